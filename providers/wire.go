@@ -1,0 +1,45 @@
+package providers
+
+import (
+	"context"
+
+	"nightshift"
+	"nightshift/providers/limits"
+)
+
+// A Wire speaks to one endpoint. It sends one request once: it never waits,
+// tries again or keeps state between calls, and it is safe for concurrent use.
+type Wire interface {
+	// Prepare encodes a request. The error is an *nightshift.Error of class
+	// untranslatable or invalid_request; nothing has been sent.
+	Prepare(req nightshift.Request) (Prepared, error)
+	// Send makes one attempt.
+	Send(ctx context.Context, p Prepared) Exchange
+}
+
+// Prepared is an encoded request, ready to be sent any number of times.
+type Prepared struct {
+	Body   []byte
+	Hash   string // hex SHA-256 of Body
+	Stream bool
+	Key    string // Request.Key
+	Model  string // model id asked for
+	// InputText is the number of bytes of prompt text in Body (messages,
+	// system, tool definitions), InputOther an upper bound on the tokens of
+	// parts that are not text (images, documents). No tokenizer makes more
+	// tokens than bytes, so InputText+InputOther plus a small overhead bounds
+	// the input from above.
+	InputText, InputOther int64
+	// MaxOutput is the most output tokens the request permits over all its
+	// choices; 0 when the request sets no cap.
+	MaxOutput int64
+}
+
+// An Exchange is what one attempt brought back.
+type Exchange struct {
+	Response nightshift.Response // as far as known, also on error
+	Err      *nightshift.Error   // nil when a whole answer came
+	Limits   limits.Report       // what the headers said
+	// Sent is true once the first byte of the request may have reached the server.
+	Sent bool
+}

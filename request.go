@@ -1,0 +1,109 @@
+package nightshift
+
+import "encoding/json"
+
+// A Role says who speaks in a [Message].
+type Role string
+
+const (
+	RoleSystem    Role = "system"
+	RoleDeveloper Role = "developer"
+	RoleUser      Role = "user"
+	RoleAssistant Role = "assistant"
+	RoleTool      Role = "tool"
+)
+
+// A Message is one turn of a conversation.
+type Message struct {
+	Role Role
+	// Text is the content where it is plain text and Raw is nil.
+	Text string
+	// Raw is the whole message object as the dataset wrote it, where it holds
+	// more than a role and a text: content parts, tool calls, tool results,
+	// cache markers, a name. A wire sends it untouched when it is in its own
+	// dialect or in the part that both share, and translates it otherwise.
+	Raw json.RawMessage
+}
+
+// A Param is one field of the request body, written by the user. The order of
+// params is the order in which they go into the body.
+type Param struct {
+	Name  string
+	Value json.RawMessage
+}
+
+// A Sample is one dataset row, rendered for one epoch.
+type Sample struct {
+	Index int64  // 0-based row of the dataset, over all its files
+	Epoch int    // 0-based repetition
+	File  string // where the row stands, for messages to people
+	Line  int64  // 1-based line (or record number, where there are no lines)
+	ID    string // the row's own id, or its index in decimal
+
+	System   string
+	Messages []Message
+	// Turns are further user turns, each sent after the answer to the one
+	// before it (MT-Bench). Most samples have none.
+	Turns []string
+	// Params are request parameters that the row itself carries.
+	Params []Param
+	// Body is a whole request body from a batch file. Messages is then nil.
+	Body         json.RawMessage
+	BodyProtocol Protocol
+
+	// Target is what a right answer looks like: a text, or JSON when it is
+	// anything else (a list of texts, an object). Empty and HasTarget false
+	// when the row has none.
+	Target    string
+	HasTarget bool
+	Category  string          // group for breakdowns; may be empty
+	Cluster   string          // group of dependent rows; may be empty
+	Metadata  json.RawMessage // JSON object of the row's other fields as written; nil when there are none
+
+	// Hash is the first 16 bytes of the SHA-256 of the raw row.
+	Hash [16]byte
+}
+
+// A Request is one prompt in terms that both wire formats share.
+type Request struct {
+	Model    string // model id as the endpoint knows it
+	System   string // system prompt; empty for none
+	Messages []Message
+	Params   []Param // go into the body as written
+	Stream   bool
+
+	// Body, when not nil, is a whole request body in the dialect BodyProtocol;
+	// System and Messages are then empty. Params and Model override its
+	// fields.
+	Body         json.RawMessage
+	BodyProtocol Protocol
+
+	// Key identifies the work item (row, model, epoch, generation) for
+	// gateways that honour an idempotency header. It may be empty.
+	Key string
+	// Attempts were made for this request by an earlier process; numbering and
+	// limits go on from there.
+	Attempts []Attempt
+	// Witness, when not nil, is told of every attempt as it happens.
+	Witness Witness
+}
+
+// A Witness writes down every attempt as it happens, so that what may have
+// been billed is on record before it can be. Its methods are called from the
+// goroutine that called Complete; an error ends the request without another
+// send.
+type Witness interface {
+	// Sending is called right before the first byte of an attempt goes out,
+	// with the most it can cost.
+	Sending(Intent) error
+	// Failed is called when an attempt has ended without a final answer and
+	// another may follow.
+	Failed(Attempt) error
+}
+
+// An Intent announces one attempt.
+type Intent struct {
+	Attempt     int     `json:"attempt"`             // 1-based
+	WorstTokens int64   `json:"worst_tokens"`        // input and output at their most
+	WorstCost   NanoUSD `json:"worst_cost,omitzero"` // 0 when no price is known
+}

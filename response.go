@@ -1,0 +1,111 @@
+package nightshift
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// A StopReason says in our words why an answer ended.
+type StopReason string
+
+const (
+	StopEnd           StopReason = "end"
+	StopSequence      StopReason = "stop_sequence"
+	StopMaxTokens     StopReason = "max_tokens"
+	StopContextWindow StopReason = "context_window"
+	StopToolUse       StopReason = "tool_use"
+	StopRefusal       StopReason = "refusal"
+	StopContentFilter StopReason = "content_filter"
+	StopPause         StopReason = "pause"
+	StopOther         StopReason = "other"
+)
+
+// A ToolCall is a tool that the model wants run. Arguments is JSON text where
+// the model wrote valid JSON, and its words as they came where it did not.
+type ToolCall struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	Arguments string `json:"arguments"`
+}
+
+// A Choice is one of several answers to one request (n > 1).
+type Choice struct {
+	Index         int        `json:"index"`
+	Text          string     `json:"text"`
+	Thinking      string     `json:"thinking,omitempty"`
+	ToolCalls     []ToolCall `json:"tool_calls,omitempty"`
+	StopReason    StopReason `json:"stop_reason,omitempty"`
+	RawStopReason string     `json:"raw_stop_reason,omitempty"`
+}
+
+// A Response is what a provider answered. On error it is filled in as far as
+// known.
+type Response struct {
+	ID string // the answer's own id
+
+	// Text is the answer, Thinking the reasoning that came with it. Each is
+	// nil when the server sent none at all, and empty when it sent an empty
+	// one.
+	Text          *string
+	Thinking      *string
+	ToolCalls     []ToolCall
+	StopReason    StopReason // empty when unknown
+	RawStopReason string     // the server's own word
+	StopSequence  string     // which stop sequence was met
+	Choices       []Choice   // all answers, by index, when there is more than one
+
+	Usage       Usage
+	UsageRaw    json.RawMessage // the server's usage object; nil when it sent none
+	ServedModel string          // model named in the answer
+	Fingerprint string          // system_fingerprint, where sent
+	RequestID   string          // the server's request id
+	Status      int             // HTTP status of the last attempt; 0 without one
+
+	Latency    time.Duration // of the attempt that answered, from dispatch to its last byte
+	FirstToken time.Duration // to the first content; 0 when not streamed
+	Queued     time.Duration // waiting for limiter and budget, all attempts
+	Backoff    time.Duration // waiting between attempts
+
+	Attempts    []Attempt // every HTTP request sent for this one, oldest first
+	Cost        *NanoUSD  // of all attempts; nil when a price or a usage is unknown
+	PriceID     string    // which price was used
+	RequestHash string    // hex SHA-256 of the body sent
+	Raw         []byte    // the body as read, streams included
+	// Flags are oddities worth knowing, in lower snake case (usage_missing,
+	// model_mismatch, text_repaired, no_done_marker, …), each once.
+	Flags []string
+}
+
+// Flag notes an oddity once.
+func (r *Response) Flag(name string) {
+	for _, f := range r.Flags {
+		if f == name {
+			return
+		}
+	}
+	r.Flags = append(r.Flags, name)
+}
+
+// An Attempt is one HTTP exchange, kept as part of a record's attempt_log.
+type Attempt struct {
+	N           int        `json:"n"` // 1-based
+	StartedAt   time.Time  `json:"started_at"`
+	DurationMS  float64    `json:"duration_ms"`
+	QueuedMS    float64    `json:"queued_ms,omitempty"`  // before it: limiter and budget
+	BackoffMS   float64    `json:"backoff_ms,omitempty"` // before it: waiting to try again
+	Route       string     `json:"route,omitempty"`      // which key or base URL, where a model has several
+	Status      int        `json:"status,omitempty"`
+	Class       ErrorClass `json:"class,omitempty"` // empty when it answered
+	Message     string     `json:"message,omitempty"`
+	RequestID   string     `json:"request_id,omitempty"`
+	ServedModel string     `json:"served_model,omitempty"`
+	Usage       Usage      `json:"usage,omitzero"`
+	Cost        *NanoUSD   `json:"cost_nano_usd,omitempty"` // nil when unknown
+	PriceID     string     `json:"price_id,omitempty"`
+	// MaybeBilled is true when the request may have been billed although no
+	// usage came back. WorstCost and WorstTokens then say how much at most.
+	MaybeBilled bool    `json:"maybe_billed,omitempty"`
+	WorstTokens int64   `json:"worst_tokens,omitempty"`
+	WorstCost   NanoUSD `json:"worst_cost_nano_usd,omitempty"`
+	Kept        string  `json:"partial,omitempty"` // partial text of an answer that was cut
+}
