@@ -1,0 +1,123 @@
+package nightshift_test
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// may lists, for each package, what it may import of this module. Imports run
+// one way: nouns at the root, leaves above them, commands on top.
+var may = map[string][]string{
+	"nightshift":                                   {},
+	"nightshift/providers/simulator":               {},
+	"nightshift/providers/sse":                     {},
+	"nightshift/providers/secrets":                 {},
+	"nightshift/reports/stats":                     {},
+	"nightshift/datasets":                          {"nightshift"},
+	"nightshift/providers/limits":                  {"nightshift"},
+	"nightshift/providers/pricing":                 {"nightshift"},
+	"nightshift/providers/translate":               {"nightshift"},
+	"nightshift/reports/scorers":                   {"nightshift"},
+	"nightshift/runner/store":                      {"nightshift"},
+	"nightshift/providers":                         {"nightshift", "nightshift/providers/limits", "nightshift/providers/secrets", "nightshift/providers/sse"},
+	"nightshift/providers/messages":                {"nightshift", "nightshift/providers", "nightshift/providers/translate"},
+	"nightshift/providers/chat":                    {"nightshift", "nightshift/providers", "nightshift/providers/translate"},
+	"nightshift/providers/wire":                    {"nightshift", "nightshift/providers", "nightshift/providers/limits", "nightshift/providers/secrets", "nightshift/providers/messages", "nightshift/providers/chat", "nightshift/providers/sse", "nightshift/providers/translate"},
+	"nightshift/providers/providertest":            {"nightshift", "nightshift/providers", "nightshift/providers/limits", "nightshift/providers/simulator", "nightshift/providers/providertest/recordings"},
+	"nightshift/providers/providertest/recordings": {"nightshift"},
+	"nightshift/runner":                            {"nightshift", "nightshift/datasets", "nightshift/runner/store"},
+	"nightshift/runner/plan":                       {"nightshift", "nightshift/datasets", "nightshift/providers", "nightshift/providers/limits", "nightshift/providers/pricing", "nightshift/reports/scorers"},
+	"nightshift/reports":                           {"nightshift", "nightshift/runner/store", "nightshift/providers/pricing", "nightshift/reports/scorers", "nightshift/reports/stats"},
+}
+
+// homes lists which packages may import a third-party library. A library that
+// is not listed has no home yet.
+var homes = map[string][]string{
+	"github.com/parquet-go/parquet-go":         {"nightshift/runner/store", "nightshift/datasets"},
+	"golang.org/x/sync":                        {"nightshift/runner"},
+	"golang.org/x/sys":                         {"nightshift/runner/store", "nightshift/reports/scorers", "nightshift/cmd/nightshift"},
+	"golang.org/x/term":                        {"nightshift/cmd/nightshift"},
+	"golang.org/x/text":                        {"nightshift/reports/scorers"},
+	"github.com/spf13/cobra":                   {"nightshift/cmd/nightshift"},
+	"github.com/spf13/pflag":                   {"nightshift/cmd/nightshift"},
+	"github.com/schollz/progressbar/v3":        {"nightshift/cmd/nightshift"},
+	"github.com/prometheus/client_golang":      {"nightshift/cmd/nightshift"},
+	"go.yaml.in/yaml/v4":                       {"nightshift/runner/plan"},
+	"github.com/invopop/jsonschema":            {"nightshift/runner/plan"},
+	"github.com/santhosh-tekuri/jsonschema/v6": {"nightshift/reports/scorers", "nightshift/runner/plan"},
+	"github.com/nikolalohinski/gonja/v2":       {"nightshift/datasets"},
+	"github.com/klauspost/compress":            {"nightshift/datasets"},
+	"gonum.org/v1/gonum":                       {"nightshift/reports/stats"},
+	"github.com/jedib0t/go-pretty/v6":          {"nightshift/reports"},
+}
+
+type listed struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+}
+
+func TestLayers(t *testing.T) {
+	for _, p := range goList(t) {
+		if strings.HasPrefix(p.ImportPath, "nightshift/cmd/") || strings.HasPrefix(p.ImportPath, "nightshift/examples/") {
+			continue // the top floor may import all below it
+		}
+		allowed, known := may[p.ImportPath]
+		if !known {
+			t.Errorf("package %s has no place in the layers: add it to this test and to ARCHITECTURE.md", p.ImportPath)
+		}
+		for _, imp := range p.Imports {
+			if ours(imp) && !slices.Contains(allowed, imp) {
+				t.Errorf("%s imports %s, which its layer does not allow", p.ImportPath, imp)
+			}
+		}
+	}
+}
+
+func TestThirdPartyHomes(t *testing.T) {
+	for _, p := range goList(t) {
+		for _, imp := range p.Imports {
+			if ours(imp) || !strings.Contains(strings.SplitN(imp, "/", 2)[0], ".") {
+				continue
+			}
+			home, known := homeOf(imp)
+			if !known {
+				t.Errorf("%s imports %s, which has no home: list it here with its reason in ARCHITECTURE.md", p.ImportPath, imp)
+			} else if !slices.Contains(home, p.ImportPath) {
+				t.Errorf("%s imports %s, whose home is %v", p.ImportPath, imp, home)
+			}
+		}
+	}
+}
+
+func homeOf(imp string) ([]string, bool) {
+	for lib, home := range homes {
+		if imp == lib || strings.HasPrefix(imp, lib+"/") {
+			return home, true
+		}
+	}
+	return nil, false
+}
+
+func ours(imp string) bool { return imp == "nightshift" || strings.HasPrefix(imp, "nightshift/") }
+
+// goList returns the module's packages with the imports of their non-test files.
+func goList(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Standard,Imports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); dec.More(); {
+		var p listed
+		if err := dec.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
