@@ -1,0 +1,205 @@
+package secrets
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// shapes are what keys of well-known services look like, wherever they stand.
+// A group named keep is left in place. The first words of the pattern are
+// literal so that the regexp engine can skip ahead.
+var shapes = []*regexp.Regexp{
+	regexp.MustCompile(`(?i)(?P<keep>\bBearer\s+)[A-Za-z0-9._~+/=-]{8,}`),
+	regexp.MustCompile(`(?i)(?P<keep>\b(?:x-api-key|api-key|authorization)["']?\s*[:=]\s*["']?)[A-Za-z0-9._~+/=-]{16,}`),
+	regexp.MustCompile(`(?P<keep>\bsk-)[A-Za-z0-9_-]{8,}`),
+	regexp.MustCompile(`(?P<keep>\bAIza)[A-Za-z0-9_-]{20,}`),
+	regexp.MustCompile(`(?P<keep>\bxai-)[A-Za-z0-9_-]{16,}`),
+	regexp.MustCompile(`(?P<keep>\bgsk_)[A-Za-z0-9_-]{16,}`),
+	regexp.MustCompile(`(?P<keep>\bpplx-)[A-Za-z0-9_-]{16,}`),
+	regexp.MustCompile(`(?P<keep>\bfw_)[A-Za-z0-9_-]{16,}`),
+	regexp.MustCompile(`(?P<keep>\bhf_)[A-Za-z0-9_-]{16,}`),
+	regexp.MustCompile(`(?P<keep>\bnvapi-)[A-Za-z0-9_-]{16,}`),
+}
+
+// hasShape is a quick look for what any of shapes needs.
+var hasShape = regexp.MustCompile(`(?i)bearer|api-key|authorization|sk-|aiza|xai-|gsk_|pplx-|fw_|hf_|nvapi-`)
+
+// minSecret is the length below which a live key is not searched for: hiding
+// every "a" would destroy the text and protect nothing.
+const minSecret = 6
+
+// A Redactor replaces keys by ***: the live ones it was given (as they are,
+// URL-encoded, JSON-escaped, and base64-encoded at any offset), and whatever
+// has the shape of a well-known service's key. A nil Redactor and the zero
+// value know shapes only. It does not change once made and is safe for
+// concurrent use.
+type Redactor struct {
+	forms   [][]byte // longest first
+	longest int
+}
+
+// NewRedactor makes a Redactor that knows these live keys.
+func NewRedactor(live ...Secret) *Redactor {
+	seen := map[string]bool{}
+	r := &Redactor{}
+	for _, s := range live {
+		for _, form := range encodings(s.value) {
+			if len(form) >= minSecret && !seen[form] {
+				seen[form] = true
+				r.forms = append(r.forms, []byte(form))
+			}
+		}
+	}
+	slices.SortStableFunc(r.forms, func(a, b []byte) int { return len(b) - len(a) })
+	if len(r.forms) > 0 {
+		r.longest = len(r.forms[0])
+	}
+	return r
+}
+
+// encodings lists the forms in which a key can turn up in a text.
+func encodings(key string) []string {
+	if len(key) < minSecret {
+		return nil
+	}
+	forms := []string{key, url.QueryEscape(key), url.PathEscape(key), percentAll(key)}
+	for _, html := range []bool{true, false} {
+		forms = append(forms, jsonEscape(key, html))
+	}
+	for offset := range 3 {
+		for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			forms = append(forms, base64Core(enc, key, offset))
+		}
+	}
+	return forms
+}
+
+// percentAll is the form some proxies log: every byte that is not a letter or
+// digit escaped, in lower case.
+func percentAll(key string) string {
+	var b strings.Builder
+	const hex = "0123456789abcdef"
+	for i := 0; i < len(key); i++ {
+		c := key[i]
+		if c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' {
+			b.WriteByte(c)
+			continue
+		}
+		b.WriteByte('%')
+		b.WriteByte(hex[c>>4])
+		b.WriteByte(hex[c&15])
+	}
+	return b.String()
+}
+
+func jsonEscape(key string, html bool) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(html)
+	if enc.Encode(key) != nil {
+		return ""
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSuffix(b.String(), "\n"), `"`), `"`)
+}
+
+// base64Core is the part of the encoding of something that contains key,
+// starting at the given offset modulo 3, which depends on key alone: the
+// characters at both ends carry bits of the neighbours.
+func base64Core(enc *base64.Encoding, key string, offset int) string {
+	padded := append(make([]byte, offset), key...)
+	skip := []int{0, 2, 3}[offset]
+	whole := len(padded) / 3 * 4
+	rest := []int{0, 1, 2}[len(padded)%3]
+	text := enc.EncodeToString(padded)
+	return text[min(skip, len(text)):min(whole+rest, len(text))]
+}
+
+// Redact returns s without keys.
+func (r *Redactor) Redact(s string) string {
+	if r.Contains([]byte(s)) {
+		for _, form := range r.forms {
+			s = strings.ReplaceAll(s, string(form), mask)
+		}
+	}
+	if !hasShape.MatchString(s) {
+		return s
+	}
+	for _, shape := range shapes {
+		s = shape.ReplaceAllString(s, "${keep}"+mask)
+	}
+	return s
+}
+
+// Bytes returns b without keys. The result is b itself when it held none;
+// b is never changed.
+func (r *Redactor) Bytes(b []byte) []byte {
+	b = r.Live(b)
+	if !hasShape.Match(b) {
+		return b
+	}
+	for _, shape := range shapes {
+		if shape.Match(b) {
+			b = shape.ReplaceAll(b, []byte("${keep}"+mask))
+		}
+	}
+	return b
+}
+
+// Live returns b without the live keys, and leaves alone what merely looks
+// like one. It is for bodies that must otherwise stay as they were read. The
+// result is b itself when it held none; b is never changed.
+func (r *Redactor) Live(b []byte) []byte {
+	if r == nil {
+		return b
+	}
+	for _, form := range r.forms {
+		if bytes.Contains(b, form) {
+			b = bytes.ReplaceAll(b, form, []byte(mask))
+		}
+	}
+	return b
+}
+
+// Contains reports whether b holds one of the live keys in any form.
+func (r *Redactor) Contains(b []byte) bool {
+	if r == nil {
+		return false
+	}
+	for _, form := range r.forms {
+		if bytes.Contains(b, form) {
+			return true
+		}
+	}
+	return false
+}
+
+// URL returns a URL for people: without user info, query and fragment, which
+// is where URLs carry secrets. A text that is no URL comes back redacted.
+func (r *Redactor) URL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return r.Redact(cutURL(raw))
+	}
+	u.User, u.RawQuery, u.Fragment, u.RawFragment, u.ForceQuery = nil, "", "", "", false
+	return r.Redact(u.String())
+}
+
+// cutURL drops query, fragment and user info from what url.Parse refuses.
+func cutURL(raw string) string {
+	if i := strings.IndexAny(raw, "?#"); i >= 0 {
+		raw = raw[:i]
+	}
+	scheme, rest, found := strings.Cut(raw, "://")
+	if !found {
+		return raw
+	}
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		rest = rest[i+1:]
+	}
+	return scheme + "://" + rest
+}

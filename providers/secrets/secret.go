@@ -1,0 +1,105 @@
+// Package secrets holds API keys so that they reach the header they are meant
+// for and nothing else: a [Secret] prints as ***, and a [Redactor] takes live
+// keys, in the encodings they travel in, out of every text that leaves the
+// process.
+package secrets
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+)
+
+const mask = "***"
+
+// A Secret is an API key. However it is printed, marshalled or logged it shows
+// ***; only Reveal gives the value. The zero Secret is no key at all.
+//
+// Secrets are comparable: two are equal when they hold the same key.
+type Secret struct{ value string }
+
+// New makes a Secret of a key as the user gave it. Nothing is trimmed.
+func New(key string) Secret { return Secret{key} }
+
+// Reveal returns the key. It is for the place that sets the request header.
+func (s Secret) Reveal() string { return s.value }
+
+// IsZero reports whether there is no key.
+func (s Secret) IsZero() bool { return s.value == "" }
+
+func (Secret) String() string               { return mask }
+func (Secret) GoString() string             { return mask }
+func (Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
+func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + mask + `"`), nil }
+func (Secret) MarshalYAML() (any, error)    { return mask, nil }
+func (Secret) LogValue() slog.Value         { return slog.StringValue(mask) }
+
+// Format prints *** for every verb and flag, %x and %d included.
+func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, mask) }
+
+// FromEnv reads a key from an environment variable. An unset or empty
+// variable, and one that could not go into a header, are errors that name it.
+func FromEnv(name string) (Secret, error) {
+	value := strings.TrimSpace(os.Getenv(name))
+	if value == "" {
+		return Secret{}, fmt.Errorf("the environment variable %s is not set: put the API key there, or name a file of mode 0600 with auth.file", name)
+	}
+	if err := checkHeaderValue(value); err != nil {
+		return Secret{}, fmt.Errorf("the environment variable %s: %w", name, err)
+	}
+	return Secret{value}, nil
+}
+
+// maxKeyFile is far above any key and far below a file named by mistake.
+const maxKeyFile = 64 << 10
+
+// FromFile reads a key from a regular file that only its owner may read (mode
+// 0600 or stricter). One newline at the end is not part of the key.
+func FromFile(path string) (Secret, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Secret{}, fmt.Errorf("the key file: %w", err)
+	}
+	defer f.Close()
+	// The file that was opened is the one that is checked: a name can change
+	// hands between a stat and an open.
+	info, err := f.Stat()
+	if err != nil {
+		return Secret{}, fmt.Errorf("the key file: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return Secret{}, fmt.Errorf("the key file %s is not a regular file", path)
+	}
+	if wide := info.Mode().Perm() & 0o077; wide != 0 {
+		return Secret{}, fmt.Errorf("the key file %s may be read by others (mode %04o): run chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err != nil {
+		return Secret{}, fmt.Errorf("the key file: %w", err)
+	}
+	if len(raw) > maxKeyFile {
+		return Secret{}, fmt.Errorf("the key file %s is larger than %d bytes: it does not look like a key", path, maxKeyFile)
+	}
+	value := strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r")
+	if value == "" {
+		return Secret{}, fmt.Errorf("the key file %s is empty", path)
+	}
+	if err := checkHeaderValue(value); err != nil {
+		return Secret{}, fmt.Errorf("the key file %s: %w", path, err)
+	}
+	return Secret{value}, nil
+}
+
+// checkHeaderValue refuses what could not be sent in a header. The message
+// does not show the value.
+func checkHeaderValue(value string) error {
+	for i := 0; i < len(value); i++ {
+		if value[i] < 0x20 || value[i] == 0x7f {
+			return errors.New("the key holds a line break or another control character: it must be one line")
+		}
+	}
+	return nil
+}
