@@ -1,0 +1,196 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// plainEvery is how often a run that is not watched says where it stands.
+const plainEvery = 30 * time.Second
+
+// rateWindow is what the rate and the time left are averaged over: long enough
+// that slow answers do not make them swing.
+const rateWindow = 2 * time.Minute
+
+// Figures are what a run has done so far, rows of earlier starts included.
+type figures struct {
+	Done, Total, Failed int64
+	Tokens              int64
+	Cost                float64 // dollars
+	CostAtLeast         bool    // some cost is unknown
+	InFlight            int
+	Note                string // what the limiter waits for; may be empty
+}
+
+// A progress shows figures while a run goes on: as a bar on a terminal, as a
+// line every 30 s elsewhere. Logs go through its Write, which keeps them apart
+// from the bar.
+type progress struct {
+	mu      sync.Mutex
+	out     io.Writer
+	bar     *progressbar.ProgressBar // nil when plain or none
+	mode    string                   // "bar", "plain" or "none"
+	samples []sample
+	stop    chan struct{}
+	stopped sync.WaitGroup
+}
+
+type sample struct {
+	at   time.Time
+	done int64
+}
+
+// newProgress starts showing what snapshot returns. Close ends it.
+func newProgress(out io.Writer, mode string, snapshot func() figures) *progress {
+	p := &progress{out: out, mode: mode, stop: make(chan struct{})}
+	first := snapshot()
+	p.samples = []sample{{time.Now(), first.Done}}
+	if mode == "bar" {
+		p.bar = progressbar.NewOptions64(max(first.Total, 1),
+			progressbar.OptionSetWriter(out),
+			progressbar.OptionSetWidth(20),
+			progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetElapsedTime(false),
+			progressbar.OptionSetRenderBlankState(true),
+			progressbar.OptionSetDescription(p.line(first)),
+		)
+	}
+	if mode != "none" {
+		p.stopped.Go(func() { p.loop(snapshot) })
+	}
+	return p
+}
+
+func (p *progress) loop(snapshot func() figures) {
+	every := time.Second
+	if p.bar == nil {
+		every = plainEvery
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			p.show(snapshot())
+		case <-p.stop:
+			return
+		}
+	}
+}
+
+// Close draws the last figures and leaves the line.
+func (p *progress) Close(last figures) {
+	close(p.stop)
+	p.stopped.Wait()
+	switch p.mode {
+	case "bar":
+		p.show(last)
+		fmt.Fprintln(p.out)
+	case "plain":
+		p.show(last)
+	}
+}
+
+// Write lets a log line through without tearing the bar.
+func (p *progress) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar == nil {
+		return p.out.Write(b)
+	}
+	p.bar.Clear()
+	n, err := p.out.Write(b)
+	p.bar.RenderBlank()
+	return n, err
+}
+
+func (p *progress) show(f figures) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	line := p.line(f)
+	if p.bar == nil {
+		fmt.Fprintf(p.out, "%d/%d rows  %s\n", f.Done, f.Total, line)
+		return
+	}
+	p.bar.Describe(line)
+	p.bar.Set64(min(f.Done, max(f.Total, 1)))
+}
+
+// line is one line of figures, without the count that the bar shows itself.
+func (p *progress) line(f figures) string {
+	parts := []string{}
+	rate := p.rate(f)
+	if rate > 0 {
+		parts = append(parts, fmt.Sprintf("%.1f/s", rate))
+	}
+	parts = append(parts, short(f.Tokens)+" tok", dollars(f.Cost, f.CostAtLeast))
+	if f.Failed > 0 {
+		parts = append(parts, fmt.Sprintf("%d failed", f.Failed))
+	}
+	if f.InFlight > 0 {
+		parts = append(parts, fmt.Sprintf("%d in flight", f.InFlight))
+	}
+	if left := f.Total - f.Done; left > 0 && rate > 0 {
+		parts = append(parts, timeLeft(time.Duration(float64(left)/rate*float64(time.Second)))+" left")
+	}
+	if f.Note != "" {
+		parts = append(parts, f.Note)
+	}
+	return strings.Join(parts, "  ")
+}
+
+// rate is rows per second over the last two minutes.
+func (p *progress) rate(f figures) float64 {
+	now := time.Now()
+	p.samples = append(p.samples, sample{now, f.Done})
+	for len(p.samples) > 2 && now.Sub(p.samples[0].at) > rateWindow {
+		p.samples = p.samples[1:]
+	}
+	elapsed := now.Sub(p.samples[0].at).Seconds()
+	if elapsed <= 0 {
+		return 0
+	}
+	return float64(f.Done-p.samples[0].done) / elapsed
+}
+
+// short writes a count in three digits or so: 950, 1.2k, 34M.
+func short(n int64) string {
+	f := float64(n)
+	for _, unit := range []string{"", "k", "M", "G"} {
+		if f < 999.5 {
+			if unit == "" || f >= 99.95 {
+				return fmt.Sprintf("%.0f%s", f, unit)
+			}
+			return fmt.Sprintf("%.1f%s", f, unit)
+		}
+		f /= 1000
+	}
+	return fmt.Sprintf("%.0fT", f)
+}
+
+// dollars writes money with as many places as it takes to see something.
+func dollars(d float64, atLeast bool) string {
+	s := fmt.Sprintf("$%.2f", d)
+	if d > 0 && d < 1 {
+		s = fmt.Sprintf("$%.4f", d)
+	}
+	if atLeast {
+		return "at least " + s
+	}
+	return s
+}
+
+func timeLeft(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return d.Round(time.Second).String()
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()+0.5))
+	}
+	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// An app is the process seen from a command: where its output goes and what
+// its environment says. Tests give it their own.
+type app struct {
+	in        io.Reader
+	out       io.Writer // results
+	err       io.Writer // progress and logs
+	lookupEnv func(string) (string, bool)
+}
+
+func (a *app) getenv(name string) string {
+	v, _ := a.lookupEnv(name)
+	return v
+}
+
+// run is main without the process. It returns the exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer, lookupEnv func(string) (string, bool)) int {
+	a := &app{in: in, out: out, err: errw, lookupEnv: lookupEnv}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errw)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	if message := strings.TrimRight(err.Error(), "\n"); message != "" {
+		fmt.Fprintln(errw, "nightshift: "+message)
+	}
+	return exitCode(err)
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "nightshift",
+		Short: "Run prompt sets through language models overnight; keep every answer, its cost, and which model is better",
+		Long: `nightshift runs a JSONL dataset of prompts through one or more models overnight,
+keeps every answer in Parquet, counts what it cost, and says in the morning which
+model is better.
+
+Start with the quickstart, which needs no key and no network:
+
+  nightshift run examples/quickstart/plan.yaml
+
+Exit codes: 0 done, 1 internal error, 2 usage/plan/dataset invalid, 3 more rows
+failed than tolerated, 4 stopped early (resumable), 5 a gate was missed, 6 storage
+failed, 7 the run directory belongs to another plan or dataset, 75 already
+running, 130 interrupted (resumable).`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError("%w\nsee: %s --help", err, c.CommandPath())
+	})
+	for _, c := range a.commands() {
+		wrapUsage(c)
+		root.AddCommand(c)
+	}
+	return root
+}
+
+// wrapUsage gives mistakes in arguments the exit code for usage.
+func wrapUsage(c *cobra.Command) {
+	c.Flags().SortFlags = false
+	check := c.Args
+	if check == nil {
+		return
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		err := check(c, args)
+		var exit *exitError
+		if err == nil || errors.As(err, &exit) {
+			return err
+		}
+		return usageError("%w\nusage: %s\nsee: %s --help", err, c.UseLine(), c.CommandPath())
+	}
+}
+
+// isTerminal reports whether w is a terminal that understands cursor movement.
+func (a *app) isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && a.getenv("TERM") != "dumb"
+}

@@ -1,0 +1,291 @@
+package runner
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"hash"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"nightshift"
+)
+
+// record makes the row of the output file. failure is nil when the sample was
+// answered.
+func (w *walk) record(s nightshift.Sample, c *conversation, failure *nightshift.Error, started time.Time) *nightshift.Record {
+	rec := &nightshift.Record{
+		Run: w.Name, Row: s.Index, ID: s.ID, Epoch: int32(s.Epoch),
+		Model: w.lane.Model, Endpoint: w.lane.Endpoint, Protocol: string(w.lane.Protocol), RequestedModel: w.lane.ModelID,
+	}
+	describeSample(rec, s, c.messages)
+	resp := c.merged()
+	describeAnswer(rec, resp)
+	describeSpending(rec, resp)
+	describeTiming(rec, resp, started)
+	rec.Outcome = c.outcome(failure)
+	if failure != nil {
+		rec.ErrorClass = text(string(failure.Class))
+		rec.ErrorMessage = text(errorMessage(failure))
+		rec.MaybeBilled = rec.MaybeBilled || failure.MaybeBilled
+	}
+	if w.keepsRaw(rec) {
+		describeRaw(rec, resp.Raw)
+	}
+	return rec
+}
+
+func errorMessage(e *nightshift.Error) string {
+	m := e.Message
+	if m == "" && e.Err != nil {
+		m = e.Err.Error()
+	}
+	if e.Hint != "" {
+		m += " (" + e.Hint + ")"
+	}
+	return m
+}
+
+func (w *walk) keepsRaw(rec *nightshift.Record) bool {
+	switch w.Raw {
+	case RawNone:
+		return false
+	case RawErrors:
+		return !rec.Outcome.Answered() || rec.Flags != nil
+	}
+	return true
+}
+
+// outcome says what became of the sample: of its first turn that was not ok,
+// where there are several.
+func (c *conversation) outcome(failure *nightshift.Error) nightshift.Outcome {
+	if failure != nil {
+		return nightshift.OutcomeFailed
+	}
+	for _, a := range c.answers {
+		if o := outcomeOf(a); o != nightshift.OutcomeOK {
+			return o
+		}
+	}
+	return nightshift.OutcomeOK
+}
+
+func outcomeOf(r nightshift.Response) nightshift.Outcome {
+	switch r.StopReason {
+	case nightshift.StopMaxTokens, nightshift.StopContextWindow, nightshift.StopPause:
+		return nightshift.OutcomeTruncated
+	case nightshift.StopRefusal, nightshift.StopContentFilter:
+		return nightshift.OutcomeRefused
+	}
+	if (r.Text == nil || strings.TrimSpace(*r.Text) == "") && len(r.ToolCalls) == 0 {
+		return nightshift.OutcomeEmpty
+	}
+	return nightshift.OutcomeOK
+}
+
+// merged is the last answer with what all turns together used.
+func (c *conversation) merged() nightshift.Response {
+	if len(c.answers) == 0 {
+		return nightshift.Response{}
+	}
+	last := c.answers[len(c.answers)-1]
+	if len(c.answers) == 1 {
+		return last
+	}
+	sum := last
+	sum.Usage, sum.Attempts, sum.Queued, sum.Backoff = nightshift.Usage{}, nil, 0, 0
+	var cost nightshift.NanoUSD
+	priced := true
+	for _, a := range c.answers {
+		sum.Usage = sum.Usage.Add(a.Usage)
+		sum.Attempts = append(sum.Attempts, a.Attempts...)
+		sum.Queued += a.Queued
+		sum.Backoff += a.Backoff
+		for _, f := range a.Flags {
+			sum.Flag(f)
+		}
+		if a.Cost == nil {
+			priced = false
+		} else {
+			cost += *a.Cost
+		}
+	}
+	sum.Cost = nil
+	if priced {
+		sum.Cost = &cost
+	}
+	sum.Flag("multi_turn")
+	return sum
+}
+
+func describeSample(rec *nightshift.Record, s nightshift.Sample, messages []nightshift.Message) {
+	rec.System = text(s.System)
+	if s.Body != nil {
+		rec.Input = text(string(s.Body))
+	} else if len(messages) > 0 {
+		rec.Input = text(messagesJSON(messages))
+	}
+	if s.HasTarget {
+		rec.Target = &s.Target
+	}
+	rec.Category, rec.Cluster = text(s.Category), text(s.Cluster)
+	rec.Metadata = text(string(s.Metadata))
+	rec.RowHash = hex.EncodeToString(s.Hash[:])
+	rec.PromptHash = promptHash(s)
+}
+
+func describeAnswer(rec *nightshift.Record, r nightshift.Response) {
+	rec.Text, rec.Thinking = r.Text, r.Thinking
+	if len(r.ToolCalls) > 0 {
+		rec.ToolCalls = text(encode(r.ToolCalls))
+	}
+	if len(r.Choices) > 1 {
+		rec.Choices = text(encode(r.Choices))
+	}
+	rec.StopReason, rec.RawStopReason = text(string(r.StopReason)), text(r.RawStopReason)
+	rec.ServedModel, rec.Fingerprint = text(r.ServedModel), text(r.Fingerprint)
+	rec.RequestID, rec.RequestHash = text(r.RequestID), text(r.RequestHash)
+	if r.Status != 0 {
+		status := int32(r.Status)
+		rec.HTTPStatus = &status
+	}
+	rec.Flags = text(strings.Join(r.Flags, ","))
+}
+
+func describeSpending(rec *nightshift.Record, r nightshift.Response) {
+	u := r.Usage
+	rec.InputTokens = u.InputTotal().Pointer()
+	rec.CacheReadTokens = u.CacheRead.Pointer()
+	rec.CacheWrite5mTokens = u.CacheWrite5m.Pointer()
+	rec.CacheWrite1hTokens = u.CacheWrite1h.Pointer()
+	rec.OutputTokens = u.Output.Pointer()
+	rec.ReasoningTokens = u.Reasoning.Pointer()
+	rec.UsageRaw = text(string(r.UsageRaw))
+	if r.Cost != nil {
+		nano, usd := int64(*r.Cost), r.Cost.Dollars()
+		rec.CostNanoUSD, rec.CostUSD = &nano, &usd
+	}
+	rec.PriceID = text(r.PriceID)
+
+	var billed nightshift.Usage
+	for _, a := range r.Attempts {
+		billed = billed.Add(a.Usage)
+		rec.MaybeBilled = rec.MaybeBilled || a.MaybeBilled
+	}
+	rec.BilledInputTokens, rec.BilledOutputTokens = billed.InputTotal().Pointer(), billed.Output.Pointer()
+	if billed.Reported != nil {
+		usd := billed.Reported.Dollars()
+		rec.ReportedCostUSD = &usd
+	}
+	rec.Attempts = int32(len(r.Attempts))
+	if len(r.Attempts) > 0 {
+		rec.AttemptLog = text(encode(r.Attempts))
+	}
+}
+
+func describeTiming(rec *nightshift.Record, r nightshift.Response, started time.Time) {
+	if started.IsZero() {
+		return
+	}
+	begin, end := started.UTC(), time.Now().UTC()
+	rec.StartedAt, rec.FinishedAt = &begin, &end
+	rec.QueuedMS, rec.BackoffMS = milliseconds(r.Queued), milliseconds(r.Backoff)
+	if r.Latency > 0 {
+		rec.LatencyMS = milliseconds(r.Latency)
+	}
+	if r.FirstToken > 0 {
+		rec.FirstTokenMS = milliseconds(r.FirstToken)
+	}
+}
+
+func milliseconds(d time.Duration) *float64 {
+	ms := float64(d.Microseconds()) / 1000
+	return &ms
+}
+
+// describeRaw keeps a body as it came, and as text where it is text.
+func describeRaw(rec *nightshift.Record, raw []byte) {
+	if raw == nil {
+		return
+	}
+	s := string(raw)
+	if !utf8.Valid(raw) {
+		rec.RawBytes = raw
+		s = strings.ToValidUTF8(s, "\uFFFD")
+	}
+	rec.RawResponse = &s
+}
+
+// text is nil for an empty string: in these columns empty and unknown are one.
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// encode returns v as JSON with <, > and & as they are. The values it is given
+// cannot fail to encode.
+func encode(v any) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+type plainMessage struct {
+	Role    nightshift.Role `json:"role"`
+	Content string          `json:"content"`
+}
+
+// messagesJSON is the conversation as a JSON array, raw messages as written.
+func messagesJSON(messages []nightshift.Message) string {
+	var b strings.Builder
+	b.WriteByte('[')
+	for i, m := range messages {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if m.Raw != nil {
+			b.Write(m.Raw)
+		} else {
+			b.WriteString(encode(plainMessage{m.Role, m.Text}))
+		}
+	}
+	b.WriteByte(']')
+	return b.String()
+}
+
+// promptHash names what a sample asks, whatever the model: the first 16 bytes
+// of a SHA-256 in hex. Rows with equal hashes are the same question.
+func promptHash(s nightshift.Sample) string {
+	h := sha256.New()
+	part(h, s.System)
+	part(h, string(s.Body))
+	for _, m := range s.Messages {
+		part(h, string(m.Role))
+		part(h, m.Text)
+		part(h, string(m.Raw))
+	}
+	for _, t := range s.Turns {
+		part(h, t)
+	}
+	for _, p := range s.Params {
+		part(h, p.Name)
+		part(h, string(p.Value))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// part hashes a text with its length, so that no two lists of texts run
+// together.
+func part(h hash.Hash, s string) {
+	n := len(s)
+	h.Write([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)})
+	h.Write([]byte(s))
+}

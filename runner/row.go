@@ -1,0 +1,220 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"nightshift"
+	"nightshift/datasets"
+	"nightshift/runner/store"
+)
+
+// A unit is a store's unit and the rows of it that are in hand.
+type unit struct {
+	*store.Unit
+	pending    atomic.Int64 // rows in hand, and one for the feed
+	incomplete atomic.Bool  // some row was given up without a record
+}
+
+// settle gives back one share of a unit and commits it when that was the last.
+func (w *walk) settle(u *unit) {
+	if u.pending.Add(-1) > 0 || u.incomplete.Load() || u.Remaining() > 0 {
+		return
+	}
+	if err := u.Commit(); err != nil {
+		w.stopRun(err)
+	}
+}
+
+// row brings one sample to a record, or marks its unit incomplete when it did
+// not run.
+func (w *walk) row(u *unit, s nightshift.Sample) {
+	rec, err := w.answer(u, s)
+	if err == nil {
+		err = u.Put(rec)
+	}
+	if err == nil {
+		return
+	}
+	u.incomplete.Store(true)
+	w.ended(err)
+}
+
+// ended passes on why a row was given up: the end of a run, a lane, or
+// neither.
+func (w *walk) ended(err error) {
+	var stop *nightshift.StopError
+	switch {
+	case w.feed.Err() != nil && isContext(err):
+		// The feed has ended already; nothing to add.
+	case errors.As(err, &stop):
+		w.stop(stop)
+	default: // the budget, or storage
+		w.stopRun(err)
+	}
+}
+
+func isContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// answer sends a sample and returns its record. An error means that there is
+// none: the row has not run, or its end was not learned.
+func (w *walk) answer(u *unit, s nightshift.Sample) (rec *nightshift.Record, err error) {
+	if w.feed.Err() != nil {
+		return nil, context.Cause(w.feed)
+	}
+	history := u.History(s.Index, s.Epoch)
+	if w.SkipUnknown && lostAnswer(history) {
+		return w.unknown(s, history), nil
+	}
+	ctx := nightshift.WithWaiting(w.calls, w.feed)
+	started := time.Now()
+	c := conversation{walk: w, unit: u, sample: s}
+	err = c.run(ctx, history)
+	var failure *nightshift.Error
+	if err != nil && (!errors.As(err, &failure) || failure.Class == nightshift.ClassCancelled || isStop(err)) {
+		return nil, err
+	}
+	return w.record(s, &c, failure, started), nil
+}
+
+func isStop(err error) bool {
+	var stop *nightshift.StopError
+	return errors.As(err, &stop)
+}
+
+// lostAnswer reports whether an earlier process may have paid for this row
+// without learning the answer.
+func lostAnswer(history []nightshift.Attempt) bool {
+	for _, a := range history {
+		if a.Class == nightshift.ClassUnknownOutcome {
+			return true
+		}
+	}
+	return false
+}
+
+// A conversation is the exchange that answers one sample: one request, or one
+// for each of its turns.
+type conversation struct {
+	*walk
+	unit   *unit
+	sample nightshift.Sample
+
+	messages []nightshift.Message  // as sent last
+	answers  []nightshift.Response // one a turn
+}
+
+// run asks turn after turn. The error of a turn ends it; so does an answer
+// that nothing can follow.
+func (c *conversation) run(ctx context.Context, history []nightshift.Attempt) error {
+	c.messages = c.sample.Messages
+	c.answers = c.unit.Turns(c.sample.Index, c.sample.Epoch)
+	for turn := 0; ; turn++ {
+		if turn >= len(c.answers) {
+			resp, err := c.complete(ctx, turn, history)
+			c.answers = append(c.answers, resp)
+			if err != nil {
+				return err
+			}
+			history = nil // it belongs to the turn that was under way
+			if turn < len(c.sample.Turns) {
+				if err := c.unit.PutTurn(c.sample.Index, c.sample.Epoch, resp); err != nil {
+					return err
+				}
+			}
+		}
+		if turn == len(c.sample.Turns) || c.answers[turn].Text == nil {
+			return nil
+		}
+		c.messages = append(c.messages[:len(c.messages):len(c.messages)],
+			nightshift.Message{Role: nightshift.RoleAssistant, Text: *c.answers[turn].Text},
+			nightshift.Message{Role: nightshift.RoleUser, Text: c.sample.Turns[turn]})
+	}
+}
+
+// complete asks the provider once. A panic below is a failed row, not the end
+// of a night's work.
+func (c *conversation) complete(ctx context.Context, turn int, history []nightshift.Attempt) (resp nightshift.Response, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.Log.Error("panic while answering a row", "model", c.lane.Model, "row", c.sample.Index, "panic", p, "stack", string(debug.Stack()))
+			err = &nightshift.Error{Class: nightshift.ClassPanic, Message: fmt.Sprint(p), Hint: "this is a bug in nightshift", MaybeBilled: true}
+		}
+	}()
+	s := c.sample
+	return c.lane.Provider.Complete(ctx, nightshift.Request{
+		Model:        c.lane.ModelID,
+		System:       s.System,
+		Messages:     c.messages,
+		Params:       mergeParams(c.lane.Params, s.Params),
+		Stream:       c.lane.Stream,
+		Body:         s.Body,
+		BodyProtocol: s.BodyProtocol,
+		Key:          fmt.Sprintf("%s-%s-%d-%d-%d", c.Name, c.lane.Model, s.Index, s.Epoch, turn),
+		Attempts:     history,
+		Witness:      c.unit.Witness(s.Index, s.Epoch),
+	})
+}
+
+// mergeParams lets a row's own parameters override the plan's.
+func mergeParams(plan, row []nightshift.Param) []nightshift.Param {
+	if len(row) == 0 {
+		return plan
+	}
+	merged := make([]nightshift.Param, 0, len(plan)+len(row))
+	for _, p := range plan {
+		if !hasParam(row, p.Name) {
+			merged = append(merged, p)
+		}
+	}
+	return append(merged, row...)
+}
+
+func hasParam(params []nightshift.Param, name string) bool {
+	for _, p := range params {
+		if p.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// inputError records a row that cannot be sent, for every epoch, and reports
+// whether err was such a row.
+func (w *walk) inputError(u *unit, s nightshift.Sample, err error) bool {
+	var bad *datasets.RowError
+	if !errors.As(err, &bad) {
+		return false
+	}
+	for epoch := range max(w.Epochs, 1) {
+		if u.Done(bad.Index, epoch) {
+			continue
+		}
+		s.Index, s.Epoch = bad.Index, epoch
+		failure := &nightshift.Error{Class: nightshift.ClassInput, Message: bad.Error()}
+		rec := w.record(s, &conversation{walk: w, unit: u, sample: s}, failure, time.Time{})
+		rec.Outcome = nightshift.OutcomeInputError
+		if err := u.Put(rec); err != nil {
+			w.stopRun(err)
+		}
+	}
+	return true
+}
+
+// unknown is the record of a row that may have been paid for and is not to be
+// sent again.
+func (w *walk) unknown(s nightshift.Sample, history []nightshift.Attempt) *nightshift.Record {
+	c := conversation{walk: w, sample: s, messages: s.Messages,
+		answers: []nightshift.Response{{Attempts: history}}}
+	failure := &nightshift.Error{Class: nightshift.ClassUnknownOutcome,
+		Message: "an earlier process ended between sending this row and reading its answer"}
+	rec := w.record(s, &c, failure, time.Time{})
+	rec.Outcome = nightshift.OutcomeUnknown
+	return rec
+}

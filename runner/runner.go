@@ -1,0 +1,227 @@
+// Package runner is the loop: it walks a dataset once for each model, hands
+// every row that is not on record yet to a provider, and gives what comes back
+// to the store.
+//
+// Each model has a lane of its own with its own pool of workers, so that a
+// slow or limited model does not hold up the others. Within a lane, units (the
+// slices of rows that are committed together) are opened in order; one is
+// committed by whichever worker settles its last row.
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"nightshift"
+	"nightshift/datasets"
+	"nightshift/runner/store"
+)
+
+// defaultPool bounds a lane that was given no concurrency: its limiter then
+// decides how many are in flight, and this how many may wait for it.
+const defaultPool = 4096
+
+// heldBytes bounds the prompts that a lane holds in memory at once, so that
+// ten rows of 15 MiB need no more than a hundred thousand short ones.
+const heldBytes = 64 << 20
+
+// A Lane is one model of the run.
+type Lane struct {
+	Model       string // name in the plan
+	ModelID     string // as the endpoint knows it
+	Endpoint    string
+	Protocol    nightshift.Protocol
+	Provider    nightshift.Provider
+	Params      []nightshift.Param
+	Stream      bool
+	Concurrency int // 0: as many as the provider lets through
+}
+
+// Raw says which raw response bodies are kept.
+type Raw string
+
+const (
+	RawAll    Raw = "all"
+	RawErrors Raw = "errors" // of rows without an answer, or with an oddity flagged
+	RawNone   Raw = "none"
+)
+
+// A Run is what is to be done. Its fields are not changed after Do is called.
+type Run struct {
+	Name        string
+	Store       *store.Run
+	Dataset     *datasets.Dataset
+	Lanes       []Lane
+	Epochs      int // 0 means 1
+	Raw         Raw
+	SkipUnknown bool // record rows that may have been billed as unknown instead of sending them again
+	Log         *slog.Logger
+}
+
+// A Stop is why a lane ended before its rows did.
+type Stop struct {
+	Model string
+	Err   error // *nightshift.StopError, or the cause that ended the whole run
+}
+
+// Do runs until every row of every lane is settled or something stops it. When
+// waiting ends, nothing more is sent and what is in flight is finished; when
+// calls ends, that is given up too. The stops say which lanes did not finish
+// and why; err is a failure of storage or dataset, which ends the run.
+func (r *Run) Do(calls, waiting context.Context) (stops []Stop, err error) {
+	feed, stop := context.WithCancelCause(waiting)
+	defer stop(nil)
+	go func() {
+		select {
+		case <-r.Store.Failed():
+			stop(r.Store.Err())
+		case <-feed.Done():
+		}
+	}()
+
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, l := range r.Lanes {
+		w := newWalk(r, l, calls, feed, stop)
+		wg.Go(func() {
+			if cause := w.run(); cause != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				stops = append(stops, Stop{l.Model, cause})
+			}
+		})
+	}
+	wg.Wait()
+	return stops, fatal(context.Cause(feed), r.Store.Err())
+}
+
+// fatal picks the error that ends a run with more than "stopped early".
+func fatal(cause, storage error) error {
+	if storage != nil {
+		return storage
+	}
+	var changed *datasets.ChangedError
+	var failed *store.StorageError
+	if errors.As(cause, &changed) || errors.As(cause, &failed) {
+		return cause
+	}
+	return nil
+}
+
+// A walk is one lane under way.
+type walk struct {
+	*Run
+	lane    Lane
+	calls   context.Context         // what is in flight
+	feed    context.Context         // what is not sent yet, this lane
+	stop    context.CancelCauseFunc // ends this lane's feed
+	stopRun context.CancelCauseFunc // ends every lane's
+	pool    errgroup.Group
+	held    *semaphore.Weighted
+}
+
+func newWalk(r *Run, l Lane, calls, feed context.Context, stopRun context.CancelCauseFunc) *walk {
+	w := &walk{Run: r, lane: l, calls: calls, stopRun: stopRun, held: semaphore.NewWeighted(heldBytes)}
+	w.feed, w.stop = context.WithCancelCause(feed)
+	w.pool.SetLimit(defaultPool)
+	if l.Concurrency > 0 {
+		w.pool.SetLimit(l.Concurrency)
+	}
+	return w
+}
+
+// run walks the units in order and returns why it ended early, or nil.
+func (w *walk) run() error {
+	defer w.stop(nil)
+	for i := range w.Dataset.Slices() {
+		if w.feed.Err() != nil {
+			break
+		}
+		if w.Store.Committed(w.lane.Model, i) {
+			continue
+		}
+		if err := w.unit(i); err != nil {
+			w.stopRun(err)
+			break
+		}
+	}
+	// Not errgroup.WithContext: calls in hand are being paid for, so whatever
+	// stops the feed stops nothing else. Tasks never return errors.
+	w.pool.Wait()
+	return context.Cause(w.feed)
+}
+
+// unit hands the open rows of one unit to the pool.
+func (w *walk) unit(i int) error {
+	su, err := w.Store.OpenUnit(w.lane.Model, i)
+	if err != nil {
+		return err
+	}
+	u := &unit{Unit: su}
+	u.pending.Store(1) // the feed's own share, so that no worker commits early
+	defer func() { w.settle(u) }()
+
+	for s, err := range w.Dataset.Read(w.feed, i) {
+		if w.feed.Err() != nil {
+			u.incomplete.Store(true)
+			return nil
+		}
+		if err != nil {
+			if !w.inputError(u, s, err) {
+				u.incomplete.Store(true)
+				return fmt.Errorf("reading the dataset: %w", err)
+			}
+			continue
+		}
+		if err := w.feedEpochs(u, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// feedEpochs gives every open epoch of one row to the pool; it blocks while
+// the pool is full, so reading never runs ahead.
+func (w *walk) feedEpochs(u *unit, s nightshift.Sample) error {
+	for epoch := range max(w.Epochs, 1) {
+		if u.Done(s.Index, epoch) {
+			continue
+		}
+		e := s
+		if epoch > 0 {
+			var err error
+			if e, err = w.Dataset.Render(s, epoch); err != nil {
+				w.inputError(u, s, err)
+				continue
+			}
+		}
+		size := min(weight(e), heldBytes)
+		if w.held.Acquire(w.feed, size) != nil {
+			u.incomplete.Store(true)
+			return nil
+		}
+		u.pending.Add(1)
+		w.pool.Go(func() error {
+			defer w.held.Release(size)
+			defer w.settle(u)
+			w.row(u, e)
+			return nil
+		})
+	}
+	return nil
+}
+
+// weight is roughly what a sample holds in memory.
+func weight(s nightshift.Sample) int64 {
+	n := len(s.System) + len(s.Body) + len(s.Metadata) + len(s.Target) + 512
+	for _, m := range s.Messages {
+		n += len(m.Text) + len(m.Raw)
+	}
+	return int64(n)
+}
