@@ -1,0 +1,247 @@
+// Package pricing turns tokens into money: a dated [Table] of list prices,
+// and exact arithmetic over a [Price] and a [nightshift.Usage].
+//
+// Money is counted in whole nano-dollars. A class of tokens (input, cache
+// read, 5-minute and 1-hour cache write, output, searches) is priced once, and
+// each class is rounded half up to a whole nano-dollar, so the parts of a cost
+// add up to it exactly. What is not known is not priced at all: no function
+// here returns 0 for "unknown".
+package pricing
+
+import (
+	"maps"
+	"slices"
+
+	"nightshift"
+)
+
+// A Price is what one model costs. The zero Price is free, not unknown;
+// unknown is the absence of a Price.
+type Price struct {
+	Provider string `json:"provider,omitempty"`
+	Model    string `json:"model,omitempty"`
+	Mode     string `json:"mode,omitempty"` // "chat", "responses", …; as the source says
+
+	Rates
+	// Long re-rates a whole request whose input is longer than a threshold.
+	// Of those that apply the highest threshold counts.
+	Long []Long `json:"long,omitempty"`
+	// Services are multipliers by the service tier that the answer names
+	// ("batch", "flex", "priority").
+	Services map[string]Factors `json:"services,omitempty"`
+	// Regions are multipliers by the region that the answer names ("us").
+	Regions map[string]Factors `json:"regions,omitempty"`
+	// Search is the price of one server-side tool request; nil when unknown.
+	Search *nightshift.NanoUSD `json:"search_nano_usd,omitempty"`
+
+	MaxInput  int64 `json:"max_input,omitempty"`  // context window in tokens; 0 unknown
+	MaxOutput int64 `json:"max_output,omitempty"` // most output tokens of one answer; 0 unknown
+}
+
+// Rates are the base prices of the token classes.
+type Rates struct {
+	Input  Rate `json:"input"`
+	Output Rate `json:"output"`
+	// CacheRead is nil where no price is listed: cached tokens then cost what
+	// uncached ones do.
+	CacheRead *Rate `json:"cache_read,omitempty"`
+	// CacheWrite5m and CacheWrite1h are nil or 0 where writing is not charged
+	// separately: those tokens then cost what uncached ones do.
+	CacheWrite5m *Rate `json:"cache_write_5m,omitempty"`
+	CacheWrite1h *Rate `json:"cache_write_1h,omitempty"`
+}
+
+// Long is a price tier for long prompts.
+type Long struct {
+	Above int64 `json:"above"` // input tokens, cached ones included, that must be exceeded
+	Factors
+}
+
+// Factors multiply the rates of the token classes.
+type Factors struct {
+	Input      Factor `json:"input"`
+	CacheRead  Factor `json:"cache_read"`
+	CacheWrite Factor `json:"cache_write"`
+	Output     Factor `json:"output"`
+}
+
+// Times returns the same factor for every class.
+func Times(f Factor) Factors { return Factors{f, f, f, f} }
+
+func inputFactor(f Factors) Factor  { return f.Input }
+func readFactor(f Factors) Factor   { return f.CacheRead }
+func writeFactor(f Factors) Factor  { return f.CacheWrite }
+func outputFactor(f Factors) Factor { return f.Output }
+
+func (r Rates) cacheRead() Rate {
+	if r.CacheRead == nil {
+		return r.Input
+	}
+	return *r.CacheRead
+}
+
+func (r Rates) cacheWrite5m() Rate { return writeRate(r.CacheWrite5m, r.Input) }
+
+// cacheWrite1h falls back to the 5-minute rate only through the input rate: a
+// table that lists one of the two without the other says nothing of the other.
+func (r Rates) cacheWrite1h() Rate { return writeRate(r.CacheWrite1h, r.Input) }
+
+func writeRate(r *Rate, input Rate) Rate {
+	if r == nil || *r == 0 {
+		return input
+	}
+	return *r
+}
+
+// Parts is a cost by class. Reasoning tokens are inside Output.
+type Parts struct {
+	Input        nightshift.NanoUSD `json:"input"`
+	CacheRead    nightshift.NanoUSD `json:"cache_read"`
+	CacheWrite5m nightshift.NanoUSD `json:"cache_write_5m"`
+	CacheWrite1h nightshift.NanoUSD `json:"cache_write_1h"`
+	Output       nightshift.NanoUSD `json:"output"`
+	Searches     nightshift.NanoUSD `json:"searches"`
+}
+
+// Total is the sum of the parts.
+func (p Parts) Total() nightshift.NanoUSD {
+	return add(p.Input, p.CacheRead, p.CacheWrite5m, p.CacheWrite1h, p.Output, p.Searches)
+}
+
+// Cost is the price of one answer's usage. ok is false when it cannot be
+// known: input or output was not reported, searches were made and have no
+// price, or the answer names a service tier that changes prices by an unknown
+// amount.
+func Cost(p Price, u nightshift.Usage) (cost nightshift.NanoUSD, ok bool) {
+	parts, ok := Split(p, u)
+	return parts.Total(), ok
+}
+
+// Split is Cost by class. When ok is false the parts are zero.
+func Split(p Price, u nightshift.Usage) (parts Parts, ok bool) {
+	factors, ok := p.factors(u)
+	if !ok || !u.InputTotal().Known() || !u.Output.Known() {
+		return Parts{}, false
+	}
+	searches, ok := p.searches(u.Searches.N())
+	if !ok {
+		return Parts{}, false
+	}
+	return Parts{
+		Input:        cost(u.Input.N(), p.Input, inputFactor, factors),
+		CacheRead:    cost(u.CacheRead.N(), p.cacheRead(), readFactor, factors),
+		CacheWrite5m: cost(u.CacheWrite5m.N(), p.cacheWrite5m(), writeFactor, factors),
+		CacheWrite1h: cost(u.CacheWrite1h.N(), p.cacheWrite1h(), writeFactor, factors),
+		Output:       cost(u.Output.N(), p.Output, outputFactor, factors),
+		Searches:     searches,
+	}, true
+}
+
+// cost applies the factors one after another to the rate and prices the
+// tokens. Negative counts, which no server means, cost nothing.
+func cost(tokens int64, rate Rate, factor func(Factors) Factor, factors []Factors) nightshift.NanoUSD {
+	for _, f := range factors {
+		rate = rate.times(factor(f))
+	}
+	return rate.of(tokens)
+}
+
+// factors lists the multipliers that apply to an answer. ok is false when one
+// must apply and is not known.
+func (p Price) factors(u nightshift.Usage) (factors []Factors, ok bool) {
+	if f, long := p.longFactor(u.InputTotal().N()); long {
+		factors = append(factors, f)
+	}
+	switch f, listed := p.Services[u.ServiceTier]; {
+	case listed:
+		factors = append(factors, f)
+	case repriced(u.ServiceTier):
+		return nil, false
+	}
+	if f, listed := p.Regions[u.Region]; listed {
+		factors = append(factors, f)
+	}
+	return factors, true
+}
+
+// repriced reports whether a service tier is known to change prices. Words
+// that are not known to (standard, default, a gateway's own) change nothing.
+func repriced(tier string) bool {
+	switch tier {
+	case "batch", "flex", "priority", "fast":
+		return true
+	}
+	return false
+}
+
+// longFactor finds the tier of the highest threshold below the input.
+func (p Price) longFactor(input int64) (f Factors, ok bool) {
+	best := int64(-1)
+	for _, l := range p.Long {
+		if input > l.Above && l.Above > best {
+			best, f, ok = l.Above, l.Factors, true
+		}
+	}
+	return f, ok
+}
+
+func (p Price) searches(n int64) (nightshift.NanoUSD, bool) {
+	switch {
+	case n <= 0:
+		return 0, true
+	case p.Search == nil:
+		return 0, false
+	}
+	return multiply(n, *p.Search), true
+}
+
+// WorstCase bounds from above what an answer with at most in input tokens
+// (cached ones included) and out output tokens can cost: over every long-prompt
+// tier that such an input can reach, every service tier and region of the
+// price, and every cache class. Server-side searches, which no token count
+// bounds, are not in it.
+func WorstCase(p Price, in, out int64) nightshift.NanoUSD {
+	input := max(
+		p.highest(p.Input, inputFactor, in),
+		p.highest(p.cacheRead(), readFactor, in),
+		p.highest(p.cacheWrite5m(), writeFactor, in),
+		p.highest(p.cacheWrite1h(), writeFactor, in),
+	)
+	output := p.highest(p.Output, outputFactor, in)
+	return add(bound(input, in), bound(output, out))
+}
+
+// highest is the highest rate that any multiplier leads to when the input has
+// at most in tokens.
+func (p Price) highest(rate Rate, factor func(Factors) Factor, in int64) Rate {
+	worst := rate
+	for _, l := range p.Long {
+		if in > l.Above {
+			worst = max(worst, rate.times(factor(l.Factors)))
+		}
+	}
+	return raised(raised(worst, factor, p.Services), factor, p.Regions)
+}
+
+// raised is the highest rate that one of the factors, or none, leads to.
+func raised(rate Rate, factor func(Factors) Factor, factors map[string]Factors) Rate {
+	worst := rate
+	for _, f := range factors {
+		worst = max(worst, rate.times(factor(f)))
+	}
+	return worst
+}
+
+// rounding covers what rounding four input classes half up, one by one, can
+// add to a bound that rounds their sum.
+const rounding = 2
+
+func bound(rate Rate, tokens int64) nightshift.NanoUSD {
+	if tokens <= 0 || rate == 0 {
+		return 0
+	}
+	return add(rate.atMost(tokens), rounding)
+}
+
+// ServiceTiers lists the service tiers that the price knows, sorted.
+func (p Price) ServiceTiers() []string { return slices.Sorted(maps.Keys(p.Services)) }

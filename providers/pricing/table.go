@@ -1,0 +1,224 @@
+package pricing
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Table is a dated list of prices. It is immutable and safe for concurrent
+// use.
+type Table struct {
+	ID     string    // names the table in a run's files: "litellm-2026-08-01"
+	Date   time.Time // when the prices were true; zero when the file does not say
+	Source string    // where they come from, for people
+	prices []Price
+	index  map[string][]int // provider + "\x00" + model in lower case → positions in prices; provider "" holds all
+}
+
+//go:embed prices.csv
+var embedded []byte
+
+// Embedded returns the table that is part of the program.
+func Embedded() *Table { return embeddedTable() }
+
+var embeddedTable = sync.OnceValue(func() *Table {
+	t, err := Read("prices.csv", embedded)
+	if err != nil {
+		panic("the embedded price table: " + err.Error()) // a test reads it
+	}
+	return t
+})
+
+// Load reads a price table from a file: our own CSV, or the JSON of LiteLLM's
+// model_prices_and_context_window.json.
+func Load(path string) (*Table, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("price table: %w", err)
+	}
+	return Read(path, b)
+}
+
+// Read is Load of a file in memory; name is used for messages and, where the
+// file does not carry an id of its own, for the table's id.
+func Read(name string, b []byte) (*Table, error) {
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+	var t *Table
+	var err error
+	if trimmed := bytes.TrimLeft(b, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '{' {
+		t, err = readLiteLLM(name, b)
+	} else {
+		t, err = readCSV(name, b)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if t.ID == "" {
+		t.ID = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+		if !t.Date.IsZero() {
+			t.ID += "-" + t.Date.Format(time.DateOnly)
+		}
+	}
+	return t, nil
+}
+
+// build indexes the prices. Of two rows with one name the later counts.
+func build(t *Table) *Table {
+	t.index = map[string][]int{}
+	for i, p := range t.prices {
+		model := strings.ToLower(p.Model)
+		own := strings.ToLower(p.Provider) + "\x00" + model
+		t.index[own] = []int{i}
+		t.index["\x00"+model] = append(t.index["\x00"+model], i)
+	}
+	return t
+}
+
+// Age is how old the prices are at a time; ok is false when the table has no date.
+func (t *Table) Age(now time.Time) (age time.Duration, ok bool) {
+	if t.Date.IsZero() {
+		return 0, false
+	}
+	return now.Sub(t.Date), true
+}
+
+// Len is the number of prices.
+func (t *Table) Len() int { return len(t.prices) }
+
+// All returns every price, in the order of the file.
+func (t *Table) All() []Price { return slices.Clone(t.prices) }
+
+// PriceID names one price of the table, as results files record it.
+func (t *Table) PriceID(p Price) string {
+	if p.Provider == "" {
+		return t.ID + "/" + p.Model
+	}
+	return t.ID + "/" + p.Provider + "/" + p.Model
+}
+
+// aliases are other names of providers in the table: presets, LiteLLM's words.
+var aliases = map[string]string{
+	"google": "gemini", "google-gemini": "gemini", "vertex": "gemini",
+	"z.ai": "zhipu", "zai": "zhipu", "z-ai": "zhipu", "bigmodel": "zhipu", "zhipuai": "zhipu",
+	"claude": "anthropic",
+}
+
+// Has reports whether the table has prices of the provider.
+func (t *Table) Has(provider string) bool {
+	provider = canonical(provider)
+	return provider != "" && slices.ContainsFunc(t.prices, func(p Price) bool {
+		return strings.EqualFold(p.Provider, provider)
+	})
+}
+
+func canonical(provider string) string {
+	provider = strings.ToLower(provider)
+	if name, ok := aliases[provider]; ok {
+		return name
+	}
+	return provider
+}
+
+// Lookup finds the price of a model by the name that was asked for, then by
+// the name that answered, then by each without its date suffix. The id names
+// the row that matched. ok is false when nothing does: the price is then
+// unknown, which is not zero.
+//
+// With an empty provider the name must stand for the same price in every
+// provider that lists it. A provider prefix of the model name
+// ("anthropic/claude-sonnet-4-6", "models/gemini-2.5-pro") is only looked
+// through when no provider is given: what a gateway charges for a model of
+// someone else is its own affair.
+func (t *Table) Lookup(provider, requested, served string) (p Price, id string, ok bool) {
+	provider = canonical(provider)
+	for _, name := range []string{requested, served, undated(requested), undated(served)} {
+		if p, ok = t.find(provider, name); ok {
+			return p, t.PriceID(p), true
+		}
+	}
+	return Price{}, "", false
+}
+
+func (t *Table) find(provider, model string) (Price, bool) {
+	model = strings.ToLower(model)
+	if model == "" {
+		return Price{}, false
+	}
+	if provider != "" {
+		model = strings.TrimPrefix(model, "models/") // Gemini's resource names
+		return t.unambiguous(t.index[provider+"\x00"+model])
+	}
+	if p, ok := t.unambiguous(t.index["\x00"+model]); ok {
+		return p, true
+	}
+	prefix, rest, found := strings.Cut(model, "/")
+	if !found {
+		return Price{}, false
+	}
+	if p, ok := t.unambiguous(t.index[canonical(prefix)+"\x00"+rest]); ok {
+		return p, true
+	}
+	if prefix == "models" {
+		return t.unambiguous(t.index["\x00"+rest])
+	}
+	return Price{}, false
+}
+
+// unambiguous returns the price that all positions agree on.
+func (t *Table) unambiguous(at []int) (Price, bool) {
+	if len(at) == 0 {
+		return Price{}, false
+	}
+	last := t.prices[at[len(at)-1]]
+	for _, i := range at {
+		if t.prices[i].Provider != last.Provider {
+			return Price{}, false
+		}
+	}
+	return last, true
+}
+
+// date suffixes as the vendors write them: -20250929, -2025-08-07, @20250929,
+// -0125 stays (it names another model at another price).
+var dateSuffix = regexp.MustCompile(`[-@](20\d{6}|20\d{2}-[01]\d-[0-3]\d)$`)
+
+// undated is the name without its date suffix, "" when it has none.
+func undated(model string) string {
+	if at := dateSuffix.FindStringIndex(model); at != nil {
+		return model[:at[0]]
+	}
+	return ""
+}
+
+// Search returns the prices whose provider or model contains every word of
+// the query, in any case; an empty query returns all.
+func (t *Table) Search(query string) []Price {
+	words := strings.Fields(strings.ToLower(query))
+	var found []Price
+	for _, p := range t.prices {
+		name := strings.ToLower(p.Provider + "/" + p.Model)
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(name, w) }) {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// With returns a table in which other's prices come before t's own: a name
+// that both list has other's price. The id names both.
+func (t *Table) With(other *Table) *Table {
+	merged := &Table{
+		ID: other.ID + "+" + t.ID, Date: other.Date,
+		Source: other.Source + "; then " + t.Source,
+		prices: slices.Concat(t.prices, other.prices),
+	}
+	return build(merged)
+}
