@@ -1,0 +1,106 @@
+package stats
+
+import (
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/stat/distuv"
+)
+
+// Percentile is the q-quantile of sorted values by linear interpolation at
+// (n-1)q (type 7 of R. J. Hyndman and Y. Fan, 1996; numpy's default). NaN
+// without values.
+func Percentile(sorted []float64, q float64) float64 {
+	if len(sorted) == 0 || !(q >= 0 && q <= 1) {
+		return math.NaN()
+	}
+	place := float64(len(sorted)-1) * q
+	low := int(place)
+	if low >= len(sorted)-1 {
+		return sorted[len(sorted)-1]
+	}
+	return sorted[low] + (place-float64(low))*(sorted[low+1]-sorted[low])
+}
+
+// Sorted returns the finite values in ascending order.
+func Sorted(values []float64) []float64 {
+	kept, _ := scored(values, nil)
+	slices.Sort(kept)
+	return kept
+}
+
+// TailKnown reports whether n values are enough to speak of the q-quantile:
+// at least one value must be expected beyond it, so p99 needs 100. Where they
+// are not, show the maximum and call it that.
+func TailKnown(n int, q float64) bool {
+	return float64(n)*(1-q) >= 1-1e-9
+}
+
+// PercentileRange is the interval of the q-quantile from order statistics: the
+// ranks are binomial, so it needs neither a distribution nor resampling. It is
+// the limit of the percentile bootstrap for many resamples.
+func PercentileRange(sorted []float64, q, level float64) Interval {
+	n := len(sorted)
+	if n == 0 {
+		return undefined
+	}
+	ranks := distuv.Binomial{N: float64(n), P: q}
+	tail := (1 - level) / 2
+	lower := binomialQuantile(ranks, tail)
+	upper := binomialQuantile(ranks, 1-tail)
+	return Interval{sorted[max(lower-1, 0)], sorted[min(upper, n-1)]}
+}
+
+// binomialQuantile is the smallest k with P(X <= k) >= p.
+func binomialQuantile(x distuv.Binomial, p float64) int {
+	low, high := 0, int(x.N)
+	for low < high {
+		mid := (low + high) / 2
+		if x.CDF(float64(mid)) >= p {
+			high = mid
+		} else {
+			low = mid + 1
+		}
+	}
+	return low
+}
+
+// CostPerCorrect is what one correct answer cost, Σcost/Σscore, with the
+// standard error of a ratio by the delta method. Also for seconds per correct
+// answer. NaN when nothing was correct; items without a cost or a score are
+// left out.
+func CostPerCorrect(cost, score []float64) (perCorrect, se float64) {
+	c, s, _, _ := common(cost, score, nil)
+	correct := Sum(s)
+	if !(correct > 0) {
+		return math.NaN(), math.NaN()
+	}
+	perCorrect = Sum(c) / correct
+	var squares accumulator
+	for i := range c {
+		rest := c[i] - perCorrect*s[i]
+		squares.add(rest * rest)
+	}
+	n := float64(len(c))
+	if n < 2 {
+		return perCorrect, math.NaN()
+	}
+	return perCorrect, math.Sqrt(n/(n-1)*squares.sum()) / correct
+}
+
+// Pareto marks the points on the frontier of low cost and high score. A point
+// is off it when another is no dearer and no worse, and strictly better in
+// one; a point whose cost or score is unknown is off it and puts none off.
+func Pareto(cost, score []float64) []bool {
+	on := make([]bool, len(cost))
+	for i := range cost {
+		on[i] = finite(cost[i]) && finite(score[i])
+		for j := range cost {
+			noDearer, noWorse := cost[j] <= cost[i], score[j] >= score[i]
+			if noDearer && noWorse && (cost[j] < cost[i] || score[j] > score[i]) {
+				on[i] = false
+			}
+		}
+	}
+	return on
+}
