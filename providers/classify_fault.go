@@ -1,0 +1,373 @@
+package providers
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"nightshift"
+)
+
+// A fault is what a JSON body says about an error, in the words of whichever
+// server wrote it.
+type fault struct {
+	found     bool
+	status    int      // an HTTP status inside the body; 0 without one
+	words     []string // codes and types in lower case, the most specific first
+	code      string   // as written, for people
+	param     string
+	message   string
+	requestID string
+	vendor    map[string]nightshift.ErrorClass // table for numeric codes of this body's dialect
+}
+
+// object is a JSON object with its keys' exact case.
+type object = map[string]json.RawMessage
+
+// findFault looks for an error in the places where servers put it.
+func findFault(body object, status int) fault {
+	var f fault
+	f.requestID = str(body["request_id"])
+	f.envelope(body)
+	f.errorField(body)
+	f.topLevel(body)
+	if base := sub(body, "base_resp"); base != nil {
+		f.minimax(base)
+	}
+	if !ok(status) {
+		f.found = true
+	}
+	f.message = firstText(body, f.message)
+	return f
+}
+
+// envelope reads an error that is wrapped once more, as in
+// {"response":{"error":…}} and {"data":{"error":…}}.
+func (f *fault) envelope(body object) {
+	for _, name := range []string{"response", "data"} {
+		inner := sub(body, name)
+		if isSet(inner["error"]) && !isAnswer(inner) && !isSet(body["error"]) {
+			f.errorField(inner)
+		}
+	}
+}
+
+// errorField reads "error", an object or a text, whatever the status.
+func (f *fault) errorField(body object) {
+	if str(body["type"]) == "error" {
+		f.found = true
+	}
+	raw := body["error"]
+	if !isSet(raw) {
+		return
+	}
+	if text := str(raw); text != "" {
+		f.found = true
+		f.message = text
+		f.note(str(body["code"]))
+		return
+	}
+	e := asMap(raw)
+	if e == nil {
+		f.found = f.found || string(raw) != "false" && string(raw) != `""` && string(raw) != "0"
+		return
+	}
+	f.found = true
+	f.vendor = zhipuCodes
+	f.takeError(e)
+}
+
+func (f *fault) takeError(e object) {
+	f.param = str(e["param"])
+	f.message = textOf(e["message"])
+	if f.requestID == "" {
+		f.requestID = str(e["request_id"])
+	}
+	inner := sub(e, "innererror")
+	for _, raw := range []json.RawMessage{e["code"], inner["code"], e["status"], e["type"]} {
+		f.note(scalar(raw))
+	}
+	for _, detail := range asList(e["details"]) {
+		f.note(str(asMap(detail)["reason"]))
+		for _, violation := range asList(asMap(detail)["violations"]) {
+			f.note(str(asMap(violation)["quotaId"]))
+		}
+	}
+	f.openRouter(sub(e, "metadata"))
+}
+
+// openRouter adds the real cause, which OpenRouter keeps beside its own words.
+func (f *fault) openRouter(metadata object) {
+	f.note(str(metadata["error_type"]))
+	raw := textOf(metadata["raw"])
+	if raw == "" || strings.Contains(f.message, raw) {
+		return
+	}
+	if cause := asMap(json.RawMessage(raw)); cause != nil {
+		inner := findFault(cause, 0)
+		f.words = append(f.words, inner.words...)
+		raw = inner.message
+	}
+	from := str(metadata["provider_name"])
+	if from != "" {
+		from += ": "
+	}
+	f.message = strings.TrimSpace(f.message + " (" + from + raw + ")")
+}
+
+// topLevel reads errors that are the whole body: success:false, old vLLM,
+// FastAPI's detail, and a code beside no answer.
+func (f *fault) topLevel(body object) {
+	if f.found || isAnswer(body) || isAnswer(sub(body, "data")) {
+		return
+	}
+	code := scalar(body["code"])
+	switch {
+	case string(body["success"]) == "false",
+		str(body["object"]) == "error",
+		isSet(body["detail"]),
+		code != "" && !fine[strings.ToLower(code)]:
+		f.found = true
+		f.note(code)
+		f.note(str(body["type"]))
+	}
+}
+
+// fine are the codes with which envelopes say that all is well.
+var fine = map[string]bool{"0": true, "200": true, "success": true, "ok": true, "successful": true}
+
+func (f *fault) minimax(base object) {
+	code := scalar(base["status_code"])
+	if code == "" || code == "0" {
+		return
+	}
+	f.found = true
+	f.vendor = minimaxCodes
+	f.note(code)
+	if f.message == "" {
+		f.message = str(base["status_msg"])
+	}
+}
+
+// note remembers a code or type. A number from 400 to 599 is a status.
+func (f *fault) note(word string) {
+	word = strings.TrimSpace(word)
+	if word == "" || word == "<nil>" || word == "null" {
+		return
+	}
+	if n, err := strconv.Atoi(word); err == nil && n >= 400 && n <= 599 {
+		if f.status == 0 {
+			f.status = n
+		}
+		return
+	}
+	if f.code == "" {
+		f.code = word
+	}
+	f.words = append(f.words, strings.ToLower(word))
+}
+
+func (f *fault) shownCode() string {
+	if f.code == "" && f.status != 0 {
+		return strconv.Itoa(f.status)
+	}
+	return f.code
+}
+
+// firstText is the message: the one found with the error, else the first that
+// any server's dialect has.
+func firstText(body object, found string) string {
+	candidates := []string{found}
+	for _, name := range []string{"message", "msg", "err", "error_msg", "detail"} {
+		candidates = append(candidates, textOf(body[name]))
+	}
+	candidates = append(candidates,
+		str(sub(body, "base_resp")["status_msg"]),
+		str(sub(body, "header")["message"]),
+		textOf(sub(sub(body, "response"), "error")["message"]))
+	for _, text := range candidates {
+		if text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// isAnswer reports whether an object holds an answer of either format.
+func isAnswer(o object) bool { return isSet(o["choices"]) || isSet(o["content"]) }
+
+func isSet(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
+
+// str decodes a JSON string; "" when raw is anything else.
+func str(raw json.RawMessage) string {
+	var s string
+	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// scalar is a JSON string or number as text.
+func scalar(raw json.RawMessage) string {
+	if len(raw) > 0 && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9') {
+		return string(raw)
+	}
+	return str(raw)
+}
+
+// textOf is a JSON string as it is, and anything else that is set as JSON:
+// FastAPI's detail may be a list.
+func textOf(raw json.RawMessage) string {
+	if !isSet(raw) {
+		return ""
+	}
+	if raw[0] == '"' {
+		return str(raw)
+	}
+	if details := fastAPI(raw); details != "" {
+		return details
+	}
+	if raw[0] == '{' || raw[0] == '[' {
+		return string(raw)
+	}
+	return ""
+}
+
+// fastAPI joins the messages of {"detail":[{"loc":[…],"msg":…}]}.
+func fastAPI(raw json.RawMessage) string {
+	var details []struct {
+		Loc []any  `json:"loc"`
+		Msg string `json:"msg"`
+	}
+	if raw[0] != '[' || json.Unmarshal(raw, &details) != nil {
+		return ""
+	}
+	var lines []string
+	for _, d := range details {
+		if d.Msg == "" {
+			continue
+		}
+		path := make([]string, 0, len(d.Loc))
+		for _, part := range d.Loc {
+			text, _ := json.Marshal(part)
+			path = append(path, strings.Trim(string(text), `"`))
+		}
+		lines = append(lines, strings.TrimPrefix(strings.Join(path, ".")+": "+d.Msg, ": "))
+	}
+	return strings.Join(lines, "; ")
+}
+
+func asMap(raw json.RawMessage) object {
+	var o object
+	if len(raw) == 0 || json.Unmarshal(raw, &o) != nil {
+		return nil
+	}
+	return o
+}
+
+func asList(raw json.RawMessage) []json.RawMessage {
+	var l []json.RawMessage
+	if len(raw) == 0 || json.Unmarshal(raw, &l) != nil {
+		return nil
+	}
+	return l
+}
+
+func sub(o object, name string) object { return asMap(o[name]) }
+
+// class decides. A rate limit of the day is not one to wait for.
+func (f fault) class(status int) nightshift.ErrorClass {
+	inner := f.effective(status)
+	message := strings.ToLower(f.message)
+	class := f.verdict(inner, message)
+	if class == nightshift.ClassRateLimit && daily(message) {
+		return nightshift.ClassQuota
+	}
+	return class
+}
+
+// verdict is what the words say, else what the message says, else what the
+// status says.
+func (f fault) verdict(inner int, message string) nightshift.ErrorClass {
+	if mayBeLength(inner) && f.tooLong(message) {
+		return nightshift.ClassContextLength
+	}
+	if (inner == 429 || inner == 413) && exceedsLimit(f.message) {
+		return nightshift.ClassExceedsLimit
+	}
+	for _, word := range f.words {
+		if class, known := f.byWord(word); known {
+			return class
+		}
+	}
+	if class, known := byPhrase(message, inner); known {
+		return class
+	}
+	if class, known := f.byGenericWord(inner); known {
+		return class
+	}
+	return byStatus(inner)
+}
+
+// effective is the status that counts: that of the upstream where a gateway
+// names it, that inside the body of a claimed success, else the one that came.
+func (f fault) effective(status int) int {
+	if upstream, err := strconv.Atoi(f.param); err == nil && upstream >= 400 && upstream <= 599 &&
+		(slices.Contains(f.words, "upstream_error") || slices.Contains(f.words, "bad_response_status_code")) {
+		return upstream
+	}
+	if ok(status) {
+		return f.status
+	}
+	return status
+}
+
+func (f fault) byWord(word string) (nightshift.ErrorClass, bool) {
+	if class, known := f.vendor[word]; known {
+		return class, true
+	}
+	if class, known := specificWords[word]; known {
+		return class, true
+	}
+	for _, p := range wordPatterns {
+		if strings.HasPrefix(word, p.prefix) && strings.HasSuffix(word, p.suffix) && strings.Contains(word, p.part) {
+			return p.class, true
+		}
+	}
+	return "", false
+}
+
+// byGenericWord reads types that say little: they count for a claimed success,
+// which has no status of its own.
+func (f fault) byGenericWord(status int) (nightshift.ErrorClass, bool) {
+	if status != 0 {
+		return "", false
+	}
+	for _, word := range f.words {
+		if class, known := genericWords[word]; known {
+			return class, true
+		}
+	}
+	return "", false
+}
+
+func (f fault) tooLong(message string) bool {
+	for _, word := range f.words {
+		if lengthWords[word] {
+			return true
+		}
+	}
+	if strings.Contains(message, "current length is") && strings.Contains(message, "while limit is") {
+		return true
+	}
+	return slices.ContainsFunc(lengthPhrases, func(p string) bool { return strings.Contains(message, p) })
+}
+
+func mayBeLength(status int) bool {
+	return status == 0 || status == 400 || status == 413 || status == 422 || status == 500
+}
+
+// words lists the tables' keys, for tests.
+func words[V any](table map[string]V) []string { return slices.Sorted(maps.Keys(table)) }

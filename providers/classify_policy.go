@@ -1,0 +1,89 @@
+package providers
+
+import "nightshift"
+
+// A Policy is what follows from an error: the one place that says so for
+// every class.
+type Policy struct {
+	// Retry: the same request may succeed later.
+	Retry bool
+	// Counts: a try that ended so uses up one of the row's attempts. A rate
+	// limit does not, and what feeds the breaker does only while it is closed.
+	Counts bool
+	// Pauses: it concerns everybody who shares the key; all of them wait.
+	Pauses bool
+	// StopsEndpoint: nobody may ask this endpoint any more. With Retry, after
+	// MaxTries.
+	StopsEndpoint bool
+	// StopsModel: nobody may ask this endpoint for this model any more. With
+	// Retry, after MaxTries.
+	StopsModel bool
+	// MaybeBilled: the attempt may have been charged for without an answer.
+	MaybeBilled bool
+	// FeedsBreaker: it speaks for the health of the endpoint.
+	FeedsBreaker bool
+	// MaxTries is the most attempts of a row that may end so; 0 leaves it to
+	// the row's own limit.
+	MaxTries int
+}
+
+var (
+	failRow  = Policy{}
+	stop     = Policy{StopsEndpoint: true}
+	again    = Policy{Retry: true, Counts: true}
+	troubled = Policy{Retry: true, Counts: true, FeedsBreaker: true}
+)
+
+// policies is the table. What is not in it fails the row.
+var policies = map[nightshift.ErrorClass]Policy{
+	nightshift.ClassRateLimit: {Retry: true, Pauses: true},
+
+	nightshift.ClassQuota:      stop,
+	nightshift.ClassAuth:       stop,
+	nightshift.ClassPermission: stop,
+	nightshift.ClassTLS:        stop,
+	nightshift.ClassRedirect:   stop,
+	nightshift.ClassNotFound:   {StopsModel: true},
+	nightshift.ClassNotAnAPI:   {Retry: true, Counts: true, StopsEndpoint: true, MaxTries: 3},
+
+	nightshift.ClassExceedsLimit:   failRow,
+	nightshift.ClassInvalidRequest: failRow,
+	nightshift.ClassTooLarge:       failRow,
+	nightshift.ClassContextLength:  failRow,
+	nightshift.ClassContentPolicy:  failRow,
+	nightshift.ClassUntranslatable: failRow,
+	nightshift.ClassInput:          failRow,
+	nightshift.ClassPanic:          failRow,
+	nightshift.ClassCancelled:      failRow,
+	nightshift.ClassUnknownOutcome: failRow,
+
+	nightshift.ClassConflict:         again,
+	nightshift.ClassOverloaded:       troubled,
+	nightshift.ClassServer:           troubled,
+	nightshift.ClassConnection:       troubled,
+	nightshift.ClassTimeoutConnect:   troubled,
+	nightshift.ClassTimeoutFirstByte: troubled,
+	nightshift.ClassTimeoutIdle:      troubled,
+	nightshift.ClassTimeoutTotal:     again, // a long answer, not a sick server
+	nightshift.ClassCut:              troubled,
+	nightshift.ClassEmptyResponse:    troubled,
+	nightshift.ClassBadResponse:      {Retry: true, Counts: true, MaxTries: 2},
+	nightshift.ClassTooLong:          {Retry: true, Counts: true, MaxTries: 2},
+}
+
+// PolicyOf says what follows from an error. A nil error asks for nothing.
+func PolicyOf(e *nightshift.Error) Policy {
+	if e == nil {
+		return Policy{}
+	}
+	p := policies[e.Class]
+	switch {
+	case e.Class == nightshift.ClassNotFound && e.Status == 503:
+		// A gateway without a channel for the model: a typo, or a moment.
+		p = Policy{Retry: true, Counts: true, StopsModel: true, MaxTries: 2}
+	case e.Class == nightshift.ClassBadResponse && e.Code == CodeTooDeep:
+		p = failRow
+	}
+	p.MaybeBilled = e.MaybeBilled
+	return p
+}

@@ -1,0 +1,314 @@
+package providers
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"nightshift"
+)
+
+// byStatus is what a status means when nothing in the body says more. 0, the
+// inside of a stream, is a server's fault.
+func byStatus(status int) nightshift.ErrorClass {
+	switch status {
+	case 400, 406, 411, 412, 415, 422:
+		return nightshift.ClassInvalidRequest
+	case 401, 407:
+		return nightshift.ClassAuth
+	case 402:
+		return nightshift.ClassQuota
+	case 403, 451:
+		return nightshift.ClassPermission
+	case 404, 405, 410, 501:
+		return nightshift.ClassNotFound
+	case 408, 409, 425:
+		return nightshift.ClassConflict
+	case 413, 414, 431:
+		return nightshift.ClassTooLarge
+	case 429:
+		return nightshift.ClassRateLimit
+	case 498, 529: // 498 is Groq's flex tier without capacity
+		return nightshift.ClassOverloaded
+	}
+	if status >= 400 && status < 498 {
+		return nightshift.ClassInvalidRequest
+	}
+	if status >= 200 && status < 300 {
+		return nightshift.ClassBadResponse
+	}
+	return nightshift.ClassServer
+}
+
+// specificWords are codes and types that say what is the matter whatever the
+// status: OpenAI, Anthropic, Azure, Google, one-api and new-api, and the
+// servers people run themselves.
+var specificWords = map[string]nightshift.ErrorClass{
+	"insufficient_quota":             nightshift.ClassQuota,
+	"credit_balance_exhausted":       nightshift.ClassQuota,
+	"billing_not_active":             nightshift.ClassQuota,
+	"billing_hard_limit_reached":     nightshift.ClassQuota,
+	"quota_exceeded":                 nightshift.ClassQuota,
+	"insufficient_balance":           nightshift.ClassQuota,
+	"insufficient_credits":           nightshift.ClassQuota,
+	"insufficient_user_quota":        nightshift.ClassQuota,
+	"pre_consume_token_quota_failed": nightshift.ClassQuota,
+	"billing_error":                  nightshift.ClassQuota,
+	"payment_required":               nightshift.ClassQuota,
+	"exceeded_current_quota_error":   nightshift.ClassQuota, // Moonshot
+
+	"account_deactivated":           nightshift.ClassPermission,
+	"access_terminated":             nightshift.ClassPermission,
+	"access_denied":                 nightshift.ClassPermission,
+	"permission_error":              nightshift.ClassPermission,
+	"permission_denied":             nightshift.ClassPermission,
+	"unsupported_country":           nightshift.ClassPermission,
+	"unsupported_country_region":    nightshift.ClassPermission,
+	"request_forbidden":             nightshift.ClassPermission,
+	"organization_restricted":       nightshift.ClassPermission,
+	"model_terms_required":          nightshift.ClassPermission,
+	"service_disabled":              nightshift.ClassPermission,
+	"permissiondenied":              nightshift.ClassPermission,
+	"invalid_api_key":               nightshift.ClassAuth,
+	"api_key_invalid":               nightshift.ClassAuth,
+	"authentication_error":          nightshift.ClassAuth,
+	"invalid_authentication":        nightshift.ClassAuth,
+	"invalid_authentication_error":  nightshift.ClassAuth, // Moonshot
+	"incorrect_api_key_error":       nightshift.ClassAuth,
+	"unauthenticated":               nightshift.ClassAuth,
+	"unauthorized":                  nightshift.ClassAuth,
+	"invalid_token":                 nightshift.ClassAuth,
+	"auth_error":                    nightshift.ClassAuth, // LiteLLM
+	"token_expired":                 nightshift.ClassAuth,
+	"model_not_found":               nightshift.ClassNotFound,
+	"model_not_found_error":         nightshift.ClassNotFound,
+	"model_not_exist":               nightshift.ClassNotFound,
+	"unknown_model":                 nightshift.ClassNotFound,
+	"invalid_model":                 nightshift.ClassNotFound,
+	"not_found_error":               nightshift.ClassNotFound,
+	"deploymentnotfound":            nightshift.ClassNotFound,
+	"notfounderror":                 nightshift.ClassNotFound, // vLLM
+	"resource_not_found_error":      nightshift.ClassNotFound, // Moonshot
+	"get_channel_failed":            nightshift.ClassNotFound,
+	"api_not_implemented":           nightshift.ClassNotFound,
+	"model_decommissioned":          nightshift.ClassNotFound,
+	"content_filter":                nightshift.ClassContentPolicy,
+	"content_policy_violation":      nightshift.ClassContentPolicy,
+	"content_policy":                nightshift.ClassContentPolicy,
+	"responsibleaipolicyviolation":  nightshift.ClassContentPolicy,
+	"moderation_blocked":            nightshift.ClassContentPolicy,
+	"sensitive_words_detected":      nightshift.ClassContentPolicy,
+	"prompt_blocked":                nightshift.ClassContentPolicy,
+	"data_inspection_failed":        nightshift.ClassContentPolicy, // DashScope
+	"contentfilter":                 nightshift.ClassContentPolicy,
+	"invalid_prompt":                nightshift.ClassContentPolicy, // OpenAI: flagged as violating the usage policy
+	"overloaded_error":              nightshift.ClassOverloaded,
+	"engine_overloaded_error":       nightshift.ClassOverloaded, // Moonshot
+	"service_unavailable_error":     nightshift.ClassOverloaded,
+	"unavailable_error":             nightshift.ClassOverloaded, // llama.cpp while loading
+	"capacity_exceeded":             nightshift.ClassOverloaded,
+	"rate_limit_error":              nightshift.ClassRateLimit,
+	"rate_limit_exceeded":           nightshift.ClassRateLimit,
+	"rate_limit_reached_error":      nightshift.ClassRateLimit, // Moonshot
+	"ratelimitreached":              nightshift.ClassRateLimit, // Azure
+	"too_many_requests":             nightshift.ClassRateLimit,
+	"throttling":                    nightshift.ClassRateLimit,
+	"throttlingexception":           nightshift.ClassRateLimit,
+	"request_too_large":             nightshift.ClassTooLarge,
+	"invalid_request":               nightshift.ClassInvalidRequest, // new-api, with a 500
+	"unsupported_parameter":         nightshift.ClassInvalidRequest,
+	"unsupported_value":             nightshift.ClassInvalidRequest,
+	"missing_required_parameter":    nightshift.ClassInvalidRequest,
+	"invalid_value":                 nightshift.ClassInvalidRequest,
+	"empty_array":                   nightshift.ClassInvalidRequest,
+	"tool_use_failed":               nightshift.ClassInvalidRequest, // Groq: the model wrote a bad call
+	"convert_request_failed":        nightshift.ClassInvalidRequest,
+	"do_request_failed":             nightshift.ClassServer,
+	"empty_response":                nightshift.ClassServer,
+	"read_response_body_failed":     nightshift.ClassServer,
+	"bad_response_body":             nightshift.ClassServer,
+	"new_api_panic":                 nightshift.ClassServer,
+	"one_api_panic":                 nightshift.ClassServer,
+	"insufficient_system_resource":  nightshift.ClassServer,
+	"prompt_too_long_for_cache_ttl": nightshift.ClassInvalidRequest,
+}
+
+// wordPatterns are families of codes.
+var wordPatterns = []struct {
+	prefix, part, suffix string
+	class                nightshift.ErrorClass
+}{
+	{"entitlement_", "", "_limit_exceeded", nightshift.ClassQuota},
+	{"channel:", "", "", nightshift.ClassServer},
+	{"generaterequestsperday", "", "", nightshift.ClassQuota}, // Gemini's quotaId
+	{"", "perdayper", "", nightshift.ClassQuota},
+	{"free-models-per-day", "", "", nightshift.ClassQuota},
+}
+
+// genericWords are types that say no more than a status does.
+var genericWords = map[string]nightshift.ErrorClass{
+	"invalid_request_error": nightshift.ClassInvalidRequest,
+	"invalid_argument":      nightshift.ClassInvalidRequest,
+	"badrequesterror":       nightshift.ClassInvalidRequest,
+	"badrequest":            nightshift.ClassInvalidRequest,
+	"failed_precondition":   nightshift.ClassInvalidRequest,
+	"not_found":             nightshift.ClassNotFound,
+	"resource_exhausted":    nightshift.ClassRateLimit,
+	"requests":              nightshift.ClassRateLimit,
+	"tokens":                nightshift.ClassRateLimit,
+	"conflict_error":        nightshift.ClassConflict,
+	"timeout_error":         nightshift.ClassServer,
+	"api_error":             nightshift.ClassServer,
+	"server_error":          nightshift.ClassServer,
+	"internal_server_error": nightshift.ClassServer,
+	"internalservererror":   nightshift.ClassServer,
+	"internal":              nightshift.ClassServer,
+	"unavailable":           nightshift.ClassOverloaded,
+	"deadline_exceeded":     nightshift.ClassServer,
+	"upstream_error":        nightshift.ClassServer,
+	"new_api_error":         nightshift.ClassServer,
+}
+
+// zhipuCodes are Zhipu's error.code texts, sent with several statuses.
+var zhipuCodes = map[string]nightshift.ErrorClass{
+	"1000": nightshift.ClassAuth,
+	"1001": nightshift.ClassAuth,
+	"1002": nightshift.ClassAuth,
+	"1003": nightshift.ClassAuth,
+	"1004": nightshift.ClassAuth,
+	"1112": nightshift.ClassPermission, // account locked
+	"1113": nightshift.ClassQuota,      // in arrears
+	"1121": nightshift.ClassPermission, // account locked
+	"1211": nightshift.ClassNotFound,
+	"1220": nightshift.ClassPermission,
+	"1210": nightshift.ClassInvalidRequest,
+	"1213": nightshift.ClassInvalidRequest,
+	"1214": nightshift.ClassInvalidRequest,
+	"1215": nightshift.ClassInvalidRequest,
+	"1234": nightshift.ClassServer, // network trouble of theirs
+	"1261": nightshift.ClassContextLength,
+	"1301": nightshift.ClassContentPolicy,
+	"1302": nightshift.ClassRateLimit,
+	"1303": nightshift.ClassRateLimit,
+	"1304": nightshift.ClassQuota, // calls of the day
+	"1305": nightshift.ClassOverloaded,
+	"1308": nightshift.ClassQuota,
+	"1309": nightshift.ClassQuota,
+	"1310": nightshift.ClassQuota,
+}
+
+// minimaxCodes are MiniMax's base_resp.status_code, often on HTTP 200.
+var minimaxCodes = map[string]nightshift.ErrorClass{
+	"1000": nightshift.ClassServer,
+	"1001": nightshift.ClassServer,
+	"1002": nightshift.ClassRateLimit,
+	"1004": nightshift.ClassAuth,
+	"1008": nightshift.ClassQuota,
+	"1013": nightshift.ClassServer,
+	"1024": nightshift.ClassServer,
+	"1026": nightshift.ClassContentPolicy,
+	"1027": nightshift.ClassContentPolicy,
+	"1033": nightshift.ClassServer,
+	"1039": nightshift.ClassRateLimit,
+	"2013": nightshift.ClassInvalidRequest,
+	"2049": nightshift.ClassAuth,
+}
+
+var lengthWords = map[string]bool{
+	"context_length_exceeded":   true,
+	"exceed_context_size_error": true,
+	"too_many_prompt_tokens":    true,
+}
+
+var lengthPhrases = []string{
+	"prompt is too long",
+	"input is too long",
+	"exceed context limit",
+	"maximum context length",
+	"context length is",
+	"context_length_exceeded",
+	"available context size",
+	"context size has been exceeded",
+	"prompt too long",
+	"total length of all messages is too long",
+	"exceeds the maximum number of tokens",
+	"input token count",
+	"reduce the length of the messages",
+}
+
+// phrases are what messages say where codes say nothing. A phrase counts for
+// the statuses it was seen with only; 0 is a claimed success.
+var phrases = []struct {
+	text     string
+	statuses []int
+	class    nightshift.ErrorClass
+}{
+	{"credit balance is too low", []int{0, 400, 402, 403, 429}, nightshift.ClassQuota},
+	{"spend limit", []int{0, 400, 403, 429}, nightshift.ClassQuota},
+	{"specified api usage limits", []int{0, 400, 403, 429}, nightshift.ClassQuota},
+	{"insufficient balance", []int{0, 400, 401, 402, 403, 429}, nightshift.ClassQuota},
+	{"insufficient credits", []int{0, 400, 402, 403, 429}, nightshift.ClassQuota},
+	{"exceeded your current quota, please check your plan", []int{0, 403, 429}, nightshift.ClassQuota},
+	{"额度已用尽", []int{0, 401, 403, 429}, nightshift.ClassQuota},
+	{"额度不足", []int{0, 401, 403, 429}, nightshift.ClassQuota},
+	{"余额不足", []int{0, 401, 402, 403, 429}, nightshift.ClassQuota},
+
+	{"api key not valid", []int{0, 400, 403}, nightshift.ClassAuth},
+	{"incorrect api key", []int{0, 400, 403}, nightshift.ClassAuth},
+	{"invalid api key", []int{0, 400, 403}, nightshift.ClassAuth},
+	{"无效的令牌", []int{0, 400, 401, 403, 500}, nightshift.ClassAuth},
+
+	{"is not a valid model", []int{0, 400}, nightshift.ClassNotFound},
+	{"model not exist", []int{0, 400}, nightshift.ClassNotFound},
+	{"model not found", []int{0, 400, 500}, nightshift.ClassNotFound},
+	{"invalid url (", []int{0, 400, 404}, nightshift.ClassNotFound},
+	{"无可用渠道", []int{0, 503, 500}, nightshift.ClassNotFound},
+
+	{"content management policy", []int{0, 400}, nightshift.ClassContentPolicy},
+	{"content filtering policy", []int{0, 400}, nightshift.ClassContentPolicy},
+	{"requires moderation", []int{0, 403}, nightshift.ClassContentPolicy},
+	{"flagged", []int{403}, nightshift.ClassContentPolicy},
+	{"violates our usage policies", []int{0, 400, 403}, nightshift.ClassContentPolicy},
+	{"violating our usage policy", []int{0, 400, 403}, nightshift.ClassContentPolicy},
+	{"content exists risk", []int{0, 400, 422}, nightshift.ClassContentPolicy}, // DeepSeek
+
+	{"overloaded", []int{0, 500, 502, 503}, nightshift.ClassOverloaded},
+	{"at capacity", []int{0, 500, 502, 503}, nightshift.ClassOverloaded},
+	{"capacity exceeded", []int{0, 500, 503}, nightshift.ClassOverloaded},
+	{"too many requests", []int{0, 500, 503}, nightshift.ClassRateLimit},
+	{"负载已饱和", []int{0, 429, 500, 503}, nightshift.ClassRateLimit},
+
+	// The server saw only a part of the body: it was cut on its way there.
+	{"unexpected end of data", []int{400}, nightshift.ClassConflict},
+}
+
+func byPhrase(message string, status int) (nightshift.ErrorClass, bool) {
+	for _, p := range phrases {
+		if strings.Contains(message, p.text) && slices.Contains(p.statuses, status) {
+			return p.class, true
+		}
+	}
+	return "", false
+}
+
+// perDay finds the words for limits that a day's end lifts.
+var perDay = regexp.MustCompile(`\bper[ -]day\b|\b[rt]pd\b|\bdaily\b`)
+
+func daily(message string) bool { return perDay.MatchString(message) }
+
+// requested finds "Limit 6000, Used 10, Requested 7000" in a 429 of OpenAI,
+// Groq and their likes.
+var requested = regexp.MustCompile(`(?i)\blimit:? ([0-9][0-9,]*)(?:, *used:? [0-9][0-9,]*)?, *requested:? ([0-9][0-9,]*)`)
+
+// exceedsLimit reports whether one request alone is larger than the limit, so
+// that no waiting lets it pass.
+func exceedsLimit(message string) bool {
+	m := requested.FindStringSubmatch(message)
+	if m == nil {
+		return false
+	}
+	limit, err1 := strconv.ParseFloat(strings.ReplaceAll(m[1], ",", ""), 64)
+	asked, err2 := strconv.ParseFloat(strings.ReplaceAll(m[2], ",", ""), 64)
+	return err1 == nil && err2 == nil && asked > limit
+}
