@@ -39,7 +39,7 @@ func Classify(status int, header http.Header, body []byte) *nightshift.Error {
 	err.Message = tidy(err.Message)
 	err.Code = clip(anySecrets.Redact(err.Code), maxCode)
 	if err.Hint == "" {
-		err.Hint = hint(err)
+		err.Hint = hintFor(err)
 	}
 	return err
 }
@@ -83,7 +83,7 @@ func errorEvent(text []byte) []byte {
 }
 
 func emptyBody(status int) *nightshift.Error {
-	if ok(status) {
+	if claimsSuccess(status) {
 		return &nightshift.Error{Class: nightshift.ClassEmptyResponse, MaybeBilled: true, Message: "the server answered with nothing"}
 	}
 	return &nightshift.Error{Class: byStatus(status), Message: http.StatusText(status), MaybeBilled: gaveUp(status, false)}
@@ -91,7 +91,7 @@ func emptyBody(status int) *nightshift.Error {
 
 // ok reports whether a status claims success. 0 stands for the inside of a
 // stream that began as a success.
-func ok(status int) bool { return status == 0 || status >= 200 && status < 300 }
+func claimsSuccess(status int) bool { return status == 0 || status >= 200 && status < 300 }
 
 // gaveUp reports whether a proxy stopped waiting for an upstream that had the
 // request and may have answered, and charged for, it. A 504 that speaks JSON
@@ -119,7 +119,7 @@ func webPage(status int, text []byte) *nightshift.Error {
 			message += " titled " + strconv.Quote(clip(title, 120))
 		}
 	}
-	if ok(status) {
+	if claimsSuccess(status) {
 		return &nightshift.Error{Class: nightshift.ClassNotAnAPI, Message: "answered with " + message}
 	}
 	class := byStatus(status)
@@ -145,7 +145,7 @@ func classifyText(status int, text []byte) *nightshift.Error {
 		RequestID:   f.requestID,
 		MaybeBilled: gaveUp(status, true),
 	}
-	if e.Message == "" && !ok(status) {
+	if e.Message == "" && !claimsSuccess(status) {
 		e.Message = http.StatusText(status)
 	}
 	return e
@@ -184,7 +184,7 @@ func asObject(text []byte) (map[string]json.RawMessage, error) {
 // before its end was cut on the way.
 func unreadable(status int, text []byte, cause error) *nightshift.Error {
 	shown := clip(strings.Join(strings.Fields(string(text[:min(len(text), 4*maxMessage)])), " "), 300)
-	if !ok(status) {
+	if !claimsSuccess(status) {
 		f := fault{message: shown, found: true}
 		return &nightshift.Error{Class: f.class(status), Message: shown, MaybeBilled: gaveUp(status, false)}
 	}

@@ -2,7 +2,6 @@ package providers
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,20 +22,20 @@ type fault struct {
 	vendor    map[string]nightshift.ErrorClass // table for numeric codes of this body's dialect
 }
 
-// object is a JSON object with its keys' exact case.
-type object = map[string]json.RawMessage
+// jsonObject is a JSON object with its keys' exact case.
+type jsonObject = map[string]json.RawMessage
 
 // findFault looks for an error in the places where servers put it.
-func findFault(body object, status int) fault {
+func findFault(body jsonObject, status int) fault {
 	var f fault
-	f.requestID = str(body["request_id"])
+	f.requestID = jsonString(body["request_id"])
 	f.envelope(body)
 	f.errorField(body)
 	f.topLevel(body)
-	if base := sub(body, "base_resp"); base != nil {
+	if base := subObject(body, "base_resp"); base != nil {
 		f.minimax(base)
 	}
-	if !ok(status) {
+	if !claimsSuccess(status) {
 		f.found = true
 	}
 	f.message = firstText(body, f.message)
@@ -45,9 +44,9 @@ func findFault(body object, status int) fault {
 
 // envelope reads an error that is wrapped once more, as in
 // {"response":{"error":…}} and {"data":{"error":…}}.
-func (f *fault) envelope(body object) {
+func (f *fault) envelope(body jsonObject) {
 	for _, name := range []string{"response", "data"} {
-		inner := sub(body, name)
+		inner := subObject(body, name)
 		if isSet(inner["error"]) && !isAnswer(inner) && !isSet(body["error"]) {
 			f.errorField(inner)
 		}
@@ -55,18 +54,18 @@ func (f *fault) envelope(body object) {
 }
 
 // errorField reads "error", an object or a text, whatever the status.
-func (f *fault) errorField(body object) {
-	if str(body["type"]) == "error" {
+func (f *fault) errorField(body jsonObject) {
+	if jsonString(body["type"]) == "error" {
 		f.found = true
 	}
 	raw := body["error"]
 	if !isSet(raw) {
 		return
 	}
-	if text := str(raw); text != "" {
+	if text := jsonString(raw); text != "" {
 		f.found = true
 		f.message = text
-		f.note(str(body["code"]))
+		f.note(jsonString(body["code"]))
 		return
 	}
 	e := asMap(raw)
@@ -79,28 +78,28 @@ func (f *fault) errorField(body object) {
 	f.takeError(e)
 }
 
-func (f *fault) takeError(e object) {
-	f.param = str(e["param"])
+func (f *fault) takeError(e jsonObject) {
+	f.param = jsonString(e["param"])
 	f.message = textOf(e["message"])
 	if f.requestID == "" {
-		f.requestID = str(e["request_id"])
+		f.requestID = jsonString(e["request_id"])
 	}
-	inner := sub(e, "innererror")
+	inner := subObject(e, "innererror")
 	for _, raw := range []json.RawMessage{e["code"], inner["code"], e["status"], e["type"]} {
-		f.note(scalar(raw))
+		f.note(jsonScalar(raw))
 	}
 	for _, detail := range asList(e["details"]) {
-		f.note(str(asMap(detail)["reason"]))
+		f.note(jsonString(asMap(detail)["reason"]))
 		for _, violation := range asList(asMap(detail)["violations"]) {
-			f.note(str(asMap(violation)["quotaId"]))
+			f.note(jsonString(asMap(violation)["quotaId"]))
 		}
 	}
-	f.openRouter(sub(e, "metadata"))
+	f.openRouter(subObject(e, "metadata"))
 }
 
 // openRouter adds the real cause, which OpenRouter keeps beside its own words.
-func (f *fault) openRouter(metadata object) {
-	f.note(str(metadata["error_type"]))
+func (f *fault) openRouter(metadata jsonObject) {
+	f.note(jsonString(metadata["error_type"]))
 	raw := textOf(metadata["raw"])
 	if raw == "" || strings.Contains(f.message, raw) {
 		return
@@ -110,7 +109,7 @@ func (f *fault) openRouter(metadata object) {
 		f.words = append(f.words, inner.words...)
 		raw = inner.message
 	}
-	from := str(metadata["provider_name"])
+	from := jsonString(metadata["provider_name"])
 	if from != "" {
 		from += ": "
 	}
@@ -119,27 +118,27 @@ func (f *fault) openRouter(metadata object) {
 
 // topLevel reads errors that are the whole body: success:false, old vLLM,
 // FastAPI's detail, and a code beside no answer.
-func (f *fault) topLevel(body object) {
-	if f.found || isAnswer(body) || isAnswer(sub(body, "data")) {
+func (f *fault) topLevel(body jsonObject) {
+	if f.found || isAnswer(body) || isAnswer(subObject(body, "data")) {
 		return
 	}
-	code := scalar(body["code"])
+	code := jsonScalar(body["code"])
 	switch {
 	case string(body["success"]) == "false",
-		str(body["object"]) == "error",
+		jsonString(body["object"]) == "error",
 		isSet(body["detail"]),
 		code != "" && !fine[strings.ToLower(code)]:
 		f.found = true
 		f.note(code)
-		f.note(str(body["type"]))
+		f.note(jsonString(body["type"]))
 	}
 }
 
 // fine are the codes with which envelopes say that all is well.
 var fine = map[string]bool{"0": true, "200": true, "success": true, "ok": true, "successful": true}
 
-func (f *fault) minimax(base object) {
-	code := scalar(base["status_code"])
+func (f *fault) minimax(base jsonObject) {
+	code := jsonScalar(base["status_code"])
 	if code == "" || code == "0" {
 		return
 	}
@@ -147,7 +146,7 @@ func (f *fault) minimax(base object) {
 	f.vendor = minimaxCodes
 	f.note(code)
 	if f.message == "" {
-		f.message = str(base["status_msg"])
+		f.message = jsonString(base["status_msg"])
 	}
 }
 
@@ -178,15 +177,15 @@ func (f *fault) shownCode() string {
 
 // firstText is the message: the one found with the error, else the first that
 // any server's dialect has.
-func firstText(body object, found string) string {
+func firstText(body jsonObject, found string) string {
 	candidates := []string{found}
 	for _, name := range []string{"message", "msg", "err", "error_msg", "detail"} {
 		candidates = append(candidates, textOf(body[name]))
 	}
 	candidates = append(candidates,
-		str(sub(body, "base_resp")["status_msg"]),
-		str(sub(body, "header")["message"]),
-		textOf(sub(sub(body, "response"), "error")["message"]))
+		jsonString(subObject(body, "base_resp")["status_msg"]),
+		jsonString(subObject(body, "header")["message"]),
+		textOf(subObject(subObject(body, "response"), "error")["message"]))
 	for _, text := range candidates {
 		if text != "" {
 			return text
@@ -196,12 +195,12 @@ func firstText(body object, found string) string {
 }
 
 // isAnswer reports whether an object holds an answer of either format.
-func isAnswer(o object) bool { return isSet(o["choices"]) || isSet(o["content"]) }
+func isAnswer(o jsonObject) bool { return isSet(o["choices"]) || isSet(o["content"]) }
 
 func isSet(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
 
 // str decodes a JSON string; "" when raw is anything else.
-func str(raw json.RawMessage) string {
+func jsonString(raw json.RawMessage) string {
 	var s string
 	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
 		return ""
@@ -210,11 +209,11 @@ func str(raw json.RawMessage) string {
 }
 
 // scalar is a JSON string or number as text.
-func scalar(raw json.RawMessage) string {
+func jsonScalar(raw json.RawMessage) string {
 	if len(raw) > 0 && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9') {
 		return string(raw)
 	}
-	return str(raw)
+	return jsonString(raw)
 }
 
 // textOf is a JSON string as it is, and anything else that is set as JSON:
@@ -224,7 +223,7 @@ func textOf(raw json.RawMessage) string {
 		return ""
 	}
 	if raw[0] == '"' {
-		return str(raw)
+		return jsonString(raw)
 	}
 	if details := fastAPI(raw); details != "" {
 		return details
@@ -259,8 +258,8 @@ func fastAPI(raw json.RawMessage) string {
 	return strings.Join(lines, "; ")
 }
 
-func asMap(raw json.RawMessage) object {
-	var o object
+func asMap(raw json.RawMessage) jsonObject {
+	var o jsonObject
 	if len(raw) == 0 || json.Unmarshal(raw, &o) != nil {
 		return nil
 	}
@@ -275,7 +274,7 @@ func asList(raw json.RawMessage) []json.RawMessage {
 	return l
 }
 
-func sub(o object, name string) object { return asMap(o[name]) }
+func subObject(o jsonObject, name string) jsonObject { return asMap(o[name]) }
 
 // class decides. A rate limit of the day is not one to wait for.
 func (f fault) class(status int) nightshift.ErrorClass {
@@ -318,7 +317,7 @@ func (f fault) effective(status int) int {
 		(slices.Contains(f.words, "upstream_error") || slices.Contains(f.words, "bad_response_status_code")) {
 		return upstream
 	}
-	if ok(status) {
+	if claimsSuccess(status) {
 		return f.status
 	}
 	return status
@@ -368,6 +367,3 @@ func (f fault) tooLong(message string) bool {
 func mayBeLength(status int) bool {
 	return status == 0 || status == 400 || status == 413 || status == 422 || status == 500
 }
-
-// words lists the tables' keys, for tests.
-func words[V any](table map[string]V) []string { return slices.Sorted(maps.Keys(table)) }

@@ -41,7 +41,7 @@ var hints = []struct {
 	{nightshift.ClassNotAnAPI, 0, "", "the URL is not that of an API: check base_url and path"},
 }
 
-func hint(e *nightshift.Error) string {
+func hintFor(e *nightshift.Error) string {
 	said := strings.ToLower(e.Code + " " + e.Message)
 	for _, h := range hints {
 		if h.class == e.Class && (h.status == 0 || h.status == e.Status) && strings.Contains(said, h.part) {

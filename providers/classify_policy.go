@@ -28,21 +28,21 @@ type Policy struct {
 }
 
 var (
-	failRow  = Policy{}
-	stop     = Policy{StopsEndpoint: true}
-	again    = Policy{Retry: true, Counts: true}
-	troubled = Policy{Retry: true, Counts: true, FeedsBreaker: true}
+	failRow      = Policy{}
+	stopEndpoint = Policy{StopsEndpoint: true}
+	tryAgain     = Policy{Retry: true, Counts: true}
+	tryUnhealthy = Policy{Retry: true, Counts: true, FeedsBreaker: true}
 )
 
 // policies is the table. What is not in it fails the row.
 var policies = map[nightshift.ErrorClass]Policy{
 	nightshift.ClassRateLimit: {Retry: true, Pauses: true},
 
-	nightshift.ClassQuota:      stop,
-	nightshift.ClassAuth:       stop,
-	nightshift.ClassPermission: stop,
-	nightshift.ClassTLS:        stop,
-	nightshift.ClassRedirect:   stop,
+	nightshift.ClassQuota:      stopEndpoint,
+	nightshift.ClassAuth:       stopEndpoint,
+	nightshift.ClassPermission: stopEndpoint,
+	nightshift.ClassTLS:        stopEndpoint,
+	nightshift.ClassRedirect:   stopEndpoint,
 	nightshift.ClassNotFound:   {StopsModel: true},
 	nightshift.ClassNotAnAPI:   {Retry: true, Counts: true, StopsEndpoint: true, MaxTries: 3},
 
@@ -57,16 +57,16 @@ var policies = map[nightshift.ErrorClass]Policy{
 	nightshift.ClassCancelled:      failRow,
 	nightshift.ClassUnknownOutcome: failRow,
 
-	nightshift.ClassConflict:         again,
-	nightshift.ClassOverloaded:       troubled,
-	nightshift.ClassServer:           troubled,
-	nightshift.ClassConnection:       troubled,
-	nightshift.ClassTimeoutConnect:   troubled,
-	nightshift.ClassTimeoutFirstByte: troubled,
-	nightshift.ClassTimeoutIdle:      troubled,
-	nightshift.ClassTimeoutTotal:     again, // a long answer, not a sick server
-	nightshift.ClassCut:              troubled,
-	nightshift.ClassEmptyResponse:    troubled,
+	nightshift.ClassConflict:         tryAgain,
+	nightshift.ClassOverloaded:       tryUnhealthy,
+	nightshift.ClassServer:           tryUnhealthy,
+	nightshift.ClassConnection:       tryUnhealthy,
+	nightshift.ClassTimeoutConnect:   tryUnhealthy,
+	nightshift.ClassTimeoutFirstByte: tryUnhealthy,
+	nightshift.ClassTimeoutIdle:      tryUnhealthy,
+	nightshift.ClassTimeoutTotal:     tryAgain, // a long answer, not a sick server
+	nightshift.ClassCut:              tryUnhealthy,
+	nightshift.ClassEmptyResponse:    tryUnhealthy,
 	nightshift.ClassBadResponse:      {Retry: true, Counts: true, MaxTries: 2},
 	nightshift.ClassTooLong:          {Retry: true, Counts: true, MaxTries: 2},
 }

@@ -15,10 +15,10 @@ type Endpoint struct {
 	Name     string // preset or plan name
 	Protocol nightshift.Protocol
 	BaseURL  string // with or without /v1, or the whole path
-	Path     string // overrides the path that Protocol gives
+	Path     string // overrides the path that Protocol gives; may hold [ModelPlaceholder] and a query
 
 	Auth         Auth
-	Headers      map[string]string // further request headers
+	Headers      map[string]string // further request headers; an empty value sends none of that name
 	Envelope     string            // "" or "none", "data": answers come wrapped
 	IncludeUsage bool              // chat streams: ask for usage
 	// DoneMarkerOnly is set for servers whose streams never carry a finish

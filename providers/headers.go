@@ -67,12 +67,12 @@ func (p headerParser) retryAfter() (time.Duration, bool) {
 	var longest time.Duration
 	found := false
 	for _, v := range p.h.Values("Retry-After-Ms") {
-		if d, ok := wait(v, time.Millisecond); ok {
+		if d, ok := waitOf(v, time.Millisecond); ok {
 			longest, found = max(longest, d), true
 		}
 	}
 	for _, v := range p.h.Values("Retry-After") {
-		if d, ok := wait(v, time.Second); ok {
+		if d, ok := waitOf(v, time.Second); ok {
 			longest, found = max(longest, d), true
 		} else if at, err := http.ParseTime(strings.TrimSpace(v)); err == nil {
 			longest, found = max(longest, clampWait(at.Sub(p.date))), true
@@ -83,15 +83,15 @@ func (p headerParser) retryAfter() (time.Duration, bool) {
 
 // wait reads a bare number of units. Negative numbers, NaN, infinities and
 // words are no waits; a number that overflows is MaxWait.
-func wait(text string, unit time.Duration) (time.Duration, bool) {
-	n, ok := number(text)
+func waitOf(text string, unit time.Duration) (time.Duration, bool) {
+	n, ok := plainNumber(text)
 	if !ok {
 		return 0, false
 	}
-	return scale(n, unit), true
+	return scaleWait(n, unit), true
 }
 
-func scale(n float64, unit time.Duration) time.Duration {
+func scaleWait(n float64, unit time.Duration) time.Duration {
 	if n >= float64(MaxWait)/float64(unit) {
 		return MaxWait
 	}
@@ -102,7 +102,7 @@ func clampWait(d time.Duration) time.Duration { return min(max(d, 0), MaxWait) }
 
 // number reads a plain decimal number that is not negative. An overflow is
 // +Inf; hexadecimal, NaN and the like are refused.
-func number(text string) (float64, bool) {
+func plainNumber(text string) (float64, bool) {
 	text = strings.TrimSpace(text)
 	if text == "" || strings.Trim(text, "0123456789.eE+-") != "" || !strings.ContainsAny(text, "0123456789") {
 		return 0, false
@@ -129,10 +129,10 @@ func (p headerParser) shouldRetry() *bool {
 func (p headerParser) window(limit, remaining, reset string) *limits.Window {
 	w := limits.Window{Remaining: -1, Reset: -1}
 	found := false
-	if n, ok := number(p.h.Get(limit)); ok && n >= 1 && n < 1e15 {
+	if n, ok := plainNumber(p.h.Get(limit)); ok && n >= 1 && n < 1e15 {
 		w.Limit, found = n, true
 	}
-	if n, ok := number(p.h.Get(remaining)); ok && n < 1e15 && (w.Limit == 0 || n <= w.Limit) {
+	if n, ok := plainNumber(p.h.Get(remaining)); ok && n < 1e15 && (w.Limit == 0 || n <= w.Limit) {
 		w.Remaining, found = n, true
 	}
 	if !found {
@@ -154,7 +154,7 @@ func (p headerParser) reset(text string) (time.Duration, bool) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return clampWait(at.Sub(p.date)), true
 	}
-	if n, ok := number(text); ok {
+	if n, ok := plainNumber(text); ok {
 		switch {
 		case n >= 1e14:
 			return 0, false
@@ -163,16 +163,16 @@ func (p headerParser) reset(text string) (time.Duration, bool) {
 		case n >= 1e9:
 			return clampWait(time.Unix(int64(n), 0).Sub(p.date)), true
 		}
-		return scale(n, time.Second), true
+		return scaleWait(n, time.Second), true
 	}
 	if d, err := time.ParseDuration(strings.ReplaceAll(text, " ", "")); err == nil {
 		return clampWait(d), true
 	}
-	return days(text)
+	return dayDuration(text)
 }
 
 // days reads "1d2h3m", which time.ParseDuration does not know.
-func days(text string) (time.Duration, bool) {
+func dayDuration(text string) (time.Duration, bool) {
 	count, rest, found := strings.Cut(text, "d")
 	n, err := strconv.Atoi(count)
 	if !found || err != nil || n < 0 || n > 10_000 {
@@ -222,7 +222,7 @@ func (p headerParser) openAI(r *limits.Report, prefix string) {
 
 // renewal is Azure's word for the length of the window, in seconds.
 func (p headerParser) renewal(name string) time.Duration {
-	if d, ok := wait(p.h.Get(name), time.Second); ok && d < 48*time.Hour {
+	if d, ok := waitOf(p.h.Get(name), time.Second); ok && d < 48*time.Hour {
 		return d
 	}
 	return 0

@@ -22,20 +22,20 @@ func BodyRetryAfter(body []byte, now time.Time) (d time.Duration, ok bool) {
 	if err != nil {
 		return 0, false
 	}
-	e := sub(object, "error")
+	e := subObject(object, "error")
 	if d, ok := retryDelay(e); ok {
 		return d, true
 	}
-	if d, ok := copiedHeaders(sub(e, "metadata"), now); ok {
+	if d, ok := copiedHeaders(subObject(e, "metadata"), now); ok {
 		return d, true
 	}
-	return sentence(firstText(object, textOf(e["message"])))
+	return sentenceWait(firstText(object, textOf(e["message"])))
 }
 
 // retryDelay is google.rpc.RetryInfo: {"retryDelay":"54s"}.
-func retryDelay(e object) (time.Duration, bool) {
+func retryDelay(e jsonObject) (time.Duration, bool) {
 	for _, detail := range asList(e["details"]) {
-		if text := str(asMap(detail)["retryDelay"]); text != "" {
+		if text := jsonString(asMap(detail)["retryDelay"]); text != "" {
 			d, err := time.ParseDuration(text)
 			return clampWait(d), err == nil
 		}
@@ -44,14 +44,14 @@ func retryDelay(e object) (time.Duration, bool) {
 }
 
 // copiedHeaders reads {"headers":{"X-RateLimit-Reset":"…"}}.
-func copiedHeaders(metadata object, now time.Time) (time.Duration, bool) {
+func copiedHeaders(metadata jsonObject, now time.Time) (time.Duration, bool) {
 	var list map[string]json.RawMessage
 	if json.Unmarshal(metadata["headers"], &list) != nil {
 		return 0, false
 	}
 	h := http.Header{}
 	for name, value := range list {
-		h.Set(name, scalar(value))
+		h.Set(name, jsonScalar(value))
 	}
 	r := ParseLimits(h, now)
 	if r.HasRetryAfter {
@@ -68,7 +68,7 @@ var tryAgainIn = regexp.MustCompile(`(?i)(?:try again|retry) (?:in|after) ((?:[0
 var unitWord = regexp.MustCompile(`([0-9.]+)\s?(ms|s|m|h|d)[a-z]*`)
 
 // sentence reads "try again in 1m2.5s" and "retry after 20 seconds".
-func sentence(message string) (time.Duration, bool) {
+func sentenceWait(message string) (time.Duration, bool) {
 	m := tryAgainIn.FindStringSubmatch(message)
 	if m == nil {
 		return 0, false
@@ -76,11 +76,11 @@ func sentence(message string) (time.Duration, bool) {
 	units := map[string]time.Duration{"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
 	var sum time.Duration
 	for _, part := range unitWord.FindAllStringSubmatch(strings.ToLower(m[1]), -1) {
-		n, ok := number(strings.TrimRight(part[1], "."))
+		n, ok := plainNumber(strings.TrimRight(part[1], "."))
 		if !ok {
 			return 0, false
 		}
-		sum = min(sum+scale(n, units[part[2]]), MaxWait)
+		sum = min(sum+scaleWait(n, units[part[2]]), MaxWait)
 	}
 	return sum, true
 }

@@ -1,0 +1,97 @@
+package providers
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"nightshift/providers/secrets"
+)
+
+// Auth schemes: how the key travels.
+const (
+	AuthBearer = "bearer"    // Authorization: Bearer KEY
+	AuthXAPI   = "x-api-key" // x-api-key: KEY
+	AuthRaw    = "raw"       // Authorization: KEY
+	AuthHeader = "header"    // a header of the given name
+	AuthNone   = "none"      // no key at all
+)
+
+// Key reads the key from where Auth says: the file if one is named, else the
+// environment variable. Scheme none gives the zero Secret. Errors tell a
+// person what to set.
+func (a Auth) Key() (secrets.Secret, error) {
+	switch {
+	case a.Scheme == AuthNone:
+		return secrets.Secret{}, nil
+	case a.File != "":
+		return secrets.FromFile(a.File)
+	case a.Env != "":
+		return secrets.FromEnv(a.Env)
+	}
+	return secrets.Secret{}, errors.New("auth names neither an environment variable (env) nor a file that holds the key")
+}
+
+// HeaderName is the header that carries the key; "" for none.
+func (a Auth) HeaderName() string {
+	switch a.Scheme {
+	case AuthBearer, AuthRaw, "":
+		return "Authorization"
+	case AuthXAPI:
+		return "X-Api-Key"
+	case AuthHeader:
+		return http.CanonicalHeaderKey(a.Header)
+	}
+	return ""
+}
+
+// Set puts the key into h, byte for byte, in the one header of the scheme. An
+// empty scheme is bearer.
+func (a Auth) Set(h http.Header, key secrets.Secret) {
+	name := a.HeaderName()
+	if name == "" || key.IsZero() {
+		return
+	}
+	value := key.Reveal()
+	if name == "Authorization" && a.Scheme != AuthRaw && a.Scheme != AuthHeader {
+		value = "Bearer " + value
+	}
+	h[name] = []string{value}
+}
+
+func (a Auth) validate() error {
+	switch a.Scheme {
+	case "", AuthBearer, AuthXAPI, AuthRaw, AuthNone:
+		if a.Header != "" {
+			return fmt.Errorf("auth.name is only for scheme header, not %q", a.Scheme)
+		}
+	case AuthHeader:
+		if !isToken(a.Header) {
+			return fmt.Errorf("auth.name %q is not a header name", a.Header)
+		}
+	default:
+		return fmt.Errorf("auth.scheme %q: choose bearer, x-api-key, raw, header or none", a.Scheme)
+	}
+	if a.Scheme == AuthNone {
+		return nil
+	}
+	if a.Env != "" && a.File != "" {
+		return errors.New("auth names both env and file: keep one")
+	}
+	if a.Env == "" && a.File == "" {
+		return errors.New("auth names neither env nor file: say where the key is, or scheme none")
+	}
+	return nil
+}
+
+// isToken reports whether s may be a header name.
+func isToken(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,185 @@
+package providers
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"nightshift"
+	"nightshift/providers/secrets"
+)
+
+// ModelPlaceholder in Path stands for the model id, for services that name
+// the model (or a deployment of it) in the URL.
+const ModelPlaceholder = "{model}"
+
+// SimulatorURL is the base URL of the simulator that runs inside the process.
+// No such host exists, and plain HTTP to it is no risk.
+const SimulatorURL = "http://simulator.invalid"
+
+// URL is where requests go. A path in the form of [ModelPlaceholder] is left
+// as it is; see [Endpoint.URLFor].
+//
+// Without Path, a base URL with an empty path gets /v1/messages or
+// /v1/chat/completions; one that ends in the whole endpoint path is used as it
+// is; one that ends in /v1 gets /messages or /chat/completions; any other gets
+// /v1/messages or, for Chat, /chat/completions. With Path, the path is joined
+// to the base; segments with which the base ends and Path begins are not
+// doubled. There is exactly one slash between, and never two in a row.
+//
+// Refused are: user info, a fragment, what looks like a key in the query, and
+// plain HTTP to hosts other than loopback unless AllowHTTP is set. Errors show
+// no secret.
+func (e Endpoint) URL() (string, error) {
+	u, err := e.base()
+	if err != nil {
+		return "", err
+	}
+	path, query, _ := strings.Cut(e.Path, "?")
+	joined, err := e.join(cleanPath(u.EscapedPath()), path)
+	if err != nil {
+		return "", err
+	}
+	if query == "" {
+		query = u.RawQuery
+	} else if u.RawQuery != "" {
+		query = u.RawQuery + "&" + query
+	}
+	if err := checkQuery(query); err != nil {
+		return "", err
+	}
+	full := u.Scheme + "://" + u.Host + joined
+	if query != "" {
+		full += "?" + query
+	}
+	return full, nil
+}
+
+// URLFor is URL with the model's id in the place of [ModelPlaceholder].
+func (e Endpoint) URLFor(model string) (string, error) {
+	full, err := e.URL()
+	if err != nil {
+		return "", err
+	}
+	return strings.ReplaceAll(full, ModelPlaceholder, url.PathEscape(model)), nil
+}
+
+// base parses and checks the base URL.
+func (e Endpoint) base() (*url.URL, error) {
+	raw := strings.TrimSpace(e.BaseURL)
+	if raw == "" {
+		return nil, errors.New("base_url is empty: say where the endpoint is")
+	}
+	shown := anySecrets.URL(raw)
+	u, err := url.Parse(strings.ReplaceAll(raw, ModelPlaceholder, "model-placeholder"))
+	if err != nil {
+		return nil, fmt.Errorf("base_url %q is not a URL", shown)
+	}
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("base_url %q: it must start with https:// (or http:// for this machine)", shown)
+	case u.Host == "" || u.Hostname() == "":
+		return nil, fmt.Errorf("base_url %q names no host", shown)
+	case u.User != nil:
+		return nil, fmt.Errorf("base_url %q holds a user name or password: keys belong in auth", shown)
+	case u.Fragment != "" || u.RawFragment != "":
+		return nil, fmt.Errorf("base_url %q: a URL of an API has no #fragment", shown)
+	case u.Scheme == "http" && !e.AllowHTTP && !isLocal(u.Hostname()):
+		return nil, fmt.Errorf("base_url %q: plain http would send the key and the prompts readable by others: use https, or set allow_http for a network you trust", shown)
+	}
+	u.Path = strings.ReplaceAll(u.Path, "model-placeholder", ModelPlaceholder)
+	u.RawPath = strings.ReplaceAll(u.RawPath, "model-placeholder", ModelPlaceholder)
+	return u, nil
+}
+
+// isLocal reports whether a host is this machine.
+func isLocal(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "simulator.invalid" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// endpointPath is what each protocol's path ends in.
+func endpointPath(p nightshift.Protocol) string {
+	if p == nightshift.Chat {
+		return "/chat/completions"
+	}
+	return "/messages"
+}
+
+// join makes the whole path of a cleaned base path and an optional path.
+func (e Endpoint) join(base, path string) (string, error) {
+	end := endpointPath(e.Protocol)
+	if path != "" {
+		return e.joinPath(base, cleanPath(path)), nil
+	}
+	switch {
+	case base == "":
+		return "/v1" + end, nil
+	case strings.HasSuffix(base, end):
+		return base, nil
+	case strings.HasSuffix(base, "/chat/completions"), strings.HasSuffix(base, "/v1/messages"):
+		return "", fmt.Errorf("base_url ends in %s, which is not the path of protocol %s", base[strings.LastIndex(base, "/"):], e.Protocol)
+	case strings.HasSuffix(base, "/v1"):
+		return base + end, nil
+	case e.Protocol == nightshift.Chat:
+		return base + end, nil
+	}
+	return base + "/v1" + end, nil
+}
+
+// joinPath joins without doubling the segments that both have.
+func (e Endpoint) joinPath(base, path string) string {
+	if path == azurePath && strings.Contains(base+"/", "/deployments/") {
+		path = endpointPath(e.Protocol) // the classic route, whole in the base
+	}
+	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	for n := len(parts); n > 0; n-- {
+		if strings.HasSuffix(base, "/"+strings.Join(parts[:n], "/")) {
+			return strings.TrimSuffix(base+"/"+strings.Join(parts[n:], "/"), "/")
+		}
+	}
+	return base + path
+}
+
+// cleanPath is "" or starts with one slash and ends in none; slashes in a row
+// become one. Gateways answer a doubled slash with their web console.
+func cleanPath(p string) string {
+	var b strings.Builder
+	for part := range strings.SplitSeq(p, "/") {
+		if part != "" {
+			b.WriteString("/" + part)
+		}
+	}
+	return b.String()
+}
+
+// secretNames are query parameters that carry keys.
+var secretNames = map[string]bool{
+	"key": true, "api_key": true, "apikey": true, "api-key": true, "token": true, "access_token": true,
+	"auth": true, "authorization": true, "secret": true, "password": true, "sig": true, "signature": true,
+	"subscription-key": true, "x-api-key": true, "code": true, "credential": true,
+}
+
+func checkQuery(query string) error {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return errors.New("the query of the URL cannot be read")
+	}
+	for name, list := range values {
+		if secretNames[strings.ToLower(name)] {
+			return fmt.Errorf("the URL carries a key in its query (%s=…): keys belong in auth, where they are kept out of logs", secrets.NewRedactor().Redact(name))
+		}
+		for _, value := range list {
+			if anySecrets.Redact(value) != value {
+				return errors.New("the URL carries what looks like a key in its query: keys belong in auth, where they are kept out of logs")
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package providers
+
+import (
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"nightshift"
+	"nightshift/providers/limits"
+)
+
+// A Preset is a well-known endpoint, with what people should know of it.
+// Services that speak both protocols have a preset for each, under one name.
+type Preset struct {
+	Endpoint
+	Description string
+	Facts       string   // peculiarities worth knowing; may be empty
+	KeyEnvs     []string // variables that may hold the key; the first that is set counts
+	KeyOptional bool     // without a key none is sent
+	BaseURLEnvs []string // variables that override the base URL, as in the vendors' own libraries
+	Dialect     string   // rate-limit headers: anthropic, openai, azure, openrouter, mistral, litellm, none
+	Charging    string   // what counts against token limits, in words
+	// NeedsBaseURL: the service has no address of its own; base_url (or one of
+	// BaseURLEnvs) must say.
+	NeedsBaseURL bool
+}
+
+const (
+	anthropicVersion = "2023-06-01"
+	azurePath        = "/openai/v1/chat/completions"
+	azureClassic     = "/openai/deployments/" + ModelPlaceholder + "/chat/completions"
+
+	chargedActual = "tokens as they are read and written"
+	chargedMax    = "input plus max_tokens when the request arrives"
+	chargedCached = "input without cache reads, output as it is written"
+	chargedNobody = "nothing: as fast as the machine goes"
+	chargedMoney  = "money only; requests may be limited"
+)
+
+// Presets returns all presets, the vendors' own services first. The slice and
+// what it points to belong to the caller. The environment is not looked at.
+func Presets() []Preset {
+	return slices.Concat(vendorPresets(), gatewayPresets(), localPresets())
+}
+
+// Lookup finds a preset by name and applies the environment as the vendors'
+// own libraries do: ANTHROPIC_BASE_URL (without /v1), OPENAI_BASE_URL (with
+// it) and their likes override the base URL; the first set variable of several
+// names the key; ANTHROPIC_AUTH_TOKEN, without ANTHROPIC_API_KEY, is sent as
+// a Bearer token; a server of one's own gets no key when none is set.
+//
+// A service that speaks both protocols is found in its native one; a name with
+// "-chat" or "-messages" appended asks for the other ("ccapi-chat"). See
+// [LookupProtocol].
+func Lookup(name string) (Endpoint, bool) { return LookupIn(name, "", os.Getenv) }
+
+// LookupProtocol is Lookup for a protocol: services with different paths or
+// auth for each have them right. It fails when the preset does not speak it.
+func LookupProtocol(name string, p nightshift.Protocol) (Endpoint, bool) {
+	return LookupIn(name, p, os.Getenv)
+}
+
+// LookupIn is LookupProtocol with an environment of its own; protocol "" is
+// the native one. getenv may be nil for an empty environment.
+func LookupIn(name string, protocol nightshift.Protocol, getenv func(string) string) (Endpoint, bool) {
+	if getenv == nil {
+		getenv = func(string) string { return "" }
+	}
+	if p, found := findPreset(name, protocol); found {
+		return p.in(getenv), true
+	}
+	for _, suffix := range []nightshift.Protocol{nightshift.Chat, nightshift.Messages} {
+		plain, cut := strings.CutSuffix(name, "-"+string(suffix))
+		if !cut || protocol != "" && protocol != suffix {
+			continue
+		}
+		if p, found := findPreset(plain, suffix); found {
+			p.Name = name
+			return p.in(getenv), true
+		}
+	}
+	return Endpoint{}, false
+}
+
+func findPreset(name string, protocol nightshift.Protocol) (Preset, bool) {
+	for _, p := range Presets() {
+		if p.Name == name && (protocol == "" || p.Protocol == protocol) {
+			return p, true
+		}
+	}
+	return Preset{}, false
+}
+
+// in applies an environment.
+func (p Preset) in(getenv func(string) string) Endpoint {
+	e := p.Endpoint
+	for _, name := range p.BaseURLEnvs {
+		if base := strings.TrimSpace(getenv(name)); base != "" {
+			e.BaseURL = completeURL(base)
+			break
+		}
+	}
+	set := slices.IndexFunc(p.KeyEnvs, func(name string) bool { return strings.TrimSpace(getenv(name)) != "" })
+	switch {
+	case set >= 0:
+		e.Auth.Env = p.KeyEnvs[set]
+	case p.KeyOptional:
+		e.Auth = Auth{Scheme: AuthNone}
+	}
+	if tokenEnvs[e.Auth.Env] {
+		e.Auth = Auth{Scheme: AuthBearer, Env: e.Auth.Env}
+	}
+	if p.Dialect == "azure" {
+		e.Path = azureRoute(e.Path, getenv)
+	}
+	return e
+}
+
+// tokenEnvs hold tokens that are always sent as Bearer.
+var tokenEnvs = map[string]bool{"ANTHROPIC_AUTH_TOKEN": true, "AZURE_OPENAI_AD_TOKEN": true}
+
+// azureRoute takes the classic route, with the deployment and the API version
+// in the URL, when the environment names a version.
+func azureRoute(path string, getenv func(string) string) string {
+	for _, name := range []string{"OPENAI_API_VERSION", "AZURE_OPENAI_API_VERSION"} {
+		version := strings.TrimSpace(getenv(name))
+		switch version {
+		case "":
+			continue
+		case "v1", "preview", "latest":
+			return path + "?api-version=" + version
+		}
+		return azureClassic + "?api-version=" + url.QueryEscape(version)
+	}
+	return path
+}
+
+// completeURL adds what OLLAMA_HOST and its likes leave out: a scheme, and
+// for a server that listens everywhere an address to call it by.
+func completeURL(base string) string {
+	if !strings.Contains(base, "://") {
+		if strings.HasPrefix(base, ":") {
+			base = "127.0.0.1" + base
+		}
+		base = "http://" + base
+	}
+	return strings.Replace(base, "://0.0.0.0", "://127.0.0.1", 1)
+}
+
+func bearer(env ...string) Auth { return Auth{Scheme: AuthBearer, Env: firstOf(env)} }
+
+func firstOf(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
+
+// chat is a service that speaks Chat Completions with a Bearer key.
+func chatPreset(name, base, description string, keys ...string) Preset {
+	return Preset{
+		Endpoint: Endpoint{
+			Name: name, Protocol: nightshift.Chat, BaseURL: base, Auth: bearer(keys...), IncludeUsage: true,
+			Limits: limits.Config{Charge: limits.ChargeActual},
+		},
+		Description: description, KeyEnvs: keys, Dialect: "none", Charging: chargedActual,
+	}
+}
+
+// messages is a service that speaks Messages with an x-api-key.
+func messagesPreset(name, base, description string, keys ...string) Preset {
+	return Preset{
+		Endpoint: Endpoint{
+			Name: name, Protocol: nightshift.Messages, BaseURL: base,
+			Auth:    Auth{Scheme: AuthXAPI, Env: firstOf(keys)},
+			Headers: map[string]string{"anthropic-version": anthropicVersion},
+			Limits:  limits.Config{Charge: limits.ChargeActual},
+		},
+		Description: description, KeyEnvs: keys, Dialect: "none", Charging: chargedActual,
+	}
+}
+
+// with changes a preset in place of many constructors.
+func (p Preset) with(change func(*Preset)) Preset {
+	change(&p)
+	return p
+}
