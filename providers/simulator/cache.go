@@ -1,0 +1,71 @@
+package simulator
+
+import "time"
+
+// shortestCached is the least prefix that vendors cache, in tokens.
+const shortestCached = 1024
+
+// cached looks the prompt's cache marks up at the given time: how many tokens
+// are read from the cache and how many newly written, by lifetime. With store,
+// they are kept from then on, and what was read is kept longer.
+func (s *Server) cached(a *ask, now time.Time, store bool) (read, write5m, write1h int64) {
+	if len(a.marks) == 0 {
+		return 0, 0, 0
+	}
+	shortest := s.cfg.CacheMinimum
+	if shortest == 0 {
+		shortest = shortestCached
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range a.marks {
+		if m.tokens < shortest {
+			continue
+		}
+		key, life := m.prefix.with(a.model), 5*time.Minute
+		if m.hour {
+			life = time.Hour
+		}
+		if a.protocol == chat {
+			m.tokens -= m.tokens % 128 // as that vendor counts
+		}
+		upTo := int64(m.tokens)
+		switch {
+		case now.Before(s.cache[key]):
+			read = max(read, upTo)
+		case a.protocol != messages: // written free of charge
+		case m.hour:
+			write1h = max(write1h, upTo-write5m-read)
+		default:
+			write5m = max(write5m, upTo-write1h-read)
+		}
+		if store {
+			s.keep(key, now, now.Add(life))
+		}
+	}
+	return read, max(0, write5m), max(0, write1h)
+}
+
+// keep remembers a prefix, and now and then forgets the expired ones.
+func (s *Server) keep(key seed, now, until time.Time) {
+	if len(s.cache) > 10_000 {
+		for k, t := range s.cache {
+			if t.Before(now) {
+				delete(s.cache, k)
+			}
+		}
+	}
+	s.cache[key] = until
+}
+
+// uncached is the input that counts towards the limits.
+func (s *Server) uncached(a *ask, now time.Time) int64 {
+	read, _, _ := s.cached(a, now, false)
+	return int64(a.inputTokens) - read
+}
+
+// inputTokens splits the input of a request into its classes.
+func (s *Server) inputTokens(a *ask, now time.Time) Tokens {
+	read, w5m, w1h := s.cached(a, now, true)
+	return Tokens{Input: int64(a.inputTokens) - read - w5m - w1h, CacheRead: read, CacheWrite5m: w5m, CacheWrite1h: w1h}
+}

@@ -1,0 +1,35 @@
+// Package simulator is a model server for rehearsals and tests. It speaks
+// both wire formats (Messages and Chat Completions, streamed and not, and the
+// data envelope of some gateways), answers from rules instead of a model,
+// keeps rate limits as the vendors do, misbehaves on request, and writes a
+// [Ledger] of what it received, served and billed.
+//
+// A [Server] is an http.Handler. [Server.Serve] puts it on a port,
+// [Server.Transport] reaches it without a socket, which is what
+// testing/synctest needs to fake the clock.
+//
+// Everything is deterministic: an answer depends on the seed, the model's name
+// and the conversation; a fault on these and on how often that conversation
+// has failed before. Neither depends on the order of arrival, so a run gives
+// the same answers with 1 worker or 500, and after a resume.
+//
+// # Answers
+//
+// A model has a skill, the share of questions it gets right; names say it
+// (sim-large 0.93, sim-medium 0.8, sim-small 0.65) or [Config].Models does.
+// Questions that the rules understand (arithmetic, letters, words, weekdays,
+// capitals, opposites, units, labels, small judgements) get the right answer
+// or a plausible wrong one; everything else gets a paragraph about the words
+// of the prompt. Answers may also come from a file, see [ReadAnswers].
+//
+// # Bill
+//
+// An exchange is billed when the server has generated an answer, whether or
+// not the client could read it: cut, stalled, reset and aborted exchanges are
+// billed for what was generated, refused ones are not. The ledger keeps both
+// sums apart: Billed is the invoice, Delivered the part of it that was written
+// whole.
+//
+// The package shares no code with the rest of this module, on purpose: two
+// implementations of the wire formats that agree are a check.
+package simulator

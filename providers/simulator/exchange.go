@@ -1,0 +1,603 @@
+package simulator
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// An exchange is one request on its way through the server.
+type exchange struct {
+	server   *Server
+	protocol protocol
+	w        http.ResponseWriter
+	r        *http.Request
+	start    time.Time
+	since    time.Duration // since the first request
+	key      string        // API key
+	ask      *ask
+	model    Model
+	try      int
+	limiter  *limiter
+	admitted bool // counted by the limiter
+	readings []reading
+	fault    *activeFault
+	reply    *reply
+	entry    Entry
+	settled  bool
+	factor   float64 // of all latencies
+}
+
+// serve answers one request to a model.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, p protocol) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	x := &exchange{server: s, protocol: p, w: w, r: r.WithContext(ctx), start: time.Now(), factor: 1}
+	if !s.register(x, cancel) {
+		http.Error(w, "server closed", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.unregister(x)
+	var number uint64
+	x.since, number = s.begin(x.start)
+	s.book.arrive(x.start)
+	x.entry = Entry{Time: x.start, Protocol: string(p), RequestID: ident("req_", fnvOffset.withInt(s.cfg.Seed).withInt(number), 24)}
+	abort := x.run()
+	s.write(&x.entry)
+	if abort {
+		x.breakOff()
+	}
+}
+
+func (s *Server) register(x *exchange, cancel context.CancelFunc) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.cancels[x] = cancel
+	return true
+}
+
+func (s *Server) unregister(x *exchange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.cancels, x)
+}
+
+// write appends an entry to the log.
+func (s *Server) write(e *Entry) {
+	if s.cfg.Log == nil {
+		return
+	}
+	e.Millis = math.Round(time.Since(e.Time).Seconds()*1e6) / 1e3
+	line := e.line()
+	s.logMu.Lock()
+	defer s.logMu.Unlock()
+	_, _ = s.cfg.Log.Write(line) // a rehearsal goes on without its log
+}
+
+// run takes the exchange from its body to its last byte. It reports whether
+// the connection must be broken now.
+func (x *exchange) run() (abort bool) {
+	if f := x.read(); f != nil {
+		return x.fail(f, Rejected)
+	}
+	if f := x.timedFault(); f != nil {
+		return x.fail(f, Faulted)
+	}
+	if f := x.admit(); f != nil {
+		return x.fail(f, Refused)
+	}
+	x.draw()
+	if x.fault != nil && x.fault.kind.refuse != nil {
+		x.server.tried(x.ask.key, true)
+		return x.fail(x.fault.kind.refuse(x), Faulted)
+	}
+	x.reply = x.generate()
+	if x.fault != nil && x.fault.kind.change != nil {
+		x.fault.kind.change(x, x.reply)
+	}
+	x.setUsage(x.reply)
+	out := x.render(x.reply)
+	broken := false
+	if x.fault != nil && x.fault.kind.render != nil {
+		x.fault.kind.render(x, &out)
+		broken = !x.fault.kind.benign
+	}
+	x.server.tried(x.ask.key, broken)
+	return x.deliver(out, broken)
+}
+
+// read reads, checks and parses the request.
+func (x *exchange) read() *failure {
+	s := x.server
+	body, err := s.readBody(x.r)
+	if errors.Is(err, errTooLarge) {
+		return &failure{status: 413, kind: "request_too_large", message: "Request exceeds the maximum size"}
+	}
+	if err != nil {
+		return &failure{status: 400, kind: "invalid_request_error", message: "The request body could not be read"}
+	}
+	x.key = apiKey(x.r.Header)
+	if !s.accepts(x.key) {
+		message := "invalid x-api-key"
+		if x.protocol == chat {
+			message = "Incorrect API key provided."
+		}
+		return &failure{status: 401, kind: "authentication_error", message: message}
+	}
+	a, err := parseAsk(x.protocol, body)
+	if err != nil {
+		var bad *requestError
+		errors.As(err, &bad)
+		return refuseRequest(bad)
+	}
+	x.ask = a
+	x.entry.Model, x.entry.Key, x.entry.Stream = a.model, keyText(a.key), a.stream
+	x.entry.Prompt = head(a.question, 160)
+	if s.exhausted(x.key) {
+		return quotaFailure(s.cfg.Quota.Kind)
+	}
+	return x.findModel()
+}
+
+// findModel looks the model up and checks what it does not take.
+func (x *exchange) findModel() *failure {
+	a, cfg := x.ask, &x.server.cfg
+	m, known := cfg.Models[a.model]
+	if cfg.OnlyModels && !known && !cfg.Answers.has(a.model) {
+		message := "model: " + a.model
+		if a.protocol == chat {
+			message = "The model `" + a.model + "` does not exist or you do not have access to it."
+		}
+		return &failure{status: 404, kind: "not_found_error", message: message}
+	}
+	x.model = m
+	if x.model.Context == 0 {
+		x.model.Context = 200_000
+	}
+	if a.inputTokens > x.model.Context {
+		return x.tooLong()
+	}
+	a.seed = a.seed.withInt(cfg.Seed).withInt(uint64(a.key))
+	if cfg.Strict {
+		if err := strict(a); err != nil {
+			return refuseRequest(err)
+		}
+	}
+	return nil
+}
+
+func (x *exchange) tooLong() *failure {
+	f := &failure{status: 400, kind: "invalid_request_error"}
+	f.message = fmt.Sprintf("prompt is too long: %d tokens > %d maximum", x.ask.inputTokens, x.model.Context)
+	if x.ask.protocol == chat {
+		f.code, f.param = "context_length_exceeded", "messages"
+		f.message = fmt.Sprintf("This model's maximum context length is %d tokens. However, your messages resulted in %d tokens. Please reduce the length of the messages.", x.model.Context, x.ask.inputTokens)
+	}
+	return f
+}
+
+// timedFault returns the failure of a fault that is bound to a stretch of
+// time, or notes it for later.
+func (x *exchange) timedFault() *failure {
+	var open []activeFault
+	for _, f := range x.server.timed {
+		if f.During.holds(x.since) {
+			open = append(open, f)
+		}
+	}
+	if open == nil {
+		return nil
+	}
+	u := x.ask.seed.withInt(uint64(x.since)).roll("timed fault")
+	x.fault = drawFault(open, x.ask, 0, u)
+	if x.fault == nil || x.fault.kind.refuse == nil {
+		return nil
+	}
+	return x.fault.kind.refuse(x)
+}
+
+// admit asks the limiter.
+func (x *exchange) admit() *failure {
+	a := x.ask
+	x.limiter = x.server.limiter(x.key, a.model, x.start)
+	if x.limiter == nil {
+		return nil
+	}
+	x.entry.Early = x.limiter.early(x.start)
+	output := 0
+	if x.server.cfg.Limits.Charge == ChargeMax {
+		output = a.n * x.outputCap()
+	}
+	refused, readings := x.limiter.admit(x.start, int(x.server.uncached(a, x.start)), output)
+	x.readings = readings
+	if refused == nil {
+		x.admitted = true
+		return nil
+	}
+	dialect := dialectFor(x.server.cfg.Limits.Headers, x.protocol)
+	x.limiter.told(x.start, waitHeaders(x.w.Header(), dialect, refused, x.start))
+	f := &failure{status: 429, kind: "rate_limit_error", message: rateLimitMessage(a.protocol, a.model, refused)}
+	if a.protocol == chat && refused.dimension != dimRequests && refused.dimension >= 0 {
+		f.kind, f.code = "tokens", "rate_limit_exceeded"
+	}
+	return f
+}
+
+// draw chooses the fault of this try.
+func (x *exchange) draw() {
+	if x.fault != nil || len(x.server.drawn) == 0 {
+		return
+	}
+	x.try = x.server.try(x.ask.key)
+	u := x.ask.seed.withInt(uint64(x.try)).roll("fault")
+	x.fault = drawFault(x.server.drawn, x.ask, x.try, u)
+}
+
+// outputCap is the most tokens one answer may have.
+func (x *exchange) outputCap() int {
+	limit := x.model.MaxOutput
+	if limit == 0 {
+		limit = 64_000
+	}
+	if x.ask.hasMax {
+		return min(limit, x.ask.maxTokens)
+	}
+	return limit
+}
+
+// fail sends an error.
+func (x *exchange) fail(f *failure, outcome Outcome) (abort bool) {
+	if !x.wait(x.scaled(x.server.cfg.Latency.Base)) {
+		x.settle(0, Aborted, Tokens{})
+		return true
+	}
+	x.headers()
+	h := x.w.Header()
+	if f.contentType != "" {
+		set(h, "Content-Type", f.contentType)
+	} else if !f.raw {
+		set(h, "Content-Type", "application/json")
+	}
+	if f.header[0] != "" {
+		set(h, f.header[0], f.header[1])
+		x.noteWait(f)
+	}
+	body := x.errorBody(f)
+	set(h, "Content-Length", strconv.Itoa(len(body)))
+	x.settle(f.status, outcome, Tokens{})
+	x.w.WriteHeader(f.status)
+	_, _ = x.w.Write(body)
+	return false
+}
+
+// noteWait remembers a wait that a fault told, in whole seconds.
+func (x *exchange) noteWait(f *failure) {
+	if seconds, err := strconv.Atoi(f.header[1]); err == nil && x.limiter != nil && seconds < 3600 {
+		x.limiter.told(x.start, time.Duration(seconds)*time.Second)
+	}
+}
+
+// headers sets what every answer carries.
+func (x *exchange) headers() {
+	h := x.w.Header()
+	if x.protocol == messages {
+		set(h, "Request-Id", x.entry.RequestID)
+	} else {
+		set(h, "X-Request-Id", x.entry.RequestID)
+	}
+	limitHeaders(h, dialectFor(x.server.cfg.Limits.Headers, x.protocol), x.readings, x.start)
+}
+
+// settle enters the exchange in the ledger and frees its place. It comes
+// before the last byte is sent, so that a client that has read its answer
+// finds it in the ledger.
+func (x *exchange) settle(status int, outcome Outcome, billed Tokens) {
+	e := &x.entry
+	e.Status, e.Outcome, e.Tokens = status, outcome, billed
+	e.Answered = billed.Total() > 0
+	e.Delivered = outcome == Delivered
+	if x.fault != nil {
+		e.Fault = x.fault.Kind
+	}
+	if x.reply != nil {
+		e.Stop = x.reply.choices[0].stop
+	}
+	x.server.book.settle(e, x.conversationKey(), 1)
+	x.settled = true
+	if e.Answered {
+		x.server.spend(x.key, billed.Total(), 1)
+	}
+	if x.admitted {
+		x.limiter.done(time.Now(), int(billed.Output))
+		x.admitted = false
+	}
+}
+
+// revise corrects an entry that was settled as delivered.
+func (x *exchange) revise(outcome Outcome) {
+	e := &x.entry
+	x.server.book.settle(e, x.conversationKey(), -1)
+	e.Outcome, e.Delivered = outcome, false
+	x.server.book.settle(e, x.conversationKey(), 1)
+}
+
+func (x *exchange) conversationKey() seed {
+	if x.ask == nil {
+		return 0
+	}
+	return x.ask.key
+}
+
+// deliver sends a rendering, at the pace of the latency settings.
+func (x *exchange) deliver(out rendering, broken bool) (abort bool) {
+	tokens := x.reply.tokens
+	if !x.wait(x.untilFirst(&out)) {
+		x.settle(0, Aborted, x.partly(tokens, 0))
+		return true
+	}
+	if out.ending == endStall && out.status == 0 {
+		x.settle(0, Faulted, tokens)
+		x.wait(x.hold())
+		return true
+	}
+	if out.status == 0 {
+		x.settle(0, Faulted, tokens)
+		return true
+	}
+	if out.ending == endEOF {
+		if conn := x.hijack(); conn != nil {
+			return x.deliverClosing(conn, &out, tokens)
+		}
+	}
+	x.headers()
+	h := x.w.Header()
+	set(h, "Content-Type", out.contentType)
+	if !x.ask.stream && out.ending != endEOF {
+		set(h, "Content-Length", strconv.Itoa(x.bodyLength(&out)))
+	}
+	x.w.WriteHeader(out.status)
+	if out.ending == endDrip {
+		return x.drip(&out, tokens)
+	}
+	if broken {
+		return x.deliverBroken(&out, tokens)
+	}
+	return x.deliverWhole(&out, tokens)
+}
+
+// bodyLength is the length told for a body, of which less may be sent.
+func (x *exchange) bodyLength(out *rendering) int {
+	if out.ending == endReset || out.ending == endStall {
+		return out.size() + 100
+	}
+	return out.size()
+}
+
+// untilFirst is how long the first byte takes: the first token of a stream,
+// the last one of a body.
+func (x *exchange) untilFirst(out *rendering) time.Duration {
+	l := x.server.cfg.Latency
+	if l == (Latency{}) {
+		return 0
+	}
+	d := l.Base + l.FirstToken
+	if !x.ask.stream {
+		d += time.Duration(x.longest()) * l.PerToken
+	}
+	return x.scaled(d)
+}
+
+// longest is the length of the longest answer: several are generated at once.
+func (x *exchange) longest() int {
+	n := 0
+	for _, c := range x.reply.choices {
+		n = max(n, c.output)
+	}
+	return n
+}
+
+// scaled applies the model's speed and the jitter of this try.
+func (x *exchange) scaled(d time.Duration) time.Duration {
+	if d == 0 || x.ask == nil {
+		return d
+	}
+	if x.factor == 1 {
+		if sigma := x.server.cfg.Latency.Jitter; sigma > 0 {
+			x.factor = math.Exp(sigma * x.ask.seed.withInt(uint64(x.try)).normal("latency"))
+		}
+		if x.model.Speed > 0 {
+			x.factor *= x.model.Speed
+		}
+	}
+	return time.Duration(float64(d) * x.factor)
+}
+
+// deliverWhole sends everything. The ledger has it before the last piece.
+func (x *exchange) deliverWhole(out *rendering, tokens Tokens) (abort bool) {
+	pace := x.scaled(x.server.cfg.Latency.PerToken)
+	if x.ask.stream && pace > 0 {
+		if sent, ok := x.paced(out, pace); !ok {
+			x.settle(out.status, Aborted, x.partly(tokens, sent))
+			return true
+		}
+		out.pieces = out.pieces[len(out.pieces)-1:]
+	}
+	if x.r.Context().Err() != nil {
+		x.settle(out.status, Aborted, tokens)
+		return true
+	}
+	x.settle(out.status, Delivered, tokens)
+	if x.send(join(out.pieces)) != nil {
+		x.revise(Aborted)
+		return true
+	}
+	return false
+}
+
+// paced sends all pieces but the last, each when its tokens are due. It
+// returns the tokens sent, and false when the client went away.
+func (x *exchange) paced(out *rendering, pace time.Duration) (sent int, ok bool) {
+	begin := time.Now()
+	for _, p := range out.pieces[:len(out.pieces)-1] {
+		due := time.Duration(p.tokens) * pace
+		if !x.wait(due-time.Since(begin)) || x.send(p.data) != nil {
+			return sent, false
+		}
+		sent = p.tokens
+	}
+	last := out.pieces[len(out.pieces)-1]
+	return sent, x.wait(time.Duration(last.tokens)*pace - time.Since(begin))
+}
+
+// deliverBroken sends what there is and does not end well.
+func (x *exchange) deliverBroken(out *rendering, tokens Tokens) (abort bool) {
+	x.settle(out.status, Faulted, tokens)
+	err := x.send(join(out.pieces))
+	if err == nil && out.ending == endStall {
+		x.wait(x.hold())
+	}
+	return err != nil || out.ending == endReset || out.ending == endStall
+}
+
+// deliverClosing sends a body without a length over a taken-over connection,
+// whose end is the end of the body.
+func (x *exchange) deliverClosing(conn net.Conn, out *rendering, tokens Tokens) bool {
+	defer func() { _ = conn.Close() }()
+	x.settle(out.status, Faulted, tokens)
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nRequest-Id: %s\r\nConnection: close\r\n\r\n%s",
+		out.status, http.StatusText(out.status), out.contentType, x.entry.RequestID, join(out.pieces))
+	return false
+}
+
+// drip sends the body byte by byte over the hold time.
+func (x *exchange) drip(out *rendering, tokens Tokens) (abort bool) {
+	body := join(out.pieces)
+	pause := x.hold() / time.Duration(len(body))
+	for i := range body[:len(body)-1] {
+		if x.send(body[i:i+1]) != nil || !x.wait(pause) {
+			x.settle(out.status, Aborted, tokens)
+			return true
+		}
+	}
+	out.pieces = []piece{{data: body[len(body)-1:]}}
+	x.settle(out.status, Delivered, tokens)
+	if x.send(join(out.pieces)) != nil {
+		x.revise(Aborted)
+		return true
+	}
+	return false
+}
+
+func join(pieces []piece) []byte {
+	if len(pieces) == 1 {
+		return pieces[0].data
+	}
+	n := 0
+	for _, p := range pieces {
+		n += len(p.data)
+	}
+	b := make([]byte, 0, n)
+	for _, p := range pieces {
+		b = append(b, p.data...)
+	}
+	return b
+}
+
+// partly is what an answer costs that was given up after some tokens: a
+// stream is ended there, anything else is generated to its end all the same.
+func (x *exchange) partly(t Tokens, sent int) Tokens {
+	if x.ask.stream {
+		t.Output = min(t.Output, max(1, int64(sent)))
+		t.Reasoning = min(t.Reasoning, t.Output)
+	}
+	return t
+}
+
+// hold is how long a stall lasts.
+func (x *exchange) hold() time.Duration {
+	if x.fault != nil && x.fault.Hold > 0 {
+		return x.fault.Hold
+	}
+	return defaultHold
+}
+
+// send writes and flushes.
+func (x *exchange) send(b []byte) error {
+	if len(b) > 0 {
+		if _, err := x.w.Write(b); err != nil {
+			return err
+		}
+	}
+	if f, ok := x.w.(interface{ FlushError() error }); ok {
+		return f.FlushError()
+	}
+	if f, ok := x.w.(http.Flusher); ok {
+		f.Flush()
+	}
+	return nil
+}
+
+// wait sleeps; false means that the client went away or the server closes.
+func (x *exchange) wait(d time.Duration) bool {
+	if d <= 0 {
+		return x.r.Context().Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-x.r.Context().Done():
+		return false
+	}
+}
+
+// hijack takes the connection over; nil where there is none.
+func (x *exchange) hijack() net.Conn {
+	h, ok := x.w.(http.Hijacker)
+	if !ok {
+		return nil
+	}
+	conn, rw, err := h.Hijack()
+	if err != nil {
+		return nil
+	}
+	drain(rw)
+	return conn
+}
+
+// drain drops what the client has sent ahead, so that closing does not reset.
+func drain(rw *bufio.ReadWriter) {
+	if n := rw.Reader.Buffered(); n > 0 {
+		_, _ = io.CopyN(io.Discard, rw.Reader, int64(n))
+	}
+}
+
+// breakOff breaks the connection: with a reset where it is TCP and nothing
+// was sent, by closing it in the middle otherwise.
+func (x *exchange) breakOff() {
+	if a, ok := x.w.(interface{ breakOff() }); ok {
+		a.breakOff()
+		return
+	}
+	if x.entry.Status == 0 && x.entry.Outcome == Faulted {
+		if conn := x.hijack(); conn != nil {
+			if tcp, ok := conn.(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0)
+			}
+			_ = conn.Close()
+			return
+		}
+	}
+	panic(http.ErrAbortHandler)
+}

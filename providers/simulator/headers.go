@@ -1,0 +1,131 @@
+package simulator
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// limitHeaders tells the state of the limits in the given dialect.
+func limitHeaders(h http.Header, dialect string, readings []reading, now time.Time) {
+	if len(readings) == 0 {
+		return
+	}
+	switch dialect {
+	case "anthropic":
+		anthropicHeaders(h, readings, now)
+	case "openai":
+		openaiHeaders(h, readings, func(d time.Duration) string { return d.Round(time.Millisecond).String() })
+	case "azure":
+		openaiHeaders(h, readings, wholeSeconds)
+		set(h, "X-Ratelimit-Renewalperiod-Requests", "60")
+		set(h, "X-Ratelimit-Renewalperiod-Tokens", "60")
+	}
+}
+
+func set(h http.Header, canonical, value string) { h[canonical] = []string{value} }
+
+var anthropicNames = [dimensions]string{"Requests", "Input-Tokens", "Output-Tokens", "Tokens"}
+
+func anthropicHeaders(h http.Header, readings []reading, now time.Time) {
+	for _, r := range readings {
+		name := "Anthropic-Ratelimit-" + anthropicNames[r.dimension]
+		remaining := r.remaining
+		if r.dimension != dimRequests && r.limit >= 100_000 {
+			remaining = (remaining + 500) / 1000 * 1000 // as the vendor does
+		}
+		set(h, name+"-Limit", strconv.FormatInt(r.limit, 10))
+		set(h, name+"-Remaining", strconv.FormatInt(remaining, 10))
+		set(h, name+"-Reset", now.Add(r.reset).UTC().Add(time.Second-1).Format(time.RFC3339))
+	}
+}
+
+// openaiHeaders tells requests and one token limit: the total where there is
+// one, else the one with the smaller share left.
+func openaiHeaders(h http.Header, readings []reading, format func(time.Duration) string) {
+	var tokens *reading
+	for i, r := range readings {
+		if r.dimension == dimRequests {
+			openaiHeader(h, "Requests", r, format)
+			continue
+		}
+		if tokens == nil || r.dimension == dimTokens || r.remaining*tokens.limit < tokens.remaining*r.limit {
+			tokens = &readings[i]
+		}
+	}
+	if tokens != nil {
+		openaiHeader(h, "Tokens", *tokens, format)
+	}
+}
+
+func openaiHeader(h http.Header, name string, r reading, format func(time.Duration) string) {
+	set(h, "X-Ratelimit-Limit-"+name, strconv.FormatInt(r.limit, 10))
+	set(h, "X-Ratelimit-Remaining-"+name, strconv.FormatInt(r.remaining, 10))
+	set(h, "X-Ratelimit-Reset-"+name, format(r.reset))
+}
+
+func wholeSeconds(d time.Duration) string {
+	return strconv.FormatInt(int64(math.Ceil(d.Seconds())), 10)
+}
+
+// waitHeaders tells how long to wait on a 429 and returns what a client must
+// understand from it; 0 when the dialect says nothing.
+func waitHeaders(h http.Header, dialect string, r *refusal, now time.Time) time.Duration {
+	if r.wait <= 0 {
+		return 0
+	}
+	seconds := time.Duration(math.Ceil(r.wait.Seconds())) * time.Second
+	switch dialect {
+	case "anthropic":
+		set(h, "X-Should-Retry", "true")
+		set(h, "Retry-After", wholeSeconds(r.wait))
+	case "openai", "azure":
+		millis := int64(math.Ceil(float64(r.wait) / 1e6))
+		set(h, "Retry-After-Ms", strconv.FormatInt(millis, 10))
+		set(h, "Retry-After", wholeSeconds(r.wait))
+		if dialect == "openai" {
+			return time.Duration(millis) * time.Millisecond
+		}
+	case "openrouter":
+		set(h, "X-Ratelimit-Limit", strconv.FormatInt(r.limit, 10))
+		set(h, "X-Ratelimit-Remaining", "0")
+		set(h, "X-Ratelimit-Reset", strconv.FormatInt(now.Add(r.wait).UnixMilli()+1, 10))
+		return r.wait
+	case "retry-after":
+		set(h, "Retry-After", wholeSeconds(r.wait))
+	default:
+		return 0
+	}
+	return seconds
+}
+
+// dialectFor resolves the configured header dialect.
+func dialectFor(configured string, p protocol) string {
+	switch {
+	case configured != "" && configured != "auto":
+		return configured
+	case p == chat:
+		return "openai"
+	case p == envelope:
+		return "none"
+	}
+	return "anthropic"
+}
+
+// rateLimitMessage words a 429 as the protocol's vendor does.
+func rateLimitMessage(p protocol, model string, r *refusal) string {
+	if r.dimension < 0 {
+		return fmt.Sprintf("Number of concurrent connections has exceeded your rate limit (%d). Please try again later.", r.limit)
+	}
+	if p == chat {
+		words := [dimensions]string{"requests per min (RPM)", "input tokens per min (TPM)", "output tokens per min (TPM)", "tokens per min (TPM)"}[r.dimension]
+		if r.never {
+			return fmt.Sprintf("Request too large for %s in organization org-simulator on %s: Limit %d, Requested %d. The input or output tokens must be reduced in order to run successfully.", model, words, r.limit, r.requested)
+		}
+		return fmt.Sprintf("Rate limit reached for %s in organization org-simulator on %s: Limit %d, Used %d, Requested %d. Please try again in %s.", model, words, r.limit, r.used, r.requested, r.wait.Round(time.Millisecond))
+	}
+	words := [dimensions]string{"requests", "input tokens", "output tokens", "tokens"}[r.dimension]
+	return fmt.Sprintf("This request would exceed the rate limit of %d %s per minute (org: simulator, model: %s). Please reduce the prompt length or the maximum tokens requested, or try again later.", r.limit, words, model)
+}

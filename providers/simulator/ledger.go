@@ -1,0 +1,271 @@
+package simulator
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"sync"
+	"time"
+)
+
+// Tokens are counted in disjoint classes; Reasoning lies inside Output.
+type Tokens struct {
+	Input        int64 `json:"input"`
+	CacheRead    int64 `json:"cache_read"`
+	CacheWrite5m int64 `json:"cache_write_5m"`
+	CacheWrite1h int64 `json:"cache_write_1h"`
+	Output       int64 `json:"output"`
+	Reasoning    int64 `json:"reasoning"`
+}
+
+// Total is all input and output.
+func (t Tokens) Total() int64 { return t.InputTotal() + t.Output }
+
+// InputTotal is all input, cached included.
+func (t Tokens) InputTotal() int64 {
+	return t.Input + t.CacheRead + t.CacheWrite5m + t.CacheWrite1h
+}
+
+func (t *Tokens) add(u Tokens, sign int64) {
+	t.Input += sign * u.Input
+	t.CacheRead += sign * u.CacheRead
+	t.CacheWrite5m += sign * u.CacheWrite5m
+	t.CacheWrite1h += sign * u.CacheWrite1h
+	t.Output += sign * u.Output
+	t.Reasoning += sign * u.Reasoning
+}
+
+// A Price is in nano-dollars a token: $3 per million tokens is 3,000.
+type Price struct {
+	Input, CacheRead, CacheWrite5m, CacheWrite1h, Output int64
+}
+
+// Cost prices tokens, in nano-dollars.
+func (p Price) Cost(t Tokens) int64 {
+	return p.Input*t.Input + p.CacheRead*t.CacheRead + p.CacheWrite5m*t.CacheWrite5m +
+		p.CacheWrite1h*t.CacheWrite1h + p.Output*t.Output
+}
+
+// Totals is what a server, or one model of it, did.
+type Totals struct {
+	Received  int64 `json:"received"`  // requests to a model, whatever became of them
+	Answered  int64 `json:"answered"`  // answers generated: all of them are billed
+	Delivered int64 `json:"delivered"` // of those, written whole
+	Refused   int64 `json:"refused"`   // 429 by the limits
+	Rejected  int64 `json:"rejected"`  // refused for what they are: key, quota, model, parameters
+	Faulted   int64 `json:"faulted"`   // hit by a fault, answered or not
+	Aborted   int64 `json:"aborted"`   // given up by the client
+	Early     int64 `json:"early"`     // sent although the client had been told to wait longer
+
+	Billed          Tokens `json:"billed"`           // of all answers generated
+	DeliveredTokens Tokens `json:"delivered_tokens"` // of those written whole
+}
+
+func (t *Totals) add(e *Entry, sign int64) {
+	t.Received += sign
+	count := func(n *int64, is bool) {
+		if is {
+			*n += sign
+		}
+	}
+	count(&t.Answered, e.Answered)
+	count(&t.Delivered, e.Delivered)
+	count(&t.Refused, e.Outcome == Refused)
+	count(&t.Rejected, e.Outcome == Rejected)
+	count(&t.Faulted, e.Fault != "")
+	count(&t.Aborted, e.Outcome == Aborted)
+	count(&t.Early, e.Early)
+	t.Billed.add(e.Tokens, sign)
+	if e.Delivered {
+		t.DeliveredTokens.add(e.Tokens, sign)
+	}
+}
+
+// A Ledger is what a server did so far. Requests in flight are not in it,
+// but for the two counts that say so.
+type Ledger struct {
+	Totals
+	InFlight    int64              `json:"in_flight"`
+	MaxInFlight int64              `json:"max_in_flight"`
+	Models      map[string]Totals  `json:"models,omitempty"`
+	Faults      map[string]int64   `json:"faults,omitempty"`   // by kind
+	Statuses    map[int]int64      `json:"statuses,omitempty"` // HTTP status sent; 0 when none was
+	First       time.Time          `json:"first,omitzero"`     // first and last request received
+	Last        time.Time          `json:"last,omitzero"`
+	Prompts     map[string]Counter `json:"prompts,omitempty"` // by Key; only where asked for
+	// Uncounted is how many requests had no counter left, see Config.MaxLedger.
+	Uncounted int64 `json:"uncounted,omitempty"`
+}
+
+// Invoice prices all billed tokens, in nano-dollars; unpriced names the
+// models without a price, which are not in the sum.
+func (l Ledger) Invoice(prices map[string]Price) (total int64, unpriced []string) {
+	for _, model := range sortedKeys(l.Models) {
+		price, ok := prices[model]
+		if !ok {
+			unpriced = append(unpriced, model)
+			continue
+		}
+		total += price.Cost(l.Models[model].Billed)
+	}
+	return total, unpriced
+}
+
+// A Counter follows one conversation with one model.
+type Counter struct {
+	Model     string `json:"model"`
+	Prompt    string `json:"prompt"` // beginning of the last user message
+	Received  int64  `json:"received"`
+	Answered  int64  `json:"answered"`
+	Delivered int64  `json:"delivered"`
+}
+
+// An Outcome says in one word what became of a request.
+type Outcome string
+
+const (
+	Delivered Outcome = "delivered" // answer written whole
+	Refused   Outcome = "refused"   // 429 by the limits
+	Rejected  Outcome = "rejected"  // refused for what it is
+	Faulted   Outcome = "faulted"   // ended by a fault
+	Aborted   Outcome = "aborted"   // the client went away
+)
+
+// An Entry is one exchange, a line of the log.
+type Entry struct {
+	Time      time.Time `json:"time"` // of arrival
+	Millis    float64   `json:"ms"`
+	Model     string    `json:"model"`
+	Protocol  string    `json:"protocol"`
+	Key       string    `json:"key"`    // of the conversation, see Key
+	Prompt    string    `json:"prompt"` // beginning of the last user message
+	RequestID string    `json:"request_id,omitempty"`
+	Status    int       `json:"status"`
+	Outcome   Outcome   `json:"outcome"`
+	Fault     string    `json:"fault,omitempty"`
+	Answered  bool      `json:"answered"`
+	Delivered bool      `json:"delivered"`
+	Early     bool      `json:"early,omitempty"`
+	Stream    bool      `json:"stream,omitempty"`
+	Stop      string    `json:"stop,omitempty"`
+	Tokens    Tokens    `json:"tokens"`
+}
+
+// OpenLog opens a file for Config.Log: appended to, readable only by its owner.
+func OpenLog(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+// A book is the ledger while it is written.
+type book struct {
+	mu     sync.Mutex
+	ledger Ledger
+	counts map[seed]*Counter
+	max    int
+}
+
+func newBook(max int) *book {
+	if max == 0 {
+		max = 200_000
+	}
+	return &book{max: max, counts: map[seed]*Counter{}, ledger: Ledger{
+		Models: map[string]Totals{}, Faults: map[string]int64{}, Statuses: map[int]int64{},
+	}}
+}
+
+// arrive notes the start of a request.
+func (b *book) arrive(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := &b.ledger
+	if l.First.IsZero() {
+		l.First = now
+	}
+	l.Last = now
+	l.InFlight++
+	l.MaxInFlight = max(l.MaxInFlight, l.InFlight)
+}
+
+// settle adds an exchange (sign 1) or takes it out again (-1).
+func (b *book) settle(e *Entry, k seed, sign int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := &b.ledger
+	l.InFlight -= sign
+	l.add(e, sign)
+	l.Statuses[e.Status] += sign
+	if e.Fault != "" {
+		l.Faults[e.Fault] += sign
+	}
+	if e.Model == "" {
+		return
+	}
+	m := l.Models[e.Model]
+	m.add(e, sign)
+	l.Models[e.Model] = m
+	if c := b.counter(k, e); c != nil {
+		c.Received += sign
+		if e.Answered {
+			c.Answered += sign
+		}
+		if e.Delivered {
+			c.Delivered += sign
+		}
+	}
+}
+
+func (b *book) counter(k seed, e *Entry) *Counter {
+	c := b.counts[k]
+	if c == nil {
+		if len(b.counts) >= b.max {
+			b.ledger.Uncounted++
+			return nil
+		}
+		c = &Counter{Model: e.Model, Prompt: e.Prompt}
+		b.counts[k] = c
+	}
+	return c
+}
+
+// copy returns the ledger as it stands.
+func (b *book) copy(prompts bool) Ledger {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.ledger
+	l.Models, l.Faults, l.Statuses = maps.Clone(l.Models), maps.Clone(l.Faults), maps.Clone(l.Statuses)
+	maps.DeleteFunc(l.Statuses, func(_ int, n int64) bool { return n == 0 })
+	if prompts {
+		l.Prompts = make(map[string]Counter, len(b.counts))
+		for k, c := range b.counts {
+			l.Prompts[keyText(k)] = *c
+		}
+	}
+	return l
+}
+
+// answeredBefore is how often a conversation was answered, for Config.Vary.
+func (b *book) answeredBefore(k seed) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c := b.counts[k]; c != nil {
+		return c.Answered
+	}
+	return 0
+}
+
+// line renders an entry for the log.
+func (e *Entry) line() []byte {
+	b, _ := json.Marshal(e) // an Entry always marshals: no floats but Millis, which is finite
+	return append(b, '\n')
+}
+
+// head returns the beginning of a text, cut between runes.
+func head(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xc0 == 0x80 {
+		n--
+	}
+	return s[:n]
+}

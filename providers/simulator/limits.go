@@ -1,0 +1,265 @@
+package simulator
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+// The dimensions that are limited, in the order in which they are told.
+const (
+	dimRequests = iota
+	dimInput
+	dimOutput
+	dimTokens
+	dimensions
+)
+
+// A limiter keeps the limits of one key (and model, where they have their own).
+type limiter struct {
+	mu      sync.Mutex
+	cfg     Limits
+	buckets [dimensions]*bucket // nil where there is no limit
+	running int
+	// A pause is what a client was last told to wait, from the first refusal
+	// of an episode on.
+	pausedAt, pauseEnds time.Time
+}
+
+// A refusal says which limit refused a request.
+type refusal struct {
+	dimension int // -1 for concurrency
+	limit     int64
+	used      int64
+	requested int64
+	wait      time.Duration // until it may pass; 0 when that cannot be said
+	never     bool          // larger than the limit itself
+}
+
+// A reading is what headers tell of one limit.
+type reading struct {
+	dimension        int
+	limit, remaining int64
+	reset            time.Duration // until the limit is whole again
+}
+
+func newLimiter(cfg Limits, n Neighbour, now time.Time) *limiter {
+	l := &limiter{cfg: cfg}
+	for d, perMinute := range [dimensions]int64{cfg.Requests, cfg.Input, cfg.Output, cfg.Tokens} {
+		if perMinute > 0 {
+			l.buckets[d] = newBucket(cfg, n, perMinute, now)
+		}
+	}
+	return l
+}
+
+// admit takes a request's cost, or says why not. Output is what is charged on
+// admission: max_tokens, or 0 when output is charged on completion.
+func (l *limiter) admit(now time.Time, input, output int) (r *refusal, readings []reading) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	cost := [dimensions]float64{1, float64(input), float64(output), float64(input + output)}
+	need := cost
+	need[dimOutput] = max(need[dimOutput], 1) // output charged later wants a bucket out of debt
+	for d, b := range l.buckets {
+		if b == nil {
+			continue
+		}
+		b.advance(now)
+		if wait := b.wait(need[d], now); wait > 0 && (r == nil || wait > r.wait) {
+			r = &refusal{d, b.perMinute, b.perMinute - b.remaining(), int64(need[d]), wait, need[d] > float64(b.perMinute)}
+		}
+	}
+	if r == nil && l.cfg.Concurrency > 0 && l.running >= l.cfg.Concurrency {
+		r = &refusal{dimension: -1, limit: int64(l.cfg.Concurrency), used: int64(l.running), requested: 1}
+	}
+	if r == nil {
+		l.running++
+		for d, b := range l.buckets {
+			if b != nil {
+				b.level -= cost[d]
+			}
+		}
+	}
+	return r, l.read(now)
+}
+
+// read returns the state of all limits; the buckets have been advanced.
+func (l *limiter) read(now time.Time) (readings []reading) {
+	for d, b := range l.buckets {
+		if b != nil {
+			readings = append(readings, reading{d, b.perMinute, b.remaining(), b.refill(now)})
+		}
+	}
+	return readings
+}
+
+// done ends a request and charges output that was not charged before.
+func (l *limiter) done(now time.Time, output int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.running--
+	if l.cfg.Charge == ChargeMax {
+		return
+	}
+	for _, d := range []int{dimOutput, dimTokens} {
+		if b := l.buckets[d]; b != nil {
+			b.advance(now)
+			b.level -= float64(output)
+		}
+	}
+}
+
+// told notes that a client was told to wait.
+func (l *limiter) told(now time.Time, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if wait > 0 && now.After(l.pauseEnds) {
+		l.pausedAt, l.pauseEnds = now, now.Add(wait)
+	}
+}
+
+// underway is how long the word of a refusal may take to reach everybody:
+// requests sent meanwhile are not held against the client.
+const underway = 100 * time.Millisecond
+
+// early reports whether a request comes before the end of a pause that its
+// sender must know of.
+func (l *limiter) early(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return now.Before(l.pauseEnds.Add(-time.Millisecond)) && now.After(l.pausedAt.Add(underway))
+}
+
+// A bucket is a token bucket, or a counter of a fixed window. Its level is
+// what may still be spent; below zero it is debt.
+type bucket struct {
+	perMinute int64
+	rate      float64 // per second
+	capacity  float64
+	level     float64
+	at        time.Time     // of level
+	window    time.Duration // 0 for a token bucket
+	neighbour Neighbour
+	origin    time.Time // of the neighbour's periods
+}
+
+func newBucket(cfg Limits, n Neighbour, perMinute int64, now time.Time) *bucket {
+	b := &bucket{perMinute: perMinute, rate: float64(perMinute) / 60, at: now, window: cfg.Window, neighbour: n, origin: now}
+	burst := cfg.Burst
+	switch {
+	case cfg.Window > 0:
+		burst = cfg.Window
+		b.at = now.Truncate(cfg.Window)
+	case burst == 0:
+		burst = time.Minute
+	}
+	b.capacity = max(1, b.rate*burst.Seconds())
+	b.level = b.capacity
+	return b
+}
+
+// advance brings the level up to now.
+func (b *bucket) advance(now time.Time) {
+	if b.window > 0 {
+		if start := now.Truncate(b.window); start.After(b.at) {
+			b.at, b.level, b.origin = start, b.capacity, start
+		}
+		if b.neighbour.Share > 0 { // what the neighbour took since the last look
+			b.level = max(min(b.level, 0), b.level-b.rate*b.neighbour.Share*b.neighbour.busy(b.origin, now))
+			b.origin = now
+		}
+		return
+	}
+	elapsed := now.Sub(b.at).Seconds()
+	if elapsed <= 0 {
+		return
+	}
+	if b.neighbour.Share <= 0 {
+		b.level = min(b.capacity, b.level+b.rate*elapsed)
+		b.at = now
+		return
+	}
+	b.share(now)
+}
+
+// share advances a token bucket that a neighbour draws from, switch by switch
+// of the neighbour's busy and idle times.
+func (b *bucket) share(now time.Time) {
+	if whole := 10 * b.neighbour.Period; whole > 0 && now.Sub(b.at) > whole+10*time.Minute {
+		b.at = now.Add(-whole - 10*time.Minute) // what was before has long settled
+	}
+	for b.at.Before(now) {
+		busy, until := b.neighbour.state(b.origin, b.at)
+		if until.After(now) {
+			until = now
+		}
+		net := b.rate
+		if busy {
+			net *= 1 - b.neighbour.Share
+		}
+		floor := min(b.level, 0) // a neighbour drains the bucket, it makes no debt
+		b.level = min(b.capacity, max(floor, b.level+net*until.Sub(b.at).Seconds()))
+		b.at = until
+	}
+}
+
+// state says whether the neighbour is busy at t, and until when that lasts.
+func (n Neighbour) state(origin, t time.Time) (busy bool, until time.Time) {
+	if n.Period <= 0 {
+		return true, t.Add(time.Hour)
+	}
+	into := t.Sub(origin) % n.Period
+	if into < n.Busy {
+		return true, t.Add(n.Busy - into)
+	}
+	return false, t.Add(n.Period - into)
+}
+
+// busy returns the seconds of (from, to] in which the neighbour is busy, for
+// fixed windows, whose periods are aligned to the clock.
+func (n Neighbour) busy(from, to time.Time) float64 {
+	if n.Period <= 0 {
+		return to.Sub(from).Seconds()
+	}
+	total := 0.0
+	for from.Before(to) {
+		busy, until := n.state(from.Truncate(n.Period), from)
+		if until.After(to) {
+			until = to
+		}
+		if busy {
+			total += until.Sub(from).Seconds()
+		}
+		from = until
+	}
+	return total
+}
+
+// wait returns how long until need may be spent; 0 is now. More than the
+// bucket holds waits for a full one: it could otherwise never be sent.
+func (b *bucket) wait(need float64, now time.Time) time.Duration {
+	if need > float64(b.perMinute) && b.capacity <= float64(b.perMinute) {
+		return time.Minute
+	}
+	missing := min(need, b.capacity) - b.level
+	if missing <= 1e-6 { // float dust: ten times a tenth is not one
+		return 0
+	}
+	if b.window > 0 {
+		return b.at.Add(b.window).Sub(now)
+	}
+	return time.Duration(math.Ceil(missing / b.rate * 1e9))
+}
+
+func (b *bucket) remaining() int64 {
+	return max(0, min(b.perMinute, int64(b.level+1e-6)))
+}
+
+// refill is how long until the bucket is full.
+func (b *bucket) refill(now time.Time) time.Duration {
+	if b.window > 0 {
+		return b.at.Add(b.window).Sub(now)
+	}
+	return time.Duration((b.capacity - b.level) / b.rate * 1e9)
+}

@@ -1,0 +1,545 @@
+package simulator
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// A protocol is a way of speaking, chosen by the path.
+type protocol string
+
+const (
+	messages protocol = "messages"
+	chat     protocol = "chat"
+	envelope protocol = "envelope" // Messages asked, Chat choices answered inside "data"
+)
+
+// An ask is a request of either protocol, in the server's own terms.
+type ask struct {
+	protocol protocol
+	model    string
+	system   string
+	turns    []turn
+	question string // text of the last user turn
+
+	maxTokens    int // 0 when hasMax is false
+	hasMax       bool
+	stream       bool
+	includeUsage bool
+	n            int
+	stop         []string
+	tools        []tool
+	choice       toolChoice
+	thinking     bool   // asked for
+	budget       int    // thinking budget; 0 is free
+	effort       string // reasoning effort
+	json         bool   // JSON asked for by parameter
+	schema       json.RawMessage
+	logprobs     bool
+	legacy       bool // tools came as "functions"
+
+	images      int // tokens of images and documents
+	marks       []mark
+	inputTokens int
+	key         seed // of model and conversation
+	seed        seed // key, with the server's seed and whatever else varies answers
+}
+
+// A turn is one message; images and tool results are kept as their text.
+type turn struct {
+	role   string
+	text   string
+	result bool // carries a tool result
+}
+
+type tool struct {
+	name, description string
+	schema            json.RawMessage
+}
+
+// toolChoice is "", "auto", "any", "none" or "tool" with a name.
+type toolChoice struct {
+	kind, name string
+	single     bool // parallel calls forbidden
+}
+
+// A mark is a cache breakpoint: the prompt up to it.
+type mark struct {
+	prefix seed
+	tokens int
+	hour   bool
+}
+
+// A requestError is a 400 in the making.
+type requestError struct {
+	message     string
+	param, code string
+	status      int // 0 means 400
+}
+
+func (e *requestError) Error() string { return e.message }
+
+func invalid(param, format string, args ...any) error {
+	return &requestError{message: fmt.Sprintf(format, args...), param: param, code: "invalid_value"}
+}
+
+// wireAsk has the fields of both protocols: their names do not clash.
+type wireAsk struct {
+	Model       *string         `json:"model"`
+	Messages    []wireMessage   `json:"messages"`
+	System      json.RawMessage `json:"system"`
+	MaxTokens   *int            `json:"max_tokens"`
+	MaxComplete *int            `json:"max_completion_tokens"`
+	Stream      bool            `json:"stream"`
+	Temperature *float64        `json:"temperature"`
+	TopP        *float64        `json:"top_p"`
+	StopSeqs    []string        `json:"stop_sequences"`
+	Stop        json.RawMessage `json:"stop"`
+	N           *int            `json:"n"`
+	Seed        *int64          `json:"seed"`
+	Tools       []wireTool      `json:"tools"`
+	Functions   []wireFunction  `json:"functions"`
+	ToolChoice  json.RawMessage `json:"tool_choice"`
+	FuncChoice  json.RawMessage `json:"function_call"`
+	Parallel    *bool           `json:"parallel_tool_calls"`
+	Thinking    *struct {
+		Type   string `json:"type"`
+		Budget int    `json:"budget_tokens"`
+	} `json:"thinking"`
+	Output *struct {
+		Effort string `json:"effort"`
+		Format *struct {
+			Type   string          `json:"type"`
+			Schema json.RawMessage `json:"schema"`
+		} `json:"format"`
+	} `json:"output_config"`
+	Effort        string `json:"reasoning_effort"`
+	StreamOptions *struct {
+		IncludeUsage bool `json:"include_usage"`
+	} `json:"stream_options"`
+	Format *struct {
+		Type   string `json:"type"`
+		Schema struct {
+			Schema json.RawMessage `json:"schema"`
+		} `json:"json_schema"`
+	} `json:"response_format"`
+	Logprobs bool       `json:"logprobs"`
+	Cache    *wireCache `json:"cache_control"`
+}
+
+type wireMessage struct {
+	Role    string          `json:"role"`
+	Content json.RawMessage `json:"content"`
+	Calls   json.RawMessage `json:"tool_calls"`
+}
+
+type wireTool struct {
+	Type        string          `json:"type"`
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	InputSchema json.RawMessage `json:"input_schema"`
+	Function    *wireFunction   `json:"function"`
+	Cache       *wireCache      `json:"cache_control"`
+}
+
+type wireFunction struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	Parameters  json.RawMessage `json:"parameters"`
+}
+
+type wireCache struct {
+	Type string `json:"type"`
+	TTL  string `json:"ttl"`
+}
+
+type wireBlock struct {
+	Type     string          `json:"type"`
+	Text     string          `json:"text"`
+	Thinking string          `json:"thinking"`
+	Name     string          `json:"name"`
+	Input    json.RawMessage `json:"input"`
+	Content  json.RawMessage `json:"content"`
+	Source   *struct {
+		Type string `json:"type"`
+		Data string `json:"data"`
+		URL  string `json:"url"`
+	} `json:"source"`
+	ImageURL *struct {
+		URL    string `json:"url"`
+		Detail string `json:"detail"`
+	} `json:"image_url"`
+	Cache *wireCache `json:"cache_control"`
+}
+
+// parseAsk reads a request body. The error is a *requestError.
+func parseAsk(p protocol, body []byte) (*ask, error) {
+	var w wireAsk
+	if err := json.Unmarshal(body, &w); err != nil {
+		return nil, &requestError{message: "The request body is not valid JSON: " + err.Error()}
+	}
+	a := &ask{protocol: p, stream: w.Stream, n: 1, logprobs: w.Logprobs}
+	if w.Model == nil || *w.Model == "" {
+		return nil, missing(p, "model")
+	}
+	a.model = *w.Model
+	if w.Messages == nil {
+		return nil, missing(p, "messages")
+	}
+	if len(w.Messages) == 0 {
+		return nil, &requestError{message: "messages: at least one message is required", param: "messages", code: "empty_array"}
+	}
+	steps := []func(*wireAsk) error{a.readCaps, a.readTools, a.readFormat, a.readConversation}
+	for _, step := range steps {
+		if err := step(&w); err != nil {
+			return nil, err
+		}
+	}
+	a.key = a.conversation()
+	return a, nil
+}
+
+func missing(p protocol, field string) error {
+	if p == chat {
+		return &requestError{message: "Missing required parameter: '" + field + "'.", param: field, code: "missing_required_parameter"}
+	}
+	return &requestError{message: field + ": Field required", param: field}
+}
+
+// readCaps reads everything about the length and the number of answers.
+func (a *ask) readCaps(w *wireAsk) error {
+	max := w.MaxTokens
+	if max == nil && a.protocol == chat {
+		max = w.MaxComplete
+	}
+	switch {
+	case max == nil && a.protocol == messages:
+		return missing(messages, "max_tokens")
+	case max != nil && (*max < 0 || *max == 0 && a.protocol == chat):
+		return invalid("max_tokens", "max_tokens: must be at least 1, got %d", *max)
+	case max != nil:
+		a.maxTokens, a.hasMax = *max, true
+	}
+	hottest := 1.0
+	if a.protocol == chat {
+		hottest = 2
+	}
+	if t := w.Temperature; t != nil && (*t < 0 || *t > hottest) {
+		return invalid("temperature", "temperature: must be between 0 and %g, got %g", hottest, *t)
+	}
+	if t := w.TopP; t != nil && (*t < 0 || *t > 1) {
+		return invalid("top_p", "top_p: must be between 0 and 1, got %g", *t)
+	}
+	if w.N != nil {
+		if *w.N < 1 || *w.N > 128 {
+			return invalid("n", "n: must be between 1 and 128, got %d", *w.N)
+		}
+		a.n = *w.N
+	}
+	if w.StreamOptions != nil {
+		if !w.Stream {
+			return invalid("stream_options", "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
+		}
+		a.includeUsage = w.StreamOptions.IncludeUsage
+	}
+	return a.readStops(w)
+}
+
+func (a *ask) readStops(w *wireAsk) error {
+	a.stop = w.StopSeqs
+	if len(w.Stop) > 0 && string(w.Stop) != "null" {
+		var one string
+		if json.Unmarshal(w.Stop, &one) == nil {
+			a.stop = []string{one}
+		} else if err := json.Unmarshal(w.Stop, &a.stop); err != nil {
+			return invalid("stop", "stop: must be a string or an array of strings")
+		}
+		if len(a.stop) > 4 {
+			return invalid("stop", "stop: at most 4 sequences, got %d", len(a.stop))
+		}
+	}
+	for _, s := range a.stop {
+		if strings.TrimSpace(s) == "" && a.protocol == messages {
+			return invalid("stop_sequences", "stop_sequences: each stop sequence must contain non-whitespace")
+		}
+	}
+	return nil
+}
+
+func (a *ask) readTools(w *wireAsk) error {
+	for _, t := range w.Tools {
+		switch {
+		case t.Function != nil:
+			a.tools = append(a.tools, tool{t.Function.Name, t.Function.Description, t.Function.Parameters})
+		case t.Name != "":
+			a.tools = append(a.tools, tool{t.Name, t.Description, t.InputSchema})
+		default:
+			return invalid("tools", "tools: each tool needs a name")
+		}
+	}
+	for _, f := range w.Functions {
+		a.tools, a.legacy = append(a.tools, tool{f.Name, f.Description, f.Parameters}), true
+	}
+	choice := w.ToolChoice
+	if a.legacy {
+		choice = w.FuncChoice
+	}
+	a.choice = readToolChoice(choice)
+	a.choice.single = a.choice.single || w.Parallel != nil && !*w.Parallel
+	if (a.choice.kind == "any" || a.choice.kind == "tool") && len(a.tools) == 0 {
+		return invalid("tool_choice", "tool_choice: no tools are given")
+	}
+	if a.choice.kind == "tool" && a.tool(a.choice.name) == nil {
+		return invalid("tool_choice", "tool_choice: tool %q is not among the tools", a.choice.name)
+	}
+	return nil
+}
+
+func (a *ask) tool(name string) *tool {
+	for i := range a.tools {
+		if a.tools[i].name == name {
+			return &a.tools[i]
+		}
+	}
+	return nil
+}
+
+func readToolChoice(raw json.RawMessage) toolChoice {
+	var word string
+	if json.Unmarshal(raw, &word) == nil {
+		if word == "required" {
+			word = "any"
+		}
+		return toolChoice{kind: word}
+	}
+	var c struct {
+		Type     string `json:"type"`
+		Name     string `json:"name"`
+		Single   bool   `json:"disable_parallel_tool_use"`
+		Function struct {
+			Name string `json:"name"`
+		} `json:"function"`
+	}
+	if json.Unmarshal(raw, &c) != nil {
+		return toolChoice{}
+	}
+	switch {
+	case c.Function.Name != "":
+		return toolChoice{kind: "tool", name: c.Function.Name}
+	case c.Type == "" && c.Name != "": // the old function_call
+		return toolChoice{kind: "tool", name: c.Name}
+	}
+	return toolChoice{kind: c.Type, name: c.Name, single: c.Single}
+}
+
+// readFormat reads what is asked of form and of thinking.
+func (a *ask) readFormat(w *wireAsk) error {
+	if f := w.Format; f != nil {
+		a.json = f.Type == "json_object" || f.Type == "json_schema"
+		a.schema = f.Schema.Schema
+	}
+	a.effort = w.Effort
+	if o := w.Output; o != nil {
+		a.effort = o.Effort
+		if o.Format != nil && o.Format.Type == "json_schema" {
+			a.json, a.schema = true, o.Format.Schema
+		}
+	}
+	if t := w.Thinking; t != nil {
+		a.thinking = t.Type == "enabled" || t.Type == "adaptive"
+		a.budget = t.Budget
+		if a.protocol == messages && t.Type == "enabled" {
+			if t.Budget < 1024 {
+				return invalid("thinking.budget_tokens", "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
+			}
+			if t.Budget >= a.maxTokens {
+				return invalid("max_tokens", "`max_tokens` must be greater than `thinking.budget_tokens`.")
+			}
+		}
+	}
+	if a.protocol == chat && a.effort != "" && a.effort != "none" {
+		a.thinking = true
+	}
+	if w.Seed != nil {
+		a.seed = fnvOffset.withInt(uint64(*w.Seed))
+	}
+	return nil
+}
+
+// readConversation flattens system, tools and messages to text, counting
+// tokens and noting cache marks on the way.
+func (a *ask) readConversation(w *wireAsk) error {
+	p := prompt{ask: a, prefix: fnvOffset}
+	for _, t := range w.Tools {
+		p.add(t.Name)
+		p.add(t.Description)
+		p.add(string(t.InputSchema))
+		if t.Function != nil {
+			p.add(t.Function.Name)
+			p.add(t.Function.Description)
+			p.add(string(t.Function.Parameters))
+		}
+		p.mark(t.Cache)
+	}
+	for _, f := range w.Functions {
+		p.add(f.Name)
+		p.add(f.Description)
+		p.add(string(f.Parameters))
+	}
+	if len(w.System) > 0 && string(w.System) != "null" {
+		text, _, err := p.content(w.System, "system")
+		if err != nil {
+			return err
+		}
+		a.system = text
+	}
+	for i, m := range w.Messages {
+		if err := p.message(i, m); err != nil {
+			return err
+		}
+	}
+	p.mark(w.Cache)
+	a.inputTokens = p.tokens + a.images + 2
+	if a.marks == nil && a.protocol == chat && a.inputTokens >= 1024 {
+		a.marks = append(a.marks, mark{prefix: p.stable, tokens: p.stableTokens})
+	}
+	if a.question == "" && len(a.turns) > 0 {
+		a.question = a.turns[len(a.turns)-1].text
+	}
+	return nil
+}
+
+// A prompt accumulates the text of a request.
+type prompt struct {
+	*ask
+	prefix       seed
+	tokens       int
+	stable       seed // prefix before the last message: what automatic caching shares
+	stableTokens int
+}
+
+func (p *prompt) add(text string) {
+	if text == "" {
+		return
+	}
+	p.prefix = p.prefix.with(text)
+	p.tokens += countTokens(text)
+}
+
+func (p *prompt) mark(c *wireCache) {
+	if c != nil && len(p.marks) < 4 {
+		p.marks = append(p.marks, mark{p.prefix, p.tokens + p.images, c.TTL == "1h"})
+	}
+}
+
+func (p *prompt) message(i int, m wireMessage) error {
+	p.stable, p.stableTokens = p.prefix, p.tokens
+	field := fmt.Sprintf("messages.%d.content", i)
+	p.tokens++
+	text, result, err := p.content(m.Content, field)
+	if err != nil {
+		return err
+	}
+	if len(m.Calls) > 0 && string(m.Calls) != "null" {
+		p.add(string(m.Calls))
+		text += string(m.Calls)
+	}
+	switch m.Role {
+	case "system", "developer":
+		p.system = joinLines(p.system, text)
+		return nil
+	case "user":
+		if !result {
+			p.question = text
+		}
+	case "assistant":
+	case "tool", "function":
+		result = true
+	default:
+		return invalid(fmt.Sprintf("messages.%d.role", i), "messages.%d.role: unexpected role %q", i, m.Role)
+	}
+	p.turns = append(p.turns, turn{m.Role, text, result})
+	return nil
+}
+
+// content reads a string or a list of blocks.
+func (p *prompt) content(raw json.RawMessage, field string) (text string, result bool, err error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return "", false, nil
+	}
+	if raw[0] == '"' {
+		if err := json.Unmarshal(raw, &text); err != nil {
+			return "", false, invalid(field, "%s: not a string", field)
+		}
+		p.add(text)
+		return text, false, nil
+	}
+	var blocks []wireBlock
+	if err := json.Unmarshal(raw, &blocks); err != nil {
+		return "", false, invalid(field, "%s: must be a string or an array of blocks", field)
+	}
+	for i, b := range blocks {
+		t, r, err := p.block(b, fmt.Sprintf("%s.%d", field, i))
+		if err != nil {
+			return "", false, err
+		}
+		text = joinLines(text, t)
+		result = result || r
+		p.mark(b.Cache)
+	}
+	return text, result, nil
+}
+
+func (p *prompt) block(b wireBlock, field string) (text string, result bool, err error) {
+	switch b.Type {
+	case "text", "refusal":
+		text = b.Text
+	case "thinking":
+		text = b.Thinking
+	case "tool_use":
+		text = b.Name + " " + string(b.Input)
+	case "tool_result":
+		text, _, err = p.content(b.Content, field)
+		return text, true, err
+	case "image", "document", "image_url", "input_audio", "file":
+		return "", false, p.media(b, field)
+	case "":
+		return "", false, invalid(field, "%s.type: Field required", field)
+	}
+	p.add(text)
+	return text, false, nil
+}
+
+func joinLines(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "\n" + b
+}
+
+// conversation identifies what was asked of whom, in either protocol alike.
+func (a *ask) conversation() seed {
+	h := fnvOffset.with(a.model).with(a.system)
+	for _, t := range a.turns {
+		h = h.with(t.role).with(t.text)
+	}
+	return h.withInt(uint64(a.images))
+}
+
+// Key identifies a conversation in the ledger: the model's name, the system
+// prompt ("" for none), and the turns, user and assistant by turns. Both
+// protocols give the same key.
+func Key(model, system string, turns ...string) string {
+	a := ask{model: model, system: system}
+	for i, t := range turns {
+		role := "user"
+		if i%2 == 1 {
+			role = "assistant"
+		}
+		a.turns = append(a.turns, turn{role: role, text: t})
+	}
+	return keyText(a.conversation())
+}
+
+func keyText(k seed) string { return fmt.Sprintf("%016x", uint64(k)) }
