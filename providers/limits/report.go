@@ -12,14 +12,20 @@ type Config struct {
 	Tokens       float64 // per minute, input and output together
 	InputTokens  float64 // per minute
 	OutputTokens float64 // per minute
-	Charge       Charge  // how output is charged against the limits
+	Charge       Charge  // how output is charged against the limits; "" learns it, starting from actual
+	// FreeCacheReads is set where tokens read from a cache do not count
+	// towards the input limits.
+	FreeCacheReads bool
+	// MaxStall is how long to go on without a single success before giving
+	// up; 0 means two hours.
+	MaxStall time.Duration
 }
 
 // A Charge says what a server counts against an output-token limit.
 type Charge string
 
 const (
-	ChargeActual    Charge = "actual"     // the tokens that were written, when they are (default)
+	ChargeActual    Charge = "actual"     // the tokens that were written, when they are
 	ChargeMaxTokens Charge = "max_tokens" // max_tokens, when the request arrives
 )
 

@@ -1,0 +1,433 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"nightshift"
+	"nightshift/providers/limits"
+)
+
+// DefaultAttempts is how often a row may be tried when that is not said.
+const DefaultAttempts = 4
+
+// A Client answers requests of one lane: it waits for limits and budget, makes
+// attempts through a Wire, and tries again where that may help. It is the only
+// place that does. A Client implements [nightshift.Provider] and is safe for
+// concurrent use; its fields must not change after the first call.
+type Client struct {
+	Endpoint string // for messages and events
+	Lane     string // whose share of the limits this is; usually the model's name in the plan
+
+	// Routes are the keys or base URLs that serve the same models; at least
+	// one. Clients that share a key share its Limiter.
+	Routes []ClientRoute
+	Budget *limits.Budget // of the whole run; nil is no limit
+
+	// Price returns what a usage costs; ok is false when no price is known.
+	// nil means that there are no prices.
+	Price func(model string, u nightshift.Usage) (cost nightshift.NanoUSD, priceID string, ok bool)
+	// WorstPrice bounds the cost of that many tokens from above.
+	WorstPrice func(model string, inputTokens, outputTokens int64) (cost nightshift.NanoUSD, ok bool)
+	// MaxOutput bounds the output of requests that set no cap themselves; 0
+	// is unknown, and such requests are then refused under a budget.
+	MaxOutput int64
+
+	MaxAttempts int           // of one row, refusals for rate limits not counted; 0 means DefaultAttempts
+	MaxStall    time.Duration // time without any success after which a limiter gives up; 0 leaves it as it is
+	OnEvent     func(Event)   // told of retries, refusals and stops; called from many goroutines; may be nil
+	Estimator   *Estimator    // shared between clients of one model; nil means one of the client's own
+
+	once    sync.Once
+	mu      sync.Mutex
+	stopped map[stopKey]*nightshift.StopError
+	begun   int // attempts of the first few that were settled
+	refused int // and refused as wrong in themselves
+}
+
+// A ClientRoute is one way to the models: a wire with its key, and the limits
+// of that key.
+type ClientRoute struct {
+	Name    string
+	Wire    Wire
+	Limiter *limits.Limiter
+	Weight  float64 // share of the requests, relative to the other routes; 0 means 1
+}
+
+// stopKey names what was stopped: a model on a route.
+type stopKey struct {
+	route int
+	model string
+}
+
+// An EventKind says what an Event tells.
+type EventKind string
+
+const (
+	EventRefused EventKind = "refused" // an attempt was refused for a rate limit
+	EventRetry   EventKind = "retry"   // an attempt failed and another follows
+	EventFailed  EventKind = "failed"  // the row failed
+	EventStopped EventKind = "stopped" // an endpoint or a model must not be asked any more
+)
+
+// An Event is something that a log or a progress line may want to tell.
+type Event struct {
+	Kind     EventKind
+	Time     time.Time
+	Endpoint string
+	Lane     string
+	Route    string
+	Model    string
+	Attempt  int               // 1-based; 0 where none is concerned
+	Err      *nightshift.Error // may be nil
+	Wait     time.Duration     // before the next attempt, beyond what the limiter asks for
+}
+
+func (c *Client) init() {
+	c.once.Do(func() {
+		if c.Estimator == nil {
+			c.Estimator = &Estimator{}
+		}
+		c.stopped = map[stopKey]*nightshift.StopError{}
+		for _, r := range c.Routes {
+			if c.MaxStall > 0 {
+				r.Limiter.GiveUpAfter(c.MaxStall)
+			}
+		}
+	})
+}
+
+// Complete answers one request. See [nightshift.Provider] for its errors.
+//
+// A request that has not been sent when ctx (or the context for waiting that
+// it carries, see [nightshift.Waiting]) ends has not run: the error is that of
+// the context. One that is in flight when ctx ends is an attempt of class
+// cancelled that may have been billed.
+func (c *Client) Complete(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+	c.init()
+	if len(c.Routes) == 0 {
+		return nightshift.Response{}, errors.New("providers: a client without routes")
+	}
+	call := &call{Client: c, req: req, attempts: append([]nightshift.Attempt(nil), req.Attempts...)}
+	call.recall()
+	err := call.run(ctx)
+	return call.response(), err
+}
+
+// A call is one request on its way through all its attempts.
+type call struct {
+	*Client
+	req      nightshift.Request
+	prepared map[int]Prepared // by route
+	attempts []nightshift.Attempt
+	last     nightshift.Response // of the last attempt
+	hash     string
+
+	counted int                           // attempts that count
+	classes map[nightshift.ErrorClass]int // attempts by how they ended
+	turn    limits.Turn
+	alone   suspicion
+
+	queued, backoff time.Duration // before the next attempt
+}
+
+// recall counts what an earlier process has tried.
+func (k *call) recall() {
+	k.classes = map[nightshift.ErrorClass]int{}
+	for _, a := range k.attempts {
+		k.classes[a.Class]++
+		if PolicyOf(&nightshift.Error{Class: a.Class, Status: a.Status}).Counts {
+			k.counted++
+		}
+	}
+}
+
+// run makes attempts until one settles the request.
+func (k *call) run(ctx context.Context) error {
+	for {
+		again, err := k.try(ctx)
+		if err != nil || !again {
+			return err
+		}
+	}
+}
+
+// try makes one attempt, and reports whether another should follow.
+func (k *call) try(ctx context.Context) (again bool, err error) {
+	t, err := k.admit(nightshift.Waiting(ctx))
+	if err != nil {
+		return false, err
+	}
+	// Whatever happens below, the permit is given back, and what may have
+	// been billed stays booked. The first call of each counts.
+	defer t.permit.Release()
+	defer t.reserved.Keep()
+	if w := k.req.Witness; w != nil {
+		if err := w.Sending(t.intent(len(k.attempts) + 1)); err != nil {
+			t.permit.Cancel()
+			t.reserved.Release()
+			return false, err
+		}
+	}
+	started := time.Now()
+	ex := k.Routes[t.route].Wire.Send(ctx, t.prepared)
+	k.note(t, ex, started)
+	if ex.Err == nil {
+		return false, k.answered(t, ex)
+	}
+	if ctx.Err() != nil {
+		return false, k.cancelled(ctx, t, ex.Sent)
+	}
+	return k.failed(ctx, t, ex)
+}
+
+// An admitted attempt holds a permit and a reservation.
+type ticket struct {
+	route     int
+	prepared  Prepared
+	permit    *limits.Permit
+	reserved  *limits.Reservation
+	input     int64 // worst case, in tokens
+	output    int64
+	worstCost nightshift.NanoUSD
+}
+
+func (t *ticket) worstTokens() int64 { return t.input + t.output }
+
+func (t *ticket) intent(n int) nightshift.Intent {
+	return nightshift.Intent{Attempt: n, WorstTokens: t.worstTokens(), WorstCost: t.worstCost}
+}
+
+// admit waits until a route's limits and the budget allow another attempt.
+// Routes that are stopped meanwhile are left for others.
+func (k *call) admit(ctx context.Context) (*ticket, error) {
+	began := time.Now()
+	defer func() { k.queued += time.Since(began) }()
+	for {
+		route, err := k.choose(k.req.Model)
+		if err != nil {
+			return nil, err
+		}
+		t := &ticket{route: route}
+		if t.prepared, err = k.prepare(route); err != nil {
+			return nil, err
+		}
+		if err := k.worst(t); err != nil {
+			return nil, err
+		}
+		err = k.wait(ctx, t)
+		if err == nil {
+			return t, nil
+		}
+		if err = k.left(ctx, route, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// prepare encodes the request for a route, once.
+func (k *call) prepare(route int) (Prepared, error) {
+	if p, ok := k.prepared[route]; ok {
+		return p, nil
+	}
+	p, err := k.Routes[route].Wire.Prepare(k.req)
+	if err != nil {
+		return Prepared{}, err
+	}
+	if k.prepared == nil {
+		k.prepared = map[int]Prepared{}
+	}
+	k.prepared[route] = p
+	return p, nil
+}
+
+// worst fills in the most that an attempt can use and cost.
+func (k *call) worst(t *ticket) error {
+	t.input = worstInput(t.prepared)
+	t.output = t.prepared.MaxOutput
+	if t.output == 0 {
+		t.output = k.MaxOutput
+	}
+	limited := k.Budget != nil && (k.Budget.Tokens > 0 || k.Budget.Cost > 0)
+	if limited && t.output == 0 {
+		return fmt.Errorf("model %s: nothing bounds the output, so no budget can; set max_tokens: %w", k.req.Model, nightshift.ErrBudget)
+	}
+	if k.WorstPrice != nil {
+		if cost, ok := k.WorstPrice(k.req.Model, t.input, t.output); ok {
+			t.worstCost = cost
+			return nil
+		}
+	}
+	if limited && k.Budget.Cost > 0 {
+		return fmt.Errorf("model %s: no price is known, so no budget in dollars can hold: %w", k.req.Model, nightshift.ErrBudget)
+	}
+	return nil
+}
+
+// wait fills in permit and reservation. No permit is held while waiting for
+// the budget: it would keep others from being sent, whose end is waited for.
+func (k *call) wait(ctx context.Context, t *ticket) (err error) {
+	limiter := k.Routes[t.route].Limiter
+	cost := k.Estimator.Cost(k.req.Model, t.prepared)
+	cost.MaxOutput = t.output
+	cost.Turn = k.turn
+	if len(k.Routes) > 1 { // look again for a better route now and then
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, reconsider, errReconsider)
+		defer cancel()
+	}
+	if t.permit, err = limiter.Wait(ctx, k.Lane, cost); err != nil {
+		return err
+	}
+	var ok bool
+	if t.reserved, ok = k.Budget.TryReserve(t.worstTokens(), t.worstCost); ok {
+		return nil
+	}
+	t.permit.Cancel()
+	if t.reserved, err = k.Budget.Reserve(ctx, t.worstTokens(), t.worstCost); err != nil {
+		return err
+	}
+	if t.permit, err = limiter.Wait(ctx, k.Lane, cost); err != nil {
+		t.reserved.Release()
+	}
+	return err
+}
+
+// note adds an attempt to the history.
+func (k *call) note(t *ticket, ex Exchange, started time.Time) {
+	a := nightshift.Attempt{
+		N:           len(k.attempts) + 1,
+		StartedAt:   started,
+		DurationMS:  milliseconds(time.Since(started)),
+		QueuedMS:    milliseconds(k.queued),
+		BackoffMS:   milliseconds(k.backoff),
+		Status:      ex.Response.Status,
+		RequestID:   ex.Response.RequestID,
+		ServedModel: ex.Response.ServedModel,
+		Usage:       ex.Response.Usage,
+	}
+	if len(k.Routes) > 1 {
+		a.Route = k.Routes[t.route].Name
+	}
+	if e := ex.Err; e != nil {
+		a.Class, a.Message, a.MaybeBilled = e.Class, e.Error(), e.MaybeBilled && ex.Sent
+		if a.Status == 0 {
+			a.Status = e.Status
+		}
+		if a.RequestID == "" {
+			a.RequestID = e.RequestID
+		}
+		if ex.Response.Text != nil {
+			a.Kept = *ex.Response.Text
+		}
+	}
+	k.last, k.hash = ex.Response, t.prepared.Hash
+	if k.last.Latency == 0 {
+		k.last.Latency = time.Since(started)
+	}
+	k.last.Queued, k.last.Backoff = 0, 0
+	k.attempts = append(k.attempts, a)
+	k.queued, k.backoff = 0, 0
+}
+
+// latest is the attempt that was noted last.
+func (k *call) latest() *nightshift.Attempt { return &k.attempts[len(k.attempts)-1] }
+
+// answered settles an attempt that brought an answer.
+func (k *call) answered(t *ticket, ex Exchange) error {
+	u := ex.Response.Usage
+	t.permit.Success(u, ex.Limits)
+	k.Estimator.Observe(k.req.Model, t.prepared, u)
+	k.started(nil)
+	k.charge(t, u)
+	return nil
+}
+
+// charge books what an attempt used: what the server said, and the worst case
+// for what it did not say.
+func (k *call) charge(t *ticket, u nightshift.Usage) {
+	a := k.latest()
+	in, out := t.input, t.output
+	if n, ok := u.InputTotal().Get(); ok {
+		in = n
+	}
+	if n, ok := u.Output.Get(); ok {
+		out = n
+	}
+	whole := u.InputTotal().Known() && u.Output.Known()
+	if !whole {
+		a.WorstTokens, a.WorstCost = in+out, t.worstCost
+	}
+	cost := t.worstCost
+	if k.Price != nil && whole {
+		if real, id, ok := k.Price(k.req.Model, u); ok {
+			a.Cost, a.PriceID, cost = &real, id, real
+		}
+	}
+	t.reserved.Settle(in+out, cost)
+}
+
+// cancelled settles an attempt that we ended ourselves.
+func (k *call) cancelled(ctx context.Context, t *ticket, sent bool) error {
+	a := k.latest()
+	a.Class = nightshift.ClassCancelled
+	a.MaybeBilled = false
+	if sent {
+		k.keepWorst(t, a)
+	} else {
+		t.reserved.Release()
+	}
+	t.permit.Release()
+	if err := k.tell(a); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// keepWorst books an attempt that may have been billed.
+func (k *call) keepWorst(t *ticket, a *nightshift.Attempt) {
+	a.MaybeBilled = true
+	a.WorstTokens, a.WorstCost = t.worstTokens(), t.worstCost
+	t.reserved.Keep()
+}
+
+// tell hands an attempt that was not the last to the witness.
+func (k *call) tell(a *nightshift.Attempt) error {
+	if k.req.Witness == nil {
+		return nil
+	}
+	return k.req.Witness.Failed(*a)
+}
+
+// response is the last attempt's, with what all of them used.
+func (k *call) response() nightshift.Response {
+	r := k.last
+	r.Attempts = k.attempts
+	r.RequestHash = k.hash
+	r.Queued, r.Backoff = k.queued, k.backoff
+	var sum nightshift.NanoUSD
+	known := len(k.attempts) > 0 && k.Price != nil
+	for _, a := range k.attempts {
+		r.Queued += fromMilliseconds(a.QueuedMS)
+		r.Backoff += fromMilliseconds(a.BackoffMS)
+		if a.PriceID != "" {
+			r.PriceID = a.PriceID
+		}
+		if a.Cost == nil {
+			known = false
+			continue
+		}
+		sum += *a.Cost
+	}
+	if known {
+		r.Cost = &sum
+	}
+	return r
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / 1e6 }
+
+func fromMilliseconds(ms float64) time.Duration { return time.Duration(ms * 1e6) }

@@ -1,0 +1,408 @@
+package limits
+
+import "math"
+
+// A dim is one kind of limit.
+type dim int
+
+const (
+	dimRequests dim = iota
+	dimTokens       // input and output together
+	dimInput
+	dimOutput
+	numDims
+)
+
+const (
+	// pace is the share of a rate that is asked for: what is left over pays
+	// for wrong estimates and for clocks that differ.
+	pace = 0.985
+	// ahead is how many seconds of its rate a pacer saves while there is
+	// nothing to send, behind how many while the server's bucket is empty:
+	// what could not be sent then is still ours.
+	ahead  = 2.0
+	behind = 45.0
+)
+
+// A rule says when a server charges output.
+type rule uint8
+
+const (
+	atEnd     rule = iota // what was written, when it is
+	atStart               // max_tokens on arrival, for good
+	refunding             // max_tokens on arrival, the rest given back at the end
+)
+
+// A mirror is one guess at the server's own bucket: how much it holds and
+// when output is charged. It is kept up to date whether or not it is believed.
+type mirror struct {
+	rule  rule
+	burst float64 // seconds of the rate that the bucket holds
+	level float64
+	// adjust is the sum of all corrections made to level, so that a level
+	// noted earlier can be compared with what the server said of that time.
+	adjust float64
+	// blame counts outcomes that this guess had excluded; offNow and offSent
+	// are its mean error against reported levels, in seconds of the rate, read
+	// as of the answer's end and of its start.
+	blame, offNow, offSent float64
+}
+
+// A dimension paces one kind of limit: a debt pacer for the long run, mirrors
+// of the server's bucket for the moment. Times are seconds on the limiter's
+// clock.
+type dimension struct {
+	kind  dim
+	rate  float64 // units a second; 0 is unknown
+	told  float64 // rate from the configuration; 0 is none
+	level float64 // pacer: spent below zero, waited off
+	at    float64 // when the levels were brought up to date
+	short bool    // the mirror held the last one back: save up
+	// mirrors of the server's bucket; best is the one believed.
+	mirrors  []mirror
+	best     int
+	reported bool // the server says what remains
+	used     meter
+}
+
+// bursts are the bucket sizes tried, in seconds. The longest comes first: it
+// is believed until something speaks against it.
+var bursts = []float64{60, 30, 15, 8, 4, 2, 1, 0.5}
+
+func newDimension(kind dim, perMinute float64, charge Charge) dimension {
+	d := dimension{kind: kind}
+	for _, r := range rulesOf(kind, charge) {
+		for _, b := range bursts {
+			d.mirrors = append(d.mirrors, mirror{rule: r, burst: b})
+		}
+	}
+	if perMinute > 0 {
+		d.told = perMinute / 60
+		d.setRate(d.told)
+	}
+	return d
+}
+
+func rulesOf(kind dim, charge Charge) []rule {
+	switch {
+	case kind == dimRequests || kind == dimInput || charge == ChargeActual:
+		return []rule{atEnd}
+	case charge == ChargeMaxTokens:
+		return []rule{atStart, refunding}
+	}
+	return []rule{atEnd, atStart, refunding}
+}
+
+// setRate adopts a rate. Buckets are taken to be full when it is first known.
+func (d *dimension) setRate(rate float64) {
+	if d.told > 0 {
+		rate = min(rate, d.told) // a share of the limit may be all that is ours
+	}
+	for i := range d.mirrors {
+		m := &d.mirrors[i]
+		if d.rate == 0 {
+			m.level = m.burst * rate
+		}
+		m.level = min(m.level, m.burst*rate)
+	}
+	d.rate = rate
+}
+
+// advance brings the levels up to date. share is the part of the rate that
+// the pacer may use.
+func (d *dimension) advance(now, share float64) {
+	dt := now - d.at
+	d.at = now
+	if d.rate == 0 || dt <= 0 {
+		return
+	}
+	save := ahead
+	if d.short {
+		save = behind
+	}
+	if limit := save * d.rate; d.level < limit {
+		d.level = min(limit, d.level+dt*d.rate*share)
+	}
+	for i := range d.mirrors {
+		m := &d.mirrors[i]
+		m.level = min(m.level+dt*d.rate, m.burst*d.rate)
+	}
+}
+
+// wait returns how long a request has to wait for this dimension.
+func (d *dimension) wait(c Cost, share float64) float64 {
+	if d.rate == 0 {
+		return 0
+	}
+	m := &d.mirrors[d.best]
+	need := d.need(m, c)
+	d.short = m.level < need
+	if d.short {
+		return (need - m.level) / d.rate
+	}
+	if d.level < 0 {
+		return -d.level / (d.rate * share)
+	}
+	return 0
+}
+
+// need is what the server's bucket should hold when c arrives. No bucket holds
+// more than itself.
+func (d *dimension) need(m *mirror, c Cost) float64 {
+	arrival := d.arrival(m.rule, c)
+	if d.kind == dimOutput || d.kind == dimTokens {
+		if m.rule == atEnd {
+			arrival = max(arrival, min(0.25, m.burst/4)*d.rate)
+		}
+	}
+	return min(arrival, 0.98*m.burst*d.rate)
+}
+
+// arrival is what a server with rule r charges when c arrives.
+func (d *dimension) arrival(r rule, c Cost) float64 {
+	out := 0.0
+	if r != atEnd {
+		out = float64(max(c.MaxOutput, c.Output))
+	}
+	switch d.kind {
+	case dimRequests:
+		return 1
+	case dimInput:
+		return float64(c.Input)
+	case dimTokens:
+		return float64(c.Input) + out
+	}
+	return out
+}
+
+// reserve is what the pacer books for c: what the server will have charged in
+// the end, as far as can be guessed.
+func (d *dimension) reserve(c Cost) float64 {
+	out := float64(c.Output)
+	if d.mirrors[d.best].rule == atStart {
+		out = float64(max(c.MaxOutput, c.Output))
+	}
+	switch d.kind {
+	case dimRequests:
+		return 1
+	case dimInput:
+		return float64(c.Input)
+	case dimTokens:
+		return float64(c.Input) + out
+	}
+	return out
+}
+
+// A stake is what one request has booked in one dimension.
+type stake struct {
+	booked  float64 // by the pacer
+	clear   uint32  // mirrors that were sure it would pass
+	barred  uint32  // mirrors that were sure it would not
+	noted   []float32
+	touched bool
+}
+
+// spend books a request that is sent now.
+func (d *dimension) spend(c Cost) stake {
+	if d.rate == 0 {
+		return stake{}
+	}
+	s := stake{booked: d.reserve(c), touched: true}
+	d.level -= s.booked
+	margin := 0.15 * d.rate
+	for i := range d.mirrors {
+		m := &d.mirrors[i]
+		need := d.need(m, c)
+		switch room := min(margin, need/2); {
+		case m.level >= need+room:
+			s.clear |= 1 << i
+		case m.level < need-room:
+			s.barred |= 1 << i
+		}
+		m.level = max(m.level-d.arrival(m.rule, c), -2*m.burst*d.rate-need)
+	}
+	if d.reported {
+		s.noted = make([]float32, len(d.mirrors))
+		for i := range d.mirrors {
+			s.noted[i] = float32(d.mirrors[i].level - d.mirrors[i].adjust)
+		}
+	}
+	return s
+}
+
+// settle replaces what was booked for a request by what it used.
+func (d *dimension) settle(s stake, c Cost, in, out float64) {
+	used := d.charged(in, out)
+	if s.touched && d.mirrors[d.best].rule == atStart && d.kind != dimRequests && d.kind != dimInput {
+		used = max(used, s.booked)
+	}
+	if !s.touched || d.rate == 0 {
+		return
+	}
+	d.level += s.booked - used
+	for i := range d.mirrors {
+		m := &d.mirrors[i]
+		m.level -= d.finish(m.rule, c, in, out)
+	}
+}
+
+// charged is what a request counts in this dimension in the end.
+func (d *dimension) charged(in, out float64) float64 {
+	switch d.kind {
+	case dimRequests:
+		return 1
+	case dimInput:
+		return in
+	case dimTokens:
+		return in + out
+	}
+	return out
+}
+
+// finish is what a server with rule r charges when an answer ends, beyond
+// what it charged on arrival.
+func (d *dimension) finish(r rule, c Cost, in, out float64) float64 {
+	late := 0.0
+	switch r {
+	case atEnd:
+		late = out
+	case refunding:
+		late = out - float64(max(c.MaxOutput, c.Output))
+	}
+	switch d.kind {
+	case dimRequests:
+		return 0
+	case dimInput:
+		return in - float64(c.Input)
+	case dimTokens:
+		return in - float64(c.Input) + late
+	}
+	return late
+}
+
+// refund takes back all that was booked for a request that used nothing. A
+// request that was refused still counts as one for the pacer where counted.
+func (d *dimension) refund(s stake, c Cost, counted bool) {
+	if !s.touched || (counted && d.kind == dimRequests) {
+		return
+	}
+	d.level += s.booked
+	for i := range d.mirrors {
+		m := &d.mirrors[i]
+		m.level = min(m.level+d.arrival(m.rule, c), m.burst*d.rate)
+	}
+}
+
+// accepted tells the mirrors that a request passed.
+func (d *dimension) accepted(s stake) {
+	if s.barred == 0 {
+		return
+	}
+	for i := range d.mirrors {
+		if s.barred&(1<<i) != 0 {
+			d.mirrors[i].blame += 0.25
+		}
+	}
+	d.choose()
+}
+
+// refused tells the mirrors that a request was refused. It reports whether the
+// believed one had seen that coming.
+func (d *dimension) refused(s stake) (expected bool) {
+	if !s.touched {
+		return false
+	}
+	for i := range d.mirrors {
+		if s.clear&(1<<i) != 0 {
+			d.mirrors[i].blame++
+		}
+	}
+	expected = s.clear&(1<<d.best) == 0
+	d.choose()
+	return expected
+}
+
+// emptied notes that the server's bucket was found empty.
+func (d *dimension) emptied() {
+	m := &d.mirrors[d.best]
+	m.level = min(m.level, 0)
+}
+
+// fill is how many seconds of its rate the server's bucket is thought to hold.
+func (d *dimension) fill() float64 { return d.mirrors[d.best].level / d.rate }
+
+// forget lets old evidence fade, so that a server that changes is seen anew.
+func (d *dimension) forget(keep float64) {
+	for i := range d.mirrors {
+		d.mirrors[i].blame *= keep
+	}
+}
+
+// choose picks the mirror that is least contradicted. It stays with the one it
+// has unless another is clearly better.
+func (d *dimension) choose() {
+	best, least := d.best, d.mirrors[d.best].doubt()-0.9
+	for i := range d.mirrors {
+		if doubt := d.mirrors[i].doubt(); doubt < least {
+			best, least = i, doubt
+		}
+	}
+	if best != d.best {
+		was, is := d.mirrors[d.best].rule, d.mirrors[best].rule
+		d.best = best
+		if (was == atStart) != (is == atStart) {
+			d.level = min(d.level, 0)
+			if is != atStart {
+				d.level = 0
+			}
+		}
+	}
+}
+
+func (m *mirror) doubt() float64 { return m.blame + 2*min(m.offNow, m.offSent) }
+
+// report takes in what the server said of this dimension in the answer to a
+// request with stake s.
+func (d *dimension) report(w *Window, s stake) {
+	if rate := w.rate(); rate > 0 && math.Abs(rate-d.rate) > 1e-9*rate {
+		d.setRate(rate)
+	}
+	if d.rate == 0 || w.Remaining < 0 || (w.Limit > 0 && w.Remaining > w.Limit) {
+		return
+	}
+	d.reported = true
+	for i := range d.mirrors {
+		m := &d.mirrors[i]
+		full := m.burst * d.rate
+		now := w.Remaining - clamp(m.level, 0, full)
+		sent := now
+		if s.noted != nil {
+			sent = w.Remaining - clamp(float64(s.noted[i])+m.adjust, 0, full)
+		}
+		m.offNow += 0.05 * (min(math.Abs(now)/d.rate, 10) - m.offNow)
+		m.offSent += 0.05 * (min(math.Abs(sent)/d.rate, 10) - m.offSent)
+		step := now
+		if m.offSent < m.offNow {
+			step = sent
+		}
+		step *= 0.3
+		m.level += step
+		m.adjust += step
+	}
+	d.choose()
+}
+
+// rate returns the limit in units a second; 0 where it is unknown or counts
+// over so long a time that pacing by it makes no sense.
+func (w *Window) rate() float64 {
+	period := w.Period.Seconds()
+	if period == 0 {
+		period = 60
+	}
+	if w.Limit <= 0 || period < 0 || period > 600 {
+		return 0
+	}
+	return w.Limit / period
+}
+
+func clamp(x, low, high float64) float64 { return max(low, min(x, high)) }

@@ -1,0 +1,141 @@
+package limits
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"nightshift"
+)
+
+// dispatch sends whoever may go, and sets the timer for the next who may.
+func (l *Limiter) dispatch(now float64) {
+	l.advance(now)
+	for {
+		w := l.queue.next(l.repeats.credit >= 1, l.pause.trial)
+		if w == nil {
+			l.sleep(now, l.idle())
+			return
+		}
+		wait, bound := l.gate(now, w.cost)
+		if wait > 0 {
+			l.bound = bound
+			l.sleep(now, wait)
+			return
+		}
+		l.queue.remove(w)
+		w.permit = l.grant(now, w)
+		if w.ready != nil {
+			close(w.ready)
+		}
+	}
+}
+
+// idle is how long it takes until a failed request may be repeated, where
+// nothing else waits.
+func (l *Limiter) idle() float64 {
+	if l.queue.waiting == 0 {
+		return math.Inf(1)
+	}
+	l.bound = BoundBreaker
+	return (1 - l.repeats.credit) / 3
+}
+
+// gate returns how long the next request has to wait, and for what; +Inf when
+// only an answer can help.
+func (l *Limiter) gate(now float64, c Cost) (wait float64, bound Bound) {
+	if l.pause.until > now {
+		return l.pause.until - now, BoundPause
+	}
+	if l.health.open {
+		if l.health.probes >= mostProbes {
+			return math.Inf(1), BoundBreaker
+		}
+		return l.health.probeAt - now, BoundBreaker
+	}
+	if l.window.full(l.inFlight) {
+		return math.Inf(1), BoundConcurrency
+	}
+	if l.pause.trial && l.pause.out {
+		if l.pause.held > now {
+			return l.pause.held - now, BoundPause
+		}
+		l.pause.over()
+	}
+	for i := range l.dims {
+		if w := l.dims[i].wait(c, pace*l.share); w > wait {
+			wait, bound = w, boundOf[i]
+		}
+	}
+	if w := l.learn.wait(); w > wait {
+		wait, bound = w, BoundLearned
+	}
+	return wait, bound
+}
+
+// grant books a request as sent.
+func (l *Limiter) grant(now float64, w *waiter) *Permit {
+	l.inFlight++
+	l.counts.sent++
+	p := &Permit{limiter: l, cost: w.cost, lane: w.lane, sent: now, number: l.inFlight}
+	p.bound = float64(l.inFlight) >= math.Floor(l.window.size)
+	for i := range l.dims {
+		p.stakes[i] = l.dims[i].spend(w.cost)
+	}
+	l.queue.charge(w.lane, float64(w.cost.Input+w.cost.Output))
+	l.repeats.sent(w.cost.Turn == Repeat)
+	l.learn.level--
+	if l.health.open {
+		p.probe = true
+		l.health.probing(now)
+	}
+	if l.pause.trial && !l.pause.out {
+		p.trial = true
+		l.pause.sent(now)
+	}
+	return p
+}
+
+// sleep sets the timer for the next time that something may change by itself.
+func (l *Limiter) sleep(now, wait float64) {
+	if l.queue.waiting > 0 {
+		wait = min(wait, l.active+l.maxStall-now)
+	}
+	at := now + wait
+	if math.IsInf(at, 1) || (at >= l.wakeAt && l.wakeAt > now) {
+		return // an earlier timer sets itself again
+	}
+	l.wakeAt = at
+	after := max(time.Duration(math.Ceil(wait*1e9)), time.Microsecond)
+	if l.timer == nil {
+		l.timer = time.AfterFunc(after, l.wake)
+		return
+	}
+	l.timer.Reset(after)
+}
+
+// wake is called by the timer.
+func (l *Limiter) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wakeAt = math.Inf(1)
+	now := l.now()
+	if l.queue.waiting > 0 && now-l.active >= l.maxStall {
+		l.stop(l.stalled())
+		return
+	}
+	l.dispatch(now)
+}
+
+func (l *Limiter) stalled() *nightshift.StopError {
+	waited := time.Duration(l.maxStall * float64(time.Second))
+	err := &nightshift.Error{
+		Class:   nightshift.ClassRateLimit,
+		Message: fmt.Sprintf("no request has succeeded for %v", waited),
+		Hint:    "see whether the endpoint is up and the key may use it, then run the same command again",
+	}
+	if l.health.open {
+		err.Class = nightshift.ClassOverloaded
+	}
+	return &nightshift.StopError{Err: err}
+}

@@ -1,0 +1,497 @@
+package limits
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"nightshift"
+)
+
+// DefaultMaxStall is how long a Limiter waits for a single success.
+const DefaultMaxStall = 2 * time.Hour
+
+// A Limiter decides when a request may be sent to one endpoint with one key.
+// Everybody who shares the key shares the Limiter. It paces by the limits that
+// are configured or told by the server, learns where nothing is told, pauses
+// everybody when one request is refused, bounds the requests in flight, and
+// probes gently while the endpoint is down. It knows no HTTP.
+//
+// A Limiter is safe for concurrent use and starts no goroutine of its own.
+type Limiter struct {
+	start    time.Time
+	maxStall float64
+
+	mu       sync.Mutex
+	cfg      Config
+	dims     [numDims]dimension
+	share    float64 // of the known rates that is asked for; below 1 after refusals
+	window   window
+	health   health
+	pause    pause
+	learn    learner
+	repeats  retryBudget
+	queue    queue
+	inFlight int
+	at       float64 // when share and evidence were last brought up to date
+	active   float64 // since when there has been something to do and no success
+	bound    Bound
+	boundFor [numBounds]float64
+	biggest  int64 // most tokens, at their worst, of a request that passed
+	counts   counts
+	stopped  *nightshift.StopError
+
+	timer  *time.Timer
+	wakeAt float64 // +Inf while the timer is not set
+}
+
+type counts struct{ sent, succeeded, refused, failed int64 }
+
+// New returns a Limiter that knows cfg.
+func New(cfg Config) *Limiter {
+	l := &Limiter{
+		start:    time.Now(),
+		cfg:      cfg,
+		share:    1,
+		window:   newWindow(cfg.Concurrency),
+		maxStall: cfg.MaxStall.Seconds(),
+		wakeAt:   math.Inf(1),
+	}
+	if l.maxStall <= 0 {
+		l.maxStall = DefaultMaxStall.Seconds()
+	}
+	l.repeats.credit = mostCredit
+	for d, rate := range [numDims]float64{cfg.Requests, cfg.Tokens, cfg.InputTokens, cfg.OutputTokens} {
+		l.dims[d] = newDimension(dim(d), rate, cfg.Charge)
+	}
+	return l
+}
+
+// Cost is what one attempt is expected to use, in tokens.
+type Cost struct {
+	Input     int64 // estimate
+	Output    int64 // estimate
+	MaxOutput int64 // most that the request permits; 0 is unknown
+	Turn      Turn
+}
+
+// worst is the most tokens that c can stand for.
+func (c Cost) worst() int64 { return c.Input + max(c.Output, c.MaxOutput) }
+
+// A Permit allows one attempt. Exactly one of its methods ends it: the first
+// that is called.
+type Permit struct {
+	limiter *Limiter
+	cost    Cost
+	lane    *lane
+	sent    float64
+	number  int // in flight when it was sent, itself included
+	bound   bool
+	trial   bool
+	probe   bool
+	ended   bool
+	stakes  [numDims]stake
+}
+
+// A Refusal says what a refused request may conclude about itself.
+type Refusal struct {
+	// Trial is true when the request was sent alone after a pause, so that
+	// the refusal is about it or about the endpoint, not about a crowd.
+	Trial bool
+	// Biggest is true when nothing as large has passed so far.
+	Biggest bool
+	// Passed counts the requests that have succeeded so far.
+	Passed int64
+}
+
+// Wait blocks until a request of that cost may be sent for lane. Lanes that
+// wait at the same time get equal shares of tokens; retries go first.
+//
+// The error is that of ctx, or a *nightshift.StopError when the endpoint must
+// not be asked: it asked for a pause too long to sit out, nothing has
+// succeeded for too long, or Stop was called.
+func (l *Limiter) Wait(ctx context.Context, lane string, c Cost) (*Permit, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	now := l.now()
+	if err := l.closed(); err != nil {
+		l.mu.Unlock()
+		return nil, err
+	}
+	if l.inFlight == 0 && l.queue.waiting == 0 {
+		l.active = now
+	}
+	w := &waiter{cost: c, lane: l.queue.lane(lane)}
+	l.queue.push(w)
+	l.dispatch(now)
+	if w.permit != nil {
+		l.mu.Unlock()
+		return w.permit, nil
+	}
+	w.ready = make(chan struct{})
+	l.mu.Unlock()
+
+	select {
+	case <-w.ready:
+		return w.result()
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	if w.list != nil {
+		l.queue.remove(w)
+		l.dispatch(l.now())
+	}
+	l.mu.Unlock()
+	if w.permit != nil {
+		w.permit.Cancel()
+	}
+	return nil, ctx.Err()
+}
+
+func (w *waiter) result() (*Permit, error) {
+	if w.err != nil {
+		return nil, w.err
+	}
+	return w.permit, nil
+}
+
+// now is the time on the limiter's clock, in seconds: monotonic, so that
+// setting the wall clock changes nothing.
+func (l *Limiter) now() float64 { return time.Since(l.start).Seconds() }
+
+// closed returns the error that stops the endpoint, if it still does.
+func (l *Limiter) closed() error {
+	if l.stopped == nil {
+		return nil
+	}
+	if until := l.stopped.Until; !until.IsZero() && !time.Now().Before(until) {
+		l.stopped = nil
+		return nil
+	}
+	return l.stopped
+}
+
+// GiveUpAfter sets how long to go on without a single success. The shortest
+// time that was asked for counts.
+func (l *Limiter) GiveUpAfter(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.maxStall = min(l.maxStall, d.Seconds())
+}
+
+// Stop ends all waiting with err, now and later; until err.Until where that is
+// set. Permits that are out stay valid.
+func (l *Limiter) Stop(err *nightshift.StopError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stop(err)
+}
+
+func (l *Limiter) stop(err *nightshift.StopError) {
+	l.stopped = err
+	for _, w := range l.queue.drain() {
+		w.err = err
+		if w.ready != nil {
+			close(w.ready)
+		}
+	}
+}
+
+// Success ends a permit whose request was answered. used says what it used as
+// far as known, r what the answer said about the limits.
+func (p *Permit) Success(used nightshift.Usage, r Report) {
+	l := p.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, ok := p.end()
+	if !ok {
+		return
+	}
+	in, out := p.usage(used)
+	for i := range l.dims {
+		d := &l.dims[i]
+		d.settle(p.stakes[i], p.cost, in, out)
+		d.accepted(p.stakes[i])
+		d.used.add(now, d.charged(in, out))
+	}
+	l.queue.charge(p.lane, in+out-float64(p.cost.Input+p.cost.Output))
+	l.adopt(r, p)
+	l.window.accepted(p.number, p.bound)
+	if l.health.succeeded() {
+		l.window.restart()
+	}
+	if p.trial {
+		l.pause.over()
+	}
+	if p.sent >= l.pause.reacted {
+		l.pause.row = 0
+	}
+	l.learn.accepted++
+	l.counts.succeeded++
+	l.biggest = max(l.biggest, p.cost.worst())
+	l.active = now
+	l.dispatch(now)
+}
+
+// Refused ends a permit whose request was refused for a rate limit. It pauses
+// everybody who shares the limiter.
+func (p *Permit) Refused(r Report) Refusal {
+	l := p.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, ok := p.end()
+	if !ok {
+		return Refusal{}
+	}
+	l.counts.refused++
+	l.pause.took(now - p.sent)
+	verdict := Refusal{p.trial, p.cost.worst() > l.biggest, l.counts.succeeded}
+	p.refund(false)
+	l.adopt(r, p)
+	// Requests that were sent before the last reaction tell nothing new.
+	if p.sent >= l.pause.reacted {
+		l.react(now, p, r)
+	}
+	l.dispatch(now)
+	return verdict
+}
+
+// react draws the conclusions of one refusal.
+func (l *Limiter) react(now float64, p *Permit, r Report) {
+	first := l.pause.row == 0
+	wait, told := r.wait(!first)
+	if wait > longestWait*time.Second {
+		l.park(wait)
+		return
+	}
+	known, expected := false, false
+	for i := range l.dims {
+		d := &l.dims[i]
+		known = known || d.rate > 0
+		expected = d.refused(p.stakes[i]) || expected
+	}
+	if told {
+		l.pause.refused(now, wait.Seconds())
+	} else {
+		l.pause.refused(now, -1)
+	}
+	if p.bound && !expected && !p.trial && l.window.refused(p.number) {
+		return
+	}
+	if known {
+		l.emptied(first)
+		return
+	}
+	l.learn.refused(now, first)
+}
+
+// emptied corrects the pacers after a refusal.
+func (l *Limiter) emptied(first bool) {
+	if first {
+		l.share = max(0.05, 0.97*l.share)
+	}
+	var lowest *dimension
+	for i := range l.dims {
+		d := &l.dims[i]
+		if d.rate == 0 {
+			continue
+		}
+		if d.level <= ahead*d.rate { // what was saved up behind an empty bucket stays
+			d.level = min(d.level, 0)
+		}
+		if lowest == nil || d.fill() < lowest.fill() {
+			lowest = d
+		}
+	}
+	lowest.emptied()
+}
+
+// wait returns how long the server asks to wait, if it says so. A reset time
+// counts where insist is set, and where it is too far away to sit out.
+func (r Report) wait(insist bool) (time.Duration, bool) {
+	if r.HasRetryAfter {
+		return max(0, r.RetryAfter), true
+	}
+	var reset time.Duration
+	for _, w := range []*Window{r.Requests, r.Tokens, r.Input, r.Output} {
+		if w != nil && w.Remaining == 0 {
+			reset = max(reset, w.Reset)
+		}
+	}
+	if reset > longestWait*time.Second {
+		return reset, true
+	}
+	return min(reset, longestPause*time.Second), insist && reset > 0
+}
+
+// Until returns how long a used-up quota lasts, as far as the report says:
+// the time to wait, or the latest reset of what is used up.
+func (r Report) Until() (time.Duration, bool) {
+	wait, ok := r.wait(true)
+	return wait, ok && wait > 0
+}
+
+// park stops the endpoint for as long as it asked.
+func (l *Limiter) park(wait time.Duration) {
+	wait = min(wait, 100*365*24*time.Hour)
+	l.stop(&nightshift.StopError{
+		Until: time.Now().Add(wait),
+		Err: &nightshift.Error{
+			Class:   nightshift.ClassRateLimit,
+			Message: fmt.Sprintf("the server asked to wait %v", wait.Round(time.Second)),
+			Hint:    "run the same command again then",
+		},
+	})
+}
+
+// Failed ends a permit whose request met a sick server: 5xx, a timeout, a
+// reset. It reports whether the failure may be the request's own: false while
+// the endpoint as a whole is down.
+func (p *Permit) Failed(r Report) (own bool) {
+	l := p.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, ok := p.end()
+	if !ok {
+		return false
+	}
+	l.counts.failed++
+	p.refund(true)
+	l.adopt(r, p)
+	own = !l.health.open
+	if l.health.failed(now) {
+		own = false
+	}
+	if l.health.failing > sick && p.sent >= l.health.reacted {
+		l.health.reacted = now
+		l.window.shrink()
+	}
+	if p.trial {
+		l.pause.over()
+	}
+	if r.HasRetryAfter && r.RetryAfter > 0 && p.sent >= l.pause.reacted {
+		own = false
+		if r.RetryAfter > longestWait*time.Second {
+			l.park(r.RetryAfter)
+		} else {
+			l.pause.refused(now, r.RetryAfter.Seconds())
+		}
+	}
+	l.dispatch(now)
+	return own
+}
+
+// Release ends a permit whose request says nothing about the endpoint's
+// state: it was refused for what it is, or cancelled.
+func (p *Permit) Release() { p.release(true) }
+
+// Cancel gives back a permit that was not used.
+func (p *Permit) Cancel() { p.release(false) }
+
+func (p *Permit) release(sent bool) {
+	l := p.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, ok := p.end()
+	if !ok {
+		return
+	}
+	p.refund(sent)
+	switch {
+	case !sent:
+		l.counts.sent--
+		l.pause.out = l.pause.out && !p.trial // another may be the trial
+	case p.trial:
+		l.pause.over()
+	}
+	if p.probe && sent {
+		l.revive()
+	}
+	l.dispatch(now)
+}
+
+// revive closes the breaker: the endpoint answered.
+func (l *Limiter) revive() {
+	if l.health.succeeded() {
+		l.window.restart()
+	}
+}
+
+// end brings the limiter up to date and takes the permit out of flight. ok is
+// false when it had ended before.
+func (p *Permit) end() (now float64, ok bool) {
+	if p.ended {
+		return 0, false
+	}
+	p.ended = true
+	l := p.limiter
+	now = l.now()
+	l.advance(now)
+	l.inFlight--
+	if p.probe {
+		l.health.probes--
+	}
+	return now, true
+}
+
+// usage returns the tokens that count towards limits, estimates where the
+// server said nothing.
+func (p *Permit) usage(u nightshift.Usage) (in, out float64) {
+	in, out = float64(p.cost.Input), float64(p.cost.Output)
+	total := u.InputTotal()
+	if p.limiter.cfg.FreeCacheReads {
+		total = u.Input.Add(u.CacheWrite5m).Add(u.CacheWrite1h)
+	}
+	if n, known := total.Get(); known {
+		in = float64(n)
+	}
+	if n, known := u.Output.Get(); known {
+		out = float64(n)
+	}
+	return in, out
+}
+
+func (p *Permit) refund(counted bool) {
+	for i := range p.limiter.dims {
+		p.limiter.dims[i].refund(p.stakes[i], p.cost, counted)
+	}
+	p.limiter.queue.charge(p.lane, -float64(p.cost.Input+p.cost.Output))
+}
+
+// adopt takes in what an answer said about the limits.
+func (l *Limiter) adopt(r Report, p *Permit) {
+	for i, w := range [numDims]*Window{r.Requests, r.Tokens, r.Input, r.Output} {
+		if w != nil {
+			l.dims[i].report(w, p.stakes[i])
+		}
+	}
+}
+
+// advance brings everything that changes with time up to date.
+func (l *Limiter) advance(now float64) {
+	dt := now - l.at
+	if dt <= 0 {
+		return
+	}
+	if l.queue.waiting > 0 {
+		l.boundFor[l.bound] += dt
+	}
+	for i := range l.dims {
+		l.dims[i].advance(now, pace*l.share)
+	}
+	l.learn.advance(now)
+	l.repeats.advance(now)
+	l.share = min(1, l.share+dt/600)
+	if dt = now - l.at; int(now/10) != int(l.at/10) {
+		keep := math.Exp2(-10 / 300.0)
+		l.window.fade(keep)
+		for i := range l.dims {
+			l.dims[i].forget(keep)
+		}
+	}
+	l.at = now
+}

@@ -1,0 +1,56 @@
+package limits
+
+import (
+	"math"
+	"math/rand/v2"
+)
+
+const (
+	floorPause   = 0.25  // seconds; also for a Retry-After of 0
+	longestPause = 60.0  // own back-off at most
+	longestWait  = 900.0 // a longer Retry-After parks the endpoint
+)
+
+// A pause holds everybody back after a refusal. When it is over, one request
+// tries the ice before the others follow.
+type pause struct {
+	until   float64 // nothing is sent before
+	row     int     // refusals in a row without a success in between
+	reacted float64 // requests sent before that say nothing new
+	trial   bool    // the next request, or the one in flight, is the trial
+	out     bool    // it is in flight
+	held    float64 // the others wait until then, or for its answer
+	latency float64 // usual time from sending to refusal
+	started float64
+}
+
+// refused begins or prolongs a pause. retryAfter is negative when not said.
+func (p *pause) refused(now, retryAfter float64) {
+	p.row++
+	own := 0.5 * math.Exp2(float64(min(p.row-1, 20))) * (0.5 + rand.Float64()/2)
+	wait := min(own, longestPause)
+	if retryAfter >= 0 {
+		more := min(4, math.Pow(1.3, float64(p.row-1)))
+		wait = max(floorPause, retryAfter*(1+0.05*rand.Float64())*more)
+	}
+	p.started = now
+	p.until = max(p.until, now+wait)
+	p.reacted = now
+	p.trial, p.out = true, false
+}
+
+// sent notes that the trial is on its way.
+func (p *pause) sent(now float64) {
+	p.out = true
+	p.held = now + max(0.1, 3*p.latency)
+}
+
+// over ends the trial: the others may go.
+func (p *pause) over() { p.trial, p.out = false, false }
+
+func (p *pause) took(seconds float64) {
+	if p.latency == 0 {
+		p.latency = seconds
+	}
+	p.latency += 0.2 * (seconds - p.latency)
+}

@@ -1,0 +1,150 @@
+package limits
+
+// A Turn says why a request is in the queue. Later turns go before first
+// ones: an old row should not starve behind new ones.
+type Turn uint8
+
+const (
+	First   Turn = iota // not sent before
+	Retry               // refused before, through no fault of its own
+	Repeat              // failed before; goes within the retry budget
+	Suspect             // refused when sent alone: not the one to try the ice with
+)
+
+// A waiter is one blocked call of Wait.
+type waiter struct {
+	cost       Cost
+	lane       *lane
+	ready      chan struct{} // closed when permit or err is set
+	permit     *Permit
+	err        error
+	list       *fifo
+	prev, next *waiter
+}
+
+// A fifo is a linked list of waiters, so that one that is cancelled leaves
+// from the middle without a search.
+type fifo struct{ head, tail *waiter }
+
+func (f *fifo) push(w *waiter) {
+	w.list, w.prev, w.next = f, f.tail, nil
+	if f.tail == nil {
+		f.head = w
+	} else {
+		f.tail.next = w
+	}
+	f.tail = w
+}
+
+func (f *fifo) remove(w *waiter) {
+	if w.prev == nil {
+		f.head = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		f.tail = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.list, w.prev, w.next = nil, nil, nil
+}
+
+// A lane is one stream of requests that shares the limits fairly with others.
+type lane struct {
+	first  fifo
+	served float64 // tokens sent so far, on the queue's clock
+}
+
+// A queue holds waiters: retries in their order, then the lane that had the
+// fewest tokens so far.
+type queue struct {
+	lanes                      map[string]*lane
+	order                      []*lane // of lanes, so that picking is deterministic
+	retries, repeats, suspects fifo
+	served                     float64 // of the lane picked last
+	waiting                    int
+}
+
+// lane returns the lane of that name. One that was away must not make up for
+// the time, so it starts where the others are.
+func (q *queue) lane(name string) *lane {
+	ln := q.lanes[name]
+	if ln == nil {
+		if q.lanes == nil {
+			q.lanes = map[string]*lane{}
+		}
+		ln = &lane{}
+		q.lanes[name] = ln
+		q.order = append(q.order, ln)
+	}
+	if ln.first.head == nil {
+		ln.served = max(ln.served, q.served)
+	}
+	return ln
+}
+
+func (q *queue) push(w *waiter) {
+	switch w.cost.Turn {
+	case Retry:
+		q.retries.push(w)
+	case Repeat:
+		q.repeats.push(w)
+	case Suspect:
+		q.suspects.push(w)
+	default:
+		w.lane.first.push(w)
+	}
+	q.waiting++
+}
+
+func (q *queue) remove(w *waiter) {
+	w.list.remove(w)
+	q.waiting--
+}
+
+// next returns who is to go next, without removing it; nil when nobody can.
+// Repeats are passed over unless they may go; suspects come last in a trial.
+func (q *queue) next(repeats, trial bool) *waiter {
+	if !trial && q.suspects.head != nil {
+		return q.suspects.head
+	}
+	if q.retries.head != nil {
+		return q.retries.head
+	}
+	if repeats && q.repeats.head != nil {
+		return q.repeats.head
+	}
+	var least *lane
+	for _, ln := range q.order {
+		if ln.first.head != nil && (least == nil || ln.served < least.served) {
+			least = ln
+		}
+	}
+	if least != nil {
+		return least.first.head
+	}
+	return q.suspects.head
+}
+
+// charge books tokens that a lane sends.
+func (q *queue) charge(ln *lane, tokens float64) {
+	q.served = max(q.served, ln.served)
+	ln.served += tokens
+}
+
+// drain removes and returns all waiters.
+func (q *queue) drain() []*waiter {
+	lists := []*fifo{&q.suspects, &q.retries, &q.repeats}
+	for _, ln := range q.order {
+		lists = append(lists, &ln.first)
+	}
+	var all []*waiter
+	for _, f := range lists {
+		for f.head != nil {
+			all = append(all, f.head)
+			q.remove(f.head)
+		}
+	}
+	return all
+}

@@ -1,0 +1,249 @@
+package providers
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"nightshift"
+	"nightshift/providers/limits"
+)
+
+const (
+	longestBackoff = 30 * time.Second
+	// firstTries is how many requests may all be refused as wrong before it
+	// is the plan that is wrong, not the rows.
+	firstTries = 20
+)
+
+// failed draws the conclusions of an attempt that brought no answer, and
+// reports whether another should follow.
+func (k *call) failed(ctx context.Context, t *ticket, ex Exchange) (again bool, err error) {
+	policy := PolicyOf(ex.Err)
+	k.classes[ex.Err.Class]++
+	k.book(t, ex, policy)
+	k.started(ex.Err)
+
+	counts, oversize := k.release(t, ex, policy)
+	if counts {
+		k.counted++
+	}
+	switch {
+	case oversize:
+		return false, k.fail(t, largerThanLimit(ex.Err))
+	case k.stopsNow(policy, ex.Err.Class):
+		return k.stopAndMove(t, ex, policy)
+	case k.allRefused():
+		return false, k.give(t, k.planStop(t, ex.Err))
+	case !policy.Retry, k.spent(policy, ex.Err.Class), counts && toldNotTo(ex.Limits):
+		return false, k.fail(t, ex.Err)
+	}
+	return true, k.rest(ctx, t, ex.Err, policy, counts)
+}
+
+// book settles the reservation: nothing, or the worst case where the attempt
+// may have been billed.
+func (k *call) book(t *ticket, ex Exchange, policy Policy) {
+	a := k.latest()
+	if policy.MaybeBilled && ex.Sent {
+		k.keepWorst(t, a)
+		return
+	}
+	if k.Price != nil {
+		a.Cost = new(nightshift.NanoUSD)
+	}
+	t.reserved.Release()
+}
+
+// release ends the permit the way the error asks for. It reports whether the
+// attempt counts against the row, and whether the row is too large ever to
+// pass.
+func (k *call) release(t *ticket, ex Exchange, policy Policy) (counts, oversize bool) {
+	switch {
+	case policy.Pauses:
+		oversize = k.alone.refused(t.permit.Refused(ex.Limits))
+		k.turn = limits.Retry
+		if k.alone.count > 0 {
+			k.turn = limits.Suspect
+		}
+	case policy.FeedsBreaker:
+		counts = t.permit.Failed(ex.Limits) && policy.Counts
+		k.turn = limits.Retry
+		if counts {
+			k.turn = limits.Repeat
+		}
+	default:
+		t.permit.Release()
+		counts = policy.Counts
+		k.turn = limits.Repeat
+	}
+	return counts, oversize
+}
+
+// stopsNow reports whether the error ends more than this row.
+func (k *call) stopsNow(p Policy, class nightshift.ErrorClass) bool {
+	return (p.StopsEndpoint || p.StopsModel) && (!p.Retry || k.spent(p, class))
+}
+
+// spent reports whether the row has used up its attempts.
+func (k *call) spent(p Policy, class nightshift.ErrorClass) bool {
+	most := k.MaxAttempts
+	if most <= 0 {
+		most = DefaultAttempts
+	}
+	return k.counted >= most || (p.MaxTries > 0 && k.classes[class] >= p.MaxTries)
+}
+
+// toldNotTo reports whether the server itself said that trying again is of no
+// use.
+func toldNotTo(r limits.Report) bool { return r.ShouldRetry != nil && !*r.ShouldRetry }
+
+// stopAndMove stops the route, and tries another where there is one.
+func (k *call) stopAndMove(t *ticket, ex Exchange, policy Policy) (again bool, err error) {
+	stop := &nightshift.StopError{Endpoint: k.Endpoint, Err: ex.Err}
+	if policy.StopsModel && !policy.StopsEndpoint {
+		stop.Model = k.req.Model
+	}
+	if wait, ok := ex.Limits.Until(); ok {
+		stop.Until = time.Now().Add(wait)
+	}
+	k.stops(t.route, stop)
+	if stop.Model == "" {
+		k.Routes[t.route].Limiter.Stop(stop)
+	}
+	if err := k.tell(k.latest()); err != nil {
+		return false, err
+	}
+	k.classes[ex.Err.Class] = 0 // another route starts afresh
+	if _, err := k.choose(k.req.Model); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// give ends the call with a stop: the row has not run.
+func (k *call) give(t *ticket, stop *nightshift.StopError) error {
+	if err := k.tell(k.latest()); err != nil {
+		return err
+	}
+	return stop
+}
+
+// fail ends the call with an error of the row.
+func (k *call) fail(t *ticket, e *nightshift.Error) error {
+	a := k.latest()
+	a.Class, a.Message = e.Class, e.Error()
+	k.event(Event{Kind: EventFailed, Route: k.Routes[t.route].Name, Model: k.req.Model, Attempt: a.N, Err: e})
+	return e
+}
+
+// rest waits before the next attempt. A failed row stands back by itself; a
+// refused one leaves the waiting to the limiter.
+func (k *call) rest(ctx context.Context, t *ticket, e *nightshift.Error, p Policy, counts bool) error {
+	a := k.latest()
+	if err := k.tell(a); err != nil {
+		return err
+	}
+	event := Event{Kind: EventRefused, Route: k.Routes[t.route].Name, Model: k.req.Model, Attempt: a.N, Err: e}
+	if !p.Pauses {
+		event.Kind = EventRetry
+	}
+	if counts {
+		event.Wait = backoff(k.counted)
+	}
+	k.event(event)
+	if event.Wait == 0 {
+		return nil
+	}
+	began := time.Now()
+	defer func() { k.backoff += time.Since(began) }()
+	timer := time.NewTimer(event.Wait)
+	defer timer.Stop()
+	waiting := nightshift.Waiting(ctx)
+	select {
+	case <-timer.C:
+		return nil
+	case <-waiting.Done():
+		return waiting.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// backoff is how long a row stands back after so many failures: random, so
+// that rows that failed together do not come back together.
+func backoff(failures int) time.Duration {
+	most := longestBackoff
+	if failures < 5 {
+		most = min(most, time.Second<<failures)
+	}
+	return time.Duration(rand.Int64N(int64(most)))
+}
+
+// started watches the first requests of the lane. err is nil for one that was
+// answered.
+func (c *Client) started(err *nightshift.Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.begun >= firstTries || (err != nil && err.Class == nightshift.ClassRateLimit) {
+		return
+	}
+	c.begun++
+	if err != nil && err.Status >= 400 && err.Status < 500 {
+		c.refused++
+	}
+}
+
+// allRefused reports whether every one of the first requests was refused.
+func (c *Client) allRefused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused >= firstTries
+}
+
+// planStop stops the lane because nothing it sends is accepted.
+func (k *call) planStop(t *ticket, e *nightshift.Error) *nightshift.StopError {
+	why := *e
+	why.Hint = "every one of the first requests was refused: look at the plan's model, params and endpoint"
+	stop := &nightshift.StopError{Endpoint: k.Endpoint, Model: k.req.Model, Err: &why}
+	for i := range k.Routes {
+		k.stops(i, stop)
+	}
+	return stop
+}
+
+// A suspicion gathers evidence that a row is larger than the rate limit
+// itself: refused again and again while it was sent alone, and others passed.
+type suspicion struct {
+	count  int
+	passed int64     // by others, when it was refused last
+	at     time.Time // when that was
+}
+
+const (
+	provenBig   = 3           // refusals that convict a row larger than all that passed
+	provenOther = 6           // and any other
+	aMinute     = time.Minute // the time that a limit per minute needs to heal
+)
+
+// refused takes in a refusal and reports whether the row is convicted.
+func (s *suspicion) refused(r limits.Refusal) bool {
+	if !r.Trial {
+		return false
+	}
+	others := r.Passed > s.passed
+	healed := r.Passed > 0 && r.Biggest && time.Since(s.at) > aMinute
+	if s.count > 0 && !others && !healed {
+		return false
+	}
+	s.count++
+	s.passed, s.at = r.Passed, time.Now()
+	return s.count >= provenOther || (s.count >= provenBig && r.Biggest)
+}
+
+func largerThanLimit(e *nightshift.Error) *nightshift.Error {
+	big := *e
+	big.Class = nightshift.ClassExceedsLimit
+	big.Hint = "refused each time it was sent alone, while others passed: it seems larger than the rate limit; shorten it or lower max_tokens"
+	return &big
+}
