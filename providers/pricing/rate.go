@@ -170,3 +170,15 @@ func (f *Factor) UnmarshalJSON(b []byte) (err error) {
 	*f, err = ParseFactor(string(b))
 	return err
 }
+
+// UnmarshalText reads dollars per million tokens.
+func (r *Rate) UnmarshalText(b []byte) (err error) {
+	*r, err = ParseRate(string(b))
+	return err
+}
+
+// UnmarshalText reads a multiplier.
+func (f *Factor) UnmarshalText(b []byte) (err error) {
+	*f, err = ParseFactor(string(b))
+	return err
+}

@@ -1,0 +1,211 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A checker finds what is wrong with a plan by itself, without environment,
+// files or network.
+type checker struct {
+	report
+	plan *Plan
+}
+
+func (c *checker) all() {
+	p := c.plan
+	if p.Version != 0 && p.Version != 1 {
+		c.at("version", "this program reads version 1", "unknown plan version %d", p.Version)
+	}
+	c.name("name", p.Name)
+	c.dataset(p.Dataset)
+	c.atLeast("epochs", int64(p.Epochs), 0)
+	c.models()
+	for _, name := range slices.Sorted(maps.Keys(p.Endpoints)) {
+		c.endpoint(name, p.Endpoints[name])
+	}
+	c.budget()
+	c.atLeast("retry.attempts", int64(p.Retry.Attempts), 0)
+	c.scorers()
+	c.compare()
+	c.gates()
+	c.oneOf("raw", p.Raw, "all", "errors", "none")
+	c.oneOf("on_unknown", p.OnUnknown, "resend", "skip")
+	c.oneOf("durability", p.Durability, "normal", "strict")
+}
+
+// oneOf checks a word; empty is the default.
+func (c *checker) oneOf(path, value string, allowed ...string) {
+	if value != "" && !slices.Contains(allowed, value) {
+		c.at(path, suggest(value, allowed), "unknown %s %q", label(path), strike(cut(value, 40)))
+	}
+}
+
+func (c *checker) atLeast(path string, n, least int64) {
+	if n < least {
+		c.at(path, "", "%s is %d; it must be at least %d", path, n, max(least, 1))
+	}
+}
+
+// name checks what becomes a column value, a file name or part of a gate.
+func (c *checker) name(path, name string) {
+	switch {
+	case strings.ContainsFunc(name, unicode.IsControl) || !utf8.ValidString(name):
+		c.at(path, "", "a name has no control characters")
+	case utf8.RuneCountInString(name) > 200:
+		c.at(path, "", "a name has at most 200 characters")
+	case strings.TrimSpace(name) != name:
+		c.at(path, "", "a name does not begin or end with a space")
+	}
+}
+
+func (c *checker) dataset(d Dataset) {
+	if len(d.Path) == 0 {
+		c.at("dataset", "add dataset: {path: FILE}, or --dataset FILE", "no dataset is named")
+	}
+	for i, path := range d.Path {
+		if path == "" {
+			c.at(fmt.Sprintf("dataset.path[%d]", i), "", "a path is empty")
+		}
+	}
+	if slices.Contains(d.Path, "-") && len(d.Path) > 1 {
+		c.at("dataset.path", "", "standard input (-) cannot be one of several files")
+	}
+	c.atLeast("dataset.limit", d.Limit, 0)
+	c.atLeast("dataset.offset", d.Offset, 0)
+	c.atLeast("dataset.sample", d.Sample, 0)
+	c.oneOf("dataset.on_bad_row", d.OnBadRow, "stop", "skip")
+}
+
+func (c *checker) models() {
+	if len(c.plan.Models) == 0 {
+		c.at("models", "add models: [{endpoint: …, model: …}], or --model ENDPOINT/MODEL-ID", "no model is named")
+	}
+	seen := map[string]int{}
+	for i, m := range c.plan.Models {
+		path := fmt.Sprintf("models[%d]", i)
+		c.model(path, m)
+		if m.name() == "" {
+			continue
+		}
+		if first, twice := seen[m.name()]; twice {
+			c.at(path, "give each a name of its own", "models[%d] and models[%d] are both called %s", first, i, m.name())
+			continue
+		}
+		seen[m.name()] = i
+	}
+}
+
+// name is the model's name in every output.
+func (m Model) name() string {
+	if m.Name != "" {
+		return m.Name
+	}
+	return m.Model
+}
+
+func (c *checker) model(path string, m Model) {
+	c.name(path+".name", m.Name)
+	c.reference(path, m.Endpoint)
+	if m.Model == "" {
+		c.at(path, "add model: MODEL-ID", "%s does not say which model", path)
+	}
+	c.atLeast(path+".max_output", m.MaxOutput, 0)
+	c.params(path+".params", m.Params)
+	c.price(path+".price", m.Price)
+}
+
+// reference checks the name of an endpoint.
+func (c *checker) reference(path, endpoint string) {
+	if endpoint == "" {
+		c.at(path, "add endpoint: "+strings.Join(firstFew(c.plan.endpointNames()), ", "), "%s does not say which endpoint", path)
+		return
+	}
+	m, ok := c.plan.merge(endpoint, nil)
+	if !ok {
+		hint := suggest(endpoint, c.plan.endpointNames())
+		if hint == "" {
+			hint = "`nightshift presets` lists the known ones; others are described under endpoints:"
+		}
+		c.at(path+".endpoint", hint, "unknown endpoint %q", endpoint)
+		return
+	}
+	if m.path == "" {
+		c.place(path+".endpoint", m)
+	}
+}
+
+func firstFew(names []string) []string {
+	if len(names) > 4 {
+		return append(slices.Clone(names[:4]), "…")
+	}
+	return names
+}
+
+// params refuses the fields that the plan sets elsewhere.
+func (c *checker) params(path string, params Params) {
+	for _, p := range params {
+		switch p.Name {
+		case "model", "messages":
+			c.at(path+"."+p.Name, "", "%s is set for every request; it is no parameter", p.Name)
+		case "stream":
+			c.at(path+".stream", "write stream: true beside params", "stream is no parameter")
+		case "max_tokens", "max_completion_tokens", "max_output_tokens":
+			if n, ok := wholeNumber(p.Value); !ok || n < 1 {
+				c.at(path+"."+p.Name, "", "%s must be a whole number above zero; this is %s", p.Name, cut(string(p.Value), 40))
+			}
+		}
+	}
+}
+
+func wholeNumber(b json.RawMessage) (n int64, ok bool) {
+	err := json.Unmarshal(b, &n)
+	return n, err == nil && string(b) != "null"
+}
+
+func (c *checker) price(path string, p *Price) {
+	if p == nil {
+		return
+	}
+	if p.Input == nil || p.Output == nil {
+		c.at(path, "write price: {input: 3, output: 15}, in dollars per million tokens", "a price needs both input and output")
+	}
+	for i, l := range p.Long {
+		if l.Above < 1 {
+			c.at(fmt.Sprintf("%s.long[%d]", path, i), "add above: 200000", "a long-prompt price needs its threshold in tokens")
+		}
+	}
+}
+
+func (c *checker) budget() {
+	b := c.plan.Budget
+	if b.USD != nil && *b.USD <= 0 {
+		c.at("budget.usd", "leave it out for no limit", "a budget must be above zero")
+	}
+	if b.Tokens != nil && *b.Tokens <= 0 {
+		c.at("budget.tokens", "leave it out for no limit", "a budget must be above zero")
+	}
+}
+
+func (c *checker) compare() {
+	b := c.plan.Compare.Baseline
+	if b != "" && len(c.plan.Models) > 0 && !slices.Contains(c.modelNames(), b) {
+		c.at("compare.baseline", suggest(b, c.modelNames()), "no model is called %q", b)
+	}
+	if a := c.plan.Compare.Alpha; a < 0 || a >= 1 {
+		c.at("compare.alpha", "0.05 is usual", "alpha must lie between 0 and 1; this is %v", a)
+	}
+}
+
+func (c *checker) modelNames() []string {
+	names := make([]string, len(c.plan.Models))
+	for i, m := range c.plan.Models {
+		names[i] = m.name()
+	}
+	return names
+}

@@ -1,0 +1,113 @@
+package plan
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"nightshift"
+)
+
+// identity is what makes a run the run it is: whatever changes the requests
+// that are sent, or which rows are asked. The dataset's content is pinned by
+// the store, by hash, so its paths are not here. What people change between
+// two starts of one run (budget, limits, timeouts, streaming, retries, output
+// directory, scorers, comparison, gates, prices) is not here either.
+type identity struct {
+	Version int             `json:"version"`
+	Dataset identityDataset `json:"dataset"`
+	Epochs  int             `json:"epochs"`
+	Models  []identityModel `json:"models"`
+}
+
+type identityDataset struct {
+	Format   string              `json:"format,omitempty"`
+	Fields   map[string]string   `json:"fields,omitempty"`
+	System   string              `json:"system,omitempty"`
+	Prompt   string              `json:"prompt,omitempty"`
+	Target   string              `json:"target,omitempty"`
+	Cluster  string              `json:"cluster,omitempty"`
+	Category string              `json:"category,omitempty"`
+	Limit    int64               `json:"limit,omitempty"`
+	Offset   int64               `json:"offset,omitempty"`
+	Sample   int64               `json:"sample,omitempty"`
+	Seed     int64               `json:"seed,omitempty"`
+	Filter   map[string][]string `json:"filter,omitempty"`
+}
+
+type identityModel struct {
+	Name     string `json:"name"`
+	Endpoint string `json:"endpoint"`
+	Protocol string `json:"protocol"`
+	BaseURL  string `json:"base_url,omitempty"`
+	Path     string `json:"path,omitempty"`
+	Model    string `json:"model"`
+	Params   Params `json:"params"`
+}
+
+// Identity is the canonical JSON of what defines the run, and the hex SHA-256
+// of it. Equal plans have equal identities however they are written. Models
+// are in the order of their names and parameters too; number texts are as the
+// plan has them, since they go into the requests.
+func (r *Resolved) Identity() (json.RawMessage, string) {
+	d := r.Dataset
+	id := identity{
+		Version: 1, Epochs: r.Epochs,
+		Dataset: identityDataset{
+			Format: d.Format, Fields: d.Fields, System: d.System, Prompt: d.Prompt, Target: d.Target,
+			Cluster: d.Cluster, Category: d.Category, Limit: d.Limit, Offset: d.Offset, Sample: d.Sample,
+			Filter: map[string][]string{},
+		},
+	}
+	if id.Dataset.Format == "auto" {
+		id.Dataset.Format = ""
+	}
+	if d.Sample > 0 { // a seed without a draw changes nothing
+		id.Dataset.Seed = d.Seed
+	}
+	for field, values := range d.Filter {
+		id.Dataset.Filter[field] = values
+	}
+	for _, m := range r.Models {
+		id.Models = append(id.Models, m.identity())
+	}
+	slices.SortFunc(id.Models, func(a, b identityModel) int { return strings.Compare(a.Name, b.Name) })
+	text := encode(id)
+	sum := sha256.Sum256(text)
+	return text, hex.EncodeToString(sum[:])
+}
+
+func (m ResolvedModel) identity() identityModel {
+	params := slices.Clone(Params(m.Params))
+	slices.SortFunc(params, func(a, b nightshift.Param) int { return strings.Compare(a.Name, b.Name) })
+	for i := range params {
+		params[i].Value = compact(params[i].Value)
+	}
+	return identityModel{
+		Name: m.Name, Endpoint: m.Endpoint.Name, Protocol: string(m.Endpoint.Protocol),
+		BaseURL: strings.TrimRight(m.Endpoint.BaseURL, "/"), Path: m.Endpoint.Path,
+		Model: m.ModelID, Params: params,
+	}
+}
+
+func compact(b json.RawMessage) json.RawMessage {
+	var out bytes.Buffer
+	if json.Compact(&out, b) != nil {
+		return b
+	}
+	return out.Bytes()
+}
+
+// encode is JSON without HTML escapes and without the newline.
+func encode(v any) json.RawMessage {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic("plan: " + err.Error()) // every field is encodable
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}

@@ -1,0 +1,298 @@
+// Package plan reads the YAML plan of a run: what to ask, of whom, at what
+// price and within which limits. [Load] finds every mistake of a file at once,
+// each with its place; [Plan.Apply] lays flags over it; [Plan.Resolve] looks
+// up presets, prices, prompts and scorers, and finds everything that would
+// stop the run before a request is sent.
+package plan
+
+import (
+	"encoding/json"
+
+	"nightshift"
+	"nightshift/providers/pricing"
+)
+
+// A Plan is the whole file. A field that the file does not have is its zero
+// value; [Plan.Resolve] fills in the defaults.
+type Plan struct {
+	// Version of the plan format; 1.
+	Version int `yaml:"version" json:"version,omitempty" jsonschema:"enum=1"`
+	// Name of the run, in every row of its files. Default: the plan file's
+	// name without its ending.
+	Name string `yaml:"name" json:"name,omitempty"`
+	// What is asked.
+	Dataset Dataset `yaml:"dataset" json:"dataset"`
+	// Answers per row and model; default 1.
+	Epochs int `yaml:"epochs" json:"epochs,omitempty" jsonschema:"minimum=1"`
+	// Who is asked.
+	Models []Model `yaml:"models" json:"models" jsonschema:"minItems=1"`
+	// Endpoints beside the presets, by name. An entry with a preset's name
+	// starts from that preset.
+	Endpoints map[string]Endpoint `yaml:"endpoints" json:"endpoints,omitempty"`
+	// The most that the whole run may spend, judges included.
+	Budget Budget `yaml:"budget" json:"budget,omitzero"`
+	// How often a row is tried again, and how long an outage may last.
+	Retry Retry `yaml:"retry" json:"retry,omitzero"`
+	// How answers are scored. A scorer can also be written as its bare type.
+	Scorers []Scorer `yaml:"scorers" json:"scorers,omitempty"`
+	// How models are compared.
+	Compare Compare `yaml:"compare" json:"compare,omitzero"`
+	// Conditions that the run must meet, such as "error_rate < 1%",
+	// "score(sonnet) >= 0.9" or "no_regression(gpt-5)".
+	Gates []string `yaml:"gates" json:"gates,omitempty"`
+	// Failed rows that still count as success: a number (3) or a share ("1%").
+	// Default 0.
+	TolerateFailed Tolerance `yaml:"tolerate_failed" json:"tolerate_failed,omitzero"`
+	// Which raw bodies are kept; default all.
+	Raw string `yaml:"raw" json:"raw,omitempty" jsonschema:"enum=all,enum=errors,enum=none"`
+	// Run directory, relative to the plan. Default: runs/NAME.
+	Out string `yaml:"out" json:"out,omitempty"`
+	// Price table to use in place of the built-in one: a CSV as `prices --csv`
+	// writes it, or LiteLLM's JSON.
+	Prices string `yaml:"prices" json:"prices,omitempty"`
+	// Address at which Prometheus metrics are served, such as 127.0.0.1:9090.
+	// Default: nowhere.
+	Metrics string `yaml:"metrics" json:"metrics,omitempty"`
+	// What happens to rows that may have been billed without an answer on
+	// record: resend (default) or skip.
+	OnUnknown string `yaml:"on_unknown" json:"on_unknown,omitempty" jsonschema:"enum=resend,enum=skip"`
+	// normal (default) survives kill -9, strict also power failure at once.
+	Durability string `yaml:"durability" json:"durability,omitempty" jsonschema:"enum=normal,enum=strict"`
+
+	source *source
+}
+
+// A Dataset says where the rows are and how they become prompts. Texts are
+// Jinja templates over the row's fields; a text that begins with "file:" is
+// read from that file, relative to the plan.
+type Dataset struct {
+	// A file, a glob, or a list of them; .gz and .zst are unpacked; "-" is
+	// standard input.
+	Path Strings `yaml:"path" json:"path"`
+	// auto (default), jsonl, json, csv, tsv or parquet, or the name of a
+	// shape such as openai_batch.
+	Format string `yaml:"format" json:"format,omitempty"`
+	// Names or dotted paths of fields where auto does not find them.
+	Fields map[string]string `yaml:"fields" json:"fields,omitempty"`
+	// System prompt, a template.
+	System string `yaml:"system" json:"system,omitempty"`
+	// Prompt, a template. Default: what the shape of the rows implies.
+	Prompt string `yaml:"prompt" json:"prompt,omitempty"`
+	// Target, a template, or last_assistant.
+	Target string `yaml:"target" json:"target,omitempty"`
+	// Field that groups rows which depend on each other.
+	Cluster string `yaml:"cluster" json:"cluster,omitempty"`
+	// Field for the breakdown by category.
+	Category string `yaml:"category" json:"category,omitempty"`
+	// Rows to use at most; default all.
+	Limit int64 `yaml:"limit" json:"limit,omitempty" jsonschema:"minimum=0"`
+	// Rows to pass over at the start.
+	Offset int64 `yaml:"offset" json:"offset,omitempty" jsonschema:"minimum=0"`
+	// Rows to draw at random, in dataset order; default all.
+	Sample int64 `yaml:"sample" json:"sample,omitempty" jsonschema:"minimum=0"`
+	// Seed of the draw; the same seed draws the same rows.
+	Seed int64 `yaml:"seed" json:"seed,omitempty"`
+	// Conditions on fields that a row must meet: a value or a list of allowed
+	// values, by field name.
+	Filter map[string]Strings `yaml:"filter" json:"filter,omitempty"`
+	// What to do with unusable rows: stop (default) before anything is sent,
+	// or skip them, which keeps them as input_error rows.
+	OnBadRow string `yaml:"on_bad_row" json:"on_bad_row,omitempty" jsonschema:"enum=stop,enum=skip"`
+}
+
+// A Model is one column of the comparison.
+type Model struct {
+	// Unique name, in every output row. Default: the model id.
+	Name string `yaml:"name" json:"name,omitempty"`
+	// A preset or an entry of endpoints.
+	Endpoint string `yaml:"endpoint" json:"endpoint"`
+	// Model id as the endpoint knows it.
+	Model string `yaml:"model" json:"model"`
+	// Fields of the request body, which go into it as they are written here.
+	Params Params `yaml:"params" json:"params,omitempty"`
+	// Ask for a stream.
+	Stream bool `yaml:"stream" json:"stream,omitempty"`
+	// Price, in dollars per million tokens. Default: the price table's.
+	Price *Price `yaml:"price" json:"price,omitempty"`
+	// The most output tokens that the model can write, where no parameter
+	// caps them and the price table does not know: it lets a budget reserve.
+	MaxOutput int64 `yaml:"max_output" json:"max_output,omitempty" jsonschema:"minimum=0"`
+}
+
+// A Price is what a model costs in dollars per million tokens.
+type Price struct {
+	// Input tokens.
+	Input *pricing.Rate `yaml:"input" json:"input" jsonschema:"required"`
+	// Output tokens, reasoning included.
+	Output *pricing.Rate `yaml:"output" json:"output" jsonschema:"required"`
+	// Input tokens read from a cache. Default: the price of input.
+	CacheRead *pricing.Rate `yaml:"cache_read" json:"cache_read,omitempty"`
+	// Input tokens written to a cache for 5 minutes. Default: the price of input.
+	CacheWrite5m *pricing.Rate `yaml:"cache_write_5m" json:"cache_write_5m,omitempty"`
+	// Input tokens written to a cache for an hour. Default: the price of input.
+	CacheWrite1h *pricing.Rate `yaml:"cache_write_1h" json:"cache_write_1h,omitempty"`
+	// Multipliers of the whole request for long prompts.
+	Long []Long `yaml:"long" json:"long,omitempty"`
+	// Multipliers by the service tier that the answer names, such as batch: 0.5.
+	Services map[string]pricing.Factor `yaml:"services" json:"services,omitempty"`
+	// Multipliers by the region that the answer names, such as us: 1.1.
+	Regions map[string]pricing.Factor `yaml:"regions" json:"regions,omitempty"`
+	// Dollars per thousand server-side searches.
+	Searches *USD `yaml:"searches" json:"searches,omitempty"`
+}
+
+// Long re-rates requests with long prompts.
+type Long struct {
+	// Input tokens, cached ones included, above which the multipliers apply.
+	Above int64 `yaml:"above" json:"above" jsonschema:"minimum=1"`
+	// Multiplier of the input prices, caches included; default 1.
+	Input *pricing.Factor `yaml:"input" json:"input,omitempty"`
+	// Multiplier of the output price; default 1.
+	Output *pricing.Factor `yaml:"output" json:"output,omitempty"`
+}
+
+// An Endpoint is a place that serves models. What it leaves out comes from its
+// preset.
+type Endpoint struct {
+	// Preset to start from.
+	Preset string `yaml:"preset" json:"preset,omitempty"`
+	// Wire format: messages (Anthropic) or chat (OpenAI Chat Completions).
+	Protocol nightshift.Protocol `yaml:"protocol" json:"protocol,omitempty" jsonschema:"enum=messages,enum=chat"`
+	// Base URL, with or without /v1.
+	BaseURL string `yaml:"base_url" json:"base_url,omitempty"`
+	// Path of the request, where it is not the usual one.
+	Path string `yaml:"path" json:"path,omitempty"`
+	// How the key is sent, and where it is found. Also as a bare scheme: `auth: none`.
+	Auth *Auth `yaml:"auth" json:"auth,omitempty"`
+	// Further request headers. Keys do not belong here: use auth.
+	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`
+	// none, or data where answers come wrapped in {"data": …}.
+	Envelope string `yaml:"envelope" json:"envelope,omitempty" jsonschema:"enum=none,enum=data"`
+	// Ask for usage in chat streams.
+	IncludeUsage *bool `yaml:"include_usage" json:"include_usage,omitempty"`
+	// Streams never send a finish reason: [DONE] alone ends an answer.
+	DoneMarkerOnly *bool `yaml:"done_marker_only" json:"done_marker_only,omitempty"`
+	// Header that carries a key unique to each request, for gateways that
+	// answer a repeated one from memory.
+	IdempotencyHeader string `yaml:"idempotency_header" json:"idempotency_header,omitempty"`
+	// Permit plain HTTP to a host other than this machine.
+	AllowHTTP bool `yaml:"allow_http" json:"allow_http,omitempty"`
+	// Provider whose list prices this endpoint charges, such as anthropic.
+	// Default: the preset's.
+	Prices string `yaml:"prices" json:"prices,omitempty"`
+	// Rate limits of the key. What is left out is learnt.
+	Limits *Limits `yaml:"limits" json:"limits,omitempty"`
+	// Timeouts, which watch for progress.
+	Timeouts Timeouts `yaml:"timeouts" json:"timeouts,omitzero"`
+	// Further keys or base URLs that serve the same models.
+	Routes []Route `yaml:"routes" json:"routes,omitempty"`
+	// Settings of the built-in simulator, for an endpoint with preset
+	// simulator: latency, faults, limits. See `nightshift simulate --help`.
+	Simulator json.RawMessage `yaml:"simulator" json:"simulator,omitempty" jsonschema:"type=object"`
+}
+
+// Auth says how a key is sent and where it is found. The key itself never
+// stands in a plan.
+type Auth struct {
+	// bearer (Authorization: Bearer KEY), x-api-key, raw (Authorization: KEY),
+	// header (the header of name:), or none.
+	Scheme string `yaml:"scheme" json:"scheme,omitempty" jsonschema:"enum=bearer,enum=x-api-key,enum=raw,enum=header,enum=none"`
+	// Header name for scheme header.
+	Name string `yaml:"name" json:"name,omitempty"`
+	// Environment variable that holds the key.
+	Env string `yaml:"env" json:"env,omitempty"`
+	// File of mode 0600 that holds the key.
+	File string `yaml:"file" json:"file,omitempty"`
+}
+
+// Limits are what one key may ask, per minute. 0 or absent is unknown.
+type Limits struct {
+	// Most requests in flight.
+	Concurrency int `yaml:"concurrency" json:"concurrency,omitempty" jsonschema:"minimum=0"`
+	// Requests per minute.
+	RequestsPerMinute float64 `yaml:"requests_per_minute" json:"requests_per_minute,omitempty" jsonschema:"minimum=0"`
+	// Tokens per minute, input and output together.
+	TokensPerMinute float64 `yaml:"tokens_per_minute" json:"tokens_per_minute,omitempty" jsonschema:"minimum=0"`
+	// Input tokens per minute.
+	InputTokensPerMinute float64 `yaml:"input_tokens_per_minute" json:"input_tokens_per_minute,omitempty" jsonschema:"minimum=0"`
+	// Output tokens per minute.
+	OutputTokensPerMinute float64 `yaml:"output_tokens_per_minute" json:"output_tokens_per_minute,omitempty" jsonschema:"minimum=0"`
+	// What the server counts against output limits: actual tokens (default),
+	// or max_tokens when the request arrives.
+	Charge string `yaml:"charge" json:"charge,omitempty" jsonschema:"enum=actual,enum=max_tokens"`
+}
+
+// Timeouts watch for progress; absent means the default.
+type Timeouts struct {
+	// To connect; default 10s.
+	Connect Duration `yaml:"connect" json:"connect,omitzero"`
+	// To the first byte of an answer; default 10m.
+	FirstByte Duration `yaml:"first_byte" json:"first_byte,omitzero"`
+	// Without anything new; default 60s.
+	Idle Duration `yaml:"idle" json:"idle,omitzero"`
+	// Altogether; default 30m.
+	Total Duration `yaml:"total" json:"total,omitzero"`
+}
+
+// A Route is one key or base URL among several.
+type Route struct {
+	// Name in the attempt log. Default: its number.
+	Name string `yaml:"name" json:"name,omitempty"`
+	// Base URL; default the endpoint's.
+	BaseURL string `yaml:"base_url" json:"base_url,omitempty"`
+	// Key; default the endpoint's.
+	Auth *Auth `yaml:"auth" json:"auth,omitempty"`
+	// Share of the requests relative to the other routes; default 1.
+	Weight *float64 `yaml:"weight" json:"weight,omitempty" jsonschema:"minimum=0"`
+	// Limits of this key; default the endpoint's.
+	Limits *Limits `yaml:"limits" json:"limits,omitempty"`
+}
+
+// A Budget is spent once. Absent is no limit.
+type Budget struct {
+	// Dollars.
+	USD *USD `yaml:"usd" json:"usd,omitempty"`
+	// Tokens, input and output.
+	Tokens *int64 `yaml:"tokens" json:"tokens,omitempty" jsonschema:"minimum=1"`
+}
+
+// Retry says how long to insist.
+type Retry struct {
+	// Attempts per row whose failure counts; 429s do not. Default 4.
+	Attempts int `yaml:"attempts" json:"attempts,omitempty" jsonschema:"minimum=1"`
+	// How long an endpoint may give no answer at all before the run stops,
+	// resumable. Default 2h.
+	MaxStall Duration `yaml:"max_stall" json:"max_stall,omitzero"`
+}
+
+// A Scorer judges answers. Fields beside these are the scorer's own
+// parameters.
+type Scorer struct {
+	// Which scorer: exact, number, judge_grade, …
+	Type string `yaml:"type" json:"type"`
+	// Unique name in the score tables. Default: the type.
+	Name string `yaml:"name" json:"name,omitempty"`
+	// Judges: the model that judges. With an endpoint it is a model id, without
+	// one it names an entry of models.
+	Model string `yaml:"model" json:"model,omitempty"`
+	// Judges: endpoint of the model.
+	Endpoint string `yaml:"endpoint" json:"endpoint,omitempty"`
+	// Judges: file with the template, relative to the plan.
+	Template string `yaml:"template" json:"template,omitempty"`
+	// Judges: the text of the template in the plan itself, or "file:…".
+	Rubric string `yaml:"rubric" json:"rubric,omitempty"`
+	// Judges: fields of the judge's request body.
+	RequestParams Params `yaml:"request_params" json:"request_params,omitempty"`
+	// Judges: price of the judge model, where the table does not know it.
+	Price *Price `yaml:"price" json:"price,omitempty"`
+	// The scorer's own parameters.
+	Params Params `yaml:",rest" json:"-"`
+}
+
+// Compare says how models are compared.
+type Compare struct {
+	// Name of the model that the others are compared with. Default: the first.
+	Baseline string `yaml:"baseline" json:"baseline,omitempty"`
+	// Level of significance; default 0.05.
+	Alpha float64 `yaml:"alpha" json:"alpha,omitempty" jsonschema:"exclusiveMinimum=0,exclusiveMaximum=1"`
+}

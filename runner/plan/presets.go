@@ -1,0 +1,45 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"nightshift"
+	"nightshift/providers"
+)
+
+// preset looks up a well-known endpoint. Protocol "" is its native one; when
+// the preset does not speak the one that is asked for, its native form comes
+// back with foreign true.
+func preset(name string, protocol nightshift.Protocol, getenv func(string) string) (e providers.Endpoint, foreign, ok bool) {
+	if e, ok := providers.LookupIn(name, protocol, getenv); ok {
+		return e, false, true
+	}
+	e, ok = providers.LookupIn(name, "", getenv)
+	return e, ok, ok
+}
+
+// presetNames lists the presets, each once.
+func presetNames() []string {
+	var names []string
+	for _, p := range providers.Presets() {
+		names = append(names, p.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func isPreset(name string) bool {
+	_, ok := providers.LookupIn(name, "", nil)
+	return ok
+}
+
+// service is a preset's name without the protocol that may be appended.
+func service(name string) string {
+	for _, p := range []nightshift.Protocol{nightshift.Chat, nightshift.Messages} {
+		if plain, cut := strings.CutSuffix(name, "-"+string(p)); cut && slices.Contains(presetNames(), plain) {
+			return plain
+		}
+	}
+	return name
+}

@@ -1,0 +1,477 @@
+package plan
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"nightshift"
+	"nightshift/providers"
+	"nightshift/providers/pricing"
+)
+
+// Resolved is a plan that is ready to run: defaults filled in, presets and
+// prices looked up, files of texts read. It holds no key.
+type Resolved struct {
+	Plan *Plan // what it was made of
+	Name string
+	Out  string // run directory
+
+	Dataset Dataset // paths and texts resolved
+	Epochs  int
+	Models  []ResolvedModel
+	Scorers []ResolvedScorer
+
+	BudgetUSD    *nightshift.NanoUSD // nil is no limit
+	BudgetTokens *int64              // nil is no limit
+	Attempts     int                 // per row
+	MaxStall     time.Duration
+
+	Baseline       string // name of the model that others are compared with
+	Alpha          float64
+	Gates          []string
+	TolerateFailed Tolerance
+	Raw            string // all, errors or none
+	SkipUnknown    bool   // rows that may have been billed are not sent again
+	Strict         bool   // durability strict
+	Metrics        string // address for Prometheus metrics; empty for none
+
+	Prices *pricing.Table
+	// Notes are things that a careful person would want to be told: prices
+	// that are not known, a base URL that the environment changed.
+	Notes []string
+}
+
+// A ResolvedModel is one model, or a judge.
+type ResolvedModel struct {
+	Name     string
+	ModelID  string
+	Endpoint providers.Endpoint
+	Preset   string // preset that the endpoint started from; empty for none
+	// Simulated is true when the endpoint runs inside the process, at
+	// providers.SimulatorURL; Simulator is its settings, nil for the default.
+	Simulated bool
+	Simulator json.RawMessage
+	Params    []nightshift.Param
+	Stream    bool
+	Price     *pricing.Price // nil when unknown
+	PriceID   string         // which price; "plan" for one of the plan
+	// MaxTokens is the cap that the parameters set on an answer, 0 for none.
+	// MaxOutput is the most output tokens of an answer: that cap, else what
+	// the plan or the price table say the model can write; 0 is unknown.
+	MaxTokens int64
+	MaxOutput int64
+
+	provider string // whose list prices apply
+}
+
+// A ResolvedScorer is a scorer of the plan.
+type ResolvedScorer struct {
+	Name   string
+	Type   string
+	Params json.RawMessage // JSON object of its parameters
+	// Judge is the model that judges; nil for scorers that send nothing.
+	Judge *ResolvedModel
+	// Template is the judge's template; empty for the built-in one.
+	Template string
+}
+
+// A resolver does the work of Resolve.
+type resolver struct {
+	checker
+	getenv func(string) string
+	out    *Resolved
+	asked  map[string]bool // endpoints whose keys were looked for
+}
+
+// Resolve makes the plan ready to run. It reads the environment through
+// getenv and the files that the plan names, and sends nothing. The error is an
+// [*Errors] with everything that would stop the run. When all that is missing
+// are keys ([Errors.OnlyKeys]) the result is there beside the error, for
+// commands that send nothing.
+func (p *Plan) Resolve(getenv func(string) string) (*Resolved, error) {
+	if p.source == nil {
+		p.source = newSource("", nil)
+	}
+	r := &resolver{
+		checker: checker{report: report{source: p.source}, plan: p},
+		getenv:  getenv,
+		out:     &Resolved{Plan: p},
+		asked:   map[string]bool{},
+	}
+	r.all()
+	r.settings()
+	r.prices()
+	r.dataset()
+	r.resolveModels()
+	r.resolveScorers()
+	r.affordable()
+	err := r.err()
+	if e, ok := err.(*Errors); ok && !e.OnlyKeys() {
+		return nil, err
+	}
+	return r.out, err
+}
+
+// OnlyKeys reports whether keys that are not set are all that is wrong.
+func (e *Errors) OnlyKeys() bool {
+	return !slices.ContainsFunc(e.Problems, func(p Problem) bool { return !p.Key })
+}
+
+func (r *resolver) note(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if !slices.Contains(r.out.Notes, text) {
+		r.out.Notes = append(r.out.Notes, text)
+	}
+}
+
+// settings fills in what has a default.
+func (r *resolver) settings() {
+	p, out := r.plan, r.out
+	out.Name = cmp.Or(p.Name, p.defaultName())
+	out.Out = cmp.Or(p.path(p.Out), p.path(filepath.Join("runs", fileName(out.Name))))
+	out.Epochs = max(p.Epochs, 1)
+	out.BudgetUSD = (*nightshift.NanoUSD)(p.Budget.USD)
+	out.BudgetTokens = p.Budget.Tokens
+	out.Attempts = cmp.Or(p.Retry.Attempts, 4)
+	out.MaxStall = cmp.Or(time.Duration(p.Retry.MaxStall), 2*time.Hour)
+	out.Alpha = cmp.Or(p.Compare.Alpha, 0.05)
+	out.Baseline = p.Compare.Baseline
+	if out.Baseline == "" && len(p.Models) > 0 {
+		out.Baseline = p.Models[0].name()
+	}
+	out.Gates = p.Gates
+	out.TolerateFailed = p.TolerateFailed
+	out.Raw = cmp.Or(p.Raw, "all")
+	out.SkipUnknown = p.OnUnknown == "skip"
+	out.Strict = p.Durability == "strict"
+	out.Metrics = p.Metrics
+}
+
+// defaultName is the plan file's name, or the dataset's.
+func (p *Plan) defaultName() string {
+	name := p.source.name
+	if name == "" && len(p.Dataset.Path) > 0 {
+		name = p.Dataset.Path[0]
+	}
+	name = filepath.Base(name)
+	for ext := filepath.Ext(name); ext != "" && ext != name; ext = filepath.Ext(name) {
+		name = strings.TrimSuffix(name, ext)
+	}
+	if name == "plan" && p.source.dir != "" { // the folder says more
+		if abs, err := filepath.Abs(p.source.dir); err == nil {
+			name = filepath.Base(abs)
+		}
+	}
+	if strings.Trim(name, "./-*?") == "" {
+		return "run"
+	}
+	return name
+}
+
+// fileName is a name that every file system takes.
+func fileName(name string) string {
+	return strings.Map(func(c rune) rune {
+		if strings.ContainsRune(`/\:*?"<>|`, c) {
+			return '-'
+		}
+		return c
+	}, name)
+}
+
+func (r *resolver) prices() {
+	r.out.Prices = pricing.Embedded()
+	if r.plan.Prices == "" {
+		return
+	}
+	t, err := pricing.Load(r.plan.path(r.plan.Prices))
+	if err != nil {
+		r.at("prices", "", "%v", err)
+		return
+	}
+	r.out.Prices = t.With(pricing.Embedded())
+}
+
+// dataset resolves paths and reads texts that stand in files.
+func (r *resolver) dataset() {
+	d := r.plan.Dataset
+	d.Path = slices.Clone(d.Path)
+	for i := range d.Path {
+		d.Path[i] = r.plan.path(d.Path[i])
+	}
+	d.System = r.fromFile("dataset.system", d.System)
+	d.Prompt = r.fromFile("dataset.prompt", d.Prompt)
+	d.Target = r.fromFile("dataset.target", d.Target)
+	r.out.Dataset = d
+}
+
+// maxText bounds a prompt or template file.
+const maxText = 4 << 20
+
+// fromFile reads a text that is written as "file:PATH".
+func (r *resolver) fromFile(path, text string) string {
+	name, ok := strings.CutPrefix(text, "file:")
+	if !ok {
+		return text
+	}
+	return r.readText(path, strings.TrimSpace(name))
+}
+
+func (r *resolver) readText(path, name string) string {
+	full := r.plan.path(name)
+	info, err := os.Stat(full)
+	if err == nil && (info.IsDir() || info.Size() > maxText) {
+		r.at(path, "", "%s is no text file of at most 4 MB", full)
+		return ""
+	}
+	b, err := os.ReadFile(full)
+	if err != nil {
+		r.at(path, "paths are relative to the plan", "%v", err)
+		return ""
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(string(b), "\ufeff"), "\n")
+}
+
+func (r *resolver) resolveModels() {
+	for i, m := range r.plan.Models {
+		path := fmt.Sprintf("models[%d]", i)
+		if model, ok := r.resolveModel(path, m); ok {
+			r.out.Models = append(r.out.Models, model)
+		}
+	}
+}
+
+// resolveModel looks up a model's endpoint and price; ok is false when the
+// endpoint is unknown, which the checker has said.
+func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
+	e, ok := r.plan.merge(m.Endpoint, r.getenv)
+	if !ok {
+		return ResolvedModel{}, false
+	}
+	r.environment(path, &e)
+	model := ResolvedModel{
+		Name: m.name(), ModelID: m.Model, Endpoint: e.Endpoint,
+		Preset: e.preset, Simulated: e.simulated(), Simulator: e.entry.Simulator,
+		Params: m.Params, Stream: m.Stream,
+		provider: cmp.Or(e.entry.Prices, service(e.preset)),
+	}
+	r.priced(&model, m.Price)
+	model.MaxTokens = maxTokens(m.Params)
+	model.MaxOutput = cmp.Or(model.MaxTokens, m.MaxOutput)
+	if model.MaxOutput == 0 && model.Price != nil {
+		model.MaxOutput = model.Price.MaxOutput
+	}
+	return model, true
+}
+
+// maxTokens is the cap that the parameters set, 0 for none.
+func maxTokens(params Params) int64 {
+	for _, name := range []string{"max_completion_tokens", "max_tokens", "max_output_tokens"} {
+		if n, ok := wholeNumber(params.Get(name)); ok {
+			return n
+		}
+	}
+	return 0
+}
+
+// priced finds the price: the plan's, else the table's for the provider.
+func (r *resolver) priced(m *ResolvedModel, own *Price) {
+	listed, id, found := r.out.Prices.Lookup(m.provider, m.ModelID, "")
+	if m.provider == "" || !r.out.Prices.Has(m.provider) {
+		found = false // what a gateway charges is not in anyone else's list
+	}
+	if own != nil {
+		price := own.resolve()
+		price.Model = m.ModelID
+		if found {
+			price.MaxInput, price.MaxOutput = listed.MaxInput, listed.MaxOutput
+		}
+		m.Price, m.PriceID = &price, "plan"
+		return
+	}
+	if !found {
+		r.note("the price of %s (%s at %s) is not known: its cost will be, too; set price: in the plan, or --prices FILE", m.Name, m.ModelID, m.Endpoint.Name)
+		return
+	}
+	m.Price, m.PriceID = &listed, id
+}
+
+// resolve turns the plan's notation into a price.
+func (p *Price) resolve() pricing.Price {
+	var out pricing.Price
+	if p.Input != nil {
+		out.Input = *p.Input
+	}
+	if p.Output != nil {
+		out.Output = *p.Output
+	}
+	out.CacheRead, out.CacheWrite5m, out.CacheWrite1h = p.CacheRead, p.CacheWrite5m, p.CacheWrite1h
+	for _, l := range p.Long {
+		in, write := pricing.One, pricing.One
+		if l.Input != nil {
+			in = *l.Input
+		}
+		if l.Output != nil {
+			write = *l.Output
+		}
+		out.Long = append(out.Long, pricing.Long{Above: l.Above, Factors: pricing.Factors{Input: in, CacheRead: in, CacheWrite: in, Output: write}})
+	}
+	out.Services = everyClass(p.Services)
+	out.Regions = everyClass(p.Regions)
+	if p.Searches != nil {
+		each := (nightshift.NanoUSD(*p.Searches) + 500) / 1000
+		out.Search = &each
+	}
+	return out
+}
+
+func everyClass(factors map[string]pricing.Factor) map[string]pricing.Factors {
+	if factors == nil {
+		return nil
+	}
+	out := map[string]pricing.Factors{}
+	for name, f := range factors {
+		out[name] = pricing.Times(f)
+	}
+	return out
+}
+
+func (r *resolver) resolveScorers() {
+	for i, s := range r.plan.Scorers {
+		path := fmt.Sprintf("scorers[%d]", i)
+		params, _ := s.Params.MarshalJSON()
+		out := ResolvedScorer{Name: s.name(), Type: s.Type, Params: params}
+		if s.IsJudge() {
+			out.Judge = r.resolveJudge(path, s)
+			out.Template = r.template(path, s)
+		}
+		r.out.Scorers = append(r.out.Scorers, out)
+	}
+}
+
+func (r *resolver) template(path string, s Scorer) string {
+	if s.Template != "" {
+		return r.readText(path+".template", strings.TrimPrefix(s.Template, "file:"))
+	}
+	return r.fromFile(path+".rubric", s.Rubric)
+}
+
+// resolveJudge finds the model that judges: an entry of models, or one of its
+// own.
+func (r *resolver) resolveJudge(path string, s Scorer) *ResolvedModel {
+	m := Model{Name: s.name(), Endpoint: s.Endpoint, Model: s.Model}
+	if s.Endpoint == "" {
+		i := slices.IndexFunc(r.plan.Models, func(m Model) bool { return m.name() == s.Model })
+		if i < 0 {
+			return nil // the checker has said so
+		}
+		m = r.plan.Models[i]
+		m.Name = s.name()
+	}
+	if s.RequestParams != nil {
+		m.Params = s.RequestParams
+	}
+	if s.Price != nil {
+		m.Price = s.Price
+	}
+	judge, ok := r.resolveModel(path, m)
+	if !ok {
+		return nil
+	}
+	return &judge
+}
+
+// affordable refuses budgets that could not be kept: what a request costs at
+// most must be known before it is sent.
+func (r *resolver) affordable() {
+	if r.out.BudgetUSD == nil && r.out.BudgetTokens == nil {
+		return
+	}
+	for i := range r.out.Models {
+		r.reservable("models", &r.out.Models[i])
+	}
+	for _, s := range r.out.Scorers {
+		if s.Judge != nil {
+			r.reservable("scorers", s.Judge)
+		}
+	}
+}
+
+func (r *resolver) reservable(list string, m *ResolvedModel) {
+	if r.out.BudgetUSD != nil && m.Price == nil {
+		r.at("budget.usd", fmt.Sprintf("add price: {input: …, output: …} to %s in %s, name a list with prices: on its endpoint, or give the budget in tokens", m.Name, list),
+			"a budget in dollars needs the price of every model, and that of %s (%s) is not known", m.Name, m.ModelID)
+	}
+	if m.MaxOutput == 0 {
+		r.at("budget", fmt.Sprintf("add max_tokens to the params of %s, or max_output: beside them", m.Name),
+			"a budget needs the most that an answer can be, and nothing caps those of %s", m.Name)
+	}
+}
+
+// environment says what the environment changed, and sees that keys are there.
+func (r *resolver) environment(path string, e *merged) {
+	if e.path != "" {
+		path = e.path
+	}
+	if r.asked[e.Name] {
+		return
+	}
+	r.asked[e.Name] = true
+	if plain, _ := r.plan.merge(e.Name, nil); plain.BaseURL != e.BaseURL {
+		r.url(path+".base_url", e.Endpoint)
+		r.note("the environment sends the requests of %s to %s", e.Name, strike(e.BaseURL))
+	}
+	if e.BaseURL == "" && e.needsURL() {
+		r.at(path, "add base_url: https://…", "endpoint %s has no base URL of its own", e.Name)
+	}
+	r.keys(path, e)
+}
+
+// keys sees that every key is there, without keeping any.
+func (r *resolver) keys(path string, e *merged) {
+	direct := len(e.Routes) == 0
+	for i, route := range e.Routes {
+		if route.Auth == nil {
+			direct = true
+			continue
+		}
+		r.key(fmt.Sprintf("%s.routes[%d].auth", path, i), *route.Auth)
+	}
+	if direct {
+		r.key(path, e.Auth)
+	}
+}
+
+func (r *resolver) key(path string, a providers.Auth) {
+	before := len(r.problems)
+	switch {
+	case a.Scheme == "none" || a.Scheme == "":
+	case a.File != "":
+		r.keyFile(path, a.File)
+	case a.Env != "" && strings.TrimSpace(r.getenv(a.Env)) == "":
+		r.at(path, fmt.Sprintf("export %s=…, or put the key into a file of mode 0600 and name that in auth: {file: …}", a.Env), "%s is not set", a.Env)
+	}
+	for i := before; i < len(r.problems); i++ {
+		r.problems[i].Key = true
+	}
+}
+
+func (r *resolver) keyFile(path, name string) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		r.at(path, "", "key file: %v", err)
+	case !info.Mode().IsRegular():
+		r.at(path, "", "key file %s is no file", name)
+	case info.Size() == 0:
+		r.at(path, "", "key file %s is empty", name)
+	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
+		r.at(path, "chmod 600 "+name, "others may read the key file %s (mode %04o)", name, info.Mode().Perm())
+	}
+}

@@ -1,0 +1,113 @@
+package plan
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// judges are the scorers that send requests.
+var judges = []string{"judge_grade", "judge_pairwise"}
+
+// IsJudge reports whether the scorer sends requests.
+func (s Scorer) IsJudge() bool { return slices.Contains(judges, s.Type) }
+
+// name is the scorer's name in the score tables.
+func (s Scorer) name() string {
+	if s.Name != "" {
+		return s.Name
+	}
+	return s.Type
+}
+
+func (c *checker) scorers() {
+	seen := map[string]int{}
+	for i, s := range c.plan.Scorers {
+		path := fmt.Sprintf("scorers[%d]", i)
+		c.name(path+".name", s.Name)
+		c.scorer(path, s)
+		if s.name() == "" {
+			continue
+		}
+		if first, twice := seen[s.name()]; twice {
+			c.at(path, "give each a name of its own", "scorers[%d] and scorers[%d] are both called %s", first, i, s.name())
+			continue
+		}
+		seen[s.name()] = i
+	}
+}
+
+func (c *checker) scorer(path string, s Scorer) {
+	switch {
+	case s.Type == "":
+		c.at(path, "add type: exact, number, judge_grade, …", "a scorer needs a type")
+		return
+	case !slices.Contains(scorerTypes(), s.Type):
+		c.at(path+".type", suggest(s.Type, scorerTypes()), "unknown scorer %q", strike(cut(s.Type, 40)))
+		return
+	case s.IsJudge():
+		c.judge(path, s)
+		return
+	}
+	for name, given := range map[string]bool{
+		"model": s.Model != "", "endpoint": s.Endpoint != "", "template": s.Template != "",
+		"rubric": s.Rubric != "", "request_params": s.RequestParams != nil, "price": s.Price != nil,
+	} {
+		if given {
+			c.at(path+"."+name, "", "%s is for judges (%s); %s sends no requests", name, strings.Join(judges, ", "), s.Type)
+		}
+	}
+}
+
+func (c *checker) judge(path string, s Scorer) {
+	c.params(path+".request_params", s.RequestParams)
+	c.price(path+".price", s.Price)
+	if s.Template != "" && s.Rubric != "" {
+		c.at(path+".rubric", "", "give template or rubric, not both")
+	}
+	switch {
+	case s.Model == "":
+		c.at(path, "add model: NAME of an entry of models, or endpoint: and model:", "a judge needs a model")
+	case s.Endpoint != "":
+		c.reference(path, s.Endpoint)
+	case !slices.Contains(c.modelNames(), s.Model):
+		hint := "add endpoint: for a model that is not among models"
+		if n := near(s.Model, c.modelNames()); n != "" {
+			hint = "did you mean " + n + "? " + hint
+		}
+		c.at(path+".model", hint, "no model is called %q", s.Model)
+	}
+}
+
+// The form of a gate: NAME or NAME(ARGUMENTS), then perhaps a comparison.
+var gateForm = regexp.MustCompile(`^\s*([a-z_][a-z0-9_]*)\s*(?:\(([^()]*)\))?\s*(?:(<=|>=|<|>|==|!=)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(%|ms|s|m|h)?)?\s*$`)
+
+// gates checks their form, and names that look like misspelt models; what
+// they measure is checked where they are judged.
+func (c *checker) gates() {
+	for i, gate := range c.plan.Gates {
+		path := fmt.Sprintf("gates[%d]", i)
+		m := gateForm.FindStringSubmatch(gate)
+		if m == nil {
+			c.at(path, `write "error_rate < 1%", "score(MODEL) >= 0.9" or "no_regression(MODEL)"`, "%q is no condition", cut(gate, 60))
+			continue
+		}
+		for arg := range strings.SplitSeq(m[2], ",") {
+			c.gateArgument(path, strings.TrimSpace(arg))
+		}
+	}
+}
+
+func (c *checker) gateArgument(path, arg string) {
+	known := c.modelNames()
+	for _, s := range c.plan.Scorers {
+		known = append(known, s.name())
+	}
+	if arg == "" || slices.Contains(known, arg) || strings.ContainsAny(arg[:1], "0123456789.-+\"'") {
+		return
+	}
+	if n := near(arg, known); n != "" {
+		c.at(path, "did you mean "+n+"?", "%q is neither a model nor a scorer of this plan", cut(arg, 60))
+	}
+}
