@@ -1,0 +1,256 @@
+package store
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"nightshift"
+)
+
+// Commit makes the unit's part out of its journal. All items must have a
+// record. On return the part is durable under its final name, the manifest
+// lists it, and the journal is gone. It may run while other units are written
+// to; one commit runs at a time.
+//
+// When it fails the run has failed, and the journal still holds everything.
+func (u *Unit) Commit() error {
+	if err := u.seal(); err != nil {
+		return err
+	}
+	u.r.commitMu.Lock()
+	defer u.r.commitMu.Unlock()
+	part, err := u.publish()
+	if err != nil {
+		err = storageError("committing unit "+fmt.Sprint(u.key.unit)+" to", u.r.dir.at(resultsDir), err)
+		u.r.fail(err)
+		u.mu.Lock()
+		u.state = unitOpen
+		u.mu.Unlock()
+		return err
+	}
+	u.retire(part)
+	return nil
+}
+
+// seal closes the unit for records and makes its journal durable.
+func (u *Unit) seal() error {
+	u.mu.Lock()
+	if u.state != unitOpen || u.left > 0 {
+		defer u.mu.Unlock()
+		if u.left > 0 {
+			return fmt.Errorf("store: unit %d of model %q has %d items without a record", u.key.unit, u.model, u.left)
+		}
+		return fmt.Errorf("store: unit %d of model %q is committed or closed", u.key.unit, u.model)
+	}
+	u.state = unitCommitting
+	line, crc, err := encodeLine(journalLine{K: kindSeal, Row: u.j.slice.First, At: time.Now().UTC()})
+	if err == nil {
+		err = u.append(pending{line: line, crc: crc, kind: kindSeal})
+	}
+	u.mu.Unlock()
+	if err == nil {
+		err = u.sync()
+	}
+	if err == nil && u.waiting() {
+		err = u.r.Err()
+	}
+	crashPoint("commit.sealed")
+	if err != nil {
+		u.mu.Lock()
+		u.state = unitOpen
+		u.mu.Unlock()
+	}
+	return err
+}
+
+// publish writes the part and brings it under its final name and into the
+// manifest. The order of these steps is the promise of the store.
+func (u *Unit) publish() (Part, error) {
+	name := partName(u.slug, u.key.unit, u.gen)
+	tmp := u.r.tmpName(name)
+	part, err := u.writePart(tmp)
+	if err != nil {
+		_ = u.r.fs.remove(tmp)
+		return part, err
+	}
+	part.Name = name
+	crashPoint("commit.part-synced")
+	final := u.r.dir.at(resultsDir, name)
+	if err := u.r.fs.publish(tmp, final); err != nil {
+		_ = u.r.fs.remove(tmp)
+		return part, err
+	}
+	crashPoint("commit.part-named")
+	if err := u.r.fs.syncDir(filepath.Dir(final)); err != nil {
+		return part, err
+	}
+	crashPoint("commit.name-synced")
+	if err := u.r.manifest.add(part); err != nil {
+		return part, err
+	}
+	crashPoint("commit.listed")
+	return part, nil
+}
+
+// writePart writes all records of the unit, in order, into a durable file, and
+// reads it back: the journal must not go before the part is known to hold the
+// same.
+func (u *Unit) writePart(name string) (Part, error) {
+	s := u.j.slice
+	part := Part{
+		K: kindPart, Model: u.model, Unit: u.key.unit, Gen: u.gen,
+		First: s.First, Rows: s.Rows, Items: int64(len(u.j.at)), CommittedAt: time.Now().UTC(),
+	}
+	w, err := createParquet(u.r.fs, name, u.r.partMeta(u.key, u.gen).keyValues(), weighRecord)
+	if err != nil {
+		return part, err
+	}
+	defer w.close()
+	d := newDigester()
+	digests := make([]uint64, 0, len(u.j.at))
+	for rec, err := range mergeRecords(u.r.fs, u.r.dir, u.base, u.j) {
+		if err != nil {
+			return part, err
+		}
+		digests = append(digests, d.digest(rec))
+		c := count(rec)
+		t := c.tally()
+		part.Totals.add(&t, 1)
+		if err := w.add(*rec); err != nil {
+			return part, err
+		}
+	}
+	if len(digests) != len(u.j.at) {
+		return part, fmt.Errorf("the journal has %d records of %d", len(digests), len(u.j.at))
+	}
+	crashPoint("commit.part-written")
+	if err := w.finish(); err != nil {
+		return part, err
+	}
+	part.Size, part.SHA256 = w.size, hex.EncodeToString(w.sum.Sum(nil))
+	return part, compareBack(w.f, w.size, d, digests)
+}
+
+// compareBack reads a part and compares every row with what was written.
+func compareBack(f file, size int64, d *digester, digests []uint64) (err error) {
+	defer noPanic(&err)
+	pf, err := parquet.OpenFile(f, size)
+	if err != nil {
+		return err
+	}
+	i := 0
+	for rec, err := range readPart[nightshift.Record](pf) {
+		if err != nil {
+			return err
+		}
+		if i >= len(digests) || d.digest(&rec) != digests[i] {
+			return fmt.Errorf("row %d of the part does not read back as it was written; the journal is kept", i)
+		}
+		i++
+	}
+	if i != len(digests) {
+		return fmt.Errorf("the part reads back %d rows of %d; the journal is kept", i, len(digests))
+	}
+	return nil
+}
+
+// retire removes what the part has replaced. What cannot be removed now is
+// removed at the next start.
+func (u *Unit) retire(part Part) {
+	if u.base != nil {
+		u.r.quarantineFile(u.r.dir.at(resultsDir, u.base.Name))
+		crashPoint("commit.old-part-moved")
+	}
+	u.mu.Lock()
+	u.state = unitCommitted
+	names := u.j.names
+	u.j.close()
+	u.mu.Unlock()
+	u.r.mu.Lock()
+	u.r.parts[u.key] = part
+	delete(u.r.retry, u.key)
+	delete(u.r.units, u.key)
+	u.r.mu.Unlock()
+	for _, name := range names {
+		_ = u.r.fs.remove(name)
+		crashPoint("commit.journal-removed")
+	}
+}
+
+func (r *Run) partMeta(key unitKey, gen int) partMeta {
+	s := r.id.Slices[key.unit]
+	return partMeta{
+		RunID: r.doc.RunID, Run: r.id.Name, Tool: r.id.Tool, Model: r.id.Models[key.model],
+		Unit: key.unit, Gen: gen, First: s.First, Rows: s.Rows, Epochs: r.id.Epochs,
+		DatasetHash: r.id.DatasetHash, SliceHash: hashText(s.Hash), PlanHash: r.id.PlanHash, PriceTableID: r.id.PriceTable,
+	}
+}
+
+// mergeRecords yields the records of a unit in order: those of its journal,
+// and where there is none the one of the part that it replaces. The record is
+// the reader's to keep.
+func mergeRecords(fsys fileSystem, dir paths, base *Part, j *journal) func(func(*nightshift.Record, error) bool) {
+	return func(yield func(*nightshift.Record, error) bool) {
+		if base != nil {
+			mergeBase(fsys, dir, base, j, yield)
+			return
+		}
+		for _, at := range j.at {
+			if at.n == 0 {
+				continue
+			}
+			rec, err := j.record(at)
+			if !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func mergeBase(fsys fileSystem, dir paths, base *Part, j *journal, yield func(*nightshift.Record, error) bool) {
+	f, pf, err := openPart(fsys, dir.at(resultsDir, base.Name))
+	if err != nil {
+		yield(nil, err)
+		return
+	}
+	defer f.Close()
+	for rec, err := range readPart[nightshift.Record](pf) {
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		r := &rec
+		if item, ok := j.item(rec.Row, int(rec.Epoch)); ok && j.at[item].n > 0 {
+			r, err = j.record(j.at[item])
+		}
+		if !yield(r, err) || err != nil {
+			return
+		}
+	}
+}
+
+// quarantineFile sets a file aside under a name that is free.
+func (r *Run) quarantineFile(name string) {
+	to := r.freeQuarantineName(filepath.Base(name))
+	if err := r.fs.replace(name, to); err != nil && !errors.Is(err, os.ErrNotExist) {
+		r.opts.Notice(fmt.Sprintf("%s could not be moved to %s: %v", name, to, err))
+	}
+}
+
+func (r *Run) freeQuarantineName(base string) string {
+	for n := 0; ; n++ {
+		name := r.dir.at(quarantineDir, base)
+		if n > 0 {
+			name += fmt.Sprintf(".%d", n)
+		}
+		if there, err := r.exists(name); err == nil && !there || n > 1000 {
+			return name
+		}
+	}
+}

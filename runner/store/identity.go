@@ -1,0 +1,402 @@
+package store
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sort"
+	"strings"
+	"time"
+)
+
+const formatVersion = 1
+
+// document is run.json.
+type document struct {
+	Format      int             `json:"format"`
+	RunID       string          `json:"run_id"`
+	Name        string          `json:"name"`
+	State       string          `json:"state"`
+	CreatedAt   time.Time       `json:"created_at"`
+	UpdatedAt   time.Time       `json:"updated_at"`
+	Tool        string          `json:"tool"`
+	PriceTable  string          `json:"price_table"`
+	PlanHash    string          `json:"plan_hash"`
+	DatasetHash string          `json:"dataset_hash"`
+	DatasetRows int64           `json:"dataset_rows"`
+	Units       int             `json:"units"` // of each model
+	Epochs      int             `json:"epochs"`
+	Models      []string        `json:"models"`
+	Starts      []Start         `json:"starts"` // the last ones
+	Plan        json.RawMessage `json:"plan"`
+}
+
+// A Start is one process that worked on the run.
+type Start struct {
+	At   time.Time `json:"at"`
+	Tool string    `json:"tool"`
+	Done int64     `json:"done"` // items on record when it began
+}
+
+// check refuses an identity that cannot be stored.
+func (id *Identity) check() error {
+	if id.Epochs < 1 {
+		return fmt.Errorf("store: %d epochs", id.Epochs)
+	}
+	if len(id.Models) == 0 {
+		return errors.New("store: a run needs a model")
+	}
+	seen := map[string]bool{}
+	for _, m := range id.Models {
+		if m == "" || seen[m] {
+			return fmt.Errorf("store: model name %q is empty or there twice", m)
+		}
+		seen[m] = true
+	}
+	var next int64
+	for i, s := range id.Slices {
+		if s.First != next || s.Rows < 1 {
+			return fmt.Errorf("store: slice %d covers rows %d to %d, want it to begin at %d", i, s.First, s.First+s.Rows-1, next)
+		}
+		next += s.Rows
+	}
+	if next != id.DatasetRows {
+		return fmt.Errorf("store: the slices cover %d rows of %d", next, id.DatasetRows)
+	}
+	if len(id.Plan) > 0 && !json.Valid(id.Plan) {
+		return errors.New("store: the plan is not JSON")
+	}
+	return nil
+}
+
+// identify creates the run's own files, or compares them with the identity.
+// run.json is written last: with it the run exists.
+func (r *Run) identify() error {
+	b, err := readAll(r.fs, r.dir.at(runFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r.create()
+	}
+	if err != nil {
+		return storageError("reading", r.dir.at(runFile), err)
+	}
+	if err := json.Unmarshal(b, &r.doc); err != nil {
+		return &StorageError{Op: "reading", Path: r.dir.at(runFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
+	}
+	if r.doc.Format != formatVersion {
+		return &StorageError{Op: "reading", Path: r.dir.at(runFile), Err: fmt.Errorf("format %d, this program knows %d", r.doc.Format, formatVersion), Hint: "use the version of the program that made it"}
+	}
+	slices, err := readSlices(r.fs, r.dir)
+	if err != nil {
+		return &StorageError{Op: "reading", Path: r.dir.at(unitsFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
+	}
+	if diff := r.differences(slices); len(diff) > 0 {
+		return &MismatchError{Dir: string(r.dir), Differences: diff}
+	}
+	return r.makeDirs()
+}
+
+func (r *Run) makeDirs() error {
+	for _, d := range []string{journalDir, resultsDir, scoresDir, tmpDir, quarantineDir} {
+		if err := r.fs.mkdir(r.dir.at(d)); err != nil {
+			return storageError("creating", r.dir.at(d), err)
+		}
+	}
+	return storageError("syncing", string(r.dir), r.fs.syncDir(string(r.dir)))
+}
+
+func (r *Run) create() error {
+	if err := r.refuseRemains(); err != nil {
+		return err
+	}
+	if err := r.makeDirs(); err != nil {
+		return err
+	}
+	crashPoint("create.dirs-made")
+	var id [8]byte
+	rand.Read(id[:])
+	now := time.Now().UTC()
+	r.doc = document{
+		Format: formatVersion, RunID: hex.EncodeToString(id[:]), CreatedAt: now,
+		Name: r.id.Name, PlanHash: r.id.PlanHash, DatasetHash: r.id.DatasetHash, DatasetRows: r.id.DatasetRows,
+		Units: len(r.id.Slices), Epochs: r.id.Epochs, Models: r.id.Models,
+	}
+	units, err := encodeSlices(r.doc.RunID, r.id.Slices)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(r.fs, r.tmpName(unitsFile), r.dir.at(unitsFile), units); err != nil {
+		return storageError("writing", r.dir.at(unitsFile), err)
+	}
+	crashPoint("create.units-written")
+	return r.setState("new")
+}
+
+// refuseRemains refuses a directory that holds answers but not whose they are.
+func (r *Run) refuseRemains() error {
+	for _, d := range []string{resultsDir, journalDir} {
+		names, err := r.fs.list(r.dir.at(d))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return storageError("reading", r.dir.at(d), err)
+		}
+		if len(names) > 0 {
+			return &StorageError{
+				Op: "opening", Path: string(r.dir), Err: fmt.Errorf("%s holds %s, but there is no %s", d, names[0], runFile),
+				Hint: "restore " + runFile + " from a copy, or give another --out",
+			}
+		}
+	}
+	return nil
+}
+
+// started notes a new process in run.json.
+func (r *Run) started() error {
+	s := Start{At: time.Now().UTC(), Tool: r.id.Tool, Done: r.Totals().Sum().Rows}
+	r.doc.Starts = append(r.doc.Starts, s)
+	if n := len(r.doc.Starts); n > 20 {
+		r.doc.Starts = r.doc.Starts[n-20:]
+	}
+	return r.setState("running")
+}
+
+// setState writes run.json. The identity must match; plan, tool and price
+// table are those of this start.
+func (r *Run) setState(state string) error {
+	r.docMu.Lock()
+	defer r.docMu.Unlock()
+	r.doc.State = state
+	r.doc.UpdatedAt = time.Now().UTC()
+	r.doc.Tool, r.doc.PriceTable = r.id.Tool, r.id.PriceTable
+	r.doc.Plan = r.id.Plan
+	if len(r.doc.Plan) == 0 {
+		r.doc.Plan = json.RawMessage("null")
+	}
+	b, err := json.MarshalIndent(r.doc, "", "  ")
+	if err != nil {
+		return err
+	}
+	err = writeFile(r.fs, r.tmpName(runFile), r.dir.at(runFile), append(b, '\n'))
+	return storageError("writing", r.dir.at(runFile), err)
+}
+
+// unitLine is a line of units.jsonl.
+type unitLine struct {
+	K     string `json:"k"`
+	RunID string `json:"run_id,omitempty"`
+	Units int    `json:"units,omitempty"`
+	Unit  int    `json:"unit"`
+	First int64  `json:"first"`
+	Rows  int64  `json:"rows"`
+	Hash  string `json:"sha256,omitempty"`
+}
+
+func encodeSlices(runID string, slices []Slice) ([]byte, error) {
+	var out []byte
+	lines := make([]unitLine, 0, len(slices)+1)
+	lines = append(lines, unitLine{K: "units", RunID: runID, Units: len(slices)})
+	for i, s := range slices {
+		lines = append(lines, unitLine{K: "unit", Unit: i, First: s.First, Rows: s.Rows, Hash: hex.EncodeToString(s.Hash[:])})
+	}
+	for _, l := range lines {
+		b, _, err := encodeLine(l)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b...)
+	}
+	return out, nil
+}
+
+func readSlices(fsys fileSystem, dir paths) ([]Slice, error) {
+	b, err := readAll(fsys, dir.at(unitsFile))
+	if err != nil {
+		return nil, err
+	}
+	want := -1
+	var slices []Slice
+	err = scanLines(bytes.NewReader(b), func(s span) error {
+		if s.object == nil {
+			return fmt.Errorf("damaged at byte %d", s.off)
+		}
+		var l unitLine
+		if err := json.Unmarshal(s.object, &l); err != nil {
+			return fmt.Errorf("damaged at byte %d: %w", s.off, err)
+		}
+		if l.K == "units" {
+			want = l.Units
+			return nil
+		}
+		sl := Slice{First: l.First, Rows: l.Rows}
+		if n, err := hex.Decode(sl.Hash[:], []byte(l.Hash)); err != nil || n != len(sl.Hash) {
+			return fmt.Errorf("damaged at byte %d: hash %q", s.off, l.Hash)
+		}
+		slices = append(slices, sl)
+		return nil
+	})
+	if err == nil && want != len(slices) {
+		err = fmt.Errorf("%d units are listed, %d announced", len(slices), want)
+	}
+	return slices, err
+}
+
+// differences compares the identity on disk with the one at hand.
+func (r *Run) differences(slices []Slice) []string {
+	var diff []string
+	note := func(what string, there, here any) {
+		diff = append(diff, fmt.Sprintf("%s: %v → %v", what, there, here))
+	}
+	if r.doc.Name != r.id.Name {
+		note("name", r.doc.Name, r.id.Name)
+	}
+	if r.doc.PlanHash != r.id.PlanHash {
+		paths := planDifferences(r.doc.Plan, r.id.Plan, r.id.MayChange)
+		if len(paths) == 0 {
+			note("plan hash", r.doc.PlanHash, r.id.PlanHash)
+		}
+		diff = append(diff, paths...)
+	}
+	if there, here := strings.Join(r.doc.Models, ", "), strings.Join(r.id.Models, ", "); there != here {
+		note("models", there, here)
+	}
+	if r.doc.Epochs != r.id.Epochs {
+		note("epochs", r.doc.Epochs, r.id.Epochs)
+	}
+	if r.doc.DatasetRows != r.id.DatasetRows {
+		note("dataset rows", r.doc.DatasetRows, r.id.DatasetRows)
+	}
+	if r.doc.DatasetHash != r.id.DatasetHash {
+		note("dataset hash", short(r.doc.DatasetHash), short(r.id.DatasetHash))
+	}
+	return append(diff, sliceDifferences(slices, r.id.Slices)...)
+}
+
+func short(hash string) string {
+	if len(hash) > 16 {
+		return hash[:16] + "…"
+	}
+	return hash
+}
+
+// sliceDifferences says which rows have changed, the first few.
+func sliceDifferences(there, here []Slice) []string {
+	const most = 5
+	var diff []string
+	for i := range min(len(there), len(here)) {
+		a, b := there[i], here[i]
+		switch {
+		case a.First != b.First || a.Rows != b.Rows:
+			return append(diff, fmt.Sprintf("unit %d: rows %d–%d → rows %d–%d", i, a.First, a.First+a.Rows-1, b.First, b.First+b.Rows-1))
+		case a.Hash == b.Hash:
+		case len(diff) == most:
+			return append(diff, "… and more rows")
+		default:
+			diff = append(diff, fmt.Sprintf("dataset rows %d–%d have changed", a.First, a.First+a.Rows-1))
+		}
+	}
+	if len(there) != len(here) {
+		diff = append(diff, fmt.Sprintf("units: %d → %d", len(there), len(here)))
+	}
+	return diff
+}
+
+// planDifferences lists the paths at which two plans differ.
+func planDifferences(there, here json.RawMessage, mayChange []string) []string {
+	var a, b any
+	if decodeNumbers(there, &a) != nil || decodeNumbers(here, &b) != nil {
+		return nil
+	}
+	var diff []string
+	compareJSON("", a, b, func(path string, a, b any) {
+		for _, free := range mayChange {
+			if path == free || strings.HasPrefix(path, free+".") || strings.HasPrefix(path, free+"[") {
+				return
+			}
+		}
+		diff = append(diff, fmt.Sprintf("%s: %s → %s", path, brief(a), brief(b)))
+	})
+	return diff
+}
+
+func decodeNumbers(raw json.RawMessage, v *any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	return d.Decode(v)
+}
+
+type absent struct{}
+
+func compareJSON(path string, a, b any, differ func(string, any, any)) {
+	ma, isMapA := a.(map[string]any)
+	mb, isMapB := b.(map[string]any)
+	la, isListA := a.([]any)
+	lb, isListB := b.([]any)
+	switch {
+	case isMapA && isMapB:
+		keys := map[string]bool{}
+		for k := range ma {
+			keys[k] = true
+		}
+		for k := range mb {
+			keys[k] = true
+		}
+		for _, k := range sortedKeys(keys) {
+			compareJSON(join(path, k), member(ma, k), member(mb, k), differ)
+		}
+	case isListA && isListB:
+		for i := range max(len(la), len(lb)) {
+			compareJSON(fmt.Sprintf("%s[%d]", path, i), element(la, i), element(lb, i), differ)
+		}
+	default:
+		if brief(a) != brief(b) || fmt.Sprint(a) != fmt.Sprint(b) {
+			differ(path, a, b)
+		}
+	}
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func member(m map[string]any, k string) any {
+	if v, ok := m[k]; ok {
+		return v
+	}
+	return absent{}
+}
+
+func element(l []any, i int) any {
+	if i < len(l) {
+		return l[i]
+	}
+	return absent{}
+}
+
+// brief renders a value for a person, at most 60 characters.
+func brief(v any) string {
+	if _, ok := v.(absent); ok {
+		return "(absent)"
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	if s := []rune(string(b)); len(s) > 60 {
+		return string(s[:60]) + "…"
+	}
+	return string(b)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

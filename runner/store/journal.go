@@ -1,0 +1,387 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"nightshift"
+)
+
+// Kinds of journal lines.
+const (
+	kindJournal = "journal" // first line: whose journal this is
+	kindIntent  = "intent"  // an attempt is about to be sent
+	kindFailed  = "failed"  // an attempt ended without a final answer
+	kindTurn    = "turn"    // an answer of a row that has more turns
+	kindResult  = "result"  // the record of an item
+	kindSeal    = "seal"    // all items have one
+)
+
+// journalHead is the first line of a journal file.
+type journalHead struct {
+	K         string    `json:"k"`
+	RunID     string    `json:"run_id"`
+	Model     string    `json:"model"`
+	Unit      int       `json:"unit"`
+	Gen       int       `json:"generation"`
+	Epoch     int       `json:"journal"` // number of the file among those of the unit
+	First     int64     `json:"first_row"`
+	Rows      int64     `json:"rows"`
+	SliceHash string    `json:"slice_sha256"`
+	PID       int       `json:"pid"`
+	At        time.Time `json:"at"`
+}
+
+// journalLine is what any other line is written from.
+type journalLine struct {
+	K       string              `json:"k"`
+	Row     int64               `json:"row"`
+	Epoch   int32               `json:"epoch"`
+	At      time.Time           `json:"at"`
+	Intent  *nightshift.Intent  `json:"intent,omitempty"`
+	Attempt *nightshift.Attempt `json:"attempt,omitempty"`
+	Turn    *turnResponse       `json:"response,omitempty"`
+	Record  *nightshift.Record  `json:"record,omitempty"`
+}
+
+// turnResponse is a Response as JSON. The server's usage object goes in as
+// text, because json.RawMessage must be valid JSON to be written.
+type turnResponse struct {
+	nightshift.Response
+	UsageRaw []byte
+}
+
+// scannedLine is what a line is read into when stock is taken: everything but
+// the texts.
+type scannedLine struct {
+	K       string              `json:"k"`
+	Row     int64               `json:"row"`
+	Epoch   int32               `json:"epoch"`
+	At      time.Time           `json:"at"`
+	Intent  *nightshift.Intent  `json:"intent"`
+	Attempt *nightshift.Attempt `json:"attempt"`
+	Record  *counted            `json:"record"`
+	Turn    *struct {
+		Attempts []nightshift.Attempt
+	} `json:"response"`
+}
+
+// A loc is where a line lies: file number, offset, length without the newline.
+// Length 0 is nowhere.
+type loc struct {
+	off  int64
+	n    int32
+	file int32
+	crc  uint32
+}
+
+// journal is what the journal files of one unit hold. It keeps places, not
+// records, so its size depends on the number of items alone.
+type journal struct {
+	slice  Slice
+	epochs int64
+
+	files  []file // as loc.file counts them
+	names  []string
+	at     []loc            // of the record of each item
+	open   map[int64]*trail // items that were sent and have no final record
+	redo   map[int64]Tally  // items whose record says failed or unknown
+	tally  Tally            // of all records
+	extras int              // answers beyond the first of an item
+	damage []damage
+	sealed bool
+	last   time.Time // when the latest line was written
+}
+
+// A trail is what attempts left of an item that has no record yet.
+type trail struct {
+	attempts []nightshift.Attempt // failed ones
+	intents  []pendingIntent      // without an outcome
+	turns    []loc                // answers of earlier turns
+	answered []nightshift.Attempt // the attempts in those answers
+	seen     []uint32             // checksums, because lines may be there twice
+}
+
+type pendingIntent struct {
+	nightshift.Intent
+	at time.Time
+}
+
+// damage is a stretch of a journal file that is no record.
+type damage struct {
+	file   int
+	off    int64
+	bytes  []byte
+	why    string
+	atTail bool // nothing but damage follows in the file
+}
+
+func newJournal(s Slice, epochs int) *journal {
+	return &journal{
+		slice: s, epochs: int64(epochs),
+		at:   make([]loc, s.Rows*int64(epochs)),
+		open: map[int64]*trail{},
+		redo: map[int64]Tally{},
+	}
+}
+
+// item returns the number of a (row, epoch) in the unit; false when it is not
+// in it.
+func (j *journal) item(row int64, epoch int) (int64, bool) {
+	if row < j.slice.First || row >= j.slice.First+j.slice.Rows || epoch < 0 || int64(epoch) >= j.epochs {
+		return 0, false
+	}
+	return (row-j.slice.First)*j.epochs + int64(epoch), true
+}
+
+// rowOf is the inverse of item.
+func (j *journal) rowOf(item int64) (row int64, epoch int) {
+	return j.slice.First + item/j.epochs, int(item % j.epochs)
+}
+
+// scan reads one journal file to its end. An error means that the file cannot
+// be read at all; damage is noted and passed over.
+func (j *journal) scan(f file, name string) error {
+	n := len(j.files)
+	j.files = append(j.files, f)
+	j.names = append(j.names, name)
+	first := len(j.damage)
+	err := scanLines(f, func(s span) error {
+		why := "checksum"
+		if s.object != nil {
+			why = j.line(s, int32(n))
+		}
+		if why != "" {
+			j.damage = append(j.damage, damage{file: n, off: s.off, bytes: slices.Clone(s.raw), why: why, atTail: true})
+			return nil
+		}
+		for i := first; i < len(j.damage); i++ {
+			j.damage[i].atTail = false
+		}
+		return nil
+	})
+	return err
+}
+
+// line takes one record in; it returns what is wrong with it, or nothing.
+func (j *journal) line(s span, file int32) string {
+	var l scannedLine
+	if err := json.Unmarshal(s.object, &l); err != nil {
+		return err.Error()
+	}
+	if l.At.After(j.last) {
+		j.last = l.At
+	}
+	switch l.K {
+	case kindJournal:
+		return ""
+	case kindSeal:
+		j.sealed = true
+		return ""
+	}
+	item, ok := j.item(l.Row, int(l.Epoch))
+	if !ok {
+		return fmt.Sprintf("row %d epoch %d is not in this unit", l.Row, l.Epoch)
+	}
+	at := loc{off: s.off, n: int32(len(s.raw)), file: file, crc: s.crc}
+	switch {
+	case l.K == kindIntent && l.Intent != nil:
+		if t := j.trail(item, s.crc); t != nil {
+			t.intents = append(t.intents, pendingIntent{*l.Intent, l.At})
+		}
+	case l.K == kindFailed && l.Attempt != nil:
+		if t := j.trail(item, s.crc); t != nil {
+			t.fail(*l.Attempt)
+		}
+	case l.K == kindTurn && l.Turn != nil:
+		if t := j.trail(item, s.crc); t != nil {
+			t.turns = append(t.turns, at)
+			t.answered = append(t.answered, l.Turn.Attempts...)
+			t.intents, t.attempts = nil, nil
+		}
+	case l.K == kindResult && l.Record != nil && l.Record.Row == l.Row && l.Record.Epoch == l.Epoch:
+		j.result(item, at, l.Record)
+	default:
+		return "unknown kind " + l.K
+	}
+	return ""
+}
+
+// trail returns the trail of an item for a line with this checksum; nil when
+// the line was there before.
+func (j *journal) trail(item int64, crc uint32) *trail {
+	t := j.open[item]
+	if t == nil {
+		t = &trail{}
+		j.open[item] = t
+	}
+	if slices.Contains(t.seen, crc) {
+		return nil
+	}
+	t.seen = append(t.seen, crc)
+	return t
+}
+
+// fail notes a failed attempt; it is the outcome of its intent.
+func (t *trail) fail(a nightshift.Attempt) {
+	t.attempts = append(t.attempts, a)
+	for i := len(t.intents) - 1; i >= 0; i-- {
+		if t.intents[i].Attempt == a.N {
+			t.intents = slices.Delete(t.intents, i, i+1)
+			return
+		}
+	}
+}
+
+// result notes the record of an item. The first answer stays; a record of
+// failure gives way to any later one.
+func (j *journal) result(item int64, at loc, c *counted) {
+	delete(j.open, item)
+	old := j.at[item]
+	if old.n == at.n && old.crc == at.crc {
+		return // the same line again, rewritten after a failed sync
+	}
+	if old.n > 0 {
+		before, failed := j.redo[item]
+		if !failed {
+			j.extras++
+			return
+		}
+		j.tally.add(&before, -1)
+		delete(j.redo, item)
+	}
+	t := c.tally()
+	j.at[item] = at
+	j.tally.add(&t, 1)
+	if retried(c.Outcome) {
+		j.redo[item] = t
+	}
+}
+
+// reopened reports whether an item has a record of failure and was sent again
+// after it: that record is not the last word.
+func (j *journal) reopened(item int64) bool {
+	_, failed := j.redo[item]
+	return failed && j.open[item] != nil
+}
+
+// history returns the attempts of an item that are in no record: failed ones,
+// and unknown ones at their worst.
+func (t *trail) history() []nightshift.Attempt {
+	log := slices.Clone(t.attempts)
+	for _, in := range t.intents {
+		log = append(log, nightshift.Attempt{
+			N: in.Attempt, StartedAt: in.at, Class: nightshift.ClassUnknownOutcome,
+			Message:     "the process ended before an answer was read",
+			MaybeBilled: true, WorstTokens: in.WorstTokens, WorstCost: in.WorstCost,
+		})
+	}
+	slices.SortStableFunc(log, func(a, b nightshift.Attempt) int { return a.N - b.N })
+	return log
+}
+
+// read returns the line at a place, checked again.
+func (j *journal) read(at loc) ([]byte, error) {
+	b := make([]byte, at.n)
+	if _, err := j.files[at.file].ReadAt(b, at.off); err != nil && !(errors.Is(err, io.EOF)) {
+		return nil, err
+	}
+	object, crc, ok := checkLine(b)
+	if !ok || crc != at.crc {
+		return nil, fmt.Errorf("%s: the record at byte %d has changed since it was written", j.names[at.file], at.off)
+	}
+	return object, nil
+}
+
+// record returns the record at a place.
+func (j *journal) record(at loc) (*nightshift.Record, error) {
+	b, err := j.read(at)
+	if err != nil {
+		return nil, err
+	}
+	var l struct {
+		Record *nightshift.Record `json:"record"`
+	}
+	if err := json.Unmarshal(b, &l); err != nil {
+		return nil, fmt.Errorf("%s: byte %d: %w", j.names[at.file], at.off, err)
+	}
+	if l.Record == nil {
+		return nil, fmt.Errorf("%s: byte %d: no record", j.names[at.file], at.off)
+	}
+	return l.Record, nil
+}
+
+// turn returns the answer at a place.
+func (j *journal) turn(at loc) (nightshift.Response, error) {
+	b, err := j.read(at)
+	if err != nil {
+		return nightshift.Response{}, err
+	}
+	var l struct {
+		Turn turnResponse `json:"response"`
+	}
+	if err := json.Unmarshal(b, &l); err != nil {
+		return nightshift.Response{}, fmt.Errorf("%s: byte %d: %w", j.names[at.file], at.off, err)
+	}
+	resp := l.Turn.Response
+	resp.UsageRaw = l.Turn.UsageRaw
+	return resp, nil
+}
+
+func (j *journal) close() {
+	for _, f := range j.files {
+		f.Close()
+	}
+	j.files = nil
+}
+
+// journalFile is the file that a unit writes to.
+type journalFile struct {
+	file
+	n        int32 // number among the unit's files
+	name     string
+	dir      string
+	size     int64
+	reserved int64
+	named    bool // its directory has been synced
+	rescue   bool // it lies outside the run directory
+}
+
+// put appends a line.
+func (f *journalFile) put(line []byte) (off int64, err error) {
+	n, err := f.Write(line)
+	if err == nil && n < len(line) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return 0, err
+	}
+	off = f.size
+	f.size += int64(len(line))
+	return off, nil
+}
+
+var errUnlinked = fmt.Errorf("the file was removed while it was in use: %w", os.ErrNotExist)
+
+// makeDurable syncs the file, and its name the first time.
+func (f *journalFile) makeDurable(fsys fileSystem) error {
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if !f.named {
+		if err := fsys.syncDir(f.dir); err != nil {
+			return err
+		}
+		f.named = true
+	}
+	there, err := f.linked()
+	if err == nil && !there {
+		err = errUnlinked
+	}
+	return err
+}

@@ -1,0 +1,167 @@
+package store
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+)
+
+// A Part is a committed unit as the manifest lists it.
+type Part struct {
+	K           string    `json:"k"`
+	Model       string    `json:"model"`
+	Unit        int       `json:"unit"`
+	Gen         int       `json:"generation"`
+	Name        string    `json:"name"`
+	Size        int64     `json:"size"`
+	SHA256      string    `json:"sha256"`
+	First       int64     `json:"first_row"`
+	Rows        int64     `json:"dataset_rows"`
+	Items       int64     `json:"items"` // rows of the part
+	CommittedAt time.Time `json:"committed_at"`
+	Totals      Tally     `json:"totals"`
+}
+
+const (
+	kindManifest = "manifest"
+	kindPart     = "part"
+)
+
+type manifestHead struct {
+	K     string `json:"k"`
+	RunID string `json:"run_id"`
+}
+
+// manifest is manifest.jsonl open for appending.
+type manifest struct {
+	fs   fileSystem
+	dir  paths
+	mu   sync.Mutex
+	f    file
+	name bool // its directory has been synced
+}
+
+// manifestContent is what a manifest says.
+type manifestContent struct {
+	parts  []Part // the newest of each unit
+	lines  []byte // the good lines
+	damage []damage
+	runID  string
+}
+
+// readManifest reads what can be read. A missing file is an empty one: the
+// parts describe themselves.
+func readManifest(fsys fileSystem, dir paths) (manifestContent, error) {
+	var m manifestContent
+	b, err := readAll(fsys, dir.at(manifestFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err != nil {
+		return m, err
+	}
+	newest := map[string]int{} // by model and unit
+	err = scanLines(bytes.NewReader(b), func(s span) error {
+		if why := m.line(s, newest); why != "" {
+			m.damage = append(m.damage, damage{off: s.off, bytes: bytes.Clone(s.raw), why: why, atTail: true})
+			return nil
+		}
+		for i := range m.damage {
+			m.damage[i].atTail = false
+		}
+		m.lines = append(append(m.lines, s.raw...), '\n')
+		return nil
+	})
+	return m, err
+}
+
+func (m *manifestContent) line(s span, newest map[string]int) string {
+	if s.object == nil {
+		return "checksum"
+	}
+	var head manifestHead
+	if err := json.Unmarshal(s.object, &head); err != nil {
+		return err.Error()
+	}
+	switch head.K {
+	case kindManifest:
+		m.runID = head.RunID
+		return ""
+	case kindPart:
+	default:
+		return "unknown kind " + head.K
+	}
+	var p Part
+	if err := json.Unmarshal(s.object, &p); err != nil {
+		return err.Error()
+	}
+	key := fmt.Sprintf("%d %s", p.Unit, p.Model)
+	i, there := newest[key]
+	switch {
+	case !there:
+		newest[key] = len(m.parts)
+		m.parts = append(m.parts, p)
+	case m.parts[i].Gen <= p.Gen:
+		m.parts[i] = p
+	}
+	return ""
+}
+
+// openManifest opens the file for appending and writes its first line when it
+// is new.
+func openManifest(fsys fileSystem, dir paths, runID string) (*manifest, error) {
+	m := &manifest{fs: fsys, dir: dir}
+	var err error
+	m.f, err = fsys.open(dir.at(manifestFile), os.O_RDWR|os.O_CREATE|os.O_APPEND)
+	if err != nil {
+		return nil, err
+	}
+	n, err := m.f.length()
+	if err == nil && n == 0 {
+		err = m.add(manifestHead{K: kindManifest, RunID: runID})
+	}
+	if err != nil {
+		m.f.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// add appends a line and makes it durable.
+func (m *manifest) add(v any) error {
+	line, _, err := encodeLine(v)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n, err := m.f.Write(line)
+	if err == nil && n < len(line) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return err
+	}
+	crashPoint("manifest.written")
+	if err := m.f.Sync(); err != nil {
+		return err
+	}
+	if !m.name {
+		if err := m.fs.syncDir(string(m.dir)); err != nil {
+			return err
+		}
+		m.name = true
+	}
+	return nil
+}
+
+func (m *manifest) close() { m.f.Close() }
+
+func hashText(h [32]byte) string { return hex.EncodeToString(h[:]) }

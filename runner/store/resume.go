@@ -1,0 +1,418 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"nightshift"
+)
+
+// takeStock finds out what is on record: manifest, parts, journals.
+func (r *Run) takeStock() error {
+	if err := r.readManifest(); err != nil {
+		return err
+	}
+	crashPoint("open.manifest-read")
+	if err := r.checkParts(); err != nil {
+		return err
+	}
+	crashPoint("open.parts-adopted")
+	for key, p := range r.parts {
+		r.totals[key.model].add(&p.Totals, 1)
+		if r.opts.RetryFailed && p.Totals.Failed() > 0 {
+			r.retry[key] = true
+		}
+	}
+	return r.scanJournals()
+}
+
+// readManifest reads the manifest, sets damaged lines aside, and opens it for
+// appending.
+func (r *Run) readManifest() error {
+	name := r.dir.at(manifestFile)
+	m, err := readManifest(r.fs, r.dir)
+	if err != nil {
+		return storageError("reading", name, err)
+	}
+	if m.runID != "" && m.runID != r.doc.RunID {
+		return &StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it belongs to run %s, the directory to %s", m.runID, r.doc.RunID), Hint: "move it away: it is made again from the parts"}
+	}
+	if len(m.damage) > 0 {
+		if err := r.keepDamage(manifestFile, m.damage); err != nil {
+			return err
+		}
+		if err := writeFile(r.fs, r.tmpName(manifestFile), name, m.lines); err != nil {
+			return storageError("writing", name, err)
+		}
+	}
+	for _, p := range m.parts {
+		i, ok := r.models[p.Model]
+		if !ok || p.Unit < 0 || p.Unit >= len(r.id.Slices) {
+			return &StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it lists unit %d of model %q, which the run does not have", p.Unit, p.Model), Hint: "move it away: it is made again from the parts"}
+		}
+		r.parts[unitKey{i, p.Unit}] = p
+	}
+	r.manifest, err = openManifest(r.fs, r.dir, r.doc.RunID)
+	return storageError("opening", name, err)
+}
+
+// checkParts compares the results directory with the manifest. Parts that the
+// manifest lacks are adopted when they are whole and fit, and set aside when
+// not.
+func (r *Run) checkParts() error {
+	dir := r.dir.at(resultsDir)
+	names, err := r.fs.list(dir)
+	if err != nil {
+		return storageError("reading", dir, err)
+	}
+	there := make(map[string]bool, len(names))
+	for _, name := range names {
+		there[name] = true
+	}
+	for _, p := range r.parts {
+		if err := r.checkListed(p, there[p.Name]); err != nil {
+			return err
+		}
+		delete(there, p.Name)
+	}
+	for _, name := range sortedKeys(there) {
+		if err := r.adoptPart(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Run) checkListed(p Part, there bool) error {
+	name := r.dir.at(resultsDir, p.Name)
+	if there {
+		size, err := r.fs.size(name)
+		if err != nil {
+			return storageError("reading", name, err)
+		}
+		if size == p.Size {
+			return nil
+		}
+		return &StorageError{Op: "opening", Path: name, Err: fmt.Errorf("it has %d bytes, the manifest says %d", size, p.Size), Hint: partHint}
+	}
+	return &StorageError{Op: "opening", Path: name, Err: fmt.Errorf("the manifest lists it and it is not there: %w", os.ErrNotExist), Hint: partHint}
+}
+
+const partHint = "restore the file from a copy; or, to have its rows sent and paid for again, move manifest.jsonl away: it is made again from the parts that are whole"
+
+// adoptPart takes a part that the manifest lacks: a process ended between
+// publishing it and listing it.
+func (r *Run) adoptPart(name string) error {
+	path := r.dir.at(resultsDir, name)
+	slug, unit, gen, ok := parsePartName(name)
+	model := slices.Index(r.slugs, slug)
+	if !ok || model < 0 || unit >= len(r.id.Slices) {
+		r.opts.Notice(fmt.Sprintf("%s is no part of this run and is left alone", path))
+		return nil
+	}
+	key := unitKey{model, unit}
+	if old, listed := r.parts[key]; listed && old.Gen >= gen {
+		r.quarantineFile(path) // replaced by a newer generation
+		return nil
+	}
+	part, err := r.readWholePart(path, key, gen)
+	if err != nil {
+		r.opts.Notice(fmt.Sprintf("%s is not whole (%v); it was moved to %s, and its rows are taken from the journal", path, err, quarantineDir))
+		r.quarantineFile(path)
+		return nil
+	}
+	part.Name = name
+	if err := r.syncFile(path); err != nil {
+		return storageError("syncing", path, err)
+	}
+	if err := r.fs.syncDir(r.dir.at(resultsDir)); err != nil {
+		return storageError("syncing", r.dir.at(resultsDir), err)
+	}
+	if err := r.manifest.add(part); err != nil {
+		return storageError("writing", r.dir.at(manifestFile), err)
+	}
+	if old, listed := r.parts[key]; listed {
+		r.quarantineFile(r.dir.at(resultsDir, old.Name))
+	}
+	r.parts[key] = part
+	return nil
+}
+
+func (r *Run) syncFile(name string) error {
+	f, err := r.fs.open(name, os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// readWholePart decodes a part to its last value and checks that it is the
+// one its name says.
+func (r *Run) readWholePart(path string, key unitKey, gen int) (Part, error) {
+	f, pf, err := openPart(r.fs, path)
+	if err != nil {
+		return Part{}, err
+	}
+	defer f.Close()
+	want := r.partMeta(key, gen)
+	if err := fitsRun(pf, want); err != nil {
+		return Part{}, err
+	}
+	part := Part{
+		K: kindPart, Model: want.Model, Unit: key.unit, Gen: gen, First: want.First, Rows: want.Rows,
+		Items: want.Rows * int64(want.Epochs), CommittedAt: time.Now().UTC(),
+	}
+	part.Totals, err = tallyPart(pf, r.id.Slices[key.unit], r.id.Epochs)
+	if err != nil {
+		return part, err
+	}
+	part.Size, part.SHA256, err = hashFile(f)
+	return part, err
+}
+
+// fitsRun compares a footer with what it must say.
+func fitsRun(pf *parquet.File, want partMeta) error {
+	got, err := metaOf(pf)
+	if err != nil {
+		return err
+	}
+	got.Tool, got.PriceTableID = want.Tool, want.PriceTableID // may change between starts
+	if got != want {
+		return fmt.Errorf("its footer says %+v, want %+v", got, want)
+	}
+	return nil
+}
+
+// tallyPart decodes every column of every row, and checks that there is
+// exactly one row for each item, in order.
+func tallyPart(pf *parquet.File, s Slice, epochs int) (Tally, error) {
+	var sum Tally
+	var item int64
+	for rec, err := range readPart[nightshift.Record](pf) {
+		if err != nil {
+			return sum, err
+		}
+		if row, epoch := s.First+item/int64(epochs), item%int64(epochs); rec.Row != row || int64(rec.Epoch) != epoch {
+			return sum, fmt.Errorf("row %d epoch %d stands where row %d epoch %d belongs", rec.Row, rec.Epoch, row, epoch)
+		}
+		item++
+		c := count(&rec)
+		t := c.tally()
+		sum.add(&t, 1)
+	}
+	if want := s.Rows * int64(epochs); item != want {
+		return sum, fmt.Errorf("%d rows of %d", item, want)
+	}
+	return sum, nil
+}
+
+func hashFile(f file) (int64, string, error) {
+	size, err := f.length()
+	if err != nil {
+		return 0, "", err
+	}
+	h := sha256.New()
+	_, err = io.Copy(h, io.NewSectionReader(f, 0, size))
+	return size, hex.EncodeToString(h.Sum(nil)), err
+}
+
+// scanJournals opens the units that have journals.
+func (r *Run) scanJournals() error {
+	dir := r.dir.at(journalDir)
+	found, err := listJournals(r.fs, r.dir, r.slugs)
+	if err != nil {
+		return storageError("reading", dir, err)
+	}
+	for _, name := range found.strange {
+		r.opts.Notice(fmt.Sprintf("%s is no journal of this run and is left alone", r.dir.at(journalDir, name)))
+	}
+	for _, key := range found.keys() {
+		if key.unit >= len(r.id.Slices) {
+			continue
+		}
+		if err := r.resumeUnit(key, found.files[key]); err != nil {
+			return err
+		}
+	}
+	crashPoint("open.journals-read")
+	// Names may have reached only the page cache before the last process ended.
+	return storageError("syncing", dir, r.fs.syncDir(dir))
+}
+
+// journalFiles are the journal files of a run by unit.
+type journalFiles struct {
+	files   map[unitKey][]journalID // by generation and number
+	strange []string
+}
+
+func (f journalFiles) keys() []unitKey {
+	keys := make([]unitKey, 0, len(f.files))
+	for k := range f.files {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b unitKey) int {
+		if a.model != b.model {
+			return a.model - b.model
+		}
+		return a.unit - b.unit
+	})
+	return keys
+}
+
+func listJournals(fsys fileSystem, dir paths, slugs []string) (journalFiles, error) {
+	found := journalFiles{files: map[unitKey][]journalID{}}
+	names, err := fsys.list(dir.at(journalDir))
+	if err != nil {
+		return found, err
+	}
+	for _, name := range names {
+		id, ok := parseJournalName(name)
+		model := slices.Index(slugs, id.slug)
+		if !ok || model < 0 {
+			found.strange = append(found.strange, name)
+			continue
+		}
+		key := unitKey{model, id.unit}
+		found.files[key] = append(found.files[key], id)
+	}
+	for _, ids := range found.files {
+		slices.SortFunc(ids, func(a, b journalID) int {
+			if a.gen != b.gen {
+				return a.gen - b.gen
+			}
+			return a.epoch - b.epoch
+		})
+	}
+	return found, nil
+}
+
+// resumeUnit takes stock of one unit's journals. Those of a committed
+// generation have done their work.
+func (r *Run) resumeUnit(key unitKey, ids []journalID) error {
+	part, committed := r.parts[key]
+	gen := 1
+	var base *Part
+	if committed {
+		gen, base = part.Gen+1, &part
+	}
+	j := newJournal(r.id.Slices[key.unit], r.id.Epochs)
+	epoch := 0
+	for _, id := range ids {
+		name := r.dir.at(journalDir, journalName(id.slug, id.unit, id.gen, id.epoch))
+		switch {
+		case id.gen < gen:
+			if err := r.fs.remove(name); err != nil {
+				return storageError("removing", name, err)
+			}
+			continue
+		case id.gen > gen:
+			r.opts.Notice(fmt.Sprintf("%s belongs to a generation whose base is missing; it was moved to %s", name, quarantineDir))
+			r.quarantineFile(name)
+			continue
+		}
+		epoch = max(epoch, id.epoch)
+		if err := r.scanFile(j, name); err != nil {
+			j.close()
+			return err
+		}
+	}
+	if epoch == 0 {
+		return nil
+	}
+	u, err := r.newUnit(key, base, j)
+	if err != nil {
+		j.close()
+		return err
+	}
+	u.epoch = epoch
+	if committed {
+		r.retry[key] = true
+	}
+	r.units[key] = u
+	u.enroll()
+	if j.extras > 0 {
+		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each is kept", key.unit, u.model, j.extras))
+	}
+	return nil
+}
+
+// scanFile reads one journal file into j. A file of another run is set aside.
+// What is in the file counts as done from here on, so it must be on the disk
+// and not only in the memory that the last process left it in.
+func (r *Run) scanFile(j *journal, name string) error {
+	f, err := r.fs.open(name, os.O_RDWR)
+	if err != nil {
+		return storageError("reading", name, err)
+	}
+	if other := foreignJournal(f, r.doc.RunID); other != "" {
+		f.Close()
+		r.opts.Notice(fmt.Sprintf("%s belongs to run %s; it was moved to %s", name, other, quarantineDir))
+		r.quarantineFile(name)
+		return nil
+	}
+	before := len(j.damage)
+	if err := j.scan(f, name); err != nil {
+		return storageError("reading", name, err)
+	}
+	if err := f.Sync(); err != nil {
+		return storageError("syncing", name, err)
+	}
+	return r.keepDamage(name, j.damage[before:])
+}
+
+// foreignJournal returns the id of the run a journal belongs to, when that is
+// known and not runID. The file is read from its start afterwards.
+func foreignJournal(f file, runID string) string {
+	head := make([]byte, 1024)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return ""
+	}
+	end := slices.Index(head[:n], '\n')
+	if end < 0 {
+		return ""
+	}
+	object, _, ok := checkLine(head[:end])
+	var h journalHead
+	if !ok || json.Unmarshal(object, &h) != nil || h.K != kindJournal || h.RunID == runID {
+		return ""
+	}
+	return h.RunID
+}
+
+// keepDamage copies damaged bytes to the quarantine and says so. The tail of
+// a file that was being written when the power failed is no surprise.
+func (r *Run) keepDamage(name string, found []damage) error {
+	if len(found) == 0 {
+		return nil
+	}
+	var all []byte
+	tail := true
+	for _, d := range found {
+		all = append(append(all, d.bytes...), '\n')
+		tail = tail && d.atTail
+	}
+	to := r.dir.at(quarantineDir, fmt.Sprintf("%s.at-%d.bad", filepath.Base(name), found[0].off))
+	if there, err := r.exists(to); err == nil && there {
+		return nil // found at an earlier start
+	}
+	if err := writeSynced(r.fs, to, all); err != nil {
+		return storageError("writing", to, err)
+	}
+	if tail {
+		r.opts.Notice(fmt.Sprintf("%s ends in a record that was not finished (%d bytes, kept in %s)", name, len(all), to))
+	} else {
+		r.opts.Notice(fmt.Sprintf("%s is damaged in %d places; the records around them are used, the damaged bytes are kept in %s", name, len(found), to))
+	}
+	return nil
+}

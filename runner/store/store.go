@@ -1,0 +1,559 @@
+// Package store keeps what was paid for: a journal that every answer is
+// written to before it counts, Parquet parts made from it, a manifest of the
+// parts, and what is needed to go on after any interruption.
+//
+// A run directory holds
+//
+//	run.json        whose run this is, and its state
+//	units.jsonl     the units: first row, rows, SHA-256 of the slice
+//	lock            held by the process that works on the run
+//	manifest.jsonl  one checksummed line per finished part
+//	journal/        one file or more per open unit: intents, answers, failures
+//	results/        one Parquet file per finished unit, never changed
+//	scores/         score tables
+//	tmp/            unfinished files, cleared at start
+//	quarantine/     damaged or replaced files; never deleted by the store
+//	ballast         space kept for the answers in flight when the disk is full
+//
+// A unit is a contiguous slice of the dataset's rows for one model. Its items
+// are the (row, epoch)s. When all have a record the unit is committed: the
+// part is written, synced, read back and compared, published under its final
+// name, entered in the manifest, and only then is the journal removed.
+//
+// [Open] takes the run directory for writing. The functions that read
+// ([ReadInfo], [Rows], [Scores], [Status], [Verify], [Export]) take no lock and
+// work on live, stopped and damaged runs.
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nightshift"
+)
+
+const (
+	syncEvery      = 20 * time.Millisecond // shortest time between two group syncs
+	spaceEvery     = time.Second           // how often free space is looked at
+	defaultBallast = 64 << 20
+	reserveAhead   = 4 << 20 // journal space allocated ahead
+)
+
+// A Slice is the dataset rows of one unit.
+type Slice struct {
+	First, Rows int64
+	Hash        [32]byte // SHA-256 of the raw rows
+}
+
+// Identity is what a run directory belongs to. A directory is opened again
+// only with the same one.
+type Identity struct {
+	Name       string // run name, the column run
+	Tool       string // version of the program; may change between starts
+	PriceTable string // id of the price table; may change between starts
+
+	Plan     json.RawMessage // the plan as run, without secrets
+	PlanHash string          // hash of the part of it that must not change
+	// MayChange names fields of Plan, as dotted paths, that are not in
+	// PlanHash; they are not listed as differences.
+	MayChange []string
+
+	DatasetHash string
+	DatasetRows int64
+	Slices      []Slice // of all units of a model, contiguous from row 0
+
+	Models []string // names, in the order of the plan
+	Epochs int      // answers per row and model; 0 means 1
+}
+
+// Options say how a run is opened. The zero value is the normal way.
+type Options struct {
+	// Strict makes Put return only when the record is on the disk.
+	Strict bool
+	// Notice is told in a sentence of everything that a person should know and
+	// that does not stop the run. It may be called from any goroutine.
+	Notice func(string)
+	// RetryFailed opens units again that hold failed or unknown rows. Their
+	// parts stay until all those rows have a record again.
+	RetryFailed bool
+	// Ballast is the size of the file that is removed when the disk is full;
+	// 0 means 64 MiB, negative none.
+	Ballast int64
+
+	fs fileSystem // nil means the machine's
+}
+
+// A Run is a run directory opened for writing. Its methods are safe for
+// concurrent use.
+type Run struct {
+	dir    paths
+	fs     fileSystem
+	opts   Options
+	id     Identity
+	slugs  []string
+	models map[string]int
+	lock   file
+
+	docMu sync.Mutex // run.json
+	doc   document
+
+	commitMu sync.Mutex // one commit at a time, which bounds memory
+	manifest *manifest
+
+	mu        sync.Mutex // everything below; taken after a Unit's
+	parts     map[unitKey]Part
+	units     map[unitKey]*Unit
+	retry     map[unitKey]bool // committed units that are open again
+	totals    []Tally          // durable records, by model
+	unsettled []Tally          // what earlier processes spent on rows without a record
+	unknown   []Unknown
+	err       error
+	largest   int64 // longest line so far
+	flying    int   // most items in flight in one unit
+	ballast   int64
+	closed    bool
+
+	failed  chan struct{}
+	dirty   chan struct{} // holds one token when something waits for a sync
+	stop    chan struct{}
+	stopped chan struct{}
+	tmp     atomic.Int64
+}
+
+// An Unknown is an attempt that was about to be sent when the process ended:
+// it may have been billed, and no answer is on record.
+type Unknown struct {
+	Model       string             `json:"model"`
+	Unit        int                `json:"unit"`
+	Row         int64              `json:"row"`
+	Epoch       int                `json:"epoch"`
+	Attempt     int                `json:"attempt"`
+	At          time.Time          `json:"at"`
+	WorstTokens int64              `json:"worst_tokens"`
+	WorstCost   nightshift.NanoUSD `json:"worst_cost_nano_usd"`
+}
+
+// Open creates the run directory or resumes the run in it. It takes the lock,
+// takes stock of what is there, and sets damaged pieces aside. The error is a
+// [*LockedError], a [*MismatchError], a [*StorageError], or says what is wrong
+// with id. On error nothing is held.
+func Open(dir string, id Identity, o Options) (*Run, error) {
+	if o.fs == nil {
+		o.fs = osFS{}
+	}
+	if o.Notice == nil {
+		o.Notice = func(string) {}
+	}
+	if id.Epochs == 0 {
+		id.Epochs = 1
+	}
+	if err := id.check(); err != nil {
+		return nil, err
+	}
+	r := newRun(dir, id, o)
+	if err := r.open(); err != nil {
+		r.abandon()
+		return nil, err
+	}
+	go r.syncLoop()
+	return r, nil
+}
+
+func newRun(dir string, id Identity, o Options) *Run {
+	r := &Run{
+		dir: paths(dir), fs: o.fs, opts: o, id: id,
+		slugs:     slugs(id.Models),
+		models:    map[string]int{},
+		parts:     map[unitKey]Part{},
+		units:     map[unitKey]*Unit{},
+		retry:     map[unitKey]bool{},
+		totals:    make([]Tally, len(id.Models)),
+		unsettled: make([]Tally, len(id.Models)),
+		failed:    make(chan struct{}),
+		dirty:     make(chan struct{}, 1),
+		stop:      make(chan struct{}),
+		stopped:   make(chan struct{}),
+	}
+	for i, m := range id.Models {
+		r.models[m] = i
+	}
+	return r
+}
+
+func (r *Run) open() error {
+	if err := r.takeLock(); err != nil {
+		return err
+	}
+	crashPoint("open.locked")
+	if err := r.identify(); err != nil {
+		return err
+	}
+	crashPoint("open.identified")
+	if err := r.clearTmp(); err != nil {
+		return err
+	}
+	if err := r.takeStock(); err != nil {
+		return err
+	}
+	crashPoint("open.stock-taken")
+	if err := r.makeBallast(); err != nil {
+		return err
+	}
+	crashPoint("open.ballast-made")
+	if r.lookAtSpace(); r.err != nil {
+		return r.err
+	}
+	return r.started()
+}
+
+// abandon lets go of everything after a failed Open.
+func (r *Run) abandon() {
+	for _, u := range r.units {
+		u.closeFiles()
+	}
+	if r.manifest != nil {
+		r.manifest.close()
+	}
+	if r.lock != nil {
+		r.lock.Close()
+	}
+}
+
+// takeLock makes the directory and locks it. A reader that looks whether the
+// run is live holds a shared lock for a moment, hence the second try.
+func (r *Run) takeLock() error {
+	if err := mkdirAll(r.fs, string(r.dir)); err != nil {
+		return storageError("creating the run directory", string(r.dir), err)
+	}
+	host, _ := os.Hostname()
+	note, err := json.Marshal(holder{PID: os.Getpid(), Host: host, Since: time.Now().UTC()})
+	if err != nil {
+		return err
+	}
+	for range 3 {
+		r.lock, err = r.fs.lock(r.dir.at(lockName), note)
+		if !errors.Is(err, errLocked) {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if errors.Is(err, errLocked) {
+		return r.lockedError()
+	}
+	if err != nil {
+		return storageError("locking", r.dir.at(lockName), err)
+	}
+	return nil
+}
+
+// holder is what the lock file says about the process that holds it. It is
+// for people; the lock itself is the kernel's.
+type holder struct {
+	PID   int       `json:"pid"`
+	Host  string    `json:"host,omitempty"`
+	Since time.Time `json:"since"`
+}
+
+func (r *Run) lockedError() error {
+	e := &LockedError{Dir: string(r.dir)}
+	h := readHolder(r.fs, r.dir)
+	e.PID, e.Host, e.Since = h.PID, h.Host, h.Since
+	return e
+}
+
+func readHolder(fsys fileSystem, dir paths) holder {
+	var h holder
+	if b, err := readAll(fsys, dir.at(lockName)); err == nil {
+		_ = json.Unmarshal(b, &h) // a half-written name is no name
+	}
+	return h
+}
+
+// clearTmp removes what an earlier process did not finish.
+func (r *Run) clearTmp() error {
+	names, err := r.fs.list(r.dir.at(tmpDir))
+	if err != nil {
+		return storageError("reading", r.dir.at(tmpDir), err)
+	}
+	for _, name := range names {
+		if err := r.fs.remove(r.dir.at(tmpDir, name)); err != nil {
+			return storageError("clearing", r.dir.at(tmpDir, name), err)
+		}
+	}
+	return nil
+}
+
+// tmpName returns a name in tmp that nobody else uses.
+func (r *Run) tmpName(name string) string {
+	return r.dir.at(tmpDir, fmt.Sprintf("%s.%d", name, r.tmp.Add(1)))
+}
+
+func (r *Run) makeBallast() error {
+	size := r.opts.Ballast
+	if size == 0 {
+		size = defaultBallast
+	}
+	if size < 0 {
+		return nil
+	}
+	name := r.dir.at(ballastFile)
+	if n, err := r.fs.size(name); err == nil && n == size {
+		r.ballast = size
+		return nil
+	}
+	if err := r.fillBallast(name, size); err != nil {
+		_ = r.fs.remove(name)
+		return storageError("reserving space in", name, err)
+	}
+	r.ballast = size
+	return nil
+}
+
+// fillBallast writes zeros: some file systems promise space and do not keep it.
+func (r *Run) fillBallast(name string, size int64) error {
+	f, err := r.fs.open(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, min(size, 1<<20))
+	for left := size; left > 0 && err == nil; left -= int64(len(zeros)) {
+		_, err = f.Write(zeros[:min(left, int64(len(zeros)))])
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// dropBallast gives the reserved space to whoever needs it now. It reports
+// whether there was any.
+func (r *Run) dropBallast() bool {
+	r.mu.Lock()
+	had := r.ballast > 0
+	r.ballast = 0
+	r.mu.Unlock()
+	return had && r.fs.remove(r.dir.at(ballastFile)) == nil
+}
+
+// fail notes that storage has failed. The first error stays.
+func (r *Run) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = err
+		close(r.failed)
+	}
+}
+
+// Failed returns a channel that is closed when storage has failed: nothing
+// more should be sent. Put still takes the answers of what is in flight.
+func (r *Run) Failed() <-chan struct{} { return r.failed }
+
+// Err returns why storage has failed, a [*StorageError]; nil while it works.
+func (r *Run) Err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+// Committed reports whether a unit is finished: its part holds a record of
+// every item. It panics on a model that the run does not have.
+func (r *Run) Committed(model string, unit int) bool {
+	key := unitKey{r.modelIndex(model), unit}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, done := r.parts[key]
+	return done && !r.retry[key]
+}
+
+// Units returns the number of units of each model.
+func (r *Run) Units() int { return len(r.id.Slices) }
+
+func (r *Run) modelIndex(model string) int {
+	i, ok := r.models[model]
+	if !ok {
+		panic(fmt.Sprintf("store: run %s has no model %q", r.id.Name, model))
+	}
+	return i
+}
+
+// Totals returns the sums over all durable records. It is cheap.
+func (r *Run) Totals() Totals { return r.sums(r.totals) }
+
+// Unsettled returns what earlier processes spent on rows that have no record
+// yet, the worst case where the outcome is unknown. Add it to Totals to know
+// what a resumed run has already cost. What it holds of a row moves to Totals
+// when the row's record, which must carry the row's History, is durable.
+func (r *Run) Unsettled() Totals { return r.sums(r.unsettled) }
+
+func (r *Run) sums(of []Tally) Totals {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := Totals{Models: make(map[string]Tally, len(of))}
+	for i, m := range r.id.Models {
+		t.Models[m] = Tally{}.Add(of[i])
+	}
+	return t
+}
+
+// Unknown returns the attempts that may have been billed without an answer,
+// as found when the run was opened.
+func (r *Run) Unknown() []Unknown {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]Unknown(nil), r.unknown...)
+}
+
+// RunID is the random id that the run got when it was created.
+func (r *Run) RunID() string { return r.doc.RunID }
+
+// WriteFile puts a file into the run directory, whole or not at all, and
+// durable on return. name is a plain file name.
+func (r *Run) WriteFile(name string, b []byte) error {
+	err := writeFile(r.fs, r.tmpName(name), r.dir.at(name), b)
+	return storageError("writing", r.dir.at(name), err)
+}
+
+// Close syncs what is pending, notes the state ("finished",
+// "stopped: budget", …) and releases the lock. It returns the error that
+// storage failed with, if it did. The Run is of no use afterwards.
+func (r *Run) Close(state string) error {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil
+	}
+	r.closed = true
+	r.mu.Unlock()
+	close(r.stop)
+	<-r.stopped
+	crashPoint("close.begin")
+	r.settleAll()
+	crashPoint("close.settled")
+	if err := r.setState(state); err != nil {
+		r.fail(err)
+	}
+	r.dropBallast()
+	crashPoint("close.state-written")
+	for _, u := range r.unitList() {
+		u.closeFiles()
+	}
+	r.manifest.close()
+	r.lock.Close()
+	return r.Err()
+}
+
+// settleAll makes everything pending durable, by any way that is left.
+func (r *Run) settleAll() {
+	for _, u := range r.unitList() {
+		if err := u.bringHome(); err != nil {
+			r.fail(err)
+		}
+	}
+}
+
+func (r *Run) unitList() []*Unit {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]*Unit, 0, len(r.units))
+	for _, u := range r.units {
+		list = append(list, u)
+	}
+	return list
+}
+
+// syncLoop is the only goroutine of a Run. Close waits for it.
+func (r *Run) syncLoop() {
+	defer close(r.stopped)
+	var looked time.Time
+	for {
+		select {
+		case <-r.stop:
+			return
+		case <-r.dirty:
+		}
+		begun := time.Now()
+		r.syncUnits()
+		if begun.Sub(looked) >= spaceEvery {
+			looked = begun
+			r.lookAtSpace()
+		}
+		if !r.pause(syncEvery - time.Since(begun)) {
+			return
+		}
+	}
+}
+
+// pause waits for d; false when the run is closed.
+func (r *Run) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-r.stop:
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// wake asks for a sync soon.
+func (r *Run) wake() {
+	select {
+	case r.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// syncUnits syncs the journals of all open units side by side: the kernel
+// makes one commit of them.
+func (r *Run) syncUnits() {
+	var wg sync.WaitGroup
+	for _, u := range r.unitList() {
+		if !u.waiting() {
+			continue
+		}
+		wg.Go(func() {
+			if err := u.sync(); err != nil {
+				r.fail(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// lookAtSpace stops the run while there is still room for what is in flight.
+func (r *Run) lookAtSpace() {
+	r.mu.Lock()
+	need := max(r.ballast, int64(r.flying)*r.largest)
+	r.mu.Unlock()
+	if r.opts.Ballast < 0 {
+		return
+	}
+	free, err := r.fs.free(string(r.dir))
+	if err != nil {
+		r.fail(storageError("asking for free space in", string(r.dir), err))
+		return
+	}
+	if free < 2*need {
+		r.fail(&StorageError{
+			Op: "keeping room for answers in", Path: string(r.dir),
+			Err:  fmt.Errorf("only %d MiB are free and %d MiB are needed: %w", free>>20, 2*need>>20, errDiskFull),
+			Hint: hint(errDiskFull),
+		})
+	}
+}
+
+// exists reports whether a name is there.
+func (r *Run) exists(name string) (bool, error) {
+	_, err := r.fs.size(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,89 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"nightshift"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+// identity is a run of the given shape.
+func identity(models, units int, rows int64, epochs int) Identity {
+	id := Identity{Name: "test", Tool: "v0", Plan: json.RawMessage(`{"name":"test"}`), PlanHash: "p", DatasetHash: "d", Epochs: epochs}
+	for m := range models {
+		id.Models = append(id.Models, fmt.Sprintf("m%d", m))
+	}
+	for n := range units {
+		id.Slices = append(id.Slices, Slice{First: int64(n) * rows, Rows: rows, Hash: sha256.Sum256([]byte{byte(n)})})
+	}
+	id.DatasetRows = int64(units) * rows
+	return id
+}
+
+// record is a small, plausible record.
+func record(model string, row int64, epoch int) *nightshift.Record {
+	return &nightshift.Record{
+		Run: "test", Row: row, ID: fmt.Sprint(row), Epoch: int32(epoch), Model: model, Endpoint: "e", Protocol: "chat",
+		RequestedModel: model, Outcome: nightshift.OutcomeOK, Text: ptr(fmt.Sprintf("answer to %d.%d", row, epoch)),
+		StopReason: ptr("end"), InputTokens: ptr(int64(10)), OutputTokens: ptr(int64(5)), CostNanoUSD: ptr(int64(1000)),
+		CostUSD: ptr(1e-6), Attempts: 1,
+	}
+}
+
+func mustOpen(t testing.TB, dir string, id Identity, o Options) *Run {
+	t.Helper()
+	if o.Ballast == 0 {
+		o.Ballast = -1
+	}
+	r, err := Open(dir, id, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestSimplePath(t *testing.T) {
+	dir := t.TempDir()
+	id := identity(2, 2, 5, 2)
+	r := mustOpen(t, dir, id, Options{Strict: true})
+	for _, m := range id.Models {
+		for n := range id.Slices {
+			u, err := r.OpenUnit(m, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := u.Slice()
+			for row := s.First + s.Rows - 1; row >= s.First; row-- {
+				for e := range 2 {
+					if err := u.Witness(row, e).Sending(nightshift.Intent{Attempt: 1}); err != nil {
+						t.Fatal(err)
+					}
+					if err := u.Put(record(m, row, e)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if err := u.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if !r.Committed(m, n) {
+				t.Fatal("not committed")
+			}
+		}
+	}
+	if got := r.Totals().Sum(); got.Rows != 40 || got.Cost != 40000 {
+		t.Fatalf("totals = %+v", got)
+	}
+	if err := r.Close("finished"); err != nil {
+		t.Fatal(err)
+	}
+	r = mustOpen(t, dir, id, Options{})
+	if got := r.Totals().Sum(); got.Rows != 40 || !r.Committed("m1", 1) {
+		t.Fatalf("totals after resume = %+v", got)
+	}
+	r.Close("finished")
+}

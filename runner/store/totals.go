@@ -1,0 +1,226 @@
+package store
+
+import (
+	"encoding/json"
+	"maps"
+
+	"nightshift"
+)
+
+// Totals are the sums of a run by model.
+type Totals struct {
+	Models map[string]Tally `json:"models"`
+}
+
+// Add returns the sums of both.
+func (t Totals) Add(o Totals) Totals {
+	sum := Totals{Models: map[string]Tally{}}
+	for _, from := range []Totals{t, o} {
+		for name, tally := range from.Models {
+			sum.Models[name] = sum.Models[name].Add(tally)
+		}
+	}
+	return sum
+}
+
+// Sum returns the sum over all models.
+func (t Totals) Sum() Tally {
+	var sum Tally
+	for _, tally := range t.Models {
+		sum = sum.Add(tally)
+	}
+	return sum
+}
+
+// A Tally is what some records add up to. Its zero value is the tally of none.
+// Counts of tokens are unknown where no record knew one.
+type Tally struct {
+	Rows        int64                           `json:"rows"` // settled (row, epoch)s
+	Outcomes    map[nightshift.Outcome]int64    `json:"outcomes,omitempty"`
+	StopReasons map[nightshift.StopReason]int64 `json:"stop_reasons,omitempty"`
+
+	// Tokens of the answers on record, as the columns of the same names.
+	InputTokens        nightshift.Count `json:"input_tokens,omitzero"`
+	CacheReadTokens    nightshift.Count `json:"cache_read_tokens,omitzero"`
+	CacheWrite5mTokens nightshift.Count `json:"cache_write_5m_tokens,omitzero"`
+	CacheWrite1hTokens nightshift.Count `json:"cache_write_1h_tokens,omitzero"`
+	OutputTokens       nightshift.Count `json:"output_tokens,omitzero"`
+	ReasoningTokens    nightshift.Count `json:"reasoning_tokens,omitzero"`
+
+	// All attempts.
+	BilledInputTokens  nightshift.Count   `json:"billed_input_tokens,omitzero"`
+	BilledOutputTokens nightshift.Count   `json:"billed_output_tokens,omitzero"`
+	Cost               nightshift.NanoUSD `json:"cost_nano_usd"`
+	CostUnknown        int64              `json:"cost_unknown,omitempty"` // rows that were sent and whose cost is not known
+	Attempts           int64              `json:"attempts"`
+
+	// Attempts that may have been billed without an answer, and the most they
+	// can have cost.
+	MaybeBilled int64              `json:"maybe_billed,omitempty"` // rows
+	MaybeTokens int64              `json:"maybe_tokens,omitempty"`
+	MaybeCost   nightshift.NanoUSD `json:"maybe_cost_nano_usd,omitempty"`
+}
+
+// Failed is the number of rows that --retry-failed would run again.
+func (t Tally) Failed() int64 {
+	return t.Outcomes[nightshift.OutcomeFailed] + t.Outcomes[nightshift.OutcomeUnknown]
+}
+
+// Add returns the sum of both.
+func (t Tally) Add(o Tally) Tally {
+	t.Outcomes, t.StopReasons = maps.Clone(t.Outcomes), maps.Clone(t.StopReasons)
+	t.add(&o, 1)
+	return t
+}
+
+// add adds o sign times, in place. Its maps become t's own.
+func (t *Tally) add(o *Tally, sign int64) {
+	t.Rows += sign * o.Rows
+	addMap(&t.Outcomes, o.Outcomes, sign)
+	addMap(&t.StopReasons, o.StopReasons, sign)
+	addCount(&t.InputTokens, o.InputTokens, sign)
+	addCount(&t.CacheReadTokens, o.CacheReadTokens, sign)
+	addCount(&t.CacheWrite5mTokens, o.CacheWrite5mTokens, sign)
+	addCount(&t.CacheWrite1hTokens, o.CacheWrite1hTokens, sign)
+	addCount(&t.OutputTokens, o.OutputTokens, sign)
+	addCount(&t.ReasoningTokens, o.ReasoningTokens, sign)
+	addCount(&t.BilledInputTokens, o.BilledInputTokens, sign)
+	addCount(&t.BilledOutputTokens, o.BilledOutputTokens, sign)
+	t.Cost += nightshift.NanoUSD(sign) * o.Cost
+	t.CostUnknown += sign * o.CostUnknown
+	t.Attempts += sign * o.Attempts
+	t.MaybeBilled += sign * o.MaybeBilled
+	t.MaybeTokens += sign * o.MaybeTokens
+	t.MaybeCost += nightshift.NanoUSD(sign) * o.MaybeCost
+}
+
+func addMap[K comparable](to *map[K]int64, from map[K]int64, sign int64) {
+	if len(from) > 0 && *to == nil {
+		*to = map[K]int64{}
+	}
+	for k, n := range from {
+		if (*to)[k] += sign * n; (*to)[k] == 0 {
+			delete(*to, k)
+		}
+	}
+}
+
+func addCount(to *nightshift.Count, from nightshift.Count, sign int64) {
+	if n, known := from.Get(); known {
+		*to = to.Add(nightshift.Tokens(sign * n))
+	}
+}
+
+// counted is the part of a record that sums are made of, with the columns'
+// names, so that it is read from journals and parts without the texts.
+type counted struct {
+	Row                int64              `json:"row" parquet:"row"`
+	Epoch              int32              `json:"epoch" parquet:"epoch"`
+	Outcome            nightshift.Outcome `json:"outcome" parquet:"outcome,dict"`
+	StopReason         *string            `json:"stop_reason" parquet:"stop_reason,optional,dict"`
+	InputTokens        *int64             `json:"input_tokens" parquet:"input_tokens,optional"`
+	CacheReadTokens    *int64             `json:"cache_read_tokens" parquet:"cache_read_tokens,optional"`
+	CacheWrite5mTokens *int64             `json:"cache_write_5m_tokens" parquet:"cache_write_5m_tokens,optional"`
+	CacheWrite1hTokens *int64             `json:"cache_write_1h_tokens" parquet:"cache_write_1h_tokens,optional"`
+	OutputTokens       *int64             `json:"output_tokens" parquet:"output_tokens,optional"`
+	ReasoningTokens    *int64             `json:"reasoning_tokens" parquet:"reasoning_tokens,optional"`
+	CostNanoUSD        *int64             `json:"cost_nano_usd" parquet:"cost_nano_usd,optional"`
+	BilledInputTokens  *int64             `json:"billed_input_tokens" parquet:"billed_input_tokens,optional"`
+	BilledOutputTokens *int64             `json:"billed_output_tokens" parquet:"billed_output_tokens,optional"`
+	MaybeBilled        bool               `json:"maybe_billed" parquet:"maybe_billed"`
+	Attempts           int32              `json:"attempts" parquet:"attempts"`
+	AttemptLog         *string            `json:"attempt_log" parquet:"attempt_log,optional"`
+}
+
+func count(r *nightshift.Record) counted {
+	return counted{
+		r.Row, r.Epoch, r.Outcome, r.StopReason,
+		r.InputTokens, r.CacheReadTokens, r.CacheWrite5mTokens, r.CacheWrite1hTokens, r.OutputTokens, r.ReasoningTokens,
+		r.CostNanoUSD, r.BilledInputTokens, r.BilledOutputTokens, r.MaybeBilled, r.Attempts, r.AttemptLog,
+	}
+}
+
+// tally returns what one record adds.
+func (c *counted) tally() Tally {
+	t := Tally{
+		Rows:               1,
+		Outcomes:           map[nightshift.Outcome]int64{c.Outcome: 1},
+		InputTokens:        countOf(c.InputTokens),
+		CacheReadTokens:    countOf(c.CacheReadTokens),
+		CacheWrite5mTokens: countOf(c.CacheWrite5mTokens),
+		CacheWrite1hTokens: countOf(c.CacheWrite1hTokens),
+		OutputTokens:       countOf(c.OutputTokens),
+		ReasoningTokens:    countOf(c.ReasoningTokens),
+		BilledInputTokens:  countOf(c.BilledInputTokens),
+		BilledOutputTokens: countOf(c.BilledOutputTokens),
+		Attempts:           int64(c.Attempts),
+	}
+	if c.StopReason != nil {
+		t.StopReasons = map[nightshift.StopReason]int64{nightshift.StopReason(*c.StopReason): 1}
+	}
+	switch {
+	case c.CostNanoUSD != nil:
+		t.Cost = nightshift.NanoUSD(*c.CostNanoUSD)
+	case c.Attempts > 0:
+		t.CostUnknown = 1
+	}
+	if c.MaybeBilled {
+		t.MaybeBilled = 1
+		for _, a := range c.log() {
+			if a.MaybeBilled {
+				t.MaybeTokens += a.WorstTokens
+				t.MaybeCost += a.WorstCost
+			}
+		}
+	}
+	return t
+}
+
+func countOf(n *int64) nightshift.Count {
+	if n == nil {
+		return nightshift.Count{}
+	}
+	return nightshift.Tokens(*n)
+}
+
+// log returns the attempts of the record; none when it has none or they
+// cannot be read.
+func (c *counted) log() []nightshift.Attempt {
+	if c.AttemptLog == nil {
+		return nil
+	}
+	var log []nightshift.Attempt
+	if json.Unmarshal([]byte(*c.AttemptLog), &log) != nil {
+		return nil
+	}
+	return log
+}
+
+// retried reports whether --retry-failed runs a row with this outcome again.
+func retried(o nightshift.Outcome) bool {
+	return o == nightshift.OutcomeFailed || o == nightshift.OutcomeUnknown
+}
+
+// spent returns what attempts of a row that has no record yet add to a tally.
+func spent(log []nightshift.Attempt) Tally {
+	t := Tally{Attempts: int64(len(log))}
+	maybe := false
+	for _, a := range log {
+		if a.Cost != nil {
+			t.Cost += *a.Cost
+		}
+		if a.Usage.Known() {
+			t.BilledInputTokens = t.BilledInputTokens.Add(a.Usage.InputTotal())
+			t.BilledOutputTokens = t.BilledOutputTokens.Add(a.Usage.Output)
+		}
+		if a.MaybeBilled {
+			maybe = true
+			t.MaybeTokens += a.WorstTokens
+			t.MaybeCost += a.WorstCost
+		}
+	}
+	if maybe {
+		t.MaybeBilled = 1
+	}
+	return t
+}

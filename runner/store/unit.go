@@ -1,0 +1,749 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"nightshift"
+)
+
+// A Unit is a contiguous slice of the dataset's rows for one model, open for
+// writing. Its methods are safe for concurrent use.
+type Unit struct {
+	r     *Run
+	model string
+	key   unitKey
+	slug  string
+	gen   int
+	base  *Part // the part that this generation replaces; nil for the first
+
+	mu      sync.Mutex
+	settled *sync.Cond // signals changes of syncedTo and failure
+	j       *journal
+	baseLog map[int64][]nightshift.Attempt // attempts of the base's failed rows
+	baseOf  map[int64]Tally                // and what they add to the totals
+	pastOf  map[int64]Tally                // what Run.Unsettled holds of an item
+	done    bitset
+	left    int64
+	flying  map[int64]struct{} // items whose intent has no outcome yet
+	cur     *journalFile       // nil until the first write
+	epoch   int                // number of the newest journal file
+	pending []pending          // written but not synced, oldest first
+	written uint64             // lines taken so far
+	synced  uint64             // lines that are durable
+	state   unitState
+
+	syncMu sync.Mutex // one sync at a time
+}
+
+type unitState int
+
+const (
+	unitOpen unitState = iota
+	unitCommitting
+	unitCommitted
+	unitClosed
+)
+
+// pending is a line that is not durable yet.
+type pending struct {
+	line []byte
+	crc  uint32
+	item int64
+	kind string
+	turn int // for a turn, its number
+	add  *Tally
+}
+
+// OpenUnit opens a unit that is not committed. It returns the same Unit when
+// it is open already. An error is a [*StorageError], or says that the unit
+// does not exist or is committed.
+func (r *Run) OpenUnit(model string, unit int) (*Unit, error) {
+	i, ok := r.models[model]
+	if !ok || unit < 0 || unit >= len(r.id.Slices) {
+		return nil, fmt.Errorf("store: run %s has no unit %d of model %q", r.id.Name, unit, model)
+	}
+	key := unitKey{i, unit}
+	r.mu.Lock()
+	part, committed := r.parts[key]
+	retry := r.retry[key]
+	u := r.units[key]
+	r.mu.Unlock()
+	if u != nil {
+		return u, nil
+	}
+	if committed && !retry {
+		return nil, fmt.Errorf("store: unit %d of model %q is committed", unit, model)
+	}
+	var base *Part
+	if committed {
+		base = &part
+	}
+	u, err := r.newUnit(key, base, newJournal(r.id.Slices[unit], r.id.Epochs))
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if other := r.units[key]; other != nil {
+		return other, nil // opened by somebody else meanwhile; ours holds nothing yet
+	}
+	r.units[key] = u
+	u.enroll()
+	return u, nil
+}
+
+// newUnit puts a unit together from what its journals and the part it
+// replaces hold.
+func (r *Run) newUnit(key unitKey, base *Part, j *journal) (*Unit, error) {
+	u := &Unit{
+		r: r, key: key, model: r.id.Models[key.model], slug: r.slugs[key.model], gen: 1, base: base, j: j,
+		baseLog: map[int64][]nightshift.Attempt{}, baseOf: map[int64]Tally{}, pastOf: map[int64]Tally{},
+		done: newBitset(int64(len(j.at))), left: int64(len(j.at)), flying: map[int64]struct{}{},
+	}
+	u.settled = sync.NewCond(&u.mu)
+	if base != nil {
+		u.gen = base.Gen + 1
+		if err := u.readBase(); err != nil {
+			return nil, err
+		}
+	}
+	for item := range j.at {
+		if item := int64(item); j.at[item].n > 0 && !u.again(item) && !u.done.get(item) {
+			u.done.set(item)
+			u.left--
+		}
+	}
+	return u, nil
+}
+
+// again reports whether an item is to be run although the journal has a
+// record of it.
+func (u *Unit) again(item int64) bool {
+	_, failed := u.j.redo[item]
+	return failed && (u.r.opts.RetryFailed || u.j.reopened(item))
+}
+
+// readBase marks the rows that the part to be replaced answers.
+func (u *Unit) readBase() error {
+	name := u.r.dir.at(resultsDir, u.base.Name)
+	f, pf, err := openPart(u.r.fs, name)
+	if err != nil {
+		return storageError("reading", name, err)
+	}
+	defer f.Close()
+	for c, err := range readPart[counted](pf) {
+		if err != nil {
+			return storageError("reading", name, err)
+		}
+		item, ok := u.j.item(c.Row, int(c.Epoch))
+		if !ok {
+			return storageError("reading", name, fmt.Errorf("row %d epoch %d is not in unit %d", c.Row, c.Epoch, u.key.unit))
+		}
+		if retried(c.Outcome) {
+			u.baseLog[item] = c.log()
+			u.baseOf[item] = c.tally()
+			continue
+		}
+		u.done.set(item)
+		u.left--
+	}
+	return nil
+}
+
+// enroll moves what the unit's rows have cost so far into the run's sums:
+// records into totals, the rest into unsettled. The run's lock is held.
+func (u *Unit) enroll() {
+	totals, unsettled := &u.r.totals[u.key.model], &u.r.unsettled[u.key.model]
+	for _, t := range u.baseOf {
+		totals.add(&t, -1)
+	}
+	totals.add(&u.j.tally, 1)
+	for item := range u.items() {
+		if u.done.get(item) {
+			delete(u.j.open, item)
+			continue
+		}
+		if t, ok := u.j.redo[item]; ok {
+			totals.add(&t, -1)
+		}
+		row, epoch := u.j.rowOf(item)
+		tr := u.j.open[item]
+		log := u.history(item)
+		if tr != nil {
+			log = append(slices.Clip(log), tr.answered...)
+		}
+		if len(log) > 0 {
+			t := spent(log)
+			u.pastOf[item] = t
+			unsettled.add(&t, 1)
+		}
+		if tr != nil {
+			for _, in := range tr.intents {
+				u.r.unknown = append(u.r.unknown, Unknown{
+					Model: u.model, Unit: u.key.unit, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.at,
+					WorstTokens: in.WorstTokens, WorstCost: in.WorstCost,
+				})
+			}
+		}
+	}
+}
+
+// items yields, in order, every item about which something is known besides a
+// final record.
+func (u *Unit) items() func(func(int64) bool) {
+	known := map[int64]bool{}
+	for item := range u.j.open {
+		known[item] = true
+	}
+	for item := range u.j.redo {
+		known[item] = true
+	}
+	for item := range u.baseLog {
+		known[item] = true
+	}
+	list := make([]int64, 0, len(known))
+	for item := range known {
+		list = append(list, item)
+	}
+	slices.Sort(list)
+	return slices.Values(list)
+}
+
+// Slice returns the dataset rows that the unit covers.
+func (u *Unit) Slice() Slice { return u.j.slice }
+
+// Generation is 1, and one more each time failed rows are run again.
+func (u *Unit) Generation() int { return u.gen }
+
+// Done reports whether an item has a record and is not to be sent.
+func (u *Unit) Done(row int64, epoch int) bool {
+	item := u.mustItem(row, epoch)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.done.get(item)
+}
+
+// Remaining is the number of items without a record. At 0 the unit is ready
+// for Commit.
+func (u *Unit) Remaining() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.left
+}
+
+func (u *Unit) mustItem(row int64, epoch int) int64 {
+	item, ok := u.j.item(row, epoch)
+	if !ok {
+		panic(fmt.Sprintf("store: row %d epoch %d is not in unit %d of model %q", row, epoch, u.key.unit, u.model))
+	}
+	return item
+}
+
+// History returns the attempts that earlier processes made for an item that
+// has no final record, oldest first: those that failed, and those whose
+// outcome is unknown, with the most they can have cost. In a unit that runs
+// failed rows again, the attempts of the failed record are among them. They
+// belong into the item's record. Attempts that led to an answer of
+// [Unit.Turns] are with that answer, not here.
+func (u *Unit) History(row int64, epoch int) []nightshift.Attempt {
+	item := u.mustItem(row, epoch)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.done.get(item) {
+		return nil
+	}
+	return u.history(item)
+}
+
+func (u *Unit) history(item int64) []nightshift.Attempt {
+	log := u.baseLog[item]
+	if _, failed := u.j.redo[item]; failed {
+		// The journal's record took over the base's attempts, if there were any.
+		log = nil
+		if rec, err := u.j.record(u.j.at[item]); err == nil {
+			c := count(rec)
+			log = c.log()
+		}
+	}
+	if t := u.j.open[item]; t != nil {
+		log = append(slices.Clip(log), t.history()...)
+	}
+	return log
+}
+
+// Turns returns the answers to the earlier turns of an item that an earlier
+// process has had, in order. An answer that cannot be read ends the list.
+func (u *Unit) Turns(row int64, epoch int) []nightshift.Response {
+	item := u.mustItem(row, epoch)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	t := u.j.open[item]
+	if t == nil || u.done.get(item) {
+		return nil
+	}
+	var turns []nightshift.Response
+	for _, at := range t.turns {
+		resp, err := u.j.turn(at)
+		if err != nil {
+			u.r.opts.Notice(fmt.Sprintf("row %d: the answer to turn %d cannot be read and is asked for again: %v", row, len(turns)+1, err))
+			break
+		}
+		turns = append(turns, resp)
+	}
+	return turns
+}
+
+// PutTurn keeps the answer to one turn of an item that has more. Like Put it
+// is written on return.
+func (u *Unit) PutTurn(row int64, epoch int, resp nightshift.Response) error {
+	item := u.mustItem(row, epoch)
+	turn := &turnResponse{Response: resp, UsageRaw: resp.UsageRaw}
+	turn.Attempts = make([]nightshift.Attempt, len(resp.Attempts))
+	for i, a := range resp.Attempts {
+		turn.Attempts[i] = repairAttempt(a)
+	}
+	line, crc, err := encodeLine(journalLine{K: kindTurn, Row: row, Epoch: int32(epoch), At: time.Now().UTC(), Turn: turn})
+	if err != nil {
+		return fmt.Errorf("row %d: %w", row, err)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.flying, item)
+	return u.append(pending{line: line, crc: crc, item: item, kind: kindTurn})
+}
+
+// Witness returns the witness of the attempts of one item.
+func (u *Unit) Witness(row int64, epoch int) nightshift.Witness {
+	return &witness{u: u, row: row, epoch: int32(epoch), item: u.mustItem(row, epoch)}
+}
+
+type witness struct {
+	u     *Unit
+	row   int64
+	epoch int32
+	item  int64
+}
+
+// Sending writes the intent. It fails once storage has failed, so that
+// nothing more is sent.
+func (w *witness) Sending(in nightshift.Intent) error {
+	if err := w.u.r.Err(); err != nil {
+		return err
+	}
+	err := w.put(journalLine{K: kindIntent, Intent: &in}, func() { w.u.flying[w.item] = struct{}{} })
+	crashPoint("intent.written")
+	if err == nil {
+		err = w.u.r.Err()
+	}
+	return err
+}
+
+func (w *witness) Failed(a nightshift.Attempt) error {
+	a = repairAttempt(a)
+	err := w.put(journalLine{K: kindFailed, Attempt: &a}, func() { delete(w.u.flying, w.item) })
+	crashPoint("failed.written")
+	return err
+}
+
+func (w *witness) put(l journalLine, note func()) error {
+	l.Row, l.Epoch, l.At = w.row, w.epoch, time.Now().UTC()
+	line, crc, err := encodeLine(l)
+	if err != nil {
+		return fmt.Errorf("row %d: %w", w.row, err)
+	}
+	w.u.mu.Lock()
+	defer w.u.mu.Unlock()
+	note()
+	return w.u.append(pending{line: line, crc: crc, item: w.item, kind: l.K})
+}
+
+// Put keeps the record of an item: it is written on return, and durable too
+// when the run is strict. The record is not changed; what is kept of it has
+// valid UTF-8 only, with the flag text_repaired where that took a repair.
+//
+// When storage fails Put returns a [*StorageError]. The record is then still
+// held, and is saved as soon as there is a way: see [Run.Close].
+func (u *Unit) Put(rec *nightshift.Record) error {
+	item, ok := u.j.item(rec.Row, int(rec.Epoch))
+	if !ok || rec.Model != u.model {
+		return fmt.Errorf("store: a record of row %d epoch %d model %q does not belong into unit %d of model %q", rec.Row, rec.Epoch, rec.Model, u.key.unit, u.model)
+	}
+	kept := repaired(rec)
+	line, crc, err := encodeRecord(&kept)
+	if err != nil {
+		return fmt.Errorf("row %d: %w", rec.Row, err)
+	}
+	c := count(&kept)
+	tally := c.tally()
+	p := pending{line: line, crc: crc, item: item, kind: kindResult, add: &tally}
+	if err := u.put(p, retried(kept.Outcome)); err != nil {
+		return err
+	}
+	crashPoint("result.written")
+	return nil
+}
+
+var recordBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// encodeRecord returns a result line that owns its memory.
+func encodeRecord(rec *nightshift.Record) ([]byte, uint32, error) {
+	buf := recordBuffers.Get().(*bytes.Buffer)
+	defer recordBuffers.Put(buf)
+	buf.Reset()
+	buf.Write(lineBuffer(buf.AvailableBuffer()))
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(journalLine{K: kindResult, Row: rec.Row, Epoch: rec.Epoch, At: time.Now().UTC(), Record: rec}); err != nil {
+		return nil, 0, err
+	}
+	line := make([]byte, buf.Len())
+	copy(line, buf.Bytes())
+	line, crc := sealLine(line[:len(line)-1])
+	return line, crc, nil
+}
+
+func (u *Unit) put(p pending, failed bool) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.state != unitOpen {
+		return fmt.Errorf("store: unit %d of model %q is closed", u.key.unit, u.model)
+	}
+	if u.done.get(p.item) {
+		row, epoch := u.j.rowOf(p.item)
+		return fmt.Errorf("store: row %d epoch %d of model %q has a record already", row, epoch, u.model)
+	}
+	delete(u.flying, p.item)
+	delete(u.j.open, p.item)
+	u.done.set(p.item)
+	u.left--
+	if failed {
+		u.j.redo[p.item] = *p.add
+	} else {
+		delete(u.j.redo, p.item)
+	}
+	err := u.append(p)
+	if err == nil && u.r.opts.Strict {
+		err = u.waitFor(u.written)
+	}
+	return err
+}
+
+// append takes a line: it is written, or held until it can be.
+func (u *Unit) append(p pending) error {
+	if u.state != unitOpen && u.state != unitCommitting {
+		return fmt.Errorf("store: unit %d of model %q is closed", u.key.unit, u.model)
+	}
+	if p.kind == kindTurn {
+		t := u.j.trail(p.item, p.crc)
+		if t == nil {
+			return nil
+		}
+		p.turn = len(t.turns)
+		t.turns = append(t.turns, loc{})
+		t.intents, t.attempts = nil, nil // the answer tells of them
+	}
+	u.r.noteSize(int64(len(p.line)), len(u.flying))
+	u.pending = append(u.pending, p)
+	u.written++
+	if u.cur == nil && len(u.pending) > 1 {
+		return u.moveOn(u.r.Err()) // nothing took the lines before this one
+	}
+	if err := u.write(&u.pending[len(u.pending)-1]); err != nil {
+		return u.moveOn(err)
+	}
+	if u.cur.rescue {
+		return errors.Join(u.cur.Sync(), u.r.Err())
+	}
+	u.r.wake()
+	return nil
+}
+
+// write puts one line into the current file.
+func (u *Unit) write(p *pending) error {
+	if u.cur == nil {
+		f, err := u.create(u.r.dir.at(journalDir))
+		if err != nil {
+			return err
+		}
+		u.adopt(f)
+	}
+	u.reserve(int64(len(p.line)))
+	off, err := u.cur.put(p.line)
+	if err != nil {
+		return err
+	}
+	u.place(p, loc{off: off, n: int32(len(p.line) - 1), file: u.cur.n, crc: p.crc})
+	return nil
+}
+
+// place notes where a line lies.
+func (u *Unit) place(p *pending, at loc) {
+	switch p.kind {
+	case kindResult:
+		u.j.at[p.item] = at
+	case kindTurn:
+		if t := u.j.open[p.item]; t != nil {
+			t.turns[p.turn] = at
+		}
+	}
+}
+
+// reserve keeps journal space allocated ahead of the writes. When the disk has
+// none left the run stops, while the space that is reserved still takes what
+// is in flight.
+func (u *Unit) reserve(need int64) {
+	f := u.cur
+	if f.size+need <= f.reserved {
+		return
+	}
+	n := max(reserveAhead, need)
+	if err := f.file.reserve(f.size, n); err != nil {
+		if isFull(err) {
+			u.r.fail(storageError("reserving space for", f.name, err))
+		}
+		return
+	}
+	f.reserved = f.size + n
+}
+
+// create begins the unit's next journal file in dir.
+func (u *Unit) create(dir string) (*journalFile, error) {
+	u.epoch++
+	name := filepath.Join(dir, journalName(u.slug, u.key.unit, u.gen, u.epoch))
+	f, err := u.r.fs.open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND)
+	if err != nil {
+		return nil, err
+	}
+	s := u.j.slice
+	head, _, err := encodeLine(journalHead{
+		K: kindJournal, RunID: u.r.doc.RunID, Model: u.model, Unit: u.key.unit, Gen: u.gen, Epoch: u.epoch,
+		First: s.First, Rows: s.Rows, SliceHash: hashText(s.Hash), PID: os.Getpid(), At: time.Now().UTC(),
+	})
+	jf := &journalFile{file: f, name: name, dir: dir, n: int32(len(u.j.files))}
+	if err == nil {
+		_, err = jf.put(head)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	crashPoint("journal.created")
+	return jf, nil
+}
+
+// adopt makes f the current file. Older ones stay open for reading.
+func (u *Unit) adopt(f *journalFile) {
+	u.j.files = append(u.j.files, f.file)
+	u.j.names = append(u.j.names, f.name)
+	u.cur = f
+}
+
+// moveOn answers a failed write or sync of the current file. That file is not
+// trusted any more: after a failed sync the kernel may call pages clean that
+// never reached the disk. Everything not durable is written to a new file and
+// synced: in the journal directory; there again once the ballast has made
+// room; else outside the run directory.
+func (u *Unit) moveOn(cause error) error {
+	away := u.cur
+	u.cur = nil
+	if away == nil || !away.rescue {
+		if isFull(cause) {
+			u.r.fail(storageError("writing the journal in", u.r.dir.at(journalDir), cause))
+			u.r.dropBallast()
+		}
+		err := u.rewrite(u.r.dir.at(journalDir), false)
+		if isFull(err) && u.r.dropBallast() {
+			u.r.fail(storageError("writing the journal in", u.r.dir.at(journalDir), err))
+			err = u.rewrite(u.r.dir.at(journalDir), false)
+		}
+		if err == nil {
+			u.r.opts.Notice(fmt.Sprintf("the journal of unit %d of %s could not be written (%v); it goes on in a new file, nothing is lost", u.key.unit, u.model, cause))
+			return nil
+		}
+	}
+	failure := storageError("writing the journal in", u.r.dir.at(journalDir), cause)
+	if dir, err := u.rescueDir(); err == nil && u.rewrite(dir, true) == nil {
+		failure = rescued(failure, dir)
+	}
+	u.r.fail(failure)
+	u.settled.Broadcast()
+	return failure
+}
+
+func rescued(err error, dir string) error {
+	var se *StorageError
+	if !errors.As(err, &se) || strings.Contains(se.Hint, dir) {
+		return err
+	}
+	e := *se
+	e.Hint = "answers that had been paid for were saved in " + dir + ": move these files into the journal folder of the run before starting it again; " + e.Hint
+	return &e
+}
+
+func (u *Unit) rescueDir() (string, error) {
+	dir := filepath.Join(u.r.fs.tempDir(), "nightshift-rescue-"+u.r.doc.RunID)
+	return dir, u.r.fs.mkdir(dir)
+}
+
+// rewrite begins a new file in dir with everything that is pending, and makes
+// it durable. In the run directory the lines are settled with that; outside
+// they stay pending, to be brought home by Close.
+func (u *Unit) rewrite(dir string, rescue bool) error {
+	f, err := u.create(dir)
+	if err != nil {
+		return err
+	}
+	f.rescue = rescue
+	at := make([]loc, len(u.pending))
+	for i, p := range u.pending {
+		off, err := f.put(p.line)
+		if err != nil {
+			f.Close()
+			return err
+		}
+		at[i] = loc{off: off, n: int32(len(p.line) - 1), file: f.n, crc: p.crc}
+	}
+	if err := f.makeDurable(u.r.fs); err != nil {
+		f.Close()
+		return err
+	}
+	u.adopt(f)
+	for i := range u.pending {
+		u.place(&u.pending[i], at[i])
+	}
+	if !rescue {
+		u.settle(len(u.pending))
+	}
+	return nil
+}
+
+// settle notes that the oldest n pending lines are durable.
+func (u *Unit) settle(n int) {
+	u.r.mu.Lock()
+	for _, p := range u.pending[:n] {
+		if p.add == nil {
+			continue
+		}
+		u.r.totals[u.key.model].add(p.add, 1)
+		if t, ok := u.pastOf[p.item]; ok {
+			u.r.unsettled[u.key.model].add(&t, -1)
+			delete(u.pastOf, p.item)
+		}
+	}
+	u.r.mu.Unlock()
+	rest := copy(u.pending, u.pending[n:])
+	clear(u.pending[rest:])
+	u.pending = u.pending[:rest]
+	u.synced += uint64(n)
+	u.settled.Broadcast()
+}
+
+// waitFor blocks until the n-th line is durable or storage has failed.
+func (u *Unit) waitFor(n uint64) error {
+	for u.synced < n {
+		if u.state == unitClosed {
+			return fmt.Errorf("store: unit %d of model %q was closed", u.key.unit, u.model)
+		}
+		if err := u.r.Err(); err != nil && (u.cur == nil || u.cur.rescue) {
+			return err
+		}
+		u.settled.Wait()
+	}
+	return nil
+}
+
+// waiting reports whether something is not durable yet.
+func (u *Unit) waiting() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.pending) > 0
+}
+
+// sync makes everything written so far durable.
+func (u *Unit) sync() error {
+	u.syncMu.Lock()
+	defer u.syncMu.Unlock()
+	u.mu.Lock()
+	n, f := len(u.pending), u.cur
+	u.mu.Unlock()
+	if n == 0 {
+		return nil
+	}
+	if f == nil || f.rescue {
+		return u.r.Err()
+	}
+	crashPoint("sync.before")
+	err := f.makeDurable(u.r.fs)
+	crashPoint("sync.after")
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.cur != f {
+		return nil // a failed write has moved on, and what was pending with it
+	}
+	if err != nil {
+		return u.moveOn(err)
+	}
+	u.settle(n)
+	return nil
+}
+
+// bringHome makes what is pending durable in the run directory, also what had
+// to be saved elsewhere.
+func (u *Unit) bringHome() error {
+	if err := u.sync(); err == nil && !u.waiting() {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.pending) == 0 {
+		return nil
+	}
+	away := u.cur
+	if err := u.rewrite(u.r.dir.at(journalDir), false); err != nil {
+		if away == nil {
+			return u.moveOn(err)
+		}
+		return rescued(storageError("writing the journal in", u.r.dir.at(journalDir), err), away.dir)
+	}
+	if away != nil && away.rescue {
+		_ = u.r.fs.remove(away.name)
+	}
+	return nil
+}
+
+func (u *Unit) closeFiles() {
+	u.syncMu.Lock()
+	defer u.syncMu.Unlock()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.j.close()
+	if u.state != unitCommitted {
+		u.state = unitClosed
+	}
+	u.settled.Broadcast()
+}
+
+// noteSize remembers the longest line, for the room that is kept free.
+func (r *Run) noteSize(n int64, flying int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.largest = max(r.largest, n)
+	r.flying = max(r.flying, flying)
+}
+
+// bitset is a set of item numbers.
+type bitset []uint64
+
+func newBitset(n int64) bitset { return make(bitset, (n+63)/64) }
+
+func (b bitset) get(i int64) bool { return b[i/64]&(1<<(i%64)) != 0 }
+func (b bitset) set(i int64)      { b[i/64] |= 1 << (i % 64) }
