@@ -157,7 +157,24 @@ func (e entry) services(p *Price) error {
 		}
 		p.Services[name] = ratios(*rates, p.Rates)
 	}
-	return nil
+	return errors.Join(e.factor(&p.Services, "fast", e.fast()), e.factor(&p.Regions, "us", e["regional_processing_uplift_multiplier_us"]))
+}
+
+// fast is the multiplier of the provider's fast mode; nil without one.
+func (e entry) fast() json.RawMessage {
+	var own map[string]json.RawMessage
+	if json.Unmarshal(e["provider_specific_entry"], &own) != nil {
+		return nil
+	}
+	return own["fast"]
+}
+
+// factor reads a multiplier of every class.
+func (e entry) factor(to *map[string]Factors, name string, raw json.RawMessage) error {
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil
+	}
+	return setFactor(to, name, string(raw))
 }
 
 // search reads the price of one web search, the highest where it depends on

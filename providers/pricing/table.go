@@ -20,6 +20,7 @@ type Table struct {
 	Date   time.Time // when the prices were true; zero when the file does not say
 	Source string    // where they come from, for people
 	prices []Price
+	tables []string // the table that each price comes from
 	index  map[string][]int // provider + "\x00" + model in lower case → positions in prices; provider "" holds all
 }
 
@@ -67,6 +68,7 @@ func Read(name string, b []byte) (*Table, error) {
 			t.ID += "-" + t.Date.Format(time.DateOnly)
 		}
 	}
+	t.tables = slices.Repeat([]string{t.ID}, len(t.prices))
 	return t, nil
 }
 
@@ -96,12 +98,13 @@ func (t *Table) Len() int { return len(t.prices) }
 // All returns every price, in the order of the file.
 func (t *Table) All() []Price { return slices.Clone(t.prices) }
 
-// PriceID names one price of the table, as results files record it.
-func (t *Table) PriceID(p Price) string {
+// id names the price at a position, as results files record it.
+func (t *Table) id(at int) string {
+	p := t.prices[at]
 	if p.Provider == "" {
-		return t.ID + "/" + p.Model
+		return t.tables[at] + "/" + p.Model
 	}
-	return t.ID + "/" + p.Provider + "/" + p.Model
+	return t.tables[at] + "/" + p.Provider + "/" + p.Model
 }
 
 // aliases are other names of providers in the table: presets, LiteLLM's words.
@@ -140,50 +143,50 @@ func canonical(provider string) string {
 func (t *Table) Lookup(provider, requested, served string) (p Price, id string, ok bool) {
 	provider = canonical(provider)
 	for _, name := range []string{requested, served, undated(requested), undated(served)} {
-		if p, ok = t.find(provider, name); ok {
-			return p, t.PriceID(p), true
+		if at, ok := t.find(provider, name); ok {
+			return t.prices[at], t.id(at), true
 		}
 	}
 	return Price{}, "", false
 }
 
-func (t *Table) find(provider, model string) (Price, bool) {
+// find returns the position of a price.
+func (t *Table) find(provider, model string) (at int, ok bool) {
 	model = strings.ToLower(model)
 	if model == "" {
-		return Price{}, false
+		return 0, false
 	}
 	if provider != "" {
 		model = strings.TrimPrefix(model, "models/") // Gemini's resource names
-		return t.unambiguous(t.index[provider+"\x00"+model])
+		return t.unambiguous(provider, model)
 	}
-	if p, ok := t.unambiguous(t.index["\x00"+model]); ok {
-		return p, true
+	if at, ok := t.unambiguous("", model); ok {
+		return at, true
 	}
 	prefix, rest, found := strings.Cut(model, "/")
 	if !found {
-		return Price{}, false
-	}
-	if p, ok := t.unambiguous(t.index[canonical(prefix)+"\x00"+rest]); ok {
-		return p, true
+		return 0, false
 	}
 	if prefix == "models" {
-		return t.unambiguous(t.index["\x00"+rest])
+		return t.unambiguous("", rest)
 	}
-	return Price{}, false
+	return t.unambiguous(canonical(prefix), rest)
 }
 
-// unambiguous returns the price that all positions agree on.
-func (t *Table) unambiguous(at []int) (Price, bool) {
-	if len(at) == 0 {
-		return Price{}, false
+// unambiguous finds a name that stands for one provider's model. Of two rows
+// with one name the later counts.
+func (t *Table) unambiguous(provider, model string) (at int, ok bool) {
+	all := t.index[provider+"\x00"+model]
+	if len(all) == 0 {
+		return 0, false
 	}
-	last := t.prices[at[len(at)-1]]
-	for _, i := range at {
-		if t.prices[i].Provider != last.Provider {
-			return Price{}, false
+	at = all[len(all)-1]
+	for _, i := range all {
+		if t.prices[i].Provider != t.prices[at].Provider {
+			return 0, false
 		}
 	}
-	return last, true
+	return at, true
 }
 
 // date suffixes as the vendors write them: -20250929, -2025-08-07, @20250929,
@@ -213,12 +216,14 @@ func (t *Table) Search(query string) []Price {
 }
 
 // With returns a table in which other's prices come before t's own: a name
-// that both list has other's price. The id names both.
+// that both list has other's price. Ids of prices still name the table that
+// each comes from.
 func (t *Table) With(other *Table) *Table {
 	merged := &Table{
 		ID: other.ID + "+" + t.ID, Date: other.Date,
 		Source: other.Source + "; then " + t.Source,
 		prices: slices.Concat(t.prices, other.prices),
+		tables: slices.Concat(t.tables, other.tables),
 	}
 	return build(merged)
 }

@@ -66,7 +66,7 @@ func (c *checker) name(path, name string) {
 
 func (c *checker) dataset(d Dataset) {
 	if len(d.Path) == 0 {
-		c.at("dataset", "add dataset: {path: FILE}, or --dataset FILE", "no dataset is named")
+		c.at("dataset.path", "add dataset: {path: FILE}, or --dataset FILE", "no dataset is named")
 	}
 	for i, path := range d.Path {
 		if path == "" {
@@ -94,7 +94,7 @@ func (c *checker) models() {
 			continue
 		}
 		if first, twice := seen[m.name()]; twice {
-			c.at(path, "give each a name of its own", "models[%d] and models[%d] are both called %s", first, i, m.name())
+			c.at(path+".name", "give each a name of its own", "models[%d] and models[%d] are both called %s", first, i, m.name())
 			continue
 		}
 		seen[m.name()] = i
@@ -113,7 +113,7 @@ func (c *checker) model(path string, m Model) {
 	c.name(path+".name", m.Name)
 	c.reference(path, m.Endpoint)
 	if m.Model == "" {
-		c.at(path, "add model: MODEL-ID", "%s does not say which model", path)
+		c.at(path+".model", "add model: MODEL-ID", "%s does not say which model", path)
 	}
 	c.atLeast(path+".max_output", m.MaxOutput, 0)
 	c.params(path+".params", m.Params)
@@ -123,7 +123,7 @@ func (c *checker) model(path string, m Model) {
 // reference checks the name of an endpoint.
 func (c *checker) reference(path, endpoint string) {
 	if endpoint == "" {
-		c.at(path, "add endpoint: "+strings.Join(firstFew(c.plan.endpointNames()), ", "), "%s does not say which endpoint", path)
+		c.at(path+".endpoint", "add endpoint: "+strings.Join(firstFew(c.plan.endpointNames()), ", "), "%s does not say which endpoint", path)
 		return
 	}
 	m, ok := c.plan.merge(endpoint, nil)

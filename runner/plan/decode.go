@@ -375,7 +375,7 @@ func (d *decoder) pairs(n *yaml.Node, path string) (pairs []pair, ok bool) {
 			continue
 		}
 		if line, twice := seen[key.Value]; twice {
-			d.node(key, join(path, key.Value), "", "key %q is there twice; the first is on line %d", strike(key.Value), line)
+			d.node(key, join(path, key.Value)+" (again)", "", "key %q is there twice; the first is on line %d", strike(key.Value), line)
 			continue
 		}
 		seen[key.Value] = key.Line

@@ -100,10 +100,10 @@ func (d *decoder) also(p *Plan) {
 	}
 }
 
-// touched reports whether a problem is known at the path, above or below it.
+// touched reports whether a problem is known at the path or above it.
 func (d *decoder) touched(path string) bool {
 	for _, p := range d.problems {
-		if p.Path == path || within(p.Path, path) || within(path, p.Path) {
+		if p.Path == path || within(path, p.Path) {
 			return true
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"nightshift"
 	"nightshift/providers"
 	"nightshift/providers/pricing"
+	"nightshift/reports/scorers"
 )
 
 // Resolved is a plan that is ready to run: defaults filled in, presets and
@@ -73,9 +74,10 @@ type ResolvedModel struct {
 
 // A ResolvedScorer is a scorer of the plan.
 type ResolvedScorer struct {
-	Name   string
-	Type   string
-	Params json.RawMessage // JSON object of its parameters
+	Spec scorers.Spec
+	// Scorer is ready to use; nil for kinds that need more than the answer
+	// (judges, embeddings, commands), which are built from Spec.
+	Scorer scorers.Scorer
 	// Judge is the model that judges; nil for scorers that send nothing.
 	Judge *ResolvedModel
 	// Template is the judge's template; empty for the built-in one.
@@ -195,7 +197,7 @@ func (r *resolver) prices() {
 		r.at("prices", "", "%v", err)
 		return
 	}
-	r.out.Prices = t.With(pricing.Embedded())
+	r.out.Prices = pricing.Embedded().With(t)
 }
 
 // dataset resolves paths and reads texts that stand in files.
@@ -345,8 +347,8 @@ func everyClass(factors map[string]pricing.Factor) map[string]pricing.Factors {
 func (r *resolver) resolveScorers() {
 	for i, s := range r.plan.Scorers {
 		path := fmt.Sprintf("scorers[%d]", i)
-		params, _ := s.Params.MarshalJSON()
-		out := ResolvedScorer{Name: s.name(), Type: s.Type, Params: params}
+		out := ResolvedScorer{Spec: s.spec()}
+		out.Scorer, _ = scorers.New(out.Spec) // the checker has said what is wrong with it
 		if s.IsJudge() {
 			out.Judge = r.resolveJudge(path, s)
 			out.Template = r.template(path, s)

@@ -1,17 +1,43 @@
 package plan
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+
+	"nightshift/reports/scorers"
 )
 
-// judges are the scorers that send requests.
-var judges = []string{"judge_grade", "judge_pairwise"}
+// IsJudge reports whether the scorer sends requests to a model.
+func (s Scorer) IsJudge() bool {
+	info, err := scorers.Lookup(s.Type)
+	return err == nil && (info.Kind == scorers.Judged || info.Kind == scorers.Embedded)
+}
 
-// IsJudge reports whether the scorer sends requests.
-func (s Scorer) IsJudge() bool { return slices.Contains(judges, s.Type) }
+// spec is the scorer as its package reads it.
+func (s Scorer) spec() scorers.Spec {
+	params := map[string]any{}
+	for _, p := range s.Params {
+		d := json.NewDecoder(bytes.NewReader(p.Value))
+		d.UseNumber()
+		var v any
+		if d.Decode(&v) == nil {
+			params[p.Name] = v
+		}
+	}
+	return scorers.Spec{Type: s.Type, Name: s.name(), Params: params}
+}
+
+func scorerTypes() []string {
+	var names []string
+	for _, t := range scorers.Types() {
+		names = append(names, t.Type)
+	}
+	return names
+}
 
 // name is the scorer's name in the score tables.
 func (s Scorer) name() string {
@@ -31,7 +57,7 @@ func (c *checker) scorers() {
 			continue
 		}
 		if first, twice := seen[s.name()]; twice {
-			c.at(path, "give each a name of its own", "scorers[%d] and scorers[%d] are both called %s", first, i, s.name())
+			c.at(path+".name", "give each a name of its own", "scorers[%d] and scorers[%d] are both called %s", first, i, s.name())
 			continue
 		}
 		seen[s.name()] = i
@@ -41,12 +67,16 @@ func (c *checker) scorers() {
 func (c *checker) scorer(path string, s Scorer) {
 	switch {
 	case s.Type == "":
-		c.at(path, "add type: exact, number, judge_grade, …", "a scorer needs a type")
+		c.at(path+".type", "add type: exact, number, judge_grade, …", "a scorer needs a type")
 		return
 	case !slices.Contains(scorerTypes(), s.Type):
 		c.at(path+".type", suggest(s.Type, scorerTypes()), "unknown scorer %q", strike(cut(s.Type, 40)))
 		return
-	case s.IsJudge():
+	}
+	if err := scorers.Check(s.spec()); err != nil {
+		c.at(path, "", "%v", err)
+	}
+	if s.IsJudge() {
 		c.judge(path, s)
 		return
 	}
@@ -55,7 +85,7 @@ func (c *checker) scorer(path string, s Scorer) {
 		"rubric": s.Rubric != "", "request_params": s.RequestParams != nil, "price": s.Price != nil,
 	} {
 		if given {
-			c.at(path+"."+name, "", "%s is for judges (%s); %s sends no requests", name, strings.Join(judges, ", "), s.Type)
+			c.at(path+"."+name, "", "%s is for scorers that ask a model; %s does not", name, s.Type)
 		}
 	}
 }
@@ -68,7 +98,7 @@ func (c *checker) judge(path string, s Scorer) {
 	}
 	switch {
 	case s.Model == "":
-		c.at(path, "add model: NAME of an entry of models, or endpoint: and model:", "a judge needs a model")
+		c.at(path+".model", "add model: NAME of an entry of models, or endpoint: and model:", "a judge needs a model")
 	case s.Endpoint != "":
 		c.reference(path, s.Endpoint)
 	case !slices.Contains(c.modelNames(), s.Model):

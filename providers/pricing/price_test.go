@@ -1,0 +1,244 @@
+package pricing
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nightshift"
+)
+
+func usd(t testing.TB, text string) Rate {
+	t.Helper()
+	r, err := ParseRate(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func rate(t testing.TB, text string) *Rate {
+	r := usd(t, text)
+	return &r
+}
+
+// sonnet is a price with whole nano-dollars a token.
+func sonnet(t testing.TB) Price {
+	search := nightshift.NanoUSD(10_000_000)
+	return Price{
+		Rates: Rates{
+			Input: usd(t, "3"), Output: usd(t, "15"), CacheRead: rate(t, "0.3"),
+			CacheWrite5m: rate(t, "3.75"), CacheWrite1h: rate(t, "6"),
+		},
+		Long:     []Long{{200_000, Factors{2 * One, 2 * One, 2 * One, 3 * One / 2}}},
+		Services: map[string]Factors{"batch": Times(One / 2)},
+		Regions:  map[string]Factors{"us": Times(11 * One / 10)},
+		Search:   &search,
+	}
+}
+
+func tokens(in, read, write5m, write1h, out int64) nightshift.Usage {
+	n := nightshift.Tokens
+	return nightshift.Usage{Input: n(in), CacheRead: n(read), CacheWrite5m: n(write5m), CacheWrite1h: n(write1h), Output: n(out)}
+}
+
+func TestCost(t *testing.T) {
+	n := nightshift.Tokens
+	with := func(u nightshift.Usage, change func(*nightshift.Usage)) nightshift.Usage {
+		change(&u)
+		return u
+	}
+	unlisted := Price{Rates: Rates{Input: usd(t, "3"), Output: usd(t, "15")}}
+	zeroWrite := unlisted
+	zeroWrite.CacheWrite5m, zeroWrite.CacheWrite1h = rate(t, "0"), rate(t, "0")
+	fraction := Price{Rates: Rates{Input: usd(t, "0.0028"), Output: usd(t, "0.87"), CacheRead: rate(t, "0.003625")}}
+
+	cases := []struct {
+		name  string
+		price Price
+		usage nightshift.Usage
+		want  nightshift.NanoUSD
+		ok    bool
+	}{
+		{"input and output", sonnet(t), nightshift.Usage{Input: n(1000), Output: n(100)}, 3_000_000 + 1_500_000, true},
+		{"every class once", sonnet(t), tokens(10, 20, 30, 40, 50), 30_000 + 6_000 + 112_500 + 240_000 + 750_000, true},
+		{"no tokens cost nothing", sonnet(t), tokens(0, 0, 0, 0, 0), 0, true},
+		{"reasoning lies inside output", sonnet(t), with(tokens(0, 0, 0, 0, 10), func(u *nightshift.Usage) { u.Reasoning = n(9) }), 150_000, true},
+		{"unlisted cache classes at the input rate", unlisted, tokens(0, 1, 1, 1, 0), 9_000, true},
+		{"cache writes at 0 at the input rate", zeroWrite, tokens(0, 0, 1, 1, 0), 6_000, true},
+		{"threshold itself is not above", sonnet(t), tokens(200_000, 0, 0, 0, 1), 600_000_000 + 15_000, true},
+		{"above the threshold the whole request", sonnet(t), tokens(200_001, 0, 0, 0, 1), 1_200_006_000 + 22_500, true},
+		{"cached input counts towards the threshold", sonnet(t), tokens(1, 200_000, 0, 0, 0), 6_000 + 120_000_000, true},
+		{"batch halves every class", sonnet(t), with(tokens(10, 20, 30, 40, 50), func(u *nightshift.Usage) { u.ServiceTier = "batch" }), 569_250, true},
+		{"batch in the us", sonnet(t), with(tokens(100, 0, 0, 0, 0), func(u *nightshift.Usage) { u.ServiceTier, u.Region = "batch", "us" }), 165_000, true},
+		{"an ordinary tier", sonnet(t), with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) { u.ServiceTier = "standard" }), 3_000, true},
+		{"a region without a factor", sonnet(t), with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) { u.Region = "global" }), 3_000, true},
+		{"searches come on top", sonnet(t), with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) { u.Searches = n(3) }), 30_003_000, true},
+		{"below a nano-dollar a token", fraction, tokens(1, 1, 0, 0, 1), 3 + 4 + 870, true}, // 2.8, 3.625, 870
+		{"half up", fraction, tokens(0, 0, 0, 0, 0), 0, true},
+
+		{"nothing reported", sonnet(t), nightshift.Usage{}, 0, false},
+		{"output not reported", sonnet(t), nightshift.Usage{Input: n(5)}, 0, false},
+		{"input not reported", sonnet(t), nightshift.Usage{Output: n(5)}, 0, false},
+		{"a tier of unknown price", sonnet(t), with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) { u.ServiceTier = "priority" }), 0, false},
+		{"searches of unknown price", unlisted, with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) { u.Searches = n(1) }), 0, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got, ok := Cost(c.price, c.usage)
+			if got != c.want || ok != c.ok {
+				t.Errorf("Cost = %d, %v; want %d, %v", got, ok, c.want, c.ok)
+			}
+		})
+	}
+}
+
+// random prices and usages, many of them with fractions of a nano-dollar,
+// thresholds within reach and odd multipliers.
+func random(r *rand.Rand) (Price, nightshift.Usage) {
+	some := func(n int64) Rate { return Rate(r.Int64N(n)) }
+	optional := func() *Rate {
+		if r.IntN(3) == 0 {
+			return nil
+		}
+		v := some(20e9)
+		return &v
+	}
+	factor := func() Factor { return Factor(r.Int64N(3 * million)) }
+	factors := func() Factors { return Factors{factor(), factor(), factor(), factor()} }
+	p := Price{Rates: Rates{some(20e9), some(100e9), optional(), optional(), optional()}}
+	for range r.IntN(3) {
+		p.Long = append(p.Long, Long{r.Int64N(50_000), factors()})
+	}
+	if r.IntN(2) == 0 {
+		p.Services = map[string]Factors{"batch": factors(), "priority": factors()}
+	}
+	if r.IntN(2) == 0 {
+		p.Regions = map[string]Factors{"us": factors()}
+	}
+	u := tokens(r.Int64N(20_000), r.Int64N(20_000), r.Int64N(20_000), r.Int64N(20_000), r.Int64N(20_000))
+	if p.Services != nil {
+		u.ServiceTier = []string{"", "batch", "priority"}[r.IntN(3)]
+	}
+	if p.Regions != nil {
+		u.Region = []string{"", "us"}[r.IntN(2)]
+	}
+	return p, u
+}
+
+func TestWorstCaseIsNeverBelowACost(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 200_000 {
+		p, u := random(r)
+		cost, ok := Cost(p, u)
+		if !ok {
+			t.Fatalf("no cost of %+v at %+v", u, p)
+		}
+		// The bound is asked with what is known beforehand: at least as much.
+		in, out := u.InputTotal().N()+r.Int64N(3), u.Output.N()+r.Int64N(3)
+		if worst := WorstCase(p, in, out); worst < cost {
+			t.Fatalf("WorstCase = %d below the cost %d\nprice %+v\nusage %+v", worst, cost, p, u)
+		}
+	}
+}
+
+func TestWorstCaseIsTight(t *testing.T) {
+	// Without tiers and cache classes the bound is the cost, give or take the
+	// allowance for rounding.
+	p := Price{Rates: Rates{Input: usd(t, "3"), Output: usd(t, "15"), CacheRead: rate(t, "0.3")}}
+	cost, _ := Cost(p, tokens(1000, 0, 0, 0, 500))
+	if worst := WorstCase(p, 1000, 500); worst < cost || worst > cost+2*rounding {
+		t.Errorf("WorstCase = %d, the cost is %d", worst, cost)
+	}
+	if got := WorstCase(Price{}, 1000, 500); got != 0 {
+		t.Errorf("a free model may cost %d", got)
+	}
+	// A tier that the input cannot reach is left out.
+	if got, high := WorstCase(sonnet(t), 1000, 1), WorstCase(sonnet(t), 300_000, 1); got >= high/300 {
+		t.Errorf("1,000 tokens at the long-prompt rate: %d", got)
+	}
+}
+
+func TestPartsAddUp(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 20_000 {
+		p, u := random(r)
+		parts, _ := Split(p, u)
+		cost, _ := Cost(p, u)
+		sum := parts.Input + parts.CacheRead + parts.CacheWrite5m + parts.CacheWrite1h + parts.Output + parts.Searches
+		if sum != cost {
+			t.Fatalf("parts sum to %d, the cost is %d", sum, cost)
+		}
+	}
+}
+
+// More tokens of any class never cost less, as long as no long-prompt tier
+// makes the whole request cheaper.
+func TestMonotone(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 20_000 {
+		p, u := random(r)
+		p.Long = nil
+		before, _ := Cost(p, u)
+		more := nightshift.Tokens(r.Int64N(1000))
+		for i, c := range []*nightshift.Count{&u.Input, &u.CacheRead, &u.CacheWrite5m, &u.CacheWrite1h, &u.Output} {
+			was := *c
+			*c = c.Add(more)
+			if after, _ := Cost(p, u); after < before {
+				t.Fatalf("class %d: %d tokens more cost %d instead of %d", i, more.N(), after, before)
+			}
+			*c = was
+		}
+	}
+}
+
+func TestHugeCountsSaturate(t *testing.T) {
+	const most = 1<<63 - 1
+	p := Price{Rates: Rates{Input: usd(t, "1000000"), Output: usd(t, "1000000")}}
+	if got := WorstCase(p, most, most); got != most {
+		t.Errorf("WorstCase overflows to %d", got)
+	}
+	if got, ok := Cost(p, tokens(most, 0, 0, 0, most)); !ok || got != most {
+		t.Errorf("Cost overflows to %d, %v", got, ok)
+	}
+	if got, ok := Cost(p, tokens(-5, 0, 0, 0, -5)); !ok || got != 0 {
+		t.Errorf("negative counts cost %d, %v", got, ok)
+	}
+}
+
+func TestPriceSurvivesJSON(t *testing.T) {
+	for _, p := range append(Embedded().All(), sonnet(t)) {
+		b, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back Price
+		if err := json.Unmarshal(b, &back); err != nil {
+			t.Fatalf("%s: %v", b, err)
+		}
+		if d := cmp.Diff(p, back); d != "" {
+			t.Errorf("%s changed on its way through JSON:\n%s", p.Model, d)
+		}
+	}
+}
+
+func TestParseRate(t *testing.T) {
+	for text, want := range map[string]Rate{
+		"3": 3e9, "0.0028": 2_800_000, "0.003625": 3_625_000, "1e-3": 1_000_000, "0": 0, " 15 ": 15e9,
+		"0.0000000005": 1, "0.0000000004": 0, "1E2": 100e9, "0.1": 100_000_000,
+	} {
+		if got, err := ParseRate(text); err != nil || got != want {
+			t.Errorf("ParseRate(%q) = %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "three", "-1", "NaN", "Inf", "1e300", "1e999999999", "1000001", "0x10p4000", "1/3"} {
+		if got, err := ParseRate(text); err == nil {
+			t.Errorf("ParseRate(%q) = %d without an error", text, got)
+		}
+	}
+	if got := usd(t, "0.003625").String(); got != "0.003625" {
+		t.Errorf("String = %s", got)
+	}
+}
