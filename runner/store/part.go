@@ -62,8 +62,6 @@ func writerOptions(schema *parquet.Schema) []parquet.WriterOption {
 	return opts
 }
 
-var recordSchema = parquet.SchemaOf(nightshift.Record{})
-
 // parquetFile writes one Parquet file through the file system and knows what
 // it has written. It belongs to one goroutine.
 type parquetFile[T any] struct {

@@ -197,23 +197,19 @@ func fitsRun(pf *parquet.File, want partMeta) error {
 // exactly one row for each item, in order.
 func tallyPart(pf *parquet.File, s Slice, epochs int) (Tally, error) {
 	var sum Tally
-	var item int64
+	order := itemOrder{s: s, epochs: int64(epochs)}
 	for rec, err := range readPart[nightshift.Record](pf) {
+		if err == nil {
+			err = order.next(rec.Row, rec.Epoch)
+		}
 		if err != nil {
 			return sum, err
 		}
-		if row, epoch := s.First+item/int64(epochs), item%int64(epochs); rec.Row != row || int64(rec.Epoch) != epoch {
-			return sum, fmt.Errorf("row %d epoch %d stands where row %d epoch %d belongs", rec.Row, rec.Epoch, row, epoch)
-		}
-		item++
 		c := count(&rec)
 		t := c.tally()
 		sum.add(&t, 1)
 	}
-	if want := s.Rows * int64(epochs); item != want {
-		return sum, fmt.Errorf("%d rows of %d", item, want)
-	}
-	return sum, nil
+	return sum, order.end()
 }
 
 func hashFile(f file) (int64, string, error) {

@@ -1,0 +1,420 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"nightshift"
+)
+
+// Info is what a run directory says about itself.
+type Info struct {
+	Dir         string          `json:"dir"`
+	RunID       string          `json:"run_id"`
+	Name        string          `json:"name"`
+	State       string          `json:"state"` // as last written; "running" in a run that died
+	CreatedAt   time.Time       `json:"created_at"`
+	UpdatedAt   time.Time       `json:"updated_at"`
+	Tool        string          `json:"tool"`
+	PriceTable  string          `json:"price_table"`
+	PlanHash    string          `json:"plan_hash"`
+	Plan        json.RawMessage `json:"plan"`
+	DatasetHash string          `json:"dataset_hash"`
+	DatasetRows int64           `json:"dataset_rows"`
+	Models      []string        `json:"models"`
+	Epochs      int             `json:"epochs"`
+	Starts      []Start         `json:"starts"`
+	Slices      []Slice         `json:"-"`
+	Parts       []Part          `json:"-"`      // committed units, by model and unit
+	Totals      Totals          `json:"totals"` // of the committed units
+}
+
+// Items is the number of (row, model, epoch)s of the whole run.
+func (i Info) Items() int64 {
+	return i.DatasetRows * int64(i.Epochs) * int64(len(i.Models))
+}
+
+// ReadInfo reads run.json, the units and the manifest. It takes no lock. The
+// error is fs.ErrNotExist when dir is no run directory.
+func ReadInfo(dir string) (Info, error) {
+	v, err := openView(osFS{}, dir)
+	return v.info, err
+}
+
+// view is a run directory as a reader finds it. Files may come and go while
+// it is looked at.
+type view struct {
+	fs     fileSystem
+	dir    paths
+	info   Info
+	slugs  []string
+	listed map[unitKey]Part // by manifest, or by their own word where it lacks them
+	damage []damage         // of the manifest
+	size   int64            // of the manifest when it was read
+}
+
+func openView(fsys fileSystem, dir string) (*view, error) {
+	v := &view{fs: fsys, dir: paths(dir)}
+	b, err := readAll(fsys, v.dir.at(runFile))
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%s is not a run directory: %w", dir, err)
+		}
+		return v, err
+	}
+	var doc document
+	if err := json.Unmarshal(b, &doc); err != nil {
+		return v, fmt.Errorf("%s: %w", v.dir.at(runFile), err)
+	}
+	if doc.Format != formatVersion {
+		return v, fmt.Errorf("%s: format %d, this program knows %d", v.dir.at(runFile), doc.Format, formatVersion)
+	}
+	v.info = Info{
+		Dir: dir, RunID: doc.RunID, Name: doc.Name, State: doc.State, CreatedAt: doc.CreatedAt, UpdatedAt: doc.UpdatedAt,
+		Tool: doc.Tool, PriceTable: doc.PriceTable, PlanHash: doc.PlanHash, Plan: doc.Plan,
+		DatasetHash: doc.DatasetHash, DatasetRows: doc.DatasetRows, Models: doc.Models, Epochs: doc.Epochs, Starts: doc.Starts,
+	}
+	v.slugs = slugs(doc.Models)
+	if v.info.Slices, err = readSlices(fsys, v.dir); err != nil {
+		return v, fmt.Errorf("%s: %w", v.dir.at(unitsFile), err)
+	}
+	return v, v.readParts()
+}
+
+// readParts takes the manifest's word for the parts it lists, and the parts'
+// own for the others.
+func (v *view) readParts() error {
+	v.size, _ = v.fs.size(v.dir.at(manifestFile)) // 0 when there is none
+	m, err := readManifest(v.fs, v.dir)
+	if err != nil {
+		return err
+	}
+	v.damage = m.damage
+	v.listed = map[unitKey]Part{}
+	for _, p := range m.parts {
+		model := slices.Index(v.info.Models, p.Model)
+		if model >= 0 && p.Unit >= 0 && p.Unit < len(v.info.Slices) {
+			v.listed[unitKey{model, p.Unit}] = p
+		}
+	}
+	names, err := v.fs.list(v.dir.at(resultsDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, name := range names {
+		v.addUnlisted(name)
+	}
+	v.sum()
+	return nil
+}
+
+// addUnlisted takes in a part that the manifest lacks, when it says of itself
+// that it belongs here.
+func (v *view) addUnlisted(name string) {
+	slug, unit, gen, ok := parsePartName(name)
+	model := slices.Index(v.slugs, slug)
+	if !ok || model < 0 || unit >= len(v.info.Slices) {
+		return
+	}
+	key := unitKey{model, unit}
+	if old, there := v.listed[key]; there && old.Gen >= gen {
+		return
+	}
+	f, pf, err := openPart(v.fs, v.dir.at(resultsDir, name))
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	s := v.info.Slices[unit]
+	m, err := metaOf(pf)
+	if err != nil || m.RunID != v.info.RunID || pf.NumRows() != s.Rows*int64(v.info.Epochs) {
+		return
+	}
+	var sum Tally
+	for c, err := range readPart[counted](pf) {
+		if err != nil {
+			return
+		}
+		t := c.tally()
+		sum.add(&t, 1)
+	}
+	size, _ := f.length()
+	v.listed[key] = Part{
+		Model: v.info.Models[model], Unit: unit, Gen: gen, Name: name, Size: size,
+		First: s.First, Rows: s.Rows, Items: pf.NumRows(), Totals: sum,
+	}
+}
+
+func (v *view) sum() {
+	v.info.Parts = v.info.Parts[:0]
+	v.info.Totals = Totals{Models: map[string]Tally{}}
+	sums := make([]Tally, len(v.info.Models))
+	for key, p := range v.listed {
+		v.info.Parts = append(v.info.Parts, p)
+		sums[key.model].add(&p.Totals, 1)
+	}
+	for i, m := range v.info.Models {
+		v.info.Totals.Models[m] = sums[i]
+	}
+	slices.SortFunc(v.info.Parts, func(a, b Part) int {
+		if c := slices.Index(v.info.Models, a.Model) - slices.Index(v.info.Models, b.Model); c != 0 {
+			return c
+		}
+		return a.Unit - b.Unit
+	})
+}
+
+// openJournal scans the journals of one unit; nil when it has none that
+// count. The caller closes it.
+func (v *view) openJournal(key unitKey) (*journal, error) {
+	found, err := listJournals(v.fs, v.dir, v.slugs)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	return v.scan(key, found.files[key])
+}
+
+func (v *view) scan(key unitKey, ids []journalID) (*journal, error) {
+	gen := 1
+	if p, there := v.listed[key]; there {
+		gen = p.Gen + 1
+	}
+	var j *journal
+	for _, id := range ids {
+		if id.gen != gen {
+			continue
+		}
+		name := v.dir.at(journalDir, journalName(id.slug, id.unit, id.gen, id.epoch))
+		f, err := v.fs.open(name, os.O_RDONLY)
+		if err == nil && foreignJournal(f, v.info.RunID) != "" {
+			f.Close()
+			continue
+		}
+		if err == nil {
+			if j == nil {
+				j = newJournal(v.info.Slices[key.unit], v.info.Epochs)
+			}
+			err = j.scan(f, name)
+		}
+		if err != nil {
+			if j != nil {
+				j.close()
+			}
+			return nil, err
+		}
+	}
+	return j, nil
+}
+
+// StatusInfo is where a run stands.
+type StatusInfo struct {
+	Info
+	Live bool   `json:"live"` // a process works on it
+	PID  int    `json:"pid,omitempty"`
+	Host string `json:"host,omitempty"`
+
+	Items     int64 `json:"items"`     // of the whole run
+	Done      int64 `json:"done"`      // on record
+	Failed    int64 `json:"failed"`    // of them, failed or unknown
+	InFlight  int64 `json:"in_flight"` // live: attempts without an outcome yet
+	Committed int   `json:"committed_units"`
+	OpenUnits int   `json:"open_units"`
+
+	All       Totals             `json:"all"`              // parts and journals
+	Unsettled Tally              `json:"unsettled"`        // spent on rows without a record
+	Spent     nightshift.NanoUSD `json:"spent_nano_usd"`   // known costs, rows without a record included
+	AtMost    nightshift.NanoUSD `json:"at_most_nano_usd"` // with the worst case of what is not known
+
+	Unknown []Unknown `json:"unknown,omitempty"` // stopped: attempts that may have been billed
+	Damage  []string  `json:"damage,omitempty"`
+
+	LastWrite time.Time     `json:"last_write"`
+	PerHour   float64       `json:"items_per_hour,omitempty"` // since the last start; 0 when not known
+	TimeLeft  time.Duration `json:"time_left_ns,omitempty"`   // live only; 0 when not known
+}
+
+// Status looks at a live, stopped or damaged run. It takes no lock and
+// changes nothing. Damage is listed, not an error.
+func Status(dir string) (StatusInfo, error) { return status(osFS{}, dir) }
+
+func status(fsys fileSystem, dir string) (StatusInfo, error) {
+	v, err := openView(fsys, dir)
+	st := StatusInfo{Info: v.info}
+	if err != nil {
+		return st, err
+	}
+	st.Live, err = fsys.locked(v.dir.at(lockName))
+	if err != nil {
+		st.note("lock: %v", err)
+	}
+	if st.Live {
+		h := readHolder(fsys, v.dir)
+		st.PID, st.Host = h.PID, h.Host
+	}
+	if len(v.damage) > 0 {
+		st.note("%s is damaged in %d places; it is repaired at the next start", manifestFile, len(v.damage))
+	}
+	st.Items = st.Info.Items()
+	st.Committed = len(v.info.Parts)
+	st.All = v.info.Totals
+	st.addParts(v)
+	if err := st.addJournals(v); err != nil {
+		return st, err
+	}
+	st.sum(time.Now())
+	return st, nil
+}
+
+func (st *StatusInfo) note(format string, args ...any) {
+	st.Damage = append(st.Damage, fmt.Sprintf(format, args...))
+}
+
+func (st *StatusInfo) addParts(v *view) {
+	for _, p := range v.info.Parts {
+		size, err := v.fs.size(v.dir.at(resultsDir, p.Name))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			st.note("%s is missing: %d rows", v.dir.at(resultsDir, p.Name), p.Items)
+		case err != nil:
+			st.note("%v", err)
+		case size != p.Size:
+			st.note("%s has %d bytes, the manifest says %d", v.dir.at(resultsDir, p.Name), size, p.Size)
+		}
+		if p.CommittedAt.After(st.LastWrite) {
+			st.LastWrite = p.CommittedAt
+		}
+	}
+}
+
+func (st *StatusInfo) addJournals(v *view) error {
+	found, err := listJournals(v.fs, v.dir, v.slugs)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, key := range found.keys() {
+		if key.unit >= len(v.info.Slices) {
+			continue
+		}
+		j, err := v.scan(key, found.files[key])
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // committed while we looked
+		}
+		if err != nil {
+			st.note("%v", err)
+			continue
+		}
+		if j != nil {
+			st.OpenUnits++
+			st.addJournal(v, key, j)
+			j.close()
+		}
+	}
+	return nil
+}
+
+func (st *StatusInfo) addJournal(v *view, key unitKey, j *journal) {
+	model := v.info.Models[key.model]
+	t := st.All.Models[model].Add(j.tally)
+	if base, there := v.listed[key]; there {
+		st.dropReplaced(v, base, j, &t)
+	}
+	st.All.Models[model] = t
+	if j.last.After(st.LastWrite) {
+		st.LastWrite = j.last
+	}
+	for i, d := range j.damage {
+		if !d.atTail { // a tail is a record that was being written
+			st.note("%s: byte %d: %s", j.names[d.file], d.off, d.why)
+		}
+		if i == 20 {
+			st.note("… and %d more", len(j.damage)-i)
+			break
+		}
+	}
+	st.addTrails(model, key.unit, j)
+}
+
+// dropReplaced takes the rows of the old part that have a newer record out of
+// the sums.
+func (st *StatusInfo) dropReplaced(v *view, base Part, j *journal, t *Tally) {
+	f, pf, err := openPart(v.fs, v.dir.at(resultsDir, base.Name))
+	if err != nil {
+		return // noted with the parts
+	}
+	defer f.Close()
+	for c, err := range readPart[counted](pf) {
+		if err != nil {
+			st.note("%s: %v", base.Name, err)
+			return
+		}
+		if item, ok := j.item(c.Row, int(c.Epoch)); ok && j.at[item].n > 0 {
+			old := c.tally()
+			t.add(&old, -1)
+		}
+	}
+}
+
+func (st *StatusInfo) addTrails(model string, unit int, j *journal) {
+	items := make([]int64, 0, len(j.open))
+	for item := range j.open {
+		items = append(items, item)
+	}
+	slices.Sort(items)
+	for _, item := range items {
+		if _, failed := j.redo[item]; j.at[item].n > 0 && !failed {
+			continue
+		}
+		tr := j.open[item]
+		t := spent(append(slices.Clip(tr.history()), tr.answered...))
+		st.Unsettled.add(&t, 1)
+		row, epoch := j.rowOf(item)
+		for _, in := range tr.intents {
+			if st.inFlight(in.at) {
+				st.InFlight++
+				continue
+			}
+			st.Unknown = append(st.Unknown, Unknown{
+				Model: model, Unit: unit, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.at,
+				WorstTokens: in.WorstTokens, WorstCost: in.WorstCost,
+			})
+		}
+	}
+}
+
+// inFlight reports whether an intent of this time is the running process's.
+func (st *StatusInfo) inFlight(at time.Time) bool {
+	n := len(st.Starts)
+	return st.Live && n > 0 && !at.Before(st.Starts[n-1].At)
+}
+
+// sum derives the figures that a person asks for.
+func (st *StatusInfo) sum(now time.Time) {
+	all := st.All.Sum()
+	st.Done, st.Failed = all.Rows, all.Failed()
+	st.Spent = all.Cost + st.Unsettled.Cost
+	st.AtMost = st.Spent + all.MaybeCost + st.Unsettled.MaybeCost
+	if len(st.Starts) == 0 {
+		return
+	}
+	last := st.Starts[len(st.Starts)-1]
+	end := st.LastWrite
+	if st.Live {
+		end = now
+	}
+	took, done := end.Sub(last.At), st.Done-last.Done
+	if took <= 0 || done <= 0 {
+		return
+	}
+	st.PerHour = float64(done) / took.Hours()
+	if st.Live {
+		st.TimeLeft = time.Duration(float64(st.Items-st.Done) / float64(done) * float64(took))
+	}
+}

@@ -1,0 +1,277 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"reflect"
+	"slices"
+	"strings"
+
+	"nightshift"
+)
+
+// ReadOptions choose rows. The zero value is all of them.
+type ReadOptions struct {
+	Models   []string // names; nil means all
+	From, To int64    // dataset rows, To excluded; 0 means to the end
+
+	fs fileSystem
+}
+
+// Rows yields the rows on record of a run: by model in the plan's order, then
+// by row and epoch, whether they are in a part or still in a journal. It takes
+// no lock, works on live, stopped and damaged runs, and holds a batch of rows
+// at a time.
+//
+// T is a struct whose fields carry parquet tags of [nightshift.Record]; only
+// the columns that it names are read. A field is of the Record's type, or of
+// the type behind its pointer, in which case null reads as zero. The columns
+// row and epoch need not be among them.
+//
+// An error ends the iteration, except that a damaged part is reported and
+// passed over, so that the rest can be read: the error is then a
+// [*DamageError].
+func Rows[T any](dir string, o ReadOptions) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var zero T
+		if o.fs == nil {
+			o.fs = osFS{}
+		}
+		project, err := projection[T]()
+		if err != nil {
+			yield(zero, err)
+			return
+		}
+		v, err := openView(o.fs, dir)
+		if err != nil {
+			yield(zero, err)
+			return
+		}
+		for key := range v.chosen(o) {
+			if !unitRows(v, key, o, project, yield) {
+				return
+			}
+		}
+	}
+}
+
+// A DamageError says that the rows of one unit could not be read to their end.
+type DamageError struct {
+	Path string
+	Err  error
+}
+
+func (e *DamageError) Error() string { return e.Path + ": " + e.Err.Error() }
+func (e *DamageError) Unwrap() error { return e.Err }
+
+// chosen yields the units that may hold rows of o, in order.
+func (v *view) chosen(o ReadOptions) iter.Seq[unitKey] {
+	return func(yield func(unitKey) bool) {
+		for i, model := range v.info.Models {
+			if o.Models != nil && !slices.Contains(o.Models, model) {
+				continue
+			}
+			for n, s := range v.info.Slices {
+				if s.First+s.Rows <= o.From || o.To > 0 && s.First >= o.To {
+					continue
+				}
+				if !yield(unitKey{i, n}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// unitRows yields the rows of one unit. It returns false when the reader has
+// had enough.
+func unitRows[T any](v *view, key unitKey, o ReadOptions, project func(*nightshift.Record) T, yield func(T, error) bool) bool {
+	var zero T
+	goOn := true
+	err := v.withUnit(key, func(part *Part, j *journal) error {
+		s := v.info.Slices[key.unit]
+		whole := s.First >= o.From && (o.To == 0 || s.First+s.Rows <= o.To)
+		if part != nil && j == nil && whole {
+			return partRows(v, part, func(row T) bool {
+				goOn = yield(row, nil)
+				return goOn
+			})
+		}
+		if part == nil && j == nil {
+			return nil
+		}
+		base := part
+		if j == nil {
+			j = newJournal(s, v.info.Epochs)
+		}
+		for rec, err := range mergeRecords(v.fs, v.dir, base, j) {
+			if err != nil {
+				return err
+			}
+			if rec.Row < o.From || o.To > 0 && rec.Row >= o.To {
+				continue
+			}
+			if goOn = yield(project(rec), nil); !goOn {
+				return nil
+			}
+		}
+		return nil
+	})
+	if err != nil && goOn {
+		goOn = yield(zero, err)
+	}
+	return goOn
+}
+
+func partRows[T any](v *view, part *Part, yield func(T) bool) error {
+	f, pf, err := openPart(v.fs, v.dir.at(resultsDir, part.Name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for row, err := range readPart[T](pf) {
+		if err != nil {
+			return err
+		}
+		if !yield(row) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// withUnit opens what there is of a unit. In a live run it may be committed
+// between looking and opening; it is then looked at again, as long as nothing
+// of it has been used.
+func (v *view) withUnit(key unitKey, use func(part *Part, j *journal) error) error {
+	for try := 0; ; try++ {
+		part, j, err := v.openUnit(key)
+		if errors.Is(err, fs.ErrNotExist) && try < 3 {
+			if err := v.readParts(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err == nil {
+			err = use(part, j)
+			if j != nil {
+				j.close()
+			}
+		}
+		if err != nil {
+			return &DamageError{Path: v.unitPath(key, part), Err: err}
+		}
+		return nil
+	}
+}
+
+func (v *view) unitPath(key unitKey, part *Part) string {
+	if part != nil {
+		return v.dir.at(resultsDir, part.Name)
+	}
+	return v.dir.at(journalDir, fmt.Sprintf("%s-%06d", v.slugs[key.model], key.unit))
+}
+
+func (v *view) openUnit(key unitKey) (*Part, *journal, error) {
+	p, listed := v.listed[key]
+	j, err := v.openJournal(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	size, _ := v.fs.size(v.dir.at(manifestFile))
+	if !listed && j == nil && size != v.size {
+		// Not begun, or committed since the manifest was read.
+		if err := v.readParts(); err != nil {
+			return nil, nil, err
+		}
+		p, listed = v.listed[key]
+	}
+	if !listed {
+		return nil, j, nil
+	}
+	if _, err := v.fs.size(v.dir.at(resultsDir, p.Name)); err != nil {
+		if j != nil {
+			j.close()
+		}
+		return &p, nil, err
+	}
+	return &p, j, nil
+}
+
+// projection returns the function that takes a T out of a Record.
+func projection[T any]() (func(*nightshift.Record) T, error) {
+	t := reflect.TypeFor[T]()
+	if t == reflect.TypeFor[nightshift.Record]() {
+		return func(r *nightshift.Record) T { return any(*r).(T) }, nil
+	}
+	if t.Kind() != reflect.Struct {
+		return nil, fmt.Errorf("store: rows are read into structs, not %v", t)
+	}
+	columns := recordColumns()
+	type pair struct{ to, from int }
+	var pairs []pair
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, ok := columnName(f)
+		if !ok {
+			continue
+		}
+		from, ok := columns[name]
+		if !ok {
+			return nil, fmt.Errorf("store: %v.%s: records have no column %q", t, f.Name, name)
+		}
+		if want := from.Type; f.Type != want && !sameBehindPointer(f.Type, want) {
+			return nil, fmt.Errorf("store: %v.%s is a %v, the column %s a %v", t, f.Name, f.Type, name, want)
+		}
+		pairs = append(pairs, pair{i, from.Index[0]})
+	}
+	return func(r *nightshift.Record) T {
+		var row T
+		to, from := reflect.ValueOf(&row).Elem(), reflect.ValueOf(r).Elem()
+		for _, p := range pairs {
+			v := from.Field(p.from)
+			dst := to.Field(p.to)
+			if v.Kind() == reflect.Pointer && dst.Kind() != reflect.Pointer {
+				if v.IsNil() {
+					continue
+				}
+				v = v.Elem()
+			}
+			dst.Set(v.Convert(dst.Type()))
+		}
+		return row
+	}, nil
+}
+
+// sameBehindPointer permits the plain type where the column is a pointer, and
+// types of the same kind (a string for an Outcome).
+func sameBehindPointer(have, want reflect.Type) bool {
+	if want.Kind() == reflect.Pointer && have.Kind() != reflect.Pointer {
+		want = want.Elem()
+	}
+	return have.Kind() == want.Kind() && have.Kind() != reflect.Pointer && have.ConvertibleTo(want)
+}
+
+func columnName(f reflect.StructField) (string, bool) {
+	name, _, _ := strings.Cut(f.Tag.Get("parquet"), ",")
+	if !f.IsExported() || name == "-" {
+		return "", false
+	}
+	if name == "" {
+		name = f.Name
+	}
+	return name, true
+}
+
+func recordColumns() map[string]reflect.StructField {
+	columns := map[string]reflect.StructField{}
+	t := reflect.TypeFor[nightshift.Record]()
+	for i := range t.NumField() {
+		if name, ok := columnName(t.Field(i)); ok {
+			columns[name] = t.Field(i)
+		}
+	}
+	return columns
+}

@@ -1,0 +1,300 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"reflect"
+
+	"nightshift"
+)
+
+// A Problem is something that verify found.
+type Problem struct {
+	Path string `json:"path"`
+	What string `json:"what"`
+	// Harmless is set for what a start of the run repairs by itself, or what
+	// a power failure leaves behind.
+	Harmless bool `json:"harmless,omitempty"`
+}
+
+func (p Problem) String() string { return p.Path + ": " + p.What }
+
+// A VerifyReport says what was looked at and what is wrong with it.
+type VerifyReport struct {
+	Deep      bool      `json:"deep"`
+	Parts     int       `json:"parts"`
+	Bytes     int64     `json:"bytes"`         // of parts, hashed
+	Journals  int       `json:"journal_units"` // units with a journal
+	Items     int64     `json:"items"`         // of the whole run
+	Recorded  int64     `json:"recorded"`      // with a record
+	Decoded   int64     `json:"decoded"`       // records read to their last value
+	Problems  []Problem `json:"problems,omitempty"`
+	MoreFound int       `json:"more_problems,omitempty"` // beyond the first thousand
+}
+
+// OK reports whether nothing is wrong.
+func (r VerifyReport) OK() bool {
+	for _, p := range r.Problems {
+		if !p.Harmless {
+			return false
+		}
+	}
+	return r.MoreFound == 0
+}
+
+const mostProblems = 1000
+
+func (r *VerifyReport) note(harmless bool, path, format string, args ...any) {
+	if len(r.Problems) >= mostProblems {
+		r.MoreFound++
+		return
+	}
+	r.Problems = append(r.Problems, Problem{Path: path, What: fmt.Sprintf(format, args...), Harmless: harmless})
+}
+
+// A Check looks at one record in a deep verification: whether text and usage
+// follow from the raw response, say.
+type Check func(*nightshift.Record) error
+
+// Verify checks a run and changes nothing: checksums of manifest and units,
+// size, SHA-256 and footer of every part, that every item is in one place,
+// and that the sums of the manifest are those of the parts. Deep also decodes
+// every value of every record, and hands it to the checks. The error is
+// about what prevents looking; what is found is in the report.
+func Verify(dir string, deep bool, checks ...Check) (VerifyReport, error) {
+	return verify(osFS{}, dir, deep, checks)
+}
+
+func verify(fsys fileSystem, dir string, deep bool, checks []Check) (VerifyReport, error) {
+	rep := VerifyReport{Deep: deep}
+	v, err := openView(fsys, dir)
+	if err != nil {
+		return rep, err
+	}
+	rep.Items = v.info.Items()
+	for _, d := range v.damage {
+		rep.note(false, v.dir.at(manifestFile), "byte %d: %s (%d bytes)", d.off, d.why, len(d.bytes))
+	}
+	if err := rep.listed(v); err != nil {
+		return rep, err
+	}
+	for key := range v.chosen(ReadOptions{}) {
+		if p, there := v.listed[key]; there {
+			rep.part(v, key, p, checks)
+		}
+		rep.journal(v, key, checks)
+	}
+	return rep, nil
+}
+
+// listed compares the manifest with the results directory.
+func (r *VerifyReport) listed(v *view) error {
+	m, err := readManifest(v.fs, v.dir)
+	if err != nil {
+		return err
+	}
+	if m.runID != "" && m.runID != v.info.RunID {
+		r.note(false, v.dir.at(manifestFile), "belongs to run %s, not %s", m.runID, v.info.RunID)
+	}
+	known := map[string]bool{}
+	for _, p := range m.parts {
+		known[p.Name] = true
+	}
+	names, err := v.fs.list(v.dir.at(resultsDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	ours := map[string]bool{}
+	for _, p := range v.info.Parts {
+		ours[p.Name] = true
+	}
+	for _, name := range names {
+		switch path := v.dir.at(resultsDir, name); {
+		case known[name]:
+		case ours[name]:
+			r.note(true, path, "is whole and not in the manifest; the next start enters it")
+		default:
+			r.note(false, path, "is not a part of this run, or not whole")
+		}
+	}
+	return nil
+}
+
+// part checks one part against the manifest and against itself.
+func (r *VerifyReport) part(v *view, key unitKey, p Part, checks []Check) {
+	path := v.dir.at(resultsDir, p.Name)
+	f, err := v.fs.open(path, 0)
+	if err != nil {
+		r.note(false, path, "%v", err)
+		return
+	}
+	size, sum, err := hashFile(f)
+	f.Close()
+	r.Parts++
+	r.Bytes += size
+	switch {
+	case err != nil:
+		r.note(false, path, "%v", err)
+	case size != p.Size:
+		r.note(false, path, "has %d bytes, the manifest says %d", size, p.Size)
+	case p.SHA256 != "" && sum != p.SHA256:
+		r.note(false, path, "SHA-256 is %s, the manifest says %s", sum, p.SHA256)
+	}
+	if err := r.content(v, key, p, path, checks); err != nil {
+		r.note(false, path, "%v", err)
+	}
+}
+
+func (r *VerifyReport) content(v *view, key unitKey, p Part, path string, checks []Check) error {
+	f, pf, err := openPart(v.fs, path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	s := v.info.Slices[key.unit]
+	if err := fitsRun(pf, partMeta{
+		RunID: v.info.RunID, Run: v.info.Name, Model: v.info.Models[key.model], Unit: key.unit, Gen: p.Gen,
+		First: s.First, Rows: s.Rows, Epochs: v.info.Epochs,
+		DatasetHash: v.info.DatasetHash, SliceHash: hashText(s.Hash), PlanHash: v.info.PlanHash,
+	}); err != nil {
+		return err
+	}
+	var sum Tally
+	order := itemOrder{s: s, epochs: int64(v.info.Epochs)}
+	add := func(c counted) error {
+		r.Recorded++
+		t := c.tally()
+		sum.add(&t, 1)
+		return order.next(c.Row, c.Epoch)
+	}
+	if r.Deep {
+		for rec, err := range readPart[nightshift.Record](pf) {
+			if err != nil {
+				return err
+			}
+			r.check(path, &rec, v.info.Models[key.model], checks)
+			if err := add(count(&rec)); err != nil {
+				return err
+			}
+		}
+	} else {
+		for c, err := range readPart[counted](pf) {
+			if err != nil {
+				return err
+			}
+			if err := add(c); err != nil {
+				return err
+			}
+		}
+	}
+	if err := order.end(); err != nil {
+		return err
+	}
+	if !sameTally(sum, p.Totals) {
+		return fmt.Errorf("its sums are %s, the manifest says %s", tallyText(sum), tallyText(p.Totals))
+	}
+	return nil
+}
+
+// check decodes one record and asks the checks about it.
+func (r *VerifyReport) check(path string, rec *nightshift.Record, model string, checks []Check) {
+	r.Decoded++
+	if rec.Model != model {
+		r.note(false, path, "row %d epoch %d is of model %q", rec.Row, rec.Epoch, rec.Model)
+	}
+	for _, c := range []struct {
+		name string
+		json *string
+	}{{"attempt_log", rec.AttemptLog}, {"tool_calls", rec.ToolCalls}, {"choices", rec.Choices}} {
+		if c.json != nil && !json.Valid([]byte(*c.json)) {
+			r.note(false, path, "row %d epoch %d: %s is not JSON", rec.Row, rec.Epoch, c.name)
+		}
+	}
+	for _, check := range checks {
+		if err := check(rec); err != nil {
+			r.note(false, path, "row %d epoch %d: %v", rec.Row, rec.Epoch, err)
+		}
+	}
+}
+
+// itemOrder checks that every item of a unit comes once, in order.
+type itemOrder struct {
+	s      Slice
+	epochs int64
+	item   int64
+}
+
+func (o *itemOrder) next(row int64, epoch int32) error {
+	wantRow, wantEpoch := o.s.First+o.item/o.epochs, o.item%o.epochs
+	if row != wantRow || int64(epoch) != wantEpoch {
+		return fmt.Errorf("row %d epoch %d stands where row %d epoch %d belongs", row, epoch, wantRow, wantEpoch)
+	}
+	o.item++
+	return nil
+}
+
+func (o *itemOrder) end() error {
+	if want := o.s.Rows * o.epochs; o.item != want {
+		return fmt.Errorf("%d rows of %d", o.item, want)
+	}
+	return nil
+}
+
+// journal checks the journals of one unit that is not committed.
+func (r *VerifyReport) journal(v *view, key unitKey, checks []Check) {
+	j, err := v.openJournal(key)
+	if err != nil {
+		r.note(false, v.unitPath(key, nil), "%v", err)
+	}
+	if j == nil {
+		return
+	}
+	defer j.close()
+	r.Journals++
+	for _, d := range j.damage {
+		r.note(d.atTail, j.names[d.file], "byte %d: %s (%d bytes)", d.off, d.why, len(d.bytes))
+	}
+	if j.extras > 0 {
+		r.note(true, v.unitPath(key, nil), "%d answers are there twice and were paid for twice", j.extras)
+	}
+	_, based := v.listed[key]
+	for _, at := range j.at {
+		if at.n == 0 {
+			continue
+		}
+		if !based {
+			r.Recorded++
+		}
+		if !r.Deep {
+			continue
+		}
+		rec, err := j.record(at)
+		if err != nil {
+			r.note(false, j.names[at.file], "%v", err)
+			continue
+		}
+		r.check(j.names[at.file], rec, v.info.Models[key.model], checks)
+	}
+}
+
+func sameTally(a, b Tally) bool {
+	for _, t := range []*Tally{&a, &b} {
+		if len(t.Outcomes) == 0 {
+			t.Outcomes = nil
+		}
+		if len(t.StopReasons) == 0 {
+			t.StopReasons = nil
+		}
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+func tallyText(t Tally) string {
+	b, err := json.Marshal(t)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
