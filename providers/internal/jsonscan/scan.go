@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 )
 
 // MaxDepth is the deepest nesting that is read.
@@ -74,7 +75,7 @@ const (
 	keyNonASCII
 )
 
-// Opaque names keys whose values are checked but not looked into: they are
+// opaque is the key whose values are checked but not looked into: they are
 // large, and nobody asks.
 const opaque = "logprobs"
 
@@ -357,4 +358,21 @@ func (d *Doc) digits() int {
 		d.pos++
 	}
 	return d.pos - start
+}
+
+var docs = sync.Pool{New: func() any { return new(Doc) }}
+
+// Borrow returns a Doc that other callers have used before. Give it back with
+// [Doc.Return] when none of its values is in use any more.
+func Borrow() *Doc { return docs.Get().(*Doc) }
+
+// Return gives a borrowed Doc back.
+func (d *Doc) Return() {
+	const keep = 1 << 16 // nodes: a rare giant must not stay in memory for ever
+	nodes := d.nodes[:0]
+	if cap(nodes) > keep {
+		nodes = nil
+	}
+	*d = Doc{nodes: nodes}
+	docs.Put(d)
 }

@@ -1,0 +1,186 @@
+// Package answer holds what reading an answer takes in either wire format:
+// stop words, token counts, texts that may be absent, and the flags for what a
+// server did oddly. The formats themselves are read by messages and chat.
+package answer
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"unicode"
+
+	"nightshift"
+	"nightshift/providers/internal/jsonscan"
+)
+
+// Flags that both formats use.
+const (
+	FlagRepaired      = "text_repaired"        // invalid Unicode in a text
+	FlagRepeatedKey   = "duplicate_keys"       // a key that was read occurs twice in its object
+	FlagUsageMissing  = "usage_missing"        // no usage, or 0/0/0 beside an answer
+	FlagUsageInvalid  = "usage_invalid"        // a count that is none: NaN, negative, over 10^9
+	FlagUsagePartial  = "usage_partial"        // no input tokens beside output, or the reverse
+	FlagUsageOdd      = "usage_inconsistent"   // counts that contradict each other
+	FlagStopMissing   = "stop_reason_missing"  // a whole answer without a stop reason
+	FlagStopUnknown   = "stop_reason_unknown"  // a stop reason that we do not know
+	FlagAfterEnd      = "events_after_end"     // the stream went on after its end
+	FlagErrorAfterEnd = "error_after_end"      // an error came when the answer was complete
+	FlagRestarted     = "stream_restarted"     // a gateway began anew; the first part was dropped
+	FlagSecondAnswer  = "second_answer"        // another answer followed the complete one; it was dropped
+	FlagMalformed     = "malformed_event"      // an unreadable event after the answer was complete
+	FlagEmpty         = "empty_answer"         // output tokens were counted, but nothing came
+	FlagThinkTags     = "think_tags"           // the reasoning stood between <think> tags in the text
+	FlagNotStreamed   = "not_streamed"         // the whole answer came as one event
+	FlagToolArguments = "tool_arguments_words" // arguments of a tool call that are not valid JSON
+)
+
+// maxTokens is the largest count that is believed.
+const maxTokens = 1_000_000_000
+
+// Count reads a token count. bad is true when something is there that is no
+// believable count; the count is then unknown.
+func Count(v jsonscan.Value) (c nightshift.Count, bad bool) {
+	if !v.Set() {
+		return c, false
+	}
+	n, ok := v.Int()
+	if !ok || n < 0 || n > maxTokens {
+		return c, true
+	}
+	return nightshift.Tokens(n), false
+}
+
+// Cost reads a sum of dollars, times scale. Sums that are negative or not
+// believable are nil.
+func Cost(v jsonscan.Value, scale float64) *nightshift.NanoUSD {
+	f, ok := v.Float()
+	if f *= scale; !ok || f < 0 || f > 1e6 {
+		return nil
+	}
+	n := nightshift.NanoUSD(math.Round(f * 1e9))
+	return &n
+}
+
+// A Text collects a text that may be absent, which is not the same as empty.
+type Text struct {
+	buf []byte
+	set bool
+}
+
+// Add appends s, and makes the text present.
+func (t *Text) Add(s string) {
+	t.buf = append(t.buf, s...)
+	t.set = true
+}
+
+// AddValue appends a JSON string and reports whether it held anything. What
+// is no string changes nothing.
+func (t *Text) AddValue(v jsonscan.Value) bool {
+	s, ok := v.Text()
+	if ok {
+		t.Add(s)
+	}
+	return s != ""
+}
+
+// Set reports whether the text is present.
+func (t *Text) Set() bool { return t.set }
+
+// Len returns the text's length.
+func (t *Text) Len() int { return len(t.buf) }
+
+// String returns the text, "" when absent.
+func (t *Text) String() string { return string(t.buf) }
+
+// Pointer returns the text, nil when absent.
+func (t *Text) Pointer() *string {
+	if !t.set {
+		return nil
+	}
+	s := string(t.buf)
+	return &s
+}
+
+// Arguments are a tool call's arguments as [nightshift.ToolCall] has them:
+// an object's own text, a string's words, {} for none.
+func Arguments(v jsonscan.Value) string {
+	switch v.Kind() {
+	case jsonscan.Missing, jsonscan.Null:
+		return "{}"
+	case jsonscan.String:
+		return OrEmptyObject(v.String())
+	}
+	return string(v.JSON())
+}
+
+// OrEmptyObject returns {} for arguments without a word.
+func OrEmptyObject(arguments string) string {
+	if strings.TrimSpace(arguments) == "" {
+		return "{}"
+	}
+	return arguments
+}
+
+// Marks sets the flags for what was noticed while reading doc.
+func Marks(r *nightshift.Response, doc *jsonscan.Doc) {
+	if doc == nil {
+		return
+	}
+	if doc.Repaired {
+		r.Flag(FlagRepaired)
+	}
+	if doc.Repeated {
+		r.Flag(FlagRepeatedKey)
+	}
+}
+
+// MarkToolCalls flags arguments that are not JSON.
+func MarkToolCalls(r *nightshift.Response, calls []nightshift.ToolCall) {
+	for _, c := range calls {
+		if !json.Valid([]byte(c.Arguments)) {
+			r.Flag(FlagToolArguments)
+		}
+	}
+}
+
+// Unreadable is the error for an answer that cannot be read.
+func Unreadable(err error) *nightshift.Error {
+	e := &nightshift.Error{Class: nightshift.ClassBadResponse, MaybeBilled: true, Message: "the answer cannot be read: " + err.Error(), Err: err}
+	if errors.Is(err, jsonscan.ErrDepth) {
+		e.Code = "nesting"
+	}
+	return e
+}
+
+// Shapeless is the error for an answer without the parts that its format
+// needs.
+func Shapeless(code, message string) *nightshift.Error {
+	return &nightshift.Error{Class: nightshift.ClassBadResponse, Code: code, MaybeBilled: true, Message: message}
+}
+
+// Cut is the error for a stream that ended before its answer did.
+func Cut(message string) *nightshift.Error {
+	return &nightshift.Error{Class: nightshift.ClassCut, MaybeBilled: true, Message: message}
+}
+
+// Nothing is the error for a stream without a single event.
+func Nothing() *nightshift.Error {
+	return &nightshift.Error{Class: nightshift.ClassEmptyResponse, MaybeBilled: true, Message: "the stream ended without any event"}
+}
+
+// SplitThink takes reasoning between <think> tags off the beginning of a text.
+// Without the closing tag all of it is reasoning when the answer was cut off
+// by its token limit, and none of it otherwise.
+func SplitThink(text string, cutOff bool) (thinking, rest string, found bool) {
+	const opening, closing = "<think>", "</think>"
+	inside, ok := strings.CutPrefix(strings.TrimLeftFunc(text, unicode.IsSpace), opening)
+	if !ok {
+		return "", text, false
+	}
+	thinking, rest, closed := strings.Cut(inside, closing)
+	if !closed && !cutOff {
+		return "", text, false
+	}
+	return strings.TrimSpace(thinking), strings.TrimLeftFunc(rest, unicode.IsSpace), true
+}

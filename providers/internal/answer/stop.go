@@ -1,0 +1,90 @@
+package answer
+
+import (
+	"strings"
+
+	"nightshift"
+)
+
+// stops are the words of both formats, and those that gateways pass on from
+// the formats behind them, in lower case.
+var stops = map[string]nightshift.StopReason{
+	"end_turn":  nightshift.StopEnd,
+	"stop":      nightshift.StopEnd,
+	"eos":       nightshift.StopEnd, // Together
+	"eos_token": nightshift.StopEnd, // TGI
+	"end":       nightshift.StopEnd,
+
+	"stop_sequence": nightshift.StopSequence,
+
+	"max_tokens":        nightshift.StopMaxTokens, // also Gemini's, in capitals
+	"length":            nightshift.StopMaxTokens,
+	"max_output_tokens": nightshift.StopMaxTokens,
+
+	"model_context_window_exceeded": nightshift.StopContextWindow,
+	"context_length_exceeded":       nightshift.StopContextWindow,
+	"model_length":                  nightshift.StopContextWindow, // Mistral
+
+	"tool_use":      nightshift.StopToolUse,
+	"tool_calls":    nightshift.StopToolUse,
+	"function_call": nightshift.StopToolUse,
+
+	"refusal": nightshift.StopRefusal,
+
+	"content_filter":     nightshift.StopContentFilter,
+	"content_filtered":   nightshift.StopContentFilter,
+	"sensitive":          nightshift.StopContentFilter, // Zhipu
+	"safety":             nightshift.StopContentFilter, // Gemini, from here on
+	"recitation":         nightshift.StopContentFilter,
+	"blocklist":          nightshift.StopContentFilter,
+	"prohibited_content": nightshift.StopContentFilter,
+	"spii":               nightshift.StopContentFilter,
+
+	"pause_turn": nightshift.StopPause,
+	"compaction": nightshift.StopPause,
+}
+
+// failures are the words with which a server says that it broke off: what
+// came is no answer of the model.
+var failures = map[string]nightshift.ErrorClass{
+	"error":                        nightshift.ClassServer,     // OpenRouter
+	"network_error":                nightshift.ClassServer,     // Zhipu
+	"insufficient_system_resource": nightshift.ClassOverloaded, // DeepSeek
+	"abort":                        nightshift.ClassServer,     // vLLM
+	"aborted":                      nightshift.ClassServer,
+}
+
+// Stop translates a server's stop word, whatever its case. An unknown word is
+// [nightshift.StopOther]; no word is no reason.
+func Stop(word string) nightshift.StopReason {
+	if word == "" {
+		return ""
+	}
+	if s, ok := stops[word]; ok {
+		return s
+	}
+	if s, ok := stops[strings.ToLower(word)]; ok {
+		return s
+	}
+	return nightshift.StopOther
+}
+
+// BrokenOff is the error of an answer whose stop word says that the server
+// broke off; nil for all other words.
+func BrokenOff(word string) *nightshift.Error {
+	class, ok := failures[strings.ToLower(word)]
+	if !ok {
+		return nil
+	}
+	return &nightshift.Error{Class: class, Code: word, MaybeBilled: true, Message: "the server broke off the answer: " + word}
+}
+
+// MarkStop flags a missing or unknown stop reason.
+func MarkStop(r *nightshift.Response) {
+	switch r.StopReason {
+	case "":
+		r.Flag(FlagStopMissing)
+	case nightshift.StopOther:
+		r.Flag(FlagStopUnknown)
+	}
+}

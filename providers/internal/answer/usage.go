@@ -1,0 +1,68 @@
+package answer
+
+import (
+	"nightshift"
+	"nightshift/providers/internal/jsonscan"
+)
+
+// A UsageReader reads the usage object Raw of Response and flags what is
+// wrong with it.
+type UsageReader struct {
+	Response *nightshift.Response
+	Raw      jsonscan.Value
+}
+
+// Flag notes an oddity of the usage.
+func (r *UsageReader) Flag(name string) { r.Response.Flag(name) }
+
+// Count reads a token count; one that cannot be believed is unknown.
+func (r *UsageReader) Count(v jsonscan.Value) nightshift.Count {
+	c, bad := Count(v)
+	if bad {
+		r.Flag(FlagUsageInvalid)
+	}
+	return c
+}
+
+// Reported is the cost that the provider stated: cost in dollars (OpenRouter,
+// and Perplexity with an object of sums), or xAI's ticks of 1e-10 dollars.
+func (r *UsageReader) Reported() *nightshift.NanoUSD {
+	cost := r.Raw.Get("cost")
+	if cost.Kind() == jsonscan.Object {
+		cost = cost.Get("total_cost")
+	}
+	if usd := Cost(cost, 1); usd != nil {
+		return usd
+	}
+	return Cost(r.Raw.Get("cost_in_usd_ticks"), 1e-10)
+}
+
+// Settle turns zeros that cannot be true into unknowns: no model answers
+// without having read anything, and no text is without tokens.
+func (r *UsageReader) Settle(u nightshift.Usage) nightshift.Usage {
+	in, out := u.InputTotal(), u.Output
+	answered := r.answered()
+	switch {
+	case !u.Known(), in.N() == 0 && out.N() == 0 && answered:
+		r.Flag(FlagUsageMissing)
+		u = nightshift.Usage{ServiceTier: u.ServiceTier, Region: u.Region, Reported: u.Reported}
+	case in.N() == 0 && out.N() > 0:
+		r.Flag(FlagUsagePartial)
+		u.Input, u.CacheRead, u.CacheWrite5m, u.CacheWrite1h = nightshift.Count{}, nightshift.Count{}, nightshift.Count{}, nightshift.Count{}
+	case out.N() == 0 && answered:
+		r.Flag(FlagUsagePartial)
+		u.Output, u.Reasoning = nightshift.Count{}, nightshift.Count{}
+	}
+	if u.Output.Known() && u.Reasoning.N() > u.Output.N() {
+		r.Flag(FlagUsageOdd)
+		u.Reasoning = u.Output
+	}
+	return u
+}
+
+func (r *UsageReader) answered() bool {
+	resp := r.Response
+	return some(resp.Text) || some(resp.Thinking) || len(resp.ToolCalls) > 0
+}
+
+func some(s *string) bool { return s != nil && *s != "" }

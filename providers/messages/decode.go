@@ -1,0 +1,167 @@
+package messages
+
+import (
+	"nightshift"
+	"nightshift/providers/internal/answer"
+	"nightshift/providers/internal/jsonscan"
+)
+
+// Decode reads a whole answer that was not streamed: an object with content,
+// already unwrapped. Response.Raw is left to the caller, who has the body.
+//
+// Unknown fields, blocks and stop words are no errors. What was odd about the
+// answer is in its Flags.
+func Decode(body []byte) (nightshift.Response, *nightshift.Error) {
+	doc := jsonscan.Borrow()
+	defer doc.Return()
+	root, err := doc.Scan(body)
+	if err != nil {
+		return nightshift.Response{}, answer.Unreadable(err)
+	}
+	return decode(root)
+}
+
+func decode(message jsonscan.Value) (nightshift.Response, *nightshift.Error) {
+	var m assembly
+	m.begin(message)
+	content := message.Get("content")
+	switch content.Kind() {
+	case jsonscan.Array:
+		m.whole(content)
+	case jsonscan.String: // some gateways
+		m.blocks = append(m.blocks, textBlock(content))
+	case jsonscan.Null:
+	default:
+		return m.response(), answer.Shapeless("no_content", "the answer has no content: "+content.Kind().String())
+	}
+	m.stop(message)
+	m.sawOutput = true
+	resp := m.response()
+	m.finish(&resp, message.Doc())
+	return resp, answer.BrokenOff(m.stopWord)
+}
+
+func textBlock(v jsonscan.Value) *block {
+	b := &block{kind: "text", closed: true}
+	b.text.AddValue(v)
+	return b
+}
+
+// An assembly is an answer as far as it has come, whole or in pieces.
+type assembly struct {
+	id, model    string
+	blocks       []*block // in the order in which they were opened
+	stopWord     string
+	stopSequence string
+	usage        []byte // the server's usage object, all parts merged
+	sawOutput    bool   // usage holds a total of output tokens
+}
+
+// A block is one content block.
+type block struct {
+	kind   string
+	index  int64
+	closed bool
+	text   answer.Text // of text and thinking blocks
+	id     string      // of tool_use, like name
+	name   string
+	input  string      // of tool_use, where the block came with one
+	parts  answer.Text // of tool_use: input in pieces
+}
+
+// begin takes what an answer says of itself before its content.
+func (m *assembly) begin(message jsonscan.Value) {
+	m.id = message.Get("id").String()
+	m.model = message.Get("model").String()
+	m.addUsage(message.Get("usage"))
+}
+
+// whole adds blocks that came complete.
+func (m *assembly) whole(content jsonscan.Value) {
+	for c := content.First(); c.Exists(); c = c.Next() {
+		b := newBlock(c)
+		b.index, b.closed = int64(len(m.blocks)), true
+		m.blocks = append(m.blocks, b)
+	}
+}
+
+func newBlock(v jsonscan.Value) *block {
+	b := &block{kind: v.Get("type").String()}
+	switch b.kind {
+	case "text":
+		b.text.AddValue(v.Get("text"))
+	case "thinking":
+		b.text.AddValue(v.Get("thinking"))
+	case "tool_use":
+		b.id, b.name = v.Get("id").String(), v.Get("name").String()
+		b.input = answer.Arguments(v.Get("input"))
+	}
+	return b
+}
+
+func (m *assembly) stop(v jsonscan.Value) {
+	if word, ok := v.Get("stop_reason").Text(); ok {
+		m.stopWord = word
+	}
+	if sequence, ok := v.Get("stop_sequence").Text(); ok {
+		m.stopSequence = sequence
+	}
+}
+
+// response is the answer as far as it has come, without its usage.
+func (m *assembly) response() nightshift.Response {
+	resp := nightshift.Response{
+		ID: m.id, ServedModel: m.model,
+		StopReason: answer.Stop(m.stopWord), RawStopReason: m.stopWord, StopSequence: m.stopSequence,
+	}
+	var text, thinking answer.Text
+	for _, b := range m.blocks {
+		switch b.kind {
+		case "text":
+			if b.text.Set() { // texts follow each other without a break: citations and tools cut sentences
+				text.Add(b.text.String())
+			}
+		case "thinking":
+			addThought(&thinking, &b.text)
+		case "redacted_thinking":
+			resp.Flag("thinking_redacted")
+		case "tool_use":
+			resp.ToolCalls = append(resp.ToolCalls, b.call())
+		}
+	}
+	resp.Text, resp.Thinking = text.Pointer(), thinking.Pointer()
+	if len(resp.ToolCalls) > 0 && resp.StopReason == nightshift.StopEnd {
+		resp.StopReason = nightshift.StopToolUse
+	}
+	return resp
+}
+
+// addThought keeps the thoughts of different blocks apart by a blank line.
+func addThought(all, one *answer.Text) {
+	if !one.Set() {
+		return
+	}
+	if all.Len() > 0 && one.Len() > 0 {
+		all.Add("\n\n")
+	}
+	all.Add(one.String())
+}
+
+func (b *block) call() nightshift.ToolCall {
+	arguments := b.input
+	if b.parts.Len() > 0 {
+		arguments = b.parts.String()
+	}
+	return nightshift.ToolCall{ID: b.id, Name: b.name, Arguments: answer.OrEmptyObject(arguments)}
+}
+
+// finish adds usage and flags to an answer that came to its end.
+func (m *assembly) finish(resp *nightshift.Response, doc *jsonscan.Doc) {
+	m.readUsage(resp)
+	answer.Marks(resp, doc)
+	answer.MarkStop(resp)
+	answer.MarkToolCalls(resp, resp.ToolCalls)
+	if n := resp.Usage.Output.N(); n > 0 && len(m.blocks) == 0 {
+		resp.Flag(answer.FlagEmpty)
+	}
+}
