@@ -200,7 +200,7 @@ func unreadable(status int, text []byte, cause error) *nightshift.Error {
 
 // CodeTooDeep is the Code of a bad_response whose JSON is nested deeper than
 // anything an API sends. Asking again does not help.
-const CodeTooDeep = "json_too_deep"
+const CodeTooDeep = "nesting"
 
 // gatewayID is what one-api and new-api put at the end of a message. It makes
 // equal errors look different.

@@ -1,0 +1,135 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+
+	"nightshift"
+	"nightshift/providers"
+	"nightshift/providers/chat"
+	"nightshift/providers/internal/jsonscan"
+	"nightshift/providers/messages"
+)
+
+// decode reads a whole body under a status of success, in the order of checks
+// that tells answers from errors: what it is at all, whether it says that
+// something went wrong, and only then which format it has.
+func (a *attempt) decode(resp *http.Response, text []byte) {
+	found, e := examine(resp.StatusCode, resp.Header, text)
+	if e != nil {
+		a.bodyWait(text, e)
+		a.fail(e)
+		return
+	}
+	r, e := a.decodeAs(found)
+	a.merge(r)
+	if e != nil {
+		a.fail(e)
+	}
+}
+
+func (a *attempt) decodeAs(found finding) (nightshift.Response, *nightshift.Error) {
+	switch found.shape {
+	case nightshift.Messages:
+		return messages.Decode(found.text)
+	case nightshift.Chat:
+		return chat.Decode(found.text)
+	}
+	return nightshift.Response{}, &nightshift.Error{
+		Class: nightshift.ClassBadResponse, Code: "no_choices", MaybeBilled: true,
+		Message: "the answer has the shape of neither format: no content and no choices",
+	}
+}
+
+// A finding is a JSON object that may be an answer, and the format it has; ""
+// for neither.
+type finding struct {
+	text  []byte
+	shape nightshift.Protocol
+}
+
+// examine looks at a body under a status of success.
+func examine(status int, header http.Header, body []byte) (finding, *nightshift.Error) {
+	text := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
+		return finding{}, mustClassify(status, header, text)
+	}
+	doc := jsonscan.Borrow()
+	defer doc.Return()
+	root, err := doc.Scan(text)
+	if err != nil {
+		return finding{}, unscannable(status, header, text, err)
+	}
+	if root.Kind() == jsonscan.Array {
+		root = root.First()
+	}
+	if root.Kind() != jsonscan.Object {
+		return finding{}, mustClassify(status, header, text)
+	}
+	if suspicious(root) {
+		if e := providers.Classify(status, header, root.JSON()); e != nil {
+			return finding{}, e
+		}
+	}
+	if data := root.Get("data"); shapeOf(root) == "" && data.Kind() == jsonscan.Object && shapeOf(data) != "" {
+		root = data
+	}
+	return finding{root.Raw(), shapeOf(root)}, nil
+}
+
+// mustClassify is for bodies that cannot be an answer.
+func mustClassify(status int, header http.Header, text []byte) *nightshift.Error {
+	if e := providers.Classify(status, header, text); e != nil {
+		return e
+	}
+	return &nightshift.Error{Class: nightshift.ClassBadResponse, MaybeBilled: true, Message: "the answer is not a JSON object"}
+}
+
+// unscannable tells JSON that was cut off from JSON that is too deep or never
+// was any.
+func unscannable(status int, header http.Header, text []byte, err error) *nightshift.Error {
+	var syntax *jsonscan.SyntaxError
+	e := &nightshift.Error{Class: nightshift.ClassBadResponse, MaybeBilled: true, Message: "the answer cannot be read: " + err.Error(), Err: err}
+	switch {
+	case errors.Is(err, jsonscan.ErrDepth), errors.Is(err, jsonscan.ErrNodes):
+		e.Code = providers.CodeTooDeep
+	case errors.As(err, &syntax) && syntax.Offset >= int64(len(text)):
+		e.Class, e.Message = nightshift.ClassCut, "the answer stops in the middle of its JSON"
+	}
+	return e
+}
+
+// suspicious reports whether an object may speak of an error; Classify then
+// says whether it does.
+func suspicious(o jsonscan.Value) bool {
+	if o.Get("error").Set() || o.Get("type").Is("error") || o.Get("success").IsFalse() || o.Get("object").Is("error") || o.Get("base_resp").Set() {
+		return true
+	}
+	if shapeOf(o) != "" {
+		return false
+	}
+	return o.Get("detail").Set() || o.Get("code").Set() || o.Get("response").Set() || o.Get("data").Get("error").Set()
+}
+
+// shapeOf says which format an object has.
+func shapeOf(o jsonscan.Value) nightshift.Protocol {
+	content := o.Get("content")
+	switch {
+	case o.Get("choices").Exists() && !o.Get("type").Is("message"):
+		return nightshift.Chat
+	case content.Exists() && (o.Get("type").Is("message") || content.Kind() == jsonscan.Array || content.Kind() == jsonscan.String):
+		return nightshift.Messages
+	}
+	return ""
+}
+
+// merge takes over what a format read, and keeps what the exchange knows.
+func (a *attempt) merge(r nightshift.Response) {
+	old := &a.ex.Response
+	r.Status, r.RequestID, r.Raw, r.Latency, r.FirstToken = old.Status, old.RequestID, old.Raw, old.Latency, old.FirstToken
+	for _, flag := range old.Flags {
+		r.Flag(flag)
+	}
+	*old = r
+}

@@ -1,0 +1,59 @@
+package wire
+
+import (
+	"strings"
+
+	"nightshift"
+	"nightshift/providers/secrets"
+)
+
+// pathHint guesses what is wrong with a URL that a web page, or nothing,
+// answers. It is empty when it is the model that was not found.
+func (a *attempt) pathHint(e *nightshift.Error) string {
+	if e.Class == nightshift.ClassNotFound && !pathProblem(e) {
+		return ""
+	}
+	u, err := a.wire.target(a.prepared.Model)
+	if err != nil {
+		return ""
+	}
+	asked := secrets.NewRedactor().URL(u.String())
+	hint := "the URL " + asked + " is not that of an API"
+	if better := guess(u.Path); better != "" {
+		return hint + ": did you mean " + strings.Replace(asked, u.Path, better, 1) + "?"
+	}
+	return hint + ": check base_url and path"
+}
+
+// pathProblem tells a path that is not found from a model that is not.
+func pathProblem(e *nightshift.Error) bool {
+	said := strings.ToLower(e.Code + " " + e.Message)
+	if strings.Contains(said, "model") || e.Status == 503 {
+		return false
+	}
+	for _, sign := range []string{"web page", "invalid url", "not found", "no route", "cannot post", "method not allowed", "unknown path", "page"} {
+		if strings.Contains(said, sign) {
+			return true
+		}
+	}
+	return strings.TrimSpace(said) == ""
+}
+
+// guess repairs a path: a doubled segment, or the /v1 that is missing.
+func guess(path string) string {
+	for _, part := range []string{"/v1", "/messages", "/chat/completions", "/api"} {
+		if strings.Contains(path, part+part) {
+			return strings.Replace(path, part+part, part, 1)
+		}
+	}
+	for _, end := range []string{"/chat/completions", "/messages"} {
+		base, found := strings.CutSuffix(path, end)
+		if found && !strings.Contains(base+"/", "/v1/") && !strings.Contains(base, "/v4") && !strings.Contains(base, "/openai") {
+			return base + "/v1" + end
+		}
+	}
+	if path == "/v1/messages" || path == "/v1/chat/completions" {
+		return "/api" + path
+	}
+	return ""
+}

@@ -1,0 +1,117 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+)
+
+// A journey is how far a request has come on its way to the server.
+type journey struct {
+	began atomic.Bool // the first byte may have left
+	whole atomic.Bool // the last byte may have left
+}
+
+// sentBody is a request's body that tells how far it has been read. It cannot
+// be rewound, so no layer below can send it twice.
+type sentBody struct {
+	bytes.Reader
+	journey *journey
+	onRead  func()
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	b.onRead()
+	b.journey.began.Store(true)
+	n, err := b.Reader.Read(p)
+	if b.Len() == 0 {
+		b.journey.whole.Store(true)
+	}
+	return n, err
+}
+
+// WriteTo is io.WriterTo; the reader's own would pass the tracking by.
+func (b *sentBody) WriteTo(w io.Writer) (int64, error) {
+	b.onRead()
+	b.journey.began.Store(true)
+	n, err := b.Reader.WriteTo(w)
+	if err == nil {
+		b.journey.whole.Store(true)
+	}
+	return n, err
+}
+
+func (*sentBody) Close() error { return nil }
+
+// post sends the request and waits for the answer's headers.
+func (a *attempt) post(ctx context.Context) (*http.Response, error) {
+	target, err := a.wire.target(a.prepared.Model)
+	if err != nil {
+		return nil, err
+	}
+	for try := 0; ; try++ {
+		a.journey = &journey{}
+		req := a.request(ctx)
+		req.URL, req.Host = target, target.Host
+		resp, err := a.wire.transport.RoundTrip(req)
+		if err == nil || try == 2 || !unsent(err) {
+			return resp, err
+		}
+	}
+}
+
+// unsent reports whether a kept-alive connection turned out to be closed
+// before a single byte was written to it. That is no attempt yet: nothing has
+// left this machine.
+func unsent(err error) bool {
+	return strings.Contains(err.Error(), "cannot rewind body after connection loss")
+}
+
+func (a *attempt) request(ctx context.Context) *http.Request {
+	body := &sentBody{journey: a.journey, onRead: a.watch.connected}
+	body.Reset(a.prepared.Body)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:          func(httptrace.GotConnInfo) { a.watch.connected() },
+		WroteHeaders:     func() { body.journey.began.Store(true) },
+		TLSHandshakeDone: a.handshake,
+	})
+	req := (&http.Request{
+		Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: a.headers(), Body: body, ContentLength: int64(len(a.prepared.Body)),
+	}).WithContext(ctx)
+	if len(a.prepared.Body) == 0 {
+		req.Body = http.NoBody
+	}
+	return req
+}
+
+func (a *attempt) handshake(_ tls.ConnectionState, err error) {
+	if err != nil {
+		a.tlsFailed.Store(true)
+	}
+}
+
+func (a *attempt) headers() http.Header {
+	h := maps.Clone(a.wire.header)
+	h["Accept"] = acceptJSON
+	if a.prepared.Stream {
+		h["Accept"] = acceptStream
+	}
+	if name := a.wire.endpoint.IdempotencyHeader; name != "" && a.prepared.Key != "" {
+		// Not in canonical form: Go would take the canonical Idempotency-Key as
+		// leave to send a request again by itself.
+		h[strings.ToLower(name)] = []string{a.prepared.Key}
+	}
+	return h
+}
+
+var (
+	acceptJSON   = []string{"application/json"}
+	acceptStream = []string{"text/event-stream"}
+)

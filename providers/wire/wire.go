@@ -1,0 +1,176 @@
+// Package wire makes one HTTP attempt: it encodes a request in the endpoint's
+// format, posts it once, and reads whatever comes back. The shape of the
+// answer decides how it is read, not the URL that was asked. It never waits,
+// tries again or follows a redirect, and it never shows the key.
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"nightshift"
+	"nightshift/providers"
+	"nightshift/providers/chat"
+	"nightshift/providers/messages"
+	"nightshift/providers/secrets"
+)
+
+// Caps on what is read of one answer, in decompressed bytes.
+const (
+	DefaultMaxBody = 64 << 20 // a whole body, streams included
+	DefaultMaxLine = 8 << 20  // one line of a stream
+	maxErrorBody   = 1 << 20  // of an answer that is an error by its status
+)
+
+// Config is what a Wire needs. Only Endpoint must be given, and Key unless
+// the endpoint takes none.
+type Config struct {
+	Endpoint providers.Endpoint
+	Key      secrets.Secret
+	// Transport carries the requests; nil makes one with [NewTransport].
+	// Wires of one endpoint may share one.
+	Transport http.RoundTripper
+	// Concurrency is how many requests will be in flight at most; it sizes the
+	// pool of idle connections. 0 means 1,024.
+	Concurrency int
+	MaxBody     int64  // 0 means DefaultMaxBody
+	MaxLine     int    // 0 means DefaultMaxLine
+	UserAgent   string // "" means nightshift
+}
+
+// A Wire speaks to one endpoint with one key. It implements
+// [providers.Wire] and is safe for concurrent use.
+type Wire struct {
+	endpoint  providers.Endpoint
+	transport http.RoundTripper
+	owned     *http.Transport // made here; nil when it was given
+	url       *url.URL        // nil when the model stands in the URL
+	header    http.Header     // of every request; never changed
+	redactor  *secrets.Redactor
+	timeouts  providers.Timeouts
+	maxBody   int64
+	maxLine   int
+}
+
+var _ providers.Wire = (*Wire)(nil)
+
+// New checks the endpoint and prepares everything that its requests share. No
+// connection is made. Errors name what is wrong in a person's words, without
+// the key.
+func New(c Config) (*Wire, error) {
+	if err := check(c); err != nil {
+		return nil, err
+	}
+	w := &Wire{
+		endpoint:  c.Endpoint,
+		transport: c.Transport,
+		header:    header(c),
+		redactor:  secrets.NewRedactor(c.Key),
+		timeouts:  c.Endpoint.Timeouts.OrDefaults(),
+		maxBody:   orDefault(c.MaxBody, DefaultMaxBody),
+		maxLine:   orDefault(c.MaxLine, DefaultMaxLine),
+	}
+	if w.transport == nil {
+		w.owned = NewTransport(c.Concurrency)
+		w.transport = w.owned
+	}
+	if !strings.Contains(c.Endpoint.BaseURL+c.Endpoint.Path, providers.ModelPlaceholder) {
+		u, err := w.target("")
+		if err != nil {
+			return nil, err
+		}
+		w.url = u
+	}
+	return w, nil
+}
+
+func check(c Config) error {
+	e := c.Endpoint
+	if e.Auth.Scheme != providers.AuthNone && e.Auth.Env == "" && e.Auth.File == "" {
+		e.Auth.Env = "given" // the key is here already: where it came from is no matter
+	}
+	if errs := e.Validate(); len(errs) > 0 {
+		return fmt.Errorf("endpoint %s: %w", e.Name, errors.Join(errs...))
+	}
+	if c.Key.IsZero() && e.Auth.Scheme != providers.AuthNone {
+		return fmt.Errorf("endpoint %s: no key was given, and auth.scheme is not none", e.Name)
+	}
+	return nil
+}
+
+func orDefault[N int | int64](n, otherwise N) N {
+	if n <= 0 {
+		return otherwise
+	}
+	return n
+}
+
+// header makes the headers of every request. The key goes in here and nowhere
+// else.
+func header(c Config) http.Header {
+	h := http.Header{
+		"Content-Type":    {"application/json"},
+		"Accept-Encoding": {"gzip"}, // undone here, so that the caps count what comes out
+		"User-Agent":      {c.UserAgent},
+	}
+	if c.UserAgent == "" {
+		h["User-Agent"] = []string{"nightshift"}
+	}
+	if c.Endpoint.Protocol == nightshift.Messages {
+		h["Anthropic-Version"] = []string{"2023-06-01"}
+	}
+	for name, value := range c.Endpoint.Headers {
+		name = http.CanonicalHeaderKey(name)
+		if delete(h, name); value != "" {
+			h[name] = []string{value}
+		}
+	}
+	c.Endpoint.Auth.Set(h, c.Key)
+	return h
+}
+
+func (w *Wire) target(model string) (*url.URL, error) {
+	if w.url != nil {
+		return w.url, nil
+	}
+	full, err := w.endpoint.URLFor(model)
+	if err != nil {
+		return nil, err
+	}
+	return url.Parse(full)
+}
+
+// Prepare implements [providers.Wire].
+func (w *Wire) Prepare(req nightshift.Request) (providers.Prepared, error) {
+	if w.endpoint.Protocol == nightshift.Chat {
+		return chat.Encode(req, w.chatOptions())
+	}
+	return messages.Encode(req)
+}
+
+func (w *Wire) chatOptions() chat.Options {
+	return chat.Options{IncludeUsage: w.endpoint.IncludeUsage, DoneMarkerOnly: w.endpoint.DoneMarkerOnly}
+}
+
+// Send implements [providers.Wire]: one POST, and everything that can be known
+// about what became of it. It returns within the endpoint's timeouts or soon
+// after ctx ends. Err.MaybeBilled is exact as far as this side of the wire can
+// tell: false while the request cannot have reached the server whole, and for
+// answers that say that nothing was done.
+func (w *Wire) Send(ctx context.Context, p providers.Prepared) providers.Exchange {
+	a := attempt{wire: w, prepared: p}
+	a.run(ctx)
+	return a.ex
+}
+
+// CloseIdleConnections closes the connections that the Wire made and does not
+// use. A transport that was given is left alone.
+func (w *Wire) CloseIdleConnections() {
+	if w.owned != nil {
+		w.owned.CloseIdleConnections()
+	}
+}
