@@ -1,0 +1,244 @@
+package datasets
+
+import (
+	"bytes"
+	"strings"
+
+	"nightshift"
+)
+
+// roles that a message may have. "function" is the old name of a tool's answer
+// and goes out as it is.
+func knownRole(role string) bool {
+	switch nightshift.Role(role) {
+	case nightshift.RoleSystem, nightshift.RoleDeveloper, nightshift.RoleUser,
+		nightshift.RoleAssistant, nightshift.RoleTool, "function":
+		return true
+	}
+	return false
+}
+
+// chat reads a list of messages.
+func (b *builder) chat(r row) complaint {
+	v := b.unwrapped(r.lookup(b.prompt))
+	b.use(b.prompt.name)
+	if v.kind != kindArray {
+		return b.wrongType(b.prompt, v, "a list of messages")
+	}
+	return b.messages(b.prompt, v)
+}
+
+func (b *builder) messages(p path, v value) complaint {
+	speaks := false
+	for i, m := range elements(v.raw) {
+		role, c := b.message(m)
+		if c.bad() {
+			c.what = placeOf(p.name, i) + ": " + c.what
+			return c
+		}
+		speaks = speaks || role != nightshift.RoleSystem && role != nightshift.RoleDeveloper
+	}
+	if !speaks {
+		return complaint{quoteShort(p.name) + " holds nothing to answer", "a user message is missing"}
+	}
+	b.liftSystem()
+	return complaint{}
+}
+
+func placeOf(list string, i int) string { return list + "[" + thousands(int64(i)) + "]" }
+
+// liftSystem makes a plain system message that comes first the sample's system
+// prompt, unless something else is.
+func (b *builder) liftSystem() {
+	if b.check || b.s.System != "" || b.templates.system != nil || len(b.s.Messages) == 0 {
+		return
+	}
+	if m := b.s.Messages[0]; m.Role == nightshift.RoleSystem && m.Raw == nil {
+		b.s.System = m.Text
+		b.s.Messages = b.s.Messages[1:]
+	}
+}
+
+// message reads one message in either dialect.
+func (b *builder) message(m value) (nightshift.Role, complaint) {
+	if m.kind != kindObject {
+		return "", complaint{"the message is " + m.kind.String() + ", not an object", ""}
+	}
+	var role, content, calls value
+	others := false
+	for key, v := range members(m.raw) {
+		switch string(key) {
+		case "role":
+			role = v
+		case "content":
+			content = v
+		case "tool_calls", "function_call":
+			calls, others = v, true
+		default:
+			others = true
+		}
+	}
+	switch {
+	case role.kind != kindString:
+		return "", complaint{"the message has no role", ""}
+	case !knownRole(role.text()):
+		return "", complaint{"unknown role " + quoteShort(role.text()), "system, developer, user, assistant or tool"}
+	}
+	r := nightshift.Role(role.text())
+	if c := b.content(r, content, calls); c.bad() {
+		return r, c
+	}
+	if content.kind == kindString && !others {
+		b.say(r, content)
+		return r, complaint{}
+	}
+	raw, c := b.inline(m.raw)
+	if c.bad() || b.check {
+		return r, c
+	}
+	b.s.Messages = append(b.s.Messages, nightshift.Message{Role: r, Raw: raw})
+	return r, complaint{}
+}
+
+// content checks what a message says.
+func (b *builder) content(role nightshift.Role, content, calls value) complaint {
+	switch content.kind {
+	case kindString:
+		return complaint{}
+	case kindArray:
+		if content.empty() && !calls.given() {
+			return complaint{"the content is an empty list", ""}
+		}
+		for _, part := range elements(content.raw) {
+			if part.kind == kindString {
+				return complaint{"a content part is a text", `write it as {"type": "text", "text": "…"}`}
+			}
+			if part.kind != kindObject || part.get("type").kind != kindString {
+				return complaint{"a content part is no object with a type", ""}
+			}
+		}
+		return complaint{}
+	case missing, kindNull:
+		if role == nightshift.RoleAssistant && calls.given() {
+			return complaint{}
+		}
+		return complaint{"the message has no content", ""}
+	}
+	return complaint{"the content is " + content.kind.String() + ", not a text or a list", ""}
+}
+
+// conversation reads a ShareGPT chat.
+func (b *builder) conversation(r row) complaint {
+	v := b.unwrapped(r.lookup(b.prompt))
+	b.use(b.prompt.name)
+	if v.kind != kindArray {
+		return b.wrongType(b.prompt, v, "a list of {from, value}")
+	}
+	speaks := false
+	for i, m := range elements(v.raw) {
+		role, c := b.shareGPT(m)
+		if c.bad() {
+			c.what = placeOf(b.prompt.name, i) + ": " + c.what
+			return c
+		}
+		speaks = speaks || role != nightshift.RoleSystem
+	}
+	if !speaks {
+		return complaint{quoteShort(b.prompt.name) + " holds nothing to answer", "a human turn is missing"}
+	}
+	b.liftSystem()
+	return complaint{}
+}
+
+func (b *builder) shareGPT(m value) (nightshift.Role, complaint) {
+	if m.kind != kindObject {
+		return "", complaint{"the turn is " + m.kind.String() + ", not an object", ""}
+	}
+	from, said := m.get("from"), m.get("value")
+	if from.kind == missing && m.get("role").kind != missing {
+		return b.message(m)
+	}
+	if from.kind != kindString {
+		return "", complaint{`the turn has no "from"`, ""}
+	}
+	role := shareGPTRole(from.text())
+	switch {
+	case role == "":
+		return "", complaint{"unknown speaker " + quoteShort(from.text()), "human, gpt or system"}
+	case said.kind != kindString:
+		return "", complaint{`"value" is ` + said.kind.String() + ", not a text", ""}
+	}
+	b.say(role, said)
+	return role, complaint{}
+}
+
+func shareGPTRole(from string) nightshift.Role {
+	switch strings.ToLower(from) {
+	case "human", "user":
+		return nightshift.RoleUser
+	case "gpt", "assistant", "chatgpt", "model", "bot", "bing", "bard":
+		return nightshift.RoleAssistant
+	case "system":
+		return nightshift.RoleSystem
+	}
+	return ""
+}
+
+// openAIBatch reads a line of an OpenAI batch file.
+func (b *builder) openAIBatch(r row) complaint {
+	b.use("body")
+	b.use("method")
+	b.use("url")
+	url, method := r.get("url"), r.get("method")
+	if method.given() && method.text() != "POST" {
+		return complaint{"the method is " + quoteShort(method.text()), "only POST can be sent"}
+	}
+	protocol := nightshift.Chat
+	switch to := url.text(); {
+	case !url.given() || strings.HasPrefix(to, "/") && strings.HasSuffix(to, "/chat/completions"):
+	case strings.HasPrefix(to, "/") && strings.HasSuffix(to, "/messages"):
+		protocol = nightshift.Messages
+	case strings.Contains(to, "://"):
+		return complaint{"the row names a whole URL", "a row cannot choose its endpoint; write /v1/chat/completions"}
+	default:
+		return complaint{"the url is " + quoteShort(to), "only /v1/chat/completions and /v1/messages can be sent"}
+	}
+	return b.body(path{name: "body"}, r.get("body"), protocol)
+}
+
+// anthropicBatch reads a request of an Anthropic batch.
+func (b *builder) anthropicBatch(r row) complaint {
+	b.use("params")
+	return b.body(path{name: "params"}, r.get("params"), nightshift.Messages)
+}
+
+// body checks a whole request body and takes it as it is.
+func (b *builder) body(p path, v value, protocol nightshift.Protocol) complaint {
+	if v.kind != kindObject {
+		return b.wrongType(p, v, "an object")
+	}
+	messages := value{}
+	for key, val := range members(v.raw) {
+		name := string(unescape(key))
+		if name == "messages" {
+			messages = val
+		}
+		if c := checkParam(name, val, true); c.bad() {
+			c.what = p.name + "." + c.what
+			return c
+		}
+	}
+	if messages.kind != kindArray {
+		return b.wrongType(path{name: p.name + ".messages"}, messages, "a list of messages")
+	}
+	inner := builder{rules: b.rules, check: true, media: b.media}
+	if c := inner.messages(path{name: p.name + ".messages"}, messages); c.bad() {
+		return c
+	}
+	if b.check {
+		return complaint{}
+	}
+	raw, c := b.inline(v.raw)
+	b.s.Body, b.s.BodyProtocol = bytes.TrimSpace(raw), protocol
+	return c
+}

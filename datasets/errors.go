@@ -1,0 +1,119 @@
+package datasets
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A RowError says why a row cannot be sent. It is data: the run goes on.
+type RowError struct {
+	Index int64  // 0-based row of the dataset
+	File  string // as the user named it
+	Line  int64  // 1-based line, or record number where there are no lines
+	What  string // what is wrong
+	Hint  string // what to try; may be empty
+}
+
+func (e *RowError) Error() string {
+	s := fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.What)
+	if e.Hint != "" {
+		s += " (" + e.Hint + ")"
+	}
+	return s
+}
+
+// A Problem is one reason why a dataset cannot be used as it is.
+type Problem struct {
+	File string // may be empty
+	Line int64  // 0 when the problem is not at one line
+	Row  int64  // 0-based index; -1 when the problem is not of one row
+	What string
+	Hint string // what to try; may be empty
+}
+
+func (p Problem) String() string {
+	var s strings.Builder
+	if p.File != "" {
+		s.WriteString(p.File)
+		if p.Line > 0 {
+			fmt.Fprintf(&s, ":%d", p.Line)
+		}
+		s.WriteString(": ")
+	}
+	s.WriteString(p.What)
+	if p.Hint != "" {
+		s.WriteString(" (" + p.Hint + ")")
+	}
+	return s.String()
+}
+
+// Problems is everything that Open found wrong, in the order of the files.
+// List holds the first of them, Total counts all.
+type Problems struct {
+	List  []Problem
+	Total int64
+}
+
+// maxListed is how many problems are kept with their places.
+const maxListed = 100
+
+func (p *Problems) add(q Problem) {
+	p.Total++
+	if len(p.List) < maxListed {
+		p.List = append(p.List, q)
+	}
+}
+
+// merge adds all of q.
+func (p *Problems) merge(q Problems) {
+	p.Total += q.Total
+	p.List = append(p.List, q.List[:min(len(q.List), max(0, maxListed-len(p.List)))]...)
+}
+
+// Error lists the problems, one a line.
+func (p *Problems) Error() string {
+	lines := make([]string, 0, len(p.List)+1)
+	for _, q := range p.List {
+		lines = append(lines, q.String())
+	}
+	if more := p.Total - int64(len(p.List)); more > 0 {
+		lines = append(lines, fmt.Sprintf("… and %s more", thousands(more)))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (p *Problems) orNil() error {
+	if p.Total == 0 {
+		return nil
+	}
+	return p
+}
+
+// A ChangedError says that the data is not what was indexed. Nothing of the
+// slice in question has been yielded, unless the change happened in the middle
+// of reading it.
+type ChangedError struct {
+	File     string
+	What     string
+	Slice    int  // -1 when not at one slice
+	Appended bool // the file only grew, as far as its size says
+}
+
+func (e *ChangedError) Error() string {
+	s := e.File + ": " + e.What
+	if e.Appended {
+		s += " (rows were added: extend the run, or start a new one)"
+	} else {
+		s += " (start a new run, or put the old file back)"
+	}
+	return s
+}
+
+// thousands writes n with commas.
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

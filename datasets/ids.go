@@ -1,0 +1,169 @@
+package datasets
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"os"
+	"slices"
+	"syscall"
+)
+
+// idSeed makes the hashes of ids; they are compared within one process only.
+var idSeed = maphash.MakeSeed()
+
+// hashID hashes an id by its kind and value: 1 and "1" differ, "a" and
+// "\u0061" do not. It never returns 0.
+func hashID(v value) uint64 {
+	raw := v.raw
+	if v.kind == kindString {
+		raw = raw[:len(raw)-1] // the first quote stays, as the mark of a text
+		raw = unescape(raw)
+	}
+	return maphash.Bytes(idSeed, raw) | 1
+}
+
+const (
+	idParts      = 256     // by the highest bits of the hash
+	idsInMemory  = 4 << 20 // then they go to disk
+	idBlock      = 8 << 10 // hashes that a part collects before it writes
+	maxSuspects  = 1 << 16
+	shownSameIDs = 10
+)
+
+// A twinFinder finds hashes that occur more than once, in memory that does not
+// grow with their number: beyond idsInMemory they are kept in 256 parts of a
+// temporary file, each of which is then sorted by itself.
+type twinFinder struct {
+	dir    string
+	few    []uint64
+	parts  [][]uint64
+	blocks [][]block // where the parts lie in the file
+	file   *os.File
+	size   int64
+	buf    []byte
+	limit  int // idsInMemory, but for tests
+}
+
+type block struct {
+	at int64
+	n  int
+}
+
+func (t *twinFinder) add(ids []uint64) error {
+	if t.limit == 0 {
+		t.limit = idsInMemory
+	}
+	if t.parts == nil {
+		t.few = append(t.few, ids...)
+		if len(t.few) <= t.limit {
+			return nil
+		}
+		ids = t.few
+		t.few = nil
+		if err := t.spill(); err != nil {
+			return err
+		}
+	}
+	for _, id := range ids {
+		p := id >> 56
+		t.parts[p] = append(t.parts[p], id)
+		if len(t.parts[p]) == idBlock {
+			if err := t.flush(int(p)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// spill opens the temporary file. It has no name any more when spill returns,
+// so nothing is left behind whatever happens.
+func (t *twinFinder) spill() error {
+	if t.dir != "" {
+		if err := os.MkdirAll(t.dir, 0o700); err != nil {
+			return err
+		}
+	}
+	f, err := os.CreateTemp(t.dir, "ids-*")
+	if err != nil {
+		return fmt.Errorf("looking for double ids: %w", err)
+	}
+	if err := syscall.Unlink(f.Name()); err != nil {
+		f.Close()
+		return fmt.Errorf("looking for double ids: %w", err)
+	}
+	t.file = f
+	t.parts = make([][]uint64, idParts)
+	t.blocks = make([][]block, idParts)
+	return nil
+}
+
+func (t *twinFinder) flush(p int) error {
+	ids := t.parts[p]
+	t.buf = t.buf[:0]
+	for _, id := range ids {
+		t.buf = binary.LittleEndian.AppendUint64(t.buf, id)
+	}
+	if _, err := t.file.WriteAt(t.buf, t.size); err != nil {
+		return fmt.Errorf("looking for double ids: %w", err)
+	}
+	t.blocks[p] = append(t.blocks[p], block{t.size, len(ids)})
+	t.size += int64(8 * len(ids))
+	t.parts[p] = ids[:0]
+	return nil
+}
+
+// find returns how many hashes repeat an earlier one, and which ones do; of
+// these at most maxSuspects.
+func (t *twinFinder) find() (repeats int64, suspects []uint64, err error) {
+	if t.parts == nil {
+		repeats, suspects = twins(t.few, nil)
+		return repeats, suspects, nil
+	}
+	var ids []uint64
+	for p := range t.parts {
+		if ids, err = t.part(p, ids[:0]); err != nil {
+			return 0, nil, err
+		}
+		n, more := twins(ids, suspects)
+		repeats, suspects = repeats+n, more
+	}
+	return repeats, suspects, nil
+}
+
+// part reads all of one part.
+func (t *twinFinder) part(p int, ids []uint64) ([]uint64, error) {
+	for _, b := range t.blocks[p] {
+		t.buf = slices.Grow(t.buf[:0], 8*b.n)[:8*b.n]
+		if _, err := t.file.ReadAt(t.buf, b.at); err != nil {
+			return nil, fmt.Errorf("looking for double ids: %w", err)
+		}
+		for i := 0; i < len(t.buf); i += 8 {
+			ids = append(ids, binary.LittleEndian.Uint64(t.buf[i:]))
+		}
+	}
+	return append(ids, t.parts[p]...), nil
+}
+
+func (t *twinFinder) close() {
+	if t.file != nil {
+		t.file.Close()
+	}
+}
+
+// twins sorts ids and counts the repeated ones.
+func twins(ids, suspects []uint64) (int64, []uint64) {
+	slices.Sort(ids)
+	var n int64
+	for i := 1; i < len(ids); i++ {
+		if ids[i] != ids[i-1] {
+			continue
+		}
+		n++
+		if (i < 2 || ids[i] != ids[i-2]) && len(suspects) < maxSuspects {
+			suspects = append(suspects, ids[i])
+		}
+	}
+	return n, suspects
+}

@@ -1,0 +1,430 @@
+package datasets
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"nightshift"
+)
+
+// maxMedia is the most that one file or data URL may hold, and maxRowMedia all
+// of a row: requests are refused above 32 MB.
+const (
+	maxMedia    = 20 << 20
+	maxRowMedia = 24 << 20
+)
+
+// A mediaUse is one file that a row brings along.
+type mediaUse struct {
+	File   string `json:"file"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// A mediaFolder is where file: parts may be read: below one folder, whatever
+// links lead out of it.
+type mediaFolder struct {
+	dir  string
+	once sync.Once
+	root *os.Root
+	err  error
+}
+
+func (m *mediaFolder) open() (*os.Root, error) {
+	m.once.Do(func() { m.root, m.err = os.OpenRoot(m.dir) })
+	return m.root, m.err
+}
+
+func (m *mediaFolder) close() {
+	if root, err := m.open(); err == nil {
+		root.Close()
+	}
+}
+
+// A stamp recognises an unchanged media file.
+type stamp struct{ Size, ModTime int64 }
+
+// maxStamps is how many media files are watched for changes.
+const maxStamps = 200_000
+
+// stamps are the media files as they were when the dataset was indexed.
+type stamps struct {
+	mu sync.Mutex
+	m  map[string]stamp
+}
+
+// note remembers a file while indexing, and compares it later. It reports
+// whether the file is as it was.
+func (s *stamps) note(name string, info fs.FileInfo, indexing bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := stamp{info.Size(), info.ModTime().UnixNano()}
+	old, known := s.m[name]
+	if !known && indexing && len(s.m) < maxStamps {
+		if s.m == nil {
+			s.m = map[string]stamp{}
+		}
+		s.m[name] = now
+	}
+	return !known || old == now
+}
+
+// An edit replaces a piece of a JSON text.
+type edit struct {
+	start, end int
+	with       []byte
+}
+
+// inline replaces the file: parts of a message or body with what the files
+// hold, and checks the size of data URLs. Everything else stays as written.
+func (b *builder) inline(raw []byte) (json.RawMessage, complaint) {
+	if !bytes.Contains(raw, []byte(`"file:`)) && len(raw) < maxMedia {
+		return raw, complaint{}
+	}
+	var edits []edit
+	if c := b.inlineIn(raw, newValue(raw), &edits); c.bad() || len(edits) == 0 {
+		return raw, c
+	}
+	var out []byte
+	at := 0
+	for _, e := range edits {
+		out = append(append(out, raw[at:e.start]...), e.with...)
+		at = e.end
+	}
+	return append(out, raw[at:]...), complaint{}
+}
+
+// inlineIn looks for content parts in a message, a body, or a tool result.
+func (b *builder) inlineIn(whole []byte, v value, edits *[]edit) complaint {
+	for _, list := range []string{"messages", "content"} {
+		inner := v.get(list)
+		if inner.kind != kindArray {
+			continue
+		}
+		for _, part := range elements(inner.raw) {
+			if part.kind != kindObject {
+				continue
+			}
+			if c := b.inlinePart(whole, part, edits); c.bad() {
+				return c
+			}
+			if c := b.inlineIn(whole, part, edits); c.bad() {
+				return c
+			}
+		}
+	}
+	return complaint{}
+}
+
+// inlinePart handles one content part of either dialect.
+func (b *builder) inlinePart(whole []byte, part value, edits *[]edit) complaint {
+	put := func(v value, with []byte) {
+		// v.raw is a piece of whole: its capacity says where it begins.
+		start := cap(whole) - cap(v.raw)
+		*edits = append(*edits, edit{start, start + len(v.raw), with})
+	}
+	switch part.get("type").text() {
+	case "image_url":
+		url := part.get("image_url")
+		if url.kind == kindObject {
+			url = url.get("url")
+		}
+		return b.inlineURL(url, put)
+	case "file":
+		return b.inlineURL(part.get("file").get("file_data"), put)
+	case "input_audio":
+		data := part.get("input_audio").get("data")
+		m, c := b.load(data)
+		if m != nil {
+			put(data, quote(m.base64()))
+		}
+		return c
+	case "image", "document":
+		source := part.get("source")
+		if source.kind != kindObject {
+			return complaint{}
+		}
+		if data := source.get("data"); len(data.raw)/4*3 > maxMedia {
+			return tooMuch(int64(len(data.raw) / 4 * 3))
+		}
+		m, c := b.load(source.get("url"))
+		if m != nil {
+			put(source, m.source())
+		}
+		return c
+	}
+	return complaint{}
+}
+
+func (b *builder) inlineURL(url value, put func(value, []byte)) complaint {
+	if url.kind != kindString {
+		return complaint{}
+	}
+	if bytes.HasPrefix(url.raw, []byte(`"data:`)) && len(url.raw)/4*3 > maxMedia {
+		return tooMuch(int64(len(url.raw) / 4 * 3))
+	}
+	m, c := b.load(url)
+	if m != nil {
+		put(url, quote(m.dataURL()))
+	}
+	return c
+}
+
+func tooMuch(n int64) complaint {
+	return complaint{"an image or document of " + size(n), "at most " + size(maxMedia)}
+}
+
+// A medium is a loaded file.
+type medium struct {
+	data  []byte
+	media string // media type
+	name  string
+}
+
+func (m *medium) base64() string { return base64.StdEncoding.EncodeToString(m.data) }
+
+func (m *medium) dataURL() string { return "data:" + m.media + ";base64," + m.base64() }
+
+// source is the medium in the words of the Messages format.
+func (m *medium) source() []byte {
+	if m.media == "text/plain" {
+		return []byte(`{"type":"text","media_type":"text/plain","data":` + string(quote(string(m.data))) + `}`)
+	}
+	return []byte(`{"type":"base64","media_type":"` + m.media + `","data":"` + m.base64() + `"}`)
+}
+
+// load reads what a file: reference names. It returns nil for anything else,
+// and while only checking.
+func (b *builder) load(ref value) (*medium, complaint) {
+	if ref.kind != kindString || !bytes.HasPrefix(ref.raw, []byte(`"file:`)) {
+		return nil, complaint{}
+	}
+	name := strings.TrimPrefix(ref.text(), "file:")
+	return b.loadFile(strings.TrimPrefix(name, "//"))
+}
+
+func (b *builder) loadFile(name string) (*medium, complaint) {
+	f, info, c := b.openMedia(name)
+	if c.bad() {
+		return nil, c
+	}
+	defer f.Close()
+	var total int64
+	for _, m := range b.media {
+		total += m.Bytes
+	}
+	switch {
+	case info.Size() > maxMedia:
+		return nil, complaint{"file " + quoteShort(name) + " holds " + size(info.Size()), "at most " + size(maxMedia)}
+	case total+info.Size() > maxRowMedia:
+		return nil, complaint{"the row's files hold more than " + size(maxRowMedia) + " together", ""}
+	case !b.stamps.note(filepath.Join(b.folder.dir, name), info, b.indexing):
+		return nil, complaint{"file " + quoteShort(name) + " has changed since the dataset was indexed", ""}
+	case b.check:
+		b.media = append(b.media, mediaUse{File: name, Bytes: info.Size()})
+		return nil, complaint{}
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxMedia+1))
+	if err != nil || int64(len(data)) != info.Size() {
+		return nil, complaint{"file " + quoteShort(name) + " cannot be read whole", fmt.Sprint(err)}
+	}
+	sum := sha256.Sum256(data)
+	b.media = append(b.media, mediaUse{name, info.Size(), hex.EncodeToString(sum[:])})
+	m := &medium{data: data, media: mediaType(name, data), name: filepath.Base(name)}
+	if m.media == "" {
+		return nil, complaint{"file " + quoteShort(name) + " is of a kind that is not known", "PNG, JPEG, GIF, WebP, PDF, WAV, MP3 or text"}
+	}
+	return m, complaint{}
+}
+
+// openMedia opens a regular file below the dataset's folder. It never waits:
+// opening a pipe would, without O_NONBLOCK.
+func (b *builder) openMedia(name string) (*os.File, fs.FileInfo, complaint) {
+	what := "file " + quoteShort(name)
+	root, err := b.folder.open()
+	if err != nil {
+		return nil, nil, complaint{what + ": the dataset's folder cannot be opened", err.Error()}
+	}
+	info, err := root.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil, complaint{what + " is missing", "paths are relative to the dataset's folder"}
+	case err != nil:
+		return nil, nil, complaint{what + " is refused", "only files below the dataset's folder are read"}
+	case !info.Mode().IsRegular():
+		return nil, nil, complaint{what + " is not a regular file", ""}
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, complaint{what + " cannot be read", "check its permissions"}
+	}
+	if info, err = f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, nil, complaint{what + " is not a regular file", ""}
+	}
+	return f, info, complaint{}
+}
+
+// mediaType tells what a file is by its first bytes, and text and audio by its
+// name.
+func mediaType(name string, data []byte) string {
+	for _, m := range []struct{ magic, media string }{
+		{"\x89PNG\r\n\x1a\n", "image/png"},
+		{"\xff\xd8\xff", "image/jpeg"},
+		{"GIF8", "image/gif"},
+		{"%PDF-", "application/pdf"},
+		{"ID3", "audio/mpeg"},
+		{"OggS", "audio/ogg"},
+		{"fLaC", "audio/flac"},
+	} {
+		if bytes.HasPrefix(data, []byte(m.magic)) {
+			return m.media
+		}
+	}
+	if len(data) > 12 && string(data[:4]) == "RIFF" {
+		switch string(data[8:12]) {
+		case "WEBP":
+			return "image/webp"
+		case "WAVE":
+			return "audio/wav"
+		}
+	}
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".txt", ".md", ".csv":
+		return "text/plain"
+	case ".mp3":
+		return "audio/mpeg"
+	}
+	return ""
+}
+
+// images reads the media that Fields["images"] names: a path, a URL, a list of
+// them, or an image as Hugging Face writes it into Parquet.
+func (b *builder) images(r row) complaint {
+	b.parts = b.parts[:0]
+	if b.rules.images.name == "" {
+		return complaint{}
+	}
+	v := b.unwrapped(r.lookup(b.rules.images))
+	b.use(b.rules.images.name)
+	switch v.kind {
+	case kindArray:
+		for _, one := range elements(v.raw) {
+			if c := b.image(one); c.bad() {
+				return c
+			}
+		}
+		return complaint{}
+	case missing, kindNull:
+		return complaint{}
+	}
+	return b.image(v)
+}
+
+func (b *builder) image(v value) complaint {
+	if v.kind == kindObject && v.get("bytes").given() {
+		return b.embedded(v.get("bytes"))
+	}
+	if v.kind != kindString {
+		return b.wrongType(b.rules.images, v, "a path or URL")
+	}
+	ref := v.text()
+	switch {
+	case ref == "":
+		return complaint{}
+	case strings.HasPrefix(ref, "http://"), strings.HasPrefix(ref, "https://"):
+		b.attach(quote(ref), "")
+		return complaint{}
+	case strings.HasPrefix(ref, "data:"):
+		if len(ref)/4*3 > maxMedia {
+			return tooMuch(int64(len(ref) / 4 * 3))
+		}
+		b.attach(quote(ref), "")
+		return complaint{}
+	}
+	m, c := b.loadFile(strings.TrimPrefix(strings.TrimPrefix(ref, "file:"), "//"))
+	if m != nil {
+		b.attachMedium(m)
+	}
+	return c
+}
+
+// embedded reads bytes that stand in the row itself.
+func (b *builder) embedded(v value) complaint {
+	if len(v.raw)/4*3 > maxMedia {
+		return tooMuch(int64(len(v.raw) / 4 * 3))
+	}
+	if b.check {
+		return complaint{}
+	}
+	data, err := base64.StdEncoding.DecodeString(v.text())
+	if err != nil {
+		return complaint{"the embedded image is not base64", ""}
+	}
+	media := mediaType("", data)
+	if media == "" {
+		return complaint{"the embedded image is of a kind that is not known", "PNG, JPEG, GIF, WebP or PDF"}
+	}
+	b.attachMedium(&medium{data: data, media: media, name: "document.pdf"})
+	return complaint{}
+}
+
+func (b *builder) attachMedium(m *medium) {
+	if strings.HasPrefix(m.media, "image/") {
+		b.attach(quote(m.dataURL()), "")
+		return
+	}
+	b.attach(quote(m.dataURL()), m.name)
+}
+
+// attach adds a content part in the Chat dialect; name is empty for images.
+func (b *builder) attach(url []byte, name string) {
+	if name == "" {
+		b.parts = append(b.parts, `{"type":"image_url","image_url":{"url":`+string(url)+`}}`)
+		return
+	}
+	b.parts = append(b.parts, `{"type":"file","file":{"filename":`+string(quote(name))+`,"file_data":`+string(url)+`}}`)
+}
+
+// withParts puts the attached media before the text of the first user message.
+func (b *builder) withParts() {
+	for i, m := range b.s.Messages {
+		if len(b.parts) == 0 || m.Role != nightshift.RoleUser || m.Raw != nil {
+			continue
+		}
+		raw := `{"role":"user","content":[` + strings.Join(b.parts, ",") +
+			`,{"type":"text","text":` + string(quote(m.Text)) + `}]}`
+		b.s.Messages[i] = nightshift.Message{Role: m.Role, Raw: json.RawMessage(raw)}
+		return
+	}
+}
+
+// withMedia notes in the metadata which files went out.
+func (b *builder) withMedia() {
+	if len(b.media) == 0 {
+		return
+	}
+	list, err := json.Marshal(b.media)
+	if err != nil {
+		return
+	}
+	meta := bytes.TrimSuffix(b.s.Metadata, []byte("}"))
+	if len(meta) == 0 {
+		meta = []byte("{")
+	} else {
+		meta = append(meta[:len(meta):len(meta)], ',')
+	}
+	b.s.Metadata = append(append(append(meta, `"_media":`...), list...), '}')
+}

@@ -1,0 +1,468 @@
+package datasets
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"hash"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"slices"
+	"sync"
+
+	"nightshift"
+)
+
+// Read yields the selected samples of one slice in order, rendered for epoch 0.
+// The slice is hashed first: when it is not what was indexed, a *ChangedError
+// is all that comes.
+//
+// A bad row comes as a *RowError together with a Sample that says which row it
+// is (Index, File, Line, Hash, and the ID as far as it can be read). That
+// happens whatever OnBadRow says: rows may turn out bad that the first pass
+// could not know of, such as those that a template fails on. Any other error
+// ends the sequence.
+func (d *Dataset) Read(ctx context.Context, slice int) iter.Seq2[nightshift.Sample, error] {
+	return d.ReadEpochs(ctx, slice, 1)
+}
+
+// ReadEpochs yields every selected row of a slice once for each epoch, the
+// epochs of a row one behind the other.
+func (d *Dataset) ReadEpochs(ctx context.Context, slice, epochs int) iter.Seq2[nightshift.Sample, error] {
+	return func(yield func(nightshift.Sample, error) bool) {
+		if d.slices[slice].Selected == 0 {
+			return
+		}
+		b := &builder{rules: d.rules}
+		err := d.rows(ctx, slice, func(at place, raw []byte) bool {
+			return d.yieldEpochs(b, at, raw, epochs, yield)
+		})
+		if err != nil {
+			yield(nightshift.Sample{}, err)
+		}
+	}
+}
+
+// yieldEpochs yields one row for all its epochs.
+func (d *Dataset) yieldEpochs(b *builder, at place, raw []byte, epochs int, yield func(nightshift.Sample, error) bool) bool {
+	s, err := d.sample(b, at, raw, 0)
+	if !yield(s, err) {
+		return false
+	}
+	for epoch := 1; epoch < epochs; epoch++ {
+		if err == nil && d.rules.epochs {
+			s, err = d.sample(b, at, raw, epoch)
+		}
+		s.Epoch = epoch
+		if !yield(s, err) {
+			return false
+		}
+	}
+	return true
+}
+
+// Render returns the sample for another epoch. Unless a template names epoch,
+// only Sample.Epoch differs and nothing is read.
+func (d *Dataset) Render(s nightshift.Sample, epoch int) (nightshift.Sample, error) {
+	if !d.rules.epochs || s.Epoch == epoch {
+		s.Epoch = epoch
+		return s, nil
+	}
+	at, raw, err := d.raw.row(d, s.Index)
+	if err != nil {
+		return s, err
+	}
+	return d.sample(&builder{rules: d.rules}, at, raw, epoch)
+}
+
+// A place says which row is meant.
+type place struct {
+	span
+	index int64
+	file  *file
+}
+
+// sample makes the sample of one row. raw must stay as it is.
+func (d *Dataset) sample(b *builder, at place, raw []byte, epoch int) (nightshift.Sample, error) {
+	sum := sha256.Sum256(raw)
+	r, c := d.parse(b, at.file, at.span, raw)
+	if !c.bad() {
+		c = b.build(r)
+	} else {
+		b.s = nightshift.Sample{}
+	}
+	if !c.bad() {
+		c = b.finish(r, at.index, epoch)
+	}
+	s := b.s
+	s.Index, s.Epoch, s.File, s.Line = at.index, epoch, at.file.Name, at.line
+	copy(s.Hash[:], sum[:])
+	if s.ID == "" {
+		s.ID = itoa(at.index)
+	}
+	if c.bad() {
+		bad := nightshift.Sample{Index: s.Index, Epoch: s.Epoch, File: s.File, Line: s.Line, ID: s.ID, Hash: s.Hash}
+		return bad, &RowError{Index: at.index, File: s.File, Line: s.Line, What: c.what, Hint: c.hint}
+	}
+	return s, nil
+}
+
+// rows passes the selected rows of a slice to do, until it returns false. Each
+// row's text is a copy that do may keep.
+func (d *Dataset) rows(ctx context.Context, slice int, do func(place, []byte) bool) error {
+	if err := d.unchanged(ctx, slice); err != nil {
+		return err
+	}
+	sel := sliceRows{d: d, at: d.picked.starts[slice], index: d.slices[slice].First}
+	if d.rules.templates.filter != nil {
+		sel.filter = &builder{rules: d.rules, check: true}
+	}
+	h := sha256.New()
+	going := true
+	err := d.cutSlice(ctx, slice, h, func(f *file, b *batch) bool {
+		for _, sp := range b.rows {
+			if going = going && sel.offer(f, b, sp, do); !going {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil || !going {
+		return err
+	}
+	if [32]byte(h.Sum(nil)) != d.slices[slice].Hash {
+		return d.changed(slice)
+	}
+	return nil
+}
+
+// sliceRows walks over the rows of a slice and picks those selected.
+type sliceRows struct {
+	d      *Dataset
+	at     pick
+	index  int64
+	filter *builder
+}
+
+func (s *sliceRows) offer(f *file, b *batch, sp span, do func(place, []byte) bool) bool {
+	index := s.index
+	s.index++
+	raw := b.text(sp)
+	if !s.passes(f, sp, raw, index) || !s.d.picked.next(&s.at) {
+		return true
+	}
+	return do(place{sp, index, f}, slices.Clone(raw))
+}
+
+func (s *sliceRows) passes(f *file, sp span, raw []byte, index int64) bool {
+	if s.filter != nil {
+		if r, c := s.d.parse(s.filter, f, sp, raw); !c.bad() {
+			if pass, _ := s.filter.passes(r, index); !pass {
+				return false
+			}
+		}
+	}
+	only := s.d.spec.SelectRows
+	return only == nil || only(index)
+}
+
+// unchanged hashes a slice and compares.
+func (d *Dataset) unchanged(ctx context.Context, slice int) error {
+	h := sha256.New()
+	err := d.eachPiece(slice, func(f *file, from, to int64) error {
+		if err := f.sameSize(); err != nil {
+			return err
+		}
+		if f.Format == formatParquet {
+			return d.cutPiece(ctx, f, from, to, from+1, h, func(*file, *batch) bool { return true })
+		}
+		st, err := d.idle.take(&d.spec, f, from)
+		if err != nil {
+			return err
+		}
+		_, err = io.CopyN(h, &contextReader{ctx, st}, to-from)
+		d.idle.put(f, st)
+		return err
+	})
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, io.EOF):
+		return d.changed(slice)
+	case err != nil:
+		return d.gone(slice, err)
+	case [32]byte(h.Sum(nil)) != d.slices[slice].Hash:
+		return d.changed(slice)
+	}
+	return nil
+}
+
+// gone tells a changed file from one that cannot be read any more.
+func (d *Dataset) gone(slice int, err error) error {
+	var fe *fileError
+	var changed *ChangedError
+	switch {
+	case errors.As(err, &changed):
+		changed.Slice = slice
+		return changed
+	case errors.As(err, &fe) && !isIO(fe.err):
+		return d.changed(slice)
+	case errors.Is(err, fs.ErrNotExist):
+		c := d.changed(slice)
+		c.What = "the file is gone"
+		return c
+	}
+	return err
+}
+
+// isIO reports whether the system failed, rather than the data.
+func isIO(err error) bool {
+	var pe *fs.PathError
+	return errors.As(err, &pe)
+}
+
+func (d *Dataset) changed(slice int) *ChangedError {
+	e := &ChangedError{What: "rows " + thousands(d.slices[slice].First) + " to " +
+		thousands(d.slices[slice].First+d.slices[slice].Rows-1) + " are not what they were", Slice: slice}
+	for i, f := range d.files {
+		if s := d.slices[slice]; i == 0 || f.Base <= s.Offset {
+			e.File = f.Name
+		}
+	}
+	return e
+}
+
+// sameSize compares a file's size with what it was.
+func (f *file) sameSize() error {
+	info, err := os.Stat(f.Path)
+	if err != nil {
+		return err
+	}
+	switch n := info.Size(); {
+	case n > f.Size:
+		return &ChangedError{File: f.Name, What: "the file has grown from " + thousands(f.Size) + " to " + thousands(n) + " bytes", Appended: true}
+	case n < f.Size:
+		return &ChangedError{File: f.Name, What: "the file has shrunk from " + thousands(f.Size) + " to " + thousands(n) + " bytes"}
+	}
+	return nil
+}
+
+// eachPiece names the pieces of files that a slice covers, in the files' own
+// counts.
+func (d *Dataset) eachPiece(slice int, do func(f *file, from, to int64) error) error {
+	s := d.slices[slice]
+	for _, f := range d.files {
+		from, to := max(s.Offset, f.Base), min(s.Offset+s.Bytes, f.Base+f.Length)
+		if from >= to {
+			continue
+		}
+		if err := do(f, from-f.Base, to-f.Base); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutSlice passes the batches of a slice to do, until it returns false, and
+// writes their data to h.
+func (d *Dataset) cutSlice(ctx context.Context, slice int, h hash.Hash, do func(*file, *batch) bool) error {
+	going := true
+	return d.eachPiece(slice, func(f *file, from, to int64) error {
+		if !going {
+			return nil
+		}
+		line := int64(1)
+		if from > 0 {
+			line = d.slices[slice].line
+		}
+		return d.cutPiece(ctx, f, from, to, line, h, func(f *file, b *batch) bool {
+			going = do(f, b)
+			return going
+		})
+	})
+}
+
+// cutPiece cuts one piece of a file.
+func (d *Dataset) cutPiece(ctx context.Context, f *file, from, to, line int64, h hash.Hash, do func(*file, *batch) bool) error {
+	sp, done, err := d.pieceSplitter(f, from, to, line)
+	if err != nil {
+		return err
+	}
+	defer done()
+	var b batch
+	for ctx.Err() == nil {
+		err := sp.next(&b)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if over := b.pos + int64(len(b.rows)) - to; f.Format == formatParquet && over >= 0 {
+			keep := len(b.rows) - int(over)
+			if over > 0 {
+				b.data = b.data[:b.rows[keep].start]
+			}
+			b.rows = b.rows[:keep]
+			h.Write(b.data)
+			do(f, &b)
+			return nil
+		}
+		h.Write(b.data)
+		if !do(f, &b) {
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+func (d *Dataset) pieceSplitter(f *file, from, to, line int64) (splitter, func(), error) {
+	if f.Format == formatParquet {
+		sp, closer, err := d.splitter(f, from, line)
+		if err != nil {
+			return nil, nil, err
+		}
+		return sp, func() { closer.Close() }, nil
+	}
+	st, err := d.idle.take(&d.spec, f, from)
+	if err != nil {
+		return nil, nil, err
+	}
+	partial := to < f.Length
+	return d.textSplitter(f, io.LimitReader(st, to-from), from, line, partial), func() { d.idle.put(f, st) }, nil
+}
+
+// Raw returns a row in the dataset's own form, without its line's end: a line
+// of JSON (also for JSON lists and Parquet), or a CSV record; Info.RawFormat
+// says which. Asked for in ascending order, rows cost one pass.
+func (d *Dataset) Raw(index int64) ([]byte, error) {
+	at, raw, err := d.raw.row(d, index)
+	if err != nil {
+		return nil, err
+	}
+	if at.what != "" {
+		return nil, &RowError{Index: index, File: at.file.Name, Line: at.line, What: at.what, Hint: at.hint}
+	}
+	return d.ownForm(at.file, raw), nil
+}
+
+func (d *Dataset) ownForm(f *file, raw []byte) []byte {
+	switch {
+	case f.Format == formatJSON:
+		return compact(raw)
+	case f.Header != nil && d.info.RawFormat == formatJSONL: // files with different columns
+		if converted, what := csvRow(f.Header, raw, f.Format); what == "" {
+			return converted
+		}
+	}
+	return raw
+}
+
+// csvRecord writes a record as CSV, without its end.
+func csvRecord(fields []string, format string) string {
+	var out bytes.Buffer
+	for i, f := range fields {
+		if i > 0 {
+			out.WriteByte(separator(format))
+		}
+		if bytes.ContainsAny([]byte(f), "\"\r\n"+string(separator(format))) {
+			f = `"` + string(bytes.ReplaceAll([]byte(f), []byte(`"`), []byte(`""`))) + `"`
+		}
+		out.WriteString(f)
+	}
+	return out.String()
+}
+
+// A rawReader reads single rows by their index. It stands where the last one
+// ended, so that ascending reads do not begin again.
+type rawReader struct {
+	mu    sync.Mutex
+	slice int
+	next  int64 // index of the next row
+	pull  func() (rawRow, bool)
+	stop  func()
+}
+
+type rawRow struct {
+	at  place
+	raw []byte
+	err error
+}
+
+func (r *rawReader) row(d *Dataset, index int64) (place, []byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if index < 0 || index >= d.info.Rows {
+		return place{}, nil, errors.New("there is no row " + itoa(index))
+	}
+	slice, found := slices.BinarySearchFunc(d.slices, index, func(s Slice, i int64) int { return int(s.First - i) })
+	if !found {
+		slice--
+	}
+	if r.pull == nil || r.slice != slice || index < r.next {
+		if err := r.start(d, slice); err != nil {
+			return place{}, nil, err
+		}
+	}
+	for {
+		got, ok := r.pull()
+		switch {
+		case !ok:
+			r.end()
+			return place{}, nil, d.changed(slice)
+		case got.err != nil:
+			r.end()
+			return place{}, nil, got.err
+		}
+		r.next = got.at.index + 1
+		if got.at.index == index {
+			return got.at, got.raw, nil
+		}
+	}
+}
+
+// start begins a slice, after checking that it is what it was.
+func (r *rawReader) start(d *Dataset, slice int) error {
+	r.end()
+	if err := d.unchanged(context.Background(), slice); err != nil {
+		return err
+	}
+	r.slice, r.next = slice, d.slices[slice].First
+	r.pull, r.stop = iter.Pull(d.allRows(slice))
+	return nil
+}
+
+func (r *rawReader) end() {
+	if r.stop != nil {
+		r.stop()
+	}
+	r.pull, r.stop = nil, nil
+}
+
+func (r *rawReader) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.end()
+}
+
+// allRows yields every row of a slice, selected or not.
+func (d *Dataset) allRows(slice int) iter.Seq[rawRow] {
+	return func(yield func(rawRow) bool) {
+		index := d.slices[slice].First
+		err := d.cutSlice(context.Background(), slice, sha256.New(), func(f *file, b *batch) bool {
+			for _, sp := range b.rows {
+				if !yield(rawRow{at: place{sp, index, f}, raw: slices.Clone(b.text(sp))}) {
+					return false
+				}
+				index++
+			}
+			return true
+		})
+		if err != nil {
+			yield(rawRow{err: err})
+		}
+	}
+}

@@ -1,0 +1,436 @@
+package datasets
+
+import (
+	"bytes"
+	"io"
+)
+
+var bom = []byte("\xef\xbb\xbf")
+
+const (
+	batchBytes = 1 << 20 // a batch grows beyond it only for one long row
+	defaultMax = 16 << 20
+)
+
+// A span is one row inside a batch.
+type span struct {
+	start, end int32 // in batch.data
+	line       int64
+	what       string // why the row cannot be read at all; usually empty
+	hint       string
+}
+
+// A batch is a contiguous piece of one file, with the rows that start in it.
+// Pieces follow each other without gaps, so that hashing them hashes the file.
+type batch struct {
+	seq   int64
+	file  int
+	pos   int64 // of data, in the file's own count: bytes, or rows for Parquet
+	data  []byte
+	rows  []span
+	blank int64
+
+	failed error    // why there is no more; data and rows are then empty
+	found  findings // filled in by the checker
+}
+
+func (b *batch) text(r span) []byte { return b.data[r.start:r.end] }
+
+// A splitter cuts a stream into rows. next fills b (pos, data, rows, blank)
+// and returns io.EOF when nothing is left. A *fileError concerns the whole file.
+type splitter interface {
+	next(b *batch) error
+}
+
+// lines splits at newlines. A row longer than max is passed over in constant
+// memory.
+type lines struct {
+	r        io.Reader
+	max      int
+	pos      int64
+	line     int64 // of the next row, 1-based
+	carry    []byte
+	skipping bool
+	done     bool
+}
+
+func (l *lines) next(b *batch) error {
+	b.pos, b.rows, b.blank = l.pos, b.rows[:0], 0
+	b.data = append(b.data[:0], l.carry...)
+	l.carry = l.carry[:0]
+	size := batchBytes
+	for {
+		if err := l.fill(b, size); err != nil {
+			return err
+		}
+		if len(b.data) == 0 {
+			return io.EOF
+		}
+		if l.skipping {
+			l.skip(b)
+			break
+		}
+		end := bytes.LastIndexByte(b.data, '\n') + 1
+		if l.done {
+			end = len(b.data)
+		}
+		if end > 0 {
+			l.keep(b, end)
+			l.cut(b)
+			break
+		}
+		if len(b.data) > l.max+2 {
+			b.rows = append(b.rows, l.tooLong(0))
+			l.skipping = true
+			break
+		}
+		size = min(2*size, l.max+3) // +3: the line's end, and one byte too many
+	}
+	l.pos += int64(len(b.data))
+	return nil
+}
+
+// fill reads until data holds size bytes or the stream ends.
+func (l *lines) fill(b *batch, size int) error {
+	var err error
+	b.data, l.done, err = fill(l.r, b.data, size, l.done)
+	return err
+}
+
+func fill(r io.Reader, data []byte, size int, done bool) ([]byte, bool, error) {
+	if done || len(data) >= size {
+		return data, done, nil
+	}
+	n := len(data)
+	if cap(data) < size {
+		data = append(make([]byte, 0, size), data...)
+	}
+	got, err := io.ReadFull(r, data[n:size])
+	data = data[:n+got]
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return data, true, nil // streams report their own errors as *fileError
+	}
+	return data, false, err
+}
+
+// keep leaves what stands behind end for the next batch.
+func (l *lines) keep(b *batch, end int) {
+	l.carry = append(l.carry, b.data[end:]...)
+	b.data = b.data[:end]
+}
+
+// skip passes over the rest of a row that is too long.
+func (l *lines) skip(b *batch) {
+	if n := bytes.IndexByte(b.data, '\n'); n >= 0 {
+		l.keep(b, n+1)
+		l.skipping = false
+		l.line++
+	}
+}
+
+func (l *lines) tooLong(start int) span {
+	return span{start: int32(start), end: int32(start), line: l.line,
+		what: "the row is longer than " + size(int64(l.max)), hint: "raise the limit on rows, or is a newline missing?"}
+}
+
+// cut finds the rows of data, which ends at a line's end or at the file's.
+func (l *lines) cut(b *batch) {
+	data := b.data
+	for i := 0; i < len(data); {
+		end := len(data)
+		next := end
+		if n := bytes.IndexByte(data[i:], '\n'); n >= 0 {
+			end, next = i+n, i+n+1
+		}
+		if end > i && data[end-1] == '\r' {
+			end--
+		}
+		switch start := l.start(b, i); {
+		case isBlank(data[start:end]):
+			b.blank++
+		case end-start > l.max:
+			b.rows = append(b.rows, l.tooLong(start))
+		default:
+			b.rows = append(b.rows, span{start: int32(start), end: int32(end), line: l.line})
+		}
+		l.line++
+		i = next
+	}
+}
+
+// start is where the text of a row begins: behind the byte-order mark at the
+// file's start.
+func (l *lines) start(b *batch, i int) int {
+	if b.pos == 0 && i == 0 && bytes.HasPrefix(b.data, bom) {
+		return len(bom)
+	}
+	return i
+}
+
+func isBlank(b []byte) bool {
+	for _, c := range b {
+		if c != ' ' && c != '\t' && c != '\r' {
+			return false
+		}
+	}
+	return true
+}
+
+// A cutter finds rows byte by byte, for formats in which a newline need not
+// end a row.
+type cutter interface {
+	// step looks at the next byte.
+	step(c byte) cut
+	// end is called at the end of the stream; open says that a row has begun.
+	// It returns what is wrong, or "".
+	end(open bool) (what, hint string)
+}
+
+// A cut is what one byte means for the rows.
+type cut byte
+
+const (
+	nothing   cut = iota
+	begins        // a row begins with this byte
+	endsHere      // the row ended before this byte
+	endsAfter     // the row ends with this byte
+	whole         // a row of one byte
+	broken        // the file makes no sense from here on; the cutter says why in end
+)
+
+// chunks splits a stream as its cutter says. A row longer than max is passed
+// over in constant memory.
+type chunks struct {
+	r        io.Reader
+	c        cutter
+	max      int
+	pos      int64
+	line     int64 // of the next byte
+	carry    []byte
+	open     bool  // a row has begun, at carry's start
+	openLine int64 // where it began
+	scanned  int   // bytes of carry that the cutter has seen
+	skipping bool  // the open row is too long
+	partial  bool  // r ends before the file does
+	done     bool
+}
+
+func (s *chunks) next(b *batch) error {
+	b.pos, b.rows, b.blank = s.pos, b.rows[:0], 0
+	b.data = append(b.data[:0], s.carry...)
+	s.carry = s.carry[:0]
+	size := max(batchBytes, 2*len(b.data))
+	var err error
+	if b.data, s.done, err = fill(s.r, b.data, min(size, s.max+batchBytes), s.done); err != nil {
+		return err
+	}
+	if len(b.data) == 0 {
+		return io.EOF
+	}
+	start, ok := s.scan(b)
+	if !ok || s.done && !s.partial {
+		if what, hint := s.c.end(s.open && ok); what != "" {
+			return &fileError{line: s.line, what: what, hint: hint}
+		}
+	}
+	s.rest(b, start)
+	s.pos += int64(len(b.data))
+	return nil
+}
+
+// scan runs the cutter over what it has not seen and returns where the open
+// row starts.
+func (s *chunks) scan(b *batch) (start int, ok bool) {
+	for i := s.scanned; i < len(b.data); i++ {
+		c := b.data[i]
+		switch s.c.step(c) {
+		case begins:
+			start, s.open, s.openLine = i, true, s.line
+		case endsHere:
+			s.row(b, start, i)
+		case endsAfter:
+			s.row(b, start, i+1)
+		case whole:
+			s.openLine = s.line
+			s.row(b, i, i+1)
+		case broken:
+			return start, false
+		}
+		if c == '\n' {
+			s.line++
+		}
+	}
+	return start, true
+}
+
+func (s *chunks) row(b *batch, start, end int) {
+	s.open = false
+	if s.skipping {
+		s.skipping = false // its span is in an earlier batch
+		return
+	}
+	for end > start && (b.data[end-1] == '\r' || b.data[end-1] == '\n') {
+		end--
+	}
+	if end-start > s.max {
+		b.rows = append(b.rows, s.tooLong(start))
+		return
+	}
+	b.rows = append(b.rows, span{start: int32(start), end: int32(end), line: s.openLine})
+}
+
+func (s *chunks) tooLong(start int) span {
+	return span{start: int32(start), end: int32(start), line: s.openLine,
+		what: "the row is longer than " + size(int64(s.max)), hint: "raise the limit on rows, or is a quote or bracket missing?"}
+}
+
+// rest decides what to do with a row that the batch does not end.
+func (s *chunks) rest(b *batch, start int) {
+	s.scanned = 0
+	switch {
+	case !s.open || s.skipping:
+	case s.done:
+		s.row(b, start, len(b.data))
+	case len(b.data)-start > s.max:
+		b.rows = append(b.rows, s.tooLong(start))
+		s.skipping = true
+	default:
+		s.carry = append(s.carry, b.data[start:]...)
+		b.data = b.data[:start]
+		s.scanned = len(s.carry)
+	}
+}
+
+// arrayCutter finds the elements of one JSON array.
+type arrayCutter struct {
+	state  byte // '[' before it, 'v' a value may come, ',' behind one, 'x' inside one, ']' after all
+	inText bool
+	escape bool
+	scalar bool // the open element is a number or a word
+	depth  int
+	bad    string
+	hint   string
+}
+
+func (a *arrayCutter) step(c byte) cut {
+	if a.state == 'x' {
+		return a.inside(c)
+	}
+	if c == ' ' || c == '\t' || c == '\r' || c == '\n' {
+		return nothing
+	}
+	switch {
+	case a.state == '[' && c == '[':
+		a.state = 'v'
+		return nothing
+	case a.state == '[' && (c == 0xef || c == 0xbb || c == 0xbf): // byte-order mark
+		return nothing
+	case (a.state == 'v' || a.state == ',') && c == ']':
+		a.state = ']'
+		return nothing
+	case a.state == ',' && c == ',':
+		a.state = 'v'
+		return nothing
+	case a.state == 'v':
+		return a.begin(c)
+	case a.state == ']':
+		a.bad, a.hint = "text after the end of the list", "several lists in one file? write one, or one object a line"
+	default:
+		a.bad = "a comma is missing between two rows of the list"
+	}
+	return broken
+}
+
+func (a *arrayCutter) begin(c byte) cut {
+	a.state, a.depth, a.inText, a.scalar = 'x', 0, false, false
+	switch c {
+	case '{', '[':
+		a.depth = 1
+	case '"':
+		a.inText = true
+	default:
+		a.scalar = true
+	}
+	return begins
+}
+
+func (a *arrayCutter) inside(c byte) cut {
+	switch {
+	case a.escape:
+		a.escape = false
+		return nothing
+	case a.inText:
+		if c == '\\' {
+			a.escape = true
+		} else if c == '"' {
+			a.inText = false
+			return a.closed()
+		}
+		return nothing
+	case a.scalar:
+		return a.insideScalar(c)
+	}
+	switch c {
+	case '"':
+		a.inText = true
+	case '{', '[':
+		a.depth++
+	case '}', ']':
+		a.depth--
+		return a.closed()
+	}
+	return nothing
+}
+
+// insideScalar ends a number or word at what cannot belong to it.
+func (a *arrayCutter) insideScalar(c byte) cut {
+	switch c {
+	case ',':
+		a.state = 'v'
+	case ']':
+		a.state = ']'
+	case ' ', '\t', '\r', '\n':
+		a.state = ','
+	default:
+		return nothing
+	}
+	return endsHere
+}
+
+func (a *arrayCutter) closed() cut {
+	if a.depth > 0 {
+		return nothing
+	}
+	a.state = ','
+	return endsAfter
+}
+
+func (a *arrayCutter) end(bool) (what, hint string) {
+	if a.bad == "" && a.state != ']' {
+		return "the list does not end", "was the file cut?"
+	}
+	return a.bad, a.hint
+}
+
+// csvCutter finds the records of a CSV file.
+type csvCutter struct {
+	inRow, inQuotes bool
+}
+
+func (v *csvCutter) step(c byte) cut {
+	switch {
+	case !v.inRow && (c == '\n' || c == '\r'):
+		return nothing // blank line
+	case !v.inRow:
+		v.inRow, v.inQuotes = true, c == '"'
+		return begins
+	case c == '"':
+		v.inQuotes = !v.inQuotes
+	case c == '\n' && !v.inQuotes:
+		v.inRow = false
+		return endsHere
+	}
+	return nothing
+}
+
+func (v *csvCutter) end(bool) (what, hint string) { return "", "" }

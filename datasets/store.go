@@ -1,0 +1,321 @@
+package datasets
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+)
+
+// The index file: one line that names the format, one line of JSON, then one
+// record of fixed size for each slice, then the CRC-32C of all before it.
+
+const (
+	indexMagic  = "nightshift dataset index 1\n"
+	sliceRecord = 7*8 + 32
+)
+
+// ErrStale says that an index cannot be used for these files and this Spec any
+// more; only reading the data again can tell whether it is the same.
+var ErrStale = errors.New("the dataset's index is out of date")
+
+// stored is the JSON line of an index.
+type stored struct {
+	Spec   string // fingerprint
+	Files  []*file
+	Info   Info
+	Passed int64
+	Target bool
+	Media  map[string]stamp `json:",omitempty"`
+	Slices int
+}
+
+// fingerprint of what the first pass depends on besides the files.
+func (s *Spec) fingerprint() string {
+	b, err := json.Marshal([]any{s.Paths, s.Format, s.Fields, s.System, s.Prompt, s.Target, s.Cluster, s.Category,
+		s.Sample, s.Offset, s.Limit, s.Seed, s.Filter, s.OnBadRow, s.MaxLine, s.UnitRows, s.UnitBytes,
+		s.AllowDuplicateIDs, s.RepairUTF8})
+	if err != nil {
+		panic(err) // texts and numbers always encode
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// WriteIndex keeps the result of the first pass, so that LoadIndex can do
+// without. The file is there whole or not at all.
+func (d *Dataset) WriteIndex(path string) error {
+	var out bytes.Buffer
+	out.WriteString(indexMagic)
+	meta := stored{Spec: d.spec.fingerprint(), Files: d.files, Info: d.info, Passed: d.picked.passing,
+		Target: d.rules.seenTarget, Media: d.rules.stamps.m, Slices: len(d.slices)}
+	if err := json.NewEncoder(&out).Encode(meta); err != nil {
+		return err
+	}
+	for _, s := range d.slices {
+		for _, n := range []int64{s.First, s.Rows, s.Offset, s.Bytes, s.line, s.passed, s.Selected} {
+			out.Write(binary.LittleEndian.AppendUint64(nil, uint64(n)))
+		}
+		out.Write(s.Hash[:])
+	}
+	sum := crc32.Checksum(out.Bytes(), crc32.MakeTable(crc32.Castagnoli))
+	out.Write(binary.LittleEndian.AppendUint32(nil, sum))
+	return writeWhole(path, out.Bytes())
+}
+
+func writeWhole(path string, data []byte) error {
+	tmp := path + ".tmp"
+	os.Remove(tmp) // of a process that was killed
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		os.Remove(tmp)
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+func syncFolder(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// LoadIndex takes up a dataset without reading its rows, from what WriteIndex
+// kept. The files must be the same by size, times and inode: a size that
+// differs is a *ChangedError, anything else that differs is ErrStale. Slices
+// are still hashed before they are read. Standard input is not read again: its
+// copy is.
+//
+// Spec.SelectRows is asked about every row again. Together with a Filter that
+// would need the rows, so that combination is ErrStale too.
+func LoadIndex(ctx context.Context, path string, s Spec) (*Dataset, error) {
+	var p Problems
+	if s = s.withDefaults(&p); p.Total > 0 {
+		return nil, &p
+	}
+	meta, all, err := readIndex(path)
+	if err != nil {
+		return nil, err
+	}
+	if meta.Spec != s.fingerprint() {
+		return nil, fmt.Errorf("%w: it was made for another plan", ErrStale)
+	}
+	if s.SelectRows != nil && s.Filter != "" {
+		return nil, fmt.Errorf("%w: a choice of rows and a filter are combined", ErrStale)
+	}
+	if err := stillThere(ctx, &s, meta.Files); err != nil {
+		return nil, err
+	}
+	d := &Dataset{spec: s, files: meta.Files, slices: all, info: meta.Info}
+	d.decide(&p)
+	if p.Total > 0 {
+		return nil, fmt.Errorf("%w: %w", ErrStale, &p)
+	}
+	d.rules.seenTarget, d.rules.stamps.m = meta.Target, meta.Media
+	if s.SelectRows != nil {
+		meta.Passed = d.recount()
+	}
+	d.picked = d.spec.selection(d.slices, meta.Passed)
+	d.info.Selected = d.picked.total
+	return d, ctx.Err()
+}
+
+// recount asks SelectRows about every row.
+func (d *Dataset) recount() (passed int64) {
+	for i := range d.slices {
+		s := &d.slices[i]
+		s.passed = 0
+		for index := s.First; index < s.First+s.Rows; index++ {
+			if d.spec.SelectRows(index) {
+				s.passed++
+			}
+		}
+		passed += s.passed
+	}
+	return passed
+}
+
+// readIndex reads and checks an index file.
+func readIndex(path string) (meta stored, all []Slice, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return meta, nil, err
+	}
+	damaged := fmt.Errorf("%w: %s is damaged", ErrStale, path)
+	body := data[:max(0, len(data)-4)]
+	if len(data) < 4 || binary.LittleEndian.Uint32(data[len(body):]) != crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)) {
+		return meta, nil, damaged
+	}
+	r := bufio.NewReader(bytes.NewReader(body))
+	magic, err := r.ReadString('\n')
+	if err != nil || magic != indexMagic {
+		return meta, nil, fmt.Errorf("%w: %s is of another version", ErrStale, path)
+	}
+	line, err := r.ReadBytes('\n')
+	if err != nil || json.Unmarshal(line, &meta) != nil {
+		return meta, nil, damaged
+	}
+	rest, err := io.ReadAll(r)
+	if err != nil || len(rest) != meta.Slices*sliceRecord {
+		return meta, nil, damaged
+	}
+	for b := range slices.Chunk(rest, sliceRecord) {
+		all = append(all, sliceOf(b))
+	}
+	return meta, all, nil
+}
+
+func sliceOf(b []byte) Slice {
+	n := func(i int) int64 { return int64(binary.LittleEndian.Uint64(b[8*i:])) }
+	s := Slice{First: n(0), Rows: n(1), Offset: n(2), Bytes: n(3), line: n(4), passed: n(5), Selected: n(6)}
+	copy(s.Hash[:], b[7*8:])
+	return s
+}
+
+// stillThere compares the files that the Spec names with those of an index.
+func stillThere(ctx context.Context, s *Spec, indexed []*file) error {
+	var p Problems
+	now := *s
+	var streams []string // standard input and pipes are not opened again
+	for _, f := range indexed {
+		if f.Spooled {
+			streams = append(streams, f.Name)
+		}
+	}
+	now.Paths = slices.DeleteFunc(slices.Clone(s.Paths), func(path string) bool {
+		return path == "-" || slices.Contains(streams, path)
+	})
+	var found []*file
+	if len(now.Paths) > 0 {
+		found = findFiles(ctx, &now, &p)
+	}
+	if p.Total > 0 {
+		return &p
+	}
+	i := 0
+	for _, old := range indexed {
+		if old.Spooled {
+			if err := old.same(old.Path); err != nil {
+				return err
+			}
+			continue
+		}
+		if i == len(found) || found[i].Path != old.Path {
+			return fmt.Errorf("%w: the files are not those of before", ErrStale)
+		}
+		if err := old.same(found[i].Path); err != nil {
+			return err
+		}
+		i++
+	}
+	if i < len(found) {
+		return fmt.Errorf("%w: the files are not those of before", ErrStale)
+	}
+	return nil
+}
+
+// same compares a file with what it was.
+func (f *file) same(path string) error {
+	if err := f.sameSize(); err != nil {
+		var changed *ChangedError
+		if errors.As(err, &changed) {
+			changed.Slice = -1
+			return changed
+		}
+		return &Problems{Total: 1, List: []Problem{problemOf(f.Name, err)}}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	now := *f
+	now.identity(info)
+	if now.ModTime != f.ModTime || now.Inode != f.Inode || now.Device != f.Device || now.CTime != f.CTime {
+		return fmt.Errorf("%w: %s was written or moved", ErrStale, f.Name)
+	}
+	return nil
+}
+
+// Resume takes up a dataset by its index, as LoadIndex does. Where the index
+// is stale it reads the data again, compares it with what the index says, and
+// renews the index; other data is a *ChangedError.
+func Resume(ctx context.Context, path string, s Spec) (*Dataset, error) {
+	d, err := LoadIndex(ctx, path, s)
+	if !errors.Is(err, ErrStale) {
+		return d, err
+	}
+	_, before, readErr := readIndex(path)
+	if readErr != nil {
+		return nil, readErr
+	}
+	if d, err = Open(ctx, s); err != nil {
+		return d, err
+	}
+	if err := d.Continues(before); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	if len(d.slices) != len(before) || d.info.Hash != hashOf(before) {
+		return nil, errors.Join(&ChangedError{File: d.files[len(d.files)-1].Name, What: "rows were added", Slice: -1, Appended: true}, d.Close())
+	}
+	return d, d.WriteIndex(path)
+}
+
+// Continues reports whether this dataset begins with all the slices of an
+// earlier one, except that the last of them may have grown. The error is a
+// *ChangedError that names the first slice that differs.
+func (d *Dataset) Continues(before []Slice) error {
+	for i, old := range before {
+		if i < len(d.slices) && d.slices[i].Hash == old.Hash && d.slices[i].Rows == old.Rows {
+			continue
+		}
+		if i == len(before)-1 && i < len(d.slices) && d.beginsLike(i, old) {
+			continue
+		}
+		return &ChangedError{File: d.files[0].Name, Slice: i,
+			What: "rows " + thousands(old.First) + " to " + thousands(old.First+old.Rows-1) + " are not what they were"}
+	}
+	return nil
+}
+
+// beginsLike reports whether the first bytes of a slice are those of old.
+func (d *Dataset) beginsLike(slice int, old Slice) bool {
+	if d.slices[slice].Bytes < old.Bytes {
+		return false
+	}
+	h := sha256.New()
+	left := old.Bytes
+	err := d.eachPiece(slice, func(f *file, from, to int64) error {
+		if left == 0 || f.Format == formatParquet {
+			return nil
+		}
+		st, err := d.idle.take(&d.spec, f, from)
+		if err != nil {
+			return err
+		}
+		n, err := io.CopyN(h, st, min(left, to-from))
+		left -= n
+		d.idle.put(f, st)
+		return err
+	})
+	return err == nil && left == 0 && [32]byte(h.Sum(nil)) == old.Hash
+}

@@ -1,0 +1,298 @@
+package datasets
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/nikolalohinski/gonja/v2/builtins"
+	controls "github.com/nikolalohinski/gonja/v2/builtins/control_structures"
+	"github.com/nikolalohinski/gonja/v2/config"
+	"github.com/nikolalohinski/gonja/v2/exec"
+	"github.com/nikolalohinski/gonja/v2/loaders"
+	"github.com/nikolalohinski/gonja/v2/parser"
+)
+
+// maxRendered is the longest text that a template may make.
+const maxRendered = 64 << 20
+
+// A template is a compiled Jinja template. It is safe for concurrent use.
+type template struct {
+	what   string // what it makes, for messages: "prompt", "system prompt", …
+	source string
+	t      *exec.Template
+}
+
+// environment is what all templates share: Jinja's own filters, tests and
+// control structures, less what reads files or rolls dice.
+var environment = sync.OnceValue(func() *exec.Environment {
+	structures := map[string]parser.ControlStructureParser{}
+	for _, name := range []string{"autoescape", "filter", "for", "if", "macro", "raw", "set", "with", "do",
+		"break", "continue", "call", "block"} {
+		if c, ok := controls.All.Get(name); ok {
+			structures[name] = c
+		}
+	}
+	filters := exec.NewFilterSet(map[string]exec.FilterFunction{}).Update(builtins.Filters)
+	must(filters.Replace("tojson", toJSON))
+	must(filters.Replace("random", func(*exec.Evaluator, *exec.Value, *exec.VarArgs) *exec.Value {
+		return exec.AsValue(errors.New("random is not there: a prompt depends on its row alone"))
+	}))
+	globals := exec.EmptyContext()
+	for _, name := range []string{"cycler", "dict", "joiner", "namespace"} {
+		if f, ok := builtins.GlobalFunctions.Get(name); ok {
+			globals.Set(name, f)
+		}
+	}
+	globals.Set("range", rangeOf)
+	return &exec.Environment{Context: globals, Filters: filters, Tests: builtins.Tests,
+		ControlStructures: exec.NewControlStructureSet(structures), Methods: builtins.Methods}
+})
+
+func must(err error) {
+	if err != nil {
+		panic(err) // a filter of that name is built in
+	}
+}
+
+// rangeOf replaces the built-in, which leaves a goroutine behind when its
+// values are not all used.
+func rangeOf(_ *exec.Evaluator, args *exec.VarArgs) ([]int, error) {
+	start, stop, step := 0, 0, 1
+	for _, a := range args.Args {
+		if !a.IsInteger() {
+			return nil, errors.New("range takes whole numbers")
+		}
+	}
+	switch a := args.Args; len(a) {
+	case 1:
+		stop = a[0].Integer()
+	case 2:
+		start, stop = a[0].Integer(), a[1].Integer()
+	case 3:
+		start, stop, step = a[0].Integer(), a[1].Integer(), a[2].Integer()
+	default:
+		return nil, errors.New("range takes one to three numbers")
+	}
+	if step == 0 {
+		return nil, errors.New("range: the step is 0")
+	}
+	const most = 1_000_000
+	var out []int
+	for i := start; step > 0 && i < stop || step < 0 && i > stop; i += step {
+		if out = append(out, i); len(out) > most {
+			return nil, errors.New("range: more than a million numbers")
+		}
+	}
+	return out, nil
+}
+
+// oneTemplate is a loader that knows a single text, once. Templates cannot
+// reach any other.
+type oneTemplate struct{ source string }
+
+func (o *oneTemplate) Read(string) (io.Reader, error)         { return strings.NewReader(o.source), nil }
+func (o *oneTemplate) Resolve(string) (string, error)         { return "", errNoFiles }
+func (o *oneTemplate) Inherit(string) (loaders.Loader, error) { return nil, errNoFiles }
+
+var errNoFiles = errors.New("templates read no files")
+
+// compile checks a template's syntax. An empty source gives nil.
+func compile(what, source string) (t *template, err error) {
+	if source == "" {
+		return nil, nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			t, err = nil, fmt.Errorf("the %s template cannot be read: %v", what, r)
+		}
+	}()
+	c := config.New()
+	c.StrictUndefined = true
+	compiled, err := exec.NewTemplate("template", c, &oneTemplate{source}, environment())
+	if err != nil {
+		return nil, fmt.Errorf("the %s template: %s", what, readable(err))
+	}
+	return &template{what: what, source: source, t: compiled}, nil
+}
+
+var undefinedName = regexp.MustCompile(`(?:evaluate name "([^"]+)"|attribute '([^']+)' not found|item '([^']+)' not found)`)
+
+// readable shortens the library's chains of errors to their end, which says
+// what happened.
+func readable(err error) string {
+	s := err.Error()
+	if i := strings.Index(s, "': "); strings.HasPrefix(s, "failed to parse template") && i >= 0 {
+		s = s[strings.LastIndex(s, "': ")+3:]
+	}
+	return strings.TrimPrefix(s, "unable to execute template: ")
+}
+
+// render makes the text for one row.
+func (t *template) render(data *exec.Context) (text string, c complaint) {
+	defer func() {
+		if r := recover(); r != nil { // some operations of the library panic on odd values
+			text, c = "", complaint{fmt.Sprintf("the %s template fails: %v", t.what, r), ""}
+		}
+	}()
+	var out limited
+	if err := t.t.Execute(&out, data); err != nil {
+		return "", t.explain(err)
+	}
+	if !utf8.Valid(out.Bytes()) {
+		return "", complaint{"the " + t.what + " template cuts a character in two", "use a filter such as truncate instead of an index"}
+	}
+	return out.String(), complaint{}
+}
+
+// explain says which name is missing, where that is the reason.
+func (t *template) explain(err error) complaint {
+	if errors.Is(err, errTooLong) {
+		return complaint{"the " + t.what + " grows beyond " + size(maxRendered), "does the template loop?"}
+	}
+	found := undefinedName.FindAllStringSubmatch(err.Error(), -1)
+	if found == nil {
+		return complaint{"the " + t.what + " template fails: " + readable(err), ""}
+	}
+	last := found[len(found)-1]
+	name := last[1] + last[2] + last[3]
+	return complaint{"the " + t.what + " template names " + quoteShort(name) + ", which the row does not have", ""}
+}
+
+var errTooLong = errors.New("too long")
+
+// limited is a buffer that refuses to grow beyond maxRendered.
+type limited struct{ bytes.Buffer }
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.Len()+len(p) > maxRendered {
+		return 0, errTooLong
+	}
+	return l.Buffer.Write(p)
+}
+
+func (l *limited) WriteString(s string) (int, error) {
+	if l.Len()+len(s) > maxRendered {
+		return 0, errTooLong
+	}
+	return l.Buffer.WriteString(s)
+}
+
+// names reports whether the template may use a variable: its name then stands
+// in the source.
+func (t *template) names(name string) bool {
+	return t != nil && strings.Contains(t.source, name)
+}
+
+// A number that a template prints as it was written. To arithmetic it is text.
+type number string
+
+func (n number) String() string { return string(n) }
+
+// goValue turns a JSON value into what templates work on: text, int, float,
+// bool, nil, lists and dicts. A number that would print differently from how
+// it is written stays as written.
+func goValue(v value) any {
+	switch v.kind {
+	case kindString:
+		return v.text()
+	case kindBool:
+		return v.raw[0] == 't'
+	case kindNumber:
+		return goNumber(string(v.raw))
+	case kindArray:
+		list := []any{}
+		for _, e := range elements(v.raw) {
+			list = append(list, goValue(e))
+		}
+		return list
+	case kindObject:
+		dict := map[string]any{}
+		for key, e := range members(v.raw) {
+			dict[string(unescape(key))] = goValue(e)
+		}
+		return dict
+	}
+	return nil
+}
+
+func goNumber(s string) any {
+	if n, err := strconv.Atoi(s); err == nil && strconv.Itoa(n) == s {
+		return n
+	}
+	if f, err := strconv.ParseFloat(s, 64); err == nil && exec.AsValue(f).String() == s {
+		return f
+	}
+	return number(s)
+}
+
+// toJSON writes a value as Python's json.dumps(value, ensure_ascii=False)
+// does, numbers as the row has them. Keys are in alphabetical order.
+func toJSON(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
+	if in.IsError() {
+		return in
+	}
+	indent := ""
+	if v, ok := params.KwArgs["indent"]; ok && v.IsInteger() {
+		indent = strings.Repeat(" ", max(0, min(v.Integer(), 16)))
+	} else if len(params.Args) > 0 && params.Args[0].IsInteger() {
+		indent = strings.Repeat(" ", max(0, min(params.Args[0].Integer(), 16)))
+	}
+	return exec.AsValue(string(appendJSON(nil, in, indent, "\n")))
+}
+
+func appendJSON(out []byte, v *exec.Value, indent, newline string) []byte {
+	switch {
+	case v.IsNil():
+		return append(out, "null"...)
+	case v.IsBool():
+		return strconv.AppendBool(out, v.Bool())
+	case v.IsNumber():
+		return append(out, v.String()...)
+	case v.IsString():
+		if n, ok := v.Interface().(number); ok {
+			return append(out, n...)
+		}
+		return appendQuoted(out, v.String())
+	case v.IsList() || v.IsDict():
+		return appendNested(out, v, indent, newline)
+	}
+	return appendQuoted(out, v.String())
+}
+
+func appendNested(out []byte, v *exec.Value, indent, newline string) []byte {
+	open, end, separator, inner := byte('['), byte(']'), ", ", ""
+	if v.IsDict() {
+		open, end = '{', '}'
+	}
+	if indent != "" {
+		inner = newline + indent
+		separator = "," + inner
+	}
+	out = append(out, open)
+	n := 0
+	v.Iterate(func(i, _ int, key, item *exec.Value) bool {
+		if n++; i > 0 {
+			out = append(out, separator...)
+		} else {
+			out = append(out, inner...)
+		}
+		if end == ']' {
+			out = appendJSON(out, key, indent, newline+indent)
+			return true
+		}
+		out = append(appendQuoted(out, key.String()), ": "...)
+		out = appendJSON(out, item, indent, newline+indent)
+		return true
+	}, func() {})
+	if n > 0 && indent != "" {
+		out = append(out, newline...)
+	}
+	return append(out, end)
+}
