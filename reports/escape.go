@@ -1,0 +1,34 @@
+package reports
+
+import (
+	"strings"
+	"unicode"
+)
+
+// plain makes a text from outside safe for one line of a terminal: control,
+// format and bidirectional characters become visible escapes.
+func plain(s string) string {
+	if !strings.ContainsFunc(s, hidden) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if hidden(r) {
+			b.WriteString(sprintf("\\u{%x}", r))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func hidden(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r)
+}
+
+var markdownSpecial = strings.NewReplacer(
+	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", "&lt;", ">", "&gt;", "&", "&amp;", "|", `\|`, "!", `\!`, "#", `\#`,
+)
+
+// markdown makes a text from outside plain text in Markdown.
+func markdown(s string) string { return markdownSpecial.Replace(plain(s)) }

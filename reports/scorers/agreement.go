@@ -1,0 +1,210 @@
+package scorers
+
+import (
+	"math"
+	"strings"
+
+	"nightshift"
+)
+
+// A Rate is a share with what it is a share of; Value is NaN when N is 0.
+type Rate struct {
+	Value float64
+	N     int
+}
+
+func newRate(sum float64, n int) Rate {
+	if n == 0 {
+		return Rate{math.NaN(), 0}
+	}
+	return Rate{sum / float64(n), n}
+}
+
+// A Bias says how far a pairwise judge goes by things that should not count.
+type Bias struct {
+	// Consistency is the share of pairs, asked in both orders and readable in
+	// both, with the same winner in both orders. Ties agree with ties.
+	Consistency Rate
+	// FirstPosition is the win rate of the answer shown first over all
+	// readable replies, a tie counting half; 0.5 is no bias.
+	FirstPosition Rate
+	// Longer is the win rate of the longer answer over scored pairs of
+	// different lengths, a tie counting half. Longer may well be better:
+	// read it beside the scores.
+	Longer Rate
+}
+
+// MeasureBias takes the bias of a judge from its pairs.
+func MeasureBias(pairs []Pair) Bias {
+	same, both := 0.0, 0
+	first, replies := 0.0, 0
+	longer, unequal := 0.0, 0
+	for _, p := range pairs {
+		straight, okStraight := points(p.Straight)
+		swapped, okSwapped := points(p.Swapped)
+		okSwapped = okSwapped && !p.Single
+		if okStraight {
+			first, replies = first+straight, replies+1
+		}
+		if okSwapped {
+			first, replies = first+swapped, replies+1
+		}
+		if okStraight && okSwapped {
+			both++
+			if straight == 1-swapped {
+				same++
+			}
+		}
+		if v, known := p.Value(); known && p.Ours != p.Theirs {
+			unequal++
+			if p.Theirs > p.Ours {
+				v = 1 - v
+			}
+			longer += v
+		}
+	}
+	return Bias{newRate(same, both), newRate(first, replies), newRate(longer, unequal)}
+}
+
+// An Agreement says how far a judge and a human agree on labels.
+type Agreement struct {
+	N     int     // rows labelled by both
+	Share float64 // with the same label; NaN without rows
+	// Kappa is what is left of the share after what chance would give (J.
+	// Cohen, 1960). NaN when both always say the same one thing.
+	Kappa float64
+}
+
+// Agree compares two columns of labels; rows where either is empty do not
+// count. It panics when the columns differ in length.
+func Agree(judge, human []string) Agreement {
+	if len(judge) != len(human) {
+		panic("scorers: columns of labels of different lengths")
+	}
+	byJudge, byHuman := map[string]float64{}, map[string]float64{}
+	n, same := 0, 0.0
+	for i := range judge {
+		if judge[i] == "" || human[i] == "" {
+			continue
+		}
+		n++
+		byJudge[judge[i]]++
+		byHuman[human[i]]++
+		if judge[i] == human[i] {
+			same++
+		}
+	}
+	if n == 0 {
+		return Agreement{0, math.NaN(), math.NaN()}
+	}
+	total := float64(n)
+	chance := 0.0 // counts are whole, so the order of the map does not show
+	for label, c := range byJudge {
+		chance += c * byHuman[label]
+	}
+	share, expected := same/total, chance/(total*total)
+	if expected == 1 {
+		return Agreement{n, share, math.NaN()}
+	}
+	return Agreement{n, share, (share - expected) / (1 - expected)}
+}
+
+// Panel combines the verdicts of several judges on one answer. With mean the
+// value is their average, with majority the value that most of them gave, ties
+// averaged. Judges without a verdict are left out; when more than half have
+// none, neither has the panel.
+func Panel(rule string, verdicts []Result) Result {
+	if err := oneOf("panel", rule, "mean", "majority"); err != nil {
+		return unscored("%v", err)
+	}
+	var values []float64
+	for _, v := range verdicts {
+		if v.Value != nil {
+			values = append(values, *v.Value)
+		}
+	}
+	if len(values) == 0 || 2*len(values) < len(verdicts) {
+		return unscored("%d of %d judges gave a verdict", len(values), len(verdicts))
+	}
+	combined := mean(values)
+	if rule == "majority" {
+		combined = mostCommon(values)
+	}
+	return scored(combined).because("%d of %d judges, %s", len(values), len(verdicts), rule)
+}
+
+func mean(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
+}
+
+// mostCommon averages the values that occur most often.
+func mostCommon(values []float64) float64 {
+	counts := map[float64]int{}
+	most := 0
+	for _, v := range values {
+		counts[v]++
+		most = max(most, counts[v])
+	}
+	var top []float64
+	for _, v := range values {
+		if counts[v] == most {
+			counts[v] = 0
+			top = append(top, v)
+		}
+	}
+	return mean(top)
+}
+
+// families are the makers' names in model ids.
+var families = []struct{ family, in string }{
+	{"claude", "claude"}, {"gpt", "gpt"}, {"gpt", "chatgpt"}, {"gemini", "gemini"}, {"gemini", "gemma"},
+	{"llama", "llama"}, {"mistral", "mistral"}, {"mistral", "mixtral"}, {"mistral", "ministral"}, {"mistral", "codestral"},
+	{"qwen", "qwen"}, {"qwen", "qwq"}, {"deepseek", "deepseek"}, {"grok", "grok"}, {"command", "command-r"},
+	{"kimi", "kimi"}, {"glm", "glm"}, {"phi", "phi-"}, {"nova", "nova-"},
+}
+
+// Family names the family that a model id belongs to; empty when unknown.
+func Family(model string) string {
+	model = strings.ToLower(model)
+	for _, f := range families {
+		if strings.Contains(model, f.in) {
+			return f.family
+		}
+	}
+	base := model[strings.LastIndexByte(model, '/')+1:]
+	if len(base) > 1 && base[0] == 'o' && isDigit(base[1]) { // o1, o3-mini, …
+		return "gpt"
+	}
+	return ""
+}
+
+// SameFamily reports whether a judge and a candidate come from one family.
+// Judges tend to prefer their own kind.
+func SameFamily(judge, candidate string) bool {
+	f := Family(judge)
+	return f != "" && f == Family(candidate)
+}
+
+// WithLengths keeps the lengths of two answers with a judge's pair.
+func (p Pair) WithLengths(ours, theirs string) Pair {
+	p.Ours, p.Theirs = len([]rune(ours)), len([]rune(theirs))
+	return p
+}
+
+// Label is a short name of a result for comparing it with a human's label: the
+// extracted answer, or the value.
+func Label(r Result) string {
+	switch {
+	case r.Status != nightshift.Scored && r.Status != nightshift.NoAnswer:
+		return ""
+	case r.Answer != nil:
+		return *r.Answer
+	case r.Value != nil:
+		return formatFloat(*r.Value)
+	}
+	return ""
+}

@@ -1,0 +1,34 @@
+package scorers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// confine gives the program a process group of its own and, unless the network
+// is wanted, a network of its own that has no way out.
+func confine(cmd *exec.Cmd, network bool) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if network {
+		return nil
+	}
+	// A user namespace is what lets an ordinary user have a network namespace.
+	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET
+	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
+	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
+	return nil
+}
+
+// explainStart says what to do when the system refuses to cut off the network.
+func explainStart(err error, network bool) error {
+	refused := errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.ENOSYS)
+	if !network && refused {
+		return fmt.Errorf("%w: this system refuses to start it without a network; set `network: true` if it may have one", err)
+	}
+	return err
+}
+
+func killGroup(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -1,0 +1,331 @@
+package scorers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+type jsonValidParams struct {
+	ContainerOnly bool `json:"container_only" doc:"only objects and arrays will do"`
+}
+
+type jsonValid struct {
+	base
+	p jsonValidParams
+}
+
+func newJSONValid(b base, p jsonValidParams) (*jsonValid, error) { return &jsonValid{b, p}, nil }
+
+func (s *jsonValid) Score(a Answer, _ *string) Result {
+	v, err := parseJSON(a.Text)
+	if err != nil {
+		return scored(0).because("not JSON: %v", err)
+	}
+	if s.p.ContainerOnly && !isContainer(v) {
+		return scored(0).because("neither object nor array")
+	}
+	return scored(1)
+}
+
+type jsonSchemaParams struct {
+	Schema  json.RawMessage `json:"schema" type:"object" required:"true" doc:"JSON Schema, draft 2020-12; references to other documents are refused"`
+	Extract string          `json:"extract" doc:"where the JSON is: none (the whole answer), fenced (the first code block) or first (the first object or array that parses)"`
+}
+
+type jsonSchema struct {
+	base
+	extract string
+	schema  *jsonschema.Schema
+}
+
+// noDocuments refuses to load schemas from files and the net: a plan must not
+// read what it does not name.
+type noDocuments struct{}
+
+func (noDocuments) Load(url string) (any, error) {
+	return nil, errors.New("references to other documents are refused")
+}
+
+func newJSONSchema(b base, p jsonSchemaParams) (*jsonSchema, error) {
+	if err := oneOf("extract", p.Extract, "none", "fenced", "first"); err != nil {
+		return nil, err
+	}
+	v, err := parseJSON(string(p.Schema))
+	if err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	if s, ok := v.(string); ok { // a schema written as text
+		if v, err = parseJSON(s); err != nil {
+			return nil, fmt.Errorf("schema: %w", err)
+		}
+	}
+	c := jsonschema.NewCompiler()
+	c.UseLoader(noDocuments{})
+	const at = "plan:///schema.json"
+	if err := c.AddResource(at, v); err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	schema, err := c.Compile(at)
+	if err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	return &jsonSchema{b, p.Extract, schema}, nil
+}
+
+func (s *jsonSchema) Score(a Answer, _ *string) Result {
+	v, why := embeddedJSON(a.Text, s.extract)
+	if why != "" {
+		if s.extract != "none" {
+			return noAnswer(why)
+		}
+		return scored(0).because("%s", why)
+	}
+	if !readableNumbers(v) {
+		return scored(0).because("a number is out of any range")
+	}
+	if err := s.schema.Validate(v); err != nil {
+		return scored(0).because("%s", firstViolation(err))
+	}
+	return scored(1)
+}
+
+// readableNumbers reports whether all numbers have exponents that can be
+// computed with; the validator turns them into fractions.
+func readableNumbers(v any) bool {
+	if n, ok := v.(json.Number); ok {
+		d, ok := parseNumber(n.String())
+		return ok && d.exp < wide && d.exp > -wide
+	}
+	for _, c := range unordered(v) {
+		if !readableNumbers(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// unordered is children without the sorting.
+func unordered(v any) []any {
+	if m, ok := v.(map[string]any); ok {
+		list := make([]any, 0, len(m))
+		for _, c := range m {
+			list = append(list, c)
+		}
+		return list
+	}
+	list, _ := v.([]any)
+	return list
+}
+
+// firstViolation is the first leaf of a validation error, without the name of
+// our schema document.
+func firstViolation(err error) string {
+	var v *jsonschema.ValidationError
+	if !errors.As(err, &v) {
+		return err.Error()
+	}
+	for len(v.Causes) > 0 {
+		v = slices.MinFunc(v.Causes, func(a, b *jsonschema.ValidationError) int {
+			return slices.Compare(a.InstanceLocation, b.InstanceLocation)
+		})
+	}
+	at := ""
+	for _, step := range v.InstanceLocation {
+		at += "/" + step
+	}
+	return fmt.Sprintf("at %q: %s", at, v.ErrorKind.LocalizedString(printer))
+}
+
+type jsonEqualParams struct {
+	IgnoreFields []string    `json:"ignore_fields" doc:"paths to leave out (a.b.0.c, * for any step)"`
+	Fields       []string    `json:"fields" doc:"compare these paths only; the score is the share that match"`
+	AbsTol       json.Number `json:"abs_tol" type:"number" doc:"numbers are equal when no further apart than this"`
+	Extract      string      `json:"extract" doc:"where the JSON is: none (the whole answer), fenced (the first code block) or first (the first object or array that parses)"`
+	Compat       string      `json:"compat" doc:"openai_evals: null equals nothing, a missing key is null, true equals 1"`
+}
+
+type jsonEqual struct {
+	base
+	p              jsonEqualParams
+	ignore, fields []path
+	equality       jsonEquality
+}
+
+func newJSONEqual(b base, p jsonEqualParams) (*jsonEqual, error) {
+	s := &jsonEqual{base: b, p: p, equality: jsonEquality{neverNull: p.Compat == "openai_evals"}}
+	for _, f := range p.IgnoreFields {
+		s.ignore = append(s.ignore, parsePath(f))
+	}
+	for _, f := range p.Fields {
+		s.fields = append(s.fields, parsePath(f))
+	}
+	abs, err := absTolerance(p.AbsTol)
+	s.equality.tol.abs = abs
+	return s, errors.Join(err,
+		oneOf("extract", p.Extract, "none", "fenced", "first"),
+		oneOf("compat", p.Compat, "", "openai_evals"))
+}
+
+func (s *jsonEqual) Score(a Answer, target *string) Result {
+	targets, err := jsonTargets(target)
+	if err != nil {
+		return unscored("%v", err)
+	}
+	v, why := embeddedJSON(a.Text, s.p.Extract)
+	if why != "" {
+		return noAnswer(why)
+	}
+	var top Result
+	for i, t := range targets {
+		if r := s.one(v, t); i == 0 || r.beats(top) {
+			top = r
+		}
+	}
+	return top
+}
+
+func (s *jsonEqual) one(v, target any) Result {
+	for _, p := range s.ignore {
+		p.drop(v)
+		p.drop(target)
+	}
+	if len(s.fields) == 0 {
+		return verdict(s.equality.equal(v, target))
+	}
+	same := 0
+	var differ []string
+	for i, p := range s.fields {
+		x, inX := p.at(v)
+		y, inY := p.at(target)
+		if inX == inY && (!inX || s.equality.equal(x, y)) {
+			same++
+		} else {
+			differ = append(differ, s.p.Fields[i])
+		}
+	}
+	r := scored(float64(same) / float64(len(s.fields)))
+	if len(differ) > 0 {
+		r = r.because("differ: %v", differ)
+	}
+	return r
+}
+
+type jsonSimilarityParams struct {
+	Extract string `json:"extract" doc:"where the JSON is: none (the whole answer), fenced (the first code block) or first (the first object or array that parses)"`
+}
+
+type jsonSimilarity struct {
+	base
+	extract string
+}
+
+func newJSONSimilarity(b base, p jsonSimilarityParams) (*jsonSimilarity, error) {
+	return &jsonSimilarity{b, p.Extract}, oneOf("extract", p.Extract, "none", "fenced", "first")
+}
+
+func (s *jsonSimilarity) Score(a Answer, target *string) Result {
+	targets, err := jsonTargets(target)
+	if err != nil {
+		return unscored("%v", err)
+	}
+	v, why := embeddedJSON(a.Text, s.extract)
+	if why != "" {
+		return noAnswer(why)
+	}
+	top := 0.0
+	for _, t := range targets {
+		top = max(top, similarity(v, t))
+	}
+	return scored(top)
+}
+
+// similarity of two JSON values, after the JSON difference of Braintrust's
+// autoevals: objects by the mean over all keys, arrays over aligned members,
+// texts by edit distance, numbers by relative difference. Values of different
+// kinds are compared as texts.
+func similarity(a, b any) float64 {
+	if a == nil || b == nil {
+		if a == nil && b == nil {
+			return 1
+		}
+		return 0
+	}
+	switch x := a.(type) {
+	case map[string]any:
+		if y, ok := b.(map[string]any); ok {
+			return objectSimilarity(x, y)
+		}
+	case []any:
+		if y, ok := b.([]any); ok {
+			return arraySimilarity(x, y)
+		}
+	case string:
+		if y, ok := b.(string); ok {
+			return levenshteinRatio(x, y)
+		}
+	case bool:
+		if y, ok := b.(bool); ok {
+			return *verdict(x == y).Value
+		}
+	case json.Number:
+		if y, ok := b.(json.Number); ok {
+			return numberSimilarity(x, y)
+		}
+	}
+	return levenshteinRatio(canonical(a), canonical(b))
+}
+
+func objectSimilarity(x, y map[string]any) float64 {
+	keys := map[string]bool{}
+	for k := range x {
+		keys[k] = true
+	}
+	for k := range y {
+		keys[k] = true
+	}
+	if len(keys) == 0 {
+		return 1
+	}
+	sum := 0.0
+	for _, k := range slices.Sorted(maps.Keys(keys)) { // in order: sums must not depend on chance
+		sum += similarity(x[k], y[k])
+	}
+	return sum / float64(len(keys))
+}
+
+func arraySimilarity(x, y []any) float64 {
+	if len(x) == 0 && len(y) == 0 {
+		return 1
+	}
+	sum := 0.0
+	for i := range min(len(x), len(y)) {
+		sum += similarity(x[i], y[i])
+	}
+	return sum / float64(max(len(x), len(y)))
+}
+
+func numberSimilarity(x, y json.Number) float64 {
+	a, okA := parseNumber(x.String())
+	b, okB := parseNumber(y.String())
+	if a == b && okA && okB {
+		return 1
+	}
+	f, g := a.float(), b.float()
+	if abs(f)+abs(g) == 0 || abs(f)+abs(g) > maxFloat {
+		return 0
+	}
+	return 1 - abs(f-g)/(abs(f)+abs(g))
+}
+
+func init() {
+	register("json_valid", Pure, "1", "the whole answer is JSON", jsonValidParams{}, newJSONValid)
+	register("json_schema", Pure, "1", "the answer is JSON that a schema accepts", jsonSchemaParams{Extract: "none"}, newJSONSchema)
+	register("json_equal", Pure, "1", "the answer is JSON equal to the target, by value",
+		jsonEqualParams{IgnoreFields: []string{}, Fields: []string{}, AbsTol: "0", Extract: "none"}, newJSONEqual)
+	register("json_similarity", Pure, "1", "the answer is JSON that resembles the target", jsonSimilarityParams{Extract: "none"}, newJSONSimilarity)
+}

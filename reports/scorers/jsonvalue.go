@@ -1,0 +1,358 @@
+package scorers
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+)
+
+// JSON values are what encoding/json makes of them, with numbers kept as
+// json.Number. Of duplicate keys the last wins; NaN and Infinity are invalid.
+
+var errNotOneValue = errors.New("more follows the JSON value")
+
+// parseJSON reads one JSON value and nothing else, white space aside.
+func parseJSON(text string) (any, error) {
+	d := json.NewDecoder(strings.NewReader(strings.TrimSpace(text)))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("no JSON value")
+		}
+		return nil, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errNotOneValue
+	}
+	return v, nil
+}
+
+// A jsonEquality compares JSON values: numbers by value, true is not 1, key
+// order is irrelevant, array order matters.
+type jsonEquality struct {
+	tol tolerance
+	// neverNull makes null unequal to everything, and true equal to 1, as
+	// OpenAI's evals have it.
+	neverNull bool
+}
+
+func (e jsonEquality) equal(a, b any) bool {
+	switch x := a.(type) {
+	case nil:
+		return b == nil && !e.neverNull
+	case map[string]any:
+		y, ok := b.(map[string]any)
+		return ok && e.equalObjects(x, y)
+	case []any:
+		y, ok := b.([]any)
+		return ok && slices.EqualFunc(x, y, e.equal)
+	}
+	x, isX := e.number(a)
+	y, isY := e.number(b)
+	if isX && isY {
+		return e.tol.equal(x, y)
+	}
+	return !isX && !isY && sameScalar(a, b)
+}
+
+func (e jsonEquality) equalObjects(x, y map[string]any) bool {
+	if len(x) != len(y) {
+		return false
+	}
+	for key, v := range x {
+		w, there := y[key]
+		if !there || !e.equal(v, w) {
+			return false
+		}
+	}
+	return true
+}
+
+func (e jsonEquality) number(v any) (decimal, bool) {
+	switch v := v.(type) {
+	case json.Number:
+		return parseNumber(v.String())
+	case bool:
+		if e.neverNull {
+			if v {
+				return newDecimal(false, "1", 0), true
+			}
+			return decimal{}, true
+		}
+	}
+	return decimal{}, false
+}
+
+// sameScalar compares texts and booleans.
+func sameScalar(a, b any) bool {
+	switch x := a.(type) {
+	case string:
+		y, ok := b.(string)
+		return ok && x == y
+	case bool:
+		y, ok := b.(bool)
+		return ok && x == y
+	case json.Number: // too wide an exponent to be read as a decimal
+		y, ok := b.(json.Number)
+		return ok && x == y
+	}
+	return false
+}
+
+// canonical writes a value so that equal values are equal texts.
+func canonical(v any) string {
+	var b bytes.Buffer
+	writeCanonical(&b, v)
+	return b.String()
+}
+
+func writeCanonical(b *bytes.Buffer, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		b.WriteByte('{')
+		for i, key := range slices.Sorted(maps.Keys(v)) {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			writeCanonical(b, key)
+			b.WriteByte(':')
+			writeCanonical(b, v[key])
+		}
+		b.WriteByte('}')
+	case []any:
+		b.WriteByte('[')
+		for i, e := range v {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			writeCanonical(b, e)
+		}
+		b.WriteByte(']')
+	case json.Number:
+		if d, ok := parseNumber(v.String()); ok {
+			b.WriteString(d.String())
+		} else {
+			b.WriteString(v.String())
+		}
+	default:
+		e := json.NewEncoder(b)
+		e.SetEscapeHTML(false)
+		_ = e.Encode(v) // strings, booleans and null always encode
+		b.Truncate(b.Len() - 1)
+	}
+}
+
+// A path leads into a JSON value: keys and array positions between dots, * for
+// any of them.
+type path []string
+
+func parsePath(s string) path { return strings.Split(s, ".") }
+
+// at returns the value at the path; there is false when it leads nowhere. A
+// path with * leads to the list of all values.
+func (p path) at(v any) (found any, there bool) {
+	for i, step := range p {
+		if step == "*" {
+			return p[i+1:].atEach(v)
+		}
+		if v, there = child(v, step); !there {
+			return nil, false
+		}
+	}
+	return v, true
+}
+
+func (p path) atEach(v any) (any, bool) {
+	list := []any{}
+	for _, c := range children(v) {
+		if w, ok := p.at(c); ok {
+			list = append(list, w)
+		}
+	}
+	return list, len(list) > 0
+}
+
+func child(v any, step string) (any, bool) {
+	switch v := v.(type) {
+	case map[string]any:
+		c, ok := v[step]
+		return c, ok
+	case []any:
+		if i, ok := position(step); ok && i < len(v) {
+			return v[i], true
+		}
+	}
+	return nil, false
+}
+
+func position(step string) (int, bool) {
+	if step == "" || len(step) > 9 || !allDigits(step) {
+		return 0, false
+	}
+	n := 0
+	for i := range len(step) {
+		n = n*10 + int(step[i]-'0')
+	}
+	return n, true
+}
+
+// children are the values right below v, objects in the order of their keys.
+func children(v any) []any {
+	switch v := v.(type) {
+	case map[string]any:
+		list := make([]any, 0, len(v))
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			list = append(list, v[key])
+		}
+		return list
+	case []any:
+		return v
+	}
+	return nil
+}
+
+// drop removes what the path leads to from objects, in place.
+func (p path) drop(v any) {
+	if len(p) == 1 {
+		if m, ok := v.(map[string]any); ok {
+			if p[0] == "*" {
+				clear(m)
+			}
+			delete(m, p[0])
+		}
+		return
+	}
+	if p[0] == "*" {
+		for _, c := range children(v) {
+			p[1:].drop(c)
+		}
+		return
+	}
+	if c, ok := child(v, p[0]); ok {
+		p[1:].drop(c)
+	}
+}
+
+// embeddedJSON takes the JSON out of an answer by one of the extraction rules:
+// none (the whole answer), fenced (the first code block) or first (the first
+// object or array that parses).
+func embeddedJSON(text, rule string) (v any, why string) {
+	switch rule {
+	case "fenced":
+		block, ok := fencedBlock(text)
+		if !ok {
+			return nil, "no code block in the answer"
+		}
+		text = block
+	case "first":
+		if v, ok := firstJSON(text); ok {
+			return v, ""
+		}
+		return nil, "no JSON object or array in the answer"
+	}
+	v, err := parseJSON(text)
+	if err != nil {
+		return nil, "not JSON: " + err.Error()
+	}
+	return v, ""
+}
+
+// fencedBlock is what stands between the first ``` line and the next.
+func fencedBlock(text string) (string, bool) {
+	_, rest, ok := strings.Cut(text, "```")
+	if !ok {
+		return "", false
+	}
+	info, body, ok := strings.Cut(rest, "\n")
+	if before, _, same := strings.Cut(info, "```"); same { // all on one line
+		return strings.TrimPrefix(before, "json"), true
+	}
+	if !ok {
+		return "", false
+	}
+	if block, _, closed := strings.Cut(body, "```"); closed {
+		return block, true
+	}
+	return body, true // cut off by the token limit: let the parser judge
+}
+
+// tries bounds the search for JSON in running text, which would otherwise be
+// quadratic in a text of nothing but brackets.
+const tries = 1000
+
+func firstJSON(text string) (any, bool) {
+	for range tries {
+		i := strings.IndexAny(text, "{[")
+		if i < 0 {
+			return nil, false
+		}
+		d := json.NewDecoder(strings.NewReader(text[i:]))
+		d.UseNumber()
+		var v any
+		if d.Decode(&v) == nil {
+			return v, true
+		}
+		text = text[i+1:]
+	}
+	return nil, false
+}
+
+// jsonTargets reads a target as JSON values: one, or several where the target
+// is a list of texts that are JSON themselves.
+func jsonTargets(target *string) ([]any, error) {
+	if target == nil {
+		return nil, errors.New(missingTarget)
+	}
+	v, err := parseJSON(*target)
+	if err != nil {
+		return nil, errors.New("the row's target is not JSON: " + err.Error())
+	}
+	if list, ok := v.([]any); ok && len(list) > 0 {
+		if several := jsonTexts(list); several != nil {
+			return several, nil
+		}
+	}
+	if s, ok := v.(string); ok {
+		if inner, err := parseJSON(s); err == nil {
+			v = inner
+		}
+	}
+	return []any{v}, nil
+}
+
+// jsonTexts parses a list whose members are all texts of objects or arrays.
+func jsonTexts(list []any) []any {
+	out := make([]any, len(list))
+	for i, e := range list {
+		s, ok := e.(string)
+		if !ok {
+			return nil
+		}
+		v, err := parseJSON(s)
+		if err != nil || !isContainer(v) {
+			return nil
+		}
+		out[i] = v
+	}
+	return out
+}
+
+func isContainer(v any) bool {
+	switch v.(type) {
+	case map[string]any, []any:
+		return true
+	}
+	return false
+}
+
+// positive returns the tolerance's fraction, or nil for 0.
+func absTolerance(text json.Number) (*big.Rat, error) {
+	t, err := parseTolerance(text, "0")
+	return t.abs, err
+}

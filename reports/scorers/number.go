@@ -1,0 +1,424 @@
+package scorers
+
+import (
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A decimal is an exact number: ±digits·10^exp. digits has neither leading nor
+// trailing zeros and is empty for zero, so equal numbers are equal structs.
+type decimal struct {
+	negative bool
+	digits   string
+	exp      int64
+}
+
+// parseNumber reads a whole text as a number: optional sign (ASCII or U+2212),
+// digits with optional thousands commas, optional fraction, optional exponent.
+// Hexadecimal, infinities and percentages are not numbers.
+func parseNumber(s string) (decimal, bool) {
+	negative := false
+	if rest, sign := cutSign(s); sign != 0 {
+		negative, s = sign == '-', rest
+	}
+	mantissa, exponent, hasExponent := s, "", false
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		mantissa, exponent, hasExponent = s[:i], s[i+1:], true
+	}
+	whole, fraction, point := strings.Cut(mantissa, ".")
+	whole, ok := thousands(whole)
+	if !ok || !allDigits(fraction) || whole == "" && fraction == "" || point && fraction == "" {
+		return decimal{}, false
+	}
+	exp := int64(0)
+	if hasExponent {
+		if exp, ok = parseExponent(exponent); !ok {
+			return decimal{}, false
+		}
+	}
+	return newDecimal(negative, whole+fraction, exp-int64(len(fraction))), true
+}
+
+func cutSign(s string) (rest string, sign rune) {
+	r, size := utf8.DecodeRuneInString(s)
+	switch r {
+	case '-', '\u2212':
+		return s[size:], '-'
+	case '+':
+		return s[size:], '+'
+	}
+	return s, 0
+}
+
+// parseExponent reads a signed exponent that any real number could have.
+func parseExponent(s string) (int64, bool) {
+	s, sign := cutSign(s)
+	if s == "" || len(s) > 15 || !allDigits(s) {
+		return 0, false
+	}
+	n, _ := strconv.ParseInt(s, 10, 64)
+	if sign == '-' {
+		n = -n
+	}
+	return n, true
+}
+
+// thousands removes commas that group digits by three; others are refused.
+func thousands(s string) (string, bool) {
+	if !strings.Contains(s, ",") {
+		return s, allDigits(s)
+	}
+	groups := strings.Split(s, ",")
+	for i, g := range groups {
+		if !allDigits(g) || g == "" || len(g) > 3 || i > 0 && len(g) != 3 {
+			return "", false
+		}
+	}
+	return strings.Join(groups, ""), true
+}
+
+func allDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+func newDecimal(negative bool, digits string, exp int64) decimal {
+	digits = strings.TrimLeft(digits, "0")
+	short := strings.TrimRight(digits, "0")
+	if short == "" {
+		return decimal{}
+	}
+	return decimal{negative, short, exp + int64(len(digits)-len(short))}
+}
+
+// wide is the number of decimal places beyond which tolerances are not
+// computed: the numbers are equal or they are not.
+const wide = 5000
+
+// rational returns d as a fraction; ok is false when that would be huge.
+func (d decimal) rational() (r *big.Rat, ok bool) {
+	if d.exp > wide || d.exp < -wide || len(d.digits) > wide {
+		return nil, false
+	}
+	n := new(big.Int)
+	if d.digits != "" {
+		n.SetString(d.digits, 10)
+	}
+	if d.negative {
+		n.Neg(n)
+	}
+	power := new(big.Int).Exp(big.NewInt(10), big.NewInt(max(d.exp, -d.exp)), nil)
+	if d.exp < 0 {
+		return new(big.Rat).SetFrac(n, power), true
+	}
+	return new(big.Rat).SetInt(n.Mul(n, power)), true
+}
+
+// float is the nearest float64, possibly infinite.
+func (d decimal) float() float64 {
+	f, _ := strconv.ParseFloat(d.String(), 64)
+	return f
+}
+
+func (d decimal) String() string {
+	digits := d.digits
+	if digits == "" {
+		return "0"
+	}
+	switch places := -d.exp; {
+	case d.exp > 0 && d.exp <= 21:
+		digits += strings.Repeat("0", int(d.exp))
+	case places > 0 && places < int64(len(digits)):
+		digits = digits[:len(digits)-int(places)] + "." + digits[len(digits)-int(places):]
+	case places > 0 && places <= 21:
+		digits = "0." + strings.Repeat("0", int(places)-len(digits)) + digits
+	case d.exp != 0:
+		digits += "e" + strconv.FormatInt(d.exp, 10)
+	}
+	if d.negative {
+		return "-" + digits
+	}
+	return digits
+}
+
+// A tolerance says how far apart two numbers may be and still be equal:
+// |a-b| <= max(abs, rel·max(|a|,|b|)). The zero value is exact equality.
+type tolerance struct{ abs, rel *big.Rat }
+
+func (t tolerance) equal(a, b decimal) bool {
+	if a == b {
+		return true
+	}
+	if t.abs == nil && t.rel == nil {
+		return false
+	}
+	x, okX := a.rational()
+	y, okY := b.rational()
+	if !okX || !okY {
+		return false
+	}
+	apart := new(big.Rat).Sub(x, y)
+	apart.Abs(apart)
+	if t.abs != nil && apart.Cmp(t.abs) <= 0 {
+		return true
+	}
+	if t.rel == nil {
+		return false
+	}
+	larger := x.Abs(x)
+	if y.Abs(y).Cmp(larger) > 0 {
+		larger = y
+	}
+	return apart.Cmp(larger.Mul(larger, t.rel)) <= 0
+}
+
+// marks are what people put on numbers without changing them: currency signs
+// and Markdown emphasis.
+const marks = "$€£*_"
+
+// numberToken reads a token of text as a number after stripping marks and the
+// punctuation that ends a sentence. % is never stripped: 60 % is not 60.
+func numberToken(token string) (decimal, bool) {
+	if token == "" || !strings.ContainsAny(token, "0123456789") {
+		return decimal{}, false
+	}
+	if strings.ContainsAny(token, marks) {
+		token = strings.Map(func(r rune) rune {
+			if strings.ContainsRune(marks, r) {
+				return -1
+			}
+			return r
+		}, strings.ReplaceAll(token, `\$`, "$"))
+	}
+	token = strings.TrimSuffix(token, ",")
+	return parseNumber(strings.TrimSuffix(token, "."))
+}
+
+// A found number stands in a text. Percentages are numbers of their own: 60 %
+// equals 60 % only.
+type found struct {
+	value   decimal
+	percent bool
+	text    string // as it was written, without marks around it
+}
+
+func (f found) equal(g found, t tolerance) bool {
+	return f.percent == g.percent && t.equal(f.value, g.value)
+}
+
+// firstNumber and lastNumber find a number anywhere in running text, be it
+// "=18", "$1,234.50." or "5kg". Digits inside names (H2O, x_1), hexadecimal
+// and dotted chains (1.2.3) are not numbers.
+func firstNumber(s string) (found, bool) {
+	for i := 0; i < len(s); {
+		span, ok := scanNumber(s, i)
+		if ok {
+			return span.read(s)
+		}
+		i = span.next
+	}
+	return found{}, false
+}
+
+func lastNumber(s string) (found, bool) {
+	var last numberSpan
+	any := false
+	for i := 0; i < len(s); {
+		span, ok := scanNumber(s, i)
+		if ok {
+			last, any = span, true
+		}
+		i = span.next
+	}
+	if !any {
+		return found{}, false
+	}
+	return last.read(s)
+}
+
+// A numberSpan is where a number stands: s[start:end] holds digits, commas,
+// point and exponent; the sign may stand further left.
+type numberSpan struct {
+	start, end, next  int
+	negative, percent bool
+}
+
+func (n numberSpan) read(s string) (found, bool) {
+	text := strings.ReplaceAll(s[n.start:n.end], "_", "")
+	d, ok := parseNumber(text)
+	if n.negative {
+		text = "-" + text
+		d.negative = d.digits != ""
+	}
+	if n.percent {
+		text += "%"
+	}
+	return found{d, n.percent, text}, ok
+}
+
+// scanNumber looks for a number at or after i. When there is none, ok is false
+// and next is where to go on.
+func scanNumber(s string, i int) (n numberSpan, ok bool) {
+	for i < len(s) && !startsNumber(s, i) {
+		i++
+	}
+	if i == len(s) {
+		return numberSpan{next: i}, false
+	}
+	if insideName(s, i) || isHex(s, i) {
+		return numberSpan{next: skipName(s, i)}, false
+	}
+	end, plain := numberEnd(s, i)
+	if !plain {
+		return numberSpan{next: end}, false
+	}
+	return numberSpan{
+		start: i, end: end, next: end,
+		negative: minusBefore(s, i), percent: percentAfter(s, end),
+	}, true
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func digitAt(s string, i int) bool { return i < len(s) && isDigit(s[i]) }
+
+// startsNumber: a digit, or a point before one.
+func startsNumber(s string, i int) bool {
+	return isDigit(s[i]) || s[i] == '.' && digitAt(s, i+1)
+}
+
+// insideName reports whether the digit at i continues a word like H2O or x_1.
+// Scripts without letter case run words and numbers together, so there a
+// letter before a digit means nothing.
+func insideName(s string, i int) bool {
+	head := strings.TrimRight(s[:i], "_")
+	if head == "" {
+		return false
+	}
+	r, _ := utf8.DecodeLastRuneInString(head)
+	if r == '.' || isDigit(byte(r)) && r < utf8.RuneSelf {
+		return len(head) == i && r == '.' && len(head) > 1 && isDigit(head[len(head)-2])
+	}
+	if !unicode.IsUpper(r) && !unicode.IsLower(r) {
+		return false
+	}
+	for _, code := range []string{"USD", "EUR", "GBP"} {
+		if strings.HasSuffix(head, code) {
+			return false
+		}
+	}
+	return true
+}
+
+// isHex reports 0x followed by a hexadecimal digit.
+func isHex(s string, i int) bool {
+	return s[i] == '0' && i+2 < len(s) && (s[i+1] == 'x' || s[i+1] == 'X') &&
+		strings.IndexByte("0123456789abcdefABCDEF", s[i+2]) >= 0
+}
+
+func skipName(s string, i int) int {
+	i++
+	for i < len(s) && (isASCIIWord(rune(s[i])) || s[i] == '_') {
+		i++
+	}
+	return i
+}
+
+// numberEnd finds the end of the number at i. plain is false for chains like
+// 1.2.3, which are versions, dates or addresses.
+func numberEnd(s string, i int) (end int, plain bool) {
+	end = wholeEnd(s, i)
+	if end+1 < len(s) && s[end] == '.' && isDigit(s[end+1]) {
+		end = digitsEnd(s, end+1)
+		if end+1 < len(s) && s[end] == '.' && isDigit(s[end+1]) {
+			for end+1 < len(s) && s[end] == '.' && isDigit(s[end+1]) {
+				end = digitsEnd(s, end+1)
+			}
+			return end, false
+		}
+	}
+	return exponentEnd(s, end), true
+}
+
+func digitsEnd(s string, i int) int {
+	for digitAt(s, i) || i < len(s) && s[i] == '_' && digitAt(s, i+1) {
+		i++
+	}
+	return i
+}
+
+// wholeEnd takes digits, and groups of three after commas.
+func wholeEnd(s string, i int) int {
+	end := digitsEnd(s, i)
+	if end == i || end-i > 3 {
+		return end
+	}
+	for end+3 < len(s) && s[end] == ',' && digitAt(s, end+1) && digitsEnd(s, end+1) == end+4 {
+		end += 4
+	}
+	return end
+}
+
+func exponentEnd(s string, i int) int {
+	if i >= len(s) || s[i] != 'e' && s[i] != 'E' {
+		return i
+	}
+	rest, _ := cutSign(s[i+1:])
+	start := len(s) - len(rest)
+	end := start
+	for digitAt(s, end) {
+		end++
+	}
+	if end == start || end-start > 15 {
+		return i
+	}
+	return end
+}
+
+// minusBefore reports whether the number at i is negative: a minus right
+// before it, or before its currency sign, that is not an operator.
+func minusBefore(s string, i int) bool {
+	head := strings.TrimRight(s[:i], "$€£\\*")
+	rest, minus := strings.CutSuffix(head, "-")
+	if !minus {
+		if rest, minus = strings.CutSuffix(head, "\u2212"); !minus {
+			return false
+		}
+	}
+	r, _ := utf8.DecodeLastRuneInString(rest)
+	return rest == "" || !isWord(r) && !strings.ContainsRune(")]}%.", r)
+}
+
+func percentAfter(s string, i int) bool {
+	rest := strings.TrimLeft(s[i:], " \u00a0\u202f\\*")
+	return strings.HasPrefix(rest, "%")
+}
+
+// floatToken reads a token as the finite float that other tools' float()
+// would, without hexadecimal, infinities and underscores.
+func floatToken(s string) (float64, bool) {
+	if strings.ContainsAny(s, ",\u2212") {
+		return 0, false
+	}
+	d, ok := parseNumber(strings.TrimSuffix(s, "."))
+	if !ok {
+		return 0, false
+	}
+	f := d.float()
+	return f, !math.IsInf(f, 0)
+}
+
+func isFloat(s string) bool {
+	_, ok := floatToken(s)
+	return ok
+}
+
+func formatFloat(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }

@@ -1,0 +1,223 @@
+package scorers
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+type numberParams struct {
+	Style  string      `json:"style" doc:"last, first (number in the answer), whole (the answer is a number), or a benchmark's rule: gsm8k_strict, gsm8k_flexible, gsm8k_official, mgsm"`
+	AbsTol json.Number `json:"abs_tol" type:"number" doc:"equal when no further apart than this"`
+	RelTol json.Number `json:"rel_tol" type:"number" doc:"equal when no further apart than this share of the larger one"`
+	Prefix string      `json:"prefix" doc:"the word before the answer; style mgsm only"`
+}
+
+type number struct {
+	base
+	p   numberParams
+	tol tolerance
+}
+
+func newNumber(b base, p numberParams) (Scorer, error) {
+	tol, err := parseTolerance(p.AbsTol, p.RelTol)
+	if err != nil {
+		return nil, err
+	}
+	if rule, ok := textRules[p.Style]; ok {
+		if tol != (tolerance{}) {
+			return nil, fmt.Errorf("style %s compares texts and has no tolerance", p.Style)
+		}
+		return &numberText{b, p, rule}, nil
+	}
+	styles := []string{"last", "first", "whole", "gsm8k_strict", "gsm8k_flexible", "gsm8k_official", "mgsm"}
+	return &number{b, p, tol}, oneOf("style", p.Style, styles...)
+}
+
+func parseTolerance(abs, rel json.Number) (t tolerance, err error) {
+	for _, p := range []struct {
+		name string
+		text json.Number
+		to   **big.Rat
+	}{{"abs_tol", abs, &t.abs}, {"rel_tol", rel, &t.rel}} {
+		d, ok := parseNumber(p.text.String())
+		if !ok || d.negative {
+			return t, fmt.Errorf("%s: want a number of 0 or more, have %q", p.name, p.text)
+		}
+		if r, ok := d.rational(); ok && d.digits != "" {
+			*p.to = r
+		}
+	}
+	return t, nil
+}
+
+func (s *number) Score(a Answer, target *string) Result {
+	targets, bad := texts(target)
+	if bad != nil {
+		return *bad
+	}
+	got, ok := s.find(a.Text)
+	if !ok {
+		for _, t := range targets {
+			if _, ok := targetNumber(t); !ok {
+				return badNumber(t)
+			}
+		}
+		return noAnswer(noNumber)
+	}
+	return best(targets, func(t string) Result {
+		want, ok := targetNumber(t)
+		if !ok {
+			return badNumber(t)
+		}
+		return verdict(got.equal(want, s.tol)).extracted(got.text)
+	})
+}
+
+func badNumber(target string) Result {
+	return unscored("the row's target %q is not a number", shorten(target))
+}
+
+func (s *number) find(text string) (found, bool) {
+	switch s.p.Style {
+	case "first":
+		return firstNumber(text)
+	case "whole":
+		return wholeNumber(text)
+	}
+	return lastNumber(text)
+}
+
+// wholeNumber reads a text that is nothing but a number.
+func wholeNumber(text string) (found, bool) {
+	text = strings.TrimSpace(text)
+	token, percent := strings.CutSuffix(text, "%")
+	d, ok := numberToken(strings.TrimSpace(token))
+	return found{d, percent, text}, ok
+}
+
+// targetNumber reads a target: a number, or a worked solution that ends in
+// one.
+func targetNumber(t string) (found, bool) {
+	if f, ok := wholeNumber(t); ok {
+		return f, true
+	}
+	return lastNumber(t)
+}
+
+func shorten(s string) string {
+	if r := []rune(s); len(r) > 40 {
+		return string(r[:40]) + "…"
+	}
+	return s
+}
+
+// A textRule is how a benchmark takes a number out of a text and compares it,
+// which is as text.
+type textRule struct {
+	// extract returns what the rule finds in the answer; ok is false for
+	// nothing.
+	extract func(s, prefix string) (string, bool)
+	// clean is applied to what was extracted, and wanted to the target.
+	clean, wanted func(string) string
+}
+
+var (
+	strictNumber   = regexp.MustCompile(`#### (-?[0-9.,]+)`)
+	flexibleNumber = regexp.MustCompile(`(-?[$0-9.,]{2,})|(-?[0-9]+)`)
+	mgsmNumber     = regexp.MustCompile(`\p{Nd}+\.?\p{Nd}*`)
+)
+
+// textRules are lm-evaluation-harness's two rules for GSM8K, the rule of the
+// GSM8K authors, and simple-evals' rule for MGSM.
+var textRules = map[string]textRule{
+	"gsm8k_strict":   {func(s, _ string) (string, bool) { return firstStrict(s) }, cleanGSM8K, cleanGSM8K},
+	"gsm8k_flexible": {func(s, _ string) (string, bool) { return lastFlexible(s) }, cleanGSM8K, cleanGSM8K},
+	"gsm8k_official": {func(s, _ string) (string, bool) { return firstStrict(s) }, deleteCommas, officialTarget},
+	"mgsm":           {extractMGSM, cutZeros, deleteCommas},
+}
+
+func firstStrict(s string) (string, bool) {
+	m := strictNumber.FindStringSubmatch(s)
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}
+
+func lastFlexible(s string) (string, bool) {
+	all := flexibleNumber.FindAllString(s, -1)
+	if all == nil {
+		return "", false
+	}
+	return all[len(all)-1], true
+}
+
+// cleanGSM8K deletes what lm-evaluation-harness ignores.
+func cleanGSM8K(s string) string {
+	s = strings.NewReplacer(",", "", "$", "").Replace(s)
+	if i := strings.LastIndex(s, "#### "); i >= 0 {
+		s = s[i+len("#### "):]
+	}
+	return lower(strings.TrimSuffix(s, "."))
+}
+
+func deleteCommas(s string) string { return strings.ReplaceAll(s, ",", "") }
+
+// officialTarget takes the target's own mark away; a bare target is its own
+// answer.
+func officialTarget(s string) string {
+	if m, ok := firstStrict(s); ok {
+		s = m
+	}
+	return deleteCommas(strings.TrimSpace(s))
+}
+
+func extractMGSM(s, prefix string) (string, bool) {
+	i := strings.LastIndex(s, prefix)
+	if i < 0 {
+		return "", false
+	}
+	all := mgsmNumber.FindAllString(deleteCommas(s[i+len(prefix):]), -1)
+	if all == nil {
+		return "", false
+	}
+	return strings.TrimRight(all[len(all)-1], "."), true
+}
+
+func cutZeros(s string) string {
+	if strings.Contains(s, ".") {
+		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	}
+	return s
+}
+
+type numberText struct {
+	base
+	p    numberParams
+	rule textRule
+}
+
+func (s *numberText) Score(a Answer, target *string) Result {
+	targets, bad := texts(target)
+	if bad != nil {
+		return *bad
+	}
+	got, ok := s.rule.extract(a.Text, s.p.Prefix)
+	if !ok {
+		return noAnswer("the rule finds no number in the answer").extracted(invalid)
+	}
+	got = strings.TrimFunc(got, unicode.IsSpace)
+	prediction := s.rule.clean(got)
+	return best(targets, func(t string) Result {
+		return verdict(prediction == s.rule.wanted(t)).extracted(got)
+	})
+}
+
+func init() {
+	register("number", Pure, "1", "the number in the answer equals the target's",
+		numberParams{Style: "last", AbsTol: "0", RelTol: "0", Prefix: "Answer"}, newNumber)
+}

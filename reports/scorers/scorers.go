@@ -1,0 +1,206 @@
+// Package scorers says what an answer is worth: pure functions from an answer,
+// a target and parameters to a score, and the judges' side of it (prompts,
+// verdicts, agreement) without the calls.
+//
+// Scoring is separate from generation. Stored answers can be scored again with
+// other scorers or parameters, without a request, and the same input gives the
+// same bytes each time. Every [Scorer] is safe for concurrent use.
+//
+// A score is a value in 0..1 with a status that keeps four things apart: a
+// comparison was made; there was nothing to compare in the answer (counts as
+// 0, and apart); the scorer itself failed, as with a missing target (no
+// value); the request failed (no value). Refusals and truncated answers are
+// the model's doing and are scored as they stand.
+package scorers
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"nightshift"
+)
+
+// An Answer is what a scorer may look at. A nil pointer is unknown.
+type Answer struct {
+	Text      string // empty when the model wrote none
+	ToolCalls []nightshift.ToolCall
+
+	StopReason    nightshift.StopReason // our word; empty when unknown
+	RawStopReason string                // the server's own word
+	Outcome       nightshift.Outcome
+
+	LatencyMS    *float64 // of the attempt that answered; nil for answers from a cache
+	CostUSD      *float64 // of all attempts
+	OutputTokens *int64
+
+	// Input and Metadata are handed to command scorers and judges only.
+	Input    string // the prompt: messages as JSON
+	Metadata string // the row's other fields as a JSON object; may be empty
+	ID       string // the row's id; may be empty
+}
+
+// FromRecord picks from a record what a scorer may look at. ok is false when
+// no model answered; the score of such a record is [NotRun].
+func FromRecord(r *nightshift.Record) (a Answer, ok bool) {
+	a = Answer{
+		Text: text(r.Text), StopReason: nightshift.StopReason(text(r.StopReason)),
+		RawStopReason: text(r.RawStopReason), Outcome: r.Outcome,
+		LatencyMS: r.LatencyMS, CostUSD: r.CostUSD, OutputTokens: r.OutputTokens,
+		Input: text(r.Input), Metadata: text(r.Metadata), ID: r.ID,
+	}
+	if r.ToolCalls != nil {
+		// The store writes this column itself; what it cannot read back is
+		// no tool call.
+		_ = json.Unmarshal([]byte(*r.ToolCalls), &a.ToolCalls)
+	}
+	return a, r.Outcome.Answered()
+}
+
+func text(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}
+
+// A Result is the score of one answer. Value is nil unless Status is Scored or
+// NoAnswer; corpus scorers have none even then.
+type Result struct {
+	Value       *float64               `json:"value"`
+	Status      nightshift.ScoreStatus `json:"status"`
+	Answer      *string                `json:"answer,omitempty"`      // what was extracted; nil when the whole answer was compared
+	Explanation *string                `json:"explanation,omitempty"` // for people; may be nil
+}
+
+// NotRun is the result of a row whose request failed.
+func NotRun(why string) Result {
+	return Result{Status: nightshift.NotRun, Explanation: &why}
+}
+
+// A Scorer scores answers. target is the row's target as the record holds it:
+// a text, or JSON when it is anything else; a list of texts means that any of
+// them will do. nil is no target.
+type Scorer interface {
+	Name() string    // unique within a plan
+	Type() string    // one of [Types]
+	Version() string // changes when the same input may score otherwise
+	Params() string  // JSON object of all parameters, defaults included
+	Score(a Answer, target *string) Result
+}
+
+// A Corpus scorer is a statistic of a whole set of answers and not a mean over
+// them, as BLEU is. Score gives each answer's counts as JSON in Result.Answer,
+// and no value. Add the counts up, item by item, and ask for the statistic.
+type Corpus interface {
+	Scorer
+	// Counts returns what one answer adds, always of the same length; ok is
+	// false when the answer cannot be counted (no target).
+	Counts(a Answer, target *string) (counts []float64, ok bool)
+	// Statistic of the sums of counts, in 0..1; NaN without any.
+	Statistic(sums []float64) float64
+}
+
+// scored is a value in 0..1. A value that is not finite is no score.
+func scored(v float64) Result {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return unscored("the scorer gave no finite value")
+	}
+	return Result{Value: &v, Status: nightshift.Scored}
+}
+
+func verdict(right bool) Result {
+	if right {
+		return scored(1)
+	}
+	return scored(0)
+}
+
+// noAnswer says that the extraction rule found nothing.
+func noAnswer(why string) Result {
+	zero := 0.0
+	return Result{Value: &zero, Status: nightshift.NoAnswer, Explanation: &why}
+}
+
+func unscored(format string, args ...any) Result {
+	why := fmt.Sprintf(format, args...)
+	return Result{Status: nightshift.Unscored, Explanation: &why}
+}
+
+func (r Result) extracted(answer string) Result {
+	r.Answer = &answer
+	return r
+}
+
+func (r Result) because(format string, args ...any) Result {
+	why := fmt.Sprintf(format, args...)
+	r.Explanation = &why
+	return r
+}
+
+// best is the highest score of several targets.
+func best(targets []string, score func(target string) Result) Result {
+	var top Result
+	for i, t := range targets {
+		r := score(t)
+		if i == 0 || r.beats(top) {
+			top = r
+		}
+		if top.Value != nil && *top.Value >= 1 {
+			break
+		}
+	}
+	return top
+}
+
+// beats prefers values to none, and higher ones.
+func (r Result) beats(other Result) bool {
+	if r.Value == nil || other.Value == nil {
+		return other.Value == nil && r.Value != nil
+	}
+	return *r.Value > *other.Value
+}
+
+const missingTarget = "the row has no target"
+
+// texts reads a target as one or more texts. A JSON array is a list of them.
+// No target, or an empty one, is a mistake in the dataset and has no score.
+func texts(target *string) ([]string, *Result) {
+	list, err := targetTexts(target)
+	if err == nil {
+		for _, t := range list {
+			if t == "" {
+				err = fmt.Errorf("the row's target is empty")
+			}
+		}
+	}
+	if err != nil {
+		r := unscored("%v", err)
+		return nil, &r
+	}
+	return list, nil
+}
+
+func targetTexts(target *string) ([]string, error) {
+	if target == nil {
+		return nil, fmt.Errorf(missingTarget)
+	}
+	t := *target
+	if len(t) == 0 || t[0] != '[' {
+		return []string{t}, nil
+	}
+	var list []json.RawMessage
+	if json.Unmarshal([]byte(t), &list) != nil {
+		return []string{t}, nil
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("the row's target is an empty list")
+	}
+	out := make([]string, len(list))
+	for i, raw := range list {
+		if json.Unmarshal(raw, &out[i]) != nil {
+			out[i] = string(raw)
+		}
+	}
+	return out, nil
+}
