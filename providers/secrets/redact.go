@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/url"
 	"regexp"
 	"slices"
@@ -14,7 +16,7 @@ import (
 // A group named keep is left in place. The first words of the pattern are
 // literal so that the regexp engine can skip ahead.
 var shapes = []*regexp.Regexp{
-	regexp.MustCompile(`(?i)(?P<keep>\bBearer\s+)[A-Za-z0-9._~+/=-]{8,}`),
+	regexp.MustCompile(`(?i)(?P<keep>\bBearer\s+)(?:[A-Za-z0-9._~+/=-]{32,}|[A-Za-z._~+/=-]*[0-9][A-Za-z0-9._~+/=-]{7,}|[A-Za-z._~+/=-]{7,}[0-9][A-Za-z0-9._~+/=-]*)`),
 	regexp.MustCompile(`(?i)(?P<keep>\b(?:x-api-key|api-key|authorization)["']?\s*[:=]\s*["']?)[A-Za-z0-9._~+/=-]{16,}`),
 	regexp.MustCompile(`(?P<keep>\bsk-)[A-Za-z0-9_-]{8,}`),
 	regexp.MustCompile(`(?P<keep>\bAIza)[A-Za-z0-9_-]{20,}`),
@@ -43,12 +45,15 @@ type Redactor struct {
 	longest int
 }
 
+// Format shows nothing of what a Redactor knows.
+func (*Redactor) Format(f fmt.State, _ rune) { io.WriteString(f, "redactor") }
+
 // NewRedactor makes a Redactor that knows these live keys.
 func NewRedactor(live ...Secret) *Redactor {
 	seen := map[string]bool{}
 	r := &Redactor{}
 	for _, s := range live {
-		for _, form := range encodings(s.value) {
+		for _, form := range encodings(s.Reveal()) {
 			if len(form) >= minSecret && !seen[form] {
 				seen[form] = true
 				r.forms = append(r.forms, []byte(form))

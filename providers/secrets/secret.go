@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"unique"
 )
 
 const mask = "***"
@@ -19,16 +20,29 @@ const mask = "***"
 // ***; only Reveal gives the value. The zero Secret is no key at all.
 //
 // Secrets are comparable: two are equal when they hold the same key.
-type Secret struct{ value string }
+//
+// The key lies behind a handle, not in the struct: fmt reaches fields that it
+// may not call methods on by reflection, and would print it from there.
+type Secret struct{ key unique.Handle[string] }
 
 // New makes a Secret of a key as the user gave it. Nothing is trimmed.
-func New(key string) Secret { return Secret{key} }
+func New(key string) Secret {
+	if key == "" {
+		return Secret{}
+	}
+	return Secret{unique.Make(key)}
+}
 
 // Reveal returns the key. It is for the place that sets the request header.
-func (s Secret) Reveal() string { return s.value }
+func (s Secret) Reveal() string {
+	if s.IsZero() {
+		return ""
+	}
+	return s.key.Value()
+}
 
 // IsZero reports whether there is no key.
-func (s Secret) IsZero() bool { return s.value == "" }
+func (s Secret) IsZero() bool { return s == Secret{} }
 
 func (Secret) String() string               { return mask }
 func (Secret) GoString() string             { return mask }
@@ -50,7 +64,7 @@ func FromEnv(name string) (Secret, error) {
 	if err := checkHeaderValue(value); err != nil {
 		return Secret{}, fmt.Errorf("the environment variable %s: %w", name, err)
 	}
-	return Secret{value}, nil
+	return New(value), nil
 }
 
 // maxKeyFile is far above any key and far below a file named by mistake.
@@ -90,7 +104,7 @@ func FromFile(path string) (Secret, error) {
 	if err := checkHeaderValue(value); err != nil {
 		return Secret{}, fmt.Errorf("the key file %s: %w", path, err)
 	}
-	return Secret{value}, nil
+	return New(value), nil
 }
 
 // checkHeaderValue refuses what could not be sent in a header. The message

@@ -31,8 +31,11 @@ type writer struct {
 func (w *writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	cut := 0
+	if end := bytes.LastIndexByte(p, '\n'); end >= 0 {
+		cut = len(w.held) + end + 1
+	}
 	w.held = append(w.held, p...)
-	cut := bytes.LastIndexByte(w.held, '\n') + 1
 	if cut == 0 && len(w.held) > maxHeld {
 		cut = w.safeCut()
 	}

@@ -58,6 +58,9 @@ type Wire struct {
 
 var _ providers.Wire = (*Wire)(nil)
 
+// Format shows the endpoint's name, and never the headers.
+func (w *Wire) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "wire(%s)", w.endpoint.Name) }
+
 // New checks the endpoint and prepares everything that its requests share. No
 // connection is made. Errors name what is wrong in a person's words, without
 // the key.
