@@ -39,6 +39,10 @@ type mirror struct {
 	rule  rule
 	burst float64 // seconds of the rate that the bucket holds
 	level float64
+	// fixed is set for a count that starts anew every burst seconds instead of
+	// a bucket that fills; next is when, once that has been seen.
+	fixed       bool
+	next, began float64
 	// adjust is the sum of all corrections made to level, so that a level
 	// noted earlier can be compared with what the server said of that time.
 	adjust float64
@@ -61,7 +65,9 @@ type dimension struct {
 	// mirrors of the server's bucket; best is the one believed.
 	mirrors  []mirror
 	best     int
-	reported bool // the server says what remains
+	reported bool    // the server says what remains
+	seen     float64 // what it said last, and as of when
+	seenAt   float64
 	used     meter
 }
 
@@ -75,6 +81,7 @@ func newDimension(kind dim, perMinute float64, charge Charge) dimension {
 		for _, b := range bursts {
 			d.mirrors = append(d.mirrors, mirror{rule: r, burst: b})
 		}
+		d.mirrors = append(d.mirrors, mirror{rule: r, burst: 60, fixed: true})
 	}
 	if perMinute > 0 {
 		d.told = perMinute / 60
@@ -124,8 +131,18 @@ func (d *dimension) advance(now, share float64) {
 		d.level = min(limit, d.level+dt*d.rate*share)
 	}
 	for i := range d.mirrors {
-		m := &d.mirrors[i]
-		m.level = min(m.level+dt*d.rate, m.burst*d.rate)
+		d.mirrors[i].advance(now, dt, d.rate)
+	}
+}
+
+func (m *mirror) advance(now, dt, rate float64) {
+	if m.next == 0 {
+		m.level = min(m.level+dt*rate, m.burst*rate)
+		return
+	}
+	for now >= m.next {
+		m.level, m.began = m.burst*rate, m.next
+		m.next += m.burst
 	}
 }
 
@@ -152,7 +169,7 @@ func (d *dimension) need(m *mirror, c Cost) float64 {
 	arrival := d.arrival(m.rule, c)
 	if d.kind == dimOutput || d.kind == dimTokens {
 		if m.rule == atEnd {
-			arrival = max(arrival, min(0.25, m.burst/4)*d.rate)
+			arrival = max(arrival, min(max(0.25*d.rate, float64(c.Output)), m.burst/2*d.rate))
 		}
 	}
 	return min(arrival, 0.98*m.burst*d.rate)
@@ -195,10 +212,11 @@ func (d *dimension) reserve(c Cost) float64 {
 
 // A stake is what one request has booked in one dimension.
 type stake struct {
-	booked  float64 // by the pacer
-	clear   uint32  // mirrors that were sure it would pass
-	barred  uint32  // mirrors that were sure it would not
-	noted   []float32
+	booked  float64   // by the pacer
+	clear   uint32    // mirrors that were sure it would pass
+	barred  uint32    // mirrors that were sure it would not
+	noted   []float32 // levels when it was sent
+	sent    float64
 	touched bool
 }
 
@@ -207,13 +225,15 @@ func (d *dimension) spend(c Cost) stake {
 	if d.rate == 0 {
 		return stake{}
 	}
-	s := stake{booked: d.reserve(c), touched: true}
+	s := stake{booked: d.reserve(c), sent: d.at, touched: true}
 	d.level -= s.booked
 	margin := 0.15 * d.rate
 	for i := range d.mirrors {
 		m := &d.mirrors[i]
 		need := d.need(m, c)
 		switch room := min(margin, need/2); {
+		case d.arrival(m.rule, c) > m.burst*d.rate:
+			s.barred |= 1 << i
 		case m.level >= need+room:
 			s.clear |= 1 << i
 		case m.level < need-room:
@@ -331,6 +351,13 @@ func (d *dimension) emptied() {
 // fill is how many seconds of its rate the server's bucket is thought to hold.
 func (d *dimension) fill() float64 { return d.mirrors[d.best].level / d.rate }
 
+// small reports whether the server's bucket is known to be small: the belief
+// agrees with what the server says, where it says anything.
+func (d *dimension) small() bool {
+	m := &d.mirrors[d.best]
+	return m.burst < 5 && (!d.reported || min(m.offNow, m.offSent) < 0.3)
+}
+
 // forget lets old evidence fade, so that a server that changes is seen anew.
 func (d *dimension) forget(keep float64) {
 	for i := range d.mirrors {
@@ -371,6 +398,7 @@ func (d *dimension) report(w *Window, s stake) {
 		return
 	}
 	d.reported = true
+	d.findEdge(w.Remaining, s)
 	for i := range d.mirrors {
 		m := &d.mirrors[i]
 		full := m.burst * d.rate
@@ -378,6 +406,9 @@ func (d *dimension) report(w *Window, s stake) {
 		sent := now
 		if s.noted != nil {
 			sent = w.Remaining - clamp(float64(s.noted[i])+m.adjust, 0, full)
+		}
+		if m.next > 0 && s.sent < m.began {
+			continue // from the window before
 		}
 		m.offNow += 0.05 * (min(math.Abs(now)/d.rate, 10) - m.offNow)
 		m.offSent += 0.05 * (min(math.Abs(sent)/d.rate, 10) - m.offSent)
@@ -390,6 +421,39 @@ func (d *dimension) report(w *Window, s stake) {
 		m.adjust += step
 	}
 	d.choose()
+}
+
+// findEdge looks for the moment at which a fixed window began anew: what
+// remains rises by more than any bucket fills.
+func (d *dimension) findEdge(remaining float64, s stake) {
+	at := d.at
+	if s.touched && d.stale() {
+		at = s.sent
+	}
+	if at <= d.seenAt {
+		return
+	}
+	rise := (remaining - d.seen) / d.rate
+	if d.seenAt > 0 && rise > at-d.seenAt+10 {
+		for i := range d.mirrors {
+			if m := &d.mirrors[i]; m.fixed && rise > 0.3*m.burst {
+				m.began = at
+				m.next = at + m.burst
+				m.level = m.burst * d.rate
+			}
+		}
+	}
+	d.seen, d.seenAt = remaining, at
+}
+
+// stale reports whether the server's words are as of the moment that a request
+// came, not of the moment that its answer ended.
+func (d *dimension) stale() bool {
+	now, sent := math.Inf(1), math.Inf(1)
+	for i := range d.mirrors {
+		now, sent = min(now, d.mirrors[i].offNow), min(sent, d.mirrors[i].offSent)
+	}
+	return sent < now
 }
 
 // rate returns the limit in units a second; 0 where it is unknown or counts

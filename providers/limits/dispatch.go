@@ -48,10 +48,9 @@ func (l *Limiter) gate(now float64, c Cost) (wait float64, bound Bound) {
 		return l.pause.until - now, BoundPause
 	}
 	if l.health.open {
-		if l.health.probes >= mostProbes {
-			return math.Inf(1), BoundBreaker
+		if wait = l.probe(now); wait > 0 || l.health.open {
+			return wait, BoundBreaker
 		}
-		return l.health.probeAt - now, BoundBreaker
 	}
 	if l.window.full(l.inFlight) {
 		return math.Inf(1), BoundConcurrency
@@ -63,7 +62,7 @@ func (l *Limiter) gate(now float64, c Cost) (wait float64, bound Bound) {
 		l.pause.over()
 	}
 	for i := range l.dims {
-		if w := l.dims[i].wait(c, pace*l.share); w > wait {
+		if w := l.dims[i].wait(c, pace*l.share.now); w > wait {
 			wait, bound = w, boundOf[i]
 		}
 	}
@@ -73,12 +72,28 @@ func (l *Limiter) gate(now float64, c Cost) (wait float64, bound Bound) {
 	return wait, bound
 }
 
+// probe returns how long until the next probe may be sent while the breaker
+// is open. It closes the breaker when a probe has not failed for long enough.
+func (l *Limiter) probe(now float64) float64 {
+	survival := l.health.survival(now)
+	if survival <= 0 {
+		l.health.open, l.health.hopeful = false, true
+		l.window.restart(0.5 * l.health.before)
+		return 0
+	}
+	if l.health.probes >= mostProbes {
+		return survival
+	}
+	return min(survival, l.health.probeAt-now)
+}
+
 // grant books a request as sent.
 func (l *Limiter) grant(now float64, w *waiter) *Permit {
 	l.inFlight++
 	l.counts.sent++
+	l.peak.note(now, l.inFlight)
 	p := &Permit{limiter: l, cost: w.cost, lane: w.lane, sent: now, number: l.inFlight}
-	p.bound = float64(l.inFlight) >= math.Floor(l.window.size)
+	p.bound = float64(l.inFlight) >= 0.95*math.Floor(l.window.size)-1
 	for i := range l.dims {
 		p.stakes[i] = l.dims[i].spend(w.cost)
 	}

@@ -1,6 +1,9 @@
 package limits
 
-import "math/rand/v2"
+import (
+	"math"
+	"math/rand/v2"
+)
 
 const (
 	failureWeight = 0.03 // of one outcome in the failure average
@@ -19,39 +22,66 @@ type health struct {
 	reacted float64 // when the window was last shrunk
 	open    bool
 	since   float64 // when it opened
+	before  float64 // size of the window then
+	latency float64 // usual time from sending to failure
+	hopeful bool    // closed on the strength of a probe that did not fail at once
+	oldest  float64 // when the oldest probe that may still survive was sent; 0 is none
 	tries   int     // probes sent since
 	probeAt float64 // next probe
 	probes  int     // probes in flight
 }
 
-// succeeded reports whether that closes the breaker.
-func (h *health) succeeded() bool {
-	h.row = 0
-	h.failing -= failureWeight * h.failing
-	if !h.open {
+// succeeded takes in an answer to a request that was sent at that time. It
+// reports whether that closes the breaker: answers from before the outage do
+// not.
+func (h *health) succeeded(sent float64) bool {
+	if (h.open || h.hopeful) && sent < h.since {
 		return false
 	}
-	h.open = false
+	h.row = 0
+	h.failing -= failureWeight * h.failing
+	if !h.open && !h.hopeful {
+		return false
+	}
+	h.open, h.hopeful = false, false
 	h.failing = 0
 	return true
 }
 
-// failed reports whether the failure opens the breaker.
-func (h *health) failed(now float64) bool {
+// failed takes in a failure and reports whether it opens the breaker.
+func (h *health) failed(now, sent float64) bool {
 	h.row++
 	h.failing += failureWeight * (1 - h.failing)
-	if h.open || (h.row < brokenRow && h.failing <= broken) {
+	h.latency += 0.2 * (now - sent - h.latency)
+	h.oldest = 0
+	if h.open || (h.row < brokenRow && h.failing <= broken && !h.hopeful) {
 		return false
 	}
-	h.open, h.since, h.tries = true, now, 0
+	if !h.hopeful {
+		h.since, h.tries = now, 0
+	}
+	h.open, h.hopeful = true, false
 	h.schedule(now)
 	return true
+}
+
+// survival is how long the oldest probe still has to go without failing until
+// it is taken for a good sign, where failures have been quick so far; +Inf
+// where there is none. To wait for whole answers would cost their length.
+func (h *health) survival(now float64) float64 {
+	if h.oldest == 0 || h.latency > 2 {
+		return math.Inf(1)
+	}
+	return h.oldest + max(1, 4*h.latency) - now
 }
 
 // probing books a probe.
 func (h *health) probing(now float64) {
 	h.probes++
 	h.tries++
+	if h.oldest == 0 {
+		h.oldest = now
+	}
 	h.schedule(now)
 }
 

@@ -1,21 +1,21 @@
 package limits
 
 // A learner finds the rate of an endpoint that says nothing about its limits,
-// from the requests it accepts between one refusal and the next: the server's
+// from the requests it answers between one refusal and the next: the server's
 // bucket is empty at both, so what passed in between is what flowed in.
 type learner struct {
 	rate     float64 // requests a second; 0 is unknown
 	level    float64
 	at       float64
-	refusal  float64 // when the last row of refusals began
-	began    bool
-	accepted float64 // since then
-	calm     float64 // when the rate was last corrected
+	began    float64 // when the first refusal of this cycle came; negative before
+	answered float64 // since then
+	calm     float64 // when the last refusal came
 }
 
 const (
 	growth     = 0.02 / 60 // of the rate a second, at first
 	growsAfter = 180.0     // seconds without a refusal that double the growth
+	leastCycle = 15.0      // seconds; what is measured over less is noise
 )
 
 func (l *learner) advance(now float64) {
@@ -25,9 +25,8 @@ func (l *learner) advance(now float64) {
 		return
 	}
 	l.level = min(l.rate, l.level+dt*l.rate)
-	calm := min((now-l.calm)/growsAfter, 6)
 	fast := 1.0
-	for ; calm >= 1; calm-- {
+	for calm := now - l.calm; calm >= growsAfter && fast < 64; calm -= growsAfter {
 		fast *= 2
 	}
 	l.rate += l.rate * growth * fast * dt
@@ -40,18 +39,27 @@ func (l *learner) wait() float64 {
 	return -l.level / l.rate
 }
 
-// refused ends a cycle. first is true for the first refusal of a row.
-func (l *learner) refused(now float64, first bool) {
+// refused ends a cycle. first is true for the first refusal of a row; use
+// says whether the rate is to be followed.
+func (l *learner) refused(now float64, first, use bool) {
+	l.calm = now
+	l.level = min(l.level, 0)
+	if !use {
+		l.rate = 0
+	}
 	if !first {
 		return
 	}
-	if cycle := now - l.refusal; l.began && cycle > 1 && l.accepted >= 3 {
-		measured := l.accepted / cycle
+	cycle := now - l.began
+	if l.began > 0 && cycle < leastCycle {
+		return
+	}
+	if l.began > 0 && l.answered >= 3 && use {
+		measured := l.answered / cycle
 		if l.rate == 0 {
 			l.rate = measured
 		}
-		l.rate = (l.rate + measured) / 2
+		l.rate = 0.985 * (l.rate + measured) / 2
 	}
-	l.began, l.refusal, l.accepted, l.calm = true, now, 0, now
-	l.level = min(l.level, 0)
+	l.began, l.answered = now, 0
 }

@@ -27,7 +27,7 @@ type Limiter struct {
 	mu       sync.Mutex
 	cfg      Config
 	dims     [numDims]dimension
-	share    float64 // of the known rates that is asked for; below 1 after refusals
+	share    share
 	window   window
 	health   health
 	pause    pause
@@ -35,8 +35,10 @@ type Limiter struct {
 	repeats  retryBudget
 	queue    queue
 	inFlight int
+	peak     peak
 	at       float64 // when share and evidence were last brought up to date
 	active   float64 // since when there has been something to do and no success
+	crowded  bool    // the last reaction was to a limit on requests in flight
 	bound    Bound
 	boundFor [numBounds]float64
 	biggest  int64 // most tokens, at their worst, of a request that passed
@@ -54,7 +56,7 @@ func New(cfg Config) *Limiter {
 	l := &Limiter{
 		start:    time.Now(),
 		cfg:      cfg,
-		share:    1,
+		share:    share{now: 1, last: 1},
 		window:   newWindow(cfg.Concurrency),
 		maxStall: cfg.MaxStall.Seconds(),
 		wakeAt:   math.Inf(1),
@@ -221,16 +223,14 @@ func (p *Permit) Success(used nightshift.Usage, r Report) {
 	l.queue.charge(p.lane, in+out-float64(p.cost.Input+p.cost.Output))
 	l.adopt(r, p)
 	l.window.accepted(p.number, p.bound)
-	if l.health.succeeded() {
-		l.window.restart()
-	}
+	l.revive(p)
 	if p.trial {
 		l.pause.over()
 	}
 	if p.sent >= l.pause.reacted {
 		l.pause.row = 0
 	}
-	l.learn.accepted++
+	l.learn.answered++
 	l.counts.succeeded++
 	l.biggest = max(l.biggest, p.cost.worst())
 	l.active = now
@@ -255,6 +255,8 @@ func (p *Permit) Refused(r Report) Refusal {
 	// Requests that were sent before the last reaction tell nothing new.
 	if p.sent >= l.pause.reacted {
 		l.react(now, p, r)
+	} else if l.crowded {
+		l.window.lower()
 	}
 	l.dispatch(now)
 	return verdict
@@ -279,33 +281,49 @@ func (l *Limiter) react(now float64, p *Permit, r Report) {
 	} else {
 		l.pause.refused(now, -1)
 	}
-	if p.bound && !expected && !p.trial && l.window.refused(p.number) {
-		return
+	l.crowded = (p.bound || !known) && !expected && l.plenty() && l.window.refused(l.peak.since(p.sent, now))
+	if debugWindow {
+		println("t", int(now), "n", p.number, l.peak.since(p.sent, now), "first", first, "trial", p.trial, "bound", p.bound, "crowded", l.crowded, "ceil", int(l.window.ceiling), "size", int(l.window.size*10), "high", int(l.window.high), "rated", l.window.rated, "rate", int(l.learn.rate*100), "row", l.pause.row)
 	}
-	if known {
-		l.emptied(first)
-		return
+	switch {
+	case l.crowded && known:
+	case known:
+		l.emptied(now, first)
+	default:
+		l.learn.refused(now, first, l.window.rated)
 	}
-	l.learn.refused(now, first)
+}
+
+// plenty reports whether no known limit can be why a request was refused: the
+// server's buckets are thought to be well filled.
+func (l *Limiter) plenty() bool {
+	for i := range l.dims {
+		if d := &l.dims[i]; d.rate > 0 && d.fill() < min(3, 0.75*d.mirrors[d.best].burst) {
+			return false
+		}
+	}
+	return true
 }
 
 // emptied corrects the pacers after a refusal.
-func (l *Limiter) emptied(first bool) {
-	if first {
-		l.share = max(0.05, 0.97*l.share)
-	}
+func (l *Limiter) emptied(now float64, first bool) {
 	var lowest *dimension
+	paced := false // the pacer let it through without anything saved
 	for i := range l.dims {
 		d := &l.dims[i]
 		if d.rate == 0 {
 			continue
 		}
 		if d.level <= ahead*d.rate { // what was saved up behind an empty bucket stays
+			paced = paced || d.level < ahead/2*d.rate
 			d.level = min(d.level, 0)
 		}
 		if lowest == nil || d.fill() < lowest.fill() {
 			lowest = d
 		}
+	}
+	if first && paced {
+		l.share.refused(now, lowest.small())
 	}
 	lowest.emptied()
 }
@@ -363,10 +381,13 @@ func (p *Permit) Failed(r Report) (own bool) {
 	p.refund(true)
 	l.adopt(r, p)
 	own = !l.health.open
-	if l.health.failed(now) {
+	if !l.health.open && !l.health.hopeful {
+		l.health.before = l.window.size
+	}
+	if l.health.failed(now, p.sent) {
 		own = false
 	}
-	if l.health.failing > sick && p.sent >= l.health.reacted {
+	if !l.health.open && l.health.failing > sick && p.sent >= l.health.reacted {
 		l.health.reacted = now
 		l.window.shrink()
 	}
@@ -408,16 +429,16 @@ func (p *Permit) release(sent bool) {
 	case p.trial:
 		l.pause.over()
 	}
-	if p.probe && sent {
-		l.revive()
+	if sent {
+		l.revive(p)
 	}
 	l.dispatch(now)
 }
 
-// revive closes the breaker: the endpoint answered.
-func (l *Limiter) revive() {
-	if l.health.succeeded() {
-		l.window.restart()
+// revive takes in that the endpoint answered, and closes the breaker.
+func (l *Limiter) revive(p *Permit) {
+	if l.health.succeeded(p.sent) {
+		l.window.restart(0.75 * l.health.before)
 	}
 }
 
@@ -481,11 +502,11 @@ func (l *Limiter) advance(now float64) {
 		l.boundFor[l.bound] += dt
 	}
 	for i := range l.dims {
-		l.dims[i].advance(now, pace*l.share)
+		l.dims[i].advance(now, pace*l.share.now)
 	}
 	l.learn.advance(now)
 	l.repeats.advance(now)
-	l.share = min(1, l.share+dt/600)
+	l.share.advance(now, dt)
 	if dt = now - l.at; int(now/10) != int(l.at/10) {
 		keep := math.Exp2(-10 / 300.0)
 		l.window.fade(keep)

@@ -30,7 +30,7 @@ func (p *pause) refused(now, retryAfter float64) {
 	own := 0.5 * math.Exp2(float64(min(p.row-1, 20))) * (0.5 + rand.Float64()/2)
 	wait := min(own, longestPause)
 	if retryAfter >= 0 {
-		more := min(4, math.Pow(1.3, float64(p.row-1)))
+		more := min(8, math.Pow(1.6, float64(p.row-1)))
 		wait = max(floorPause, retryAfter*(1+0.05*rand.Float64())*more)
 	}
 	p.started = now

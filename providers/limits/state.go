@@ -76,7 +76,7 @@ func (l *Limiter) State() State {
 		Failing:     l.health.failing,
 		BreakerOpen: l.health.open,
 		Learned:     60 * l.learn.rate,
-		Share:       l.share,
+		Share:       l.share.now,
 		BoundFor:    map[Bound]time.Duration{},
 		Sent:        l.counts.sent,
 		Succeeded:   l.counts.succeeded,

@@ -4,18 +4,23 @@ import "math"
 
 // A window bounds the requests in flight. It grows while it is what holds
 // requests back, and remembers where it was refused.
+//
+// A server that counts requests in flight refuses above its number and never
+// below. That tells such a server from one that limits a rate: after a refusal
+// the window steps well back, and another refusal there speaks for a rate.
 type window struct {
 	size    float64
 	most    float64 // configured; +Inf where not
-	ceiling float64 // where it was refused last; +Inf before
+	ceiling float64 // accepted below, refused above; +Inf before it was met
 	slow    bool    // slow start: double every round trip
 	misses  int     // probes of the ceiling that failed, in a row
 	// high is the largest number in flight at which a request was accepted
-	// lately: a refusal well below it is not about concurrency.
+	// lately.
 	high float64
-	// byCount and byRate count refusals that looked like a limit on requests
-	// in flight, and those that did not.
-	byCount, byRate float64
+	// rated is set once refusals have shown that a rate is limited; against
+	// counts refusals that say the opposite of what is believed.
+	rated   bool
+	against int
 }
 
 const firstWindow = 4
@@ -39,58 +44,79 @@ func (w *window) accepted(n int, bound bool) {
 		return
 	}
 	switch {
-	case w.slow && w.size+1 <= w.ceiling:
+	case w.size+1 <= w.ceiling && (w.slow || !math.IsInf(w.ceiling, 1)):
 		w.size++
-	case math.Abs(w.size-w.ceiling) <= 1.5:
-		w.size += 1 / (300 * math.Exp2(float64(min(w.misses, 4))))
-	default:
-		w.slow = false
-		w.size += 1 / w.size
+	case w.size < w.ceiling:
+		w.size = min(w.size+1, w.ceiling)
+	case w.size < w.ceiling+1.5:
+		w.size += 1 / (75 * math.Exp2(float64(min(w.misses, 6))))
 	}
-	if w.size > w.ceiling+1.5 {
-		w.ceiling, w.misses = math.Inf(1), 0 // the ceiling has risen
+	if w.size >= w.ceiling+1 && n > int(w.ceiling) {
+		w.ceiling, w.misses, w.slow = math.Inf(1), 0, true // it has risen
 	}
 	w.size = min(w.size, w.most)
 }
 
 // refused tells the window of a refusal of a request that was sent as number
-// n in flight. It reports whether that looks like a limit on concurrency.
+// n in flight, while nothing else explains it. It reports whether that looks
+// like a limit on concurrency.
 func (w *window) refused(n int) bool {
 	at := float64(n)
-	if at <= w.high-max(1, 0.05*w.high) {
-		w.byRate++
-		return false
+	if w.rated {
+		if at < w.high-1 {
+			w.against = 0
+			return false
+		}
+		if w.against++; w.against < 4 {
+			return false
+		}
+		w.rated = false
 	}
-	w.byCount++
-	if w.byRate > w.byCount {
-		return false
-	}
-	if math.Abs(at-1-w.ceiling) < 1 {
-		w.misses++
+	if at == 1 || at < 0.9*min(w.ceiling, w.high)-1 {
+		if w.against++; at == 1 || w.against >= 2 {
+			w.limitsRate()
+			return false
+		}
 	} else {
-		w.misses = 0
+		w.against = 0
 	}
 	w.slow = false
+	if math.Abs(at-1-w.ceiling) < 1 {
+		w.misses++
+		w.size = min(w.size, w.ceiling)
+		return true
+	}
+	w.misses = 0
 	w.ceiling = max(1, at-1)
-	w.size = min(w.size, w.ceiling)
+	w.size = max(1, 0.75*w.ceiling)
 	return true
+}
+
+// limitsRate gives up on a ceiling: requests in flight are not what is
+// limited.
+func (w *window) limitsRate() {
+	w.rated, w.against = true, 0
+	w.ceiling, w.misses, w.slow = math.Inf(1), 0, true
+	w.size = min(max(w.size, w.high), w.most)
+}
+
+// lower takes in another refusal of the same crowd.
+func (w *window) lower() {
+	w.ceiling = max(1, w.ceiling-1)
+	w.size = min(w.size, w.ceiling)
 }
 
 // shrink makes room after too many failures.
 func (w *window) shrink() {
 	w.size = max(1, 0.9*w.size)
-	w.slow = false
+	w.slow = true
 }
 
-// restart begins again after an outage, from near where it was.
-func (w *window) restart() {
-	w.size = min(max(8, 0.75*w.size), w.most)
+// restart begins again after an outage, from a share of the size before it.
+func (w *window) restart(before float64) {
+	w.size = min(max(w.size, 8, before), w.most)
 	w.slow = true
 }
 
 // fade lets old evidence go.
-func (w *window) fade(keep float64) {
-	w.high *= keep
-	w.byCount *= keep
-	w.byRate *= keep
-}
+func (w *window) fade(keep float64) { w.high *= keep }

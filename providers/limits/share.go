@@ -1,0 +1,38 @@
+package limits
+
+// A share is the part of the known rates that is asked for. It falls below 1
+// when requests are refused although the limits are kept: others use the same
+// key, or the limits are not what was said. It comes back quickly to near
+// where it was refused, slowly beyond, and faster the longer nothing happens.
+type share struct {
+	now  float64
+	last float64 // where it was refused last
+	calm float64 // since when nothing was refused
+}
+
+const leastShare = 0.05
+
+// refused takes in a refusal. Where the server's bucket is small, it says more
+// about the moment than about the rate.
+func (s *share) refused(at float64, small bool) {
+	s.last, s.calm = s.now, at
+	cut := 0.93
+	if small {
+		cut = 0.99
+	}
+	s.now = max(leastShare, cut*s.now)
+}
+
+func (s *share) advance(now, dt float64) {
+	if s.now >= 1 {
+		return
+	}
+	perMinute := 0.05
+	if s.now >= 0.98*s.last {
+		perMinute = 0.004
+		for calm := now - s.calm; calm >= 120 && perMinute < 0.1; calm -= 120 {
+			perMinute *= 2
+		}
+	}
+	s.now = min(1, s.now+perMinute/60*dt)
+}
