@@ -166,17 +166,17 @@ func describe(t *Table, text string) {
 	}
 	head := comments.String()
 	if m := commentID.FindStringSubmatch(head); m != nil {
-		t.ID = m[1]
+		t.name = m[1]
 	}
 	if m := commentFrom.FindStringSubmatch(head); m != nil {
-		t.Source = strings.TrimSpace(m[1])
+		t.source = strings.TrimSpace(m[1])
 	}
 	date := commentDate.FindStringSubmatch(head)
 	if date == nil {
 		date = anyDate.FindStringSubmatch(head)
 	}
 	if date != nil {
-		t.Date, _ = time.Parse(time.DateOnly, date[1]) // an impossible date is no date
+		t.date, _ = time.Parse(time.DateOnly, date[1]) // an impossible date is no date
 	}
 }
 

@@ -16,11 +16,11 @@ import (
 // A Table is a dated list of prices. It is immutable and safe for concurrent
 // use.
 type Table struct {
-	ID     string    // names the table in a run's files: "litellm-2026-08-01"
-	Date   time.Time // when the prices were true; zero when the file does not say
-	Source string    // where they come from, for people
+	name   string
+	date   time.Time
+	source string
 	prices []Price
-	tables []string // the table that each price comes from
+	tables []string         // the table that each price comes from
 	index  map[string][]int // provider + "\x00" + model in lower case → positions in prices; provider "" holds all
 }
 
@@ -62,13 +62,13 @@ func Read(name string, b []byte) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.ID == "" {
-		t.ID = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
-		if !t.Date.IsZero() {
-			t.ID += "-" + t.Date.Format(time.DateOnly)
+	if t.name == "" {
+		t.name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+		if !t.date.IsZero() {
+			t.name += "-" + t.date.Format(time.DateOnly)
 		}
 	}
-	t.tables = slices.Repeat([]string{t.ID}, len(t.prices))
+	t.tables = slices.Repeat([]string{t.name}, len(t.prices))
 	return t, nil
 }
 
@@ -84,12 +84,21 @@ func build(t *Table) *Table {
 	return t
 }
 
+// ID names the table in a run's files: "litellm-2026-08-01".
+func (t *Table) ID() string { return t.name }
+
+// Date is when the prices were true; zero when the file does not say.
+func (t *Table) Date() time.Time { return t.date }
+
+// Source says where the prices come from, for people.
+func (t *Table) Source() string { return t.source }
+
 // Age is how old the prices are at a time; ok is false when the table has no date.
 func (t *Table) Age(now time.Time) (age time.Duration, ok bool) {
-	if t.Date.IsZero() {
+	if t.date.IsZero() {
 		return 0, false
 	}
-	return now.Sub(t.Date), true
+	return now.Sub(t.date), true
 }
 
 // Len is the number of prices.
@@ -220,8 +229,8 @@ func (t *Table) Search(query string) []Price {
 // each comes from.
 func (t *Table) With(other *Table) *Table {
 	merged := &Table{
-		ID: other.ID + "+" + t.ID, Date: other.Date,
-		Source: other.Source + "; then " + t.Source,
+		name: other.name + "+" + t.name, date: other.date,
+		source: other.source + "; then " + t.source,
 		prices: slices.Concat(t.prices, other.prices),
 		tables: slices.Concat(t.tables, other.tables),
 	}

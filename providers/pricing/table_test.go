@@ -13,11 +13,11 @@ import (
 
 func TestEmbeddedTable(t *testing.T) {
 	table := Embedded()
-	if table.ID != "litellm-2026-08-01" || table.Date != time.Date(2026, 8, 1, 0, 0, 0, 0, time.UTC) {
-		t.Errorf("id %q, date %v", table.ID, table.Date)
+	if table.ID() != "litellm-2026-08-01" || table.Date() != time.Date(2026, 8, 1, 0, 0, 0, 0, time.UTC) {
+		t.Errorf("id %q, date %v", table.ID(), table.Date())
 	}
-	if !strings.Contains(table.Source, "litellm") {
-		t.Errorf("source %q", table.Source)
+	if !strings.Contains(table.Source(), "litellm") {
+		t.Errorf("source %q", table.Source())
 	}
 	if age, ok := table.Age(time.Date(2026, 8, 31, 0, 0, 0, 0, time.UTC)); !ok || age != 30*24*time.Hour {
 		t.Errorf("age %v, %v", age, ok)
@@ -133,7 +133,7 @@ func TestLookup(t *testing.T) {
 	}
 	for _, c := range cases {
 		p, id, ok := Embedded().Lookup(c.provider, c.requested, c.served)
-		got := strings.TrimPrefix(id, Embedded().ID+"/")
+		got := strings.TrimPrefix(id, Embedded().ID()+"/")
 		if ok != (c.want != "") || got != c.want {
 			t.Errorf("Lookup(%q, %q, %q) = %q, %v; want %q", c.provider, c.requested, c.served, got, ok, c.want)
 		}
@@ -164,8 +164,8 @@ func TestCSV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if table.ID != "mine-2026-11-02" {
-		t.Errorf("id %q", table.ID)
+	if table.ID() != "mine-2026-11-02" {
+		t.Errorf("id %q", table.ID())
 	}
 	p, id, ok := table.Lookup("", "m", "")
 	if !ok || id != "mine-2026-11-02/m" {
@@ -231,8 +231,8 @@ func TestLiteLLM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if table.Len() != 3 || table.ID != "model_prices" {
-		t.Errorf("%d prices, id %q", table.Len(), table.ID)
+	if table.Len() != 3 || table.ID() != "model_prices" {
+		t.Errorf("%d prices, id %q", table.Len(), table.ID())
 	}
 	gpt, _, _ := table.Lookup("openai", "gpt-x", "")
 	if gpt.Input != usd(t, "2.5") || gpt.cacheRead() != usd(t, "1.25") || gpt.MaxOutput != 16384 || gpt.MaxInput != 128000 {
@@ -278,8 +278,8 @@ func TestWith(t *testing.T) {
 		t.Fatal(err)
 	}
 	both := Embedded().With(mine)
-	if both.ID != "mine-2026-11-02+litellm-2026-08-01" || both.Len() != Embedded().Len()+1 {
-		t.Errorf("id %q, %d prices", both.ID, both.Len())
+	if both.ID() != "mine-2026-11-02+litellm-2026-08-01" || both.Len() != Embedded().Len()+1 {
+		t.Errorf("id %q, %d prices", both.ID(), both.Len())
 	}
 	if p, id, _ := both.Lookup("openai", "gpt-5", ""); p.Input != 7e9 || id != "mine-2026-11-02/openai/gpt-5" {
 		t.Errorf("the file's price is not used: %v from %s", p.Input, id)

@@ -79,7 +79,8 @@ func (c *checker) dataset(d Dataset) {
 	c.atLeast("dataset.limit", d.Limit, 0)
 	c.atLeast("dataset.offset", d.Offset, 0)
 	c.atLeast("dataset.sample", d.Sample, 0)
-	c.oneOf("dataset.on_bad_row", d.OnBadRow, "stop", "skip")
+	c.oneOf("dataset.on_bad_row", d.OnBadRow, "refuse", "record")
+	c.atLeast("dataset.max_line", d.MaxLine, 0)
 }
 
 func (c *checker) models() {
@@ -136,7 +137,7 @@ func (c *checker) reference(path, endpoint string) {
 		return
 	}
 	if m.path == "" {
-		c.place(path+".endpoint", m)
+		c.place(path+".endpoint", m, true)
 	}
 }
 

@@ -87,6 +87,8 @@ func (d *decoder) kind(n *yaml.Node, v reflect.Value, path string) {
 		d.boolean(n, v, path)
 	case reflect.Int, reflect.Int64:
 		d.integer(n, v, path)
+	case reflect.Uint64:
+		d.unsigned(n, v, path)
 	case reflect.Float64:
 		d.float(n, v, path)
 	default:
@@ -203,6 +205,19 @@ func (d *decoder) integer(n *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	v.SetInt(i)
+}
+
+func (d *decoder) unsigned(n *yaml.Node, v reflect.Value, path string) {
+	s, ok := d.scalar(n, path, "a whole number")
+	if !ok {
+		return
+	}
+	u, err := strconv.ParseUint(strings.ReplaceAll(s, "_", ""), 10, 64)
+	if err != nil {
+		d.wrong(n, path, "a whole number, not below zero")
+		return
+	}
+	v.SetUint(u)
 }
 
 func (d *decoder) float(n *yaml.Node, v reflect.Value, path string) {

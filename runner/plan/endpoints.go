@@ -192,13 +192,12 @@ func (c *checker) endpoint(name string, e Endpoint) {
 	if e.Simulator != nil && !m.simulated() {
 		c.at(path+".simulator", "add preset: simulator", "only the simulator takes simulator settings")
 	}
-	if len(c.problems) == before {
-		c.place(path, m)
-	}
+	c.place(path, m, len(c.problems) == before)
 }
 
-// place checks what the endpoint becomes together with its preset.
-func (c *checker) place(path string, m merged) {
+// place checks what the endpoint becomes together with its preset; whole says
+// that its entry has no mistake so far.
+func (c *checker) place(path string, m merged, whole bool) {
 	before := len(c.problems)
 	if m.Protocol == "" {
 		c.at(path, "add protocol: messages or protocol: chat, or a preset", "endpoint %s has no protocol", m.Name)
@@ -211,10 +210,10 @@ func (c *checker) place(path string, m merged) {
 	case m.Protocol != "":
 		c.url(path+".base_url", m.Endpoint)
 	}
-	if m.Auth.Scheme == "" {
+	if m.Auth.Scheme == "" && whole {
 		c.at(path, "add auth: {scheme: bearer, env: NAME}, or auth: none", "endpoint %s does not say how its key is sent", m.Name)
 	}
-	if len(c.problems) > before || m.BaseURL == "" {
+	if !whole || len(c.problems) > before || m.BaseURL == "" {
 		return
 	}
 	for _, err := range m.Validate() {

@@ -24,18 +24,19 @@ type identity struct {
 }
 
 type identityDataset struct {
-	Format   string              `json:"format,omitempty"`
-	Fields   map[string]string   `json:"fields,omitempty"`
-	System   string              `json:"system,omitempty"`
-	Prompt   string              `json:"prompt,omitempty"`
-	Target   string              `json:"target,omitempty"`
-	Cluster  string              `json:"cluster,omitempty"`
-	Category string              `json:"category,omitempty"`
-	Limit    int64               `json:"limit,omitempty"`
-	Offset   int64               `json:"offset,omitempty"`
-	Sample   int64               `json:"sample,omitempty"`
-	Seed     int64               `json:"seed,omitempty"`
-	Filter   map[string][]string `json:"filter,omitempty"`
+	Format   string            `json:"format,omitempty"`
+	Fields   map[string]string `json:"fields,omitempty"`
+	System   string            `json:"system,omitempty"`
+	Prompt   string            `json:"prompt,omitempty"`
+	Target   string            `json:"target,omitempty"`
+	Cluster  string            `json:"cluster,omitempty"`
+	Category string            `json:"category,omitempty"`
+	Limit    int64             `json:"limit,omitempty"`
+	Offset   int64             `json:"offset,omitempty"`
+	Sample   int64             `json:"sample,omitempty"`
+	Seed     uint64            `json:"seed,omitempty"`
+	Filter   string            `json:"filter,omitempty"`
+	Repair   bool              `json:"repair_utf8,omitempty"`
 }
 
 type identityModel struct {
@@ -59,7 +60,7 @@ func (r *Resolved) Identity() (json.RawMessage, string) {
 		Dataset: identityDataset{
 			Format: d.Format, Fields: d.Fields, System: d.System, Prompt: d.Prompt, Target: d.Target,
 			Cluster: d.Cluster, Category: d.Category, Limit: d.Limit, Offset: d.Offset, Sample: d.Sample,
-			Filter: map[string][]string{},
+			Filter: d.Filter, Repair: d.RepairUTF8,
 		},
 	}
 	if id.Dataset.Format == "auto" {
@@ -67,9 +68,6 @@ func (r *Resolved) Identity() (json.RawMessage, string) {
 	}
 	if d.Sample > 0 { // a seed without a draw changes nothing
 		id.Dataset.Seed = d.Seed
-	}
-	for field, values := range d.Filter {
-		id.Dataset.Filter[field] = values
 	}
 	for _, m := range r.Models {
 		id.Models = append(id.Models, m.identity())

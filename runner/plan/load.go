@@ -17,7 +17,8 @@ import (
 const maxFile = 16 << 20
 
 // Load reads a plan from a file; "-" is standard input. The error is an
-// [*Errors] with everything that is wrong, or why the file cannot be read.
+// [*Errors] with everything that is wrong, beside what could be read of the
+// plan (so that flags can be checked too), or why the file cannot be read.
 func Load(path string) (*Plan, error) {
 	if path == "-" {
 		b, err := io.ReadAll(io.LimitReader(os.Stdin, maxFile+1))
@@ -56,7 +57,7 @@ func Parse(name string, src []byte) (*Plan, error) {
 		return p, nil
 	}
 	d.also(p)
-	return nil, d.err()
+	return p, d.err()
 }
 
 // document reads the one document of the text; nil after a problem.
@@ -94,7 +95,8 @@ func (d *decoder) also(p *Plan) {
 	c := &checker{report: report{source: d.source}, plan: p}
 	c.all()
 	for _, extra := range c.problems {
-		if !d.touched(extra.Path) {
+		missing := extra.Path == "models" || extra.Path == "dataset.path" // flags may bring them
+		if !missing && !d.touched(extra.Path) {
 			d.problems = append(d.problems, extra)
 		}
 	}

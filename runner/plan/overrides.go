@@ -29,6 +29,7 @@ type Overrides struct {
 	Offset    *int64
 	Sample    *int64
 	Seed      *int64
+	Filter    *string
 	Epochs    *int
 	MaxTokens *int64
 	Params    []string // KEY=JSON
@@ -211,7 +212,11 @@ func (a *applier) dataset() {
 	over(a, &d.Limit, o.Limit, "limit", "dataset.limit")
 	over(a, &d.Offset, o.Offset, "offset", "dataset.offset")
 	over(a, &d.Sample, o.Sample, "sample", "dataset.sample")
-	over(a, &d.Seed, o.Seed, "seed", "dataset.seed")
+	if o.Seed != nil {
+		d.Seed = uint64(*o.Seed)
+		a.by("seed", "dataset.seed")
+	}
+	over(a, &d.Filter, o.Filter, "filter", "dataset.filter")
 }
 
 func (a *applier) run() {

@@ -72,7 +72,8 @@ type Dataset struct {
 	// auto (default), jsonl, json, csv, tsv or parquet, or the name of a
 	// shape such as openai_batch.
 	Format string `yaml:"format" json:"format,omitempty"`
-	// Names or dotted paths of fields where auto does not find them.
+	// Names or dotted paths of fields where auto does not find them, by role:
+	// id, target, prompt, system, messages, category, cluster, …
 	Fields map[string]string `yaml:"fields" json:"fields,omitempty"`
 	// System prompt, a template.
 	System string `yaml:"system" json:"system,omitempty"`
@@ -91,13 +92,19 @@ type Dataset struct {
 	// Rows to draw at random, in dataset order; default all.
 	Sample int64 `yaml:"sample" json:"sample,omitempty" jsonschema:"minimum=0"`
 	// Seed of the draw; the same seed draws the same rows.
-	Seed int64 `yaml:"seed" json:"seed,omitempty"`
-	// Conditions on fields that a row must meet: a value or a list of allowed
-	// values, by field name.
-	Filter map[string]Strings `yaml:"filter" json:"filter,omitempty"`
-	// What to do with unusable rows: stop (default) before anything is sent,
-	// or skip them, which keeps them as input_error rows.
-	OnBadRow string `yaml:"on_bad_row" json:"on_bad_row,omitempty" jsonschema:"enum=stop,enum=skip"`
+	Seed uint64 `yaml:"seed" json:"seed,omitempty" jsonschema:"minimum=0"`
+	// Condition that a row must meet: a Jinja expression over its fields, such
+	// as level == "hard" and year > 2020.
+	Filter string `yaml:"filter" json:"filter,omitempty"`
+	// What to do about unusable rows: refuse (default) before anything is
+	// sent, or record them as input_error and run the rest.
+	OnBadRow string `yaml:"on_bad_row" json:"on_bad_row,omitempty" jsonschema:"enum=refuse,enum=record"`
+	// Accept rows that share an id.
+	AllowDuplicateIDs bool `yaml:"allow_duplicate_ids" json:"allow_duplicate_ids,omitempty"`
+	// Replace invalid UTF-8 by U+FFFD in place of refusing the row.
+	RepairUTF8 bool `yaml:"repair_utf8" json:"repair_utf8,omitempty"`
+	// Longest row in bytes; default 16 MiB.
+	MaxLine int64 `yaml:"max_line" json:"max_line,omitempty" jsonschema:"minimum=0"`
 }
 
 // A Model is one column of the comparison.
@@ -105,9 +112,9 @@ type Model struct {
 	// Unique name, in every output row. Default: the model id.
 	Name string `yaml:"name" json:"name,omitempty"`
 	// A preset or an entry of endpoints.
-	Endpoint string `yaml:"endpoint" json:"endpoint"`
+	Endpoint string `yaml:"endpoint" json:"endpoint" jsonschema:"required"`
 	// Model id as the endpoint knows it.
-	Model string `yaml:"model" json:"model"`
+	Model string `yaml:"model" json:"model" jsonschema:"required"`
 	// Fields of the request body, which go into it as they are written here.
 	Params Params `yaml:"params" json:"params,omitempty"`
 	// Ask for a stream.
@@ -144,7 +151,7 @@ type Price struct {
 // Long re-rates requests with long prompts.
 type Long struct {
 	// Input tokens, cached ones included, above which the multipliers apply.
-	Above int64 `yaml:"above" json:"above" jsonschema:"minimum=1"`
+	Above int64 `yaml:"above" json:"above" jsonschema:"required,minimum=1"`
 	// Multiplier of the input prices, caches included; default 1.
 	Input *pricing.Factor `yaml:"input" json:"input,omitempty"`
 	// Multiplier of the output price; default 1.
@@ -269,7 +276,7 @@ type Retry struct {
 // parameters.
 type Scorer struct {
 	// Which scorer: exact, number, judge_grade, …
-	Type string `yaml:"type" json:"type"`
+	Type string `yaml:"type" json:"type" jsonschema:"required"`
 	// Unique name in the score tables. Default: the type.
 	Name string `yaml:"name" json:"name,omitempty"`
 	// Judges: the model that judges. With an endpoint it is a model id, without
@@ -277,16 +284,17 @@ type Scorer struct {
 	Model string `yaml:"model" json:"model,omitempty"`
 	// Judges: endpoint of the model.
 	Endpoint string `yaml:"endpoint" json:"endpoint,omitempty"`
-	// Judges: file with the template, relative to the plan.
+	// Judges: the template, as a file relative to the plan or, with a {placeholder}
+	// in it, as the text itself.
 	Template string `yaml:"template" json:"template,omitempty"`
-	// Judges: the text of the template in the plan itself, or "file:…".
-	Rubric string `yaml:"rubric" json:"rubric,omitempty"`
 	// Judges: fields of the judge's request body.
-	RequestParams Params `yaml:"request_params" json:"request_params,omitempty"`
+	Request Params `yaml:"params" json:"params,omitempty"`
 	// Judges: price of the judge model, where the table does not know it.
 	Price *Price `yaml:"price" json:"price,omitempty"`
+	// Judges: ask for a stream.
+	Stream bool `yaml:"stream" json:"stream,omitempty"`
 	// The scorer's own parameters.
-	Params Params `yaml:",rest" json:"-"`
+	Params Params `yaml:"-,rest" json:"-"`
 }
 
 // Compare says how models are compared.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/datasets"
 	"nightshift/providers"
 	"nightshift/providers/pricing"
 	"nightshift/reports/scorers"
@@ -24,7 +27,7 @@ type Resolved struct {
 	Name string
 	Out  string // run directory
 
-	Dataset Dataset // paths and texts resolved
+	Dataset datasets.Spec
 	Epochs  int
 	Models  []ResolvedModel
 	Scorers []ResolvedScorer
@@ -78,10 +81,15 @@ type ResolvedScorer struct {
 	// Scorer is ready to use; nil for kinds that need more than the answer
 	// (judges, embeddings, commands), which are built from Spec.
 	Scorer scorers.Scorer
-	// Judge is the model that judges; nil for scorers that send nothing.
+	// Judge is the model that is asked; nil for scorers that send nothing.
 	Judge *ResolvedModel
-	// Template is the judge's template; empty for the built-in one.
-	Template string
+}
+
+// Spec is the dataset, with the reader that stands for "-" (nil: os.Stdin).
+func (r *Resolved) Spec(stdin io.Reader) datasets.Spec {
+	s := r.Dataset
+	s.Stdin = stdin
+	return s
 }
 
 // A resolver does the work of Resolve.
@@ -200,17 +208,18 @@ func (r *resolver) prices() {
 	r.out.Prices = pricing.Embedded().With(t)
 }
 
-// dataset resolves paths and reads texts that stand in files.
+// dataset reads texts that stand in files.
 func (r *resolver) dataset() {
 	d := r.plan.Dataset
-	d.Path = slices.Clone(d.Path)
-	for i := range d.Path {
-		d.Path[i] = r.plan.path(d.Path[i])
+	r.out.Dataset = datasets.Spec{
+		Paths: slices.Clone(d.Path), Dir: r.plan.source.dir, Format: d.Format, Fields: maps.Clone(d.Fields),
+		System:  r.fromFile("dataset.system", d.System),
+		Prompt:  r.fromFile("dataset.prompt", d.Prompt),
+		Target:  r.fromFile("dataset.target", d.Target),
+		Cluster: d.Cluster, Category: d.Category,
+		Filter: d.Filter, Sample: d.Sample, Offset: d.Offset, Limit: d.Limit, Seed: d.Seed,
+		OnBadRow: d.OnBadRow, MaxLine: d.MaxLine, AllowDuplicateIDs: d.AllowDuplicateIDs, RepairUTF8: d.RepairUTF8,
 	}
-	d.System = r.fromFile("dataset.system", d.System)
-	d.Prompt = r.fromFile("dataset.prompt", d.Prompt)
-	d.Target = r.fromFile("dataset.target", d.Target)
-	r.out.Dataset = d
 }
 
 // maxText bounds a prompt or template file.
@@ -347,27 +356,33 @@ func everyClass(factors map[string]pricing.Factor) map[string]pricing.Factors {
 func (r *resolver) resolveScorers() {
 	for i, s := range r.plan.Scorers {
 		path := fmt.Sprintf("scorers[%d]", i)
-		out := ResolvedScorer{Spec: s.spec()}
+		template := r.template(path+".template", s.Template)
+		out := ResolvedScorer{Spec: s.spec(template)}
+		if template != s.Template { // the checker knows the others
+			if err := scorers.Check(out.Spec); err != nil {
+				r.at(path+".template", "", "%v", err)
+			}
+		}
 		out.Scorer, _ = scorers.New(out.Spec) // the checker has said what is wrong with it
 		if s.IsJudge() {
 			out.Judge = r.resolveJudge(path, s)
-			out.Template = r.template(path, s)
 		}
 		r.out.Scorers = append(r.out.Scorers, out)
 	}
 }
 
-func (r *resolver) template(path string, s Scorer) string {
-	if s.Template != "" {
-		return r.readText(path+".template", strings.TrimPrefix(s.Template, "file:"))
+// template is the text of a judge's template.
+func (r *resolver) template(path, template string) string {
+	if template == "" || inline(template) {
+		return template
 	}
-	return r.fromFile(path+".rubric", s.Rubric)
+	return r.readText(path, strings.TrimPrefix(template, "file:"))
 }
 
 // resolveJudge finds the model that judges: an entry of models, or one of its
 // own.
 func (r *resolver) resolveJudge(path string, s Scorer) *ResolvedModel {
-	m := Model{Name: s.name(), Endpoint: s.Endpoint, Model: s.Model}
+	m := Model{Name: s.name(), Endpoint: s.Endpoint, Model: s.Model, Stream: s.Stream}
 	if s.Endpoint == "" {
 		i := slices.IndexFunc(r.plan.Models, func(m Model) bool { return m.name() == s.Model })
 		if i < 0 {
@@ -376,8 +391,8 @@ func (r *resolver) resolveJudge(path string, s Scorer) *ResolvedModel {
 		m = r.plan.Models[i]
 		m.Name = s.name()
 	}
-	if s.RequestParams != nil {
-		m.Params = s.RequestParams
+	if s.Request != nil {
+		m.Params = s.Request
 	}
 	if s.Price != nil {
 		m.Price = s.Price
@@ -437,16 +452,11 @@ func (r *resolver) environment(path string, e *merged) {
 
 // keys sees that every key is there, without keeping any.
 func (r *resolver) keys(path string, e *merged) {
-	direct := len(e.Routes) == 0
+	r.key(path+".auth", e.Auth)
 	for i, route := range e.Routes {
-		if route.Auth == nil {
-			direct = true
-			continue
+		if route.Auth != nil {
+			r.key(fmt.Sprintf("%s.routes[%d].auth", path, i), *route.Auth)
 		}
-		r.key(fmt.Sprintf("%s.routes[%d].auth", path, i), *route.Auth)
-	}
-	if direct {
-		r.key(path, e.Auth)
 	}
 }
 

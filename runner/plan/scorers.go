@@ -17,18 +17,32 @@ func (s Scorer) IsJudge() bool {
 	return err == nil && (info.Kind == scorers.Judged || info.Kind == scorers.Embedded)
 }
 
-// spec is the scorer as its package reads it.
-func (s Scorer) spec() scorers.Spec {
+// spec is the scorer as its package reads it, with the text of a judge's
+// template.
+func (s Scorer) spec(template string) scorers.Spec {
 	params := map[string]any{}
-	for _, p := range s.Params {
-		d := json.NewDecoder(bytes.NewReader(p.Value))
-		d.UseNumber()
-		var v any
-		if d.Decode(&v) == nil {
-			params[p.Name] = v
+	for name, text := range map[string]string{"model": s.Model, "endpoint": s.Endpoint, "template": template} {
+		if text != "" {
+			params[name] = text
 		}
 	}
+	if s.Request != nil {
+		params["params"] = decoded(encode(s.Request))
+	}
+	for _, p := range s.Params {
+		params[p.Name] = decoded(p.Value)
+	}
 	return scorers.Spec{Type: s.Type, Name: s.name(), Params: params}
+}
+
+// decoded is a JSON value with its numbers as they are written.
+func decoded(b json.RawMessage) (v any) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	if d.Decode(&v) != nil {
+		return nil // what the decoder wrote itself is JSON
+	}
+	return v
 }
 
 func scorerTypes() []string {
@@ -73,29 +87,34 @@ func (c *checker) scorer(path string, s Scorer) {
 		c.at(path+".type", suggest(s.Type, scorerTypes()), "unknown scorer %q", strike(cut(s.Type, 40)))
 		return
 	}
-	if err := scorers.Check(s.spec()); err != nil {
-		c.at(path, "", "%v", err)
-	}
-	if s.IsJudge() {
+	judge := s.IsJudge()
+	if judge {
 		c.judge(path, s)
-		return
 	}
 	for name, given := range map[string]bool{
 		"model": s.Model != "", "endpoint": s.Endpoint != "", "template": s.Template != "",
-		"rubric": s.Rubric != "", "request_params": s.RequestParams != nil, "price": s.Price != nil,
+		"params": s.Request != nil, "price": s.Price != nil, "stream": s.Stream,
 	} {
-		if given {
-			c.at(path+"."+name, "", "%s is for scorers that ask a model; %s does not", name, s.Type)
+		if given && !judge {
+			c.at(path+"."+name, "", "%s is for scorers that ask a model; %s does not (its own parameters stand beside type)", name, s.Type)
+			return
 		}
+	}
+	text := ""
+	if inline(s.Template) {
+		text = s.Template
+	}
+	if err := scorers.Check(s.spec(text)); err != nil {
+		c.at(path, "", "%s", strike(err.Error()))
 	}
 }
 
+// inline reports whether a template is the text itself and not a file's name.
+func inline(template string) bool { return strings.ContainsAny(template, "{\n") }
+
 func (c *checker) judge(path string, s Scorer) {
-	c.params(path+".request_params", s.RequestParams)
+	c.params(path+".params", s.Request)
 	c.price(path+".price", s.Price)
-	if s.Template != "" && s.Rubric != "" {
-		c.at(path+".rubric", "", "give template or rubric, not both")
-	}
 	switch {
 	case s.Model == "":
 		c.at(path+".model", "add model: NAME of an entry of models, or endpoint: and model:", "a judge needs a model")

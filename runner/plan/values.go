@@ -125,10 +125,10 @@ func (t Tolerance) MarshalText() ([]byte, error) {
 // IsZero reports whether no failed row is tolerated.
 func (t Tolerance) IsZero() bool { return t == Tolerance{} }
 
-// Allows reports whether so many failed rows of so many are tolerated.
-func (t Tolerance) Allows(failed, rows int64) bool {
+// Exceeded reports whether so many failed rows of so many are too many.
+func (t Tolerance) Exceeded(failed, rows int64) bool {
 	if t.Share > 0 {
-		return float64(failed) <= t.Share*float64(rows)
+		return float64(failed) > t.Share*float64(rows)
 	}
-	return failed <= t.Count
+	return failed > t.Count
 }
