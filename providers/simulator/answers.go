@@ -1,25 +1,181 @@
 package simulator
 
-import "slices"
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+)
 
-// Answers are answers known beforehand: prompt → model → text.
-type Answers map[string]map[string]string
+// Answers are answers known beforehand, by prompt and by model.
+//
+// A prompt is found when it is the last user message, or a whole line or
+// paragraph of it ("Question: " and the like before it are passed over), so
+// that a template may add instructions around it.
+type Answers struct {
+	byPrompt map[string]map[string]string
+	models   map[string]bool
 
-// Models names the models that have answers.
-func (a Answers) Models() []string {
-	names := map[string]bool{}
-	for _, models := range a {
-		for m := range models {
-			names[m] = true
-		}
-	}
-	return slices.Sorted(func(yield func(string) bool) {
-		for n := range names {
-			if !yield(n) {
-				return
-			}
-		}
-	})
+	mu    sync.Mutex
+	found map[string]string // last user message → prompt, for those that took a search
 }
 
-func (a Answers) has(model string) bool { return slices.Contains(a.Models(), model) }
+// NewAnswers makes Answers of prompt → model → text.
+func NewAnswers(answers map[string]map[string]string) *Answers {
+	a := &Answers{byPrompt: map[string]map[string]string{}, models: map[string]bool{}, found: map[string]string{}}
+	for prompt, byModel := range answers {
+		for model, text := range byModel {
+			a.add(prompt, model, text)
+		}
+	}
+	return a
+}
+
+func (a *Answers) add(prompt, model, text string) {
+	prompt = strings.TrimSpace(prompt)
+	if a.byPrompt[prompt] == nil {
+		a.byPrompt[prompt] = map[string]string{}
+	}
+	a.byPrompt[prompt][model] = text
+	a.models[model] = true
+}
+
+// promptFields are where a row keeps its prompt, answerFields where an object
+// keeps its text.
+var (
+	promptFields = []string{"prompt", "question", "input"}
+	answerFields = []string{"solution", "answer", "output", "text", "response"}
+)
+
+// OpenAnswers reads Answers from a JSONL file; see ReadAnswers.
+func OpenAnswers(path string) (*Answers, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return ReadAnswers(f, path)
+}
+
+// ReadAnswers reads JSON lines. A line's prompt stands in "prompt",
+// "question" or "input"; every other field that holds a text, or an object
+// with a text in "solution", "answer", "output", "text" or "response", is the
+// answer of the model that has the field's name.
+func ReadAnswers(r io.Reader, name string) (*Answers, error) {
+	a := NewAnswers(nil)
+	lines := bufio.NewReader(r)
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if len(strings.TrimSpace(string(line))) > 0 {
+			if err := a.readLine(line); err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", name, n, err)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return a, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+}
+
+func (a *Answers) readLine(line []byte) error {
+	var row map[string]json.RawMessage
+	if err := json.Unmarshal(line, &row); err != nil {
+		return fmt.Errorf("not a JSON object: %w", err)
+	}
+	var prompt string
+	for _, f := range promptFields {
+		if json.Unmarshal(row[f], &prompt) == nil && prompt != "" {
+			delete(row, f)
+			break
+		}
+	}
+	if prompt == "" {
+		return fmt.Errorf("no prompt: want a text in one of %s", strings.Join(promptFields, ", "))
+	}
+	for model, raw := range row {
+		if text, ok := answerText(raw); ok {
+			a.add(prompt, model, text)
+		}
+	}
+	return nil
+}
+
+func answerText(raw json.RawMessage) (text string, ok bool) {
+	if json.Unmarshal(raw, &text) == nil {
+		return text, true
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal(raw, &object) != nil {
+		return "", false
+	}
+	for _, f := range answerFields {
+		if json.Unmarshal(object[f], &text) == nil && object[f] != nil {
+			return text, true
+		}
+	}
+	return "", false
+}
+
+// Models names the models that have answers.
+func (a *Answers) Models() []string {
+	if a == nil {
+		return nil
+	}
+	return sortedKeys(a.models)
+}
+
+func (a *Answers) has(model string) bool { return a != nil && a.models[model] }
+
+// find looks a question's answer up.
+func (a *Answers) find(question, model string) (string, bool) {
+	if !a.has(model) {
+		return "", false
+	}
+	question = strings.TrimSpace(question)
+	byModel, ok := a.byPrompt[question]
+	if !ok {
+		byModel = a.byPrompt[a.search(question)]
+	}
+	text, ok := byModel[model]
+	return text, ok
+}
+
+// search finds the prompt that a template was put around.
+func (a *Answers) search(question string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if prompt, ok := a.found[question]; ok {
+		return prompt
+	}
+	prompt := a.within(question)
+	a.found[question] = prompt
+	return prompt
+}
+
+func (a *Answers) within(question string) string {
+	for _, separator := range []string{"\n\n", "\n"} {
+		for part := range strings.SplitSeq(question, separator) {
+			part = strings.TrimSpace(part)
+			for _, label := range []string{"", "Question:", "Q:", "Problem:", "Input:", "Task:"} {
+				bare := strings.TrimSpace(strings.TrimPrefix(part, label))
+				if a.byPrompt[bare] != nil {
+					return bare
+				}
+			}
+		}
+	}
+	longest := ""
+	for prompt := range a.byPrompt {
+		if len(prompt) > len(longest) && strings.Contains(question, prompt) {
+			longest = prompt
+		}
+	}
+	return longest
+}

@@ -68,10 +68,14 @@ func (x *exchange) chatMessage(c *choice) object {
 
 // thinkingField is where thinking is shown as a field of its own.
 func (x *exchange) thinkingField() string {
-	if f := x.model.ReasoningField; f != "think_tags" {
+	switch f := x.model.ReasoningField; {
+	case f == "think_tags":
+		return ""
+	case f == "" && x.ask.protocol == chat && x.ask.thinking && x.ask.effort == "":
+		return "reasoning_content" // asked for by the "thinking" extension, which shows it
+	default:
 		return f
 	}
-	return ""
 }
 
 func (x *exchange) chatText(o *object, c *choice) {

@@ -26,7 +26,7 @@ type Config struct {
 	// with 404.
 	OnlyModels bool `json:"only_models,omitempty"`
 	// Answers are looked up before any rule is tried.
-	Answers Answers `json:"-"`
+	Answers *Answers `json:"-"`
 	// Vary gives repeated requests of one conversation different answers, as
 	// a temperature above 0 does: by the Idempotency-Key header where there is
 	// one, else by how often the conversation was answered before.

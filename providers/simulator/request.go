@@ -37,7 +37,9 @@ type ask struct {
 	json         bool   // JSON asked for by parameter
 	schema       json.RawMessage
 	logprobs     bool
-	legacy       bool // tools came as "functions"
+	legacy       bool   // tools came as "functions"
+	sampling     string // a sampling parameter that was sent
+	oldCap       bool   // the cap of Chat came under its old name
 
 	images      int // tokens of images and documents
 	marks       []mark
@@ -231,6 +233,13 @@ func (a *ask) readCaps(w *wireAsk) error {
 	if t := w.TopP; t != nil && (*t < 0 || *t > 1) {
 		return invalid("top_p", "top_p: must be between 0 and 1, got %g", *t)
 	}
+	switch {
+	case w.Temperature != nil && *w.Temperature != 1:
+		a.sampling = "temperature"
+	case w.TopP != nil:
+		a.sampling = "top_p"
+	}
+	a.oldCap = w.MaxTokens != nil
 	if w.N != nil {
 		if *w.N < 1 || *w.N > 128 {
 			return invalid("n", "n: must be between 1 and 128, got %d", *w.N)

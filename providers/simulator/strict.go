@@ -1,12 +1,51 @@
 package simulator
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
-// strict refuses what particular vendor models refuse, by the prefix of their
-// names.
-func strict(a *ask) *requestError { return nil }
+// Models that refuse sampling parameters, by the prefix of their names.
+var (
+	coldClaudes = []string{"claude-opus-4-7", "claude-opus-4-8", "claude-opus-5", "claude-sonnet-5", "claude-fable-5", "claude-mythos-5"}
+	noPrefill   = []string{"claude-opus-4-6", "claude-opus-4-7", "claude-opus-4-8", "claude-opus-5", "claude-sonnet-5", "claude-fable-5"}
+	reasoners   = []string{"o1", "o3", "o4", "gpt-5"}
+)
 
-func prefixed(name string, prefixes ...string) bool {
+// strict refuses what particular vendor models refuse.
+func strict(a *ask) *requestError {
+	if a.protocol == chat {
+		return strictChat(a)
+	}
+	if prefixed(a.model, coldClaudes) && a.sampling != "" {
+		return &requestError{message: fmt.Sprintf("`%s` is not supported on this model.", a.sampling)}
+	}
+	if prefixed(a.model, coldClaudes) && a.budget > 0 {
+		return &requestError{message: `"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.`}
+	}
+	if n := len(a.turns); prefixed(a.model, noPrefill) && n > 0 && a.turns[n-1].role == "assistant" {
+		return &requestError{message: "This model does not support assistant message prefill. The conversation must end with a user message."}
+	}
+	return nil
+}
+
+func strictChat(a *ask) *requestError {
+	if !prefixed(a.model, reasoners) || strings.HasPrefix(a.model, "gpt-5-chat") {
+		return nil
+	}
+	unsupported := func(param, message string) *requestError {
+		return &requestError{message: message, param: param, code: "unsupported_parameter"}
+	}
+	switch {
+	case a.oldCap:
+		return unsupported("max_tokens", "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.")
+	case a.sampling != "":
+		return unsupported(a.sampling, fmt.Sprintf("Unsupported parameter: '%s' is not supported with this model.", a.sampling))
+	}
+	return nil
+}
+
+func prefixed(name string, prefixes []string) bool {
 	for _, p := range prefixes {
 		if strings.HasPrefix(name, p) {
 			return true
