@@ -86,7 +86,8 @@ type Options struct {
 	// 0 means 64 MiB, negative none.
 	Ballast int64
 
-	fs fileSystem // nil means the machine's
+	fs   fileSystem    // nil means the machine's
+	pace time.Duration // 0 means syncEvery
 }
 
 // A Run is a run directory opened for writing. Its methods are safe for
@@ -146,6 +147,9 @@ type Unknown struct {
 func Open(dir string, id Identity, o Options) (*Run, error) {
 	if o.fs == nil {
 		o.fs = osFS{}
+	}
+	if o.pace == 0 {
+		o.pace = syncEvery
 	}
 	if o.Notice == nil {
 		o.Notice = func(string) {}
@@ -484,7 +488,7 @@ func (r *Run) syncLoop() {
 			looked = begun
 			r.lookAtSpace()
 		}
-		if !r.pause(syncEvery - time.Since(begun)) {
+		if !r.pause(r.opts.pace - time.Since(begun)) {
 			return
 		}
 	}
