@@ -368,7 +368,7 @@ func (a *assembly) finish(resp *nightshift.Response, doc *jsonscan.Doc) {
 			}
 		}
 	}
-	if !answered(resp) && resp.Usage.Output.N() > 0 {
+	if !answered(resp) && resp.StopReason == nightshift.StopEnd && resp.Usage.Output.N() > 0 {
 		resp.Flag(answer.FlagEmpty)
 	}
 }

@@ -27,13 +27,7 @@ type Stream struct {
 
 // NewStream returns a Stream that has seen nothing. Of the options it heeds
 // DoneMarkerOnly.
-func NewStream(opt ...Options) *Stream {
-	s := &Stream{}
-	if len(opt) > 0 {
-		s.opt = opt[0]
-	}
-	return s
-}
+func NewStream(opt Options) *Stream { return &Stream{opt: opt} }
 
 // Done reports whether the end marker has been seen. What follows it is
 // ignored.
@@ -162,6 +156,9 @@ func (s *Stream) delta(v jsonscan.Value) (content bool) {
 	if word := v.Get("finish_reason").String(); word != "" {
 		c.finish, c.finishID = word, s.lastID
 	}
+	if v.Get("error").Set() { // OpenRouter
+		s.serverError(v)
+	}
 	return content
 }
 
@@ -190,10 +187,11 @@ func (s *Stream) serverError(v jsonscan.Value) *nightshift.Error {
 	return s.fail(err)
 }
 
-// finished reports whether every choice that was seen has a finish reason.
+// finished reports whether every choice that was seen has a finish reason,
+// and one of the model's.
 func (s *Stream) finished() bool {
 	for _, c := range s.a.choices {
-		if c.finish == "" {
+		if c.finish == "" || answer.BrokenOff(c.finish) != nil {
 			return false
 		}
 	}
@@ -221,7 +219,7 @@ func (s *Stream) End() (nightshift.Response, *nightshift.Error) {
 	if s.malformed != nil {
 		resp.Flag(answer.FlagMalformed)
 	}
-	return s.flagged(resp), s.a.brokenOff(jsonscan.Value{})
+	return s.flagged(resp), nil
 }
 
 // failure says why there is no whole answer; nil when there is.
@@ -231,6 +229,8 @@ func (s *Stream) failure() *nightshift.Error {
 		return s.err
 	case s.finished():
 		return nil
+	case s.a.brokenOff(jsonscan.Value{}) != nil:
+		return s.a.brokenOff(jsonscan.Value{})
 	case s.malformed != nil && s.done:
 		return answer.Unreadable(s.malformed)
 	case s.malformed != nil:

@@ -17,6 +17,7 @@ const (
 // reasoning, except where the numbers themselves say otherwise.
 func (a *assembly) readUsage(resp *nightshift.Response) {
 	resp.UsageRaw = a.usage
+	resp.Usage.ServiceTier = a.tier
 	if a.usage == nil {
 		resp.Flag(answer.FlagUsageMissing)
 		return
@@ -133,7 +134,8 @@ func (c counts) surplus() int64 {
 // output is all that was written. A total above prompt and completion means
 // that reasoning was left out of the completion (xAI, Gemini), and so does
 // reasoning that is larger than the completion it should be part of (Vercel,
-// whose price confirms it).
+// whose price confirms it), when the completion has something else to count:
+// for an answer that is reasoning alone the two counts may differ a little.
 func (c counts) output(r *answer.UsageReader) nightshift.Count {
 	surplus := c.surplus()
 	if c.cacheExcluded() && surplus >= c.cache() {
@@ -143,7 +145,7 @@ func (c counts) output(r *answer.UsageReader) nightshift.Count {
 	case surplus > 0:
 		r.Flag(flagReasoningOutside)
 		return nightshift.Tokens(c.completion.N() + surplus)
-	case c.completion.Known() && c.reasoning.N() > c.completion.N():
+	case c.completion.Known() && c.reasoning.N() > c.completion.N() && (r.Spoke() || c.completion.N() == 0):
 		r.Flag(flagReasoningOutside)
 		return nightshift.Tokens(c.completion.N() + c.reasoning.N())
 	case surplus < 0:

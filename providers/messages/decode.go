@@ -161,7 +161,7 @@ func (m *assembly) finish(resp *nightshift.Response, doc *jsonscan.Doc) {
 	answer.Marks(resp, doc)
 	answer.MarkStop(resp)
 	answer.MarkToolCalls(resp, resp.ToolCalls)
-	if n := resp.Usage.Output.N(); n > 0 && len(m.blocks) == 0 {
+	if resp.StopReason == nightshift.StopEnd && len(m.blocks) == 0 && resp.Usage.Output.N() > 0 {
 		resp.Flag(answer.FlagEmpty)
 	}
 }

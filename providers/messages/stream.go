@@ -54,7 +54,7 @@ func (s *Stream) Event(data []byte) (content bool, err *nightshift.Error) {
 	}
 	root, bad := s.doc.Scan(data)
 	if bad != nil || root.Kind() != jsonscan.Object {
-		return false, s.unreadable(bad)
+		return false, s.unreadable(root, bad)
 	}
 	s.events++
 	content = s.event(kind(root), root)
@@ -67,8 +67,14 @@ func (s *Stream) fail(err *nightshift.Error) *nightshift.Error {
 	return err
 }
 
-func (s *Stream) unreadable(err error) *nightshift.Error {
+// unreadable deals with data that is no JSON object: a list of one error,
+// nesting that no honest server sends, or a line that was cut off.
+func (s *Stream) unreadable(root jsonscan.Value, err error) *nightshift.Error {
 	if err == nil {
+		if first := root.First(); first.Get("error").Set() {
+			s.other("error", first)
+			return s.err
+		}
 		err = errors.New("an event is no JSON object")
 	}
 	if errors.Is(err, jsonscan.ErrDepth) || errors.Is(err, jsonscan.ErrNodes) {

@@ -60,9 +60,11 @@ func (r *UsageReader) Settle(u nightshift.Usage) nightshift.Usage {
 	return u
 }
 
-func (r *UsageReader) answered() bool {
-	resp := r.Response
-	return some(resp.Text) || some(resp.Thinking) || len(resp.ToolCalls) > 0
+func (r *UsageReader) answered() bool { return r.Spoke() || some(r.Response.Thinking) }
+
+// Spoke reports whether the answer holds more than reasoning.
+func (r *UsageReader) Spoke() bool {
+	return some(r.Response.Text) || len(r.Response.ToolCalls) > 0 || len(r.Response.Choices) > 0
 }
 
 func some(s *string) bool { return s != nil && *s != "" }
