@@ -110,11 +110,11 @@ type Dataset struct {
 // A Model is one column of the comparison.
 type Model struct {
 	// Unique name, in every output row. Default: the model id.
-	Name string `yaml:"name" json:"name,omitempty"`
+	Name string `yaml:"name" json:"name,omitempty" jsonschema:"oneof_type=string;number"`
 	// A preset or an entry of endpoints.
 	Endpoint string `yaml:"endpoint" json:"endpoint" jsonschema:"required"`
 	// Model id as the endpoint knows it.
-	Model string `yaml:"model" json:"model" jsonschema:"required"`
+	Model string `yaml:"model" json:"model" jsonschema:"required,oneof_type=string;number"`
 	// Fields of the request body, which go into it as they are written here.
 	Params Params `yaml:"params" json:"params,omitempty"`
 	// Ask for a stream.

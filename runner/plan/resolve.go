@@ -121,6 +121,7 @@ func (p *Plan) Resolve(getenv func(string) string) (*Resolved, error) {
 	r.dataset()
 	r.resolveModels()
 	r.resolveScorers()
+	r.capped()
 	r.affordable()
 	err := r.err()
 	if e, ok := err.(*Errors); ok && !e.OnlyKeys() {
@@ -404,6 +405,23 @@ func (r *resolver) resolveJudge(path string, s Scorer) *ResolvedModel {
 	return &judge
 }
 
+// capped sees that requests in the Messages format have the max_tokens that
+// every server of it demands. Rows may bring their own; where a template
+// makes the prompt, they hardly do.
+func (r *resolver) capped() {
+	for i, m := range r.out.Models {
+		if m.Endpoint.Protocol != nightshift.Messages || m.MaxTokens > 0 {
+			continue
+		}
+		hint := "add params: {max_tokens: 1024}, or --max-tokens 1024"
+		if d := r.out.Dataset; d.Prompt != "" && d.Fields["params"] == "" {
+			r.at(fmt.Sprintf("models[%d].params", i), hint, "%s speaks Messages, where every request needs max_tokens", m.Name)
+			continue
+		}
+		r.note("%s speaks Messages, where every request needs max_tokens, and only rows can bring it: %s", m.Name, hint)
+	}
+}
+
 // affordable refuses budgets that could not be kept: what a request costs at
 // most must be known before it is sent.
 func (r *resolver) affordable() {
@@ -441,13 +459,30 @@ func (r *resolver) environment(path string, e *merged) {
 	}
 	r.asked[e.Name] = true
 	if plain, _ := r.plan.merge(e.Name, nil); plain.BaseURL != e.BaseURL {
-		r.url(path+".base_url", e.Endpoint)
+		r.variable(e)
 		r.note("the environment sends the requests of %s to %s", e.Name, strike(e.BaseURL))
 	}
 	if e.BaseURL == "" && e.needsURL() {
 		r.at(path, "add base_url: https://…", "endpoint %s has no base URL of its own", e.Name)
 	}
 	r.keys(path, e)
+}
+
+// variable checks a base URL that the environment gave.
+func (r *resolver) variable(e *merged) {
+	_, err := e.URL()
+	if err == nil || e.Protocol == "" {
+		return
+	}
+	for _, p := range providers.Presets() {
+		for _, name := range p.BaseURLEnvs {
+			if p.Name == service(e.preset) && strings.TrimSpace(r.getenv(name)) != "" {
+				r.problems = append(r.problems, Problem{Flag: name, Message: strike(err.Error())})
+				return
+			}
+		}
+	}
+	r.at("endpoints."+e.Name, "", "%s", strike(err.Error()))
 }
 
 // keys sees that every key is there, without keeping any.

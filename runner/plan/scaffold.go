@@ -1,0 +1,184 @@
+package plan
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"nightshift/datasets"
+)
+
+// A Scaffolding is what [Scaffold] knows of a dataset.
+type Scaffolding struct {
+	Dataset string        // path as the plan shall have it
+	Info    datasets.Info // what its first pass found
+	Models  []string      // ENDPOINT/MODEL-ID; empty takes the simulator
+	Schema  string        // file name of the schema; empty means nightshift.schema.json
+}
+
+// Scaffold writes a plan for a dataset, with comments that say what could be
+// changed. It is valid as it is.
+func Scaffold(s Scaffolding) []byte {
+	var b strings.Builder
+	put := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	name := scaffoldName(s.Dataset)
+	schema := s.Schema
+	if schema == "" {
+		schema = "nightshift.schema.json"
+	}
+	put("# yaml-language-server: $schema=%s", schema)
+	put("#")
+	put("# `nightshift schema > nightshift.schema.json` makes editors complete and check this file.")
+	put("# `nightshift check PLAN` says what the run will send and cost; `nightshift run PLAN` runs it.")
+	put("version: 1")
+	put("name: %s", yamlText(name))
+	put("")
+	s.dataset(put)
+	put("")
+	put("epochs: 1                       # answers per row and model")
+	put("")
+	s.models(put)
+	put("")
+	put("# budget: {usd: 20}             # the run stops, resumable, before it would spend more")
+	put("")
+	s.scorers(put)
+	put("")
+	put("out: %s", yamlText("runs/"+fileName(name)))
+	return []byte(b.String())
+}
+
+func scaffoldName(path string) string {
+	p := Plan{source: newSource("", nil), Dataset: Dataset{Path: Strings{path}}}
+	return p.defaultName()
+}
+
+func (s Scaffolding) dataset(put func(string, ...any)) {
+	if s.Info.Shape != "" {
+		put("# %s", oneLine(s.Info.String()))
+	}
+	if len(s.Info.Fields) > 0 {
+		put("# fields: %s", oneLine(strings.Join(s.Info.Fields, ", ")))
+	}
+	put("dataset:")
+	put("  path: %s", yamlText(s.Dataset))
+	put(`  # system: "You are careful."`)
+	if field := s.promptField(); field != "" {
+		put("  prompt: %s", yamlText("{{ "+reference(field)+" }}"))
+	} else {
+		put("  # prompt: |                   # a Jinja template in place of what the rows imply")
+		put("  #   {{ %s }}", s.anyField())
+	}
+	if field := s.field("category", "subject", "topic", "type", "level"); field != "" {
+		put("  category: %s            # the report breaks scores down by it", yamlText(field))
+	}
+	put("  # limit: 20                   # try a few rows first; also offset, sample and seed")
+}
+
+// promptField is the field that a template should show where the rows do not
+// say what the prompt is; "" where they do.
+func (s Scaffolding) promptField() string {
+	if s.Info.Shape != "" && s.Info.Shape != "prompt template" || len(s.Info.Fields) == 0 {
+		return ""
+	}
+	if f := s.field("question", "problem", "instruction", "text", "input", "query", "prompt"); f != "" {
+		return f
+	}
+	return s.Info.Fields[0]
+}
+
+func (s Scaffolding) anyField() string {
+	if f := s.field("prompt", "question", "input", "text"); f != "" {
+		return reference(f)
+	}
+	if len(s.Info.Fields) > 0 {
+		return reference(oneLine(s.Info.Fields[0]))
+	}
+	return "prompt"
+}
+
+// field finds the first of some field names that the rows have.
+func (s Scaffolding) field(names ...string) string {
+	for _, name := range names {
+		if slices.Contains(s.Info.Fields, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// reference is a field in a template: by name, or by row["odd name"].
+func reference(field string) string {
+	if envName.MatchString(field) {
+		return field
+	}
+	return "row[" + string(quote(field)) + "]"
+}
+
+func (s Scaffolding) models(put func(string, ...any)) {
+	put("models:")
+	models := s.Models
+	if len(models) == 0 {
+		models = []string{simulatorPreset + "/sim-large"}
+		put("  # The simulator answers inside the program: no key, no network, no cost.")
+		put("  # Real ones: endpoint: anthropic, model: claude-sonnet-4-6; `nightshift presets` lists endpoints.")
+	}
+	for _, m := range models {
+		endpoint, id, _ := strings.Cut(m, "/")
+		put("  - endpoint: %s", yamlText(endpoint))
+		put("    model: %s", yamlText(id))
+		put("    params: {max_tokens: 1024}  # goes into the request body as written")
+		put("    # stream: true")
+	}
+	put("")
+	put("# Limits of your key, where you know them; the rest is learnt:")
+	put("# endpoints:")
+	endpoint, _, _ := strings.Cut(models[0], "/")
+	put("#   %s:", oneLine(endpoint))
+	put("#     limits: {requests_per_minute: 1000, input_tokens_per_minute: 400000, output_tokens_per_minute: 80000}")
+}
+
+func (s Scaffolding) scorers(put func(string, ...any)) {
+	if s.Info.Target == "" {
+		put("# The rows have no target. With dataset.target set, answers can be scored:")
+		put("# scorers: [exact]")
+		return
+	}
+	put("# Targets come %s. `nightshift help scorers` lists what there is.", oneLine(s.targetWords()))
+	put("scorers:")
+	if strings.Contains(s.Info.Target, "####") {
+		put("  - {type: number, style: last} # the last number of the answer")
+		return
+	}
+	put("  - {type: includes}            # the answer contains the target; stricter: exact, answer, number")
+}
+
+func (s Scaffolding) targetWords() string {
+	return strings.TrimPrefix(s.Info.Target, "from ")
+}
+
+// oneLine keeps what a dataset says from ending a comment.
+func oneLine(text string) string {
+	return cut(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 {
+			return ' '
+		}
+		return r
+	}, text), 300)
+}
+
+// plainText needs no quotes: it begins with a letter and is no word of YAML's.
+var plainText = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./-]*[A-Za-z0-9]$`)
+
+// yamlText is a text as a YAML scalar: plain where that is safe, else in
+// JSON's quotes, which YAML shares.
+func yamlText(text string) string {
+	switch strings.ToLower(text) {
+	case "true", "false", "yes", "no", "on", "off", "null":
+		return string(quote(text))
+	}
+	if plainText.MatchString(text) {
+		return text
+	}
+	return string(quote(text))
+}
