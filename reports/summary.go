@@ -285,7 +285,7 @@ func (t *tally) summary(dir string, info store.Info) *Summary {
 	}
 	for _, name := range t.order {
 		m := t.models[name]
-		m.Expected = info.Items()
+		m.Expected = info.Items() / int64(max(len(info.Models), 1))
 		m.LatencyMS, m.FirstTokenMS = m.latency.percentiles(), m.firstToken.percentiles()
 		s.Models = append(s.Models, m.ModelSummary)
 		s.Total.add(m.Spending)

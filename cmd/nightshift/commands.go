@@ -1,0 +1,20 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// commands are all commands in the order in which help lists them.
+func (a *app) commands() []*cobra.Command {
+	return []*cobra.Command{
+		a.runCommand(),
+		a.checkCommand(),
+		a.statusCommand(),
+		a.reportCommand(),
+		a.exportCommand(),
+		a.verifyCommand(),
+		a.simulateCommand(),
+		a.presetsCommand(),
+		a.pricesCommand(),
+		a.schemaCommand(),
+		a.versionCommand(),
+	}
+}

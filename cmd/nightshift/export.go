@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"nightshift"
+	"nightshift/runner/store"
+)
+
+func (a *app) exportCommand() *cobra.Command {
+	var format, out string
+	var models []string
+	var failed bool
+	c := &cobra.Command{
+		Use:   "export RUN",
+		Short: "Write one flat table: answers joined with their scores, as Parquet, CSV or JSON lines",
+		Example: `  nightshift export runs/tonight --output answers.csv
+  nightshift export runs/tonight --format jsonl | jq .text
+  nightshift export runs/tonight --failed --output again.jsonl`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if format == "" {
+				format = formatOf(out)
+			}
+			if !oneOf(format, "parquet", "csv", "jsonl") {
+				return usageError("--format: %q is none of parquet, csv, jsonl", format)
+			}
+			o := store.ExportOptions{ReadOptions: store.ReadOptions{Models: models}}
+			return a.export(c.Context(), args[0], out, format, failed, o)
+		},
+	}
+	s := c.Flags()
+	s.StringVarP(&out, "output", "o", "", "`FILE` to write (default: standard output)")
+	s.StringVar(&format, "format", "", "parquet, csv or jsonl (default: by the file's ending, else jsonl)")
+	s.StringArrayVar(&models, "model", nil, "only this model; may be repeated")
+	s.BoolVar(&failed, "failed", false, "the rows to run again, in the dataset's own form")
+	return c
+}
+
+func formatOf(path string) string {
+	switch filepath.Ext(path) {
+	case ".parquet":
+		return "parquet"
+	case ".csv":
+		return "csv"
+	}
+	return "jsonl"
+}
+
+// export writes to a file, whole or not at all, or to standard output.
+func (a *app) export(ctx context.Context, dir, out, format string, failed bool, o store.ExportOptions) error {
+	write := func(w io.Writer) (int64, error) { return store.Export(dir, w, format, o) }
+	if failed {
+		write = func(w io.Writer) (int64, error) { return exportFailed(ctx, dir, w) }
+	}
+	if out == "" {
+		_, err := write(a.out)
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(out), ".export-*")
+	if err != nil {
+		return usageError("--output: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	buffered := bufio.NewWriterSize(tmp, 1<<20)
+	rows, err := write(buffered)
+	if err = errors.Join(err, buffered.Flush(), tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), out); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.err, "%d rows into %s\n", rows, out)
+	return nil
+}
+
+// failedRow is what the rows to run again are found by.
+type failedRow struct {
+	Row     int64              `parquet:"row"`
+	Outcome nightshift.Outcome `parquet:"outcome,dict"`
+}
+
+// exportFailed writes the rows that have no answer, in the dataset's own form
+// and order, each once however many models failed on it.
+func exportFailed(ctx context.Context, dir string, w io.Writer) (int64, error) {
+	data, err := openIndexed(ctx, dir)
+	if err != nil {
+		return 0, err
+	}
+	defer data.Close()
+	var rows []int64
+	for r, err := range store.Rows[failedRow](dir, store.ReadOptions{}) {
+		if err != nil {
+			return 0, err
+		}
+		if !r.Outcome.Answered() {
+			rows = append(rows, r.Row)
+		}
+	}
+	slices.Sort(rows)
+	rows = slices.Compact(rows)
+	if header := data.Info().RawHeader; header != "" {
+		if _, err := fmt.Fprintln(w, header); err != nil {
+			return 0, err
+		}
+	}
+	for _, row := range rows {
+		raw, err := data.Raw(row)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := w.Write(append(raw[:len(raw):len(raw)], '\n')); err != nil {
+			return 0, err
+		}
+	}
+	return int64(len(rows)), nil
+}

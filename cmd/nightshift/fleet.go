@@ -1,0 +1,226 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"nightshift"
+	"nightshift/providers"
+	"nightshift/providers/limits"
+	"nightshift/providers/pricing"
+	"nightshift/providers/secrets"
+	"nightshift/providers/simulator"
+	"nightshift/providers/wire"
+	"nightshift/runner"
+	"nightshift/runner/plan"
+	"nightshift/runner/store"
+)
+
+// A fleet is everything that a plan's models are reached through: one lane and
+// client a model, one limiter for each endpoint and key, one budget for all.
+type fleet struct {
+	lanes      []runner.Lane
+	budget     *limits.Budget
+	limiters   map[string]*limits.Limiter // by endpoint and route
+	order      []string                   // keys of limiters, as first met
+	simulators map[string]*simulator.Server
+	keys       []secrets.Secret
+	redactor   *secrets.Redactor
+	log        *slog.Logger
+	prices     *pricing.Table
+}
+
+// build makes a fleet. What earlier processes spent is taken off the budget,
+// with the worst case of what may have been billed.
+func (a *app) build(p *plan.Resolved, st *store.Run, log *slog.Logger) (*fleet, error) {
+	f := &fleet{
+		budget: &limits.Budget{}, limiters: map[string]*limits.Limiter{}, simulators: map[string]*simulator.Server{},
+		log: log, prices: p.Prices,
+	}
+	if p.BudgetTokens != nil {
+		f.budget.Tokens = *p.BudgetTokens
+	}
+	if p.BudgetUSD != nil {
+		f.budget.Cost = *p.BudgetUSD
+	}
+	sum := st.Totals().Add(st.Unsettled()).Sum()
+	f.budget.Spend(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N()+sum.MaybeTokens, sum.Cost+sum.MaybeCost)
+	var problems []error
+	for _, m := range p.Models {
+		lane, err := f.lane(m, p)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		f.lanes = append(f.lanes, lane)
+	}
+	f.redactor = secrets.NewRedactor(f.keys...)
+	return f, errors.Join(problems...)
+}
+
+func (f *fleet) lane(m plan.ResolvedModel, p *plan.Resolved) (runner.Lane, error) {
+	client, err := f.client(m, p)
+	if err != nil {
+		return runner.Lane{}, err
+	}
+	return runner.Lane{
+		Model: m.Name, ModelID: m.ModelID, Endpoint: m.Endpoint.Name, Protocol: m.Endpoint.Protocol,
+		Provider: client, Params: m.Params, Stream: m.Stream, Concurrency: m.Endpoint.Limits.Concurrency,
+	}, nil
+}
+
+func (f *fleet) client(m plan.ResolvedModel, p *plan.Resolved) (*providers.Client, error) {
+	routes, err := f.routes(m)
+	if err != nil {
+		return nil, err
+	}
+	c := &providers.Client{
+		Endpoint: m.Endpoint.Name, Lane: m.Name, Routes: routes, Budget: f.budget,
+		MaxOutput: m.MaxOutput, MaxAttempts: p.Attempts, MaxStall: p.MaxStall, OnEvent: f.event,
+	}
+	if m.Price != nil {
+		price := *m.Price
+		c.Price = func(_ string, u nightshift.Usage) (nightshift.NanoUSD, string, bool) {
+			cost, ok := pricing.Cost(price, u)
+			return cost, m.PriceID, ok
+		}
+		c.WorstPrice = func(_ string, in, out int64) (nightshift.NanoUSD, bool) {
+			return pricing.WorstCase(price, in, out), true
+		}
+	}
+	return c, nil
+}
+
+// routes opens one wire for each key or base URL of a model's endpoint.
+func (f *fleet) routes(m plan.ResolvedModel) ([]providers.ClientRoute, error) {
+	e := m.Endpoint
+	main := providers.Route{Auth: &e.Auth, Limits: &e.Limits, Weight: 1}
+	all := append([]providers.Route{main}, e.Routes...)
+	var routes []providers.ClientRoute
+	for i, r := range all {
+		w, err := f.wire(m, r)
+		if err != nil {
+			return nil, err
+		}
+		name := r.Name
+		if name == "" && i > 0 {
+			name = fmt.Sprint(i)
+		}
+		routes = append(routes, providers.ClientRoute{Name: name, Wire: w, Limiter: f.limiter(m, r, i), Weight: r.Weight})
+	}
+	return routes, nil
+}
+
+func (f *fleet) wire(m plan.ResolvedModel, r providers.Route) (providers.Wire, error) {
+	e := m.Endpoint
+	e.Routes = nil
+	if r.BaseURL != "" {
+		e.BaseURL = r.BaseURL
+	}
+	if r.Auth != nil {
+		e.Auth = *r.Auth
+	}
+	key, err := f.key(e)
+	if err != nil {
+		return nil, err
+	}
+	var transport http.RoundTripper
+	if m.Simulated {
+		if transport, err = f.simulator(m); err != nil {
+			return nil, err
+		}
+	}
+	return wire.New(wire.Config{Endpoint: e, Key: key, Transport: transport, Concurrency: e.Limits.Concurrency})
+}
+
+// key reads an endpoint's key and tells the redactor of it.
+func (f *fleet) key(e providers.Endpoint) (secrets.Secret, error) {
+	key, err := e.Auth.Key()
+	if err != nil {
+		return secrets.Secret{}, usageError("endpoint %s: %w", e.Name, err)
+	}
+	f.keys = append(f.keys, key)
+	return key, nil
+}
+
+// limiter returns the one limiter of an endpoint's route, shared by all models
+// that use it.
+func (f *fleet) limiter(m plan.ResolvedModel, r providers.Route, i int) *limits.Limiter {
+	name := m.Endpoint.Name
+	if i > 0 {
+		name = fmt.Sprintf("%s/%d", name, i)
+	}
+	if l, ok := f.limiters[name]; ok {
+		return l
+	}
+	config := m.Endpoint.Limits
+	if r.Limits != nil {
+		config = *r.Limits
+	}
+	l := limits.New(config)
+	f.limiters[name] = l
+	f.order = append(f.order, name)
+	return l
+}
+
+// simulator returns the in-process server behind an endpoint.
+func (f *fleet) simulator(m plan.ResolvedModel) (http.RoundTripper, error) {
+	name := m.Endpoint.Name
+	s, ok := f.simulators[name]
+	if !ok {
+		config, err := simulatorConfig(m.Simulator)
+		if err != nil {
+			return nil, usageError("endpoint %s: simulator: %w", name, err)
+		}
+		s = simulator.New(config)
+		f.simulators[name] = s
+	}
+	return s.Transport(), nil
+}
+
+// event logs what the clients tell.
+func (f *fleet) event(e providers.Event) {
+	attrs := []any{"model", e.Lane}
+	if e.Attempt > 0 {
+		attrs = append(attrs, "attempt", e.Attempt)
+	}
+	if e.Err != nil {
+		attrs = append(attrs, "error", f.redactor.Redact(e.Err.Error()))
+	}
+	if e.Wait > 0 {
+		attrs = append(attrs, "wait", e.Wait.Round(time.Millisecond))
+	}
+	if e.Kind == providers.EventStopped {
+		f.log.Warn("stopped asking "+e.Endpoint, attrs...)
+		return
+	}
+	f.log.Debug(string(e.Kind), attrs...)
+}
+
+// figures are where the run stands.
+func (f *fleet) figures(st *store.Run, j *job) figures {
+	sum := st.Totals().Sum()
+	fig := figures{
+		Done: sum.Rows, Total: j.items(), Failed: sum.Outcomes[nightshift.OutcomeFailed],
+		Tokens: sum.BilledInputTokens.N() + sum.BilledOutputTokens.N(),
+		Cost:   sum.Cost.Dollars(), CostAtLeast: sum.CostUnknown > 0,
+	}
+	for _, name := range f.order {
+		s := f.limiters[name].State()
+		fig.InFlight += s.InFlight
+		if wait := time.Until(s.PausedUntil); wait > 0 {
+			fig.Note = fmt.Sprintf("%s paused %s", name, wait.Round(time.Second))
+		}
+	}
+	return fig
+}
+
+// Close ends the simulators.
+func (f *fleet) Close() {
+	for _, s := range f.simulators {
+		s.Close()
+	}
+}

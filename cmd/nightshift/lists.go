@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nightshift/providers"
+	"nightshift/providers/pricing"
+	"nightshift/runner/plan"
+)
+
+func (a *app) presetsCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "presets [NAME]",
+		Short:   "List the endpoints that need no configuration, and the variables that hold their keys",
+		Example: "  nightshift presets\n  nightshift presets ccapi",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return a.showPreset(args[0], asJSON)
+			}
+			if asJSON {
+				return a.printJSON(providers.Presets())
+			}
+			w := tabwriter.NewWriter(a.out, 2, 8, 2, ' ', 0)
+			fmt.Fprintln(w, "NAME\tPROTOCOL\tBASE URL\tKEY")
+			for _, p := range providers.Presets() {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.Name, p.Protocol, orDash(p.BaseURL), orDash(p.Auth.Env))
+			}
+			return w.Flush()
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return c
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of plans, for editors",
+		Example: "  nightshift schema > nightshift.schema.json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.out.Write(plan.Schema())
+			return err
+		},
+	}
+}
+
+// showPreset prints everything that is known of one preset.
+func (a *app) showPreset(name string, asJSON bool) error {
+	var found []providers.Preset
+	var names []string
+	for _, p := range providers.Presets() {
+		if p.Name == name {
+			found = append(found, p)
+		}
+		names = append(names, p.Name)
+	}
+	if found == nil {
+		return usageError("no preset is called %s; there are %s", name, strings.Join(slices.Compact(names), ", "))
+	}
+	if asJSON {
+		return a.printJSON(found)
+	}
+	for _, p := range found {
+		w := tabwriter.NewWriter(a.out, 2, 8, 2, ' ', 0)
+		fmt.Fprintf(w, "%s (%s)\t%s\n", p.Name, p.Protocol, p.Description)
+		for _, f := range [][2]string{
+			{"base URL", p.BaseURL}, {"path", p.Path}, {"auth", p.Auth.Scheme}, {"key", strings.Join(p.KeyEnvs, ", ")},
+			{"base URL from", strings.Join(p.BaseURLEnvs, ", ")}, {"rate headers", p.Dialect}, {"charged", p.Charging}, {"know", p.Facts},
+		} {
+			if f[1] != "" {
+				fmt.Fprintf(w, "  %s\t%s\n", f[0], f[1])
+			}
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) pricesCommand() *cobra.Command {
+	var file string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "prices [WORD…]",
+		Short:   "List and search prices, in dollars per million tokens, and say how old they are",
+		Example: "  nightshift prices sonnet\n  nightshift prices --prices my.csv",
+		RunE: func(_ *cobra.Command, args []string) error {
+			t := pricing.Embedded()
+			if file != "" {
+				own, err := pricing.Load(file)
+				if err != nil {
+					return usageError("--prices: %w", err)
+				}
+				t = own
+			}
+			found := t.Search(strings.Join(args, " "))
+			if asJSON {
+				return a.printJSON(found)
+			}
+			return a.printPrices(t, found)
+		},
+	}
+	c.Flags().StringVar(&file, "prices", "", "price table `FILE`: our CSV or LiteLLM's JSON")
+	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return c
+}
+
+func (a *app) printPrices(t *pricing.Table, found []pricing.Price) error {
+	w := tabwriter.NewWriter(a.out, 2, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "input\toutput\tcache read\tcache write\t  \t")
+	for _, p := range found {
+		fmt.Fprintf(w, "%v\t%v\t%v\t%v\t  %s/%s\n", p.Input, p.Output, p.CacheRead, p.CacheWrite5m, p.Provider, p.Model)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	age, dated := t.Age(time.Now())
+	if dated {
+		fmt.Fprintf(a.err, "%d of %d prices; %s is %d days old\n", len(found), t.Len(), t.ID(), int(age.Hours()/24))
+	}
+	return nil
+}

@@ -1,0 +1,356 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"nightshift"
+	"nightshift/datasets"
+	"nightshift/reports"
+	"nightshift/runner"
+	"nightshift/runner/plan"
+	"nightshift/runner/store"
+)
+
+// runFlags are the flags of `run` beside those that say what to run.
+type runFlags struct {
+	plan        planFlags
+	dryRun      bool
+	retryFailed bool
+	progress    string
+	logFormat   string
+	logFile     string
+	quiet       bool
+	verbose     bool
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run [PLAN]",
+		Short: "Run a dataset through models; the same command resumes",
+		Long: `Runs every row of a dataset through every model, and keeps answers, usage and cost
+in Parquet. The same command resumes after a crash, Ctrl-C or a spent budget: rows
+whose answer is on record are never sent again.
+
+Ctrl-C once stops sending and finishes what is in flight; twice gives that up
+and keeps what was read; three times exits at once.`,
+		Example: `  nightshift run examples/quickstart/plan.yaml
+  nightshift run --dataset prompts.jsonl --model anthropic/claude-sonnet-4-6 --max-tokens 1024 --out runs/tonight
+  nightshift run tonight.yaml --budget-usd 40
+  nightshift run tonight.yaml --retry-failed`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return a.run(c.Context(), &f, args) },
+	}
+	f.plan.add(c)
+	s := c.Flags()
+	s.BoolVar(&f.dryRun, "dry-run", false, "check and estimate, send nothing")
+	s.BoolVar(&f.retryFailed, "retry-failed", false, "run failed and unknown rows again")
+	s.StringVar(&f.progress, "progress", "auto", "auto, bar, plain or none")
+	s.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	s.StringVar(&f.logFile, "log-file", "", "write the log to this `FILE` as well")
+	s.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, only warnings")
+	s.BoolVarP(&f.verbose, "verbose", "v", false, "log every retry")
+	return c
+}
+
+func (f *runFlags) validate() error {
+	if !oneOf(f.progress, "auto", "bar", "plain", "none") {
+		return usageError("--progress: %q is none of auto, bar, plain, none", f.progress)
+	}
+	if !oneOf(f.logFormat, "text", "json") {
+		return usageError("--log-format: %q is neither text nor json", f.logFormat)
+	}
+	return nil
+}
+
+func oneOf(s string, words ...string) bool {
+	for _, w := range words {
+		if s == w {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
+	if err := f.validate(); err != nil {
+		return err
+	}
+	job, err := a.prepare(ctx, &f.plan, args, true)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		return a.estimate(job)
+	}
+	return a.execute(ctx, f, job)
+}
+
+// A job is a plan and a dataset that have passed every check.
+type job struct {
+	plan    *plan.Resolved
+	dataset *datasets.Dataset
+}
+
+// prepare reads plan and dataset and finds everything that is wrong with
+// either. Missing keys are errors only when they are needed.
+func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys bool) (*job, error) {
+	p, err := f.load(a, args)
+	if err != nil {
+		return nil, err
+	}
+	resolved, err := p.Resolve(a.getenv)
+	var mistakes *plan.Errors
+	if errors.As(err, &mistakes) && mistakes.OnlyKeys() && !needKeys {
+		err = nil
+	}
+	if resolved == nil {
+		return nil, err
+	}
+	data, dataErr := a.openDataset(ctx, resolved)
+	if err := errors.Join(err, dataErr); err != nil {
+		return nil, err
+	}
+	return &job{resolved, data}, nil
+}
+
+// identity is what the run directory belongs to.
+func (j *job) identity() store.Identity {
+	canonical, hash := j.plan.Identity()
+	info := j.dataset.Info()
+	id := store.Identity{
+		Name: j.plan.Name, Tool: version(), PriceTable: j.plan.Prices.ID(),
+		Plan: j.planAsRun(canonical), PlanHash: hash, MayChange: []string{"source"},
+		DatasetHash: info.Hash, DatasetRows: info.Rows, Epochs: j.plan.Epochs,
+	}
+	for _, m := range j.plan.Models {
+		id.Models = append(id.Models, m.Name)
+	}
+	for _, s := range j.dataset.Slices() {
+		id.Slices = append(id.Slices, store.Slice{First: s.First, Rows: s.Rows, Hash: s.Hash})
+	}
+	return id
+}
+
+// execute opens the run directory, runs, and reports.
+func (a *app) execute(ctx context.Context, f *runFlags, j *job) error {
+	w := &switchWriter{w: a.err}
+	log, closeLog, err := a.logger(f, w)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	for _, note := range j.plan.Notes {
+		log.Warn(note)
+	}
+	st, err := store.Open(j.plan.Out, j.identity(), store.Options{
+		Strict: j.plan.Strict, RetryFailed: f.retryFailed,
+		Notice: func(s string) { log.Warn(s) },
+	})
+	if err != nil {
+		return err
+	}
+	if err := j.dataset.WriteIndex(filepath.Join(j.plan.Out, indexFile)); err != nil {
+		return errors.Join(&store.StorageError{Op: "writing", Path: indexFile, Err: err}, st.Close("failed"))
+	}
+	fleet, err := a.build(j.plan, st, log)
+	if err != nil {
+		return errors.Join(err, st.Close("stopped"))
+	}
+	defer fleet.Close()
+
+	calls, waiting, release := interrupts(ctx, func(s string) { log.Warn(s) })
+	defer release()
+	show := a.progress(f, st, j, fleet)
+	w.redirect(show)
+	a.sayStart(log, st, j)
+	r := &runner.Run{
+		Name: j.plan.Name, Store: st, Dataset: j.dataset, Lanes: fleet.lanes,
+		Epochs: j.plan.Epochs, Raw: runner.Raw(j.plan.Raw), SkipUnknown: j.plan.SkipUnknown, Log: log,
+	}
+	stops, err := r.Do(calls, waiting)
+	w.redirect(a.err)
+	show.Close(fleet.figures(st, j))
+	return a.finish(st, j, stops, err, context.Cause(waiting))
+}
+
+// sayStart says in a line what is about to happen, so that a resumed run is
+// told from a new one.
+func (a *app) sayStart(log *slog.Logger, st *store.Run, j *job) {
+	sum := st.Totals().Sum()
+	total := j.items()
+	if sum.Rows == 0 {
+		log.Info(fmt.Sprintf("%s: %d rows, %d models, into %s", j.plan.Name, j.dataset.Info().Rows, len(j.plan.Models), j.plan.Out))
+		return
+	}
+	log.Info(fmt.Sprintf("%s: resuming %s, %d of %d answers are on record", j.plan.Name, j.plan.Out, sum.Rows, total))
+	if n := len(st.Unknown()); n > 0 {
+		what := "they will be sent again (--on-unknown skip leaves them)"
+		if j.plan.SkipUnknown {
+			what = "they are recorded as unknown"
+		}
+		log.Warn(fmt.Sprintf("%d requests may have been billed without an answer when the last process ended: %s", n, what))
+	}
+}
+
+func (j *job) items() int64 {
+	return j.dataset.Info().Selected * int64(len(j.plan.Models)) * int64(j.plan.Epochs)
+}
+
+// finish closes the run, writes its reports, prints the summary, and says how
+// it ended.
+func (a *app) finish(st *store.Run, j *job, stops []runner.Stop, failure, interrupted error) error {
+	end := ending(j, st.Totals(), stops, failure, interrupted)
+	if err := st.Close(end.state); err != nil && failure == nil {
+		failure = err
+		end = ending(j, st.Totals(), stops, failure, interrupted)
+	}
+	if summary, err := reports.Summarize(j.plan.Out); err == nil {
+		if err := writeReports(j.plan.Out, summary); err != nil && failure == nil {
+			end = endState{code: exitStorage, err: err}
+		}
+		if err := summary.Text(a.out); err != nil && end.err == nil {
+			end = endState{code: exitInternal, err: err}
+		}
+	} else if failure == nil && end.code == exitOK {
+		return err
+	}
+	if end.code == exitOK {
+		return nil
+	}
+	return &exitError{end.code, end.err}
+}
+
+// An endState is how a run ended, for run.json, for people and for scripts.
+type endState struct {
+	state string
+	code  int
+	err   error
+}
+
+// ending decides how a run ended; the most serious reason wins.
+func ending(j *job, totals store.Totals, stops []runner.Stop, failure, interrupted error) endState {
+	resume := "the same command goes on where this stopped"
+	sum := totals.Sum()
+	switch {
+	case failure != nil:
+		return endState{"failed", exitCode(failure), failure}
+	case errors.Is(interrupted, errInterrupted), errors.Is(interrupted, errImpatient):
+		return endState{"interrupted", exitInterrupted, fmt.Errorf("interrupted with %d of %d answers on record; %s", sum.Rows, j.items(), resume)}
+	case len(stops) > 0:
+		return stopped(j, sum, stops, resume)
+	case sum.Rows < j.items():
+		return endState{"stopped", exitStopped, fmt.Errorf("%d of %d answers are on record; %s", sum.Rows, j.items(), resume)}
+	case j.plan.TolerateFailed.Exceeded(sum.Outcomes[nightshift.OutcomeFailed]+sum.Outcomes[nightshift.OutcomeInputError], sum.Rows):
+		return endState{"finished", exitFailedRows, fmt.Errorf("finished, but %d of %d rows failed; nightshift run … --retry-failed runs them again",
+			sum.Outcomes[nightshift.OutcomeFailed]+sum.Outcomes[nightshift.OutcomeInputError], sum.Rows)}
+	}
+	return endState{state: "finished"}
+}
+
+// stopped explains lanes that ended early.
+func stopped(j *job, sum store.Tally, stops []runner.Stop, resume string) endState {
+	var reasons []error
+	state := "stopped"
+	for _, s := range stops {
+		if errors.Is(s.Err, nightshift.ErrBudget) {
+			state = "stopped: budget"
+			continue
+		}
+		reasons = append(reasons, fmt.Errorf("%s: %w", s.Model, s.Err))
+	}
+	if state == "stopped: budget" {
+		reasons = append(reasons, fmt.Errorf("the budget is spent (%s): raise --budget-usd or --budget-tokens", spentWords(sum)))
+	}
+	reasons = append(reasons, fmt.Errorf("%d of %d answers are on record; %s", sum.Rows, j.items(), resume))
+	return endState{state, exitStopped, errors.Join(reasons...)}
+}
+
+func spentWords(t store.Tally) string {
+	tokens := t.BilledInputTokens.N() + t.BilledOutputTokens.N()
+	words := short(tokens) + " tokens"
+	if t.Cost > 0 {
+		words += ", " + dollars(t.Cost.Dollars(), t.CostUnknown > 0)
+	}
+	return words
+}
+
+// writeReports writes the summary into the run directory, whole or not at all.
+func writeReports(dir string, s *reports.Summary) error {
+	for name, render := range map[string]func(io.Writer) error{"report.md": s.Markdown, "summary.json": s.JSON} {
+		var b bytes.Buffer
+		if err := render(&b); err != nil {
+			return err
+		}
+		if err := writeWhole(filepath.Join(dir, name), b.Bytes()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logger builds the log: to the terminal, and to a file when asked.
+func (a *app) logger(f *runFlags, w io.Writer) (*slog.Logger, func(), error) {
+	level := slog.LevelInfo
+	if f.quiet {
+		level = slog.LevelWarn
+	}
+	if f.verbose {
+		level = slog.LevelDebug
+	}
+	close := func() {}
+	if f.logFile != "" {
+		file, err := os.OpenFile(filepath.Clean(f.logFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, nil, usageError("--log-file: %w", err)
+		}
+		close = func() { file.Close() }
+		w = io.MultiWriter(w, file)
+	}
+	if f.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})), close, nil
+	}
+	return slog.New(&plainHandler{w: w, level: level}), close, nil
+}
+
+// progress starts showing where the run stands.
+func (a *app) progress(f *runFlags, st *store.Run, j *job, fleet *fleet) *progress {
+	mode := f.progress
+	if mode == "auto" {
+		mode = "plain"
+		if a.isTerminal(a.err) {
+			mode = "bar"
+		}
+	}
+	if f.quiet {
+		mode = "none"
+	}
+	return newProgress(a.err, mode, func() figures { return fleet.figures(st, j) })
+}
+
+// writeWhole writes a file whole or not at all.
+func writeWhole(path string, b []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return &store.StorageError{Op: "writing", Path: path, Err: err}
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(b)
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return &store.StorageError{Op: "writing", Path: path, Err: err}
+	}
+	return nil
+}

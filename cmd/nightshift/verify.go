@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"nightshift/runner/store"
+)
+
+func (a *app) verifyCommand() *cobra.Command {
+	var deep, asJSON bool
+	c := &cobra.Command{
+		Use:   "verify RUN",
+		Short: "Check everything in a run directory, change nothing",
+		Long: `Checks the manifest, the size and SHA-256 of every part, that every row is in
+exactly one part or open journal, and that the totals add up. --deep decodes every
+page of every part as well. Exit code 6 when something is wrong.`,
+		Example: "  nightshift verify runs/tonight --deep",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			rep, err := store.Verify(args[0], deep)
+			if err != nil {
+				return usageError("%w", err)
+			}
+			if asJSON {
+				err = a.printJSON(rep)
+			} else {
+				a.printVerify(args[0], rep)
+			}
+			if err == nil && !rep.OK() {
+				return &exitError{exitStorage, fmt.Errorf("%s is damaged: restore the files named above from a copy, or run again to do their rows again", args[0])}
+			}
+			return err
+		},
+	}
+	c.Flags().BoolVar(&deep, "deep", false, "decode every page")
+	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return c
+}
+
+func (a *app) printVerify(dir string, r store.VerifyReport) {
+	fmt.Fprintf(a.out, "%s: %d of %d rows on record, %d parts (%d bytes hashed), %d open units\n", dir, r.Recorded, r.Items, r.Parts, r.Bytes, r.Journals)
+	for _, p := range r.Problems {
+		fmt.Fprintln(a.out, "  "+p.String())
+	}
+	if r.MoreFound > 0 {
+		fmt.Fprintf(a.out, "  and %d more\n", r.MoreFound)
+	}
+	if r.OK() {
+		fmt.Fprintln(a.out, "ok")
+	}
+}
