@@ -322,7 +322,7 @@ func (m *ModelSummary) warnings() []string {
 		w = append(w, sprintf("%s: %s answers came without usage: token sums are lower bounds", m.Model, count(m.UnknownUsage)))
 	}
 	if m.UnknownCost > 0 {
-		w = append(w, sprintf("%s: the cost of %s answers is unknown (no price, or no usage): costs read “at least”", m.Model, count(m.UnknownCost)))
+		w = append(w, sprintf("%s: the cost of %s answers is unknown (no price, no usage, or an attempt that may have been billed): costs read “at least”", m.Model, count(m.UnknownCost)))
 	}
 	if m.MaybeBilled > 0 {
 		w = append(w, sprintf("%s: %s rows hold attempts that may have been billed without an answer", m.Model, count(m.MaybeBilled)))

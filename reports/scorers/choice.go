@@ -202,7 +202,7 @@ func (s *choice) after(marker, rest string) (letters string, binds bool) {
 	}
 	// The letter may stand on the next line.
 	rest = strings.TrimLeftFunc(rest, isWrapper)
-	if choiceMarker.MatchString(firstWord(rest)) {
+	if strings.HasPrefix(rest, `\boxed`) {
 		return "", false // "Answer: \boxed{B}": the inner marker says it
 	}
 	line, _, _ := strings.Cut(rest, "\n")
@@ -210,13 +210,6 @@ func (s *choice) after(marker, rest string) (letters string, binds bool) {
 		return letters, true
 	}
 	return "", colon || loneLetter(line) != ""
-}
-
-func firstWord(s string) string {
-	if i := strings.IndexByte(s, '{'); i >= 0 && i < 12 {
-		return s[:i+1]
-	}
-	return ""
 }
 
 // isWrapper reports what may stand between a marker and its letter.

@@ -228,6 +228,9 @@ func readReply(line []byte, n int) (Result, error) {
 
 // exchange sends one line and waits for one. On any error the program is gone.
 func (p *Program) exchange(ctx context.Context, line []byte) ([]byte, error) {
+	if p.process != nil && p.process.spoke() {
+		p.stop() // it said something unasked: its replies are out of step
+	}
 	if p.process == nil {
 		started, err := p.command.start(p.argv, p.dir)
 		if err != nil {
@@ -282,6 +285,7 @@ const longestReply = 1 << 20
 type process struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
+	stdout io.Closer
 	lines  chan replyLine
 	quit   chan struct{} // closed by kill: nobody takes lines any more
 	done   chan struct{} // closed when the reader has ended
@@ -315,6 +319,7 @@ func (c *Command) start(argv []string, dir string) (*process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, explainStart(err, c.p.Network)
 	}
+	p.stdout = stdout
 	go p.read(stdout)
 	return p, nil
 }
@@ -360,11 +365,22 @@ func (p *process) hand(l replyLine) bool {
 	}
 }
 
+// spoke reports whether a line, or the end, has come unasked.
+func (p *process) spoke() bool {
+	select {
+	case <-p.lines:
+		return true
+	default:
+		return false
+	}
+}
+
 // kill ends the program and all it started, and waits for its end.
 func (p *process) kill() {
 	close(p.quit)
 	killGroup(p.cmd)
 	p.stdin.Close()
+	p.stdout.Close() // a child that left the group may hold the other end
 	<-p.done
 	_ = p.cmd.Wait() // how a killed program ended is of no interest
 }

@@ -325,7 +325,7 @@ func ofType(declared string, v any) bool {
 	case bool:
 		return declared == "boolean" || declared == ""
 	case json.Number:
-		integer := !strings.ContainsAny(v.String(), ".eE")
+		integer := kindOf(v) != "float"
 		return declared == "float" || declared == "number" || declared == "" || declared == "integer" && integer
 	case []any:
 		return declared == "array" || declared == "tuple" || declared == ""
@@ -340,10 +340,18 @@ func ofType(declared string, v any) bool {
 func sameKindAllowed(value any, values []any) bool {
 	for _, v := range values {
 		if v != "" {
-			return fmt.Sprintf("%T", v) == fmt.Sprintf("%T", value)
+			return kindOf(v) == kindOf(value)
 		}
 	}
 	return false
+}
+
+// kindOf names a JSON type, integers apart from other numbers.
+func kindOf(v any) string {
+	if n, ok := v.(json.Number); ok && strings.ContainsAny(n.String(), ".eE") {
+		return "float"
+	}
+	return fmt.Sprintf("%T", v)
 }
 
 func oneEqual(value any, values []any) bool {
