@@ -27,7 +27,7 @@ func (u *Unit) Commit() error {
 	defer u.r.commitMu.Unlock()
 	part, err := u.publish()
 	if err != nil {
-		err = storageError("committing unit "+fmt.Sprint(u.key.unit)+" to", u.r.dir.at(resultsDir), err)
+		err = storageError(fmt.Sprintf("committing unit %d of %s", u.key.unit, u.model), u.r.dir.at(resultsDir), err)
 		u.r.fail(err)
 		u.mu.Lock()
 		u.state = unitOpen

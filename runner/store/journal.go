@@ -354,11 +354,7 @@ type journalFile struct {
 
 // put appends a line.
 func (f *journalFile) put(line []byte) (off int64, err error) {
-	n, err := f.Write(line)
-	if err == nil && n < len(line) {
-		err = io.ErrShortWrite
-	}
-	if err != nil {
+	if err := writeFull(f, line); err != nil {
 		return 0, err
 	}
 	off = f.size

@@ -87,7 +87,7 @@ type span struct {
 // that is not one, in order. A record that was written behind a damaged one
 // without a newline between them is found too.
 func scanLines(r io.Reader, yield func(span) error) error {
-	br := bufio.NewReaderSize(r, 1<<18)
+	br := bufio.NewReaderSize(r, 1<<16)
 	var off int64
 	var long []byte
 	for {

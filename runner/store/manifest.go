@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -142,11 +141,7 @@ func (m *manifest) add(v any) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n, err := m.f.Write(line)
-	if err == nil && n < len(line) {
-		err = io.ErrShortWrite
-	}
-	if err != nil {
+	if err := writeFull(m.f, line); err != nil {
 		return err
 	}
 	crashPoint("manifest.written")

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // memFS is a file system that loses at a power failure what a real one may
@@ -18,12 +19,15 @@ type memFS struct {
 	mu    sync.Mutex
 	root  *memNode
 	locks map[*memNode]bool
-	seq   int // of directory operations
-	ops   int // of all operations
-	space int64
+	seq   int   // of directory operations
+	ops   int   // of all operations
+	space int64 // what free says
+
+	capacity int64 // bytes all files may take together; 0 is no limit
 
 	// before is called before every operation, under the lock. An error fails
-	// the operation; for a write, short bytes are written first.
+	// the operation; for a write, short bytes are written first. Without an
+	// error the write is short and says nothing else.
 	before func(op, path string) (short int, err error)
 }
 
@@ -421,13 +425,30 @@ func (f *memFile) Write(b []byte) (int, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	short, err := f.fs.step("write", f.name)
-	if err != nil {
+	if err != nil || short > 0 {
 		short = min(short, len(b))
 		f.n.data = append(f.n.data, b[:short]...)
 		return short, err
 	}
+	if c := f.fs.capacity; c > 0 {
+		if room := max(0, c-f.fs.used()); int64(len(b)) > room {
+			f.n.data = append(f.n.data, b[:room]...)
+			return int(room), pathError("write", f.name, syscall.ENOSPC)
+		}
+	}
 	f.n.data = append(f.n.data, b...)
 	return len(b), nil
+}
+
+// used is the bytes that all files with a name take.
+func (m *memFS) used() int64 { return m.root.bytes() }
+
+func (n *memNode) bytes() int64 {
+	sum := int64(len(n.data))
+	for _, c := range n.names {
+		sum += c.bytes()
+	}
+	return sum
 }
 
 func (f *memFile) Read(b []byte) (int, error) {

@@ -217,7 +217,7 @@ func openPart(fsys fileSystem, name string) (f file, pf *parquet.File, err error
 	}
 	size, err := f.length()
 	if err == nil {
-		pf, err = parquet.OpenFile(f, size, parquet.SkipBloomFilters(true), parquet.ReadBufferSize(1<<18))
+		pf, err = parquet.OpenFile(f, size, parquet.SkipBloomFilters(true), parquet.ReadBufferSize(1<<15))
 	}
 	if err != nil {
 		f.Close()

@@ -42,6 +42,7 @@ type client struct {
 	opts    Options
 	mu      sync.Mutex
 	acked   map[string]string // item → text of its record
+	read    map[string]string // the same, from when the answer was read
 	sent    map[string]int
 	resent  []string // acknowledged items that were sent again
 	process int
@@ -50,7 +51,7 @@ type client struct {
 func newClient(id Identity, o Options) *client {
 	o.Ballast = 64
 	o.pace = 100 * time.Microsecond
-	return &client{id: id, opts: o, acked: map[string]string{}, sent: map[string]int{}}
+	return &client{id: id, opts: o, acked: map[string]string{}, read: map[string]string{}, sent: map[string]int{}}
 }
 
 func itemName(model string, row int64, epoch int) string {
@@ -144,6 +145,9 @@ func (c *client) item(u *Unit, model string, row int64, epoch int) error {
 	rec := record(model, row, epoch)
 	rec.Text = ptr(fmt.Sprintf("answer %s by process %d", name, c.process))
 	rec.Attempts = int32(n)
+	c.mu.Lock()
+	c.read[name] = *rec.Text
+	c.mu.Unlock()
 	if err := u.Put(rec); err != nil {
 		return err
 	}

@@ -313,7 +313,7 @@ func (r *Run) makeBallast() error {
 	}
 	if err := r.fillBallast(name, size); err != nil {
 		_ = r.fs.remove(name)
-		return storageError("reserving space in", name, err)
+		return storageError("reserving space", name, err)
 	}
 	r.ballast = size
 	return nil
@@ -327,7 +327,7 @@ func (r *Run) fillBallast(name string, size int64) error {
 	}
 	zeros := make([]byte, min(size, 1<<20))
 	for left := size; left > 0 && err == nil; left -= int64(len(zeros)) {
-		_, err = f.Write(zeros[:min(left, int64(len(zeros)))])
+		err = writeFull(f, zeros[:min(left, int64(len(zeros)))])
 	}
 	if err == nil {
 		err = f.Sync()
@@ -541,12 +541,12 @@ func (r *Run) lookAtSpace() {
 	}
 	free, err := r.fs.free(string(r.dir))
 	if err != nil {
-		r.fail(storageError("asking for free space in", string(r.dir), err))
+		r.fail(storageError("asking for free space", string(r.dir), err))
 		return
 	}
 	if free < 2*need {
 		r.fail(&StorageError{
-			Op: "keeping room for answers in", Path: string(r.dir),
+			Op: "keeping room for answers", Path: string(r.dir),
 			Err:  fmt.Errorf("only %d MiB are free and %d MiB are needed: %w", free>>20, 2*need>>20, errDiskFull),
 			Hint: hint(errDiskFull),
 		})

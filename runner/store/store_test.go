@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"os"
 	"testing"
 
 	"nightshift"
@@ -87,3 +88,6 @@ func TestSimplePath(t *testing.T) {
 	}
 	r.Close("finished")
 }
+
+// long reports whether the long forms of the tests are asked for.
+func long() bool { return os.Getenv("NIGHTSHIFT_LONG") != "" }

@@ -557,12 +557,12 @@ func (u *Unit) moveOn(cause error) error {
 	u.cur = nil
 	if away == nil || !away.rescue {
 		if isFull(cause) {
-			u.r.fail(storageError("writing the journal in", u.r.dir.at(journalDir), cause))
+			u.r.fail(storageError("writing the journal", u.r.dir.at(journalDir), cause))
 			u.r.dropBallast()
 		}
 		err := u.rewrite(u.r.dir.at(journalDir), false)
 		if isFull(err) && u.r.dropBallast() {
-			u.r.fail(storageError("writing the journal in", u.r.dir.at(journalDir), err))
+			u.r.fail(storageError("writing the journal", u.r.dir.at(journalDir), err))
 			err = u.rewrite(u.r.dir.at(journalDir), false)
 		}
 		if err == nil {
@@ -570,7 +570,7 @@ func (u *Unit) moveOn(cause error) error {
 			return nil
 		}
 	}
-	failure := storageError("writing the journal in", u.r.dir.at(journalDir), cause)
+	failure := storageError("writing the journal", u.r.dir.at(journalDir), cause)
 	if dir, err := u.rescueDir(); err == nil && u.rewrite(dir, true) == nil {
 		failure = rescued(failure, dir)
 	}
@@ -591,7 +591,10 @@ func rescued(err error, dir string) error {
 
 func (u *Unit) rescueDir() (string, error) {
 	dir := filepath.Join(u.r.fs.tempDir(), "nightshift-rescue-"+u.r.doc.RunID)
-	return dir, u.r.fs.mkdir(dir)
+	if err := u.r.fs.mkdir(dir); err != nil {
+		return "", err
+	}
+	return dir, u.r.fs.syncDir(u.r.fs.tempDir())
 }
 
 // rewrite begins a new file in dir with everything that is pending, and makes
@@ -712,7 +715,7 @@ func (u *Unit) bringHome() error {
 		if away == nil {
 			return u.moveOn(err)
 		}
-		return rescued(storageError("writing the journal in", u.r.dir.at(journalDir), err), away.dir)
+		return rescued(storageError("writing the journal", u.r.dir.at(journalDir), err), away.dir)
 	}
 	if away != nil && away.rescue {
 		_ = u.r.fs.remove(away.name)
