@@ -266,7 +266,7 @@ func (d *Dataset) parse(b *builder, f *file, sp span, raw []byte) (row, complain
 		raw = converted
 	}
 	if b.object(raw) {
-		return row{raw, b.fields}, complaint{}
+		return b.row(raw), complaint{}
 	}
 	first := complaint{b.what, b.hint}
 	if b.at > 0 {
@@ -274,10 +274,19 @@ func (d *Dataset) parse(b *builder, f *file, sp span, raw []byte) (row, complain
 	}
 	if d.spec.RepairUTF8 {
 		if raw = repaired(raw); b.object(raw) {
-			return row{raw, b.fields}, complaint{}
+			return b.row(raw), complaint{}
 		}
 	}
 	return row{}, first
+}
+
+// row is the row that was scanned last.
+func (b *builder) row(raw []byte) row {
+	r := row{raw, b.fields}
+	if b.rules != nil {
+		b.locate(r)
+	}
+	return r
 }
 
 // splitter starts cutting a file into rows at a position of its content. For

@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
@@ -32,14 +33,14 @@ const (
 )
 
 // A twinFinder finds hashes that occur more than once, in memory that does not
-// grow with their number: beyond idsInMemory they are kept in 256 parts of a
-// temporary file, each of which is then sorted by itself.
+// grow with their number. They are dealt into 256 parts, each of which is
+// sorted by itself; beyond idsInMemory the parts are kept in a temporary file.
 type twinFinder struct {
 	dir    string
-	few    []uint64
-	parts  [][]uint64
-	blocks [][]block // where the parts lie in the file
-	file   *os.File
+	parts  [idParts][]uint64
+	n      int
+	blocks [idParts][]block // where the parts lie in the file
+	file   *os.File         // nil while all is in memory
 	size   int64
 	buf    []byte
 	limit  int // idsInMemory, but for tests
@@ -51,34 +52,23 @@ type block struct {
 }
 
 func (t *twinFinder) add(ids []uint64) error {
-	if t.limit == 0 {
-		t.limit = idsInMemory
-	}
-	if t.parts == nil {
-		t.few = append(t.few, ids...)
-		if len(t.few) <= t.limit {
-			return nil
-		}
-		ids = t.few
-		t.few = nil
-		if err := t.spill(); err != nil {
-			return err
-		}
-	}
 	for _, id := range ids {
 		p := id >> 56
 		t.parts[p] = append(t.parts[p], id)
-		if len(t.parts[p]) == idBlock {
+		if t.file != nil && len(t.parts[p]) >= idBlock {
 			if err := t.flush(int(p)); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	if t.n += len(ids); t.file != nil || t.n <= cmp.Or(t.limit, idsInMemory) {
+		return nil
+	}
+	return t.spill()
 }
 
-// spill opens the temporary file. It has no name any more when spill returns,
-// so nothing is left behind whatever happens.
+// spill opens the temporary file and moves everything into it. The file has no
+// name any more when spill returns, so nothing is left behind whatever happens.
 func (t *twinFinder) spill() error {
 	if t.dir != "" {
 		if err := os.MkdirAll(t.dir, 0o700); err != nil {
@@ -89,13 +79,16 @@ func (t *twinFinder) spill() error {
 	if err != nil {
 		return fmt.Errorf("looking for double ids: %w", err)
 	}
+	t.file = f
 	if err := syscall.Unlink(f.Name()); err != nil {
-		f.Close()
 		return fmt.Errorf("looking for double ids: %w", err)
 	}
-	t.file = f
-	t.parts = make([][]uint64, idParts)
-	t.blocks = make([][]block, idParts)
+	for p := range t.parts {
+		if err := t.flush(p); err != nil {
+			return err
+		}
+		t.parts[p] = make([]uint64, 0, idBlock)
+	}
 	return nil
 }
 
@@ -117,10 +110,6 @@ func (t *twinFinder) flush(p int) error {
 // find returns how many hashes repeat an earlier one, and which ones do; of
 // these at most maxSuspects.
 func (t *twinFinder) find() (repeats int64, suspects []uint64, err error) {
-	if t.parts == nil {
-		repeats, suspects = twins(t.few, nil)
-		return repeats, suspects, nil
-	}
 	var ids []uint64
 	for p := range t.parts {
 		if ids, err = t.part(p, ids[:0]); err != nil {

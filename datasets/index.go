@@ -71,7 +71,7 @@ func (c *checker) batch(b *batch) {
 			f.bad = append(f.bad, badRow{i, bad, false})
 			continue
 		}
-		c.id(f, r)
+		c.id(f)
 		f.target = f.target || c.hasTarget(r)
 		if i < tried {
 			c.try(f, i, r)
@@ -102,8 +102,8 @@ func (c *checker) pass(f *findings, i, rows int, r row) bool {
 	return false
 }
 
-func (c *checker) id(f *findings, r row) {
-	v, _, _ := c.b.id(r)
+func (c *checker) id(f *findings) {
+	v := c.b.idValue
 	if v.kind == missing {
 		f.noID++
 		return
@@ -115,7 +115,7 @@ func (c *checker) hasTarget(r row) bool {
 	if c.d.rules.shape.tests && c.d.rules.target.name == "" {
 		return expectation(r).given()
 	}
-	return r.lookup(c.d.rules.target).given()
+	return c.b.find(r, c.d.rules.target).given()
 }
 
 // try renders the templates on a row that is otherwise good.
@@ -125,6 +125,7 @@ func (c *checker) try(f *findings, i int, r row) {
 		return
 	}
 	f.rendered++
+	c.t.locate(r)
 	bad := c.t.build(r)
 	if !bad.bad() {
 		bad = c.t.finish(r, 0, 0)

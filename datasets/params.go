@@ -12,7 +12,7 @@ import (
 type limit struct {
 	kinds    []kind // nil means any
 	min, max float64
-	whole    bool
+	integer  bool
 }
 
 var (
@@ -24,25 +24,25 @@ var (
 )
 
 func between(min, max float64) limit { return limit{[]kind{kindNumber}, min, max, false} }
-func count(min, max float64) limit   { return limit{[]kind{kindNumber}, min, max, true} }
+func whole(min, max float64) limit   { return limit{[]kind{kindNumber}, min, max, true} }
 
 // rowParams are the request parameters that a row may set for itself.
 var rowParams = map[string]limit{
-	"max_tokens":            count(1, 1e7),
-	"max_completion_tokens": count(1, 1e7),
+	"max_tokens":            whole(1, 1e7),
+	"max_completion_tokens": whole(1, 1e7),
 	"temperature":           between(0, 2),
 	"top_p":                 between(0, 1),
-	"top_k":                 count(-1, 1e6), // -1 is "off" on vLLM
+	"top_k":                 whole(-1, 1e6), // -1 is "off" on vLLM
 	"min_p":                 between(0, 1),
-	"n":                     count(1, 128),
-	"seed":                  count(math.MinInt64, math.MaxInt64),
+	"n":                     whole(1, 128),
+	"seed":                  whole(math.MinInt64, math.MaxInt64),
 	"frequency_penalty":     between(-2, 2),
 	"presence_penalty":      between(-2, 2),
 	"repetition_penalty":    between(0, 10),
 	"stop":                  {kinds: []kind{kindString, kindArray}},
 	"stop_sequences":        anyList,
 	"logprobs":              anyBool,
-	"top_logprobs":          count(0, 20),
+	"top_logprobs":          whole(0, 20),
 	"logit_bias":            anyObject,
 	"response_format":       anyObject,
 	"tools":                 anyList,
@@ -73,19 +73,23 @@ const noOverrides = "a row cannot choose its endpoint, headers or key; the plan 
 // overrides refuses rows that try to at their top level. Other fields of such
 // names may be data in a templated dataset, but a key never is.
 func (b *builder) overrides(r row) complaint {
-	for _, f := range r.fields {
-		switch string(r.key(f)) {
-		case "base_url", "api_base", "api_key", "extra_headers":
-		case "headers":
-			if f.kind != kindObject || b.shape == templated {
-				continue
-			}
-		default:
-			continue
-		}
-		return complaint{"the field " + quoteShort(string(r.key(f))), noOverrides + "; rename it if it is data"}
+	if b.layout.override < 0 {
+		return complaint{}
 	}
-	return complaint{}
+	f := r.fields[b.layout.override]
+	name := string(r.key(f))
+	if name == "headers" && (f.kind != kindObject || b.shape == templated) {
+		return complaint{}
+	}
+	return complaint{"the field " + quoteShort(name), noOverrides + "; rename it if it is data"}
+}
+
+func overrides(name string) bool {
+	switch name {
+	case "base_url", "api_base", "api_key", "extra_headers", "headers":
+		return true
+	}
+	return false
 }
 
 // params reads the request parameters that the row brings.
@@ -93,7 +97,7 @@ func (b *builder) params(r row) complaint {
 	if b.rules.params.name == "" {
 		return complaint{}
 	}
-	v := r.lookup(b.rules.params)
+	v := b.find(r, b.rules.params)
 	if v.kind != kindObject || !b.paramsMapped && !namesParams(v) {
 		if b.paramsMapped && v.given() {
 			return b.wrongType(b.rules.params, v, "an object")
@@ -160,7 +164,7 @@ func (l limit) check(v value) string {
 	if err != nil || n < l.min || n > l.max {
 		return "is " + string(v.raw[:min(len(v.raw), 40)]) + ", not between " + short(l.min) + " and " + short(l.max)
 	}
-	if l.whole && n != math.Trunc(n) {
+	if l.integer && n != math.Trunc(n) {
 		return "is " + string(v.raw[:min(len(v.raw), 40)]) + ", not a whole number"
 	}
 	return ""

@@ -18,6 +18,8 @@ type rules struct {
 	prompt, target, system            path
 	category, cluster, params, images path
 
+	wanted []string // the names of these, by slot
+
 	systemMapped, paramsMapped bool
 	lastAssistant              bool // the last assistant message is the target
 	afterMarks                 bool // the target follows the last "####"
@@ -117,25 +119,31 @@ func (r *rules) shapeOf(s *Spec, rows []row) *shape {
 	if named := shapeNamed(s.Format); named != nil {
 		return named
 	}
-	for _, candidate := range shapes {
-		if slices.ContainsFunc(rows, candidate.is) && mostly(rows, candidate.is) {
-			return candidate
-		}
-	}
-	return nil
+	return commonest(rows)
 }
 
-// mostly reports whether more than half of the rows are so: one odd row must
-// not decide for all.
-func mostly(rows []row, is func(row) bool) bool {
-	n := 0
+// commonest is the shape that most rows have; nil when none has any.
+func commonest(rows []row) (best *shape) {
+	most := 0
+	for _, candidate := range shapes {
+		if n := count(rows, candidate.is); n > most {
+			best, most = candidate, n
+		}
+	}
+	return best
+}
+
+func count(rows []row, is func(row) bool) (n int) {
 	for _, r := range rows {
 		if is(r) {
 			n++
 		}
 	}
-	return 2*n > len(rows)
+	return n
 }
+
+// mostly reports whether more than half of the rows are so.
+func mostly(rows []row, is func(row) bool) bool { return 2*count(rows, is) > len(rows) }
 
 // shapeNamed finds the shape that a plan's format: names.
 func shapeNamed(name string) *shape {
@@ -230,6 +238,21 @@ func (r *rules) mapFields(s *Spec, rows []row) {
 	r.paramsMapped = s.Fields["params"] != ""
 	if !r.isBatch() {
 		r.params = or("params", "params")
+	}
+	r.giveSlots()
+}
+
+// giveSlots numbers the paths for the builders' layouts.
+func (r *rules) giveSlots() {
+	all := []*path{&r.prompt, &r.target, &r.system, &r.category, &r.cluster, &r.params, &r.images}
+	for i := range r.ids {
+		all = append(all, &r.ids[i])
+	}
+	for _, p := range all {
+		if p.name != "" {
+			r.wanted = append(r.wanted, p.name)
+			p.slot = len(r.wanted)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package datasets
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"nightshift"
@@ -42,6 +43,7 @@ func (r row) get(name string) value {
 type path struct {
 	name  string
 	parts []string
+	slot  int // where a builder keeps the field's place; 0 is nowhere
 }
 
 func newPath(s string) path {
@@ -64,6 +66,61 @@ func (r row) lookup(p path) value {
 		v = v.get(part)
 	}
 	return v
+}
+
+// A layout is how the fields of the last row lay: the rows of a file mostly
+// have the same fields in the same order, and then need no search.
+type layout struct {
+	keys     [][]byte
+	at       []int16 // by slot: the field's number, or -1
+	override int     // the number of a field that is refused, or -1
+}
+
+// fits reports whether the row's keys are those of the layout.
+func (l *layout) fits(r row) bool {
+	if len(l.keys) != len(r.fields) || len(l.at) == 0 {
+		return false
+	}
+	for i, f := range r.fields {
+		if key := l.keys[i]; len(key) != int(f.keyEnd-f.keyStart) || string(key) != string(r.key(f)) {
+			return false
+		}
+	}
+	return true
+}
+
+// learn finds the wanted fields of a row.
+func (l *layout) learn(r row, wanted []string) {
+	l.keys = slices.Grow(l.keys[:0], len(r.fields))[:len(r.fields)]
+	for i, f := range r.fields {
+		l.keys[i] = append(l.keys[i][:0], r.key(f)...)
+	}
+	l.at = slices.Grow(l.at[:0], len(wanted)+1)[:len(wanted)+1]
+	for slot, name := range wanted {
+		l.at[slot+1] = int16(slices.IndexFunc(r.fields, func(f field) bool { return keyIs(r.key(f), name) }))
+	}
+	l.override = slices.IndexFunc(r.fields, func(f field) bool { return overrides(string(r.key(f))) })
+}
+
+// locate prepares find for a row.
+func (b *builder) locate(r row) {
+	if !b.layout.fits(r) {
+		b.layout.learn(r, b.wanted)
+	}
+}
+
+// find is lookup for the row that was located last.
+func (b *builder) find(r row, p path) value {
+	if p.slot == 0 {
+		return r.lookup(p)
+	}
+	if i := b.layout.at[p.slot]; i >= 0 {
+		return r.value(r.fields[i])
+	}
+	if p.parts == nil {
+		return value{}
+	}
+	return r.lookup(p)
 }
 
 // A shape is one way in which rows are written.
@@ -145,25 +202,30 @@ const maxID = 1024
 type builder struct {
 	*rules
 	scanner
+	layout layout
 	// check stops short of filling in the sample: every reason to refuse a row
 	// is found, nothing is allocated.
-	check bool
-	s     nightshift.Sample
-	media []mediaUse
-	parts []string // content parts to attach, as JSON
-	used  []string // top-level fields that metadata leaves out
+	check   bool
+	s       nightshift.Sample
+	idValue value // of the row built last
+	media   []mediaUse
+	parts   []string // content parts to attach, as JSON
+	used    []string // top-level fields that metadata leaves out
 }
 
-// build makes b.s from a row. Templates are not rendered.
+// build makes b.s from a row that was located. Templates are not rendered.
 func (b *builder) build(r row) complaint {
-	b.s = nightshift.Sample{}
+	if !b.check {
+		b.s = nightshift.Sample{}
+	}
 	b.media = b.media[:0]
 	b.used = b.used[:0]
 	if c := b.overrides(r); c.bad() {
 		return c
 	}
-	_, name, c := b.id(r)
-	if c.bad() {
+	var name string
+	var c complaint
+	if b.idValue, name, c = b.id(r); c.bad() {
 		return c
 	}
 	b.use(name)
@@ -199,7 +261,7 @@ func (b *builder) use(name string) {
 // wrong with it. A missing value means the index.
 func (b *builder) id(r row) (value, string, complaint) {
 	for _, p := range b.ids {
-		v := r.lookup(p)
+		v := b.find(r, p)
 		switch {
 		case !v.given() || v.empty() && v.kind == kindString:
 			continue
@@ -223,7 +285,7 @@ func (b *builder) system(r row) complaint {
 	if p.name == "" {
 		return complaint{}
 	}
-	v := r.lookup(p)
+	v := b.find(r, p)
 	switch {
 	case !v.given():
 	case v.kind != kindString:
@@ -254,7 +316,7 @@ func (b *builder) say(role nightshift.Role, v value) {
 
 // promptOrChat reads a prompt that is a text or a list of messages.
 func (b *builder) promptOrChat(r row) complaint {
-	v := b.unwrapped(r.lookup(b.prompt))
+	v := b.unwrapped(b.find(r, b.prompt))
 	b.use(b.prompt.name)
 	switch {
 	case v.kind == kindArray:
@@ -292,7 +354,7 @@ func (b *builder) unwrapped(v value) value {
 // instruction reads an Alpaca row: the input, where there is one, follows the
 // instruction after an empty line.
 func (b *builder) instruction(r row) complaint {
-	v, in := r.lookup(b.prompt), r.get("input")
+	v, in := b.find(r, b.prompt), r.get("input")
 	b.use(b.prompt.name)
 	switch {
 	case v.kind != kindString:
@@ -315,7 +377,7 @@ func (b *builder) instruction(r row) complaint {
 
 // turns reads a list of user turns.
 func (b *builder) turns(r row) complaint {
-	v := b.unwrapped(r.lookup(b.prompt))
+	v := b.unwrapped(b.find(r, b.prompt))
 	b.use(b.prompt.name)
 	if v.kind != kindArray {
 		return b.wrongType(b.prompt, v, "a list of texts")
@@ -356,7 +418,7 @@ func (b *builder) target(r row) {
 		b.takeLastAssistant()
 		return
 	}
-	v := r.lookup(b.rules.target)
+	v := b.find(r, b.rules.target)
 	if b.shape.tests && b.rules.target.name == "" {
 		v = expectation(r)
 	}
@@ -409,7 +471,7 @@ func expectation(r row) value {
 
 // label reads a category or cluster.
 func (b *builder) label(r row, p path) string {
-	v := r.lookup(p)
+	v := b.find(r, p)
 	if !v.given() {
 		return ""
 	}

@@ -307,7 +307,7 @@ func (f *file) sniffText(s *Spec) error {
 	if err := foreign(head); err != nil {
 		return err
 	}
-	f.Format = textFormat(head, n < sniffBytes, f.Name, s.Format)
+	f.Format = textFormat(head, f.Name, s.Format)
 	if err := f.agrees(s.Format); err != nil {
 		return err
 	}
@@ -362,7 +362,7 @@ func wideText(b []byte) error {
 }
 
 // textFormat decides between JSON lines, one JSON array, and CSV.
-func textFormat(head []byte, all bool, name, wanted string) string {
+func textFormat(head []byte, name, wanted string) string {
 	body := bytes.TrimLeft(bytes.TrimPrefix(head, bom), " \t\r\n")
 	tabular := formatCSV
 	if lower := strings.ToLower(name); strings.Contains(lower, ".tsv") || strings.Contains(lower, ".tab") || wanted == formatTSV {
@@ -373,8 +373,10 @@ func textFormat(head []byte, all bool, name, wanted string) string {
 		return wanted
 	case len(body) == 0 || body[0] == '{':
 		return formatJSONL
+	case body[0] == '[' && wanted == formatJSON:
+		return formatJSON
 	case body[0] == '[':
-		return arrayOrLines(body, all)
+		return arrayOrLines(body)
 	case wanted == formatJSON || wanted == formatJSONL:
 		return formatJSONL
 	}
@@ -391,7 +393,7 @@ func textFormat(head []byte, all bool, name, wanted string) string {
 
 // arrayOrLines tells one array from lines that are arrays: those go on behind
 // the end of the first.
-func arrayOrLines(body []byte, all bool) string {
+func arrayOrLines(body []byte) string {
 	end := skip(body, 0)
 	if end < len(body) && len(bytes.TrimSpace(body[end:])) > 0 {
 		line, _, _ := bytes.Cut(body, []byte("\n"))

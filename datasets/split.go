@@ -194,7 +194,6 @@ const (
 	begins        // a row begins with this byte
 	endsHere      // the row ended before this byte
 	endsAfter     // the row ends with this byte
-	whole         // a row of one byte
 	broken        // the file makes no sense from here on; the cutter says why in end
 )
 
@@ -250,9 +249,6 @@ func (s *chunks) scan(b *batch) (start int, ok bool) {
 			s.row(b, start, i)
 		case endsAfter:
 			s.row(b, start, i+1)
-		case whole:
-			s.openLine = s.line
-			s.row(b, i, i+1)
 		case broken:
 			return start, false
 		}

@@ -122,7 +122,7 @@ func compile(what, source string) (t *template, err error) {
 	return &template{what: what, source: source, t: compiled}, nil
 }
 
-var undefinedName = regexp.MustCompile(`(?:evaluate name "([^"]+)"|attribute '([^']+)' not found|item '([^']+)' not found)`)
+var undefinedName = regexp.MustCompile(`(?:evaluate name "([^"]+)"|attribute '([^']+)' not found|item '+([^']+)'+ not found)`)
 
 // readable shortens the library's chains of errors to their end, which says
 // what happened.
