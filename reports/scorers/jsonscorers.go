@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -98,28 +99,23 @@ func (s *jsonSchema) Score(a Answer, _ *string) Result {
 // computed with; the validator turns them into fractions.
 func readableNumbers(v any) bool {
 	if n, ok := v.(json.Number); ok {
+		if !strings.ContainsAny(n.String(), "eE") {
+			return true
+		}
 		d, ok := parseNumber(n.String())
 		return ok && d.exp < wide && d.exp > -wide
 	}
-	for _, c := range unordered(v) {
-		if !readableNumbers(c) {
-			return false
+	switch v := v.(type) {
+	case map[string]any:
+		for _, c := range v {
+			if !readableNumbers(c) {
+				return false
+			}
 		}
+	case []any:
+		return !slices.ContainsFunc(v, func(c any) bool { return !readableNumbers(c) })
 	}
 	return true
-}
-
-// unordered is children without the sorting.
-func unordered(v any) []any {
-	if m, ok := v.(map[string]any); ok {
-		list := make([]any, 0, len(m))
-		for _, c := range m {
-			list = append(list, c)
-		}
-		return list
-	}
-	list, _ := v.([]any)
-	return list
 }
 
 // firstViolation is the first leaf of a validation error, without the name of

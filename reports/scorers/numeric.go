@@ -126,9 +126,8 @@ type textRule struct {
 }
 
 var (
-	strictNumber   = regexp.MustCompile(`#### (-?[0-9.,]+)`)
-	flexibleNumber = regexp.MustCompile(`(-?[$0-9.,]{2,})|(-?[0-9]+)`)
-	mgsmNumber     = regexp.MustCompile(`\p{Nd}+\.?\p{Nd}*`)
+	strictNumber = regexp.MustCompile(`#### (-?[0-9.,]+)`)
+	mgsmNumber   = regexp.MustCompile(`\p{Nd}+\.?\p{Nd}*`)
 )
 
 // textRules are lm-evaluation-harness's two rules for GSM8K, the rule of the
@@ -148,12 +147,23 @@ func firstStrict(s string) (string, bool) {
 	return m[1], true
 }
 
-func lastFlexible(s string) (string, bool) {
-	all := flexibleNumber.FindAllString(s, -1)
-	if all == nil {
-		return "", false
+// lastFlexible is the last match of (-?[$0-9.,]{2,})|(-?[0-9]+), by hand
+// because it runs over every byte of every answer.
+func lastFlexible(s string) (last string, ok bool) {
+	for i := 0; i < len(s); {
+		start, end := i, i
+		if s[i] == '-' {
+			start++
+		}
+		for end = start; end < len(s) && (isDigit(s[end]) || s[end] == '$' || s[end] == '.' || s[end] == ','); end++ {
+		}
+		if end-start >= 2 || end-start == 1 && isDigit(s[start]) {
+			last, ok, i = s[i:end], true, end
+			continue
+		}
+		i++
 	}
-	return all[len(all)-1], true
+	return last, ok
 }
 
 // cleanGSM8K deletes what lm-evaluation-harness ignores.

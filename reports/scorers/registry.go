@@ -196,12 +196,21 @@ func decode[P any](defaults P, info TypeInfo, params map[string]any) (P, error) 
 	if err != nil {
 		return defaults, err
 	}
+	// Reading into a copy: maps and slices of the defaults are everybody's.
+	var p P
+	written, err := json.Marshal(defaults)
+	if err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal(written, &p); err != nil {
+		return p, err
+	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
-	if err := d.Decode(&defaults); err != nil {
-		return defaults, readable(err)
+	if err := d.Decode(&p); err != nil {
+		return p, readable(err)
 	}
-	return defaults, nil
+	return p, nil
 }
 
 // readable says which parameter is of the wrong type.
