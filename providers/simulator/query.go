@@ -26,6 +26,10 @@ var instructions = []string{"end with", "end your", "finish with", "finish your"
 // newQuery prepares the text of a question.
 func newQuery(text string) *query {
 	q := &query{}
+	if len(text) > longestQuestion {
+		q.text = text
+		return q
+	}
 	var stem []string
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)

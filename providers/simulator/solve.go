@@ -46,8 +46,15 @@ var rules = []rule{
 	{[]string{"how many", "how much", "how long", "how far", "how old", "what is the total", "what was the total"}, solveStory},
 }
 
+// longestQuestion is the longest text that the rules look at, in bytes: what
+// is longer is no simple question, and reading it again and again costs time.
+const longestQuestion = 8 << 10
+
 // solve answers a question, or reports that no rule understands it.
 func solve(q *query) (solution, bool) {
+	if len(q.text) > longestQuestion {
+		return solution{}, false
+	}
 	for _, r := range rules {
 		if len(r.cue) > 0 && !q.has(r.cue...) {
 			continue
@@ -288,7 +295,7 @@ func solveUnits(q *query) (solution, bool) {
 	return solution{
 		answer: number(v), others: []string{number(v * 10), number(v / 10), number(v + from.amount)},
 		reason: "Each of the larger units holds a fixed number of the smaller ones.",
-	}, true
+	}, presentable(v)
 }
 
 func solveExtremes(q *query) (solution, bool) {
@@ -320,7 +327,7 @@ func solveExtremes(q *query) (solution, bool) {
 	default:
 		v = math.Round(sum/float64(n)*100) / 100
 	}
-	return solution{answer: number(v), others: []string{number(values[n/2]), number(values[0]), number(values[n-1]), number(v + 1)}}, true
+	return solution{answer: number(v), others: []string{number(values[n/2]), number(values[0]), number(values[n-1]), number(v + 1)}}, presentable(sum)
 }
 
 // solveSequence continues arithmetic, geometric, square and summing series.
@@ -356,5 +363,5 @@ func solveSequence(q *query) (solution, bool) {
 	if n > 3 { // any three numbers have a constant second difference
 		check(func(i int) float64 { return v[i-1] + (v[i-1] - v[i-2]) + step }, 2)
 	}
-	return solution{answer: number(next), reason: "The step from one term to the next shows the rule."}, ok
+	return solution{answer: number(next), reason: "The step from one term to the next shows the rule."}, ok && presentable(next)
 }

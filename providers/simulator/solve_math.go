@@ -16,7 +16,7 @@ var spoken = strings.NewReplacer(
 // of arithmetic.
 func solveArithmetic(q *query) (solution, bool) {
 	if v, ok := namedOperation(q); ok {
-		return numeric(v), true
+		return numeric(v), presentable(v)
 	}
 	if q.has("how many", "how much", "each", "has ", "have ") && !q.has("how much is", "what is", "what's") {
 		return solution{}, false
@@ -33,12 +33,14 @@ func solveArithmetic(q *query) (solution, bool) {
 			best, value, found = p.good, v, true
 		}
 	}
-	if !found || math.IsInf(value, 0) || math.IsNaN(value) {
+	if !found || !presentable(value) {
 		return solution{}, false
 	}
-	s := numeric(value)
-	return s, true
+	return numeric(value), true
 }
+
+// presentable reports whether a number can be an answer.
+func presentable(v float64) bool { return math.Abs(v) < 1e15 } // NaN is not
 
 func numeric(v float64) solution {
 	return solution{answer: number(math.Round(v*100) / 100), reason: "Working it out in order gives the result."}
@@ -148,7 +150,9 @@ func (p *parser) atom() (float64, bool) {
 		return v, true
 	case c == '-':
 		p.at++
+		p.depth++
 		v, ok := p.atom()
+		p.depth--
 		return -v, ok
 	case isDigit(c):
 		end := p.at
@@ -256,7 +260,7 @@ func solveStory(q *query) (solution, bool) {
 			total /= v
 		}
 	}
-	if !started || len(clauses) == 0 || math.IsInf(total, 0) {
+	if !started || !presentable(total) {
 		return solution{}, false
 	}
 	return numeric(total), true
@@ -411,6 +415,9 @@ func compared(text string, a, b float64) (yes, ok bool) {
 }
 
 func isPrime(n int) bool {
+	if n > 1e9 {
+		return false // a model would not know either
+	}
 	for d := 2; d*d <= n; d++ {
 		if n%d == 0 {
 			return false

@@ -54,9 +54,11 @@ func (x *exchange) reason(c *choice, s seed) {
 func ponder(question string, tokens int, s seed) string {
 	var b strings.Builder
 	subject := topicWords(question)
-	for i := uint64(0); countTokens(b.String()) < tokens; i++ {
-		b.WriteString(fill(pick(s.withInt(i), "ponder", musings), subject, s.withInt(i)))
+	for i, n := uint64(0), 0; n < tokens; i++ {
+		sentence := fill(pick(s.withInt(i), "ponder", musings), subject, s.withInt(i))
+		b.WriteString(sentence)
 		b.WriteByte(' ')
+		n += countTokens(sentence)
 	}
 	text, _ := cutTokens(b.String(), tokens)
 	return text
