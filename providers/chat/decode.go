@@ -44,6 +44,7 @@ type assembly struct {
 	id, model, fingerprint, tier string
 	choices                      []*choice
 	usage                        []byte // the last usage object
+	notFinite                    bool   // which held NaN or Infinity, null now
 }
 
 // A choice is one of the answers to a request.
@@ -81,7 +82,7 @@ func (a *assembly) head(v jsonscan.Value) {
 		usage = v.Get("x_groq").Get("usage")
 	}
 	if usage.Kind() == jsonscan.Object {
-		a.usage = usage.JSON()
+		a.usage, a.notFinite = usage.JSON(), !usage.Finite()
 	}
 }
 

@@ -16,18 +16,19 @@ const (
 // prompt tokens include the cached ones, and the completion tokens the
 // reasoning, except where the numbers themselves say otherwise.
 func (a *assembly) readUsage(resp *nightshift.Response) {
-	resp.UsageRaw = a.usage
 	resp.Usage.ServiceTier = a.tier
-	if a.usage == nil {
-		resp.Flag(answer.FlagUsageMissing)
-		return
-	}
-	raw, err := jsonscan.Scan(a.usage)
+	doc := jsonscan.Borrow()
+	defer doc.Return()
+	raw, err := doc.Scan(a.usage)
 	if err != nil {
 		resp.Flag(answer.FlagUsageMissing)
 		return
 	}
+	resp.UsageRaw = a.usage
 	r := answer.UsageReader{Response: resp, Raw: raw}
+	if a.notFinite {
+		r.Flag(answer.FlagUsageInvalid)
+	}
 	c := counts{
 		prompt:     r.Count(first(raw, "prompt_tokens", "input_tokens")),
 		completion: r.Count(first(raw, "completion_tokens", "output_tokens")),

@@ -54,6 +54,7 @@ type assembly struct {
 	stopWord     string
 	stopSequence string
 	usage        []byte // the server's usage object, all parts merged
+	notFinite    bool   // usage held NaN or Infinity, which is null now
 	sawOutput    bool   // usage holds a total of output tokens
 }
 

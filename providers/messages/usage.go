@@ -15,6 +15,7 @@ func (m *assembly) addUsage(usage jsonscan.Value) {
 	if usage.Kind() != jsonscan.Object {
 		return
 	}
+	m.notFinite = m.notFinite || !usage.Finite()
 	if m.usage == nil {
 		m.usage = usage.JSON()
 		return
@@ -56,17 +57,18 @@ func merge(a, b jsonscan.Value) []byte {
 // readUsage sorts the usage object into disjoint classes. In this format the
 // input tokens do not include the cached ones.
 func (m *assembly) readUsage(resp *nightshift.Response) {
-	resp.UsageRaw = m.usage
-	if m.usage == nil {
-		resp.Flag(answer.FlagUsageMissing)
-		return
-	}
-	raw, err := jsonscan.Scan(m.usage)
+	doc := jsonscan.Borrow()
+	defer doc.Return()
+	raw, err := doc.Scan(m.usage)
 	if err != nil {
 		resp.Flag(answer.FlagUsageMissing)
 		return
 	}
+	resp.UsageRaw = m.usage
 	r := answer.UsageReader{Response: resp, Raw: raw}
+	if m.notFinite {
+		r.Flag(answer.FlagUsageInvalid)
+	}
 	u := m.classes(&r, raw)
 	u.Reasoning = r.Count(raw.Get("output_tokens_details").Get("thinking_tokens"))
 	u.Searches = r.Count(raw.Get("server_tool_use").Get("web_search_requests"))

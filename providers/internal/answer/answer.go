@@ -64,14 +64,23 @@ func Cost(v jsonscan.Value, scale float64) *nightshift.NanoUSD {
 
 // A Text collects a text that may be absent, which is not the same as empty.
 type Text struct {
-	buf []byte
-	set bool
+	only string // the text while it is one piece, which is then never copied
+	buf  []byte // the text once it is several
+	set  bool
 }
 
 // Add appends s, and makes the text present.
 func (t *Text) Add(s string) {
-	t.buf = append(t.buf, s...)
 	t.set = true
+	switch {
+	case t.buf != nil:
+		t.buf = append(t.buf, s...)
+	case t.only == "":
+		t.only = s
+	case s != "":
+		t.buf = make([]byte, 0, 2*(len(t.only)+len(s)))
+		t.buf = append(append(t.buf, t.only...), s...)
+	}
 }
 
 // AddValue appends a JSON string and reports whether it held anything. What
@@ -88,17 +97,27 @@ func (t *Text) AddValue(v jsonscan.Value) bool {
 func (t *Text) Set() bool { return t.set }
 
 // Len returns the text's length.
-func (t *Text) Len() int { return len(t.buf) }
+func (t *Text) Len() int {
+	if t.buf != nil {
+		return len(t.buf)
+	}
+	return len(t.only)
+}
 
 // String returns the text, "" when absent.
-func (t *Text) String() string { return string(t.buf) }
+func (t *Text) String() string {
+	if t.buf != nil {
+		return string(t.buf)
+	}
+	return t.only
+}
 
 // Pointer returns the text, nil when absent.
 func (t *Text) Pointer() *string {
 	if !t.set {
 		return nil
 	}
-	s := string(t.buf)
+	s := t.String()
 	return &s
 }
 

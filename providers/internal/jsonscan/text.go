@@ -1,6 +1,7 @@
 package jsonscan
 
 import (
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -8,27 +9,36 @@ import (
 // unquote decodes the inside of a string that the scanner accepted. repaired
 // is true when something in it was no Unicode text.
 func unquote(raw []byte) (text string, repaired bool) {
-	out := make([]byte, 0, len(raw))
+	var out strings.Builder
+	out.Grow(len(raw))
 	for i := 0; i < len(raw); {
+		start := i
+		for i < len(raw) && plain[raw[i]] {
+			i++
+		}
+		out.Write(raw[start:i])
+		if i == len(raw) {
+			break
+		}
 		switch c := raw[i]; {
 		case c == '\\':
 			r, n := unescape(raw[i:])
 			if r < 0 {
 				r, repaired = utf8.RuneError, true
 			}
-			out = utf8.AppendRune(out, r)
+			out.WriteRune(r)
 			i += n
 		case c < utf8.RuneSelf:
-			out = append(out, c)
+			out.WriteByte(c)
 			i++
 		default:
 			r, n := utf8.DecodeRune(raw[i:])
 			repaired = repaired || n == 1
-			out = utf8.AppendRune(out, r)
+			out.WriteRune(r)
 			i += n
 		}
 	}
-	return string(out), repaired
+	return out.String(), repaired
 }
 
 var unescapes = [256]rune{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}

@@ -244,7 +244,7 @@ func (v Value) appendStrict(dst []byte) []byte {
 	case String:
 		return AppendString(dst, v.String())
 	case Number:
-		if c := v.Raw()[v.Len()-1]; c == 'N' || c == 'y' { // NaN, Infinity
+		if !v.Finite() {
 			return append(dst, "null"...)
 		}
 		return append(dst, v.Raw()...)
@@ -271,4 +271,19 @@ func (v Value) appendItems(dst []byte) []byte {
 		dst = c.appendStrict(dst)
 	}
 	return append(dst, raw[len(raw)-1])
+}
+
+// Finite reports whether every number in the value is one: neither NaN nor
+// Infinity.
+func (v Value) Finite() bool {
+	if v.Kind() == Number {
+		c := v.Raw()[v.Len()-1]
+		return c != 'N' && c != 'y'
+	}
+	for c := v.First(); c.Exists(); c = c.Next() {
+		if !c.Finite() {
+			return false
+		}
+	}
+	return true
 }

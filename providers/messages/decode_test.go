@@ -1,0 +1,185 @@
+package messages
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"nightshift"
+)
+
+// show writes what a response holds in one line, leaving out what it does not.
+func show(r nightshift.Response, err *nightshift.Error) string {
+	var b strings.Builder
+	add := func(name string, v any) { fmt.Fprintf(&b, "%s=%v ", name, v) }
+	if err != nil {
+		add("class", err.Class)
+	}
+	if r.Text != nil {
+		add("text", fmt.Sprintf("%q", *r.Text))
+	}
+	if r.Thinking != nil {
+		add("thinking", fmt.Sprintf("%q", *r.Thinking))
+	}
+	for _, c := range r.ToolCalls {
+		add("call", c.ID+":"+c.Name+":"+c.Arguments)
+	}
+	if r.RawStopReason != "" {
+		add("stop", string(r.StopReason)+"/"+r.RawStopReason)
+	}
+	if r.StopSequence != "" {
+		add("sequence", r.StopSequence)
+	}
+	if r.UsageRaw != nil {
+		u := r.Usage
+		counts := fmt.Sprintf("%v+%v+%v+%v/%v(%v)", u.Input, u.CacheRead, u.CacheWrite5m, u.CacheWrite1h, u.Output, u.Reasoning)
+		add("usage", strings.ReplaceAll(counts, "unknown", "?"))
+	}
+	if r.Flags != nil {
+		add("flags", r.Flags)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// msg is an answer with the given content and further fields.
+func msg(content, more string) string {
+	return `{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":` + content + `,` + more + `}`
+}
+
+const (
+	ended = `"stop_reason":"end_turn","usage":{"input_tokens":10,"output_tokens":5}`
+	hi    = `[{"type":"text","text":"Hi"}]`
+)
+
+func TestDecode(t *testing.T) {
+	for _, tc := range []struct{ name, body, want string }{
+		{"plain", msg(hi, ended), `text="Hi" stop=end/end_turn usage=10+?+?+?/5(?)`},
+		{"texts join without a break", msg(`[{"type":"text","text":"a "},{"type":"server_tool_use","id":"s","name":"web_search","input":{}},{"type":"web_search_tool_result","content":[]},{"type":"text","text":"b"}]`, ended),
+			`text="a b" stop=end/end_turn usage=10+?+?+?/5(?)`},
+		{"thoughts are kept apart", msg(`[{"type":"thinking","thinking":"one","signature":"x"},{"type":"text","text":"a"},{"type":"thinking","thinking":"two","signature":"y"}]`, ended),
+			`text="a" thinking="one\n\ntwo" stop=end/end_turn usage=10+?+?+?/5(?)`},
+		{"empty thinking", msg(`[{"type":"thinking","thinking":"","signature":"x"},{"type":"text","text":""}]`, ended),
+			`text="" thinking="" stop=end/end_turn usage=10+?+?+?/5(?)`},
+		{"tool input as written", msg(`[{"type":"tool_use","id":"t","name":"f","input":{"b": 1.50,"a":[]}},{"type":"tool_use","id":"u","name":"g","input":{}},{"type":"tool_use","id":"v","name":"h"}]`, `"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":2}`),
+			`call=t:f:{"b": 1.50,"a":[]} call=u:g:{} call=v:h:{} stop=tool_use/tool_use usage=1+?+?+?/2(?)`},
+		{"unknown blocks and fields", msg(`[{"type":"hologram","x":{}},{"type":"text","text":"a","citations":[{}]}]`, ended+`,"new":{"a":[1]}`), `text="a" stop=end/end_turn usage=10+?+?+?/5(?)`},
+		{"content as a string", msg(`"Hi"`, ended), `text="Hi" stop=end/end_turn usage=10+?+?+?/5(?)`},
+		{"no content at all", msg(`[]`, ended), `stop=end/end_turn usage=10+?+?+?/5(?) flags=[empty_answer]`},
+		{"null content", msg(`null`, ended), `stop=end/end_turn usage=10+?+?+?/5(?) flags=[empty_answer]`},
+		{"stop sequence", msg(hi, `"stop_reason":"stop_sequence","stop_sequence":"END","usage":{"input_tokens":1,"output_tokens":1}`), `text="Hi" stop=stop_sequence/stop_sequence sequence=END usage=1+?+?+?/1(?)`},
+		{"max_tokens", msg(hi, `"stop_reason":"max_tokens","usage":{"input_tokens":1,"output_tokens":1}`), `text="Hi" stop=max_tokens/max_tokens usage=1+?+?+?/1(?)`},
+		{"context window", msg(hi, `"stop_reason":"model_context_window_exceeded","usage":{"input_tokens":1,"output_tokens":1}`), `text="Hi" stop=context_window/model_context_window_exceeded usage=1+?+?+?/1(?)`},
+		{"pause", msg(hi, `"stop_reason":"pause_turn","usage":{"input_tokens":1,"output_tokens":1}`), `text="Hi" stop=pause/pause_turn usage=1+?+?+?/1(?)`},
+		{"compaction", msg(hi, `"stop_reason":"compaction","usage":{"input_tokens":1,"output_tokens":1}`), `text="Hi" stop=pause/compaction usage=1+?+?+?/1(?)`},
+		{"refusal", msg(`[]`, `"stop_reason":"refusal","stop_details":{"type":"refusal","category":"cyber"},"usage":{"input_tokens":1,"output_tokens":0}`), `stop=refusal/refusal usage=1+?+?+?/0(?)`},
+		{"a word of the other format, in capitals", msg(hi, `"stop_reason":"LENGTH","usage":{"input_tokens":1,"output_tokens":1}`), `text="Hi" stop=max_tokens/LENGTH usage=1+?+?+?/1(?)`},
+		{"unknown stop reason", msg(hi, `"stop_reason":"lunch","usage":{"input_tokens":1,"output_tokens":1}`), `text="Hi" stop=other/lunch usage=1+?+?+?/1(?) flags=[stop_reason_unknown]`},
+		{"no stop reason", msg(hi, `"stop_reason":null,"usage":{"input_tokens":1,"output_tokens":1}`), `text="Hi" usage=1+?+?+?/1(?) flags=[stop_reason_missing]`},
+
+		{"all of usage", msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":10,"cache_creation_input_tokens":7,"cache_read_input_tokens":20,"cache_creation":{"ephemeral_5m_input_tokens":4,"ephemeral_1h_input_tokens":3},"output_tokens":55,"output_tokens_details":{"thinking_tokens":21}}`),
+			`text="Hi" stop=end/end_turn usage=10+20+4+3/55(21)`},
+		{"written without a split counts as 5m", msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":10,"cache_creation_input_tokens":7,"output_tokens":5}`), `text="Hi" stop=end/end_turn usage=10+?+7+?/5(?)`},
+		{"a split that leaves something out", msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":10,"cache_creation_input_tokens":7,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":3},"output_tokens":5}`),
+			`text="Hi" stop=end/end_turn usage=10+?+4+3/5(?) flags=[usage_inconsistent]`},
+		{"no usage", msg(hi, `"stop_reason":"end_turn"`), `text="Hi" stop=end/end_turn flags=[usage_missing]`},
+		{"null usage", msg(hi, `"stop_reason":"end_turn","usage":null`), `text="Hi" stop=end/end_turn flags=[usage_missing]`},
+		{"0/0 beside text", msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":0,"output_tokens":0}`), `text="Hi" stop=end/end_turn usage=?+?+?+?/?(?) flags=[usage_missing]`},
+		{"no input tokens", msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":0,"output_tokens":5}`), `text="Hi" stop=end/end_turn usage=?+?+?+?/5(?) flags=[usage_partial]`},
+		{"everything from the cache", msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":0,"cache_read_input_tokens":9,"output_tokens":5}`), `text="Hi" stop=end/end_turn usage=0+9+?+?/5(?)`},
+		{"NaN", msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":NaN,"output_tokens":5}`), `text="Hi" stop=end/end_turn usage=?+?+?+?/5(?) flags=[usage_invalid usage_partial]`},
+		{"1e999", msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":1e999,"output_tokens":5}`), `text="Hi" stop=end/end_turn usage=?+?+?+?/5(?) flags=[usage_invalid usage_partial]`},
+		{"negative", msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":7,"output_tokens":-5}`), `text="Hi" stop=end/end_turn usage=7+?+?+?/?(?) flags=[usage_invalid usage_partial]`},
+		{"over a thousand million", msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":7,"cache_read_input_tokens":1000000001,"output_tokens":5}`), `text="Hi" stop=end/end_turn usage=7+?+?+?/5(?) flags=[usage_invalid]`},
+		{"a text where a count should be", msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":"7","output_tokens":5.0}`), `text="Hi" stop=end/end_turn usage=?+?+?+?/5(?) flags=[usage_invalid usage_partial]`},
+		{"an OpenAI model behind new-api", strings.Replace(msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":100,"cache_read_input_tokens":60,"output_tokens":5}`), "msg_1", "chatcmpl-1", 1),
+			`text="Hi" stop=end/end_turn usage=40+60+?+?/5(?) flags=[usage_cache_included]`},
+		{"compaction on top", msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":200,"output_tokens":20,"iterations":[{"type":"compaction","input_tokens":55000,"output_tokens":196},{"type":"message","input_tokens":200,"output_tokens":20}]}`),
+			`text="Hi" stop=end/end_turn usage=55200+?+?+?/216(?) flags=[usage_compaction]`},
+		{"another model on top", msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":200,"output_tokens":20,"iterations":[{"type":"advisor_message","model":"other","input_tokens":55000,"output_tokens":196}]}`),
+			`text="Hi" stop=end/end_turn usage=200+?+?+?/20(?) flags=[usage_other_model]`},
+
+		{"lone surrogate", msg(`[{"type":"text","text":"a\ud800b"}]`, ended), "text=\"a\uFFFDb\" stop=end/end_turn usage=10+?+?+?/5(?) flags=[text_repaired]"},
+		{"invalid UTF-8", msg("[{\"type\":\"text\",\"text\":\"a\xffb\"}]", ended), "text=\"a\uFFFDb\" stop=end/end_turn usage=10+?+?+?/5(?) flags=[text_repaired]"},
+		{"control characters", msg(`[{"type":"text","text":"\u0000\u001b[31m\u202e"}]`, ended), `text="\x00\x1b[31m\u202e" stop=end/end_turn usage=10+?+?+?/5(?)`},
+		{"keys of another case", msg(hi, ended+`,"Content":[],"STOP_REASON":"refusal","Usage":null`), `text="Hi" stop=end/end_turn usage=10+?+?+?/5(?)`},
+		{"duplicate key", `{"content":[],` + msg(hi, ended)[1:], `text="Hi" stop=end/end_turn usage=10+?+?+?/5(?) flags=[duplicate_keys]`},
+		{"duplicate key that nobody reads", msg(hi, ended+`,"zz":1,"zz":2`), `text="Hi" stop=end/end_turn usage=10+?+?+?/5(?)`},
+		{"tool arguments that are no object", msg(`[{"type":"tool_use","id":"t","name":"f","input":"oops"}]`, `"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":2}`),
+			`call=t:f:oops stop=tool_use/tool_use usage=1+?+?+?/2(?) flags=[tool_arguments_words]`},
+
+		{"nothing of the format", `{"id":"batch_1","type":"message_batch"}`, `class=bad_response`},
+		{"not JSON", `{"id":`, `class=bad_response`},
+		{"too deep", strings.Repeat(`{"content":[`, 101) + strings.Repeat(`]}`, 101), `class=bad_response`},
+	} {
+		if got := show(Decode([]byte(tc.body))); got != tc.want {
+			t.Errorf("%s:\n got %s\nwant %s", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestDecodeKeepsTheRest(t *testing.T) {
+	r, err := Decode([]byte(msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":1, "output_tokens":2,"service_tier":"batch","inference_geo":"us","server_tool_use":{"web_search_requests":3},"cost":0.000123,"new":NaN}`)))
+	if err != nil || r.ID != "msg_1" || r.ServedModel != "claude" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	u := r.Usage
+	if u.ServiceTier != "batch" || u.Region != "us" || u.Searches.N() != 3 || u.Reported == nil || *u.Reported != 123_000 {
+		t.Errorf("usage %+v", u)
+	}
+	if want := `{"input_tokens":1,"output_tokens":2,"service_tier":"batch","inference_geo":"us","server_tool_use":{"web_search_requests":3},"cost":0.000123,"new":null}`; string(r.UsageRaw) != want {
+		t.Errorf("UsageRaw = %s, want %s", r.UsageRaw, want)
+	}
+}
+
+// FuzzDecode: whatever comes, there is no panic, counts are in range and
+// texts are valid.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(msg(hi, ended)))
+	f.Add([]byte(msg(`[{"type":"tool_use","id":"t","name":"f","input":{"a":NaN}},{"type":"thinking","thinking":"\ud800"}]`, `"usage":{"input_tokens":-1,"iterations":[{"type":"compaction"}]}`)))
+	f.Add([]byte(`{"content":"x","stop_reason":7,"usage":[]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		resp, err := Decode(data)
+		checkSane(t, resp, err)
+	})
+}
+
+func checkSane(t *testing.T, r nightshift.Response, err *nightshift.Error) {
+	t.Helper()
+	u := r.Usage
+	for _, c := range []nightshift.Count{u.Input, u.CacheRead, u.CacheWrite5m, u.CacheWrite1h, u.Output, u.Reasoning, u.Searches} {
+		if c.N() < 0 {
+			t.Fatalf("negative count in %+v", u)
+		}
+	}
+	if u.Output.Known() && u.Reasoning.N() > u.Output.N() {
+		t.Fatalf("more reasoning than output: %+v", u)
+	}
+	if r.UsageRaw != nil && !json.Valid(r.UsageRaw) {
+		t.Fatalf("UsageRaw is not JSON: %s", r.UsageRaw)
+	}
+	if _, e := json.Marshal(r); e != nil {
+		t.Fatalf("the response cannot be written down: %v", e)
+	}
+	seen := slices.Clone(r.Flags)
+	slices.Sort(seen)
+	if len(slices.Compact(seen)) != len(r.Flags) {
+		t.Fatalf("a flag twice: %v", r.Flags)
+	}
+	if err != nil && err.Class == "" {
+		t.Fatalf("an error without a class: %+v", err)
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	data := []byte(msg(`[{"type":"text","text":"`+strings.Repeat("The quick brown fox\\njumps. ", 64)+`"}]`,
+		`"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":10,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"output_tokens":400,"service_tier":"standard"}`))
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Decode(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
