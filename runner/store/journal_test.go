@@ -1,0 +1,282 @@
+package store
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"path"
+	"reflect"
+	"strings"
+	"testing"
+
+	"nightshift"
+)
+
+// journalFixture is a run with one open unit, the bytes of its journal, and
+// what is in it.
+type journalFixture struct {
+	disk *memFS
+	id   Identity
+	name string
+	raw  []byte
+	recs map[int64]*nightshift.Record // by item
+	ends map[int64]int                // where the line of the record ends, without the newline
+}
+
+func newJournalFixture(t testing.TB, rows int64) *journalFixture {
+	t.Helper()
+	fx := &journalFixture{disk: newMemFS(), id: identity(1, 1, rows, 1), recs: map[int64]*nightshift.Record{}, ends: map[int64]int{}}
+	r := mustOpen(t, crashDir, fx.id, Options{fs: fx.disk})
+	u, err := r.OpenUnit("m0", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for row := range rows - 1 { // the last has not answered
+		w := u.Witness(row, 0)
+		must(t, w.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 7, WorstCost: 70}))
+		must(t, w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassOverloaded, Message: "a \"quoted\" {\"k\":\"result\"} message"}))
+		must(t, w.Sending(nightshift.Intent{Attempt: 2, WorstTokens: 7, WorstCost: 70}))
+		rec := record("m0", row, 0)
+		rec.RawResponse = ptr("{\"k\":\"result\",\n\"nested\": 1}\x00\u2028 é")
+		must(t, u.Put(rec))
+		kept := repaired(rec)
+		fx.recs[row] = &kept
+	}
+	must(t, u.Witness(rows-1, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 7, WorstCost: 70}))
+	must(t, r.Close("stopped"))
+	names, err := fx.disk.list(path.Join(crashDir, journalDir))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("journal files %q, %v", names, err)
+	}
+	fx.name = path.Join(crashDir, journalDir, names[0])
+	fx.raw, err = readAll(fx.disk, fx.name)
+	must(t, err)
+	for item, at := range u.j.at {
+		if at.n > 0 {
+			fx.ends[int64(item)] = int(at.off) + int(at.n)
+		}
+	}
+	return fx
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// open opens the run with these bytes in the journal, and returns the records
+// that it has.
+func (fx *journalFixture) open(t *testing.T, raw []byte) (got map[int64]*nightshift.Record, r *Run, notices []string) {
+	t.Helper()
+	disk := fx.disk.clone()
+	n := disk.node(fx.name)
+	n.data, n.durable = raw, raw
+	r = mustOpen(t, crashDir, fx.id, Options{fs: disk, Notice: func(s string) { notices = append(notices, s) }})
+	u, err := r.OpenUnit("m0", 0)
+	must(t, err)
+	got = map[int64]*nightshift.Record{}
+	for item, at := range u.j.at {
+		if done := u.Done(int64(item), 0); done != (at.n > 0) {
+			t.Fatalf("item %d: done %v, record %v", item, done, at.n > 0)
+		}
+		if at.n > 0 {
+			rec, err := u.j.record(at)
+			must(t, err)
+			got[int64(item)] = rec
+		}
+	}
+	return got, r, notices
+}
+
+// A journal that ends anywhere holds every record that ends before.
+func TestJournalCutAtEveryByte(t *testing.T) {
+	fx := newJournalFixture(t, 3)
+	for cut := range fx.raw {
+		got, r, notices := fx.open(t, fx.raw[:cut])
+		for item, want := range fx.recs {
+			switch rec, there := got[item]; {
+			case there != (fx.ends[item] <= cut):
+				t.Fatalf("cut at %d: item %d is there: %v, its line ends at %d", cut, item, there, fx.ends[item])
+			case there && !reflect.DeepEqual(rec, want):
+				t.Fatalf("cut at %d: item %d = %+v, want %+v", cut, item, rec, want)
+			}
+		}
+		inLine := cut > 0 && fx.raw[cut-1] != '\n' && fx.raw[cut] != '\n'
+		if inLine != (len(notices) == 1) {
+			t.Fatalf("cut at %d, within a line: %v; notices %q", cut, inLine, notices)
+		}
+		must(t, r.Close(""))
+	}
+}
+
+// A flipped bit costs at most the record it is in, and is always noticed. No
+// record ever reads as something else.
+func TestJournalBitFlips(t *testing.T) {
+	fx := newJournalFixture(t, 6)
+	flips, harmless := 10_000, 0
+	if long() {
+		flips = len(fx.raw) * 8
+	}
+	rng := rand.New(rand.NewPCG(5, 5))
+	for i := range flips {
+		bit := rng.IntN(len(fx.raw) * 8)
+		if long() {
+			bit = i
+		}
+		raw := bytes.Clone(fx.raw)
+		raw[bit/8] ^= 1 << (bit % 8)
+		got, r, notices := fx.open(t, raw)
+		lost := 0
+		for item, want := range fx.recs {
+			rec, there := got[item]
+			if !there {
+				lost++
+				continue
+			}
+			if !reflect.DeepEqual(rec, want) {
+				t.Fatalf("bit %d: item %d = %+v, want %+v", bit, item, rec, want)
+			}
+		}
+		if len(got) > len(fx.recs) {
+			t.Fatalf("bit %d: %d records of %d", bit, len(got), len(fx.recs))
+		}
+		if lost > 1 {
+			t.Fatalf("bit %d: %d records are lost", bit, lost)
+		}
+		if len(notices) == 0 {
+			// A newline that was hit: the records around it are told apart
+			// without it, so there is nothing to notice.
+			if lost > 0 || fx.raw[bit/8] != '\n' {
+				t.Fatalf("bit %d: nobody noticed; lost %d", bit, lost)
+			}
+			harmless++
+		}
+		// A lost record was sent, so it is among what may have been billed.
+		if unknown := len(r.Unknown()); lost > 0 && unknown < 2 {
+			t.Fatalf("bit %d: a record is lost and %d attempts are unknown, want 2", bit, unknown)
+		}
+		must(t, r.Close(""))
+	}
+	t.Logf("%d flips, %d of them harmless, all others noticed", flips, harmless)
+}
+
+func TestScanLinesFindsRecordsBehindDamage(t *testing.T) {
+	line := func(s string) string {
+		b, _ := sealLine(append(lineBuffer(nil), s...))
+		return string(b)
+	}
+	a, b, c := line(`{"k":"a"}`), line(`{"k":"b"}`), line(`{"k":"c"}`)
+	for _, tc := range []struct {
+		name, in string
+		want     string // kinds found
+		bad      int    // spans that are none
+	}{
+		{"empty", "", "", 0},
+		{"plain", a + b + c, "abc", 0},
+		{"no last newline", a + strings.TrimSuffix(b, "\n"), "ab", 0},
+		{"newline hit", strings.TrimSuffix(a, "\n") + "\v" + b, "ab", 0},
+		{"newline lost", strings.TrimSuffix(a, "\n") + b, "ab", 0},
+		{"torn record before a whole one", a[:12] + b, "b", 1},
+		{"torn prefix", a[:5] + "\n" + b, "b", 1},
+		{"zeros", a + strings.Repeat("\x00", 50) + b, "ab", 1},
+		{"zeros and newline", a + "\x00\x00\n" + b, "ab", 1},
+		{"blank lines", a + "\n\n" + b, "ab", 0},
+		{"wrong kind of object", "00000000 {\"x\":1}\n" + b, "b", 1},
+		{"upper-case checksum", strings.ToUpper(a[:8]) + a[8:] + b, strings.Map(func(r rune) rune {
+			if r == 'a' && strings.ToUpper(a[:8]) != a[:8] {
+				return -1
+			}
+			return r
+		}, "ab"), 1},
+	} {
+		var found string
+		bad := 0
+		err := scanLines(strings.NewReader(tc.in), func(s span) error {
+			if s.object == nil {
+				bad++
+			} else {
+				found += string(s.object[6])
+			}
+			return nil
+		})
+		if err != nil || found != tc.want || bad != tc.bad {
+			t.Errorf("%s: found %q, %d bad, %v; want %q, %d", tc.name, found, bad, err, tc.want, tc.bad)
+		}
+	}
+}
+
+// A line may be longer than any buffer.
+func TestScanLongLines(t *testing.T) {
+	long := `{"k":"` + strings.Repeat("x", 3<<20) + `"}`
+	line, _ := sealLine(append(lineBuffer(nil), long...))
+	n := 0
+	must(t, scanLines(bytes.NewReader(append(line, line...)), func(s span) error {
+		if string(s.object) != long || s.off != int64(n*len(line)) {
+			t.Fatalf("line %d at %d has %d bytes", n, s.off, len(s.object))
+		}
+		n++
+		return nil
+	}))
+	if n != 2 {
+		t.Fatalf("%d lines", n)
+	}
+}
+
+// FuzzScanLines: whatever the bytes, spans cover them in order, and every
+// record checks.
+func FuzzScanLines(f *testing.F) {
+	line, _ := sealLine(append(lineBuffer(nil), `{"k":"a"}`...))
+	f.Add(line)
+	f.Add(append(line[:5:5], line...))
+	f.Add([]byte("\n\n00000000 {\"k\":\"a\"}\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		end := int64(0)
+		must(t, scanLines(bytes.NewReader(b), func(s span) error {
+			if s.off < end || !bytes.Equal(b[s.off:s.off+int64(len(s.raw))], s.raw) {
+				t.Fatalf("span at %d, %q", s.off, s.raw)
+			}
+			if between := bytes.Trim(b[end:s.off], "\n"); len(between) > 1 {
+				t.Fatalf("bytes %q were passed over", between)
+			}
+			end = s.off + int64(len(s.raw))
+			if s.object != nil {
+				again, crc := sealLine(append(lineBuffer(nil), s.object...))
+				if crc != s.crc || !bytes.Equal(again[:len(again)-1], s.raw) {
+					t.Fatalf("%q is not the line of its object", s.raw)
+				}
+			}
+			return nil
+		}))
+	})
+}
+
+// FuzzJournal: a journal of any bytes opens, and holds nothing that was not
+// put there with a checksum.
+func FuzzJournal(f *testing.F) {
+	fx := newJournalFixture(f, 6)
+	f.Add(fx.raw)
+	f.Add(fx.raw[:len(fx.raw)/2])
+	seal := func(s string) []byte {
+		b, _ := sealLine(append(lineBuffer(nil), s...))
+		return b
+	}
+	f.Add(seal(`{"k":"result","row":1,"epoch":0,"record":{"row":2,"epoch":0}}`))
+	f.Add(seal(`{"k":"result","row":99,"epoch":0,"record":null}`))
+	f.Add(seal(`{"k":"intent","row":1,"epoch":0,"intent":null}`))
+	f.Add(seal(`{"k":"turn","row":1,"epoch":0}`))
+	f.Add(seal(`{"k":"what","row":1}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		j := newJournal(fx.id.Slices[0], 1)
+		must(t, j.scan(&memFile{fs: newMemFS(), n: &memNode{data: b}}, "x"))
+		for _, at := range j.at {
+			if at.n == 0 {
+				continue
+			}
+			// A record that only reads in its short form is an error, no panic.
+			if rec, err := j.record(at); err == nil && rec == nil {
+				t.Fatal("neither a record nor an error")
+			}
+		}
+	})
+}
