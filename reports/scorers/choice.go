@@ -149,7 +149,7 @@ func sortedLetters(letters string) string {
 
 var (
 	listSeparator = regexp.MustCompile(`(?i)[\s,;&/+]+(?:and\b|or\b)?[\s,;&/+]*|\band\b`)
-	choiceMarker  = regexp.MustCompile(`(?i)answer[*_]*\s*:|answers?\s+(?:is|are)\b:?|\\boxed\s*\{`)
+	choiceMarker  = regexp.MustCompile(`(?i)\A(?:answer[*_]*\s*:|answers?\s+(?:is|are)\b:?|\\boxed\s*\{)`)
 )
 
 // letterList reads "A, C", "A and C" or "AC".
@@ -173,7 +173,7 @@ func (s *choice) find(text string) string {
 	if s.p.Compat == "inspect" {
 		return s.findInspect(text)
 	}
-	markers := choiceMarker.FindAllStringIndex(text, -1)
+	markers := choiceMarkers(text)
 	if s.p.Occurrence == "last" {
 		slices.Reverse(markers)
 	}
@@ -184,6 +184,20 @@ func (s *choice) find(text string) string {
 		}
 	}
 	return ""
+}
+
+// choiceMarkers returns where markers stand, from left to right.
+func choiceMarkers(text string) [][2]int {
+	var markers [][2]int
+	note := func(i int) {
+		if at := choiceMarker.FindStringIndex(text[i:]); at != nil {
+			markers = append(markers, [2]int{i, i + at[1]})
+		}
+	}
+	eachFold(text, "answer", note)
+	eachFold(text, `\boxed`, note)
+	slices.SortFunc(markers, func(a, b [2]int) int { return a[0] - b[0] })
+	return markers
 }
 
 // after reads what follows a marker. A marker binds when what follows is meant

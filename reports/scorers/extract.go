@@ -196,7 +196,7 @@ type regexParams struct {
 type regex struct {
 	base
 	p  regexParams
-	re *regexp.Regexp
+	re *searcher
 }
 
 func newRegex(b base, p regexParams) (*regex, error) {
@@ -204,7 +204,7 @@ func newRegex(b base, p regexParams) (*regex, error) {
 	if p.IgnoreCase {
 		pattern = "(?i:" + pattern + ")"
 	}
-	re, err := regexp.Compile(pattern)
+	re, err := newSearcher(pattern)
 	return &regex{b, p, re}, err
 }
 
@@ -213,7 +213,7 @@ func (s *regex) Score(a Answer, target *string) Result {
 	if bad != nil {
 		return *bad
 	}
-	at := s.re.FindStringSubmatchIndex(a.Text)
+	at := s.re.find(a.Text)
 	groups := captured(a.Text, at)
 	if len(groups) == 0 {
 		return noAnswer("the pattern does not match the answer")
@@ -270,7 +270,7 @@ func newAnswer(b base, p answerParams) (*answer, error) {
 	return &answer{b, p}, oneOf("kind", p.Kind, "letter", "word", "line")
 }
 
-var answerMarker = regexp.MustCompile(`(?i)ANSWER[\s\x{85}\p{Z}]*:`)
+var answerMarker = regexp.MustCompile(`(?i)\AANSWER[\s\x{85}\p{Z}]*:`)
 
 func (s *answer) Score(a Answer, target *string) Result {
 	targets, bad := texts(target)
@@ -290,11 +290,16 @@ func (s *answer) Score(a Answer, target *string) Result {
 
 // answerText takes the text after the last marker. why says what is missing.
 func answerText(text, kind string) (got, why string) {
-	at := answerMarker.FindAllStringIndex(text, -1)
-	if at == nil {
+	end := -1
+	eachFold(text, "answer", func(i int) {
+		if at := answerMarker.FindStringIndex(text[i:]); at != nil {
+			end = i + at[1]
+		}
+	})
+	if end < 0 {
 		return "", "no ANSWER: in the answer"
 	}
-	rest := strings.TrimLeftFunc(text[at[len(at)-1][1]:], unicode.IsSpace)
+	rest := strings.TrimLeftFunc(text[end:], unicode.IsSpace)
 	line, after, _ := strings.Cut(rest, "\n")
 	line = strings.TrimSpace(line)
 	switch kind {

@@ -166,9 +166,11 @@ func lastFlexible(s string) (last string, ok bool) {
 	return last, ok
 }
 
+var commasAndDollars = strings.NewReplacer(",", "", "$", "")
+
 // cleanGSM8K deletes what lm-evaluation-harness ignores.
 func cleanGSM8K(s string) string {
-	s = strings.NewReplacer(",", "", "$", "").Replace(s)
+	s = commasAndDollars.Replace(s)
 	if i := strings.LastIndex(s, "#### "); i >= 0 {
 		s = s[i+len("#### "):]
 	}
