@@ -133,7 +133,7 @@ func (c *checker) reference(path, endpoint string) {
 		if hint == "" {
 			hint = "`nightshift presets` lists the known ones; others are described under endpoints:"
 		}
-		c.at(path+".endpoint", hint, "unknown endpoint %q", endpoint)
+		c.at(path+".endpoint", hint, "unknown endpoint %q", strike(cut(endpoint, 60)))
 		return
 	}
 	if m.path == "" {

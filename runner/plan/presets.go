@@ -8,6 +8,9 @@ import (
 	"nightshift/providers"
 )
 
+// simulatorPreset names the endpoint that runs inside the process.
+const simulatorPreset = "simulator"
+
 // preset looks up a well-known endpoint. Protocol "" is its native one; when
 // the preset does not speak the one that is asked for, its native form comes
 // back with foreign true.

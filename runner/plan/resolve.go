@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"nightshift"
 	"nightshift/datasets"
@@ -180,10 +181,19 @@ func (p *Plan) defaultName() string {
 			name = filepath.Base(abs)
 		}
 	}
+	name = cut(strings.TrimSpace(strings.Map(printable, name)), 100)
 	if strings.Trim(name, "./-*?") == "" {
 		return "run"
 	}
 	return name
+}
+
+// printable makes control characters dashes.
+func printable(c rune) rune {
+	if unicode.IsControl(c) || c == unicode.ReplacementChar {
+		return '-'
+	}
+	return c
 }
 
 // fileName is a name that every file system takes.

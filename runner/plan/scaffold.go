@@ -144,17 +144,13 @@ func (s Scaffolding) scorers(put func(string, ...any)) {
 		put("# scorers: [exact]")
 		return
 	}
-	put("# Targets come %s. `nightshift help scorers` lists what there is.", oneLine(s.targetWords()))
+	put("# target: %s", oneLine(s.Info.Target))
 	put("scorers:")
 	if strings.Contains(s.Info.Target, "####") {
 		put("  - {type: number, style: last} # the last number of the answer")
 		return
 	}
 	put("  - {type: includes}            # the answer contains the target; stricter: exact, answer, number")
-}
-
-func (s Scaffolding) targetWords() string {
-	return strings.TrimPrefix(s.Info.Target, "from ")
 }
 
 // oneLine keeps what a dataset says from ending a comment.

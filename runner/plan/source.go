@@ -39,10 +39,10 @@ type report struct {
 }
 
 // at adds a problem of the field at path. Where the field was not written, it
-// is placed at the nearest field above it that was.
+// is placed at the nearest field above it that was, if there is one.
 func (r *report) at(path, hint, format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
-	for p := path; ; p = parent(p) {
+	for p := path; p != ""; p = parent(p) {
 		if flag, ok := r.source.flags[p]; ok {
 			r.problems = append(r.problems, Problem{Flag: flag, Path: path, Message: message, Hint: hint})
 			return
@@ -50,9 +50,6 @@ func (r *report) at(path, hint, format string, args ...any) {
 		if n, ok := r.source.nodes[p]; ok {
 			r.node(n, path, hint, "%s", message)
 			return
-		}
-		if p == "" {
-			break
 		}
 	}
 	r.problems = append(r.problems, Problem{File: r.source.name, Path: path, Message: message, Hint: hint})
