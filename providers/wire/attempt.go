@@ -85,19 +85,14 @@ func (a *attempt) read(ctx context.Context, resp *http.Response) {
 		a.unread(ctx, resp, b, err)
 		return
 	}
-	kind, eof, err := b.sniff()
-	switch {
-	case err != nil:
-	case kind == stream && success && resp.StatusCode != http.StatusPartialContent:
+	if b.sniff() == stream && success && resp.StatusCode != http.StatusPartialContent {
 		byBytes = false
-		a.readStream(ctx, resp, b)
+		a.readStream(ctx, b)
 		return
-	case !eof:
-		byBytes = true
-		a.watch.progress()
-		err = b.rest()
 	}
-	a.readWhole(ctx, resp, b, err)
+	byBytes = true
+	a.watch.progress()
+	a.readWhole(ctx, resp, b, b.rest())
 }
 
 func (a *attempt) headersOf(resp *http.Response) {

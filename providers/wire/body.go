@@ -26,6 +26,7 @@ type body struct {
 	max    int64
 	raw    []byte
 	onRead func() // a byte came
+	err    error  // how reading ended
 }
 
 // counter counts what came over the network.
@@ -84,19 +85,32 @@ func (b *body) check() error {
 
 // Read is io.Reader; what it returns is kept in raw as well.
 func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
 	n, err := b.from.Read(p)
-	if n > 0 {
-		b.raw = append(b.raw, p[:n]...)
-		b.onRead()
-		if over := b.check(); over != nil {
-			return 0, over
-		}
+	b.raw = append(b.raw, p[:n]...)
+	b.took(n, err)
+	if b.err != nil && b.err != err {
+		return 0, b.err
 	}
 	return n, err
 }
 
+// took notes what a read brought.
+func (b *body) took(n int, err error) {
+	b.err = err
+	if n == 0 {
+		return
+	}
+	b.onRead()
+	if over := b.check(); over != nil {
+		b.err = over
+	}
+}
+
 // fill reads once, straight into raw.
-func (b *body) fill() error {
+func (b *body) fill() {
 	if len(b.raw) == cap(b.raw) {
 		bigger := make([]byte, len(b.raw), max(4<<10, 2*cap(b.raw)))
 		copy(bigger, b.raw)
@@ -104,24 +118,18 @@ func (b *body) fill() error {
 	}
 	n, err := b.from.Read(b.raw[len(b.raw):cap(b.raw)])
 	b.raw = b.raw[:len(b.raw)+n]
-	if n > 0 {
-		b.onRead()
-		if over := b.check(); over != nil {
-			return over
-		}
-	}
-	return err
+	b.took(n, err)
 }
 
 // rest reads to the end. A clean end is no error.
 func (b *body) rest() error {
-	for {
-		if err := b.fill(); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
+	for b.err == nil {
+		b.fill()
 	}
+	if b.err == io.EOF {
+		return nil
+	}
+	return b.err
 }
 
 // A kind is what a body turns out to be.
@@ -133,17 +141,16 @@ const (
 )
 
 // sniff reads until the first bytes say what the body is; blank ones before
-// them say nothing. eof is true when the body has ended.
-func (b *body) sniff() (k kind, eof bool, err error) {
-	for {
-		text := bytes.TrimLeft(bytes.TrimPrefix(b.raw, []byte("\xef\xbb\xbf")), " \t\r\n")
-		if k, sure := kindOf(text); sure {
-			return k, false, nil
+// them say nothing.
+func (b *body) sniff() kind {
+	for start := 0; ; b.fill() {
+		if start == 0 && bytes.HasPrefix(b.raw, []byte("\xef\xbb\xbf")) {
+			start = 3
 		}
-		if err := b.fill(); err == io.EOF {
-			return whole, true, nil
-		} else if err != nil {
-			return whole, false, err
+		text := bytes.TrimLeft(b.raw[start:], " \t\r\n")
+		start = len(b.raw) - len(text)
+		if k, sure := kindOf(text); sure || b.err != nil {
+			return k
 		}
 	}
 }

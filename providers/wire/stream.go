@@ -3,8 +3,8 @@ package wire
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
-	"net/http"
 	"time"
 
 	"nightshift"
@@ -24,7 +24,7 @@ type assembler interface {
 
 // readStream reads an event stream to its end and assembles the answer. What
 // had come is kept when it breaks off.
-func (a *attempt) readStream(ctx context.Context, resp *http.Response, b *body) {
+func (a *attempt) readStream(ctx context.Context, b *body) {
 	events := sse.NewReader(io.MultiReader(bytes.NewReader(b.raw), b), a.wire.maxLine)
 	s := &streamed{attempt: a}
 	err := s.readAll(events)
@@ -123,23 +123,20 @@ func (s *streamed) content() {
 // is one to give the event to. Events that show nothing (pings, keep-alive
 // chunks) are passed over, unless they are errors.
 func (s *streamed) choose(data []byte) bool {
-	switch eventShape(data) {
-	case nightshift.Messages:
+	shape, err := eventShape(data)
+	switch {
+	case shape == nightshift.Messages:
 		s.format = messages.NewStream()
-	case nightshift.Chat:
+	case shape == nightshift.Chat:
 		s.format = chat.NewStream(s.wire.chatOptions())
+	case err != nil: // [DONE], or not to be read: the format will say
+		s.format = s.own()
 	default:
-		if string(bytes.TrimSpace(data)) == "[DONE]" {
-			s.format = s.own()
-			return true
-		}
-		e := providers.Classify(0, nil, data)
-		if e != nil && looksLikeJSON(data) && e.Class != nightshift.ClassCut {
+		if e := providers.Classify(0, nil, data); e != nil {
 			s.failed, s.fault = e, bytes.Clone(data)
 		}
-		return false
 	}
-	return true
+	return s.format != nil
 }
 
 // own is the format of the URL that was asked.
@@ -172,26 +169,28 @@ func wordError(data []byte) *nightshift.Error {
 }
 
 // eventShape says which format an event belongs to; "" when it does not show.
-func eventShape(data []byte) nightshift.Protocol {
+func eventShape(data []byte) (nightshift.Protocol, error) {
 	doc := jsonscan.Borrow()
 	defer doc.Return()
 	root, err := doc.Scan(data)
 	if err != nil || root.Kind() != jsonscan.Object {
-		return ""
+		return "", errors.Join(err, errNoObject)
 	}
 	switch root.Get("type").String() {
 	case "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop", "message":
-		return nightshift.Messages
+		return nightshift.Messages, nil
 	}
 	object := root.Get("object").String()
 	if root.Get("choices").Exists() || object == "chat.completion.chunk" || object == "chat.completion" {
 		if root.Get("error").Set() && !root.Get("choices").Exists() {
-			return ""
+			return "", nil
 		}
-		return nightshift.Chat
+		return nightshift.Chat, nil
 	}
 	if root.Get("message").Get("usage").Exists() || root.Get("content_block").Set() {
-		return nightshift.Messages
+		return nightshift.Messages, nil
 	}
-	return ""
+	return "", nil
 }
+
+var errNoObject = errors.New("an event is no JSON object")
