@@ -20,8 +20,9 @@ const (
 	// ahead is how many seconds of its rate a pacer saves while there is
 	// nothing to send, behind how many while the server's bucket is empty:
 	// what could not be sent then is still ours.
-	ahead  = 2.0
-	behind = 45.0
+	ahead      = 2.0
+	behind     = 75.0
+	spreadOver = 0.1
 )
 
 // A rule says when a server charges output.
@@ -62,9 +63,15 @@ type dimension struct {
 	level float64 // pacer: spent below zero, waited off
 	at    float64 // when the levels were brought up to date
 	short bool    // the mirror held the last one back: save up
+	since float64 // when that began
+	dared bool    // it has just ended after a while: let one go ahead of the others
+	last  float64 // when something was sent last
 	// mirrors of the server's bucket; best is the one believed.
 	mirrors  []mirror
 	best     int
+	sure     bool    // the configuration says how output is charged
+	hopeAt   float64 // when the next try with a rule that allows more is due
+	hoped    float64 // seconds between the last two
 	reported bool    // the server says what remains
 	seen     float64 // what it said last, and as of when
 	seenAt   float64
@@ -76,7 +83,7 @@ type dimension struct {
 var bursts = []float64{60, 30, 15, 8, 4, 2, 1, 0.5}
 
 func newDimension(kind dim, perMinute float64, charge Charge) dimension {
-	d := dimension{kind: kind}
+	d := dimension{kind: kind, sure: charge != ""}
 	for _, r := range rulesOf(kind, charge) {
 		for _, b := range bursts {
 			d.mirrors = append(d.mirrors, mirror{rule: r, burst: b})
@@ -153,14 +160,29 @@ func (d *dimension) wait(c Cost, share float64) float64 {
 	}
 	m := &d.mirrors[d.best]
 	need := d.need(m, c)
-	d.short = m.level < need
-	if d.short {
+	if m.level < need {
+		if !d.short {
+			d.short, d.since = true, d.at
+		}
 		return (need - m.level) / d.rate
+	}
+	if d.short {
+		d.short = false
+		d.dared = d.at-d.since > 1 && d.small()
 	}
 	if d.level < 0 {
 		return -d.level / (d.rate * share)
 	}
-	return 0
+	return d.spread(c)
+}
+
+// spread keeps what was saved up behind a small bucket from going out in one
+// instant: an answer that ends meanwhile would have all of it refused.
+func (d *dimension) spread(c Cost) float64 {
+	if d.level <= ahead*d.rate || !d.small() {
+		return 0
+	}
+	return max(0, d.last+min(0.02, spreadOver*d.reserve(c)/d.level)-d.at)
 }
 
 // need is what the server's bucket should hold when c arrives. No bucket holds
@@ -227,6 +249,7 @@ func (d *dimension) spend(c Cost) stake {
 	}
 	s := stake{booked: d.reserve(c), sent: d.at, touched: true}
 	d.level -= s.booked
+	d.last = d.at
 	margin := 0.15 * d.rate
 	for i := range d.mirrors {
 		m := &d.mirrors[i]
@@ -234,7 +257,7 @@ func (d *dimension) spend(c Cost) stake {
 		switch room := min(margin, need/2); {
 		case d.arrival(m.rule, c) > m.burst*d.rate:
 			s.barred |= 1 << i
-		case m.level >= need+room:
+		case m.level >= need:
 			s.clear |= 1 << i
 		case m.level < need-room:
 			s.barred |= 1 << i
@@ -333,6 +356,7 @@ func (d *dimension) refused(s stake) (expected bool) {
 		return false
 	}
 	for i := range d.mirrors {
+		d.mirrors[i].blame *= 0.85
 		if s.clear&(1<<i) != 0 {
 			d.mirrors[i].blame++
 		}
@@ -363,26 +387,49 @@ func (d *dimension) forget(keep float64) {
 	for i := range d.mirrors {
 		d.mirrors[i].blame *= keep
 	}
+	d.hope()
+}
+
+// hope goes back to a rule that allows more, where nothing speaks against it
+// any longer: at the pace of max_tokens charged for good, the server's bucket
+// is full and all rules look alike.
+func (d *dimension) hope() {
+	least := d.mirrors[d.best].doubt() + 0.25
+	if d.mirrors[d.best].rule != atStart || d.sure || d.at < d.hopeAt {
+		return
+	}
+	best := d.best
+	for i := range d.mirrors {
+		if m := &d.mirrors[i]; m.rule != atStart && m.doubt() < least {
+			best, least = i, m.doubt()
+		}
+	}
+	if best != d.best {
+		d.believe(best)
+		d.hoped = min(2*d.hoped+60, 3600)
+		d.hopeAt = d.at + d.hoped // not so soon again, if that was wrong
+	}
 }
 
 // choose picks the mirror that is least contradicted. It stays with the one it
 // has unless another is clearly better.
 func (d *dimension) choose() {
-	best, least := d.best, d.mirrors[d.best].doubt()-0.9
+	best, least := d.best, 0.75*d.mirrors[d.best].doubt()-0.4
 	for i := range d.mirrors {
 		if doubt := d.mirrors[i].doubt(); doubt < least {
 			best, least = i, doubt
 		}
 	}
-	if best != d.best {
-		was, is := d.mirrors[d.best].rule, d.mirrors[best].rule
-		d.best = best
-		if (was == atStart) != (is == atStart) {
-			d.level = min(d.level, 0)
-			if is != atStart {
-				d.level = 0
-			}
-		}
+	d.believe(best)
+}
+
+// believe changes what is believed. What the pacer owes was counted by the old
+// rule, so it is forgotten where the rules count differently.
+func (d *dimension) believe(best int) {
+	was, is := d.mirrors[d.best].rule, d.mirrors[best].rule
+	d.best = best
+	if (was == atStart) != (is == atStart) {
+		d.level = 0
 	}
 }
 
@@ -407,7 +454,7 @@ func (d *dimension) report(w *Window, s stake) {
 		if s.noted != nil {
 			sent = w.Remaining - clamp(float64(s.noted[i])+m.adjust, 0, full)
 		}
-		if m.next > 0 && s.sent < m.began {
+		if m.next > 0 && s.touched && s.sent < m.began {
 			continue // from the window before
 		}
 		m.offNow += 0.05 * (min(math.Abs(now)/d.rate, 10) - m.offNow)
@@ -436,10 +483,8 @@ func (d *dimension) findEdge(remaining float64, s stake) {
 	rise := (remaining - d.seen) / d.rate
 	if d.seenAt > 0 && rise > at-d.seenAt+10 {
 		for i := range d.mirrors {
-			if m := &d.mirrors[i]; m.fixed && rise > 0.3*m.burst {
-				m.began = at
-				m.next = at + m.burst
-				m.level = m.burst * d.rate
+			if m := &d.mirrors[i]; m.fixed && rise > 0.3*m.burst && math.Abs(at+m.burst-m.next) > 2 {
+				m.began, m.next = at, at+m.burst // its level is put right by what follows
 			}
 		}
 	}

@@ -24,9 +24,21 @@ func (l *Limiter) dispatch(now float64) {
 			return
 		}
 		l.queue.remove(w)
+		l.scout()
 		w.permit = l.grant(now, w)
 		if w.ready != nil {
 			close(w.ready)
+		}
+	}
+}
+
+// scout makes the next request a trial where it is the first after a small
+// bucket was empty: the many behind it would all be refused if it still is.
+func (l *Limiter) scout() {
+	for i := range l.dims {
+		if d := &l.dims[i]; d.dared {
+			d.dared = false
+			l.pause.trial, l.pause.out = true, false
 		}
 	}
 }
@@ -99,7 +111,7 @@ func (l *Limiter) grant(now float64, w *waiter) *Permit {
 	}
 	l.queue.charge(w.lane, float64(w.cost.Input+w.cost.Output))
 	l.repeats.sent(w.cost.Turn == Repeat)
-	l.learn.level--
+	l.learn.sent()
 	if l.health.open {
 		p.probe = true
 		l.health.probing(now)

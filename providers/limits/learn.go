@@ -39,6 +39,21 @@ func (l *learner) wait() float64 {
 	return -l.level / l.rate
 }
 
+func (l *learner) sent() {
+	if l.rate > 0 {
+		l.level--
+	}
+}
+
+// debt is how many seconds' worth of requests is in flight, and will be
+// charged to a bucket that is empty already.
+func (l *learner) debt(inFlight int) float64 {
+	if l.rate == 0 {
+		return 0
+	}
+	return float64(inFlight) / l.rate
+}
+
 // refused ends a cycle. first is true for the first refusal of a row; use
 // says whether the rate is to be followed.
 func (l *learner) refused(now float64, first, use bool) {
@@ -56,6 +71,9 @@ func (l *learner) refused(now float64, first, use bool) {
 	}
 	if l.began > 0 && l.answered >= 3 && use {
 		measured := l.answered / cycle
+		if debugWindow {
+			println("learn", int(now), "cycle", int(cycle), "answered", int(l.answered), "measured", int(100*measured), "rate", int(l.rate*100))
+		}
 		if l.rate == 0 {
 			l.rate = measured
 		}

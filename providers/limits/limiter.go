@@ -13,6 +13,11 @@ import (
 // DefaultMaxStall is how long a Limiter waits for a single success.
 const DefaultMaxStall = 2 * time.Hour
 
+const (
+	refusalWeight = 0.005 // of one outcome in the average of refusals
+	oftenRefused  = 0.04
+)
+
 // A Limiter decides when a request may be sent to one endpoint with one key.
 // Everybody who shares the key shares the Limiter. It paces by the limits that
 // are configured or told by the server, learns where nothing is told, pauses
@@ -28,6 +33,7 @@ type Limiter struct {
 	cfg      Config
 	dims     [numDims]dimension
 	share    share
+	refusing float64 // moving average of refusals
 	window   window
 	health   health
 	pause    pause
@@ -221,7 +227,7 @@ func (p *Permit) Success(used nightshift.Usage, r Report) {
 		d.used.add(now, d.charged(in, out))
 	}
 	l.queue.charge(p.lane, in+out-float64(p.cost.Input+p.cost.Output))
-	l.adopt(r, p)
+	l.adopt(r, &p.stakes)
 	l.window.accepted(p.number, p.bound)
 	l.revive(p)
 	if p.trial {
@@ -232,6 +238,7 @@ func (p *Permit) Success(used nightshift.Usage, r Report) {
 	}
 	l.learn.answered++
 	l.counts.succeeded++
+	l.refusing -= refusalWeight * l.refusing
 	l.biggest = max(l.biggest, p.cost.worst())
 	l.active = now
 	l.dispatch(now)
@@ -251,7 +258,7 @@ func (p *Permit) Refused(r Report) Refusal {
 	l.pause.took(now - p.sent)
 	verdict := Refusal{p.trial, p.cost.worst() > l.biggest, l.counts.succeeded}
 	p.refund(false)
-	l.adopt(r, p)
+	l.adopt(r, &[numDims]stake{})
 	// Requests that were sent before the last reaction tell nothing new.
 	if p.sent >= l.pause.reacted {
 		l.react(now, p, r)
@@ -264,6 +271,7 @@ func (p *Permit) Refused(r Report) Refusal {
 
 // react draws the conclusions of one refusal.
 func (l *Limiter) react(now float64, p *Permit, r Report) {
+	l.refusing += refusalWeight * (1 - l.refusing)
 	first := l.pause.row == 0
 	wait, told := r.wait(!first)
 	if wait > longestWait*time.Second {
@@ -277,9 +285,9 @@ func (l *Limiter) react(now float64, p *Permit, r Report) {
 		expected = d.refused(p.stakes[i]) || expected
 	}
 	if told {
-		l.pause.refused(now, wait.Seconds())
+		l.pause.refused(now, wait.Seconds(), 0)
 	} else {
-		l.pause.refused(now, -1)
+		l.pause.refused(now, -1, l.learn.debt(l.inFlight))
 	}
 	l.crowded = (p.bound || !known) && !expected && l.plenty() && l.window.refused(l.peak.since(p.sent, now))
 	if debugWindow {
@@ -322,8 +330,9 @@ func (l *Limiter) emptied(now float64, first bool) {
 			lowest = d
 		}
 	}
-	if first && paced {
-		l.share.refused(now, lowest.small())
+	// A small bucket is empty now and then although the rate is right.
+	if first && paced && (!lowest.small() || l.refusing > oftenRefused) {
+		l.share.refused(now)
 	}
 	lowest.emptied()
 }
@@ -379,7 +388,7 @@ func (p *Permit) Failed(r Report) (own bool) {
 	}
 	l.counts.failed++
 	p.refund(true)
-	l.adopt(r, p)
+	l.adopt(r, &[numDims]stake{})
 	own = !l.health.open
 	if !l.health.open && !l.health.hopeful {
 		l.health.before = l.window.size
@@ -399,7 +408,7 @@ func (p *Permit) Failed(r Report) (own bool) {
 		if r.RetryAfter > longestWait*time.Second {
 			l.park(r.RetryAfter)
 		} else {
-			l.pause.refused(now, r.RetryAfter.Seconds())
+			l.pause.refused(now, r.RetryAfter.Seconds(), 0)
 		}
 	}
 	l.dispatch(now)
@@ -483,11 +492,12 @@ func (p *Permit) refund(counted bool) {
 	p.limiter.queue.charge(p.lane, -float64(p.cost.Input+p.cost.Output))
 }
 
-// adopt takes in what an answer said about the limits.
-func (l *Limiter) adopt(r Report, p *Permit) {
+// adopt takes in what an answer said about the limits. stakes are those of its
+// request, empty where the server did not charge it.
+func (l *Limiter) adopt(r Report, stakes *[numDims]stake) {
 	for i, w := range [numDims]*Window{r.Requests, r.Tokens, r.Input, r.Output} {
 		if w != nil {
-			l.dims[i].report(w, p.stakes[i])
+			l.dims[i].report(w, stakes[i])
 		}
 	}
 }
@@ -506,7 +516,11 @@ func (l *Limiter) advance(now float64) {
 	}
 	l.learn.advance(now)
 	l.repeats.advance(now)
-	l.share.advance(now, dt)
+	small := false
+	for i := range l.dims {
+		small = small || (l.dims[i].rate > 0 && l.dims[i].small())
+	}
+	l.share.advance(now, dt, small && l.refusing < oftenRefused/2)
 	if dt = now - l.at; int(now/10) != int(l.at/10) {
 		keep := math.Exp2(-10 / 300.0)
 		l.window.fade(keep)

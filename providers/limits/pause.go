@@ -24,10 +24,14 @@ type pause struct {
 	started float64
 }
 
-// refused begins or prolongs a pause. retryAfter is negative when not said.
-func (p *pause) refused(now, retryAfter float64) {
+// refused begins or prolongs a pause. retryAfter is negative when not said;
+// debt is the time that requests in flight may keep the server's bucket empty.
+func (p *pause) refused(now, retryAfter, debt float64) {
 	p.row++
 	own := 0.5 * math.Exp2(float64(min(p.row-1, 20))) * (0.5 + rand.Float64()/2)
+	if p.row > 1 {
+		own = max(own, debt/2)
+	}
 	wait := min(own, longestPause)
 	if retryAfter >= 0 {
 		more := min(8, math.Pow(1.6, float64(p.row-1)))

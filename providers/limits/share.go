@@ -12,23 +12,18 @@ type share struct {
 
 const leastShare = 0.05
 
-// refused takes in a refusal. Where the server's bucket is small, it says more
-// about the moment than about the rate.
-func (s *share) refused(at float64, small bool) {
+// refused takes in a refusal.
+func (s *share) refused(at float64) {
 	s.last, s.calm = s.now, at
-	cut := 0.93
-	if small {
-		cut = 0.99
-	}
-	s.now = max(leastShare, cut*s.now)
+	s.now = max(leastShare, 0.93*s.now)
 }
 
-func (s *share) advance(now, dt float64) {
+func (s *share) advance(now, dt float64, quickly bool) {
 	if s.now >= 1 {
 		return
 	}
 	perMinute := 0.05
-	if s.now >= 0.98*s.last {
+	if s.now >= 0.98*s.last && !quickly {
 		perMinute = 0.004
 		for calm := now - s.calm; calm >= 120 && perMinute < 0.1; calm -= 120 {
 			perMinute *= 2
