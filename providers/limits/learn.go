@@ -71,9 +71,6 @@ func (l *learner) refused(now float64, first, use bool) {
 	}
 	if l.began > 0 && l.answered >= 3 && use {
 		measured := l.answered / cycle
-		if debugWindow {
-			println("learn", int(now), "cycle", int(cycle), "answered", int(l.answered), "measured", int(100*measured), "rate", int(l.rate*100))
-		}
 		if l.rate == 0 {
 			l.rate = measured
 		}

@@ -290,9 +290,6 @@ func (l *Limiter) react(now float64, p *Permit, r Report) {
 		l.pause.refused(now, -1, l.learn.debt(l.inFlight))
 	}
 	l.crowded = (p.bound || !known) && !expected && l.plenty() && l.window.refused(l.peak.since(p.sent, now))
-	if debugWindow {
-		println("t", int(now), "n", p.number, l.peak.since(p.sent, now), "first", first, "trial", p.trial, "bound", p.bound, "crowded", l.crowded, "ceil", int(l.window.ceiling), "size", int(l.window.size*10), "high", int(l.window.high), "rated", l.window.rated, "rate", int(l.learn.rate*100), "row", l.pause.row)
-	}
 	switch {
 	case l.crowded && known:
 	case known:
