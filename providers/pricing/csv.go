@@ -16,27 +16,35 @@ import (
 // empty. Prices are dollars per million tokens, the columns after mode are
 // multipliers on them unless they say otherwise.
 var columns = []column{
-	{"provider", func(p *Price, v string) error { p.Provider = v; return nil }},
-	{"model", func(p *Price, v string) error { p.Model = v; return nil }},
-	{"mode", func(p *Price, v string) error { p.Mode = v; return nil }},
-	{"input_usd_per_mtok", func(p *Price, v string) error { return setRate(&p.Input, v) }},
-	{"output_usd_per_mtok", func(p *Price, v string) error { return setRate(&p.Output, v) }},
-	{"cache_read", func(p *Price, v string) error { return setOptional(&p.CacheRead, v) }},
-	{"cache_write", func(p *Price, v string) error { return setOptional(&p.CacheWrite5m, v) }},
-	{"cache_write_1h", func(p *Price, v string) error { return setOptional(&p.CacheWrite1h, v) }},
-	{"max_input", func(p *Price, v string) error { return setTokens(&p.MaxInput, v) }},
-	{"max_output", func(p *Price, v string) error { return setTokens(&p.MaxOutput, v) }},
-	{"long", setLong},
-	{"batch", func(p *Price, v string) error { return setFactor(&p.Services, "batch", v) }},
-	{"flex", func(p *Price, v string) error { return setFactor(&p.Services, "flex", v) }},
-	{"priority", func(p *Price, v string) error { return setFactor(&p.Services, "priority", v) }},
-	{"us", func(p *Price, v string) error { return setFactor(&p.Regions, "us", v) }},
-	{"usd_per_1000_searches", setSearch},
+	{"provider", func(p *Price, v string) error { p.Provider = v; return nil }, func(p Price) string { return p.Provider }},
+	{"model", func(p *Price, v string) error { p.Model = v; return nil }, func(p Price) string { return p.Model }},
+	{"input_usd_per_mtok", func(p *Price, v string) error { return setRate(&p.Input, v) }, func(p Price) string { return p.Input.String() }},
+	{"output_usd_per_mtok", func(p *Price, v string) error { return setRate(&p.Output, v) }, func(p Price) string { return p.Output.String() }},
+	{"cache_read", func(p *Price, v string) error { return setOptional(&p.CacheRead, v) }, func(p Price) string { return optionalText(p.CacheRead) }},
+	{"cache_write", func(p *Price, v string) error { return setOptional(&p.CacheWrite5m, v) }, func(p Price) string { return optionalText(p.CacheWrite5m) }},
+	{"cache_write_1h", func(p *Price, v string) error { return setOptional(&p.CacheWrite1h, v) }, func(p Price) string { return optionalText(p.CacheWrite1h) }},
+	{"max_input", func(p *Price, v string) error { return setTokens(&p.MaxInput, v) }, func(p Price) string { return tokensText(p.MaxInput) }},
+	{"max_output", func(p *Price, v string) error { return setTokens(&p.MaxOutput, v) }, func(p Price) string { return tokensText(p.MaxOutput) }},
+	{"mode", func(p *Price, v string) error { p.Mode = v; return nil }, func(p Price) string { return p.Mode }},
+	{"long", setLong, func(p Price) string { return longText(p.Long) }},
+	service("batch"), service("flex"), service("priority"), service("fast"),
+	{"us", func(p *Price, v string) error { return setFactor(&p.Regions, "us", v) }, func(p Price) string { return listedText(p.Regions, "us") }},
+	{"usd_per_1000_searches", setSearch, func(p Price) string { return searchText(p.Search) }},
 }
 
 type column struct {
 	name string
 	set  func(p *Price, value string) error
+	get  func(p Price) string
+}
+
+// service is the column of a service tier's multiplier.
+func service(name string) column {
+	return column{
+		name,
+		func(p *Price, v string) error { return setFactor(&p.Services, name, v) },
+		func(p Price) string { return listedText(p.Services, name) },
+	}
 }
 
 // Short names that people write, and the full ones.
@@ -67,14 +75,14 @@ func setTokens(n *int64, v string) (err error) {
 }
 
 func setFactor(m *map[string]Factors, name, v string) error {
-	f, err := ParseFactor(v)
+	f, err := parseFactors(v)
 	if err != nil {
 		return err
 	}
 	if *m == nil {
 		*m = map[string]Factors{}
 	}
-	(*m)[name] = Times(f)
+	(*m)[name] = f
 	return nil
 }
 
@@ -82,17 +90,16 @@ func setFactor(m *map[string]Factors, name, v string) error {
 // times 2, output times 1.5); several tiers are separated by spaces.
 func setLong(p *Price, v string) error {
 	for tier := range strings.FieldsSeq(v) {
-		parts := strings.Split(tier, ":")
-		if len(parts) != 3 {
+		threshold, factors, ok := strings.Cut(tier, ":")
+		above, err := strconv.ParseInt(threshold, 10, 64)
+		if !ok || err != nil || above < 0 {
 			return fmt.Errorf("%q: want THRESHOLD:INPUT:OUTPUT, such as 200000:2:1.5", tier)
 		}
-		above, err := strconv.ParseInt(parts[0], 10, 64)
-		in, errIn := ParseFactor(parts[1])
-		out, errOut := ParseFactor(parts[2])
-		if err := errors.Join(err, errIn, errOut); err != nil {
+		f, err := parseFactors(factors)
+		if err != nil {
 			return err
 		}
-		p.Long = append(p.Long, Long{Above: above, Factors: Factors{in, in, in, out}})
+		p.Long = append(p.Long, Long{above, f})
 	}
 	return nil
 }

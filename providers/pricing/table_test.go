@@ -1,14 +1,20 @@
 package pricing
 
 import (
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nightshift"
 )
 
 func TestEmbeddedTable(t *testing.T) {
@@ -286,6 +292,51 @@ func TestWith(t *testing.T) {
 	}
 	if p, id, _ := both.Lookup("anthropic", "claude-sonnet-4-6", ""); p.Input != 3e9 || id != "litellm-2026-08-01/anthropic/claude-sonnet-4-6" {
 		t.Errorf("the other prices are gone: %v from %s", p.Input, id)
+	}
+}
+
+func TestWriteCSV(t *testing.T) {
+	foreign, err := Read("p.json", []byte(litellm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	odd := sonnet(t)
+	odd.Model, odd.Provider = `a "quoted", name`, "corp"
+	odd.Long = append(odd.Long, Long{500_000, Factors{3 * One, 1, 2, 3}})
+	odd.Services["fast"] = Factors{1, 2, 3, 4}
+	date := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
+	prices := slices.Concat(Embedded().All(), foreign.All(), []Price{odd})
+	var b bytes.Buffer
+	if err := WriteCSV(&b, "my table", date, prices); err != nil {
+		t.Fatal(err)
+	}
+	back, err := Read("x.csv", b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back.ID() != "my-table" || back.Date() != date {
+		t.Errorf("id %q, date %v", back.ID(), back.Date())
+	}
+	if d := cmp.Diff(prices, back.All()); d != "" {
+		t.Errorf("prices changed on their way through CSV:\n%s", d)
+	}
+}
+
+func TestSaved(t *testing.T) {
+	for _, c := range []struct {
+		usage nightshift.Usage
+		want  nightshift.NanoUSD
+	}{
+		{tokens(100, 0, 0, 0, 5), 0},
+		{tokens(0, 1000, 0, 0, 0), 3_000_000 - 300_000},
+		{tokens(0, 0, 1000, 0, 0), 3_000_000 - 3_750_000},
+	} {
+		if got, ok := Saved(sonnet(t), c.usage); !ok || got != c.want {
+			t.Errorf("Saved(%+v) = %d, %v; want %d", c.usage, got, ok, c.want)
+		}
+	}
+	if _, ok := Saved(sonnet(t), nightshift.Usage{}); ok {
+		t.Error("something is known of nothing")
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"nightshift"
 	"nightshift/providers"
 	"nightshift/providers/limits"
+	"nightshift/providers/pricing"
 )
 
 // customEndpoint is the name that starts from nothing: custom/MODEL-ID.
@@ -178,6 +179,9 @@ func (c *checker) endpoint(name string, e Endpoint) {
 		c.at(path+".preset", suggest(e.Preset, presetNames()), "unknown preset %q", strike(cut(e.Preset, 40)))
 		return
 	}
+	if e.Prices != "" && c.plan.Prices == "" && !pricing.Embedded().Has(e.Prices) {
+		c.at(path+".prices", suggest(e.Prices, priceLists()), "no prices of a provider %q", strike(cut(e.Prices, 40)))
+	}
 	c.oneOf(path+".protocol", string(e.Protocol), "messages", "chat")
 	c.oneOf(path+".envelope", e.Envelope, "none", "data")
 	c.auth(path+".auth", e.Auth)
@@ -193,6 +197,16 @@ func (c *checker) endpoint(name string, e Endpoint) {
 		c.at(path+".simulator", "add preset: simulator", "only the simulator takes simulator settings")
 	}
 	c.place(path, m, len(c.problems) == before)
+}
+
+// priceLists are the providers of the built-in table.
+func priceLists() []string {
+	var names []string
+	for _, p := range pricing.Embedded().All() {
+		names = append(names, p.Provider)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // place checks what the endpoint becomes together with its preset; whole says

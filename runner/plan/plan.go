@@ -47,8 +47,8 @@ type Plan struct {
 	Raw string `yaml:"raw" json:"raw,omitempty" jsonschema:"enum=all,enum=errors,enum=none"`
 	// Run directory, relative to the plan. Default: runs/NAME.
 	Out string `yaml:"out" json:"out,omitempty"`
-	// Price table to use in place of the built-in one: a CSV as `prices --csv`
-	// writes it, or LiteLLM's JSON.
+	// Price table that goes before the built-in one: our CSV, or LiteLLM's
+	// model_prices_and_context_window.json.
 	Prices string `yaml:"prices" json:"prices,omitempty"`
 	// Address at which Prometheus metrics are served, such as 127.0.0.1:9090.
 	// Default: nowhere.

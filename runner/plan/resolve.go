@@ -72,8 +72,24 @@ type ResolvedModel struct {
 	// the plan or the price table say the model can write; 0 is unknown.
 	MaxTokens int64
 	MaxOutput int64
+	// PriceList is the provider whose list prices the endpoint charges; empty
+	// when it has prices of its own.
+	PriceList string
 
-	provider string // whose list prices apply
+	prices *pricing.Table
+}
+
+// PriceFor is the price of an answer that came from the model named served:
+// the one that the model's own name led to, else what the answer's leads to.
+// ok is false when neither is known.
+func (m ResolvedModel) PriceFor(served string) (price pricing.Price, id string, ok bool) {
+	if m.Price != nil {
+		return *m.Price, m.PriceID, true
+	}
+	if m.PriceList == "" {
+		return pricing.Price{}, "", false
+	}
+	return m.prices.Lookup(m.PriceList, m.ModelID, served)
 }
 
 // A ResolvedScorer is a scorer of the plan.
@@ -281,7 +297,10 @@ func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
 		Name: m.name(), ModelID: m.Model, Endpoint: e.Endpoint,
 		Preset: e.preset, Simulated: e.simulated(), Simulator: e.entry.Simulator,
 		Params: m.Params, Stream: m.Stream,
-		provider: cmp.Or(e.entry.Prices, service(e.preset)),
+		PriceList: cmp.Or(e.entry.Prices, service(e.preset)), prices: r.out.Prices,
+	}
+	if !r.out.Prices.Has(model.PriceList) {
+		model.PriceList = "" // what a gateway charges is in nobody's list
 	}
 	r.priced(&model, m.Price)
 	model.MaxTokens = maxTokens(m.Params)
@@ -304,10 +323,7 @@ func maxTokens(params Params) int64 {
 
 // priced finds the price: the plan's, else the table's for the provider.
 func (r *resolver) priced(m *ResolvedModel, own *Price) {
-	listed, id, found := r.out.Prices.Lookup(m.provider, m.ModelID, "")
-	if m.provider == "" || !r.out.Prices.Has(m.provider) {
-		found = false // what a gateway charges is not in anyone else's list
-	}
+	listed, id, found := m.PriceFor("")
 	if own != nil {
 		price := own.resolve()
 		price.Model = m.ModelID
@@ -317,8 +333,12 @@ func (r *resolver) priced(m *ResolvedModel, own *Price) {
 		m.Price, m.PriceID = &price, "plan"
 		return
 	}
+	if m.Simulated {
+		m.Price, m.PriceID = &pricing.Price{Model: m.ModelID}, simulatorPreset // it costs nothing
+		return
+	}
 	if !found {
-		r.note("the price of %s (%s at %s) is not known: its cost will be, too; set price: in the plan, or --prices FILE", m.Name, m.ModelID, m.Endpoint.Name)
+		r.note("the price of %s (%s at %s) is not known: its cost will be, too; set price: in the plan, prices: on its endpoint, or --prices FILE", m.Name, m.ModelID, m.Endpoint.Name)
 		return
 	}
 	m.Price, m.PriceID = &listed, id
