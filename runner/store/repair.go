@@ -39,11 +39,11 @@ func fieldsOf(t reflect.Type, want func(reflect.Type) bool) []int {
 // finite, and times are whole microseconds in UTC that fit the column.
 func repaired(rec *nightshift.Record) nightshift.Record {
 	r := *rec
+	if len(r.RawBytes) == 0 {
+		r.RawBytes = nil // the column knows no empty bytes
+	}
 	if r.RawResponse != nil && r.RawBytes == nil && !utf8.ValidString(*r.RawResponse) {
 		r.RawBytes = []byte(*r.RawResponse)
-	}
-	if len(r.RawBytes) == 0 {
-		r.RawBytes = nil
 	}
 	v := reflect.ValueOf(&r).Elem()
 	if repairTexts(v) {
