@@ -48,4 +48,7 @@
 // unless it passes through |float. include, import, extends and random are not
 // there: a prompt depends on the row alone. tojson escapes nothing but what
 // JSON requires.
+//
+// A filter is a Jinja expression over the row's fields, without index and
+// epoch: category == "maths" and level > 3.
 package datasets

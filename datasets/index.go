@@ -84,7 +84,7 @@ func (c *checker) pass(f *findings, i, rows int, r row) bool {
 	if c.d.rules.templates.filter == nil {
 		return true
 	}
-	pass, why := c.b.passes(r, 0)
+	pass, why := c.b.passes(r)
 	if why.bad() {
 		f.filterFailed++
 		f.filterWhat = why

@@ -2,6 +2,7 @@ package datasets
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
@@ -44,6 +45,9 @@ func openParquet(f *file, pos int64, max int) (p *parquetRows, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkFooter(raw, info.Size()); err != nil {
+		return nil, err
+	}
 	pf, err := parquet.OpenFile(raw, info.Size(), parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
 	if err != nil {
 		return nil, &fileError{what: "not a readable Parquet file: " + err.Error(), hint: "was the file cut?", err: err}
@@ -58,6 +62,22 @@ func openParquet(f *file, pos int64, max int) (p *parquetRows, err error) {
 		err = p.rows.SeekToRow(pos)
 	}
 	return p, err
+}
+
+// checkFooter compares the footer's length with the file's before the library
+// allocates as much as it says.
+func checkFooter(f *os.File, size int64) error {
+	tail := make([]byte, 8)
+	if size < 12 {
+		return &fileError{what: "not a readable Parquet file", hint: "was the file cut?"}
+	}
+	if _, err := f.ReadAt(tail, size-8); err != nil {
+		return err
+	}
+	if string(tail[4:]) != "PAR1" || int64(binary.LittleEndian.Uint32(tail)) > size-12 {
+		return &fileError{what: "not a readable Parquet file: its end is missing", hint: "was the file cut?"}
+	}
+	return nil
 }
 
 func damaged(cause any) error {

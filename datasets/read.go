@@ -160,7 +160,7 @@ func (s *sliceRows) offer(f *file, b *batch, sp span, do func(place, []byte) boo
 func (s *sliceRows) passes(f *file, sp span, raw []byte, index int64) bool {
 	if s.filter != nil {
 		if r, c := s.d.parse(s.filter, f, sp, raw); !c.bad() {
-			if pass, _ := s.filter.passes(r, index); !pass {
+			if pass, _ := s.filter.passes(r); !pass {
 				return false
 			}
 		}

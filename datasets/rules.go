@@ -286,7 +286,11 @@ func (r *rules) namer() func(string) bool {
 
 // variables are what the templates see of a row.
 func (b *builder) variables(r row, index int64, epoch int) *exec.Context {
-	vars := map[string]any{"index": int(index), "epoch": epoch, "id": itoa(index)}
+	return b.context(r, map[string]any{"index": int(index), "epoch": epoch, "id": itoa(index)})
+}
+
+// context adds the row's fields to the variables.
+func (b *builder) context(r row, vars map[string]any) *exec.Context {
 	if v, _, c := b.id(r); v.given() && !c.bad() {
 		vars["id"] = v.text()
 	}
@@ -352,12 +356,12 @@ func (b *builder) renderAll(vars *exec.Context) (c complaint) {
 	return complaint{}
 }
 
-// passes evaluates the filter. A name that the row does not have makes it not
-// pass.
-func (b *builder) passes(r row, index int64) (bool, complaint) {
+// passes evaluates the filter, which sees the row's fields and its own id. A
+// name that the row does not have makes it not pass.
+func (b *builder) passes(r row) (bool, complaint) {
 	if b.templates.filter == nil {
 		return true, complaint{}
 	}
-	text, c := b.templates.filter.render(b.variables(r, index, 0))
+	text, c := b.templates.filter.render(b.context(r, map[string]any{}))
 	return text != "", c
 }
