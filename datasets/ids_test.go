@@ -1,0 +1,75 @@
+package datasets
+
+import (
+	"io"
+	"math/rand/v2"
+	"os"
+	"testing"
+)
+
+var errEOF = io.EOF
+
+// Twins are found alike in memory and on disk, and no file is left behind.
+func TestTwinFinder(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 1000, 50_000} {
+		ids := make([]uint64, 0, n+n/10)
+		rng := rand.New(rand.NewPCG(1, uint64(n)))
+		for range n {
+			ids = append(ids, rng.Uint64())
+		}
+		twice := map[uint64]bool{}
+		for i := 0; i < n; i += 10 {
+			ids = append(ids, ids[i])
+			twice[ids[i]] = true
+		}
+		rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+		for _, limit := range []int{1 << 30, 100, 20_000} {
+			dir := t.TempDir()
+			f := &twinFinder{dir: dir, limit: limit}
+			for i := 0; i < len(ids); i += 700 {
+				if err := f.add(ids[i:min(len(ids), i+700)]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			repeats, suspects, err := f.find()
+			if err != nil || repeats != int64(len(twice)) || len(suspects) != len(twice) {
+				t.Errorf("%d ids, limit %d: %d repeats, %d suspects, %v; want %d", n, limit, repeats, len(suspects), err, len(twice))
+			}
+			for _, s := range suspects {
+				if !twice[s] {
+					t.Fatalf("%x is no twin", s)
+				}
+			}
+			f.close()
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		}
+	}
+}
+
+// 1 and "1" are different ids, and an escape does not make one.
+func TestHashID(t *testing.T) {
+	hash := func(raw string) uint64 { return hashID(newValue([]byte(raw))) }
+	if hash(`1`) == hash(`"1"`) || hash(`"a"`) != hash(`"\u0061"`) || hash(`"a"`) == hash(`"b"`) {
+		t.Error("ids are told apart wrongly")
+	}
+}
+
+// An object of very many keys costs no square of them, and its twins are found.
+func TestManyKeys(t *testing.T) {
+	raw := []byte{'{'}
+	const n = 200_000
+	for i := range n {
+		raw = append(append(raw, '"', 'k'), itoa(int64(i))...)
+		raw = append(raw, `":1,`...)
+	}
+	var s scanner
+	good := append(append([]byte{}, raw...), `"last":1}`...)
+	if !s.object(good) || len(s.fields) != n+1 {
+		t.Error(s.what)
+	}
+	if s.object(append(raw, `"\u006b77":1}`...)) {
+		t.Error("a double key among many is not found")
+	}
+}

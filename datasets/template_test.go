@@ -1,0 +1,260 @@
+package datasets
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// rendered renders a template over a row.
+func rendered(t testing.TB, source, raw string) (string, complaint) {
+	t.Helper()
+	compiled, err := compile("prompt", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := builder{rules: &rules{ids: []path{{name: "id"}}, shape: templated, templates: templates{prompt: compiled}}}
+	b.names = b.namer()
+	if !b.object([]byte(raw)) {
+		t.Fatalf("%s: %s", raw, b.what)
+	}
+	return compiled.render(b.variables(b.row([]byte(raw)), 4, 2))
+}
+
+func TestTemplates(t *testing.T) {
+	const row = `{"a":"x{{ 7*7 }}","n":12345678901234567890,"i":3,"f":1.10,"e":1e5,"g":2.5,"t":true,"z":null,
+		"list":["p","q<&>'"],"o":{"b":1,"a":[1.50,null,"é"]},"odd name":"odd","row":"own","text":"a\nb"}`
+	for _, tc := range []struct{ source, want, bad string }{
+		{"{{ a }}", "x{{ 7*7 }}", ""},
+		{"{{ a }}{{ '{{ a }}' }}", "x{{ 7*7 }}{{ a }}", ""},
+		{"{{ n }} {{ i }} {{ f }} {{ e }} {{ g }}", "12345678901234567890 3 1.10 1e5 2.5", ""},
+		{"{{ i + 1 }} {{ g * 2 }} {{ f | float + 1 }}", "4 5.0 2.1", ""},
+		{"{{ t }} [{{ z }}]", "True []", ""},
+		{"{% for x in list %}{{ loop.index }}{{ x }}{% if not loop.last %};{% endif %}{% endfor %}", "1p;2q<&>'", ""},
+		{"{% for i in range(3) %}{{ i }}{% endfor %}{% for i in range(5, 1, -2) %}{{ i }}{% endfor %}", "01253", ""},
+		{"{{ list | tojson }} {{ o | tojson }}", `["p", "q<&>'"] {"a": [1.50, null, "é"], "b": 1}`, ""},
+		{"{{ o | tojson(indent=1) }}", "{\n \"a\": [\n  1.50,\n  null,\n  \"é\"\n ],\n \"b\": 1\n}", ""},
+		{"{{ o.a[2] }} {{ o['b'] }} {{ list[-1] }}", "é 1 q<&>'", ""},
+		{`{{ row["odd name"] }} {{ row.a }} {{ row["row"] }}`, "odd x{{ 7*7 }} own", ""},
+		{"{{ id }} {{ index }} {{ epoch }}", "4 4 2", ""},
+		{"{{ nothing | default('none') }}{% if nothing is defined %}!{% endif %}", "none", ""},
+		{"{% if i == 3 and list | length > 1 %}yes{% else %}no{% endif %}", "yes", ""},
+		{"{% set x = a | upper %}{{ x | replace('X', 'Y') }}", "Y{{ 7*7 }}", ""},
+		{"{% raw %}{{ a }}{% endraw %}{# gone #}", "{{ a }}", ""},
+		{"{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(i) }}", "<3>", ""},
+		{"{{ text | indent(2) }}", "a\n  b", ""},
+		{"{{ nothing }}", "", `names "nothing", which the row does not have`},
+		{"{{ o.c }}", "", `names "c"`},
+		{"{{ row['zz'] }}", "", `names "zz"`},
+		{"{{ list[5] }}", "", `names "5"`},
+		{"{% for x in nothing %}{% endfor %}", "", `names "nothing"`},
+		{"{{ i / nothing }}", "", `names "nothing"`},
+		{"{{ list | random }}", "", "random is not there"},
+		{"{{ lipsum() }}", "", "lipsum"},
+		{"{{ a * -1 }}", "", "the prompt template fails"},
+		{"{% for i in range(100000000) %}x{% endfor %}", "", "more than a million"},
+		{"{% for i in range(100000) %}{{ '%1000d' | format(i) }}{% endfor %}", "", "grows beyond 64 MiB"},
+	} {
+		got, c := rendered(t, tc.source, row)
+		if tc.bad == "" && (c.bad() || got != tc.want) {
+			t.Errorf("%s = %q (%v), want %q", tc.source, got, c, tc.want)
+		}
+		if tc.bad != "" && !strings.Contains(c.what, tc.bad) {
+			t.Errorf("%s: %q (%+v), want a complaint with %q", tc.source, got, c, tc.bad)
+		}
+	}
+	for _, source := range []string{"{% include '/etc/passwd' %}", "{% import 'x' as y %}", "{% from 'x' import y %}", "{% extends 'x' %}",
+		"{{ a", "{% if %}", "{% endfor %}", "{% nosuch %}"} {
+		if _, err := compile("prompt", source); err == nil {
+			t.Errorf("%s compiles", source)
+		}
+	}
+}
+
+// Templates are shared by all readers.
+func TestTemplatesAtOnce(t *testing.T) {
+	compiled, err := compile("prompt", "{% for x in list %}{{ x }}{% endfor %}{{ id }}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared := &rules{ids: []path{{name: "id"}}, shape: templated, templates: templates{prompt: compiled}}
+	shared.names = shared.namer()
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			b := builder{rules: shared}
+			raw := []byte(`{"id":"` + itoa(int64(i)) + `","list":[1,2,3]}`)
+			for range 50 {
+				b.object(raw)
+				if got, c := compiled.render(b.variables(b.row(raw), 0, 0)); got != "123"+itoa(int64(i)) {
+					t.Errorf("%q, %v", got, c)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// FuzzTemplateValues: whatever a field holds comes out as it is.
+func FuzzTemplateValues(f *testing.F) {
+	for _, s := range []string{"", "{{ 7*7 }}", "{% for x in row %}{% endfor %}", "{{ secret }}", "{#", "}}", "\x00\xff", "{{ '{{' }}", "{% raw %}"} {
+		f.Add(s)
+	}
+	compiled, err := compile("prompt", "<{{ v }}|{{ row.v }}|{{ [v] | join }}>")
+	if err != nil {
+		f.Fatal(err)
+	}
+	b := builder{rules: &rules{shape: templated, templates: templates{prompt: compiled}}}
+	b.names = b.namer()
+	f.Fuzz(func(t *testing.T, s string) {
+		raw := append(append([]byte(`{"secret":"no","v":`), quote(strings.ToValidUTF8(s, "?"))...), '}')
+		if !b.object(raw) {
+			t.Fatalf("%s: %s", raw, b.what)
+		}
+		got, c := compiled.render(b.variables(b.row(raw), 0, 0))
+		v := strings.ToValidUTF8(s, "?")
+		if want := "<" + v + "|" + v + "|" + v + ">"; c.bad() || got != want {
+			t.Errorf("%q renders as %q (%+v)", s, got, c)
+		}
+	})
+}
+
+// FuzzRow: what the scanner accepts, the standard library accepts too, and
+// both read the same fields; what the library refuses, so does the scanner.
+func FuzzRow(f *testing.F) {
+	for _, s := range []string{`{}`, `{"a":1}`, `{"a":[{"b":null},"\ud83d\ude00",-0.1e+5]}`, `{"\u0061":1,"a":2}`, `{"a":"\ud800"}`, `[1]`, `{"a":tru}`,
+		"{\"a\":\"\x80\"}", `{"a":"x` + "\n" + `"}`, `{"a":01}`, `{"a":1}{`, ` {"a" : "b\\" } `, `{"a":"\\\"","b":{"c":"}"}}`, `{"a":"12345678é\\"}`} {
+		f.Add([]byte(s))
+	}
+	var s scanner
+	f.Fuzz(func(t *testing.T, b []byte) {
+		accepted := s.object(b)
+		if !accepted {
+			if s.what == "" {
+				t.Fatalf("%q is refused without a reason", b)
+			}
+			return
+		}
+		want := map[string]json.RawMessage{}
+		if err := json.Unmarshal(b, &want); err != nil {
+			t.Fatalf("%q is accepted, but %v", b, err)
+		}
+		r := row{b, slices.Clone(s.fields)}
+		if len(r.fields) != len(want) {
+			t.Fatalf("%q: %d fields, want %d", b, len(r.fields), len(want))
+		}
+		for name, raw := range want {
+			v := r.get(name)
+			if string(v.raw) != string(raw) {
+				t.Fatalf("%q: %q is %s, want %s", b, name, v.raw, raw)
+			}
+			var text string
+			if v.kind == kindString && (json.Unmarshal(raw, &text) != nil || v.text() != text) {
+				t.Fatalf("%q: %q says %q, want %q", b, name, v.text(), text)
+			}
+			checkNested(t, v)
+		}
+		if b := repaired(b); !s.object(b) {
+			t.Fatalf("repairing breaks %q", b)
+		}
+	})
+}
+
+// checkNested walks a value with our own iterators and with the library.
+func checkNested(t *testing.T, v value) {
+	switch v.kind {
+	case kindArray:
+		var want []json.RawMessage
+		if err := json.Unmarshal(v.raw, &want); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for i, e := range elements(v.raw) {
+			if n++; i >= len(want) || string(e.raw) != string(want[i]) {
+				t.Fatalf("%s: element %d is %s", v.raw, i, e.raw)
+			}
+			checkNested(t, e)
+		}
+		if n != len(want) {
+			t.Fatalf("%s: %d elements, want %d", v.raw, n, len(want))
+		}
+	case kindObject:
+		var want map[string]json.RawMessage
+		if err := json.Unmarshal(v.raw, &want); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for key, e := range members(v.raw) {
+			if n++; string(e.raw) != string(want[string(unescape(key))]) {
+				t.Fatalf("%s: %s is %s", v.raw, key, e.raw)
+			}
+			checkNested(t, e)
+		}
+		if n != len(want) {
+			t.Fatalf("%s: %d members, want %d", v.raw, n, len(want))
+		}
+	}
+}
+
+// FuzzSplit: cutting a stream into rows does not depend on how it is read, and
+// never loses a byte.
+func FuzzSplit(f *testing.F) {
+	for _, s := range []string{"", "a\nb", "\n\n\r\nab\r\n", "[1,{\"a\":\"]\"}]", "a,\"b\nc\"\n\"\"\"\",2", strings.Repeat("x", 300) + "\ny\n"} {
+		f.Add([]byte(s), uint8(1), uint16(50))
+		f.Add([]byte(s), uint8(7), uint16(3))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, step uint8, limit uint16) {
+		most := int(limit)%400 + 1
+		for _, format := range []string{formatJSONL, formatJSON, formatCSV} {
+			whole := splitAll(t, format, b, len(b)+1, most)
+			pieces := splitAll(t, format, b, int(step)%16+1, most)
+			if !slices.Equal(whole, pieces) {
+				t.Fatalf("%s %q: rows %q at once, %q in pieces", format, b, whole, pieces)
+			}
+		}
+	})
+}
+
+// A dribble gives a few bytes at a time.
+type dribble struct {
+	b    []byte
+	step int
+}
+
+func (d *dribble) Read(p []byte) (int, error) {
+	n := copy(p, d.b[:min(len(d.b), d.step)])
+	d.b = d.b[n:]
+	if n == 0 {
+		return 0, errEOF
+	}
+	return n, nil
+}
+
+func splitAll(t *testing.T, format string, b []byte, step, limit int) (rows []string) {
+	d := &Dataset{spec: Spec{MaxLine: int64(limit)}}
+	sp := d.textSplitter(&file{Format: format}, &dribble{b, step}, 0, 1, false)
+	var one batch
+	var seen []byte
+	for {
+		err := sp.next(&one)
+		if err != nil {
+			if err == errEOF && string(seen) != string(b) {
+				t.Fatalf("%s %q: the batches hold %q", format, b, seen)
+			}
+			if err != errEOF {
+				rows = append(rows, "error: "+err.Error())
+			}
+			return rows
+		}
+		if one.pos != int64(len(seen)) {
+			t.Fatalf("%s %q: a batch at %d after %d bytes", format, b, one.pos, len(seen))
+		}
+		seen = append(seen, one.data...)
+		for _, r := range one.rows {
+			rows = append(rows, itoa(r.line)+":"+string(one.text(r))+r.what)
+		}
+	}
+}
