@@ -98,7 +98,7 @@ func (r *Run) Do(calls, waiting context.Context) (stops []Stop, err error) {
 		})
 	}
 	wg.Wait()
-	return stops, fatal(context.Cause(feed), r.Store.Err())
+	return stops, fatal(context.Cause(feed), r.Store.Sync())
 }
 
 // fatal picks the error that ends a run with more than "stopped early".

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"nightshift"
@@ -24,8 +25,8 @@ import (
 type fleet struct {
 	lanes      []runner.Lane
 	budget     *limits.Budget
-	limiters   map[string]*limits.Limiter // by endpoint and route
-	order      []string                   // keys of limiters, as first met
+	limiters   map[account]*limits.Limiter
+	order      []namedLimiter // the same, as first met
 	simulators map[string]*simulator.Server
 	keys       []secrets.Secret
 	redactor   *secrets.Redactor
@@ -33,11 +34,17 @@ type fleet struct {
 	prices     *pricing.Table
 }
 
+// A namedLimiter is called after the endpoint that was met first.
+type namedLimiter struct {
+	name string
+	*limits.Limiter
+}
+
 // build makes a fleet. What earlier processes spent is taken off the budget,
 // with the worst case of what may have been billed.
 func (a *app) build(p *plan.Resolved, st *store.Run, log *slog.Logger) (*fleet, error) {
 	f := &fleet{
-		budget: &limits.Budget{}, limiters: map[string]*limits.Limiter{}, simulators: map[string]*simulator.Server{},
+		budget: &limits.Budget{}, limiters: map[account]*limits.Limiter{}, simulators: map[string]*simulator.Server{},
 		log: log, prices: p.Prices,
 	}
 	if p.BudgetTokens != nil {
@@ -96,25 +103,23 @@ func (f *fleet) client(m plan.ResolvedModel, p *plan.Resolved) (*providers.Clien
 
 // routes opens one wire for each key or base URL of a model's endpoint.
 func (f *fleet) routes(m plan.ResolvedModel) ([]providers.ClientRoute, error) {
-	e := m.Endpoint
-	main := providers.Route{Auth: &e.Auth, Limits: &e.Limits, Weight: 1}
-	all := append([]providers.Route{main}, e.Routes...)
+	all := append([]providers.Route{{Weight: 1}}, m.Endpoint.Routes...)
 	var routes []providers.ClientRoute
 	for i, r := range all {
-		w, err := f.wire(m, r)
+		route, err := f.route(m, r)
 		if err != nil {
 			return nil, err
 		}
-		name := r.Name
-		if name == "" && i > 0 {
-			name = fmt.Sprint(i)
+		if route.Name == "" && i > 0 {
+			route.Name = fmt.Sprint(i)
 		}
-		routes = append(routes, providers.ClientRoute{Name: name, Wire: w, Limiter: f.limiter(m, r, i), Weight: r.Weight})
+		routes = append(routes, route)
 	}
 	return routes, nil
 }
 
-func (f *fleet) wire(m plan.ResolvedModel, r providers.Route) (providers.Wire, error) {
+// route is the endpoint of a model with what one route changes.
+func (f *fleet) route(m plan.ResolvedModel, r providers.Route) (providers.ClientRoute, error) {
 	e := m.Endpoint
 	e.Routes = nil
 	if r.BaseURL != "" {
@@ -123,17 +128,24 @@ func (f *fleet) wire(m plan.ResolvedModel, r providers.Route) (providers.Wire, e
 	if r.Auth != nil {
 		e.Auth = *r.Auth
 	}
+	if r.Limits != nil {
+		e.Limits = *r.Limits
+	}
 	key, err := f.key(e)
 	if err != nil {
-		return nil, err
+		return providers.ClientRoute{}, err
 	}
 	var transport http.RoundTripper
 	if m.Simulated {
 		if transport, err = f.simulator(m); err != nil {
-			return nil, err
+			return providers.ClientRoute{}, err
 		}
 	}
-	return wire.New(wire.Config{Endpoint: e, Key: key, Transport: transport, Concurrency: e.Limits.Concurrency})
+	w, err := wire.New(wire.Config{Endpoint: e, Key: key, Transport: transport, Concurrency: e.Limits.Concurrency})
+	if err != nil {
+		return providers.ClientRoute{}, usageError("endpoint %s: %w", e.Name, err)
+	}
+	return providers.ClientRoute{Name: r.Name, Wire: w, Limiter: f.limiter(e, key, e.Limits, m.Simulated), Weight: r.Weight}, nil
 }
 
 // key reads an endpoint's key and tells the redactor of it.
@@ -146,23 +158,28 @@ func (f *fleet) key(e providers.Endpoint) (secrets.Secret, error) {
 	return key, nil
 }
 
-// limiter returns the one limiter of an endpoint's route, shared by all models
-// that use it.
-func (f *fleet) limiter(m plan.ResolvedModel, r providers.Route, i int) *limits.Limiter {
-	name := m.Endpoint.Name
-	if i > 0 {
-		name = fmt.Sprintf("%s/%d", name, i)
+// An account is what a server counts requests against: the place, the key and
+// what is known of its limits. Endpoints that agree in all three share one
+// limiter, also where they speak different protocols.
+type account struct {
+	server string
+	key    secrets.Secret
+	limits limits.Config
+}
+
+// limiter returns the one limiter of an account, shared by all models that use
+// it.
+func (f *fleet) limiter(e providers.Endpoint, key secrets.Secret, config limits.Config, simulated bool) *limits.Limiter {
+	at := account{server: e.Name, key: key, limits: config}
+	if u, err := url.Parse(e.BaseURL); err == nil && u.Host != "" && !simulated {
+		at.server = u.Scheme + "://" + u.Host
 	}
-	if l, ok := f.limiters[name]; ok {
-		return l
+	l, ok := f.limiters[at]
+	if !ok {
+		l = limits.New(config)
+		f.limiters[at] = l
+		f.order = append(f.order, namedLimiter{e.Name, l})
 	}
-	config := m.Endpoint.Limits
-	if r.Limits != nil {
-		config = *r.Limits
-	}
-	l := limits.New(config)
-	f.limiters[name] = l
-	f.order = append(f.order, name)
 	return l
 }
 
@@ -208,11 +225,11 @@ func (f *fleet) figures(st *store.Run, j *job) figures {
 		Tokens: sum.BilledInputTokens.N() + sum.BilledOutputTokens.N(),
 		Cost:   sum.Cost.Dollars(), CostAtLeast: sum.CostUnknown > 0,
 	}
-	for _, name := range f.order {
-		s := f.limiters[name].State()
+	for _, l := range f.order {
+		s := l.State()
 		fig.InFlight += s.InFlight
 		if wait := time.Until(s.PausedUntil); wait > 0 {
-			fig.Note = fmt.Sprintf("%s paused %s", name, wait.Round(time.Second))
+			fig.Note = fmt.Sprintf("%s paused %s", l.name, wait.Round(time.Second))
 		}
 	}
 	return fig
