@@ -66,6 +66,7 @@ type dimension struct {
 	since float64 // when that began
 	dared bool    // it has just ended after a while: let one go ahead of the others
 	last  float64 // when something was sent last
+	usual float64 // what a request books, on average
 	// mirrors of the server's bucket; best is the one believed.
 	mirrors  []mirror
 	best     int
@@ -73,6 +74,7 @@ type dimension struct {
 	hopeAt   float64 // when the next try with a rule that allows more is due
 	hoped    float64 // seconds between the last two
 	reported bool    // the server says what remains
+	grain    float64 // to which it rounds
 	seen     float64 // what it said last, and as of when
 	seenAt   float64
 	used     meter
@@ -130,11 +132,12 @@ func (d *dimension) advance(now, share float64) {
 	if d.rate == 0 || dt <= 0 {
 		return
 	}
-	save := ahead
+	save := ahead * d.rate
 	if d.short {
-		save = behind
+		save = behind * d.rate
 	}
-	if limit := save * d.rate; d.level < limit {
+	// Less than a request would be lost whenever another limit holds it back.
+	if limit := max(save, d.usual); d.level < limit {
 		d.level = min(limit, d.level+dt*d.rate*share)
 	}
 	for i := range d.mirrors {
@@ -250,6 +253,7 @@ func (d *dimension) spend(c Cost) stake {
 	s := stake{booked: d.reserve(c), sent: d.at, touched: true}
 	d.level -= s.booked
 	d.last = d.at
+	d.usual += 0.1 * (s.booked - d.usual)
 	margin := 0.15 * d.rate
 	for i := range d.mirrors {
 		m := &d.mirrors[i]
@@ -445,14 +449,15 @@ func (d *dimension) report(w *Window, s stake) {
 		return
 	}
 	d.reported = true
+	d.round(w.Remaining)
 	d.findEdge(w.Remaining, s)
 	for i := range d.mirrors {
 		m := &d.mirrors[i]
 		full := m.burst * d.rate
-		now := w.Remaining - clamp(m.level, 0, full)
+		now := d.difference(w.Remaining, clamp(m.level, 0, full))
 		sent := now
 		if s.noted != nil {
-			sent = w.Remaining - clamp(float64(s.noted[i])+m.adjust, 0, full)
+			sent = d.difference(w.Remaining, clamp(float64(s.noted[i])+m.adjust, 0, full))
 		}
 		if m.next > 0 && s.touched && s.sent < m.began {
 			continue // from the window before
@@ -468,6 +473,26 @@ func (d *dimension) report(w *Window, s stake) {
 		m.adjust += step
 	}
 	d.choose()
+}
+
+// difference is how far what the server said is from what was thought, beyond
+// its rounding.
+func (d *dimension) difference(said, thought float64) float64 {
+	diff := said - thought
+	if diff > -d.grain && diff < d.grain/2 {
+		return 0
+	}
+	return diff
+}
+
+// round learns to what the server rounds: some tell tokens in whole thousands.
+func (d *dimension) round(said float64) {
+	if d.grain == 0 {
+		d.grain = 1000
+	}
+	for d.grain > 1 && math.Mod(said, d.grain) != 0 {
+		d.grain /= 10
+	}
 }
 
 // findEdge looks for the moment at which a fixed window began anew: what
