@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/parquet-go/parquet-go"
-
 	"nightshift"
 )
 
@@ -112,13 +110,13 @@ func (u *Unit) writePart(name string) (Part, error) {
 		return part, err
 	}
 	defer w.close()
-	d := newDigester()
-	digests := make([]uint64, 0, len(u.j.at))
+	var d digester
+	digests := make([]uint32, 0, len(u.j.at))
 	for rec, err := range mergeRecords(u.r.fs, u.r.dir, u.base, u.j) {
 		if err != nil {
 			return part, err
 		}
-		digests = append(digests, d.digest(rec))
+		digests = append(digests, d.add(rec))
 		c := count(rec)
 		t := c.tally()
 		part.Totals.add(&t, 1)
@@ -129,27 +127,29 @@ func (u *Unit) writePart(name string) (Part, error) {
 	if len(digests) != len(u.j.at) {
 		return part, fmt.Errorf("the journal has %d records of %d", len(digests), len(u.j.at))
 	}
+	w.w.SetKeyValueMetadata(rowsChecksum, d.sum())
 	crashPoint("commit.part-written")
 	if err := w.finish(); err != nil {
 		return part, err
 	}
 	part.Size, part.SHA256 = w.size, hex.EncodeToString(w.sum.Sum(nil))
-	return part, compareBack(w.f, w.size, d, digests)
+	return part, compareBack(w.f, w.size, digests)
 }
 
 // compareBack reads a part and compares every row with what was written.
-func compareBack(f file, size int64, d *digester, digests []uint64) (err error) {
+func compareBack(f file, size int64, digests []uint32) (err error) {
 	defer noPanic(&err)
-	pf, err := parquet.OpenFile(f, size)
+	pf, err := openParquet(f, size)
 	if err != nil {
 		return err
 	}
+	var d digester
 	i := 0
 	for rec, err := range readPart[nightshift.Record](pf) {
 		if err != nil {
 			return err
 		}
-		if i >= len(digests) || d.digest(&rec) != digests[i] {
+		if i >= len(digests) || d.add(&rec) != digests[i] {
 			return fmt.Errorf("row %d of the part does not read back as it was written; the journal is kept", i)
 		}
 		i++
@@ -157,7 +157,7 @@ func compareBack(f file, size int64, d *digester, digests []uint64) (err error) 
 	if i != len(digests) {
 		return fmt.Errorf("the part reads back %d rows of %d; the journal is kept", i, len(digests))
 	}
-	return nil
+	return d.check(pf)
 }
 
 // retire removes what the part has replaced. What cannot be removed now is

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
@@ -8,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"hash/maphash"
+	"hash/crc32"
 	"io"
 	"iter"
 	"math"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
+	"github.com/parquet-go/parquet-go/format"
 
 	"nightshift"
 )
@@ -48,7 +50,7 @@ func writerOptions(schema *parquet.Schema) []parquet.WriterOption {
 		parquet.DataPageVersion(1),
 		parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain),
 		parquet.PageBufferSize(1 << 20),
-		parquet.WriteBufferSize(1 << 20),
+		parquet.WriteBufferSize(0), // parquetFile has its own, and knows what went through it
 		parquet.DictionaryMaxBytes(1 << 20),
 		parquet.MaxRowsPerRowGroup(rowsPerGroup),
 		parquet.CreatedBy("nightshift", schemaVersion, ""),
@@ -66,8 +68,10 @@ func writerOptions(schema *parquet.Schema) []parquet.WriterOption {
 // it has written. It belongs to one goroutine.
 type parquetFile[T any] struct {
 	f       file
+	buf     *bufio.Writer
 	w       *parquet.GenericWriter[T]
-	sum     hash.Hash
+	sum     hash.Hash // SHA-256 of the file so far
+	crc     uint32    // CRC-32C of it
 	size    int64
 	batch   []T
 	pending int64 // raw bytes since the last row group
@@ -80,7 +84,7 @@ func createParquet[T any](fsys fileSystem, name string, meta map[string]string, 
 	if err != nil {
 		return nil, err
 	}
-	p := &parquetFile[T]{f: f, sum: sha256.New(), weigh: weigh}
+	p := &parquetFile[T]{f: f, buf: bufio.NewWriterSize(f, 1<<20), sum: sha256.New(), weigh: weigh}
 	p.w = parquet.NewGenericWriter[T](p, writerOptions(parquet.SchemaOf(new(T)))...)
 	setMeta(p.w, meta)
 	return p, nil
@@ -94,13 +98,10 @@ func setMeta(w interface{ SetKeyValueMetadata(string, string) }, meta map[string
 
 // Write is for the Parquet writer.
 func (p *parquetFile[T]) Write(b []byte) (int, error) {
-	n, err := p.f.Write(b)
-	p.sum.Write(b[:n])
-	p.size += int64(n)
-	if err == nil && n < len(b) {
-		err = io.ErrShortWrite
-	}
-	return n, err
+	p.sum.Write(b)
+	p.crc = crc32.Update(p.crc, castagnoli, b)
+	p.size += int64(len(b))
+	return p.buf.Write(b)
 }
 
 func (p *parquetFile[T]) add(row T) error {
@@ -123,17 +124,31 @@ func (p *parquetFile[T]) writeBatch() error {
 	return err
 }
 
-// finish writes what is left and the footer, and makes the file durable. The
-// file stays open for reading.
+// finish writes what is left and the footer, which says what the bytes before
+// it add up to, and makes the file durable. The file stays open for reading.
 func (p *parquetFile[T]) finish() error {
 	if err := p.writeBatch(); err != nil {
 		return err
 	}
+	if err := p.w.Flush(); err != nil {
+		return err
+	}
+	p.w.SetKeyValueMetadata(dataBytes, strconv.FormatInt(p.size, 10))
+	p.w.SetKeyValueMetadata(dataChecksum, fmt.Sprintf("%08x", p.crc))
 	if err := p.w.Close(); err != nil {
+		return err
+	}
+	if err := p.buf.Flush(); err != nil {
 		return err
 	}
 	return p.f.Sync()
 }
+
+// Footer keys for the bytes before the page indexes and the footer.
+const (
+	dataBytes    = "data_bytes"
+	dataChecksum = "data_crc32c"
+)
 
 func (p *parquetFile[T]) close() error { return p.f.Close() }
 
@@ -207,6 +222,60 @@ func metaOf(f *parquet.File) (partMeta, error) {
 	return m, nil
 }
 
+// sound reports what is wrong with the structure that a footer describes. A
+// damaged footer can send the Parquet reader into allocating without end (an
+// LZ4 page that is none doubles its buffer until memory is gone), which no
+// recover stops, so nothing is decoded before this check.
+func sound(pf *parquet.File) error {
+	next := int64(len("PAR1"))
+	var rows int64
+	columns := len(pf.Schema().Columns())
+	for i, g := range pf.Metadata().RowGroups {
+		rows += g.NumRows
+		chunks := g.Columns
+		if len(chunks) != columns {
+			return fmt.Errorf("damaged footer: row group %d has %d columns of %d", i, len(chunks), columns)
+		}
+		for _, c := range chunks {
+			m := c.MetaData
+			start := m.DataPageOffset
+			if d := m.DictionaryPageOffset; d != 0 {
+				start = min(start, d)
+			}
+			if m.Codec != format.Zstd || start != next || m.TotalCompressedSize < 0 || m.NumValues != g.NumRows {
+				return fmt.Errorf("damaged footer: row group %d, column %v", i, m.PathInSchema)
+			}
+			next += m.TotalCompressedSize
+		}
+	}
+	if rows != pf.NumRows() {
+		return fmt.Errorf("damaged footer: %d rows in groups, %d in all", rows, pf.NumRows())
+	}
+	if want, there := pf.Lookup(dataBytes); there && want != strconv.FormatInt(next, 10) {
+		return fmt.Errorf("damaged footer: pages end at %d, want %s", next, want)
+	}
+	return nil
+}
+
+// checkData compares the pages of a file, byte for byte, with the checksum in
+// its footer.
+func checkData(f file, pf *parquet.File) error {
+	size, there := pf.Lookup(dataBytes)
+	want, there2 := pf.Lookup(dataChecksum)
+	n, err := strconv.ParseInt(size, 10, 64)
+	if err != nil || !there || !there2 {
+		return errors.New("its footer has no checksum of the pages")
+	}
+	h := crc32.New(castagnoli)
+	if _, err := io.Copy(h, io.NewSectionReader(f, 0, n)); err != nil {
+		return err
+	}
+	if got := fmt.Sprintf("%08x", h.Sum32()); got != want {
+		return fmt.Errorf("the checksum of its pages is %s, its footer says %s", got, want)
+	}
+	return nil
+}
+
 // openPart opens a Parquet file. Damaged files make the library panic now and
 // then, so whoever reads must be under noPanic.
 func openPart(fsys fileSystem, name string) (f file, pf *parquet.File, err error) {
@@ -217,13 +286,24 @@ func openPart(fsys fileSystem, name string) (f file, pf *parquet.File, err error
 	}
 	size, err := f.length()
 	if err == nil {
-		pf, err = parquet.OpenFile(f, size, parquet.SkipBloomFilters(true), parquet.ReadBufferSize(1<<15))
+		pf, err = openParquet(f, size)
 	}
 	if err != nil {
 		f.Close()
 		return nil, nil, err
 	}
 	return f, pf, nil
+}
+
+// openParquet reads the footer. The page indexes are left out: nothing here
+// needs them, and a checksum does not cover them.
+func openParquet(f io.ReaderAt, size int64) (pf *parquet.File, err error) {
+	defer noPanic(&err)
+	pf, err = parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(1<<15))
+	if err == nil {
+		err = sound(pf)
+	}
+	return pf, err
 }
 
 // noPanic turns a panic of the Parquet reader into an error.
@@ -275,42 +355,42 @@ func readBatch[T any](r *parquet.GenericReader[T], batch []T) (n int, err error)
 	return r.Read(batch)
 }
 
-// A digest is a hash of everything in a record. A part's rows are hashed when
-// they are written and again when they are read back.
+// rowsChecksum is the footer key of the checksum over all values of a part.
+// The checksums of pages do not cover their headers, nor the footer.
+const rowsChecksum = "rows_crc32c"
+
+// A digester makes checksums of everything in a record: of each, and of all
+// so far. A part's rows are put through one when they are written and through
+// another when they are read back.
 type digester struct {
-	seed maphash.Seed
-	h    maphash.Hash
+	all uint32
+	buf []byte
 }
 
-func newDigester() *digester {
-	d := &digester{seed: maphash.MakeSeed()}
-	d.h.SetSeed(d.seed)
-	return d
-}
-
-func (d *digester) digest(rec *nightshift.Record) uint64 {
-	d.h.Reset()
+func (d *digester) add(rec *nightshift.Record) uint32 {
+	d.buf = d.buf[:0]
 	v := reflect.ValueOf(rec).Elem()
 	for i := range v.NumField() {
 		f := v.Field(i)
 		if f.Kind() == reflect.Pointer {
 			if f.IsNil() {
-				d.h.WriteByte(0)
+				d.buf = append(d.buf, 0)
 				continue
 			}
-			d.h.WriteByte(1)
+			d.buf = append(d.buf, 1)
 			f = f.Elem()
 		}
 		d.value(f)
 	}
-	return d.h.Sum64()
+	d.all = crc32.Update(d.all, castagnoli, d.buf)
+	return crc32.Checksum(d.buf, castagnoli)
 }
 
 func (d *digester) value(f reflect.Value) {
 	switch f.Kind() {
 	case reflect.String:
 		d.number(uint64(f.Len()))
-		d.h.WriteString(f.String())
+		d.buf = append(d.buf, f.String()...)
 	case reflect.Int64, reflect.Int32:
 		d.number(uint64(f.Int()))
 	case reflect.Float64:
@@ -323,7 +403,7 @@ func (d *digester) value(f reflect.Value) {
 		d.number(n)
 	case reflect.Slice:
 		d.number(uint64(f.Len()))
-		d.h.Write(f.Bytes())
+		d.buf = append(d.buf, f.Bytes()...)
 	case reflect.Struct:
 		d.number(uint64(f.Interface().(time.Time).UnixMicro()))
 	default:
@@ -331,10 +411,17 @@ func (d *digester) value(f reflect.Value) {
 	}
 }
 
-func (d *digester) number(n uint64) {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], n)
-	d.h.Write(b[:])
+func (d *digester) number(n uint64) { d.buf = binary.LittleEndian.AppendUint64(d.buf, n) }
+
+// sum is the checksum of all records so far, as it stands in the footer.
+func (d *digester) sum() string { return fmt.Sprintf("%08x", d.all) }
+
+// check compares the footer of a part with the records that went through d.
+func (d *digester) check(pf *parquet.File) error {
+	if want, there := pf.Lookup(rowsChecksum); !there || want != d.sum() {
+		return fmt.Errorf("the checksum of its rows is %s, its footer says %q", d.sum(), want)
+	}
+	return nil
 }
 
 // columnMeanings goes into every footer, for whoever finds the file alone.

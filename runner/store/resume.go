@@ -172,6 +172,9 @@ func (r *Run) readWholePart(path string, key unitKey, gen int) (Part, error) {
 		K: kindPart, Model: want.Model, Unit: key.unit, Gen: gen, First: want.First, Rows: want.Rows,
 		Items: want.Rows * int64(want.Epochs), CommittedAt: time.Now().UTC(),
 	}
+	if err := checkData(f, pf); err != nil {
+		return part, err
+	}
 	part.Totals, err = tallyPart(pf, r.id.Slices[key.unit], r.id.Epochs)
 	if err != nil {
 		return part, err
@@ -194,9 +197,10 @@ func fitsRun(pf *parquet.File, want partMeta) error {
 }
 
 // tallyPart decodes every column of every row, and checks that there is
-// exactly one row for each item, in order.
+// exactly one row for each item, in order, with the values that were written.
 func tallyPart(pf *parquet.File, s Slice, epochs int) (Tally, error) {
 	var sum Tally
+	var d digester
 	order := itemOrder{s: s, epochs: int64(epochs)}
 	for rec, err := range readPart[nightshift.Record](pf) {
 		if err == nil {
@@ -205,11 +209,12 @@ func tallyPart(pf *parquet.File, s Slice, epochs int) (Tally, error) {
 		if err != nil {
 			return sum, err
 		}
+		d.add(&rec)
 		c := count(&rec)
 		t := c.tally()
 		sum.add(&t, 1)
 	}
-	return sum, order.end()
+	return sum, errors.Join(order.end(), d.check(pf))
 }
 
 func hashFile(f file) (int64, string, error) {

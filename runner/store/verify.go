@@ -161,6 +161,11 @@ func (r *VerifyReport) content(v *view, key unitKey, p Part, path string, checks
 	}); err != nil {
 		return err
 	}
+	if p.SHA256 == "" { // not in the manifest, so nothing else vouches for its bytes
+		if err := checkData(f, pf); err != nil {
+			return err
+		}
+	}
 	var sum Tally
 	order := itemOrder{s: s, epochs: int64(v.info.Epochs)}
 	add := func(c counted) error {
@@ -170,14 +175,19 @@ func (r *VerifyReport) content(v *view, key unitKey, p Part, path string, checks
 		return order.next(c.Row, c.Epoch)
 	}
 	if r.Deep {
+		var d digester
 		for rec, err := range readPart[nightshift.Record](pf) {
 			if err != nil {
 				return err
 			}
+			d.add(&rec)
 			r.check(path, &rec, v.info.Models[key.model], checks)
 			if err := add(count(&rec)); err != nil {
 				return err
 			}
+		}
+		if err := d.check(pf); err != nil {
+			return err
 		}
 	} else {
 		for c, err := range readPart[counted](pf) {

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"nightshift"
+)
+
+// A flipped bit in a part is found by verify, always; a reader gets an error
+// or the right values, and never a panic; and a part that the manifest lacks
+// is only adopted when all its values are right.
+func TestPartBitFlips(t *testing.T) {
+	dir := t.TempDir()
+	id := identity(1, 1, 20, 1)
+	r := mustOpen(t, dir, id, Options{})
+	fillUnit(t, r, "m0", 0)
+	must(t, r.Close("finished"))
+	var want []nightshift.Record
+	for rec, err := range Rows[nightshift.Record](dir, ReadOptions{}) {
+		must(t, err)
+		want = append(want, rec)
+	}
+	part := filepath.Join(dir, resultsDir, "m0-000000.parquet")
+	whole, err := os.ReadFile(part)
+	must(t, err)
+	flips := 1500
+	if long() {
+		flips = 40_000
+	}
+	rng := rand.New(rand.NewPCG(9, 9))
+	var refused, adopted int
+	for range flips {
+		bit := rng.IntN(len(whole) * 8)
+		damaged := bytes.Clone(whole)
+		damaged[bit/8] ^= 1 << (bit % 8)
+		if takeIn(t, damaged, id, r.doc.RunID, want, bit) {
+			adopted++
+		} else {
+			refused++
+		}
+	}
+	t.Logf("%d flips: %d refused, %d without effect on any value", flips, refused, adopted)
+	damaged := bytes.Clone(whole)
+	damaged[len(damaged)/2] ^= 1
+	must(t, os.WriteFile(part, damaged, 0o600))
+	if rep, err := Verify(dir, false); err != nil || rep.OK() {
+		t.Fatalf("Verify = %+v, %v", rep, err)
+	}
+}
+
+// takeIn treats bytes as a part that was found, and reports whether it would
+// be adopted.
+func takeIn(t *testing.T, raw []byte, id Identity, runID string, want []nightshift.Record, bit int) bool {
+	t.Helper()
+	disk := newMemFS()
+	f, err := disk.open("/part", os.O_CREATE)
+	must(t, err)
+	_, err = f.Write(raw)
+	must(t, err)
+	r := newRun("/", id, Options{fs: disk})
+	r.doc.RunID = runID
+	if _, err := r.readWholePart("/part", unitKey{}, 1); err != nil {
+		return false
+	}
+	_, pf, err := openPart(disk, "/part")
+	must(t, err)
+	i := 0
+	for rec, err := range readPart[nightshift.Record](pf) {
+		must(t, err)
+		if !reflect.DeepEqual(rec, want[i]) {
+			t.Fatalf("bit %d: adopted with row %d changed: %s", bit, i, firstDifference(rec, want[i]))
+		}
+		i++
+	}
+	return true
+}
+
+// Reading a damaged part gives an error that says which, and the rows of the
+// other units.
+func TestRowsPassOverDamage(t *testing.T) {
+	dir := t.TempDir()
+	id := identity(1, 3, 4, 1)
+	r := mustOpen(t, dir, id, Options{})
+	for n := range 3 {
+		fillUnit(t, r, "m0", n)
+	}
+	must(t, r.Close("finished"))
+	truncate(t, filepath.Join(dir, resultsDir, "m0-000001.parquet"), -9)
+	rows, damaged := 0, 0
+	for _, err := range Rows[nightshift.Record](dir, ReadOptions{}) {
+		var d *DamageError
+		switch {
+		case errors.As(err, &d):
+			damaged++
+		case err != nil:
+			t.Fatal(err)
+		default:
+			rows++
+		}
+	}
+	if rows != 8 || damaged != 1 {
+		t.Fatalf("%d rows and %d errors, want 8 and 1", rows, damaged)
+	}
+}
