@@ -66,10 +66,14 @@ func chatTool(v jsonscan.Value, path string) (json.RawMessage, error) {
 	if err := unless(v, path, nightshift.Chat, "", "type", "tool_use_id", "content", "is_error"); err != nil {
 		return nil, err
 	}
+	id := v.Get("tool_use_id").String()
+	if id == "" {
+		return nil, invalid(path, "answers a tool call but has no tool_use_id")
+	}
 	var w writer
 	w.open('{')
 	w.str("role", "tool")
-	w.str("tool_call_id", v.Get("tool_use_id").String())
+	w.str("tool_call_id", id)
 	switch content := v.Get("content"); content.Kind() {
 	case jsonscan.Missing, jsonscan.Null:
 		w.str("content", "")
@@ -99,9 +103,9 @@ func chatPart(v jsonscan.Value, path string) ([]byte, error) {
 	switch kind := v.Get("type").String(); kind {
 	case "text":
 		if c := v.Get("citations"); c.Kind() == jsonscan.Array && c.Count() == 0 {
-			return textAndCache(v), unless(v, path, nightshift.Chat, "", "type", "text", "cache_control", "citations")
+			return textAndCache(v, path, nightshift.Chat, "citations")
 		}
-		return textAndCache(v), unless(v, path, nightshift.Chat, "", "type", "text", "cache_control")
+		return textAndCache(v, path, nightshift.Chat)
 	case "image":
 		return chatImage(v, path)
 	case "document":
@@ -112,14 +116,21 @@ func chatPart(v jsonscan.Value, path string) ([]byte, error) {
 }
 
 // textAndCache writes a text part. The cache marker stays: gateways in front
-// of Claude read it in Chat too.
-func textAndCache(v jsonscan.Value) []byte {
+// of Claude read it in Chat too. Fields beyond those and the further names are
+// refused.
+func textAndCache(v jsonscan.Value, path string, to nightshift.Protocol, further ...string) ([]byte, error) {
+	if k := v.Get("text").Kind(); k != jsonscan.String {
+		return nil, invalid(path+".text", "is "+k.String())
+	}
+	if err := unless(v, path, to, "", append(further, "type", "text", "cache_control")...); err != nil {
+		return nil, err
+	}
 	var w writer
 	w.open('{')
 	w.str("type", "text")
 	w.raw("text", v.Get("text").Raw())
 	cacheControl(&w, v)
-	return w.close('}')
+	return w.close('}'), nil
 }
 
 func cacheControl(w *writer, v jsonscan.Value) {
@@ -192,16 +203,17 @@ func chatDocument(v jsonscan.Value, path string) ([]byte, error) {
 // chatAssistant gathers texts and tool calls, which have places of their own
 // in Chat.
 func chatAssistant(content jsonscan.Value, path string) (json.RawMessage, error) {
-	var texts []jsonscan.Value
+	var texts []textBlock
 	var calls writer
 	for part, i := content.First(), 0; part.Exists(); part, i = part.Next(), i+1 {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		switch kind := part.Get("type").String(); kind {
 		case "text":
-			if _, err := chatPart(part, at); err != nil {
+			written, err := chatPart(part, at)
+			if err != nil {
 				return nil, err
 			}
-			texts = append(texts, part)
+			texts = append(texts, textBlock{part, written})
 		case "tool_use":
 			call, err := chatCall(part, at)
 			if err != nil {
@@ -224,9 +236,15 @@ func chatAssistant(content jsonscan.Value, path string) (json.RawMessage, error)
 	return w.close('}'), nil
 }
 
+// A textBlock is a text part as it was and as Chat has it.
+type textBlock struct {
+	jsonscan.Value
+	written []byte
+}
+
 // chatTexts writes the texts of an assistant message: one as a string, which
 // every server reads, several as parts.
-func chatTexts(w *writer, texts []jsonscan.Value) {
+func chatTexts(w *writer, texts []textBlock) {
 	switch {
 	case len(texts) == 0:
 		w.raw("content", []byte("null"))
@@ -236,7 +254,7 @@ func chatTexts(w *writer, texts []jsonscan.Value) {
 		w.key("content")
 		w.open('[')
 		for _, t := range texts {
-			w.item(textAndCache(t))
+			w.item(t.written)
 		}
 		w.close(']')
 	}

@@ -74,7 +74,7 @@ func claudeParts(w *writer, content jsonscan.Value, path string) error {
 func claudePart(v jsonscan.Value, path string) ([]byte, error) {
 	switch kind := v.Get("type").String(); kind {
 	case "text":
-		return textAndCache(v), only(v, path, "type", "text", "cache_control")
+		return textAndCache(v, path, nightshift.Messages)
 	case "refusal": // what the assistant said
 		return textPart(v.Get("refusal").String()), only(v, path, "type", "refusal")
 	case "image_url":

@@ -259,11 +259,14 @@ var plain = func() (t [256]bool) {
 // str reads a string with its quotes.
 func (d *Doc) str() (flags uint8, err error) {
 	data, p := d.data, d.pos+1
-	for p < len(data) {
-		c := data[p]
-		switch {
-		case plain[c]:
+	for {
+		for p < len(data) && plain[data[p]] {
 			p++
+		}
+		if p == len(data) {
+			break
+		}
+		switch c := data[p]; {
 		case c == '"':
 			d.pos = p + 1
 			return flags, nil
