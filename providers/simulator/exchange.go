@@ -479,19 +479,20 @@ func (x *exchange) deliverClosing(conn net.Conn, out *rendering, tokens Tokens) 
 	return false
 }
 
-// drip sends the body byte by byte over the hold time.
+// drip sends the body byte by byte over the hold time, or a few bytes at a
+// time where that is short: a millisecond is the least pause.
 func (x *exchange) drip(out *rendering, tokens Tokens) (abort bool) {
 	body := join(out.pieces)
-	pause := x.hold() / time.Duration(len(body))
-	for i := range body[:len(body)-1] {
-		if x.send(body[i:i+1]) != nil || !x.wait(pause) {
+	step := 1 + int(int64(len(body))*int64(time.Millisecond)/int64(x.hold()))
+	pause := x.hold() * time.Duration(step) / time.Duration(len(body))
+	for ; len(body) > step; body = body[step:] {
+		if x.send(body[:step]) != nil || !x.wait(pause) {
 			x.settle(out.status, Aborted, tokens)
 			return true
 		}
 	}
-	out.pieces = []piece{{data: body[len(body)-1:]}}
 	x.settle(out.status, Delivered, tokens)
-	if x.send(join(out.pieces)) != nil {
+	if x.send(body) != nil {
 		x.revise(Aborted)
 		return true
 	}

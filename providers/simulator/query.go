@@ -207,8 +207,10 @@ func figures(lower string) (found []figure) {
 			end++
 		}
 		word := lower[i:end]
-		if v, err := strconv.ParseFloat(strings.ReplaceAll(word, ",", ""), 64); err == nil && word[0] <= '9' {
-			found = append(found, figure{v, i, end})
+		if isDigit(word[0]) {
+			if v, err := strconv.ParseFloat(strings.ReplaceAll(word, ",", ""), 64); err == nil {
+				found = append(found, figure{v, i, end})
+			}
 		} else if v, ok := numberWords[word]; ok && word != "one" {
 			found = join2(found, figure{v, i, end}, lower)
 		}

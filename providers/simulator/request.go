@@ -315,6 +315,9 @@ func (a *ask) tool(name string) *tool {
 }
 
 func readToolChoice(raw json.RawMessage) toolChoice {
+	if len(raw) == 0 {
+		return toolChoice{}
+	}
 	var word string
 	if json.Unmarshal(raw, &word) == nil {
 		if word == "required" {
@@ -444,7 +447,7 @@ func (p *prompt) mark(c *wireCache) {
 
 func (p *prompt) message(i int, m wireMessage) error {
 	p.stable, p.stableTokens = p.prefix, p.tokens
-	field := fmt.Sprintf("messages.%d.content", i)
+	field := "messages." + itoa(i) + ".content"
 	p.tokens++
 	text, result, err := p.content(m.Content, field)
 	if err != nil {

@@ -24,11 +24,10 @@ import (
 // in "data"), …/messages/count_tokens, …/models; GET /ledger (with ?prompts=1
 // for the counters of each conversation) and GET /healthz.
 type Server struct {
-	cfg    Config
-	timed  []activeFault
-	drawn  []activeFault
-	prices map[string]string
-	book   *book
+	cfg   Config
+	timed []activeFault
+	drawn []activeFault
+	book  *book
 
 	mu       sync.Mutex
 	started  time.Time

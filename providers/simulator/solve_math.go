@@ -266,11 +266,12 @@ func solveStory(q *query) (solution, bool) {
 	return numeric(total), true
 }
 
-// storyClauses cuts a story where one thing ends and the next begins.
+// clauseEnds mark where one thing of a story ends and the next begins.
+var clauseEnds = strings.NewReplacer(". ", "|", "? ", "|", "; ", "|", ", and ", "|", ", then ", "|", " and then ", "|", " then ", "|",
+	" but ", "|", ", ", "|", " and ", "|", " after ", "|", "\n", "|")
+
 func storyClauses(lower string) []string {
-	cut := strings.NewReplacer(". ", "|", "? ", "|", "; ", "|", ", and ", "|", ", then ", "|", " and then ", "|", " then ", "|",
-		" but ", "|", ", ", "|", " and ", "|", " after ", "|", "\n", "|")
-	return strings.Split(cut.Replace(lower), "|")
+	return strings.Split(clauseEnds.Replace(lower), "|")
 }
 
 var (
@@ -343,9 +344,12 @@ func solveJudgement(q *query) (solution, bool) {
 	return solution{answer: words[0], others: words[1:]}, true
 }
 
+// verdictWords say what is asked for, and are no part of the statement.
+var verdictWords = strings.NewReplacer("true or false:", "", "true or false?", "", "true or false", "", "yes or no:", "", "yes or no", "")
+
 // judged decides a statement or a question that asks for yes or no.
 func judged(q *query) (yes, ok bool) {
-	text := strings.TrimSpace(strings.NewReplacer("true or false:", "", "true or false?", "", "true or false", "", "yes or no:", "", "yes or no", "").Replace(q.lower))
+	text := strings.TrimSpace(verdictWords.Replace(q.lower))
 	if !q.has("true or false", "yes or no") && !startsWithAny(text, []string{"is ", "are ", "does ", "do ", "can ", "has ", "could "}) {
 		return false, false
 	}

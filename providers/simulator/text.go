@@ -45,10 +45,6 @@ func setInt[T int | int64](n *T) func(string) error {
 	}
 }
 
-func setShare(f *float64) func(string) error {
-	return func(s string) (err error) { *f, err = parseShare(s); return err }
-}
-
 func setFloat(f *float64) func(string) error {
 	return func(s string) (err error) {
 		if *f, err = strconv.ParseFloat(s, 64); err != nil || *f < 0 {

@@ -74,7 +74,9 @@ func (x *exchange) usageMode() string {
 	return "standard"
 }
 
-// setUsage settles how a reply reports its usage, and what a mode bills on top.
+// setUsage settles how a reply reports its usage, and what a mode bills on
+// top. Reasoning that a mode does not tell is not booked as such: it is part
+// of the output and costs the same.
 func (x *exchange) setUsage(r *reply) {
 	r.mode = x.usageMode()
 	switch r.mode {
@@ -93,6 +95,10 @@ func (x *exchange) setUsage(r *reply) {
 		r.tokens.Reasoning = 0
 	case "reasoning_in_total":
 		r.tokens.Reasoning = 0
+	case "delta_output_only":
+		if x.ask.stream {
+			r.tokens.Reasoning = 0
+		}
 	}
 }
 
