@@ -48,7 +48,7 @@ func dialect(message jsonscan.Value) nightshift.Protocol {
 		}
 	}
 	content := message.Get("content")
-	if content.Kind() == jsonscan.Null {
+	if content.Kind() == jsonscan.Null && message.Get("role").Is("assistant") {
 		return nightshift.Chat
 	}
 	for part := content.First(); part.Exists(); part = part.Next() {
