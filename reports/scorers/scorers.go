@@ -15,6 +15,7 @@ package scorers
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 
@@ -183,7 +184,7 @@ func texts(target *string) ([]string, *Result) {
 
 func targetTexts(target *string) ([]string, error) {
 	if target == nil {
-		return nil, fmt.Errorf(missingTarget)
+		return nil, errors.New(missingTarget)
 	}
 	t := *target
 	if len(t) == 0 || t[0] != '[' {

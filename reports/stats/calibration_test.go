@@ -1,0 +1,177 @@
+package stats_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"nightshift/reports/stats"
+)
+
+// simulations is how many pairs of models the calibration tests draw.
+func simulations() int {
+	if os.Getenv("NIGHTSHIFT_LONG") != "" {
+		return 20_000
+	}
+	return 1000
+}
+
+// A world draws two models' scores on the same items; gap is how much better
+// the first one truly is.
+type world struct {
+	name  string
+	exact bool // the test has no randomness and keeps its level strictly
+	draw  func(r *rand.Rand, gap float64) (a, b []float64, opt stats.Options)
+}
+
+// worlds differ in what is scored and in how items depend on each other. Items
+// are of different difficulty, so the two models' scores are correlated.
+var worlds = []world{
+	{"binary", true, func(r *rand.Rand, gap float64) ([]float64, []float64, stats.Options) {
+		a, b := pairs(r, 200, 1, gap, 0.25)
+		return a, b, stats.Options{}
+	}},
+	{"binary, few items", true, func(r *rand.Rand, gap float64) ([]float64, []float64, stats.Options) {
+		a, b := pairs(r, 25, 1, gap, 0.25)
+		return a, b, stats.Options{}
+	}},
+	{"epochs", false, func(r *rand.Rand, gap float64) ([]float64, []float64, stats.Options) {
+		a, b := pairs(r, 80, 5, gap, 0.25)
+		return a, b, stats.Options{Epochs: 5, Resamples: 1999}
+	}},
+	{"graded", false, func(r *rand.Rand, gap float64) ([]float64, []float64, stats.Options) {
+		a, b := make([]float64, 60), make([]float64, 60)
+		for i := range a {
+			item := r.Float64()
+			a[i], b[i] = item+r.NormFloat64()/4+gap, item+r.NormFloat64()/4
+		}
+		return a, b, stats.Options{Resamples: 1999}
+	}},
+	{"clusters", false, func(r *rand.Rand, gap float64) ([]float64, []float64, stats.Options) {
+		a, b, labels := make([]float64, 160), make([]float64, 160), make([]int32, 160)
+		lean := 0.0
+		for i := range a {
+			if i%4 == 0 { // a passage suits one model more than the other
+				lean = r.NormFloat64() / 4
+			}
+			a[i], b[i], labels[i] = r.NormFloat64()/4+lean+gap, r.NormFloat64()/4, int32(i/4)
+		}
+		return a, b, stats.Options{Clusters: labels, Resamples: 1999}
+	}},
+}
+
+// pairs draws items of different difficulty and k answers of each model.
+func pairs(r *rand.Rand, n, k int, gap, spread float64) (a, b []float64) {
+	a, b = make([]float64, n), make([]float64, n)
+	for i := range a {
+		p := math.Max(0.02, math.Min(0.9, 0.6+spread*r.NormFloat64()))
+		for range k {
+			if r.Float64() < p+gap {
+				a[i] += 1 / float64(k)
+			}
+			if r.Float64() < p {
+				b[i] += 1 / float64(k)
+			}
+		}
+		a[i], b[i] = math.Min(1, a[i]), math.Min(1, b[i])
+	}
+	return a, b
+}
+
+// TestNullCalibration: with no difference between the models, a regression
+// (delta below 0, p < 0.05 two-sided) is announced at most 2.5 % of the time,
+// and the interval holds the truth about 95 %.
+func TestNullCalibration(t *testing.T) {
+	n := simulations()
+	// Three standard errors of a share of n simulations.
+	slack := 3 * math.Sqrt(0.025*0.975/float64(n))
+	for _, w := range worlds {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(11, 7))
+			fired, covered := 0, 0
+			for range n {
+				a, b, opt := w.draw(r, 0)
+				p := mustCompare(t, a, b, opt)
+				if p.Delta < 0 && p.P < 0.05 {
+					fired++
+				}
+				if p.Lower <= 0 && 0 <= p.Upper {
+					covered++
+				}
+			}
+			rate, coverage := float64(fired)/float64(n), float64(covered)/float64(n)
+			t.Logf("regression fired %.2f %%, interval covered %.1f %% of %d pairs", 100*rate, 100*coverage, n)
+			limit := 0.025 + slack
+			if w.exact {
+				limit = 0.025
+			}
+			if rate > limit {
+				t.Errorf("the regression gate fired on %.2f %% of pairs without a difference, limit %.2f %%", 100*rate, 100*limit)
+			}
+			if coverage < 0.95-2*slack || coverage > 0.99 {
+				t.Errorf("the 95 %% interval held the truth in %.1f %%", 100*coverage)
+			}
+		})
+	}
+}
+
+// TestPower: a true gap of the size that is called detectable is found about
+// four times out of five, so the calibration above is not that of a test that
+// finds nothing.
+func TestPower(t *testing.T) {
+	for _, w := range worlds {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(5, 9))
+			a, b, opt := w.draw(r, 0)
+			gap := mustCompare(t, a, b, opt).Detectable
+			found, n := 0, simulations()/4
+			for range n {
+				a, b, opt := w.draw(r, gap)
+				if p := mustCompare(t, a, b, opt); p.Delta > 0 && p.P < 0.05 {
+					found++
+				}
+			}
+			if share := float64(found) / float64(n); share < 0.55 {
+				t.Errorf("a gap of %.3f was found in %.0f %% of runs, want about 80", gap, 100*share)
+			}
+		})
+	}
+}
+
+// TestEpochsAreNotItems: the answers to one item are not independent, and
+// intervals over items know it.
+func TestEpochsAreNotItems(t *testing.T) {
+	const items, k, truth = 60, 5, 0.5
+	r := rand.New(rand.NewPCG(3, 1))
+	byItem, byAnswer, n := 0, 0, simulations()
+	for range n {
+		answers := make([]float64, 0, items*k)
+		for range items {
+			p := r.Float64()
+			for range k {
+				v := 0.0
+				if r.Float64() < p {
+					v = 1
+				}
+				answers = append(answers, v)
+			}
+		}
+		e, _ := stats.Score(stats.Epochs(answers, k).Means, stats.Options{Epochs: k})
+		if e.Lower <= truth && truth <= e.Upper {
+			byItem++
+		}
+		w := stats.Wilson(int(stats.Sum(answers)), len(answers), 0.95)
+		if w.Lower <= truth && truth <= w.Upper {
+			byAnswer++
+		}
+	}
+	if c := float64(byItem) / float64(n); c < 0.93 {
+		t.Errorf("intervals over items covered %.3f", c)
+	}
+	if c := float64(byAnswer) / float64(n); c > 0.9 {
+		t.Errorf("intervals over answers covered %.3f: the simulation shows nothing", c)
+	}
+}
