@@ -25,7 +25,7 @@ func (h *headerSplitter) next(b *batch) error {
 
 // readHeader reads the column names from the start of a CSV file.
 func readHeader(head []byte, format string) ([]string, error) {
-	s := &chunks{r: bytes.NewReader(head), c: &csvCutter{}, max: len(head), line: 1}
+	s := &chunks{r: bytes.NewReader(head), c: &csvCutter{}, size: len(head), max: len(head), line: 1}
 	var b batch
 	if err := s.next(&b); err != nil && err != io.EOF {
 		return nil, err

@@ -303,12 +303,12 @@ func (d *Dataset) splitter(f *file, pos, line int64) (splitter, io.Closer, error
 	if err != nil {
 		return nil, nil, err
 	}
-	return d.textSplitter(f, st, pos, line, false), st, nil
+	return d.textSplitter(f, st, pos, line, batchBytes, false), st, nil
 }
 
 // textSplitter cuts r, which begins at pos of the file's content; partial says
 // that it ends before the file does.
-func (d *Dataset) textSplitter(f *file, r io.Reader, pos, line int64, partial bool) splitter {
+func (d *Dataset) textSplitter(f *file, r io.Reader, pos, line int64, size int, partial bool) splitter {
 	limit := int(d.spec.MaxLine)
 	switch f.Format {
 	case formatJSON:
@@ -316,12 +316,12 @@ func (d *Dataset) textSplitter(f *file, r io.Reader, pos, line int64, partial bo
 		if pos > 0 {
 			c.state = 'v'
 		}
-		return &chunks{r: r, c: c, max: limit, pos: pos, line: line, partial: partial}
+		return &chunks{r: r, c: c, size: size, max: limit, pos: pos, line: line, partial: partial}
 	case formatCSV, formatTSV:
-		inner := &chunks{r: r, c: &csvCutter{}, max: limit, pos: pos, line: line, partial: partial}
+		inner := &chunks{r: r, c: &csvCutter{}, size: size, max: limit, pos: pos, line: line, partial: partial}
 		return &headerSplitter{splitter: inner, seen: pos > 0}
 	}
-	return &lines{r: r, max: limit, pos: pos, line: line}
+	return &lines{r: r, size: size, max: limit, pos: pos, line: line}
 }
 
 // Info returns what the first pass found.

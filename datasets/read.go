@@ -332,7 +332,7 @@ func (d *Dataset) pieceSplitter(f *file, from, to, line int64) (splitter, func()
 		return nil, nil, err
 	}
 	partial := to < f.Length
-	return d.textSplitter(f, io.LimitReader(st, to-from), from, line, partial), func() { d.idle.put(f, st) }, nil
+	return d.textSplitter(f, io.LimitReader(st, to-from), from, line, batchBytes, partial), func() { d.idle.put(f, st) }, nil
 }
 
 // Raw returns a row in the dataset's own form, without its line's end: a line

@@ -46,6 +46,7 @@ type splitter interface {
 // memory.
 type lines struct {
 	r        io.Reader
+	size     int // of a usual batch
 	max      int
 	pos      int64
 	line     int64 // of the next row, 1-based
@@ -58,7 +59,7 @@ func (l *lines) next(b *batch) error {
 	b.pos, b.rows, b.blank = l.pos, b.rows[:0], 0
 	b.data = append(b.data[:0], l.carry...)
 	l.carry = l.carry[:0]
-	size := batchBytes
+	size := l.size
 	for {
 		if err := l.fill(b, size); err != nil {
 			return err
@@ -181,9 +182,9 @@ func isBlank(b []byte) bool {
 type cutter interface {
 	// step looks at the next byte.
 	step(c byte) cut
-	// end is called at the end of the stream; open says that a row has begun.
-	// It returns what is wrong, or "".
-	end(open bool) (what, hint string)
+	// end is called at the end of the stream, and when step returned broken. It
+	// returns what is wrong, or "".
+	end() (what, hint string)
 }
 
 // A cut is what one byte means for the rows.
@@ -202,6 +203,7 @@ const (
 type chunks struct {
 	r        io.Reader
 	c        cutter
+	size     int // of a usual batch
 	max      int
 	pos      int64
 	line     int64 // of the next byte
@@ -218,19 +220,19 @@ func (s *chunks) next(b *batch) error {
 	b.pos, b.rows, b.blank = s.pos, b.rows[:0], 0
 	b.data = append(b.data[:0], s.carry...)
 	s.carry = s.carry[:0]
-	size := max(batchBytes, 2*len(b.data))
+	size := max(s.size, 2*len(b.data))
 	var err error
-	if b.data, s.done, err = fill(s.r, b.data, min(size, s.max+batchBytes), s.done); err != nil {
+	if b.data, s.done, err = fill(s.r, b.data, min(size, s.max+s.size), s.done); err != nil {
 		return err
-	}
-	if len(b.data) == 0 {
-		return io.EOF
 	}
 	start, ok := s.scan(b)
 	if !ok || s.done && !s.partial {
-		if what, hint := s.c.end(s.open && ok); what != "" {
+		if what, hint := s.c.end(); what != "" {
 			return &fileError{line: s.line, what: what, hint: hint}
 		}
+	}
+	if len(b.data) == 0 {
+		return io.EOF
 	}
 	s.rest(b, start)
 	s.pos += int64(len(b.data))
@@ -401,7 +403,7 @@ func (a *arrayCutter) closed() cut {
 	return endsAfter
 }
 
-func (a *arrayCutter) end(bool) (what, hint string) {
+func (a *arrayCutter) end() (what, hint string) {
 	if a.bad == "" && a.state != ']' {
 		return "the list does not end", "was the file cut?"
 	}
@@ -429,4 +431,4 @@ func (v *csvCutter) step(c byte) cut {
 	return nothing
 }
 
-func (v *csvCutter) end(bool) (what, hint string) { return "", "" }
+func (v *csvCutter) end() (what, hint string) { return "", "" }

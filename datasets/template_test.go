@@ -209,8 +209,8 @@ func FuzzSplit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, step uint8, limit uint16) {
 		most := int(limit)%400 + 1
 		for _, format := range []string{formatJSONL, formatJSON, formatCSV} {
-			whole := splitAll(t, format, b, len(b)+1, most)
-			pieces := splitAll(t, format, b, int(step)%16+1, most)
+			whole := splitAll(t, format, b, len(b)+1, len(b)+1, most)
+			pieces := splitAll(t, format, b, int(step)%16+1, int(step)%50+1, most)
 			if !slices.Equal(whole, pieces) {
 				t.Fatalf("%s %q: rows %q at once, %q in pieces", format, b, whole, pieces)
 			}
@@ -233,9 +233,9 @@ func (d *dribble) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func splitAll(t *testing.T, format string, b []byte, step, limit int) (rows []string) {
+func splitAll(t *testing.T, format string, b []byte, step, size, limit int) (rows []string) {
 	d := &Dataset{spec: Spec{MaxLine: int64(limit)}}
-	sp := d.textSplitter(&file{Format: format}, &dribble{b, step}, 0, 1, false)
+	sp := d.textSplitter(&file{Format: format}, &dribble{b, step}, 0, 1, size, false)
 	var one batch
 	var seen []byte
 	for {
@@ -245,7 +245,7 @@ func splitAll(t *testing.T, format string, b []byte, step, limit int) (rows []st
 				t.Fatalf("%s %q: the batches hold %q", format, b, seen)
 			}
 			if err != errEOF {
-				rows = append(rows, "error: "+err.Error())
+				return []string{"error: " + err.Error()} // the rows right before it are not told
 			}
 			return rows
 		}
