@@ -11,7 +11,9 @@
 // Everything is deterministic: an answer depends on the seed, the model's name
 // and the conversation; a fault on these and on how often that conversation
 // has failed before. Neither depends on the order of arrival, so a run gives
-// the same answers with 1 worker or 500, and after a resume.
+// the same answers with 1 worker or 500, and after a resume. The one exception
+// is prompt caching: which of two requests with a common prefix writes it and
+// which reads it hangs on which comes first.
 //
 // # Answers
 //
@@ -26,7 +28,8 @@
 //
 // An exchange is billed when the server has generated an answer, whether or
 // not the client could read it: cut, stalled, reset and aborted exchanges are
-// billed for what was generated, refused ones are not. The ledger keeps both
+// billed for what was generated (a stream that its client gives up ends there,
+// anything else is generated to its end), refused ones are not. The ledger keeps both
 // sums apart: Billed is the invoice, Delivered the part of it that was written
 // whole.
 //

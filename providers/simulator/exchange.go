@@ -216,7 +216,7 @@ func (x *exchange) admit() *failure {
 	x.entry.Early = x.limiter.early(x.start)
 	output := 0
 	if x.server.cfg.Limits.Charge == ChargeMax {
-		output = a.n * x.outputCap()
+		output = a.n * x.reserved()
 	}
 	refused, readings := x.limiter.admit(x.start, int(x.server.uncached(a, x.start)), output)
 	x.readings = readings
@@ -253,6 +253,15 @@ func (x *exchange) outputCap() int {
 		return min(limit, x.ask.maxTokens)
 	}
 	return limit
+}
+
+// reserved is what an answer is charged beforehand; requests that set no cap
+// are charged as if they had set a usual one.
+func (x *exchange) reserved() int {
+	if x.ask.hasMax {
+		return x.outputCap()
+	}
+	return min(4096, x.outputCap())
 }
 
 // fail sends an error.
