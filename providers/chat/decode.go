@@ -81,9 +81,17 @@ func (a *assembly) head(v jsonscan.Value) {
 	if !usage.Set() {
 		usage = v.Get("x_groq").Get("usage")
 	}
-	if usage.Kind() == jsonscan.Object {
+	if usage.Kind() == jsonscan.Object && (a.usage == nil || counted(usage)) {
 		a.usage, a.notFinite = usage.JSON(), !usage.Finite()
 	}
+}
+
+// counted reports whether a usage object counts anything. One that does not
+// must not displace one that did.
+func counted(usage jsonscan.Value) bool {
+	in, _ := answer.Count(first(usage, "prompt_tokens", "input_tokens"))
+	out, _ := answer.Count(first(usage, "completion_tokens", "output_tokens"))
+	return in.N()+out.N() > 0
 }
 
 func keep(s *string, v jsonscan.Value) {

@@ -20,6 +20,7 @@ type Stream struct {
 	chunks    int
 	lastID    string // id of the last chunk that had one
 	ids       int    // how often the id changed
+	changed   bool   // the last chunk's id differs from the one before
 	done      bool   // [DONE] seen
 	malformed error
 	err       *nightshift.Error
@@ -104,24 +105,28 @@ func (s *Stream) chunk(v jsonscan.Value) (content bool) {
 
 // watchID counts how often the chunks' id changes.
 func (s *Stream) watchID(v jsonscan.Value) {
+	s.changed = false
 	id := v.Get("id").String()
 	if id == "" || id == s.lastID {
 		return
 	}
 	if s.lastID != "" {
 		s.ids++
+		s.changed = true
 	}
 	s.lastID = id
 }
 
 // restarted drops what had come when a gateway begins a new answer in the
 // middle of one, after its upstream failed: the id, which was the same in all
-// chunks so far, is another one, and the role, which so far stood in the first
-// chunk only, is named again. Servers that change ids or name roles as they go
-// are left alone. Two answers are never joined.
+// chunks so far, becomes another one in a chunk that names the role again,
+// which so far stood in the first chunk only, and that ends nothing. Servers
+// that change ids or name roles as they go are left alone. Two answers are
+// never joined.
 func (s *Stream) restarted(v jsonscan.Value) bool {
 	first := v.Get("choices").First()
-	if s.ids != 1 || s.chunks < 3 || v.Get("id").Is(s.a.id) || !first.Get("delta").Get("role").Set() || s.finished() {
+	begins := first.Get("delta").Get("role").Set() && first.Get("finish_reason").String() == ""
+	if !s.changed || s.ids != 1 || s.chunks < 3 || !begins || s.finished() {
 		return false
 	}
 	c := s.a.choice(first)
