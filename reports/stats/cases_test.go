@@ -60,7 +60,9 @@ func foreignCases(t *testing.T) []string {
 		return append(files, shared)
 	}
 	if len(files) == 0 {
-		t.Log("only our own cases: the reference cases need ../shared or NIGHTSHIFT_STATS_CASES")
+		t.Run("reference", func(t *testing.T) {
+			t.Skip("the reference cases need ../shared or NIGHTSHIFT_STATS_CASES")
+		})
 	}
 	return files
 }
@@ -477,4 +479,26 @@ func runBradleyTerry(in input) (results, error) {
 		named[name] = ratings[i]
 	}
 	return results{"ratings": named, "smoothed": smoothed}, nil
+}
+
+// TestEveryStatisticHasCases keeps a new statistic from going without cases of
+// our own.
+func TestEveryStatisticHasCases(t *testing.T) {
+	raw, err := os.ReadFile("testdata/cases.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file caseFile
+	if err := json.Unmarshal(raw, &file); err != nil {
+		t.Fatal(err)
+	}
+	has := map[string]int{}
+	for _, c := range file.Cases {
+		has[c.Function]++
+	}
+	for name := range statistics {
+		if has[name] < 2 {
+			t.Errorf("%s has %d cases", name, has[name])
+		}
+	}
 }
