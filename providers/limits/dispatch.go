@@ -24,7 +24,7 @@ func (l *Limiter) dispatch(now float64) {
 			return
 		}
 		l.queue.remove(w)
-		l.scout()
+		l.scout(w)
 		w.permit = l.grant(now, w)
 		if w.ready != nil {
 			close(w.ready)
@@ -32,9 +32,13 @@ func (l *Limiter) dispatch(now float64) {
 	}
 }
 
-// scout makes the next request a trial where it is the first after a small
-// bucket was empty: the many behind it would all be refused if it still is.
-func (l *Limiter) scout() {
+// scout makes a request a trial where it is the first after a small bucket was
+// empty (the many behind it would all be refused if it still is), and where it
+// is under suspicion: only alone can it be convicted or acquitted.
+func (l *Limiter) scout(w *waiter) {
+	if w.cost.Turn == Suspect {
+		l.pause.trial, l.pause.out = true, false
+	}
 	for i := range l.dims {
 		if d := &l.dims[i]; d.dared {
 			d.dared = false
