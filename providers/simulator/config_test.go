@@ -67,6 +67,9 @@ func TestTextErrorsHelp(t *testing.T) {
 			t.Errorf("%q: %v, want %q in it", tc.text, err, tc.want)
 		}
 	}
+	if got, err := ParseLatency("first_token=1s,per_token=2ms"); err != nil || got != (Latency{FirstToken: time.Second, PerToken: 2 * time.Millisecond}) {
+		t.Errorf("%v, %v", got, err)
+	}
 	if got, err := ParseFaults("mixed=5%, storm=0.1"); err != nil || len(got) != 2 || got[0].Share != 0.05 || got[1].Kind != "storm" {
 		t.Errorf("%v, %v", got, err)
 	}

@@ -79,12 +79,14 @@ func parseShare(s string) (float64, error) {
 	return v, nil
 }
 
-// UnmarshalText reads the form "base=20ms,first=200ms,token=5ms,jitter=0.3".
+// UnmarshalText reads the form "base=20ms,first=200ms,token=5ms,jitter=0.3";
+// first_token and per_token are understood too.
 func (l *Latency) UnmarshalText(text []byte) error {
 	*l = Latency{}
 	return settings("latency", string(text), map[string]func(string) error{
-		"base": setDuration(&l.Base), "first": setDuration(&l.FirstToken),
-		"token": setDuration(&l.PerToken), "jitter": setFloat(&l.Jitter),
+		"base": setDuration(&l.Base), "jitter": setFloat(&l.Jitter),
+		"first": setDuration(&l.FirstToken), "first_token": setDuration(&l.FirstToken),
+		"token": setDuration(&l.PerToken), "per_token": setDuration(&l.PerToken),
 	})
 }
 
