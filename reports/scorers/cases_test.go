@@ -3,6 +3,7 @@ package scorers
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -137,8 +138,8 @@ func runCase(c scorerCase) (Result, error) {
 		return runEmbedding(c)
 	case info.Kind == OfCorpus:
 		return runCorpus(spec, c)
-	case info.Kind != Pure:
-		return Result{}, fmt.Errorf("case of a scorer of kind %q", info.Kind)
+	case info.Kind == OfCommand:
+		return runCommand(spec, c)
 	}
 	s, err := New(spec)
 	if err != nil {
@@ -158,6 +159,19 @@ func runPair(spec Spec, c scorerCase) (Result, error) {
 	}
 	r, _ := j.Combine(replies...)
 	return r, nil
+}
+
+func runCommand(spec Spec, c scorerCase) (Result, error) {
+	command, err := NewCommand(spec, true)
+	if err != nil {
+		return Result{}, err
+	}
+	p, err := command.Start()
+	if err != nil {
+		return Result{}, err
+	}
+	defer p.Close()
+	return p.Score(context.Background(), asAnswer(c.Prediction), asTarget(c.Target))
 }
 
 // runEmbedding takes vectors in place of texts.
@@ -252,32 +266,31 @@ func asCalls(raw json.RawMessage) []nightshift.ToolCall {
 
 // asFacts reads an object of facts under the names that tools give them.
 func asFacts(raw json.RawMessage) Answer {
-	var f struct {
-		Text         *string               `json:"text"`
-		FinishReason string                `json:"finish_reason"`
-		StopReason   nightshift.StopReason `json:"stop_reason"`
-		LatencyMS    *float64              `json:"latency_ms"`
-		Cost         *float64              `json:"cost"`
-		CostUSD      *float64              `json:"cost_usd"`
-		OutputTokens *int64                `json:"output_tokens"`
-		Cached       bool                  `json:"cached"`
-		ToolCalls    json.RawMessage       `json:"tool_calls"`
-	}
+	var f map[string]json.RawMessage
 	_ = json.Unmarshal(raw, &f)
-	words := string(raw) // an object may also be the answer itself
-	if f.Text != nil {
-		words = *f.Text
+	a := Answer{Text: string(raw)} // an object may also be the answer itself
+	for _, fact := range []struct {
+		to    any
+		names []string
+	}{
+		{&a.Text, []string{"text", "output"}},
+		{&a.RawStopReason, []string{"finish_reason", "finishReason"}},
+		{&a.StopReason, []string{"stop_reason"}},
+		{&a.LatencyMS, []string{"latency_ms", "latencyMs", "latency"}},
+		{&a.CostUSD, []string{"cost_usd", "cost"}},
+		{&a.OutputTokens, []string{"output_tokens"}},
+	} {
+		for _, name := range fact.names {
+			if value, ok := f[name]; ok {
+				_ = json.Unmarshal(value, fact.to)
+			}
+		}
 	}
-	a := Answer{Text: words, RawStopReason: f.FinishReason, StopReason: f.StopReason,
-		LatencyMS: f.LatencyMS, CostUSD: f.CostUSD, OutputTokens: f.OutputTokens}
-	if a.CostUSD == nil {
-		a.CostUSD = f.Cost
-	}
-	if f.Cached {
+	if string(f["cached"]) == "true" {
 		a.LatencyMS = nil
 	}
-	if f.ToolCalls != nil {
-		a.ToolCalls = asCalls(f.ToolCalls)
+	if f["tool_calls"] != nil {
+		a.ToolCalls = asCalls(f["tool_calls"])
 	}
 	return a
 }

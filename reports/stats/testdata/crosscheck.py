@@ -69,7 +69,7 @@ def sign_flip(d):
 
 
 def sign_flip_random(d):
-    r = stats.permutation_test((np.asarray(d),), np.sum, permutation_type="samples", n_resamples=50_000, random_state=1)
+    r = stats.permutation_test((np.asarray(d),), np.sum, permutation_type="samples", n_resamples=20_000, random_state=1)
     return {"p": r.pvalue}
 
 
@@ -123,7 +123,7 @@ def bootstrap_mean(x):
 
 def bootstrap_ratio(cost, score):
     r = stats.bootstrap((np.asarray(cost), np.asarray(score)), lambda c, s: c.sum() / s.sum(), vectorized=False,
-                        paired=True, n_resamples=4_000, method="percentile", random_state=1)
+                        paired=True, n_resamples=2_000, method="percentile", random_state=1)
     return {"lower": r.confidence_interval.low, "upper": r.confidence_interval.high}
 
 
