@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -98,9 +99,7 @@ func (f *planFlags) load(a *app, args []string) (*plan.Plan, error) {
 	p, problems := &plan.Plan{}, []error(nil)
 	if len(args) == 1 {
 		loaded, err := plan.Load(args[0])
-		if err != nil {
-			problems = append(problems, err)
-		}
+		problems = append(problems, unreadable(args[0], err))
 		if loaded != nil {
 			p = loaded
 		}
@@ -111,4 +110,17 @@ func (f *planFlags) load(a *app, args []string) (*plan.Plan, error) {
 		problems = append(problems, p.Apply(o))
 	}
 	return p, errors.Join(problems...)
+}
+
+// unreadable gives a plan that cannot be read at all a remedy; mistakes in it
+// have theirs.
+func unreadable(path string, err error) error {
+	var mistakes *plan.Errors
+	if err == nil || errors.As(err, &mistakes) {
+		return err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return usageError("%s: no such plan; nightshift init writes one, and --dataset runs without", path)
+	}
+	return usageError("%s: %w", path, err)
 }

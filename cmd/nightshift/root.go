@@ -62,7 +62,10 @@ failed, 7 the run directory belongs to another plan or dataset, 75 already
 running, 130 interrupted (resumable).`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          noCommand,
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError("%w\nsee: %s --help", err, c.CommandPath())
 	})
@@ -71,6 +74,18 @@ running, 130 interrupted (resumable).`,
 		root.AddCommand(c)
 	}
 	return root
+}
+
+// noCommand shows the help, or says that a command does not exist.
+func noCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return root.Help()
+	}
+	message := fmt.Sprintf("there is no command %q", args[0])
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		message += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError("%s\nsee: %s --help", message, root.Name())
 }
 
 // wrapUsage gives mistakes in arguments the exit code for usage.

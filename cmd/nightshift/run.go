@@ -85,14 +85,35 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 	if err := f.validate(); err != nil {
 		return err
 	}
-	job, err := a.prepare(ctx, &f.plan, args, true)
+	w := &switchWriter{w: a.err}
+	log, closeLog, err := a.logger(f, w)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	calls, waiting, release := interrupts(ctx, func(s string) { log.Warn(s) })
+	defer release()
+	job, err := a.prepare(waiting, &f.plan, args, !f.dryRun)
+	if waiting.Err() != nil {
+		return &exitError{exitInterrupted, errors.New("interrupted before anything was sent")}
+	}
 	if err != nil {
 		return err
 	}
 	if f.dryRun {
 		return a.estimate(job)
 	}
-	return a.execute(ctx, f, job)
+	s := &session{app: a, flags: f, job: job, log: log, screen: w}
+	return s.execute(calls, waiting)
+}
+
+// A session is one start of a run.
+type session struct {
+	*app
+	*job
+	flags  *runFlags
+	log    *slog.Logger
+	screen *switchWriter // where the log goes: past the progress bar while there is one
 }
 
 // A job is a plan and a dataset that have passed every check.
@@ -142,63 +163,59 @@ func (j *job) identity() store.Identity {
 }
 
 // execute opens the run directory, runs, and reports.
-func (a *app) execute(ctx context.Context, f *runFlags, j *job) error {
-	w := &switchWriter{w: a.err}
-	log, closeLog, err := a.logger(f, w)
-	if err != nil {
-		return err
+func (s *session) execute(calls, waiting context.Context) error {
+	for _, note := range s.plan.Notes {
+		s.log.Warn(note)
 	}
-	defer closeLog()
-	for _, note := range j.plan.Notes {
-		log.Warn(note)
-	}
-	st, err := store.Open(j.plan.Out, j.identity(), store.Options{
-		Strict: j.plan.Strict, RetryFailed: f.retryFailed,
-		Notice: func(s string) { log.Warn(s) },
+	st, err := store.Open(s.plan.Out, s.identity(), store.Options{
+		Strict: s.plan.Strict, RetryFailed: s.flags.retryFailed,
+		Notice: func(text string) { s.log.Warn(text) },
 	})
 	if err != nil {
 		return err
 	}
-	if err := j.dataset.WriteIndex(filepath.Join(j.plan.Out, indexFile)); err != nil {
-		return errors.Join(&store.StorageError{Op: "writing", Path: indexFile, Err: err}, st.Close("failed"))
-	}
-	fleet, err := a.build(j.plan, st, log)
+	fleet, err := s.open(st)
 	if err != nil {
-		return errors.Join(err, st.Close("stopped"))
+		return errors.Join(err, st.Close("failed"))
 	}
 	defer fleet.Close()
-
-	calls, waiting, release := interrupts(ctx, func(s string) { log.Warn(s) })
-	defer release()
-	show := a.progress(f, st, j, fleet)
-	w.redirect(show)
-	a.sayStart(log, st, j)
+	show := s.progress(st, fleet)
+	s.screen.redirect(show)
+	s.sayStart(st)
 	r := &runner.Run{
-		Name: j.plan.Name, Store: st, Dataset: j.dataset, Lanes: fleet.lanes,
-		Epochs: j.plan.Epochs, Raw: runner.Raw(j.plan.Raw), SkipUnknown: j.plan.SkipUnknown, Log: log,
+		Name: s.plan.Name, Store: st, Dataset: s.dataset, Lanes: fleet.lanes,
+		Epochs: s.plan.Epochs, Raw: runner.Raw(s.plan.Raw), SkipUnknown: s.plan.SkipUnknown, Log: s.log,
 	}
 	stops, err := r.Do(calls, waiting)
-	w.redirect(a.err)
-	show.Close(fleet.figures(st, j))
-	return a.finish(st, j, stops, err, context.Cause(waiting))
+	s.screen.redirect(s.err)
+	show.Close(fleet.figures(st, s.job))
+	return s.finish(st, stops, err, context.Cause(waiting))
+}
+
+// open keeps the dataset's index and opens the way to the models.
+func (s *session) open(st *store.Run) (*fleet, error) {
+	if err := s.dataset.WriteIndex(filepath.Join(s.plan.Out, indexFile)); err != nil {
+		return nil, &store.StorageError{Op: "writing", Path: indexFile, Err: err}
+	}
+	return s.build(s.plan, st, s.log)
 }
 
 // sayStart says in a line what is about to happen, so that a resumed run is
 // told from a new one.
-func (a *app) sayStart(log *slog.Logger, st *store.Run, j *job) {
+func (s *session) sayStart(st *store.Run) {
 	sum := st.Totals().Sum()
-	total := j.items()
+	total := s.items()
 	if sum.Rows == 0 {
-		log.Info(fmt.Sprintf("%s: %d rows, %d models, into %s", j.plan.Name, j.dataset.Info().Rows, len(j.plan.Models), j.plan.Out))
+		s.log.Info(fmt.Sprintf("%s: %d rows, %d models, into %s", s.plan.Name, s.dataset.Info().Rows, len(s.plan.Models), s.plan.Out))
 		return
 	}
-	log.Info(fmt.Sprintf("%s: resuming %s, %d of %d answers are on record", j.plan.Name, j.plan.Out, sum.Rows, total))
+	s.log.Info(fmt.Sprintf("%s: resuming %s, %d of %d answers are on record", s.plan.Name, s.plan.Out, sum.Rows, total))
 	if n := len(st.Unknown()); n > 0 {
 		what := "they will be sent again (--on-unknown skip leaves them)"
-		if j.plan.SkipUnknown {
+		if s.plan.SkipUnknown {
 			what = "they are recorded as unknown"
 		}
-		log.Warn(fmt.Sprintf("%d requests may have been billed without an answer when the last process ended: %s", n, what))
+		s.log.Warn(fmt.Sprintf("%d requests may have been billed without an answer when the last process ended: %s", n, what))
 	}
 }
 
@@ -208,17 +225,17 @@ func (j *job) items() int64 {
 
 // finish closes the run, writes its reports, prints the summary, and says how
 // it ended.
-func (a *app) finish(st *store.Run, j *job, stops []runner.Stop, failure, interrupted error) error {
-	end := ending(j, st.Totals(), stops, failure, interrupted)
+func (s *session) finish(st *store.Run, stops []runner.Stop, failure, interrupted error) error {
+	end := ending(s.job, st.Totals(), stops, failure, interrupted)
 	if err := st.Close(end.state); err != nil && failure == nil {
 		failure = err
-		end = ending(j, st.Totals(), stops, failure, interrupted)
+		end = ending(s.job, st.Totals(), stops, failure, interrupted)
 	}
-	if summary, err := reports.Summarize(j.plan.Out); err == nil {
-		if err := writeReports(j.plan.Out, summary); err != nil && failure == nil {
+	if summary, err := reports.Summarize(s.plan.Out); err == nil {
+		if err := writeReports(s.plan.Out, summary); err != nil && failure == nil {
 			end = endState{code: exitStorage, err: err}
 		}
-		if err := summary.Text(a.out); err != nil && end.err == nil {
+		if err := summary.Text(s.out); err != nil && end.err == nil {
 			end = endState{code: exitInternal, err: err}
 		}
 	} else if failure == nil && end.code == exitOK {
@@ -323,18 +340,18 @@ func (a *app) logger(f *runFlags, w io.Writer) (*slog.Logger, func(), error) {
 }
 
 // progress starts showing where the run stands.
-func (a *app) progress(f *runFlags, st *store.Run, j *job, fleet *fleet) *progress {
-	mode := f.progress
+func (s *session) progress(st *store.Run, fleet *fleet) *progress {
+	mode := s.flags.progress
 	if mode == "auto" {
 		mode = "plain"
-		if a.isTerminal(a.err) {
+		if s.isTerminal(s.err) {
 			mode = "bar"
 		}
 	}
-	if f.quiet {
+	if s.flags.quiet {
 		mode = "none"
 	}
-	return newProgress(a.err, mode, func() figures { return fleet.figures(st, j) })
+	return newProgress(s.err, mode, func() figures { return fleet.figures(st, s.job) })
 }
 
 // writeWhole writes a file whole or not at all.
