@@ -160,9 +160,6 @@ func Faults() []Fault {
 }
 
 func streamed(c Case) bool { return c.Stream }
-func notStreamed(c Case) bool {
-	return !c.Stream
-}
 
 // fullText and headText are what is kept of the answer.
 func fullText(Case) *string { s := Text; return &s }

@@ -41,8 +41,9 @@ const minSecret = 6
 // value know shapes only. It does not change once made and is safe for
 // concurrent use.
 type Redactor struct {
-	forms   [][]byte // longest first
-	longest int
+	// live returns the forms of the live keys, the longest first. It is a func
+	// because fmt prints what it finds in a struct, but not what a func holds.
+	live func() [][]byte
 }
 
 // Format shows nothing of what a Redactor knows.
@@ -51,20 +52,25 @@ func (*Redactor) Format(f fmt.State, _ rune) { io.WriteString(f, "redactor") }
 // NewRedactor makes a Redactor that knows these live keys.
 func NewRedactor(live ...Secret) *Redactor {
 	seen := map[string]bool{}
-	r := &Redactor{}
+	var forms [][]byte
 	for _, s := range live {
 		for _, form := range encodings(s.Reveal()) {
 			if len(form) >= minSecret && !seen[form] {
 				seen[form] = true
-				r.forms = append(r.forms, []byte(form))
+				forms = append(forms, []byte(form))
 			}
 		}
 	}
-	slices.SortStableFunc(r.forms, func(a, b []byte) int { return len(b) - len(a) })
-	if len(r.forms) > 0 {
-		r.longest = len(r.forms[0])
+	slices.SortStableFunc(forms, func(a, b []byte) int { return len(b) - len(a) })
+	return &Redactor{live: func() [][]byte { return forms }}
+}
+
+// forms are what the live keys look like; none for a Redactor without any.
+func (r *Redactor) forms() [][]byte {
+	if r == nil || r.live == nil {
+		return nil
 	}
-	return r
+	return r.live()
 }
 
 // encodings lists the forms in which a key can turn up in a text.
@@ -127,7 +133,7 @@ func base64Core(enc *base64.Encoding, key string, offset int) string {
 // Redact returns s without keys.
 func (r *Redactor) Redact(s string) string {
 	if r.Contains([]byte(s)) {
-		for _, form := range r.forms {
+		for _, form := range r.forms() {
 			s = strings.ReplaceAll(s, string(form), mask)
 		}
 	}
@@ -159,10 +165,7 @@ func (r *Redactor) Bytes(b []byte) []byte {
 // like one. It is for bodies that must otherwise stay as they were read. The
 // result is b itself when it held none; b is never changed.
 func (r *Redactor) Live(b []byte) []byte {
-	if r == nil {
-		return b
-	}
-	for _, form := range r.forms {
+	for _, form := range r.forms() {
 		if bytes.Contains(b, form) {
 			b = bytes.ReplaceAll(b, form, []byte(mask))
 		}
@@ -172,10 +175,7 @@ func (r *Redactor) Live(b []byte) []byte {
 
 // Contains reports whether b holds one of the live keys in any form.
 func (r *Redactor) Contains(b []byte) bool {
-	if r == nil {
-		return false
-	}
-	for _, form := range r.forms {
+	for _, form := range r.forms() {
 		if bytes.Contains(b, form) {
 			return true
 		}

@@ -21,15 +21,17 @@ func TestSecretNeverShows(t *testing.T) {
 	s := New(canary)
 	holder := struct {
 		key  Secret
+		red  *Redactor
+		Red  *Redactor
 		Key  Secret
 		List []Secret
 		Map  map[string]*Secret
-	}{s, s, []Secret{s}, map[string]*Secret{"k": &s}}
+	}{s, NewRedactor(s), NewRedactor(s), s, []Secret{s}, map[string]*Secret{"k": &s}}
 	var out []string
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T%v", "%10s", "%p"} {
 		out = append(out, fmt.Sprintf(verb, s, s), fmt.Sprintf(verb, holder, holder), fmt.Sprintf(verb, &s, &s))
 	}
-	asJSON, err := json.Marshal(holder)
+	asJSON, err := json.Marshal(holder.Key)
 	if err != nil {
 		t.Fatal(err)
 	}

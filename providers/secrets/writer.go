@@ -56,8 +56,8 @@ func (w *writer) Write(p []byte) (int, error) {
 func (w *writer) safeCut() int {
 	w.held = append([]byte(nil), w.redactor.Bytes(w.held)...)
 	keep := 4 << 10
-	if w.redactor != nil && w.redactor.longest > keep {
-		keep = w.redactor.longest
+	if forms := w.redactor.forms(); len(forms) > 0 {
+		keep = max(keep, len(forms[0]))
 	}
 	if len(w.held) <= keep {
 		return 0

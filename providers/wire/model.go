@@ -37,7 +37,7 @@ func sameModel(asked, served string) bool {
 }
 
 var (
-	dateParts = regexp.MustCompile(`-(?:20\d{6}|20\d\d-\d\d-\d\d|\d\d-\d\d|\d\d-20\d\d|[01]\d[0-3]\d|2[5-9](?:0\d|1[0-2]))(?:-|$)`)
+	dateParts = regexp.MustCompile(`-(?:20\d{6}|20\d\d-\d\d-\d\d|\d\d-\d\d|\d\d-20\d\d|[01]\d[0-3]\d|2[3-9](?:0\d|1[0-2]))(?:-|$)`)
 	separator = regexp.MustCompile(`[-_ .]+`)
 )
 
@@ -56,7 +56,7 @@ func modelParts(name string) []string {
 	}
 	name = dateParts.ReplaceAllString(name, "-")
 	parts := slices.DeleteFunc(separator.Split(name, -1), func(part string) bool {
-		return part == "" || part == "latest" || part == "001" || part == "002"
+		return part == "" || part == "latest" || part == "0" || part == "001" || part == "002"
 	})
 	slices.Sort(parts)
 	return parts

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -98,7 +97,7 @@ func (a *attempt) handshake(_ tls.ConnectionState, err error) {
 }
 
 func (a *attempt) headers() http.Header {
-	h := maps.Clone(a.wire.header)
+	h := a.wire.header()
 	h["Accept"] = acceptJSON
 	if a.prepared.Stream {
 		h["Accept"] = acceptStream

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -47,9 +48,9 @@ type Config struct {
 type Wire struct {
 	endpoint  providers.Endpoint
 	transport http.RoundTripper
-	owned     *http.Transport // made here; nil when it was given
-	url       *url.URL        // nil when the model stands in the URL
-	header    http.Header     // of every request; never changed
+	owned     *http.Transport    // made here; nil when it was given
+	url       *url.URL           // nil when the model stands in the URL
+	header    func() http.Header // of every request; a func, so that no printing shows the key
 	redactor  *secrets.Redactor
 	timeouts  providers.Timeouts
 	maxBody   int64
@@ -112,9 +113,9 @@ func orDefault[N int | int64](n, otherwise N) N {
 	return n
 }
 
-// header makes the headers of every request. The key goes in here and nowhere
+// header makes the headers of every request, a map for each. The key goes in here and nowhere
 // else.
-func header(c Config) http.Header {
+func header(c Config) func() http.Header {
 	h := http.Header{
 		"Content-Type":    {"application/json"},
 		"Accept-Encoding": {"gzip"}, // undone here, so that the caps count what comes out
@@ -133,7 +134,7 @@ func header(c Config) http.Header {
 		}
 	}
 	c.Endpoint.Auth.Set(h, c.Key)
-	return h
+	return func() http.Header { return maps.Clone(h) }
 }
 
 func (w *Wire) target(model string) (*url.URL, error) {
