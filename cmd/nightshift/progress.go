@@ -114,16 +114,16 @@ func (p *progress) show(f figures) {
 	defer p.mu.Unlock()
 	line := p.line(f)
 	if p.bar == nil {
-		fmt.Fprintf(p.out, "%d/%d rows  %s\n", f.Done, f.Total, line)
+		fmt.Fprintln(p.out, line)
 		return
 	}
 	p.bar.Describe(line)
 	p.bar.Set64(min(f.Done, max(f.Total, 1)))
 }
 
-// line is one line of figures, without the count that the bar shows itself.
+// line is one line of figures.
 func (p *progress) line(f figures) string {
-	parts := []string{}
+	parts := []string{fmt.Sprintf("%d/%d rows", f.Done, f.Total)}
 	rate := p.rate(f)
 	if rate > 0 {
 		parts = append(parts, fmt.Sprintf("%.1f/s", rate))
