@@ -37,7 +37,7 @@ type journalHead struct {
 	At        time.Time `json:"at"`
 }
 
-// journalLine is what any other line is written from.
+// journalLine is what the other lines are written from, except for results.
 type journalLine struct {
 	K       string              `json:"k"`
 	Row     int64               `json:"row"`
@@ -46,7 +46,6 @@ type journalLine struct {
 	Intent  *nightshift.Intent  `json:"intent,omitempty"`
 	Attempt *nightshift.Attempt `json:"attempt,omitempty"`
 	Turn    *turnResponse       `json:"response,omitempty"`
-	Record  *nightshift.Record  `json:"record,omitempty"`
 }
 
 // turnResponse is a Response as JSON. The server's usage object goes in as

@@ -32,7 +32,7 @@ func crashPoints(t testing.TB) int {
 		}
 		return n
 	}
-	return 1500
+	return 600
 }
 
 // client is a run as the runner would do it: every open item is announced,

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -378,10 +376,7 @@ func (u *Unit) Put(rec *nightshift.Record) error {
 		return fmt.Errorf("store: a record of row %d epoch %d model %q does not belong into unit %d of model %q", rec.Row, rec.Epoch, rec.Model, u.key.unit, u.model)
 	}
 	kept := repaired(rec)
-	line, crc, err := encodeRecord(&kept)
-	if err != nil {
-		return fmt.Errorf("row %d: %w", rec.Row, err)
-	}
+	line, crc := encodeRecord(&kept, time.Now().UTC())
 	c := count(&kept)
 	tally := c.tally()
 	p := pending{line: line, crc: crc, item: item, kind: kindResult, add: &tally}
@@ -390,25 +385,6 @@ func (u *Unit) Put(rec *nightshift.Record) error {
 	}
 	crashPoint("result.written")
 	return nil
-}
-
-var recordBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// encodeRecord returns a result line that owns its memory.
-func encodeRecord(rec *nightshift.Record) ([]byte, uint32, error) {
-	buf := recordBuffers.Get().(*bytes.Buffer)
-	defer recordBuffers.Put(buf)
-	buf.Reset()
-	buf.Write(lineBuffer(buf.AvailableBuffer()))
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(journalLine{K: kindResult, Row: rec.Row, Epoch: rec.Epoch, At: time.Now().UTC(), Record: rec}); err != nil {
-		return nil, 0, err
-	}
-	line := make([]byte, buf.Len())
-	copy(line, buf.Bytes())
-	line, crc := sealLine(line[:len(line)-1])
-	return line, crc, nil
 }
 
 func (u *Unit) put(p pending, failed bool) error {

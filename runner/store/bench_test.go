@@ -1,0 +1,250 @@
+//go:build unix
+
+package store
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"nightshift"
+)
+
+// largeRecord is a record of about 3 KB, as a usual answer makes it.
+func largeRecord(rng *rand.Rand, model string, row int64) *nightshift.Record {
+	words := []string{"the", "quick", "\"brown\"", "fox", "jumps", "over", "a", "lazy", "dog.\n", "Answer:", "42", "él"}
+	text := func(n int) *string {
+		var b strings.Builder
+		for b.Len() < n {
+			b.WriteString(words[rng.IntN(len(words))])
+			b.WriteByte(' ')
+		}
+		return ptr(b.String())
+	}
+	rec := record(model, row, 0)
+	rec.Text, rec.System, rec.Input, rec.RawResponse = text(600), text(100), text(500), text(1300)
+	rec.AttemptLog = ptr(`[{"n":1,"started_at":"2026-11-21T22:00:00Z","duration_ms":1234.5,"status":200,"usage":{"input":100,"output":200}}]`)
+	rec.UsageRaw = ptr(`{"prompt_tokens":100,"completion_tokens":200,"total_tokens":300}`)
+	rec.RowHash, rec.PromptHash, rec.RequestHash = strings.Repeat("ab", 16), strings.Repeat("cd", 32), ptr(strings.Repeat("ef", 32))
+	now := time.Now()
+	rec.StartedAt, rec.FinishedAt, rec.LatencyMS = &now, &now, ptr(1234.5)
+	return rec
+}
+
+const benchUnit = 20_000
+
+// BenchmarkPut is one record of 3 KB, from Record to written, one caller.
+func BenchmarkPut(b *testing.B) {
+	id := identity(1, 200, benchUnit, 1)
+	r := mustOpen(b, b.TempDir(), id, Options{})
+	defer r.Close("")
+	rng := rand.New(rand.NewPCG(1, 1))
+	recs := make([]*nightshift.Record, 64)
+	for i := range recs {
+		recs[i] = largeRecord(rng, "m0", 0)
+	}
+	var u *Unit
+	n := int64(0)
+	b.ReportAllocs()
+	reportCPU(b)
+	for b.Loop() {
+		if n%benchUnit == 0 {
+			var err error
+			u, err = r.OpenUnit("m0", int(n/benchUnit))
+			must(b, err)
+		}
+		rec := recs[n%64]
+		rec.Row = n
+		must(b, u.Put(rec))
+		n++
+	}
+}
+
+// BenchmarkEncode is the part of Put that needs no lock.
+func BenchmarkEncode(b *testing.B) {
+	rec := largeRecord(rand.New(rand.NewPCG(1, 1)), "m0", 0)
+	b.ReportAllocs()
+	reportCPU(b)
+	for b.Loop() {
+		kept := repaired(rec)
+		line, _ := encodeRecord(&kept, time.Now())
+		b.SetBytes(int64(len(line)))
+	}
+}
+
+// BenchmarkIntent is the line before every request.
+func BenchmarkIntent(b *testing.B) {
+	r := mustOpen(b, b.TempDir(), identity(1, 1, benchUnit, 1), Options{})
+	defer r.Close("")
+	u, err := r.OpenUnit("m0", 0)
+	must(b, err)
+	w := u.Witness(0, 0)
+	b.ReportAllocs()
+	reportCPU(b)
+	for b.Loop() {
+		must(b, w.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 1000, WorstCost: 100}))
+	}
+}
+
+// BenchmarkCommit is a unit of 20,000 records of 3 KB, from sealed journal to
+// listed part, and the reading of the part.
+func BenchmarkCommit(b *testing.B) {
+	var cpu time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		dir := b.TempDir()
+		r := mustOpen(b, dir, identity(1, 1, benchUnit, 1), Options{})
+		u, err := r.OpenUnit("m0", 0)
+		must(b, err)
+		rng := rand.New(rand.NewPCG(1, 1))
+		for row := range int64(benchUnit) {
+			must(b, u.Put(largeRecord(rng, "m0", benchUnit-1-row)))
+		}
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		b.StartTimer()
+		start := cpuTime()
+		must(b, u.Commit())
+		cpu += cpuTime() - start
+		b.StopTimer()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(cpu.Milliseconds())/float64(b.N), "cpu-ms/op")
+		b.ReportMetric(float64(after.Sys-before.Sys)/(1<<20), "MiB-more")
+		begun := time.Now()
+		type narrow struct {
+			Row     int64              `parquet:"row"`
+			Outcome nightshift.Outcome `parquet:"outcome,dict"`
+			Cost    *int64             `parquet:"cost_nano_usd,optional"`
+		}
+		n := 0
+		for _, err := range Rows[narrow](dir, ReadOptions{}) {
+			must(b, err)
+			n++
+		}
+		b.ReportMetric(float64(time.Since(begun).Milliseconds()), "ms/read-3-columns")
+		must(b, r.Close("finished"))
+		b.StartTimer()
+	}
+}
+
+// BenchmarkResume is a run of 10 M rows of which 9.9 M are done, most of them
+// in 494 committed parts, 10,000 in the journal of an open unit: from Open to
+// the first intent. Parts are stood in for by files of the listed sizes, since
+// Open does not read what the manifest vouches for.
+func BenchmarkResume(b *testing.B) {
+	const units = 500
+	dir := b.TempDir()
+	id := identity(1, units, benchUnit, 1)
+	makeLargeRun(b, dir, id, 494)
+	for b.Loop() {
+		runtime.GC()
+		begun, start := time.Now(), cpuTime()
+		r := mustOpen(b, dir, id, Options{})
+		u, row := firstOpen(b, r, id)
+		must(b, u.Witness(row, 0).Sending(nightshift.Intent{Attempt: 1}))
+		took, cpu := time.Since(begun), cpuTime()-start
+		var mem runtime.MemStats
+		runtime.ReadMemStats(&mem)
+		b.ReportMetric(float64(cpu.Milliseconds()), "cpu-ms")
+		b.ReportMetric(float64(took.Milliseconds()), "ms-to-first-send")
+		b.ReportMetric(float64(mem.HeapAlloc)/(1<<20), "MiB-heap")
+		b.ReportMetric(float64(mem.Sys)/(1<<20), "MiB-from-the-system")
+		if got := r.Totals().Sum().Rows; got != 494*benchUnit+benchUnit/2 {
+			b.Fatalf("%d rows on record", got)
+		}
+		must(b, r.Close("stopped"))
+	}
+}
+
+func firstOpen(b *testing.B, r *Run, id Identity) (*Unit, int64) {
+	for n, s := range id.Slices {
+		if r.Committed("m0", n) {
+			continue
+		}
+		u, err := r.OpenUnit("m0", n)
+		must(b, err)
+		for row := s.First; row < s.First+s.Rows; row++ {
+			if !u.Done(row, 0) {
+				return u, row
+			}
+		}
+	}
+	b.Fatal("nothing is open")
+	return nil, 0
+}
+
+// makeLargeRun lists n units in the manifest and half-fills the next.
+func makeLargeRun(b *testing.B, dir string, id Identity, n int) {
+	b.Helper()
+	r := mustOpen(b, dir, id, Options{})
+	rng := rand.New(rand.NewPCG(1, 1))
+	u, err := r.OpenUnit("m0", n)
+	must(b, err)
+	for i := range int64(benchUnit / 2) {
+		row := u.Slice().First + i
+		must(b, u.Witness(row, 0).Sending(nightshift.Intent{Attempt: 1}))
+		must(b, u.Put(largeRecord(rng, "m0", row)))
+	}
+	must(b, r.Close("stopped"))
+	one := count(record("m0", 0, 0))
+	var tally Tally
+	for range benchUnit {
+		t := one.tally()
+		tally.add(&t, 1)
+	}
+	var lines []byte
+	for unit := range n {
+		s := id.Slices[unit]
+		p := Part{
+			K: kindPart, Model: "m0", Unit: unit, Gen: 1, Name: partName("m0", unit, 1), Size: 20 << 20, SHA256: strings.Repeat("0", 64),
+			First: s.First, Rows: s.Rows, Items: s.Rows, CommittedAt: time.Now(), Totals: tally,
+		}
+		line, _, err := encodeLine(p)
+		must(b, err)
+		lines = append(lines, line...)
+		name := filepath.Join(dir, resultsDir, p.Name)
+		must(b, os.WriteFile(name, nil, 0o600))
+		must(b, os.Truncate(name, p.Size))
+	}
+	f, err := os.OpenFile(filepath.Join(dir, manifestFile), os.O_APPEND|os.O_WRONLY, 0)
+	must(b, err)
+	_, err = f.Write(lines)
+	must(b, err)
+	must(b, f.Close())
+}
+
+// BenchmarkScanLine is what taking stock of one record of 3 KB costs.
+func BenchmarkScanLine(b *testing.B) {
+	kept := repaired(largeRecord(rand.New(rand.NewPCG(1, 1)), "m0", 0))
+	line, _ := encodeRecord(&kept, time.Now())
+	object, _, _ := checkLine(line[:len(line)-1])
+	b.SetBytes(int64(len(line)))
+	b.ReportAllocs()
+	reportCPU(b)
+	for b.Loop() {
+		var l scannedLine
+		must(b, json.Unmarshal(object, &l))
+	}
+}
+
+// reportCPU reports the processor time of everything the process does, which
+// a busy machine does not distort as it does the time on the wall.
+func reportCPU(b *testing.B) {
+	start := cpuTime()
+	b.Cleanup(func() { b.ReportMetric(float64((cpuTime()-start).Nanoseconds())/float64(b.N), "cpu-ns/op") })
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
