@@ -28,8 +28,31 @@ var shapes = []*regexp.Regexp{
 	regexp.MustCompile(`(?P<keep>\bnvapi-)[A-Za-z0-9_-]{16,}`),
 }
 
-// hasShape is a quick look for what any of shapes needs.
-var hasShape = regexp.MustCompile(`(?i)bearer|api-key|authorization|sk-|aiza|xai-|gsk_|pplx-|fw_|hf_|nvapi-`)
+// marks are what any of shapes needs, in the cases in which it is written. To
+// look for them is a hundred times faster than to try the expressions.
+var marks = []string{
+	"sk-", "AIza", "xai-", "gsk_", "pplx-", "fw_", "hf_", "nvapi-",
+	"Bearer", "bearer", "BEARER", "Authorization", "authorization", "AUTHORIZATION",
+	"api-key", "Api-Key", "API-Key", "Api-key", "API-KEY",
+}
+
+func hasShape(text string) bool {
+	for _, mark := range marks {
+		if strings.Contains(text, mark) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasShapeBytes(text []byte) bool {
+	for _, mark := range marks {
+		if bytes.Contains(text, []byte(mark)) {
+			return true
+		}
+	}
+	return false
+}
 
 // minSecret is the length below which a live key is not searched for: hiding
 // every "a" would destroy the text and protect nothing.
@@ -137,7 +160,7 @@ func (r *Redactor) Redact(s string) string {
 			s = strings.ReplaceAll(s, string(form), mask)
 		}
 	}
-	if !hasShape.MatchString(s) {
+	if !hasShape(s) {
 		return s
 	}
 	for _, shape := range shapes {
@@ -150,7 +173,7 @@ func (r *Redactor) Redact(s string) string {
 // b is never changed.
 func (r *Redactor) Bytes(b []byte) []byte {
 	b = r.Live(b)
-	if !hasShape.Match(b) {
+	if !hasShapeBytes(b) {
 		return b
 	}
 	for _, shape := range shapes {

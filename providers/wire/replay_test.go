@@ -62,8 +62,8 @@ func (r recording) header() http.Header {
 	return h
 }
 
-// recordings are the exchanges of inference calls; batches are another API.
-func recordings(t *testing.T) []recording {
+// inference are the exchanges of inference calls; batches are another API.
+func inference(t *testing.T) []recording {
 	files, err := filepath.Glob(filepath.Join(sharedDir(t), "recorded", "*.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +132,7 @@ func (r recording) send(t *testing.T, base string, transport http.RoundTripper) 
 // Every recorded exchange comes back through a real server with the right
 // class, or as an answer.
 func TestReplay(t *testing.T) {
-	for _, r := range recordings(t) {
+	for _, r := range inference(t) {
 		t.Run(r.name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				for name, values := range r.header() {
@@ -192,7 +192,7 @@ func (o oneByte) Read(p []byte) (int, error) { return o.r.Read(p[:min(1, len(p))
 
 // Delivered a byte at a time, every exchange comes back the same.
 func TestReplayByteByByte(t *testing.T) {
-	for _, r := range recordings(t) {
+	for _, r := range inference(t) {
 		if len(r.Response.Body) > 40_000 && os.Getenv("NIGHTSHIFT_LONG") == "" {
 			continue
 		}
@@ -204,7 +204,7 @@ func TestReplayByteByByte(t *testing.T) {
 // Cut at the end of every event, a stream is either whole or cut, never
 // anything else, and keeps a part of its text.
 func TestReplayCut(t *testing.T) {
-	for _, r := range recordings(t) {
+	for _, r := range inference(t) {
 		if !r.streamed() || failures[r.name] != "" {
 			continue
 		}

@@ -1,0 +1,102 @@
+package wire_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+
+	"nightshift"
+	"nightshift/providers"
+	"nightshift/providers/providertest/recordings"
+	"nightshift/providers/secrets"
+	"nightshift/providers/wire"
+)
+
+// Every recorded answer, sent by a real server, is read as the table of
+// expectations says, to the last token.
+func TestExpectations(t *testing.T) {
+	dir, err := recordings.Dir()
+	if err != nil {
+		t.Skip(err)
+	}
+	seen := 0
+	for _, want := range recordings.Expectations() {
+		if want.Format == "" && want.Class == "" {
+			continue // another API
+		}
+		seen++
+		t.Run(want.Name(), func(t *testing.T) {
+			x, err := recordings.Load(dir, want.File)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := want.Body(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkExpectation(t, want, replayOnce(t, want, body))
+		})
+	}
+	if seen < 100 {
+		t.Errorf("%d expectations", seen)
+	}
+}
+
+func replayOnce(t *testing.T, want recordings.Expectation, body string) providers.Exchange {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(want.Status)
+		io.WriteString(w, body)
+	}))
+	defer server.Close()
+	protocol := want.Format
+	if protocol == "" {
+		protocol = nightshift.Chat
+	}
+	w, err := wire.New(wire.Config{Key: secrets.Secret{}, Endpoint: providers.Endpoint{
+		Name: want.File, Protocol: protocol, BaseURL: server.URL, DoneMarkerOnly: want.DoneMarkerOnly, Auth: providers.Auth{Scheme: providers.AuthNone},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.CloseIdleConnections()
+	return w.Send(t.Context(), providers.Prepared{Body: []byte(`{}`), Stream: want.Streamed})
+}
+
+func checkExpectation(t *testing.T, want recordings.Expectation, x providers.Exchange) {
+	t.Helper()
+	r := x.Response
+	var class nightshift.ErrorClass
+	if x.Err != nil {
+		class = x.Err.Class
+	}
+	if class != want.Class || r.Status != want.Status {
+		t.Errorf("class %q, status %d (%v), want %q, %d", class, r.Status, x.Err, want.Class, want.Status)
+	}
+	if r.ID != want.ID || r.ServedModel != want.Model || r.Fingerprint != want.Fingerprint {
+		t.Errorf("id %q, model %q, fingerprint %q, want %q, %q, %q", r.ID, r.ServedModel, r.Fingerprint, want.ID, want.Model, want.Fingerprint)
+	}
+	if got := recordings.Of(r.Text); got != want.Text {
+		t.Errorf("text %v, want %v", got, want.Text)
+	}
+	if got := recordings.Of(r.Thinking); got != want.Thinking {
+		t.Errorf("thinking %v, want %v", got, want.Thinking)
+	}
+	if !slices.Equal(r.ToolCalls, want.ToolCalls) {
+		t.Errorf("tool calls %v, want %v", r.ToolCalls, want.ToolCalls)
+	}
+	if r.StopReason != want.Stop || r.RawStopReason != want.RawStop || r.StopSequence != want.Sequence {
+		t.Errorf("stop %q (%q, %q), want %q (%q, %q)", r.StopReason, r.RawStopReason, r.StopSequence, want.Stop, want.RawStop, want.Sequence)
+	}
+	got, wanted := r.Usage, want.Usage
+	got.Reported, wanted.Reported = nil, nil
+	if got != wanted || (len(r.UsageRaw) > 0) != want.HasUsage {
+		t.Errorf("usage %+v, want %+v", r.Usage, want.Usage)
+	}
+	for _, flag := range want.Flags {
+		if !slices.Contains(r.Flags, flag) {
+			t.Errorf("flags %v, want %s among them", r.Flags, flag)
+		}
+	}
+}
