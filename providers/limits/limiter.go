@@ -43,13 +43,15 @@ type Limiter struct {
 	inFlight int
 	peak     peak
 	at       float64 // when share and evidence were last brought up to date
-	active   float64 // since when there has been something to do and no success
-	crowded  bool    // the last reaction was to a limit on requests in flight
-	bound    Bound
-	boundFor [numBounds]float64
-	biggest  int64 // most tokens, at their worst, of a request that passed
-	counts   counts
-	stopped  *nightshift.StopError
+	active   float64 // since when nothing has succeeded, idle times left out
+
+	idleSince float64 // when the last request ended
+	crowded   bool    // the last reaction was to a limit on requests in flight
+	bound     Bound
+	boundFor  [numBounds]float64
+	biggest   int64 // most tokens, at their worst, of a request that passed
+	counts    counts
+	stopped   *nightshift.StopError
 
 	timer  *time.Timer
 	wakeAt float64 // +Inf while the timer is not set
@@ -130,8 +132,8 @@ func (l *Limiter) Wait(ctx context.Context, lane string, c Cost) (*Permit, error
 		l.mu.Unlock()
 		return nil, err
 	}
-	if l.inFlight == 0 && l.queue.waiting == 0 {
-		l.active = now
+	if idle := now - l.idleSince; l.inFlight == 0 && l.queue.waiting == 0 && idle > 60 {
+		l.active += idle // with nothing to send, nothing can succeed
 	}
 	w := &waiter{cost: c, lane: l.queue.lane(lane)}
 	l.queue.push(w)
@@ -228,6 +230,9 @@ func (p *Permit) Success(used nightshift.Usage, r Report) {
 	}
 	l.queue.charge(p.lane, in+out-float64(p.cost.Input+p.cost.Output))
 	l.adopt(r, &p.stakes)
+	if p.sent < l.pause.reacted {
+		p.number = 0
+	}
 	l.window.accepted(p.number, p.bound)
 	l.revive(p)
 	if p.trial {
@@ -459,6 +464,7 @@ func (p *Permit) end() (now float64, ok bool) {
 	now = l.now()
 	l.advance(now)
 	l.inFlight--
+	l.idleSince = now
 	if p.probe {
 		l.health.probes--
 	}

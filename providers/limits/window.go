@@ -37,7 +37,8 @@ func newWindow(concurrency int) window {
 func (w *window) full(inFlight int) bool { return float64(inFlight) >= math.Floor(w.size) }
 
 // accepted grows the window after a request that was sent as number n in
-// flight was accepted, if the window was what held others back.
+// flight was accepted, if the window was what held others back. n is 0 where
+// some of those in flight were refused.
 func (w *window) accepted(n int, bound bool) {
 	w.high = max(w.high, float64(n))
 	if !bound {
@@ -51,8 +52,8 @@ func (w *window) accepted(n int, bound bool) {
 	case w.size < w.ceiling+1.5:
 		w.size += 1 / (75 * math.Exp2(float64(min(w.misses, 6))))
 	}
-	if w.size >= w.ceiling+1 && n > int(w.ceiling) {
-		w.ceiling, w.misses, w.slow = math.Inf(1), 0, true // it has risen
+	if w.size >= w.ceiling+1 && float64(n) > w.ceiling {
+		w.ceiling, w.misses = max(w.ceiling+1, 1.1*w.ceiling), 0 // it has risen
 	}
 	w.size = min(w.size, w.most)
 }
