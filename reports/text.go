@@ -9,9 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	gotext "github.com/jedib0t/go-pretty/v6/text"
-
 	"nightshift"
 )
 
@@ -28,7 +25,7 @@ func (s *Summary) Text(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(s.headline() + "\n")
 	for _, t := range s.tables() {
-		b.WriteString("\n" + t.render(table.Writer.Render) + "\n")
+		b.WriteString("\n" + t.text() + "\n")
 	}
 	for _, e := range s.Errors {
 		fmt.Fprintf(&b, "\n%s: %s rows failed with %s, first %s: %s", e.Model, count(e.Rows), e.Class, plain(e.FirstID), plain(e.Example))
@@ -51,7 +48,7 @@ func (s *Summary) Markdown(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("# " + markdown(s.Name) + "\n\n" + markdown(s.headline()) + "\n")
 	for _, t := range s.tables() {
-		b.WriteString("\n## " + t.title + "\n\n" + t.render(table.Writer.RenderMarkdown) + "\n")
+		b.WriteString("\n## " + t.Title + "\n\n" + t.markdown())
 	}
 	if len(s.Errors) > 0 {
 		b.WriteString("\n## Failures\n\n")
@@ -81,45 +78,8 @@ func (s *Summary) headline() string {
 	return h + ", " + money(s.Total.CostNanoUSD, s.Total.AtLeast())
 }
 
-// A grid is one table of a summary: a title, a head, and cells. The first
-// column is text, the others are numbers.
-type grid struct {
-	title string
-	head  []string
-	rows  [][]string
-}
-
-func (g grid) render(how func(table.Writer) string) string {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Options.DrawBorder = false
-	t.Style().Options.SeparateColumns = false
-	t.Style().Format.Header = gotext.FormatDefault
-	t.AppendHeader(cells(g.head))
-	for _, r := range g.rows {
-		t.AppendRow(cells(r))
-	}
-	configs := make([]table.ColumnConfig, len(g.head))
-	for i := range configs {
-		configs[i] = table.ColumnConfig{Number: i + 1}
-		if i > 0 {
-			configs[i].Align, configs[i].AlignHeader = gotext.AlignRight, gotext.AlignRight
-		}
-	}
-	t.SetColumnConfigs(configs)
-	return how(t)
-}
-
-func cells(row []string) table.Row {
-	r := make(table.Row, len(row))
-	for i, c := range row {
-		r[i] = plain(c)
-	}
-	return r
-}
-
-func (s *Summary) tables() []grid {
-	return []grid{s.outcomes(), s.stops(), s.spending(), s.times()}
+func (s *Summary) tables() []Grid {
+	return []Grid{s.outcomes(), s.stops(), s.spending(), s.times()}
 }
 
 var outcomeOrder = []nightshift.Outcome{
@@ -127,19 +87,19 @@ var outcomeOrder = []nightshift.Outcome{
 	nightshift.OutcomeFailed, nightshift.OutcomeInputError, nightshift.OutcomeUnknown,
 }
 
-func (s *Summary) outcomes() grid {
-	g := grid{title: "Rows", head: []string{"rows"}}
+func (s *Summary) outcomes() Grid {
+	g := Grid{Title: "Rows", Head: []string{"rows"}}
 	shown := slices.DeleteFunc(slices.Clone(outcomeOrder), func(o nightshift.Outcome) bool {
 		return o != nightshift.OutcomeOK && o != nightshift.OutcomeFailed && !s.any(func(m ModelSummary) bool { return m.Outcomes[o] > 0 })
 	})
 	notRun := s.any(func(m ModelSummary) bool { return m.NotRun() > 0 })
 	for _, o := range shown {
-		g.head = append(g.head, strings.ReplaceAll(string(o), "_", " "))
+		g.Head = append(g.Head, strings.ReplaceAll(string(o), "_", " "))
 	}
 	if notRun {
-		g.head = append(g.head, "not run")
+		g.Head = append(g.Head, "not run")
 	}
-	g.head = append(g.head, "total", "retries")
+	g.Head = append(g.Head, "total", "retries")
 	for _, m := range s.Models {
 		row := []string{m.Model}
 		for _, o := range shown {
@@ -148,14 +108,14 @@ func (s *Summary) outcomes() grid {
 		if notRun {
 			row = append(row, count(m.NotRun()))
 		}
-		g.rows = append(g.rows, append(row, count(m.Expected), count(m.Retries)))
+		g.Rows = append(g.Rows, append(row, count(m.Expected), count(m.Retries)))
 	}
 	return g
 }
 
 func (s *Summary) any(is func(ModelSummary) bool) bool { return slices.ContainsFunc(s.Models, is) }
 
-func (s *Summary) stops() grid {
+func (s *Summary) stops() Grid {
 	reasons := map[string]bool{}
 	for _, m := range s.Models {
 		for r := range m.StopReasons {
@@ -163,19 +123,19 @@ func (s *Summary) stops() grid {
 		}
 	}
 	order := slices.Sorted(maps.Keys(reasons))
-	g := grid{title: "Stop reasons", head: append([]string{"stop reasons"}, order...)}
+	g := Grid{Title: "Stop reasons", Head: append([]string{"stop reasons"}, order...)}
 	for _, m := range s.Models {
 		row := []string{m.Model}
 		for _, r := range order {
 			row = append(row, count(m.StopReasons[r]))
 		}
-		g.rows = append(g.rows, row)
+		g.Rows = append(g.Rows, row)
 	}
 	return g
 }
 
-func (s *Summary) spending() grid {
-	g := grid{title: "Tokens and cost", head: []string{"tokens", "input", "cached", "output", "reasoning", "cost", "per 1,000"}}
+func (s *Summary) spending() Grid {
+	g := Grid{Title: "Tokens and cost", Head: []string{"tokens", "input", "cached", "output", "reasoning", "cost", "per 1,000"}}
 	line := func(name string, sp Spending, rows int64) []string {
 		each := "-"
 		if rows > 0 {
@@ -186,20 +146,20 @@ func (s *Summary) spending() grid {
 	}
 	var rows int64
 	for _, m := range s.Models {
-		g.rows = append(g.rows, line(m.Model, m.Spending, m.Rows))
+		g.Rows = append(g.Rows, line(m.Model, m.Spending, m.Rows))
 		rows += m.Rows
 	}
 	if len(s.Models) > 1 {
-		g.rows = append(g.rows, line("all", s.Total, rows))
+		g.Rows = append(g.Rows, line("all", s.Total, rows))
 	}
 	return g
 }
 
-func (s *Summary) times() grid {
-	g := grid{title: "Latency", head: []string{"latency", "p50", "p90", "p95", "p99", "max", "first token p50"}}
+func (s *Summary) times() Grid {
+	g := Grid{Title: "Latency", Head: []string{"latency", "p50", "p90", "p95", "p99", "max", "first token p50"}}
 	for _, m := range s.Models {
 		l := m.LatencyMS
-		g.rows = append(g.rows, []string{m.Model, seconds(l.P50), seconds(l.P90), seconds(l.P95), seconds(l.P99), seconds(l.Max), seconds(m.FirstTokenMS.P50)})
+		g.Rows = append(g.Rows, []string{m.Model, seconds(l.P50), seconds(l.P90), seconds(l.P95), seconds(l.P99), seconds(l.Max), seconds(m.FirstTokenMS.P50)})
 	}
 	return g
 }

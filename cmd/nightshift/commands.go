@@ -9,6 +9,7 @@ func (a *app) commands() []*cobra.Command {
 		a.checkCommand(),
 		a.statusCommand(),
 		a.reportCommand(),
+		a.costCommand(),
 		a.exportCommand(),
 		a.verifyCommand(),
 		a.simulateCommand(),

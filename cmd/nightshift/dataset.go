@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"nightshift/datasets"
+	"nightshift/reports"
 	"nightshift/runner/plan"
 	"nightshift/runner/store"
 )
@@ -45,6 +46,8 @@ type source struct {
 type planAsRun struct {
 	Plan   json.RawMessage `json:"plan"`
 	Source source          `json:"source"`
+	// Prices by model, so that a bill can be explained from the run alone.
+	Prices map[string]reports.RunPrice `json:"prices,omitempty"`
 }
 
 func (j *job) planAsRun(canonical json.RawMessage) json.RawMessage {
@@ -53,11 +56,19 @@ func (j *job) planAsRun(canonical json.RawMessage) json.RawMessage {
 	if err != nil {
 		dir = s.Dir
 	}
-	b, err := json.Marshal(planAsRun{canonical, source{s.Paths, dir, s.Format, s.Fields, s.System, s.Prompt, s.Target}})
+	b, err := json.Marshal(planAsRun{canonical, source{s.Paths, dir, s.Format, s.Fields, s.System, s.Prompt, s.Target}, runPrices(j.plan)})
 	if err != nil {
 		return canonical
 	}
 	return b
+}
+
+func runPrices(p *plan.Resolved) map[string]reports.RunPrice {
+	prices := map[string]reports.RunPrice{}
+	for _, m := range p.Models {
+		prices[m.Name] = reports.RunPrice{List: m.PriceList, ID: m.PriceID, Price: m.Price}
+	}
+	return prices
 }
 
 // openIndexed takes up the dataset of a run by its index.

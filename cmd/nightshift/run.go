@@ -150,7 +150,7 @@ func (j *job) identity() store.Identity {
 	info := j.dataset.Info()
 	id := store.Identity{
 		Name: j.plan.Name, Tool: version(), PriceTable: j.plan.Prices.ID(),
-		Plan: j.planAsRun(canonical), PlanHash: hash, MayChange: []string{"source"},
+		Plan: j.planAsRun(canonical), PlanHash: hash, MayChange: []string{"source", "prices"},
 		DatasetHash: info.Hash, DatasetRows: info.Rows, Epochs: j.plan.Epochs,
 	}
 	for _, m := range j.plan.Models {

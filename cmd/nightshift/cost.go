@@ -1,0 +1,62 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"nightshift/providers/pricing"
+	"nightshift/reports"
+)
+
+func (a *app) costCommand() *cobra.Command {
+	var by []string
+	var prices string
+	var asJSON, asMarkdown bool
+	c := &cobra.Command{
+		Use:   "cost RUN|FILE…",
+		Short: "Tokens and money by model, category, outcome, hour …; priced again with --prices",
+		Long: `Bills runs, finished or not, or files of their results. Every request that used
+tokens is counted once, also those that brought no answer; requests of judges have
+lines of their own. What is not known is counted apart and makes a cost read ≥.
+
+--by takes one word or several: ` + strings.Join(reports.Dimensions, ", ") + `.
+The kinds of attempt are answer (brought the answer on record), retry (brought
+none, for a row that was answered in the end), wasted (for a row without an
+answer) and judge. Hours are UTC.`,
+		Example: `  nightshift cost runs/tonight
+  nightshift cost runs/tonight --by category,model
+  nightshift cost runs/tonight --by attempt
+  nightshift cost runs/a runs/b/results/*.parquet --prices my.csv --json`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			o := reports.CostOptions{By: by}
+			if err := reports.CheckDimensions(by); err != nil {
+				return usageError("--by: %w", err)
+			}
+			if prices != "" {
+				table, err := pricing.Load(prices)
+				if err != nil {
+					return usageError("--prices: %w", err)
+				}
+				o.Prices = table
+			}
+			bill, err := reports.Cost(args, o)
+			if err != nil {
+				return usageError("%w", err)
+			}
+			switch {
+			case asJSON:
+				return bill.JSON(a.out)
+			case asMarkdown:
+				return bill.Markdown(a.out)
+			}
+			return bill.Text(a.out)
+		},
+	}
+	c.Flags().StringSliceVar(&by, "by", nil, "group by these `WORDS` (default model)")
+	c.Flags().StringVar(&prices, "prices", "", "price again with this table `FILE`: our CSV or LiteLLM's JSON")
+	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	c.Flags().BoolVar(&asMarkdown, "markdown", false, "print as Markdown")
+	return c
+}

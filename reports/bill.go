@@ -1,0 +1,541 @@
+package reports
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"nightshift"
+	"nightshift/providers/pricing"
+)
+
+// A Bill is what runs used and cost, from their files alone. Every attempt
+// that used tokens is in it once; money is in whole billionths of a dollar.
+// What is not known is counted, never taken for 0.
+type Bill struct {
+	Sources []string `json:"sources"` // as given: run directories and files
+	By      []string `json:"by"`      // what the lines are grouped by
+	Prices  string   `json:"prices"`  // "as recorded", or the id of the table it was priced again with
+	Lines   []Line   `json:"lines"`
+	Models  Entry    `json:"models"` // the sum of the lines
+	// Judges are the requests that scorers sent, a line for each judge's run.
+	Judges []Line `json:"judges,omitempty"`
+	// Unsettled is what was spent on rows that have no record yet.
+	Unsettled  *Entry       `json:"unsettled,omitempty"`
+	Total      Entry        `json:"total"`
+	Projection []Projection `json:"projection,omitempty"`
+	Damage     []string     `json:"damage,omitempty"` // parts that could not be read: their rows are not in it
+}
+
+// A Line is one group of a Bill.
+type Line struct {
+	Key []string `json:"key"` // one value for each word of Bill.By
+	Entry
+}
+
+// An Entry is tokens and money. The token classes are disjoint; reasoning
+// lies inside output.
+type Entry struct {
+	Rows       int64 `json:"rows"`
+	Attempts   int64 `json:"attempts"`
+	Input      int64 `json:"input_tokens"` // neither read from nor written to a cache
+	CacheRead  int64 `json:"cache_read_tokens"`
+	CacheWrite int64 `json:"cache_write_tokens"`
+	Output     int64 `json:"output_tokens"`
+	Reasoning  int64 `json:"reasoning_tokens"`
+	Searches   int64 `json:"searches,omitempty"`
+
+	CostNanoUSD int64   `json:"cost_nano_usd"`
+	CostUSD     float64 `json:"cost_usd"`
+	// NoUsage counts attempts that were, or may have been, billed and reported
+	// no usage or only a part of it; NoPrice those with usage and no price.
+	// With either, the cost is a lower bound.
+	NoUsage int64 `json:"attempts_without_usage"`
+	NoPrice int64 `json:"attempts_without_price"`
+	// AtMostNanoUSD bounds the cost from above; null where nothing does.
+	AtMostNanoUSD *int64 `json:"at_most_nano_usd"`
+
+	// What providers themselves stated, and for how many attempts.
+	ReportedNanoUSD  int64 `json:"reported_nano_usd"`
+	ReportedAttempts int64 `json:"reported_attempts"`
+	// SavedNanoUSD is what caching saved against the same tokens without a
+	// cache, where the price is known; negative where writing cost more than
+	// reading saved.
+	SavedNanoUSD int64 `json:"saved_nano_usd"`
+}
+
+// AtLeast reports whether the cost is a lower bound.
+func (e Entry) AtLeast() bool { return e.NoUsage+e.NoPrice > 0 }
+
+// Cost is the known cost.
+func (e Entry) Cost() nightshift.NanoUSD { return nightshift.NanoUSD(e.CostNanoUSD) }
+
+func (e *Entry) add(o *Entry) {
+	e.Rows += o.Rows
+	e.Attempts += o.Attempts
+	e.Input += o.Input
+	e.CacheRead += o.CacheRead
+	e.CacheWrite += o.CacheWrite
+	e.Output += o.Output
+	e.Reasoning += o.Reasoning
+	e.Searches += o.Searches
+	e.CostNanoUSD += o.CostNanoUSD
+	e.NoUsage += o.NoUsage
+	e.NoPrice += o.NoPrice
+	e.ReportedNanoUSD += o.ReportedNanoUSD
+	e.ReportedAttempts += o.ReportedAttempts
+	e.SavedNanoUSD += o.SavedNanoUSD
+	e.addMost(o.AtMostNanoUSD)
+}
+
+// addMost adds upper bounds; no bound stays none.
+func (e *Entry) addMost(most *int64) {
+	if e.AtMostNanoUSD == nil || most == nil {
+		e.AtMostNanoUSD = nil
+		return
+	}
+	*e.AtMostNanoUSD += *most
+}
+
+func newEntry() *Entry { return &Entry{AtMostNanoUSD: new(int64)} }
+
+// closed returns the entry as it goes into a bill.
+func (e *Entry) closed() Entry {
+	c := *e
+	c.CostUSD = c.Cost().Dollars()
+	if e.AtMostNanoUSD != nil {
+		most := *e.AtMostNanoUSD
+		c.AtMostNanoUSD = &most
+	}
+	return c
+}
+
+// A Projection is what the rows of one model that are not on record yet will
+// cost if they are like those that are.
+type Projection struct {
+	Run     string  `json:"run"`
+	Model   string  `json:"model"`
+	Rows    int64   `json:"rows_left"`
+	CostUSD float64 `json:"cost_usd"`
+	LowUSD  float64 `json:"low_usd"` // 95 % of the time between these two
+	HighUSD float64 `json:"high_usd"`
+	AtLeast bool    `json:"at_least"` // the rows on record have unknown costs
+}
+
+// Dimensions are the words that a bill can be grouped by.
+var Dimensions = []string{"model", "endpoint", "category", "outcome", "stop_reason", "hour", "attempt", "served_model", "run"}
+
+// Kinds of attempts, the values of the dimension "attempt".
+const (
+	KindAnswer = "answer" // brought the answer on record
+	KindRetry  = "retry"  // brought none, for a row that was answered in the end
+	KindWasted = "wasted" // for a row without an answer
+	KindJudge  = "judge"  // sent by a scorer
+)
+
+// billRow is what a bill reads of a Record.
+type billRow struct {
+	Model              string   `parquet:"model,dict"`
+	Endpoint           string   `parquet:"endpoint,dict"`
+	RequestedModel     string   `parquet:"requested_model,dict"`
+	ServedModel        *string  `parquet:"served_model,optional,dict"`
+	Outcome            string   `parquet:"outcome,dict"`
+	StopReason         *string  `parquet:"stop_reason,optional,dict"`
+	Category           *string  `parquet:"category,optional,dict"`
+	InputTokens        *int64   `parquet:"input_tokens,optional"`
+	CacheReadTokens    *int64   `parquet:"cache_read_tokens,optional"`
+	CacheWrite5mTokens *int64   `parquet:"cache_write_5m_tokens,optional"`
+	CacheWrite1hTokens *int64   `parquet:"cache_write_1h_tokens,optional"`
+	OutputTokens       *int64   `parquet:"output_tokens,optional"`
+	ReasoningTokens    *int64   `parquet:"reasoning_tokens,optional"`
+	CostNanoUSD        *int64   `parquet:"cost_nano_usd,optional"`
+	ReportedCostUSD    *float64 `parquet:"reported_cost_usd,optional"`
+	MaybeBilled        bool     `parquet:"maybe_billed"`
+	Attempts           int32    `parquet:"attempts"`
+	AttemptLog         *string  `parquet:"attempt_log,optional"`
+}
+
+func (r *billRow) answered() bool { return nightshift.Outcome(r.Outcome).Answered() }
+
+// simple reports whether the columns say all that the one attempt's log does.
+func (r *billRow) simple() bool {
+	return r.Attempts == 1 && r.CostNanoUSD != nil && !r.MaybeBilled && r.ReportedCostUSD == nil &&
+		zero(r.CacheReadTokens) && zero(r.CacheWrite5mTokens) && zero(r.CacheWrite1hTokens)
+}
+
+func zero(n *int64) bool { return n == nil || *n == 0 }
+
+// simpleEntry is the bill of a simple row.
+func (r *billRow) simpleEntry() Entry {
+	return Entry{
+		Attempts: 1, Input: deref(r.InputTokens), Output: deref(r.OutputTokens), Reasoning: deref(r.ReasoningTokens),
+		CostNanoUSD: *r.CostNanoUSD, AtMostNanoUSD: r.CostNanoUSD,
+	}
+}
+
+// log reads the attempts. ok is false when there should be some and they
+// cannot be read.
+func (r *billRow) log() (attempts []nightshift.Attempt, ok bool) {
+	if r.AttemptLog == nil {
+		return nil, r.Attempts == 0
+	}
+	err := json.Unmarshal([]byte(*r.AttemptLog), &attempts)
+	return attempts, err == nil
+}
+
+// A RunPrice is the price of a model as run.json keeps it, so that a bill can
+// be explained from the run's own files.
+type RunPrice struct {
+	List  string         `json:"list,omitempty"` // whose price list the model is looked up in
+	ID    string         `json:"id,omitempty"`
+	Price *pricing.Price `json:"price,omitempty"`
+}
+
+// A biller makes a bill of rows.
+type biller struct {
+	by      []string
+	table   *pricing.Table // nil: as recorded
+	recall  map[string]RunPrice
+	run     string
+	judge   bool
+	found   map[[3]string]*pricing.Price // by endpoint, requested and served model
+	lines   map[string]*Line
+	models  map[string]*spread // of the run in hand
+	simple  map[lineKey]*Line
+	logOnly bool // the log must be read of every row
+}
+
+// lineKey finds the line of a simple row without building its key.
+type lineKey struct{ model, endpoint, outcome, stop, category, served string }
+
+// A spread is what a projection needs of one model's rows.
+type spread struct {
+	rows         int64
+	sum, squares float64 // dollars
+	atLeast      bool
+}
+
+func newBiller(by []string, table *pricing.Table) *biller {
+	return &biller{
+		by: by, table: table, found: map[[3]string]*pricing.Price{}, lines: map[string]*Line{},
+		models: map[string]*spread{}, simple: map[lineKey]*Line{},
+		logOnly: table != nil || slices.Contains(by, "hour"),
+	}
+}
+
+// begin starts another run.
+func (b *biller) begin(run string, prices map[string]RunPrice, judge bool) {
+	b.run, b.recall, b.judge = run, prices, judge
+	b.found = map[[3]string]*pricing.Price{}
+	b.simple = map[lineKey]*Line{}
+	b.models = map[string]*spread{}
+}
+
+// add bills one row and returns its part of the bill.
+func (b *biller) add(r *billRow) Entry {
+	sum := Entry{AtMostNanoUSD: new(int64)}
+	if r.simple() && !b.logOnly {
+		sum = r.simpleEntry()
+		sum.Rows = 1
+		b.simpleLine(r).add(&sum)
+	} else {
+		b.addLog(r, &sum)
+	}
+	b.spread(r.Model, &sum)
+	return sum
+}
+
+func (b *biller) spread(model string, e *Entry) {
+	s := b.models[model]
+	if s == nil {
+		s = &spread{}
+		b.models[model] = s
+	}
+	usd := float64(e.CostNanoUSD) / 1e9
+	s.rows++
+	s.sum += usd
+	s.squares += usd * usd
+	s.atLeast = s.atLeast || e.AtLeast()
+}
+
+func (b *biller) simpleLine(r *billRow) *Entry {
+	key := lineKey{r.Model, r.Endpoint, r.Outcome, deref(r.StopReason), deref(r.Category), deref(r.ServedModel)}
+	l, ok := b.simple[key]
+	if !ok {
+		kind := KindWasted
+		if r.answered() {
+			kind = KindAnswer
+		}
+		l = b.line(r, b.kind(kind), time.Time{}, deref(r.ServedModel))
+		b.simple[key] = l
+	}
+	return &l.Entry
+}
+
+func (b *biller) kind(kind string) string {
+	if b.judge {
+		return KindJudge
+	}
+	return kind
+}
+
+// addLog bills the attempts of a row one by one.
+func (b *biller) addLog(r *billRow, sum *Entry) {
+	attempts, ok := r.log()
+	if !ok {
+		attempts = []nightshift.Attempt{r.asAttempt()}
+	}
+	first := true
+	for i := range attempts {
+		a := &attempts[i]
+		e := b.attempt(r, a)
+		l := b.line(r, b.kind(kindOf(r, a)), a.StartedAt, cmp.Or(a.ServedModel, deref(r.ServedModel)))
+		if first {
+			e.Rows = 1
+			first = false
+		}
+		l.add(&e)
+		sum.add(&e)
+	}
+	if first { // nothing was sent
+		e := Entry{Rows: 1, AtMostNanoUSD: new(int64)}
+		b.line(r, b.kind(KindWasted), time.Time{}, "").add(&e)
+		sum.add(&e)
+	}
+}
+
+// asAttempt stands for a log that cannot be read: the row's own sums.
+func (r *billRow) asAttempt() nightshift.Attempt {
+	a := nightshift.Attempt{N: 1, MaybeBilled: r.MaybeBilled}
+	if r.CostNanoUSD != nil {
+		cost := nightshift.NanoUSD(*r.CostNanoUSD)
+		a.Cost = &cost
+	}
+	known := func(p *int64) nightshift.Count {
+		if p == nil {
+			return nightshift.Count{}
+		}
+		return nightshift.Tokens(*p)
+	}
+	u := nightshift.Usage{
+		CacheRead: known(r.CacheReadTokens), CacheWrite5m: known(r.CacheWrite5mTokens), CacheWrite1h: known(r.CacheWrite1hTokens),
+		Output: known(r.OutputTokens), Reasoning: known(r.ReasoningTokens),
+	}
+	if r.InputTokens != nil {
+		u.Input = nightshift.Tokens(max(*r.InputTokens-u.CacheRead.N()-u.CacheWrite5m.N()-u.CacheWrite1h.N(), 0))
+	}
+	a.Usage = u
+	return a
+}
+
+func kindOf(r *billRow, a *nightshift.Attempt) string {
+	switch {
+	case !r.answered():
+		return KindWasted
+	case a.Class == "":
+		return KindAnswer
+	}
+	return KindRetry
+}
+
+// attempt bills one attempt.
+func (b *biller) attempt(r *billRow, a *nightshift.Attempt) Entry {
+	u := a.Usage
+	e := Entry{
+		Attempts: 1, Input: u.Input.N(), CacheRead: u.CacheRead.N(), CacheWrite: u.CacheWrite5m.N() + u.CacheWrite1h.N(),
+		Output: u.Output.N(), Reasoning: u.Reasoning.N(), Searches: u.Searches.N(),
+	}
+	if u.Reported != nil {
+		e.ReportedNanoUSD, e.ReportedAttempts = int64(*u.Reported), 1
+	}
+	whole := u.InputTotal().Known() && u.Output.Known()
+	billed := a.Class == "" || a.MaybeBilled || u.Known()
+	if !billed {
+		e.AtMostNanoUSD = new(int64)
+		return e
+	}
+	cost, priced := b.cost(r, a, &e)
+	if a.MaybeBilled || !whole {
+		e.NoUsage = 1
+	} else if !priced {
+		e.NoPrice = 1
+	}
+	e.CostNanoUSD = int64(cost)
+	e.AtMostNanoUSD = bound(e, a, cost, priced)
+	return e
+}
+
+// bound is the most that an attempt can have cost, nil when nothing says.
+func bound(e Entry, a *nightshift.Attempt, cost nightshift.NanoUSD, priced bool) *int64 {
+	most := int64(cost)
+	switch {
+	case e.NoUsage > 0 && a.WorstCost > 0:
+		most = max(most, int64(a.WorstCost))
+	case e.NoUsage > 0, !priced:
+		return nil
+	}
+	return &most
+}
+
+// cost prices an attempt: with the table when there is one, else as recorded.
+// Usage of an attempt that was cut is priced for what it says: a lower bound.
+func (b *biller) cost(r *billRow, a *nightshift.Attempt, e *Entry) (cost nightshift.NanoUSD, priced bool) {
+	price := b.price(r, a)
+	if price != nil {
+		if saved, ok := pricing.Saved(*price, a.Usage); ok {
+			e.SavedNanoUSD = int64(saved)
+		}
+	}
+	if b.table == nil && a.Cost != nil && (*a.Cost > 0 || !a.Usage.Known()) {
+		return *a.Cost, true
+	}
+	if price == nil {
+		if b.table == nil && a.Cost != nil {
+			return *a.Cost, true
+		}
+		return 0, false
+	}
+	u := a.Usage
+	if !u.Output.Known() && u.InputTotal().Known() {
+		u.Output = nightshift.Tokens(0)
+	}
+	if !u.InputTotal().Known() && u.Output.Known() {
+		u.Input = nightshift.Tokens(0)
+	}
+	cost, priced = pricing.Cost(*price, u)
+	return cost, priced
+}
+
+// price finds the price of an attempt; nil when it is not known.
+func (b *biller) price(r *billRow, a *nightshift.Attempt) *pricing.Price {
+	served := cmp.Or(a.ServedModel, deref(r.ServedModel))
+	key := [3]string{r.Model, r.Endpoint + "\x00" + r.RequestedModel, served}
+	if p, ok := b.found[key]; ok {
+		return p
+	}
+	p := b.lookup(r, served)
+	b.found[key] = p
+	return p
+}
+
+func (b *biller) lookup(r *billRow, served string) *pricing.Price {
+	own := b.recall[r.Model]
+	if b.table == nil {
+		if own.Price != nil {
+			return own.Price
+		}
+		return find(pricing.Embedded(), own.List, r, served)
+	}
+	return find(b.table, own.List, r, served)
+}
+
+// find looks a model up in the list of its run, else of its endpoint, else in
+// all.
+func find(t *pricing.Table, list string, r *billRow, served string) *pricing.Price {
+	if list == "" && t.Has(r.Endpoint) {
+		list = r.Endpoint
+	}
+	p, _, ok := t.Lookup(list, r.RequestedModel, served)
+	if !ok && list != "" && !t.Has(list) {
+		p, _, ok = t.Lookup("", r.RequestedModel, served)
+	}
+	if !ok {
+		return nil
+	}
+	return &p
+}
+
+// line finds or makes the line of an attempt.
+func (b *biller) line(r *billRow, kind string, at time.Time, served string) *Line {
+	key := make([]string, len(b.by))
+	for i, word := range b.by {
+		key[i] = b.value(word, r, kind, at, served)
+	}
+	name := strings.Join(key, "\x00")
+	l, ok := b.lines[name]
+	if !ok {
+		l = &Line{Key: key, Entry: Entry{AtMostNanoUSD: new(int64)}}
+		b.lines[name] = l
+	}
+	return l
+}
+
+const unknownValue = "unknown"
+
+func (b *biller) value(word string, r *billRow, kind string, at time.Time, served string) string {
+	switch word {
+	case "model":
+		return r.Model
+	case "endpoint":
+		return r.Endpoint
+	case "category":
+		return cmp.Or(deref(r.Category), "none")
+	case "outcome":
+		return r.Outcome
+	case "stop_reason":
+		return cmp.Or(deref(r.StopReason), "none")
+	case "hour":
+		if at.IsZero() {
+			return unknownValue
+		}
+		return at.UTC().Format("2006-01-02 15:00")
+	case "attempt":
+		return kind
+	case "served_model":
+		return cmp.Or(served, unknownValue)
+	case "run":
+		return b.run
+	}
+	return ""
+}
+
+// sorted returns the lines: hours and kinds in their own order, the others by
+// cost.
+func (b *biller) sorted() []Line {
+	lines := make([]Line, 0, len(b.lines))
+	for _, l := range b.lines {
+		lines = append(lines, Line{l.Key, l.closed()})
+	}
+	slices.SortFunc(lines, func(x, y Line) int {
+		if slices.Contains(b.by, "hour") || slices.Contains(b.by, "attempt") {
+			return slices.Compare(x.Key, y.Key)
+		}
+		return cmp.Or(cmp.Compare(y.CostNanoUSD, x.CostNanoUSD), slices.Compare(x.Key, y.Key))
+	})
+	return lines
+}
+
+// project says what the rows of each model that are not on record will cost.
+func (b *biller) project(models []string, items int64) []Projection {
+	var all []Projection
+	for _, m := range models {
+		s := b.models[m]
+		if s == nil || s.rows == 0 || s.rows >= items {
+			continue
+		}
+		left, n := float64(items-s.rows), float64(s.rows)
+		mean := s.sum / n
+		variance := math.Max(s.squares/n-mean*mean, 0) * n / math.Max(n-1, 1)
+		// The spread of the rows to come, and of the mean they are judged by.
+		half := 1.96 * math.Sqrt(variance*(left+left*left/n))
+		all = append(all, Projection{
+			Run: b.run, Model: m, Rows: items - s.rows, CostUSD: left * mean,
+			LowUSD: math.Max(left*mean-half, 0), HighUSD: left*mean + half, AtLeast: s.atLeast,
+		})
+	}
+	return all
+}
+
+// CheckDimensions reports the first word that no bill can be grouped by.
+func CheckDimensions(by []string) error {
+	for _, word := range by {
+		if !slices.Contains(Dimensions, word) {
+			return fmt.Errorf("%q is none of %s", word, strings.Join(Dimensions, ", "))
+		}
+	}
+	return nil
+}

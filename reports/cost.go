@@ -1,0 +1,236 @@
+package reports
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"nightshift/providers/pricing"
+	"nightshift/runner/store"
+)
+
+// CostOptions say how to bill. The zero value bills by model, as recorded.
+type CostOptions struct {
+	By     []string       // of Dimensions; nil means model
+	Prices *pricing.Table // to price again with; nil keeps the recorded costs
+}
+
+// Cost bills runs and files of results. A path is a run directory or a Parquet
+// file of its results. The judges of a run are billed with it, in lines of
+// their own. It takes no lock and works on runs that are going on.
+func Cost(paths []string, o CostOptions) (*Bill, error) {
+	if err := checkPaths(paths); err != nil {
+		return nil, err
+	}
+	by := o.By
+	if by == nil {
+		by = []string{"model"}
+	}
+	if err := CheckDimensions(by); err != nil {
+		return nil, err
+	}
+	c := &costing{
+		bill:   &Bill{Sources: paths, By: by, Prices: "as recorded"},
+		models: newBiller(by, o.Prices), judges: newBiller([]string{"run"}, o.Prices),
+	}
+	if o.Prices != nil {
+		c.bill.Prices = o.Prices.ID()
+	}
+	for _, path := range paths {
+		if err := c.source(path); err != nil {
+			return nil, err
+		}
+	}
+	return c.close(), nil
+}
+
+// checkPaths refuses to bill anything twice.
+func checkPaths(paths []string) error {
+	seen := map[string]string{}
+	for _, p := range paths {
+		abs, err := filepath.Abs(p)
+		if err != nil {
+			return err
+		}
+		if real, err := filepath.EvalSymlinks(abs); err == nil {
+			abs = real
+		}
+		for dir := abs; ; dir = filepath.Dir(dir) {
+			if other, there := seen[dir]; there {
+				return fmt.Errorf("%s is part of %s: it would be billed twice", p, other)
+			}
+			if dir == filepath.Dir(dir) {
+				break
+			}
+		}
+		for other, name := range seen {
+			if rel, err := filepath.Rel(abs, other); err == nil && filepath.IsLocal(rel) {
+				return fmt.Errorf("%s is part of %s: it would be billed twice", name, p)
+			}
+		}
+		seen[abs] = p
+	}
+	return nil
+}
+
+// A costing is a bill in the making.
+type costing struct {
+	bill           *Bill
+	models, judges *biller
+	unsettled      *Entry
+}
+
+func (c *costing) source(path string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if st.IsDir() {
+		return c.run(path)
+	}
+	c.models.begin(filepath.Base(path), nil, false)
+	return c.rows(c.models, store.FileRows[billRow](path))
+}
+
+// rows bills what can be read and notes what cannot.
+func (c *costing) rows(b *biller, rows iter.Seq2[billRow, error]) error {
+	for r, err := range rows {
+		var damage *store.DamageError
+		switch {
+		case errors.As(err, &damage):
+			c.bill.Damage = append(c.bill.Damage, damage.Error())
+		case err != nil:
+			return err
+		default:
+			b.add(&r)
+		}
+	}
+	return nil
+}
+
+func (c *costing) run(dir string) error {
+	info, err := store.ReadInfo(dir)
+	if err != nil {
+		return err
+	}
+	c.models.begin(info.Name, runPrices(info.Plan), false)
+	if err := c.rows(c.models, store.Rows[billRow](dir, store.ReadOptions{})); err != nil {
+		return err
+	}
+	c.bill.Projection = append(c.bill.Projection, c.models.project(info.Models, perModel(info))...)
+	if err := c.unrecorded(dir); err != nil {
+		return err
+	}
+	for _, judge := range judgeRuns(dir) {
+		if err := c.judge(judge); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// perModel is how many answers the run wants of each model.
+func perModel(info store.Info) int64 { return info.Items() / int64(max(len(info.Models), 1)) }
+
+// unrecorded adds what was spent on rows that have no record yet.
+func (c *costing) unrecorded(dir string) error {
+	st, err := store.Status(dir)
+	if err != nil {
+		return err
+	}
+	if st.Unsettled.Attempts == 0 && len(st.Unknown) == 0 {
+		return nil
+	}
+	if c.unsettled == nil {
+		c.unsettled = newEntry()
+	}
+	e := unsettledEntry(st)
+	c.unsettled.add(&e)
+	return nil
+}
+
+func unsettledEntry(st store.StatusInfo) Entry {
+	t := st.Unsettled
+	e := Entry{
+		Attempts: t.Attempts + int64(len(st.Unknown)),
+		Input:    t.BilledInputTokens.N(), Output: t.BilledOutputTokens.N(),
+		CostNanoUSD: int64(t.Cost), NoUsage: t.MaybeBilled + int64(len(st.Unknown)),
+	}
+	most := int64(t.Cost + t.MaybeCost)
+	for _, u := range st.Unknown {
+		most += int64(u.WorstCost)
+	}
+	e.AtMostNanoUSD = &most
+	return e
+}
+
+// judgeRuns lists the runs of a run's judges.
+func judgeRuns(dir string) []string {
+	found, _ := filepath.Glob(filepath.Join(escapeGlob(dir), "judges", "*", "run.json"))
+	var dirs []string
+	for _, f := range found {
+		dirs = append(dirs, filepath.Dir(f))
+	}
+	slices.Sort(dirs)
+	return dirs
+}
+
+// escapeGlob makes a path stand for itself in a pattern.
+func escapeGlob(path string) string {
+	var b []byte
+	for i := range len(path) {
+		if c := path[i]; c == '*' || c == '?' || c == '[' || c == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, path[i])
+	}
+	return string(b)
+}
+
+func (c *costing) judge(dir string) error {
+	info, err := store.ReadInfo(dir)
+	if err != nil {
+		return err
+	}
+	c.judges.begin(filepath.Base(dir), runPrices(info.Plan), true)
+	if err := c.rows(c.judges, store.Rows[billRow](dir, store.ReadOptions{})); err != nil {
+		return err
+	}
+	return c.unrecorded(dir)
+}
+
+// runPrices are the prices that a run keeps in its plan; nil when it keeps
+// none.
+func runPrices(plan json.RawMessage) map[string]RunPrice {
+	var p struct {
+		Prices map[string]RunPrice `json:"prices"`
+	}
+	if json.Unmarshal(plan, &p) != nil {
+		return nil
+	}
+	return p.Prices
+}
+
+func (c *costing) close() *Bill {
+	b := c.bill
+	b.Lines, b.Judges = c.models.sorted(), c.judges.sorted()
+	models, total := newEntry(), newEntry()
+	for _, l := range b.Lines {
+		models.add(&l.Entry)
+	}
+	total.add(models)
+	for _, l := range b.Judges {
+		total.add(&l.Entry)
+	}
+	if c.unsettled != nil {
+		e := c.unsettled.closed()
+		b.Unsettled = &e
+		total.add(&e)
+	}
+	b.Models, b.Total = models.closed(), total.closed()
+	return b
+}

@@ -1,0 +1,208 @@
+package reports
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	gotext "github.com/jedib0t/go-pretty/v6/text"
+)
+
+// A Grid is one table of a report, as it is read in all of its renderings: a
+// title, a head and cells. The first Texts columns are text, the others are
+// numbers and stand to the right. Cells may hold anything: each rendering
+// makes them harmless in its own way.
+type Grid struct {
+	Title string     `json:"title"`
+	Note  string     `json:"note,omitempty"` // what a reader must know of it
+	Texts int        `json:"texts,omitempty"`
+	Head  []string   `json:"head"`
+	Rows  [][]string `json:"rows"`
+	// Total says that the last row is the sum of those before it.
+	Total bool `json:"total,omitempty"`
+}
+
+// texts is how many columns are text: at least the first.
+func (g Grid) texts() int { return max(g.Texts, 1) }
+
+// Numeric reports whether a column holds numbers; templates ask.
+func (g Grid) Numeric(column int) bool { return column >= g.texts() }
+
+// Last reports whether a row is the sum of those before it; templates ask.
+func (g Grid) Last(row int) bool { return g.Total && row == len(g.Rows)-1 }
+
+const (
+	terminalWidth = 80
+	nameWidth     = 26 // what a name is cut to where a table is too wide
+)
+
+// text renders the grid for a terminal. Columns that do not fit beside each
+// other go under each other, each block with the names before it.
+func (g Grid) text() string {
+	g = g.escaped()
+	if width(g.render()) > terminalWidth {
+		g = g.clipped(nameWidth)
+	}
+	var blocks []string
+	for _, part := range g.split() {
+		blocks = append(blocks, trimLines(part.render()))
+	}
+	return strings.Join(blocks, "\n\n")
+}
+
+func (g Grid) escaped() Grid {
+	e := g
+	e.Head = mapped(g.Head, plain)
+	e.Rows = nil
+	for _, r := range g.Rows {
+		e.Rows = append(e.Rows, mapped(r, plain))
+	}
+	return e
+}
+
+func mapped(cells []string, f func(string) string) []string {
+	out := make([]string, len(cells))
+	for i, c := range cells {
+		out[i] = f(c)
+	}
+	return out
+}
+
+// clipped shortens the text columns.
+func (g Grid) clipped(most int) Grid {
+	for _, r := range g.Rows {
+		for i := range min(g.texts(), len(r)) {
+			r[i] = clip(r[i], most)
+		}
+	}
+	return g
+}
+
+// clip shortens a text to that many columns, in its middle: names differ at
+// both ends.
+func clip(s string, most int) string {
+	if gotext.StringWidthWithoutEscSequences(s) <= most {
+		return s
+	}
+	runes := []rune(s)
+	keep := most - 1
+	for ; keep > 1; keep-- {
+		head, tail := (keep+1)/2, keep/2
+		short := string(runes[:min(head, len(runes))]) + "…" + string(runes[max(len(runes)-tail, 0):])
+		if gotext.StringWidthWithoutEscSequences(short) <= most {
+			return short
+		}
+	}
+	return "…"
+}
+
+// split cuts the columns into blocks that fit the terminal.
+func (g Grid) split() []Grid {
+	var parts []Grid
+	next := g.texts()
+	for next < len(g.Head) {
+		end := next + 1
+		for end < len(g.Head) && width(g.columns(next, end+1).render()) <= terminalWidth {
+			end++
+		}
+		parts = append(parts, g.columns(next, end))
+		next = end
+	}
+	if parts == nil {
+		return []Grid{g}
+	}
+	return parts
+}
+
+// columns is the grid with its text columns and those in [from, to).
+func (g Grid) columns(from, to int) Grid {
+	pick := func(r []string) []string {
+		return slices.Concat(r[:g.texts()], r[from:to])
+	}
+	c := Grid{Title: g.Title, Texts: g.Texts, Head: pick(g.Head), Total: g.Total}
+	for _, r := range g.Rows {
+		c.Rows = append(c.Rows, pick(r))
+	}
+	return c
+}
+
+func width(text string) int { return gotext.LongestLineLen(text) }
+
+func (g Grid) render() string {
+	t := g.writer()
+	t.SetStyle(table.StyleLight)
+	t.Style().Options.DrawBorder = false
+	t.Style().Options.SeparateColumns = false
+	t.Style().Format.Header = gotext.FormatDefault
+	t.Style().Box.PaddingLeft, t.Style().Box.PaddingRight = "", "  "
+	return t.Render()
+}
+
+func trimLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimRight(l, " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// markdown renders the grid as a table of GitHub's Markdown.
+func (g Grid) markdown() string {
+	var b strings.Builder
+	line := func(cells []string) {
+		b.WriteString("|")
+		for _, c := range cells {
+			b.WriteString(" " + c + " |")
+		}
+		b.WriteString("\n")
+	}
+	line(mapped(g.Head, markdown))
+	rule := make([]string, len(g.Head))
+	for i := range rule {
+		rule[i] = "---"
+		if g.Numeric(i) {
+			rule[i] = "---:"
+		}
+	}
+	line(rule)
+	for i, r := range g.Rows {
+		cells := mapped(r, markdown)
+		if g.Last(i) {
+			for j, c := range cells {
+				if c != "" {
+					cells[j] = "**" + c + "**"
+				}
+			}
+		}
+		line(cells)
+	}
+	return b.String()
+}
+
+func (g Grid) writer() table.Writer {
+	t := table.NewWriter()
+	t.AppendHeader(cells(g.Head))
+	for i, r := range g.Rows {
+		if g.Last(i) {
+			t.AppendSeparator()
+		}
+		t.AppendRow(cells(r))
+	}
+	configs := make([]table.ColumnConfig, len(g.Head))
+	for i := range configs {
+		configs[i] = table.ColumnConfig{Number: i + 1}
+		if g.Numeric(i) {
+			configs[i].Align, configs[i].AlignHeader = gotext.AlignRight, gotext.AlignRight
+		}
+	}
+	t.SetColumnConfigs(configs)
+	return t
+}
+
+func cells(row []string) table.Row {
+	r := make(table.Row, len(row))
+	for i, c := range row {
+		r[i] = c
+	}
+	return r
+}
