@@ -3,7 +3,6 @@ package datasets
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -142,12 +141,7 @@ func (d *Dataset) index(ctx context.Context, p *Problems) error {
 	defer func() { d.rules.indexing = false }()
 	c := newCollector(d, p)
 	defer c.ids.close()
-	err := d.scan(ctx, c)
-	var placed *placedError
-	switch {
-	case errors.As(err, &placed):
-		p.add(problemOf(d.files[placed.file].Name, placed.err))
-	case err != nil:
+	if err := d.scan(ctx, c); err != nil {
 		return err
 	}
 	return c.finish(ctx)
@@ -167,9 +161,7 @@ func (d *Dataset) scan(ctx context.Context, c *collector) error {
 	wg.Go(func() {
 		defer close(order)
 		defer close(work)
-		if err := d.cutAll(ctx, free, work, order); err != nil {
-			cancel(err)
-		}
+		d.cutAll(ctx, free, work, order)
 	})
 	for range workers {
 		check := newChecker(d)
@@ -205,46 +197,62 @@ type job struct {
 
 // cutAll cuts one file after the other. A file that breaks off is noted, and
 // the next one is read: all problems are told together.
-func (d *Dataset) cutAll(ctx context.Context, free <-chan *batch, work, order chan<- job) error {
+func (d *Dataset) cutAll(ctx context.Context, free <-chan *batch, work, order chan<- job) {
 	var seq int64
-	for i, f := range d.files {
-		sp, closer, err := d.splitter(f, 0, 1)
-		for err == nil {
+	for i := range d.files {
+		cutting := d.newCutting(i)
+		for {
 			var b *batch
 			select {
 			case b = <-free:
 			case <-ctx.Done():
-				return errors.Join(context.Cause(ctx), closer.Close())
+				cutting.close()
+				return
 			}
-			b.seq, b.file, b.rows, b.data = seq, i, b.rows[:0], b.data[:0]
+			b.seq, b.file = seq, i
 			seq++
-			err = sp.next(b)
-			b.failed = nil
-			if err != nil {
-				b.rows, b.data, b.failed = b.rows[:0], b.data[:0], err
-			}
+			cutting.next(b)
+			failed := b.failed // b belongs to others from here on
 			j := job{b, make(chan struct{})}
 			order <- j
 			work <- j
-		}
-		if closer == nil {
-			return &placedError{i, err}
-		}
-		if closeErr := closer.Close(); err == io.EOF {
-			err = closeErr
+			if failed != nil {
+				break
+			}
 		}
 	}
-	return nil
 }
 
-// A placedError says which file an error concerns.
-type placedError struct {
-	file int
-	err  error
+// A cutting is one file being cut.
+type cutting struct {
+	sp     splitter
+	closer io.Closer
+	err    error
 }
 
-func (e *placedError) Error() string { return e.err.Error() }
-func (e *placedError) Unwrap() error { return e.err }
+func (d *Dataset) newCutting(i int) *cutting {
+	var c cutting
+	c.sp, c.closer, c.err = d.splitter(d.files[i], 0, 1)
+	return &c
+}
+
+// next fills b, or says in b.failed why there is no more and closes the file.
+func (c *cutting) next(b *batch) {
+	b.failed = c.err
+	if b.failed == nil {
+		b.failed = c.sp.next(b)
+	}
+	if b.failed != nil {
+		b.rows, b.data, b.blank = b.rows[:0], b.data[:0], 0
+		c.close()
+	}
+}
+
+func (c *cutting) close() {
+	if c.closer != nil {
+		c.closer.Close() // read only: nothing can be lost
+	}
+}
 
 // A collector adds up what the checkers found.
 type collector struct {
@@ -288,8 +296,12 @@ func newCollector(d *Dataset, p *Problems) *collector {
 // add takes the next batch.
 func (c *collector) add(b *batch) error {
 	c.enter(b.file)
+	if b.failed == io.EOF {
+		return nil
+	}
 	if b.failed != nil {
-		return c.fileEnds(b.failed)
+		c.p.add(problemOf(c.d.files[b.file].Name, b.failed))
+		return nil
 	}
 	f := &b.found
 	c.d.info.Blank += b.blank
@@ -404,19 +416,6 @@ func (c *collector) leave() {
 	c.base += c.end
 	c.end = 0
 	c.file++
-}
-
-// fileEnds notes why a file ended.
-func (c *collector) fileEnds(err error) error {
-	var fe *fileError
-	switch {
-	case err == io.EOF:
-		return nil
-	case errors.As(err, &fe):
-		c.p.add(problemOf(c.d.files[c.file].Name, err))
-		return nil
-	}
-	return err
 }
 
 // finish closes the books.

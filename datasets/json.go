@@ -211,7 +211,7 @@ func unescape(raw []byte) []byte {
 }
 
 func appendEscape(out, b []byte) ([]byte, int) {
-	switch c := b[1]; c {
+	switch b[1] {
 	case 'b':
 		return append(out, '\b'), 2
 	case 'f':
@@ -222,10 +222,13 @@ func appendEscape(out, b []byte) ([]byte, int) {
 		return append(out, '\r'), 2
 	case 't':
 		return append(out, '\t'), 2
-	default:
-		return append(out, c), 2
 	case 'u':
+		return appendCodePoint(out, b)
 	}
+	return append(out, b[1]), 2
+}
+
+func appendCodePoint(out, b []byte) ([]byte, int) {
 	if len(b) < 6 {
 		return out, len(b)
 	}

@@ -222,7 +222,7 @@ func (s *chunks) next(b *batch) error {
 	s.carry = s.carry[:0]
 	size := max(s.size, 2*len(b.data))
 	var err error
-	if b.data, s.done, err = fill(s.r, b.data, min(size, s.max+s.size), s.done); err != nil {
+	if b.data, s.done, err = fill(s.r, b.data, min(size, s.max+1+s.size), s.done); err != nil {
 		return err
 	}
 	start, ok := s.scan(b)
@@ -267,7 +267,7 @@ func (s *chunks) row(b *batch, start, end int) {
 		s.skipping = false // its span is in an earlier batch
 		return
 	}
-	for end > start && (b.data[end-1] == '\r' || b.data[end-1] == '\n') {
+	if end > start && b.data[end-1] == '\r' {
 		end--
 	}
 	if end-start > s.max {
@@ -289,7 +289,7 @@ func (s *chunks) rest(b *batch, start int) {
 	case !s.open || s.skipping:
 	case s.done:
 		s.row(b, start, len(b.data))
-	case len(b.data)-start > s.max:
+	case len(b.data)-start > s.max+1: // one for a carriage return
 		b.rows = append(b.rows, s.tooLong(start))
 		s.skipping = true
 	default:
