@@ -17,6 +17,19 @@ var (
 	crashCount atomic.Int64
 )
 
+// CrashPoints are the names that NIGHTSHIFT_CRASH_AT knows, in the order in
+// which a run passes them.
+var CrashPoints = []string{
+	"open.locked",
+	"create.dirs-made", "create.units-written",
+	"open.identified", "open.manifest-read", "open.parts-adopted", "open.journals-read", "open.stock-taken", "open.ballast-made",
+	"journal.created", "intent.written", "failed.written", "turn.written", "result.written",
+	"sync.before", "sync.after",
+	"commit.sealed", "commit.part-written", "commit.part-synced", "commit.part-named", "commit.name-synced",
+	"manifest.written", "commit.listed", "commit.old-part-moved", "commit.journal-removed",
+	"close.begin", "close.settled", "close.state-written",
+}
+
 func init() {
 	name, n, _ := strings.Cut(os.Getenv("NIGHTSHIFT_CRASH_AT"), ":")
 	crashAt = name

@@ -51,8 +51,8 @@ type file interface {
 	io.Closer
 	Sync() error
 	length() (int64, error)
-	// reserve allocates n bytes from off on without changing the length. It
-	// may do nothing.
+	// reserve allocates n bytes from off on without changing the length, or
+	// fails with errors.ErrUnsupported.
 	reserve(off, n int64) error
 	// linked reports whether the file still has a name.
 	linked() (bool, error)

@@ -27,9 +27,16 @@ func publish(from, to string) error {
 
 // reserve keeps space beyond the end of the file without changing its length.
 func reserve(f *os.File, off, n int64) error {
-	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, off, n)
-	if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS) {
+	for {
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, off, n)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS):
+			return errors.ErrUnsupported
+		case err != nil:
+			return &os.PathError{Op: "fallocate", Path: f.Name(), Err: err}
+		}
 		return nil
 	}
-	return err
 }

@@ -2,7 +2,10 @@
 
 package store
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
 // publish is a hard link followed by the removal of the old name: link fails
 // when the new name exists, however close the race.
@@ -13,4 +16,4 @@ func publish(from, to string) error {
 	return os.Remove(from)
 }
 
-func reserve(*os.File, int64, int64) error { return nil }
+func reserve(*os.File, int64, int64) error { return errors.ErrUnsupported }

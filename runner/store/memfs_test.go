@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -514,8 +515,10 @@ func (f *memFile) length() (int64, error) {
 func (f *memFile) reserve(int64, int64) error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	_, err := f.fs.step("reserve", f.name)
-	return err
+	if _, err := f.fs.step("reserve", f.name); err != nil {
+		return err
+	}
+	return errors.ErrUnsupported
 }
 
 func (f *memFile) linked() (bool, error) {

@@ -342,7 +342,6 @@ func (r *Run) resumeUnit(key unitKey, ids []journalID) error {
 	if committed {
 		r.retry[key] = true
 	}
-	r.units[key] = u
 	u.enroll()
 	if j.extras > 0 {
 		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each is kept", key.unit, u.model, j.extras))

@@ -112,6 +112,13 @@ func readScores(fsys fileSystem, dir paths, tables []string) iter.Seq2[nightshif
 	}
 }
 
+// ScoreRows yields the scores of one table as structs whose fields carry
+// parquet tags of [nightshift.Score]; only the columns that it names are read.
+// An error ends it; it is fs.ErrNotExist when there is no such table.
+func ScoreRows[T any](dir, table string) iter.Seq2[T, error] {
+	return fileRows[T](osFS{}, paths(dir).at(scoresDir, table+".parquet"))
+}
+
 // fileRows yields the rows of one Parquet file.
 func fileRows[T any](fsys fileSystem, path string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {

@@ -26,9 +26,11 @@
 package store
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -77,7 +79,8 @@ type Options struct {
 	// Strict makes Put return only when the record is on the disk.
 	Strict bool
 	// Notice is told in a sentence of everything that a person should know and
-	// that does not stop the run. It may be called from any goroutine.
+	// that does not stop the run. It may be called from any goroutine, and must
+	// not call the Run or its units.
 	Notice func(string)
 	// RetryFailed opens units again that hold failed or unknown rows. Their
 	// parts stay until all those rows have a record again.
@@ -307,10 +310,6 @@ func (r *Run) makeBallast() error {
 		return nil
 	}
 	name := r.dir.at(ballastFile)
-	if n, err := r.fs.size(name); err == nil && n == size {
-		r.ballast = size
-		return nil
-	}
 	if err := r.fillBallast(name, size); err != nil {
 		_ = r.fs.remove(name)
 		return storageError("reserving space", name, err)
@@ -319,18 +318,20 @@ func (r *Run) makeBallast() error {
 	return nil
 }
 
-// fillBallast writes zeros: some file systems promise space and do not keep it.
+// fillBallast allocates the file's blocks, or writes it where the file system
+// cannot do that: random bytes, because some promise space for zeros and do
+// not keep it.
 func (r *Run) fillBallast(name string, size int64) error {
 	f, err := r.fs.open(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
-	zeros := make([]byte, min(size, 1<<20))
-	for left := size; left > 0 && err == nil; left -= int64(len(zeros)) {
-		err = writeFull(f, zeros[:min(left, int64(len(zeros)))])
-	}
-	if err == nil {
-		err = f.Sync()
+	err = f.reserve(0, size)
+	if errors.Is(err, errors.ErrUnsupported) {
+		_, err = io.CopyN(f, rand.Reader, size)
+		if err == nil {
+			err = f.Sync()
+		}
 	}
 	return errors.Join(err, f.Close())
 }

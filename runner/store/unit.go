@@ -26,6 +26,7 @@ type Unit struct {
 	mu      sync.Mutex
 	settled *sync.Cond // signals changes of syncedTo and failure
 	j       *journal
+	stake   stake
 	baseLog map[int64][]nightshift.Attempt // attempts of the base's failed rows
 	baseOf  map[int64]Tally                // and what they add to the totals
 	pastOf  map[int64]Tally                // what Run.Unsettled holds of an item
@@ -94,7 +95,6 @@ func (r *Run) OpenUnit(model string, unit int) (*Unit, error) {
 	if other := r.units[key]; other != nil {
 		return other, nil // opened by somebody else meanwhile; ours holds nothing yet
 	}
-	r.units[key] = u
 	u.enroll()
 	return u, nil
 }
@@ -120,6 +120,7 @@ func (r *Run) newUnit(key unitKey, base *Part, j *journal) (*Unit, error) {
 			u.left--
 		}
 	}
+	u.takeStake()
 	return u, nil
 }
 
@@ -157,42 +158,61 @@ func (u *Unit) readBase() error {
 	return nil
 }
 
-// enroll moves what the unit's rows have cost so far into the run's sums:
-// records into totals, the rest into unsettled. The run's lock is held.
-func (u *Unit) enroll() {
-	totals, unsettled := &u.r.totals[u.key.model], &u.r.unsettled[u.key.model]
+// stake is what a unit adds to the run's sums when it is opened.
+type stake struct {
+	totals    Tally // its records; less what the part that it replaces said of the rows that are open again
+	unsettled Tally // what was spent on rows without a record
+	unknown   []Unknown
+}
+
+// takeStake works the stake out, and forgets what settled rows do not need.
+func (u *Unit) takeStake() {
+	s := &u.stake
 	for _, t := range u.baseOf {
-		totals.add(&t, -1)
+		s.totals.add(&t, -1)
 	}
-	totals.add(&u.j.tally, 1)
+	s.totals.add(&u.j.tally, 1)
 	for item := range u.items() {
 		if u.done.get(item) {
 			delete(u.j.open, item)
 			continue
 		}
 		if t, ok := u.j.redo[item]; ok {
-			totals.add(&t, -1)
+			s.totals.add(&t, -1)
 		}
-		row, epoch := u.j.rowOf(item)
-		tr := u.j.open[item]
 		log := u.history(item)
+		tr := u.j.open[item]
 		if tr != nil {
 			log = append(slices.Clip(log), tr.answered...)
+			s.unknown = append(s.unknown, u.unknown(item, tr)...)
 		}
 		if len(log) > 0 {
 			t := spent(log)
 			u.pastOf[item] = t
-			unsettled.add(&t, 1)
-		}
-		if tr != nil {
-			for _, in := range tr.intents {
-				u.r.unknown = append(u.r.unknown, Unknown{
-					Model: u.model, Unit: u.key.unit, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.at,
-					WorstTokens: in.WorstTokens, WorstCost: in.WorstCost,
-				})
-			}
+			s.unsettled.add(&t, 1)
 		}
 	}
+}
+
+func (u *Unit) unknown(item int64, t *trail) []Unknown {
+	row, epoch := u.j.rowOf(item)
+	var list []Unknown
+	for _, in := range t.intents {
+		list = append(list, Unknown{
+			Model: u.model, Unit: u.key.unit, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.at,
+			WorstTokens: in.WorstTokens, WorstCost: in.WorstCost,
+		})
+	}
+	return list
+}
+
+// enroll enters the unit into the run's book, whose lock is held.
+func (u *Unit) enroll() {
+	u.r.units[u.key] = u
+	u.r.totals[u.key.model].add(&u.stake.totals, 1)
+	u.r.unsettled[u.key.model].add(&u.stake.unsettled, 1)
+	u.r.unknown = append(u.r.unknown, u.stake.unknown...)
+	u.stake = stake{}
 }
 
 // items yields, in order, every item about which something is known besides a
@@ -316,7 +336,9 @@ func (u *Unit) PutTurn(row int64, epoch int, resp nightshift.Response) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.flying, item)
-	return u.append(pending{line: line, crc: crc, item: item, kind: kindTurn})
+	err = u.append(pending{line: line, crc: crc, item: item, kind: kindTurn})
+	crashPoint("turn.written")
+	return err
 }
 
 // Witness returns the witness of the attempts of one item.

@@ -1,0 +1,289 @@
+package store
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nightshift"
+)
+
+// The tests in this file run the store in processes of their own: the test
+// binary itself, told by the environment to be something else.
+
+func TestMain(m *testing.M) {
+	dir := os.Getenv("NIGHTSHIFT_TEST_DIR")
+	switch os.Getenv("NIGHTSHIFT_TEST_CHILD") {
+	case "run":
+		os.Exit(childRun(dir))
+	case "lock":
+		os.Exit(childLock(dir))
+	}
+	os.Exit(m.Run())
+}
+
+func child(kind, dir string, env ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(append(os.Environ(), "NIGHTSHIFT_TEST_CHILD="+kind, "NIGHTSHIFT_TEST_DIR="+dir), env...)
+	return cmd
+}
+
+// childIdentity has two models, so that units are open side by side, and a
+// failed row each, so that a second generation is made.
+func childIdentity() Identity { return identity(2, 2, 6, 1) }
+
+// childRun is a runner: it sends every open row to a ledger, which stands for
+// the provider and for who pays, and keeps the answers. In the second pass it
+// retries what has failed.
+func childRun(dir string) int {
+	id := childIdentity()
+	ledger, err := os.OpenFile(filepath.Join(dir, "ledger"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 99
+	}
+	for _, retry := range []bool{false, true} {
+		r, err := Open(filepath.Join(dir, "run"), id, Options{Ballast: 1 << 20, RetryFailed: retry})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 98
+		}
+		var g sync.WaitGroup
+		errs := make(chan error, 2)
+		for _, m := range id.Models {
+			g.Go(func() { errs <- childLane(r, ledger, m, retry) })
+		}
+		g.Wait()
+		if err := errors.Join(<-errs, <-errs, r.Close("finished")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 97
+		}
+	}
+	return 0
+}
+
+func childLane(r *Run, ledger *os.File, model string, retry bool) error {
+	for n := range r.Units() {
+		if r.Committed(model, n) {
+			continue
+		}
+		u, err := r.OpenUnit(model, n)
+		if err != nil {
+			return err
+		}
+		s := u.Slice()
+		for row := s.First; row < s.First+s.Rows; row++ {
+			if u.Done(row, 0) {
+				continue
+			}
+			if err := childRow(u, ledger, model, row, retry); err != nil {
+				return err
+			}
+		}
+		if err := u.Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func childRow(u *Unit, ledger *os.File, model string, row int64, retry bool) error {
+	w := u.Witness(row, 0)
+	history := u.History(row, 0)
+	n := len(history) + 1
+	if err := w.Sending(nightshift.Intent{Attempt: n, WorstCost: 9}); err != nil {
+		return err
+	}
+	fmt.Fprintf(ledger, "sent %s %d\n", model, row)
+	switch {
+	case row%6 == 1 && !retry:
+		a := nightshift.Attempt{N: n, Class: nightshift.ClassServer}
+		if err := w.Failed(a); err != nil {
+			return err
+		}
+		rec := failedRecord(model, row, append(history, a))
+		if err := u.Put(rec); err != nil {
+			return err
+		}
+		fmt.Fprintf(ledger, "kept-failed %s %d\n", model, row)
+		return nil
+	case row%6 == 2 && len(u.Turns(row, 0)) == 0:
+		if err := u.PutTurn(row, 0, nightshift.Response{Text: ptr("turn"), Attempts: []nightshift.Attempt{{N: n}}}); err != nil {
+			return err
+		}
+	}
+	if err := u.Put(record(model, row, 0)); err != nil {
+		return err
+	}
+	fmt.Fprintf(ledger, "kept %s %d\n", model, row)
+	return nil
+}
+
+// book is what the ledger of a directory says.
+type book struct {
+	sent, kept map[string]int
+	resent     []string // rows sent after their answer was kept
+}
+
+func readBook(t *testing.T, dir string) book {
+	t.Helper()
+	b := book{sent: map[string]int{}, kept: map[string]int{}}
+	raw, err := os.ReadFile(filepath.Join(dir, "ledger"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	for sc := bufio.NewScanner(bytes.NewReader(raw)); sc.Scan(); {
+		what, row, _ := strings.Cut(sc.Text(), " ")
+		switch what {
+		case "sent":
+			b.sent[row]++
+			if b.kept[row] > 0 {
+				b.resent = append(b.resent, row)
+			}
+		case "kept":
+			b.kept[row]++
+		}
+	}
+	return b
+}
+
+// checkBook compares a run directory with the ledger after its process ended.
+func checkBook(t *testing.T, dir string, b book, finished bool) {
+	t.Helper()
+	if len(b.resent) > 0 {
+		t.Fatalf("rows were sent again after their answer was kept: %q", b.resent)
+	}
+	for row, n := range b.kept {
+		if n > 1 {
+			t.Fatalf("the answer to %s was kept %d times", row, n)
+		}
+	}
+	run := filepath.Join(dir, "run")
+	if _, err := os.Stat(filepath.Join(run, runFile)); errors.Is(err, os.ErrNotExist) {
+		if len(b.sent) > 0 {
+			t.Fatal("rows were sent before the run existed")
+		}
+		return
+	}
+	got := collect(t, run, ReadOptions{})
+	st, err := Status(run)
+	must(t, err)
+	unknown := map[string]bool{}
+	for _, u := range st.Unknown {
+		unknown[fmt.Sprintf("%s %d", u.Model, u.Row)] = true
+	}
+	for row := range b.kept {
+		m, r, _ := strings.Cut(row, " ")
+		if got[m+"/"+r+"/0"] != "answer to "+r+".0" {
+			t.Fatalf("kept %s is %q", row, got[m+"/"+r+"/0"])
+		}
+	}
+	for row := range b.sent {
+		m, r, _ := strings.Cut(row, " ")
+		// Rows 1 and 2 of a unit may have an outcome that is no record: a
+		// failed attempt, an answered turn.
+		var n int
+		fmt.Sscan(r, &n)
+		accounted := unknown[row] || (n%6 == 1 || n%6 == 2) && st.Unsettled.Attempts > 0
+		if _, there := got[m+"/"+r+"/0"]; !there && !accounted {
+			t.Fatalf("%s was sent, is not on record, and not among the unknown: %+v", row, st.Unknown)
+		}
+	}
+	if finished && len(got) != 24 {
+		t.Fatalf("%d rows of 24 at the end", len(got))
+	}
+	rep, err := Verify(run, true)
+	if err != nil || !rep.OK() {
+		t.Fatalf("Verify: %v, %v", rep.Problems, err)
+	}
+}
+
+// A process that is killed at any moment loses nothing that it had read.
+func TestKill(t *testing.T) {
+	rounds := 4
+	if long() {
+		rounds = 200
+	}
+	rng := rand.New(rand.NewPCG(13, 13))
+	kills := 0
+	for range rounds {
+		dir := t.TempDir()
+		for done := false; !done; {
+			cmd := child("run", dir)
+			must(t, cmd.Start())
+			timer := time.AfterFunc(time.Duration(5+rng.IntN(60))*time.Millisecond, func() { cmd.Process.Kill() })
+			err := cmd.Wait()
+			timer.Stop()
+			done = err == nil
+			if !done && cmd.ProcessState.Exited() {
+				t.Fatalf("the process ended by itself: %v", err)
+			}
+			if !done {
+				kills++
+			}
+			checkBook(t, dir, readBook(t, dir), done)
+			if kills > 200*rounds {
+				t.Fatal("the run does not come to an end")
+			}
+		}
+	}
+	t.Logf("%d kills in %d runs", kills, rounds)
+}
+
+// childLock opens the run, says so, and holds it until its standard input
+// ends. Its exit code is 75 when it is refused.
+func childLock(dir string) int {
+	r, err := Open(filepath.Join(dir, "run"), childIdentity(), Options{Ballast: -1})
+	var locked *LockedError
+	switch {
+	case errors.As(err, &locked):
+		return 75
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		return 98
+	}
+	fmt.Println("open")
+	var b [1]byte
+	os.Stdin.Read(b[:])
+	r.Close("stopped")
+	return 0
+}
+
+// Of many processes that start on one directory at once, one runs.
+func TestManyProcessesStartAtOnce(t *testing.T) {
+	n := 12
+	if long() {
+		n = 50
+	}
+	dir := t.TempDir()
+	codes := make(chan int, n)
+	release, hold, err := os.Pipe()
+	must(t, err)
+	for range n {
+		cmd := child("lock", dir)
+		cmd.Stdin = release
+		must(t, cmd.Start())
+		go func() {
+			cmd.Wait()
+			codes <- cmd.ProcessState.ExitCode()
+		}()
+	}
+	release.Close()
+	for range n - 1 { // the one that runs holds on
+		if code := <-codes; code != 75 {
+			t.Fatalf("a process ended with %d, want 75", code)
+		}
+	}
+	must(t, hold.Close())
+	if code := <-codes; code != 0 {
+		t.Fatalf("the process that ran ended with %d", code)
+	}
+}
