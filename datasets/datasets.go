@@ -51,6 +51,7 @@ type Spec struct {
 
 	Stdin   io.Reader // nil is os.Stdin
 	streams int       // streams spooled so far
+	copies  []string  // copies of the streams, from an earlier start
 }
 
 // withDefaults fills in what zero values mean, and checks the rest.

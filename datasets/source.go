@@ -194,6 +194,11 @@ func (f *file) identity(info fs.FileInfo) {
 
 // spooled copies a stream that can be read only once into the run's folder.
 func (s *Spec) spooled(ctx context.Context, name string, r io.Reader) ([]*file, error) {
+	if len(s.copies) > 0 { // a second start: the stream was read long ago
+		path := s.copies[0]
+		s.copies = s.copies[1:]
+		return spooledFile(name, path)
+	}
 	if s.Spool == "" {
 		return nil, &fileError{what: "a stream needs a folder to be kept in", hint: "pass --out, or save it as a file first"}
 	}
@@ -205,6 +210,10 @@ func (s *Spec) spooled(ctx context.Context, name string, r io.Reader) ([]*file, 
 	if err := spool(ctx, path, r); err != nil {
 		return nil, err
 	}
+	return spooledFile(name, path)
+}
+
+func spooledFile(name, path string) ([]*file, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err

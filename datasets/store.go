@@ -264,9 +264,14 @@ func Resume(ctx context.Context, path string, s Spec) (*Dataset, error) {
 	if !errors.Is(err, ErrStale) {
 		return d, err
 	}
-	_, before, readErr := readIndex(path)
+	meta, before, readErr := readIndex(path)
 	if readErr != nil {
 		return nil, readErr
+	}
+	for _, f := range meta.Files {
+		if f.Spooled {
+			s.copies = append(s.copies, f.Path)
+		}
 	}
 	if d, err = Open(ctx, s); err != nil {
 		return d, err
