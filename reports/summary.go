@@ -280,7 +280,7 @@ func (row *summaryRow) spending() Spending {
 func (t *tally) summary(dir string, info store.Info) *Summary {
 	s := &Summary{
 		Name: info.Name, Dir: dir, State: info.State, Tool: info.Tool, Epochs: info.Epochs, PriceDate: info.PriceTable,
-		Dataset: DatasetFacts{Rows: info.DatasetRows, Hash: info.DatasetHash},
+		Dataset: DatasetFacts{Rows: info.Rows(), Hash: info.DatasetHash},
 		Started: t.started, Finished: t.ended,
 	}
 	for _, name := range t.order {

@@ -139,11 +139,11 @@ func newWalk(r *Run, l Lane, calls, feed context.Context, stopRun context.Cancel
 // run walks the units in order and returns why it ended early, or nil.
 func (w *walk) run() error {
 	defer w.stop(nil)
-	for i := range w.Dataset.Slices() {
+	for i, s := range w.Dataset.Slices() {
 		if w.feed.Err() != nil {
 			break
 		}
-		if w.Store.Committed(w.lane.Model, i) {
+		if s.Selected == 0 || w.Store.Committed(w.lane.Model, i) {
 			continue
 		}
 		if err := w.unit(i); err != nil {

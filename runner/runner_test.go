@@ -91,7 +91,7 @@ func (tr *trial) start(waiting context.Context) ([]runner.Stop, error) {
 		id.Models = append(id.Models, l.Model)
 	}
 	for _, s := range data.Slices() {
-		id.Slices = append(id.Slices, store.Slice{First: s.First, Rows: s.Rows, Hash: s.Hash})
+		id.Slices = append(id.Slices, store.Slice{First: s.First, Rows: s.Rows, Skipped: s.Rows - s.Selected, Hash: s.Hash})
 	}
 	st, err := store.Open(tr.dir, id, store.Options{RetryFailed: tr.retry})
 	if err != nil {
@@ -366,5 +366,40 @@ func TestChangedDataset(t *testing.T) {
 		if r.Row >= 30 {
 			t.Errorf("row %d of the changed slice was sent", r.Row)
 		}
+	}
+}
+
+// A run may use only some rows of a dataset; the others have no record and
+// keep nothing from being finished.
+func TestSelectedRows(t *testing.T) {
+	for name, choose := range map[string]func(*datasets.Spec){
+		"limit":  func(s *datasets.Spec) { s.Limit = 13 },
+		"offset": func(s *datasets.Spec) { s.Offset = 25 },
+		"sample": func(s *datasets.Spec) { s.Sample, s.Seed = 9, 4 },
+		"filter": func(s *datasets.Spec) { s.Filter = "note % 3 == 0" },
+		"window": func(s *datasets.Spec) { s.Offset, s.Limit = 12, 3 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTrial(t, prompts(35), lane("a", echo))
+			choose(&tr.spec)
+			tr.epochs = 2
+			want := map[string]int64{"limit": 13, "offset": 10, "sample": 9, "filter": 12, "window": 3}[name]
+			first := tr.finish()
+			if int64(len(first)) != 2*want {
+				t.Fatalf("%d records, want %d", len(first), 2*want)
+			}
+			tr.lanes[0].Provider = provider(func(context.Context, nightshift.Request) (nightshift.Response, error) {
+				t.Error("a finished run sent something")
+				return nightshift.Response{}, nightshift.ErrBudget
+			})
+			tr.finish()
+			rep, err := store.Verify(tr.dir, true)
+			if err != nil || !rep.OK() || rep.Items != 2*want || rep.Recorded != 2*want {
+				t.Errorf("verify: %+v %v", rep, err)
+			}
+			if open, err := filepath.Glob(tr.dir + "/journal/*"); err != nil || len(open) != 0 {
+				t.Errorf("units were left open: %v", open)
+			}
+		})
 	}
 }

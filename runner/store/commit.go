@@ -103,7 +103,7 @@ func (u *Unit) writePart(name string) (Part, error) {
 	s := u.j.slice
 	part := Part{
 		K: kindPart, Model: u.model, Unit: u.key.unit, Gen: u.gen,
-		First: s.First, Rows: s.Rows, Items: int64(len(u.j.at)), CommittedAt: time.Now().UTC(),
+		First: s.First, Rows: s.Rows, Items: s.items(u.r.id.Epochs), CommittedAt: time.Now().UTC(),
 	}
 	w, err := createParquet(u.r.fs, name, u.r.partMeta(u.key, u.gen).keyValues(), weighRecord)
 	if err != nil {
@@ -111,7 +111,7 @@ func (u *Unit) writePart(name string) (Part, error) {
 	}
 	defer w.close()
 	var d digester
-	digests := make([]uint32, 0, len(u.j.at))
+	digests := make([]uint32, 0, part.Items)
 	for rec, err := range mergeRecords(u.r.fs, u.r.dir, u.base, u.j) {
 		if err != nil {
 			return part, err
@@ -124,8 +124,8 @@ func (u *Unit) writePart(name string) (Part, error) {
 			return part, err
 		}
 	}
-	if len(digests) != len(u.j.at) {
-		return part, fmt.Errorf("the journal has %d records of %d", len(digests), len(u.j.at))
+	if int64(len(digests)) != part.Items {
+		return part, fmt.Errorf("the journal has %d records of %d", len(digests), part.Items)
 	}
 	w.w.SetKeyValueMetadata(rowsChecksum, d.sum())
 	crashPoint("commit.part-written")
@@ -187,7 +187,7 @@ func (r *Run) partMeta(key unitKey, gen int) partMeta {
 	s := r.id.Slices[key.unit]
 	return partMeta{
 		RunID: r.doc.RunID, Run: r.id.Name, Tool: r.id.Tool, Model: r.id.Models[key.model],
-		Unit: key.unit, Gen: gen, First: s.First, Rows: s.Rows, Epochs: r.id.Epochs,
+		Unit: key.unit, Gen: gen, First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: r.id.Epochs,
 		DatasetHash: r.id.DatasetHash, SliceHash: hashText(s.Hash), PlanHash: r.id.PlanHash, PriceTableID: r.id.PriceTable,
 	}
 }

@@ -59,7 +59,7 @@ func (id *Identity) check() error {
 	}
 	var next int64
 	for i, s := range id.Slices {
-		if s.First != next || s.Rows < 1 {
+		if s.First != next || s.Rows < 1 || s.Skipped < 0 || s.Skipped > s.Rows {
 			return fmt.Errorf("store: slice %d covers rows %d to %d, want it to begin at %d", i, s.First, s.First+s.Rows-1, next)
 		}
 		next += s.Rows
@@ -190,6 +190,7 @@ type unitLine struct {
 	Unit  int    `json:"unit"`
 	First int64  `json:"first"`
 	Rows  int64  `json:"rows"`
+	Skip  int64  `json:"skipped,omitempty"`
 	Hash  string `json:"sha256,omitempty"`
 }
 
@@ -198,7 +199,7 @@ func encodeSlices(runID string, slices []Slice) ([]byte, error) {
 	lines := make([]unitLine, 0, len(slices)+1)
 	lines = append(lines, unitLine{K: "units", RunID: runID, Units: len(slices)})
 	for i, s := range slices {
-		lines = append(lines, unitLine{K: "unit", Unit: i, First: s.First, Rows: s.Rows, Hash: hex.EncodeToString(s.Hash[:])})
+		lines = append(lines, unitLine{K: "unit", Unit: i, First: s.First, Rows: s.Rows, Skip: s.Skipped, Hash: hex.EncodeToString(s.Hash[:])})
 	}
 	for _, l := range lines {
 		b, _, err := encodeLine(l)
@@ -229,7 +230,7 @@ func readSlices(fsys fileSystem, dir paths) ([]Slice, error) {
 			want = l.Units
 			return nil
 		}
-		sl := Slice{First: l.First, Rows: l.Rows}
+		sl := Slice{First: l.First, Rows: l.Rows, Skipped: l.Skip}
 		if n, err := hex.Decode(sl.Hash[:], []byte(l.Hash)); err != nil || n != len(sl.Hash) {
 			return fmt.Errorf("damaged at byte %d: hash %q", s.off, l.Hash)
 		}
@@ -289,6 +290,8 @@ func sliceDifferences(there, here []Slice) []string {
 		switch {
 		case a.First != b.First || a.Rows != b.Rows:
 			return append(diff, fmt.Sprintf("unit %d: rows %d–%d → rows %d–%d", i, a.First, a.First+a.Rows-1, b.First, b.First+b.Rows-1))
+		case a.Skipped != b.Skipped:
+			return append(diff, fmt.Sprintf("unit %d: %d rows used → %d rows used", i, a.Rows-a.Skipped, b.Rows-b.Skipped))
 		case a.Hash == b.Hash:
 		case len(diff) == most:
 			return append(diff, "… and more rows")

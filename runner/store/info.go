@@ -36,7 +36,16 @@ type Info struct {
 
 // Items is the number of (row, model, epoch)s of the whole run.
 func (i Info) Items() int64 {
-	return i.DatasetRows * int64(i.Epochs) * int64(len(i.Models))
+	return i.Rows() * int64(i.Epochs) * int64(len(i.Models))
+}
+
+// Rows is the number of dataset rows that the run uses.
+func (i Info) Rows() int64 {
+	rows := i.DatasetRows
+	for _, s := range i.Slices {
+		rows -= s.Skipped
+	}
+	return rows
 }
 
 // ReadInfo reads run.json, the units and the manifest. It takes no lock. The
@@ -132,7 +141,7 @@ func (v *view) addUnlisted(name string) {
 	defer f.Close()
 	s := v.info.Slices[unit]
 	m, err := metaOf(pf)
-	if err != nil || m.RunID != v.info.RunID || pf.NumRows() != s.Rows*int64(v.info.Epochs) {
+	if err != nil || m.RunID != v.info.RunID || pf.NumRows() != s.items(v.info.Epochs) {
 		return
 	}
 	var sum Tally

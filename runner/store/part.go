@@ -167,7 +167,7 @@ func weighRecord(r *nightshift.Record) int64 {
 type partMeta struct {
 	RunID, Run, Tool, Model                        string
 	Unit, Gen                                      int
-	First, Rows                                    int64 // dataset rows
+	First, Rows, Skipped                           int64 // dataset rows
 	Epochs                                         int
 	DatasetHash, SliceHash, PlanHash, PriceTableID string
 }
@@ -183,6 +183,7 @@ func (m partMeta) keyValues() map[string]string {
 		"generation":     strconv.Itoa(m.Gen),
 		"first_row":      strconv.FormatInt(m.First, 10),
 		"dataset_rows":   strconv.FormatInt(m.Rows, 10),
+		"skipped_rows":   strconv.FormatInt(m.Skipped, 10),
 		"epochs":         strconv.Itoa(m.Epochs),
 		"dataset_hash":   m.DatasetHash,
 		"slice_hash":     m.SliceHash,
@@ -211,7 +212,7 @@ func metaOf(f *parquet.File) (partMeta, error) {
 	}
 	m.RunID, m.Run, m.Tool, m.Model = text("run_id"), text("run"), text("tool_version"), text("model")
 	m.Unit, m.Gen, m.Epochs = int(number("unit")), int(number("generation")), int(number("epochs"))
-	m.First, m.Rows = number("first_row"), number("dataset_rows")
+	m.First, m.Rows, m.Skipped = number("first_row"), number("dataset_rows"), number("skipped_rows")
 	m.DatasetHash, m.SliceHash, m.PlanHash, m.PriceTableID = text("dataset_hash"), text("slice_hash"), text("plan_hash"), text("price_table")
 	if v := text("schema_version"); v != schemaVersion {
 		return m, fmt.Errorf("schema version %q, this program reads %q", v, schemaVersion)

@@ -170,7 +170,7 @@ func (r *Run) readWholePart(path string, key unitKey, gen int) (Part, error) {
 	}
 	part := Part{
 		K: kindPart, Model: want.Model, Unit: key.unit, Gen: gen, First: want.First, Rows: want.Rows,
-		Items: want.Rows * int64(want.Epochs), CommittedAt: time.Now().UTC(),
+		Items: (want.Rows - want.Skipped) * int64(want.Epochs), CommittedAt: time.Now().UTC(),
 	}
 	if err := checkData(f, pf); err != nil {
 		return part, err

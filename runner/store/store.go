@@ -51,7 +51,14 @@ const (
 type Slice struct {
 	First, Rows int64
 	Hash        [32]byte // SHA-256 of the raw rows
+	// Skipped is how many of the rows are not part of the run, where it uses
+	// only some of the dataset. Which ones is for the caller to know: they get
+	// no record. A unit whose rows are all skipped is never opened.
+	Skipped int64
 }
+
+// items is how many records the unit has in the end.
+func (s Slice) items(epochs int) int64 { return (s.Rows - s.Skipped) * int64(epochs) }
 
 // Identity is what a run directory belongs to. A directory is opened again
 // only with the same one.

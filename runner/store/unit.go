@@ -105,7 +105,7 @@ func (r *Run) newUnit(key unitKey, base *Part, j *journal) (*Unit, error) {
 	u := &Unit{
 		r: r, key: key, model: r.id.Models[key.model], slug: r.slugs[key.model], gen: 1, base: base, j: j,
 		baseLog: map[int64][]nightshift.Attempt{}, baseOf: map[int64]Tally{}, pastOf: map[int64]Tally{},
-		done: newBitset(int64(len(j.at))), left: int64(len(j.at)), flying: map[int64]struct{}{},
+		done: newBitset(int64(len(j.at))), left: j.slice.items(r.id.Epochs), flying: map[int64]struct{}{},
 	}
 	u.settled = sync.NewCond(&u.mu)
 	if base != nil {

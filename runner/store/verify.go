@@ -156,7 +156,7 @@ func (r *VerifyReport) content(v *view, key unitKey, p Part, path string, checks
 	s := v.info.Slices[key.unit]
 	if err := fitsRun(pf, partMeta{
 		RunID: v.info.RunID, Run: v.info.Name, Model: v.info.Models[key.model], Unit: key.unit, Gen: p.Gen,
-		First: s.First, Rows: s.Rows, Epochs: v.info.Epochs,
+		First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: v.info.Epochs,
 		DatasetHash: v.info.DatasetHash, SliceHash: hashText(s.Hash), PlanHash: v.info.PlanHash,
 	}); err != nil {
 		return err
@@ -229,15 +229,22 @@ func (r *VerifyReport) check(path string, rec *nightshift.Record, model string, 
 	}
 }
 
-// itemOrder checks that every item of a unit comes once, in order.
+// itemOrder checks that every item of a unit comes once, in order, and every
+// epoch of a row that is there.
 type itemOrder struct {
-	s      Slice
-	epochs int64
-	item   int64
+	s       Slice
+	epochs  int64
+	item    int64 // that should come, counted from the first row
+	skipped int64 // rows passed over so far
 }
 
 func (o *itemOrder) next(row int64, epoch int32) error {
 	wantRow, wantEpoch := o.s.First+o.item/o.epochs, o.item%o.epochs
+	if gap := row - wantRow; wantEpoch == 0 && gap > 0 && o.skipped+gap <= o.s.Skipped {
+		o.skipped += gap
+		o.item += gap * o.epochs
+		wantRow = row
+	}
 	if row != wantRow || int64(epoch) != wantEpoch {
 		return fmt.Errorf("row %d epoch %d stands where row %d epoch %d belongs", row, epoch, wantRow, wantEpoch)
 	}
@@ -246,8 +253,9 @@ func (o *itemOrder) next(row int64, epoch int32) error {
 }
 
 func (o *itemOrder) end() error {
-	if want := o.s.Rows * o.epochs; o.item != want {
-		return fmt.Errorf("%d rows of %d", o.item, want)
+	got := o.item - o.skipped*o.epochs
+	if want := (o.s.Rows - o.s.Skipped) * o.epochs; got != want {
+		return fmt.Errorf("%d rows of %d", got, want)
 	}
 	return nil
 }
