@@ -57,7 +57,7 @@ type ledger struct {
 	used                            [4]float64 // charged to us
 	others                          [4]float64 // taken by the neighbour
 	slotSeconds                     float64
-	perSecond                       []float64 // answered output tokens, by second of the whole run
+	perSecond                       []float64 // answered output tokens, by second of the first hour
 	worstInFlight                   int
 	billed                          int64
 }
@@ -66,6 +66,7 @@ const warmUp = 300.0 // seconds that are not counted
 
 func (s *modelServer) begin() *modelServer {
 	s.start, s.mu = time.Now(), new(sync.Mutex)
+	s.seen.perSecond = make([]float64, 3600)
 	s.rng = rand.New(rand.NewPCG(s.seed, 7))
 	if s.burst == 0 {
 		s.burst = 60
@@ -297,10 +298,9 @@ func (s *modelServer) finish(ex *providers.Exchange, in, out, most float64) {
 		s.seen.answered++
 	}
 	s.seen.billed += int64(in + out)
-	for len(s.seen.perSecond) <= int(now) {
-		s.seen.perSecond = append(s.seen.perSecond, 0)
+	if now < float64(len(s.seen.perSecond)) {
+		s.seen.perSecond[int(now)] += out
 	}
-	s.seen.perSecond[int(now)] += out
 	if s.tell == "late" {
 		ex.Limits = s.report(ex.Limits)
 	}

@@ -404,13 +404,13 @@ func (d *dimension) hope() {
 	}
 	best := d.best
 	for i := range d.mirrors {
-		if m := &d.mirrors[i]; m.rule != atStart && m.doubt() < least {
+		if m := &d.mirrors[i]; m.rule != atStart && !m.fixed && m.doubt() < least {
 			best, least = i, m.doubt()
 		}
 	}
 	if best != d.best {
 		d.believe(best)
-		d.hoped = min(2*d.hoped+60, 3600)
+		d.hoped = min(3*d.hoped+300, 7200)
 		d.hopeAt = d.at + d.hoped // not so soon again, if that was wrong
 	}
 }

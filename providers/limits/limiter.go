@@ -14,7 +14,7 @@ import (
 const DefaultMaxStall = 2 * time.Hour
 
 const (
-	refusalWeight = 0.005 // of one outcome in the average of refusals
+	refusalWeight = 0.01 // of one outcome in the average of refusals
 	oftenRefused  = 0.04
 )
 
@@ -333,7 +333,7 @@ func (l *Limiter) emptied(now float64, first bool) {
 		}
 	}
 	// A small bucket is empty now and then although the rate is right.
-	if first && paced && (!lowest.small() || l.refusing > oftenRefused) {
+	if first && (paced && !lowest.small() || l.refusing > oftenRefused) {
 		l.share.refused(now)
 	}
 	lowest.emptied()
@@ -524,7 +524,7 @@ func (l *Limiter) advance(now float64) {
 		small = small || (l.dims[i].rate > 0 && l.dims[i].small())
 	}
 	l.share.advance(now, dt, small && l.refusing < oftenRefused/2)
-	if dt = now - l.at; int(now/10) != int(l.at/10) {
+	if int(now/10) != int(l.at/10) {
 		keep := math.Exp2(-10 / 300.0)
 		l.window.fade(keep)
 		for i := range l.dims {

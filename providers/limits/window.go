@@ -78,10 +78,10 @@ func (w *window) refused(n int) bool {
 			w.limitsRate()
 			return false
 		}
-	} else {
-		w.against = 0
+		w.slow, w.size = false, max(1, 0.75*at) // the ceiling stays, to be judged by
+		return true
 	}
-	w.slow = false
+	w.against, w.slow = 0, false
 	if math.Abs(at-1-w.ceiling) < 1 {
 		w.misses++
 		w.size = min(w.size, w.ceiling)
