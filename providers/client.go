@@ -246,7 +246,7 @@ func (k *call) prepare(route int) (Prepared, error) {
 
 // worst fills in the most that an attempt can use and cost.
 func (k *call) worst(t *ticket) error {
-	t.input = worstInput(t.prepared)
+	t.input = WorstInput(t.prepared)
 	t.output = t.prepared.MaxOutput
 	if t.output == 0 {
 		t.output = k.MaxOutput

@@ -74,10 +74,10 @@ func (e *Estimator) Observe(model string, p Prepared, u nightshift.Usage) {
 	}
 }
 
-// worstInput bounds the input tokens of a prepared request from above: no
+// WorstInput bounds the input tokens of a prepared request from above: no
 // tokenizer makes more tokens than bytes, each message adds a few of its own,
 // and servers put a page of instructions before tool definitions.
-func worstInput(p Prepared) int64 {
+func WorstInput(p Prepared) int64 {
 	const perRequest, perMessage, forTools = 32, 16, 700
 	worst := p.InputText + p.InputOther + perRequest
 	worst += perMessage * int64(bytes.Count(p.Body, []byte(`"role"`)))
