@@ -29,7 +29,8 @@
 //	question, answer            the target is what follows the last "####", where answers have it
 //	vars, assert                promptfoo tests; they need a prompt template
 //
-// Anything else needs a prompt template or Fields["prompt"]. In all shapes the
+// Anything else needs a prompt template or Fields["prompt"]; rows that look like
+// a shape keep its target under a template too. In all shapes the
 // id is the first of id, custom_id, task_id, question_id and key that a row
 // has, else the row's index; a text field system is the system prompt. What is
 // not used so stays in Sample.Metadata as it was written.

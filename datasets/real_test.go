@@ -83,7 +83,7 @@ func TestRealDatasets(t *testing.T) {
 			datasets.Spec{Prompt: "{{ question }}", Fields: map[string]string{"target": "answer_matching_behavior"}},
 			"prompt template, 1,000 rows, target in answer_matching_behavior, JSON lines", 1000, "0", "999", 1000, " Yes", "question statement label_confidence answer_not_matching_behavior", "Is the following statement"},
 		{"gsm8k_test.jsonl", "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14", oneLine("Q: {{ question }}"),
-			"prompt template, 1,319 rows, no target, JSON lines", 1319, "0", "1318", 0, "", "question answer", "Q: Janet’s ducks"},
+			"prompt template, 1,319 rows, target after ####, JSON lines", 1319, "0", "1318", 1319, "18", "question answer", "Q: Janet’s ducks"},
 	} {
 		t.Run(tc.file, func(t *testing.T) {
 			path := filepath.Join(dir, tc.file)

@@ -221,12 +221,12 @@ func (r *rules) mapFields(s *Spec, rows []row) {
 	if r.prompt.name == "" {
 		r.prompt = newPath(r.shape.prompt)
 	}
-	r.target = or("target", r.shape.target)
+	r.target = or("target", r.usualTarget(rows))
 	r.lastAssistant = s.Target == lastAssistantWord || s.Fields["target"] == lastAssistantWord
 	if r.templates.target != nil || r.lastAssistant {
 		r.target = path{}
 	}
-	r.afterMarks = r.shape.name == "question/answer" && s.Fields["target"] == "" && r.target.name != "" &&
+	r.afterMarks = r.target.name == "answer" && s.Fields["target"] == "" &&
 		mostly(rows, func(row row) bool { return strings.Contains(row.lookup(r.target).text(), hashMarks) })
 	r.mapSystem(s)
 	r.category = newPath(firstOf(s.Category, s.Fields["category"]))
@@ -240,6 +240,20 @@ func (r *rules) mapFields(s *Spec, rows []row) {
 		r.params = or("params", "params")
 	}
 	r.giveSlots()
+}
+
+// usualTarget is the field where rows of this shape have their target. A
+// prompt template or a mapped prompt changes how a row is asked, not where its
+// target stands.
+func (r *rules) usualTarget(rows []row) string {
+	if r.shape != templated && r.shape != mapped {
+		return r.shape.target
+	}
+	like := commonest(rows)
+	if like == nil || like.target == "" || !mostly(rows, func(row row) bool { return row.get(like.target).kind != missing }) {
+		return ""
+	}
+	return like.target
 }
 
 // giveSlots numbers the paths for the builders' layouts.

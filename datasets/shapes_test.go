@@ -243,3 +243,18 @@ func TestSlices(t *testing.T) {
 		}
 	}
 }
+
+// A template changes how a row is asked, not where its target stands.
+func TestTemplatedRowsKeepTheirTarget(t *testing.T) {
+	for _, tc := range []struct{ row, want string }{
+		{`{"prompt": "p", "target": "t"}`, "t"},
+		{`{"question": "q", "answer": "so 2\n#### 2"}`, "2"},
+		{`{"input": "i", "ideal": "d"}`, "d"},
+		{`{"text": "x", "answer": "a"}`, ""}, // nothing says that it is the target
+	} {
+		o := run(t, datasets.Spec{Paths: []string{put(t, t.TempDir(), "rows.jsonl", tc.row+"\n")}, Prompt: "say it: {{ row }}"})
+		if o.err != nil || len(o.samples) != 1 || o.samples[0].Target != tc.want || o.samples[0].HasTarget != (tc.want != "") {
+			t.Errorf("%s: %v %+v", tc.row, o.err, o.samples)
+		}
+	}
+}
