@@ -765,3 +765,81 @@ func TestModelNamesBecomeFileNames(t *testing.T) {
 		t.Fatalf("%d rows adopted", got)
 	}
 }
+
+// A run may use only some rows of a unit: the others get no record, and are
+// missed by nobody.
+func TestSkippedRows(t *testing.T) {
+	dir := t.TempDir()
+	id := identity(1, 3, 4, 2)
+	id.Slices[0].Skipped, id.Slices[1].Skipped = 2, 4 // rows 0 and 3; all
+	r := mustOpen(t, dir, id, Options{})
+	u, err := r.OpenUnit("m0", 0)
+	must(t, err)
+	for _, row := range []int64{2, 1} {
+		for e := range 2 {
+			must(t, u.Put(record("m0", row, e)))
+		}
+	}
+	if err := u.Put(record("m0", 3, 0)); err == nil {
+		t.Fatal("Put takes a record more than the unit has")
+	}
+	must(t, u.Commit())
+	u, err = r.OpenUnit("m0", 2)
+	must(t, err)
+	must(t, u.Put(record("m0", 8, 0)))
+	must(t, r.Close("stopped"))
+	must(t, os.Remove(filepath.Join(dir, manifestFile))) // the part is adopted
+	r = mustOpen(t, dir, id, Options{})
+	if !r.Committed("m0", 0) || r.Totals().Sum().Rows != 5 {
+		t.Fatalf("committed %v, %d rows", r.Committed("m0", 0), r.Totals().Sum().Rows)
+	}
+	fillUnit(t, r, "m0", 2)
+	must(t, r.Close("finished"))
+	rep, err := Verify(dir, true)
+	if err != nil || !rep.OK() || rep.Items != 12 || rep.Recorded != 12 {
+		t.Fatalf("Verify = %+v, %v", rep, err)
+	}
+	other := id
+	other.Slices = slices.Clone(id.Slices)
+	other.Slices[0].Skipped = 1
+	var m *MismatchError
+	if _, err := Open(dir, other, Options{Ballast: -1}); !errors.As(err, &m) {
+		t.Fatalf("Open with another choice of rows = %v", err)
+	}
+}
+
+func TestItemOrder(t *testing.T) {
+	type item struct {
+		row   int64
+		epoch int32
+	}
+	for _, tc := range []struct {
+		skipped int64
+		items   []item
+		ok      bool
+	}{
+		{0, []item{{4, 0}, {4, 1}, {5, 0}, {5, 1}, {6, 0}, {6, 1}}, true},
+		{0, []item{{4, 0}, {4, 1}, {5, 0}, {5, 1}, {6, 0}}, false},
+		{0, []item{{4, 0}, {4, 1}, {6, 0}, {6, 1}}, false},
+		{1, []item{{4, 0}, {4, 1}, {6, 0}, {6, 1}}, true},
+		{1, []item{{4, 0}, {4, 1}, {5, 0}, {5, 1}}, true},
+		{1, []item{{5, 0}, {5, 1}, {6, 0}, {6, 1}}, true},
+		{1, []item{{4, 0}, {4, 1}, {5, 0}, {5, 1}, {6, 0}, {6, 1}}, false},
+		{1, []item{{4, 0}, {5, 0}, {5, 1}}, false},
+		{2, []item{{6, 0}, {6, 1}}, true},
+		{1, []item{{6, 0}, {6, 1}}, false},
+		{1, []item{{4, 0}, {4, 1}, {4, 0}, {4, 1}}, false},
+		{1, []item{{4, 0}, {4, 1}, {7, 0}, {7, 1}}, false},
+	} {
+		o := itemOrder{s: Slice{First: 4, Rows: 3, Skipped: tc.skipped}, epochs: 2}
+		var err error
+		for _, it := range tc.items {
+			if err = errors.Join(err, o.next(it.row, it.epoch)); err != nil {
+				break
+			}
+		}
+		if err = errors.Join(err, o.end()); (err == nil) != tc.ok {
+			t.Errorf("%d skipped, %v: %v, want ok %v", tc.skipped, tc.items, err, tc.ok)
+		}
+	}
+}

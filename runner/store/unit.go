@@ -419,6 +419,10 @@ func (u *Unit) put(p pending, failed bool) error {
 		row, epoch := u.j.rowOf(p.item)
 		return fmt.Errorf("store: row %d epoch %d of model %q has a record already", row, epoch, u.model)
 	}
+	if u.left == 0 {
+		row, epoch := u.j.rowOf(p.item)
+		return fmt.Errorf("store: row %d epoch %d of model %q is one more than the unit has: it is among those that are skipped", row, epoch, u.model)
+	}
 	delete(u.flying, p.item)
 	delete(u.j.open, p.item)
 	u.done.set(p.item)
