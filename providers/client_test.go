@@ -271,6 +271,7 @@ func TestCancelling(t *testing.T) {
 			t.Errorf("waiting: %v, %+v", err, resp.Attempts)
 		}
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 
 		wire.say, wire.takes = lastly(bad(nightshift.ClassServer, 500)), 0
 		waiting, stop = context.WithTimeout(t.Context(), time.Millisecond)
