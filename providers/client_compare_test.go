@@ -173,7 +173,8 @@ func TestBudgetHoldsThroughFaults(t *testing.T) {
 					Endpoint: "model", Lane: "m", Budget: budget, Price: price, WorstPrice: worstPrice,
 					Routes: []providers.ClientRoute{{Wire: server, Limiter: limits.New(limits.Config{})}},
 				}
-				wg.Go(func() { spendAll(t, client, 1+rng.IntN(60), end) })
+				workers := 1 + rng.IntN(60)
+				wg.Go(func() { spendAll(client, workers, end) })
 			}
 			wg.Wait()
 			time.Sleep(time.Hour) // answers that nobody waits for are billed too
@@ -190,7 +191,7 @@ func TestBudgetHoldsThroughFaults(t *testing.T) {
 }
 
 // spendAll asks until the budget is spent or the time over.
-func spendAll(t *testing.T, p nightshift.Provider, workers int, end time.Duration) {
+func spendAll(p nightshift.Provider, workers int, end time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), end)
 	defer cancel()
 	var wg sync.WaitGroup
