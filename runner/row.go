@@ -147,42 +147,12 @@ func (c *conversation) complete(ctx context.Context, turn int, history []nightsh
 			err = &nightshift.Error{Class: nightshift.ClassPanic, Message: fmt.Sprint(p), Hint: "this is a bug in nightshift", MaybeBilled: true}
 		}
 	}()
-	s := c.sample
-	return c.lane.Provider.Complete(ctx, nightshift.Request{
-		Model:        c.lane.ModelID,
-		System:       s.System,
-		Messages:     c.messages,
-		Params:       mergeParams(c.lane.Params, s.Params),
-		Stream:       c.lane.Stream,
-		Body:         s.Body,
-		BodyProtocol: s.BodyProtocol,
-		Key:          fmt.Sprintf("%s-%s-%d-%d-%d", c.Name, c.lane.Model, s.Index, s.Epoch, turn),
-		Attempts:     history,
-		Witness:      c.unit.Witness(s.Index, s.Epoch),
-	})
-}
-
-// mergeParams lets a row's own parameters override the plan's.
-func mergeParams(plan, row []nightshift.Param) []nightshift.Param {
-	if len(row) == 0 {
-		return plan
-	}
-	merged := make([]nightshift.Param, 0, len(plan)+len(row))
-	for _, p := range plan {
-		if !hasParam(row, p.Name) {
-			merged = append(merged, p)
-		}
-	}
-	return append(merged, row...)
-}
-
-func hasParam(params []nightshift.Param, name string) bool {
-	for _, p := range params {
-		if p.Name == name {
-			return true
-		}
-	}
-	return false
+	req := c.lane.Request(c.sample)
+	req.Messages = c.messages
+	req.Key = fmt.Sprintf("%s-%s-%d-%d-%d", c.Name, c.lane.Model, c.sample.Index, c.sample.Epoch, turn)
+	req.Attempts = history
+	req.Witness = c.unit.Witness(c.sample.Index, c.sample.Epoch)
+	return c.lane.Provider.Complete(ctx, req)
 }
 
 // inputError records a row that cannot be sent, for every epoch, and reports

@@ -140,14 +140,6 @@ func compareRuns(t *testing.T, d *table, s *server) {
 	}
 }
 
-func deref[T any](p *T) T {
-	if p == nil {
-		var zero T
-		return zero
-	}
-	return *p
-}
-
 // TestDoubleStart starts many processes on one directory: one runs, the others
 // are refused and send nothing.
 func TestDoubleStart(t *testing.T) {

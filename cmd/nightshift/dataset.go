@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,44 +20,83 @@ const indexFile = "dataset.idx"
 
 // openDataset reads the dataset once, or takes up the index that an earlier
 // start left in the run directory. Standard input is copied there.
-func (a *app) openDataset(ctx context.Context, p *plan.Resolved) (*datasets.Dataset, error) {
+func (a *app) openDataset(ctx context.Context, p *plan.Resolved, rows *chosenRows) (*datasets.Dataset, error) {
 	spec := p.Dataset
 	spec.Stdin, spec.Spool = a.in, p.Out
+	if rows != nil {
+		spec.SelectRows = rows.has
+	}
+	open := datasets.Open
 	index := filepath.Join(p.Out, indexFile)
 	if _, err := os.Stat(index); err == nil {
-		return datasets.Resume(ctx, index, spec)
+		open = func(ctx context.Context, s datasets.Spec) (*datasets.Dataset, error) {
+			return datasets.Resume(ctx, index, s)
+		}
 	}
-	return datasets.Open(ctx, spec)
+	d, err := open(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := rows.fits(d.Info()); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
 }
 
-// source is the part of a plan that finds the dataset's files again. It is
-// kept in run.json beside what identifies the run.
+// source is the part of a plan that finds the dataset's rows again. It is kept
+// in run.json beside what identifies the run.
 type source struct {
-	Paths  []string          `json:"paths"`
-	Dir    string            `json:"dir"`
-	Format string            `json:"format,omitempty"`
-	Fields map[string]string `json:"fields,omitempty"`
-	System string            `json:"system,omitempty"`
-	Prompt string            `json:"prompt,omitempty"`
-	Target string            `json:"target,omitempty"`
+	Paths             []string          `json:"paths"`
+	Dir               string            `json:"dir"`
+	Format            string            `json:"format,omitempty"`
+	Fields            map[string]string `json:"fields,omitempty"`
+	System            string            `json:"system,omitempty"`
+	Prompt            string            `json:"prompt,omitempty"`
+	Target            string            `json:"target,omitempty"`
+	Cluster           string            `json:"cluster,omitempty"`
+	Category          string            `json:"category,omitempty"`
+	Filter            string            `json:"filter,omitempty"`
+	Sample            int64             `json:"sample,omitempty"`
+	Offset            int64             `json:"offset,omitempty"`
+	Limit             int64             `json:"limit,omitempty"`
+	Seed              uint64            `json:"seed,omitempty"`
+	OnBadRow          string            `json:"on_bad_row,omitempty"`
+	MaxLine           int64             `json:"max_line,omitempty"`
+	AllowDuplicateIDs bool              `json:"allow_duplicate_ids,omitempty"`
+	RepairUTF8        bool              `json:"repair_utf8,omitempty"`
+}
+
+func sourceOf(s datasets.Spec) source {
+	dir, err := filepath.Abs(s.Dir)
+	if err != nil {
+		dir = s.Dir
+	}
+	return source{
+		s.Paths, dir, s.Format, s.Fields, s.System, s.Prompt, s.Target, s.Cluster, s.Category, s.Filter,
+		s.Sample, s.Offset, s.Limit, s.Seed, s.OnBadRow, s.MaxLine, s.AllowDuplicateIDs, s.RepairUTF8,
+	}
+}
+
+func (s source) spec() datasets.Spec {
+	return datasets.Spec{
+		Paths: s.Paths, Dir: s.Dir, Format: s.Format, Fields: s.Fields, System: s.System, Prompt: s.Prompt, Target: s.Target,
+		Cluster: s.Cluster, Category: s.Category, Filter: s.Filter, Sample: s.Sample, Offset: s.Offset, Limit: s.Limit, Seed: s.Seed,
+		OnBadRow: s.OnBadRow, MaxLine: s.MaxLine, AllowDuplicateIDs: s.AllowDuplicateIDs, RepairUTF8: s.RepairUTF8,
+	}
 }
 
 // planAsRun is run.json's plan: what identifies the run, and where its rows
 // came from, which may change.
 type planAsRun struct {
 	Plan   json.RawMessage `json:"plan"`
+	Rows   *chosenRows     `json:"rows,omitempty"`
 	Source source          `json:"source"`
 	// Prices by model, so that a bill can be explained from the run alone.
 	Prices map[string]reports.RunPrice `json:"prices,omitempty"`
 }
 
 func (j *job) planAsRun(canonical json.RawMessage) json.RawMessage {
-	s := j.plan.Dataset
-	dir, err := filepath.Abs(s.Dir)
-	if err != nil {
-		dir = s.Dir
-	}
-	b, err := json.Marshal(planAsRun{canonical, source{s.Paths, dir, s.Format, s.Fields, s.System, s.Prompt, s.Target}, runPrices(j.plan)})
+	b, err := json.Marshal(planAsRun{canonical, j.rows, sourceOf(j.plan.Dataset), runPrices(j.plan)})
 	if err != nil {
 		return canonical
 	}
@@ -71,7 +111,8 @@ func runPrices(p *plan.Resolved) map[string]reports.RunPrice {
 	return prices
 }
 
-// openIndexed takes up the dataset of a run by its index.
+// openIndexed takes up the dataset of a run by its index. Rows that the run
+// left out are left out here, except by choice of an earlier run's rows.
 func openIndexed(ctx context.Context, dir string) (*datasets.Dataset, error) {
 	info, err := store.ReadInfo(dir)
 	if err != nil {
@@ -81,8 +122,7 @@ func openIndexed(ctx context.Context, dir string) (*datasets.Dataset, error) {
 	if err := json.Unmarshal(info.Plan, &p); err != nil {
 		return nil, fmt.Errorf("%s/run.json: %w", dir, err)
 	}
-	s := p.Source
-	return datasets.LoadIndex(ctx, filepath.Join(dir, indexFile), datasets.Spec{
-		Paths: s.Paths, Dir: s.Dir, Format: s.Format, Fields: s.Fields, System: s.System, Prompt: s.Prompt, Target: s.Target, Spool: dir,
-	})
+	spec := p.Source.spec()
+	spec.Spool = dir
+	return datasets.LoadIndex(ctx, filepath.Join(dir, indexFile), spec)
 }

@@ -41,7 +41,8 @@ type namedLimiter struct {
 }
 
 // build makes a fleet. What earlier processes spent is taken off the budget,
-// with the worst case of what may have been billed.
+// with the worst case of what may have been billed; a nil run has spent
+// nothing.
 func (a *app) build(p *plan.Resolved, st *store.Run, log *slog.Logger) (*fleet, error) {
 	f := &fleet{
 		budget: &limits.Budget{}, limiters: map[account]*limits.Limiter{}, simulators: map[string]*simulator.Server{},
@@ -53,8 +54,10 @@ func (a *app) build(p *plan.Resolved, st *store.Run, log *slog.Logger) (*fleet, 
 	if p.BudgetUSD != nil {
 		f.budget.Cost = *p.BudgetUSD
 	}
-	sum := st.Totals().Add(st.Unsettled()).Sum()
-	f.budget.Spend(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N()+sum.MaybeTokens, sum.Cost+sum.MaybeCost)
+	if st != nil {
+		sum := st.Totals().Add(st.Unsettled()).Sum()
+		f.budget.Spend(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N()+sum.MaybeTokens, sum.Cost+sum.MaybeCost)
+	}
 	var problems []error
 	for _, m := range p.Models {
 		lane, err := f.lane(m, p)

@@ -22,7 +22,7 @@ type planFlags struct {
 	rpm, tpm                                                float64
 	baseURL, protocol, auth, apiKeyEnv                      string
 	budgetUSD, baseline, prices, raw, onUnknown, durability string
-	metrics                                                 string
+	metrics, filter, rowsFrom, rows                         string
 }
 
 func (f *planFlags) add(c *cobra.Command) {
@@ -43,6 +43,9 @@ func (f *planFlags) add(c *cobra.Command) {
 	s.Int64Var(&f.offset, "offset", 0, "pass over this many rows first")
 	s.Int64Var(&f.sample, "sample", 0, "draw this many rows at random")
 	s.Int64Var(&f.seed, "seed", 0, "seed of the draw")
+	s.StringVar(&f.filter, "filter", "", "use only rows that meet this `CONDITION` over their fields, such as 'level > 3'")
+	s.StringVar(&f.rowsFrom, "rows-from", "", "use only rows of an earlier `RUN` of the same dataset; --rows says which")
+	s.StringVar(&f.rows, "rows", "failed", "with --rows-from: failed, truncated, refused, empty, different, or several with commas")
 	s.IntVar(&f.epochs, "epochs", 0, "answers per row and model")
 	s.IntVar(&f.concurrency, "concurrency", 0, "most requests in flight for each endpoint (default: found out)")
 	s.Float64Var(&f.rpm, "rpm", 0, "requests per minute")
@@ -69,7 +72,7 @@ func (f *planFlags) overrides() plan.Overrides {
 	return plan.Overrides{
 		Name: given(f, "name", f.name), Dataset: f.dataset, Format: given(f, "format", f.format), Models: f.models,
 		Out: given(f, "out", f.out), System: given(f, "system", f.system), Prompt: given(f, "prompt", f.prompt), Target: given(f, "target", f.target),
-		Limit: given(f, "limit", f.limit), Offset: given(f, "offset", f.offset), Sample: given(f, "sample", f.sample), Seed: given(f, "seed", f.seed),
+		Limit: given(f, "limit", f.limit), Offset: given(f, "offset", f.offset), Sample: given(f, "sample", f.sample), Seed: given(f, "seed", f.seed), Filter: given(f, "filter", f.filter),
 		Epochs: given(f, "epochs", f.epochs), MaxTokens: given(f, "max-tokens", f.maxTokens), Params: f.params, Stream: given(f, "stream", f.stream),
 		Concurrency: given(f, "concurrency", f.concurrency), RPM: given(f, "rpm", f.rpm), TPM: given(f, "tpm", f.tpm),
 		BaseURL: given(f, "base-url", f.baseURL), Protocol: given(f, "protocol", f.protocol), Auth: given(f, "auth", f.auth), APIKeyEnv: given(f, "api-key-env", f.apiKeyEnv),

@@ -13,16 +13,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift"
-	"nightshift/datasets"
 	"nightshift/reports"
 	"nightshift/runner"
-	"nightshift/runner/plan"
 	"nightshift/runner/store"
 )
 
 // runFlags are the flags of `run` beside those that say what to run.
 type runFlags struct {
 	plan        planFlags
+	check       checkFlags // with dryRun
 	dryRun      bool
 	retryFailed bool
 	progress    string
@@ -52,7 +51,8 @@ and keeps what was read; three times exits at once.`,
 	}
 	f.plan.add(c)
 	s := c.Flags()
-	s.BoolVar(&f.dryRun, "dry-run", false, "check and estimate, send nothing")
+	s.BoolVar(&f.dryRun, "dry-run", false, "check and estimate as `nightshift check` does, send nothing")
+	f.check.add(c)
 	s.BoolVar(&f.retryFailed, "retry-failed", false, "run failed and unknown rows again")
 	s.StringVar(&f.progress, "progress", "auto", "auto, bar, plain or none")
 	s.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -65,6 +65,9 @@ and keeps what was read; three times exits at once.`,
 func (f *runFlags) validate() error {
 	if !oneOf(f.progress, "auto", "bar", "plain", "none") {
 		return usageError("--progress: %q is none of auto, bar, plain, none", f.progress)
+	}
+	if !f.dryRun && (f.check.calibrate != 0 || f.check.asJSON) {
+		return usageError("--calibrate and --json go with --dry-run, which estimates instead of running")
 	}
 	if !oneOf(f.logFormat, "text", "json") {
 		return usageError("--log-format: %q is neither text nor json", f.logFormat)
@@ -93,7 +96,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 	defer closeLog()
 	calls, waiting, release := interrupts(ctx, func(s string) { log.Warn(s) })
 	defer release()
-	job, err := a.prepare(waiting, &f.plan, args, !f.dryRun)
+	job, err := a.prepare(waiting, &f.plan, args, !f.dryRun || f.check.calibrate > 0)
 	if waiting.Err() != nil {
 		return &exitError{exitInterrupted, errors.New("interrupted before anything was sent")}
 	}
@@ -101,7 +104,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 		return err
 	}
 	if f.dryRun {
-		return a.estimate(job)
+		return a.estimate(waiting, job, f.check)
 	}
 	s := &session{app: a, flags: f, job: job, log: log, screen: w}
 	return s.execute(calls, waiting)
@@ -116,48 +119,20 @@ type session struct {
 	screen *switchWriter // where the log goes: past the progress bar while there is one
 }
 
-// A job is a plan and a dataset that have passed every check.
-type job struct {
-	plan    *plan.Resolved
-	dataset *datasets.Dataset
-}
-
-// prepare reads plan and dataset and finds everything that is wrong with
-// either. Missing keys are errors only when they are needed.
-func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys bool) (*job, error) {
-	p, err := f.load(a, args)
-	if err != nil {
-		return nil, err
-	}
-	resolved, err := p.Resolve(a.getenv)
-	var mistakes *plan.Errors
-	if errors.As(err, &mistakes) && mistakes.OnlyKeys() && !needKeys {
-		err = nil
-	}
-	if resolved == nil {
-		return nil, err
-	}
-	data, dataErr := a.openDataset(ctx, resolved)
-	if err := errors.Join(err, dataErr); err != nil {
-		return nil, err
-	}
-	return &job{resolved, data}, nil
-}
-
 // identity is what the run directory belongs to.
 func (j *job) identity() store.Identity {
 	canonical, hash := j.plan.Identity()
 	info := j.dataset.Info()
 	id := store.Identity{
 		Name: j.plan.Name, Tool: version(), PriceTable: j.plan.Prices.ID(),
-		Plan: j.planAsRun(canonical), PlanHash: hash, MayChange: []string{"source", "prices"},
+		Plan: j.planAsRun(canonical), PlanHash: j.rows.mark(hash), MayChange: []string{"source", "prices"},
 		DatasetHash: info.Hash, DatasetRows: info.Rows, Epochs: j.plan.Epochs,
 	}
 	for _, m := range j.plan.Models {
 		id.Models = append(id.Models, m.Name)
 	}
 	for _, s := range j.dataset.Slices() {
-		id.Slices = append(id.Slices, store.Slice{First: s.First, Rows: s.Rows, Hash: s.Hash})
+		id.Slices = append(id.Slices, store.Slice{First: s.First, Rows: s.Rows, Skipped: s.Rows - s.Selected, Hash: s.Hash})
 	}
 	return id
 }
@@ -196,6 +171,9 @@ func (s *session) execute(calls, waiting context.Context) error {
 func (s *session) open(st *store.Run) (*fleet, error) {
 	if err := s.dataset.WriteIndex(filepath.Join(s.plan.Out, indexFile)); err != nil {
 		return nil, &store.StorageError{Op: "writing", Path: indexFile, Err: err}
+	}
+	if err := s.rows.keep(s.plan.Out); err != nil {
+		return nil, err
 	}
 	return s.build(s.plan, st, s.log)
 }

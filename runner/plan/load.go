@@ -57,6 +57,7 @@ func Parse(name string, src []byte) (*Plan, error) {
 		return p, nil
 	}
 	d.also(p)
+	p.source.known, p.source.meant = slices.Clone(d.problems), d.meant
 	return p, d.err()
 }
 

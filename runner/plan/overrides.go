@@ -138,6 +138,7 @@ func (p *Plan) Apply(o Overrides) error {
 	a.limits()
 	a.endpoint()
 	a.scorers()
+	p.source.known = append(p.source.known, a.problems...)
 	return a.err()
 }
 
@@ -152,8 +153,11 @@ type applier struct {
 func (a *applier) by(flag, path string) { a.source.flags[path] = a.o.Label(flag) }
 
 func (a *applier) wrong(flag, hint, format string, args ...any) {
-	a.problems = append(a.problems, Problem{Flag: a.o.Label(flag), Message: fmt.Sprintf(format, args...), Hint: hint})
+	a.problems = append(a.problems, Problem{Flag: a.o.Label(flag), Path: flagPaths[flag], Message: fmt.Sprintf(format, args...), Hint: hint})
 }
+
+// flagPaths says what part of a plan cannot be judged when a flag is wrong.
+var flagPaths = map[string]string{"model": "models", "budget-usd": "budget.usd", "scorer": "scorers"}
 
 // over replaces a field by a flag's value, where it was given.
 func over[T any](a *applier, to *T, value *T, flag, path string) {

@@ -122,6 +122,9 @@ type resolver struct {
 // [*Errors] with everything that would stop the run. When all that is missing
 // are keys ([Errors.OnlyKeys]) the result is there beside the error, for
 // commands that send nothing.
+//
+// What [Load] and [Plan.Apply] have reported is not repeated, so a plan that
+// they found mistakes in is not ready however Resolve ends.
 func (p *Plan) Resolve(getenv func(string) string) (*Resolved, error) {
 	if p.source == nil {
 		p.source = newSource("", nil)
@@ -140,6 +143,7 @@ func (p *Plan) Resolve(getenv func(string) string) (*Resolved, error) {
 	r.resolveScorers()
 	r.capped()
 	r.affordable()
+	r.problems = slices.DeleteFunc(r.problems, r.source.told)
 	err := r.err()
 	if e, ok := err.(*Errors); ok && !e.OnlyKeys() {
 		return nil, err
@@ -247,6 +251,22 @@ func (r *resolver) dataset() {
 		Filter: d.Filter, Sample: d.Sample, Offset: d.Offset, Limit: d.Limit, Seed: d.Seed,
 		OnBadRow: d.OnBadRow, MaxLine: d.MaxLine, AllowDuplicateIDs: d.AllowDuplicateIDs, RepairUTF8: d.RepairUTF8,
 	}
+}
+
+// Rows is the dataset section alone, for commands that tell what is wrong with
+// the rows together with what is wrong with the plan. ok is false when the
+// section itself has mistakes; Resolve tells them.
+func (p *Plan) Rows() (spec datasets.Spec, ok bool) {
+	if p.source == nil {
+		p.source = newSource("", nil)
+	}
+	r := &resolver{checker: checker{report: report{source: p.source}, plan: p}, out: &Resolved{Plan: p}}
+	r.checker.dataset(p.Dataset)
+	r.dataset()
+	wrong := func(k Problem) bool {
+		return k.Path == "" && k.Flag == "" || k.Path == "dataset" || within(k.Path, "dataset")
+	}
+	return r.out.Dataset, len(r.problems) == 0 && !slices.ContainsFunc(p.source.known, wrong)
 }
 
 // maxText bounds a prompt or template file.

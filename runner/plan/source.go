@@ -20,6 +20,20 @@ type source struct {
 	lines []string
 	nodes map[string]*yaml.Node // by path: models[0].endpoint
 	flags map[string]string     // by path: the flag that set it
+
+	known []Problem // what Parse and Apply have reported already
+	meant []string  // paths that a misspelt key stands for
+}
+
+// told reports whether a problem was reported already, or follows from one
+// that was: it stands at the same place or below it.
+func (s *source) told(p Problem) bool {
+	if slices.Contains(s.known, p) || slices.ContainsFunc(s.meant, func(m string) bool { return m == p.Path || within(p.Path, m) }) {
+		return true
+	}
+	return slices.ContainsFunc(s.known, func(k Problem) bool {
+		return k.Path != "" && (k.Path == p.Path || within(p.Path, k.Path))
+	})
 }
 
 func newSource(name string, text []byte) *source {

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"nightshift/providers/limits"
+	"nightshift/runner/plan"
+)
+
+func hidden(r rune) bool {
+	return r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r)
+}
+
+// An endpointForecast is how long one server and key will be busy.
+type endpointForecast struct {
+	Name     string   `json:"name"`
+	Models   []string `json:"models"`
+	Requests float64  `json:"requests"`
+	Hours    *span    `json:"hours"`           // null when no limit is configured and nothing was measured
+	Bound    string   `json:"bound,omitempty"` // what decides the hours
+
+	why          string
+	limits       limits.Config
+	in, out, cap span
+	latency      float64 // seconds of all answers, one after the other
+}
+
+// hours groups the models by server and key, and works out how long the
+// configured limits let each take.
+func (f *forecast) hours() {
+	var order []*endpointForecast
+	byAccount := map[string]*endpointForecast{}
+	for _, m := range f.Models {
+		key := accountKey(m)
+		e, ok := byAccount[key]
+		if !ok {
+			e = &endpointForecast{Name: m.Endpoint, limits: m.model.Endpoint.Limits}
+			byAccount[key] = e
+			order = append(order, e)
+		}
+		e.take(m)
+	}
+	known := true
+	var slowest span
+	for _, e := range order {
+		e.work()
+		f.Endpoints = append(f.Endpoints, *e)
+		if e.Hours == nil {
+			known = false
+			continue
+		}
+		slowest = span{max(slowest.Low, e.Hours.Low), max(slowest.Likely, e.Hours.Likely), max(slowest.High, e.Hours.High)}
+	}
+	if known {
+		f.Hours = &slowest
+	}
+}
+
+// accountKey tells servers and keys apart, as the limiters of a run do.
+func accountKey(m modelForecast) string {
+	e := m.model.Endpoint
+	server := e.Name
+	if u, err := url.Parse(e.BaseURL); err == nil && u.Host != "" && !m.model.Simulated {
+		server = u.Scheme + "://" + u.Host
+	}
+	return fmt.Sprint(server, e.Auth.Env, e.Auth.File, e.Limits)
+}
+
+func (e *endpointForecast) take(m modelForecast) {
+	e.Models = append(e.Models, m.Model)
+	e.Requests += m.Requests
+	e.in, e.out = e.in.plus(m.Input), e.out.plus(m.Output)
+	charged := m.Output
+	if m.model.Endpoint.Limits.Charge == limits.ChargeMaxTokens && m.largest.cap > 0 {
+		most := m.largest.cap * m.Requests
+		charged = span{most, most, most}
+	}
+	e.cap = e.cap.plus(charged)
+	e.latency += m.latency.Likely * m.Requests
+}
+
+// work finds the limit that takes longest.
+func (e *endpointForecast) work() {
+	l := e.limits
+	requests := span{e.Requests, e.Requests, e.Requests}
+	for _, d := range []struct {
+		name  string
+		need  span
+		limit float64
+	}{
+		{"requests a minute", requests, l.Requests}, {"tokens a minute", e.in.plus(e.cap), l.Tokens},
+		{"input tokens a minute", e.in, l.InputTokens}, {"output tokens a minute", e.cap, l.OutputTokens},
+		{"concurrency and the time of an answer", span{e.latency / 120, e.latency / 60, e.latency / 30}, float64(l.Concurrency)},
+	} {
+		if d.limit <= 0 || d.need.High == 0 {
+			continue
+		}
+		hours := d.need.times(1 / d.limit / 60)
+		if e.Hours == nil || hours.Likely > e.Hours.Likely {
+			e.Hours, e.Bound = &hours, d.name
+		}
+	}
+	e.why = "no limits are configured; they are learnt while it runs"
+	if e.Hours == nil && l.Concurrency > 0 {
+		e.why = "only its concurrency is configured, and how long an answer takes is not known before there is one"
+	}
+}
+
+func (f *forecast) printHours(p *printer) {
+	p.line("\ntime")
+	for _, e := range f.Endpoints {
+		if e.Hours == nil {
+			text := "not known"
+			if e.latency > 0 {
+				text = fmt.Sprintf("not known; at the measured pace of an answer, %s with one request at a time, %s with 64", hoursWords(e.latency/3600), hoursWords(e.latency/3600/64))
+			}
+			p.line("  %s: %s", visible(e.Name), text)
+			continue
+		}
+		p.line("  %s: %s (%s–%s) at its limit on %s", visible(e.Name), hoursWords(e.Hours.Likely), hoursWords(e.Hours.Low), hoursWords(e.Hours.High), e.Bound)
+	}
+}
+
+func hoursWords(h float64) string {
+	switch s := h * 3600; {
+	case s < 90:
+		return fmt.Sprintf("%.0f s", s)
+	case s < 5400:
+		return fmt.Sprintf("%.0f min", s/60)
+	}
+	return fmt.Sprintf("%.1f h", h)
+}
+
+// A budgetForecast says whether the budget suffices.
+type budgetForecast struct {
+	USD    *float64 `json:"usd"`    // null without one
+	Tokens *int64   `json:"tokens"` // null without one
+	// Verdict is none (no budget), enough (whatever happens), likely, maybe,
+	// short, or never (not one request fits).
+	Verdict string `json:"verdict"`
+	Words   string `json:"words"`
+}
+
+// verdicts from the best to the worst.
+var verdicts = []string{"none", "enough", "likely", "maybe", "short", "never"}
+
+// afford compares the estimate with the budget; the worse of dollars and tokens
+// counts.
+func (f *forecast) afford(p *plan.Resolved) {
+	b := &f.Budget
+	b.Verdict, b.Words = "none", "there is no budget: the run may spend what it takes (--budget-usd, --budget-tokens)"
+	var words []string
+	if p.BudgetTokens != nil {
+		b.Tokens = p.BudgetTokens
+		largest := 0.0
+		for _, m := range f.Models {
+			largest = max(largest, float64(m.largest.largestToken))
+		}
+		words = append(words, b.judge(float64(*b.Tokens), f.Total.Input.plus(f.Total.Output), f.Total.AtMostTokens, largest,
+			func(x float64) string { return short(int64(x+0.5)) + " tokens" }))
+	}
+	if p.BudgetUSD != nil {
+		b.USD = ptr(p.BudgetUSD.Dollars())
+		largest := 0.0
+		for _, m := range f.Models {
+			largest = max(largest, m.largest.largestCost)
+		}
+		words = append(words, b.judge(*b.USD, deref(f.Total.CostUSD), f.Total.AtMostUSD, largest, func(x float64) string { return dollars(x, false) }))
+	}
+	if len(words) > 0 {
+		b.Words = strings.Join(words, "; ")
+	}
+}
+
+// judge says whether one budget suffices. largest is the worst case of one
+// request, which must fit before it is sent.
+func (b *budgetForecast) judge(budget float64, need span, most *float64, largest float64, write func(float64) string) string {
+	verdict, words := "maybe", fmt.Sprintf("a budget of %s may not suffice: the run takes %s to %s", write(budget), write(need.Low), write(need.High))
+	switch {
+	case largest > budget:
+		verdict, words = "never", fmt.Sprintf("a budget of %s is too little: a single request may use %s and is not sent unless that fits", write(budget), write(largest))
+	case most != nil && *most <= budget:
+		verdict, words = "enough", fmt.Sprintf("a budget of %s suffices, even if every answer is as long as it may be", write(budget))
+	case need.High+largest <= budget:
+		verdict, words = "likely", fmt.Sprintf("a budget of %s very likely suffices", write(budget))
+	case need.Low > budget:
+		verdict, words = "short", fmt.Sprintf("a budget of %s does not suffice: about %.0f %% of the rows; the run stops there, resumable", write(budget), 100*budget/need.Likely)
+	}
+	if worse(verdict, b.Verdict) {
+		b.Verdict = verdict
+	}
+	return words
+}
+
+func worse(a, b string) bool {
+	for _, v := range verdicts {
+		if v == a || v == b {
+			return v == b && a != b
+		}
+	}
+	return false
+}
+
+func (b budgetForecast) print(p *printer) {
+	p.line("\nbudget\n  %s", b.Words)
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"nightshift"
+	"nightshift/datasets"
+	"nightshift/providers"
+	"nightshift/providers/wire"
+	"nightshift/runner"
+	"nightshift/runner/plan"
+)
+
+// An encoder makes the request bodies of one model without a key, and sends
+// none of them.
+type encoder struct {
+	model plan.ResolvedModel
+	lane  runner.Lane
+	wire  providers.Wire
+}
+
+// nowhere is the transport of wires that only encode.
+type nowhere struct{}
+
+func (nowhere) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("nothing is sent here")
+}
+
+func newEncoder(m plan.ResolvedModel) (*encoder, error) {
+	e := m.Endpoint
+	e.Auth, e.Routes = providers.Auth{Scheme: providers.AuthNone}, nil
+	w, err := wire.New(wire.Config{Endpoint: e, Transport: nowhere{}})
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	lane := runner.Lane{Model: m.Name, ModelID: m.ModelID, Params: m.Params, Stream: m.Stream}
+	return &encoder{m, lane, w}, nil
+}
+
+// encode makes the first request of a row.
+func (e *encoder) encode(s nightshift.Sample) (providers.Prepared, error) {
+	return e.wire.Prepare(e.lane.Request(s))
+}
+
+// target is where the model's requests go, in words.
+func (e *encoder) target() string {
+	if e.model.Simulated {
+		return "in this process"
+	}
+	u, err := e.model.Endpoint.URL()
+	if err != nil {
+		return err.Error() // Resolve has refused what it could not read
+	}
+	return strings.ReplaceAll(u, providers.ModelPlaceholder, e.model.ModelID)
+}
+
+// capped sees that every request in the Messages format has the max_tokens that
+// its servers demand, where only rows can bring it. It looks at the first rows;
+// later ones without it become failed rows, unsent.
+func (j *job) capped(ctx context.Context) error {
+	var problems []error
+	for _, m := range j.plan.Models {
+		if m.Endpoint.Protocol != nightshift.Messages || m.MaxTokens > 0 {
+			continue
+		}
+		e, err := newEncoder(m)
+		if err != nil {
+			return err
+		}
+		problems = append(problems, j.firstUncapped(ctx, e))
+	}
+	return errors.Join(problems...)
+}
+
+// cappedRows is how many rows are looked at for their max_tokens.
+const cappedRows = 1000
+
+func (j *job) firstUncapped(ctx context.Context, e *encoder) error {
+	for s, err := range firstRows(ctx, j.dataset, cappedRows) {
+		if err != nil {
+			continue // told elsewhere
+		}
+		var wrong *nightshift.Error
+		if _, err := e.encode(s); errors.As(err, &wrong) && wrong.Code == "max_tokens" {
+			return usageError("%s:%d: %s speaks the Messages format, where every request needs max_tokens, and neither its params nor this row has it; "+
+				"add params: {max_tokens: 1024} to the model, or --max-tokens 1024", s.File, s.Line, e.model.Name)
+		}
+	}
+	return nil
+}
+
+// firstRows yields up to n selected rows from the start of a dataset.
+func firstRows(ctx context.Context, d *datasets.Dataset, n int) func(func(nightshift.Sample, error) bool) {
+	return func(yield func(nightshift.Sample, error) bool) {
+		for i, slice := range d.Slices() {
+			if slice.Selected == 0 {
+				continue
+			}
+			for s, err := range d.Read(ctx, i) {
+				if n == 0 || !yield(s, err) {
+					return
+				}
+				n--
+			}
+		}
+	}
+}
+
+// dialect says how a model's requests look, for lists.
+func (e *encoder) dialect() string {
+	words := string(e.model.Endpoint.Protocol)
+	if e.model.Stream {
+		words += ", streamed"
+	}
+	return words
+}
+
+// cap is the most output tokens of a request, 0 when nothing says.
+func (e *encoder) cap(p providers.Prepared) int64 {
+	if p.MaxOutput > 0 {
+		return p.MaxOutput
+	}
+	return e.model.MaxOutput
+}
+
+func rowName(s nightshift.Sample) string {
+	if s.ID == fmt.Sprint(s.Index) {
+		return fmt.Sprintf("row %d", s.Index)
+	}
+	return fmt.Sprintf("row %d, id %s", s.Index, visible(s.ID))
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"nightshift"
+	"nightshift/datasets"
+	"nightshift/runner/store"
+)
+
+// chosenFile keeps in the run directory which rows of the earlier run were
+// chosen, so that a second start chooses the same even if that run has moved on.
+const chosenFile = "rows.json"
+
+// chosenRows are rows of a dataset that an earlier run picked out. nil is all
+// rows.
+type chosenRows struct {
+	From        string `json:"from"`  // run directory
+	Which       string `json:"which"` // failed, different, …
+	Count       int64  `json:"count"`
+	DatasetHash string `json:"dataset_hash"`
+	Hash        string `json:"hash"` // of the rows
+
+	bits []byte // bit n is row n
+}
+
+// chosenOnDisk is chosenRows with the rows.
+type chosenOnDisk struct {
+	chosenRows
+	Bits []byte `json:"bits"`
+}
+
+// rowChoices are the words of --rows.
+var rowChoices = map[string]nightshift.Outcome{
+	"failed": nightshift.OutcomeFailed, "truncated": nightshift.OutcomeTruncated,
+	"refused": nightshift.OutcomeRefused, "empty": nightshift.OutcomeEmpty, "different": "",
+}
+
+// chooseRows reads the rows that --rows-from asks for. out is the run directory
+// that will use them.
+func (f *planFlags) chooseRows(out string) (*chosenRows, error) {
+	if f.rowsFrom == "" {
+		if f.set.Changed("rows") {
+			return nil, usageError("--rows %s says which rows of an earlier run to use; name the run with --rows-from RUN", f.rows)
+		}
+		return nil, nil
+	}
+	words := strings.Split(f.rows, ",")
+	for _, w := range words {
+		if _, ok := rowChoices[w]; !ok {
+			return nil, usageError("--rows: %q is none of failed, truncated, refused, empty, different", w)
+		}
+	}
+	if out != "" {
+		kept, err := readChosen(filepath.Join(out, chosenFile))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if err == nil && kept.From == f.rowsFrom && kept.Which == f.rows {
+			return kept, nil
+		}
+	}
+	c, err := chooseFrom(f.rowsFrom, words)
+	if err == nil && c.Count == 0 {
+		err = usageError("--rows-from: %s has no rows that are %s", f.rowsFrom, strings.Join(words, " or "))
+	}
+	return c, err
+}
+
+func readChosen(path string) (*chosenRows, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var kept chosenOnDisk
+	if err := json.Unmarshal(b, &kept); err != nil {
+		return nil, &store.StorageError{Op: "reading", Path: path, Err: err}
+	}
+	kept.bits = kept.Bits
+	return &kept.chosenRows, nil
+}
+
+// chooseFrom goes through an earlier run.
+func chooseFrom(dir string, words []string) (*chosenRows, error) {
+	info, err := store.ReadInfo(dir)
+	if err != nil {
+		return nil, usageError("--rows-from: %w", err)
+	}
+	c := &chosenRows{From: dir, Which: strings.Join(words, ","), DatasetHash: info.DatasetHash, bits: make([]byte, (info.DatasetRows+7)/8)}
+	if err := c.byOutcome(words); err != nil {
+		return nil, fmt.Errorf("--rows-from: %w", err)
+	}
+	if slices.Contains(words, "different") {
+		if len(info.Models) < 2 {
+			return nil, usageError("--rows different: %s has one model only", dir)
+		}
+		if err := c.byDifference(info); err != nil {
+			return nil, fmt.Errorf("--rows-from: %w", err)
+		}
+	}
+	sum := sha256.Sum256(c.bits)
+	c.Hash = hex.EncodeToString(sum[:])
+	return c, nil
+}
+
+// byOutcome chooses rows by what became of them with any model. Rows that
+// could not be sent and rows whose answer was lost count as failed.
+func (c *chosenRows) byOutcome(words []string) error {
+	type row struct {
+		Row     int64              `parquet:"row"`
+		Outcome nightshift.Outcome `parquet:"outcome,dict"`
+	}
+	var wanted []nightshift.Outcome
+	for _, w := range words {
+		if o := rowChoices[w]; o != "" {
+			wanted = append(wanted, o)
+		}
+		if w == "failed" {
+			wanted = append(wanted, nightshift.OutcomeInputError, nightshift.OutcomeUnknown)
+		}
+	}
+	if wanted == nil {
+		return nil
+	}
+	for r, err := range store.Rows[row](c.From, store.ReadOptions{}) {
+		if err != nil {
+			return err
+		}
+		if slices.Contains(wanted, r.Outcome) {
+			c.choose(r.Row)
+		}
+	}
+	return nil
+}
+
+// byDifference chooses rows that models did differently on: in their scores
+// where the run has some, else in the words of their answers.
+func (c *chosenRows) byDifference(info store.Info) error {
+	d := difference{rows: c, first: make([]uint32, info.DatasetRows), now: make([]uint32, info.DatasetRows)}
+	tables, err := store.ScoreTables(c.From)
+	if err != nil {
+		return err
+	}
+	for _, model := range info.Models {
+		read := d.answers
+		if len(tables) > 0 {
+			read = d.scores
+		}
+		if err := read(model); err != nil {
+			return err
+		}
+		d.next()
+	}
+	return nil
+}
+
+// difference compares what models made of each row, by sums that do not depend
+// on the order in which things come. 0 is nothing.
+type difference struct {
+	rows       *chosenRows
+	first, now []uint32
+}
+
+func (d *difference) add(row int64, words ...any) {
+	h := fnv.New32a()
+	fmt.Fprint(h, words...)
+	if row >= 0 && row < int64(len(d.now)) {
+		d.now[row] += h.Sum32() | 1
+	}
+}
+
+// next compares a model with those before it and starts on another.
+func (d *difference) next() {
+	for row, sum := range d.now {
+		switch {
+		case sum == 0:
+		case d.first[row] == 0:
+			d.first[row] = sum
+		case d.first[row] != sum:
+			d.rows.choose(int64(row))
+		}
+	}
+	clear(d.now)
+}
+
+func (d *difference) answers(model string) error {
+	type row struct {
+		Row   int64   `parquet:"row"`
+		Epoch int32   `parquet:"epoch"`
+		Text  *string `parquet:"text,optional"`
+	}
+	for r, err := range store.Rows[row](d.rows.From, store.ReadOptions{Models: []string{model}}) {
+		if err != nil {
+			return err
+		}
+		if r.Text != nil {
+			d.add(r.Row, r.Epoch, strings.ToLower(strings.Join(strings.Fields(*r.Text), " ")))
+		}
+	}
+	return nil
+}
+
+func (d *difference) scores(model string) error {
+	for s, err := range store.Scores(d.rows.From) {
+		if err != nil {
+			return err
+		}
+		if s.Model == model && s.Value != nil {
+			d.add(s.Row, s.Scorer, s.Epoch, *s.Value)
+		}
+	}
+	return nil
+}
+
+func (c *chosenRows) choose(row int64) {
+	if row < 0 || row/8 >= int64(len(c.bits)) || c.has(row) {
+		return
+	}
+	c.bits[row/8] |= 1 << (row % 8)
+	c.Count++
+}
+
+// has reports whether a row was chosen.
+func (c *chosenRows) has(row int64) bool {
+	return row >= 0 && row/8 < int64(len(c.bits)) && c.bits[row/8]&(1<<(row%8)) != 0
+}
+
+// fits sees that the rows are rows of this dataset.
+func (c *chosenRows) fits(info datasets.Info) error {
+	if c == nil || c.DatasetHash == info.Hash {
+		return nil
+	}
+	return usageError("--rows-from: %s ran another dataset than %s, so its row numbers mean nothing here", c.From, strings.Join(info.Files, ", "))
+}
+
+// mark makes the choice a part of what identifies a run.
+func (c *chosenRows) mark(planHash string) string {
+	if c == nil {
+		return planHash
+	}
+	sum := sha256.Sum256([]byte(planHash + " " + c.Hash))
+	return hex.EncodeToString(sum[:])
+}
+
+// keep writes the choice into the run directory.
+func (c *chosenRows) keep(dir string) error {
+	if c == nil {
+		return nil
+	}
+	b, err := json.Marshal(chosenOnDisk{*c, c.bits})
+	if err != nil {
+		return err
+	}
+	return writeWhole(filepath.Join(dir, chosenFile), b)
+}
