@@ -216,10 +216,11 @@ func TestKill(t *testing.T) {
 	kills := 0
 	for range rounds {
 		dir := t.TempDir()
-		for done := false; !done; {
+		longest := 60 // more each time, so that a slow machine gets to the end too
+		for done := false; !done; longest += 5 {
 			cmd := child("run", dir)
 			must(t, cmd.Start())
-			timer := time.AfterFunc(time.Duration(5+rng.IntN(60))*time.Millisecond, func() { cmd.Process.Kill() })
+			timer := time.AfterFunc(time.Duration(5+rng.IntN(longest))*time.Millisecond, func() { cmd.Process.Kill() })
 			err := cmd.Wait()
 			timer.Stop()
 			done = err == nil

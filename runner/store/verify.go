@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"reflect"
+	"slices"
 
 	"nightshift"
 )
@@ -113,6 +114,8 @@ func (r *VerifyReport) listed(v *view) error {
 	for _, name := range names {
 		switch path := v.dir.at(resultsDir, name); {
 		case known[name]:
+		case replaced(v, name):
+			r.note(true, path, "was replaced by a newer generation; the next start sets it aside")
 		case ours[name]:
 			r.note(true, path, "is whole and not in the manifest; the next start enters it")
 		default:
@@ -120,6 +123,13 @@ func (r *VerifyReport) listed(v *view) error {
 		}
 	}
 	return nil
+}
+
+// replaced reports whether a file is an older generation of a listed part.
+func replaced(v *view, name string) bool {
+	slug, unit, gen, ok := parsePartName(name)
+	p, listed := v.listed[unitKey{slices.Index(v.slugs, slug), unit}]
+	return ok && listed && gen < p.Gen
 }
 
 // part checks one part against the manifest and against itself.
