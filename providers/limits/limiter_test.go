@@ -454,7 +454,7 @@ func TestBreaker(t *testing.T) {
 			sent++
 		}
 		if sent < 10*60/11 || sent > 10*60/5 {
-			t.Errorf("%d probes in ten minutes, want one every ten seconds or so", sent)
+			t.Errorf("%d probes in ten minutes, want one every seven seconds or so", sent)
 		}
 		p := take(t, l, "m", Cost{})
 		p.Success(used(1, 1), Report{})
