@@ -204,7 +204,7 @@ type biller struct {
 	judge   bool
 	found   map[[3]string]*pricing.Price // by endpoint, requested and served model
 	lines   map[string]*Line
-	models  map[string]*spread // of the run in hand
+	models  map[string]*costSpread // of the run in hand
 	simple  map[lineKey]*Line
 	logOnly bool // the log must be read of every row
 }
@@ -212,8 +212,8 @@ type biller struct {
 // lineKey finds the line of a simple row without building its key.
 type lineKey struct{ model, endpoint, outcome, stop, category, served string }
 
-// A spread is what a projection needs of one model's rows.
-type spread struct {
+// A costSpread is what a projection needs of one model's rows.
+type costSpread struct {
 	rows         int64
 	sum, squares float64 // dollars
 	atLeast      bool
@@ -222,7 +222,7 @@ type spread struct {
 func newBiller(by []string, table *pricing.Table) *biller {
 	return &biller{
 		by: by, table: table, found: map[[3]string]*pricing.Price{}, lines: map[string]*Line{},
-		models: map[string]*spread{}, simple: map[lineKey]*Line{},
+		models: map[string]*costSpread{}, simple: map[lineKey]*Line{},
 		logOnly: table != nil || slices.Contains(by, "hour"),
 	}
 }
@@ -232,7 +232,7 @@ func (b *biller) begin(run string, prices map[string]RunPrice, judge bool) {
 	b.run, b.recall, b.judge = run, prices, judge
 	b.found = map[[3]string]*pricing.Price{}
 	b.simple = map[lineKey]*Line{}
-	b.models = map[string]*spread{}
+	b.models = map[string]*costSpread{}
 }
 
 // add bills one row and returns its part of the bill.
@@ -252,7 +252,7 @@ func (b *biller) add(r *billRow) Entry {
 func (b *biller) spread(model string, e *Entry) {
 	s := b.models[model]
 	if s == nil {
-		s = &spread{}
+		s = &costSpread{}
 		b.models[model] = s
 	}
 	usd := float64(e.CostNanoUSD) / 1e9
@@ -293,7 +293,7 @@ func (b *biller) addLog(r *billRow, sum *Entry) {
 	for i := range attempts {
 		a := &attempts[i]
 		e := b.attempt(r, a)
-		l := b.line(r, b.kind(kindOf(r, a)), a.StartedAt, cmp.Or(a.ServedModel, deref(r.ServedModel)))
+		l := b.line(r, b.kind(attemptKind(r, a)), a.StartedAt, cmp.Or(a.ServedModel, deref(r.ServedModel)))
 		if first {
 			e.Rows = 1
 			first = false
@@ -332,7 +332,7 @@ func (r *billRow) asAttempt() nightshift.Attempt {
 	return a
 }
 
-func kindOf(r *billRow, a *nightshift.Attempt) string {
+func attemptKind(r *billRow, a *nightshift.Attempt) string {
 	switch {
 	case !r.answered():
 		return KindWasted
@@ -520,7 +520,7 @@ func (b *biller) project(models []string, items int64) []Projection {
 		left, n := float64(items-s.rows), float64(s.rows)
 		mean := s.sum / n
 		variance := math.Max(s.squares/n-mean*mean, 0) * n / math.Max(n-1, 1)
-		// The spread of the rows to come, and of the mean they are judged by.
+		// The costSpread of the rows to come, and of the mean they are judged by.
 		half := 1.96 * math.Sqrt(variance*(left+left*left/n))
 		all = append(all, Projection{
 			Run: b.run, Model: m, Rows: items - s.rows, CostUSD: left * mean,

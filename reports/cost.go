@@ -215,9 +215,12 @@ func runPrices(plan json.RawMessage) map[string]RunPrice {
 	return p.Prices
 }
 
-func (c *costing) close() *Bill {
+func (c *costing) close() *Bill { return c.closeOver(c.models.sorted()) }
+
+// closeOver sums up: the models' lines, the judges' and the rest.
+func (c *costing) closeOver(lines []Line) *Bill {
 	b := c.bill
-	b.Lines, b.Judges = c.models.sorted(), c.judges.sorted()
+	b.Lines, b.Judges = lines, c.judges.sorted()
 	models, total := newEntry(), newEntry()
 	for _, l := range b.Lines {
 		models.add(&l.Entry)

@@ -59,7 +59,7 @@ func count(n int64) string {
 func money(nano int64, atLeast bool) string {
 	usd := float64(nano) / 1e9
 	s := sprintf("$%.2f", usd)
-	if usd > 0 && usd < 1 {
+	if usd != 0 && usd < 1 && usd > -1 {
 		s = sprintf("$%.4f", usd)
 	}
 	if atLeast {

@@ -31,17 +31,21 @@ func (g Grid) Numeric(column int) bool { return column >= g.texts() }
 // Last reports whether a row is the sum of those before it; templates ask.
 func (g Grid) Last(row int) bool { return g.Total && row == len(g.Rows)-1 }
 
-const (
-	terminalWidth = 80
-	nameWidth     = 26 // what a name is cut to where a table is too wide
-)
+const terminalWidth = 80
+
+// nameWidths are what names are cut to, one after the other, where a table is
+// too wide.
+var nameWidths = []int{26, 21, 17}
 
 // text renders the grid for a terminal. Columns that do not fit beside each
 // other go under each other, each block with the names before it.
 func (g Grid) text() string {
 	g = g.escaped()
-	if width(g.render()) > terminalWidth {
-		g = g.clipped(nameWidth)
+	for _, most := range nameWidths {
+		if width(g.render()) <= terminalWidth {
+			break
+		}
+		g = g.clipped(most)
 	}
 	var blocks []string
 	for _, part := range g.split() {
@@ -72,15 +76,15 @@ func mapped(cells []string, f func(string) string) []string {
 func (g Grid) clipped(most int) Grid {
 	for _, r := range g.Rows {
 		for i := range min(g.texts(), len(r)) {
-			r[i] = clip(r[i], most)
+			r[i] = shorten(r[i], most)
 		}
 	}
 	return g
 }
 
-// clip shortens a text to that many columns, in its middle: names differ at
+// shorten cuts a text to that many columns, in its middle: names differ at
 // both ends.
-func clip(s string, most int) string {
+func shorten(s string, most int) string {
 	if gotext.StringWidthWithoutEscSequences(s) <= most {
 		return s
 	}

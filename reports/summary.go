@@ -9,6 +9,7 @@ package reports
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -21,17 +22,25 @@ import (
 type Summary struct {
 	Name      string         `json:"name"`
 	Dir       string         `json:"dir"`
+	RunID     string         `json:"run_id"`
 	State     string         `json:"state"`
 	Tool      string         `json:"tool"`
+	PlanHash  string         `json:"plan_hash"`
 	Dataset   DatasetFacts   `json:"dataset"`
 	Epochs    int            `json:"epochs"`
 	Started   *time.Time     `json:"started_at"`
 	Finished  *time.Time     `json:"finished_at"`
 	Models    []ModelSummary `json:"models"`
-	Total     Spending       `json:"total"`
+	Judges    []Line         `json:"judges,omitempty"`    // what scorers' requests cost, by judge
+	Unsettled *Entry         `json:"unsettled,omitempty"` // spent on rows that have no record yet
+	Total     Entry          `json:"total"`               // of models, judges and unsettled rows
+	Scores    []ScoreSummary `json:"scores,omitempty"`
 	Errors    []ErrorGroup   `json:"errors,omitempty"`
+	Timeline  Timeline       `json:"timeline"`
 	Warnings  []string       `json:"warnings,omitempty"`
 	PriceDate string         `json:"price_table,omitempty"`
+	// Comparison is filled in by whoever compares the models; nil otherwise.
+	Comparison *ComparisonBlock `json:"comparison,omitempty"`
 }
 
 // DatasetFacts say which dataset was run.
@@ -50,13 +59,17 @@ type ModelSummary struct {
 	Rows           int64                        `json:"rows"`                    // on record
 	Outcomes       map[nightshift.Outcome]int64 `json:"outcomes"`
 	StopReasons    map[string]int64             `json:"stop_reasons"`
-	Spending
-	Attempts int64            `json:"attempts"`
-	Retries  int64            `json:"retries"`
-	Flags    map[string]int64 `json:"flags,omitempty"`
+	Bill           Entry                        `json:"bill"` // of all attempts
+	MaybeBilled    int64                        `json:"rows_maybe_billed"`
+	AnswersNoUsage int64                        `json:"answers_without_usage"`
+	Attempts       int64                        `json:"attempts"`
+	Retries        int64                        `json:"retries"`
+	Flags          map[string]int64             `json:"flags,omitempty"`
 
 	LatencyMS    Percentiles `json:"latency_ms"`
 	FirstTokenMS Percentiles `json:"first_token_ms"`
+	LatencyHist  Histogram   `json:"latency_histogram"`       // of answers, in milliseconds
+	OutputHist   Histogram   `json:"output_tokens_histogram"` // of answers
 }
 
 // NotRun is how many rows have no record yet.
@@ -71,45 +84,6 @@ func (m ModelSummary) Answered() int64 {
 		}
 	}
 	return n
-}
-
-// Spending is tokens and money. Token sums hold what was reported;
-// UnknownUsage says how many answered rows reported none.
-type Spending struct {
-	InputTokens      int64 `json:"input_tokens"` // cached ones included
-	CacheReadTokens  int64 `json:"cache_read_tokens"`
-	CacheWriteTokens int64 `json:"cache_write_tokens"`
-	OutputTokens     int64 `json:"output_tokens"`
-	ReasoningTokens  int64 `json:"reasoning_tokens"`
-	UnknownUsage     int64 `json:"rows_without_usage"`
-
-	BilledInputTokens  int64 `json:"billed_input_tokens"` // over all attempts
-	BilledOutputTokens int64 `json:"billed_output_tokens"`
-
-	CostNanoUSD int64   `json:"cost_nano_usd"`
-	CostUSD     float64 `json:"cost_usd"`
-	UnknownCost int64   `json:"rows_without_cost"` // answered rows whose cost is unknown
-	MaybeBilled int64   `json:"rows_maybe_billed"` // an attempt may have been billed without an answer
-	ReportedUSD float64 `json:"reported_cost_usd,omitempty"`
-}
-
-// AtLeast reports whether the cost is a lower bound.
-func (s Spending) AtLeast() bool { return s.UnknownCost > 0 || s.MaybeBilled > 0 }
-
-func (s *Spending) add(t Spending) {
-	s.InputTokens += t.InputTokens
-	s.CacheReadTokens += t.CacheReadTokens
-	s.CacheWriteTokens += t.CacheWriteTokens
-	s.OutputTokens += t.OutputTokens
-	s.ReasoningTokens += t.ReasoningTokens
-	s.UnknownUsage += t.UnknownUsage
-	s.BilledInputTokens += t.BilledInputTokens
-	s.BilledOutputTokens += t.BilledOutputTokens
-	s.CostNanoUSD += t.CostNanoUSD
-	s.CostUSD = nightshift.NanoUSD(s.CostNanoUSD).Dollars()
-	s.UnknownCost += t.UnknownCost
-	s.MaybeBilled += t.MaybeBilled
-	s.ReportedUSD += t.ReportedUSD
 }
 
 // Percentiles of a duration in milliseconds. P99 is nil under a hundred
@@ -127,6 +101,7 @@ type Percentiles struct {
 type ErrorGroup struct {
 	Model   string `json:"model"`
 	Class   string `json:"class"`
+	Hint    string `json:"hint,omitempty"` // what to try
 	Rows    int64  `json:"rows"`
 	Example string `json:"example"` // the first message
 	FirstID string `json:"first_id"`
@@ -134,6 +109,8 @@ type ErrorGroup struct {
 
 // summaryRow is what a summary reads of a Record.
 type summaryRow struct {
+	Row                int64      `parquet:"row"`
+	Epoch              int32      `parquet:"epoch"`
 	ID                 string     `parquet:"id"`
 	Model              string     `parquet:"model,dict"`
 	Endpoint           string     `parquet:"endpoint,dict"`
@@ -149,10 +126,9 @@ type summaryRow struct {
 	ReasoningTokens    *int64     `parquet:"reasoning_tokens,optional"`
 	CostNanoUSD        *int64     `parquet:"cost_nano_usd,optional"`
 	ReportedCostUSD    *float64   `parquet:"reported_cost_usd,optional"`
-	BilledInputTokens  *int64     `parquet:"billed_input_tokens,optional"`
-	BilledOutputTokens *int64     `parquet:"billed_output_tokens,optional"`
 	MaybeBilled        bool       `parquet:"maybe_billed"`
 	Attempts           int32      `parquet:"attempts"`
+	AttemptLog         *string    `parquet:"attempt_log,optional"`
 	LatencyMS          *float64   `parquet:"latency_ms,optional"`
 	FirstTokenMS       *float64   `parquet:"first_token_ms,optional"`
 	StartedAt          *time.Time `parquet:"started_at,optional,timestamp(microsecond)"`
@@ -162,20 +138,79 @@ type summaryRow struct {
 	Flags              *string    `parquet:"flags,optional,dict"`
 }
 
-// Summarize reads a run directory.
+func (r *summaryRow) bill() *billRow {
+	return &billRow{
+		Model: r.Model, Endpoint: r.Endpoint, RequestedModel: r.RequestedModel, ServedModel: r.ServedModel,
+		Outcome: r.Outcome, StopReason: r.StopReason,
+		InputTokens: r.InputTokens, CacheReadTokens: r.CacheReadTokens, CacheWrite5mTokens: r.CacheWrite5mTokens,
+		CacheWrite1hTokens: r.CacheWrite1hTokens, OutputTokens: r.OutputTokens, ReasoningTokens: r.ReasoningTokens,
+		CostNanoUSD: r.CostNanoUSD, ReportedCostUSD: r.ReportedCostUSD, MaybeBilled: r.MaybeBilled,
+		Attempts: r.Attempts, AttemptLog: r.AttemptLog,
+	}
+}
+
+// Summarize reads a run directory. Parts that are damaged are passed over and
+// named in the warnings.
 func Summarize(dir string) (*Summary, error) {
+	s, _, err := summarize(dir, nil)
+	return s, err
+}
+
+// summarize shows every row to watch as well, with its cost.
+func summarize(dir string, watch func(*summaryRow, *Entry)) (*Summary, store.Info, error) {
 	info, err := store.ReadInfo(dir)
 	if err != nil {
-		return nil, err
+		return nil, info, err
 	}
-	t := newTally(info.Models)
+	t := newTally(info)
+	var damaged []string
 	for row, err := range store.Rows[summaryRow](dir, store.ReadOptions{}) {
-		if err != nil {
-			return nil, err
+		var damage *store.DamageError
+		if errors.As(err, &damage) {
+			damaged = append(damaged, "not read, so not counted here: "+damage.Error())
+			continue
 		}
-		t.add(&row)
+		if err != nil {
+			return nil, info, err
+		}
+		e := t.add(&row)
+		if watch != nil {
+			watch(&row, &e)
+		}
 	}
-	return t.summary(dir, info), nil
+	s := t.summary(dir, info)
+	if s.Scores, err = scoreSummaries(dir, info.Models); err != nil {
+		damaged = append(damaged, "scores: "+err.Error())
+	}
+	if err := s.others(dir); err != nil {
+		return nil, info, err
+	}
+	s.Warnings = append(damaged, s.warnings()...)
+	return s, info, nil
+}
+
+// others adds what was spent beside the rows on record.
+func (s *Summary) others(dir string) error {
+	c := &costing{bill: &Bill{}, judges: newBiller([]string{"run"}, nil)}
+	if err := c.unrecorded(dir); err != nil {
+		return err
+	}
+	for _, judge := range judgeRuns(dir) {
+		if err := c.judge(judge); err != nil {
+			return err
+		}
+	}
+	b := c.closeOver(s.modelLines())
+	s.Judges, s.Unsettled, s.Total = b.Judges, b.Unsettled, b.Total
+	return nil
+}
+
+func (s *Summary) modelLines() []Line {
+	var lines []Line
+	for _, m := range s.Models {
+		lines = append(lines, Line{[]string{m.Model}, m.Bill})
+	}
+	return lines
 }
 
 // A tally collects rows into a summary.
@@ -183,17 +218,22 @@ type tally struct {
 	models         map[string]*modelTally
 	order          []string
 	errors         map[[2]string]*ErrorGroup
+	biller         *biller
+	timeline       timeline
 	started, ended *time.Time
 }
 
 type modelTally struct {
 	ModelSummary
+	bill                *Entry
 	latency, firstToken quantiles
+	latencies, outputs  logBuckets
 }
 
-func newTally(models []string) *tally {
-	t := &tally{models: map[string]*modelTally{}, errors: map[[2]string]*ErrorGroup{}}
-	for _, m := range models {
+func newTally(info store.Info) *tally {
+	t := &tally{models: map[string]*modelTally{}, errors: map[[2]string]*ErrorGroup{}, biller: newBiller([]string{"model"}, nil)}
+	t.biller.begin(info.Name, runPrices(info.Plan), false)
+	for _, m := range info.Models {
 		t.model(m)
 	}
 	return t
@@ -202,7 +242,7 @@ func newTally(models []string) *tally {
 func (t *tally) model(name string) *modelTally {
 	m, ok := t.models[name]
 	if !ok {
-		m = &modelTally{ModelSummary: ModelSummary{
+		m = &modelTally{bill: newEntry(), ModelSummary: ModelSummary{
 			Model: name, Served: map[string]int64{}, Outcomes: map[nightshift.Outcome]int64{},
 			StopReasons: map[string]int64{}, Flags: map[string]int64{},
 		}}
@@ -212,7 +252,8 @@ func (t *tally) model(name string) *modelTally {
 	return m
 }
 
-func (t *tally) add(row *summaryRow) {
+// add counts a row and returns what it cost.
+func (t *tally) add(row *summaryRow) Entry {
 	m := t.model(row.Model)
 	m.Endpoint, m.RequestedModel = row.Endpoint, row.RequestedModel
 	outcome := nightshift.Outcome(row.Outcome)
@@ -220,25 +261,42 @@ func (t *tally) add(row *summaryRow) {
 	m.Outcomes[outcome]++
 	m.Attempts += int64(row.Attempts)
 	m.Retries += int64(max(row.Attempts-1, 0))
+	if row.MaybeBilled {
+		m.MaybeBilled++
+	}
 	if row.ServedModel != nil {
 		m.Served[*row.ServedModel]++
-	}
-	if outcome.Answered() {
-		m.StopReasons[cmp.Or(deref(row.StopReason), "unknown")]++
 	}
 	for _, f := range splitFlags(row.Flags) {
 		m.Flags[f]++
 	}
-	m.Spending.add(row.spending())
-	if row.LatencyMS != nil && outcome.Answered() {
-		m.latency.add(*row.LatencyMS)
+	if outcome.Answered() {
+		m.answered(row)
 	}
-	if row.FirstTokenMS != nil && outcome.Answered() {
-		m.firstToken.add(*row.FirstTokenMS)
-	}
+	e := t.biller.add(row.bill())
+	m.bill.add(&e)
+	t.timeline.add(row)
 	t.started, t.ended = earlier(t.started, row.StartedAt), later(t.ended, row.FinishedAt)
 	if row.ErrorClass != nil && !outcome.Answered() {
 		t.fail(row)
+	}
+	return e
+}
+
+func (m *modelTally) answered(row *summaryRow) {
+	m.StopReasons[cmp.Or(deref(row.StopReason), "unknown")]++
+	if row.InputTokens == nil && row.OutputTokens == nil {
+		m.AnswersNoUsage++
+	}
+	if row.LatencyMS != nil {
+		m.latency.add(*row.LatencyMS)
+		m.latencies.add(*row.LatencyMS)
+	}
+	if row.FirstTokenMS != nil {
+		m.firstToken.add(*row.FirstTokenMS)
+	}
+	if row.OutputTokens != nil {
+		m.outputs.add(float64(*row.OutputTokens))
 	}
 }
 
@@ -246,49 +304,25 @@ func (t *tally) fail(row *summaryRow) {
 	key := [2]string{row.Model, *row.ErrorClass}
 	g, ok := t.errors[key]
 	if !ok {
-		g = &ErrorGroup{Model: row.Model, Class: *row.ErrorClass, Example: deref(row.ErrorMessage), FirstID: row.ID}
+		g = &ErrorGroup{Model: row.Model, Class: *row.ErrorClass, Hint: hints[nightshift.ErrorClass(*row.ErrorClass)], Example: deref(row.ErrorMessage), FirstID: row.ID}
 		t.errors[key] = g
 	}
 	g.Rows++
 }
 
-func (row *summaryRow) spending() Spending {
-	s := Spending{
-		InputTokens:        deref(row.InputTokens),
-		CacheReadTokens:    deref(row.CacheReadTokens),
-		CacheWriteTokens:   deref(row.CacheWrite5mTokens) + deref(row.CacheWrite1hTokens),
-		OutputTokens:       deref(row.OutputTokens),
-		ReasoningTokens:    deref(row.ReasoningTokens),
-		BilledInputTokens:  deref(row.BilledInputTokens),
-		BilledOutputTokens: deref(row.BilledOutputTokens),
-		CostNanoUSD:        deref(row.CostNanoUSD),
-		ReportedUSD:        deref(row.ReportedCostUSD),
-	}
-	answered := nightshift.Outcome(row.Outcome).Answered()
-	if answered && row.InputTokens == nil && row.OutputTokens == nil {
-		s.UnknownUsage = 1
-	}
-	if answered && row.CostNanoUSD == nil {
-		s.UnknownCost = 1
-	}
-	if row.MaybeBilled {
-		s.MaybeBilled = 1
-	}
-	return s
-}
-
 func (t *tally) summary(dir string, info store.Info) *Summary {
 	s := &Summary{
-		Name: info.Name, Dir: dir, State: info.State, Tool: info.Tool, Epochs: info.Epochs, PriceDate: info.PriceTable,
+		Name: info.Name, Dir: dir, RunID: info.RunID, PlanHash: info.PlanHash, State: info.State, Tool: info.Tool, Epochs: info.Epochs, PriceDate: info.PriceTable,
 		Dataset: DatasetFacts{Rows: info.Rows(), Hash: info.DatasetHash},
-		Started: t.started, Finished: t.ended,
+		Started: t.started, Finished: t.ended, Timeline: t.timeline.closed(),
 	}
 	for _, name := range t.order {
 		m := t.models[name]
-		m.Expected = info.Items() / int64(max(len(info.Models), 1))
+		m.Expected = perModel(info)
 		m.LatencyMS, m.FirstTokenMS = m.latency.percentiles(), m.firstToken.percentiles()
+		m.LatencyHist, m.OutputHist = m.latencies.histogram(), m.outputs.histogram()
+		m.Bill = m.bill.closed()
 		s.Models = append(s.Models, m.ModelSummary)
-		s.Total.add(m.Spending)
 	}
 	for _, g := range t.errors {
 		s.Errors = append(s.Errors, *g)
@@ -296,7 +330,6 @@ func (t *tally) summary(dir string, info store.Info) *Summary {
 	slices.SortFunc(s.Errors, func(a, b ErrorGroup) int {
 		return cmp.Or(cmp.Compare(b.Rows, a.Rows), cmp.Compare(a.Model, b.Model), cmp.Compare(a.Class, b.Class))
 	})
-	s.Warnings = s.warnings()
 	return s
 }
 
@@ -318,14 +351,14 @@ func (m *ModelSummary) warnings() []string {
 	if t := m.Outcomes[nightshift.OutcomeTruncated]; t*100 > m.Rows {
 		w = append(w, sprintf("%s: %s of %s answers were cut off (token cap or context window): raise max_tokens before comparing models", m.Model, count(t), count(m.Rows)))
 	}
-	if m.UnknownUsage > 0 {
-		w = append(w, sprintf("%s: %s answers came without usage: token sums are lower bounds", m.Model, count(m.UnknownUsage)))
-	}
-	if m.UnknownCost > 0 {
-		w = append(w, sprintf("%s: the cost of %s answers is unknown (no price, no usage, or an attempt that may have been billed): costs read “at least”", m.Model, count(m.UnknownCost)))
+	if m.AnswersNoUsage > 0 {
+		w = append(w, sprintf("%s: %s answers came without usage: token sums are lower bounds", m.Model, count(m.AnswersNoUsage)))
 	}
 	if m.MaybeBilled > 0 {
-		w = append(w, sprintf("%s: %s rows hold attempts that may have been billed without an answer", m.Model, count(m.MaybeBilled)))
+		w = append(w, sprintf("%s: %s rows hold requests that may have been billed without an answer: costs read ≥, at most %s", m.Model, count(m.MaybeBilled), mostMoney(m.Bill)))
+	}
+	if m.Bill.NoPrice > 0 {
+		w = append(w, sprintf("%s: no price is known for %s requests: name one in the plan, or price again with nightshift cost --prices", m.Model, count(m.Bill.NoPrice)))
 	}
 	if len(m.Served) > 1 || m.Flags["model_mismatch"] > 0 {
 		w = append(w, sprintf("%s: asked for %s, answered by %s", m.Model, m.RequestedModel, servedList(m.Served)))

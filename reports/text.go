@@ -1,8 +1,6 @@
 package reports
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -12,32 +10,33 @@ import (
 	"nightshift"
 )
 
-// JSON writes the summary as indented JSON.
-func (s *Summary) JSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(s)
-}
+// JSON writes the summary as indented JSON; docs/report.md describes it.
+func (s *Summary) JSON(w io.Writer) error { return writeJSON(w, s) }
 
-// Text writes the summary for a terminal.
+// Text writes the summary for a terminal of 80 columns.
 func (s *Summary) Text(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString(s.headline() + "\n")
-	for _, t := range s.tables() {
-		b.WriteString("\n" + t.text() + "\n")
+	para := func(text string) { b.WriteString(wrap(plain(text), terminalWidth) + "\n") }
+	para(s.headline())
+	for _, v := range s.statements() {
+		para("» " + v.line())
+	}
+	for _, g := range s.grids() {
+		b.WriteString("\n" + g.text() + "\n")
+		if g.Note != "" {
+			para(g.Note)
+		}
 	}
 	for _, e := range s.Errors {
-		fmt.Fprintf(&b, "\n%s: %s rows failed with %s, first %s: %s", e.Model, count(e.Rows), e.Class, plain(e.FirstID), plain(e.Example))
-	}
-	if len(s.Errors) > 0 {
 		b.WriteString("\n")
+		para(e.line())
+		if e.Hint != "" {
+			para("  try: " + e.Hint)
+		}
 	}
-	for _, note := range s.Warnings {
-		b.WriteString("\n! " + plain(note))
-	}
-	if len(s.Warnings) > 0 {
+	for _, note := range s.allWarnings() {
 		b.WriteString("\n")
+		para("! " + note)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -47,18 +46,28 @@ func (s *Summary) Text(w io.Writer) error {
 func (s *Summary) Markdown(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("# " + markdown(s.Name) + "\n\n" + markdown(s.headline()) + "\n")
-	for _, t := range s.tables() {
-		b.WriteString("\n## " + t.Title + "\n\n" + t.markdown())
+	for _, v := range s.statements() {
+		b.WriteString("\n> **" + markdown(v.Title) + ": " + markdown(v.Text) + "** " + markdown(v.Detail) + "\n")
+	}
+	for _, g := range s.grids() {
+		b.WriteString("\n## " + markdown(g.Title) + "\n\n" + g.markdown())
+		if g.Note != "" {
+			b.WriteString("\n" + markdown(g.Note) + "\n")
+		}
 	}
 	if len(s.Errors) > 0 {
 		b.WriteString("\n## Failures\n\n")
 		for _, e := range s.Errors {
-			fmt.Fprintf(&b, "- **%s**: %s rows, `%s`, first `%s`: %s\n", markdown(e.Model), count(e.Rows), e.Class, markdown(e.FirstID), markdown(e.Example))
+			b.WriteString("- " + markdown(e.line()))
+			if e.Hint != "" {
+				b.WriteString(" *Try: " + markdown(e.Hint) + "*")
+			}
+			b.WriteString("\n")
 		}
 	}
-	if len(s.Warnings) > 0 {
+	if notes := s.allWarnings(); len(notes) > 0 {
 		b.WriteString("\n## Read with care\n\n")
-		for _, note := range s.Warnings {
+		for _, note := range notes {
 			b.WriteString("- " + markdown(note) + "\n")
 		}
 	}
@@ -66,20 +75,64 @@ func (s *Summary) Markdown(w io.Writer) error {
 	return err
 }
 
+func (v Statement) line() string {
+	line := v.Title + ": " + v.Text
+	if v.Detail != "" {
+		line += " (" + v.Detail + ")"
+	}
+	return line
+}
+
+func (e ErrorGroup) line() string {
+	return sprintf("%s: %s rows failed with %s, first %s: %s", e.Model, count(e.Rows), e.Class, e.FirstID, e.Example)
+}
+
+func (s *Summary) allWarnings() []string {
+	if s.Comparison == nil {
+		return s.Warnings
+	}
+	return slices.Concat(s.Comparison.Warnings, s.Warnings)
+}
+
+// statements are the verdict strip: the comparison's.
+func (s *Summary) statements() []Statement {
+	if s.Comparison == nil {
+		return nil
+	}
+	return s.Comparison.Verdicts
+}
+
 func (s *Summary) headline() string {
-	h := sprintf("%s: %s rows × %d models", plain(s.Name), count(s.Dataset.Rows), len(s.Models))
+	h := sprintf("%s: %s rows × %d models", s.Name, count(s.Dataset.Rows), len(s.Models))
 	if s.Epochs > 1 {
 		h += sprintf(" × %d epochs", s.Epochs)
 	}
 	h += ", " + s.State
-	if s.Started != nil && s.Finished != nil {
-		h += " in " + s.Finished.Sub(*s.Started).Round(100*time.Millisecond).String()
+	if took := s.took(); took > 0 {
+		h += " in " + took.String()
 	}
-	return h + ", " + money(s.Total.CostNanoUSD, s.Total.AtLeast())
+	return h + ", " + s.Total.money()
 }
 
-func (s *Summary) tables() []Grid {
-	return []Grid{s.outcomes(), s.stops(), s.spending(), s.times()}
+// took is the time from the first request to the last answer.
+func (s *Summary) took() time.Duration {
+	if s.Started == nil || s.Finished == nil {
+		return 0
+	}
+	d := s.Finished.Sub(*s.Started)
+	if d > time.Minute {
+		return d.Round(time.Second)
+	}
+	return d.Round(100 * time.Millisecond)
+}
+
+// grids are the tables of every rendering, in their order.
+func (s *Summary) grids() []Grid {
+	all := []Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.times()}
+	if s.Comparison != nil {
+		all = append(all, s.Comparison.Tables...)
+	}
+	return slices.DeleteFunc(all, func(g Grid) bool { return len(g.Rows) == 0 || len(g.Head) < 2 })
 }
 
 var outcomeOrder = []nightshift.Outcome{
@@ -115,6 +168,26 @@ func (s *Summary) outcomes() Grid {
 
 func (s *Summary) any(is func(ModelSummary) bool) bool { return slices.ContainsFunc(s.Models, is) }
 
+func (s *Summary) scores() Grid {
+	g := Grid{Title: "Scores", Texts: 2, Head: []string{"scores", "scorer", "mean", "95 % interval", "rows", "scored", "no answer", "unscored", "failed"}}
+	for _, c := range s.Scores {
+		interval := "-"
+		if c.Lower != nil && c.Upper != nil {
+			interval = score(c.Lower) + " to " + score(c.Upper)
+		}
+		g.Rows = append(g.Rows, []string{c.Model, c.Scorer, score(c.Mean), interval, count(c.Items),
+			count(c.Scored), count(c.NoAnswer), count(c.Unscored), count(c.Errors)})
+	}
+	return g
+}
+
+func score(v *float64) string {
+	if v == nil {
+		return "-"
+	}
+	return sprintf("%.3f", *v)
+}
+
 func (s *Summary) stops() Grid {
 	reasons := map[string]bool{}
 	for _, m := range s.Models {
@@ -134,25 +207,40 @@ func (s *Summary) stops() Grid {
 	return g
 }
 
+// spending bills every attempt, in disjoint classes of tokens.
 func (s *Summary) spending() Grid {
-	g := Grid{Title: "Tokens and cost", Head: []string{"tokens", "input", "cached", "output", "reasoning", "cost", "per 1,000"}}
-	line := func(name string, sp Spending, rows int64) []string {
+	g := Grid{Title: "Tokens and cost", Total: true, Head: []string{"tokens and cost", "input", "cached", "output", "reasoning", "cost", "per 1,000"}}
+	g.Note = "Input is without cached tokens; output includes reasoning; per 1,000 rows."
+	line := func(name string, e Entry) {
 		each := "-"
-		if rows > 0 {
-			each = money(sp.CostNanoUSD*1000/rows, sp.AtLeast())
+		if e.Rows > 0 {
+			each = Entry{CostNanoUSD: e.CostNanoUSD * 1000 / e.Rows, NoUsage: e.NoUsage, NoPrice: e.NoPrice, AtMostNanoUSD: e.AtMostNanoUSD}.money()
 		}
-		return []string{name, count(sp.InputTokens), count(sp.CacheReadTokens), count(sp.OutputTokens),
-			count(sp.ReasoningTokens), money(sp.CostNanoUSD, sp.AtLeast()), each}
+		g.Rows = append(g.Rows, []string{name, count(e.Input), count(e.CacheRead + e.CacheWrite), count(e.Output), count(e.Reasoning), e.money(), each})
 	}
-	var rows int64
 	for _, m := range s.Models {
-		g.Rows = append(g.Rows, line(m.Model, m.Spending, m.Rows))
-		rows += m.Rows
+		line(m.Model, m.Bill)
 	}
-	if len(s.Models) > 1 {
-		g.Rows = append(g.Rows, line("all", s.Total, rows))
+	for _, j := range s.Judges {
+		line("judge "+strings.Join(j.Key, " "), j.Entry)
 	}
+	if s.Unsettled != nil {
+		line("rows without a record", *s.Unsettled)
+	}
+	if len(g.Rows) == 1 {
+		g.Total = false
+		return g
+	}
+	line("all", s.Total)
+	g.Rows[len(g.Rows)-1][6] = "-"
 	return g
+}
+
+func mostMoney(e Entry) string {
+	if e.AtMostNanoUSD == nil {
+		return "unknown"
+	}
+	return money(*e.AtMostNanoUSD, false)
 }
 
 func (s *Summary) times() Grid {

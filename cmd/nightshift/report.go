@@ -1,39 +1,71 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+
 	"github.com/spf13/cobra"
 
 	"nightshift/reports"
 )
 
 func (a *app) reportCommand() *cobra.Command {
-	var asJSON, asMarkdown bool
+	var asJSON, asMarkdown, noHTML bool
+	var maxSize float64
 	c := &cobra.Command{
 		Use:   "report RUN",
-		Short: "Summarize a run from its files: terminal table, report.md, summary.json",
+		Short: "Summarize a run from its files: terminal table, report.html, report.md, summary.json",
 		Long: `Reads the files of a run, finished or not, prints its summary and writes
-report.md and summary.json into the run directory.`,
+report.html, report.md and summary.json into the run directory. report.html is one
+file that needs no network: figures, charts, and the rows that a person wants to
+see, as many as fit into --max-size.`,
 		Example: `  nightshift report runs/quickstart
   nightshift report runs/quickstart --json | jq .total.cost_usd`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			summary, err := reports.Summarize(args[0])
+			page, err := reports.BuildPage(args[0], nil)
 			if err != nil {
 				return usageError("%w", err)
 			}
-			if err := writeReports(args[0], summary); err != nil {
+			page.MaxSize = int(maxSize * 1e6)
+			if err := writeReports(args[0], page.Summary); err != nil {
 				return err
+			}
+			if !noHTML {
+				if err := a.writePage(args[0], page); err != nil {
+					return err
+				}
 			}
 			switch {
 			case asJSON:
-				return summary.JSON(a.out)
+				return page.JSON(a.out)
 			case asMarkdown:
-				return summary.Markdown(a.out)
+				return page.Markdown(a.out)
 			}
-			return summary.Text(a.out)
+			return page.Text(a.out)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print summary.json")
 	c.Flags().BoolVar(&asMarkdown, "markdown", false, "print report.md")
+	c.Flags().Float64Var(&maxSize, "max-size", reports.DefaultMaxSize/1e6, "most `MB` that report.html may have")
+	c.Flags().BoolVar(&noHTML, "no-html", false, "leave report.html as it is")
 	return c
+}
+
+// writePage writes report.html and says where it is and what it lacks.
+func (a *app) writePage(dir string, page *reports.Page) error {
+	var b bytes.Buffer
+	if err := page.HTML(&b); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "report.html")
+	if err := writeWhole(path, b.Bytes()); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.err, "%s: %.1f MB\n", path, float64(b.Len())/1e6)
+	if page.Left > 0 {
+		fmt.Fprintf(a.err, "it holds %d of %d rows; all of them, with DuckDB:\n%s\n", page.Kept, page.Kept+page.Left, page.Query())
+	}
+	return nil
 }

@@ -1,0 +1,121 @@
+package reports
+
+import (
+	"math"
+	"slices"
+
+	"nightshift"
+	"nightshift/reports/stats"
+	"nightshift/runner/store"
+)
+
+// A ScoreSummary is what one scorer said of one model. Mean and interval are
+// over the rows that have a score; how many those are stands beside them.
+// They are null where there is none.
+type ScoreSummary struct {
+	Model    string   `json:"model"`
+	Scorer   string   `json:"scorer"`
+	Answers  int64    `json:"answers"`   // scores of any status, repetitions included
+	Scored   int64    `json:"scored"`    // of them with a comparison
+	NoAnswer int64    `json:"no_answer"` // nothing to compare was found: counted as 0
+	Unscored int64    `json:"unscored"`  // the scorer failed
+	Errors   int64    `json:"errors"`    // the request failed
+	Items    int64    `json:"items"`     // dataset rows behind the mean
+	Mean     *float64 `json:"mean"`
+	Lower    *float64 `json:"lower"` // 95 % interval
+	Upper    *float64 `json:"upper"`
+}
+
+// scoreTally collects a ScoreSummary: the mean over repetitions of each item,
+// items one after the other.
+type scoreTally struct {
+	ScoreSummary
+	row    int64
+	sum    float64
+	n      int64
+	epochs int
+	values []float64
+}
+
+func (t *scoreTally) add(s *nightshift.Score) {
+	if s.Row != t.row {
+		t.flush()
+		t.row = s.Row
+	}
+	t.Answers++
+	t.epochs = max(t.epochs, int(s.Epoch)+1)
+	switch s.Status {
+	case nightshift.Scored:
+		t.Scored++
+	case nightshift.NoAnswer:
+		t.NoAnswer++
+	case nightshift.Unscored:
+		t.Unscored++
+	case nightshift.NotRun:
+		t.Errors++
+	}
+	if s.Value != nil && !math.IsNaN(*s.Value) {
+		t.sum += *s.Value
+		t.n++
+	}
+}
+
+func (t *scoreTally) flush() {
+	if t.n > 0 {
+		t.values = append(t.values, t.sum/float64(t.n))
+	}
+	t.sum, t.n = 0, 0
+}
+
+func (t *scoreTally) close() ScoreSummary {
+	t.flush()
+	s := t.ScoreSummary
+	s.Items = int64(len(t.values))
+	if s.Items == 0 {
+		return s
+	}
+	e, err := stats.Score(t.values, stats.Options{Epochs: t.epochs})
+	if err != nil {
+		return s
+	}
+	s.Mean, s.Lower, s.Upper = known(e.Mean), known(e.Lower), known(e.Upper)
+	return s
+}
+
+// known is nil where there is no number.
+func known(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}
+
+// scoreSummaries reads the score tables of a run.
+func scoreSummaries(dir string, models []string) ([]ScoreSummary, error) {
+	tallies := map[[2]string]*scoreTally{}
+	var order [][2]string
+	for s, err := range store.Scores(dir) {
+		if err != nil {
+			return nil, err
+		}
+		key := [2]string{s.Scorer, s.Model}
+		t, ok := tallies[key]
+		if !ok {
+			t = &scoreTally{ScoreSummary: ScoreSummary{Model: s.Model, Scorer: s.Scorer}, row: -1}
+			tallies[key] = t
+			order = append(order, key)
+		}
+		t.add(&s)
+	}
+	slices.SortStableFunc(order, func(a, b [2]string) int {
+		if a[0] != b[0] {
+			return 0 // scorers in the order of their tables
+		}
+		return slices.Index(models, a[1]) - slices.Index(models, b[1])
+	})
+	var all []ScoreSummary
+	for _, key := range order {
+		all = append(all, tallies[key].close())
+	}
+	return all, nil
+}
