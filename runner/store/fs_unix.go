@@ -4,6 +4,7 @@ package store
 
 import (
 	"errors"
+	"math"
 	"os"
 	"syscall"
 
@@ -17,13 +18,20 @@ func (osFS) syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	err = d.Sync()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil // a file system that does not sync directories says so this way
+	}
+	return errors.Join(err, d.Close())
 }
 
 func freeSpace(dir string) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	if st.Blocks == 0 {
+		return math.MaxInt64, nil // some network file systems do not say
 	}
 	return int64(uint64(st.Bavail) * uint64(st.Bsize)), nil
 }

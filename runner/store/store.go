@@ -548,6 +548,9 @@ func (r *Run) lookAtSpace() {
 		return
 	}
 	free, err := r.fs.free(string(r.dir))
+	if errors.Is(err, errors.ErrUnsupported) {
+		return
+	}
 	if err != nil {
 		r.fail(storageError("asking for free space", string(r.dir), err))
 		return
