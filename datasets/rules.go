@@ -167,6 +167,9 @@ func formatNames() []string {
 		"instruction", "conversations", "turns", "openai_batch", "anthropic_batch", "promptfoo"}
 }
 
+// Formats lists what Spec.Format may be.
+func Formats() []string { return formatNames() }
+
 // noShape explains what is missing, with a line that may be pasted.
 func noShape(s *Spec, rows []row) Problem {
 	names := fieldNames(rows)

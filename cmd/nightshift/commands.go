@@ -4,9 +4,10 @@ import "github.com/spf13/cobra"
 
 // commands are all commands in the order in which help lists them.
 func (a *app) commands() []*cobra.Command {
-	return []*cobra.Command{
+	list := []*cobra.Command{
 		a.runCommand(),
 		a.checkCommand(),
+		a.initCommand(),
 		a.statusCommand(),
 		a.reportCommand(),
 		a.costCommand(),
@@ -16,6 +17,13 @@ func (a *app) commands() []*cobra.Command {
 		a.presetsCommand(),
 		a.pricesCommand(),
 		a.schemaCommand(),
+		a.completionCommand(),
+		a.manCommand(),
 		a.versionCommand(),
 	}
+	for _, c := range list {
+		completeHelp(c)
+		addCompletions(c)
+	}
+	return list
 }

@@ -20,7 +20,8 @@ func (a *app) costCommand() *cobra.Command {
 tokens is counted once, also those that brought no answer; requests of judges have
 lines of their own. What is not known is counted apart and makes a cost read ≥.
 
---by takes one word or several: ` + strings.Join(reports.Dimensions, ", ") + `.
+--by takes one word or several:
+` + strings.Join(reports.Dimensions, ", ") + `.
 The kinds of attempt are answer (brought the answer on record), retry (brought
 none, for a row that was answered in the end), wasted (for a row without an
 answer) and judge. Hours are UTC.`,

@@ -124,5 +124,16 @@ func openIndexed(ctx context.Context, dir string) (*datasets.Dataset, error) {
 	}
 	spec := p.Source.spec()
 	spec.Spool = dir
-	return datasets.LoadIndex(ctx, filepath.Join(dir, indexFile), spec)
+	d, err := datasets.LoadIndex(ctx, filepath.Join(dir, indexFile), spec)
+	if !errors.Is(err, datasets.ErrStale) {
+		return d, err
+	}
+	if d, err = datasets.Open(ctx, spec); err != nil { // it was copied or touched
+		return nil, err
+	}
+	if d.Info().Hash != info.DatasetHash {
+		err := &datasets.ChangedError{File: d.Info().Files[0], What: "it is not the dataset of " + dir, Slice: -1}
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
 }

@@ -102,10 +102,10 @@ func (f *planFlags) load(a *app, args []string) (*plan.Plan, error) {
 	p, problems := &plan.Plan{}, []error(nil)
 	if len(args) == 1 {
 		loaded, err := plan.Load(args[0])
-		problems = append(problems, unreadable(args[0], err))
-		if loaded != nil {
-			p = loaded
+		if loaded == nil {
+			return nil, unreadable(args[0], err)
 		}
+		p, problems = loaded, append(problems, err)
 	}
 	environment, err := plan.FromEnvironment(a.getenv)
 	problems = append(problems, err)

@@ -43,7 +43,7 @@ whose answer is on record are never sent again.
 Ctrl-C once stops sending and finishes what is in flight; twice gives that up
 and keeps what was read; three times exits at once.`,
 		Example: `  nightshift run examples/quickstart/plan.yaml
-  nightshift run --dataset prompts.jsonl --model anthropic/claude-sonnet-4-6 --max-tokens 1024 --out runs/tonight
+  nightshift run --dataset prompts.jsonl --model anthropic/claude-sonnet-4-6 --max-tokens 1024 --out runs/first
   nightshift run tonight.yaml --budget-usd 40
   nightshift run tonight.yaml --retry-failed`,
 		Args: cobra.MaximumNArgs(1),

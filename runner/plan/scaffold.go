@@ -15,6 +15,10 @@ type Scaffolding struct {
 	Info    datasets.Info // what its first pass found
 	Models  []string      // ENDPOINT/MODEL-ID; empty takes the simulator
 	Schema  string        // file name of the schema; empty means nightshift.schema.json
+
+	// Prompt and Target are guessed field names, for rows that do not say what
+	// they are; empty for none.
+	Prompt, Target string
 }
 
 // Scaffold writes a plan for a dataset, with comments that say what could be
@@ -64,10 +68,14 @@ func (s Scaffolding) dataset(put func(string, ...any)) {
 	put("  path: %s", yamlText(s.Dataset))
 	put(`  # system: "You are careful."`)
 	if field := s.promptField(); field != "" {
+		put("  # The rows do not say what the prompt is; this is a guess. Put your instructions around it.")
 		put("  prompt: %s", yamlText("{{ "+reference(field)+" }}"))
 	} else {
 		put("  # prompt: |                   # a Jinja template in place of what the rows imply")
 		put("  #   {{ %s }}", s.anyField())
+	}
+	if s.Target != "" {
+		put("  target: %s              # a guess, too: what a right answer looks like", yamlText("{{ "+reference(s.Target)+" }}"))
 	}
 	if field := s.field("category", "subject", "topic", "type", "level"); field != "" {
 		put("  category: %s            # the report breaks scores down by it", yamlText(field))
@@ -80,6 +88,9 @@ func (s Scaffolding) dataset(put func(string, ...any)) {
 func (s Scaffolding) promptField() string {
 	if s.Info.Shape != "" && s.Info.Shape != "prompt template" || len(s.Info.Fields) == 0 {
 		return ""
+	}
+	if s.Prompt != "" {
+		return s.Prompt
 	}
 	if f := s.field("question", "problem", "instruction", "text", "input", "query", "prompt"); f != "" {
 		return f
@@ -112,6 +123,9 @@ func reference(field string) string {
 	if envName.MatchString(field) {
 		return field
 	}
+	if !strings.ContainsAny(field, `'\`) {
+		return "row['" + field + "']" // needs no escapes inside YAML's quotes
+	}
 	return "row[" + string(quote(field)) + "]"
 }
 
@@ -139,12 +153,14 @@ func (s Scaffolding) models(put func(string, ...any)) {
 }
 
 func (s Scaffolding) scorers(put func(string, ...any)) {
-	if s.Info.Target == "" {
+	if s.Info.Target == "" && s.Target == "" {
 		put("# The rows have no target. With dataset.target set, answers can be scored:")
 		put("# scorers: [exact]")
 		return
 	}
-	put("# target: %s", oneLine(s.Info.Target))
+	if s.Info.Target != "" {
+		put("# target: %s", oneLine(s.Info.Target))
+	}
 	put("scorers:")
 	if strings.Contains(s.Info.Target, "####") {
 		put("  - {type: number, style: last} # the last number of the answer")

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+// exitsOf says how commands end, for those whose help does not say it itself.
+var exitsOf = map[string]string{
+	"run": "0 done, 1 internal error, 2 usage, plan or dataset invalid (nothing was sent), 3 more rows failed than tolerated, 4 stopped early " +
+		"(resumable), 5 a gate was missed, 6 storage failed, 7 the run directory belongs to another plan or dataset, 75 already running, 130 interrupted (resumable).",
+	"verify":  "0 everything is as it was written, 2 no run directory, 6 something is damaged.",
+	"compare": "0 compared, 2 no such run, 5 a gate was missed.",
+}
+
+const plainExits = "0 done, 1 internal error, 2 usage or input wrong."
+
+// completeHelp gives a command what its help must have: exit codes, and a
+// description also where the purpose line says it all.
+func completeHelp(c *cobra.Command) {
+	if c.Long == "" {
+		c.Long = wrap(c.Short+".", 80, 0)
+	}
+	if strings.Contains(strings.ToLower(c.Long), "exit code") {
+		return
+	}
+	codes := exitsOf[c.Name()]
+	if codes == "" {
+		codes = plainExits
+	}
+	c.Long += "\n\nExit codes: " + wrap(codes, 80, len("Exit codes: "))
+}
+
+// wrap breaks a text into lines of at most width, the first of which begins at
+// column at.
+func wrap(text string, width, at int) string {
+	var b strings.Builder
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+		case at+1+len(word) > width:
+			b.WriteByte('\n')
+			at = 0
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += len(word)
+	}
+	return b.String()
+}
+
+func (a *app) manCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "man DIRECTORY",
+		Short: "Write the manual pages",
+		Long: `Writes a manual page for each command into a directory, which is made if need be:
+nightshift.1, nightshift-run.1 and so on. Copy them to a man1 directory, or read
+one with man -l.`,
+		Example: `  nightshift man build/man1
+  nightshift man ~/.local/share/man/man1`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := makeDirectory(args[0]); err != nil {
+				return err
+			}
+			root := c.Root()
+			root.DisableAutoGenTag = true
+			return doc.GenManTree(root, &doc.GenManHeader{Title: "NIGHTSHIFT", Section: "1", Source: "nightshift " + version(), Manual: "nightshift"}, args[0])
+		},
+	}
+}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nightshift/providers/simulator"
+)
+
+// everyCommand is the program as its help shows it.
+func everyCommand(t *testing.T) []*cobra.Command {
+	t.Helper()
+	a := &app{in: strings.NewReader(""), out: io.Discard, err: io.Discard, lookupEnv: os.LookupEnv}
+	return a.rootCommand().Commands()
+}
+
+// TestHelp sees that every command teaches: what it is for, how it is called,
+// and how it ends.
+func TestHelp(t *testing.T) {
+	for _, c := range everyCommand(t) {
+		if c.Name() == "help" {
+			continue
+		}
+		switch {
+		case c.Short == "" || strings.HasSuffix(c.Short, "."):
+			t.Errorf("%s: the purpose line is %q", c.Name(), c.Short)
+		case len(c.Long) < 40:
+			t.Errorf("%s: there is no description", c.Name())
+		case !strings.Contains(strings.ToLower(c.Long), "exit code"):
+			t.Errorf("%s: the help does not say how it ends", c.Name())
+		case len(examples(c)) == 0:
+			t.Errorf("%s: there are no examples", c.Name())
+		}
+		for line := range strings.Lines(c.Long) {
+			if n := len([]rune(strings.TrimRight(line, "\n"))); n > 85 {
+				t.Errorf("%s: a line of the help has %d characters: %s", c.Name(), n, line)
+			}
+		}
+	}
+}
+
+func examples(c *cobra.Command) (list []string) {
+	for line := range strings.Lines(c.Example) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
+// TestExamples types every example of every command's help at a shell, in a
+// folder that has the files it speaks of, against the simulator.
+func TestExamples(t *testing.T) {
+	w := newWorkspace(t)
+	for _, c := range everyCommand(t) {
+		t.Run(c.Name(), func(t *testing.T) {
+			dir := w.copy(t)
+			if strings.Contains(c.Use, "RUN") {
+				w.runs(t, dir)
+			}
+			if c.Name() == "init" {
+				os.Remove(filepath.Join(dir, "tonight.yaml"))
+			}
+			for _, line := range examples(c) {
+				w.try(t, dir, c, line)
+			}
+		})
+	}
+}
+
+// A workspace is a folder with what examples need, and a server for them.
+type workspace struct{ dir, server string }
+
+func newWorkspace(t *testing.T) *workspace {
+	models := simulator.New(simulator.Config{})
+	server := httptest.NewServer(models)
+	t.Cleanup(func() { server.Close(); models.Close() })
+	w := &workspace{dir: t.TempDir(), server: server.URL}
+	if err := os.CopyFS(filepath.Join(w.dir, "examples"), os.DirFS(filepath.Join(repository(t), "examples"))); err != nil {
+		t.Fatal(err)
+	}
+	// The example waits as for a real server; a test need not.
+	quick := filepath.Join(w.dir, "examples/quickstart/plan.yaml")
+	text, err := os.ReadFile(quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, slow := range []string{"latency: ", "limits: requests", "faults: "} {
+		text = bytes.ReplaceAll(text, []byte("      "+slow), []byte("      # "+slow))
+	}
+	w.write(t, "examples/quickstart/plan.yaml", string(text))
+	var rows, reviews strings.Builder
+	reviews.WriteString("review,stars\n")
+	for i := range 12 {
+		fmt.Fprintf(&rows, `{"prompt": "What is %d + 25? End with 'Answer: <number>'.", "target": "%d", "category": "sums"}`+"\n", i, i+25)
+		fmt.Fprintf(&reviews, "Number %d was a pleasure to read,%d\n", i, i%5)
+	}
+	w.write(t, "prompts.jsonl", rows.String())
+	w.write(t, "reviews.csv", reviews.String())
+	w.write(t, "my.csv", "provider,model,input,output\nmine,my-model,1,2\n")
+	w.write(t, "tonight.yaml", `version: 1
+name: tonight
+dataset: {path: prompts.jsonl}
+models:
+  - {name: sonnet, endpoint: anthropic, model: claude-sonnet-4-6, params: {max_tokens: 300}}
+  - {name: gpt-5, endpoint: openai, model: gpt-5, params: {max_completion_tokens: 300}}
+scorers: [{type: includes}]
+out: runs/tonight
+`)
+	for _, folder := range []string{".local/share/man/man1", ".local/share/bash-completion/completions", ".config/fish/completions", "bin"} {
+		if err := os.MkdirAll(filepath.Join(w.dir, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := exec.LookPath("jq"); err != nil {
+		w.write(t, "bin/jq", "#!/bin/sh\nexec cat\n")
+	}
+	return w
+}
+
+func (w *workspace) write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(filepath.Join(w.dir, name)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// copy makes a workspace for one command, so that none depends on what another
+// left.
+func (w *workspace) copy(t *testing.T) string {
+	dir := filepath.Join(t.TempDir(), "w")
+	if err := os.CopyFS(dir, os.DirFS(w.dir)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// runs makes the runs that examples speak of.
+func (w *workspace) runs(t *testing.T, dir string) {
+	t.Helper()
+	for _, line := range []string{
+		"nightshift run -q tonight.yaml", "nightshift run -q examples/quickstart/plan.yaml --limit 40 --out runs/quickstart",
+		"nightshift run -q tonight.yaml --out runs/a", "nightshift run -q tonight.yaml --out runs/b",
+	} {
+		if out, err := w.shell(t, dir, line).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", line, err, out)
+		}
+	}
+}
+
+func (w *workspace) shell(t *testing.T, dir, line string) *exec.Cmd {
+	c := exec.CommandContext(t.Context(), "bash", "-c", "set -o pipefail; "+line)
+	c.Dir = dir
+	c.Env = append(os.Environ(), "HOME="+dir, "NO_COLOR=1", "PATH="+os.Getenv("PATH")+":"+filepath.Join(dir, "bin"),
+		"ANTHROPIC_API_KEY=k-anthropic", "OPENAI_API_KEY=k-openai", "ANTHROPIC_BASE_URL="+w.server, "OPENAI_BASE_URL="+w.server+"/v1")
+	return c
+}
+
+// try types one example.
+func (w *workspace) try(t *testing.T, dir string, c *cobra.Command, line string) {
+	t.Helper()
+	typed := strings.NewReplacer(`"${fpath[1]}/_nightshift"`, "_nightshift", "127.0.0.1:8089", "127.0.0.1:0").Replace(line)
+	if servers[c.Name()] != "" {
+		if !strings.Contains(typed, "--addr") {
+			typed += " --addr 127.0.0.1:0"
+		}
+		w.interrupt(t, dir, typed, servers[c.Name()])
+		return
+	}
+	if out, err := w.shell(t, dir, typed).CombinedOutput(); err != nil {
+		t.Errorf("%s\n%v\n%s", line, err, out)
+	}
+}
+
+// servers are the commands that go on until they are interrupted, with what
+// they say when they are ready.
+var servers = map[string]string{"simulate": "serving models", "view": "http://"}
+
+// interrupt runs a command that serves, waits until it says that it does, and
+// ends it as Ctrl-C would.
+func (w *workspace) interrupt(t *testing.T, dir, line, ready string) {
+	t.Helper()
+	c := w.shell(t, dir, "exec "+line)
+	said := &lockedBuffer{}
+	c.Stdout, c.Stderr = said, said
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for !strings.Contains(said.String(), ready) {
+		select {
+		case err := <-ended:
+			t.Errorf("%s\nended by itself: %v\n%s", line, err, said)
+			return
+		case <-ctx.Done():
+			t.Errorf("%s\nis not ready: %s", line, said)
+			c.Process.Kill()
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	c.Process.Signal(syscall.SIGINT)
+	if err := <-ended; err != nil {
+		t.Errorf("%s\n%v\n%s", line, err, said)
+	}
+}
+
+// A lockedBuffer may be read while a process writes to it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
