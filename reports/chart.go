@@ -38,6 +38,14 @@ type tick struct {
 	Label string
 }
 
+// Anchor keeps the last label inside the drawing.
+func (t tick) Anchor() string {
+	if t.At > plotRight-18 {
+		return "end"
+	}
+	return "middle"
+}
+
 type rect struct {
 	X, Y, W, H float64
 	Colour     int

@@ -316,15 +316,23 @@ func noPanic(err *error) {
 
 // readPart yields the rows of an open file. Every row owns its memory.
 func readPart[T any](pf *parquet.File) iter.Seq2[T, error] {
+	return readStretch[T](pf, 0, pf.NumRows())
+}
+
+// readStretch is readPart from one row up to another, which is left out.
+func readStretch[T any](pf *parquet.File, from, to int64) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
 		r, err := newReader[T](pf)
+		if err == nil && from > 0 {
+			err = seek(r, from)
+		}
 		if err != nil {
 			yield(zero, err)
 			return
 		}
 		defer r.Close()
-		left := pf.NumRows()
+		left := to - from
 		for left > 0 {
 			// A fresh batch each time: the reader fills pointers in place.
 			batch := make([]T, min(batchRows, left))
@@ -344,6 +352,11 @@ func readPart[T any](pf *parquet.File) iter.Seq2[T, error] {
 			}
 		}
 	}
+}
+
+func seek[T any](r *parquet.GenericReader[T], row int64) (err error) {
+	defer noPanic(&err)
+	return r.SeekToRow(row)
 }
 
 func newReader[T any](pf *parquet.File) (r *parquet.GenericReader[T], err error) {

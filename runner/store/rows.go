@@ -92,9 +92,8 @@ func unitRows[T any](v *view, key unitKey, o ReadOptions, project func(*nightshi
 	goOn := true
 	err := v.withUnit(key, func(part *Part, j *journal) error {
 		s := v.info.Slices[key.unit]
-		whole := s.First >= o.From && (o.To == 0 || s.First+s.Rows <= o.To)
-		if part != nil && j == nil && whole {
-			return partRows(v, part, func(row T) bool {
+		if part != nil && j == nil {
+			return partRows(v, part, v.within(s, o), func(row T) bool {
 				goOn = yield(row, nil)
 				return goOn
 			})
@@ -125,13 +124,24 @@ func unitRows[T any](v *view, key unitKey, o ReadOptions, project func(*nightshi
 	return goOn
 }
 
-func partRows[T any](v *view, part *Part, yield func(T) bool) error {
+// within is the stretch of a part's rows that o asks for: a part holds every
+// epoch of every row of its slice, in order.
+func (v *view) within(s Slice, o ReadOptions) (stretch [2]int64) {
+	epochs := int64(max(v.info.Epochs, 1))
+	stretch = [2]int64{max(o.From-s.First, 0) * epochs, s.Rows * epochs}
+	if o.To > 0 {
+		stretch[1] = min(stretch[1], (o.To-s.First)*epochs)
+	}
+	return stretch
+}
+
+func partRows[T any](v *view, part *Part, stretch [2]int64, yield func(T) bool) error {
 	f, pf, err := openPart(v.fs, v.dir.at(resultsDir, part.Name))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	for row, err := range readPart[T](pf) {
+	for row, err := range readStretch[T](pf, stretch[0], min(stretch[1], pf.NumRows())) {
 		if err != nil {
 			return err
 		}
