@@ -33,7 +33,8 @@ var may = map[string][]string{
 	"nightshift/providers/providertest/recordings": {"nightshift"},
 	"nightshift/runner":                            {"nightshift", "nightshift/datasets", "nightshift/runner/store"},
 	"nightshift/runner/plan":                       {"nightshift", "nightshift/datasets", "nightshift/providers", "nightshift/providers/limits", "nightshift/providers/pricing", "nightshift/reports/scorers"},
-	"nightshift/reports":                           {"nightshift", "nightshift/runner/store", "nightshift/providers/pricing", "nightshift/reports/scorers", "nightshift/reports/stats"},
+	"nightshift/reports/scoring":                   {"nightshift", "nightshift/runner/store", "nightshift/reports/scorers"},
+	"nightshift/reports":                           {"nightshift", "nightshift/runner/store", "nightshift/providers/pricing", "nightshift/reports/scorers", "nightshift/reports/scoring", "nightshift/reports/stats"},
 }
 
 // homes lists which packages may import a third-party library. A library that

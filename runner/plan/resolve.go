@@ -142,6 +142,7 @@ func (p *Plan) Resolve(getenv func(string) string) (*Resolved, error) {
 	r.resolveModels()
 	r.resolveScorers()
 	r.capped()
+	r.cappedJudges()
 	r.affordable()
 	r.problems = slices.DeleteFunc(r.problems, r.source.told)
 	err := r.err()

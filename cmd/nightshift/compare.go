@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"nightshift/reports"
+	"nightshift/reports/scoring"
+)
+
+// compareFlags are the flags of `compare`.
+type compareFlags struct {
+	options      reports.CompareOptions
+	gates        []string
+	min, minimum string
+	maxErrors    string
+	json         bool
+	markdown     bool
+	junit        string
+	output       string
+}
+
+func (a *app) compareCommand() *cobra.Command {
+	var f compareFlags
+	c := &cobra.Command{
+		Use:   "compare RUN [RUN…]",
+		Short: "Say which model is better: paired differences with their doubt, cost, gates",
+		Long: `Compares the models of one run, or of several runs of one dataset, on the rows that
+all have scores for: means with intervals, paired differences with exact tests, cost
+and latency for a right answer, how answers ended, categories, disagreements. A
+difference is only claimed where there is one.
+
+Gates turn the result into an exit code: 0 passed, 5 missed, 3 too many failures to
+tell, 4 the run is not complete.`,
+		Example: `  nightshift compare runs/tonight
+  nightshift compare runs/tonight --baseline sonnet --gate regression --junit gates.xml
+  nightshift compare runs/tonight --baseline-run runs/last-week
+  nightshift compare runs/a runs/b --all-pairs --markdown > comment.md`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			f.options.Runs = args
+			return a.compare(&f)
+		},
+	}
+	s := c.Flags()
+	s.StringVar(&f.options.Baseline, "baseline", "", "`MODEL` that the others are compared with (default: the plan's)")
+	s.StringVar(&f.options.BaselineRun, "baseline-run", "", "an earlier `RUN`: compare each model with itself there")
+	s.BoolVar(&f.options.AllPairs, "all-pairs", false, "compare every pair of models")
+	s.StringArrayVar(&f.options.Models, "model", nil, "only this `MODEL`; may be repeated")
+	s.StringArrayVar(&f.options.Scorers, "scorer", nil, "only this `SCORER`, the first is the headline; may be repeated")
+	s.Float64Var(&f.options.Alpha, "alpha", 0, "level of significance (default: the plan's, else 0.05)")
+	s.BoolVar(&f.options.ErrorsAsZero, "errors-as-zero", false, "count failed requests as wrong answers")
+	s.BoolVar(&f.options.AnyPrompts, "any-prompts", false, "compare runs also where rows of one id differ in prompt or target")
+	s.IntVar(&f.options.Disagreements, "disagreements", 0, "how many disagreements to show in full (default 20)")
+	s.StringArrayVar(&f.gates, "gate", nil, "`CONDITION`: regression, noninferior:0.02, 'score(m) >= 0.9', 'error_rate < 1%'; may be repeated (default: the plan's)")
+	s.StringVar(&f.min, "min", "", "every model's score must be shown to be at least this")
+	s.StringVar(&f.minimum, "min-point", "", "every model's mean must be at least this")
+	s.StringVar(&f.maxErrors, "max-errors", "", "share of rows without an answer above which nothing passes (default 1%)")
+	s.BoolVar(&f.json, "json", false, "print as JSON")
+	s.BoolVar(&f.markdown, "markdown", false, "print as Markdown, for a pull request")
+	s.StringVar(&f.junit, "junit", "", "write the gates as JUnit XML into this `FILE`")
+	s.StringVarP(&f.output, "output", "o", "", "write into this `FILE`, by its ending JSON, Markdown or text")
+	return c
+}
+
+func (a *app) compare(f *compareFlags) error {
+	if err := f.settle(); err != nil {
+		return err
+	}
+	c, err := reports.Compare(f.options)
+	if err != nil {
+		return comparisonError(err)
+	}
+	if f.junit != "" {
+		if err := render(f.junit, c.JUnit); err != nil {
+			return err
+		}
+	}
+	if err := f.write(a, c); err != nil {
+		return err
+	}
+	return gateError(c)
+}
+
+// settle turns the shorthand flags into gates and checks them.
+func (f *compareFlags) settle() error {
+	gates := f.gates
+	for _, short := range []struct{ name, value string }{{"min", f.min}, {"min_point", f.minimum}} {
+		if short.value != "" {
+			gates = append(gates, short.name+" >= "+short.value)
+		}
+	}
+	if err := reports.CheckGates(gates); err != nil {
+		return usageError("--gate: %w", err)
+	}
+	if len(gates) > 0 {
+		f.options.Gates = gates
+	}
+	if f.maxErrors != "" {
+		share, err := parseShare(f.maxErrors)
+		if err != nil {
+			return usageError("--max-errors: %q is no share; write 1%% or 0.01", f.maxErrors)
+		}
+		f.options.MaxErrors = share
+	}
+	if f.options.Alpha < 0 || f.options.Alpha >= 1 {
+		return usageError("--alpha: %v is not between 0 and 1", f.options.Alpha)
+	}
+	return nil
+}
+
+func parseShare(text string) (float64, error) {
+	number, percentage := strings.CutSuffix(strings.TrimSpace(text), "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if percentage {
+		v /= 100
+	}
+	if err == nil && (v < 0 || v > 1) {
+		err = errors.New("out of range")
+	}
+	return v, err
+}
+
+func (f *compareFlags) write(a *app, c *reports.Comparison) error {
+	if f.output != "" {
+		how := c.Text
+		switch filepath.Ext(f.output) {
+		case ".json":
+			how = c.JSON
+		case ".md":
+			how = c.Markdown
+		}
+		if err := render(f.output, how); err != nil {
+			return err
+		}
+	}
+	switch {
+	case f.json:
+		return c.JSON(a.out)
+	case f.markdown:
+		return c.Markdown(a.out)
+	}
+	return c.Text(a.out)
+}
+
+// render writes a file whole or not at all.
+func render(path string, how func(io.Writer) error) error {
+	var b bytes.Buffer
+	if err := how(&b); err != nil {
+		return err
+	}
+	return writeWhole(path, b.Bytes())
+}
+
+// comparisonError says what is wrong with the runs as a mistake of usage.
+func comparisonError(err error) error {
+	var unfit *reports.IncomparableError
+	if errors.As(err, &unfit) || errors.Is(err, scoring.ErrNoScores) || missing(err) {
+		return usageError("%w", err)
+	}
+	return err
+}
+
+// gateError is the exit that the gates ask for.
+func gateError(c *reports.Comparison) error {
+	switch {
+	case len(c.Gates) == 0:
+		return nil
+	case c.Incomplete:
+		return &exitError{exitStopped, errors.New(c.Invalid)}
+	case c.Invalid != "":
+		return &exitError{exitFailedRows, errors.New(c.Invalid)}
+	case c.Missed():
+		n := 0
+		for _, g := range c.Gates {
+			if !g.Passed {
+				n++
+			}
+		}
+		return &exitError{exitGate, fmt.Errorf("%d of %d gates missed", n, len(c.Gates))}
+	}
+	return nil
+}

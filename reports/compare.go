@@ -1,0 +1,386 @@
+package reports
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"nightshift/reports/scoring"
+	"nightshift/reports/stats"
+)
+
+// CompareOptions say what to compare, and how. Only Runs must be given.
+type CompareOptions struct {
+	Runs []string // run directories
+	// BaselineRun is an earlier run: each model is compared with the model of
+	// its name there, in place of one baseline for all.
+	BaselineRun string
+	Models      []string // names of models to compare; nil is all
+	Baseline    string   // name of a model; default the plan's, else the first
+	AllPairs    bool     // compare every pair and not only with the baseline
+	Scorers     []string // names, the headline first; nil is all, as the plan orders them
+	Alpha       float64  // level of significance; default the plan's, else 0.05
+	// ErrorsAsZero counts requests that failed as wrong answers. Default: they
+	// have no score, and their share is shown.
+	ErrorsAsZero bool
+	// AnyPrompts compares runs also where the rows of one id differ in prompt
+	// or target.
+	AnyPrompts bool
+	// Disagreements is how many of them are shown in full; 0 is 20, negative
+	// none.
+	Disagreements int
+	Gates         []string // conditions; nil are those of the runs' plans
+	// MaxErrors is the share of rows without an answer above which no gate can
+	// be passed; 0 is 1 %.
+	MaxErrors float64
+}
+
+// A Comparison says which model is better, as far as that can be said: scores
+// with their doubt, differences with theirs, coverage, prices. Nil pointers
+// are unknown or undefined. Text, Markdown and JSON are renderings of it.
+type Comparison struct {
+	Created  time.Time       `json:"created_at"`
+	Runs     []ComparedRun   `json:"runs"`
+	Items    int             `json:"items"` // distinct rows over all runs
+	Epochs   int             `json:"epochs"`
+	Clusters *ClusterFacts   `json:"clusters,omitempty"` // nil when all rows are independent
+	Alpha    float64         `json:"alpha"`
+	Baseline string          `json:"baseline,omitempty"` // empty for all pairs and for a baseline run
+	Warnings []string        `json:"warnings,omitempty"`
+	Models   []ComparedModel `json:"models"`
+	Scorers  []ScorerResult  `json:"scorers"` // the first is the headline
+	// Preferences are the results of pairwise judges, Judges what is known of
+	// all judges.
+	Preferences []Preference          `json:"preferences,omitempty"`
+	Judges      []scoring.JudgeReport `json:"judges,omitempty"`
+	// Cost of everything shown: of the models, and apart from them of judges.
+	Cost      Money        `json:"cost"`
+	JudgeCost *Money       `json:"judge_cost,omitempty"`
+	Gates     []GateResult `json:"gates,omitempty"`
+	// Invalid says why no gate can be passed; empty when they can.
+	Invalid    string `json:"invalid,omitempty"`
+	Incomplete bool   `json:"incomplete,omitempty"` // it is invalid because rows have not run
+}
+
+// Money is a sum that may be a lower bound.
+type Money struct {
+	NanoUSD int64   `json:"nano_usd"`
+	USD     float64 `json:"usd"`
+	AtLeast bool    `json:"at_least"` // some part of it is unknown
+}
+
+func (m Money) String() string { return money(m.NanoUSD, m.AtLeast) }
+
+func (m *Money) add(n int64, atLeast bool) {
+	m.NanoUSD += n
+	m.USD = float64(m.NanoUSD) / 1e9
+	m.AtLeast = m.AtLeast || atLeast
+}
+
+// A ComparedRun is one run of a Comparison.
+type ComparedRun struct {
+	Name       string     `json:"name"`
+	Dir        string     `json:"dir"`
+	Baseline   bool       `json:"baseline,omitempty"` // the earlier run
+	State      string     `json:"state"`
+	Tool       string     `json:"tool"`
+	Dataset    string     `json:"dataset_hash"`
+	Rows       int64      `json:"dataset_rows"`
+	PriceTable string     `json:"price_table,omitempty"`
+	Started    *time.Time `json:"started_at"`
+	Finished   *time.Time `json:"finished_at"`
+}
+
+// ClusterFacts say how items depend on each other.
+type ClusterFacts struct {
+	Clusters   int `json:"clusters"`
+	Duplicates int `json:"duplicate_prompts"` // items whose prompt an earlier one has
+}
+
+// A ComparedModel is one column of a Comparison: a model of one run.
+type ComparedModel struct {
+	Label     string           `json:"label"` // unique: the model's name, with its run's where that is needed
+	Model     string           `json:"model"`
+	Run       string           `json:"run"`
+	ModelID   string           `json:"model_id"`
+	Endpoint  string           `json:"endpoint,omitempty"`
+	Params    json.RawMessage  `json:"params,omitempty"`
+	Served    map[string]int64 `json:"served_models,omitempty"`
+	Samples   int64            `json:"samples"` // items × epochs
+	Stops     StopMix          `json:"stops"`
+	Cost      Money            `json:"cost"`
+	NoCost    int64            `json:"rows_without_cost"`
+	Per1000   *float64         `json:"usd_per_1000,omitempty"`
+	LatencyMS Percentiles      `json:"latency_ms"`
+	Tokens    TokenSums        `json:"tokens"`
+}
+
+// A StopMix counts how answers ended.
+type StopMix struct {
+	Completed int64            `json:"completed"`
+	Truncated int64            `json:"truncated"`
+	Refused   int64            `json:"refused"`
+	Empty     int64            `json:"empty"`
+	Errors    int64            `json:"errors"`
+	NotRun    int64            `json:"not_run"`
+	Suspect   int64            `json:"suspected_truncation"` // ended at the cap, or reasoned without saying anything
+	Reasons   map[string]int64 `json:"reasons"`
+}
+
+// TokenSums are tokens of the answers on record, as far as reported.
+type TokenSums struct {
+	Input      int64 `json:"input"` // cached ones included
+	CacheRead  int64 `json:"cache_read"`
+	CacheWrite int64 `json:"cache_write"`
+	Output     int64 `json:"output"`
+	Reasoning  int64 `json:"reasoning"`
+}
+
+// A ScorerResult is what one scorer says of all models.
+type ScorerResult struct {
+	scoring.Described
+	Models        []ModelScore   `json:"models"`
+	Deltas        []Delta        `json:"deltas,omitempty"`
+	Categories    []CategoryRow  `json:"categories,omitempty"`
+	Macro         []MacroScore   `json:"macro,omitempty"`
+	Repeats       []RepeatScore  `json:"repeats,omitempty"`
+	Disagreements []Disagreement `json:"disagreements,omitempty"`
+	// Differing is how many items the models do not all score alike.
+	Differing int `json:"differing_items"`
+}
+
+// Range is an interval.
+type Range struct {
+	Lower float64 `json:"lower"`
+	Upper float64 `json:"upper"`
+}
+
+// A ModelScore is how one model did by one scorer. Counts are of samples,
+// which are items times epochs; N is of items.
+type ModelScore struct {
+	Label    string   `json:"label"`
+	N        int      `json:"n"`
+	Mean     *float64 `json:"mean"`
+	SE       *float64 `json:"se"`
+	Interval *Range   `json:"interval"`
+	Method   string   `json:"method"`
+	Scored   int64    `json:"scored"`
+	NoAnswer int64    `json:"no_answer"`
+	Unscored int64    `json:"unscored"`
+	Errors   int64    `json:"errors"`
+	NotRun   int64    `json:"not_run"`
+	Total    int64    `json:"total"`
+	Bounds   *Range   `json:"bounds,omitempty"` // what missing scores leave possible; only where it matters
+	// Completed and Truncated are the means over answers that ended by
+	// themselves, and over those that were cut off.
+	Completed Part `json:"completed"`
+	Truncated Part `json:"truncated"`
+
+	PerCorrectUSD     *float64 `json:"usd_per_correct"`
+	PerCorrectSE      *float64 `json:"usd_per_correct_se"`
+	SecondsPerCorrect *float64 `json:"seconds_per_correct"`
+	Frontier          bool     `json:"frontier"` // no other model is both cheaper and better
+}
+
+// Missing is the share of samples without a score.
+func (m ModelScore) Missing() float64 {
+	if m.Total == 0 {
+		return 0
+	}
+	return float64(m.Unscored+m.Errors+m.NotRun) / float64(m.Total)
+}
+
+// A Part is a mean over some samples; nil without any.
+type Part struct {
+	N    int64    `json:"n"`
+	Mean *float64 `json:"mean"`
+}
+
+// A Delta is one model against another on the items that both have a score
+// for. It is positive when the model is better.
+type Delta struct {
+	Label    string   `json:"label"`
+	Against  string   `json:"against"`
+	N        int      `json:"n"`
+	LeftOut  int      `json:"left_out"`
+	Delta    *float64 `json:"delta"`
+	SE       *float64 `json:"se"`
+	Interval *Range   `json:"interval"`
+	Method   string   `json:"method"`
+	P        *float64 `json:"p"`
+	Adjusted *float64 `json:"p_adjusted"`
+	Test     string   `json:"test"`
+	Win      int      `json:"win"`
+	Tie      int      `json:"tie"`
+	Loss     int      `json:"loss"`
+	// Detectable is the smallest gap that these items show four times out of
+	// five; Needed how many items would show the gap that was seen.
+	Detectable *float64 `json:"smallest_detectable"`
+	Needed     *int     `json:"items_needed,omitempty"`
+	Verdict    Verdict  `json:"verdict"`
+	Why        string   `json:"why"` // the verdict in words
+	// NewlyFailing are items that the other had right and the model has not,
+	// NewlyPassing the reverse: the first hundred ids.
+	NewlyFailing      []string `json:"newly_failing,omitempty"`
+	NewlyPassing      []string `json:"newly_passing,omitempty"`
+	NewlyFailingCount int      `json:"newly_failing_count"`
+	NewlyPassingCount int      `json:"newly_passing_count"`
+
+	paired           stats.Paired
+	failing, passing []int32 // items of the matrix
+}
+
+// A Verdict on a difference.
+type Verdict string
+
+const (
+	Better   Verdict = "better"
+	Worse    Verdict = "worse"
+	NotShown Verdict = "no difference shown"
+	Withheld Verdict = "withheld" // coverage does not allow one
+)
+
+// A CategoryRow is one category's scores. Deltas stand as in the ScorerResult;
+// no interval is given under five items.
+type CategoryRow struct {
+	Category string      `json:"category"`
+	Items    int         `json:"items"`
+	Models   []CellScore `json:"models"`
+	Deltas   []CellScore `json:"deltas,omitempty"`
+}
+
+// A CellScore is a mean of a category.
+type CellScore struct {
+	N        int      `json:"n"`
+	Mean     *float64 `json:"mean"`
+	Interval *Range   `json:"interval"`
+}
+
+// A MacroScore is the unweighted mean over categories.
+type MacroScore struct {
+	Label string   `json:"label"`
+	Mean  *float64 `json:"mean"`
+	SE    *float64 `json:"se"`
+}
+
+// A RepeatScore says what several answers to each item add.
+type RepeatScore struct {
+	Label      string   `json:"label"`
+	Epochs     int      `json:"epochs"`
+	Within     *float64 `json:"variance_within"`
+	Between    *float64 `json:"variance_between"`
+	Removable  *float64 `json:"removable_share"` // of the variance of the mean, by more epochs
+	SEInfinite *float64 `json:"se_endless_epochs"`
+	Unstable   int      `json:"unstable_items"` // neither always right nor always wrong
+	PassAtK    []AtK    `json:"pass_at_k"`
+	PassHatK   []AtK    `json:"pass_hat_k"`
+	Majority   Part     `json:"majority"`
+	Best       Part     `json:"best"`
+}
+
+// An AtK is a mean over items of a statistic of k answers.
+type AtK struct {
+	K    int      `json:"k"`
+	Mean *float64 `json:"mean"`
+	SE   *float64 `json:"se"`
+}
+
+// A Disagreement is an item that models score differently.
+type Disagreement struct {
+	ID     string            `json:"id"`
+	Row    int64             `json:"row"` // of the first run
+	Spread float64           `json:"spread"`
+	System string            `json:"system,omitempty"`
+	Prompt string            `json:"prompt"` // messages as JSON
+	Target string            `json:"target,omitempty"`
+	Models []DisagreedAnswer `json:"models"`
+
+	item int32
+}
+
+// A DisagreedAnswer is one model's first answer to an item in dispute.
+type DisagreedAnswer struct {
+	Label       string   `json:"label"`
+	Mean        *float64 `json:"mean"` // over epochs
+	Output      string   `json:"output"`
+	Answer      string   `json:"answer,omitempty"`
+	Explanation string   `json:"explanation,omitempty"`
+}
+
+// An IncomparableError says why runs cannot be compared.
+type IncomparableError struct{ Why string }
+
+func (e *IncomparableError) Error() string { return e.Why }
+
+func incomparable(format string, args ...any) error {
+	return &IncomparableError{fmt.Sprintf(format, args...)}
+}
+
+// Compare reads the runs and compares their models. It reads files only. An
+// [*IncomparableError] says that the runs do not fit together.
+func Compare(o CompareOptions) (*Comparison, error) {
+	if len(o.Runs) == 0 {
+		return nil, errors.New("no run to compare")
+	}
+	m, err := loadMatrix(o)
+	if err != nil {
+		return nil, err
+	}
+	c := m.comparison()
+	if err := m.evaluate(c); err != nil {
+		return nil, err
+	}
+	if err := m.describeItems(c); err != nil {
+		return nil, err
+	}
+	if err := m.preferences(c); err != nil {
+		return nil, err
+	}
+	c.Warnings = append(c.Warnings, m.warnings(c)...)
+	c.gate(m.gates(), o.MaxErrors)
+	return c, nil
+}
+
+// defined is v for a JSON field; nil when it is undefined.
+func defined(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}
+
+func rangeOf(v stats.Interval) *Range {
+	if defined(v.Lower) == nil || defined(v.Upper) == nil {
+		return nil
+	}
+	return &Range{v.Lower, v.Upper}
+}
+
+// model finds a column by its label or, where that is unique, its model name.
+func (c *Comparison) model(name string) (label string, ok bool) {
+	var found []string
+	for _, m := range c.Models {
+		if m.Label == name {
+			return name, true
+		}
+		if m.Model == name {
+			found = append(found, m.Label)
+		}
+	}
+	if len(found) == 1 {
+		return found[0], true
+	}
+	return "", false
+}
+
+// scoreOf finds what a scorer says of a model.
+func (s *ScorerResult) scoreOf(label string) *ModelScore {
+	i := slices.IndexFunc(s.Models, func(m ModelScore) bool { return m.Label == label })
+	if i < 0 {
+		return nil
+	}
+	return &s.Models[i]
+}

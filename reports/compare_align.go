@@ -1,0 +1,203 @@
+package reports
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"nightshift/reports/stats"
+	"nightshift/runner/store"
+)
+
+// align gives every item of every run its place in the matrix. Rows of one
+// dataset are the same item when they are the same row; rows of different
+// datasets when they have the same id.
+func (m *matrix) align() error {
+	oneDataset := true
+	for _, r := range m.runs {
+		oneDataset = oneDataset && r.info.DatasetHash == m.runs[0].info.DatasetHash
+	}
+	for _, r := range m.runs {
+		double := r.table.doubles()
+		if len(double) > 0 && !oneDataset {
+			id := r.idOf(r.table.rows[double[0]])
+			return incomparable("%s has %d rows whose id another row has (first: %s, row %d), so its rows cannot be matched with those of another dataset; give each an id of its own",
+				r.dir, len(double), id, r.table.rows[double[0]])
+		}
+		for _, i := range double {
+			binary.BigEndian.PutUint64(r.table.keys[i][8:], uint64(r.table.rows[i]))
+		}
+	}
+	m.collectKeys()
+	for _, r := range m.runs {
+		r.place(m.keys)
+	}
+	if err := m.fingerprints(); err != nil {
+		return err
+	}
+	m.describeRows()
+	return m.cluster()
+}
+
+// doubles returns the places of rows whose id an earlier row has.
+func (t *itemTable) doubles() []int {
+	order := make([]int, len(t.keys))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(bytes.Compare(t.keys[a][:], t.keys[b][:]), cmp.Compare(a, b))
+	})
+	var double []int
+	for k := 1; k < len(order); k++ {
+		if t.keys[order[k]] == t.keys[order[k-1]] {
+			double = append(double, order[k])
+		}
+	}
+	return double
+}
+
+// collectKeys makes the sorted list of all items.
+func (m *matrix) collectKeys() {
+	for _, r := range m.runs {
+		m.keys = append(m.keys, r.table.keys...)
+	}
+	slices.SortFunc(m.keys, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
+	m.keys = slices.Clip(slices.Compact(m.keys))
+}
+
+// place finds the matrix's items of a run.
+func (r *comparedRun) place(keys [][16]byte) {
+	r.items = make([]int32, len(r.table.keys))
+	for i, k := range r.table.keys {
+		at, _ := slices.BinarySearchFunc(keys, k, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
+		r.items[i] = int32(at)
+	}
+}
+
+// fingerprints refuses runs whose rows of one id ask or want something else.
+func (m *matrix) fingerprints() error {
+	if m.options.AnyPrompts || len(m.runs) == 1 {
+		return nil
+	}
+	type fingerprint struct {
+		prompt, target uint64
+		run            *comparedRun
+	}
+	first := make([]fingerprint, len(m.keys))
+	for _, r := range m.runs {
+		differ, example := 0, 0
+		what := "prompt"
+		var other *comparedRun
+		for i, item := range r.items {
+			have := fingerprint{r.table.prompts[i], r.table.targets[i], r}
+			f := &first[item]
+			if f.run == nil {
+				*f = have
+				continue
+			}
+			if f.prompt == have.prompt && f.target == have.target {
+				continue
+			}
+			if differ == 0 {
+				example, other = i, f.run
+				if f.prompt == have.prompt {
+					what = "target"
+				}
+			}
+			differ++
+		}
+		if differ > 0 {
+			return incomparable("%s and %s are not comparable: %d rows of the same id differ in prompt or target (first: the %s of %s); where that is what you are after, --any-prompts compares them all the same",
+				other.dir, r.dir, differ, what, r.idOf(r.table.rows[example]))
+		}
+	}
+	return nil
+}
+
+// idOf looks up the id of a row, for people.
+func (r *comparedRun) idOf(row int64) string {
+	type idRow struct {
+		Row int64  `parquet:"row"`
+		ID  string `parquet:"id"`
+	}
+	for one, err := range store.Rows[idRow](r.dir, store.ReadOptions{From: row, To: row + 1}) {
+		if err == nil && one.Row == row {
+			return one.ID
+		}
+	}
+	return sprintf("row %d", row)
+}
+
+// describeRows fills in what the first run to have an item says of it.
+func (m *matrix) describeRows() {
+	m.prompts = make([]uint64, len(m.keys))
+	m.categories = make([]int32, len(m.keys))
+	for i := range m.categories {
+		m.categories[i] = -1
+	}
+	byName := map[string]int32{}
+	for _, r := range m.runs {
+		global := make([]int32, len(r.table.categories))
+		for i, name := range r.table.categories {
+			if _, ok := byName[name]; !ok {
+				byName[name] = int32(len(m.names))
+				m.names = append(m.names, name)
+			}
+			global[i] = byName[name]
+		}
+		for i, item := range r.items {
+			if m.prompts[item] == 0 {
+				m.prompts[item] = r.table.prompts[i]
+			}
+			if c := r.table.category[i]; c >= 0 && m.categories[item] < 0 {
+				m.categories[item] = global[c]
+			}
+		}
+	}
+}
+
+// cluster labels items that depend on each other: those of one cluster of the
+// plan, and those that ask the same.
+func (m *matrix) cluster() error {
+	labels, groups := stats.Group(m.prompts)
+	facts := ClusterFacts{Clusters: groups, Duplicates: len(m.keys) - groups}
+	keys := make([]uint64, len(m.keys))
+	named := false
+	for _, r := range m.runs {
+		if r.table.clustered == 0 {
+			continue
+		}
+		named = true
+		for i, item := range r.items {
+			if keys[item] == 0 {
+				keys[item] = r.table.cluster[i]
+			}
+		}
+	}
+	if named {
+		if i := slices.Index(keys, 0); i >= 0 {
+			return m.withoutCluster(i)
+		}
+		byField, _ := stats.Group(keys)
+		var err error
+		if labels, facts.Clusters, err = stats.Union(labels, byField); err != nil {
+			return err
+		}
+	}
+	if facts.Clusters == len(m.keys) {
+		return nil
+	}
+	m.labels, m.clusters = labels, &facts
+	return nil
+}
+
+func (m *matrix) withoutCluster(item int) error {
+	for _, r := range m.runs {
+		if i := slices.Index(r.items, int32(item)); i >= 0 {
+			return incomparable("row %s of %s has no cluster, and others have: which rows depend on each other must be known for all of them", r.idOf(r.table.rows[i]), r.dir)
+		}
+	}
+	return incomparable("a row has no cluster, and others have")
+}

@@ -1,0 +1,88 @@
+package reports
+
+// Block is the comparison as a part of a run's report.
+func (c *Comparison) Block() *ComparisonBlock {
+	b := &ComparisonBlock{Warnings: c.Warnings, Data: c}
+	headline := c.result("")
+	if headline != nil {
+		for _, d := range headline.Deltas {
+			b.Verdicts = append(b.Verdicts, d.statement())
+		}
+		b.Points = c.costPoints(headline)
+		for _, d := range headline.Disagreements {
+			b.Different = append(b.Different, ItemKey{Row: d.Row})
+		}
+	}
+	for _, p := range c.Preferences {
+		for _, pair := range p.Pairs {
+			b.Verdicts = append(b.Verdicts, Statement{Level: levelOf(pair.Verdict), Title: pair.Label, Text: pair.Why, Detail: p.Name + ", win rate " + shownAs(pair.WinRate, asPercent)})
+		}
+	}
+	for _, g := range c.Gates {
+		s := Statement{Level: "good", Title: "Gate", Text: g.Gate + " passed", Detail: g.Detail}
+		if !g.Passed {
+			s.Level, s.Text = "bad", g.Gate+" MISSED"
+		}
+		b.Verdicts = append(b.Verdicts, s)
+	}
+	if c.Invalid != "" {
+		b.Verdicts = append([]Statement{{Level: "bad", Title: "Invalid", Text: c.Invalid}}, b.Verdicts...)
+	}
+	b.Tables = c.blockTables()
+	return b
+}
+
+// blockTables are those that a summary does not have of its own.
+func (c *Comparison) blockTables() []Grid {
+	var all []Grid
+	for i := range c.Scorers {
+		r := &c.Scorers[i]
+		for _, p := range append(append(c.deltaPanels(r), c.categoryPanels(r)...), c.repeatPanels(r)...) {
+			all = append(all, p.noted())
+		}
+	}
+	for _, p := range c.preferencePanels() {
+		all = append(all, p.noted())
+	}
+	if len(c.Gates) > 0 {
+		all = append(all, c.gateGrid())
+	}
+	return all
+}
+
+// noted is the table with what there is to say of it as its note.
+func (p panel) noted() Grid {
+	g := p.Grid
+	g.Note = join(p.notes, ". ")
+	return g
+}
+
+func (d Delta) statement() Statement {
+	return Statement{Level: levelOf(d.Verdict), Title: d.Label, Text: d.Why, Detail: d.brief()}
+}
+
+func levelOf(v Verdict) string {
+	switch v {
+	case Better:
+		return "good"
+	case Worse:
+		return "bad"
+	}
+	return "unsure"
+}
+
+func (c *Comparison) costPoints(r *ScorerResult) []CostPoint {
+	var points []CostPoint
+	for i, m := range c.Models {
+		s := r.Models[i]
+		if m.Per1000 == nil || s.Mean == nil {
+			continue
+		}
+		p := CostPoint{Model: m.Label, USD: *m.Per1000, AtLeast: m.Cost.AtLeast, Score: *s.Mean, Frontier: s.Frontier}
+		if s.Interval != nil {
+			p.Lower, p.Upper = &s.Interval.Lower, &s.Interval.Upper
+		}
+		points = append(points, p)
+	}
+	return points
+}

@@ -1,0 +1,152 @@
+package reports
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+
+	"nightshift/reports/stats"
+)
+
+// fewItems is how many items a category needs for an interval.
+const fewItems = 5
+
+// breakdown adds the scores by category, largest first, and their macro means.
+func (m *matrix) breakdown(c *Comparison, r *ScorerResult, cols []scoredColumn) {
+	if len(m.names) < 2 {
+		return
+	}
+	members := make([][]int32, len(m.names))
+	for i, k := range m.categories {
+		if k >= 0 {
+			members[k] = append(members[k], int32(i))
+		}
+	}
+	order := make([]int, len(m.names))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(len(members[b]), len(members[a])), cmp.Compare(m.names[a], m.names[b]))
+	})
+	pairs := m.pairs(c)
+	means, ses := make([][]float64, len(cols)), make([][]float64, len(cols))
+	for _, k := range order {
+		row := CategoryRow{Category: m.names[k], Items: len(members[k])}
+		part := make([][]float64, len(cols))
+		labels := chosenOf(m.labels, members[k])
+		for j, col := range cols {
+			part[j] = chosenOf(col.values, members[k])
+			e, err := stats.Score(part[j], stats.Options{Clusters: labels, Epochs: col.epochs})
+			if err != nil {
+				continue // the whole column has passed the same checks
+			}
+			row.Models = append(row.Models, cellOf(e.N, e.Mean, e.Interval))
+			if e.N > 0 {
+				means[j], ses[j] = append(means[j], e.Mean), append(ses[j], e.SE)
+			}
+		}
+		for _, pair := range pairs {
+			epochs := max(cols[pair[0]].epochs, cols[pair[1]].epochs)
+			p, err := stats.Compare(part[pair[0]], part[pair[1]], stats.Options{Clusters: labels, Epochs: epochs, Resamples: 1})
+			if err == nil {
+				row.Deltas = append(row.Deltas, cellOf(p.N, p.Delta, p.Interval))
+			}
+		}
+		r.Categories = append(r.Categories, row)
+	}
+	for j, col := range cols {
+		mean, se := stats.Macro(means[j], ses[j])
+		r.Macro = append(r.Macro, MacroScore{col.Label, defined(mean), defined(se)})
+	}
+}
+
+func chosenOf[T any](all []T, at []int32) []T {
+	if all == nil {
+		return nil
+	}
+	out := make([]T, len(at))
+	for i, k := range at {
+		out[i] = all[k]
+	}
+	return out
+}
+
+func cellOf(n int, mean float64, v stats.Interval) CellScore {
+	out := CellScore{N: n, Mean: defined(mean)}
+	if n >= fewItems {
+		out.Interval = rangeOf(v)
+	}
+	return out
+}
+
+// repeats says what the epochs of one model add.
+func repeats(c scoredColumn, scorer int) RepeatScore {
+	k := c.epochs
+	scores := c.scores[scorer]
+	e := stats.Epochs(scores, k)
+	r := RepeatScore{
+		Label: c.Label, Epochs: k, Within: defined(e.Within), Between: defined(e.Between),
+		Removable: defined(e.Removable), SEInfinite: defined(e.SEInfinite), Unstable: e.Unstable,
+	}
+	ks := someOf(k)
+	pass, all := make([][]float64, len(ks)), make([][]float64, len(ks))
+	var majority, best running
+	for i := range len(scores) / k {
+		values, answers := c.epochScores(scorer, i)
+		if len(values) == 0 {
+			continue
+		}
+		if v := stats.MajorityVote(answers, values); !math.IsNaN(v) {
+			majority.add(v)
+		}
+		best.add(stats.Max(values))
+		right := stats.Correct(values)
+		for j, kk := range ks {
+			if len(values) >= kk {
+				pass[j] = append(pass[j], stats.PassAtK(len(values), right, kk))
+				all[j] = append(all[j], stats.PassHatK(len(values), right, kk))
+			}
+		}
+	}
+	r.Majority, r.Best = majority.part(), best.part()
+	for j, kk := range ks {
+		r.PassAtK = append(r.PassAtK, atK(kk, pass[j]))
+		r.PassHatK = append(r.PassHatK, atK(kk, all[j]))
+	}
+	return r
+}
+
+func atK(k int, values []float64) AtK {
+	mean, se := stats.MeanSE(values)
+	return AtK{k, defined(mean), defined(se)}
+}
+
+// someOf are 1, 2, 4, … and k itself.
+func someOf(k int) []int {
+	ks := map[int]bool{k: true}
+	for i := 1; i < k; i *= 2 {
+		ks[i] = true
+	}
+	return slices.Sorted(maps.Keys(ks))
+}
+
+// epochScores are the scores of one item, with what was extracted from each
+// answer; the score stands in where nothing was.
+func (c *column) epochScores(scorer, item int) (values []float64, answers []string) {
+	for i := item * c.epochs; i < (item+1)*c.epochs; i++ {
+		v := c.scores[scorer][i]
+		if math.IsNaN(v) {
+			continue
+		}
+		answer := sprintf("score %v", v)
+		if c.answers[scorer] != nil && c.answers[scorer][i] != "" {
+			answer = c.answers[scorer][i]
+		} else if c.status[scorer][i] == stateNoAnswer {
+			answer = ""
+		}
+		values, answers = append(values, v), append(answers, answer)
+	}
+	return values, answers
+}

@@ -1,0 +1,132 @@
+package reports
+
+import (
+	"encoding/json"
+	"math"
+
+	"nightshift/reports/scorers"
+	"nightshift/reports/stats"
+)
+
+// corpusWork bounds what the bootstrap of a corpus statistic adds up: items
+// times counts times resamples.
+const corpusWork = 2e9
+
+// corpus scores each model by a statistic of all its answers, with intervals
+// and differences by bootstrap over items (or clusters).
+func (m *matrix) corpus(c *Comparison, r *ScorerResult, scorer int) error {
+	spec, err := r.Spec()
+	if err != nil {
+		return err
+	}
+	built, err := scorers.New(spec)
+	if err != nil {
+		return err
+	}
+	statistic := built.(scorers.Corpus).Statistic
+	counts := make([][][]float64, len(m.columns))
+	for i, col := range m.columns {
+		counts[i] = col.corpusCounts(scorer)
+		s := col.coverage(scorer)
+		s.Method, s.Bounds = "bootstrap", nil
+		s.Completed.Mean, s.Truncated.Mean = nil, nil
+		if n := len(counts[i]); n > 0 {
+			s.N = int(s.Scored)
+			s.Mean = defined(statistic(columnSums(counts[i])))
+			v, err := stats.Bootstrap(counts[i], statistic, m.bootstrap(n))
+			if err != nil {
+				return err
+			}
+			s.Interval = rangeOf(v)
+		}
+		r.Models = append(r.Models, s)
+	}
+	r.frontier(c)
+	return m.corpusDeltas(c, r, counts, statistic)
+}
+
+// corpusCounts are the columns of counts, one value an item, its epochs added
+// up. Items without counts add nothing.
+func (c *column) corpusCounts(scorer int) [][]float64 {
+	var columns [][]float64
+	items := len(c.cost)
+	for i, text := range c.answers[scorer] {
+		if text == "" || c.status[scorer][i] == stateUnscored {
+			continue
+		}
+		var counts []float64
+		if json.Unmarshal([]byte(text), &counts) != nil {
+			continue
+		}
+		for len(columns) < len(counts) {
+			columns = append(columns, make([]float64, items))
+		}
+		for j, n := range counts {
+			columns[j][i/c.epochs] += n
+		}
+	}
+	return columns
+}
+
+func columnSums(columns [][]float64) []float64 {
+	sums := make([]float64, len(columns))
+	for j, col := range columns {
+		sums[j] = stats.Sum(col)
+	}
+	return sums
+}
+
+func (m *matrix) bootstrap(columns int) stats.Options {
+	resamples := int(corpusWork) / max(len(m.keys)*columns, 1)
+	return stats.Options{Clusters: m.labels, Resamples: min(max(resamples, 200), 10_000)}
+}
+
+func (m *matrix) corpusDeltas(c *Comparison, r *ScorerResult, counts [][][]float64, statistic func([]float64) float64) error {
+	var ps []float64
+	for _, pair := range m.pairs(c) {
+		a, b := counts[pair[0]], counts[pair[1]]
+		d := Delta{Label: m.columns[pair[0]].Label, Against: m.columns[pair[1]].Label, N: len(m.keys), Method: "bootstrap", Test: "bootstrap z"}
+		both := append(a[:len(a):len(a)], b...)
+		gap := func(sums []float64) float64 { return statistic(sums[:len(a)]) - statistic(sums[len(a):]) }
+		p := math.NaN()
+		if len(a) > 0 && len(b) > 0 {
+			opt := m.bootstrap(len(both))
+			v, err := stats.Bootstrap(both, gap, opt)
+			if err != nil {
+				return err
+			}
+			se, err := stats.BootstrapSE(both, gap, opt)
+			if err != nil {
+				return err
+			}
+			delta := gap(columnSums(both))
+			d.Delta, d.SE, d.Interval = defined(delta), defined(se), rangeOf(v)
+			d.Detectable = defined(stats.DetectableGap(se, 0.8, 0.05))
+			p = normalP(delta, se)
+			d.P = defined(p)
+		}
+		d.withhold(r.Models[pair[0]], r.Models[pair[1]])
+		r.Deltas = append(r.Deltas, d)
+		ps = append(ps, p)
+	}
+	for i, adjusted := range stats.Holm(ps) {
+		r.Deltas[i].Adjusted = defined(adjusted)
+		r.Deltas[i].decideCorpus(c.Alpha)
+	}
+	return nil
+}
+
+func (d *Delta) decideCorpus(alpha float64) {
+	d.Win, d.Loss = 1, 1 // a statistic of the whole set has no items to count
+	d.decide(alpha)
+	d.Win, d.Loss = 0, 0
+}
+
+// normalP is the two-sided p of a difference under a normal approximation; 1
+// when nothing varies and nothing differs.
+func normalP(delta, se float64) float64 {
+	if se == 0 && delta == 0 {
+		return 1
+	}
+	return math.Erfc(math.Abs(delta/se) / math.Sqrt2)
+}

@@ -1,0 +1,603 @@
+package reports
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"nightshift"
+	"nightshift/reports/scoring"
+	"nightshift/runner/store"
+)
+
+// A matrix is what a comparison computes on: items down, models across, one
+// plain column for each figure. Items are in the order of their ids' hashes,
+// so that no figure depends on the order of the dataset.
+type matrix struct {
+	options CompareOptions
+	runs    []*comparedRun
+	columns []*column
+	scorers []scoring.Described
+
+	keys       [][16]byte // of each item
+	prompts    []uint64   // hash of the rendered prompt
+	categories []int32    // index into names, -1 for none
+	names      []string   // of the categories
+	labels     []int32    // clusters; nil when all items are independent
+	clusters   *ClusterFacts
+}
+
+// A comparedRun is one run on its way into the matrix.
+type comparedRun struct {
+	dir        string
+	info       store.Info
+	evaluation scoring.Evaluation
+	plan       runPlan
+	baseline   bool
+	table      itemTable
+	items      []int32 // of the matrix, for each of the table
+}
+
+// A runPlan is what run.json says of the models.
+type runPlan struct {
+	Plan struct {
+		Models []struct {
+			Name     string          `json:"name"`
+			Endpoint string          `json:"endpoint"`
+			Model    string          `json:"model"`
+			Params   json.RawMessage `json:"params"`
+		} `json:"models"`
+	} `json:"plan"`
+}
+
+// A column is one model of one run.
+type column struct {
+	ComparedModel
+	run    *comparedRun
+	index  int // among the matrix's columns
+	epochs int
+	cap    int64 // on output tokens; 0 when there is none
+
+	// By item and epoch.
+	kind    []answerKind
+	scores  [][]float64    // by scorer; NaN without one
+	status  [][]scoreState // by scorer
+	answers [][]string     // by scorer; only with several epochs
+	// By item, over its epochs; NaN when unknown.
+	cost, latency []float64
+	latencies     quantiles
+	started       *time.Time
+	finished      *time.Time
+}
+
+type answerKind uint8
+
+const (
+	notRun answerKind = iota
+	completed
+	truncated
+	refused
+	empty
+	failed
+)
+
+type scoreState uint8
+
+const (
+	stateNone scoreState = iota // not on record, or not scored yet
+	stateScored
+	stateNoAnswer
+	stateUnscored
+	stateError
+)
+
+// An itemTable lists the items of one run in dataset order.
+type itemTable struct {
+	rows     []int64
+	keys     [][16]byte
+	prompts  []uint64
+	targets  []uint64
+	category []int32 // index into categories, -1 for none
+	cluster  []uint64
+
+	categories []string
+	byName     map[string]int32
+	clustered  int // items that name a cluster
+	sent       int // items that are not input errors
+}
+
+type itemRow struct {
+	Row        int64              `parquet:"row"`
+	ID         string             `parquet:"id"`
+	Epoch      int32              `parquet:"epoch"`
+	Outcome    nightshift.Outcome `parquet:"outcome,dict"`
+	Target     *string            `parquet:"target,optional"`
+	Category   *string            `parquet:"category,optional,dict"`
+	Cluster    *string            `parquet:"cluster,optional"`
+	PromptHash string             `parquet:"prompt_hash"`
+}
+
+type factRow struct {
+	Row          int64      `parquet:"row"`
+	Epoch        int32      `parquet:"epoch"`
+	ServedModel  *string    `parquet:"served_model,optional,dict"`
+	Outcome      string     `parquet:"outcome,dict"`
+	StopReason   *string    `parquet:"stop_reason,optional,dict"`
+	Input        *int64     `parquet:"input_tokens,optional"`
+	CacheRead    *int64     `parquet:"cache_read_tokens,optional"`
+	CacheWrite5m *int64     `parquet:"cache_write_5m_tokens,optional"`
+	CacheWrite1h *int64     `parquet:"cache_write_1h_tokens,optional"`
+	Output       *int64     `parquet:"output_tokens,optional"`
+	Reasoning    *int64     `parquet:"reasoning_tokens,optional"`
+	Cost         *int64     `parquet:"cost_nano_usd,optional"`
+	Latency      *float64   `parquet:"latency_ms,optional"`
+	MaybeBilled  bool       `parquet:"maybe_billed"`
+	Started      *time.Time `parquet:"started_at,optional,timestamp(microsecond)"`
+	Finished     *time.Time `parquet:"finished_at,optional,timestamp(microsecond)"`
+}
+
+type scoreRow struct {
+	Row    int64                  `parquet:"row"`
+	Epoch  int32                  `parquet:"epoch"`
+	Model  string                 `parquet:"model,dict"`
+	Value  *float64               `parquet:"value,optional"`
+	Status nightshift.ScoreStatus `parquet:"status,dict"`
+}
+
+// answeredRow is a scoreRow with what was extracted, for votes and for
+// statistics of whole sets.
+type answeredRow struct {
+	Row    int64                  `parquet:"row"`
+	Epoch  int32                  `parquet:"epoch"`
+	Model  string                 `parquet:"model,dict"`
+	Value  *float64               `parquet:"value,optional"`
+	Status nightshift.ScoreStatus `parquet:"status,dict"`
+	Answer *string                `parquet:"answer,optional"`
+}
+
+// loadMatrix reads all runs: first which items there are, then every column.
+func loadMatrix(o CompareOptions) (*matrix, error) {
+	m := &matrix{options: o}
+	dirs := slices.Clone(o.Runs)
+	if o.BaselineRun != "" {
+		dirs = append(dirs, o.BaselineRun)
+	}
+	for i, dir := range dirs {
+		r, err := openCompared(dir)
+		if err != nil {
+			return nil, err
+		}
+		r.baseline = i >= len(o.Runs)
+		m.runs = append(m.runs, r)
+	}
+	if err := m.chooseColumns(); err != nil {
+		return nil, err
+	}
+	if err := m.chooseScorers(); err != nil {
+		return nil, err
+	}
+	var tasks []func() error
+	for _, r := range m.runs {
+		tasks = append(tasks, r.loadItems)
+	}
+	if err := parallel(tasks); err != nil {
+		return nil, err
+	}
+	if err := m.align(); err != nil {
+		return nil, err
+	}
+	return m, m.loadColumns()
+}
+
+func openCompared(dir string) (*comparedRun, error) {
+	r := &comparedRun{dir: dir}
+	var err error
+	if r.info, err = store.ReadInfo(dir); err != nil {
+		return nil, err
+	}
+	if r.evaluation, err = scoring.ReadEvaluation(dir); err != nil {
+		return nil, err
+	}
+	// Runs by other tools of ours may have another plan; names then do.
+	_ = json.Unmarshal(r.info.Plan, &r.plan)
+	return r, nil
+}
+
+// parallel runs tasks on all cores and returns the errors of all.
+func parallel(tasks []func() error) error {
+	errs := make([]error, len(tasks))
+	places := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for i, task := range tasks {
+		places <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-places }()
+			errs[i] = task()
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// chooseColumns makes a column of every model asked for.
+func (m *matrix) chooseColumns() error {
+	for _, r := range m.runs {
+		for _, name := range r.info.Models {
+			if m.options.Models != nil && !slices.Contains(m.options.Models, name) {
+				continue
+			}
+			m.columns = append(m.columns, newColumn(r, name))
+		}
+	}
+	if len(m.columns) == 0 {
+		return incomparable("none of the runs has a model called %s", join(m.options.Models, " or "))
+	}
+	for i, c := range m.columns {
+		c.index = i
+	}
+	m.label()
+	return nil
+}
+
+func newColumn(r *comparedRun, name string) *column {
+	c := &column{run: r, epochs: max(r.info.Epochs, 1)}
+	c.Model, c.Run, c.Label, c.ModelID = name, r.info.Name, name, name
+	c.Served, c.Stops.Reasons = map[string]int64{}, map[string]int64{}
+	for _, p := range r.plan.Plan.Models {
+		if p.Name == name {
+			c.ModelID, c.Endpoint, c.Params = p.Model, p.Endpoint, p.Params
+		}
+	}
+	var caps struct {
+		MaxTokens           int64 `json:"max_tokens"`
+		MaxCompletionTokens int64 `json:"max_completion_tokens"`
+	}
+	if json.Unmarshal(c.Params, &caps) == nil {
+		c.cap = cmp.Or(caps.MaxCompletionTokens, caps.MaxTokens)
+	}
+	return c
+}
+
+// label makes labels unique: by the run's name, else by its directory.
+func (m *matrix) label() {
+	ways := []func(*column) string{
+		func(c *column) string { return c.run.info.Name + "/" + c.Model },
+		func(c *column) string { return c.run.dir + "/" + c.Model },
+	}
+	for _, way := range ways {
+		seen := map[string]int{}
+		for _, c := range m.columns {
+			seen[c.Label]++
+		}
+		for _, c := range m.columns {
+			if seen[c.Label] > 1 {
+				c.Label = way(c)
+			}
+		}
+	}
+	seen := map[string]int{}
+	for _, c := range m.columns { // one directory given twice
+		if seen[c.Label]++; seen[c.Label] > 1 {
+			c.Label += fmt.Sprintf("#%d", seen[c.Label])
+		}
+	}
+}
+
+// chooseScorers takes the scorers that every run has a table of.
+func (m *matrix) chooseScorers() error {
+	known := map[string]int{}
+	for _, r := range m.runs {
+		if len(r.evaluation.Scorers) == 0 {
+			return fmt.Errorf("%s: %w; nightshift score %[1]s --scorer … does", r.dir, scoring.ErrNoScores)
+		}
+		for _, s := range r.evaluation.Scorers {
+			known[s.Name]++
+		}
+	}
+	for _, s := range m.runs[0].evaluation.Scorers {
+		if known[s.Name] == len(m.runs) && (m.options.Scorers == nil || slices.Contains(m.options.Scorers, s.Name)) {
+			m.scorers = append(m.scorers, s)
+		}
+	}
+	for _, name := range m.options.Scorers {
+		if known[name] < len(m.runs) {
+			return incomparable("scorer %s has not scored every run; nightshift score RUN --scorer … does", name)
+		}
+	}
+	if len(m.scorers) == 0 {
+		return incomparable("no scorer has scored all of these runs; nightshift score RUN --scorer … does")
+	}
+	if m.options.Scorers != nil {
+		slices.SortStableFunc(m.scorers, func(a, b scoring.Described) int {
+			return slices.Index(m.options.Scorers, a.Name) - slices.Index(m.options.Scorers, b.Name)
+		})
+	}
+	return m.sameScorers()
+}
+
+// sameScorers refuses tables of one name that were made in different ways.
+func (m *matrix) sameScorers() error {
+	for _, s := range m.scorers {
+		for _, r := range m.runs[1:] {
+			i := slices.IndexFunc(r.evaluation.Scorers, func(d scoring.Described) bool { return d.Name == s.Name })
+			d := r.evaluation.Scorers[i]
+			if d.Type != s.Type || d.Version != s.Version || string(d.Params) != string(s.Params) {
+				return incomparable("%s and %s were scored by different scorers called %s; nightshift score both again with one plan", m.runs[0].dir, r.dir, s.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// loadItems reads which items a run has. All models are asked the same rows,
+// so one complete model tells.
+func (r *comparedRun) loadItems() error {
+	t := &r.table
+	t.byName = map[string]int32{}
+	for _, model := range r.info.Models {
+		more := itemTable{byName: t.byName, categories: t.categories}
+		for row, err := range store.Rows[itemRow](r.dir, store.ReadOptions{Models: []string{model}}) {
+			if err != nil {
+				return err
+			}
+			more.add(&row)
+		}
+		t.categories = more.categories
+		t.merge(&more)
+		if int64(len(t.rows)) >= r.info.DatasetRows {
+			break
+		}
+	}
+	return nil
+}
+
+func (t *itemTable) add(row *itemRow) {
+	if n := len(t.rows); n > 0 && t.rows[n-1] == row.Row {
+		return // another epoch
+	}
+	t.rows = append(t.rows, row.Row)
+	t.keys = append(t.keys, hash16(row.ID))
+	t.prompts = append(t.prompts, hash64(row.PromptHash))
+	target := uint64(0)
+	if row.Target != nil {
+		target = hash64(*row.Target)
+	}
+	t.targets = append(t.targets, target)
+	category := int32(-1)
+	if row.Category != nil {
+		category = t.categoryOf(*row.Category)
+	}
+	t.category = append(t.category, category)
+	cluster := uint64(0)
+	if row.Cluster != nil {
+		cluster = hash64(*row.Cluster)
+		t.clustered++
+	}
+	t.cluster = append(t.cluster, cluster)
+	if row.Outcome != nightshift.OutcomeInputError {
+		t.sent++
+	}
+}
+
+func (t *itemTable) categoryOf(name string) int32 {
+	i, ok := t.byName[name]
+	if !ok {
+		i = int32(len(t.categories))
+		t.byName[name] = i
+		t.categories = append(t.categories, name)
+	}
+	return i
+}
+
+// merge takes in the items of another model that are not there yet.
+func (t *itemTable) merge(more *itemTable) {
+	if len(t.rows) == 0 {
+		*t = *more
+		return
+	}
+	known := t.rows // sorted; what is taken goes behind it
+	for i, row := range more.rows {
+		if i < len(known) && known[i] == row {
+			continue
+		}
+		if _, ok := slices.BinarySearch(known, row); !ok {
+			t.take(more, i)
+		}
+	}
+	if len(t.rows) > len(known) {
+		t.sort()
+	}
+}
+
+func (t *itemTable) take(from *itemTable, i int) {
+	t.rows = append(t.rows, from.rows[i])
+	t.keys = append(t.keys, from.keys[i])
+	t.prompts = append(t.prompts, from.prompts[i])
+	t.targets = append(t.targets, from.targets[i])
+	t.category = append(t.category, from.category[i])
+	t.cluster = append(t.cluster, from.cluster[i])
+	if from.cluster[i] != 0 {
+		t.clustered++
+	}
+	t.sent++
+}
+
+func (t *itemTable) sort() {
+	order := make([]int, len(t.rows))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(t.rows[a], t.rows[b]) })
+	t.rows = permuted(t.rows, order)
+	t.keys = permuted(t.keys, order)
+	t.prompts = permuted(t.prompts, order)
+	t.targets = permuted(t.targets, order)
+	t.category = permuted(t.category, order)
+	t.cluster = permuted(t.cluster, order)
+}
+
+func permuted[T any](s []T, order []int) []T {
+	out := make([]T, len(s))
+	for i, from := range order {
+		out[i] = s[from]
+	}
+	return out
+}
+
+// find returns the place of a dataset row. hint is where it is likely to be.
+func (t *itemTable) find(row int64, hint int) (int, bool) {
+	if hint >= 0 && hint < len(t.rows) && t.rows[hint] == row {
+		return hint, true
+	}
+	return slices.BinarySearch(t.rows, row)
+}
+
+func hash16(s string) (h [16]byte) {
+	sum := sha256.Sum256([]byte(s))
+	copy(h[:], sum[:])
+	return h
+}
+
+func hash64(s string) uint64 {
+	sum := sha256.Sum256([]byte(s))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// loadColumns reads answers and scores into the columns.
+func (m *matrix) loadColumns() error {
+	var tasks []func() error
+	for _, c := range m.columns {
+		c.allocate(len(m.keys), len(m.scorers))
+		tasks = append(tasks, c.loadFacts)
+	}
+	for _, r := range m.runs {
+		for i, s := range m.scorers {
+			if s.Type == pairwise {
+				continue
+			}
+			tasks = append(tasks, func() error { return m.loadScores(r, i, s) })
+		}
+	}
+	return parallel(tasks)
+}
+
+func (c *column) allocate(items, scorers int) {
+	c.kind = make([]answerKind, items*c.epochs)
+	c.cost, c.latency = make([]float64, items), make([]float64, items)
+	for i := range scorers {
+		c.scores = append(c.scores, make([]float64, items*c.epochs))
+		c.status = append(c.status, make([]scoreState, items*c.epochs))
+		c.answers = append(c.answers, nil)
+		for j := range c.scores[i] {
+			c.scores[i][j] = math.NaN()
+		}
+	}
+}
+
+func (c *column) loadFacts() error {
+	hint := 0
+	for row, err := range store.Rows[factRow](c.run.dir, store.ReadOptions{Models: []string{c.Model}}) {
+		if err != nil {
+			return err
+		}
+		at, ok := c.run.table.find(row.Row, hint)
+		if !ok {
+			continue // written since the items were read
+		}
+		hint = at
+		if int(row.Epoch) == c.epochs-1 {
+			hint++
+		}
+		if int(row.Epoch) < c.epochs {
+			c.take(&row, int(c.run.items[at]))
+		}
+	}
+	return nil
+}
+
+// take adds one record to the column.
+func (c *column) take(row *factRow, item int) {
+	outcome := nightshift.Outcome(row.Outcome)
+	kind := kindOf(outcome)
+	c.kind[item*c.epochs+int(row.Epoch)] = kind
+	if row.ServedModel != nil {
+		c.Served[*row.ServedModel]++
+	}
+	switch reason := deref(row.StopReason); {
+	case kind == failed:
+		c.Stops.Reasons["error"]++
+	case reason == "":
+		c.Stops.Reasons["unknown"]++
+	default:
+		c.Stops.Reasons[reason]++
+	}
+	atCap := c.cap > 0 && deref(row.Output) >= c.cap
+	silent := kind == empty && deref(row.Reasoning) > 0
+	if kind != truncated && kind != failed && (atCap || silent) {
+		c.Stops.Suspect++
+	}
+	c.takeCost(row, item, outcome)
+	if row.Latency != nil && outcome.Answered() {
+		c.latency[item] += *row.Latency
+		c.latencies.add(*row.Latency)
+	}
+	c.Tokens.Input += deref(row.Input)
+	c.Tokens.CacheRead += deref(row.CacheRead)
+	c.Tokens.CacheWrite += deref(row.CacheWrite5m) + deref(row.CacheWrite1h)
+	c.Tokens.Output += deref(row.Output)
+	c.Tokens.Reasoning += deref(row.Reasoning)
+	c.started, c.finished = earlier(c.started, row.Started), later(c.finished, row.Finished)
+}
+
+func (c *column) takeCost(row *factRow, item int, outcome nightshift.Outcome) {
+	unknown := row.Cost == nil && outcome.Answered()
+	if unknown {
+		c.NoCost++
+		c.cost[item] = math.NaN()
+	}
+	c.Cost.add(deref(row.Cost), unknown || row.MaybeBilled)
+	c.cost[item] += float64(deref(row.Cost)) / 1e9
+}
+
+func kindOf(o nightshift.Outcome) answerKind {
+	switch o {
+	case nightshift.OutcomeOK:
+		return completed
+	case nightshift.OutcomeTruncated:
+		return truncated
+	case nightshift.OutcomeRefused:
+		return refused
+	case nightshift.OutcomeEmpty:
+		return empty
+	}
+	return failed
+}
+
+// loadScores reads one score table into the columns of its run.
+func (m *matrix) loadScores(r *comparedRun, scorer int, d scoring.Described) error {
+	in := scoreReader{run: r, columns: map[string]*column{}, scorer: scorer}
+	for _, c := range m.columns {
+		if c.run == r {
+			in.columns[c.Model] = c
+		}
+	}
+	var err error
+	if wantsAnswers(r, d) {
+		err = in.answered(store.ScoreRows[answeredRow](r.dir, d.Table()))
+	} else {
+		err = in.plain(store.ScoreRows[scoreRow](r.dir, d.Table()))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return incomparable("%s has no score table of %s; nightshift score %[1]s writes it", r.dir, d.Name)
+	}
+	return err
+}

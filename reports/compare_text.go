@@ -1,0 +1,380 @@
+package reports
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+	"strings"
+)
+
+// JSON writes the comparison as indented JSON.
+func (c *Comparison) JSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(c)
+}
+
+// shownCategories bounds the breakdown in text; JSON has all of it.
+const shownCategories = 30
+
+// A panel is one table of a comparison with what there is to say of it.
+type panel struct {
+	Grid
+	notes []string
+}
+
+func newPanel(title string, head ...string) panel { return panel{Grid: Grid{Title: title, Head: head}} }
+
+func (s *panel) add(cells ...string) { s.Rows = append(s.Rows, cells) }
+
+// panels are all tables of the comparison, in the order of reading.
+func (c *Comparison) panels() []panel {
+	var all []panel
+	for i := range c.Scorers {
+		all = append(all, c.scorePanel(&c.Scorers[i]))
+		all = append(all, c.deltaPanels(&c.Scorers[i])...)
+	}
+	all = append(all, c.preferencePanels()...)
+	all = append(all, c.moneyPanel(), c.tokenPanel(), c.latencyPanel(), c.stopPanel())
+	for i := range c.Scorers {
+		all = append(all, c.categoryPanels(&c.Scorers[i])...)
+		all = append(all, c.repeatPanels(&c.Scorers[i])...)
+	}
+	return all
+}
+
+func (c *Comparison) scorePanel(r *ScorerResult) panel {
+	s := newPanel("Scores: "+r.Name, r.Name, "score", "95 % interval", "scored/total", "no answer", "unscored", "error")
+	for _, m := range r.Models {
+		s.add(m.Label, shownAs(m.Mean, asScore), m.Interval.String(), count(m.Scored+m.NoAnswer)+"/"+count(m.Total), count(m.NoAnswer), count(m.Unscored), count(m.Errors))
+	}
+	return s
+}
+
+func (c *Comparison) deltaPanels(r *ScorerResult) []panel {
+	if len(r.Deltas) == 0 {
+		return nil
+	}
+	s := newPanel("Differences: "+r.Name, "vs "+c.against(), "", "delta", "95 % interval", "win/tie/loss", "p", "adj. p")
+	s.Texts = 2
+	for _, d := range r.Deltas {
+		name, sign := d.Label, "~"
+		if c.against() == "…" {
+			name += " − " + d.Against
+		}
+		switch d.Verdict {
+		case Better, Worse:
+			sign = string(d.Verdict)
+		case Withheld:
+			sign = "?"
+		}
+		s.add(name, sign, shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }), d.Interval.signedPoints(),
+			sprintf("%s/%s/%s", count(int64(d.Win)), count(int64(d.Tie)), count(int64(d.Loss))), shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
+		s.notes = append(s.notes, d.sentence())
+	}
+	return []panel{s}
+}
+
+// against names the baseline; … when there is no single one.
+func (c *Comparison) against() string {
+	if c.Baseline == "" {
+		return "…"
+	}
+	return c.Baseline
+}
+
+// sentence is the verdict as a person would say it.
+func (d Delta) sentence() string {
+	s := d.Label + ": " + d.Why
+	if d.Verdict == Better || d.Verdict == Worse {
+		s += " by " + asPoints(math.Abs(*d.Delta)) + " points"
+		if d.Interval != nil {
+			s += " (" + d.Interval.signedPoints() + ")"
+		}
+	}
+	if d.Verdict == NotShown && d.Needed != nil && *d.Needed > d.N {
+		s += sprintf("; a gap of %s would take about %s", asPoints(math.Abs(*d.Delta)), count(int64(*d.Needed)))
+	}
+	if d.LeftOut > 0 {
+		s += sprintf("; %s items left out", count(int64(d.LeftOut)))
+	}
+	return s
+}
+
+// brief is a difference in figures.
+func (d Delta) brief() string {
+	return sprintf("%s points, 95 %% %s, p %s, adjusted %s", shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }), d.Interval.signedPoints(), shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
+}
+
+func (c *Comparison) preferencePanels() []panel {
+	var all []panel
+	for _, p := range c.Preferences {
+		s := newPanel("Preferences: "+p.Name, p.Name, "against", "", "win rate", "95 % interval", "p", "win/tie/loss", "unread")
+		s.Texts = 3
+		for _, pair := range p.Pairs {
+			sign := "~"
+			if pair.Verdict == Better || pair.Verdict == Worse {
+				sign = string(pair.Verdict)
+			}
+			s.add(pair.Label, pair.Against, sign, shownAs(pair.WinRate, asPercent), pair.Interval.String(), shownAs(pair.Adjusted, pValue),
+				sprintf("%d/%d/%d", pair.Win, pair.Tie, pair.Loss), count(int64(pair.Unscored)))
+			s.notes = append(s.notes, pair.Label+": "+pair.Why)
+		}
+		all = append(all, s)
+		if len(p.Ratings) > 0 {
+			r := newPanel("Ratings: "+p.Name, "Bradley-Terry", "rating", "95 % interval")
+			for _, one := range p.Ratings {
+				interval := "-"
+				if one.Interval != nil {
+					interval = sprintf("%.0f – %.0f", one.Interval.Lower, one.Interval.Upper)
+				}
+				r.add(one.Label, sprintf("%.0f", one.Rating), interval)
+			}
+			if p.Note != "" {
+				r.notes = append(r.notes, p.Note)
+			}
+			all = append(all, r)
+		}
+	}
+	return append(all, c.judgePanels()...)
+}
+
+func (c *Comparison) judgePanels() []panel {
+	if len(c.Judges) == 0 {
+		return nil
+	}
+	s := newPanel("Judges", "judge", "model", "requests", "re-asked", "failed", "unread", "cost")
+	for _, j := range c.Judges {
+		s.add(j.Scorer, j.Model, count(j.Requests), count(j.Reasked), count(j.Failed), count(j.Unreadable), money(j.CostNanoUSD, j.CostUnknown > 0))
+		if j.Consistency != nil {
+			s.notes = append(s.notes, sprintf("%s: same winner in both orders %s of %d pairs", j.Scorer, asPercent(j.Consistency.Value), j.Consistency.N))
+		}
+		if j.FirstPosition != nil {
+			s.notes = append(s.notes, sprintf("%s: the first position wins %s of %d replies", j.Scorer, asPercent(j.FirstPosition.Value), j.FirstPosition.N))
+		}
+		if j.Longer != nil {
+			s.notes = append(s.notes, sprintf("%s: the longer answer wins %s of %d pairs", j.Scorer, asPercent(j.Longer.Value), j.Longer.N))
+		}
+		if h := j.Human; h != nil {
+			s.notes = append(s.notes, sprintf("%s: agrees with people on %s of %d rows, kappa %s", j.Scorer, asPercent(h.Share), h.N, shownAs(h.Kappa, asScore)))
+		}
+	}
+	return []panel{s}
+}
+
+func (c *Comparison) moneyPanel() panel {
+	s := newPanel("Cost", "cost", "", "total", "per 1,000", "per correct")
+	s.Texts = 2
+	headline := c.result("")
+	for _, m := range c.Models {
+		each, mark := "n/a", ""
+		if headline != nil {
+			if one := headline.scoreOf(m.Label); one != nil {
+				each = shownAs(one.PerCorrectUSD, dollarsEach)
+				if one.PerCorrectUSD == nil {
+					each = "n/a"
+				}
+				if one.Frontier && len(c.Models) > 1 {
+					mark = "frontier"
+				}
+			}
+		}
+		s.add(m.Label, mark, m.Cost.String(), shownAs(m.Per1000, dollarsEach), each)
+	}
+	if c.JudgeCost != nil {
+		s.add("judges", "", c.JudgeCost.String(), "", "")
+	}
+	return s
+}
+
+func (c *Comparison) tokenPanel() panel {
+	s := newPanel("Tokens", "tokens", "input", "cache read", "cache write", "output", "of which reasoning")
+	for _, m := range c.Models {
+		t := m.Tokens
+		s.add(m.Label, count(t.Input), count(t.CacheRead), count(t.CacheWrite), count(t.Output), count(t.Reasoning))
+	}
+	return s
+}
+
+func (c *Comparison) latencyPanel() panel {
+	s := newPanel("Latency", "latency", "p50", "p90", "p95", "p99", "max", "per correct")
+	headline := c.result("")
+	for _, m := range c.Models {
+		each := "-"
+		if headline != nil {
+			if one := headline.scoreOf(m.Label); one != nil && one.SecondsPerCorrect != nil {
+				ms := *one.SecondsPerCorrect * 1000
+				each = seconds(&ms)
+			}
+		}
+		l := m.LatencyMS
+		s.add(m.Label, seconds(l.P50), seconds(l.P90), seconds(l.P95), seconds(l.P99), seconds(l.Max), each)
+	}
+	return s
+}
+
+// stopPanel leaves out the ways in which no answer ended.
+func (c *Comparison) stopPanel() panel {
+	s := newPanel("How answers ended", "ended")
+	for _, way := range []struct {
+		name string
+		of   func(StopMix) int64
+	}{
+		{"completed", func(m StopMix) int64 { return m.Completed }}, {"truncated", func(m StopMix) int64 { return m.Truncated }},
+		{"refused", func(m StopMix) int64 { return m.Refused }}, {"empty", func(m StopMix) int64 { return m.Empty }},
+		{"error", func(m StopMix) int64 { return m.Errors }}, {"not run", func(m StopMix) int64 { return m.NotRun }},
+	} {
+		total := int64(0)
+		for _, m := range c.Models {
+			total += way.of(m.Stops)
+		}
+		if total > 0 || way.name == "completed" || way.name == "truncated" {
+			s.column(way.name, len(c.Models), func(i int) string { return count(way.of(c.Models[i].Stops)) })
+		}
+	}
+	if headline := c.result(""); headline != nil {
+		s.column("score if whole", len(c.Models), func(i int) string { return shownAs(headline.Models[i].Completed.Mean, asScore) })
+		s.column("if cut off", len(c.Models), func(i int) string { return shownAs(headline.Models[i].Truncated.Mean, asScore) })
+	}
+	for i := range s.Rows {
+		s.Rows[i] = append([]string{c.Models[i].Label}, s.Rows[i]...)
+	}
+	return s
+}
+
+// column adds a column, beginning the rows where there are none yet.
+func (p *panel) column(head string, rows int, cell func(i int) string) {
+	p.Head = append(p.Head, head)
+	for len(p.Rows) < rows {
+		p.Rows = append(p.Rows, nil)
+	}
+	for i := range p.Rows {
+		p.Rows[i] = append(p.Rows[i], cell(i))
+	}
+}
+
+func (c *Comparison) categoryPanels(r *ScorerResult) []panel {
+	if len(r.Categories) == 0 {
+		return nil
+	}
+	s := newPanel("Categories: "+r.Name, "category", "n")
+	for _, m := range r.Models {
+		s.Head = append(s.Head, m.Label)
+	}
+	for _, d := range r.Deltas {
+		s.Head = append(s.Head, "Δ "+d.Label)
+	}
+	for i, row := range r.Categories {
+		if i == shownCategories {
+			s.notes = append(s.notes, sprintf("and %d more categories: --json has all", len(r.Categories)-i))
+			break
+		}
+		cells := []string{row.Category, count(int64(row.Items))}
+		for _, m := range row.Models {
+			cells = append(cells, shownAs(m.Mean, asScore)+m.Interval.half(1))
+		}
+		for _, d := range row.Deltas {
+			cells = append(cells, shownAs(d.Mean, func(v float64) string { return withSign(100 * v) })+d.Interval.half(100))
+		}
+		s.add(cells...)
+	}
+	micro, macro := []string{"all items (micro)", ""}, []string{"mean of categories (macro)", ""}
+	for i, m := range r.Models {
+		micro = append(micro, shownAs(m.Mean, asScore))
+		macro = append(macro, shownAs(r.Macro[i].Mean, asScore))
+	}
+	for _, d := range r.Deltas {
+		micro = append(micro, shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }))
+		macro = append(macro, "")
+	}
+	s.add(micro...)
+	s.add(macro...)
+	return []panel{s}
+}
+
+func (c *Comparison) repeatPanels(r *ScorerResult) []panel {
+	if len(r.Repeats) == 0 {
+		return nil
+	}
+	s := newPanel("Repeats: "+r.Name, "repeats", "unstable", "within", "between", "removable", "majority", "best")
+	first := r.Repeats[0]
+	for _, k := range first.PassAtK[1:] {
+		s.Head = append(s.Head, sprintf("pass@%d", k.K), sprintf("pass^%d", k.K))
+	}
+	for _, rep := range r.Repeats {
+		cells := []string{rep.Label, count(int64(rep.Unstable)), shownAs(rep.Within, asScore), shownAs(rep.Between, asScore), shownAs(rep.Removable, asPercent), shownAs(rep.Majority.Mean, asScore), shownAs(rep.Best.Mean, asScore)}
+		for i := 1; i < min(len(rep.PassAtK), len(first.PassAtK)); i++ {
+			cells = append(cells, shownAs(rep.PassAtK[i].Mean, asScore), shownAs(rep.PassHatK[i].Mean, asScore))
+		}
+		s.add(cells...)
+	}
+	return []panel{s}
+}
+
+// shownAs writes a figure, or a dash where there is none.
+func shownAs(v *float64, words func(float64) string) string {
+	if v == nil {
+		return "-"
+	}
+	return words(*v)
+}
+
+// asScore writes a mean of scores.
+func asScore(v float64) string { return sprintf("%.3f", v) }
+
+// withSign writes a difference with its sign.
+func withSign(v float64) string {
+	if s := sprintf("%+.1f", v); s != "-0.0" {
+		return strings.Replace(s, "-", "−", 1)
+	}
+	return "+0.0"
+}
+
+func dollarsEach(v float64) string {
+	switch {
+	case v >= 1:
+		return sprintf("$%.2f", v)
+	case v >= 0.001:
+		return sprintf("$%.4f", v)
+	}
+	return sprintf("$%.2g", v)
+}
+
+// pValue writes a p as far as it can be believed.
+func pValue(p float64) string {
+	switch {
+	case p < 0.0001:
+		return "<0.0001"
+	case p < 0.1:
+		return sprintf("%.4f", p)
+	}
+	return sprintf("%.2f", p)
+}
+
+func (r *Range) String() string {
+	if r == nil {
+		return "-"
+	}
+	return sprintf("%.3f – %.3f", r.Lower, r.Upper)
+}
+
+func (r *Range) signedPoints() string {
+	if r == nil {
+		return "-"
+	}
+	return withSign(100*r.Lower) + " … " + withSign(100*r.Upper)
+}
+
+func (r *Range) percents() string { return asPercent(r.Lower) + " – " + asPercent(r.Upper) }
+
+// half is the half width of an interval, for a narrow column.
+func (r *Range) half(scale float64) string {
+	if r == nil {
+		return ""
+	}
+	if scale == 1 {
+		return sprintf(" ±%.2f", (r.Upper-r.Lower)/2)
+	}
+	return sprintf(" ±%.1f", scale*(r.Upper-r.Lower)/2)
+}

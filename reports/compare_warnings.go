@@ -1,0 +1,98 @@
+package reports
+
+import (
+	"math"
+	"slices"
+)
+
+// fewMissing is the share of scores that may be missing without a warning.
+const fewMissing = 0.01
+
+// warnings say what weakens the comparison, the worst first.
+func (m *matrix) warnings(c *Comparison) []string {
+	w := truncationBanner(c)
+	for i, s := range c.Scorers {
+		w = append(w, s.coverageWarnings(i == 0)...)
+	}
+	for _, r := range c.Runs {
+		if r.State != "finished" {
+			w = append(w, sprintf("%s is not finished (%s): figures are of what is on record", r.Name, r.State))
+		}
+	}
+	for _, model := range c.Models {
+		if model.NoCost > 0 {
+			w = append(w, sprintf("%s: the cost of %s answers is unknown: its total reads “at least”", model.Label, count(model.NoCost)))
+		}
+		if model.Stops.Suspect > 0 {
+			w = append(w, sprintf("%s: %s answers look cut off though they are not marked so (as many tokens as the limit allows, or reasoning without an answer)", model.Label, count(model.Stops.Suspect)))
+		}
+		if len(model.Served) > 1 {
+			w = append(w, sprintf("%s: asked for %s, answered by %s", model.Label, model.ModelID, servedList(model.Served)))
+		}
+	}
+	if m.clusters != nil && m.clusters.Duplicates > 0 {
+		w = append(w, sprintf("%s items ask what another one asks: they count as %s clusters, not as %s independent items", count(int64(m.clusters.Duplicates)), count(int64(m.clusters.Clusters)), count(int64(c.Items))))
+	}
+	return append(w, judgeWarnings(c)...)
+}
+
+// truncationBanner warns when a cap on tokens may have decided the result.
+func truncationBanner(c *Comparison) []string {
+	shares := make([]float64, len(c.Models))
+	worst := 0
+	for i, m := range c.Models {
+		if answered := m.Stops.Completed + m.Stops.Truncated + m.Stops.Refused + m.Stops.Empty; answered > 0 {
+			shares[i] = float64(m.Stops.Truncated) / float64(answered)
+		}
+		if shares[i] > shares[worst] {
+			worst = i
+		}
+	}
+	if len(shares) == 0 || shares[worst] <= fewMissing && shares[worst]-slices.Min(shares) <= coverageGap {
+		return nil
+	}
+	var parts []string
+	for i, m := range c.Models {
+		parts = append(parts, sprintf("%s %s", m.Label, asPercent(shares[i])))
+	}
+	return []string{"TRUNCATED ANSWERS: " + join(parts, ", ") + ". Raise max_tokens and run again before believing a difference"}
+}
+
+func (s *ScorerResult) coverageWarnings(headline bool) []string {
+	lowest, highest := math.Inf(1), math.Inf(-1)
+	for _, m := range s.Models {
+		lowest, highest = math.Min(lowest, m.Missing()), math.Max(highest, m.Missing())
+	}
+	if highest <= fewMissing && highest-lowest <= coverageGap {
+		return nil
+	}
+	var w []string
+	for _, m := range s.Models {
+		if m.Missing() == 0 || m.Bounds == nil {
+			continue
+		}
+		// Rows that did not run fail every scorer alike: once is enough.
+		if !headline && m.Unscored == 0 {
+			continue
+		}
+		w = append(w, sprintf("%s by %s: %s of %s scores are missing (%s errors, %s unscored, %s not run); with them the mean would lie in %s",
+			m.Label, s.Name, asPercent(m.Missing()), count(m.Total), count(m.Errors), count(m.Unscored), count(m.NotRun), m.Bounds.percents()))
+	}
+	return w
+}
+
+func judgeWarnings(c *Comparison) []string {
+	var w []string
+	for _, j := range c.Judges {
+		if len(j.SameFamily) > 0 {
+			w = append(w, sprintf("judge %s (%s) is of one family with %s, and judges tend to prefer their own", j.Scorer, j.Model, join(j.SameFamily, ", ")))
+		}
+		if j.Consistency != nil && j.Consistency.N >= 20 && j.Consistency.Value < 0.8 {
+			w = append(w, sprintf("judge %s names the same winner in both orders in only %s of %d pairs", j.Scorer, asPercent(j.Consistency.Value), j.Consistency.N))
+		}
+		if j.Unreadable > 0 {
+			w = append(w, sprintf("judge %s: %s of %s verdicts could not be read", j.Scorer, count(j.Unreadable), count(j.Judged+j.Unreadable)))
+		}
+	}
+	return w
+}

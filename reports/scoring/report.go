@@ -1,0 +1,99 @@
+package scoring
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// judgesDir holds a directory for each judge of a run.
+const judgesDir = "judges"
+
+// A JudgeReport says what one judge was asked, what that cost, and how far its
+// word can be taken. Nil pointers are unknown.
+type JudgeReport struct {
+	Scorer       string          `json:"scorer"`
+	Type         string          `json:"type"`
+	Model        string          `json:"model"` // model id
+	Endpoint     string          `json:"endpoint"`
+	Params       json.RawMessage `json:"params,omitempty"`
+	TemplateHash string          `json:"template_hash"`
+
+	Requests   int64 `json:"requests"`   // answered or not, asking again included
+	Reasked    int64 `json:"reasked"`    // of them, because a reply could not be read
+	Failed     int64 `json:"failed"`     // of them, without a reply
+	Judged     int64 `json:"judged"`     // answers, or pairs, with a verdict
+	Unreadable int64 `json:"unreadable"` // answers, or pairs, without one
+
+	InputTokens  int64 `json:"input_tokens"`
+	OutputTokens int64 `json:"output_tokens"`
+	CostNanoUSD  int64 `json:"cost_nano_usd"`
+	CostUnknown  int64 `json:"rows_without_cost"`
+
+	// Of pairwise judges.
+	Consistency   *Rate `json:"position_consistency,omitempty"` // same winner in both orders
+	FirstPosition *Rate `json:"first_position_win_rate,omitempty"`
+	Longer        *Rate `json:"longer_answer_win_rate,omitempty"`
+
+	// Human is the agreement with the labels that rows carry.
+	Human *Agreement `json:"human_agreement,omitempty"`
+	// SameFamily lists the models that come from the judge's own family.
+	SameFamily []string `json:"same_family,omitempty"`
+}
+
+// A Rate is a share of n.
+type Rate struct {
+	Value float64 `json:"value"`
+	N     int     `json:"n"`
+}
+
+// An Agreement of a judge with people. Kappa is nil when it is undefined.
+type Agreement struct {
+	N     int      `json:"n"`
+	Share float64  `json:"share"`
+	Kappa *float64 `json:"kappa"`
+}
+
+// Dir is where a judge's requests and replies are kept.
+func (d Described) Dir(run string) string { return filepath.Join(run, judgesDir, d.Table()) }
+
+// WriteFile keeps the report beside the judge's runs.
+func (r JudgeReport) WriteFile(dir string) error {
+	return writeJSON(filepath.Join(dir, "judge.json"), r)
+}
+
+// ReadJudges returns the reports of all judges of a run, by name.
+func ReadJudges(run string) ([]JudgeReport, error) {
+	entries, err := os.ReadDir(filepath.Join(run, judgesDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []JudgeReport
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(run, judgesDir, e.Name(), "judge.json"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it has not got so far
+		}
+		var r JudgeReport
+		if err == nil {
+			err = json.Unmarshal(b, &r)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b JudgeReport) int {
+		if a.Scorer < b.Scorer {
+			return -1
+		}
+		return 1
+	})
+	return all, nil
+}

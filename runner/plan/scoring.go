@@ -1,0 +1,61 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"nightshift"
+)
+
+// ResolveScoring makes only that part of a plan ready that scores answers
+// which are there already: scorers with their judges, budget and comparison.
+// Neither dataset nor models are looked at, except for a model that a judge
+// names. The error is as that of [Plan.Resolve].
+func (p *Plan) ResolveScoring(getenv func(string) string) (*Resolved, error) {
+	if p.source == nil {
+		p.source = newSource("", nil)
+	}
+	r := &resolver{
+		checker: checker{report: report{source: p.source}, plan: p},
+		getenv:  getenv,
+		out:     &Resolved{Plan: p},
+		asked:   map[string]bool{},
+	}
+	r.budget()
+	r.checker.scorers()
+	r.gates()
+	r.settings()
+	r.prices()
+	r.resolveScorers()
+	r.cappedJudges()
+	r.affordable()
+	r.problems = slices.DeleteFunc(r.problems, r.source.told)
+	err := r.err()
+	if e, ok := err.(*Errors); ok && !e.OnlyKeys() {
+		return nil, err
+	}
+	return r.out, err
+}
+
+// cappedJudges sees that judges asked in the Messages format have the
+// max_tokens that every server of it demands.
+func (r *resolver) cappedJudges() {
+	for i, s := range r.out.Scorers {
+		j := s.Judge
+		if j == nil || j.Endpoint.Protocol != nightshift.Messages || j.MaxTokens > 0 {
+			continue
+		}
+		r.at(fmt.Sprintf("scorers[%d].params", i), "add params: {max_tokens: 1024}", "judge %s speaks Messages, where every request needs max_tokens", j.Name)
+	}
+}
+
+// Source is the path of the plan's file; empty when it has none.
+func (p *Plan) Source() string {
+	if p.source == nil {
+		return ""
+	}
+	return p.source.name
+}
+
+// Dir is the directory that the plan's paths are relative to.
+func (p *Plan) Dir() string { return p.path(".") }
