@@ -13,6 +13,7 @@ func (a *app) commands() []*cobra.Command {
 		a.reportCommand(),
 		a.compareCommand(),
 		a.costCommand(),
+		a.viewCommand(),
 		a.exportCommand(),
 		a.verifyCommand(),
 		a.simulateCommand(),

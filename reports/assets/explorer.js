@@ -177,7 +177,9 @@ var nightshift = (function () {
       var text = one.appendChild(el("bdi", "gist"));
       put(text, (a.text || a.error_message || "").slice(0, 160).replace(/\s+/g, " "));
     });
-    put(s.appendChild(el("span", "cost")), money(item.answers.reduce(function (n, a) { return n + (a.cost_nano_usd || 0); }, 0)));
+    var known = item.answers.filter(function (a) { return a.cost_nano_usd !== null; });
+    put(s.appendChild(el("span", "cost")), known.length ? money(known.reduce(function (n, a) { return n + a.cost_nano_usd; }, 0),
+      known.length < item.answers.length || known.some(function (a) { return a.at_least; })) : "cost unknown");
     var body = d.appendChild(el("div", "body"));
     d.addEventListener("toggle", function () {
       if (!d.open || body.firstChild) return;

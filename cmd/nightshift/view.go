@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nightshift/reports"
+)
+
+func (a *app) viewCommand() *cobra.Command {
+	var port int
+	c := &cobra.Command{
+		Use:   "view RUN",
+		Short: "Look through a run of any size in a browser, live while it goes on",
+		Long: `Serves a page on this machine alone (127.0.0.1) and prints its address, which
+holds a secret. Rows are found, filtered and sorted by reading the run's files, so
+nothing is loaded beforehand. Ctrl-C ends it.`,
+		Example: "  nightshift view runs/tonight",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if port < 0 || port > 65535 {
+				return usageError("--port: %d is no port", port)
+			}
+			return a.view(c.Context(), args[0], port)
+		},
+	}
+	c.Flags().IntVar(&port, "port", 0, "port to listen on (default: a free one)")
+	return c
+}
+
+func (a *app) view(ctx context.Context, dir string, port int) error {
+	secret := strings.ToLower(rand.Text())
+	viewer, err := reports.NewViewer(dir, secret)
+	if err != nil {
+		return usageError("%w", err)
+	}
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return usageError("--port: %w", err)
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	server := &http.Server{Handler: viewer, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+	go func() {
+		<-ctx.Done()
+		_ = server.Close() // a question in flight is not worth waiting for
+	}()
+	fmt.Fprintf(a.out, "http://%s/%s/\n", listener.Addr(), secret)
+	fmt.Fprintln(a.err, "Ctrl-C ends it")
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

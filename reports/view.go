@@ -1,0 +1,622 @@
+package reports
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"nightshift"
+	"nightshift/runner/store"
+)
+
+const (
+	viewPage   = 50               // rows of one answer
+	viewMost   = 200              // of a sorted one
+	scanTime   = 2 * time.Second  // after which a search says how far it is
+	scanLimit  = 20 * time.Second // after which sorting gives up
+	tailLength = 15
+)
+
+// A Viewer shows a run of any size in a browser, live while the run goes on.
+// It reads the files for each question and keeps nothing but the scores'
+// places; a page of rows costs the units it comes from, whatever the run
+// holds. It is an http.Handler for requests below a secret path.
+//
+// Whoever serves it listens on loopback only. The handler itself refuses names
+// other than those of this machine (which stops pages of other sites that
+// rebind their name to it), other methods than GET, and other origins.
+type Viewer struct {
+	dir    string
+	prefix string // "/SECRET/"
+	mux    *http.ServeMux
+	policy string
+}
+
+// NewViewer makes a viewer of a run directory. secret becomes the first part
+// of every path.
+func NewViewer(dir, secret string) (*Viewer, error) {
+	if _, err := store.ReadInfo(dir); err != nil {
+		return nil, err
+	}
+	sheet, err := viewSheet()
+	if err != nil {
+		return nil, err
+	}
+	v := &Viewer{dir: dir, prefix: "/" + secret + "/", mux: http.NewServeMux(), policy: sheet.policy}
+	v.mux.HandleFunc("GET "+v.prefix+"{$}", v.page)
+	v.mux.HandleFunc("GET "+v.prefix+"status", answering(v.status))
+	v.mux.HandleFunc("GET "+v.prefix+"rows", answering(v.rows))
+	v.mux.HandleFunc("GET "+v.prefix+"item", answering(v.item))
+	v.mux.HandleFunc("GET "+v.prefix+"tail", answering(v.tail))
+	return v, nil
+}
+
+func (v *Viewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", v.policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+	site := r.Header.Get("Sec-Fetch-Site")
+	if !ownName(r.Host) || site != "" && site != "same-origin" && site != "none" {
+		http.Error(w, "this page is for this machine only", http.StatusForbidden)
+		return
+	}
+	v.mux.ServeHTTP(w, r)
+}
+
+// ownName reports whether a Host header names this machine by an address that
+// no one else can hand out.
+func ownName(host string) bool {
+	u, err := url.Parse("http://" + host)
+	if err != nil {
+		return false
+	}
+	switch u.Hostname() {
+	case "127.0.0.1", "::1", "localhost":
+		return true
+	}
+	return false
+}
+
+// A viewError is a question that cannot be answered.
+type viewError struct{ text string }
+
+func (e *viewError) Error() string { return e.text }
+
+// answering turns a function into a handler that writes JSON.
+func answering(f func(*http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := f(r)
+		var wrong *viewError
+		switch {
+		case errors.As(err, &wrong):
+			http.Error(w, wrong.text, http.StatusBadRequest)
+			return
+		case r.Context().Err() != nil:
+			return
+		case err != nil:
+			http.Error(w, plain(err.Error()), http.StatusInternalServerError)
+			return
+		}
+		b, err := json.Marshal(v)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		_, _ = w.Write(b) // a browser that has gone away
+	}
+}
+
+var viewSheet = sync.OnceValues(func() (*sheet, error) {
+	return newSheet("view.html", "default-src 'none'; style-src %s; script-src %s; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		&viewData{}, "explorer.js", "view.js")
+})
+
+type viewData struct {
+	Name, Dir string
+	Models    []string
+	Outcomes  []nightshift.Outcome
+}
+
+func (v *Viewer) page(w http.ResponseWriter, _ *http.Request) {
+	info, err := store.ReadInfo(v.dir)
+	if err != nil {
+		http.Error(w, plain(err.Error()), http.StatusInternalServerError)
+		return
+	}
+	sheet, err := viewSheet()
+	if err == nil {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		err = sheet.Execute(w, &viewData{info.Name, v.dir, info.Models, outcomeOrder})
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+}
+
+// A viewStatus is where the run stands.
+type viewStatus struct {
+	State     string                      `json:"state"`
+	Live      bool                        `json:"live"`
+	Items     int64                       `json:"items"`
+	Done      int64                       `json:"done"`
+	Failed    int64                       `json:"failed"`
+	InFlight  int64                       `json:"in_flight"`
+	Spent     int64                       `json:"spent_nano_usd"`
+	AtMost    int64                       `json:"at_most_nano_usd"`
+	PerHour   float64                     `json:"per_hour"`
+	SecsLeft  float64                     `json:"seconds_left"`
+	LastWrite time.Time                   `json:"last_write"`
+	Outcomes  map[string]map[string]int64 `json:"outcomes"` // by model and outcome
+	Damage    []string                    `json:"damage"`
+}
+
+func (v *Viewer) status(*http.Request) (any, error) {
+	st, err := store.Status(v.dir)
+	if err != nil {
+		return nil, err
+	}
+	s := viewStatus{
+		State: st.State, Live: st.Live, Items: st.Items, Done: st.Done, Failed: st.Failed, InFlight: st.InFlight,
+		Spent: int64(st.Spent), AtMost: int64(st.AtMost), PerHour: st.PerHour, SecsLeft: st.TimeLeft.Seconds(), LastWrite: st.LastWrite,
+		Outcomes: map[string]map[string]int64{}, Damage: st.Damage,
+	}
+	for m, t := range st.All.Models {
+		s.Outcomes[m] = map[string]int64{}
+		for o, n := range t.Outcomes {
+			s.Outcomes[m][string(o)] = n
+		}
+	}
+	return s, nil
+}
+
+// A viewQuery is what the page asks for.
+type viewQuery struct {
+	models   []string
+	outcomes []string
+	words    []string // lower case; all of them must be in a row
+	flagged  bool
+	retried  bool
+	sort     string
+	cursor   viewCursor
+}
+
+// A viewCursor is a place in a run: rows before it have been looked at.
+type viewCursor struct{ model, unit, row int }
+
+func readQuery(info store.Info, q url.Values) (viewQuery, error) {
+	v := viewQuery{models: info.Models, sort: q.Get("sort"), flagged: q.Get("flagged") != "", retried: q.Get("retried") != ""}
+	if m := q.Get("model"); m != "" {
+		if !slices.Contains(info.Models, m) {
+			return v, &viewError{"no such model"}
+		}
+		v.models = []string{m}
+	}
+	if o := q.Get("outcome"); o != "" {
+		v.outcomes = strings.Split(o, ",")
+	}
+	v.words = strings.Fields(strings.ToLower(q.Get("q")))
+	if c := q.Get("cursor"); c != "" {
+		if n, err := parseCursor(c); err != nil || n.model >= len(v.models) || n.unit > len(info.Slices) {
+			return v, &viewError{"bad cursor"}
+		} else {
+			v.cursor = n
+		}
+	}
+	if !slices.Contains([]string{"", "cost", "latency", "output"}, v.sort) {
+		return v, &viewError{"bad order"}
+	}
+	return v, nil
+}
+
+func parseCursor(s string) (c viewCursor, err error) {
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 {
+		return c, errors.New("three numbers")
+	}
+	for i, p := range []*int{&c.model, &c.unit, &c.row} {
+		if *p, err = strconv.Atoi(parts[i]); err != nil || *p < 0 {
+			return c, errors.New("bad number")
+		}
+	}
+	return c, nil
+}
+
+func (c viewCursor) String() string { return sprintf("%d.%d.%d", c.model, c.unit, c.row) }
+
+// A viewRows is a page of rows.
+type viewRows struct {
+	Items   []*Item  `json:"items"`
+	Next    string   `json:"next,omitempty"` // cursor of the next page; empty at the end
+	Partial bool     `json:"partial"`        // the time was up: go on with next
+	Looked  int64    `json:"looked_at"`      // rows that were looked at
+	Notes   []string `json:"notes,omitempty"`
+}
+
+// keyRow is what rows are chosen by; listRow what is shown of them.
+type keyRow struct {
+	Row         int64    `parquet:"row"`
+	Epoch       int32    `parquet:"epoch"`
+	Outcome     string   `parquet:"outcome,dict"`
+	Flags       *string  `parquet:"flags,optional,dict"`
+	Attempts    int32    `parquet:"attempts"`
+	CostNanoUSD *int64   `parquet:"cost_nano_usd,optional"`
+	Output      *int64   `parquet:"output_tokens,optional"`
+	LatencyMS   *float64 `parquet:"latency_ms,optional"`
+}
+
+type textRow struct {
+	Row          int64   `parquet:"row"`
+	Epoch        int32   `parquet:"epoch"`
+	ID           string  `parquet:"id"`
+	Outcome      string  `parquet:"outcome,dict"`
+	Flags        *string `parquet:"flags,optional,dict"`
+	Attempts     int32   `parquet:"attempts"`
+	Text         *string `parquet:"text,optional"`
+	Input        *string `parquet:"input,optional"`
+	Target       *string `parquet:"target,optional"`
+	ErrorMessage *string `parquet:"error_message,optional"`
+	Category     *string `parquet:"category,optional,dict"`
+}
+
+type listRow struct {
+	Row          int64      `parquet:"row"`
+	Epoch        int32      `parquet:"epoch"`
+	ID           string     `parquet:"id"`
+	Model        string     `parquet:"model,dict"`
+	Outcome      string     `parquet:"outcome,dict"`
+	Category     *string    `parquet:"category,optional,dict"`
+	Text         *string    `parquet:"text,optional"`
+	ErrorMessage *string    `parquet:"error_message,optional"`
+	ErrorClass   *string    `parquet:"error_class,optional,dict"`
+	CostNanoUSD  *int64     `parquet:"cost_nano_usd,optional"`
+	Output       *int64     `parquet:"output_tokens,optional"`
+	LatencyMS    *float64   `parquet:"latency_ms,optional"`
+	FinishedAt   *time.Time `parquet:"finished_at,optional,timestamp(microsecond)"`
+}
+
+const gist = 400 // bytes of an answer in a list
+
+func (r *listRow) item() *Item {
+	i := &Item{Row: r.Row, Epoch: r.Epoch, ID: r.ID, Category: deref(r.Category), Answers: []Answer{{
+		Model: r.Model, Outcome: r.Outcome, Text: deref(r.Text), Error: deref(r.ErrorMessage), ErrorClass: deref(r.ErrorClass),
+		CostNanoUSD: r.CostNanoUSD, Output: r.Output, LatencyMS: r.LatencyMS,
+	}}}
+	i.cutTo(gist)
+	return i
+}
+
+func (v *Viewer) rows(r *http.Request) (any, error) {
+	info, err := store.ReadInfo(v.dir)
+	if err != nil {
+		return nil, err
+	}
+	q, err := readQuery(info, r.URL.Query())
+	if err != nil {
+		return nil, err
+	}
+	s := &scan{viewer: v, info: info, viewQuery: q, began: time.Now(), ctx: r.Context(), page: viewRows{Items: []*Item{}}}
+	if q.sort != "" {
+		err = s.sorted()
+	} else {
+		err = s.inOrder()
+	}
+	return s.page, err
+}
+
+// A scan answers one question for rows.
+type scan struct {
+	viewQuery
+	viewer *Viewer
+	info   store.Info
+	ctx    context.Context
+	began  time.Time
+	page   viewRows
+
+	journals []string // paths; read when first needed
+}
+
+// inOrder fills a page from the cursor on, unit by unit. Units of which the
+// manifest says that nothing in them is wanted are not opened.
+func (s *scan) inOrder() error {
+	for at := s.cursor; at.model < len(s.models); at = (viewCursor{at.model + 1, 0, 0}) {
+		for ; at.unit < len(s.info.Slices); at = (viewCursor{at.model, at.unit + 1, 0}) {
+			if s.idle(s.models[at.model], at.unit) {
+				continue
+			}
+			if s.full() || s.late(scanTime) {
+				s.page.Next = at.String()
+				return s.ctx.Err()
+			}
+			next, err := s.unit(at)
+			if err != nil {
+				return err
+			}
+			if next >= 0 {
+				s.page.Next = viewCursor{at.model, at.unit, next}.String()
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+func (s *scan) full() bool { return len(s.page.Items) >= viewPage }
+
+func (s *scan) late(most time.Duration) bool {
+	if s.ctx.Err() != nil || time.Since(s.began) > most {
+		s.page.Partial = true
+	}
+	return s.page.Partial
+}
+
+// idle reports whether the manifest rules out that a unit holds any row with a
+// wanted outcome.
+func (s *scan) idle(model string, unit int) bool {
+	if s.outcomes == nil {
+		return false
+	}
+	i := slices.IndexFunc(s.info.Parts, func(p store.Part) bool { return p.Unit == unit && p.Model == model })
+	if i < 0 || s.reopened(i) {
+		return false
+	}
+	for _, o := range s.outcomes {
+		if s.info.Parts[i].Totals.Outcomes[nightshift.Outcome(o)] > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// reopened reports whether rows of a part may have newer records in a journal.
+func (s *scan) reopened(part int) bool {
+	if s.journals == nil {
+		s.journals, _ = filepath.Glob(filepath.Join(escapeGlob(s.viewer.dir), "journal", "*"))
+		s.journals = append(s.journals, "")
+	}
+	unit := sprintf("-%06d", s.info.Parts[part].Unit)
+	return slices.ContainsFunc(s.journals, func(name string) bool { return strings.Contains(filepath.Base(name), unit) })
+}
+
+// unit takes the wanted rows of a unit from the cursor on. next is where to go
+// on in it, -1 at its end.
+func (s *scan) unit(at viewCursor) (next int, err error) {
+	slice := s.info.Slices[at.unit]
+	want := map[ItemKey]int{}
+	var order []ItemKey
+	n := 0
+	next = -1
+	err = s.keys(store.ReadOptions{Models: s.models[at.model : at.model+1], From: slice.First, To: slice.First + slice.Rows}, func(k ItemKey, wanted bool) bool {
+		n++
+		if n <= at.row {
+			return true
+		}
+		if len(s.page.Items)+len(order) >= viewPage || n%256 == 0 && s.late(scanTime) {
+			next = n - 1
+			return false
+		}
+		s.page.Looked++
+		if wanted {
+			want[k] = len(order)
+			order = append(order, k)
+		}
+		return true
+	})
+	if err != nil {
+		return -1, err
+	}
+	return next, s.show(s.models[at.model], order, want)
+}
+
+// keys tells of every row whether it is wanted. Texts are read only for
+// questions about them.
+func (s *scan) keys(o store.ReadOptions, yield func(k ItemKey, wanted bool) bool) error {
+	if len(s.words) > 0 {
+		return each(s, store.Rows[textRow](s.viewer.dir, o), func(r *textRow) bool {
+			return yield(ItemKey{r.Row, r.Epoch}, s.wanted(r.Outcome, r.Flags, r.Attempts) && s.said(r))
+		})
+	}
+	return each(s, store.Rows[keyRow](s.viewer.dir, o), func(r *keyRow) bool {
+		return yield(ItemKey{r.Row, r.Epoch}, s.wanted(r.Outcome, r.Flags, r.Attempts))
+	})
+}
+
+func (s *scan) wanted(outcome string, flags *string, attempts int32) bool {
+	return (s.outcomes == nil || slices.Contains(s.outcomes, outcome)) && (!s.flagged || flags != nil) && (!s.retried || attempts > 1)
+}
+
+func (s *scan) said(r *textRow) bool {
+	for _, w := range s.words {
+		if !strings.Contains(strings.ToLower(r.ID), w) && !strings.Contains(deref(r.Category), w) && !contains(r.Text, w) &&
+			!contains(r.Input, w) && !contains(r.Target, w) && !contains(r.ErrorMessage, w) && !contains(r.Flags, w) {
+			return false
+		}
+	}
+	return true
+}
+
+func contains(text *string, word string) bool {
+	return text != nil && strings.Contains(strings.ToLower(*text), word)
+}
+
+// each goes through rows until one is enough. Damaged parts are noted.
+func each[T any](s *scan, rows func(func(T, error) bool), yield func(*T) bool) error {
+	for r, err := range rows {
+		var damage *store.DamageError
+		if errors.As(err, &damage) {
+			s.page.Notes = append(s.page.Notes, damage.Error())
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !yield(&r) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// show reads what the list shows of some rows of one model, which lie close to
+// each other.
+func (s *scan) show(model string, order []ItemKey, place map[ItemKey]int) error {
+	if len(order) == 0 {
+		return nil
+	}
+	items := make([]*Item, len(order))
+	from, to := order[0].Row, order[0].Row
+	for _, k := range order {
+		from, to = min(from, k.Row), max(to, k.Row)
+	}
+	err := each(s, store.Rows[listRow](s.viewer.dir, store.ReadOptions{Models: []string{model}, From: from, To: to + 1}), func(r *listRow) bool {
+		if i, ok := place[ItemKey{r.Row, r.Epoch}]; ok {
+			items[i] = r.item()
+		}
+		return true
+	})
+	for _, i := range items {
+		if i != nil {
+			s.page.Items = append(s.page.Items, i)
+		}
+	}
+	return err
+}
+
+// sorted looks at the keys of all rows and keeps the highest.
+func (s *scan) sorted() error {
+	type ranked struct {
+		model string
+		key   ItemKey
+		value float64
+	}
+	var top []ranked
+	byValue := func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.key.Row, b.key.Row), cmp.Compare(a.model, b.model))
+	}
+	for _, model := range s.models {
+		for u, slice := range s.info.Slices {
+			if s.idle(model, u) {
+				continue
+			}
+			if s.late(scanLimit) {
+				break
+			}
+			err := each(s, store.Rows[keyRow](s.viewer.dir, store.ReadOptions{Models: []string{model}, From: slice.First, To: slice.First + slice.Rows}), func(r *keyRow) bool {
+				s.page.Looked++
+				if s.wanted(r.Outcome, r.Flags, r.Attempts) {
+					top = append(top, ranked{model, ItemKey{r.Row, r.Epoch}, r.value(s.sort)})
+				}
+				return true
+			})
+			if err != nil {
+				return err
+			}
+			slices.SortFunc(top, byValue)
+			top = slices.Clip(top[:min(len(top), viewMost)])
+		}
+	}
+	for _, t := range top {
+		if err := s.show(t.model, []ItemKey{t.key}, map[ItemKey]int{t.key: 0}); err != nil {
+			return err
+		}
+		if s.full() {
+			break
+		}
+	}
+	return nil
+}
+
+func (r *keyRow) value(word string) float64 {
+	switch word {
+	case "cost":
+		return float64(deref(r.CostNanoUSD))
+	case "latency":
+		return deref(r.LatencyMS)
+	}
+	return float64(deref(r.Output))
+}
+
+// item is one prompt with the answers of all models.
+func (v *Viewer) item(r *http.Request) (any, error) {
+	row, err := strconv.ParseInt(r.URL.Query().Get("row"), 10, 64)
+	epoch, err2 := strconv.ParseInt(r.URL.Query().Get("epoch"), 10, 32)
+	if err != nil || err2 != nil || row < 0 {
+		return nil, &viewError{"row and epoch are numbers"}
+	}
+	key := ItemKey{row, int32(epoch)}
+	items, err := readItems(v.dir, []ItemKey{key}, []store.Slice{{First: row, Rows: 1}})
+	if err != nil {
+		return nil, err
+	}
+	if len(items) == 0 {
+		return nil, &viewError{"no such row"}
+	}
+	items[0].cutTo(1 << 20)
+	return items[0], nil
+}
+
+// tail is what was finished last: of open units, and of the last part of each
+// model.
+func (v *Viewer) tail(r *http.Request) (any, error) {
+	info, err := store.ReadInfo(v.dir)
+	if err != nil {
+		return nil, err
+	}
+	var last []listRow
+	s := &scan{viewer: v, info: info}
+	for _, model := range info.Models {
+		u := lastUnit(info, model)
+		slice := info.Slices[u]
+		err := each(s, store.Rows[listRow](v.dir, store.ReadOptions{Models: []string{model}, From: slice.First, To: slice.First + slice.Rows}), func(r *listRow) bool {
+			if r.FinishedAt != nil {
+				last = append(last, *r)
+			}
+			return true
+		})
+		if err != nil {
+			return nil, err
+		}
+		slices.SortFunc(last, func(a, b listRow) int { return b.FinishedAt.Compare(*a.FinishedAt) })
+		last = slices.Clip(last[:min(len(last), tailLength)])
+	}
+	type finished struct {
+		*Item
+		At time.Time `json:"at"`
+	}
+	page := []finished{}
+	for _, r := range last {
+		page = append(page, finished{r.item(), *r.FinishedAt})
+	}
+	return page, nil
+}
+
+// lastUnit is the first unit of a model that is not committed, where answers
+// come in, or its last one.
+func lastUnit(info store.Info, model string) int {
+	done := map[int]bool{}
+	for _, p := range info.Parts {
+		if p.Model == model {
+			done[p.Unit] = true
+		}
+	}
+	for u := range info.Slices {
+		if !done[u] {
+			return u
+		}
+	}
+	return max(len(info.Slices)-1, 0)
+}
