@@ -36,7 +36,8 @@ type fleet struct {
 
 // A namedLimiter is called after the endpoint that was met first.
 type namedLimiter struct {
-	name string
+	name   string
+	config limits.Config
 	*limits.Limiter
 }
 
@@ -181,7 +182,7 @@ func (f *fleet) limiter(e providers.Endpoint, key secrets.Secret, config limits.
 	if !ok {
 		l = limits.New(config)
 		f.limiters[at] = l
-		f.order = append(f.order, namedLimiter{e.Name, l})
+		f.order = append(f.order, namedLimiter{e.Name, config, l})
 	}
 	return l
 }
@@ -229,12 +230,9 @@ func (f *fleet) figures(st *store.Run, j *job) figures {
 		Cost:   sum.Cost.Dollars(), CostAtLeast: sum.CostUnknown > 0,
 	}
 	for _, l := range f.order {
-		s := l.State()
-		fig.InFlight += s.InFlight
-		if wait := time.Until(s.PausedUntil); wait > 0 {
-			fig.Note = fmt.Sprintf("%s paused %s", l.name, wait.Round(time.Second))
-		}
+		fig.InFlight += l.State().InFlight
 	}
+	fig.Note = f.holding()
 	return fig
 }
 

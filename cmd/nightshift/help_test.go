@@ -156,7 +156,8 @@ func (w *workspace) runs(t *testing.T, dir string) {
 	t.Helper()
 	for _, line := range []string{
 		"nightshift run -q tonight.yaml", "nightshift run -q examples/quickstart/plan.yaml --limit 40 --out runs/quickstart",
-		"nightshift run -q tonight.yaml --out runs/a", "nightshift run -q tonight.yaml --out runs/b",
+		"nightshift score runs/tonight --plan tonight.yaml",
+		"cp -r runs/tonight runs/a; cp -r runs/tonight runs/b; cp -r runs/tonight runs/last-week",
 	} {
 		if out, err := w.shell(t, dir, line).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", line, err, out)
@@ -177,7 +178,7 @@ func (w *workspace) try(t *testing.T, dir string, c *cobra.Command, line string)
 	t.Helper()
 	typed := strings.NewReplacer(`"${fpath[1]}/_nightshift"`, "_nightshift", "127.0.0.1:8089", "127.0.0.1:0").Replace(line)
 	if servers[c.Name()] != "" {
-		if !strings.Contains(typed, "--addr") {
+		if c.Flags().Lookup("addr") != nil && !strings.Contains(typed, "--addr") {
 			typed += " --addr 127.0.0.1:0"
 		}
 		w.interrupt(t, dir, typed, servers[c.Name()])

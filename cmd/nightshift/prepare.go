@@ -36,7 +36,7 @@ func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys
 	}
 	rows, rowsErr := f.chooseRows(out)
 	j.rows = rows
-	if err := errors.Join(wrong, err, rowsErr); err != nil {
+	if err := errors.Join(wrong, err, rowsErr, metricsProblem(p)); err != nil {
 		return nil, errors.Join(err, a.rowsToo(ctx, p))
 	}
 	if j.dataset, err = a.openDataset(ctx, resolved, rows); err != nil {
@@ -60,4 +60,15 @@ func (a *app) rowsToo(ctx context.Context, p *plan.Plan) error {
 		err = errors.Join(err, data.Close())
 	}
 	return err
+}
+
+// metricsProblem is what is wrong with the address for metrics.
+func metricsProblem(p *plan.Plan) error {
+	if p.Metrics == "" {
+		return nil
+	}
+	if _, err := metricsAddress(p.Metrics); err != nil {
+		return usageError("--metrics-addr: %w", err)
+	}
+	return nil
 }

@@ -154,6 +154,12 @@ func (s *session) execute(calls, waiting context.Context) error {
 		return errors.Join(err, st.Close("failed"))
 	}
 	defer fleet.Close()
+	endMetrics, err := s.startMetrics(fleet, st)
+	if err != nil {
+		return errors.Join(err, st.Close("failed"))
+	}
+	defer endMetrics()
+	looking := watchFleet(fleet, s.plan.Out)
 	show := s.progress(st, fleet)
 	s.screen.redirect(show)
 	s.sayStart(st)
@@ -164,6 +170,8 @@ func (s *session) execute(calls, waiting context.Context) error {
 	stops, err := r.Do(calls, waiting)
 	s.screen.redirect(s.err)
 	show.Close(fleet.figures(st, s.job))
+	looking.Close()
+	s.sayBound(looking)
 	return s.finish(st, stops, err, context.Cause(waiting))
 }
 
@@ -184,7 +192,7 @@ func (s *session) sayStart(st *store.Run) {
 	sum := st.Totals().Sum()
 	total := s.items()
 	if sum.Rows == 0 {
-		s.log.Info(fmt.Sprintf("%s: %d rows, %d models, into %s", s.plan.Name, s.dataset.Info().Rows, len(s.plan.Models), s.plan.Out))
+		s.log.Info(fmt.Sprintf("%s: %d rows, %d models, into %s", s.plan.Name, s.dataset.Info().Selected, len(s.plan.Models), s.plan.Out))
 		return
 	}
 	s.log.Info(fmt.Sprintf("%s: resuming %s, %d of %d answers are on record", s.plan.Name, s.plan.Out, sum.Rows, total))

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,8 +14,15 @@ import (
 func (a *app) statusCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use:     "status RUN",
-		Short:   "Say where a running, stopped or damaged run stands",
+		Use:   "status RUN",
+		Short: "Say where a running, stopped or damaged run stands",
+		Long: `Says what is on record, what it cost, and how long the rest will take. Of a running
+run it also says what the limits do: each rate against its limit, what is in
+flight, what holds the next request back, until when an endpoint is paused and
+why. Of one that has ended it says what held its requests back. It takes no lock
+and changes nothing.
+
+Exit codes: 0 the run was found, in whatever state; 2 it was not.`,
 		Example: "  nightshift status runs/tonight\n  nightshift status runs/tonight --json | jq .done",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -22,15 +30,75 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return usageError("%w", err)
 			}
+			live, ok := readLive(args[0])
 			if asJSON {
-				return a.printJSON(s)
+				full := fullStatus{StatusInfo: s}
+				if ok {
+					full.Now = &live
+				}
+				return a.printJSON(full)
 			}
 			a.printStatus(s)
+			if ok {
+				a.printLive(s, live)
+			}
 			return nil
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return c
+}
+
+// fullStatus is the output of `status --json`.
+type fullStatus struct {
+	store.StatusInfo
+	// Now is what the process does, or did last; null when it never said.
+	Now *liveState `json:"now"`
+}
+
+// printLive says what the limiters do, or did.
+func (a *app) printLive(s store.StatusInfo, l liveState) {
+	running := s.Live && l.fresh()
+	if s.Live && !running {
+		fmt.Fprintf(a.out, "! the process has not said what it does since %s\n", l.At.Local().Format(time.DateTime))
+	}
+	for _, e := range l.Endpoints {
+		if running {
+			a.printEndpoint(e)
+		}
+		if words := e.boundWords(); words != "" && e.Sent > 0 {
+			fmt.Fprintf(a.out, "  %s: held back by %s\n", visible(e.Name), words)
+		}
+	}
+	b := l.Budget
+	if running && b.Waiting > 0 {
+		fmt.Fprintf(a.out, "  budget     %d requests wait for what others have reserved (%s tokens, %s)\n", b.Waiting, short(b.ReservedTokens), dollars(b.ReservedUSD, false))
+	}
+}
+
+func (a *app) printEndpoint(e liveEndpoint) {
+	var parts []string
+	for _, r := range e.Rates {
+		if r.Limit > 0 {
+			parts = append(parts, fmt.Sprintf("%s of %s %s a minute", short(int64(r.Used)), short(int64(r.Limit)), r.Name))
+			continue
+		}
+		parts = append(parts, fmt.Sprintf("%s %s a minute", short(int64(r.Used)), r.Name))
+	}
+	if e.Learned > 0 {
+		parts = append(parts, fmt.Sprintf("learned %s requests a minute", short(int64(e.Learned))))
+	}
+	parts = append(parts, fmt.Sprintf("%d in flight of at most %d", e.InFlight, e.Window))
+	if e.Waiting > 0 {
+		parts = append(parts, fmt.Sprintf("%d waiting for the %s", e.Waiting, e.Bound))
+	}
+	fmt.Fprintf(a.out, "  %s: %s\n", visible(e.Name), strings.Join(parts, ", "))
+	if e.Paused != nil {
+		fmt.Fprintf(a.out, "    paused until %s (%s): %s\n", e.Paused.Local().Format(time.TimeOnly), timeLeft(time.Until(*e.Paused)), e.Why)
+	}
+	if e.Stopped != "" {
+		fmt.Fprintf(a.out, "    stopped: %s\n", visible(e.Stopped))
+	}
 }
 
 func (a *app) printJSON(v any) error {

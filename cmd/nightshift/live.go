@@ -1,0 +1,344 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"nightshift/providers/limits"
+)
+
+// liveFile is where a running process says, once a second, what its limiters
+// are doing. What it says last stays when the run has ended.
+const liveFile = "live.json"
+
+const (
+	lookEvery  = 250 * time.Millisecond
+	writeEvery = 4 // looks
+	staleAfter = 10 * time.Second
+)
+
+// A liveState is what a running process is doing, for `status` and for what
+// else reads live.json.
+type liveState struct {
+	At        time.Time      `json:"at"`
+	Started   time.Time      `json:"started"`
+	PID       int            `json:"pid"`
+	Endpoints []liveEndpoint `json:"endpoints"`
+	Budget    liveBudget     `json:"budget"`
+}
+
+// A liveEndpoint is one limiter: a server and key.
+type liveEndpoint struct {
+	Name     string     `json:"name"`
+	Rates    []liveRate `json:"rates,omitempty"`   // dimensions in use or limited, a minute
+	Learned  float64    `json:"learned,omitempty"` // requests a minute, learned from refusals
+	InFlight int        `json:"in_flight"`
+	Waiting  int        `json:"waiting"`
+	Window   int        `json:"window"`              // most in flight at present
+	Ceiling  bool       `json:"window_found"`        // the endpoint is known not to take more
+	Bound    string     `json:"held_back_by"`        // the next request; "nothing" when none waits
+	Paused   *time.Time `json:"paused_until"`        // null when not paused
+	Why      string     `json:"paused_why,omitzero"` // in words
+	Failing  float64    `json:"failing"`             // share of failures lately
+	Down     bool       `json:"breaker_open"`
+	Stopped  string     `json:"stopped,omitempty"` // why it is not asked any more
+
+	Sent      int64 `json:"sent"`
+	Succeeded int64 `json:"succeeded"`
+	Refused   int64 `json:"refused"`
+	Failed    int64 `json:"failed"`
+
+	// BoundBy is what held requests back since the start, the most first.
+	BoundBy []boundShare `json:"bound_by,omitempty"`
+}
+
+// A liveRate is one dimension of a limit, a minute.
+type liveRate struct {
+	Name  string  `json:"name"` // requests, tokens, input tokens, output tokens
+	Used  float64 `json:"used"`
+	Limit float64 `json:"limit"` // 0 when not known
+}
+
+// A boundShare is how much of the time one thing held requests back.
+type boundShare struct {
+	What  string  `json:"what"`
+	Share float64 `json:"share"` // of the run's time, 0 to 1
+}
+
+type liveBudget struct {
+	Tokens         int64   `json:"tokens,omitempty"` // 0 is no limit
+	USD            float64 `json:"usd,omitempty"`    // 0 is no limit
+	SpentTokens    int64   `json:"spent_tokens"`
+	SpentUSD       float64 `json:"spent_usd"`
+	ReservedTokens int64   `json:"reserved_tokens"` // worst case of what is in flight
+	ReservedUSD    float64 `json:"reserved_usd"`
+	Waiting        int     `json:"waiting"` // requests that wait for some of it
+}
+
+// A watch looks at a fleet while it runs: for live.json, and to say in the end
+// what bound the run.
+type watch struct {
+	fleet   *fleet
+	path    string
+	started time.Time
+
+	mu     sync.Mutex
+	looked time.Time
+	full   map[string]time.Duration // as much in flight as was configured, nobody waiting at the limiter
+	short  time.Duration            // requests waited for the budget
+	ended  time.Time                // zero while it runs
+
+	stop chan struct{}
+	done sync.WaitGroup
+}
+
+// watchFleet starts looking. Close ends it.
+func watchFleet(f *fleet, dir string) *watch {
+	now := time.Now()
+	w := &watch{fleet: f, path: filepath.Join(dir, liveFile), started: now, looked: now, full: map[string]time.Duration{}, stop: make(chan struct{})}
+	w.done.Go(w.loop)
+	return w
+}
+
+func (w *watch) loop() {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		if n%writeEvery == 0 {
+			w.write()
+		}
+		select {
+		case <-tick.C:
+			w.look()
+		case <-w.stop:
+			return
+		}
+	}
+}
+
+// Close ends the watch and leaves the last state in the file.
+func (w *watch) Close() {
+	close(w.stop)
+	w.done.Wait()
+	w.look()
+	w.mu.Lock()
+	w.ended = w.looked
+	w.mu.Unlock()
+	w.write()
+}
+
+// look adds up what a limiter cannot know by itself.
+func (w *watch) look() {
+	_, _, waiting := w.fleet.budget.Reserved()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	passed := now.Sub(w.looked)
+	w.looked = now
+	if waiting > 0 {
+		w.short += passed
+	}
+	for _, l := range w.fleet.named() {
+		if s := l.State(); l.config.Concurrency > 0 && s.Waiting == 0 && s.InFlight >= l.config.Concurrency {
+			w.full[l.name] += passed
+		}
+	}
+}
+
+// write replaces live.json. A state that cannot be written is no reason to stop
+// a run: storage that fails is found out by the journal.
+func (w *watch) write() {
+	b, err := json.Marshal(w.state())
+	if err != nil {
+		return
+	}
+	tmp := w.path + ".tmp"
+	if os.WriteFile(tmp, b, 0o600) == nil {
+		_ = os.Rename(tmp, w.path)
+	}
+}
+
+func (w *watch) state() liveState {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.ended
+	if now.IsZero() {
+		now = time.Now()
+	}
+	s := liveState{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.fleet.budget)}
+	elapsed := now.Sub(w.started)
+	for _, l := range w.fleet.named() {
+		state := l.State()
+		e := endpointState(l, state)
+		e.BoundBy = boundShares(state.BoundFor, w.full[l.name], w.short, elapsed)
+		s.Endpoints = append(s.Endpoints, e)
+	}
+	return s
+}
+
+func budgetState(b *limits.Budget) liveBudget {
+	spent, cost := b.Spent()
+	reserved, worst, waiting := b.Reserved()
+	return liveBudget{
+		Tokens: b.Tokens, USD: b.Cost.Dollars(), SpentTokens: spent, SpentUSD: cost.Dollars(),
+		ReservedTokens: reserved, ReservedUSD: worst.Dollars(), Waiting: waiting,
+	}
+}
+
+func endpointState(l namedLimiter, s limits.State) liveEndpoint {
+	e := liveEndpoint{
+		Name: l.name, InFlight: s.InFlight, Waiting: s.Waiting, Window: s.Window, Ceiling: s.Found, Learned: s.Learned,
+		Bound: s.Bound.String(), Failing: s.Failing, Down: s.BreakerOpen,
+		Sent: s.Sent, Succeeded: s.Succeeded, Refused: s.Refused, Failed: s.Failed,
+	}
+	for _, d := range dimensions(s) {
+		if d.Used > 0 || d.Limit > 0 {
+			e.Rates = append(e.Rates, d)
+		}
+	}
+	if time.Until(s.PausedUntil) > 0 {
+		e.Paused, e.Why = &s.PausedUntil, pauseReason(s)
+	}
+	if s.Stopped != nil {
+		e.Stopped = s.Stopped.Error()
+	}
+	return e
+}
+
+// dimensions are the four rates of a limiter.
+func dimensions(s limits.State) []liveRate {
+	return []liveRate{
+		{"requests", s.Requests.Used, s.Requests.Limit}, {"tokens", s.Tokens.Used, s.Tokens.Limit},
+		{"input tokens", s.Input.Used, s.Input.Limit}, {"output tokens", s.Output.Used, s.Output.Limit},
+	}
+}
+
+func pauseReason(s limits.State) string {
+	if s.BreakerOpen {
+		return "the endpoint is failing and is tried now and then"
+	}
+	return "a request was refused for a rate limit"
+}
+
+// boundShares turns times into shares of the run, the largest first. What is
+// left over is time in which no request waited for anything that is ours.
+func boundShares(by map[limits.Bound]time.Duration, full, short, elapsed time.Duration) []boundShare {
+	if elapsed <= 0 {
+		return nil
+	}
+	var list []boundShare
+	rest := elapsed
+	add := func(what string, d time.Duration) {
+		if d = min(d, rest); d > 0 {
+			list = append(list, boundShare{what, float64(d) / float64(elapsed)})
+			rest -= d
+		}
+	}
+	for b := limits.BoundRequests; b <= limits.BoundBreaker; b++ {
+		add(b.String(), by[b])
+	}
+	add("concurrency", full)
+	add("budget", short)
+	add(freeRunning, rest)
+	return merged(list)
+}
+
+// freeRunning is what bounds a run whose requests wait for nothing.
+const freeRunning = "nothing: the time that answers take, this machine, the dataset"
+
+// merged adds up shares of one name and sorts them.
+func merged(list []boundShare) (out []boundShare) {
+	for _, s := range list {
+		if i := slices.IndexFunc(out, func(o boundShare) bool { return o.What == s.What }); i >= 0 {
+			out[i].Share += s.Share
+			continue
+		}
+		out = append(out, s)
+	}
+	slices.SortStableFunc(out, func(a, b boundShare) int {
+		switch {
+		case a.Share > b.Share:
+			return -1
+		case a.Share < b.Share:
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
+// boundWords says what bound an endpoint's requests: "request limit 92 %,
+// concurrency 5 %". Shares under 5 % are left out.
+func (e liveEndpoint) boundWords() string {
+	var parts []string
+	for _, b := range e.BoundBy {
+		if b.Share >= 0.05 {
+			parts = append(parts, fmt.Sprintf("%s %.0f %%", b.What, 100*b.Share))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// holding is what holds requests back at this moment, for the progress line;
+// empty when nothing does.
+func (f *fleet) holding() string {
+	var notes []string
+	for _, l := range f.named() {
+		s := l.State()
+		switch wait := time.Until(s.PausedUntil); {
+		case wait > 0:
+			notes = append(notes, fmt.Sprintf("%s paused %s", l.name, wait.Round(time.Second)))
+		case s.Bound != limits.BoundNothing && s.Waiting > 0:
+			notes = append(notes, l.name+": "+boundNow(s))
+		}
+	}
+	if _, _, waiting := f.budget.Reserved(); waiting > 0 {
+		notes = append(notes, "waiting for budget")
+	}
+	return strings.Join(notes, ", ")
+}
+
+// boundNow names what holds the next request back, with its figures.
+func boundNow(s limits.State) string {
+	rate := map[limits.Bound]limits.Rate{
+		limits.BoundRequests: s.Requests, limits.BoundTokens: s.Tokens, limits.BoundInput: s.Input, limits.BoundOutput: s.Output,
+	}[s.Bound]
+	switch {
+	case rate.Limit > 0:
+		return fmt.Sprintf("%s %s/%s a minute", s.Bound, short(int64(rate.Used)), short(int64(rate.Limit)))
+	case s.Bound == limits.BoundLearned:
+		return fmt.Sprintf("%s a minute, learned", short(int64(s.Learned)))
+	case s.Bound == limits.BoundConcurrency:
+		return fmt.Sprintf("at most %d in flight", s.Window)
+	}
+	return s.Bound.String()
+}
+
+// readLive reads the live state of a run directory; ok is false when there is
+// none.
+func readLive(dir string) (s liveState, ok bool) {
+	b, err := os.ReadFile(filepath.Join(dir, liveFile))
+	return s, err == nil && json.Unmarshal(b, &s) == nil
+}
+
+// fresh reports whether the state is of now.
+func (s liveState) fresh() bool { return time.Since(s.At) < staleAfter }
+
+// sayBound says what bound the run. Of very short ones there is nothing to say.
+func (s *session) sayBound(w *watch) {
+	state := w.state()
+	if state.At.Sub(state.Started) < 2*time.Second {
+		return
+	}
+	for _, e := range state.Endpoints {
+		if e.Sent > 0 {
+			s.log.Info(e.Name + " was held back by " + e.boundWords())
+		}
+	}
+}

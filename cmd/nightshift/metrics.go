@@ -1,0 +1,222 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"nightshift/providers/limits"
+	"nightshift/runner/store"
+)
+
+// metricsAddress completes an address for metrics: the loopback interface
+// unless an IP address says otherwise. Host names other than localhost are
+// refused, since what they resolve to is nobody's decision.
+func metricsAddress(addr string) (string, error) {
+	if !strings.Contains(addr, ":") {
+		addr = ":" + addr
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", fmt.Errorf("%q is no address; write 9090, 127.0.0.1:9090 or [::1]:9090", addr)
+	}
+	switch {
+	case host == "" || host == "localhost":
+		host = "127.0.0.1"
+	case net.ParseIP(host) == nil:
+		return "", fmt.Errorf("%q is no IP address: metrics are served on this machine (127.0.0.1) unless an IP address is given", host)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// serveMetrics serves /metrics at addr until close is called.
+func serveMetrics(addr string, f *fleet, st *store.Run, j *job) (bound string, close func(), err error) {
+	if addr, err = metricsAddress(addr); err != nil {
+		return "", nil, usageError("--metrics-addr: %w", err)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", nil, usageError("--metrics-addr: %w", err)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(&collector{f, st, j}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer func() { done <- struct{}{} }()
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			f.log.Warn("metrics are not served any more", "error", err)
+		}
+	}()
+	return l.Addr().String(), func() { server.Close(); <-done }, nil
+}
+
+// startMetrics serves metrics where the plan asks for them.
+func (s *session) startMetrics(f *fleet, st *store.Run) (end func(), err error) {
+	if s.plan.Metrics == "" {
+		return func() {}, nil
+	}
+	addr, end, err := serveMetrics(s.plan.Metrics, f, st, s.job)
+	if err == nil {
+		s.log.Info("metrics at http://" + addr + "/metrics")
+	}
+	return end, err
+}
+
+// A collector reads the run's own counters whenever it is asked, so that
+// nothing is counted twice.
+type collector struct {
+	fleet *fleet
+	store *store.Run
+	job   *job
+}
+
+// The metrics, by the names that docs/metrics.md documents.
+var (
+	metricRowsWanted   = desc("rows_wanted", "Answers that the run is to bring: rows, models and epochs.")
+	metricRows         = desc("rows_total", "Answers on record, those of earlier starts included.", "model", "outcome")
+	metricAttempts     = desc("attempts_total", "Requests sent for the answers on record.", "model")
+	metricTokens       = desc("tokens_total", "Tokens billed for the answers on record, as the servers reported them.", "model", "kind")
+	metricCost         = desc("cost_usd_total", "What the answers on record cost, as far as it is known.", "model")
+	metricCostUnknown  = desc("cost_unknown_rows", "Answers whose cost is not known.", "model")
+	metricRequests     = desc("requests_total", "Requests of this process by what became of them.", "endpoint", "result")
+	metricInFlight     = desc("in_flight", "Requests in flight.", "endpoint")
+	metricWaiting      = desc("waiting", "Requests that wait for the limiter.", "endpoint")
+	metricWindow       = desc("window", "Most requests in flight at present.", "endpoint")
+	metricUsed         = desc("used_per_minute", "What answers used in the last minute.", "endpoint", "dimension")
+	metricLimit        = desc("limit_per_minute", "The limit that is known, per minute; absent when none is.", "endpoint", "dimension")
+	metricLearned      = desc("learned_requests_per_minute", "The rate learned from refusals; absent when none is.", "endpoint")
+	metricPaused       = desc("paused_seconds", "How long the endpoint will not be asked; 0 when it may be.", "endpoint")
+	metricFailing      = desc("failing_ratio", "Share of failures lately.", "endpoint")
+	metricBreaker      = desc("breaker_open", "1 while the endpoint counts as down.", "endpoint")
+	metricHeldBack     = desc("held_back_seconds_total", "How long each thing has held requests back.", "endpoint", "bound")
+	metricBudgetLimit  = desc("budget_limit", "The budget; absent when there is none.", "unit")
+	metricBudgetSpent  = desc("budget_spent", "What is spent, earlier starts included.", "unit")
+	metricBudgetOpen   = desc("budget_reserved", "The worst case of what is in flight.", "unit")
+	metricBudgetNeeded = desc("budget_waiting", "Requests that wait for budget.")
+	allMetrics         = []*prometheus.Desc{
+		metricRowsWanted,
+		metricRows,
+		metricAttempts,
+		metricTokens,
+		metricCost,
+		metricCostUnknown,
+		metricRequests,
+		metricInFlight,
+		metricWaiting,
+		metricWindow,
+		metricUsed,
+		metricLimit,
+		metricLearned,
+		metricPaused,
+		metricFailing,
+		metricBreaker,
+		metricHeldBack,
+		metricBudgetLimit,
+		metricBudgetSpent,
+		metricBudgetOpen,
+		metricBudgetNeeded,
+	}
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("nightshift_"+name, help, append([]string{"run"}, labels...), nil)
+}
+
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range allMetrics {
+		out <- d
+	}
+}
+
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	put := func(kind prometheus.ValueType) func(*prometheus.Desc, float64, ...string) {
+		return func(d *prometheus.Desc, v float64, labels ...string) {
+			out <- prometheus.MustNewConstMetric(d, kind, v, append([]string{c.job.plan.Name}, labels...)...)
+		}
+	}
+	count, gauge := put(prometheus.CounterValue), put(prometheus.GaugeValue)
+	gauge(metricRowsWanted, float64(c.job.items()))
+	for model, t := range c.store.Totals().Models {
+		for outcome, n := range t.Outcomes {
+			count(metricRows, float64(n), model, string(outcome))
+		}
+		count(metricAttempts, float64(t.Attempts), model)
+		count(metricTokens, float64(t.BilledInputTokens.N()), model, "input")
+		count(metricTokens, float64(t.BilledOutputTokens.N()), model, "output")
+		count(metricCost, t.Cost.Dollars(), model)
+		gauge(metricCostUnknown, float64(t.CostUnknown), model)
+	}
+	for _, l := range c.fleet.named() {
+		limiterMetrics(l.name, l.State(), count, gauge)
+	}
+	budgetMetrics(budgetState(c.fleet.budget), gauge)
+}
+
+// named are the limiters under names that differ: where an endpoint has several
+// keys they are numbered.
+func (f *fleet) named() []namedLimiter {
+	seen := map[string]int{}
+	list := slices.Clone(f.order)
+	for i, l := range list {
+		if seen[l.name]++; seen[l.name] > 1 {
+			list[i].name = fmt.Sprintf("%s (%d)", l.name, seen[l.name])
+		}
+	}
+	return list
+}
+
+type putFunc = func(d *prometheus.Desc, v float64, labels ...string)
+
+func limiterMetrics(name string, s limits.State, count, gauge putFunc) {
+	for result, n := range map[string]int64{"answered": s.Succeeded, "refused": s.Refused, "failed": s.Failed} {
+		count(metricRequests, float64(n), name, result)
+	}
+	gauge(metricInFlight, float64(s.InFlight), name)
+	gauge(metricWaiting, float64(s.Waiting), name)
+	gauge(metricWindow, float64(s.Window), name)
+	for _, d := range dimensions(s) {
+		dimension := strings.ReplaceAll(d.Name, " ", "_")
+		gauge(metricUsed, d.Used, name, dimension)
+		if d.Limit > 0 {
+			gauge(metricLimit, d.Limit, name, dimension)
+		}
+	}
+	if s.Learned > 0 {
+		gauge(metricLearned, s.Learned, name)
+	}
+	gauge(metricPaused, max(0, time.Until(s.PausedUntil).Seconds()), name)
+	gauge(metricFailing, s.Failing, name)
+	open := 0.0
+	if s.BreakerOpen {
+		open = 1
+	}
+	gauge(metricBreaker, open, name)
+	for b := limits.BoundRequests; b <= limits.BoundBreaker; b++ {
+		count(metricHeldBack, s.BoundFor[b].Seconds(), name, b.String())
+	}
+}
+
+func budgetMetrics(b liveBudget, gauge putFunc) {
+	if b.Tokens > 0 {
+		gauge(metricBudgetLimit, float64(b.Tokens), "tokens")
+	}
+	if b.USD > 0 {
+		gauge(metricBudgetLimit, b.USD, "usd")
+	}
+	gauge(metricBudgetSpent, float64(b.SpentTokens), "tokens")
+	gauge(metricBudgetSpent, b.SpentUSD, "usd")
+	gauge(metricBudgetOpen, float64(b.ReservedTokens), "tokens")
+	gauge(metricBudgetOpen, b.ReservedUSD, "usd")
+	gauge(metricBudgetNeeded, float64(b.Waiting))
+}
