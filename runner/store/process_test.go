@@ -33,7 +33,8 @@ func TestMain(m *testing.M) {
 
 func child(kind, dir string, env ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(append(os.Environ(), "NIGHTSHIFT_TEST_CHILD="+kind, "NIGHTSHIFT_TEST_DIR="+dir), env...)
+	// The race detector lets a process that is done sleep for a second.
+	cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0", "NIGHTSHIFT_TEST_CHILD="+kind, "NIGHTSHIFT_TEST_DIR="+dir), env...)
 	return cmd
 }
 
