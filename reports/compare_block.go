@@ -32,7 +32,8 @@ func (c *Comparison) Block() *ComparisonBlock {
 	return b
 }
 
-// blockTables are those that a summary does not have of its own.
+// blockTables are those that a summary does not have of its own; gates are
+// among the verdicts.
 func (c *Comparison) blockTables() []Grid {
 	var all []Grid
 	for i := range c.Scorers {
@@ -43,9 +44,6 @@ func (c *Comparison) blockTables() []Grid {
 	}
 	for _, p := range c.preferencePanels() {
 		all = append(all, p.noted())
-	}
-	if len(c.Gates) > 0 {
-		all = append(all, c.gateGrid())
 	}
 	return all
 }

@@ -295,13 +295,17 @@ func (m *matrix) label() {
 // chooseScorers takes the scorers that every run has a table of.
 func (m *matrix) chooseScorers() error {
 	known := map[string]int{}
+	without := 0
 	for _, r := range m.runs {
 		if len(r.evaluation.Scorers) == 0 {
-			return fmt.Errorf("%s: %w; nightshift score %[1]s --scorer … does", r.dir, scoring.ErrNoScores)
+			without++
 		}
 		for _, s := range r.evaluation.Scorers {
 			known[s.Name]++
 		}
+	}
+	if without == len(m.runs) && m.options.Scorers == nil {
+		return nil // cost, latency and the ways of ending can be compared all the same
 	}
 	for _, s := range m.runs[0].evaluation.Scorers {
 		if known[s.Name] == len(m.runs) && (m.options.Scorers == nil || slices.Contains(m.options.Scorers, s.Name)) {

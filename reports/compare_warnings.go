@@ -11,6 +11,9 @@ const fewMissing = 0.01
 // warnings say what weakens the comparison, the worst first.
 func (m *matrix) warnings(c *Comparison) []string {
 	w := truncationBanner(c)
+	if len(c.Scorers)+len(c.Preferences) == 0 {
+		w = append(w, "nothing has been scored: nightshift score RUN --scorer … does")
+	}
 	for i, s := range c.Scorers {
 		w = append(w, s.coverageWarnings(i == 0)...)
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift/reports"
-	"nightshift/reports/scoring"
 )
 
 // compareFlags are the flags of `compare`.
@@ -162,7 +161,7 @@ func render(path string, how func(io.Writer) error) error {
 // comparisonError says what is wrong with the runs as a mistake of usage.
 func comparisonError(err error) error {
 	var unfit *reports.IncomparableError
-	if errors.As(err, &unfit) || errors.Is(err, scoring.ErrNoScores) || missing(err) {
+	if errors.As(err, &unfit) || missing(err) {
 		return usageError("%w", err)
 	}
 	return err

@@ -2,10 +2,273 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
 
+	"nightshift"
+	"nightshift/datasets"
+	"nightshift/providers/secrets"
+	"nightshift/reports/scorers"
+	"nightshift/reports/scoring"
+	"nightshift/runner"
 	"nightshift/runner/plan"
+	"nightshift/runner/store"
 )
 
+// judgeRounds bounds how often new requests are made in one go: everything
+// once, and once more where a reply could not be read. One is to spare.
+const judgeRounds = 3
+
+// byJudge asks a judge what it has not been asked yet and writes its table. A
+// judge's requests are runs of their own in the run's directory: killed at any
+// moment, the same command goes on.
 func (s *scoringStep) byJudge(calls, waiting context.Context, rs plan.ResolvedScorer) (scoreTable, error) {
-	return scoreTable{}, usageError("scorer %s: judges are not asked yet", rs.Spec.Name)
+	j, err := s.judging(rs)
+	if err != nil {
+		return scoreTable{}, err
+	}
+	asked := s.askJudge(calls, waiting, j, rs)
+	t := scoreTable{Described: j.Described()}
+	report := scoring.JudgeReport{Model: rs.Judge.ModelID, Endpoint: rs.Judge.Endpoint.Name, SameFamily: s.family(rs)}
+	report.Params = judgeParams(rs)
+	// What has been said is worth a table however the asking ended.
+	t.tallies, err = j.Finish(context.WithoutCancel(calls), report)
+	return t, errors.Join(asked, err)
+}
+
+func (s *scoringStep) judging(rs plan.ResolvedScorer) (*scoring.Judging, error) {
+	info, err := store.ReadInfo(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	p := s.judgePlan(rs, "")
+	_, key := p.Identity()
+	j := &scoring.Judging{Run: s.dir, Models: info.Models, Baseline: s.plan.Baseline, Key: key}
+	if j.Baseline == "" {
+		j.Baseline = info.Models[0]
+	}
+	if rs.Spec.Type == "judge_pairwise" {
+		j.Pairs, err = scorers.NewPairJudge(rs.Spec)
+	} else {
+		j.Grader, err = scorers.NewGrader(rs.Spec)
+	}
+	return j, err
+}
+
+// judgePlan is the plan of one of the judge's own runs.
+func (s *scoringStep) judgePlan(rs plan.ResolvedScorer, dir string) *plan.Resolved {
+	p := *s.plan
+	p.Name = p.Name + "/" + rs.Judge.Name
+	p.Out, p.Epochs, p.Scorers = dir, 1, nil
+	p.Models = []plan.ResolvedModel{*rs.Judge}
+	p.Dataset = datasets.Spec{Paths: []string{scoring.RequestsFile}, Dir: dir, Fields: map[string]string{"id": "id", "prompt": "prompt"}}
+	return &p
+}
+
+func judgeParams(rs plan.ResolvedScorer) json.RawMessage {
+	b, err := plan.Params(rs.Judge.Params).MarshalJSON()
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// family lists the models of the run that come from the judge's family.
+func (s *scoringStep) family(rs plan.ResolvedScorer) []string {
+	info, err := store.ReadInfo(s.dir)
+	if err != nil {
+		return nil
+	}
+	var run planAsRun
+	var models struct {
+		Models []struct{ Name, Model string } `json:"models"`
+	}
+	if json.Unmarshal(info.Plan, &run) != nil || json.Unmarshal(run.Plan, &models) != nil {
+		return nil
+	}
+	ids := map[string]string{}
+	for _, m := range models.Models {
+		ids[m.Name] = m.Model
+	}
+	same := scoring.Families(rs.Judge.ModelID, ids)
+	if len(same) > 0 {
+		s.log.Warn(fmt.Sprintf("judge %s (%s) is of one family with %s, and judges tend to prefer their own", rs.Judge.Name, rs.Judge.ModelID, strings.Join(same, ", ")))
+	}
+	return same
+}
+
+// askJudge finishes batches that were begun, then asks what is missing.
+func (s *scoringStep) askJudge(calls, waiting context.Context, j *scoring.Judging, rs plan.ResolvedScorer) error {
+	begun, _, err := j.Batches()
+	if err != nil {
+		return err
+	}
+	for _, dir := range begun {
+		if s.ours(dir, rs) {
+			if err := s.batch(calls, waiting, rs, dir); err != nil {
+				return err
+			}
+		}
+	}
+	for range judgeRounds {
+		_, next, err := j.Batches()
+		if err != nil {
+			return err
+		}
+		n, err := j.Prepare(waiting, next)
+		if err != nil || n == 0 {
+			return err
+		}
+		s.log.Info(fmt.Sprintf("judge %s: %d requests to %s", rs.Judge.Name, n, rs.Judge.ModelID))
+		if err := s.batch(calls, waiting, rs, next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ours reports whether a batch is of this judge as it is now and has something
+// left to ask. Batches of a judge that has changed since stay as they are.
+func (s *scoringStep) ours(dir string, rs plan.ResolvedScorer) bool {
+	st, err := store.Status(dir)
+	_, hash := s.judgePlan(rs, dir).Identity()
+	if err != nil || st.PlanHash != hash {
+		return false
+	}
+	return st.Done < st.Items || s.retryFailed && st.Failed > 0
+}
+
+// batch runs one of the judge's runs to its end.
+func (s *scoringStep) batch(calls, waiting context.Context, rs plan.ResolvedScorer, dir string) (err error) {
+	p := s.judgePlan(rs, dir)
+	data, err := s.openDataset(waiting, p, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
+	lane, err := s.judgeLane(rs)
+	if err != nil {
+		return err
+	}
+	one := &job{plan: p, dataset: data}
+	st, err := store.Open(dir, one.identity(), store.Options{
+		Strict: p.Strict, RetryFailed: s.retryFailed, Notice: func(text string) { s.log.Warn(text) },
+	})
+	if err != nil {
+		return err
+	}
+	if err := data.WriteIndex(filepath.Join(dir, indexFile)); err != nil {
+		err = &store.StorageError{Op: "writing", Path: indexFile, Err: err}
+		return errors.Join(err, st.Close("failed"))
+	}
+	show := s.showBatch(st, one)
+	r := &runner.Run{Name: p.Name, Store: st, Dataset: data, Lanes: []runner.Lane{lane}, Epochs: 1, Raw: runner.Raw(p.Raw), SkipUnknown: p.SkipUnknown, Log: s.log}
+	stops, failure := r.Do(calls, waiting)
+	s.screen.redirect(s.err)
+	show.Close(s.fleet.figures(st, one))
+	end := ending(one, tolerant(st.Totals()), stops, failure, context.Cause(waiting))
+	if err := st.Close(end.state); err != nil && failure == nil {
+		return err
+	}
+	if end.code == exitOK {
+		return nil
+	}
+	return &exitError{end.code, fmt.Errorf("judge %s: %w", rs.Judge.Name, end.err)}
+}
+
+// tolerant hides failed rows: a judge that fails leaves answers unscored, which
+// every report shows, and is no failure of the run.
+func tolerant(t store.Totals) store.Totals {
+	for name, sum := range t.Models {
+		outcomes := map[nightshift.Outcome]int64{}
+		for o, n := range sum.Outcomes {
+			if o.Answered() {
+				outcomes[o] = n
+			}
+		}
+		sum.Outcomes = outcomes
+		t.Models[name] = sum
+	}
+	return t
+}
+
+func (s *scoringStep) showBatch(st *store.Run, one *job) *progress {
+	mode := "plain"
+	switch {
+	case s.quiet:
+		mode = "none"
+	case s.isTerminal(s.err):
+		mode = "bar"
+	}
+	show := newProgress(s.err, mode, func() figures { return s.fleet.figures(st, one) })
+	s.screen.redirect(show)
+	return show
+}
+
+// judgeLane is the way to the judge: through the run's own limiters and
+// budget, where there is a run.
+func (s *scoringStep) judgeLane(rs plan.ResolvedScorer) (runner.Lane, error) {
+	if s.fleet == nil {
+		p := *s.plan
+		p.Models = nil
+		f, err := s.build(&p, nil, s.log)
+		if err != nil {
+			return runner.Lane{}, err
+		}
+		s.fleet, s.ownFleet = f, true
+		if err := f.spendBefore(s.dir); err != nil {
+			return runner.Lane{}, err
+		}
+		if err := f.spendJudges(s.dir); err != nil {
+			return runner.Lane{}, err
+		}
+	}
+	lane, err := s.fleet.lane(*rs.Judge, s.plan)
+	s.fleet.redactor = secrets.NewRedactor(s.fleet.keys...)
+	return lane, err
+}
+
+// buildWithJudges makes the run's fleet. Its budget is for the judges too, so
+// what they have spent counts.
+func (s *session) buildWithJudges(st *store.Run) (*fleet, error) {
+	f, err := s.build(s.plan, st, s.log)
+	if err != nil {
+		return f, err
+	}
+	return f, f.spendJudges(s.plan.Out)
+}
+
+// spendBefore takes what a run has cost off the budget, the worst case of what
+// may have been billed included.
+func (f *fleet) spendBefore(dir string) error {
+	st, err := store.Status(dir)
+	if err != nil {
+		return err
+	}
+	var sum store.Tally
+	sum = sum.Add(st.All.Sum()).Add(st.Unsettled)
+	f.budget.Spend(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N()+sum.MaybeTokens, st.AtMost)
+	return nil
+}
+
+// spendJudges takes what the judges of a run have cost off the budget.
+func (f *fleet) spendJudges(dir string) error {
+	found, err := filepath.Glob(filepath.Join(globbed(dir), "judges", "*", "run.json"))
+	if err != nil {
+		return err
+	}
+	for _, name := range found {
+		if err := f.spendBefore(filepath.Dir(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// globbed makes a path stand for itself in a pattern.
+func globbed(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }

@@ -24,7 +24,7 @@ see, as many as fit into --max-size.`,
   nightshift report runs/quickstart --json | jq .total.cost_usd`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			page, err := reports.BuildPage(args[0], nil)
+			page, err := reports.BuildPage(args[0], withComparison)
 			if err != nil {
 				return usageError("%w", err)
 			}

@@ -20,15 +20,16 @@ import (
 
 // runFlags are the flags of `run` beside those that say what to run.
 type runFlags struct {
-	plan        planFlags
-	check       checkFlags // with dryRun
-	dryRun      bool
-	retryFailed bool
-	progress    string
-	logFormat   string
-	logFile     string
-	quiet       bool
-	verbose     bool
+	plan          planFlags
+	check         checkFlags // with dryRun
+	dryRun        bool
+	retryFailed   bool
+	allowCommands bool
+	progress      string
+	logFormat     string
+	logFile       string
+	quiet         bool
+	verbose       bool
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -54,6 +55,7 @@ and keeps what was read; three times exits at once.`,
 	s.BoolVar(&f.dryRun, "dry-run", false, "check and estimate as `nightshift check` does, send nothing")
 	f.check.add(c)
 	s.BoolVar(&f.retryFailed, "retry-failed", false, "run failed and unknown rows again")
+	s.BoolVar(&f.allowCommands, "allow-commands", false, "run the programs of command scorers")
 	s.StringVar(&f.progress, "progress", "auto", "auto, bar, plain or none")
 	s.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	s.StringVar(&f.logFile, "log-file", "", "write the log to this `FILE` as well")
@@ -101,6 +103,9 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 		return &exitError{exitInterrupted, errors.New("interrupted before anything was sent")}
 	}
 	if err != nil {
+		return err
+	}
+	if err := checkScorers(job.plan, f.allowCommands); err != nil {
 		return err
 	}
 	if f.dryRun {
@@ -172,7 +177,7 @@ func (s *session) execute(calls, waiting context.Context) error {
 	show.Close(fleet.figures(st, s.job))
 	looking.Close()
 	s.sayBound(looking)
-	return s.finish(st, stops, err, context.Cause(waiting))
+	return s.finish(calls, waiting, fleet, st, stops, err)
 }
 
 // open keeps the dataset's index and opens the way to the models.
@@ -183,7 +188,7 @@ func (s *session) open(st *store.Run) (*fleet, error) {
 	if err := s.rows.keep(s.plan.Out); err != nil {
 		return nil, err
 	}
-	return s.build(s.plan, st, s.log)
+	return s.buildWithJudges(st)
 }
 
 // sayStart says in a line what is about to happen, so that a resumed run is
@@ -209,15 +214,20 @@ func (j *job) items() int64 {
 	return j.dataset.Info().Selected * int64(len(j.plan.Models)) * int64(j.plan.Epochs)
 }
 
-// finish closes the run, writes its reports, prints the summary, and says how
-// it ended.
-func (s *session) finish(st *store.Run, stops []runner.Stop, failure, interrupted error) error {
+// finish closes the run, scores and compares its answers, writes its reports,
+// prints the summary, and says how it ended.
+func (s *session) finish(calls, waiting context.Context, f *fleet, st *store.Run, stops []runner.Stop, failure error) error {
+	interrupted := context.Cause(waiting)
 	end := ending(s.job, st.Totals(), stops, failure, interrupted)
 	if err := st.Close(end.state); err != nil && failure == nil {
 		failure = err
 		end = ending(s.job, st.Totals(), stops, failure, interrupted)
 	}
+	comparison := s.evaluate(calls, waiting, f, &end)
 	if summary, err := reports.Summarize(s.plan.Out); err == nil {
+		if comparison != nil {
+			summary.Comparison = comparison.Block()
+		}
 		if err := writeReports(s.plan.Out, summary); err != nil && failure == nil {
 			end = endState{code: exitStorage, err: err}
 		}
@@ -226,6 +236,11 @@ func (s *session) finish(st *store.Run, stops []runner.Stop, failure, interrupte
 		}
 	} else if failure == nil && end.code == exitOK {
 		return err
+	}
+	if comparison != nil {
+		if err := comparison.Closing(s.out); err != nil && end.err == nil {
+			end = endState{code: exitInternal, err: err}
+		}
 	}
 	if end.code == exitOK {
 		return nil

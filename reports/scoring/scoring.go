@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -230,6 +229,3 @@ func (d Described) Spec() (scorers.Spec, error) {
 	err := json.Unmarshal(d.Params, &s.Params)
 	return s, err
 }
-
-// ErrNoScores says that nothing has been scored yet.
-var ErrNoScores = errors.New("the run has not been scored")
