@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf16"
 )
 
 //go:embed assets
@@ -61,18 +62,19 @@ func BuildPage(dir string, compare func(*Summary) error) (*Page, error) {
 // pageData is what the template sees.
 type pageData struct {
 	*Summary
-	Policy   string
-	Headline string
-	Strip    []Statement
-	Warnings []string
-	Grids    []Grid
-	Charts   []chart
-	LeftOut  string
-	Facts    [][2]string
-	Commands []string
-	Query    string
-	Data     struct {
-		Items []*Item `json:"items"`
+	Policy     string
+	Headline   string
+	Strip      []Statement
+	Warnings   []string
+	Grids      []Grid
+	Charts     []chart
+	LeftOut    string
+	Facts      [][2]string
+	Commands   []string
+	QueryLines []string
+	Data       struct {
+		Models namesJSON `json:"models"`
+		Items  itemsJSON `json:"items"`
 	}
 	Made string
 }
@@ -98,10 +100,47 @@ func (p *Page) HTML(w io.Writer) error {
 	p.Kept = int64(len(d.Data.Items))
 	p.Left = max(p.Dataset.Rows*int64(max(p.Epochs, 1))-p.Kept, 0)
 	d.LeftOut = p.leftOut()
-	if d.Data.Items == nil {
-		d.Data.Items = []*Item{}
-	}
 	return t.Execute(w, d)
+}
+
+// itemsJSON are items in which characters that cannot be seen are written as
+// escapes, so that the page's source hides nothing either.
+type itemsJSON []*Item
+
+func (items itemsJSON) MarshalJSON() ([]byte, error) {
+	if items == nil {
+		return []byte("[]"), nil
+	}
+	b, err := json.Marshal([]*Item(items))
+	if err != nil {
+		return nil, err
+	}
+	return visibleJSON(b), nil
+}
+
+// namesJSON is the same for names.
+type namesJSON []string
+
+func (names namesJSON) MarshalJSON() ([]byte, error) {
+	b, err := json.Marshal([]string(names))
+	return visibleJSON(b), err
+}
+
+func visibleJSON(b []byte) []byte {
+	if !bytes.ContainsFunc(b, hidden) {
+		return b
+	}
+	var out bytes.Buffer
+	for _, r := range string(b) {
+		if !hidden(r) {
+			out.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&out, "\\u%04x", unit)
+		}
+	}
+	return out.Bytes()
 }
 
 // longestText is what texts are cut to in the page; longer ones only where
@@ -118,7 +157,7 @@ func (p *Page) fitting(room int) []*Item {
 			c.Answers[j].Scores = append([]ItemScore(nil), c.Answers[j].Scores...)
 		}
 		c.cutTo(longestText)
-		b, err := json.Marshal(&c) // escapes <, > and & as the page does
+		b, err := json.Marshal(itemsJSON{&c}) // escapes <, > and & as the page does
 		if err != nil {
 			continue
 		}
@@ -132,8 +171,11 @@ func (p *Page) fitting(room int) []*Item {
 }
 
 func (p *Page) data() *pageData {
-	d := &pageData{Summary: p.Summary, Headline: p.headline(), Strip: p.strip(), Warnings: p.allWarnings(), Grids: p.grids(), Charts: p.charts(), Query: p.Query()}
+	d := &pageData{Summary: p.Summary, Headline: p.headline(), Strip: p.strip(), Warnings: p.allWarnings(), Grids: p.grids(), Charts: p.charts(), QueryLines: strings.Split(p.Query(), "\n")}
 	d.Facts = p.facts()
+	for _, m := range p.Models {
+		d.Data.Models = append(d.Data.Models, m.Model)
+	}
 	d.Commands = []string{
 		"nightshift verify " + quote(p.Dir), "nightshift report " + quote(p.Dir), "nightshift cost " + quote(p.Dir) + " --by category,model",
 		"nightshift view " + quote(p.Dir),

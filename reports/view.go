@@ -201,10 +201,11 @@ type viewCursor struct{ model, unit, row int }
 func readQuery(info store.Info, q url.Values) (viewQuery, error) {
 	v := viewQuery{models: info.Models, sort: q.Get("sort"), flagged: q.Get("flagged") != "", retried: q.Get("retried") != ""}
 	if m := q.Get("model"); m != "" {
-		if !slices.Contains(info.Models, m) {
+		i, err := strconv.Atoi(m) // its place in the plan
+		if err != nil || i < 0 || i >= len(info.Models) {
 			return v, &viewError{"no such model"}
 		}
-		v.models = []string{m}
+		v.models = info.Models[i : i+1]
 	}
 	if o := q.Get("outcome"); o != "" {
 		v.outcomes = strings.Split(o, ",")

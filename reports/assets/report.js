@@ -1,7 +1,7 @@
 (function () {
   var source = document.getElementById("rows");
   if (!source) return;
-  var items = JSON.parse(source.textContent).items || [];
+  var data = JSON.parse(source.textContent), items = data.items || [];
   var page = 50, shown = 0, found = [], filter = "all";
   var list = document.getElementById("list"), status = document.getElementById("found");
   var search = document.getElementById("search"), sort = document.getElementById("sort"), model = document.getElementById("model");
@@ -57,7 +57,7 @@
   }
 
   function apply() {
-    var terms = search.value.toLowerCase().split(/\s+/).filter(Boolean), wanted = model.value;
+    var terms = search.value.toLowerCase().split(/\s+/).filter(Boolean), wanted = model.value === "" ? "" : data.models[model.value];
     found = items.map(function (i) {
       if (!wanted) return i;
       var some = i.answers.filter(function (a) { return a.model === wanted; });
