@@ -21,8 +21,8 @@ import (
 	"nightshift/runner/store"
 )
 
-// binary builds the real program once, for tests that kill it.
-var binary = sync.OnceValues(func() (string, error) {
+// program builds the real program once, for tests that kill it.
+var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "nightshift-binary-*")
 	if err != nil {
 		return "", err
@@ -37,7 +37,7 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func mustBinary(t testing.TB) string {
 	t.Helper()
-	path, err := binary()
+	path, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"nightshift/providers/wire"
 	"nightshift/runner/store"
 )
 
@@ -14,14 +16,18 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify RUN",
 		Short: "Check everything in a run directory, change nothing",
 		Long: `Checks the manifest, the size and SHA-256 of every part, that every row is in
-exactly one part or open journal, and that the totals add up. --deep decodes every
-page of every part as well. Exit code 6 when something is wrong.`,
+exactly one part or open journal, and that the totals add up. --deep also decodes
+every page of every part, reads each stored raw body again and compares text and
+usage with the record, and hashes the dataset. Exit code 6 when something is wrong.`,
 		Example: "  nightshift verify runs/tonight --deep",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			rep, err := store.Verify(args[0], deep)
+		RunE: func(c *cobra.Command, args []string) error {
+			rep, notes, err := verify(c.Context(), args[0], deep)
 			if err != nil {
 				return usageError("%w", err)
+			}
+			for _, note := range notes {
+				fmt.Fprintln(a.err, note)
 			}
 			if asJSON {
 				err = a.printJSON(rep)
@@ -37,6 +43,29 @@ page of every part as well. Exit code 6 when something is wrong.`,
 	c.Flags().BoolVar(&deep, "deep", false, "decode every page")
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return c
+}
+
+// verify is store.Verify and, when deep, what only the readers of answers and
+// datasets can check.
+func verify(ctx context.Context, dir string, deep bool) (rep store.VerifyReport, notes []string, err error) {
+	if !deep {
+		rep, err = store.Verify(dir, false)
+		return rep, nil, err
+	}
+	r := rederiver{wires: map[rederived]*wire.Wire{}}
+	rep, err = store.Verify(dir, true, r.check)
+	if err != nil {
+		return rep, nil, err
+	}
+	notes = append(notes, fmt.Sprintf("%d raw bodies were read again", r.Checked))
+	note, changed := verifyDataset(ctx, dir)
+	if note != "" {
+		notes = append(notes, note)
+	}
+	if changed != nil {
+		rep.Problems = append(rep.Problems, store.Problem{Path: "dataset", What: changed.Error()})
+	}
+	return rep, notes, nil
 }
 
 func (a *app) printVerify(dir string, r store.VerifyReport) {
