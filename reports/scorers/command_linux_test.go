@@ -90,9 +90,9 @@ func TestCommandTimeout(t *testing.T) {
 	dir := t.TempDir()
 	pid := filepath.Join(dir, "pid")
 	p := program(t, `read -r line; case "$line" in *slow*) sleep 600 & echo $! > `+pid+`; wait;; *) echo '{"value":1}'; cat;; esac`,
-		map[string]any{"network": true, "timeout": 0.5})
+		map[string]any{"network": true, "timeout": 3})
 	r, err := p.Score(t.Context(), Answer{Text: "slow"}, nil)
-	if err != nil || r.Status != nightshift.Unscored || !strings.Contains(text(r.Explanation), "longer than 0.5 s") {
+	if err != nil || r.Status != nightshift.Unscored || !strings.Contains(text(r.Explanation), "longer than 3 s") {
 		t.Fatalf("Score = %+v %s, %v", r, text(r.Explanation), err)
 	}
 	raw, err := os.ReadFile(pid)
