@@ -224,14 +224,18 @@ func (s *session) finish(calls, waiting context.Context, f *fleet, st *store.Run
 		end = ending(s.job, st.Totals(), stops, failure, interrupted)
 	}
 	comparison := s.evaluate(calls, waiting, f, &end)
-	if summary, err := reports.Summarize(s.plan.Out); err == nil {
+	page, err := reports.BuildPage(s.plan.Out, func(summary *reports.Summary) error {
 		if comparison != nil {
 			summary.Comparison = comparison.Block()
 		}
-		if err := writeReports(s.plan.Out, summary); err != nil && failure == nil {
+		return nil
+	})
+	if err == nil {
+		err := errors.Join(writeReports(s.plan.Out, page.Summary), render(filepath.Join(s.plan.Out, "report.html"), page.HTML))
+		if err != nil && failure == nil {
 			end = endState{code: exitStorage, err: err}
 		}
-		if err := summary.Text(s.out); err != nil && end.err == nil {
+		if err := page.Text(s.out); err != nil && end.err == nil {
 			end = endState{code: exitInternal, err: err}
 		}
 	} else if failure == nil && end.code == exitOK {
