@@ -13,9 +13,10 @@ type learner struct {
 }
 
 const (
-	growth     = 0.02 / 60 // of the rate a second, at first
-	growsAfter = 180.0     // seconds without a refusal that double the growth
-	leastCycle = 15.0      // seconds; what is measured over less is noise
+	growth      = 0.02 / 60 // of the rate a second, at first
+	growsAfter  = 180.0     // seconds without a refusal that double the growth
+	leastCycle  = 15.0      // seconds; what is measured over less is noise, but for
+	manyInCycle = 100.0     // answers
 )
 
 func (l *learner) advance(now float64) {
@@ -66,7 +67,7 @@ func (l *learner) refused(now float64, first, use bool) {
 		return
 	}
 	cycle := now - l.began
-	if l.began > 0 && cycle < leastCycle {
+	if l.began > 0 && cycle < leastCycle && (cycle < 1 || l.answered < manyInCycle) {
 		return
 	}
 	if l.began > 0 && l.answered >= 3 && use {

@@ -179,8 +179,8 @@ func TestShareRecovers(t *testing.T) {
 
 func TestWindowTellsRatesFromCounts(t *testing.T) {
 	w := newWindow(0)
-	for range 20 {
-		w.accepted(int(w.size), true)
+	for now := range 20 {
+		w.accepted(float64(now), int(w.size), true)
 	}
 	if !w.refused(20) || w.rated || w.ceiling != 19 {
 		t.Fatalf("%+v after the first refusal, want a ceiling of 19", w)
@@ -194,7 +194,7 @@ func TestWindowTellsRatesFromCounts(t *testing.T) {
 		t.Fatal("a refusal like the others changed the mind")
 	}
 	for range 4 {
-		w.accepted(30, false)
+		w.accepted(20, 30, false)
 		w.refused(31)
 	}
 	if w.rated {
@@ -206,11 +206,24 @@ func TestWindowTellsRatesFromCounts(t *testing.T) {
 	}
 }
 
+func TestWindowDoublesOnceASecond(t *testing.T) {
+	w := newWindow(0)
+	for n := range 4000 { // answers every millisecond
+		w.accepted(float64(n)/1000, int(w.size), true)
+		if most := firstWindow * math.Exp2(1+float64(n/1000)); w.size > most {
+			t.Fatalf("size = %v after %d ms, want %v at most", w.size, n, most)
+		}
+	}
+	if w.size < 64 {
+		t.Errorf("size = %v after four seconds of quick answers, want 64", w.size)
+	}
+}
+
 func TestWindowFollowsARisingCeiling(t *testing.T) {
 	w := newWindow(0)
 	w.refused(11)
-	for range 20_000 {
-		w.accepted(int(w.size), true)
+	for now := range 20_000 {
+		w.accepted(float64(now), int(w.size), true)
 	}
 	if w.size < 50 {
 		t.Errorf("size = %v after 20,000 answers and no refusal, want growth", w.size)

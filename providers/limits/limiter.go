@@ -233,7 +233,7 @@ func (p *Permit) Success(used nightshift.Usage, r Report) {
 	if p.sent < l.pause.reacted {
 		p.number = 0
 	}
-	l.window.accepted(p.number, p.bound)
+	l.window.accepted(now, p.number, p.bound)
 	l.revive(p)
 	if p.trial {
 		l.pause.over()

@@ -21,12 +21,16 @@ type window struct {
 	// counts refusals that say the opposite of what is believed.
 	rated   bool
 	against int
+	// base is the size at the last full second of growth: nobody knows at the
+	// start how much is too much, so the window doubles once a second at most,
+	// however quick the answers are.
+	base, since float64
 }
 
 const firstWindow = 4
 
 func newWindow(concurrency int) window {
-	w := window{size: firstWindow, most: math.Inf(1), ceiling: math.Inf(1), slow: true}
+	w := window{size: firstWindow, base: firstWindow, most: math.Inf(1), ceiling: math.Inf(1), slow: true}
 	if concurrency > 0 {
 		w.most = float64(concurrency)
 		w.size = w.most
@@ -39,9 +43,9 @@ func (w *window) full(inFlight int) bool { return float64(inFlight) >= math.Floo
 // accepted grows the window after a request that was sent as number n in
 // flight was accepted, if the window was what held others back. n is 0 where
 // some of those in flight were refused.
-func (w *window) accepted(n int, bound bool) {
+func (w *window) accepted(now float64, n int, bound bool) {
 	w.high = max(w.high, float64(n))
-	if !bound {
+	if !bound || !w.mayGrow(now) {
 		return
 	}
 	switch {
@@ -56,6 +60,14 @@ func (w *window) accepted(n int, bound bool) {
 		w.ceiling, w.misses = max(w.ceiling+1, 1.1*w.ceiling), 0 // it has risen
 	}
 	w.size = min(w.size, w.most)
+}
+
+// mayGrow reports whether the window has not yet doubled in this second.
+func (w *window) mayGrow(now float64) bool {
+	if now >= w.since+1 || w.size < w.base {
+		w.base, w.since = w.size, now
+	}
+	return w.size < 2*w.base
 }
 
 // refused tells the window of a refusal of a request that was sent as number
