@@ -53,7 +53,7 @@ const (
 )
 
 func classify(status int, header http.Header, body []byte) *nightshift.Error {
-	text := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	text := errorEvent(bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))))
 	switch {
 	case status == http.StatusSwitchingProtocols, status != 0 && (status < 200 || status > 599):
 		return &nightshift.Error{Class: nightshift.ClassBadResponse, Message: "the server answered with HTTP status " + strconv.Itoa(status)}
@@ -66,10 +66,11 @@ func classify(status int, header http.Header, body []byte) *nightshift.Error {
 	case text[0] == '<':
 		return webPage(status, text)
 	}
-	return classifyText(status, errorEvent(text))
+	return classifyText(status, text)
 }
 
-// errorEvent takes the data out of an error that came as an event stream.
+// errorEvent takes the data out of an error that came as an event stream; it
+// may be empty.
 func errorEvent(text []byte) []byte {
 	if !bytes.HasPrefix(text, []byte("event:")) && !bytes.HasPrefix(text, []byte("data:")) {
 		return text
