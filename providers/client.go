@@ -55,6 +55,10 @@ type ClientRoute struct {
 	Wire    Wire
 	Limiter *limits.Limiter
 	Weight  float64 // share of the requests, relative to the other routes; 0 means 1
+	// MostInput is the most input tokens that the key's limits can ever let
+	// through at once, where they are configured; 0 is not known. Requests that
+	// surely have more are failed unsent.
+	MostInput int64
 }
 
 // stopKey names what was stopped: a model on a route.
@@ -213,6 +217,9 @@ func (k *call) admit(ctx context.Context) (*ticket, error) {
 		}
 		t := &ticket{route: route}
 		if t.prepared, err = k.prepare(route); err != nil {
+			return nil, err
+		}
+		if err := k.fits(t); err != nil {
 			return nil, err
 		}
 		if err := k.worst(t); err != nil {

@@ -149,7 +149,16 @@ func (f *fleet) route(m plan.ResolvedModel, r providers.Route) (providers.Client
 	if err != nil {
 		return providers.ClientRoute{}, usageError("endpoint %s: %w", e.Name, err)
 	}
-	return providers.ClientRoute{Name: r.Name, Wire: w, Limiter: f.limiter(e, key, e.Limits, m.Simulated), Weight: r.Weight}, nil
+	return providers.ClientRoute{Name: r.Name, Wire: w, Limiter: f.limiter(e, key, e.Limits, m.Simulated), Weight: r.Weight, MostInput: mostInput(e.Limits)}, nil
+}
+
+// mostInput is the most input tokens that limits let through in a minute, 0 when
+// they do not say.
+func mostInput(l limits.Config) int64 {
+	if l.InputTokens > 0 && (l.Tokens == 0 || l.InputTokens < l.Tokens) {
+		return int64(l.InputTokens)
+	}
+	return int64(l.Tokens)
 }
 
 // key reads an endpoint's key and tells the redactor of it.

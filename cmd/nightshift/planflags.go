@@ -22,7 +22,8 @@ type planFlags struct {
 	rpm, tpm                                                float64
 	baseURL, protocol, auth, apiKeyEnv                      string
 	budgetUSD, baseline, prices, raw, onUnknown, durability string
-	metrics, filter, rowsFrom, rows                         string
+	metrics, filter, rowsFrom, rows, onBadRow, tolerate     string
+	sameIDs, repair                                         bool
 }
 
 func (f *planFlags) add(c *cobra.Command) {
@@ -46,6 +47,9 @@ func (f *planFlags) add(c *cobra.Command) {
 	s.StringVar(&f.filter, "filter", "", "use only rows that meet this `CONDITION` over their fields, such as 'level > 3'")
 	s.StringVar(&f.rowsFrom, "rows-from", "", "use only rows of an earlier `RUN` of the same dataset; --rows says which")
 	s.StringVar(&f.rows, "rows", "failed", "with --rows-from: failed, truncated, refused, empty, different, or several with commas")
+	s.StringVar(&f.onBadRow, "on-bad-row", "", "unusable rows: refuse (before anything is sent) or record (as input_error, and run the others)")
+	s.BoolVar(&f.sameIDs, "allow-duplicate-ids", false, "accept rows that share an id")
+	s.BoolVar(&f.repair, "repair-utf8", false, "replace invalid UTF-8 in place of refusing the row")
 	s.IntVar(&f.epochs, "epochs", 0, "answers per row and model")
 	s.IntVar(&f.concurrency, "concurrency", 0, "most requests in flight for each endpoint (default: found out)")
 	s.Float64Var(&f.rpm, "rpm", 0, "requests per minute")
@@ -60,6 +64,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	s.StringArrayVar(&f.gates, "gate", nil, "`CONDITION` that the run must meet, such as 'error_rate < 1%'; may be repeated")
 	s.StringVar(&f.baseline, "baseline", "", "model that the others are compared with")
 	s.IntVar(&f.attempts, "attempts", 0, "attempts per row, refusals for rate limits not counted (default 4)")
+	s.StringVar(&f.tolerate, "tolerate-failed", "", "failed rows that still exit with 0: a `NUMBER` (3) or a share (1%)")
 	s.StringVar(&f.prices, "prices", "", "price table `FILE`: our CSV or LiteLLM's JSON")
 	s.StringVar(&f.raw, "raw", "", "which raw bodies are kept: all, errors or none")
 	s.StringVar(&f.onUnknown, "on-unknown", "", "rows that may have been billed without an answer: resend or skip")
@@ -73,7 +78,9 @@ func (f *planFlags) overrides() plan.Overrides {
 		Name: given(f, "name", f.name), Dataset: f.dataset, Format: given(f, "format", f.format), Models: f.models,
 		Out: given(f, "out", f.out), System: given(f, "system", f.system), Prompt: given(f, "prompt", f.prompt), Target: given(f, "target", f.target),
 		Limit: given(f, "limit", f.limit), Offset: given(f, "offset", f.offset), Sample: given(f, "sample", f.sample), Seed: given(f, "seed", f.seed), Filter: given(f, "filter", f.filter),
-		Epochs: given(f, "epochs", f.epochs), MaxTokens: given(f, "max-tokens", f.maxTokens), Params: f.params, Stream: given(f, "stream", f.stream),
+		OnBadRow: given(f, "on-bad-row", f.onBadRow), AllowDuplicateIDs: given(f, "allow-duplicate-ids", f.sameIDs), RepairUTF8: given(f, "repair-utf8", f.repair),
+		Tolerate: given(f, "tolerate-failed", f.tolerate),
+		Epochs:   given(f, "epochs", f.epochs), MaxTokens: given(f, "max-tokens", f.maxTokens), Params: f.params, Stream: given(f, "stream", f.stream),
 		Concurrency: given(f, "concurrency", f.concurrency), RPM: given(f, "rpm", f.rpm), TPM: given(f, "tpm", f.tpm),
 		BaseURL: given(f, "base-url", f.baseURL), Protocol: given(f, "protocol", f.protocol), Auth: given(f, "auth", f.auth), APIKeyEnv: given(f, "api-key-env", f.apiKeyEnv),
 		BudgetUSD: given(f, "budget-usd", f.budgetUSD), BudgetTokens: given(f, "budget-tokens", f.budgetTokens),

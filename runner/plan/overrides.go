@@ -17,19 +17,23 @@ import (
 // Overrides are what flags or the environment say; each that is set takes the
 // place of the plan's. Nil and empty are not set.
 type Overrides struct {
-	Name      *string
-	Dataset   []string // paths, relative to the working directory
-	Format    *string
-	Models    []string // ENDPOINT/MODEL-ID, or the name of a model of the plan
-	Out       *string  // relative to the working directory
-	System    *string
-	Prompt    *string
-	Target    *string
-	Limit     *int64
-	Offset    *int64
-	Sample    *int64
-	Seed      *int64
-	Filter    *string
+	Name    *string
+	Dataset []string // paths, relative to the working directory
+	Format  *string
+	Models  []string // ENDPOINT/MODEL-ID, or the name of a model of the plan
+	Out     *string  // relative to the working directory
+	System  *string
+	Prompt  *string
+	Target  *string
+	Limit   *int64
+	Offset  *int64
+	Sample  *int64
+	Seed    *int64
+	Filter  *string
+
+	OnBadRow                      *string
+	AllowDuplicateIDs, RepairUTF8 *bool
+
 	Epochs    *int
 	MaxTokens *int64
 	Params    []string // KEY=JSON
@@ -53,6 +57,7 @@ type Overrides struct {
 	Durability   *string
 	Metrics      *string
 	Attempts     *int
+	Tolerate     *string // a number of rows or a share
 
 	// Label turns the name of a flag ("budget-usd") into what messages call
 	// it. Nil means "--budget-usd".
@@ -221,6 +226,9 @@ func (a *applier) dataset() {
 		a.by("seed", "dataset.seed")
 	}
 	over(a, &d.Filter, o.Filter, "filter", "dataset.filter")
+	over(a, &d.OnBadRow, o.OnBadRow, "on-bad-row", "dataset.on_bad_row")
+	over(a, &d.AllowDuplicateIDs, o.AllowDuplicateIDs, "allow-duplicate-ids", "dataset.allow_duplicate_ids")
+	over(a, &d.RepairUTF8, o.RepairUTF8, "repair-utf8", "dataset.repair_utf8")
 }
 
 func (a *applier) run() {
@@ -245,6 +253,12 @@ func (a *applier) run() {
 	}
 	if o.BudgetUSD != nil {
 		a.budget(*o.BudgetUSD)
+	}
+	if o.Tolerate != nil {
+		if err := p.TolerateFailed.UnmarshalText([]byte(*o.Tolerate)); err != nil {
+			a.wrong("tolerate-failed", "", "%v", err)
+		}
+		a.by("tolerate-failed", "tolerate_failed")
 	}
 }
 
