@@ -161,10 +161,32 @@ type billRow struct {
 
 func (r *billRow) answered() bool { return nightshift.Outcome(r.Outcome).Answered() }
 
-// simple reports whether the columns say all that the one attempt's log does.
+// simple reports whether the columns say all that the one attempt's log does,
+// but for what a cache saved.
 func (r *billRow) simple() bool {
-	return r.Attempts == 1 && r.CostNanoUSD != nil && !r.MaybeBilled && r.ReportedCostUSD == nil &&
-		zero(r.CacheReadTokens) && zero(r.CacheWrite5mTokens) && zero(r.CacheWrite1hTokens)
+	return r.Attempts == 1 && r.CostNanoUSD != nil && !r.MaybeBilled && r.ReportedCostUSD == nil
+}
+
+func (r *billRow) cached() bool {
+	return !zero(r.CacheReadTokens) || !zero(r.CacheWrite5mTokens) || !zero(r.CacheWrite1hTokens)
+}
+
+// plain reports whether a row can be billed without its log. What a cache
+// saved follows from the columns when they lead to the recorded cost, so that
+// no service tier or region can have changed the price.
+func (b *biller) plain(r *billRow) bool {
+	if !r.simple() {
+		return false
+	}
+	if !r.cached() {
+		return true
+	}
+	price := b.price(r, &nightshift.Attempt{})
+	if price == nil {
+		return true
+	}
+	cost, ok := pricing.Cost(*price, r.asAttempt().Usage)
+	return ok && int64(cost) == *r.CostNanoUSD
 }
 
 func zero(n *int64) bool { return n == nil || *n == 0 }
@@ -173,8 +195,19 @@ func zero(n *int64) bool { return n == nil || *n == 0 }
 func (r *billRow) simpleEntry() Entry {
 	return Entry{
 		Attempts: 1, Input: deref(r.InputTokens), Output: deref(r.OutputTokens), Reasoning: deref(r.ReasoningTokens),
+		CacheRead: deref(r.CacheReadTokens), CacheWrite: deref(r.CacheWrite5mTokens) + deref(r.CacheWrite1hTokens),
 		CostNanoUSD: *r.CostNanoUSD, AtMostNanoUSD: r.CostNanoUSD,
 	}
+}
+
+// saved is what a cache saved on a plain row.
+func (b *biller) saved(r *billRow) int64 {
+	price := b.price(r, &nightshift.Attempt{})
+	if price == nil {
+		return 0
+	}
+	saved, _ := pricing.Saved(*price, r.asAttempt().Usage)
+	return int64(saved)
 }
 
 // log reads the attempts. ok is false when there should be some and they
@@ -206,6 +239,8 @@ type biller struct {
 	lines   map[string]*Line
 	models  map[string]*costSpread // of the run in hand
 	simple  map[lineKey]*Line
+	last    *Line // of the simple row before
+	lastKey lineKey
 	logOnly bool // the log must be read of every row
 }
 
@@ -231,16 +266,20 @@ func newBiller(by []string, table *pricing.Table) *biller {
 func (b *biller) begin(run string, prices map[string]RunPrice, judge bool) {
 	b.run, b.recall, b.judge = run, prices, judge
 	b.found = map[[3]string]*pricing.Price{}
-	b.simple = map[lineKey]*Line{}
+	b.simple, b.last = map[lineKey]*Line{}, nil
 	b.models = map[string]*costSpread{}
 }
 
 // add bills one row and returns its part of the bill.
 func (b *biller) add(r *billRow) Entry {
 	sum := Entry{AtMostNanoUSD: new(int64)}
-	if r.simple() && !b.logOnly {
+	if !b.logOnly && b.plain(r) {
 		sum = r.simpleEntry()
 		sum.Rows = 1
+		if r.cached() {
+			sum.Input = max(sum.Input-sum.CacheRead-sum.CacheWrite, 0)
+			sum.SavedNanoUSD = b.saved(r)
+		}
 		b.simpleLine(r).add(&sum)
 	} else {
 		b.addLog(r, &sum)
@@ -264,7 +303,11 @@ func (b *biller) spread(model string, e *Entry) {
 
 func (b *biller) simpleLine(r *billRow) *Entry {
 	key := lineKey{r.Model, r.Endpoint, r.Outcome, deref(r.StopReason), deref(r.Category), deref(r.ServedModel)}
+	if b.last != nil && key == b.lastKey {
+		return &b.last.Entry
+	}
 	l, ok := b.simple[key]
+	defer func() { b.last, b.lastKey = l, key }()
 	if !ok {
 		kind := KindWasted
 		if r.answered() {

@@ -7,7 +7,9 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
 
 	"nightshift/providers/pricing"
 	"nightshift/runner/store"
@@ -93,7 +95,61 @@ func (c *costing) source(path string) error {
 		return c.run(path)
 	}
 	c.models.begin(filepath.Base(path), nil, false)
-	return c.rows(c.models, store.FileRows[billRow](path))
+	return c.files(c.models, []store.UnitFile{{Path: path}}, "")
+}
+
+// files bills units, several at once.
+func (c *costing) files(b *biller, files []store.UnitFile, dir string) error {
+	next := make(chan store.UnitFile)
+	workers := make([]*costing, min(runtime.GOMAXPROCS(0), max(len(files), 1)))
+	errs := make([]error, len(workers))
+	var wg sync.WaitGroup
+	for i := range workers {
+		own := newBiller(b.by, b.table)
+		own.begin(b.run, b.recall, b.judge)
+		workers[i] = &costing{bill: &Bill{}, models: own}
+		wg.Go(func() {
+			for f := range next {
+				if errs[i] == nil {
+					errs[i] = workers[i].file(f, dir)
+				}
+			}
+		})
+	}
+	for _, f := range files {
+		next <- f
+	}
+	close(next)
+	wg.Wait()
+	for _, w := range workers {
+		b.merge(w.models)
+		c.bill.Damage = append(c.bill.Damage, w.bill.Damage...)
+	}
+	return errors.Join(errs...)
+}
+
+// file bills one unit: from its Parquet file, or row by row where a journal
+// lies over it.
+func (c *costing) file(f store.UnitFile, dir string) error {
+	if f.Path == "" {
+		return c.rows(c.models, store.Rows[billRow](dir, store.ReadOptions{Models: []string{f.Model}, From: f.First, To: f.First + f.Rows}))
+	}
+	err := store.Groups(f.Path, c.models.addGroup)
+	var damage *store.DamageError
+	if errors.As(err, &damage) {
+		c.bill.Damage = append(c.bill.Damage, damage.Error())
+		return nil
+	}
+	return err
+}
+
+// units bills all rows of a run.
+func (c *costing) units(b *biller, dir string) error {
+	files, err := store.UnitFiles(dir)
+	if err != nil {
+		return err
+	}
+	return c.files(b, files, dir)
 }
 
 // rows bills what can be read and notes what cannot.
@@ -118,7 +174,7 @@ func (c *costing) run(dir string) error {
 		return err
 	}
 	c.models.begin(info.Name, runPrices(info.Plan), false)
-	if err := c.rows(c.models, store.Rows[billRow](dir, store.ReadOptions{})); err != nil {
+	if err := c.units(c.models, dir); err != nil {
 		return err
 	}
 	c.bill.Projection = append(c.bill.Projection, c.models.project(info.Models, perModel(info))...)
@@ -197,7 +253,7 @@ func (c *costing) judge(dir string) error {
 		return err
 	}
 	c.judges.begin(filepath.Base(dir), runPrices(info.Plan), true)
-	if err := c.rows(c.judges, store.Rows[billRow](dir, store.ReadOptions{})); err != nil {
+	if err := c.units(c.judges, dir); err != nil {
 		return err
 	}
 	return c.unrecorded(dir)
