@@ -69,7 +69,10 @@ func (l *Limiter) gate(now float64, c Cost) (wait float64, bound Bound) {
 		}
 	}
 	if l.window.full(l.inFlight) {
-		return math.Inf(1), BoundConcurrency
+		if wait = l.calm(now); wait > 0 {
+			return wait, BoundConcurrency
+		}
+		l.window.double(now)
 	}
 	if l.pause.trial && l.pause.out {
 		if l.pause.held > now {
@@ -86,6 +89,25 @@ func (l *Limiter) gate(now float64, c Cost) (wait float64, bound Bound) {
 		wait, bound = w, BoundLearned
 	}
 	return wait, bound
+}
+
+// calm is how long until the window may double although no answer has come:
+// a request that is refused is refused at once, so where a whole second brought
+// no refusal, those in flight were accepted. That is for rates that are known
+// only: they pay for the answers that are still to come. +Inf otherwise.
+func (l *Limiter) calm(now float64) float64 {
+	w := &l.window
+	known := false
+	for i := range l.dims {
+		known = known || l.dims[i].rate > 0
+	}
+	switch {
+	case !known || !w.slow || w.size >= w.most || !math.IsInf(w.ceiling, 1),
+		l.pause.trial || l.pause.row > 0 || l.health.failing > 0.1,
+		l.counts.succeeded == 0 && w.size >= 4*firstWindow:
+		return math.Inf(1)
+	}
+	return max(w.since+1, l.pause.reacted+10) - now
 }
 
 // probe returns how long until the next probe may be sent while the breaker
@@ -109,7 +131,7 @@ func (l *Limiter) grant(now float64, w *waiter) *Permit {
 	l.counts.sent++
 	l.peak.note(now, l.inFlight)
 	p := &Permit{limiter: l, cost: w.cost, lane: w.lane, sent: now, number: l.inFlight}
-	p.bound = float64(l.inFlight) >= 0.95*math.Floor(l.window.size)-1
+	p.bound = l.window.near(l.inFlight)
 	for i := range l.dims {
 		p.stakes[i] = l.dims[i].spend(w.cost)
 	}

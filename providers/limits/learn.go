@@ -2,12 +2,15 @@ package limits
 
 // A learner finds the rate of an endpoint that says nothing about its limits,
 // from the requests it answers between one refusal and the next: the server's
-// bucket is empty at both, so what passed in between is what flowed in.
+// bucket is empty at both, so what passed in between is what flowed in. Where
+// the server says how long to wait, it says how deep in debt the bucket is,
+// and that what flowed in between two such moments is as of their ends.
 type learner struct {
 	rate     float64 // requests a second; 0 is unknown
 	level    float64
 	at       float64
 	began    float64 // when the first refusal of this cycle came; negative before
+	owed     float64 // how long it asked to wait, in seconds
 	answered float64 // since then
 	calm     float64 // when the last refusal came
 }
@@ -56,8 +59,9 @@ func (l *learner) debt(inFlight int) float64 {
 }
 
 // refused ends a cycle. first is true for the first refusal of a row; use
-// says whether the rate is to be followed.
-func (l *learner) refused(now float64, first, use bool) {
+// says whether the rate is to be followed; owed is how long the server asked
+// to wait, 0 when it did not.
+func (l *learner) refused(now, owed float64, first, use bool) {
 	l.calm = now
 	l.level = min(l.level, 0)
 	if !use {
@@ -71,11 +75,11 @@ func (l *learner) refused(now float64, first, use bool) {
 		return
 	}
 	if l.began > 0 && l.answered >= 3 && use {
-		measured := l.answered / cycle
+		measured := l.answered / max(cycle+owed-l.owed, cycle/4)
 		if l.rate == 0 {
 			l.rate = measured
 		}
 		l.rate = 0.985 * (l.rate + measured) / 2
 	}
-	l.began, l.answered = now, 0
+	l.began, l.owed, l.answered = now, owed, 0
 }

@@ -152,7 +152,7 @@ func TestLearnsHowTheServerCounts(t *testing.T) {
 
 func TestLearnerForgetsARateThatWasNone(t *testing.T) {
 	l := learner{began: 1, answered: 100, rate: 3}
-	l.refused(50, true, false)
+	l.refused(50, 0, true, false)
 	if l.rate != 0 {
 		t.Errorf("rate = %v after a limit on concurrency was found, want none", l.rate)
 	}

@@ -294,13 +294,15 @@ func (l *Limiter) react(now float64, p *Permit, r Report) {
 	} else {
 		l.pause.refused(now, -1, l.learn.debt(l.inFlight))
 	}
-	l.crowded = (p.bound || !known) && !expected && l.plenty() && l.window.refused(l.peak.since(p.sent, now))
+	most := l.peak.since(p.sent, now)
+	bound := p.bound || l.window.near(most) // or another that was sent with it
+	l.crowded = (bound || !known) && !expected && l.plenty() && l.window.refused(most)
 	switch {
 	case l.crowded && known:
 	case known:
 		l.emptied(now, first)
 	default:
-		l.learn.refused(now, first, l.window.rated)
+		l.learn.refused(now, wait.Seconds(), first, l.window.rated)
 	}
 }
 
@@ -331,6 +333,9 @@ func (l *Limiter) emptied(now float64, first bool) {
 		if lowest == nil || d.fill() < lowest.fill() {
 			lowest = d
 		}
+	}
+	if lowest.reported && l.plenty() {
+		return // the server itself says that enough is left: it was something else
 	}
 	// A small bucket is empty now and then although the rate is right.
 	if first && (paced && !lowest.small() || l.refusing > oftenRefused) {

@@ -25,7 +25,13 @@ type window struct {
 	// start how much is too much, so the window doubles once a second at most,
 	// however quick the answers are.
 	base, since float64
+	// passed counts what was accepted since the last refusal, by the number in
+	// flight.
+	passed []int
 }
+
+// countedPasses is how many sizes passed tells apart.
+const countedPasses = 4096
 
 const firstWindow = 4
 
@@ -40,11 +46,15 @@ func newWindow(concurrency int) window {
 
 func (w *window) full(inFlight int) bool { return float64(inFlight) >= math.Floor(w.size) }
 
+// near reports whether so many in flight all but fill the window.
+func (w *window) near(n int) bool { return float64(n) >= 0.95*math.Floor(w.size)-1 }
+
 // accepted grows the window after a request that was sent as number n in
 // flight was accepted, if the window was what held others back. n is 0 where
 // some of those in flight were refused.
 func (w *window) accepted(now float64, n int, bound bool) {
 	w.high = max(w.high, float64(n))
+	w.pass(n)
 	if !bound || !w.mayGrow(now) {
 		return
 	}
@@ -62,6 +72,26 @@ func (w *window) accepted(now float64, n int, bound bool) {
 	w.size = min(w.size, w.most)
 }
 
+func (w *window) pass(n int) {
+	n = min(n, countedPasses-1)
+	for len(w.passed) <= n {
+		w.passed = append(w.passed, 0)
+	}
+	w.passed[n]++
+}
+
+// disproved reports whether several requests passed since the last refusal
+// with no fewer in flight than the one that was refused now: then it was not
+// their number. It forgets them.
+func (w *window) disproved(n int) bool {
+	passed := 0
+	for i := n; i < len(w.passed); i++ {
+		passed += w.passed[i]
+	}
+	clear(w.passed)
+	return passed >= 5
+}
+
 // mayGrow reports whether the window has not yet doubled in this second.
 func (w *window) mayGrow(now float64) bool {
 	if now >= w.since+1 || w.size < w.base {
@@ -70,13 +100,20 @@ func (w *window) mayGrow(now float64) bool {
 	return w.size < 2*w.base
 }
 
+// double makes room for as many again, within what is configured.
+func (w *window) double(now float64) {
+	w.base, w.since = w.size, now
+	w.size = min(2*w.size, w.most)
+}
+
 // refused tells the window of a refusal of a request that was sent as number
 // n in flight, while nothing else explains it. It reports whether that looks
 // like a limit on concurrency.
 func (w *window) refused(n int) bool {
 	at := float64(n)
+	disproved := w.disproved(n)
 	if w.rated {
-		if at < w.high-1 {
+		if at < w.high-1 || disproved {
 			w.against = 0
 			return false
 		}
@@ -85,7 +122,7 @@ func (w *window) refused(n int) bool {
 		}
 		w.rated = false
 	}
-	if at == 1 || at < 0.9*min(w.ceiling, w.high)-1 {
+	if at == 1 || disproved || at < 0.9*min(w.ceiling, w.high)-1 {
 		if w.against++; at == 1 || w.against >= 2 {
 			w.limitsRate()
 			return false
@@ -93,7 +130,10 @@ func (w *window) refused(n int) bool {
 		w.slow, w.size = false, max(1, 0.75*at) // the ceiling stays, to be judged by
 		return true
 	}
-	w.against, w.slow = 0, false
+	w.slow = false
+	if at > w.ceiling {
+		w.against = 0
+	}
 	if math.Abs(at-1-w.ceiling) < 1 {
 		w.misses++
 		w.size = min(w.size, w.ceiling)
