@@ -230,19 +230,25 @@ type RunPrice struct {
 
 // A biller makes a bill of rows.
 type biller struct {
-	by      []string
-	table   *pricing.Table // nil: as recorded
-	recall  map[string]RunPrice
-	run     string
-	judge   bool
-	found   map[[3]string]*pricing.Price // by endpoint, requested and served model
-	lines   map[string]*Line
-	models  map[string]*costSpread // of the run in hand
-	simple  map[lineKey]*Line
-	last    *Line // of the simple row before
-	lastKey lineKey
-	logOnly bool // the log must be read of every row
+	by     []string
+	table  *pricing.Table // nil: as recorded
+	recall map[string]RunPrice
+	run    string
+	judge  bool
+	found  map[priceKey]*pricing.Price // nil where none is known
+	lines  map[string]*Line
+	models map[string]*costSpread // of the run in hand
+	simple map[lineKey]*Line
+	// What was found last is often asked for again.
+	priced    bool
+	priceKey  priceKey
+	lastPrice *pricing.Price
+	last      *Line // of the simple row before
+	lastKey   lineKey
+	logOnly   bool // the log must be read of every row
 }
+
+type priceKey struct{ model, endpoint, requested, served string }
 
 // lineKey finds the line of a simple row without building its key.
 type lineKey struct{ model, endpoint, outcome, stop, category, served string }
@@ -256,7 +262,7 @@ type costSpread struct {
 
 func newBiller(by []string, table *pricing.Table) *biller {
 	return &biller{
-		by: by, table: table, found: map[[3]string]*pricing.Price{}, lines: map[string]*Line{},
+		by: by, table: table, found: map[priceKey]*pricing.Price{}, lines: map[string]*Line{},
 		models: map[string]*costSpread{}, simple: map[lineKey]*Line{},
 		logOnly: table != nil || slices.Contains(by, "hour"),
 	}
@@ -265,8 +271,8 @@ func newBiller(by []string, table *pricing.Table) *biller {
 // begin starts another run.
 func (b *biller) begin(run string, prices map[string]RunPrice, judge bool) {
 	b.run, b.recall, b.judge = run, prices, judge
-	b.found = map[[3]string]*pricing.Price{}
-	b.simple, b.last = map[lineKey]*Line{}, nil
+	b.found = map[priceKey]*pricing.Price{}
+	b.simple, b.last, b.priced = map[lineKey]*Line{}, nil, false
 	b.models = map[string]*costSpread{}
 }
 
@@ -456,12 +462,16 @@ func (b *biller) cost(r *billRow, a *nightshift.Attempt, e *Entry) (cost nightsh
 // price finds the price of an attempt; nil when it is not known.
 func (b *biller) price(r *billRow, a *nightshift.Attempt) *pricing.Price {
 	served := cmp.Or(a.ServedModel, deref(r.ServedModel))
-	key := [3]string{r.Model, r.Endpoint + "\x00" + r.RequestedModel, served}
-	if p, ok := b.found[key]; ok {
-		return p
+	key := priceKey{r.Model, r.Endpoint, r.RequestedModel, served}
+	if b.priced && key == b.priceKey {
+		return b.lastPrice
 	}
-	p := b.lookup(r, served)
-	b.found[key] = p
+	p, ok := b.found[key]
+	if !ok {
+		p = b.lookup(r, served)
+		b.found[key] = p
+	}
+	b.priced, b.priceKey, b.lastPrice = true, key, p
 	return p
 }
 
