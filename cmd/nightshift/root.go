@@ -66,6 +66,7 @@ running, 130 interrupted (resumable).`,
 		RunE:          noCommand,
 	}
 	root.SuggestionsMinimumDistance = 2
+	addProfile(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError("%w\nsee: %s --help", err, c.CommandPath())
 	})
