@@ -1,5 +1,7 @@
 package limits
 
+import "math"
+
 // A learner finds the rate of an endpoint that says nothing about its limits,
 // from the requests it answers between one refusal and the next: the server's
 // bucket is empty at both, so what passed in between is what flowed in. Where
@@ -13,10 +15,12 @@ type learner struct {
 	owed     float64 // how long it asked to wait, in seconds
 	answered float64 // since then
 	calm     float64 // when the last refusal came
+	cycles   int     // measured so far
 }
 
 const (
 	growth      = 0.02 / 60 // of the rate a second, at first
+	eager       = 8.0       // times faster after the first measurement
 	growsAfter  = 180.0     // seconds without a refusal that double the growth
 	leastCycle  = 15.0      // seconds; what is measured over less is noise, but for
 	manyInCycle = 100.0     // answers
@@ -29,7 +33,9 @@ func (l *learner) advance(now float64) {
 		return
 	}
 	l.level = min(l.rate, l.level+dt*l.rate)
-	fast := 1.0
+	// What was measured first is a lower bound: the bucket may have been full
+	// for part of the time, and what flowed in then was lost.
+	fast := max(1, eager/math.Exp2(float64(l.cycles-1)))
 	for calm := now - l.calm; calm >= growsAfter && fast < 64; calm -= growsAfter {
 		fast *= 2
 	}
@@ -75,6 +81,7 @@ func (l *learner) refused(now, owed float64, first, use bool) {
 		return
 	}
 	if l.began > 0 && l.answered >= 3 && use {
+		l.cycles++
 		measured := l.answered / max(cycle+owed-l.owed, cycle/4)
 		if l.rate == 0 {
 			l.rate = measured

@@ -1,0 +1,343 @@
+package providers_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"context"
+
+	"nightshift"
+	"nightshift/providers"
+	"nightshift/providers/limits"
+	"nightshift/providers/simulator"
+	"nightshift/providers/wire"
+)
+
+// The scenarios of this file run the whole way down: client, limiter, encoder,
+// HTTP, header parser. The other side is the simulator, whose rate limits were
+// written by others and which tells of them in the vendors' own headers.
+
+// A rehearsal is a simulated server, what the client is told beforehand, and
+// the figures to reach.
+type rehearsal struct {
+	name     string
+	protocol nightshift.Protocol
+	stream   bool
+	limits   string // as `nightshift simulate --limits` takes them
+	faults   string
+	latency  string // empty is slowAnswers
+	outage   bool   // five minutes, after ten
+	share    float64
+	period   time.Duration // of the neighbour, who is busy for
+	busy     time.Duration
+	config   limits.Config
+	want     float64 // share of the limit at least, in percent
+	refuse   float64 // refused requests at most, in percent
+	short    bool    // belongs to the short form too
+}
+
+const (
+	slowAnswers  = "base=80ms,first=400ms,per_token=20ms,jitter=0.3"
+	quickAnswers = "base=20ms,first=30ms,jitter=0.4"
+	rowTokens    = 1024 // max_tokens of every request
+)
+
+var rehearsals = []rehearsal{
+	{name: "output bucket, told in headers", protocol: nightshift.Messages, limits: "output=80000", want: 95, refuse: 1},
+	{name: "the same, streamed", protocol: nightshift.Messages, stream: true, limits: "output=80000", want: 95, refuse: 1},
+	{name: "three limits, output binds", protocol: nightshift.Messages, limits: "requests=4000,input=400000,output=80000,burst=15s", want: 95, refuse: 1},
+	{name: "three limits, input binds", protocol: nightshift.Messages, limits: "requests=4000,input=30000,output=160000,burst=15s", want: 95, refuse: 1, short: true},
+	{name: "output, burst 5 s", protocol: nightshift.Messages, limits: "output=80000,burst=5s", want: 95, refuse: 1, short: true},
+	{name: "output, burst 2 s", protocol: nightshift.Messages, limits: "output=80000,burst=2s", want: 95, refuse: 1},
+	{name: "output, burst 1 s", protocol: nightshift.Messages, limits: "output=80000,burst=1s", want: 95, refuse: 1},
+	{name: "tokens together, OpenAI headers", protocol: nightshift.Chat, limits: "requests=2000,tokens=120000", want: 95, refuse: 1},
+	{name: "tokens together, burst 5 s, OpenAI headers", protocol: nightshift.Chat, limits: "requests=2000,tokens=120000,burst=5s", want: 95, refuse: 1, short: true},
+	{name: "max_tokens charged, OpenAI headers, told", protocol: nightshift.Chat, limits: "tokens=240000,charge=max_tokens", config: limits.Config{Charge: limits.ChargeMaxTokens}, want: 95, refuse: 1},
+	{name: "max_tokens charged, OpenAI headers, not told", protocol: nightshift.Chat, limits: "tokens=240000,charge=max_tokens", want: 95, refuse: 1, short: true},
+	{name: "max_tokens charged, Retry-After only, not told", protocol: nightshift.Chat, limits: "tokens=240000,charge=max_tokens,headers=retry-after", config: limits.Config{Tokens: 240_000}, want: 95, refuse: 1},
+	{name: "Azure: requests and tokens", protocol: nightshift.Chat, limits: "requests=600,tokens=120000,headers=azure,burst=10s", want: 95, refuse: 1},
+	{name: "OpenRouter: reset only when refused, told", protocol: nightshift.Chat, limits: "tokens=120000,headers=openrouter", config: limits.Config{Tokens: 120_000}, want: 95, refuse: 1},
+	{name: "output bucket, Retry-After only, told", protocol: nightshift.Messages, limits: "output=80000,headers=retry-after", config: limits.Config{OutputTokens: 80_000}, want: 95, refuse: 1},
+	{name: "output bucket, nothing said", protocol: nightshift.Messages, limits: "output=80000,headers=none", want: 85, refuse: 1},
+	{name: "output, burst 5 s, nothing said", protocol: nightshift.Messages, limits: "output=80000,burst=5s,headers=none", want: 85, refuse: 1},
+	{name: "output, burst 5 s, Retry-After only", protocol: nightshift.Messages, limits: "output=80000,burst=5s,headers=retry-after", want: 85, refuse: 1, short: true},
+	{name: "requests, burst 5 s, nothing said", protocol: nightshift.Chat, limits: "requests=300,burst=5s,headers=none", want: 85, refuse: 1, short: true},
+	{name: "requests, burst 2 s, headers, quick answers", protocol: nightshift.Messages, latency: quickAnswers, limits: "requests=3000,burst=2s", want: 95, refuse: 1},
+	{name: "requests, burst 1 s, told, quick answers", protocol: nightshift.Messages, latency: quickAnswers, limits: "requests=3000,burst=1s,headers=none", config: limits.Config{Requests: 3000}, want: 95, refuse: 1},
+	{name: "requests, burst 2 s, nothing said, quick answers", protocol: nightshift.Messages, latency: quickAnswers, limits: "requests=3000,burst=2s,headers=none", want: 85, refuse: 1},
+	{name: "fixed minutes, headers", protocol: nightshift.Messages, limits: "output=80000,window=60s", want: 95, refuse: 1},
+	{name: "fixed minutes of requests, headers", protocol: nightshift.Chat, limits: "requests=300,window=60s", want: 95, refuse: 1},
+	{name: "fixed minutes, told", protocol: nightshift.Messages, limits: "output=80000,window=60s,headers=none", config: limits.Config{OutputTokens: 80_000}, want: 95, refuse: 1},
+	{name: "24 at once, nothing said", protocol: nightshift.Messages, limits: "concurrency=24", want: 85, refuse: 1},
+	{name: "5 at once, nothing said", protocol: nightshift.Chat, limits: "concurrency=5", want: 85, refuse: 1},
+	{name: "24 at once and a request limit", protocol: nightshift.Messages, limits: "concurrency=24,requests=2000", want: 85, refuse: 1, short: true},
+	{name: "outage of 5 min", protocol: nightshift.Messages, limits: "output=80000", outage: true, want: 95, refuse: 1},
+	{name: "outage of 5 min, burst 5 s", protocol: nightshift.Messages, limits: "output=80000,burst=5s", outage: true, want: 95, refuse: 1},
+	{name: "10 % overloaded", protocol: nightshift.Messages, limits: "output=80000", faults: "overloaded=10%", want: 95, refuse: 1},
+	{name: "5 % mixed faults", protocol: nightshift.Chat, limits: "tokens=120000", faults: "server_error=2%,cut_body=1%,reset=1%,bad_gateway_html=1%", want: 95, refuse: 1},
+	{name: "2 % of all refused at random", protocol: nightshift.Messages, limits: "output=80000", faults: "rate_limit=2%", want: 85, refuse: 3, short: true},
+	{name: "neighbour takes all for 10 s of 20", protocol: nightshift.Messages, limits: "output=80000", share: 1, period: 20 * time.Second, busy: 10 * time.Second, want: 90, refuse: 5},
+	{name: "the same, burst 5 s", protocol: nightshift.Messages, limits: "output=80000,burst=5s", share: 1, period: 20 * time.Second, busy: 10 * time.Second, want: 90, refuse: 5, short: true},
+	{name: "the same, Retry-After only, told", protocol: nightshift.Messages, limits: "output=80000,headers=retry-after", config: limits.Config{OutputTokens: 80_000}, share: 1, period: 20 * time.Second, busy: 10 * time.Second, want: 90, refuse: 5},
+	{name: "neighbour takes 150 % for 40 s of 120", protocol: nightshift.Messages, limits: "output=80000", share: 1.5, period: 2 * time.Minute, busy: 40 * time.Second, want: 90, refuse: 5},
+	{name: "neighbour takes a third, always", protocol: nightshift.Messages, limits: "output=80000", share: 1. / 3, want: 90, refuse: 5},
+	{name: "tiny limits", protocol: nightshift.Messages, limits: "requests=5,output=1500", want: 95, refuse: 1, short: true},
+	{name: "large limits", protocol: nightshift.Messages, limits: "output=400000", want: 95, refuse: 1},
+}
+
+// server builds the simulator of a rehearsal.
+func (r rehearsal) server(t *testing.T, seed uint64) *simulator.Server {
+	t.Helper()
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := simulator.Config{Seed: seed, MaxLedger: -1}
+	if r.latency == "" { // some 300 tokens an answer, six seconds
+		c.Models = map[string]simulator.Model{"sim-large": {Verbosity: 3}}
+	}
+	var err error
+	c.Limits, err = simulator.ParseLimits(r.limits)
+	must(err)
+	latency := r.latency
+	if latency == "" {
+		latency = slowAnswers
+	}
+	c.Latency, err = simulator.ParseLatency(latency)
+	must(err)
+	if r.faults != "" {
+		c.Faults, err = simulator.ParseFaults(r.faults)
+		must(err)
+	}
+	if r.outage {
+		c.Outages = []simulator.Window{{At: outageAt, For: outageFor}}
+	}
+	c.Neighbour = simulator.Neighbour{Share: r.share, Period: r.period, Busy: r.busy}
+	must(c.Validate())
+	return simulator.New(c)
+}
+
+const (
+	outageAt  = 10 * time.Minute
+	outageFor = 5 * time.Minute
+)
+
+// client speaks to it through the real wire.
+func (r rehearsal) client(t *testing.T, s *simulator.Server) *providers.Client {
+	t.Helper()
+	e := providers.Endpoint{
+		Name: "simulator", Protocol: r.protocol, BaseURL: "http://localhost/v1",
+		Auth: providers.Auth{Scheme: providers.AuthNone}, Limits: r.config,
+	}
+	w, err := wire.New(wire.Config{Endpoint: e, Transport: s.Transport()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &providers.Client{
+		Endpoint: "simulator", Lane: "m",
+		Routes: []providers.ClientRoute{{Wire: w, Limiter: limits.New(r.config)}},
+	}
+}
+
+// rows asks for rows of all lengths.
+type rows struct {
+	nightshift.Provider
+	stream bool
+}
+
+func (p rows) Complete(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+	n, _ := strconv.Atoi(strings.TrimPrefix(req.Key, "row-"))
+	rng := rand.New(rand.NewPCG(uint64(n), 5))
+	req.Model, req.Stream = "sim-large", p.stream
+	req.Messages = []nightshift.Message{{
+		Role: nightshift.RoleUser,
+		Text: fmt.Sprintf("Row %d: write about lighthouses and harbours in winter.%s", n, strings.Repeat(" The coast was quiet.", rng.IntN(40))),
+	}}
+	req.Params = []nightshift.Param{{Name: "max_tokens", Value: json.RawMessage(strconv.Itoa(rowTokens))}}
+	return p.Provider.Complete(ctx, req)
+}
+
+// A course is the ledger's totals, second by second.
+type course struct {
+	at    []simulator.Totals
+	slots []float64 // in flight, at most as many as permitted
+}
+
+// watch reads the ledger each second until ctx ends.
+func (c *course) watch(ctx context.Context, s *simulator.Server, slots int) {
+	for pass(ctx, time.Second) {
+		l := s.Ledger()
+		c.at = append(c.at, l.Totals)
+		c.slots = append(c.slots, math.Min(float64(l.InFlight), float64(slots)))
+	}
+}
+
+// between is what happened from one second to another.
+func (c *course) between(from, to int) simulator.Totals {
+	to = min(to, len(c.at)) - 1
+	if to < 0 {
+		return simulator.Totals{}
+	}
+	t := c.at[to]
+	if from > 0 {
+		was := c.at[min(from, len(c.at))-1]
+		t.Received -= was.Received
+		t.Refused -= was.Refused
+		t.Early -= was.Early
+		t.Answered -= was.Answered
+		t.Billed.Input -= was.Billed.Input
+		t.Billed.Output -= was.Billed.Output
+	}
+	return t
+}
+
+// used is the share of the limit that binds which was used from one second to
+// another, in percent, leaving out the outage and what the neighbour may take.
+func (r rehearsal) used(c *course, from, to int) float64 {
+	l, err := simulator.ParseLimits(r.limits)
+	if err != nil {
+		panic(err) // it was parsed before
+	}
+	length := float64(to - from)
+	if o := int(outageAt / time.Second); r.outage && from <= o && o < to {
+		length -= outageFor.Seconds()
+	}
+	if r.share > 0 {
+		taken := min(r.share, 1)
+		if r.period > 0 {
+			taken *= r.busy.Seconds() / r.period.Seconds()
+		}
+		length *= 1 - taken
+	}
+	t := c.between(from, to)
+	output := float64(t.Billed.Output)
+	if l.Charge == simulator.ChargeMax {
+		output = rowTokens * float64(t.Answered)
+	}
+	most := 0.0
+	use := func(n float64, perMinute int64) {
+		if perMinute > 0 {
+			most = max(most, 100*n/(float64(perMinute)/60*length))
+		}
+	}
+	use(float64(t.Answered), l.Requests)
+	use(float64(t.Billed.Input), l.Input)
+	use(output, l.Output)
+	use(float64(t.Billed.Input)+output, l.Tokens)
+	if l.Concurrency > 0 {
+		sum := 0.0
+		for _, n := range c.slots[from:min(to, len(c.slots))] {
+			sum += n
+		}
+		most = max(most, 100*sum/(float64(l.Concurrency)*length))
+	}
+	return most
+}
+
+// recovery is how many seconds after the outage ten seconds had nine tenths of
+// the limit.
+func (r rehearsal) recovery(c *course) float64 {
+	for end := int((outageAt+outageFor)/time.Second) + 10; end <= len(c.at); end++ {
+		if r.used(c, end-10, end) >= 90 {
+			return float64(end) - (outageAt + outageFor).Seconds()
+		}
+	}
+	return math.Inf(1)
+}
+
+// A figure is what one rehearsal reached.
+type figure struct {
+	used, refused, early, recovery float64 // percent, percent, percent, seconds
+	firstMinute, firstRefused      float64 // percent
+	sent, failed                   int64
+	bound                          string
+}
+
+func percent(n, of int64) float64 { return 100 * float64(n) / float64(max(of, 1)) }
+
+// rehearse runs for so many minutes; the first five are not counted, but for
+// the figures of the first minute.
+func rehearse(t *testing.T, r rehearsal, seed uint64, minutes int) (f figure) {
+	synctest.Test(t, func(t *testing.T) {
+		server := r.server(t, seed)
+		client := r.client(t, server)
+		var c course
+		ctx, stop := context.WithCancel(t.Context())
+		watched := make(chan struct{})
+		go func() {
+			defer close(watched)
+			l, _ := simulator.ParseLimits(r.limits)
+			c.watch(ctx, server, l.Concurrency)
+		}()
+		f.failed = drive(rows{client, r.stream}, lots, time.Duration(minutes)*time.Minute+time.Second)
+		stop()
+		<-watched
+		end := 60 * minutes
+		late := c.between(300, end)
+		f.used, f.refused = r.used(&c, 300, end), percent(late.Refused, late.Received)
+		f.early = percent(late.Early, late.Received)
+		first := c.between(0, 60)
+		f.firstMinute, f.firstRefused = r.used(&c, 0, 60), percent(first.Refused, first.Received)
+		f.sent = c.between(0, end).Received
+		if r.outage {
+			f.recovery = r.recovery(&c)
+		}
+		f.bound = fmt.Sprint(client.Routes[0].Limiter.State().BoundFor)
+	})
+	return f
+}
+
+// TestRehearsals holds limiter and client against the simulator's limits: a
+// few minutes each, an hour and five seeds in the long form.
+func TestRehearsals(t *testing.T) {
+	minutes, seeds, slack, more := 10, uint64(1), 8.0, 2.5
+	if long() {
+		minutes, seeds, slack, more = 60, 5, 0, 0
+	}
+	if n, err := strconv.Atoi(os.Getenv("NIGHTSHIFT_MINUTES")); err == nil {
+		minutes = n
+	}
+	if n, err := strconv.ParseUint(os.Getenv("NIGHTSHIFT_SEEDS"), 10, 64); err == nil {
+		seeds = n
+	}
+	for _, r := range rehearsals {
+		t.Run(r.name, func(t *testing.T) {
+			if !long() && os.Getenv("NIGHTSHIFT_MINUTES") == "" && !r.short {
+				t.Skip("in the long form only; set NIGHTSHIFT_LONG=1 or NIGHTSHIFT_MINUTES=20")
+			}
+			if r.outage && minutes < 20 {
+				t.Skip("an outage takes longer than a short run")
+			}
+			var used, refused, early, back, first, firstRefused span
+			for seed := uint64(1); seed <= seeds; seed++ {
+				f := rehearse(t, r, seed, minutes)
+				t.Logf("seed %d: used %.1f %%, refused %.2f %%, early %.2f %%; first minute %.1f %%, %.2f %%; %d sent, %d rows failed; back %.0f s; %s",
+					seed, f.used, f.refused, f.early, f.firstMinute, f.firstRefused, f.sent, f.failed, f.recovery, f.bound)
+				used.add(f.used)
+				refused.add(f.refused)
+				early.add(f.early)
+				back.add(f.recovery)
+				first.add(f.firstMinute)
+				firstRefused.add(f.firstRefused)
+				if f.used < r.want-slack || f.refused > r.refuse+more || f.recovery > 30 {
+					t.Errorf("seed %d: used %.1f %%, refused %.2f %%, back after %.0f s; want %.0f %%, %.0f %%, 30 s",
+						seed, f.used, f.refused, f.recovery, r.want, r.refuse)
+				}
+			}
+			name := r.name
+			if r.outage {
+				name += " (back after " + back.text(0) + " s)"
+			}
+			t.Logf("| %s | %s | %s | %s | %s | %s |", name, used.text(1), refused.text(2), early.text(2), first.text(0), firstRefused.text(1))
+		})
+	}
+}
