@@ -357,3 +357,47 @@ func TestViewInBrowser(t *testing.T) {
 	b.shoot("view")
 	b.quiet(server.URL+"/secret/", "data:")
 }
+
+// TestLargeRun makes a run of 100,000 rows, opens its report and looks through
+// it by the server, and says how long each took.
+func TestLargeRun(t *testing.T) {
+	if !long() {
+		t.Skip("100,000 rows: set NIGHTSHIFT_LONG=1")
+	}
+	b := openBrowser(t)
+	dir := os.Getenv("NIGHTSHIFT_LARGE_RUN") // one that is there already
+	if dir == "" {
+		dir = demo{rows: 100_000, models: []string{"m"}, slice: 20_000, text: 400}.write(t)
+	}
+	began := time.Now()
+	url, size := writePage(t, dir)
+	if size > reports.DefaultMaxSize {
+		t.Errorf("%d bytes", size)
+	}
+	t.Logf("report.html made in %v, %d bytes", time.Since(began), size)
+	b.visit(url)
+	ms, _ := b.eval(`performance.getEntriesByType("navigation")[0].loadEventEnd`).(float64)
+	t.Logf("opened in %.0f ms", ms)
+	if ms > 2000 {
+		t.Errorf("the report takes %.0f ms to open, want 2,000", ms)
+	}
+	v, err := reports.NewViewer(dir, "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{"", "outcome=failed", "outcome=truncated", "retried=1", "q=word4999", "q=nowhere-to-be-found", "sort=cost"} {
+		r := httptest.NewRequest("GET", "/s/rows?"+q, nil)
+		r.Host = "127.0.0.1"
+		w := httptest.NewRecorder()
+		began := time.Now()
+		v.ServeHTTP(w, r)
+		var page struct {
+			Items  []*reports.Item
+			Looked int64 `json:"looked_at"`
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("rows?%s: %d rows of %d looked at in %v", q, len(page.Items), page.Looked, time.Since(began).Round(time.Millisecond))
+	}
+}
