@@ -105,6 +105,7 @@ type ComparedModel struct {
 	Label     string           `json:"label"` // unique: the model's name, with its run's where that is needed
 	Model     string           `json:"model"`
 	Run       string           `json:"run"`
+	Earlier   bool             `json:"earlier,omitempty"` // of the baseline run
 	ModelID   string           `json:"model_id"`
 	Endpoint  string           `json:"endpoint,omitempty"`
 	Params    json.RawMessage  `json:"params,omitempty"`
@@ -359,14 +360,15 @@ func rangeOf(v stats.Interval) *Range {
 	return &Range{v.Lower, v.Upper}
 }
 
-// model finds a column by its label or, where that is unique, its model name.
+// model finds a column by its label or, where that is unique among the runs
+// that are not the earlier one, its model name.
 func (c *Comparison) model(name string) (label string, ok bool) {
 	var found []string
 	for _, m := range c.Models {
 		if m.Label == name {
 			return name, true
 		}
-		if m.Model == name {
+		if m.Model == name && !m.Earlier {
 			found = append(found, m.Label)
 		}
 	}

@@ -250,7 +250,7 @@ func (m *matrix) chooseColumns() error {
 
 func newColumn(r *comparedRun, name string) *column {
 	c := &column{run: r, epochs: max(r.info.Epochs, 1)}
-	c.Model, c.Run, c.Label, c.ModelID = name, r.info.Name, name, name
+	c.Model, c.Run, c.Label, c.ModelID, c.Earlier = name, r.info.Name, name, name, r.baseline
 	c.Served, c.Stops.Reasons = map[string]int64{}, map[string]int64{}
 	for _, p := range r.plan.Plan.Models {
 		if p.Name == name {

@@ -407,7 +407,7 @@ func TestBaselineRunListsChanges(t *testing.T) {
 		}
 		return old.value(m, id, e)
 	}
-	c := compared(t, reports.CompareOptions{Runs: []string{now.write(t)}, BaselineRun: old.write(t), Gates: []string{"regressions(now/a) <= 0", "regressions(now/b) <= 0"}})
+	c := compared(t, reports.CompareOptions{Runs: []string{now.write(t)}, BaselineRun: old.write(t), Gates: []string{"regressions(a) <= 0", "regressions(now/b) <= 0"}})
 	d := c.Scorers[0].Deltas
 	if len(d) != 2 || !slices.Equal(d[0].NewlyFailing, []string{"q0003"}) || !slices.Equal(d[0].NewlyPassing, []string{"q0030"}) || d[1].NewlyFailingCount != 0 {
 		t.Errorf("changes %+v", d)

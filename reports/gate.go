@@ -147,9 +147,10 @@ func (g gate) margin() (margin float64, rest []string, ok bool) {
 	return 0, g.args, false
 }
 
-// gates are those asked for, else those of the runs' plan.
+// gates are those asked for, else those of the run's plan. Plans of several
+// runs may want different things.
 func (m *matrix) gates() []string {
-	if m.options.Gates != nil {
+	if m.options.Gates != nil || len(m.options.Runs) > 1 {
 		return m.options.Gates
 	}
 	return m.runs[0].evaluation.Gates
@@ -245,17 +246,12 @@ func (c *Comparison) gateArguments(args []string) (labels []string, scorer strin
 	}
 	if len(labels) == 0 {
 		for _, m := range c.Models {
-			if !c.ofBaselineRun(m) {
+			if !m.Earlier {
 				labels = append(labels, m.Label)
 			}
 		}
 	}
 	return labels, scorer, nil
-}
-
-func (c *Comparison) ofBaselineRun(m ComparedModel) bool {
-	return slices.ContainsFunc(c.Runs, func(r ComparedRun) bool { return r.Baseline && r.Name == m.Run }) &&
-		!slices.ContainsFunc(c.Runs, func(r ComparedRun) bool { return !r.Baseline && r.Name == m.Run })
 }
 
 func (c *Comparison) hasScorer(name string) bool {

@@ -202,7 +202,7 @@ func (d Described) Table() string {
 		return '_'
 	}, d.Name)
 	plain = strings.TrimLeft(plain, ".-")
-	if plain == d.Name && len(plain) <= 60 {
+	if plain == d.Name && plain != "" && len(plain) <= 60 {
 		return plain
 	}
 	sum := sha256.Sum256([]byte(d.Name))
