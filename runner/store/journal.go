@@ -303,16 +303,14 @@ func (j *journal) record(at loc) (*nightshift.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	var l struct {
-		Record *nightshift.Record `json:"record"`
-	}
-	if err := json.Unmarshal(b, &l); err != nil {
+	rec, err := decodeRecord(b)
+	if err != nil {
 		return nil, fmt.Errorf("%s: byte %d: %w", j.names[at.file], at.off, err)
 	}
-	if l.Record == nil {
+	if rec == nil {
 		return nil, fmt.Errorf("%s: byte %d: no record", j.names[at.file], at.off)
 	}
-	return l.Record, nil
+	return rec, nil
 }
 
 // turn returns the answer at a place.

@@ -1,0 +1,214 @@
+package store
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"nightshift"
+)
+
+// The twin of encode.go: result lines are read by hand when a unit is
+// committed, in less than half the time that encoding/json takes. It knows the
+// form that encodeRecord writes and no other. Whatever differs is left to
+// encoding/json, so that hand-made lines and those of other versions are read
+// too.
+
+// decodeRecord returns the record of a result line's object; nil when it has
+// none.
+func decodeRecord(object []byte) (*nightshift.Record, error) {
+	if rec := decodeWritten(object); rec != nil {
+		return rec, nil
+	}
+	var l struct {
+		Record *nightshift.Record `json:"record"`
+	}
+	err := json.Unmarshal(object, &l)
+	return l.Record, err
+}
+
+var recordMark = []byte(`,"record":{`)
+
+// decodeWritten is nil when the object is not in the form of encodeRecord.
+func decodeWritten(object []byte) *nightshift.Record {
+	if !bytes.HasPrefix(object, []byte(`{"k":"`+kindResult+`","row":`)) || !bytes.HasSuffix(object, []byte("}}")) {
+		return nil
+	}
+	// Nothing before the record holds a text, so the first mark is the one.
+	_, members, ok := bytes.Cut(object, recordMark)
+	if !ok {
+		return nil
+	}
+	// One copy for all texts, which are pieces of it.
+	d := decoder{rest: string(members[:len(members)-2])}
+	rec := new(nightshift.Record)
+	if d.record(reflect.ValueOf(rec).Elem()) != nil {
+		return nil
+	}
+	return rec
+}
+
+var errOtherForm = errors.New("not as it is written here")
+
+// A decoder takes JSON from the front of rest.
+type decoder struct{ rest string }
+
+// record reads members in the order of the fields, to the end of rest.
+func (d *decoder) record(v reflect.Value) error {
+	first := true
+	for _, f := range recordFields {
+		rest, there := d.member(f.key, first)
+		if !there {
+			if !f.omit {
+				return errOtherForm
+			}
+			continue
+		}
+		first, d.rest = false, rest
+		if err := d.field(v.Field(f.index)); err != nil {
+			return err
+		}
+	}
+	if d.rest != "" {
+		return errOtherForm
+	}
+	return nil
+}
+
+// member returns what follows a key when that comes next.
+func (d *decoder) member(key string, first bool) (rest string, there bool) {
+	rest = d.rest
+	if !first {
+		if rest, there = strings.CutPrefix(rest, ","); !there {
+			return "", false
+		}
+	}
+	return strings.CutPrefix(rest, key)
+}
+
+// field reads a value into a field; a pointer gets something to point to.
+func (d *decoder) field(v reflect.Value) error {
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	if v.Kind() == reflect.String {
+		s, err := d.text()
+		v.SetString(s)
+		return err
+	}
+	if v.Kind() == reflect.Slice || v.Kind() == reflect.Struct {
+		return d.quoted(v)
+	}
+	return d.literal(v)
+}
+
+// literal reads a number or a truth value.
+func (d *decoder) literal(v reflect.Value) error {
+	end := strings.IndexByte(d.rest, ',')
+	if end < 0 {
+		end = len(d.rest)
+	}
+	word := d.rest[:end]
+	d.rest = d.rest[end:]
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(word == "true")
+		if word != "true" && word != "false" {
+			return errOtherForm
+		}
+	case reflect.Float64:
+		x, err := strconv.ParseFloat(word, 64)
+		v.SetFloat(x)
+		return err
+	default:
+		n, err := strconv.ParseInt(word, 10, v.Type().Bits())
+		v.SetInt(n)
+		return err
+	}
+	return nil
+}
+
+// quoted reads bytes or a time, which are written as texts.
+func (d *decoder) quoted(v reflect.Value) error {
+	s, err := d.text()
+	if err != nil {
+		return err
+	}
+	if v.Kind() == reflect.Slice {
+		b, err := base64.StdEncoding.DecodeString(s)
+		v.SetBytes(b)
+		return err
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	v.Set(reflect.ValueOf(t))
+	return err
+}
+
+// text reads a string. One without escapes is a piece of rest.
+func (d *decoder) text() (string, error) {
+	if !strings.HasPrefix(d.rest, `"`) {
+		return "", errOtherForm
+	}
+	rest := d.rest[1:]
+	end := strings.IndexByte(rest, '"')
+	if end < 0 {
+		return "", errOtherForm
+	}
+	if strings.IndexByte(rest[:end], '\\') < 0 {
+		d.rest = rest[end+1:]
+		return rest[:end], nil
+	}
+	return d.escaped(rest)
+}
+
+// escapes are the escapes of one letter that appendText writes.
+var escapes = [256]byte{'"': '"', '\\': '\\', 'n': '\n', 'r': '\r', 't': '\t'}
+
+// escaped reads a string whose opening quote is gone.
+func (d *decoder) escaped(rest string) (string, error) {
+	end := closing(rest)
+	if end < 0 {
+		return "", errOtherForm
+	}
+	d.rest = rest[end+1:]
+	b := make([]byte, 0, end)
+	for s := rest[:end]; ; {
+		i := strings.IndexByte(s, '\\')
+		if i < 0 {
+			return string(append(b, s...)), nil
+		}
+		b = append(b, s[:i]...)
+		s = s[i+1:]
+		if c := escapes[s[0]]; c != 0 {
+			b, s = append(b, c), s[1:]
+			continue
+		}
+		if !strings.HasPrefix(s, "u00") || len(s) < 5 {
+			return "", errOtherForm
+		}
+		c, err := strconv.ParseUint(s[3:5], 16, 7)
+		if err != nil {
+			return "", err
+		}
+		b, s = append(b, byte(c)), s[5:]
+	}
+}
+
+// closing is where the quote that ends a string stands; -1 when nowhere.
+func closing(s string) int {
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '"':
+			return i
+		case '\\':
+			i++
+		}
+	}
+	return -1
+}

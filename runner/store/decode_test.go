@@ -1,0 +1,88 @@
+package store
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"nightshift"
+)
+
+// What encodeRecord writes is read by hand, and into the Record that it was.
+func TestDecodeWritten(t *testing.T) {
+	rng := rand.New(rand.NewPCG(12, 12))
+	for i := range int64(2000) {
+		want := repaired(hostileRecord(rng, "m", i, 0))
+		line, _ := encodeRecord(&want, time.Now().UTC())
+		got := decodeWritten(line[prefixLen : len(line)-1])
+		if got == nil {
+			t.Fatalf("left to encoding/json: %s", line)
+		}
+		if !reflect.DeepEqual(*got, want) {
+			t.Fatal(firstDifference(*got, want))
+		}
+	}
+}
+
+// Lines in another form are read as encoding/json reads them.
+func TestDecodeOtherForms(t *testing.T) {
+	for _, object := range []string{
+		`{"k":"result","row":1,"epoch":0,"at":"2026-11-21T22:00:00Z","record":{"row":1}}`,
+		`{"k":"result","row":1,"epoch":0,"at":"2026-11-21T22:00:00Z","record":{}}`,
+		`{"k":"result","row":1,"epoch":0,"at":"2026-11-21T22:00:00Z"}`,
+		`{"k":"result", "record": {"id": "\u00e9\ud83d\ude00\/", "row": 7, "flags": null, "new_column": [1, {"a": "}"}]}}`,
+		`{"k":"seal","row":1}`,
+		`{"k":"result","row":`,
+	} {
+		var l struct{ Record *nightshift.Record }
+		wantErr := json.Unmarshal([]byte(object), &l)
+		got, err := decodeRecord([]byte(object))
+		if (err != nil) != (wantErr != nil) || !reflect.DeepEqual(got, l.Record) {
+			t.Errorf("%s\nread as %+v, %v\nwant %+v, %v", object, got, err, l.Record, wantErr)
+		}
+	}
+}
+
+// Whatever the hand-written decoder takes, it takes as encoding/json does.
+func FuzzDecodeWritten(f *testing.F) {
+	rng := rand.New(rand.NewPCG(13, 13))
+	for i := range int64(20) {
+		rec := repaired(hostileRecord(rng, "m", i, 0))
+		line, _ := encodeRecord(&rec, time.Unix(1, 0).UTC())
+		f.Add(string(line[prefixLen+len(`{"k":"result","row":`) : len(line)-1]))
+	}
+	f.Fuzz(func(t *testing.T, rest string) {
+		object := []byte(`{"k":"result","row":` + rest)
+		if !json.Valid(object) || !utf8.Valid(object) {
+			return // never written, and damage is found by the checksum
+		}
+		got := decodeWritten(object)
+		if got == nil {
+			return
+		}
+		var l struct{ Record *nightshift.Record }
+		if err := json.Unmarshal(object, &l); err != nil {
+			t.Fatalf("taken, but encoding/json says %v: %s", err, object)
+		}
+		if !reflect.DeepEqual(got, l.Record) {
+			t.Fatalf("%s\n%s", firstDifference(*got, *l.Record), object)
+		}
+	})
+}
+
+// BenchmarkDecode is what a record costs to read at a commit.
+func BenchmarkDecode(b *testing.B) {
+	kept := repaired(largeRecord(rand.New(rand.NewPCG(1, 1)), "m0", 0))
+	line, _ := encodeRecord(&kept, time.Now())
+	object := line[prefixLen : len(line)-1]
+	b.SetBytes(int64(len(object)))
+	b.ReportAllocs()
+	reportCPU(b)
+	for b.Loop() {
+		_, err := decodeRecord(object)
+		must(b, err)
+	}
+}
