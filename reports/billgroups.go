@@ -9,7 +9,7 @@ import (
 // addGroup bills the rows of a group column by column. Attempt logs are read
 // where the columns do not say all.
 func (b *biller) addGroup(g *store.Group) error {
-	rows, err := groupRows(g)
+	rows, err := b.groupRows(g)
 	if err != nil {
 		return err
 	}
@@ -68,8 +68,10 @@ func assign[T any](r *groupReader, values []T, null []bool, err error, set func(
 }
 
 // groupRows reads all that a bill needs but the attempt logs.
-func groupRows(g *store.Group) ([]billRow, error) {
-	rows := make([]billRow, g.Rows)
+func (b *biller) groupRows(g *store.Group) ([]billRow, error) {
+	b.rows = slices.Grow(b.rows[:0], g.Rows)[:g.Rows]
+	rows := b.rows
+	clear(rows)
 	r := &groupReader{Group: g}
 	r.text("model", func(i int, v *string) { rows[i].Model = deref(v) })
 	r.text("endpoint", func(i int, v *string) { rows[i].Endpoint = deref(v) })
