@@ -7,13 +7,13 @@ func vendorPresets() []Preset {
 	return []Preset{
 		messagesPreset("anthropic", "https://api.anthropic.com", "Claude, from Anthropic", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN").with(func(p *Preset) {
 			p.BaseURLEnvs = []string{"ANTHROPIC_BASE_URL"}
-			p.Dialect, p.Charging = "anthropic", chargedCached
+			p.Dialect, p.Charging, p.Limits.FreeCacheReads = "anthropic", chargedCached, true
 			p.Facts = "max_tokens is required; sends retry-after with good answers too; non-streamed answers of over ten minutes are refused"
 		}),
 		chatPreset("anthropic", "https://api.anthropic.com/v1", "Claude over Chat Completions, for comparison only", "ANTHROPIC_API_KEY").with(func(p *Preset) {
 			p.BaseURLEnvs = []string{"ANTHROPIC_BASE_URL"}
 			p.Path, p.BaseURL = "/v1/chat/completions", "https://api.anthropic.com"
-			p.Dialect, p.Charging = "openai", chargedCached
+			p.Dialect, p.Charging, p.Limits.FreeCacheReads = "openai", chargedCached, true
 		}),
 		chatPreset("openai", "https://api.openai.com/v1", "GPT, from OpenAI", "OPENAI_API_KEY").with(func(p *Preset) {
 			p.BaseURLEnvs = []string{"OPENAI_BASE_URL"}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"nightshift/providers/simulator"
+)
+
+// A pacing is one server with limits, shown to two clients in real time: the
+// program itself, from a cold start to its last row, and a client as most
+// people write it.
+type pacing struct {
+	name    string
+	limits  string  // of nightshift simulate
+	plan    string  // limits in the plan
+	rows    int     // of each of two models
+	refused float64 // most, in percent
+	early   int64   // most
+	long    bool
+}
+
+const pacingLatency = "base=50ms,first=20ms,jitter=0.4"
+
+var pacings = []pacing{
+	{name: "cold start, headers", limits: "requests=12000,burst=2s", rows: 500, refused: 1, early: 0},
+	{name: "cold start, nothing said", limits: "requests=12000,burst=2s,headers=none", rows: 800, refused: 8},
+	{name: "headers", limits: "requests=6000,burst=5s", rows: 3500, refused: 1, early: 0, long: true},
+	{name: "output tokens, headers", limits: "output=60000,burst=5s", rows: 3000, refused: 1, early: 0, long: true},
+	{name: "Retry-After only", limits: "requests=6000,burst=5s,headers=retry-after", rows: 3500, refused: 4, early: 5, long: true},
+	{name: "nothing said", limits: "requests=6000,burst=5s,headers=none", rows: 3500, refused: 4, long: true},
+	{name: "two limiters, one bucket", limits: "requests=6000,burst=5s", plan: "{concurrency: 400}", rows: 3500, refused: 25, early: 1000, long: true},
+}
+
+// TestRateControlInRealTime runs the program against a served simulator and
+// asks the ledger what it did. The long form, with NIGHTSHIFT_REALTIME=1, runs
+// the usual client beside it and prints a table.
+func TestRateControlInRealTime(t *testing.T) {
+	long := os.Getenv("NIGHTSHIFT_REALTIME") != ""
+	for _, p := range pacings {
+		t.Run(p.name, func(t *testing.T) {
+			if p.long && !long {
+				t.Skip("takes a minute; set NIGHTSHIFT_REALTIME=1")
+			}
+			s := serve(t, "--limits", p.limits, "--latency", pacingLatency)
+			d := newTable(t, p.rows, s.url, "")
+			p.rewrite(t, d)
+			began := time.Now()
+			c := start(t, "run", d.plan, "-q")
+			if code := c.wait(t); code != exitOK {
+				t.Fatalf("exit code %d\n%s", code, c.errs.String())
+			}
+			l := s.totals(t)
+			ours := p.line("nightshift", l, time.Since(began))
+			if l.Answered != int64(2*p.rows) {
+				t.Errorf("%d answers for %d rows", l.Answered, 2*p.rows)
+			}
+			refused := 100 * float64(l.Refused) / float64(l.Received)
+			if refused > p.refused || l.Early > p.early {
+				t.Errorf("%.2f %% refused, %d early; want %.0f %%, %d", refused, l.Early, p.refused, p.early)
+			}
+			t.Log(ours)
+			if long {
+				t.Log(p.usual(t, d))
+			}
+		})
+	}
+}
+
+// rewrite lets the plan find its own concurrency; p.plan are the limits of the
+// second endpoint, which then is another account.
+func (p pacing) rewrite(t *testing.T, d *table) {
+	t.Helper()
+	b, err := os.ReadFile(d.plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(string(b), ", limits: {concurrency: 16}", "")
+	if p.plan != "" {
+		text = strings.Replace(text, `/v1", auth: none`, `/v1", auth: none, limits: `+p.plan, 1)
+	}
+	if err := os.WriteFile(d.plan, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// line is a row of the table in docs/rate-control.md: how much of what the
+// server gave in that time was used, its burst included.
+func (p pacing) line(who string, l simulator.Ledger, took time.Duration) string {
+	limits, err := simulator.ParseLimits(p.limits)
+	if err != nil {
+		panic(err) // the server has parsed it
+	}
+	span := l.Last.Sub(l.First).Seconds() + limits.Burst.Seconds()
+	used := 0.0
+	if limits.Requests > 0 {
+		used = float64(l.Answered) / (float64(limits.Requests) / 60 * span)
+	}
+	if limits.Output > 0 {
+		used = max(used, float64(l.Billed.Output)/(float64(limits.Output)/60*span))
+	}
+	return fmt.Sprintf("| %s | %s | %.0f s | %d | %.1f | %d (%.2f %%) | %d |", p.name, who, took.Seconds(), l.Received,
+		100*used, l.Refused, 100*float64(l.Refused)/float64(max(l.Received, 1)), l.Early)
+}
+
+// usual sends the same rows with 64 workers that each back off exponentially,
+// to a server of its own.
+func (p pacing) usual(t *testing.T, d *table) string {
+	t.Helper()
+	s := serve(t, "--limits", p.limits, "--latency", pacingLatency)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	began := time.Now()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for n := next.Add(1) - 1; n < int64(2*len(d.prompts)); n = next.Add(1) - 1 {
+				model := []string{"sim-large", "sim-small"}[n%2]
+				if err := askUntilAnswered(t.Context(), client, s.url, model, d.prompts[n/2]); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return p.line("64 workers", s.totals(t), time.Since(began))
+}
+
+// askUntilAnswered tries again after sleeping twice as long as the last time,
+// with jitter, and never shorter than Retry-After.
+func askUntilAnswered(ctx context.Context, client *http.Client, url, model, prompt string) error {
+	body, err := json.Marshal(map[string]any{
+		"model": model, "max_tokens": 200,
+		"messages": []map[string]string{{"role": "user", "content": prompt}},
+	})
+	if err != nil {
+		return err
+	}
+	for sleep := 500 * time.Millisecond; ; sleep = min(2*sleep, 8*time.Second) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/messages", bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return nil
+		}
+		wait := time.Duration(float64(sleep) * (0.75 + 0.25*rand.Float64()))
+		if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
+			wait = max(wait, time.Duration(seconds)*time.Second)
+		}
+		asleep(wait)
+	}
+}
