@@ -51,8 +51,11 @@ func readHeader(head []byte, format string) ([]string, error) {
 }
 
 func separator(format string) byte {
-	if format == formatTSV {
+	switch format {
+	case formatTSV:
 		return '\t'
+	case formatSemicolon:
+		return ';'
 	}
 	return ','
 }

@@ -115,7 +115,7 @@ type Info struct {
 	Fields   []string
 	Epochs   bool // prompts differ between epochs: a template names epoch
 
-	// RawFormat is what Raw returns: "jsonl", or "csv" and "tsv" records to be
+	// RawFormat is what Raw returns: "jsonl", or "csv", "tsv" and "csv-semicolon" records to be
 	// written below RawHeader.
 	RawFormat string
 	RawHeader string
@@ -259,7 +259,7 @@ func (d *Dataset) parse(b *builder, f *file, sp span, raw []byte) (row, complain
 	if sp.what != "" {
 		return row{}, complaint{sp.what, sp.hint}
 	}
-	if f.Format == formatCSV || f.Format == formatTSV {
+	if f.tabular() {
 		converted, what := csvRow(f.Header, raw, f.Format)
 		if what != "" {
 			return row{}, complaint{what, ""}
@@ -318,7 +318,7 @@ func (d *Dataset) textSplitter(f *file, r io.Reader, pos, line int64, size int, 
 			c.state = 'v'
 		}
 		return &chunks{r: r, c: c, size: size, max: limit, pos: pos, line: line, partial: partial}
-	case formatCSV, formatTSV:
+	case formatCSV, formatTSV, formatSemicolon:
 		inner := &chunks{r: r, c: &csvCutter{}, size: size, max: limit, pos: pos, line: line, partial: partial}
 		return &headerSplitter{splitter: inner, seen: pos > 0}
 	}

@@ -64,6 +64,9 @@ func (p *Problems) add(q Problem) {
 	}
 }
 
+// someAlike is how many problems that say the same are shown one by one.
+const someAlike = 5
+
 // merge adds all of q.
 func (p *Problems) merge(q Problems) {
 	p.Total += q.Total
@@ -73,8 +76,18 @@ func (p *Problems) merge(q Problems) {
 // Error lists the problems, one a line.
 func (p *Problems) Error() string {
 	lines := make([]string, 0, len(p.List)+1)
-	for _, q := range p.List {
-		lines = append(lines, q.String())
+	alike := 0 // problems in a row that say the same
+	for i, q := range p.List {
+		if alike++; i == 0 || q.What != p.List[i-1].What || q.File != p.List[i-1].File {
+			alike = 1
+		}
+		last := i == len(p.List)-1 || p.List[i+1].What != q.What || p.List[i+1].File != q.File
+		switch {
+		case alike <= someAlike || alike == someAlike+1 && last:
+			lines = append(lines, q.String())
+		case last:
+			lines = append(lines, fmt.Sprintf("… and the same on %d further lines, up to line %d", alike-someAlike, q.Line))
+		}
 	}
 	if more := p.Total - int64(len(p.List)); more > 0 {
 		lines = append(lines, fmt.Sprintf("… and %s more", thousands(more)))

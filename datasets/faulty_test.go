@@ -158,7 +158,7 @@ func TestRefusedDatasets(t *testing.T) {
 		{30, "unreadable file", good, datasets.Spec{Paths: []string{"locked.jsonl"}}, "locked.jsonl:"},
 		{0, "zip", "PK\x03\x04aaaaaaaaaaaaaaaaa", datasets.Spec{}, "a zip archive or an Excel file"},
 		{0, "parquet that is none", "PAR1aaaaaaaaaaaaaaaaaPAR1", datasets.Spec{}, "Parquet file"},
-		{0, "no shape", `{"question":"q","options":["A"]}`, datasets.Spec{}, `nothing says what the prompt is; the fields are question, options (write a template, such as prompt: "{{ question }}")`},
+		{0, "no shape", `{"question":"q","options":["A"]}`, datasets.Spec{}, `nothing says what the prompt is; the fields are question, options (write a template, such as prompt: "{{ question }}"`},
 		{0, "unknown role of a field", good, datasets.Spec{Fields: map[string]string{"taget": "x"}}, `fields: "taget" is not something a field can be`},
 		{0, "CSV with a nameless column", "a,,b\n1,2,3\n", datasets.Spec{Format: "csv"}, "data.jsonl:1: column 2 has no name"},
 		{0, "CSV with two columns of a name", "a,a\n1,2\n", datasets.Spec{Format: "csv"}, `two columns are named "a"`},

@@ -163,7 +163,7 @@ func shapeNamed(name string) *shape {
 
 // formatNames lists what Spec.Format may be.
 func formatNames() []string {
-	return []string{"auto", formatJSONL, formatJSON, formatCSV, formatTSV, formatParquet, "prompt", "messages", "input", "question",
+	return []string{"auto", formatJSONL, formatJSON, formatCSV, formatTSV, formatSemicolon, formatParquet, "prompt", "messages", "input", "question",
 		"instruction", "conversations", "turns", "openai_batch", "anthropic_batch", "promptfoo"}
 }
 
@@ -180,12 +180,29 @@ func noShape(s *Spec, rows []row) Problem {
 			break
 		}
 	}
-	if guess == "" && len(names) > 0 {
-		guess = names[0]
+	if guess == "" {
+		guess = wordiest(names, rows)
 	}
 	return Problem{File: strings.Join(s.Paths, ", "), Row: -1,
 		What: "nothing says what the prompt is; the fields are " + strings.Join(names, ", "),
-		Hint: "write a template, such as prompt: \"" + templateFor(guess) + "\""}
+		Hint: "write a template, such as prompt: \"" + templateFor(guess) + "\"; on the command line --prompt; nightshift init writes a whole plan"}
+}
+
+// wordiest is the field with the most text in it.
+func wordiest(names []string, rows []row) (best string) {
+	most := -1
+	for _, name := range names {
+		n := 0
+		for _, r := range rows {
+			if v := r.get(name); v.kind == kindString {
+				n += len(v.raw)
+			}
+		}
+		if n > most {
+			best, most = name, n
+		}
+	}
+	return best
 }
 
 func templateFor(name string) string {

@@ -34,11 +34,13 @@ func (e *fileError) Unwrap() error { return e.err }
 
 // Formats and compressions, as Info names them.
 const (
-	formatJSONL   = "jsonl"
-	formatJSON    = "json"
-	formatCSV     = "csv"
-	formatTSV     = "tsv"
-	formatParquet = "parquet"
+	formatJSONL = "jsonl"
+	formatJSON  = "json"
+	formatCSV   = "csv"
+	formatTSV   = "tsv"
+	// Spreadsheets write CSV with semicolons where the comma is the decimal sign.
+	formatSemicolon = "csv-semicolon"
+	formatParquet   = "parquet"
 
 	packedGzip = "gzip"
 	packedZstd = "zstd"
@@ -316,11 +318,13 @@ func (f *file) sniffText(s *Spec) error {
 	if err := foreign(head); err != nil {
 		return err
 	}
-	f.Format = textFormat(head, f.Name, s.Format)
+	if f.Format = textFormat(head, f.Name, s.Format); f.Format == formatCSV && semicolons(head) {
+		f.Format = formatSemicolon
+	}
 	if err := f.agrees(s.Format); err != nil {
 		return err
 	}
-	if f.Format == formatCSV || f.Format == formatTSV {
+	if f.tabular() {
 		f.Header, err = readHeader(head, f.Format)
 		return err
 	}
@@ -378,7 +382,7 @@ func textFormat(head []byte, name, wanted string) string {
 		tabular = formatTSV
 	}
 	switch {
-	case wanted == formatCSV || wanted == formatTSV:
+	case wanted == formatCSV || wanted == formatTSV || wanted == formatSemicolon:
 		return wanted
 	case len(body) == 0 || body[0] == '{':
 		return formatJSONL
@@ -416,7 +420,19 @@ func arrayOrLines(body []byte) string {
 // looksLikeHeader reports whether the first line may name columns.
 func looksLikeHeader(b []byte) bool {
 	line, _, more := bytes.Cut(b, []byte("\n"))
-	return more && bytes.ContainsAny(line, ",\t") && !bytes.ContainsAny(line, "{}[]:\x00")
+	return more && bytes.ContainsAny(line, ",;\t") && !bytes.ContainsAny(line, "{}[]:\x00")
+}
+
+// semicolons reports whether the first line names columns with semicolons
+// between them.
+func semicolons(b []byte) bool {
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	return bytes.IndexByte(line, ';') >= 0 && bytes.IndexByte(line, ',') < 0
+}
+
+// tabular reports whether rows are records below a header.
+func (f *file) tabular() bool {
+	return f.Format == formatCSV || f.Format == formatTSV || f.Format == formatSemicolon
 }
 
 // agrees compares the format found with the one that the user named.
@@ -424,8 +440,8 @@ func (f *file) agrees(wanted string) error {
 	if wanted == "" || wanted == "auto" || wanted == f.Format || !isFormat(wanted) {
 		return nil
 	}
-	if wanted == formatJSON && f.Format == formatJSONL {
-		return nil // people say json for both
+	if wanted == formatJSON && f.Format == formatJSONL || wanted == formatCSV && f.Format == formatSemicolon {
+		return nil // people say json, and csv, for both
 	}
 	return &fileError{what: "the format is said to be " + wanted + ", but the file is " + formatWords(f.Format),
 		hint: "use format: auto"}
@@ -433,7 +449,7 @@ func (f *file) agrees(wanted string) error {
 
 func isFormat(s string) bool {
 	switch s {
-	case formatJSONL, formatJSON, formatCSV, formatTSV, formatParquet:
+	case formatJSONL, formatJSON, formatCSV, formatTSV, formatSemicolon, formatParquet:
 		return true
 	}
 	return false
@@ -449,6 +465,8 @@ func formatWords(format string) string {
 		return "CSV"
 	case formatTSV:
 		return "TSV"
+	case formatSemicolon:
+		return "CSV with semicolons"
 	}
 	return "Parquet"
 }

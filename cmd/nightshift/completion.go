@@ -85,6 +85,7 @@ var flagCompletions = map[string]completer{
 	"auth":        fixed("bearer", "x-api-key", "raw", "header:", "none"),
 	"raw":         fixed("all", "errors", "none"),
 	"on-unknown":  fixed("resend", "skip"),
+	"field":       fixed("id=", "target=", "messages=", "conversations=", "turns=", "system=", "category=", "cluster="),
 	"on-bad-row":  fixed("refuse", "record"),
 	"durability":  fixed("normal", "strict"),
 	"progress":    fixed("auto", "bar", "plain", "none"),

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -76,10 +77,8 @@ func (a *app) init(ctx context.Context, dataset string, f *initFlags) error {
 func (a *app) scaffold(ctx context.Context, dataset string, f *initFlags) ([]byte, error) {
 	s := plan.Scaffolding{Dataset: pathFrom(f.output, dataset), Models: f.models}
 	info, problem := infoOf(ctx, datasets.Spec{Paths: []string{dataset}})
-	if s.Info = info; problem != nil {
-		if s.Info, s.Prompt, s.Target = guessFields(ctx, dataset); s.Prompt == "" {
-			return nil, problem
-		}
+	if s.Info = info; problem != nil && !guess(ctx, dataset, &s) {
+		return nil, problem
 	}
 	text := plan.Scaffold(s)
 	p, err := plan.Parse(f.output, text)
@@ -129,38 +128,97 @@ func infoOf(ctx context.Context, s datasets.Spec) (datasets.Info, error) {
 // targetNames are what people call the right answer.
 var targetNames = []string{"target", "answer", "label", "expected", "expected_output", "ideal", "gold", "solution", "correct", "correct_answer", "reference", "output", "completion", "response", "sentiment", "class"}
 
-// guessFields finds the field that holds the prompt: the one with the most text
-// on the first rows. "" when no field holds text or the rows cannot be read.
-func guessFields(ctx context.Context, dataset string) (info datasets.Info, prompt, target string) {
+// idName is what people call the id of a row.
+var idName = regexp.MustCompile(`(?i:^(id|nr|no|uuid|guid)$|[_ -](id|nr|no|uuid|number)$)|[a-z](Id|ID|No|Nr)$`)
+
+// guess fills in what the rows do not say of themselves, from the first of
+// them: the field with the most text is the prompt, unless one holds a chat.
+func guess(ctx context.Context, dataset string, s *plan.Scaffolding) (ok bool) {
 	d, err := datasets.Open(ctx, datasets.Spec{Paths: []string{dataset}, Prompt: "{{ row | tojson }}"})
 	if d == nil {
-		return info, "", ""
+		return false
 	}
 	defer d.Close()
-	if info = d.Info(); err != nil {
-		return info, "", ""
+	if s.Info = d.Info(); err != nil {
+		return false
 	}
-	text := map[string]int{}
-	for s := range firstRows(ctx, d, 50) {
+	var rows []map[string]any
+	for sample := range firstRows(ctx, d, 50) {
 		var row map[string]any
-		if json.Unmarshal([]byte(s.Messages[0].Text), &row) != nil {
-			continue
+		if len(sample.Messages) == 1 && json.Unmarshal([]byte(sample.Messages[0].Text), &row) == nil {
+			rows = append(rows, row)
 		}
-		for name, v := range row {
-			if words, ok := v.(string); ok {
-				text[name] += len(words)
+	}
+	fields := s.Info.Fields
+	s.Fields = map[string]string{}
+	if s.Info.NoID > 0 {
+		role(s.Fields, "id", fields, func(name string) bool { return idName.MatchString(name) && distinct(rows, name) })
+	}
+	role(s.Fields, "messages", fields, func(name string) bool { return listOf(rows, name, "role", "content") })
+	role(s.Fields, "conversations", fields, func(name string) bool { return listOf(rows, name, "from", "value") })
+	for _, want := range targetNames {
+		if i := slices.IndexFunc(fields, func(f string) bool { return strings.EqualFold(f, want) }); i >= 0 && s.Target == "" {
+			s.Target = fields[i]
+		}
+	}
+	s.Prompt = wordiest(rows, fields, s.Target)
+	return s.Prompt != "" || s.Fields["messages"] != "" || s.Fields["conversations"] != ""
+}
+
+// role gives a role to the first field that is fit for it.
+func role(roles map[string]string, role string, fields []string, fit func(string) bool) {
+	if i := slices.IndexFunc(fields, fit); i >= 0 {
+		roles[role] = fields[i]
+	}
+}
+
+// distinct reports whether every row has another text or number there.
+func distinct(rows []map[string]any, name string) bool {
+	seen := map[any]bool{}
+	for _, row := range rows {
+		switch v := row[name].(type) {
+		case string, float64:
+			if v == "" || seen[v] {
+				return false
+			}
+			seen[v] = true
+		default:
+			return false
+		}
+	}
+	return len(rows) > 0
+}
+
+// listOf reports whether every row has a list of objects there, with these two
+// keys.
+func listOf(rows []map[string]any, name, first, second string) bool {
+	for _, row := range rows {
+		list, _ := row[name].([]any)
+		if len(list) == 0 {
+			return false
+		}
+		for _, item := range list {
+			object, _ := item.(map[string]any)
+			if object[first] == nil || object[second] == nil {
+				return false
 			}
 		}
 	}
-	for _, name := range targetNames {
-		if i := slices.IndexFunc(info.Fields, func(f string) bool { return strings.EqualFold(f, name) }); i >= 0 && target == "" {
-			target = info.Fields[i]
+	return len(rows) > 0
+}
+
+// wordiest is the field with the most text, other than one.
+func wordiest(rows []map[string]any, fields []string, other string) (best string) {
+	most := 0
+	for _, name := range fields {
+		n := 0
+		for _, row := range rows {
+			words, _ := row[name].(string)
+			n += len(words)
+		}
+		if n > most && name != other {
+			best, most = name, n
 		}
 	}
-	for _, name := range info.Fields { // in their order, so that a draw is decided
-		if name != target && text[name] > text[prompt] {
-			prompt = name
-		}
-	}
-	return info, prompt, target
+	return best
 }

@@ -15,7 +15,7 @@ type planFlags struct {
 	set *pflag.FlagSet
 
 	name, format, out, system, prompt, target               string
-	dataset, models, params, scorers, gates                 []string
+	dataset, models, params, scorers, gates, fields         []string
 	limit, offset, sample, seed, maxTokens, budgetTokens    int64
 	epochs, concurrency, attempts                           int
 	stream                                                  bool
@@ -36,6 +36,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	s.StringVar(&f.system, "system", "", "system prompt, a Jinja `TEMPLATE` over the row's fields, or file:PATH")
 	s.StringVar(&f.prompt, "prompt", "", "prompt `TEMPLATE`, or file:PATH")
 	s.StringVar(&f.target, "target", "", "target `TEMPLATE`")
+	s.StringArrayVar(&f.fields, "field", nil, "which field is what: `ROLE=FIELD`, such as id=ticket or messages=conversation; may be repeated")
 	s.Int64Var(&f.maxTokens, "max-tokens", 0, "cap on the tokens of an answer")
 	s.StringArrayVar(&f.params, "param", nil, "request parameter `KEY=JSON`; may be repeated")
 	s.BoolVar(&f.stream, "stream", false, "ask for streams")
@@ -78,7 +79,7 @@ func (f *planFlags) overrides() plan.Overrides {
 		Name: given(f, "name", f.name), Dataset: f.dataset, Format: given(f, "format", f.format), Models: f.models,
 		Out: given(f, "out", f.out), System: given(f, "system", f.system), Prompt: given(f, "prompt", f.prompt), Target: given(f, "target", f.target),
 		Limit: given(f, "limit", f.limit), Offset: given(f, "offset", f.offset), Sample: given(f, "sample", f.sample), Seed: given(f, "seed", f.seed), Filter: given(f, "filter", f.filter),
-		OnBadRow: given(f, "on-bad-row", f.onBadRow), AllowDuplicateIDs: given(f, "allow-duplicate-ids", f.sameIDs), RepairUTF8: given(f, "repair-utf8", f.repair),
+		Fields: f.fields, OnBadRow: given(f, "on-bad-row", f.onBadRow), AllowDuplicateIDs: given(f, "allow-duplicate-ids", f.sameIDs), RepairUTF8: given(f, "repair-utf8", f.repair),
 		Tolerate: given(f, "tolerate-failed", f.tolerate),
 		Epochs:   given(f, "epochs", f.epochs), MaxTokens: given(f, "max-tokens", f.maxTokens), Params: f.params, Stream: given(f, "stream", f.stream),
 		Concurrency: given(f, "concurrency", f.concurrency), RPM: given(f, "rpm", f.rpm), TPM: given(f, "tpm", f.tpm),
@@ -104,7 +105,7 @@ func given[T any](f *planFlags, flag string, value T) *T {
 func (f *planFlags) load(a *app, args []string) (*plan.Plan, error) {
 	if len(args) == 0 && len(f.dataset) == 0 {
 		return nil, usageError("nothing to run: name a plan, or give --dataset and --model\n" +
-			"for example: nightshift run --dataset prompts.jsonl --model simulator/sim-large --out runs/first")
+			"for example: nightshift run --dataset prompts.jsonl --model simulator/sim-large --max-tokens 500 --out runs/first")
 	}
 	p, problems := &plan.Plan{}, []error(nil)
 	if len(args) == 1 {

@@ -30,6 +30,7 @@ type Overrides struct {
 	Sample  *int64
 	Seed    *int64
 	Filter  *string
+	Fields  []string // ROLE=FIELD
 
 	OnBadRow                      *string
 	AllowDuplicateIDs, RepairUTF8 *bool
@@ -226,9 +227,29 @@ func (a *applier) dataset() {
 		a.by("seed", "dataset.seed")
 	}
 	over(a, &d.Filter, o.Filter, "filter", "dataset.filter")
+	a.fields()
 	over(a, &d.OnBadRow, o.OnBadRow, "on-bad-row", "dataset.on_bad_row")
 	over(a, &d.AllowDuplicateIDs, o.AllowDuplicateIDs, "allow-duplicate-ids", "dataset.allow_duplicate_ids")
 	over(a, &d.RepairUTF8, o.RepairUTF8, "repair-utf8", "dataset.repair_utf8")
+}
+
+// fields reads ROLE=FIELD into the mapping of fields; the others stay.
+func (a *applier) fields() {
+	d := &a.plan.Dataset
+	for _, text := range a.o.Fields {
+		role, name, ok := strings.Cut(text, "=")
+		if !ok || role == "" || name == "" {
+			a.wrong("field", "write --field id=ticket", "%q is not ROLE=FIELD", text)
+			continue
+		}
+		fields := map[string]string{}
+		for r, n := range d.Fields {
+			fields[r] = n
+		}
+		fields[role] = name
+		d.Fields = fields
+		a.by("field", "dataset.fields."+role)
+	}
 }
 
 func (a *applier) run() {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ type Scaffolding struct {
 	// Prompt and Target are guessed field names, for rows that do not say what
 	// they are; empty for none.
 	Prompt, Target string
+	Fields         map[string]string // the same by role, such as messages and id
 }
 
 // Scaffold writes a plan for a dataset, with comments that say what could be
@@ -67,6 +69,13 @@ func (s Scaffolding) dataset(put func(string, ...any)) {
 	put("dataset:")
 	put("  path: %s", yamlText(s.Dataset))
 	put(`  # system: "You are careful."`)
+	if len(s.Fields) > 0 {
+		put("  # The rows do not say what these are; they are guesses.")
+		put("  fields:")
+		for _, role := range slices.Sorted(maps.Keys(s.Fields)) {
+			put("    %s: %s", role, yamlText(s.Fields[role]))
+		}
+	}
 	if field := s.promptField(); field != "" {
 		put("  # The rows do not say what the prompt is; this is a guess. Put your instructions around it.")
 		put("  prompt: %s", yamlText("{{ "+reference(field)+" }}"))
@@ -87,6 +96,9 @@ func (s Scaffolding) dataset(put func(string, ...any)) {
 // say what the prompt is; "" where they do.
 func (s Scaffolding) promptField() string {
 	if s.Info.Shape != "" && s.Info.Shape != "prompt template" || len(s.Info.Fields) == 0 {
+		return ""
+	}
+	if s.Fields["messages"] != "" || s.Fields["conversations"] != "" {
 		return ""
 	}
 	if s.Prompt != "" {
