@@ -382,8 +382,13 @@ func (d *dimension) fill() float64 { return d.mirrors[d.best].level / d.rate }
 // small reports whether the server's bucket is known to be small: the belief
 // agrees with what the server says, where it says anything.
 func (d *dimension) small() bool {
+	return d.mirrors[d.best].burst < 5 && (!d.reported || d.agrees())
+}
+
+// agrees reports whether what the server says remains is what is believed.
+func (d *dimension) agrees() bool {
 	m := &d.mirrors[d.best]
-	return m.burst < 5 && (!d.reported || min(m.offNow, m.offSent) < 0.3)
+	return min(m.offNow, m.offSent) < 0.3
 }
 
 // forget lets old evidence fade, so that a server that changes is seen anew.

@@ -334,7 +334,7 @@ func (l *Limiter) emptied(now float64, first bool) {
 			lowest = d
 		}
 	}
-	if lowest.reported && l.plenty() {
+	if lowest.reported && lowest.agrees() && l.plenty() {
 		return // the server itself says that enough is left: it was something else
 	}
 	// A small bucket is empty now and then although the rate is right.
