@@ -73,21 +73,41 @@ func unsent(err error) bool {
 }
 
 func (a *attempt) request(ctx context.Context) *http.Request {
-	body := &sentBody{journey: a.journey, onRead: a.watch.connected}
-	body.Reset(a.prepared.Body)
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	j := a.journey
+	trace := &httptrace.ClientTrace{
 		GotConn:          func(httptrace.GotConnInfo) { a.watch.connected() },
-		WroteHeaders:     func() { body.journey.began.Store(true) },
+		WroteHeaders:     func() { j.began.Store(true) },
 		TLSHandshakeDone: a.handshake,
-	})
+	}
+	body := a.body()
+	if a.oneWrite() {
+		// Nothing has left yet: headers and body go out together, right after this.
+		trace.WroteHeaders = func() { j.began.Store(true); j.whole.Store(true) }
+		body = io.NopCloser(bytes.NewReader(a.prepared.Body))
+	}
 	req := (&http.Request{
 		Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: a.headers(), Body: body, ContentLength: int64(len(a.prepared.Body)),
-	}).WithContext(ctx)
+	}).WithContext(httptrace.WithClientTrace(ctx, trace))
 	if len(a.prepared.Body) == 0 {
 		req.Body = http.NoBody
 	}
 	return req
+}
+
+// oneWrite reports whether headers and body leave in one write, which net/http
+// grants to bodies that it knows to be in memory: others cost a second write,
+// a second packet, and the server a second read. How far such a request has
+// come is all or nothing, so it must fit the write buffer. A transport that
+// was given may tell nothing of its progress and gets a body that does.
+func (a *attempt) oneWrite() bool {
+	return a.wire.owned != nil && len(a.prepared.Body) <= writeBuffer/2
+}
+
+func (a *attempt) body() io.ReadCloser {
+	body := &sentBody{journey: a.journey, onRead: a.watch.connected}
+	body.Reset(a.prepared.Body)
+	return body
 }
 
 func (a *attempt) handshake(_ tls.ConnectionState, err error) {

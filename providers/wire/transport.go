@@ -10,6 +10,9 @@ import (
 // maxHeader caps the bytes of an answer's headers. Go's own limit is 10 MB.
 const maxHeader = 64 << 10
 
+// writeBuffer is how much of a request is gathered before it is written.
+const writeBuffer = 16 << 10
+
 // NewTransport makes the hardened transport: TLS 1.2 or later and always
 // verified, HTTP/2 where it is offered, headers capped at 64 KiB, no automatic
 // decompression, a proxy from the environment. It keeps as many idle
@@ -30,7 +33,7 @@ func NewTransport(concurrency int) *http.Transport {
 		IdleConnTimeout:        30 * time.Second, // below what servers allow: a connection that they close first costs a request
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
-		WriteBufferSize:        16 << 10,
+		WriteBufferSize:        writeBuffer,
 		ReadBufferSize:         16 << 10,
 	}
 }
