@@ -162,7 +162,14 @@ func (c *counted) tally() Tally {
 	case c.CostNanoUSD != nil:
 		t.Cost = nightshift.NanoUSD(*c.CostNanoUSD)
 	case c.Attempts > 0:
+		// Some attempt's cost is not known; those of the others are owed all
+		// the same.
 		t.CostUnknown = 1
+		for _, a := range c.log() {
+			if a.Cost != nil {
+				t.Cost += *a.Cost
+			}
+		}
 	}
 	if c.MaybeBilled {
 		t.MaybeBilled = 1

@@ -1,0 +1,27 @@
+package store
+
+import (
+	"encoding/json"
+	"testing"
+
+	"nightshift"
+)
+
+// A row whose cost is unknown because of one attempt still owes what its other
+// attempts are known to have cost: a resumed run takes that off its budget.
+func TestTallyCountsKnownAttempts(t *testing.T) {
+	known := nightshift.NanoUSD(70)
+	log, err := json.Marshal([]nightshift.Attempt{
+		{N: 1, MaybeBilled: true, WorstTokens: 9, WorstCost: 400, Class: nightshift.ClassCut},
+		{N: 2, Cost: &known},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(log)
+	c := counted{Outcome: nightshift.OutcomeOK, Attempts: 2, MaybeBilled: true, AttemptLog: &text}
+	got := c.tally()
+	if got.Cost != 70 || got.CostUnknown != 1 || got.MaybeCost != 400 || got.MaybeTokens != 9 {
+		t.Errorf("tally = %+v", got)
+	}
+}
