@@ -43,42 +43,62 @@ func priorInput(m *measured) span {
 }
 
 // input is the estimate of a row's input: the guess, put right by the ratio of
-// real to guessed tokens where there are answers. The interval is that of a
-// ratio estimator by Student's t; a few answers of one model never make it
-// narrower than 2 %.
+// real to guessed tokens where there are answers. A few answers of one model
+// never make the interval narrower than 2 %.
 func (c *calibration) input(m *measured) span {
 	prior := priorInput(m)
 	if c == nil || len(c.inputs) == 0 {
 		return prior
 	}
 	ratio := stats.Sum(c.inputs) / max(stats.Sum(c.guesses), 1)
-	doubt := 0.3 // of a single answer
-	if n := len(c.inputs); n > 1 {
-		rest := make([]float64, n)
-		for i := range rest {
-			rest[i] = c.inputs[i] - ratio*c.guesses[i]
-		}
-		_, se := stats.MeanSE(rest)
-		doubt = max(0.02, stats.TQuantile(0.95, float64(n-1))*se/max(stats.Mean(c.inputs), 1))
+	doubt := 1.3 // of a single answer
+	if len(c.inputs) > 1 {
+		doubt = max(1.02, c.ratioDoubt(ratio))
 	}
 	likely := prior.Likely * ratio
-	return span{likely / (1 + doubt), likely, likely * (1 + doubt)}
+	return span{likely / doubt, likely, likely * doubt}
 }
 
-// answer is the estimate of an average answer, which is at most tokens long
-// where that is above 0: the mean of those seen, with an interval by Student's t
-// that is wider upwards, because lengths are skewed.
+// ratioDoubt is the factor that the ratio may be wrong by: Student's t times its
+// jackknife standard error (the ratio without each answer in turn), which also
+// holds when one long prompt outweighs the others.
+func (c *calibration) ratioDoubt(ratio float64) float64 {
+	n := float64(len(c.inputs))
+	inputs, guesses := stats.Sum(c.inputs), stats.Sum(c.guesses)
+	var squares float64
+	for i := range c.inputs {
+		d := math.Log((inputs-c.inputs[i])/max(guesses-c.guesses[i], 1)) - math.Log(ratio)
+		squares += d * d
+	}
+	se := math.Sqrt(squares * (n - 1) / n)
+	return math.Exp(fewMore(n) * stats.TQuantile(0.95, n-1) * se)
+}
+
+// fewMore widens intervals that rest on few answers: standard errors are then
+// underestimated where lengths are skewed. Found by simulation.
+func fewMore(n float64) float64 { return 1 + 4/n }
+
+// answer is the estimate of an average answer, which is at most most tokens long
+// where that is above 0. Lengths of answers are about log-normal, so the
+// interval is Cox's for the mean of such: from the mean and the variance of
+// their logarithms.
 func (c *calibration) answer(prior span, most float64) span {
 	if c == nil || len(c.outputs) == 0 {
 		return prior
 	}
 	mean := stats.Mean(c.outputs)
-	doubt := 1.0 // of a single answer: half to double
-	if n := len(c.outputs); n > 1 {
-		_, se := stats.MeanSE(c.outputs)
-		doubt = max(0.05, stats.TQuantile(0.95, float64(n-1))*se/max(mean, 1))
+	doubt := 2.0 // of a single answer: half to double
+	if len(c.outputs) > 1 {
+		n := float64(len(c.outputs))
+		logs := make([]float64, len(c.outputs))
+		for i, x := range c.outputs {
+			logs[i] = math.Log(max(x, 1))
+		}
+		v := stats.Variance(logs)
+		se := math.Sqrt(v/n + v*v/(2*(n-1)))
+		doubt = max(1.05, math.Exp(stats.TQuantile(0.95, n-1)*se))
 	}
-	s := span{mean / (1 + doubt), mean, mean * (1 + doubt)}
+	s := span{mean / doubt, mean, mean * doubt}
 	if most > 0 {
 		s = s.atMost(most)
 	}
