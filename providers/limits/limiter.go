@@ -260,6 +260,7 @@ func (p *Permit) Refused(r Report) Refusal {
 		return Refusal{}
 	}
 	l.counts.refused++
+	l.refusing += refusalWeight * (1 - l.refusing)
 	l.pause.took(now - p.sent)
 	verdict := Refusal{p.trial, p.cost.worst() > l.biggest, l.counts.succeeded}
 	p.refund(false)
@@ -276,7 +277,6 @@ func (p *Permit) Refused(r Report) Refusal {
 
 // react draws the conclusions of one refusal.
 func (l *Limiter) react(now float64, p *Permit, r Report) {
-	l.refusing += refusalWeight * (1 - l.refusing)
 	first := l.pause.row == 0
 	wait, told := r.wait(!first)
 	if wait > longestWait*time.Second {
