@@ -1,5 +1,5 @@
 # Everything here is also what .ci/run does, in smaller pieces.
-.PHONY: build test race long fuzz bench lint ci
+.PHONY: build test race long fuzz bench bench-parts bench-peers lint ci
 
 build:
 	go build -trimpath -o nightshift ./cmd/nightshift
@@ -19,8 +19,20 @@ fuzz:
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 		echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
+# The table of docs/performance.md, in under ten minutes; BENCHFLAGS="-only whole
+# -page ''" measures a part of it. Best on a machine that does nothing else.
+BENCHFLAGS ?=
 bench:
+	go run ./cmd/bench $(BENCHFLAGS)
+
+# The parts, each in its package.
+bench-parts:
 	go test -run '^$$' -bench . -benchmem ./...
+
+# The same requests through other clients; it installs them below a temporary
+# directory.
+bench-peers:
+	cmd/bench/peers/run.sh
 
 lint:
 	gofmt -l . && go vet ./... && go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...

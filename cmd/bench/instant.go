@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"nightshift"
+	"nightshift/datasets"
+	"nightshift/runner"
+	"nightshift/runner/store"
+)
+
+// instant is the role of a run whose provider answers at once: the dataset,
+// the runner and the store as they are, and no network.
+func instant(args []string) error {
+	f := flag.NewFlagSet("instant", flag.ExitOnError)
+	rows := f.String("rows", "", "JSONL file with prompts")
+	out := f.String("out", "", "run directory")
+	_ = f.Parse(args) // exits on error
+	debug.SetGCPercent(100)
+
+	data, err := datasets.Open(context.Background(), datasets.Spec{Paths: []string{*rows}})
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	id := store.Identity{
+		Name: "instant", PlanHash: "h", Plan: json.RawMessage(`{}`), DatasetHash: data.Info().Hash, DatasetRows: data.Info().Rows,
+		Models: []string{"instant"}, Epochs: 1,
+	}
+	for _, s := range data.Slices() {
+		id.Slices = append(id.Slices, store.Slice{First: s.First, Rows: s.Rows, Hash: s.Hash})
+	}
+	st, err := store.Open(*out, id, store.Options{})
+	if err != nil {
+		return err
+	}
+	r := &runner.Run{
+		Name: "instant", Store: st, Dataset: data, Epochs: 1, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Lanes: []runner.Lane{{Model: "instant", ModelID: "instant", Endpoint: "none", Protocol: nightshift.Chat, Provider: atOnce{}, Concurrency: concurrency}},
+	}
+	stops, err := r.Do(context.Background(), context.Background())
+	if len(stops) > 0 {
+		err = errors.Join(err, stops[0].Err)
+	}
+	return errors.Join(err, st.Close("finished"))
+}
+
+// atOnce answers every request with a short text.
+type atOnce struct{}
+
+func (atOnce) Complete(_ context.Context, req nightshift.Request) (nightshift.Response, error) {
+	if err := req.Witness.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 100}); err != nil {
+		return nightshift.Response{}, err
+	}
+	text := "A short answer: 42."
+	u := nightshift.Usage{Input: nightshift.Tokens(10), Output: nightshift.Tokens(6)}
+	return nightshift.Response{
+		Text: &text, StopReason: nightshift.StopEnd, Usage: u, Status: 200, Latency: time.Millisecond,
+		Attempts: []nightshift.Attempt{{N: 1, StartedAt: time.Now(), Status: 200, Usage: u}},
+	}, nil
+}
+
+const fewRows = 100_000
+
+// memory compares the resident memory of a long run with that of a short one.
+func (b *bench) memory(ctx context.Context) ([]figure, error) {
+	few, err := b.instantRun(ctx, fewRows)
+	if err != nil {
+		return nil, err
+	}
+	many, err := b.instantRun(ctx, b.manyRows)
+	if err != nil {
+		return nil, err
+	}
+	ratio := float64(many.rss) / float64(few.rss)
+	return []figure{{
+		name:     fmt.Sprintf("resident memory, %s short rows against %s, at %.0f rows/s", thousands(b.manyRows), thousands(fewRows), float64(b.manyRows)/many.wall.Seconds()),
+		measured: fmt.Sprintf("%d MiB", many.rss>>20), floor: fmt.Sprintf("%d MiB", few.rss>>20), ratio: fmt.Sprintf("%.2f", ratio),
+		reach: "≤ 1.2 × and ≤ 256 MiB", aim: "≤ 128 MiB", reached: ratio <= 1.2 && many.rss <= 256<<20,
+	}}, nil
+}
+
+func (b *bench) instantRun(ctx context.Context, n int) (usage, error) {
+	rows, out := b.path("instant-"+strconv.Itoa(n)+".jsonl"), b.path("instant-"+strconv.Itoa(n))
+	if err := writeRows(rows, n, 60); err != nil {
+		return usage{}, err
+	}
+	defer os.RemoveAll(out)
+	defer os.Remove(rows)
+	return run(ctx, b.self, "instant", "-rows", rows, "-out", out)
+}
+
+// thousands writes a number with commas.
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
