@@ -158,29 +158,35 @@ func (c *counted) tally() Tally {
 	if c.StopReason != nil {
 		t.StopReasons = map[nightshift.StopReason]int64{nightshift.StopReason(*c.StopReason): 1}
 	}
-	switch {
-	case c.CostNanoUSD != nil:
+	if c.CostNanoUSD != nil {
 		t.Cost = nightshift.NanoUSD(*c.CostNanoUSD)
-	case c.Attempts > 0:
-		// Some attempt's cost is not known; those of the others are owed all
-		// the same.
+	} else if c.Attempts > 0 {
 		t.CostUnknown = 1
-		for _, a := range c.log() {
-			if a.Cost != nil {
-				t.Cost += *a.Cost
-			}
-		}
 	}
 	if c.MaybeBilled {
 		t.MaybeBilled = 1
+	}
+	if c.MaybeBilled || t.CostUnknown > 0 {
 		for _, a := range c.log() {
-			if a.MaybeBilled {
-				t.MaybeTokens += a.WorstTokens
-				t.MaybeCost += a.WorstCost
-			}
+			t.owe(&a, c.CostNanoUSD == nil)
 		}
 	}
 	return t
+}
+
+// owe adds what is not known of an attempt at its worst and, when cost is set,
+// what is known of its cost: a row of unknown cost owes that all the same.
+func (t *Tally) owe(a *nightshift.Attempt, cost bool) {
+	if cost && a.Cost != nil {
+		t.Cost += *a.Cost
+	}
+	if a.WorstTokens == 0 && a.WorstCost == 0 {
+		return
+	}
+	t.MaybeTokens += max(a.WorstTokens-a.Usage.Total().N(), 0)
+	if a.Cost == nil {
+		t.MaybeCost += a.WorstCost
+	}
 }
 
 func countOf(n *int64) nightshift.Count {
@@ -211,23 +217,15 @@ func retried(o nightshift.Outcome) bool {
 // spent returns what attempts of a row that has no record yet add to a tally.
 func spent(log []nightshift.Attempt) Tally {
 	t := Tally{Attempts: int64(len(log))}
-	maybe := false
 	for _, a := range log {
-		if a.Cost != nil {
-			t.Cost += *a.Cost
-		}
+		t.owe(&a, true)
 		if a.Usage.Known() {
 			t.BilledInputTokens = t.BilledInputTokens.Add(a.Usage.InputTotal())
 			t.BilledOutputTokens = t.BilledOutputTokens.Add(a.Usage.Output)
 		}
 		if a.MaybeBilled {
-			maybe = true
-			t.MaybeTokens += a.WorstTokens
-			t.MaybeCost += a.WorstCost
+			t.MaybeBilled = 1
 		}
-	}
-	if maybe {
-		t.MaybeBilled = 1
 	}
 	return t
 }
