@@ -461,5 +461,9 @@ func (s *Summary) stopsChart() chart {
 // AxisY is where the labels of the horizontal axis stand.
 func (c chart) AxisY() int { return c.Height - 22 }
 
+// Frame is the height of the picture: the chart, and the name of its vertical
+// axis above it.
+func (c chart) Frame() int { return c.Height + 12 }
+
 // LabelY is where its name stands.
 func (c chart) LabelY() int { return c.Height - 6 }
