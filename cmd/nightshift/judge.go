@@ -47,6 +47,9 @@ func (s *scoringStep) judging(rs plan.ResolvedScorer) (*scoring.Judging, error) 
 	p := s.judgePlan(rs, "")
 	_, key := p.Identity()
 	j := &scoring.Judging{Run: s.dir, Models: info.Models, Baseline: s.plan.Baseline, Key: key}
+	if e, err := scoring.ReadEvaluation(s.dir); err == nil && j.Baseline == "" {
+		j.Baseline = e.Baseline
+	}
 	if j.Baseline == "" {
 		j.Baseline = info.Models[0]
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -141,6 +142,8 @@ func checkScorers(p *plan.Resolved, allowCommands bool) error {
 			if _, err := scorers.NewCommand(s.Spec, allowCommands); err != nil {
 				problems = append(problems, fmt.Errorf("%w; --allow-commands does", err))
 			}
+		case scorers.Combined:
+			problems = append(problems, checkPanel(p, s.Spec))
 		case scorers.Embedded:
 			problems = append(problems, fmt.Errorf("scorer %s: this version sends no requests for embeddings", s.Spec.Name))
 		}
@@ -148,8 +151,27 @@ func checkScorers(p *plan.Resolved, allowCommands bool) error {
 	if err := reports.CheckGates(p.Gates); err != nil {
 		problems = append(problems, err)
 	}
-	if len(problems) > 0 {
-		return usageError("%w", errors.Join(problems...))
+	if err := errors.Join(problems...); err != nil {
+		return usageError("%w", err)
+	}
+	return nil
+}
+
+// checkPanel sees that a panel's judges are scorers of the plan that give
+// scores of their own.
+func checkPanel(p *plan.Resolved, spec scorers.Spec) error {
+	jury, err := scorers.NewJury(spec)
+	if err != nil {
+		return err
+	}
+	for _, name := range jury.Judges() {
+		i := slices.IndexFunc(p.Scorers, func(s plan.ResolvedScorer) bool { return s.Spec.Name == name })
+		switch {
+		case i < 0:
+			return fmt.Errorf("panel %s: no scorer of the plan is called %q", spec.Name, name)
+		case p.Scorers[i].Spec.Type == "panel", p.Scorers[i].Spec.Type == "judge_pairwise":
+			return fmt.Errorf("panel %s: %s is a %s, which gives no scores to combine", spec.Name, name, p.Scorers[i].Spec.Type)
+		}
 	}
 	return nil
 }
@@ -175,17 +197,18 @@ type scoreTable struct {
 	tallies []scoring.Tally
 }
 
-// run writes a table for every scorer, first those that send nothing. Tables
-// that are there when it ends early are good.
+// run writes a table for every scorer: first those that send nothing, then
+// judges, then what combines them. Tables that are there when it ends early are
+// good.
 func (s *scoringStep) run(calls, waiting context.Context) ([]scoreTable, error) {
 	e, err := s.evaluation()
 	if err != nil {
 		return nil, err
 	}
 	var tables []scoreTable
-	for _, asks := range []bool{false, true} {
+	for turn := range 3 {
 		for _, rs := range s.plan.Scorers {
-			if asks != (rs.Judge != nil) {
+			if turn != turnOf(rs) {
 				continue
 			}
 			t, err := s.one(calls, waiting, rs)
@@ -199,6 +222,17 @@ func (s *scoringStep) run(calls, waiting context.Context) ([]scoreTable, error) 
 		}
 	}
 	return tables, s.keep(e)
+}
+
+// turnOf says when a scorer's turn is.
+func turnOf(rs plan.ResolvedScorer) int {
+	switch {
+	case rs.Judge != nil:
+		return 1
+	case rs.Spec.Type == "panel":
+		return 2
+	}
+	return 0
 }
 
 func (s *scoringStep) keep(e scoring.Evaluation) error {
@@ -244,6 +278,8 @@ func (s *scoringStep) one(calls, waiting context.Context, rs plan.ResolvedScorer
 		return s.byProgram(waiting, rs)
 	case scorers.Judged:
 		return s.byJudge(calls, waiting, rs)
+	case scorers.Combined:
+		return s.byPanel(waiting, rs)
 	}
 	t := scoreTable{Described: scoring.Describe(rs.Scorer)}
 	t.tallies, err = scoring.Write(waiting, s.dir, t.Described, scoring.Pure(rs.Scorer))
@@ -263,6 +299,16 @@ func (s *scoringStep) byProgram(ctx context.Context, rs plan.ResolvedScorer) (t 
 	defer func() { err = errors.Join(err, program.Close()) }()
 	t.Described = scoring.Describe(c)
 	t.tallies, err = scoring.Write(ctx, s.dir, t.Described, scoring.ByProgram(program))
+	return t, err
+}
+
+func (s *scoringStep) byPanel(ctx context.Context, rs plan.ResolvedScorer) (t scoreTable, err error) {
+	jury, err := scorers.NewJury(rs.Spec)
+	if err != nil {
+		return t, usageError("%w", err)
+	}
+	t.Described = scoring.Describe(jury)
+	t.tallies, err = scoring.WritePanel(ctx, s.dir, jury)
 	return t, err
 }
 

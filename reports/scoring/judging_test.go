@@ -2,6 +2,7 @@ package scoring_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -222,5 +223,43 @@ func TestPairsAreAskedInBothOrders(t *testing.T) {
 	}
 	if r.Human == nil || r.Human.N != 4 || r.Human.Share != 0.75 {
 		t.Errorf("agreement %+v", r.Human)
+	}
+}
+
+// TestPanelCombines: three judges, one of which has no verdict on a row, and a
+// row whose request failed.
+func TestPanelCombines(t *testing.T) {
+	dir := newRun(t, t.TempDir()+"/run", ids(4), []string{"a"}, func(r *nightshift.Record) {
+		if r.Row == 3 {
+			r.Outcome, r.Text = nightshift.OutcomeFailed, nil
+		}
+	})
+	says := map[string][]float64{"one": {1, 1, 0, 0}, "two": {1, 0, -1, 0}, "three": {0, 0, 0, 0}}
+	for name, values := range says {
+		d := scoring.Described{Name: name, Params: json.RawMessage(`{}`)}
+		_, err := scoring.Write(t.Context(), dir, d, func(_ context.Context, r *nightshift.Record) (scorers.Result, error) {
+			switch v := values[r.Row]; {
+			case !r.Outcome.Answered():
+				return scorers.NotRun("failed"), nil
+			case v < 0:
+				return scorers.Result{Status: nightshift.Unscored}, nil
+			default:
+				return scorers.Result{Value: &v, Status: nightshift.Scored}, nil
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	jury, err := scorers.NewJury(scorers.Spec{Type: "panel", Name: "jury", Params: map[string]any{"judges": []string{"one", "two", "three"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := scoring.WritePanel(t.Context(), dir, jury); err != nil {
+		t.Fatal(err)
+	}
+	status, values := tables(t, dir, "jury")
+	if !slices.Equal(values, []float64{1, 0, 0, -1}) || status[3] != nightshift.NotRun || status[2] != nightshift.Scored {
+		t.Errorf("the panel says %v, %v", status, values)
 	}
 }
