@@ -8,8 +8,9 @@ import (
 )
 
 // addProfile gives every command a hidden --cpuprofile, for finding out what
-// bounds a run.
-func addProfile(root *cobra.Command) {
+// bounds a run. The profile ends with the process's work: when a.endProfile is
+// called, whatever came of the command.
+func (a *app) addProfile(root *cobra.Command) {
 	var path string
 	var file *os.File
 	root.PersistentFlags().StringVar(&path, "cpuprofile", "", "write a CPU profile to this `FILE`")
@@ -23,10 +24,10 @@ func addProfile(root *cobra.Command) {
 		}
 		return pprof.StartCPUProfile(file)
 	}
-	cobra.OnFinalize(func() {
+	a.endProfile = func() {
 		if file != nil {
 			pprof.StopCPUProfile()
 			file.Close()
 		}
-	})
+	}
 }

@@ -19,6 +19,8 @@ type app struct {
 	out       io.Writer // results
 	err       io.Writer // progress and logs
 	lookupEnv func(string) (string, bool)
+
+	endProfile func()
 }
 
 func (a *app) getenv(name string) string {
@@ -35,6 +37,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer, 
 	root.SetOut(out)
 	root.SetErr(errw)
 	err := root.ExecuteContext(ctx)
+	a.endProfile()
 	if err == nil {
 		return exitOK
 	}
@@ -66,7 +69,7 @@ running, 130 interrupted (resumable).`,
 		RunE:          noCommand,
 	}
 	root.SuggestionsMinimumDistance = 2
-	addProfile(root)
+	a.addProfile(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError("%w\nsee: %s --help", err, c.CommandPath())
 	})
