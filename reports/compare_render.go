@@ -31,32 +31,6 @@ func (c *Comparison) Text(w io.Writer) error {
 	return err
 }
 
-// Closing writes what decides, a line each: scores, verdicts, gates.
-func (c *Comparison) Closing(w io.Writer) error {
-	var b strings.Builder
-	b.WriteString("\n")
-	for _, r := range c.Scorers {
-		for _, m := range r.Models {
-			line := sprintf("%s: %s scores %s", r.Name, m.Label, shownAs(m.Mean, asScore))
-			if m.Interval != nil {
-				line += " (" + m.Interval.String() + ")"
-			}
-			b.WriteString(folded("", line+sprintf(", %s of %s scored", count(m.Scored+m.NoAnswer), count(m.Total))))
-		}
-		for _, d := range r.Deltas {
-			b.WriteString(folded("", r.Name+": "+d.sentence()))
-		}
-	}
-	for _, p := range c.Preferences {
-		for _, pair := range p.Pairs {
-			b.WriteString(folded("", sprintf("%s: %s wins %s against %s: %s", p.Name, pair.Label, shownAs(pair.WinRate, asPercent), pair.Against, pair.Why)))
-		}
-	}
-	c.gatesText(&b)
-	_, err := io.WriteString(w, strings.TrimPrefix(b.String(), "\n\n"))
-	return err
-}
-
 func (c *Comparison) headlineText() string {
 	var b strings.Builder
 	for _, r := range c.Runs {

@@ -534,7 +534,7 @@ func TestCompareRenderings(t *testing.T) {
 	tr := trial{name: "n|ame\x1b[31m", ids: rowIDs(60), models: []string{"a|<b>", "b`c"}, epochs: 2, value: right(1, 0.9, 0.5)}
 	c := compared(t, reports.CompareOptions{Runs: []string{tr.write(t)}, Gates: []string{"error_rate < 1%"}})
 	var text, markdown, raw bytes.Buffer
-	if err := errors.Join(c.Text(&text), c.Markdown(&markdown), c.JSON(&raw), c.Closing(&text)); err != nil {
+	if err := errors.Join(c.Text(&text), c.Markdown(&markdown), c.JSON(&raw)); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(text.String()) {

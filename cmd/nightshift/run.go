@@ -241,11 +241,6 @@ func (s *session) finish(calls, waiting context.Context, f *fleet, st *store.Run
 	} else if failure == nil && end.code == exitOK {
 		return err
 	}
-	if comparison != nil {
-		if err := comparison.Closing(s.out); err != nil && end.err == nil {
-			end = endState{code: exitInternal, err: err}
-		}
-	}
 	if end.code == exitOK {
 		return nil
 	}
