@@ -15,7 +15,7 @@ arrow_rows = sum(t.num_rows for t in tables)
 arrow_tokens = sum(v or 0 for t in tables for v in t["output_tokens"].to_pylist())
 
 query = f"select count(*), sum(output_tokens), count(distinct (model, row, epoch)) from read_parquet({files!r})"
-duck_rows, duck_tokens, distinct = duckdb.sql(query).fetchone()
+duck_rows, duck_tokens, distinct = duckdb.sql(query).fetchall()[0]
 
 assert arrow_rows == duck_rows == distinct, (arrow_rows, duck_rows, distinct)
 assert arrow_tokens == (duck_tokens or 0), (arrow_tokens, duck_tokens)
