@@ -58,7 +58,7 @@ func TestOneWrite(t *testing.T) {
 	defer server.Close()
 	w := open(t, server.URL)
 	n := countWrites(t, w)
-	for size, one := range map[int]bool{100: true, 1000: true, writeBuffer / 2: true, writeBuffer: false} {
+	for size, one := range map[int]bool{100: true, 1000: true, writeBuffer - headerRoom: true, writeBuffer: false} {
 		n.Store(0)
 		body := `{"x":"` + strings.Repeat("y", size-8) + `"}`
 		x := w.Send(context.Background(), providers.Prepared{Body: []byte(body), Model: "m"})

@@ -101,7 +101,7 @@ func (a *attempt) request(ctx context.Context) *http.Request {
 // come is all or nothing, so it must fit the write buffer. A transport that
 // was given may tell nothing of its progress and gets a body that does.
 func (a *attempt) oneWrite() bool {
-	return a.wire.owned != nil && len(a.prepared.Body) <= writeBuffer/2
+	return a.wire.owned != nil && len(a.prepared.Body) <= writeBuffer-headerRoom
 }
 
 func (a *attempt) body() io.ReadCloser {

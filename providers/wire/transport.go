@@ -10,8 +10,14 @@ import (
 // maxHeader caps the bytes of an answer's headers. Go's own limit is 10 MB.
 const maxHeader = 64 << 10
 
-// writeBuffer is how much of a request is gathered before it is written.
-const writeBuffer = 16 << 10
+// Buffers of a connection. They are most of what a request in flight holds in
+// memory, and the garbage collector lets live memory double. Answers whose
+// length is known are read past them.
+const (
+	writeBuffer = 8 << 10
+	readBuffer  = 4 << 10
+	headerRoom  = 2 << 10 // what headers are expected to take of a write buffer
+)
 
 // NewTransport makes the hardened transport: TLS 1.2 or later and always
 // verified, HTTP/2 where it is offered, headers capped at 64 KiB, no automatic
@@ -34,6 +40,6 @@ func NewTransport(concurrency int) *http.Transport {
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
 		WriteBufferSize:        writeBuffer,
-		ReadBufferSize:         16 << 10,
+		ReadBufferSize:         readBuffer,
 	}
 }
