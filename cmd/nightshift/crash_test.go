@@ -64,9 +64,11 @@ func killRun(t *testing.T, random *rand.Rand, most int) (killed int) {
 	return max(killed, 1)
 }
 
-// mostInFlight is what the plan's limits let through: both endpoints are one
-// account at one server.
-const mostInFlight = 16
+// mostInFlight is how many rows can be between their intent and their record:
+// one for each worker of the plan's two lanes. The limiter lets 16 through at a
+// time, but gives a place away when an answer has been read, which is moments
+// before it is written down.
+const mostInFlight = 2 * 16
 
 // checkKilled looks at what a killed process left. Attempts that were listed
 // as unknown after an earlier kill are in before.
