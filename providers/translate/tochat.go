@@ -3,6 +3,7 @@ package translate
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"nightshift"
 	"nightshift/providers/internal/jsonscan"
@@ -163,13 +164,29 @@ func chatImage(v jsonscan.Value, path string) ([]byte, error) {
 func sourceURL(source jsonscan.Value, path string) (string, error) {
 	switch kind := source.Get("type").String(); kind {
 	case "url":
-		return source.Get("url").String(), unless(source, path, nightshift.Chat, "", "type", "url")
+		url := source.Get("url").String()
+		if rest, isData := strings.CutPrefix(url, "data:"); isData && !isDataURL(rest) {
+			return "", cannot(path+".url", nightshift.Chat, dataURLForm)
+		}
+		return url, unless(source, path, nightshift.Chat, "", "type", "url")
 	case "base64":
+		if source.Get("media_type").String() == "" {
+			return "", cannot(path, nightshift.Chat, "name its media_type")
+		}
 		return "data:" + source.Get("media_type").String() + ";base64," + source.Get("data").String(),
 			unless(source, path, nightshift.Chat, "", "type", "media_type", "data")
 	default:
 		return "", cannot(fmt.Sprintf("%s (of type %q)", path, kind), nightshift.Chat, "send the data itself, or a URL")
 	}
+}
+
+const dataURLForm = "a data URL must read data:MEDIA/TYPE;base64,DATA"
+
+// isDataURL reports whether what follows "data:" is bytes in base64 of a media
+// type that is named.
+func isDataURL(rest string) bool {
+	mediaType, _, ok := strings.Cut(rest, ";base64,")
+	return ok && mediaType != ""
 }
 
 func chatDocument(v jsonscan.Value, path string) ([]byte, error) {

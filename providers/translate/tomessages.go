@@ -124,7 +124,7 @@ func claudeMedia(v jsonscan.Value, kind, url, title, path string) ([]byte, error
 	if rest, isData := strings.CutPrefix(url, "data:"); isData {
 		mediaType, data, ok := strings.Cut(rest, ";base64,")
 		if !ok || mediaType == "" {
-			return nil, cannot(path, nightshift.Messages, "a data URL must read data:MEDIA/TYPE;base64,DATA")
+			return nil, cannot(path, nightshift.Messages, dataURLForm)
 		}
 		w.str("type", "base64")
 		w.str("media_type", mediaType)
