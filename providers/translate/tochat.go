@@ -167,6 +167,8 @@ func sourceURL(source jsonscan.Value, path string) (string, error) {
 		url := source.Get("url").String()
 		if rest, isData := strings.CutPrefix(url, "data:"); isData && !isDataURL(rest) {
 			return "", cannot(path+".url", nightshift.Chat, dataURLForm)
+		} else if !isData && !isWebURL(url) {
+			return "", cannot(path+".url", nightshift.Chat, webURLOnly)
 		}
 		return url, unless(source, path, nightshift.Chat, "", "type", "url")
 	case "base64":
@@ -180,7 +182,14 @@ func sourceURL(source jsonscan.Value, path string) (string, error) {
 	}
 }
 
-const dataURLForm = "a data URL must read data:MEDIA/TYPE;base64,DATA"
+const (
+	dataURLForm = "a data URL must read data:MEDIA/TYPE;base64,DATA"
+	webURLOnly  = "only http, https and data URLs can be sent"
+)
+
+func isWebURL(url string) bool {
+	return strings.HasPrefix(url, "http://") || strings.HasPrefix(url, "https://")
+}
 
 // isDataURL reports whether what follows "data:" is bytes in base64 of a media
 // type that is named.

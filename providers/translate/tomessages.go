@@ -130,8 +130,8 @@ func claudeMedia(v jsonscan.Value, kind, url, title, path string) ([]byte, error
 		w.str("media_type", mediaType)
 		w.str("data", data)
 	} else {
-		if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
-			return nil, cannot(path, nightshift.Messages, "only http, https and data URLs can be sent")
+		if !isWebURL(url) {
+			return nil, cannot(path, nightshift.Messages, webURLOnly)
 		}
 		w.str("type", "url")
 		w.str("url", url)
