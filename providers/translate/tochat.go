@@ -164,13 +164,16 @@ func chatImage(v jsonscan.Value, path string) ([]byte, error) {
 func sourceURL(source jsonscan.Value, path string) (string, error) {
 	switch kind := source.Get("type").String(); kind {
 	case "url":
+		if err := unless(source, path, nightshift.Chat, "", "type", "url"); err != nil {
+			return "", err
+		}
 		url := source.Get("url").String()
 		if rest, isData := strings.CutPrefix(url, "data:"); isData && !isDataURL(rest) {
 			return "", cannot(path+".url", nightshift.Chat, dataURLForm)
 		} else if !isData && !isWebURL(url) {
 			return "", cannot(path+".url", nightshift.Chat, webURLOnly)
 		}
-		return url, unless(source, path, nightshift.Chat, "", "type", "url")
+		return url, nil
 	case "base64":
 		if source.Get("media_type").String() == "" {
 			return "", cannot(path, nightshift.Chat, "name its media_type")
