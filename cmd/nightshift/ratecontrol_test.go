@@ -70,8 +70,14 @@ func TestRateControlInRealTime(t *testing.T) {
 				t.Errorf("%d answers for %d rows", l.Answered, 2*p.rows)
 			}
 			refused := 100 * float64(l.Refused) / float64(l.Received)
-			if refused > p.refused || l.Early > p.early {
-				t.Errorf("%.2f %% refused, %d early; want %.0f %%, %d", refused, l.Early, p.refused, p.early)
+			most, early := p.refused, p.early
+			if !long {
+				// On a busy machine answers, and what they tell, come late:
+				// the short form tells a polite client from a storm.
+				most, early = 2*most+1, early+20
+			}
+			if refused > most || l.Early > early {
+				t.Errorf("%.2f %% refused, %d early; want %.0f %%, %d", refused, l.Early, most, early)
 			}
 			t.Log(ours)
 			if long {
