@@ -3,7 +3,6 @@ package providers
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"nightshift"
@@ -40,7 +39,7 @@ func (c *Client) choose(model string) (int, error) {
 	if sum == 0 {
 		return 0, soonest
 	}
-	pick := rand.Float64() * sum
+	pick := c.Routes[0].Limiter.Random() * sum
 	last := 0
 	for i, w := range weights {
 		if w == 0 {

@@ -2,6 +2,8 @@ package providers_test
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
 	"math"
 	"math/rand/v2"
 	"strconv"
@@ -158,11 +160,11 @@ func (s *modelServer) seconds() float64 { return time.Since(s.start).Seconds() }
 // Send makes one attempt: half a round trip, the decision, the answer, and
 // half a round trip back.
 func (s *modelServer) Send(ctx context.Context, p providers.Prepared) providers.Exchange {
-	const halfTrip = 40 * time.Millisecond
+	in, out := s.row(p.Key)
+	halfTrip := 40*time.Millisecond + ownInstant(s.seed, p.Key)
 	if !pass(ctx, halfTrip) {
 		return broken(ctx)
 	}
-	in, out := s.row(p.Key)
 	ex, admitted := s.admit(float64(in), float64(p.MaxOutput))
 	if !admitted {
 		if ex.Err.Class == nightshift.ClassTimeoutFirstByte && !pass(ctx, s.hang) {
@@ -174,12 +176,21 @@ func (s *modelServer) Send(ctx context.Context, p providers.Prepared) providers.
 	jitter := 0.8 + 0.4*rand.New(rand.NewPCG(uint64(in), uint64(out))).Float64()
 	took := 500*time.Millisecond + time.Duration(float64(out)*float64(s.perToken)*jitter)
 	whole := pass(ctx, took)
-	s.finish(&ex, float64(in), float64(out), float64(p.MaxOutput))
+	s.finish(&ex, float64(in), float64(out), float64(p.MaxOutput), whole)
 	if !whole || !pass(ctx, halfTrip) {
 		return broken(ctx)
 	}
 	ex.Response.Usage = nightshift.Usage{Input: nightshift.Tokens(in), Output: nightshift.Tokens(out)}
 	return ex
+}
+
+// ownInstant is less than a millisecond, and different for each key: what was
+// sent together reaches a server one after the other. Timers that are due at
+// the same instant go off in random order, and no run would be like another.
+func ownInstant(seed uint64, key string) time.Duration {
+	h := fnv.New64a()
+	fmt.Fprint(h, seed, key)
+	return time.Duration(h.Sum64() % 999_983)
 }
 
 func pass(ctx context.Context, d time.Duration) bool {
@@ -274,13 +285,13 @@ func (s *modelServer) take(i int, n float64, counts bool) {
 	}
 }
 
-func (s *modelServer) finish(ex *providers.Exchange, in, out, most float64) {
+func (s *modelServer) finish(ex *providers.Exchange, in, out, most float64, whole bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.seconds()
 	s.advance(now)
 	s.inFlight--
-	counts := now > warmUp
+	counts := now > warmUp && whole // what was cut off at the end of the run is not in its time
 	late := out
 	switch s.charge {
 	case "max":

@@ -117,6 +117,7 @@ func simulate(t *testing.T, sc scenario, seed uint64, end time.Duration) (r resu
 		server.seed = seed
 		server.begin()
 		limiter := limits.New(sc.config)
+		limiter.Seed(seed)
 		client := &providers.Client{
 			Endpoint: "model", Lane: "m",
 			Routes: []providers.ClientRoute{{Wire: &server, Limiter: limiter}},
@@ -140,8 +141,9 @@ func drive(p nightshift.Provider, workers int, end time.Duration) int64 {
 	defer cancel()
 	var next, failed atomic.Int64
 	var wg sync.WaitGroup
-	for range workers {
+	for w := range workers {
 		wg.Go(func() {
+			pass(ctx, time.Duration(w)*1013*time.Nanosecond) // in a known order
 			for ctx.Err() == nil {
 				key := "row-" + strconv.FormatInt(next.Add(1), 10)
 				if _, err := p.Complete(ctx, nightshift.Request{Model: "m", Key: key}); err != nil && ctx.Err() == nil {

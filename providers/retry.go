@@ -2,7 +2,6 @@ package providers
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	"nightshift"
@@ -149,7 +148,7 @@ func (k *call) rest(ctx context.Context, t *ticket, e *nightshift.Error, p Polic
 		event.Kind = EventRetry
 	}
 	if counts {
-		event.Wait = backoff(k.counted)
+		event.Wait = backoff(k.counted, k.Routes[t.route].Limiter.Random())
 	}
 	k.event(event)
 	if event.Wait == 0 {
@@ -170,14 +169,15 @@ func (k *call) rest(ctx context.Context, t *ticket, e *nightshift.Error, p Polic
 	}
 }
 
-// backoff is how long a row stands back after so many failures: random, so
-// that rows that failed together do not come back together.
-func backoff(failures int) time.Duration {
+// backoff is how long a row stands back after so many failures: random in
+// [0, 1) says how much of the most, so that rows that failed together do not
+// come back together.
+func backoff(failures int, random float64) time.Duration {
 	most := longestBackoff
 	if failures < 5 {
 		most = min(most, time.Second<<failures)
 	}
-	return time.Duration(rand.Int64N(int64(most)))
+	return time.Duration(random * float64(most))
 }
 
 // started watches the first requests of the lane. err is nil for one that was

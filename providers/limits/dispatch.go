@@ -140,7 +140,7 @@ func (l *Limiter) grant(now float64, w *waiter) *Permit {
 	l.learn.sent()
 	if l.health.open {
 		p.probe = true
-		l.health.probing(now)
+		l.health.probing(now, l.random.Float64())
 	}
 	if l.pause.trial && !l.pause.out {
 		p.trial = true

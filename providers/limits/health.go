@@ -1,9 +1,6 @@
 package limits
 
-import (
-	"math"
-	"math/rand/v2"
-)
+import "math"
 
 const (
 	failureWeight = 0.03 // of one outcome in the failure average
@@ -48,8 +45,9 @@ func (h *health) succeeded(sent float64) bool {
 	return true
 }
 
-// failed takes in a failure and reports whether it opens the breaker.
-func (h *health) failed(now, sent float64) bool {
+// failed takes in a failure and reports whether it opens the breaker. random is
+// a number in [0, 1).
+func (h *health) failed(now, sent, random float64) bool {
 	h.row++
 	h.failing += failureWeight * (1 - h.failing)
 	h.latency += 0.2 * (now - sent - h.latency)
@@ -61,7 +59,7 @@ func (h *health) failed(now, sent float64) bool {
 		h.since, h.tries = now, 0
 	}
 	h.open, h.hopeful = true, false
-	h.schedule(now)
+	h.schedule(now, random)
 	return true
 }
 
@@ -76,18 +74,18 @@ func (h *health) survival(now float64) float64 {
 }
 
 // probing books a probe.
-func (h *health) probing(now float64) {
+func (h *health) probing(now, random float64) {
 	h.probes++
 	h.tries++
 	if h.oldest == 0 {
 		h.oldest = now
 	}
-	h.schedule(now)
+	h.schedule(now, random)
 }
 
-func (h *health) schedule(now float64) {
+func (h *health) schedule(now, random float64) {
 	gap := min(float64(int(1)<<min(h.tries, 10)), longestProbe)
-	h.probeAt = now + gap*(0.75+0.25*rand.Float64())
+	h.probeAt = now + gap*(0.75+0.25*random)
 }
 
 // A retryBudget lets failed requests be sent again at a tenth of the rate of

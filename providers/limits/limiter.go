@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type Limiter struct {
 	maxStall float64
 
 	mu       sync.Mutex
+	random   *rand.Rand // for jitter
 	cfg      Config
 	dims     [numDims]dimension
 	share    share
@@ -64,6 +66,7 @@ func New(cfg Config) *Limiter {
 	l := &Limiter{
 		start:    time.Now(),
 		cfg:      cfg,
+		random:   rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		share:    share{now: 1, last: 1},
 		window:   newWindow(cfg.Concurrency),
 		maxStall: cfg.MaxStall.Seconds(),
@@ -77,6 +80,21 @@ func New(cfg Config) *Limiter {
 		l.dims[d] = newDimension(dim(d), rate, cfg.Charge)
 	}
 	return l
+}
+
+// Seed makes the jitter of l, and of the clients that use it, repeatable. It is
+// for simulations: clients that all wait equally long come back together.
+func (l *Limiter) Seed(seed uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.random = rand.New(rand.NewPCG(seed, 1))
+}
+
+// Random returns a number in [0, 1) for jitter.
+func (l *Limiter) Random() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.random.Float64()
 }
 
 // Cost is what one attempt is expected to use, in tokens.
@@ -290,9 +308,9 @@ func (l *Limiter) react(now float64, p *Permit, r Report) {
 		expected = d.refused(p.stakes[i]) || expected
 	}
 	if told {
-		l.pause.refused(now, wait.Seconds(), 0)
+		l.pause.refused(now, wait.Seconds(), 0, l.random.Float64())
 	} else {
-		l.pause.refused(now, -1, l.learn.debt(l.inFlight))
+		l.pause.refused(now, -1, l.learn.debt(l.inFlight), l.random.Float64())
 	}
 	most := l.peak.since(p.sent, now)
 	bound := p.bound || l.window.near(most) // or another that was sent with it
@@ -400,7 +418,7 @@ func (p *Permit) Failed(r Report) (own bool) {
 	if !l.health.open && !l.health.hopeful {
 		l.health.before = l.window.size
 	}
-	if l.health.failed(now, p.sent) {
+	if l.health.failed(now, p.sent, l.random.Float64()) {
 		own = false
 	}
 	if !l.health.open && l.health.failing > sick && p.sent >= l.health.reacted {
@@ -415,7 +433,7 @@ func (p *Permit) Failed(r Report) (own bool) {
 		if r.RetryAfter > longestWait*time.Second {
 			l.park(r.RetryAfter)
 		} else {
-			l.pause.refused(now, r.RetryAfter.Seconds(), 0)
+			l.pause.refused(now, r.RetryAfter.Seconds(), 0, l.random.Float64())
 		}
 	}
 	l.dispatch(now)

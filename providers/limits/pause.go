@@ -1,9 +1,6 @@
 package limits
 
-import (
-	"math"
-	"math/rand/v2"
-)
+import "math"
 
 const (
 	floorPause   = 0.25  // seconds; also for a Retry-After of 0
@@ -25,17 +22,18 @@ type pause struct {
 }
 
 // refused begins or prolongs a pause. retryAfter is negative when not said;
-// debt is the time that requests in flight may keep the server's bucket empty.
-func (p *pause) refused(now, retryAfter, debt float64) {
+// debt is the time that requests in flight may keep the server's bucket empty,
+// random a number in [0, 1) that keeps clients from coming back together.
+func (p *pause) refused(now, retryAfter, debt, random float64) {
 	p.row++
-	own := 0.5 * math.Exp2(float64(min(p.row-1, 20))) * (0.5 + rand.Float64()/2)
+	own := 0.5 * math.Exp2(float64(min(p.row-1, 20))) * (0.5 + random/2)
 	if p.row > 1 {
 		own = max(own, debt/2)
 	}
 	wait := min(own, longestPause)
 	if retryAfter >= 0 {
 		more := min(8, math.Pow(1.6, float64(p.row-1)))
-		wait = max(floorPause, retryAfter*(1+0.05*rand.Float64())*more)
+		wait = max(floorPause, retryAfter*(1+0.05*random)*more)
 	}
 	p.started = now
 	p.until = max(p.until, now+wait)
