@@ -20,7 +20,7 @@ func knownRole(role string) bool {
 
 // chat reads a list of messages.
 func (b *builder) chat(r row) complaint {
-	v := b.unwrapped(b.find(r, b.prompt))
+	v := b.unwrapped(b.find(r, &b.prompt))
 	b.use(b.prompt.name)
 	if v.kind != kindArray {
 		return b.wrongType(b.prompt, v, "a list of messages")
@@ -129,7 +129,7 @@ func (b *builder) content(role nightshift.Role, content, calls value) complaint 
 
 // conversation reads a ShareGPT chat.
 func (b *builder) conversation(r row) complaint {
-	v := b.unwrapped(b.find(r, b.prompt))
+	v := b.unwrapped(b.find(r, &b.prompt))
 	b.use(b.prompt.name)
 	if v.kind != kindArray {
 		return b.wrongType(b.prompt, v, "a list of {from, value}")

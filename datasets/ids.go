@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"math/bits"
 	"os"
 	"slices"
 	"syscall"
@@ -34,7 +35,8 @@ const (
 
 // A twinFinder finds hashes that occur more than once, in memory that does not
 // grow with their number. They are dealt into 256 parts, each of which is
-// sorted by itself; beyond idsInMemory the parts are kept in a temporary file.
+// searched by itself; beyond idsInMemory the parts are kept in a temporary
+// file.
 type twinFinder struct {
 	dir    string
 	parts  [idParts][]uint64
@@ -43,7 +45,8 @@ type twinFinder struct {
 	file   *os.File         // nil while all is in memory
 	size   int64
 	buf    []byte
-	limit  int // idsInMemory, but for tests
+	table  []uint64 // of one part at a time
+	limit  int      // idsInMemory, but for tests
 }
 
 type block struct {
@@ -107,15 +110,15 @@ func (t *twinFinder) flush(p int) error {
 	return nil
 }
 
-// find returns how many hashes repeat an earlier one, and which ones do; of
-// these at most maxSuspects.
+// find returns how many hashes repeat an earlier one, and these hashes, once
+// for each repetition and at most maxSuspects of them.
 func (t *twinFinder) find() (repeats int64, suspects []uint64, err error) {
 	var ids []uint64
 	for p := range t.parts {
 		if ids, err = t.part(p, ids[:0]); err != nil {
 			return 0, nil, err
 		}
-		n, more := twins(ids, suspects)
+		n, more := t.twins(ids, suspects)
 		repeats, suspects = repeats+n, more
 	}
 	return repeats, suspects, nil
@@ -141,17 +144,24 @@ func (t *twinFinder) close() {
 	}
 }
 
-// twins sorts ids and counts the repeated ones.
-func twins(ids, suspects []uint64) (int64, []uint64) {
-	slices.Sort(ids)
+// twins counts the ids that repeat an earlier one, in a table with linear
+// probing: the hashes are as good as random, and never 0.
+func (t *twinFinder) twins(ids, suspects []uint64) (int64, []uint64) {
+	size := 1 << bits.Len(uint(2*len(ids)))
+	t.table = slices.Grow(t.table[:0], size)[:size]
+	clear(t.table)
 	var n int64
-	for i := 1; i < len(ids); i++ {
-		if ids[i] != ids[i-1] {
+	for _, id := range ids {
+		i := int(id>>1) & (size - 1) // the lowest bit is always set
+		for t.table[i] != 0 && t.table[i] != id {
+			i = (i + 1) & (size - 1)
+		}
+		if t.table[i] == 0 {
+			t.table[i] = id
 			continue
 		}
-		n++
-		if (i < 2 || ids[i] != ids[i-2]) && len(suspects) < maxSuspects {
-			suspects = append(suspects, ids[i])
+		if n++; len(suspects) < maxSuspects {
+			suspects = append(suspects, id)
 		}
 	}
 	return n, suspects

@@ -114,7 +114,7 @@ func (c *checker) hasTarget(r row) bool {
 	if c.d.rules.shape.tests && c.d.rules.target.name == "" {
 		return expectation(r).given()
 	}
-	return c.b.find(r, c.d.rules.target).given()
+	return c.b.find(r, &c.d.rules.target).given()
 }
 
 // try renders the templates on a row that is otherwise good.
@@ -124,7 +124,7 @@ func (c *checker) try(f *findings, i int, r row) {
 		return
 	}
 	f.rendered++
-	c.t.locate(r)
+	c.t.layout = c.b.layout
 	bad := c.t.build(r)
 	if !bad.bad() {
 		bad = c.t.finish(r, 0, 0)

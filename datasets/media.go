@@ -317,7 +317,7 @@ func (b *builder) images(r row) complaint {
 	if b.rules.images.name == "" {
 		return complaint{}
 	}
-	v := b.unwrapped(b.find(r, b.rules.images))
+	v := b.unwrapped(b.find(r, &b.rules.images))
 	b.use(b.rules.images.name)
 	switch v.kind {
 	case kindArray:

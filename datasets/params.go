@@ -97,7 +97,7 @@ func (b *builder) params(r row) complaint {
 	if b.rules.params.name == "" {
 		return complaint{}
 	}
-	v := b.find(r, b.rules.params)
+	v := b.find(r, &b.rules.params)
 	if v.kind != kindObject || !b.paramsMapped && !namesParams(v) {
 		if b.paramsMapped && v.given() {
 			return b.wrongType(b.rules.params, v, "an object")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -61,6 +62,10 @@ type scanner struct {
 	fields []field
 	keys   []keySpan // of all objects that are open, innermost last
 
+	frames []frame // of the last row that was scanned member by member
+	tail   []byte  // what stood behind its last value
+	same   bool    // the last row has the keys of the row before it
+
 	// Where and why the last row was refused.
 	at         int
 	what, hint string
@@ -71,11 +76,75 @@ type keySpan struct {
 	escaped    bool
 }
 
+// A frame is the text of a row before one of its values: a comma or brace, a
+// key, a colon, and blanks.
+type frame struct {
+	text             []byte
+	keyStart, keyEnd int32 // in text
+	escaped          bool
+}
+
 // object scans b, which must hold exactly one JSON object, and reports whether
 // it does. s.fields then describes its members.
 func (s *scanner) object(b []byte) bool {
+	s.start(b)
+	if s.same = s.asBefore(); s.same {
+		return true
+	}
+	s.start(b)
+	ok := s.anew()
+	s.learn(ok)
+	return ok
+}
+
+func (s *scanner) start(b []byte) {
 	s.b, s.fields, s.keys = b, s.fields[:0], s.keys[:0]
 	s.at, s.what, s.hint = 0, "", ""
+}
+
+// asBefore scans a row by the frames of the one before it: the rows of a file
+// mostly differ in their values alone. It reports false for any other row, be
+// it good or bad.
+func (s *scanner) asBefore() bool {
+	if len(s.frames) == 0 {
+		return false
+	}
+	i := 0
+	for n := range s.frames {
+		f := &s.frames[n]
+		if !bytes.HasPrefix(s.b[i:], f.text) {
+			return false
+		}
+		start := i + len(f.text)
+		k, end := s.value(start, 1)
+		if end < 0 {
+			return false
+		}
+		s.fields = append(s.fields, field{int32(i) + f.keyStart, int32(i) + f.keyEnd, int32(start), int32(end), k, f.escaped})
+		i = end
+	}
+	return bytes.Equal(s.b[i:], s.tail)
+}
+
+// learn keeps the frames of a good row.
+func (s *scanner) learn(good bool) {
+	s.frames = s.frames[:0]
+	if !good || len(s.fields) > manyKeys {
+		return
+	}
+	end := int32(0)
+	for n, f := range s.fields {
+		s.frames = slices.Grow(s.frames, 1)[:n+1]
+		old := &s.frames[n]
+		*old = frame{append(old.text[:0], s.b[end:f.valStart]...), f.keyStart - end, f.keyEnd - end, f.escaped}
+		end = f.valEnd
+	}
+	s.tail = append(s.tail[:0], s.b[end:]...)
+}
+
+// anew scans a row member by member.
+func (s *scanner) anew() bool {
+	b := s.b
 	i := s.space(0)
 	if i == len(b) {
 		return s.refuse(i, "empty row", "") >= 0

@@ -68,33 +68,15 @@ func (r row) lookup(p path) value {
 	return v
 }
 
-// A layout is how the fields of the last row lay: the rows of a file mostly
-// have the same fields in the same order, and then need no search.
+// A layout is where a row has the wanted fields. It serves for the rows that
+// follow as long as they have the same keys in the same order.
 type layout struct {
-	keys     [][]byte
 	at       []int16 // by slot: the field's number, or -1
 	override int     // the number of a field that is refused, or -1
 }
 
-// fits reports whether the row's keys are those of the layout.
-func (l *layout) fits(r row) bool {
-	if len(l.keys) != len(r.fields) || len(l.at) == 0 {
-		return false
-	}
-	for i, f := range r.fields {
-		if key := l.keys[i]; len(key) != int(f.keyEnd-f.keyStart) || string(key) != string(r.key(f)) {
-			return false
-		}
-	}
-	return true
-}
-
 // learn finds the wanted fields of a row.
 func (l *layout) learn(r row, wanted []string) {
-	l.keys = slices.Grow(l.keys[:0], len(r.fields))[:len(r.fields)]
-	for i, f := range r.fields {
-		l.keys[i] = append(l.keys[i][:0], r.key(f)...)
-	}
 	l.at = slices.Grow(l.at[:0], len(wanted)+1)[:len(wanted)+1]
 	for slot, name := range wanted {
 		l.at[slot+1] = int16(slices.IndexFunc(r.fields, func(f field) bool { return keyIs(r.key(f), name) }))
@@ -102,17 +84,17 @@ func (l *layout) learn(r row, wanted []string) {
 	l.override = slices.IndexFunc(r.fields, func(f field) bool { return overrides(string(r.key(f))) })
 }
 
-// locate prepares find for a row.
+// locate prepares find for the row that was scanned last.
 func (b *builder) locate(r row) {
-	if !b.layout.fits(r) {
+	if !b.same || len(b.layout.at) == 0 {
 		b.layout.learn(r, b.wanted)
 	}
 }
 
 // find is lookup for the row that was located last.
-func (b *builder) find(r row, p path) value {
+func (b *builder) find(r row, p *path) value {
 	if p.slot == 0 {
-		return r.lookup(p)
+		return r.lookup(*p)
 	}
 	if i := b.layout.at[p.slot]; i >= 0 {
 		return r.value(r.fields[i])
@@ -120,7 +102,7 @@ func (b *builder) find(r row, p path) value {
 	if p.parts == nil {
 		return value{}
 	}
-	return r.lookup(p)
+	return r.lookup(*p)
 }
 
 // A shape is one way in which rows are written.
@@ -245,8 +227,8 @@ func (b *builder) build(r row) complaint {
 		return complaint{}
 	}
 	b.target(r)
-	b.s.Category = b.label(r, b.rules.category)
-	b.s.Cluster = b.label(r, b.rules.cluster)
+	b.s.Category = b.label(r, &b.rules.category)
+	b.s.Cluster = b.label(r, &b.rules.cluster)
 	b.s.Metadata = b.metadata(r)
 	return complaint{}
 }
@@ -260,7 +242,8 @@ func (b *builder) use(name string) {
 // id finds the row's id: the value, the field that holds it, and what is
 // wrong with it. A missing value means the index.
 func (b *builder) id(r row) (value, string, complaint) {
-	for _, p := range b.ids {
+	for i := range b.ids {
+		p := &b.ids[i]
 		v := b.find(r, p)
 		switch {
 		case !v.given() || v.empty() && v.kind == kindString:
@@ -281,7 +264,7 @@ func (b *builder) id(r row) (value, string, complaint) {
 
 // system reads the row's own system prompt, where no template makes it.
 func (b *builder) system(r row) complaint {
-	p := b.rules.system
+	p := &b.rules.system
 	if p.name == "" {
 		return complaint{}
 	}
@@ -290,7 +273,7 @@ func (b *builder) system(r row) complaint {
 	case !v.given():
 	case v.kind != kindString:
 		if b.systemMapped {
-			return b.wrongType(p, v, "a text")
+			return b.wrongType(*p, v, "a text")
 		}
 		return complaint{} // some other thing of that name: metadata
 	case !b.check:
@@ -316,7 +299,7 @@ func (b *builder) say(role nightshift.Role, v value) {
 
 // promptOrChat reads a prompt that is a text or a list of messages.
 func (b *builder) promptOrChat(r row) complaint {
-	v := b.unwrapped(b.find(r, b.prompt))
+	v := b.unwrapped(b.find(r, &b.prompt))
 	b.use(b.prompt.name)
 	switch {
 	case v.kind == kindArray:
@@ -354,7 +337,7 @@ func (b *builder) unwrapped(v value) value {
 // instruction reads an Alpaca row: the input, where there is one, follows the
 // instruction after an empty line.
 func (b *builder) instruction(r row) complaint {
-	v, in := b.find(r, b.prompt), r.get("input")
+	v, in := b.find(r, &b.prompt), r.get("input")
 	b.use(b.prompt.name)
 	switch {
 	case v.kind != kindString:
@@ -377,7 +360,7 @@ func (b *builder) instruction(r row) complaint {
 
 // turns reads a list of user turns.
 func (b *builder) turns(r row) complaint {
-	v := b.unwrapped(b.find(r, b.prompt))
+	v := b.unwrapped(b.find(r, &b.prompt))
 	b.use(b.prompt.name)
 	if v.kind != kindArray {
 		return b.wrongType(b.prompt, v, "a list of texts")
@@ -418,7 +401,7 @@ func (b *builder) target(r row) {
 		b.takeLastAssistant()
 		return
 	}
-	v := b.find(r, b.rules.target)
+	v := b.find(r, &b.rules.target)
 	if b.shape.tests && b.rules.target.name == "" {
 		v = expectation(r)
 	}
@@ -470,7 +453,7 @@ func expectation(r row) value {
 }
 
 // label reads a category or cluster.
-func (b *builder) label(r row, p path) string {
+func (b *builder) label(r row, p *path) string {
 	v := b.find(r, p)
 	if !v.given() {
 		return ""

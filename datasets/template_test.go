@@ -122,6 +122,31 @@ func FuzzTemplateValues(f *testing.F) {
 	})
 }
 
+// FuzzRowAfterRow: a row is read alike whatever row came before it.
+func FuzzRowAfterRow(f *testing.F) {
+	for _, s := range [][2]string{
+		{`{"a":1,"b":"x"}`, `{"a":[2,{"a":3,"b":4}],"b":"y"}`}, {`{"a":1}`, `{"a":1,"a":2}`}, {`{"a":1}`, `{"a":01}`}, {`{"a":1}`, `{"a":}`},
+		{`{"a":1}`, `{"a":1} `}, {`{"a":1} `, `{"a":1}{`}, {`{"a":{"b":1}}`, `{"a":{"b":1,"b":2}}`}, {`{"a":1}`, `{"a":"`}, {`{"a":1}`, `{"a":1`},
+		{` {"\u0061" : 1}`, ` {"\u0061" : tru}`}, {`{"a":1,"b":2}`, `{"b":1,"a":2}`}, {`{"a":1}`, `{}`}, {`{"a":1,"b":2}`, `{"a":1}`}, {`[1]`, `{"a":1}`},
+	} {
+		f.Add([]byte(s[0]), []byte(s[1]))
+	}
+	f.Fuzz(func(t *testing.T, before, b []byte) {
+		var fresh, used scanner
+		want := fresh.object(b)
+		used.object(before)
+		for range 2 {
+			got := used.object(b)
+			if got != want || used.at != fresh.at || used.what != fresh.what || used.hint != fresh.hint {
+				t.Fatalf("%q after %q: %v %d %q, want %v %d %q", b, before, got, used.at, used.what, want, fresh.at, fresh.what)
+			}
+			if want && !slices.Equal(used.fields, fresh.fields) {
+				t.Fatalf("%q after %q: %+v, want %+v", b, before, used.fields, fresh.fields)
+			}
+		}
+	})
+}
+
 // FuzzRow: what the scanner accepts, the standard library accepts too, and
 // both read the same fields; what the library refuses, so does the scanner.
 func FuzzRow(f *testing.F) {
