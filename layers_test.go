@@ -25,7 +25,7 @@ var may = map[string][]string{
 	"nightshift/providers":                         {"nightshift", "nightshift/providers/limits", "nightshift/providers/secrets", "nightshift/providers/sse"},
 	"nightshift/providers/messages":                {"nightshift", "nightshift/providers", "nightshift/providers/translate", "nightshift/providers/internal/jsonscan", "nightshift/providers/internal/answer", "nightshift/providers/internal/body"},
 	"nightshift/providers/chat":                    {"nightshift", "nightshift/providers", "nightshift/providers/translate", "nightshift/providers/internal/jsonscan", "nightshift/providers/internal/answer", "nightshift/providers/internal/body"},
-	"nightshift/providers/internal/jsonscan":       {},
+	"nightshift/providers/internal/jsonscan":       {"nightshift"},
 	"nightshift/providers/internal/answer":         {"nightshift", "nightshift/providers/internal/jsonscan"},
 	"nightshift/providers/internal/body":           {"nightshift", "nightshift/providers", "nightshift/providers/internal/jsonscan"},
 	"nightshift/providers/wire":                    {"nightshift", "nightshift/providers", "nightshift/providers/limits", "nightshift/providers/secrets", "nightshift/providers/messages", "nightshift/providers/chat", "nightshift/providers/sse", "nightshift/providers/translate", "nightshift/providers/internal/jsonscan"},

@@ -29,20 +29,43 @@ const MaxWait = 366 * 24 * time.Hour
 // [RetryAfterCounts].
 func ParseLimits(h http.Header, now time.Time) limits.Report {
 	p := headerParser{h: h, now: now, date: now}
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+	if date, err := http.ParseTime(first(h, "Date")); err == nil {
 		p.date = date
 	}
 	var r limits.Report
 	r.RetryAfter, r.HasRetryAfter = p.retryAfter()
 	r.ShouldRetry = p.shouldRetry()
+	if !namesLimits(h) {
+		return r
+	}
 	p.anthropic(&r)
 	p.openAI(&r, "")
 	p.mistral(&r)
 	p.unsuffixed(&r)
 	if r.Requests == nil && r.Tokens == nil && r.Input == nil && r.Output == nil {
-		p.openAI(&r, "llm_provider-")
+		p.openAI(&r, "Llm_provider-")
 	}
 	return r
+}
+
+// namesLimits reports whether any header is about limits; most answers have
+// none, and looking for each of forty names takes longer than the decoding of
+// a short answer.
+func namesLimits(h http.Header) bool {
+	for name := range h {
+		if strings.Contains(name, "Ratelimit-") {
+			return true
+		}
+	}
+	return false
+}
+
+// first is Header.Get for a name in canonical form.
+func first(h http.Header, canonical string) string {
+	if v := h[canonical]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
 }
 
 // RetryAfterCounts reports whether a server that answers with this status
@@ -116,7 +139,7 @@ func plainNumber(text string) (float64, bool) {
 
 func (p headerParser) shouldRetry() *bool {
 	yes, no := true, false
-	switch strings.ToLower(strings.TrimSpace(p.h.Get("X-Should-Retry"))) {
+	switch strings.ToLower(strings.TrimSpace(first(p.h, "X-Should-Retry"))) {
 	case "true":
 		return &yes
 	case "false":
@@ -129,16 +152,16 @@ func (p headerParser) shouldRetry() *bool {
 func (p headerParser) window(limit, remaining, reset string) *limits.Window {
 	w := limits.Window{Remaining: -1, Reset: -1}
 	found := false
-	if n, ok := plainNumber(p.h.Get(limit)); ok && n >= 1 && n < 1e15 {
+	if n, ok := plainNumber(first(p.h, limit)); ok && n >= 1 && n < 1e15 {
 		w.Limit, found = n, true
 	}
-	if n, ok := plainNumber(p.h.Get(remaining)); ok && n < 1e15 && (w.Limit == 0 || n <= w.Limit) {
+	if n, ok := plainNumber(first(p.h, remaining)); ok && n < 1e15 && (w.Limit == 0 || n <= w.Limit) {
 		w.Remaining, found = n, true
 	}
 	if !found {
 		return nil
 	}
-	if d, ok := p.reset(p.h.Get(reset)); ok {
+	if d, ok := p.reset(first(p.h, reset)); ok {
 		w.Reset = d
 	}
 	return &w
@@ -222,7 +245,7 @@ func (p headerParser) openAI(r *limits.Report, prefix string) {
 
 // renewal is Azure's word for the length of the window, in seconds.
 func (p headerParser) renewal(name string) time.Duration {
-	if d, ok := waitOf(p.h.Get(name), time.Second); ok && d < 48*time.Hour {
+	if d, ok := waitOf(first(p.h, name), time.Second); ok && d < 48*time.Hour {
 		return d
 	}
 	return 0
@@ -295,7 +318,7 @@ var requestIDs = []string{
 // RequestID is the server's id of the exchange; empty when it gave none.
 func RequestID(h http.Header) string {
 	for _, name := range requestIDs {
-		if id := h.Get(name); id != "" {
+		if id := first(h, name); id != "" {
 			return clip(id, maxCode)
 		}
 	}

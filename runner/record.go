@@ -1,10 +1,8 @@
 package runner
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"hash"
 	"strings"
 	"time"
@@ -181,7 +179,7 @@ func describeSpending(rec *nightshift.Record, r nightshift.Response) {
 	}
 	rec.Attempts = int32(len(r.Attempts))
 	if len(r.Attempts) > 0 {
-		rec.AttemptLog = text(encode(r.Attempts))
+		rec.AttemptLog = text(string(nightshift.AppendAttempts(make([]byte, 0, 512), r.Attempts)))
 	}
 }
 
@@ -226,39 +224,35 @@ func text(s string) *string {
 	return &s
 }
 
-// encode returns v as JSON with <, > and & as they are. The values it is given
-// cannot fail to encode.
+// encode returns v as JSON. The values it is given cannot fail to encode.
 func encode(v any) string {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	b, err := nightshift.MarshalPlain(v)
+	if err != nil {
 		return ""
 	}
-	return strings.TrimSuffix(b.String(), "\n")
-}
-
-type plainMessage struct {
-	Role    nightshift.Role `json:"role"`
-	Content string          `json:"content"`
+	return string(b)
 }
 
 // messagesJSON is the conversation as a JSON array, raw messages as written.
 func messagesJSON(messages []nightshift.Message) string {
-	var b strings.Builder
-	b.WriteByte('[')
+	size := 2
+	for _, m := range messages {
+		size += len(m.Raw) + len(m.Text) + len(m.Text)/16 + 40
+	}
+	b := append(make([]byte, 0, size), '[')
 	for i, m := range messages {
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
 		if m.Raw != nil {
-			b.Write(m.Raw)
-		} else {
-			b.WriteString(encode(plainMessage{m.Role, m.Text}))
+			b = append(b, m.Raw...)
+			continue
 		}
+		b = nightshift.AppendString(append(b, `{"role":`...), string(m.Role))
+		b = nightshift.AppendString(append(b, `,"content":`...), m.Text)
+		b = append(b, '}')
 	}
-	b.WriteByte(']')
-	return b.String()
+	return string(append(b, ']'))
 }
 
 // promptHash names what a sample asks, whatever the model: the first 16 bytes

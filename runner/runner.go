@@ -123,11 +123,12 @@ type walk struct {
 	stop    context.CancelCauseFunc // ends this lane's feed
 	stopRun context.CancelCauseFunc // ends every lane's
 	pool    errgroup.Group
+	tasks   chan func()
 	held    *semaphore.Weighted
 }
 
 func newWalk(r *Run, l Lane, calls, feed context.Context, stopRun context.CancelCauseFunc) *walk {
-	w := &walk{Run: r, lane: l, calls: calls, stopRun: stopRun, held: semaphore.NewWeighted(heldBytes)}
+	w := &walk{Run: r, lane: l, calls: calls, stopRun: stopRun, tasks: make(chan func()), held: semaphore.NewWeighted(heldBytes)}
 	w.feed, w.stop = context.WithCancelCause(feed)
 	w.pool.SetLimit(defaultPool)
 	if l.Concurrency > 0 {
@@ -152,7 +153,8 @@ func (w *walk) run() error {
 		}
 	}
 	// Not errgroup.WithContext: calls in hand are being paid for, so whatever
-	// stops the feed stops nothing else. Tasks never return errors.
+	// stops the feed stops nothing else. Workers never return errors.
+	close(w.tasks)
 	w.pool.Wait()
 	return context.Cause(w.feed)
 }
@@ -207,14 +209,34 @@ func (w *walk) feedEpochs(u *unit, s nightshift.Sample) error {
 			return nil
 		}
 		u.pending.Add(1)
-		w.pool.Go(func() error {
+		w.do(func() {
 			defer w.held.Release(size)
 			defer w.settle(u)
 			w.row(u, e)
-			return nil
 		})
 	}
 	return nil
+}
+
+// do gives a task to a worker that has none; to a new one when all have, as
+// long as the pool takes more; and else waits for the first to be free.
+// Workers stay: the stack that a row needs is grown once each, not once a row.
+func (w *walk) do(task func()) {
+	select {
+	case w.tasks <- task:
+		return
+	default:
+	}
+	work := func() error {
+		task()
+		for next := range w.tasks {
+			next()
+		}
+		return nil
+	}
+	if !w.pool.TryGo(work) {
+		w.tasks <- task
+	}
 }
 
 // weight is roughly what a sample holds in memory.

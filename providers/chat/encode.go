@@ -145,7 +145,7 @@ func newBody(req nightshift.Request, params []nightshift.Param, opt Options) ([]
 	buf = append(buf, '{')
 	if req.Model != "" {
 		buf = append(buf, `"model":`...)
-		buf = append(jsonscan.AppendString(buf, req.Model), ',')
+		buf = append(nightshift.AppendString(buf, req.Model), ',')
 	}
 	buf, err := appendMessages(buf, req)
 	if err != nil {

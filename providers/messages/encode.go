@@ -74,7 +74,7 @@ func newBody(req nightshift.Request, params []nightshift.Param) ([]byte, error) 
 	buf = append(buf, '{')
 	if req.Model != "" {
 		buf = append(buf, `"model":`...)
-		buf = append(jsonscan.AppendString(buf, req.Model), ',')
+		buf = append(nightshift.AppendString(buf, req.Model), ',')
 	}
 	buf, err := appendPrompt(buf, req, body.Has(params, "system"))
 	if err != nil {
@@ -133,7 +133,7 @@ func plain(messages []nightshift.Message) bool {
 func appendPlain(buf []byte, req nightshift.Request) []byte {
 	if req.System != "" {
 		buf = append(buf, `"system":`...)
-		buf = append(jsonscan.AppendString(buf, req.System), ',')
+		buf = append(nightshift.AppendString(buf, req.System), ',')
 	}
 	buf = append(buf, `"messages":[`...)
 	for i, m := range req.Messages {

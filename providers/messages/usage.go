@@ -36,7 +36,7 @@ func merge(a, b jsonscan.Value) []byte {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(jsonscan.AppendString(out, member.Key()), ':')
+		out = append(nightshift.AppendString(out, member.Key()), ':')
 		out = append(out, member.JSON()...)
 	}
 	for c := a.First(); c.Exists(); c = c.Next() {

@@ -209,7 +209,7 @@ func systemPrompt(contents []jsonscan.Value) json.RawMessage {
 	case len(contents) == 0:
 		return nil
 	case len(texts) == len(contents):
-		return jsonscan.AppendString(nil, strings.Join(texts, "\n\n"))
+		return nightshift.AppendString(nil, strings.Join(texts, "\n\n"))
 	}
 	return w.close(']')
 }
@@ -320,12 +320,12 @@ func (w *writer) close(c byte) []byte {
 
 func (w *writer) key(name string) {
 	w.sep()
-	w.buf = append(jsonscan.AppendString(w.buf, name), ':')
+	w.buf = append(nightshift.AppendString(w.buf, name), ':')
 }
 
 func (w *writer) str(name, text string) {
 	w.key(name)
-	w.buf = jsonscan.AppendString(w.buf, text)
+	w.buf = nightshift.AppendString(w.buf, text)
 }
 
 func (w *writer) raw(name string, json []byte) {
@@ -351,7 +351,7 @@ func AppendText(buf []byte, role nightshift.Role, text string) []byte {
 	buf = append(buf, `{"role":"`...)
 	buf = append(buf, role...)
 	buf = append(buf, `","content":`...)
-	return append(jsonscan.AppendString(buf, text), '}')
+	return append(nightshift.AppendString(buf, text), '}')
 }
 
 // Raws writes a system prompt, when there is one, and messages as JSON: those

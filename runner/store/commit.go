@@ -188,7 +188,7 @@ func (r *Run) partMeta(key unitKey, gen int) partMeta {
 	return partMeta{
 		RunID: r.doc.RunID, Run: r.id.Name, Tool: r.id.Tool, Model: r.id.Models[key.model],
 		Unit: key.unit, Gen: gen, First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: r.id.Epochs,
-		DatasetHash: r.id.DatasetHash, SliceHash: hashText(s.Hash), PlanHash: r.id.PlanHash, PriceTableID: r.id.PriceTable,
+		DatasetHash: datasetHash(key.unit, r.doc.Extensions, r.id.DatasetHash), SliceHash: hashText(s.Hash), PlanHash: r.id.PlanHash, PriceTableID: r.id.PriceTable,
 	}
 }
 

@@ -28,6 +28,7 @@ var CrashPoints = []string{
 	"commit.sealed", "commit.part-written", "commit.part-synced", "commit.part-named", "commit.name-synced",
 	"manifest.written", "commit.listed", "commit.old-part-moved", "commit.journal-removed",
 	"close.begin", "close.settled", "close.state-written",
+	"extend.locked", "extend.units-written", "extend.written",
 }
 
 func init() {

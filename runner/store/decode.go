@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"nightshift"
 )
@@ -167,8 +169,8 @@ func (d *decoder) text() (string, error) {
 	return d.escaped(rest)
 }
 
-// escapes are the escapes of one letter that appendText writes.
-var escapes = [256]byte{'"': '"', '\\': '\\', 'n': '\n', 'r': '\r', 't': '\t'}
+// escapes are the escapes of one letter that nightshift.AppendString writes.
+var escapes = [256]byte{'"': '"', '\\': '\\', 'n': '\n', 'r': '\r', 't': '\t', 'b': '\b', 'f': '\f'}
 
 // escaped reads a string whose opening quote is gone.
 func (d *decoder) escaped(rest string) (string, error) {
@@ -189,14 +191,14 @@ func (d *decoder) escaped(rest string) (string, error) {
 			b, s = append(b, c), s[1:]
 			continue
 		}
-		if !strings.HasPrefix(s, "u00") || len(s) < 5 {
+		if s[0] != 'u' || len(s) < 5 {
 			return "", errOtherForm
 		}
-		c, err := strconv.ParseUint(s[3:5], 16, 7)
-		if err != nil {
-			return "", err
+		c, err := strconv.ParseUint(s[1:5], 16, 16)
+		if err != nil || utf16.IsSurrogate(rune(c)) {
+			return "", errOtherForm
 		}
-		b, s = append(b, byte(c)), s[5:]
+		b, s = utf8.AppendRune(b, rune(c)), s[5:]
 	}
 }
 

@@ -65,7 +65,7 @@ func appendRecord(b []byte, rec *nightshift.Record) []byte {
 func appendValue(b []byte, v reflect.Value) []byte {
 	switch v.Kind() {
 	case reflect.String:
-		return appendText(b, v.String())
+		return nightshift.AppendString(b, v.String())
 	case reflect.Int64, reflect.Int32:
 		return strconv.AppendInt(b, v.Int(), 10)
 	case reflect.Float64:
@@ -84,52 +84,30 @@ func appendValue(b []byte, v reflect.Value) []byte {
 	panic("store: no JSON for a field of kind " + v.Kind().String())
 }
 
-// plain tells which bytes stand for themselves in a JSON string.
-var plain = func() (t [256]bool) {
-	for c := range t {
-		t[c] = c >= ' ' && c != '"' && c != '\\'
-	}
-	return t
-}()
-
-// appendText appends s, which is valid UTF-8, as a JSON string.
-func appendText(b []byte, s string) []byte {
-	b = append(b, '"')
-	start := 0
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if plain[c] {
-			continue
-		}
-		b = append(b, s[start:i]...)
-		start = i + 1
-		switch c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\n':
-			b = append(b, '\\', 'n')
-		case '\r':
-			b = append(b, '\\', 'r')
-		case '\t':
-			b = append(b, '\\', 't')
-		default:
-			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-		}
-	}
-	b = append(b, s[start:]...)
-	return append(b, '"')
-}
-
 // encodeRecord returns the result line of a record.
 func encodeRecord(rec *nightshift.Record, at time.Time) ([]byte, uint32) {
-	b := lineBuffer(make([]byte, 0, 1024+int(weighRecord(rec))*5/4))
-	b = append(b, `{"k":"`+kindResult+`","row":`...)
-	b = strconv.AppendInt(b, rec.Row, 10)
-	b = append(b, `,"epoch":`...)
-	b = strconv.AppendInt(b, int64(rec.Epoch), 10)
-	b = append(b, `,"at":"`...)
-	b = at.AppendFormat(b, time.RFC3339Nano)
-	b = append(b, `","record":`...)
+	b := make([]byte, 0, 1024+int(weighRecord(rec))*5/4)
+	b = append(beginLine(b, kindResult, rec.Row, rec.Epoch, at), `,"record":`...)
 	b = appendRecord(b, rec)
 	return sealLine(append(b, '}'))
+}
+
+// encodeIntent returns the line that announces an attempt.
+func encodeIntent(in nightshift.Intent, row int64, epoch int32, at time.Time) ([]byte, uint32) {
+	b := beginLine(make([]byte, 0, 256), kindIntent, row, epoch, at)
+	b = strconv.AppendInt(append(b, `,"intent":{"attempt":`...), int64(in.Attempt), 10)
+	b = strconv.AppendInt(append(b, `,"worst_tokens":`...), in.WorstTokens, 10)
+	if in.WorstCost != 0 {
+		b = strconv.AppendInt(append(b, `,"worst_cost":`...), int64(in.WorstCost), 10)
+	}
+	return sealLine(append(b, "}}"...))
+}
+
+// beginLine begins a line with what every kind has.
+func beginLine(b []byte, kind string, row int64, epoch int32, at time.Time) []byte {
+	b = append(append(lineBuffer(b), `{"k":"`...), kind...)
+	b = strconv.AppendInt(append(b, `","row":`...), row, 10)
+	b = strconv.AppendInt(append(b, `,"epoch":`...), int64(epoch), 10)
+	b = at.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)
+	return append(b, '"')
 }

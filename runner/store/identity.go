@@ -28,7 +28,9 @@ type document struct {
 	PlanHash    string          `json:"plan_hash"`
 	DatasetHash string          `json:"dataset_hash"`
 	DatasetRows int64           `json:"dataset_rows"`
+	DatasetSize int64           `json:"dataset_size,omitempty"`
 	Units       int             `json:"units"` // of each model
+	Extensions  []Extension     `json:"extensions,omitempty"`
 	Epochs      int             `json:"epochs"`
 	Models      []string        `json:"models"`
 	Starts      []Start         `json:"starts"` // the last ones
@@ -89,7 +91,7 @@ func (r *Run) identify() error {
 	if r.doc.Format != formatVersion {
 		return &StorageError{Op: "reading", Path: r.dir.at(runFile), Err: fmt.Errorf("format %d, this program knows %d", r.doc.Format, formatVersion), Hint: "use the version of the program that made it"}
 	}
-	slices, err := readSlices(r.fs, r.dir)
+	slices, err := readSlices(r.fs, r.dir, r.doc.Units)
 	if err != nil {
 		return &StorageError{Op: "reading", Path: r.dir.at(unitsFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
 	}
@@ -122,7 +124,7 @@ func (r *Run) create() error {
 	r.doc = document{
 		Format: formatVersion, RunID: hex.EncodeToString(id[:]), CreatedAt: now,
 		Name: r.id.Name, PlanHash: r.id.PlanHash, DatasetHash: r.id.DatasetHash, DatasetRows: r.id.DatasetRows,
-		Units: len(r.id.Slices), Epochs: r.id.Epochs, Models: r.id.Models,
+		DatasetSize: r.id.DatasetSize, Units: len(r.id.Slices), Epochs: r.id.Epochs, Models: r.id.Models,
 	}
 	units, err := encodeSlices(r.doc.RunID, r.id.Slices)
 	if err != nil {
@@ -211,7 +213,10 @@ func encodeSlices(runID string, slices []Slice) ([]byte, error) {
 	return out, nil
 }
 
-func readSlices(fsys fileSystem, dir paths) ([]Slice, error) {
+// readSlices reads the units of a run that has so many. There are more in the
+// file where an extension was cut short before run.json told of it: they do
+// not count.
+func readSlices(fsys fileSystem, dir paths, units int) ([]Slice, error) {
 	b, err := readAll(fsys, dir.at(unitsFile))
 	if err != nil {
 		return nil, err
@@ -237,10 +242,15 @@ func readSlices(fsys fileSystem, dir paths) ([]Slice, error) {
 		slices = append(slices, sl)
 		return nil
 	})
-	if err == nil && want != len(slices) {
-		err = fmt.Errorf("%d units are listed, %d announced", len(slices), want)
+	switch {
+	case err != nil:
+		return slices, err
+	case want != len(slices):
+		return slices, fmt.Errorf("%d units are listed, %d announced", len(slices), want)
+	case units > len(slices):
+		return slices, fmt.Errorf("%d units are listed, %s has %d", len(slices), runFile, units)
 	}
-	return slices, err
+	return slices[:units], nil
 }
 
 // differences compares the identity on disk with the one at hand.

@@ -26,6 +26,8 @@ type Info struct {
 	Plan        json.RawMessage `json:"plan"`
 	DatasetHash string          `json:"dataset_hash"`
 	DatasetRows int64           `json:"dataset_rows"`
+	DatasetSize int64           `json:"dataset_size,omitempty"`
+	Extensions  []Extension     `json:"extensions,omitempty"`
 	Models      []string        `json:"models"`
 	Epochs      int             `json:"epochs"`
 	Starts      []Start         `json:"starts"`
@@ -86,10 +88,10 @@ func openView(fsys fileSystem, dir string) (*view, error) {
 	v.info = Info{
 		Dir: dir, RunID: doc.RunID, Name: doc.Name, State: doc.State, CreatedAt: doc.CreatedAt, UpdatedAt: doc.UpdatedAt,
 		Tool: doc.Tool, PriceTable: doc.PriceTable, PlanHash: doc.PlanHash, Plan: doc.Plan,
-		DatasetHash: doc.DatasetHash, DatasetRows: doc.DatasetRows, Models: doc.Models, Epochs: doc.Epochs, Starts: doc.Starts,
+		DatasetHash: doc.DatasetHash, DatasetRows: doc.DatasetRows, DatasetSize: doc.DatasetSize, Extensions: doc.Extensions, Models: doc.Models, Epochs: doc.Epochs, Starts: doc.Starts,
 	}
 	v.slugs = slugs(doc.Models)
-	if v.info.Slices, err = readSlices(fsys, v.dir); err != nil {
+	if v.info.Slices, err = readSlices(fsys, v.dir, doc.Units); err != nil {
 		return v, fmt.Errorf("%s: %w", v.dir.at(unitsFile), err)
 	}
 	return v, v.readParts()

@@ -37,13 +37,13 @@ type journalHead struct {
 	At        time.Time `json:"at"`
 }
 
-// journalLine is what the other lines are written from, except for results.
+// journalLine is what the other lines are written from, except for results and
+// intents.
 type journalLine struct {
 	K       string              `json:"k"`
 	Row     int64               `json:"row"`
 	Epoch   int32               `json:"epoch"`
 	At      time.Time           `json:"at"`
-	Intent  *nightshift.Intent  `json:"intent,omitempty"`
 	Attempt *nightshift.Attempt `json:"attempt,omitempty"`
 	Turn    *turnResponse       `json:"response,omitempty"`
 }

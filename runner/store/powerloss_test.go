@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,6 +40,8 @@ func crashPoints(t testing.TB) int {
 // "sent", and put on record. It keeps book of what was acknowledged.
 type client struct {
 	id      Identity
+	short   *Identity // the run begins with this one and is extended to id; nil is no extension
+	half    bool      // it is extended while its units are open
 	opts    Options
 	mu      sync.Mutex
 	acked   map[string]string // item → text of its record
@@ -65,6 +68,7 @@ func (c *client) fork() *client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := newClient(c.id, c.opts)
+	f.short, f.half = c.short, c.half
 	for k, v := range c.acked {
 		f.acked[k] = v
 	}
@@ -77,18 +81,46 @@ func (c *client) fork() *client {
 
 // run goes through the whole run, or to the first error.
 func (c *client) run(fsys fileSystem) error {
+	c.process++
+	if id := c.present(fsys); id == c.short {
+		if err := c.pass(fsys, *id, c.half); err != nil {
+			return err
+		}
+		if err := c.extend(fsys); err != nil {
+			return err
+		}
+	}
+	return c.pass(fsys, c.id, false)
+}
+
+// present is the identity that the run on the disk has, or gets.
+func (c *client) present(fsys fileSystem) *Identity {
+	v, err := openView(fsys, crashDir)
+	if c.short != nil && (err != nil || len(v.info.Slices) == len(c.short.Slices)) {
+		return c.short
+	}
+	return &c.id
+}
+
+func (c *client) extend(fsys fileSystem) error {
 	o := c.opts
 	o.fs = fsys
-	c.process++
-	r, err := Open(crashDir, c.id, o)
+	return Extend(crashDir, Growth{DatasetHash: c.id.DatasetHash, DatasetRows: c.id.DatasetRows, Slices: c.id.Slices}, o)
+}
+
+// pass goes through all units, or through a half of each and leaves it open.
+func (c *client) pass(fsys fileSystem, id Identity, half bool) error {
+	o := c.opts
+	o.fs = fsys
+	r, err := Open(crashDir, id, o)
 	if err != nil {
 		return err
 	}
 	c.setCurrent(r)
 	defer c.setCurrent(nil)
 	defer r.Close("stopped: test")
-	for _, m := range c.id.Models {
-		for n := range c.id.Slices {
+	for _, m := range id.Models {
+		for n := range id.Slices {
 			if r.Committed(m, n) {
 				continue
 			}
@@ -96,7 +128,7 @@ func (c *client) run(fsys fileSystem) error {
 			if err != nil {
 				return err
 			}
-			if err := c.unit(u, m); err != nil {
+			if err := c.unit(u, m, half); err != nil {
 				return err
 			}
 		}
@@ -110,13 +142,13 @@ func (c *client) setCurrent(r *Run) {
 	c.current = r
 }
 
-func (c *client) unit(u *Unit, model string) error {
+func (c *client) unit(u *Unit, model string, half bool) error {
 	s := u.Slice()
 	var wg sync.WaitGroup
 	errs := make(chan error, s.Rows*int64(c.id.Epochs))
 	for row := s.First; row < s.First+s.Rows; row++ {
 		for e := range c.id.Epochs {
-			if u.Done(row, e) {
+			if u.Done(row, e) || half && (row+int64(e))%2 == 1 {
 				continue
 			}
 			wg.Go(func() { errs <- c.item(u, model, row, e) })
@@ -128,6 +160,9 @@ func (c *client) unit(u *Unit, model string) error {
 		if err != nil {
 			return err
 		}
+	}
+	if half {
+		return nil
 	}
 	return u.Commit()
 }
@@ -222,8 +257,22 @@ func powerTrial(seed uint64, wreck sabotage, most int) (points int, err error) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	id := identity(1+rng.IntN(2), 1+rng.IntN(2), int64(1+rng.IntN(4)), 1+rng.IntN(2))
 	c := newClient(id, Options{Strict: seed%4 > 0})
+	if rng.IntN(2) == 0 {
+		c.id, c.short, c.half = extended(id), &id, rng.IntN(2) == 0
+	}
 	disk := newMemFS()
 	return c.trial(disk, wreck, rng, 0, most)
+}
+
+// extended is the identity of a run to whose dataset a unit or two were added.
+func extended(id Identity) Identity {
+	more := id
+	more.DatasetHash, more.Slices = "longer", slices.Clone(id.Slices)
+	for n := range 2 {
+		more.Slices = append(more.Slices, Slice{First: more.DatasetRows, Rows: 2, Hash: [32]byte{byte(n)}})
+		more.DatasetRows += 2
+	}
+	return more
 }
 
 type aftermath struct {
@@ -305,13 +354,14 @@ func (c *client) reopen(disk *memFS, wreck sabotage) error {
 	if wreck != nil {
 		o.fs = wreck(disk)
 	}
-	r, err := Open(crashDir, c.id, o)
+	id := c.present(disk)
+	r, err := Open(crashDir, *id, o)
 	if err != nil {
 		return err
 	}
 	defer r.Close("stopped: test")
-	for _, m := range c.id.Models {
-		for n, s := range c.id.Slices {
+	for _, m := range id.Models {
+		for n, s := range id.Slices {
 			if r.Committed(m, n) {
 				continue
 			}
@@ -411,6 +461,11 @@ func withoutDirSync(dir string) sabotage {
 	}
 }
 
+func exists(fsys fileSystem, name string) bool {
+	_, err := fsys.size(name)
+	return err == nil
+}
+
 // removeJournals deletes the journal files of the unit whose part is name.
 func removeJournals(under fileSystem, name string) {
 	slug, unit, _, _ := parsePartName(path.Base(name))
@@ -431,6 +486,19 @@ func TestPowerLossFindsMistakes(t *testing.T) {
 		"journal directory not synced":           withoutDirSync(journalDir),
 		"journal not synced before acknowledged": withoutSync("/journal/"),
 		"run.json not synced before its rename":  withoutSync("/tmp/run.json"),
+		"units not synced before their rename":   withoutSync("/tmp/units.jsonl"),
+		"run.json extended before the units": func(under fileSystem) fileSystem {
+			return wrecked{fileSystem: under, replaceHook: func(from, to string) error {
+				if path.Base(to) == unitsFile && exists(under, path.Join(crashDir, runFile)) {
+					return errors.Join(under.replace(from, to+".late"))
+				}
+				err := under.replace(from, to)
+				if late := path.Join(crashDir, unitsFile) + ".late"; err == nil && path.Base(to) == runFile && exists(under, late) {
+					err = errors.Join(under.syncDir(crashDir), under.replace(late, path.Join(crashDir, unitsFile)))
+				}
+				return err
+			}}
+		},
 		"journal removed before the part is published": func(under fileSystem) fileSystem {
 			return wrecked{fileSystem: under, publishHook: func(from, to string) error {
 				removeJournals(under, to)

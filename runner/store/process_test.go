@@ -42,31 +42,52 @@ func child(kind, dir string, env ...string) *exec.Cmd {
 // failed row each, so that a second generation is made.
 func childIdentity() Identity { return identity(2, 2, 6, 1) }
 
+// childShort is what the child's run begins with: its dataset grows by a unit
+// when all of that is on record.
+func childShort() Identity { return identity(2, 1, 6, 1) }
+
 // childRun is a runner: it sends every open row to a ledger, which stands for
-// the provider and for who pays, and keeps the answers. In the second pass it
-// retries what has failed.
+// the provider and for who pays, and keeps the answers. Then the run is
+// extended, and in a last pass what has failed is tried again.
 func childRun(dir string) int {
 	id := childIdentity()
 	ledger, err := os.OpenFile(filepath.Join(dir, "ledger"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return 99
 	}
+	run := filepath.Join(dir, "run")
+	if info, err := ReadInfo(run); err != nil || len(info.Slices) < len(id.Slices) {
+		if code := childPass(run, ledger, childShort(), false); code != 0 {
+			return code
+		}
+		if err := Extend(run, Growth{DatasetHash: id.DatasetHash, DatasetRows: id.DatasetRows, Slices: id.Slices}, Options{}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 96
+		}
+	}
 	for _, retry := range []bool{false, true} {
-		r, err := Open(filepath.Join(dir, "run"), id, Options{Ballast: 1 << 20, RetryFailed: retry})
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 98
+		if code := childPass(run, ledger, id, retry); code != 0 {
+			return code
 		}
-		var g sync.WaitGroup
-		errs := make(chan error, 2)
-		for _, m := range id.Models {
-			g.Go(func() { errs <- childLane(r, ledger, m, retry) })
-		}
-		g.Wait()
-		if err := errors.Join(<-errs, <-errs, r.Close("finished")); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 97
-		}
+	}
+	return 0
+}
+
+func childPass(run string, ledger *os.File, id Identity, retry bool) int {
+	r, err := Open(run, id, Options{Ballast: 1 << 20, RetryFailed: retry})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 98
+	}
+	var g sync.WaitGroup
+	errs := make(chan error, 2)
+	for _, m := range id.Models {
+		g.Go(func() { errs <- childLane(r, ledger, m, retry) })
+	}
+	g.Wait()
+	if err := errors.Join(<-errs, <-errs, r.Close("finished")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 97
 	}
 	return 0
 }

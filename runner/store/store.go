@@ -75,6 +75,7 @@ type Identity struct {
 
 	DatasetHash string
 	DatasetRows int64
+	DatasetSize int64   // as the dataset counts it, for [Extend]'s caller; 0 is not known
 	Slices      []Slice // of all units of a model, contiguous from row 0
 
 	Models []string // names, in the order of the plan

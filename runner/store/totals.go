@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"maps"
+	"strings"
 
 	"nightshift"
 )
@@ -166,12 +167,18 @@ func (c *counted) tally() Tally {
 	if c.MaybeBilled {
 		t.MaybeBilled = 1
 	}
-	if c.MaybeBilled || t.CostUnknown > 0 {
+	if (c.MaybeBilled || t.CostUnknown > 0) && c.mayOwe() {
 		for _, a := range c.log() {
 			t.owe(&a, c.CostNanoUSD == nil)
 		}
 	}
 	return t
+}
+
+// mayOwe reports whether the log names a cost or a worst case at all; most name
+// neither and need not be read.
+func (c *counted) mayOwe() bool {
+	return c.AttemptLog != nil && (strings.Contains(*c.AttemptLog, `"worst_`) || strings.Contains(*c.AttemptLog, `"cost_`))
 }
 
 // owe adds what is not known of an attempt at its worst and, when cost is set,

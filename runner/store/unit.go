@@ -359,7 +359,11 @@ func (w *witness) Sending(in nightshift.Intent) error {
 	if err := w.u.r.Err(); err != nil {
 		return err
 	}
-	err := w.put(journalLine{K: kindIntent, Intent: &in}, func() { w.u.flying[w.item] = struct{}{} })
+	line, crc := encodeIntent(in, w.row, w.epoch, time.Now().UTC())
+	w.u.mu.Lock()
+	w.u.flying[w.item] = struct{}{}
+	err := w.u.append(pending{line: line, crc: crc, item: w.item, kind: kindIntent})
+	w.u.mu.Unlock()
 	crashPoint("intent.written")
 	if err == nil {
 		err = w.u.r.Err()
@@ -369,21 +373,16 @@ func (w *witness) Sending(in nightshift.Intent) error {
 
 func (w *witness) Failed(a nightshift.Attempt) error {
 	a = repairAttempt(a)
-	err := w.put(journalLine{K: kindFailed, Attempt: &a}, func() { delete(w.u.flying, w.item) })
-	crashPoint("failed.written")
-	return err
-}
-
-func (w *witness) put(l journalLine, note func()) error {
-	l.Row, l.Epoch, l.At = w.row, w.epoch, time.Now().UTC()
-	line, crc, err := encodeLine(l)
+	line, crc, err := encodeLine(journalLine{K: kindFailed, Row: w.row, Epoch: w.epoch, At: time.Now().UTC(), Attempt: &a})
 	if err != nil {
 		return fmt.Errorf("row %d: %w", w.row, err)
 	}
 	w.u.mu.Lock()
-	defer w.u.mu.Unlock()
-	note()
-	return w.u.append(pending{line: line, crc: crc, item: w.item, kind: l.K})
+	delete(w.u.flying, w.item)
+	err = w.u.append(pending{line: line, crc: crc, item: w.item, kind: kindFailed})
+	w.u.mu.Unlock()
+	crashPoint("failed.written")
+	return err
 }
 
 // Put keeps the record of an item: it is written on return, and durable too

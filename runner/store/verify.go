@@ -167,7 +167,7 @@ func (r *VerifyReport) content(v *view, key unitKey, p Part, path string, checks
 	if err := fitsRun(pf, partMeta{
 		RunID: v.info.RunID, Run: v.info.Name, Model: v.info.Models[key.model], Unit: key.unit, Gen: p.Gen,
 		First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: v.info.Epochs,
-		DatasetHash: v.info.DatasetHash, SliceHash: hashText(s.Hash), PlanHash: v.info.PlanHash,
+		DatasetHash: datasetHash(key.unit, v.info.Extensions, v.info.DatasetHash), SliceHash: hashText(s.Hash), PlanHash: v.info.PlanHash,
 	}); err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func FuzzOverride(f *testing.F) {
 		if json.Unmarshal(body, &want) != nil || json.Unmarshal(value, &set) != nil {
 			return // not strict enough for encoding/json, or numbers beyond float64
 		}
-		key, _ := jsonscan.Scan(jsonscan.AppendString(nil, name)) // as it reads once written
+		key, _ := jsonscan.Scan(nightshift.AppendString(nil, name)) // as it reads once written
 		want[key.String()] = set
 		if err := json.Unmarshal(got, &have); err != nil || !reflect.DeepEqual(have, want) {
 			t.Fatalf("%s with %q = %s: %s (%v)", body, name, value, got, err)

@@ -1,0 +1,101 @@
+package nightshift_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"nightshift"
+)
+
+// TestAppendAttempts compares what is written by hand with encoding/json, for
+// every field alone and for random attempts.
+func TestAppendAttempts(t *testing.T) {
+	check := func(log []nightshift.Attempt) {
+		t.Helper()
+		want, err := nightshift.MarshalPlain(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := nightshift.AppendAttempts(nil, log); string(got) != string(want) {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+	check([]nightshift.Attempt{})
+	check([]nightshift.Attempt{{}, {N: 2}})
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := range reflect.TypeFor[nightshift.Attempt]().NumField() {
+		var a nightshift.Attempt
+		fill(rng, reflect.ValueOf(&a).Elem().Field(i), 0)
+		check([]nightshift.Attempt{a})
+	}
+	for range 2000 {
+		log := make([]nightshift.Attempt, rng.IntN(3))
+		for i := range log {
+			fill(rng, reflect.ValueOf(&log[i]).Elem(), 0.5)
+		}
+		check(log)
+	}
+}
+
+var texts = []string{"x", "claude-3", "a \"quoted\" <b> & \\ text\n\x01", "Grüße, 世界 \u2028", "bad \xff byte", "\x7f"}
+
+// fill sets a value at random, or leaves it with probability zero.
+func fill(rng *rand.Rand, v reflect.Value, zero float64) {
+	if rng.Float64() < zero {
+		return
+	}
+	switch v.Interface().(type) {
+	case nightshift.Count:
+		v.Set(reflect.ValueOf(nightshift.Tokens(rng.Int64N(1 << 40))))
+		return
+	case time.Time:
+		v.Set(reflect.ValueOf(time.UnixMicro(rng.Int64N(4e15)).UTC()))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(rng, v.Field(i), zero)
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(rng, v.Elem(), 0)
+	case reflect.String:
+		v.SetString(texts[rng.IntN(len(texts))])
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Float64:
+		v.SetFloat([]float64{1.25, 3, 1e-7, 1e21, -2.5e-9, 123456.789}[rng.IntN(6)])
+	case reflect.Int, reflect.Int64:
+		v.SetInt(rng.Int64N(1<<50) - 1<<49)
+	default:
+		panic(fmt.Sprint("no random value for ", v.Type()))
+	}
+}
+
+func BenchmarkAttempts(b *testing.B) {
+	cost := nightshift.NanoUSD(123_000)
+	log := []nightshift.Attempt{{
+		N: 1, StartedAt: time.Now(), DurationMS: 1234.567, QueuedMS: 0.012, Status: 200, RequestID: "req_011CSHoEeqs5C35K2UUqR7Fy",
+		ServedModel: "claude-sonnet-4-5-20250929", Usage: nightshift.Usage{Input: nightshift.Tokens(300), Output: nightshift.Tokens(200)},
+		Cost: &cost, PriceID: "anthropic/claude-sonnet-4-5@2025-09-29",
+	}}
+	b.Run("by hand", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			nightshift.AppendAttempts(make([]byte, 0, 512), log)
+		}
+	})
+	b.Run("encoding/json", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := json.Marshal(log); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
