@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -46,12 +47,23 @@ type Spec struct {
 	MaxRatio          int64  // most that compressed files may grow; 0 is 200 times
 	MaxBytes          int64  // most that one compressed file may unpack to; 0 is 4 TiB
 	AllowDuplicateIDs bool
-	RepairUTF8        bool   // replace invalid UTF-8 and lone surrogates by U+FFFD
-	Spool             string // folder for a copy of standard input, and for temporary files
+	// Stages are the lengths at which rows were added to the dataset of an
+	// earlier start, in ascending order. No slice reaches over the end of a
+	// stage, so that the slices before it stay what they were, and the rows
+	// of the first stage alone decide the shape.
+	Stages     []Stage
+	RepairUTF8 bool   // replace invalid UTF-8 and lone surrogates by U+FFFD
+	Spool      string // folder for a copy of standard input, and for temporary files
 
 	Stdin   io.Reader // nil is os.Stdin
 	streams int       // streams spooled so far
 	copies  []string  // copies of the streams, from an earlier start
+}
+
+// A Stage is how much of a dataset there was at some time.
+type Stage struct {
+	Rows   int64 `json:"rows"`
+	Length int64 `json:"length"` // Info.Bytes of that time
 }
 
 // withDefaults fills in what zero values mean, and checks the rest.
@@ -109,7 +121,7 @@ type Info struct {
 	Bad      int64  // rows that cannot be sent, of those selected
 	SameIDs  int64  // rows whose id an earlier row has
 	NoID     int64  // rows without an id of their own
-	Bytes    int64  // after decompression; of the files for Parquet
+	Bytes    int64  // after decompression; rows for Parquet files
 	OnDisk   int64  // size of the files
 	Hash     string // hex; the same data has the same hash
 	Fields   []string
@@ -217,8 +229,14 @@ const firstRows = 64
 // decide finds the rules from the first rows that can be read.
 func (d *Dataset) decide(p *Problems) {
 	var rows []row
+	most := int64(math.MaxInt64)
+	if len(d.spec.Stages) > 0 {
+		most = d.spec.Stages[0].Rows
+	}
 	for _, f := range d.files {
-		if rows = append(rows, d.sampleRows(f, firstRows-len(rows))...); len(rows) >= firstRows {
+		some, seen := d.sampleRows(f, firstRows-len(rows), most)
+		rows = append(rows, some...)
+		if most -= seen; len(rows) >= firstRows || most <= 0 {
 			break
 		}
 	}
@@ -228,30 +246,34 @@ func (d *Dataset) decide(p *Problems) {
 	d.info.Fields = fieldNames(rows)
 }
 
-// sampleRows reads up to n good rows from the first batches of a file.
-func (d *Dataset) sampleRows(f *file, n int) (rows []row) {
+// sampleRows reads up to n good rows from the first batches of a file, of its
+// first most rows. It has seen that many, good or bad.
+func (d *Dataset) sampleRows(f *file, n int, most int64) (rows []row, seen int64) {
 	sp, closer, err := d.splitter(f, 0, 1)
 	if err != nil {
-		return nil
+		return nil, 0
 	}
 	defer closer.Close()
 	var b batch
 	for range 8 {
 		if sp.next(&b) != nil {
-			return rows
+			return rows, seen
 		}
 		for _, r := range b.rows {
+			if seen++; seen > most {
+				return rows, most
+			}
 			bld := builder{}
 			parsed, c := d.parse(&bld, f, r, slices.Clone(b.text(r)))
 			if c.bad() {
 				continue
 			}
 			if rows = append(rows, parsed); len(rows) >= n {
-				return rows
+				return rows, seen
 			}
 		}
 	}
-	return rows
+	return rows, seen
 }
 
 // parse turns the raw text of a row into fields.

@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -267,6 +268,11 @@ type collector struct {
 	end  int64 // of the current file's content so far
 	file int
 
+	stages []Stage // whose ends are still to come
+	border bool    // the open slice begins at the end of a stage and has no row yet
+	breaks int     // line breaks since then
+	last   byte    // of the data so far
+
 	located  []located
 	badCount int64
 	passed   int64
@@ -290,7 +296,7 @@ type located struct {
 const maxKept = 20_000
 
 func newCollector(d *Dataset, p *Problems) *collector {
-	return &collector{d: d, p: p, ids: twinFinder{dir: d.spec.Spool}, h: sha256.New(), open: Slice{line: 1}}
+	return &collector{d: d, p: p, ids: twinFinder{dir: d.spec.Spool}, h: sha256.New(), open: Slice{line: 1}, stages: d.spec.Stages}
 }
 
 // add takes the next batch.
@@ -313,8 +319,12 @@ func (c *collector) add(b *batch) error {
 	}
 	hashed, bad := 0, f.bad
 	for i, sp := range b.rows {
-		if c.full(b, hashed, sp) {
-			c.h.Write(b.data[hashed:sp.start])
+		hashed = c.stage(b, hashed, i)
+		if c.border {
+			c.open.line = sp.line - int64(c.breaks+newlines(b, hashed, int(sp.start), c.d.files[b.file]))
+			c.border = false
+		} else if c.full(b, hashed, sp) {
+			c.write(b, hashed, int(sp.start))
 			hashed = int(sp.start)
 			c.cut(c.base+c.position(b, i), sp.line)
 		}
@@ -325,10 +335,90 @@ func (c *collector) add(b *batch) error {
 			c.row(b, i, nil)
 		}
 	}
-	c.h.Write(b.data[hashed:])
-	c.raw += int64(len(b.data) - hashed)
+	hashed = c.stage(b, hashed, len(b.rows))
+	if c.border {
+		c.breaks += newlines(b, hashed, len(b.data), c.d.files[b.file])
+	}
+	c.write(b, hashed, len(b.data))
 	c.end = b.pos + c.d.files[b.file].count(len(b.data), len(b.rows))
 	return nil
+}
+
+// write hashes a piece of a batch.
+func (c *collector) write(b *batch, from, to int) {
+	if from >= to {
+		return
+	}
+	c.h.Write(b.data[from:to])
+	c.raw += int64(to - from)
+	c.last = b.data[to-1]
+}
+
+// stage ends the open slice where a stage ends, if that is between the rows
+// i-1 and i of the batch, and returns up to where the data is hashed. A stage
+// that does not end between two rows, or not behind as many rows as it had, is
+// none of this data: it is dropped, and comparing the slices with those of
+// before tells.
+func (c *collector) stage(b *batch, hashed, i int) int {
+	for len(c.stages) > 0 {
+		s := c.stages[0]
+		at, here := c.d.files[b.file].bytePlace(b, s.Length-c.base-b.pos)
+		if !here {
+			return hashed
+		}
+		limit := int64(len(b.data))
+		if i < len(b.rows) {
+			limit = int64(b.rows[i].start)
+		}
+		if at > limit || at == limit && i == len(b.rows) {
+			return hashed
+		}
+		c.stages = c.stages[1:]
+		if c.rows != s.Rows || at < int64(hashed) || i > 0 && at < int64(b.rows[i-1].end) || !c.betweenLines(b, hashed, int(at)) {
+			continue
+		}
+		c.write(b, hashed, int(at))
+		hashed = int(at)
+		if c.open.Rows > 0 {
+			c.cut(s.Length, 0)
+			c.border, c.breaks = true, 0
+		}
+	}
+	return hashed
+}
+
+// bytePlace is where a place of the file, counted from the batch's position,
+// lies in the batch's data; negative when before it. here is false when it is
+// behind this batch's rows.
+func (f *file) bytePlace(b *batch, at int64) (n int64, here bool) {
+	if f.Format != formatParquet || at < 0 {
+		return at, true
+	}
+	if at >= int64(len(b.rows)) {
+		return 0, false
+	}
+	return int64(b.rows[at].start), true
+}
+
+// betweenLines reports whether a line ends or begins at this place of a batch,
+// as far as the file has lines.
+func (c *collector) betweenLines(b *batch, hashed, at int) bool {
+	if b.pos == 0 && at == 0 || c.d.files[b.file].Format == formatParquet {
+		return true
+	}
+	before := c.last
+	if at > hashed {
+		before = b.data[at-1]
+	}
+	return before == '\n' || at < len(b.data) && (b.data[at] == '\n' || b.data[at] == '\r')
+}
+
+// newlines counts line breaks in a piece of a batch. Parquet has no lines.
+func newlines(b *batch, from, to int, f *file) int {
+	if f.Format == formatParquet || from >= to {
+		return 0
+	}
+	return bytes.Count(b.data[from:to], []byte{'\n'})
 }
 
 // position of a row in its file's own count.
@@ -421,7 +511,9 @@ func (c *collector) leave() {
 // finish closes the books.
 func (c *collector) finish(ctx context.Context) error {
 	c.enter(len(c.d.files))
-	c.closeSlice(c.base)
+	if !c.border { // else nothing but blank lines came behind the last stage
+		c.closeSlice(c.base)
+	}
 	i := &c.d.info
 	i.Rows, i.Bytes = c.rows, c.base
 	i.Hash = hashOf(c.d.slices)

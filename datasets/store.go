@@ -43,9 +43,13 @@ type stored struct {
 
 // fingerprint of what the first pass depends on besides the files.
 func (s *Spec) fingerprint() string {
-	b, err := json.Marshal([]any{s.Paths, s.Format, s.Fields, s.System, s.Prompt, s.Target, s.Cluster, s.Category,
+	parts := []any{s.Paths, s.Format, s.Fields, s.System, s.Prompt, s.Target, s.Cluster, s.Category,
 		s.Sample, s.Offset, s.Limit, s.Seed, s.Filter, s.OnBadRow, s.MaxLine, s.UnitRows, s.UnitBytes,
-		s.AllowDuplicateIDs, s.RepairUTF8})
+		s.AllowDuplicateIDs, s.RepairUTF8}
+	if len(s.Stages) > 0 {
+		parts = append(parts, s.Stages)
+	}
+	b, err := json.Marshal(parts)
 	if err != nil {
 		panic(err) // texts and numbers always encode
 	}
@@ -220,7 +224,7 @@ func stillThere(ctx context.Context, s *Spec, indexed []*file) error {
 			}
 			continue
 		}
-		if i == len(found) || found[i].Path != old.Path {
+		if i == len(found) || absolute(found[i].Path) != absolute(old.Path) {
 			return fmt.Errorf("%w: the files are not those of before", ErrStale)
 		}
 		if err := old.same(found[i].Path); err != nil {
@@ -232,6 +236,14 @@ func stillThere(ctx context.Context, s *Spec, indexed []*file) error {
 		return fmt.Errorf("%w: the files are not those of before", ErrStale)
 	}
 	return nil
+}
+
+// absolute is a path that does not depend on the working directory.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // same compares a file with what it was.
@@ -298,6 +310,34 @@ func (d *Dataset) Continues(before []Slice) error {
 		}
 		return &ChangedError{File: d.files[0].Name, Slice: i,
 			What: "rows " + thousands(old.First) + " to " + thousands(old.First+old.Rows-1) + " are not what they were"}
+	}
+	return nil
+}
+
+// Extends reports whether this dataset begins with all the slices of an earlier
+// one, to the byte, and with the choice of rows in them. The error is a
+// *ChangedError that names the first slice that differs. The dataset must
+// have been opened with the end of the earlier one as its last stage.
+func (d *Dataset) Extends(before []Slice) error {
+	for i, old := range before {
+		changed := &ChangedError{File: d.files[len(d.files)-1].Name, Slice: i}
+		rows := "rows " + thousands(old.First) + " to " + thousands(old.First+old.Rows-1)
+		if i < len(d.slices) {
+			now := d.slices[i]
+			if now.Hash == old.Hash && now.Rows == old.Rows && now.Selected == old.Selected {
+				continue
+			}
+			changed.File = d.changed(i).File
+			if now.Hash == old.Hash && now.Rows == old.Rows {
+				changed.What = "of " + rows + " others would be chosen than before"
+				return changed
+			}
+		}
+		changed.What = rows + " are not what they were"
+		if d.info.Rows < old.First+old.Rows {
+			changed.What = rows + " are not all there: the dataset has " + thousands(d.info.Rows) + " rows"
+		}
+		return changed
 	}
 	return nil
 }
