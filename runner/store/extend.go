@@ -1,0 +1,138 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// An Extension is what the dataset was before rows were added to it.
+type Extension struct {
+	At          time.Time `json:"at"`
+	Tool        string    `json:"tool"`
+	Units       int       `json:"units_before"` // of each model
+	Rows        int64     `json:"rows_before"`
+	Size        int64     `json:"size_before,omitempty"` // Identity.DatasetSize
+	DatasetHash string    `json:"dataset_hash_before"`
+}
+
+// datasetHash is the hash of the dataset that a unit belongs to: as it was
+// when the unit was added. Parts say it, so it must not change with later
+// rows.
+func datasetHash(unit int, extensions []Extension, now string) string {
+	for _, e := range extensions {
+		if unit < e.Units {
+			return e.DatasetHash
+		}
+	}
+	return now
+}
+
+// Growth is a dataset to which rows were added: what of an [Identity] is then
+// different.
+type Growth struct {
+	Tool        string
+	Plan        json.RawMessage // nil leaves it as it is; what is in PlanHash must be
+	DatasetHash string
+	DatasetRows int64
+	DatasetSize int64
+	Slices      []Slice // those of before, and at least one more
+}
+
+// Extend gives the run in dir the units that the dataset has beyond those it
+// knows. The others must be what they were; the error is otherwise a
+// [*MismatchError] that names the rows. It may also be a [*LockedError], a
+// [*StorageError], or [fs.ErrNotExist] when there is no run. With any error,
+// and after a crash at any point, the run is either what it was or extended.
+//
+// Nothing else of the run is touched. It goes on at the next [Open] with the
+// new identity.
+func Extend(dir string, g Growth, o Options) error {
+	if o.fs == nil {
+		o.fs = osFS{}
+	}
+	v, err := openView(o.fs, dir) // before the lock, which makes the directory
+	if err != nil {
+		return err
+	}
+	r := newRun(dir, v.info.identity(), o)
+	defer r.abandon()
+	if err := r.takeLock(); err != nil {
+		return err
+	}
+	crashPoint("extend.locked")
+	if err := r.identify(); err != nil { // again: it may have changed until now
+		return err
+	}
+	if err := r.grow(g); err != nil {
+		return err
+	}
+	return nil
+}
+
+// identity is what the run was opened with, as far as it is known.
+func (i Info) identity() Identity {
+	return Identity{
+		Name: i.Name, Tool: i.Tool, PriceTable: i.PriceTable, Plan: i.Plan, PlanHash: i.PlanHash,
+		DatasetHash: i.DatasetHash, DatasetRows: i.DatasetRows, DatasetSize: i.DatasetSize,
+		Slices: i.Slices, Models: i.Models, Epochs: i.Epochs,
+	}
+}
+
+// grow writes the longer list of units, and then run.json, which makes it
+// count.
+func (r *Run) grow(g Growth) error {
+	before := r.id
+	r.id.Tool, r.id.DatasetHash, r.id.DatasetRows, r.id.DatasetSize, r.id.Slices = g.Tool, g.DatasetHash, g.DatasetRows, g.DatasetSize, g.Slices
+	if g.Plan != nil {
+		r.id.Plan = g.Plan
+	}
+	if err := r.id.check(); err != nil {
+		return err
+	}
+	if diff := sliceDifferences(before.Slices, g.Slices[:min(len(before.Slices), len(g.Slices))]); len(diff) > 0 {
+		return &MismatchError{Dir: string(r.dir), Differences: diff}
+	}
+	if len(g.Slices) == len(before.Slices) {
+		return errors.New("store: no rows were added")
+	}
+	units, err := encodeSlices(r.doc.RunID, g.Slices)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(r.fs, r.tmpName(unitsFile), r.dir.at(unitsFile), units); err != nil {
+		return storageError("writing", r.dir.at(unitsFile), err)
+	}
+	crashPoint("extend.units-written")
+	r.doc.Extensions = append(r.doc.Extensions, Extension{
+		At: time.Now().UTC(), Tool: g.Tool, Units: len(before.Slices), Rows: before.DatasetRows, Size: before.DatasetSize, DatasetHash: before.DatasetHash,
+	})
+	r.doc.Units, r.doc.DatasetHash, r.doc.DatasetRows, r.doc.DatasetSize = len(g.Slices), g.DatasetHash, g.DatasetRows, g.DatasetSize
+	err = r.setState(StateExtended)
+	crashPoint("extend.written")
+	return err
+}
+
+// StateExtended is the state of a run whose new rows have not been run.
+const StateExtended = "extended"
+
+// Extensions reads how often and from what the run in dir was extended. It
+// reads run.json only; there are none where that is not there.
+func Extensions(dir string) ([]Extension, error) {
+	b, err := readAll(osFS{}, paths(dir).at(runFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, storageError("reading", paths(dir).at(runFile), err)
+	}
+	var doc struct {
+		Extensions []Extension `json:"extensions"`
+	}
+	if err := json.Unmarshal(b, &doc); err != nil {
+		return nil, &StorageError{Op: "reading", Path: paths(dir).at(runFile), Err: fmt.Errorf("damaged: %w", err), Hint: "restore it from a copy, or give another --out"}
+	}
+	return doc.Extensions, nil
+}

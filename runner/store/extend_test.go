@@ -1,0 +1,248 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func growth(id Identity) Growth {
+	return Growth{Tool: "v1", DatasetHash: id.DatasetHash, DatasetRows: id.DatasetRows, DatasetSize: id.DatasetSize, Slices: id.Slices}
+}
+
+// put puts records of a unit's first n rows on record.
+func put(t testing.TB, r *Run, model string, unit, n int) {
+	t.Helper()
+	u, err := r.OpenUnit(model, unit)
+	must(t, err)
+	for row := u.Slice().First; row < u.Slice().First+int64(n); row++ {
+		if !u.Done(row, 0) {
+			must(t, u.Put(record(model, row, 0)))
+		}
+	}
+	if int64(n) == u.Slice().Rows {
+		must(t, u.Commit())
+	}
+}
+
+// A run with a committed, an open and an untouched unit is extended twice; it
+// goes on with what is left, and each part keeps the dataset it was asked from.
+func TestExtend(t *testing.T) {
+	dir := t.TempDir()
+	short := identity(1, 3, 4, 1)
+	short.DatasetSize = 77
+	r := mustOpen(t, dir, short, Options{})
+	put(t, r, "m0", 0, 4)
+	put(t, r, "m0", 1, 2)
+	must(t, r.Close("stopped: test"))
+
+	longer := extended(short)
+	must(t, Extend(dir, growth(longer), Options{}))
+	info, err := ReadInfo(dir)
+	must(t, err)
+	if len(info.Slices) != 5 || info.DatasetRows != 16 || info.DatasetHash != "longer" || info.State != StateExtended || info.Items() != 16 || len(info.Extensions) != 1 {
+		t.Fatalf("%+v", info)
+	}
+	if e := info.Extensions[0]; e.Units != 3 || e.Rows != 12 || e.DatasetHash != "d" || e.Tool != "v1" || e.Size != 77 || e.At.IsZero() {
+		t.Errorf("%+v", e)
+	}
+	if got, err := Extensions(dir); err != nil || len(got) != 1 || got[0] != info.Extensions[0] {
+		t.Errorf("Extensions = %+v, %v", got, err)
+	}
+	var mismatch *MismatchError
+	if _, err := Open(dir, short, Options{Ballast: -1}); !errors.As(err, &mismatch) {
+		t.Errorf("Open with the shorter dataset: %v", err)
+	}
+
+	r = mustOpen(t, dir, longer, Options{})
+	if s := r.Totals().Sum(); s.Rows != 6 || !r.Committed("m0", 0) || r.Committed("m0", 1) || r.Units() != 5 {
+		t.Fatalf("%d rows on record, %d units", s.Rows, r.Units())
+	}
+	put(t, r, "m0", 1, 4)
+	put(t, r, "m0", 3, 2)
+	put(t, r, "m0", 4, 1)
+	must(t, r.Close("stopped: test"))
+
+	longest := extended(longer)
+	longest.DatasetHash = "longest"
+	must(t, Extend(dir, growth(longest), Options{}))
+	// Without the manifest the parts speak for themselves: their footers must fit.
+	must(t, os.Remove(filepath.Join(dir, manifestFile)))
+	r = mustOpen(t, dir, longest, Options{Notice: func(s string) { t.Error(s) }})
+	for n := range longest.Slices {
+		if !r.Committed("m0", n) {
+			put(t, r, "m0", n, int(longest.Slices[n].Rows))
+		}
+	}
+	must(t, r.Close("finished"))
+	for _, deep := range []bool{false, true} {
+		rep, err := Verify(dir, deep)
+		must(t, err)
+		if !rep.OK() || rep.Recorded != 20 || rep.Items != 20 || rep.Parts != 7 {
+			t.Errorf("deep %v: %+v", deep, rep)
+		}
+	}
+	if got := collect(t, dir, ReadOptions{}); len(got) != 20 {
+		t.Errorf("%d rows of 20", len(got))
+	}
+	for unit, want := range []string{"d", "d", "d", "longer", "longer", "longest", "longest"} {
+		f, pf, err := openPart(osFS{}, filepath.Join(dir, resultsDir, partName("m0", unit, 1)))
+		must(t, err)
+		if got, _ := pf.Lookup("dataset_hash"); got != want {
+			t.Errorf("unit %d says dataset %q, want %q", unit, got, want)
+		}
+		f.Close()
+	}
+}
+
+func TestExtendRefuses(t *testing.T) {
+	short := identity(1, 3, 4, 1)
+	edit := func(change func(*Identity)) Growth {
+		id := extended(short)
+		change(&id)
+		return growth(id)
+	}
+	for _, tc := range []struct {
+		name string
+		g    Growth
+		want string
+	}{
+		{"a row edited", edit(func(id *Identity) { id.Slices[1].Hash[0]++ }), "dataset rows 4–7 have changed"},
+		{"other rows chosen", edit(func(id *Identity) { id.Slices[1].Skipped = 1 }), "unit 1: 4 rows used → 3 rows used"},
+		{"the last unit grown", edit(func(id *Identity) {
+			id.Slices = id.Slices[:3]
+			id.Slices[2].Rows, id.DatasetRows = 9, 17
+		}), "unit 2: rows 8–11 → rows 8–16"},
+		{"shorter", growth(identity(1, 2, 4, 1)), "units: 3 → 2"},
+		{"nothing added", growth(short), "no rows were added"},
+		{"a gap", edit(func(id *Identity) { id.Slices[3].First++ }), "want it to begin at 12"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			r := mustOpen(t, dir, short, Options{})
+			must(t, r.Close("finished"))
+			before := identityFiles(t, dir)
+			err := Extend(dir, tc.g, Options{})
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("Extend = %v, want %q", err, tc.want)
+			}
+			if after := identityFiles(t, dir); after != before {
+				t.Errorf("the run was changed:\n%s\n%s", before, after)
+			}
+		})
+	}
+
+	dir := t.TempDir()
+	if err := Extend(filepath.Join(dir, "none"), growth(extended(short)), Options{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no run: %v", err)
+	}
+	if names, _ := os.ReadDir(dir); len(names) > 0 {
+		t.Errorf("a directory was made: %v", names)
+	}
+	r := mustOpen(t, dir, short, Options{})
+	var locked *LockedError
+	if err := Extend(dir, growth(extended(short)), Options{}); !errors.As(err, &locked) {
+		t.Errorf("a live run: %v", err)
+	}
+	must(t, r.Close("finished"))
+}
+
+// identityFiles is what run.json and the units say.
+func identityFiles(t testing.TB, dir string) string {
+	t.Helper()
+	run, err := os.ReadFile(filepath.Join(dir, runFile))
+	must(t, err)
+	units, err := os.ReadFile(filepath.Join(dir, unitsFile))
+	must(t, err)
+	return string(run) + string(units)
+}
+
+// An extension that was cut short before run.json was written is none, and can
+// be made again with other rows.
+func TestExtensionCutShort(t *testing.T) {
+	dir := t.TempDir()
+	short := identity(2, 2, 4, 1)
+	r := mustOpen(t, dir, short, Options{})
+	runID := r.RunID()
+	put(t, r, "m1", 0, 3)
+	must(t, r.Close("stopped: test"))
+	units, err := encodeSlices(runID, extended(short).Slices)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, unitsFile), units, 0o600))
+
+	info, err := ReadInfo(dir)
+	must(t, err)
+	if len(info.Slices) != 2 || info.Items() != 16 {
+		t.Fatalf("%d units, %d items", len(info.Slices), info.Items())
+	}
+	r = mustOpen(t, dir, short, Options{})
+	if r.Units() != 2 || r.Totals().Sum().Rows != 3 {
+		t.Errorf("%d units, %d rows", r.Units(), r.Totals().Sum().Rows)
+	}
+	must(t, r.Close("stopped: test"))
+	other := extended(extended(short))
+	must(t, Extend(dir, growth(other), Options{}))
+	r = mustOpen(t, dir, other, Options{})
+	if r.Units() != 6 {
+		t.Errorf("%d units", r.Units())
+	}
+	must(t, r.Close("stopped: test"))
+
+	// Fewer units than run.json tells of are damage.
+	units, err = encodeSlices(runID, short.Slices)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, unitsFile), units, 0o600))
+	if _, err := ReadInfo(dir); err == nil || !strings.Contains(err.Error(), "2 units are listed, run.json has 6") {
+		t.Errorf("ReadInfo = %v", err)
+	}
+}
+
+// Every operation of an extension fails once: the run is what it was or
+// extended, and the next try goes through.
+func TestExtendFaults(t *testing.T) {
+	short := identity(1, 2, 3, 1)
+	more := extended(short)
+	base := newMemFS()
+	r := mustOpen(t, crashDir, short, Options{fs: base})
+	put(t, r, "m0", 0, 3)
+	must(t, r.Close("finished"))
+	for n := 1; ; n++ {
+		disk := base.clone()
+		ops, broken := 0, ""
+		disk.before = func(op, name string) (int, error) {
+			if ops++; ops == n {
+				broken = op + " " + name
+				return 0, fmt.Errorf("injected")
+			}
+			return 0, nil
+		}
+		err := Extend(crashDir, growth(more), Options{fs: disk})
+		disk.before = nil
+		if broken == "" {
+			must(t, err)
+			t.Logf("%d operations", n-1)
+			return
+		}
+		info, viewErr := openView(disk, crashDir)
+		must(t, viewErr)
+		switch units := len(info.info.Slices); {
+		case units == 4:
+		case units != 2 || err == nil:
+			t.Fatalf("%s failed: %d units, %v", broken, units, err)
+		default:
+			must(t, Extend(crashDir, growth(more), Options{fs: disk}))
+		}
+		r, err := Open(crashDir, more, Options{fs: disk, Ballast: -1})
+		if err != nil {
+			t.Fatalf("%s failed: %v", broken, err)
+		}
+		if !r.Committed("m0", 0) || r.Totals().Sum().Rows != 3 {
+			t.Fatalf("%s failed: rows are gone", broken)
+		}
+		must(t, r.Close("stopped"))
+	}
+}
