@@ -278,8 +278,8 @@ func (d *Dataset) sampleRows(f *file, n int, most int64) (rows []row, seen int64
 
 // parse turns the raw text of a row into fields.
 func (d *Dataset) parse(b *builder, f *file, sp span, raw []byte) (row, complaint) {
-	if sp.what != "" {
-		return row{}, complaint{sp.what, sp.hint}
+	if sp.unreadable != nil {
+		return row{}, *sp.unreadable
 	}
 	if f.tabular() {
 		converted, what := csvRow(f.Header, raw, f.Format)

@@ -131,7 +131,7 @@ func (p *parquetRows) add(b *batch, row parquet.Row) {
 	p.pos++
 	r := span{start: int32(start), end: int32(len(b.data)), line: p.pos}
 	if len(b.data)-start > p.max {
-		r.what, r.hint = "the row is longer than "+size(int64(p.max)), "raise the limit on rows"
+		r.unreadable = &complaint{"the row is longer than " + size(int64(p.max)), "raise the limit on rows"}
 		r.end = r.start
 		b.data = b.data[:start]
 	}

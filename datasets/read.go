@@ -343,8 +343,8 @@ func (d *Dataset) Raw(index int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if at.what != "" {
-		return nil, &RowError{Index: index, File: at.file.Name, Line: at.line, What: at.what, Hint: at.hint}
+	if c := at.unreadable; c != nil {
+		return nil, &RowError{Index: index, File: at.file.Name, Line: at.line, What: c.what, Hint: c.hint}
 	}
 	return d.ownForm(at.file, raw), nil
 }

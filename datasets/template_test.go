@@ -279,7 +279,11 @@ func splitAll(t *testing.T, format string, b []byte, step, size, limit int) (row
 		}
 		seen = append(seen, one.data...)
 		for _, r := range one.rows {
-			rows = append(rows, itoa(r.line)+":"+string(one.text(r))+r.what)
+			row := itoa(r.line) + ":" + string(one.text(r))
+			if r.unreadable != nil {
+				row += r.unreadable.what
+			}
+			rows = append(rows, row)
 		}
 	}
 }
