@@ -354,15 +354,21 @@ func (d *dimension) accepted(s stake) {
 }
 
 // refused tells the mirrors that a request was refused. It reports whether the
-// believed one had seen that coming.
-func (d *dimension) refused(s stake) (expected bool) {
+// believed one had seen that coming. An answer that ended while the request
+// was under way may have emptied the bucket before it: then a mirror that was
+// sure when it was sent is not to blame.
+func (d *dimension) refused(s stake, c Cost) (expected bool) {
 	if !s.touched {
 		return false
 	}
 	for i := range d.mirrors {
-		d.mirrors[i].blame *= 0.85
+		m := &d.mirrors[i]
+		m.blame *= 0.85
+		if m.level < d.need(m, c) { // what it booked has been taken back
+			s.clear &^= 1 << i
+		}
 		if s.clear&(1<<i) != 0 {
-			d.mirrors[i].blame++
+			m.blame++
 		}
 	}
 	expected = s.clear&(1<<d.best) == 0

@@ -305,7 +305,7 @@ func (l *Limiter) react(now float64, p *Permit, r Report) {
 	for i := range l.dims {
 		d := &l.dims[i]
 		known = known || d.rate > 0
-		expected = d.refused(p.stakes[i]) || expected
+		expected = d.refused(p.stakes[i], p.cost) || expected
 	}
 	if told {
 		l.pause.refused(now, wait.Seconds(), 0, l.random.Float64())
