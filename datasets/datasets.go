@@ -226,6 +226,9 @@ func prepare(ctx context.Context, s Spec, p *Problems) (*Dataset, error) {
 // firstRows is how many rows decide the shape.
 const firstRows = 64
 
+// firstBytes is how far they are looked for, behind rows that are bad.
+const firstBytes = 8 << 20
+
 // decide finds the rules from the first rows that can be read.
 func (d *Dataset) decide(p *Problems) {
 	var rows []row
@@ -255,7 +258,7 @@ func (d *Dataset) sampleRows(f *file, n int, most int64) (rows []row, seen int64
 	}
 	defer closer.Close()
 	var b batch
-	for range 8 {
+	for range firstBytes / batchBytes {
 		if sp.next(&b) != nil {
 			return rows, seen
 		}
