@@ -318,7 +318,7 @@ func (l *Limiter) react(now float64, p *Permit, r Report) {
 	switch {
 	case l.crowded && known:
 	case known:
-		l.emptied(now, first)
+		l.emptied(now, first && !expected)
 	default:
 		l.learn.refused(now, wait.Seconds(), first, l.window.rated)
 	}
@@ -335,8 +335,9 @@ func (l *Limiter) plenty() bool {
 	return true
 }
 
-// emptied corrects the pacers after a refusal.
-func (l *Limiter) emptied(now float64, first bool) {
+// emptied corrects the pacers after a refusal. surprise is set for the first of
+// a row that nothing foretold.
+func (l *Limiter) emptied(now float64, surprise bool) {
 	var lowest *dimension
 	paced := false // the pacer let it through without anything saved
 	for i := range l.dims {
@@ -356,7 +357,7 @@ func (l *Limiter) emptied(now float64, first bool) {
 		return // the server itself says that enough is left: it was something else
 	}
 	// A small bucket is empty now and then although the rate is right.
-	if first && (paced && !lowest.small() || l.refusing > oftenRefused) {
+	if surprise && (paced && !lowest.small() || l.refusing > oftenRefused) {
 		l.share.refused(now)
 	}
 	lowest.emptied()
