@@ -18,7 +18,14 @@ var errNotOneValue = errors.New("more follows the JSON value")
 
 // parseJSON reads one JSON value and nothing else, white space aside.
 func parseJSON(text string) (any, error) {
-	d := json.NewDecoder(strings.NewReader(strings.TrimSpace(text)))
+	if v, ok := parsePlain(text); ok {
+		return v, nil
+	}
+	return decodeJSON(strings.TrimSpace(text))
+}
+
+func decodeJSON(text string) (any, error) {
+	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
@@ -27,7 +34,7 @@ func parseJSON(text string) (any, error) {
 		}
 		return nil, err
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+	if d.InputOffset() != int64(len(text)) {
 		return nil, errNotOneValue
 	}
 	return v, nil
