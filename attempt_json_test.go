@@ -23,6 +23,13 @@ func TestAppendAttempts(t *testing.T) {
 		if got := nightshift.AppendAttempts(nil, log); string(got) != string(want) {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
+		var back []nightshift.Attempt
+		if err := json.Unmarshal(want, &back); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := nightshift.ParseAttempts(string(want)); err != nil || !reflect.DeepEqual(got, back) {
+			t.Errorf("%s is read as\n%+v (%v), by encoding/json as\n%+v", want, got, err, back)
+		}
 	}
 	check([]nightshift.Attempt{})
 	check([]nightshift.Attempt{{}, {N: 2}})
@@ -77,6 +84,28 @@ func fill(rng *rand.Rand, v reflect.Value, zero float64) {
 	}
 }
 
+// FuzzParseAttempts: whatever the text, encoding/json would have said the same.
+func FuzzParseAttempts(f *testing.F) {
+	for _, s := range []string{
+		`[]`, `[{}]`, `[{"n":1}]`, `[{"n":1,"started_at":"2026-01-02T03:04:05.000006Z","duration_ms":12.5,"usage":{"input":1,"output":2},"worst_tokens":3}]`,
+		`[{"n":1},{"n":2,"class":"server","message":"a \"b\""}]`, `[ {"n" : 1} ]`, `[{"n":1"status":2}]`, `[{"n":01}]`, `[{"duration_ms":0x1p2}]`,
+		`[{"n":1}`, `null`, `[{"usage":{}}]`, `[{"usage":{"input":null}}]`, `[{"started_at":"0000-01-01T00:00:00Z"}]`, `[{"route":"` + "\xff\x01" + `"}]`, `[{"n":+1}]`,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var want []nightshift.Attempt
+		wrong := json.Unmarshal([]byte(s), &want)
+		got, err := nightshift.ParseAttempts(s)
+		if (err == nil) != (wrong == nil) {
+			t.Fatalf("%q: error %v, of encoding/json %v", s, err, wrong)
+		}
+		if err == nil && !reflect.DeepEqual(got, want) {
+			t.Fatalf("%q is read as\n%+v, by encoding/json as\n%+v", s, got, want)
+		}
+	})
+}
+
 func BenchmarkAttempts(b *testing.B) {
 	cost := nightshift.NanoUSD(123_000)
 	log := []nightshift.Attempt{{
@@ -88,6 +117,24 @@ func BenchmarkAttempts(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			nightshift.AppendAttempts(make([]byte, 0, 512), log)
+		}
+	})
+	text := string(nightshift.AppendAttempts(nil, log))
+	b.Run("read by hand", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := nightshift.ParseAttempts(text); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("read by encoding/json", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var list []nightshift.Attempt
+			if err := json.Unmarshal([]byte(text), &list); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 	b.Run("encoding/json", func(b *testing.B) {

@@ -2,7 +2,6 @@ package reports
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -210,41 +209,6 @@ func (b *biller) saved(r *billRow) int64 {
 	return int64(saved)
 }
 
-// A billedAttempt is the part of an attempt that a bill is made of; reading
-// it alone takes half the time.
-type billedAttempt struct {
-	StartedAt   string                `json:"started_at"`
-	Class       nightshift.ErrorClass `json:"class"`
-	ServedModel string                `json:"served_model"`
-	Cost        *nightshift.NanoUSD   `json:"cost_nano_usd"`
-	MaybeBilled bool                  `json:"maybe_billed"`
-	WorstCost   nightshift.NanoUSD    `json:"worst_cost_nano_usd"`
-	Usage       struct {
-		Input        *int64              `json:"input"`
-		CacheRead    *int64              `json:"cache_read"`
-		CacheWrite5m *int64              `json:"cache_write_5m"`
-		CacheWrite1h *int64              `json:"cache_write_1h"`
-		Output       *int64              `json:"output"`
-		Reasoning    *int64              `json:"reasoning"`
-		Searches     *int64              `json:"searches"`
-		ServiceTier  string              `json:"service_tier"`
-		Region       string              `json:"region"`
-		Reported     *nightshift.NanoUSD `json:"reported_cost"`
-	} `json:"usage"`
-}
-
-func (b *billedAttempt) attempt() nightshift.Attempt {
-	u := &b.Usage
-	a := nightshift.Attempt{Class: b.Class, ServedModel: b.ServedModel, Cost: b.Cost, MaybeBilled: b.MaybeBilled, WorstCost: b.WorstCost}
-	a.StartedAt, _ = time.Parse(time.RFC3339Nano, b.StartedAt) // zero when it cannot be read: an unknown hour
-	a.Usage = nightshift.Usage{
-		Input: tokens(u.Input), CacheRead: tokens(u.CacheRead), CacheWrite5m: tokens(u.CacheWrite5m), CacheWrite1h: tokens(u.CacheWrite1h),
-		Output: tokens(u.Output), Reasoning: tokens(u.Reasoning), Searches: tokens(u.Searches),
-		ServiceTier: u.ServiceTier, Region: u.Region, Reported: u.Reported,
-	}
-	return a
-}
-
 // tokens is a count from a nullable number.
 func tokens(n *int64) nightshift.Count {
 	if n == nil {
@@ -259,11 +223,7 @@ func (r *billRow) log() (attempts []nightshift.Attempt, ok bool) {
 	if r.AttemptLog == nil {
 		return nil, r.Attempts == 0
 	}
-	var read []billedAttempt
-	err := json.Unmarshal([]byte(*r.AttemptLog), &read)
-	for i := range read {
-		attempts = append(attempts, read[i].attempt())
-	}
+	attempts, err := nightshift.ParseAttempts(*r.AttemptLog)
 	return attempts, err == nil
 }
 

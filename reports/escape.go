@@ -23,6 +23,9 @@ func plain(s string) string {
 }
 
 func hidden(r rune) bool {
+	if ' ' <= r && r <= '~' {
+		return false // most text is ASCII, and the tables are slow
+	}
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r)
 }
 

@@ -115,8 +115,8 @@ func (r *explorerRow) answer() Answer {
 
 // knownCost sums the attempts whose cost is known.
 func knownCost(log string) (cost *int64, atLeast bool) {
-	var attempts []nightshift.Attempt
-	if json.Unmarshal([]byte(log), &attempts) != nil {
+	attempts, err := nightshift.ParseAttempts(log)
+	if err != nil {
 		return nil, false
 	}
 	for _, a := range attempts {

@@ -1,7 +1,6 @@
 package reports
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -95,20 +94,17 @@ func (t *timeline) add(row *summaryRow) {
 	if row.AttemptLog == nil || !strings.Contains(*row.AttemptLog, `"class"`) {
 		return
 	}
-	var log []struct {
-		At    time.Time             `json:"started_at"`
-		Class nightshift.ErrorClass `json:"class"`
-	}
-	if json.Unmarshal([]byte(*row.AttemptLog), &log) != nil {
+	log, err := nightshift.ParseAttempts(*row.AttemptLog)
+	if err != nil {
 		return
 	}
 	for _, a := range log {
 		switch {
-		case a.Class == "" || a.At.IsZero():
+		case a.Class == "" || a.StartedAt.IsZero():
 		case a.Class == nightshift.ClassRateLimit:
-			t.at(a.At).Refused++
+			t.at(a.StartedAt).Refused++
 		default:
-			t.at(a.At).Failed++
+			t.at(a.StartedAt).Failed++
 		}
 	}
 }

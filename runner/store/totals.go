@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"maps"
 	"strings"
 
@@ -209,8 +208,8 @@ func (c *counted) log() []nightshift.Attempt {
 	if c.AttemptLog == nil {
 		return nil
 	}
-	var log []nightshift.Attempt
-	if json.Unmarshal([]byte(*c.AttemptLog), &log) != nil {
+	log, err := nightshift.ParseAttempts(*c.AttemptLog)
+	if err != nil {
 		return nil
 	}
 	return log
