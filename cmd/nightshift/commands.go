@@ -9,6 +9,7 @@ func (a *app) commands() []*cobra.Command {
 		a.checkCommand(),
 		a.initCommand(),
 		a.statusCommand(),
+		a.extendCommand(),
 		a.scoreCommand(),
 		a.reportCommand(),
 		a.compareCommand(),

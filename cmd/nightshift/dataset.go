@@ -22,12 +22,17 @@ const indexFile = "dataset.idx"
 // start left in the run directory. Standard input is copied there.
 func (a *app) openDataset(ctx context.Context, p *plan.Resolved, rows *chosenRows) (*datasets.Dataset, error) {
 	spec := p.Dataset
-	spec.Stdin, spec.Spool = a.in, p.Out
+	extensions, err := store.Extensions(p.Out)
+	if err != nil {
+		return nil, err
+	}
+	folder := stageDir(p.Out, len(extensions))
+	spec.Stdin, spec.Spool, spec.Stages = a.in, folder, stagesOf(extensions)
 	if rows != nil {
-		spec.SelectRows = rows.has
+		spec.SelectRows, spec.Stages = rows.has, rows.Stages
 	}
 	open := datasets.Open
-	index := filepath.Join(p.Out, indexFile)
+	index := filepath.Join(folder, indexFile)
 	if _, err := os.Stat(index); err == nil {
 		open = func(ctx context.Context, s datasets.Spec) (*datasets.Dataset, error) {
 			return datasets.Resume(ctx, index, s)
@@ -35,7 +40,7 @@ func (a *app) openDataset(ctx context.Context, p *plan.Resolved, rows *chosenRow
 	}
 	d, err := open(ctx, spec)
 	if err != nil {
-		return nil, err
+		return nil, toExtend(err, p.Out)
 	}
 	if err := rows.fits(d.Info()); err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -123,8 +128,12 @@ func openIndexed(ctx context.Context, dir string) (*datasets.Dataset, error) {
 		return nil, fmt.Errorf("%s/run.json: %w", dir, err)
 	}
 	spec := p.Source.spec()
-	spec.Spool = dir
-	d, err := datasets.LoadIndex(ctx, filepath.Join(dir, indexFile), spec)
+	folder := stageDir(dir, len(info.Extensions))
+	spec.Spool, spec.Stages = folder, stagesOf(info.Extensions)
+	if p.Rows != nil {
+		spec.Stages = p.Rows.Stages
+	}
+	d, err := datasets.LoadIndex(ctx, filepath.Join(folder, indexFile), spec)
 	if !errors.Is(err, datasets.ErrStale) {
 		return d, err
 	}

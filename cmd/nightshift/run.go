@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift"
+	"nightshift/datasets"
 	"nightshift/reports"
 	"nightshift/runner"
 	"nightshift/runner/store"
@@ -131,15 +132,21 @@ func (j *job) identity() store.Identity {
 	id := store.Identity{
 		Name: j.plan.Name, Tool: version(), PriceTable: j.plan.Prices.ID(),
 		Plan: j.planAsRun(canonical), PlanHash: j.rows.mark(hash), MayChange: []string{"source", "prices"},
-		DatasetHash: info.Hash, DatasetRows: info.Rows, Epochs: j.plan.Epochs,
+		DatasetHash: info.Hash, DatasetRows: info.Rows, DatasetSize: info.Bytes, Epochs: j.plan.Epochs, Slices: storeSlices(j.dataset),
 	}
 	for _, m := range j.plan.Models {
 		id.Models = append(id.Models, m.Name)
 	}
-	for _, s := range j.dataset.Slices() {
-		id.Slices = append(id.Slices, store.Slice{First: s.First, Rows: s.Rows, Skipped: s.Rows - s.Selected, Hash: s.Hash})
-	}
 	return id
+}
+
+// storeSlices are a dataset's slices as the store has them.
+func storeSlices(d *datasets.Dataset) []store.Slice {
+	list := make([]store.Slice, 0, len(d.Slices()))
+	for _, s := range d.Slices() {
+		list = append(list, store.Slice{First: s.First, Rows: s.Rows, Skipped: s.Rows - s.Selected, Hash: s.Hash})
+	}
+	return list
 }
 
 // execute opens the run directory, runs, and reports.
@@ -182,13 +189,29 @@ func (s *session) execute(calls, waiting context.Context) error {
 
 // open keeps the dataset's index and opens the way to the models.
 func (s *session) open(st *store.Run) (*fleet, error) {
-	if err := s.dataset.WriteIndex(filepath.Join(s.plan.Out, indexFile)); err != nil {
-		return nil, &store.StorageError{Op: "writing", Path: indexFile, Err: err}
+	if err := s.keepIndex(); err != nil {
+		return nil, err
 	}
 	if err := s.rows.keep(s.plan.Out); err != nil {
 		return nil, err
 	}
 	return s.buildWithJudges(st)
+}
+
+// keepIndex writes what reading the dataset has found.
+func (s *session) keepIndex() error {
+	extensions, err := store.Extensions(s.plan.Out)
+	if err != nil {
+		return err
+	}
+	folder := stageDir(s.plan.Out, len(extensions))
+	if err = os.MkdirAll(folder, 0o700); err == nil {
+		err = s.dataset.WriteIndex(filepath.Join(folder, indexFile))
+	}
+	if err != nil {
+		return &store.StorageError{Op: "writing", Path: filepath.Join(folder, indexFile), Err: err}
+	}
+	return nil
 }
 
 // sayStart says in a line what is about to happen, so that a resumed run is

@@ -116,7 +116,17 @@ func (a *app) printStatus(s store.StatusInfo) {
 	case state == "running":
 		state = "stopped without an end; the same command resumes"
 	}
+	if state == store.StateExtended {
+		state = "extended; the command that made the run goes on with the new rows"
+	}
 	fmt.Fprintf(a.out, "%s: %s\n", s.Name, state)
+	for i, e := range s.Extensions {
+		rows := s.DatasetRows
+		if i+1 < len(s.Extensions) {
+			rows = s.Extensions[i+1].Rows
+		}
+		fmt.Fprintf(a.out, "  extended %s from %d to %d rows\n", e.At.Local().Format(time.DateTime), e.Rows, rows)
+	}
 	fmt.Fprintf(a.out, "  on record  %d of %d, %d failed\n", s.Done, s.Items, s.Failed)
 	if s.Live {
 		fmt.Fprintf(a.out, "  in flight  %d\n", s.InFlight)

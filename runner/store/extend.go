@@ -41,35 +41,42 @@ type Growth struct {
 	Slices      []Slice // those of before, and at least one more
 }
 
-// Extend gives the run in dir the units that the dataset has beyond those it
-// knows. The others must be what they were; the error is otherwise a
-// [*MismatchError] that names the rows. It may also be a [*LockedError], a
-// [*StorageError], or [fs.ErrNotExist] when there is no run. With any error,
-// and after a crash at any point, the run is either what it was or extended.
+// Extend gives the run in dir the units that its dataset has beyond those it
+// knows. It takes the lock and then asks read for the dataset as it is now; an
+// error of read is returned as it is, and nothing is written. The units of
+// before must be what they were; the error is otherwise a [*MismatchError]
+// that names the rows. It may also be a [*LockedError], a [*StorageError], or
+// fs.ErrNotExist when there is no run. With any error, and after a crash at any
+// point, the run is either what it was or extended.
 //
 // Nothing else of the run is touched. It goes on at the next [Open] with the
 // new identity.
-func Extend(dir string, g Growth, o Options) error {
+func Extend(dir string, o Options, read func(Info) (Growth, error)) error {
 	if o.fs == nil {
 		o.fs = osFS{}
 	}
-	v, err := openView(o.fs, dir) // before the lock, which makes the directory
-	if err != nil {
+	if _, err := openView(o.fs, dir); err != nil { // before the lock, which would make the directory
 		return err
 	}
-	r := newRun(dir, v.info.identity(), o)
+	r := newRun(dir, Identity{}, o)
 	defer r.abandon()
 	if err := r.takeLock(); err != nil {
 		return err
 	}
 	crashPoint("extend.locked")
-	if err := r.identify(); err != nil { // again: it may have changed until now
+	v, err := openView(o.fs, dir) // it may have changed until now
+	if err != nil {
 		return err
 	}
-	if err := r.grow(g); err != nil {
+	r.id = v.info.identity()
+	if err := r.identify(); err != nil {
 		return err
 	}
-	return nil
+	g, err := read(v.info)
+	if err != nil {
+		return err
+	}
+	return r.grow(g)
 }
 
 // identity is what the run was opened with, as far as it is known.

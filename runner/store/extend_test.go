@@ -14,6 +14,10 @@ func growth(id Identity) Growth {
 	return Growth{Tool: "v1", DatasetHash: id.DatasetHash, DatasetRows: id.DatasetRows, DatasetSize: id.DatasetSize, Slices: id.Slices}
 }
 
+func grown(g Growth) func(Info) (Growth, error) {
+	return func(Info) (Growth, error) { return g, nil }
+}
+
 // put puts records of a unit's first n rows on record.
 func put(t testing.TB, r *Run, model string, unit, n int) {
 	t.Helper()
@@ -41,7 +45,7 @@ func TestExtend(t *testing.T) {
 	must(t, r.Close("stopped: test"))
 
 	longer := extended(short)
-	must(t, Extend(dir, growth(longer), Options{}))
+	must(t, Extend(dir, Options{}, grown(growth(longer))))
 	info, err := ReadInfo(dir)
 	must(t, err)
 	if len(info.Slices) != 5 || info.DatasetRows != 16 || info.DatasetHash != "longer" || info.State != StateExtended || info.Items() != 16 || len(info.Extensions) != 1 {
@@ -69,7 +73,7 @@ func TestExtend(t *testing.T) {
 
 	longest := extended(longer)
 	longest.DatasetHash = "longest"
-	must(t, Extend(dir, growth(longest), Options{}))
+	must(t, Extend(dir, Options{}, grown(growth(longest))))
 	// Without the manifest the parts speak for themselves: their footers must fit.
 	must(t, os.Remove(filepath.Join(dir, manifestFile)))
 	r = mustOpen(t, dir, longest, Options{Notice: func(s string) { t.Error(s) }})
@@ -126,7 +130,7 @@ func TestExtendRefuses(t *testing.T) {
 			r := mustOpen(t, dir, short, Options{})
 			must(t, r.Close("finished"))
 			before := identityFiles(t, dir)
-			err := Extend(dir, tc.g, Options{})
+			err := Extend(dir, Options{}, grown(tc.g))
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("Extend = %v, want %q", err, tc.want)
 			}
@@ -137,7 +141,7 @@ func TestExtendRefuses(t *testing.T) {
 	}
 
 	dir := t.TempDir()
-	if err := Extend(filepath.Join(dir, "none"), growth(extended(short)), Options{}); !errors.Is(err, fs.ErrNotExist) {
+	if err := Extend(filepath.Join(dir, "none"), Options{}, grown(growth(extended(short)))); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no run: %v", err)
 	}
 	if names, _ := os.ReadDir(dir); len(names) > 0 {
@@ -145,7 +149,7 @@ func TestExtendRefuses(t *testing.T) {
 	}
 	r := mustOpen(t, dir, short, Options{})
 	var locked *LockedError
-	if err := Extend(dir, growth(extended(short)), Options{}); !errors.As(err, &locked) {
+	if err := Extend(dir, Options{}, grown(growth(extended(short)))); !errors.As(err, &locked) {
 		t.Errorf("a live run: %v", err)
 	}
 	must(t, r.Close("finished"))
@@ -185,7 +189,7 @@ func TestExtensionCutShort(t *testing.T) {
 	}
 	must(t, r.Close("stopped: test"))
 	other := extended(extended(short))
-	must(t, Extend(dir, growth(other), Options{}))
+	must(t, Extend(dir, Options{}, grown(growth(other))))
 	r = mustOpen(t, dir, other, Options{})
 	if r.Units() != 6 {
 		t.Errorf("%d units", r.Units())
@@ -220,7 +224,7 @@ func TestExtendFaults(t *testing.T) {
 			}
 			return 0, nil
 		}
-		err := Extend(crashDir, growth(more), Options{fs: disk})
+		err := Extend(crashDir, Options{fs: disk}, grown(growth(more)))
 		disk.before = nil
 		if broken == "" {
 			must(t, err)
@@ -234,7 +238,7 @@ func TestExtendFaults(t *testing.T) {
 		case units != 2 || err == nil:
 			t.Fatalf("%s failed: %d units, %v", broken, units, err)
 		default:
-			must(t, Extend(crashDir, growth(more), Options{fs: disk}))
+			must(t, Extend(crashDir, Options{fs: disk}, grown(growth(more))))
 		}
 		r, err := Open(crashDir, more, Options{fs: disk, Ballast: -1})
 		if err != nil {

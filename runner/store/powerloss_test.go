@@ -105,7 +105,7 @@ func (c *client) present(fsys fileSystem) *Identity {
 func (c *client) extend(fsys fileSystem) error {
 	o := c.opts
 	o.fs = fsys
-	return Extend(crashDir, Growth{DatasetHash: c.id.DatasetHash, DatasetRows: c.id.DatasetRows, Slices: c.id.Slices}, o)
+	return Extend(crashDir, o, grown(growth(c.id)))
 }
 
 // pass goes through all units, or through a half of each and leaves it open.

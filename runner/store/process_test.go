@@ -60,7 +60,7 @@ func childRun(dir string) int {
 		if code := childPass(run, ledger, childShort(), false); code != 0 {
 			return code
 		}
-		if err := Extend(run, Growth{DatasetHash: id.DatasetHash, DatasetRows: id.DatasetRows, Slices: id.Slices}, Options{}); err != nil {
+		if err := Extend(run, Options{}, grown(growth(id))); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 96
 		}
