@@ -70,10 +70,12 @@ type dimension struct {
 	// mirrors of the server's bucket; best is the one believed.
 	mirrors  []mirror
 	best     int
+	turned   bool    // another rule has just come to be believed
 	sure     bool    // the configuration says how output is charged
 	hopeAt   float64 // when the next try with a rule that allows more is due
 	hoped    float64 // seconds between the last two
 	reported bool    // the server says what remains
+	heard    float64 // when it did last
 	grain    float64 // to which it rounds
 	seen     float64 // what it said last, and as of when
 	seenAt   float64
@@ -183,9 +185,24 @@ func (d *dimension) wait(c Cost, share float64) float64 {
 // instant: an answer that ends meanwhile would have all of it refused.
 func (d *dimension) spread(c Cost) float64 {
 	if d.level <= ahead*d.rate || !d.small() {
-		return 0
+		return d.inOrder(c)
 	}
 	return max(0, d.last+min(0.02, spreadOver*d.reserve(c)/d.level)-d.at)
+}
+
+// inOrder keeps large requests so far apart that the server sees them in the
+// order in which they were sent: what it then says remains can be told from
+// what a server with another rule would say.
+func (d *dimension) inOrder(c Cost) float64 {
+	most := d.reserve(c)
+	if !d.sure {
+		most = max(most, d.arrival(atStart, c))
+	}
+	gap := min(0.1, 0.02*most/d.rate, 0.5*d.reserve(c)/d.rate)
+	if gap < 0.002 {
+		return 0
+	}
+	return max(0, d.last+gap-d.at)
 }
 
 // need is what the server's bucket should hold when c arrives. No bucket holds
@@ -445,6 +462,7 @@ func (d *dimension) believe(best int) {
 	d.best = best
 	if (was == atStart) != (is == atStart) {
 		d.level = 0
+		d.turned = true
 	}
 }
 
@@ -462,6 +480,8 @@ func (d *dimension) report(w *Window, s stake) {
 	d.reported = true
 	d.round(w.Remaining)
 	d.findEdge(w.Remaining, s)
+	weight := max(0.05, 1-math.Exp((d.heard-d.at)/20))
+	d.heard = d.at
 	for i := range d.mirrors {
 		m := &d.mirrors[i]
 		full := m.burst * d.rate
@@ -473,8 +493,8 @@ func (d *dimension) report(w *Window, s stake) {
 		if m.next > 0 && s.touched && s.sent < m.began {
 			continue // from the window before
 		}
-		m.offNow += 0.05 * (min(math.Abs(now)/d.rate, 10) - m.offNow)
-		m.offSent += 0.05 * (min(math.Abs(sent)/d.rate, 10) - m.offSent)
+		m.offNow += weight * (min(math.Abs(now)/d.rate, 10) - m.offNow)
+		m.offSent += weight * (min(math.Abs(sent)/d.rate, 10) - m.offSent)
 		step := now
 		if m.offSent < m.offNow {
 			step = sent

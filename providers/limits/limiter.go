@@ -527,6 +527,18 @@ func (l *Limiter) adopt(r Report, stakes *[numDims]stake) {
 			l.dims[i].report(w, stakes[i])
 		}
 	}
+	l.reconsider()
+}
+
+// reconsider forgets a ceiling on requests in flight that was found while the
+// server was thought to charge by another rule: it may have been the rate.
+func (l *Limiter) reconsider() {
+	for i := range l.dims {
+		if d := &l.dims[i]; d.turned {
+			d.turned = false
+			l.window.forget()
+		}
+	}
 }
 
 // advance brings everything that changes with time up to date.

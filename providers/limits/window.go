@@ -153,6 +153,13 @@ func (w *window) limitsRate() {
 	w.size = min(max(w.size, w.high), w.most)
 }
 
+// forget takes back that a ceiling was met.
+func (w *window) forget() {
+	if !math.IsInf(w.ceiling, 1) {
+		w.ceiling, w.misses, w.slow = math.Inf(1), 0, true
+	}
+}
+
 // lower takes in another refusal of the same crowd.
 func (w *window) lower() {
 	w.ceiling = max(1, w.ceiling-1)
