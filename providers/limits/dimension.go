@@ -410,8 +410,7 @@ func (d *dimension) small() bool {
 
 // agrees reports whether what the server says remains is what is believed.
 func (d *dimension) agrees() bool {
-	m := &d.mirrors[d.best]
-	return min(m.offNow, m.offSent) < 0.3
+	return d.mirrors[d.best].off() < 0.3
 }
 
 // forget lets old evidence fade, so that a server that changes is seen anew.
@@ -426,7 +425,7 @@ func (d *dimension) forget(keep float64) {
 // any longer: at the pace of max_tokens charged for good, the server's bucket
 // is full and all rules look alike.
 func (d *dimension) hope() {
-	least := d.mirrors[d.best].doubt() + 0.25
+	least := 2*d.mirrors[d.best].off() + 0.25
 	if d.mirrors[d.best].rule != atStart || d.sure || d.at < d.hopeAt {
 		return
 	}
@@ -466,7 +465,9 @@ func (d *dimension) believe(best int) {
 	}
 }
 
-func (m *mirror) doubt() float64 { return m.blame + 2*min(m.offNow, m.offSent) }
+func (m *mirror) doubt() float64 { return m.blame + 2*m.off() }
+
+func (m *mirror) off() float64 { return min(m.offNow, m.offSent) }
 
 // report takes in what the server said of this dimension in the answer to a
 // request with stake s.
