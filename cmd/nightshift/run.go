@@ -151,6 +151,7 @@ func storeSlices(d *datasets.Dataset) []store.Slice {
 
 // execute opens the run directory, runs, and reports.
 func (s *session) execute(calls, waiting context.Context) error {
+	steadyHeap()
 	for _, note := range s.plan.Notes {
 		s.log.Warn(note)
 	}
@@ -171,6 +172,7 @@ func (s *session) execute(calls, waiting context.Context) error {
 		return errors.Join(err, st.Close("failed"))
 	}
 	defer endMetrics()
+	before := s.earlierBounds(st.WriteFile)
 	looking := watchFleet(fleet, s.plan.Out)
 	show := s.progress(st, fleet)
 	s.screen.redirect(show)
@@ -183,6 +185,9 @@ func (s *session) execute(calls, waiting context.Context) error {
 	s.screen.redirect(s.err)
 	show.Close(fleet.figures(st, s.job))
 	looking.Close()
+	if err := looking.keepBounds(before, st.WriteFile); err != nil {
+		s.log.Warn("what bound the run is not kept: " + err.Error())
+	}
 	s.sayBound(looking)
 	return s.finish(calls, waiting, fleet, st, stops, err)
 }
@@ -214,13 +219,21 @@ func (s *session) keepIndex() error {
 	return nil
 }
 
+// counted is a number of things: "1 row", "2 rows".
+func counted(n int64, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
+
 // sayStart says in a line what is about to happen, so that a resumed run is
 // told from a new one.
 func (s *session) sayStart(st *store.Run) {
 	sum := st.Totals().Sum()
 	total := s.items()
 	if sum.Rows == 0 {
-		s.log.Info(fmt.Sprintf("%s: %d rows, %d models, into %s", s.plan.Name, s.dataset.Info().Selected, len(s.plan.Models), s.plan.Out))
+		s.log.Info(fmt.Sprintf("%s: %s × %s into %s", s.plan.Name, counted(s.dataset.Info().Selected, "row"), counted(int64(len(s.plan.Models)), "model"), fromHere(s.plan.Out)))
 		return
 	}
 	s.log.Info(fmt.Sprintf("%s: resuming %s, %d of %d answers are on record", s.plan.Name, s.plan.Out, sum.Rows, total))
