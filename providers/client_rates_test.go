@@ -131,8 +131,20 @@ const (
 	outageFor = 5 * time.Minute
 )
 
+// An apartWire sends no two requests at one instant, so that every run of a
+// seed is like the others.
+type apartWire struct {
+	providers.Wire
+	seed uint64
+}
+
+func (w apartWire) Send(ctx context.Context, p providers.Prepared) providers.Exchange {
+	pass(ctx, ownInstant(w.seed, p.Key))
+	return w.Wire.Send(ctx, p)
+}
+
 // client speaks to it through the real wire.
-func (r rehearsal) client(t *testing.T, s *simulator.Server) *providers.Client {
+func (r rehearsal) client(t *testing.T, s *simulator.Server, seed uint64) *providers.Client {
 	t.Helper()
 	e := providers.Endpoint{
 		Name: "simulator", Protocol: r.protocol, BaseURL: "http://localhost/v1",
@@ -142,9 +154,11 @@ func (r rehearsal) client(t *testing.T, s *simulator.Server) *providers.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	limiter := limits.New(r.config)
+	limiter.Seed(seed)
 	return &providers.Client{
 		Endpoint: "simulator", Lane: "m",
-		Routes: []providers.ClientRoute{{Wire: w, Limiter: limits.New(r.config)}},
+		Routes: []providers.ClientRoute{{Wire: apartWire{w, seed}, Limiter: limiter}},
 	}
 }
 
@@ -269,7 +283,7 @@ func percent(n, of int64) float64 { return 100 * float64(n) / float64(max(of, 1)
 func rehearse(t *testing.T, r rehearsal, seed uint64, minutes int) (f figure) {
 	synctest.Test(t, func(t *testing.T) {
 		server := r.server(t, seed)
-		client := r.client(t, server)
+		client := r.client(t, server, seed)
 		var c course
 		ctx, stop := context.WithCancel(t.Context())
 		watched := make(chan struct{})
