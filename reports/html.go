@@ -256,7 +256,7 @@ func quote(s string) string {
 }
 
 // helpers are the templates' functions.
-var helpers = template.FuncMap{"plain": plain, "count": func(n int64) string { return count(n) }}
+var helpers = template.FuncMap{"plain": plain, "count": func(n int64) string { return count(n) }, "counted": counted}
 
 // A sheet is a template with style and script in it, and the policy that
 // permits these two and nothing else.

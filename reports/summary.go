@@ -70,6 +70,10 @@ type ModelSummary struct {
 	FirstTokenMS Percentiles `json:"first_token_ms"`
 	LatencyHist  Histogram   `json:"latency_histogram"`       // of answers, in milliseconds
 	OutputHist   Histogram   `json:"output_tokens_histogram"` // of answers
+
+	// BoundBy is what held the model's requests back, the most first, over all
+	// starts; nil when the run never said.
+	BoundBy []BoundShare `json:"bound_by,omitempty"`
 }
 
 // NotRun is how many rows have no record yet.
@@ -181,6 +185,13 @@ func summarize(dir string, watch func(*summaryRow, *Entry)) (*Summary, store.Inf
 	s := t.summary(dir, info)
 	if s.Scores, err = scoreSummaries(dir, info.Models); err != nil {
 		damaged = append(damaged, "scores: "+err.Error())
+	}
+	bounds, err := ReadBounds(dir)
+	if err != nil {
+		damaged = append(damaged, "what bound the run is not known: "+err.Error())
+	}
+	for i := range s.Models {
+		s.Models[i].BoundBy = bounds.Shares(s.Models[i].Model)
 	}
 	if err := s.others(dir); err != nil {
 		return nil, info, err

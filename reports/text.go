@@ -84,7 +84,7 @@ func (v Statement) line() string {
 }
 
 func (e ErrorGroup) line() string {
-	return sprintf("%s: %s rows failed with %s, first %s: %s", e.Model, count(e.Rows), e.Class, e.FirstID, e.Example)
+	return sprintf("%s: %s failed with %s, first %s: %s", e.Model, counted(e.Rows, "row"), e.Class, e.FirstID, e.Example)
 }
 
 func (s *Summary) allWarnings() []string {
@@ -103,7 +103,7 @@ func (s *Summary) statements() []Statement {
 }
 
 func (s *Summary) headline() string {
-	h := sprintf("%s: %s rows × %d models", s.Name, count(s.Dataset.Rows), len(s.Models))
+	h := sprintf("%s: %s × %s", s.Name, counted(s.Dataset.Rows, "row"), counted(int64(len(s.Models)), "model"))
 	if s.Epochs > 1 {
 		h += sprintf(" × %d epochs", s.Epochs)
 	}
@@ -112,6 +112,14 @@ func (s *Summary) headline() string {
 		h += " in " + took.String()
 	}
 	return h + ", " + s.Total.money()
+}
+
+// counted is a number of things: "1 row", "1,200 rows".
+func counted(n int64, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return count(n) + " " + thing
 }
 
 // took is the time from the first request to the last answer.
@@ -128,7 +136,7 @@ func (s *Summary) took() time.Duration {
 
 // grids are the tables of every rendering, in their order.
 func (s *Summary) grids() []Grid {
-	all := []Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.times()}
+	all := []Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.times(), s.bounds()}
 	if s.Comparison != nil {
 		all = append(all, s.Comparison.Tables...)
 	}

@@ -31,9 +31,9 @@ of its last file (or of what that file unpacks to), or further files behind it. 
 run from standard input is given the whole input again, with rows behind. Anything
 else is refused, with the rows that differ. The run is either what it was or
 extended, whenever this is interrupted.`,
-		Example: `  nightshift extend runs/tonight && nightshift run tonight.yaml
-  nightshift extend runs/tonight --dataset july.jsonl --dataset august.jsonl
-  cat july.jsonl august.jsonl | nightshift extend runs/piped`,
+		Example: `  nightshift extend runs/tonight --dry-run
+  nightshift extend runs/tonight
+  nightshift extend runs/tonight --dataset prompts.jsonl --dataset august.jsonl`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			e := extension{app: a, dir: args[0], paths: paths, dryRun: dryRun}

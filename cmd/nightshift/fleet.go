@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"nightshift"
@@ -37,6 +38,7 @@ type fleet struct {
 // A namedLimiter is called after the endpoint that was met first.
 type namedLimiter struct {
 	name   string
+	models []string // that use it
 	config limits.Config
 	*limits.Limiter
 }
@@ -149,7 +151,7 @@ func (f *fleet) route(m plan.ResolvedModel, r providers.Route) (providers.Client
 	if err != nil {
 		return providers.ClientRoute{}, usageError("endpoint %s: %w", e.Name, err)
 	}
-	return providers.ClientRoute{Name: r.Name, Wire: w, Limiter: f.limiter(e, key, e.Limits, m.Simulated), Weight: r.Weight, MostInput: mostInput(e.Limits)}, nil
+	return providers.ClientRoute{Name: r.Name, Wire: w, Limiter: f.limiter(m, e, key), Weight: r.Weight, MostInput: mostInput(e.Limits)}, nil
 }
 
 // mostInput is the most input tokens that limits let through in a minute, 0 when
@@ -182,16 +184,21 @@ type account struct {
 
 // limiter returns the one limiter of an account, shared by all models that use
 // it.
-func (f *fleet) limiter(e providers.Endpoint, key secrets.Secret, config limits.Config, simulated bool) *limits.Limiter {
-	at := account{server: e.Name, key: key, limits: config}
-	if u, err := url.Parse(e.BaseURL); err == nil && u.Host != "" && !simulated {
+func (f *fleet) limiter(m plan.ResolvedModel, e providers.Endpoint, key secrets.Secret) *limits.Limiter {
+	at := account{server: e.Name, key: key, limits: e.Limits}
+	if u, err := url.Parse(e.BaseURL); err == nil && u.Host != "" && !m.Simulated {
 		at.server = u.Scheme + "://" + u.Host
 	}
 	l, ok := f.limiters[at]
 	if !ok {
-		l = limits.New(config)
+		l = limits.New(e.Limits)
 		f.limiters[at] = l
-		f.order = append(f.order, namedLimiter{e.Name, config, l})
+		f.order = append(f.order, namedLimiter{name: e.Name, config: e.Limits, Limiter: l})
+	}
+	for i := range f.order {
+		if used := &f.order[i]; used.Limiter == l && !slices.Contains(used.models, m.Name) {
+			used.models = append(used.models, m.Name)
+		}
 	}
 	return l
 }

@@ -109,6 +109,7 @@ func newWorkspace(t *testing.T) *workspace {
 		fmt.Fprintf(&reviews, "Number %d was a pleasure to read,%d\n", i, i%5)
 	}
 	w.write(t, "prompts.jsonl", rows.String())
+	w.write(t, "august.jsonl", `{"prompt": "What is 1 + 125?", "target": "126"}`+"\n")
 	w.write(t, "reviews.csv", reviews.String())
 	w.write(t, "my.csv", "provider,model,input,output\nmine,my-model,1,2\n")
 	w.write(t, "tonight.yaml", `version: 1

@@ -11,11 +11,8 @@ import (
 	"time"
 
 	"nightshift/providers/limits"
+	"nightshift/reports"
 )
-
-// liveFile is where a running process says, once a second, what its limiters
-// are doing. What it says last stays when the run has ended.
-const liveFile = "live.json"
 
 const (
 	lookEvery  = 250 * time.Millisecond
@@ -54,7 +51,10 @@ type liveEndpoint struct {
 	Refused   int64 `json:"refused"`
 	Failed    int64 `json:"failed"`
 
-	// BoundBy is what held requests back since the start, the most first.
+	Models []string `json:"models"` // that use it
+	// Active is how long there have been requests in flight or waiting.
+	Active float64 `json:"active_seconds"`
+	// BoundBy is what held requests back in that time, the most first.
 	BoundBy []boundShare `json:"bound_by,omitempty"`
 }
 
@@ -68,7 +68,7 @@ type liveRate struct {
 // A boundShare is how much of the time one thing held requests back.
 type boundShare struct {
 	What  string  `json:"what"`
-	Share float64 `json:"share"` // of the run's time, 0 to 1
+	Share float64 `json:"share"` // of the time, 0 to 1
 }
 
 type liveBudget struct {
@@ -90,6 +90,7 @@ type watch struct {
 
 	mu     sync.Mutex
 	looked time.Time
+	active map[string]time.Duration // something in flight, or waiting
 	full   map[string]time.Duration // as much in flight as was configured, nobody waiting at the limiter
 	short  time.Duration            // requests waited for the budget
 	ended  time.Time                // zero while it runs
@@ -101,7 +102,8 @@ type watch struct {
 // watchFleet starts looking. Close ends it.
 func watchFleet(f *fleet, dir string) *watch {
 	now := time.Now()
-	w := &watch{fleet: f, path: filepath.Join(dir, liveFile), started: now, looked: now, full: map[string]time.Duration{}, stop: make(chan struct{})}
+	w := &watch{fleet: f, path: filepath.Join(dir, reports.LiveFile), started: now, looked: now,
+		active: map[string]time.Duration{}, full: map[string]time.Duration{}, stop: make(chan struct{})}
 	w.done.Go(w.loop)
 	return w
 }
@@ -145,7 +147,11 @@ func (w *watch) look() {
 		w.short += passed
 	}
 	for _, l := range w.fleet.named() {
-		if s := l.State(); l.config.Concurrency > 0 && s.Waiting == 0 && s.InFlight >= l.config.Concurrency {
+		s := l.State()
+		if s.InFlight+s.Waiting+waiting > 0 {
+			w.active[l.name] += passed
+		}
+		if l.config.Concurrency > 0 && s.Waiting == 0 && s.InFlight >= l.config.Concurrency {
 			w.full[l.name] += passed
 		}
 	}
@@ -172,11 +178,11 @@ func (w *watch) state() liveState {
 		now = time.Now()
 	}
 	s := liveState{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.fleet.budget)}
-	elapsed := now.Sub(w.started)
 	for _, l := range w.fleet.named() {
 		state := l.State()
 		e := endpointState(l, state)
-		e.BoundBy = boundShares(state.BoundFor, w.full[l.name], w.short, elapsed)
+		e.Models, e.Active = l.models, w.active[l.name].Seconds()
+		e.BoundBy = boundShares(state.BoundFor, w.full[l.name], w.short, w.active[l.name])
 		s.Endpoints = append(s.Endpoints, e)
 	}
 	return s
@@ -226,7 +232,7 @@ func pauseReason(s limits.State) string {
 	return "a request was refused for a rate limit"
 }
 
-// boundShares turns times into shares of the run, the largest first. What is
+// boundShares turns times into shares of a time, the largest first. What is
 // left over is time in which no request waited for anything that is ours.
 func boundShares(by map[limits.Bound]time.Duration, full, short, elapsed time.Duration) []boundShare {
 	if elapsed <= 0 {
@@ -249,8 +255,7 @@ func boundShares(by map[limits.Bound]time.Duration, full, short, elapsed time.Du
 	return merged(list)
 }
 
-// freeRunning is what bounds a run whose requests wait for nothing.
-const freeRunning = "nothing: the time that answers take, this machine, the dataset"
+const freeRunning = reports.FreeRunning
 
 // merged adds up shares of one name and sorts them.
 func merged(list []boundShare) (out []boundShare) {
@@ -323,12 +328,48 @@ func boundNow(s limits.State) string {
 // readLive reads the live state of a run directory; ok is false when there is
 // none.
 func readLive(dir string) (s liveState, ok bool) {
-	b, err := os.ReadFile(filepath.Join(dir, liveFile))
+	b, err := os.ReadFile(filepath.Join(dir, reports.LiveFile))
 	return s, err == nil && json.Unmarshal(b, &s) == nil
 }
 
 // fresh reports whether the state is of now.
 func (s liveState) fresh() bool { return time.Since(s.At) < staleAfter }
+
+// keepBounds adds what held this start's requests back to that of the starts
+// before it, durably.
+func (w *watch) keepBounds(before reports.Bounds, keep func(name string, b []byte) error) error {
+	now := reports.Bounds{Through: w.started}
+	for _, e := range w.state().Endpoints {
+		for _, model := range e.Models {
+			for _, s := range e.BoundBy {
+				now.Add(model, s.What, s.Share*e.Active)
+			}
+		}
+	}
+	return writeBounds(before.With(now), keep)
+}
+
+func writeBounds(b reports.Bounds, keep func(name string, b []byte) error) error {
+	text, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	return keep(reports.BoundsFile, append(text, '\n'))
+}
+
+// earlierBounds are what held the requests of earlier starts back. What the
+// last one said goes into the sum before this one takes its place: it may have
+// been killed.
+func (s *session) earlierBounds(keep func(name string, b []byte) error) reports.Bounds {
+	b, err := reports.ReadBounds(s.plan.Out)
+	if err == nil && len(b.Models) > 0 {
+		err = writeBounds(b, keep)
+	}
+	if err != nil {
+		s.log.Warn("what bound earlier starts is not known: " + err.Error())
+	}
+	return b
+}
 
 // sayBound says what bound the run. Of very short ones there is nothing to say.
 func (s *session) sayBound(w *watch) {

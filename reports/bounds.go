@@ -1,0 +1,197 @@
+package reports
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Files in a run directory that say what held requests back.
+const (
+	// BoundsFile holds the starts of a run that have ended, added up.
+	BoundsFile = "bounds.json"
+	// LiveFile is written by the running process about once a second. It is
+	// not synced, so it may be missing after a power failure.
+	LiveFile = "live.json"
+)
+
+// FreeRunning is what bounds requests that wait for nothing of ours.
+const FreeRunning = "nothing: the time that answers take, this machine, the dataset"
+
+// Bounds are the seconds that each model's requests were held back by each
+// thing, over several starts of a run. A model's seconds add up to the time in
+// which it had requests to send.
+type Bounds struct {
+	Through time.Time                     `json:"through"` // when the last start began that is in here
+	Models  map[string]map[string]float64 `json:"models"`
+}
+
+// A BoundShare is how much of a model's time one thing held its requests back.
+type BoundShare struct {
+	What    string  `json:"what"`
+	Share   float64 `json:"share"` // 0 to 1
+	Seconds float64 `json:"seconds"`
+}
+
+// Add adds seconds to a model's.
+func (b *Bounds) Add(model, what string, seconds float64) {
+	if b.Models == nil {
+		b.Models = map[string]map[string]float64{}
+	}
+	if b.Models[model] == nil {
+		b.Models[model] = map[string]float64{}
+	}
+	b.Models[model][what] += seconds
+}
+
+// With is b and another start's, both left as they are.
+func (b Bounds) With(other Bounds) Bounds {
+	sum := Bounds{Through: b.Through}
+	if other.Through.After(sum.Through) {
+		sum.Through = other.Through
+	}
+	for _, of := range []Bounds{b, other} {
+		for model, by := range of.Models {
+			for what, seconds := range by {
+				sum.Add(model, what, seconds)
+			}
+		}
+	}
+	return sum
+}
+
+// Shares are a model's, the largest first; nil when nothing is known.
+func (b Bounds) Shares(model string) []BoundShare {
+	by := b.Models[model]
+	total := 0.0
+	for _, seconds := range by {
+		total += seconds
+	}
+	if total <= 0 {
+		return nil
+	}
+	var list []BoundShare
+	for _, what := range slices.Sorted(maps.Keys(by)) {
+		list = append(list, BoundShare{what, by[what] / total, by[what]})
+	}
+	slices.SortStableFunc(list, func(a, b BoundShare) int { return cmp.Compare(b.Seconds, a.Seconds) })
+	return list
+}
+
+// liveBounds is the part of live.json that bounds are made of.
+type liveBounds struct {
+	Started   time.Time `json:"started"`
+	Endpoints []struct {
+		Models  []string     `json:"models"`
+		Seconds float64      `json:"active_seconds"`
+		BoundBy []BoundShare `json:"bound_by"`
+	} `json:"endpoints"`
+}
+
+func (l liveBounds) bounds() Bounds {
+	b := Bounds{Through: l.Started}
+	for _, e := range l.Endpoints {
+		for _, model := range e.Models {
+			for _, s := range e.BoundBy {
+				b.Add(model, s.What, s.Share*e.Seconds)
+			}
+		}
+	}
+	return b
+}
+
+// ReadBounds reads what held a run's requests back: of all starts that have
+// ended, and of the one that goes on or was killed, as it said last. A run that
+// never said has no models.
+func ReadBounds(dir string) (Bounds, error) {
+	var b Bounds
+	if err := readJSON(filepath.Join(dir, BoundsFile), &b); err != nil {
+		return Bounds{}, err
+	}
+	var l liveBounds
+	if err := readJSON(filepath.Join(dir, LiveFile), &l); err != nil {
+		return b, nil // it is not synced, and holds nothing that must be known
+	}
+	if l.Started.After(b.Through) {
+		b = b.With(l.bounds())
+	}
+	return b, nil
+}
+
+// readJSON reads a file into v, which stays as it is when there is none.
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, v)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// leastShown is the share that a table of bounds has a column for.
+const leastShown = 0.01
+
+// bounds is the table of what held each model's requests back.
+func (s *Summary) bounds() Grid {
+	g := Grid{Title: "Bound by", Head: []string{"bound by"}}
+	most := map[string]float64{}
+	for _, m := range s.Models {
+		for _, b := range m.BoundBy {
+			most[b.What] = max(most[b.What], b.Share)
+		}
+	}
+	shown := slices.DeleteFunc(slices.Sorted(maps.Keys(most)), func(what string) bool { return most[what] < leastShown })
+	slices.SortStableFunc(shown, func(a, b string) int {
+		if free := cmp.Compare(boolInt(a == FreeRunning), boolInt(b == FreeRunning)); free != 0 {
+			return free // what is no bound goes last
+		}
+		return cmp.Compare(most[b], most[a])
+	})
+	for _, what := range shown {
+		name, _, _ := strings.Cut(what, ":")
+		g.Head = append(g.Head, name)
+	}
+	for _, m := range s.Models {
+		if len(m.BoundBy) == 0 {
+			continue
+		}
+		row := []string{m.Model}
+		for _, what := range shown {
+			cell := "-"
+			if i := slices.IndexFunc(m.BoundBy, func(b BoundShare) bool { return b.What == what }); i >= 0 && m.BoundBy[i].Share >= 0.0005 {
+				cell = sprintf("%.0f %%", 100*m.BoundBy[i].Share)
+				if m.BoundBy[i].Share < 0.005 {
+					cell = "<1 %"
+				}
+			}
+			row = append(row, cell)
+		}
+		g.Rows = append(g.Rows, row)
+	}
+	g.Note = "What a model's requests waited for, as shares of the time it had any to send."
+	if slices.Contains(shown, FreeRunning) {
+		_, what, _ := strings.Cut(FreeRunning, ": ")
+		g.Note += " Nothing: " + what + "."
+	}
+	return g
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
