@@ -7,7 +7,7 @@ const (
 	sick          = 0.25 // failure average above which the window shrinks
 	broken        = 0.50 // above which the breaker opens
 	brokenRow     = 8    // failures in a row that open it too
-	longestProbe  = 7.0  // seconds between probes at most
+	longestProbe  = 5.0  // seconds between probes at most
 	mostProbes    = 4    // not answered yet, at most
 )
 

@@ -453,8 +453,8 @@ func TestBreaker(t *testing.T) {
 			}
 			sent++
 		}
-		if sent < 10*60/11 || sent > 10*60/5 {
-			t.Errorf("%d probes in ten minutes, want one every seven seconds or so", sent)
+		if sent < 10*60/8 || sent > 10*60/4 {
+			t.Errorf("%d probes in ten minutes, want one every five seconds or so", sent)
 		}
 		p := take(t, l, "m", Cost{})
 		p.Success(used(1, 1), Report{})

@@ -42,21 +42,17 @@ func anthropicHeaders(h http.Header, readings []reading, now time.Time) {
 	}
 }
 
-// openaiHeaders tells requests and one token limit: the total where there is
-// one, else the one with the smaller share left.
+// openaiHeaders tells requests and tokens. Tokens are input and output
+// together in this dialect: a limit on one of them has no header, and a client
+// that took it for both would pace its input by it.
 func openaiHeaders(h http.Header, readings []reading, format func(time.Duration) string) {
-	var tokens *reading
-	for i, r := range readings {
-		if r.dimension == dimRequests {
+	for _, r := range readings {
+		switch r.dimension {
+		case dimRequests:
 			openaiHeader(h, "Requests", r, format)
-			continue
+		case dimTokens:
+			openaiHeader(h, "Tokens", r, format)
 		}
-		if tokens == nil || r.dimension == dimTokens || r.remaining*tokens.limit < tokens.remaining*r.limit {
-			tokens = &readings[i]
-		}
-	}
-	if tokens != nil {
-		openaiHeader(h, "Tokens", *tokens, format)
 	}
 }
 

@@ -139,22 +139,28 @@ func TestEarlyRequestsAreCounted(t *testing.T) {
 }
 
 func TestHeaderDialects(t *testing.T) {
-	limits := Limits{Requests: 60, Input: 6000, Output: 600_000}
+	apart := Limits{Requests: 60, Input: 6000, Output: 600_000}
+	together := Limits{Requests: 60, Tokens: 6000}
 	for _, tc := range []struct {
 		dialect, path string
+		limits        Limits
 		want          map[string]string
 	}{
-		{"", messagesPath, map[string]string{
+		{"", messagesPath, apart, map[string]string{
 			"Anthropic-Ratelimit-Requests-Limit": "60", "Anthropic-Ratelimit-Requests-Remaining": "59", "Anthropic-Ratelimit-Requests-Reset": "2000-01-01T00:00:01Z",
 			"Anthropic-Ratelimit-Input-Tokens-Limit": "6000", "Anthropic-Ratelimit-Input-Tokens-Remaining": "5991", "Anthropic-Ratelimit-Output-Tokens-Remaining": "600000"}},
-		{"auto", chatPath, map[string]string{
+		// These headers have no word for input or output alone.
+		{"auto", chatPath, apart, map[string]string{
+			"X-Ratelimit-Limit-Requests": "60", "X-Ratelimit-Limit-Tokens": "", "X-Ratelimit-Remaining-Tokens": ""}},
+		{"auto", chatPath, together, map[string]string{
 			"X-Ratelimit-Limit-Requests": "60", "X-Ratelimit-Remaining-Requests": "59", "X-Ratelimit-Reset-Requests": "1s",
 			"X-Ratelimit-Limit-Tokens": "6000", "X-Ratelimit-Remaining-Tokens": "5991", "X-Ratelimit-Reset-Tokens": "90ms"}},
-		{"azure", chatPath, map[string]string{"X-Ratelimit-Reset-Requests": "1", "X-Ratelimit-Renewalperiod-Tokens": "60", "X-Ratelimit-Reset-Tokens": "1"}},
-		{"none", chatPath, map[string]string{"X-Ratelimit-Limit-Requests": "", "Anthropic-Ratelimit-Requests-Limit": ""}},
-		{"retry-after", messagesPath, map[string]string{"Anthropic-Ratelimit-Requests-Limit": "", "Retry-After": ""}},
+		{"azure", chatPath, together, map[string]string{"X-Ratelimit-Reset-Requests": "1", "X-Ratelimit-Renewalperiod-Tokens": "60", "X-Ratelimit-Reset-Tokens": "1"}},
+		{"none", chatPath, apart, map[string]string{"X-Ratelimit-Limit-Requests": "", "Anthropic-Ratelimit-Requests-Limit": ""}},
+		{"retry-after", messagesPath, apart, map[string]string{"Anthropic-Ratelimit-Requests-Limit": "", "Retry-After": ""}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
+			limits := tc.limits
 			limits.Headers = tc.dialect
 			c := inProcess(Config{Limits: limits})
 			g := c.post(tc.path, simple("m", "What is 17 + 25?", ""))
