@@ -33,29 +33,23 @@ func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(s); {
-		for i < len(s) && plain[s[i]] {
-			i++
-		}
-		if i == len(s) {
-			break
-		}
 		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if (r != utf8.RuneError || n > 1) && r != '\u2028' && r != '\u2029' {
-				i += n
-				continue
-			}
-			dst = append(dst, s[start:i]...)
-			dst = appendEscaped(dst, r)
-			i += n
+		if plain[c] {
+			i++
+			continue
+		}
+		if c == '"' || c == '\\' { // by far the most frequent, in JSON within JSON
+			dst = append(append(dst, s[start:i]...), '\\', c)
+			i++
 			start = i
 			continue
 		}
-		dst = append(dst, s[start:i]...)
-		dst = appendEscaped(dst, rune(c))
-		i++
-		start = i
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if r < utf8.RuneSelf || r == utf8.RuneError && n == 1 || r == '\u2028' || r == '\u2029' {
+			dst = appendEscaped(append(dst, s[start:i]...), r)
+			start = i + n
+		}
+		i += n
 	}
 	dst = append(dst, s[start:]...)
 	return append(dst, '"')
@@ -63,8 +57,6 @@ func AppendString(dst []byte, s string) []byte {
 
 func appendEscaped(dst []byte, r rune) []byte {
 	switch r {
-	case '"', '\\':
-		return append(dst, '\\', byte(r))
 	case '\n':
 		return append(dst, '\\', 'n')
 	case '\r':

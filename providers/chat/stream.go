@@ -106,8 +106,12 @@ func (s *Stream) chunk(v jsonscan.Value) (content bool) {
 // watchID counts how often the chunks' id changes.
 func (s *Stream) watchID(v jsonscan.Value) {
 	s.changed = false
-	id := v.Get("id").String()
-	if id == "" || id == s.lastID {
+	named := v.Get("id")
+	if named.Is(s.lastID) {
+		return
+	}
+	id := named.String()
+	if id == "" {
 		return
 	}
 	if s.lastID != "" {
@@ -124,9 +128,12 @@ func (s *Stream) watchID(v jsonscan.Value) {
 // that change ids or name roles as they go are left alone. Two answers are
 // never joined.
 func (s *Stream) restarted(v jsonscan.Value) bool {
+	if !s.changed || s.ids != 1 || s.chunks < 3 {
+		return false
+	}
 	first := v.Get("choices").First()
 	begins := first.Get("delta").Get("role").Set() && first.Get("finish_reason").String() == ""
-	if !s.changed || s.ids != 1 || s.chunks < 3 || !begins || s.finished() {
+	if !begins || s.finished() {
 		return false
 	}
 	c := s.a.choice(first)

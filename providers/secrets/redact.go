@@ -155,7 +155,7 @@ func base64Core(enc *base64.Encoding, key string, offset int) string {
 
 // Redact returns s without keys.
 func (r *Redactor) Redact(s string) string {
-	if r.Contains([]byte(s)) {
+	if r.ContainsText(s) {
 		for _, form := range r.forms() {
 			s = strings.ReplaceAll(s, string(form), mask)
 		}
@@ -204,6 +204,11 @@ func (r *Redactor) Contains(b []byte) bool {
 		}
 	}
 	return false
+}
+
+// ContainsText is Contains for a string.
+func (r *Redactor) ContainsText(s string) bool {
+	return len(r.forms()) > 0 && r.Contains([]byte(s))
 }
 
 // URL returns a URL for people: without user info, query and fragment, which

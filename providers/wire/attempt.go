@@ -222,7 +222,7 @@ func (a *attempt) redact() {
 	r := &a.ex.Response
 	r.RequestID = red.Redact(r.RequestID)
 	for _, text := range []*string{r.Text, r.Thinking, &r.ServedModel, &r.ID, &r.Fingerprint} {
-		if text != nil && red.Contains([]byte(*text)) {
+		if text != nil && red.ContainsText(*text) {
 			*text = string(red.Live([]byte(*text)))
 			r.Flag("key_redacted")
 		}

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -46,8 +48,10 @@ func decodeWritten(object []byte) *nightshift.Record {
 	if !ok {
 		return nil
 	}
+	d := decoders.Get().(*decoder)
+	defer d.giveBack()
 	// One copy for all texts, which are pieces of it.
-	d := decoder{rest: string(members[:len(members)-2])}
+	d.rest = string(members[:len(members)-2])
 	rec := new(nightshift.Record)
 	if d.record(reflect.ValueOf(rec).Elem()) != nil {
 		return nil
@@ -58,7 +62,20 @@ func decodeWritten(object []byte) *nightshift.Record {
 var errOtherForm = errors.New("not as it is written here")
 
 // A decoder takes JSON from the front of rest.
-type decoder struct{ rest string }
+type decoder struct {
+	rest    string
+	scratch []byte // for texts with escapes
+}
+
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+func (d *decoder) giveBack() {
+	d.rest = ""
+	if cap(d.scratch) > longLine {
+		d.scratch = nil // a rare giant must not stay in memory for ever
+	}
+	decoders.Put(d)
+}
 
 // record reads members in the order of the fields, to the end of rest.
 func (d *decoder) record(v reflect.Value) error {
@@ -174,43 +191,29 @@ var escapes = [256]byte{'"': '"', '\\': '\\', 'n': '\n', 'r': '\r', 't': '\t', '
 
 // escaped reads a string whose opening quote is gone.
 func (d *decoder) escaped(rest string) (string, error) {
-	end := closing(rest)
-	if end < 0 {
-		return "", errOtherForm
-	}
-	d.rest = rest[end+1:]
-	b := make([]byte, 0, end)
-	for s := rest[:end]; ; {
-		i := strings.IndexByte(s, '\\')
-		if i < 0 {
-			return string(append(b, s...)), nil
-		}
-		b = append(b, s[:i]...)
-		s = s[i+1:]
-		if c := escapes[s[0]]; c != 0 {
-			b, s = append(b, c), s[1:]
-			continue
-		}
-		if s[0] != 'u' || len(s) < 5 {
+	b := slices.Grow(d.scratch[:0], len(rest))[:len(rest)] // it only gets shorter
+	n := 0
+	for i := 0; i < len(rest); {
+		c := rest[i]
+		switch {
+		case c == '"':
+			d.rest, d.scratch = rest[i+1:], b
+			return string(b[:n]), nil
+		case c != '\\':
+			b[n] = c
+			n, i = n+1, i+1
+		case i+1 < len(rest) && escapes[rest[i+1]] != 0:
+			b[n] = escapes[rest[i+1]]
+			n, i = n+1, i+2
+		case i+6 <= len(rest) && rest[i+1] == 'u':
+			r, err := strconv.ParseUint(rest[i+2:i+6], 16, 16)
+			if err != nil || utf16.IsSurrogate(rune(r)) {
+				return "", errOtherForm
+			}
+			n, i = n+utf8.EncodeRune(b[n:], rune(r)), i+6
+		default:
 			return "", errOtherForm
 		}
-		c, err := strconv.ParseUint(s[1:5], 16, 16)
-		if err != nil || utf16.IsSurrogate(rune(c)) {
-			return "", errOtherForm
-		}
-		b, s = utf8.AppendRune(b, rune(c)), s[5:]
 	}
-}
-
-// closing is where the quote that ends a string stands; -1 when nowhere.
-func closing(s string) int {
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '"':
-			return i
-		case '\\':
-			i++
-		}
-	}
-	return -1
+	return "", errOtherForm
 }

@@ -86,7 +86,7 @@ func appendValue(b []byte, v reflect.Value) []byte {
 
 // encodeRecord returns the result line of a record.
 func encodeRecord(rec *nightshift.Record, at time.Time) ([]byte, uint32) {
-	b := make([]byte, 0, 1024+int(weighRecord(rec))*5/4)
+	b := newLine(1024 + int(weighRecord(rec))*5/4)
 	b = append(beginLine(b, kindResult, rec.Row, rec.Epoch, at), `,"record":`...)
 	b = appendRecord(b, rec)
 	return sealLine(append(b, '}'))
@@ -94,7 +94,7 @@ func encodeRecord(rec *nightshift.Record, at time.Time) ([]byte, uint32) {
 
 // encodeIntent returns the line that announces an attempt.
 func encodeIntent(in nightshift.Intent, row int64, epoch int32, at time.Time) ([]byte, uint32) {
-	b := beginLine(make([]byte, 0, 256), kindIntent, row, epoch, at)
+	b := beginLine(newLine(256), kindIntent, row, epoch, at)
 	b = strconv.AppendInt(append(b, `,"intent":{"attempt":`...), int64(in.Attempt), 10)
 	b = strconv.AppendInt(append(b, `,"worst_tokens":`...), in.WorstTokens, 10)
 	if in.WorstCost != 0 {
@@ -103,9 +103,9 @@ func encodeIntent(in nightshift.Intent, row int64, epoch int32, at time.Time) ([
 	return sealLine(append(b, "}}"...))
 }
 
-// beginLine begins a line with what every kind has.
+// beginLine adds what every kind of line begins with.
 func beginLine(b []byte, kind string, row int64, epoch int32, at time.Time) []byte {
-	b = append(append(lineBuffer(b), `{"k":"`...), kind...)
+	b = append(append(b, `{"k":"`...), kind...)
 	b = strconv.AppendInt(append(b, `","row":`...), row, 10)
 	b = strconv.AppendInt(append(b, `,"epoch":`...), int64(epoch), 10)
 	b = at.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)

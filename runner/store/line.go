@@ -7,6 +7,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"sync"
 )
 
 // A line of the journal, the manifest and the index of units is
@@ -26,7 +27,29 @@ const (
 
 var startMark = []byte(`{"k":`)
 
-// lineBuffer returns a buffer that a JSON object can be appended to.
+// longLine is the length from which buffers are not kept for the next line.
+const longLine = 1 << 20
+
+var lines sync.Pool
+
+// newLine returns a buffer that a JSON object can be appended to, of about
+// this many bytes. It may come from dropLine.
+func newLine(size int) []byte {
+	b, _ := lines.Get().(*[]byte)
+	if b == nil || cap(*b) < size {
+		return lineBuffer(make([]byte, 0, size))
+	}
+	return lineBuffer(*b)
+}
+
+// dropLine gives back a line that nobody will look at again.
+func dropLine(b []byte) {
+	if cap(b) <= longLine {
+		lines.Put(&b)
+	}
+}
+
+// lineBuffer begins a line in b.
 func lineBuffer(b []byte) []byte { return append(b[:0], "00000000 "...) }
 
 // sealLine finishes a line begun by lineBuffer and returns it with its checksum.

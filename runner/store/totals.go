@@ -190,9 +190,11 @@ func (t *Tally) owe(a *nightshift.Attempt, cost bool) {
 		return
 	}
 	t.MaybeTokens += max(a.WorstTokens-a.Usage.Total().N(), 0)
-	if a.Cost == nil {
-		t.MaybeCost += a.WorstCost
+	known := nightshift.NanoUSD(0)
+	if a.Cost != nil {
+		known = *a.Cost
 	}
+	t.MaybeCost += max(a.WorstCost-known, 0)
 }
 
 func countOf(n *int64) nightshift.Count {

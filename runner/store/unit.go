@@ -634,6 +634,7 @@ func (u *Unit) rewrite(dir string, rescue bool) error {
 func (u *Unit) settle(n int) {
 	u.r.mu.Lock()
 	for _, p := range u.pending[:n] {
+		dropLine(p.line)
 		if p.add == nil {
 			continue
 		}

@@ -142,11 +142,14 @@ func (v Value) Get(key string) Value {
 		return Value{}
 	}
 	var found Value
-	for c := v.First(); c.Exists(); c = c.Next() {
-		if c.KeyIs(key) {
-			if found.Exists() {
-				v.doc.Repeated = true
-			}
+	nodes, end := v.doc.nodes, v.node().next
+	for at := v.at + 1; at < end; at = nodes[at].next {
+		n := &nodes[at]
+		if n.flags&keyEscaped == 0 && int(n.keyEnd-n.keyStart) != len(key) {
+			continue // most members are passed over here
+		}
+		if c := (Value{v.doc, at, end}); c.KeyIs(key) {
+			v.doc.Repeated = v.doc.Repeated || found.Exists()
 			found = c
 		}
 	}
