@@ -100,8 +100,10 @@ type Attempt struct {
 	RequestID   string     `json:"request_id,omitempty"`
 	ServedModel string     `json:"served_model,omitempty"`
 	Usage       Usage      `json:"usage,omitzero"`
-	Cost        *NanoUSD   `json:"cost_nano_usd,omitempty"` // nil when unknown
-	PriceID     string     `json:"price_id,omitempty"`
+	// Cost is what the attempt cost; nil when unknown. Where a worst case is
+	// set too it is what the reported part of the usage cost: at least that.
+	Cost    *NanoUSD `json:"cost_nano_usd,omitempty"`
+	PriceID string   `json:"price_id,omitempty"`
 	// MaybeBilled is true when the request may have been billed although no
 	// usage came back. WorstCost and WorstTokens then say how much at most.
 	MaybeBilled bool    `json:"maybe_billed,omitempty"`

@@ -369,12 +369,32 @@ func (k *call) charge(t *ticket, u nightshift.Usage) {
 		a.WorstTokens, a.WorstCost = in+out, t.worstCost
 	}
 	cost := t.worstCost
-	if k.Price != nil && whole {
-		if real, id, ok := k.Price(k.req.Model, u); ok {
-			a.Cost, a.PriceID, cost = &real, id, real
-		}
+	if k.atLeast(a) && whole {
+		cost = *a.Cost
+	} else {
+		a.WorstCost = t.worstCost
 	}
 	t.reserved.Settle(in+out, cost)
+}
+
+// atLeast prices what is known of an attempt's usage: its cost, or a lower
+// bound where WorstCost says that there may be more.
+func (k *call) atLeast(a *nightshift.Attempt) bool {
+	u := a.Usage
+	if k.Price == nil || !u.Known() {
+		return false
+	}
+	if !u.InputTotal().Known() {
+		u.Input = nightshift.Tokens(0)
+	}
+	if !u.Output.Known() {
+		u.Output = nightshift.Tokens(0)
+	}
+	cost, id, ok := k.Price(k.req.Model, u)
+	if ok {
+		a.Cost, a.PriceID = &cost, id
+	}
+	return ok
 }
 
 // cancelled settles an attempt that we ended ourselves.
@@ -398,6 +418,7 @@ func (k *call) cancelled(ctx context.Context, t *ticket, sent bool) error {
 func (k *call) keepWorst(t *ticket, a *nightshift.Attempt) {
 	a.MaybeBilled = true
 	a.WorstTokens, a.WorstCost = t.worstTokens(), t.worstCost
+	k.atLeast(a)
 	t.reserved.Keep()
 }
 
@@ -423,7 +444,7 @@ func (k *call) response() nightshift.Response {
 		if a.PriceID != "" {
 			r.PriceID = a.PriceID
 		}
-		if a.Cost == nil {
+		if a.Cost == nil || a.WorstTokens > 0 || a.WorstCost > 0 { // the latter: at least that
 			known = false
 			continue
 		}

@@ -230,6 +230,78 @@ func TestResponseSumsAttempts(t *testing.T) {
 	})
 }
 
+// What is known of an attempt without an answer, or of an answer without all
+// of its usage, has a price: at least that. The budget holds the worst case,
+// and both together are what the record says.
+func TestPartialUsageCostsAtLeast(t *testing.T) {
+	cut := bad(nightshift.ClassCut, 200)
+	cut.Err.MaybeBilled = true
+	cut.Response.Usage = nightshift.Usage{Input: nightshift.Tokens(25)}
+	silent := bad(nightshift.ClassCut, 200)
+	silent.Err.MaybeBilled = true
+	refused := bad(nightshift.ClassServer, 500)
+	refused.Response.Usage = good().Response.Usage
+	whole := bad(nightshift.ClassCut, 200)
+	whole.Err.MaybeBilled = true
+	whole.Response.Usage = nightshift.Usage{Input: nightshift.Tokens(25), Output: nightshift.Tokens(4)}
+	partial := good()
+	partial.Response.Usage.Output = nightshift.Count{}
+	unpriced := good()
+	unpriced.Response.Usage.ServiceTier = "fast"
+	for _, tc := range []struct {
+		name  string
+		first providers.Exchange
+		cost  nightshift.NanoUSD // at least, of the first attempt; -1 is unknown
+		known bool               // of the whole row
+	}{
+		{"cut, input known", cut, 25, false},
+		{"cut, all known", whole, 25 + 5*4, false},
+		{"cut, nothing known", silent, -1, false},
+		{"failed, with its usage", refused, 75, true},
+		{"answered, output unknown", partial, 25, false},
+		{"answered in a tier without a price", unpriced, -1, false},
+		{"answered", good(), 75, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client := newClient(&script{say: lastly(tc.first, good())})
+			client.Price = func(m string, u nightshift.Usage) (nightshift.NanoUSD, string, bool) {
+				cost, id, _ := price(m, u)
+				return cost, id, u.ServiceTier == ""
+			}
+			client.Budget = &limits.Budget{Cost: 1_000_000}
+			resp, err := client.Complete(t.Context(), nightshift.Request{Model: "m"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := resp.Attempts[0]
+			switch {
+			case tc.cost < 0 && first.Cost != nil, tc.cost >= 0 && (first.Cost == nil || *first.Cost != tc.cost):
+				t.Errorf("%s: the attempt costs %s, want %d", tc.name, show(first), tc.cost)
+			case (resp.Cost != nil) != tc.known:
+				t.Errorf("%s: the row costs %v, known is to be %v", tc.name, resp.Cost, tc.known)
+			case !tc.known && first.WorstCost == 0:
+				t.Errorf("%s: there is no worst case: %+v", tc.name, first)
+			}
+			var most nightshift.NanoUSD // as the store counts it
+			for _, a := range resp.Attempts {
+				sure := nightshift.NanoUSD(0)
+				if a.Cost != nil {
+					sure = *a.Cost
+				}
+				most += max(sure, a.WorstCost)
+			}
+			if _, spent := client.Budget.Spent(); spent != most {
+				t.Errorf("%s: the budget has spent %d, the record owes at most %d", tc.name, spent, most)
+			}
+		})
+	}
+}
+
+// show is an attempt as the log has it.
+func show(a nightshift.Attempt) string {
+	return string(nightshift.AppendAttempts(nil, []nightshift.Attempt{a}))
+}
+
 func TestEarlierAttemptsCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wire := &script{say: lastly(bad(nightshift.ClassServer, 500))}

@@ -40,12 +40,16 @@ func (k *call) failed(ctx context.Context, t *ticket, ex Exchange) (again bool, 
 	return true, k.rest(ctx, t, ex.Err, policy, counts)
 }
 
-// book settles the reservation: nothing, or the worst case where the attempt
-// may have been billed.
+// book settles the reservation: the worst case where the attempt may have been
+// billed, what it used where the server said so all the same, else nothing.
 func (k *call) book(t *ticket, ex Exchange, policy Policy) {
 	a := k.latest()
 	if policy.MaybeBilled && ex.Sent {
 		k.keepWorst(t, a)
+		return
+	}
+	if ex.Sent && a.Usage.Known() {
+		k.charge(t, a.Usage)
 		return
 	}
 	if k.Price != nil {

@@ -277,8 +277,12 @@ func (f *modelForecast) price(p *pricing.Price, worst float64, uncapped bool) {
 		return
 	}
 	n := max(f.Requests, 1)
+	tier := f.model.Tier()
+	if !p.Covers(tier) {
+		return
+	}
 	each := func(in, out float64) float64 {
-		u := nightshift.Usage{Input: nightshift.Tokens(int64(math.Ceil(in / n))), Output: nightshift.Tokens(int64(math.Ceil(out / n)))}
+		u := nightshift.Usage{ServiceTier: tier, Input: nightshift.Tokens(int64(math.Ceil(in / n))), Output: nightshift.Tokens(int64(math.Ceil(out / n)))}
 		cost, _ := pricing.Cost(*p, u)
 		return cost.Dollars() * f.Requests
 	}

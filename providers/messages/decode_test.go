@@ -133,6 +133,22 @@ func TestDecodeKeepsTheRest(t *testing.T) {
 	}
 }
 
+// Fast mode has a price of its own, which the service tier does not tell.
+func TestDecodeSpeed(t *testing.T) {
+	for usage, want := range map[string]string{
+		`"service_tier":"standard","speed":"fast"`: "fast",
+		`"speed":"fast"`: "fast",
+		`"service_tier":"standard","speed":"standard"`: "standard",
+		`"service_tier":"batch","speed":null`:          "batch",
+		`"service_tier":"standard","speed":1`:          "standard",
+	} {
+		r, err := Decode([]byte(msg(hi, `"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2,`+usage+`}`)))
+		if err != nil || r.Usage.ServiceTier != want {
+			t.Errorf("%s: tier %q, %v; want %q", usage, r.Usage.ServiceTier, err, want)
+		}
+	}
+}
+
 // FuzzDecode: whatever comes, there is no panic, counts are in range and
 // texts are valid.
 func FuzzDecode(f *testing.F) {

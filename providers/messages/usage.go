@@ -73,6 +73,9 @@ func (m *assembly) readUsage(resp *nightshift.Response) {
 	u.Reasoning = r.Count(raw.Get("output_tokens_details").Get("thinking_tokens"))
 	u.Searches = r.Count(raw.Get("server_tool_use").Get("web_search_requests"))
 	u.ServiceTier = raw.Get("service_tier").String()
+	if raw.Get("speed").Is("fast") { // a price class of its own, beside the tier "standard"
+		u.ServiceTier = "fast"
+	}
 	u.Region = raw.Get("inference_geo").String()
 	u.Reported = r.Reported()
 	if !m.sawOutput { // the first event's output count is no total

@@ -174,6 +174,12 @@ func repriced(tier string) bool {
 	return false
 }
 
+// Covers reports whether the price of an answer of this service tier is known.
+func (p Price) Covers(tier string) bool {
+	_, listed := p.Services[tier]
+	return listed || !repriced(tier)
+}
+
 // longFactor finds the tier of the highest threshold below the input.
 func (p Price) longFactor(input int64) (f Factors, ok bool) {
 	best := int64(-1)

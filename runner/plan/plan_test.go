@@ -559,6 +559,10 @@ func TestBudgets(t *testing.T) {
 		{"a gateway charges its own", "openrouter", "gpt-5", ", params: {max_tokens: 5}", "budget: {usd: 1}", "is not known"},
 		{"a gateway that charges list prices", "g", "gpt-5", ", params: {max_tokens: 5}", "budget: {usd: 1}\nendpoints: {g: {preset: openrouter, prices: openai}}", ""},
 		{"a judge too", "openai", "gpt-5", "", "budget: {usd: 1}\nscorers: [{type: judge_grade, name: j, endpoint: openai, model: mystery}]", "that of j (mystery) is not known"},
+		{"fast mode without its price", "anthropic", "claude-sonnet-4-6", ", params: {max_tokens: 5, speed: fast}", "budget: {usd: 1}", `in the tier "fast", which its params ask for, is not known`},
+		{"fast mode with its price", "anthropic", "claude-sonnet-4-6", ", params: {max_tokens: 5, speed: fast}, price: {input: 3, output: 15, services: {fast: 6}}", "budget: {usd: 1}", ""},
+		{"a tier without its price", "openai", "my-model", ", params: {max_tokens: 5, service_tier: flex}, price: {input: 1, output: 1}", "budget: {usd: 1}", `the tier "flex"`},
+		{"a tier at the usual price", "openai", "gpt-5", ", params: {max_tokens: 5, service_tier: default}", "budget: {usd: 1}", ""},
 		{"nothing to spend", "openai", "gpt-5", "", "budget: {usd: 0}", "a budget must be above zero"},
 	}
 	for _, c := range cases {
@@ -581,6 +585,19 @@ func TestUnknownPriceIsNoted(t *testing.T) {
 	r := resolve(t, "dataset: {path: a}\nmodels: [{endpoint: openrouter, model: x/y}]\n")
 	if r.Models[0].Price != nil || r.Models[0].PriceID != "" || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "price") {
 		t.Errorf("%+v, notes %q", r.Models[0], r.Notes)
+	}
+}
+
+func TestUnknownTierIsNoted(t *testing.T) {
+	for more, want := range map[string]bool{
+		"params: {max_tokens: 5, speed: fast}":                                                     true,
+		"params: {max_tokens: 5, speed: standard}":                                                 false,
+		"params: {max_tokens: 5, speed: fast}, price: {input: 3, output: 15, services: {fast: 6}}": false,
+	} {
+		r := resolve(t, "dataset: {path: a}\nmodels: [{endpoint: anthropic, model: claude-sonnet-4-6, "+more+"}]\n")
+		if noted := strings.Contains(strings.Join(r.Notes, "\n"), `tier "fast"`); noted != want || r.Models[0].Price == nil {
+			t.Errorf("%s: notes %q", more, r.Notes)
+		}
 	}
 }
 

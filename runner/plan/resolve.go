@@ -352,6 +352,7 @@ func (r *resolver) priced(m *ResolvedModel, own *Price) {
 			price.MaxInput, price.MaxOutput = listed.MaxInput, listed.MaxOutput
 		}
 		m.Price, m.PriceID = &price, "plan"
+		r.noteTier(m)
 		return
 	}
 	if m.Simulated {
@@ -363,6 +364,32 @@ func (r *resolver) priced(m *ResolvedModel, own *Price) {
 		return
 	}
 	m.Price, m.PriceID = &listed, id
+	r.noteTier(m)
+}
+
+func (r *resolver) noteTier(m *ResolvedModel) {
+	if tier := m.Tier(); !m.Price.Covers(tier) {
+		r.note("the price of %s in the tier %q, which its params ask for, is not known: its cost will not be, either; set price: with services: {%s: …} in the plan", m.Name, tier, tier)
+	}
+}
+
+// Tier is the service tier that the model's params ask for; "" is the usual
+// one. The answer decides what is billed.
+func (m ResolvedModel) Tier() string {
+	tier := ""
+	for _, p := range m.Params {
+		var word string
+		if json.Unmarshal(p.Value, &word) != nil {
+			continue
+		}
+		switch {
+		case p.Name == "speed" && word == "fast":
+			return word
+		case p.Name == "service_tier":
+			tier = word
+		}
+	}
+	return tier
 }
 
 // resolve turns the plan's notation into a price.
@@ -493,6 +520,10 @@ func (r *resolver) reservable(list string, m *ResolvedModel) {
 	if r.out.BudgetUSD != nil && m.Price == nil {
 		r.at("budget.usd", fmt.Sprintf("add price: {input: …, output: …} to %s in %s, name a list with prices: on its endpoint, or give the budget in tokens", m.Name, list),
 			"a budget in dollars needs the price of every model, and that of %s (%s) is not known", m.Name, m.ModelID)
+	}
+	if tier := m.Tier(); r.out.BudgetUSD != nil && m.Price != nil && !m.Price.Covers(tier) {
+		r.at("budget.usd", fmt.Sprintf("add services: {%s: …} to the price of %s in %s (how many times the usual price it is), or give the budget in tokens", tier, m.Name, list),
+			"a budget in dollars needs the price of every model, and that of %s in the tier %q, which its params ask for, is not known", m.Name, tier)
 	}
 	if m.MaxOutput == 0 {
 		r.at("budget", fmt.Sprintf("add max_tokens to the params of %s, or max_output: beside them", m.Name),
