@@ -14,29 +14,33 @@ import (
 //
 // Unknown fields and finish reasons are no errors, and neither is an empty
 // list of choices. What was odd about the answer is in its Flags.
-func Decode(body []byte) (nightshift.Response, *nightshift.Error) {
+func Decode(body []byte) (resp nightshift.Response, e *nightshift.Error) {
 	doc := jsonscan.Borrow()
 	defer doc.Return()
 	root, err := doc.Scan(body)
 	if err != nil {
-		return nightshift.Response{}, answer.Unreadable(err)
+		return resp, answer.Unreadable(err)
 	}
-	return decode(root)
+	e = decode(&resp, root)
+	return resp, e
 }
 
-func decode(root jsonscan.Value) (nightshift.Response, *nightshift.Error) {
+// decode fills in resp. A Response is large: with one in each frame of the
+// calls, every worker's stack would double.
+func decode(resp *nightshift.Response, root jsonscan.Value) *nightshift.Error {
 	var a assembly
 	a.head(root)
 	choices := root.Get("choices")
 	if choices.Kind() != jsonscan.Array {
-		return a.response(), answer.Shapeless("no_choices", "the answer has no choices: "+choices.Kind().String())
+		a.fill(resp)
+		return answer.Shapeless("no_choices", "the answer has no choices: "+choices.Kind().String())
 	}
 	for c := choices.First(); c.Exists(); c = c.Next() {
 		a.wholeChoice(c)
 	}
-	resp := a.response()
-	a.finish(&resp, root.Doc())
-	return resp, a.brokenOff(root)
+	a.fill(resp)
+	a.finish(resp, root.Doc())
+	return a.brokenOff(root)
 }
 
 // An assembly is an answer as far as it has come, whole or in pieces.
@@ -341,9 +345,10 @@ func (c *choice) read() reading {
 	return r
 }
 
-// response is the answer as far as it has come, without its usage.
-func (a *assembly) response() nightshift.Response {
-	resp := nightshift.Response{ID: a.id, ServedModel: a.model, Fingerprint: a.fingerprint}
+// fill writes the answer as far as it has come, without its usage, into an
+// empty resp.
+func (a *assembly) fill(resp *nightshift.Response) {
+	resp.ID, resp.ServedModel, resp.Fingerprint = a.id, a.model, a.fingerprint
 	slices.SortStableFunc(a.choices, func(x, y *choice) int { return x.index - y.index })
 	for i, c := range a.choices {
 		r := c.read()
@@ -358,7 +363,6 @@ func (a *assembly) response() nightshift.Response {
 			resp.Choices = append(resp.Choices, r.Choice)
 		}
 	}
-	return resp
 }
 
 // finish adds usage and flags to an answer that came to its end.

@@ -218,11 +218,12 @@ func (s *Stream) finished() bool {
 // An answer is whole when every choice has a finish reason. [DONE] proves
 // nothing, because gateways send it after cut streams too, unless the options
 // say that the endpoint never sends a finish reason.
-func (s *Stream) End() (nightshift.Response, *nightshift.Error) {
-	resp := s.a.response()
+func (s *Stream) End() (resp nightshift.Response, err *nightshift.Error) {
+	s.a.fill(&resp)
+	defer s.flag(&resp)
 	if err := s.failure(); err != nil {
 		s.a.readUsage(&resp)
-		return s.flagged(resp), err
+		return resp, err
 	}
 	s.a.finish(&resp, nil)
 	if !s.done {
@@ -231,7 +232,7 @@ func (s *Stream) End() (nightshift.Response, *nightshift.Error) {
 	if s.malformed != nil {
 		resp.Flag(answer.FlagMalformed)
 	}
-	return s.flagged(resp), nil
+	return resp, nil
 }
 
 // failure says why there is no whole answer; nil when there is.
@@ -259,10 +260,9 @@ func (s *Stream) failure() *nightshift.Error {
 	return answer.Cut("the stream ended before the answer did: no finish_reason came")
 }
 
-// flagged adds what was noticed chunk by chunk.
-func (s *Stream) flagged(resp nightshift.Response) nightshift.Response {
+// flag adds what was noticed chunk by chunk.
+func (s *Stream) flag(resp *nightshift.Response) {
 	for _, f := range s.flags.Flags {
 		resp.Flag(f)
 	}
-	return resp
 }

@@ -11,17 +11,20 @@ import (
 //
 // Unknown fields, blocks and stop words are no errors. What was odd about the
 // answer is in its Flags.
-func Decode(body []byte) (nightshift.Response, *nightshift.Error) {
+func Decode(body []byte) (resp nightshift.Response, e *nightshift.Error) {
 	doc := jsonscan.Borrow()
 	defer doc.Return()
 	root, err := doc.Scan(body)
 	if err != nil {
-		return nightshift.Response{}, answer.Unreadable(err)
+		return resp, answer.Unreadable(err)
 	}
-	return decode(root)
+	e = decode(&resp, root)
+	return resp, e
 }
 
-func decode(message jsonscan.Value) (nightshift.Response, *nightshift.Error) {
+// decode fills in resp. A Response is large: with one in each frame of the
+// calls, every worker's stack would double.
+func decode(resp *nightshift.Response, message jsonscan.Value) *nightshift.Error {
 	var m assembly
 	m.begin(message)
 	content := message.Get("content")
@@ -32,13 +35,14 @@ func decode(message jsonscan.Value) (nightshift.Response, *nightshift.Error) {
 		m.blocks = append(m.blocks, textBlock(content))
 	case jsonscan.Null:
 	default:
-		return m.response(), answer.Shapeless("no_content", "the answer has no content: "+content.Kind().String())
+		m.fill(resp)
+		return answer.Shapeless("no_content", "the answer has no content: "+content.Kind().String())
 	}
 	m.stop(message)
 	m.sawOutput = true
-	resp := m.response()
-	m.finish(&resp, message.Doc())
-	return resp, answer.BrokenOff(m.stopWord)
+	m.fill(resp)
+	m.finish(resp, message.Doc())
+	return answer.BrokenOff(m.stopWord)
 }
 
 func textBlock(v jsonscan.Value) *block {
@@ -109,12 +113,11 @@ func (m *assembly) stop(v jsonscan.Value) {
 	}
 }
 
-// response is the answer as far as it has come, without its usage.
-func (m *assembly) response() nightshift.Response {
-	resp := nightshift.Response{
-		ID: m.id, ServedModel: m.model,
-		StopReason: answer.Stop(m.stopWord), RawStopReason: m.stopWord, StopSequence: m.stopSequence,
-	}
+// fill writes the answer as far as it has come, without its usage, into an
+// empty resp.
+func (m *assembly) fill(resp *nightshift.Response) {
+	resp.ID, resp.ServedModel = m.id, m.model
+	resp.StopReason, resp.RawStopReason, resp.StopSequence = answer.Stop(m.stopWord), m.stopWord, m.stopSequence
 	var text, thinking answer.Text
 	for _, b := range m.blocks {
 		switch b.kind {
@@ -134,7 +137,6 @@ func (m *assembly) response() nightshift.Response {
 	if len(resp.ToolCalls) > 0 && resp.StopReason == nightshift.StopEnd {
 		resp.StopReason = nightshift.StopToolUse
 	}
-	return resp
 }
 
 // addThought keeps the thoughts of different blocks apart by a blank line.

@@ -231,9 +231,9 @@ func (s *Stream) messageDelta(ev jsonscan.Value) {
 
 // wholeMessage takes an answer that a gateway sent as one event.
 func (s *Stream) wholeMessage(message jsonscan.Value) bool {
-	resp, err := decode(message)
-	resp.Flag(answer.FlagNotStreamed)
-	s.whole, s.err = &resp, err
+	s.whole = &nightshift.Response{}
+	s.err = decode(s.whole, message)
+	s.whole.Flag(answer.FlagNotStreamed)
 	s.started, s.stopped, s.done = true, true, true
 	return true
 }
@@ -245,18 +245,20 @@ func (s *Stream) wholeMessage(message jsonscan.Value) bool {
 //
 // An answer is whole with a stop reason. A missing message_stop and blocks
 // that were not closed are flagged.
-func (s *Stream) End() (nightshift.Response, *nightshift.Error) {
+func (s *Stream) End() (resp nightshift.Response, err *nightshift.Error) {
+	defer s.flag(&resp)
 	if s.whole != nil {
-		return s.flagged(*s.whole), s.err
+		resp = *s.whole
+		return resp, s.err
 	}
-	resp := s.m.response()
+	s.m.fill(&resp)
 	if err := s.failure(); err != nil {
 		s.m.readUsage(&resp)
-		return s.flagged(resp), err
+		return resp, err
 	}
 	s.m.finish(&resp, nil)
 	s.markEnd(&resp)
-	return s.flagged(resp), answer.BrokenOff(s.m.stopWord)
+	return resp, answer.BrokenOff(s.m.stopWord)
 }
 
 // failure says why there is no whole answer; nil when there is.
@@ -293,10 +295,9 @@ func (s *Stream) markEnd(resp *nightshift.Response) {
 	}
 }
 
-// flagged adds what was noticed event by event.
-func (s *Stream) flagged(resp nightshift.Response) nightshift.Response {
+// flag adds what was noticed event by event.
+func (s *Stream) flag(resp *nightshift.Response) {
 	for _, f := range s.flags.Flags {
 		resp.Flag(f)
 	}
-	return resp
 }

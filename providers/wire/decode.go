@@ -22,24 +22,26 @@ func (a *attempt) decode(resp *http.Response, text []byte) {
 		a.fail(e)
 		return
 	}
-	r, e := a.decodeAs(found)
-	a.merge(r)
-	if e != nil {
+	if e := a.decodeAs(found); e != nil {
 		a.fail(e)
 	}
 }
 
-func (a *attempt) decodeAs(found finding) (nightshift.Response, *nightshift.Error) {
+func (a *attempt) decodeAs(found finding) *nightshift.Error {
+	read := chat.Decode
 	switch found.shape {
 	case nightshift.Messages:
-		return messages.Decode(found.text)
+		read = messages.Decode
 	case nightshift.Chat:
-		return chat.Decode(found.text)
+	default:
+		return &nightshift.Error{
+			Class: nightshift.ClassBadResponse, Code: "no_choices", MaybeBilled: true,
+			Message: "the answer has the shape of neither format: no content and no choices",
+		}
 	}
-	return nightshift.Response{}, &nightshift.Error{
-		Class: nightshift.ClassBadResponse, Code: "no_choices", MaybeBilled: true,
-		Message: "the answer has the shape of neither format: no content and no choices",
-	}
+	r, e := read(found.text)
+	a.merge(&r)
+	return e
 }
 
 // A finding is a JSON object that may be an answer, and the format it has; ""
@@ -125,11 +127,11 @@ func shapeOf(o jsonscan.Value) nightshift.Protocol {
 }
 
 // merge takes over what a format read, and keeps what the exchange knows.
-func (a *attempt) merge(r nightshift.Response) {
+func (a *attempt) merge(r *nightshift.Response) {
 	old := &a.ex.Response
 	r.Status, r.RequestID, r.Raw, r.Latency, r.FirstToken = old.Status, old.RequestID, old.Raw, old.Latency, old.FirstToken
 	for _, flag := range old.Flags {
 		r.Flag(flag)
 	}
-	*old = r
+	*old = *r
 }

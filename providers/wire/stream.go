@@ -41,8 +41,7 @@ func (a *attempt) readStream(ctx context.Context, b *body) {
 // endStream settles what came: an answer that is whole is one, even when the
 // connection broke after it.
 func (a *attempt) endStream(ctx context.Context, s *streamed, err error) {
-	r, e := s.end()
-	a.merge(r)
+	e := s.end()
 	if err == nil || e == nil {
 		if err != nil && !a.watch.isDraining() {
 			a.ex.Response.Flag("cut_after_end")
@@ -147,15 +146,17 @@ func (s *streamed) own() assembler {
 	return messages.NewStream()
 }
 
-func (s *streamed) end() (nightshift.Response, *nightshift.Error) {
+// end takes over the answer as far as it came.
+func (s *streamed) end() *nightshift.Error {
 	if s.format == nil {
 		s.format = s.own()
 	}
 	r, e := s.format.End()
+	s.merge(&r)
 	if s.failed != nil {
 		e = s.failed
 	}
-	return r, e
+	return e
 }
 
 func looksLikeJSON(data []byte) bool {
