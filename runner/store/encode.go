@@ -18,7 +18,9 @@ import (
 // jsonField is how one field of a Record is written.
 type jsonField struct {
 	index int
-	key   string // quoted, with its colon
+	field reflect.StructField
+	name  string
+	key   string // the name quoted, with its colon
 	omit  bool   // left out when nil
 }
 
@@ -33,7 +35,7 @@ func jsonFields(t reflect.Type) []jsonField {
 		if name == "" || name == "-" || (options == "omitempty") != nullable {
 			panic(fmt.Sprintf("store: %v.%s has the tag %q, and the journal needs a name, with omitempty where it can be nil", t, f.Name, f.Tag))
 		}
-		fields = append(fields, jsonField{i, `"` + name + `":`, nullable})
+		fields = append(fields, jsonField{i, f, name, `"` + name + `":`, nullable})
 	}
 	return fields
 }

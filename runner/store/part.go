@@ -377,27 +377,32 @@ const rowsChecksum = "rows_crc32c"
 // so far. A part's rows are put through one when they are written and through
 // another when they are read back.
 type digester struct {
-	all uint32
-	buf []byte
+	all  uint32
+	buf  []byte // the last record
+	ends []int  // where each of its fields ends in buf
 }
 
 func (d *digester) add(rec *nightshift.Record) uint32 {
-	d.buf = d.buf[:0]
+	d.buf, d.ends = d.buf[:0], d.ends[:0]
 	v := reflect.ValueOf(rec).Elem()
 	for i := range v.NumField() {
-		f := v.Field(i)
-		if f.Kind() == reflect.Pointer {
-			if f.IsNil() {
-				d.buf = append(d.buf, 0)
-				continue
-			}
-			d.buf = append(d.buf, 1)
-			f = f.Elem()
-		}
-		d.value(f)
+		d.field(v.Field(i))
+		d.ends = append(d.ends, len(d.buf))
 	}
 	d.all = crc32.Update(d.all, castagnoli, d.buf)
 	return crc32.Checksum(d.buf, castagnoli)
+}
+
+func (d *digester) field(f reflect.Value) {
+	if f.Kind() == reflect.Pointer {
+		if f.IsNil() {
+			d.buf = append(d.buf, 0)
+			return
+		}
+		d.buf = append(d.buf, 1)
+		f = f.Elem()
+	}
+	d.value(f)
 }
 
 func (d *digester) value(f reflect.Value) {
@@ -410,11 +415,7 @@ func (d *digester) value(f reflect.Value) {
 	case reflect.Float64:
 		d.number(math.Float64bits(f.Float()))
 	case reflect.Bool:
-		n := uint64(0)
-		if f.Bool() {
-			n = 1
-		}
-		d.number(n)
+		d.truth(f.Bool())
 	case reflect.Slice:
 		d.number(uint64(f.Len()))
 		d.buf = append(d.buf, f.Bytes()...)
@@ -423,6 +424,14 @@ func (d *digester) value(f reflect.Value) {
 	default:
 		panic("store: no digest for a field of kind " + f.Kind().String())
 	}
+}
+
+func (d *digester) truth(b bool) {
+	n := uint64(0)
+	if b {
+		n = 1
+	}
+	d.number(n)
 }
 
 func (d *digester) number(n uint64) { d.buf = binary.LittleEndian.AppendUint64(d.buf, n) }

@@ -279,13 +279,7 @@ func TestParquetWriterReportsFullDisk(t *testing.T) {
 func TestCommitComparesWhatItWrote(t *testing.T) {
 	under := newMemFS()
 	id := identity(1, 1, 5, 1)
-	liar := wrecked{fileSystem: under, openHook: func(name string, flag int) (file, error) {
-		f, err := under.open(name, flag)
-		if err == nil && strings.Contains(name, "/tmp/m0") {
-			f = distorting{f}
-		}
-		return f, err
-	}}
+	liar := distortingAt(under, 40)
 	r := mustOpen(t, crashDir, id, Options{fs: liar})
 	u, err := r.OpenUnit("m0", 0)
 	must(t, err)
@@ -307,14 +301,64 @@ func TestCommitComparesWhatItWrote(t *testing.T) {
 	}
 }
 
-// distorting is a file that keeps something else than was written.
-type distorting struct{ file }
-
-func (d distorting) Write(b []byte) (int, error) {
-	b = bytes.Clone(b)
-	if len(b) > 40 {
-		b[40] ^= 1
+// Whichever byte of a part comes out wrong, either the part is refused or every
+// value in it is right all the same.
+func TestCommitNoticesEveryByte(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	want := make([]*nightshift.Record, 4)
+	for i := range want {
+		want[i] = largeRecord(rng, "m0", int64(i))
 	}
+	refused := 0
+	for at := 4; at < 12_000; at += 1 + rng.IntN(60) {
+		under := newMemFS()
+		r := mustOpen(t, crashDir, identity(1, 1, 4, 1), Options{fs: distortingAt(under, at)})
+		u, err := r.OpenUnit("m0", 0)
+		must(t, err)
+		for _, rec := range want {
+			must(t, u.Put(rec))
+		}
+		if u.Commit() != nil {
+			refused++
+			continue
+		}
+		for rec, err := range Rows[nightshift.Record](crashDir, ReadOptions{fs: under}) {
+			must(t, err)
+			kept := repaired(want[rec.Row])
+			if !reflect.DeepEqual(rec, kept) {
+				t.Fatalf("byte %d was written wrong and the part was taken: %s", at, firstDifference(rec, kept))
+			}
+		}
+		r.Close("")
+	}
+	if refused < 100 {
+		t.Errorf("only %d parts were refused", refused)
+	}
+}
+
+// distortingAt lies about one byte of every part.
+func distortingAt(under fileSystem, at int) fileSystem {
+	return wrecked{fileSystem: under, openHook: func(name string, flag int) (file, error) {
+		f, err := under.open(name, flag)
+		if err == nil && strings.Contains(name, "/tmp/m0") {
+			f = &distorting{file: f, at: at}
+		}
+		return f, err
+	}}
+}
+
+// distorting is a file that keeps something else than was written.
+type distorting struct {
+	file
+	at int // bytes from here on
+}
+
+func (d *distorting) Write(b []byte) (int, error) {
+	if 0 <= d.at && d.at < len(b) {
+		b = bytes.Clone(b)
+		b[d.at] ^= 1
+	}
+	d.at -= len(b)
 	return d.file.Write(b)
 }
 
