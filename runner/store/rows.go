@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/parquet-go/parquet-go"
+
 	"nightshift"
 )
 
@@ -93,7 +95,7 @@ func unitRows[T any](v *view, key unitKey, o ReadOptions, project func(*nightshi
 	err := v.withUnit(key, func(part *Part, j *journal) error {
 		s := v.info.Slices[key.unit]
 		if part != nil && j == nil {
-			return partRows(v, part, v.within(s, o), func(row T) bool {
+			return partRows(v, part, s, o, func(row T) bool {
 				goOn = yield(row, nil)
 				return goOn
 			})
@@ -125,23 +127,46 @@ func unitRows[T any](v *view, key unitKey, o ReadOptions, project func(*nightshi
 }
 
 // within is the stretch of a part's rows that o asks for: a part holds every
-// epoch of every row of its slice, in order.
-func (v *view) within(s Slice, o ReadOptions) (stretch [2]int64) {
-	epochs := int64(max(v.info.Epochs, 1))
-	stretch = [2]int64{max(o.From-s.First, 0) * epochs, s.Rows * epochs}
+// epoch of every row that its slice uses, in order. Where some are not used
+// only the part itself knows at which place a row is.
+func (v *view) within(pf *parquet.File, s Slice, o ReadOptions) (from, to int64, err error) {
+	first, last := max(o.From, s.First), s.First+s.Rows
 	if o.To > 0 {
-		stretch[1] = min(stretch[1], (o.To-s.First)*epochs)
+		last = min(last, o.To)
 	}
-	return stretch
+	if s.Skipped == 0 || first == s.First && last == s.First+s.Rows {
+		epochs := int64(max(v.info.Epochs, 1))
+		return (first - s.First) * epochs, min((last-s.First)*epochs, pf.NumRows()), nil
+	}
+	type place struct {
+		Row int64 `parquet:"row"`
+	}
+	for p, err := range readPart[place](pf) {
+		if err != nil {
+			return 0, 0, err
+		}
+		if p.Row >= last {
+			break
+		}
+		if p.Row < first {
+			from++
+		}
+		to++
+	}
+	return from, to, nil
 }
 
-func partRows[T any](v *view, part *Part, stretch [2]int64, yield func(T) bool) error {
+func partRows[T any](v *view, part *Part, s Slice, o ReadOptions, yield func(T) bool) error {
 	f, pf, err := openPart(v.fs, v.dir.at(resultsDir, part.Name))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	for row, err := range readStretch[T](pf, stretch[0], min(stretch[1], pf.NumRows())) {
+	from, to, err := v.within(pf, s, o)
+	if err != nil {
+		return err
+	}
+	for row, err := range readStretch[T](pf, from, to) {
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,100 @@
+package store
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+
+	"nightshift"
+)
+
+// At yields the rows on record of one model at some rows of the dataset, each
+// with all its epochs, in the order of the dataset. It is [Rows] for rows that
+// are far apart: the run is looked at once, each part is opened once, and only
+// the pages that hold the rows are read.
+func At[T any](dir, model string, rows []int64) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var zero T
+		project, err := projection[T]()
+		if err != nil {
+			yield(zero, err)
+			return
+		}
+		v, err := openView(osFS{}, dir)
+		if err != nil {
+			yield(zero, err)
+			return
+		}
+		m := slices.Index(v.info.Models, model)
+		if m < 0 {
+			yield(zero, fmt.Errorf("the run has no model %q", model))
+			return
+		}
+		rows = slices.Compact(slices.Sorted(slices.Values(rows)))
+		for n, s := range v.info.Slices {
+			from, _ := slices.BinarySearch(rows, s.First)
+			to, _ := slices.BinarySearch(rows, s.First+s.Rows)
+			if from < to && !unitAt(v, unitKey{m, n}, rows[from:to], project, yield) {
+				return
+			}
+		}
+	}
+}
+
+// unitAt yields rows of one unit. It returns false when the reader has had
+// enough.
+func unitAt[T any](v *view, key unitKey, rows []int64, project func(*nightshift.Record) T, yield func(T, error) bool) bool {
+	var zero T
+	goOn := true
+	err := v.withUnit(key, func(part *Part, j *journal) error {
+		s := v.info.Slices[key.unit]
+		if part != nil && j == nil {
+			return partAt(v, part, s, rows, func(row T) bool {
+				goOn = yield(row, nil)
+				return goOn
+			})
+		}
+		if j == nil {
+			return nil
+		}
+		for rec, err := range mergeRecords(v.fs, v.dir, part, j) {
+			if err != nil {
+				return err
+			}
+			if _, wanted := slices.BinarySearch(rows, rec.Row); !wanted {
+				continue
+			}
+			if goOn = yield(project(rec), nil); !goOn {
+				return nil
+			}
+		}
+		return nil
+	})
+	if err != nil && goOn {
+		goOn = yield(zero, err)
+	}
+	return goOn
+}
+
+func partAt[T any](v *view, part *Part, s Slice, rows []int64, yield func(T) bool) error {
+	f, pf, err := openPart(v.fs, v.dir.at(resultsDir, part.Name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, row := range rows {
+		from, to, err := v.within(pf, s, ReadOptions{From: row, To: row + 1})
+		if err != nil {
+			return err
+		}
+		for r, err := range readStretch[T](pf, from, to) {
+			if err != nil {
+				return err
+			}
+			if !yield(r) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
