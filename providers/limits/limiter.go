@@ -16,7 +16,7 @@ const DefaultMaxStall = 2 * time.Hour
 
 const (
 	refusalWeight = 0.01 // of one outcome in the average of refusals
-	oftenRefused  = 0.04
+	oftenRefused  = 0.015
 )
 
 // A Limiter decides when a request may be sent to one endpoint with one key.

@@ -15,7 +15,7 @@ const leastShare = 0.05
 // refused takes in a refusal.
 func (s *share) refused(at float64) {
 	s.last, s.calm = s.now, at
-	s.now = max(leastShare, 0.93*s.now)
+	s.now = max(leastShare, 0.96*s.now)
 }
 
 func (s *share) advance(now, dt float64, quickly bool) {
