@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 )
 
 // floor is the role of the bare loop: read a row, post it, read the answer,
@@ -23,6 +24,7 @@ func floor(args []string) error {
 	out := f.String("out", "", "file for the answers")
 	concurrency := f.Int("concurrency", 64, "requests in flight")
 	stream := f.Bool("stream", false, "ask for streams")
+	after := f.Int("after", 0, "print the rate after so many answers")
 	_ = f.Parse(args) // exits on error
 
 	in, err := os.Open(*rows)
@@ -53,6 +55,9 @@ func floor(args []string) error {
 	if l.err == nil {
 		l.err = scan.Err()
 	}
+	if *after > 0 && l.err == nil {
+		fmt.Println(rateAfter(l.ends, *after))
+	}
 	if err := l.out.Flush(); l.err == nil {
 		l.err = err
 	}
@@ -67,9 +72,10 @@ type loop struct {
 	stream bool
 	client *http.Client
 
-	mu  sync.Mutex
-	out *bufio.Writer
-	err error // the first
+	mu   sync.Mutex
+	out  *bufio.Writer
+	ends []time.Time // of the answers
+	err  error       // the first
 }
 
 type chatRequest struct {
@@ -138,6 +144,7 @@ func (l *loop) row(line []byte) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.ends = append(l.ends, time.Now())
 	_, err = l.out.Write(append(kept, '\n'))
 	return err
 }

@@ -53,9 +53,10 @@ func (b *bench) inFlightScaling(ctx context.Context) ([]figure, error) {
 
 // A point is what came of one number of requests in flight.
 type point struct {
-	n    int
-	rate float64 // requests a second, once all are in flight
-	rss  int64
+	n     int
+	rate  float64 // requests a second, once all are in flight
+	floor float64 // that of the bare loop
+	rss   int64
 }
 
 func (p point) figure() figure {
@@ -63,7 +64,7 @@ func (p point) figure() figure {
 	ratio := p.rate / ideal
 	return figure{
 		name:     fmt.Sprintf("%d in flight, answers take %v", p.n, slow),
-		measured: fmt.Sprintf("%.1f requests/s", p.rate), floor: fmt.Sprintf("%.1f requests/s", ideal), ratio: fmt.Sprintf("%.3f", ratio),
+		measured: fmt.Sprintf("%.1f requests/s", p.rate), floor: fmt.Sprintf("%.1f requests/s, of %.1f", p.floor, ideal), ratio: fmt.Sprintf("%.3f", ratio),
 		reach: "within 3 %", reached: math.Abs(1-ratio) <= 0.03,
 	}
 }
@@ -73,12 +74,26 @@ func (b *bench) inFlightAt(ctx context.Context, url string, n int) (point, error
 	if err := writeRows(rows, rounds*n, 1000); err != nil {
 		return point{}, err
 	}
+	floor, err := b.bareRate(ctx, url, rows, n)
+	if err != nil {
+		return point{}, err
+	}
 	u, err := b.nightshift(ctx, url, rows, out, n)
 	if err != nil {
 		return point{}, err
 	}
 	rate, err := steadyRate(out, n)
-	return point{n, rate, u.rss}, err
+	return point{n, rate, floor, u.rss}, err
+}
+
+// bareRate is the steady rate of the bare loop.
+func (b *bench) bareRate(ctx context.Context, url, rows string, n int) (float64, error) {
+	out, err := output(ctx, b.self, "floor", "-url", url, "-rows", rows, "-out", b.path("floor.jsonl"),
+		"-concurrency", strconv.Itoa(n), "-after", strconv.Itoa(n))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseFloat(strings.TrimSpace(out), 64)
 }
 
 // steadyRate is the rate from the end of the first round of n requests to the
@@ -99,7 +114,12 @@ func steadyRate(dir string, n int) (float64, error) {
 	if len(ends) != rounds*n {
 		return 0, fmt.Errorf("%d of %d rows were answered", len(ends), rounds*n)
 	}
+	return rateAfter(ends, n), nil
+}
+
+// rateAfter is how many a second ended after the first n.
+func rateAfter(ends []time.Time, n int) float64 {
 	slices.SortFunc(ends, time.Time.Compare)
 	span := ends[len(ends)-1].Sub(ends[n-1])
-	return float64(len(ends)-n) / span.Seconds(), nil
+	return float64(len(ends)-n) / span.Seconds()
 }

@@ -1,21 +1,31 @@
 package main
 
-import "runtime/debug"
+import (
+	"runtime/debug"
+
+	"nightshift/runner/plan"
+)
 
 // A run allocates much and keeps little, a few megabytes while its rows are
 // under way: left to itself the collector would run at every few megabytes
 // more, for a fifth of the whole processor time. The ballast is never touched,
 // so it takes no memory; it counts as live, so that the collector waits for
-// some fifty megabytes of garbage. The lower percentage keeps the heap smaller
-// than usual where much really is live, with thousands of requests in flight.
+// some forty megabytes of garbage. Requests in flight are live themselves and
+// take its place; the lower percentage keeps the heap smaller than usual where
+// there are thousands of them.
 const (
 	ballastSize = 100 << 20
-	gcPercent   = 50
+	requestSize = 40 << 10 // of one in flight: heap and stacks
+	gcPercent   = 40
 )
 
 var ballast []byte
 
-func steadyHeap() {
-	ballast = make([]byte, ballastSize)
+func steadyHeap(p *plan.Resolved) {
+	inFlight := 0
+	for _, m := range p.Models {
+		inFlight += m.Endpoint.Limits.Concurrency
+	}
+	ballast = make([]byte, max(0, ballastSize-inFlight*requestSize))
 	debug.SetGCPercent(gcPercent)
 }

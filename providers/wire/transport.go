@@ -14,8 +14,8 @@ const maxHeader = 64 << 10
 // memory, and the garbage collector lets live memory double. Answers whose
 // length is known are read past them.
 const (
-	writeBuffer = 8 << 10
-	readBuffer  = 4 << 10
+	writeBuffer = 6 << 10
+	readBuffer  = 2 << 10
 	headerRoom  = 2 << 10 // what headers are expected to take of a write buffer
 )
 
