@@ -378,15 +378,19 @@ func (c *Comparison) regressions(g gate, label, scorer string) (bool, string) {
 }
 
 func (c *Comparison) winRate(g gate, label, judge string) (bool, string) {
+	var found *PreferredPair
 	for _, p := range c.Preferences {
 		if judge != "" && p.Name != judge {
 			continue
 		}
-		for _, pair := range p.Pairs {
-			if pair.Label == label && pair.WinRate != nil {
-				return g.holds(*pair.WinRate), sprintf("wins %s against %s", asPercent(*pair.WinRate), pair.Against)
+		for i, pair := range p.Pairs {
+			if pair.Label == label && pair.WinRate != nil && (found == nil || pair.Against == c.Baseline && found.Against != c.Baseline) {
+				found = &p.Pairs[i]
 			}
 		}
+	}
+	if found != nil {
+		return g.holds(*found.WinRate), sprintf("wins %s against %s", asPercent(*found.WinRate), found.Against)
 	}
 	return label == c.Baseline, "was not compared by a judge"
 }

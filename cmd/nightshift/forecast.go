@@ -305,7 +305,11 @@ func forecastJudge(s plan.ResolvedScorer, models []modelForecast, answers float6
 	shown := 1.0 // answers in a request
 	f.Requests = answers * float64(len(models))
 	if pairwise(s.Spec) {
-		f.Requests = answers * float64(len(models)-1) * 2 // both orders
+		met := float64(len(models) - 1)
+		if s.Spec.Params["pairs"] == "all" {
+			met *= float64(len(models)) / 2
+		}
+		f.Requests = answers * met * 2 // both orders
 		shown = 2
 	}
 	f.perRow = f.Requests / max(answers, 1)

@@ -2,6 +2,7 @@ package scorers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/big"
 	"regexp"
@@ -43,6 +44,7 @@ var verdictForms = map[string]string{
 type pairParams struct {
 	Template  string  `json:"template" doc:"prompt with {question}, {answer_a}, {answer_b}, {target}, {criterion}; empty for the built-in one"`
 	Format    string  `json:"format" doc:"how the verdict is given: letter ([[A]], [[B]], [[C]] for a tie) or rating ([[x, y]])"`
+	Pairs     string  `json:"pairs" doc:"which models meet: baseline (each other model and the baseline) or all (each two; a scale of three or more needs it)"`
 	Swap      bool    `json:"swap" doc:"ask in both orders; only the same winner twice is a win"`
 	Criterion string  `json:"criterion" doc:"what a better answer does"`
 	Reask     bool    `json:"reask" doc:"ask once more when no verdict can be read; both calls are paid"`
@@ -62,7 +64,7 @@ type PairJudge struct {
 func NewPairJudge(spec Spec) (*PairJudge, error) { return buildAs[*PairJudge](spec) }
 
 func newPairJudge(b base, p pairParams) (*PairJudge, error) {
-	if err := oneOf("format", p.Format, "letter", "rating"); err != nil {
+	if err := errors.Join(oneOf("format", p.Format, "letter", "rating"), oneOf("pairs", p.Pairs, "baseline", "all")); err != nil {
 		return nil, err
 	}
 	text := p.Template
@@ -82,6 +84,10 @@ func (j *PairJudge) RequestParams() map[string]any { return j.p.Params }
 
 // Template returns the prompt's template.
 func (j *PairJudge) Template() *Template { return j.template }
+
+// AllPairs reports whether each two models meet, not only each and the
+// baseline.
+func (j *PairJudge) AllPairs() bool { return j.p.Pairs == "all" }
 
 // Swap reports whether both orders are asked.
 func (j *PairJudge) Swap() bool { return j.p.Swap }
@@ -256,5 +262,5 @@ func (j *PairJudge) ask(ctx context.Context, prompt string, ask Ask, replies []s
 
 func init() {
 	register("judge_pairwise", Judged, "1", "a model says which of two answers is better",
-		pairParams{Format: "letter", Swap: true, Reask: true, Params: anyJSON{}}, newPairJudge)
+		pairParams{Format: "letter", Pairs: "baseline", Swap: true, Reask: true, Params: anyJSON{}}, newPairJudge)
 }

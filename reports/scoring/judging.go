@@ -53,10 +53,10 @@ func (j *Judging) Described() Described {
 }
 
 // against is what the scores of one pair carry as parameters.
-func (d Described) against(baseline string) Described {
+func (d Described) against(opponent string) Described {
 	params := map[string]json.RawMessage{}
 	if json.Unmarshal(d.Params, &params) == nil {
-		params["against"], _ = json.Marshal(baseline) // a string always encodes
+		params["against"], _ = json.Marshal(opponent) // a string always encodes
 		d.Params, _ = json.Marshal(params)
 	}
 	return d
@@ -150,7 +150,8 @@ func (j *Judging) grade(d Described, model int, rec *nightshift.Record) judgemen
 	return one
 }
 
-// pairs walks each model's records beside the baseline's.
+// pairs walks the records of each two models that meet side by side. Of two
+// models the baseline is the opponent, else the one that the run names first.
 func (j *Judging) pairs() iter.Seq2[judgement, error] {
 	baseline := slices.Index(j.Models, j.Baseline)
 	return func(yield func(judgement, error) bool) {
@@ -159,16 +160,19 @@ func (j *Judging) pairs() iter.Seq2[judgement, error] {
 			return
 		}
 		for m := range j.Models {
-			if m != baseline && !j.pair(m, baseline, yield) {
-				return
+			for against := range j.Models {
+				meet := against == baseline || j.Pairs.AllPairs() && m != baseline && against < m
+				if m != against && meet && !j.pair(m, against, yield) {
+					return
+				}
 			}
 		}
 	}
 }
 
-func (j *Judging) pair(m, baseline int, yield func(judgement, error) bool) bool {
-	d := j.Described().against(j.Models[baseline])
-	theirs, stop := iter.Pull2(store.Rows[answerRow](j.Run, store.ReadOptions{Models: []string{j.Models[baseline]}}))
+func (j *Judging) pair(m, against int, yield func(judgement, error) bool) bool {
+	d := j.Described().against(j.Models[against])
+	theirs, stop := iter.Pull2(store.Rows[answerRow](j.Run, store.ReadOptions{Models: []string{j.Models[against]}}))
 	defer stop()
 	other, err, more := theirs()
 	for r, rowErr := range store.Rows[answerRow](j.Run, store.ReadOptions{Models: []string{j.Models[m]}}) {
@@ -183,7 +187,7 @@ func (j *Judging) pair(m, baseline int, yield func(judgement, error) bool) bool 
 		if more && other.Row == r.Row && other.Epoch == r.Epoch {
 			one.other = other.record()
 		}
-		j.ask(&one, m, baseline)
+		j.ask(&one, m, against)
 		if !yield(one, nil) {
 			return false
 		}
@@ -192,23 +196,23 @@ func (j *Judging) pair(m, baseline int, yield func(judgement, error) bool) bool 
 }
 
 // ask makes the questions of a pair: one for each order.
-func (j *Judging) ask(one *judgement, m, baseline int) {
+func (j *Judging) ask(one *judgement, m, against int) {
 	switch {
 	case !one.rec.Outcome.Answered():
 		one.notRun = failure(one.rec)
 		return
 	case one.other == nil:
-		one.notRun = j.Baseline + " has no answer on record"
+		one.notRun = j.Models[against] + " has no answer on record"
 		return
 	case !one.other.Outcome.Answered():
-		one.notRun = j.Baseline + ": " + failure(one.other)
+		one.notRun = j.Models[against] + ": " + failure(one.other)
 		return
 	}
 	shown := material(one.rec)
 	shown.Answer2 = text(one.other.Text)
-	one.questions = []question{j.question(m, baseline, one.rec, "a", j.Pairs.Prompt(shown, false))}
+	one.questions = []question{j.question(m, against, one.rec, "a", j.Pairs.Prompt(shown, false))}
 	if j.Pairs.Swap() {
-		one.questions = append(one.questions, j.question(m, baseline, one.rec, "b", j.Pairs.Prompt(shown, true)))
+		one.questions = append(one.questions, j.question(m, against, one.rec, "b", j.Pairs.Prompt(shown, true)))
 	}
 }
 

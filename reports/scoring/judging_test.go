@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -223,6 +224,52 @@ func TestPairsAreAskedInBothOrders(t *testing.T) {
 	}
 	if r.Human == nil || r.Human.N != 4 || r.Human.Share != 0.75 {
 		t.Errorf("agreement %+v", r.Human)
+	}
+}
+
+// TestAllPairsMeet: each two models once, the baseline as the opponent, and
+// what was asked for the baseline alone is not asked again.
+func TestAllPairsMeet(t *testing.T) {
+	models := []string{"a", "b", "c", "d"}
+	dir := newRun(t, t.TempDir()+"/run", ids(3), models, nil)
+	judge := func(pairs string) *scoring.Judging {
+		p, err := scorers.NewPairJudge(scorers.Spec{Type: "judge_pairwise", Name: "pref", Params: map[string]any{"pairs": pairs, "swap": false}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &scoring.Judging{Run: dir, Models: models, Baseline: "b", Key: "k", Pairs: p}
+	}
+	first, star := prepare(t, judge("baseline"))
+	if len(star) != 3*3 {
+		t.Fatalf("%d requests against the baseline, want 9", len(star))
+	}
+	reply(t, first, star, func(asked) string { return "[[A]]" })
+	all := judge("all")
+	second, rest := prepare(t, all)
+	if len(rest) != 3*(6-3) {
+		t.Fatalf("%d more requests for all pairs, want 9", len(rest))
+	}
+	reply(t, second, rest, func(asked) string { return "[[B]]" })
+	if _, left := prepare(t, all); len(left) != 0 {
+		t.Errorf("%d requests are left", len(left))
+	}
+	if _, err := all.Finish(t.Context(), scoring.JudgeReport{}); err != nil {
+		t.Fatal(err)
+	}
+	met := map[string]float64{}
+	for s, err := range store.Scores(dir, "pref") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p struct{ Against string }
+		if err := json.Unmarshal([]byte(s.Params), &p); err != nil {
+			t.Fatal(err)
+		}
+		met[s.Model+" "+p.Against] += *s.Value
+	}
+	want := map[string]float64{"a b": 3, "c b": 3, "d b": 3, "c a": 0, "d a": 0, "d c": 0}
+	if !maps.Equal(met, want) {
+		t.Errorf("points %v, want %v", met, want)
 	}
 }
 
