@@ -2,7 +2,9 @@ package pricing
 
 import (
 	"encoding/json"
+	"math/big"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -221,6 +223,32 @@ func TestPriceSurvivesJSON(t *testing.T) {
 		if d := cmp.Diff(p, back); d != "" {
 			t.Errorf("%s changed on its way through JSON:\n%s", p.Model, d)
 		}
+	}
+}
+
+// The short way to read a number gives what fractions give.
+func TestScaledPlain(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	plain := 0
+	for range 20_000 {
+		text := strconv.FormatUint(rng.Uint64()>>rng.IntN(64), 10)
+		if at := rng.IntN(len(text) + 1); at > 0 && rng.IntN(4) > 0 {
+			text = text[:at] + "." + text[at:]
+		}
+		unit := []int64{1, 1000, 1_000_000, 1_000_000_000}[rng.IntN(4)]
+		got, ok := scaledPlain(text, unit)
+		if !ok {
+			continue
+		}
+		plain++
+		r, _ := new(big.Rat).SetString(text)
+		r.Mul(r, new(big.Rat).SetInt64(unit)).Add(r, big.NewRat(1, 2))
+		if want := new(big.Int).Quo(r.Num(), r.Denom()); want.Cmp(big.NewInt(got)) != 0 {
+			t.Fatalf("%s × %d = %d, want %d", text, unit, got, want)
+		}
+	}
+	if plain < 10_000 {
+		t.Errorf("only %d numbers were read the short way", plain)
 	}
 }
 

@@ -74,6 +74,9 @@ func scaled(text string, unit int64, most float64) (int64, error) {
 	case f < 1e-30:
 		return 0, nil
 	}
+	if n, ok := scaledPlain(text, unit); ok {
+		return n, nil
+	}
 	r, ok := new(big.Rat).SetString(text)
 	if !ok {
 		return 0, errors.New("not a decimal number")
@@ -81,6 +84,28 @@ func scaled(text string, unit int64, most float64) (int64, error) {
 	r.Mul(r, new(big.Rat).SetInt64(unit))
 	r.Add(r, big.NewRat(1, 2))
 	return new(big.Int).Quo(r.Num(), r.Denom()).Int64(), nil
+}
+
+// scaledPlain is text × unit, rounded half up, for short numbers of digits and
+// at most one point. ok is false for all others. A table holds many of
+// them and is read at every start: big.Rat would take most of that time.
+func scaledPlain(text string, unit int64) (n int64, ok bool) {
+	whole, fraction, _ := strings.Cut(text, ".")
+	digits, err := strconv.ParseUint(whole+fraction, 10, 63)
+	if err != nil || whole == "" || len(fraction) > 18 {
+		return 0, false
+	}
+	power := uint64(1)
+	for range len(fraction) {
+		power *= 10
+	}
+	hi, lo := bits.Mul64(digits, uint64(unit))
+	lo, carry := bits.Add64(lo, power/2, 0)
+	if hi += carry; hi >= power {
+		return 0, false
+	}
+	quotient, _ := bits.Div64(hi, lo, power)
+	return int64(quotient), quotient <= math.MaxInt64
 }
 
 // of is the cost of tokens at the rate, rounded half up.
