@@ -1,7 +1,6 @@
 package reports
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,15 +19,14 @@ import (
 
 const (
 	viewPage   = 50               // rows of one answer
-	viewMost   = 200              // of a sorted one
 	scanTime   = 2 * time.Second  // after which a search says how far it is
 	scanLimit  = 20 * time.Second // after which sorting gives up
 	tailLength = 15
 )
 
 // A Viewer shows a run of any size in a browser, live while the run goes on.
-// It reads the files for each question and keeps nothing but the scores'
-// places; a page of rows costs the units it comes from, whatever the run
+// It reads the files for each question and keeps nothing but the highest rows
+// of each part, in bounded memory; a page of rows costs the units it comes from, whatever the run
 // holds. It is an http.Handler for requests below a secret path.
 //
 // Whoever serves it listens on loopback only. The handler itself refuses names
@@ -39,6 +37,7 @@ type Viewer struct {
 	prefix string // "/SECRET/"
 	mux    *http.ServeMux
 	policy string
+	tops   topCache
 }
 
 // NewViewer makes a viewer of a run directory. secret becomes the first part
@@ -218,7 +217,7 @@ func readQuery(info store.Info, q url.Values) (viewQuery, error) {
 			v.cursor = n
 		}
 	}
-	if !slices.Contains([]string{"", "cost", "latency", "output"}, v.sort) {
+	if v.sort != "" && !slices.Contains(viewOrders, v.sort) {
 		return v, &viewError{"bad order"}
 	}
 	return v, nil
@@ -495,50 +494,6 @@ func (s *scan) show(model string, order []ItemKey, place map[ItemKey]int) error 
 		}
 	}
 	return err
-}
-
-// sorted looks at the keys of all rows and keeps the highest.
-func (s *scan) sorted() error {
-	type ranked struct {
-		model string
-		key   ItemKey
-		value float64
-	}
-	var top []ranked
-	byValue := func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.key.Row, b.key.Row), cmp.Compare(a.model, b.model))
-	}
-	for _, model := range s.models {
-		for u, slice := range s.info.Slices {
-			if s.idle(model, u) {
-				continue
-			}
-			if s.late(scanLimit) {
-				break
-			}
-			err := each(s, store.Rows[keyRow](s.viewer.dir, store.ReadOptions{Models: []string{model}, From: slice.First, To: slice.First + slice.Rows}), func(r *keyRow) bool {
-				s.page.Looked++
-				if s.wanted(r.Outcome, r.Flags, r.Attempts) {
-					top = append(top, ranked{model, ItemKey{r.Row, r.Epoch}, r.value(s.sort)})
-				}
-				return true
-			})
-			if err != nil {
-				return err
-			}
-			slices.SortFunc(top, byValue)
-			top = slices.Clip(top[:min(len(top), viewMost)])
-		}
-	}
-	for _, t := range top {
-		if err := s.show(t.model, []ItemKey{t.key}, map[ItemKey]int{t.key: 0}); err != nil {
-			return err
-		}
-		if s.full() {
-			break
-		}
-	}
-	return nil
 }
 
 func (r *keyRow) value(word string) float64 {
