@@ -24,82 +24,95 @@ type scenario struct {
 	config limits.Config
 	want   float64 // share of the limit at least, in percent
 	refuse float64 // refused requests at most, in percent
-	// weak rows are not solved: most seeds reach the aim and some fall far
-	// behind (docs/rate-control.md says how far). Their bounds only tell that
-	// from a collapse, and a short run does not judge them.
-	weak bool
 }
 
 const lots = 256 // workers that would like to send
 
 var scenarios = []scenario{
-	{"60 s bucket, headers", modelServer{output: 80_000, tell: "headers"}, limits.Config{}, 95, 1, false},
-	{"60 s bucket, late headers", modelServer{output: 80_000, tell: "late"}, limits.Config{}, 95, 1, false},
-	{"5 s burst bucket, headers", modelServer{output: 80_000, burst: 5, tell: "headers"}, limits.Config{}, 95, 1, false},
-	{"60 s bucket, Retry-After only", modelServer{output: 80_000, tell: "retry-after"}, limits.Config{OutputTokens: 80_000}, 95, 1, false},
-	{"5 s burst, told nothing", modelServer{output: 80_000, burst: 5, tell: "nothing"}, limits.Config{}, 85, 1, false},
-	{"60 s bucket, told nothing", modelServer{output: 80_000, tell: "nothing"}, limits.Config{}, 85, 1, false},
-	{"5 s burst, limits configured", modelServer{output: 80_000, burst: 5, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1, false},
-	{"fixed 60 s window, headers", modelServer{output: 80_000, window: 60, tell: "headers"}, limits.Config{}, 95, 1, false},
-	{"fixed 60 s window, configured", modelServer{output: 80_000, window: 60, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1, false},
-	{"max_tokens charged, told", modelServer{output: 80_000, charge: "max", tell: "retry-after"}, limits.Config{OutputTokens: 80_000, Charge: limits.ChargeMaxTokens}, 95, 1, false},
-	{"max_tokens charged, told, headers", modelServer{output: 80_000, charge: "max", tell: "headers"}, limits.Config{Charge: limits.ChargeMaxTokens}, 95, 1, false},
-	{"max_tokens charged, learned from headers", modelServer{output: 80_000, charge: "max", tell: "headers"}, limits.Config{}, 95, 1, false},
-	{"max_tokens charged, learned from late headers", modelServer{output: 80_000, charge: "max", tell: "late"}, limits.Config{}, 95, 1, false},
-	{"max_tokens charged, learned from refusals", modelServer{output: 80_000, charge: "max", tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1, false},
-	{"max_tokens charged and refunded, headers", modelServer{output: 80_000, charge: "refund", tell: "headers"}, limits.Config{}, 95, 1, false},
-	{"24 at once, told nothing", modelServer{slots: 24, tell: "nothing"}, limits.Config{}, 85, 1, false},
-	{"24 at once, Retry-After", modelServer{slots: 24, tell: "retry-after"}, limits.Config{}, 85, 1, false},
-	{"3 at once, told nothing", modelServer{slots: 3, tell: "nothing"}, limits.Config{}, 85, 1, false},
-	{"5 min outage", modelServer{output: 80_000, tell: "headers", outage: [2]float64{600, 900}}, limits.Config{}, 95, 1, false},
-	{"5 min of silence", modelServer{output: 80_000, tell: "headers", hang: time.Minute, outage: [2]float64{600, 900}}, limits.Config{}, 95, 1, false},
-	{"10 % overloaded errors", modelServer{output: 80_000, tell: "headers", errors: 0.1}, limits.Config{}, 95, 1, false},
-	{"neighbour in bursts, headers", modelServer{output: 80_000, tell: "headers", neighbour: 1, period: 20, busy: 10}, limits.Config{}, 90, 5, false},
-	{"neighbour in bursts, Retry-After", modelServer{output: 80_000, tell: "retry-after", neighbour: 1, period: 20, busy: 10}, limits.Config{OutputTokens: 80_000}, 90, 5, false},
-	{"neighbour in long bursts", modelServer{output: 80_000, tell: "headers", neighbour: 1.5, period: 120, busy: 40}, limits.Config{}, 90, 5, false},
+	{"60 s bucket, headers", modelServer{output: 80_000, tell: "headers"}, limits.Config{}, 95, 1},
+	{"60 s bucket, late headers", modelServer{output: 80_000, tell: "late"}, limits.Config{}, 95, 1},
+	{"5 s burst bucket, headers", modelServer{output: 80_000, burst: 5, tell: "headers"}, limits.Config{}, 95, 1},
+	{"60 s bucket, Retry-After only", modelServer{output: 80_000, tell: "retry-after"}, limits.Config{OutputTokens: 80_000}, 95, 1},
+	{"5 s burst, told nothing", modelServer{output: 80_000, burst: 5, tell: "nothing"}, limits.Config{}, 85, 1},
+	{"60 s bucket, told nothing", modelServer{output: 80_000, tell: "nothing"}, limits.Config{}, 85, 1},
+	{"5 s burst, limits configured", modelServer{output: 80_000, burst: 5, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1},
+	{"fixed 60 s window, headers", modelServer{output: 80_000, window: 60, tell: "headers"}, limits.Config{}, 95, 1},
+	{"fixed 60 s window, configured", modelServer{output: 80_000, window: 60, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1},
+	{"max_tokens charged, told", modelServer{output: 80_000, charge: "max", tell: "retry-after"}, limits.Config{OutputTokens: 80_000, Charge: limits.ChargeMaxTokens}, 95, 1},
+	{"max_tokens charged, told, headers", modelServer{output: 80_000, charge: "max", tell: "headers"}, limits.Config{Charge: limits.ChargeMaxTokens}, 95, 1},
+	{"max_tokens charged, learned from headers", modelServer{output: 80_000, charge: "max", tell: "headers"}, limits.Config{}, 95, 1},
+	{"max_tokens charged, learned from late headers", modelServer{output: 80_000, charge: "max", tell: "late"}, limits.Config{}, 95, 1},
+	{"max_tokens charged, learned from refusals", modelServer{output: 80_000, charge: "max", tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1},
+	{"max_tokens charged and refunded, headers", modelServer{output: 80_000, charge: "refund", tell: "headers"}, limits.Config{}, 95, 1},
+	{"24 at once, told nothing", modelServer{slots: 24, tell: "nothing"}, limits.Config{}, 85, 1},
+	{"24 at once, Retry-After", modelServer{slots: 24, tell: "retry-after"}, limits.Config{}, 85, 1},
+	{"3 at once, told nothing", modelServer{slots: 3, tell: "nothing"}, limits.Config{}, 85, 1},
+	{"5 min outage", modelServer{output: 80_000, tell: "headers", outage: [2]float64{600, 900}}, limits.Config{}, 95, 1},
+	{"5 min of silence", modelServer{output: 80_000, tell: "headers", hang: time.Minute, outage: [2]float64{600, 900}}, limits.Config{}, 95, 1},
+	{"10 % overloaded errors", modelServer{output: 80_000, tell: "headers", errors: 0.1}, limits.Config{}, 95, 1},
+	{"neighbour in bursts, headers", modelServer{output: 80_000, tell: "headers", neighbour: 1, period: 20, busy: 10}, limits.Config{}, 90, 5},
+	{"neighbour in bursts, Retry-After", modelServer{output: 80_000, tell: "retry-after", neighbour: 1, period: 20, busy: 10}, limits.Config{OutputTokens: 80_000}, 90, 5},
+	{"neighbour in long bursts", modelServer{output: 80_000, tell: "headers", neighbour: 1.5, period: 120, busy: 40}, limits.Config{}, 90, 5},
 
-	{"1 s burst bucket, headers", modelServer{output: 80_000, burst: 1, tell: "headers"}, limits.Config{}, 95, 1, false},
-	{"1 s burst bucket, late headers", modelServer{output: 80_000, burst: 1, tell: "late"}, limits.Config{}, 95, 1, false},
-	{"1 s burst bucket, configured", modelServer{output: 80_000, burst: 1, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1, false},
-	{"1 s burst bucket, slow answers", modelServer{output: 20_000, burst: 1, tell: "headers"}, limits.Config{}, 60, 15, true},
+	{"1 s burst bucket, headers", modelServer{output: 80_000, burst: 1, tell: "headers"}, limits.Config{}, 95, 1},
+	{"1 s burst bucket, late headers", modelServer{output: 80_000, burst: 1, tell: "late"}, limits.Config{}, 95, 1},
+	{"1 s burst bucket, configured", modelServer{output: 80_000, burst: 1, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1},
+	{"1 s burst bucket, slow answers", modelServer{output: 20_000, burst: 1, tell: "headers"}, limits.Config{}, 95, 1},
 
-	{"long-tailed outputs", modelServer{output: 80_000, tell: "headers", tail: 1.4, maxTokens: 8192}, limits.Config{}, 95, 1, false},
-	{"input bound", modelServer{input: 200_000, output: 80_000, tell: "headers", meanIn: 4000, meanOut: 60}, limits.Config{}, 95, 1, false},
-	{"request bound", modelServer{requests: 240, output: 80_000, tell: "headers", meanOut: 50}, limits.Config{}, 95, 1, false},
-	{"request bound, 1 s burst", modelServer{requests: 240, burst: 1, tell: "retry-after", meanOut: 50}, limits.Config{Requests: 240}, 95, 1, false},
-	{"tokens together", modelServer{tokens: 150_000, tell: "headers"}, limits.Config{}, 95, 1, false},
-	{"tiny limits", modelServer{requests: 5, output: 1500, tell: "headers"}, limits.Config{}, 95, 1, false},
-	{"big max_tokens, charged at the end", modelServer{output: 80_000, tell: "headers", maxTokens: 32_000}, limits.Config{}, 95, 1, false},
-	{"big max_tokens, charged at the start", modelServer{output: 400_000, charge: "max", tell: "headers", maxTokens: 32_000}, limits.Config{Charge: limits.ChargeMaxTokens}, 95, 1, false},
-	{"big max_tokens, learned from headers", modelServer{output: 400_000, charge: "max", tell: "headers", maxTokens: 32_000}, limits.Config{}, 60, 15, true},
-	{"large limits", modelServer{output: 600_000, tell: "headers"}, limits.Config{}, 95, 1, false},
+	{"long-tailed outputs", modelServer{output: 80_000, tell: "headers", tail: 1.4, maxTokens: 8192}, limits.Config{}, 95, 1},
+	{"input bound", modelServer{input: 200_000, output: 80_000, tell: "headers", meanIn: 4000, meanOut: 60}, limits.Config{}, 95, 1},
+	{"request bound", modelServer{requests: 240, output: 80_000, tell: "headers", meanOut: 50}, limits.Config{}, 95, 1},
+	{"request bound, 1 s burst", modelServer{requests: 240, burst: 1, tell: "retry-after", meanOut: 50}, limits.Config{Requests: 240}, 95, 1},
+	{"tokens together", modelServer{tokens: 150_000, tell: "headers"}, limits.Config{}, 95, 1},
+	{"tiny limits", modelServer{requests: 5, output: 1500, tell: "headers"}, limits.Config{}, 95, 1},
+	{"big max_tokens, charged at the end", modelServer{output: 80_000, tell: "headers", maxTokens: 32_000}, limits.Config{}, 95, 1},
+	{"big max_tokens, charged at the start", modelServer{output: 400_000, charge: "max", tell: "headers", maxTokens: 32_000}, limits.Config{Charge: limits.ChargeMaxTokens}, 95, 1},
+	{"big max_tokens, learned from headers", modelServer{output: 400_000, charge: "max", tell: "headers", maxTokens: 32_000}, limits.Config{}, 95, 1},
+	{"large limits", modelServer{output: 600_000, tell: "headers"}, limits.Config{}, 95, 1},
 }
 
 func TestSimulatedHour(t *testing.T) {
-	// A short run has all of the learning and few requests, and no two are the
-	// same: it tells a working limiter from one that storms or crawls. The
-	// figures are the long form's.
-	end, seeds, slack, more := 20*time.Minute, uint64(1), 25.0, 8.0
+	// The long form has the aims as they are. The short form counts a quarter
+	// of an hour instead of fifty-five minutes: what a refusal or an idle
+	// second costs weighs four times as much.
+	end, seeds, slack, more := 20*time.Minute, uint64(1), 4.0, 1.0
 	if long() {
 		end, seeds, slack, more = time.Hour, 5, 0, 0
 	}
 	if n, err := strconv.ParseUint(os.Getenv("NIGHTSHIFT_SEEDS"), 10, 64); err == nil {
 		seeds = n
 	}
+	if n, err := strconv.Atoi(os.Getenv("NIGHTSHIFT_MINUTES")); err == nil {
+		end = time.Duration(n) * time.Minute
+	}
 	for _, sc := range scenarios {
 		t.Run(sc.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= seeds; seed++ {
 				r := simulate(t, sc, seed, end)
 				t.Log(r.text)
-				if sc.weak && !long() {
-					continue
-				}
-				if r.share < sc.want-slack || r.refused > sc.refuse+more || r.recovery > 30+5*more {
+				if r.share < sc.want-slack || r.refused > sc.refuse+more || r.recovery > 30 {
 					t.Errorf("seed %d: %.1f %% of the limit, %.2f %% refused, recovered in %.0f s; want %.0f %%, %.0f %%, 30 s",
 						seed, r.share, r.refused, r.recovery, sc.want, sc.refuse)
 				}
 			}
 		})
+	}
+}
+
+// The same seed gives the same run, request by request: what the figures say
+// of one run can be looked into in the next.
+func TestSimulationIsRepeatable(t *testing.T) {
+	for _, sc := range []scenario{
+		{name: "errors and a neighbour", server: modelServer{output: 80_000, burst: 5, tell: "headers", errors: 0.1, neighbour: 0.5, period: 20, busy: 10, outage: [2]float64{400, 430}}},
+		{name: "told nothing", server: modelServer{output: 80_000, burst: 1, tell: "nothing"}},
+	} {
+		once, again := simulate(t, sc, 1, 15*time.Minute), simulate(t, sc, 1, 15*time.Minute)
+		if once != again {
+			t.Errorf("two runs of one seed differ:\n%s\n%s", once.text, again.text)
+		}
+		if other := simulate(t, sc, 2, 15*time.Minute); other == once {
+			t.Errorf("another seed changes nothing:\n%s", once.text)
+		}
 	}
 }
 
