@@ -21,13 +21,14 @@ func Decode(body []byte) (resp nightshift.Response, e *nightshift.Error) {
 	if err != nil {
 		return resp, answer.Unreadable(err)
 	}
-	e = decode(&resp, root)
+	e = DecodeValue(&resp, root)
 	return resp, e
 }
 
-// decode fills in resp. A Response is large: with one in each frame of the
-// calls, every worker's stack would double.
-func decode(resp *nightshift.Response, root jsonscan.Value) *nightshift.Error {
+// DecodeValue is Decode for an answer that has been scanned already; it fills
+// in resp. A Response is large: with one in each frame of the calls, every
+// worker's stack would double.
+func DecodeValue(resp *nightshift.Response, root jsonscan.Value) *nightshift.Error {
 	var a assembly
 	a.head(root)
 	choices := root.Get("choices")

@@ -232,7 +232,7 @@ func (s *Stream) messageDelta(ev jsonscan.Value) {
 // wholeMessage takes an answer that a gateway sent as one event.
 func (s *Stream) wholeMessage(message jsonscan.Value) bool {
 	s.whole = &nightshift.Response{}
-	s.err = decode(s.whole, message)
+	s.err = DecodeValue(s.whole, message)
 	s.whole.Flag(answer.FlagNotStreamed)
 	s.started, s.stopped, s.done = true, true, true
 	return true

@@ -16,22 +16,24 @@ import (
 // that tells answers from errors: what it is at all, whether it says that
 // something went wrong, and only then which format it has.
 func (a *attempt) decode(resp *http.Response, text []byte) {
-	found, e := examine(resp.StatusCode, resp.Header, text)
+	doc := jsonscan.Borrow()
+	defer doc.Return()
+	answer, e := examine(doc, resp.StatusCode, resp.Header, text)
 	if e != nil {
 		a.bodyWait(text, e)
 		a.fail(e)
 		return
 	}
-	if e := a.decodeAs(found); e != nil {
+	if e := a.decodeAs(shapeOf(answer), answer); e != nil {
 		a.fail(e)
 	}
 }
 
-func (a *attempt) decodeAs(found finding) *nightshift.Error {
-	read := chat.Decode
-	switch found.shape {
+func (a *attempt) decodeAs(shape nightshift.Protocol, answer jsonscan.Value) *nightshift.Error {
+	read := chat.DecodeValue
+	switch shape {
 	case nightshift.Messages:
-		read = messages.Decode
+		read = messages.DecodeValue
 	case nightshift.Chat:
 	default:
 		return &nightshift.Error{
@@ -39,45 +41,38 @@ func (a *attempt) decodeAs(found finding) *nightshift.Error {
 			Message: "the answer has the shape of neither format: no content and no choices",
 		}
 	}
-	r, e := read(found.text)
+	var r nightshift.Response
+	e := read(&r, answer)
 	a.merge(&r)
 	return e
 }
 
-// A finding is a JSON object that may be an answer, and the format it has; ""
-// for neither.
-type finding struct {
-	text  []byte
-	shape nightshift.Protocol
-}
-
-// examine looks at a body under a status of success.
-func examine(status int, header http.Header, body []byte) (finding, *nightshift.Error) {
+// examine looks at a body under a status of success. It returns the object that
+// may be an answer, which is doc's.
+func examine(doc *jsonscan.Doc, status int, header http.Header, body []byte) (jsonscan.Value, *nightshift.Error) {
 	text := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
 	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
-		return finding{}, mustClassify(status, header, text)
+		return jsonscan.Value{}, mustClassify(status, header, text)
 	}
-	doc := jsonscan.Borrow()
-	defer doc.Return()
 	root, err := doc.Scan(text)
 	if err != nil {
-		return finding{}, unscannable(status, header, text, err)
+		return root, unscannable(status, header, text, err)
 	}
 	if root.Kind() == jsonscan.Array {
 		root = root.First()
 	}
 	if root.Kind() != jsonscan.Object {
-		return finding{}, mustClassify(status, header, text)
+		return root, mustClassify(status, header, text)
 	}
 	if suspicious(root) {
 		if e := providers.Classify(status, header, root.JSON()); e != nil {
-			return finding{}, e
+			return root, e
 		}
 	}
 	if data := root.Get("data"); shapeOf(root) == "" && data.Kind() == jsonscan.Object && shapeOf(data) != "" {
 		root = data
 	}
-	return finding{root.Raw(), shapeOf(root)}, nil
+	return root, nil
 }
 
 // mustClassify is for bodies that cannot be an answer.
