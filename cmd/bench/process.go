@@ -50,6 +50,13 @@ func run(ctx context.Context, name string, args ...string) (usage, error) {
 	return u, nil
 }
 
+// processorTime is what this process itself has used.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // fails for no caller of this kind
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // output is what a command prints.
 func output(ctx context.Context, name string, args ...string) (string, error) {
 	c := exec.CommandContext(ctx, name, args...)
