@@ -399,6 +399,17 @@ func (d *dimension) emptied() {
 	m.level = min(m.level, 0)
 }
 
+// holds notes that the server's bucket holds no more than that.
+func (d *dimension) holds(most float64) {
+	for i := range d.mirrors {
+		m := &d.mirrors[i]
+		if step := most - m.level; step < 0 {
+			m.level += step
+			m.adjust += step
+		}
+	}
+}
+
 // fill is how many seconds of its rate the server's bucket is thought to hold.
 func (d *dimension) fill() float64 { return d.mirrors[d.best].level / d.rate }
 

@@ -282,10 +282,13 @@ func (p *Permit) Refused(r Report) Refusal {
 	l.pause.took(now - p.sent)
 	verdict := Refusal{p.trial, p.cost.worst() > l.biggest, l.counts.succeeded}
 	p.refund(false)
-	l.adopt(r, &[numDims]stake{})
 	// Requests that were sent before the last reaction tell nothing new.
-	if p.sent >= l.pause.reacted {
-		l.react(now, p, r)
+	fresh := p.sent >= l.pause.reacted
+	foretold := fresh && l.foretold(p)
+	l.adopt(r, &[numDims]stake{})
+	if fresh {
+		l.believe(r)
+		l.react(now, p, r, foretold)
 	} else if l.crowded {
 		l.window.lower()
 	}
@@ -293,19 +296,27 @@ func (p *Permit) Refused(r Report) Refusal {
 	return verdict
 }
 
-// react draws the conclusions of one refusal.
-func (l *Limiter) react(now float64, p *Permit, r Report) {
+// foretold judges the guesses at the server's buckets by a refusal, and reports
+// whether those that are believed had seen it coming.
+func (l *Limiter) foretold(p *Permit) (expected bool) {
+	for i := range l.dims {
+		expected = l.dims[i].refused(p.stakes[i], p.cost) || expected
+	}
+	return expected
+}
+
+// react draws the conclusions of one refusal. expected says that it was
+// foretold.
+func (l *Limiter) react(now float64, p *Permit, r Report, expected bool) {
 	first := l.pause.row == 0
 	wait, told := r.wait(!first)
 	if wait > longestWait*time.Second {
 		l.park(wait)
 		return
 	}
-	known, expected := false, false
+	known := false
 	for i := range l.dims {
-		d := &l.dims[i]
-		known = known || d.rate > 0
-		expected = d.refused(p.stakes[i], p.cost) || expected
+		known = known || l.dims[i].rate > 0
 	}
 	if told {
 		l.pause.refused(now, wait.Seconds(), 0, l.random.Float64())
@@ -318,7 +329,7 @@ func (l *Limiter) react(now float64, p *Permit, r Report) {
 	switch {
 	case l.crowded && known:
 	case known:
-		l.emptied(now, first && !expected)
+		l.emptied(now, first, expected)
 	default:
 		l.learn.refused(now, wait.Seconds(), first, l.window.rated)
 	}
@@ -335,9 +346,9 @@ func (l *Limiter) plenty() bool {
 	return true
 }
 
-// emptied corrects the pacers after a refusal. surprise is set for the first of
-// a row that nothing foretold.
-func (l *Limiter) emptied(now float64, surprise bool) {
+// emptied corrects the pacers after a refusal. first is set for the first of a
+// row, expected where it was foretold.
+func (l *Limiter) emptied(now float64, first, expected bool) {
 	var lowest *dimension
 	paced := false // the pacer let it through without anything saved
 	for i := range l.dims {
@@ -357,7 +368,7 @@ func (l *Limiter) emptied(now float64, surprise bool) {
 		return // the server itself says that enough is left: it was something else
 	}
 	// A small bucket is empty now and then although the rate is right.
-	if surprise && (paced && !lowest.small() || l.refusing > oftenRefused) {
+	if !expected && (first && paced && !lowest.small() || l.refusing > oftenRefused) {
 		l.share.refused(now)
 	}
 	lowest.emptied()
@@ -528,6 +539,15 @@ func (l *Limiter) adopt(r Report, stakes *[numDims]stake) {
 		}
 	}
 	l.reconsider()
+}
+
+// believe takes what a refusal says remains at its word: it is as of now.
+func (l *Limiter) believe(r Report) {
+	for i, w := range [numDims]*Window{r.Requests, r.Tokens, r.Input, r.Output} {
+		if w != nil && w.Remaining >= 0 {
+			l.dims[i].holds(w.Remaining)
+		}
+	}
 }
 
 // reconsider forgets a ceiling on requests in flight that was found while the
