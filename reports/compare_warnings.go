@@ -24,7 +24,7 @@ func (m *matrix) warnings(c *Comparison) []string {
 	}
 	for _, model := range c.Models {
 		if model.NoCost > 0 {
-			w = append(w, sprintf("%s: the cost of %s answers is unknown: its total reads “at least”", model.Label, count(model.NoCost)))
+			w = append(w, costUnknown(model.Label, model.NoCost))
 		}
 		if model.Stops.Suspect > 0 {
 			w = append(w, sprintf("%s: %s answers look cut off though they are not marked so (as many tokens as the limit allows, or reasoning without an answer)", model.Label, count(model.Stops.Suspect)))
@@ -37,6 +37,10 @@ func (m *matrix) warnings(c *Comparison) []string {
 		w = append(w, sprintf("%s items ask what another one asks: they count as %s clusters, not as %s independent items", count(int64(m.clusters.Duplicates)), count(int64(m.clusters.Clusters)), count(int64(c.Items))))
 	}
 	return append(w, judgeWarnings(c)...)
+}
+
+func costUnknown(model string, answers int64) string {
+	return sprintf("%s: the cost of %s answers is unknown: its total reads “at least”", model, count(answers))
 }
 
 // truncationBanner warns when a cap on tokens may have decided the result.

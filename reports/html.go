@@ -210,7 +210,7 @@ func (p *Page) strip() []Statement {
 		Detail: count(p.Total.Output) + " of them output"}
 	strip = append(strip, state, cost, tokens)
 	if took := p.took(); took > 0 {
-		strip = append(strip, Statement{Level: "plain", Title: "time", Text: took.String(), Detail: sprintf("%.0f answers an hour", float64(answered)/took.Hours())})
+		strip = append(strip, Statement{Level: "plain", Title: "time", Text: took.String(), Detail: count(int64(float64(answered)/took.Hours())) + " answers an hour"})
 	}
 	return strip
 }

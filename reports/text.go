@@ -91,7 +91,15 @@ func (s *Summary) allWarnings() []string {
 	if s.Comparison == nil {
 		return s.Warnings
 	}
-	return slices.Concat(s.Comparison.Warnings, s.Warnings)
+	return slices.Concat(slices.DeleteFunc(slices.Clone(s.Comparison.Warnings), s.saidOfCosts), s.Warnings)
+}
+
+// saidOfCosts reports whether a warning of the comparison says of a model's
+// cost what the summary says with its upper bound.
+func (s *Summary) saidOfCosts(warning string) bool {
+	return s.any(func(m ModelSummary) bool {
+		return m.MaybeBilled > 0 && warning == costUnknown(m.Model, m.MaybeBilled)
+	})
 }
 
 // statements are the verdict strip: the comparison's.

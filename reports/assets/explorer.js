@@ -105,7 +105,7 @@ var nightshift = (function () {
     function fact(text, className) { put(list.appendChild(el("span", className || "fact")), text); }
     fact(a.outcome, "chip o-" + a.outcome);
     if (a.stop) fact("stop: " + a.stop);
-    (a.scores || []).forEach(function (s) { fact(s.scorer + ": " + (s.value === null || s.value === undefined ? s.status : s.value)); });
+    (a.scores || []).forEach(function (s) { fact("score " + s.scorer + ": " + (s.value === null || s.value === undefined ? s.status : s.value)); });
     fact(money(a.cost_nano_usd, a.at_least));
     fact(count(a.input_tokens) + " in, " + count(a.output_tokens) + " out" + (a.reasoning_tokens ? ", " + count(a.reasoning_tokens) + " of it reasoning" : ""));
     fact(time(a.latency_ms));
@@ -146,7 +146,7 @@ var nightshift = (function () {
       section(d, "Thinking", a.thinking);
     }
     (a.scores || []).forEach(function (s) {
-      if (s.answer || s.explanation) section(box, s.scorer, [s.answer, s.explanation].filter(Boolean).join("\n"));
+      if (s.answer || s.explanation) section(box, "Found by " + s.scorer, [s.answer, s.explanation].filter(Boolean).join("\n"));
     });
     attempts(box, a.attempts);
   }
