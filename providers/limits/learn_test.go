@@ -164,7 +164,7 @@ func TestLearnerForgetsARateThatWasNone(t *testing.T) {
 func TestShareRecovers(t *testing.T) {
 	s := share{now: 1, last: 1}
 	for range 100 {
-		s.refused(0)
+		s.refused(0, true)
 	}
 	if s.now != leastShare {
 		t.Errorf("share = %v after a hundred refusals, want %v", s.now, leastShare)

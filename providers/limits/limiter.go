@@ -369,7 +369,7 @@ func (l *Limiter) emptied(now float64, first, expected bool) {
 	}
 	// A small bucket is empty now and then although the rate is right.
 	if !expected && (first && paced && !lowest.small() || l.refusing > oftenRefused) {
-		l.share.refused(now)
+		l.share.refused(now, first)
 	}
 	lowest.emptied()
 }

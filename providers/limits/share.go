@@ -12,9 +12,12 @@ type share struct {
 
 const leastShare = 0.05
 
-// refused takes in a refusal.
-func (s *share) refused(at float64) {
-	s.last, s.calm = s.now, at
+// refused takes in a refusal. first is set for the first of a row.
+func (s *share) refused(at float64, first bool) {
+	if first {
+		s.last = s.now
+	}
+	s.calm = at
 	s.now = max(leastShare, 0.96*s.now)
 }
 
@@ -22,7 +25,7 @@ func (s *share) advance(now, dt float64, quickly bool) {
 	if s.now >= 1 {
 		return
 	}
-	perMinute := 0.05
+	perMinute := 0.1
 	if s.now >= 0.98*s.last && !quickly {
 		perMinute = 0.004
 		for calm := now - s.calm; calm >= 120 && perMinute < 0.1; calm -= 120 {
