@@ -115,7 +115,7 @@ type ChangedError struct {
 func (e *ChangedError) Error() string {
 	s := e.File + ": " + e.What
 	if e.Appended {
-		s += " (rows were added: extend the run, or start a new one)"
+		s += " (extend the run, or start a new one)"
 	} else {
 		s += " (start a new run, or put the old file back)"
 	}

@@ -63,10 +63,13 @@ func (b *Bill) headline() string {
 // money writes the cost of an entry: "-" where nothing of it is known.
 func (e Entry) money() string {
 	if e.CostNanoUSD == 0 && e.AtLeast() && e.AtMostNanoUSD == nil {
-		return "unknown"
+		return costNotKnown
 	}
 	return money(e.CostNanoUSD, e.AtLeast())
 }
+
+// costNotKnown is a cost of which nothing is known.
+const costNotKnown = "unknown"
 
 // exactMoney writes every digit of an amount that is not 0.
 func exactMoney(nano int64) string {

@@ -72,7 +72,12 @@ type Money struct {
 	AtLeast bool    `json:"at_least"` // some part of it is unknown
 }
 
-func (m Money) String() string { return money(m.NanoUSD, m.AtLeast) }
+func (m Money) String() string {
+	if m.NanoUSD == 0 && m.AtLeast {
+		return costNotKnown
+	}
+	return money(m.NanoUSD, m.AtLeast)
+}
 
 func (m *Money) add(n int64, atLeast bool) {
 	m.NanoUSD += n

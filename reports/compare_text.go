@@ -180,7 +180,11 @@ func (c *Comparison) moneyPanel() panel {
 				}
 			}
 		}
-		s.add(m.Label, mark, m.Cost.String(), shownAs(m.Per1000, dollarsEach), each)
+		per := shownAs(m.Per1000, dollarsEach)
+		if m.Cost.String() == costNotKnown {
+			per, each = costNotKnown, costNotKnown
+		}
+		s.add(m.Label, mark, m.Cost.String(), per, each)
 	}
 	if c.JudgeCost != nil {
 		s.add("judges", "", c.JudgeCost.String(), "", "")

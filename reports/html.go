@@ -204,7 +204,10 @@ func (p *Page) strip() []Statement {
 	}
 	cost := Statement{Level: "plain", Title: "cost", Text: p.Total.money()}
 	if p.Total.AtLeast() {
-		cost.Level, cost.Detail = "unsure", "at most "+mostMoney(p.Total)
+		cost.Level = "unsure"
+		if p.Total.AtMostNanoUSD != nil {
+			cost.Detail = "at most " + mostMoney(p.Total)
+		}
 	}
 	tokens := Statement{Level: "plain", Title: "tokens", Text: count(p.Total.Input + p.Total.CacheRead + p.Total.CacheWrite + p.Total.Output),
 		Detail: count(p.Total.Output) + " of them output"}

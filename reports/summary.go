@@ -366,7 +366,15 @@ func (m *ModelSummary) warnings() []string {
 		w = append(w, sprintf("%s: %s answers came without usage: token sums are lower bounds", m.Model, count(m.AnswersNoUsage)))
 	}
 	if m.MaybeBilled > 0 {
-		w = append(w, sprintf("%s: %s rows hold requests that may have been billed without an answer: costs read ≥, at most %s", m.Model, count(m.MaybeBilled), mostMoney(m.Bill)))
+		bound := ""
+		if m.Bill.AtMostNanoUSD != nil {
+			bound = ": costs read ≥, at most " + mostMoney(m.Bill)
+		}
+		verb := "hold"
+		if m.MaybeBilled == 1 {
+			verb = "holds"
+		}
+		w = append(w, sprintf("%s: %s %s requests that may have been billed without an answer%s", m.Model, counted(m.MaybeBilled, "row"), verb, bound))
 	}
 	if m.Bill.NoPrice > 0 {
 		w = append(w, sprintf("%s: no price is known for %s requests: name one in the plan, or price again with nightshift cost --prices", m.Model, count(m.Bill.NoPrice)))

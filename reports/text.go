@@ -95,10 +95,10 @@ func (s *Summary) allWarnings() []string {
 }
 
 // saidOfCosts reports whether a warning of the comparison says of a model's
-// cost what the summary says with its upper bound.
+// cost what the summary says with its reason.
 func (s *Summary) saidOfCosts(warning string) bool {
 	return s.any(func(m ModelSummary) bool {
-		return m.MaybeBilled > 0 && warning == costUnknown(m.Model, m.MaybeBilled)
+		return (m.MaybeBilled > 0 || m.Bill.NoPrice > 0) && strings.HasPrefix(warning, m.Model+": the cost of ")
 	})
 }
 
@@ -119,7 +119,11 @@ func (s *Summary) headline() string {
 	if took := s.took(); took > 0 {
 		h += " in " + took.String()
 	}
-	return h + ", " + s.Total.money()
+	cost := s.Total.money()
+	if cost == costNotKnown {
+		cost = "cost " + cost
+	}
+	return h + ", " + cost
 }
 
 // counted is a number of things: "1 row", "1,200 rows".

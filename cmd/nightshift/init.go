@@ -64,6 +64,9 @@ func (a *app) init(ctx context.Context, dataset string, f *initFlags) error {
 	}
 	if f.output == "" {
 		_, err := a.out.Write(text)
+		if err == nil && a.isTerminal(a.out) {
+			fmt.Fprintln(a.err, "to keep it: nightshift init "+dataset+" -o plan.yaml")
+		}
 		return err
 	}
 	if err := writeWhole(f.output, text); err != nil {

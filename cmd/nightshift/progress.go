@@ -179,6 +179,9 @@ func dollars(d float64, atLeast bool) string {
 	if d > 0 && d < 1 {
 		s = fmt.Sprintf("$%.4f", d)
 	}
+	if atLeast && d == 0 {
+		return "cost unknown"
+	}
 	if atLeast {
 		return "at least " + s
 	}

@@ -277,6 +277,9 @@ func (s *session) finish(calls, waiting context.Context, f *fleet, st *store.Run
 	} else if failure == nil && end.code == exitOK {
 		return err
 	}
+	if err == nil {
+		s.log.Info("for a browser: " + fromHere(filepath.Join(s.plan.Out, "report.html")))
+	}
 	if end.code == exitOK {
 		return nil
 	}

@@ -131,7 +131,7 @@ func (a *app) printStatus(s store.StatusInfo) {
 	if s.Live {
 		fmt.Fprintf(a.out, "  in flight  %d\n", s.InFlight)
 	}
-	fmt.Fprintf(a.out, "  spent      %s", dollars(s.Spent.Dollars(), false))
+	fmt.Fprintf(a.out, "  spent      %s", strings.TrimPrefix(dollars(s.Spent.Dollars(), s.All.Sum().CostUnknown > 0), "cost "))
 	if s.AtMost > s.Spent {
 		fmt.Fprintf(a.out, ", at most %s with what may have been billed", dollars(s.AtMost.Dollars(), false))
 	}
