@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -167,4 +168,68 @@ func drive(p nightshift.Provider, workers int, end time.Duration) int64 {
 	}
 	wg.Wait()
 	return failed.Load()
+}
+
+// Two limiters that share a bucket and know nothing of each other, as two
+// processes with one key do: each asks for the whole limit, and finds its part
+// by being refused.
+func TestTwoLimitersOneBucket(t *testing.T) {
+	end, seeds := 20*time.Minute, uint64(1)
+	if long() {
+		end, seeds = time.Hour, 5
+	}
+	for _, sc := range []scenario{
+		{"requests, headers", modelServer{requests: 600, burst: 5, tell: "headers", meanOut: 50}, limits.Config{}, 90, 5},
+		{"requests, Retry-After", modelServer{requests: 600, burst: 5, tell: "retry-after", meanOut: 50}, limits.Config{}, 85, 5},
+		// What the other uses may look like max_tokens being charged: then both
+		// are content with less.
+		{"output, headers", modelServer{output: 80_000, tell: "headers"}, limits.Config{}, 75, 5},
+		{"output, burst 5 s, headers", modelServer{output: 80_000, burst: 5, tell: "headers"}, limits.Config{}, 85, 5},
+		{"output, burst 5 s, told nothing", modelServer{output: 80_000, burst: 5, tell: "nothing"}, limits.Config{}, 85, 5},
+	} {
+		t.Run(sc.name, func(t *testing.T) {
+			for seed := uint64(1); seed <= seeds; seed++ {
+				share, refused := simulateTwo(t, sc, seed, end)
+				t.Logf("| %s | %d | %.1f | %.2f |", sc.name, seed, share, refused)
+				if share < sc.want || refused > sc.refuse {
+					t.Errorf("seed %d: %.1f %% of the limit, %.2f %% refused; want %.0f %%, %.0f %%", seed, share, refused, sc.want, sc.refuse)
+				}
+			}
+		})
+	}
+}
+
+func simulateTwo(t *testing.T, sc scenario, seed uint64, end time.Duration) (share, refused float64) {
+	synctest.Test(t, func(t *testing.T) {
+		server := sc.server
+		server.seed = seed
+		server.begin()
+		var both sync.WaitGroup
+		for i := range 2 {
+			limiter := limits.New(sc.config)
+			limiter.Seed(seed + uint64(i))
+			client := &providers.Client{
+				Endpoint: "model", Lane: "m",
+				Routes: []providers.ClientRoute{{Wire: &server, Limiter: limiter}},
+			}
+			both.Go(func() {
+				pass(t.Context(), time.Duration(i)*509*time.Nanosecond)
+				drive(ownRows{client, strconv.Itoa(i + 1)}, lots/2, end)
+			})
+		}
+		both.Wait()
+		share, refused = server.share(end.Seconds()), server.refusedShare()
+	})
+	return share, refused
+}
+
+// ownRows gives the rows of one client numbers that another's do not have.
+type ownRows struct {
+	nightshift.Provider
+	prefix string
+}
+
+func (p ownRows) Complete(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+	req.Key = "row-" + p.prefix + strings.TrimPrefix(req.Key, "row-")
+	return p.Provider.Complete(ctx, req)
 }
