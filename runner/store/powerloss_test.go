@@ -494,7 +494,10 @@ func TestPowerLossFindsMistakes(t *testing.T) {
 				}
 				err := under.replace(from, to)
 				if late := path.Join(crashDir, unitsFile) + ".late"; err == nil && path.Base(to) == runFile && exists(under, late) {
-					err = errors.Join(under.syncDir(crashDir), under.replace(late, path.Join(crashDir, unitsFile)))
+					for range 6 { // so that the power often fails just there
+						err = errors.Join(err, under.syncDir(crashDir))
+					}
+					err = errors.Join(err, under.replace(late, path.Join(crashDir, unitsFile)))
 				}
 				return err
 			}}
