@@ -378,3 +378,63 @@ func TestFloatsThatAreNoNumbers(t *testing.T) {
 		t.Fatalf("no JSON: %s", line)
 	}
 }
+
+// A disk that cannot keep up makes Put wait instead of filling memory.
+func TestSlowDiskHoldsWritersBack(t *testing.T) {
+	under := newMemFS()
+	release := make(chan struct{})
+	slow := wrecked{fileSystem: under, openHook: func(name string, flag int) (file, error) {
+		f, err := under.open(name, flag)
+		if err == nil && strings.Contains(name, "/journal/") {
+			f = &slowFile{f, release}
+		}
+		return f, err
+	}}
+	r := mustOpen(t, crashDir, identity(1, 1, 20, 1), Options{fs: slow})
+	u, err := r.OpenUnit("m0", 0)
+	must(t, err)
+	written := make(chan int64, 20)
+	go func() {
+		defer close(written)
+		for row := range int64(20) {
+			rec := record("m0", row, 0)
+			rec.Text = ptr(strings.Repeat("x", 1<<20))
+			if err := u.Put(rec); err != nil {
+				t.Error(err)
+			}
+			written <- row
+		}
+	}()
+	for row := range int64(maxWaiting>>20 - 1) {
+		if got := <-written; got != row {
+			t.Fatalf("row %d was taken after row %d", got, row-1)
+		}
+	}
+	select {
+	case row := <-written:
+		t.Fatalf("row %d was taken although %d MiB are waiting for the disk", row, row)
+	case <-time.After(50 * time.Millisecond):
+	}
+	if n := r.Totals().Sum().Rows; n != 0 {
+		t.Fatalf("%d rows are called durable", n)
+	}
+	close(release)
+	for range written {
+	}
+	must(t, u.Commit())
+	if n := r.Totals().Sum().Rows; n != 20 {
+		t.Errorf("%d rows are durable, want 20", n)
+	}
+	must(t, r.Close("finished"))
+}
+
+// slowFile does not sync before it is released.
+type slowFile struct {
+	file
+	release chan struct{}
+}
+
+func (f *slowFile) Sync() error {
+	<-f.release
+	return f.file.Sync()
+}

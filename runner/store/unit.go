@@ -36,6 +36,7 @@ type Unit struct {
 	cur     *journalFile       // nil until the first write
 	epoch   int                // number of the newest journal file
 	pending []pending          // written but not synced, oldest first
+	waits   int64              // bytes of those
 	written uint64             // lines taken so far
 	synced  uint64             // lines that are durable
 	state   unitState
@@ -51,6 +52,11 @@ const (
 	unitCommitted
 	unitClosed
 )
+
+// maxWaiting is how many bytes of a unit may wait for the disk. Beyond it Put
+// waits too: a disk that cannot keep up slows the run down instead of filling
+// memory.
+const maxWaiting = 8 << 20
 
 // pending is a line that is not durable yet.
 type pending struct {
@@ -432,7 +438,7 @@ func (u *Unit) put(p pending, failed bool) error {
 		delete(u.j.redo, p.item)
 	}
 	err := u.append(p)
-	if err == nil && u.r.opts.Strict {
+	if err == nil && (u.r.opts.Strict || u.waits > maxWaiting) {
 		err = u.waitFor(u.written)
 	}
 	return err
@@ -454,6 +460,7 @@ func (u *Unit) append(p pending) error {
 	}
 	u.r.noteSize(int64(len(p.line)), len(u.flying))
 	u.pending = append(u.pending, p)
+	u.waits += int64(len(p.line))
 	u.written++
 	if u.cur == nil && len(u.pending) > 1 {
 		return u.moveOn(u.r.Err()) // nothing took the lines before this one
@@ -634,6 +641,7 @@ func (u *Unit) rewrite(dir string, rescue bool) error {
 func (u *Unit) settle(n int) {
 	u.r.mu.Lock()
 	for _, p := range u.pending[:n] {
+		u.waits -= int64(len(p.line))
 		dropLine(p.line)
 		if p.add == nil {
 			continue
