@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime"
 	"runtime/debug"
 
 	"nightshift/runner/plan"
@@ -19,13 +20,13 @@ const (
 	gcPercent   = 40
 )
 
-var ballast []byte
-
-func steadyHeap(p *plan.Resolved) {
+// steadyHeap holds the ballast until end is called.
+func steadyHeap(p *plan.Resolved) (end func()) {
 	inFlight := 0
 	for _, m := range p.Models {
 		inFlight += m.Endpoint.Limits.Concurrency
 	}
-	ballast = make([]byte, max(0, ballastSize-inFlight*requestSize))
+	ballast := make([]byte, max(0, ballastSize-inFlight*requestSize))
 	debug.SetGCPercent(gcPercent)
+	return func() { runtime.KeepAlive(ballast) }
 }

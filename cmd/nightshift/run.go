@@ -151,7 +151,7 @@ func storeSlices(d *datasets.Dataset) []store.Slice {
 
 // execute opens the run directory, runs, and reports.
 func (s *session) execute(calls, waiting context.Context) error {
-	steadyHeap(s.plan)
+	defer steadyHeap(s.plan)()
 	for _, note := range s.plan.Notes {
 		s.log.Warn(note)
 	}
