@@ -73,8 +73,8 @@ type pageData struct {
 	Commands   []string
 	QueryLines []string
 	Data       struct {
-		Models namesJSON `json:"models"`
-		Items  itemsJSON `json:"items"`
+		Models namesJSON         `json:"models"`
+		Items  []json.RawMessage `json:"items"`
 	}
 	Made string
 }
@@ -103,22 +103,14 @@ func (p *Page) HTML(w io.Writer) error {
 	return t.Execute(w, d)
 }
 
-// itemsJSON are items in which characters that cannot be seen are written as
+// itemJSON is an item in which characters that cannot be seen are written as
 // escapes, so that the page's source hides nothing either.
-type itemsJSON []*Item
-
-func (items itemsJSON) MarshalJSON() ([]byte, error) {
-	if items == nil {
-		return []byte("[]"), nil
-	}
-	b, err := json.Marshal([]*Item(items))
-	if err != nil {
-		return nil, err
-	}
-	return visibleJSON(b), nil
+func itemJSON(i *Item) (json.RawMessage, error) {
+	b, err := json.Marshal(i) // escapes <, > and & as the page does
+	return visibleJSON(b), err
 }
 
-// namesJSON is the same for names.
+// namesJSON does the same for names.
 type namesJSON []string
 
 func (names namesJSON) MarshalJSON() ([]byte, error) {
@@ -148,8 +140,9 @@ func visibleJSON(b []byte) []byte {
 const longestText = 12_000
 
 // fitting returns the items that fit into so many bytes, in dataset order.
-func (p *Page) fitting(room int) []*Item {
+func (p *Page) fitting(room int) []json.RawMessage {
 	var items []*Item
+	texts := map[*Item]json.RawMessage{}
 	for _, i := range p.Items {
 		c := *i
 		c.Answers = append([]Answer(nil), i.Answers...)
@@ -157,21 +150,26 @@ func (p *Page) fitting(room int) []*Item {
 			c.Answers[j].Scores = append([]ItemScore(nil), c.Answers[j].Scores...)
 		}
 		c.cutTo(longestText)
-		b, err := json.Marshal(itemsJSON{&c}) // escapes <, > and & as the page does
+		b, err := itemJSON(&c)
 		if err != nil {
 			continue
 		}
 		if room -= len(b) + 1; room < 0 {
 			break
 		}
-		items = append(items, &c)
+		items, texts[&c] = append(items, &c), b
 	}
 	sortItems(items)
-	return items
+	list := make([]json.RawMessage, len(items))
+	for n, i := range items {
+		list[n] = texts[i]
+	}
+	return list
 }
 
 func (p *Page) data() *pageData {
 	d := &pageData{Summary: p.Summary, Headline: p.headline(), Strip: p.strip(), Warnings: p.allWarnings(), Grids: p.grids(), Charts: p.charts(), QueryLines: strings.Split(p.Query(), "\n")}
+	d.Data.Items = []json.RawMessage{}
 	d.Facts = p.facts()
 	for _, m := range p.Models {
 		d.Data.Models = append(d.Data.Models, m.Model)
