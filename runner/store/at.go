@@ -6,8 +6,6 @@ import (
 	"io"
 	"iter"
 	"slices"
-
-	"nightshift"
 )
 
 // At yields the rows on record of one model at some rows of the dataset, each
@@ -36,46 +34,22 @@ func At[T any](dir, model string, rows []int64) iter.Seq2[T, error] {
 		for n, s := range v.info.Slices {
 			from, _ := slices.BinarySearch(rows, s.First)
 			to, _ := slices.BinarySearch(rows, s.First+s.Rows)
-			if from < to && !unitAt(v, unitKey{m, n}, rows[from:to], project, yield) {
+			if from == to {
+				continue
+			}
+			here := rows[from:to]
+			c := choice[T]{
+				part: func(part *Part, s Slice, yield func(T) bool) error { return partAt(v, part, s, here, yield) },
+				wanted: func(row int64) bool {
+					_, found := slices.BinarySearch(here, row)
+					return found
+				},
+			}
+			if !unitRows(v, unitKey{m, n}, c, project, yield) {
 				return
 			}
 		}
 	}
-}
-
-// unitAt yields rows of one unit. It returns false when the reader has had
-// enough.
-func unitAt[T any](v *view, key unitKey, rows []int64, project func(*nightshift.Record) T, yield func(T, error) bool) bool {
-	var zero T
-	goOn := true
-	err := v.withUnit(key, func(part *Part, j *journal) error {
-		s := v.info.Slices[key.unit]
-		if part != nil && j == nil {
-			return partAt(v, part, s, rows, func(row T) bool {
-				goOn = yield(row, nil)
-				return goOn
-			})
-		}
-		if j == nil {
-			return nil
-		}
-		for rec, err := range mergeRecords(v.fs, v.dir, part, j) {
-			if err != nil {
-				return err
-			}
-			if _, wanted := slices.BinarySearch(rows, rec.Row); !wanted {
-				continue
-			}
-			if goOn = yield(project(rec), nil); !goOn {
-				return nil
-			}
-		}
-		return nil
-	})
-	if err != nil && goOn {
-		goOn = yield(zero, err)
-	}
-	return goOn
 }
 
 func partAt[T any](v *view, part *Part, s Slice, rows []int64, yield func(T) bool) error {

@@ -51,8 +51,12 @@ func Rows[T any](dir string, o ReadOptions) iter.Seq2[T, error] {
 			yield(zero, err)
 			return
 		}
+		c := choice[T]{
+			part:   func(part *Part, s Slice, yield func(T) bool) error { return partRows(v, part, s, o, yield) },
+			wanted: func(row int64) bool { return row >= o.From && (o.To <= 0 || row < o.To) },
+		}
 		for key := range v.chosen(o) {
-			if !unitRows(v, key, o, project, yield) {
+			if !unitRows(v, key, c, project, yield) {
 				return
 			}
 		}
@@ -87,31 +91,34 @@ func (v *view) chosen(o ReadOptions) iter.Seq[unitKey] {
 	}
 }
 
+// A choice is which rows of a unit are read: how from a part, and of a journal
+// those whose number is wanted.
+type choice[T any] struct {
+	part   func(part *Part, s Slice, yield func(T) bool) error
+	wanted func(row int64) bool
+}
+
 // unitRows yields the rows of one unit. It returns false when the reader has
 // had enough.
-func unitRows[T any](v *view, key unitKey, o ReadOptions, project func(*nightshift.Record) T, yield func(T, error) bool) bool {
+func unitRows[T any](v *view, key unitKey, c choice[T], project func(*nightshift.Record) T, yield func(T, error) bool) bool {
 	var zero T
 	goOn := true
 	err := v.withUnit(key, func(part *Part, j *journal) error {
-		s := v.info.Slices[key.unit]
-		if part != nil && j == nil {
-			return partRows(v, part, s, o, func(row T) bool {
+		switch {
+		case j != nil:
+		case part != nil:
+			return c.part(part, v.info.Slices[key.unit], func(row T) bool {
 				goOn = yield(row, nil)
 				return goOn
 			})
-		}
-		if part == nil && j == nil {
+		default:
 			return nil
 		}
-		base := part
-		if j == nil {
-			j = newJournal(s, v.info.Epochs)
-		}
-		for rec, err := range mergeRecords(v.fs, v.dir, base, j) {
+		for rec, err := range mergeRecords(v.fs, v.dir, part, j) {
 			if err != nil {
 				return err
 			}
-			if rec.Row < o.From || o.To > 0 && rec.Row >= o.To {
+			if !c.wanted(rec.Row) {
 				continue
 			}
 			if goOn = yield(project(rec), nil); !goOn {
