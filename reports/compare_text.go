@@ -1,19 +1,13 @@
 package reports
 
 import (
-	"encoding/json"
 	"io"
 	"math"
 	"strings"
 )
 
 // JSON writes the comparison as indented JSON.
-func (c *Comparison) JSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(c)
-}
+func (c *Comparison) JSON(w io.Writer) error { return writeJSON(w, c) }
 
 // shownCategories bounds the breakdown in text; JSON has all of it.
 const shownCategories = 30

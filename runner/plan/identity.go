@@ -99,13 +99,11 @@ func compact(b json.RawMessage) json.RawMessage {
 	return out.Bytes()
 }
 
-// encode is JSON without HTML escapes and without the newline.
+// encode is JSON without HTML escapes.
 func encode(v any) json.RawMessage {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	b, err := nightshift.MarshalPlain(v)
+	if err != nil {
 		panic("plan: " + err.Error()) // every field is encodable
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return b
 }

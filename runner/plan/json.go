@@ -178,12 +178,4 @@ func numberJSON(text string) ([]byte, error) {
 }
 
 // quote is a text as JSON, without HTML escapes.
-func quote(s string) []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(s); err != nil {
-		panic(err) // a string is always encodable
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
+func quote(s string) []byte { return nightshift.AppendString(nil, s) }

@@ -126,15 +126,7 @@ type resolver struct {
 // What [Load] and [Plan.Apply] have reported is not repeated, so a plan that
 // they found mistakes in is not ready however Resolve ends.
 func (p *Plan) Resolve(getenv func(string) string) (*Resolved, error) {
-	if p.source == nil {
-		p.source = newSource("", nil)
-	}
-	r := &resolver{
-		checker: checker{report: report{source: p.source}, plan: p},
-		getenv:  getenv,
-		out:     &Resolved{Plan: p},
-		asked:   map[string]bool{},
-	}
+	r := newResolver(p, getenv)
 	r.all()
 	r.settings()
 	r.prices()
@@ -150,6 +142,18 @@ func (p *Plan) Resolve(getenv func(string) string) (*Resolved, error) {
 		return nil, err
 	}
 	return r.out, err
+}
+
+func newResolver(p *Plan, getenv func(string) string) *resolver {
+	if p.source == nil {
+		p.source = newSource("", nil)
+	}
+	return &resolver{
+		checker: checker{report: report{source: p.source}, plan: p},
+		getenv:  getenv,
+		out:     &Resolved{Plan: p},
+		asked:   map[string]bool{},
+	}
 }
 
 // OnlyKeys reports whether keys that are not set are all that is wrong.

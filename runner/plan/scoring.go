@@ -12,15 +12,7 @@ import (
 // Neither dataset nor models are looked at, except for a model that a judge
 // names. The error is as that of [Plan.Resolve].
 func (p *Plan) ResolveScoring(getenv func(string) string) (*Resolved, error) {
-	if p.source == nil {
-		p.source = newSource("", nil)
-	}
-	r := &resolver{
-		checker: checker{report: report{source: p.source}, plan: p},
-		getenv:  getenv,
-		out:     &Resolved{Plan: p},
-		asked:   map[string]bool{},
-	}
+	r := newResolver(p, getenv)
 	r.budget()
 	r.checker.scorers()
 	r.gates()

@@ -2,10 +2,8 @@ package store
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -460,11 +458,9 @@ var columnMeanings = func() string {
 		"outcome":              "ok, truncated, refused, empty, failed, input_error, unknown",
 		"raw_bytes":            "the body as read, where it was not valid UTF-8",
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(meanings); err != nil {
+	b, err := nightshift.MarshalPlain(meanings)
+	if err != nil {
 		panic(err)
 	}
-	return string(bytes.TrimSpace(b.Bytes()))
+	return string(b)
 }()
