@@ -3,6 +3,7 @@ package nightshift
 import (
 	"bytes"
 	"encoding/json"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -26,6 +27,31 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// PlainLen returns how many bytes at the front of s stand for themselves in a
+// JSON string: ASCII without control characters, quotes and backslashes.
+func PlainLen[T string | []byte](s T) int {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x80 * ones
+	)
+	n := 0
+	for ; n+8 <= len(s); n += 8 {
+		// Eight bytes at once: a byte that is not plain gets its high bit set. A
+		// borrow can set that of a byte behind it too, but the lowest is right.
+		w := s[n : n+8]
+		x := uint64(w[0]) | uint64(w[1])<<8 | uint64(w[2])<<16 | uint64(w[3])<<24 |
+			uint64(w[4])<<32 | uint64(w[5])<<40 | uint64(w[6])<<48 | uint64(w[7])<<56
+		special := (x | (x - ' '*ones) | ((x ^ '"'*ones) - ones) | ((x ^ '\\'*ones) - ones)) & highs
+		if special != 0 {
+			return n + bits.TrailingZeros64(special)/8
+		}
+	}
+	for n < len(s) && plain[s[n]] {
+		n++
+	}
+	return n
+}
+
 // AppendString appends s as a JSON string. It writes what encoding/json does
 // without HTML escaping: control characters, quotes, backslashes and the two
 // JavaScript line separators are escaped, invalid UTF-8 becomes U+FFFD.
@@ -35,7 +61,7 @@ func AppendString(dst []byte, s string) []byte {
 	for i := 0; i < len(s); {
 		c := s[i]
 		if plain[c] {
-			i++
+			i += PlainLen(s[i:])
 			continue
 		}
 		if c == '"' || c == '\\' { // by far the most frequent, in JSON within JSON

@@ -1,9 +1,7 @@
 package store
 
 import (
-	"cmp"
 	"fmt"
-	"io"
 	"iter"
 	"slices"
 )
@@ -58,30 +56,23 @@ func partAt[T any](v *view, part *Part, s Slice, rows []int64, yield func(T) boo
 		return err
 	}
 	defer f.Close()
-	r, err := newReader[T](pf)
+	r, err := newRowReader[T](pf)
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer r.close()
 	for _, row := range rows {
 		from, to, err := v.within(pf, s, ReadOptions{From: row, To: row + 1})
-		if err == nil && from < to {
-			err = seek(r, from)
-		}
 		if err != nil {
 			return err
 		}
-		for left := to - from; left > 0; {
-			batch := make([]T, left) // a fresh one each time: the reader fills pointers in place
-			n, err := readBatch(r, batch)
-			for _, row := range batch[:n] {
-				if !yield(row) {
-					return nil
-				}
-			}
-			left -= int64(n)
-			if n == 0 {
-				return fmt.Errorf("damaged Parquet file: %d rows are missing: %w", left, cmp.Or(err, io.ErrUnexpectedEOF))
+		batch := make([]T, max(0, to-from)) // all epochs of the row
+		if err := r.read(batch, from); err != nil {
+			return err
+		}
+		for i := range batch {
+			if !yield(batch[i]) {
+				return nil
 			}
 		}
 	}

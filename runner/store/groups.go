@@ -2,8 +2,6 @@ package store
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"os"
 
 	"github.com/parquet-go/parquet-go"
@@ -97,40 +95,16 @@ func (g *Group) each(column string, take func(i int, v *parquet.Value)) (err err
 			err = &columnError{column, err}
 		}
 	}()
-	pages := g.group.ColumnChunks()[leaf.ColumnIndex].Pages()
-	defer pages.Close()
-	row := 0
-	for {
-		page, err := pages.ReadPage()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		values := page.Values()
-		for {
-			n, err := values.ReadValues(g.buf)
-			if row+n > g.Rows {
-				return fmt.Errorf("more than %d values", g.Rows)
-			}
-			for i := range n {
-				take(row+i, &g.buf[i])
-			}
-			row += n
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-		}
-		parquet.Release(page)
+	c := cursor{pages: g.group.ColumnChunks()[leaf.ColumnIndex].Pages(), buf: g.buf}
+	defer c.close()
+	err = c.each(g.Rows, func(i int, v *parquet.Value) error {
+		take(i, v)
+		return nil
+	})
+	if err == nil {
+		err = c.end()
 	}
-	if row != g.Rows {
-		return fmt.Errorf("%d values of %d", row, g.Rows)
-	}
-	return nil
+	return err
 }
 
 // Int64 reads a column of whole numbers or truth values.

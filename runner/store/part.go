@@ -9,7 +9,6 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
-	"iter"
 	"math"
 	"os"
 	"reflect"
@@ -310,61 +309,6 @@ func noPanic(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("damaged Parquet file: %v", p)
 	}
-}
-
-// readPart yields the rows of an open file. Every row owns its memory.
-func readPart[T any](pf *parquet.File) iter.Seq2[T, error] {
-	return readStretch[T](pf, 0, pf.NumRows())
-}
-
-// readStretch is readPart from one row up to another, which is left out.
-func readStretch[T any](pf *parquet.File, from, to int64) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var zero T
-		r, err := newReader[T](pf)
-		if err == nil && from > 0 {
-			err = seek(r, from)
-		}
-		if err != nil {
-			yield(zero, err)
-			return
-		}
-		defer r.Close()
-		left := to - from
-		for left > 0 {
-			// A fresh batch each time: the reader fills pointers in place.
-			batch := make([]T, min(batchRows, left))
-			n, err := readBatch(r, batch)
-			for _, row := range batch[:n] {
-				if !yield(row, nil) {
-					return
-				}
-			}
-			left -= int64(n)
-			if n == 0 && (err == nil || errors.Is(err, io.EOF)) {
-				err = fmt.Errorf("damaged Parquet file: %d rows are missing", left)
-			}
-			if err != nil && !errors.Is(err, io.EOF) {
-				yield(zero, err)
-				return
-			}
-		}
-	}
-}
-
-func seek[T any](r *parquet.GenericReader[T], row int64) (err error) {
-	defer noPanic(&err)
-	return r.SeekToRow(row)
-}
-
-func newReader[T any](pf *parquet.File) (r *parquet.GenericReader[T], err error) {
-	defer noPanic(&err)
-	return parquet.NewGenericReader[T](pf), nil
-}
-
-func readBatch[T any](r *parquet.GenericReader[T], batch []T) (n int, err error) {
-	defer noPanic(&err)
-	return r.Read(batch)
 }
 
 // rowsChecksum is the footer key of the checksum over all values of a part.

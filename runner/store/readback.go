@@ -1,10 +1,8 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"reflect"
 
 	"github.com/parquet-go/parquet-go"
@@ -60,17 +58,20 @@ func compareBack(f file, size, rows int64, want columnSums, all string) (err err
 
 // columnSum is the checksum of all values of one column.
 func columnSum(pf *parquet.File, column int, field reflect.StructField) (uint32, error) {
-	d := digester{}
+	var d digester
 	sum := uint32(0)
-	values := make([]parquet.Value, batchRows)
 	for _, group := range pf.RowGroups() {
-		err := eachValues(group.ColumnChunks()[column], values, func(batch []parquet.Value) {
+		c := cursor{pages: group.ColumnChunks()[column].Pages()}
+		err := c.each(int(group.NumRows()), func(_ int, v *parquet.Value) error {
 			d.buf = d.buf[:0]
-			for _, v := range batch {
-				d.column(v, field.Type)
-			}
+			d.column(v, field.Type)
 			sum = crc32.Update(sum, castagnoli, d.buf)
+			return nil
 		})
+		if err == nil {
+			err = c.end()
+		}
+		c.close()
 		if err != nil {
 			return 0, fmt.Errorf("column %s: %w", field.Name, err)
 		}
@@ -78,33 +79,8 @@ func columnSum(pf *parquet.File, column int, field reflect.StructField) (uint32,
 	return sum, nil
 }
 
-// eachValues shows use all values of a chunk, a buffer at a time.
-func eachValues(chunk parquet.ColumnChunk, buffer []parquet.Value, use func([]parquet.Value)) error {
-	pages := chunk.Pages()
-	defer pages.Close()
-	for {
-		page, err := pages.ReadPage()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		values := page.Values()
-		for err == nil {
-			var n int
-			n, err = values.ReadValues(buffer)
-			use(buffer[:n])
-		}
-		parquet.Release(page)
-		if !errors.Is(err, io.EOF) {
-			return err
-		}
-	}
-}
-
 // column adds a value of a column as add does a field of this type.
-func (d *digester) column(v parquet.Value, field reflect.Type) {
+func (d *digester) column(v *parquet.Value, field reflect.Type) {
 	if field.Kind() == reflect.Pointer {
 		if v.IsNull() {
 			d.buf = append(d.buf, 0)

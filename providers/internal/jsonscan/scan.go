@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"math"
 	"sync"
+
+	"nightshift"
 )
 
 // MaxDepth is the deepest nesting that is read.
@@ -248,21 +250,11 @@ func (d *Doc) member() error {
 	return d.value(n)
 }
 
-// plain marks the bytes that stand for themselves in a string.
-var plain = func() (t [256]bool) {
-	for c := 0x20; c < 0x80; c++ {
-		t[c] = c != '"' && c != '\\'
-	}
-	return t
-}()
-
 // str reads a string with its quotes.
 func (d *Doc) str() (flags uint8, err error) {
 	data, p := d.data, d.pos+1
 	for {
-		for p < len(data) && plain[data[p]] {
-			p++
-		}
+		p += nightshift.PlainLen(data[p:])
 		if p == len(data) {
 			break
 		}

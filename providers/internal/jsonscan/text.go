@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"nightshift"
 )
 
 // unquote decodes the inside of a string that the scanner accepted. repaired
@@ -12,11 +14,9 @@ func unquote(raw []byte) (text string, repaired bool) {
 	var out strings.Builder
 	out.Grow(len(raw))
 	for i := 0; i < len(raw); {
-		start := i
-		for i < len(raw) && plain[raw[i]] {
-			i++
-		}
-		out.Write(raw[start:i])
+		n := nightshift.PlainLen(raw[i:])
+		out.Write(raw[i : i+n])
+		i += n
 		if i == len(raw) {
 			break
 		}

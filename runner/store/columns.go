@@ -1,0 +1,376 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"reflect"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
+)
+
+// Rows are put together column by column: the reader that comes with
+// parquet-go goes from columns to rows of values, to rows of the asked-for
+// columns, to structs, and takes ten times as long.
+
+// readPart yields the rows of an open file. Every row owns its memory.
+func readPart[T any](pf *parquet.File) iter.Seq2[T, error] {
+	return readStretch[T](pf, 0, pf.NumRows())
+}
+
+// readStretch is readPart from one row up to another, which is left out.
+func readStretch[T any](pf *parquet.File, from, to int64) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var zero T
+		r, err := newRowReader[T](pf)
+		if err != nil {
+			yield(zero, err)
+			return
+		}
+		defer r.close()
+		for row := from; row < to; {
+			batch := make([]T, min(batchRows, to-row))
+			if err := r.read(batch, row); err != nil {
+				yield(zero, err)
+				return
+			}
+			for i := range batch {
+				if !yield(batch[i], nil) {
+					return
+				}
+			}
+			row += int64(len(batch))
+		}
+	}
+}
+
+// A rowReader reads rows of a Parquet file into structs. T is as for [Rows];
+// columns that the file lacks read as null. It belongs to one goroutine.
+type rowReader[T any] struct {
+	groups  []parquet.RowGroup
+	group   int   // that the columns are of
+	first   int64 // row of it
+	columns []*fieldColumn
+}
+
+func newRowReader[T any](pf *parquet.File) (r *rowReader[T], err error) {
+	defer noPanic(&err)
+	r = &rowReader[T]{groups: pf.RowGroups(), group: -1}
+	t := reflect.TypeFor[T]()
+	for i := range t.NumField() {
+		name, ok := columnName(t.Field(i))
+		if !ok {
+			continue
+		}
+		leaf, ok := pf.Schema().Lookup(name)
+		if !ok {
+			continue
+		}
+		c := &fieldColumn{name: name, field: i, column: leaf.ColumnIndex}
+		if c.set, err = setterOf(t.Field(i).Type, leaf); err != nil {
+			return nil, fmt.Errorf("column %s: %w", name, err)
+		}
+		r.columns = append(r.columns, c)
+	}
+	return r, nil
+}
+
+// read fills the batch with the rows from row on. Going forward is cheap,
+// going back is not.
+func (r *rowReader[T]) read(batch []T, row int64) (err error) {
+	defer noPanic(&err)
+	for done := 0; done < len(batch); {
+		if err := r.goTo(row); err != nil {
+			return err
+		}
+		at := row - r.first
+		n := int(min(int64(len(batch)-done), r.groups[r.group].NumRows()-at))
+		rows := reflect.ValueOf(batch[done : done+n])
+		for _, c := range r.columns {
+			if err := c.fill(rows, at); err != nil {
+				return fmt.Errorf("damaged Parquet file: column %s: %w", c.name, err)
+			}
+		}
+		done, row = done+n, row+int64(n)
+	}
+	return nil
+}
+
+// goTo opens the columns of the row group that a row is in.
+func (r *rowReader[T]) goTo(row int64) error {
+	first := int64(0)
+	for i, g := range r.groups {
+		if row < first+g.NumRows() {
+			if i != r.group {
+				r.group, r.first = i, first
+				for _, c := range r.columns {
+					c.open(g.ColumnChunks()[c.column])
+				}
+			}
+			return nil
+		}
+		first += g.NumRows()
+	}
+	return fmt.Errorf("damaged Parquet file: it has %d rows, row %d is missing", first, row)
+}
+
+func (r *rowReader[T]) close() {
+	for _, c := range r.columns {
+		c.cursor.close()
+	}
+}
+
+// A fieldColumn is the column of one field.
+type fieldColumn struct {
+	name   string
+	field  int // of T
+	column int // of the file
+	set    setter
+	chunk  parquet.ColumnChunk
+	cursor cursor
+}
+
+func (c *fieldColumn) open(chunk parquet.ColumnChunk) {
+	c.cursor.close()
+	c.chunk, c.cursor = chunk, cursor{pages: chunk.Pages(), buf: c.cursor.buf}
+}
+
+// fill sets the field in all rows, a slice of T, from the row at of the group.
+func (c *fieldColumn) fill(rows reflect.Value, at int64) error {
+	if at < c.cursor.row {
+		c.open(c.chunk)
+	}
+	if err := c.cursor.skip(at - c.cursor.row); err != nil {
+		return err
+	}
+	n := rows.Len()
+	field := func(i int) reflect.Value { return rows.Index(i).Field(c.field) }
+	if field(0).Kind() != reflect.Pointer {
+		return c.cursor.each(n, func(i int, v *parquet.Value) error {
+			if v.IsNull() {
+				return nil
+			}
+			return c.set(field(i), v)
+		})
+	}
+	var behind reflect.Value // one piece of memory for what the pointers of these rows point to
+	return c.cursor.each(n, func(i int, v *parquet.Value) error {
+		if v.IsNull() {
+			return nil
+		}
+		if !behind.IsValid() {
+			behind = reflect.MakeSlice(reflect.SliceOf(field(0).Type().Elem()), n, n)
+		}
+		field(i).Set(behind.Index(i).Addr())
+		return c.set(behind.Index(i), v)
+	})
+}
+
+// A setter puts a value that is not null into a field, or into what a field
+// points to.
+type setter func(to reflect.Value, v *parquet.Value) error
+
+// setterOf returns the setter for fields of type t. Files that another program
+// has written may hold whole numbers as floating-point ones, and times in
+// other units.
+func setterOf(t reflect.Type, leaf parquet.LeafColumn) (setter, error) {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	kind := leaf.Node.Type().Kind()
+	if leaf.MaxRepetitionLevel > 0 {
+		return nil, errors.New("it holds lists")
+	}
+	number := kind == parquet.Int32 || kind == parquet.Int64 || kind == parquet.Float || kind == parquet.Double
+	text := kind == parquet.ByteArray || kind == parquet.FixedLenByteArray
+	switch {
+	case t == reflect.TypeFor[time.Time]() && kind == parquet.Int64:
+		return timeSetter(leaf)
+	case t.Kind() == reflect.String && text:
+		last := "" // equal neighbours share their memory
+		return func(to reflect.Value, v *parquet.Value) error {
+			if b := v.ByteArray(); string(b) != last {
+				last = string(b)
+			}
+			to.SetString(last)
+			return nil
+		}, nil
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 && text:
+		return func(to reflect.Value, v *parquet.Value) error {
+			to.SetBytes(append([]byte{}, v.ByteArray()...))
+			return nil
+		}, nil
+	case (t.Kind() == reflect.Int64 || t.Kind() == reflect.Int32) && number:
+		return func(to reflect.Value, v *parquet.Value) error {
+			n, err := whole(v)
+			if err == nil && to.OverflowInt(n) {
+				err = fmt.Errorf("%d is too large", n)
+			}
+			to.SetInt(n)
+			return err
+		}, nil
+	case t.Kind() == reflect.Float64 && number:
+		return func(to reflect.Value, v *parquet.Value) error {
+			to.SetFloat(real64(v))
+			return nil
+		}, nil
+	case t.Kind() == reflect.Bool && kind == parquet.Boolean:
+		return func(to reflect.Value, v *parquet.Value) error {
+			to.SetBool(v.Boolean())
+			return nil
+		}, nil
+	}
+	return nil, fmt.Errorf("it holds values of type %v, which are no %v", leaf.Node.Type(), t)
+}
+
+func timeSetter(leaf parquet.LeafColumn) (setter, error) {
+	logical := leaf.Node.Type().LogicalType()
+	if logical == nil {
+		return nil, errors.New("it holds numbers, which are no times")
+	}
+	stamp, ok := logical.Value.(*format.TimestampType)
+	if !ok || stamp.Unit.Value == nil {
+		return nil, fmt.Errorf("it holds values of type %v, which are no times", leaf.Node.Type())
+	}
+	unit := int64(stamp.Unit.Value.Duration())
+	perSecond := int64(time.Second) / unit
+	return func(to reflect.Value, v *parquet.Value) error {
+		n := v.Int64()
+		*to.Addr().Interface().(*time.Time) = time.Unix(n/perSecond, n%perSecond*unit).UTC()
+		return nil
+	}, nil
+}
+
+// real64 is a number of any type.
+func real64(v *parquet.Value) float64 {
+	switch v.Kind() {
+	case parquet.Double:
+		return v.Double()
+	case parquet.Float:
+		return float64(v.Float())
+	case parquet.Int32:
+		return float64(v.Int32())
+	}
+	return float64(v.Int64())
+}
+
+// whole is a number of any type, if it is whole.
+func whole(v *parquet.Value) (int64, error) {
+	switch v.Kind() {
+	case parquet.Int64:
+		return v.Int64(), nil
+	case parquet.Int32:
+		return int64(v.Int32()), nil
+	}
+	x := real64(v)
+	if x != math.Trunc(x) || math.Abs(x) > 1<<53 {
+		return 0, fmt.Errorf("%v is no whole number", x)
+	}
+	return int64(x), nil
+}
+
+// A cursor goes through the values of one column of a row group. The column
+// has one value a row.
+type cursor struct {
+	pages  parquet.Pages
+	page   parquet.Page // nil between two
+	values parquet.ValueReader
+	left   int64 // values of the page that are still to come
+	row    int64 // that comes next
+	buf    []parquet.Value
+}
+
+// each calls use with the next n values, which are good until use returns.
+func (c *cursor) each(n int, use func(i int, v *parquet.Value) error) error {
+	if c.buf == nil {
+		c.buf = make([]parquet.Value, batchRows)
+	}
+	for i := 0; i < n; {
+		if err := c.more(); err != nil {
+			return err
+		}
+		got, err := c.values.ReadValues(c.buf[:min(len(c.buf), n-i)])
+		if got == 0 {
+			if err == nil || errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF // the page said that it had more
+			}
+			return err
+		}
+		c.left, c.row = c.left-int64(got), c.row+int64(got)
+		for k := range got {
+			if err := use(i+k, &c.buf[k]); err != nil {
+				return fmt.Errorf("value %d: %w", c.row-int64(got-k), err)
+			}
+		}
+		i += got
+	}
+	return nil
+}
+
+// skip passes over the next n values.
+func (c *cursor) skip(n int64) error {
+	for n > 0 {
+		if err := c.more(); err != nil {
+			return err
+		}
+		step := min(n, c.left)
+		if step < c.left {
+			rows := c.page.NumRows()
+			rest := c.page.Slice(rows-c.left+step, rows)
+			c.setPage(rest)
+		} else {
+			c.left = 0
+		}
+		n, c.row = n-step, c.row+step
+	}
+	return nil
+}
+
+// end fails when there are more values.
+func (c *cursor) end() error {
+	if err := c.fetch(); !errors.Is(err, io.EOF) {
+		return cmp.Or(err, fmt.Errorf("it has more than %d values", c.row))
+	}
+	return nil
+}
+
+// more is fetch where there have to be values.
+func (c *cursor) more() error {
+	err := c.fetch()
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("it ends after %d values: %w", c.row, io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+// fetch makes sure that the page at hand has values left. It fails with
+// io.EOF when the column has none.
+func (c *cursor) fetch() error {
+	for c.left == 0 {
+		page, err := c.pages.ReadPage()
+		if err != nil {
+			return err
+		}
+		c.setPage(page)
+	}
+	return nil
+}
+
+func (c *cursor) setPage(page parquet.Page) {
+	parquet.Release(c.page)
+	c.page, c.values, c.left = page, page.Values(), page.NumRows()
+}
+
+func (c *cursor) close() {
+	if c.pages == nil {
+		return
+	}
+	parquet.Release(c.page)
+	c.pages.Close()
+	c.page, c.pages = nil, nil
+}
