@@ -179,15 +179,7 @@ func mergeRecords(fsys fileSystem, dir paths, base *Part, j *journal) func(func(
 			mergeBase(fsys, dir, base, j, yield)
 			return
 		}
-		for _, at := range j.at {
-			if at.n == 0 {
-				continue
-			}
-			rec, err := j.record(at)
-			if !yield(rec, err) || err != nil {
-				return
-			}
-		}
+		j.ordered()(yield)
 	}
 }
 

@@ -194,12 +194,17 @@ func (d *decoder) escaped(rest string) (string, error) {
 	b := slices.Grow(d.scratch[:0], len(rest))[:len(rest)] // it only gets shorter
 	n := 0
 	for i := 0; i < len(rest); {
+		if run := nightshift.PlainLen(rest[i:]); run > 0 {
+			n += copy(b[n:], rest[i:i+run])
+			i += run
+			continue
+		}
 		c := rest[i]
 		switch {
 		case c == '"':
 			d.rest, d.scratch = rest[i+1:], b
 			return string(b[:n]), nil
-		case c != '\\':
+		case c != '\\': // beyond ASCII
 			b[n] = c
 			n, i = n+1, i+1
 		case i+1 < len(rest) && escapes[rest[i+1]] != 0:

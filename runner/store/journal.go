@@ -1,10 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"time"
@@ -77,6 +76,11 @@ type loc struct {
 	n    int32
 	file int32
 	crc  uint32
+}
+
+// compare orders places as they lie.
+func (l loc) compare(m loc) int {
+	return cmp.Or(cmp.Compare(l.file, m.file), cmp.Compare(l.off, m.off))
 }
 
 // journal is what the journal files of one unit hold. It keeps places, not
@@ -284,13 +288,17 @@ func (t *trail) history() []nightshift.Attempt {
 	return log
 }
 
-// read returns the line at a place, checked again.
+// read returns the object of the line at a place, checked again.
 func (j *journal) read(at loc) ([]byte, error) {
-	b := make([]byte, at.n)
-	if _, err := j.files[at.file].ReadAt(b, at.off); err != nil && !(errors.Is(err, io.EOF)) {
+	lines, err := j.fetch([]loc{at})
+	if err != nil {
 		return nil, err
 	}
-	object, crc, ok := checkLine(b)
+	return j.check(at, lines[0])
+}
+
+func (j *journal) check(at loc, line []byte) ([]byte, error) {
+	object, crc, ok := checkLine(line)
 	if !ok || crc != at.crc {
 		return nil, fmt.Errorf("%s: the record at byte %d has changed since it was written", j.names[at.file], at.off)
 	}
@@ -299,11 +307,20 @@ func (j *journal) read(at loc) ([]byte, error) {
 
 // record returns the record at a place.
 func (j *journal) record(at loc) (*nightshift.Record, error) {
-	b, err := j.read(at)
+	lines, err := j.fetch([]loc{at})
 	if err != nil {
 		return nil, err
 	}
-	rec, err := decodeRecord(b)
+	return j.decode(at, lines[0])
+}
+
+// decode returns the record of the line that was read at a place.
+func (j *journal) decode(at loc, line []byte) (*nightshift.Record, error) {
+	object, err := j.check(at, line)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := decodeRecord(object)
 	if err != nil {
 		return nil, fmt.Errorf("%s: byte %d: %w", j.names[at.file], at.off, err)
 	}
