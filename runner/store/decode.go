@@ -26,37 +26,59 @@ import (
 // decodeRecord returns the record of a result line's object; nil when it has
 // none.
 func decodeRecord(object []byte) (*nightshift.Record, error) {
-	if rec := decodeWritten(object); rec != nil {
+	rec, packed := decodeWritten(object)
+	if rec == nil {
+		var l struct {
+			Record *nightshift.Record `json:"record"`
+			Packed string             `json:"raw_s2"`
+		}
+		if err := json.Unmarshal(object, &l); err != nil || l.Record == nil {
+			return nil, err
+		}
+		rec, packed = l.Record, []byte(l.Packed)
+	}
+	if len(packed) == 0 {
 		return rec, nil
 	}
-	var l struct {
-		Record *nightshift.Record `json:"record"`
+	raw, err := unpack(packed)
+	if err != nil {
+		return nil, err
 	}
-	err := json.Unmarshal(object, &l)
-	return l.Record, err
+	rec.RawResponse = &raw
+	return rec, nil
 }
 
-var recordMark = []byte(`,"record":{`)
+var (
+	recordMark = []byte(`,"record":{`)
+	rawMark    = []byte(rawMember)
+)
 
-// decodeWritten is nil when the object is not in the form of encodeRecord.
-func decodeWritten(object []byte) *nightshift.Record {
+// decodeWritten returns what an object holds besides the packed raw body, and
+// that. The record is nil when the object is not in the form of encodeRecord.
+func decodeWritten(object []byte) (rec *nightshift.Record, packed []byte) {
 	if !bytes.HasPrefix(object, []byte(`{"k":"`+kindResult+`","row":`)) || !bytes.HasSuffix(object, []byte("}}")) {
-		return nil
+		return nil, nil
 	}
 	// Nothing before the record holds a text, so the first mark is the one.
-	_, members, ok := bytes.Cut(object, recordMark)
+	head, members, ok := bytes.Cut(object, recordMark)
 	if !ok {
-		return nil
+		return nil, nil
+	}
+	if _, after, there := bytes.Cut(head, rawMark); there {
+		packed, ok = bytes.CutSuffix(after, []byte{'"'})
+		if !ok || bytes.ContainsAny(packed, `"\\`) {
+			return nil, nil
+		}
 	}
 	d := decoders.Get().(*decoder)
 	defer d.giveBack()
 	// One copy for all texts, which are pieces of it.
 	d.rest = string(members[:len(members)-2])
-	rec := new(nightshift.Record)
+	rec = new(nightshift.Record)
 	if d.record(reflect.ValueOf(rec).Elem()) != nil {
-		return nil
+		return nil, nil
 	}
-	return rec
+	return rec, packed
 }
 
 var errOtherForm = errors.New("not as it is written here")

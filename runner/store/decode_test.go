@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -17,12 +19,59 @@ func TestDecodeWritten(t *testing.T) {
 	for i := range int64(2000) {
 		want := repaired(hostileRecord(rng, "m", i, 0))
 		line, _ := encodeRecord(&want, time.Now().UTC())
-		got := decodeWritten(line[prefixLen : len(line)-1])
-		if got == nil {
+		object := line[prefixLen : len(line)-1]
+		if rec, _ := decodeWritten(object); rec == nil {
 			t.Fatalf("left to encoding/json: %s", line)
 		}
+		got, err := decodeRecord(object)
+		must(t, err)
 		if !reflect.DeepEqual(*got, want) {
 			t.Fatal(firstDifference(*got, want))
+		}
+	}
+}
+
+// A long raw body comes back from the journal as it was, packed or not, and
+// lines from before bodies were packed are read.
+func TestDecodeRawBodies(t *testing.T) {
+	noise := make([]byte, 5000)
+	rng := rand.New(rand.NewPCG(14, 14))
+	for i := range noise {
+		noise[i] = ' ' + byte(rng.IntN(95))
+	}
+	event := `data: {"choices":[{"delta":{"content":"wörd\n"}}]}` + "\n\n"
+	for name, c := range map[string]struct {
+		raw    string
+		packed bool
+	}{
+		"empty":          {"", false},
+		"short":          {event, false},
+		"stream":         {strings.Repeat(event, 300), true},
+		"large":          {strings.Repeat(event, 60_000), true},
+		"incompressible": {string(noise), false},
+	} {
+		rec := nightshift.Record{Row: 1, Model: "m", RawResponse: &c.raw}
+		line, _ := encodeRecord(&rec, time.Now().UTC())
+		object := line[prefixLen : len(line)-1]
+		if got := bytes.Contains(object, rawMark); got != c.packed {
+			t.Errorf("%s: packed is %v", name, got)
+		}
+		if c.packed && len(line) > len(c.raw)/2 {
+			t.Errorf("%s: a line of %d bytes for a body of %d", name, len(line), len(c.raw))
+		}
+		old := append(appendRecord([]byte(`{"k":"result","row":1,"epoch":0,"at":"2026-11-21T22:00:00Z","record":`), &rec), '}')
+		for _, object := range [][]byte{object, old} {
+			got, err := decodeRecord(object)
+			must(t, err)
+			if !reflect.DeepEqual(*got, rec) {
+				t.Errorf("%s: %s", name, firstDifference(*got, rec))
+			}
+		}
+		if c.packed {
+			broken := bytes.Replace(object, rawMark, append(bytes.Clone(rawMark), "AAAA"...), 1)
+			if _, err := decodeRecord(broken); err == nil {
+				t.Errorf("%s: a broken block is read", name)
+			}
 		}
 	}
 }
@@ -51,6 +100,9 @@ func FuzzDecodeWritten(f *testing.F) {
 	rng := rand.New(rand.NewPCG(13, 13))
 	for i := range int64(20) {
 		rec := repaired(hostileRecord(rng, "m", i, 0))
+		if i%4 == 0 {
+			rec.RawResponse = ptr(strings.Repeat(`data: {"delta":"`+rec.ID+`"}`+"\n\n", 100))
+		}
 		line, _ := encodeRecord(&rec, time.Unix(1, 0).UTC())
 		f.Add(string(line[prefixLen+len(`{"k":"result","row":`) : len(line)-1]))
 	}
@@ -59,17 +111,24 @@ func FuzzDecodeWritten(f *testing.F) {
 		if !json.Valid(object) || !utf8.Valid(object) {
 			return // never written, and damage is found by the checksum
 		}
-		got := decodeWritten(object)
+		got, packed := decodeWritten(object)
 		if got == nil {
 			return
 		}
-		var l struct{ Record *nightshift.Record }
+		var l struct {
+			Record *nightshift.Record
+			Packed string `json:"raw_s2"`
+		}
 		if err := json.Unmarshal(object, &l); err != nil {
 			t.Fatalf("taken, but encoding/json says %v: %s", err, object)
 		}
 		if !reflect.DeepEqual(got, l.Record) {
 			t.Fatalf("%s\n%s", firstDifference(*got, *l.Record), object)
 		}
+		if string(packed) != l.Packed {
+			t.Fatalf("raw_s2 is %q, encoding/json reads %q: %s", packed, l.Packed, object)
+		}
+		_, _ = decodeRecord(object) // a block that is none is an error, not a panic
 	})
 }
 

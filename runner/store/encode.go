@@ -88,9 +88,20 @@ func appendValue(b []byte, v reflect.Value) []byte {
 
 // encodeRecord returns the result line of a record.
 func encodeRecord(rec *nightshift.Record, at time.Time) ([]byte, uint32) {
-	b := newLine(1024 + int(weighRecord(rec))*5/4)
-	b = append(beginLine(b, kindResult, rec.Row, rec.Epoch, at), `,"record":`...)
-	b = appendRecord(b, rec)
+	size := 1024 + int(weighRecord(rec))*5/4
+	packed := pack(rec.RawResponse)
+	if packed != nil {
+		rest := *rec
+		rest.RawResponse = nil
+		size -= len(*rec.RawResponse)*5/4 - len(packed)
+		rec = &rest
+	}
+	b := beginLine(newLine(size), kindResult, rec.Row, rec.Epoch, at)
+	if packed != nil {
+		b = append(append(append(b, rawMember...), packed...), '"')
+		dropLine(packed)
+	}
+	b = appendRecord(append(b, `,"record":`...), rec)
 	return sealLine(append(b, '}'))
 }
 
