@@ -125,7 +125,7 @@ func (c *Client) Complete(ctx context.Context, req nightshift.Request) (nightshi
 type call struct {
 	*Client
 	req      nightshift.Request
-	prepared map[int]Prepared // by route
+	prepared []Prepared // by route; what has no body yet is not prepared
 	attempts []nightshift.Attempt
 	last     nightshift.Response // of the last attempt
 	hash     string
@@ -140,13 +140,19 @@ type call struct {
 
 // recall counts what an earlier process has tried.
 func (k *call) recall() {
-	k.classes = map[nightshift.ErrorClass]int{}
 	for _, a := range k.attempts {
-		k.classes[a.Class]++
+		k.countClass(a.Class)
 		if PolicyOf(&nightshift.Error{Class: a.Class, Status: a.Status}).Counts {
 			k.counted++
 		}
 	}
+}
+
+func (k *call) countClass(c nightshift.ErrorClass) {
+	if k.classes == nil {
+		k.classes = map[nightshift.ErrorClass]int{}
+	}
+	k.classes[c]++
 }
 
 // run makes attempts until one settles the request.
@@ -237,15 +243,15 @@ func (k *call) admit(ctx context.Context) (*ticket, error) {
 
 // prepare encodes the request for a route, once.
 func (k *call) prepare(route int) (Prepared, error) {
-	if p, ok := k.prepared[route]; ok {
+	if k.prepared == nil {
+		k.prepared = make([]Prepared, len(k.Routes))
+	}
+	if p := k.prepared[route]; p.Body != nil {
 		return p, nil
 	}
 	p, err := k.Routes[route].Wire.Prepare(k.req)
 	if err != nil {
 		return Prepared{}, err
-	}
-	if k.prepared == nil {
-		k.prepared = map[int]Prepared{}
 	}
 	k.prepared[route] = p
 	return p, nil

@@ -28,10 +28,7 @@ const MaxWait = 366 * 24 * time.Hour
 // looked at, though servers send Retry-After with good answers too: see
 // [RetryAfterCounts].
 func ParseLimits(h http.Header, now time.Time) limits.Report {
-	p := headerParser{h: h, now: now, date: now}
-	if date, err := http.ParseTime(first(h, "Date")); err == nil {
-		p.date = date
-	}
+	p := headerParser{h: h, now: now}
 	var r limits.Report
 	r.RetryAfter, r.HasRetryAfter = p.retryAfter()
 	r.ShouldRetry = p.shouldRetry()
@@ -79,9 +76,18 @@ func RetryAfterCounts(status int) bool {
 }
 
 type headerParser struct {
-	h    http.Header
-	now  time.Time
-	date time.Time // the server's own now
+	h   http.Header
+	now time.Time
+}
+
+// until is how long the server has to go until a moment: its own Date is its
+// now.
+func (p headerParser) until(at time.Time) time.Duration {
+	now := p.now
+	if date, err := http.ParseTime(first(p.h, "Date")); err == nil {
+		now = date
+	}
+	return clampWait(at.Sub(now))
 }
 
 // retryAfter takes the larger of the two headers: Azure was seen sending 0 ms
@@ -98,7 +104,7 @@ func (p headerParser) retryAfter() (time.Duration, bool) {
 		if d, ok := waitOf(v, time.Second); ok {
 			longest, found = max(longest, d), true
 		} else if at, err := http.ParseTime(strings.TrimSpace(v)); err == nil {
-			longest, found = max(longest, clampWait(at.Sub(p.date))), true
+			longest, found = max(longest, p.until(at)), true
 		}
 	}
 	return longest, found
@@ -175,16 +181,16 @@ func (p headerParser) reset(text string) (time.Duration, bool) {
 		return 0, false
 	}
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
-		return clampWait(at.Sub(p.date)), true
+		return p.until(at), true
 	}
 	if n, ok := plainNumber(text); ok {
 		switch {
 		case n >= 1e14:
 			return 0, false
 		case n >= 1e12:
-			return clampWait(time.UnixMilli(int64(n)).Sub(p.date)), true
+			return p.until(time.UnixMilli(int64(n))), true
 		case n >= 1e9:
-			return clampWait(time.Unix(int64(n), 0).Sub(p.date)), true
+			return p.until(time.Unix(int64(n), 0)), true
 		}
 		return scaleWait(n, time.Second), true
 	}

@@ -19,7 +19,7 @@ const (
 // reports whether another should follow.
 func (k *call) failed(ctx context.Context, t *ticket, ex Exchange) (again bool, err error) {
 	policy := PolicyOf(ex.Err)
-	k.classes[ex.Err.Class]++
+	k.countClass(ex.Err.Class)
 	k.book(t, ex, policy)
 	k.started(ex.Err)
 

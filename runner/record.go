@@ -3,7 +3,6 @@ package runner
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"hash"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -258,28 +257,33 @@ func messagesJSON(messages []nightshift.Message) string {
 // promptHash names what a sample asks, whatever the model: the first 16 bytes
 // of a SHA-256 in hex. Rows with equal hashes are the same question.
 func promptHash(s nightshift.Sample) string {
-	h := sha256.New()
-	part(h, s.System)
-	part(h, string(s.Body))
+	size := 64 + len(s.System) + len(s.Body)
 	for _, m := range s.Messages {
-		part(h, string(m.Role))
-		part(h, m.Text)
-		part(h, string(m.Raw))
+		size += 32 + len(m.Text) + len(m.Raw)
+	}
+	b := make([]byte, 0, size)
+	b = appendPart(b, s.System)
+	b = appendPart(b, s.Body)
+	for _, m := range s.Messages {
+		b = appendPart(b, m.Role)
+		b = appendPart(b, m.Text)
+		b = appendPart(b, m.Raw)
 	}
 	for _, t := range s.Turns {
-		part(h, t)
+		b = appendPart(b, t)
 	}
 	for _, p := range s.Params {
-		part(h, p.Name)
-		part(h, string(p.Value))
+		b = appendPart(b, p.Name)
+		b = appendPart(b, p.Value)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
 }
 
-// part hashes a text with its length, so that no two lists of texts run
-// together.
-func part(h hash.Hash, s string) {
+// appendPart appends a text behind its length, so that no two lists of texts
+// run together.
+func appendPart[T ~string | ~[]byte](b []byte, s T) []byte {
 	n := len(s)
-	h.Write([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)})
-	h.Write([]byte(s))
+	b = append(b, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
+	return append(b, s...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -149,10 +150,19 @@ func (c *conversation) complete(ctx context.Context, turn int, history []nightsh
 	}()
 	req := c.lane.Request(c.sample)
 	req.Messages = c.messages
-	req.Key = fmt.Sprintf("%s-%s-%d-%d-%d", c.Name, c.lane.Model, c.sample.Index, c.sample.Epoch, turn)
+	req.Key = c.key(turn)
 	req.Attempts = history
 	req.Witness = c.unit.Witness(c.sample.Index, c.sample.Epoch)
 	return c.lane.Provider.Complete(ctx, req)
+}
+
+// key is the same for a turn of a sample whenever it is sent.
+func (c *conversation) key(turn int) string {
+	b := make([]byte, 0, 64)
+	b = append(append(append(append(b, c.Name...), '-'), c.lane.Model...), '-')
+	b = append(strconv.AppendInt(b, c.sample.Index, 10), '-')
+	b = append(strconv.AppendInt(b, int64(c.sample.Epoch), 10), '-')
+	return string(strconv.AppendInt(b, int64(turn), 10))
 }
 
 // inputError records a row that cannot be sent, for every epoch, and reports

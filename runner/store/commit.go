@@ -120,8 +120,7 @@ func (u *Unit) writePart(name string) (Part, error) {
 		columns.add(&d)
 		items++
 		c := count(rec)
-		t := c.tally()
-		part.Totals.add(&t, 1)
+		part.Totals.count(&c)
 		if err := w.add(*rec); err != nil {
 			return part, err
 		}

@@ -151,8 +151,7 @@ func (v *view) addUnlisted(name string) {
 		if err != nil {
 			return
 		}
-		t := c.tally()
-		sum.add(&t, 1)
+		sum.count(&c)
 	}
 	size, _ := f.length()
 	v.listed[key] = Part{

@@ -258,11 +258,10 @@ func (j *journal) result(item int64, at loc, c *counted) {
 		j.tally.add(&before, -1)
 		delete(j.redo, item)
 	}
-	t := c.tally()
 	j.at[item] = at
-	j.tally.add(&t, 1)
+	j.tally.count(c)
 	if retried(c.Outcome) {
-		j.redo[item] = t
+		j.redo[item] = c.tally()
 	}
 }
 

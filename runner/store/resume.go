@@ -214,8 +214,7 @@ func tallyPart(pf *parquet.File, s Slice, epochs int) (Tally, error) {
 		}
 		d.add(&rec)
 		c := count(&rec)
-		t := c.tally()
-		sum.add(&t, 1)
+		sum.count(&c)
 	}
 	return sum, errors.Join(order.end(), d.check(pf))
 }

@@ -142,36 +142,53 @@ func count(r *nightshift.Record) counted {
 
 // tally returns what one record adds.
 func (c *counted) tally() Tally {
-	t := Tally{
-		Rows:               1,
-		Outcomes:           map[nightshift.Outcome]int64{c.Outcome: 1},
-		InputTokens:        countOf(c.InputTokens),
-		CacheReadTokens:    countOf(c.CacheReadTokens),
-		CacheWrite5mTokens: countOf(c.CacheWrite5mTokens),
-		CacheWrite1hTokens: countOf(c.CacheWrite1hTokens),
-		OutputTokens:       countOf(c.OutputTokens),
-		ReasoningTokens:    countOf(c.ReasoningTokens),
-		BilledInputTokens:  countOf(c.BilledInputTokens),
-		BilledOutputTokens: countOf(c.BilledOutputTokens),
-		Attempts:           int64(c.Attempts),
-	}
+	var t Tally
+	t.count(c)
+	return t
+}
+
+// count adds a record, in place.
+func (t *Tally) count(c *counted) {
+	t.Rows++
+	bump(&t.Outcomes, c.Outcome)
 	if c.StopReason != nil {
-		t.StopReasons = map[nightshift.StopReason]int64{nightshift.StopReason(*c.StopReason): 1}
+		bump(&t.StopReasons, nightshift.StopReason(*c.StopReason))
 	}
+	for _, n := range []struct {
+		to   *nightshift.Count
+		from *int64
+	}{
+		{&t.InputTokens, c.InputTokens}, {&t.CacheReadTokens, c.CacheReadTokens},
+		{&t.CacheWrite5mTokens, c.CacheWrite5mTokens}, {&t.CacheWrite1hTokens, c.CacheWrite1hTokens},
+		{&t.OutputTokens, c.OutputTokens}, {&t.ReasoningTokens, c.ReasoningTokens},
+		{&t.BilledInputTokens, c.BilledInputTokens}, {&t.BilledOutputTokens, c.BilledOutputTokens},
+	} {
+		if n.from != nil {
+			*n.to = n.to.Add(nightshift.Tokens(*n.from))
+		}
+	}
+	t.Attempts += int64(c.Attempts)
+	unpriced := c.CostNanoUSD == nil && c.Attempts > 0
 	if c.CostNanoUSD != nil {
-		t.Cost = nightshift.NanoUSD(*c.CostNanoUSD)
-	} else if c.Attempts > 0 {
-		t.CostUnknown = 1
+		t.Cost += nightshift.NanoUSD(*c.CostNanoUSD)
+	} else if unpriced {
+		t.CostUnknown++
 	}
 	if c.MaybeBilled {
-		t.MaybeBilled = 1
+		t.MaybeBilled++
 	}
-	if (c.MaybeBilled || t.CostUnknown > 0) && c.mayOwe() {
+	if (c.MaybeBilled || unpriced) && c.mayOwe() {
 		for _, a := range c.log() {
 			t.owe(&a, c.CostNanoUSD == nil)
 		}
 	}
-	return t
+}
+
+func bump[K comparable](m *map[K]int64, k K) {
+	if *m == nil {
+		*m = map[K]int64{}
+	}
+	(*m)[k]++
 }
 
 // mayOwe reports whether the log names a cost or a worst case at all; most name
@@ -195,13 +212,6 @@ func (t *Tally) owe(a *nightshift.Attempt, cost bool) {
 		known = *a.Cost
 	}
 	t.MaybeCost += max(a.WorstCost-known, 0)
-}
-
-func countOf(n *int64) nightshift.Count {
-	if n == nil {
-		return nightshift.Count{}
-	}
-	return nightshift.Tokens(*n)
 }
 
 // log returns the attempts of the record; none when it has none or they

@@ -65,7 +65,7 @@ type pending struct {
 	item int64
 	kind string
 	turn int // for a turn, its number
-	add  *Tally
+	add  *counted // of a result
 }
 
 // OpenUnit opens a unit that is not committed. It returns the same Unit when
@@ -405,8 +405,7 @@ func (u *Unit) Put(rec *nightshift.Record) error {
 	kept := repaired(rec)
 	line, crc := encodeRecord(&kept, time.Now().UTC())
 	c := count(&kept)
-	tally := c.tally()
-	p := pending{line: line, crc: crc, item: item, kind: kindResult, add: &tally}
+	p := pending{line: line, crc: crc, item: item, kind: kindResult, add: &c}
 	if err := u.put(p, retried(kept.Outcome)); err != nil {
 		return err
 	}
@@ -433,7 +432,7 @@ func (u *Unit) put(p pending, failed bool) error {
 	u.done.set(p.item)
 	u.left--
 	if failed {
-		u.j.redo[p.item] = *p.add
+		u.j.redo[p.item] = p.add.tally()
 	} else {
 		delete(u.j.redo, p.item)
 	}
@@ -646,7 +645,7 @@ func (u *Unit) settle(n int) {
 		if p.add == nil {
 			continue
 		}
-		u.r.totals[u.key.model].add(p.add, 1)
+		u.r.totals[u.key.model].count(p.add)
 		if t, ok := u.pastOf[p.item]; ok {
 			u.r.unsettled[u.key.model].add(&t, -1)
 			delete(u.pastOf, p.item)

@@ -180,8 +180,7 @@ func (r *VerifyReport) content(v *view, key unitKey, p Part, path string, checks
 	order := itemOrder{s: s, epochs: int64(v.info.Epochs)}
 	add := func(c counted) error {
 		r.Recorded++
-		t := c.tally()
-		sum.add(&t, 1)
+		sum.count(&c)
 		return order.next(c.Row, c.Epoch)
 	}
 	if r.Deep {
