@@ -45,40 +45,77 @@ const drainTime = 500 * time.Millisecond
 
 // A watch ends an attempt that makes no progress. Times run from its making,
 // which is the dispatch.
+//
+// It has one timer, which is set anew only to ring earlier. When it rings too
+// early, because there was progress meanwhile, it is put off: an attempt goes
+// through its phases much more often than one of them takes too long.
 type watch struct {
 	cancel   context.CancelCauseFunc
 	timeouts providers.Timeouts
 	started  time.Time
-	total    *time.Timer
 
 	mu    sync.Mutex
 	phase phase
-	step  *time.Timer
+	due   time.Time // when the phase has taken too long
+	timer *time.Timer
+	rings time.Time // when the timer does
 }
 
 func newWatch(ctx context.Context, t providers.Timeouts) (context.Context, *watch) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &watch{cancel: cancel, timeouts: t, started: time.Now()}
-	w.total = time.AfterFunc(t.Total, func() { cancel(&timeout{nightshift.ClassTimeoutTotal, t.Total}) })
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.step = time.AfterFunc(t.Connect, w.expire)
+	w.due = w.started.Add(t.Connect)
+	w.rings = w.end()
+	w.timer = time.AfterFunc(w.rings.Sub(w.started), w.ring)
 	return ctx, w
 }
 
-func (w *watch) expire() {
+// end is when the attempt has taken too long, if nothing happens until then.
+func (w *watch) end() time.Time {
+	if total := w.started.Add(w.timeouts.Total); total.Before(w.due) {
+		return total
+	}
+	return w.due
+}
+
+// ring is the timer's.
+func (w *watch) ring() {
 	w.mu.Lock()
-	phase := w.phase
-	w.mu.Unlock()
-	switch phase {
+	defer w.mu.Unlock()
+	if w.phase == over {
+		return
+	}
+	if left := time.Until(w.end()); left > 0 {
+		w.rings = w.end()
+		w.timer.Reset(left)
+		return
+	}
+	w.cancel(w.why())
+}
+
+func (w *watch) why() *timeout {
+	if !w.end().Equal(w.due) {
+		return &timeout{nightshift.ClassTimeoutTotal, w.timeouts.Total}
+	}
+	switch w.phase {
 	case connecting:
-		w.cancel(&timeout{nightshift.ClassTimeoutConnect, w.timeouts.Connect})
+		return &timeout{nightshift.ClassTimeoutConnect, w.timeouts.Connect}
 	case awaiting:
-		w.cancel(&timeout{nightshift.ClassTimeoutFirstByte, w.timeouts.FirstByte})
-	case flowing:
-		w.cancel(&timeout{nightshift.ClassTimeoutIdle, w.timeouts.Idle})
+		return &timeout{nightshift.ClassTimeoutFirstByte, w.timeouts.FirstByte}
 	case draining:
-		w.cancel(&timeout{nightshift.ClassTimeoutIdle, drainTime})
+		return &timeout{nightshift.ClassTimeoutIdle, drainTime}
+	}
+	return &timeout{nightshift.ClassTimeoutIdle, w.timeouts.Idle}
+}
+
+// enter begins a phase that may take until due. The lock is held.
+func (w *watch) enter(p phase, due time.Time) {
+	w.phase, w.due = p, due
+	if end := w.end(); end.Before(w.rings) {
+		w.rings = end
+		w.timer.Reset(time.Until(end))
 	}
 }
 
@@ -87,8 +124,7 @@ func (w *watch) connected() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.phase == connecting {
-		w.phase = awaiting
-		w.step.Reset(max(0, w.timeouts.FirstByte-time.Since(w.started)))
+		w.enter(awaiting, w.started.Add(w.timeouts.FirstByte))
 	}
 }
 
@@ -97,8 +133,7 @@ func (w *watch) progress() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.phase < draining {
-		w.phase = flowing
-		w.step.Reset(w.timeouts.Idle)
+		w.enter(flowing, time.Now().Add(w.timeouts.Idle))
 	}
 }
 
@@ -107,8 +142,7 @@ func (w *watch) drain() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.phase < draining {
-		w.phase = draining
-		w.step.Reset(drainTime)
+		w.enter(draining, time.Now().Add(drainTime))
 	}
 }
 
@@ -123,8 +157,7 @@ func (w *watch) isDraining() bool {
 func (w *watch) stop() {
 	w.mu.Lock()
 	w.phase = over
+	w.timer.Stop()
 	w.mu.Unlock()
-	w.total.Stop()
-	w.step.Stop()
 	w.cancel(nil)
 }
