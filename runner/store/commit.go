@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -70,16 +69,12 @@ func (u *Unit) seal() error {
 // publish writes the part and brings it under its final name and into the
 // manifest. The order of these steps is the promise of the store.
 func (u *Unit) publish() (Part, error) {
-	name := partName(u.slug, u.key.unit, u.gen)
-	tmp := u.r.tmpName(name)
-	part, err := u.writePart(tmp)
+	tmp, part, err := u.finishDraft()
 	if err != nil {
-		_ = u.r.fs.remove(tmp)
 		return part, err
 	}
-	part.Name = name
 	crashPoint("commit.part-synced")
-	final := u.r.dir.at(resultsDir, name)
+	final := u.r.dir.at(resultsDir, part.Name)
 	if err := u.r.fs.publish(tmp, final); err != nil {
 		_ = u.r.fs.remove(tmp)
 		return part, err
@@ -94,47 +89,6 @@ func (u *Unit) publish() (Part, error) {
 	}
 	crashPoint("commit.listed")
 	return part, nil
-}
-
-// writePart writes all records of the unit, in order, into a durable file, and
-// reads it back: the journal must not go before the part is known to hold the
-// same.
-func (u *Unit) writePart(name string) (Part, error) {
-	s := u.j.slice
-	part := Part{
-		K: kindPart, Model: u.model, Unit: u.key.unit, Gen: u.gen,
-		First: s.First, Rows: s.Rows, Items: s.items(u.r.id.Epochs), CommittedAt: time.Now().UTC(),
-	}
-	w, err := createParquet(u.r.fs, name, u.r.partMeta(u.key, u.gen).keyValues(), weighRecord)
-	if err != nil {
-		return part, err
-	}
-	defer w.close()
-	var d digester
-	columns, items := newColumnSums(), int64(0)
-	for rec, err := range mergeRecords(u.r.fs, u.r.dir, u.base, u.j) {
-		if err != nil {
-			return part, err
-		}
-		d.add(rec)
-		columns.add(&d)
-		items++
-		c := count(rec)
-		part.Totals.count(&c)
-		if err := w.add(*rec); err != nil {
-			return part, err
-		}
-	}
-	if items != part.Items {
-		return part, fmt.Errorf("the journal has %d records of %d", items, part.Items)
-	}
-	w.w.SetKeyValueMetadata(rowsChecksum, d.sum())
-	crashPoint("commit.part-written")
-	if err := w.finish(); err != nil {
-		return part, err
-	}
-	part.Size, part.SHA256 = w.size, hex.EncodeToString(w.sum.Sum(nil))
-	return part, compareBack(w.f, w.size, items, columns, d.sum())
 }
 
 // retire removes what the part has replaced. What cannot be removed now is
@@ -178,7 +132,7 @@ func mergeRecords(fsys fileSystem, dir paths, base *Part, j *journal) func(func(
 			mergeBase(fsys, dir, base, j, yield)
 			return
 		}
-		j.ordered()(yield)
+		j.ordered(0, nil)(yield)
 	}
 }
 

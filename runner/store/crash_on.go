@@ -23,7 +23,7 @@ var CrashPoints = []string{
 	"open.locked",
 	"create.dirs-made", "create.units-written",
 	"open.identified", "open.manifest-read", "open.parts-adopted", "open.journals-read", "open.stock-taken", "open.ballast-made",
-	"journal.created", "intent.written", "failed.written", "turn.written", "result.written",
+	"journal.created", "intent.written", "failed.written", "turn.written", "result.written", "draft.grown",
 	"sync.before", "sync.after",
 	"commit.sealed", "commit.part-written", "commit.part-synced", "commit.part-named", "commit.name-synced",
 	"manifest.written", "commit.listed", "commit.old-part-moved", "commit.journal-removed",

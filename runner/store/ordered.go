@@ -17,34 +17,68 @@ const (
 	fetchGap   = 16 << 10 // what may lie between neighbours, and is read too
 )
 
-// ordered yields the records of a journal in the order of its items. A record
-// is the reader's to keep.
-func (j *journal) ordered() func(func(*nightshift.Record, error) bool) {
+// An entry is a record in memory, or the place where it lies.
+type entry struct {
+	rec *nightshift.Record
+	at  loc
+}
+
+// ordered yields the records of the items from one on, in their order: those
+// that are kept in memory, and of the others those that the journal has. A
+// record is the reader's to keep.
+func (j *journal) ordered(from int64, kept map[int64]*nightshift.Record) func(func(*nightshift.Record, error) bool) {
 	return func(yield func(*nightshift.Record, error) bool) {
-		var places []loc
+		var list []entry
 		size := 0
 		flush := func() bool {
-			lines, err := j.fetch(places)
-			for i := 0; i < len(places) && err == nil; i++ {
-				var rec *nightshift.Record
-				if rec, err = j.decode(places[i], lines[i]); err == nil && !yield(rec, nil) {
+			if err := j.load(list); err != nil {
+				yield(nil, err)
+				return false
+			}
+			for _, e := range list {
+				if !yield(e.rec, nil) {
 					return false
 				}
 			}
-			places, size = places[:0], 0
-			return err == nil || yield(nil, err) && false
+			list, size = list[:0], 0
+			return true
 		}
-		for _, at := range j.at {
-			if at.n == 0 {
+		for item := from; item < int64(len(j.at)); item++ {
+			e := entry{kept[item], j.at[item]}
+			if e.rec == nil && e.at.n == 0 {
 				continue
 			}
-			places = append(places, at)
-			if size += int(at.n); size >= fetchBytes && !flush() {
+			list = append(list, e)
+			if size += int(e.at.n); size >= fetchBytes && !flush() {
 				return
 			}
 		}
 		flush()
 	}
+}
+
+// load brings the records of the entries into memory.
+func (j *journal) load(list []entry) error {
+	var places []loc
+	for _, e := range list {
+		if e.rec == nil {
+			places = append(places, e.at)
+		}
+	}
+	lines, err := j.fetch(places)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if list[i].rec != nil {
+			continue
+		}
+		if list[i].rec, err = j.decode(list[i].at, lines[0]); err != nil {
+			return err
+		}
+		lines = lines[1:]
+	}
+	return nil
 }
 
 // fetch returns the lines at some places.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -56,6 +57,7 @@ type client struct {
 func newClient(id Identity, o Options) *client {
 	o.Ballast = 64
 	o.pace = 100 * time.Microsecond
+	o.grow = cmp.Or(o.grow, 1)
 	return &client{id: id, opts: o, acked: map[string]string{}, read: map[string]string{}, sent: map[string]int{}}
 }
 
@@ -256,7 +258,7 @@ type sabotage func(fileSystem) fileSystem
 func powerTrial(seed uint64, wreck sabotage, most int) (points int, err error) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	id := identity(1+rng.IntN(2), 1+rng.IntN(2), int64(1+rng.IntN(4)), 1+rng.IntN(2))
-	c := newClient(id, Options{Strict: seed%4 > 0})
+	c := newClient(id, Options{Strict: seed%4 > 0, grow: 1 + rng.IntN(3), keep: int64(rng.IntN(8 << 10))})
 	if rng.IntN(2) == 0 {
 		c.id, c.short, c.half = extended(id), &id, rng.IntN(2) == 0
 	}

@@ -74,7 +74,7 @@ func childRun(dir string) int {
 }
 
 func childPass(run string, ledger *os.File, id Identity, retry bool) int {
-	r, err := Open(run, id, Options{Ballast: 1 << 20, RetryFailed: retry})
+	r, err := Open(run, id, Options{Ballast: 1 << 20, RetryFailed: retry, grow: 1})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 98

@@ -26,6 +26,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -99,6 +100,8 @@ type Options struct {
 
 	fs   fileSystem    // nil means the machine's
 	pace time.Duration // 0 means syncEvery
+	grow int           // 0 means growEvery
+	keep int64         // 0 means maxKept
 }
 
 // A Run is a run directory opened for writing. Its methods are safe for
@@ -130,6 +133,9 @@ type Run struct {
 	flying    int   // most items in flight in one unit
 	ballast   int64
 	closed    bool
+	grows     *Unit // whose part grows; nil when none does
+
+	keeping atomic.Int64 // bytes of the records that units keep for their drafts
 
 	failed  chan struct{}
 	dirty   chan struct{} // holds one token when something waits for a sync
@@ -162,6 +168,8 @@ func Open(dir string, id Identity, o Options) (*Run, error) {
 	if o.pace == 0 {
 		o.pace = syncEvery
 	}
+	o.grow = cmp.Or(o.grow, growEvery)
+	o.keep = cmp.Or(o.keep, maxKept)
 	if o.Notice == nil {
 		o.Notice = func(string) {}
 	}

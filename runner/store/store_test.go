@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -35,8 +36,11 @@ func record(model string, row int64, epoch int) *nightshift.Record {
 	}
 }
 
+// mustOpen opens a run whose parts grow with every record, so that tests of a
+// few rows see what happens to many.
 func mustOpen(t testing.TB, dir string, id Identity, o Options) *Run {
 	t.Helper()
+	o.grow = cmp.Or(o.grow, 1)
 	if o.Ballast == 0 {
 		o.Ballast = -1
 	}

@@ -40,8 +40,14 @@ type Unit struct {
 	written uint64             // lines taken so far
 	synced  uint64             // lines that are durable
 	state   unitState
+	kept    map[int64]*nightshift.Record // records for the draft, by item
 
 	syncMu sync.Mutex // one sync at a time
+
+	growing sync.Mutex // everything below; taken before mu
+	draft   *draft     // the part in the making; nil when there is none
+	drafted int64      // the item that it is to have next
+	stunted bool       // it failed, and is begun again by Commit alone
 }
 
 type unitState int
@@ -64,7 +70,7 @@ type pending struct {
 	crc  uint32
 	item int64
 	kind string
-	turn int // for a turn, its number
+	turn int      // for a turn, its number
 	add  *counted // of a result
 }
 
@@ -111,7 +117,7 @@ func (r *Run) newUnit(key unitKey, base *Part, j *journal) (*Unit, error) {
 	u := &Unit{
 		r: r, key: key, model: r.id.Models[key.model], slug: r.slugs[key.model], gen: 1, base: base, j: j,
 		baseLog: map[int64][]nightshift.Attempt{}, baseOf: map[int64]Tally{}, pastOf: map[int64]Tally{},
-		done: newBitset(int64(len(j.at))), left: j.slice.items(r.id.Epochs), flying: map[int64]struct{}{},
+		done: newBitset(int64(len(j.at))), left: j.slice.items(r.id.Epochs), flying: map[int64]struct{}{}, kept: map[int64]*nightshift.Record{},
 	}
 	u.settled = sync.NewCond(&u.mu)
 	if base != nil {
@@ -393,7 +399,8 @@ func (w *witness) Failed(a nightshift.Attempt) error {
 
 // Put keeps the record of an item: it is written on return, and durable too
 // when the run is strict. The record is not changed; what is kept of it has
-// valid UTF-8 only, with the flag text_repaired where that took a repair.
+// valid UTF-8 only, with the flag text_repaired where that took a repair. What
+// its pointers point to must not change afterwards.
 //
 // When storage fails Put returns a [*StorageError]. The record is then still
 // held, and is saved as soon as there is a way: see [Run.Close].
@@ -410,6 +417,7 @@ func (u *Unit) Put(rec *nightshift.Record) error {
 		return err
 	}
 	crashPoint("result.written")
+	u.keep(item, &kept)
 	return nil
 }
 
@@ -733,6 +741,9 @@ func (u *Unit) bringHome() error {
 }
 
 func (u *Unit) closeFiles() {
+	u.growing.Lock()
+	defer u.growing.Unlock()
+	u.abandonDraft()
 	u.syncMu.Lock()
 	defer u.syncMu.Unlock()
 	u.mu.Lock()

@@ -1,0 +1,237 @@
+package store
+
+import (
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"nightshift"
+)
+
+// A draft is a part in the making. It lies in tmp, where nobody looks for it,
+// and is worth nothing until it is finished.
+type draft struct {
+	fs      fileSystem
+	name    string
+	part    Part
+	file    *parquetFile[nightshift.Record]
+	digest  digester
+	columns columnSums
+	items   int64
+}
+
+func (u *Unit) newDraft() (*draft, error) {
+	s := u.j.slice
+	d := &draft{fs: u.r.fs, columns: newColumnSums(), part: Part{
+		K: kindPart, Model: u.model, Unit: u.key.unit, Gen: u.gen, Name: partName(u.slug, u.key.unit, u.gen),
+		First: s.First, Rows: s.Rows, Items: s.items(u.r.id.Epochs),
+	}}
+	d.name = u.r.tmpName(d.part.Name)
+	f, err := createParquet(d.fs, d.name, u.r.partMeta(u.key, u.gen).keyValues(), weighRecord)
+	if err != nil {
+		return nil, err
+	}
+	d.file = f
+	return d, nil
+}
+
+// add takes the record of the item that comes next.
+func (d *draft) add(rec *nightshift.Record) error {
+	d.digest.add(rec)
+	d.columns.add(&d.digest)
+	d.items++
+	c := count(rec)
+	d.part.Totals.count(&c)
+	return d.file.add(*rec)
+}
+
+// finish makes the draft durable and reads it back: the journal must not go
+// before the part is known to hold the same.
+func (d *draft) finish() (Part, error) {
+	defer d.file.close()
+	if d.items != d.part.Items {
+		return d.part, fmt.Errorf("the journal has %d records of %d", d.items, d.part.Items)
+	}
+	d.file.w.SetKeyValueMetadata(rowsChecksum, d.digest.sum())
+	crashPoint("commit.part-written")
+	if err := d.file.finish(); err != nil {
+		return d.part, err
+	}
+	d.part.CommittedAt = time.Now().UTC()
+	d.part.Size, d.part.SHA256 = d.file.size, hex.EncodeToString(d.file.sum.Sum(nil))
+	return d.part, compareBack(d.file.f, d.file.size, d.items, d.columns, d.digest.sum())
+}
+
+// drop removes the draft.
+func (d *draft) drop() {
+	d.file.close()
+	_ = d.fs.remove(d.name)
+}
+
+// The part of a unit grows while its answers come: what is in memory need not
+// be read from the journal again, and the end of a unit holds nobody up. The
+// items that come next are taken as soon as they have records; records of
+// later ones are kept until then, as far as there is room, and are else read
+// from the journal. One unit of a run grows at a time, which bounds memory.
+//
+// Nothing depends on it. The journal has everything, and when a draft fails
+// Commit begins another.
+
+const (
+	growEvery = batchRows // records that are kept before the part grows by them
+	maxKept   = 8 << 20   // bytes of records that all units of a run keep
+	keptSize  = 1 << 10   // what a record takes in memory besides its texts
+)
+
+// keep remembers a record that was written, and lets the part grow. What the
+// record points to must not change any more.
+func (u *Unit) keep(item int64, rec *nightshift.Record) {
+	u.mu.Lock()
+	ready := false
+	if u.base == nil && u.state == unitOpen {
+		size := weighRecord(rec) + keptSize
+		if u.r.keeping.Add(size) <= u.r.opts.keep {
+			u.kept[item] = rec
+		} else {
+			u.r.keeping.Add(-size)
+		}
+		ready = len(u.kept) >= u.r.opts.grow
+	}
+	u.mu.Unlock()
+	// Whoever is at it already takes this record too, or the next one does.
+	if ready && u.growing.TryLock() {
+		u.grow()
+		u.growing.Unlock()
+	}
+}
+
+// grow takes what there is. u.growing is held.
+func (u *Unit) grow() {
+	if u.stunted || u.draft == nil && !u.r.mayGrow(u) {
+		return
+	}
+	if err := u.growMore(); err != nil {
+		u.abandonDraft()
+		u.stunted = true
+	}
+}
+
+func (u *Unit) growMore() (err error) {
+	if u.draft == nil {
+		if u.draft, err = u.newDraft(); err != nil {
+			return err
+		}
+	}
+	for {
+		list, j := u.take()
+		if len(list) == 0 {
+			return nil
+		}
+		if err := j.load(list); err != nil {
+			return err
+		}
+		for _, e := range list {
+			if err := u.draft.add(e.rec); err != nil {
+				return err
+			}
+		}
+		crashPoint("draft.grown")
+	}
+}
+
+// take returns the records that come next, as far as they are there, and what
+// those that are not in memory are read with.
+func (u *Unit) take() (list []entry, j *journal) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for item := u.drafted; item < int64(len(u.j.at)) && len(list) < batchRows; item++ {
+		e := entry{u.kept[item], u.j.at[item]}
+		if !u.done.get(item) || e.rec == nil && e.at.n == 0 {
+			break
+		}
+		list = append(list, e)
+	}
+	u.drafted += int64(len(list))
+	for item := u.drafted - int64(len(list)); item < u.drafted; item++ {
+		u.forget(item)
+	}
+	return list, &journal{files: u.j.files, names: u.j.names}
+}
+
+// forget gives back the room of a record that is kept.
+func (u *Unit) forget(item int64) {
+	if rec := u.kept[item]; rec != nil {
+		u.r.keeping.Add(-weighRecord(rec) - keptSize)
+		delete(u.kept, item)
+	}
+}
+
+// finishDraft brings the part to its end. All items have a record.
+func (u *Unit) finishDraft() (tmp string, part Part, err error) {
+	u.growing.Lock()
+	defer u.growing.Unlock()
+	defer u.endGrowth()
+	if u.draft == nil {
+		if u.draft, err = u.newDraft(); err != nil {
+			return "", part, err
+		}
+	}
+	d := u.draft
+	for rec, recErr := range u.remaining() {
+		if err = recErr; err == nil {
+			err = d.add(rec)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err == nil {
+		part, err = d.finish()
+	}
+	if err != nil {
+		u.abandonDraft()
+		return "", part, err
+	}
+	return d.name, part, nil
+}
+
+// remaining yields the records that the draft lacks.
+func (u *Unit) remaining() func(func(*nightshift.Record, error) bool) {
+	if u.base != nil {
+		return mergeRecords(u.r.fs, u.r.dir, u.base, u.j)
+	}
+	return u.j.ordered(u.drafted, u.kept)
+}
+
+// abandonDraft removes a draft. The next one begins at the beginning.
+func (u *Unit) abandonDraft() {
+	if u.draft != nil {
+		u.draft.drop()
+	}
+	u.endGrowth()
+}
+
+// endGrowth forgets the draft, and gives back what it took.
+func (u *Unit) endGrowth() {
+	u.draft, u.drafted = nil, 0
+	u.mu.Lock()
+	for item := range u.kept {
+		u.forget(item)
+	}
+	u.mu.Unlock()
+	u.r.mu.Lock()
+	if u.r.grows == u {
+		u.r.grows = nil
+	}
+	u.r.mu.Unlock()
+}
+
+// mayGrow reports whether it is this unit's turn.
+func (r *Run) mayGrow(u *Unit) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.grows == nil {
+		r.grows = u
+	}
+	return r.grows == u
+}

@@ -1,0 +1,205 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"nightshift"
+)
+
+// A part that grew with its records is that which Commit makes of the journal
+// alone, byte for byte up to the footer, whatever the order in which answers
+// came and however few of them could be kept.
+func TestPartsGrow(t *testing.T) {
+	rng := rand.New(rand.NewPCG(21, 21))
+	id := identity(2, 2, 150, 2)
+	id.Slices[0].Skipped = 3
+	skipped := map[int64]bool{5: true, 6: true, 140: true}
+	recs := map[string][]*nightshift.Record{}
+	for _, model := range id.Models {
+		for n, s := range id.Slices {
+			var list []*nightshift.Record
+			for row := s.First; row < s.First+s.Rows; row++ {
+				for epoch := range id.Epochs {
+					if n == 0 && skipped[row] {
+						continue
+					}
+					list = append(list, hostileRecord(rng, model, row, epoch))
+				}
+			}
+			recs[fmt.Sprint(model, n)] = list
+		}
+	}
+	want := ""
+	for name, o := range map[string]Options{
+		"not at all":       {grow: 1 << 20, Ballast: -1},
+		"with each record": {grow: 1, Ballast: -1},
+		"as usual":         {Ballast: -1},
+		"few kept":         {grow: 7, keep: 20 << 10, Ballast: -1},
+		"none kept":        {grow: 1, keep: 1, Ballast: -1},
+	} {
+		disk := newMemFS()
+		o.fs = disk
+		r, err := Open("/run", id, o)
+		must(t, err)
+		var all sync.WaitGroup
+		for _, model := range id.Models {
+			for n := range id.Slices {
+				u, err := r.OpenUnit(model, n)
+				must(t, err)
+				list := nearlyInOrder(recs[fmt.Sprint(model, n)], rng)
+				all.Go(func() {
+					var some sync.WaitGroup
+					for worker := range 4 {
+						some.Go(func() {
+							for i := worker; i < len(list); i += 4 {
+								if err := u.Put(list[i]); err != nil {
+									t.Errorf("%s: %v", name, err)
+								}
+							}
+						})
+					}
+					some.Wait()
+					if err := u.Commit(); err != nil {
+						t.Errorf("%s: %v", name, err)
+					}
+				})
+			}
+		}
+		all.Wait()
+		if n := r.keeping.Load(); n != 0 {
+			t.Errorf("%s: %d bytes are still kept", name, n)
+		}
+		if r.grows != nil {
+			t.Errorf("%s: a unit still grows", name)
+		}
+		must(t, r.Close("done"))
+		left, err := disk.list("/run/tmp")
+		must(t, err)
+		if len(left) > 0 {
+			t.Errorf("%s: %v is left in tmp", name, left)
+		}
+		got := partSums(t, disk, id)
+		if want == "" {
+			want = got
+		}
+		if got != want {
+			t.Errorf("%s: the parts are\n%s\nwant\n%s", name, got, want)
+		}
+	}
+}
+
+// nearlyInOrder mixes neighbours up, as answers of different lengths do, and
+// lets one of the first come last.
+func nearlyInOrder(list []*nightshift.Record, rng *rand.Rand) []*nightshift.Record {
+	mixed := append([]*nightshift.Record{}, list...)
+	for i := range mixed {
+		k := min(i+rng.IntN(10), len(mixed)-1)
+		mixed[i], mixed[k] = mixed[k], mixed[i]
+	}
+	late := mixed[2]
+	return append(append(mixed[:2:2], mixed[3:]...), late)
+}
+
+func partSums(t *testing.T, disk fileSystem, id Identity) string {
+	t.Helper()
+	var b strings.Builder
+	names, err := disk.list("/run/" + resultsDir)
+	must(t, err)
+	if len(names) != len(id.Models)*len(id.Slices) {
+		t.Errorf("parts are %v", names)
+	}
+	for _, name := range names {
+		f, pf, err := openPart(disk, path.Join("/run", resultsDir, name))
+		must(t, err)
+		rows, _ := pf.Lookup(rowsChecksum)
+		data, _ := pf.Lookup(dataChecksum)
+		fmt.Fprintln(&b, name, pf.NumRows(), rows, data)
+		f.Close()
+	}
+	return b.String()
+}
+
+// A draft that cannot be written is given up without a word: the journal has
+// everything, and Commit begins again.
+func TestDraftThatFails(t *testing.T) {
+	noise := make([]byte, 1<<21) // what does not pack makes a row group that is written before the end
+	rng := rand.New(rand.NewPCG(22, 22))
+	for i := range noise {
+		noise[i] = ' ' + byte(rng.IntN(95))
+	}
+	for _, op := range []string{"create", "write"} {
+		disk := newMemFS()
+		id := identity(1, 1, 40, 1)
+		r, err := Open("/run", id, Options{fs: disk, grow: 1, Ballast: -1, Notice: func(s string) { t.Error(s) }})
+		must(t, err)
+		failures := 0
+		disk.before = func(did, name string) (int, error) {
+			if did == op && strings.Contains(name, "/tmp/m0") && failures == 0 {
+				failures++
+				return 0, syscall.ENOSPC
+			}
+			return 0, nil
+		}
+		u, err := r.OpenUnit("m0", 0)
+		must(t, err)
+		for row := range int64(40) {
+			rec := record("m0", row, 0)
+			rec.Text = ptr(fmt.Sprint(row) + string(noise))
+			must(t, u.Put(rec))
+		}
+		if failures != 1 {
+			t.Errorf("%s failed %d times", op, failures)
+		}
+		must(t, u.Commit())
+		must(t, r.Close("done"))
+		report, err := verify(disk, "/run", true, nil)
+		must(t, err)
+		if report.Recorded != 40 || len(report.Problems) > 0 {
+			t.Errorf("%s: %d rows, problems %v", op, report.Recorded, report.Problems)
+		}
+	}
+}
+
+// A unit that is closed before its end leaves no draft behind.
+func TestDraftOfAStoppedRun(t *testing.T) {
+	dir := t.TempDir()
+	id := identity(1, 1, 100, 1)
+	r := mustOpen(t, dir, id, Options{})
+	u, err := r.OpenUnit("m0", 0)
+	must(t, err)
+	for row := range int64(50) {
+		must(t, u.Put(record("m0", row, 0)))
+	}
+	if names, err := os.ReadDir(path.Join(dir, tmpDir)); err != nil || len(names) != 1 {
+		t.Fatalf("tmp holds %v while the part grows, %v", names, err)
+	}
+	must(t, r.Close("stopped: test"))
+	if names, err := os.ReadDir(path.Join(dir, tmpDir)); err != nil || len(names) != 0 {
+		t.Errorf("tmp holds %v after the end, %v", names, err)
+	}
+
+	r = mustOpen(t, dir, id, Options{})
+	u, err = r.OpenUnit("m0", 0)
+	must(t, err)
+	for row := range int64(100) {
+		if !u.Done(row, 0) {
+			must(t, u.Put(record("m0", row, 0)))
+		}
+	}
+	must(t, u.Commit())
+	if err := u.Commit(); err == nil || errors.As(err, new(*StorageError)) {
+		t.Errorf("a second commit says %v", err)
+	}
+	must(t, r.Close("done"))
+	if got := collect(t, dir, ReadOptions{}); len(got) != 100 {
+		t.Errorf("%d rows", len(got))
+	}
+}
