@@ -20,13 +20,23 @@ const (
 	gcPercent   = 40
 )
 
-// steadyHeap holds the ballast until end is called.
-func steadyHeap(p *plan.Resolved) (end func()) {
+// ballastOf is the size of the ballast beside the requests that can be in
+// flight.
+func ballastOf(p *plan.Resolved) int {
 	inFlight := 0
 	for _, m := range p.Models {
 		inFlight += m.Endpoint.Limits.Concurrency
 	}
-	ballast := make([]byte, max(0, ballastSize-inFlight*requestSize))
+	return max(0, ballastSize-inFlight*requestSize)
+}
+
+// crowded reports whether requests in flight take so much memory that little
+// else should.
+func crowded(p *plan.Resolved) bool { return ballastOf(p) == 0 }
+
+// steadyHeap holds the ballast until end is called.
+func steadyHeap(p *plan.Resolved) (end func()) {
+	ballast := make([]byte, ballastOf(p))
 	debug.SetGCPercent(gcPercent)
 	return func() { runtime.KeepAlive(ballast) }
 }

@@ -156,7 +156,7 @@ func (s *session) execute(calls, waiting context.Context) error {
 		s.log.Warn(note)
 	}
 	st, err := store.Open(s.plan.Out, s.identity(), store.Options{
-		Strict: s.plan.Strict, RetryFailed: s.flags.retryFailed,
+		Strict: s.plan.Strict, RetryFailed: s.flags.retryFailed, Late: crowded(s.plan),
 		Notice: func(text string) { s.log.Warn(text) },
 	})
 	if err != nil {

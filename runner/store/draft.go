@@ -88,7 +88,7 @@ const (
 func (u *Unit) keep(item int64, rec *nightshift.Record) {
 	u.mu.Lock()
 	ready := false
-	if u.base == nil && u.state == unitOpen {
+	if u.base == nil && u.state == unitOpen && !u.r.opts.Late {
 		size := weighRecord(rec) + keptSize
 		if u.r.keeping.Add(size) <= u.r.opts.keep {
 			u.kept[item] = rec

@@ -44,6 +44,7 @@ func TestPartsGrow(t *testing.T) {
 		"as usual":         {Ballast: -1},
 		"few kept":         {grow: 7, keep: 20 << 10, Ballast: -1},
 		"none kept":        {grow: 1, keep: 1, Ballast: -1},
+		"late":             {grow: 1, Late: true, Ballast: -1},
 	} {
 		disk := newMemFS()
 		o.fs = disk
