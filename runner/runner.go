@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -124,6 +125,8 @@ type walk struct {
 	stopRun context.CancelCauseFunc // ends every lane's
 	pool    errgroup.Group
 	tasks   chan func()
+	workers int       // started so far
+	crowded time.Time // when they became a crowd
 	held    *semaphore.Weighted
 }
 
@@ -227,6 +230,13 @@ func (w *walk) do(task func()) {
 		return
 	default:
 	}
+	if wait := w.crowdWait(); wait > 0 {
+		select {
+		case w.tasks <- task:
+			return
+		case <-time.After(wait):
+		}
+	}
 	work := func() error {
 		task()
 		for next := range w.tasks {
@@ -236,7 +246,28 @@ func (w *walk) do(task func()) {
 	}
 	if !w.pool.TryGo(work) {
 		w.tasks <- task
+		return
 	}
+	if w.workers++; w.workers == crowd {
+		w.crowded = time.Now()
+	}
+}
+
+// The first workers start at once, further ones every so often: thousands of
+// requests that begin at the same moment hold each other up, with their
+// handshakes first, and then as waves of answers for as long as answers take
+// about the same time.
+const (
+	crowd      = 256
+	crowdEvery = 400 * time.Microsecond
+)
+
+// crowdWait is how long the next worker is to wait before it starts.
+func (w *walk) crowdWait() time.Duration {
+	if w.workers < crowd {
+		return 0
+	}
+	return time.Until(w.crowded.Add(time.Duration(w.workers-crowd) * crowdEvery))
 }
 
 // weight is roughly what a sample holds in memory.

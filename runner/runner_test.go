@@ -9,10 +9,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"nightshift"
 	"nightshift/datasets"
@@ -402,4 +405,46 @@ func TestSelectedRows(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Workers beyond a few hundred start one after another, all of them in the end.
+func TestManyWorkersStartOneByOne(t *testing.T) {
+	const workers = 1256
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var starts []time.Duration
+		inFlight, most := 0, 0
+		begin := time.Now()
+		l := lane("m", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+			mu.Lock()
+			starts = append(starts, time.Since(begin))
+			inFlight++
+			most = max(most, inFlight)
+			mu.Unlock()
+			time.Sleep(2 * time.Second)
+			mu.Lock()
+			inFlight--
+			mu.Unlock()
+			return echo(ctx, req)
+		})
+		l.Concurrency = workers
+		tr := newTrial(t, prompts(2*workers), l)
+		tr.spec.UnitRows = 10 * workers
+		if _, err := tr.start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(starts)
+		if len(starts) != 2*workers || most != workers {
+			t.Fatalf("%d requests, %d at once", len(starts), most)
+		}
+		if starts[255] != 0 {
+			t.Errorf("the first 256 took %v to start", starts[255])
+		}
+		if last := starts[workers-1]; last < 390*time.Millisecond || last > 410*time.Millisecond {
+			t.Errorf("worker %d began after %v", workers, last)
+		}
+		if second := starts[workers]; second != 2*time.Second {
+			t.Errorf("the second round began after %v", second)
+		}
+	})
 }
