@@ -250,10 +250,10 @@ type biller struct {
 	priced    bool
 	priceKey  priceKey
 	lastPrice *pricing.Price
-	rows      []billRow // of a group; kept for the next one
-	last      *Line     // of the simple row before
-	lastKey   lineKey
-	logOnly   bool // the log must be read of every row
+	// of a group; kept for the next one
+	last    *Line // of the simple row before
+	lastKey lineKey
+	logOnly bool // the log must be read of every row
 }
 
 type priceKey struct{ model, endpoint, requested, served string }
@@ -593,4 +593,26 @@ func CheckDimensions(by []string) error {
 		}
 	}
 	return nil
+}
+
+// merge adds what another biller of the same run found.
+func (b *biller) merge(o *biller) {
+	for name, l := range o.lines {
+		if mine, ok := b.lines[name]; ok {
+			mine.add(&l.Entry)
+		} else {
+			b.lines[name] = l
+		}
+	}
+	for name, s := range o.models {
+		mine := b.models[name]
+		if mine == nil {
+			b.models[name] = s
+			continue
+		}
+		mine.rows += s.rows
+		mine.sum += s.sum
+		mine.squares += s.squares
+		mine.atLeast = mine.atLeast || s.atLeast
+	}
 }

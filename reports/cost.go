@@ -134,7 +134,7 @@ func (c *costing) file(f store.UnitFile, dir string) error {
 	if f.Path == "" {
 		return c.rows(c.models, store.Rows[billRow](dir, store.ReadOptions{Models: []string{f.Model}, From: f.First, To: f.First + f.Rows}))
 	}
-	err := store.Groups(f.Path, c.models.addGroup)
+	err := c.rows(c.models, store.FileRows[billRow](f.Path))
 	var damage *store.DamageError
 	if errors.As(err, &damage) {
 		c.bill.Damage = append(c.bill.Damage, damage.Error())

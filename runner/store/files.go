@@ -73,3 +73,36 @@ func readable(m format.ColumnMetaData) error {
 	}
 	return fmt.Errorf("column %v is compressed with %v: write it with zstd or snappy", m.PathInSchema, m.Codec)
 }
+
+// A UnitFile says where the rows of one unit are to be read.
+type UnitFile struct {
+	Model       string
+	First, Rows int64
+	// Path is a whole Parquet file of exactly these rows; empty when some of
+	// them are in a journal, and [Rows] must be asked.
+	Path string
+}
+
+// UnitFiles lists the units of a run that hold rows, in the order of [Rows].
+func UnitFiles(dir string) ([]UnitFile, error) {
+	v, err := openView(osFS{}, dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []UnitFile
+	for key := range v.chosen(ReadOptions{}) {
+		s := v.info.Slices[key.unit]
+		u := UnitFile{Model: v.info.Models[key.model], First: s.First, Rows: s.Rows}
+		part, j, err := v.openUnit(key)
+		switch {
+		case j != nil:
+			j.close()
+		case err == nil && part != nil:
+			u.Path = v.dir.at(resultsDir, part.Name)
+		case err == nil:
+			continue // nothing there yet
+		}
+		files = append(files, u)
+	}
+	return files, nil
+}
