@@ -89,17 +89,17 @@ func appendValue(b []byte, v reflect.Value) []byte {
 // encodeRecord returns the result line of a record.
 func encodeRecord(rec *nightshift.Record, at time.Time) ([]byte, uint32) {
 	size := 1024 + int(weighRecord(rec))*5/4
-	packed := pack(rec.RawResponse)
-	if packed != nil {
+	block := pack(rec.RawResponse)
+	if block != nil {
 		rest := *rec
 		rest.RawResponse = nil
-		size -= len(*rec.RawResponse)*5/4 - len(packed)
+		size -= len(*rec.RawResponse)*5/4 - base64.StdEncoding.EncodedLen(len(block))
 		rec = &rest
 	}
 	b := beginLine(newLine(size), kindResult, rec.Row, rec.Epoch, at)
-	if packed != nil {
-		b = append(append(append(b, rawMember...), packed...), '"')
-		dropLine(packed)
+	if block != nil {
+		b = append(base64.StdEncoding.AppendEncode(append(b, rawMember...), block), '"')
+		dropLine(block)
 	}
 	b = appendRecord(append(b, `,"record":`...), rec)
 	return sealLine(append(b, '}'))

@@ -23,24 +23,23 @@ const rawMember = `,"raw_s2":"`
 // maxUnpacked bounds the memory that a block can ask for.
 const maxUnpacked = 1 << 30
 
-// pack returns the packed form of a raw body: a buffer for dropLine, or nil
-// when it is not worth it.
+// pack returns the block of a raw body: a buffer for dropLine, or nil when it is
+// not worth it.
 func pack(raw *string) []byte {
 	if raw == nil || len(*raw) < packFrom || len(*raw) > maxUnpacked {
 		return nil
 	}
 	plain, room := newLine(len(*raw)), newLine(s2.MaxEncodedLen(len(*raw)))
 	defer dropLine(plain)
-	defer dropLine(room)
-	plain = append(plain[:0], *raw...)
-	block := s2.Encode(room[:0], plain)
+	block := s2.Encode(room[:0], append(plain[:0], *raw...))
 	if base64.StdEncoding.EncodedLen(len(block)) > len(*raw)*3/4 {
+		dropLine(room)
 		return nil
 	}
-	return base64.StdEncoding.AppendEncode(newLine(base64.StdEncoding.EncodedLen(len(block)))[:0], block)
+	return block
 }
 
-// unpack is the inverse of pack.
+// unpack takes the raw body out of a block in base64.
 func unpack(packed []byte) (raw string, err error) {
 	room := newLine(base64.StdEncoding.DecodedLen(len(packed)))
 	defer dropLine(room)
