@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -178,7 +179,10 @@ func describeSpending(rec *nightshift.Record, r nightshift.Response) {
 	}
 	rec.Attempts = int32(len(r.Attempts))
 	if len(r.Attempts) > 0 {
-		rec.AttemptLog = text(string(nightshift.AppendAttempts(make([]byte, 0, 512), r.Attempts)))
+		rec.AttemptLog = text(using(func(b []byte) ([]byte, string) {
+			b = nightshift.AppendAttempts(b, r.Attempts)
+			return b, string(b)
+		}))
 	}
 }
 
@@ -232,52 +236,63 @@ func encode(v any) string {
 	return string(b)
 }
 
+// scratch is for texts that are needed for a moment only.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+// using lends make an empty buffer and returns what it makes of it.
+func using(make func([]byte) (whole []byte, result string)) string {
+	const keep = 1 << 20 // a rare giant must not stay in memory for ever
+	b := scratch.Get().(*[]byte)
+	whole, result := make((*b)[:0])
+	if cap(whole) <= keep {
+		*b = whole
+		scratch.Put(b)
+	}
+	return result
+}
+
 // messagesJSON is the conversation as a JSON array, raw messages as written.
 func messagesJSON(messages []nightshift.Message) string {
-	size := 2
-	for _, m := range messages {
-		size += len(m.Raw) + len(m.Text) + len(m.Text)/16 + 40
-	}
-	b := append(make([]byte, 0, size), '[')
-	for i, m := range messages {
-		if i > 0 {
-			b = append(b, ',')
+	return using(func(b []byte) ([]byte, string) {
+		b = append(b, '[')
+		for i, m := range messages {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if m.Raw != nil {
+				b = append(b, m.Raw...)
+				continue
+			}
+			b = nightshift.AppendString(append(b, `{"role":`...), string(m.Role))
+			b = nightshift.AppendString(append(b, `,"content":`...), m.Text)
+			b = append(b, '}')
 		}
-		if m.Raw != nil {
-			b = append(b, m.Raw...)
-			continue
-		}
-		b = nightshift.AppendString(append(b, `{"role":`...), string(m.Role))
-		b = nightshift.AppendString(append(b, `,"content":`...), m.Text)
-		b = append(b, '}')
-	}
-	return string(append(b, ']'))
+		b = append(b, ']')
+		return b, string(b)
+	})
 }
 
 // promptHash names what a sample asks, whatever the model: the first 16 bytes
 // of a SHA-256 in hex. Rows with equal hashes are the same question.
 func promptHash(s nightshift.Sample) string {
-	size := 64 + len(s.System) + len(s.Body)
-	for _, m := range s.Messages {
-		size += 32 + len(m.Text) + len(m.Raw)
-	}
-	b := make([]byte, 0, size)
-	b = appendPart(b, s.System)
-	b = appendPart(b, s.Body)
-	for _, m := range s.Messages {
-		b = appendPart(b, m.Role)
-		b = appendPart(b, m.Text)
-		b = appendPart(b, m.Raw)
-	}
-	for _, t := range s.Turns {
-		b = appendPart(b, t)
-	}
-	for _, p := range s.Params {
-		b = appendPart(b, p.Name)
-		b = appendPart(b, p.Value)
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:16])
+	return using(func(b []byte) ([]byte, string) {
+		b = appendPart(b, s.System)
+		b = appendPart(b, s.Body)
+		for _, m := range s.Messages {
+			b = appendPart(b, m.Role)
+			b = appendPart(b, m.Text)
+			b = appendPart(b, m.Raw)
+		}
+		for _, t := range s.Turns {
+			b = appendPart(b, t)
+		}
+		for _, p := range s.Params {
+			b = appendPart(b, p.Name)
+			b = appendPart(b, p.Value)
+		}
+		sum := sha256.Sum256(b)
+		return b, hex.EncodeToString(sum[:16])
+	})
 }
 
 // appendPart appends a text behind its length, so that no two lists of texts

@@ -69,7 +69,7 @@ func examine(doc *jsonscan.Doc, status int, header http.Header, body []byte) (js
 			return root, e
 		}
 	}
-	if data := root.Get("data"); shapeOf(root) == "" && data.Kind() == jsonscan.Object && shapeOf(data) != "" {
+	if data := root.Get("data"); data.Kind() == jsonscan.Object && shapeOf(root) == "" && shapeOf(data) != "" {
 		root = data
 	}
 	return root, nil

@@ -150,17 +150,15 @@ func (u *Unit) take() (list []entry, j *journal) {
 			break
 		}
 		list = append(list, e)
+		u.forget(item, e.rec)
 	}
 	u.drafted += int64(len(list))
-	for item := u.drafted - int64(len(list)); item < u.drafted; item++ {
-		u.forget(item)
-	}
 	return list, &journal{files: u.j.files, names: u.j.names}
 }
 
 // forget gives back the room of a record that is kept.
-func (u *Unit) forget(item int64) {
-	if rec := u.kept[item]; rec != nil {
+func (u *Unit) forget(item int64, rec *nightshift.Record) {
+	if rec != nil {
 		u.r.keeping.Add(-weighRecord(rec) - keptSize)
 		delete(u.kept, item)
 	}
@@ -215,8 +213,8 @@ func (u *Unit) abandonDraft() {
 func (u *Unit) endGrowth() {
 	u.draft, u.drafted = nil, 0
 	u.mu.Lock()
-	for item := range u.kept {
-		u.forget(item)
+	for item, rec := range u.kept {
+		u.forget(item, rec)
 	}
 	u.mu.Unlock()
 	u.r.mu.Lock()

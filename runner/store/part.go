@@ -315,8 +315,7 @@ func noPanic(err *error) {
 // The checksums of pages do not cover their headers, nor the footer.
 const rowsChecksum = "rows_crc32c"
 
-// A digester makes checksums of everything in a record: of each, and of all
-// so far. A part's rows are put through one when they are written and through
+// A digester makes a checksum of everything in all records so far. A part's rows are put through one when they are written and through
 // another when they are read back.
 type digester struct {
 	all  uint32
@@ -324,7 +323,7 @@ type digester struct {
 	ends []int  // where each of its fields ends in buf
 }
 
-func (d *digester) add(rec *nightshift.Record) uint32 {
+func (d *digester) add(rec *nightshift.Record) {
 	d.buf, d.ends = d.buf[:0], d.ends[:0]
 	v := reflect.ValueOf(rec).Elem()
 	for i := range v.NumField() {
@@ -332,7 +331,6 @@ func (d *digester) add(rec *nightshift.Record) uint32 {
 		d.ends = append(d.ends, len(d.buf))
 	}
 	d.all = crc32.Update(d.all, castagnoli, d.buf)
-	return crc32.Checksum(d.buf, castagnoli)
 }
 
 func (d *digester) field(f reflect.Value) {
