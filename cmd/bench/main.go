@@ -86,7 +86,7 @@ func measure() error {
 	var b bench
 	var only, page string
 	flag.IntVar(&b.rows, "rows", 40_000, "rows of a whole run")
-	flag.IntVar(&b.pairs, "pairs", 3, "how often floor and run are measured, in turn")
+	flag.IntVar(&b.pairs, "pairs", 5, "how often floor and run are measured, in turn")
 	flag.StringVar(&b.inFlight, "in-flight", "10,100,1000,5000", "requests in flight, with commas")
 	flag.IntVar(&b.manyRows, "many-rows", 1_000_000, "rows of the run whose memory is compared with that of 100,000")
 	flag.BoolVar(&b.profile, "profile", true, "add the top of a processor profile of the whole run")

@@ -92,18 +92,28 @@ func BenchmarkIntent(b *testing.B) {
 	}
 }
 
-// BenchmarkCommit is a unit of 20,000 records of 3 KB, from sealed journal to
-// listed part, and the reading of the part.
+// BenchmarkCommit is a unit of 20,000 records of 3 KB, from the last record to
+// the listed part, and the reading of the part: one that has grown, and one
+// that is made of the journal, whose records came in the reverse order.
 func BenchmarkCommit(b *testing.B) {
+	b.Run("grown", func(b *testing.B) {
+		benchmarkCommit(b, Options{}, func(n int64) (row int64) { return n })
+	})
+	b.Run("late", func(b *testing.B) {
+		benchmarkCommit(b, Options{Late: true}, func(n int64) (row int64) { return benchUnit - 1 - n })
+	})
+}
+
+func benchmarkCommit(b *testing.B, o Options, order func(n int64) (row int64)) {
 	for b.Loop() {
 		b.StopTimer()
 		dir := b.TempDir()
-		r := mustOpen(b, dir, identity(1, 1, benchUnit, 1), Options{})
+		r := mustOpen(b, dir, identity(1, 1, benchUnit, 1), o)
 		u, err := r.OpenUnit("m0", 0)
 		must(b, err)
 		rng := rand.New(rand.NewPCG(1, 1))
-		for row := range int64(benchUnit) {
-			must(b, u.Put(largeRecord(rng, "m0", benchUnit-1-row)))
+		for n := range int64(benchUnit) {
+			must(b, u.Put(largeRecord(rng, "m0", order(n))))
 		}
 		var before, after runtime.MemStats
 		runtime.GC()
