@@ -53,7 +53,7 @@ var homes = map[string][]string{
 	"github.com/invopop/jsonschema":            {"nightshift/runner/plan"},
 	"github.com/santhosh-tekuri/jsonschema/v6": {"nightshift/reports/scorers", "nightshift/runner/plan"},
 	"github.com/nikolalohinski/gonja/v2":       {"nightshift/datasets"},
-	"github.com/klauspost/compress":            {"nightshift/datasets"},
+	"github.com/klauspost/compress":            {"nightshift/datasets", "nightshift/runner/store"}, // of files; of streams in the journal
 	"gonum.org/v1/gonum":                       {"nightshift/reports/stats"},
 	"github.com/jedib0t/go-pretty/v6":          {"nightshift/reports"},
 }
