@@ -250,10 +250,9 @@ type biller struct {
 	priced    bool
 	priceKey  priceKey
 	lastPrice *pricing.Price
-	// of a group; kept for the next one
-	last    *Line // of the simple row before
-	lastKey lineKey
-	logOnly bool // the log must be read of every row
+	last      *Line // of the simple row before
+	lastKey   lineKey
+	logOnly   bool // the log must be read of every row
 }
 
 type priceKey struct{ model, endpoint, requested, served string }
@@ -282,6 +281,13 @@ func (b *biller) begin(run string, prices map[string]RunPrice, judge bool) {
 	b.found = map[priceKey]*pricing.Price{}
 	b.simple, b.last, b.priced = map[lineKey]*Line{}, nil, false
 	b.models = map[string]*costSpread{}
+}
+
+// likewise returns an empty biller for rows of the same run.
+func (b *biller) likewise() *biller {
+	own := newBiller(b.by, b.table)
+	own.begin(b.run, b.recall, b.judge)
+	return own
 }
 
 // add bills one row and returns its part of the bill.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -105,9 +104,7 @@ func (c *costing) files(b *biller, files []store.UnitFile, dir string) error {
 	errs := make([]error, len(workers))
 	var wg sync.WaitGroup
 	for i := range workers {
-		own := newBiller(b.by, b.table)
-		own.begin(b.run, b.recall, b.judge)
-		workers[i] = &costing{bill: &Bill{}, models: own}
+		workers[i] = &costing{bill: &Bill{}, models: b.likewise()}
 		wg.Go(func() {
 			for f := range next {
 				if errs[i] == nil {
@@ -129,18 +126,26 @@ func (c *costing) files(b *biller, files []store.UnitFile, dir string) error {
 }
 
 // file bills one unit: from its Parquet file, or row by row where a journal
-// lies over it.
+// lies over it. Of one that cannot be read to its end nothing is billed.
 func (c *costing) file(f store.UnitFile, dir string) error {
+	rows := store.FileRows[billRow](f.Path)
 	if f.Path == "" {
-		return c.rows(c.models, store.Rows[billRow](dir, store.ReadOptions{Models: []string{f.Model}, From: f.First, To: f.First + f.Rows}))
+		rows = store.Rows[billRow](dir, store.ReadOptions{Models: []string{f.Model}, From: f.First, To: f.First + f.Rows})
 	}
-	err := c.rows(c.models, store.FileRows[billRow](f.Path))
-	var damage *store.DamageError
-	if errors.As(err, &damage) {
-		c.bill.Damage = append(c.bill.Damage, damage.Error())
-		return nil
+	own := c.models.likewise()
+	for r, err := range rows {
+		var damage *store.DamageError
+		switch {
+		case errors.As(err, &damage):
+			c.bill.Damage = append(c.bill.Damage, damage.Error())
+			return nil
+		case err != nil:
+			return err
+		}
+		own.add(&r)
 	}
-	return err
+	c.models.merge(own)
+	return nil
 }
 
 // units bills all rows of a run.
@@ -150,22 +155,6 @@ func (c *costing) units(b *biller, dir string) error {
 		return err
 	}
 	return c.files(b, files, dir)
-}
-
-// rows bills what can be read and notes what cannot.
-func (c *costing) rows(b *biller, rows iter.Seq2[billRow, error]) error {
-	for r, err := range rows {
-		var damage *store.DamageError
-		switch {
-		case errors.As(err, &damage):
-			c.bill.Damage = append(c.bill.Damage, damage.Error())
-		case err != nil:
-			return err
-		default:
-			b.add(&r)
-		}
-	}
-	return nil
 }
 
 func (c *costing) run(dir string) error {
