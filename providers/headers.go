@@ -28,7 +28,7 @@ const MaxWait = 366 * 24 * time.Hour
 // looked at, though servers send Retry-After with good answers too: see
 // [RetryAfterCounts].
 func ParseLimits(h http.Header, now time.Time) limits.Report {
-	p := headerParser{h: h, now: now}
+	p := &headerParser{h: h, now: now}
 	var r limits.Report
 	r.RetryAfter, r.HasRetryAfter = p.retryAfter()
 	r.ShouldRetry = p.shouldRetry()
@@ -76,23 +76,26 @@ func RetryAfterCounts(status int) bool {
 }
 
 type headerParser struct {
-	h   http.Header
-	now time.Time
+	h    http.Header
+	now  time.Time
+	date time.Time // the server's own now; zero until it is asked for
 }
 
 // until is how long the server has to go until a moment: its own Date is its
 // now.
-func (p headerParser) until(at time.Time) time.Duration {
-	now := p.now
-	if date, err := http.ParseTime(first(p.h, "Date")); err == nil {
-		now = date
+func (p *headerParser) until(at time.Time) time.Duration {
+	if p.date.IsZero() {
+		p.date = p.now
+		if date, err := http.ParseTime(first(p.h, "Date")); err == nil {
+			p.date = date
+		}
 	}
-	return clampWait(at.Sub(now))
+	return clampWait(at.Sub(p.date))
 }
 
 // retryAfter takes the larger of the two headers: Azure was seen sending 0 ms
 // beside 1 s.
-func (p headerParser) retryAfter() (time.Duration, bool) {
+func (p *headerParser) retryAfter() (time.Duration, bool) {
 	var longest time.Duration
 	found := false
 	for _, v := range p.h.Values("Retry-After-Ms") {
@@ -143,7 +146,7 @@ func plainNumber(text string) (float64, bool) {
 	return n, true
 }
 
-func (p headerParser) shouldRetry() *bool {
+func (p *headerParser) shouldRetry() *bool {
 	yes, no := true, false
 	switch strings.ToLower(strings.TrimSpace(first(p.h, "X-Should-Retry"))) {
 	case "true":
@@ -155,7 +158,7 @@ func (p headerParser) shouldRetry() *bool {
 }
 
 // window reads one dimension; nil when the headers say nothing usable.
-func (p headerParser) window(limit, remaining, reset string) *limits.Window {
+func (p *headerParser) window(limit, remaining, reset string) *limits.Window {
 	w := limits.Window{Remaining: -1, Reset: -1}
 	found := false
 	if n, ok := plainNumber(first(p.h, limit)); ok && n >= 1 && n < 1e15 {
@@ -175,7 +178,7 @@ func (p headerParser) window(limit, remaining, reset string) *limits.Window {
 
 // reset reads a moment or a duration: RFC 3339, then a Go duration, then a
 // number (epoch milliseconds, epoch seconds, or seconds from now, by size).
-func (p headerParser) reset(text string) (time.Duration, bool) {
+func (p *headerParser) reset(text string) (time.Duration, bool) {
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return 0, false
@@ -218,7 +221,7 @@ func dayDuration(text string) (time.Duration, bool) {
 	return clampWait(d), true
 }
 
-func (p headerParser) anthropic(r *limits.Report) {
+func (p *headerParser) anthropic(r *limits.Report) {
 	read := func(what string) *limits.Window {
 		name := "Anthropic-Ratelimit-" + what
 		return p.window(name+"-Limit", name+"-Remaining", name+"-Reset")
@@ -231,7 +234,7 @@ func (p headerParser) anthropic(r *limits.Report) {
 
 // openAI reads x-ratelimit-limit-requests and its family, as sent by OpenAI,
 // Groq, Azure and many others.
-func (p headerParser) openAI(r *limits.Report, prefix string) {
+func (p *headerParser) openAI(r *limits.Report, prefix string) {
 	read := func(what string) *limits.Window {
 		name := prefix + "X-Ratelimit-"
 		return p.window(name+"Limit-"+what, name+"Remaining-"+what, name+"Reset-"+what)
@@ -250,7 +253,7 @@ func (p headerParser) openAI(r *limits.Report, prefix string) {
 }
 
 // renewal is Azure's word for the length of the window, in seconds.
-func (p headerParser) renewal(name string) time.Duration {
+func (p *headerParser) renewal(name string) time.Duration {
 	if d, ok := waitOf(first(p.h, name), time.Second); ok && d < 48*time.Hour {
 		return d
 	}
@@ -276,7 +279,7 @@ func inferPeriod(w limits.Window) time.Duration {
 
 // mistral reads windows that name their period. The minute's counts: the
 // month's is for the bill, and the ten seconds' follows from it.
-func (p headerParser) mistral(r *limits.Report) {
+func (p *headerParser) mistral(r *limits.Report) {
 	const limit, remaining = "X-Ratelimit-Limit-", "X-Ratelimit-Remaining-"
 	if r.Requests == nil {
 		r.Requests = p.window(limit+"Req-Minute", remaining+"Req-Minute", "")
@@ -293,7 +296,7 @@ func (p headerParser) mistral(r *limits.Report) {
 // unsuffixed reads x-ratelimit-limit without a dimension, which counts
 // requests: OpenRouter, Together and generic gateways. How far off the reset
 // is tells a window of a minute from one of an hour or a day.
-func (p headerParser) unsuffixed(r *limits.Report) {
+func (p *headerParser) unsuffixed(r *limits.Report) {
 	if r.Requests != nil {
 		return
 	}
