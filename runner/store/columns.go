@@ -93,7 +93,7 @@ func (r *rowReader[T]) read(batch []T, row int64) (err error) {
 		rows := reflect.ValueOf(batch[done : done+n])
 		for _, c := range r.columns {
 			if err := c.fill(rows, at); err != nil {
-				return fmt.Errorf("damaged Parquet file: column %s: %w", c.name, err)
+				return fmt.Errorf("column %s: %w", c.name, err)
 			}
 		}
 		done, row = done+n, row+int64(n)

@@ -10,7 +10,7 @@ import (
 	"nightshift"
 )
 
-// Commit makes the unit's part out of its journal. All items must have a
+// Commit finishes the unit's part and publishes it. All items must have a
 // record. On return the part is durable under its final name, the manifest
 // lists it, and the journal is gone. It may run while other units are written
 // to; one commit runs at a time.

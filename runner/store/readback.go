@@ -8,8 +8,9 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// A part is compared with its journal column by column: building records of
-// the columns, only to take them apart again, would take three times as long.
+// A part is compared with what was written into it column by column: building
+// records of the columns, only to take them apart again, would take three times
+// as long.
 
 // columnSums are checksums of each column of a part, in the order of the
 // fields of a Record.
