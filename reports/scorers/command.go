@@ -228,6 +228,9 @@ func readReply(line []byte, n int) (Result, error) {
 
 // exchange sends one line and waits for one. On any error the program is gone.
 func (p *Program) exchange(ctx context.Context, line []byte) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err // nothing is started for an answer that nobody waits for
+	}
 	if p.process != nil && p.process.spoke() {
 		p.stop() // it said something unasked: its replies are out of step
 	}
@@ -241,8 +244,9 @@ func (p *Program) exchange(ctx context.Context, line []byte) ([]byte, error) {
 	timeout := time.NewTimer(time.Duration(p.command.p.Timeout * float64(time.Second)))
 	defer timeout.Stop()
 	sent := make(chan error, 1)
+	stdin := p.process.stdin // stop may set p.process to nil before the writer begins
 	go func() {
-		_, err := p.process.stdin.Write(append(line, '\n'))
+		_, err := stdin.Write(append(line, '\n'))
 		sent <- err
 	}()
 	var reply []byte

@@ -220,3 +220,27 @@ func TestCommandPaths(t *testing.T) {
 		t.Errorf("Start = %v", err)
 	}
 }
+
+// TestCommandInterrupted: answers whose context has ended start no program, and
+// one whose context ends while it is sent neither races with the end of the
+// program nor hangs. (The race detector sees what this is about.)
+func TestCommandInterrupted(t *testing.T) {
+	p := program(t, `cat >/dev/null`, nil)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		if _, err := p.Score(ended, Answer{Text: "a"}, nil); !errors.Is(err, context.Canceled) {
+			t.Fatalf("Score with an ended context = %v", err)
+		}
+	}
+	if p.process != nil {
+		t.Error("a program was started for an answer that nobody waits for")
+	}
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		go cancel()
+		if _, err := p.Score(ctx, Answer{Text: "a"}, nil); !errors.Is(err, context.Canceled) {
+			t.Fatalf("Score = %v", err)
+		}
+	}
+}
