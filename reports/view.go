@@ -441,7 +441,7 @@ func (s *scan) wanted(outcome string, flags *string, attempts int32) bool {
 
 func (s *scan) said(r *textRow) bool {
 	for _, w := range s.words {
-		if !strings.Contains(strings.ToLower(r.ID), w) && !strings.Contains(deref(r.Category), w) && !contains(r.Text, w) &&
+		if !strings.Contains(strings.ToLower(r.ID), w) && !contains(r.Category, w) && !contains(r.Text, w) &&
 			!contains(r.Input, w) && !contains(r.Target, w) && !contains(r.ErrorMessage, w) && !contains(r.Flags, w) {
 			return false
 		}
@@ -534,6 +534,9 @@ func (v *Viewer) tail(r *http.Request) (any, error) {
 	}
 	var last []listRow
 	s := &scan{viewer: v, info: info}
+	if len(info.Slices) == 0 {
+		return []struct{}{}, nil // a run without rows
+	}
 	for _, model := range info.Models {
 		u := lastUnit(info, model)
 		slice := info.Slices[u]
