@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -20,13 +21,13 @@ type Answers struct {
 	byPrompt map[string]map[string]string
 	models   map[string]bool
 
-	mu    sync.Mutex
-	found map[string]string // last user message → prompt, for those that took a search
+	index func() promptIndex // made when a template is first met
 }
 
 // NewAnswers makes Answers of prompt → model → text.
 func NewAnswers(answers map[string]map[string]string) *Answers {
-	a := &Answers{byPrompt: map[string]map[string]string{}, models: map[string]bool{}, found: map[string]string{}}
+	a := &Answers{byPrompt: map[string]map[string]string{}, models: map[string]bool{}}
+	a.index = sync.OnceValue(func() promptIndex { return newPromptIndex(a.byPrompt) })
 	for prompt, byModel := range answers {
 		for model, text := range byModel {
 			a.add(prompt, model, text)
@@ -147,19 +148,9 @@ func (a *Answers) find(question, model string) (string, bool) {
 	return text, ok
 }
 
-// search finds the prompt that a template was put around.
+// search finds the prompt that a template was put around: a line or paragraph,
+// or else the longest that stands anywhere in the question.
 func (a *Answers) search(question string) string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if prompt, ok := a.found[question]; ok {
-		return prompt
-	}
-	prompt := a.within(question)
-	a.found[question] = prompt
-	return prompt
-}
-
-func (a *Answers) within(question string) string {
 	for _, separator := range []string{"\n\n", "\n"} {
 		for part := range strings.SplitSeq(question, separator) {
 			part = strings.TrimSpace(part)
@@ -171,11 +162,55 @@ func (a *Answers) within(question string) string {
 			}
 		}
 	}
-	longest := ""
-	for prompt := range a.byPrompt {
-		if len(prompt) > len(longest) && strings.Contains(question, prompt) {
-			longest = prompt
+	return a.index().longestIn(question)
+}
+
+// A promptIndex finds prompts at any place of a text without looking at each.
+type promptIndex struct {
+	sorted []string
+	parent []int32 // the longest prompt that this one begins with; -1 for none
+}
+
+func newPromptIndex(prompts map[string]map[string]string) promptIndex {
+	x := promptIndex{sorted: sortedKeys(prompts)}
+	open := []int32{} // prompts that the latest one begins with, each with the one before it
+	for i, p := range x.sorted {
+		for len(open) > 0 && !strings.HasPrefix(p, x.sorted[open[len(open)-1]]) {
+			open = open[:len(open)-1]
+		}
+		parent := int32(-1)
+		if len(open) > 0 {
+			parent = open[len(open)-1]
+		}
+		x.parent = append(x.parent, parent)
+		open = append(open, int32(i))
+	}
+	return x
+}
+
+// longestIn returns the longest prompt that stands anywhere in text; the first
+// of equally long ones. It is empty when none does.
+func (x promptIndex) longestIn(text string) (longest string) {
+	for i := range text {
+		if p := x.longestAt(text[i:]); len(p) > len(longest) {
+			longest = p
 		}
 	}
 	return longest
+}
+
+// longestAt returns the longest prompt that text begins with. Whatever lies
+// between such a prompt and the text in sorted order begins with it too, so it
+// is the prompt just before the text, or one that that one begins with.
+func (x promptIndex) longestAt(text string) string {
+	at, found := slices.BinarySearch(x.sorted, text)
+	if !found {
+		at--
+	}
+	for ; at >= 0; at = int(x.parent[at]) {
+		if strings.HasPrefix(text, x.sorted[at]) {
+			return x.sorted[at]
+		}
+	}
+	return ""
 }

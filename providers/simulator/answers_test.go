@@ -2,9 +2,12 @@ package simulator
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -219,6 +222,56 @@ func TestJudgeGrades(t *testing.T) {
 	for submission, want := range map[string]string{"It is Paris, I think.": "GRADE: C", "Lyon": "GRADE: I"} {
 		if a := parse(t, messagesPath, c.post(messagesPath, simple("judge", fmt.Sprintf(prompt, submission), ""))); !strings.HasSuffix(a.Text, want) {
 			t.Errorf("%s: %q", submission, a.Text)
+		}
+	}
+}
+
+// TestPromptIndex finds what a look at every prompt finds.
+func TestPromptIndex(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	word := func(n int) string {
+		b := make([]rune, n)
+		for i := range b {
+			b[i] = rune("abä"[rng.IntN(2)])
+			if rng.IntN(5) == 0 {
+				b[i] = 'ä'
+			}
+		}
+		return string(b)
+	}
+	for range 200 {
+		prompts := map[string]map[string]string{}
+		for range rng.IntN(30) {
+			prompts[word(1+rng.IntN(6))] = nil
+		}
+		x := newPromptIndex(prompts)
+		for range 20 {
+			text, longest := word(rng.IntN(12)), 0
+			for p := range prompts {
+				if strings.Contains(text, p) {
+					longest = max(longest, len(p))
+				}
+			}
+			if got := x.longestIn(text); len(got) != longest || !strings.Contains(text, got) {
+				t.Fatalf("in %q of %q: %q, want one of %d bytes", text, slices.Sorted(maps.Keys(prompts)), got, longest)
+			}
+		}
+	}
+}
+
+// BenchmarkAnswersInTemplate looks up one of 20,000 prompts that a template was
+// put around.
+func BenchmarkAnswersInTemplate(b *testing.B) {
+	prompts := map[string]map[string]string{}
+	prompt := func(i int) string { return fmt.Sprintf("What is the %d-th prime number, and how is it found?", i) }
+	for i := range 20_000 {
+		prompts[prompt(i)] = map[string]string{"m": "answer"}
+	}
+	a := NewAnswers(prompts)
+	for i := 0; b.Loop(); i++ {
+		question := fmt.Sprintf("Answer in one line: %s (%d)", prompt(i%20_000), i)
+		if _, ok := a.find(question, "m"); !ok {
+			b.Fatal("not found")
 		}
 	}
 }
