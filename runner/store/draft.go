@@ -105,9 +105,13 @@ func (u *Unit) keep(item int64, rec *nightshift.Record) {
 	}
 }
 
-// grow takes what there is. u.growing is held.
+// grow takes what there is. u.growing is held. Whoever comes after the unit was
+// sealed finds nothing to do: the part is Commit's from then on.
 func (u *Unit) grow() {
-	if u.stunted || u.draft == nil && !u.r.mayGrow(u) {
+	u.mu.Lock()
+	open := u.state == unitOpen
+	u.mu.Unlock()
+	if !open || u.stunted || u.draft == nil && !u.r.mayGrow(u) {
 		return
 	}
 	if err := u.growMore(); err != nil {

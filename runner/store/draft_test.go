@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -202,5 +203,89 @@ func TestDraftOfAStoppedRun(t *testing.T) {
 	must(t, r.Close("done"))
 	if got := collect(t, dir, ReadOptions{}); len(got) != 100 {
 		t.Errorf("%d rows", len(got))
+	}
+}
+
+// A publishHook calls published when a part has got its final name.
+type publishHook struct {
+	fileSystem
+	published func()
+}
+
+func (h *publishHook) publish(from, to string) error {
+	err := h.fileSystem.publish(from, to)
+	h.published()
+	return err
+}
+
+// A Put that comes to its end only while the unit is committed must not begin
+// another draft: that one would stay, and keep all other units from growing.
+func TestPutEndsBesideCommit(t *testing.T) {
+	disk := &publishHook{fileSystem: newMemFS()}
+	id := identity(1, 2, 8, 1)
+	r, err := Open("/run", id, Options{fs: disk, grow: 1, Ballast: -1})
+	must(t, err)
+	u, err := r.OpenUnit("m0", 0)
+	must(t, err)
+	for row := range int64(8) {
+		must(t, u.Put(record("m0", row, 0)))
+	}
+	late := 0
+	disk.published = func() {
+		late++
+		u.growing.Lock() // as keep does, after its look at the state
+		u.grow()
+		u.growing.Unlock()
+	}
+	must(t, u.Commit())
+	if late != 1 {
+		t.Fatalf("%d late records", late)
+	}
+	if u.draft != nil || r.grows != nil {
+		t.Errorf("the committed unit holds a draft (%v) and the right to grow (%v)", u.draft != nil, r.grows != nil)
+	}
+	must(t, r.Close("done"))
+	if left, err := disk.list("/run/tmp"); err != nil || len(left) > 0 {
+		t.Errorf("%v is left in tmp, %v", left, err)
+	}
+}
+
+// Puts of all rows and a Commit that is tried all the time, from as many
+// goroutines: one Commit succeeds, and it has every record.
+func TestCommitBesidePuts(t *testing.T) {
+	disk := newMemFS()
+	id := identity(1, 1, 200, 1)
+	r, err := Open("/run", id, Options{fs: disk, grow: 1, Ballast: -1})
+	must(t, err)
+	u, err := r.OpenUnit("m0", 0)
+	must(t, err)
+	var all sync.WaitGroup
+	for worker := range int64(4) {
+		all.Go(func() {
+			for row := worker; row < 200; row += 4 {
+				if err := u.Put(record("m0", row, 0)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Go(func() {
+		for u.Commit() != nil {
+			if err := r.Err(); err != nil {
+				t.Error(err)
+				return
+			}
+			runtime.Gosched()
+		}
+	})
+	all.Wait()
+	if !r.Committed("m0", 0) || r.grows != nil || r.keeping.Load() != 0 {
+		t.Errorf("committed %v, grows %v, %d bytes kept", r.Committed("m0", 0), r.grows != nil, r.keeping.Load())
+	}
+	must(t, r.Close("done"))
+	report, err := verify(disk, "/run", true, nil)
+	must(t, err)
+	if report.Recorded != 200 || len(report.Problems) > 0 {
+		t.Errorf("%d rows, problems %v", report.Recorded, report.Problems)
 	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/csv"
 	"encoding/json"
@@ -33,6 +34,8 @@ type ExportOptions struct {
 	Scores []string
 	// Where keeps the records for which it is true; nil keeps all.
 	Where func(*nightshift.Record) bool
+
+	sortBytes int64 // of a score table in another order that are sorted in memory; 0 means defaultSortBytes
 }
 
 // Export writes one flat table of a run to w and returns the number of rows.
@@ -51,7 +54,7 @@ func Export(dir string, w io.Writer, format string, o ExportOptions) (rows int64
 			return 0, err
 		}
 	}
-	joins, err := openJoins(o.fs, paths(dir), o.Scores)
+	joins, err := openJoins(o.fs, paths(dir), o.Scores, o.sortBytes)
 	if err != nil {
 		return 0, err
 	}
@@ -358,16 +361,14 @@ type joins struct {
 	tables  []*joinTable
 }
 
-// A joinTable is one score file. Files are written in the order of Rows, so a
-// step through both side by side joins them. Where a file is in another order,
-// what was passed by is kept until it is asked for.
+// A joinTable is one score file, read in the order of Rows: a step through both
+// side by side joins them.
 type joinTable struct {
 	next   func() (nightshift.Score, error, bool)
 	stop   func()
 	order  map[string]int // of models
 	head   *nightshift.Score
-	sorted bool
-	kept   map[scoreKey][]*nightshift.Score
+	sorted bool // the file has the order of Rows
 }
 
 type scoreKey struct {
@@ -376,7 +377,7 @@ type scoreKey struct {
 	epoch int32
 }
 
-func openJoins(fsys fileSystem, dir paths, tables []string) (*joins, error) {
+func openJoins(fsys fileSystem, dir paths, tables []string, sortBytes int64) (*joins, error) {
 	j := &joins{}
 	if len(tables) == 0 {
 		return j, nil
@@ -391,11 +392,16 @@ func openJoins(fsys fileSystem, dir paths, tables []string) (*joins, error) {
 	}
 	scorers := map[string]bool{}
 	for _, name := range tables {
-		t := &joinTable{order: order, sorted: true, kept: map[scoreKey][]*nightshift.Score{}}
+		t := &joinTable{order: order, sorted: true}
 		if err := t.survey(fsys, dir, name, scorers); err != nil {
+			j.close()
 			return nil, err
 		}
-		t.next, t.stop = iter.Pull2(readScores(fsys, dir, []string{name}))
+		rows := readScores(fsys, dir, []string{name})
+		if !t.sorted {
+			rows = t.sort(rows, cmp.Or(sortBytes, defaultSortBytes))
+		}
+		t.next, t.stop = iter.Pull2(rows)
 		j.tables = append(j.tables, t)
 	}
 	j.scorers = sortedKeys(scorers)
@@ -427,6 +433,9 @@ func (t *joinTable) survey(fsys fileSystem, dir paths, name string, scorers map[
 			return &DamageError{Path: path, Err: err}
 		}
 		scorers[k.Scorer] = true
+		if _, known := t.order[k.Model]; !known {
+			continue // joined to no row
+		}
 		now := scoreKey{k.Model, k.Row, k.Epoch}
 		if !first && t.less(now, last) {
 			t.sorted = false
@@ -436,18 +445,15 @@ func (t *joinTable) survey(fsys fileSystem, dir paths, name string, scorers map[
 	return nil
 }
 
-func (t *joinTable) less(a, b scoreKey) bool {
-	if a.model != b.model {
-		return t.order[a.model] < t.order[b.model]
-	}
-	if a.row != b.row {
-		return a.row < b.row
-	}
-	return a.epoch < b.epoch
+func (t *joinTable) less(a, b scoreKey) bool { return t.compare(a, b) < 0 }
+
+// compare orders keys as Rows does.
+func (t *joinTable) compare(a, b scoreKey) int {
+	return cmp.Or(cmp.Compare(t.order[a.model], t.order[b.model]), cmp.Compare(a.row, b.row), cmp.Compare(a.epoch, b.epoch))
 }
 
 // at returns the scores of one record.
-func (t *joinTable) at(key scoreKey) ([]*nightshift.Score, error) {
+func (t *joinTable) at(key scoreKey) (found []*nightshift.Score, err error) {
 	for {
 		if t.head == nil {
 			s, err, ok := t.next()
@@ -459,17 +465,15 @@ func (t *joinTable) at(key scoreKey) ([]*nightshift.Score, error) {
 			}
 			t.head = &s
 		}
-		k := scoreKey{t.head.Model, t.head.Row, t.head.Epoch}
-		if t.sorted && t.less(key, k) {
+		k := keyOf(t.head)
+		if t.less(key, k) {
 			break
 		}
-		if !t.sorted || k == key {
-			t.kept[k] = append(t.kept[k], t.head)
+		if k == key {
+			found = append(found, t.head)
 		}
 		t.head = nil
 	}
-	found := t.kept[key]
-	delete(t.kept, key)
 	return found, nil
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -214,6 +215,9 @@ func TestNoRoomAtStart(t *testing.T) {
 	_, err := Open(crashDir, identity(1, 1, 1, 1), Options{fs: disk, Ballast: 64})
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("Open = %v, want ENOSPC", err)
+	}
+	if size, err := disk.size(crashDir + "/" + ballastFile); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a refused start leaves a reserve file of %d bytes on the full disk (%v)", size, err)
 	}
 }
 

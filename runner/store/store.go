@@ -238,8 +238,10 @@ func (r *Run) open() error {
 	return r.started()
 }
 
-// abandon lets go of everything after a failed Open.
+// abandon lets go of everything after a failed Open. A run that was refused
+// leaves no reserve file on a disk that may be full.
 func (r *Run) abandon() {
+	r.dropBallast()
 	for _, u := range r.units {
 		u.closeFiles()
 	}
