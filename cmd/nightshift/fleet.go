@@ -209,6 +209,9 @@ func (f *fleet) simulator(m plan.ResolvedModel) (http.RoundTripper, error) {
 	s, ok := f.simulators[name]
 	if !ok {
 		config, err := simulatorConfig(m.Simulator)
+		if err == nil {
+			err = config.LoadAnswers(m.Folder)
+		}
 		if err != nil {
 			return nil, usageError("endpoint %s: simulator: %w", name, err)
 		}

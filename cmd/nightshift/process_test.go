@@ -167,7 +167,7 @@ func newTable(t testing.TB, rows int, url string, more string) *table {
 	d.plan, d.out = filepath.Join(d.dir, "plan.yaml"), filepath.Join(d.dir, "out")
 	var data bytes.Buffer
 	for i := range rows {
-		prompt := fmt.Sprintf("Question %d: what is %d + %d?", i, i*7, i*3)
+		prompt := fmt.Sprintf("Question %d: what is %d + %d? Reply in one sentence.", i, i*7, i*3)
 		d.prompts = append(d.prompts, prompt)
 		fmt.Fprintf(&data, "{\"id\": \"q-%d\", \"prompt\": %q, \"target\": \"%d\"}\n", i, prompt, i*10)
 	}

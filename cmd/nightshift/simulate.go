@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,7 +53,7 @@ which says what was asked, answered and billed.`,
 	s.StringVar(&f.neighbour, "neighbour", "", "another client of the same limits: share=…,period=…,busy=…")
 	s.StringArrayVar(&f.usage, "usage", nil, "odd ways to report usage; may be repeated")
 	s.StringArrayVar(&f.keys, "key-env", nil, "accept only keys in these environment variables; may be repeated")
-	s.StringVar(&f.answers, "answers", "", "answer from this JSONL `FILE`: question → answer by model")
+	s.StringVar(&f.answers, "answers", "", "answer from this JSONL `FILE`: prompts with their target, or with each model's answer")
 	s.BoolVar(&f.vary, "vary", false, "answer repeated questions differently")
 	s.BoolVar(&f.strict, "strict", false, "refuse parameters that the vendors' models refuse")
 	s.StringVar(&f.ledger, "ledger", "", "append one JSON line for each exchange to this `FILE`")
@@ -126,11 +127,8 @@ func (f *simulateFlags) simulator(a *app) (simulator.Config, error) {
 		}
 		c.Keys = append(c.Keys, a.getenv(name))
 	}
-	if f.answers != "" {
-		answers, err := simulator.OpenAnswers(f.answers)
-		note("answers", err)
-		c.Answers = answers
-	}
+	c.AnswersFile = cmp.Or(f.answers, c.AnswersFile)
+	note("answers", c.LoadAnswers("."))
 	c.Usage = append(c.Usage, f.usage...)
 	if f.seed != 0 {
 		c.Seed = f.seed

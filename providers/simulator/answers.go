@@ -7,26 +7,31 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 )
 
-// Answers are answers known beforehand, by prompt and by model.
+// Answers are answers known beforehand, by prompt: the text of a model, or the
+// target, which a model gives as often as its skill says. A wrong answer is
+// the target of another prompt.
 //
 // A prompt is found when it is the last user message, or a whole line or
 // paragraph of it ("Question: " and the like before it are passed over), so
 // that a template may add instructions around it.
 type Answers struct {
-	byPrompt map[string]map[string]string
+	byPrompt map[string]map[string]string // prompt → model → text; the target stands under targetKey
 	models   map[string]bool
+	targets  []string // every target once, in the order of the file
+	isTarget map[string]bool
 
 	index func() promptIndex // made when a template is first met
 }
 
 // NewAnswers makes Answers of prompt → model → text.
 func NewAnswers(answers map[string]map[string]string) *Answers {
-	a := &Answers{byPrompt: map[string]map[string]string{}, models: map[string]bool{}}
+	a := &Answers{byPrompt: map[string]map[string]string{}, models: map[string]bool{}, isTarget: map[string]bool{}}
 	a.index = sync.OnceValue(func() promptIndex { return newPromptIndex(a.byPrompt) })
 	for prompt, byModel := range answers {
 		for model, text := range byModel {
@@ -42,13 +47,23 @@ func (a *Answers) add(prompt, model, text string) {
 		a.byPrompt[prompt] = map[string]string{}
 	}
 	a.byPrompt[prompt][model] = text
-	a.models[model] = true
+	if model != targetKey {
+		a.models[model] = true
+	} else if !a.isTarget[text] {
+		a.isTarget[text] = true
+		a.targets = append(a.targets, text)
+	}
 }
 
-// promptFields are where a row keeps its prompt, answerFields where an object
-// keeps its text.
+// targetKey stands for the target among the models of a prompt: no model has
+// an empty name.
+const targetKey = ""
+
+// promptFields are where a row keeps its prompt, targetFields where it keeps
+// the right answer, answerFields where an object keeps its text.
 var (
 	promptFields = []string{"prompt", "question", "input"}
+	targetFields = []string{"target", "answer", "ideal"}
 	answerFields = []string{"solution", "answer", "output", "text", "response"}
 )
 
@@ -62,8 +77,27 @@ func OpenAnswers(path string) (*Answers, error) {
 	return ReadAnswers(f, path)
 }
 
+// LoadAnswers reads AnswersFile, where one is named; relative paths start from
+// the given folder.
+func (c *Config) LoadAnswers(folder string) error {
+	if c.AnswersFile == "" {
+		return nil
+	}
+	path := c.AnswersFile
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(folder, path)
+	}
+	answers, err := OpenAnswers(path)
+	if err != nil {
+		return fmt.Errorf("answers: %w", err)
+	}
+	c.Answers = answers
+	return nil
+}
+
 // ReadAnswers reads JSON lines. A line's prompt stands in "prompt",
-// "question" or "input"; every other field that holds a text, or an object
+// "question" or "input"; a text in "target", "answer" or "ideal" is the right
+// answer for every model; every other field that holds a text, or an object
 // with a text in "solution", "answer", "output", "text" or "response", is the
 // answer of the model that has the field's name.
 func ReadAnswers(r io.Reader, name string) (*Answers, error) {
@@ -100,6 +134,13 @@ func (a *Answers) readLine(line []byte) error {
 	if prompt == "" {
 		return fmt.Errorf("no prompt: want a text in one of %s", strings.Join(promptFields, ", "))
 	}
+	for _, f := range targetFields {
+		var target string
+		if json.Unmarshal(row[f], &target) == nil && target != "" {
+			a.add(prompt, targetKey, target)
+			delete(row, f)
+		}
+	}
 	for model, raw := range row {
 		if text, ok := answerText(raw); ok {
 			a.add(prompt, model, text)
@@ -134,11 +175,34 @@ func (a *Answers) Models() []string {
 
 func (a *Answers) has(model string) bool { return a != nil && a.models[model] }
 
-// find looks a question's answer up.
+// find looks up what a model answers to a question.
 func (a *Answers) find(question, model string) (string, bool) {
 	if !a.has(model) {
 		return "", false
 	}
+	return a.lookUp(question, model)
+}
+
+// target looks up the right answer to a question.
+func (a *Answers) target(question string) (string, bool) {
+	if a == nil || len(a.targets) == 0 {
+		return "", false
+	}
+	return a.lookUp(question, targetKey)
+}
+
+// wrong is an answer that is not the right one: another prompt's target, or
+// the right one spoiled where there is no other.
+func (a *Answers) wrong(right string, s seed) string {
+	for i := range uint64(8) {
+		if other := pick(s.withInt(i), "wrong", a.targets); !strings.EqualFold(other, right) {
+			return other
+		}
+	}
+	return "not " + right
+}
+
+func (a *Answers) lookUp(question, model string) (string, bool) {
 	question = strings.TrimSpace(question)
 	byModel, ok := a.byPrompt[question]
 	if !ok {

@@ -100,7 +100,7 @@ func lastAnswer(text string) string {
 // small, and mostly on the same questions.
 func TestSkills(t *testing.T) {
 	rows := quickstart(t)
-	c := inProcess(Config{})
+	c := inProcess(quickstartConfig(t))
 	right := map[string]map[string]bool{}
 	for _, model := range []string{"sim-large", "sim-medium", "sim-small"} {
 		right[model] = map[string]bool{}
@@ -139,8 +139,17 @@ func TestSkills(t *testing.T) {
 	}
 }
 
+func quickstartConfig(t *testing.T) Config {
+	t.Helper()
+	c := Config{AnswersFile: "quickstart/prompts.jsonl"}
+	if err := c.LoadAnswers("../../examples"); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func TestForms(t *testing.T) {
-	c := inProcess(Config{Models: map[string]Model{"sage": {Skill: &sure}}})
+	c := inProcess(Config{Answers: knows(t, "What is the capital of France?", "Paris"), Models: map[string]Model{"sage": {Skill: &sure}}})
 	for _, tc := range []struct{ instruction, want string }{
 		{"Answer with one word.", "=Paris"},
 		{"Give only the name, nothing else.", "=Paris"},

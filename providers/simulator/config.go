@@ -25,7 +25,9 @@ type Config struct {
 	// OnlyModels refuses every model that is neither in Models nor in Answers
 	// with 404.
 	OnlyModels bool `json:"only_models,omitempty"`
-	// Answers are looked up before any rule is tried.
+	// AnswersFile names a file for Answers, which LoadAnswers reads.
+	AnswersFile string `json:"answers,omitempty"`
+	// Answers are what models are known to answer; anything else gets prose.
 	Answers *Answers `json:"-"`
 	// Vary gives repeated requests of one conversation different answers, as
 	// a temperature above 0 does: by the Idempotency-Key header where there is

@@ -18,7 +18,7 @@ var shapes = []struct{ path, extra string }{
 var sure = 1.0
 
 func TestAnswersInEveryShape(t *testing.T) {
-	cfg := Config{Models: map[string]Model{"sage": {Skill: &sure}}}
+	cfg := Config{Answers: knows(t, "What is 17 + 25?", "42"), Models: map[string]Model{"sage": {Skill: &sure}}}
 	everyWay(t, cfg, func(t *testing.T, c *caller) {
 		texts := map[string]bool{}
 		for _, s := range shapes {
@@ -81,7 +81,7 @@ func TestMaxTokensTruncates(t *testing.T) {
 }
 
 func TestStopSequences(t *testing.T) {
-	c := inProcess(Config{Models: map[string]Model{"sage": {Skill: &sure}}})
+	c := inProcess(Config{Answers: knows(t, "What is 17 + 25?", "42"), Models: map[string]Model{"sage": {Skill: &sure}}})
 	prompt := "What is 17 + 25? Answer with one word."
 	a := parse(t, messagesPath, c.post(messagesPath, simple("sage", prompt, `"stop_sequences":["x","2"],`)))
 	if a.Text != "4" || a.Stop != "stop_sequence" || a.StopSequence != "2" {
@@ -163,7 +163,7 @@ func TestSeveralChoices(t *testing.T) {
 }
 
 func TestJSONModes(t *testing.T) {
-	c := inProcess(Config{Models: map[string]Model{"sage": {Skill: &sure}}})
+	c := inProcess(Config{Answers: knows(t, "What is 17 + 25?", "42"), Models: map[string]Model{"sage": {Skill: &sure}}})
 	schema := `{"type":"object","properties":{"answer":{"type":"integer"},"sure":{"type":"boolean"}},"required":["answer","sure"]}`
 	for _, tc := range []struct{ path, extra, want string }{
 		{chatPath, `"response_format":{"type":"json_object"},`, `{"answer":42}`},
@@ -337,7 +337,7 @@ func TestLogprobs(t *testing.T) {
 }
 
 func TestMultiTurnAndSystem(t *testing.T) {
-	c := inProcess(Config{Models: map[string]Model{"sage": {Skill: &sure}}})
+	c := inProcess(Config{Answers: knows(t, "What is the capital of France?", "Paris", "What is the capital of Japan?", "Tokyo"), Models: map[string]Model{"sage": {Skill: &sure}}})
 	body := `{"model":"sage","max_tokens":99,"system":"Answer with one word.","messages":[{"role":"user","content":"What is the capital of France?"},{"role":"assistant","content":"Paris"},{"role":"user","content":"What is the capital of Japan?"}]}`
 	if a := parse(t, messagesPath, c.post(messagesPath, body)); a.Text != "Tokyo" {
 		t.Errorf("text %q", a.Text)

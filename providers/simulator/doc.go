@@ -1,6 +1,6 @@
 // Package simulator is a model server for rehearsals and tests. It speaks
 // both wire formats (Messages and Chat Completions, streamed and not, and the
-// data envelope of some gateways), answers from rules instead of a model,
+// data envelope of some gateways), answers from a file instead of a model,
 // keeps rate limits as the vendors do, misbehaves on request, and writes a
 // [Ledger] of what it received, served and billed.
 //
@@ -17,12 +17,12 @@
 //
 // # Answers
 //
-// A model has a skill, the share of questions it gets right; names say it
-// (sim-large 0.93, sim-medium 0.8, sim-small 0.65) or [Config].Models does.
-// Questions that the rules understand (arithmetic, letters, words, weekdays,
-// capitals, opposites, units, labels, small judgements) get the right answer
-// or a plausible wrong one; everything else gets a paragraph about the words
-// of the prompt. Answers may also come from a file, see [ReadAnswers].
+// A file of prompts and targets (a dataset, say) makes the models answer; see
+// [ReadAnswers]. A model has a skill, the share of questions it gets right;
+// names say it (sim-large 0.93, sim-medium 0.8, sim-small 0.65) or
+// [Config].Models does. The wrong answers are targets of other prompts. The
+// file may also hold the text of each model. A prompt that is not in the file
+// gets a paragraph about its words.
 //
 // # Bill
 //

@@ -16,7 +16,7 @@ func judge(prompt string, s seed) (string, bool) {
 		return judgePair(prompt, s), true
 	case strings.Contains(prompt, "[[x, y]]") || strings.Contains(prompt, "[[x,y]]"):
 		a, b := pairScores(prompt)
-		return "Both answers were read closely.\n\n[[" + number(rounded(a)) + ", " + number(rounded(b)) + "]]", true
+		return "Both answers were read closely.\n\n[[" + rounded(a) + ", " + rounded(b) + "]]", true
 	case strings.Contains(prompt, "[[rating]]") || strings.Contains(prompt, "[[5]]"):
 		return "The answer addresses the question with some room for improvement.\n\nRating: [[" + strconv.Itoa(1+s.below("rating", 10)) + "]]", true
 	case strings.Contains(strings.ToUpper(prompt), "GRADE:"):
@@ -25,7 +25,8 @@ func judge(prompt string, s seed) (string, bool) {
 	return "", false
 }
 
-func rounded(v float64) float64 { return float64(int(v*20)) / 2 }
+// rounded writes a score between 0 and 1 as a rating of up to 10, in halves.
+func rounded(v float64) string { return strconv.FormatFloat(float64(int(v*20))/2, 'f', -1, 64) }
 
 const tieWidth = 0.05
 

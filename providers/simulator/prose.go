@@ -3,6 +3,7 @@ package simulator
 import (
 	"math"
 	"strings"
+	"unicode"
 )
 
 // stopwords are no topics.
@@ -115,4 +116,11 @@ var musings = []string{
 	"That seems consistent with %.",
 	"Let me verify this once more.",
 	"I will keep the answer short and mention %.",
+}
+
+// words splits a text into words without punctuation around them.
+func words(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '\'' && r != '-'
+	})
 }

@@ -77,9 +77,8 @@ func (x *exchange) say(s seed) string {
 	if a.schema != nil || a.json {
 		return x.sayJSON(s)
 	}
-	solved, ok := x.solve(s)
-	if ok {
-		return form.phrase(solved, x.verbosity(), s)
+	if answer, ok := x.known(s); ok {
+		return form.phrase(answer, x.verbosity(), s)
 	}
 	text := prose(a.question, x.verbosity(), s)
 	if form.bare {
@@ -91,16 +90,15 @@ func (x *exchange) say(s seed) string {
 	return form.close(text, "unclear")
 }
 
-// solve answers by the rules, rightly or wrongly as the model's skill goes.
-func (x *exchange) solve(s seed) (solution, bool) {
-	found, ok := solve(newQuery(x.ask.question))
-	if !ok {
-		return found, false
+// known answers a question whose target is known, rightly or wrongly as the
+// model's skill goes.
+func (x *exchange) known(s seed) (string, bool) {
+	answers := x.server.cfg.Answers
+	right, ok := answers.target(x.ask.question)
+	if ok && !x.knows() {
+		return answers.wrong(right, s), true
 	}
-	if !x.knows() {
-		found.answer = found.wrong(s)
-	}
-	return found, true
+	return right, ok
 }
 
 // knows decides whether the model gets this conversation right. Half of the
@@ -149,38 +147,6 @@ func (x *exchange) verbosity() float64 {
 	return 1
 }
 
-// wrong is a plausible wrong answer.
-func (s solution) wrong(from seed) string {
-	var others []string
-	for _, o := range s.others {
-		if o != "" && !sameAnswer(o, s.answer) {
-			others = append(others, o)
-		}
-	}
-	if len(others) > 0 {
-		return pick(from, "wrong", others)
-	}
-	return mistake(s.answer, from)
-}
-
-// mistake spoils an answer: a number comes out a little different, two
-// letters of a word change places.
-func mistake(answer string, s seed) string {
-	if v, err := strconv.ParseFloat(answer, 64); err == nil {
-		by := pick(s, "mistake", []float64{1, -1, 2, 10, -2, 5})
-		return number(v + by)
-	}
-	r := []rune(answer)
-	for i := range r {
-		at := (s.below("mistake", len(r)) + i) % len(r)
-		if next := (at + 1) % len(r); r[at] != r[next] {
-			r[at], r[next] = r[next], r[at]
-			return string(r)
-		}
-	}
-	return answer + answer
-}
-
 // A form is how an answer is wanted.
 type form struct {
 	marker string // what stands before the answer on the last line; empty for none
@@ -220,16 +186,16 @@ func containsAny(s string, words ...string) bool {
 	return false
 }
 
-// phrase words a solution.
-func (f form) phrase(s solution, verbosity float64, from seed) string {
-	if f.json && !strings.HasPrefix(s.answer, "{") {
-		return `{"answer":` + jsonValue(s.answer) + "}"
+// phrase puts words around an answer.
+func (f form) phrase(answer string, verbosity float64, from seed) string {
+	if f.json && !strings.HasPrefix(answer, "{") {
+		return `{"answer":` + jsonValue(answer) + "}"
 	}
-	if f.bare && f.marker == "" || strings.HasPrefix(s.answer, "{") && f.marker == "" {
-		return s.answer
+	if f.bare && f.marker == "" || strings.HasPrefix(answer, "{") && f.marker == "" {
+		return answer
 	}
 	if f.bare {
-		return f.close("", s.answer)
+		return f.close("", answer)
 	}
 	var parts []string
 	steps := from.roll("steps") * 3 * verbosity
@@ -239,14 +205,11 @@ func (f form) phrase(s solution, verbosity float64, from seed) string {
 	for i := 0; i < int(steps) && i < len(openings); i++ {
 		parts = append(parts, pick(from.withInt(uint64(i/2)), "opening "+strconv.Itoa(i), openings))
 	}
-	if s.reason != "" && steps >= 1 {
-		parts = append(parts, s.reason)
-	}
 	if f.marker == "" {
-		parts = append(parts, strings.Replace(pick(from, "closing", closings), "%", s.answer, 1))
+		parts = append(parts, strings.Replace(pick(from, "closing", closings), "%", answer, 1))
 		return strings.Join(parts, " ")
 	}
-	return f.close(strings.Join(parts, " "), s.answer)
+	return f.close(strings.Join(parts, " "), answer)
 }
 
 // close puts the answer on a last line, where one is wanted.

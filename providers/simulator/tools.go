@@ -2,7 +2,9 @@ package simulator
 
 import (
 	"encoding/json"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -121,7 +123,7 @@ func (m *maker) value(name string, raw json.RawMessage, s seed, depth int) strin
 		}
 		return "[" + strings.Join(items, ",") + "]"
 	case "integer", "number":
-		return m.number(name, &sc, s)
+		return m.number(&sc, s)
 	case "boolean":
 		return "true"
 	case "null":
@@ -179,26 +181,26 @@ func (m *maker) enum(values []json.RawMessage, s seed) string {
 	return string(pick(s, "enum", values))
 }
 
-func (m *maker) number(name string, sc *schema, s seed) string {
-	for _, e := range extractors {
-		if e.name == name {
-			if v, ok := e.find(m.question); ok && jsonValue(v) == v {
-				return v
-			}
-		}
-	}
+func (m *maker) number(sc *schema, s seed) string {
 	if m.answer != "" && jsonValue(m.answer) == m.answer {
 		return m.answer
 	}
-	if figs := figures(strings.ToLower(m.question)); len(figs) > 0 {
-		return number(figs[0].value)
+	if n := firstNumber.FindString(m.question); n != "" {
+		return n
 	}
 	v := float64(s.below("number", 10))
 	if sc.Minimum != nil {
 		v += *sc.Minimum
 	}
-	return number(v)
+	return strconv.FormatFloat(v, 'f', -1, 64)
 }
+
+// Numbers and quoted words of a question fill the arguments of tools.
+var (
+	firstNumber = regexp.MustCompile(`\b\d+(?:\.\d+)?\b`)
+	firstQuote  = regexp.MustCompile(`"([^"]+)"`)
+	placeName   = regexp.MustCompile(`\b(?:in|from|to) (\p{Lu}\pL+(?: \p{Lu}\pL+)*)`)
+)
 
 // text makes a string for a property by its name.
 func (m *maker) text(name string, s seed) string {
@@ -206,21 +208,16 @@ func (m *maker) text(name string, s seed) string {
 	if m.answer != "" && (lower == "" || containsAny(lower, "answer", "result", "value", "label", "text", "output")) {
 		return m.answer
 	}
-	if lower == "location" || lower == "place" || lower == "destination" {
-		lower = "city"
-	}
-	for _, e := range extractors {
-		if strings.Contains(lower, e.name) {
-			if v, ok := e.find(m.question); ok {
-				return v
-			}
+	if containsAny(lower, "location", "place", "destination", "city", "country") {
+		if place := placeName.FindStringSubmatch(m.question); place != nil {
+			return place[1]
 		}
 	}
 	if containsAny(lower, "query", "question", "prompt", "input") {
 		return head(m.question, 200)
 	}
-	if q := quotedTexts(m.question); len(q) > 0 {
-		return q[0]
+	if quoted := firstQuote.FindStringSubmatch(m.question); quoted != nil {
+		return quoted[1]
 	}
 	return pick(s, "text", topicWords(m.question))
 }
@@ -228,16 +225,24 @@ func (m *maker) text(name string, s seed) string {
 // sayJSON answers in JSON, by the schema where there is one.
 func (x *exchange) sayJSON(s seed) string {
 	a := x.ask
-	found, ok := x.solve(s)
+	answer, ok := x.known(s)
 	if a.schema != nil {
-		m := maker{question: a.question, answer: found.answer, root: a.schema}
+		m := maker{question: a.question, answer: answer, root: a.schema}
 		return m.value("", a.schema, s, 0)
 	}
 	if !ok {
 		return `{"answer":` + quote(prose(a.question, 0.3, s)) + "}"
 	}
-	if strings.HasPrefix(found.answer, "{") {
-		return found.answer
+	if strings.HasPrefix(answer, "{") {
+		return answer
 	}
-	return `{"answer":` + jsonValue(found.answer) + "}"
+	return `{"answer":` + jsonValue(answer) + "}"
+}
+
+// jsonValue writes numbers as numbers, everything else as a string.
+func jsonValue(v string) string {
+	if _, err := strconv.ParseFloat(v, 64); err == nil && json.Valid([]byte(v)) {
+		return v
+	}
+	return quote(v)
 }

@@ -60,9 +60,11 @@ type ResolvedModel struct {
 	Endpoint providers.Endpoint
 	Preset   string // preset that the endpoint started from; empty for none
 	// Simulated is true when the endpoint runs inside the process, at
-	// providers.SimulatorURL; Simulator is its settings, nil for the default.
+	// providers.SimulatorURL; Simulator is its settings, nil for the default,
+	// and Folder is what paths in them are relative to.
 	Simulated bool
 	Simulator json.RawMessage
+	Folder    string
 	Params    []nightshift.Param
 	Stream    bool
 	Price     *pricing.Price // nil when unknown
@@ -320,7 +322,7 @@ func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
 	r.environment(path, &e)
 	model := ResolvedModel{
 		Name: m.name(), ModelID: m.Model, Endpoint: e.Endpoint,
-		Preset: e.preset, Simulated: e.simulated(), Simulator: e.entry.Simulator,
+		Preset: e.preset, Simulated: e.simulated(), Simulator: e.entry.Simulator, Folder: r.plan.Dir(),
 		Params: m.Params, Stream: m.Stream,
 		PriceList: cmp.Or(e.entry.Prices, service(e.preset)), prices: r.out.Prices,
 	}
