@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"nightshift"
@@ -66,7 +67,26 @@ func classify(status int, header http.Header, body []byte) *nightshift.Error {
 	case text[0] == '<':
 		return webPage(status, text)
 	}
-	return classifyText(status, text)
+	return classifyText(status, header, text)
+}
+
+// ClassifyEvent is Classify for the data of a stream's event that is named
+// error, whose name makes it one whatever its fields are.
+func ClassifyEvent(data []byte) *nightshift.Error {
+	data = bytes.TrimSpace(data)
+	if len(data) == 0 || data[0] != '{' && data[0] != '[' || !json.Valid(data) {
+		return &nightshift.Error{Class: nightshift.ClassServer, MaybeBilled: true, Message: "the server ended the stream: " + tidy(clip(string(data), 300))}
+	}
+	if e := Classify(0, nil, data); e != nil {
+		return e
+	}
+	object, err := asObject(data)
+	if err != nil {
+		object = jsonObject{}
+	}
+	object["type"] = json.RawMessage(`"error"`)
+	named, _ := json.Marshal(object)
+	return Classify(0, nil, named)
 }
 
 // errorEvent takes the data out of an error that came as an event stream; it
@@ -130,7 +150,7 @@ func webPage(status int, text []byte) *nightshift.Error {
 	return &nightshift.Error{Class: class, Message: "answered with " + message, MaybeBilled: gaveUp(status, false)}
 }
 
-func classifyText(status int, text []byte) *nightshift.Error {
+func classifyText(status int, header http.Header, text []byte) *nightshift.Error {
 	object, err := asObject(text)
 	if err != nil {
 		return unreadable(status, text, err)
@@ -139,17 +159,35 @@ func classifyText(status int, text []byte) *nightshift.Error {
 	if !f.found {
 		return nil
 	}
+	f.wait = comesBackSoon(status, header, text)
 	e := &nightshift.Error{
 		Class:       f.class(status),
 		Code:        f.shownCode(),
 		Message:     f.message,
 		RequestID:   f.requestID,
-		MaybeBilled: gaveUp(status, true),
+		MaybeBilled: gaveUp(status, true) || f.fromUpstream(status),
 	}
 	if e.Message == "" && !claimsSuccess(status) {
 		e.Message = http.StatusText(status)
 	}
 	return e
+}
+
+// longestMoment is the longest wait that a limit of minutes or an hour asks for.
+const longestMoment = time.Hour
+
+// comesBackSoon reports whether a refusal says when to come back, in its
+// headers or its body, and that it is a moment.
+func comesBackSoon(status int, header http.Header, text []byte) bool {
+	now := time.Now()
+	if wait, ok := BodyRetryAfter(text, now); ok {
+		return wait <= longestMoment
+	}
+	if !RetryAfterCounts(status) || strings.EqualFold(header.Get("X-Should-Retry"), "false") {
+		return false
+	}
+	report := ParseLimits(header, now)
+	return report.HasRetryAfter && report.RetryAfter <= longestMoment
 }
 
 var errNotObject = errors.New("not a JSON object")
@@ -187,7 +225,7 @@ func unreadable(status int, text []byte, cause error) *nightshift.Error {
 	shown := clip(strings.Join(strings.Fields(string(text[:min(len(text), 4*maxMessage)])), " "), 300)
 	if !claimsSuccess(status) {
 		f := fault{message: shown, found: true}
-		return &nightshift.Error{Class: f.class(status), Message: shown, MaybeBilled: gaveUp(status, false)}
+		return &nightshift.Error{Class: f.class(status), Message: shown, MaybeBilled: gaveUp(status, false) || f.fromUpstream(status)}
 	}
 	var syntax *json.SyntaxError
 	switch {

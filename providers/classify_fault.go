@@ -2,6 +2,7 @@ package providers
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ type fault struct {
 	param     string
 	message   string
 	requestID string
+	wait      bool                             // the server says when to come back, and soon
 	vendor    map[string]nightshift.ErrorClass // table for numeric codes of this body's dialect
 }
 
@@ -64,8 +66,12 @@ func (f *fault) errorField(body jsonObject) {
 	}
 	if text := jsonString(raw); text != "" {
 		f.found = true
+		f.note(jsonScalar(body["code"]))
+		if said := textOf(body["message"]); said != "" && !strings.Contains(text, " ") { // a code, and its sentence beside it
+			f.note(text)
+			text = said
+		}
 		f.message = text
-		f.note(jsonString(body["code"]))
 		return
 	}
 	e := asMap(raw)
@@ -90,11 +96,26 @@ func (f *fault) takeError(e jsonObject) {
 	}
 	for _, detail := range asList(e["details"]) {
 		f.note(jsonString(asMap(detail)["reason"]))
-		for _, violation := range asList(asMap(detail)["violations"]) {
-			f.note(jsonString(asMap(violation)["quotaId"]))
-		}
+		f.quota(asMap(detail))
 	}
 	f.openRouter(subObject(e, "metadata"))
+}
+
+// quota takes the names of the limits that a google.rpc detail says were hit,
+// and whether one of them allows nothing.
+func (f *fault) quota(detail jsonObject) {
+	for _, raw := range asList(detail["violations"]) {
+		violation := asMap(raw)
+		f.note(jsonString(violation["quotaId"]))
+		if jsonScalar(violation["quotaValue"]) == "0" {
+			f.note("limit: 0")
+		}
+	}
+	metadata := subObject(detail, "metadata")
+	f.note(jsonString(metadata["quota_limit"]))
+	if jsonScalar(metadata["quota_limit_value"]) == "0" {
+		f.note("limit: 0")
+	}
 }
 
 // openRouter adds the real cause, which OpenRouter keeps beside its own words.
@@ -117,22 +138,47 @@ func (f *fault) openRouter(metadata jsonObject) {
 }
 
 // topLevel reads errors that are the whole body: success:false, old vLLM,
-// FastAPI's detail, and a code beside no answer.
+// FastAPI's detail, a code beside no answer, and events of type error whose
+// fields are flat.
 func (f *fault) topLevel(body jsonObject) {
-	if f.found || isAnswer(body) || isAnswer(subObject(body, "data")) {
+	flat := f.found && !isSet(body["error"])
+	if f.found && !flat || isAnswer(body) || isAnswer(subObject(body, "data")) {
 		return
 	}
 	code := jsonScalar(body["code"])
 	switch {
-	case string(body["success"]) == "false",
+	case flat,
+		string(body["success"]) == "false",
 		jsonString(body["object"]) == "error",
 		isSet(body["detail"]),
+		jsonString(body["error_message"]) != "",
+		failures[strings.ToLower(jsonString(body["status"]))],
+		strings.HasSuffix(jsonString(body["type"]), "_error"),
 		code != "" && !fine[strings.ToLower(code)]:
 		f.found = true
-		f.note(code)
-		f.note(jsonString(body["type"]))
+		f.takeFlat(body)
 	}
 }
+
+// takeFlat takes the codes and types of an error whose fields stand beside one
+// another.
+func (f *fault) takeFlat(body jsonObject) {
+	detail := subObject(body, "detail")
+	for _, raw := range []json.RawMessage{
+		body["code"], body["error_code"], body["error_type"], body["type"], body["status"], body["status_code"],
+		detail["code"], detail["type"],
+	} {
+		if word := jsonScalar(raw); word != "error" && !failures[strings.ToLower(word)] {
+			f.note(word)
+		}
+	}
+	if f.param == "" {
+		f.param = jsonString(body["param"])
+	}
+}
+
+// failures are the values of a field status that say no more than that.
+var failures = map[string]bool{"error": true, "failed": true, "failure": true}
 
 // fine are the codes with which envelopes say that all is well.
 var fine = map[string]bool{"0": true, "200": true, "success": true, "ok": true, "successful": true}
@@ -179,7 +225,7 @@ func (f *fault) shownCode() string {
 // any server's dialect has.
 func firstText(body jsonObject, found string) string {
 	candidates := []string{found}
-	for _, name := range []string{"message", "msg", "err", "error_msg", "detail"} {
+	for _, name := range []string{"message", "msg", "err", "error_msg", "error_message", "detail"} {
 		candidates = append(candidates, textOf(body[name]))
 	}
 	candidates = append(candidates,
@@ -194,8 +240,11 @@ func firstText(body jsonObject, found string) string {
 	return ""
 }
 
-// isAnswer reports whether an object holds an answer of either format.
-func isAnswer(o jsonObject) bool { return isSet(o["choices"]) || isSet(o["content"]) }
+// isAnswer reports whether an object holds an answer of either format. An empty
+// list of choices is none.
+func isAnswer(o jsonObject) bool {
+	return isSet(o["choices"]) && len(asList(o["choices"])) > 0 || isSet(o["content"])
+}
 
 func isSet(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
 
@@ -227,6 +276,11 @@ func textOf(raw json.RawMessage) string {
 	}
 	if details := fastAPI(raw); details != "" {
 		return details
+	}
+	for _, name := range []string{"error", "message", "msg"} { // DeepInfra's detail
+		if inner := jsonString(asMap(raw)[name]); inner != "" {
+			return inner
+		}
 	}
 	if raw[0] == '{' || raw[0] == '[' {
 		return string(raw)
@@ -276,13 +330,17 @@ func asList(raw json.RawMessage) []json.RawMessage {
 
 func subObject(o jsonObject, name string) jsonObject { return asMap(o[name]) }
 
-// class decides. A rate limit of the day is not one to wait for.
+// class decides. A limit that only a day's end lifts is not one to wait for; a
+// limit of a minute is, in whatever words.
 func (f fault) class(status int) nightshift.ErrorClass {
 	inner := f.effective(status)
 	message := strings.ToLower(f.message)
 	class := f.verdict(inner, message)
-	if class == nightshift.ClassRateLimit && daily(message) {
+	switch {
+	case class == nightshift.ClassRateLimit && f.lasting(message):
 		return nightshift.ClassQuota
+	case class == nightshift.ClassQuota && inner != 402 && f.passing(inner, message):
+		return nightshift.ClassRateLimit
 	}
 	return class
 }
@@ -293,21 +351,87 @@ func (f fault) verdict(inner int, message string) nightshift.ErrorClass {
 	if mayBeLength(inner) && f.tooLong(message) {
 		return nightshift.ClassContextLength
 	}
-	if (inner == 429 || inner == 413) && exceedsLimit(f.message) {
+	if (inner == 429 || inner == 413 || inner == 0) && exceedsLimit(f.message) {
 		return nightshift.ClassExceedsLimit
+	}
+	if class, known := byPhrase(decisivePhrases, message, inner); known {
+		return class
 	}
 	for _, word := range f.words {
 		if class, known := f.byWord(word); known {
-			return class
+			return f.outweighed(class, message, inner)
 		}
 	}
-	if class, known := byPhrase(message, inner); known {
+	if class, known := byPhrase(phrases, message, inner); known {
 		return class
 	}
 	if class, known := f.byGenericWord(inner); known {
 		return class
 	}
 	return byStatus(inner)
+}
+
+// outweighed is the class of a code, unless it is a mere rate limit and the
+// message, an upstream's, speaks of a quota that is used up.
+func (f fault) outweighed(class nightshift.ErrorClass, message string, status int) nightshift.ErrorClass {
+	if class != nightshift.ClassRateLimit {
+		return class
+	}
+	if said, known := byPhrase(phrases, message, status); known && said == nightshift.ClassQuota {
+		return said
+	}
+	for word := range quotaWords {
+		if strings.Contains(message, word) {
+			return nightshift.ClassQuota
+		}
+	}
+	return class
+}
+
+// lasting reports whether a limit counts over a day or more, or allows nothing
+// at all.
+func (f fault) lasting(message string) bool {
+	return noQuota.MatchString(message) || slices.Contains(f.words, "limit: 0") || longWindow.MatchString(f.said(message))
+}
+
+// passing reports whether words of an empty account stand for a limit of a
+// minute or an hour: it names its window, or says when to come back, which an
+// account without money never does.
+func (f fault) passing(status int, message string) bool {
+	if !f.vague(status, message) || f.lasting(message) {
+		return false
+	}
+	return shortWindow.MatchString(f.said(message)) || f.wait && !moneyWords.MatchString(message)
+}
+
+// vague reports whether class quota rests on words that are used for passing
+// limits too.
+func (f fault) vague(status int, message string) bool {
+	for _, word := range f.words {
+		if class, known := f.byWord(word); known && class == nightshift.ClassQuota {
+			return quotaWords[word]
+		}
+	}
+	if class, known := byPhrase(decisivePhrases, message, status); known && class == nightshift.ClassQuota {
+		return false
+	}
+	inMessage := func(text string) bool { return strings.Contains(message, text) }
+	return slices.ContainsFunc(quotaPhrases, inMessage) || slices.ContainsFunc(slices.Collect(maps.Keys(quotaWords)), inMessage)
+}
+
+// said is everything that may name the window of a limit.
+func (f fault) said(message string) string {
+	return strings.Join(f.words, " ") + " " + message
+}
+
+// fromUpstream reports whether the words are those of a gateway that had sent
+// the request on when something failed.
+func (f fault) fromUpstream(status int) bool {
+	if status != 0 && status != 408 && status < 500 {
+		return false
+	}
+	said := f.said(strings.ToLower(f.message))
+	return slices.ContainsFunc(upstreamFailures, func(text string) bool { return strings.Contains(said, text) })
 }
 
 // effective is the status that counts: that of the upstream where a gateway

@@ -46,6 +46,7 @@ func byStatus(status int) nightshift.ErrorClass {
 // servers people run themselves.
 var specificWords = map[string]nightshift.ErrorClass{
 	"insufficient_quota":             nightshift.ClassQuota,
+	"insufficient_quota_error":       nightshift.ClassQuota,
 	"credit_balance_exhausted":       nightshift.ClassQuota,
 	"billing_not_active":             nightshift.ClassQuota,
 	"billing_hard_limit_reached":     nightshift.ClassQuota,
@@ -57,6 +58,13 @@ var specificWords = map[string]nightshift.ErrorClass{
 	"billing_error":                  nightshift.ClassQuota,
 	"payment_required":               nightshift.ClassQuota,
 	"exceeded_current_quota_error":   nightshift.ClassQuota, // Moonshot
+	"accountoverdueerror":            nightshift.ClassQuota, // Volcengine Ark, its table of errors, with 403
+	"operationdenied.serviceoverdue": nightshift.ClassQuota, // the same
+	"arrearage":                      nightshift.ClassQuota, // DashScope, its table of errors, with 400
+	"prepaidbilloverdue":             nightshift.ClassQuota, // the same, with 429
+	"postpaidbilloverdue":            nightshift.ClassQuota, // the same
+	"commoditynotpurchased":          nightshift.ClassQuota, // the same
+	"allocationquota.freetieronly":   nightshift.ClassQuota, // the same, with 403
 
 	"account_deactivated":           nightshift.ClassPermission,
 	"access_terminated":             nightshift.ClassPermission,
@@ -81,6 +89,7 @@ var specificWords = map[string]nightshift.ErrorClass{
 	"invalid_token":                 nightshift.ClassAuth,
 	"auth_error":                    nightshift.ClassAuth, // LiteLLM
 	"token_expired":                 nightshift.ClassAuth,
+	"no_db_connection":              nightshift.ClassAuth, // LiteLLM's proxy without a database: any key but its own
 	"model_not_found":               nightshift.ClassNotFound,
 	"model_not_found_error":         nightshift.ClassNotFound,
 	"model_not_exist":               nightshift.ClassNotFound,
@@ -93,9 +102,12 @@ var specificWords = map[string]nightshift.ErrorClass{
 	"get_channel_failed":            nightshift.ClassNotFound,
 	"api_not_implemented":           nightshift.ClassNotFound,
 	"model_decommissioned":          nightshift.ClassNotFound,
+	"model_price_error":             nightshift.ClassNotFound, // new-api: nobody has set the model's price, so it is not served
 	"content_filter":                nightshift.ClassContentPolicy,
 	"content_policy_violation":      nightshift.ClassContentPolicy,
 	"content_policy":                nightshift.ClassContentPolicy,
+	"contentpolicyviolationerror":   nightshift.ClassContentPolicy, // LiteLLM
+	"moderation_error":              nightshift.ClassContentPolicy,
 	"responsibleaipolicyviolation":  nightshift.ClassContentPolicy,
 	"moderation_blocked":            nightshift.ClassContentPolicy,
 	"sensitive_words_detected":      nightshift.ClassContentPolicy,
@@ -108,6 +120,9 @@ var specificWords = map[string]nightshift.ErrorClass{
 	"service_unavailable_error":     nightshift.ClassOverloaded,
 	"unavailable_error":             nightshift.ClassOverloaded, // llama.cpp while loading
 	"capacity_exceeded":             nightshift.ClassOverloaded,
+	"server_is_overloaded":          nightshift.ClassOverloaded, // OpenAI, in a stream
+	"engine_overloaded":             nightshift.ClassOverloaded, // DeepInfra: "Model busy, retry later"
+	"serveroverloaded":              nightshift.ClassOverloaded, // Volcengine Ark
 	"rate_limit_error":              nightshift.ClassRateLimit,
 	"rate_limit_exceeded":           nightshift.ClassRateLimit,
 	"rate_limit_reached_error":      nightshift.ClassRateLimit, // Moonshot
@@ -115,6 +130,17 @@ var specificWords = map[string]nightshift.ErrorClass{
 	"too_many_requests":             nightshift.ClassRateLimit,
 	"throttling":                    nightshift.ClassRateLimit,
 	"throttlingexception":           nightshift.ClassRateLimit,
+	"too_many_requests_error":       nightshift.ClassRateLimit, // Cerebras
+	"request_quota_exceeded":        nightshift.ClassRateLimit, // Cerebras: per minute, hour or day, as the message says
+	"token_quota_exceeded":          nightshift.ClassRateLimit, // the same
+	"throttling.ratequota":          nightshift.ClassRateLimit, // DashScope: requests a minute
+	"throttling.allocationquota":    nightshift.ClassRateLimit, // DashScope: tokens a minute
+	"throttling.burstrate":          nightshift.ClassRateLimit, // DashScope: the rate rose too fast
+	"limit_requests":                nightshift.ClassRateLimit, // the same over Chat Completions
+	"limitrequests":                 nightshift.ClassRateLimit,
+	"limit_burst_rate":              nightshift.ClassRateLimit,
+	"requestbursttoofast":           nightshift.ClassRateLimit, // Volcengine Ark
+	"inflightbatchsizeexceeded":     nightshift.ClassRateLimit, // Volcengine Ark: requests in flight
 	"request_too_large":             nightshift.ClassTooLarge,
 	"invalid_request":               nightshift.ClassInvalidRequest, // new-api, with a 500
 	"unsupported_parameter":         nightshift.ClassInvalidRequest,
@@ -141,9 +167,7 @@ var wordPatterns = []struct {
 }{
 	{"entitlement_", "", "_limit_exceeded", nightshift.ClassQuota},
 	{"channel:", "", "", nightshift.ClassServer},
-	{"generaterequestsperday", "", "", nightshift.ClassQuota}, // Gemini's quotaId
-	{"", "perdayper", "", nightshift.ClassQuota},
-	{"free-models-per-day", "", "", nightshift.ClassQuota},
+	{"", "ratelimitexceeded", "", nightshift.ClassRateLimit}, // Volcengine Ark: ModelAccountTpmRateLimitExceeded and its family
 }
 
 // genericWords are types that say no more than a status does.
@@ -237,19 +261,57 @@ var lengthPhrases = []string{
 	"reduce the length of the messages",
 }
 
-// phrases are what messages say where codes say nothing. A phrase counts for
-// the statuses it was seen with only; 0 is a claimed success.
-var phrases = []struct {
+// A phrase is a part of a message, in lower case, that says what is the matter.
+// It counts for the statuses it was seen with only; 0 is a claimed success.
+type phrase struct {
 	text     string
 	statuses []int
 	class    nightshift.ErrorClass
-}{
+}
+
+// decisivePhrases outweigh every code and type beside them: gateways put a
+// code of their own, or an upstream's, beside words that say more.
+var decisivePhrases = []phrase{
+	// one-api and new-api: the upstream of a group is full. Beside it stands
+	// any code of the upstream, insufficient_quota too.
+	{"负载已饱和", []int{429}, nightshift.ClassRateLimit},
+	{"负载已饱和", []int{0, 500, 503}, nightshift.ClassOverloaded},
+
+	// one-api and new-api reserve what a request may cost; in Messages format
+	// no code says so.
+	{"quota is not enough", []int{0, 403, 429}, nightshift.ClassQuota},
+	{"pre-consumed quota failed", []int{0, 403, 429, 500}, nightshift.ClassQuota},
+	{"pre-consume token quota failed", []int{0, 403, 429, 500}, nightshift.ClassQuota},
+	{"预扣费额度失败", []int{0, 403, 429, 500}, nightshift.ClassQuota},
+	{"剩余额度", []int{0, 403, 429}, nightshift.ClassQuota},
+
+	// new-api: nobody has set a price for the model, so it is not served.
+	{"价格未配置", []int{0, 400, 403, 500}, nightshift.ClassNotFound},
+	{"ratio or price not set", []int{0, 400, 403, 500}, nightshift.ClassNotFound},
+
+	// DashScope over Chat Completions: tokens a minute, beside insufficient_quota.
+	{"free allocated quota exceeded", []int{0, 403, 429}, nightshift.ClassQuota},
+	{"allocated quota exceeded", []int{0, 403, 429}, nightshift.ClassRateLimit},
+
+	{"contentpolicyviolationerror", []int{0, 400, 403, 500}, nightshift.ClassContentPolicy}, // LiteLLM
+	{"our safety system", []int{0, 400, 403, 500}, nightshift.ClassContentPolicy},           // OpenAI through LiteLLM
+}
+
+// phrases are what messages say where codes say nothing.
+var phrases = []phrase{
 	{"credit balance is too low", []int{0, 400, 402, 403, 429}, nightshift.ClassQuota},
 	{"spend limit", []int{0, 400, 403, 429}, nightshift.ClassQuota},
+	{"spending limit", []int{0, 400, 403, 412, 429}, nightshift.ClassQuota}, // xAI, Fireworks with 412
+	{"used all available credits", []int{0, 403, 429}, nightshift.ClassQuota},
+	{"doesn't have any credits", []int{0, 403, 429}, nightshift.ClassQuota}, // xAI
+	{"no credits remaining", []int{0, 402, 403, 429}, nightshift.ClassQuota},
+	{"prepayment credits are depleted", []int{0, 403, 429}, nightshift.ClassQuota}, // Gemini
 	{"specified api usage limits", []int{0, 400, 403, 429}, nightshift.ClassQuota},
 	{"insufficient balance", []int{0, 400, 401, 402, 403, 429}, nightshift.ClassQuota},
+	{"balance is insufficient", []int{0, 400, 402, 403, 429}, nightshift.ClassQuota}, // SiliconFlow
 	{"insufficient credits", []int{0, 400, 402, 403, 429}, nightshift.ClassQuota},
-	{"exceeded your current quota, please check your plan", []int{0, 403, 429}, nightshift.ClassQuota},
+	{"exceeded your current quota", []int{0, 401, 403, 429}, nightshift.ClassQuota}, // also of a limit per minute
+	{"out of call volume quota", []int{403, 429}, nightshift.ClassQuota},            // Azure API Management
 	{"额度已用尽", []int{0, 401, 403, 429}, nightshift.ClassQuota},
 	{"额度不足", []int{0, 401, 403, 429}, nightshift.ClassQuota},
 	{"余额不足", []int{0, 401, 402, 403, 429}, nightshift.ClassQuota},
@@ -258,12 +320,20 @@ var phrases = []struct {
 	{"incorrect api key", []int{0, 400, 403}, nightshift.ClassAuth},
 	{"invalid api key", []int{0, 400, 403}, nightshift.ClassAuth},
 	{"无效的令牌", []int{0, 400, 401, 403, 500}, nightshift.ClassAuth},
+	{"未认证", []int{0, 400, 403}, nightshift.ClassAuth},                     // CCAPI, its document
+	{"no connected db", []int{0, 400, 500}, nightshift.ClassAuth},         // LiteLLM's proxy without a database
+	{"location is not supported", []int{400}, nightshift.ClassPermission}, // Gemini
 
 	{"is not a valid model", []int{0, 400}, nightshift.ClassNotFound},
+	{"invalid model name", []int{0, 400}, nightshift.ClassNotFound}, // LiteLLM
 	{"model not exist", []int{0, 400}, nightshift.ClassNotFound},
 	{"model not found", []int{0, 400, 500}, nightshift.ClassNotFound},
 	{"invalid url (", []int{0, 400, 404}, nightshift.ClassNotFound},
 	{"无可用渠道", []int{0, 503, 500}, nightshift.ClassNotFound},
+	{"invalid provider passed", []int{0, 400}, nightshift.ClassNotFound},               // Portkey: the plan's headers are wrong
+	{"x-portkey-provider header is required", []int{0, 400}, nightshift.ClassNotFound}, // the same
+	{"messages is not supported by", []int{500}, nightshift.ClassNotFound},             // Portkey: its route, not the row
+	{"only claude model supported convert", []int{500}, nightshift.ClassNotFound},      // new-api of 2025, the same
 
 	{"content management policy", []int{0, 400}, nightshift.ClassContentPolicy},
 	{"content filtering policy", []int{0, 400}, nightshift.ClassContentPolicy},
@@ -276,15 +346,45 @@ var phrases = []struct {
 	{"overloaded", []int{0, 500, 502, 503}, nightshift.ClassOverloaded},
 	{"at capacity", []int{0, 500, 502, 503}, nightshift.ClassOverloaded},
 	{"capacity exceeded", []int{0, 500, 503}, nightshift.ClassOverloaded},
+	{"model busy", []int{0, 500, 503}, nightshift.ClassOverloaded},  // DeepInfra
+	{"high demand", []int{0, 500, 503}, nightshift.ClassOverloaded}, // Gemini
 	{"too many requests", []int{0, 500, 503}, nightshift.ClassRateLimit},
-	{"负载已饱和", []int{0, 429, 500, 503}, nightshift.ClassRateLimit},
+
+	// A 500 for what the row asks, whatever the server's health.
+	{"image input is not supported", []int{0, 500}, nightshift.ClassInvalidRequest}, // llama.cpp without mmproj
+	{"does not support", []int{500}, nightshift.ClassInvalidRequest},
+
+	{"litellm.timeout", []int{408}, nightshift.ClassServer}, // the upstream had the request
 
 	// The server saw only a part of the body: it was cut on its way there.
 	{"unexpected end of data", []int{400}, nightshift.ClassConflict},
 }
 
-func byPhrase(message string, status int) (nightshift.ErrorClass, bool) {
-	for _, p := range phrases {
+// upstreamFailures are the words of gateways that had sent the request on: the
+// upstream may have answered, and charged for, it.
+var upstreamFailures = []string{
+	"litellm.timeout", "litellm.apiconnectionerror", "connection error.", "expecting value: line 1 column 1", // LiteLLM
+	"do request failed", "do_request_failed", "read_response_body_failed", "bad_response_body", // new-api, one-api
+	"context deadline exceeded", // any gateway in Go
+}
+
+// moneyWords speak of an account, not of a limit that a moment's end lifts.
+var moneyWords = regexp.MustCompile(`credits?\b|balance|top[- ]?up|recharge|prepaid|spend|payment|overdue|arrear|欠费|余额|充值`)
+
+// quotaWords are the words of class quota that servers also use for a limit
+// per minute or hour.
+var quotaWords = map[string]bool{
+	"insufficient_quota":           true, // DashScope; gateways before Gemini
+	"insufficient_quota_error":     true,
+	"quota_exceeded":               true,
+	"exceeded_current_quota_error": true,
+}
+
+// quotaPhrases are the phrases that are used so.
+var quotaPhrases = []string{"exceeded your current quota", "out of call volume quota"}
+
+func byPhrase(table []phrase, message string, status int) (nightshift.ErrorClass, bool) {
+	for _, p := range table {
 		if strings.Contains(message, p.text) && slices.Contains(p.statuses, status) {
 			return p.class, true
 		}
@@ -292,10 +392,18 @@ func byPhrase(message string, status int) (nightshift.ErrorClass, bool) {
 	return "", false
 }
 
-// perDay finds the words for limits that a day's end lifts.
-var perDay = regexp.MustCompile(`\bper[ -]day\b|\b[rt]pd\b|\bdaily\b`)
-
-func daily(message string) bool { return perDay.MatchString(message) }
+// shortWindow and longWindow find the time that a limit counts over, in words,
+// codes and quota names in lower case: minutes and hours pass while a run
+// waits, days do not.
+var (
+	shortWindow = regexp.MustCompile(`per[ _-]?(minute|second|hour)|\bper[ _-]?(min|sec|hr)\b|\bper \d+ ?(s|sec|seconds?|m|min|minutes?|h|hours?)\b|` +
+		`\bby(minute|second|hour)|userbymodelby(minute|second)|(requests?|reqs?|tokens?|calls?|\d) ?/ ?(min|minute|s|sec|second|h|hr|hour)\b|\b(\w+_)?[rtq]p[ms](_\w+)?\b|[rtq]pm(ratelimit|exceeded)|` +
+		`\bhourly\b|\b(this|last|current|next|every|each|a|an|one) (minute|hour)\b|\bminute limit|每分钟|每秒|每小时|分钟内|秒内|小时内`)
+	longWindow = regexp.MustCompile(`per[ _-]?day|\bper[ _-]?(week|month)|\bdaily\b|(requests?|reqs?|tokens?|calls?|\d) ?/ ?(day|week|month)\b|\b(\w+_)?[rt]pd(_\w+)?\b|[rt]pd(ratelimit|exceeded)|` +
+		`byday\b|\b86400 ?s|\b(weekly|monthly) (\w+ )?(limit|quota|usage|cap|allowance|credits)|每天|每日|当日|今日|每周|每月|本月`)
+	// noQuota is Gemini's way to say that a model is not in the plan at all.
+	noQuota = regexp.MustCompile(`\blimit: 0(,|\.? |\.?$)`)
+)
 
 // requested finds "Limit 6000, Used 10, Requested 7000" in a 429 of OpenAI,
 // Groq and their likes.

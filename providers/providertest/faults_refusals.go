@@ -50,9 +50,12 @@ func refusals() []Fault {
 		{Number: 7, Name: "429 that means no money", Respond: func(x *Exchange) {
 			x.Problem(429, "insufficient_quota", "credit_balance_exhausted", "no credits remaining")
 		}, Want: quota},
-		{Number: 7, Name: "429 of a gateway that says busy and means no money", Respond: func(x *Exchange) {
+		{Number: 7, Name: "429 of a gateway that is busy, with its upstream's code", Respond: func(x *Exchange) {
 			x.Answer(429, `{"error":{"message":"当前分组上游负载已饱和，请稍后再试","type":"insufficient_quota","code":"insufficient_quota"}}`)
-		}, Want: quota},
+		}, Want: wait(silence)},
+		{Number: 7, Name: "429 of a minute in the words of an empty account", Respond: func(x *Exchange) {
+			x.Answer(429, `{"error":{"code":429,"message":"You exceeded your current quota, please check your plan and billing details. Please retry in 1.2s.","status":"RESOURCE_EXHAUSTED"}}`)
+		}, Want: wait(1200 * time.Millisecond)},
 		{Number: 7, Name: "402", Respond: func(x *Exchange) { x.Problem(402, "billing_error", "", "pay") }, Want: quota},
 		{Number: 7, Name: "400 that means no money", Respond: func(x *Exchange) {
 			x.Problem(400, "invalid_request_error", "", "Your credit balance is too low to access the API.")

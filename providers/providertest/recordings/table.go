@@ -320,7 +320,8 @@ var expectations = []Expectation{
 		Note: "the upstream said 404",
 	},
 	{
-		File: "chat-reported-05", Status: 429, Class: nightshift.ClassQuota,
+		File: "chat-reported-05", Status: 429, Class: nightshift.ClassRateLimit,
+		Note: "the gateway's words outweigh the code of its upstream",
 	},
 	{
 		File: "chat-snowflake-01", Status: 200, Format: nightshift.Chat, Streamed: true, DoneMarkerOnly: true,
