@@ -97,7 +97,7 @@ func (s *Stream) chunk(v jsonscan.Value) (content bool) {
 	for c := choices.First(); c.Exists(); c = c.Next() {
 		content = s.delta(c) || content
 	}
-	if v.Get("error").Set() || !choices.Exists() {
+	if v.Get("error").Set() || !choices.First().Exists() && !v.Get("usage").Set() {
 		s.serverError(v)
 	}
 	return content

@@ -3,6 +3,7 @@ package messages
 import (
 	"bytes"
 	"errors"
+	"strings"
 
 	"nightshift"
 	"nightshift/providers"
@@ -138,7 +139,7 @@ func (s *Stream) event(kind string, ev jsonscan.Value) (content bool) {
 // other takes events of no known type. Most mean nothing; an error is one
 // whatever shape it has.
 func (s *Stream) other(kind string, ev jsonscan.Value) {
-	if kind != "error" && !ev.Get("error").Set() && (kind != "" || s.started) {
+	if kind != "" && !strings.HasSuffix(kind, "error") && !ev.Get("error").Set() {
 		return
 	}
 	err := providers.Classify(0, nil, ev.Raw())

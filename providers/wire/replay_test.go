@@ -95,7 +95,7 @@ var failures = map[string]nightshift.ErrorClass{
 	"chat-error-05": "auth", "chat-error-06": "auth", "chat-error-07": "auth", "chat-error-08": "context_length", "chat-error-09": "context_length",
 	"chat-error-10": "rate_limit", "chat-error-11": "rate_limit", "chat-error-12": "rate_limit", "chat-error-13": "server",
 	"chat-filter-02": "content_policy", "chat-groq-02": "invalid_request", "chat-groq-03": "invalid_request",
-	"chat-reported-01": "quota", "chat-reported-02": "quota", "chat-reported-03": "rate_limit", "chat-reported-04": "not_found", "chat-reported-05": "quota",
+	"chat-reported-01": "quota", "chat-reported-02": "quota", "chat-reported-03": "rate_limit", "chat-reported-04": "not_found", "chat-reported-05": "rate_limit",
 	"messages-error-01": "auth", "messages-error-02": "context_length", "messages-error-03": "not_found", "messages-error-04": "invalid_request",
 	"messages-error-05": "rate_limit", "messages-error-06": "invalid_request", "messages-reported-01": "overloaded",
 }

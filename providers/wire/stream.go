@@ -64,6 +64,7 @@ type streamed struct {
 	format assembler         // nil until an event shows which it is
 	failed *nightshift.Error // what the server said, or what we could not read
 	fault  []byte            // the event that said so
+	named  *nightshift.Error // what an event of the name error said, in no known shape
 }
 
 // readAll feeds events to the format until the stream ends; nil for a clean
@@ -96,13 +97,17 @@ func (s *streamed) take(ev sse.Event) {
 	if len(data) != len(ev.Data) {
 		s.ex.Response.Flag("key_redacted")
 	}
-	if s.format == nil && !s.choose(data) {
+	if s.format == nil && !s.choose(data, ev.Name) {
 		return
 	}
-	content, e := s.format.Event(data)
-	if e == nil && ev.Name == "error" && !s.done() && !looksLikeJSON(data) {
-		e = wordError(data)
+	if ev.Name == "error" && !s.done() {
+		s.named, s.fault = providers.ClassifyEvent(data), bytes.Clone(data)
+		s.named.MaybeBilled = true
+		if !looksLikeJSON(data) {
+			return // words, which no format reads
+		}
 	}
+	content, e := s.format.Event(data)
 	if content {
 		s.content()
 	}
@@ -121,9 +126,11 @@ func (s *streamed) content() {
 // choose picks the format by the shape of an event, and reports whether there
 // is one to give the event to. Events that show nothing (pings, keep-alive
 // chunks) are passed over, unless they are errors.
-func (s *streamed) choose(data []byte) bool {
+func (s *streamed) choose(data []byte, name string) bool {
 	shape, err := eventShape(data)
 	switch {
+	case shape == "" && name == "error":
+		s.failed, s.fault = providers.ClassifyEvent(data), bytes.Clone(data)
 	case shape == nightshift.Messages:
 		s.format = messages.NewStream()
 	case shape == nightshift.Chat:
@@ -153,6 +160,12 @@ func (s *streamed) end() *nightshift.Error {
 	}
 	r, e := s.format.End()
 	s.merge(&r)
+	if e == nil && s.named != nil {
+		s.ex.Response.Flag("error_after_end")
+	}
+	if e != nil && s.failed == nil {
+		s.failed = s.named
+	}
 	if s.failed != nil {
 		e = s.failed
 	}
@@ -161,12 +174,7 @@ func (s *streamed) end() *nightshift.Error {
 
 func looksLikeJSON(data []byte) bool {
 	data = bytes.TrimSpace(data)
-	return len(data) > 0 && data[0] == '{'
-}
-
-// wordError is an error event whose data is words.
-func wordError(data []byte) *nightshift.Error {
-	return &nightshift.Error{Class: nightshift.ClassServer, MaybeBilled: true, Message: "the server ended the stream: " + string(data[:min(len(data), 300)])}
+	return len(data) > 0 && (data[0] == '{' || data[0] == '[')
 }
 
 // eventShape says which format an event belongs to; "" when it does not show.

@@ -10,7 +10,8 @@ import (
 func TestStop(t *testing.T) {
 	for word, want := range map[string]nightshift.StopReason{
 		"": "", "end_turn": nightshift.StopEnd, "STOP": nightshift.StopEnd, "Length": nightshift.StopMaxTokens, "tool_calls": nightshift.StopToolUse,
-		"SAFETY": nightshift.StopContentFilter, "refusal": nightshift.StopRefusal, "lunch": nightshift.StopOther, "error": nightshift.StopOther,
+		"SAFETY": nightshift.StopContentFilter, "guardrail_intervened": nightshift.StopContentFilter, "IMAGE_SAFETY": nightshift.StopContentFilter,
+		"blocked": nightshift.StopContentFilter, "content_moderation": nightshift.StopContentFilter, "refusal": nightshift.StopRefusal, "lunch": nightshift.StopOther, "error": nightshift.StopOther,
 	} {
 		if got := Stop(word); got != want {
 			t.Errorf("Stop(%q) = %q, want %q", word, got, want)

@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"slices"
 	"strings"
 
 	"nightshift"
@@ -54,7 +55,13 @@ var failures = map[string]nightshift.ErrorClass{
 	"aborted":                      nightshift.ClassServer,
 }
 
-// Stop translates a server's stop word, whatever its case. An unknown word is
+// filterWords are parts of stop words with which filters of every make end an
+// answer: "blocked", "guardrail_intervened" (Bedrock), "image_safety" and
+// "model_armor" (Google), "content_moderation".
+var filterWords = []string{"filter", "safety", "moderat", "guardrail", "blocked", "prohibit", "sensitiv", "policy", "censor", "violation", "model_armor", "inspection"}
+
+// Stop translates a server's stop word, whatever its case. A word of a filter
+// that is not known is one of a filter all the same; any other unknown word is
 // [nightshift.StopOther]; no word is no reason.
 func Stop(word string) nightshift.StopReason {
 	if word == "" {
@@ -63,8 +70,12 @@ func Stop(word string) nightshift.StopReason {
 	if s, ok := stops[word]; ok {
 		return s
 	}
-	if s, ok := stops[strings.ToLower(word)]; ok {
+	word = strings.ToLower(word)
+	if s, ok := stops[word]; ok {
 		return s
+	}
+	if slices.ContainsFunc(filterWords, func(part string) bool { return strings.Contains(word, part) }) {
+		return nightshift.StopContentFilter
 	}
 	return nightshift.StopOther
 }
