@@ -109,7 +109,8 @@ type Score struct {
 	Scorer        string      `json:"scorer" parquet:"scorer,dict"`
 	Value         *float64    `json:"value" parquet:"value,optional"` // nil when unscored or error
 	Status        ScoreStatus `json:"status" parquet:"status,dict"`
-	Answer        *string     `json:"answer,omitempty" parquet:"answer,optional"` // what was extracted
+	Answer        *string     `json:"answer,omitempty" parquet:"answer,optional"`       // what was extracted
+	Canonical     *string     `json:"canonical,omitempty" parquet:"canonical,optional"` // equal for answers that are equal to the scorer
 	Explanation   *string     `json:"explanation,omitempty" parquet:"explanation,optional"`
 	ScorerVersion string      `json:"scorer_version" parquet:"scorer_version,dict"`
 	Params        string      `json:"params" parquet:"params,dict"` // JSON object

@@ -98,8 +98,8 @@ func repeats(c scoredColumn, scorer int) RepeatScore {
 		if len(values) == 0 {
 			continue
 		}
-		if v := stats.MajorityVote(answers, values); !math.IsNaN(v) {
-			majority.add(v)
+		if answers != nil {
+			majority.add(stats.MajorityVote(answers, values))
 		}
 		best.add(stats.Max(values))
 		right := stats.Correct(values)
@@ -132,21 +132,22 @@ func someOf(k int) []int {
 	return slices.Sorted(maps.Keys(ks))
 }
 
-// epochScores are the scores of one item, with what was extracted from each
-// answer; the score stands in where nothing was.
+// epochScores are the scores of one item, with what each answer counts as in a
+// vote; answers is nil where the scorer does not say which answers are equal.
 func (c *column) epochScores(scorer, item int) (values []float64, answers []string) {
+	votes := c.answers[scorer] != nil
 	for i := item * c.epochs; i < (item+1)*c.epochs; i++ {
 		v := c.scores[scorer][i]
 		if math.IsNaN(v) {
 			continue
 		}
-		answer := sprintf("score %v", v)
-		if c.answers[scorer] != nil && c.answers[scorer][i] != "" {
-			answer = c.answers[scorer][i]
-		} else if c.status[scorer][i] == stateNoAnswer {
-			answer = ""
+		values = append(values, v)
+		if votes = votes && (c.answers[scorer][i] != "" || c.status[scorer][i] == stateNoAnswer); votes {
+			answers = append(answers, c.answers[scorer][i])
 		}
-		values, answers = append(values, v), append(answers, answer)
+	}
+	if !votes {
+		return values, nil
 	}
 	return values, answers
 }

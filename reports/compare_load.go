@@ -162,6 +162,17 @@ type answeredRow struct {
 	Value  *float64               `parquet:"value,optional"`
 	Status nightshift.ScoreStatus `parquet:"status,dict"`
 	Answer *string                `parquet:"answer,optional"`
+	// Canonical is missing from tables that are older than the column.
+	Canonical *string `parquet:"canonical,optional"`
+}
+
+// vote is what the answer counts as among the epochs of an item; nil where the
+// scorer does not say which answers are equal.
+func (s answeredRow) vote() *string {
+	if s.Canonical != nil {
+		return s.Canonical
+	}
+	return s.Answer
 }
 
 // loadMatrix reads all runs: first which items there are, then every column.

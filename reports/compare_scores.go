@@ -69,8 +69,8 @@ func (in *scoreReader) take(s answeredRow) {
 	if s.Value != nil {
 		c.scores[in.scorer][i] = *s.Value
 	}
-	if c.answers[in.scorer] != nil && s.Answer != nil {
-		c.answers[in.scorer][i] = *s.Answer
+	if vote := s.vote(); c.answers[in.scorer] != nil && vote != nil {
+		c.answers[in.scorer][i] = *vote
 	}
 }
 

@@ -61,7 +61,7 @@ func scoreRate(s scorers.Scorer, a scorers.Answer, target string) (float64, erro
 		wg.Go(func() {
 			for time.Since(begun) < time.Second {
 				for range 1000 {
-					if r := s.Score(a, &target); r.Value == nil || *r.Value != 1 {
+					if r := s.Score(a, scorers.OneTarget(target)); r.Value == nil || *r.Value != 1 {
 						wrong.Add(1)
 					}
 				}

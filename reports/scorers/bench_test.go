@@ -35,7 +35,7 @@ func BenchmarkScore(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if r := s.Score(a, &bc.target); r.Value == nil || *r.Value == 0 {
+					if r := s.Score(a, OneTarget(bc.target)); r.Value == nil || *r.Value == 0 {
 						b.Errorf("%+v", r)
 						return
 					}

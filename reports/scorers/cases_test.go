@@ -16,7 +16,8 @@ import (
 )
 
 // A scorerCase is one line of a case file: what a scorer says of a prediction.
-// A score of null means unscored.
+// A score of null means unscored. With an error, the scorer cannot be built:
+// true for any reason, a text for one that holds it.
 type scorerCase struct {
 	ID         string          `json:"id"`
 	Scorer     string          `json:"scorer"`
@@ -26,6 +27,7 @@ type scorerCase struct {
 	Score      *float64        `json:"score"`
 	Extracted  *string         `json:"extracted"`
 	Status     string          `json:"status"`
+	Error      json.RawMessage `json:"error"`
 	Tol        float64         `json:"tol"`
 }
 
@@ -42,14 +44,15 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// foreignCases lists the files of NIGHTSHIFT_SCORER_CASES and the reference
-// file beside the repository.
+// foreignCases lists the files of NIGHTSHIFT_SCORER_CASES, which is a list of
+// paths as PATH is, and the reference files beside the repository.
 func foreignCases(t *testing.T) []string {
 	files := filepath.SplitList(os.Getenv("NIGHTSHIFT_SCORER_CASES"))
-	if path, ok := shared("data/scorer_cases.jsonl"); ok {
-		return append(files, path)
+	beside, err := filepath.Glob(filepath.Join("..", "..", "..", "shared", "data", "scorer_cases.jsonl"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(files) == 0 {
+	if files = append(files, beside...); len(files) == 0 {
 		t.Run("reference", func(t *testing.T) {
 			t.Skip("the reference cases need ../shared or NIGHTSHIFT_SCORER_CASES")
 		})
@@ -90,6 +93,12 @@ func readCases(t *testing.T, path string) []scorerCase {
 
 func checkCase(t *testing.T, c scorerCase) {
 	got, err := runCase(c)
+	if want := asText(c.Error); len(c.Error) > 0 && want != "null" && want != "false" {
+		if err == nil || want != "true" && !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+		return
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +180,7 @@ func runCommand(spec Spec, c scorerCase) (Result, error) {
 		return Result{}, err
 	}
 	defer p.Close()
-	return p.Score(context.Background(), asAnswer(c.Prediction), asTarget(c.Target))
+	return p.Score(context.Background(), asAnswer(c.Prediction), ptr(asText(c.Target)))
 }
 
 // runEmbedding takes vectors in place of texts.
@@ -225,13 +234,12 @@ func asText(raw json.RawMessage) string {
 	return string(raw)
 }
 
-// asTarget is what a record would hold: a text, or JSON for anything else.
-func asTarget(raw json.RawMessage) *string {
+// asTarget is the target of a row whose field held this.
+func asTarget(raw json.RawMessage) *Target {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil
 	}
-	s := asText(raw)
-	return &s
+	return &Target{Text: asText(raw), Texts: listOfTexts(string(raw))}
 }
 
 // asAnswer reads a prediction: a text, tool calls, or facts of the run.

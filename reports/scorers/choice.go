@@ -66,7 +66,7 @@ func newChoice(b base, p choiceParams) (*choice, error) {
 	return s, oneOf("compat", p.Compat, "", "inspect", "simple_evals", "mmlu_pro")
 }
 
-func (s *choice) Score(a Answer, target *string) Result {
+func (s *choice) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad
@@ -83,7 +83,7 @@ func (s *choice) Score(a Answer, target *string) Result {
 		return noAnswer("no choice found in the answer")
 	}
 	shown := strings.Join(strings.Split(got, ""), ", ")
-	return verdict(slices.Contains(rights, got)).extracted(shown)
+	return verdict(slices.Contains(rights, got)).extracted(shown).sameAs(got)
 }
 
 func (s *choice) byPeer(text string, rights []string) Result {
@@ -91,7 +91,7 @@ func (s *choice) byPeer(text string, rights []string) Result {
 	if m == nil {
 		return noAnswer("no choice found in the answer").extracted(invalid)
 	}
-	return verdict(slices.Contains(rights, m[1])).extracted(m[1])
+	return verdict(slices.Contains(rights, m[1])).extracted(m[1]).sameAs(m[1])
 }
 
 // invalid is what lm-evaluation-harness calls an answer that it cannot find.

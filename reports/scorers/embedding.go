@@ -46,7 +46,7 @@ func NewEmbedding(spec Spec) (*Embedding, error) { return buildAs[*Embedding](sp
 
 // Score asks embed for the vectors of the answer and its targets, in that
 // order, in one call. The value is the best cosine, not below 0.
-func (s *Embedding) Score(ctx context.Context, a Answer, target *string, embed func(ctx context.Context, texts []string) ([][]float64, error)) (Result, error) {
+func (s *Embedding) Score(ctx context.Context, a Answer, target *Target, embed func(ctx context.Context, texts []string) ([][]float64, error)) (Result, error) {
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad, nil

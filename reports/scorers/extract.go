@@ -28,7 +28,7 @@ func newMatch(b base, p matchParams) (*match, error) {
 	return &match{b, p}, oneOf("compat", p.Compat, "", "inspect")
 }
 
-func (s *match) Score(a Answer, target *string) Result {
+func (s *match) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad
@@ -46,7 +46,8 @@ func (s *match) one(text, target string) Result {
 			return s.number(text, want)
 		}
 	}
-	return verdict(located(s.p.Location, s.ends(text), s.ends(target)))
+	text = s.ends(text)
+	return verdict(located(s.p.Location, text, s.ends(target))).sameAs(text)
 }
 
 func (s *match) ends(text string) string {
@@ -77,7 +78,7 @@ func (s *match) number(text string, want decimal) Result {
 		if !ok {
 			return scored(0)
 		}
-		return verdict(got == want).extracted(got.String())
+		return verdict(got == want).extracted(got.String()).sameAs(got.String())
 	}
 	var last *decimal
 	for token := range strings.FieldsSeq(text) {
@@ -93,7 +94,7 @@ func (s *match) number(text string, want decimal) Result {
 	if last == nil {
 		return noAnswer(noNumber)
 	}
-	return verdict(*last == want).extracted(last.String())
+	return verdict(*last == want).extracted(last.String()).sameAs(last.String())
 }
 
 // inspect compares as Inspect does: its own idea of punctuation and of what is
@@ -102,7 +103,7 @@ func (s *match) inspect(text string, want string) Result {
 	text = inspectStrip(fold(strings.TrimSpace(text)))
 	if s.p.Location == "exact" {
 		got, ok := inspectNumber(text)
-		return verdict(ok && got == want).extracted(got)
+		return verdict(ok && got == want).extracted(got).sameAs(got)
 	}
 	numbers := []string{}
 	for token := range strings.FieldsSeq(text) {
@@ -120,7 +121,7 @@ func (s *match) inspect(text string, want string) Result {
 	case s.p.Location == "any" && slices.Contains(numbers, want):
 		got = want
 	}
-	return verdict(got == want).extracted(got)
+	return verdict(got == want).extracted(got).sameAs(got)
 }
 
 // inspectStrip deletes currency signs, commas and emphasis, and the points
@@ -208,7 +209,7 @@ func newRegex(b base, p regexParams) (*regex, error) {
 	return &regex{b, p, re}, err
 }
 
-func (s *regex) Score(a Answer, target *string) Result {
+func (s *regex) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad
@@ -226,13 +227,14 @@ func (s *regex) Score(a Answer, target *string) Result {
 			}
 		}
 	}
+	shown := strings.Join(groups, ", ")
 	switch {
 	case s.p.MatchAll && hits == len(groups), !s.p.MatchAll && hits > 0:
-		return scored(1).extracted(hit)
+		return scored(1).extracted(hit).sameAs(s.folded(shown))
 	case len(groups) == 1:
-		return scored(0).extracted(groups[0])
+		return scored(0).extracted(groups[0]).sameAs(s.folded(shown))
 	}
-	return scored(0).because("groups: %s", strings.Join(quoted(groups), ", "))
+	return scored(0).because("groups: %s", strings.Join(quoted(groups), ", ")).sameAs(s.folded(shown))
 }
 
 // captured returns the groups that took part, or the whole match when the
@@ -252,8 +254,15 @@ func captured(text string, at []int) []string {
 
 func (s *regex) equalsAny(group string, targets []string) bool {
 	return slices.ContainsFunc(targets, func(t string) bool {
-		return group == t || s.p.IgnoreCase && lower(group) == lower(t)
+		return s.folded(group) == s.folded(t)
 	})
+}
+
+func (s *regex) folded(text string) string {
+	if s.p.IgnoreCase {
+		return lower(text)
+	}
+	return text
 }
 
 type answerParams struct {
@@ -272,7 +281,7 @@ func newAnswer(b base, p answerParams) (*answer, error) {
 
 var answerMarker = regexp.MustCompile(`(?i)\AANSWER[\s\x{85}\p{Z}]*:`)
 
-func (s *answer) Score(a Answer, target *string) Result {
+func (s *answer) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad
@@ -283,9 +292,16 @@ func (s *answer) Score(a Answer, target *string) Result {
 	}
 	right := slices.ContainsFunc(targets, func(t string) bool {
 		t = strings.TrimSpace(t)
-		return got == t || s.p.IgnoreCase && fold(got) == fold(t)
+		return s.folded(got) == s.folded(t)
 	})
-	return verdict(right).extracted(got)
+	return verdict(right).extracted(got).sameAs(s.folded(got))
+}
+
+func (s *answer) folded(text string) string {
+	if s.p.IgnoreCase {
+		return fold(text)
+	}
+	return text
 }
 
 // answerText takes the text after the last marker. why says what is missing.

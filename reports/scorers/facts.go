@@ -31,7 +31,7 @@ func newAtMost(fact func(Answer) *float64, unknown string) func(base, thresholdP
 	}
 }
 
-func (s *atMost) Score(a Answer, _ *string) Result {
+func (s *atMost) Score(a Answer, _ *Target) Result {
 	v := s.fact(a)
 	if v == nil {
 		return unscored("%s", s.unknown)
@@ -112,7 +112,7 @@ var serversWords = map[string][]nightshift.StopReason{
 	"model_context_window_exceeded": {nightshift.StopContextWindow},
 }
 
-func (s *stopReason) Score(a Answer, _ *string) Result {
+func (s *stopReason) Score(a Answer, _ *Target) Result {
 	ours, raw := a.StopReason, a.RawStopReason
 	if ours == "" && raw == "" {
 		return unscored("the stop reason is unknown")

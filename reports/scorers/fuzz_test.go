@@ -106,7 +106,7 @@ func FuzzJSON(f *testing.F) {
 			t.Errorf("%q and %q: equality has a direction", a, b)
 		}
 		for _, s := range []Scorer{equal, similar, schema} {
-			if r := s.Score(Answer{Text: a}, &b); r.Value != nil && !(*r.Value >= 0 && *r.Value <= 1) {
+			if r := s.Score(Answer{Text: a}, OneTarget(b)); r.Value != nil && !(*r.Value >= 0 && *r.Value <= 1) {
 				t.Errorf("%s of %q and %q = %v", s.Type(), a, b, *r.Value)
 			}
 		}
@@ -134,7 +134,7 @@ func FuzzTexts(f *testing.F) {
 		mustNew(f, "chrf", map[string]any{"word_order": 2}), mustNew(f, "number", map[string]any{"style": "mgsm"}))
 	f.Fuzz(func(t *testing.T, a, b string) {
 		for _, s := range all {
-			r, again := s.Score(Answer{Text: a}, &b), s.Score(Answer{Text: a}, &b)
+			r, again := s.Score(Answer{Text: a}, OneTarget(b)), s.Score(Answer{Text: a}, OneTarget(b))
 			if r.Value != nil && (math.IsNaN(*r.Value) || *r.Value < 0 || *r.Value > 1) {
 				t.Errorf("%s of %q and %q = %v", s.Type(), a, b, *r.Value)
 			}
@@ -145,7 +145,7 @@ func FuzzTexts(f *testing.F) {
 			}
 		}
 		if utf8.ValidString(a) && a != "" && !strings.HasPrefix(a, "[") {
-			if r := all[0].Score(Answer{Text: a}, &a); r.Value == nil {
+			if r := all[0].Score(Answer{Text: a}, OneTarget(a)); r.Value == nil {
 				t.Errorf("%s of %q with itself has no value", all[0].Type(), a)
 			}
 		}

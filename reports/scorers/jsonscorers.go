@@ -22,7 +22,7 @@ type jsonValid struct {
 
 func newJSONValid(b base, p jsonValidParams) (*jsonValid, error) { return &jsonValid{b, p}, nil }
 
-func (s *jsonValid) Score(a Answer, _ *string) Result {
+func (s *jsonValid) Score(a Answer, _ *Target) Result {
 	v, err := parseJSON(a.Text)
 	if err != nil {
 		return scored(0).because("not JSON: %v", err)
@@ -78,7 +78,7 @@ func newJSONSchema(b base, p jsonSchemaParams) (*jsonSchema, error) {
 	return &jsonSchema{b, p.Extract, schema}, nil
 }
 
-func (s *jsonSchema) Score(a Answer, _ *string) Result {
+func (s *jsonSchema) Score(a Answer, _ *Target) Result {
 	v, why := embeddedJSON(a.Text, s.extract)
 	if why != "" {
 		if s.extract != "none" {
@@ -167,7 +167,7 @@ func newJSONEqual(b base, p jsonEqualParams) (*jsonEqual, error) {
 		oneOf("compat", p.Compat, "", "openai_evals"))
 }
 
-func (s *jsonEqual) Score(a Answer, target *string) Result {
+func (s *jsonEqual) Score(a Answer, target *Target) Result {
 	targets, err := jsonTargets(target)
 	if err != nil {
 		return unscored("%v", err)
@@ -182,7 +182,20 @@ func (s *jsonEqual) Score(a Answer, target *string) Result {
 			top = r
 		}
 	}
-	return top
+	return top.sameAs(canonical(s.compared(v)))
+}
+
+// compared is the part of a value that decides; fields to ignore have been
+// dropped.
+func (s *jsonEqual) compared(v any) any {
+	if len(s.fields) == 0 {
+		return v
+	}
+	parts := make([]any, len(s.fields))
+	for i, p := range s.fields {
+		parts[i], _ = p.at(v)
+	}
+	return parts
 }
 
 func (s *jsonEqual) one(v, target any) Result {
@@ -224,7 +237,7 @@ func newJSONSimilarity(b base, p jsonSimilarityParams) (*jsonSimilarity, error) 
 	return &jsonSimilarity{b, p.Extract}, oneOf("extract", p.Extract, "none", "fenced", "first")
 }
 
-func (s *jsonSimilarity) Score(a Answer, target *string) Result {
+func (s *jsonSimilarity) Score(a Answer, target *Target) Result {
 	targets, err := jsonTargets(target)
 	if err != nil {
 		return unscored("%v", err)

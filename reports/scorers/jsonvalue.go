@@ -311,19 +311,17 @@ func firstJSON(text string) (any, bool) {
 }
 
 // jsonTargets reads a target as JSON values: one, or several where the target
-// is a list of texts that are JSON themselves.
-func jsonTargets(target *string) ([]any, error) {
+// is a list of texts that are JSON objects or arrays themselves.
+func jsonTargets(target *Target) ([]any, error) {
 	if target == nil {
 		return nil, errors.New(missingTarget)
 	}
-	v, err := parseJSON(*target)
+	if several := jsonTexts(target.Texts); several != nil {
+		return several, nil
+	}
+	v, err := parseJSON(target.Text)
 	if err != nil {
 		return nil, errors.New("the row's target is not JSON: " + err.Error())
-	}
-	if list, ok := v.([]any); ok && len(list) > 0 {
-		if several := jsonTexts(list); several != nil {
-			return several, nil
-		}
 	}
 	if s, ok := v.(string); ok {
 		if inner, err := parseJSON(s); err == nil {
@@ -333,19 +331,16 @@ func jsonTargets(target *string) ([]any, error) {
 	return []any{v}, nil
 }
 
-// jsonTexts parses a list whose members are all texts of objects or arrays.
-func jsonTexts(list []any) []any {
-	out := make([]any, len(list))
-	for i, e := range list {
-		s, ok := e.(string)
-		if !ok {
-			return nil
-		}
+// jsonTexts parses a list whose members are all texts of objects or arrays;
+// nil for any other.
+func jsonTexts(list []string) []any {
+	var out []any
+	for _, s := range list {
 		v, err := parseJSON(s)
 		if err != nil || !isContainer(v) {
 			return nil
 		}
-		out[i] = v
+		out = append(out, v)
 	}
 	return out
 }

@@ -233,16 +233,16 @@ func TestEmbedding(t *testing.T) {
 		}
 		return [][]float64{{1, 0}, {0, 1}, {3, 4}}, nil
 	}
-	r, err := e.Score(t.Context(), Answer{Text: "a"}, ptr(`["b","c"]`), embed)
+	r, err := e.Score(t.Context(), Answer{Text: "a"}, &Target{Texts: []string{"b", "c"}}, embed)
 	if err != nil || *r.Value != 0.6 {
 		t.Errorf("Score = %+v, %v, want the best of both: 0.6", r, err)
 	}
 	few := func(context.Context, []string) ([][]float64, error) { return nil, nil }
-	if r, err := e.Score(t.Context(), Answer{}, ptr("b"), few); err != nil || r.Status != nightshift.Unscored {
+	if r, err := e.Score(t.Context(), Answer{}, OneTarget("b"), few); err != nil || r.Status != nightshift.Unscored {
 		t.Errorf("too few vectors: %+v, %v", r, err)
 	}
 	fails := func(context.Context, []string) ([][]float64, error) { return nil, errors.New("down") }
-	if _, err := e.Score(t.Context(), Answer{}, ptr("b"), fails); err == nil {
+	if _, err := e.Score(t.Context(), Answer{}, OneTarget("b"), fails); err == nil {
 		t.Error("a failed call gave no error")
 	}
 	if !math.IsNaN(Cosine([]float64{1}, []float64{1, 2})) || !math.IsNaN(Cosine(nil, nil)) {

@@ -21,7 +21,7 @@ func newMathString(b base, p mathParams) (*mathString, error) {
 	return &mathString{b, p.Extract}, oneOf("extract", p.Extract, "none", "boxed")
 }
 
-func (s *mathString) Score(a Answer, target *string) Result {
+func (s *mathString) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad
@@ -42,7 +42,10 @@ func (s *mathString) Score(a Answer, target *string) Result {
 	if s.extract == "boxed" {
 		r = r.extracted(got)
 	}
-	return r
+	if clean, ok := cleanFormula(got); ok {
+		return r.sameAs(clean)
+	}
+	return r.sameAs(got)
 }
 
 // lastBoxed returns what the last \boxed{…} or \fbox{…} holds, braces matched.

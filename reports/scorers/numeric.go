@@ -54,7 +54,7 @@ func parseTolerance(abs, rel json.Number) (t tolerance, err error) {
 	return t, nil
 }
 
-func (s *number) Score(a Answer, target *string) Result {
+func (s *number) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad
@@ -213,7 +213,7 @@ type numberText struct {
 	rule textRule
 }
 
-func (s *numberText) Score(a Answer, target *string) Result {
+func (s *numberText) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad
@@ -225,7 +225,7 @@ func (s *numberText) Score(a Answer, target *string) Result {
 	got = strings.TrimFunc(got, unicode.IsSpace)
 	prediction := s.rule.clean(got)
 	return best(targets, func(t string) Result {
-		return verdict(prediction == s.rule.wanted(t)).extracted(got)
+		return verdict(prediction == s.rule.wanted(t)).extracted(got).sameAs(prediction)
 	})
 }
 

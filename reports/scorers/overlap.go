@@ -31,7 +31,7 @@ func newExact(b base, p exactParams) (*exact, error) {
 	return s, err
 }
 
-func (s *exact) Score(a Answer, target *string) Result {
+func (s *exact) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad
@@ -39,7 +39,7 @@ func (s *exact) Score(a Answer, target *string) Result {
 	prediction := s.clean(a.Text)
 	return best(targets, func(t string) Result {
 		return verdict(prediction == s.clean(t))
-	})
+	}).sameAs(prediction)
 }
 
 func (s *exact) clean(text string) string {
@@ -68,7 +68,7 @@ func newF1(b base, p f1Params) (*f1, error) {
 	return s, oneOf("variant", p.Variant, "squad", "squad2", "set", "inspect")
 }
 
-func (s *f1) Score(a Answer, target *string) Result {
+func (s *f1) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
 	if s.variant == "squad2" {
 		// There an empty target is a question without an answer.
@@ -173,7 +173,7 @@ func newIncludes(b base, p includesParams) (*includes, error) {
 	return &includes{b, p}, oneOf("mode", p.Mode, "any", "all")
 }
 
-func (s *includes) Score(a Answer, target *string) Result {
+func (s *includes) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad
@@ -194,7 +194,7 @@ func (s *includes) Score(a Answer, target *string) Result {
 	if s.p.Mode == "all" {
 		there = hits == len(targets)
 	}
-	return verdict(there != s.p.Not)
+	return verdict(there != s.p.Not).sameAs(strings.TrimSpace(text))
 }
 
 func init() {

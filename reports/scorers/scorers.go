@@ -14,10 +14,13 @@
 package scorers
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"nightshift"
 )
@@ -58,6 +61,31 @@ func FromRecord(r *nightshift.Record) (a Answer, ok bool) {
 	return a, r.Outcome.Answered()
 }
 
+// TargetOf is the target of a record; nil when the row has none.
+func TargetOf(r *nightshift.Record) *Target {
+	if r.Target == nil {
+		return nil
+	}
+	return &Target{Text: *r.Target, Texts: listOfTexts(*r.Target)}
+}
+
+// listOfTexts reads a JSON list whose members are all texts; nil for any
+// other text.
+func listOfTexts(s string) []string {
+	var list []any
+	if !strings.HasPrefix(s, "[") || json.Unmarshal([]byte(s), &list) != nil {
+		return nil
+	}
+	texts := make([]string, len(list))
+	for i, e := range list {
+		var ok bool
+		if texts[i], ok = e.(string); !ok {
+			return nil
+		}
+	}
+	return texts
+}
+
 func text(p *string) string {
 	if p == nil {
 		return ""
@@ -71,6 +99,7 @@ type Result struct {
 	Value       *float64               `json:"value"`
 	Status      nightshift.ScoreStatus `json:"status"`
 	Answer      *string                `json:"answer,omitempty"`      // what was extracted; nil when the whole answer was compared
+	Canonical   *string                `json:"canonical,omitempty"`   // equal for answers that are equal to the scorer; nil where it has no such notion
 	Explanation *string                `json:"explanation,omitempty"` // for people; may be nil
 }
 
@@ -79,15 +108,24 @@ func NotRun(why string) Result {
 	return Result{Status: nightshift.NotRun, Explanation: &why}
 }
 
-// A Scorer scores answers. target is the row's target as the record holds it:
-// a text, or JSON when it is anything else; a list of texts means that any of
-// them will do. nil is no target.
+// A Target is what a row wants. Only a field that was a list of texts in the
+// dataset holds alternatives, of which any will do: a text that looks like a
+// JSON list is one text.
+type Target struct {
+	Text  string   // as the record holds it: a text, or JSON when it is anything else
+	Texts []string // the alternatives; nil when there are none
+}
+
+// OneTarget is a target of one text.
+func OneTarget(text string) *Target { return &Target{Text: text} }
+
+// A Scorer scores answers. A nil target is no target.
 type Scorer interface {
 	Name() string    // unique within a plan
 	Type() string    // one of [Types]
 	Version() string // changes when the same input may score otherwise
 	Params() string  // JSON object of all parameters, defaults included
-	Score(a Answer, target *string) Result
+	Score(a Answer, target *Target) Result
 }
 
 // A Corpus scorer is a statistic of a whole set of answers and not a mean over
@@ -97,7 +135,7 @@ type Corpus interface {
 	Scorer
 	// Counts returns what one answer adds, always of the same length; ok is
 	// false when the answer cannot be counted (no target).
-	Counts(a Answer, target *string) (counts []float64, ok bool)
+	Counts(a Answer, target *Target) (counts []float64, ok bool)
 	// Statistic of the sums of counts, in 0..1; NaN without any.
 	Statistic(sums []float64) float64
 }
@@ -133,6 +171,20 @@ func (r Result) extracted(answer string) Result {
 	return r
 }
 
+// longest is how many bytes of an answer stand for it among votes; a longer one
+// is told apart by its hash.
+const longest = 80
+
+// sameAs sets the canonical form of the answer.
+func (r Result) sameAs(canonical string) Result {
+	if len(canonical) > longest {
+		sum := sha256.Sum256([]byte(canonical))
+		canonical = "sha256:" + hex.EncodeToString(sum[:16])
+	}
+	r.Canonical = &canonical
+	return r
+}
+
 func (r Result) because(format string, args ...any) Result {
 	why := fmt.Sprintf(format, args...)
 	r.Explanation = &why
@@ -164,9 +216,9 @@ func (r Result) beats(other Result) bool {
 
 const missingTarget = "the row has no target"
 
-// texts reads a target as one or more texts. A JSON array is a list of them.
-// No target, or an empty one, is a mistake in the dataset and has no score.
-func texts(target *string) ([]string, *Result) {
+// texts reads a target as one or more texts. No target, or an empty one, is a
+// mistake in the dataset and has no score.
+func texts(target *Target) ([]string, *Result) {
 	list, err := targetTexts(target)
 	if err == nil {
 		for _, t := range list {
@@ -182,26 +234,14 @@ func texts(target *string) ([]string, *Result) {
 	return list, nil
 }
 
-func targetTexts(target *string) ([]string, error) {
-	if target == nil {
+func targetTexts(target *Target) ([]string, error) {
+	switch {
+	case target == nil:
 		return nil, errors.New(missingTarget)
+	case target.Texts == nil:
+		return []string{target.Text}, nil
+	case len(target.Texts) == 0:
+		return nil, errors.New("the row's target is an empty list")
 	}
-	t := *target
-	if len(t) == 0 || t[0] != '[' {
-		return []string{t}, nil
-	}
-	var list []json.RawMessage
-	if json.Unmarshal([]byte(t), &list) != nil {
-		return []string{t}, nil
-	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("the row's target is an empty list")
-	}
-	out := make([]string, len(list))
-	for i, raw := range list {
-		if json.Unmarshal(raw, &out[i]) != nil {
-			out[i] = string(raw)
-		}
-	}
-	return out, nil
+	return target.Texts, nil
 }

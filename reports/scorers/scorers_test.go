@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -174,7 +175,7 @@ func scoreSolutions(t *testing.T, line []byte, models map[string]int, got map[st
 			if err := json.Unmarshal(row[model], &solution); err != nil {
 				t.Fatal(err)
 			}
-			right := *s.Score(Answer{Text: solution.Solution}, &target).Value == 1
+			right := *s.Score(Answer{Text: solution.Solution}, OneTarget(target)).Value == 1
 			if right != solution.Correct {
 				t.Errorf("%s, %s: scored %v, published as %v: %q", style, model, right, solution.Correct, solution.Solution)
 			}
@@ -260,7 +261,7 @@ func TestDecimals(t *testing.T) {
 
 func TestCorpusScore(t *testing.T) {
 	s := mustNew(t, "bleu", nil).(Corpus)
-	r := s.Score(Answer{Text: "a b c d e"}, ptr("a b c d f"))
+	r := s.Score(Answer{Text: "a b c d e"}, OneTarget("a b c d f"))
 	if r.Value != nil || r.Status != nightshift.Scored || text(r.Answer) != "[5,5,4,3,2,1,5,4,3,2]" {
 		t.Errorf("Score = %+v %s", r, text(r.Answer))
 	}
@@ -269,5 +270,54 @@ func TestCorpusScore(t *testing.T) {
 	}
 	if v := s.Statistic(nil); !math.IsNaN(v) {
 		t.Errorf("Statistic of nothing = %v", v)
+	}
+}
+
+// TestTargetOf: only a list of texts holds alternatives.
+func TestTargetOf(t *testing.T) {
+	for _, tc := range []struct {
+		target string
+		texts  []string
+	}{
+		{"x", nil}, {"[0,3]", nil}, {`["a","b"]`, []string{"a", "b"}}, {`["a",1]`, nil}, {"[null]", nil}, {"[true, false]", nil}, {"[", nil},
+	} {
+		got := TargetOf(&nightshift.Record{Target: &tc.target})
+		if got.Text != tc.target || !slices.Equal(got.Texts, tc.texts) {
+			t.Errorf("%s: %q", tc.target, got.Texts)
+		}
+	}
+	if TargetOf(&nightshift.Record{}) != nil {
+		t.Error("a row without a target has one")
+	}
+}
+
+// TestCanonical: answers that are equal to a scorer count as one answer in a
+// vote, and no others.
+func TestCanonical(t *testing.T) {
+	squad := map[string]any{"normalize": "squad"}
+	for _, tc := range []struct {
+		scorer string
+		params map[string]any
+		target string
+		a, b   string
+		same   bool
+	}{
+		{"exact", nil, "x", "Yes", "yes", false},
+		{"exact", squad, "x", "The cat.", "cat", true},
+		{"exact", nil, "x", strings.Repeat("long", 50), strings.Repeat("long", 51), false},
+		{"includes", nil, "x", " Yes", "yes", true},
+		{"match", nil, "x", "Yes.", "yes", true},
+		{"answer", nil, "x", "ANSWER: Paris", "so\nANSWER: paris", true},
+		{"choice", map[string]any{"choices": 4}, "A", "Answer: (B)", "The answer is B.", true},
+		{"choice", map[string]any{"choices": 4}, "A", "Answer: C", "The answer is B.", false},
+		{"math_string", nil, "x", `\frac12`, `1/2`, true},
+		{"json_equal", nil, "{}", `{"a":1,"b":2}`, `{"b":2.0,"a":1}`, true},
+		{"regex", map[string]any{"pattern": `<(.*)>`}, "x", "<Yes>", "it is <yes>", true},
+	} {
+		s := mustNew(t, tc.scorer, tc.params)
+		a, b := s.Score(Answer{Text: tc.a}, OneTarget(tc.target)), s.Score(Answer{Text: tc.b}, OneTarget(tc.target))
+		if a.Canonical == nil || b.Canonical == nil || (*a.Canonical == *b.Canonical) != tc.same {
+			t.Errorf("%s: %q and %q are %q and %q, want the same: %v", tc.scorer, tc.a, tc.b, text(a.Canonical), text(b.Canonical), tc.same)
+		}
 	}
 }

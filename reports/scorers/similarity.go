@@ -34,7 +34,7 @@ func newLevenshtein(b base, p levenshteinParams) (*levenshtein, error) {
 	return &levenshtein{b, p}, nil
 }
 
-func (s *levenshtein) Score(a Answer, target *string) Result {
+func (s *levenshtein) Score(a Answer, target *Target) Result {
 	targets, err := targetTexts(target) // two empty texts are alike
 	if err != nil {
 		return unscored("%v", err)
@@ -111,7 +111,7 @@ func newRouge(b base, p rougeParams) (*rouge, error) {
 	return s, oneOf("measure", p.Measure, "f", "precision", "recall")
 }
 
-func (s *rouge) Score(a Answer, target *string) Result {
+func (s *rouge) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad
@@ -197,7 +197,7 @@ func newChrf(b base, p chrfParams) (*chrf, error) {
 	return &chrf{b, p}, nil
 }
 
-func (s *chrf) Score(a Answer, target *string) Result {
+func (s *chrf) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad
@@ -209,7 +209,7 @@ func (s *chrf) Score(a Answer, target *string) Result {
 
 // Counts returns, for each n-gram order, how many n-grams the answer has, how
 // many the best target has, and how many they share.
-func (s *chrf) Counts(a Answer, target *string) (counts []float64, ok bool) {
+func (s *chrf) Counts(a Answer, target *Target) (counts []float64, ok bool) {
 	targets, bad := texts(target)
 	if bad != nil {
 		return nil, false
@@ -332,7 +332,7 @@ func newBLEU(b base, p bleuParams) (*bleu, error) {
 	return &bleu{b, p}, oneOf("smooth", p.Smooth, "exp", "none")
 }
 
-func (s *bleu) Score(a Answer, target *string) Result {
+func (s *bleu) Score(a Answer, target *Target) Result {
 	counts, ok := s.Counts(a, target)
 	if !ok {
 		_, bad := texts(target)
@@ -348,7 +348,7 @@ func (s *bleu) Score(a Answer, target *string) Result {
 
 // Counts returns the length of the answer, that of the nearest target, and for
 // n = 1 to 4 the n-grams shared with the targets, then all n-grams.
-func (s *bleu) Counts(a Answer, target *string) (counts []float64, ok bool) {
+func (s *bleu) Counts(a Answer, target *Target) (counts []float64, ok bool) {
 	targets, bad := texts(target)
 	if bad != nil {
 		return nil, false

@@ -43,13 +43,13 @@ func newCall(name string, args any) call {
 // or names between commas. A call is {name, args} or {name, arguments}, or as
 // it stands in a request or an answer: {function: {name, arguments}},
 // {name, input}.
-func wantedCalls(target *string) ([]call, error) {
+func wantedCalls(target *Target) ([]call, error) {
 	if target == nil {
 		return nil, errors.New(missingTarget)
 	}
-	v, err := parseJSON(*target)
+	v, err := parseJSON(target.Text)
 	if err != nil {
-		return namedCalls(*target)
+		return namedCalls(target.Text)
 	}
 	list, ok := v.([]any)
 	if !ok {
@@ -128,7 +128,7 @@ func newToolCalls(b base, p toolsParams) (*toolsF1, error) {
 	return &toolsF1{b, p.Threshold, func(c call) string { return c.key }}, nil
 }
 
-func (s *toolsF1) Score(a Answer, target *string) Result {
+func (s *toolsF1) Score(a Answer, target *Target) Result {
 	want, err := wantedCalls(target)
 	if err != nil {
 		return unscored("%v", err)
@@ -214,7 +214,7 @@ func readFunction(v any) (name string, f function, err error) {
 	return name, f, nil
 }
 
-func (s *toolAST) Score(a Answer, target *string) Result {
+func (s *toolAST) Score(a Answer, target *Target) Result {
 	want, err := wantedCalls(target)
 	if err != nil {
 		return unscored("%v", err)
