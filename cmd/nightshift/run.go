@@ -25,6 +25,7 @@ type runFlags struct {
 	check         checkFlags // with dryRun
 	dryRun        bool
 	retryFailed   bool
+	movedEndpoint bool
 	allowCommands bool
 	progress      string
 	logFormat     string
@@ -56,6 +57,7 @@ and keeps what was read; three times exits at once.`,
 	s.BoolVar(&f.dryRun, "dry-run", false, "check and estimate as `nightshift check` does, send nothing")
 	f.check.add(c)
 	s.BoolVar(&f.retryFailed, "retry-failed", false, "run failed and unknown rows again")
+	s.BoolVar(&f.movedEndpoint, "moved-endpoint", false, "resume although a model's base URL changed: the same model is now served there")
 	s.BoolVar(&f.allowCommands, "allow-commands", false, "run the programs of command scorers")
 	s.StringVar(&f.progress, "progress", "auto", "auto, bar, plain or none")
 	s.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -156,7 +158,7 @@ func (s *session) execute(calls, waiting context.Context) error {
 		s.log.Warn(note)
 	}
 	st, err := store.Open(s.plan.Out, s.identity(), store.Options{
-		Strict: s.plan.Strict, RetryFailed: s.flags.retryFailed, Late: crowded(s.plan),
+		Strict: s.plan.Strict, RetryFailed: s.flags.retryFailed, MovedEndpoint: s.flags.movedEndpoint, Late: crowded(s.plan),
 		Notice: func(text string) { s.log.Warn(text) },
 	})
 	if err != nil {

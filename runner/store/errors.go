@@ -40,11 +40,16 @@ func (e *LockedError) Error() string {
 type MismatchError struct {
 	Dir         string
 	Differences []string // each "what: there → here"
+	// OnlyEndpoint is true when nothing differs but where models are reached.
+	OnlyEndpoint bool
 }
 
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("%s belongs to another run; what differs:\n  %s\ngo on with the plan and dataset it was made from, or give another --out",
-		e.Dir, strings.Join(e.Differences, "\n  "))
+	remedy := "go on with the plan and dataset it was made from, or give another --out; `nightshift compare A B` compares two runs"
+	if e.OnlyEndpoint {
+		remedy = "if the same models are now served there, add --moved-endpoint; otherwise " + remedy
+	}
+	return fmt.Sprintf("%s belongs to another run; what differs:\n  %s\n%s", e.Dir, strings.Join(e.Differences, "\n  "), remedy)
 }
 
 // A StorageError says that the disk did not do what it was asked. The program

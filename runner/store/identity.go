@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type document struct {
 	Tool        string          `json:"tool"`
 	PriceTable  string          `json:"price_table"`
 	PlanHash    string          `json:"plan_hash"`
+	MovedPlans  []string        `json:"moved_plans,omitempty"` // hashes of plans that reach the same models elsewhere
 	DatasetHash string          `json:"dataset_hash"`
 	DatasetRows int64           `json:"dataset_rows"`
 	DatasetSize int64           `json:"dataset_size,omitempty"`
@@ -91,12 +93,15 @@ func (r *Run) identify() error {
 	if r.doc.Format != formatVersion {
 		return &StorageError{Op: "reading", Path: r.dir.at(runFile), Err: fmt.Errorf("format %d, this program knows %d", r.doc.Format, formatVersion), Hint: "use the version of the program that made it"}
 	}
-	slices, err := readSlices(r.fs, r.dir, r.doc.Units)
+	there, err := readSlices(r.fs, r.dir, r.doc.Units)
 	if err != nil {
 		return &StorageError{Op: "reading", Path: r.dir.at(unitsFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
 	}
-	if diff := r.differences(slices); len(diff) > 0 {
-		return &MismatchError{Dir: string(r.dir), Differences: diff}
+	if slices.Contains(r.doc.MovedPlans, r.id.PlanHash) {
+		r.id.PlanHash = r.doc.PlanHash
+	}
+	if diff := r.differences(there); len(diff) > 0 {
+		return r.reconcile(diff)
 	}
 	return r.makeDirs()
 }
@@ -253,21 +258,33 @@ func readSlices(fsys fileSystem, dir paths, units int) ([]Slice, error) {
 	return slices[:units], nil
 }
 
+// A difference is one thing in which two identities differ; path is its place
+// in the plan, empty where it has none.
+type difference struct{ path, text string }
+
+func texts(list []difference) []string {
+	out := make([]string, len(list))
+	for i, d := range list {
+		out[i] = d.text
+	}
+	return out
+}
+
 // differences compares the identity on disk with the one at hand.
-func (r *Run) differences(slices []Slice) []string {
-	var diff []string
+func (r *Run) differences(slices []Slice) []difference {
+	var diff []difference
 	note := func(what string, there, here any) {
-		diff = append(diff, fmt.Sprintf("%s: %v → %v", what, there, here))
+		diff = append(diff, difference{text: fmt.Sprintf("%s: %v → %v", what, there, here)})
 	}
 	if r.doc.Name != r.id.Name {
 		note("name", r.doc.Name, r.id.Name)
 	}
 	if r.doc.PlanHash != r.id.PlanHash {
-		paths := planDifferences(r.doc.Plan, r.id.Plan, r.id.MayChange)
-		if len(paths) == 0 {
+		places := planDifferences(r.doc.Plan, r.id.Plan, r.id.MayChange)
+		if len(places) == 0 {
 			note("plan hash", r.doc.PlanHash, r.id.PlanHash)
 		}
-		diff = append(diff, paths...)
+		diff = append(diff, places...)
 	}
 	if there, here := strings.Join(r.doc.Models, ", "), strings.Join(r.id.Models, ", "); there != here {
 		note("models", there, here)
@@ -281,7 +298,10 @@ func (r *Run) differences(slices []Slice) []string {
 	if r.doc.DatasetHash != r.id.DatasetHash {
 		note("dataset hash", short(r.doc.DatasetHash), short(r.id.DatasetHash))
 	}
-	return append(diff, sliceDifferences(slices, r.id.Slices)...)
+	for _, text := range sliceDifferences(slices, r.id.Slices) {
+		diff = append(diff, difference{text: text})
+	}
+	return diff
 }
 
 func short(hash string) string {
@@ -316,19 +336,19 @@ func sliceDifferences(there, here []Slice) []string {
 }
 
 // planDifferences lists the paths at which two plans differ.
-func planDifferences(there, here json.RawMessage, mayChange []string) []string {
+func planDifferences(there, here json.RawMessage, mayChange []string) []difference {
 	var a, b any
 	if decodeNumbers(there, &a) != nil || decodeNumbers(here, &b) != nil {
 		return nil
 	}
-	var diff []string
+	var diff []difference
 	compareJSON("", a, b, func(path string, a, b any) {
 		for _, free := range mayChange {
 			if path == free || strings.HasPrefix(path, free+".") || strings.HasPrefix(path, free+"[") {
 				return
 			}
 		}
-		diff = append(diff, fmt.Sprintf("%s: %s → %s", path, brief(a), brief(b)))
+		diff = append(diff, difference{path, fmt.Sprintf("%s: %s → %s", path, brief(a), brief(b))})
 	})
 	return diff
 }

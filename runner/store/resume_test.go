@@ -362,7 +362,9 @@ func TestMismatch(t *testing.T) {
 	id := identity(2, 2, 3, 1)
 	id.Plan = json.RawMessage(`{"models":[{"name":"m0","params":{"max_tokens":512}}],"budget":{"usd":1},"out":"x"}`)
 	id.MayChange = []string{"budget"}
-	must(t, mustOpen(t, dir, id, Options{}).Close("stopped"))
+	first := mustOpen(t, dir, id, Options{})
+	put(t, first, "m0", 0, 1)
+	must(t, first.Close("stopped"))
 	for _, tc := range []struct {
 		name   string
 		change func(*Identity)

@@ -94,6 +94,9 @@ type Options struct {
 	// RetryFailed opens units again that hold failed or unknown rows. Their
 	// parts stay until all those rows have a record again.
 	RetryFailed bool
+	// MovedEndpoint accepts a plan that differs from the run's in nothing but
+	// the addresses at which its models are reached.
+	MovedEndpoint bool
 	// Late makes a part only when its unit is complete, instead of letting it
 	// grow: that takes some 40 MiB less memory while requests are in flight.
 	Late bool

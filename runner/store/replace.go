@@ -1,0 +1,98 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+
+	"nightshift"
+)
+
+// reconcile decides what follows when the identity on disk is not the one at
+// hand: a run without an answer takes the new one, a run whose models only
+// moved keeps its own where that is allowed, and every other is refused.
+func (r *Run) reconcile(diff []difference) error {
+	empty, err := r.nothingPaid()
+	if err != nil {
+		return err
+	}
+	if empty {
+		r.opts.Notice(fmt.Sprintf("%s held no answer yet: it now belongs to the plan and dataset as they are", r.dir))
+		return r.replace()
+	}
+	moved := !slices.ContainsFunc(diff, func(d difference) bool { return !endpointPath.MatchString(d.path) })
+	if moved && r.opts.MovedEndpoint {
+		return r.accept(r.id.PlanHash)
+	}
+	return &MismatchError{Dir: string(r.dir), Differences: texts(diff), OnlyEndpoint: moved}
+}
+
+// endpointPath is where a plan says at which address a model is reached.
+var endpointPath = regexp.MustCompile(`^(plan\.)?models\[\d+\]\.(base_url|path|endpoint)$`)
+
+// accept keeps the run's own identity and notes that the plan with this hash
+// is another address of the same models.
+func (r *Run) accept(hash string) error {
+	r.doc.MovedPlans = append(r.doc.MovedPlans, hash)
+	r.id.PlanHash = r.doc.PlanHash
+	return r.makeDirs()
+}
+
+// nothingPaid reports whether the run holds no answer and nothing that may
+// have been billed.
+func (r *Run) nothingPaid() (bool, error) {
+	st, err := status(r.fs, string(r.dir))
+	if err != nil {
+		return false, storageError("reading", string(r.dir), err)
+	}
+	sum := st.All.Sum().Add(st.Unsettled)
+	for outcome, n := range sum.Outcomes {
+		if n > 0 && outcome != nightshift.OutcomeFailed && outcome != nightshift.OutcomeInputError {
+			return false, nil
+		}
+	}
+	return len(st.Damage) == 0 && st.InFlight == 0 && len(st.Unknown) == 0 &&
+		sum.MaybeBilled == 0 && sum.Cost == 0 && sum.BilledInputTokens.N() == 0 && sum.BilledOutputTokens.N() == 0, nil
+}
+
+// replace sets aside what a run without answers left, and creates it anew. It
+// may end anywhere and be done again: run.json goes first of what create
+// makes, after everything that create would refuse.
+func (r *Run) replace() error {
+	if err := r.makeDirs(); err != nil {
+		return err
+	}
+	for _, d := range []string{resultsDir, journalDir, scoresDir} {
+		if err := r.setAsideAll(d); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{manifestFile, runFile} {
+		if err := r.fs.remove(r.dir.at(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return storageError("removing", r.dir.at(name), err)
+		}
+	}
+	if err := r.fs.syncDir(string(r.dir)); err != nil {
+		return storageError("syncing", string(r.dir), err)
+	}
+	return r.create()
+}
+
+// setAsideAll moves every file of a folder of the run to the quarantine.
+func (r *Run) setAsideAll(folder string) error {
+	names, err := r.fs.list(r.dir.at(folder))
+	if err != nil {
+		return storageError("reading", r.dir.at(folder), err)
+	}
+	for _, name := range names {
+		from, to := r.dir.at(folder, name), r.dir.at(quarantineDir, "replaced-"+r.doc.RunID+"-"+name)
+		if err := r.fs.replace(from, to); err != nil {
+			return storageError("moving", from, err)
+		}
+	}
+	return errors.Join(
+		storageError("syncing", r.dir.at(quarantineDir), r.fs.syncDir(r.dir.at(quarantineDir))),
+		storageError("syncing", r.dir.at(folder), r.fs.syncDir(r.dir.at(folder))))
+}

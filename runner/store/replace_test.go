@@ -1,0 +1,151 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"nightshift"
+)
+
+// moved is an identity whose only difference is where its model is reached.
+func moved(id Identity, url string) Identity {
+	id.Plan = json.RawMessage(`{"models":[{"name":"m0","base_url":"` + url + `"}]}`)
+	id.PlanHash = "plan of " + url
+	return id
+}
+
+// A run that holds no answer and nothing that may have been billed takes any
+// plan and dataset; what it held is set aside.
+func TestRunWithoutAnswersTakesAnotherPlan(t *testing.T) {
+	failed := record("m0", 0, 0)
+	failed.Outcome, failed.Text, failed.CostNanoUSD, failed.CostUSD = nightshift.OutcomeFailed, nil, ptr(int64(0)), ptr(0.0)
+	failed.InputTokens, failed.OutputTokens = nil, nil
+	free := nightshift.Attempt{N: 1}
+	for name, before := range map[string]func(*Unit) error{
+		"nothing": func(*Unit) error { return nil },
+		"an attempt that was refused": func(u *Unit) error {
+			w := u.Witness(0, 0)
+			return errors.Join(w.Sending(nightshift.Intent{Attempt: 1}), w.Failed(free))
+		},
+		"a failed row": func(u *Unit) error { return u.Put(failed) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			r := mustOpen(t, dir, moved(identity(1, 1, 3, 1), "http://127.0.0.1:1"), Options{})
+			u, err := r.OpenUnit("m0", 0)
+			must(t, err)
+			must(t, before(u))
+			must(t, r.Close("stopped"))
+			other := moved(identity(2, 2, 4, 1), "http://127.0.0.1:2")
+			r = mustOpen(t, dir, other, Options{})
+			put(t, r, "m0", 0, 4)
+			must(t, r.Close("stopped"))
+			info, err := ReadInfo(dir)
+			must(t, err)
+			if info.PlanHash != other.PlanHash || info.DatasetRows != 8 || len(info.Parts) != 1 {
+				t.Fatalf("ReadInfo = %+v, want the new plan with one Parquet file", info)
+			}
+			v, err := Verify(dir, true)
+			must(t, err)
+			if !v.OK() {
+				t.Errorf("Verify = %+v", v)
+			}
+		})
+	}
+}
+
+// A run that may have been billed keeps its plan.
+func TestRunThatMayHaveBeenBilledKeepsItsPlan(t *testing.T) {
+	for name, before := range map[string]func(*Unit) error{
+		"an answer":                func(u *Unit) error { return u.Put(record("m0", 0, 0)) },
+		"a request without a word": func(u *Unit) error { return u.Witness(0, 0).Sending(nightshift.Intent{Attempt: 1}) },
+		"a failed attempt that cost": func(u *Unit) error {
+			w := u.Witness(0, 0)
+			return errors.Join(w.Sending(nightshift.Intent{Attempt: 1}), w.Failed(nightshift.Attempt{N: 1, MaybeBilled: true}))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			id := moved(identity(1, 1, 3, 1), "http://127.0.0.1:1")
+			r := mustOpen(t, dir, id, Options{})
+			u, err := r.OpenUnit("m0", 0)
+			must(t, err)
+			must(t, before(u))
+			must(t, r.Close("stopped"))
+			_, err = Open(dir, moved(id, "http://127.0.0.1:2"), Options{Ballast: -1})
+			var m *MismatchError
+			if !errors.As(err, &m) || !m.OnlyEndpoint || !strings.Contains(err.Error(), "--moved-endpoint") {
+				t.Fatalf("Open = %v, want a MismatchError that names --moved-endpoint", err)
+			}
+		})
+	}
+}
+
+// MovedEndpoint accepts another address of the same models, once for all, and
+// nothing else.
+func TestMovedEndpoint(t *testing.T) {
+	dir := t.TempDir()
+	here, there := moved(identity(1, 1, 3, 1), "http://127.0.0.1:1"), moved(identity(1, 1, 3, 1), "http://127.0.0.1:2")
+	r := mustOpen(t, dir, here, Options{})
+	put(t, r, "m0", 0, 1)
+	must(t, r.Close("stopped"))
+	must(t, mustOpen(t, dir, there, Options{MovedEndpoint: true}).Close("stopped"))
+	must(t, mustOpen(t, dir, here, Options{}).Close("stopped"))
+	r = mustOpen(t, dir, there, Options{})
+	put(t, r, "m0", 0, 3)
+	must(t, r.Close("finished"))
+	v, err := Verify(dir, true)
+	must(t, err)
+	if !v.OK() {
+		t.Errorf("Verify = %+v", v)
+	}
+	other := there
+	other.Plan = json.RawMessage(`{"models":[{"name":"m0","base_url":"http://127.0.0.1:2","params":{"top_p":1}}]}`)
+	other.PlanHash = "other"
+	_, err = Open(dir, other, Options{Ballast: -1, MovedEndpoint: true})
+	var m *MismatchError
+	if !errors.As(err, &m) || m.OnlyEndpoint || !slices.ContainsFunc(m.Differences, func(s string) bool { return strings.Contains(s, "params") }) {
+		t.Errorf("Open = %v, want a MismatchError about params", err)
+	}
+}
+
+// However a replacement is cut short, by a failed operation or by a power
+// loss, the next start completes it.
+func TestReplacementIsCompleted(t *testing.T) {
+	before, after := moved(identity(1, 1, 3, 1), "http://127.0.0.1:1"), moved(identity(2, 2, 4, 1), "http://127.0.0.1:2")
+	disk := newMemFS()
+	mustMkdir(t, disk, "/runs")
+	r := mustOpen(t, crashDir, before, Options{fs: disk})
+	u, err := r.OpenUnit("m0", 0)
+	must(t, err)
+	w := u.Witness(0, 0)
+	must(t, errors.Join(w.Sending(nightshift.Intent{Attempt: 1}), w.Failed(nightshift.Attempt{N: 1})))
+	must(t, r.Close("stopped"))
+	for n := 1; ; n++ {
+		broken := disk.clone()
+		fired := fault{err: syscall.EIO, stays: true}.failAt(broken, n)
+		if r, err := Open(crashDir, after, Options{fs: broken, Ballast: -1}); err == nil {
+			_ = r.Close("stopped")
+		}
+		if *fired == "" {
+			if n < 20 {
+				t.Fatalf("the replacement took %d operations", n)
+			}
+			return
+		}
+		broken.before = nil
+		for seed := range uint64(4) {
+			left := broken.crash(rand.New(rand.NewPCG(seed, 0)))
+			r, err := Open(crashDir, after, Options{fs: left, Ballast: -1})
+			if err != nil {
+				t.Fatalf("after %s failed: Open = %v", *fired, err)
+			}
+			must(t, r.Close("stopped"))
+		}
+	}
+}
