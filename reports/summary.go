@@ -271,7 +271,7 @@ func (t *tally) add(row *summaryRow) Entry {
 	m.Rows++
 	m.Outcomes[outcome]++
 	m.Attempts += int64(row.Attempts)
-	m.Retries += int64(max(row.Attempts-1, 0))
+	m.Retries += retries(row)
 	if row.MaybeBilled {
 		m.MaybeBilled++
 	}

@@ -436,7 +436,7 @@ func (s *scan) keys(o store.ReadOptions, yield func(k ItemKey, wanted bool) bool
 }
 
 func (s *scan) wanted(outcome string, flags *string, attempts int32) bool {
-	return (s.outcomes == nil || slices.Contains(s.outcomes, outcome)) && (!s.flagged || flags != nil) && (!s.retried || attempts > 1)
+	return (s.outcomes == nil || slices.Contains(s.outcomes, outcome)) && (!s.flagged || flags != nil) && (!s.retried || wasRetried(attempts, flags))
 }
 
 func (s *scan) said(r *textRow) bool {

@@ -67,7 +67,7 @@ func newPartTop() *partTop { return &partTop{classes: map[rowClass]*[3]topList{}
 
 func (p *partTop) add(model string, r *keyRow) {
 	p.rows++
-	class := rowClass{r.Outcome, r.Flags != nil, r.Attempts > 1}
+	class := rowClass{r.Outcome, r.Flags != nil, wasRetried(r.Attempts, r.Flags)}
 	lists := p.classes[class]
 	if lists == nil {
 		lists = &[3]topList{}

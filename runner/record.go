@@ -3,6 +3,7 @@ package runner
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -62,12 +63,15 @@ func (c *conversation) outcome(failure *nightshift.Error) nightshift.Outcome {
 	if failure != nil {
 		return nightshift.OutcomeFailed
 	}
-	for _, a := range c.answers {
-		if o := outcomeOf(a); o != nightshift.OutcomeOK {
-			return o
-		}
+	if i := c.firstOdd(); i >= 0 {
+		return outcomeOf(c.answers[i])
 	}
 	return nightshift.OutcomeOK
+}
+
+// firstOdd is the first turn whose answer is not ok, -1 when all are.
+func (c *conversation) firstOdd() int {
+	return slices.IndexFunc(c.answers, func(a nightshift.Response) bool { return outcomeOf(a) != nightshift.OutcomeOK })
 }
 
 func outcomeOf(r nightshift.Response) nightshift.Outcome {
@@ -83,7 +87,15 @@ func outcomeOf(r nightshift.Response) nightshift.Outcome {
 	return nightshift.OutcomeOK
 }
 
-// merged is the last answer with what all turns together used.
+// Flags of rows with several turns.
+const (
+	flagMultiTurn   = "multi_turn"   // the answer is that of the last turn; usage, cost and times are those of all
+	flagTurnRetried = "turn_retried" // some turn took more than one request
+)
+
+// merged is the last answer with what all turns together used and took. The
+// stop reason is that of the turn that decides the outcome, and the time to the
+// first token is that of the first turn.
 func (c *conversation) merged() nightshift.Response {
 	if len(c.answers) == 0 {
 		return nightshift.Response{}
@@ -93,7 +105,11 @@ func (c *conversation) merged() nightshift.Response {
 		return last
 	}
 	sum := last
-	sum.Usage, sum.Attempts, sum.Queued, sum.Backoff = nightshift.Usage{}, nil, 0, 0
+	sum.Usage, sum.Attempts, sum.Queued, sum.Backoff, sum.Latency = nightshift.Usage{}, nil, 0, 0, 0
+	sum.FirstToken = c.answers[0].FirstToken
+	if cut := c.firstOdd(); cut >= 0 {
+		sum.StopReason, sum.RawStopReason = c.answers[cut].StopReason, c.answers[cut].RawStopReason
+	}
 	var cost nightshift.NanoUSD
 	priced := true
 	for _, a := range c.answers {
@@ -101,6 +117,10 @@ func (c *conversation) merged() nightshift.Response {
 		sum.Attempts = append(sum.Attempts, a.Attempts...)
 		sum.Queued += a.Queued
 		sum.Backoff += a.Backoff
+		sum.Latency += a.Latency
+		if len(a.Attempts) > 1 {
+			sum.Flag(flagTurnRetried)
+		}
 		for _, f := range a.Flags {
 			sum.Flag(f)
 		}
@@ -114,7 +134,7 @@ func (c *conversation) merged() nightshift.Response {
 	if priced {
 		sum.Cost = &cost
 	}
-	sum.Flag("multi_turn")
+	sum.Flag(flagMultiTurn)
 	return sum
 }
 

@@ -270,6 +270,41 @@ func TestTurnsWaitForAnswers(t *testing.T) {
 	}
 }
 
+// Of a row with several turns the record says how long all of them took, keeps
+// the stop reason of the turn that was cut, and whether any was sent twice.
+func TestTurnsAreOneRow(t *testing.T) {
+	rows := `{"question_id": 1, "turns": ["first", "second"]}` + "\n"
+	for _, again := range []bool{false, true} {
+		tr := newTrial(t, rows, lane("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+			r, err := echo(ctx, req)
+			r.Latency, r.FirstToken = 3*time.Second, time.Second
+			if req.Messages[len(req.Messages)-1].Text == "first" {
+				r.StopReason, r.RawStopReason = nightshift.StopMaxTokens, "length"
+				r.Latency, r.FirstToken = 5*time.Second, 2*time.Second
+				if again {
+					failed := nightshift.Attempt{N: 1, Class: nightshift.ClassOverloaded}
+					r.Attempts = append([]nightshift.Attempt{failed}, r.Attempts...)
+				}
+			}
+			return r, err
+		}))
+		r := tr.finish()[0]
+		if *r.LatencyMS != 8000 || *r.FirstTokenMS != 2000 {
+			t.Errorf("latency %v, first token %v; want 8000 and 2000 ms", *r.LatencyMS, *r.FirstTokenMS)
+		}
+		if r.Outcome != nightshift.OutcomeTruncated || *r.StopReason != string(nightshift.StopMaxTokens) || *r.RawStopReason != "length" {
+			t.Errorf("outcome %s, stop reason %s (%s)", r.Outcome, *r.StopReason, *r.RawStopReason)
+		}
+		want := "multi_turn"
+		if again {
+			want = "turn_retried,multi_turn"
+		}
+		if *r.Flags != want {
+			t.Errorf("flags %s, want %s", *r.Flags, want)
+		}
+	}
+}
+
 // A turn that was answered before the process ended is not sent again.
 func TestTurnsResume(t *testing.T) {
 	rows := `{"question_id": 1, "turns": ["first", "second"]}` + "\n"

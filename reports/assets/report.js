@@ -20,12 +20,19 @@
     });
   }
 
+  // A row of several turns takes a request for each.
+  function retried(a) {
+    var log = a.attempts || [], turns = log.filter(function (t) { return !t.class; }).length;
+    if (a.outcome === "failed" || a.outcome === "unknown") turns++;
+    return log.length > Math.max(turns, 1);
+  }
+
   var is = {
     all: function () { return true; },
     failed: function (i) { return i.answers.some(function (a) { return a.outcome === "failed" || a.outcome === "input_error" || a.outcome === "unknown"; }); },
     truncated: function (i) { return i.answers.some(function (a) { return a.outcome === "truncated"; }); },
     refused: function (i) { return i.answers.some(function (a) { return a.outcome === "refused"; }); },
-    retried: function (i) { return i.answers.some(function (a) { return (a.attempts || []).length > 1; }); },
+    retried: function (i) { return i.answers.some(retried); },
     flagged: function (i) { return i.answers.some(function (a) { return a.flags; }); },
     different: differs
   };
