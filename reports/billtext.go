@@ -168,7 +168,7 @@ func (b *Bill) outside() Grid {
 		g.Rows = append(g.Rows, []string{name, count(e.Attempts), count(e.Input), count(e.Output), e.money()})
 	}
 	for _, l := range b.Judges {
-		row("judge "+strings.Join(l.Key, " "), l.Entry)
+		row(innerName(l.Key), l.Entry)
 	}
 	if b.Unsettled != nil {
 		row("rows without a record", *b.Unsettled)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"nightshift/providers/pricing"
@@ -170,8 +171,8 @@ func (c *costing) run(dir string) error {
 	if err := c.unrecorded(dir); err != nil {
 		return err
 	}
-	for _, judge := range judgeRuns(dir) {
-		if err := c.judge(judge); err != nil {
+	for _, inner := range InnerRuns(dir) {
+		if err := c.judge(inner); err != nil {
 			return err
 		}
 	}
@@ -213,16 +214,31 @@ func unsettledEntry(st store.StatusInfo) Entry {
 	return e
 }
 
-// judgeRuns lists the runs of a run's judges.
-func judgeRuns(dir string) []string {
-	found, _ := filepath.Glob(filepath.Join(escapeGlob(dir), "judges", "*", "run.json"))
+// InnerRuns lists the run directories below a run whose costs are the run's:
+// those of its judges and of its calibrations.
+func InnerRuns(dir string) []string {
 	var dirs []string
-	for _, f := range found {
-		dirs = append(dirs, filepath.Dir(f))
+	for _, folder := range []string{"judges", CalibrationDir} {
+		found, _ := filepath.Glob(filepath.Join(escapeGlob(dir), folder, "*", "run.json"))
+		for _, f := range found {
+			dirs = append(dirs, filepath.Dir(f))
+		}
 	}
 	slices.Sort(dirs)
 	return dirs
 }
+
+// innerName is how bills call the line of an inner run.
+func innerName(key []string) string {
+	name := strings.Join(key, " ")
+	if name == CalibrationDir {
+		return name
+	}
+	return "judge " + name
+}
+
+// CalibrationDir is the folder of a run that holds its calibrations.
+const CalibrationDir = "calibration"
 
 // escapeGlob makes a path stand for itself in a pattern.
 func escapeGlob(path string) string {
@@ -241,7 +257,11 @@ func (c *costing) judge(dir string) error {
 	if err != nil {
 		return err
 	}
-	c.judges.begin(filepath.Base(dir), runPrices(info.Plan), true)
+	name := filepath.Base(dir)
+	if filepath.Base(filepath.Dir(dir)) == CalibrationDir {
+		name = CalibrationDir
+	}
+	c.judges.begin(name, runPrices(info.Plan), true)
 	if err := c.units(c.judges, dir); err != nil {
 		return err
 	}

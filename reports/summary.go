@@ -206,7 +206,7 @@ func (s *Summary) others(dir string) error {
 	if err := c.unrecorded(dir); err != nil {
 		return err
 	}
-	for _, judge := range judgeRuns(dir) {
+	for _, judge := range InnerRuns(dir) {
 		if err := c.judge(judge); err != nil {
 			return err
 		}

@@ -242,7 +242,7 @@ func (s *Summary) spending() Grid {
 		line(m.Model, m.Bill)
 	}
 	for _, j := range s.Judges {
-		line("judge "+strings.Join(j.Key, " "), j.Entry)
+		line(innerName(j.Key), j.Entry)
 	}
 	if s.Unsettled != nil {
 		line("rows without a record", *s.Unsettled)

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,7 +63,10 @@ type Run struct {
 	Epochs      int // 0 means 1
 	Raw         Raw
 	SkipUnknown bool // record rows that may have been billed as unknown instead of sending them again
-	Log         *slog.Logger
+	// Rows are the numbers of the rows to run, in order; nil is all. The store's
+	// slices count the others as skipped.
+	Rows []int64
+	Log  *slog.Logger
 }
 
 // A Stop is why a lane ended before its rows did.
@@ -147,7 +151,7 @@ func (w *walk) run() error {
 		if w.feed.Err() != nil {
 			break
 		}
-		if s.Selected == 0 || w.Store.Committed(w.lane.Model, i) {
+		if s.Selected == 0 || !w.wants(s.First, s.First+s.Rows) || w.Store.Committed(w.lane.Model, i) {
 			continue
 		}
 		if err := w.unit(i); err != nil {
@@ -160,6 +164,29 @@ func (w *walk) run() error {
 	close(w.tasks)
 	w.pool.Wait()
 	return context.Cause(w.feed)
+}
+
+// wants reports whether any row from first up to last, which is left out, is
+// to be run.
+func (r *Run) wants(first, last int64) bool {
+	if r.Rows == nil {
+		return true
+	}
+	i, _ := slices.BinarySearch(r.Rows, first)
+	return i < len(r.Rows) && r.Rows[i] < last
+}
+
+// wantsRow is wants for what reading the dataset yields; errors that are not
+// about one row are always wanted.
+func (r *Run) wantsRow(s nightshift.Sample, err error) bool {
+	var bad *datasets.RowError
+	switch {
+	case errors.As(err, &bad):
+		return r.wants(bad.Index, bad.Index+1)
+	case err != nil:
+		return true
+	}
+	return r.wants(s.Index, s.Index+1)
 }
 
 // unit hands the open rows of one unit to the pool.
@@ -176,6 +203,9 @@ func (w *walk) unit(i int) error {
 		if w.feed.Err() != nil {
 			u.incomplete.Store(true)
 			return nil
+		}
+		if !w.wantsRow(s, err) {
+			continue
 		}
 		if err != nil {
 			if !w.inputError(u, s, err) {

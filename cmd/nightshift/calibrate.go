@@ -2,18 +2,24 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
-	"sync"
-	"time"
+	"path/filepath"
+	"slices"
 
 	"nightshift"
 	"nightshift/datasets"
 	"nightshift/providers"
+	"nightshift/reports"
 	"nightshift/reports/stats"
 	"nightshift/runner"
 	"nightshift/runner/plan"
+	"nightshift/runner/store"
 )
 
 // A calibration is what a few real answers say of the others. nil says nothing,
@@ -118,30 +124,126 @@ func (c *calibration) seconds() span {
 }
 
 // calibrate sends n rows to every model through the real client, under the
-// plan's limits and budget.
+// plan's limits and budget, of which it takes off what the run has cost. It is
+// a small run below the run: its answers are kept and billed, and asking for
+// the same rows again sends nothing.
 func (a *app) calibrate(ctx context.Context, j *job, n int, log *slog.Logger) (map[string]*calibration, error) {
+	rows, err := someRows(ctx, j.dataset, n)
+	if err != nil {
+		return nil, err
+	}
+	if s, err := store.Status(j.plan.Out); err == nil && s.Live {
+		return nil, usageError("%s is running (process %d), and spends the budget that --calibrate would: calibrate before or after", j.plan.Out, s.PID)
+	}
 	f, err := a.build(j.plan, nil, log)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	rows, err := someRows(ctx, j.dataset, n)
+	if err := f.spendAll(j.plan.Out); err != nil {
+		return nil, err
+	}
+	dir, stops, err := j.runCalibration(ctx, f, rows, log)
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]*calibration{}
-	var wg sync.WaitGroup
-	for i, lane := range f.lanes {
-		e, err := newEncoder(j.plan.Models[i])
+	out, err := j.readCalibration(dir, rows)
+	for _, s := range stops {
+		if c := out[s.Model]; c != nil && c.Failed == "" {
+			c.Failed = s.Err.Error()
+		}
+	}
+	return out, errors.Join(err, context.Cause(ctx))
+}
+
+// spendAll takes everything that a run and the runs below it have cost off the
+// budget.
+func (f *fleet) spendAll(dir string) error {
+	if err := f.spendBefore(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return f.spendWithin(dir)
+}
+
+// runCalibration runs some rows, once each, in a directory of their own below
+// the run's. Rows that failed before are tried again.
+func (j *job) runCalibration(ctx context.Context, f *fleet, rows []nightshift.Sample, log *slog.Logger) (dir string, stops []runner.Stop, err error) {
+	p := *j.plan
+	p.Name, p.Epochs, p.Scorers = p.Name+"/calibration", 1, nil
+	small := &job{plan: &p, dataset: j.dataset, rows: j.rows}
+	id, wanted := small.identity(), indexes(rows)
+	for i := range id.Slices {
+		s := &id.Slices[i]
+		from, _ := slices.BinarySearch(wanted, s.First)
+		to, _ := slices.BinarySearch(wanted, s.First+s.Rows)
+		s.Skipped = s.Rows - int64(to-from)
+	}
+	dir = filepath.Join(j.plan.Out, reports.CalibrationDir, calibrationName(id, wanted))
+	st, err := store.Open(dir, id, store.Options{Strict: p.Strict, RetryFailed: true, Notice: func(text string) { log.Warn(text) }})
+	if err != nil {
+		return dir, nil, err
+	}
+	r := &runner.Run{Name: p.Name, Store: st, Dataset: j.dataset, Lanes: f.lanes, Epochs: 1, Rows: wanted, Raw: runner.Raw(p.Raw), SkipUnknown: p.SkipUnknown, Log: log}
+	stops, err = r.Do(context.WithoutCancel(ctx), ctx)
+	state := "finished"
+	if err != nil || len(stops) > 0 {
+		state = "stopped"
+	}
+	return dir, stops, errors.Join(err, st.Close(state))
+}
+
+func indexes(rows []nightshift.Sample) (list []int64) {
+	for _, s := range rows {
+		list = append(list, s.Index)
+	}
+	return list
+}
+
+// calibrationName is the same for the same plan, dataset and rows.
+func calibrationName(id store.Identity, rows []int64) string {
+	sum := sha256.Sum256(fmt.Append(nil, id.PlanHash, " ", id.DatasetHash, " ", rows))
+	return hex.EncodeToString(sum[:8])
+}
+
+// A calibrationRow is what a calibration reads of an answer.
+type calibrationRow struct {
+	Row          int64              `parquet:"row"`
+	Model        string             `parquet:"model,dict"`
+	Outcome      nightshift.Outcome `parquet:"outcome,dict"`
+	Attempts     int32              `parquet:"attempts"`
+	AttemptLog   *string            `parquet:"attempt_log,optional"`
+	BilledInput  *int64             `parquet:"billed_input_tokens,optional"`
+	BilledOutput *int64             `parquet:"billed_output_tokens,optional"`
+	CostNanoUSD  *int64             `parquet:"cost_nano_usd,optional"`
+	ErrorClass   *string            `parquet:"error_class,optional,dict"`
+	ErrorMessage *string            `parquet:"error_message,optional"`
+}
+
+// readCalibration takes in the answers that are on record.
+func (j *job) readCalibration(dir string, rows []nightshift.Sample) (map[string]*calibration, error) {
+	samples := map[int64]nightshift.Sample{}
+	for _, s := range rows {
+		samples[s.Index] = s
+	}
+	out, encoders := map[string]*calibration{}, map[string]*encoder{}
+	for _, m := range j.plan.Models {
+		e, err := newEncoder(m)
 		if err != nil {
 			return nil, err
 		}
-		c := &calibration{}
-		out[lane.Model] = c
-		wg.Go(func() { c.ask(ctx, lane, e, rows) })
+		out[m.Name], encoders[m.Name] = &calibration{}, e
 	}
-	wg.Wait()
-	return out, context.Cause(ctx)
+	for r, err := range store.Rows[calibrationRow](dir, store.ReadOptions{}) {
+		if err != nil {
+			return nil, err
+		}
+		p, err := encoders[r.Model].encode(samples[r.Row])
+		if err != nil {
+			continue // the look at the rows tells of it
+		}
+		out[r.Model].note(p, &r)
+	}
+	return out, nil
 }
 
 // someRows picks rows from the whole length of a dataset: those in the middle
@@ -175,56 +277,48 @@ func someRows(ctx context.Context, d *datasets.Dataset, n int) (rows []nightshif
 	return rows, ctx.Err()
 }
 
-// ask sends rows to one model, a few at a time.
-func (c *calibration) ask(ctx context.Context, lane runner.Lane, e *encoder, rows []nightshift.Sample) {
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	gate := make(chan struct{}, 4)
-	for _, s := range rows {
-		p, err := e.encode(s)
-		if err != nil {
-			continue // the look at the rows tells of it
+// note takes in one answer: of a row with several turns that of the first,
+// which is what the row's prompt was sent for.
+func (c *calibration) note(p providers.Prepared, r *calibrationRow) {
+	c.Sent += int(r.Attempts)
+	for _, n := range []*int64{r.BilledInput, r.BilledOutput} {
+		if n != nil {
+			c.Tokens += *n
 		}
-		gate <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-gate }()
-			req := lane.Request(s)
-			req.Key = "calibration-" + lane.Model + "-" + s.ID
-			began := time.Now()
-			resp, err := lane.Provider.Complete(ctx, req)
-			mu.Lock()
-			defer mu.Unlock()
-			c.note(p, resp, err, time.Since(began))
-		})
 	}
-	wg.Wait()
-}
-
-// note takes in one answer.
-func (c *calibration) note(p providers.Prepared, r nightshift.Response, err error, took time.Duration) {
-	if len(r.Attempts) > 0 {
-		c.Sent++
+	if r.CostNanoUSD != nil {
+		c.CostUSD += nightshift.NanoUSD(*r.CostNanoUSD).Dollars()
 	}
-	c.Tokens += r.Usage.Total().N()
-	if r.Cost != nil {
-		c.CostUSD += r.Cost.Dollars()
-	}
-	if err != nil {
-		if c.Failed == "" {
-			c.Failed = err.Error()
+	if !r.Outcome.Answered() {
+		if c.Failed == "" && r.ErrorClass != nil {
+			c.Failed = *r.ErrorClass
+			if r.ErrorMessage != nil {
+				c.Failed += ": " + *r.ErrorMessage
+			}
 		}
 		return
 	}
 	c.Answers++
-	if r.Latency > 0 {
-		took = r.Latency
+	if r.AttemptLog == nil {
+		return
 	}
-	c.latencies = append(c.latencies, took.Seconds())
-	if in, ok := r.Usage.InputTotal().Get(); ok {
+	log, err := nightshift.ParseAttempts(*r.AttemptLog)
+	if err != nil {
+		return
+	}
+	if i := slices.IndexFunc(log, func(a nightshift.Attempt) bool { return a.Class == "" }); i >= 0 {
+		c.measure(p, &log[i])
+	}
+}
+
+// measure takes in what one request brought.
+func (c *calibration) measure(p providers.Prepared, a *nightshift.Attempt) {
+	c.latencies = append(c.latencies, a.DurationMS/1000)
+	if in, ok := a.Usage.InputTotal().Get(); ok {
 		c.inputs = append(c.inputs, float64(in))
 		c.guesses = append(c.guesses, guessed(p))
 	}
-	if out, ok := r.Usage.Output.Get(); ok {
+	if out, ok := a.Usage.Output.Get(); ok {
 		c.outputs = append(c.outputs, float64(out))
 	}
 }

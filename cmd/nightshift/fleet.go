@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"nightshift"
@@ -23,16 +25,21 @@ import (
 
 // A fleet is everything that a plan's models are reached through: one lane and
 // client a model, one limiter for each endpoint and key, one budget for all.
+//
+// Judges are added while the run's models, the live view and /metrics use it.
 type fleet struct {
 	lanes      []runner.Lane
 	budget     *limits.Budget
 	limiters   map[account]*limits.Limiter
-	order      []namedLimiter // the same, as first met
 	simulators map[string]*simulator.Server
+	wires      []*wire.Wire
 	keys       []secrets.Secret
-	redactor   *secrets.Redactor
+	redactor   atomic.Pointer[secrets.Redactor]
 	log        *slog.Logger
 	prices     *pricing.Table
+
+	mu    sync.Mutex
+	order []namedLimiter // the limiters, as first met
 }
 
 // A namedLimiter is called after the endpoint that was met first.
@@ -70,7 +77,7 @@ func (a *app) build(p *plan.Resolved, st *store.Run, log *slog.Logger) (*fleet, 
 		}
 		f.lanes = append(f.lanes, lane)
 	}
-	f.redactor = secrets.NewRedactor(f.keys...)
+	f.redactor.Store(secrets.NewRedactor(f.keys...))
 	return f, errors.Join(problems...)
 }
 
@@ -151,6 +158,7 @@ func (f *fleet) route(m plan.ResolvedModel, r providers.Route) (providers.Client
 	if err != nil {
 		return providers.ClientRoute{}, usageError("endpoint %s: %w", e.Name, err)
 	}
+	f.wires = append(f.wires, w)
 	return providers.ClientRoute{Name: r.Name, Wire: w, Limiter: f.limiter(m, e, key), Weight: r.Weight, MostInput: mostInput(e.Limits)}, nil
 }
 
@@ -193,6 +201,10 @@ func (f *fleet) limiter(m plan.ResolvedModel, e providers.Endpoint, key secrets.
 	if !ok {
 		l = limits.New(e.Limits)
 		f.limiters[at] = l
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !ok {
 		f.order = append(f.order, namedLimiter{name: e.Name, config: e.Limits, Limiter: l})
 	}
 	for i := range f.order {
@@ -228,7 +240,7 @@ func (f *fleet) event(e providers.Event) {
 		attrs = append(attrs, "attempt", e.Attempt)
 	}
 	if e.Err != nil {
-		attrs = append(attrs, "error", f.redactor.Redact(e.Err.Error()))
+		attrs = append(attrs, "error", f.redactor.Load().Redact(e.Err.Error()))
 	}
 	if e.Wait > 0 {
 		attrs = append(attrs, "wait", e.Wait.Round(time.Millisecond))
@@ -248,15 +260,18 @@ func (f *fleet) figures(st *store.Run, j *job) figures {
 		Tokens: sum.BilledInputTokens.N() + sum.BilledOutputTokens.N(),
 		Cost:   sum.Cost.Dollars(), CostAtLeast: sum.CostUnknown > 0,
 	}
-	for _, l := range f.order {
+	for _, l := range f.named() {
 		fig.InFlight += l.State().InFlight
 	}
 	fig.Note = f.holding()
 	return fig
 }
 
-// Close ends the simulators.
+// Close ends idle connections and the simulators.
 func (f *fleet) Close() {
+	for _, w := range f.wires {
+		w.CloseIdleConnections()
+	}
 	for _, s := range f.simulators {
 		s.Close()
 	}

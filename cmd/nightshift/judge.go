@@ -11,6 +11,7 @@ import (
 	"nightshift"
 	"nightshift/datasets"
 	"nightshift/providers/secrets"
+	"nightshift/reports"
 	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 	"nightshift/runner"
@@ -225,23 +226,23 @@ func (s *scoringStep) judgeLane(rs plan.ResolvedScorer) (runner.Lane, error) {
 		if err := f.spendBefore(s.dir); err != nil {
 			return runner.Lane{}, err
 		}
-		if err := f.spendJudges(s.dir); err != nil {
+		if err := f.spendWithin(s.dir); err != nil {
 			return runner.Lane{}, err
 		}
 	}
 	lane, err := s.fleet.lane(*rs.Judge, s.plan)
-	s.fleet.redactor = secrets.NewRedactor(s.fleet.keys...)
+	s.fleet.redactor.Store(secrets.NewRedactor(s.fleet.keys...))
 	return lane, err
 }
 
-// buildWithJudges makes the run's fleet. Its budget is for the judges too, so
-// what they have spent counts.
+// buildWithJudges makes the run's fleet. Its budget is for judges and
+// calibrations too, so what they have spent counts.
 func (s *session) buildWithJudges(st *store.Run) (*fleet, error) {
 	f, err := s.build(s.plan, st, s.log)
 	if err != nil {
 		return f, err
 	}
-	return f, f.spendJudges(s.plan.Out)
+	return f, f.spendWithin(s.plan.Out)
 }
 
 // spendBefore takes what a run has cost off the budget, the worst case of what
@@ -257,21 +258,13 @@ func (f *fleet) spendBefore(dir string) error {
 	return nil
 }
 
-// spendJudges takes what the judges of a run have cost off the budget.
-func (f *fleet) spendJudges(dir string) error {
-	found, err := filepath.Glob(filepath.Join(globbed(dir), "judges", "*", "run.json"))
-	if err != nil {
-		return err
-	}
-	for _, name := range found {
-		if err := f.spendBefore(filepath.Dir(name)); err != nil {
+// spendWithin takes what the runs below a run have cost off the budget: its
+// judges and its calibrations.
+func (f *fleet) spendWithin(dir string) error {
+	for _, inner := range reports.InnerRuns(dir) {
+		if err := f.spendBefore(inner); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// globbed makes a path stand for itself in a pattern.
-func globbed(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }

@@ -90,6 +90,51 @@ func TestLiveView(t *testing.T) {
 	}
 }
 
+// TestMetricsBesideJudges scrapes the metrics while judges join the run. The
+// race detector sees what this is about.
+func TestMetricsBesideJudges(t *testing.T) {
+	plan, _ := slowPlan(t)
+	text := `version: 1
+dataset: {path: rows.jsonl, limit: 40}
+models: [{name: m, endpoint: s, model: sim-large, params: {max_tokens: 50}}]
+endpoints:
+  s: {preset: simulator}
+  first: {preset: simulator, simulator: {latency: base=5ms}}
+  second: {preset: simulator, simulator: {latency: base=5ms}}
+scorers:
+  - {type: judge_grade, name: one, endpoint: first, model: sim-judge, params: {max_tokens: 60}}
+  - {type: judge_grade, name: two, endpoint: second, model: sim-judge, params: {max_tokens: 60}}
+out: out
+`
+	if err := os.WriteFile(plan, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var errs lockedBuffer
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(t.Context(), []string{"run", plan, "--metrics-addr", "0"}, strings.NewReader(""), io.Discard, &errs, os.LookupEnv)
+	}()
+	address := regexp.MustCompile(`http://127\.0\.0\.1:\d+/metrics`)
+	judges := false
+	for {
+		select {
+		case code := <-ended:
+			if code != exitOK || !judges {
+				t.Errorf("the run ended with %d, the judges were seen: %v\n%s", code, judges, errs.String())
+			}
+			return
+		default:
+		}
+		resp, err := http.Get(address.FindString(errs.String()))
+		if err != nil {
+			continue // not begun, or just ended
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		judges = judges || err == nil && strings.Contains(string(body), `endpoint="second"`)
+	}
+}
+
 func checkMetrics(t *testing.T, said string) {
 	t.Helper()
 	address := regexp.MustCompile(`http://127\.0\.0\.1:\d+/metrics`).FindString(said)

@@ -167,7 +167,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 // keys they are numbered.
 func (f *fleet) named() []namedLimiter {
 	seen := map[string]int{}
+	f.mu.Lock()
 	list := slices.Clone(f.order)
+	f.mu.Unlock()
 	for i, l := range list {
 		if seen[l.name]++; seen[l.name] > 1 {
 			list[i].name = fmt.Sprintf("%s (%d)", l.name, seen[l.name])

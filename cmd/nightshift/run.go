@@ -202,6 +202,9 @@ func (s *session) open(st *store.Run) (*fleet, error) {
 	if err := s.rows.keep(s.plan.Out); err != nil {
 		return nil, err
 	}
+	if err := s.keepScorers(); err != nil {
+		return nil, err
+	}
 	return s.buildWithJudges(st)
 }
 
@@ -262,30 +265,35 @@ func (s *session) finish(calls, waiting context.Context, f *fleet, st *store.Run
 		end = ending(s.job, st.Totals(), stops, failure, interrupted)
 	}
 	comparison := s.evaluate(calls, waiting, f, &end)
+	s.report(comparison, &end)
+	if end.code == exitOK {
+		return nil
+	}
+	return &exitError{end.code, end.err}
+}
+
+// report writes and prints the reports. What goes wrong is added to why the run
+// ended, whatever that is.
+func (s *session) report(comparison *reports.Comparison, end *endState) {
 	page, err := reports.BuildPage(s.plan.Out, func(summary *reports.Summary) error {
 		if comparison != nil {
 			summary.Comparison = comparison.Block()
 		}
 		return nil
 	})
-	if err == nil {
-		err := errors.Join(writeReports(s.plan.Out, page.Summary), render(filepath.Join(s.plan.Out, "report.html"), page.HTML))
-		if err != nil && failure == nil {
-			end = endState{code: exitStorage, err: err}
-		}
-		if err := page.Text(s.out); err != nil && end.err == nil {
-			end = endState{code: exitInternal, err: err}
-		}
-	} else if failure == nil && end.code == exitOK {
-		return err
+	if err != nil {
+		end.also(fmt.Errorf("the report cannot be made: %w; nightshift report %s tries again", err, s.plan.Out))
+		return
 	}
-	if err == nil {
+	err = errors.Join(writeReports(s.plan.Out, page.Summary), render(filepath.Join(s.plan.Out, "report.html"), page.HTML))
+	if err != nil {
+		end.also(&exitError{exitStorage, err})
+	} else {
 		s.log.Info("for a browser: " + fromHere(filepath.Join(s.plan.Out, "report.html")))
 	}
-	if end.code == exitOK {
-		return nil
+	if err := page.Text(s.out); err != nil {
+		end.also(&exitError{exitInternal, err})
 	}
-	return &exitError{end.code, end.err}
 }
 
 // An endState is how a run ended, for run.json, for people and for scripts.
@@ -293,6 +301,15 @@ type endState struct {
 	state string
 	code  int
 	err   error
+}
+
+// also adds what went wrong after the run had ended. The code stays that of the
+// first reason, except that storage that fails is the most serious one.
+func (e *endState) also(err error) {
+	if code := exitCode(err); e.code == exitOK || code == exitStorage {
+		e.code = code
+	}
+	e.err = errors.Join(e.err, err)
 }
 
 // ending decides how a run ended; the most serious reason wins.

@@ -63,7 +63,7 @@ func (a *app) score(c *cobra.Command, dir string, f *scoreFlags) error {
 	if _, err := store.ReadInfo(dir); err != nil {
 		return usageError("%w", err)
 	}
-	resolved, err := a.scoringPlan(c, dir, f)
+	resolved, given, err := a.scoringPlan(c, dir, f)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (a *app) score(c *cobra.Command, dir string, f *scoreFlags) error {
 	defer release()
 	s := &scoringStep{
 		app: a, dir: dir, plan: resolved, log: log, screen: screen, quiet: f.quiet,
-		allowCommands: f.allowCommands, retryFailed: f.retryFailed, addTo: len(f.scorers) > 0,
+		allowCommands: f.allowCommands, retryFailed: f.retryFailed, given: given, addTo: len(f.scorers) > 0,
 	}
 	defer s.close()
 	tables, err := s.run(calls, waiting)
@@ -86,18 +86,24 @@ func (a *app) score(c *cobra.Command, dir string, f *scoreFlags) error {
 }
 
 // scoringPlan finds the scorers: those of flags, of a plan, or of the plan
-// that the run was made with.
-func (a *app) scoringPlan(c *cobra.Command, dir string, f *scoreFlags) (*plan.Resolved, error) {
+// that the run was made with, for which given are those that its command line
+// put in their place.
+func (a *app) scoringPlan(c *cobra.Command, dir string, f *scoreFlags) (p *plan.Resolved, given []string, err error) {
 	path := f.plan
 	if path == "" && len(f.scorers) == 0 {
 		e, err := scoring.ReadEvaluation(dir)
 		if err != nil {
-			return nil, usageError("%w", err)
+			return nil, nil, usageError("%w", err)
 		}
-		if path = e.Plan; path == "" {
-			return nil, usageError("%s: nothing says how to score it; name --scorer or --plan", dir)
+		if path, given = e.Plan, e.Given; path == "" && len(given) == 0 {
+			return nil, nil, usageError("%s: nothing says how to score it; name --scorer or --plan", dir)
 		}
 	}
+	p, err = a.resolveScoring(c, path, append(slices.Clone(f.scorers), given...), f)
+	return p, given, err
+}
+
+func (a *app) resolveScoring(c *cobra.Command, path string, names []string, f *scoreFlags) (*plan.Resolved, error) {
 	p := &plan.Plan{}
 	var problems []error
 	if path != "" {
@@ -107,7 +113,7 @@ func (a *app) scoringPlan(c *cobra.Command, dir string, f *scoreFlags) (*plan.Re
 			p = loaded
 		}
 	}
-	o := plan.Overrides{Scorers: f.scorers}
+	o := plan.Overrides{Scorers: names}
 	if c.Flags().Changed("budget-usd") {
 		o.BudgetUSD = &f.budgetUSD
 	}
@@ -186,7 +192,8 @@ type scoringStep struct {
 	quiet         bool
 	allowCommands bool
 	retryFailed   bool
-	addTo         bool // the scorers come beside those that are there
+	given         []string // scorers of the command line, in place of the plan's
+	addTo         bool     // the scorers come beside those that are there
 	fleet         *fleet
 	ownFleet      bool
 }
@@ -248,11 +255,9 @@ func (s *scoringStep) evaluation() (scoring.Evaluation, error) {
 	if err != nil || s.addTo {
 		return before, err
 	}
-	e := scoring.Evaluation{Baseline: s.plan.Baseline, Alpha: s.plan.Alpha, Gates: s.plan.Gates}
-	if path := s.plan.Plan.Source(); path != "" && path != "-" {
-		if e.Plan, err = filepath.Abs(path); err != nil {
-			return e, err
-		}
+	e := scoring.Evaluation{Given: s.given, Baseline: s.plan.Baseline, Alpha: s.plan.Alpha, Gates: s.plan.Gates}
+	if e.Plan, err = planFile(s.plan); err != nil {
+		return e, err
 	}
 	for _, rs := range s.plan.Scorers {
 		for _, old := range before.Scorers {
@@ -265,6 +270,35 @@ func (s *scoringStep) evaluation() (scoring.Evaluation, error) {
 		e.Put(old)
 	}
 	return e, nil
+}
+
+// planFile is the absolute path of a plan; empty for one that is in no file.
+func planFile(p *plan.Resolved) (string, error) {
+	path := p.Plan.Source()
+	if path == "" || path == "-" {
+		return "", nil
+	}
+	return filepath.Abs(path)
+}
+
+// keepScorers notes before anything is sent where the run's scorers stand, so
+// that it can be scored if it is stopped.
+func (s *session) keepScorers() error {
+	if len(s.plan.Scorers) == 0 {
+		return nil
+	}
+	e, err := scoring.ReadEvaluation(s.plan.Out)
+	if err != nil {
+		return err
+	}
+	if e.Plan, err = planFile(s.plan); err != nil {
+		return err
+	}
+	e.Given = s.flags.plan.scorers
+	if err := e.WriteFile(s.plan.Out); err != nil {
+		return &store.StorageError{Op: "writing", Path: s.plan.Out, Err: err}
+	}
+	return nil
 }
 
 // one scores all answers with one scorer.

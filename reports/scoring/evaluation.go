@@ -18,7 +18,8 @@ const evaluationFile = "evaluation.json"
 // are there, in the order of the plan, and what the plan says about comparing.
 // It is kept in the run directory, so that comparing needs no plan.
 type Evaluation struct {
-	Plan     string      `json:"plan,omitempty"` // absolute path of the plan; empty for a run without one
+	Plan     string      `json:"plan,omitempty"`  // absolute path of the plan; empty for a run without one
+	Given    []string    `json:"given,omitempty"` // scorers as the command line gave them, in place of the plan's
 	Scorers  []Described `json:"scorers"`
 	Baseline string      `json:"baseline,omitempty"`
 	Alpha    float64     `json:"alpha,omitempty"`
