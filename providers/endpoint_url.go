@@ -74,6 +74,9 @@ func (e Endpoint) base() (*url.URL, error) {
 	}
 	shown := anySecrets.URL(raw)
 	u, err := url.Parse(strings.ReplaceAll(raw, ModelPlaceholder, "model-placeholder"))
+	if err != nil && !strings.Contains(raw, "://") {
+		return nil, fmt.Errorf("base_url %q lacks its scheme: write https://%s, or http:// for this machine", shown, shown)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("base_url %q is not a URL", shown)
 	}

@@ -9,7 +9,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
+
+	"nightshift/runner/plan"
 )
 
 // An app is the process seen from a command: where its output goes and what
@@ -71,13 +74,31 @@ running, 130 interrupted (resumable).`,
 	root.SuggestionsMinimumDistance = 2
 	a.addProfile(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError("%w\nsee: %s --help", err, c.CommandPath())
+		return usageError("%w%s\nsee: %s --help", err, nearFlag(c, err), c.CommandPath())
 	})
 	for _, c := range a.commands() {
 		wrapUsage(c)
 		root.AddCommand(c)
 	}
 	return root
+}
+
+// nearFlag suggests flags of the command that an unknown one may stand for.
+func nearFlag(c *cobra.Command, err error) string {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return ""
+	}
+	var flags []string
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			flags = append(flags, "--"+f.Name)
+		}
+	})
+	if near := plan.Near("--"+unknown.GetSpecifiedName(), flags); near != "" {
+		return "; did you mean " + near + "?"
+	}
+	return ""
 }
 
 // noCommand shows the help, or says that a command does not exist.

@@ -301,10 +301,10 @@ func (d *decoder) unknown(p pair, path string, fields []field) {
 		names[i] = f.name
 	}
 	hint := suggest(p.key, names)
-	if n := near(p.key, names); n != "" {
+	if n := Near(p.key, names); n != "" {
 		d.meant = append(d.meant, join(path, n))
 	}
-	if home := elsewhere(p.key); home != "" && near(p.key, names) == "" {
+	if home := elsewhere(p.key); home != "" && Near(p.key, names) == "" {
 		hint = home
 	}
 	where := ""

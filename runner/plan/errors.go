@@ -95,19 +95,24 @@ func pad(text []rune) string {
 	}, string(text))
 }
 
-// near is the candidate that word is most likely a misspelling of, or "".
-func near(word string, candidates []string) string {
+// Near is the candidate that word is most likely a misspelling of, "A or B"
+// where two are as likely, or "".
+func Near(word string, candidates []string) string {
 	word = strings.ToLower(word)
-	best, distance := "", len(word)/3+1
+	var best []string
+	distance := len(word)/3 + 1
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
-		if d := edits(word, strings.ToLower(c)); d < distance || d == distance && best == "" {
-			best, distance = c, d
+		switch d := edits(word, strings.ToLower(c)); {
+		case d < distance:
+			best, distance = []string{c}, d
+		case d == distance:
+			best = append(best, c)
 		}
 	}
-	if best == "" {
+	if len(best) == 0 {
 		return underscored(word, candidates)
 	}
-	return best
+	return strings.Join(best[:min(len(best), 2)], " or ")
 }
 
 // underscored finds maxTokens for max_tokens and base-url for base_url.
@@ -148,7 +153,7 @@ func edits(a, b string) int {
 
 // suggest is "did you mean X?" or, without a near match, the allowed values.
 func suggest(word string, allowed []string) string {
-	if n := near(word, allowed); n != "" {
+	if n := Near(word, allowed); n != "" {
 		return "did you mean " + n + "?"
 	}
 	if len(allowed) == 0 || len(allowed) > 40 {

@@ -50,7 +50,9 @@ func Parse(name string, src []byte) (*Plan, error) {
 		return nil, &Errors{[]Problem{{File: name, Message: "this is no plan: it is larger than 16 MB"}}}
 	}
 	root := d.document(src)
-	if root != nil {
+	if root == nil {
+		p.source.unreadable = true
+	} else {
 		d.decode(root, reflect.ValueOf(p).Elem(), "")
 	}
 	if len(d.problems) == 0 {

@@ -330,7 +330,7 @@ func (a *applier) modelHint(word string) string {
 	for _, m := range a.plan.Models {
 		names = append(names, m.name())
 	}
-	if n := near(word, names); n != "" {
+	if n := Near(word, names); n != "" {
 		return "did you mean " + n + ", a model of the plan?"
 	}
 	return "write it as anthropic/claude-sonnet-4-6; `nightshift presets` lists endpoints"

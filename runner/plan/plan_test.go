@@ -709,3 +709,40 @@ func TestPriceFor(t *testing.T) {
 		t.Errorf("the simulator costs %v by %q", p, id)
 	}
 }
+
+// What may be a key is struck out of the lines that messages show; a number or
+// a truth value is none.
+func TestStrike(t *testing.T) {
+	for text, want := range map[string]string{
+		"params: {max_token: 5}":                  "params: {max_token: 5}",
+		"max_tokens: 1_000 # enough":              "max_tokens: 1_000 # enough",
+		"{max_token: 5, api_key: hush}":           "{max_token: 5, api_key: *****",
+		"allow_token: true":                       "allow_token: true",
+		"api_key: 12345678901234567890":           "api_key: ********************",
+		"token: abc5":                             "token: ****",
+		"{max_tokens: 9, stop: x, secret: 5-a-b}": "{max_tokens: 9, stop: x, secret: ******",
+	} {
+		if got := strike(text); got != want {
+			t.Errorf("strike(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestNearNamesBothOfTwo(t *testing.T) {
+	for word, want := range map[string]string{"opnai": "opeai or openai", "openai": "openai", "antropic": "anthropic", "zzzzz": ""} {
+		if got := Near(word, []string{"openai", "opeai", "anthropic"}); got != want {
+			t.Errorf("Near(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+// A text that is no YAML is one mistake: what it lacks is not known.
+func TestUnreadablePlanIsOneMistake(t *testing.T) {
+	p, err := Parse("plan.yaml", []byte("version: 1\nmodels: [\n"))
+	if err == nil || !strings.Contains(err.Error(), "plan.yaml:3:1: not YAML") {
+		t.Fatalf("Parse = %v", err)
+	}
+	if _, err := p.Resolve(func(string) string { return "" }); err != nil {
+		t.Errorf("Resolve = %v, want nothing beyond it", err)
+	}
+}

@@ -122,7 +122,7 @@ func (c *checker) judge(path string, s Scorer) {
 		c.reference(path, s.Endpoint)
 	case !slices.Contains(c.modelNames(), s.Model):
 		hint := "add endpoint: for a model that is not among models"
-		if n := near(s.Model, c.modelNames()); n != "" {
+		if n := Near(s.Model, c.modelNames()); n != "" {
 			hint = "did you mean " + n + "? " + hint
 		}
 		c.at(path+".model", hint, "no model is called %q", s.Model)
@@ -156,7 +156,7 @@ func (c *checker) gateArgument(path, arg string) {
 	if arg == "" || slices.Contains(known, arg) || strings.ContainsAny(arg[:1], "0123456789.-+\"'") {
 		return
 	}
-	if n := near(arg, known); n != "" {
+	if n := Near(arg, known); n != "" {
 		c.at(path, "did you mean "+n+"?", "%q is neither a model nor a scorer of this plan", cut(arg, 60))
 	}
 }

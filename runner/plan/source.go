@@ -21,6 +21,8 @@ type source struct {
 	nodes map[string]*yaml.Node // by path: models[0].endpoint
 	flags map[string]string     // by path: the flag that set it
 
+	unreadable bool // the text is no YAML: what it lacks is not known
+
 	known []Problem // what Parse and Apply have reported already
 	meant []string  // paths that a misspelt key stands for
 }
@@ -28,6 +30,9 @@ type source struct {
 // told reports whether a problem was reported already, or follows from one
 // that was: it stands at the same place or below it.
 func (s *source) told(p Problem) bool {
+	if s.unreadable && p.Flag == "" {
+		return true
+	}
 	if slices.Contains(s.known, p) || slices.ContainsFunc(s.meant, func(m string) bool { return m == p.Path || within(p.Path, m) }) {
 		return true
 	}
@@ -116,14 +121,26 @@ func (s *source) strike(line int) string {
 	return strike(s.lines[line-1])
 }
 
-// strike keeps the length of the text, so that a caret below it lines up.
+// strike keeps the length of the text, so that a caret below it lines up. A
+// number or a truth value is no key, whatever its field is called.
 func strike(text string) string {
 	text = secretText.ReplaceAllStringFunc(text, stars)
-	if at := secretField.FindStringSubmatchIndex(text); at != nil {
-		text = text[:at[4]] + stars(text[at[4]:at[5]]) + text[at[5]:]
+	for from := 0; ; {
+		at := secretField.FindStringSubmatchIndex(text[from:])
+		if at == nil {
+			return text
+		}
+		value := from + at[4]
+		plain := noSecret.FindString(text[value:])
+		if plain == "" {
+			return text[:value] + stars(text[value:])
+		}
+		from = value + len(plain)
 	}
-	return text
 }
+
+// noSecret is a value that cannot be a key.
+var noSecret = regexp.MustCompile(`^(?:-?[\d_.]{1,15}|true|false|null|~|[\[{]\s*[\]}])(?:\s*(?:[,}\]]|#|$))`)
 
 func stars(text string) string { return strings.Repeat("*", utf8.RuneCountInString(text)) }
 
