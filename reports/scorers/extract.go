@@ -42,7 +42,7 @@ func (s *match) one(text, target string) Result {
 			if want, ok := inspectNumber(inspectStrip(strings.TrimSpace(target))); ok {
 				return s.inspect(text, want)
 			}
-		} else if want, ok := numberToken(strings.TrimSpace(target)); ok {
+		} else if want, ok := numberToken(strings.TrimSpace(plainNumbers(target))); ok {
 			return s.number(text, want)
 		}
 	}
@@ -73,6 +73,7 @@ const noNumber = "no number in the answer"
 
 // number compares the numbers among the tokens of the answer.
 func (s *match) number(text string, want decimal) Result {
+	text = plainNumbers(text)
 	if s.p.Location == "exact" {
 		got, ok := numberToken(strings.TrimSpace(text))
 		if !ok {

@@ -18,7 +18,8 @@ type decimal struct {
 }
 
 // parseNumber reads a whole text as a number: optional sign (ASCII or U+2212),
-// digits with optional thousands commas, optional fraction, optional exponent.
+// digits with optional thousands commas (also in the Indian way: 12,34,567),
+// optional fraction, optional exponent.
 // Hexadecimal, infinities and percentages are not numbers.
 func parseNumber(s string) (decimal, bool) {
 	negative := false
@@ -67,14 +68,27 @@ func parseExponent(s string) (int64, bool) {
 	return n, true
 }
 
-// thousands removes commas that group digits by three; others are refused.
+// thousands removes commas that group digits: by three or, in the Indian way,
+// the last three and by two before them. Others are refused.
 func thousands(s string) (string, bool) {
 	if !strings.Contains(s, ",") {
 		return s, allDigits(s)
 	}
 	groups := strings.Split(s, ",")
+	last := len(groups) - 1
+	size := 3
+	if last > 1 && len(groups[1]) == 2 {
+		size = 2
+	}
 	for i, g := range groups {
-		if !allDigits(g) || g == "" || len(g) > 3 || i > 0 && len(g) != 3 {
+		right := len(g) == size
+		switch i {
+		case 0:
+			right = 0 < len(g) && len(g) <= size
+		case last:
+			right = len(g) == 3
+		}
+		if !right || !allDigits(g) {
 			return "", false
 		}
 	}
@@ -165,7 +179,15 @@ func (t tolerance) equal(a, b decimal) bool {
 	if !okX || !okY {
 		return false
 	}
+	return t.near(x, y)
+}
+
+// near compares fractions; it may change them.
+func (t tolerance) near(x, y *big.Rat) bool {
 	apart := new(big.Rat).Sub(x, y)
+	if apart.Sign() == 0 {
+		return true
+	}
 	apart.Abs(apart)
 	if t.abs != nil && apart.Cmp(t.abs) <= 0 {
 		return true
@@ -182,10 +204,10 @@ func (t tolerance) equal(a, b decimal) bool {
 
 // marks are what people put on numbers without changing them: currency signs
 // and Markdown emphasis.
-const marks = "$€£*_"
+const marks = "$€£¥*_"
 
 // numberToken reads a token of text as a number after stripping marks and the
-// punctuation that ends a sentence. % is never stripped: 60 % is not 60.
+// punctuation that ends a sentence. % is not stripped.
 func numberToken(token string) (decimal, bool) {
 	if token == "" || !strings.ContainsAny(token, "0123456789") {
 		return decimal{}, false
@@ -202,22 +224,96 @@ func numberToken(token string) (decimal, bool) {
 	return parseNumber(strings.TrimSuffix(token, "."))
 }
 
-// A found number stands in a text. Percentages are numbers of their own: 60 %
-// equals 60 % only.
+// A quantity is an exact number: a decimal or, where that has no end, a
+// fraction.
+type quantity struct {
+	decimal
+	ratio *big.Rat // nil for a decimal
+}
+
+// longFraction bounds the digits of a fraction's parts.
+const longFraction = 30
+
+// over is n divided by d; ok is false for a division by zero and for parts of
+// absurd length.
+func (n decimal) over(d decimal) (q quantity, ok bool) {
+	for _, part := range []decimal{n, d} {
+		if len(part.digits) > longFraction || part.exp > longFraction || part.exp < -longFraction {
+			return q, false
+		}
+	}
+	x, _ := n.rational()
+	y, _ := d.rational()
+	if y.Sign() == 0 {
+		return q, false
+	}
+	return exactly(x.Quo(x, y)), true
+}
+
+func exactly(r *big.Rat) quantity {
+	places, exact := r.FloatPrec()
+	if !exact {
+		return quantity{ratio: r}
+	}
+	d, _ := parseNumber(r.FloatString(places))
+	return quantity{decimal: d}
+}
+
+// rational is the number as a fraction of its own; ok is false when that would
+// be huge.
+func (q quantity) rational() (*big.Rat, bool) {
+	if q.ratio != nil {
+		return new(big.Rat).Set(q.ratio), true
+	}
+	return q.decimal.rational()
+}
+
+func (q quantity) negated() quantity {
+	if q.ratio != nil {
+		return quantity{ratio: new(big.Rat).Neg(q.ratio)}
+	}
+	q.negative = !q.negative && q.digits != ""
+	return q
+}
+
+// String is equal for equal numbers.
+func (q quantity) String() string {
+	if q.ratio != nil {
+		return q.ratio.RatString()
+	}
+	return q.decimal.String()
+}
+
+func (q quantity) equal(p quantity, t tolerance) bool {
+	if q.ratio == nil && p.ratio == nil {
+		return t.equal(q.decimal, p.decimal)
+	}
+	x, okX := q.rational()
+	y, okY := p.rational()
+	return okX && okY && t.near(x, y)
+}
+
+// A found number stands in a text.
 type found struct {
-	value   decimal
+	value   quantity
 	percent bool
 	text    string // as it was written, without marks around it
 }
 
-func (f found) equal(g found, t tolerance) bool {
-	return f.percent == g.percent && t.equal(f.value, g.value)
+// answers reports whether f is the number that is wanted. A wanted percentage
+// is met by a percentage only; a bare number also by the same number with a
+// percent sign, since questions that ask for a percentage want 18 for 18 %.
+// 0.6 is not 60 %.
+func (f found) answers(want found, t tolerance) bool {
+	return (f.percent || !want.percent) && f.value.equal(want.value, t)
 }
 
 // firstNumber and lastNumber find a number anywhere in running text, be it
-// "=18", "$1,234.50." or "5kg". Digits inside names (H2O, x_1), hexadecimal
-// and dotted chains (1.2.3) are not numbers.
+// "=18", "$1,234.50.", "5kg", "3/4" or "1.2 × 10^6". Digits inside names (H2O,
+// x_1), hexadecimal, dotted chains (1.2.3) and powers (2^10, m^2) are not
+// numbers.
 func firstNumber(s string) (found, bool) {
+	s = plainNumbers(s)
 	for i := 0; i < len(s); {
 		span, ok := scanNumber(s, i)
 		if ok {
@@ -229,6 +325,7 @@ func firstNumber(s string) (found, bool) {
 }
 
 func lastNumber(s string) (found, bool) {
+	s = plainNumbers(s)
 	var last numberSpan
 	any := false
 	for i := 0; i < len(s); {
@@ -245,23 +342,50 @@ func lastNumber(s string) (found, bool) {
 }
 
 // A numberSpan is where a number stands: s[start:end] holds digits, commas,
-// point and exponent; the sign may stand further left.
+// point, exponent and fraction; the sign may stand further left.
 type numberSpan struct {
 	start, end, next  int
 	negative, percent bool
 }
 
+var groupMarks = strings.NewReplacer("_", "", "'", ",")
+
 func (n numberSpan) read(s string) (found, bool) {
-	text := strings.ReplaceAll(s[n.start:n.end], "_", "")
-	d, ok := parseNumber(text)
+	text := groupMarks.Replace(s[n.start:n.end])
+	q, ok := readQuantity(text)
 	if n.negative {
 		text = "-" + text
-		d.negative = d.digits != ""
+		q = q.negated()
 	}
 	if n.percent {
 		text += "%"
 	}
-	return found{d, n.percent, text}, ok
+	return found{q, n.percent, text}, ok
+}
+
+// readQuantity reads "3", "3/4" or "2 3/4".
+func readQuantity(text string) (q quantity, ok bool) {
+	over, under, isFraction := strings.Cut(text, "/")
+	if !isFraction {
+		q.decimal, ok = parseNumber(text)
+		return q, ok
+	}
+	whole, over, isMixed := strings.Cut(over, " ")
+	if !isMixed {
+		whole, over = "0", whole
+	}
+	w, _ := parseNumber(whole)
+	n, _ := parseNumber(over)
+	d, _ := parseNumber(under)
+	if q, ok = n.over(d); !ok || !isMixed {
+		return q, ok
+	}
+	part, _ := q.rational()
+	all, ok := w.rational()
+	if !ok {
+		return q, false
+	}
+	return exactly(all.Add(all, part)), true
 }
 
 // scanNumber looks for a number at or after i. When there is none, ok is false
@@ -277,18 +401,76 @@ func scanNumber(s string, i int) (n numberSpan, ok bool) {
 		return numberSpan{next: skipName(s, i)}, false
 	}
 	end, plain := numberEnd(s, i)
-	if !plain {
+	if !plain || isExponent(s, i) {
 		return numberSpan{next: end}, false
 	}
+	if after, ok := powerEnd(s, end); ok {
+		return numberSpan{next: after}, false
+	}
+	end = fractionEnd(s, i, end)
 	return numberSpan{
 		start: i, end: end, next: end,
-		negative: minusBefore(s, i), percent: percentAfter(s, end),
+		negative: minusBefore(s, i, end), percent: percentAfter(s, end),
 	}, true
+}
+
+// isExponent reports a number right after ^.
+func isExponent(s string, i int) bool {
+	head := strings.TrimSuffix(strings.TrimRight(s[:i], "-+"), "{")
+	return strings.HasSuffix(head, "^")
+}
+
+// powerEnd is the end of the exponent of a number that ends at i.
+func powerEnd(s string, i int) (end int, ok bool) {
+	rest, ok := strings.CutPrefix(s[i:], "^")
+	if !ok {
+		if rest, ok = strings.CutPrefix(s[i:], "**"); !ok || !digitAt(rest, 0) {
+			return i, false
+		}
+	}
+	rest = strings.TrimLeft(rest, "{-+")
+	return digitsEnd(s, len(s)-len(rest)), true
+}
+
+// fractionEnd goes on from the number s[i:end] to the end of the fraction that
+// it is the first part of: 3/4, or 2 3/4. Chains like 1/2/2024 are none.
+func fractionEnd(s string, i, end int) int {
+	if after, ok := underEnd(s, end); ok && (i == 0 || s[i-1] != '/') {
+		return after
+	}
+	if end-i > 9 || !allDigits(s[i:end]) || end+1 >= len(s) || s[end] != ' ' || !digitAt(s, end+1) {
+		return end
+	}
+	over := digitsEnd(s, end+1)
+	after, ok := underEnd(s, over)
+	if !ok || !properFraction(s[end+1:over], s[over+1:after]) {
+		return end
+	}
+	return after
+}
+
+// underEnd is the end of "/4" at i, when no further / follows.
+func underEnd(s string, i int) (end int, ok bool) {
+	if i >= len(s) || s[i] != '/' || !digitAt(s, i+1) {
+		return i, false
+	}
+	end, plain := numberEnd(s, i+1)
+	chain := end < len(s) && (s[end] == '^' || s[end] == '/' && digitAt(s, end+1))
+	zero := strings.Trim(s[i+1:end], "0.,_") == ""
+	if !plain || chain || zero || len(s[i+1:end]) > longFraction {
+		return i, false
+	}
+	return end, true
+}
+
+func properFraction(over, under string) bool {
+	return len(under) <= 3 && allDigits(over) && allDigits(under) &&
+		(len(over) < len(under) || len(over) == len(under) && over < under)
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-func digitAt(s string, i int) bool { return i < len(s) && isDigit(s[i]) }
+func digitAt(s string, i int) bool { return 0 <= i && i < len(s) && isDigit(s[i]) }
 
 // startsNumber: a digit, or a point before one.
 func startsNumber(s string, i int) bool {
@@ -310,7 +492,7 @@ func insideName(s string, i int) bool {
 	if !unicode.IsUpper(r) && !unicode.IsLower(r) {
 		return false
 	}
-	for _, code := range []string{"USD", "EUR", "GBP"} {
+	for _, code := range currencies {
 		if strings.HasSuffix(head, code) {
 			return false
 		}
@@ -355,16 +537,32 @@ func digitsEnd(s string, i int) int {
 	return i
 }
 
-// wholeEnd takes digits, and groups of three after commas.
+// wholeEnd takes digits, and groups of three after commas or apostrophes; also
+// the Indian way, where groups of two come before the last one.
 func wholeEnd(s string, i int) int {
-	end := digitsEnd(s, i)
-	if end == i || end-i > 3 {
-		return end
+	first := digitsEnd(s, i)
+	if first == i || first-i > 3 || first == len(s) || s[first] != ',' && s[first] != '\'' {
+		return first
 	}
-	for end+3 < len(s) && s[end] == ',' && digitAt(s, end+1) && digitsEnd(s, end+1) == end+4 {
+	end, mark := first, s[first]
+	for groupOf(3, s, end, mark) {
 		end += 4
 	}
-	return end
+	if end > first || first-i > 2 || mark != ',' {
+		return end
+	}
+	for groupOf(2, s, end, mark) {
+		end += 3
+	}
+	if end > first && groupOf(3, s, end, mark) {
+		return end + 4
+	}
+	return first
+}
+
+// groupOf reports a mark and just n digits at i.
+func groupOf(n int, s string, i int, mark byte) bool {
+	return i < len(s) && s[i] == mark && digitAt(s, i+1) && digitsEnd(s, i+1) == i+1+n
 }
 
 func exponentEnd(s string, i int) int {
@@ -383,23 +581,37 @@ func exponentEnd(s string, i int) int {
 	return end
 }
 
-// minusBefore reports whether the number at i is negative: a minus right
-// before it, or before its currency sign, that is not an operator.
-func minusBefore(s string, i int) bool {
-	head := strings.TrimRight(s[:i], "$€£\\*")
+// minusBefore reports whether the number s[i:end] is negative: a minus right
+// before it, or before its currency sign, that is not an operator. Scripts
+// without letter case are written without spaces, so a letter of theirs before
+// the minus means nothing, unless it is the unit of both ends of a range
+// (5月-6月).
+func minusBefore(s string, i, end int) bool {
+	head := strings.TrimRight(s[:i], "$€£¥\\*")
 	rest, minus := strings.CutSuffix(head, "-")
 	if !minus {
-		if rest, minus = strings.CutSuffix(head, "\u2212"); !minus {
-			return false
-		}
+		return false
 	}
-	r, _ := utf8.DecodeLastRuneInString(rest)
-	return rest == "" || !isWord(r) && !strings.ContainsRune(")]}%.", r)
+	r, size := utf8.DecodeLastRuneInString(rest)
+	if unicode.IsLetter(r) && !unicode.IsUpper(r) && !unicode.IsLower(r) {
+		unit := rest[len(rest)-size:]
+		return !digitAt(rest, len(rest)-size-1) || !strings.HasPrefix(s[end:], unit)
+	}
+	return rest == "" || !isWord(r) && !strings.ContainsRune(")]}）】%.", r)
 }
 
 func percentAfter(s string, i int) bool {
-	rest := strings.TrimLeft(s[i:], " \u00a0\u202f\\*")
-	return strings.HasPrefix(rest, "%")
+	rest := strings.TrimLeft(s[i:], " \\*")
+	if strings.HasPrefix(rest, "%") {
+		return true
+	}
+	for _, word := range []string{"percent", "per cent"} {
+		if after, ok := strings.CutPrefix(rest, word); ok {
+			r, _ := utf8.DecodeRuneInString(after)
+			return !unicode.IsLetter(r)
+		}
+	}
+	return false
 }
 
 // floatToken reads a token as the finite float that other tools' float()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -73,12 +74,16 @@ func (s *number) Score(a Answer, target *Target) Result {
 		if !ok {
 			return badNumber(t)
 		}
-		return verdict(got.equal(want, s.tol)).extracted(got.text)
+		r := verdict(got.answers(want, s.tol)).extracted(got.text)
+		if want.percent && got.percent {
+			return r.sameAs(got.value.String() + "%")
+		}
+		return r.sameAs(got.value.String())
 	})
 }
 
 func badNumber(target string) Result {
-	return unscored("the row's target %q is not a number", shorten(target))
+	return unscored("the row's target %q is not a number (want one like -1,234.5, 3/4, 18%% or \"18 dollars\", or a text that ends in \"#### 18\", \"Answer: 18\" or \\boxed{18})", shorten(target))
 }
 
 func (s *number) find(text string) (found, bool) {
@@ -91,21 +96,58 @@ func (s *number) find(text string) (found, bool) {
 	return lastNumber(text)
 }
 
-// wholeNumber reads a text that is nothing but a number.
+// wholeNumber reads a text that is nothing but a number, with marks and the
+// point that ends a sentence.
 func wholeNumber(text string) (found, bool) {
-	text = strings.TrimSpace(text)
-	token, percent := strings.CutSuffix(text, "%")
-	d, ok := numberToken(strings.TrimSpace(token))
-	return found{d, percent, text}, ok
+	f, after, ok := leadingNumber(text)
+	return f, ok && strings.Trim(after, ` %\.,`+marks) == ""
 }
 
-// targetNumber reads a target: a number, or a worked solution that ends in
-// one.
-func targetNumber(t string) (found, bool) {
-	if f, ok := wholeNumber(t); ok {
-		return f, true
+// leadingNumber reads a text that begins with a number, a sign and marks aside,
+// and returns what follows.
+func leadingNumber(text string) (f found, after string, ok bool) {
+	s := strings.TrimSpace(plainNumbers(text))
+	n, ok := scanNumber(s, 0)
+	if !ok {
+		return f, "", false
 	}
-	return lastNumber(t)
+	before := strings.Trim(s[:n.start], ` \`+marks)
+	if before != "" && before != "-" && before != "+" && !slices.Contains(currencies, before) {
+		return f, "", false
+	}
+	f, ok = n.read(s)
+	return f, s[n.end:], ok
+}
+
+var currencies = []string{"USD", "EUR", "GBP"}
+
+// targetNumber reads a target: a number that may have a unit, or a worked
+// solution that ends in a marked one. Other texts are not searched for digits,
+// or the target 9:45 would be 45.
+func targetNumber(t string) (found, bool) {
+	if i := strings.LastIndex(t, "####"); i >= 0 {
+		t = t[i+len("####"):]
+	} else if inner, ok := lastBoxed(t); ok {
+		t = inner
+	} else if m := lastLineAnswer.FindStringSubmatch(t); m != nil {
+		t = m[1]
+	}
+	f, after, ok := leadingNumber(t)
+	return f, ok && isUnit(after)
+}
+
+var (
+	lastLineAnswer = regexp.MustCompile(`(?i)(?:^|\n)(?:final )?(?:answer|a): *([^\n]*)\s*$`)
+
+	unit = regexp.MustCompile(`^[ \-]?(?:[\p{L}\p{Sc}°%\\*_]+[./]?(?: |$)?){0,3}[.,*]*$`)
+	// noUnit are words that change the number before them, or make it a
+	// range, a time or a formula.
+	noUnit = regexp.MustCompile(`(?i)\b(?:or|to|and|plus|minus|times|over|more|less|most|least|hundred|thousand|[mb]illion|trillion|dozen|[ap]m|[xyznkei])\b|π`)
+)
+
+// isUnit reports whether what follows a number leaves it as it is.
+func isUnit(after string) bool {
+	return unit.MatchString(after) && !noUnit.MatchString(after)
 }
 
 func shorten(s string) string {
@@ -230,6 +272,6 @@ func (s *numberText) Score(a Answer, target *Target) Result {
 }
 
 func init() {
-	register("number", Pure, "1", "the number in the answer equals the target's",
+	register("number", Pure, "2", "the number in the answer equals the target's",
 		numberParams{Style: "last", AbsTol: "0", RelTol: "0", Prefix: "Answer"}, newNumber)
 }

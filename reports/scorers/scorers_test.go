@@ -99,7 +99,7 @@ func TestParams(t *testing.T) {
 	if s.Params() != want {
 		t.Errorf("Params = %s, want %s", s.Params(), want)
 	}
-	if s.Name() != "number" || s.Type() != "number" || s.Version() != "1" {
+	if s.Name() != "number" || s.Type() != "number" || s.Version() != "2" {
 		t.Errorf("%s %s %s", s.Name(), s.Type(), s.Version())
 	}
 	named, _ := New(Spec{Type: "exact", Name: "strict"})
@@ -310,6 +310,10 @@ func TestCanonical(t *testing.T) {
 		{"answer", nil, "x", "ANSWER: Paris", "so\nANSWER: paris", true},
 		{"choice", map[string]any{"choices": 4}, "A", "Answer: (B)", "The answer is B.", true},
 		{"choice", map[string]any{"choices": 4}, "A", "Answer: C", "The answer is B.", false},
+		{"number", nil, "1", "it is 1,000", "$1000.00", true},
+		{"number", nil, "18", "18%", "18.0", true},
+		{"number", nil, "18%", "18%", "18", false},
+		{"number", nil, "1/3", "2/6", `\frac{1}{3}`, true},
 		{"math_string", nil, "x", `\frac12`, `1/2`, true},
 		{"json_equal", nil, "{}", `{"a":1,"b":2}`, `{"b":2.0,"a":1}`, true},
 		{"regex", map[string]any{"pattern": `<(.*)>`}, "x", "<Yes>", "it is <yes>", true},
