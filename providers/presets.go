@@ -18,6 +18,7 @@ type Preset struct {
 	Facts       string   // peculiarities worth knowing; may be empty
 	KeyEnvs     []string // variables that may hold the key; the first that is set counts
 	KeyOptional bool     // without a key none is sent
+	Free        bool     // a server of one's own: costs nothing unless the plan says so
 	BaseURLEnvs []string // variables that override the base URL, as in the vendors' own libraries
 	Dialect     string   // rate-limit headers: anthropic, openai, azure, openrouter, mistral, litellm, none
 	Charging    string   // what counts against token limits, in words

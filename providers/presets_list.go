@@ -119,7 +119,7 @@ func gatewayPresets() []Preset {
 
 // localPresets are servers that people run themselves, and the simulator.
 func localPresets() []Preset {
-	free := func(p *Preset) { p.KeyOptional, p.Charging = true, chargedNobody }
+	free := func(p *Preset) { p.KeyOptional, p.Free, p.Charging = true, true, chargedNobody }
 	return []Preset{
 		chatPreset("ollama", "http://localhost:11434", "Ollama on this machine", "OLLAMA_API_KEY").with(free).with(func(p *Preset) {
 			p.BaseURLEnvs = []string{"OLLAMA_HOST"}

@@ -80,7 +80,7 @@ func (a *app) showPreset(name string, asJSON bool) error {
 		fmt.Fprintf(w, "%s (%s)\t%s\n", p.Name, p.Protocol, p.Description)
 		for _, f := range [][2]string{
 			{"base URL", p.BaseURL}, {"path", p.Path}, {"auth", p.Auth.Scheme}, {"key", strings.Join(p.KeyEnvs, ", ")},
-			{"base URL from", strings.Join(p.BaseURLEnvs, ", ")}, {"rate headers", p.Dialect}, {"charged", p.Charging}, {"know", p.Facts},
+			{"base URL from", strings.Join(p.BaseURLEnvs, ", ")}, {"rate headers", p.Dialect}, {"charged", p.Charging}, {"cost", freeText(p)}, {"know", p.Facts},
 		} {
 			if f[1] != "" {
 				fmt.Fprintf(w, "  %s\t%s\n", f[0], f[1])
@@ -93,46 +93,79 @@ func (a *app) showPreset(name string, asJSON bool) error {
 	return nil
 }
 
+// freeText says of a server of one's own what its answers cost.
+func freeText(p providers.Preset) string {
+	if p.Free {
+		return "$0, unless price: of a model or --prices says otherwise"
+	}
+	return ""
+}
+
 func (a *app) pricesCommand() *cobra.Command {
 	var file string
-	var asJSON bool
+	var asJSON, all bool
 	c := &cobra.Command{
-		Use:     "prices [WORD…]",
-		Short:   "List and search prices, in dollars per million tokens, and say how old they are",
-		Example: "  nightshift prices sonnet\n  nightshift prices --prices my.csv",
-		RunE: func(_ *cobra.Command, args []string) error {
-			t := pricing.Embedded()
-			if file != "" {
-				own, err := pricing.Load(file)
-				if err != nil {
-					return usageError("--prices: %w", err)
-				}
-				t = own
+		Use:   "prices [WORD…]",
+		Short: "List and search prices, in dollars per million tokens, and say how old they are",
+		Long: `Lists prices in dollars per million tokens, of models that answer with text. Each
+WORD must be a part of the provider's or the model's name. An empty cache column
+is a price that nobody lists: such tokens cost what other input does.
+
+The columns of a table of your own are in docs/prices.md; nightshift prices --csv
+prints one to begin with.`,
+		Example: "  nightshift prices sonnet\n  nightshift prices mistral large\n  nightshift prices openai gpt-5 --csv > my.csv\n  nightshift prices --prices my.csv",
+	}
+	var asCSV bool
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		t := pricing.Embedded()
+		if file != "" {
+			own, err := pricing.Load(file)
+			if err != nil {
+				return usageError("--prices: %w", err)
 			}
-			found := t.Search(strings.Join(args, " "))
-			if asJSON {
-				return a.printJSON(found)
-			}
-			return a.printPrices(t, found)
-		},
+			t = own
+		}
+		found := t.Search(strings.Join(args, " "))
+		if !all && file == "" && len(args) == 0 {
+			found = slices.DeleteFunc(found, func(p pricing.Price) bool { return !p.Text() })
+		}
+		switch {
+		case asJSON:
+			return a.printJSON(found)
+		case asCSV:
+			return pricing.WriteCSV(a.out, "my-prices", t.Date(), found)
+		}
+		return a.printPrices(t, found)
 	}
 	c.Flags().StringVar(&file, "prices", "", "price table `FILE`: our CSV or LiteLLM's JSON")
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	c.Flags().BoolVar(&asCSV, "csv", false, "print as a price table of your own to begin with")
+	c.Flags().BoolVar(&all, "all", false, "models for audio, images and the like too")
 	return c
 }
 
 func (a *app) printPrices(t *pricing.Table, found []pricing.Price) error {
 	w := tabwriter.NewWriter(a.out, 2, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "input\toutput\tcache read\tcache write\t  \t")
+	fmt.Fprintln(w, "input\toutput\tcache read\tcache write\t  model")
 	for _, p := range found {
-		fmt.Fprintf(w, "%v\t%v\t%v\t%v\t  %s/%s\n", p.Input, p.Output, p.CacheRead, p.CacheWrite5m, p.Provider, p.Model)
+		fmt.Fprintf(w, "%v\t%v\t%s\t%s\t  %s\n", p.Input, p.Output, listed(p.CacheRead), listed(p.CacheWrite5m), strings.TrimPrefix(p.Provider+"/"+p.Model, "/"))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	age, dated := t.Age(time.Now())
-	if dated {
-		fmt.Fprintf(a.err, "%d of %d prices; %s is %d days old\n", len(found), t.Len(), t.ID(), int(age.Hours()/24))
+	fmt.Fprintf(a.err, "%d of %d prices, in dollars per million tokens\n", len(found), t.Len())
+	for _, source := range t.Sources() {
+		if age, dated := source.Age(time.Now()); dated {
+			fmt.Fprintf(a.err, "%s: %d, %d days old\n", source.ID(), source.Len(), int(age.Hours()/24))
+		}
 	}
 	return nil
+}
+
+// listed is a price that may be missing.
+func listed(r *pricing.Rate) string {
+	if r == nil {
+		return ""
+	}
+	return r.String()
 }

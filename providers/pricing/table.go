@@ -13,30 +13,55 @@ import (
 	"time"
 )
 
-// A Table is a dated list of prices. It is immutable and safe for concurrent
-// use.
+// A Table is a dated list of prices, or several that are looked through one
+// after the other. It is immutable and safe for concurrent use.
 type Table struct {
 	name   string
 	date   time.Time
 	source string
 	prices []Price
-	tables []string         // the table that each price comes from
 	index  map[string][]int // provider + "\x00" + model in lower case → positions in prices; provider "" holds all
+	anyone map[string]int   // model in lower case → position of the price that names no provider
+	layers []func() *Table  // the tables that this one is made of; it has no prices of its own then
 }
 
 //go:embed prices.csv
 var embedded []byte
 
-// Embedded returns the table that is part of the program.
+//go:embed prices-hosts.csv
+var embeddedHosts []byte
+
+//go:embed prices-openrouter.csv
+var embeddedOpenRouter []byte
+
+// Embedded returns the table that is part of the program: the prices of the
+// models' makers, whose id and date it has, then those of hosts of others'
+// models, then OpenRouter's, each from its own day. They are read when they
+// are needed.
 func Embedded() *Table { return embeddedTable() }
 
 var embeddedTable = sync.OnceValue(func() *Table {
-	t, err := Read("prices.csv", embedded)
-	if err != nil {
-		panic("the embedded price table: " + err.Error()) // a test reads it
+	makers := part("prices.csv", embedded)()
+	return &Table{
+		name: makers.name, date: makers.date, source: makers.source,
+		layers: []func() *Table{
+			func() *Table { return makers },
+			part("prices-hosts.csv", embeddedHosts),
+			part("prices-openrouter.csv", embeddedOpenRouter),
+		},
 	}
-	return t
 })
+
+// part reads one of the program's own files, once.
+func part(name string, text []byte) func() *Table {
+	return sync.OnceValue(func() *Table {
+		t, err := Read(name, text)
+		if err != nil {
+			panic("the embedded price table: " + err.Error()) // a test reads it
+		}
+		return t
+	})
+}
 
 // Load reads a price table from a file: our own CSV, or the JSON of LiteLLM's
 // model_prices_and_context_window.json.
@@ -68,17 +93,19 @@ func Read(name string, b []byte) (*Table, error) {
 			t.name += "-" + t.date.Format(time.DateOnly)
 		}
 	}
-	t.tables = slices.Repeat([]string{t.name}, len(t.prices))
 	return t, nil
 }
 
 // build indexes the prices. Of two rows with one name the later counts.
 func build(t *Table) *Table {
-	t.index = map[string][]int{}
+	t.index, t.anyone = map[string][]int{}, map[string]int{}
 	for i, p := range t.prices {
 		model := strings.ToLower(p.Model)
-		own := strings.ToLower(p.Provider) + "\x00" + model
-		t.index[own] = []int{i}
+		if p.Provider == "" {
+			t.anyone[model] = i
+		} else {
+			t.index[canonical(p.Provider)+"\x00"+model] = []int{i}
+		}
 		t.index["\x00"+model] = append(t.index["\x00"+model], i)
 	}
 	return t
@@ -101,23 +128,45 @@ func (t *Table) Age(now time.Time) (age time.Duration, ok bool) {
 	return now.Sub(t.date), true
 }
 
-// Len is the number of prices.
-func (t *Table) Len() int { return len(t.prices) }
+// Sources are the tables that t was made of, in the order in which they are
+// looked through: itself, when it was made of one file.
+func (t *Table) Sources() []*Table {
+	if len(t.layers) == 0 {
+		return []*Table{t}
+	}
+	var all []*Table
+	for _, layer := range t.layers {
+		all = append(all, layer().Sources()...)
+	}
+	return all
+}
 
-// All returns every price, in the order of the file.
-func (t *Table) All() []Price { return slices.Clone(t.prices) }
+// Len is the number of prices.
+func (t *Table) Len() int { return len(t.All()) }
+
+// All returns every price, in the order of the files; what is looked through
+// first comes first.
+func (t *Table) All() []Price {
+	var all []Price
+	for _, source := range t.Sources() {
+		all = append(all, source.prices...)
+	}
+	return all
+}
 
 // id names the price at a position, as results files record it.
 func (t *Table) id(at int) string {
 	p := t.prices[at]
 	if p.Provider == "" {
-		return t.tables[at] + "/" + p.Model
+		return t.name + "/" + p.Model
 	}
-	return t.tables[at] + "/" + p.Provider + "/" + p.Model
+	return t.name + "/" + p.Provider + "/" + p.Model
 }
 
 // aliases are other names of providers in the table: presets, LiteLLM's words.
 var aliases = map[string]string{
+	"together_ai": "together", "togetherai": "together", "fireworks_ai": "fireworks", "fireworks-ai": "fireworks",
+	"x-ai": "xai", "mistralai": "mistral", "moonshotai": "moonshot", "azure": "azure-openai",
 	"google": "gemini", "google-gemini": "gemini", "vertex": "gemini",
 	"z.ai": "zhipu", "zai": "zhipu", "z-ai": "zhipu", "bigmodel": "zhipu", "zhipuai": "zhipu",
 	"claude": "anthropic",
@@ -126,8 +175,12 @@ var aliases = map[string]string{
 // Has reports whether the table has prices of the provider.
 func (t *Table) Has(provider string) bool {
 	provider = canonical(provider)
-	return provider != "" && slices.ContainsFunc(t.prices, func(p Price) bool {
-		return strings.EqualFold(p.Provider, provider)
+	if provider == "" {
+		return false
+	}
+	inLayer := func(layer func() *Table) bool { return layer().Has(provider) }
+	return slices.ContainsFunc(t.layers, inLayer) || slices.ContainsFunc(t.prices, func(p Price) bool {
+		return canonical(p.Provider) == provider
 	})
 }
 
@@ -144,12 +197,20 @@ func canonical(provider string) string {
 // the row that matched. ok is false when nothing does: the price is then
 // unknown, which is not zero.
 //
+// A row that names no provider stands for the model at every provider that has
+// no row of its own for it.
+//
 // With an empty provider the name must stand for the same price in every
 // provider that lists it. A provider prefix of the model name
 // ("anthropic/claude-sonnet-4-6", "models/gemini-2.5-pro") is only looked
 // through when no provider is given: what a gateway charges for a model of
 // someone else is its own affair.
 func (t *Table) Lookup(provider, requested, served string) (p Price, id string, ok bool) {
+	for _, layer := range t.layers {
+		if p, id, ok := layer().Lookup(provider, requested, served); ok {
+			return p, id, true
+		}
+	}
 	provider = canonical(provider)
 	for _, name := range []string{requested, served, undated(requested), undated(served)} {
 		if at, ok := t.find(provider, name); ok {
@@ -167,7 +228,14 @@ func (t *Table) find(provider, model string) (at int, ok bool) {
 	}
 	if provider != "" {
 		model = strings.TrimPrefix(model, "models/") // Gemini's resource names
-		return t.unambiguous(provider, model)
+		if at, ok := t.unambiguous(provider, model); ok {
+			return at, true
+		}
+		at, ok = t.anyone[model]
+		return at, ok
+	}
+	if at, ok := t.anyone[model]; ok {
+		return at, true
 	}
 	if at, ok := t.unambiguous("", model); ok {
 		return at, true
@@ -215,7 +283,7 @@ func undated(model string) string {
 func (t *Table) Search(query string) []Price {
 	words := strings.Fields(strings.ToLower(query))
 	var found []Price
-	for _, p := range t.prices {
+	for _, p := range t.All() {
 		name := strings.ToLower(p.Provider + "/" + p.Model)
 		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(name, w) }) {
 			found = append(found, p)
@@ -224,15 +292,26 @@ func (t *Table) Search(query string) []Price {
 	return found
 }
 
-// With returns a table in which other's prices come before t's own: a name
-// that both list has other's price. Ids of prices still name the table that
-// each comes from.
+// otherAnswers are parts of the names of models that answer with something
+// else than text, which lists put among those of chat.
+var otherAnswers = regexp.MustCompile(`(?i)audio|image|\btts\b|transcribe|realtime|\blive\b|video|embed|moderation`)
+
+// Text reports whether the price is that of a model that answers with text.
+func (p Price) Text() bool {
+	switch p.Mode {
+	case "", "chat", "responses", "completion":
+		return !otherAnswers.MatchString(p.Model)
+	}
+	return false
+}
+
+// With returns a table in which other is looked through before t: a model that
+// both list has other's price, also where other names no provider, or the model
+// without its date. Ids of prices still name the table that each comes from.
 func (t *Table) With(other *Table) *Table {
-	merged := &Table{
+	return &Table{
 		name: other.name + "+" + t.name, date: other.date,
 		source: other.source + "; then " + t.source,
-		prices: slices.Concat(t.prices, other.prices),
-		tables: slices.Concat(t.tables, other.tables),
+		layers: []func() *Table{func() *Table { return other }, func() *Table { return t }},
 	}
-	return build(merged)
 }

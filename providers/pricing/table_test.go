@@ -79,8 +79,71 @@ func TestEmbeddedTableHasTheFacts(t *testing.T) {
 			t.Errorf("%s: unlisted cache writes cost %v", row[1], p.cacheWrite5m())
 		}
 	}
-	if n != Embedded().Len() || n == 0 {
-		t.Errorf("%d prices in the facts, %d in the table", n, Embedded().Len())
+	if makers := Embedded().Sources()[0]; n != makers.Len() || n == 0 {
+		t.Errorf("%d prices in the facts, %d in the table", n, makers.Len())
+	}
+}
+
+// Every service that has a preset and a price list of its own is in the table.
+func TestEmbeddedTableHasHosts(t *testing.T) {
+	for _, c := range []struct{ provider, model, want string }{
+		{"mistral", "mistral-large-2512", "litellm-2026-11-20/mistral/mistral-large-2512"},
+		{"xai", "grok-4.5", "litellm-2026-11-20/xai/grok-4.5"},
+		{"groq", "openai/gpt-oss-120b", "litellm-2026-11-20/groq/openai/gpt-oss-120b"},
+		{"together", "deepseek-ai/DeepSeek-V3", "litellm-2026-11-20/together/deepseek-ai/DeepSeek-V3"},
+		{"together_ai", "deepseek-ai/DeepSeek-V3", "litellm-2026-11-20/together/deepseek-ai/DeepSeek-V3"},
+		{"fireworks", "accounts/fireworks/models/deepseek-v3p1", "litellm-2026-11-20/fireworks/accounts/fireworks/models/deepseek-v3p1"},
+		{"moonshot", "kimi-k3", "litellm-2026-11-20/moonshot/kimi-k3"},
+		{"perplexity", "sonar", "litellm-2026-11-20/perplexity/sonar"},
+		{"openrouter", "openai/gpt-5", "genai-prices-2026-11-10/openrouter/openai/gpt-5"},
+		{"azure-openai", "gpt-4o", "litellm-2026-11-20/azure-openai/gpt-4o"},
+	} {
+		p, id, ok := Embedded().Lookup(c.provider, c.model, "")
+		if !ok || id != c.want || p.Input == 0 || p.Output == 0 {
+			t.Errorf("%s/%s: %q, %v, %v", c.provider, c.model, id, p.Input, ok)
+		}
+	}
+	for _, source := range Embedded().Sources() {
+		if _, dated := source.Age(time.Now()); !dated || source.Source() == "" {
+			t.Errorf("%s does not say when it was true and where it comes from", source.ID())
+		}
+	}
+}
+
+// A table without the column provider stands for its models everywhere, and
+// comes before the built-in prices.
+func TestWithoutProvider(t *testing.T) {
+	mine, err := Read("mine.csv", []byte("model,input,output\nx,1,2\ngpt-5,7,8\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := Embedded().With(mine)
+	for _, provider := range []string{"", "c", "openai"} {
+		for model, want := range map[string]Rate{"x": 1e9, "gpt-5": 7e9, "gpt-5-2025-08-07": 7e9} {
+			if p, id, ok := both.Lookup(provider, model, ""); !ok || p.Input != want || !strings.HasPrefix(id, "mine/") {
+				t.Errorf("%q %s: %v from %q, %v", provider, model, p.Input, id, ok)
+			}
+		}
+	}
+	if _, id, ok := both.Lookup("openai", "gpt-4o", ""); !ok || strings.HasPrefix(id, "mine") {
+		t.Errorf("a model that the file does not list: %q, %v", id, ok)
+	}
+	zai, err := Read("mine.csv", []byte("provider,model,input,output\nzai,glm-x,1,2\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, ok := zai.Lookup("zhipu", "glm-x", ""); !ok || !zai.Has("z.ai") {
+		t.Error("another name of a provider is not found")
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	for b.Loop() {
+		for _, text := range [][]byte{embedded, embeddedHosts, embeddedOpenRouter} {
+			if _, err := Read("prices.csv", text); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
 }
 

@@ -27,13 +27,13 @@ func apply(t *testing.T, text string, o Overrides) *Plan {
 
 func TestPlanOfFlagsAlone(t *testing.T) {
 	p := apply(t, "", Overrides{
-		Dataset: []string{"rows.jsonl"}, Models: []string{"anthropic/claude-sonnet-4-6", "openai/gpt-5", "openrouter/openai/gpt-5"},
+		Dataset: []string{"rows.jsonl"}, Models: []string{"anthropic/claude-sonnet-4-6", "openai/gpt-5", "ccapi/openai/gpt-5"},
 		Out: ptr("runs/x"), MaxTokens: ptr(int64(64)), Params: []string{"temperature=0", "reasoning_effort=low", `stop=["x"]`},
 		Limit: ptr(int64(5)), Concurrency: ptr(8), RPM: ptr(100.0), BudgetUSD: ptr("$2.50"), Scorers: []string{"exact", "number:style=last"},
 	})
 	_, err := p.Resolve(keys)
-	if err == nil || !strings.HasPrefix(err.Error(), "--budget-usd: ") || !strings.Contains(err.Error(), "openai/gpt-5") {
-		t.Errorf("openrouter's price is not known, and the flag is to blame: %v", err)
+	if err == nil || !strings.HasPrefix(err.Error(), "--budget-usd: ") || !strings.Contains(err.Error(), "gpt-5") {
+		t.Errorf("the price of the gateway is not known, and the flag is to blame: %v", err)
 	}
 	p.Models[2].Price = parse(t, "models: [{endpoint: simulator, model: m, price: {input: 1, output: 1}}]").Models[0].Price
 	r, err := p.Resolve(keys)

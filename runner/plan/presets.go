@@ -46,3 +46,9 @@ func service(name string) string {
 	}
 	return name
 }
+
+// isFree reports whether a preset is a server that people run themselves.
+func isFree(preset string) bool {
+	preset = service(preset)
+	return slices.ContainsFunc(providers.Presets(), func(p providers.Preset) bool { return p.Name == preset && p.Free })
+}

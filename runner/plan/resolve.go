@@ -78,7 +78,9 @@ type ResolvedModel struct {
 	// when it has prices of its own.
 	PriceList string
 
-	prices *pricing.Table
+	prices   *pricing.Table
+	own      *pricing.Table // the plan's; nil without one
+	ownLists []string       // the names under which the plan's table may have the endpoint
 }
 
 // PriceFor is the price of an answer that came from the model named served:
@@ -87,6 +89,11 @@ type ResolvedModel struct {
 func (m ResolvedModel) PriceFor(served string) (price pricing.Price, id string, ok bool) {
 	if m.Price != nil {
 		return *m.Price, m.PriceID, true
+	}
+	for _, list := range m.ownLists {
+		if price, id, ok = m.own.Lookup(list, m.ModelID, served); ok {
+			return price, id, true
+		}
 	}
 	if m.PriceList == "" {
 		return pricing.Price{}, "", false
@@ -117,6 +124,7 @@ type resolver struct {
 	getenv func(string) string
 	out    *Resolved
 	asked  map[string]bool // endpoints whose keys were looked for
+	own    *pricing.Table  // the plan's price table; nil without one
 }
 
 // Resolve makes the plan ready to run. It reads the environment through
@@ -243,7 +251,7 @@ func (r *resolver) prices() {
 		r.at("prices", "", "%v", err)
 		return
 	}
-	r.out.Prices = pricing.Embedded().With(t)
+	r.own, r.out.Prices = t, pricing.Embedded().With(t)
 }
 
 // dataset reads texts that stand in files.
@@ -326,6 +334,7 @@ func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
 		Params: m.Params, Stream: m.Stream,
 		PriceList: cmp.Or(e.entry.Prices, service(e.preset)), prices: r.out.Prices,
 	}
+	model.own, model.ownLists = r.own, r.ownLists(model.PriceList, m.Endpoint, service(e.preset))
 	if !r.out.Prices.Has(model.PriceList) {
 		model.PriceList = "" // what a gateway charges is in nobody's list
 	}
@@ -336,6 +345,17 @@ func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
 		model.MaxOutput = model.Price.MaxOutput
 	}
 	return model, true
+}
+
+// ownLists are the names under which the plan's own table may list an endpoint:
+// those that it has, and the last for its rows that name no provider.
+func (r *resolver) ownLists(names ...string) []string {
+	if r.own == nil {
+		return nil
+	}
+	named := slices.DeleteFunc(names, func(name string) bool { return name == "" })
+	listed := slices.DeleteFunc(slices.Clone(named), func(name string) bool { return !r.own.Has(name) })
+	return append(listed, named...)
 }
 
 // maxTokens is the cap that the parameters set, 0 for none.
@@ -365,12 +385,30 @@ func (r *resolver) priced(m *ResolvedModel, own *Price) {
 		m.Price, m.PriceID = &pricing.Price{Model: m.ModelID}, simulatorPreset // it costs nothing
 		return
 	}
+	if !found && isFree(m.Preset) {
+		m.Price, m.PriceID = &pricing.Price{Model: m.ModelID}, service(m.Preset)
+		return
+	}
 	if !found {
-		r.note("the price of %s (%s at %s) is not known: its cost will be, too; set price: in the plan, prices: on its endpoint, or --prices FILE", m.Name, m.ModelID, m.Endpoint.Name)
+		r.note("the price of %s (%s at %s) is not known: its cost will be, too; set price: in the plan, prices: on its endpoint, or --prices FILE%s", m.Name, m.ModelID, m.Endpoint.Name, r.listedElsewhere(m.ModelID))
 		return
 	}
 	m.Price, m.PriceID = &listed, id
 	r.noteTier(m)
+}
+
+// listedElsewhere says where the plan's own table has a model that it does not
+// have for the endpoint.
+func (r *resolver) listedElsewhere(model string) string {
+	if r.own == nil {
+		return ""
+	}
+	for _, p := range r.own.All() {
+		if strings.EqualFold(p.Model, model) {
+			return fmt.Sprintf(" (%s has it for provider %s: name that in prices: on the endpoint)", filepath.Base(r.plan.Prices), p.Provider)
+		}
+	}
+	return ""
 }
 
 func (r *resolver) noteTier(m *ResolvedModel) {
