@@ -84,6 +84,10 @@ type Request struct {
 	// Attempts were made for this request by an earlier process; numbering and
 	// limits go on from there.
 	Attempts []Attempt
+	// Settled is how many of Attempts, from the first, belong to an earlier
+	// failure of the row that is being run again: they are on the bill, and do
+	// not count against it.
+	Settled int
 	// Witness, when not nil, is told of every attempt as it happens.
 	Witness Witness
 }

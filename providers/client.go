@@ -75,6 +75,7 @@ const (
 	EventRetry   EventKind = "retry"   // an attempt failed and another follows
 	EventFailed  EventKind = "failed"  // the row failed
 	EventStopped EventKind = "stopped" // an endpoint or a model must not be asked any more
+	EventSilent  EventKind = "silent"  // an endpoint gives no answers and is asked now and then
 )
 
 // An Event is something that a log or a progress line may want to tell.
@@ -134,13 +135,15 @@ type call struct {
 	classes map[nightshift.ErrorClass]int // attempts by how they ended
 	turn    limits.Turn
 	alone   suspicion
+	past    limits.Past
 
 	queued, backoff time.Duration // before the next attempt
 }
 
-// recall counts what an earlier process has tried.
+// recall counts what an earlier process has tried since the row was begun, or
+// begun again.
 func (k *call) recall() {
-	for _, a := range k.attempts {
+	for _, a := range k.attempts[min(k.req.Settled, len(k.attempts)):] {
 		k.countClass(a.Class)
 		if PolicyOf(&nightshift.Error{Class: a.Class, Status: a.Status}).Counts {
 			k.counted++
@@ -280,33 +283,36 @@ func (k *call) worst(t *ticket) error {
 	return nil
 }
 
-// wait fills in permit and reservation. No permit is held while waiting for
-// the budget: it would keep others from being sent, whose end is waited for.
+// wait fills in permit and reservation. Neither is held while waiting for the
+// other: the permit would keep others from being sent, whose end is waited for,
+// and the reservation would keep money from those whose endpoint is ready.
 func (k *call) wait(ctx context.Context, t *ticket) (err error) {
 	limiter := k.Routes[t.route].Limiter
 	cost := k.Estimator.Cost(k.req.Model, t.prepared)
 	cost.MaxOutput = t.output
-	cost.Turn = k.turn
+	cost.Turn, cost.Past = k.turn, &k.past
 	if len(k.Routes) > 1 { // look again for a better route now and then
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, reconsider, errReconsider)
 		defer cancel()
 	}
-	if t.permit, err = limiter.Wait(ctx, k.Lane, cost); err != nil {
-		return err
-	}
-	var ok bool
-	if t.reserved, ok = k.Budget.TryReserve(t.worstTokens(), t.worstCost); ok {
-		return nil
-	}
-	t.permit.Cancel()
-	if t.reserved, err = k.Budget.Reserve(ctx, t.worstTokens(), t.worstCost); err != nil {
-		return err
-	}
-	if t.permit, err = limiter.Wait(ctx, k.Lane, cost); err != nil {
+	for {
+		if t.permit, err = limiter.Wait(ctx, k.Lane, cost); err != nil {
+			return err
+		}
+		var ok bool
+		if t.reserved, ok = k.Budget.TryReserve(t.worstTokens(), t.worstCost); ok {
+			return nil
+		}
+		t.permit.Cancel()
+		if t.reserved, err = k.Budget.Reserve(ctx, t.worstTokens(), t.worstCost); err != nil {
+			return err
+		}
+		if t.permit, ok = limiter.Try(k.Lane, cost); ok {
+			return nil
+		}
 		t.reserved.Release()
 	}
-	return err
 }
 
 // note adds an attempt to the history.

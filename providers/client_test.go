@@ -569,8 +569,11 @@ func TestCompleteWithoutSending(t *testing.T) {
 
 func TestStalledEndpointStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := newClient(&script{say: lastly(bad(nightshift.ClassServer, 503))})
+		client := newClient(&script{say: lastly(good(), bad(nightshift.ClassServer, 503))})
 		client.MaxStall = 10 * time.Minute
+		if _, err := client.Complete(t.Context(), nightshift.Request{Model: "m"}); err != nil {
+			t.Fatal(err)
+		}
 		began := time.Now()
 		var wg sync.WaitGroup
 		for i := range 20 {

@@ -24,6 +24,7 @@ func (k *call) failed(ctx context.Context, t *ticket, ex Exchange) (again bool, 
 	k.started(ex.Err)
 
 	counts, oversize := k.release(t, ex, policy)
+	k.explain(t, ex.Err, policy)
 	if counts {
 		k.counted++
 	}
@@ -34,6 +35,8 @@ func (k *call) failed(ctx context.Context, t *ticket, ex Exchange) (again bool, 
 		return k.stopAndMove(t, ex, policy)
 	case k.allRefused():
 		return false, k.give(t, k.planStop(t, ex.Err))
+	case k.neverThere(t, ex.Err, policy):
+		return k.stopAndMove(t, ex, stopEndpoint)
 	case !policy.Retry, k.spent(policy, ex.Err.Class), counts && toldNotTo(ex.Limits):
 		return false, k.fail(t, ex.Err)
 	}
@@ -70,7 +73,9 @@ func (k *call) release(t *ticket, ex Exchange, policy Policy) (counts, oversize 
 			k.turn = limits.Suspect
 		}
 	case policy.FeedsBreaker:
-		counts = t.permit.Failed(ex.Limits) && policy.Counts
+		report := ex.Limits
+		report.Err = ex.Err
+		counts = t.permit.Failed(report) && policy.Counts
 		k.turn = limits.Retry
 		if counts {
 			k.turn = limits.Repeat
@@ -185,7 +190,8 @@ func backoff(failures int, random float64) time.Duration {
 }
 
 // started watches the first requests of the lane. err is nil for one that was
-// answered.
+// answered. Only a request that is refused as wrong speaks against the plan:
+// filters and limits of size judge the row.
 func (c *Client) started(err *nightshift.Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,7 +199,7 @@ func (c *Client) started(err *nightshift.Error) {
 		return
 	}
 	c.begun++
-	if err != nil && err.Status >= 400 && err.Status < 500 {
+	if err != nil && err.Class == nightshift.ClassInvalidRequest {
 		c.refused++
 	}
 }

@@ -70,13 +70,14 @@ func (w *walk) answer(u *unit, s nightshift.Sample) (rec *nightshift.Record, err
 		return nil, context.Cause(w.feed)
 	}
 	history := u.History(s.Index, s.Epoch)
-	if w.SkipUnknown && lostAnswer(history) {
+	settled := u.Settled(s.Index, s.Epoch)
+	if w.SkipUnknown && lostAnswer(history[settled:]) {
 		return w.unknown(s, history), nil
 	}
 	ctx := nightshift.WithWaiting(w.calls, w.feed)
 	started := time.Now()
 	c := conversation{walk: w, unit: u, sample: s}
-	err = c.run(ctx, history)
+	err = c.run(ctx, history, settled)
 	var failure *nightshift.Error
 	if err != nil && (!errors.As(err, &failure) || failure.Class == nightshift.ClassCancelled || isStop(err)) {
 		return nil, err
@@ -113,17 +114,17 @@ type conversation struct {
 
 // run asks turn after turn. The error of a turn ends it; so does an answer
 // that nothing can follow.
-func (c *conversation) run(ctx context.Context, history []nightshift.Attempt) error {
+func (c *conversation) run(ctx context.Context, history []nightshift.Attempt, settled int) error {
 	c.messages = c.sample.Messages
 	c.answers = c.unit.Turns(c.sample.Index, c.sample.Epoch)
 	for turn := 0; ; turn++ {
 		if turn >= len(c.answers) {
-			resp, err := c.complete(ctx, turn, history)
+			resp, err := c.complete(ctx, turn, history, settled)
 			c.answers = append(c.answers, resp)
 			if err != nil {
 				return err
 			}
-			history = nil // it belongs to the turn that was under way
+			history, settled = nil, 0 // they belong to the turn that was under way
 			if turn < len(c.sample.Turns) {
 				if err := c.unit.PutTurn(c.sample.Index, c.sample.Epoch, resp); err != nil {
 					return err
@@ -141,7 +142,7 @@ func (c *conversation) run(ctx context.Context, history []nightshift.Attempt) er
 
 // complete asks the provider once. A panic below is a failed row, not the end
 // of a night's work.
-func (c *conversation) complete(ctx context.Context, turn int, history []nightshift.Attempt) (resp nightshift.Response, err error) {
+func (c *conversation) complete(ctx context.Context, turn int, history []nightshift.Attempt, settled int) (resp nightshift.Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.Log.Error("panic while answering a row", "model", c.lane.Model, "row", c.sample.Index, "panic", p, "stack", string(debug.Stack()))
@@ -151,7 +152,7 @@ func (c *conversation) complete(ctx context.Context, turn int, history []nightsh
 	req := c.lane.Request(c.sample)
 	req.Messages = c.messages
 	req.Key = c.key(turn)
-	req.Attempts = history
+	req.Attempts, req.Settled = history, settled
 	req.Witness = c.unit.Witness(c.sample.Index, c.sample.Epoch)
 	return c.lane.Provider.Complete(ctx, req)
 }

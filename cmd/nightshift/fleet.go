@@ -249,6 +249,10 @@ func (f *fleet) event(e providers.Event) {
 		f.log.Warn("stopped asking "+e.Endpoint, attrs...)
 		return
 	}
+	if e.Kind == providers.EventSilent {
+		f.log.Warn(e.Endpoint+" gives no answers and is tried now and then", attrs...)
+		return
+	}
 	f.log.Debug(string(e.Kind), attrs...)
 }
 

@@ -1,18 +1,15 @@
 package limits
 
 import (
-	"fmt"
 	"math"
 	"time"
-
-	"nightshift"
 )
 
 // dispatch sends whoever may go, and sets the timer for the next who may.
 func (l *Limiter) dispatch(now float64) {
 	l.advance(now)
 	for {
-		w := l.queue.next(l.repeats.credit >= 1, l.pause.trial)
+		w := l.next()
 		if w == nil {
 			l.sleep(now, l.idle())
 			return
@@ -30,6 +27,18 @@ func (l *Limiter) dispatch(now float64) {
 			close(w.ready)
 		}
 	}
+}
+
+// next returns who is to go next; nil when nobody may. While the endpoint is
+// down, rows that have not failed go first: they say most.
+func (l *Limiter) next() *waiter {
+	repeats := l.repeats.credit >= 1
+	if l.health.open && l.queue.suspects.head == nil {
+		if w := l.queue.fresh(); w != nil {
+			return w
+		}
+	}
+	return l.queue.next(repeats, l.pause.trial)
 }
 
 // scout makes a request a trial where it is the first after a small bucket was
@@ -152,7 +161,7 @@ func (l *Limiter) grant(now float64, w *waiter) *Permit {
 // sleep sets the timer for the next time that something may change by itself.
 func (l *Limiter) sleep(now, wait float64) {
 	if l.queue.waiting > 0 {
-		wait = min(wait, l.active+l.maxStall-now)
+		wait = min(wait, l.endsAt()-now)
 	}
 	at := now + wait
 	if math.IsInf(at, 1) || (at >= l.wakeAt && l.wakeAt > now) {
@@ -173,22 +182,9 @@ func (l *Limiter) wake() {
 	defer l.mu.Unlock()
 	l.wakeAt = math.Inf(1)
 	now := l.now()
-	if l.queue.waiting > 0 && now-l.active >= l.maxStall {
-		l.stop(l.stalled())
+	if l.queue.waiting > 0 && now >= l.endsAt() {
+		l.stop(l.stalled(now))
 		return
 	}
 	l.dispatch(now)
-}
-
-func (l *Limiter) stalled() *nightshift.StopError {
-	waited := time.Duration(l.maxStall * float64(time.Second))
-	err := &nightshift.Error{
-		Class:   nightshift.ClassRateLimit,
-		Message: fmt.Sprintf("no request has succeeded for %v", waited),
-		Hint:    "see whether the endpoint is up and the key may use it, then run the same command again",
-	}
-	if l.health.open {
-		err.Class = nightshift.ClassOverloaded
-	}
-	return &nightshift.StopError{Err: err}
 }

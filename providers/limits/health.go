@@ -26,6 +26,9 @@ type health struct {
 	tries   int     // probes sent since
 	probeAt float64 // next probe
 	probes  int     // probes in flight
+
+	answered   float64 // when the request was sent that was answered: the latest of all
+	lastAnswer float64 // when the last answer came
 }
 
 // succeeded takes in an answer to a request that was sent at that time. It

@@ -53,6 +53,7 @@ type Limiter struct {
 	boundFor  [numBounds]float64
 	biggest   int64 // most tokens, at their worst, of a request that passed
 	counts    counts
+	trouble   trouble
 	stopped   *nightshift.StopError
 
 	timer  *time.Timer
@@ -103,6 +104,7 @@ type Cost struct {
 	Output    int64 // estimate
 	MaxOutput int64 // most that the request permits; 0 is unknown
 	Turn      Turn
+	Past      *Past // what its row has met so far; may be nil
 }
 
 // worst is the most tokens that c can stand for.
@@ -180,6 +182,24 @@ func (l *Limiter) Wait(ctx context.Context, lane string, c Cost) (*Permit, error
 	return nil, ctx.Err()
 }
 
+// Try is Wait without waiting; ok is false where that would have waited or
+// failed.
+func (l *Limiter) Try(lane string, c Cost) (p *Permit, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed() != nil {
+		return nil, false
+	}
+	w := &waiter{cost: c, lane: l.queue.lane(lane)}
+	l.queue.push(w)
+	l.dispatch(l.now())
+	if w.list != nil {
+		l.queue.remove(w)
+		l.dispatch(l.now())
+	}
+	return w.permit, w.permit != nil
+}
+
 func (w *waiter) result() (*Permit, error) {
 	if w.err != nil {
 		return nil, w.err
@@ -253,6 +273,7 @@ func (p *Permit) Success(used nightshift.Usage, r Report) {
 	}
 	l.window.accepted(now, p.number, p.bound)
 	l.revive(p)
+	l.health.answered, l.health.lastAnswer = max(l.health.answered, p.sent), now
 	if p.trial {
 		l.pause.over()
 	}
@@ -264,6 +285,7 @@ func (p *Permit) Success(used nightshift.Usage, r Report) {
 	l.refusing -= refusalWeight * l.refusing
 	l.biggest = max(l.biggest, p.cost.worst())
 	l.active = now
+	l.trouble.answered()
 	l.dispatch(now)
 }
 
@@ -413,8 +435,8 @@ func (l *Limiter) park(wait time.Duration) {
 }
 
 // Failed ends a permit whose request met a sick server: 5xx, a timeout, a
-// reset. It reports whether the failure may be the request's own: false while
-// the endpoint as a whole is down.
+// reset. It reports whether the failure counts against the request's row: false
+// while the endpoint as a whole is down, unless the row fails by itself.
 func (p *Permit) Failed(r Report) (own bool) {
 	l := p.limiter
 	l.mu.Lock()
@@ -426,11 +448,12 @@ func (p *Permit) Failed(r Report) (own bool) {
 	l.counts.failed++
 	p.refund(true)
 	l.adopt(r, &[numDims]stake{})
-	own = !l.health.open
+	own, proved := l.blames(p, now, r.Err)
 	if !l.health.open && !l.health.hopeful {
 		l.health.before = l.window.size
 	}
-	if l.health.failed(now, p.sent, l.random.Float64()) {
+	// Rows that fail whatever happens to others say nothing of the endpoint.
+	if !proved && l.health.failed(now, p.sent, l.random.Float64()) {
 		own = false
 	}
 	if !l.health.open && l.health.failing > sick && p.sent >= l.health.reacted {
@@ -477,6 +500,7 @@ func (p *Permit) release(sent bool) {
 	}
 	if sent {
 		l.revive(p)
+		l.trouble.mixed()
 	}
 	l.dispatch(now)
 }

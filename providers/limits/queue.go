@@ -115,16 +115,24 @@ func (q *queue) next(repeats, trial bool) *waiter {
 	if repeats && q.repeats.head != nil {
 		return q.repeats.head
 	}
+	if w := q.fresh(); w != nil {
+		return w
+	}
+	return q.suspects.head
+}
+
+// fresh returns who is to go next of those that were not sent before.
+func (q *queue) fresh() *waiter {
 	var least *lane
 	for _, ln := range q.order {
 		if ln.first.head != nil && (least == nil || ln.served < least.served) {
 			least = ln
 		}
 	}
-	if least != nil {
-		return least.first.head
+	if least == nil {
+		return nil
 	}
-	return q.suspects.head
+	return least.first.head
 }
 
 // charge books tokens that a lane sends.

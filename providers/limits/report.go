@@ -2,7 +2,11 @@
 // rates of one endpoint and key, a [Budget] is spent once. Neither knows HTTP.
 package limits
 
-import "time"
+import (
+	"time"
+
+	"nightshift"
+)
 
 // Config is what is known beforehand about one (endpoint, key). Zero means
 // not known, which is not "unlimited": the limiter then learns.
@@ -29,7 +33,8 @@ const (
 	ChargeMaxTokens Charge = "max_tokens" // max_tokens, when the request arrives
 )
 
-// A Report is what one answer's headers said about the limits. Unknown parts
+// A Report is what one answer's headers said about the limits, and why it was no
+// answer. Unknown parts
 // are nil or negative-free zero values as noted.
 type Report struct {
 	Requests *Window
@@ -42,6 +47,9 @@ type Report struct {
 	HasRetryAfter bool
 	// ShouldRetry is the server's own word (x-should-retry); nil without one.
 	ShouldRetry *bool
+	// Err is why there was no answer; nil where there was one, or where that
+	// is not known.
+	Err *nightshift.Error
 }
 
 // A Window is one dimension of a Report.

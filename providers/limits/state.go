@@ -53,6 +53,7 @@ type State struct {
 
 	Sent, Succeeded, Refused, Failed int64
 
+	Trouble *Trouble              // nil when the last request was answered
 	Stopped *nightshift.StopError // nil while in use
 }
 
@@ -88,6 +89,9 @@ func (l *Limiter) State() State {
 	}
 	if l.pause.until > now {
 		s.PausedUntil = time.Now().Add(seconds(l.pause.until - now))
+	}
+	if last := l.trouble.last; last != nil {
+		s.Trouble = &Trouble{last, l.start.Add(seconds(l.trouble.since))}
 	}
 	if l.queue.waiting > 0 {
 		s.Bound = l.bound

@@ -51,6 +51,9 @@ func (a *attempt) transportError(err error) *nightshift.Error {
 	var dns *net.DNSError
 	var op *net.OpError
 	switch {
+	case errors.As(err, &op) && (op.Op == "proxyconnect" || op.Op == "socks connect"):
+		e.MaybeBilled = false
+		e.Hint = dialHint(op)
 	case errors.As(err, &dns):
 		e.MaybeBilled = false
 		e.Hint = "the host's name cannot be resolved: check base_url and the network"
@@ -59,9 +62,9 @@ func (a *attempt) transportError(err error) *nightshift.Error {
 		e.Hint = "the proxy from HTTPS_PROXY wants a user name and password"
 	case a.tlsFailed.Load(): // the handshake was cut
 		e.MaybeBilled = false
-	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect" || op.Op == "socks connect"):
+	case errors.As(err, &op) && op.Op == "dial":
 		e.MaybeBilled = false
-		e.Hint = dialHint(err)
+		e.Hint = dialHint(op)
 	case errors.As(err, &op) && op.Op == "write":
 		e.MaybeBilled = false // not all of the request left
 	case unsent(err), refusedStream(text):
@@ -75,8 +78,11 @@ func (a *attempt) transportError(err error) *nightshift.Error {
 	return e
 }
 
-func dialHint(err error) string {
-	if errors.Is(err, syscall.ECONNREFUSED) {
+func dialHint(op *net.OpError) string {
+	switch {
+	case op.Op != "dial":
+		return "the proxy cannot be reached: check HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY), or except the endpoint's host in NO_PROXY"
+	case errors.Is(op, syscall.ECONNREFUSED):
 		return "nothing listens there: check base_url, and that the server runs"
 	}
 	return ""

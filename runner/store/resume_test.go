@@ -245,6 +245,9 @@ func TestRetryFailed(t *testing.T) {
 	if h := u.History(1, 0); len(h) != 2 || h[1].WorstCost != 50 {
 		t.Fatalf("History = %+v, want the attempts of the failed record", h)
 	}
+	if n := u.Settled(1, 0); n != 2 || u.Settled(2, 0) != 0 {
+		t.Fatalf("Settled = %d, want both attempts of the failed record", n)
+	}
 	if s := r.Unsettled().Sum(); s.Cost != 6 || s.MaybeCost != 100 {
 		t.Fatalf("Unsettled = %+v", s)
 	}
@@ -347,6 +350,9 @@ func TestRetryFailedInOpenUnit(t *testing.T) {
 	must(t, err)
 	if h := u.History(0, 0); u.Done(0, 0) || len(h) != 2 || h[1].Class != nightshift.ClassUnknownOutcome || len(r.Unknown()) != 1 {
 		t.Fatalf("done %v, history %+v, unknown %v", u.Done(0, 0), h, r.Unknown())
+	}
+	if n := u.Settled(0, 0); n != 1 {
+		t.Fatalf("Settled = %d: the attempt of the retry counts, that of the record does not", n)
 	}
 	must(t, u.Put(record("m0", 0, 0)))
 	must(t, u.Put(record("m0", 2, 0)))

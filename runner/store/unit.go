@@ -294,20 +294,38 @@ func (u *Unit) History(row int64, epoch int) []nightshift.Attempt {
 	return u.history(item)
 }
 
-func (u *Unit) history(item int64) []nightshift.Attempt {
-	log := u.baseLog[item]
-	if _, failed := u.j.redo[item]; failed {
-		// The journal's record took over the base's attempts, if there were any.
-		log = nil
-		if rec, err := u.j.record(u.j.at[item]); err == nil {
-			c := count(rec)
-			log = c.log()
-		}
+// Settled returns how many of the attempts of [Unit.History] ended in a record
+// that failed: the item has been begun again since.
+func (u *Unit) Settled(row int64, epoch int) int {
+	item := u.mustItem(row, epoch)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.done.get(item) {
+		return 0
 	}
+	return len(u.failedLog(item))
+}
+
+func (u *Unit) history(item int64) []nightshift.Attempt {
+	log := u.failedLog(item)
 	if t := u.j.open[item]; t != nil {
 		log = append(slices.Clip(log), t.history()...)
 	}
 	return log
+}
+
+// failedLog are the attempts of the item's record that failed, if it has one.
+func (u *Unit) failedLog(item int64) []nightshift.Attempt {
+	if _, failed := u.j.redo[item]; !failed {
+		return u.baseLog[item]
+	}
+	// The journal's record took over the base's attempts, if there were any.
+	rec, err := u.j.record(u.j.at[item])
+	if err != nil {
+		return nil
+	}
+	c := count(rec)
+	return c.log()
 }
 
 // Turns returns the answers to the earlier turns of an item that an earlier
