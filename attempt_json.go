@@ -56,7 +56,9 @@ func (a *Attempt) appendJSON(dst []byte) []byte {
 func (u *Usage) appendJSON(o object) object {
 	o = append(o, '{').
 		count("input", u.Input).count("cache_read", u.CacheRead).count("cache_write_5m", u.CacheWrite5m).count("cache_write_1h", u.CacheWrite1h).
-		count("output", u.Output).count("reasoning", u.Reasoning).count("searches", u.Searches).
+		count("output", u.Output).count("reasoning", u.Reasoning).
+		count("audio_input", u.AudioInput).count("image_input", u.ImageInput).count("audio_output", u.AudioOutput).count("image_output", u.ImageOutput).
+		count("searches", u.Searches).
 		text("service_tier", u.ServiceTier).text("region", u.Region).money("reported_cost", u.Reported)
 	return append(o, '}')
 }
@@ -182,6 +184,10 @@ func (w *written) usage() (u Usage) {
 	w.count("cache_write_1h", &u.CacheWrite1h)
 	w.count("output", &u.Output)
 	w.count("reasoning", &u.Reasoning)
+	w.count("audio_input", &u.AudioInput)
+	w.count("image_input", &u.ImageInput)
+	w.count("audio_output", &u.AudioOutput)
+	w.count("image_output", &u.ImageOutput)
 	w.count("searches", &u.Searches)
 	w.text("service_tier", &u.ServiceTier)
 	w.text("region", &u.Region)

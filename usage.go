@@ -71,8 +71,8 @@ func (c *Count) UnmarshalJSON(b []byte) error {
 }
 
 // Usage is what one answer used, in disjoint classes. Input counts the tokens
-// that were neither read from nor written to a cache; Reasoning is the one
-// sub-count: it lies inside Output. Counts are unknown where the server did
+// that were neither read from nor written to a cache. Reasoning is a sub-count:
+// it lies inside Output. Counts are unknown where the server did
 // not report them.
 type Usage struct {
 	Input        Count `json:"input,omitzero"`
@@ -81,6 +81,14 @@ type Usage struct {
 	CacheWrite1h Count `json:"cache_write_1h,omitzero"`
 	Output       Count `json:"output,omitzero"`
 	Reasoning    Count `json:"reasoning,omitzero"`
+
+	// AudioInput and ImageInput are the part of all input that was not text,
+	// AudioOutput and ImageOutput that of Output: sub-counts too, with prices
+	// of their own. They are unknown, not 0, where there was none.
+	AudioInput  Count `json:"audio_input,omitzero"`
+	ImageInput  Count `json:"image_input,omitzero"`
+	AudioOutput Count `json:"audio_output,omitzero"`
+	ImageOutput Count `json:"image_output,omitzero"`
 
 	// Searches are server-side tool requests that are billed apiece.
 	Searches Count `json:"searches,omitzero"`
@@ -113,6 +121,10 @@ func (u Usage) Add(v Usage) Usage {
 		CacheWrite1h: u.CacheWrite1h.Add(v.CacheWrite1h),
 		Output:       u.Output.Add(v.Output),
 		Reasoning:    u.Reasoning.Add(v.Reasoning),
+		AudioInput:   u.AudioInput.Add(v.AudioInput),
+		ImageInput:   u.ImageInput.Add(v.ImageInput),
+		AudioOutput:  u.AudioOutput.Add(v.AudioOutput),
+		ImageOutput:  u.ImageOutput.Add(v.ImageOutput),
 		Searches:     u.Searches.Add(v.Searches),
 		Reported:     addCosts(u.Reported, v.Reported),
 	}

@@ -74,6 +74,9 @@ func (f *fault) errorField(body jsonObject) {
 		f.message = text
 		return
 	}
+	if !says(raw) && isAnswer(body) {
+		return // gateways put an error without a word beside good answers
+	}
 	e := asMap(raw)
 	if e == nil {
 		f.found = f.found || string(raw) != "false" && string(raw) != `""` && string(raw) != "0"
@@ -244,6 +247,31 @@ func firstText(body jsonObject, found string) string {
 // list of choices is none.
 func isAnswer(o jsonObject) bool {
 	return isSet(o["choices"]) && len(asList(o["choices"])) > 0 || isSet(o["content"])
+}
+
+// says reports whether anything is stated in a value: text, a number other
+// than 0, true, or a list or object of which some part does.
+func says(raw json.RawMessage) bool {
+	var v any
+	if json.Unmarshal(raw, &v) != nil {
+		return isSet(raw)
+	}
+	return saysAny(v)
+}
+
+func saysAny(v any) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, part := range v {
+			if saysAny(part) {
+				return true
+			}
+		}
+		return false
+	case []any:
+		return slices.ContainsFunc(v, saysAny)
+	}
+	return v != nil && v != "" && v != 0.0 && v != false
 }
 
 func isSet(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"slices"
+	"strings"
 
 	"nightshift"
 	"nightshift/providers"
@@ -34,6 +35,7 @@ func DecodeValue(resp *nightshift.Response, root jsonscan.Value) *nightshift.Err
 	choices := root.Get("choices")
 	if choices.Kind() != jsonscan.Array {
 		a.fill(resp)
+		a.readUsage(resp)
 		return answer.Shapeless("no_choices", "the answer has no choices: "+choices.Kind().String())
 	}
 	for c := choices.First(); c.Exists(); c = c.Next() {
@@ -41,15 +43,21 @@ func DecodeValue(resp *nightshift.Response, root jsonscan.Value) *nightshift.Err
 	}
 	a.fill(resp)
 	a.finish(resp, root.Doc())
-	return a.brokenOff(root)
+	if e := a.brokenOff(root); e != nil {
+		return e
+	}
+	return answer.Empty(resp)
 }
 
 // An assembly is an answer as far as it has come, whole or in pieces.
 type assembly struct {
 	id, model, fingerprint, tier string
 	choices                      []*choice
-	usage                        []byte // the last usage object
+	usage                        []byte // the usage objects, joined
 	notFinite                    bool   // which held NaN or Infinity, null now
+	usageShrank                  bool   // a later one counted less
+	single                       bool   // one choice was asked for
+	joined                       bool   // several indexes were one answer
 }
 
 // A choice is one of the answers to a request.
@@ -59,9 +67,11 @@ type choice struct {
 	refusal  answer.Text
 	thinking answer.Text
 	calls    []*call
-	finish   string // the last one that was not empty
+	finish   string // as answer.LaterStop decides
 	finishID string // id of the chunk that brought it
+	conflict bool   // a plain end came after another reason
 	roles    int    // chunks of a stream that named the role
+	usage    []byte // of the choice alone; nil without one
 }
 
 // A call is one tool call.
@@ -82,21 +92,7 @@ func (a *assembly) head(v jsonscan.Value) {
 	if tier := v.Get("service_tier").String(); tier != "" {
 		a.tier = tier
 	}
-	usage := v.Get("usage")
-	if !usage.Set() {
-		usage = v.Get("x_groq").Get("usage")
-	}
-	if usage.Kind() == jsonscan.Object && (a.usage == nil || counted(usage)) {
-		a.usage, a.notFinite = usage.JSON(), !usage.Finite()
-	}
-}
-
-// counted reports whether a usage object counts anything. One that does not
-// must not displace one that did.
-func counted(usage jsonscan.Value) bool {
-	in, _ := answer.Count(first(usage, "prompt_tokens", "input_tokens"))
-	out, _ := answer.Count(first(usage, "completion_tokens", "output_tokens"))
-	return in.N()+out.N() > 0
+	a.addUsage(topUsage(v))
 }
 
 func keep(s *string, v jsonscan.Value) {
@@ -108,6 +104,14 @@ func keep(s *string, v jsonscan.Value) {
 // choice returns the choice with an index; an absent one, and Bedrock's -1,
 // are 0.
 func (a *assembly) choice(v jsonscan.Value) *choice {
+	c := a.indexed(v)
+	if usage := v.Get("usage"); usage.Kind() == jsonscan.Object {
+		c.usage, _ = join(c.usage, usage, false)
+	}
+	return c
+}
+
+func (a *assembly) indexed(v jsonscan.Value) *choice {
 	n, _ := v.Get("index").Int()
 	n = max(n, 0)
 	for _, c := range a.choices {
@@ -118,6 +122,56 @@ func (a *assembly) choice(v jsonscan.Value) *choice {
 	c := &choice{index: int(n)}
 	a.choices = append(a.choices, c)
 	return c
+}
+
+// join makes one answer of choices that are its blocks: one choice was asked
+// for, several indexes came, and not all of them have an end (new-api in front
+// of Claude).
+func (a *assembly) join() {
+	if !a.single || len(a.choices) < 2 || a.allFinished() {
+		return
+	}
+	a.joined = true
+	a.sort()
+	whole := a.choices[0]
+	for _, c := range a.choices[1:] {
+		whole.absorb(c)
+	}
+	a.choices = a.choices[:1]
+}
+
+func (c *choice) absorb(d *choice) {
+	for _, t := range []struct{ to, from *answer.Text }{{&c.text, &d.text}, {&c.refusal, &d.refusal}, {&c.thinking, &d.thinking}} {
+		if t.from.Set() {
+			t.to.Add(t.from.String())
+		}
+	}
+	c.calls = append(c.calls, d.calls...)
+	if c.finish == "" || answer.BrokenOff(d.finish) != nil {
+		c.finish = d.finish
+	}
+	if c.usage == nil {
+		c.usage = d.usage
+	}
+}
+
+func (a *assembly) sort() {
+	slices.SortStableFunc(a.choices, func(x, y *choice) int { return x.index - y.index })
+}
+
+// allFinished reports whether every choice that was seen has a finish reason,
+// and one of the model's.
+func (a *assembly) allFinished() bool { return len(a.choices) > 0 && a.count(false) == 0 }
+
+// count is the number of choices that have, or have not, a finish reason of
+// the model's.
+func (a *assembly) count(finished bool) (n int) {
+	for _, c := range a.choices {
+		if (c.finish != "" && answer.BrokenOff(c.finish) == nil) == finished {
+			n++
+		}
+	}
+	return n
 }
 
 // wholeChoice adds a choice of an answer that was not streamed. A second one
@@ -159,47 +213,73 @@ func (c *choice) add(m jsonscan.Value) (content bool) {
 	return content
 }
 
-// addContent takes a text or a list of parts, of which those of thinking are
-// reasoning (Mistral).
+// addContent takes a text, a list of parts, or one part by itself. A list or
+// an object that holds no parts is the answer itself: in JSON mode some
+// servers send it parsed.
 func (c *choice) addContent(v jsonscan.Value) (content bool) {
-	if v.Kind() != jsonscan.Array {
-		return c.text.AddValue(v)
-	}
-	for part := v.First(); part.Exists(); part = part.Next() {
-		switch part.Get("type").String() {
-		case "thinking":
-			content = c.addThinking(part.Get("thinking")) || content
-		case "refusal":
-			content = c.refusal.AddValue(part.Get("refusal")) || content
-		default:
-			content = c.text.AddValue(part.Get("text")) || content
+	first := v.First()
+	switch {
+	case v.Kind() == jsonscan.Array && (!first.Exists() || first.Kind() == jsonscan.String || first.Get("type").Set() || first.Get("text").Set()):
+		for part := first; part.Exists(); part = part.Next() {
+			content = c.addPart(part) || content
 		}
+		return content
+	case partKinds[v.Get("type").String()]:
+		return c.addPart(v)
 	}
-	return content
+	return c.text.AddValue(v)
 }
 
-func (c *choice) addThinking(v jsonscan.Value) (content bool) {
-	if v.Kind() != jsonscan.Array {
-		return c.thinking.AddValue(v)
+// partKinds are the kinds of parts that hold words.
+var partKinds = map[string]bool{"text": true, "output_text": true, "thinking": true, "reasoning": true, "refusal": true}
+
+// addPart takes one part of the content, which may be reasoning (Mistral).
+func (c *choice) addPart(v jsonscan.Value) bool {
+	switch v.Get("type").String() {
+	case "thinking", "reasoning":
+		return c.addThought(v)
+	case "refusal":
+		return c.refusal.AddValue(v.Get("refusal"))
 	}
-	for part := v.First(); part.Exists(); part = part.Next() {
-		content = c.thinking.AddValue(part.Get("text")) || content
+	if v.Kind() == jsonscan.Object {
+		return c.text.AddValue(v.Get("text"))
 	}
-	return content
+	return c.text.AddValue(v)
+}
+
+// reasoningFields are the names under which servers send the reasoning:
+// DeepSeek and most others; OpenRouter, Groq, vLLM, Ollama; Ollama's own,
+// Cohere; GitHub Copilot; Poe; lists of blocks from OpenRouter and LiteLLM.
+var reasoningFields = [...]string{
+	"reasoning_content", "reasoning", "thinking", "reasoning_text", "thinking_content", "thought", "thoughts", "cot_summary",
+	"reasoning_details", "thinking_blocks",
 }
 
 // addReasoning takes the reasoning from the first of the fields that has any:
 // servers that send it twice send the same.
 func (c *choice) addReasoning(m jsonscan.Value) bool {
-	for _, name := range []string{"reasoning_content", "reasoning"} {
-		if c.thinking.AddValue(m.Get(name)) {
+	for _, name := range reasoningFields {
+		if v := m.Get(name); v.Set() && c.addThought(v) {
 			return true
 		}
 	}
-	content := false
-	for d := m.Get("reasoning_details").First(); d.Exists(); d = d.Next() {
-		content = c.thinking.AddValue(d.Get("text")) || content
-		content = c.thinking.AddValue(d.Get("summary")) || content
+	return false
+}
+
+// addThought takes reasoning in any of the forms that servers give it: a text,
+// a list of blocks, a block with the text in one of its fields.
+func (c *choice) addThought(v jsonscan.Value) (content bool) {
+	switch v.Kind() {
+	case jsonscan.String, jsonscan.Number:
+		return c.thinking.AddValue(v)
+	case jsonscan.Array:
+		for block := v.First(); block.Exists(); block = block.Next() {
+			content = c.addThought(block) || content
+		}
+	case jsonscan.Object:
+		for _, name := range []string{"thinking", "text", "summary", "content", "reasoning"} {
+			content = c.addThought(v.Get(name)) || content
+		}
 	}
 	return content
 }
@@ -212,7 +292,7 @@ func (c *choice) addCall(v jsonscan.Value) {
 	}
 	t := c.call(v, function)
 	keep(&t.id, v.Get("id"))
-	keep(&t.name, function.Get("name"))
+	t.addName(function.Get("name").String())
 	t.custom = t.custom || custom.Set()
 	if t.custom {
 		t.arguments.AddValue(function.Get("input"))
@@ -221,8 +301,21 @@ func (c *choice) addCall(v jsonscan.Value) {
 	t.addArguments(function.Get("arguments"))
 }
 
+// addName takes a name, the same name again, or a piece that continues it.
+func (t *call) addName(name string) {
+	switch {
+	case name == t.name:
+	case strings.HasPrefix(name, t.name): // as far as it has come
+		t.name = name
+	default:
+		t.name += name
+	}
+}
+
+// addArguments takes a piece of the arguments, or all of them as an object.
 func (t *call) addArguments(v jsonscan.Value) {
-	if v.Kind() == jsonscan.Object || v.Kind() == jsonscan.Array {
+	whole := v.Kind() == jsonscan.Object || v.Kind() == jsonscan.Array
+	if whole && t.arguments.Len() == 0 {
 		t.object = string(v.JSON())
 		return
 	}
@@ -235,7 +328,7 @@ func (c *choice) addFunction(v jsonscan.Value) {
 		c.calls = append(c.calls, &call{})
 	}
 	t := c.calls[0]
-	keep(&t.name, v.Get("name"))
+	t.addName(v.Get("name").String())
 	t.addArguments(v.Get("arguments"))
 }
 
@@ -330,12 +423,7 @@ func (c *choice) read() reading {
 		r.text = c.refusal.Pointer() // what the model said instead
 	}
 	stop := c.stopReason()
-	if r.text != nil && (r.thinking == nil || *r.thinking == "") {
-		thinking, rest, found := answer.SplitThink(*r.text, stop == nightshift.StopMaxTokens)
-		if found {
-			r.thinking, r.text, r.thinkTags = &thinking, &rest, true
-		}
-	}
+	r.text, r.thinking, r.thinkTags = answer.TakeThink(r.text, r.thinking, stop)
 	r.Choice = nightshift.Choice{Index: c.index, ToolCalls: c.toolCalls(), StopReason: stop, RawStopReason: c.finish}
 	if r.text != nil {
 		r.Choice.Text = *r.text
@@ -350,11 +438,15 @@ func (c *choice) read() reading {
 // empty resp.
 func (a *assembly) fill(resp *nightshift.Response) {
 	resp.ID, resp.ServedModel, resp.Fingerprint = a.id, a.model, a.fingerprint
-	slices.SortStableFunc(a.choices, func(x, y *choice) int { return x.index - y.index })
+	a.join()
+	a.sort()
 	for i, c := range a.choices {
 		r := c.read()
 		if r.thinkTags {
 			resp.Flag(answer.FlagThinkTags)
+		}
+		if c.conflict {
+			resp.Flag(answer.FlagStopConflict)
 		}
 		if i == 0 {
 			resp.Text, resp.Thinking, resp.ToolCalls = r.text, r.thinking, r.ToolCalls
@@ -382,14 +474,16 @@ func (a *assembly) finish(resp *nightshift.Response, doc *jsonscan.Doc) {
 			}
 		}
 	}
+	if a.joined {
+		resp.Flag("choices_joined")
+	}
 	if !answered(resp) && resp.StopReason == nightshift.StopEnd && resp.Usage.Output.N() > 0 {
 		resp.Flag(answer.FlagEmpty)
 	}
 }
 
 func answered(resp *nightshift.Response) bool {
-	return resp.Text != nil && *resp.Text != "" || resp.Thinking != nil && *resp.Thinking != "" ||
-		len(resp.ToolCalls) > 0 || len(resp.Choices) > 1
+	return answer.Spoke(resp) || resp.Thinking != nil && *resp.Thinking != ""
 }
 
 // brokenOff is the error of an answer whose finish reason says that the

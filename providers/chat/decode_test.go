@@ -78,6 +78,32 @@ func TestDecode(t *testing.T) {
 		{"think tags later on", one(`{"content":"see <think>x</think>"}`, `"stop"`), `text="see <think>x</think>" stop=end/stop` + hi10},
 		{"think tags beside reasoning", one(`{"content":"<think>x</think>y","reasoning":"z"}`, `"stop"`), `text="<think>x</think>y" thinking="z" stop=end/stop` + hi10},
 
+		{"closing think tag only", one(`{"content":"2 and 2 is 5? No, 4.\n</think>\n\n4"}`, `"stop"`), `text="4" thinking="2 and 2 is 5? No, 4." stop=end/stop` + hi10 + ` flags=[think_tags]`},
+		{"closing think tag only, beside reasoning", one(`{"content":"\n</think>\n\n4","reasoning":"2+2"}`, `"stop"`), `text="4" thinking="2+2" stop=end/stop` + hi10 + ` flags=[think_tags]`},
+		{"a closing think tag that is spoken of", one("{\"content\":\"It ends with `</think>`.\"}", `"stop"`), "text=\"It ends with `</think>`.\" stop=end/stop" + hi10},
+		{"Gemini's thought tags", one(`{"content":"<thought>2+2</thought>4"}`, `"stop"`), `text="4" thinking="2+2" stop=end/stop` + hi10 + ` flags=[think_tags]`},
+		{"reasoning as thinking", one(`{"content":"4","thinking":"2+2"}`, `"stop"`), `text="4" thinking="2+2" stop=end/stop` + hi10},
+		{"reasoning as an object", one(`{"content":"4","thinking":{"content":"2+2","signature":"x"}}`, `"stop"`), `text="4" thinking="2+2" stop=end/stop` + hi10},
+		{"reasoning_text", one(`{"content":"4","reasoning_text":"2+2","reasoning_opaque":"x"}`, `"stop"`), `text="4" thinking="2+2" stop=end/stop` + hi10},
+		{"thought", one(`{"content":"4","thought":"2+2"}`, `"stop"`), `text="4" thinking="2+2" stop=end/stop` + hi10},
+		{"thought that is a mark", one(`{"content":"4","thought":true,"reasoning":false}`, `"stop"`), `text="4" stop=end/stop` + hi10},
+		{"thinking_blocks", one(`{"content":"4","thinking_blocks":[{"type":"thinking","thinking":"2+2","signature":"x"}]}`, `"stop"`), `text="4" thinking="2+2" stop=end/stop` + hi10},
+
+		{"a number as content", one(`{"content":42}`, `"stop"`), `text="42" stop=end/stop` + hi10 + ` flags=[text_not_a_string]`},
+		{"a number that has its own form", one(`{"content":1.50}`, `"stop"`), `text="1.50" stop=end/stop` + hi10 + ` flags=[text_not_a_string]`},
+		{"true as content", one(`{"content":true}`, `"stop"`), `text="true" stop=end/stop` + hi10 + ` flags=[text_not_a_string]`},
+		{"an object as content", one(`{"content":{"a": 1,"type":"cat"}}`, `"stop"`), `text="{\"a\": 1,\"type\":\"cat\"}" stop=end/stop` + hi10 + ` flags=[text_not_a_string]`},
+		{"a list as content", one(`{"content":[1,2]}`, `"stop"`), `text="[1,2]" stop=end/stop` + hi10 + ` flags=[text_not_a_string]`},
+		{"one part as content", one(`{"content":{"type":"text","text":"Hi"}}`, `"stop"`), `text="Hi" stop=end/stop` + hi10},
+		{"texts and numbers as parts", one(`{"content":["costs ",{"type":"text","text":7},8]}`, `"stop"`), `text="costs 78" stop=end/stop` + hi10 + ` flags=[text_not_a_string]`},
+		{"a part without words", one(`{"content":[{"type":"image","data":"x"},{"type":"text","text":"Hi"}]}`, `"stop"`), `text="Hi" stop=end/stop` + hi10},
+		{"numbers as reasoning and arguments", one(`{"reasoning_content":1,"tool_calls":[{"id":"a","function":{"name":"f","arguments":5}}]}`, `"tool_calls"`), `thinking="1" call=a:f:5 stop=tool_use/tool_calls` + hi10 + ` flags=[text_not_a_string]`},
+
+		{"nothing, and nothing counted", strings.Replace(one(`{"content":null}`, `"stop"`), used, `{"prompt_tokens":7,"completion_tokens":0}`, 1), `class=empty_response stop=end/stop usage=7+?+?/0(?)`},
+		{"nothing, and no usage", strings.Replace(one(`{"content":""}`, `"stop"`), used, `null`, 1), `class=empty_response text="" stop=end/stop flags=[usage_missing]`},
+		{"nothing, and zeros", strings.Replace(one(`{}`, `"stop"`), used, `{"prompt_tokens":0,"completion_tokens":0}`, 1), `class=empty_response stop=end/stop usage=?+?+?/?(?) flags=[usage_missing]`},
+		{"filtered, and no usage", strings.Replace(one(`{"content":null}`, `"content_filter"`), used, `null`, 1), `stop=content_filter/content_filter flags=[usage_missing]`},
+
 		{"tool calls", one(`{"content":null,"tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}},{"id":"","type":"function","function":{"name":"g","arguments":"{}"}}]}`, `"tool_calls"`), `call=t:f:{"a":1} call=:g:{} stop=tool_use/tool_calls` + hi10},
 		{"a forced tool says stop", one(`{"content":null,"tool_calls":[{"id":"t","function":{"name":"f","arguments":"{}"}}]}`, `"stop"`), `call=t:f:{} stop=tool_use/stop` + hi10},
 		{"arguments as an object, null, absent, empty", one(`{"tool_calls":[{"id":"a","function":{"name":"f","arguments":{"x":1.0}}},{"id":"b","function":{"name":"f","arguments":null}},{"id":"c","function":{"name":"f"}},{"id":"d","function":{"name":"f","arguments":""}}]}`, `"tool_calls"`), `call=a:f:{"x":1.0} call=b:f:{} call=c:f:{} call=d:f:{} stop=tool_use/tool_calls` + hi10},
@@ -89,7 +115,7 @@ func TestDecode(t *testing.T) {
 			`text="a" stop=end/stop [0]="a"(end[]) [1]="b"(max_tokens[])` + hi10},
 		{"choices without index", `{"choices":[{"message":{"content":"a"},"finish_reason":"stop"},{"message":{"content":"b"},"finish_reason":"stop"}],"usage":` + used + `}`,
 			`text="a" stop=end/stop [0]="a"(end[]) [1]="b"(end[])` + hi10},
-		{"no choices", `{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":0,"total_tokens":3}}`, `usage=3+?+?/0(?) flags=[no_choices]`},
+		{"no choices", `{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":0,"total_tokens":3}}`, `class=empty_response usage=3+?+?/0(?) flags=[no_choices]`},
 		{"a bare envelope's answer", `{"id":"msg_1","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"}}]}`, `text="Hi" flags=[usage_missing stop_reason_missing]`},
 		{"text completion", `{"choices":[{"index":0,"text":"Hi","finish_reason":"stop"}],"usage":` + used + `}`, `text="Hi" stop=end/stop` + hi10},
 
@@ -106,6 +132,14 @@ func TestDecode(t *testing.T) {
 		{"cached inside the prompt", with(`{"prompt_tokens":1220,"completion_tokens":100,"total_tokens":1320,"prompt_tokens_details":{"cached_tokens":1000,"cache_write_tokens":200},"completion_tokens_details":{"reasoning_tokens":64}}`), `text="Hi" stop=end/stop usage=20+1000+200/100(64)`},
 		{"DeepSeek's hit", with(`{"prompt_tokens":12,"completion_tokens":1,"total_tokens":13,"prompt_cache_hit_tokens":8,"prompt_cache_miss_tokens":4}`), `text="Hi" stop=end/stop usage=4+8+?/1(?)`},
 		{"Moonshot's cached", with(`{"prompt_tokens":12,"completion_tokens":1,"total_tokens":13,"cached_tokens":8}`), `text="Hi" stop=end/stop usage=4+8+?/1(?)`},
+		{"DeepSeek's hit beside a zero in the details", with(`{"prompt_tokens":1000,"completion_tokens":20,"total_tokens":1020,"prompt_tokens_details":{"cached_tokens":0},"prompt_cache_hit_tokens":900,"prompt_cache_miss_tokens":100}`), `text="Hi" stop=end/stop usage=100+900+?/20(?)`},
+		{"a count at the top beside a zero in the details", with(`{"prompt_tokens":1000,"completion_tokens":20,"prompt_tokens_details":{"cached_tokens":0},"cache_read_input_tokens":900}`), `text="Hi" stop=end/stop usage=100+900+?/20(?)`},
+		{"Moonshot's beside a zero in the details", with(`{"prompt_tokens":1000,"completion_tokens":20,"input_tokens_details":{"cached_tokens":0},"cached_tokens":900}`), `text="Hi" stop=end/stop usage=100+900+?/20(?)`},
+		{"two counts of the cached", with(`{"prompt_tokens":1000,"completion_tokens":20,"prompt_tokens_details":{"cached_tokens":800},"cached_tokens":900}`), `text="Hi" stop=end/stop usage=100+900+?/20(?) flags=[usage_inconsistent]`},
+		{"written at the top beside a zero in the details", with(`{"prompt_tokens":1000,"completion_tokens":20,"prompt_tokens_details":{"cache_write_tokens":0},"cache_creation_input_tokens":900}`), `text="Hi" stop=end/stop usage=100+?+900/20(?)`},
+		{"the other format's names beside zeros", with(`{"prompt_tokens":0,"completion_tokens":0,"input_tokens":1000,"output_tokens":20}`), `text="Hi" stop=end/stop usage=1000+?+?/20(?)`},
+		{"usage inside the choice", strings.Replace(with(`null`), `"finish_reason":"stop"`, `"finish_reason":"stop","usage":`+used, 1), `text="Hi" stop=end/stop` + hi10},
+		{"usage inside the choice and beside it", strings.Replace(with(`{"prompt_tokens":1,"completion_tokens":2}`), `"finish_reason":"stop"`, `"finish_reason":"stop","usage":`+used, 1), `text="Hi" stop=end/stop usage=1+?+?/2(?)`},
 		{"details null", with(`{"prompt_tokens":12,"completion_tokens":1,"total_tokens":13,"prompt_tokens_details":null,"completion_tokens_details":null}`), `text="Hi" stop=end/stop usage=12+?+?/1(?)`},
 		{"cached larger than the prompt", with(`{"prompt_tokens":7,"completion_tokens":1,"total_tokens":8,"prompt_tokens_details":{"cached_tokens":163}}`), `text="Hi" stop=end/stop usage=7+163+?/1(?) flags=[usage_cache_excluded]`},
 		{"total larger by exactly the cached", with(`{"prompt_tokens":200,"completion_tokens":10,"total_tokens":310,"prompt_tokens_details":{"cached_tokens":100}}`), `text="Hi" stop=end/stop usage=200+100+?/10(?) flags=[usage_cache_excluded]`},
@@ -130,14 +164,46 @@ func TestDecode(t *testing.T) {
 		{"duplicate key", one(`{"content":"No","content":"Hi"}`, `"stop"`), `text="Hi" stop=end/stop` + hi10 + ` flags=[duplicate_keys]`},
 		{"padding before the answer", "\n\n   \n" + one(hi, `"stop"`), `text="Hi" stop=end/stop` + hi10},
 
-		{"nothing of the format", `{"id":"file-1","object":"file"}`, `class=bad_response`},
-		{"null choices", `{"choices":null}`, `class=bad_response`},
+		{"nothing of the format", `{"id":"file-1","object":"file"}`, `class=bad_response flags=[usage_missing]`},
+		{"null choices", `{"choices":null}`, `class=bad_response flags=[usage_missing]`},
 		{"not JSON", `{"choices":[`, `class=bad_response`},
 		{"too deep", strings.Repeat(`{"choices":[`, 101) + strings.Repeat(`]}`, 101), `class=bad_response`},
 	} {
 		if got := show(Decode([]byte(tc.body))); got != tc.want {
 			t.Errorf("%s:\n got %s\nwant %s", tc.name, got, tc.want)
 		}
+	}
+}
+
+// Cache writes that last an hour have a price of their own; gateways in front
+// of Claude split them in several places.
+func TestCacheWritesOfAnHour(t *testing.T) {
+	const split = `{"ephemeral_5m_input_tokens":500,"ephemeral_1h_input_tokens":4500}`
+	for _, usage := range []string{
+		`"prompt_tokens_details":{"cache_creation_tokens":5000,"cache_creation_token_details":` + split + `},"cache_creation_input_tokens":5000`,
+		`"prompt_tokens_details":{"cache_write_tokens":5000,"cache_creation":` + split + `}`,
+		`"prompt_tokens_details":{"cache_write_tokens":5000,"ephemeral_5m_input_tokens":500,"ephemeral_1h_input_tokens":4500}`,
+		`"cache_creation_input_tokens":5000,"cache_creation":` + split,
+		`"input_tokens_details":{"cache_write_tokens":5000},"claude_cache_creation_5_m_tokens":500,"claude_cache_creation_1_h_tokens":4500`,
+		`"prompt_tokens_details":{"cache_creation":` + split + `}`,
+	} {
+		r, _ := Decode([]byte(with(`{"prompt_tokens":6000,"completion_tokens":10,"total_tokens":6010,` + usage + `}`)))
+		if u := r.Usage; u.Input.N() != 1000 || u.CacheWrite5m.N() != 500 || u.CacheWrite1h.N() != 4500 || r.Flags != nil {
+			t.Errorf("%s: %+v %v", usage, u, r.Flags)
+		}
+	}
+	r, _ := Decode([]byte(with(`{"prompt_tokens":6000,"completion_tokens":10,"cache_creation_input_tokens":5000,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0}}`)))
+	if u := r.Usage; u.CacheWrite5m.N() != 5000 || u.Input.N() != 1000 {
+		t.Errorf("a split that counts nothing: %+v", u)
+	}
+}
+
+// Sound and pictures are counted apart, since they have other prices.
+func TestAudioAndImageTokens(t *testing.T) {
+	r, _ := Decode([]byte(with(`{"prompt_tokens":1020,"completion_tokens":600,"total_tokens":1620,"prompt_tokens_details":{"text_tokens":20,"audio_tokens":900,"image_tokens":100,"cached_tokens":0},"completion_tokens_details":{"audio_tokens":500,"image_tokens":0}}`)))
+	u := r.Usage
+	if u.AudioInput.N() != 900 || u.ImageInput.N() != 100 || u.AudioOutput.N() != 500 || u.ImageOutput.Known() || u.Input.N() != 1020 || u.Output.N() != 600 {
+		t.Errorf("%+v", u)
 	}
 }
 

@@ -22,6 +22,8 @@ type Options struct {
 	// DoneMarkerOnly is set for servers that never send a finish reason:
 	// [DONE] alone then ends an answer.
 	DoneMarkerOnly bool
+	// Choices is how many choices were asked for; 0 is not known.
+	Choices int64
 }
 
 // Encode writes the body of a request: model, messages, then the parameters
@@ -61,6 +63,7 @@ func check(root jsonscan.Value, p *providers.Prepared) error {
 		n = 1
 	}
 	const most = 1 << 40 // far above any cap: keeps the product from overflowing
+	p.Choices = n
 	p.MaxOutput = min(max(old, limit, 0), most) * min(n, 1<<20)
 	return nil
 }

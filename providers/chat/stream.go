@@ -27,8 +27,10 @@ type Stream struct {
 }
 
 // NewStream returns a Stream that has seen nothing. Of the options it heeds
-// DoneMarkerOnly.
-func NewStream(opt Options) *Stream { return &Stream{opt: opt} }
+// DoneMarkerOnly and Choices.
+func NewStream(opt Options) *Stream {
+	return &Stream{opt: opt, a: assembly{single: opt.Choices == 1}}
+}
 
 // Done reports whether the end marker has been seen. What follows it is
 // ignored.
@@ -53,11 +55,11 @@ func (s *Stream) Event(data []byte) (content bool, err *nightshift.Error) {
 		s.done = true
 		return false, nil
 	}
+	root, bad := s.doc.Scan(data)
 	if s.done {
-		s.flags.Flag(answer.FlagAfterEnd)
+		s.afterDone(root)
 		return false, nil
 	}
-	root, bad := s.doc.Scan(data)
 	if bad != nil || root.Kind() != jsonscan.Object {
 		return false, s.unreadable(root, bad)
 	}
@@ -65,6 +67,17 @@ func (s *Stream) Event(data []byte) (content bool, err *nightshift.Error) {
 	content = s.chunk(root)
 	answer.Marks(&s.flags, &s.doc)
 	return content, s.err
+}
+
+// afterDone takes what follows the end marker: of it only usage counts.
+func (s *Stream) afterDone(v jsonscan.Value) {
+	if usage := topUsage(v); usage.Set() {
+		s.a.addUsage(usage)
+		if !v.Get("choices").First().Exists() {
+			return
+		}
+	}
+	s.flags.Flag(answer.FlagAfterEnd)
 }
 
 func (s *Stream) fail(err *nightshift.Error) *nightshift.Error {
@@ -97,7 +110,7 @@ func (s *Stream) chunk(v jsonscan.Value) (content bool) {
 	for c := choices.First(); c.Exists(); c = c.Next() {
 		content = s.delta(c) || content
 	}
-	if v.Get("error").Set() || !choices.First().Exists() && !v.Get("usage").Set() {
+	if fault := v.Get("error"); fault.Says() || !fault.Set() && !choices.First().Exists() && !v.Get("usage").Set() {
 		s.serverError(v)
 	}
 	return content
@@ -132,7 +145,7 @@ func (s *Stream) restarted(v jsonscan.Value) bool {
 		return false
 	}
 	first := v.Get("choices").First()
-	begins := first.Get("delta").Get("role").Set() && first.Get("finish_reason").String() == ""
+	begins := first.Get("delta").Get("role").Set() && answer.StopWord(first.Get("finish_reason").String()) == ""
 	if !begins || s.finished() {
 		return false
 	}
@@ -140,7 +153,7 @@ func (s *Stream) restarted(v jsonscan.Value) bool {
 	if c.roles != 1 || c.text.Len()+c.thinking.Len() == 0 {
 		return false
 	}
-	s.a = assembly{}
+	s.a = assembly{single: s.a.single}
 	s.flags.Flag(answer.FlagRestarted)
 	s.ids = 0
 	s.a.head(v)
@@ -165,10 +178,12 @@ func (s *Stream) delta(v jsonscan.Value) (content bool) {
 	default:
 		content = c.text.AddValue(v.Get("text"))
 	}
-	if word := v.Get("finish_reason").String(); word != "" {
-		c.finish, c.finishID = word, s.lastID
+	if word := answer.StopWord(v.Get("finish_reason").String()); word != "" {
+		var conflict bool
+		c.finish, conflict = answer.LaterStop(c.finish, word)
+		c.finishID, c.conflict = s.lastID, c.conflict || conflict
 	}
-	if v.Get("error").Set() { // OpenRouter
+	if v.Get("error").Says() { // OpenRouter
 		s.serverError(v)
 	}
 	return content
@@ -200,14 +215,9 @@ func (s *Stream) serverError(v jsonscan.Value) *nightshift.Error {
 }
 
 // finished reports whether every choice that was seen has a finish reason,
-// and one of the model's.
+// and one of the model's; one is enough where one choice was asked for.
 func (s *Stream) finished() bool {
-	for _, c := range s.a.choices {
-		if c.finish == "" || answer.BrokenOff(c.finish) != nil {
-			return false
-		}
-	}
-	return len(s.a.choices) > 0
+	return s.a.allFinished() || s.a.single && s.a.count(true) > 0
 }
 
 // End returns the answer when the stream has ended, by its marker or
@@ -232,7 +242,7 @@ func (s *Stream) End() (resp nightshift.Response, err *nightshift.Error) {
 	if s.malformed != nil {
 		resp.Flag(answer.FlagMalformed)
 	}
-	return resp, nil
+	return resp, answer.Empty(&resp)
 }
 
 // failure says why there is no whole answer; nil when there is.

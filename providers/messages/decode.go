@@ -29,24 +29,34 @@ func DecodeValue(resp *nightshift.Response, message jsonscan.Value) *nightshift.
 	var m assembly
 	m.begin(message)
 	content := message.Get("content")
+	m.sawOutput = true
 	switch content.Kind() {
 	case jsonscan.Array:
 		m.whole(content)
-	case jsonscan.String: // some gateways
-		m.blocks = append(m.blocks, textBlock(content))
+	case jsonscan.String, jsonscan.Number, jsonscan.Object: // some gateways
+		m.blocks = append(m.blocks, oneBlock(content))
 	case jsonscan.Null:
 	default:
 		m.fill(resp)
+		m.readUsage(resp)
 		return answer.Shapeless("no_content", "the answer has no content: "+content.Kind().String())
 	}
-	m.stop(message)
-	m.sawOutput = true
+	m.stop(message, message.Get("stop_reason").String())
 	m.fill(resp)
 	m.finish(resp, message.Doc())
-	return answer.BrokenOff(m.stopWord)
+	if e := answer.BrokenOff(m.stopWord); e != nil {
+		return e
+	}
+	return answer.Empty(resp)
 }
 
-func textBlock(v jsonscan.Value) *block {
+// oneBlock is a content that is no list: a block, or a text.
+func oneBlock(v jsonscan.Value) *block {
+	if v.Get("type").Set() {
+		b := newBlock(v)
+		b.closed = true
+		return b
+	}
 	b := &block{kind: "text", closed: true}
 	b.text.AddValue(v)
 	return b
@@ -60,19 +70,23 @@ type assembly struct {
 	stopSequence string
 	usage        []byte // the server's usage object, all parts merged
 	notFinite    bool   // usage held NaN or Infinity, which is null now
+	usageShrank  bool   // a later usage counted less
 	sawOutput    bool   // usage holds a total of output tokens
+	conflict     bool   // a plain end came after another stop reason
+	mixed        bool   // a delta stood in a block of another kind
 }
 
 // A block is one content block.
 type block struct {
-	kind   string
-	index  int64
-	closed bool
-	text   answer.Text // of text and thinking blocks
-	id     string      // of tool_use, like name
-	name   string
-	input  string      // of tool_use, where the block came with one
-	parts  answer.Text // of tool_use: input in pieces
+	kind     string
+	index    int64
+	closed   bool
+	text     answer.Text
+	thinking answer.Text
+	id       string // of tool_use, like name
+	name     string
+	input    string      // of tool_use, where the block came with one
+	parts    answer.Text // of tool_use: input in pieces
 }
 
 // begin takes what an answer says of itself before its content.
@@ -93,11 +107,14 @@ func (m *assembly) whole(content jsonscan.Value) {
 
 func newBlock(v jsonscan.Value) *block {
 	b := &block{kind: v.Get("type").String()}
+	if b.kind == "" {
+		b.kind = untyped(v)
+	}
 	switch b.kind {
 	case "text":
 		b.text.AddValue(v.Get("text"))
-	case "thinking":
-		b.text.AddValue(v.Get("thinking"))
+	case "thinking", "reasoning":
+		b.thinking.AddValue(thoughts(v))
 	case "tool_use":
 		b.id, b.name = v.Get("id").String(), v.Get("name").String()
 		b.input = answer.Arguments(v.Get("input"))
@@ -105,10 +122,35 @@ func newBlock(v jsonscan.Value) *block {
 	return b
 }
 
-func (m *assembly) stop(v jsonscan.Value) {
-	if word, ok := v.Get("stop_reason").Text(); ok {
-		m.stopWord = word
+// untyped is the kind of a block or delta without a type, by the field that it
+// has.
+func untyped(v jsonscan.Value) string {
+	switch {
+	case v.Get("text").Exists():
+		return "text"
+	case thoughts(v).Exists():
+		return "thinking"
+	case v.Get("partial_json").Exists(), v.Get("name").Set() && v.Get("input").Exists():
+		return "tool_use"
 	}
+	return ""
+}
+
+// thoughts is the text of reasoning, under the names that it has.
+func thoughts(v jsonscan.Value) jsonscan.Value {
+	for _, name := range [...]string{"thinking", "reasoning", "text"} {
+		if t := v.Get(name); t.Set() {
+			return t
+		}
+	}
+	return jsonscan.Value{}
+}
+
+// stop takes a stop reason, word, and the stop sequence beside it.
+func (m *assembly) stop(v jsonscan.Value, word string) {
+	var conflict bool
+	m.stopWord, conflict = answer.LaterStop(m.stopWord, word)
+	m.conflict = m.conflict || conflict
 	if sequence, ok := v.Get("stop_sequence").Text(); ok {
 		m.stopSequence = sequence
 	}
@@ -121,20 +163,28 @@ func (m *assembly) fill(resp *nightshift.Response) {
 	resp.StopReason, resp.RawStopReason, resp.StopSequence = answer.Stop(m.stopWord), m.stopWord, m.stopSequence
 	var text, thinking answer.Text
 	for _, b := range m.blocks {
+		if b.text.Set() { // texts follow each other without a break: citations and tools cut sentences
+			text.Add(b.text.String())
+		}
+		addThought(&thinking, &b.thinking)
 		switch b.kind {
-		case "text":
-			if b.text.Set() { // texts follow each other without a break: citations and tools cut sentences
-				text.Add(b.text.String())
-			}
-		case "thinking":
-			addThought(&thinking, &b.text)
 		case "redacted_thinking":
 			resp.Flag("thinking_redacted")
 		case "tool_use":
 			resp.ToolCalls = append(resp.ToolCalls, b.call())
 		}
 	}
-	resp.Text, resp.Thinking = text.Pointer(), thinking.Pointer()
+	var tags bool
+	resp.Text, resp.Thinking, tags = answer.TakeThink(text.Pointer(), thinking.Pointer(), resp.StopReason)
+	if tags {
+		resp.Flag(answer.FlagThinkTags)
+	}
+	if m.conflict {
+		resp.Flag(answer.FlagStopConflict)
+	}
+	if m.mixed {
+		resp.Flag("block_mismatch")
+	}
 	if len(resp.ToolCalls) > 0 && resp.StopReason == nightshift.StopEnd {
 		resp.StopReason = nightshift.StopToolUse
 	}

@@ -3,6 +3,7 @@ package messages
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 
 	"nightshift"
@@ -19,6 +20,7 @@ type Stream struct {
 	flags     nightshift.Response // only its flags are used
 	events    int
 	started   bool // message_start seen
+	noOutput  bool // the last usage counts exactly 0 output tokens
 	stopped   bool // a stop reason seen
 	done      bool // message_stop seen
 	doneWord  bool // [DONE] seen
@@ -92,7 +94,7 @@ func kind(event jsonscan.Value) string {
 		return t
 	}
 	switch {
-	case event.Get("error").Set():
+	case event.Get("error").Says():
 		return "error"
 	case event.Get("message").Kind() == jsonscan.Object:
 		return "message_start"
@@ -108,9 +110,7 @@ func kind(event jsonscan.Value) string {
 
 func (s *Stream) event(kind string, ev jsonscan.Value) (content bool) {
 	if s.Done() {
-		if kind != "ping" {
-			s.flags.Flag(answer.FlagAfterEnd)
-		}
+		s.afterEnd(kind, ev)
 		return false
 	}
 	switch kind {
@@ -127,6 +127,7 @@ func (s *Stream) event(kind string, ev jsonscan.Value) (content bool) {
 	case "message_delta":
 		s.messageDelta(ev)
 	case "message_stop":
+		s.takeUsage(ev)
 		s.done = true
 	case "message":
 		return s.wholeMessage(ev)
@@ -136,10 +137,25 @@ func (s *Stream) event(kind string, ev jsonscan.Value) (content bool) {
 	return false
 }
 
+// afterEnd takes what follows the end: of it only usage counts.
+func (s *Stream) afterEnd(kind string, ev jsonscan.Value) {
+	switch kind {
+	case "ping":
+	case "message_delta", "message_stop", "":
+		if s.takeUsage(ev) {
+			return
+		}
+		fallthrough
+	default:
+		s.flags.Flag(answer.FlagAfterEnd)
+	}
+}
+
 // other takes events of no known type. Most mean nothing; an error is one
 // whatever shape it has.
 func (s *Stream) other(kind string, ev jsonscan.Value) {
-	if kind != "" && !strings.HasSuffix(kind, "error") && !ev.Get("error").Set() {
+	fault := ev.Get("error")
+	if !strings.HasSuffix(kind, "error") && !fault.Says() && (kind != "" || fault.Set()) {
 		return
 	}
 	err := providers.Classify(0, nil, ev.Raw())
@@ -182,7 +198,7 @@ func (s *Stream) blockStart(ev jsonscan.Value) bool {
 		b.index = n
 	}
 	s.m.blocks = append(s.m.blocks, b)
-	return b.kind != "text" && b.kind != "thinking" || b.text.Len() > 0
+	return b.kind != "text" && b.kind != "thinking" || b.text.Len()+b.thinking.Len() > 0
 }
 
 // block finds the block that an event speaks of: the last one opened with its
@@ -198,36 +214,91 @@ func (m *assembly) block(index jsonscan.Value) *block {
 }
 
 // deltaKinds are the kinds of block that the deltas belong to.
-var deltaKinds = map[string]string{"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "tool_use"}
+var deltaKinds = map[string]string{
+	"text_delta": "text", "thinking_delta": "thinking", "reasoning_delta": "thinking", "input_json_delta": "tool_use",
+	"text": "text", "thinking": "thinking", "tool_use": "tool_use", // as untyped names them
+}
 
+// blockDelta takes a piece of a block. What a piece is, its own type says,
+// whatever block a gateway puts it into.
 func (s *Stream) blockDelta(ev jsonscan.Value) bool {
 	delta := ev.Get("delta")
 	kind := delta.Get("type").String()
-	b := s.m.block(ev.Get("index"))
-	if b == nil { // a gateway left the start out
-		n, _ := ev.Get("index").Int()
-		b = &block{kind: deltaKinds[kind], index: n}
-		s.m.blocks = append(s.m.blocks, b)
+	if kind == "" {
+		kind = untyped(delta)
 	}
-	switch kind {
-	case "text_delta":
+	b := s.m.blockFor(ev.Get("index"), deltaKinds[kind])
+	switch deltaKinds[kind] {
+	case "text":
 		return b.text.AddValue(delta.Get("text"))
-	case "thinking_delta":
-		return b.text.AddValue(delta.Get("thinking"))
-	case "input_json_delta":
+	case "thinking":
+		return b.thinking.AddValue(thoughts(delta))
+	case "tool_use":
 		return b.parts.AddValue(delta.Get("partial_json"))
 	}
 	return true // signatures, citations and what is to come
 }
 
+// blockFor finds the block that a piece of this kind goes into, and makes one
+// where a gateway left its start out. A piece of a tool call in a block of
+// words belongs to the call that is open.
+func (m *assembly) blockFor(index jsonscan.Value, kind string) *block {
+	b := m.block(index)
+	words := b != nil && (b.kind == "text" || b.kind == "thinking")
+	switch {
+	case b == nil:
+	case kind == "" || b.kind == kind, kind == "tool_use" && !words: // server tools have input too
+		return b
+	case kind != "tool_use":
+		m.mixed = true
+		return b
+	default:
+		m.mixed = true
+		if open := m.openCall(); open != nil {
+			return open
+		}
+	}
+	n, _ := index.Int()
+	b = &block{kind: kind, index: n, closed: b != nil}
+	m.blocks = append(m.blocks, b)
+	return b
+}
+
+// openCall is the last tool call that has not ended.
+func (m *assembly) openCall() *block {
+	for i := len(m.blocks) - 1; i >= 0; i-- {
+		if b := m.blocks[i]; b.kind == "tool_use" && !b.closed {
+			return b
+		}
+	}
+	return nil
+}
+
 func (s *Stream) messageDelta(ev jsonscan.Value) {
-	s.m.stop(ev.Get("delta"))
+	delta := ev.Get("delta")
+	s.m.stop(delta, answer.StopWord(delta.Get("stop_reason").String()))
 	s.stopped = s.m.stopWord != ""
+	s.takeUsage(ev)
+}
+
+// takeUsage takes the usage of an event that has one.
+func (s *Stream) takeUsage(ev jsonscan.Value) bool {
 	usage := ev.Get("usage")
-	if usage.Get("output_tokens").Set() || usage.Get("completion_tokens").Set() {
-		s.m.sawOutput = true
+	for _, place := range [...]string{"delta", "message"} { // some gateways
+		if !usage.Set() {
+			usage = ev.Get(place).Get("usage")
+		}
+	}
+	if !usage.Set() {
+		return false
 	}
 	s.m.addUsage(usage)
+	if out := first(usage.Get("output_tokens"), usage.Get("completion_tokens")); out.Set() {
+		s.m.sawOutput = true
+		n, known := out.Int()
+		s.noOutput = known && n == 0
+	}
+	return true
 }
 
 // wholeMessage takes an answer that a gateway sent as one event.
@@ -244,8 +315,9 @@ func (s *Stream) wholeMessage(message jsonscan.Value) bool {
 // a single event) when the answer is not whole; the Response then holds the
 // text and usage that had come.
 //
-// An answer is whole with a stop reason. A missing message_stop and blocks
-// that were not closed are flagged.
+// An answer is whole with a stop reason. Of the other end events (the blocks'
+// ends, a count of the output, message_stop) some may be missing, which is
+// flagged; a stream without message_stop and one of the others is cut.
 func (s *Stream) End() (resp nightshift.Response, err *nightshift.Error) {
 	defer s.flag(&resp)
 	if s.whole != nil {
@@ -259,7 +331,31 @@ func (s *Stream) End() (resp nightshift.Response, err *nightshift.Error) {
 	}
 	s.m.finish(&resp, nil)
 	s.markEnd(&resp)
-	return resp, answer.BrokenOff(s.m.stopWord)
+	if e := answer.BrokenOff(s.m.stopWord); e != nil {
+		return resp, e
+	}
+	if e := answer.Empty(&resp); e != nil {
+		return resp, e
+	}
+	return resp, s.endedTooEarly(&resp)
+}
+
+// endedTooEarly is the error of an answer that has a stop reason and is cut
+// all the same: gateways pass on a failure of their upstream as a normal end.
+// Its usage counts input and exactly no output beside words, or neither the
+// usage nor the events of the end are complete.
+func (s *Stream) endedTooEarly(resp *nightshift.Response) *nightshift.Error {
+	switch {
+	case s.noOutput && resp.Usage.InputTotal().Known() && (answer.Spoke(resp) || resp.Thinking != nil):
+		return answer.Cut("the stream ended as if it were whole, with no output counted: a gateway may have hidden that its upstream broke off")
+	case !s.Done() && (!s.m.sawOutput || s.anyOpen()):
+		return answer.Cut("the stream ended before its last events: no message_stop came")
+	}
+	return nil
+}
+
+func (s *Stream) anyOpen() bool {
+	return slices.ContainsFunc(s.m.blocks, func(b *block) bool { return !b.closed })
 }
 
 // failure says why there is no whole answer; nil when there is.
@@ -289,10 +385,8 @@ func (s *Stream) markEnd(resp *nightshift.Response) {
 	if s.malformed != nil {
 		resp.Flag(answer.FlagMalformed)
 	}
-	for _, b := range s.m.blocks {
-		if !b.closed {
-			resp.Flag("block_not_closed")
-		}
+	if s.anyOpen() {
+		resp.Flag("block_not_closed")
 	}
 }
 

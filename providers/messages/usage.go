@@ -1,8 +1,6 @@
 package messages
 
 import (
-	"strings"
-
 	"nightshift"
 	"nightshift/providers/internal/answer"
 	"nightshift/providers/internal/jsonscan"
@@ -20,38 +18,38 @@ func (m *assembly) addUsage(usage jsonscan.Value) {
 		m.usage = usage.JSON()
 		return
 	}
-	earlier, err := jsonscan.Scan(m.usage)
+	doc := jsonscan.Borrow()
+	defer doc.Return()
+	earlier, err := doc.Scan(m.usage)
 	if err != nil {
 		m.usage = usage.JSON()
 		return
 	}
-	m.usage = merge(earlier, usage)
+	rules := merging
+	if !m.sawOutput { // the first event's output count is no total
+		rules.Wrote = nil
+	}
+	var shrank bool
+	m.usage, shrank = rules.Join(earlier, usage)
+	m.usageShrank = m.usageShrank || shrank
 }
 
-// merge returns the members of a, in their order, with those of b that are
-// not null in their place, and then the ones that only b has.
-func merge(a, b jsonscan.Value) []byte {
-	out := []byte{'{'}
-	add := func(member jsonscan.Value) {
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(nightshift.AppendString(out, member.Key()), ':')
-		out = append(out, member.JSON()...)
-	}
-	for c := a.First(); c.Exists(); c = c.Next() {
-		if newer := b.Get(c.Key()); newer.Set() {
-			add(newer)
-		} else {
-			add(c)
-		}
-	}
-	for c := b.First(); c.Exists(); c = c.Next() {
-		if !a.Get(c.Key()).Exists() {
-			add(c)
-		}
-	}
-	return append(out, '}')
+// merging counts what a usage object says in all; the input tokens do not
+// include the cached ones.
+var merging = answer.UsageMerge{
+	Read: func(usage jsonscan.Value) int64 {
+		split := usage.Get("cache_creation")
+		written := max(count(usage, "cache_creation_input_tokens", ""), count(split, "ephemeral_5m_input_tokens", "")+count(split, "ephemeral_1h_input_tokens", ""))
+		return count(usage, "input_tokens", "prompt_tokens") + count(usage, "cache_read_input_tokens", "") + written
+	},
+	Wrote: func(usage jsonscan.Value) int64 { return count(usage, "output_tokens", "completion_tokens") },
+}
+
+// count is the larger of two names' counts.
+func count(usage jsonscan.Value, name, other string) int64 {
+	c, _ := answer.Count(usage.Get(name))
+	d, _ := answer.Count(usage.Get(other))
+	return max(c.N(), d.N())
 }
 
 // readUsage sorts the usage object into disjoint classes. In this format the
@@ -69,6 +67,9 @@ func (m *assembly) readUsage(resp *nightshift.Response) {
 	if m.notFinite {
 		r.Flag(answer.FlagUsageInvalid)
 	}
+	if m.usageShrank {
+		r.Flag(answer.FlagUsageOdd)
+	}
 	u := m.classes(&r, raw)
 	u.Reasoning = r.Count(raw.Get("output_tokens_details").Get("thinking_tokens"))
 	u.Searches = r.Count(raw.Get("server_tool_use").Get("web_search_requests"))
@@ -82,35 +83,45 @@ func (m *assembly) readUsage(resp *nightshift.Response) {
 		u.Output = nightshift.Count{}
 		resp.Flag(answer.FlagUsagePartial)
 	}
-	if strings.HasPrefix(m.id, "chatcmpl") && u.CacheRead.N() > 0 && u.Input.N() >= u.CacheRead.N() {
-		// new-api in front of an OpenAI model: its input count includes the
-		// cached tokens and names them again.
-		u.Input = nightshift.Tokens(u.Input.N() - u.CacheRead.N())
-		resp.Flag("usage_cache_included")
-	}
+	openAICounts(&r, &u, raw.Get("billing_usage"))
 	m.iterations(&r, &u, raw.Get("iterations"))
 	resp.Usage = r.Settle(u)
+}
+
+// openAICounts replaces the counts by those of a gateway's upstream (new-api in
+// front of an OpenAI model), whose prompt tokens include the cached ones: what
+// is beside them may or may not. Only where the usage says so itself, because
+// other gateways and servers count as this format does.
+func openAICounts(r *answer.UsageReader, u *nightshift.Usage, billing jsonscan.Value) {
+	own := billing.Get("openai_usage")
+	if !billing.Get("semantic").Is("openai") {
+		return
+	}
+	r.Flag("usage_cache_included")
+	if own.Kind() != jsonscan.Object {
+		if u.CacheRead.N() > 0 && u.Input.N() >= u.CacheRead.N() {
+			u.Input = nightshift.Tokens(u.Input.N() - u.CacheRead.N())
+		}
+		return
+	}
+	inner := answer.UsageReader{Response: r.Response, Raw: own}
+	counts := inner.OpenAI()
+	u.Input, u.CacheRead, u.CacheWrite5m, u.CacheWrite1h = counts.Input, counts.CacheRead, counts.CacheWrite5m, counts.CacheWrite1h
+	u.AudioInput, u.ImageInput, u.AudioOutput, u.ImageOutput = counts.AudioInput, counts.ImageInput, counts.AudioOutput, counts.ImageOutput
+	if u.Output.Known() && counts.Output.N() > 0 {
+		u.Output, u.Reasoning = counts.Output, counts.Reasoning
+	}
 }
 
 // classes reads the counts that a usage object and each of its iterations
 // have.
 func (m *assembly) classes(r *answer.UsageReader, raw jsonscan.Value) nightshift.Usage {
 	u := nightshift.Usage{
-		Input:     r.Count(first(raw.Get("input_tokens"), raw.Get("prompt_tokens"))),
+		Input:     r.FirstOf(raw.Get("input_tokens"), raw.Get("prompt_tokens")),
 		CacheRead: r.Count(raw.Get("cache_read_input_tokens")),
-		Output:    r.Count(first(raw.Get("output_tokens"), raw.Get("completion_tokens"))),
+		Output:    r.FirstOf(raw.Get("output_tokens"), raw.Get("completion_tokens")),
 	}
-	written := r.Count(raw.Get("cache_creation_input_tokens"))
-	split := raw.Get("cache_creation")
-	u.CacheWrite5m = r.Count(split.Get("ephemeral_5m_input_tokens"))
-	u.CacheWrite1h = r.Count(split.Get("ephemeral_1h_input_tokens"))
-	switch sum := u.CacheWrite5m.Add(u.CacheWrite1h); {
-	case !sum.Known():
-		u.CacheWrite5m = written
-	case written.N() > sum.N(): // what the split leaves out counts as 5m
-		u.CacheWrite5m = nightshift.Tokens(u.CacheWrite5m.N() + written.N() - sum.N())
-		r.Flag(answer.FlagUsageOdd)
-	}
+	u.CacheWrite5m, u.CacheWrite1h = r.Written(r.Count(raw.Get("cache_creation_input_tokens")), raw)
 	return u
 }
 
@@ -136,4 +147,11 @@ func first(a, b jsonscan.Value) jsonscan.Value {
 		return a
 	}
 	return b
+}
+
+// Usage reads the usage of a body that is an error, or has no answer in it.
+func Usage(resp *nightshift.Response, root jsonscan.Value) {
+	m := assembly{sawOutput: true}
+	m.begin(root)
+	m.readUsage(resp)
 }

@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"nightshift"
 	"nightshift/providers"
+	"nightshift/providers/internal/jsonscan"
 	"nightshift/providers/sse"
 )
 
@@ -23,6 +26,8 @@ type attempt struct {
 	journey   *journey // of the request that is or was on its way
 	tlsFailed atomic.Bool
 	ex        providers.Exchange
+
+	headerCost *nightshift.NanoUSD // what a header says that the answer cost; nil without one
 }
 
 func (a *attempt) run(ctx context.Context) {
@@ -99,10 +104,24 @@ func (a *attempt) headersOf(resp *http.Response) {
 	r := &a.ex.Response
 	r.Status = resp.StatusCode
 	r.RequestID = providers.RequestID(resp.Header)
+	a.headerCost = headerCost(resp.Header)
+	r.Usage.Reported = a.headerCost
 	a.ex.Limits = providers.ParseLimits(resp.Header, time.Now())
 	if !providers.RetryAfterCounts(resp.StatusCode) {
 		a.ex.Limits.RetryAfter, a.ex.Limits.HasRetryAfter = 0, false
 	}
+}
+
+// headerCost is the cost that LiteLLM's proxy states beside an answer; nil
+// without one. 0 is what it says of models whose price it does not know, and of
+// streams before they begin.
+func headerCost(h http.Header) *nightshift.NanoUSD {
+	usd, err := strconv.ParseFloat(h.Get("X-Litellm-Response-Cost"), 64)
+	if err != nil || !(usd > 0 && usd < 1e6) {
+		return nil
+	}
+	cost := nightshift.NanoUSD(math.Round(usd * 1e9))
+	return &cost
 }
 
 // readWhole reads an answer that is no stream, whose body has been read up to
@@ -146,7 +165,20 @@ func (a *attempt) refused(resp *http.Response, text []byte, err error) {
 	e := providers.Classify(resp.StatusCode, resp.Header, text)
 	e.Err = err
 	a.bodyWait(text, e)
+	a.refusedUsage(text, e)
 	a.fail(e)
+}
+
+// refusedUsage reads what an error reply says that it used.
+func (a *attempt) refusedUsage(text []byte, e *nightshift.Error) {
+	doc := jsonscan.Borrow()
+	defer doc.Return()
+	if !bytes.Contains(text, []byte(`"usage"`)) {
+		return
+	}
+	if root, err := doc.Scan(text); err == nil {
+		a.errorUsage(root, e)
+	}
 }
 
 // bodyWait takes a wait from the body, or from the moment at which the limit

@@ -21,11 +21,70 @@ func (a *attempt) decode(resp *http.Response, text []byte) {
 	answer, e := examine(doc, resp.StatusCode, resp.Header, text)
 	if e != nil {
 		a.bodyWait(text, e)
+		a.errorUsage(answer, e)
 		a.fail(e)
 		return
 	}
 	if e := a.decodeAs(shapeOf(answer), answer); e != nil {
+		a.stated(e)
 		a.fail(e)
+	}
+}
+
+// errorUsage reads what an error reply says that it used, and decides what is
+// to be thought of one that says nothing.
+func (a *attempt) errorUsage(root jsonscan.Value, e *nightshift.Error) {
+	for _, place := range []jsonscan.Value{root, root.Get("data"), root.Get("response"), root.Get("error"), root.Get("error").Get("metadata")} {
+		a.usageOf(place)
+	}
+	broken := e.Class == nightshift.ClassServer || words(root)
+	e.MaybeBilled = e.MaybeBilled || a.ex.Response.Status < 300 && broken
+	a.stated(e)
+}
+
+// usageOf takes over the usage of an object that has one; the first counts.
+func (a *attempt) usageOf(o jsonscan.Value) {
+	if a.ex.Response.Usage.Known() || o.Kind() != jsonscan.Object {
+		return
+	}
+	read := chat.Usage
+	if a.countsAsMessages(o) {
+		read = messages.Usage
+	}
+	var r nightshift.Response
+	read(&r, o)
+	if r.Usage.Known() {
+		a.ex.Response.Usage, a.ex.Response.UsageRaw = r.Usage, r.UsageRaw
+		for _, flag := range r.Flags {
+			a.ex.Response.Flag(flag)
+		}
+	}
+}
+
+// countsAsMessages tells which format's names a usage has; input_tokens is in
+// use in both.
+func (a *attempt) countsAsMessages(o jsonscan.Value) bool {
+	usage := o.Get("usage")
+	return shapeOf(o) == nightshift.Messages || usage.Get("input_tokens").Set() && !usage.Get("prompt_tokens").Set() &&
+		shapeOf(o) != nightshift.Chat && a.wire.endpoint.Protocol == nightshift.Messages
+}
+
+// words reports whether a body holds words of a model beside its error.
+func words(root jsonscan.Value) bool {
+	for c := root.Get("choices").First(); c.Exists(); c = c.Next() {
+		if c.Get("message").Get("content").Says() || c.Get("text").Says() {
+			return true
+		}
+	}
+	return root.Get("content").Says()
+}
+
+// stated settles an error whose reply says what it used: that is billed then,
+// and nothing is left to guess.
+func (a *attempt) stated(e *nightshift.Error) {
+	u := a.ex.Response.Usage
+	if u.InputTotal().Known() && u.Output.Known() {
+		e.MaybeBilled = false
 	}
 }
 
@@ -36,6 +95,7 @@ func (a *attempt) decodeAs(shape nightshift.Protocol, answer jsonscan.Value) *ni
 		read = messages.DecodeValue
 	case nightshift.Chat:
 	default:
+		a.usageOf(answer)
 		return &nightshift.Error{
 			Class: nightshift.ClassBadResponse, Code: "no_choices", MaybeBilled: true,
 			Message: "the answer has the shape of neither format: no content and no choices",
@@ -100,7 +160,7 @@ func unscannable(status int, header http.Header, text []byte, err error) *nights
 // suspicious reports whether an object may speak of an error; Classify then
 // says whether it does.
 func suspicious(o jsonscan.Value) bool {
-	if o.Get("error").Set() || o.Get("type").Is("error") || o.Get("success").IsFalse() || o.Get("object").Is("error") || o.Get("base_resp").Set() {
+	if o.Get("error").Says() || o.Get("type").Is("error") || o.Get("success").IsFalse() || o.Get("object").Is("error") || o.Get("base_resp").Set() {
 		return true
 	}
 	if shapeOf(o) != "" {
@@ -129,4 +189,11 @@ func (a *attempt) merge(r *nightshift.Response) {
 		r.Flag(flag)
 	}
 	*old = *r
+	if old.Usage.Reported == nil {
+		old.Usage.Reported = a.headerCost
+	}
+	if n := int64(max(len(r.Choices), 1)); n < a.prepared.Choices {
+		r.Flag("choices_missing") // the server ignores n
+		old.Flags = r.Flags
+	}
 }

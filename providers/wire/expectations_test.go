@@ -91,7 +91,8 @@ func checkExpectation(t *testing.T, want recordings.Expectation, x providers.Exc
 	}
 	got, wanted := r.Usage, want.Usage
 	got.Reported, wanted.Reported = nil, nil
-	if got != wanted || (len(r.UsageRaw) > 0) != want.HasUsage {
+	// A body of another API has the usage that it states: it may have been billed.
+	if want.Format != "" && (got != wanted || (len(r.UsageRaw) > 0) != want.HasUsage) {
 		t.Errorf("usage %+v, want %+v", r.Usage, want.Usage)
 	}
 	for _, flag := range want.Flags {

@@ -134,7 +134,7 @@ func (s *streamed) choose(data []byte, name string) bool {
 	case shape == nightshift.Messages:
 		s.format = messages.NewStream()
 	case shape == nightshift.Chat:
-		s.format = chat.NewStream(s.wire.chatOptions())
+		s.format = chat.NewStream(s.wire.chatOptions(s.prepared.Choices))
 	case err != nil: // [DONE], or not to be read: the format will say
 		s.format = s.own()
 	default:
@@ -148,7 +148,7 @@ func (s *streamed) choose(data []byte, name string) bool {
 // own is the format of the URL that was asked.
 func (s *streamed) own() assembler {
 	if s.wire.endpoint.Protocol == nightshift.Chat || s.wire.endpoint.DoneMarkerOnly {
-		return chat.NewStream(s.wire.chatOptions())
+		return chat.NewStream(s.wire.chatOptions(s.prepared.Choices))
 	}
 	return messages.NewStream()
 }
@@ -191,7 +191,7 @@ func eventShape(data []byte) (nightshift.Protocol, error) {
 	}
 	object := root.Get("object").String()
 	if root.Get("choices").Exists() || object == "chat.completion.chunk" || object == "chat.completion" {
-		if root.Get("error").Set() && !root.Get("choices").Exists() {
+		if root.Get("error").Says() && !root.Get("choices").Exists() {
 			return "", nil
 		}
 		return nightshift.Chat, nil

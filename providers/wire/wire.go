@@ -151,13 +151,13 @@ func (w *Wire) target(model string) (*url.URL, error) {
 // Prepare implements [providers.Wire].
 func (w *Wire) Prepare(req nightshift.Request) (providers.Prepared, error) {
 	if w.endpoint.Protocol == nightshift.Chat {
-		return chat.Encode(req, w.chatOptions())
+		return chat.Encode(req, w.chatOptions(0))
 	}
 	return messages.Encode(req)
 }
 
-func (w *Wire) chatOptions() chat.Options {
-	return chat.Options{IncludeUsage: w.endpoint.IncludeUsage, DoneMarkerOnly: w.endpoint.DoneMarkerOnly}
+func (w *Wire) chatOptions(choices int64) chat.Options {
+	return chat.Options{IncludeUsage: w.endpoint.IncludeUsage, DoneMarkerOnly: w.endpoint.DoneMarkerOnly, Choices: choices}
 }
 
 // Send implements [providers.Wire]: one POST, and everything that can be known

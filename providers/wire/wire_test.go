@@ -406,3 +406,136 @@ func BenchmarkSendInMemory(b *testing.B) {
 		}
 	}
 }
+
+// TestErrorsThatStateUsage: what a reply says that it used is billed, also
+// where it is no answer. What says nothing is left open where a model may have
+// written something.
+func TestErrorsThatStateUsage(t *testing.T) {
+	const chatUsage, messagesUsage = `"usage":{"prompt_tokens":1000,"completion_tokens":500,"total_tokens":1500}`, `"usage":{"input_tokens":700,"cache_read_input_tokens":300,"output_tokens":500}`
+	for _, tc := range []struct {
+		name     string
+		protocol nightshift.Protocol
+		status   int
+		body     string
+		class    nightshift.ErrorClass
+		in       int64 // -1 where nothing is stated
+		maybe    bool
+	}{
+		{"an error", "chat", 200, `{"error":{"message":"The upstream broke off","code":502},` + chatUsage + `}`, "server", 1000, false},
+		{"an error beside a part of an answer", "chat", 200, `{"error":{"message":"broke off","code":502},"choices":[{"index":0,"message":{"content":"par"},"finish_reason":"error"}],` + chatUsage + `}`, "server", 1000, false},
+		{"MiniMax", "chat", 200, `{"choices":[{"message":{"content":""},"finish_reason":"stop"}],` + chatUsage + `,"base_resp":{"status_code":1027,"status_msg":"sensitive output"}}`, "content_policy", 1000, false},
+		{"no choices", "chat", 200, `{"choices":null,` + chatUsage + `}`, "bad_response", 1000, false},
+		{"choices left out", "chat", 200, `{"id":"x",` + chatUsage + `}`, "bad_response", 1000, false},
+		{"an envelope", "chat", 200, `{"code":1,"message":"no","data":{"error":{"message":"broke off","code":502},` + chatUsage + `}}`, "server", 1000, false},
+		{"a refusal by status", "chat", 500, `{"error":{"message":"broke off"},` + chatUsage + `}`, "server", 1000, false},
+		{"an error of the other format", "messages", 200, `{"type":"error","error":{"type":"api_error","message":"broke off"},` + messagesUsage + `}`, "server", 1000, false},
+		{"the other format by its status", "messages", 529, `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},` + messagesUsage + `}`, "overloaded", 1000, false},
+		{"zeros", "chat", 200, `{"error":{"message":"slow down","code":429},"usage":{"prompt_tokens":0,"completion_tokens":0}}`, "rate_limit", -1, false},
+		{"nothing stated, the upstream failed", "chat", 200, `{"error":{"message":"broke off","code":502}}`, "server", -1, true},
+		{"nothing stated beside words", "chat", 200, `{"error":{"message":"no","code":429},"choices":[{"message":{"content":"par"},"finish_reason":"stop"}]}`, "rate_limit", -1, true},
+		{"nothing stated, nothing begun", "chat", 200, `{"error":{"message":"slow down","code":429}}`, "rate_limit", -1, false},
+		{"nothing stated, by its status", "chat", 500, `{"error":{"message":"broke off"}}`, "server", -1, false},
+	} {
+		e := endpoint("https://a.test")
+		e.Protocol = tc.protocol
+		x := build(t, e, roundTrip(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: tc.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(tc.body)), ContentLength: -1}, nil
+		})).Send(t.Context(), plain)
+		u := x.Response.Usage
+		in, known := u.InputTotal().Get()
+		if !known {
+			in = -1
+		}
+		if x.Err == nil || x.Err.Class != tc.class || in != tc.in || x.Err.MaybeBilled != tc.maybe || (tc.in > 0) != (u.Output.N() == 500) {
+			t.Errorf("%s: %v, maybe billed %v, usage %+v", tc.name, x.Err, x.Err != nil && x.Err.MaybeBilled, u)
+		}
+	}
+}
+
+// An error object in which nothing is said stands beside good answers.
+func TestErrorsThatSayNothing(t *testing.T) {
+	const message = `{"type":"message","id":"m","model":"m","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}`
+	for _, fault := range []string{`{}`, `[]`, `null`, `""`, `false`, `0`, `{"message":"","type":"","param":"","code":null}`, `{"code":0,"details":[{}]}`} {
+		for _, body := range []string{chatAnswer, message, strings.Replace(chatAnswer, `{`, `{"base_resp":{"status_code":0},`, 1)} {
+			body = strings.Replace(body, `{`, `{"error":`+fault+`,`, 1)
+			for _, body := range []string{body, `{"data":` + body + `}`, strings.Replace(body, `"index":0`, `"index":0,"error":`+fault, 1)} {
+				x := build(t, endpoint("https://a.test"), answering(strings.NewReader(body))).Send(t.Context(), plain)
+				if x.Err != nil || x.Response.Text == nil || *x.Response.Text != "Hi" || !x.Response.Usage.Output.Known() {
+					t.Errorf("%s: %v", body, x.Err)
+				}
+			}
+		}
+	}
+	for _, body := range []string{`{"error":{}}`, `{"error":{"message":"no"},` + chatAnswer[1:]} {
+		if x := build(t, endpoint("https://a.test"), answering(strings.NewReader(body))).Send(t.Context(), plain); x.Err == nil {
+			t.Errorf("%s is taken for an answer", body)
+		}
+	}
+}
+
+// LiteLLM's proxy says in a header what an answer cost.
+func TestCostInAHeader(t *testing.T) {
+	for _, tc := range []struct {
+		header, usage string
+		want          int64 // nano-dollars; -1 for none
+	}{
+		{"0.000123", `{"prompt_tokens":1,"completion_tokens":1}`, 123_000},
+		{"1.5e-05", `null`, 15_000},
+		{"0.5", `{"prompt_tokens":1,"completion_tokens":1,"cost":0.25}`, 250_000_000},
+		{"0.0", `{"prompt_tokens":1,"completion_tokens":1}`, -1},
+		{"None", `{"prompt_tokens":1,"completion_tokens":1}`, -1},
+		{"NaN", `{"prompt_tokens":1,"completion_tokens":1}`, -1},
+		{"", `{"prompt_tokens":1,"completion_tokens":1}`, -1},
+	} {
+		body := `{"choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":` + tc.usage + `}`
+		stream := `data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}],"usage":` + tc.usage + "}\n\ndata: [DONE]\n\n"
+		for _, body := range []string{body, stream} {
+			x := build(t, endpoint("https://a.test"), roundTrip(func(*http.Request) (*http.Response, error) {
+				h := http.Header{}
+				h.Set("x-litellm-response-cost", tc.header)
+				return &http.Response{StatusCode: 200, Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: -1}, nil
+			})).Send(t.Context(), plain)
+			got := int64(-1)
+			if c := x.Response.Usage.Reported; c != nil {
+				got = int64(*c)
+			}
+			if x.Err != nil || got != tc.want {
+				t.Errorf("%q, usage %s: %d, %v", tc.header, tc.usage, got, x.Err)
+			}
+		}
+	}
+}
+
+// How many answers were asked for decides what several, and too few, are.
+func TestChoicesAskedFor(t *testing.T) {
+	blocks := `data: {"id":"c","choices":[{"index":0,"delta":{"reasoning_content":"2+2"}}]}` + "\n\n" + `data: {"id":"c","choices":[{"index":1,"delta":{"content":"4"}}]}` + "\n\n" +
+		`data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}` + "\n\ndata: [DONE]\n\n"
+	for _, tc := range []struct {
+		name, params, body string
+		class              nightshift.ErrorClass
+		flag               string
+	}{
+		{"blocks as choices", `{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true}`, blocks, "", "choices_joined"},
+		{"two choices, one without an end", `{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true,"n":2}`, blocks, "cut", ""},
+		{"one of two", `{"model":"m","messages":[{"role":"user","content":"x"}],"n":2}`, chatAnswer, "", "choices_missing"},
+		{"one of one", `{"model":"m","messages":[{"role":"user","content":"x"}],"n":1}`, chatAnswer, "", ""},
+		{"two of two", `{"model":"m","messages":[{"role":"user","content":"x"}],"n":2}`, strings.Replace(chatAnswer, `"choices":[`, `"choices":[{"index":1,"message":{"content":"Ho"},"finish_reason":"stop"},`, 1), "", ""},
+	} {
+		w := build(t, endpoint("https://a.test"), answering(strings.NewReader(tc.body)))
+		p, err := w.Prepare(nightshift.Request{Model: "m", Body: []byte(tc.params), BodyProtocol: nightshift.Chat})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := w.Send(t.Context(), p)
+		var class nightshift.ErrorClass
+		if x.Err != nil {
+			class = x.Err.Class
+		}
+		if class != tc.class || strings.Join(x.Response.Flags, ",") != tc.flag {
+			t.Errorf("%s: %v, flags %v", tc.name, x.Err, x.Response.Flags)
+		}
+		if tc.flag == "choices_joined" && (*x.Response.Text != "4" || *x.Response.Thinking != "2+2") {
+			t.Errorf("%s: %q, %q", tc.name, *x.Response.Text, *x.Response.Thinking)
+		}
+	}
+}

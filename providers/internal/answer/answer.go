@@ -33,6 +33,8 @@ const (
 	FlagThinkTags     = "think_tags"           // the reasoning stood between <think> tags in the text
 	FlagNotStreamed   = "not_streamed"         // the whole answer came as one event
 	FlagToolArguments = "tool_arguments_words" // arguments of a tool call that are not valid JSON
+	FlagNotText       = "text_not_a_string"    // a piece of text came as a number, true, false, a list or an object
+	FlagStopConflict  = "stop_reason_conflict" // two stop reasons, of which the one that is no plain end counts
 )
 
 // maxTokens is the largest count that is believed.
@@ -83,10 +85,10 @@ func (t *Text) Add(s string) {
 	}
 }
 
-// AddValue appends a JSON string and reports whether it held anything. What
-// is no string changes nothing.
+// AddValue appends a piece of text, as [jsonscan.Value.Words] reads it, and
+// reports whether it held anything.
 func (t *Text) AddValue(v jsonscan.Value) bool {
-	s, ok := v.Text()
+	s, ok := v.Words()
 	if ok {
 		t.Add(s)
 	}
@@ -152,6 +154,9 @@ func Marks(r *nightshift.Response, doc *jsonscan.Doc) {
 	if doc.Repeated {
 		r.Flag(FlagRepeatedKey)
 	}
+	if doc.NotText {
+		r.Flag(FlagNotText)
+	}
 }
 
 // MarkToolCalls flags arguments that are not JSON.
@@ -188,18 +193,73 @@ func Nothing() *nightshift.Error {
 	return &nightshift.Error{Class: nightshift.ClassEmptyResponse, MaybeBilled: true, Message: "the stream ended without any event"}
 }
 
-// SplitThink takes reasoning between <think> tags off the beginning of a text.
+// Empty is the error for what has the form of an answer and is none of a
+// model's: no text, reasoning or tool call, and no output counted. Gateways
+// pass their upstream's failures on so. An answer that was refused, filtered
+// or ended by its token limit may be empty. nil when r is an answer.
+func Empty(r *nightshift.Response) *nightshift.Error {
+	switch r.StopReason {
+	case nightshift.StopRefusal, nightshift.StopContentFilter, nightshift.StopMaxTokens, nightshift.StopContextWindow, nightshift.StopPause:
+		return nil
+	}
+	if Spoke(r) || some(r.Thinking) || r.Usage.Output.N() > 0 {
+		return nil
+	}
+	return &nightshift.Error{
+		Class: nightshift.ClassEmptyResponse, MaybeBilled: true,
+		Message: "the answer is empty, and no output was counted: a gateway may have swallowed an error",
+	}
+}
+
+const thinkOpening, thinkClosing = "<think>", "</think>"
+
+// thinkTags are the tags between which reasoning stands at the beginning of a
+// text; the second ones are Gemini's.
+var thinkTags = [...][2]string{{thinkOpening, thinkClosing}, {"<thought>", "</thought>"}}
+
+// SplitThink takes reasoning between tags off the beginning of a text. The
+// opening tag <think> may be missing: chat templates write it into the prompt.
 // Without the closing tag all of it is reasoning when the answer was cut off
 // by its token limit, and none of it otherwise.
 func SplitThink(text string, cutOff bool) (thinking, rest string, found bool) {
-	const opening, closing = "<think>", "</think>"
-	inside, ok := strings.CutPrefix(strings.TrimLeftFunc(text, unicode.IsSpace), opening)
-	if !ok {
-		return "", text, false
+	trimmed := strings.TrimLeftFunc(text, unicode.IsSpace)
+	for _, tags := range thinkTags {
+		inside, opened := strings.CutPrefix(trimmed, tags[0])
+		if !opened {
+			continue
+		}
+		thinking, rest, closed := strings.Cut(inside, tags[1])
+		if !closed && !cutOff {
+			return "", text, false
+		}
+		return strings.TrimSpace(thinking), strings.TrimLeftFunc(rest, unicode.IsSpace), true
 	}
-	thinking, rest, closed := strings.Cut(inside, closing)
-	if !closed && !cutOff {
+	return splitClosing(text)
+}
+
+// splitClosing splits at a closing tag that has no opening one before it. One
+// that is quoted is spoken of.
+func splitClosing(text string) (thinking, rest string, found bool) {
+	thinking, rest, found = strings.Cut(text, thinkClosing)
+	if !found || strings.Contains(thinking, thinkOpening) || thinking != "" && strings.ContainsRune("`'\"", rune(thinking[len(thinking)-1])) {
 		return "", text, false
 	}
 	return strings.TrimSpace(thinking), strings.TrimLeftFunc(rest, unicode.IsSpace), true
+}
+
+// TakeThink moves reasoning that stands between tags in a text to where it belongs.
+// Beside reasoning that came by itself only a closing tag that the text begins
+// with is taken away. found is true when anything was moved.
+func TakeThink(text, thinking *string, stop nightshift.StopReason) (newText, newThinking *string, found bool) {
+	if text == nil {
+		return text, thinking, false
+	}
+	thought, rest, found := SplitThink(*text, stop == nightshift.StopMaxTokens)
+	switch {
+	case !found, some(thinking) && (thought != "" || rest == ""):
+		return text, thinking, false
+	case !some(thinking):
+		thinking = &thought
+	}
+	return &rest, thinking, true
 }

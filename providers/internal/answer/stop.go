@@ -90,6 +90,38 @@ func BrokenOff(word string) *nightshift.Error {
 	return &nightshift.Error{Class: class, Code: word, MaybeBilled: true, Message: "the server broke off the answer: " + word}
 }
 
+// noStops are words with which servers say that a stream has not stopped yet.
+var noStops = map[string]bool{"null": true, "none": true, "nil": true, "undefined": true, "unspecified": true, "finish_reason_unspecified": true}
+
+// StopWord is the stop word of a piece of a stream; "" where the piece says
+// that there is none, be it in words.
+func StopWord(word string) string {
+	if noStops[strings.ToLower(strings.TrimSpace(word))] {
+		return ""
+	}
+	return word
+}
+
+// LaterStop decides between two stop words of one answer, the first of which
+// may be empty. A plain end does not take back that the answer was cut off,
+// refused or filtered; otherwise the later word counts. conflict is true when
+// the earlier one does.
+func LaterStop(earlier, later string) (word string, conflict bool) {
+	if later == "" {
+		return earlier, false
+	}
+	switch Stop(earlier) {
+	case nightshift.StopMaxTokens, nightshift.StopContextWindow, nightshift.StopRefusal, nightshift.StopContentFilter, nightshift.StopPause:
+	default:
+		return later, false
+	}
+	switch Stop(later) {
+	case nightshift.StopEnd, nightshift.StopSequence, nightshift.StopToolUse:
+		return earlier, true
+	}
+	return later, false
+}
+
 // MarkStop flags a missing or unknown stop reason.
 func MarkStop(r *nightshift.Response) {
 	switch r.StopReason {

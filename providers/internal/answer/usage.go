@@ -24,6 +24,38 @@ func (r *UsageReader) Count(v jsonscan.Value) nightshift.Count {
 	return c
 }
 
+// FirstOf is the first count that is not 0, else the first of all: of two
+// names for one count servers leave one at 0.
+func (r *UsageReader) FirstOf(values ...jsonscan.Value) nightshift.Count {
+	var first nightshift.Count
+	for _, v := range values {
+		c := r.Count(v)
+		if c.N() > 0 {
+			return c
+		}
+		if !first.Known() {
+			first = c
+		}
+	}
+	return first
+}
+
+// LargestOf is the largest of several statements of one count. Two that are
+// not 0 and differ are flagged.
+func (r *UsageReader) LargestOf(values ...jsonscan.Value) nightshift.Count {
+	var largest nightshift.Count
+	for _, v := range values {
+		c := r.Count(v)
+		if c.N() > 0 && largest.N() > 0 && c != largest {
+			r.Flag(FlagUsageOdd)
+		}
+		if c.Known() && (!largest.Known() || c.N() > largest.N()) {
+			largest = c
+		}
+	}
+	return largest
+}
+
 // Reported is the cost that the provider stated: cost in dollars (OpenRouter,
 // and Perplexity with an object of sums), or xAI's ticks of 1e-10 dollars.
 func (r *UsageReader) Reported() *nightshift.NanoUSD {
@@ -43,7 +75,7 @@ func (r *UsageReader) Settle(u nightshift.Usage) nightshift.Usage {
 	in, out := u.InputTotal(), u.Output
 	answered := r.answered()
 	switch {
-	case !u.Known(), in.N() == 0 && out.N() == 0 && answered:
+	case in.N() == 0 && out.N() == 0:
 		r.Flag(FlagUsageMissing)
 		u = nightshift.Usage{ServiceTier: u.ServiceTier, Region: u.Region, Reported: u.Reported}
 	case in.N() == 0 && out.N() > 0:
@@ -60,11 +92,11 @@ func (r *UsageReader) Settle(u nightshift.Usage) nightshift.Usage {
 	return u
 }
 
-func (r *UsageReader) answered() bool { return r.Spoke() || some(r.Response.Thinking) }
+func (r *UsageReader) answered() bool { return Spoke(r.Response) || some(r.Response.Thinking) }
 
-// Spoke reports whether the answer holds more than reasoning.
-func (r *UsageReader) Spoke() bool {
-	return some(r.Response.Text) || len(r.Response.ToolCalls) > 0 || len(r.Response.Choices) > 0
+// Spoke reports whether an answer holds more than reasoning.
+func Spoke(r *nightshift.Response) bool {
+	return some(r.Text) || len(r.ToolCalls) > 0 || len(r.Choices) > 0
 }
 
 func some(s *string) bool { return s != nil && *s != "" }

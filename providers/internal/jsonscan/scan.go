@@ -58,6 +58,8 @@ type Doc struct {
 	Repaired bool
 	// Repeated is true once a key was looked up that its object holds twice.
 	Repeated bool
+	// NotText is true once words were read that were no JSON string.
+	NotText bool
 }
 
 // A node is one value, with the key before it when it is a member of an

@@ -172,6 +172,42 @@ func (v Value) Text() (text string, ok bool) {
 	return text, true
 }
 
+// Words returns the text of a value where a text was meant, and whether it
+// holds one: that of a string, and the JSON of anything else but null, which
+// sets the document's NotText. Servers that guess types send the piece "7" of
+// an answer as the number 7.
+func (v Value) Words() (text string, ok bool) {
+	if v.Kind() == String {
+		return v.Text()
+	}
+	if !v.Set() {
+		return "", false
+	}
+	v.doc.NotText = true
+	return string(v.JSON()), true
+}
+
+// Says reports whether anything is stated in a value: text, a number other
+// than 0, true, or a list or object of which some part does. Gateways put
+// error objects without a word beside good answers.
+func (v Value) Says() bool {
+	switch v.Kind() {
+	case String:
+		return v.Len() > 2
+	case Number:
+		f, ok := v.Float()
+		return !ok || f != 0
+	case Bool:
+		return v.IsTrue()
+	}
+	for c := v.First(); c.Exists(); c = c.Next() {
+		if c.Says() {
+			return true
+		}
+	}
+	return false
+}
+
 // String returns the text of a string, "" for anything else.
 func (v Value) String() string {
 	text, _ := v.Text()
