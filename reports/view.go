@@ -38,6 +38,8 @@ type Viewer struct {
 	mux    *http.ServeMux
 	policy string
 	tops   topCache
+	watch  *store.Watcher
+	lasts  lastCache
 }
 
 // NewViewer makes a viewer of a run directory. secret becomes the first part
@@ -50,7 +52,7 @@ func NewViewer(dir, secret string) (*Viewer, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Viewer{dir: dir, prefix: "/" + secret + "/", mux: http.NewServeMux(), policy: sheet.policy}
+	v := &Viewer{dir: dir, prefix: "/" + secret + "/", mux: http.NewServeMux(), policy: sheet.policy, watch: store.NewWatcher(dir)}
 	v.mux.HandleFunc("GET "+v.prefix+"{$}", v.page)
 	v.mux.HandleFunc("GET "+v.prefix+"status", answering(v.status))
 	v.mux.HandleFunc("GET "+v.prefix+"rows", answering(v.rows))
@@ -165,7 +167,7 @@ type viewStatus struct {
 }
 
 func (v *Viewer) status(*http.Request) (any, error) {
-	st, err := store.Status(v.dir)
+	st, err := v.watch.Status(liveProgress(v.dir))
 	if err != nil {
 		return nil, err
 	}
@@ -532,26 +534,19 @@ func (v *Viewer) tail(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var last []listRow
-	s := &scan{viewer: v, info: info}
 	if len(info.Slices) == 0 {
 		return []struct{}{}, nil // a run without rows
 	}
+	var last []listRow
 	for _, model := range info.Models {
-		u := lastUnit(info, model)
-		slice := info.Slices[u]
-		err := each(s, store.Rows[listRow](v.dir, store.ReadOptions{Models: []string{model}, From: slice.First, To: slice.First + slice.Rows}), func(r *listRow) bool {
-			if r.FinishedAt != nil {
-				last = append(last, *r)
-			}
-			return true
-		})
+		rows, err := v.latest(info, model)
 		if err != nil {
 			return nil, err
 		}
-		slices.SortFunc(last, func(a, b listRow) int { return b.FinishedAt.Compare(*a.FinishedAt) })
-		last = slices.Clip(last[:min(len(last), tailLength)])
+		last = append(last, rows...)
 	}
+	slices.SortFunc(last, func(a, b listRow) int { return b.FinishedAt.Compare(*a.FinishedAt) })
+	last = last[:min(len(last), tailLength)]
 	type finished struct {
 		*Item
 		At time.Time `json:"at"`
@@ -561,6 +556,103 @@ func (v *Viewer) tail(r *http.Request) (any, error) {
 		page = append(page, finished{r.item(), *r.FinishedAt})
 	}
 	return page, nil
+}
+
+// latest are the rows of a model that were finished last: those in the journal
+// of the unit where answers come in, or else those of its last part.
+func (v *Viewer) latest(info store.Info, model string) ([]listRow, error) {
+	u := lastUnit(info, model)
+	rows, err := store.LatestRows[listRow](v.watch, model, u, tailLength)
+	if err != nil || len(rows) > 0 {
+		return finishedRows(rows), err
+	}
+	i := slices.IndexFunc(info.Parts, func(p store.Part) bool { return p.Model == model && p.Unit == u })
+	if i < 0 {
+		return nil, nil
+	}
+	return v.lasts.of(v.dir, &info.Parts[i])
+}
+
+func finishedRows(rows []listRow) []listRow {
+	return slices.DeleteFunc(rows, func(r listRow) bool { return r.FinishedAt == nil })
+}
+
+// A lastCache keeps what was finished last in the last part of each model: a
+// part never changes. It is safe for concurrent use.
+type lastCache struct {
+	mu   sync.Mutex
+	rows map[string]partLast // by model
+}
+
+type partLast struct {
+	name string // of the part
+	rows []listRow
+}
+
+func (c *lastCache) of(dir string, p *store.Part) ([]listRow, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if kept := c.rows[p.Model]; kept.name == p.Name {
+		return kept.rows, nil
+	}
+	rows, err := lastOfPart(dir, p)
+	if err != nil {
+		return nil, err
+	}
+	if c.rows == nil {
+		c.rows = map[string]partLast{}
+	}
+	c.rows[p.Model] = partLast{p.Name, rows}
+	return rows, nil
+}
+
+// lastOfPart finds the rows by their times, and then reads what is shown.
+func lastOfPart(dir string, p *store.Part) ([]listRow, error) {
+	type when struct {
+		Row        int64      `parquet:"row"`
+		FinishedAt *time.Time `parquet:"finished_at,optional,timestamp(microsecond)"`
+	}
+	var all []when
+	var damage *store.DamageError // told of by the status
+	for r, err := range store.Rows[when](dir, store.ReadOptions{Models: []string{p.Model}, From: p.First, To: p.First + p.Rows}) {
+		if errors.As(err, &damage) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if r.FinishedAt != nil {
+			all = append(all, r)
+		}
+	}
+	slices.SortFunc(all, func(a, b when) int { return b.FinishedAt.Compare(*a.FinishedAt) })
+	var numbers []int64
+	for _, r := range all[:min(len(all), tailLength)] {
+		numbers = append(numbers, r.Row)
+	}
+	var rows []listRow
+	for r, err := range store.At[listRow](dir, p.Model, numbers) {
+		if errors.As(err, &damage) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, r)
+	}
+	return finishedRows(rows), nil
+}
+
+// liveProgress is where the process of a run says that it stands; nil when it
+// says nothing.
+func liveProgress(dir string) *store.Progress {
+	var l struct {
+		Run *store.Progress `json:"run"`
+	}
+	if readJSON(filepath.Join(dir, LiveFile), &l) != nil {
+		return nil
+	}
+	return l.Run
 }
 
 // lastUnit is the first unit of a model that is not committed, where answers

@@ -257,9 +257,11 @@ func (f *fleet) event(e providers.Event) {
 }
 
 // figures are where the run stands.
-func (f *fleet) figures(st *store.Run, j *job) figures {
-	sum := st.Totals().Sum()
+func (f *fleet) figures(st *store.Run, j *job, p *pace) figures {
+	totals := st.Totals()
+	sum := totals.Sum()
 	fig := figures{
+		pace: p, totals: totals,
 		Done: sum.Rows, Total: j.items(), Failed: sum.Outcomes[nightshift.OutcomeFailed],
 		Tokens: sum.BilledInputTokens.N() + sum.BilledOutputTokens.N(),
 		Cost:   sum.Cost.Dollars(), CostAtLeast: sum.CostUnknown > 0,

@@ -168,11 +168,12 @@ func (s *scoringStep) batch(calls, waiting context.Context, rs plan.ResolvedScor
 		err = &store.StorageError{Op: "writing", Path: indexFile, Err: err}
 		return errors.Join(err, st.Close("failed"))
 	}
-	show := s.showBatch(st, one)
+	pace := newPace(one, st.Totals())
+	show := s.showBatch(st, one, pace)
 	r := &runner.Run{Name: p.Name, Store: st, Dataset: data, Lanes: []runner.Lane{lane}, Epochs: 1, Raw: runner.Raw(p.Raw), SkipUnknown: p.SkipUnknown, Log: s.log}
 	stops, failure := r.Do(calls, waiting)
 	s.screen.redirect(s.err)
-	show.Close(s.fleet.figures(st, one))
+	show.Close(s.fleet.figures(st, one, pace))
 	end := ending(one, tolerant(st.Totals()), stops, failure, context.Cause(waiting))
 	if err := st.Close(end.state); err != nil && failure == nil {
 		return err
@@ -199,7 +200,7 @@ func tolerant(t store.Totals) store.Totals {
 	return t
 }
 
-func (s *scoringStep) showBatch(st *store.Run, one *job) *progress {
+func (s *scoringStep) showBatch(st *store.Run, one *job, pace *pace) *progress {
 	mode := "plain"
 	switch {
 	case s.quiet:
@@ -207,7 +208,7 @@ func (s *scoringStep) showBatch(st *store.Run, one *job) *progress {
 	case s.isTerminal(s.err):
 		mode = "bar"
 	}
-	show := newProgress(s.err, mode, func() figures { return s.fleet.figures(st, one) })
+	show := newProgress(s.err, mode, func() figures { return s.fleet.figures(st, one, pace) })
 	s.screen.redirect(show)
 	return show
 }

@@ -12,6 +12,7 @@ import (
 
 	"nightshift/providers/limits"
 	"nightshift/reports"
+	"nightshift/runner/store"
 )
 
 const (
@@ -28,6 +29,8 @@ type liveState struct {
 	PID       int            `json:"pid"`
 	Endpoints []liveEndpoint `json:"endpoints"`
 	Budget    liveBudget     `json:"budget"`
+	// Run is what is on record, so that nobody has to count it in the journals.
+	Run store.Progress `json:"run"`
 }
 
 // A liveEndpoint is one limiter: a server and key.
@@ -85,6 +88,8 @@ type liveBudget struct {
 // what bound the run.
 type watch struct {
 	fleet   *fleet
+	run     *store.Run
+	pace    *pace
 	path    string
 	started time.Time
 
@@ -100,9 +105,9 @@ type watch struct {
 }
 
 // watchFleet starts looking. Close ends it.
-func watchFleet(f *fleet, dir string) *watch {
+func watchFleet(f *fleet, dir string, st *store.Run, p *pace) *watch {
 	now := time.Now()
-	w := &watch{fleet: f, path: filepath.Join(dir, reports.LiveFile), started: now, looked: now,
+	w := &watch{fleet: f, run: st, pace: p, path: filepath.Join(dir, reports.LiveFile), started: now, looked: now,
 		active: map[string]time.Duration{}, full: map[string]time.Duration{}, stop: make(chan struct{})}
 	w.done.Go(w.loop)
 	return w
@@ -177,7 +182,8 @@ func (w *watch) state() liveState {
 	if now.IsZero() {
 		now = time.Now()
 	}
-	s := liveState{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.fleet.budget)}
+	s := liveState{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.fleet.budget), Run: w.run.Progress()}
+	s.Run.Pace = w.pace.take(time.Now(), s.Run.Totals)
 	for _, l := range w.fleet.named() {
 		state := l.State()
 		e := endpointState(l, state)

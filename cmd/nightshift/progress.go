@@ -8,14 +8,12 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"nightshift/runner/store"
 )
 
 // plainEvery is how often a run that is not watched says where it stands.
 const plainEvery = 30 * time.Second
-
-// rateWindow is what the rate and the time left are averaged over: long enough
-// that slow answers do not make them swing.
-const rateWindow = 2 * time.Minute
 
 // Figures are what a run has done so far, rows of earlier starts included.
 type figures struct {
@@ -24,7 +22,9 @@ type figures struct {
 	Cost                float64 // dollars
 	CostAtLeast         bool    // some cost is unknown
 	InFlight            int
-	Note                string // what the limiter waits for; may be empty
+	Note                string       // what the limiter waits for; may be empty
+	pace                *pace        // of the models; the same each time
+	totals              store.Totals // of the models
 }
 
 // A progress shows figures while a run goes on: as a bar on a terminal, as a
@@ -35,21 +35,14 @@ type progress struct {
 	out     io.Writer
 	bar     *progressbar.ProgressBar // nil when plain or none
 	mode    string                   // "bar", "plain" or "none"
-	samples []sample
 	stop    chan struct{}
 	stopped sync.WaitGroup
-}
-
-type sample struct {
-	at   time.Time
-	done int64
 }
 
 // newProgress starts showing what snapshot returns. Close ends it.
 func newProgress(out io.Writer, mode string, snapshot func() figures) *progress {
 	p := &progress{out: out, mode: mode, stop: make(chan struct{})}
 	first := snapshot()
-	p.samples = []sample{{time.Now(), first.Done}}
 	if mode == "bar" {
 		p.bar = progressbar.NewOptions64(max(first.Total, 1),
 			progressbar.OptionSetWriter(out),
@@ -124,7 +117,11 @@ func (p *progress) show(f figures) {
 // line is one line of figures.
 func (p *progress) line(f figures) string {
 	parts := []string{fmt.Sprintf("%d/%d rows", f.Done, f.Total)}
-	rate := p.rate(f)
+	rate := 0.0
+	models := f.pace.take(time.Now(), f.totals)
+	for _, m := range models {
+		rate += m.PerHour / 3600
+	}
 	if rate > 0 {
 		parts = append(parts, fmt.Sprintf("%.1f/s", rate))
 	}
@@ -135,27 +132,13 @@ func (p *progress) line(f figures) string {
 	if f.InFlight > 0 {
 		parts = append(parts, fmt.Sprintf("%d in flight", f.InFlight))
 	}
-	if left := f.Total - f.Done; left > 0 && rate > 0 {
-		parts = append(parts, timeLeft(time.Duration(float64(left)/rate*float64(time.Second)))+" left")
+	if left, ok := slowest(models); ok && left > 0 {
+		parts = append(parts, timeLeft(left)+" left")
 	}
 	if f.Note != "" {
 		parts = append(parts, f.Note)
 	}
 	return strings.Join(parts, "  ")
-}
-
-// rate is rows per second over the last two minutes.
-func (p *progress) rate(f figures) float64 {
-	now := time.Now()
-	p.samples = append(p.samples, sample{now, f.Done})
-	for len(p.samples) > 2 && now.Sub(p.samples[0].at) > rateWindow {
-		p.samples = p.samples[1:]
-	}
-	elapsed := now.Sub(p.samples[0].at).Seconds()
-	if elapsed <= 0 {
-		return 0
-	}
-	return float64(f.Done-p.samples[0].done) / elapsed
 }
 
 // short writes a count in three digits or so: 950, 1.2k, 34M.

@@ -175,8 +175,9 @@ func (s *session) execute(calls, waiting context.Context) error {
 	}
 	defer endMetrics()
 	before := s.earlierBounds(st.WriteFile)
-	looking := watchFleet(fleet, s.plan.Out)
-	show := s.progress(st, fleet)
+	pace := newPace(s.job, st.Totals())
+	looking := watchFleet(fleet, s.plan.Out, st, pace)
+	show := s.progress(st, fleet, pace)
 	s.screen.redirect(show)
 	s.sayStart(st)
 	r := &runner.Run{
@@ -185,7 +186,7 @@ func (s *session) execute(calls, waiting context.Context) error {
 	}
 	stops, err := r.Do(calls, waiting)
 	s.screen.redirect(s.err)
-	show.Close(fleet.figures(st, s.job))
+	show.Close(fleet.figures(st, s.job, pace))
 	looking.Close()
 	if err := looking.keepBounds(before, st.WriteFile); err != nil {
 		s.log.Warn("what bound the run is not kept: " + err.Error())
@@ -398,7 +399,7 @@ func (a *app) logger(f *runFlags, w io.Writer) (*slog.Logger, func(), error) {
 }
 
 // progress starts showing where the run stands.
-func (s *session) progress(st *store.Run, fleet *fleet) *progress {
+func (s *session) progress(st *store.Run, fleet *fleet, pace *pace) *progress {
 	mode := s.flags.progress
 	if mode == "auto" {
 		mode = "plain"
@@ -409,7 +410,7 @@ func (s *session) progress(st *store.Run, fleet *fleet) *progress {
 	if s.flags.quiet {
 		mode = "none"
 	}
-	return newProgress(s.err, mode, func() figures { return fleet.figures(st, s.job) })
+	return newProgress(s.err, mode, func() figures { return fleet.figures(st, s.job, pace) })
 }
 
 // writeWhole writes a file whole or not at all.

@@ -26,11 +26,11 @@ Exit codes: 0 the run was found, in whatever state; 2 it was not.`,
 		Example: "  nightshift status runs/tonight\n  nightshift status runs/tonight --json | jq .done",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := store.Status(args[0])
+			live, ok := readLive(args[0])
+			s, err := store.StatusWith(args[0], &live.Run)
 			if err != nil {
 				return usageError("%w", err)
 			}
-			live, ok := readLive(args[0])
 			if asJSON {
 				full := fullStatus{StatusInfo: s}
 				if ok {
@@ -73,6 +73,23 @@ func (a *app) printLive(s store.StatusInfo, l liveState) {
 	b := l.Budget
 	if running && b.Waiting > 0 {
 		fmt.Fprintf(a.out, "  budget     %d requests wait for what others have reserved (%s tokens, %s)\n", b.Waiting, short(b.ReservedTokens), dollars(b.ReservedUSD, false))
+	}
+}
+
+// printPace says how far each model is, where there are several.
+func (a *app) printPace(pace []store.ModelPace) {
+	for _, m := range pace {
+		if len(pace) < 2 {
+			return
+		}
+		left := "time left not known: nothing was recorded lately"
+		switch {
+		case m.Done >= m.Items:
+			left = "done"
+		case m.TimeLeft != nil:
+			left = timeLeft(*m.TimeLeft) + " left"
+		}
+		fmt.Fprintf(a.out, "    %s: %d of %d, %.0f an hour, %s\n", visible(m.Model), m.Done, m.Items, m.PerHour, left)
 	}
 }
 
@@ -142,6 +159,7 @@ func (a *app) printStatus(s store.StatusInfo) {
 	if s.TimeLeft > 0 {
 		fmt.Fprintf(a.out, "  time left  %s\n", timeLeft(s.TimeLeft))
 	}
+	a.printPace(s.Pace)
 	if !s.LastWrite.IsZero() {
 		fmt.Fprintf(a.out, "  last write %s\n", s.LastWrite.Local().Format(time.DateTime))
 	}

@@ -192,17 +192,27 @@ func (v *view) openJournal(key unitKey) (*journal, error) {
 	return v.scan(key, found.files[key])
 }
 
-func (v *view) scan(key unitKey, ids []journalID) (*journal, error) {
-	gen := 1
+// generation is that of a unit's journals that count: those of a committed one
+// have done their work.
+func (v *view) generation(key unitKey) int {
 	if p, there := v.listed[key]; there {
-		gen = p.Gen + 1
+		return p.Gen + 1
 	}
+	return 1
+}
+
+func (v *view) journalPath(id journalID) string {
+	return v.dir.at(journalDir, journalName(id.slug, id.unit, id.gen, id.epoch))
+}
+
+func (v *view) scan(key unitKey, ids []journalID) (*journal, error) {
+	gen := v.generation(key)
 	var j *journal
 	for _, id := range ids {
 		if id.gen != gen {
 			continue
 		}
-		name := v.dir.at(journalDir, journalName(id.slug, id.unit, id.gen, id.epoch))
+		name := v.journalPath(id)
 		f, err := v.fs.open(name, os.O_RDONLY)
 		if err == nil && foreignJournal(f, v.info.RunID) != "" {
 			f.Close()
@@ -247,8 +257,9 @@ type StatusInfo struct {
 	Damage  []string  `json:"damage,omitempty"`
 
 	LastWrite time.Time     `json:"last_write"`
-	PerHour   float64       `json:"items_per_hour,omitempty"` // since the last start; 0 when not known
-	TimeLeft  time.Duration `json:"time_left_ns,omitempty"`   // live only; 0 when not known
+	PerHour   float64       `json:"items_per_hour,omitempty"` // live: lately; else in the last start; 0 when not known
+	TimeLeft  time.Duration `json:"time_left_ns,omitempty"`   // live only: of the slowest model; 0 when not known
+	Pace      []ModelPace   `json:"pace,omitempty"`           // live only, where the process says it
 }
 
 // Status looks at a live, stopped or damaged run. It takes no lock and
@@ -256,6 +267,12 @@ type StatusInfo struct {
 func Status(dir string) (StatusInfo, error) { return status(osFS{}, dir) }
 
 func status(fsys fileSystem, dir string) (StatusInfo, error) {
+	return statusBy(fsys, dir, nil, func(v *view, st *StatusInfo) error { return st.addJournals(v) })
+}
+
+// statusBy looks at a run; journals adds what those of open units hold, where p
+// does not say it.
+func statusBy(fsys fileSystem, dir string, p *Progress, journals func(*view, *StatusInfo) error) (StatusInfo, error) {
 	v, err := openView(fsys, dir)
 	st := StatusInfo{Info: v.info}
 	if err != nil {
@@ -274,9 +291,11 @@ func status(fsys fileSystem, dir string) (StatusInfo, error) {
 	}
 	st.Items = st.Info.Items()
 	st.Committed = len(v.info.Parts)
-	st.All = v.info.Totals
+	st.All = v.info.Totals.Add(Totals{}) // a copy: Info.Totals is of the committed units
 	st.addParts(v)
-	if err := st.addJournals(v); err != nil {
+	if now := time.Now(); p.standsFor(&st, now) {
+		st.take(p)
+	} else if err := journals(v, &st); err != nil {
 		return st, err
 	}
 	st.sum(time.Now())
@@ -419,12 +438,32 @@ func (st *StatusInfo) sum(now time.Time) {
 	if st.Live {
 		end = now
 	}
+	if len(st.Pace) > 0 {
+		st.sumPace()
+		return
+	}
 	took, done := end.Sub(last.At), st.Done-last.Done
 	if took <= 0 || done <= 0 {
 		return
 	}
 	st.PerHour = float64(done) / took.Hours()
-	if st.Live {
+	if st.Live && len(st.Models) == 1 { // of several the mean says nothing about the slowest
 		st.TimeLeft = time.Duration(float64(st.Items-st.Done) / float64(done) * float64(took))
+	}
+}
+
+// sumPace is the rate of all models, and the time that the slowest takes.
+func (st *StatusInfo) sumPace() {
+	known := true
+	for _, p := range st.Pace {
+		st.PerHour += p.PerHour
+		if p.TimeLeft == nil {
+			known = false
+			continue
+		}
+		st.TimeLeft = max(st.TimeLeft, *p.TimeLeft)
+	}
+	if !known {
+		st.TimeLeft = 0
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -150,25 +151,34 @@ func (j *journal) rowOf(item int64) (row int64, epoch int) {
 // scan reads one journal file to its end. An error means that the file cannot
 // be read at all; damage is noted and passed over.
 func (j *journal) scan(f file, name string) error {
-	n := len(j.files)
 	j.files = append(j.files, f)
 	j.names = append(j.names, name)
-	first := len(j.damage)
-	err := scanLines(f, func(s span) error {
+	return j.scanFrom(f, len(j.files)-1, 0)
+}
+
+// scanFrom reads what r holds of the n-th file, which begins at base in it.
+func (j *journal) scanFrom(r io.Reader, n int, base int64) error {
+	tail := func(d damage) bool { return d.file == n && d.atTail }
+	damaged := slices.ContainsFunc(j.damage, tail)
+	return scanLines(r, func(s span) error {
+		s.off += base
 		why := "checksum"
 		if s.object != nil {
 			why = j.line(s, int32(n))
 		}
 		if why != "" {
 			j.damage = append(j.damage, damage{file: n, off: s.off, bytes: slices.Clone(s.raw), why: why, atTail: true})
+			damaged = true
 			return nil
 		}
-		for i := first; i < len(j.damage); i++ {
-			j.damage[i].atTail = false
+		for i := range j.damage {
+			if damaged && j.damage[i].file == n {
+				j.damage[i].atTail = false
+			}
 		}
+		damaged = false
 		return nil
 	})
-	return err
 }
 
 // line takes one record in; it returns what is wrong with it, or nothing.

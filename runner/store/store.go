@@ -139,7 +139,8 @@ type Run struct {
 	flying    int   // most items in flight in one unit
 	ballast   int64
 	closed    bool
-	grows     *Unit // whose part grows; nil when none does
+	grows     *Unit     // whose part grows; nil when none does
+	wrote     time.Time // when a line was made durable last
 
 	keeping atomic.Int64 // bytes of the records that units keep for their drafts
 

@@ -665,6 +665,7 @@ func (u *Unit) rewrite(dir string, rescue bool) error {
 // settle notes that the oldest n pending lines are durable.
 func (u *Unit) settle(n int) {
 	u.r.mu.Lock()
+	u.r.wrote = time.Now().UTC()
 	for _, p := range u.pending[:n] {
 		u.waits -= int64(len(p.line))
 		dropLine(p.line)

@@ -1,0 +1,316 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"nightshift"
+)
+
+// A Watcher looks at a run again and again. It remembers what the journals of
+// open units hold and reads only what was added since, so that looking at a
+// live run costs what has happened in it meanwhile. It keeps some 30 bytes for
+// each row of an open unit, and no file open. It takes no lock, changes
+// nothing, and is safe for concurrent use.
+type Watcher struct {
+	dir string
+	fs  fileSystem
+
+	mu    sync.Mutex
+	runID string
+	units map[unitKey]*watched
+}
+
+// watched is what is known of the journals of one open unit.
+type watched struct {
+	gen   int
+	files []journalID
+	read  []int64 // bytes of each file that have been looked at
+	j     *journal
+}
+
+// NewWatcher returns a watcher of a run directory, which need not be there yet.
+func NewWatcher(dir string) *Watcher { return &Watcher{dir: dir, fs: osFS{}} }
+
+// Status is [StatusWith] with what earlier calls have found.
+func (w *Watcher) Status(p *Progress) (StatusInfo, error) {
+	return statusBy(w.fs, w.dir, p, func(v *view, st *StatusInfo) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		found, err := w.look(v, st.Live)
+		if err != nil {
+			return err
+		}
+		for _, key := range sortedUnits(found) {
+			if u := found[key]; u.err != nil {
+				st.note("%v", u.err)
+			} else {
+				st.OpenUnits++
+				st.addJournal(v, key, u.j)
+			}
+		}
+		return nil
+	})
+}
+
+// looked is a unit's journals as a look has left them.
+type looked struct {
+	j   *journal
+	err error
+}
+
+func sortedUnits(m map[unitKey]looked) []unitKey {
+	var keys []unitKey
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b unitKey) int {
+		return cmp.Or(cmp.Compare(a.model, b.model), cmp.Compare(a.unit, b.unit))
+	})
+	return keys
+}
+
+// look takes in what was added to the journals. Units that are not open any
+// more are forgotten.
+func (w *Watcher) look(v *view, live bool) (map[unitKey]looked, error) {
+	if w.runID != v.info.RunID || w.units == nil {
+		w.runID, w.units = v.info.RunID, map[unitKey]*watched{}
+	}
+	found, err := listJournals(v.fs, v.dir, v.slugs)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	open := map[unitKey]looked{}
+	kept := map[unitKey]*watched{}
+	for _, key := range found.keys() {
+		if key.unit >= len(v.info.Slices) {
+			continue
+		}
+		u, err := w.unit(v, key, found.files[key], live)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // committed while we looked
+		case err != nil:
+			open[key] = looked{err: err}
+		case u != nil:
+			kept[key], open[key] = u, looked{j: u.j}
+		}
+	}
+	w.units = kept
+	return open, nil
+}
+
+// unit brings one unit up to date; nil when it has no journal that counts.
+func (w *Watcher) unit(v *view, key unitKey, ids []journalID, live bool) (*watched, error) {
+	gen := v.generation(key)
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id journalID) bool { return id.gen != gen })
+	u := w.units[key]
+	if u == nil || u.gen != gen || len(ids) < len(u.files) || !slices.Equal(u.files, ids[:len(u.files)]) {
+		u = &watched{gen: gen, j: newJournal(v.info.Slices[key.unit], v.info.Epochs)}
+	}
+	for n, id := range ids {
+		if n == len(u.files) {
+			u.files, u.read = append(u.files, id), append(u.read, 0)
+			u.j.names = append(u.j.names, v.journalPath(id))
+		}
+		err := u.readOn(v, n, live)
+		if errors.Is(err, errShrunk) {
+			delete(w.units, key)
+			return w.unit(v, key, ids, live)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if slices.Max(append(u.read, 0)) == 0 {
+		return nil, nil
+	}
+	return u, nil
+}
+
+var errShrunk = errors.New("a journal is shorter than it was")
+
+// readOn reads what was added to the n-th file. Of a live run the last line is
+// left until it is whole.
+func (u *watched) readOn(v *view, n int, live bool) error {
+	f, err := v.fs.open(u.j.names[n], os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if u.read[n] == 0 && foreignJournal(f, v.info.RunID) != "" {
+		return nil // of another run; see view.scan
+	}
+	end, err := f.length()
+	if err == nil && live {
+		end, err = lastLineEnd(f, u.read[n], end)
+	}
+	if err != nil || end == u.read[n] {
+		return err
+	}
+	if end < u.read[n] {
+		return errShrunk
+	}
+	err = u.j.scanFrom(io.NewSectionReader(f, u.read[n], end-u.read[n]), n, u.read[n])
+	u.read[n] = end
+	return err
+}
+
+// lastLineEnd is where the last whole line between from and end ends; from when
+// there is none.
+func lastLineEnd(f io.ReaderAt, from, end int64) (int64, error) {
+	buf := make([]byte, 64<<10)
+	for at := end; at > from; {
+		n := min(int64(len(buf)), at-from)
+		at -= n
+		if _, err := f.ReadAt(buf[:n], at); err != nil && !errors.Is(err, io.EOF) {
+			return from, err
+		}
+		for i := n - 1; i >= 0; i-- {
+			if buf[i] == '\n' {
+				return at + i + 1, nil
+			}
+		}
+	}
+	return min(from, end), nil
+}
+
+// LatestRows returns up to n of the rows of one unit that were recorded last in
+// its journal, the latest first; none when the unit has no journal. T is as for
+// [Rows].
+func LatestRows[T any](w *Watcher, model string, unit, n int) (rows []T, err error) {
+	project, err := projection[T]()
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v, err := openView(w.fs, w.dir)
+	if err != nil {
+		return nil, err
+	}
+	live, _ := w.fs.locked(v.dir.at(lockName)) // as good as stopped when that cannot be known
+	if _, err := w.look(v, live); err != nil {
+		return nil, err
+	}
+	u := w.units[unitKey{slices.Index(v.info.Models, model), unit}]
+	if u == nil {
+		return nil, nil
+	}
+	records, err := u.latest(v, n)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // committed meanwhile
+	}
+	for _, rec := range records {
+		rows = append(rows, project(rec))
+	}
+	return rows, err
+}
+
+// latest reads the n records that lie last.
+func (u *watched) latest(v *view, n int) (records []*nightshift.Record, err error) {
+	var places []loc
+	for _, at := range u.j.at {
+		if at.n > 0 {
+			places = append(places, at)
+		}
+	}
+	slices.SortFunc(places, func(a, b loc) int { return b.compare(a) })
+	open := &journal{names: u.j.names}
+	defer open.close()
+	for _, name := range u.j.names {
+		f, err := v.fs.open(name, os.O_RDONLY)
+		if err != nil {
+			return nil, err
+		}
+		open.files = append(open.files, f)
+	}
+	for _, at := range places[:min(n, len(places))] {
+		rec, err := open.record(at)
+		if err != nil {
+			return records, err
+		}
+		records = append(records, rec)
+	}
+	return records, nil
+}
+
+// A Progress is where a run that is open stands, as its own process counts it:
+// whoever has it need not look into the journals. What the process spends on a
+// row is counted with the row's record.
+type Progress struct {
+	At        time.Time   `json:"at"`
+	RunID     string      `json:"run_id"`
+	PID       int         `json:"pid"`
+	Totals    Totals      `json:"totals"`    // durable records
+	Unsettled Totals      `json:"unsettled"` // what earlier processes spent on rows without a record
+	InFlight  int64       `json:"in_flight"`
+	OpenUnits int         `json:"open_units"`
+	Unknown   []Unknown   `json:"unknown,omitempty"` // of earlier processes, not sent again yet
+	LastWrite time.Time   `json:"last_write,omitzero"`
+	Pace      []ModelPace `json:"pace,omitempty"` // set by whoever looks regularly
+}
+
+// A ModelPace is how fast one model goes.
+type ModelPace struct {
+	Model   string  `json:"model"`
+	Items   int64   `json:"items"`
+	Done    int64   `json:"done"`
+	PerHour float64 `json:"items_per_hour"` // lately; 0 when nothing was recorded
+	// TimeLeft is at that pace; nil when it is not known, 0 when all is done.
+	TimeLeft *time.Duration `json:"time_left_ns"`
+}
+
+// progressAge is how old a Progress may be to stand for a live run.
+const progressAge = 10 * time.Second
+
+// Progress returns where the run stands.
+func (r *Run) Progress() Progress {
+	p := Progress{At: time.Now().UTC(), RunID: r.RunID(), PID: os.Getpid(), Totals: r.Totals(), Unsettled: r.Unsettled()}
+	r.mu.Lock()
+	p.LastWrite = r.wrote
+	unknown := slices.Clone(r.unknown)
+	units := map[unitKey]*Unit{}
+	for key, u := range r.units {
+		units[key] = u
+	}
+	r.mu.Unlock()
+	p.OpenUnits = len(units)
+	for _, u := range units {
+		u.mu.Lock()
+		p.InFlight += int64(len(u.flying))
+		u.mu.Unlock()
+	}
+	for _, x := range unknown {
+		if u := units[unitKey{r.modelIndex(x.Model), x.Unit}]; u != nil && !u.Done(x.Row, x.Epoch) {
+			p.Unknown = append(p.Unknown, x)
+		}
+	}
+	return p
+}
+
+// StatusWith is [Status] of a run whose process says where it stands. The
+// journals are looked into only where that is not of now or of another run.
+func StatusWith(dir string, p *Progress) (StatusInfo, error) {
+	return statusBy(osFS{}, dir, p, func(v *view, st *StatusInfo) error { return st.addJournals(v) })
+}
+
+// standsFor reports whether a Progress is that of the live run st.
+func (p *Progress) standsFor(st *StatusInfo, now time.Time) bool {
+	return p != nil && st.Live && p.RunID == st.RunID && p.PID == st.PID && now.Sub(p.At) < progressAge && now.Sub(p.At) > -progressAge
+}
+
+// take puts a Progress in the place of what parts and journals say.
+func (st *StatusInfo) take(p *Progress) {
+	st.All, st.Unsettled = Totals{Models: map[string]Tally{}}.Add(p.Totals), p.Unsettled.Sum()
+	st.InFlight, st.OpenUnits, st.Unknown = p.InFlight, p.OpenUnits, p.Unknown
+	if p.LastWrite.After(st.LastWrite) {
+		st.LastWrite = p.LastWrite
+	}
+	st.Pace = p.Pace
+}
