@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 type choiceParams struct {
@@ -147,10 +145,8 @@ func sortedLetters(letters string) string {
 	return string(slices.Compact(b))
 }
 
-var (
-	listSeparator = regexp.MustCompile(`(?i)[\s,;&/+]+(?:and\b|or\b)?[\s,;&/+]*|\band\b`)
-	choiceMarker  = regexp.MustCompile(`(?i)\A(?:answer[*_]*\s*:|answers?\s+(?:is|are)\b:?|\\boxed\s*\{)`)
-)
+// listSeparator parts the letters of a list.
+var listSeparator = regexp.MustCompile(`(?i)[\s,;&/+和与與及]+(?:and\b|or\b)?[\s,;&/+]*|\band\b`)
 
 // letterList reads "A, C", "A and C" or "AC".
 func (s *choice) letterList(t string) string {
@@ -165,143 +161,6 @@ func (s *choice) letterList(t string) string {
 		return ""
 	}
 	return s.inRange(letters)
-}
-
-// find returns the sorted letters that the answer chose; nothing when it chose
-// none.
-func (s *choice) find(text string) string {
-	if s.p.Compat == "inspect" {
-		return s.findInspect(text)
-	}
-	markers := choiceMarkers(text)
-	if s.p.Occurrence == "last" {
-		slices.Reverse(markers)
-	}
-	for _, m := range markers {
-		letters, binds := s.after(text[m[0]:m[1]], text[m[1]:])
-		if letters != "" || binds {
-			return letters
-		}
-	}
-	return ""
-}
-
-// choiceMarkers returns where markers stand, from left to right.
-func choiceMarkers(text string) [][2]int {
-	var markers [][2]int
-	note := func(i int) {
-		if at := choiceMarker.FindStringIndex(text[i:]); at != nil {
-			markers = append(markers, [2]int{i, i + at[1]})
-		}
-	}
-	eachFold(text, "answer", note)
-	eachFold(text, `\boxed`, note)
-	slices.SortFunc(markers, func(a, b [2]int) int { return a[0] - b[0] })
-	return markers
-}
-
-// after reads what follows a marker. A marker binds when what follows is meant
-// as the answer even if it is none of the choices, so that an earlier one is
-// not taken for it; "the answer is based on…" and a boxed formula do not.
-func (s *choice) after(marker, rest string) (letters string, binds bool) {
-	boxed := strings.HasPrefix(marker, `\`)
-	colon := strings.HasSuffix(marker, ":")
-	if boxed {
-		inside, _, closed := strings.Cut(rest, "}")
-		if !closed {
-			return "", false
-		}
-		letters = s.letters(strings.NewReplacer(`\text{`, "", `\textbf{`, "", `\mathrm{`, "", `\mathbf{`, "").Replace(inside))
-		return letters, letters != ""
-	}
-	// The letter may stand on the next line.
-	rest = strings.TrimLeftFunc(rest, isWrapper)
-	if strings.HasPrefix(rest, `\boxed`) {
-		return "", false // "Answer: \boxed{B}": the inner marker says it
-	}
-	line, _, _ := strings.Cut(rest, "\n")
-	if letters = s.letters(line); letters != "" {
-		return letters, true
-	}
-	return "", colon || loneLetter(line) != ""
-}
-
-// isWrapper reports what may stand between a marker and its letter.
-func isWrapper(r rune) bool {
-	return unicode.IsSpace(r) || strings.ContainsRune("*_$([{\"'`:", r)
-}
-
-// letters reads one letter that stands alone or, with `multiple`, a list.
-func (s *choice) letters(line string) string {
-	line = strings.TrimLeftFunc(line, isWrapper)
-	if s.p.Multiple {
-		if end := listEnd(line); end > 0 {
-			return s.letterList(line[:end])
-		}
-		return ""
-	}
-	one := loneLetter(line)
-	if one == "" || s.severalLetters(line) {
-		return s.byText(line)
-	}
-	return s.inRange(one)
-}
-
-// loneLetter is the letter at the start of line, when it stands alone: before
-// a punctuation mark or the end.
-func loneLetter(line string) string {
-	if line == "" || !isASCIIWord(rune(line[0])) || isDigit(line[0]) {
-		return ""
-	}
-	if !endsToken(line[1:]) {
-		return ""
-	}
-	return line[:1]
-}
-
-// endsToken reports whether a letter before rest stands alone. An apostrophe
-// or hyphen that runs on into a word makes it part of one (A's, A-level).
-func endsToken(rest string) bool {
-	rest = strings.TrimLeft(rest, " \t\r\u00a0")
-	r, size := utf8.DecodeRuneInString(rest)
-	if rest == "" || r == '\n' {
-		return true
-	}
-	next, _ := utf8.DecodeRuneInString(rest[size:])
-	if strings.ContainsRune("'’-", r) && unicode.IsLetter(next) {
-		return false
-	}
-	return r != '_' && (unicode.IsPunct(r) || unicode.IsSymbol(r)) || r == '_' && !isWord(next)
-}
-
-// severalLetters reports a list of letters where one is asked for.
-func (s *choice) severalLetters(line string) bool {
-	end := listEnd(line)
-	return end > 0 && len(s.letterList(line[:end])) > 1
-}
-
-// byText finds the choice whose text follows the marker.
-func (s *choice) byText(line string) string {
-	line = fold(trimEnds(line))
-	for i, text := range s.p.Choices.Texts {
-		if line != "" && fold(trimEnds(text)) == line {
-			return string(rune('A' + i))
-		}
-	}
-	return ""
-}
-
-// letterRun is a list of letters at the start of a line.
-var letterRun = regexp.MustCompile(`(?i)^(?:[A-Z]+\b)(?:[)*$\s]*(?:,|;|&|/|\+|\band\b|\bor\b)[\s(*$]*(?:and\b\s*)?[(*$]*[A-Z]\b)*`)
-
-// listEnd is the length of the list of letters that line starts with; 0 when
-// it starts with none, or when the list runs on into a word.
-func listEnd(line string) int {
-	m := letterRun.FindString(line)
-	if m == "" || !endsToken(line[len(m):]) {
-		return 0
-	}
-	return len(m)
 }
 
 var (
@@ -332,5 +191,5 @@ func (s *choice) findInspect(text string) string {
 }
 
 func init() {
-	register("choice", Pure, "1", "the letter of a multiple-choice answer", choiceParams{Choices: choiceList{N: 26}, Occurrence: "last"}, newChoice)
+	register("choice", Pure, "2", "the letter of a multiple-choice answer", choiceParams{Choices: choiceList{N: 26}, Occurrence: "last"}, newChoice)
 }

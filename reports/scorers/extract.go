@@ -280,7 +280,7 @@ func newAnswer(b base, p answerParams) (*answer, error) {
 	return &answer{b, p}, oneOf("kind", p.Kind, "letter", "word", "line")
 }
 
-var answerMarker = regexp.MustCompile(`(?i)\AANSWER[\s\x{85}\p{Z}]*:`)
+var answerMarker = regexp.MustCompile(`(?i)\AANSWER[\s\x{85}\p{Z}*_]*[:：][*_]*`)
 
 func (s *answer) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
@@ -292,8 +292,7 @@ func (s *answer) Score(a Answer, target *Target) Result {
 		return noAnswer(why)
 	}
 	right := slices.ContainsFunc(targets, func(t string) bool {
-		t = strings.TrimSpace(t)
-		return s.folded(got) == s.folded(t)
+		return s.folded(got) == s.folded(unmarked(t))
 	})
 	return verdict(right).extracted(got).sameAs(s.folded(got))
 }
@@ -321,14 +320,37 @@ func answerText(text, kind string) (got, why string) {
 	line = strings.TrimSpace(line)
 	switch kind {
 	case "letter":
-		return answerLetter(rest)
+		return answerLetter(strings.TrimLeft(rest, "*_$([{\"'`“‘（【"))
 	case "word":
-		return answerWord(line)
+		return answerWord(unmarked(line))
 	}
-	if line == "" || strings.TrimSpace(after) != "" {
+	if line = unmarked(line); line == "" || strings.TrimSpace(after) != "" {
 		return "", "ANSWER: is not on the last line"
 	}
 	return line, ""
+}
+
+// pairs stand around an answer without being a part of it.
+var pairs = [][2]string{{`"`, `"`}, {"“", "”"}, {"‘", "’"}, {"'", "'"}, {"«", "»"}, {"「", "」"}, {"`", "`"}, {"__", "__"}, {"_", "_"}, {"$", "$"},
+	{"<", ">"}, {"[", "]"}, {"(", ")"}, {`\(`, `\)`}, {`\boxed{`, `}`}, {`\text{`, `}`}}
+
+// unmarked takes emphasis, quotation marks and brackets off the ends of a text;
+// a point that ends it stays.
+func unmarked(s string) string {
+	for {
+		before := s
+		s = strings.Trim(strings.TrimSpace(s), "*")
+		for _, p := range pairs {
+			inner, opens := strings.CutPrefix(s, p[0])
+			inner, closes := strings.CutSuffix(inner, p[1])
+			if opens && closes && inner != "" && !strings.Contains(inner, p[0]) {
+				s = inner
+			}
+		}
+		if s == before {
+			return s
+		}
+	}
 }
 
 func answerLetter(rest string) (got, why string) {
@@ -346,7 +368,7 @@ func answerWord(line string) (got, why string) {
 		return "", "not one word after ANSWER:"
 	}
 	if len(line) > 1 && strings.IndexByte(".,;:!?", line[len(line)-1]) >= 0 {
-		line = line[:len(line)-1]
+		line = unmarked(line[:len(line)-1])
 	}
 	return line, ""
 }
@@ -354,5 +376,5 @@ func answerWord(line string) (got, why string) {
 func init() {
 	register("match", Pure, "1", "the target stands at one place of the answer", matchParams{Location: "end", IgnoreCase: true}, newMatch)
 	register("regex", Pure, "1", "what a pattern finds equals a target", regexParams{IgnoreCase: true}, newRegex)
-	register("answer", Pure, "1", "what follows the last ANSWER: equals a target", answerParams{Kind: "line", IgnoreCase: true}, newAnswer)
+	register("answer", Pure, "2", "what follows the last ANSWER: equals a target", answerParams{Kind: "line", IgnoreCase: true}, newAnswer)
 }

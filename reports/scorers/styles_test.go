@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 
 	"nightshift"
@@ -52,5 +53,44 @@ func TestNumberStyles(t *testing.T) {
 	})
 	if n < 120 {
 		t.Errorf("%d styles, want 120", n)
+	}
+}
+
+// TestChoiceStyles scores multiple-choice answers as models write them, each
+// with all four letters: {X} is the letter, {Y} and {Z} are others. Most right
+// ones must be found, and no letter where none was chosen.
+func TestChoiceStyles(t *testing.T) {
+	type style struct{ Answer, Want string }
+	s := mustNew(t, "choice", map[string]any{"choices": 4})
+	right, found, none, wrong := 0, 0, 0, 0
+	eachLine(t, "testdata/choice_styles.jsonl", func(c style) {
+		for i, letter := range "ABCD" {
+			x := string(letter)
+			answer := strings.NewReplacer("{X}", x, "{Y}", string(rune('A'+(i+1)%4)), "{Z}", string(rune('A'+(i+2)%4))).Replace(c.Answer)
+			if answer == c.Answer && i > 0 {
+				break
+			}
+			got := text(s.Score(Answer{Text: answer}, OneTarget("A")).Answer)
+			switch {
+			case c.Want == "none":
+				if none++; got != "" {
+					wrong++
+					t.Errorf("%q chose %s, want none", answer, got)
+				}
+			case got == x:
+				right++
+				found++
+			default:
+				right++
+				t.Logf("%q chose %q", answer, got)
+				if got != "" {
+					t.Errorf("%q chose %s, want %s or none", answer, got, x)
+				}
+			}
+		}
+	})
+	t.Logf("%d of %d right ones found, %d of %d false ones", found, right, wrong, none)
+	if right < 368 || none < 420 || float64(found) < 330./368*float64(right) {
+		t.Errorf("%d of %d right ones found beside %d false ones; want 330 of 368 beside 420", found, right, none)
 	}
 }
