@@ -3,6 +3,7 @@ package simulator
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // chatBody renders a Chat answer, wrapped where the gateway wraps.
@@ -17,7 +18,7 @@ func (x *exchange) chatBody(r *reply) []byte {
 		choice := newObject()
 		choice.int("index", int64(i))
 		choice.object("message", x.chatMessage(c))
-		x.chatLogprobs(&choice, c.text)
+		x.chatLogprobs(&choice, x.visible(c))
 		choice.text("finish_reason", r.chatStop(c))
 		choices = append(choices, choice)
 	}
@@ -95,14 +96,23 @@ func (x *exchange) visible(c *choice) string {
 }
 
 func chatCall(c call) object {
+	kind, input := c.words()
 	f := newObject()
 	f.text("name", c.name)
-	f.text("arguments", c.arguments)
+	f.text(input, c.arguments)
 	o := newObject()
 	o.text("id", c.id)
-	o.text("type", "function")
-	o.object("function", f)
+	o.text("type", kind)
+	o.object(kind, f)
 	return o
+}
+
+// words are the type of a call and the name of its arguments.
+func (c call) words() (kind, input string) {
+	if c.custom {
+		return "custom", "input"
+	}
+	return "function", "arguments"
 }
 
 // chatLogprobs writes log probabilities for the tokens of a text, where asked.
@@ -111,19 +121,38 @@ func (x *exchange) chatLogprobs(o *object, text string) {
 		o.null("logprobs")
 		return
 	}
+	x.tokenLogprobs(o, text, 0)
+}
+
+// tokenLogprobs writes the log probabilities of a piece of a text, whose first
+// token is the text's from-th.
+func (x *exchange) tokenLogprobs(o *object, text string, from int) {
 	var tokens []object
-	for i := uint64(0); len(text) > 0; i++ {
+	for i := from; len(text) > 0; i++ {
 		n := nextToken(text)
-		t := newObject()
-		t.text("token", text[:n])
-		p := -math.Pow(x.ask.seed.withInt(i).roll("logprob"), 6)
-		t.raw("logprob", fmt.Sprintf("%.6f", p))
-		t.null("bytes")
-		t.raw("top_logprobs", "[]")
+		p := -math.Pow(x.ask.seed.withInt(uint64(i)).roll("logprob"), 6)
+		t := tokenLogprob(text[:n], p)
+		var top []object
+		for k := range x.ask.topLogprobs { // the token itself, then ever less likely ones
+			other := text[:n]
+			if k > 0 {
+				other += strings.Repeat("~", k)
+			}
+			top = append(top, tokenLogprob(other, p-float64(k)))
+		}
+		t.raw("top_logprobs", array(top...))
 		tokens = append(tokens, t)
 		text = text[n:]
 	}
 	o.raw("logprobs", `{"content":`+array(tokens...)+`,"refusal":null}`)
+}
+
+func tokenLogprob(token string, p float64) object {
+	o := newObject()
+	o.text("token", token)
+	o.raw("logprob", fmt.Sprintf("%.6f", p))
+	o.null("bytes")
+	return o
 }
 
 // envelopeBody is what the wrapping gateway answers: neither usage nor finish
@@ -157,6 +186,9 @@ type chatStreamer struct {
 	reply  *reply
 	out    rendering
 	tokens int
+
+	piece string // of the text, in the chunk that comes; for its log probabilities
+	at    int    // tokens of the text before it
 }
 
 // chatStream renders a Chat answer as chunks. The choices follow one another.
@@ -196,7 +228,11 @@ func (s *chatStreamer) chunk(index int, delta object, finish string, tail bool) 
 	o.text("system_fingerprint", "fp_simulator")
 	c.int("index", int64(index))
 	c.object("delta", delta)
-	c.null("logprobs")
+	if s.piece != "" {
+		s.tokenLogprobs(&c, s.piece, s.at)
+	} else {
+		c.null("logprobs")
+	}
 	if finish == "" {
 		c.null("finish_reason")
 	} else {
@@ -246,8 +282,13 @@ func (s *chatStreamer) deltas(index int, field, text string) {
 		s.tokens = before + tokens[i]
 		d := newObject()
 		d.text(field, part)
+		if s.ask.logprobs && field == "content" {
+			s.piece = part
+		}
 		s.chunk(index, d, "", false)
+		s.piece, s.at = "", tokens[i]
 	}
+	s.at = 0
 }
 
 func (s *chatStreamer) call(index, i int, c call) {
@@ -260,14 +301,15 @@ func (s *chatStreamer) call(index, i int, c call) {
 		s.chunk(index, d, "", false)
 		return
 	}
-	o := chatCall(call{c.id, c.name, ""})
+	kind, input := c.words()
+	o := chatCall(call{c.id, c.name, "", c.custom})
 	s.chunk(index, callDelta(i, o), "", false)
 	parts, _ := chunks(c.arguments, s.ask.seed)
 	for _, part := range parts {
 		f := newObject()
-		f.text("arguments", part)
+		f.text(input, part)
 		o := newObject()
-		o.object("function", f)
+		o.object(kind, f)
 		s.chunk(index, callDelta(i, o), "", false)
 	}
 }

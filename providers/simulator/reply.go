@@ -34,7 +34,10 @@ type choice struct {
 	reasoned int    // of which reasoning
 }
 
-type call struct{ id, name, arguments string }
+type call struct {
+	id, name, arguments string
+	custom              bool // arguments are text
+}
 
 // Why an answer ended, in the simulator's words.
 const (

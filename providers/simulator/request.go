@@ -37,6 +37,7 @@ type ask struct {
 	json         bool   // JSON asked for by parameter
 	schema       json.RawMessage
 	logprobs     bool
+	topLogprobs  int    // alternatives beside each token
 	legacy       bool   // tools came as "functions"
 	sampling     string // a sampling parameter that was sent
 	oldCap       bool   // the cap of Chat came under its old name
@@ -58,6 +59,7 @@ type turn struct {
 type tool struct {
 	name, description string
 	schema            json.RawMessage
+	custom            bool // its input is text (Chat)
 }
 
 // toolChoice is "", "auto", "any", "none" or "tool" with a name.
@@ -127,6 +129,7 @@ type wireAsk struct {
 		} `json:"json_schema"`
 	} `json:"response_format"`
 	Logprobs bool       `json:"logprobs"`
+	Top      *int       `json:"top_logprobs"`
 	Cache    *wireCache `json:"cache_control"`
 }
 
@@ -142,6 +145,7 @@ type wireTool struct {
 	Description string          `json:"description"`
 	InputSchema json.RawMessage `json:"input_schema"`
 	Function    *wireFunction   `json:"function"`
+	Custom      *wireFunction   `json:"custom"`
 	Cache       *wireCache      `json:"cache_control"`
 }
 
@@ -163,16 +167,30 @@ type wireBlock struct {
 	Name     string          `json:"name"`
 	Input    json.RawMessage `json:"input"`
 	Content  json.RawMessage `json:"content"`
-	Source   *struct {
-		Type string `json:"type"`
-		Data string `json:"data"`
-		URL  string `json:"url"`
-	} `json:"source"`
+	Title    string          `json:"title"`
+	Source   *wireSource     `json:"source"`
 	ImageURL *struct {
 		URL    string `json:"url"`
 		Detail string `json:"detail"`
 	} `json:"image_url"`
 	Cache *wireCache `json:"cache_control"`
+}
+
+// A wireSource is what an image or a document is made of, or the name of where
+// a search result is from.
+type wireSource struct {
+	Type string `json:"type"`
+	Data string `json:"data"`
+	URL  string `json:"url"`
+	name string
+}
+
+func (s *wireSource) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		return json.Unmarshal(b, &s.name)
+	}
+	type plain wireSource
+	return json.Unmarshal(b, (*plain)(s))
 }
 
 // parseAsk reads a request body. The error is a *requestError.
@@ -280,15 +298,17 @@ func (a *ask) readTools(w *wireAsk) error {
 	for _, t := range w.Tools {
 		switch {
 		case t.Function != nil:
-			a.tools = append(a.tools, tool{t.Function.Name, t.Function.Description, t.Function.Parameters})
+			a.tools = append(a.tools, tool{t.Function.Name, t.Function.Description, t.Function.Parameters, false})
+		case t.Custom != nil && t.Custom.Name != "" && a.protocol == chat:
+			a.tools = append(a.tools, tool{t.Custom.Name, t.Custom.Description, nil, true})
 		case t.Name != "":
-			a.tools = append(a.tools, tool{t.Name, t.Description, t.InputSchema})
+			a.tools = append(a.tools, tool{t.Name, t.Description, t.InputSchema, false})
 		default:
 			return invalid("tools", "tools: each tool needs a name")
 		}
 	}
 	for _, f := range w.Functions {
-		a.tools, a.legacy = append(a.tools, tool{f.Name, f.Description, f.Parameters}), true
+		a.tools, a.legacy = append(a.tools, tool{f.Name, f.Description, f.Parameters, false}), true
 	}
 	choice := w.ToolChoice
 	if a.legacy {
@@ -332,6 +352,9 @@ func readToolChoice(raw json.RawMessage) toolChoice {
 		Function struct {
 			Name string `json:"name"`
 		} `json:"function"`
+		Custom struct {
+			Name string `json:"name"`
+		} `json:"custom"`
 	}
 	if json.Unmarshal(raw, &c) != nil {
 		return toolChoice{}
@@ -339,6 +362,8 @@ func readToolChoice(raw json.RawMessage) toolChoice {
 	switch {
 	case c.Function.Name != "":
 		return toolChoice{kind: "tool", name: c.Function.Name}
+	case c.Custom.Name != "":
+		return toolChoice{kind: "tool", name: c.Custom.Name}
 	case c.Type == "" && c.Name != "": // the old function_call
 		return toolChoice{kind: "tool", name: c.Name}
 	}
@@ -373,6 +398,15 @@ func (a *ask) readFormat(w *wireAsk) error {
 	if a.protocol == chat && a.effort != "" && a.effort != "none" {
 		a.thinking = true
 	}
+	if w.Top != nil {
+		if *w.Top < 0 || *w.Top > 20 {
+			return invalid("top_logprobs", "top_logprobs: must be between 0 and 20, got %d", *w.Top)
+		}
+		if !w.Logprobs {
+			return invalid("top_logprobs", "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.")
+		}
+		a.topLogprobs = *w.Top
+	}
 	if w.Seed != nil {
 		a.seed = fnvOffset.withInt(uint64(*w.Seed))
 	}
@@ -391,6 +425,10 @@ func (a *ask) readConversation(w *wireAsk) error {
 			p.add(t.Function.Name)
 			p.add(t.Function.Description)
 			p.add(string(t.Function.Parameters))
+		}
+		if t.Custom != nil {
+			p.add(t.Custom.Name)
+			p.add(t.Custom.Description)
 		}
 		p.mark(t.Cache)
 	}
@@ -514,6 +552,13 @@ func (p *prompt) block(b wireBlock, field string) (text string, result bool, err
 	case "tool_result":
 		text, _, err = p.content(b.Content, field)
 		return text, true, err
+	case "search_result":
+		if b.Source != nil {
+			p.add(b.Source.name)
+		}
+		p.add(b.Title)
+		text, _, err = p.content(b.Content, field)
+		return text, false, err
 	case "image", "document", "image_url", "input_audio", "file":
 		return "", false, p.media(b, field)
 	case "":

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,7 +41,8 @@ type Server struct {
 	servers  []*http.Server
 	requests uint64
 
-	logMu sync.Mutex
+	others atomic.Uint64 // refused requests that are no conversations
+	logMu  sync.Mutex
 }
 
 type spending struct{ requests, tokens int64 }
@@ -134,18 +136,28 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "ok\n")
 	case strings.HasSuffix(path, "/models"):
 		s.serveModels(w)
+	case strings.Contains(path, "/models/"):
+		_, name, _ := strings.Cut(path, "/models/")
+		s.serveModel(w, r, name)
 	default:
 		s.notFound(w, r)
 	}
 }
 
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
-	f := &failure{status: 404, kind: "not_found_error", code: "unknown_url", message: "Invalid URL (" + r.Method + " " + r.URL.Path + ")"}
-	p := chat
-	if r.Header.Get("Anthropic-Version") != "" {
-		p = messages
+	s.refuse(w, r, &failure{status: 404, kind: "not_found_error", code: "unknown_url", message: "Invalid URL (" + r.Method + " " + r.URL.Path + ")"})
+}
+
+// refuse answers what is not a conversation with an error, in the words of the
+// vendor whose headers the request has, or whose path.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, f *failure) {
+	x := &exchange{server: s, protocol: chat}
+	name := "X-Request-Id"
+	if r.Header.Get("Anthropic-Version") != "" || strings.HasSuffix(r.URL.Path, "/count_tokens") {
+		x.protocol, name = messages, "Request-Id"
 	}
-	x := &exchange{server: s, protocol: p}
+	x.entry.RequestID = ident("req_", fnvOffset.withInt(s.cfg.Seed).with("other").withInt(s.others.Add(1)), 24)
+	set(w.Header(), name, x.entry.RequestID)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(f.status)
 	_, _ = w.Write(x.errorBody(f))
@@ -159,28 +171,59 @@ func (s *Server) serveLedger(w http.ResponseWriter, r *http.Request) {
 	_ = e.Encode(l)
 }
 
-func (s *Server) serveModels(w http.ResponseWriter) {
+// modelNames are the models that the server lists. Unless the config says
+// otherwise it answers as any other, too.
+func (s *Server) modelNames() []string {
 	names := []string{"sim-large", "sim-medium", "sim-small"}
 	names = append(names, sortedKeys(s.cfg.Models)...)
 	names = append(names, s.cfg.Answers.Models()...)
 	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// modelObject describes a model with the fields of both vendors.
+func modelObject(name string) object {
+	o := newObject()
+	o.text("id", name)
+	o.text("type", "model")
+	o.text("object", "model")
+	o.text("display_name", name)
+	o.int("created", modelsMade.Unix())
+	o.text("created_at", modelsMade.Format(time.RFC3339))
+	o.text("owned_by", "simulator")
+	return o
+}
+
+// modelsMade is when all models were made, as their descriptions say.
+var modelsMade = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (s *Server) serveModels(w http.ResponseWriter) {
 	var list []object
-	for _, name := range slices.Compact(names) {
-		o := newObject()
-		o.text("id", name)
-		o.text("type", "model")
-		o.text("object", "model")
-		o.text("owned_by", "simulator")
-		list = append(list, o)
+	names := s.modelNames()
+	for _, name := range names {
+		list = append(list, modelObject(name))
+	}
+	o := newObject()
+	o.text("object", "list")
+	o.raw("data", array(list...))
+	o.raw("has_more", "false")
+	o.text("first_id", names[0])
+	o.text("last_id", names[len(names)-1])
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(o.end(), '\n'))
+}
+
+func (s *Server) serveModel(w http.ResponseWriter, r *http.Request, name string) {
+	if name == "" || s.cfg.OnlyModels && !slices.Contains(s.modelNames(), name) {
+		s.refuse(w, r, &failure{status: 404, kind: "not_found_error", param: "model", message: "The model '" + name + "' does not exist"})
+		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, `{"object":"list","data":`+array(list...)+`,"has_more":false}`+"\n")
+	_, _ = w.Write(append(modelObject(name).end(), '\n'))
 }
 
 // countTokens answers Messages' token counting endpoint. Nothing is billed.
 func (s *Server) countTokens(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{server: s, protocol: messages}
-	w.Header().Set("Content-Type", "application/json")
 	body, err := s.readBody(r)
 	if err == nil && !bytes.Contains(body, []byte(`"max_tokens"`)) {
 		body = append([]byte(`{"max_tokens":1,`), bytes.TrimLeft(bytes.TrimSpace(body), "{")...)
@@ -190,11 +233,10 @@ func (s *Server) countTokens(w http.ResponseWriter, r *http.Request) {
 		a, err = parseAsk(messages, body)
 	}
 	if err != nil {
-		f := &failure{status: 400, kind: "invalid_request_error", message: err.Error()}
-		w.WriteHeader(f.status)
-		_, _ = w.Write(x.errorBody(f))
+		s.refuse(w, r, &failure{status: 400, kind: "invalid_request_error", message: err.Error()})
 		return
 	}
+	w.Header().Set("Content-Type", "application/json")
 	_, _ = io.WriteString(w, `{"input_tokens":`+itoa(a.inputTokens)+"}\n")
 }
 

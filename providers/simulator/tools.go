@@ -42,7 +42,7 @@ func (x *exchange) toolCalls(s seed) (calls []call) {
 	}
 	for i, t := range chosen {
 		from := s.withInt(uint64(i)).with(t.name)
-		calls = append(calls, call{ident(prefix, from, 22), t.name, arguments(t, a.question, from)})
+		calls = append(calls, call{ident(prefix, from, 22), t.name, arguments(t, a.question, from), t.custom})
 	}
 	return calls
 }
@@ -79,6 +79,9 @@ type schema struct {
 }
 
 func arguments(t tool, question string, s seed) string {
+	if t.custom {
+		return head(question, 200)
+	}
 	if len(t.schema) == 0 {
 		return "{}"
 	}
