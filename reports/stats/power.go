@@ -1,6 +1,10 @@
 package stats
 
-import "math"
+import (
+	"math"
+
+	"gonum.org/v1/gonum/stat/distuv"
+)
 
 // DetectableGap is the smallest true gap that a two-sided test at level alpha
 // finds with the given power, when the standard error is se:
@@ -21,10 +25,96 @@ func ItemsNeeded(delta, diffVar, power, alpha float64) int {
 	return int(math.Ceil(n - 1e-9))
 }
 
-// NonInferior reports whether delta is shown to lie above -margin: the
-// one-sided 1-alpha lower bound of delta, Student's t with df degrees of
-// freedom, and whether it does. An undefined bound does not pass.
-func NonInferior(delta, se, df, margin, alpha float64) (lower float64, pass bool) {
+// Detectable is the smallest true gap that such data would show at level alpha
+// with the given power. NaN where so few units differ that the test cannot
+// reach alpha, however they differ.
+//
+// For McNemar's exact test it is the exact power: of n items a share differs,
+// as large as was seen, or as the gap itself where that is larger. For sign
+// flips it is that of the t test, (t_{1-alpha/2} + t_power)·se.
+func (p Paired) Detectable(power, alpha float64) float64 {
+	if math.Pow(0.5, float64(p.Differing-1)) > alpha {
+		return math.NaN()
+	}
+	if p.Method == "agresti-min" {
+		return mcnemarGap(p.N, float64(p.Differing)/float64(p.N), power, alpha)
+	}
+	df := p.units - 1
+	return (TQuantile(1-alpha/2, df) + TQuantile(power, df)) * p.SE
+}
+
+// exactGap is how many differing items are expected at most where power is
+// taken from the exact test. Beyond, a normal approximation is as good.
+const exactGap = 2000
+
+// mcnemarGap is the smallest gap that McNemar's exact test finds with the
+// given power, when this share of n items differs; NaN when none does.
+func mcnemarGap(n int, share, power, alpha float64) float64 {
+	if share*float64(n) > exactGap {
+		return DetectableGap(math.Sqrt(share/float64(n)), power, alpha)
+	}
+	t := mcnemarTest{n: n, alpha: alpha, limits: map[int]int{}}
+	low, high := 0.0, 1.0
+	if t.power(share, high) < power {
+		return math.NaN()
+	}
+	for high-low > 1e-5 {
+		mid := (low + high) / 2
+		if t.power(math.Max(share, mid), mid) >= power {
+			high = mid
+		} else {
+			low = mid
+		}
+	}
+	return high
+}
+
+// A mcnemarTest knows which results the exact test calls significant.
+type mcnemarTest struct {
+	n      int
+	alpha  float64
+	limits map[int]int
+}
+
+// limit is the largest smaller count of k differing items that is significant;
+// -1 when none is.
+func (t *mcnemarTest) limit(k int) int {
+	limit, known := t.limits[k]
+	if !known {
+		limit = binomialQuantile(distuv.Binomial{N: float64(k), P: 0.5}, t.alpha/2)
+		for limit >= 0 && McNemar(limit, k-limit) > t.alpha {
+			limit--
+		}
+		t.limits[k] = limit
+	}
+	return limit
+}
+
+// power is the chance of significance when a share of the items differs and
+// the models differ by gap: (share+gap)/2 for one, (share-gap)/2 for the
+// other.
+func (t *mcnemarTest) power(share, gap float64) float64 {
+	share = math.Max(share, gap)
+	differing := distuv.Binomial{N: float64(t.n), P: share}
+	spread := 6*math.Sqrt(float64(t.n)*share*(1-share)) + 1
+	centre := float64(t.n) * share
+	sum := 0.0
+	for k := int(math.Max(1, centre-spread)); k <= int(math.Min(float64(t.n), centre+spread)); k++ {
+		limit := t.limit(k)
+		if limit < 0 {
+			continue
+		}
+		losses := distuv.Binomial{N: float64(k), P: (1 - gap/share) / 2}
+		found := losses.CDF(float64(limit)) + 1 - losses.CDF(float64(k-limit-1))
+		sum += differing.Prob(float64(k)) * found
+	}
+	return sum
+}
+
+// NonInferiorT is the one-sided 1-alpha lower bound of a difference by Student's
+// t with df degrees of freedom, and whether it lies above -margin. An undefined
+// bound does not.
+func NonInferiorT(delta, se, df, margin, alpha float64) (lower float64, pass bool) {
 	lower = delta - TQuantile(1-alpha, df)*se
 	return lower, lower > -margin
 }

@@ -24,6 +24,12 @@ func WinRate(wins, ties, losses int) (rate, se float64) {
 	return rate, math.Sqrt(sum / (n - 1) / n)
 }
 
+// WinRateInterval is the interval of the share of comparisons won, a tie
+// counting half: [Proportion] of the points, which ties only make too wide.
+func WinRateInterval(wins, ties, losses int, level float64) Interval {
+	return Proportion(float64(wins)+float64(ties)/2, float64(wins+ties+losses), level)
+}
+
 // A Game is the result of model A against model B on one prompt.
 type Game struct {
 	A, B   int     // models, counted from 0
@@ -46,8 +52,13 @@ type Rating struct {
 var ErrUnconnected = errors.New("some models were never compared, not even through others")
 
 // BradleyTerry rates models by maximum likelihood (R. A. Bradley and M. E.
-// Terry, 1952), a tie being half a win each, with percentile intervals over
-// resampled prompts. There is no order of games, hence no Elo.
+// Terry, 1952), a tie being half a win each. There is no order of games, hence
+// no Elo.
+//
+// An interval reaches as far as the percentiles over resampled prompts or, at
+// each end, the one that the likelihood gives where half a win each way is
+// added: resampling alone has no width where all games end alike, however few
+// they are.
 func BradleyTerry(models int, games []Game, opt Options) (Rating, error) {
 	columns, labels := gameColumns(models, games)
 	sums := make([]float64, len(columns))
@@ -60,7 +71,13 @@ func BradleyTerry(models int, games []Game, opt Options) (Rating, error) {
 	}
 	opt.Clusters = labels
 	ranges, err := ratingRanges(models, columns, opt)
-	return Rating{Ratings: ratings, Ranges: ranges, Smoothed: smoothed}, err
+	if err != nil {
+		return Rating{}, err
+	}
+	for m, v := range likelihoodRanges(models, pointsByPrompt(models, games), opt.level()) {
+		ranges[m] = ranges[m].hull(v)
+	}
+	return Rating{Ratings: ratings, Ranges: ranges, Smoothed: smoothed}, nil
 }
 
 // gameColumns has one column for each ordered pair of models: the points that
@@ -97,6 +114,58 @@ func ratingRanges(models int, columns [][]float64, opt Options) ([]Interval, err
 		ranges[m] = Interval{Percentile(draws[m], tail), Percentile(draws[m], 1-tail)}
 	}
 	return ranges, err
+}
+
+// pointsByPrompt are the points that each model took from each other one, as if
+// every prompt had been played once: further games on a prompt are no further
+// evidence.
+func pointsByPrompt(models int, games []Game) []float64 {
+	points := make([]float64, models*models)
+	played := make([]float64, models*models)
+	prompts := map[[3]int32]bool{}
+	distinct := make([]float64, models*models)
+	for _, g := range games {
+		points[g.A*models+g.B] += g.Points
+		points[g.B*models+g.A] += 1 - g.Points
+		pair := min(g.A, g.B)*models + max(g.A, g.B)
+		played[pair]++
+		if key := [3]int32{int32(min(g.A, g.B)), int32(max(g.A, g.B)), g.Prompt}; !prompts[key] {
+			prompts[key] = true
+			distinct[pair]++
+		}
+	}
+	for a := range models {
+		for b := range models {
+			if pair := min(a, b)*models + max(a, b); played[pair] > 0 {
+				points[a*models+b] *= distinct[pair] / played[pair]
+			}
+		}
+	}
+	return points
+}
+
+// likelihoodRanges are ratings with normal intervals from the curvature of the
+// likelihood, half a win each way added to every pair that met.
+func likelihoodRanges(models int, points []float64, level float64) []Interval {
+	ranges := slices.Repeat([]Interval{undefined}, models)
+	points = halfWins(models, points)
+	strengths := fitStrengths(models, points)
+	_, hessian := slopes(models, points, strengths)
+	var cholesky mat.Cholesky
+	if !cholesky.Factorize(hessian) {
+		return ranges
+	}
+	var covariance mat.SymDense
+	if cholesky.InverseTo(&covariance) != nil {
+		return ranges
+	}
+	z := NormalQuantile(twoSided(level))
+	for m := range ranges {
+		// The direction (1, …, 1), which was added to pin the sum, is no doubt.
+		variance := math.Max(0, covariance.At(m, m)-1/float64(models))
+		ranges[m] = around(1000+400/math.Ln10*strengths[m], 400/math.Ln10*z*math.Sqrt(variance))
+	}
+	return ranges
 }
 
 // BradleyTerryPoints rates models from totals: points[a*models+b] is what a
@@ -201,10 +270,10 @@ func likelihood(points, strengths []float64) float64 {
 	return sum
 }
 
-// newtonStep solves for the step. The likelihood only knows differences, so
-// the Hessian is singular along (1, …, 1); adding that direction to it pins
-// the sum of the strengths.
-func newtonStep(models int, points, strengths []float64) ([]float64, bool) {
+// slopes are the gradient and the negative Hessian of the likelihood. It only
+// knows differences, so the Hessian is singular along (1, …, 1); adding that
+// direction to it pins the sum of the strengths.
+func slopes(models int, points, strengths []float64) (*mat.VecDense, *mat.SymDense) {
 	gradient := mat.NewVecDense(models, nil)
 	hessian := mat.NewSymDense(models, nil)
 	for a := range models {
@@ -224,6 +293,11 @@ func newtonStep(models int, points, strengths []float64) ([]float64, bool) {
 			hessian.SetSym(a, b, hessian.At(a, b)-curve)
 		}
 	}
+	return gradient, hessian
+}
+
+func newtonStep(models int, points, strengths []float64) ([]float64, bool) {
+	gradient, hessian := slopes(models, points, strengths)
 	var cholesky mat.Cholesky
 	if !cholesky.Factorize(hessian) {
 		return nil, false

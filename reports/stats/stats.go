@@ -77,6 +77,17 @@ func (v Interval) clip(lo, hi float64) Interval {
 	return Interval{math.Max(lo, v.Lower), math.Min(hi, v.Upper)}
 }
 
+// hull is the smallest interval that holds both; an undefined one adds nothing.
+func (v Interval) hull(w Interval) Interval {
+	if math.IsNaN(v.Lower) {
+		return w
+	}
+	if math.IsNaN(w.Lower) {
+		return v
+	}
+	return Interval{math.Min(v.Lower, w.Lower), math.Max(v.Upper, w.Upper)}
+}
+
 // around is the interval centre -+ half.
 func around(centre, half float64) Interval {
 	return Interval{centre - half, centre + half}

@@ -411,7 +411,7 @@ func TestItemsNeeded(t *testing.T) {
 	if n := stats.ItemsForNonInferiority(0.02, 0.1, 0.8, 0.05); n != 1546 { // (1.644854+0.841621)²·0.1/0.0004
 		t.Errorf("non-inferiority needs %d items", n)
 	}
-	if _, pass := stats.NonInferior(0, math.NaN(), math.NaN(), 0.1, 0.05); pass {
+	if _, pass := stats.NonInferiorT(0, math.NaN(), math.NaN(), 0.1, 0.05); pass {
 		t.Error("an undefined bound passes")
 	}
 }
