@@ -42,16 +42,18 @@ type CompareOptions struct {
 // with their doubt, differences with theirs, coverage, prices. Nil pointers
 // are unknown or undefined. Text, Markdown and JSON are renderings of it.
 type Comparison struct {
-	Created  time.Time       `json:"created_at"`
-	Runs     []ComparedRun   `json:"runs"`
-	Items    int             `json:"items"` // distinct rows over all runs
-	Epochs   int             `json:"epochs"`
-	Clusters *ClusterFacts   `json:"clusters,omitempty"` // nil when all rows are independent
-	Alpha    float64         `json:"alpha"`
-	Baseline string          `json:"baseline,omitempty"` // empty for all pairs and for a baseline run
-	Warnings []string        `json:"warnings,omitempty"`
-	Models   []ComparedModel `json:"models"`
-	Scorers  []ScorerResult  `json:"scorers"` // the first is the headline
+	Created  time.Time     `json:"created_at"`
+	Runs     []ComparedRun `json:"runs"`
+	Items    int           `json:"items"` // distinct rows over all runs
+	Epochs   int           `json:"epochs"`
+	Clusters *ClusterFacts `json:"clusters,omitempty"` // nil when all rows are independent
+	Alpha    float64       `json:"alpha"`
+	// ErrorsAsZero says that requests that failed count as wrong answers.
+	ErrorsAsZero bool            `json:"errors_as_zero,omitempty"`
+	Baseline     string          `json:"baseline,omitempty"` // empty for all pairs and for a baseline run
+	Warnings     []string        `json:"warnings,omitempty"`
+	Models       []ComparedModel `json:"models"`
+	Scorers      []ScorerResult  `json:"scorers"` // the first is the headline
 	// Preferences are the results of pairwise judges, Judges what is known of
 	// all judges.
 	Preferences []Preference          `json:"preferences,omitempty"`
@@ -180,6 +182,8 @@ type ModelScore struct {
 	NotRun   int64    `json:"not_run"`
 	Total    int64    `json:"total"`
 	Bounds   *Range   `json:"bounds,omitempty"` // what missing scores leave possible; only where it matters
+	// ErrorsAsZero says that errors count as wrong, and not as missing.
+	ErrorsAsZero bool `json:"errors_as_zero,omitempty"`
 	// Completed and Truncated are the means over answers that ended by
 	// themselves, and over those that were cut off.
 	Completed Part `json:"completed"`
@@ -196,7 +200,11 @@ func (m ModelScore) Missing() float64 {
 	if m.Total == 0 {
 		return 0
 	}
-	return float64(m.Unscored+m.Errors+m.NotRun) / float64(m.Total)
+	missing := m.Unscored + m.NotRun
+	if !m.ErrorsAsZero {
+		missing += m.Errors
+	}
+	return float64(missing) / float64(m.Total)
 }
 
 // A Part is a mean over some samples; nil without any.
@@ -222,12 +230,16 @@ type Delta struct {
 	Win      int      `json:"win"`
 	Tie      int      `json:"tie"`
 	Loss     int      `json:"loss"`
+	// Differing counts the items, or clusters of them, that differ at all.
+	Differing int `json:"differing"`
 	// Detectable is the smallest gap that these items show four times out of
-	// five; Needed how many items would show the gap that was seen.
+	// five, null where no gap could be shown; Needed how many items would show
+	// the gap that was seen.
 	Detectable *float64 `json:"smallest_detectable"`
 	Needed     *int     `json:"items_needed,omitempty"`
 	Verdict    Verdict  `json:"verdict"`
-	Why        string   `json:"why"` // the verdict in words
+	Why        string   `json:"why"`            // the verdict in words
+	Note       string   `json:"note,omitempty"` // what the reader has to know of verdict and interval
 	// NewlyFailing are items that the other had right and the model has not,
 	// NewlyPassing the reverse: the first hundred ids.
 	NewlyFailing      []string `json:"newly_failing,omitempty"`
@@ -236,7 +248,9 @@ type Delta struct {
 	NewlyPassingCount int      `json:"newly_passing_count"`
 
 	paired           stats.Paired
-	failing, passing []int32 // items of the matrix
+	readings         []reading // as it is; where scores are missing also against and for the model
+	missing          string    // what is missing, where it may matter
+	failing, passing []int32   // items of the matrix
 }
 
 // A Verdict on a difference.
@@ -246,7 +260,7 @@ const (
 	Better   Verdict = "better"
 	Worse    Verdict = "worse"
 	NotShown Verdict = "no difference shown"
-	Withheld Verdict = "withheld" // coverage does not allow one
+	Withheld Verdict = "withheld" // cannot tell: what is missing could turn it
 )
 
 // A CategoryRow is one category's scores. Deltas stand as in the ScorerResult;
@@ -343,6 +357,9 @@ func Compare(o CompareOptions) (*Comparison, error) {
 		return nil, err
 	}
 	if err := m.preferences(c); err != nil {
+		return nil, err
+	}
+	if err := c.knows(o.Gates); err != nil {
 		return nil, err
 	}
 	c.Warnings = append(c.Warnings, m.warnings(c)...)

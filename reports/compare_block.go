@@ -6,7 +6,11 @@ func (c *Comparison) Block() *ComparisonBlock {
 	headline := c.result("")
 	if headline != nil {
 		for _, d := range headline.Deltas {
-			b.Verdicts = append(b.Verdicts, d.statement())
+			s := d.statement()
+			if len(c.Scorers)+len(c.Preferences) > 1 {
+				s.Text += " by " + headline.Name
+			}
+			b.Verdicts = append(b.Verdicts, s)
 		}
 		b.Points = c.costPoints(headline)
 		for _, d := range headline.Disagreements {
@@ -19,9 +23,12 @@ func (c *Comparison) Block() *ComparisonBlock {
 		}
 	}
 	for _, g := range c.Gates {
-		s := Statement{Level: "good", Title: "Gate", Text: g.Gate + " passed", Detail: g.Detail}
-		if !g.Passed {
-			s.Level, s.Text = "bad", g.Gate+" MISSED"
+		s := Statement{Level: "bad", Title: "Gate", Text: g.Gate + " " + g.Word(), Detail: g.Detail}
+		switch {
+		case g.Passed:
+			s.Level = "good"
+		case g.CannotTell:
+			s.Level = "unsure"
 		}
 		b.Verdicts = append(b.Verdicts, s)
 	}

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 
@@ -27,7 +28,7 @@ func (m *matrix) corpus(c *Comparison, r *ScorerResult, scorer int) error {
 	counts := make([][][]float64, len(m.columns))
 	for i, col := range m.columns {
 		counts[i] = col.corpusCounts(scorer)
-		s := col.coverage(scorer)
+		s := col.coverage(scorer, false)
 		s.Method, s.Bounds = "bootstrap", nil
 		s.Completed.Mean, s.Truncated.Mean = nil, nil
 		if n := len(counts[i]); n > 0 {
@@ -105,21 +106,31 @@ func (m *matrix) corpusDeltas(c *Comparison, r *ScorerResult, counts [][][]float
 			p = normalP(delta, se)
 			d.P = defined(p)
 		}
-		d.withhold(r.Models[pair[0]], r.Models[pair[1]])
+		d.missing = missingApart(r.Models[pair[0]], r.Models[pair[1]])
 		r.Deltas = append(r.Deltas, d)
 		ps = append(ps, p)
 	}
 	for i, adjusted := range stats.Holm(ps) {
 		r.Deltas[i].Adjusted = defined(adjusted)
-		r.Deltas[i].decideCorpus(c.Alpha)
+		r.Deltas[i].decideCorpus(adjusted, c.Alpha)
 	}
 	return nil
 }
 
-func (d *Delta) decideCorpus(alpha float64) {
-	d.Win, d.Loss = 1, 1 // a statistic of the whole set has no items to count
-	d.decide(alpha)
-	d.Win, d.Loss = 0, 0
+// decideCorpus puts the result into words. A statistic of the whole set has no
+// items to fill in: where one model lacks more than the other, there is no
+// verdict.
+func (d *Delta) decideCorpus(adjusted, alpha float64) {
+	if d.Delta == nil || d.missing != "" {
+		d.Verdict, d.Why = Withheld, "cannot tell: "+cmp.Or(d.missing, "there is nothing to compare")
+		return
+	}
+	d.Verdict = verdictOf(*d.Delta, adjusted, alpha)
+	d.readings = []reading{{verdict: d.Verdict, lower: *d.Delta - stats.NormalQuantile(0.95)**d.SE}}
+	d.Why = sprintf("no difference shown (gaps under %s points cannot be seen with %s items)", asPoints(*d.Detectable), count(int64(d.N)))
+	if d.Verdict != NotShown {
+		d.Why = sprintf("%s than %s", d.Verdict, d.Against)
+	}
 }
 
 // normalP is the two-sided p of a difference under a normal approximation; 1

@@ -24,7 +24,7 @@ func (m *matrix) comparison() *Comparison {
 	first := m.runs[0].evaluation
 	c := &Comparison{
 		Created: time.Now().UTC().Truncate(time.Second), Items: len(m.keys), Clusters: m.clusters,
-		Alpha: cmp.Or(m.options.Alpha, first.Alpha, 0.05),
+		Alpha: cmp.Or(m.options.Alpha, first.Alpha, 0.05), ErrorsAsZero: m.options.ErrorsAsZero,
 	}
 	for _, r := range m.runs {
 		c.Runs = append(c.Runs, m.describeRun(r))
@@ -129,7 +129,7 @@ func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*ScorerResul
 		r.Models = append(r.Models, score)
 	}
 	r.frontier(c)
-	if err := m.deltas(c, r, cols); err != nil {
+	if err := m.deltas(c, r, i, cols); err != nil {
 		return nil, err
 	}
 	m.breakdown(c, r, cols)
@@ -144,13 +144,19 @@ func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*ScorerResul
 
 // itemScores are the means over epochs.
 func (m *matrix) itemScores(c *column, scorer int) []float64 {
-	scores := c.scores[scorer]
-	if m.options.ErrorsAsZero {
-		scores = slices.Clone(scores)
-		for i, k := range c.kind {
-			if k == failed && math.IsNaN(scores[i]) {
-				scores[i] = 0
-			}
+	return m.filledScores(c, scorer, math.NaN())
+}
+
+// filledScores are the means over epochs, with fill for each score that is
+// missing; NaN leaves them out.
+func (m *matrix) filledScores(c *column, scorer int, fill float64) []float64 {
+	scores := slices.Clone(c.scores[scorer])
+	for i, v := range scores {
+		if !math.IsNaN(v) {
+			continue
+		}
+		if scores[i] = fill; m.options.ErrorsAsZero && c.kind[i] == failed {
+			scores[i] = 0
 		}
 	}
 	if c.epochs == 1 {
@@ -178,7 +184,7 @@ func (m *matrix) modelScore(c scoredColumn, scorer int) (ModelScore, error) {
 	if err != nil {
 		return ModelScore{}, err
 	}
-	s := c.coverage(scorer)
+	s := c.coverage(scorer, m.options.ErrorsAsZero)
 	s.N, s.Mean, s.SE, s.Interval, s.Method = e.N, defined(e.Mean), defined(e.SE), rangeOf(e.Interval), e.Method
 	s.perCorrect(c)
 	return s, nil
@@ -186,8 +192,8 @@ func (m *matrix) modelScore(c scoredColumn, scorer int) (ModelScore, error) {
 
 // coverage counts a model's scores by status, and takes the means over
 // completed and truncated answers.
-func (c *column) coverage(scorer int) ModelScore {
-	s := ModelScore{Label: c.Label, Total: int64(len(c.kind))}
+func (c *column) coverage(scorer int, errorsAsZero bool) ModelScore {
+	s := ModelScore{Label: c.Label, Total: int64(len(c.kind)), ErrorsAsZero: errorsAsZero}
 	var whole, cut running
 	sum := 0.0
 	for i, state := range c.status[scorer] {
@@ -217,7 +223,11 @@ func (c *column) coverage(scorer int) ModelScore {
 	}
 	s.Completed, s.Truncated = whole.part(), cut.part()
 	if s.Missing() > 0 && s.Total > 0 {
-		b := stats.MissingBounds(sum, int(s.Scored+s.NoAnswer), int(s.Total))
+		known := s.Scored + s.NoAnswer
+		if errorsAsZero {
+			known += s.Errors
+		}
+		b := stats.MissingBounds(sum, int(known), int(s.Total))
 		s.Bounds = rangeOf(b)
 	}
 	return s
@@ -306,8 +316,16 @@ func (m *matrix) pairs(c *Comparison) [][2]int {
 	return pairs
 }
 
+// A reading is what a difference says, as it is or with what is missing filled
+// in for or against the model.
+type reading struct {
+	paired  stats.Paired
+	verdict Verdict
+	lower   float64 // one-sided 95 % bound of the difference
+}
+
 // deltas compares pairs of models on the items that both have a score for.
-func (m *matrix) deltas(c *Comparison, r *ScorerResult, cols []scoredColumn) error {
+func (m *matrix) deltas(c *Comparison, r *ScorerResult, scorer int, cols []scoredColumn) error {
 	var ps []float64
 	for _, pair := range m.pairs(c) {
 		a, b := cols[pair[0]], cols[pair[1]]
@@ -315,23 +333,56 @@ func (m *matrix) deltas(c *Comparison, r *ScorerResult, cols []scoredColumn) err
 		if err != nil {
 			return err
 		}
-		d := deltaOf(a.Label, b.Label, p)
-		d.withhold(r.Models[pair[0]], r.Models[pair[1]])
+		d := deltaOf(a.Label, b.Label, p, c.Alpha)
+		if d.missing = missingApart(r.Models[pair[0]], r.Models[pair[1]]); d.missing != "" {
+			if err := m.fillIn(&d, scorer, a, b); err != nil {
+				return err
+			}
+		}
 		r.Deltas = append(r.Deltas, d)
 		ps = append(ps, p.P)
 	}
 	for i, adjusted := range stats.Holm(ps) {
-		r.Deltas[i].Adjusted = defined(adjusted)
-		r.Deltas[i].decide(c.Alpha)
+		d := &r.Deltas[i]
+		d.Adjusted = defined(adjusted)
+		for k := range d.readings {
+			one := &d.readings[k]
+			family := slices.Clone(ps)
+			family[i] = one.paired.P
+			one.verdict = verdictOf(one.paired.Delta, stats.Holm(family)[i], c.Alpha)
+		}
+		d.decide()
 	}
 	return nil
 }
 
-func deltaOf(label, against string, p stats.Paired) Delta {
+// fillIn adds how the difference would read if all that is missing went
+// against the model, and if all went for it.
+func (m *matrix) fillIn(d *Delta, scorer int, a, b scoredColumn) error {
+	for _, fill := range [2][2]float64{{0, 1}, {1, 0}} {
+		p, err := stats.Compare(m.filledScores(a.column, scorer, fill[0]), m.filledScores(b.column, scorer, fill[1]), m.statsOptions(max(a.epochs, b.epochs)))
+		if err != nil {
+			return err
+		}
+		d.readings = append(d.readings, readingOf(p))
+	}
+	return nil
+}
+
+func readingOf(p stats.Paired) reading {
+	lower, _ := p.NonInferior(0, 0.05)
+	return reading{paired: p, lower: lower}
+}
+
+func deltaOf(label, against string, p stats.Paired, alpha float64) Delta {
 	d := Delta{
 		Label: label, Against: against, N: p.N, LeftOut: p.LeftOut, Delta: defined(p.Delta), SE: defined(p.SE),
 		Interval: rangeOf(p.Interval), Method: p.Method, P: defined(p.P), Test: p.Test,
-		Win: p.Win, Tie: p.Tie, Loss: p.Loss, Detectable: defined(p.Detectable), paired: p,
+		Win: p.Win, Tie: p.Tie, Loss: p.Loss, Differing: p.Differing, paired: p,
+	}
+	if p.N > 0 {
+		d.Detectable = defined(p.Detectable(0.8, alpha))
+		d.readings = []reading{readingOf(p)}
 	}
 	if d.Delta != nil && d.SE != nil && *d.Delta != 0 {
 		if n := stats.ItemsNeeded(math.Abs(p.Delta), p.SE*p.SE*float64(p.N), 0.8, 0.05); n > 0 {
@@ -341,36 +392,104 @@ func deltaOf(label, against string, p stats.Paired) Delta {
 	return d
 }
 
-// withhold takes back the verdict where one model lacks more scores than the
-// other: what is missing may well be what it would have got wrong.
-func (d *Delta) withhold(a, b ModelScore) {
-	gap := a.Missing() - b.Missing()
-	if math.Abs(gap) <= coverageGap {
-		return
+// missingApart says that one model lacks more scores than the other: what is
+// missing may well be what it would have got wrong. It is empty where they
+// lack about as many.
+func missingApart(a, b ModelScore) string {
+	if math.Abs(a.Missing()-b.Missing()) <= coverageGap {
+		return ""
 	}
-	d.Verdict = Withheld
-	d.Why = sprintf("no verdict: %s of %s's scores are missing and %s of %s's", asPercent(a.Missing()), d.Label, asPercent(b.Missing()), d.Against)
+	return sprintf("%s of %s's scores are missing and %s of %s's", asPercent(a.Missing()), a.Label, asPercent(b.Missing()), b.Label)
 }
 
-// decide puts the result into words.
-func (d *Delta) decide(alpha float64) {
+func verdictOf(delta, adjusted, alpha float64) Verdict {
 	switch {
-	case d.Verdict == Withheld:
-	case d.N == 0 || d.Delta == nil:
-		d.Verdict, d.Why = Withheld, "no verdict: no item has a score for both"
-	case d.Adjusted != nil && *d.Adjusted < alpha && *d.Delta > 0:
-		d.Verdict, d.Why = Better, sprintf("better than %s", d.Against)
-	case d.Adjusted != nil && *d.Adjusted < alpha && *d.Delta < 0:
-		d.Verdict, d.Why = Worse, sprintf("worse than %s", d.Against)
-	default:
-		d.Verdict = NotShown
-		d.Why = sprintf("no difference shown (%d items are too few to tell)", d.N)
-		if d.Win+d.Loss == 0 {
-			d.Why = sprintf("no difference: all %s items score alike", count(int64(d.N)))
-		} else if d.Detectable != nil {
-			d.Why = sprintf("no difference shown (gaps under %s points cannot be seen with %s items)", asPoints(*d.Detectable), count(int64(d.N)))
-		}
+	case adjusted < alpha && delta > 0:
+		return Better
+	case adjusted < alpha && delta < 0:
+		return Worse
 	}
+	return NotShown
+}
+
+// decide puts the result into words. Where what is missing could turn the
+// verdict, there is none.
+func (d *Delta) decide() {
+	if len(d.readings) == 0 {
+		d.Verdict, d.Why = Withheld, "cannot tell: no item has a score for both"
+		return
+	}
+	d.Verdict = d.readings[0].verdict
+	if i := slices.IndexFunc(d.readings, func(r reading) bool { return r.verdict != d.Verdict }); i > 0 {
+		d.Why = sprintf("cannot tell: %s, which could turn “%s” into “%s”", d.missing, d.Verdict, d.readings[i].verdict)
+		d.Verdict = Withheld
+		return
+	}
+	switch d.Verdict {
+	case Better, Worse:
+		d.Why = sprintf("%s than %s", d.Verdict, d.Against)
+		d.Note = d.asymmetry()
+	default:
+		d.Why = d.notShown()
+	}
+	d.Note = joinNotes(d.Note, d.disagreement())
+}
+
+// notShown says what could not have been seen either.
+func (d *Delta) notShown() string {
+	units := "items"
+	if d.paired.Clusters > 0 {
+		units = "clusters"
+	}
+	switch {
+	case d.Win+d.Loss == 0:
+		return sprintf("no difference: all %s items score alike", count(int64(d.N)))
+	case d.Detectable != nil:
+		text := sprintf("no difference shown (gaps under %s points cannot be seen with %s items", asPoints(*d.Detectable), count(int64(d.N)))
+		if d.paired.Clusters > 0 {
+			text += sprintf(" in %s clusters", count(int64(d.paired.Clusters)))
+		}
+		return text + ")"
+	}
+	return sprintf("no difference shown (only %s of %s %s differ: too few for any gap to be shown)", count(int64(d.Differing)), count(int64(d.paired.Units())), units)
+}
+
+// fewGraded is how many units it takes for sign flips to be trusted with
+// differences that are not symmetric.
+const fewGraded = 50
+
+// asymmetry warns of a claim that rests on few graded differences, of which a
+// rare large one may not have been seen.
+func (d *Delta) asymmetry() string {
+	oneSided := d.Win == 0 || d.Loss == 0
+	if !d.paired.Graded() || d.paired.Units() >= fewGraded || !oneSided && !(math.Abs(d.paired.Skewness) > 1) {
+		return ""
+	}
+	return sprintf("the differences are graded, skewed and of fewer than %d items: the test takes them for symmetric, and a rare large one would change the verdict", fewGraded)
+}
+
+// disagreement explains an interval that does not go with the verdict.
+func (d *Delta) disagreement() string {
+	if d.Interval == nil || d.Adjusted == nil {
+		return ""
+	}
+	apart := d.Interval.Lower > 0 || d.Interval.Upper < 0
+	switch {
+	case apart && d.Verdict == NotShown && *d.P < *d.Adjusted:
+		return "the interval is without 0 and the verdict without a difference, because p is adjusted for several comparisons and the interval is not"
+	case apart && d.Verdict == NotShown:
+		return sprintf("the interval is without 0 and the verdict without a difference: the interval is approximate, the test (%s) is not, and the verdict goes by the test", d.Test)
+	case !apart && (d.Verdict == Better || d.Verdict == Worse):
+		return sprintf("the interval holds 0 though a difference is shown: it allows for more than the test (%s) does, and the verdict goes by the test", d.Test)
+	}
+	return ""
+}
+
+func joinNotes(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
 }
 
 // asPoints writes a difference of scores in percentage points.

@@ -29,7 +29,8 @@ type PreferredPair struct {
 	Against  string   `json:"against"`
 	N        int      `json:"n"`
 	Unscored int      `json:"unscored"`
-	WinRate  *float64 `json:"win_rate"` // a tie counts half
+	Bounds   *Range   `json:"bounds,omitempty"` // what unread verdicts leave possible; only where there are any
+	WinRate  *float64 `json:"win_rate"`         // a tie counts half
 	SE       *float64 `json:"se"`
 	Interval *Range   `json:"interval"`
 	P        *float64 `json:"p"`
@@ -39,6 +40,19 @@ type PreferredPair struct {
 	Loss     int      `json:"loss"`
 	Verdict  Verdict  `json:"verdict"`
 	Why      string   `json:"why"`
+	Note     string   `json:"note,omitempty"`
+
+	// readings are as it is and, where verdicts are missing, with all of them
+	// against and for the model.
+	readings []preferenceReading
+}
+
+// A preferenceReading is a win rate with its doubt.
+type preferenceReading struct {
+	n        int
+	rate, p  float64
+	interval stats.Interval
+	verdict  Verdict
 }
 
 // A ModelRating is a model's place on a Bradley-Terry scale with mean 1000.
@@ -85,12 +99,27 @@ func (m *matrix) preferences(c *Comparison) error {
 	return nil
 }
 
-// A meeting is all that a judge said of two models: by item, the mean over
-// epochs of what the first took from the second.
+// A meeting is all that a judge said of two models: by item, what the first
+// took from the second, how many verdicts were read and how many were not.
 type meeting struct {
-	a, b     int // columns
-	values   []float64
-	unscored int
+	a, b         int // columns
+	points       []float64
+	read, unread []int
+	unscored     int
+}
+
+// values are the means over epochs by item, with fill for each verdict that
+// could not be read; NaN leaves them out.
+func (met *meeting) values(fill float64) []float64 {
+	means := make([]float64, len(met.points))
+	for i, points := range met.points {
+		n := met.read[i]
+		if !math.IsNaN(fill) {
+			points, n = points+fill*float64(met.unread[i]), n+met.unread[i]
+		}
+		means[i] = points / float64(n) // 0/0 is NaN: not judged
+	}
+	return means
 }
 
 func (m *matrix) preference(c *Comparison, d scoring.Described) (*Preference, error) {
@@ -99,19 +128,35 @@ func (m *matrix) preference(c *Comparison, d scoring.Described) (*Preference, er
 	if err != nil {
 		return nil, err
 	}
-	var ps []float64
-	for _, met := range meetings {
-		pair, raw, err := m.preferred(met)
-		if err != nil {
-			return nil, err
-		}
-		p.Pairs, ps = append(p.Pairs, pair), append(ps, raw)
-	}
-	for i, adjusted := range stats.Holm(ps) {
-		p.Pairs[i].Adjusted = defined(adjusted)
-		p.Pairs[i].decide(c.Alpha)
+	if err := m.weigh(p, meetings, c.Alpha); err != nil {
+		return nil, err
 	}
 	return p, m.rate(p, meetings)
+}
+
+// weigh adds the win rates of all meetings, with p values adjusted for all of
+// them.
+func (m *matrix) weigh(p *Preference, meetings []*meeting, alpha float64) error {
+	var ps []float64
+	for _, met := range meetings {
+		pair, err := m.preferred(met)
+		if err != nil {
+			return err
+		}
+		p.Pairs, ps = append(p.Pairs, pair), append(ps, pair.readings[0].p)
+	}
+	for i, adjusted := range stats.Holm(ps) {
+		pair := &p.Pairs[i]
+		pair.Adjusted = defined(adjusted)
+		for k := range pair.readings {
+			one := &pair.readings[k]
+			family := slices.Clone(ps)
+			family[i] = one.p
+			one.verdict = verdictOf(one.rate-0.5, stats.Holm(family)[i], alpha)
+		}
+		pair.decide()
+	}
+	return nil
 }
 
 // meetings reads a table of preferences.
@@ -125,7 +170,6 @@ func (m *matrix) meetings(d scoring.Described) ([]*meeting, error) {
 			}
 		}
 		found := map[[2]int]*meeting{}
-		sums := map[*meeting][]int{}
 		against, params := "", ""
 		for s, err := range store.ScoreRows[preferenceRow](r.dir, d.Table()) {
 			if err != nil {
@@ -142,22 +186,18 @@ func (m *matrix) meetings(d scoring.Described) ([]*meeting, error) {
 			}
 			met := found[[2]int{a, b}]
 			if met == nil {
-				met = &meeting{a: a, b: b, values: make([]float64, len(m.keys))}
-				found[[2]int{a, b}], sums[met] = met, make([]int, len(m.keys))
+				met = &meeting{a: a, b: b, points: make([]float64, len(m.keys)), read: make([]int, len(m.keys)), unread: make([]int, len(m.keys))}
+				found[[2]int{a, b}] = met
 				order = append(order, met)
 			}
+			item := r.items[at]
 			if s.Value == nil {
 				met.unscored++
+				met.unread[item]++
 				continue
 			}
-			item := r.items[at]
-			met.values[item] += *s.Value
-			sums[met][item]++
-		}
-		for met, n := range sums {
-			for i := range met.values {
-				met.values[i] /= float64(n[i]) // 0/0 is NaN: not judged
-			}
+			met.points[item] += *s.Value
+			met.read[item]++
 		}
 	}
 	return order, nil
@@ -175,36 +215,114 @@ func opponent(params string) string {
 }
 
 // preferred compares what the first of two models took with an even split.
-func (m *matrix) preferred(met *meeting) (PreferredPair, float64, error) {
-	even := make([]float64, len(met.values))
+func (m *matrix) preferred(met *meeting) (PreferredPair, error) {
+	p := PreferredPair{Label: m.columns[met.a].Label, Against: m.columns[met.b].Label, Unscored: met.unscored}
+	fills := []float64{math.NaN()}
+	if met.unscored > 0 {
+		fills = append(fills, 0, 1)
+	}
+	for _, fill := range fills {
+		e, s, err := m.againstEven(met.values(fill))
+		if err != nil {
+			return p, err
+		}
+		p.readings = append(p.readings, preferenceReading{n: e.N, rate: e.Mean, p: s.P, interval: e.Interval})
+		if math.IsNaN(fill) {
+			p.N, p.WinRate, p.SE, p.P, p.Interval = e.N, defined(e.Mean), defined(e.SE), defined(s.P), rangeOf(e.Interval)
+			p.Win, p.Tie, p.Loss = s.Win, s.Tie, s.Loss
+		}
+	}
+	if len(fills) > 1 {
+		p.Bounds = rangeOf(stats.Interval{Lower: p.readings[1].rate, Upper: p.readings[2].rate})
+	}
+	return p, nil
+}
+
+// againstEven is the interval of a win rate and the test of it against one
+// half. A point is a win, half a win or none: two answers to an item.
+func (m *matrix) againstEven(values []float64) (stats.Estimate, stats.Paired, error) {
+	even := make([]float64, len(values))
 	for i := range even {
 		even[i] = 0.5
 	}
-	s, err := stats.Compare(met.values, even, m.statsOptions(2)) // never 0 or 1 alone: t and sign flips
+	opt := m.statsOptions(2 * m.epochs())
+	e, err := stats.Score(values, opt)
 	if err != nil {
-		return PreferredPair{}, 0, err
+		return e, stats.Paired{}, err
 	}
-	p := PreferredPair{
-		Label: m.columns[met.a].Label, Against: m.columns[met.b].Label, N: s.N, Unscored: met.unscored,
-		WinRate: defined(s.MeanA), SE: defined(s.SE), P: defined(s.P), Win: s.Win, Tie: s.Tie, Loss: s.Loss,
-	}
-	if r := rangeOf(s.Interval); r != nil {
-		p.Interval = &Range{math.Max(0, r.Lower+0.5), math.Min(1, r.Upper+0.5)}
-	}
-	return p, s.P, nil
+	s, err := stats.Compare(values, even, opt)
+	return e, s, err
 }
 
-func (p *PreferredPair) decide(alpha float64) {
-	switch {
-	case p.N == 0 || p.WinRate == nil:
-		p.Verdict, p.Why = Withheld, "no verdict: no pair was judged"
-	case p.Adjusted != nil && *p.Adjusted < alpha && *p.WinRate > 0.5:
-		p.Verdict, p.Why = Better, sprintf("preferred to %s", p.Against)
-	case p.Adjusted != nil && *p.Adjusted < alpha && *p.WinRate < 0.5:
-		p.Verdict, p.Why = Worse, sprintf("%s is preferred", p.Against)
-	default:
-		p.Verdict, p.Why = NotShown, sprintf("no preference shown (%s pairs)", count(int64(p.N)))
+func (m *matrix) epochs() int {
+	most := 1
+	for _, c := range m.columns {
+		most = max(most, c.epochs)
 	}
+	return most
+}
+
+// unreadMatters reports whether more verdicts are missing than may be.
+func (p *PreferredPair) unreadMatters() bool {
+	return float64(p.Unscored) > coverageGap*float64(p.Unscored+p.Win+p.Tie+p.Loss)
+}
+
+// judged are the readings that count: as it is, and where many verdicts could
+// not be read also with those for and against the model. A judge may well fail
+// on just the answers that would have lost.
+func (p *PreferredPair) judged() []preferenceReading {
+	if p.unreadMatters() {
+		return p.readings
+	}
+	return p.readings[:1]
+}
+
+func (p *PreferredPair) decide() {
+	if p.N == 0 || p.WinRate == nil {
+		p.Verdict, p.Why = Withheld, "cannot tell: no pair was judged"
+		return
+	}
+	p.Verdict = p.readings[0].verdict
+	for _, r := range p.judged() {
+		if r.verdict != p.Verdict {
+			p.Why = sprintf("cannot tell: %s verdicts could not be read, with which the win rate lies in %s", count(int64(p.Unscored)), p.Bounds.percents())
+			p.Verdict = Withheld
+			return
+		}
+	}
+	switch p.Verdict {
+	case Better:
+		p.Why = sprintf("preferred to %s", p.Against)
+	case Worse:
+		p.Why = sprintf("%s is preferred", p.Against)
+	default:
+		p.Why = sprintf("no preference shown (%s pairs)", count(int64(p.N)))
+		if p.Interval != nil && (p.Interval.Lower > 0.5 || p.Interval.Upper < 0.5) {
+			p.Note = "the interval is without 50 % and the verdict without a preference: they are two methods, and the verdict goes by the test"
+		}
+	}
+}
+
+// gate judges a win rate by its interval, or by itself for point_win_rate.
+func (p *PreferredPair) gate(g gate) (outcome, string) {
+	var holds []bool
+	for _, r := range p.judged() {
+		v := r.rate
+		if g.name == "win_rate" {
+			v, _ = g.end(Range(r.interval))
+		}
+		holds = append(holds, g.holds(v))
+	}
+	text := sprintf("wins %s against %s", asPercent(*p.WinRate), p.Against)
+	if g.name == "win_rate" && p.Interval != nil {
+		end, name := g.end(*p.Interval)
+		text += sprintf(", %s end of the interval %s", name, asPercent(end))
+	}
+	o := agreed(holds)
+	if o == cannotTell {
+		text += sprintf("; %s verdicts could not be read, which could decide it", count(int64(p.Unscored)))
+	}
+	return o, text
 }
 
 // rate places three or more models on one scale.
@@ -221,7 +339,7 @@ func (m *matrix) rate(p *Preference, meetings []*meeting) error {
 	var games []stats.Game
 	for _, met := range meetings {
 		a, b := slices.Index(players, met.a), slices.Index(players, met.b)
-		for item, v := range met.values {
+		for item, v := range met.values(math.NaN()) {
 			if !math.IsNaN(v) {
 				games = append(games, stats.Game{A: a, B: b, Points: v, Prompt: m.promptOf(item)})
 			}

@@ -196,11 +196,7 @@ func (c *Comparison) gatesText(b *strings.Builder) {
 	}
 	b.WriteString("\n")
 	for _, g := range c.Gates {
-		word := "passed"
-		if !g.Passed {
-			word = "MISSED"
-		}
-		b.WriteString(folded("gate "+word+": ", g.Gate+" ("+g.Detail+")"))
+		b.WriteString(folded("gate "+g.Word()+": ", g.Gate+" ("+g.Detail+")"))
 	}
 	if c.Invalid != "" {
 		b.WriteString(folded("invalid: ", c.Invalid))
@@ -210,11 +206,7 @@ func (c *Comparison) gatesText(b *strings.Builder) {
 func (c *Comparison) gateGrid() Grid {
 	g := Grid{Title: "Gates", Texts: 3, Head: []string{"gate", "result", "figures"}}
 	for _, one := range c.Gates {
-		word := "passed"
-		if !one.Passed {
-			word = "MISSED"
-		}
-		g.Rows = append(g.Rows, []string{one.Gate, word, one.Detail})
+		g.Rows = append(g.Rows, []string{one.Gate, one.Word(), one.Detail})
 	}
 	return g
 }

@@ -305,32 +305,102 @@ func TestCompareTruncationBanner(t *testing.T) {
 	}
 }
 
+// TestCompareUnequalCoverage: where one model lacks more scores than the other,
+// a verdict stands only if what is missing could not turn it.
 func TestCompareUnequalCoverage(t *testing.T) {
-	tr := trial{name: "one", ids: rowIDs(200), models: []string{"a", "b", "c"}, value: right(1, 0.9, 0.3, 0.3)}
+	tr := trial{name: "one", ids: rowIDs(200), models: []string{"a", "near", "far", "whole"}, value: right(1, 0.9, 0.88, 0.3, 0.3)}
 	tr.tweak = func(r *nightshift.Record) {
-		if r.Model == "b" && r.Row%10 == 0 { // a tenth failed
+		if (r.Model == "near" || r.Model == "far") && r.Row%10 == 0 { // a tenth failed
 			class := "server"
 			r.Outcome, r.Text, r.StopReason, r.ErrorClass = nightshift.OutcomeFailed, nil, nil, &class
 		}
 	}
-	c := compared(t, reports.CompareOptions{Runs: []string{tr.write(t)}, Gates: []string{"no_regression(b)", "no_regression(c)"}})
-	b, third := c.Scorers[0].Deltas[0], c.Scorers[0].Deltas[1]
-	if b.Verdict != reports.Withheld || b.N != 180 || b.LeftOut != 20 {
-		t.Errorf("b: %+v", b)
+	dir := tr.write(t)
+	gates := []string{"no_regression(near)", "no_regression(far)", "no_regression(whole)", "noninferior(near, 1%)", "noninferior(near, 90%)"}
+	c := compared(t, reports.CompareOptions{Runs: []string{dir}, Gates: gates, MaxErrors: 0.2})
+	near, far, whole := c.Scorers[0].Deltas[0], c.Scorers[0].Deltas[1], c.Scorers[0].Deltas[2]
+	if near.Verdict != reports.Withheld || near.N != 180 || near.LeftOut != 20 || !strings.HasPrefix(near.Why, "cannot tell: 10.0 % of near's") {
+		t.Errorf("near: %s, %s", near.Verdict, near.Why)
 	}
-	if third.Verdict != reports.Worse {
-		t.Errorf("c: %+v", third)
+	if far.Verdict != reports.Worse || whole.Verdict != reports.Worse {
+		t.Errorf("far: %s; whole: %s", far.Why, whole.Why)
 	}
-	m := c.Scorers[0].Models[1]
+	var words []string
+	for _, g := range c.Gates {
+		words = append(words, g.Word())
+	}
+	if want := []string{"CANNOT TELL", "MISSED", "MISSED", "MISSED", "passed"}; !slices.Equal(words, want) || !c.CannotTell() || !c.Missed() {
+		t.Errorf("gates %v, want %v: %+v", words, want, c.Gates)
+	}
+	m := c.Scorers[0].Models[2]
 	if m.Errors != 20 || m.Scored != 180 || m.Bounds == nil || math.Abs(m.Bounds.Upper-m.Bounds.Lower-0.1) > 1e-12 {
 		t.Errorf("coverage %+v", m)
 	}
-	if c.Gates[0].Passed || c.Gates[1].Passed || c.Invalid == "" {
-		t.Errorf("gates %+v, invalid %q", c.Gates, c.Invalid)
+	if strict := compared(t, reports.CompareOptions{Runs: []string{dir}, Gates: gates}); strict.Invalid == "" {
+		t.Error("a tenth of the rows without an answer is taken for a valid run")
 	}
-	zero := compared(t, reports.CompareOptions{Runs: []string{tr.write(t)}, ErrorsAsZero: true})
-	if got, want := *zero.Scorers[0].Models[1].Mean, *m.Mean*0.9; math.Abs(got-want) > 1e-12 {
+	zero := compared(t, reports.CompareOptions{Runs: []string{dir}, Gates: []string{"no_regression(near)"}, ErrorsAsZero: true})
+	if got, want := *zero.Scorers[0].Models[2].Mean, *m.Mean*0.9; math.Abs(got-want) > 1e-12 {
 		t.Errorf("errors as zero: mean %v, want %v", got, want)
+	}
+	if d := zero.Scorers[0].Deltas[0]; zero.Invalid != "" || d.Verdict != reports.Worse || zero.Gates[0].Word() != "MISSED" || zero.Scorers[0].Models[2].Missing() != 0 {
+		t.Errorf("errors as zero: invalid %q, %s, gates %+v", zero.Invalid, d.Why, zero.Gates)
+	}
+}
+
+// TestNoSmallestGap: where the exact test cannot reach its level, no gap is
+// named: null in JSON, and words that say why.
+func TestNoSmallestGap(t *testing.T) {
+	tr := trial{name: "one", ids: rowIDs(5), models: []string{"a", "b"}, value: func(m int, _ string, _ int) float64 { return float64(m) }}
+	c := compared(t, reports.CompareOptions{Runs: []string{tr.write(t)}})
+	d := c.Scorers[0].Deltas[0]
+	if d.Detectable != nil || math.Abs(*d.P-0.0625) > 1e-12 || d.Why != "no difference shown (only 5 of 5 items differ: too few for any gap to be shown)" {
+		t.Errorf("five wins of five: p %v, gap %v, %s", *d.P, d.Detectable, d.Why)
+	}
+	if !strings.Contains(d.Note, "the verdict goes by the test") {
+		t.Errorf("the interval %v goes without 0, and nothing explains it: %q", d.Interval, d.Note)
+	}
+	var b bytes.Buffer
+	if err := c.JSON(&b); err != nil || !strings.Contains(b.String(), `"smallest_detectable": null`) {
+		t.Errorf("JSON: %v\n%s", err, b.String())
+	}
+}
+
+// TestSkewedDifferencesAreWarnedAbout: sign flips take graded differences for
+// symmetric.
+func TestSkewedDifferencesAreWarnedAbout(t *testing.T) {
+	for n, warned := range map[int]bool{30: true, 60: false} {
+		tr := trial{name: "one", ids: rowIDs(n), models: []string{"a", "b"}, value: func(m int, id string, _ int) float64 {
+			return 0.5 + 0.1*float64(m)*(1-float64(id[4]-'0')/20)
+		}}
+		d := compared(t, reports.CompareOptions{Runs: []string{tr.write(t)}}).Scorers[0].Deltas[0]
+		if d.Verdict != reports.Better || strings.Contains(d.Note, "skewed") != warned {
+			t.Errorf("%d items: %s, note %q", n, d.Verdict, d.Note)
+		}
+	}
+}
+
+// TestOneScoreHasOneInterval: the summary of a run knows of repeated prompts
+// and clusters as the comparison does.
+func TestOneScoreHasOneInterval(t *testing.T) {
+	for name, tr := range map[string]trial{
+		"repeated prompts": {prompt: func(id string) string { return id[4:] }},
+		"epochs":           {epochs: 3},
+		"clusters":         {tweak: func(r *nightshift.Record) { c := r.ID[3:4]; r.Cluster = &c }},
+		"independent":      {},
+	} {
+		tr.name, tr.ids, tr.models, tr.value = "one", rowIDs(60), []string{"a", "b"}, right(1, 0.9, 0.5)
+		dir := tr.write(t)
+		s, err := reports.Summarize(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := compared(t, reports.CompareOptions{Runs: []string{dir}})
+		for i, m := range c.Scorers[0].Models {
+			if got := s.Scores[i]; *got.Mean != *m.Mean || *got.Lower != m.Interval.Lower || *got.Upper != m.Interval.Upper {
+				t.Errorf("%s, %s: the summary says %v (%v to %v), the comparison %v (%v)", name, m.Label, *got.Mean, *got.Lower, *got.Upper, *m.Mean, m.Interval)
+			}
+		}
 	}
 }
 
@@ -478,11 +548,66 @@ func TestGates(t *testing.T) {
 	}
 }
 
-func TestGateOfUnknownModelIsMissed(t *testing.T) {
+// TestGateOfUnknownModel: what names nothing here is a mistake, not a missed
+// gate.
+func TestGateOfUnknownModel(t *testing.T) {
 	dir := trial{name: "one", ids: rowIDs(10), models: []string{"a"}, value: right(1, 1)}.write(t)
-	c := compared(t, reports.CompareOptions{Runs: []string{dir}, Gates: []string{"score(nobody) >= 0"}})
-	if c.Gates[0].Passed || !strings.Contains(c.Gates[0].Detail, "nobody") {
-		t.Errorf("gate %+v", c.Gates[0])
+	_, err := reports.Compare(reports.CompareOptions{Runs: []string{dir}, Gates: []string{"score(nobody) > 0.1", "score(noone) > 0.1"}})
+	if err == nil || !strings.Contains(err.Error(), "nobody") || !strings.Contains(err.Error(), "noone") {
+		t.Errorf("Compare = %v, want both names", err)
+	}
+}
+
+// TestGatesThatCannotWork: a condition that can never be missed, or never be
+// met, is refused with what to write.
+func TestGatesThatCannotWork(t *testing.T) {
+	for gate, want := range map[string]string{
+		"error_rate < 1":       "could never be missed: error_rate lies in 0..1; write error_rate < 1% for",
+		"error_rate <= 5":      "write error_rate <= 5%",
+		"missing_rate <= 100%": "could never be missed",
+		"score >= 90":          "could never be met: score lies in 0..1; write score >= 90%",
+		"score >= 1":           "never 0 or 1 itself; point tests the mean",
+		"score(m) >= 0":        "could never be missed",
+		"point > 1":            "could never be met",
+		"min >= 100%":          "could never be met",
+		"win_rate >= 1":        "point_win_rate tests the mean",
+		"truncated_rate < 0":   "could never be met",
+		"cost >= 0":            "could never be missed: cost is 0 or more",
+		"cost < 0":             "could never be met",
+		"latency_p95 < 0s":     "could never be met",
+		"cost < 5%":            "cost is no share",
+		"error_rate < 1s":      "error_rate is no time",
+		"noninferior:2":        "write 2% where 2 points are meant",
+		"noninferior(m, 150%)": "could never be missed",
+	} {
+		if err := reports.CheckGates([]string{gate}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", gate, err, want)
+		}
+	}
+	good := []string{"error_rate < 1%", "error_rate < 0.01", "error_rate < 100%", "truncated_rate == 0", "score >= 90%", "score < 0.5", "point >= 1", "point == 1",
+		"score > 0", "regressions <= 0", "cost <= 1", "noninferior:0.02", "win_rate > 50%", "point_win_rate >= 0.5", "latency_p50 < 2", "no_answer_rate <= 0"}
+	if err := reports.CheckGates(good); err != nil {
+		t.Error(err)
+	}
+	if err := reports.CheckGates([]string{"scor > 0.3", "score >= 90", "error_rate"}); err == nil || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("not all mistakes at once: %v", err)
+	}
+}
+
+func TestCheckGatesOf(t *testing.T) {
+	models, types := []string{"small", "large"}, map[string]string{"answer": "exact", "liked": "judge_pairwise"}
+	good := []string{"score(small) > 0.5", "score(answer, large) > 0.5", "win_rate(small, liked) > 50%", "win_rate > 50%", "noninferior(small, 0.02)", "error_rate < 1%", "latency_p95(large) < 2s", "no_regression"}
+	if err := reports.CheckGatesOf(good, models, types); err != nil {
+		t.Error(err)
+	}
+	err := reports.CheckGatesOf([]string{"score(nomodel) > 0.5", "win_rate(small, answer) > 50%", "score(liked) > 0.3", "scor > 1"}, models, types)
+	for _, want := range []string{`"nomodel" is neither a model nor a scorer; there are small, large, answer, liked`, "it needs a pairwise judge, which answer is not", "it needs a scorer, which liked is not", "there is no figure called scor"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("CheckGatesOf = %v, want %q", err, want)
+		}
+	}
+	if err := reports.CheckGatesOf([]string{"score > 0.5"}, models, nil); err == nil || !strings.Contains(err.Error(), "it needs a scorer, and there is none") {
+		t.Errorf("no scorer at all: %v", err)
 	}
 }
 

@@ -50,7 +50,7 @@ func (c *Comparison) deltaPanels(r *ScorerResult) []panel {
 	if len(r.Deltas) == 0 {
 		return nil
 	}
-	s := newPanel("Differences: "+r.Name, "vs "+c.against(), "", "delta", "95 % interval", "win/tie/loss", "p", "adj. p")
+	s := newPanel("Differences: "+r.Name, r.Name+" vs "+c.against(), "", "delta", "95 % interval", "win/tie/loss", "p", "adj. p")
 	s.Texts = 2
 	for _, d := range r.Deltas {
 		name, sign := d.Label, "~"
@@ -66,6 +66,9 @@ func (c *Comparison) deltaPanels(r *ScorerResult) []panel {
 		s.add(name, sign, shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }), d.Interval.signedPoints(),
 			sprintf("%s/%s/%s", count(int64(d.Win)), count(int64(d.Tie)), count(int64(d.Loss))), shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
 		s.notes = append(s.notes, d.sentence())
+		if d.Note != "" {
+			s.notes = append(s.notes, d.Label+": "+d.Note)
+		}
 	}
 	return []panel{s}
 }
@@ -108,12 +111,18 @@ func (c *Comparison) preferencePanels() []panel {
 		s.Texts = 3
 		for _, pair := range p.Pairs {
 			sign := "~"
-			if pair.Verdict == Better || pair.Verdict == Worse {
+			switch pair.Verdict {
+			case Better, Worse:
 				sign = string(pair.Verdict)
+			case Withheld:
+				sign = "?"
 			}
 			s.add(pair.Label, pair.Against, sign, shownAs(pair.WinRate, asPercent), pair.Interval.String(), shownAs(pair.Adjusted, pValue),
 				sprintf("%d/%d/%d", pair.Win, pair.Tie, pair.Loss), count(int64(pair.Unscored)))
 			s.notes = append(s.notes, pair.Label+": "+pair.Why)
+			if pair.Note != "" {
+				s.notes = append(s.notes, pair.Label+": "+pair.Note)
+			}
 		}
 		all = append(all, s)
 		if len(p.Ratings) > 0 {
@@ -256,7 +265,7 @@ func (c *Comparison) categoryPanels(r *ScorerResult) []panel {
 	if len(r.Categories) == 0 {
 		return nil
 	}
-	s := newPanel("Categories: "+r.Name, "category", "n")
+	s := newPanel("Categories: "+r.Name, r.Name+" by category", "n")
 	for _, m := range r.Models {
 		s.Head = append(s.Head, m.Label)
 	}
@@ -295,7 +304,7 @@ func (c *Comparison) repeatPanels(r *ScorerResult) []panel {
 	if len(r.Repeats) == 0 {
 		return nil
 	}
-	s := newPanel("Repeats: "+r.Name, "repeats", "unstable", "within", "between", "removable", "majority", "best")
+	s := newPanel("Repeats: "+r.Name, r.Name+", repeats", "unstable", "within", "between", "removable", "majority", "best")
 	first := r.Repeats[0]
 	for _, k := range first.PassAtK[1:] {
 		s.Head = append(s.Head, sprintf("pass@%d", k.K), sprintf("pass^%d", k.K))

@@ -1,7 +1,10 @@
 package reports
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,7 +17,48 @@ import (
 type GateResult struct {
 	Gate   string `json:"gate"`
 	Passed bool   `json:"passed"`
-	Detail string `json:"detail"`
+	// CannotTell says that it was neither met nor missed: what is missing
+	// could decide it, or there is nothing to judge.
+	CannotTell bool   `json:"cannot_tell,omitempty"`
+	Detail     string `json:"detail"`
+}
+
+// Word is the result in a word.
+func (r GateResult) Word() string {
+	switch {
+	case r.Passed:
+		return "passed"
+	case r.CannotTell:
+		return "CANNOT TELL"
+	}
+	return "MISSED"
+}
+
+// An outcome is what becomes of a gate; of several, the last of them counts.
+type outcome int
+
+const (
+	met outcome = iota
+	cannotTell
+	notMet
+)
+
+func outcomeOf(holds bool) outcome {
+	if holds {
+		return met
+	}
+	return notMet
+}
+
+// agreed is what all readings of the data say; what is missing decides where
+// they do not agree.
+func agreed(readings []bool) outcome {
+	for _, holds := range readings {
+		if holds != readings[0] {
+			return cannotTell
+		}
+	}
+	return outcomeOf(readings[0])
 }
 
 // defaultMaxErrors is the share of rows without an answer above which a run
@@ -53,7 +97,16 @@ var gateFigures = map[string]string{
 	"latency_p95":      "95 of 100 answers came faster",
 	"latency_p99":      "99 of 100 answers came faster",
 	"regressions":      "rows that the baseline has right and the model has not",
-	"win_rate":         "share of pairs won by a pairwise judge's verdict, ties half",
+	"win_rate":         "share of pairs won by a pairwise judge's verdict, ties half: > tests the lower end of its interval, < the upper",
+	"point_win_rate":   "that share itself, without its doubt",
+}
+
+// gateShares are the figures that lie in 0..1, and whether it is an end of an
+// interval that is tested: that is never 0 or 1 itself.
+var gateShares = map[string]bool{
+	"score": true, "min": true, "win_rate": true,
+	"point": false, "min_point": false, "point_win_rate": false, "error_rate": false, "truncated_rate": false,
+	"refused_rate": false, "no_answer_rate": false, "unscored_rate": false, "missing_rate": false,
 }
 
 // gateDecisions are the gates that rest on a comparison with the baseline.
@@ -64,13 +117,71 @@ var gateDecisions = map[string]string{
 	"better":        "the model is shown to be better than the baseline",
 }
 
-// CheckGates reports what is wrong with conditions, before anything is spent
-// on a run that is to meet them.
+// CheckGates reports all that is wrong with the form of conditions, before
+// anything is spent on a run that is to meet them: conditions that are none,
+// and those that could never be missed or never be met.
 func CheckGates(texts []string) error {
+	var problems []error
 	for _, text := range texts {
 		if _, err := parseGate(text); err != nil {
-			return err
+			problems = append(problems, err)
 		}
+	}
+	return errors.Join(problems...)
+}
+
+// CheckGatesOf is CheckGates, and resolves the names in the conditions: each
+// has to be one of the models, or one of the scorers by name. Gates on win
+// rates need a pairwise judge, gates on scores another scorer, which types
+// tells by the scorer's name.
+func CheckGatesOf(texts, models []string, types map[string]string) error {
+	var problems []error
+	for _, text := range texts {
+		g, err := parseGate(text)
+		if err == nil {
+			err = g.resolve(models, types)
+		}
+		if err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// needs says what kind of scorer a gate needs.
+func (g gate) needs() string {
+	switch g.name {
+	case "win_rate", "point_win_rate":
+		return "a pairwise judge"
+	case "score", "min", "point", "min_point", "no_answer_rate", "unscored_rate", "missing_rate", "cost_per_correct", "regressions",
+		"regression", "no_regression", "noninferior", "better":
+		return "a scorer"
+	}
+	return ""
+}
+
+func (g gate) resolve(models []string, types map[string]string) error {
+	_, args, _ := g.margin()
+	named := ""
+	for _, arg := range args {
+		_, scorer := types[arg]
+		switch {
+		case slices.Contains(models, arg):
+		case scorer:
+			named = arg
+		default:
+			return fmt.Errorf("gate %q: %q is neither a model nor a scorer; there are %s", g.text, arg, join(append(slices.Clone(models), slices.Sorted(maps.Keys(types))...), ", "))
+		}
+	}
+	need := g.needs()
+	fits := func(scorer string) bool { return (types[scorer] == pairwise) == (need == "a pairwise judge") }
+	switch {
+	case need == "":
+		return nil
+	case named != "" && !fits(named):
+		return fmt.Errorf("gate %q: it needs %s, which %s is not", g.text, need, named)
+	case named == "" && !slices.ContainsFunc(slices.Collect(maps.Keys(types)), fits):
+		return fmt.Errorf("gate %q: it needs %s, and there is none", g.text, need)
 	}
 	return nil
 }
@@ -113,11 +224,83 @@ func (g gate) check() error {
 	case decision && g.op != "":
 		return fmt.Errorf("gate %q: %s needs no limit; write %[2]s(MODEL)", g.text, g.name)
 	case g.name == "noninferior":
-		if _, _, ok := g.margin(); !ok {
+		margin, _, ok := g.margin()
+		if !ok {
 			return fmt.Errorf("gate %q: name the margin, as in noninferior(MODEL, 0.02)", g.text)
 		}
+		if margin >= 1 {
+			return fmt.Errorf("gate %q: a margin of 1 or more could never be missed; write %v%% where %[2]v points are meant", g.text, margin)
+		}
+	case figure:
+		return g.alive()
 	}
 	return nil
+}
+
+// alive refuses conditions that could never be missed or never be met, and
+// units that do not fit the figure.
+func (g gate) alive() error {
+	end, share := gateShares[g.name]
+	timed := strings.HasPrefix(g.name, "latency_")
+	switch {
+	case g.unit == "%" && !share:
+		return fmt.Errorf("gate %q: %s is no share; leave the %% out", g.text, g.name)
+	case g.unit != "" && g.unit != "%" && !timed:
+		return fmt.Errorf("gate %q: %s is no time; leave the %s out", g.text, g.name, g.unit)
+	}
+	v, most := g.value, math.Inf(1)
+	if share {
+		most = 1
+	}
+	above, below := v > most, v < 0
+	if end { // the end of an interval is never 0 or 1
+		above, below = above || v == 1 && g.op == ">=", below || v == 0 && g.op == "<="
+	}
+	never := ""
+	switch g.op {
+	case "<":
+		never = either(v > most || share && v == 1 && g.unit != "%", v <= 0)
+	case "<=":
+		never = either(v >= most, below)
+	case ">":
+		never = either(v < 0, v >= most)
+	case ">=":
+		never = either(v <= 0, above)
+	case "==":
+		never = either(false, v > most || v < 0)
+	case "!=":
+		never = either(v > most || v < 0, false)
+	}
+	if never == "" {
+		return nil
+	}
+	return fmt.Errorf("gate %q could never be %s: %s", g.text, never, g.advice(share, end))
+}
+
+func either(alwaysMet, neverMet bool) string {
+	switch {
+	case alwaysMet:
+		return "missed"
+	case neverMet:
+		return "met"
+	}
+	return ""
+}
+
+func (g gate) advice(share, end bool) string {
+	switch {
+	case share && g.unit == "" && g.value >= 1 && (g.value > 1 || g.op[0] == '<'):
+		return sprintf("%s lies in 0..1; write %s %s %v%% for a share in percent", g.name, g.name, g.op, g.value)
+	case share && end:
+		point := "point"
+		if g.name == "win_rate" {
+			point = "point_win_rate"
+		}
+		return sprintf("%s tests an end of an interval in 0..1, which is never 0 or 1 itself; %s tests the mean", g.name, point)
+	case share:
+		return sprintf("%s lies in 0..1", g.name)
+	}
+	return sprintf("%s is 0 or more", g.name)
 }
 
 func gateNames() string {
@@ -167,18 +350,22 @@ func (c *Comparison) gate(texts []string, maxErrors float64) {
 		g, err := parseGate(text)
 		ownLimit = ownLimit || g.name == "error_rate"
 		r := GateResult{Gate: text}
+		var o outcome
 		if err == nil {
-			r.Passed, r.Detail, err = c.judge(g)
+			o, r.Detail, err = c.judge(g)
 		}
-		if err != nil {
-			r.Passed, r.Detail = false, err.Error()
+		if err != nil { // a condition that is none was neither met nor missed
+			o, r.Detail = cannotTell, err.Error()
 		}
+		r.Passed, r.CannotTell = o == met, o == cannotTell
 		c.Gates = append(c.Gates, r)
 	}
-	c.invalid(maxErrors, ownLimit)
+	c.invalid(maxErrors, ownLimit || c.ErrorsAsZero)
 }
 
-func (c *Comparison) invalid(maxErrors float64, ownLimit bool) {
+// invalid says why the run proves nothing. errorsCount says that failed rows
+// are accounted for: as wrong answers, or by a gate of their own.
+func (c *Comparison) invalid(maxErrors float64, errorsCount bool) {
 	if maxErrors == 0 {
 		maxErrors = defaultMaxErrors
 	}
@@ -189,7 +376,7 @@ func (c *Comparison) invalid(maxErrors float64, ownLimit bool) {
 			return
 		}
 		ran := m.Samples - m.Stops.NotRun
-		if share := float64(m.Stops.Errors) / float64(max(ran, 1)); share > maxErrors && !ownLimit {
+		if share := float64(m.Stops.Errors) / float64(max(ran, 1)); share > maxErrors && !errorsCount {
 			c.Invalid = sprintf("%s of the rows of %s have no answer, more than the %s that may fail", asPercent(share), m.Label, asPercent(maxErrors))
 			return
 		}
@@ -200,35 +387,69 @@ func (c *Comparison) invalid(maxErrors float64, ownLimit bool) {
 // them.
 func (c *Comparison) differentRuns() bool { return len(c.Runs) > 1 }
 
-// Missed reports whether some gate was not passed.
+// Missed reports whether some gate was missed.
 func (c *Comparison) Missed() bool {
-	return slices.ContainsFunc(c.Gates, func(g GateResult) bool { return !g.Passed })
+	return slices.ContainsFunc(c.Gates, func(g GateResult) bool { return !g.Passed && !g.CannotTell })
+}
+
+// CannotTell reports whether some gate was neither passed nor missed.
+func (c *Comparison) CannotTell() bool {
+	return slices.ContainsFunc(c.Gates, func(g GateResult) bool { return g.CannotTell })
+}
+
+// knows refuses conditions that name what the comparison does not have.
+func (c *Comparison) knows(texts []string) error {
+	var problems []error
+	for _, text := range texts {
+		g, err := parseGate(text)
+		if err == nil {
+			_, args, _ := g.margin()
+			if _, _, err = c.gateArguments(args); err != nil {
+				err = fmt.Errorf("gate %q: %w", text, err)
+			}
+		}
+		if err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if err := errors.Join(problems...); err != nil {
+		return incomparable("%v", err)
+	}
+	return nil
 }
 
 // judge decides one condition.
-func (c *Comparison) judge(g gate) (passed bool, detail string, err error) {
+func (c *Comparison) judge(g gate) (o outcome, detail string, err error) {
 	if _, ok := gateDecisions[g.name]; ok {
 		return c.judgeDecision(g)
 	}
 	labels, scorer, err := c.gateArguments(g.args)
 	if err != nil {
-		return false, "", fmt.Errorf("gate %q: %w", g.text, err)
+		return cannotTell, "", fmt.Errorf("gate %q: %w", g.text, err)
 	}
 	if g.name == "cost" && len(labels) == len(c.Models) {
-		ok := g.holds(c.Cost.USD) && !(c.Cost.AtLeast && g.op[0] == '<')
-		return ok, "all models together cost " + c.Cost.String(), nil
+		total, what := c.Cost, "all models together cost "
+		if c.JudgeCost != nil {
+			total.add(c.JudgeCost.NanoUSD, c.JudgeCost.AtLeast)
+			what = "all models and judges together cost "
+		}
+		return g.money(total), what + total.String(), nil
 	}
 	var parts []string
-	passed = true
 	for _, label := range labels {
-		ok, what := c.judgeFigure(g, label, scorer)
-		passed = passed && ok
+		one, what := c.judgeFigure(g, label, scorer)
+		o = max(o, one)
 		parts = append(parts, label+" "+what)
 	}
 	if len(parts) == 0 {
-		return false, "there is no model to judge", nil
+		return cannotTell, "there is no model to judge", nil
 	}
-	return passed, join(parts, "; "), nil
+	return o, join(parts, "; "), nil
+}
+
+// money passes no upper limit where the sum is only known to be “at least”.
+func (g gate) money(m Money) outcome {
+	return outcomeOf(g.holds(m.USD) && !(m.AtLeast && g.op[0] == '<'))
 }
 
 // gateArguments are the models and the scorer that a gate names; all models
@@ -285,8 +506,8 @@ func (g gate) holds(v float64) bool {
 }
 
 // judgeFigure compares one figure of one model with the limit. What is not
-// ifKnown does not pass.
-func (c *Comparison) judgeFigure(g gate, label, scorer string) (bool, string) {
+// known does not pass.
+func (c *Comparison) judgeFigure(g gate, label, scorer string) (outcome, string) {
 	i := slices.IndexFunc(c.Models, func(m ComparedModel) bool { return m.Label == label })
 	m := c.Models[i]
 	var s ModelScore
@@ -301,7 +522,7 @@ func (c *Comparison) judgeFigure(g gate, label, scorer string) (bool, string) {
 	case "point", "min_point":
 		return g.ifKnown(s.Mean, func(v float64) string { return "scores " + asScore(v) })
 	case "cost":
-		return g.holds(m.Cost.USD) && !(m.Cost.AtLeast && g.op[0] == '<'), "costs " + m.Cost.String()
+		return g.money(m.Cost), "costs " + m.Cost.String()
 	case "cost_per_1000":
 		return g.ifKnown(m.Per1000, func(v float64) string { return sprintf("costs $%.4g for 1,000 rows", v) })
 	case "cost_per_correct":
@@ -310,12 +531,12 @@ func (c *Comparison) judgeFigure(g gate, label, scorer string) (bool, string) {
 		return g.inTime(m.LatencyMS)
 	case "regressions":
 		return c.regressions(g, label, scorer)
-	case "win_rate":
+	case "win_rate", "point_win_rate":
 		return c.winRate(g, label, scorer)
 	}
 	n, of := m.share(g.name, s)
 	v := float64(n) / float64(max(of, 1))
-	return g.holds(v), sprintf("%s (%s of %s)", asPercent(v), count(n), count(of))
+	return outcomeOf(g.holds(v)), sprintf("%s (%s of %s)", asPercent(v), count(n), count(of))
 }
 
 // share is what a rate counts, and of how many.
@@ -336,30 +557,35 @@ func (m ComparedModel) share(name string, s ModelScore) (n, of int64) {
 	return s.Unscored + s.Errors + s.NotRun, s.Total
 }
 
-func (g gate) ifKnown(v *float64, words func(float64) string) (bool, string) {
+func (g gate) ifKnown(v *float64, words func(float64) string) (outcome, string) {
 	if v == nil {
-		return false, "is unknown"
+		return notMet, "is unknown"
 	}
-	return g.holds(*v), words(*v)
+	return outcomeOf(g.holds(*v)), words(*v)
 }
 
 // shown tests the end of the interval that counts against the model: what is
 // claimed must be shown.
-func (g gate) shown(s ModelScore) (bool, string) {
+func (g gate) shown(s ModelScore) (outcome, string) {
 	if s.Mean == nil || s.Interval == nil {
-		return false, "has no score with an interval"
+		return notMet, "has no score with an interval"
 	}
-	end, name := s.Interval.Lower, "lower"
-	if g.op[0] == '<' {
-		end, name = s.Interval.Upper, "upper"
-	}
-	return g.holds(end), sprintf("scores %s, %s end of the interval %s", asScore(*s.Mean), name, asScore(end))
+	end, name := g.end(*s.Interval)
+	return outcomeOf(g.holds(end)), sprintf("scores %s, %s end of the interval %s", asScore(*s.Mean), name, asScore(end))
 }
 
-func (g gate) inTime(p Percentiles) (bool, string) {
+// end is the end of an interval that counts against the claim.
+func (g gate) end(v Range) (float64, string) {
+	if g.op[0] == '<' {
+		return v.Upper, "upper"
+	}
+	return v.Lower, "lower"
+}
+
+func (g gate) inTime(p Percentiles) (outcome, string) {
 	v := map[string]*float64{"latency_p50": p.P50, "latency_p90": p.P90, "latency_p95": p.P95, "latency_p99": p.P99}[g.name]
 	if v == nil {
-		return false, "has too few answers to tell"
+		return notMet, "has too few answers to tell"
 	}
 	limit := g
 	if scale, ok := map[string]float64{"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}[g.unit]; ok {
@@ -367,17 +593,17 @@ func (g gate) inTime(p Percentiles) (bool, string) {
 	} else {
 		limit.value *= 1000 // a bare number is seconds
 	}
-	return limit.holds(*v), "takes " + seconds(v)
+	return outcomeOf(limit.holds(*v)), "takes " + seconds(v)
 }
 
-func (c *Comparison) regressions(g gate, label, scorer string) (bool, string) {
+func (c *Comparison) regressions(g gate, label, scorer string) (outcome, string) {
 	for _, d := range c.deltasOf(label, scorer) {
-		return g.holds(float64(d.NewlyFailingCount)), sprintf("newly fails %d rows that %s has right", d.NewlyFailingCount, d.Against)
+		return outcomeOf(g.holds(float64(d.NewlyFailingCount))), sprintf("newly fails %d rows that %s has right", d.NewlyFailingCount, d.Against)
 	}
-	return label == c.Baseline, "is the baseline"
+	return outcomeOf(label == c.Baseline), "is the baseline"
 }
 
-func (c *Comparison) winRate(g gate, label, judge string) (bool, string) {
+func (c *Comparison) winRate(g gate, label, judge string) (outcome, string) {
 	var found *PreferredPair
 	for _, p := range c.Preferences {
 		if judge != "" && p.Name != judge {
@@ -389,10 +615,10 @@ func (c *Comparison) winRate(g gate, label, judge string) (bool, string) {
 			}
 		}
 	}
-	if found != nil {
-		return g.holds(*found.WinRate), sprintf("wins %s against %s", asPercent(*found.WinRate), found.Against)
+	if found == nil {
+		return outcomeOf(label == c.Baseline), "was not compared by a judge"
 	}
-	return label == c.Baseline, "was not compared by a judge"
+	return found.gate(g)
 }
 
 func (c *Comparison) deltasOf(label, scorer string) []Delta {
@@ -410,51 +636,64 @@ func (c *Comparison) deltasOf(label, scorer string) []Delta {
 }
 
 // judgeDecision judges what rests on a comparison with the baseline.
-func (c *Comparison) judgeDecision(g gate) (bool, string, error) {
+func (c *Comparison) judgeDecision(g gate) (o outcome, detail string, err error) {
 	margin, args, _ := g.margin()
 	labels, scorer, err := c.gateArguments(args)
 	if err != nil {
-		return false, "", fmt.Errorf("gate %q: %w", g.text, err)
+		return cannotTell, "", fmt.Errorf("gate %q: %w", g.text, err)
 	}
-	passed := true
 	var parts []string
 	for _, label := range labels {
 		for _, d := range c.deltasOf(label, scorer) {
-			ok, what := d.gate(g.name, margin)
-			passed = passed && ok
+			one, what := d.gate(g.name, margin)
+			o = max(o, one)
 			parts = append(parts, what)
 		}
 	}
 	if len(parts) == 0 {
-		return false, "there is nothing to compare: the model is the baseline, or stands alone", nil
+		return cannotTell, "there is nothing to compare: the model is the baseline, or stands alone", nil
 	}
-	return passed, join(parts, "; "), nil
+	return o, join(parts, "; "), nil
 }
 
-func (d Delta) gate(name string, margin float64) (bool, string) {
-	if d.Verdict == Withheld {
-		return false, d.Label + ": " + d.Why
+// gate judges a difference by all readings of what is missing.
+func (d Delta) gate(name string, margin float64) (outcome, string) {
+	if len(d.readings) == 0 {
+		return cannotTell, d.Label + ": " + d.Why
 	}
 	figures := sprintf("%s against %s: %s", d.Label, d.Against, d.brief())
-	switch name {
-	case "better":
-		return d.Verdict == Better, figures
-	case "noninferior":
-		lower, ok := stats.NonInferior(d.paired.Delta, d.paired.SE, d.degrees(), margin, 0.05)
-		need := stats.ItemsForNonInferiority(margin, d.paired.SE*d.paired.SE*float64(d.N), 0.8, 0.05)
-		what := sprintf("%s; one-sided 95 %% lower bound %s points, margin %s", figures, withSign(100*lower), asPoints(margin))
-		if !ok && need > 0 {
-			what += sprintf("; it takes about %s items to show it of equal models", count(int64(need)))
-		}
-		return ok, what
+	if name == "noninferior" {
+		figures += d.marginText(margin)
 	}
-	return d.Verdict != Worse, figures
+	var holds []bool
+	for _, r := range d.readings {
+		switch name {
+		case "better":
+			holds = append(holds, r.verdict == Better)
+		case "noninferior":
+			holds = append(holds, r.lower > -margin)
+		default:
+			holds = append(holds, r.verdict != Worse)
+		}
+	}
+	o := agreed(holds)
+	if o == cannotTell {
+		figures += "; " + d.missing + ", which could decide it"
+	}
+	return o, figures
 }
 
-// degrees of freedom of the one-sided bound.
-func (d Delta) degrees() float64 {
-	if d.paired.Clusters > 0 {
-		return float64(d.paired.Clusters - 1)
+// marginText says how far a difference is from being shown to be within the
+// margin.
+func (d Delta) marginText(margin float64) string {
+	lower := d.readings[0].lower
+	text := sprintf("; one-sided 95 %% lower bound %s points, margin %s", withSign(100*lower), asPoints(margin))
+	if lower > -margin || d.Interval == nil {
+		return text
 	}
-	return float64(d.N - 1)
+	se := (d.Interval.Upper - d.Interval.Lower) / (2 * stats.NormalQuantile(0.975))
+	if need := stats.ItemsForNonInferiority(margin, se*se*float64(d.N), 0.8, 0.05); need > 0 {
+		text += sprintf("; it takes about %s items to show it of equal models", count(int64(need)))
+	}
+	return text
 }

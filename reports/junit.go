@@ -40,7 +40,11 @@ func (c *Comparison) JUnit(w io.Writer) error {
 	suite := junitSuite{Name: "nightshift " + plain(c.Runs[0].Name), Timestamp: c.Created.Format("2006-01-02T15:04:05")}
 	for _, g := range c.Gates {
 		one := junitCase{Name: plain(g.Gate), Class: "nightshift.gates", Output: plain(g.Detail)}
-		if !g.Passed {
+		switch {
+		case g.CannotTell:
+			one.Error = &junitProblem{plain(g.Detail)}
+			suite.Errors++
+		case !g.Passed:
 			one.Failure = &junitProblem{plain(g.Detail)}
 			suite.Failures++
 		}

@@ -1,10 +1,12 @@
 package reports
 
 import (
+	"errors"
 	"math"
 	"slices"
 
 	"nightshift"
+	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
 	"nightshift/runner/store"
 )
@@ -35,6 +37,7 @@ type scoreTally struct {
 	n      int64
 	epochs int
 	values []float64
+	rows   []int64 // of the values
 }
 
 func (t *scoreTally) add(s *nightshift.Score) {
@@ -62,19 +65,27 @@ func (t *scoreTally) add(s *nightshift.Score) {
 
 func (t *scoreTally) flush() {
 	if t.n > 0 {
-		t.values = append(t.values, t.sum/float64(t.n))
+		t.values, t.rows = append(t.values, t.sum/float64(t.n)), append(t.rows, t.row)
 	}
 	t.sum, t.n = 0, 0
 }
 
-func (t *scoreTally) close() ScoreSummary {
+// close makes the summary. label says which rows depend on each other; nil
+// when none do.
+func (t *scoreTally) close(label func(row int64) int32) ScoreSummary {
 	t.flush()
 	s := t.ScoreSummary
 	s.Items = int64(len(t.values))
 	if s.Items == 0 {
 		return s
 	}
-	e, err := stats.Score(t.values, stats.Options{Epochs: t.epochs})
+	opt := stats.Options{Epochs: t.epochs}
+	if label != nil {
+		for _, row := range t.rows {
+			opt.Clusters = append(opt.Clusters, label(row))
+		}
+	}
+	e, err := stats.Score(t.values, opt)
 	if err != nil {
 		return s
 	}
@@ -88,6 +99,35 @@ func known(v float64) *float64 {
 		return nil
 	}
 	return &v
+}
+
+// dependentRows says which rows of a run ask the same or are of one cluster, as
+// a comparison does: one score has one interval, wherever it stands. nil when
+// all rows are independent, or their clusters are not known for all.
+func dependentRows(dir string) (label func(row int64) int32, err error) {
+	m := &matrix{}
+	r, err := openCompared(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.loadItems(); err != nil {
+		return nil, err
+	}
+	m.runs = []*comparedRun{r}
+	err = m.align()
+	var unfit *IncomparableError
+	if errors.As(err, &unfit) {
+		return nil, nil // the comparison says what is wrong
+	}
+	if err != nil || m.labels == nil {
+		return nil, err
+	}
+	return func(row int64) int32 {
+		if at, ok := r.table.find(row, -1); ok {
+			return m.labels[r.items[at]]
+		}
+		return int32(len(m.keys)) + int32(row) // written since
+	}, nil
 }
 
 // scoreSummaries reads the score tables of a run.
@@ -113,9 +153,34 @@ func scoreSummaries(dir string, models []string) ([]ScoreSummary, error) {
 		}
 		return slices.Index(models, a[1]) - slices.Index(models, b[1])
 	})
+	if len(order) == 0 {
+		return nil, nil
+	}
+	label, err := dependentRows(dir)
+	if err != nil {
+		return nil, err
+	}
+	kinds, err := scorerTypes(dir)
+	if err != nil {
+		return nil, err
+	}
 	var all []ScoreSummary
 	for _, key := range order {
-		all = append(all, tallies[key].close())
+		t := tallies[key]
+		if kinds[key[0]] == pairwise {
+			t.epochs *= 2 // a verdict is a win, half of one or none: two answers
+		}
+		all = append(all, t.close(label))
 	}
 	return all, nil
+}
+
+// scorerTypes are the types of a run's scorers by name.
+func scorerTypes(dir string) (map[string]string, error) {
+	e, err := scoring.ReadEvaluation(dir)
+	types := map[string]string{}
+	for _, s := range e.Scorers {
+		types[s.Name] = s.Type
+	}
+	return types, err
 }

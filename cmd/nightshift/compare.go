@@ -179,11 +179,17 @@ func gateError(c *reports.Comparison) error {
 	case c.Missed():
 		n := 0
 		for _, g := range c.Gates {
-			if !g.Passed {
+			if !g.Passed && !g.CannotTell {
 				n++
 			}
 		}
 		return &exitError{exitGate, fmt.Errorf("%d of %d gates missed", n, len(c.Gates))}
+	case c.CannotTell():
+		for _, g := range c.Gates {
+			if g.CannotTell {
+				return &exitError{exitFailedRows, fmt.Errorf("gate %s cannot tell: %s", g.Gate, g.Detail)}
+			}
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,13 +155,31 @@ func checkScorers(p *plan.Resolved, allowCommands bool) error {
 			problems = append(problems, fmt.Errorf("scorer %s: this version sends no requests for embeddings", s.Spec.Name))
 		}
 	}
-	if err := reports.CheckGates(p.Gates); err != nil {
+	if err := reports.CheckGatesOf(p.Gates, modelNames(p), scorerTypes(p)); err != nil {
 		problems = append(problems, err)
 	}
 	if err := errors.Join(problems...); err != nil {
 		return usageError("%w", err)
 	}
 	return nil
+}
+
+// modelNames are the names of the plan's models.
+func modelNames(p *plan.Resolved) []string {
+	var names []string
+	for _, m := range p.Models {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+// scorerTypes are the types of the plan's scorers by name.
+func scorerTypes(p *plan.Resolved) map[string]string {
+	types := map[string]string{}
+	for _, s := range p.Scorers {
+		types[cmp.Or(s.Spec.Name, s.Spec.Type)] = s.Spec.Type
+	}
+	return types
 }
 
 // checkPanel sees that a panel's judges are scorers of the plan that give

@@ -30,6 +30,9 @@ type Paired struct {
 	// Differing counts the units (items, or clusters) that differ at all: what
 	// the test rests on.
 	Differing int
+	// Skewness of the differences of units; NaN where they do not differ from
+	// each other. Sign flips take them for symmetric.
+	Skewness float64
 
 	units    float64 // independent ones
 	furthest float64 // what an unseen unit may differ by
@@ -66,7 +69,7 @@ func Compare(a, b []float64, opt Options) (Paired, error) {
 		sums = clusterSums(d, labels, 0)
 	}
 	up, _, down := Signs(sums)
-	p.Differing = up + down
+	p.Differing, p.Skewness = up+down, skewness(sums)
 	if bounded(x) && bounded(y) {
 		p.furthest = 1
 		if f := furthestUnit(d, labels, 0); f > tied && !(rightOrWrong(x, opt.Epochs) && rightOrWrong(y, opt.Epochs)) {
@@ -84,6 +87,30 @@ func Compare(a, b []float64, opt Options) (Paired, error) {
 		p.Method += ", agresti-min"
 	}
 	return p, nil
+}
+
+// Units is how many independent ones, items or clusters, were compared.
+func (p Paired) Units() int { return int(p.units) }
+
+// Graded reports whether differences are of more than two sizes, so that the
+// test is no McNemar test.
+func (p Paired) Graded() bool { return p.Test != "mcnemar exact" }
+
+// skewness is the third standardised moment.
+func skewness(values []float64) float64 {
+	mean := Mean(values)
+	var squares, cubes accumulator
+	for _, v := range values {
+		d := v - mean
+		squares.add(d * d)
+		cubes.add(d * d * d)
+	}
+	n := float64(len(values))
+	sd := math.Sqrt(squares.sum() / n)
+	if !(sd > tied) {
+		return math.NaN()
+	}
+	return cubes.sum() / n / (sd * sd * sd)
 }
 
 // At is the interval of the difference at another level, by the method of the

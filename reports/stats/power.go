@@ -58,7 +58,7 @@ func mcnemarGap(n int, share, power, alpha float64) float64 {
 	if t.power(share, high) < power {
 		return math.NaN()
 	}
-	for high-low > 1e-5 {
+	for high-low > 1e-4 {
 		mid := (low + high) / 2
 		if t.power(math.Max(share, mid), mid) >= power {
 			high = mid
@@ -96,7 +96,7 @@ func (t *mcnemarTest) limit(k int) int {
 func (t *mcnemarTest) power(share, gap float64) float64 {
 	share = math.Max(share, gap)
 	differing := distuv.Binomial{N: float64(t.n), P: share}
-	spread := 6*math.Sqrt(float64(t.n)*share*(1-share)) + 1
+	spread := 5*math.Sqrt(float64(t.n)*share*(1-share)) + 1
 	centre := float64(t.n) * share
 	sum := 0.0
 	for k := int(math.Max(1, centre-spread)); k <= int(math.Min(float64(t.n), centre+spread)); k++ {
