@@ -129,8 +129,9 @@ func (c *checker) judge(path string, s Scorer) {
 	}
 }
 
-// The form of a gate: NAME or NAME(ARGUMENTS), then perhaps a comparison.
-var gateForm = regexp.MustCompile(`^\s*([a-z_][a-z0-9_]*)\s*(?:\(([^()]*)\))?\s*(?:(<=|>=|<|>|==|!=)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(%|ms|s|m|h)?)?\s*$`)
+// The form of a gate: NAME, NAME(ARGUMENTS) or NAME:ARGUMENT, then perhaps a
+// comparison.
+var gateForm = regexp.MustCompile(`^\s*([a-z_][a-z0-9_]*)\s*(?:\(([^()]*)\))?\s*(?::\s*[0-9.]+%?)?\s*(?:(<=|>=|<|>|==|!=)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(%|ms|s|m|h)?)?\s*$`)
 
 // gates checks their form, and names that look like misspelt models; what
 // they measure is checked where they are judged.
