@@ -100,6 +100,12 @@ type Usage struct {
 	Reported *NanoUSD `json:"reported_cost,omitempty"`
 }
 
+// Media says which kinds of tokens besides text a request can use.
+type Media struct {
+	AudioInput, AudioOutput bool
+	ImageInput, ImageOutput bool
+}
+
 // InputTotal is all input, cached tokens included.
 func (u Usage) InputTotal() Count {
 	return u.Input.Add(u.CacheRead).Add(u.CacheWrite5m).Add(u.CacheWrite1h)

@@ -30,8 +30,9 @@ type Client struct {
 	// Price returns what a usage costs; ok is false when no price is known.
 	// nil means that there are no prices.
 	Price func(model string, u nightshift.Usage) (cost nightshift.NanoUSD, priceID string, ok bool)
-	// WorstPrice bounds the cost of that many tokens from above.
-	WorstPrice func(model string, inputTokens, outputTokens int64) (cost nightshift.NanoUSD, ok bool)
+	// WorstPrice bounds the cost of that many tokens from above, among them
+	// those of the media; ok is false when a price that may apply is unknown.
+	WorstPrice func(model string, inputTokens, outputTokens int64, media nightshift.Media) (cost nightshift.NanoUSD, ok bool)
 	// MaxOutput bounds the output of requests that set no cap themselves; 0
 	// is unknown, and such requests are then refused under a budget.
 	MaxOutput int64
@@ -272,15 +273,27 @@ func (k *call) worst(t *ticket) error {
 		return fmt.Errorf("model %s: nothing bounds the output, so no budget can; set max_tokens: %w", k.req.Model, nightshift.ErrBudget)
 	}
 	if k.WorstPrice != nil {
-		if cost, ok := k.WorstPrice(k.req.Model, t.input, t.output); ok {
+		if cost, ok := k.WorstPrice(k.req.Model, t.input, t.output, t.prepared.Media); ok {
 			t.worstCost = cost
 			return nil
 		}
 	}
 	if limited && k.Budget.Cost > 0 {
-		return fmt.Errorf("model %s: no price is known, so no budget in dollars can hold: %w", k.req.Model, nightshift.ErrBudget)
+		return fmt.Errorf("model %s: no price is known%s, so no budget in dollars can hold: %w", k.req.Model, ofMedia(t.prepared.Media), nightshift.ErrBudget)
 	}
 	return nil
+}
+
+// ofMedia names what a price is missing for, where a request has to do with
+// more than text.
+func ofMedia(m nightshift.Media) string {
+	switch {
+	case m.AudioInput || m.AudioOutput:
+		return " of its audio tokens (set price.audio_input and price.audio_output)"
+	case m.ImageOutput:
+		return " of its image tokens (set price.image_output)"
+	}
+	return ""
 }
 
 // wait fills in permit and reservation. Neither is held while waiting for the

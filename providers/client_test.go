@@ -19,6 +19,7 @@ import (
 // A script answers attempts by number, counted from 0.
 type script struct {
 	takes time.Duration
+	media nightshift.Media // of every request
 	say   func(n int, key string) providers.Exchange
 
 	mu   sync.Mutex
@@ -29,7 +30,7 @@ func (s *script) Prepare(req nightshift.Request) (providers.Prepared, error) {
 	if req.Model == "unsayable" {
 		return providers.Prepared{}, &nightshift.Error{Class: nightshift.ClassUntranslatable}
 	}
-	return providers.Prepared{Key: req.Key, Model: req.Model, InputText: 100, MaxOutput: 50, Hash: "h-" + req.Key, Body: []byte(`{"tools":[],"messages":[{"role":"user"}]}`)}, nil
+	return providers.Prepared{Key: req.Key, Model: req.Model, InputText: 100, MaxOutput: 50, Media: s.media, Hash: "h-" + req.Key, Body: []byte(`{"tools":[],"messages":[{"role":"user"}]}`)}, nil
 }
 
 func (s *script) Send(ctx context.Context, p providers.Prepared) providers.Exchange {
@@ -80,7 +81,7 @@ func price(_ string, u nightshift.Usage) (nightshift.NanoUSD, string, bool) {
 	return nightshift.NanoUSD(u.InputTotal().N() + 5*u.Output.N()), "list", true
 }
 
-func worstPrice(_ string, in, out int64) (nightshift.NanoUSD, bool) {
+func worstPrice(_ string, in, out int64, _ nightshift.Media) (nightshift.NanoUSD, bool) {
 	return nightshift.NanoUSD(in + 5*out), true
 }
 
@@ -531,6 +532,13 @@ func TestBudgetRefusesWhatItCannotBound(t *testing.T) {
 	client.WorstPrice = nil
 	if _, err := client.Complete(t.Context(), nightshift.Request{Model: "m"}); !errors.Is(err, nightshift.ErrBudget) {
 		t.Errorf("without a price: %v", err)
+	}
+	audio := &script{say: lastly(good()), media: nightshift.Media{AudioInput: true}}
+	client = newClient(audio)
+	client.Budget = &limits.Budget{Cost: 1e6}
+	client.WorstPrice = func(_ string, _, _ int64, m nightshift.Media) (nightshift.NanoUSD, bool) { return 1, !m.AudioInput }
+	if _, err := client.Complete(t.Context(), nightshift.Request{Model: "m"}); !errors.Is(err, nightshift.ErrBudget) || !strings.Contains(err.Error(), "audio") || len(audio.sent) > 0 {
+		t.Errorf("audio without a price: %v, %d sent", err, len(audio.sent))
 	}
 	client = newClient(&unbounded{})
 	client.Budget = &limits.Budget{Tokens: 1000}

@@ -30,6 +30,8 @@ type Prepared struct {
 	// tokens than bytes, so InputText+InputOther plus a small overhead bounds
 	// the input from above.
 	InputText, InputOther int64
+	// Media is what the request holds, or asks for, that is not text.
+	Media nightshift.Media
 	// Choices is how many answers the request asks for; 0 is not known.
 	Choices int64
 	// MaxOutput is the most output tokens the request permits over all its

@@ -140,8 +140,8 @@ func (n night) run(t *testing.T) (dir string, ledger simulator.Ledger) {
 			c, ok := pricing.Cost(price, u)
 			return c, "test", ok
 		},
-		WorstPrice: func(_ string, in, out int64) (nightshift.NanoUSD, bool) {
-			return pricing.WorstCase(price, in, out), true
+		WorstPrice: func(_ string, in, out int64, media nightshift.Media) (nightshift.NanoUSD, bool) {
+			return pricing.WorstCase(price, in, out, media)
 		},
 	}
 	base := t.TempDir()

@@ -107,8 +107,8 @@ func (f *fleet) client(m plan.ResolvedModel, p *plan.Resolved) (*providers.Clien
 			cost, ok := pricing.Cost(price, u)
 			return cost, m.PriceID, ok
 		}
-		c.WorstPrice = func(_ string, in, out int64) (nightshift.NanoUSD, bool) {
-			return pricing.WorstCase(price, in, out), true
+		c.WorstPrice = func(_ string, in, out int64, media nightshift.Media) (nightshift.NanoUSD, bool) {
+			return pricing.WorstCase(price, in, out, media)
 		}
 	}
 	return c, nil

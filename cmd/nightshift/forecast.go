@@ -8,6 +8,7 @@ import (
 
 	"nightshift"
 	"nightshift/datasets"
+	"nightshift/providers"
 	"nightshift/providers/pricing"
 	"nightshift/reports/scorers"
 	"nightshift/reports/stats"
@@ -159,23 +160,23 @@ func (m *measured) add(e *encoder, s nightshift.Sample) {
 	m.foreign += float64(text) * foreign
 	m.media += float64(p.InputOther) * float64(turns+1)
 	m.resent += float64(turns*(turns+1)) / 2
-	m.worst(e, s, p.InputText+p.InputOther, e.cap(p))
+	m.worst(e, s, p, e.cap(p))
 }
 
 // worst adds the most that a row's requests can use. 32 and 16 tokens are for
 // what a server puts around a request and a message.
-func (m *measured) worst(e *encoder, s nightshift.Sample, input, most int64) {
+func (m *measured) worst(e *encoder, s nightshift.Sample, p providers.Prepared, most int64) {
 	m.cap += float64(most) * float64(len(s.Turns)+1)
 	m.uncapped = m.uncapped || most == 0
-	in := input + 32 + 16*int64(len(s.Messages)+1)
+	in := p.InputText + p.InputOther + 32 + 16*int64(len(s.Messages)+1)
 	for turn := 0; ; turn++ {
 		m.worstIn += float64(in)
 		m.worstOut += float64(most)
 		m.largestIn, m.largestToken = max(m.largestIn, in), max(m.largestToken, in+most)
 		if e.model.Price != nil {
-			cost := pricing.WorstCase(*e.model.Price, in, most).Dollars()
-			m.worstCost += cost
-			m.largestCost = max(m.largestCost, cost)
+			cost, _ := pricing.WorstCase(*e.model.Price, in, most, p.Media)
+			m.worstCost += cost.Dollars()
+			m.largestCost = max(m.largestCost, cost.Dollars())
 		}
 		if turn == len(s.Turns) {
 			return

@@ -29,6 +29,8 @@ var columns = []column{
 	{"long", setLong, func(p Price) string { return longText(p.Long) }},
 	service("batch"), service("flex"), service("priority"), service("fast"),
 	{"us", func(p *Price, v string) error { return setFactor(&p.Regions, "us", v) }, func(p Price) string { return listedText(p.Regions, "us") }},
+	mediaRate("audio_input", func(r *Rates) **Rate { return &r.AudioInput }), mediaRate("audio_output", func(r *Rates) **Rate { return &r.AudioOutput }),
+	mediaRate("image_input", func(r *Rates) **Rate { return &r.ImageInput }), mediaRate("image_output", func(r *Rates) **Rate { return &r.ImageOutput }),
 	{"usd_per_1000_searches", setSearch, func(p Price) string { return searchText(p.Search) }},
 }
 
@@ -36,6 +38,15 @@ type column struct {
 	name string
 	set  func(p *Price, value string) error
 	get  func(p Price) string
+}
+
+// mediaRate is the column of a rate for sound or pictures.
+func mediaRate(name string, rate func(*Rates) **Rate) column {
+	return column{
+		name,
+		func(p *Price, v string) error { return setOptional(rate(&p.Rates), v) },
+		func(p Price) string { return optionalText(*rate(&p.Rates)) },
+	}
 }
 
 // service is the column of a service tier's multiplier.
@@ -246,15 +257,17 @@ func readRow(setters []*column, fields []string) (Price, error) {
 			return p, fmt.Errorf("%s is empty", need)
 		}
 	}
-	return unlistedRead(p), nil
+	return unlisted(p), nil
 }
 
-// unlistedRead drops a cache-read price of 0 beside a price for input: lists
-// write it where they know none, and free cached tokens would make the bill
-// too small.
-func unlistedRead(p Price) Price {
-	if p.CacheRead != nil && *p.CacheRead == 0 && p.Input > 0 {
-		p.CacheRead = nil
+// unlisted drops prices of 0 for cached tokens, sound and pictures beside a
+// price for text: lists write them where they know none, and free tokens would
+// make the bill too small.
+func unlisted(p Price) Price {
+	for _, r := range []**Rate{&p.CacheRead, &p.AudioInput, &p.AudioOutput, &p.ImageInput, &p.ImageOutput} {
+		if *r != nil && **r == 0 && p.Input > 0 {
+			*r = nil
+		}
 	}
 	return p
 }

@@ -68,7 +68,7 @@ func readEntry(name string, raw json.RawMessage) (p Price, ok bool, err error) {
 	if err := errors.Join(e.long(&p), e.services(&p), e.search(&p)); err != nil {
 		return p, false, err
 	}
-	return unlistedRead(p), true, nil
+	return unlisted(p), true, nil
 }
 
 func (e entry) text(key string) (s string) {
@@ -108,13 +108,17 @@ func (e entry) rates(suffix string) (r *Rates, ok bool, err error) {
 	read, err3 := e.rate("cache_read_input_token_cost" + suffix)
 	write, err4 := e.rate("cache_creation_input_token_cost" + suffix)
 	write1h, err5 := e.rate("cache_creation_input_token_cost_above_1hr" + suffix)
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	audioIn, err6 := e.rate("input_cost_per_audio_token" + suffix)
+	audioOut, err7 := e.rate("output_cost_per_audio_token" + suffix)
+	imageIn, err8 := e.rate("input_cost_per_image_token" + suffix)
+	imageOut, err9 := e.rate("output_cost_per_image_token" + suffix)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9); err != nil {
 		return nil, false, err
 	}
 	if in == nil || out == nil {
 		return nil, false, nil
 	}
-	return &Rates{*in, *out, read, write, write1h}, true, nil
+	return &Rates{*in, *out, read, write, write1h, audioIn, audioOut, imageIn, imageOut}, true, nil
 }
 
 var longKey = regexp.MustCompile(`^input_cost_per_token_above_(\d+)k_tokens$`)

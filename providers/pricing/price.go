@@ -49,6 +49,13 @@ type Rates struct {
 	// separately: those tokens then cost what uncached ones do.
 	CacheWrite5m *Rate `json:"cache_write_5m,omitempty"`
 	CacheWrite1h *Rate `json:"cache_write_1h,omitempty"`
+	// Sound and pictures have prices of their own. nil is not known, and such
+	// tokens then have no price; it is never that of text. A model whose text
+	// is free is free altogether.
+	AudioInput  *Rate `json:"audio_input,omitempty"`
+	AudioOutput *Rate `json:"audio_output,omitempty"`
+	ImageInput  *Rate `json:"image_input,omitempty"`
+	ImageOutput *Rate `json:"image_output,omitempty"`
 }
 
 // Long is a price tier for long prompts.
@@ -93,7 +100,10 @@ func writeRate(r *Rate, input Rate) Rate {
 	return *r
 }
 
-// Parts is a cost by class. Reasoning tokens are inside Output.
+func (r Rates) free() bool { return r.Input == 0 && r.Output == 0 }
+
+// Parts is a cost by class. Reasoning tokens are inside Output, and sound and
+// pictures inside Input and Output.
 type Parts struct {
 	Input        nightshift.NanoUSD `json:"input"`
 	CacheRead    nightshift.NanoUSD `json:"cache_read"`
@@ -109,9 +119,10 @@ func (p Parts) Total() nightshift.NanoUSD {
 }
 
 // Cost is the price of one answer's usage. ok is false when it cannot be
-// known: input or output was not reported, searches were made and have no
-// price, or the answer names a service tier that changes prices by an unknown
-// amount.
+// known: input or output was not reported, searches, sound or pictures have no
+// price, the answer names a service tier that changes prices by an unknown
+// amount, or sound or pictures stand beside a cache, and which of them were in
+// it is not said.
 func Cost(p Price, u nightshift.Usage) (cost nightshift.NanoUSD, ok bool) {
 	parts, ok := Split(p, u)
 	return parts.Total(), ok
@@ -127,14 +138,59 @@ func Split(p Price, u nightshift.Usage) (parts Parts, ok bool) {
 	if !ok {
 		return Parts{}, false
 	}
+	in := mixture{u.Input.N(), p.Input, []medium{{u.AudioInput.N(), p.AudioInput}, {u.ImageInput.N(), p.ImageInput}}}
+	out := mixture{u.Output.N(), p.Output, []medium{{u.AudioOutput.N(), p.AudioOutput}, {u.ImageOutput.N(), p.ImageOutput}}}
+	cached := u.InputTotal().N() > u.Input.N()
+	input, known := in.cost(inputFactor, factors)
+	output, ok := out.cost(outputFactor, factors)
+	if !p.free() && (!known || !ok || cached && !in.plain()) {
+		return Parts{}, false
+	}
 	return Parts{
-		Input:        cost(u.Input.N(), p.Input, inputFactor, factors),
+		Input:        input,
 		CacheRead:    cost(u.CacheRead.N(), p.cacheRead(), readFactor, factors),
 		CacheWrite5m: cost(u.CacheWrite5m.N(), p.cacheWrite5m(), writeFactor, factors),
 		CacheWrite1h: cost(u.CacheWrite1h.N(), p.cacheWrite1h(), writeFactor, factors),
-		Output:       cost(u.Output.N(), p.Output, outputFactor, factors),
+		Output:       output,
 		Searches:     searches,
 	}, true
+}
+
+// A mixture is tokens of text, and within them media with rates of their own.
+type mixture struct {
+	tokens int64
+	text   Rate
+	media  []medium
+}
+
+// A medium is sound or pictures; the rate is nil when it is not known.
+type medium struct {
+	tokens int64
+	rate   *Rate
+}
+
+// asText reports whether the medium need not be told from text.
+func (m medium) asText(text Rate) bool { return m.tokens <= 0 || m.rate != nil && *m.rate == text }
+
+func (m mixture) plain() bool {
+	return !slices.ContainsFunc(m.media, func(part medium) bool { return !part.asText(m.text) })
+}
+
+// cost prices the mixture. ok is false when a rate is not known, or the media
+// are more than the whole.
+func (m mixture) cost(factor func(Factors) Factor, factors []Factors) (sum nightshift.NanoUSD, ok bool) {
+	rest := m.tokens
+	for _, part := range m.media {
+		if part.asText(m.text) {
+			continue
+		}
+		if part.rate == nil || part.tokens > rest {
+			return cost(m.tokens, m.text, factor, factors), false
+		}
+		rest -= part.tokens
+		sum = add(sum, cost(part.tokens, *part.rate, factor, factors))
+	}
+	return add(sum, cost(rest, m.text, factor, factors)), true
 }
 
 // cost applies the factors one after another to the rate and prices the
@@ -204,9 +260,14 @@ func (p Price) searches(n int64) (nightshift.NanoUSD, bool) {
 // WorstCase bounds from above what an answer with at most in input tokens
 // (cached ones included) and out output tokens can cost: over every long-prompt
 // tier that such an input can reach, every service tier and region of the
-// price, and every cache class. Server-side searches, which no token count
-// bounds, are not in it.
-func WorstCase(p Price, in, out int64) nightshift.NanoUSD {
+// price, every cache class, and the media that a request holds or asks for. ok
+// is false when those have no price that is known; pictures in the input, which
+// most vendors count as text, are let pass. Server-side searches, which no
+// token count bounds, are not in it.
+func WorstCase(p Price, in, out int64, media nightshift.Media) (worst nightshift.NanoUSD, ok bool) {
+	if p.free() {
+		return 0, true
+	}
 	input := max(
 		p.highest(p.Input, inputFactor, in),
 		p.highest(p.cacheRead(), readFactor, in),
@@ -214,7 +275,27 @@ func WorstCase(p Price, in, out int64) nightshift.NanoUSD {
 		p.highest(p.cacheWrite1h(), writeFactor, in),
 	)
 	output := p.highest(p.Output, outputFactor, in)
-	return add(bound(input, in), bound(output, out))
+	for _, m := range []struct {
+		asked  bool
+		rate   *Rate
+		side   *Rate
+		factor func(Factors) Factor
+		pass   bool // without a price
+	}{
+		{media.AudioInput, p.AudioInput, &input, inputFactor, false},
+		{media.ImageInput, p.ImageInput, &input, inputFactor, true},
+		{media.AudioOutput, p.AudioOutput, &output, outputFactor, false},
+		{media.ImageOutput, p.ImageOutput, &output, outputFactor, false},
+	} {
+		switch {
+		case !m.asked, m.rate == nil && m.pass:
+		case m.rate == nil:
+			return 0, false
+		default:
+			*m.side = max(*m.side, p.highest(*m.rate, m.factor, in))
+		}
+	}
+	return add(bound(input, in), bound(output, out)), true
 }
 
 // highest is the highest rate that any multiplier leads to when the input has
@@ -238,9 +319,9 @@ func raised(rate Rate, factor func(Factors) Factor, factors map[string]Factors) 
 	return worst
 }
 
-// rounding covers what rounding four input classes half up, one by one, can
+// rounding covers what rounding six input classes half up, one by one, can
 // add to a bound that rounds their sum.
-const rounding = 2
+const rounding = 3
 
 func bound(rate Rate, tokens int64) nightshift.NanoUSD {
 	if tokens <= 0 || rate == 0 {

@@ -46,6 +46,9 @@ func tokens(in, read, write5m, write1h, out int64) nightshift.Usage {
 	return nightshift.Usage{Input: n(in), CacheRead: n(read), CacheWrite5m: n(write5m), CacheWrite1h: n(write1h), Output: n(out)}
 }
 
+// all is a request that holds and asks for everything.
+var all = nightshift.Media{AudioInput: true, AudioOutput: true, ImageInput: true, ImageOutput: true}
+
 func TestCost(t *testing.T) {
 	n := nightshift.Tokens
 	with := func(u nightshift.Usage, change func(*nightshift.Usage)) nightshift.Usage {
@@ -55,6 +58,10 @@ func TestCost(t *testing.T) {
 	unlisted := Price{Rates: Rates{Input: usd(t, "3"), Output: usd(t, "15")}}
 	zeroWrite := unlisted
 	zeroWrite.CacheWrite5m, zeroWrite.CacheWrite1h = rate(t, "0"), rate(t, "0")
+	audio := Price{Rates: Rates{
+		Input: usd(t, "2.5"), Output: usd(t, "10"), AudioInput: rate(t, "32"), AudioOutput: rate(t, "64"), ImageInput: rate(t, "5"), ImageOutput: rate(t, "40"),
+	}}
+	flat := Price{Rates: Rates{Input: usd(t, "2.5"), Output: usd(t, "10"), CacheRead: rate(t, "0.25"), AudioInput: rate(t, "2.5")}}
 	fraction := Price{Rates: Rates{Input: usd(t, "0.0028"), Output: usd(t, "0.87"), CacheRead: rate(t, "0.003625")}}
 
 	cases := []struct {
@@ -81,6 +88,17 @@ func TestCost(t *testing.T) {
 		{"below a nano-dollar a token", fraction, tokens(1, 1, 0, 0, 1), 3 + 4 + 870, true}, // 2.8, 3.625, 870
 		{"half up", fraction, tokens(0, 0, 0, 0, 0), 0, true},
 
+		{"audio at its own rate", audio, with(tokens(1020, 0, 0, 0, 600), func(u *nightshift.Usage) { u.AudioInput, u.AudioOutput = n(1000), n(500) }), 20*2500 + 1000*32_000 + 100*10_000 + 500*64_000, true},
+		{"pictures at their own rate", audio, with(tokens(100, 0, 0, 0, 10), func(u *nightshift.Usage) { u.ImageInput, u.ImageOutput = n(100), n(10) }), 100*5000 + 10*40_000, true},
+		{"no audio among the tokens", audio, with(tokens(10, 20, 0, 0, 1), func(u *nightshift.Usage) { u.AudioInput = n(0) }), 30*2500 + 10_000, true},
+		{"audio at the rate of text beside a cache", flat, with(tokens(10, 20, 0, 0, 1), func(u *nightshift.Usage) { u.AudioInput = n(25) }), 10*2500 + 20*250 + 10_000, true},
+		{"audio from a model that is free", Price{}, with(tokens(10, 0, 0, 0, 5), func(u *nightshift.Usage) { u.AudioInput, u.AudioOutput = n(10), n(5) }), 0, true},
+
+		{"audio of unknown price", sonnet(t), with(tokens(1020, 0, 0, 0, 600), func(u *nightshift.Usage) { u.AudioInput = n(1000) }), 0, false},
+		{"audio output of unknown price", sonnet(t), with(tokens(1020, 0, 0, 0, 600), func(u *nightshift.Usage) { u.AudioOutput = n(1) }), 0, false},
+		{"pictures of unknown price", sonnet(t), with(tokens(1020, 0, 0, 0, 600), func(u *nightshift.Usage) { u.ImageInput = n(1000) }), 0, false},
+		{"audio beside a cache: which was in it is not said", audio, with(tokens(10, 20, 0, 0, 1), func(u *nightshift.Usage) { u.AudioInput = n(5) }), 0, false},
+		{"more audio than output", audio, with(tokens(10, 0, 0, 0, 1), func(u *nightshift.Usage) { u.AudioOutput = n(5) }), 0, false},
 		{"nothing reported", sonnet(t), nightshift.Usage{}, 0, false},
 		{"output not reported", sonnet(t), nightshift.Usage{Input: n(5)}, 0, false},
 		{"input not reported", sonnet(t), nightshift.Usage{Output: n(5)}, 0, false},
@@ -110,7 +128,7 @@ func random(r *rand.Rand) (Price, nightshift.Usage) {
 	}
 	factor := func() Factor { return Factor(r.Int64N(3 * million)) }
 	factors := func() Factors { return Factors{factor(), factor(), factor(), factor()} }
-	p := Price{Rates: Rates{some(20e9), some(100e9), optional(), optional(), optional()}}
+	p := Price{Rates: Rates{some(20e9), some(100e9), optional(), optional(), optional(), optional(), optional(), optional(), optional()}}
 	for range r.IntN(3) {
 		p.Long = append(p.Long, Long{r.Int64N(50_000), factors()})
 	}
@@ -130,17 +148,38 @@ func random(r *rand.Rand) (Price, nightshift.Usage) {
 	return p, u
 }
 
+// withMedia makes a part of the tokens sound and pictures, where they have a
+// price.
+func withMedia(r *rand.Rand, p Price, u nightshift.Usage) nightshift.Usage {
+	u.CacheRead, u.CacheWrite5m, u.CacheWrite1h = nightshift.Count{}, nightshift.Count{}, nightshift.Count{}
+	some := func(rate *Rate, of nightshift.Count) nightshift.Count {
+		if rate == nil {
+			return nightshift.Count{}
+		}
+		return nightshift.Tokens(r.Int64N(of.N()/2 + 1))
+	}
+	u.AudioInput, u.ImageInput = some(p.AudioInput, u.Input), some(p.ImageInput, u.Input)
+	u.AudioOutput, u.ImageOutput = some(p.AudioOutput, u.Output), some(p.ImageOutput, u.Output)
+	return u
+}
+
 func TestWorstCaseIsNeverBelowACost(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 200_000 {
 		p, u := random(r)
+		media := nightshift.Media{}
+		if r.IntN(2) == 0 {
+			u = withMedia(r, p, u)
+			media = nightshift.Media{AudioInput: p.AudioInput != nil, AudioOutput: p.AudioOutput != nil, ImageInput: true, ImageOutput: p.ImageOutput != nil}
+		}
 		cost, ok := Cost(p, u)
 		if !ok {
 			t.Fatalf("no cost of %+v at %+v", u, p)
 		}
 		// The bound is asked with what is known beforehand: at least as much.
 		in, out := u.InputTotal().N()+r.Int64N(3), u.Output.N()+r.Int64N(3)
-		if worst := WorstCase(p, in, out); worst < cost {
+		worst, bounded := WorstCase(p, in, out, media)
+		if !bounded || worst < cost {
 			t.Fatalf("WorstCase = %d below the cost %d\nprice %+v\nusage %+v", worst, cost, p, u)
 		}
 	}
@@ -151,14 +190,15 @@ func TestWorstCaseIsTight(t *testing.T) {
 	// allowance for rounding.
 	p := Price{Rates: Rates{Input: usd(t, "3"), Output: usd(t, "15"), CacheRead: rate(t, "0.3")}}
 	cost, _ := Cost(p, tokens(1000, 0, 0, 0, 500))
-	if worst := WorstCase(p, 1000, 500); worst < cost || worst > cost+2*rounding {
+	if worst, _ := WorstCase(p, 1000, 500, nightshift.Media{}); worst < cost || worst > cost+2*rounding {
 		t.Errorf("WorstCase = %d, the cost is %d", worst, cost)
 	}
-	if got := WorstCase(Price{}, 1000, 500); got != 0 {
+	if got, ok := WorstCase(Price{}, 1000, 500, all); got != 0 || !ok {
 		t.Errorf("a free model may cost %d", got)
 	}
 	// A tier that the input cannot reach is left out.
-	if got, high := WorstCase(sonnet(t), 1000, 1), WorstCase(sonnet(t), 300_000, 1); got >= high/300 {
+	got, _ := WorstCase(sonnet(t), 1000, 1, nightshift.Media{})
+	if high, _ := WorstCase(sonnet(t), 300_000, 1, nightshift.Media{}); got >= high/300 {
 		t.Errorf("1,000 tokens at the long-prompt rate: %d", got)
 	}
 }
@@ -199,7 +239,7 @@ func TestMonotone(t *testing.T) {
 func TestHugeCountsSaturate(t *testing.T) {
 	const most = 1<<63 - 1
 	p := Price{Rates: Rates{Input: usd(t, "1000000"), Output: usd(t, "1000000")}}
-	if got := WorstCase(p, most, most); got != most {
+	if got, _ := WorstCase(p, most, most, nightshift.Media{}); got != most {
 		t.Errorf("WorstCase overflows to %d", got)
 	}
 	if got, ok := Cost(p, tokens(most, 0, 0, 0, most)); !ok || got != most {
@@ -268,5 +308,34 @@ func TestParseRate(t *testing.T) {
 	}
 	if got := usd(t, "0.003625").String(); got != "0.003625" {
 		t.Errorf("String = %s", got)
+	}
+}
+
+// A budget reserves what sound and pictures can cost, and only where a request
+// has to do with them.
+func TestWorstCaseOfMedia(t *testing.T) {
+	known := Price{Rates: Rates{Input: usd(t, "2"), Output: usd(t, "10"), AudioInput: rate(t, "32"), AudioOutput: rate(t, "64"), ImageInput: rate(t, "4"), ImageOutput: rate(t, "40")}}
+	unknown := Price{Rates: Rates{Input: usd(t, "2"), Output: usd(t, "10")}}
+	for _, c := range []struct {
+		name    string
+		price   Price
+		media   nightshift.Media
+		in, out int64 // nano-dollars a token; 0 where no bound is known
+	}{
+		{"text", known, nightshift.Media{}, 2000, 10_000},
+		{"audio in", known, nightshift.Media{AudioInput: true}, 32_000, 10_000},
+		{"audio out", known, nightshift.Media{AudioOutput: true}, 2000, 64_000},
+		{"all", known, all, 32_000, 64_000},
+		{"pictures in", known, nightshift.Media{ImageInput: true}, 4000, 10_000},
+		{"pictures in, as text", unknown, nightshift.Media{ImageInput: true}, 2000, 10_000},
+		{"audio in, unknown", unknown, nightshift.Media{AudioInput: true}, 0, 0},
+		{"audio out, unknown", unknown, nightshift.Media{AudioOutput: true}, 0, 0},
+		{"pictures out, unknown", unknown, nightshift.Media{ImageOutput: true}, 0, 0},
+	} {
+		got, ok := WorstCase(c.price, 1000, 100, c.media)
+		want := nightshift.NanoUSD(1000*c.in + 100*c.out)
+		if ok != (c.in > 0) || ok && (got < want || got > want+2*rounding) {
+			t.Errorf("%s: %d, %v; want %d", c.name, got, ok, want)
+		}
 	}
 }

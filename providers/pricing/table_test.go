@@ -172,6 +172,9 @@ func TestEmbeddedRules(t *testing.T) {
 	if got := get("gemini", "gemini-2.5-flash").Long; got != nil {
 		t.Errorf("gemini-2.5-flash has a long-prompt tier: %+v", got)
 	}
+	if got := get("openai", "gpt-audio"); *got.AudioInput != usd(t, "32") || *got.AudioOutput != usd(t, "64") || got.ImageInput != nil {
+		t.Errorf("gpt-audio: %+v", got.Rates)
+	}
 	if got := get("openai", "gpt-4o").Services["priority"]; got != Times(1_700_000) {
 		t.Errorf("gpt-4o at priority: %+v", got)
 	}
@@ -285,7 +288,8 @@ const litellm = `{
   "gemini/gemini-y": {
     "litellm_provider": "gemini", "mode": "chat",
     "input_cost_per_token": 1.25e-06, "input_cost_per_token_above_200k_tokens": 2.5e-06,
-    "output_cost_per_token": 1e-05, "output_cost_per_token_above_200k_tokens": 1.5e-05, "cache_read_input_token_cost": 0
+    "output_cost_per_token": 1e-05, "output_cost_per_token_above_200k_tokens": 1.5e-05, "cache_read_input_token_cost": 0,
+    "input_cost_per_audio_token": 1e-06, "output_cost_per_audio_token": 0, "output_cost_per_image_token": 3e-05
   },
   "claude-z": {
     "litellm_provider": "anthropic", "input_cost_per_token": 3e-06, "output_cost_per_token": 1.5e-05,
@@ -319,6 +323,9 @@ func TestLiteLLM(t *testing.T) {
 	}
 	if gemini.CacheRead != nil {
 		t.Error("a cache-read price of 0 was believed")
+	}
+	if *gemini.AudioInput != usd(t, "1") || gemini.AudioOutput != nil || gemini.ImageInput != nil || *gemini.ImageOutput != usd(t, "30") {
+		t.Errorf("gemini-y, sound and pictures: %+v", gemini.Rates)
 	}
 	claude, _, _ := table.Lookup("anthropic", "claude-z", "")
 	if claude.cacheWrite5m() != usd(t, "3.75") || claude.cacheWrite1h() != usd(t, "6") {
@@ -432,7 +439,7 @@ func FuzzRead(f *testing.F) {
 			if !ok || cost < 0 {
 				t.Fatalf("%+v costs %d, %v", p, cost, ok)
 			}
-			if worst := WorstCase(p, 1030, 1000); worst < cost {
+			if worst, _ := WorstCase(p, 1030, 1000, nightshift.Media{}); worst < cost {
 				t.Fatalf("%+v: worst case %d below %d", p, worst, cost)
 			}
 		}

@@ -138,6 +138,14 @@ type Price struct {
 	CacheWrite5m *pricing.Rate `yaml:"cache_write_5m" json:"cache_write_5m,omitempty"`
 	// Input tokens written to a cache for an hour. Default: the price of input.
 	CacheWrite1h *pricing.Rate `yaml:"cache_write_1h" json:"cache_write_1h,omitempty"`
+	// Audio tokens in the input. Default: not known, and they then have no price.
+	AudioInput *pricing.Rate `yaml:"audio_input" json:"audio_input,omitempty"`
+	// Audio tokens in the output. Default: not known.
+	AudioOutput *pricing.Rate `yaml:"audio_output" json:"audio_output,omitempty"`
+	// Image tokens in the input, where the server counts them apart. Default: not known.
+	ImageInput *pricing.Rate `yaml:"image_input" json:"image_input,omitempty"`
+	// Image tokens in the output. Default: not known.
+	ImageOutput *pricing.Rate `yaml:"image_output" json:"image_output,omitempty"`
 	// Multipliers of the whole request for long prompts.
 	Long []Long `yaml:"long" json:"long,omitempty"`
 	// Multipliers by the service tier that the answer names, such as batch: 0.5.

@@ -446,6 +446,7 @@ func (p *Price) resolve() pricing.Price {
 		out.Output = *p.Output
 	}
 	out.CacheRead, out.CacheWrite5m, out.CacheWrite1h = p.CacheRead, p.CacheWrite5m, p.CacheWrite1h
+	out.AudioInput, out.AudioOutput, out.ImageInput, out.ImageOutput = p.AudioInput, p.AudioOutput, p.ImageInput, p.ImageOutput
 	for _, l := range p.Long {
 		in, write := pricing.One, pricing.One
 		if l.Input != nil {

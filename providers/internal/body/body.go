@@ -189,7 +189,7 @@ func Finish(buf []byte, key string, check func(root jsonscan.Value, p *providers
 	if p.Model == "" {
 		return providers.Prepared{}, Invalid("model", "the request names no model", "set the model in the plan")
 	}
-	p.InputText, p.InputOther = measure(root, p.Model)
+	p.InputText, p.InputOther, p.Media = measure(root, p.Model)
 	if err := check(root, &p); err != nil {
 		return providers.Prepared{}, err
 	}

@@ -14,6 +14,24 @@ func param(name, value string) nightshift.Param {
 	return nightshift.Param{Name: name, Value: json.RawMessage(value)}
 }
 
+// What a request holds and asks for besides text decides which prices bound it.
+func TestMedia(t *testing.T) {
+	for body, want := range map[string]nightshift.Media{
+		`{"messages":[{"role":"user","content":"x"}]}`: {},
+		`{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"x"}}]}],"modalities":["text","audio"]}`: {AudioInput: true, AudioOutput: true},
+		`{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"u"}}]}],"modalities":["text"]}`:              {ImageInput: true},
+		`{"messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image"}]}]}],"modalities":["image"]}`:      {ImageInput: true, ImageOutput: true},
+	} {
+		root, err := jsonscan.Strict([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, got := measure(root, "m"); got != want {
+			t.Errorf("%s: %+v, want %+v", body, got, want)
+		}
+	}
+}
+
 func TestOverride(t *testing.T) {
 	for _, tc := range []struct {
 		name, body string
@@ -89,7 +107,7 @@ func TestMeasure(t *testing.T) {
 		if err != nil {
 			t.Fatal(tc.name, err)
 		}
-		text, other := measure(root, tc.model)
+		text, other, _ := measure(root, tc.model)
 		if tc.name == "audio" || tc.name == "a document in the request" {
 			if text != 0 || other < tc.other || other > tc.other*11/10 {
 				t.Errorf("%s: %d, %d; want 0 and about %d", tc.name, text, other, tc.other)

@@ -3,6 +3,7 @@ package body
 import (
 	"strings"
 
+	"nightshift"
 	"nightshift/providers/internal/jsonscan"
 )
 
@@ -21,9 +22,9 @@ const (
 	audioBytes = 31
 )
 
-// measure returns the bytes of prompt text in a body, and an upper bound on
-// the tokens of what is not text.
-func measure(root jsonscan.Value, model string) (text, other int64) {
+// measure returns the bytes of prompt text in a body, an upper bound on the
+// tokens of what is not text, and what that is.
+func measure(root jsonscan.Value, model string) (text, other int64, media nightshift.Media) {
 	m := meter{model: strings.ToLower(model)}
 	for f := root.First(); f.Exists(); f = f.Next() {
 		switch f.Key() {
@@ -33,16 +34,22 @@ func measure(root jsonscan.Value, model string) (text, other int64) {
 			}
 		case "system":
 			m.content(f)
+		case "modalities":
+			for word := f.First(); word.Exists(); word = word.Next() {
+				m.media.AudioOutput = m.media.AudioOutput || word.Is("audio")
+				m.media.ImageOutput = m.media.ImageOutput || word.Is("image")
+			}
 		case "tools", "functions", "response_format", "output_config", "output_format":
 			m.text += int64(f.Len())
 		}
 	}
-	return m.text, m.other
+	return m.text, m.other, m.media
 }
 
 type meter struct {
 	model       string
 	text, other int64
+	media       nightshift.Media
 }
 
 func (m *meter) message(msg jsonscan.Value) {
@@ -75,10 +82,12 @@ func (m *meter) content(v jsonscan.Value) {
 func (m *meter) part(v jsonscan.Value) {
 	switch v.Get("type").String() {
 	case "image", "image_url", "input_image":
+		m.media.ImageInput = true
 		m.other += m.image()
 	case "document", "file":
 		m.document(v)
 	case "input_audio", "audio":
+		m.media.AudioInput = true
 		m.other += int64(v.Len())*3/4/audioBytes + 1
 	case "video", "video_url", "container_upload":
 		m.other += partUnknown
