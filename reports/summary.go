@@ -36,6 +36,8 @@ type Summary struct {
 	Total     Entry          `json:"total"`               // of models, judges and unsettled rows
 	Scores    []ScoreSummary `json:"scores,omitempty"`
 	Errors    []ErrorGroup   `json:"errors,omitempty"`
+	Stops     []Stop         `json:"stops,omitempty"`  // why the last start ended early
+	Silent    []Silence      `json:"silent,omitempty"` // endpoints without answers at present
 	Timeline  Timeline       `json:"timeline"`
 	Warnings  []string       `json:"warnings,omitempty"`
 	PriceDate string         `json:"price_table,omitempty"`
@@ -196,7 +198,8 @@ func summarize(dir string, watch func(*summaryRow, *Entry)) (*Summary, store.Inf
 	if err := s.others(dir); err != nil {
 		return nil, info, err
 	}
-	s.Warnings = append(damaged, s.warnings()...)
+	s.Stops, s.Silent = readTroubles(dir)
+	s.Warnings = slices.Concat(troubleLines(s.Stops, s.Silent), damaged, s.warnings())
 	return s, info, nil
 }
 

@@ -164,6 +164,7 @@ type viewStatus struct {
 	LastWrite time.Time                   `json:"last_write"`
 	Outcomes  map[string]map[string]int64 `json:"outcomes"` // by model and outcome
 	Damage    []string                    `json:"damage"`
+	Trouble   []string                    `json:"trouble,omitempty"` // why it stopped, or what gives no answers
 }
 
 func (v *Viewer) status(*http.Request) (any, error) {
@@ -176,6 +177,7 @@ func (v *Viewer) status(*http.Request) (any, error) {
 		Spent: int64(st.Spent), AtMost: int64(st.AtMost), PerHour: st.PerHour, SecsLeft: st.TimeLeft.Seconds(), LastWrite: st.LastWrite,
 		Outcomes: map[string]map[string]int64{}, Damage: st.Damage,
 	}
+	s.Trouble = troubleLines(readTroubles(v.dir))
 	for m, t := range st.All.Models {
 		s.Outcomes[m] = map[string]int64{}
 		for o, n := range t.Outcomes {

@@ -240,7 +240,7 @@ func (f *fleet) event(e providers.Event) {
 		attrs = append(attrs, "attempt", e.Attempt)
 	}
 	if e.Err != nil {
-		attrs = append(attrs, "error", f.redactor.Load().Redact(e.Err.Error()))
+		attrs = append(attrs, "error", f.redact(e.Err.Error()))
 	}
 	if e.Wait > 0 {
 		attrs = append(attrs, "wait", e.Wait.Round(time.Millisecond))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,8 +11,10 @@ import (
 	"sync"
 	"time"
 
+	"nightshift"
 	"nightshift/providers/limits"
 	"nightshift/reports"
+	"nightshift/runner"
 	"nightshift/runner/store"
 )
 
@@ -29,6 +32,7 @@ type liveState struct {
 	PID       int            `json:"pid"`
 	Endpoints []liveEndpoint `json:"endpoints"`
 	Budget    liveBudget     `json:"budget"`
+	Stops     []reports.Stop `json:"stops,omitempty"` // why models ended early, once the process has ended
 	// Run is what is on record, so that nobody has to count it in the journals.
 	Run store.Progress `json:"run"`
 }
@@ -48,6 +52,10 @@ type liveEndpoint struct {
 	Failing  float64    `json:"failing"`             // share of failures lately
 	Down     bool       `json:"breaker_open"`
 	Stopped  string     `json:"stopped,omitempty"` // why it is not asked any more
+	// LastError is the last since an answer came, and FailingSince when the
+	// first of these came; both are absent after an answer.
+	LastError    string     `json:"last_error,omitempty"`
+	FailingSince *time.Time `json:"failing_since,omitempty"`
 
 	Sent      int64 `json:"sent"`
 	Succeeded int64 `json:"succeeded"`
@@ -99,6 +107,7 @@ type watch struct {
 	full   map[string]time.Duration // as much in flight as was configured, nobody waiting at the limiter
 	short  time.Duration            // requests waited for the budget
 	ended  time.Time                // zero while it runs
+	stops  []reports.Stop           // once it has ended
 
 	stop chan struct{}
 	done sync.WaitGroup
@@ -129,13 +138,19 @@ func (w *watch) loop() {
 	}
 }
 
-// Close ends the watch and leaves the last state in the file.
-func (w *watch) Close() {
+// Close ends the watch and leaves the last state in the file, with why models
+// ended early.
+func (w *watch) Close(stops []runner.Stop) {
 	close(w.stop)
 	w.done.Wait()
 	w.look()
 	w.mu.Lock()
 	w.ended = w.looked
+	for _, s := range stops {
+		if !errors.Is(s.Err, errInterrupted) && !errors.Is(s.Err, errImpatient) {
+			w.stops = append(w.stops, w.fleet.stop(s))
+		}
+	}
 	w.mu.Unlock()
 	w.write()
 }
@@ -182,11 +197,12 @@ func (w *watch) state() liveState {
 	if now.IsZero() {
 		now = time.Now()
 	}
-	s := liveState{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.fleet.budget), Run: w.run.Progress()}
+	s := liveState{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.fleet.budget), Run: w.run.Progress(), Stops: w.stops}
 	s.Run.Pace = w.pace.take(time.Now(), s.Run.Totals)
 	for _, l := range w.fleet.named() {
 		state := l.State()
 		e := endpointState(l, state)
+		w.fleet.addTrouble(&e, state)
 		e.Models, e.Active = l.models, w.active[l.name].Seconds()
 		e.BoundBy = boundShares(state.BoundFor, w.full[l.name], w.short, w.active[l.name])
 		s.Endpoints = append(s.Endpoints, e)
@@ -217,11 +233,30 @@ func endpointState(l namedLimiter, s limits.State) liveEndpoint {
 	if time.Until(s.PausedUntil) > 0 {
 		e.Paused, e.Why = &s.PausedUntil, pauseReason(s)
 	}
-	if s.Stopped != nil {
-		e.Stopped = s.Stopped.Error()
-	}
 	return e
 }
+
+// addTrouble says why an endpoint is stopped or gives no answers.
+func (f *fleet) addTrouble(e *liveEndpoint, s limits.State) {
+	if s.Stopped != nil {
+		e.Stopped = f.redact(s.Stopped.Error())
+	}
+	if t := s.Trouble; t != nil {
+		e.LastError, e.FailingSince = f.redact(t.Last.Error()), &t.Since
+	}
+}
+
+// stop is a model's end before its rows were done, for reports.
+func (f *fleet) stop(s runner.Stop) reports.Stop {
+	stop := reports.Stop{Model: s.Model, Reason: f.redact(s.Err.Error())}
+	var why *nightshift.Error
+	if errors.As(s.Err, &why) {
+		stop.Class, stop.Status = string(why.Class), why.Status
+	}
+	return stop
+}
+
+func (f *fleet) redact(text string) string { return f.redactor.Load().Redact(text) }
 
 // dimensions are the four rates of a limiter.
 func dimensions(s limits.State) []liveRate {
@@ -327,8 +362,18 @@ func boundNow(s limits.State) string {
 		return fmt.Sprintf("%s a minute, learned", short(int64(s.Learned)))
 	case s.Bound == limits.BoundConcurrency:
 		return fmt.Sprintf("at most %d in flight", s.Window)
+	case s.Bound == limits.BoundBreaker && s.Trouble != nil:
+		return fmt.Sprintf("%s (%s)", s.Bound, kindOf(s.Trouble.Last))
 	}
 	return s.Bound.String()
+}
+
+// kindOf names an error in few words: its class, and its HTTP status.
+func kindOf(e *nightshift.Error) string {
+	if e.Status == 0 {
+		return string(e.Class)
+	}
+	return fmt.Sprintf("%s, HTTP %d", e.Class, e.Status)
 }
 
 // readLive reads the live state of a run directory; ok is false when there is

@@ -187,7 +187,7 @@ func (s *session) execute(calls, waiting context.Context) error {
 	stops, err := r.Do(calls, waiting)
 	s.screen.redirect(s.err)
 	show.Close(fleet.figures(st, s.job, pace))
-	looking.Close()
+	looking.Close(stops)
 	if err := looking.keepBounds(before, st.WriteFile); err != nil {
 		s.log.Warn("what bound the run is not kept: " + err.Error())
 	}

@@ -62,9 +62,16 @@ func (a *app) printLive(s store.StatusInfo, l liveState) {
 	if s.Live && !running {
 		fmt.Fprintf(a.out, "! the process has not said what it does since %s\n", l.At.Local().Format(time.DateTime))
 	}
+	for _, stop := range l.Stops {
+		if !running {
+			fmt.Fprintf(a.out, "! %s was stopped: %s\n", visible(stop.Model), visible(stop.Reason))
+		}
+	}
 	for _, e := range l.Endpoints {
 		if running {
 			a.printEndpoint(e)
+		} else if e.silent() && len(l.Stops) == 0 {
+			fmt.Fprintf(a.out, "! %s gave no answers since %s: %s\n", visible(e.Name), e.FailingSince.Local().Format(time.DateTime), visible(e.LastError))
 		}
 		if words := e.boundWords(); words != "" && e.Sent > 0 {
 			fmt.Fprintf(a.out, "  %s: held back by %s\n", visible(e.Name), words)
@@ -93,6 +100,11 @@ func (a *app) printPace(pace []store.ModelPace) {
 	}
 }
 
+// silent reports whether an endpoint gives no answers.
+func (e liveEndpoint) silent() bool {
+	return e.FailingSince != nil && (e.Down || e.Succeeded == 0)
+}
+
 func (a *app) printEndpoint(e liveEndpoint) {
 	var parts []string
 	for _, r := range e.Rates {
@@ -112,6 +124,9 @@ func (a *app) printEndpoint(e liveEndpoint) {
 	fmt.Fprintf(a.out, "  %s: %s\n", visible(e.Name), strings.Join(parts, ", "))
 	if e.Paused != nil {
 		fmt.Fprintf(a.out, "    paused until %s (%s): %s\n", e.Paused.Local().Format(time.TimeOnly), timeLeft(time.Until(*e.Paused)), e.Why)
+	}
+	if e.silent() && e.Stopped == "" {
+		fmt.Fprintf(a.out, "    no answers since %s: %s\n", e.FailingSince.Local().Format(time.TimeOnly), visible(e.LastError))
 	}
 	if e.Stopped != "" {
 		fmt.Fprintf(a.out, "    stopped: %s\n", visible(e.Stopped))
