@@ -9,11 +9,11 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"nightshift/datasets"
+	"nightshift/internal/fsx"
 )
 
 // synthetic writes n rows of about the given size and returns the path.
@@ -85,15 +85,6 @@ func open(tb testing.TB, s datasets.Spec) *datasets.Dataset {
 	return d
 }
 
-// cpuTime is the processor time that this process has used.
-func cpuTime(tb testing.TB) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		tb.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // BenchmarkIndex measures the first pass: rate, rate by processor time (which
 // other work on the machine does not change), and memory.
 func BenchmarkIndex(b *testing.B) {
@@ -107,11 +98,11 @@ func BenchmarkIndex(b *testing.B) {
 			b.SetBytes(info.Size())
 			b.ResetTimer()
 			var peak uint64
-			before := cpuTime(b)
+			before := fsx.ProcessorTime()
 			for b.Loop() {
 				peak = peakHeap(func() { open(b, datasets.Spec{Paths: []string{path}, Spool: b.TempDir()}) })
 			}
-			used := cpuTime(b) - before
+			used := fsx.ProcessorTime() - before
 			b.ReportMetric(float64(info.Size())*float64(b.N)/1e6/used.Seconds(), "MB/cpu-s")
 			b.ReportMetric(float64(peak)/(1<<20), "peak-MiB")
 		})
@@ -146,11 +137,11 @@ func TestLargeDataset(t *testing.T) {
 	dir := t.TempDir()
 	s := datasets.Spec{Paths: []string{path}, Spool: dir}
 	var d *datasets.Dataset
-	before, start := cpuTime(t), time.Now()
+	before, start := fsx.ProcessorTime(), time.Now()
 	peak := peakHeap(func() { d = open(t, s) })
 	info := d.Info()
 	t.Logf("%d rows, %d MB: %v (%v of processor time), %d MiB of heap", info.Rows, info.Bytes/1e6,
-		time.Since(start).Round(time.Millisecond), (cpuTime(t) - before).Round(time.Millisecond), peak>>20)
+		time.Since(start).Round(time.Millisecond), (fsx.ProcessorTime() - before).Round(time.Millisecond), peak>>20)
 	if info.Rows != int64(rows) || peak > 256<<20 {
 		t.Errorf("%d rows, %d MiB of heap", info.Rows, peak>>20)
 	}

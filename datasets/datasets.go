@@ -450,7 +450,7 @@ func (d *Dataset) mediaFolder() *mediaFolder {
 
 func commonFolder(a, b string) string {
 	for a != b && a != "." && a != string(filepath.Separator) {
-		if rel, err := filepath.Rel(a, b); err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {
+		if rel, err := filepath.Rel(a, b); err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
 			return a
 		}
 		a = filepath.Dir(a)

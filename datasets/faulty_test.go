@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 	"unicode/utf16"
@@ -412,9 +411,7 @@ func TestMedia(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := syscall.Mkfifo(filepath.Join(data, "pipe.png"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	makeFifo(t, filepath.Join(data, "pipe.png"))
 	const b64 = "iVBORw0KGgowMTIzNDU2Nzg5"
 	image := func(ref string) string {
 		return `{"type":"image_url","image_url":{"url":"` + ref + `","detail":"low"}}`
@@ -575,9 +572,7 @@ func TestStreams(t *testing.T) {
 	}
 
 	fifo := filepath.Join(dir, "pipe")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	makeFifo(t, fifo)
 	go os.WriteFile(fifo, []byte(gz(lines(good))), 0o600)
 	if o := run(t, datasets.Spec{Paths: []string{fifo}}); len(o.samples) != 1 {
 		t.Errorf("a named pipe gives %v, %d samples", o.err, len(o.samples))

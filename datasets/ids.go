@@ -8,7 +8,8 @@ import (
 	"math/bits"
 	"os"
 	"slices"
-	"syscall"
+
+	"nightshift/internal/fsx"
 )
 
 // idSeed makes the hashes of ids; they are compared within one process only.
@@ -70,22 +71,19 @@ func (t *twinFinder) add(ids []uint64) error {
 	return t.spill()
 }
 
-// spill opens the temporary file and moves everything into it. The file has no
-// name any more when spill returns, so nothing is left behind whatever happens.
+// spill opens the temporary file and moves everything into it. Nothing of
+// it is left behind however the process ends.
 func (t *twinFinder) spill() error {
 	if t.dir != "" {
 		if err := os.MkdirAll(t.dir, 0o700); err != nil {
 			return err
 		}
 	}
-	f, err := os.CreateTemp(t.dir, "ids-*")
+	f, err := fsx.TempFile(t.dir, "ids-*")
 	if err != nil {
 		return fmt.Errorf("looking for double ids: %w", err)
 	}
 	t.file = f
-	if err := syscall.Unlink(f.Name()); err != nil {
-		return fmt.Errorf("looking for double ids: %w", err)
-	}
 	for p := range t.parts {
 		if err := t.flush(p); err != nil {
 			return err

@@ -14,9 +14,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 
 	"nightshift"
+	"nightshift/internal/fsx"
 )
 
 // maxMedia is the most that one file or data URL may hold, and maxRowMedia all
@@ -266,7 +266,7 @@ func (b *builder) openMedia(name string) (*os.File, fs.FileInfo, complaint) {
 	case !info.Mode().IsRegular():
 		return nil, nil, complaint{what + " is not a regular file", ""}
 	}
-	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := root.OpenFile(name, os.O_RDONLY|fsx.NonBlock, 0)
 	if err != nil {
 		return nil, nil, complaint{what + " cannot be read", "check its permissions"}
 	}

@@ -13,7 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
+
+	"nightshift/internal/fsx"
 )
 
 // A fileError is a reason why a whole file cannot be used.
@@ -188,9 +189,8 @@ func (s *Spec) identify(ctx context.Context, name, path string) (*file, error) {
 // identity notes by what an unchanged file is recognised.
 func (f *file) identity(info fs.FileInfo) {
 	f.Size, f.ModTime = info.Size(), info.ModTime().UnixNano()
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		f.Inode, f.Device = st.Ino, uint64(st.Dev)
-		f.CTime = st.Ctim.Nano()
+	if id, err := fsx.Identify(f.Path, info); err == nil {
+		f.Inode, f.Device, f.CTime = id.Inode, id.Device, id.Changed
 	}
 }
 
@@ -229,7 +229,7 @@ func spooledFile(name, path string) ([]*file, error) {
 func spool(ctx context.Context, path string, r io.Reader) error {
 	tmp := path + ".tmp"
 	os.Remove(tmp) // of a process that was killed
-	out, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	out, err := fsx.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -261,7 +261,7 @@ func withoutTwins(files []*file, p *Problems) []*file {
 	return slices.DeleteFunc(files, func(f *file) bool {
 		key := id{f.Device, f.Inode}
 		first, twice := seen[key]
-		if twice {
+		if twice = twice && key != (id{}); twice {
 			p.add(Problem{File: f.Name, Row: -1, What: "the same file twice", Hint: "it is already read as " + first})
 		}
 		seen[key] = f.Name

@@ -15,7 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
+
+	"nightshift/internal/fsx"
 )
 
 // The index file: one line that names the format, one line of JSON, then one
@@ -75,33 +76,7 @@ func (d *Dataset) WriteIndex(path string) error {
 	}
 	sum := crc32.Checksum(out.Bytes(), crc32.MakeTable(crc32.Castagnoli))
 	out.Write(binary.LittleEndian.AppendUint32(nil, sum))
-	return writeWhole(path, out.Bytes())
-}
-
-func writeWhole(path string, data []byte) error {
-	tmp := path + ".tmp"
-	os.Remove(tmp) // of a process that was killed
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		os.Remove(tmp)
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-func syncFolder(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return fsx.WriteFile(path, out.Bytes())
 }
 
 // LoadIndex takes up a dataset without reading its rows, from what WriteIndex
@@ -261,6 +236,7 @@ func (f *file) same(path string) error {
 		return err
 	}
 	now := *f
+	now.Path = path
 	now.identity(info)
 	if now.ModTime != f.ModTime || now.Inode != f.Inode || now.Device != f.Device || now.CTime != f.CTime {
 		return fmt.Errorf("%w: %s was written or moved", ErrStale, f.Name)

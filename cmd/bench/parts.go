@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"nightshift/datasets"
+	"nightshift/internal/fsx"
 	"nightshift/reports/scorers"
 )
 
@@ -39,13 +40,13 @@ func (b *bench) scorers(context.Context) ([]figure, error) {
 		if err != nil {
 			return nil, err
 		}
-		before, begun := processorTime(), time.Now()
+		before, begun := fsx.ProcessorTime(), time.Now()
 		rate, err := scoreRate(s, scorers.Answer{Text: c.text}, c.target)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.kind, err)
 		}
 		figures = append(figures, figure{
-			name: "scorer " + c.kind, measured: fmt.Sprintf("%.0f rows/s, with %.1f processors", rate, (processorTime()-before).Seconds()/time.Since(begun).Seconds()),
+			name: "scorer " + c.kind, measured: fmt.Sprintf("%.0f rows/s, with %.1f processors", rate, (fsx.ProcessorTime()-before).Seconds()/time.Since(begun).Seconds()),
 			reach: "≥ 200,000 rows/s", reached: rate >= 200_000,
 		})
 	}
@@ -102,12 +103,12 @@ func (b *bench) indexingOf(ctx context.Context, rows, size int, what string) (fi
 	}
 	var best, cpu time.Duration
 	for range 3 {
-		begun, before := time.Now(), processorTime()
+		begun, before := time.Now(), fsx.ProcessorTime()
 		d, err := datasets.Open(ctx, datasets.Spec{Paths: []string{path}, Spool: b.dir})
 		if err != nil {
 			return figure{}, err
 		}
-		took, used := time.Since(begun), processorTime()-before
+		took, used := time.Since(begun), fsx.ProcessorTime()-before
 		d.Close()
 		if best == 0 || took < best {
 			best, cpu = took, used

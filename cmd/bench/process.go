@@ -11,9 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 
+	"nightshift/internal/fsx"
 	"nightshift/providers/simulator"
 )
 
@@ -44,17 +44,8 @@ func run(ctx context.Context, name string, args ...string) (usage, error) {
 		return u, fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, said.String())
 	}
 	u.cpu = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
-	if r, ok := c.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		u.rss = int64(r.Maxrss) << 10
-	}
+	u.rss = fsx.MostMemory(c.ProcessState)
 	return u, nil
-}
-
-// processorTime is what this process itself has used.
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // fails for no caller of this kind
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // output is what a command prints.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/internal/fsx"
 )
 
 type commandParams struct {
@@ -309,7 +310,7 @@ func (c *Command) start(argv []string, dir string) (*process, error) {
 	cmd.WaitDelay = time.Second // a grandchild may hold stderr open
 	p := &process{cmd: cmd, lines: make(chan replyLine), quit: make(chan struct{}), done: make(chan struct{})}
 	cmd.Stderr = &p.stderr
-	if err := confine(cmd, c.p.Network); err != nil {
+	if err := fsx.Confine(cmd, c.p.Network); err != nil {
 		return nil, err
 	}
 	var err error
@@ -321,7 +322,7 @@ func (c *Command) start(argv []string, dir string) (*process, error) {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, explainStart(err, c.p.Network)
+		return nil, fsx.ExplainStart(err, c.p.Network)
 	}
 	p.stdout = stdout
 	go p.read(stdout)
@@ -382,7 +383,7 @@ func (p *process) spoke() bool {
 // kill ends the program and all it started, and waits for its end.
 func (p *process) kill() {
 	close(p.quit)
-	killGroup(p.cmd)
+	fsx.KillGroup(p.cmd)
 	p.stdin.Close()
 	p.stdout.Close() // a child that left the group may hold the other end
 	<-p.done

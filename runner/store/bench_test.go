@@ -1,5 +1,3 @@
-//go:build unix
-
 package store
 
 import (
@@ -9,11 +7,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"nightshift"
+	"nightshift/internal/fsx"
 )
 
 // largeRecord is a record of about 3 KB, as a usual answer makes it.
@@ -119,9 +117,9 @@ func benchmarkCommit(b *testing.B, o Options, order func(n int64) (row int64)) {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		b.StartTimer()
-		start := cpuTime()
+		start := fsx.ProcessorTime()
 		must(b, u.Commit())
-		b.ReportMetric(float64((cpuTime() - start).Milliseconds()), "cpu-ms")
+		b.ReportMetric(float64((fsx.ProcessorTime() - start).Milliseconds()), "cpu-ms")
 		b.StopTimer()
 		runtime.ReadMemStats(&after)
 		b.ReportMetric(float64(after.Sys-before.Sys)/(1<<20), "MiB-more")
@@ -153,11 +151,11 @@ func BenchmarkResume(b *testing.B) {
 	makeLargeRun(b, dir, id, 494)
 	for b.Loop() {
 		runtime.GC()
-		begun, start := time.Now(), cpuTime()
+		begun, start := time.Now(), fsx.ProcessorTime()
 		r := mustOpen(b, dir, id, Options{})
 		u, row := firstOpen(b, r, id)
 		must(b, u.Witness(row, 0).Sending(nightshift.Intent{Attempt: 1}))
-		took, cpu := time.Since(begun), cpuTime()-start
+		took, cpu := time.Since(begun), fsx.ProcessorTime()-start
 		var mem runtime.MemStats
 		runtime.ReadMemStats(&mem)
 		b.ReportMetric(float64(cpu.Milliseconds()), "cpu-ms")
@@ -245,14 +243,6 @@ func BenchmarkScanLine(b *testing.B) {
 // reportCPU reports the processor time of everything the process does, which
 // a busy machine does not distort as it does the time on the wall.
 func reportCPU(b *testing.B) {
-	start := cpuTime()
-	b.Cleanup(func() { b.ReportMetric(float64((cpuTime()-start).Nanoseconds())/float64(b.N), "cpu-ns/op") })
-}
-
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	start := fsx.ProcessorTime()
+	b.Cleanup(func() { b.ReportMetric(float64((fsx.ProcessorTime()-start).Nanoseconds())/float64(b.N), "cpu-ns/op") })
 }

@@ -1,5 +1,3 @@
-//go:build unix
-
 package store
 
 import (
@@ -18,6 +16,7 @@ import (
 	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"nightshift"
+	"nightshift/internal/fsx"
 )
 
 // BenchmarkCodec is why parts are written with zstd at its fastest level: size
@@ -40,7 +39,7 @@ func BenchmarkCodec(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			opts := append(writerOptions(parquet.SchemaOf(new(nightshift.Record))), parquet.Compression(c.codec))
 			var size countingWriter
-			start := cpuTime()
+			start := fsx.ProcessorTime()
 			for b.Loop() {
 				size = 0
 				w := parquet.NewGenericWriter[nightshift.Record](&size, opts...)
@@ -50,7 +49,7 @@ func BenchmarkCodec(b *testing.B) {
 				}
 				must(b, w.Close())
 			}
-			used := cpuTime() - start
+			used := fsx.ProcessorTime() - start
 			b.ReportMetric(100*float64(size)/float64(raw), "%-of-raw")
 			b.ReportMetric(float64(raw)*float64(b.N)/1e6/used.Seconds(), "MB/cpu-s")
 		})

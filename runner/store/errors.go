@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"nightshift/internal/fsx"
 )
 
 // errDiskFull is what the store itself says when it finds too little room.
@@ -89,9 +91,9 @@ func storageError(op, path string, err error) error {
 
 func hint(err error) string {
 	switch {
-	case isFull(err):
+	case fsx.IsFull(err):
 		return "make room on the disk and start the same command again: it goes on where this one stopped"
-	case isReadOnly(err):
+	case fsx.IsReadOnly(err):
 		return "the file system is mounted read-only, often after a disk error: look at the system log, mount it for writing and start the same command again"
 	case errors.Is(err, fs.ErrPermission):
 		return "the directory must be writable for this user"

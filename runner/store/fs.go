@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+
+	"nightshift/internal/fsx"
 )
 
 // fileSystem is every operation by which the store touches a disk. The real
@@ -58,7 +60,7 @@ type file interface {
 	linked() (bool, error)
 }
 
-var errLocked = errors.New("locked")
+var errLocked = fsx.ErrLocked
 
 // osFS is the file system of the machine.
 type osFS struct{}
@@ -66,7 +68,7 @@ type osFS struct{}
 type osFile struct{ *os.File }
 
 func (osFS) open(name string, flag int) (file, error) {
-	f, err := os.OpenFile(name, flag|noFollow, 0o600)
+	f, err := fsx.OpenFile(name, flag, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -104,18 +106,20 @@ func (osFS) size(name string) (int64, error) {
 }
 
 func (osFS) replace(from, to string) error { return os.Rename(from, to) }
-func (osFS) publish(from, to string) error { return publish(from, to) }
+func (osFS) publish(from, to string) error { return fsx.Publish(from, to) }
 func (osFS) remove(name string) error      { return os.Remove(name) }
 func (osFS) tempDir() string               { return os.TempDir() }
 
-func (osFS) free(dir string) (int64, error) { return freeSpace(dir) }
+func (osFS) syncDir(dir string) error { return fsx.SyncDir(dir) }
+
+func (osFS) free(dir string) (int64, error) { return fsx.FreeSpace(dir) }
 
 func (osFS) lock(name string, note []byte) (file, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
+	f, err := fsx.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := lockFile(f, true); err != nil {
+	if err := fsx.Lock(f, true); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -132,18 +136,18 @@ func writeNote(f *os.File, note []byte) error {
 }
 
 func (osFS) locked(name string) (bool, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|noFollow, 0)
+	f, err := fsx.OpenFile(name, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if errors.Is(err, fs.ErrPermission) || isReadOnly(err) {
-		f, err = os.OpenFile(name, os.O_RDONLY|noFollow, 0)
+	if errors.Is(err, fs.ErrPermission) || fsx.IsReadOnly(err) {
+		f, err = fsx.OpenFile(name, os.O_RDONLY, 0)
 	}
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
-	err = lockFile(f, false)
+	err = fsx.Lock(f, false)
 	if errors.Is(err, errLocked) {
 		return true, nil
 	}
@@ -158,8 +162,8 @@ func (f osFile) length() (int64, error) {
 	return info.Size(), nil
 }
 
-func (f osFile) reserve(off, n int64) error { return reserve(f.File, off, n) }
-func (f osFile) linked() (bool, error)      { return linked(f.File) }
+func (f osFile) reserve(off, n int64) error { return fsx.Reserve(f.File, off, n) }
+func (f osFile) linked() (bool, error)      { return fsx.Linked(f.File) }
 
 // mkdirAll makes dir and what is missing above it, each made durable in its
 // parent.

@@ -15,6 +15,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"nightshift"
+	"nightshift/internal/fsx"
 )
 
 // These tests fail when an upgrade of the Parquet library, or a change of a
@@ -269,7 +270,7 @@ func TestParquetWriterReportsFullDisk(t *testing.T) {
 		if err == nil {
 			err = w.finish()
 		}
-		if !isFull(err) {
+		if !fsx.IsFull(err) {
 			t.Fatalf("with room for %d bytes: %v, want a full disk", room, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/internal/fsx"
 )
 
 // A Unit is a contiguous slice of the dataset's rows for one model, open for
@@ -540,7 +541,7 @@ func (u *Unit) reserve(need int64) {
 	}
 	n := max(reserveAhead, need)
 	if err := f.file.reserve(f.size, n); err != nil {
-		if isFull(err) {
+		if fsx.IsFull(err) {
 			u.r.fail(storageError("reserving space for", f.name, err))
 		}
 		return
@@ -589,12 +590,12 @@ func (u *Unit) moveOn(cause error) error {
 	away := u.cur
 	u.cur = nil
 	if away == nil || !away.rescue {
-		if isFull(cause) {
+		if fsx.IsFull(cause) {
 			u.r.fail(storageError("writing the journal", u.r.dir.at(journalDir), cause))
 			u.r.dropBallast()
 		}
 		err := u.rewrite(u.r.dir.at(journalDir), false)
-		if isFull(err) && u.r.dropBallast() {
+		if fsx.IsFull(err) && u.r.dropBallast() {
 			u.r.fail(storageError("writing the journal", u.r.dir.at(journalDir), err))
 			err = u.rewrite(u.r.dir.at(journalDir), false)
 		}

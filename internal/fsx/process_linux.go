@@ -1,4 +1,4 @@
-package scorers
+package fsx
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// confine gives the program a process group of its own and, unless the network
-// is wanted, a network of its own that has no way out.
-func confine(cmd *exec.Cmd, network bool) error {
+// Confine prepares cmd to run in a process group of its own and, unless the
+// network is wanted, in a network of its own that has no way out.
+func Confine(cmd *exec.Cmd, network bool) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if network {
 		return nil
@@ -22,8 +22,8 @@ func confine(cmd *exec.Cmd, network bool) error {
 	return nil
 }
 
-// explainStart says what to do when the system refuses to cut off the network.
-func explainStart(err error, network bool) error {
+// ExplainStart says what to do when the system refuses to cut off the network.
+func ExplainStart(err error, network bool) error {
 	refused := errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.ENOSYS)
 	if !network && refused {
 		return fmt.Errorf("%w: this system refuses to start it without a network; set `network: true` if it may have one", err)
@@ -31,4 +31,5 @@ func explainStart(err error, network bool) error {
 	return err
 }
 
-func killGroup(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+// KillGroup ends the program and all that it started.
+func KillGroup(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
