@@ -83,15 +83,19 @@ type Record struct {
 	RequestID    *string    `json:"request_id,omitempty" parquet:"request_id,optional"`
 	Flags        *string    `json:"flags,omitempty" parquet:"flags,optional,dict"` // comma-separated
 
-	System      *string `json:"system,omitempty" parquet:"system,optional"`
-	Input       *string `json:"input,omitempty" parquet:"input,optional"` // messages as JSON
-	Target      *string `json:"target,omitempty" parquet:"target,optional"`
-	Category    *string `json:"category,omitempty" parquet:"category,optional,dict"`
-	Cluster     *string `json:"cluster,omitempty" parquet:"cluster,optional"`
-	Metadata    *string `json:"metadata,omitempty" parquet:"metadata,optional"`
-	RowHash     string  `json:"row_hash" parquet:"row_hash"`                            // hex of Sample.Hash
-	PromptHash  string  `json:"prompt_hash" parquet:"prompt_hash"`                      // hex; equal for equal rendered prompts whatever the model
-	RequestHash *string `json:"request_hash,omitempty" parquet:"request_hash,optional"` // hex SHA-256 of the body sent
+	System *string `json:"system,omitempty" parquet:"system,optional"`
+	Input  *string `json:"input,omitempty" parquet:"input,optional"` // messages as JSON
+	Target *string `json:"target,omitempty" parquet:"target,optional"`
+	// TargetIsList says whether Target was a list in the dataset: only then is
+	// it a list of alternatives. It is nil without a target, and in runs older
+	// than this column.
+	TargetIsList *bool   `json:"target_is_list,omitempty" parquet:"target_is_list,optional"`
+	Category     *string `json:"category,omitempty" parquet:"category,optional,dict"`
+	Cluster      *string `json:"cluster,omitempty" parquet:"cluster,optional"`
+	Metadata     *string `json:"metadata,omitempty" parquet:"metadata,optional"`
+	RowHash      string  `json:"row_hash" parquet:"row_hash"`                            // hex of Sample.Hash
+	PromptHash   string  `json:"prompt_hash" parquet:"prompt_hash"`                      // hex; equal for equal rendered prompts whatever the model
+	RequestHash  *string `json:"request_hash,omitempty" parquet:"request_hash,optional"` // hex SHA-256 of the body sent
 
 	RawResponse *string `json:"raw_response,omitempty" parquet:"raw_response,optional"`
 	// RawBytes holds the body as read when it is not valid UTF-8; RawResponse

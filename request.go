@@ -56,9 +56,12 @@ type Sample struct {
 	// when the row has none.
 	Target    string
 	HasTarget bool
-	Category  string          // group for breakdowns; may be empty
-	Cluster   string          // group of dependent rows; may be empty
-	Metadata  json.RawMessage // JSON object of the row's other fields as written; nil when there are none
+	// TargetIsList says that Target was a list in the row, and not a text that
+	// looks like one.
+	TargetIsList bool
+	Category     string          // group for breakdowns; may be empty
+	Cluster      string          // group of dependent rows; may be empty
+	Metadata     json.RawMessage // JSON object of the row's other fields as written; nil when there are none
 
 	// Hash is the first 16 bytes of the SHA-256 of the raw row.
 	Hash [16]byte

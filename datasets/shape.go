@@ -410,7 +410,7 @@ func (b *builder) target(r row) {
 	}
 	b.s.Target, b.s.HasTarget = v.text(), true
 	if v.kind == kindArray || v.kind == kindObject {
-		b.s.Target = string(compact(v.raw))
+		b.s.Target, b.s.TargetIsList = string(compact(v.raw)), v.kind == kindArray
 	}
 	if b.afterMarks && v.kind == kindString {
 		if i := strings.LastIndex(b.s.Target, hashMarks); i >= 0 {

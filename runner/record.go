@@ -146,7 +146,7 @@ func describeSample(rec *nightshift.Record, s nightshift.Sample, messages []nigh
 		rec.Input = text(messagesJSON(messages))
 	}
 	if s.HasTarget {
-		rec.Target = &s.Target
+		rec.Target, rec.TargetIsList = &s.Target, &s.TargetIsList
 	}
 	rec.Category, rec.Cluster = text(s.Category), text(s.Cluster)
 	rec.Metadata = text(string(s.Metadata))

@@ -395,6 +395,7 @@ var columnMeanings = func() string {
 		"cost_nano_usd":        "billionths of a US dollar, all attempts; null when a price or a usage is unknown",
 		"billed_input_tokens":  "all attempts",
 		"billed_output_tokens": "all attempts",
+		"target_is_list":       "the target was a list in the dataset: alternatives; false: one text",
 		"maybe_billed":         "an attempt may have been billed without an answer; attempt_log says how much at most",
 		"attempt_log":          "JSON array, one object per HTTP request",
 		"outcome":              "ok, truncated, refused, empty, failed, input_error, unknown",
