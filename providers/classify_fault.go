@@ -2,7 +2,6 @@ package providers
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,6 +95,9 @@ func (f *fault) takeError(e jsonObject) {
 	inner := subObject(e, "innererror")
 	for _, raw := range []json.RawMessage{e["code"], inner["code"], e["status"], e["type"]} {
 		f.note(jsonScalar(raw))
+	}
+	for _, cause := range asList(e["errors"]) { // Google
+		f.note(jsonString(asMap(cause)["reason"]))
 	}
 	for _, detail := range asList(e["details"]) {
 		f.note(jsonString(asMap(detail)["reason"]))
@@ -437,14 +439,13 @@ func (f fault) passing(status int, message string) bool {
 func (f fault) vague(status int, message string) bool {
 	for _, word := range f.words {
 		if class, known := f.byWord(word); known && class == nightshift.ClassQuota {
-			return quotaWords[word]
+			return quotaWords[word] || strings.HasSuffix(word, quotaSuffix)
 		}
 	}
 	if class, known := byPhrase(decisivePhrases, message, status); known && class == nightshift.ClassQuota {
 		return false
 	}
-	inMessage := func(text string) bool { return strings.Contains(message, text) }
-	return slices.ContainsFunc(quotaPhrases, inMessage) || slices.ContainsFunc(slices.Collect(maps.Keys(quotaWords)), inMessage)
+	return !moneyWords.MatchString(message)
 }
 
 // said is everything that may name the window of a limit.

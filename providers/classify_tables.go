@@ -58,6 +58,8 @@ var specificWords = map[string]nightshift.ErrorClass{
 	"billing_error":                  nightshift.ClassQuota,
 	"payment_required":               nightshift.ClassQuota,
 	"exceeded_current_quota_error":   nightshift.ClassQuota, // Moonshot
+	"quotaexceeded":                  nightshift.ClassQuota, // Google's reason, Volcengine Ark
+	"dailylimitexceeded":             nightshift.ClassQuota, // Google's reason
 	"accountoverdueerror":            nightshift.ClassQuota, // Volcengine Ark, its table of errors, with 403
 	"operationdenied.serviceoverdue": nightshift.ClassQuota, // the same
 	"arrearage":                      nightshift.ClassQuota, // DashScope, its table of errors, with 400
@@ -378,10 +380,11 @@ var quotaWords = map[string]bool{
 	"insufficient_quota_error":     true,
 	"quota_exceeded":               true,
 	"exceeded_current_quota_error": true,
+	"quotaexceeded":                true,
 }
 
-// quotaPhrases are the phrases that are used so.
-var quotaPhrases = []string{"exceeded your current quota", "out of call volume quota"}
+// quotaSuffix ends new-api's family of codes that are used so, too.
+const quotaSuffix = "_limit_exceeded"
 
 func byPhrase(table []phrase, message string, status int) (nightshift.ErrorClass, bool) {
 	for _, p := range table {
@@ -397,10 +400,11 @@ func byPhrase(table []phrase, message string, status int) (nightshift.ErrorClass
 // waits, days do not.
 var (
 	shortWindow = regexp.MustCompile(`per[ _-]?(minute|second|hour)|\bper[ _-]?(min|sec|hr)\b|\bper \d+ ?(s|sec|seconds?|m|min|minutes?|h|hours?)\b|` +
-		`\bby(minute|second|hour)|userbymodelby(minute|second)|(requests?|reqs?|tokens?|calls?|\d) ?/ ?(min|minute|s|sec|second|h|hr|hour)\b|\b(\w+_)?[rtq]p[ms](_\w+)?\b|[rtq]pm(ratelimit|exceeded)|` +
+		`\bby(minute|second|hour)|userbymodelby(minute|second)|(requests?|reqs?|tokens?|calls?|\d) ?/ ?(\d+ ?)?(min|minutes?|s|sec|seconds?|h|hr|hours?)\b|` +
+		`\b(in|within|every|over) \d+ ?(s|sec|seconds?|min|minutes?|h|hrs?|hours?)\b|\b(\w+_)?[rtq]p[ms](_\w+)?\b|[rtq]pm(ratelimit|exceeded)|` +
 		`\bhourly\b|\b(this|last|current|next|every|each|a|an|one) (minute|hour)\b|\bminute limit|每分钟|每秒|每小时|分钟内|秒内|小时内`)
 	longWindow = regexp.MustCompile(`per[ _-]?day|\bper[ _-]?(week|month)|\bdaily\b|(requests?|reqs?|tokens?|calls?|\d) ?/ ?(day|week|month)\b|\b(\w+_)?[rt]pd(_\w+)?\b|[rt]pd(ratelimit|exceeded)|` +
-		`byday\b|\b86400 ?s|\b(weekly|monthly) (\w+ )?(limit|quota|usage|cap|allowance|credits)|每天|每日|当日|今日|每周|每月|本月`)
+		`byday\b|\b86400 ?s|\b24[ -]?h(ours?|rs?)?\b|24 ?小时|\b1440 ?(m|min|分钟)|\bmidnight\b|\btomorrow\b|明天|次日|零点|\b(weekly|monthly) (\w+ )?(limit|quota|usage|cap|allowance|credits)|每天|每日|当日|今日|每周|每月|本月`)
 	// noQuota is Gemini's way to say that a model is not in the plan at all.
 	noQuota = regexp.MustCompile(`\blimit: 0(,|\.? |\.?$)`)
 )
