@@ -12,7 +12,7 @@ type choiceParams struct {
 	Choices    choiceList `json:"choices" type:"number or list" doc:"how many choices there are, or their texts; letters count from A"`
 	Multiple   bool       `json:"multiple" doc:"several letters may be right; compared as sets"`
 	Occurrence string     `json:"occurrence" doc:"which marker counts: last or first"`
-	Compat     string     `json:"compat" doc:"take the letter exactly as another tool does: inspect, simple_evals or mmlu_pro"`
+	Compat     string     `json:"compat" doc:"take the letter exactly as another tool does: inspect (Inspect at commit 499e615), simple_evals or mmlu_pro (lm-evaluation-harness)"`
 }
 
 // choiceList is a number of choices, or their texts.

@@ -87,5 +87,5 @@ func buildAs[S any](spec Spec) (s S, err error) {
 }
 
 func init() {
-	register("embedding", Embedded, "1", "cosine of the answer's and the target's embeddings", embeddingParams{}, newEmbedding)
+	register("embedding", Embedded, "2", "cosine of the answer's and the target's embeddings", embeddingParams{}, newEmbedding)
 }

@@ -13,7 +13,7 @@ type matchParams struct {
 	Location   string `json:"location" doc:"where the target must stand: begin, end, any or exact"`
 	Numeric    bool   `json:"numeric" doc:"compare the white-space separated tokens that are numbers"`
 	IgnoreCase bool   `json:"ignore_case" doc:"compare case-folded"`
-	Compat     string `json:"compat" doc:"inspect: numbers are equal when their first 5 digits are"`
+	Compat     string `json:"compat" doc:"inspect: as Inspect at commit 499e615, where numbers are equal when their first 5 digits are"`
 }
 
 type match struct {
@@ -46,15 +46,14 @@ func (s *match) one(text, target string) Result {
 			return s.number(text, want)
 		}
 	}
-	text = s.ends(text)
-	return verdict(located(s.p.Location, text, s.ends(target))).sameAs(text)
-}
-
-func (s *match) ends(text string) string {
-	if s.p.IgnoreCase {
-		text = fold(text)
+	text = strings.TrimSpace(text)
+	if trimEnds(target) != "" { // else the target is nothing but marks
+		text, target = trimEnds(text), trimEnds(target)
 	}
-	return trimEnds(text)
+	if s.p.IgnoreCase {
+		text, target = fold(text), fold(target)
+	}
+	return verdict(located(s.p.Location, text, strings.TrimSpace(target))).sameAs(text)
 }
 
 func located(location, text, target string) bool {
@@ -190,9 +189,10 @@ func asciiDigit(r rune) rune {
 func fiveDigits(f float64) string { return strconv.FormatFloat(f, 'g', 5, 64) }
 
 type regexParams struct {
-	Pattern    string `json:"pattern" required:"true" doc:"regular expression (RE2); its groups, or else the whole match, are compared with the target"`
+	Pattern    string `json:"pattern" required:"true" doc:"regular expression (RE2); its groups, or else the whole match, are compared with the target; where a row has no target, a match is right"`
 	IgnoreCase bool   `json:"ignore_case" doc:"ignore case in the pattern and in the comparison"`
 	MatchAll   bool   `json:"match_all" doc:"every group must equal a target, not just one"`
+	MatchOnly  bool   `json:"match_only" doc:"a match is right, whatever the row's target"`
 }
 
 type regex struct {
@@ -211,11 +211,14 @@ func newRegex(b base, p regexParams) (*regex, error) {
 }
 
 func (s *regex) Score(a Answer, target *Target) Result {
+	at := s.re.find(a.Text)
+	if s.p.MatchOnly || target == nil {
+		return s.matched(a.Text, at)
+	}
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad
 	}
-	at := s.re.find(a.Text)
 	groups := captured(a.Text, at)
 	if len(groups) == 0 {
 		return noAnswer("the pattern does not match the answer")
@@ -236,6 +239,15 @@ func (s *regex) Score(a Answer, target *Target) Result {
 		return scored(0).extracted(groups[0]).sameAs(s.folded(shown))
 	}
 	return scored(0).because("groups: %s", strings.Join(quoted(groups), ", ")).sameAs(s.folded(shown))
+}
+
+// matched scores without a target: by whether the pattern matches.
+func (s *regex) matched(text string, at []int) Result {
+	if at == nil {
+		return scored(0).because("the pattern does not match the answer").sameAs("")
+	}
+	hit := text[at[0]:at[1]]
+	return scored(1).extracted(hit).sameAs(s.folded(hit))
 }
 
 // captured returns the groups that took part, or the whole match when the
@@ -374,7 +386,7 @@ func answerWord(line string) (got, why string) {
 }
 
 func init() {
-	register("match", Pure, "1", "the target stands at one place of the answer", matchParams{Location: "end", IgnoreCase: true}, newMatch)
-	register("regex", Pure, "1", "what a pattern finds equals a target", regexParams{IgnoreCase: true}, newRegex)
+	register("match", Pure, "2", "the target stands at one place of the answer", matchParams{Location: "end", IgnoreCase: true}, newMatch)
+	register("regex", Pure, "2", "what a pattern finds equals a target", regexParams{IgnoreCase: true}, newRegex)
 	register("answer", Pure, "2", "what follows the last ANSWER: equals a target", answerParams{Kind: "line", IgnoreCase: true}, newAnswer)
 }

@@ -35,7 +35,7 @@ func (s *jsonValid) Score(a Answer, _ *Target) Result {
 
 type jsonSchemaParams struct {
 	Schema  json.RawMessage `json:"schema" type:"object" required:"true" doc:"JSON Schema, draft 2020-12; references to other documents are refused"`
-	Extract string          `json:"extract" doc:"where the JSON is: none (the whole answer), fenced (the first code block) or first (the first object or array that parses)"`
+	Extract string          `json:"extract" doc:"where the JSON is: none (the whole answer), fenced (the first code block), first (the first object or array, which must parse) or auto (the whole answer, else the block, else the first)"`
 }
 
 type jsonSchema struct {
@@ -53,7 +53,7 @@ func (noDocuments) Load(url string) (any, error) {
 }
 
 func newJSONSchema(b base, p jsonSchemaParams) (*jsonSchema, error) {
-	if err := oneOf("extract", p.Extract, "none", "fenced", "first"); err != nil {
+	if err := oneOf("extract", p.Extract, extractRules...); err != nil {
 		return nil, err
 	}
 	v, err := parseJSON(string(p.Schema))
@@ -141,7 +141,7 @@ type jsonEqualParams struct {
 	IgnoreFields []string    `json:"ignore_fields" doc:"paths to leave out (a.b.0.c, * for any step)"`
 	Fields       []string    `json:"fields" doc:"compare these paths only; the score is the share that match"`
 	AbsTol       json.Number `json:"abs_tol" type:"number" doc:"numbers are equal when no further apart than this"`
-	Extract      string      `json:"extract" doc:"where the JSON is: none (the whole answer), fenced (the first code block) or first (the first object or array that parses)"`
+	Extract      string      `json:"extract" doc:"where the JSON is: none (the whole answer), fenced (the first code block), first (the first object or array, which must parse) or auto (the whole answer, else the block, else the first)"`
 	Compat       string      `json:"compat" doc:"openai_evals: null equals nothing, a missing key is null, true equals 1"`
 }
 
@@ -163,7 +163,7 @@ func newJSONEqual(b base, p jsonEqualParams) (*jsonEqual, error) {
 	abs, err := absTolerance(p.AbsTol)
 	s.equality.tol.abs = abs
 	return s, errors.Join(err,
-		oneOf("extract", p.Extract, "none", "fenced", "first"),
+		oneOf("extract", p.Extract, extractRules...),
 		oneOf("compat", p.Compat, "", "openai_evals"))
 }
 
@@ -225,7 +225,7 @@ func (s *jsonEqual) one(v, target any) Result {
 }
 
 type jsonSimilarityParams struct {
-	Extract string `json:"extract" doc:"where the JSON is: none (the whole answer), fenced (the first code block) or first (the first object or array that parses)"`
+	Extract string `json:"extract" doc:"where the JSON is: none (the whole answer), fenced (the first code block), first (the first object or array, which must parse) or auto (the whole answer, else the block, else the first)"`
 }
 
 type jsonSimilarity struct {
@@ -234,7 +234,7 @@ type jsonSimilarity struct {
 }
 
 func newJSONSimilarity(b base, p jsonSimilarityParams) (*jsonSimilarity, error) {
-	return &jsonSimilarity{b, p.Extract}, oneOf("extract", p.Extract, "none", "fenced", "first")
+	return &jsonSimilarity{b, p.Extract}, oneOf("extract", p.Extract, extractRules...)
 }
 
 func (s *jsonSimilarity) Score(a Answer, target *Target) Result {
@@ -333,8 +333,8 @@ func numberSimilarity(x, y json.Number) float64 {
 
 func init() {
 	register("json_valid", Pure, "1", "the whole answer is JSON", jsonValidParams{}, newJSONValid)
-	register("json_schema", Pure, "1", "the answer is JSON that a schema accepts", jsonSchemaParams{Extract: "none"}, newJSONSchema)
-	register("json_equal", Pure, "1", "the answer is JSON equal to the target, by value",
+	register("json_schema", Pure, "2", "the answer is JSON that a schema accepts", jsonSchemaParams{Extract: "none"}, newJSONSchema)
+	register("json_equal", Pure, "2", "the answer is JSON equal to the target, by value",
 		jsonEqualParams{IgnoreFields: []string{}, Fields: []string{}, AbsTol: "0", Extract: "none"}, newJSONEqual)
-	register("json_similarity", Pure, "1", "the answer is JSON that resembles the target", jsonSimilarityParams{Extract: "none"}, newJSONSimilarity)
+	register("json_similarity", Pure, "2", "the answer is JSON that resembles the target", jsonSimilarityParams{Extract: "none"}, newJSONSimilarity)
 }

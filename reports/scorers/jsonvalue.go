@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"math/big"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -246,11 +247,18 @@ func (p path) drop(v any) {
 	}
 }
 
-// embeddedJSON takes the JSON out of an answer by one of the extraction rules:
-// none (the whole answer), fenced (the first code block) or first (the first
-// object or array that parses).
+var extractRules = []string{"none", "fenced", "first", "auto"}
+
+// embeddedJSON takes the JSON out of an answer by one of the extraction rules.
 func embeddedJSON(text, rule string) (v any, why string) {
 	switch rule {
+	case "auto":
+		for _, rule := range []string{"none", "fenced"} {
+			if v, why = embeddedJSON(text, rule); why == "" {
+				return v, ""
+			}
+		}
+		return embeddedJSON(text, "first")
 	case "fenced":
 		block, ok := fencedBlock(text)
 		if !ok {
@@ -258,10 +266,7 @@ func embeddedJSON(text, rule string) (v any, why string) {
 		}
 		text = block
 	case "first":
-		if v, ok := firstJSON(text); ok {
-			return v, ""
-		}
-		return nil, "no JSON object or array in the answer"
+		return firstJSON(text)
 	}
 	v, err := parseJSON(text)
 	if err != nil {
@@ -289,25 +294,58 @@ func fencedBlock(text string) (string, bool) {
 	return body, true // cut off by the token limit: let the parser judge
 }
 
-// tries bounds the search for JSON in running text, which would otherwise be
-// quadratic in a text of nothing but brackets.
-const tries = 1000
-
-func firstJSON(text string) (any, bool) {
-	for range tries {
+// firstJSON finds the first object or array in running text. What begins like
+// JSON has to parse: the parts of an answer that was cut off are not the
+// answer. Lists of numbers, as in "according to [1]", are passed over where
+// something else follows.
+func firstJSON(text string) (v any, why string) {
+	const none = "no JSON object or array in the answer"
+	var numbers any
+	for {
 		i := strings.IndexAny(text, "{[")
 		if i < 0 {
-			return nil, false
+			if numbers != nil {
+				return numbers, ""
+			}
+			return nil, none
 		}
-		d := json.NewDecoder(strings.NewReader(text[i:]))
+		text = text[i:]
+		if !opensJSON(text) {
+			text = text[1:]
+			continue
+		}
+		d := json.NewDecoder(strings.NewReader(text))
 		d.UseNumber()
-		var v any
-		if d.Decode(&v) == nil {
-			return v, true
+		if err := d.Decode(&v); err != nil {
+			inside, after, closed := strings.Cut(text[1:], "]")
+			if text[0] == '[' && closed && !strings.ContainsAny(inside, "[{\"\n") { // [1 of 2]
+				text = after
+				continue
+			}
+			return nil, "the first JSON in the answer does not parse: " + err.Error()
 		}
-		text = text[i+1:]
+		if !onlyNumbers(v) {
+			return v, ""
+		}
+		if numbers == nil {
+			numbers = v
+		}
+		text = text[d.InputOffset():]
 	}
-	return nil, false
+}
+
+var jsonOpening = regexp.MustCompile(`\A(?:\{\s*(?:["}]|$)|\[\s*(?:[\[{"\]\-0-9]|true\b|false\b|null\b|$))`)
+
+// opensJSON tells the beginning of an object or array from brackets in prose.
+func opensJSON(text string) bool { return jsonOpening.MatchString(text) }
+
+// onlyNumbers reports a list of numbers.
+func onlyNumbers(v any) bool {
+	list, ok := v.([]any)
+	return ok && len(list) > 0 && !slices.ContainsFunc(list, func(e any) bool {
+		_, number := e.(json.Number)
+		return !number
+	})
 }
 
 // jsonTargets reads a target as JSON values: one, or several where the target

@@ -77,7 +77,7 @@ func sameFormula(a, b string) bool {
 	if !okX || !okY {
 		return a == b
 	}
-	return x == y
+	return x == y && (x != "" || a == b)
 }
 
 var formulaNoise = []*strings.Replacer{
@@ -104,7 +104,7 @@ func cleanFormula(s string) (clean string, ok bool) {
 		return "", false
 	}
 	s, _, _ = strings.Cut(s, unit)
-	for _, pair := range [][2]string{{`\%`, ""}, {"%", ""}, {" .", " 0."}, {"{.", "{0."}} {
+	for _, pair := range [][2]string{{`\%`, ""}, {" .", " 0."}, {"{.", "{0."}} {
 		s = strings.ReplaceAll(s, pair[0], pair[1])
 	}
 	if s == "" {
@@ -187,5 +187,5 @@ func slashFraction(s string) string {
 }
 
 func init() {
-	register("math_string", Pure, "1", "formulae compared as the MATH dataset does, as texts", mathParams{Extract: "none"}, newMathString)
+	register("math_string", Pure, "2", "formulae compared as the MATH dataset does, as texts", mathParams{Extract: "none"}, newMathString)
 }

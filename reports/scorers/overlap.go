@@ -1,14 +1,16 @@
 package scorers
 
 import (
+	"errors"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 type exactParams struct {
 	Remove    []string `json:"remove" doc:"regular expressions whose matches are cut from both sides first"`
-	Normalize steps    `json:"normalize" type:"list or preset" doc:"steps in order (lower, casefold, punct, articles, digits, ws, strip), or the preset squad or inspect"`
+	Normalize steps    `json:"normalize" type:"list or preset" doc:"steps in order (lower, casefold, punct, articles, digits, ws, strip), or the preset squad or inspect (as Inspect at commit 499e615)"`
 }
 
 type exact struct {
@@ -38,8 +40,17 @@ func (s *exact) Score(a Answer, target *Target) Result {
 	}
 	prediction := s.clean(a.Text)
 	return best(targets, func(t string) Result {
-		return verdict(prediction == s.clean(t))
+		want := s.clean(t)
+		return verdict(prediction == want && (want != "" || sameEmptied(a.Text, t)))
 	}).sameAs(prediction)
+}
+
+// sameEmptied compares two texts of which normalisation leaves nothing, as of
+// the article "a" or of "@": they must be the same before it, case and marks
+// around them aside. An empty answer equals no article.
+func sameEmptied(a, b string) bool {
+	x, y := fold(trimEnds(a)), fold(trimEnds(b))
+	return a == b || x == y && x != ""
 }
 
 func (s *exact) clean(text string) string {
@@ -50,7 +61,7 @@ func (s *exact) clean(text string) string {
 }
 
 type f1Params struct {
-	Variant   string   `json:"variant" doc:"squad (normalised words, multisets), squad2 (also scores empty answers), set (raw words, sets) or inspect (number-aware words, sets, two decimals)"`
+	Variant   string   `json:"variant" doc:"squad (normalised words, multisets), squad2 (also scores empty answers), set (raw words, sets) or inspect (number-aware words, sets, two decimals; as Inspect at commit 499e615)"`
 	StopWords []string `json:"stop_words" doc:"words left out on both sides; variant inspect only"`
 }
 
@@ -95,7 +106,7 @@ func (s *f1) overlap(prediction, target string) float64 {
 	}
 	p, t := strings.Fields(squadText(prediction)), strings.Fields(squadText(target))
 	if s.variant == "squad2" && (len(p) == 0 || len(t) == 0) {
-		if len(p) == len(t) {
+		if len(p) == len(t) && (target == "" || sameEmptied(prediction, target)) {
 			return 1
 		}
 		return 0
@@ -138,6 +149,9 @@ func multisetOverlap(a, b []string) int {
 	return shared
 }
 
+// multisetF1 compares lists whose order does not count.
+func multisetF1(a, b []string) float64 { return fMeasure(multisetOverlap(a, b), len(a), len(b)) }
+
 // setF1 compares sets of words.
 func setF1(a, b []string) float64 {
 	x, y := toSet(a), toSet(b)
@@ -159,9 +173,10 @@ func toSet(words []string) map[string]bool {
 }
 
 type includesParams struct {
-	IgnoreCase bool   `json:"ignore_case" doc:"compare case-folded"`
-	Mode       string `json:"mode" doc:"any: one target of a list is enough; all: every one must be there"`
-	Not        bool   `json:"not" doc:"invert: right when the target is not there"`
+	IgnoreCase bool      `json:"ignore_case" doc:"compare case-folded"`
+	Mode       string    `json:"mode" doc:"any: one target of a list is enough; all: every one must be there"`
+	Not        bool      `json:"not" doc:"invert: right when the target is not there"`
+	Texts      oneOrMore `json:"texts" type:"string or list" doc:"look for these in place of the row's target"`
 }
 
 type includes struct {
@@ -170,10 +185,16 @@ type includes struct {
 }
 
 func newIncludes(b base, p includesParams) (*includes, error) {
+	if slices.Contains(p.Texts, "") {
+		return nil, errors.New("texts: an empty text is in every answer")
+	}
 	return &includes{b, p}, oneOf("mode", p.Mode, "any", "all")
 }
 
 func (s *includes) Score(a Answer, target *Target) Result {
+	if len(s.p.Texts) > 0 {
+		target = &Target{Texts: s.p.Texts}
+	}
 	targets, bad := texts(target)
 	if bad != nil {
 		return *bad
@@ -198,7 +219,7 @@ func (s *includes) Score(a Answer, target *Target) Result {
 }
 
 func init() {
-	register("exact", Pure, "1", "the answer equals a target", exactParams{Remove: []string{}}, newExact)
-	register("f1", Pure, "1", "words shared with a target, as F1", f1Params{Variant: "squad", StopWords: []string{}}, newF1)
-	register("includes", Pure, "1", "the answer contains a target", includesParams{IgnoreCase: true, Mode: "any"}, newIncludes)
+	register("exact", Pure, "2", "the answer equals a target", exactParams{Remove: []string{}}, newExact)
+	register("f1", Pure, "2", "words shared with a target, as F1", f1Params{Variant: "squad", StopWords: []string{}}, newF1)
+	register("includes", Pure, "2", "the answer contains a target", includesParams{IgnoreCase: true, Mode: "any", Texts: oneOrMore{}}, newIncludes)
 }

@@ -196,7 +196,7 @@ func TestConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, c := range cases {
 		info, _ := Lookup(c.Scorer)
-		if info.Kind != Pure {
+		if info.Kind != Pure || c.Error != nil {
 			continue
 		}
 		s := mustNew(t, c.Scorer, c.Params)

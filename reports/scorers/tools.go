@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"nightshift"
@@ -113,19 +114,20 @@ type toolsParams struct {
 	Threshold float64 `json:"threshold" doc:"below this the explanation says so; the value is the F1 either way"`
 }
 
-// toolsF1 compares sets of calls by a key.
+// toolsF1 compares calls by a key.
 type toolsF1 struct {
 	base
 	threshold float64
 	key       func(call) string
+	f1        func(made, wanted []string) float64
 }
 
 func newToolNames(b base, p toolsParams) (*toolsF1, error) {
-	return &toolsF1{b, p.Threshold, func(c call) string { return c.name }}, nil
+	return &toolsF1{b, p.Threshold, func(c call) string { return c.name }, setF1}, nil
 }
 
 func newToolCalls(b base, p toolsParams) (*toolsF1, error) {
-	return &toolsF1{b, p.Threshold, func(c call) string { return c.key }}, nil
+	return &toolsF1{b, p.Threshold, func(c call) string { return c.key }, multisetF1}, nil
 }
 
 func (s *toolsF1) Score(a Answer, target *Target) Result {
@@ -134,11 +136,12 @@ func (s *toolsF1) Score(a Answer, target *Target) Result {
 		return unscored("%v", err)
 	}
 	made := s.keys(madeCalls(a.ToolCalls))
-	f := setF1(made, s.keys(want))
+	f := s.f1(made, s.keys(want))
 	if len(made) == 0 && len(want) == 0 {
 		f = 1 // no tool was to be called, and none was
 	}
-	r := scored(f).extracted(strings.Join(made, ", "))
+	slices.Sort(made)
+	r := scored(f).extracted(strings.Join(made, ", ")).sameAs(strings.Join(made, ", "))
 	if f < s.threshold {
 		r = r.because("F1 is below %v", s.threshold)
 	}
@@ -443,6 +446,6 @@ func eachAllowed(value, allowed []any) bool {
 
 func init() {
 	register("tool_names_f1", Pure, "1", "the names of the called tools, as a set, against the expected ones", toolsParams{Threshold: 1}, newToolNames)
-	register("tool_calls_f1", Pure, "1", "tool calls with their arguments, as a set, against the expected ones", toolsParams{Threshold: 1}, newToolCalls)
+	register("tool_calls_f1", Pure, "2", "tool calls with their arguments against the expected ones; a call that is wanted twice must be made twice", toolsParams{Threshold: 1}, newToolCalls)
 	register("tool_ast", Pure, "1", "tool calls with typed arguments against lists of allowed values", toolASTParams{}, newToolAST)
 }
