@@ -54,6 +54,14 @@ func contents() []Fault {
 		{Number: 22, Name: "no content", Respond: body(func(c Case) string { return c.hollow("[]") }), Want: Want{Outcome: OK, Also: isEmpty}},
 		{Number: 22, Name: "null content", Respond: body(func(c Case) string { return c.hollow("null") }), Want: Want{Outcome: OK, Also: isEmpty}},
 		{Number: 22, Name: "empty content", Respond: body(text(`""`)), Want: Want{Outcome: OK, Also: isEmpty}},
+		{Number: 22, Name: "nothing, and nothing counted", Respond: body(func(c Case) string { return uncounted(c.hollow("null")) }), Want: Want{Outcome: Unknown, Class: nightshift.ClassEmptyResponse}},
+		{Number: 22, Name: "an error object that says nothing", Respond: body(replace(`"model":`, `"error":{"message":"","type":"","code":null},"model":`)), Want: Want{Outcome: OK, Text: fullText}},
+		{Number: 22, Name: "a number as text", Respond: body(text(`7`)), Want: Want{Outcome: OK, Text: reads("7"), Flags: []string{"text_not_a_string"}}},
+		{Number: 22, Name: "reasoning before a closing tag", Respond: body(text(`"2+2\n</think>\n\n4"`)), Want: Want{Outcome: OK, Text: reads("4"), Flags: []string{"think_tags"}, Also: func(tb testing.TB, _ Case, x providers.Exchange) {
+			if t := x.Response.Thinking; t == nil || *t != "2+2" {
+				tb.Errorf("thinking %v", t)
+			}
+		}}},
 		{Number: 23, Name: "unknown stop reason", Respond: body(func(c Case) string { return stop(c, "moonset", "moonset") }), Want: Want{Outcome: OK, Text: fullText, Flags: []string{"stop_reason_unknown"}, Also: stopIs(nightshift.StopOther)}},
 		{Number: 23, Name: "stopped by length", Respond: body(func(c Case) string { return stop(c, "max_tokens", "length") }), Want: Want{Outcome: OK, Text: fullText, Also: stopIs(nightshift.StopMaxTokens)}},
 		{Number: 23, Name: "refusal", Respond: body(func(c Case) string { return stop(c, "refusal", "content_filter") }), Want: Want{Outcome: OK, Text: fullText, Also: func(tb testing.TB, c Case, x providers.Exchange) {
@@ -83,6 +91,11 @@ func contents() []Fault {
 		{Number: 28, Name: "negative tokens", Respond: body(tokens("-5")), Want: Want{Outcome: OK, Text: fullText, Flags: []string{"usage_invalid"}, Also: neverSummed}},
 		{Number: 28, Name: "ten thousand million tokens", Respond: body(tokens("10000000000")), Want: Want{Outcome: OK, Text: fullText, Flags: []string{"usage_invalid"}, Also: neverSummed}},
 	}
+}
+
+// uncounted is an answer that counts no output.
+func uncounted(answer string) string {
+	return strings.NewReplacer(`"output_tokens":3`, `"output_tokens":0`, `"completion_tokens":3,"total_tokens":10`, `"completion_tokens":0,"total_tokens":7`).Replace(answer)
 }
 
 // tokens makes an answer that counts its output so.

@@ -47,6 +47,11 @@ func streams() []Fault {
 		{Number: 42, Name: "ends without its end", Respond: after(Case.content, ""), Want: kept(nightshift.ClassCut)},
 		{Number: 42, Name: "[DONE] after a cut", Respond: after(Case.content, "data: [DONE]\n\n"), Want: kept(nightshift.ClassCut)},
 		{Number: 42, Name: "ends in the middle of an event", Respond: after(Case.content, `data: {"type":"content_block_delta","ind`), Want: kept(nightshift.ClassCut)},
+		{Number: 42, Name: "the word null for a finish reason, cut", Respond: func(x *Exchange) {
+			x.Head(200, "Content-Type", "text/event-stream", "Connection", "close")
+			events := strings.Join(x.events()[:x.content()], "")
+			x.Write(strings.ReplaceAll(events, `"finish_reason":null`, `"finish_reason":"null"`) + "data: [DONE]\n\n")
+		}, Want: kept(nightshift.ClassCut)},
 		{Number: 43, Name: "overloaded in the middle", Respond: func(x *Exchange) {
 			x.Begin(x.content())
 			x.Write("event: error\ndata: " + x.problem(x.Request, "overloaded_error", "overloaded_error", "Overloaded") + "\n\n")

@@ -80,10 +80,11 @@ func words(root jsonscan.Value) bool {
 }
 
 // stated settles an error whose reply says what it used: that is billed then,
-// and nothing is left to guess.
+// and nothing is left to guess. An answer without words and without output
+// counted is not believed that.
 func (a *attempt) stated(e *nightshift.Error) {
 	u := a.ex.Response.Usage
-	if u.InputTotal().Known() && u.Output.Known() {
+	if e.Class != nightshift.ClassEmptyResponse && u.InputTotal().Known() && u.Output.Known() {
 		e.MaybeBilled = false
 	}
 }
