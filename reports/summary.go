@@ -30,6 +30,7 @@ type Summary struct {
 	Epochs    int            `json:"epochs"`
 	Started   *time.Time     `json:"started_at"`
 	Finished  *time.Time     `json:"finished_at"`
+	Worked    float64        `json:"worked_seconds"` // from first request to last answer of each start, added up
 	Models    []ModelSummary `json:"models"`
 	Judges    []Line         `json:"judges,omitempty"`    // what scorers' requests cost, by judge
 	Unsettled *Entry         `json:"unsettled,omitempty"` // spent on rows that have no record yet
@@ -235,6 +236,7 @@ type tally struct {
 	biller         *biller
 	timeline       timeline
 	started, ended *time.Time
+	worked         worktime
 }
 
 type modelTally struct {
@@ -245,7 +247,7 @@ type modelTally struct {
 }
 
 func newTally(info store.Info) *tally {
-	t := &tally{models: map[string]*modelTally{}, errors: map[[2]string]*ErrorGroup{}, biller: newBiller([]string{"model"}, nil)}
+	t := &tally{models: map[string]*modelTally{}, errors: map[[2]string]*ErrorGroup{}, biller: newBiller([]string{"model"}, nil), worked: newWorktime(info.Starts)}
 	t.biller.begin(info.Name, runPrices(info.Plan), false)
 	for _, m := range info.Models {
 		t.model(m)
@@ -291,6 +293,7 @@ func (t *tally) add(row *summaryRow) Entry {
 	m.bill.add(&e)
 	t.timeline.add(row)
 	t.started, t.ended = earlier(t.started, row.StartedAt), later(t.ended, row.FinishedAt)
+	t.worked.add(row.StartedAt, row.FinishedAt)
 	if row.ErrorClass != nil && !outcome.Answered() {
 		t.fail(row)
 	}
@@ -328,7 +331,7 @@ func (t *tally) summary(dir string, info store.Info) *Summary {
 	s := &Summary{
 		Name: info.Name, Dir: dir, RunID: info.RunID, PlanHash: info.PlanHash, State: info.State, Tool: info.Tool, Epochs: info.Epochs, PriceDate: info.PriceTable,
 		Dataset: DatasetFacts{Rows: info.Rows(), Hash: info.DatasetHash},
-		Started: t.started, Finished: t.ended, Timeline: t.timeline.closed(),
+		Started: t.started, Finished: t.ended, Worked: t.worked.total().Seconds(), Timeline: t.timeline.closed(),
 	}
 	for _, name := range t.order {
 		m := t.models[name]

@@ -134,12 +134,9 @@ func counted(n int64, thing string) string {
 	return count(n) + " " + thing
 }
 
-// took is the time from the first request to the last answer.
+// took is how long the run worked, without the rest between its starts.
 func (s *Summary) took() time.Duration {
-	if s.Started == nil || s.Finished == nil {
-		return 0
-	}
-	d := s.Finished.Sub(*s.Started)
+	d := time.Duration(s.Worked * float64(time.Second))
 	if d > time.Minute {
 		return d.Round(time.Second)
 	}

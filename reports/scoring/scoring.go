@@ -95,11 +95,15 @@ func (t *Tally) add(s *nightshift.Score) {
 }
 
 // Write scores every record of a run and writes the table of one scorer, in
-// place of any that is there. It holds some thousand answers at a time and
-// uses all cores. The tallies are by model, in the order of the run's models.
+// place of any that is there. It holds some thousand answers at a time, or some
+// 16 MiB where they are large, and uses all cores. The tallies are by model, in
+// the order of the run's models. Prompts and metadata are read for commands only.
 func Write(ctx context.Context, dir string, d Described, score Func) ([]Tally, error) {
-	rows := store.Rows[answerRow](dir, store.ReadOptions{})
-	scores := inOrder(rows, func(r answerRow) (nightshift.Score, error) {
+	rows := withoutPrompts(store.Rows[plainRow](dir, store.ReadOptions{}))
+	if d.Kind == scorers.OfCommand {
+		rows = store.Rows[answerRow](dir, store.ReadOptions{})
+	}
+	scores := inOrder(rows, (*answerRow).weight, func(r answerRow) (nightshift.Score, error) {
 		if err := ctx.Err(); err != nil {
 			return nightshift.Score{}, err
 		}
@@ -147,6 +151,53 @@ func (d Described) score(rec *nightshift.Record, r scorers.Result) nightshift.Sc
 		Value: r.Value, Status: r.Status, Answer: r.Answer, Canonical: r.Canonical, Explanation: r.Explanation,
 		ScorerVersion: d.Version, Params: string(d.Params),
 	}
+}
+
+// A plainRow is what scorers look at that run in this process: an answerRow
+// without the prompt and the metadata.
+type plainRow struct {
+	Run           string             `parquet:"run,dict"`
+	Row           int64              `parquet:"row"`
+	ID            string             `parquet:"id"`
+	Epoch         int32              `parquet:"epoch"`
+	Model         string             `parquet:"model,dict"`
+	Outcome       nightshift.Outcome `parquet:"outcome,dict"`
+	Text          *string            `parquet:"text,optional"`
+	ToolCalls     *string            `parquet:"tool_calls,optional"`
+	StopReason    *string            `parquet:"stop_reason,optional,dict"`
+	RawStopReason *string            `parquet:"raw_stop_reason,optional,dict"`
+	OutputTokens  *int64             `parquet:"output_tokens,optional"`
+	CostUSD       *float64           `parquet:"cost_usd,optional"`
+	LatencyMS     *float64           `parquet:"latency_ms,optional"`
+	ErrorClass    *string            `parquet:"error_class,optional,dict"`
+	ErrorMessage  *string            `parquet:"error_message,optional"`
+	Target        *string            `parquet:"target,optional"`
+}
+
+func withoutPrompts(rows iter.Seq2[plainRow, error]) iter.Seq2[answerRow, error] {
+	return func(yield func(answerRow, error) bool) {
+		for r, err := range rows {
+			if !yield(answerRow{
+				Run: r.Run, Row: r.Row, ID: r.ID, Epoch: r.Epoch, Model: r.Model, Outcome: r.Outcome,
+				Text: r.Text, ToolCalls: r.ToolCalls, StopReason: r.StopReason, RawStopReason: r.RawStopReason,
+				OutputTokens: r.OutputTokens, CostUSD: r.CostUSD, LatencyMS: r.LatencyMS,
+				ErrorClass: r.ErrorClass, ErrorMessage: r.ErrorMessage, Target: r.Target,
+			}, err) {
+				return
+			}
+		}
+	}
+}
+
+// weight is about how many bytes a row holds.
+func (r *answerRow) weight() int64 {
+	n := 512
+	for _, s := range []*string{r.Text, r.ToolCalls, r.ErrorMessage, r.System, r.Input, r.Target, r.Metadata} {
+		if s != nil {
+			n += len(*s)
+		}
+	}
+	return int64(n)
 }
 
 // An answerRow is what scorers may look at, as columns.

@@ -34,7 +34,7 @@ func readStretch[T any](pf *parquet.File, from, to int64) iter.Seq2[T, error] {
 		}
 		defer r.close()
 		for row := from; row < to; {
-			batch := make([]T, min(batchRows, to-row))
+			batch := make([]T, min(r.batch, to-row))
 			if err := r.read(batch, row); err != nil {
 				yield(zero, err)
 				return
@@ -56,6 +56,7 @@ type rowReader[T any] struct {
 	group   int   // that the columns are of
 	first   int64 // row of it
 	columns []*fieldColumn
+	batch   int64 // rows that are best read at a time
 }
 
 func newRowReader[T any](pf *parquet.File) (r *rowReader[T], err error) {
@@ -77,7 +78,26 @@ func newRowReader[T any](pf *parquet.File) (r *rowReader[T], err error) {
 		}
 		r.columns = append(r.columns, c)
 	}
+	r.batch = batchOf(pf, r.columns)
 	return r, nil
+}
+
+// batchBytes is about what a batch of rows may take in memory.
+const batchBytes = 4 << 20
+
+// batchOf is how many rows of a file are read at a time: fewer where those
+// columns of it that are read are large.
+func batchOf(pf *parquet.File, columns []*fieldColumn) int64 {
+	var bytes int64
+	for _, g := range pf.Metadata().RowGroups {
+		for _, c := range columns {
+			bytes += g.Columns[c.column].MetaData.TotalUncompressedSize
+		}
+	}
+	if bytes <= 0 {
+		return batchRows
+	}
+	return max(1, min(batchRows, int64(float64(batchBytes)/float64(bytes)*float64(pf.NumRows()))))
 }
 
 // read fills the batch with the rows from row on. Going forward is cheap,
