@@ -41,6 +41,7 @@ var may = map[string][]string{
 // homes lists which packages may import a third-party library. A library that
 // is not listed has no home yet.
 var homes = map[string][]string{
+	"github.com/xuri/excelize/v2":              {"nightshift/runner/store"},
 	"github.com/parquet-go/parquet-go":         {"nightshift/runner/store", "nightshift/datasets"},
 	"golang.org/x/sync":                        {"nightshift/runner"},
 	"golang.org/x/sys":                         {"nightshift/internal/fsx"},

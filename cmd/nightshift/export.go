@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,17 +23,20 @@ func (a *app) exportCommand() *cobra.Command {
 	var failed bool
 	c := &cobra.Command{
 		Use:   "export RUN",
-		Short: "Write one flat table: answers joined with their scores, as Parquet, CSV or JSON lines",
+		Short: "Write one flat table: answers joined with their scores, as Parquet, CSV, JSON lines or a workbook",
+		Long: `Writes one row for each answer, with a column for each scorer. In a workbook (xlsx)
+and in CSV no text is taken for a formula. A workbook's cells hold 32,767
+characters: longer texts are cut there and say so; rows beyond 1,048,575 go into
+further sheets. The other formats hold everything.`,
 		Example: `  nightshift export runs/tonight --output answers.csv
+  nightshift export runs/tonight --output answers.xlsx
   nightshift export runs/tonight --format jsonl | jq .text
   nightshift export runs/tonight --failed --output again.jsonl`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if format == "" {
-				format = formatOf(out)
-			}
-			if !oneOf(format, "parquet", "csv", "jsonl") {
-				return usageError("--format: %q is none of parquet, csv, jsonl", format)
+			format, err := exportFormat(format, out, failed)
+			if err != nil {
+				return err
 			}
 			o := store.ExportOptions{ReadOptions: store.ReadOptions{Models: models}}
 			return a.export(c.Context(), args[0], out, format, failed, o)
@@ -40,20 +44,30 @@ func (a *app) exportCommand() *cobra.Command {
 	}
 	s := c.Flags()
 	s.StringVarP(&out, "output", "o", "", "`FILE` to write (default: standard output)")
-	s.StringVar(&format, "format", "", "parquet, csv or jsonl (default: by the file's ending, else jsonl)")
+	s.StringVar(&format, "format", "", "parquet, csv, jsonl or xlsx (default: by the file's ending; jsonl to standard output)")
 	s.StringArrayVar(&models, "model", nil, "only this model; may be repeated")
 	s.BoolVar(&failed, "failed", false, "the rows to run again, in the dataset's own form")
 	return c
 }
 
-func formatOf(path string) string {
-	switch filepath.Ext(path) {
-	case ".parquet":
-		return "parquet"
-	case ".csv":
-		return "csv"
+// exportFormat is the format that is asked for: by its name, or else by the
+// ending of the file. Rows to run again have that of the dataset.
+func exportFormat(format, out string, failed bool) (string, error) {
+	endings := map[string]string{".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".xlsx": "xlsx"}
+	ending := strings.ToLower(filepath.Ext(out))
+	switch {
+	case failed:
+		return format, nil
+	case format != "" && !oneOf(format, "parquet", "csv", "jsonl", "xlsx"):
+		return "", usageError("--format: %q is none of parquet, csv, jsonl, xlsx", format)
+	case format != "":
+		return format, nil
+	case out == "":
+		return "jsonl", nil
+	case endings[ending] == "":
+		return "", usageError("--output: %s ends in none of .parquet, .csv, .jsonl, .ndjson, .xlsx; name it so, or say which it is with --format", out)
 	}
-	return "jsonl"
+	return endings[ending], nil
 }
 
 // export writes to a file, whole or not at all, or to standard output.

@@ -24,6 +24,7 @@ const (
 	FormatParquet = "parquet"
 	FormatCSV     = "csv"
 	FormatJSONL   = "jsonl"
+	FormatXLSX    = "xlsx" // a workbook for spreadsheets
 )
 
 // ExportOptions choose what Export writes. The zero value is every row with
@@ -35,6 +36,7 @@ type ExportOptions struct {
 	// Where keeps the records for which it is true; nil keeps all.
 	Where func(*nightshift.Record) bool
 
+	sheetRows int   // of a workbook's sheet; 0 means as many as there can be
 	sortBytes int64 // of a score table in another order that are sorted in memory; 0 means defaultSortBytes
 }
 
@@ -66,8 +68,10 @@ func Export(dir string, w io.Writer, format string, o ExportOptions) (rows int64
 		return exportCSV(dir, w, o, joins)
 	case FormatJSONL:
 		return exportJSONL(dir, w, o, joins)
+	case FormatXLSX:
+		return exportXLSX(dir, w, o, joins)
 	}
-	return 0, fmt.Errorf("export format %q; there are %s, %s and %s", format, FormatParquet, FormatCSV, FormatJSONL)
+	return 0, fmt.Errorf("export format %q; there are %s, %s, %s and %s", format, FormatParquet, FormatCSV, FormatJSONL, FormatXLSX)
 }
 
 // records yields what is to be exported.
@@ -270,15 +274,7 @@ type jsonScore struct {
 
 func exportCSV(dir string, w io.Writer, o ExportOptions, joins *joins) (int64, error) {
 	cw := csv.NewWriter(w)
-	t := reflect.TypeFor[nightshift.Record]()
-	var header []string
-	for i := range t.NumField() {
-		name, _ := columnName(t.Field(i))
-		header = append(header, name)
-	}
-	for _, c := range joins.columns {
-		header = append(header, c, c+"_status")
-	}
+	header := exportHeader(joins)
 	if err := cw.Write(header); err != nil {
 		return 0, err
 	}
@@ -311,6 +307,19 @@ func exportCSV(dir string, w io.Writer, o ExportOptions, joins *joins) (int64, e
 	}
 	cw.Flush()
 	return rows, cw.Error()
+}
+
+// exportHeader names the columns of a flat table.
+func exportHeader(joins *joins) (header []string) {
+	t := reflect.TypeFor[nightshift.Record]()
+	for i := range t.NumField() {
+		name, _ := columnName(t.Field(i))
+		header = append(header, name)
+	}
+	for _, c := range joins.columns {
+		header = append(header, c, c+"_status")
+	}
+	return header
 }
 
 // csvCell renders a column value.
