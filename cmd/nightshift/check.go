@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 
 	"nightshift"
 	"nightshift/datasets"
+	"nightshift/runner/plan"
 	"nightshift/runner/store"
 )
 
@@ -74,10 +76,24 @@ func (a *app) estimate(ctx context.Context, j *job, f checkFlags) error {
 	if err != nil {
 		return err
 	}
+	print := func() error { return forecast.print(a.out) }
 	if f.asJSON {
-		return a.printJSON(forecast)
+		print = func() error { return a.printJSON(forecast) }
 	}
-	return forecast.print(a.out)
+	return errors.Join(print(), forecast.unsendable(j.plan))
+}
+
+// unsendable is an error when more rows cannot be sent than the plan
+// tolerates: the run would end with exit code 3.
+func (f *forecast) unsendable(p *plan.Resolved) error {
+	var problems []error
+	for _, m := range f.Models {
+		if m.Unsendable > 0 && p.TolerateFailed.Exceeded(m.Unsendable, m.largest.looked) {
+			problems = append(problems, usageError("%d of the %d rows looked at cannot be sent to %s: %s\ncorrect them, leave them out (--filter), or accept them: --tolerate-failed %d",
+				m.Unsendable, m.largest.looked, m.Model, m.Problem, m.Unsendable))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // A forecast is what a plan will do, as far as that can be known beforehand.

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"nightshift/datasets"
+	"nightshift/reports"
 	"nightshift/runner/plan"
 )
 
@@ -36,13 +37,18 @@ func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys
 	}
 	rows, rowsErr := f.chooseRows(out)
 	j.rows = rows
+	if wrong == nil && err == nil {
+		wrong = checkScorers(resolved, true)
+	} else if gates := reports.CheckGates(p.Gates); gates != nil {
+		wrong = errors.Join(wrong, usageError("%w", gates))
+	}
 	if err := errors.Join(wrong, err, rowsErr, metricsProblem(p)); err != nil {
 		return nil, errors.Join(err, a.rowsToo(ctx, p))
 	}
 	if j.dataset, err = a.openDataset(ctx, resolved, rows); err != nil {
 		return nil, err
 	}
-	if err := j.capped(ctx); err != nil {
+	if err := errors.Join(j.capped(ctx), j.review(ctx)); err != nil {
 		return nil, errors.Join(err, j.dataset.Close())
 	}
 	return j, nil
