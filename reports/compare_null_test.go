@@ -121,7 +121,7 @@ func within(rate, bound float64, runs int) bool {
 func TestEqualModelsRarelyMissAGate(t *testing.T) {
 	runs, sizes := 150, []int{100}
 	if longForm() {
-		runs, sizes = 4000, []int{20, 100, 200, 500}
+		runs, sizes = 2000, []int{20, 100, 200}
 	}
 	for _, items := range sizes {
 		for _, n := range []nullRun{
@@ -148,7 +148,7 @@ func TestEqualModelsRarelyMissAGate(t *testing.T) {
 func TestWorseModelsRarelyPassAGate(t *testing.T) {
 	runs, sizes := 200, []int{10, 50}
 	if longForm() {
-		runs, sizes = 4000, []int{5, 10, 20, 50, 100, 200}
+		runs, sizes = 2000, []int{5, 10, 20, 50, 100}
 	}
 	for _, items := range sizes {
 		for _, n := range []nullRun{

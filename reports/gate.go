@@ -461,7 +461,7 @@ func (c *Comparison) gateArguments(args []string) (labels []string, scorer strin
 			continue
 		}
 		if !c.hasScorer(arg) {
-			return nil, "", fmt.Errorf("%q is neither a model nor a scorer here", arg)
+			return nil, "", fmt.Errorf("%q is neither a model nor a scorer here; there are %s", arg, join(c.names(), ", "))
 		}
 		scorer = arg
 	}
@@ -473,6 +473,21 @@ func (c *Comparison) gateArguments(args []string) (labels []string, scorer strin
 		}
 	}
 	return labels, scorer, nil
+}
+
+// names are those of models and scorers, for people.
+func (c *Comparison) names() []string {
+	var names []string
+	for _, m := range c.Models {
+		names = append(names, m.Label)
+	}
+	for _, r := range c.Scorers {
+		names = append(names, r.Name)
+	}
+	for _, p := range c.Preferences {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 func (c *Comparison) hasScorer(name string) bool {

@@ -36,8 +36,8 @@ all have scores for: means with intervals, paired differences with exact tests, 
 and latency for a right answer, how answers ended, categories, disagreements. A
 difference is only claimed where there is one.
 
-Gates turn the result into an exit code: 0 passed, 5 missed, 3 too many failures to
-tell, 4 the run is not complete.`,
+Gates turn the result into an exit code: 0 passed, 5 missed, 3 cannot tell (too many
+failures, or what is missing could decide it), 4 the run is not complete.`,
 		Example: `  nightshift compare runs/tonight
   nightshift compare runs/tonight --baseline sonnet --gate regression --junit gates.xml
   nightshift compare runs/tonight --baseline-run runs/last-week

@@ -132,6 +132,9 @@ func (a *app) resolveScoring(c *cobra.Command, path string, names []string, f *s
 	if len(resolved.Scorers) == 0 {
 		return nil, usageError("%s names no scorers; add --scorer, or scorers: to the plan", path)
 	}
+	if err := reports.CheckGates(resolved.Gates); err != nil {
+		return nil, usageError("%w", err)
+	}
 	return resolved, checkScorers(resolved, f.allowCommands)
 }
 
@@ -155,10 +158,16 @@ func checkScorers(p *plan.Resolved, allowCommands bool) error {
 			problems = append(problems, fmt.Errorf("scorer %s: this version sends no requests for embeddings", s.Spec.Name))
 		}
 	}
-	if err := reports.CheckGatesOf(p.Gates, modelNames(p), scorerTypes(p)); err != nil {
-		problems = append(problems, err)
-	}
 	if err := errors.Join(problems...); err != nil {
+		return usageError("%w", err)
+	}
+	return nil
+}
+
+// checkGates finds gates of a run's plan that are no conditions, that could not
+// work, or that name what the plan does not have.
+func checkGates(p *plan.Resolved) error {
+	if err := reports.CheckGatesOf(p.Gates, modelNames(p), scorerTypes(p)); err != nil {
 		return usageError("%w", err)
 	}
 	return nil

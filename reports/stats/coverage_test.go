@@ -323,3 +323,49 @@ func pairedCoverage(t *testing.T, x, y sampling, draws int) float64 {
 	}
 	return float64(held) / float64(draws)
 }
+
+// TestRatingCoverage: ratings of few prompts do not pass for certain.
+func TestRatingCoverage(t *testing.T) {
+	var ties []stats.Game
+	for prompt := range int32(10) {
+		for _, pair := range [][2]int{{0, 1}, {1, 2}, {0, 2}} {
+			ties = append(ties, stats.Game{A: pair[0], B: pair[1], Points: 0.5, Prompt: prompt})
+		}
+	}
+	r, err := stats.BradleyTerry(3, ties, stats.Options{Resamples: 200})
+	if err != nil || r.Ranges[0].Upper-r.Ranges[0].Lower < 150 {
+		t.Errorf("ten ties: %+v, %v", r, err)
+	}
+	draws := 150
+	if os.Getenv("NIGHTSHIFT_LONG") != "" {
+		draws = 2000
+	}
+	random := rand.New(rand.NewPCG(6, 2))
+	for _, strengths := range [][]float64{{0, 0, 0}, {1.2, 0, -1.2}} {
+		for _, prompts := range []int{5, 20} {
+			held := 0
+			for range draws {
+				var games []stats.Game
+				for prompt := range int32(prompts) {
+					for _, pair := range [][2]int{{0, 1}, {1, 2}, {0, 2}} {
+						wins := 1 / (1 + math.Exp(strengths[pair[1]]-strengths[pair[0]]))
+						games = append(games, stats.Game{A: pair[0], B: pair[1], Points: bit(random, wins), Prompt: prompt})
+					}
+				}
+				r, err := stats.BradleyTerry(3, games, stats.Options{Resamples: 200})
+				if err != nil {
+					t.Fatal(err)
+				}
+				truth := 1000 + 400/math.Ln10*strengths[0]
+				if r.Ranges[0].Lower <= truth && truth <= r.Ranges[0].Upper {
+					held++
+				}
+			}
+			c := float64(held) / float64(draws)
+			t.Logf("%d prompts, strengths %v: %.3f", prompts, strengths, c)
+			if c < 0.93-3.5*math.Sqrt(0.93*0.07/float64(draws)) {
+				t.Errorf("%d prompts, strengths %v: a 95 %% interval holds the rating in %.3f", prompts, strengths, c)
+			}
+		}
+	}
+}
