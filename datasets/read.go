@@ -30,7 +30,8 @@ func (d *Dataset) Read(ctx context.Context, slice int) iter.Seq2[nightshift.Samp
 }
 
 // ReadEpochs yields every selected row of a slice once for each epoch, the
-// epochs of a row one behind the other.
+// epochs of a row one behind the other. A template may fail for some epochs of
+// a row only; each *RowError concerns the epoch of the Sample beside it.
 func (d *Dataset) ReadEpochs(ctx context.Context, slice, epochs int) iter.Seq2[nightshift.Sample, error] {
 	return func(yield func(nightshift.Sample, error) bool) {
 		if d.slices[slice].Selected == 0 {
@@ -46,14 +47,13 @@ func (d *Dataset) ReadEpochs(ctx context.Context, slice, epochs int) iter.Seq2[n
 	}
 }
 
-// yieldEpochs yields one row for all its epochs.
+// yieldEpochs yields one row for all its epochs. Unless a template names epoch,
+// they differ in Sample.Epoch only.
 func (d *Dataset) yieldEpochs(b *builder, at place, raw []byte, epochs int, yield func(nightshift.Sample, error) bool) bool {
-	s, err := d.sample(b, at, raw, 0)
-	if !yield(s, err) {
-		return false
-	}
-	for epoch := 1; epoch < epochs; epoch++ {
-		if err == nil && d.rules.epochs {
+	var s nightshift.Sample
+	var err error
+	for epoch := range epochs {
+		if epoch == 0 || d.rules.epochs {
 			s, err = d.sample(b, at, raw, epoch)
 		}
 		s.Epoch = epoch
@@ -62,20 +62,6 @@ func (d *Dataset) yieldEpochs(b *builder, at place, raw []byte, epochs int, yiel
 		}
 	}
 	return true
-}
-
-// Render returns the sample for another epoch. Unless a template names epoch,
-// only Sample.Epoch differs and nothing is read.
-func (d *Dataset) Render(s nightshift.Sample, epoch int) (nightshift.Sample, error) {
-	if !d.rules.epochs || s.Epoch == epoch {
-		s.Epoch = epoch
-		return s, nil
-	}
-	at, raw, err := d.raw.row(d, s.Index)
-	if err != nil {
-		return s, err
-	}
-	return d.sample(&builder{rules: d.rules}, at, raw, epoch)
 }
 
 // A place says which row is meant.

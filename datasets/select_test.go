@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,11 +163,19 @@ func TestEpochs(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range varied.samples {
-		again, err := varied.d.Render(s, 7)
-		if want := fmt.Sprintf("Hi %d (7)", s.Index); err != nil || again.Messages[0].Text != want || again.Epoch != 7 || again.Hash != s.Hash {
-			t.Errorf("Render = %+v, %v", again, err)
-		}
+}
+
+// TestEpochThatFails: a template that fails for one epoch of a row says so of
+// that epoch only.
+func TestEpochThatFails(t *testing.T) {
+	o := run(t, datasets.Spec{Paths: []string{numbered(t, 2)}, OnBadRow: "record", Prompt: "Hi {% if epoch == 1 %}{{ absent }}{% endif %}"})
+	var got []string
+	for s, err := range o.d.ReadEpochs(context.Background(), 0, 3) {
+		got = append(got, fmt.Sprint(s.Index, s.Epoch, err != nil))
+	}
+	want := []string{"0 0 false", "0 1 true", "0 2 false", "1 0 false", "1 1 true", "1 2 false"}
+	if !slices.Equal(got, want) {
+		t.Errorf("row, epoch and failure are %q, want %q", got, want)
 	}
 }
 

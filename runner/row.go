@@ -166,24 +166,21 @@ func (c *conversation) key(turn int) string {
 	return string(strconv.AppendInt(b, int64(turn), 10))
 }
 
-// inputError records a row that cannot be sent, for every epoch, and reports
-// whether err was such a row.
+// inputError records a sample that cannot be sent and reports whether err says
+// that of it. Other epochs of the row have samples of their own.
 func (w *walk) inputError(u *unit, s nightshift.Sample, err error) bool {
 	var bad *datasets.RowError
 	if !errors.As(err, &bad) {
 		return false
 	}
-	for epoch := range max(w.Epochs, 1) {
-		if u.Done(bad.Index, epoch) {
-			continue
-		}
-		s.Index, s.Epoch = bad.Index, epoch
-		failure := &nightshift.Error{Class: nightshift.ClassInput, Message: bad.Error()}
-		rec := w.record(s, &conversation{walk: w, unit: u, sample: s}, failure, time.Time{})
-		rec.Outcome = nightshift.OutcomeInputError
-		if err := u.Put(rec); err != nil {
-			w.stopRun(err)
-		}
+	if u.Done(s.Index, s.Epoch) {
+		return true
+	}
+	failure := &nightshift.Error{Class: nightshift.ClassInput, Message: bad.Error()}
+	rec := w.record(s, &conversation{walk: w, unit: u, sample: s}, failure, time.Time{})
+	rec.Outcome = nightshift.OutcomeInputError
+	if err := u.Put(rec); err != nil {
+		w.stopRun(err)
 	}
 	return true
 }

@@ -199,7 +199,7 @@ func (w *walk) unit(i int) error {
 	u.pending.Store(1) // the feed's own share, so that no worker commits early
 	defer func() { w.settle(u) }()
 
-	for s, err := range w.Dataset.Read(w.feed, i) {
+	for s, err := range w.Dataset.ReadEpochs(w.feed, i, max(w.Epochs, 1)) {
 		if w.feed.Err() != nil {
 			u.incomplete.Store(true)
 			return nil
@@ -207,48 +207,36 @@ func (w *walk) unit(i int) error {
 		if !w.wantsRow(s, err) {
 			continue
 		}
-		if err != nil {
-			if !w.inputError(u, s, err) {
-				u.incomplete.Store(true)
-				return fmt.Errorf("reading the dataset: %w", err)
-			}
-			continue
+		if err == nil && !w.send(u, s) {
+			u.incomplete.Store(true)
+			return nil
 		}
-		if err := w.feedEpochs(u, s); err != nil {
-			return err
+		if err != nil && !w.inputError(u, s, err) {
+			u.incomplete.Store(true)
+			return fmt.Errorf("reading the dataset: %w", err)
 		}
 	}
 	return nil
 }
 
-// feedEpochs gives every open epoch of one row to the pool; it blocks while
-// the pool is full, so reading never runs ahead.
-func (w *walk) feedEpochs(u *unit, s nightshift.Sample) error {
-	for epoch := range max(w.Epochs, 1) {
-		if u.Done(s.Index, epoch) {
-			continue
-		}
-		e := s
-		if epoch > 0 {
-			var err error
-			if e, err = w.Dataset.Render(s, epoch); err != nil {
-				w.inputError(u, s, err)
-				continue
-			}
-		}
-		size := min(weight(e), heldBytes)
-		if w.held.Acquire(w.feed, size) != nil {
-			u.incomplete.Store(true)
-			return nil
-		}
-		u.pending.Add(1)
-		w.do(func() {
-			defer w.held.Release(size)
-			defer w.settle(u)
-			w.row(u, e)
-		})
+// send gives a sample that has no record yet to the pool; it blocks while the
+// pool is full, so reading never runs ahead. It reports whether that was
+// possible before the feed ended.
+func (w *walk) send(u *unit, s nightshift.Sample) bool {
+	if u.Done(s.Index, s.Epoch) {
+		return true
 	}
-	return nil
+	size := min(weight(s), heldBytes)
+	if w.held.Acquire(w.feed, size) != nil {
+		return false
+	}
+	u.pending.Add(1)
+	w.do(func() {
+		defer w.held.Release(size)
+		defer w.settle(u)
+		w.row(u, s)
+	})
+	return true
 }
 
 // do gives a task to a worker that has none; to a new one when all have, as

@@ -154,6 +154,39 @@ func TestEveryRowOfEveryLane(t *testing.T) {
 	}
 }
 
+// TestEpochTemplateFailsOnce: where a template fails for one epoch, the answers
+// to the others are kept, whether they are in flight or not, with two models at
+// different places of the dataset.
+func TestEpochTemplateFailsOnce(t *testing.T) {
+	ahead := make(chan struct{})
+	var answered atomic.Int64
+	fast := func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+		if answered.Add(1) == 80 {
+			close(ahead)
+		}
+		return echo(ctx, req)
+	}
+	slow := func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+		<-ahead
+		return echo(ctx, req)
+	}
+	tr := newTrial(t, prompts(40), lane("fast", fast), lane("slow", slow))
+	tr.epochs, tr.spec.OnBadRow = 3, "record"
+	tr.spec.Prompt = "{{ prompt }} epoch {{ epoch }}{% if epoch == 1 %}{{ absent }}{% endif %}"
+	records := tr.finish()
+	if len(records) != 2*40*3 {
+		t.Fatalf("%d records, want %d", len(records), 2*40*3)
+	}
+	for _, r := range records {
+		switch {
+		case r.Epoch == 1 && (r.Outcome != nightshift.OutcomeInputError || r.Attempts != 0 || !strings.Contains(*r.ErrorMessage, "absent")):
+			t.Errorf("%s row %d epoch 1: %s, %d attempts", r.Model, r.Row, r.Outcome, r.Attempts)
+		case r.Epoch != 1 && (r.Outcome != nightshift.OutcomeOK || *r.Text != fmt.Sprintf("echo: p%d epoch %d", r.Row, r.Epoch) || *r.CostNanoUSD != 5):
+			t.Errorf("%s row %d epoch %d: %s", r.Model, r.Row, r.Epoch, r.Outcome)
+		}
+	}
+}
+
 func TestStoppedLaneLeavesOthersAlone(t *testing.T) {
 	var asked atomic.Int64
 	refuse := func(context.Context, nightshift.Request) (nightshift.Response, error) {
