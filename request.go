@@ -40,6 +40,8 @@ type Sample struct {
 	Line  int64  // 1-based line (or record number, where there are no lines)
 	ID    string // the row's own id, or its index in decimal
 
+	// System is the system prompt. With a Body it is already in that, and
+	// stands here for the record.
 	System   string
 	Messages []Message
 	// Turns are further user turns, each sent after the answer to the one

@@ -65,8 +65,12 @@ func (b *builder) message(m value) (nightshift.Role, complaint) {
 		return "", complaint{"the message is " + m.kind.String() + ", not an object", ""}
 	}
 	var role, content, calls value
-	others := false
+	others, nulls := false, false
 	for key, v := range members(m.raw) {
+		if v.kind == kindNull && string(key) != "content" {
+			nulls = true
+			continue // absent
+		}
 		switch string(key) {
 		case "role":
 			role = v
@@ -92,12 +96,25 @@ func (b *builder) message(m value) (nightshift.Role, complaint) {
 		b.say(r, content)
 		return r, complaint{}
 	}
+	if nulls || bytes.Contains(m.raw, []byte("null")) {
+		m.raw = sentMessage(m, content)
+	}
 	raw, c := b.inline(m.raw)
 	if c.bad() || b.check {
 		return r, c
 	}
 	b.s.Messages = append(b.s.Messages, nightshift.Message{Role: r, Raw: raw})
 	return r, complaint{}
+}
+
+// sentMessage is a message without its null members. A content that is null
+// beside tool calls says that there is no text, and stays.
+func sentMessage(m, content value) []byte {
+	out := withoutNulls(m)
+	if content.kind == kindNull {
+		out = append(out[:len(out)-1], `,"content":null}`...)
+	}
+	return out
 }
 
 // content checks what a message says.
@@ -241,4 +258,84 @@ func (b *builder) body(p path, v value, protocol nightshift.Protocol) complaint 
 	raw, c := b.inline(v.raw)
 	b.s.Body, b.s.BodyProtocol = bytes.TrimSpace(raw), protocol
 	return c
+}
+
+// bodyWithSystem puts the plan's system prompt into a whole request body, in
+// the place of the body's own where it has one. All else stays as written.
+func bodyWithSystem(body []byte, protocol nightshift.Protocol, system string) []byte {
+	name, put := "system", func(value) []byte { return quote(system) }
+	if protocol == nightshift.Chat {
+		name, put = "messages", func(v value) []byte { return messagesWithSystem(v, system) }
+	}
+	out, found := []byte{'{'}, false
+	for key, v := range members(body) {
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, '"'), key...), '"', ':')
+		if keyIs(key, name) {
+			found = true
+			out = append(out, put(v)...)
+		} else {
+			out = append(out, v.raw...)
+		}
+	}
+	if !found {
+		out = append(append(append(out, ',', '"'), name...), '"', ':')
+		out = append(out, put(value{})...)
+	}
+	return append(out, '}')
+}
+
+// messagesWithSystem replaces the system and developer messages that a list of
+// messages begins with. The first of them says which role the new one has.
+func messagesWithSystem(list value, system string) []byte {
+	role, begun := "system", false
+	var rest []byte
+	for _, m := range elements(list.raw) {
+		own := m.get("role").text()
+		if !begun && (own == "system" || own == "developer") {
+			role = own
+			continue
+		}
+		begun = true
+		rest = append(append(rest, ','), m.raw...)
+	}
+	out := append([]byte(`[{"role":"`+role+`","content":`), quote(system)...)
+	return append(append(append(out, '}'), rest...), ']')
+}
+
+// withoutNulls leaves out the members of an object that are null, and those of
+// objects and lists inside it. Tables give every object every key. What a tool
+// is called with is data and stays as it is.
+func withoutNulls(v value) []byte {
+	switch v.kind {
+	case kindObject:
+		out := []byte{'{'}
+		for key, member := range members(v.raw) {
+			if member.kind == kindNull {
+				continue
+			}
+			if len(out) > 1 {
+				out = append(out, ',')
+			}
+			out = append(append(append(out, '"'), key...), '"', ':')
+			if string(key) == "arguments" || string(key) == "input" {
+				out = append(out, member.raw...)
+			} else {
+				out = append(out, withoutNulls(member)...)
+			}
+		}
+		return append(out, '}')
+	case kindArray:
+		out := []byte{'['}
+		for i, e := range elements(v.raw) {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = append(out, withoutNulls(e)...)
+		}
+		return append(out, ']')
+	}
+	return v.raw
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // headerSplitter takes the header off the first batch of a CSV file.
@@ -25,7 +26,7 @@ func (h *headerSplitter) next(b *batch) error {
 
 // readHeader reads the column names from the start of a CSV file.
 func readHeader(head []byte, format string) ([]string, error) {
-	s := &chunks{r: bytes.NewReader(head), c: &csvCutter{}, size: len(head), max: len(head), line: 1}
+	s := &chunks{r: bytes.NewReader(head), c: &csvCutter{tsv: format == formatTSV}, size: len(head), max: len(head), line: 1}
 	var b batch
 	if err := s.next(&b); err != nil && err != io.EOF {
 		return nil, err
@@ -89,6 +90,31 @@ func csvFields(rec []byte, format string) (fields []string, what string) {
 	}
 }
 
+// tsvFields decides whether the quotes of a record are around fields, as
+// spreadsheets write them, or characters of the text: the latter where they do
+// not give as many fields as there are columns. quoted and what are what
+// csvFields says.
+func tsvFields(quoted []string, what string, rec []byte, columns int) ([]string, string) {
+	if what == "" && len(quoted) == columns {
+		for i, f := range quoted {
+			if strings.Contains(f, "\t") && strings.Contains(f, "\n") {
+				return nil, fmt.Sprintf("field %d has a quote at its start, and the next is on another line behind a tab: is it a character of the text?", i+1)
+			}
+		}
+		return quoted, ""
+	}
+	plain := strings.Split(string(rec), "\t")
+	if len(plain) != columns || bytes.IndexByte(rec, '\n') >= 0 {
+		return quoted, what
+	}
+	for i, f := range plain {
+		if inner, end, bad := quotedField([]byte(f), 1); f != "" && f[0] == '"' && bad == "" && end == len(f) {
+			plain[i] = string(inner)
+		}
+	}
+	return plain, ""
+}
+
 func quotedField(rec []byte, i int) (f []byte, end int, what string) {
 	for ; i < len(rec); i++ {
 		if rec[i] != '"' {
@@ -108,6 +134,9 @@ func quotedField(rec []byte, i int) (f []byte, end int, what string) {
 // csvRow writes a record as a JSON object of texts.
 func csvRow(header []string, rec []byte, format string) (row []byte, what string) {
 	fields, what := csvFields(rec, format)
+	if format == formatTSV {
+		fields, what = tsvFields(fields, what, rec, len(header))
+	}
 	if what != "" {
 		return nil, what
 	}

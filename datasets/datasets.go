@@ -344,7 +344,7 @@ func (d *Dataset) textSplitter(f *file, r io.Reader, pos, line int64, size int, 
 		}
 		return &chunks{r: r, c: c, size: size, max: limit, pos: pos, line: line, partial: partial}
 	case formatCSV, formatTSV, formatSemicolon:
-		inner := &chunks{r: r, c: &csvCutter{}, size: size, max: limit, pos: pos, line: line, partial: partial}
+		inner := &chunks{r: r, c: &csvCutter{tsv: f.Format == formatTSV, columns: len(f.Header) - 1}, size: size, max: limit, pos: pos, line: line, partial: partial}
 		return &headerSplitter{splitter: inner, seen: pos > 0}
 	}
 	return &lines{r: r, size: size, max: limit, pos: pos, line: line}

@@ -355,14 +355,14 @@ func TestLines(t *testing.T) {
 // 14: identity.
 func TestIDs(t *testing.T) {
 	path := put(t, t.TempDir(), "data.jsonl", lines(
-		`{"prompt":"Hi"}`, `{"id":1,"prompt":"Hi"}`, `{"id":"1","prompt":"Hi"}`, `{"id":"","prompt":"Hi"}`, `{"id":null,"prompt":"Hi"}`,
+		`{"prompt":"Hi"}`, `{"id":1,"prompt":"Hi"}`, `{"id":"2","prompt":"Hi"}`, `{"id":"","prompt":"Hi"}`, `{"id":null,"prompt":"Hi"}`,
 		`{"id":9007199254740993,"prompt":"Hi"}`, `{"custom_id":"c","prompt":"Hi"}`, `{"task_id":"t","prompt":"Hi"}`,
 		`{"question_id":81,"prompt":"Hi"}`, `{"key":"k","prompt":"Hi"}`))
 	o := run(t, datasets.Spec{Paths: []string{path}})
 	if o.err != nil {
 		t.Fatal(o.err)
 	}
-	if got, want := o.order, []string{"0", "1", "1", "3", "4", "9007199254740993", "c", "t", "81", "k"}; !slices.Equal(got, want) {
+	if got, want := o.order, []string{"0", "1", "2", "3", "4", "9007199254740993", "c", "t", "81", "k"}; !slices.Equal(got, want) {
 		t.Errorf("ids are %v, want %v", got, want)
 	}
 	if n := o.d.Info().NoID; n != 3 {

@@ -15,13 +15,12 @@ import (
 // idSeed makes the hashes of ids; they are compared within one process only.
 var idSeed = maphash.MakeSeed()
 
-// hashID hashes an id by its kind and value: 1 and "1" differ, "a" and
-// "\u0061" do not. It never returns 0.
+// hashID hashes an id as it is written out: 1 and "1" are the same, and so are
+// "a" and "\u0061". It never returns 0.
 func hashID(v value) uint64 {
 	raw := v.raw
 	if v.kind == kindString {
-		raw = raw[:len(raw)-1] // the first quote stays, as the mark of a text
-		raw = unescape(raw)
+		raw = unescape(raw[1 : len(raw)-1])
 	}
 	return maphash.Bytes(idSeed, raw) | 1
 }

@@ -611,7 +611,7 @@ func (d *Dataset) confirm(ctx context.Context, suspects []uint64) ([]Problem, er
 			if _, ok := wanted[hashID(v)]; c.bad() || !ok {
 				return true
 			}
-			key := string(v.kind) + v.text()
+			key := v.text()
 			first, again := seen[key]
 			if !again {
 				seen[key] = place{i, sp.line}
@@ -619,7 +619,7 @@ func (d *Dataset) confirm(ctx context.Context, suspects []uint64) ([]Problem, er
 			}
 			list = append(list, Problem{File: f.Name, Line: sp.line, Row: -1,
 				What: "the id " + quoteShort(v.text()) + " again",
-				Hint: fmt.Sprintf("first at %s:%d; ids must differ, or allow double ids: rows are then told apart by their index", d.files[first.file].Name, first.line)})
+				Hint: fmt.Sprintf("first at %s:%d; ids must differ, as texts too; --allow-duplicate-ids (allow_duplicate_ids: true) takes them, rows are then told apart by their index", d.files[first.file].Name, first.line)})
 			return len(list) < shownSameIDs
 		})
 		if err != nil {

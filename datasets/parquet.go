@@ -323,6 +323,8 @@ func leafWriter(t parquet.Type) func([]byte, parquet.Value) []byte {
 			return appendDate
 		case *format.TimestampType:
 			return timestampWriter(lt)
+		case *format.TimeType:
+			return timeWriter(lt)
 		case *format.DecimalType:
 			return func(out []byte, v parquet.Value) []byte { return appendDecimal(out, v, int(lt.Scale)) }
 		case *format.IntType:
@@ -337,7 +339,39 @@ func leafWriter(t parquet.Type) func([]byte, parquet.Value) []byte {
 			return appendUUID
 		}
 	}
+	if t.Kind() == parquet.Int96 {
+		return appendInt96
+	}
 	return appendPlain
+}
+
+// appendInt96 writes the old form of timestamps that Spark, Hive and Impala
+// make: nanoseconds of the day, and the Julian day.
+func appendInt96(out []byte, v parquet.Value) []byte {
+	const epoch = 2_440_588 // the Julian day of 1970-01-01
+	n := v.Int96()
+	nanos, day := int64(uint64(n[1])<<32|uint64(n[0])), int64(n[2])
+	return appendQuoted(out, time.Unix((day-epoch)*86400, nanos).UTC().Format(time.RFC3339Nano))
+}
+
+// timeWriter writes a time of the day.
+func timeWriter(t *format.TimeType) func([]byte, parquet.Value) []byte {
+	unit := time.Millisecond
+	switch t.Unit.Value.(type) {
+	case *format.MicroSeconds:
+		unit = time.Microsecond
+	case *format.NanoSeconds:
+		unit = time.Nanosecond
+	}
+	return func(out []byte, v parquet.Value) []byte {
+		n := int64(0)
+		if v.Kind() == parquet.Int32 {
+			n = int64(v.Int32())
+		} else {
+			n = v.Int64()
+		}
+		return appendQuoted(out, time.Unix(0, 0).UTC().Add(time.Duration(n)*unit).Format("15:04:05.999999999"))
+	}
 }
 
 func appendDate(out []byte, v parquet.Value) []byte {

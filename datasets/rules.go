@@ -362,6 +362,9 @@ func (b *builder) finish(r row, index int64, epoch int) complaint {
 	}
 	b.withParts()
 	b.withMedia()
+	if b.s.Body != nil && b.s.System != "" {
+		b.s.Body = bodyWithSystem(b.s.Body, b.s.BodyProtocol, b.s.System)
+	}
 	return complaint{}
 }
 

@@ -493,7 +493,7 @@ func (s *scanner) runes(i int) int {
 	for i < len(s.b) && s.b[i] >= utf8.RuneSelf {
 		r, n := utf8.DecodeRune(s.b[i:])
 		if r == utf8.RuneError && n == 1 {
-			return s.refuse(i, "not valid UTF-8", "convert the file to UTF-8, or have such bytes replaced")
+			return s.refuse(i, "not valid UTF-8", "convert the file to UTF-8; --repair-utf8 (repair_utf8: true) replaces such bytes")
 		}
 		i += n
 	}

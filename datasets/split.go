@@ -410,11 +410,22 @@ func (a *arrayCutter) end() (what, hint string) {
 }
 
 // csvCutter finds the records of a CSV file.
+//
+// In a TSV file a quote is a character like others, though spreadsheets put
+// quotes around a field with a line break. So a line that has all columns is
+// a record whatever quotes are open; columns is their number, less one.
 type csvCutter struct {
 	inRow, inQuotes bool
+
+	tsv           bool
+	columns, tabs int
+	opens         bool // a quote here opens a quoted field, or goes on with it
 }
 
 func (v *csvCutter) step(c byte) cut {
+	if v.tsv {
+		return v.stepTSV(c)
+	}
 	switch {
 	case !v.inRow && (c == '\n' || c == '\r'):
 		return nothing // blank line
@@ -428,6 +439,31 @@ func (v *csvCutter) step(c byte) cut {
 		return endsHere
 	}
 	return nothing
+}
+
+func (v *csvCutter) stepTSV(c byte) cut {
+	was := nothing
+	switch {
+	case !v.inRow && (c == '\n' || c == '\r'):
+		return nothing
+	case !v.inRow:
+		v.inRow, v.inQuotes, v.opens, v.tabs = true, false, true, 0
+		was = begins
+	case c == '\n' && (!v.inQuotes || v.tabs >= v.columns):
+		v.inRow = false
+		return endsHere
+	}
+	opens := c == '\t'
+	switch {
+	case c == '\t':
+		v.tabs++
+	case c == '"' && v.inQuotes:
+		v.inQuotes, opens = false, true // a second quote goes on with the field
+	case c == '"' && v.opens:
+		v.inQuotes = true
+	}
+	v.opens = opens
+	return was
 }
 
 func (v *csvCutter) end() (what, hint string) { return "", "" }

@@ -5,9 +5,13 @@ import "nightshift"
 // Request is what the lane sends for a sample: its first turn, where there are
 // more. Key, Attempts and Witness are left to the caller.
 func (l Lane) Request(s nightshift.Sample) nightshift.Request {
+	system := s.System
+	if s.Body != nil {
+		system = "" // the body holds it
+	}
 	return nightshift.Request{
 		Model:        l.ModelID,
-		System:       s.System,
+		System:       system,
 		Messages:     s.Messages,
 		Params:       mergeParams(l.Params, s.Params),
 		Stream:       l.Stream,
