@@ -64,6 +64,8 @@ func classify(status int, header http.Header, body []byte) *nightshift.Error {
 		return emptyBody(status)
 	case status == http.StatusPartialContent:
 		return &nightshift.Error{Class: nightshift.ClassCut, MaybeBilled: true, Message: "the server sent a part of an answer (HTTP 206)"}
+	case status == http.StatusBadRequest && plainToTLS(text):
+		return &nightshift.Error{Class: nightshift.ClassTLS, Message: "the server speaks TLS there and was asked in plain HTTP", Hint: useHTTPS}
 	case text[0] == '<':
 		return webPage(status, text)
 	}

@@ -70,6 +70,7 @@ func TestEndpointThatNeverAnswers(t *testing.T) {
 	}{
 		{"nobody listens", lastly(nobodyThere), 40, 40 * time.Second, nightshift.ClassConnection, "connection refused"},
 		{"no such host", lastly(noSuchHost), 40, 40 * time.Second, nightshift.ClassConnection, "no such host"},
+		{"closed without HTTP", lastly(providers.Exchange{Err: &nightshift.Error{Class: nightshift.ClassConnection, Code: providers.CodeNoHTTP, Message: "reset by peer"}}), 40, 40 * time.Second, nightshift.ClassConnection, "reset by peer"},
 		{"nobody listens, one row", lastly(nobodyThere), 1, 15 * time.Second, nightshift.ClassConnection, "connection refused"},
 		{"a gateway without its upstream", lastly(said(nightshift.ClassServer, 502, "Bad Gateway", nil)), 40, 5 * time.Minute, nightshift.ClassServer, "Bad Gateway"},
 		{"empty answers", lastly(said(nightshift.ClassEmptyResponse, 200, "the server answered with nothing", nil)), 40, 5 * time.Minute, nightshift.ClassEmptyResponse, "answered with nothing"},

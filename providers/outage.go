@@ -39,5 +39,19 @@ func isPermanent(e *nightshift.Error) bool {
 	case errors.As(e, &dns):
 		return dns.IsNotFound
 	}
-	return errors.Is(e, syscall.ECONNREFUSED) || strings.Contains(e.Message, "actively refused it") // so says Windows
+	return e.Code == CodeNoHTTP || errors.Is(e, syscall.ECONNREFUSED) || strings.Contains(e.Message, "actively refused it") // so says Windows
+}
+
+// CodeNoHTTP is the Code of a connection error where a server that was asked in
+// plain HTTP, and has never answered, closed the connection: it may expect TLS.
+const CodeNoHTTP = "no_http"
+
+const useHTTPS = "base_url has to begin with https:// there"
+
+// plainToTLS reports whether a body is what servers say to plain HTTP on a port
+// for TLS.
+func plainToTLS(body []byte) bool {
+	text := string(body[:min(len(body), 1000)])
+	return strings.Contains(text, "HTTP request to an HTTPS server") || strings.Contains(text, "plain HTTP request was sent to HTTPS port") ||
+		strings.Contains(text, "speaking plain HTTP to an SSL-enabled server port")
 }

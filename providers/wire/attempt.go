@@ -38,6 +38,7 @@ func (a *attempt) run(ctx context.Context) {
 	if err != nil {
 		a.fail(a.noAnswer(ctx, err))
 	} else {
+		a.wire.heard.Store(true)
 		a.watch.connected() // a transport that is no network says nothing itself
 		a.read(ctx, resp)
 		_ = resp.Body.Close()

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"nightshift"
 	"nightshift/providers"
@@ -55,6 +56,7 @@ type Wire struct {
 	timeouts  providers.Timeouts
 	maxBody   int64
 	maxLine   int
+	heard     atomic.Bool // an answer has begun at some time
 }
 
 var _ providers.Wire = (*Wire)(nil)
