@@ -61,12 +61,24 @@ func FromRecord(r *nightshift.Record) (a Answer, ok bool) {
 	return a, r.Outcome.Answered()
 }
 
-// TargetOf is the target of a record; nil when the row has none.
+// TargetOf is the target of a record; nil when the row has none. Records of
+// runs from before there was target_is_list do not say whether the target was
+// a list: there a JSON list of texts is taken for one.
 func TargetOf(r *nightshift.Record) *Target {
 	if r.Target == nil {
 		return nil
 	}
-	return &Target{Text: *r.Target, Texts: listOfTexts(*r.Target)}
+	return NewTarget(*r.Target, r.TargetIsList == nil || *r.TargetIsList)
+}
+
+// NewTarget is a target as a dataset's row has it: a text, or JSON when it is
+// anything else; isList says that it was a list.
+func NewTarget(text string, isList bool) *Target {
+	t := &Target{Text: text}
+	if isList {
+		t.Texts = listOfTexts(text)
+	}
+	return t
 }
 
 // listOfTexts reads a JSON list whose members are all texts; nil for any
@@ -212,6 +224,21 @@ func (r Result) beats(other Result) bool {
 		return other.Value == nil && r.Value != nil
 	}
 	return *r.Value > *other.Value
+}
+
+// TargetProblem says why no answer could be scored against a target, as with a
+// target of number that is no number; "" when answers can be. A nil target is
+// a row without one. It sends nothing, so it can be asked before a run.
+func TargetProblem(s Scorer, target *Target) string {
+	if s.Type() == "stop_reason" {
+		return "" // looks at no target
+	}
+	zero, tokens := 0.0, int64(0)
+	r := s.Score(Answer{Outcome: nightshift.OutcomeOK, LatencyMS: &zero, CostUSD: &zero, OutputTokens: &tokens}, target)
+	if r.Status != nightshift.Unscored {
+		return ""
+	}
+	return text(r.Explanation)
 }
 
 const missingTarget = "the row has no target"

@@ -286,8 +286,46 @@ func TestTargetOf(t *testing.T) {
 			t.Errorf("%s: %q", tc.target, got.Texts)
 		}
 	}
+	list := ptr(`["a","b"]`)
+	if got := TargetOf(&nightshift.Record{Target: list, TargetIsList: ptr(false)}); got.Texts != nil {
+		t.Errorf("a text of the dataset is a list: %q", got.Texts)
+	}
+	if got := TargetOf(&nightshift.Record{Target: list, TargetIsList: ptr(true)}); len(got.Texts) != 2 {
+		t.Errorf("a list of the dataset is %q", got.Texts)
+	}
 	if TargetOf(&nightshift.Record{}) != nil {
 		t.Error("a row without a target has one")
+	}
+}
+
+// TestTargetProblem: what check can say before a run.
+func TestTargetProblem(t *testing.T) {
+	for _, tc := range []struct {
+		scorer string
+		params map[string]any
+		target *Target
+		want   string // part of the problem; empty for none
+	}{
+		{"number", nil, OneTarget("18"), ""},
+		{"number", nil, OneTarget("9:45"), "is not a number"},
+		{"number", nil, &Target{Texts: []string{"5", "10-20"}}, `"10-20" is not a number`},
+		{"number", nil, nil, "no target"},
+		{"exact", nil, OneTarget(""), "empty"},
+		{"exact", nil, &Target{Texts: []string{}}, "empty list"},
+		{"choice", map[string]any{"choices": 4}, OneTarget("E"), "none of the 4 choices"},
+		{"json_equal", nil, OneTarget("{"), "not JSON"},
+		{"tool_names_f1", nil, OneTarget("{}"), "no name"},
+		{"bleu", nil, nil, "no target"},
+		{"regex", map[string]any{"pattern": "x"}, nil, ""},
+		{"cost_max", map[string]any{"threshold": 1}, nil, ""},
+		{"stop_reason", map[string]any{"equals": "stop"}, nil, ""},
+		{"length_max", map[string]any{"threshold": 1, "unit": "output_tokens"}, nil, ""},
+		{"json_valid", nil, nil, ""},
+	} {
+		got := TargetProblem(mustNew(t, tc.scorer, tc.params), tc.target)
+		if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
+			t.Errorf("%s of %+v: %q, want %q", tc.scorer, tc.target, got, tc.want)
+		}
 	}
 }
 

@@ -220,6 +220,7 @@ type answerRow struct {
 	System        *string            `parquet:"system,optional"`
 	Input         *string            `parquet:"input,optional"`
 	Target        *string            `parquet:"target,optional"`
+	TargetIsList  *bool              `parquet:"target_is_list,optional"`
 	Metadata      *string            `parquet:"metadata,optional"`
 }
 
@@ -229,7 +230,7 @@ func (r answerRow) record() *nightshift.Record {
 		Text: r.Text, ToolCalls: r.ToolCalls, StopReason: r.StopReason, RawStopReason: r.RawStopReason,
 		OutputTokens: r.OutputTokens, CostUSD: r.CostUSD, LatencyMS: r.LatencyMS,
 		ErrorClass: r.ErrorClass, ErrorMessage: r.ErrorMessage,
-		System: r.System, Input: r.Input, Target: r.Target, Metadata: r.Metadata,
+		System: r.System, Input: r.Input, Target: r.Target, TargetIsList: r.TargetIsList, Metadata: r.Metadata,
 	}
 }
 
