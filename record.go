@@ -115,6 +115,7 @@ type Score struct {
 	Status        ScoreStatus `json:"status" parquet:"status,dict"`
 	Answer        *string     `json:"answer,omitempty" parquet:"answer,optional"`       // what was extracted
 	Canonical     *string     `json:"canonical,omitempty" parquet:"canonical,optional"` // equal for answers that are equal to the scorer
+	Counts        *string     `json:"counts,omitempty" parquet:"counts,optional"`       // JSON list: what the answer adds to a statistic of all answers
 	Explanation   *string     `json:"explanation,omitempty" parquet:"explanation,optional"`
 	ScorerVersion string      `json:"scorer_version" parquet:"scorer_version,dict"`
 	Params        string      `json:"params" parquet:"params,dict"` // JSON object

@@ -188,6 +188,9 @@ type ModelScore struct {
 	// themselves, and over those that were cut off.
 	Completed Part `json:"completed"`
 	Truncated Part `json:"truncated"`
+	// Corpus is the statistic of all answers together, where the scorer has
+	// one beside the mean (chrF).
+	Corpus *float64 `json:"corpus,omitempty"`
 
 	PerCorrectUSD     *float64 `json:"usd_per_correct"`
 	PerCorrectSE      *float64 `json:"usd_per_correct_se"`

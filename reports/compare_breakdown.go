@@ -81,8 +81,9 @@ func cellOf(n int, mean float64, v stats.Interval) CellScore {
 	return out
 }
 
-// repeats says what the epochs of one model add.
-func repeats(c scoredColumn, scorer int) RepeatScore {
+// repeats says what the epochs of one model add; votes says whether the scorer
+// knows which answers are equal.
+func repeats(c scoredColumn, scorer int, votes bool) RepeatScore {
 	k := c.epochs
 	scores := c.scores[scorer]
 	e := stats.Epochs(scores, k)
@@ -98,7 +99,7 @@ func repeats(c scoredColumn, scorer int) RepeatScore {
 		if len(values) == 0 {
 			continue
 		}
-		if answers != nil {
+		if votes && answers != nil {
 			majority.add(stats.MajorityVote(answers, values))
 		}
 		best.add(stats.Max(values))

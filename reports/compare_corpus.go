@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"nightshift/reports/scorers"
+	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
 )
 
@@ -13,18 +14,25 @@ import (
 // times counts times resamples.
 const corpusWork = 2e9
 
-// corpus scores each model by a statistic of all its answers, with intervals
-// and differences by bootstrap over items (or clusters).
-func (m *matrix) corpus(c *Comparison, r *ScorerResult, scorer int) error {
-	spec, err := r.Spec()
+// asCorpus is a scorer that has a statistic of all answers together; nil for
+// any other.
+func asCorpus(d scoring.Described) scorers.Corpus {
+	spec, err := d.Spec()
 	if err != nil {
-		return err
+		return nil
 	}
 	built, err := scorers.New(spec)
 	if err != nil {
-		return err
+		return nil // a judge or a command
 	}
-	statistic := built.(scorers.Corpus).Statistic
+	c, _ := built.(scorers.Corpus)
+	return c
+}
+
+// corpus scores each model by a statistic of all its answers, with intervals
+// and differences by bootstrap over items (or clusters).
+func (m *matrix) corpus(c *Comparison, r *ScorerResult, scorer int) error {
+	statistic := asCorpus(r.Described).Statistic
 	counts := make([][][]float64, len(m.columns))
 	for i, col := range m.columns {
 		counts[i] = col.corpusCounts(scorer)

@@ -119,12 +119,16 @@ func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*ScorerResul
 	if d.Kind == scorers.OfCorpus {
 		return r, m.corpus(c, r, i)
 	}
+	whole := asCorpus(d)
 	cols := make([]scoredColumn, len(m.columns))
 	for j, col := range m.columns {
 		cols[j] = scoredColumn{col, m.itemScores(col, i)}
 		score, err := m.modelScore(cols[j], i)
 		if err != nil {
 			return nil, err
+		}
+		if whole != nil {
+			score.Corpus = defined(whole.Statistic(columnSums(col.corpusCounts(i))))
 		}
 		r.Models = append(r.Models, score)
 	}
@@ -135,7 +139,7 @@ func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*ScorerResul
 	m.breakdown(c, r, cols)
 	for _, col := range cols {
 		if col.epochs > 1 {
-			r.Repeats = append(r.Repeats, repeats(col, i))
+			r.Repeats = append(r.Repeats, repeats(col, i, whole == nil))
 		}
 	}
 	m.disagreements(r, cols)

@@ -164,11 +164,15 @@ type answeredRow struct {
 	Answer *string                `parquet:"answer,optional"`
 	// Canonical is missing from tables that are older than the column.
 	Canonical *string `parquet:"canonical,optional"`
+	Counts    *string `parquet:"counts,optional"`
 }
 
-// vote is what the answer counts as among the epochs of an item; nil where the
-// scorer does not say which answers are equal.
+// vote is what the answer counts as among the epochs of an item, or its counts
+// for a statistic of all answers; nil where the scorer gives neither.
 func (s answeredRow) vote() *string {
+	if s.Counts != nil {
+		return s.Counts
+	}
 	if s.Canonical != nil {
 		return s.Canonical
 	}

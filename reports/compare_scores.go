@@ -4,14 +4,13 @@ import (
 	"iter"
 
 	"nightshift"
-	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 )
 
 // wantsAnswers reports whether what was extracted from the answers is needed:
 // for votes among epochs, and for statistics of whole sets.
 func wantsAnswers(r *comparedRun, d scoring.Described) bool {
-	return r.info.Epochs > 1 || d.Kind == scorers.OfCorpus
+	return r.info.Epochs > 1 || asCorpus(d) != nil
 }
 
 // A scoreReader puts the rows of one score table into columns.

@@ -42,6 +42,9 @@ func (c *Comparison) scorePanel(r *ScorerResult) panel {
 	s := newPanel("Scores: "+r.Name, r.Name, "score", "95 % interval", "scored/total", "no answer", "unscored", "error")
 	for _, m := range r.Models {
 		s.add(m.Label, shownAs(m.Mean, asScore), m.Interval.String(), count(m.Scored+m.NoAnswer)+"/"+count(m.Total), count(m.NoAnswer), count(m.Unscored), count(m.Errors))
+		if m.Corpus != nil {
+			s.notes = append(s.notes, sprintf("%s: %s over all answers together; the score is the mean over answers", m.Label, asScore(*m.Corpus)))
+		}
 	}
 	return s
 }

@@ -112,6 +112,7 @@ type Result struct {
 	Status      nightshift.ScoreStatus `json:"status"`
 	Answer      *string                `json:"answer,omitempty"`      // what was extracted; nil when the whole answer was compared
 	Canonical   *string                `json:"canonical,omitempty"`   // equal for answers that are equal to the scorer; nil where it has no such notion
+	Counts      *string                `json:"counts,omitempty"`      // what a Corpus scorer with values of its own adds to the statistic of all answers, as JSON
 	Explanation *string                `json:"explanation,omitempty"` // for people; may be nil
 }
 
@@ -142,7 +143,8 @@ type Scorer interface {
 
 // A Corpus scorer is a statistic of a whole set of answers and not a mean over
 // them, as BLEU is. Score gives each answer's counts as JSON in Result.Answer,
-// and no value. Add the counts up, item by item, and ask for the statistic.
+// and no value; one that has values too, as chrF, gives them in Result.Counts.
+// Add the counts up, item by item, and ask for the statistic.
 type Corpus interface {
 	Scorer
 	// Counts returns what one answer adds, always of the same length; ok is

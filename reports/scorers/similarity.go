@@ -198,13 +198,15 @@ func newChrf(b base, p chrfParams) (*chrf, error) {
 }
 
 func (s *chrf) Score(a Answer, target *Target) Result {
-	targets, bad := texts(target)
-	if bad != nil {
+	counts, ok := s.Counts(a, target)
+	if !ok {
+		_, bad := texts(target)
 		return *bad
 	}
-	return best(targets, func(t string) Result {
-		return scored(s.Statistic(s.counts(a.Text, t)))
-	})
+	r := scored(s.Statistic(counts))
+	list := writtenCounts(counts)
+	r.Counts = &list
+	return r
 }
 
 // Counts returns, for each n-gram order, how many n-grams the answer has, how
@@ -338,12 +340,17 @@ func (s *bleu) Score(a Answer, target *Target) Result {
 		_, bad := texts(target)
 		return *bad
 	}
+	r := Result{Status: "scored"}
+	return r.extracted(writtenCounts(counts)).because("counts for the corpus BLEU")
+}
+
+// writtenCounts is a JSON list.
+func writtenCounts(counts []float64) string {
 	shown := make([]string, len(counts))
 	for i, c := range counts {
 		shown[i] = formatFloat(c)
 	}
-	r := Result{Status: "scored"}
-	return r.extracted("[" + strings.Join(shown, ",") + "]").because("counts for the corpus BLEU")
+	return "[" + strings.Join(shown, ",") + "]"
 }
 
 // Counts returns the length of the answer, that of the nearest target, and for
