@@ -123,13 +123,16 @@ func copyUnits(v *view, o ExportOptions, pw *parquet.GenericWriter[nightshift.Re
 	var rows int64
 	for key := range v.chosen(o.ReadOptions) {
 		err := v.withUnit(key, func(part *Part, j *journal) error {
-			if part != nil && j == nil {
-				n, err := copyGroups(v, part, pw)
-				rows += n
-				return err
+			if part == nil && j == nil {
+				return nil
 			}
 			if j == nil {
-				return nil
+				n, copied, err := copyGroups(v, part, pw)
+				rows += n
+				if copied || err != nil {
+					return err
+				}
+				j = newJournal(v.info.Slices[key.unit], v.info.Epochs) // an empty one: all rows are the part's
 			}
 			n, err := copyRecords(func(yield func(nightshift.Record, error) bool) {
 				for rec, err := range mergeRecords(v.fs, v.dir, part, j) {
@@ -152,21 +155,26 @@ func copyUnits(v *view, o ExportOptions, pw *parquet.GenericWriter[nightshift.Re
 	return rows, nil
 }
 
-func copyGroups(v *view, part *Part, pw *parquet.GenericWriter[nightshift.Record]) (rows int64, err error) {
+// copyGroups copies the row groups of a part; copied is false, and nothing
+// done, where the part has other columns, as one of an older version does.
+func copyGroups(v *view, part *Part, pw *parquet.GenericWriter[nightshift.Record]) (rows int64, copied bool, err error) {
 	defer noPanic(&err)
 	f, pf, err := openPart(v.fs, v.dir.at(resultsDir, part.Name))
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer f.Close()
+	if len(digesterOf(pf).lacks) > 0 {
+		return 0, false, nil
+	}
 	for _, g := range pf.RowGroups() {
 		n, err := pw.WriteRowGroup(g)
 		rows += n
 		if err != nil {
-			return rows, err
+			return rows, true, err
 		}
 	}
-	return rows, nil
+	return rows, true, nil
 }
 
 func copyRecords(records iter.Seq2[nightshift.Record, error], pw *parquet.GenericWriter[nightshift.Record]) (int64, error) {

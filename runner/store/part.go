@@ -321,13 +321,32 @@ type digester struct {
 	all  uint32
 	buf  []byte // the last record
 	ends []int  // where each of its fields ends in buf
+	// lacks are the fields of a Record that the file has no column for: it is
+	// older than they are, and they are not in its checksum.
+	lacks map[int]bool
+}
+
+// digesterOf returns the digester for the records of a part, which an older
+// version may have written.
+func digesterOf(pf *parquet.File) (d digester) {
+	for _, f := range recordFields {
+		if _, there := pf.Schema().Lookup(f.name); !there {
+			if d.lacks == nil {
+				d.lacks = map[int]bool{}
+			}
+			d.lacks[f.index] = true
+		}
+	}
+	return d
 }
 
 func (d *digester) add(rec *nightshift.Record) {
 	d.buf, d.ends = d.buf[:0], d.ends[:0]
 	v := reflect.ValueOf(rec).Elem()
 	for i := range v.NumField() {
-		d.field(v.Field(i))
+		if !d.lacks[i] {
+			d.field(v.Field(i))
+		}
 		d.ends = append(d.ends, len(d.buf))
 	}
 	d.all = crc32.Update(d.all, castagnoli, d.buf)

@@ -203,7 +203,7 @@ func fitsRun(pf *parquet.File, want partMeta) error {
 // exactly one row for each item, in order, with the values that were written.
 func tallyPart(pf *parquet.File, s Slice, epochs int) (Tally, error) {
 	var sum Tally
-	var d digester
+	d := digesterOf(pf)
 	order := itemOrder{s: s, epochs: int64(epochs)}
 	for rec, err := range readPart[nightshift.Record](pf) {
 		if err == nil {

@@ -184,7 +184,7 @@ func (r *VerifyReport) content(v *view, key unitKey, p Part, path string, checks
 		return order.next(c.Row, c.Epoch)
 	}
 	if r.Deep {
-		var d digester
+		d := digesterOf(pf)
 		for rec, err := range readPart[nightshift.Record](pf) {
 			if err != nil {
 				return err
