@@ -137,6 +137,9 @@ type call struct {
 	turn    limits.Turn
 	alone   suspicion
 	past    limits.Past
+	// refusals that concerned this row only, and how long it waits after the last
+	refusals  int
+	standBack time.Duration
 
 	queued, backoff time.Duration // before the next attempt
 }

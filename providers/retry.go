@@ -10,6 +10,9 @@ import (
 
 const (
 	longestBackoff = 30 * time.Second
+	// firstRest is how long a row waits at most after a first refusal that
+	// concerns nobody else and says nothing of the time.
+	firstRest = 200 * time.Millisecond
 	// firstTries is how many requests may all be refused as wrong before it
 	// is the plan that is wrong, not the rows.
 	firstTries = 20
@@ -67,7 +70,9 @@ func (k *call) book(t *ticket, ex Exchange, policy Policy) {
 func (k *call) release(t *ticket, ex Exchange, policy Policy) (counts, oversize bool) {
 	switch {
 	case policy.Pauses:
-		oversize = k.alone.refused(t.permit.Refused(ex.Limits))
+		refusal := t.permit.Refused(ex.Limits)
+		oversize = k.alone.refused(refusal)
+		k.own(refusal)
 		k.turn = limits.Retry
 		if k.alone.count > 0 {
 			k.turn = limits.Suspect
@@ -86,6 +91,18 @@ func (k *call) release(t *ticket, ex Exchange, policy Policy) (counts, oversize 
 		k.turn = limits.Repeat
 	}
 	return counts, oversize
+}
+
+// own sets how long the row waits by itself after a refusal that concerns
+// nobody else.
+func (k *call) own(r limits.Refusal) {
+	if !r.Own {
+		return
+	}
+	k.refusals++
+	random := k.Routes[0].Limiter.Random()
+	own := min(firstRest<<min(k.refusals-1, 10), longestBackoff)
+	k.standBack = max(time.Duration((0.5+random/2)*float64(own)), time.Duration((1+0.05*random)*float64(r.RetryAfter)))
 }
 
 // stopsNow reports whether the error ends more than this row.
@@ -158,6 +175,9 @@ func (k *call) rest(ctx context.Context, t *ticket, e *nightshift.Error, p Polic
 	}
 	if counts {
 		event.Wait = backoff(k.counted, k.Routes[t.route].Limiter.Random())
+	}
+	if p.Pauses {
+		event.Wait, k.standBack = k.standBack, 0
 	}
 	k.event(event)
 	if event.Wait == 0 {

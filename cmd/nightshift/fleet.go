@@ -88,9 +88,14 @@ func (f *fleet) lane(m plan.ResolvedModel, p *plan.Resolved) (runner.Lane, error
 	}
 	return runner.Lane{
 		Model: m.Name, ModelID: m.ModelID, Endpoint: m.Endpoint.Name, Protocol: m.Endpoint.Protocol,
-		Provider: client, Params: m.Params, Stream: m.Stream, Concurrency: m.Endpoint.Limits.Concurrency,
+		Provider: client, Params: m.Params, Stream: m.Stream, Concurrency: rowsAtHand(m.Endpoint.Limits.Concurrency),
 	}, nil
 }
+
+// rowsAtHand is how many rows a lane takes up where so many may be in flight,
+// which the limiter sees to: rows that wait because their own request was
+// refused must not keep others from being sent. 0 is no bound of the plan's.
+func rowsAtHand(inFlight int) int { return max(inFlight, min(9*inFlight, 4096)) }
 
 func (f *fleet) client(m plan.ResolvedModel, p *plan.Resolved) (*providers.Client, error) {
 	routes, err := f.routes(m)

@@ -393,6 +393,18 @@ func (d *dimension) refused(s stake, c Cost) (expected bool) {
 	return expected
 }
 
+// acquit forgets what refusals seemed to tell, where the server itself says
+// nothing of its bucket.
+func (d *dimension) acquit() {
+	if d.reported || d.rate == 0 {
+		return
+	}
+	for i := range d.mirrors {
+		d.mirrors[i].blame = 0
+	}
+	d.believe(0)
+}
+
 // emptied notes that the server's bucket was found empty.
 func (d *dimension) emptied() {
 	m := &d.mirrors[d.best]

@@ -97,6 +97,9 @@ func (l *Limiter) gate(now float64, c Cost) (wait float64, bound Bound) {
 	if w := l.learn.wait(); w > wait {
 		wait, bound = w, BoundLearned
 	}
+	if w := l.background.wait(l.inFlight); w > wait {
+		wait, bound = w, BoundLearned
+	}
 	return wait, bound
 }
 
@@ -147,6 +150,8 @@ func (l *Limiter) grant(now float64, w *waiter) *Permit {
 	l.queue.charge(w.lane, float64(w.cost.Input+w.cost.Output))
 	l.repeats.sent(w.cost.Turn == Repeat)
 	l.learn.sent()
+	p.nth = l.background.sent()
+	l.pulse.note(now)
 	if l.health.open {
 		p.probe = true
 		l.health.probing(now, l.random.Float64())

@@ -30,25 +30,29 @@ type Limiter struct {
 	start    time.Time
 	maxStall float64
 
-	mu       sync.Mutex
-	random   *rand.Rand // for jitter
-	cfg      Config
-	dims     [numDims]dimension
-	share    share
-	refusing float64 // moving average of refusals
-	window   window
-	health   health
-	pause    pause
-	learn    learner
-	repeats  retryBudget
-	queue    queue
-	inFlight int
-	peak     peak
-	at       float64 // when share and evidence were last brought up to date
-	active   float64 // since when nothing has succeeded, idle times left out
+	mu         sync.Mutex
+	random     *rand.Rand // for jitter
+	cfg        Config
+	dims       [numDims]dimension
+	share      share
+	refusing   float64 // moving average of refusals
+	window     window
+	health     health
+	pause      pause
+	learn      learner
+	background background
+	pulse      pulse
+	latency    float64 // usual time from sending to answer
+	repeats    retryBudget
+	queue      queue
+	inFlight   int
+	peak       peak
+	at         float64 // when share and evidence were last brought up to date
+	active     float64 // since when nothing has succeeded, idle times left out
 
-	idleSince float64 // when the last request ended
-	crowded   bool    // the last reaction was to a limit on requests in flight
+	idleSince float64   // when the last request ended
+	judged    judgement // of the refusal in hand
+	crowded   bool      // the last reaction was to a limit on requests in flight
 	bound     Bound
 	boundFor  [numBounds]float64
 	biggest   int64 // most tokens, at their worst, of a request that passed
@@ -65,13 +69,14 @@ type counts struct{ sent, succeeded, refused, failed int64 }
 // New returns a Limiter that knows cfg.
 func New(cfg Config) *Limiter {
 	l := &Limiter{
-		start:    time.Now(),
-		cfg:      cfg,
-		random:   rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		share:    share{now: 1, last: 1},
-		window:   newWindow(cfg.Concurrency),
-		maxStall: cfg.MaxStall.Seconds(),
-		wakeAt:   math.Inf(1),
+		start:      time.Now(),
+		cfg:        cfg,
+		random:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		share:      share{now: 1, last: 1},
+		window:     newWindow(cfg.Concurrency),
+		maxStall:   cfg.MaxStall.Seconds(),
+		wakeAt:     math.Inf(1),
+		background: newBackground(),
 	}
 	if l.maxStall <= 0 {
 		l.maxStall = DefaultMaxStall.Seconds()
@@ -121,6 +126,7 @@ type Permit struct {
 	bound   bool
 	trial   bool
 	probe   bool
+	nth     float64 // of all requests so far
 	ended   bool
 	stakes  [numDims]stake
 }
@@ -134,6 +140,10 @@ type Refusal struct {
 	Biggest bool
 	// Passed counts the requests that have succeeded so far.
 	Passed int64
+	// Own is true when such refusals come at any rate: nobody waits but the
+	// row itself, for RetryAfter where the server asked for it (0 where not).
+	Own        bool
+	RetryAfter time.Duration
 }
 
 // Wait blocks until a request of that cost may be sent for lane. Lanes that
@@ -281,6 +291,7 @@ func (p *Permit) Success(used nightshift.Usage, r Report) {
 		l.pause.row = 0
 	}
 	l.learn.answered++
+	l.latency += 0.05 * (now - p.sent - l.latency)
 	l.counts.succeeded++
 	l.refusing -= refusalWeight * l.refusing
 	l.biggest = max(l.biggest, p.cost.worst())
@@ -300,13 +311,19 @@ func (p *Permit) Refused(r Report) Refusal {
 		return Refusal{}
 	}
 	l.counts.refused++
-	l.refusing += refusalWeight * (1 - l.refusing)
 	l.pause.took(now - p.sent)
-	verdict := Refusal{p.trial, p.cost.worst() > l.biggest, l.counts.succeeded}
+	verdict := Refusal{Trial: p.trial, Biggest: p.cost.worst() > l.biggest, Passed: l.counts.succeeded}
+	if l.unrelated(now, p, r) {
+		p.refund(false)
+		wait, _ := r.wait(false)
+		l.dispatch(now)
+		return Refusal{Passed: verdict.Passed, Own: true, RetryAfter: wait}
+	}
+	l.refusing += refusalWeight * (1 - l.refusing)
 	p.refund(false)
 	// Requests that were sent before the last reaction tell nothing new.
 	fresh := p.sent >= l.pause.reacted
-	foretold := fresh && l.foretold(p)
+	foretold := fresh && l.judged != undecided && l.foretold(p)
 	l.adopt(r, &[numDims]stake{})
 	if fresh {
 		l.believe(r)
@@ -316,6 +333,103 @@ func (p *Permit) Refused(r Report) Refusal {
 	}
 	l.dispatch(now)
 	return verdict
+}
+
+// unrelated reports whether a refusal is one of those that come at any rate, so
+// that nobody else has to wait for it.
+func (l *Limiter) unrelated(now float64, p *Permit, r Report) bool {
+	l.judged = aboutRate
+	if p.sent < l.pause.reacted {
+		l.background.stale(p.nth)
+		return false
+	}
+	wait, _ := r.wait(false)
+	rate := l.pulse.rate(now, max(0.5, 1.5*l.latency))
+	if wait > longestPause*time.Second {
+		return false
+	}
+	if !p.trial && !l.foreseen(p) && l.background.explains(p.nth, l.pulse.since(p.sent, now), 60*rate) {
+		return true
+	}
+	if l.reported() && !l.plenty() {
+		return false
+	}
+	l.judged = l.background.judge(now, scene{
+		number:   p.nth,
+		rate:     rate,
+		inFlight: l.peak.since(p.sent, now),
+		resumed:  l.pause.until,
+		growing:  l.growing(),
+		exceeded: l.learn.rate == 0 && (l.growing() || l.window.passedWith(p.number) >= enoughTogether),
+		doubts:   l.doubts(now),
+	})
+	if l.judged != aboutNone {
+		return false
+	}
+	l.unlearn(now)
+	l.background.accept(p.nth)
+	return true
+}
+
+// reported reports whether the server says what remains.
+func (l *Limiter) reported() bool {
+	for i := range l.dims {
+		if l.dims[i].reported {
+			return true
+		}
+	}
+	return false
+}
+
+// doubts says how much evidence more is wanted before a refusal is taken for
+// one that comes at any rate: much where a known limit holds us back, which
+// others may have used, some where a limit was inferred.
+func (l *Limiter) doubts(now float64) int {
+	for i := range l.dims {
+		switch d := &l.dims[i]; {
+		case d.rate == 0 || d.used.perMinute(now) <= 15*d.rate:
+		case d.reported && d.agrees():
+			return 1 // the server itself says that enough is left
+		default:
+			return 2
+		}
+	}
+	if l.learn.rate > 0 {
+		return 1
+	}
+	return 0
+}
+
+// growing reports whether no limit has been met so far.
+func (l *Limiter) growing() bool {
+	w := &l.window
+	return (w.slow || w.size >= w.most) && math.IsInf(w.ceiling, 1) && !w.rated && l.learn.rate == 0 && l.share.now == 1 && l.plenty()
+}
+
+// foreseen reports whether a limit that is known explains a refusal.
+func (l *Limiter) foreseen(p *Permit) bool {
+	for i := range l.dims {
+		if s := p.stakes[i]; s.touched && s.clear&(1<<l.dims[i].best) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// unlearn takes back what was concluded from refusals that were about nothing.
+func (l *Limiter) unlearn(now float64) {
+	l.learn = learner{at: now}
+	l.share.now, l.share.last = 1, 1
+	l.crowded = false
+	l.refusing = 0
+	for i := range l.dims {
+		l.dims[i].acquit()
+	}
+	w := &l.window
+	w.ceiling, w.misses, w.rated, w.against, w.slow = math.Inf(1), 0, false, 0, true
+	if l.background.hold.rate > 0 { // as before the experiment, not all at once
+		w.size = min(max(w.size, float64(l.background.hold.before)), max(float64(l.background.hold.before), 8))
+	}
 }
 
 // foretold judges the guesses at the server's buckets by a refusal, and reports
@@ -330,6 +444,9 @@ func (l *Limiter) foretold(p *Permit) (expected bool) {
 // react draws the conclusions of one refusal. expected says that it was
 // foretold.
 func (l *Limiter) react(now float64, p *Permit, r Report, expected bool) {
+	if p.nth-l.background.reacted >= severalBefore {
+		l.pause.row = 0 // they passed, though their answers are not here yet
+	}
 	first := l.pause.row == 0
 	wait, told := r.wait(!first)
 	if wait > longestWait*time.Second {
@@ -344,6 +461,11 @@ func (l *Limiter) react(now float64, p *Permit, r Report, expected bool) {
 		l.pause.refused(now, wait.Seconds(), 0, l.random.Float64())
 	} else {
 		l.pause.refused(now, -1, l.learn.debt(l.inFlight), l.random.Float64())
+	}
+	l.background.paused(p.nth)
+	if l.judged == undecided {
+		l.crowded = false
+		return
 	}
 	most := l.peak.since(p.sent, now)
 	bound := p.bound || l.window.near(most) // or another that was sent with it
@@ -598,6 +720,9 @@ func (l *Limiter) advance(now float64) {
 		l.dims[i].advance(now, pace*l.share.now)
 	}
 	l.learn.advance(now)
+	if l.background.advance(now) {
+		l.learn.began = 0 // what was sent meanwhile measures nothing
+	}
 	l.repeats.advance(now)
 	small := false
 	for i := range l.dims {

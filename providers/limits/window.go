@@ -12,6 +12,7 @@ type window struct {
 	size    float64
 	most    float64 // configured; +Inf where not
 	ceiling float64 // accepted below, refused above; +Inf before it was met
+	met     float64 // where it was met; what was sent with that lowers it to half at most
 	slow    bool    // slow start: double every round trip
 	misses  int     // probes of the ceiling that failed, in a row
 	// high is the largest number in flight at which a request was accepted
@@ -84,12 +85,18 @@ func (w *window) pass(n int) {
 // with no fewer in flight than the one that was refused now: then it was not
 // their number. It forgets them.
 func (w *window) disproved(n int) bool {
-	passed := 0
+	passed := w.passedWith(n)
+	clear(w.passed)
+	return passed >= 5
+}
+
+// passedWith is how many passed since the last refusal that no pause explains
+// with n or more in flight.
+func (w *window) passedWith(n int) (passed int) {
 	for i := n; i < len(w.passed); i++ {
 		passed += w.passed[i]
 	}
-	clear(w.passed)
-	return passed >= 5
+	return passed
 }
 
 // mayGrow reports whether the window has not yet doubled in this second.
@@ -141,6 +148,7 @@ func (w *window) refused(n int) bool {
 	}
 	w.misses = 0
 	w.ceiling = max(1, at-1)
+	w.met = w.ceiling
 	w.size = max(1, 0.75*w.ceiling)
 	return true
 }
@@ -162,7 +170,7 @@ func (w *window) forget() {
 
 // lower takes in another refusal of the same crowd.
 func (w *window) lower() {
-	w.ceiling = max(1, w.ceiling-1)
+	w.ceiling = max(1, w.met/2, w.ceiling-1)
 	w.size = min(w.size, w.ceiling)
 }
 

@@ -1,0 +1,158 @@
+package providers_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nightshift"
+	"nightshift/providers"
+	"nightshift/providers/limits"
+)
+
+// A randomServer has no limit at all, and refuses a share of the requests at
+// random, as some queues, gateways and shared servers do.
+type randomServer struct {
+	share  float64
+	after  time.Duration // Retry-After; 0 is none
+	answer time.Duration
+
+	mu       sync.Mutex
+	rng      *rand.Rand
+	answered int
+}
+
+func (s *randomServer) Prepare(req nightshift.Request) (providers.Prepared, error) {
+	return providers.Prepared{Key: req.Key, Model: req.Model, InputText: 400, MaxOutput: 100}, nil
+}
+
+func (s *randomServer) Send(ctx context.Context, p providers.Prepared) providers.Exchange {
+	if !pass(ctx, 2*time.Millisecond+ownInstant(1, p.Key)) {
+		return broken(ctx)
+	}
+	s.mu.Lock()
+	refused := s.rng.Float64() < s.share
+	s.mu.Unlock()
+	if refused {
+		ex := fails(nightshift.ClassRateLimit, 429)
+		ex.Limits.RetryAfter, ex.Limits.HasRetryAfter = s.after, s.after > 0
+		return ex
+	}
+	if !pass(ctx, s.answer) {
+		return broken(ctx)
+	}
+	s.mu.Lock()
+	s.answered++
+	s.mu.Unlock()
+	return providers.Exchange{Sent: true, Response: nightshift.Response{
+		Status: 200, Usage: nightshift.Usage{Input: nightshift.Tokens(100), Output: nightshift.Tokens(50)},
+	}}
+}
+
+func (s *randomServer) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answered
+}
+
+// A randomCase is a server without limits and the most that its refusals may
+// cost, in percent of what it answers without them.
+type randomCase struct {
+	share float64
+	cost  float64
+}
+
+var randomCases = []randomCase{{0.001, 5}, {0.005, 10}, {0.02, 15}, {0.05, 25}}
+
+// answeredBetween is how many rows the server answers between two times, asked
+// by a client that may have so many in flight.
+func answeredBetween(t *testing.T, s *randomServer, config limits.Config, seed uint64, from, to time.Duration) (n int) {
+	synctest.Test(t, func(t *testing.T) {
+		s.rng, s.answered = rand.New(rand.NewPCG(seed, 3)), 0
+		limiter := limits.New(config)
+		limiter.Seed(seed)
+		client := &providers.Client{Endpoint: "model", Lane: "m", Routes: []providers.ClientRoute{{Wire: s, Limiter: limiter}}}
+		var at int
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			time.Sleep(from)
+			at = s.count()
+		})
+		drive(client, min(9*config.Concurrency, 4096), to)
+		wg.Wait()
+		n = s.count() - at
+	})
+	return n
+}
+
+// TestRandomRefusals: refusals that come at any rate cost little more than
+// the requests that are refused, whether limits are configured or not and
+// whether the server says how long to wait or not.
+func TestRandomRefusals(t *testing.T) {
+	type server struct {
+		inFlight int
+		answer   time.Duration
+	}
+	servers := []server{{64, 100 * time.Millisecond}, {64, time.Second}}
+	from, to, seeds := 30*time.Second, 90*time.Second, uint64(1)
+	if long() { // quick answers to a thousand are many: a few seconds of them
+		servers = append(servers, server{64, 20 * time.Millisecond}, server{1000, time.Second}, server{1000, 100 * time.Millisecond})
+	}
+	for _, sv := range servers {
+		for name, config := range map[string]limits.Config{
+			"limits not configured": {Concurrency: sv.inFlight},
+			"limits configured":     {Concurrency: sv.inFlight, Requests: 10_000_000, Tokens: 1e9},
+		} {
+			start, end := from, to
+			if sv.inFlight > 64 && sv.answer < time.Second {
+				start = 15 * time.Second
+			}
+			if sv.answer < time.Second { // as many requests in less time
+				end = start + 5*time.Second
+			}
+			whole := answeredBetween(t, &randomServer{answer: sv.answer}, config, 1, start, end)
+			for _, after := range []time.Duration{0, time.Second} {
+				for _, tc := range randomCases {
+					for seed := uint64(1); seed <= seeds; seed++ {
+						n := answeredBetween(t, &randomServer{answer: sv.answer, share: tc.share, after: after}, config, seed, start, end)
+						cost := 100 * (1 - float64(n)/float64(whole))
+						t.Logf("| %d in flight, answers of %v, %s | %v | %.1f | %.1f |", sv.inFlight, sv.answer, name, after, 100*tc.share, cost)
+						if cost > tc.cost {
+							t.Errorf("%d in flight, answers of %v, %s, Retry-After %v, seed %d: %.1f %% random refusals cost %.1f %%, want %.0f %% at most",
+								sv.inFlight, sv.answer, name, after, seed, 100*tc.share, cost, tc.cost)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestLimitBesideRandomRefusals: a limit is still found and used where some
+// requests are refused at random too.
+func TestLimitBesideRandomRefusals(t *testing.T) {
+	end, seeds := 20*time.Minute, uint64(1)
+	if long() {
+		end, seeds = time.Hour, 3
+	}
+	for _, sc := range []scenario{
+		{"headers", modelServer{output: 80_000, tell: "headers"}, limits.Config{}, 90, 1},
+		{"configured", modelServer{output: 80_000, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 90, 1},
+		{"headers, burst 5 s", modelServer{output: 80_000, burst: 5, tell: "headers"}, limits.Config{}, 90, 1},
+	} {
+		for _, share := range []float64{0.005, 0.02, 0.05} {
+			for seed := uint64(1); seed <= seeds; seed++ {
+				sc.server.refusals = share
+				r := simulate(t, sc, seed, end)
+				t.Logf("%.1f %% at random: %s", 100*share, r.text)
+				if r.share < sc.want || r.refused > 100*share+sc.refuse {
+					t.Errorf("%s, seed %d: %.1f %% of the limit used, %.2f %% refused; want %.0f %%, %.1f %%",
+						sc.name, seed, r.share, r.refused, sc.want, 100*share+sc.refuse)
+				}
+			}
+		}
+	}
+}
