@@ -391,11 +391,11 @@ func (l *Limiter) doubts(now float64) int {
 		case d.reported && d.agrees():
 			return 1 // the server itself says that enough is left
 		default:
-			return 2
+			return 4
 		}
 	}
 	if l.learn.rate > 0 {
-		return 1
+		return 2
 	}
 	return 0
 }
