@@ -80,7 +80,7 @@ func (j *job) targetChecks() (checks []*targetCheck, err error) {
 		if err != nil {
 			return nil, usageError("%w", err)
 		}
-		if info.Kind != scorers.Pure {
+		if info.Kind != scorers.Pure && info.Kind != scorers.OfCorpus {
 			continue
 		}
 		scorer, err := scorers.New(s.Spec)
@@ -92,23 +92,17 @@ func (j *job) targetChecks() (checks []*targetCheck, err error) {
 	return checks, nil
 }
 
-// probe is an answer that every scorer can look at.
-var probe = scorers.Answer{
-	Text: "1", Outcome: nightshift.OutcomeOK, StopReason: nightshift.StopEnd,
-	LatencyMS: ptr(1.0), CostUSD: ptr(0.0), OutputTokens: ptr(int64(1)),
-}
-
 func (c *targetCheck) look(s nightshift.Sample) {
-	rec := nightshift.Record{}
+	var target *scorers.Target
 	if s.HasTarget {
-		rec.Target = &s.Target
+		target = scorers.NewTarget(s.Target, s.TargetIsList)
 	}
-	got := c.scorer.Score(probe, scorers.TargetOf(&rec))
-	if got.Status != nightshift.Unscored {
+	problem := scorers.TargetProblem(c.scorer, target)
+	if problem == "" {
 		return
 	}
 	if c.rows++; c.why == "" {
-		c.why = fmt.Sprintf("%s:%d: %s", s.File, s.Line, deref(got.Explanation))
+		c.why = fmt.Sprintf("%s:%d: %s", s.File, s.Line, problem)
 	}
 }
 
