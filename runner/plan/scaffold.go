@@ -153,7 +153,11 @@ func (s Scaffolding) models(put func(string, ...any)) {
 		endpoint, id, _ := strings.Cut(m, "/")
 		put("  - endpoint: %s", yamlText(endpoint))
 		put("    model: %s", yamlText(id))
-		put("    params: {max_tokens: 1024}  # goes into the request body as written")
+		if strings.HasSuffix(s.Info.Shape, " batch") {
+			put("    # params: {max_tokens: 1024}  # would take the place of each row's own")
+		} else {
+			put("    params: {max_tokens: 1024}  # goes into the request body as written")
+		}
 		put("    # stream: true")
 	}
 	put("")
