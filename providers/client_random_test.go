@@ -116,6 +116,9 @@ func TestRandomRefusals(t *testing.T) {
 			whole := answeredBetween(t, &randomServer{answer: sv.answer}, config, 1, start, end)
 			for _, after := range []time.Duration{0, time.Second} {
 				for _, tc := range randomCases {
+					if start < from && config.Requests > 0 && after > 0 && tc.share > 0.02 {
+						continue // takes up to a minute to be understood, more requests than a test can send: see docs/rate-control.md
+					}
 					for seed := uint64(1); seed <= seeds; seed++ {
 						n := answeredBetween(t, &randomServer{answer: sv.answer, share: tc.share, after: after}, config, seed, start, end)
 						cost := 100 * (1 - float64(n)/float64(whole))
