@@ -15,15 +15,29 @@ import (
 	"testing"
 
 	"nightshift"
-	"nightshift/providers/providertest"
 	"nightshift/runner/store"
 )
+
+// canary is the key of the test. It must be found nowhere.
+const canary = "sk-canary-7f3a9c51+e08b/42d6"
+
+// canaryForms are the forms in which the key must not be found: plain, URL-
+// and base64-encoded at every offset.
+func canaryForms() []string {
+	forms := []string{canary, url.QueryEscape(canary), url.PathEscape(canary)}
+	for offset := range 3 {
+		text := []byte("xyz"[:offset] + canary)
+		std, web := base64.RawStdEncoding.EncodeToString(text), base64.RawURLEncoding.EncodeToString(text)
+		forms = append(forms, std[4:len(std)-4], web[4:len(web)-4])
+	}
+	return forms
+}
 
 // TestKeyAppearsNowhere runs the real program with a key that the server sends
 // back in every way it can think of, and looks for the key in everything that
 // the program wrote and printed.
 func TestKeyAppearsNowhere(t *testing.T) {
-	t.Setenv("TABLE_KEY", providertest.Canary)
+	t.Setenv("TABLE_KEY", canary)
 	echo := httptest.NewServer(&echoServer{})
 	defer echo.Close()
 	d := newTable(t, 40, echo.URL, "")
@@ -66,7 +80,7 @@ func TestKeyAppearsNowhere(t *testing.T) {
 		t.Fatalf("no rows on record\n%s", c.errs.String())
 	}
 	for where, text := range texts {
-		for _, form := range providertest.CanaryForms() {
+		for _, form := range canaryForms() {
 			if strings.Contains(text, form) {
 				t.Errorf("the key shows in %s as %s", where, form)
 			}

@@ -7,9 +7,9 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/chat"
+	"nightshift/providers/formats/chat"
+	"nightshift/providers/formats/messages"
 	"nightshift/providers/internal/jsonscan"
-	"nightshift/providers/messages"
 )
 
 // decode reads a whole body under a status of success, in the order of checks

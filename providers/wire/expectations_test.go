@@ -9,7 +9,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/providertest/recordings"
+	"nightshift/providers/internal/recordings"
 	"nightshift/providers/secrets"
 	"nightshift/providers/wire"
 )

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"nightshift/providers"
-	"nightshift/providers/providertest"
+	"nightshift/providers/internal/providertest"
 	"nightshift/providers/secrets"
 	"nightshift/providers/wire"
 )

@@ -9,9 +9,9 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/chat"
+	"nightshift/providers/formats/chat"
+	"nightshift/providers/formats/messages"
 	"nightshift/providers/internal/jsonscan"
-	"nightshift/providers/messages"
 	"nightshift/providers/sse"
 )
 

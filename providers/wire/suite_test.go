@@ -15,7 +15,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/providertest"
+	"nightshift/providers/internal/providertest"
 	"nightshift/providers/secrets"
 	"nightshift/providers/wire"
 )

@@ -1,15 +1,19 @@
 package stats_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"strconv"
 
 	"nightshift"
-	"nightshift/providers/chat"
-	"nightshift/providers/messages"
+	"nightshift/providers"
 	"nightshift/providers/pricing"
+	"nightshift/providers/wire"
 )
 
 // A costCase is the bill of one answer: the server's usage object and prices.
@@ -49,10 +53,10 @@ func costUSD(in input) (results, error) {
 
 func (c costCase) decode() (nightshift.Usage, error) {
 	answer := map[string]any{"usage": c.Usage}
-	decode := chat.Decode
+	protocol := nightshift.Chat
 	switch c.Provider {
 	case "anthropic":
-		decode = messages.Decode
+		protocol = nightshift.Messages
 		answer["type"], answer["role"], answer["stop_reason"] = "message", "assistant", "end_turn"
 		answer["content"] = []any{map[string]any{"type": "text", "text": "x"}}
 	case "gemini":
@@ -65,11 +69,24 @@ func (c costCase) decode() (nightshift.Usage, error) {
 	if err != nil {
 		return nightshift.Usage{}, err
 	}
-	resp, failed := decode(body)
-	if failed != nil {
-		return nightshift.Usage{}, failed
+	w, err := wire.New(wire.Config{Transport: canned(body), Endpoint: providers.Endpoint{
+		Name: "canned", Protocol: protocol, BaseURL: "http://127.0.0.1", Auth: providers.Auth{Scheme: providers.AuthNone},
+	}})
+	if err != nil {
+		return nightshift.Usage{}, err
 	}
-	return resp.Usage, nil
+	x := w.Send(context.Background(), providers.Prepared{Body: []byte("{}")})
+	if x.Err != nil {
+		return nightshift.Usage{}, x.Err
+	}
+	return x.Response.Usage, nil
+}
+
+// canned is a transport that has one answer to everything.
+type canned []byte
+
+func (c canned) RoundTrip(req *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(c)), Request: req}, nil
 }
 
 // geminiAsChat writes Gemini's counts as its Chat Completions endpoint does:

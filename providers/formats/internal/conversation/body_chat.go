@@ -1,4 +1,4 @@
-package translate
+package conversation
 
 import (
 	"encoding/json"

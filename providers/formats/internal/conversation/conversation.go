@@ -1,4 +1,4 @@
-// Package translate says in one wire format what was written in the other:
+// Package conversation says in one wire format what was written in the other:
 // messages, and whole request bodies. It works on the JSON text, so numbers,
 // key order inside tool arguments and schemas, and everything that both
 // formats share keep their bytes.
@@ -6,7 +6,7 @@
 // What the other format cannot say is an error that names the field. Nothing
 // is dropped, except what means nothing: null, a parameter at its default, and
 // labels that repeat what stands elsewhere.
-package translate
+package conversation
 
 import (
 	"encoding/json"

@@ -7,9 +7,9 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/internal/body"
+	"nightshift/providers/formats/internal/body"
+	"nightshift/providers/formats/internal/conversation"
 	"nightshift/providers/internal/jsonscan"
-	"nightshift/providers/translate"
 )
 
 // Encode writes the body of a request: model, system, messages, then the
@@ -56,7 +56,7 @@ func check(root jsonscan.Value, p *providers.Prepared) error {
 func overrideBody(req nightshift.Request, params []nightshift.Param) ([]byte, error) {
 	raw := req.Body
 	if req.BodyProtocol == nightshift.Chat {
-		translated, err := translate.Body(raw, nightshift.Chat, nightshift.Messages)
+		translated, err := conversation.Body(raw, nightshift.Chat, nightshift.Messages)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +95,7 @@ func appendPrompt(buf []byte, req nightshift.Request, systemParam bool) ([]byte,
 		}
 		return appendPlain(buf, req), nil
 	}
-	system, turns, err := conversation(req)
+	system, turns, err := turnsOf(req)
 	if err != nil {
 		return nil, err
 	}
@@ -140,16 +140,16 @@ func appendPlain(buf []byte, req nightshift.Request) []byte {
 		if i > 0 {
 			buf = append(buf, ',')
 		}
-		buf = translate.AppendText(buf, m.Role, m.Text)
+		buf = conversation.AppendText(buf, m.Role, m.Text)
 	}
 	return append(buf, ']')
 }
 
-// conversation brings messages that are not all plain into this format.
-func conversation(req nightshift.Request) (system json.RawMessage, turns []json.RawMessage, err error) {
-	messages, err := translate.Raws(req.System, req.Messages)
+// turnsOf brings messages that are not all plain into this format.
+func turnsOf(req nightshift.Request) (system json.RawMessage, turns []json.RawMessage, err error) {
+	messages, err := conversation.Raws(req.System, req.Messages)
 	if err != nil {
 		return nil, nil, err
 	}
-	return translate.Conversation(messages, nightshift.Messages)
+	return conversation.Conversation(messages, nightshift.Messages)
 }

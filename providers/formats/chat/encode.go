@@ -9,9 +9,9 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/internal/body"
+	"nightshift/providers/formats/internal/body"
+	"nightshift/providers/formats/internal/conversation"
 	"nightshift/providers/internal/jsonscan"
-	"nightshift/providers/translate"
 )
 
 // Options are what an endpoint says about its streams.
@@ -99,7 +99,7 @@ func fromMessages(raw []byte, model string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return translate.Body(raw, nightshift.Messages, nightshift.Chat)
+	return conversation.Body(raw, nightshift.Messages, nightshift.Chat)
 }
 
 // capsToDrop names the other name of a cap that a parameter sets: servers
@@ -173,19 +173,19 @@ func appendMessages(buf []byte, req nightshift.Request) ([]byte, error) {
 	buf = append(buf, `"messages":[`...)
 	if plain(req.Messages) {
 		if req.System != "" {
-			buf = append(translate.AppendText(buf, nightshift.RoleSystem, req.System), ',')
+			buf = append(conversation.AppendText(buf, nightshift.RoleSystem, req.System), ',')
 		}
 		for _, m := range req.Messages {
-			buf = append(translate.AppendText(buf, m.Role, m.Text), ',')
+			buf = append(conversation.AppendText(buf, m.Role, m.Text), ',')
 		}
 		buf[len(buf)-1] = ']'
 		return buf, nil
 	}
-	raws, err := translate.Raws(req.System, req.Messages)
+	raws, err := conversation.Raws(req.System, req.Messages)
 	if err != nil {
 		return nil, err
 	}
-	_, turns, err := translate.Conversation(raws, nightshift.Chat)
+	_, turns, err := conversation.Conversation(raws, nightshift.Chat)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/internal/answer"
+	"nightshift/providers/formats/internal/answer"
 	"nightshift/providers/internal/jsonscan"
 )
 

@@ -10,8 +10,8 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/chat"
-	"nightshift/providers/messages"
+	"nightshift/providers/formats/chat"
+	"nightshift/providers/formats/messages"
 	"nightshift/providers/sse"
 )
 

@@ -2,7 +2,7 @@ package chat
 
 import (
 	"nightshift"
-	"nightshift/providers/internal/answer"
+	"nightshift/providers/formats/internal/answer"
 	"nightshift/providers/internal/jsonscan"
 )
 

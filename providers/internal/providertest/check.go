@@ -190,7 +190,7 @@ func (w Want) checkRetryAfter(tb testing.TB, x providers.Exchange) {
 func checkCanary(tb testing.TB, x providers.Exchange) {
 	tb.Helper()
 	for _, text := range everything(x) {
-		for _, form := range CanaryForms() {
+		for _, form := range canaryForms() {
 			if strings.Contains(text, form) {
 				tb.Errorf("the key shows as %q in %.500q", form, text)
 			}
@@ -198,9 +198,9 @@ func checkCanary(tb testing.TB, x providers.Exchange) {
 	}
 }
 
-// CanaryForms are the forms in which the key must not be found: plain, URL-
+// canaryForms are the forms in which the key must not be found: plain, URL-
 // and base64-encoded at every offset.
-func CanaryForms() []string {
+func canaryForms() []string {
 	forms := []string{Canary, url.QueryEscape(Canary), url.PathEscape(Canary)}
 	for offset := range 3 {
 		encoded := base64.RawStdEncoding.EncodeToString([]byte("xyz"[:offset] + Canary))

@@ -14,9 +14,9 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/chat"
-	"nightshift/providers/messages"
-	"nightshift/providers/providertest/recordings"
+	"nightshift/providers/formats/chat"
+	"nightshift/providers/formats/messages"
+	"nightshift/providers/internal/recordings"
 	"nightshift/providers/sse"
 )
 
