@@ -1,6 +1,7 @@
 // Package recordings holds what is expected of the recorded exchanges that lie
-// beside the checkout, in ../shared/recorded: short facts, read off each file
-// by a person. The recordings themselves are other people's and are not part
+// beside the checkout, in ../shared/recorded: short facts in expectations.json.
+// A person checks them against each file; TestRecordings -update writes what
+// the program reads. The recordings themselves are other people's and are not part
 // of this repository.
 //
 // Expectations serves whoever replays them: the decoders from the bodies
@@ -9,6 +10,7 @@ package recordings
 
 import (
 	"crypto/sha256"
+	_ "embed"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -22,48 +24,48 @@ import (
 
 // An Expectation is what one recorded answer must be read as.
 type Expectation struct {
-	File string // name of the recording without .json
+	File string `json:"file"` // name of the recording without .json
 	// Line is 1-based when the recording is a batch's result file and this
 	// expectation is of the answer in one of its lines; 0 for the whole body.
-	Line   int
-	Status int // HTTP status
+	Line   int    `json:"line,omitempty"`
+	Note   string `json:"note,omitempty"`
+	Status int    `json:"status"` // HTTP status
 	// Format is the format of the answer; empty when the body is none.
-	Format   nightshift.Protocol
-	Streamed bool
+	Format   nightshift.Protocol `json:"format,omitempty"`
+	Streamed bool                `json:"streamed,omitempty"`
 	// DoneMarkerOnly is set where the endpoint never sends a finish reason and
 	// must be configured so; without it the answer is cut.
-	DoneMarkerOnly bool
+	DoneMarkerOnly bool `json:"done_marker_only,omitempty"`
 
-	Class       nightshift.ErrorClass // empty when it is an answer
-	ID          string
-	Model       string
-	Fingerprint string
-	Text        Digest
-	Thinking    Digest
-	ToolCalls   []nightshift.ToolCall
-	Choices     []Choice // when there is more than one
-	Stop        nightshift.StopReason
-	RawStop     string
-	Sequence    string // stop sequence met
-	Usage       nightshift.Usage
-	HasUsage    bool // a usage object came
-	Flags       []string
-	Note        string
+	Class       nightshift.ErrorClass `json:"class,omitempty"` // empty when it is an answer
+	ID          string                `json:"id,omitempty"`
+	Model       string                `json:"model,omitempty"`
+	Fingerprint string                `json:"fingerprint,omitempty"`
+	Text        Digest                `json:"text,omitzero"`
+	Thinking    Digest                `json:"thinking,omitzero"`
+	ToolCalls   []nightshift.ToolCall `json:"tool_calls,omitempty"`
+	Choices     []Choice              `json:"choices,omitempty"` // when there is more than one
+	Stop        nightshift.StopReason `json:"stop,omitempty"`
+	RawStop     string                `json:"raw_stop,omitempty"`
+	Sequence    string                `json:"stop_sequence,omitempty"`
+	Usage       nightshift.Usage      `json:"usage,omitzero"`
+	HasUsage    bool                  `json:"has_usage,omitempty"` // a usage object came
+	Flags       []string              `json:"flags,omitempty"`
 }
 
 // A Choice is what one of several answers must be read as.
 type Choice struct {
-	Text      Digest
-	ToolCalls []nightshift.ToolCall
-	RawStop   string
+	Text      Digest                `json:"text,omitzero"`
+	ToolCalls []nightshift.ToolCall `json:"tool_calls,omitempty"`
+	RawStop   string                `json:"raw_stop,omitempty"`
 }
 
 // A Digest stands for a text. The zero Digest stands for none at all.
 type Digest struct {
-	Present bool
-	Bytes   int
-	SHA     string // first 12 hex digits of the SHA-256
-	Start   string // how it begins
+	Present bool   `json:"present"`
+	Bytes   int    `json:"bytes"`
+	SHA     string `json:"sha"`   // first 12 hex digits of the SHA-256
+	Start   string `json:"start"` // how it begins
 }
 
 // Of returns the digest of a text.
@@ -163,43 +165,16 @@ func (e Expectation) Name() string {
 	return fmt.Sprintf("%s:%d", e.File, e.Line)
 }
 
+//go:embed expectations.json
+var table []byte
+
 // Expectations returns what is expected of every recording, by name. A
 // recording whose lines hold answers has one for the whole and one for each
 // line.
-func Expectations() []Expectation { return expectations }
-
-// text is the digest of a text of n bytes.
-func text(n int, sha, start string) Digest { return Digest{true, n, sha, start} }
-
-// call is a tool call.
-func call(id, name, arguments string) nightshift.ToolCall {
-	return nightshift.ToolCall{ID: id, Name: name, Arguments: arguments}
-}
-
-// use is a usage: input, cache read, cache written for 5 minutes and for an
-// hour, output, reasoning. no is a count that was not reported.
-func use(in, read, write5m, write1h, out, reasoning int64) nightshift.Usage {
-	return nightshift.Usage{
-		Input: count(in), CacheRead: count(read), CacheWrite5m: count(write5m), CacheWrite1h: count(write1h),
-		Output: count(out), Reasoning: count(reasoning),
+func Expectations() []Expectation {
+	var all []Expectation
+	if err := json.Unmarshal(table, &all); err != nil {
+		panic("expectations.json: " + err.Error())
 	}
-}
-
-const no = -1
-
-func count(n int64) nightshift.Count {
-	if n == no {
-		return nightshift.Count{}
-	}
-	return nightshift.Tokens(n)
-}
-
-// with adds tier, region, searches and the reported cost in nano-dollars.
-func with(u nightshift.Usage, tier, region string, searches, reported int64) nightshift.Usage {
-	u.ServiceTier, u.Region, u.Searches = tier, region, count(searches)
-	if reported != no {
-		n := nightshift.NanoUSD(reported)
-		u.Reported = &n
-	}
-	return u
+	return all
 }

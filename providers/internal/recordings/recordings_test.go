@@ -1,6 +1,9 @@
 package recordings_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -139,10 +142,28 @@ func describe(e recordings.Expectation, r reading) recordings.Expectation {
 
 var counts = cmp.Comparer(func(a, b nightshift.Count) bool { return a == b })
 
+var update = flag.Bool("update", false, "write expectations.json anew")
+
+// write puts what was read into the place of what is expected.
+func write(t *testing.T, all []recordings.Expectation) {
+	t.Helper()
+	var b bytes.Buffer
+	to := json.NewEncoder(&b)
+	to.SetEscapeHTML(false)
+	to.SetIndent("", "  ")
+	if err := to.Encode(all); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("expectations.json", b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestRecordings reads every recorded body, streams also byte by byte, and
-// prints the table.
+// prints the table. With -update it writes the table anew.
 func TestRecordings(t *testing.T) {
 	d := dir(t)
+	var all []recordings.Expectation
 	verdict := map[bool]string{true: "as expected", false: "DIFFERS"}
 	for _, e := range recordings.Expectations() {
 		x, err := recordings.Load(d, e.File)
@@ -157,8 +178,9 @@ func TestRecordings(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := describe(e, read(e, x, body))
+		all = append(all, got)
 		diff := cmp.Diff(e, got, counts)
-		if diff != "" {
+		if diff != "" && !*update {
 			t.Errorf("%s (-want +got):\n%s", e.Name(), diff)
 		}
 		if e.Streamed {
@@ -168,6 +190,9 @@ func TestRecordings(t *testing.T) {
 			}
 		}
 		t.Logf("%-26s %s | %s", e.Name(), verdict[diff == ""], line(got))
+	}
+	if *update {
+		write(t, all)
 	}
 }
 
