@@ -93,15 +93,15 @@ type Request struct {
 	// failure of the row that is being run again: they are on the bill, and do
 	// not count against it.
 	Settled int
-	// Witness, when not nil, is told of every attempt as it happens.
-	Witness Witness
+	// AttemptLog, when not nil, is told of every attempt as it happens.
+	AttemptLog AttemptLog
 }
 
-// A Witness writes down every attempt as it happens, so that what may have
+// A AttemptLog writes down every attempt as it happens, so that what may have
 // been billed is on record before it can be. Its methods are called from the
 // goroutine that called Complete; an error ends the request without another
 // send.
-type Witness interface {
+type AttemptLog interface {
 	// Sending is called right before the first byte of an attempt goes out,
 	// with the most it can cost.
 	Sending(Intent) error

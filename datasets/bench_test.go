@@ -155,11 +155,11 @@ func TestLargeDataset(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	t.Logf("second start: %v for %d slices", time.Since(start).Round(10*time.Microsecond), len(again.Slices()))
+	t.Logf("second start: %v for %d slices", time.Since(start).Round(10*time.Microsecond), len(again.Chunks()))
 	if again.Info().Hash != info.Hash {
 		t.Error("the second start sees other data")
 	}
-	last := len(again.Slices()) - 1
+	last := len(again.Chunks()) - 1
 	n := int64(0)
 	for _, err := range again.Read(context.Background(), last) {
 		if err != nil {
@@ -167,7 +167,7 @@ func TestLargeDataset(t *testing.T) {
 		}
 		n++
 	}
-	if n != again.Slices()[last].Rows {
+	if n != again.Chunks()[last].Rows {
 		t.Errorf("the last slice yields %d rows", n)
 	}
 }

@@ -19,7 +19,7 @@ func knownRole(role string) bool {
 }
 
 // chat reads a list of messages.
-func (b *builder) chat(r row) complaint {
+func (b *builder) chat(r row) rowError {
 	v := b.unwrapped(b.find(r, &b.prompt))
 	b.use(b.prompt.name)
 	if v.kind != kindArray {
@@ -28,7 +28,7 @@ func (b *builder) chat(r row) complaint {
 	return b.messages(b.prompt, v)
 }
 
-func (b *builder) messages(p path, v value) complaint {
+func (b *builder) messages(p path, v value) rowError {
 	speaks := false
 	for i, m := range elements(v.raw) {
 		role, c := b.message(m)
@@ -39,10 +39,10 @@ func (b *builder) messages(p path, v value) complaint {
 		speaks = speaks || role != nightshift.RoleSystem && role != nightshift.RoleDeveloper
 	}
 	if !speaks {
-		return complaint{quoteShort(p.name) + " holds nothing to answer", "a user message is missing"}
+		return rowError{quoteShort(p.name) + " holds nothing to answer", "a user message is missing"}
 	}
 	b.liftSystem()
-	return complaint{}
+	return rowError{}
 }
 
 func placeOf(list string, i int) string { return list + "[" + thousands(int64(i)) + "]" }
@@ -60,9 +60,9 @@ func (b *builder) liftSystem() {
 }
 
 // message reads one message in either dialect.
-func (b *builder) message(m value) (nightshift.Role, complaint) {
+func (b *builder) message(m value) (nightshift.Role, rowError) {
 	if m.kind != kindObject {
-		return "", complaint{"the message is " + m.kind.String() + ", not an object", ""}
+		return "", rowError{"the message is " + m.kind.String() + ", not an object", ""}
 	}
 	var role, content, calls value
 	others, nulls := false, false
@@ -84,9 +84,9 @@ func (b *builder) message(m value) (nightshift.Role, complaint) {
 	}
 	switch {
 	case role.kind != kindString:
-		return "", complaint{"the message has no role", ""}
+		return "", rowError{"the message has no role", ""}
 	case !knownRole(role.text()):
-		return "", complaint{"unknown role " + quoteShort(role.text()), "system, developer, user, assistant or tool"}
+		return "", rowError{"unknown role " + quoteShort(role.text()), "system, developer, user, assistant or tool"}
 	}
 	r := nightshift.Role(role.text())
 	if c := b.content(r, content, calls); c.bad() {
@@ -94,7 +94,7 @@ func (b *builder) message(m value) (nightshift.Role, complaint) {
 	}
 	if content.kind == kindString && !others {
 		b.say(r, content)
-		return r, complaint{}
+		return r, rowError{}
 	}
 	if nulls || bytes.Contains(m.raw, []byte("null")) {
 		m.raw = sentMessage(m, content)
@@ -104,7 +104,7 @@ func (b *builder) message(m value) (nightshift.Role, complaint) {
 		return r, c
 	}
 	b.s.Messages = append(b.s.Messages, nightshift.Message{Role: r, Raw: raw})
-	return r, complaint{}
+	return r, rowError{}
 }
 
 // sentMessage is a message without its null members. A content that is null
@@ -118,34 +118,34 @@ func sentMessage(m, content value) []byte {
 }
 
 // content checks what a message says.
-func (b *builder) content(role nightshift.Role, content, calls value) complaint {
+func (b *builder) content(role nightshift.Role, content, calls value) rowError {
 	switch content.kind {
 	case kindString:
-		return complaint{}
+		return rowError{}
 	case kindArray:
 		if content.empty() && !calls.given() {
-			return complaint{"the content is an empty list", ""}
+			return rowError{"the content is an empty list", ""}
 		}
 		for _, part := range elements(content.raw) {
 			if part.kind == kindString {
-				return complaint{"a content part is a text", `write it as {"type": "text", "text": "…"}`}
+				return rowError{"a content part is a text", `write it as {"type": "text", "text": "…"}`}
 			}
 			if part.kind != kindObject || part.get("type").kind != kindString {
-				return complaint{"a content part is no object with a type", ""}
+				return rowError{"a content part is no object with a type", ""}
 			}
 		}
-		return complaint{}
+		return rowError{}
 	case missing, kindNull:
 		if role == nightshift.RoleAssistant && calls.given() {
-			return complaint{}
+			return rowError{}
 		}
-		return complaint{"the message has no content", ""}
+		return rowError{"the message has no content", ""}
 	}
-	return complaint{"the content is " + content.kind.String() + ", not a text or a list", ""}
+	return rowError{"the content is " + content.kind.String() + ", not a text or a list", ""}
 }
 
 // conversation reads a ShareGPT chat.
-func (b *builder) conversation(r row) complaint {
+func (b *builder) conversation(r row) rowError {
 	v := b.unwrapped(b.find(r, &b.prompt))
 	b.use(b.prompt.name)
 	if v.kind != kindArray {
@@ -161,32 +161,32 @@ func (b *builder) conversation(r row) complaint {
 		speaks = speaks || role != nightshift.RoleSystem
 	}
 	if !speaks {
-		return complaint{quoteShort(b.prompt.name) + " holds nothing to answer", "a human turn is missing"}
+		return rowError{quoteShort(b.prompt.name) + " holds nothing to answer", "a human turn is missing"}
 	}
 	b.liftSystem()
-	return complaint{}
+	return rowError{}
 }
 
-func (b *builder) shareGPT(m value) (nightshift.Role, complaint) {
+func (b *builder) shareGPT(m value) (nightshift.Role, rowError) {
 	if m.kind != kindObject {
-		return "", complaint{"the turn is " + m.kind.String() + ", not an object", ""}
+		return "", rowError{"the turn is " + m.kind.String() + ", not an object", ""}
 	}
 	from, said := m.get("from"), m.get("value")
 	if from.kind == missing && m.get("role").kind != missing {
 		return b.message(m)
 	}
 	if from.kind != kindString {
-		return "", complaint{`the turn has no "from"`, ""}
+		return "", rowError{`the turn has no "from"`, ""}
 	}
 	role := shareGPTRole(from.text())
 	switch {
 	case role == "":
-		return "", complaint{"unknown speaker " + quoteShort(from.text()), "human, gpt or system"}
+		return "", rowError{"unknown speaker " + quoteShort(from.text()), "human, gpt or system"}
 	case said.kind != kindString:
-		return "", complaint{`"value" is ` + said.kind.String() + ", not a text", ""}
+		return "", rowError{`"value" is ` + said.kind.String() + ", not a text", ""}
 	}
 	b.say(role, said)
-	return role, complaint{}
+	return role, rowError{}
 }
 
 func shareGPTRole(from string) nightshift.Role {
@@ -202,13 +202,13 @@ func shareGPTRole(from string) nightshift.Role {
 }
 
 // openAIBatch reads a line of an OpenAI batch file.
-func (b *builder) openAIBatch(r row) complaint {
+func (b *builder) openAIBatch(r row) rowError {
 	b.use("body")
 	b.use("method")
 	b.use("url")
 	url, method := r.get("url"), r.get("method")
 	if method.given() && method.text() != "POST" {
-		return complaint{"the method is " + quoteShort(method.text()), "only POST can be sent"}
+		return rowError{"the method is " + quoteShort(method.text()), "only POST can be sent"}
 	}
 	protocol := nightshift.Chat
 	switch to := url.text(); {
@@ -216,21 +216,21 @@ func (b *builder) openAIBatch(r row) complaint {
 	case strings.HasPrefix(to, "/") && strings.HasSuffix(to, "/messages"):
 		protocol = nightshift.Messages
 	case strings.Contains(to, "://"):
-		return complaint{"the row names a whole URL", "a row cannot choose its endpoint; write /v1/chat/completions"}
+		return rowError{"the row names a whole URL", "a row cannot choose its endpoint; write /v1/chat/completions"}
 	default:
-		return complaint{"the url is " + quoteShort(to), "only /v1/chat/completions and /v1/messages can be sent"}
+		return rowError{"the url is " + quoteShort(to), "only /v1/chat/completions and /v1/messages can be sent"}
 	}
 	return b.body(path{name: "body"}, r.get("body"), protocol)
 }
 
 // anthropicBatch reads a request of an Anthropic batch.
-func (b *builder) anthropicBatch(r row) complaint {
+func (b *builder) anthropicBatch(r row) rowError {
 	b.use("params")
 	return b.body(path{name: "params"}, r.get("params"), nightshift.Messages)
 }
 
 // body checks a whole request body and takes it as it is.
-func (b *builder) body(p path, v value, protocol nightshift.Protocol) complaint {
+func (b *builder) body(p path, v value, protocol nightshift.Protocol) rowError {
 	if v.kind != kindObject {
 		return b.wrongType(p, v, "an object")
 	}
@@ -253,7 +253,7 @@ func (b *builder) body(p path, v value, protocol nightshift.Protocol) complaint 
 		return c
 	}
 	if b.check {
-		return complaint{}
+		return rowError{}
 	}
 	raw, c := b.inline(v.raw)
 	b.s.Body, b.s.BodyProtocol = bytes.TrimSpace(raw), protocol

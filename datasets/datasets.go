@@ -42,16 +42,16 @@ type Spec struct {
 
 	OnBadRow          string // "refuse" (default) or "record"
 	MaxLine           int64  // longest row in bytes; 0 is 16 MiB
-	UnitRows          int64  // rows in a slice; 0 is 20,000
-	UnitBytes         int64  // most raw bytes in a slice of more than one row; 0 is 128 MiB
+	ShardRows         int64  // rows in a slice; 0 is 20,000
+	ShardBytes        int64  // most raw bytes in a slice of more than one row; 0 is 128 MiB
 	MaxRatio          int64  // most that compressed files may grow; 0 is 200 times
 	MaxBytes          int64  // most that one compressed file may unpack to; 0 is 4 TiB
 	AllowDuplicateIDs bool
-	// Stages are the lengths at which rows were added to the dataset of an
+	// Versions are the lengths at which rows were added to the dataset of an
 	// earlier start, in ascending order. No slice reaches over the end of a
 	// stage, so that the slices before it stay what they were, and the rows
 	// of the first stage alone decide the shape.
-	Stages     []Stage
+	Versions   []Version
 	RepairUTF8 bool   // replace invalid UTF-8 and lone surrogates by U+FFFD
 	Spool      string // folder for a copy of standard input, and for temporary files
 
@@ -60,8 +60,8 @@ type Spec struct {
 	copies  []string  // copies of the streams, from an earlier start
 }
 
-// A Stage is how much of a dataset there was at some time.
-type Stage struct {
+// A Version is how much of a dataset there was at some time.
+type Version struct {
 	Rows   int64 `json:"rows"`
 	Length int64 `json:"length"` // Info.Bytes of that time
 }
@@ -69,15 +69,15 @@ type Stage struct {
 // withDefaults fills in what zero values mean, and checks the rest.
 func (s Spec) withDefaults(p *Problems) Spec {
 	s.MaxLine = cmp.Or(s.MaxLine, defaultMax)
-	s.UnitRows = cmp.Or(s.UnitRows, 20_000)
-	s.UnitBytes = cmp.Or(s.UnitBytes, 128<<20)
+	s.ShardRows = cmp.Or(s.ShardRows, 20_000)
+	s.ShardBytes = cmp.Or(s.ShardBytes, 128<<20)
 	s.MaxRatio = cmp.Or(s.MaxRatio, defaultMaxRatio)
 	s.MaxBytes = cmp.Or(s.MaxBytes, defaultMaxBytes)
 	s.OnBadRow = cmp.Or(s.OnBadRow, "refuse")
 	for _, n := range []struct {
 		name string
 		n    int64
-	}{{"limit", s.Limit}, {"offset", s.Offset}, {"sample", s.Sample}, {"max_line", s.MaxLine}, {"unit_rows", s.UnitRows}} {
+	}{{"limit", s.Limit}, {"offset", s.Offset}, {"sample", s.Sample}, {"max_line", s.MaxLine}, {"unit_rows", s.ShardRows}} {
 		if n.n < 0 {
 			p.add(Problem{Row: -1, What: n.name + " is negative"})
 		}
@@ -100,7 +100,7 @@ type Dataset struct {
 	spec   Spec
 	rules  *rules
 	files  []*file
-	slices []Slice
+	chunks []Chunk
 	info   Info
 	picked selection
 
@@ -166,8 +166,8 @@ func plural(n int64, one, many string) string {
 	return many
 }
 
-// A Slice is a contiguous run of rows: the unit of work and of identity.
-type Slice struct {
+// A Chunk is a contiguous run of rows: the unit of work and of identity.
+type Chunk struct {
 	First, Rows   int64
 	Offset, Bytes int64    // in the files' contents put one behind the other; Parquet files count rows instead
 	Hash          [32]byte // SHA-256 of these bytes
@@ -233,8 +233,8 @@ const firstBytes = 8 << 20
 func (d *Dataset) decide(p *Problems) {
 	var rows []row
 	most := int64(math.MaxInt64)
-	if len(d.spec.Stages) > 0 {
-		most = d.spec.Stages[0].Rows
+	if len(d.spec.Versions) > 0 {
+		most = d.spec.Versions[0].Rows
 	}
 	for _, f := range d.files {
 		some, seen := d.sampleRows(f, firstRows-len(rows), most)
@@ -280,27 +280,27 @@ func (d *Dataset) sampleRows(f *file, n int, most int64) (rows []row, seen int64
 }
 
 // parse turns the raw text of a row into fields.
-func (d *Dataset) parse(b *builder, f *file, sp span, raw []byte) (row, complaint) {
+func (d *Dataset) parse(b *builder, f *file, sp span, raw []byte) (row, rowError) {
 	if sp.unreadable != nil {
 		return row{}, *sp.unreadable
 	}
 	if f.tabular() {
 		converted, what := csvRow(f.Header, raw, f.Format)
 		if what != "" {
-			return row{}, complaint{what, ""}
+			return row{}, rowError{what, ""}
 		}
 		raw = converted
 	}
 	if b.object(raw) {
-		return b.row(raw), complaint{}
+		return b.row(raw), rowError{}
 	}
-	first := complaint{b.what, b.hint}
+	first := rowError{b.what, b.hint}
 	if b.at > 0 {
 		first.what += " at character " + thousands(int64(b.at)+1)
 	}
 	if d.spec.RepairUTF8 {
 		if raw = repaired(raw); b.object(raw) {
-			return b.row(raw), complaint{}
+			return b.row(raw), rowError{}
 		}
 	}
 	return row{}, first
@@ -353,8 +353,8 @@ func (d *Dataset) textSplitter(f *file, r io.Reader, pos, line int64, size int, 
 // Info returns what the first pass found.
 func (d *Dataset) Info() Info { return d.info }
 
-// Slices returns all slices in order. The caller must not change them.
-func (d *Dataset) Slices() []Slice { return d.slices }
+// Chunks returns all slices in order. The caller must not change them.
+func (d *Dataset) Chunks() []Chunk { return d.chunks }
 
 // Close releases files that are kept open between reads.
 func (d *Dataset) Close() error {
@@ -367,7 +367,7 @@ func (d *Dataset) Close() error {
 
 // hash is the identity of the whole dataset: SHA-256 over the length and hash
 // of every slice.
-func hashOf(all []Slice) string {
+func hashOf(all []Chunk) string {
 	h := sha256.New()
 	var n [8]byte
 	for _, s := range all {

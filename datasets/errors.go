@@ -108,7 +108,7 @@ func (p *Problems) orNil() error {
 type ChangedError struct {
 	File     string
 	What     string
-	Slice    int  // -1 when not at one slice
+	Chunk    int  // -1 when not at one slice
 	Appended bool // the file only grew, as far as its size says
 }
 

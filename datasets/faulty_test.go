@@ -66,7 +66,7 @@ func run(t testing.TB, s datasets.Spec) outcome {
 
 func (o *outcome) read() {
 	o.samples, o.bad, o.order, o.failure = nil, nil, nil, nil
-	for i := range o.d.Slices() {
+	for i := range o.d.Chunks() {
 		for s, err := range o.d.Read(context.Background(), i) {
 			var row *datasets.RowError
 			switch {
@@ -87,12 +87,12 @@ func lines(rows ...string) string { return strings.Join(rows, "\n") + "\n" }
 const good = `{"id":"a","prompt":"Hi"}`
 
 func utf16File(s string, order binary.ByteOrder, mark bool) string {
-	units := utf16.Encode([]rune(s))
+	shards := utf16.Encode([]rune(s))
 	if mark {
-		units = append([]uint16{0xfeff}, units...)
+		shards = append([]uint16{0xfeff}, shards...)
 	}
 	var b bytes.Buffer
-	binary.Write(&b, order, units)
+	binary.Write(&b, order, shards)
 	return b.String()
 }
 
@@ -506,7 +506,7 @@ func TestChangedFile(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := put(t, t.TempDir(), "data.jsonl", rows)
-			o := run(t, datasets.Spec{Paths: []string{path}, UnitRows: 1})
+			o := run(t, datasets.Spec{Paths: []string{path}, ShardRows: 1})
 			if len(o.samples) != 3 {
 				t.Fatal(o.err, o.failure)
 			}
@@ -589,7 +589,7 @@ func TestMembers(t *testing.T) {
 		"gzip": gz(a) + gz(b) + gz("") + gz(c),
 		"zstd": zst(a) + zst(b) + "\x50\x2a\x4d\x18\x04\x00\x00\x00skip" + zst(c),
 	} {
-		o := run(t, datasets.Spec{Paths: []string{put(t, t.TempDir(), "data.jsonl", content)}, UnitRows: 1})
+		o := run(t, datasets.Spec{Paths: []string{put(t, t.TempDir(), "data.jsonl", content)}, ShardRows: 1})
 		if got := fmt.Sprint(o.order); got != "[a b c]" || o.d.Info().Packed != name {
 			t.Errorf("%s: rows are %s, %v", name, got, o.err)
 		}
@@ -637,7 +637,7 @@ func TestMemory(t *testing.T) {
 	f.Close()
 	d := open(t, datasets.Spec{Paths: []string{f.Name()}})
 	peak := peakHeap(func() {
-		for i := range d.Slices() {
+		for i := range d.Chunks() {
 			for _, err := range d.Read(context.Background(), i) {
 				if err != nil {
 					t.Error(err)

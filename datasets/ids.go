@@ -33,11 +33,11 @@ const (
 	shownSameIDs = 10
 )
 
-// A twinFinder finds hashes that occur more than once, in memory that does not
+// A duplicateFinder finds hashes that occur more than once, in memory that does not
 // grow with their number. They are dealt into 256 parts, each of which is
 // searched by itself; beyond idsInMemory the parts are kept in a temporary
 // file.
-type twinFinder struct {
+type duplicateFinder struct {
 	dir    string
 	parts  [idParts][]uint64
 	n      int
@@ -54,7 +54,7 @@ type block struct {
 	n  int
 }
 
-func (t *twinFinder) add(ids []uint64) error {
+func (t *duplicateFinder) add(ids []uint64) error {
 	for _, id := range ids {
 		p := id >> 56
 		t.parts[p] = append(t.parts[p], id)
@@ -72,7 +72,7 @@ func (t *twinFinder) add(ids []uint64) error {
 
 // spill opens the temporary file and moves everything into it. Nothing of
 // it is left behind however the process ends.
-func (t *twinFinder) spill() error {
+func (t *duplicateFinder) spill() error {
 	if t.dir != "" {
 		if err := os.MkdirAll(t.dir, 0o700); err != nil {
 			return err
@@ -92,7 +92,7 @@ func (t *twinFinder) spill() error {
 	return nil
 }
 
-func (t *twinFinder) flush(p int) error {
+func (t *duplicateFinder) flush(p int) error {
 	ids := t.parts[p]
 	t.buf = t.buf[:0]
 	for _, id := range ids {
@@ -109,20 +109,20 @@ func (t *twinFinder) flush(p int) error {
 
 // find returns how many hashes repeat an earlier one, and these hashes, once
 // for each repetition and at most maxSuspects of them.
-func (t *twinFinder) find() (repeats int64, suspects []uint64, err error) {
+func (t *duplicateFinder) find() (repeats int64, suspects []uint64, err error) {
 	var ids []uint64
 	for p := range t.parts {
 		if ids, err = t.part(p, ids[:0]); err != nil {
 			return 0, nil, err
 		}
-		n, more := t.twins(ids, suspects)
+		n, more := t.duplicates(ids, suspects)
 		repeats, suspects = repeats+n, more
 	}
 	return repeats, suspects, nil
 }
 
 // part reads all of one part.
-func (t *twinFinder) part(p int, ids []uint64) ([]uint64, error) {
+func (t *duplicateFinder) part(p int, ids []uint64) ([]uint64, error) {
 	for _, b := range t.blocks[p] {
 		t.buf = slices.Grow(t.buf[:0], 8*b.n)[:8*b.n]
 		if _, err := t.file.ReadAt(t.buf, b.at); err != nil {
@@ -135,7 +135,7 @@ func (t *twinFinder) part(p int, ids []uint64) ([]uint64, error) {
 	return append(ids, t.parts[p]...), nil
 }
 
-func (t *twinFinder) close() {
+func (t *duplicateFinder) close() {
 	if t.file != nil {
 		t.file.Close()
 	}
@@ -143,7 +143,7 @@ func (t *twinFinder) close() {
 
 // twins counts the ids that repeat an earlier one, in a table with linear
 // probing: the hashes are as good as random, and never 0.
-func (t *twinFinder) twins(ids, suspects []uint64) (int64, []uint64) {
+func (t *duplicateFinder) duplicates(ids, suspects []uint64) (int64, []uint64) {
 	size := 1 << bits.Len(uint(2*len(ids)))
 	t.table = slices.Grow(t.table[:0], size)[:size]
 	clear(t.table)

@@ -25,7 +25,7 @@ func TestTwinFinder(t *testing.T) {
 		rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 		for _, limit := range []int{1 << 30, 100, 20_000} {
 			dir := t.TempDir()
-			f := &twinFinder{dir: dir, limit: limit}
+			f := &duplicateFinder{dir: dir, limit: limit}
 			for i := 0; i < len(ids); i += 700 {
 				if err := f.add(ids[i:min(len(ids), i+700)]); err != nil {
 					t.Fatal(err)

@@ -27,12 +27,12 @@ type findings struct {
 	target   bool   // some row has a target
 
 	filterOK, filterFailed int // rows on which the filter could be evaluated, or not
-	filterWhat             complaint
+	filterWhat             rowError
 }
 
 type badRow struct {
 	row int // in its batch
-	complaint
+	rowError
 	template bool // found by rendering a template
 }
 
@@ -259,19 +259,19 @@ func (c *cutting) close() {
 type collector struct {
 	d    *Dataset
 	p    *Problems
-	ids  twinFinder
+	ids  duplicateFinder
 	h    hash.Hash
 	raw  int64 // raw bytes in the open slice
-	open Slice
+	open Chunk
 	rows int64 // so far
 	base int64 // of the current file
 	end  int64 // of the current file's content so far
 	file int
 
-	stages []Stage // whose ends are still to come
-	border bool    // the open slice begins at the end of a stage and has no row yet
-	breaks int     // line breaks since then
-	last   byte    // of the data so far
+	versions []Version // whose ends are still to come
+	border   bool      // the open slice begins at the end of a stage and has no row yet
+	breaks   int       // line breaks since then
+	last     byte      // of the data so far
 
 	located  []located
 	badCount int64
@@ -279,12 +279,12 @@ type collector struct {
 
 	rendered, failed         int64
 	filterOK, filterFailed   int64
-	firstFailure, filterWhat complaint
+	firstFailure, filterWhat rowError
 }
 
 // A located row is a bad row with its place.
 type located struct {
-	complaint
+	rowError
 	template bool
 	index    int64
 	ordinal  int64 // among the rows that pass the filter
@@ -296,7 +296,7 @@ type located struct {
 const maxKept = 20_000
 
 func newCollector(d *Dataset, p *Problems) *collector {
-	return &collector{d: d, p: p, ids: twinFinder{dir: d.spec.Spool}, h: sha256.New(), open: Slice{line: 1}, stages: d.spec.Stages}
+	return &collector{d: d, p: p, ids: duplicateFinder{dir: d.spec.Spool}, h: sha256.New(), open: Chunk{line: 1}, versions: d.spec.Versions}
 }
 
 // add takes the next batch.
@@ -319,7 +319,7 @@ func (c *collector) add(b *batch) error {
 	}
 	hashed, bad := 0, f.bad
 	for i, sp := range b.rows {
-		hashed = c.stage(b, hashed, i)
+		hashed = c.version(b, hashed, i)
 		if c.border {
 			c.open.line = sp.line - int64(c.breaks+newlines(b, hashed, int(sp.start), c.d.files[b.file]))
 			c.border = false
@@ -335,7 +335,7 @@ func (c *collector) add(b *batch) error {
 			c.row(b, i, nil)
 		}
 	}
-	hashed = c.stage(b, hashed, len(b.rows))
+	hashed = c.version(b, hashed, len(b.rows))
 	if c.border {
 		c.breaks += newlines(b, hashed, len(b.data), c.d.files[b.file])
 	}
@@ -359,9 +359,9 @@ func (c *collector) write(b *batch, from, to int) {
 // that does not end between two rows, or not behind as many rows as it had, is
 // none of this data: it is dropped, and comparing the slices with those of
 // before tells.
-func (c *collector) stage(b *batch, hashed, i int) int {
-	for len(c.stages) > 0 {
-		s := c.stages[0]
+func (c *collector) version(b *batch, hashed, i int) int {
+	for len(c.versions) > 0 {
+		s := c.versions[0]
 		at, here := c.d.files[b.file].bytePlace(b, s.Length-c.base-b.pos)
 		if !here {
 			return hashed
@@ -373,7 +373,7 @@ func (c *collector) stage(b *batch, hashed, i int) int {
 		if at > limit || at == limit && i == len(b.rows) {
 			return hashed
 		}
-		c.stages = c.stages[1:]
+		c.versions = c.versions[1:]
 		if c.rows != s.Rows || at < int64(hashed) || i > 0 && at < int64(b.rows[i-1].end) || !c.betweenLines(b, hashed, int(at)) {
 			continue
 		}
@@ -437,8 +437,8 @@ func (f *file) count(bytes, rows int) int64 {
 // full reports whether the row sp must begin a new slice.
 func (c *collector) full(b *batch, hashed int, sp span) bool {
 	s := &c.d.spec
-	return c.open.Rows >= s.UnitRows ||
-		c.open.Rows > 0 && c.raw+int64(int(sp.end)-hashed) > s.UnitBytes
+	return c.open.Rows >= s.ShardRows ||
+		c.open.Rows > 0 && c.raw+int64(int(sp.end)-hashed) > s.ShardBytes
 }
 
 // row counts one row.
@@ -460,7 +460,7 @@ func (c *collector) row(b *batch, i int, bad *badRow) {
 	}
 	c.badCount++
 	if len(c.located) < maxKept {
-		c.located = append(c.located, located{bad.complaint, bad.template, index, ordinal, b.file, b.rows[i].line})
+		c.located = append(c.located, located{bad.rowError, bad.template, index, ordinal, b.file, b.rows[i].line})
 	}
 }
 
@@ -474,23 +474,23 @@ func (c *collector) count(f *findings) {
 	}
 	for _, b := range f.bad {
 		if b.template && c.firstFailure.what == "" {
-			c.firstFailure = b.complaint
+			c.firstFailure = b.rowError
 		}
 	}
 }
 
 // cut ends the open slice before the row at offset.
 func (c *collector) cut(offset, line int64) {
-	c.closeSlice(offset)
-	c.open = Slice{First: c.rows, Offset: offset, line: line}
+	c.closeChunk(offset)
+	c.open = Chunk{First: c.rows, Offset: offset, line: line}
 	c.raw = 0
 	c.h.Reset()
 }
 
-func (c *collector) closeSlice(offset int64) {
+func (c *collector) closeChunk(offset int64) {
 	c.open.Bytes = offset - c.open.Offset
 	c.h.Sum(c.open.Hash[:0])
-	c.d.slices = append(c.d.slices, c.open)
+	c.d.chunks = append(c.d.chunks, c.open)
 }
 
 // enter moves on to a file.
@@ -512,15 +512,15 @@ func (c *collector) leave() {
 func (c *collector) finish(ctx context.Context) error {
 	c.enter(len(c.d.files))
 	if !c.border { // else nothing but blank lines came behind the last stage
-		c.closeSlice(c.base)
+		c.closeChunk(c.base)
 	}
 	i := &c.d.info
 	i.Rows, i.Bytes = c.rows, c.base
-	i.Hash = hashOf(c.d.slices)
+	i.Hash = hashOf(c.d.chunks)
 	if c.rows == 0 && c.p.Total == 0 {
 		c.p.add(Problem{File: c.d.files[0].Name, Row: -1, What: "there is no row"})
 	}
-	c.d.picked = c.d.spec.selection(c.d.slices, c.passed)
+	c.d.picked = c.d.spec.selection(c.d.chunks, c.passed)
 	i.Selected = c.d.picked.total
 	c.templates()
 	c.badRows()
@@ -580,10 +580,10 @@ func (c *collector) sameIDs(ctx context.Context) error {
 		return nil // different ids with the same hash
 	}
 	c.d.info.SameIDs = repeats
-	twins := Problems{List: list, Total: repeats}
-	c.d.info.Problems.merge(twins)
+	duplicates := Problems{List: list, Total: repeats}
+	c.d.info.Problems.merge(duplicates)
 	if !c.d.spec.AllowDuplicateIDs {
-		c.p.merge(twins)
+		c.p.merge(duplicates)
 	}
 	return nil
 }

@@ -89,9 +89,9 @@ type edit struct {
 
 // inline replaces the file: parts of a message or body with what the files
 // hold, and checks the size of data URLs. Everything else stays as written.
-func (b *builder) inline(raw []byte) (json.RawMessage, complaint) {
+func (b *builder) inline(raw []byte) (json.RawMessage, rowError) {
 	if !bytes.Contains(raw, []byte(`"file:`)) && len(raw) < maxMedia {
-		return raw, complaint{}
+		return raw, rowError{}
 	}
 	var edits []edit
 	if c := b.inlineIn(raw, newValue(raw), &edits); c.bad() || len(edits) == 0 {
@@ -103,11 +103,11 @@ func (b *builder) inline(raw []byte) (json.RawMessage, complaint) {
 		out = append(append(out, raw[at:e.start]...), e.with...)
 		at = e.end
 	}
-	return append(out, raw[at:]...), complaint{}
+	return append(out, raw[at:]...), rowError{}
 }
 
 // inlineIn looks for content parts in a message, a body, or a tool result.
-func (b *builder) inlineIn(whole []byte, v value, edits *[]edit) complaint {
+func (b *builder) inlineIn(whole []byte, v value, edits *[]edit) rowError {
 	for _, list := range []string{"messages", "content"} {
 		inner := v.get(list)
 		if inner.kind != kindArray {
@@ -125,11 +125,11 @@ func (b *builder) inlineIn(whole []byte, v value, edits *[]edit) complaint {
 			}
 		}
 	}
-	return complaint{}
+	return rowError{}
 }
 
 // inlinePart handles one content part of either dialect.
-func (b *builder) inlinePart(whole []byte, part value, edits *[]edit) complaint {
+func (b *builder) inlinePart(whole []byte, part value, edits *[]edit) rowError {
 	put := func(v value, with []byte) {
 		// v.raw is a piece of whole: its capacity says where it begins.
 		start := cap(whole) - cap(v.raw)
@@ -154,7 +154,7 @@ func (b *builder) inlinePart(whole []byte, part value, edits *[]edit) complaint 
 	case "image", "document":
 		source := part.get("source")
 		if source.kind != kindObject {
-			return complaint{}
+			return rowError{}
 		}
 		if data := source.get("data"); len(data.raw)/4*3 > maxMedia {
 			return tooMuch(int64(len(data.raw) / 4 * 3))
@@ -165,12 +165,12 @@ func (b *builder) inlinePart(whole []byte, part value, edits *[]edit) complaint 
 		}
 		return c
 	}
-	return complaint{}
+	return rowError{}
 }
 
-func (b *builder) inlineURL(url value, put func(value, []byte)) complaint {
+func (b *builder) inlineURL(url value, put func(value, []byte)) rowError {
 	if url.kind != kindString {
-		return complaint{}
+		return rowError{}
 	}
 	if bytes.HasPrefix(url.raw, []byte(`"data:`)) && len(url.raw)/4*3 > maxMedia {
 		return tooMuch(int64(len(url.raw) / 4 * 3))
@@ -182,8 +182,8 @@ func (b *builder) inlineURL(url value, put func(value, []byte)) complaint {
 	return c
 }
 
-func tooMuch(n int64) complaint {
-	return complaint{"an image or document of " + size(n), "at most " + size(maxMedia)}
+func tooMuch(n int64) rowError {
+	return rowError{"an image or document of " + size(n), "at most " + size(maxMedia)}
 }
 
 // A medium is a loaded file.
@@ -207,15 +207,15 @@ func (m *medium) source() []byte {
 
 // load reads what a file: reference names. It returns nil for anything else,
 // and while only checking.
-func (b *builder) load(ref value) (*medium, complaint) {
+func (b *builder) load(ref value) (*medium, rowError) {
 	if ref.kind != kindString || !bytes.HasPrefix(ref.raw, []byte(`"file:`)) {
-		return nil, complaint{}
+		return nil, rowError{}
 	}
 	name := strings.TrimPrefix(ref.text(), "file:")
 	return b.loadFile(strings.TrimPrefix(name, "//"))
 }
 
-func (b *builder) loadFile(name string) (*medium, complaint) {
+func (b *builder) loadFile(name string) (*medium, rowError) {
 	f, info, c := b.openMedia(name)
 	if c.bad() {
 		return nil, c
@@ -227,54 +227,54 @@ func (b *builder) loadFile(name string) (*medium, complaint) {
 	}
 	switch {
 	case info.Size() > maxMedia:
-		return nil, complaint{"file " + quoteShort(name) + " holds " + size(info.Size()), "at most " + size(maxMedia)}
+		return nil, rowError{"file " + quoteShort(name) + " holds " + size(info.Size()), "at most " + size(maxMedia)}
 	case total+info.Size() > maxRowMedia:
-		return nil, complaint{"the row's files hold more than " + size(maxRowMedia) + " together", ""}
+		return nil, rowError{"the row's files hold more than " + size(maxRowMedia) + " together", ""}
 	case !b.stamps.note(filepath.Join(b.folder.dir, name), info, b.indexing):
-		return nil, complaint{"file " + quoteShort(name) + " has changed since the dataset was indexed", ""}
+		return nil, rowError{"file " + quoteShort(name) + " has changed since the dataset was indexed", ""}
 	case b.check:
 		b.media = append(b.media, mediaUse{File: name, Bytes: info.Size()})
-		return nil, complaint{}
+		return nil, rowError{}
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxMedia+1))
 	if err != nil || int64(len(data)) != info.Size() {
-		return nil, complaint{"file " + quoteShort(name) + " cannot be read whole", fmt.Sprint(err)}
+		return nil, rowError{"file " + quoteShort(name) + " cannot be read whole", fmt.Sprint(err)}
 	}
 	sum := sha256.Sum256(data)
 	b.media = append(b.media, mediaUse{name, info.Size(), hex.EncodeToString(sum[:])})
 	m := &medium{data: data, media: mediaType(name, data), name: filepath.Base(name)}
 	if m.media == "" {
-		return nil, complaint{"file " + quoteShort(name) + " is of a kind that is not known", "PNG, JPEG, GIF, WebP, PDF, WAV, MP3 or text"}
+		return nil, rowError{"file " + quoteShort(name) + " is of a kind that is not known", "PNG, JPEG, GIF, WebP, PDF, WAV, MP3 or text"}
 	}
-	return m, complaint{}
+	return m, rowError{}
 }
 
 // openMedia opens a regular file below the dataset's folder. It never waits:
 // opening a pipe would, without O_NONBLOCK.
-func (b *builder) openMedia(name string) (*os.File, fs.FileInfo, complaint) {
+func (b *builder) openMedia(name string) (*os.File, fs.FileInfo, rowError) {
 	what := "file " + quoteShort(name)
 	root, err := b.folder.open()
 	if err != nil {
-		return nil, nil, complaint{what + ": the dataset's folder cannot be opened", err.Error()}
+		return nil, nil, rowError{what + ": the dataset's folder cannot be opened", err.Error()}
 	}
 	info, err := root.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil, complaint{what + " is missing", "paths are relative to the dataset's folder"}
+		return nil, nil, rowError{what + " is missing", "paths are relative to the dataset's folder"}
 	case err != nil:
-		return nil, nil, complaint{what + " is refused", "only files below the dataset's folder are read"}
+		return nil, nil, rowError{what + " is refused", "only files below the dataset's folder are read"}
 	case !info.Mode().IsRegular():
-		return nil, nil, complaint{what + " is not a regular file", ""}
+		return nil, nil, rowError{what + " is not a regular file", ""}
 	}
 	f, err := root.OpenFile(name, os.O_RDONLY|fsx.NonBlock, 0)
 	if err != nil {
-		return nil, nil, complaint{what + " cannot be read", "check its permissions"}
+		return nil, nil, rowError{what + " cannot be read", "check its permissions"}
 	}
 	if info, err = f.Stat(); err != nil || !info.Mode().IsRegular() {
 		f.Close()
-		return nil, nil, complaint{what + " is not a regular file", ""}
+		return nil, nil, rowError{what + " is not a regular file", ""}
 	}
-	return f, info, complaint{}
+	return f, info, rowError{}
 }
 
 // mediaType tells what a file is by its first bytes, and text and audio by its
@@ -312,10 +312,10 @@ func mediaType(name string, data []byte) string {
 
 // images reads the media that Fields["images"] names: a path, a URL, a list of
 // them, or an image as Hugging Face writes it into Parquet.
-func (b *builder) images(r row) complaint {
+func (b *builder) images(r row) rowError {
 	b.parts = b.parts[:0]
 	if b.rules.images.name == "" {
-		return complaint{}
+		return rowError{}
 	}
 	v := b.unwrapped(b.find(r, &b.rules.images))
 	b.use(b.rules.images.name)
@@ -326,14 +326,14 @@ func (b *builder) images(r row) complaint {
 				return c
 			}
 		}
-		return complaint{}
+		return rowError{}
 	case missing, kindNull:
-		return complaint{}
+		return rowError{}
 	}
 	return b.image(v)
 }
 
-func (b *builder) image(v value) complaint {
+func (b *builder) image(v value) rowError {
 	if v.kind == kindObject && v.get("bytes").given() {
 		return b.embedded(v.get("bytes"))
 	}
@@ -343,16 +343,16 @@ func (b *builder) image(v value) complaint {
 	ref := v.text()
 	switch {
 	case ref == "":
-		return complaint{}
+		return rowError{}
 	case strings.HasPrefix(ref, "http://"), strings.HasPrefix(ref, "https://"):
 		b.attach(quote(ref), "")
-		return complaint{}
+		return rowError{}
 	case strings.HasPrefix(ref, "data:"):
 		if len(ref)/4*3 > maxMedia {
 			return tooMuch(int64(len(ref) / 4 * 3))
 		}
 		b.attach(quote(ref), "")
-		return complaint{}
+		return rowError{}
 	}
 	m, c := b.loadFile(strings.TrimPrefix(strings.TrimPrefix(ref, "file:"), "//"))
 	if m != nil {
@@ -362,23 +362,23 @@ func (b *builder) image(v value) complaint {
 }
 
 // embedded reads bytes that stand in the row itself.
-func (b *builder) embedded(v value) complaint {
+func (b *builder) embedded(v value) rowError {
 	if len(v.raw)/4*3 > maxMedia {
 		return tooMuch(int64(len(v.raw) / 4 * 3))
 	}
 	if b.check {
-		return complaint{}
+		return rowError{}
 	}
 	data, err := base64.StdEncoding.DecodeString(v.text())
 	if err != nil {
-		return complaint{"the embedded image is not base64", ""}
+		return rowError{"the embedded image is not base64", ""}
 	}
 	media := mediaType("", data)
 	if media == "" {
-		return complaint{"the embedded image is of a kind that is not known", "PNG, JPEG, GIF, WebP or PDF"}
+		return rowError{"the embedded image is of a kind that is not known", "PNG, JPEG, GIF, WebP or PDF"}
 	}
 	b.attachMedium(&medium{data: data, media: media, name: "document.pdf"})
-	return complaint{}
+	return rowError{}
 }
 
 func (b *builder) attachMedium(m *medium) {

@@ -72,16 +72,16 @@ const noOverrides = "a row cannot choose its endpoint, headers or key; the plan 
 
 // overrides refuses rows that try to at their top level. Other fields of such
 // names may be data in a templated dataset, but a key never is.
-func (b *builder) overrides(r row) complaint {
+func (b *builder) overrides(r row) rowError {
 	if b.layout.override < 0 {
-		return complaint{}
+		return rowError{}
 	}
 	f := r.fields[b.layout.override]
 	name := string(r.key(f))
 	if name == "headers" && (f.kind != kindObject || b.shape == templated) {
-		return complaint{}
+		return rowError{}
 	}
-	return complaint{"the field " + quoteShort(name), noOverrides + "; rename it if it is data"}
+	return rowError{"the field " + quoteShort(name), noOverrides + "; rename it if it is data"}
 }
 
 func overrides(name string) bool {
@@ -93,16 +93,16 @@ func overrides(name string) bool {
 }
 
 // params reads the request parameters that the row brings.
-func (b *builder) params(r row) complaint {
+func (b *builder) params(r row) rowError {
 	if b.rules.params.name == "" {
-		return complaint{}
+		return rowError{}
 	}
 	v := b.find(r, &b.rules.params)
 	if v.kind != kindObject || !b.paramsMapped && !namesParams(v) {
 		if b.paramsMapped && v.given() {
 			return b.wrongType(b.rules.params, v, "an object")
 		}
-		return complaint{}
+		return rowError{}
 	}
 	b.use(b.rules.params.name)
 	for key, val := range members(v.raw) {
@@ -115,7 +115,7 @@ func (b *builder) params(r row) complaint {
 			b.s.Params = append(b.s.Params, nightshift.Param{Name: name, Value: val.raw})
 		}
 	}
-	return complaint{}
+	return rowError{}
 }
 
 // namesParams tells request parameters from an object that only has that name.
@@ -130,23 +130,23 @@ func namesParams(v value) bool {
 }
 
 // checkParam checks one parameter. In a whole body, unknown names pass.
-func checkParam(name string, v value, body bool) complaint {
+func checkParam(name string, v value, body bool) rowError {
 	if forbidden(name) {
-		return complaint{name + " is refused", noOverrides}
+		return rowError{name + " is refused", noOverrides}
 	}
 	l, known := rowParams[name]
 	switch {
 	case !known && body:
-		return complaint{}
+		return rowError{}
 	case !known:
-		return complaint{quoteShort(name) + " is not a parameter that a row may set", "set it in the plan"}
+		return rowError{quoteShort(name) + " is not a parameter that a row may set", "set it in the plan"}
 	case body && v.kind == kindNull:
-		return complaint{}
+		return rowError{}
 	}
 	if what := l.check(v); what != "" {
-		return complaint{name + " " + what, ""}
+		return rowError{name + " " + what, ""}
 	}
-	return complaint{}
+	return rowError{}
 }
 
 func (l limit) check(v value) string {

@@ -131,7 +131,7 @@ func (p *parquetRows) add(b *batch, row parquet.Row) {
 	p.pos++
 	r := span{start: int32(start), end: int32(len(b.data)), line: p.pos}
 	if len(b.data)-start > p.max {
-		r.unreadable = &complaint{"the row is longer than " + size(int64(p.max)), "raise the limit on rows"}
+		r.unreadable = &rowError{"the row is longer than " + size(int64(p.max)), "raise the limit on rows"}
 		r.end = r.start
 		b.data = b.data[:start]
 	}
@@ -356,12 +356,12 @@ func appendInt96(out []byte, v parquet.Value) []byte {
 
 // timeWriter writes a time of the day.
 func timeWriter(t *format.TimeType) func([]byte, parquet.Value) []byte {
-	unit := time.Millisecond
+	shard := time.Millisecond
 	switch t.Unit.Value.(type) {
 	case *format.MicroSeconds:
-		unit = time.Microsecond
+		shard = time.Microsecond
 	case *format.NanoSeconds:
-		unit = time.Nanosecond
+		shard = time.Nanosecond
 	}
 	return func(out []byte, v parquet.Value) []byte {
 		n := int64(0)
@@ -370,7 +370,7 @@ func timeWriter(t *format.TimeType) func([]byte, parquet.Value) []byte {
 		} else {
 			n = v.Int64()
 		}
-		return appendQuoted(out, time.Unix(0, 0).UTC().Add(time.Duration(n)*unit).Format("15:04:05.999999999"))
+		return appendQuoted(out, time.Unix(0, 0).UTC().Add(time.Duration(n)*shard).Format("15:04:05.999999999"))
 	}
 }
 

@@ -61,8 +61,8 @@ func TestParquet(t *testing.T) {
 		rows = append(rows, hfRow{ID: fmt.Sprint(i), Messages: []hfMessage{{"user", fmt.Sprint("Row ", i)}}, When: when})
 	}
 	path := writeParquet(t, filepath.Join(t.TempDir(), "train-00000-of-00001.parquet"), rows)
-	for _, unit := range []int64{1, 5, 100} {
-		o := run(t, datasets.Spec{Paths: []string{path}, UnitRows: unit})
+	for _, shard := range []int64{1, 5, 100} {
+		o := run(t, datasets.Spec{Paths: []string{path}, ShardRows: shard})
 		if o.err != nil || o.failure != nil || strings.Join(o.order, "") != "ab0123456789" {
 			t.Fatal(o.err, o.failure, o.bad, o.order)
 		}

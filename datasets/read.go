@@ -25,20 +25,20 @@ import (
 // happens whatever OnBadRow says: rows may turn out bad that the first pass
 // could not know of, such as those that a template fails on. Any other error
 // ends the sequence.
-func (d *Dataset) Read(ctx context.Context, slice int) iter.Seq2[nightshift.Sample, error] {
-	return d.ReadEpochs(ctx, slice, 1)
+func (d *Dataset) Read(ctx context.Context, chunk int) iter.Seq2[nightshift.Sample, error] {
+	return d.ReadEpochs(ctx, chunk, 1)
 }
 
 // ReadEpochs yields every selected row of a slice once for each epoch, the
 // epochs of a row one behind the other. A template may fail for some epochs of
 // a row only; each *RowError concerns the epoch of the Sample beside it.
-func (d *Dataset) ReadEpochs(ctx context.Context, slice, epochs int) iter.Seq2[nightshift.Sample, error] {
+func (d *Dataset) ReadEpochs(ctx context.Context, chunk, epochs int) iter.Seq2[nightshift.Sample, error] {
 	return func(yield func(nightshift.Sample, error) bool) {
-		if d.slices[slice].Selected == 0 {
+		if d.chunks[chunk].Selected == 0 {
 			return
 		}
 		b := &builder{rules: d.rules}
-		err := d.rows(ctx, slice, func(at place, raw []byte) bool {
+		err := d.rows(ctx, chunk, func(at place, raw []byte) bool {
 			return d.yieldEpochs(b, at, raw, epochs, yield)
 		})
 		if err != nil {
@@ -98,17 +98,17 @@ func (d *Dataset) sample(b *builder, at place, raw []byte, epoch int) (nightshif
 
 // rows passes the selected rows of a slice to do, until it returns false. Each
 // row's text is a copy that do may keep.
-func (d *Dataset) rows(ctx context.Context, slice int, do func(place, []byte) bool) error {
-	if err := d.unchanged(ctx, slice); err != nil {
+func (d *Dataset) rows(ctx context.Context, chunk int, do func(place, []byte) bool) error {
+	if err := d.unchanged(ctx, chunk); err != nil {
 		return err
 	}
-	sel := sliceRows{d: d, at: d.picked.starts[slice], index: d.slices[slice].First}
+	sel := chunkRows{d: d, at: d.picked.starts[chunk], index: d.chunks[chunk].First}
 	if d.rules.templates.filter != nil {
 		sel.filter = &builder{rules: d.rules, check: true}
 	}
 	h := sha256.New()
 	going := true
-	err := d.cutSlice(ctx, slice, h, func(f *file, b *batch) bool {
+	err := d.cutChunk(ctx, chunk, h, func(f *file, b *batch) bool {
 		for _, sp := range b.rows {
 			if going = going && sel.offer(f, b, sp, do); !going {
 				return false
@@ -119,21 +119,21 @@ func (d *Dataset) rows(ctx context.Context, slice int, do func(place, []byte) bo
 	if err != nil || !going {
 		return err
 	}
-	if [32]byte(h.Sum(nil)) != d.slices[slice].Hash {
-		return d.changed(slice)
+	if [32]byte(h.Sum(nil)) != d.chunks[chunk].Hash {
+		return d.changed(chunk)
 	}
 	return nil
 }
 
-// sliceRows walks over the rows of a slice and picks those selected.
-type sliceRows struct {
+// chunkRows walks over the rows of a slice and picks those selected.
+type chunkRows struct {
 	d      *Dataset
 	at     pick
 	index  int64
 	filter *builder
 }
 
-func (s *sliceRows) offer(f *file, b *batch, sp span, do func(place, []byte) bool) bool {
+func (s *chunkRows) offer(f *file, b *batch, sp span, do func(place, []byte) bool) bool {
 	index := s.index
 	s.index++
 	raw := b.text(sp)
@@ -143,7 +143,7 @@ func (s *sliceRows) offer(f *file, b *batch, sp span, do func(place, []byte) boo
 	return do(place{sp, index, f}, slices.Clone(raw))
 }
 
-func (s *sliceRows) passes(f *file, sp span, raw []byte, index int64) bool {
+func (s *chunkRows) passes(f *file, sp span, raw []byte, index int64) bool {
 	if s.filter != nil {
 		if r, c := s.d.parse(s.filter, f, sp, raw); !c.bad() {
 			if pass, _ := s.filter.passes(r); !pass {
@@ -156,9 +156,9 @@ func (s *sliceRows) passes(f *file, sp span, raw []byte, index int64) bool {
 }
 
 // unchanged hashes a slice and compares.
-func (d *Dataset) unchanged(ctx context.Context, slice int) error {
+func (d *Dataset) unchanged(ctx context.Context, chunk int) error {
 	h := sha256.New()
-	err := d.eachPiece(slice, func(f *file, from, to int64) error {
+	err := d.eachPiece(chunk, func(f *file, from, to int64) error {
 		if err := f.sameSize(); err != nil {
 			return err
 		}
@@ -177,27 +177,27 @@ func (d *Dataset) unchanged(ctx context.Context, slice int) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, io.EOF):
-		return d.changed(slice)
+		return d.changed(chunk)
 	case err != nil:
-		return d.gone(slice, err)
-	case [32]byte(h.Sum(nil)) != d.slices[slice].Hash:
-		return d.changed(slice)
+		return d.gone(chunk, err)
+	case [32]byte(h.Sum(nil)) != d.chunks[chunk].Hash:
+		return d.changed(chunk)
 	}
 	return nil
 }
 
 // gone tells a changed file from one that cannot be read any more.
-func (d *Dataset) gone(slice int, err error) error {
+func (d *Dataset) gone(chunk int, err error) error {
 	var fe *fileError
 	var changed *ChangedError
 	switch {
 	case errors.As(err, &changed):
-		changed.Slice = slice
+		changed.Chunk = chunk
 		return changed
 	case errors.As(err, &fe) && !isIO(fe.err):
-		return d.changed(slice)
+		return d.changed(chunk)
 	case errors.Is(err, fs.ErrNotExist):
-		c := d.changed(slice)
+		c := d.changed(chunk)
 		c.What = "the file is gone"
 		return c
 	}
@@ -210,11 +210,11 @@ func isIO(err error) bool {
 	return errors.As(err, &pe)
 }
 
-func (d *Dataset) changed(slice int) *ChangedError {
-	e := &ChangedError{What: "rows " + thousands(d.slices[slice].First) + " to " +
-		thousands(d.slices[slice].First+d.slices[slice].Rows-1) + " are not what they were", Slice: slice}
+func (d *Dataset) changed(chunk int) *ChangedError {
+	e := &ChangedError{What: "rows " + thousands(d.chunks[chunk].First) + " to " +
+		thousands(d.chunks[chunk].First+d.chunks[chunk].Rows-1) + " are not what they were", Chunk: chunk}
 	for i, f := range d.files {
-		if s := d.slices[slice]; i == 0 || f.Base <= s.Offset {
+		if s := d.chunks[chunk]; i == 0 || f.Base <= s.Offset {
 			e.File = f.Name
 		}
 	}
@@ -238,8 +238,8 @@ func (f *file) sameSize() error {
 
 // eachPiece names the pieces of files that a slice covers, in the files' own
 // counts.
-func (d *Dataset) eachPiece(slice int, do func(f *file, from, to int64) error) error {
-	s := d.slices[slice]
+func (d *Dataset) eachPiece(chunk int, do func(f *file, from, to int64) error) error {
+	s := d.chunks[chunk]
 	for _, f := range d.files {
 		from, to := max(s.Offset, f.Base), min(s.Offset+s.Bytes, f.Base+f.Length)
 		if from >= to {
@@ -252,17 +252,17 @@ func (d *Dataset) eachPiece(slice int, do func(f *file, from, to int64) error) e
 	return nil
 }
 
-// cutSlice passes the batches of a slice to do, until it returns false, and
+// cutChunk passes the batches of a slice to do, until it returns false, and
 // writes their data to h.
-func (d *Dataset) cutSlice(ctx context.Context, slice int, h hash.Hash, do func(*file, *batch) bool) error {
+func (d *Dataset) cutChunk(ctx context.Context, chunk int, h hash.Hash, do func(*file, *batch) bool) error {
 	going := true
-	return d.eachPiece(slice, func(f *file, from, to int64) error {
+	return d.eachPiece(chunk, func(f *file, from, to int64) error {
 		if !going {
 			return nil
 		}
 		line := int64(1)
 		if from > 0 {
-			line = d.slices[slice].line
+			line = d.chunks[chunk].line
 		}
 		return d.cutPiece(ctx, f, from, to, line, h, func(f *file, b *batch) bool {
 			going = do(f, b)
@@ -366,7 +366,7 @@ func csvRecord(fields []string, format string) string {
 // ended, so that ascending reads do not begin again.
 type rawReader struct {
 	mu    sync.Mutex
-	slice int
+	chunk int
 	next  int64 // index of the next row
 	pull  func() (rawRow, bool)
 	stop  func()
@@ -384,12 +384,12 @@ func (r *rawReader) row(d *Dataset, index int64) (place, []byte, error) {
 	if index < 0 || index >= d.info.Rows {
 		return place{}, nil, errors.New("there is no row " + itoa(index))
 	}
-	slice, found := slices.BinarySearchFunc(d.slices, index, func(s Slice, i int64) int { return int(s.First - i) })
+	chunk, found := slices.BinarySearchFunc(d.chunks, index, func(s Chunk, i int64) int { return int(s.First - i) })
 	if !found {
-		slice--
+		chunk--
 	}
-	if r.pull == nil || r.slice != slice || index < r.next {
-		if err := r.start(d, slice); err != nil {
+	if r.pull == nil || r.chunk != chunk || index < r.next {
+		if err := r.start(d, chunk); err != nil {
 			return place{}, nil, err
 		}
 	}
@@ -398,7 +398,7 @@ func (r *rawReader) row(d *Dataset, index int64) (place, []byte, error) {
 		switch {
 		case !ok:
 			r.end()
-			return place{}, nil, d.changed(slice)
+			return place{}, nil, d.changed(chunk)
 		case got.err != nil:
 			r.end()
 			return place{}, nil, got.err
@@ -411,13 +411,13 @@ func (r *rawReader) row(d *Dataset, index int64) (place, []byte, error) {
 }
 
 // start begins a slice, after checking that it is what it was.
-func (r *rawReader) start(d *Dataset, slice int) error {
+func (r *rawReader) start(d *Dataset, chunk int) error {
 	r.end()
-	if err := d.unchanged(context.Background(), slice); err != nil {
+	if err := d.unchanged(context.Background(), chunk); err != nil {
 		return err
 	}
-	r.slice, r.next = slice, d.slices[slice].First
-	r.pull, r.stop = iter.Pull(d.allRows(slice))
+	r.chunk, r.next = chunk, d.chunks[chunk].First
+	r.pull, r.stop = iter.Pull(d.allRows(chunk))
 	return nil
 }
 
@@ -435,10 +435,10 @@ func (r *rawReader) close() {
 }
 
 // allRows yields every row of a slice, selected or not.
-func (d *Dataset) allRows(slice int) iter.Seq[rawRow] {
+func (d *Dataset) allRows(chunk int) iter.Seq[rawRow] {
 	return func(yield func(rawRow) bool) {
-		index := d.slices[slice].First
-		err := d.cutSlice(context.Background(), slice, sha256.New(), func(f *file, b *batch) bool {
+		index := d.chunks[chunk].First
+		err := d.cutChunk(context.Background(), chunk, sha256.New(), func(f *file, b *batch) bool {
 			for _, sp := range b.rows {
 				if !yield(rawRow{at: place{sp, index, f}, raw: slices.Clone(b.text(sp))}) {
 					return false

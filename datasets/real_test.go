@@ -89,7 +89,7 @@ func TestRealDatasets(t *testing.T) {
 			path := filepath.Join(dir, tc.file)
 			realSum(t, path, tc.sum)
 			s := tc.spec
-			s.Paths, s.UnitRows, s.OnBadRow = []string{path}, 100, "refuse"
+			s.Paths, s.ShardRows, s.OnBadRow = []string{path}, 100, "refuse"
 			o := run(t, s)
 			if o.err != nil || o.failure != nil || len(o.bad) > 0 {
 				t.Fatal(o.err, o.failure, o.bad)

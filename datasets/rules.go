@@ -349,7 +349,7 @@ func (b *builder) context(r row, vars map[string]any) *exec.Context {
 }
 
 // finish renders the templates and puts the sample together.
-func (b *builder) finish(r row, index int64, epoch int) complaint {
+func (b *builder) finish(r row, index int64, epoch int) rowError {
 	if b.s.ID == "" {
 		b.s.ID = itoa(index)
 	}
@@ -365,10 +365,10 @@ func (b *builder) finish(r row, index int64, epoch int) complaint {
 	if b.s.Body != nil && b.s.System != "" {
 		b.s.Body = bodyWithSystem(b.s.Body, b.s.BodyProtocol, b.s.System)
 	}
-	return complaint{}
+	return rowError{}
 }
 
-func (b *builder) renderAll(vars *exec.Context) (c complaint) {
+func (b *builder) renderAll(vars *exec.Context) (c rowError) {
 	if t := b.templates.system; t != nil {
 		if b.s.System, c = t.render(vars); c.bad() {
 			return c
@@ -380,7 +380,7 @@ func (b *builder) renderAll(vars *exec.Context) (c complaint) {
 			return c
 		}
 		if strings.TrimSpace(text) == "" {
-			return complaint{"the prompt template makes an empty prompt", ""}
+			return rowError{"the prompt template makes an empty prompt", ""}
 		}
 		b.s.Messages = []nightshift.Message{{Role: nightshift.RoleUser, Text: text}}
 	}
@@ -390,14 +390,14 @@ func (b *builder) renderAll(vars *exec.Context) (c complaint) {
 		}
 		b.s.HasTarget = true
 	}
-	return complaint{}
+	return rowError{}
 }
 
 // passes evaluates the filter, which sees the row's fields and its own id. A
 // name that the row does not have makes it not pass.
-func (b *builder) passes(r row) (bool, complaint) {
+func (b *builder) passes(r row) (bool, rowError) {
 	if b.templates.filter == nil {
-		return true, complaint{}
+		return true, rowError{}
 	}
 	text, c := b.templates.filter.render(b.context(r, map[string]any{}))
 	return text != "", c

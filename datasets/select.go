@@ -22,7 +22,7 @@ type selection struct {
 type pick struct{ passed, sampled int64 }
 
 // selection works out the choice from the numbers of passing rows alone.
-func (s *Spec) selection(all []Slice, passing int64) selection {
+func (s *Spec) selection(all []Chunk, passing int64) selection {
 	sel := selection{passing: passing, sample: s.Sample, offset: s.Offset, limit: s.Limit, seed: s.Seed}
 	if sel.sample >= passing {
 		sel.sample = 0 // all of them

@@ -48,9 +48,9 @@ func TestSelection(t *testing.T) {
 		{datasets.Spec{Sample: 17, Seed: 1, Limit: 5}, "n=5"},
 		{datasets.Spec{Sample: 7, Filter: "level == 1"}, "n=7"},
 	} {
-		for _, unit := range []int64{100, 7, 1} {
+		for _, shard := range []int64{100, 7, 1} {
 			s := tc.spec
-			s.Paths, s.UnitRows = []string{path}, unit
+			s.Paths, s.ShardRows = []string{path}, shard
 			o := run(t, s)
 			if o.err != nil {
 				t.Fatal(o.err)
@@ -60,10 +60,10 @@ func TestSelection(t *testing.T) {
 				got = fmt.Sprintf("n=%d", len(o.order))
 			}
 			if got != tc.want {
-				t.Errorf("%+v in units of %d: %s, want %s", tc.spec, unit, got, tc.want)
+				t.Errorf("%+v in units of %d: %s, want %s", tc.spec, shard, got, tc.want)
 			}
 			var selected int64
-			for i, sl := range o.d.Slices() {
+			for i, sl := range o.d.Chunks() {
 				n := int64(0)
 				for range o.d.Read(context.Background(), i) {
 					n++
@@ -184,7 +184,7 @@ func TestResume(t *testing.T) {
 	ctx := context.Background()
 	path := numbered(t, 100)
 	index := filepath.Join(t.TempDir(), "dataset.idx")
-	s := datasets.Spec{Paths: []string{path}, UnitRows: 30, Filter: "level != 1", Sample: 40, Seed: 3, OnBadRow: "record", Prompt: "{{ prompt }}"}
+	s := datasets.Spec{Paths: []string{path}, ShardRows: 30, Filter: "level != 1", Sample: 40, Seed: 3, OnBadRow: "record", Prompt: "{{ prompt }}"}
 	first := run(t, s)
 	if err := first.d.WriteIndex(index); err != nil {
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func TestResume(t *testing.T) {
 	if a, b := strings.Join(first.order, " "), strings.Join(second.order, " "); a != b || len(first.order) != 40 {
 		t.Errorf("after loading the rows are\n%s, before they were\n%s", b, a)
 	}
-	if a, b := fmt.Sprint(first.d.Info(), first.d.Slices()), fmt.Sprint(second.d.Info(), second.d.Slices()); a != b {
+	if a, b := fmt.Sprint(first.d.Info(), first.d.Chunks()), fmt.Sprint(second.d.Info(), second.d.Chunks()); a != b {
 		t.Errorf("after loading:\n%s\nbefore:\n%s", b, a)
 	}
 
@@ -246,7 +246,7 @@ func TestResume(t *testing.T) {
 	if err := os.Chtimes(path, later.Add(time.Hour), later.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := datasets.Resume(ctx, index, s); !errors.As(err, &changed) || changed.Slice != 2 {
+	if _, err := datasets.Resume(ctx, index, s); !errors.As(err, &changed) || changed.Chunk != 2 {
 		t.Errorf("Resume with an edited file: %v", err)
 	}
 	put(t, filepath.Dir(path), "data.jsonl", string(content)+`{"id":100,"prompt":"more","level":0,"topic":"a"}`+"\n")
@@ -254,12 +254,12 @@ func TestResume(t *testing.T) {
 		t.Errorf("Resume with an appended file: %v", err)
 	}
 	grown := run(t, s)
-	if err := grown.d.Continues(first.d.Slices()); err != nil {
+	if err := grown.d.Continues(first.d.Chunks()); err != nil {
 		t.Errorf("a file that only grew: %v", err)
 	}
 	put(t, filepath.Dir(path), "data.jsonl", edited+`{"id":100,"prompt":"more","level":0,"topic":"a"}`+"\n")
 	changedToo := run(t, s)
-	if err := changedToo.d.Continues(first.d.Slices()); !errors.As(err, &changed) || changed.Slice != 2 {
+	if err := changedToo.d.Continues(first.d.Chunks()); !errors.As(err, &changed) || changed.Chunk != 2 {
 		t.Errorf("a file that grew and was edited: %v", err)
 	}
 }

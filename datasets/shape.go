@@ -10,9 +10,9 @@ import (
 )
 
 // A complaint is why one row is unusable. The zero value is none.
-type complaint struct{ what, hint string }
+type rowError struct{ what, hint string }
 
-func (c complaint) bad() bool { return c.what != "" }
+func (c rowError) bad() bool { return c.what != "" }
 
 // A row is one accepted row: its text and its fields.
 type row struct {
@@ -111,7 +111,7 @@ type shape struct {
 	// is reports whether a row looks so.
 	is func(row) bool
 	// input reads the prompt of a row.
-	input func(*builder, row) complaint
+	input func(*builder, row) rowError
 	// Default fields.
 	prompt, target string
 	tests          bool // promptfoo: variables stand in vars, expectations in assert
@@ -196,7 +196,7 @@ type builder struct {
 }
 
 // build makes b.s from a row that was located. Templates are not rendered.
-func (b *builder) build(r row) complaint {
+func (b *builder) build(r row) rowError {
 	if !b.check {
 		b.s = nightshift.Sample{}
 	}
@@ -206,7 +206,7 @@ func (b *builder) build(r row) complaint {
 		return c
 	}
 	var name string
-	var c complaint
+	var c rowError
 	if b.idValue, name, c = b.id(r); c.bad() {
 		return c
 	}
@@ -224,13 +224,13 @@ func (b *builder) build(r row) complaint {
 		return c
 	}
 	if b.check {
-		return complaint{}
+		return rowError{}
 	}
 	b.target(r)
 	b.s.Category = b.label(r, &b.rules.category)
 	b.s.Cluster = b.label(r, &b.rules.cluster)
 	b.s.Metadata = b.metadata(r)
-	return complaint{}
+	return rowError{}
 }
 
 func (b *builder) use(name string) {
@@ -241,7 +241,7 @@ func (b *builder) use(name string) {
 
 // id finds the row's id: the value, the field that holds it, and what is
 // wrong with it. A missing value means the index.
-func (b *builder) id(r row) (value, string, complaint) {
+func (b *builder) id(r row) (value, string, rowError) {
 	for i := range b.ids {
 		p := &b.ids[i]
 		v := b.find(r, p)
@@ -249,24 +249,24 @@ func (b *builder) id(r row) (value, string, complaint) {
 		case !v.given() || v.empty() && v.kind == kindString:
 			continue
 		case v.kind != kindString && v.kind != kindNumber:
-			return v, "", complaint{"the id " + quoteShort(p.name) + " is " + v.kind.String(),
+			return v, "", rowError{"the id " + quoteShort(p.name) + " is " + v.kind.String(),
 				"an id is a text or a number; name another field with fields: {id: …}"}
 		case len(v.raw) > maxID && len(v.text()) > maxID:
-			return v, "", complaint{"the id is " + thousands(int64(len(v.raw))) + " bytes long", "at most 1,024"}
+			return v, "", rowError{"the id is " + thousands(int64(len(v.raw))) + " bytes long", "at most 1,024"}
 		}
 		if !b.check {
 			b.s.ID = v.text()
 		}
-		return v, p.name, complaint{}
+		return v, p.name, rowError{}
 	}
-	return value{}, "", complaint{}
+	return value{}, "", rowError{}
 }
 
 // system reads the row's own system prompt, where no template makes it.
-func (b *builder) system(r row) complaint {
+func (b *builder) system(r row) rowError {
 	p := &b.rules.system
 	if p.name == "" {
-		return complaint{}
+		return rowError{}
 	}
 	v := b.find(r, p)
 	switch {
@@ -275,19 +275,19 @@ func (b *builder) system(r row) complaint {
 		if b.systemMapped {
 			return b.wrongType(*p, v, "a text")
 		}
-		return complaint{} // some other thing of that name: metadata
+		return rowError{} // some other thing of that name: metadata
 	case !b.check:
 		b.s.System = v.text()
 	}
 	b.use(p.name)
-	return complaint{}
+	return rowError{}
 }
 
-func (b *builder) wrongType(p path, v value, want string) complaint {
+func (b *builder) wrongType(p path, v value, want string) rowError {
 	if v.kind == missing {
-		return complaint{quoteShort(p.name) + " is missing", ""}
+		return rowError{quoteShort(p.name) + " is missing", ""}
 	}
-	return complaint{quoteShort(p.name) + " is " + v.kind.String() + ", not " + want, ""}
+	return rowError{quoteShort(p.name) + " is " + v.kind.String() + ", not " + want, ""}
 }
 
 // say adds a plain message.
@@ -298,7 +298,7 @@ func (b *builder) say(role nightshift.Role, v value) {
 }
 
 // promptOrChat reads a prompt that is a text or a list of messages.
-func (b *builder) promptOrChat(r row) complaint {
+func (b *builder) promptOrChat(r row) rowError {
 	v := b.unwrapped(b.find(r, &b.prompt))
 	b.use(b.prompt.name)
 	switch {
@@ -307,10 +307,10 @@ func (b *builder) promptOrChat(r row) complaint {
 	case v.kind != kindString:
 		return b.wrongType(b.prompt, v, "a text")
 	case blankText(v):
-		return complaint{quoteShort(b.prompt.name) + " is empty", ""}
+		return rowError{quoteShort(b.prompt.name) + " is empty", ""}
 	}
 	b.say(nightshift.RoleUser, v)
-	return complaint{}
+	return rowError{}
 }
 
 func blankText(v value) bool {
@@ -336,18 +336,18 @@ func (b *builder) unwrapped(v value) value {
 
 // instruction reads an Alpaca row: the input, where there is one, follows the
 // instruction after an empty line.
-func (b *builder) instruction(r row) complaint {
+func (b *builder) instruction(r row) rowError {
 	v, in := b.find(r, &b.prompt), r.get("input")
 	b.use(b.prompt.name)
 	switch {
 	case v.kind != kindString:
 		return b.wrongType(b.prompt, v, "a text")
 	case blankText(v):
-		return complaint{quoteShort(b.prompt.name) + " is empty", ""}
+		return rowError{quoteShort(b.prompt.name) + " is empty", ""}
 	case in.given() && in.kind != kindString:
-		return complaint{`"input" is ` + in.kind.String() + ", not a text", ""}
+		return rowError{`"input" is ` + in.kind.String() + ", not a text", ""}
 	case b.check:
-		return complaint{}
+		return rowError{}
 	}
 	b.use("input")
 	text := v.text()
@@ -355,41 +355,41 @@ func (b *builder) instruction(r row) complaint {
 		text += "\n\n" + in.text()
 	}
 	b.s.Messages = []nightshift.Message{{Role: nightshift.RoleUser, Text: text}}
-	return complaint{}
+	return rowError{}
 }
 
 // turns reads a list of user turns.
-func (b *builder) turns(r row) complaint {
+func (b *builder) turns(r row) rowError {
 	v := b.unwrapped(b.find(r, &b.prompt))
 	b.use(b.prompt.name)
 	if v.kind != kindArray {
 		return b.wrongType(b.prompt, v, "a list of texts")
 	}
 	if v.empty() {
-		return complaint{quoteShort(b.prompt.name) + " is empty", ""}
+		return rowError{quoteShort(b.prompt.name) + " is empty", ""}
 	}
 	for i, turn := range elements(v.raw) {
 		switch {
 		case turn.kind != kindString || blankText(turn):
-			return complaint{"a turn is " + turn.kind.String() + " or empty", "turns are texts"}
+			return rowError{"a turn is " + turn.kind.String() + " or empty", "turns are texts"}
 		case i == 0:
 			b.say(nightshift.RoleUser, turn)
 		case !b.check:
 			b.s.Turns = append(b.s.Turns, turn.text())
 		}
 	}
-	return complaint{}
+	return rowError{}
 }
 
 // template leaves the prompt to the templates.
-func (b *builder) template(r row) complaint {
+func (b *builder) template(r row) rowError {
 	if b.shape.tests {
 		b.use(b.shape.prompt)
 		if v := r.get("vars"); v.kind != kindObject {
 			return b.wrongType(newPath("vars"), v, "an object")
 		}
 	}
-	return complaint{}
+	return rowError{}
 }
 
 // hashMarks is what GSM8K writes before the final answer.

@@ -123,7 +123,7 @@ func TestCSV(t *testing.T) {
 		"3,too,few\n" +
 		"4,\"open,x,y\n"
 	path := put(t, t.TempDir(), "data.csv", content)
-	o := run(t, datasets.Spec{Paths: []string{path}, UnitRows: 1})
+	o := run(t, datasets.Spec{Paths: []string{path}, ShardRows: 1})
 	if o.err != nil || fmt.Sprint(o.order) != "[1 2 ! !]" {
 		t.Fatal(o.err, o.order, o.failure)
 	}
@@ -165,8 +165,8 @@ func TestCSV(t *testing.T) {
 
 func TestJSONArray(t *testing.T) {
 	content := "\n [ {\"id\":\"a\",\n  \"prompt\":\"Hi ]},{\\\"\"} ,\n17 , {\"id\":\"b\",\"prompt\":\"Ho\"},\n\"x\", {\"id\":\"c\"}]\n\n"
-	for unit := int64(1); unit <= 3; unit++ {
-		o := run(t, datasets.Spec{Paths: []string{put(t, t.TempDir(), "data.jsonl", content)}, UnitRows: unit})
+	for shard := int64(1); shard <= 3; shard++ {
+		o := run(t, datasets.Spec{Paths: []string{put(t, t.TempDir(), "data.jsonl", content)}, ShardRows: shard})
 		if o.err != nil || fmt.Sprint(o.order) != "[a ! b ! !]" || o.failure != nil {
 			t.Fatal(o.err, o.order, o.failure)
 		}
@@ -195,10 +195,10 @@ func TestSeveralFiles(t *testing.T) {
 	put(t, dir, "b/3.json", "["+row("d")+","+row("e")+"]")
 	put(t, dir, "4.csv", "id,prompt\nf,Hi\n")
 	put(t, dir, "5.gz", gz(lines(row("g"), row("h"))))
-	for unit := int64(1); unit <= 9; unit++ {
-		o := run(t, datasets.Spec{Dir: dir, Paths: []string{"b/*.json*", "4.csv", "5.gz"}, UnitRows: unit})
+	for shard := int64(1); shard <= 9; shard++ {
+		o := run(t, datasets.Spec{Dir: dir, Paths: []string{"b/*.json*", "4.csv", "5.gz"}, ShardRows: shard})
 		if o.err != nil || o.failure != nil || strings.Join(o.order, "") != "abcdefgh" {
-			t.Fatalf("unit %d: %v %v %v", unit, o.err, o.failure, o.order)
+			t.Fatalf("unit %d: %v %v %v", shard, o.err, o.failure, o.order)
 		}
 		var where []string
 		for i, s := range o.samples {
@@ -209,7 +209,7 @@ func TestSeveralFiles(t *testing.T) {
 		}
 		want := "b/1.jsonl:1 b/1.jsonl:2 b/2.jsonl:1 b/3.json:1 b/3.json:1 4.csv:2 5.gz:1 5.gz:2"
 		if got := strings.Join(where, " "); got != want {
-			t.Errorf("unit %d: places are %s", unit, got)
+			t.Errorf("unit %d: places are %s", shard, got)
 		}
 	}
 	o := run(t, datasets.Spec{Dir: dir, Paths: []string{"b/*.jsonl", "4.csv", "nosuch", "5.gz", "../x[" + filepath.Base(dir)}})
@@ -218,8 +218,8 @@ func TestSeveralFiles(t *testing.T) {
 	}
 }
 
-// Slices cover the rows without gaps, and their hashes are those of the bytes.
-func TestSlices(t *testing.T) {
+// Chunks cover the rows without gaps, and their hashes are those of the bytes.
+func TestChunks(t *testing.T) {
 	var rows []string
 	for i := range 1000 {
 		rows = append(rows, fmt.Sprintf(`{"id":%d,"prompt":"%s"}`, i, strings.Repeat("x", i+1)))
@@ -227,12 +227,12 @@ func TestSlices(t *testing.T) {
 	content := lines(rows...)
 	path := put(t, t.TempDir(), "data.jsonl", content)
 	for _, tc := range []struct{ rows, bytes int64 }{{20_000, 1 << 20}, {7, 1 << 30}, {1000, 1 << 30}, {1001, 1 << 30}, {300, 5000}} {
-		o := run(t, datasets.Spec{Paths: []string{path}, UnitRows: tc.rows, UnitBytes: tc.bytes})
+		o := run(t, datasets.Spec{Paths: []string{path}, ShardRows: tc.rows, ShardBytes: tc.bytes})
 		if o.err != nil || len(o.samples) != 1000 {
 			t.Fatal(o.err, o.failure, len(o.samples))
 		}
 		var first, offset int64
-		for _, s := range o.d.Slices() {
+		for _, s := range o.d.Chunks() {
 			if s.First != first || s.Offset != offset || s.Rows > tc.rows || s.Rows > 1 && s.Bytes > tc.bytes {
 				t.Fatalf("units of %d rows and %d bytes: slice %+v after %d rows, %d bytes", tc.rows, tc.bytes, s, first, offset)
 			}

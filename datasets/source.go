@@ -85,7 +85,7 @@ func findFiles(ctx context.Context, s *Spec, p *Problems) []*file {
 		}
 		files = append(files, found...)
 	}
-	return withoutTwins(files, p)
+	return withoutDuplicates(files, p)
 }
 
 // problemOf names the file of an error.
@@ -254,8 +254,8 @@ func (c *contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// withoutTwins refuses a file that is named twice, by whatever names.
-func withoutTwins(files []*file, p *Problems) []*file {
+// withoutDuplicates refuses a file that is named twice, by whatever names.
+func withoutDuplicates(files []*file, p *Problems) []*file {
 	type id struct{ device, inode uint64 }
 	seen := map[id]string{}
 	return slices.DeleteFunc(files, func(f *file) bool {
@@ -547,11 +547,11 @@ func (f *file) openAt(s *Spec, pos int64) (*stream, error) {
 // size writes a number of bytes for people.
 func size(n int64) string {
 	for _, u := range []struct {
-		unit  int64
+		shard int64
 		label string
 	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
-		if n >= u.unit {
-			return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/float64(u.unit)), ".0") + " " + u.label
+		if n >= u.shard {
+			return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/float64(u.shard)), ".0") + " " + u.label
 		}
 	}
 	return fmt.Sprint(n) + " bytes"

@@ -16,7 +16,7 @@ const (
 type span struct {
 	start, end int32 // in batch.data
 	line       int64
-	unreadable *complaint // why the row cannot be read at all; usually nil
+	unreadable *rowError // why the row cannot be read at all; usually nil
 }
 
 // A batch is a contiguous piece of one file, with the rows that start in it.
@@ -130,7 +130,7 @@ func (l *lines) skip(b *batch) {
 
 func (l *lines) tooLong(start int) span {
 	return span{start: int32(start), end: int32(start), line: l.line,
-		unreadable: &complaint{"the row is longer than " + size(int64(l.max)), "raise the limit on rows, or is a newline missing?"}}
+		unreadable: &rowError{"the row is longer than " + size(int64(l.max)), "raise the limit on rows, or is a newline missing?"}}
 }
 
 // cut finds the rows of data, which ends at a line's end or at the file's.
@@ -278,7 +278,7 @@ func (s *chunks) row(b *batch, start, end int) {
 
 func (s *chunks) tooLong(start int) span {
 	return span{start: int32(start), end: int32(start), line: s.openLine,
-		unreadable: &complaint{"the row is longer than " + size(int64(s.max)), "raise the limit on rows, or is a quote or bracket missing?"}}
+		unreadable: &rowError{"the row is longer than " + size(int64(s.max)), "raise the limit on rows, or is a quote or bracket missing?"}}
 }
 
 // rest decides what to do with a row that the batch does not end.

@@ -44,7 +44,7 @@ func parquetRows(t testing.TB, dir, name string, from, to int) {
 
 // A dataset that only grew keeps its slices and its rows; the new rows are in
 // slices of their own, and every row has the place it would have without.
-func TestStages(t *testing.T) {
+func TestVersions(t *testing.T) {
 	write := func(name, content string) func(testing.TB, string) {
 		return func(t testing.TB, dir string) { put(t, dir, name, content) }
 	}
@@ -81,26 +81,26 @@ func TestStages(t *testing.T) {
 		{name: "other fields in the new rows", paths: []string{"a.jsonl"}, before: write("a.jsonl", long),
 			after: write("a.jsonl", long+lines(`{"id":7,"prompt":"Hi 7","messages":[{"role":"user","content":"no"}]}`, `{"id":8,"prompt":"Hi 8","target":"x"}`)+lines(jsonRows(9, 12)...))},
 	} {
-		for _, unit := range []int64{100, 7, 3} {
-			t.Run(fmt.Sprintf("%s, %d", tc.name, unit), func(t *testing.T) {
+		for _, shard := range []int64{100, 7, 3} {
+			t.Run(fmt.Sprintf("%s, %d", tc.name, shard), func(t *testing.T) {
 				dir := t.TempDir()
 				tc.before(t, dir)
-				spec := datasets.Spec{Dir: dir, Paths: tc.paths, UnitRows: unit, Prompt: tc.prompt, OnBadRow: "record"}
+				spec := datasets.Spec{Dir: dir, Paths: tc.paths, ShardRows: shard, Prompt: tc.prompt, OnBadRow: "record"}
 				was := run(t, spec)
 				if was.err != nil {
 					t.Fatal(was.err)
 				}
 				tc.after(t, dir)
 				plain := run(t, spec)
-				spec.Stages = []datasets.Stage{{Rows: 7, Length: was.d.Info().Bytes}}
+				spec.Versions = []datasets.Version{{Rows: 7, Length: was.d.Info().Bytes}}
 				now := run(t, spec)
 				if now.err != nil || now.d.Info().Rows != 12 {
 					t.Fatalf("%v, %+v", now.err, now.d)
 				}
-				if err := now.d.Extends(was.d.Slices()); err != nil {
+				if err := now.d.Extends(was.d.Chunks()); err != nil {
 					t.Errorf("Extends = %v", err)
 				}
-				first := now.d.Slices()[len(was.d.Slices())]
+				first := now.d.Chunks()[len(was.d.Chunks())]
 				if first.First != 7 || first.Offset != was.d.Info().Bytes {
 					t.Errorf("the new slices begin at row %d, %d; want 7, %d", first.First, first.Offset, was.d.Info().Bytes)
 				}
@@ -117,8 +117,8 @@ func TestStages(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer loaded.Close()
-				if again := run(t, spec); !reflect.DeepEqual(again.d.Slices(), loaded.Slices()) || again.d.Info().Hash != loaded.Info().Hash {
-					t.Errorf("read again: %+v, by the index: %+v", again.d.Slices(), loaded.Slices())
+				if again := run(t, spec); !reflect.DeepEqual(again.d.Chunks(), loaded.Chunks()) || again.d.Info().Hash != loaded.Info().Hash {
+					t.Errorf("read again: %+v, by the index: %+v", again.d.Chunks(), loaded.Chunks())
 				}
 			})
 		}
@@ -126,7 +126,7 @@ func TestStages(t *testing.T) {
 }
 
 // Whatever is not an append is told, with the rows it is about.
-func TestStagesRefuse(t *testing.T) {
+func TestVersionsRefuse(t *testing.T) {
 	rows := jsonRows(0, 12)
 	base := lines(rows[:7]...)
 	edited := func(i int) []string {
@@ -149,16 +149,16 @@ func TestStagesRefuse(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
-			tc.spec.Paths, tc.spec.UnitRows = []string{put(t, dir, "a.jsonl", tc.before)}, 3
+			tc.spec.Paths, tc.spec.ShardRows = []string{put(t, dir, "a.jsonl", tc.before)}, 3
 			was := run(t, tc.spec)
 			put(t, dir, "a.jsonl", tc.after)
-			tc.spec.Stages = []datasets.Stage{{Rows: 7, Length: was.d.Info().Bytes}}
+			tc.spec.Versions = []datasets.Version{{Rows: 7, Length: was.d.Info().Bytes}}
 			now := run(t, tc.spec)
 			if now.err != nil {
 				t.Fatal(now.err)
 			}
 			var changed *datasets.ChangedError
-			if err := now.d.Extends(was.d.Slices()); !errors.As(err, &changed) || !strings.Contains(err.Error(), tc.want) || changed.Appended {
+			if err := now.d.Extends(was.d.Chunks()); !errors.As(err, &changed) || !strings.Contains(err.Error(), tc.want) || changed.Appended {
 				t.Errorf("Extends = %v, want %q", err, tc.want)
 			}
 		})
@@ -166,30 +166,30 @@ func TestStagesRefuse(t *testing.T) {
 }
 
 // Blank lines alone are no rows: the slices are those of before.
-func TestStagesBlankLines(t *testing.T) {
+func TestVersionsBlankLines(t *testing.T) {
 	dir := t.TempDir()
-	spec := datasets.Spec{Paths: []string{put(t, dir, "a.jsonl", lines(jsonRows(0, 7)...))}, UnitRows: 3}
+	spec := datasets.Spec{Paths: []string{put(t, dir, "a.jsonl", lines(jsonRows(0, 7)...))}, ShardRows: 3}
 	was := run(t, spec)
 	put(t, dir, "a.jsonl", lines(jsonRows(0, 7)...)+"\n\n")
-	spec.Stages = []datasets.Stage{{Rows: 7, Length: was.d.Info().Bytes}}
+	spec.Versions = []datasets.Version{{Rows: 7, Length: was.d.Info().Bytes}}
 	now := run(t, spec)
-	if now.d.Info().Rows != 7 || len(now.d.Slices()) != len(was.d.Slices()) || now.d.Info().Hash != was.d.Info().Hash || now.d.Extends(was.d.Slices()) != nil {
-		t.Errorf("%+v, was %+v", now.d.Slices(), was.d.Slices())
+	if now.d.Info().Rows != 7 || len(now.d.Chunks()) != len(was.d.Chunks()) || now.d.Info().Hash != was.d.Info().Hash || now.d.Extends(was.d.Chunks()) != nil {
+		t.Errorf("%+v, was %+v", now.d.Chunks(), was.d.Chunks())
 	}
 }
 
 // Several stages, one behind the other, and rows of more than one batch.
-func TestManyStages(t *testing.T) {
+func TestManyVersions(t *testing.T) {
 	dir := t.TempDir()
 	content := ""
-	spec := datasets.Spec{Dir: dir, Paths: []string{"a.jsonl"}, UnitRows: 1000}
-	var before []datasets.Slice
-	for stage := range 4 {
+	spec := datasets.Spec{Dir: dir, Paths: []string{"a.jsonl"}, ShardRows: 1000}
+	var before []datasets.Chunk
+	for version := range 4 {
 		var b strings.Builder
 		for i := range 1500 {
-			fmt.Fprintf(&b, "{\"prompt\":\"%d/%d %s\"}\n\n", stage, i, strings.Repeat("x", 700))
+			fmt.Fprintf(&b, "{\"prompt\":\"%d/%d %s\"}\n\n", version, i, strings.Repeat("x", 700))
 		}
-		content += strings.TrimSuffix(b.String(), strings.Repeat("\n", stage%3))
+		content += strings.TrimSuffix(b.String(), strings.Repeat("\n", version%3))
 		if err := os.WriteFile(filepath.Join(dir, "a.jsonl"), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -198,13 +198,13 @@ func TestManyStages(t *testing.T) {
 			t.Fatal(o.err)
 		}
 		if err := o.d.Extends(before); err != nil {
-			t.Fatalf("stage %d: %v", stage, err)
+			t.Fatalf("stage %d: %v", version, err)
 		}
-		if got := len(o.d.Slices()); got != 2*(stage+1) || len(o.samples) != 1500*(stage+1) || o.failure != nil {
-			t.Fatalf("stage %d: %d slices, %d samples, %v", stage, got, len(o.samples), o.failure)
+		if got := len(o.d.Chunks()); got != 2*(version+1) || len(o.samples) != 1500*(version+1) || o.failure != nil {
+			t.Fatalf("stage %d: %d slices, %d samples, %v", version, got, len(o.samples), o.failure)
 		}
-		before = o.d.Slices()
-		spec.Stages = append(spec.Stages, datasets.Stage{Rows: o.d.Info().Rows, Length: o.d.Info().Bytes})
+		before = o.d.Chunks()
+		spec.Versions = append(spec.Versions, datasets.Version{Rows: o.d.Info().Rows, Length: o.d.Info().Bytes})
 		if !strings.HasSuffix(content, "\n") {
 			content += "\n"
 		}

@@ -24,7 +24,7 @@ import (
 
 const (
 	indexMagic  = "nightshift dataset index 1\n"
-	sliceRecord = 7*8 + 32
+	chunkRecord = 7*8 + 32
 )
 
 // ErrStale says that an index cannot be used for these files and this Spec any
@@ -39,16 +39,16 @@ type stored struct {
 	Passed int64
 	Target bool
 	Media  map[string]stamp `json:",omitempty"`
-	Slices int
+	Chunks int
 }
 
 // fingerprint of what the first pass depends on besides the files.
 func (s *Spec) fingerprint() string {
 	parts := []any{s.Paths, s.Format, s.Fields, s.System, s.Prompt, s.Target, s.Cluster, s.Category,
-		s.Sample, s.Offset, s.Limit, s.Seed, s.Filter, s.OnBadRow, s.MaxLine, s.UnitRows, s.UnitBytes,
+		s.Sample, s.Offset, s.Limit, s.Seed, s.Filter, s.OnBadRow, s.MaxLine, s.ShardRows, s.ShardBytes,
 		s.AllowDuplicateIDs, s.RepairUTF8}
-	if len(s.Stages) > 0 {
-		parts = append(parts, s.Stages)
+	if len(s.Versions) > 0 {
+		parts = append(parts, s.Versions)
 	}
 	b, err := json.Marshal(parts)
 	if err != nil {
@@ -64,11 +64,11 @@ func (d *Dataset) WriteIndex(path string) error {
 	var out bytes.Buffer
 	out.WriteString(indexMagic)
 	meta := stored{Spec: d.spec.fingerprint(), Files: d.files, Info: d.info, Passed: d.picked.passing,
-		Target: d.rules.seenTarget, Media: d.rules.stamps.m, Slices: len(d.slices)}
+		Target: d.rules.seenTarget, Media: d.rules.stamps.m, Chunks: len(d.chunks)}
 	if err := json.NewEncoder(&out).Encode(meta); err != nil {
 		return err
 	}
-	for _, s := range d.slices {
+	for _, s := range d.chunks {
 		for _, n := range []int64{s.First, s.Rows, s.Offset, s.Bytes, s.line, s.passed, s.Selected} {
 			out.Write(binary.LittleEndian.AppendUint64(nil, uint64(n)))
 		}
@@ -81,7 +81,7 @@ func (d *Dataset) WriteIndex(path string) error {
 
 // LoadIndex takes up a dataset without reading its rows, from what WriteIndex
 // kept. The files must be the same by size, times and inode: a size that
-// differs is a *ChangedError, anything else that differs is ErrStale. Slices
+// differs is a *ChangedError, anything else that differs is ErrStale. Chunks
 // are still hashed before they are read. Standard input is not read again: its
 // copy is.
 //
@@ -105,7 +105,7 @@ func LoadIndex(ctx context.Context, path string, s Spec) (*Dataset, error) {
 	if err := stillThere(ctx, &s, meta.Files); err != nil {
 		return nil, err
 	}
-	d := &Dataset{spec: s, files: meta.Files, slices: all, info: meta.Info}
+	d := &Dataset{spec: s, files: meta.Files, chunks: all, info: meta.Info}
 	d.decide(&p)
 	if p.Total > 0 {
 		return nil, fmt.Errorf("%w: %w", ErrStale, &p)
@@ -114,15 +114,15 @@ func LoadIndex(ctx context.Context, path string, s Spec) (*Dataset, error) {
 	if s.SelectRows != nil {
 		meta.Passed = d.recount()
 	}
-	d.picked = d.spec.selection(d.slices, meta.Passed)
+	d.picked = d.spec.selection(d.chunks, meta.Passed)
 	d.info.Selected = d.picked.total
 	return d, ctx.Err()
 }
 
 // recount asks SelectRows about every row.
 func (d *Dataset) recount() (passed int64) {
-	for i := range d.slices {
-		s := &d.slices[i]
+	for i := range d.chunks {
+		s := &d.chunks[i]
 		s.passed = 0
 		for index := s.First; index < s.First+s.Rows; index++ {
 			if d.spec.SelectRows(index) {
@@ -135,7 +135,7 @@ func (d *Dataset) recount() (passed int64) {
 }
 
 // readIndex reads and checks an index file.
-func readIndex(path string) (meta stored, all []Slice, err error) {
+func readIndex(path string) (meta stored, all []Chunk, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return meta, nil, err
@@ -155,18 +155,18 @@ func readIndex(path string) (meta stored, all []Slice, err error) {
 		return meta, nil, damaged
 	}
 	rest, err := io.ReadAll(r)
-	if err != nil || len(rest) != meta.Slices*sliceRecord {
+	if err != nil || len(rest) != meta.Chunks*chunkRecord {
 		return meta, nil, damaged
 	}
-	for b := range slices.Chunk(rest, sliceRecord) {
-		all = append(all, sliceOf(b))
+	for b := range slices.Chunk(rest, chunkRecord) {
+		all = append(all, chunkOf(b))
 	}
 	return meta, all, nil
 }
 
-func sliceOf(b []byte) Slice {
+func chunkOf(b []byte) Chunk {
 	n := func(i int) int64 { return int64(binary.LittleEndian.Uint64(b[8*i:])) }
-	s := Slice{First: n(0), Rows: n(1), Offset: n(2), Bytes: n(3), line: n(4), passed: n(5), Selected: n(6)}
+	s := Chunk{First: n(0), Rows: n(1), Offset: n(2), Bytes: n(3), line: n(4), passed: n(5), Selected: n(6)}
 	copy(s.Hash[:], b[7*8:])
 	return s
 }
@@ -226,7 +226,7 @@ func (f *file) same(path string) error {
 	if err := f.sameSize(); err != nil {
 		var changed *ChangedError
 		if errors.As(err, &changed) {
-			changed.Slice = -1
+			changed.Chunk = -1
 			return changed
 		}
 		return &Problems{Total: 1, List: []Problem{problemOf(f.Name, err)}}
@@ -267,8 +267,8 @@ func Resume(ctx context.Context, path string, s Spec) (*Dataset, error) {
 	if err := d.Continues(before); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
-	if len(d.slices) != len(before) || d.info.Hash != hashOf(before) {
-		return nil, errors.Join(&ChangedError{File: d.files[len(d.files)-1].Name, What: "rows were added", Slice: -1, Appended: true}, d.Close())
+	if len(d.chunks) != len(before) || d.info.Hash != hashOf(before) {
+		return nil, errors.Join(&ChangedError{File: d.files[len(d.files)-1].Name, What: "rows were added", Chunk: -1, Appended: true}, d.Close())
 	}
 	return d, d.WriteIndex(path)
 }
@@ -276,15 +276,15 @@ func Resume(ctx context.Context, path string, s Spec) (*Dataset, error) {
 // Continues reports whether this dataset begins with all the slices of an
 // earlier one, except that the last of them may have grown. The error is a
 // *ChangedError that names the first slice that differs.
-func (d *Dataset) Continues(before []Slice) error {
+func (d *Dataset) Continues(before []Chunk) error {
 	for i, old := range before {
-		if i < len(d.slices) && d.slices[i].Hash == old.Hash && d.slices[i].Rows == old.Rows {
+		if i < len(d.chunks) && d.chunks[i].Hash == old.Hash && d.chunks[i].Rows == old.Rows {
 			continue
 		}
-		if i == len(before)-1 && i < len(d.slices) && d.beginsLike(i, old) {
+		if i == len(before)-1 && i < len(d.chunks) && d.beginsLike(i, old) {
 			continue
 		}
-		return &ChangedError{File: d.files[0].Name, Slice: i,
+		return &ChangedError{File: d.files[0].Name, Chunk: i,
 			What: "rows " + thousands(old.First) + " to " + thousands(old.First+old.Rows-1) + " are not what they were"}
 	}
 	return nil
@@ -294,12 +294,12 @@ func (d *Dataset) Continues(before []Slice) error {
 // one, to the byte, and with the choice of rows in them. The error is a
 // *ChangedError that names the first slice that differs. The dataset must
 // have been opened with the end of the earlier one as its last stage.
-func (d *Dataset) Extends(before []Slice) error {
+func (d *Dataset) Extends(before []Chunk) error {
 	for i, old := range before {
-		changed := &ChangedError{File: d.files[len(d.files)-1].Name, Slice: i}
+		changed := &ChangedError{File: d.files[len(d.files)-1].Name, Chunk: i}
 		rows := "rows " + thousands(old.First) + " to " + thousands(old.First+old.Rows-1)
-		if i < len(d.slices) {
-			now := d.slices[i]
+		if i < len(d.chunks) {
+			now := d.chunks[i]
 			if now.Hash == old.Hash && now.Rows == old.Rows && now.Selected == old.Selected {
 				continue
 			}
@@ -319,13 +319,13 @@ func (d *Dataset) Extends(before []Slice) error {
 }
 
 // beginsLike reports whether the first bytes of a slice are those of old.
-func (d *Dataset) beginsLike(slice int, old Slice) bool {
-	if d.slices[slice].Bytes < old.Bytes {
+func (d *Dataset) beginsLike(chunk int, old Chunk) bool {
+	if d.chunks[chunk].Bytes < old.Bytes {
 		return false
 	}
 	h := sha256.New()
 	left := old.Bytes
-	err := d.eachPiece(slice, func(f *file, from, to int64) error {
+	err := d.eachPiece(chunk, func(f *file, from, to int64) error {
 		if left == 0 || f.Format == formatParquet {
 			return nil
 		}

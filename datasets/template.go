@@ -135,10 +135,10 @@ func readable(err error) string {
 }
 
 // render makes the text for one row.
-func (t *template) render(data *exec.Context) (text string, c complaint) {
+func (t *template) render(data *exec.Context) (text string, c rowError) {
 	defer func() {
 		if r := recover(); r != nil { // some operations of the library panic on odd values
-			text, c = "", complaint{fmt.Sprintf("the %s template fails: %v", t.what, r), ""}
+			text, c = "", rowError{fmt.Sprintf("the %s template fails: %v", t.what, r), ""}
 		}
 	}()
 	var out limited
@@ -146,23 +146,23 @@ func (t *template) render(data *exec.Context) (text string, c complaint) {
 		return "", t.explain(err)
 	}
 	if !utf8.Valid(out.Bytes()) {
-		return "", complaint{"the " + t.what + " template cuts a character in two", "use a filter such as truncate instead of an index"}
+		return "", rowError{"the " + t.what + " template cuts a character in two", "use a filter such as truncate instead of an index"}
 	}
-	return out.String(), complaint{}
+	return out.String(), rowError{}
 }
 
 // explain says which name is missing, where that is the reason.
-func (t *template) explain(err error) complaint {
+func (t *template) explain(err error) rowError {
 	if errors.Is(err, errTooLong) {
-		return complaint{"the " + t.what + " grows beyond " + size(maxRendered), "does the template loop?"}
+		return rowError{"the " + t.what + " grows beyond " + size(maxRendered), "does the template loop?"}
 	}
 	found := undefinedName.FindAllStringSubmatch(err.Error(), -1)
 	if found == nil {
-		return complaint{"the " + t.what + " template fails: " + readable(err), ""}
+		return rowError{"the " + t.what + " template fails: " + readable(err), ""}
 	}
 	last := found[len(found)-1]
 	name := last[1] + last[2] + last[3]
-	return complaint{"the " + t.what + " template names " + quoteShort(name) + ", which the row does not have", ""}
+	return rowError{"the " + t.what + " template names " + quoteShort(name) + ", which the row does not have", ""}
 }
 
 var errTooLong = errors.New("too long")

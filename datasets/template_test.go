@@ -9,7 +9,7 @@ import (
 )
 
 // rendered renders a template over a row.
-func rendered(t testing.TB, source, raw string) (string, complaint) {
+func rendered(t testing.TB, source, raw string) (string, rowError) {
 	t.Helper()
 	compiled, err := compile("prompt", source)
 	if err != nil {

@@ -20,7 +20,7 @@ const DefaultAttempts = 4
 // concurrent use; its fields must not change after the first call.
 type Client struct {
 	Endpoint string // for messages and events
-	Lane     string // whose share of the limits this is; usually the model's name in the plan
+	Flow     string // whose share of the limits this is; usually the model's name in the plan
 
 	// Routes are the keys or base URLs that serve the same models; at least
 	// one. Clients that share a key share its Limiter.
@@ -84,7 +84,7 @@ type Event struct {
 	Kind     EventKind
 	Time     time.Time
 	Endpoint string
-	Lane     string
+	Flow     string
 	Route    string
 	Model    string
 	Attempt  int               // 1-based; 0 where none is concerned
@@ -135,7 +135,7 @@ type call struct {
 	counted int                           // attempts that count
 	classes map[nightshift.ErrorClass]int // attempts by how they ended
 	turn    limits.Turn
-	alone   suspicion
+	alone   oversizeDetection
 	past    limits.Past
 	// refusals that concerned this row only, and how long it waits after the last
 	refusals  int
@@ -182,7 +182,7 @@ func (k *call) try(ctx context.Context) (again bool, err error) {
 	// been billed stays booked. The first call of each counts.
 	defer t.permit.Release()
 	defer t.reserved.Keep()
-	if w := k.req.Witness; w != nil {
+	if w := k.req.AttemptLog; w != nil {
 		if err := w.Sending(t.intent(len(k.attempts) + 1)); err != nil {
 			t.permit.Cancel()
 			t.reserved.Release()
@@ -313,7 +313,7 @@ func (k *call) wait(ctx context.Context, t *ticket) (err error) {
 		defer cancel()
 	}
 	for {
-		if t.permit, err = limiter.Wait(ctx, k.Lane, cost); err != nil {
+		if t.permit, err = limiter.Wait(ctx, k.Flow, cost); err != nil {
 			return err
 		}
 		var ok bool
@@ -324,7 +324,7 @@ func (k *call) wait(ctx context.Context, t *ticket) (err error) {
 		if t.reserved, err = k.Budget.Reserve(ctx, t.worstTokens(), t.worstCost); err != nil {
 			return err
 		}
-		if t.permit, ok = limiter.Try(k.Lane, cost); ok {
+		if t.permit, ok = limiter.Try(k.Flow, cost); ok {
 			return nil
 		}
 		t.reserved.Release()
@@ -450,12 +450,12 @@ func (k *call) keepWorst(t *ticket, a *nightshift.Attempt) {
 	t.reserved.Keep()
 }
 
-// tell hands an attempt that was not the last to the witness.
+// tell hands an attempt that was not the last to the attemptLog.
 func (k *call) tell(a *nightshift.Attempt) error {
-	if k.req.Witness == nil {
+	if k.req.AttemptLog == nil {
 		return nil
 	}
-	return k.req.Witness.Failed(*a)
+	return k.req.AttemptLog.Failed(*a)
 }
 
 // response is the last attempt's, with what all of them used.

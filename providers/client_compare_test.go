@@ -108,7 +108,7 @@ func TestLongRun(t *testing.T) {
 		server := modelServer{output: 112_000, tell: "headers", errors: 0.02, refusals: 0.002, outage: [2]float64{4000, 4300}, seed: 3}
 		server.meanOut = 400
 		server.begin()
-		client := &providers.Client{Endpoint: "model", Lane: "m", Routes: []providers.ClientRoute{{Wire: &server, Limiter: limits.New(limits.Config{})}}}
+		client := &providers.Client{Endpoint: "model", Flow: "m", Routes: []providers.ClientRoute{{Wire: &server, Limiter: limits.New(limits.Config{})}}}
 		before := runtime.NumGoroutine()
 		var heap []uint64
 		var wg sync.WaitGroup
@@ -178,7 +178,7 @@ func TestBudgetHoldsThroughFaults(t *testing.T) {
 				server.begin()
 				servers = append(servers, server)
 				client := &providers.Client{
-					Endpoint: "model", Lane: "m", Budget: budget, Price: price, WorstPrice: worstPrice,
+					Endpoint: "model", Flow: "m", Budget: budget, Price: price, WorstPrice: worstPrice,
 					Routes: []providers.ClientRoute{{Wire: server, Limiter: limits.New(limits.Config{})}},
 				}
 				workers := 1 + rng.IntN(60)

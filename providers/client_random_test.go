@@ -74,7 +74,7 @@ func answeredBetween(t *testing.T, s *randomServer, config limits.Config, seed u
 		s.rng, s.answered = rand.New(rand.NewPCG(seed, 3)), 0
 		limiter := limits.New(config)
 		limiter.Seed(seed)
-		client := &providers.Client{Endpoint: "model", Lane: "m", Routes: []providers.ClientRoute{{Wire: s, Limiter: limiter}}}
+		client := &providers.Client{Endpoint: "model", Flow: "m", Routes: []providers.ClientRoute{{Wire: s, Limiter: limiter}}}
 		var at int
 		var wg sync.WaitGroup
 		wg.Go(func() {

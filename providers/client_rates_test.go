@@ -25,9 +25,9 @@ import (
 // HTTP, header parser. The other side is the simulator, whose rate limits were
 // written by others and which tells of them in the vendors' own headers.
 
-// A rehearsal is a simulated server, what the client is told beforehand, and
+// A loadTest is a simulated server, what the client is told beforehand, and
 // the figures to reach.
-type rehearsal struct {
+type loadTest struct {
 	name     string
 	protocol nightshift.Protocol
 	stream   bool
@@ -50,7 +50,7 @@ const (
 	rowTokens    = 1024 // max_tokens of every request
 )
 
-var rehearsals = []rehearsal{
+var loadTests = []loadTest{
 	{name: "output bucket, told in headers", protocol: nightshift.Messages, limits: "output=80000", want: 95, refuse: 1},
 	{name: "the same, streamed", protocol: nightshift.Messages, stream: true, limits: "output=80000", want: 95, refuse: 1},
 	{name: "three limits, output binds", protocol: nightshift.Messages, limits: "requests=4000,input=400000,output=80000,burst=15s", want: 95, refuse: 1},
@@ -95,8 +95,8 @@ var rehearsals = []rehearsal{
 	{name: "large limits", protocol: nightshift.Messages, limits: "output=400000", want: 95, refuse: 1},
 }
 
-// server builds the simulator of a rehearsal.
-func (r rehearsal) server(t *testing.T, seed uint64) *simulator.Server {
+// server builds the simulator of a loadTest.
+func (r loadTest) server(t *testing.T, seed uint64) *simulator.Server {
 	t.Helper()
 	must := func(err error) {
 		if err != nil {
@@ -123,7 +123,7 @@ func (r rehearsal) server(t *testing.T, seed uint64) *simulator.Server {
 	if r.outage {
 		c.Outages = []simulator.Window{{At: outageAt, For: outageFor}}
 	}
-	c.Neighbour = simulator.Neighbour{Share: r.share, Period: r.period, Busy: r.busy}
+	c.Competitor = simulator.Competitor{Share: r.share, Period: r.period, Busy: r.busy}
 	must(c.Validate())
 	return simulator.New(c)
 }
@@ -146,7 +146,7 @@ func (w apartWire) Send(ctx context.Context, p providers.Prepared) providers.Exc
 }
 
 // client speaks to it through the real wire.
-func (r rehearsal) client(t *testing.T, s *simulator.Server, seed uint64) *providers.Client {
+func (r loadTest) client(t *testing.T, s *simulator.Server, seed uint64) *providers.Client {
 	t.Helper()
 	e := providers.Endpoint{
 		Name: "simulator", Protocol: r.protocol, BaseURL: "http://localhost/v1",
@@ -159,7 +159,7 @@ func (r rehearsal) client(t *testing.T, s *simulator.Server, seed uint64) *provi
 	limiter := limits.New(r.config)
 	limiter.Seed(seed)
 	return &providers.Client{
-		Endpoint: "simulator", Lane: "m",
+		Endpoint: "simulator", Flow: "m",
 		Routes: []providers.ClientRoute{{Wire: apartWire{w, seed}, Limiter: limiter}},
 	}
 }
@@ -218,7 +218,7 @@ func (c *course) between(from, to int) simulator.Totals {
 
 // used is the share of the limit that binds which was used from one second to
 // another, in percent, leaving out the outage and what the neighbour may take.
-func (r rehearsal) used(c *course, from, to int) float64 {
+func (r loadTest) used(c *course, from, to int) float64 {
 	l, err := simulator.ParseLimits(r.limits)
 	if err != nil {
 		panic(err) // it was parsed before
@@ -261,7 +261,7 @@ func (r rehearsal) used(c *course, from, to int) float64 {
 
 // recovery is how many seconds after the outage ten seconds had nine tenths of
 // the limit.
-func (r rehearsal) recovery(c *course) float64 {
+func (r loadTest) recovery(c *course) float64 {
 	for end := int((outageAt+outageFor)/time.Second) + 10; end <= len(c.at); end++ {
 		if r.used(c, end-10, end) >= 90 {
 			return float64(end) - (outageAt + outageFor).Seconds()
@@ -270,7 +270,7 @@ func (r rehearsal) recovery(c *course) float64 {
 	return math.Inf(1)
 }
 
-// A figure is what one rehearsal reached.
+// A figure is what one loadTest reached.
 type figure struct {
 	used, refused, early, recovery float64 // percent, percent, percent, seconds
 	firstMinute, firstRefused      float64 // percent
@@ -282,7 +282,7 @@ func percent(n, of int64) float64 { return 100 * float64(n) / float64(max(of, 1)
 
 // rehearse runs for so many minutes; the first five are not counted, but for
 // the figures of the first minute.
-func rehearse(t *testing.T, r rehearsal, seed uint64, minutes int) (f figure) {
+func rehearse(t *testing.T, r loadTest, seed uint64, minutes int) (f figure) {
 	synctest.Test(t, func(t *testing.T) {
 		server := r.server(t, seed)
 		client := r.client(t, server, seed)
@@ -327,7 +327,7 @@ func TestRehearsals(t *testing.T) {
 	if n, err := strconv.ParseUint(os.Getenv("NIGHTSHIFT_SEEDS"), 10, 64); err == nil {
 		seeds = n
 	}
-	for _, r := range rehearsals {
+	for _, r := range loadTests {
 		t.Run(r.name, func(t *testing.T) {
 			if !long() && os.Getenv("NIGHTSHIFT_MINUTES") == "" && !r.short {
 				t.Skip("in the long form only; set NIGHTSHIFT_LONG=1 or NIGHTSHIFT_MINUTES=20")

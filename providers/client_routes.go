@@ -126,6 +126,6 @@ func (c *Client) event(e Event) {
 		return
 	}
 	e.Time = time.Now()
-	e.Endpoint, e.Lane = c.Endpoint, c.Lane
+	e.Endpoint, e.Flow = c.Endpoint, c.Flow
 	c.OnEvent(e)
 }

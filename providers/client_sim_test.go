@@ -133,7 +133,7 @@ func simulate(t *testing.T, sc scenario, seed uint64, end time.Duration) (r resu
 		limiter := limits.New(sc.config)
 		limiter.Seed(seed)
 		client := &providers.Client{
-			Endpoint: "model", Lane: "m",
+			Endpoint: "model", Flow: "m",
 			Routes: []providers.ClientRoute{{Wire: &server, Limiter: limiter}},
 		}
 		failed := drive(client, lots, end)
@@ -209,7 +209,7 @@ func simulateTwo(t *testing.T, sc scenario, seed uint64, end time.Duration) (sha
 			limiter := limits.New(sc.config)
 			limiter.Seed(seed + uint64(i))
 			client := &providers.Client{
-				Endpoint: "model", Lane: "m",
+				Endpoint: "model", Flow: "m",
 				Routes: []providers.ClientRoute{{Wire: &server, Limiter: limiter}},
 			}
 			both.Go(func() {

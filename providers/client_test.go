@@ -60,7 +60,7 @@ func lastly(all ...providers.Exchange) func(int, string) providers.Exchange {
 	return func(n int, _ string) providers.Exchange { return all[min(n, len(all)-1)] }
 }
 
-// A notebook is a Witness that remembers.
+// A notebook is a AttemptLog that remembers.
 type notebook struct {
 	intents []nightshift.Intent
 	failed  []nightshift.Attempt
@@ -87,7 +87,7 @@ func worstPrice(_ string, in, out int64, _ nightshift.Media) (nightshift.NanoUSD
 
 func newClient(w providers.Wire) *providers.Client {
 	return &providers.Client{
-		Endpoint: "corp", Lane: "m", Price: price, WorstPrice: worstPrice,
+		Endpoint: "corp", Flow: "m", Price: price, WorstPrice: worstPrice,
 		Routes: []providers.ClientRoute{{Name: "one", Wire: w, Limiter: limits.New(limits.Config{})}},
 	}
 }
@@ -146,7 +146,7 @@ func TestWhatFollowsFromAnError(t *testing.T) {
 				var events []providers.Event
 				client.OnEvent = func(e providers.Event) { events = append(events, e) }
 				seen := &notebook{}
-				resp, err := client.Complete(t.Context(), nightshift.Request{Model: "m", Key: "r", Witness: seen})
+				resp, err := client.Complete(t.Context(), nightshift.Request{Model: "m", Key: "r", AttemptLog: seen})
 				if got := classesOf(resp.Attempts); got != tc.attempts {
 					t.Errorf("attempts = %q, want %q", got, tc.attempts)
 				}
@@ -325,7 +325,7 @@ func TestCancelling(t *testing.T) {
 		seen := &notebook{}
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		resp, err := client.Complete(ctx, nightshift.Request{Model: "m", Key: "in flight", Witness: seen})
+		resp, err := client.Complete(ctx, nightshift.Request{Model: "m", Key: "in flight", AttemptLog: seen})
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) || classesOf(resp.Attempts) != "cancelled" || !resp.Attempts[0].MaybeBilled || len(seen.failed) != 1 {
 			t.Errorf("in flight: %v, %+v", err, resp.Attempts)
@@ -339,7 +339,7 @@ func TestCancelling(t *testing.T) {
 		synctest.Wait()
 		waiting, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
-		resp, err = client.Complete(nightshift.WithWaiting(t.Context(), waiting), nightshift.Request{Model: "m", Key: "waiting", Witness: seen})
+		resp, err = client.Complete(nightshift.WithWaiting(t.Context(), waiting), nightshift.Request{Model: "m", Key: "waiting", AttemptLog: seen})
 		if !errors.Is(err, context.DeadlineExceeded) || len(resp.Attempts) != 0 || slices.Contains(wire.sent, "waiting") {
 			t.Errorf("waiting: %v, %+v", err, resp.Attempts)
 		}
@@ -356,13 +356,13 @@ func TestCancelling(t *testing.T) {
 	})
 }
 
-func TestWitnessThatCannotWriteSendsNothing(t *testing.T) {
+func TestAttemptLogThatCannotWriteSendsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wire := &script{say: lastly(good())}
 		client := newClient(wire)
 		client.Budget = &limits.Budget{Tokens: 10_000}
 		full := errors.New("disk full")
-		_, err := client.Complete(t.Context(), nightshift.Request{Model: "m", Witness: &notebook{full: full}})
+		_, err := client.Complete(t.Context(), nightshift.Request{Model: "m", AttemptLog: &notebook{full: full}})
 		if !errors.Is(err, full) || len(wire.sent) != 0 {
 			t.Errorf("Complete = %v after %d sends, want %v after none", err, len(wire.sent), full)
 		}

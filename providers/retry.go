@@ -242,9 +242,9 @@ func (k *call) planStop(t *ticket, e *nightshift.Error) *nightshift.StopError {
 	return stop
 }
 
-// A suspicion gathers evidence that a row is larger than the rate limit
+// A oversizeDetection gathers evidence that a row is larger than the rate limit
 // itself: refused again and again while it was sent alone, and others passed.
-type suspicion struct {
+type oversizeDetection struct {
 	count  int
 	passed int64     // by others, when it was refused last
 	at     time.Time // when that was
@@ -257,7 +257,7 @@ const (
 )
 
 // refused takes in a refusal and reports whether the row is convicted.
-func (s *suspicion) refused(r limits.Refusal) bool {
+func (s *oversizeDetection) refused(r limits.Refusal) bool {
 	if !r.Trial {
 		return false
 	}

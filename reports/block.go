@@ -4,8 +4,8 @@ package reports
 // renderings show it as it is. It is made elsewhere and put into a Summary
 // before that is rendered.
 type ComparisonBlock struct {
-	Verdicts []Statement `json:"verdicts,omitempty"` // the strip at the top, most important first
-	Warnings []string    `json:"warnings,omitempty"` // what to know before trusting them
+	Verdicts []Finding `json:"verdicts,omitempty"` // the strip at the top, most important first
+	Warnings []string  `json:"warnings,omitempty"` // what to know before trusting them
 	// Tables are pairs against the baseline, categories, gates …
 	Tables []Grid `json:"tables,omitempty"`
 	// Points are cost against score; nil leaves the chart to the plain scores.
@@ -16,8 +16,8 @@ type ComparisonBlock struct {
 	Data any `json:"data,omitempty"`
 }
 
-// A Statement is one statement of the strip.
-type Statement struct {
+// A Finding is one statement of the strip.
+type Finding struct {
 	Level  string `json:"level"` // good, bad, unsure or plain
 	Title  string `json:"title"`
 	Text   string `json:"text"`

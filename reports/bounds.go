@@ -90,9 +90,9 @@ func (b Bounds) Shares(model string) []BoundShare {
 type liveBounds struct {
 	Started   time.Time `json:"started"`
 	Endpoints []struct {
-		Models  []string     `json:"models"`
-		Seconds float64      `json:"active_seconds"`
-		BoundBy []BoundShare `json:"bound_by"`
+		Models    []string     `json:"models"`
+		Seconds   float64      `json:"active_seconds"`
+		LimitedBy []BoundShare `json:"bound_by"`
 	} `json:"endpoints"`
 }
 
@@ -100,7 +100,7 @@ func (l liveBounds) bounds() Bounds {
 	b := Bounds{Through: l.Started}
 	for _, e := range l.Endpoints {
 		for _, model := range e.Models {
-			for _, s := range e.BoundBy {
+			for _, s := range e.LimitedBy {
 				b.Add(model, s.What, s.Share*e.Seconds)
 			}
 		}
@@ -149,7 +149,7 @@ func (s *Summary) bounds() Grid {
 	g := Grid{Title: "Bound by", Head: []string{"bound by"}}
 	most := map[string]float64{}
 	for _, m := range s.Models {
-		for _, b := range m.BoundBy {
+		for _, b := range m.LimitedBy {
 			most[b.What] = max(most[b.What], b.Share)
 		}
 	}
@@ -165,15 +165,15 @@ func (s *Summary) bounds() Grid {
 		g.Head = append(g.Head, name)
 	}
 	for _, m := range s.Models {
-		if len(m.BoundBy) == 0 {
+		if len(m.LimitedBy) == 0 {
 			continue
 		}
 		row := []string{m.Model}
 		for _, what := range shown {
 			cell := "-"
-			if i := slices.IndexFunc(m.BoundBy, func(b BoundShare) bool { return b.What == what }); i >= 0 && m.BoundBy[i].Share >= 0.0005 {
-				cell = sprintf("%.0f %%", 100*m.BoundBy[i].Share)
-				if m.BoundBy[i].Share < 0.005 {
+			if i := slices.IndexFunc(m.LimitedBy, func(b BoundShare) bool { return b.What == what }); i >= 0 && m.LimitedBy[i].Share >= 0.0005 {
+				cell = sprintf("%.0f %%", 100*m.LimitedBy[i].Share)
+				if m.LimitedBy[i].Share < 0.005 {
 					cell = "<1 %"
 				}
 			}

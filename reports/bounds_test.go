@@ -74,9 +74,9 @@ func TestBoundShares(t *testing.T) {
 
 func TestBoundGrid(t *testing.T) {
 	s := &Summary{Models: []ModelSummary{
-		{Model: "a", BoundBy: []BoundShare{{"output token limit", 0.92, 92}, {FreeRunning, 0.075, 7.5}, {"budget", 0.005, 0.5}}},
+		{Model: "a", LimitedBy: []BoundShare{{"output token limit", 0.92, 92}, {FreeRunning, 0.075, 7.5}, {"budget", 0.005, 0.5}}},
 		{Model: "b"},
-		{Model: "c", BoundBy: []BoundShare{{FreeRunning, 0.6, 6}, {"concurrency", 0.4, 4}}},
+		{Model: "c", LimitedBy: []BoundShare{{FreeRunning, 0.6, 6}, {"concurrency", 0.4, 4}}},
 	}}
 	got := s.bounds().text()
 	want := `bound by  output token limit  concurrency  nothing

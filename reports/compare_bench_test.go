@@ -39,16 +39,16 @@ func benchRun(b *testing.B, rows int) string {
 	}
 	id := store.Identity{Name: "bench", Tool: "test", Plan: json.RawMessage(`{}`), PlanHash: "p", DatasetHash: "d", DatasetRows: int64(rows), Models: []string{"a", "b", "c"}, Epochs: 1}
 	for first := 0; first < rows; first += 20_000 {
-		id.Slices = append(id.Slices, store.Slice{First: int64(first), Rows: int64(min(20_000, rows-first))})
+		id.Chunks = append(id.Chunks, store.Chunk{First: int64(first), Rows: int64(min(20_000, rows-first))})
 	}
-	run, err := store.Open(dir, id, store.Options{Ballast: -1})
+	run, err := store.Open(dir, id, store.Options{ReserveFile: -1})
 	if err != nil {
 		b.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for m, model := range id.Models {
-		for n, s := range id.Slices {
-			u, err := run.OpenUnit(model, n)
+		for n, s := range id.Chunks {
+			u, err := run.OpenShard(model, n)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -6,7 +6,7 @@ func (c *Comparison) Block() *ComparisonBlock {
 	headline := c.result("")
 	if headline != nil {
 		for _, d := range headline.Deltas {
-			s := d.statement()
+			s := d.finding()
 			if len(c.Scorers)+len(c.Preferences) > 1 {
 				s.Text += " by " + headline.Name
 			}
@@ -19,11 +19,11 @@ func (c *Comparison) Block() *ComparisonBlock {
 	}
 	for _, p := range c.Preferences {
 		for _, pair := range p.Pairs {
-			b.Verdicts = append(b.Verdicts, Statement{Level: levelOf(pair.Verdict), Title: pair.Label, Text: pair.Why, Detail: p.Name + ", win rate " + shownAs(pair.WinRate, asPercent)})
+			b.Verdicts = append(b.Verdicts, Finding{Level: levelOf(pair.Verdict), Title: pair.Label, Text: pair.Why, Detail: p.Name + ", win rate " + shownAs(pair.WinRate, asPercent)})
 		}
 	}
 	for _, g := range c.Gates {
-		s := Statement{Level: "bad", Title: "Gate", Text: g.Gate + " " + g.Word(), Detail: g.Detail}
+		s := Finding{Level: "bad", Title: "Gate", Text: g.Gate + " " + g.Word(), Detail: g.Detail}
 		switch {
 		case g.Passed:
 			s.Level = "good"
@@ -33,7 +33,7 @@ func (c *Comparison) Block() *ComparisonBlock {
 		b.Verdicts = append(b.Verdicts, s)
 	}
 	if c.Invalid != "" {
-		b.Verdicts = append([]Statement{{Level: "bad", Title: "Invalid", Text: c.Invalid}}, b.Verdicts...)
+		b.Verdicts = append([]Finding{{Level: "bad", Title: "Invalid", Text: c.Invalid}}, b.Verdicts...)
 	}
 	b.Tables = c.blockTables()
 	return b
@@ -62,8 +62,8 @@ func (p panel) noted() Grid {
 	return g
 }
 
-func (d Delta) statement() Statement {
-	return Statement{Level: levelOf(d.Verdict), Title: d.Label, Text: d.Why, Detail: d.brief()}
+func (d Delta) finding() Finding {
+	return Finding{Level: levelOf(d.Verdict), Title: d.Label, Text: d.Why, Detail: d.brief()}
 }
 
 func levelOf(v Verdict) string {

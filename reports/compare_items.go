@@ -216,7 +216,7 @@ func keysOf[V any](wanted map[int32]V, r *comparedRun, known map[int32]string) m
 // eachWanted reads the units that hold wanted items, whole, which is quick,
 // and shows the rows of those items.
 func eachWanted[T any](r *comparedRun, wanted map[int32]bool, models []string, where func(*T) (row int64, epoch int32), show func(item int32, row *T)) error {
-	for _, s := range r.info.Slices {
+	for _, s := range r.info.Chunks {
 		items := map[int64]int32{}
 		from, _ := slices.BinarySearch(r.table.rows, s.First)
 		for i := from; i < len(r.table.rows) && r.table.rows[i] < s.First+s.Rows; i++ {

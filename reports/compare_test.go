@@ -67,17 +67,17 @@ func (tr trial) write(t testing.TB) string {
 	if tr.unit == 0 {
 		tr.unit = int64(len(tr.ids))
 	}
-	run, err := store.Open(dir, tr.identity(), store.Options{Ballast: -1})
+	run, err := store.Open(dir, tr.identity(), store.Options{ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for m, model := range tr.models {
-		for n := range run.Units() {
-			u, err := run.OpenUnit(model, n)
+		for n := range run.Shards() {
+			u, err := run.OpenShard(model, n)
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := u.Slice()
+			s := u.Chunk()
 			for row := s.First; row < s.First+s.Rows; row++ {
 				for e := range tr.epochs {
 					if rec := tr.record(m, row, e); rec != nil {
@@ -87,7 +87,7 @@ func (tr trial) write(t testing.TB) string {
 					}
 				}
 			}
-			if u.Remaining() == 0 && !(tr.open && n == run.Units()-1) {
+			if u.Remaining() == 0 && !(tr.open && n == run.Shards()-1) {
 				if err := u.Commit(); err != nil {
 					t.Fatal(err)
 				}
@@ -112,7 +112,7 @@ func (tr trial) identity() store.Identity {
 		Models: tr.models, Epochs: tr.epochs,
 	}
 	for first := int64(0); first < id.DatasetRows; first += tr.unit {
-		id.Slices = append(id.Slices, store.Slice{First: first, Rows: min(tr.unit, id.DatasetRows-first)})
+		id.Chunks = append(id.Chunks, store.Chunk{First: first, Rows: min(tr.unit, id.DatasetRows-first)})
 	}
 	return id
 }

@@ -95,12 +95,12 @@ func (c *costing) source(path string) error {
 		return c.run(path)
 	}
 	c.models.begin(filepath.Base(path), nil, false)
-	return c.files(c.models, []store.UnitFile{{Path: path}}, "")
+	return c.files(c.models, []store.ShardFile{{Path: path}}, "")
 }
 
 // files bills units, several at once.
-func (c *costing) files(b *biller, files []store.UnitFile, dir string) error {
-	next := make(chan store.UnitFile)
+func (c *costing) files(b *biller, files []store.ShardFile, dir string) error {
+	next := make(chan store.ShardFile)
 	workers := make([]*costing, min(runtime.GOMAXPROCS(0), max(len(files), 1)))
 	errs := make([]error, len(workers))
 	var wg sync.WaitGroup
@@ -128,7 +128,7 @@ func (c *costing) files(b *biller, files []store.UnitFile, dir string) error {
 
 // file bills one unit: from its Parquet file, or row by row where a journal
 // lies over it. Of one that cannot be read to its end nothing is billed.
-func (c *costing) file(f store.UnitFile, dir string) error {
+func (c *costing) file(f store.ShardFile, dir string) error {
 	rows := store.FileRows[billRow](f.Path)
 	if f.Path == "" {
 		rows = store.Rows[billRow](dir, store.ReadOptions{Models: []string{f.Model}, From: f.First, To: f.First + f.Rows})
@@ -151,7 +151,7 @@ func (c *costing) file(f store.UnitFile, dir string) error {
 
 // units bills all rows of a run.
 func (c *costing) units(b *biller, dir string) error {
-	files, err := store.UnitFiles(dir)
+	files, err := store.ShardFiles(dir)
 	if err != nil {
 		return err
 	}

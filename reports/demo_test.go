@@ -43,19 +43,19 @@ func (d demo) write(t testing.TB) string {
 	id := store.Identity{Name: "demo <b>&\u202e", Tool: "nightshift test", PriceTable: "test", Plan: []byte(`{}`), PlanHash: "00ff",
 		DatasetHash: "abcd", DatasetRows: d.rows, Models: d.models, Epochs: 1}
 	for first := int64(0); first < d.rows; first += d.slice {
-		id.Slices = append(id.Slices, store.Slice{First: first, Rows: min(d.slice, d.rows-first)})
+		id.Chunks = append(id.Chunks, store.Chunk{First: first, Rows: min(d.slice, d.rows-first)})
 	}
-	st, err := store.Open(dir, id, store.Options{Ballast: -1})
+	st, err := store.Open(dir, id, store.Options{ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for m := range d.models {
-		for u, s := range id.Slices {
-			unit, err := st.OpenUnit(d.models[m], u)
+		for u, s := range id.Chunks {
+			unit, err := st.OpenShard(d.models[m], u)
 			if err != nil {
 				t.Fatal(err)
 			}
-			last := d.open && u == len(id.Slices)-1 && m == len(d.models)-1
+			last := d.open && u == len(id.Chunks)-1 && m == len(d.models)-1
 			for row := s.First; row < s.First+s.Rows; row++ {
 				if last && row == s.First+s.Rows-1 {
 					break

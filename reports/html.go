@@ -51,7 +51,7 @@ func BuildPage(dir string, compare func(*Summary) error) (*Page, error) {
 	if s.Comparison != nil {
 		different = s.Comparison.Different
 	}
-	keys, units := inUnits(p.chosen(different), info.Slices)
+	keys, units := inUnits(p.chosen(different), info.Chunks)
 	page := &Page{Summary: s, Made: time.Now()}
 	if page.Items, err = readItems(dir, keys, units); err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ type pageData struct {
 	*Summary
 	Policy     string
 	Headline   string
-	Strip      []Statement
+	Banner     []Finding
 	Warnings   []string
 	Grids      []Grid
 	Charts     []chart
@@ -168,7 +168,7 @@ func (p *Page) fitting(room int) []json.RawMessage {
 }
 
 func (p *Page) data() *pageData {
-	d := &pageData{Summary: p.Summary, Headline: p.headline(), Strip: p.strip(), Warnings: p.allWarnings(), Grids: p.grids(), Charts: p.charts(), QueryLines: strings.Split(p.Query(), "\n")}
+	d := &pageData{Summary: p.Summary, Headline: p.headline(), Banner: p.banner(), Warnings: p.allWarnings(), Grids: p.grids(), Charts: p.charts(), QueryLines: strings.Split(p.Query(), "\n")}
 	d.Data.Items = []json.RawMessage{}
 	d.Facts = p.facts()
 	for _, m := range p.Models {
@@ -186,13 +186,13 @@ func (p *Page) data() *pageData {
 }
 
 // strip is the comparison's verdict, then what became of the run.
-func (p *Page) strip() []Statement {
-	strip := append([]Statement(nil), p.statements()...)
+func (p *Page) banner() []Finding {
+	banner := append([]Finding(nil), p.findings()...)
 	var rows, answered, expected int64
 	for _, m := range p.Models {
 		rows, answered, expected = rows+m.Rows, answered+m.Answered(), expected+m.Expected
 	}
-	state := Statement{Level: "plain", Title: "answers", Text: count(answered) + " of " + count(expected), Detail: p.State}
+	state := Finding{Level: "plain", Title: "answers", Text: count(answered) + " of " + count(expected), Detail: p.State}
 	switch {
 	case answered == expected && expected > 0:
 		state.Level = "good"
@@ -200,20 +200,20 @@ func (p *Page) strip() []Statement {
 		state.Level = "bad"
 		state.Detail += ", " + count(rows-answered) + " without an answer"
 	}
-	cost := Statement{Level: "plain", Title: "cost", Text: p.Total.money()}
+	cost := Finding{Level: "plain", Title: "cost", Text: p.Total.money()}
 	if p.Total.AtLeast() {
 		cost.Level = "unsure"
 		if p.Total.AtMostNanoUSD != nil {
 			cost.Detail = "at most " + mostMoney(p.Total)
 		}
 	}
-	tokens := Statement{Level: "plain", Title: "tokens", Text: count(p.Total.Input + p.Total.CacheRead + p.Total.CacheWrite + p.Total.Output),
+	tokens := Finding{Level: "plain", Title: "tokens", Text: count(p.Total.Input + p.Total.CacheRead + p.Total.CacheWrite + p.Total.Output),
 		Detail: count(p.Total.Output) + " of them output"}
-	strip = append(strip, state, cost, tokens)
+	banner = append(banner, state, cost, tokens)
 	if took := p.took(); took > 0 {
-		strip = append(strip, Statement{Level: "plain", Title: "time", Text: took.String(), Detail: count(int64(float64(answered)/took.Hours())) + " answers an hour"})
+		banner = append(banner, Finding{Level: "plain", Title: "time", Text: took.String(), Detail: count(int64(float64(answered)/took.Hours())) + " answers an hour"})
 	}
-	return strip
+	return banner
 }
 
 func (p *Page) leftOut() string {
@@ -261,12 +261,12 @@ var helpers = template.FuncMap{"plain": plain, "count": func(n int64) string { r
 
 // A sheet is a template with style and script in it, and the policy that
 // permits these two and nothing else.
-type sheet struct {
+type pageTemplate struct {
 	*template.Template
 	policy string
 }
 
-var reportSheet = sync.OnceValues(func() (*sheet, error) {
+var reportSheet = sync.OnceValues(func() (*pageTemplate, error) {
 	return newSheet("report.html", "default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action 'none'",
 		&pageData{Summary: &Summary{}}, "explorer.js", "report.js")
 })
@@ -274,7 +274,7 @@ var reportSheet = sync.OnceValues(func() (*sheet, error) {
 // newSheet puts style and scripts into a template as text, before it is
 // parsed: no value is ever taken for either. Their hashes are those of what a
 // browser gets, so the template is executed once to see that.
-func newSheet(name, policy string, sample any, scripts ...string) (*sheet, error) {
+func newSheet(name, policy string, sample any, scripts ...string) (*pageTemplate, error) {
 	text := func(file string) string {
 		b, err := assets.ReadFile("assets/" + file)
 		if err != nil {
@@ -295,7 +295,7 @@ func newSheet(name, policy string, sample any, scripts ...string) (*sheet, error
 	if err := t.Execute(&out, sample); err != nil {
 		return nil, err
 	}
-	return &sheet{t, fmt.Sprintf(policy, inlineHash(out.String(), "<style>", "</style>"), inlineHash(out.String(), "<script>", "</script>"))}, nil
+	return &pageTemplate{t, fmt.Sprintf(policy, inlineHash(out.String(), "<style>", "</style>"), inlineHash(out.String(), "<script>", "</script>"))}, nil
 }
 
 // inlineHash is the hash source of the first element between two tags.

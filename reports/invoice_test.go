@@ -134,7 +134,7 @@ func (n night) run(t *testing.T) (dir string, ledger simulator.Ledger) {
 	}
 	defer w.CloseIdleConnections()
 	price := listed(n.prices[0])
-	client := &providers.Client{Endpoint: "sim", Lane: "m", MaxAttempts: 6, MaxOutput: 400,
+	client := &providers.Client{Endpoint: "sim", Flow: "m", MaxAttempts: 6, MaxOutput: 400,
 		Routes: []providers.ClientRoute{{Wire: w, Limiter: limits.New(limits.Config{Concurrency: 4})}},
 		Price: func(_ string, u nightshift.Usage) (nightshift.NanoUSD, string, bool) {
 			c, ok := pricing.Cost(price, u)
@@ -150,15 +150,15 @@ func (n night) run(t *testing.T) (dir string, ledger simulator.Ledger) {
 	dir = filepath.Join(base, "run")
 	id := store.Identity{Name: "night", Tool: "test", DatasetHash: data.Info().Hash, DatasetRows: data.Info().Rows, Epochs: 1,
 		Models: []string{"m"}, Plan: []byte("{}"), PlanHash: "p"}
-	for _, s := range data.Slices() {
-		id.Slices = append(id.Slices, store.Slice{First: s.First, Rows: s.Rows, Hash: s.Hash})
+	for _, s := range data.Chunks() {
+		id.Chunks = append(id.Chunks, store.Chunk{First: s.First, Rows: s.Rows, Hash: s.Hash})
 	}
-	st, err := store.Open(dir, id, store.Options{Ballast: -1})
+	st, err := store.Open(dir, id, store.Options{ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	run := &runner.Run{Name: "night", Store: st, Dataset: data, Raw: runner.RawNone, Log: slog.New(slog.DiscardHandler),
-		Lanes: []runner.Lane{{Model: "m", ModelID: "sim-large", Endpoint: "sim", Protocol: n.protocol, Provider: client,
+		Pools: []runner.Pool{{Model: "m", ModelID: "sim-large", Endpoint: "sim", Protocol: n.protocol, Provider: client,
 			Params: []nightshift.Param{{Name: "max_tokens", Value: []byte("400")}}, Stream: n.stream, Concurrency: 4}}}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -132,7 +132,7 @@ func knownCost(log string) (cost *int64, atLeast bool) {
 
 // readItems reads the items of some keys, in the order of the keys. units are
 // the stretches of the dataset that hold them.
-func readItems(dir string, keys []ItemKey, units []store.Slice) ([]*Item, error) {
+func readItems(dir string, keys []ItemKey, units []store.Chunk) ([]*Item, error) {
 	want := make(map[ItemKey]*Item, len(keys))
 	for _, k := range keys {
 		want[k] = nil

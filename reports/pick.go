@@ -137,9 +137,9 @@ func (p *picker) chosen(different []ItemKey) []ItemKey {
 }
 
 // inUnits keeps the keys of the units that hold most of them.
-func inUnits(keys []ItemKey, units []store.Slice) (kept []ItemKey, read []store.Slice) {
+func inUnits(keys []ItemKey, units []store.Chunk) (kept []ItemKey, read []store.Chunk) {
 	unitOf := func(k ItemKey) int {
-		i, found := slices.BinarySearchFunc(units, k.Row, func(s store.Slice, row int64) int { return cmp.Compare(s.First, row) })
+		i, found := slices.BinarySearchFunc(units, k.Row, func(s store.Chunk, row int64) int { return cmp.Compare(s.First, row) })
 		if !found {
 			i--
 		}

@@ -26,7 +26,7 @@ func TestSameNumbersEverywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	page.Comparison = &reports.ComparisonBlock{
-		Verdicts: []reports.Statement{{Level: "good", Title: "verdict", Text: "first is better", Detail: "by 0.15"}},
+		Verdicts: []reports.Finding{{Level: "good", Title: "verdict", Text: "first is better", Detail: "by 0.15"}},
 		Tables:   []reports.Grid{{Title: "Pairs", Head: []string{"pair", "delta"}, Rows: [][]string{{"first - second", "0.1534"}}}},
 	}
 	var md, text, js, page1 bytes.Buffer

@@ -74,9 +74,9 @@ type ModelSummary struct {
 	LatencyHist  Histogram   `json:"latency_histogram"`       // of answers, in milliseconds
 	OutputHist   Histogram   `json:"output_tokens_histogram"` // of answers
 
-	// BoundBy is what held the model's requests back, the most first, over all
+	// LimitedBy is what held the model's requests back, the most first, over all
 	// starts; nil when the run never said.
-	BoundBy []BoundShare `json:"bound_by,omitempty"`
+	LimitedBy []BoundShare `json:"bound_by,omitempty"`
 }
 
 // NotRun is how many rows have no record yet.
@@ -156,7 +156,7 @@ func (r *summaryRow) bill() *billRow {
 	}
 }
 
-// Summarize reads a run directory. Parts that are damaged are passed over and
+// Summarize reads a run directory. ParquetFiles that are damaged are passed over and
 // named in the warnings.
 func Summarize(dir string) (*Summary, error) {
 	s, _, err := summarize(dir, nil)
@@ -194,7 +194,7 @@ func summarize(dir string, watch func(*summaryRow, *Entry)) (*Summary, store.Inf
 		damaged = append(damaged, "what bound the run is not known: "+err.Error())
 	}
 	for i := range s.Models {
-		s.Models[i].BoundBy = bounds.Shares(s.Models[i].Model)
+		s.Models[i].LimitedBy = bounds.Shares(s.Models[i].Model)
 	}
 	if err := s.others(dir); err != nil {
 		return nil, info, err

@@ -18,7 +18,7 @@ func (s *Summary) Text(w io.Writer) error {
 	var b strings.Builder
 	para := func(text string) { b.WriteString(wrap(plain(text), terminalWidth) + "\n") }
 	para(s.headline())
-	for _, v := range s.statements() {
+	for _, v := range s.findings() {
 		para("» " + v.line())
 	}
 	for _, g := range s.grids() {
@@ -46,7 +46,7 @@ func (s *Summary) Text(w io.Writer) error {
 func (s *Summary) Markdown(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("# " + markdown(s.Name) + "\n\n" + markdown(s.headline()) + "\n")
-	for _, v := range s.statements() {
+	for _, v := range s.findings() {
 		b.WriteString("\n> **" + markdown(v.Title) + ": " + markdown(v.Text) + "** " + markdown(v.Detail) + "\n")
 	}
 	for _, g := range s.grids() {
@@ -75,7 +75,7 @@ func (s *Summary) Markdown(w io.Writer) error {
 	return err
 }
 
-func (v Statement) line() string {
+func (v Finding) line() string {
 	line := v.Title + ": " + v.Text
 	if v.Detail != "" {
 		line += " (" + v.Detail + ")"
@@ -102,8 +102,8 @@ func (s *Summary) saidOfCosts(warning string) bool {
 	})
 }
 
-// statements are the verdict strip: the comparison's.
-func (s *Summary) statements() []Statement {
+// findings are the verdict strip: the comparison's.
+func (s *Summary) findings() []Finding {
 	if s.Comparison == nil {
 		return nil
 	}

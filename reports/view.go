@@ -48,11 +48,11 @@ func NewViewer(dir, secret string) (*Viewer, error) {
 	if _, err := store.ReadInfo(dir); err != nil {
 		return nil, err
 	}
-	sheet, err := viewSheet()
+	pageTemplate, err := viewSheet()
 	if err != nil {
 		return nil, err
 	}
-	v := &Viewer{dir: dir, prefix: "/" + secret + "/", mux: http.NewServeMux(), policy: sheet.policy, watch: store.NewWatcher(dir)}
+	v := &Viewer{dir: dir, prefix: "/" + secret + "/", mux: http.NewServeMux(), policy: pageTemplate.policy, watch: store.NewWatcher(dir)}
 	v.mux.HandleFunc("GET "+v.prefix+"{$}", v.page)
 	v.mux.HandleFunc("GET "+v.prefix+"status", answering(v.status))
 	v.mux.HandleFunc("GET "+v.prefix+"rows", answering(v.rows))
@@ -122,7 +122,7 @@ func answering(f func(*http.Request) (any, error)) http.HandlerFunc {
 	}
 }
 
-var viewSheet = sync.OnceValues(func() (*sheet, error) {
+var viewSheet = sync.OnceValues(func() (*pageTemplate, error) {
 	return newSheet("view.html", "default-src 'none'; style-src %s; script-src %s; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 		&viewData{}, "explorer.js", "view.js")
 })
@@ -139,10 +139,10 @@ func (v *Viewer) page(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, plain(err.Error()), http.StatusInternalServerError)
 		return
 	}
-	sheet, err := viewSheet()
+	pageTemplate, err := viewSheet()
 	if err == nil {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		err = sheet.Execute(w, &viewData{info.Name, v.dir, info.Models, outcomeOrder})
+		err = pageTemplate.Execute(w, &viewData{info.Name, v.dir, info.Models, outcomeOrder})
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -215,7 +215,7 @@ func readQuery(info store.Info, q url.Values) (viewQuery, error) {
 	}
 	v.words = strings.Fields(strings.ToLower(q.Get("q")))
 	if c := q.Get("cursor"); c != "" {
-		if n, err := parseCursor(c); err != nil || n.model >= len(v.models) || n.unit > len(info.Slices) {
+		if n, err := parseCursor(c); err != nil || n.model >= len(v.models) || n.unit > len(info.Chunks) {
 			return v, &viewError{"bad cursor"}
 		} else {
 			v.cursor = n
@@ -293,14 +293,14 @@ type listRow struct {
 	FinishedAt   *time.Time `parquet:"finished_at,optional,timestamp(microsecond)"`
 }
 
-const gist = 400 // bytes of an answer in a list
+const preview = 400 // bytes of an answer in a list
 
 func (r *listRow) item() *Item {
 	i := &Item{Row: r.Row, Epoch: r.Epoch, ID: r.ID, Category: deref(r.Category), Answers: []Answer{{
 		Model: r.Model, Outcome: r.Outcome, Text: deref(r.Text), Error: deref(r.ErrorMessage), ErrorClass: deref(r.ErrorClass),
 		CostNanoUSD: r.CostNanoUSD, Output: r.Output, LatencyMS: r.LatencyMS,
 	}}}
-	i.cutTo(gist)
+	i.cutTo(preview)
 	return i
 }
 
@@ -334,11 +334,11 @@ type scan struct {
 	journals []string // paths; read when first needed
 }
 
-// inOrder fills a page from the cursor on, unit by unit. Units of which the
+// inOrder fills a page from the cursor on, unit by unit. Shards of which the
 // manifest says that nothing in them is wanted are not opened.
 func (s *scan) inOrder() error {
 	for at := s.cursor; at.model < len(s.models); at = (viewCursor{at.model + 1, 0, 0}) {
-		for ; at.unit < len(s.info.Slices); at = (viewCursor{at.model, at.unit + 1, 0}) {
+		for ; at.unit < len(s.info.Chunks); at = (viewCursor{at.model, at.unit + 1, 0}) {
 			if s.idle(s.models[at.model], at.unit) {
 				continue
 			}
@@ -374,12 +374,12 @@ func (s *scan) idle(model string, unit int) bool {
 	if s.outcomes == nil {
 		return false
 	}
-	i := slices.IndexFunc(s.info.Parts, func(p store.Part) bool { return p.Unit == unit && p.Model == model })
+	i := slices.IndexFunc(s.info.ParquetFiles, func(p store.ParquetFile) bool { return p.Shard == unit && p.Model == model })
 	if i < 0 || s.reopened(i) {
 		return false
 	}
 	for _, o := range s.outcomes {
-		if s.info.Parts[i].Totals.Outcomes[nightshift.Outcome(o)] > 0 {
+		if s.info.ParquetFiles[i].Totals.Outcomes[nightshift.Outcome(o)] > 0 {
 			return false
 		}
 	}
@@ -392,14 +392,14 @@ func (s *scan) reopened(part int) bool {
 		s.journals, _ = filepath.Glob(filepath.Join(escapeGlob(s.viewer.dir), "journal", "*"))
 		s.journals = append(s.journals, "")
 	}
-	unit := sprintf("-%06d", s.info.Parts[part].Unit)
+	unit := sprintf("-%06d", s.info.ParquetFiles[part].Shard)
 	return slices.ContainsFunc(s.journals, func(name string) bool { return strings.Contains(filepath.Base(name), unit) })
 }
 
 // unit takes the wanted rows of a unit from the cursor on. next is where to go
 // on in it, -1 at its end.
 func (s *scan) unit(at viewCursor) (next int, err error) {
-	slice := s.info.Slices[at.unit]
+	slice := s.info.Chunks[at.unit]
 	want := map[ItemKey]int{}
 	var order []ItemKey
 	n := 0
@@ -518,7 +518,7 @@ func (v *Viewer) item(r *http.Request) (any, error) {
 		return nil, &viewError{"row and epoch are numbers"}
 	}
 	key := ItemKey{row, int32(epoch)}
-	items, err := readItems(v.dir, []ItemKey{key}, []store.Slice{{First: row, Rows: 1}})
+	items, err := readItems(v.dir, []ItemKey{key}, []store.Chunk{{First: row, Rows: 1}})
 	if err != nil {
 		return nil, err
 	}
@@ -536,7 +536,7 @@ func (v *Viewer) tail(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(info.Slices) == 0 {
+	if len(info.Chunks) == 0 {
 		return []struct{}{}, nil // a run without rows
 	}
 	var last []listRow
@@ -568,11 +568,11 @@ func (v *Viewer) latest(info store.Info, model string) ([]listRow, error) {
 	if err != nil || len(rows) > 0 {
 		return finishedRows(rows), err
 	}
-	i := slices.IndexFunc(info.Parts, func(p store.Part) bool { return p.Model == model && p.Unit == u })
+	i := slices.IndexFunc(info.ParquetFiles, func(p store.ParquetFile) bool { return p.Model == model && p.Shard == u })
 	if i < 0 {
 		return nil, nil
 	}
-	return v.lasts.of(v.dir, &info.Parts[i])
+	return v.lasts.of(v.dir, &info.ParquetFiles[i])
 }
 
 func finishedRows(rows []listRow) []listRow {
@@ -591,7 +591,7 @@ type partLast struct {
 	rows []listRow
 }
 
-func (c *lastCache) of(dir string, p *store.Part) ([]listRow, error) {
+func (c *lastCache) of(dir string, p *store.ParquetFile) ([]listRow, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if kept := c.rows[p.Model]; kept.name == p.Name {
@@ -609,7 +609,7 @@ func (c *lastCache) of(dir string, p *store.Part) ([]listRow, error) {
 }
 
 // lastOfPart finds the rows by their times, and then reads what is shown.
-func lastOfPart(dir string, p *store.Part) ([]listRow, error) {
+func lastOfPart(dir string, p *store.ParquetFile) ([]listRow, error) {
 	type when struct {
 		Row        int64      `parquet:"row"`
 		FinishedAt *time.Time `parquet:"finished_at,optional,timestamp(microsecond)"`
@@ -661,15 +661,15 @@ func liveProgress(dir string) *store.Progress {
 // come in, or its last one.
 func lastUnit(info store.Info, model string) int {
 	done := map[int]bool{}
-	for _, p := range info.Parts {
+	for _, p := range info.ParquetFiles {
 		if p.Model == model {
-			done[p.Unit] = true
+			done[p.Shard] = true
 		}
 	}
-	for u := range info.Slices {
+	for u := range info.Chunks {
 		if !done[u] {
 			return u
 		}
 	}
-	return max(len(info.Slices)-1, 0)
+	return max(len(info.Chunks)-1, 0)
 }

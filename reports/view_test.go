@@ -29,7 +29,7 @@ func ask(t *testing.T, dir, question string) *httptest.ResponseRecorder {
 func TestViewEmptyRun(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	id := store.Identity{Name: "empty", Plan: []byte(`{}`), PlanHash: "00ff", DatasetHash: "abcd", Models: []string{"m"}}
-	st, err := store.Open(dir, id, store.Options{Ballast: -1})
+	st, err := store.Open(dir, id, store.Options{ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,12 +48,12 @@ func TestViewEmptyRun(t *testing.T) {
 func TestViewSearchIgnoresCase(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	id := store.Identity{Name: "run", Plan: []byte(`{}`), PlanHash: "00ff", DatasetHash: "abcd", DatasetRows: 1,
-		Models: []string{"m"}, Slices: []store.Slice{{Rows: 1}}}
-	st, err := store.Open(dir, id, store.Options{Ballast: -1})
+		Models: []string{"m"}, Chunks: []store.Chunk{{Rows: 1}}}
+	st, err := store.Open(dir, id, store.Options{ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := st.OpenUnit("m", 0)
+	u, err := st.OpenShard("m", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func (p *partTop) size() int {
 }
 
 // mostTops is how much memory the highest rows of all parts may take: those of
-// some 4,000 parts. Parts beyond it are looked at each time.
+// some 4,000 parts. ParquetFiles beyond it are looked at each time.
 const mostTops = 64 << 20
 
 // A topKey names a part as it was committed.
@@ -136,14 +136,14 @@ func (c *topCache) put(key topKey, p *partTop) {
 // was. part is -1 when the unit has none.
 func (s *scan) top(model string, unit, part int) (*partTop, error) {
 	var key topKey
-	if part >= 0 && s.info.Parts[part].SHA256 != "" && !s.reopened(part) {
-		key = topKey{s.info.Parts[part].Name, s.info.Parts[part].SHA256}
+	if part >= 0 && s.info.ParquetFiles[part].SHA256 != "" && !s.reopened(part) {
+		key = topKey{s.info.ParquetFiles[part].Name, s.info.ParquetFiles[part].SHA256}
 		if p := s.viewer.tops.get(key); p != nil {
 			return p, nil
 		}
 	}
 	p, notes := newPartTop(), len(s.page.Notes)
-	slice := s.info.Slices[unit]
+	slice := s.info.Chunks[unit]
 	err := each(s, store.Rows[keyRow](s.viewer.dir, store.ReadOptions{Models: []string{model}, From: slice.First, To: slice.First + slice.Rows}), func(r *keyRow) bool {
 		p.add(model, r)
 		return p.rows%4096 != 0 || s.ctx.Err() == nil
@@ -164,13 +164,13 @@ func (s *scan) sorted() error {
 		return s.sortedBySearch()
 	}
 	parts := map[unitOf]int{}
-	for i, p := range s.info.Parts {
-		parts[unitOf{p.Model, p.Unit}] = i
+	for i, p := range s.info.ParquetFiles {
+		parts[unitOf{p.Model, p.Shard}] = i
 	}
 	order := slices.Index(viewOrders, s.sort)
 	var top topList
 	for _, model := range s.models {
-		for u := range s.info.Slices {
+		for u := range s.info.Chunks {
 			if s.idle(model, u) {
 				continue
 			}

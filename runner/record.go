@@ -17,7 +17,7 @@ import (
 func (w *walk) record(s nightshift.Sample, c *conversation, failure *nightshift.Error, started time.Time) *nightshift.Record {
 	rec := &nightshift.Record{
 		Run: w.Name, Row: s.Index, ID: s.ID, Epoch: int32(s.Epoch),
-		Model: w.lane.Model, Endpoint: w.lane.Endpoint, Protocol: string(w.lane.Protocol), RequestedModel: w.lane.ModelID,
+		Model: w.pool.Model, Endpoint: w.pool.Endpoint, Protocol: string(w.pool.Protocol), RequestedModel: w.pool.ModelID,
 	}
 	describeSample(rec, s, c.messages)
 	resp := c.merged()

@@ -3,8 +3,8 @@ package runner
 import "nightshift"
 
 // Request is what the lane sends for a sample: its first turn, where there are
-// more. Key, Attempts and Witness are left to the caller.
-func (l Lane) Request(s nightshift.Sample) nightshift.Request {
+// more. Key, Attempts and AttemptLog are left to the caller.
+func (l Pool) Request(s nightshift.Sample) nightshift.Request {
 	system := s.System
 	if s.Body != nil {
 		system = "" // the body holds it

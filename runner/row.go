@@ -15,14 +15,14 @@ import (
 )
 
 // A unit is a store's unit and the rows of it that are in hand.
-type unit struct {
-	*store.Unit
+type shard struct {
+	*store.Shard
 	pending    atomic.Int64 // rows in hand, and one for the feed
 	incomplete atomic.Bool  // some row was given up without a record
 }
 
 // settle gives back one share of a unit and commits it when that was the last.
-func (w *walk) settle(u *unit) {
+func (w *walk) settle(u *shard) {
 	if u.pending.Add(-1) > 0 || u.incomplete.Load() || u.Remaining() > 0 {
 		return
 	}
@@ -33,7 +33,7 @@ func (w *walk) settle(u *unit) {
 
 // row brings one sample to a record, or marks its unit incomplete when it did
 // not run.
-func (w *walk) row(u *unit, s nightshift.Sample) {
+func (w *walk) row(u *shard, s nightshift.Sample) {
 	rec, err := w.answer(u, s)
 	if err == nil {
 		err = u.Put(rec)
@@ -65,7 +65,7 @@ func isContext(err error) bool {
 
 // answer sends a sample and returns its record. An error means that there is
 // none: the row has not run, or its end was not learned.
-func (w *walk) answer(u *unit, s nightshift.Sample) (rec *nightshift.Record, err error) {
+func (w *walk) answer(u *shard, s nightshift.Sample) (rec *nightshift.Record, err error) {
 	if w.feed.Err() != nil {
 		return nil, context.Cause(w.feed)
 	}
@@ -76,7 +76,7 @@ func (w *walk) answer(u *unit, s nightshift.Sample) (rec *nightshift.Record, err
 	}
 	ctx := nightshift.WithWaiting(w.calls, w.feed)
 	started := time.Now()
-	c := conversation{walk: w, unit: u, sample: s}
+	c := conversation{walk: w, shard: u, sample: s}
 	err = c.run(ctx, history, settled)
 	var failure *nightshift.Error
 	if err != nil && (!errors.As(err, &failure) || failure.Class == nightshift.ClassCancelled || isStop(err)) {
@@ -105,7 +105,7 @@ func lostAnswer(history []nightshift.Attempt) bool {
 // for each of its turns.
 type conversation struct {
 	*walk
-	unit   *unit
+	shard  *shard
 	sample nightshift.Sample
 
 	messages []nightshift.Message  // as sent last
@@ -116,7 +116,7 @@ type conversation struct {
 // that nothing can follow.
 func (c *conversation) run(ctx context.Context, history []nightshift.Attempt, settled int) error {
 	c.messages = c.sample.Messages
-	c.answers = c.unit.Turns(c.sample.Index, c.sample.Epoch)
+	c.answers = c.shard.Turns(c.sample.Index, c.sample.Epoch)
 	for turn := 0; ; turn++ {
 		if turn >= len(c.answers) {
 			resp, err := c.complete(ctx, turn, history, settled)
@@ -126,7 +126,7 @@ func (c *conversation) run(ctx context.Context, history []nightshift.Attempt, se
 			}
 			history, settled = nil, 0 // they belong to the turn that was under way
 			if turn < len(c.sample.Turns) {
-				if err := c.unit.PutTurn(c.sample.Index, c.sample.Epoch, resp); err != nil {
+				if err := c.shard.PutTurn(c.sample.Index, c.sample.Epoch, resp); err != nil {
 					return err
 				}
 			}
@@ -145,22 +145,22 @@ func (c *conversation) run(ctx context.Context, history []nightshift.Attempt, se
 func (c *conversation) complete(ctx context.Context, turn int, history []nightshift.Attempt, settled int) (resp nightshift.Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.Log.Error("panic while answering a row", "model", c.lane.Model, "row", c.sample.Index, "panic", p, "stack", string(debug.Stack()))
+			c.Log.Error("panic while answering a row", "model", c.pool.Model, "row", c.sample.Index, "panic", p, "stack", string(debug.Stack()))
 			err = &nightshift.Error{Class: nightshift.ClassPanic, Message: fmt.Sprint(p), Hint: "this is a bug in nightshift", MaybeBilled: true}
 		}
 	}()
-	req := c.lane.Request(c.sample)
+	req := c.pool.Request(c.sample)
 	req.Messages = c.messages
 	req.Key = c.key(turn)
 	req.Attempts, req.Settled = history, settled
-	req.Witness = c.unit.Witness(c.sample.Index, c.sample.Epoch)
-	return c.lane.Provider.Complete(ctx, req)
+	req.AttemptLog = c.shard.AttemptLog(c.sample.Index, c.sample.Epoch)
+	return c.pool.Provider.Complete(ctx, req)
 }
 
 // key is the same for a turn of a sample whenever it is sent.
 func (c *conversation) key(turn int) string {
 	b := make([]byte, 0, 64)
-	b = append(append(append(append(b, c.Name...), '-'), c.lane.Model...), '-')
+	b = append(append(append(append(b, c.Name...), '-'), c.pool.Model...), '-')
 	b = append(strconv.AppendInt(b, c.sample.Index, 10), '-')
 	b = append(strconv.AppendInt(b, int64(c.sample.Epoch), 10), '-')
 	return string(strconv.AppendInt(b, int64(turn), 10))
@@ -168,7 +168,7 @@ func (c *conversation) key(turn int) string {
 
 // inputError records a sample that cannot be sent and reports whether err says
 // that of it. Other epochs of the row have samples of their own.
-func (w *walk) inputError(u *unit, s nightshift.Sample, err error) bool {
+func (w *walk) inputError(u *shard, s nightshift.Sample, err error) bool {
 	var bad *datasets.RowError
 	if !errors.As(err, &bad) {
 		return false
@@ -177,7 +177,7 @@ func (w *walk) inputError(u *unit, s nightshift.Sample, err error) bool {
 		return true
 	}
 	failure := &nightshift.Error{Class: nightshift.ClassInput, Message: bad.Error()}
-	rec := w.record(s, &conversation{walk: w, unit: u, sample: s}, failure, time.Time{})
+	rec := w.record(s, &conversation{walk: w, shard: u, sample: s}, failure, time.Time{})
 	rec.Outcome = nightshift.OutcomeInputError
 	if err := u.Put(rec); err != nil {
 		w.stopRun(err)

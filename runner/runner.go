@@ -33,8 +33,8 @@ const defaultPool = 4096
 // ten rows of 15 MiB need no more than a hundred thousand short ones.
 const heldBytes = 64 << 20
 
-// A Lane is one model of the run.
-type Lane struct {
+// A Pool is one model of the run.
+type Pool struct {
 	Model       string // name in the plan
 	ModelID     string // as the endpoint knows it
 	Endpoint    string
@@ -59,7 +59,7 @@ type Run struct {
 	Name        string
 	Store       *store.Run
 	Dataset     *datasets.Dataset
-	Lanes       []Lane
+	Pools       []Pool
 	Epochs      int // 0 means 1
 	Raw         Raw
 	SkipUnknown bool // record rows that may have been billed as unknown instead of sending them again
@@ -92,7 +92,7 @@ func (r *Run) Do(calls, waiting context.Context) (stops []Stop, err error) {
 
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for _, l := range r.Lanes {
+	for _, l := range r.Pools {
 		w := newWalk(r, l, calls, feed, stop)
 		wg.Go(func() {
 			if cause := w.run(); cause != nil {
@@ -122,24 +122,24 @@ func fatal(cause, storage error) error {
 // A walk is one lane under way.
 type walk struct {
 	*Run
-	lane    Lane
+	pool    Pool
 	calls   context.Context         // what is in flight
 	feed    context.Context         // what is not sent yet, this lane
 	stop    context.CancelCauseFunc // ends this lane's feed
 	stopRun context.CancelCauseFunc // ends every lane's
-	pool    errgroup.Group
+	group   errgroup.Group
 	tasks   chan func()
 	workers int       // started so far
 	crowded time.Time // when they became a crowd
 	held    *semaphore.Weighted
 }
 
-func newWalk(r *Run, l Lane, calls, feed context.Context, stopRun context.CancelCauseFunc) *walk {
-	w := &walk{Run: r, lane: l, calls: calls, stopRun: stopRun, tasks: make(chan func()), held: semaphore.NewWeighted(heldBytes)}
+func newWalk(r *Run, l Pool, calls, feed context.Context, stopRun context.CancelCauseFunc) *walk {
+	w := &walk{Run: r, pool: l, calls: calls, stopRun: stopRun, tasks: make(chan func()), held: semaphore.NewWeighted(heldBytes)}
 	w.feed, w.stop = context.WithCancelCause(feed)
-	w.pool.SetLimit(defaultPool)
+	w.group.SetLimit(defaultPool)
 	if l.Concurrency > 0 {
-		w.pool.SetLimit(l.Concurrency)
+		w.group.SetLimit(l.Concurrency)
 	}
 	return w
 }
@@ -147,14 +147,14 @@ func newWalk(r *Run, l Lane, calls, feed context.Context, stopRun context.Cancel
 // run walks the units in order and returns why it ended early, or nil.
 func (w *walk) run() error {
 	defer w.stop(nil)
-	for i, s := range w.Dataset.Slices() {
+	for i, s := range w.Dataset.Chunks() {
 		if w.feed.Err() != nil {
 			break
 		}
-		if s.Selected == 0 || !w.wants(s.First, s.First+s.Rows) || w.Store.Committed(w.lane.Model, i) {
+		if s.Selected == 0 || !w.wants(s.First, s.First+s.Rows) || w.Store.Committed(w.pool.Model, i) {
 			continue
 		}
-		if err := w.unit(i); err != nil {
+		if err := w.shard(i); err != nil {
 			w.stopRun(err)
 			break
 		}
@@ -162,7 +162,7 @@ func (w *walk) run() error {
 	// Not errgroup.WithContext: calls in hand are being paid for, so whatever
 	// stops the feed stops nothing else. Workers never return errors.
 	close(w.tasks)
-	w.pool.Wait()
+	w.group.Wait()
 	return context.Cause(w.feed)
 }
 
@@ -190,12 +190,12 @@ func (r *Run) wantsRow(s nightshift.Sample, err error) bool {
 }
 
 // unit hands the open rows of one unit to the pool.
-func (w *walk) unit(i int) error {
-	su, err := w.Store.OpenUnit(w.lane.Model, i)
+func (w *walk) shard(i int) error {
+	su, err := w.Store.OpenShard(w.pool.Model, i)
 	if err != nil {
 		return err
 	}
-	u := &unit{Unit: su}
+	u := &shard{Shard: su}
 	u.pending.Store(1) // the feed's own share, so that no worker commits early
 	defer func() { w.settle(u) }()
 
@@ -222,7 +222,7 @@ func (w *walk) unit(i int) error {
 // send gives a sample that has no record yet to the pool; it blocks while the
 // pool is full, so reading never runs ahead. It reports whether that was
 // possible before the feed ended.
-func (w *walk) send(u *unit, s nightshift.Sample) bool {
+func (w *walk) send(u *shard, s nightshift.Sample) bool {
 	if u.Done(s.Index, s.Epoch) {
 		return true
 	}
@@ -262,7 +262,7 @@ func (w *walk) do(task func()) {
 		}
 		return nil
 	}
-	if !w.pool.TryGo(work) {
+	if !w.group.TryGo(work) {
 		w.tasks <- task
 		return
 	}

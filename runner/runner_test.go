@@ -33,7 +33,7 @@ func (p provider) Complete(ctx context.Context, req nightshift.Request) (nightsh
 // echo answers with the last message, as a well-behaved client would: it
 // announces its attempt and says what it used.
 func echo(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
-	if err := req.Witness.Sending(nightshift.Intent{Attempt: len(req.Attempts) + 1, WorstTokens: 10, WorstCost: 10}); err != nil {
+	if err := req.AttemptLog.Sending(nightshift.Intent{Attempt: len(req.Attempts) + 1, WorstTokens: 10, WorstCost: 10}); err != nil {
 		return nightshift.Response{}, err
 	}
 	return answer("echo: " + req.Messages[len(req.Messages)-1].Text), nil
@@ -53,24 +53,24 @@ type trial struct {
 	t      *testing.T
 	dir    string
 	spec   datasets.Spec
-	lanes  []runner.Lane
+	pools  []runner.Pool
 	epochs int
 	skip   bool
 	retry  bool
 }
 
-func newTrial(t *testing.T, rows string, lanes ...runner.Lane) *trial {
+func newTrial(t *testing.T, rows string, pools ...runner.Pool) *trial {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "rows.jsonl"), []byte(rows), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &trial{t: t, dir: filepath.Join(dir, "run"), lanes: lanes, epochs: 1,
-		spec: datasets.Spec{Paths: []string{"rows.jsonl"}, Dir: dir, UnitRows: 10}}
+	return &trial{t: t, dir: filepath.Join(dir, "run"), pools: pools, epochs: 1,
+		spec: datasets.Spec{Paths: []string{"rows.jsonl"}, Dir: dir, ShardRows: 10}}
 }
 
-func lane(name string, p provider) runner.Lane {
-	return runner.Lane{Model: name, ModelID: name + "-id", Endpoint: "test", Protocol: nightshift.Chat, Provider: p, Concurrency: 4}
+func pool(name string, p provider) runner.Pool {
+	return runner.Pool{Model: name, ModelID: name + "-id", Endpoint: "test", Protocol: nightshift.Chat, Provider: p, Concurrency: 4}
 }
 
 // prompts is a dataset of n rows.
@@ -90,17 +90,17 @@ func (tr *trial) start(waiting context.Context) ([]runner.Stop, error) {
 		tr.t.Fatal(err)
 	}
 	id := store.Identity{Name: "trial", PlanHash: "h", Plan: json.RawMessage(`{}`), DatasetHash: data.Info().Hash, DatasetRows: data.Info().Rows, Epochs: tr.epochs}
-	for _, l := range tr.lanes {
+	for _, l := range tr.pools {
 		id.Models = append(id.Models, l.Model)
 	}
-	for _, s := range data.Slices() {
-		id.Slices = append(id.Slices, store.Slice{First: s.First, Rows: s.Rows, Skipped: s.Rows - s.Selected, Hash: s.Hash})
+	for _, s := range data.Chunks() {
+		id.Chunks = append(id.Chunks, store.Chunk{First: s.First, Rows: s.Rows, Skipped: s.Rows - s.Selected, Hash: s.Hash})
 	}
 	st, err := store.Open(tr.dir, id, store.Options{RetryFailed: tr.retry})
 	if err != nil {
 		tr.t.Fatal(err)
 	}
-	r := &runner.Run{Name: "trial", Store: st, Dataset: data, Lanes: tr.lanes, Epochs: tr.epochs, SkipUnknown: tr.skip,
+	r := &runner.Run{Name: "trial", Store: st, Dataset: data, Pools: tr.pools, Epochs: tr.epochs, SkipUnknown: tr.skip,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	stops, err := r.Do(context.Background(), waiting)
 	if closeErr := st.Close("tested"); closeErr != nil {
@@ -130,8 +130,8 @@ func (tr *trial) records() []nightshift.Record {
 	return all
 }
 
-func TestEveryRowOfEveryLane(t *testing.T) {
-	tr := newTrial(t, prompts(35), lane("a", echo), lane("b", echo))
+func TestEveryRowOfEveryPool(t *testing.T) {
+	tr := newTrial(t, prompts(35), pool("a", echo), pool("b", echo))
 	records := tr.finish()
 	if len(records) != 70 {
 		t.Fatalf("%d records, want 70", len(records))
@@ -170,7 +170,7 @@ func TestEpochTemplateFailsOnce(t *testing.T) {
 		<-ahead
 		return echo(ctx, req)
 	}
-	tr := newTrial(t, prompts(40), lane("fast", fast), lane("slow", slow))
+	tr := newTrial(t, prompts(40), pool("fast", fast), pool("slow", slow))
 	tr.epochs, tr.spec.OnBadRow = 3, "record"
 	tr.spec.Prompt = "{{ prompt }} epoch {{ epoch }}{% if epoch == 1 %}{{ absent }}{% endif %}"
 	records := tr.finish()
@@ -187,13 +187,13 @@ func TestEpochTemplateFailsOnce(t *testing.T) {
 	}
 }
 
-func TestStoppedLaneLeavesOthersAlone(t *testing.T) {
+func TestStoppedPoolLeavesOthersAlone(t *testing.T) {
 	var asked atomic.Int64
 	refuse := func(context.Context, nightshift.Request) (nightshift.Response, error) {
 		asked.Add(1)
 		return nightshift.Response{}, &nightshift.StopError{Endpoint: "test", Err: &nightshift.Error{Class: nightshift.ClassAuth}}
 	}
-	tr := newTrial(t, prompts(30), lane("bad", refuse), lane("good", echo))
+	tr := newTrial(t, prompts(30), pool("bad", refuse), pool("good", echo))
 	stops, err := tr.start(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +219,7 @@ func TestBudgetStopsAll(t *testing.T) {
 		}
 		return echo(ctx, req)
 	}
-	tr := newTrial(t, prompts(30), lane("a", spend), lane("b", spend))
+	tr := newTrial(t, prompts(30), pool("a", spend), pool("b", spend))
 	stops, err := tr.start(context.Background())
 	if err != nil || len(stops) != 2 || !errors.Is(stops[0].Err, nightshift.ErrBudget) {
 		t.Fatalf("stops %v, error %v", stops, err)
@@ -237,7 +237,7 @@ func TestBudgetStopsAll(t *testing.T) {
 }
 
 func TestPanicIsAFailedRow(t *testing.T) {
-	tr := newTrial(t, prompts(12), lane("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+	tr := newTrial(t, prompts(12), pool("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
 		if req.Messages[0].Text == "p5" {
 			panic("boom")
 		}
@@ -256,13 +256,13 @@ func TestFailedRowKeepsWhatWasSpent(t *testing.T) {
 		a.Attempts[0].Class, a.Attempts[0].MaybeBilled = nightshift.ClassCut, true
 		return a, &nightshift.Error{Class: nightshift.ClassCut, Status: 200, Message: "cut", MaybeBilled: true}
 	}
-	tr := newTrial(t, prompts(1), lane("a", fail))
+	tr := newTrial(t, prompts(1), pool("a", fail))
 	r := tr.finish()[0]
 	if r.Outcome != nightshift.OutcomeFailed || *r.ErrorClass != "cut" || !r.MaybeBilled || *r.BilledOutputTokens != 2 || *r.Text != "half" {
 		t.Errorf("%+v", r)
 	}
 	tr.retry = true
-	tr.lanes[0].Provider = provider(echo)
+	tr.pools[0].Provider = provider(echo)
 	if r := tr.finish()[0]; r.Outcome != nightshift.OutcomeOK {
 		t.Errorf("after --retry-failed: %s", r.Outcome)
 	}
@@ -271,7 +271,7 @@ func TestFailedRowKeepsWhatWasSpent(t *testing.T) {
 func TestEpochs(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string]int{}
-	tr := newTrial(t, prompts(11), lane("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+	tr := newTrial(t, prompts(11), pool("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
 		mu.Lock()
 		seen[req.Key]++
 		mu.Unlock()
@@ -291,7 +291,7 @@ func TestEpochs(t *testing.T) {
 
 func TestTurnsWaitForAnswers(t *testing.T) {
 	rows := `{"question_id": 1, "turns": ["first", "second", "third"]}` + "\n"
-	tr := newTrial(t, rows, lane("a", echo))
+	tr := newTrial(t, rows, pool("a", echo))
 	r := tr.finish()[0]
 	if *r.Text != "echo: third" || *r.InputTokens != 9 || r.Attempts != 3 || *r.CostNanoUSD != 15 {
 		t.Errorf("text %q, input %d, attempts %d", *r.Text, *r.InputTokens, r.Attempts)
@@ -308,7 +308,7 @@ func TestTurnsWaitForAnswers(t *testing.T) {
 func TestTurnsAreOneRow(t *testing.T) {
 	rows := `{"question_id": 1, "turns": ["first", "second"]}` + "\n"
 	for _, again := range []bool{false, true} {
-		tr := newTrial(t, rows, lane("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+		tr := newTrial(t, rows, pool("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
 			r, err := echo(ctx, req)
 			r.Latency, r.FirstToken = 3*time.Second, time.Second
 			if req.Messages[len(req.Messages)-1].Text == "first" {
@@ -343,7 +343,7 @@ func TestTurnsResume(t *testing.T) {
 	rows := `{"question_id": 1, "turns": ["first", "second"]}` + "\n"
 	var asked []string
 	broken := true
-	tr := newTrial(t, rows, lane("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+	tr := newTrial(t, rows, pool("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
 		last := req.Messages[len(req.Messages)-1].Text
 		asked = append(asked, last)
 		if last == "second" && broken {
@@ -364,7 +364,7 @@ func TestTurnsResume(t *testing.T) {
 }
 
 func TestBadRowsOnRecord(t *testing.T) {
-	tr := newTrial(t, "{\"prompt\": \"a\"}\n{\"prompt\": 5}\n{\"prompt\": \"c\"}\n", lane("a", echo))
+	tr := newTrial(t, "{\"prompt\": \"a\"}\n{\"prompt\": 5}\n{\"prompt\": \"c\"}\n", pool("a", echo))
 	tr.spec.OnBadRow = "record"
 	records := tr.finish()
 	if len(records) != 3 || records[1].Outcome != nightshift.OutcomeInputError || records[1].Attempts != 0 || *records[1].ErrorClass != "input" {
@@ -377,7 +377,7 @@ func TestUnknownIsSkippedOrSent(t *testing.T) {
 	p := func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
 		if vanish {
 			// announced, and the process ends before anything is known
-			if err := req.Witness.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 9, WorstCost: 7}); err != nil {
+			if err := req.AttemptLog.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 9, WorstCost: 7}); err != nil {
 				return nightshift.Response{}, err
 			}
 			return nightshift.Response{}, nightshift.ErrBudget
@@ -388,7 +388,7 @@ func TestUnknownIsSkippedOrSent(t *testing.T) {
 	}
 	for _, skip := range []bool{true, false} {
 		vanish = true
-		tr := newTrial(t, prompts(1), lane("a", p))
+		tr := newTrial(t, prompts(1), pool("a", p))
 		if _, err := tr.start(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -408,7 +408,7 @@ func TestUnknownIsSkippedOrSent(t *testing.T) {
 func TestStopBeforeAnything(t *testing.T) {
 	waiting, stop := context.WithCancelCause(context.Background())
 	stop(errors.New("enough"))
-	tr := newTrial(t, prompts(20), lane("a", echo))
+	tr := newTrial(t, prompts(20), pool("a", echo))
 	stops, err := tr.start(waiting)
 	if err != nil || len(stops) != 1 || len(tr.records()) != 0 {
 		t.Errorf("stops %v, error %v, %d records", stops, err, len(tr.records()))
@@ -418,7 +418,7 @@ func TestStopBeforeAnything(t *testing.T) {
 func TestChangedDataset(t *testing.T) {
 	var once sync.Once
 	var tr *trial
-	tr = newTrial(t, prompts(40), lane("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+	tr = newTrial(t, prompts(40), pool("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
 		once.Do(func() {
 			path := filepath.Join(tr.spec.Dir, "rows.jsonl")
 			if err := os.WriteFile(path, []byte(strings.Replace(prompts(40), "p33", "q33", 1)), 0o600); err != nil {
@@ -427,7 +427,7 @@ func TestChangedDataset(t *testing.T) {
 		})
 		return echo(ctx, req)
 	}))
-	tr.lanes[0].Concurrency = 1
+	tr.pools[0].Concurrency = 1
 	_, err := tr.start(context.Background())
 	var changed *datasets.ChangedError
 	if !errors.As(err, &changed) {
@@ -451,7 +451,7 @@ func TestSelectedRows(t *testing.T) {
 		"window": func(s *datasets.Spec) { s.Offset, s.Limit = 12, 3 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			tr := newTrial(t, prompts(35), lane("a", echo))
+			tr := newTrial(t, prompts(35), pool("a", echo))
 			choose(&tr.spec)
 			tr.epochs = 2
 			want := map[string]int64{"limit": 13, "offset": 10, "sample": 9, "filter": 12, "window": 3}[name]
@@ -459,7 +459,7 @@ func TestSelectedRows(t *testing.T) {
 			if int64(len(first)) != 2*want {
 				t.Fatalf("%d records, want %d", len(first), 2*want)
 			}
-			tr.lanes[0].Provider = provider(func(context.Context, nightshift.Request) (nightshift.Response, error) {
+			tr.pools[0].Provider = provider(func(context.Context, nightshift.Request) (nightshift.Response, error) {
 				t.Error("a finished run sent something")
 				return nightshift.Response{}, nightshift.ErrBudget
 			})
@@ -483,7 +483,7 @@ func TestManyWorkersStartOneByOne(t *testing.T) {
 		var starts []time.Duration
 		inFlight, most := 0, 0
 		begin := time.Now()
-		l := lane("m", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+		l := pool("m", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
 			mu.Lock()
 			starts = append(starts, time.Since(begin))
 			inFlight++
@@ -497,7 +497,7 @@ func TestManyWorkersStartOneByOne(t *testing.T) {
 		})
 		l.Concurrency = workers
 		tr := newTrial(t, prompts(2*workers), l)
-		tr.spec.UnitRows = 10 * workers
+		tr.spec.ShardRows = 10 * workers
 		if _, err := tr.start(context.Background()); err != nil {
 			t.Fatal(err)
 		}

@@ -41,8 +41,8 @@ func instant(args []string) error {
 		Name: "instant", PlanHash: "h", Plan: json.RawMessage(`{}`), DatasetHash: data.Info().Hash, DatasetRows: data.Info().Rows,
 		Models: []string{"instant"}, Epochs: 1,
 	}
-	for _, s := range data.Slices() {
-		id.Slices = append(id.Slices, store.Slice{First: s.First, Rows: s.Rows, Hash: s.Hash})
+	for _, s := range data.Chunks() {
+		id.Chunks = append(id.Chunks, store.Chunk{First: s.First, Rows: s.Rows, Hash: s.Hash})
 	}
 	st, err := store.Open(*out, id, store.Options{})
 	if err != nil {
@@ -50,7 +50,7 @@ func instant(args []string) error {
 	}
 	r := &runner.Run{
 		Name: "instant", Store: st, Dataset: data, Epochs: 1, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Lanes: []runner.Lane{{Model: "instant", ModelID: "instant", Endpoint: "none", Protocol: nightshift.Chat, Provider: atOnce{}, Concurrency: concurrency}},
+		Pools: []runner.Pool{{Model: "instant", ModelID: "instant", Endpoint: "none", Protocol: nightshift.Chat, Provider: atOnce{}, Concurrency: concurrency}},
 	}
 	stops, err := r.Do(context.Background(), context.Background())
 	if len(stops) > 0 {
@@ -63,7 +63,7 @@ func instant(args []string) error {
 type atOnce struct{}
 
 func (atOnce) Complete(_ context.Context, req nightshift.Request) (nightshift.Response, error) {
-	if err := req.Witness.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 100}); err != nil {
+	if err := req.AttemptLog.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 100}); err != nil {
 		return nightshift.Response{}, err
 	}
 	text := "A short answer: 42."

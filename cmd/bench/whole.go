@@ -150,7 +150,7 @@ func (b *bench) profileRun(ctx context.Context) (string, error) {
 }
 
 // stages are the functions that a request's processor time is told apart by.
-var stages = []string{
+var versions = []string{
 	"runner.(*walk).row", "providers.(*Client).Complete", "wire.(*Wire).Send", "wire.(*attempt).post", "wire.(*attempt).read",
 	"http.(*persistConn).writeLoop", "http.(*persistConn).readLoop", "limits.(*Limiter).Wait", "store.(*witness).Sending",
 	"store.(*Unit).Put", "runner.(*walk).record", "store.(*Unit).Commit", "store.(*Unit).sync", "datasets.(*Dataset).Read", "reports.Summarize",
@@ -164,7 +164,7 @@ func pick(top string) string {
 		if strings.HasPrefix(line, "Duration:") {
 			b.WriteString(line)
 		}
-		for _, s := range stages {
+		for _, s := range versions {
 			if strings.Contains(line, s) && !strings.Contains(line, s+".") && !strings.Contains(line, s+"-") {
 				b.WriteString(line)
 				break

@@ -20,7 +20,7 @@ type endpointForecast struct {
 	Models   []string `json:"models"`
 	Requests float64  `json:"requests"`
 	Hours    *span    `json:"hours"`           // null when no limit is configured and nothing was measured
-	Bound    string   `json:"bound,omitempty"` // what decides the hours
+	Limited  string   `json:"bound,omitempty"` // what decides the hours
 
 	why          string
 	limits       limits.Config
@@ -32,13 +32,13 @@ type endpointForecast struct {
 // configured limits let each take.
 func (f *forecast) hours() {
 	var order []*endpointForecast
-	byAccount := map[string]*endpointForecast{}
+	byRateLimitKey := map[string]*endpointForecast{}
 	for _, m := range f.Models {
-		key := accountKey(m)
-		e, ok := byAccount[key]
+		key := rateLimitKeyOf(m)
+		e, ok := byRateLimitKey[key]
 		if !ok {
 			e = &endpointForecast{Name: m.Endpoint, limits: m.model.Endpoint.Limits}
-			byAccount[key] = e
+			byRateLimitKey[key] = e
 			order = append(order, e)
 		}
 		e.take(m)
@@ -59,8 +59,8 @@ func (f *forecast) hours() {
 	}
 }
 
-// accountKey tells servers and keys apart, as the limiters of a run do.
-func accountKey(m modelForecast) string {
+// rateLimitKeyOf tells servers and keys apart, as the limiters of a run do.
+func rateLimitKeyOf(m modelForecast) string {
 	e := m.model.Endpoint
 	server := e.Name
 	if u, err := url.Parse(e.BaseURL); err == nil && u.Host != "" && !m.model.Simulated {
@@ -100,7 +100,7 @@ func (e *endpointForecast) work() {
 		}
 		hours := d.need.times(1 / d.limit / 60)
 		if e.Hours == nil || hours.Likely > e.Hours.Likely {
-			e.Hours, e.Bound = &hours, d.name
+			e.Hours, e.Limited = &hours, d.name
 		}
 	}
 	e.why = "no limits are configured; they are learnt while it runs"
@@ -120,7 +120,7 @@ func (f *forecast) printHours(p *printer) {
 			p.line("  %s: %s", visible(e.Name), text)
 			continue
 		}
-		p.line("  %s: %s (%s–%s) at its limit on %s", visible(e.Name), hoursWords(e.Hours.Likely), hoursWords(e.Hours.Low), hoursWords(e.Hours.High), e.Bound)
+		p.line("  %s: %s (%s–%s) at its limit on %s", visible(e.Name), hoursWords(e.Hours.Likely), hoursWords(e.Hours.Low), hoursWords(e.Hours.High), e.Limited)
 	}
 }
 

@@ -158,7 +158,7 @@ func (a *app) calibrate(ctx context.Context, j *job, n int, log *slog.Logger) (m
 
 // spendAll takes everything that a run and the runs below it have cost off the
 // budget.
-func (f *fleet) spendAll(dir string) error {
+func (f *clients) spendAll(dir string) error {
 	if err := f.spendBefore(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -167,13 +167,13 @@ func (f *fleet) spendAll(dir string) error {
 
 // runCalibration runs some rows, once each, in a directory of their own below
 // the run's. Rows that failed before are tried again.
-func (j *job) runCalibration(ctx context.Context, f *fleet, rows []nightshift.Sample, log *slog.Logger) (dir string, stops []runner.Stop, err error) {
+func (j *job) runCalibration(ctx context.Context, f *clients, rows []nightshift.Sample, log *slog.Logger) (dir string, stops []runner.Stop, err error) {
 	p := *j.plan
 	p.Name, p.Epochs, p.Scorers = p.Name+"/calibration", 1, nil
 	small := &job{plan: &p, dataset: j.dataset, rows: j.rows}
 	id, wanted := small.identity(), indexes(rows)
-	for i := range id.Slices {
-		s := &id.Slices[i]
+	for i := range id.Chunks {
+		s := &id.Chunks[i]
 		from, _ := slices.BinarySearch(wanted, s.First)
 		to, _ := slices.BinarySearch(wanted, s.First+s.Rows)
 		s.Skipped = s.Rows - int64(to-from)
@@ -183,7 +183,7 @@ func (j *job) runCalibration(ctx context.Context, f *fleet, rows []nightshift.Sa
 	if err != nil {
 		return dir, nil, err
 	}
-	r := &runner.Run{Name: p.Name, Store: st, Dataset: j.dataset, Lanes: f.lanes, Epochs: 1, Rows: wanted, Raw: runner.Raw(p.Raw), SkipUnknown: p.SkipUnknown, Log: log}
+	r := &runner.Run{Name: p.Name, Store: st, Dataset: j.dataset, Pools: f.pools, Epochs: 1, Rows: wanted, Raw: runner.Raw(p.Raw), SkipUnknown: p.SkipUnknown, Log: log}
 	stops, err = r.Do(context.WithoutCancel(ctx), ctx)
 	state := "finished"
 	if err != nil || len(stops) > 0 {
@@ -253,12 +253,12 @@ func someRows(ctx context.Context, d *datasets.Dataset, n int) (rows []nightshif
 	n = int(min(int64(n), selected))
 	wanted := func(i int) int64 { return (2*int64(i) + 1) * selected / int64(2*n) }
 	at := int64(0) // selected rows before this slice
-	for i, slice := range d.Slices() {
+	for i, chunk := range d.Chunks() {
 		if len(rows) == n {
 			break
 		}
-		if wanted(len(rows)) >= at+slice.Selected {
-			at += slice.Selected
+		if wanted(len(rows)) >= at+chunk.Selected {
+			at += chunk.Selected
 			continue
 		}
 		ordinal := at
@@ -272,7 +272,7 @@ func someRows(ctx context.Context, d *datasets.Dataset, n int) (rows []nightshif
 			}
 			ordinal++
 		}
-		at += slice.Selected
+		at += chunk.Selected
 	}
 	return rows, ctx.Err()
 }

@@ -187,19 +187,19 @@ func (a *app) forecast(ctx context.Context, j *job, calibrate int, log *slog.Log
 		}
 		encoders = append(encoders, e)
 	}
-	looks, err := look(ctx, j.dataset, encoders)
+	samples, err := look(ctx, j.dataset, encoders)
 	if err != nil {
 		return nil, err
 	}
-	f.showFirst(encoders, looks)
+	f.showFirst(encoders, samples)
 	answers := float64(j.dataset.Info().Selected-j.dataset.Info().Bad) * float64(j.plan.Epochs)
-	f.models(encoders, looks, answers)
+	f.models(encoders, samples, answers)
 	if calibrate > 0 {
 		a.sayCalibration(f.Models, calibrate)
 		if f.Calibration, err = a.calibrate(ctx, j, calibrate, log); err != nil {
 			return nil, err
 		}
-		f.models(encoders, looks, answers)
+		f.models(encoders, samples, answers)
 	}
 	for _, s := range judgesOf(j.plan) {
 		judge, err := forecastJudge(s, f.Models[:len(encoders)], answers)
@@ -216,10 +216,10 @@ func (a *app) forecast(ctx context.Context, j *job, calibrate int, log *slog.Log
 	return f, nil
 }
 
-func (f *forecast) models(encoders []*encoder, looks []*measured, answers float64) {
+func (f *forecast) models(encoders []*encoder, samples []*measured, answers float64) {
 	f.Models = nil
 	for i, e := range encoders {
-		f.Models = append(f.Models, forecastModel(e, looks[i], f.Calibration[e.model.Name], answers))
+		f.Models = append(f.Models, forecastModel(e, samples[i], f.Calibration[e.model.Name], answers))
 	}
 }
 
@@ -244,9 +244,9 @@ func describeDataset(i datasets.Info) datasetForecast {
 }
 
 // showFirst keeps the first row that can be sent, and its request to each model.
-func (f *forecast) showFirst(encoders []*encoder, looks []*measured) {
+func (f *forecast) showFirst(encoders []*encoder, samples []*measured) {
 	f.Prompt.Bodies = map[string]json.RawMessage{}
-	for i, m := range looks {
+	for i, m := range samples {
 		if m.first == nil {
 			continue
 		}

@@ -26,10 +26,10 @@ func (a *app) openDataset(ctx context.Context, p *plan.Resolved, rows *chosenRow
 	if err != nil {
 		return nil, err
 	}
-	folder := stageDir(p.Out, len(extensions))
-	spec.Stdin, spec.Spool, spec.Stages = a.in, folder, stagesOf(extensions)
+	folder := versionDir(p.Out, len(extensions))
+	spec.Stdin, spec.Spool, spec.Versions = a.in, folder, versionsOf(extensions)
 	if rows != nil {
-		spec.SelectRows, spec.Stages = rows.has, rows.Stages
+		spec.SelectRows, spec.Versions = rows.has, rows.Versions
 	}
 	open := datasets.Open
 	index := filepath.Join(folder, indexFile)
@@ -128,10 +128,10 @@ func openIndexed(ctx context.Context, dir string) (*datasets.Dataset, error) {
 		return nil, fmt.Errorf("%s/run.json: %w", dir, err)
 	}
 	spec := p.Source.spec()
-	folder := stageDir(dir, len(info.Extensions))
-	spec.Spool, spec.Stages = folder, stagesOf(info.Extensions)
+	folder := versionDir(dir, len(info.Extensions))
+	spec.Spool, spec.Versions = folder, versionsOf(info.Extensions)
 	if p.Rows != nil {
-		spec.Stages = p.Rows.Stages
+		spec.Versions = p.Rows.Versions
 	}
 	d, err := datasets.LoadIndex(ctx, filepath.Join(folder, indexFile), spec)
 	if !errors.Is(err, datasets.ErrStale) {
@@ -141,7 +141,7 @@ func openIndexed(ctx context.Context, dir string) (*datasets.Dataset, error) {
 		return nil, err
 	}
 	if d.Info().Hash != info.DatasetHash {
-		err := &datasets.ChangedError{File: d.Info().Files[0], What: "it is not the dataset of " + dir, Slice: -1}
+		err := &datasets.ChangedError{File: d.Info().Files[0], What: "it is not the dataset of " + dir, Chunk: -1}
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil

@@ -19,7 +19,7 @@ import (
 // none of them.
 type encoder struct {
 	model plan.ResolvedModel
-	lane  runner.Lane
+	pool  runner.Pool
 	wire  providers.Wire
 }
 
@@ -37,13 +37,13 @@ func newEncoder(m plan.ResolvedModel) (*encoder, error) {
 	if err != nil {
 		return nil, usageError("%w", err)
 	}
-	lane := runner.Lane{Model: m.Name, ModelID: m.ModelID, Params: m.Params, Stream: m.Stream}
-	return &encoder{m, lane, w}, nil
+	pool := runner.Pool{Model: m.Name, ModelID: m.ModelID, Params: m.Params, Stream: m.Stream}
+	return &encoder{m, pool, w}, nil
 }
 
 // encode makes the first request of a row.
 func (e *encoder) encode(s nightshift.Sample) (providers.Prepared, error) {
-	return e.wire.Prepare(e.lane.Request(s))
+	return e.wire.Prepare(e.pool.Request(s))
 }
 
 // target is where the model's requests go, in words.
@@ -96,8 +96,8 @@ func (j *job) firstUncapped(ctx context.Context, e *encoder) error {
 // firstRows yields up to n selected rows from the start of a dataset.
 func firstRows(ctx context.Context, d *datasets.Dataset, n int) func(func(nightshift.Sample, error) bool) {
 	return func(yield func(nightshift.Sample, error) bool) {
-		for i, slice := range d.Slices() {
-			if slice.Selected == 0 {
+		for i, chunk := range d.Chunks() {
+			if chunk.Selected == 0 {
 				continue
 			}
 			for s, err := range d.Read(ctx, i) {

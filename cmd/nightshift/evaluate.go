@@ -14,13 +14,13 @@ import (
 // evaluate scores a finished run, compares its models and judges its gates.
 // What goes wrong becomes how the run ended, unless it ended badly already.
 // The comparison is nil when there is nothing to evaluate.
-func (s *session) evaluate(calls, waiting context.Context, f *fleet, end *endState) *reports.Comparison {
+func (s *session) evaluate(calls, waiting context.Context, f *clients, end *endState) *reports.Comparison {
 	if end.state != "finished" || len(s.plan.Scorers)+len(s.plan.Gates) == 0 {
 		return nil
 	}
 	step := &scoringStep{
 		app: s.app, dir: s.plan.Out, plan: s.plan, log: s.log, screen: s.screen, quiet: s.flags.quiet,
-		allowCommands: s.flags.allowCommands, retryFailed: s.flags.retryFailed, given: s.flags.plan.scorers, fleet: f,
+		allowCommands: s.flags.allowCommands, retryFailed: s.flags.retryFailed, given: s.flags.plan.scorers, clients: f,
 	}
 	if _, err := step.run(calls, waiting); err != nil {
 		end.because(fmt.Errorf("scoring: %w; nightshift score %s goes on", err, s.plan.Out))

@@ -46,23 +46,23 @@ extended, whenever this is interrupted.`,
 	return c
 }
 
-// stageDir is the folder that keeps a dataset's index, and the copy of standard
+// versionDir is the folder that keeps a dataset's index, and the copy of standard
 // input, after so many extensions. Each has its own: what a run that is not
 // extended yet needs is not touched before it is.
-func stageDir(dir string, extensions int) string {
+func versionDir(dir string, extensions int) string {
 	if extensions == 0 {
 		return dir
 	}
 	return filepath.Join(dir, fmt.Sprintf("extension-%d", extensions))
 }
 
-// stagesOf are the lengths that a dataset had before each extension.
-func stagesOf(extensions []store.Extension) []datasets.Stage {
-	var stages []datasets.Stage
+// versionsOf are the lengths that a dataset had before each extension.
+func versionsOf(extensions []store.Extension) []datasets.Version {
+	var versions []datasets.Version
 	for _, e := range extensions {
-		stages = append(stages, datasets.Stage{Rows: e.Rows, Length: e.Size})
+		versions = append(versions, datasets.Version{Rows: e.Rows, Length: e.Size})
 	}
-	return stages
+	return versions
 }
 
 // An extension takes added rows into a run.
@@ -81,7 +81,7 @@ type extension struct {
 var errUnextended = errors.New("nothing is changed")
 
 func (e *extension) run(ctx context.Context) error {
-	err := store.Extend(e.dir, store.Options{}, func(info store.Info) (store.Growth, error) { return e.read(ctx, info) })
+	err := store.Extend(e.dir, store.Options{}, func(info store.Info) (store.NewRows, error) { return e.read(ctx, info) })
 	if e.dataset != nil {
 		err = errors.Join(err, e.dataset.Close())
 	}
@@ -102,17 +102,17 @@ func (e *extension) run(ctx context.Context) error {
 
 // read reads the dataset as it is now and sees that it is the old one with rows
 // behind.
-func (e *extension) read(ctx context.Context, info store.Info) (store.Growth, error) {
+func (e *extension) read(ctx context.Context, info store.Info) (store.NewRows, error) {
 	e.info = info
 	if err := json.Unmarshal(info.Plan, &e.as); err != nil {
-		return store.Growth{}, fmt.Errorf("%s/run.json: %w", e.dir, err)
+		return store.NewRows{}, fmt.Errorf("%s/run.json: %w", e.dir, err)
 	}
 	if err := e.extensible(); err != nil {
-		return store.Growth{}, err
+		return store.NewRows{}, err
 	}
-	folder := stageDir(e.dir, len(info.Extensions)+1)
+	folder := versionDir(e.dir, len(info.Extensions)+1)
 	if err := errors.Join(os.RemoveAll(folder), os.MkdirAll(folder, 0o700)); err != nil { // of an extension that was cut short
-		return store.Growth{}, &store.StorageError{Op: "creating", Path: folder, Err: err}
+		return store.NewRows{}, &store.StorageError{Op: "creating", Path: folder, Err: err}
 	}
 	g, err := e.compare(ctx, folder)
 	if err != nil {
@@ -135,46 +135,46 @@ func (e *extension) extensible() error {
 	return nil
 }
 
-func (e *extension) compare(ctx context.Context, folder string) (store.Growth, error) {
+func (e *extension) compare(ctx context.Context, folder string) (store.NewRows, error) {
 	if len(e.paths) > 0 {
 		here, err := os.Getwd()
 		if err != nil {
-			return store.Growth{}, err
+			return store.NewRows{}, err
 		}
 		e.as.Source.Paths, e.as.Source.Dir = e.paths, here
 	}
 	spec := e.as.Source.spec()
 	spec.Stdin, spec.Spool = e.in, folder
-	spec.Stages = append(stagesOf(e.info.Extensions), datasets.Stage{Rows: e.info.DatasetRows, Length: e.info.DatasetSize})
+	spec.Versions = append(versionsOf(e.info.Extensions), datasets.Version{Rows: e.info.DatasetRows, Length: e.info.DatasetSize})
 	data, err := datasets.Open(ctx, spec)
 	if err != nil {
-		return store.Growth{}, err
+		return store.NewRows{}, err
 	}
 	e.dataset = data
-	before := make([]datasets.Slice, len(e.info.Slices))
-	for i, s := range e.info.Slices {
-		before[i] = datasets.Slice{First: s.First, Rows: s.Rows, Selected: s.Rows - s.Skipped, Hash: s.Hash}
+	before := make([]datasets.Chunk, len(e.info.Chunks))
+	for i, s := range e.info.Chunks {
+		before[i] = datasets.Chunk{First: s.First, Rows: s.Rows, Selected: s.Rows - s.Skipped, Hash: s.Hash}
 	}
 	if err := data.Extends(before); err != nil {
-		return store.Growth{}, e.explain(ctx, err)
+		return store.NewRows{}, e.explain(ctx, err)
 	}
 	if data.Info().Rows == e.info.DatasetRows {
-		return store.Growth{}, e.nothing()
+		return store.NewRows{}, e.nothing()
 	}
 	if e.dryRun {
 		e.say(", if it is extended")
-		return store.Growth{}, errUnextended
+		return store.NewRows{}, errUnextended
 	}
 	if err := data.WriteIndex(filepath.Join(folder, indexFile)); err != nil {
-		return store.Growth{}, &store.StorageError{Op: "writing", Path: folder, Err: err}
+		return store.NewRows{}, &store.StorageError{Op: "writing", Path: folder, Err: err}
 	}
 	plan, err := json.Marshal(e.as)
 	if err != nil {
-		return store.Growth{}, err
+		return store.NewRows{}, err
 	}
 	info := data.Info()
-	return store.Growth{
-		Tool: version(), Plan: plan, DatasetHash: info.Hash, DatasetRows: info.Rows, DatasetSize: info.Bytes, Slices: storeSlices(data),
+	return store.NewRows{
+		Tool: version(), Plan: plan, DatasetHash: info.Hash, DatasetRows: info.Rows, DatasetSize: info.Bytes, Chunks: storeChunks(data),
 	}, nil
 }
 
@@ -195,20 +195,20 @@ func last(list []string) string { return list[len(list)-1] }
 // that differs, as far as rows on record tell.
 func (e *extension) explain(ctx context.Context, err error) error {
 	var changed *datasets.ChangedError
-	if !errors.As(err, &changed) || changed.Slice < 0 || changed.Slice >= len(e.info.Slices) {
+	if !errors.As(err, &changed) || changed.Chunk < 0 || changed.Chunk >= len(e.info.Chunks) {
 		return err
 	}
 	if strings.HasPrefix(strings.ToLower(e.dataset.Info().Format), "one json list") {
 		err = fmt.Errorf("%w\na JSON list ends in ], so nothing can be put behind it: add rows in a further file, or keep the dataset as JSON lines", err)
 	}
-	s := e.info.Slices[changed.Slice]
+	s := e.info.Chunks[changed.Chunk]
 	known := map[int64]string{}
 	for r, err := range store.Rows[hashedRow](e.dir, store.ReadOptions{From: s.First, To: s.First + s.Rows}) {
 		if err == nil {
 			known[r.Row] = r.RowHash
 		}
 	}
-	for i := range e.dataset.Slices() {
+	for i := range e.dataset.Chunks() {
 		for sample, rowErr := range e.dataset.Read(ctx, i) {
 			if rowErr != nil && sample.File == "" {
 				break
@@ -232,7 +232,7 @@ func (e *extension) say(condition string) {
 	info := e.dataset.Info()
 	rows := info.Rows - e.info.DatasetRows
 	var selected int64
-	for _, s := range e.dataset.Slices()[len(e.info.Slices):] {
+	for _, s := range e.dataset.Chunks()[len(e.info.Chunks):] {
 		selected += s.Selected
 	}
 	fmt.Fprintf(e.out, "%s: %d rows were there, %d more are taken in (rows %d to %d)%s\n",
@@ -245,7 +245,7 @@ func (e *extension) say(condition string) {
 
 // tidy removes what only the run of before needed. What stays does no harm.
 func (e *extension) tidy() {
-	old := stageDir(e.dir, len(e.info.Extensions))
+	old := versionDir(e.dir, len(e.info.Extensions))
 	_ = os.Remove(filepath.Join(old, indexFile))
 	copies, _ := filepath.Glob(filepath.Join(old, "dataset.input-*"))
 	for _, name := range copies {

@@ -27,10 +27,10 @@ import (
 // client a model, one limiter for each endpoint and key, one budget for all.
 //
 // Judges are added while the run's models, the live view and /metrics use it.
-type fleet struct {
-	lanes      []runner.Lane
+type clients struct {
+	pools      []runner.Pool
 	budget     *limits.Budget
-	limiters   map[account]*limits.Limiter
+	limiters   map[rateLimitKey]*limits.Limiter
 	simulators map[string]*simulator.Server
 	wires      []*wire.Wire
 	keys       []secrets.Secret
@@ -53,9 +53,9 @@ type namedLimiter struct {
 // build makes a fleet. What earlier processes spent is taken off the budget,
 // with the worst case of what may have been billed; a nil run has spent
 // nothing.
-func (a *app) build(p *plan.Resolved, st *store.Run, log *slog.Logger) (*fleet, error) {
-	f := &fleet{
-		budget: &limits.Budget{}, limiters: map[account]*limits.Limiter{}, simulators: map[string]*simulator.Server{},
+func (a *app) build(p *plan.Resolved, st *store.Run, log *slog.Logger) (*clients, error) {
+	f := &clients{
+		budget: &limits.Budget{}, limiters: map[rateLimitKey]*limits.Limiter{}, simulators: map[string]*simulator.Server{},
 		log: log, prices: p.Prices,
 	}
 	if p.BudgetTokens != nil {
@@ -70,23 +70,23 @@ func (a *app) build(p *plan.Resolved, st *store.Run, log *slog.Logger) (*fleet, 
 	}
 	var problems []error
 	for _, m := range p.Models {
-		lane, err := f.lane(m, p)
+		pool, err := f.pool(m, p)
 		if err != nil {
 			problems = append(problems, err)
 			continue
 		}
-		f.lanes = append(f.lanes, lane)
+		f.pools = append(f.pools, pool)
 	}
 	f.redactor.Store(secrets.NewRedactor(f.keys...))
 	return f, errors.Join(problems...)
 }
 
-func (f *fleet) lane(m plan.ResolvedModel, p *plan.Resolved) (runner.Lane, error) {
+func (f *clients) pool(m plan.ResolvedModel, p *plan.Resolved) (runner.Pool, error) {
 	client, err := f.client(m, p)
 	if err != nil {
-		return runner.Lane{}, err
+		return runner.Pool{}, err
 	}
-	return runner.Lane{
+	return runner.Pool{
 		Model: m.Name, ModelID: m.ModelID, Endpoint: m.Endpoint.Name, Protocol: m.Endpoint.Protocol,
 		Provider: client, Params: m.Params, Stream: m.Stream, Concurrency: rowsAtHand(m.Endpoint.Limits.Concurrency),
 	}, nil
@@ -97,13 +97,13 @@ func (f *fleet) lane(m plan.ResolvedModel, p *plan.Resolved) (runner.Lane, error
 // refused must not keep others from being sent. 0 is no bound of the plan's.
 func rowsAtHand(inFlight int) int { return max(inFlight, min(9*inFlight, 4096)) }
 
-func (f *fleet) client(m plan.ResolvedModel, p *plan.Resolved) (*providers.Client, error) {
+func (f *clients) client(m plan.ResolvedModel, p *plan.Resolved) (*providers.Client, error) {
 	routes, err := f.routes(m)
 	if err != nil {
 		return nil, err
 	}
 	c := &providers.Client{
-		Endpoint: m.Endpoint.Name, Lane: m.Name, Routes: routes, Budget: f.budget,
+		Endpoint: m.Endpoint.Name, Flow: m.Name, Routes: routes, Budget: f.budget,
 		MaxOutput: m.MaxOutput, MaxAttempts: p.Attempts, MaxStall: p.MaxStall, OnEvent: f.event,
 	}
 	if m.Price != nil {
@@ -120,7 +120,7 @@ func (f *fleet) client(m plan.ResolvedModel, p *plan.Resolved) (*providers.Clien
 }
 
 // routes opens one wire for each key or base URL of a model's endpoint.
-func (f *fleet) routes(m plan.ResolvedModel) ([]providers.ClientRoute, error) {
+func (f *clients) routes(m plan.ResolvedModel) ([]providers.ClientRoute, error) {
 	all := append([]providers.Route{{Weight: 1}}, m.Endpoint.Routes...)
 	var routes []providers.ClientRoute
 	for i, r := range all {
@@ -137,7 +137,7 @@ func (f *fleet) routes(m plan.ResolvedModel) ([]providers.ClientRoute, error) {
 }
 
 // route is the endpoint of a model with what one route changes.
-func (f *fleet) route(m plan.ResolvedModel, r providers.Route) (providers.ClientRoute, error) {
+func (f *clients) route(m plan.ResolvedModel, r providers.Route) (providers.ClientRoute, error) {
 	e := m.Endpoint
 	e.Routes = nil
 	if r.BaseURL != "" {
@@ -177,7 +177,7 @@ func mostInput(l limits.Config) int64 {
 }
 
 // key reads an endpoint's key and tells the redactor of it.
-func (f *fleet) key(e providers.Endpoint) (secrets.Secret, error) {
+func (f *clients) key(e providers.Endpoint) (secrets.Secret, error) {
 	key, err := e.Auth.Key()
 	if err != nil {
 		return secrets.Secret{}, usageError("endpoint %s: %w", e.Name, err)
@@ -189,7 +189,7 @@ func (f *fleet) key(e providers.Endpoint) (secrets.Secret, error) {
 // An account is what a server counts requests against: the place, the key and
 // what is known of its limits. Endpoints that agree in all three share one
 // limiter, also where they speak different protocols.
-type account struct {
+type rateLimitKey struct {
 	server string
 	key    secrets.Secret
 	limits limits.Config
@@ -197,8 +197,8 @@ type account struct {
 
 // limiter returns the one limiter of an account, shared by all models that use
 // it.
-func (f *fleet) limiter(m plan.ResolvedModel, e providers.Endpoint, key secrets.Secret) *limits.Limiter {
-	at := account{server: e.Name, key: key, limits: e.Limits}
+func (f *clients) limiter(m plan.ResolvedModel, e providers.Endpoint, key secrets.Secret) *limits.Limiter {
+	at := rateLimitKey{server: e.Name, key: key, limits: e.Limits}
 	if u, err := url.Parse(e.BaseURL); err == nil && u.Host != "" && !m.Simulated {
 		at.server = u.Scheme + "://" + u.Host
 	}
@@ -221,7 +221,7 @@ func (f *fleet) limiter(m plan.ResolvedModel, e providers.Endpoint, key secrets.
 }
 
 // simulator returns the in-process server behind an endpoint.
-func (f *fleet) simulator(m plan.ResolvedModel) (http.RoundTripper, error) {
+func (f *clients) simulator(m plan.ResolvedModel) (http.RoundTripper, error) {
 	name := m.Endpoint.Name
 	s, ok := f.simulators[name]
 	if !ok {
@@ -239,8 +239,8 @@ func (f *fleet) simulator(m plan.ResolvedModel) (http.RoundTripper, error) {
 }
 
 // event logs what the clients tell.
-func (f *fleet) event(e providers.Event) {
-	attrs := []any{"model", e.Lane}
+func (f *clients) event(e providers.Event) {
+	attrs := []any{"model", e.Flow}
 	if e.Attempt > 0 {
 		attrs = append(attrs, "attempt", e.Attempt)
 	}
@@ -262,7 +262,7 @@ func (f *fleet) event(e providers.Event) {
 }
 
 // figures are where the run stands.
-func (f *fleet) figures(st *store.Run, j *job, p *pace) figures {
+func (f *clients) figures(st *store.Run, j *job, p *pace) figures {
 	totals := st.Totals()
 	sum := totals.Sum()
 	fig := figures{
@@ -279,7 +279,7 @@ func (f *fleet) figures(st *store.Run, j *job, p *pace) figures {
 }
 
 // Close ends idle connections and the simulators.
-func (f *fleet) Close() {
+func (f *clients) Close() {
 	for _, w := range f.wires {
 		w.CloseIdleConnections()
 	}

@@ -79,13 +79,13 @@ func look(ctx context.Context, d *datasets.Dataset, encoders []*encoder) ([]*mea
 	}
 	places, each := whereToLook(d)
 	sizes := make([][]float64, len(encoders)) // mean bytes a row, by place
-	for _, slice := range places {
+	for _, chunk := range places {
 		before := make([]measured, len(all))
 		for i, m := range all {
 			before[i] = *m
 		}
 		n := each
-		for s, err := range d.Read(ctx, slice) {
+		for s, err := range d.Read(ctx, chunk) {
 			var bad *datasets.RowError
 			if err != nil && !errors.As(err, &bad) {
 				return nil, err
@@ -118,7 +118,7 @@ func look(ctx context.Context, d *datasets.Dataset, encoders []*encoder) ([]*mea
 // whereToLook picks slices, and how many rows of each; 0 is all.
 func whereToLook(d *datasets.Dataset) (places []int, each int) {
 	var some []int
-	for i, s := range d.Slices() {
+	for i, s := range d.Chunks() {
 		if s.Selected > 0 {
 			some = append(some, i)
 		}

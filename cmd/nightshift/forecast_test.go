@@ -115,9 +115,9 @@ func TestBudgetVerdict(t *testing.T) {
 func TestHours(t *testing.T) {
 	in, out := span{50_000, 60_000, 90_000}, span{6_000, 12_000, 24_000}
 	for _, tc := range []struct {
-		limits limits.Config
-		bound  string
-		likely float64 // hours
+		limits  limits.Config
+		limited string
+		likely  float64 // hours
 	}{
 		{limits.Config{Requests: 10}, "requests a minute", 600.0 / 10 / 60},
 		{limits.Config{Requests: 1000, InputTokens: 1000}, "input tokens a minute", 1},
@@ -128,8 +128,8 @@ func TestHours(t *testing.T) {
 	} {
 		e := endpointForecast{Requests: 600, in: in, out: out, cap: out, limits: tc.limits}
 		e.work()
-		if e.Bound != tc.bound || math.Abs(deref(e.Hours).Likely-tc.likely) > 1e-9 {
-			t.Errorf("%+v: %s, %+v; want %s, %v h", tc.limits, e.Bound, deref(e.Hours), tc.bound, tc.likely)
+		if e.Limited != tc.limited || math.Abs(deref(e.Hours).Likely-tc.likely) > 1e-9 {
+			t.Errorf("%+v: %s, %+v; want %s, %v h", tc.limits, e.Limited, deref(e.Hours), tc.limited, tc.likely)
 		}
 	}
 	timed := endpointForecast{Requests: 600, latency: 7200, limits: limits.Config{Concurrency: 2}}

@@ -153,7 +153,7 @@ func (s *scoringStep) batch(calls, waiting context.Context, rs plan.ResolvedScor
 		return err
 	}
 	defer func() { err = errors.Join(err, data.Close()) }()
-	lane, err := s.judgeLane(rs)
+	pool, err := s.judgePool(rs)
 	if err != nil {
 		return err
 	}
@@ -170,10 +170,10 @@ func (s *scoringStep) batch(calls, waiting context.Context, rs plan.ResolvedScor
 	}
 	pace := newPace(one, st.Totals())
 	show := s.showBatch(st, one, pace)
-	r := &runner.Run{Name: p.Name, Store: st, Dataset: data, Lanes: []runner.Lane{lane}, Epochs: 1, Raw: runner.Raw(p.Raw), SkipUnknown: p.SkipUnknown, Log: s.log}
+	r := &runner.Run{Name: p.Name, Store: st, Dataset: data, Pools: []runner.Pool{pool}, Epochs: 1, Raw: runner.Raw(p.Raw), SkipUnknown: p.SkipUnknown, Log: s.log}
 	stops, failure := r.Do(calls, waiting)
 	s.screen.redirect(s.err)
-	show.Close(s.fleet.figures(st, one, pace))
+	show.Close(s.clients.figures(st, one, pace))
 	end := ending(one, tolerant(st.Totals()), stops, failure, context.Cause(waiting))
 	if err := st.Close(end.state); err != nil && failure == nil {
 		return err
@@ -208,37 +208,37 @@ func (s *scoringStep) showBatch(st *store.Run, one *job, pace *pace) *progress {
 	case s.isTerminal(s.err):
 		mode = "bar"
 	}
-	show := newProgress(s.err, mode, func() figures { return s.fleet.figures(st, one, pace) })
+	show := newProgress(s.err, mode, func() figures { return s.clients.figures(st, one, pace) })
 	s.screen.redirect(show)
 	return show
 }
 
-// judgeLane is the way to the judge: through the run's own limiters and
+// judgePool is the way to the judge: through the run's own limiters and
 // budget, where there is a run.
-func (s *scoringStep) judgeLane(rs plan.ResolvedScorer) (runner.Lane, error) {
-	if s.fleet == nil {
+func (s *scoringStep) judgePool(rs plan.ResolvedScorer) (runner.Pool, error) {
+	if s.clients == nil {
 		p := *s.plan
 		p.Models = nil
 		f, err := s.build(&p, nil, s.log)
 		if err != nil {
-			return runner.Lane{}, err
+			return runner.Pool{}, err
 		}
-		s.fleet, s.ownFleet = f, true
+		s.clients, s.ownClients = f, true
 		if err := f.spendBefore(s.dir); err != nil {
-			return runner.Lane{}, err
+			return runner.Pool{}, err
 		}
 		if err := f.spendWithin(s.dir); err != nil {
-			return runner.Lane{}, err
+			return runner.Pool{}, err
 		}
 	}
-	lane, err := s.fleet.lane(*rs.Judge, s.plan)
-	s.fleet.redactor.Store(secrets.NewRedactor(s.fleet.keys...))
-	return lane, err
+	pool, err := s.clients.pool(*rs.Judge, s.plan)
+	s.clients.redactor.Store(secrets.NewRedactor(s.clients.keys...))
+	return pool, err
 }
 
 // buildWithJudges makes the run's fleet. Its budget is for judges and
 // calibrations too, so what they have spent counts.
-func (s *session) buildWithJudges(st *store.Run) (*fleet, error) {
+func (s *session) buildWithJudges(st *store.Run) (*clients, error) {
 	f, err := s.build(s.plan, st, s.log)
 	if err != nil {
 		return f, err
@@ -248,7 +248,7 @@ func (s *session) buildWithJudges(st *store.Run) (*fleet, error) {
 
 // spendBefore takes what a run has cost off the budget, the worst case of what
 // may have been billed included.
-func (f *fleet) spendBefore(dir string) error {
+func (f *clients) spendBefore(dir string) error {
 	st, err := store.Status(dir)
 	if err != nil {
 		return err
@@ -261,7 +261,7 @@ func (f *fleet) spendBefore(dir string) error {
 
 // spendWithin takes what the runs below a run have cost off the budget: its
 // judges and its calibrations.
-func (f *fleet) spendWithin(dir string) error {
+func (f *clients) spendWithin(dir string) error {
 	for _, inner := range reports.InnerRuns(dir) {
 		if err := f.spendBefore(inner); err != nil {
 			return err

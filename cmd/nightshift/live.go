@@ -41,12 +41,12 @@ type liveState struct {
 type liveEndpoint struct {
 	Name     string     `json:"name"`
 	Rates    []liveRate `json:"rates,omitempty"`   // dimensions in use or limited, a minute
-	Learned  float64    `json:"learned,omitempty"` // requests a minute, learned from refusals
+	Inferred float64    `json:"learned,omitempty"` // requests a minute, learned from refusals
 	InFlight int        `json:"in_flight"`
 	Waiting  int        `json:"waiting"`
 	Window   int        `json:"window"`              // most in flight at present
 	Ceiling  bool       `json:"window_found"`        // the endpoint is known not to take more
-	Bound    string     `json:"held_back_by"`        // the next request; "nothing" when none waits
+	Limited  string     `json:"held_back_by"`        // the next request; "nothing" when none waits
 	Paused   *time.Time `json:"paused_until"`        // null when not paused
 	Why      string     `json:"paused_why,omitzero"` // in words
 	Failing  float64    `json:"failing"`             // share of failures lately
@@ -65,8 +65,8 @@ type liveEndpoint struct {
 	Models []string `json:"models"` // that use it
 	// Active is how long there have been requests in flight or waiting.
 	Active float64 `json:"active_seconds"`
-	// BoundBy is what held requests back in that time, the most first.
-	BoundBy []boundShare `json:"bound_by,omitempty"`
+	// LimitedBy is what held requests back in that time, the most first.
+	LimitedBy []limitedShare `json:"bound_by,omitempty"`
 }
 
 // A liveRate is one dimension of a limit, a minute.
@@ -76,8 +76,8 @@ type liveRate struct {
 	Limit float64 `json:"limit"` // 0 when not known
 }
 
-// A boundShare is how much of the time one thing held requests back.
-type boundShare struct {
+// A limitedShare is how much of the time one thing held requests back.
+type limitedShare struct {
 	What  string  `json:"what"`
 	Share float64 `json:"share"` // of the time, 0 to 1
 }
@@ -95,7 +95,7 @@ type liveBudget struct {
 // A watch looks at a fleet while it runs: for live.json, and to say in the end
 // what bound the run.
 type watch struct {
-	fleet   *fleet
+	clients *clients
 	run     *store.Run
 	pace    *pace
 	path    string
@@ -113,10 +113,10 @@ type watch struct {
 	done sync.WaitGroup
 }
 
-// watchFleet starts looking. Close ends it.
-func watchFleet(f *fleet, dir string, st *store.Run, p *pace) *watch {
+// watchClients starts looking. Close ends it.
+func watchClients(f *clients, dir string, st *store.Run, p *pace) *watch {
 	now := time.Now()
-	w := &watch{fleet: f, run: st, pace: p, path: filepath.Join(dir, reports.LiveFile), started: now, looked: now,
+	w := &watch{clients: f, run: st, pace: p, path: filepath.Join(dir, reports.LiveFile), started: now, looked: now,
 		active: map[string]time.Duration{}, full: map[string]time.Duration{}, stop: make(chan struct{})}
 	w.done.Go(w.loop)
 	return w
@@ -148,7 +148,7 @@ func (w *watch) Close(stops []runner.Stop) {
 	w.ended = w.looked
 	for _, s := range stops {
 		if !errors.Is(s.Err, errInterrupted) && !errors.Is(s.Err, errImpatient) {
-			w.stops = append(w.stops, w.fleet.stop(s))
+			w.stops = append(w.stops, w.clients.stop(s))
 		}
 	}
 	w.mu.Unlock()
@@ -157,7 +157,7 @@ func (w *watch) Close(stops []runner.Stop) {
 
 // look adds up what a limiter cannot know by itself.
 func (w *watch) look() {
-	_, _, waiting := w.fleet.budget.Reserved()
+	_, _, waiting := w.clients.budget.Reserved()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
@@ -166,7 +166,7 @@ func (w *watch) look() {
 	if waiting > 0 {
 		w.short += passed
 	}
-	for _, l := range w.fleet.named() {
+	for _, l := range w.clients.named() {
 		s := l.State()
 		if s.InFlight+s.Waiting+waiting > 0 {
 			w.active[l.name] += passed
@@ -197,14 +197,14 @@ func (w *watch) state() liveState {
 	if now.IsZero() {
 		now = time.Now()
 	}
-	s := liveState{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.fleet.budget), Run: w.run.Progress(), Stops: w.stops}
+	s := liveState{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.clients.budget), Run: w.run.Progress(), Stops: w.stops}
 	s.Run.Pace = w.pace.take(time.Now(), s.Run.Totals)
-	for _, l := range w.fleet.named() {
+	for _, l := range w.clients.named() {
 		state := l.State()
 		e := endpointState(l, state)
-		w.fleet.addTrouble(&e, state)
+		w.clients.addTrouble(&e, state)
 		e.Models, e.Active = l.models, w.active[l.name].Seconds()
-		e.BoundBy = boundShares(state.BoundFor, w.full[l.name], w.short, w.active[l.name])
+		e.LimitedBy = limitedShares(state.BoundFor, w.full[l.name], w.short, w.active[l.name])
 		s.Endpoints = append(s.Endpoints, e)
 	}
 	return s
@@ -221,8 +221,8 @@ func budgetState(b *limits.Budget) liveBudget {
 
 func endpointState(l namedLimiter, s limits.State) liveEndpoint {
 	e := liveEndpoint{
-		Name: l.name, InFlight: s.InFlight, Waiting: s.Waiting, Window: s.Window, Ceiling: s.Found, Learned: s.Learned,
-		Bound: s.Bound.String(), Failing: s.Failing, Down: s.BreakerOpen,
+		Name: l.name, InFlight: s.InFlight, Waiting: s.Waiting, Window: s.Window, Ceiling: s.Found, Inferred: s.Learned,
+		Limited: s.Bound.String(), Failing: s.Failing, Down: s.BreakerOpen,
 		Sent: s.Sent, Succeeded: s.Succeeded, Refused: s.Refused, Failed: s.Failed,
 	}
 	for _, d := range dimensions(s) {
@@ -237,7 +237,7 @@ func endpointState(l namedLimiter, s limits.State) liveEndpoint {
 }
 
 // addTrouble says why an endpoint is stopped or gives no answers.
-func (f *fleet) addTrouble(e *liveEndpoint, s limits.State) {
+func (f *clients) addTrouble(e *liveEndpoint, s limits.State) {
 	if s.Stopped != nil {
 		e.Stopped = f.redact(s.Stopped.Error())
 	}
@@ -247,7 +247,7 @@ func (f *fleet) addTrouble(e *liveEndpoint, s limits.State) {
 }
 
 // stop is a model's end before its rows were done, for reports.
-func (f *fleet) stop(s runner.Stop) reports.Stop {
+func (f *clients) stop(s runner.Stop) reports.Stop {
 	stop := reports.Stop{Model: s.Model, Reason: f.redact(s.Err.Error())}
 	var why *nightshift.Error
 	if errors.As(s.Err, &why) {
@@ -256,7 +256,7 @@ func (f *fleet) stop(s runner.Stop) reports.Stop {
 	return stop
 }
 
-func (f *fleet) redact(text string) string { return f.redactor.Load().Redact(text) }
+func (f *clients) redact(text string) string { return f.redactor.Load().Redact(text) }
 
 // dimensions are the four rates of a limiter.
 func dimensions(s limits.State) []liveRate {
@@ -273,17 +273,17 @@ func pauseReason(s limits.State) string {
 	return "a request was refused for a rate limit"
 }
 
-// boundShares turns times into shares of a time, the largest first. What is
+// limitedShares turns times into shares of a time, the largest first. What is
 // left over is time in which no request waited for anything that is ours.
-func boundShares(by map[limits.Bound]time.Duration, full, short, elapsed time.Duration) []boundShare {
+func limitedShares(by map[limits.Bound]time.Duration, full, short, elapsed time.Duration) []limitedShare {
 	if elapsed <= 0 {
 		return nil
 	}
-	var list []boundShare
+	var list []limitedShare
 	rest := elapsed
 	add := func(what string, d time.Duration) {
 		if d = min(d, rest); d > 0 {
-			list = append(list, boundShare{what, float64(d) / float64(elapsed)})
+			list = append(list, limitedShare{what, float64(d) / float64(elapsed)})
 			rest -= d
 		}
 	}
@@ -299,15 +299,15 @@ func boundShares(by map[limits.Bound]time.Duration, full, short, elapsed time.Du
 const freeRunning = reports.FreeRunning
 
 // merged adds up shares of one name and sorts them.
-func merged(list []boundShare) (out []boundShare) {
+func merged(list []limitedShare) (out []limitedShare) {
 	for _, s := range list {
-		if i := slices.IndexFunc(out, func(o boundShare) bool { return o.What == s.What }); i >= 0 {
+		if i := slices.IndexFunc(out, func(o limitedShare) bool { return o.What == s.What }); i >= 0 {
 			out[i].Share += s.Share
 			continue
 		}
 		out = append(out, s)
 	}
-	slices.SortStableFunc(out, func(a, b boundShare) int {
+	slices.SortStableFunc(out, func(a, b limitedShare) int {
 		switch {
 		case a.Share > b.Share:
 			return -1
@@ -319,11 +319,11 @@ func merged(list []boundShare) (out []boundShare) {
 	return out
 }
 
-// boundWords says what bound an endpoint's requests: "request limit 92 %,
+// limitedWords says what bound an endpoint's requests: "request limit 92 %,
 // concurrency 5 %". Shares under 5 % are left out.
-func (e liveEndpoint) boundWords() string {
+func (e liveEndpoint) limitedWords() string {
 	var parts []string
-	for _, b := range e.BoundBy {
+	for _, b := range e.LimitedBy {
 		if b.Share >= 0.05 {
 			parts = append(parts, fmt.Sprintf("%s %.0f %%", b.What, 100*b.Share))
 		}
@@ -333,7 +333,7 @@ func (e liveEndpoint) boundWords() string {
 
 // holding is what holds requests back at this moment, for the progress line;
 // empty when nothing does.
-func (f *fleet) holding() string {
+func (f *clients) holding() string {
 	var notes []string
 	for _, l := range f.named() {
 		s := l.State()
@@ -341,7 +341,7 @@ func (f *fleet) holding() string {
 		case wait > 0:
 			notes = append(notes, fmt.Sprintf("%s paused %s", l.name, wait.Round(time.Second)))
 		case s.Bound != limits.BoundNothing && s.Waiting > 0:
-			notes = append(notes, l.name+": "+boundNow(s))
+			notes = append(notes, l.name+": "+limitedNow(s))
 		}
 	}
 	if _, _, waiting := f.budget.Reserved(); waiting > 0 {
@@ -350,8 +350,8 @@ func (f *fleet) holding() string {
 	return strings.Join(notes, ", ")
 }
 
-// boundNow names what holds the next request back, with its figures.
-func boundNow(s limits.State) string {
+// limitedNow names what holds the next request back, with its figures.
+func limitedNow(s limits.State) string {
 	rate := map[limits.Bound]limits.Rate{
 		limits.BoundRequests: s.Requests, limits.BoundTokens: s.Tokens, limits.BoundInput: s.Input, limits.BoundOutput: s.Output,
 	}[s.Bound]
@@ -386,21 +386,21 @@ func readLive(dir string) (s liveState, ok bool) {
 // fresh reports whether the state is of now.
 func (s liveState) fresh() bool { return time.Since(s.At) < staleAfter }
 
-// keepBounds adds what held this start's requests back to that of the starts
+// keepLimits adds what held this start's requests back to that of the starts
 // before it, durably.
-func (w *watch) keepBounds(before reports.Bounds, keep func(name string, b []byte) error) error {
+func (w *watch) keepLimits(before reports.Bounds, keep func(name string, b []byte) error) error {
 	now := reports.Bounds{Through: w.started}
 	for _, e := range w.state().Endpoints {
 		for _, model := range e.Models {
-			for _, s := range e.BoundBy {
+			for _, s := range e.LimitedBy {
 				now.Add(model, s.What, s.Share*e.Active)
 			}
 		}
 	}
-	return writeBounds(before.With(now), keep)
+	return writeLimits(before.With(now), keep)
 }
 
-func writeBounds(b reports.Bounds, keep func(name string, b []byte) error) error {
+func writeLimits(b reports.Bounds, keep func(name string, b []byte) error) error {
 	text, err := json.Marshal(b)
 	if err != nil {
 		return err
@@ -408,13 +408,13 @@ func writeBounds(b reports.Bounds, keep func(name string, b []byte) error) error
 	return keep(reports.BoundsFile, append(text, '\n'))
 }
 
-// earlierBounds are what held the requests of earlier starts back. What the
+// earlierLimits are what held the requests of earlier starts back. What the
 // last one said goes into the sum before this one takes its place: it may have
 // been killed.
-func (s *session) earlierBounds(keep func(name string, b []byte) error) reports.Bounds {
+func (s *session) earlierLimits(keep func(name string, b []byte) error) reports.Bounds {
 	b, err := reports.ReadBounds(s.plan.Out)
 	if err == nil && len(b.Models) > 0 {
-		err = writeBounds(b, keep)
+		err = writeLimits(b, keep)
 	}
 	if err != nil {
 		s.log.Warn("what bound earlier starts is not known: " + err.Error())
@@ -422,15 +422,15 @@ func (s *session) earlierBounds(keep func(name string, b []byte) error) reports.
 	return b
 }
 
-// sayBound says what bound the run. Of very short ones there is nothing to say.
-func (s *session) sayBound(w *watch) {
+// sayLimited says what bound the run. Of very short ones there is nothing to say.
+func (s *session) sayLimited(w *watch) {
 	state := w.state()
 	if state.At.Sub(state.Started) < 2*time.Second {
 		return
 	}
 	for _, e := range state.Endpoints {
 		if e.Sent > 0 {
-			s.log.Info(e.Name + " was held back by " + e.boundWords())
+			s.log.Info(e.Name + " was held back by " + e.limitedWords())
 		}
 	}
 }

@@ -197,7 +197,7 @@ func TestMetricsAddress(t *testing.T) {
 	}
 }
 
-func TestBoundShares(t *testing.T) {
+func TestLimitedShares(t *testing.T) {
 	s := time.Second
 	for _, tc := range []struct {
 		name                 string
@@ -216,8 +216,8 @@ func TestBoundShares(t *testing.T) {
 		{"never more than all", map[limits.Bound]time.Duration{limits.BoundInput: 9 * s}, 9 * s, 9 * s, 10 * s, "input token limit 90 %, concurrency 10 %"},
 		{"no time at all", nil, 0, 0, 0, ""},
 	} {
-		e := liveEndpoint{BoundBy: boundShares(tc.by, tc.full, tc.short, tc.elapsed)}
-		if got := e.boundWords(); got != tc.want {
+		e := liveEndpoint{LimitedBy: limitedShares(tc.by, tc.full, tc.short, tc.elapsed)}
+		if got := e.limitedWords(); got != tc.want {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
 	}

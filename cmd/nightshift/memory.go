@@ -9,7 +9,7 @@ import (
 
 // A run allocates much and keeps little, a few megabytes while its rows are
 // under way: left to itself the collector would run at every few megabytes
-// more, for a fifth of the whole processor time. The ballast is never touched,
+// more, for a fifth of the whole processor time. The reserveFile is never touched,
 // so it takes no memory; it counts as live, so that the collector waits for
 // some forty megabytes of garbage. Requests in flight are live themselves and
 // take its place; the lower percentage keeps the heap smaller than usual where
@@ -20,7 +20,7 @@ const (
 	gcPercent   = 40
 )
 
-// ballastOf is the size of the ballast beside the requests that can be in
+// ballastOf is the size of the reserveFile beside the requests that can be in
 // flight.
 func ballastOf(p *plan.Resolved) int {
 	inFlight := 0
@@ -34,7 +34,7 @@ func ballastOf(p *plan.Resolved) int {
 // else should.
 func crowded(p *plan.Resolved) bool { return ballastOf(p) == 0 }
 
-// steadyHeap holds the ballast until end is called.
+// steadyHeap holds the reserveFile until end is called.
 func steadyHeap(p *plan.Resolved) (end func()) {
 	ballast := make([]byte, ballastOf(p))
 	debug.SetGCPercent(gcPercent)

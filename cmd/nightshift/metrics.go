@@ -38,7 +38,7 @@ func metricsAddress(addr string) (string, error) {
 }
 
 // serveMetrics serves /metrics at addr until close is called.
-func serveMetrics(addr string, f *fleet, st *store.Run, j *job) (bound string, close func(), err error) {
+func serveMetrics(addr string, f *clients, st *store.Run, j *job) (limited string, close func(), err error) {
 	if addr, err = metricsAddress(addr); err != nil {
 		return "", nil, usageError("--metrics-addr: %w", err)
 	}
@@ -62,7 +62,7 @@ func serveMetrics(addr string, f *fleet, st *store.Run, j *job) (bound string, c
 }
 
 // startMetrics serves metrics where the plan asks for them.
-func (s *session) startMetrics(f *fleet, st *store.Run) (end func(), err error) {
+func (s *session) startMetrics(f *clients, st *store.Run) (end func(), err error) {
 	if s.plan.Metrics == "" {
 		return func() {}, nil
 	}
@@ -76,9 +76,9 @@ func (s *session) startMetrics(f *fleet, st *store.Run) (end func(), err error) 
 // A collector reads the run's own counters whenever it is asked, so that
 // nothing is counted twice.
 type collector struct {
-	fleet *fleet
-	store *store.Run
-	job   *job
+	clients *clients
+	store   *store.Run
+	job     *job
 }
 
 // The metrics, by the names that docs/metrics.md documents.
@@ -95,7 +95,7 @@ var (
 	metricWindow       = desc("window", "Most requests in flight at present.", "endpoint")
 	metricUsed         = desc("used_per_minute", "What answers used in the last minute.", "endpoint", "dimension")
 	metricLimit        = desc("limit_per_minute", "The limit that is known, per minute; absent when none is.", "endpoint", "dimension")
-	metricLearned      = desc("learned_requests_per_minute", "The rate learned from refusals; absent when none is.", "endpoint")
+	metricInferred     = desc("learned_requests_per_minute", "The rate learned from refusals; absent when none is.", "endpoint")
 	metricPaused       = desc("paused_seconds", "How long the endpoint will not be asked; 0 when it may be.", "endpoint")
 	metricFailing      = desc("failing_ratio", "Share of failures lately.", "endpoint")
 	metricBreaker      = desc("breaker_open", "1 while the endpoint counts as down.", "endpoint")
@@ -117,7 +117,7 @@ var (
 		metricWindow,
 		metricUsed,
 		metricLimit,
-		metricLearned,
+		metricInferred,
 		metricPaused,
 		metricFailing,
 		metricBreaker,
@@ -157,15 +157,15 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		count(metricCost, t.Cost.Dollars(), model)
 		gauge(metricCostUnknown, float64(t.CostUnknown), model)
 	}
-	for _, l := range c.fleet.named() {
+	for _, l := range c.clients.named() {
 		limiterMetrics(l.name, l.State(), count, gauge)
 	}
-	budgetMetrics(budgetState(c.fleet.budget), gauge)
+	budgetMetrics(budgetState(c.clients.budget), gauge)
 }
 
 // named are the limiters under names that differ: where an endpoint has several
 // keys they are numbered.
-func (f *fleet) named() []namedLimiter {
+func (f *clients) named() []namedLimiter {
 	seen := map[string]int{}
 	f.mu.Lock()
 	list := slices.Clone(f.order)
@@ -195,7 +195,7 @@ func limiterMetrics(name string, s limits.State, count, gauge putFunc) {
 		}
 	}
 	if s.Learned > 0 {
-		gauge(metricLearned, s.Learned, name)
+		gauge(metricInferred, s.Learned, name)
 	}
 	gauge(metricPaused, max(0, time.Until(s.PausedUntil).Seconds()), name)
 	gauge(metricFailing, s.Failing, name)

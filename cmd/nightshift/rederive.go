@@ -116,7 +116,7 @@ func verifyDataset(ctx context.Context, dir string) (note string, err error) {
 		return "the dataset was not checked: " + err.Error(), nil
 	}
 	defer data.Close()
-	for i := range data.Slices() {
+	for i := range data.Chunks() {
 		for _, err := range data.Read(ctx, i) {
 			var changed *datasets.ChangedError
 			if errors.As(err, &changed) {

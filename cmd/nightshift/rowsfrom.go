@@ -30,9 +30,9 @@ type chosenRows struct {
 	Count       int64  `json:"count"`
 	DatasetHash string `json:"dataset_hash"`
 	Hash        string `json:"hash"` // of the rows
-	// Stages are those of the earlier run's dataset, so that this one is cut
+	// Versions are those of the earlier run's dataset, so that this one is cut
 	// into the same slices.
-	Stages []datasets.Stage `json:"stages,omitempty"`
+	Versions []datasets.Version `json:"stages,omitempty"`
 
 	bits []byte // bit n is row n
 }
@@ -99,7 +99,7 @@ func chooseFrom(dir string, words []string) (*chosenRows, error) {
 	if err != nil {
 		return nil, usageError("--rows-from: %w", err)
 	}
-	c := &chosenRows{From: dir, Which: strings.Join(words, ","), DatasetHash: info.DatasetHash, Stages: stagesOf(info.Extensions), bits: make([]byte, (info.DatasetRows+7)/8)}
+	c := &chosenRows{From: dir, Which: strings.Join(words, ","), DatasetHash: info.DatasetHash, Versions: versionsOf(info.Extensions), bits: make([]byte, (info.DatasetRows+7)/8)}
 	if err := c.byOutcome(words); err != nil {
 		return nil, fmt.Errorf("--rows-from: %w", err)
 	}

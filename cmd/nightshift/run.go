@@ -134,7 +134,7 @@ func (j *job) identity() store.Identity {
 	id := store.Identity{
 		Name: j.plan.Name, Tool: version(), PriceTable: j.plan.Prices.ID(),
 		Plan: j.planAsRun(canonical), PlanHash: j.rows.mark(hash), MayChange: []string{"source", "prices"},
-		DatasetHash: info.Hash, DatasetRows: info.Rows, DatasetSize: info.Bytes, Epochs: j.plan.Epochs, Slices: storeSlices(j.dataset),
+		DatasetHash: info.Hash, DatasetRows: info.Rows, DatasetSize: info.Bytes, Epochs: j.plan.Epochs, Chunks: storeChunks(j.dataset),
 	}
 	for _, m := range j.plan.Models {
 		id.Models = append(id.Models, m.Name)
@@ -142,11 +142,11 @@ func (j *job) identity() store.Identity {
 	return id
 }
 
-// storeSlices are a dataset's slices as the store has them.
-func storeSlices(d *datasets.Dataset) []store.Slice {
-	list := make([]store.Slice, 0, len(d.Slices()))
-	for _, s := range d.Slices() {
-		list = append(list, store.Slice{First: s.First, Rows: s.Rows, Skipped: s.Rows - s.Selected, Hash: s.Hash})
+// storeChunks are a dataset's slices as the store has them.
+func storeChunks(d *datasets.Dataset) []store.Chunk {
+	list := make([]store.Chunk, 0, len(d.Chunks()))
+	for _, s := range d.Chunks() {
+		list = append(list, store.Chunk{First: s.First, Rows: s.Rows, Skipped: s.Rows - s.Selected, Hash: s.Hash})
 	}
 	return list
 }
@@ -164,39 +164,39 @@ func (s *session) execute(calls, waiting context.Context) error {
 	if err != nil {
 		return err
 	}
-	fleet, err := s.open(st)
+	clients, err := s.open(st)
 	if err != nil {
 		return errors.Join(err, st.Close("failed"))
 	}
-	defer fleet.Close()
-	endMetrics, err := s.startMetrics(fleet, st)
+	defer clients.Close()
+	endMetrics, err := s.startMetrics(clients, st)
 	if err != nil {
 		return errors.Join(err, st.Close("failed"))
 	}
 	defer endMetrics()
-	before := s.earlierBounds(st.WriteFile)
+	before := s.earlierLimits(st.WriteFile)
 	pace := newPace(s.job, st.Totals())
-	looking := watchFleet(fleet, s.plan.Out, st, pace)
-	show := s.progress(st, fleet, pace)
+	looking := watchClients(clients, s.plan.Out, st, pace)
+	show := s.progress(st, clients, pace)
 	s.screen.redirect(show)
 	s.sayStart(st)
 	r := &runner.Run{
-		Name: s.plan.Name, Store: st, Dataset: s.dataset, Lanes: fleet.lanes,
+		Name: s.plan.Name, Store: st, Dataset: s.dataset, Pools: clients.pools,
 		Epochs: s.plan.Epochs, Raw: runner.Raw(s.plan.Raw), SkipUnknown: s.plan.SkipUnknown, Log: s.log,
 	}
 	stops, err := r.Do(calls, waiting)
 	s.screen.redirect(s.err)
-	show.Close(fleet.figures(st, s.job, pace))
+	show.Close(clients.figures(st, s.job, pace))
 	looking.Close(stops)
-	if err := looking.keepBounds(before, st.WriteFile); err != nil {
+	if err := looking.keepLimits(before, st.WriteFile); err != nil {
 		s.log.Warn("what bound the run is not kept: " + err.Error())
 	}
-	s.sayBound(looking)
-	return s.finish(calls, waiting, fleet, st, stops, err)
+	s.sayLimited(looking)
+	return s.finish(calls, waiting, clients, st, stops, err)
 }
 
 // open keeps the dataset's index and opens the way to the models.
-func (s *session) open(st *store.Run) (*fleet, error) {
+func (s *session) open(st *store.Run) (*clients, error) {
 	if err := s.keepIndex(); err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func (s *session) keepIndex() error {
 	if err != nil {
 		return err
 	}
-	folder := stageDir(s.plan.Out, len(extensions))
+	folder := versionDir(s.plan.Out, len(extensions))
 	if err = os.MkdirAll(folder, 0o700); err == nil {
 		err = s.dataset.WriteIndex(filepath.Join(folder, indexFile))
 	}
@@ -258,7 +258,7 @@ func (j *job) items() int64 {
 
 // finish closes the run, scores and compares its answers, writes its reports,
 // prints the summary, and says how it ended.
-func (s *session) finish(calls, waiting context.Context, f *fleet, st *store.Run, stops []runner.Stop, failure error) error {
+func (s *session) finish(calls, waiting context.Context, f *clients, st *store.Run, stops []runner.Stop, failure error) error {
 	interrupted := context.Cause(waiting)
 	end := ending(s.job, st.Totals(), stops, failure, interrupted)
 	if err := st.Close(end.state); err != nil && failure == nil {
@@ -399,7 +399,7 @@ func (a *app) logger(f *runFlags, w io.Writer) (*slog.Logger, func(), error) {
 }
 
 // progress starts showing where the run stands.
-func (s *session) progress(st *store.Run, fleet *fleet, pace *pace) *progress {
+func (s *session) progress(st *store.Run, clients *clients, pace *pace) *progress {
 	mode := s.flags.progress
 	if mode == "auto" {
 		mode = "plain"
@@ -410,7 +410,7 @@ func (s *session) progress(st *store.Run, fleet *fleet, pace *pace) *progress {
 	if s.flags.quiet {
 		mode = "none"
 	}
-	return newProgress(s.err, mode, func() figures { return fleet.figures(st, s.job, pace) })
+	return newProgress(s.err, mode, func() figures { return clients.figures(st, s.job, pace) })
 }
 
 // writeWhole writes a file whole or not at all.

@@ -222,8 +222,8 @@ type scoringStep struct {
 	retryFailed   bool
 	given         []string // scorers of the command line, in place of the plan's
 	addTo         bool     // the scorers come beside those that are there
-	fleet         *fleet
-	ownFleet      bool
+	clients       *clients
+	ownClients    bool
 }
 
 // A scoreTable is one that was written.
@@ -375,8 +375,8 @@ func (s *scoringStep) byPanel(ctx context.Context, rs plan.ResolvedScorer) (t sc
 }
 
 func (s *scoringStep) close() {
-	if s.ownFleet {
-		s.fleet.Close()
+	if s.ownClients {
+		s.clients.Close()
 	}
 }
 

@@ -109,7 +109,7 @@ func (f *simulateFlags) simulator(a *app) (simulator.Config, error) {
 	note("latency", parsed(f.latency, simulator.ParseLatency, &c.Latency))
 	note("limits", parsed(f.limits, simulator.ParseLimits, &c.Limits))
 	if f.neighbour != "" {
-		note("neighbour", c.Neighbour.UnmarshalText([]byte(f.neighbour)))
+		note("neighbour", c.Competitor.UnmarshalText([]byte(f.neighbour)))
 	}
 	for _, text := range f.faults {
 		faults, err := simulator.ParseFaults(text)

@@ -73,7 +73,7 @@ func (a *app) printLive(s store.StatusInfo, l liveState) {
 		} else if e.silent() && len(l.Stops) == 0 {
 			fmt.Fprintf(a.out, "! %s gave no answers since %s: %s\n", visible(e.Name), e.FailingSince.Local().Format(time.DateTime), visible(e.LastError))
 		}
-		if words := e.boundWords(); words != "" && e.Sent > 0 {
+		if words := e.limitedWords(); words != "" && e.Sent > 0 {
 			fmt.Fprintf(a.out, "  %s: held back by %s\n", visible(e.Name), words)
 		}
 	}
@@ -114,12 +114,12 @@ func (a *app) printEndpoint(e liveEndpoint) {
 		}
 		parts = append(parts, fmt.Sprintf("%s %s a minute", short(int64(r.Used)), r.Name))
 	}
-	if e.Learned > 0 {
-		parts = append(parts, fmt.Sprintf("learned %s requests a minute", short(int64(e.Learned))))
+	if e.Inferred > 0 {
+		parts = append(parts, fmt.Sprintf("learned %s requests a minute", short(int64(e.Inferred))))
 	}
 	parts = append(parts, fmt.Sprintf("%d in flight of at most %d", e.InFlight, e.Window))
 	if e.Waiting > 0 {
-		parts = append(parts, fmt.Sprintf("%d waiting for the %s", e.Waiting, e.Bound))
+		parts = append(parts, fmt.Sprintf("%d waiting for the %s", e.Waiting, e.Limited))
 	}
 	fmt.Fprintf(a.out, "  %s: %s\n", visible(e.Name), strings.Join(parts, ", "))
 	if e.Paused != nil {

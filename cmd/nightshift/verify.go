@@ -69,7 +69,7 @@ func verify(ctx context.Context, dir string, deep bool) (rep store.VerifyReport,
 }
 
 func (a *app) printVerify(dir string, r store.VerifyReport) {
-	fmt.Fprintf(a.out, "%s: %d of %d rows on record, %d parts (%d bytes hashed), %d open units\n", dir, r.Recorded, r.Items, r.Parts, r.Bytes, r.Journals)
+	fmt.Fprintf(a.out, "%s: %d of %d rows on record, %d parts (%d bytes hashed), %d open units\n", dir, r.Recorded, r.Items, r.ParquetFiles, r.Bytes, r.Journals)
 	for _, p := range r.Problems {
 		fmt.Fprintln(a.out, "  "+p.String())
 	}

@@ -26,7 +26,7 @@ type background struct {
 	least                   float64 // and at least that
 	began                   float64 // when the refusal came from which passed counts
 	passed                  float64 // requests sent since then, less those refused
-	sends                   float64 // since the first refusal under suspicion, for the share
+	sends                   float64 // since the first refusal under oversizeDetection, for the share
 	refused                 float64
 	against                 int     // refusals that were not about the rate
 	need                    int     // how many are needed
@@ -135,7 +135,7 @@ func (b *background) withdraw() {
 	b.forget()
 }
 
-// forget drops what is under suspicion.
+// forget drops what is under oversizeDetection.
 func (b *background) forget() {
 	b.most, b.least, b.against = math.Inf(1), 0, 0
 	b.sends, b.refused, b.passed, b.began = 0, 0, 0, 0
@@ -307,7 +307,7 @@ func (b *background) begun(now float64) {
 	b.began, b.passed = now, 0
 }
 
-// suspected is the share that was refused since the first under suspicion, up
+// suspected is the share that was refused since the first under oversizeDetection, up
 // to the request with that number, and a standard error more.
 func (b *background) suspected(number float64) float64 {
 	sends := b.sends - (b.number - number)

@@ -43,7 +43,7 @@ func (l *Limiter) next() *waiter {
 
 // scout makes a request a trial where it is the first after a small bucket was
 // empty (the many behind it would all be refused if it still is), and where it
-// is under suspicion: only alone can it be convicted or acquitted.
+// is under oversizeDetection: only alone can it be convicted or acquitted.
 func (l *Limiter) scout(w *waiter) {
 	if w.cost.Turn == Suspect {
 		l.pause.trial, l.pause.out = true, false

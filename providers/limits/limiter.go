@@ -146,7 +146,7 @@ type Refusal struct {
 	RetryAfter time.Duration
 }
 
-// Wait blocks until a request of that cost may be sent for lane. Lanes that
+// Wait blocks until a request of that cost may be sent for lane. Pools that
 // wait at the same time get equal shares of tokens; retries go first.
 //
 // The error is that of ctx, or a *nightshift.StopError when the endpoint must

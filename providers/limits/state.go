@@ -7,7 +7,7 @@ import (
 	"nightshift"
 )
 
-// A Bound names what holds the next request back.
+// A Limited names what holds the next request back.
 type Bound uint8
 
 const (

@@ -102,7 +102,7 @@ func writeRate(r *Rate, input Rate) Rate {
 
 func (r Rates) free() bool { return r.Input == 0 && r.Output == 0 }
 
-// Parts is a cost by class. Reasoning tokens are inside Output, and sound and
+// ParquetFiles is a cost by class. Reasoning tokens are inside Output, and sound and
 // pictures inside Input and Output.
 type Parts struct {
 	Input        nightshift.NanoUSD `json:"input"`

@@ -10,15 +10,15 @@ import (
 // Config says how a Server behaves. The zero value is an instant, unlimited,
 // faultless server that accepts any key and any model.
 //
-// Latency, Limits, Fault, Window and Neighbour have a text form, used by
+// Latency, Limits, Fault, Window and Competitor have a text form, used by
 // flags and, as strings, in JSON.
 type Config struct {
-	Seed      uint64    `json:"seed,omitempty"`
-	Latency   Latency   `json:"latency,omitzero"`
-	Limits    Limits    `json:"limits,omitzero"`
-	Faults    []Fault   `json:"faults,omitempty"`
-	Outages   []Window  `json:"outages,omitempty"` // every request gets 503 meanwhile
-	Neighbour Neighbour `json:"neighbour,omitzero"`
+	Seed       uint64     `json:"seed,omitempty"`
+	Latency    Latency    `json:"latency,omitzero"`
+	Limits     Limits     `json:"limits,omitzero"`
+	Faults     []Fault    `json:"faults,omitempty"`
+	Outages    []Window   `json:"outages,omitempty"` // every request gets 503 meanwhile
+	Competitor Competitor `json:"neighbour,omitzero"`
 
 	// Models overrides what a model's name says about it.
 	Models map[string]Model `json:"models,omitempty"`
@@ -98,9 +98,9 @@ const (
 // HeaderDialects are the ways in which limits are told.
 var HeaderDialects = []string{"auto", "anthropic", "openai", "azure", "openrouter", "retry-after", "none"}
 
-// Neighbour is another client of the same limits: for Busy out of every
+// Competitor is another client of the same limits: for Busy out of every
 // Period it takes Share of the rates (above 1 it drains the bucket).
-type Neighbour struct {
+type Competitor struct {
 	Share  float64
 	Period time.Duration // 0 means always busy
 	Busy   time.Duration

@@ -18,9 +18,9 @@ func TestTextForms(t *testing.T) {
 		Limits:  Limits{600, 40000, 8000, 90000, 24, 5 * time.Second, time.Minute, "max_tokens", "openai", true},
 		Faults: []Fault{{Kind: "rate_limit", Share: 0.02}, {Kind: "outage", Share: 1, During: Window{2 * time.Minute, time.Minute}},
 			{"cut_stream", 0.01, Window{5 * time.Second, 10 * time.Second}, 2 * time.Second, Only{"chat", "gpt", &yes, "x", 1}}},
-		Outages:   []Window{{time.Minute, 30 * time.Second}},
-		Neighbour: Neighbour{0.5, time.Minute, 10 * time.Second},
-		Usage:     []string{"twice"},
+		Outages:    []Window{{time.Minute, 30 * time.Second}},
+		Competitor: Competitor{0.5, time.Minute, 10 * time.Second},
+		Usage:      []string{"twice"},
 	}
 	var got Config
 	if err := json.Unmarshal([]byte(text), &got); err != nil {

@@ -81,7 +81,7 @@ func (s *Server) write(e *Entry) {
 	line := e.line()
 	s.logMu.Lock()
 	defer s.logMu.Unlock()
-	_, _ = s.cfg.Log.Write(line) // a rehearsal goes on without its log
+	_, _ = s.cfg.Log.Write(line) // a loadTest goes on without its log
 }
 
 // run takes the exchange from its body to its last byte. It reports whether

@@ -43,7 +43,7 @@ type reading struct {
 	reset            time.Duration // until the limit is whole again
 }
 
-func newLimiter(cfg Limits, n Neighbour, now time.Time) *limiter {
+func newLimiter(cfg Limits, n Competitor, now time.Time) *limiter {
 	l := &limiter{cfg: cfg}
 	for d, perMinute := range [dimensions]int64{cfg.Requests, cfg.Input, cfg.Output, cfg.Tokens} {
 		if perMinute > 0 {
@@ -134,18 +134,18 @@ func (l *limiter) early(now time.Time) bool {
 // A bucket is a token bucket, or a counter of a fixed window. Its level is
 // what may still be spent; below zero it is debt.
 type bucket struct {
-	perMinute int64
-	rate      float64 // per second
-	capacity  float64
-	level     float64
-	at        time.Time     // of level
-	window    time.Duration // 0 for a token bucket
-	neighbour Neighbour
-	origin    time.Time // of the neighbour's periods
+	perMinute  int64
+	rate       float64 // per second
+	capacity   float64
+	level      float64
+	at         time.Time     // of level
+	window     time.Duration // 0 for a token bucket
+	competitor Competitor
+	origin     time.Time // of the neighbour's periods
 }
 
-func newBucket(cfg Limits, n Neighbour, perMinute int64, now time.Time) *bucket {
-	b := &bucket{perMinute: perMinute, rate: float64(perMinute) / 60, at: now, window: cfg.Window, neighbour: n, origin: now}
+func newBucket(cfg Limits, n Competitor, perMinute int64, now time.Time) *bucket {
+	b := &bucket{perMinute: perMinute, rate: float64(perMinute) / 60, at: now, window: cfg.Window, competitor: n, origin: now}
 	burst := cfg.Burst
 	switch {
 	case cfg.Window > 0:
@@ -165,8 +165,8 @@ func (b *bucket) advance(now time.Time) {
 		if start := now.Truncate(b.window); start.After(b.at) {
 			b.at, b.level, b.origin = start, b.capacity, start
 		}
-		if b.neighbour.Share > 0 { // what the neighbour took since the last look
-			b.level = max(min(b.level, 0), b.level-b.rate*b.neighbour.Share*b.neighbour.busy(b.origin, now))
+		if b.competitor.Share > 0 { // what the neighbour took since the last look
+			b.level = max(min(b.level, 0), b.level-b.rate*b.competitor.Share*b.competitor.busy(b.origin, now))
 			b.origin = now
 		}
 		return
@@ -175,7 +175,7 @@ func (b *bucket) advance(now time.Time) {
 	if elapsed <= 0 {
 		return
 	}
-	if b.neighbour.Share <= 0 {
+	if b.competitor.Share <= 0 {
 		b.level = min(b.capacity, b.level+b.rate*elapsed)
 		b.at = now
 		return
@@ -186,17 +186,17 @@ func (b *bucket) advance(now time.Time) {
 // share advances a token bucket that a neighbour draws from, switch by switch
 // of the neighbour's busy and idle times.
 func (b *bucket) share(now time.Time) {
-	if whole := 10 * b.neighbour.Period; whole > 0 && now.Sub(b.at) > whole+10*time.Minute {
+	if whole := 10 * b.competitor.Period; whole > 0 && now.Sub(b.at) > whole+10*time.Minute {
 		b.at = now.Add(-whole - 10*time.Minute) // what was before has long settled
 	}
 	for b.at.Before(now) {
-		busy, until := b.neighbour.state(b.origin, b.at)
+		busy, until := b.competitor.state(b.origin, b.at)
 		if until.After(now) {
 			until = now
 		}
 		net := b.rate
 		if busy {
-			net *= 1 - b.neighbour.Share
+			net *= 1 - b.competitor.Share
 		}
 		floor := min(b.level, 0) // a neighbour drains the bucket, it makes no debt
 		b.level = min(b.capacity, max(floor, b.level+net*until.Sub(b.at).Seconds()))
@@ -205,7 +205,7 @@ func (b *bucket) share(now time.Time) {
 }
 
 // state says whether the neighbour is busy at t, and until when that lasts.
-func (n Neighbour) state(origin, t time.Time) (busy bool, until time.Time) {
+func (n Competitor) state(origin, t time.Time) (busy bool, until time.Time) {
 	if n.Period <= 0 {
 		return true, t.Add(time.Hour)
 	}
@@ -218,7 +218,7 @@ func (n Neighbour) state(origin, t time.Time) (busy bool, until time.Time) {
 
 // busy returns the seconds of (from, to] in which the neighbour is busy, for
 // fixed windows, whose periods are aligned to the clock.
-func (n Neighbour) busy(from, to time.Time) float64 {
+func (n Competitor) busy(from, to time.Time) float64 {
 	if n.Period <= 0 {
 		return to.Sub(from).Seconds()
 	}

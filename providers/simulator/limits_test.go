@@ -47,9 +47,9 @@ func TestRatesAreExact(t *testing.T) {
 		{"output", Config{Limits: Limits{Output: 6000, Burst: 5 * time.Second}}, func(l Ledger) (float64, float64) { return float64(l.Billed.Output), 6000*minutes + 500 }, 400},
 		{"total tokens", Config{Limits: Limits{Tokens: 6000, Burst: 5 * time.Second}}, func(l Ledger) (float64, float64) { return float64(l.Billed.Total()), 6000*minutes + 500 }, 400},
 		{"max_tokens up front", Config{Limits: Limits{Output: 30_000, Charge: ChargeMax}}, requests((30_000*minutes + 30_000) / 300), 1},
-		{"a neighbour takes half", Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}, Neighbour: Neighbour{Share: 0.5}}, requests(60*minutes + 10), 1},
-		{"a neighbour takes all for half of the time", Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}, Neighbour: Neighbour{Share: 1, Period: 20 * time.Second, Busy: 10 * time.Second}}, requests(60*minutes + 10), 2},
-		{"a neighbour in windows", Config{Limits: Limits{Requests: 120, Window: time.Minute}, Neighbour: Neighbour{Share: 0.5, Period: time.Minute, Busy: 10 * time.Second}}, requests(110 * minutes), minutes},
+		{"a neighbour takes half", Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}, Competitor: Competitor{Share: 0.5}}, requests(60*minutes + 10), 1},
+		{"a neighbour takes all for half of the time", Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}, Competitor: Competitor{Share: 1, Period: 20 * time.Second, Busy: 10 * time.Second}}, requests(60*minutes + 10), 2},
+		{"a neighbour in windows", Config{Limits: Limits{Requests: 120, Window: time.Minute}, Competitor: Competitor{Share: 0.5, Period: time.Minute, Busy: 10 * time.Second}}, requests(110 * minutes), minutes},
 		{"24 at once", Config{Limits: Limits{Concurrency: 24}, Latency: Latency{FirstToken: 10 * time.Second}}, requests(24 * minutes * 60 / 10), 24},
 		{"an outage", Config{Outages: []Window{{At: time.Minute, For: 2 * time.Minute}}, Limits: Limits{Requests: 60, Window: time.Minute}}, requests(60 * 3), 0},
 	} {

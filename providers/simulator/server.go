@@ -275,7 +275,7 @@ func (s *Server) limiter(key, model string, now time.Time) *limiter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.limiters[key] == nil {
-		s.limiters[key] = newLimiter(l, s.cfg.Neighbour, now)
+		s.limiters[key] = newLimiter(l, s.cfg.Competitor, now)
 	}
 	return s.limiters[key]
 }

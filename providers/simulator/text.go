@@ -147,8 +147,8 @@ func ParseLimits(s string) (Limits, error) {
 }
 
 // UnmarshalText reads the form "share=50%,busy=10s,period=60s".
-func (n *Neighbour) UnmarshalText(text []byte) error {
-	*n = Neighbour{}
+func (n *Competitor) UnmarshalText(text []byte) error {
+	*n = Competitor{}
 	share := func(s string) (err error) {
 		number, percent := strings.CutSuffix(s, "%")
 		if err = setFloat(&n.Share)(number); percent {
@@ -162,7 +162,7 @@ func (n *Neighbour) UnmarshalText(text []byte) error {
 }
 
 // MarshalText writes what UnmarshalText reads.
-func (n Neighbour) MarshalText() ([]byte, error) {
+func (n Competitor) MarshalText() ([]byte, error) {
 	var f fields
 	f.float("share", n.Share)
 	f.duration("busy", n.Busy)

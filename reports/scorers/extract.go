@@ -39,7 +39,7 @@ func (s *match) Score(a Answer, target *Target) Result {
 func (s *match) one(text, target string) Result {
 	if s.p.Numeric {
 		if s.p.Compat == "inspect" {
-			if want, ok := inspectNumber(inspectStrip(strings.TrimSpace(target))); ok {
+			if want, ok := inspectNumber(inspectBanner(strings.TrimSpace(target))); ok {
 				return s.inspect(text, want)
 			}
 		} else if want, ok := numberToken(strings.TrimSpace(plainNumbers(target))); ok {
@@ -100,7 +100,7 @@ func (s *match) number(text string, want decimal) Result {
 // inspect compares as Inspect does: its own idea of punctuation and of what is
 // a number, and five significant digits.
 func (s *match) inspect(text string, want string) Result {
-	text = inspectStrip(fold(strings.TrimSpace(text)))
+	text = inspectBanner(fold(strings.TrimSpace(text)))
 	if s.p.Location == "exact" {
 		got, ok := inspectNumber(text)
 		return verdict(ok && got == want).extracted(got).sameAs(got)
@@ -124,9 +124,9 @@ func (s *match) inspect(text string, want string) Result {
 	return verdict(got == want).extracted(got).sameAs(got)
 }
 
-// inspectStrip deletes currency signs, commas and emphasis, and the points
+// inspectBanner deletes currency signs, commas and emphasis, and the points
 // that no digit follows.
-func inspectStrip(s string) string {
+func inspectBanner(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if strings.ContainsRune("$,£€*_", r) {
 			return -1

@@ -49,12 +49,12 @@ func TestScoringMemory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	const rows = 400
 	document := strings.Repeat("many words of a long document ", 8<<10) // some 240 kB
-	id := store.Identity{Name: "run", Plan: []byte(`{}`), PlanHash: "p", DatasetHash: "d", DatasetRows: rows, Models: []string{"m"}, Slices: []store.Slice{{Rows: rows}}}
-	st, err := store.Open(dir, id, store.Options{Ballast: -1})
+	id := store.Identity{Name: "run", Plan: []byte(`{}`), PlanHash: "p", DatasetHash: "d", DatasetRows: rows, Models: []string{"m"}, Chunks: []store.Chunk{{Rows: rows}}}
+	st, err := store.Open(dir, id, store.Options{ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := st.OpenUnit("m", 0)
+	u, err := st.OpenShard("m", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,13 +22,13 @@ func newRun(t testing.TB, dir string, ids []string, models []string, fill func(r
 	t.Helper()
 	run, err := store.Open(dir, store.Identity{
 		Name: "run", Tool: "test", Plan: json.RawMessage(`{}`), PlanHash: "p", DatasetHash: fmt.Sprint(len(ids)), DatasetRows: int64(len(ids)),
-		Slices: []store.Slice{{Rows: int64(len(ids))}}, Models: models, Epochs: 1,
-	}, store.Options{Ballast: -1})
+		Chunks: []store.Chunk{{Rows: int64(len(ids))}}, Models: models, Epochs: 1,
+	}, store.Options{ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, model := range models {
-		u, err := run.OpenUnit(model, 0)
+		u, err := run.OpenShard(model, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,7 @@ func At[T any](dir, model string, rows []int64) iter.Seq2[T, error] {
 			return
 		}
 		rows = slices.Compact(slices.Sorted(slices.Values(rows)))
-		for n, s := range v.info.Slices {
+		for n, s := range v.info.Chunks {
 			from, _ := slices.BinarySearch(rows, s.First)
 			to, _ := slices.BinarySearch(rows, s.First+s.Rows)
 			if from == to {
@@ -37,21 +37,23 @@ func At[T any](dir, model string, rows []int64) iter.Seq2[T, error] {
 			}
 			here := rows[from:to]
 			c := choice[T]{
-				part: func(part *Part, s Slice, yield func(T) bool) error { return partAt(v, part, s, here, yield) },
+				parquetFile: func(parquetFile *ParquetFile, s Chunk, yield func(T) bool) error {
+					return parquetFileAt(v, parquetFile, s, here, yield)
+				},
 				wanted: func(row int64) bool {
 					_, found := slices.BinarySearch(here, row)
 					return found
 				},
 			}
-			if !unitRows(v, unitKey{m, n}, c, project, yield) {
+			if !shardRows(v, shardKey{m, n}, c, project, yield) {
 				return
 			}
 		}
 	}
 }
 
-func partAt[T any](v *view, part *Part, s Slice, rows []int64, yield func(T) bool) error {
-	f, pf, err := openPart(v.fs, v.dir.at(resultsDir, part.Name))
+func parquetFileAt[T any](v *view, parquetFile *ParquetFile, s Chunk, rows []int64, yield func(T) bool) error {
+	f, pf, err := openParquetFile(v.fs, v.dir.at(resultsDir, parquetFile.Name))
 	if err != nil {
 		return err
 	}

@@ -14,12 +14,12 @@ type placed struct {
 
 // A part of a slice that is used in part holds fewer rows than the slice:
 // stretches of it are found by the rows, not by their number.
-func TestRowsOfSlicesUsedInPart(t *testing.T) {
+func TestRowsOfChunksUsedInParquetFile(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(2, 3, 20, 2)
 	used := func(row int64) bool { return row%3 == 1 && row != 22 }
-	for i := range id.Slices {
-		s := &id.Slices[i]
+	for i := range id.Chunks {
+		s := &id.Chunks[i]
 		for row := s.First; row < s.First+s.Rows; row++ {
 			if !used(row) {
 				s.Skipped++
@@ -28,8 +28,8 @@ func TestRowsOfSlicesUsedInPart(t *testing.T) {
 	}
 	r := mustOpen(t, dir, id, Options{})
 	for _, m := range id.Models {
-		for n, s := range id.Slices {
-			u, err := r.OpenUnit(m, n)
+		for n, s := range id.Chunks {
+			u, err := r.OpenShard(m, n)
 			must(t, err)
 			for row := s.First; row < s.First+s.Rows; row++ {
 				for e := range 2 {

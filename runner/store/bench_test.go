@@ -35,11 +35,11 @@ func largeRecord(rng *rand.Rand, model string, row int64) *nightshift.Record {
 	return rec
 }
 
-const benchUnit = 20_000
+const benchShard = 20_000
 
 // BenchmarkPut is one record of 3 KB, from Record to written, one caller.
 func BenchmarkPut(b *testing.B) {
-	id := identity(1, 200, benchUnit, 1)
+	id := identity(1, 200, benchShard, 1)
 	r := mustOpen(b, b.TempDir(), id, Options{})
 	defer r.Close("")
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -47,14 +47,14 @@ func BenchmarkPut(b *testing.B) {
 	for i := range recs {
 		recs[i] = largeRecord(rng, "m0", 0)
 	}
-	var u *Unit
+	var u *Shard
 	n := int64(0)
 	b.ReportAllocs()
 	reportCPU(b)
 	for b.Loop() {
-		if n%benchUnit == 0 {
+		if n%benchShard == 0 {
 			var err error
-			u, err = r.OpenUnit("m0", int(n/benchUnit))
+			u, err = r.OpenShard("m0", int(n/benchShard))
 			must(b, err)
 		}
 		rec := recs[n%64]
@@ -78,11 +78,11 @@ func BenchmarkEncode(b *testing.B) {
 
 // BenchmarkIntent is the line before every request.
 func BenchmarkIntent(b *testing.B) {
-	r := mustOpen(b, b.TempDir(), identity(1, 1, benchUnit, 1), Options{})
+	r := mustOpen(b, b.TempDir(), identity(1, 1, benchShard, 1), Options{})
 	defer r.Close("")
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(b, err)
-	w := u.Witness(0, 0)
+	w := u.AttemptLog(0, 0)
 	b.ReportAllocs()
 	reportCPU(b)
 	for b.Loop() {
@@ -98,7 +98,7 @@ func BenchmarkCommit(b *testing.B) {
 		benchmarkCommit(b, Options{}, func(n int64) (row int64) { return n })
 	})
 	b.Run("late", func(b *testing.B) {
-		benchmarkCommit(b, Options{Late: true}, func(n int64) (row int64) { return benchUnit - 1 - n })
+		benchmarkCommit(b, Options{Late: true}, func(n int64) (row int64) { return benchShard - 1 - n })
 	})
 }
 
@@ -106,11 +106,11 @@ func benchmarkCommit(b *testing.B, o Options, order func(n int64) (row int64)) {
 	for b.Loop() {
 		b.StopTimer()
 		dir := b.TempDir()
-		r := mustOpen(b, dir, identity(1, 1, benchUnit, 1), o)
-		u, err := r.OpenUnit("m0", 0)
+		r := mustOpen(b, dir, identity(1, 1, benchShard, 1), o)
+		u, err := r.OpenShard("m0", 0)
 		must(b, err)
 		rng := rand.New(rand.NewPCG(1, 1))
-		for n := range int64(benchUnit) {
+		for n := range int64(benchShard) {
 			must(b, u.Put(largeRecord(rng, "m0", order(n))))
 		}
 		var before, after runtime.MemStats
@@ -142,19 +142,19 @@ func benchmarkCommit(b *testing.B, o Options, order func(n int64) (row int64)) {
 
 // BenchmarkResume is a run of 10 M rows of which 9.9 M are done, most of them
 // in 494 committed parts, 10,000 in the journal of an open unit: from Open to
-// the first intent. Parts are stood in for by files of the listed sizes, since
+// the first intent. ParquetFiles are stood in for by files of the listed sizes, since
 // Open does not read what the manifest vouches for.
 func BenchmarkResume(b *testing.B) {
-	const units = 500
+	const shards = 500
 	dir := b.TempDir()
-	id := identity(1, units, benchUnit, 1)
+	id := identity(1, shards, benchShard, 1)
 	makeLargeRun(b, dir, id, 494)
 	for b.Loop() {
 		runtime.GC()
 		begun, start := time.Now(), fsx.ProcessorTime()
 		r := mustOpen(b, dir, id, Options{})
 		u, row := firstOpen(b, r, id)
-		must(b, u.Witness(row, 0).Sending(nightshift.Intent{Attempt: 1}))
+		must(b, u.AttemptLog(row, 0).Sending(nightshift.Intent{Attempt: 1}))
 		took, cpu := time.Since(begun), fsx.ProcessorTime()-start
 		var mem runtime.MemStats
 		runtime.ReadMemStats(&mem)
@@ -162,19 +162,19 @@ func BenchmarkResume(b *testing.B) {
 		b.ReportMetric(float64(took.Milliseconds()), "ms-to-first-send")
 		b.ReportMetric(float64(mem.HeapAlloc)/(1<<20), "MiB-heap")
 		b.ReportMetric(float64(mem.Sys)/(1<<20), "MiB-from-the-system")
-		if got := r.Totals().Sum().Rows; got != 494*benchUnit+benchUnit/2 {
+		if got := r.Totals().Sum().Rows; got != 494*benchShard+benchShard/2 {
 			b.Fatalf("%d rows on record", got)
 		}
 		must(b, r.Close("stopped"))
 	}
 }
 
-func firstOpen(b *testing.B, r *Run, id Identity) (*Unit, int64) {
-	for n, s := range id.Slices {
+func firstOpen(b *testing.B, r *Run, id Identity) (*Shard, int64) {
+	for n, s := range id.Chunks {
 		if r.Committed("m0", n) {
 			continue
 		}
-		u, err := r.OpenUnit("m0", n)
+		u, err := r.OpenShard("m0", n)
 		must(b, err)
 		for row := s.First; row < s.First+s.Rows; row++ {
 			if !u.Done(row, 0) {
@@ -191,25 +191,25 @@ func makeLargeRun(b *testing.B, dir string, id Identity, n int) {
 	b.Helper()
 	r := mustOpen(b, dir, id, Options{})
 	rng := rand.New(rand.NewPCG(1, 1))
-	u, err := r.OpenUnit("m0", n)
+	u, err := r.OpenShard("m0", n)
 	must(b, err)
-	for i := range int64(benchUnit / 2) {
-		row := u.Slice().First + i
-		must(b, u.Witness(row, 0).Sending(nightshift.Intent{Attempt: 1}))
+	for i := range int64(benchShard / 2) {
+		row := u.Chunk().First + i
+		must(b, u.AttemptLog(row, 0).Sending(nightshift.Intent{Attempt: 1}))
 		must(b, u.Put(largeRecord(rng, "m0", row)))
 	}
 	must(b, r.Close("stopped"))
 	one := count(record("m0", 0, 0))
 	var tally Tally
-	for range benchUnit {
+	for range benchShard {
 		t := one.tally()
 		tally.add(&t, 1)
 	}
 	var lines []byte
-	for unit := range n {
-		s := id.Slices[unit]
-		p := Part{
-			K: kindPart, Model: "m0", Unit: unit, Gen: 1, Name: partName("m0", unit, 1), Size: 20 << 20, SHA256: strings.Repeat("0", 64),
+	for shard := range n {
+		s := id.Chunks[shard]
+		p := ParquetFile{
+			K: kindParquetFile, Model: "m0", Shard: shard, Gen: 1, Name: parquetFileName("m0", shard, 1), Size: 20 << 20, SHA256: strings.Repeat("0", 64),
 			First: s.First, Rows: s.Rows, Items: s.Rows, CommittedAt: time.Now(), Totals: tally,
 		}
 		line, _, err := encodeLine(p)

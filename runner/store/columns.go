@@ -18,12 +18,12 @@ import (
 // parquet-go goes from columns to rows of values, to rows of the asked-for
 // columns, to structs, and takes ten times as long.
 
-// readPart yields the rows of an open file. Every row owns its memory.
-func readPart[T any](pf *parquet.File) iter.Seq2[T, error] {
+// readParquetFile yields the rows of an open file. Every row owns its memory.
+func readParquetFile[T any](pf *parquet.File) iter.Seq2[T, error] {
 	return readStretch[T](pf, 0, pf.NumRows())
 }
 
-// readStretch is readPart from one row up to another, which is left out.
+// readStretch is readParquetFile from one row up to another, which is left out.
 func readStretch[T any](pf *parquet.File, from, to int64) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
@@ -257,11 +257,11 @@ func timeSetter(leaf parquet.LeafColumn) (setter, error) {
 	if !ok || stamp.Unit.Value == nil {
 		return nil, fmt.Errorf("it holds values of type %v, which are no times", leaf.Node.Type())
 	}
-	unit := int64(stamp.Unit.Value.Duration())
-	perSecond := int64(time.Second) / unit
+	shard := int64(stamp.Unit.Value.Duration())
+	perSecond := int64(time.Second) / shard
 	return func(to reflect.Value, v *parquet.Value) error {
 		n := v.Int64()
-		*to.Addr().Interface().(*time.Time) = time.Unix(n/perSecond, n%perSecond*unit).UTC()
+		*to.Addr().Interface().(*time.Time) = time.Unix(n/perSecond, n%perSecond*shard).UTC()
 		return nil
 	}, nil
 }

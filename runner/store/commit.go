@@ -16,37 +16,37 @@ import (
 // to; one commit runs at a time.
 //
 // When it fails the run has failed, and the journal still holds everything.
-func (u *Unit) Commit() error {
+func (u *Shard) Commit() error {
 	if err := u.seal(); err != nil {
 		return err
 	}
 	u.r.commitMu.Lock()
 	defer u.r.commitMu.Unlock()
-	part, err := u.publish()
+	parquetFile, err := u.publish()
 	if err != nil {
-		err = storageError(fmt.Sprintf("committing unit %d of %s", u.key.unit, u.model), u.r.dir.at(resultsDir), err)
+		err = storageError(fmt.Sprintf("committing unit %d of %s", u.key.shard, u.model), u.r.dir.at(resultsDir), err)
 		u.r.fail(err)
 		u.mu.Lock()
-		u.state = unitOpen
+		u.state = shardOpen
 		u.mu.Unlock()
 		return err
 	}
-	u.retire(part)
+	u.finishShard(parquetFile)
 	return nil
 }
 
 // seal closes the unit for records and makes its journal durable.
-func (u *Unit) seal() error {
+func (u *Shard) seal() error {
 	u.mu.Lock()
-	if u.state != unitOpen || u.left > 0 {
+	if u.state != shardOpen || u.left > 0 {
 		defer u.mu.Unlock()
 		if u.left > 0 {
-			return fmt.Errorf("store: unit %d of model %q has %d items without a record", u.key.unit, u.model, u.left)
+			return fmt.Errorf("store: unit %d of model %q has %d items without a record", u.key.shard, u.model, u.left)
 		}
-		return fmt.Errorf("store: unit %d of model %q is committed or closed", u.key.unit, u.model)
+		return fmt.Errorf("store: unit %d of model %q is committed or closed", u.key.shard, u.model)
 	}
-	u.state = unitCommitting
-	line, crc, err := encodeLine(journalLine{K: kindSeal, Row: u.j.slice.First, At: time.Now().UTC()})
+	u.state = shardCommitting
+	line, crc, err := encodeLine(journalLine{K: kindSeal, Row: u.j.chunk.First, At: time.Now().UTC()})
 	if err == nil {
 		err = u.append(pending{line: line, crc: crc, kind: kindSeal})
 	}
@@ -60,7 +60,7 @@ func (u *Unit) seal() error {
 	crashPoint("commit.sealed")
 	if err != nil {
 		u.mu.Lock()
-		u.state = unitOpen
+		u.state = shardOpen
 		u.mu.Unlock()
 	}
 	return err
@@ -68,45 +68,45 @@ func (u *Unit) seal() error {
 
 // publish writes the part and brings it under its final name and into the
 // manifest. The order of these steps is the promise of the store.
-func (u *Unit) publish() (Part, error) {
-	tmp, part, err := u.finishDraft()
+func (u *Shard) publish() (ParquetFile, error) {
+	tmp, parquetFile, err := u.finishTempFile()
 	if err != nil {
-		return part, err
+		return parquetFile, err
 	}
 	crashPoint("commit.part-synced")
-	final := u.r.dir.at(resultsDir, part.Name)
+	final := u.r.dir.at(resultsDir, parquetFile.Name)
 	if err := u.r.fs.publish(tmp, final); err != nil {
 		_ = u.r.fs.remove(tmp)
-		return part, err
+		return parquetFile, err
 	}
 	crashPoint("commit.part-named")
 	if err := u.r.fs.syncDir(filepath.Dir(final)); err != nil {
-		return part, err
+		return parquetFile, err
 	}
 	crashPoint("commit.name-synced")
-	if err := u.r.manifest.add(part); err != nil {
-		return part, err
+	if err := u.r.manifest.add(parquetFile); err != nil {
+		return parquetFile, err
 	}
 	crashPoint("commit.listed")
-	return part, nil
+	return parquetFile, nil
 }
 
 // retire removes what the part has replaced. What cannot be removed now is
 // removed at the next start.
-func (u *Unit) retire(part Part) {
+func (u *Shard) finishShard(parquetFile ParquetFile) {
 	if u.base != nil {
 		u.r.quarantineFile(u.r.dir.at(resultsDir, u.base.Name))
 		crashPoint("commit.old-part-moved")
 	}
 	u.mu.Lock()
-	u.state = unitCommitted
+	u.state = shardCommitted
 	names := u.j.names
 	u.j.close()
 	u.mu.Unlock()
 	u.r.mu.Lock()
-	u.r.parts[u.key] = part
+	u.r.parquetFiles[u.key] = parquetFile
 	delete(u.r.retry, u.key)
-	delete(u.r.units, u.key)
+	delete(u.r.shards, u.key)
 	u.r.mu.Unlock()
 	for _, name := range names {
 		_ = u.r.fs.remove(name)
@@ -114,19 +114,19 @@ func (u *Unit) retire(part Part) {
 	}
 }
 
-func (r *Run) partMeta(key unitKey, gen int) partMeta {
-	s := r.id.Slices[key.unit]
-	return partMeta{
+func (r *Run) parquetFileMeta(key shardKey, gen int) parquetFileMeta {
+	s := r.id.Chunks[key.shard]
+	return parquetFileMeta{
 		RunID: r.doc.RunID, Run: r.id.Name, Tool: r.id.Tool, Model: r.id.Models[key.model],
-		Unit: key.unit, Gen: gen, First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: r.id.Epochs,
-		DatasetHash: datasetHash(key.unit, r.doc.Extensions, r.id.DatasetHash), SliceHash: hashText(s.Hash), PlanHash: r.id.PlanHash, PriceTableID: r.id.PriceTable,
+		Shard: key.shard, Gen: gen, First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: r.id.Epochs,
+		DatasetHash: datasetHash(key.shard, r.doc.Extensions, r.id.DatasetHash), ChunkHash: hashText(s.Hash), PlanHash: r.id.PlanHash, PriceTableID: r.id.PriceTable,
 	}
 }
 
 // mergeRecords yields the records of a unit in order: those of its journal,
 // and where there is none the one of the part that it replaces. The record is
 // the reader's to keep.
-func mergeRecords(fsys fileSystem, dir paths, base *Part, j *journal) func(func(*nightshift.Record, error) bool) {
+func mergeRecords(fsys fileSystem, dir paths, base *ParquetFile, j *journal) func(func(*nightshift.Record, error) bool) {
 	return func(yield func(*nightshift.Record, error) bool) {
 		if base != nil {
 			mergeBase(fsys, dir, base, j, yield)
@@ -136,14 +136,14 @@ func mergeRecords(fsys fileSystem, dir paths, base *Part, j *journal) func(func(
 	}
 }
 
-func mergeBase(fsys fileSystem, dir paths, base *Part, j *journal, yield func(*nightshift.Record, error) bool) {
-	f, pf, err := openPart(fsys, dir.at(resultsDir, base.Name))
+func mergeBase(fsys fileSystem, dir paths, base *ParquetFile, j *journal, yield func(*nightshift.Record, error) bool) {
+	f, pf, err := openParquetFile(fsys, dir.at(resultsDir, base.Name))
 	if err != nil {
 		yield(nil, err)
 		return
 	}
 	defer f.Close()
-	for rec, err := range readPart[nightshift.Record](pf) {
+	for rec, err := range readParquetFile[nightshift.Record](pf) {
 		if err != nil {
 			yield(nil, err)
 			return

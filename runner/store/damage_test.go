@@ -15,19 +15,19 @@ import (
 // A flipped bit in a part is found by verify, always; a reader gets an error
 // or the right values, and never a panic; and a part that the manifest lacks
 // is only adopted when all its values are right.
-func TestPartBitFlips(t *testing.T) {
+func TestParquetFileBitFlips(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 20, 1)
 	r := mustOpen(t, dir, id, Options{})
-	fillUnit(t, r, "m0", 0)
+	fillShard(t, r, "m0", 0)
 	must(t, r.Close("finished"))
 	var want []nightshift.Record
 	for rec, err := range Rows[nightshift.Record](dir, ReadOptions{}) {
 		must(t, err)
 		want = append(want, rec)
 	}
-	part := filepath.Join(dir, resultsDir, "m0-000000.parquet")
-	whole, err := os.ReadFile(part)
+	parquetFile := filepath.Join(dir, resultsDir, "m0-000000.parquet")
+	whole, err := os.ReadFile(parquetFile)
 	must(t, err)
 	flips := 500
 	if long() {
@@ -48,7 +48,7 @@ func TestPartBitFlips(t *testing.T) {
 	t.Logf("%d flips: %d refused, %d without effect on any value", flips, refused, adopted)
 	damaged := bytes.Clone(whole)
 	damaged[len(damaged)/2] ^= 1
-	must(t, os.WriteFile(part, damaged, 0o600))
+	must(t, os.WriteFile(parquetFile, damaged, 0o600))
 	if rep, err := Verify(dir, false); err != nil || rep.OK() {
 		t.Fatalf("Verify = %+v, %v", rep, err)
 	}
@@ -66,13 +66,13 @@ func takeIn(t *testing.T, raw []byte, id Identity, runID string, want []nightshi
 	r := newRun("/", id, Options{fs: disk})
 	r.doc.RunID = runID
 	readAnyway(t, disk, want)
-	if _, err := r.readWholePart("/part", unitKey{}, 1); err != nil {
+	if _, err := r.readWholeParquetFile("/part", shardKey{}, 1); err != nil {
 		return false
 	}
-	_, pf, err := openPart(disk, "/part")
+	_, pf, err := openParquetFile(disk, "/part")
 	must(t, err)
 	i := 0
-	for rec, err := range readPart[nightshift.Record](pf) {
+	for rec, err := range readParquetFile[nightshift.Record](pf) {
 		must(t, err)
 		if !reflect.DeepEqual(rec, want[i]) {
 			t.Fatalf("bit %d: adopted with row %d changed: %s", bit, i, firstDifference(rec, want[i]))
@@ -86,13 +86,13 @@ func takeIn(t *testing.T, raw []byte, id Identity, runID string, want []nightshi
 // whole: whatever is in it, that ends with values or an error.
 func readAnyway(t *testing.T, disk *memFS, want []nightshift.Record) {
 	t.Helper()
-	f, pf, err := openPart(disk, "/part")
+	f, pf, err := openParquetFile(disk, "/part")
 	if err != nil {
 		return
 	}
 	defer f.Close()
 	n := 0
-	for _, err := range readPart[nightshift.Record](pf) {
+	for _, err := range readParquetFile[nightshift.Record](pf) {
 		if n++; err == nil && n > len(want) {
 			t.Fatalf("%d rows of %d", n, len(want))
 		}
@@ -106,7 +106,7 @@ func TestRowsPassOverDamage(t *testing.T) {
 	id := identity(1, 3, 4, 1)
 	r := mustOpen(t, dir, id, Options{})
 	for n := range 3 {
-		fillUnit(t, r, "m0", n)
+		fillShard(t, r, "m0", n)
 	}
 	must(t, r.Close("finished"))
 	truncate(t, filepath.Join(dir, resultsDir, "m0-000001.parquet"), -9)

@@ -10,24 +10,24 @@ import (
 
 // A draft is a part in the making. It lies in tmp, where nobody looks for it,
 // and is worth nothing until it is finished.
-type draft struct {
-	fs      fileSystem
-	name    string
-	part    Part
-	file    *parquetFile[nightshift.Record]
-	digest  digester
-	columns columnSums
-	items   int64
+type tempFile struct {
+	fs          fileSystem
+	name        string
+	parquetFile ParquetFile
+	file        *parquetFile[nightshift.Record]
+	digest      digester
+	columns     columnSums
+	items       int64
 }
 
-func (u *Unit) newDraft() (*draft, error) {
-	s := u.j.slice
-	d := &draft{fs: u.r.fs, columns: newColumnSums(), part: Part{
-		K: kindPart, Model: u.model, Unit: u.key.unit, Gen: u.gen, Name: partName(u.slug, u.key.unit, u.gen),
+func (u *Shard) newTempFile() (*tempFile, error) {
+	s := u.j.chunk
+	d := &tempFile{fs: u.r.fs, columns: newColumnSums(), parquetFile: ParquetFile{
+		K: kindParquetFile, Model: u.model, Shard: u.key.shard, Gen: u.gen, Name: parquetFileName(u.slug, u.key.shard, u.gen),
 		First: s.First, Rows: s.Rows, Items: s.items(u.r.id.Epochs),
 	}}
-	d.name = u.r.tmpName(d.part.Name)
-	f, err := createParquet(d.fs, d.name, u.r.partMeta(u.key, u.gen).keyValues(), weighRecord)
+	d.name = u.r.tmpName(d.parquetFile.Name)
+	f, err := createParquet(d.fs, d.name, u.r.parquetFileMeta(u.key, u.gen).keyValues(), weighRecord)
 	if err != nil {
 		return nil, err
 	}
@@ -36,34 +36,34 @@ func (u *Unit) newDraft() (*draft, error) {
 }
 
 // add takes the record of the item that comes next.
-func (d *draft) add(rec *nightshift.Record) error {
+func (d *tempFile) add(rec *nightshift.Record) error {
 	d.digest.add(rec)
 	d.columns.add(&d.digest)
 	d.items++
 	c := count(rec)
-	d.part.Totals.count(&c)
+	d.parquetFile.Totals.count(&c)
 	return d.file.add(*rec)
 }
 
 // finish makes the draft durable and reads it back: the journal must not go
 // before the part is known to hold the same.
-func (d *draft) finish() (Part, error) {
+func (d *tempFile) finish() (ParquetFile, error) {
 	defer d.file.close()
-	if d.items != d.part.Items {
-		return d.part, fmt.Errorf("the journal has %d records of %d", d.items, d.part.Items)
+	if d.items != d.parquetFile.Items {
+		return d.parquetFile, fmt.Errorf("the journal has %d records of %d", d.items, d.parquetFile.Items)
 	}
 	d.file.w.SetKeyValueMetadata(rowsChecksum, d.digest.sum())
 	crashPoint("commit.part-written")
 	if err := d.file.finish(); err != nil {
-		return d.part, err
+		return d.parquetFile, err
 	}
-	d.part.CommittedAt = time.Now().UTC()
-	d.part.Size, d.part.SHA256 = d.file.size, hex.EncodeToString(d.file.sum.Sum(nil))
-	return d.part, compareBack(d.file.f, d.file.size, d.items, d.columns, d.digest.sum())
+	d.parquetFile.CommittedAt = time.Now().UTC()
+	d.parquetFile.Size, d.parquetFile.SHA256 = d.file.size, hex.EncodeToString(d.file.sum.Sum(nil))
+	return d.parquetFile, compareBack(d.file.f, d.file.size, d.items, d.columns, d.digest.sum())
 }
 
 // drop removes the draft.
-func (d *draft) drop() {
+func (d *tempFile) drop() {
 	d.file.close()
 	_ = d.fs.remove(d.name)
 }
@@ -85,10 +85,10 @@ const (
 
 // keep remembers a record that was written, and lets the part grow. What the
 // record points to must not change any more.
-func (u *Unit) keep(item int64, rec *nightshift.Record) {
+func (u *Shard) keep(item int64, rec *nightshift.Record) {
 	u.mu.Lock()
 	ready := false
-	if u.base == nil && u.state == unitOpen && !u.r.opts.Late {
+	if u.base == nil && u.state == shardOpen && !u.r.opts.Late {
 		size := weighRecord(rec) + keptSize
 		if u.r.keeping.Add(size) <= u.r.opts.keep {
 			u.kept[item] = rec
@@ -107,22 +107,22 @@ func (u *Unit) keep(item int64, rec *nightshift.Record) {
 
 // grow takes what there is. u.growing is held. Whoever comes after the unit was
 // sealed finds nothing to do: the part is Commit's from then on.
-func (u *Unit) grow() {
+func (u *Shard) grow() {
 	u.mu.Lock()
-	open := u.state == unitOpen
+	open := u.state == shardOpen
 	u.mu.Unlock()
-	if !open || u.stunted || u.draft == nil && !u.r.mayGrow(u) {
+	if !open || u.stunted || u.tempFile == nil && !u.r.mayGrow(u) {
 		return
 	}
 	if err := u.growMore(); err != nil {
-		u.abandonDraft()
+		u.abandonTempFile()
 		u.stunted = true
 	}
 }
 
-func (u *Unit) growMore() (err error) {
-	if u.draft == nil {
-		if u.draft, err = u.newDraft(); err != nil {
+func (u *Shard) growMore() (err error) {
+	if u.tempFile == nil {
+		if u.tempFile, err = u.newTempFile(); err != nil {
 			return err
 		}
 	}
@@ -135,7 +135,7 @@ func (u *Unit) growMore() (err error) {
 			return err
 		}
 		for _, e := range list {
-			if err := u.draft.add(e.rec); err != nil {
+			if err := u.tempFile.add(e.rec); err != nil {
 				return err
 			}
 		}
@@ -145,7 +145,7 @@ func (u *Unit) growMore() (err error) {
 
 // take returns the records that come next, as far as they are there, and what
 // those that are not in memory are read with.
-func (u *Unit) take() (list []entry, j *journal) {
+func (u *Shard) take() (list []entry, j *journal) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for item := u.drafted; item < int64(len(u.j.at)) && len(list) < batchRows; item++ {
@@ -161,24 +161,24 @@ func (u *Unit) take() (list []entry, j *journal) {
 }
 
 // forget gives back the room of a record that is kept.
-func (u *Unit) forget(item int64, rec *nightshift.Record) {
+func (u *Shard) forget(item int64, rec *nightshift.Record) {
 	if rec != nil {
 		u.r.keeping.Add(-weighRecord(rec) - keptSize)
 		delete(u.kept, item)
 	}
 }
 
-// finishDraft brings the part to its end. All items have a record.
-func (u *Unit) finishDraft() (tmp string, part Part, err error) {
+// finishTempFile brings the part to its end. All items have a record.
+func (u *Shard) finishTempFile() (tmp string, parquetFile ParquetFile, err error) {
 	u.growing.Lock()
 	defer u.growing.Unlock()
-	defer u.endGrowth()
-	if u.draft == nil {
-		if u.draft, err = u.newDraft(); err != nil {
-			return "", part, err
+	defer u.endNewRows()
+	if u.tempFile == nil {
+		if u.tempFile, err = u.newTempFile(); err != nil {
+			return "", parquetFile, err
 		}
 	}
-	d := u.draft
+	d := u.tempFile
 	for rec, recErr := range u.remaining() {
 		if err = recErr; err == nil {
 			err = d.add(rec)
@@ -188,34 +188,34 @@ func (u *Unit) finishDraft() (tmp string, part Part, err error) {
 		}
 	}
 	if err == nil {
-		part, err = d.finish()
+		parquetFile, err = d.finish()
 	}
 	if err != nil {
-		u.abandonDraft()
-		return "", part, err
+		u.abandonTempFile()
+		return "", parquetFile, err
 	}
-	return d.name, part, nil
+	return d.name, parquetFile, nil
 }
 
 // remaining yields the records that the draft lacks.
-func (u *Unit) remaining() func(func(*nightshift.Record, error) bool) {
+func (u *Shard) remaining() func(func(*nightshift.Record, error) bool) {
 	if u.base != nil {
 		return mergeRecords(u.r.fs, u.r.dir, u.base, u.j)
 	}
 	return u.j.ordered(u.drafted, u.kept)
 }
 
-// abandonDraft removes a draft. The next one begins at the beginning.
-func (u *Unit) abandonDraft() {
-	if u.draft != nil {
-		u.draft.drop()
+// abandonTempFile removes a draft. The next one begins at the beginning.
+func (u *Shard) abandonTempFile() {
+	if u.tempFile != nil {
+		u.tempFile.drop()
 	}
-	u.endGrowth()
+	u.endNewRows()
 }
 
-// endGrowth forgets the draft, and gives back what it took.
-func (u *Unit) endGrowth() {
-	u.draft, u.drafted = nil, 0
+// endNewRows forgets the draft, and gives back what it took.
+func (u *Shard) endNewRows() {
+	u.tempFile, u.drafted = nil, 0
 	u.mu.Lock()
 	for item, rec := range u.kept {
 		u.forget(item, rec)
@@ -229,7 +229,7 @@ func (u *Unit) endGrowth() {
 }
 
 // mayGrow reports whether it is this unit's turn.
-func (r *Run) mayGrow(u *Unit) bool {
+func (r *Run) mayGrow(u *Shard) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.grows == nil {

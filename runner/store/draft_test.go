@@ -18,14 +18,14 @@ import (
 // A part that grew with its records is that which Commit makes of the journal
 // alone, byte for byte up to the footer, whatever the order in which answers
 // came and however few of them could be kept.
-func TestPartsGrow(t *testing.T) {
+func TestParquetFilesGrow(t *testing.T) {
 	rng := rand.New(rand.NewPCG(21, 21))
 	id := identity(2, 2, 150, 2)
-	id.Slices[0].Skipped = 3
+	id.Chunks[0].Skipped = 3
 	skipped := map[int64]bool{5: true, 6: true, 140: true}
 	recs := map[string][]*nightshift.Record{}
 	for _, model := range id.Models {
-		for n, s := range id.Slices {
+		for n, s := range id.Chunks {
 			var list []*nightshift.Record
 			for row := s.First; row < s.First+s.Rows; row++ {
 				for epoch := range id.Epochs {
@@ -40,12 +40,12 @@ func TestPartsGrow(t *testing.T) {
 	}
 	want := ""
 	for name, o := range map[string]Options{
-		"not at all":       {grow: 1 << 20, Ballast: -1},
-		"with each record": {grow: 1, Ballast: -1},
-		"as usual":         {Ballast: -1},
-		"few kept":         {grow: 7, keep: 20 << 10, Ballast: -1},
-		"none kept":        {grow: 1, keep: 1, Ballast: -1},
-		"late":             {grow: 1, Late: true, Ballast: -1},
+		"not at all":       {grow: 1 << 20, ReserveFile: -1},
+		"with each record": {grow: 1, ReserveFile: -1},
+		"as usual":         {ReserveFile: -1},
+		"few kept":         {grow: 7, keep: 20 << 10, ReserveFile: -1},
+		"none kept":        {grow: 1, keep: 1, ReserveFile: -1},
+		"late":             {grow: 1, Late: true, ReserveFile: -1},
 	} {
 		disk := newMemFS()
 		o.fs = disk
@@ -53,8 +53,8 @@ func TestPartsGrow(t *testing.T) {
 		must(t, err)
 		var all sync.WaitGroup
 		for _, model := range id.Models {
-			for n := range id.Slices {
-				u, err := r.OpenUnit(model, n)
+			for n := range id.Chunks {
+				u, err := r.OpenShard(model, n)
 				must(t, err)
 				list := nearlyInOrder(recs[fmt.Sprint(model, n)], rng)
 				all.Go(func() {
@@ -88,7 +88,7 @@ func TestPartsGrow(t *testing.T) {
 		if len(left) > 0 {
 			t.Errorf("%s: %v is left in tmp", name, left)
 		}
-		got := partSums(t, disk, id)
+		got := parquetFileSums(t, disk, id)
 		if want == "" {
 			want = got
 		}
@@ -110,16 +110,16 @@ func nearlyInOrder(list []*nightshift.Record, rng *rand.Rand) []*nightshift.Reco
 	return append(append(mixed[:2:2], mixed[3:]...), late)
 }
 
-func partSums(t *testing.T, disk fileSystem, id Identity) string {
+func parquetFileSums(t *testing.T, disk fileSystem, id Identity) string {
 	t.Helper()
 	var b strings.Builder
 	names, err := disk.list("/run/" + resultsDir)
 	must(t, err)
-	if len(names) != len(id.Models)*len(id.Slices) {
+	if len(names) != len(id.Models)*len(id.Chunks) {
 		t.Errorf("parts are %v", names)
 	}
 	for _, name := range names {
-		f, pf, err := openPart(disk, path.Join("/run", resultsDir, name))
+		f, pf, err := openParquetFile(disk, path.Join("/run", resultsDir, name))
 		must(t, err)
 		rows, _ := pf.Lookup(rowsChecksum)
 		data, _ := pf.Lookup(dataChecksum)
@@ -131,7 +131,7 @@ func partSums(t *testing.T, disk fileSystem, id Identity) string {
 
 // A draft that cannot be written is given up without a word: the journal has
 // everything, and Commit begins again.
-func TestDraftThatFails(t *testing.T) {
+func TestTempFileThatFails(t *testing.T) {
 	noise := make([]byte, 1<<21) // what does not pack makes a row group that is written before the end
 	rng := rand.New(rand.NewPCG(22, 22))
 	for i := range noise {
@@ -140,7 +140,7 @@ func TestDraftThatFails(t *testing.T) {
 	for _, op := range []string{"create", "write"} {
 		disk := newMemFS()
 		id := identity(1, 1, 40, 1)
-		r, err := Open("/run", id, Options{fs: disk, grow: 1, Ballast: -1, Notice: func(s string) { t.Error(s) }})
+		r, err := Open("/run", id, Options{fs: disk, grow: 1, ReserveFile: -1, Notice: func(s string) { t.Error(s) }})
 		must(t, err)
 		failures := 0
 		disk.before = func(did, name string) (int, error) {
@@ -150,7 +150,7 @@ func TestDraftThatFails(t *testing.T) {
 			}
 			return 0, nil
 		}
-		u, err := r.OpenUnit("m0", 0)
+		u, err := r.OpenShard("m0", 0)
 		must(t, err)
 		for row := range int64(40) {
 			rec := record("m0", row, 0)
@@ -171,11 +171,11 @@ func TestDraftThatFails(t *testing.T) {
 }
 
 // A unit that is closed before its end leaves no draft behind.
-func TestDraftOfAStoppedRun(t *testing.T) {
+func TestTempFileOfAStoppedRun(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 100, 1)
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	for row := range int64(50) {
 		must(t, u.Put(record("m0", row, 0)))
@@ -189,7 +189,7 @@ func TestDraftOfAStoppedRun(t *testing.T) {
 	}
 
 	r = mustOpen(t, dir, id, Options{})
-	u, err = r.OpenUnit("m0", 0)
+	u, err = r.OpenShard("m0", 0)
 	must(t, err)
 	for row := range int64(100) {
 		if !u.Done(row, 0) {
@@ -223,9 +223,9 @@ func (h *publishHook) publish(from, to string) error {
 func TestPutEndsBesideCommit(t *testing.T) {
 	disk := &publishHook{fileSystem: newMemFS()}
 	id := identity(1, 2, 8, 1)
-	r, err := Open("/run", id, Options{fs: disk, grow: 1, Ballast: -1})
+	r, err := Open("/run", id, Options{fs: disk, grow: 1, ReserveFile: -1})
 	must(t, err)
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	for row := range int64(8) {
 		must(t, u.Put(record("m0", row, 0)))
@@ -241,8 +241,8 @@ func TestPutEndsBesideCommit(t *testing.T) {
 	if late != 1 {
 		t.Fatalf("%d late records", late)
 	}
-	if u.draft != nil || r.grows != nil {
-		t.Errorf("the committed unit holds a draft (%v) and the right to grow (%v)", u.draft != nil, r.grows != nil)
+	if u.tempFile != nil || r.grows != nil {
+		t.Errorf("the committed unit holds a draft (%v) and the right to grow (%v)", u.tempFile != nil, r.grows != nil)
 	}
 	must(t, r.Close("done"))
 	if left, err := disk.list("/run/tmp"); err != nil || len(left) > 0 {
@@ -255,9 +255,9 @@ func TestPutEndsBesideCommit(t *testing.T) {
 func TestCommitBesidePuts(t *testing.T) {
 	disk := newMemFS()
 	id := identity(1, 1, 200, 1)
-	r, err := Open("/run", id, Options{fs: disk, grow: 1, Ballast: -1})
+	r, err := Open("/run", id, Options{fs: disk, grow: 1, ReserveFile: -1})
 	must(t, err)
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	var all sync.WaitGroup
 	for worker := range int64(4) {

@@ -100,7 +100,7 @@ func exportParquet(dir string, w io.Writer, o ExportOptions, joins *joins) (int6
 	setMeta(pw, exportMeta(v))
 	var rows int64
 	if o.Where == nil && o.From == 0 && o.To == 0 {
-		rows, err = copyUnits(v, o, pw)
+		rows, err = copyShards(v, o, pw)
 	} else {
 		rows, err = copyRecords(o.records(dir), pw)
 	}
@@ -117,25 +117,25 @@ func exportMeta(v *view) map[string]string {
 	}
 }
 
-// copyUnits copies the row groups of whole parts as they are, and writes the
+// copyShards copies the row groups of whole parts as they are, and writes the
 // rows of open units behind them, in the order of Rows.
-func copyUnits(v *view, o ExportOptions, pw *parquet.GenericWriter[nightshift.Record]) (int64, error) {
+func copyShards(v *view, o ExportOptions, pw *parquet.GenericWriter[nightshift.Record]) (int64, error) {
 	var rows int64
 	for key := range v.chosen(o.ReadOptions) {
-		err := v.withUnit(key, func(part *Part, j *journal) error {
-			if part == nil && j == nil {
+		err := v.withShard(key, func(parquetFile *ParquetFile, j *journal) error {
+			if parquetFile == nil && j == nil {
 				return nil
 			}
 			if j == nil {
-				n, copied, err := copyGroups(v, part, pw)
+				n, copied, err := copyGroups(v, parquetFile, pw)
 				rows += n
 				if copied || err != nil {
 					return err
 				}
-				j = newJournal(v.info.Slices[key.unit], v.info.Epochs) // an empty one: all rows are the part's
+				j = newJournal(v.info.Chunks[key.shard], v.info.Epochs) // an empty one: all rows are the part's
 			}
 			n, err := copyRecords(func(yield func(nightshift.Record, error) bool) {
-				for rec, err := range mergeRecords(v.fs, v.dir, part, j) {
+				for rec, err := range mergeRecords(v.fs, v.dir, parquetFile, j) {
 					if err != nil {
 						yield(nightshift.Record{}, err)
 						return
@@ -157,9 +157,9 @@ func copyUnits(v *view, o ExportOptions, pw *parquet.GenericWriter[nightshift.Re
 
 // copyGroups copies the row groups of a part; copied is false, and nothing
 // done, where the part has other columns, as one of an older version does.
-func copyGroups(v *view, part *Part, pw *parquet.GenericWriter[nightshift.Record]) (rows int64, copied bool, err error) {
+func copyGroups(v *view, parquetFile *ParquetFile, pw *parquet.GenericWriter[nightshift.Record]) (rows int64, copied bool, err error) {
 	defer noPanic(&err)
-	f, pf, err := openPart(v.fs, v.dir.at(resultsDir, part.Name))
+	f, pf, err := openParquetFile(v.fs, v.dir.at(resultsDir, parquetFile.Name))
 	if err != nil {
 		return 0, false, err
 	}

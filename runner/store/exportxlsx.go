@@ -111,16 +111,16 @@ func xlsxString(s string) any {
 		return s
 	}
 	note := fmt.Sprintf("… [cut: the text has %d characters]", utf8.RuneCountInString(s))
-	units, cut := 0, 0 // of UTF-16; where the text is cut to make room for the note
+	shards, cut := 0, 0 // of UTF-16; where the text is cut to make room for the note
 	for i, r := range s {
-		if units <= xlsxText-len(note) {
+		if shards <= xlsxText-len(note) {
 			cut = i
 		}
-		if units++; r > 0xffff {
-			units++
+		if shards++; r > 0xffff {
+			shards++
 		}
 	}
-	if units <= xlsxText {
+	if shards <= xlsxText {
 		return s
 	}
 	return s[:cut] + note

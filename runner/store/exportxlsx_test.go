@@ -21,7 +21,7 @@ func TestExportXLSX(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 7, 1)
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	texts := []string{`=HYPERLINK("http://evil.invalid","x")`, "+1", "007", "a\x00b\x1b\nc", strings.Repeat("x", xlsxText), strings.Repeat("ä😀", 20_000), "_x0041_ <b>&"}
 	for row, text := range texts {

@@ -12,33 +12,33 @@ import (
 type Extension struct {
 	At          time.Time `json:"at"`
 	Tool        string    `json:"tool"`
-	Units       int       `json:"units_before"` // of each model
+	Shards      int       `json:"units_before"` // of each model
 	Rows        int64     `json:"rows_before"`
 	Size        int64     `json:"size_before,omitempty"` // Identity.DatasetSize
 	DatasetHash string    `json:"dataset_hash_before"`
 }
 
 // datasetHash is the hash of the dataset that a unit belongs to: as it was
-// when the unit was added. Parts say it, so it must not change with later
+// when the unit was added. ParquetFiles say it, so it must not change with later
 // rows.
-func datasetHash(unit int, extensions []Extension, now string) string {
+func datasetHash(shard int, extensions []Extension, now string) string {
 	for _, e := range extensions {
-		if unit < e.Units {
+		if shard < e.Shards {
 			return e.DatasetHash
 		}
 	}
 	return now
 }
 
-// Growth is a dataset to which rows were added: what of an [Identity] is then
+// NewRows is a dataset to which rows were added: what of an [Identity] is then
 // different.
-type Growth struct {
+type NewRows struct {
 	Tool        string
 	Plan        json.RawMessage // nil leaves it as it is; what is in PlanHash must be
 	DatasetHash string
 	DatasetRows int64
 	DatasetSize int64
-	Slices      []Slice // those of before, and at least one more
+	Chunks      []Chunk // those of before, and at least one more
 }
 
 // Extend gives the run in dir the units that its dataset has beyond those it
@@ -51,7 +51,7 @@ type Growth struct {
 //
 // Nothing else of the run is touched. It goes on at the next [Open] with the
 // new identity.
-func Extend(dir string, o Options, read func(Info) (Growth, error)) error {
+func Extend(dir string, o Options, read func(Info) (NewRows, error)) error {
 	if o.fs == nil {
 		o.fs = osFS{}
 	}
@@ -84,39 +84,39 @@ func (i Info) identity() Identity {
 	return Identity{
 		Name: i.Name, Tool: i.Tool, PriceTable: i.PriceTable, Plan: i.Plan, PlanHash: i.PlanHash,
 		DatasetHash: i.DatasetHash, DatasetRows: i.DatasetRows, DatasetSize: i.DatasetSize,
-		Slices: i.Slices, Models: i.Models, Epochs: i.Epochs,
+		Chunks: i.Chunks, Models: i.Models, Epochs: i.Epochs,
 	}
 }
 
 // grow writes the longer list of units, and then run.json, which makes it
 // count.
-func (r *Run) grow(g Growth) error {
+func (r *Run) grow(g NewRows) error {
 	before := r.id
-	r.id.Tool, r.id.DatasetHash, r.id.DatasetRows, r.id.DatasetSize, r.id.Slices = g.Tool, g.DatasetHash, g.DatasetRows, g.DatasetSize, g.Slices
+	r.id.Tool, r.id.DatasetHash, r.id.DatasetRows, r.id.DatasetSize, r.id.Chunks = g.Tool, g.DatasetHash, g.DatasetRows, g.DatasetSize, g.Chunks
 	if g.Plan != nil {
 		r.id.Plan = g.Plan
 	}
 	if err := r.id.check(); err != nil {
 		return err
 	}
-	if diff := sliceDifferences(before.Slices, g.Slices[:min(len(before.Slices), len(g.Slices))]); len(diff) > 0 {
+	if diff := chunkDifferences(before.Chunks, g.Chunks[:min(len(before.Chunks), len(g.Chunks))]); len(diff) > 0 {
 		return &MismatchError{Dir: string(r.dir), Differences: diff}
 	}
-	if len(g.Slices) == len(before.Slices) {
+	if len(g.Chunks) == len(before.Chunks) {
 		return errors.New("store: no rows were added")
 	}
-	units, err := encodeSlices(r.doc.RunID, g.Slices)
+	shards, err := encodeChunks(r.doc.RunID, g.Chunks)
 	if err != nil {
 		return err
 	}
-	if err := writeFile(r.fs, r.tmpName(unitsFile), r.dir.at(unitsFile), units); err != nil {
-		return storageError("writing", r.dir.at(unitsFile), err)
+	if err := writeFile(r.fs, r.tmpName(shardsFile), r.dir.at(shardsFile), shards); err != nil {
+		return storageError("writing", r.dir.at(shardsFile), err)
 	}
 	crashPoint("extend.units-written")
 	r.doc.Extensions = append(r.doc.Extensions, Extension{
-		At: time.Now().UTC(), Tool: g.Tool, Units: len(before.Slices), Rows: before.DatasetRows, Size: before.DatasetSize, DatasetHash: before.DatasetHash,
+		At: time.Now().UTC(), Tool: g.Tool, Shards: len(before.Chunks), Rows: before.DatasetRows, Size: before.DatasetSize, DatasetHash: before.DatasetHash,
 	})
-	r.doc.Units, r.doc.DatasetHash, r.doc.DatasetRows, r.doc.DatasetSize = len(g.Slices), g.DatasetHash, g.DatasetRows, g.DatasetSize
+	r.doc.Shards, r.doc.DatasetHash, r.doc.DatasetRows, r.doc.DatasetSize = len(g.Chunks), g.DatasetHash, g.DatasetRows, g.DatasetSize
 	err = r.setState(StateExtended)
 	crashPoint("extend.written")
 	return err

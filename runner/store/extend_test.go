@@ -10,25 +10,25 @@ import (
 	"testing"
 )
 
-func growth(id Identity) Growth {
-	return Growth{Tool: "v1", DatasetHash: id.DatasetHash, DatasetRows: id.DatasetRows, DatasetSize: id.DatasetSize, Slices: id.Slices}
+func newRows(id Identity) NewRows {
+	return NewRows{Tool: "v1", DatasetHash: id.DatasetHash, DatasetRows: id.DatasetRows, DatasetSize: id.DatasetSize, Chunks: id.Chunks}
 }
 
-func grown(g Growth) func(Info) (Growth, error) {
-	return func(Info) (Growth, error) { return g, nil }
+func grown(g NewRows) func(Info) (NewRows, error) {
+	return func(Info) (NewRows, error) { return g, nil }
 }
 
 // put puts records of a unit's first n rows on record.
-func put(t testing.TB, r *Run, model string, unit, n int) {
+func put(t testing.TB, r *Run, model string, shard, n int) {
 	t.Helper()
-	u, err := r.OpenUnit(model, unit)
+	u, err := r.OpenShard(model, shard)
 	must(t, err)
-	for row := u.Slice().First; row < u.Slice().First+int64(n); row++ {
+	for row := u.Chunk().First; row < u.Chunk().First+int64(n); row++ {
 		if !u.Done(row, 0) {
 			must(t, u.Put(record(model, row, 0)))
 		}
 	}
-	if int64(n) == u.Slice().Rows {
+	if int64(n) == u.Chunk().Rows {
 		must(t, u.Commit())
 	}
 }
@@ -45,26 +45,26 @@ func TestExtend(t *testing.T) {
 	must(t, r.Close("stopped: test"))
 
 	longer := extended(short)
-	must(t, Extend(dir, Options{}, grown(growth(longer))))
+	must(t, Extend(dir, Options{}, grown(newRows(longer))))
 	info, err := ReadInfo(dir)
 	must(t, err)
-	if len(info.Slices) != 5 || info.DatasetRows != 16 || info.DatasetHash != "longer" || info.State != StateExtended || info.Items() != 16 || len(info.Extensions) != 1 {
+	if len(info.Chunks) != 5 || info.DatasetRows != 16 || info.DatasetHash != "longer" || info.State != StateExtended || info.Items() != 16 || len(info.Extensions) != 1 {
 		t.Fatalf("%+v", info)
 	}
-	if e := info.Extensions[0]; e.Units != 3 || e.Rows != 12 || e.DatasetHash != "d" || e.Tool != "v1" || e.Size != 77 || e.At.IsZero() {
+	if e := info.Extensions[0]; e.Shards != 3 || e.Rows != 12 || e.DatasetHash != "d" || e.Tool != "v1" || e.Size != 77 || e.At.IsZero() {
 		t.Errorf("%+v", e)
 	}
 	if got, err := Extensions(dir); err != nil || len(got) != 1 || got[0] != info.Extensions[0] {
 		t.Errorf("Extensions = %+v, %v", got, err)
 	}
 	var mismatch *MismatchError
-	if _, err := Open(dir, short, Options{Ballast: -1}); !errors.As(err, &mismatch) {
+	if _, err := Open(dir, short, Options{ReserveFile: -1}); !errors.As(err, &mismatch) {
 		t.Errorf("Open with the shorter dataset: %v", err)
 	}
 
 	r = mustOpen(t, dir, longer, Options{})
-	if s := r.Totals().Sum(); s.Rows != 6 || !r.Committed("m0", 0) || r.Committed("m0", 1) || r.Units() != 5 {
-		t.Fatalf("%d rows on record, %d units", s.Rows, r.Units())
+	if s := r.Totals().Sum(); s.Rows != 6 || !r.Committed("m0", 0) || r.Committed("m0", 1) || r.Shards() != 5 {
+		t.Fatalf("%d rows on record, %d units", s.Rows, r.Shards())
 	}
 	put(t, r, "m0", 1, 4)
 	put(t, r, "m0", 3, 2)
@@ -73,31 +73,31 @@ func TestExtend(t *testing.T) {
 
 	longest := extended(longer)
 	longest.DatasetHash = "longest"
-	must(t, Extend(dir, Options{}, grown(growth(longest))))
+	must(t, Extend(dir, Options{}, grown(newRows(longest))))
 	// Without the manifest the parts speak for themselves: their footers must fit.
 	must(t, os.Remove(filepath.Join(dir, manifestFile)))
 	r = mustOpen(t, dir, longest, Options{Notice: func(s string) { t.Error(s) }})
-	for n := range longest.Slices {
+	for n := range longest.Chunks {
 		if !r.Committed("m0", n) {
-			put(t, r, "m0", n, int(longest.Slices[n].Rows))
+			put(t, r, "m0", n, int(longest.Chunks[n].Rows))
 		}
 	}
 	must(t, r.Close("finished"))
 	for _, deep := range []bool{false, true} {
 		rep, err := Verify(dir, deep)
 		must(t, err)
-		if !rep.OK() || rep.Recorded != 20 || rep.Items != 20 || rep.Parts != 7 {
+		if !rep.OK() || rep.Recorded != 20 || rep.Items != 20 || rep.ParquetFiles != 7 {
 			t.Errorf("deep %v: %+v", deep, rep)
 		}
 	}
 	if got := collect(t, dir, ReadOptions{}); len(got) != 20 {
 		t.Errorf("%d rows of 20", len(got))
 	}
-	for unit, want := range []string{"d", "d", "d", "longer", "longer", "longest", "longest"} {
-		f, pf, err := openPart(osFS{}, filepath.Join(dir, resultsDir, partName("m0", unit, 1)))
+	for shard, want := range []string{"d", "d", "d", "longer", "longer", "longest", "longest"} {
+		f, pf, err := openParquetFile(osFS{}, filepath.Join(dir, resultsDir, parquetFileName("m0", shard, 1)))
 		must(t, err)
 		if got, _ := pf.Lookup("dataset_hash"); got != want {
-			t.Errorf("unit %d says dataset %q, want %q", unit, got, want)
+			t.Errorf("unit %d says dataset %q, want %q", shard, got, want)
 		}
 		f.Close()
 	}
@@ -105,25 +105,25 @@ func TestExtend(t *testing.T) {
 
 func TestExtendRefuses(t *testing.T) {
 	short := identity(1, 3, 4, 1)
-	edit := func(change func(*Identity)) Growth {
+	edit := func(change func(*Identity)) NewRows {
 		id := extended(short)
 		change(&id)
-		return growth(id)
+		return newRows(id)
 	}
 	for _, tc := range []struct {
 		name string
-		g    Growth
+		g    NewRows
 		want string
 	}{
-		{"a row edited", edit(func(id *Identity) { id.Slices[1].Hash[0]++ }), "dataset rows 4–7 have changed"},
-		{"other rows chosen", edit(func(id *Identity) { id.Slices[1].Skipped = 1 }), "unit 1: 4 rows used → 3 rows used"},
+		{"a row edited", edit(func(id *Identity) { id.Chunks[1].Hash[0]++ }), "dataset rows 4–7 have changed"},
+		{"other rows chosen", edit(func(id *Identity) { id.Chunks[1].Skipped = 1 }), "unit 1: 4 rows used → 3 rows used"},
 		{"the last unit grown", edit(func(id *Identity) {
-			id.Slices = id.Slices[:3]
-			id.Slices[2].Rows, id.DatasetRows = 9, 17
+			id.Chunks = id.Chunks[:3]
+			id.Chunks[2].Rows, id.DatasetRows = 9, 17
 		}), "unit 2: rows 8–11 → rows 8–16"},
-		{"shorter", growth(identity(1, 2, 4, 1)), "units: 3 → 2"},
-		{"nothing added", growth(short), "no rows were added"},
-		{"a gap", edit(func(id *Identity) { id.Slices[3].First++ }), "want it to begin at 12"},
+		{"shorter", newRows(identity(1, 2, 4, 1)), "units: 3 → 2"},
+		{"nothing added", newRows(short), "no rows were added"},
+		{"a gap", edit(func(id *Identity) { id.Chunks[3].First++ }), "want it to begin at 12"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -141,7 +141,7 @@ func TestExtendRefuses(t *testing.T) {
 	}
 
 	dir := t.TempDir()
-	if err := Extend(filepath.Join(dir, "none"), Options{}, grown(growth(extended(short)))); !errors.Is(err, fs.ErrNotExist) {
+	if err := Extend(filepath.Join(dir, "none"), Options{}, grown(newRows(extended(short)))); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no run: %v", err)
 	}
 	if names, _ := os.ReadDir(dir); len(names) > 0 {
@@ -149,7 +149,7 @@ func TestExtendRefuses(t *testing.T) {
 	}
 	r := mustOpen(t, dir, short, Options{})
 	var locked *LockedError
-	if err := Extend(dir, Options{}, grown(growth(extended(short)))); !errors.As(err, &locked) {
+	if err := Extend(dir, Options{}, grown(newRows(extended(short)))); !errors.As(err, &locked) {
 		t.Errorf("a live run: %v", err)
 	}
 	must(t, r.Close("finished"))
@@ -160,9 +160,9 @@ func identityFiles(t testing.TB, dir string) string {
 	t.Helper()
 	run, err := os.ReadFile(filepath.Join(dir, runFile))
 	must(t, err)
-	units, err := os.ReadFile(filepath.Join(dir, unitsFile))
+	shards, err := os.ReadFile(filepath.Join(dir, shardsFile))
 	must(t, err)
-	return string(run) + string(units)
+	return string(run) + string(shards)
 }
 
 // An extension that was cut short before run.json was written is none, and can
@@ -174,32 +174,32 @@ func TestExtensionCutShort(t *testing.T) {
 	runID := r.RunID()
 	put(t, r, "m1", 0, 3)
 	must(t, r.Close("stopped: test"))
-	units, err := encodeSlices(runID, extended(short).Slices)
+	shards, err := encodeChunks(runID, extended(short).Chunks)
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, unitsFile), units, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, shardsFile), shards, 0o600))
 
 	info, err := ReadInfo(dir)
 	must(t, err)
-	if len(info.Slices) != 2 || info.Items() != 16 {
-		t.Fatalf("%d units, %d items", len(info.Slices), info.Items())
+	if len(info.Chunks) != 2 || info.Items() != 16 {
+		t.Fatalf("%d units, %d items", len(info.Chunks), info.Items())
 	}
 	r = mustOpen(t, dir, short, Options{})
-	if r.Units() != 2 || r.Totals().Sum().Rows != 3 {
-		t.Errorf("%d units, %d rows", r.Units(), r.Totals().Sum().Rows)
+	if r.Shards() != 2 || r.Totals().Sum().Rows != 3 {
+		t.Errorf("%d units, %d rows", r.Shards(), r.Totals().Sum().Rows)
 	}
 	must(t, r.Close("stopped: test"))
 	other := extended(extended(short))
-	must(t, Extend(dir, Options{}, grown(growth(other))))
+	must(t, Extend(dir, Options{}, grown(newRows(other))))
 	r = mustOpen(t, dir, other, Options{})
-	if r.Units() != 6 {
-		t.Errorf("%d units", r.Units())
+	if r.Shards() != 6 {
+		t.Errorf("%d units", r.Shards())
 	}
 	must(t, r.Close("stopped: test"))
 
 	// Fewer units than run.json tells of are damage.
-	units, err = encodeSlices(runID, short.Slices)
+	shards, err = encodeChunks(runID, short.Chunks)
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, unitsFile), units, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, shardsFile), shards, 0o600))
 	if _, err := ReadInfo(dir); err == nil || !strings.Contains(err.Error(), "2 units are listed, run.json has 6") {
 		t.Errorf("ReadInfo = %v", err)
 	}
@@ -224,7 +224,7 @@ func TestExtendFaults(t *testing.T) {
 			}
 			return 0, nil
 		}
-		err := Extend(crashDir, Options{fs: disk}, grown(growth(more)))
+		err := Extend(crashDir, Options{fs: disk}, grown(newRows(more)))
 		disk.before = nil
 		if broken == "" {
 			must(t, err)
@@ -233,14 +233,14 @@ func TestExtendFaults(t *testing.T) {
 		}
 		info, viewErr := openView(disk, crashDir)
 		must(t, viewErr)
-		switch units := len(info.info.Slices); {
-		case units == 4:
-		case units != 2 || err == nil:
-			t.Fatalf("%s failed: %d units, %v", broken, units, err)
+		switch shards := len(info.info.Chunks); {
+		case shards == 4:
+		case shards != 2 || err == nil:
+			t.Fatalf("%s failed: %d units, %v", broken, shards, err)
 		default:
-			must(t, Extend(crashDir, Options{fs: disk}, grown(growth(more))))
+			must(t, Extend(crashDir, Options{fs: disk}, grown(newRows(more))))
 		}
-		r, err := Open(crashDir, more, Options{fs: disk, Ballast: -1})
+		r, err := Open(crashDir, more, Options{fs: disk, ReserveFile: -1})
 		if err != nil {
 			t.Fatalf("%s failed: %v", broken, err)
 		}

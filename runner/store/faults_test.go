@@ -162,19 +162,19 @@ func (f fault) aftermath(t *testing.T, c *client, disk *memFS, runErr error, fir
 }
 
 // A full disk stops the run while what is in flight is still kept: the
-// ballast makes the room.
+// reserveFile makes the room.
 func TestFullDisk(t *testing.T) {
 	disk := newMemFS()
 	mustMkdir(t, disk, "/tmp")
 	id := identity(1, 1, 40, 1)
-	r, err := Open(crashDir, id, Options{fs: disk, Ballast: 64 << 10, pace: 100 * time.Microsecond})
+	r, err := Open(crashDir, id, Options{fs: disk, ReserveFile: 64 << 10, pace: 100 * time.Microsecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	disk.mu.Lock()
 	disk.capacity = disk.used() + 3000 // a few records more
 	disk.mu.Unlock()
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestFullDisk(t *testing.T) {
 	default:
 		t.Fatal("the disk is full and the run was not stopped")
 	}
-	if err := u.Witness(0, 0).Sending(nightshift.Intent{Attempt: 1}); err == nil {
+	if err := u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1}); err == nil {
 		t.Fatal("sending goes on although the disk is full")
 	}
 	err = r.Close("stopped: storage")
@@ -198,7 +198,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatalf("Close = %v, want a StorageError that says to make room", err)
 	}
 	after := disk.crash(rand.New(rand.NewPCG(1, 1)))
-	r, err = Open(crashDir, id, Options{fs: after, Ballast: -1})
+	r, err = Open(crashDir, id, Options{fs: after, ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,11 +212,11 @@ func TestFullDisk(t *testing.T) {
 func TestNoRoomAtStart(t *testing.T) {
 	disk := newMemFS()
 	disk.space = 100
-	_, err := Open(crashDir, identity(1, 1, 1, 1), Options{fs: disk, Ballast: 64})
+	_, err := Open(crashDir, identity(1, 1, 1, 1), Options{fs: disk, ReserveFile: 64})
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("Open = %v, want ENOSPC", err)
 	}
-	if size, err := disk.size(crashDir + "/" + ballastFile); !errors.Is(err, fs.ErrNotExist) {
+	if size, err := disk.size(crashDir + "/" + reserveFileName); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a refused start leaves a reserve file of %d bytes on the full disk (%v)", size, err)
 	}
 }
@@ -228,11 +228,11 @@ func TestJournalDeletedWhileInUse(t *testing.T) {
 	id := identity(1, 1, 2, 1)
 	var notices []string
 	r := mustOpen(t, dir, id, Options{Strict: true, Notice: func(s string) { notices = append(notices, s) }})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := u.Witness(0, 0)
+	w := u.AttemptLog(0, 0)
 	if err := w.Sending(nightshift.Intent{Attempt: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -261,11 +261,11 @@ func TestDirectoryVanishes(t *testing.T) {
 	dir := filepath.Join(base, "run")
 	id := identity(1, 1, 2, 1)
 	r := mustOpen(t, dir, id, Options{Strict: true})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := u.Witness(0, 0).Sending(nightshift.Intent{Attempt: 1}); err != nil {
+	if err := u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.RemoveAll(dir); err != nil {

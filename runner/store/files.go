@@ -29,7 +29,7 @@ func FileRows[T any](path string) iter.Seq2[T, error] {
 			yield(zero, &DamageError{Path: path, Err: err})
 			return
 		}
-		for row, err := range readPart[T](pf) {
+		for row, err := range readParquetFile[T](pf) {
 			if err != nil {
 				err = &DamageError{Path: path, Err: err}
 			}
@@ -74,8 +74,8 @@ func readable(m format.ColumnMetaData) error {
 	return fmt.Errorf("column %v is compressed with %v: write it with zstd or snappy", m.PathInSchema, m.Codec)
 }
 
-// A UnitFile says where the rows of one unit are to be read.
-type UnitFile struct {
+// A ShardFile says where the rows of one unit are to be read.
+type ShardFile struct {
 	Model       string
 	First, Rows int64
 	// Path is a whole Parquet file of exactly these rows; empty when some of
@@ -83,22 +83,22 @@ type UnitFile struct {
 	Path string
 }
 
-// UnitFiles lists the units of a run that hold rows, in the order of [Rows].
-func UnitFiles(dir string) ([]UnitFile, error) {
+// ShardFiles lists the units of a run that hold rows, in the order of [Rows].
+func ShardFiles(dir string) ([]ShardFile, error) {
 	v, err := openView(osFS{}, dir)
 	if err != nil {
 		return nil, err
 	}
-	var files []UnitFile
+	var files []ShardFile
 	for key := range v.chosen(ReadOptions{}) {
-		s := v.info.Slices[key.unit]
-		u := UnitFile{Model: v.info.Models[key.model], First: s.First, Rows: s.Rows}
-		part, j, err := v.openUnit(key)
+		s := v.info.Chunks[key.shard]
+		u := ShardFile{Model: v.info.Models[key.model], First: s.First, Rows: s.Rows}
+		parquetFile, j, err := v.openShard(key)
 		switch {
 		case j != nil:
 			j.close()
-		case err == nil && part != nil:
-			u.Path = v.dir.at(resultsDir, part.Name)
+		case err == nil && parquetFile != nil:
+			u.Path = v.dir.at(resultsDir, parquetFile.Name)
 		case err == nil:
 			continue // nothing there yet
 		}

@@ -165,7 +165,7 @@ func (h *columnHash) number(to hash.Hash, n uint64) {
 // the journal, from the part, and by DuckDB and pyarrow where they are
 // installed. Expected is what Put promises to keep.
 func TestHostileRowsReadBackEqual(t *testing.T) {
-	const perUnit = 20_000
+	const perShard = 20_000
 	rows := int64(*hostileRows)
 	if long() {
 		rows = max(rows, 60_000)
@@ -173,14 +173,14 @@ func TestHostileRowsReadBackEqual(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 0, 0, 1)
 	id.DatasetRows = rows
-	for first := int64(0); first < rows; first += perUnit {
-		id.Slices = append(id.Slices, Slice{First: first, Rows: min(perUnit, rows-first)})
+	for first := int64(0); first < rows; first += perShard {
+		id.Chunks = append(id.Chunks, Chunk{First: first, Rows: min(perShard, rows-first)})
 	}
 	rng := rand.New(rand.NewPCG(42, 42))
 	expected := make([]nightshift.Record, rows)
 	r := mustOpen(t, dir, id, Options{})
-	for n, s := range id.Slices {
-		u, err := r.OpenUnit("m0", n)
+	for n, s := range id.Chunks {
+		u, err := r.OpenShard("m0", n)
 		must(t, err)
 		for row := s.First; row < s.First+s.Rows; row++ {
 			rec := hostileRecord(rng, "m0", row, 0)
@@ -193,11 +193,11 @@ func TestHostileRowsReadBackEqual(t *testing.T) {
 	}
 	must(t, r.Close("finished"))
 
-	parts, err := filepath.Glob(filepath.Join(dir, resultsDir, "*.parquet"))
+	parquetFiles, err := filepath.Glob(filepath.Join(dir, resultsDir, "*.parquet"))
 	must(t, err)
 	want := hashColumns(expected)
 	for _, reader := range []string{"pyarrow", "duckdb"} {
-		t.Run(reader, func(t *testing.T) { compareForeign(t, reader, parts, want) })
+		t.Run(reader, func(t *testing.T) { compareForeign(t, reader, parquetFiles, want) })
 	}
 }
 
@@ -254,7 +254,7 @@ func promised(rec *nightshift.Record) nightshift.Record {
 	return r
 }
 
-func compareRows(t *testing.T, from, dir string, s Slice, expected []nightshift.Record) {
+func compareRows(t *testing.T, from, dir string, s Chunk, expected []nightshift.Record) {
 	t.Helper()
 	row := s.First
 	for rec, err := range Rows[nightshift.Record](dir, ReadOptions{From: s.First, To: s.First + s.Rows}) {
@@ -282,9 +282,9 @@ func firstDifference(got, want nightshift.Record) string {
 }
 
 // compareForeign has another reader hash every column of the parts.
-func compareForeign(t *testing.T, reader string, parts []string, want map[string]string) {
+func compareForeign(t *testing.T, reader string, parquetFiles []string, want map[string]string) {
 	python := findPython(t, reader)
-	cmd := exec.Command(python, append([]string{filepath.Join("testdata", "readback.py"), reader}, parts...)...)
+	cmd := exec.Command(python, append([]string{filepath.Join("testdata", "readback.py"), reader}, parquetFiles...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -324,7 +324,7 @@ func TestLongAnswer(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 2, 1)
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	long := strings.Repeat("All work and no play. ", 10<<20/22)
 	for row := range int64(2) {
@@ -344,7 +344,7 @@ func TestLongAnswer(t *testing.T) {
 	}
 	info, err := ReadInfo(dir)
 	must(t, err)
-	if size := info.Parts[0].Size; n != 2 || size > 1<<20 {
+	if size := info.ParquetFiles[0].Size; n != 2 || size > 1<<20 {
 		t.Fatalf("%d rows in %d bytes; 40 MB that repeat themselves take a few KB when statistics leave them out", n, size)
 	}
 }

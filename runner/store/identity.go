@@ -31,7 +31,7 @@ type document struct {
 	DatasetHash string          `json:"dataset_hash"`
 	DatasetRows int64           `json:"dataset_rows"`
 	DatasetSize int64           `json:"dataset_size,omitempty"`
-	Units       int             `json:"units"` // of each model
+	Shards      int             `json:"units"` // of each model
 	Extensions  []Extension     `json:"extensions,omitempty"`
 	Epochs      int             `json:"epochs"`
 	Models      []string        `json:"models"`
@@ -62,7 +62,7 @@ func (id *Identity) check() error {
 		seen[m] = true
 	}
 	var next int64
-	for i, s := range id.Slices {
+	for i, s := range id.Chunks {
 		if s.First != next || s.Rows < 1 || s.Skipped < 0 || s.Skipped > s.Rows {
 			return fmt.Errorf("store: slice %d covers rows %d to %d, want it to begin at %d", i, s.First, s.First+s.Rows-1, next)
 		}
@@ -93,9 +93,9 @@ func (r *Run) identify() error {
 	if r.doc.Format != formatVersion {
 		return &StorageError{Op: "reading", Path: r.dir.at(runFile), Err: fmt.Errorf("format %d, this program knows %d", r.doc.Format, formatVersion), Hint: "use the version of the program that made it"}
 	}
-	there, err := readSlices(r.fs, r.dir, r.doc.Units)
+	there, err := readChunks(r.fs, r.dir, r.doc.Shards)
 	if err != nil {
-		return &StorageError{Op: "reading", Path: r.dir.at(unitsFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
+		return &StorageError{Op: "reading", Path: r.dir.at(shardsFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
 	}
 	if slices.Contains(r.doc.MovedPlans, r.id.PlanHash) {
 		r.id.PlanHash = r.doc.PlanHash
@@ -129,14 +129,14 @@ func (r *Run) create() error {
 	r.doc = document{
 		Format: formatVersion, RunID: hex.EncodeToString(id[:]), CreatedAt: now,
 		Name: r.id.Name, PlanHash: r.id.PlanHash, DatasetHash: r.id.DatasetHash, DatasetRows: r.id.DatasetRows,
-		DatasetSize: r.id.DatasetSize, Units: len(r.id.Slices), Epochs: r.id.Epochs, Models: r.id.Models,
+		DatasetSize: r.id.DatasetSize, Shards: len(r.id.Chunks), Epochs: r.id.Epochs, Models: r.id.Models,
 	}
-	units, err := encodeSlices(r.doc.RunID, r.id.Slices)
+	shards, err := encodeChunks(r.doc.RunID, r.id.Chunks)
 	if err != nil {
 		return err
 	}
-	if err := writeFile(r.fs, r.tmpName(unitsFile), r.dir.at(unitsFile), units); err != nil {
-		return storageError("writing", r.dir.at(unitsFile), err)
+	if err := writeFile(r.fs, r.tmpName(shardsFile), r.dir.at(shardsFile), shards); err != nil {
+		return storageError("writing", r.dir.at(shardsFile), err)
 	}
 	crashPoint("create.units-written")
 	return r.setState("new")
@@ -189,24 +189,24 @@ func (r *Run) setState(state string) error {
 	return storageError("writing", r.dir.at(runFile), err)
 }
 
-// unitLine is a line of units.jsonl.
-type unitLine struct {
-	K     string `json:"k"`
-	RunID string `json:"run_id,omitempty"`
-	Units int    `json:"units,omitempty"`
-	Unit  int    `json:"unit"`
-	First int64  `json:"first"`
-	Rows  int64  `json:"rows"`
-	Skip  int64  `json:"skipped,omitempty"`
-	Hash  string `json:"sha256,omitempty"`
+// shardLine is a line of units.jsonl.
+type shardLine struct {
+	K      string `json:"k"`
+	RunID  string `json:"run_id,omitempty"`
+	Shards int    `json:"units,omitempty"`
+	Shard  int    `json:"unit"`
+	First  int64  `json:"first"`
+	Rows   int64  `json:"rows"`
+	Skip   int64  `json:"skipped,omitempty"`
+	Hash   string `json:"sha256,omitempty"`
 }
 
-func encodeSlices(runID string, slices []Slice) ([]byte, error) {
+func encodeChunks(runID string, chunks []Chunk) ([]byte, error) {
 	var out []byte
-	lines := make([]unitLine, 0, len(slices)+1)
-	lines = append(lines, unitLine{K: "units", RunID: runID, Units: len(slices)})
-	for i, s := range slices {
-		lines = append(lines, unitLine{K: "unit", Unit: i, First: s.First, Rows: s.Rows, Skip: s.Skipped, Hash: hex.EncodeToString(s.Hash[:])})
+	lines := make([]shardLine, 0, len(chunks)+1)
+	lines = append(lines, shardLine{K: "units", RunID: runID, Shards: len(chunks)})
+	for i, s := range chunks {
+		lines = append(lines, shardLine{K: "unit", Shard: i, First: s.First, Rows: s.Rows, Skip: s.Skipped, Hash: hex.EncodeToString(s.Hash[:])})
 	}
 	for _, l := range lines {
 		b, _, err := encodeLine(l)
@@ -218,44 +218,44 @@ func encodeSlices(runID string, slices []Slice) ([]byte, error) {
 	return out, nil
 }
 
-// readSlices reads the units of a run that has so many. There are more in the
+// readChunks reads the units of a run that has so many. There are more in the
 // file where an extension was cut short before run.json told of it: they do
 // not count.
-func readSlices(fsys fileSystem, dir paths, units int) ([]Slice, error) {
-	b, err := readAll(fsys, dir.at(unitsFile))
+func readChunks(fsys fileSystem, dir paths, shards int) ([]Chunk, error) {
+	b, err := readAll(fsys, dir.at(shardsFile))
 	if err != nil {
 		return nil, err
 	}
 	want := -1
-	var slices []Slice
+	var chunks []Chunk
 	err = scanLines(bytes.NewReader(b), func(s span) error {
 		if s.object == nil {
 			return fmt.Errorf("damaged at byte %d", s.off)
 		}
-		var l unitLine
+		var l shardLine
 		if err := json.Unmarshal(s.object, &l); err != nil {
 			return fmt.Errorf("damaged at byte %d: %w", s.off, err)
 		}
 		if l.K == "units" {
-			want = l.Units
+			want = l.Shards
 			return nil
 		}
-		sl := Slice{First: l.First, Rows: l.Rows, Skipped: l.Skip}
+		sl := Chunk{First: l.First, Rows: l.Rows, Skipped: l.Skip}
 		if n, err := hex.Decode(sl.Hash[:], []byte(l.Hash)); err != nil || n != len(sl.Hash) {
 			return fmt.Errorf("damaged at byte %d: hash %q", s.off, l.Hash)
 		}
-		slices = append(slices, sl)
+		chunks = append(chunks, sl)
 		return nil
 	})
 	switch {
 	case err != nil:
-		return slices, err
-	case want != len(slices):
-		return slices, fmt.Errorf("%d units are listed, %d announced", len(slices), want)
-	case units > len(slices):
-		return slices, fmt.Errorf("%d units are listed, %s has %d", len(slices), runFile, units)
+		return chunks, err
+	case want != len(chunks):
+		return chunks, fmt.Errorf("%d units are listed, %d announced", len(chunks), want)
+	case shards > len(chunks):
+		return chunks, fmt.Errorf("%d units are listed, %s has %d", len(chunks), runFile, shards)
 	}
-	return slices[:units], nil
+	return chunks[:shards], nil
 }
 
 // A difference is one thing in which two identities differ; path is its place
@@ -271,7 +271,7 @@ func texts(list []difference) []string {
 }
 
 // differences compares the identity on disk with the one at hand.
-func (r *Run) differences(slices []Slice) []difference {
+func (r *Run) differences(chunks []Chunk) []difference {
 	var diff []difference
 	note := func(what string, there, here any) {
 		diff = append(diff, difference{text: fmt.Sprintf("%s: %v → %v", what, there, here)})
@@ -298,7 +298,7 @@ func (r *Run) differences(slices []Slice) []difference {
 	if r.doc.DatasetHash != r.id.DatasetHash {
 		note("dataset hash", short(r.doc.DatasetHash), short(r.id.DatasetHash))
 	}
-	for _, text := range sliceDifferences(slices, r.id.Slices) {
+	for _, text := range chunkDifferences(chunks, r.id.Chunks) {
 		diff = append(diff, difference{text: text})
 	}
 	return diff
@@ -311,8 +311,8 @@ func short(hash string) string {
 	return hash
 }
 
-// sliceDifferences says which rows have changed, the first few.
-func sliceDifferences(there, here []Slice) []string {
+// chunkDifferences says which rows have changed, the first few.
+func chunkDifferences(there, here []Chunk) []string {
 	const most = 5
 	var diff []string
 	for i := range min(len(there), len(here)) {

@@ -14,26 +14,26 @@ import (
 
 // Info is what a run directory says about itself.
 type Info struct {
-	Dir         string          `json:"dir"`
-	RunID       string          `json:"run_id"`
-	Name        string          `json:"name"`
-	State       string          `json:"state"` // as last written; "running" in a run that died
-	CreatedAt   time.Time       `json:"created_at"`
-	UpdatedAt   time.Time       `json:"updated_at"`
-	Tool        string          `json:"tool"`
-	PriceTable  string          `json:"price_table"`
-	PlanHash    string          `json:"plan_hash"`
-	Plan        json.RawMessage `json:"plan"`
-	DatasetHash string          `json:"dataset_hash"`
-	DatasetRows int64           `json:"dataset_rows"`
-	DatasetSize int64           `json:"dataset_size,omitempty"`
-	Extensions  []Extension     `json:"extensions,omitempty"`
-	Models      []string        `json:"models"`
-	Epochs      int             `json:"epochs"`
-	Starts      []Start         `json:"starts"`
-	Slices      []Slice         `json:"-"`
-	Parts       []Part          `json:"-"`      // committed units, by model and unit
-	Totals      Totals          `json:"totals"` // of the committed units
+	Dir          string          `json:"dir"`
+	RunID        string          `json:"run_id"`
+	Name         string          `json:"name"`
+	State        string          `json:"state"` // as last written; "running" in a run that died
+	CreatedAt    time.Time       `json:"created_at"`
+	UpdatedAt    time.Time       `json:"updated_at"`
+	Tool         string          `json:"tool"`
+	PriceTable   string          `json:"price_table"`
+	PlanHash     string          `json:"plan_hash"`
+	Plan         json.RawMessage `json:"plan"`
+	DatasetHash  string          `json:"dataset_hash"`
+	DatasetRows  int64           `json:"dataset_rows"`
+	DatasetSize  int64           `json:"dataset_size,omitempty"`
+	Extensions   []Extension     `json:"extensions,omitempty"`
+	Models       []string        `json:"models"`
+	Epochs       int             `json:"epochs"`
+	Starts       []Start         `json:"starts"`
+	Chunks       []Chunk         `json:"-"`
+	ParquetFiles []ParquetFile   `json:"-"`      // committed units, by model and unit
+	Totals       Totals          `json:"totals"` // of the committed units
 }
 
 // Items is the number of (row, model, epoch)s of the whole run.
@@ -44,7 +44,7 @@ func (i Info) Items() int64 {
 // Rows is the number of dataset rows that the run uses.
 func (i Info) Rows() int64 {
 	rows := i.DatasetRows
-	for _, s := range i.Slices {
+	for _, s := range i.Chunks {
 		rows -= s.Skipped
 	}
 	return rows
@@ -64,9 +64,9 @@ type view struct {
 	dir    paths
 	info   Info
 	slugs  []string
-	listed map[unitKey]Part // by manifest, or by their own word where it lacks them
-	damage []damage         // of the manifest
-	size   int64            // of the manifest when it was read
+	listed map[shardKey]ParquetFile // by manifest, or by their own word where it lacks them
+	damage []damage                 // of the manifest
+	size   int64                    // of the manifest when it was read
 }
 
 func openView(fsys fileSystem, dir string) (*view, error) {
@@ -91,26 +91,26 @@ func openView(fsys fileSystem, dir string) (*view, error) {
 		DatasetHash: doc.DatasetHash, DatasetRows: doc.DatasetRows, DatasetSize: doc.DatasetSize, Extensions: doc.Extensions, Models: doc.Models, Epochs: doc.Epochs, Starts: doc.Starts,
 	}
 	v.slugs = slugs(doc.Models)
-	if v.info.Slices, err = readSlices(fsys, v.dir, doc.Units); err != nil {
-		return v, fmt.Errorf("%s: %w", v.dir.at(unitsFile), err)
+	if v.info.Chunks, err = readChunks(fsys, v.dir, doc.Shards); err != nil {
+		return v, fmt.Errorf("%s: %w", v.dir.at(shardsFile), err)
 	}
-	return v, v.readParts()
+	return v, v.readParquetFiles()
 }
 
-// readParts takes the manifest's word for the parts it lists, and the parts'
+// readParquetFiles takes the manifest's word for the parts it lists, and the parts'
 // own for the others.
-func (v *view) readParts() error {
+func (v *view) readParquetFiles() error {
 	v.size, _ = v.fs.size(v.dir.at(manifestFile)) // 0 when there is none
 	m, err := readManifest(v.fs, v.dir)
 	if err != nil {
 		return err
 	}
 	v.damage = m.damage
-	v.listed = map[unitKey]Part{}
-	for _, p := range m.parts {
+	v.listed = map[shardKey]ParquetFile{}
+	for _, p := range m.parquetFiles {
 		model := slices.Index(v.info.Models, p.Model)
-		if model >= 0 && p.Unit >= 0 && p.Unit < len(v.info.Slices) {
-			v.listed[unitKey{model, p.Unit}] = p
+		if model >= 0 && p.Shard >= 0 && p.Shard < len(v.info.Chunks) {
+			v.listed[shardKey{model, p.Shard}] = p
 		}
 	}
 	names, err := v.fs.list(v.dir.at(resultsDir))
@@ -127,61 +127,61 @@ func (v *view) readParts() error {
 // addUnlisted takes in a part that the manifest lacks, when it says of itself
 // that it belongs here.
 func (v *view) addUnlisted(name string) {
-	slug, unit, gen, ok := parsePartName(name)
+	slug, shard, gen, ok := parseParquetFileName(name)
 	model := slices.Index(v.slugs, slug)
-	if !ok || model < 0 || unit >= len(v.info.Slices) {
+	if !ok || model < 0 || shard >= len(v.info.Chunks) {
 		return
 	}
-	key := unitKey{model, unit}
+	key := shardKey{model, shard}
 	if old, there := v.listed[key]; there && old.Gen >= gen {
 		return
 	}
-	f, pf, err := openPart(v.fs, v.dir.at(resultsDir, name))
+	f, pf, err := openParquetFile(v.fs, v.dir.at(resultsDir, name))
 	if err != nil {
 		return
 	}
 	defer f.Close()
-	s := v.info.Slices[unit]
+	s := v.info.Chunks[shard]
 	m, err := metaOf(pf)
 	if err != nil || m.RunID != v.info.RunID || pf.NumRows() != s.items(v.info.Epochs) {
 		return
 	}
 	var sum Tally
-	for c, err := range readPart[counted](pf) {
+	for c, err := range readParquetFile[counted](pf) {
 		if err != nil {
 			return
 		}
 		sum.count(&c)
 	}
 	size, _ := f.length()
-	v.listed[key] = Part{
-		Model: v.info.Models[model], Unit: unit, Gen: gen, Name: name, Size: size,
+	v.listed[key] = ParquetFile{
+		Model: v.info.Models[model], Shard: shard, Gen: gen, Name: name, Size: size,
 		First: s.First, Rows: s.Rows, Items: pf.NumRows(), Totals: sum,
 	}
 }
 
 func (v *view) sum() {
-	v.info.Parts = v.info.Parts[:0]
+	v.info.ParquetFiles = v.info.ParquetFiles[:0]
 	v.info.Totals = Totals{Models: map[string]Tally{}}
 	sums := make([]Tally, len(v.info.Models))
 	for key, p := range v.listed {
-		v.info.Parts = append(v.info.Parts, p)
+		v.info.ParquetFiles = append(v.info.ParquetFiles, p)
 		sums[key.model].add(&p.Totals, 1)
 	}
 	for i, m := range v.info.Models {
 		v.info.Totals.Models[m] = sums[i]
 	}
-	slices.SortFunc(v.info.Parts, func(a, b Part) int {
+	slices.SortFunc(v.info.ParquetFiles, func(a, b ParquetFile) int {
 		if c := slices.Index(v.info.Models, a.Model) - slices.Index(v.info.Models, b.Model); c != 0 {
 			return c
 		}
-		return a.Unit - b.Unit
+		return a.Shard - b.Shard
 	})
 }
 
 // openJournal scans the journals of one unit; nil when it has none that
 // count. The caller closes it.
-func (v *view) openJournal(key unitKey) (*journal, error) {
+func (v *view) openJournal(key shardKey) (*journal, error) {
 	found, err := listJournals(v.fs, v.dir, v.slugs)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -194,7 +194,7 @@ func (v *view) openJournal(key unitKey) (*journal, error) {
 
 // generation is that of a unit's journals that count: those of a committed one
 // have done their work.
-func (v *view) generation(key unitKey) int {
+func (v *view) generation(key shardKey) int {
 	if p, there := v.listed[key]; there {
 		return p.Gen + 1
 	}
@@ -202,10 +202,10 @@ func (v *view) generation(key unitKey) int {
 }
 
 func (v *view) journalPath(id journalID) string {
-	return v.dir.at(journalDir, journalName(id.slug, id.unit, id.gen, id.epoch))
+	return v.dir.at(journalDir, journalName(id.slug, id.shard, id.gen, id.epoch))
 }
 
-func (v *view) scan(key unitKey, ids []journalID) (*journal, error) {
+func (v *view) scan(key shardKey, ids []journalID) (*journal, error) {
 	gen := v.generation(key)
 	var j *journal
 	for _, id := range ids {
@@ -220,7 +220,7 @@ func (v *view) scan(key unitKey, ids []journalID) (*journal, error) {
 		}
 		if err == nil {
 			if j == nil {
-				j = newJournal(v.info.Slices[key.unit], v.info.Epochs)
+				j = newJournal(v.info.Chunks[key.shard], v.info.Epochs)
 			}
 			err = j.scan(f, name)
 		}
@@ -241,12 +241,12 @@ type StatusInfo struct {
 	PID  int    `json:"pid,omitempty"`
 	Host string `json:"host,omitempty"`
 
-	Items     int64 `json:"items"`     // of the whole run
-	Done      int64 `json:"done"`      // on record
-	Failed    int64 `json:"failed"`    // of them, failed or unknown
-	InFlight  int64 `json:"in_flight"` // live: attempts without an outcome yet
-	Committed int   `json:"committed_units"`
-	OpenUnits int   `json:"open_units"`
+	Items      int64 `json:"items"`     // of the whole run
+	Done       int64 `json:"done"`      // on record
+	Failed     int64 `json:"failed"`    // of them, failed or unknown
+	InFlight   int64 `json:"in_flight"` // live: attempts without an outcome yet
+	Committed  int   `json:"committed_units"`
+	OpenShards int   `json:"open_units"`
 
 	All       Totals             `json:"all"`              // parts and journals
 	Unsettled Tally              `json:"unsettled"`        // spent on rows without a record
@@ -290,9 +290,9 @@ func statusBy(fsys fileSystem, dir string, p *Progress, journals func(*view, *St
 		st.note("%s is damaged in %d places; it is repaired at the next start", manifestFile, len(v.damage))
 	}
 	st.Items = st.Info.Items()
-	st.Committed = len(v.info.Parts)
+	st.Committed = len(v.info.ParquetFiles)
 	st.All = v.info.Totals.Add(Totals{}) // a copy: Info.Totals is of the committed units
-	st.addParts(v)
+	st.addParquetFiles(v)
 	if now := time.Now(); p.standsFor(&st, now) {
 		st.take(p)
 	} else if err := journals(v, &st); err != nil {
@@ -306,8 +306,8 @@ func (st *StatusInfo) note(format string, args ...any) {
 	st.Damage = append(st.Damage, fmt.Sprintf(format, args...))
 }
 
-func (st *StatusInfo) addParts(v *view) {
-	for _, p := range v.info.Parts {
+func (st *StatusInfo) addParquetFiles(v *view) {
+	for _, p := range v.info.ParquetFiles {
 		size, err := v.fs.size(v.dir.at(resultsDir, p.Name))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -329,7 +329,7 @@ func (st *StatusInfo) addJournals(v *view) error {
 		return err
 	}
 	for _, key := range found.keys() {
-		if key.unit >= len(v.info.Slices) {
+		if key.shard >= len(v.info.Chunks) {
 			continue
 		}
 		j, err := v.scan(key, found.files[key])
@@ -341,7 +341,7 @@ func (st *StatusInfo) addJournals(v *view) error {
 			continue
 		}
 		if j != nil {
-			st.OpenUnits++
+			st.OpenShards++
 			st.addJournal(v, key, j)
 			j.close()
 		}
@@ -349,7 +349,7 @@ func (st *StatusInfo) addJournals(v *view) error {
 	return nil
 }
 
-func (st *StatusInfo) addJournal(v *view, key unitKey, j *journal) {
+func (st *StatusInfo) addJournal(v *view, key shardKey, j *journal) {
 	model := v.info.Models[key.model]
 	t := st.All.Models[model].Add(j.tally)
 	if base, there := v.listed[key]; there {
@@ -368,18 +368,18 @@ func (st *StatusInfo) addJournal(v *view, key unitKey, j *journal) {
 			break
 		}
 	}
-	st.addTrails(model, key.unit, j)
+	st.addAttemptHistories(model, key.shard, j)
 }
 
 // dropReplaced takes the rows of the old part that have a newer record out of
 // the sums.
-func (st *StatusInfo) dropReplaced(v *view, base Part, j *journal, t *Tally) {
-	f, pf, err := openPart(v.fs, v.dir.at(resultsDir, base.Name))
+func (st *StatusInfo) dropReplaced(v *view, base ParquetFile, j *journal, t *Tally) {
+	f, pf, err := openParquetFile(v.fs, v.dir.at(resultsDir, base.Name))
 	if err != nil {
 		return // noted with the parts
 	}
 	defer f.Close()
-	for c, err := range readPart[counted](pf) {
+	for c, err := range readParquetFile[counted](pf) {
 		if err != nil {
 			st.note("%s: %v", base.Name, err)
 			return
@@ -391,7 +391,7 @@ func (st *StatusInfo) dropReplaced(v *view, base Part, j *journal, t *Tally) {
 	}
 }
 
-func (st *StatusInfo) addTrails(model string, unit int, j *journal) {
+func (st *StatusInfo) addAttemptHistories(model string, shard int, j *journal) {
 	items := make([]int64, 0, len(j.open))
 	for item := range j.open {
 		items = append(items, item)
@@ -411,7 +411,7 @@ func (st *StatusInfo) addTrails(model string, unit int, j *journal) {
 				continue
 			}
 			st.Unknown = append(st.Unknown, Unknown{
-				Model: model, Unit: unit, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.at,
+				Model: model, Shard: shard, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.at,
 				WorstTokens: in.WorstTokens, WorstCost: in.WorstCost,
 			})
 		}

@@ -27,12 +27,12 @@ type journalHead struct {
 	K         string    `json:"k"`
 	RunID     string    `json:"run_id"`
 	Model     string    `json:"model"`
-	Unit      int       `json:"unit"`
+	Shard     int       `json:"unit"`
 	Gen       int       `json:"generation"`
 	Epoch     int       `json:"journal"` // number of the file among those of the unit
 	First     int64     `json:"first_row"`
 	Rows      int64     `json:"rows"`
-	SliceHash string    `json:"slice_sha256"`
+	ChunkHash string    `json:"slice_sha256"`
 	PID       int       `json:"pid"`
 	At        time.Time `json:"at"`
 }
@@ -87,23 +87,23 @@ func (l loc) compare(m loc) int {
 // journal is what the journal files of one unit hold. It keeps places, not
 // records, so its size depends on the number of items alone.
 type journal struct {
-	slice  Slice
+	chunk  Chunk
 	epochs int64
 
 	files  []file // as loc.file counts them
 	names  []string
-	at     []loc            // of the record of each item
-	open   map[int64]*trail // items that were sent and have no final record
-	redo   map[int64]Tally  // items whose record says failed or unknown
-	tally  Tally            // of all records
-	extras int              // answers beyond the first of an item
+	at     []loc                     // of the record of each item
+	open   map[int64]*attemptHistory // items that were sent and have no final record
+	redo   map[int64]Tally           // items whose record says failed or unknown
+	tally  Tally                     // of all records
+	extras int                       // answers beyond the first of an item
 	damage []damage
 	sealed bool
 	last   time.Time // when the latest line was written
 }
 
 // A trail is what attempts left of an item that has no record yet.
-type trail struct {
+type attemptHistory struct {
 	attempts []nightshift.Attempt // failed ones
 	intents  []pendingIntent      // without an outcome
 	turns    []loc                // answers of earlier turns
@@ -125,11 +125,11 @@ type damage struct {
 	atTail bool // nothing but damage follows in the file
 }
 
-func newJournal(s Slice, epochs int) *journal {
+func newJournal(s Chunk, epochs int) *journal {
 	return &journal{
-		slice: s, epochs: int64(epochs),
+		chunk: s, epochs: int64(epochs),
 		at:   make([]loc, s.Rows*int64(epochs)),
-		open: map[int64]*trail{},
+		open: map[int64]*attemptHistory{},
 		redo: map[int64]Tally{},
 	}
 }
@@ -137,15 +137,15 @@ func newJournal(s Slice, epochs int) *journal {
 // item returns the number of a (row, epoch) in the unit; false when it is not
 // in it.
 func (j *journal) item(row int64, epoch int) (int64, bool) {
-	if row < j.slice.First || row >= j.slice.First+j.slice.Rows || epoch < 0 || int64(epoch) >= j.epochs {
+	if row < j.chunk.First || row >= j.chunk.First+j.chunk.Rows || epoch < 0 || int64(epoch) >= j.epochs {
 		return 0, false
 	}
-	return (row-j.slice.First)*j.epochs + int64(epoch), true
+	return (row-j.chunk.First)*j.epochs + int64(epoch), true
 }
 
 // rowOf is the inverse of item.
 func (j *journal) rowOf(item int64) (row int64, epoch int) {
-	return j.slice.First + item/j.epochs, int(item % j.epochs)
+	return j.chunk.First + item/j.epochs, int(item % j.epochs)
 }
 
 // scan reads one journal file to its end. An error means that the file cannot
@@ -204,15 +204,15 @@ func (j *journal) line(s span, file int32) string {
 	at := loc{off: s.off, n: int32(len(s.raw)), file: file, crc: s.crc}
 	switch {
 	case l.K == kindIntent && l.Intent != nil:
-		if t := j.trail(item, s.crc); t != nil {
+		if t := j.attemptHistory(item, s.crc); t != nil {
 			t.intents = append(t.intents, pendingIntent{*l.Intent, l.At})
 		}
 	case l.K == kindFailed && l.Attempt != nil:
-		if t := j.trail(item, s.crc); t != nil {
+		if t := j.attemptHistory(item, s.crc); t != nil {
 			t.fail(*l.Attempt)
 		}
 	case l.K == kindTurn && l.Turn != nil:
-		if t := j.trail(item, s.crc); t != nil {
+		if t := j.attemptHistory(item, s.crc); t != nil {
 			t.turns = append(t.turns, at)
 			t.answered = append(t.answered, l.Turn.Attempts...)
 			t.intents, t.attempts = nil, nil
@@ -227,10 +227,10 @@ func (j *journal) line(s span, file int32) string {
 
 // trail returns the trail of an item for a line with this checksum; nil when
 // the line was there before.
-func (j *journal) trail(item int64, crc uint32) *trail {
+func (j *journal) attemptHistory(item int64, crc uint32) *attemptHistory {
 	t := j.open[item]
 	if t == nil {
-		t = &trail{}
+		t = &attemptHistory{}
 		j.open[item] = t
 	}
 	if slices.Contains(t.seen, crc) {
@@ -241,7 +241,7 @@ func (j *journal) trail(item int64, crc uint32) *trail {
 }
 
 // fail notes a failed attempt; it is the outcome of its intent.
-func (t *trail) fail(a nightshift.Attempt) {
+func (t *attemptHistory) fail(a nightshift.Attempt) {
 	t.attempts = append(t.attempts, a)
 	for i := len(t.intents) - 1; i >= 0; i-- {
 		if t.intents[i].Attempt == a.N {
@@ -284,7 +284,7 @@ func (j *journal) reopened(item int64) bool {
 
 // history returns the attempts of an item that are in no record: failed ones,
 // and unknown ones at their worst.
-func (t *trail) history() []nightshift.Attempt {
+func (t *attemptHistory) history() []nightshift.Attempt {
 	log := slices.Clone(t.attempts)
 	for _, in := range t.intents {
 		log = append(log, nightshift.Attempt{
@@ -372,7 +372,7 @@ type journalFile struct {
 	size     int64
 	reserved int64
 	named    bool // its directory has been synced
-	rescue   bool // it lies outside the run directory
+	fallback bool // it lies outside the run directory
 }
 
 // put appends a line.

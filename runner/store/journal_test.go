@@ -26,12 +26,12 @@ func newJournalFixture(t testing.TB, rows int64) *journalFixture {
 	t.Helper()
 	fx := &journalFixture{disk: newMemFS(), id: identity(1, 1, rows, 1), recs: map[int64]*nightshift.Record{}, ends: map[int64]int{}}
 	r := mustOpen(t, crashDir, fx.id, Options{fs: fx.disk})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for row := range rows - 1 { // the last has not answered
-		w := u.Witness(row, 0)
+		w := u.AttemptLog(row, 0)
 		must(t, w.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 7, WorstCost: 70}))
 		must(t, w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassOverloaded, Message: "a \"quoted\" {\"k\":\"result\"} message"}))
 		must(t, w.Sending(nightshift.Intent{Attempt: 2, WorstTokens: 7, WorstCost: 70}))
@@ -41,7 +41,7 @@ func newJournalFixture(t testing.TB, rows int64) *journalFixture {
 		kept := repaired(rec)
 		fx.recs[row] = &kept
 	}
-	must(t, u.Witness(rows-1, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 7, WorstCost: 70}))
+	must(t, u.AttemptLog(rows-1, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 7, WorstCost: 70}))
 	must(t, r.Close("stopped"))
 	names, err := fx.disk.list(path.Join(crashDir, journalDir))
 	if err != nil || len(names) != 1 {
@@ -73,7 +73,7 @@ func (fx *journalFixture) open(t *testing.T, raw []byte) (got map[int64]*nightsh
 	n := disk.node(fx.name)
 	n.data, n.durable = raw, raw
 	r = mustOpen(t, crashDir, fx.id, Options{fs: disk, Notice: func(s string) { notices = append(notices, s) }})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	got = map[int64]*nightshift.Record{}
 	for item, at := range u.j.at {
@@ -267,7 +267,7 @@ func FuzzJournal(f *testing.F) {
 	f.Add(seal(`{"k":"turn","row":1,"epoch":0}`))
 	f.Add(seal(`{"k":"what","row":1}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		j := newJournal(fx.id.Slices[0], 1)
+		j := newJournal(fx.id.Chunks[0], 1)
 		must(t, j.scan(&memFile{fs: newMemFS(), n: &memNode{data: b}}, "x"))
 		for _, at := range j.at {
 			if at.n == 0 {

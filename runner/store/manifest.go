@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// A Part is a committed unit as the manifest lists it.
-type Part struct {
+// A ParquetFile is a committed unit as the manifest lists it.
+type ParquetFile struct {
 	K           string    `json:"k"`
 	Model       string    `json:"model"`
-	Unit        int       `json:"unit"`
+	Shard       int       `json:"unit"`
 	Gen         int       `json:"generation"`
 	Name        string    `json:"name"`
 	Size        int64     `json:"size"`
@@ -29,8 +29,8 @@ type Part struct {
 }
 
 const (
-	kindManifest = "manifest"
-	kindPart     = "part"
+	kindManifest    = "manifest"
+	kindParquetFile = "part"
 )
 
 type manifestHead struct {
@@ -49,10 +49,10 @@ type manifest struct {
 
 // manifestContent is what a manifest says.
 type manifestContent struct {
-	parts  []Part // the newest of each unit
-	lines  []byte // the good lines
-	damage []damage
-	runID  string
+	parquetFiles []ParquetFile // the newest of each unit
+	lines        []byte        // the good lines
+	damage       []damage
+	runID        string
 }
 
 // readManifest reads what can be read. A missing file is an empty one: the
@@ -93,22 +93,22 @@ func (m *manifestContent) line(s span, newest map[string]int) string {
 	case kindManifest:
 		m.runID = head.RunID
 		return ""
-	case kindPart:
+	case kindParquetFile:
 	default:
 		return "unknown kind " + head.K
 	}
-	var p Part
+	var p ParquetFile
 	if err := json.Unmarshal(s.object, &p); err != nil {
 		return err.Error()
 	}
-	key := fmt.Sprintf("%d %s", p.Unit, p.Model)
+	key := fmt.Sprintf("%d %s", p.Shard, p.Model)
 	i, there := newest[key]
 	switch {
 	case !there:
-		newest[key] = len(m.parts)
-		m.parts = append(m.parts, p)
-	case m.parts[i].Gen <= p.Gen:
-		m.parts[i] = p
+		newest[key] = len(m.parquetFiles)
+		m.parquetFiles = append(m.parquetFiles, p)
+	case m.parquetFiles[i].Gen <= p.Gen:
+		m.parquetFiles[i] = p
 	}
 	return ""
 }

@@ -74,14 +74,14 @@ func (m *memFS) step(op, path string) (int, error) {
 
 func (m *memFS) node(path string) *memNode {
 	n := m.root
-	for part := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
-		if part == "" {
+	for parquetFile := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
+		if parquetFile == "" {
 			continue
 		}
 		if n == nil || !n.isDir {
 			return nil
 		}
-		n = n.names[part]
+		n = n.names[parquetFile]
 	}
 	return n
 }

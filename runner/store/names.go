@@ -12,16 +12,16 @@ import (
 
 // Names inside a run directory.
 const (
-	runFile       = "run.json"
-	lockName      = "lock"
-	manifestFile  = "manifest.jsonl"
-	unitsFile     = "units.jsonl"
-	ballastFile   = "ballast"
-	journalDir    = "journal"
-	resultsDir    = "results"
-	scoresDir     = "scores"
-	tmpDir        = "tmp"
-	quarantineDir = "quarantine"
+	runFile         = "run.json"
+	lockName        = "lock"
+	manifestFile    = "manifest.jsonl"
+	shardsFile      = "units.jsonl"
+	reserveFileName = "ballast"
+	journalDir      = "journal"
+	resultsDir      = "results"
+	scoresDir       = "scores"
+	tmpDir          = "tmp"
+	quarantineDir   = "quarantine"
 )
 
 // slugs gives every model a name that any file system takes. Model names that
@@ -61,31 +61,31 @@ func plainName(model string) string {
 	return name
 }
 
-// unitKey names a unit: the position of its model in the plan and its number.
-type unitKey struct{ model, unit int }
+// shardKey names a unit: the position of its model in the plan and its number.
+type shardKey struct{ model, shard int }
 
-// partName is the file name of generation gen of a unit.
-func partName(slug string, unit, gen int) string {
+// parquetFileName is the file name of generation gen of a unit.
+func parquetFileName(slug string, shard, gen int) string {
 	if gen == 1 {
-		return fmt.Sprintf("%s-%06d.parquet", slug, unit)
+		return fmt.Sprintf("%s-%06d.parquet", slug, shard)
 	}
-	return fmt.Sprintf("%s-%06d.g%d.parquet", slug, unit, gen)
+	return fmt.Sprintf("%s-%06d.g%d.parquet", slug, shard, gen)
 }
 
 // journalName is the file name of the epoch-th journal of a unit.
-func journalName(slug string, unit, gen, epoch int) string {
-	return fmt.Sprintf("%s-%06d.g%d.e%04d.jsonl", slug, unit, gen, epoch)
+func journalName(slug string, shard, gen, epoch int) string {
+	return fmt.Sprintf("%s-%06d.g%d.e%04d.jsonl", slug, shard, gen, epoch)
 }
 
 var (
-	journalPattern = regexp.MustCompile(`^(.+)-(\d{6,9})\.g(\d{1,6})\.e(\d{4,9})\.jsonl$`)
-	partPattern    = regexp.MustCompile(`^(.+)-(\d{6,9})(?:\.g(\d{1,6}))?\.parquet$`)
+	journalPattern     = regexp.MustCompile(`^(.+)-(\d{6,9})\.g(\d{1,6})\.e(\d{4,9})\.jsonl$`)
+	parquetFilePattern = regexp.MustCompile(`^(.+)-(\d{6,9})(?:\.g(\d{1,6}))?\.parquet$`)
 )
 
 // journalID is what the name of a journal file says.
 type journalID struct {
-	slug             string
-	unit, gen, epoch int
+	slug              string
+	shard, gen, epoch int
 }
 
 func parseJournalName(name string) (journalID, bool) {
@@ -94,23 +94,23 @@ func parseJournalName(name string) (journalID, bool) {
 		return journalID{}, false
 	}
 	id := journalID{slug: m[1]}
-	id.unit, _ = strconv.Atoi(m[2])
+	id.shard, _ = strconv.Atoi(m[2])
 	id.gen, _ = strconv.Atoi(m[3])
 	id.epoch, _ = strconv.Atoi(m[4])
-	return id, journalName(id.slug, id.unit, id.gen, id.epoch) == name
+	return id, journalName(id.slug, id.shard, id.gen, id.epoch) == name
 }
 
-func parsePartName(name string) (slug string, unit, gen int, ok bool) {
-	m := partPattern.FindStringSubmatch(name)
+func parseParquetFileName(name string) (slug string, shard, gen int, ok bool) {
+	m := parquetFilePattern.FindStringSubmatch(name)
 	if m == nil {
 		return "", 0, 0, false
 	}
-	unit, _ = strconv.Atoi(m[2])
+	shard, _ = strconv.Atoi(m[2])
 	gen = 1
 	if m[3] != "" {
 		gen, _ = strconv.Atoi(m[3])
 	}
-	return m[1], unit, gen, partName(m[1], unit, gen) == name
+	return m[1], shard, gen, parquetFileName(m[1], shard, gen) == name
 }
 
 // paths joins names below a run directory.

@@ -14,13 +14,13 @@ import (
 	"nightshift"
 )
 
-// TestOlderParts: a part that was written before a column was added has
+// TestOlderParquetFiles: a part that was written before a column was added has
 // the checksum that it should have, and can be exported.
-func TestOlderParts(t *testing.T) {
+func TestOlderParquetFiles(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 4, 1)
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	var list []*nightshift.Record
 	for row := range int64(4) {
@@ -30,10 +30,10 @@ func TestOlderParts(t *testing.T) {
 	must(t, u.Commit())
 	must(t, r.Close("finished"))
 	makeOlder(t, filepath.Join(dir, resultsDir, "m0-000000.parquet"), "TargetIsList", list)
-	f, pf, err := openPart(osFS{}, filepath.Join(dir, resultsDir, "m0-000000.parquet"))
+	f, pf, err := openParquetFile(osFS{}, filepath.Join(dir, resultsDir, "m0-000000.parquet"))
 	must(t, err)
 	defer f.Close()
-	if sum, err := tallyPart(pf, id.Slices[0], 1); err != nil || sum.Rows != 4 {
+	if sum, err := tallyParquetFile(pf, id.Chunks[0], 1); err != nil || sum.Rows != 4 {
 		t.Errorf("%d rows, %v", sum.Rows, err)
 	}
 	var out bytes.Buffer

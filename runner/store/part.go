@@ -160,38 +160,38 @@ func weighRecord(r *nightshift.Record) int64 {
 	return n
 }
 
-// partMeta is what a part says about itself in its footer.
-type partMeta struct {
+// parquetFileMeta is what a part says about itself in its footer.
+type parquetFileMeta struct {
 	RunID, Run, Tool, Model                        string
-	Unit, Gen                                      int
+	Shard, Gen                                     int
 	First, Rows, Skipped                           int64 // dataset rows
 	Epochs                                         int
-	DatasetHash, SliceHash, PlanHash, PriceTableID string
+	DatasetHash, ChunkHash, PlanHash, PriceTableID string
 }
 
-func (m partMeta) keyValues() map[string]string {
+func (m parquetFileMeta) keyValues() map[string]string {
 	return map[string]string{
 		"schema_version": schemaVersion,
 		"tool_version":   m.Tool,
 		"run_id":         m.RunID,
 		"run":            m.Run,
 		"model":          m.Model,
-		"unit":           strconv.Itoa(m.Unit),
+		"unit":           strconv.Itoa(m.Shard),
 		"generation":     strconv.Itoa(m.Gen),
 		"first_row":      strconv.FormatInt(m.First, 10),
 		"dataset_rows":   strconv.FormatInt(m.Rows, 10),
 		"skipped_rows":   strconv.FormatInt(m.Skipped, 10),
 		"epochs":         strconv.Itoa(m.Epochs),
 		"dataset_hash":   m.DatasetHash,
-		"slice_hash":     m.SliceHash,
+		"slice_hash":     m.ChunkHash,
 		"plan_hash":      m.PlanHash,
 		"price_table":    m.PriceTableID,
 		"columns":        columnMeanings,
 	}
 }
 
-func metaOf(f *parquet.File) (partMeta, error) {
-	var m partMeta
+func metaOf(f *parquet.File) (parquetFileMeta, error) {
+	var m parquetFileMeta
 	var bad []string
 	text := func(key string) string {
 		v, ok := f.Lookup(key)
@@ -208,9 +208,9 @@ func metaOf(f *parquet.File) (partMeta, error) {
 		return n
 	}
 	m.RunID, m.Run, m.Tool, m.Model = text("run_id"), text("run"), text("tool_version"), text("model")
-	m.Unit, m.Gen, m.Epochs = int(number("unit")), int(number("generation")), int(number("epochs"))
+	m.Shard, m.Gen, m.Epochs = int(number("unit")), int(number("generation")), int(number("epochs"))
 	m.First, m.Rows, m.Skipped = number("first_row"), number("dataset_rows"), number("skipped_rows")
-	m.DatasetHash, m.SliceHash, m.PlanHash, m.PriceTableID = text("dataset_hash"), text("slice_hash"), text("plan_hash"), text("price_table")
+	m.DatasetHash, m.ChunkHash, m.PlanHash, m.PriceTableID = text("dataset_hash"), text("slice_hash"), text("plan_hash"), text("price_table")
 	if v := text("schema_version"); v != schemaVersion {
 		return m, fmt.Errorf("schema version %q, this program reads %q", v, schemaVersion)
 	}
@@ -274,9 +274,9 @@ func checkData(f file, pf *parquet.File) error {
 	return nil
 }
 
-// openPart opens a Parquet file. Damaged files make the library panic now and
+// openParquetFile opens a Parquet file. Damaged files make the library panic now and
 // then, so whoever reads must be under noPanic.
-func openPart(fsys fileSystem, name string) (f file, pf *parquet.File, err error) {
+func openParquetFile(fsys fileSystem, name string) (f file, pf *parquet.File, err error) {
 	defer noPanic(&err)
 	f, err = fsys.open(name, os.O_RDONLY)
 	if err != nil {

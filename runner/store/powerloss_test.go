@@ -55,7 +55,7 @@ type client struct {
 }
 
 func newClient(id Identity, o Options) *client {
-	o.Ballast = 64
+	o.ReserveFile = 64
 	o.pace = 100 * time.Microsecond
 	o.grow = cmp.Or(o.grow, 1)
 	return &client{id: id, opts: o, acked: map[string]string{}, read: map[string]string{}, sent: map[string]int{}}
@@ -98,7 +98,7 @@ func (c *client) run(fsys fileSystem) error {
 // present is the identity that the run on the disk has, or gets.
 func (c *client) present(fsys fileSystem) *Identity {
 	v, err := openView(fsys, crashDir)
-	if c.short != nil && (err != nil || len(v.info.Slices) == len(c.short.Slices)) {
+	if c.short != nil && (err != nil || len(v.info.Chunks) == len(c.short.Chunks)) {
 		return c.short
 	}
 	return &c.id
@@ -107,7 +107,7 @@ func (c *client) present(fsys fileSystem) *Identity {
 func (c *client) extend(fsys fileSystem) error {
 	o := c.opts
 	o.fs = fsys
-	return Extend(crashDir, o, grown(growth(c.id)))
+	return Extend(crashDir, o, grown(newRows(c.id)))
 }
 
 // pass goes through all units, or through a half of each and leaves it open.
@@ -122,15 +122,15 @@ func (c *client) pass(fsys fileSystem, id Identity, half bool) error {
 	defer c.setCurrent(nil)
 	defer r.Close("stopped: test")
 	for _, m := range id.Models {
-		for n := range id.Slices {
+		for n := range id.Chunks {
 			if r.Committed(m, n) {
 				continue
 			}
-			u, err := r.OpenUnit(m, n)
+			u, err := r.OpenShard(m, n)
 			if err != nil {
 				return err
 			}
-			if err := c.unit(u, m, half); err != nil {
+			if err := c.shard(u, m, half); err != nil {
 				return err
 			}
 		}
@@ -144,8 +144,8 @@ func (c *client) setCurrent(r *Run) {
 	c.current = r
 }
 
-func (c *client) unit(u *Unit, model string, half bool) error {
-	s := u.Slice()
+func (c *client) shard(u *Shard, model string, half bool) error {
+	s := u.Chunk()
 	var wg sync.WaitGroup
 	errs := make(chan error, s.Rows*int64(c.id.Epochs))
 	for row := s.First; row < s.First+s.Rows; row++ {
@@ -169,11 +169,11 @@ func (c *client) unit(u *Unit, model string, half bool) error {
 	return u.Commit()
 }
 
-func (c *client) item(u *Unit, model string, row int64, epoch int) error {
+func (c *client) item(u *Shard, model string, row int64, epoch int) error {
 	name := itemName(model, row, epoch)
 	history := u.History(row, epoch)
 	n := len(history) + 1
-	w := u.Witness(row, epoch)
+	w := u.AttemptLog(row, epoch)
 	if (row+int64(epoch))%3 == 0 {
 		if err := w.Sending(nightshift.Intent{Attempt: n, WorstTokens: 9, WorstCost: 9}); err != nil {
 			return err
@@ -269,9 +269,9 @@ func powerTrial(seed uint64, wreck sabotage, most int) (points int, err error) {
 // extended is the identity of a run to whose dataset a unit or two were added.
 func extended(id Identity) Identity {
 	more := id
-	more.DatasetHash, more.Slices = "longer", slices.Clone(id.Slices)
+	more.DatasetHash, more.Chunks = "longer", slices.Clone(id.Chunks)
 	for n := range 2 {
-		more.Slices = append(more.Slices, Slice{First: more.DatasetRows, Rows: 2, Hash: [32]byte{byte(n)}})
+		more.Chunks = append(more.Chunks, Chunk{First: more.DatasetRows, Rows: 2, Hash: [32]byte{byte(n)}})
 		more.DatasetRows += 2
 	}
 	return more
@@ -363,11 +363,11 @@ func (c *client) reopen(disk *memFS, wreck sabotage) error {
 	}
 	defer r.Close("stopped: test")
 	for _, m := range id.Models {
-		for n, s := range id.Slices {
+		for n, s := range id.Chunks {
 			if r.Committed(m, n) {
 				continue
 			}
-			u, err := r.OpenUnit(m, n)
+			u, err := r.OpenShard(m, n)
 			if err != nil {
 				return err
 			}
@@ -439,11 +439,11 @@ type unsynced struct{ file }
 func (unsynced) Sync() error { return nil }
 
 // withoutSync forgets the Sync of files whose path contains part.
-func withoutSync(part string) sabotage {
+func withoutSync(parquetFile string) sabotage {
 	return func(under fileSystem) fileSystem {
 		return wrecked{fileSystem: under, openHook: func(name string, flag int) (file, error) {
 			f, err := under.open(name, flag)
-			if err == nil && strings.Contains(name, part) && flag&os.O_CREATE != 0 {
+			if err == nil && strings.Contains(name, parquetFile) && flag&os.O_CREATE != 0 {
 				f = unsynced{f}
 			}
 			return f, err
@@ -470,10 +470,10 @@ func exists(fsys fileSystem, name string) bool {
 
 // removeJournals deletes the journal files of the unit whose part is name.
 func removeJournals(under fileSystem, name string) {
-	slug, unit, _, _ := parsePartName(path.Base(name))
+	slug, shard, _, _ := parseParquetFileName(path.Base(name))
 	names, _ := under.list(path.Join(crashDir, journalDir))
 	for _, n := range names {
-		if id, ok := parseJournalName(n); ok && id.slug == slug && id.unit == unit {
+		if id, ok := parseJournalName(n); ok && id.slug == slug && id.shard == shard {
 			under.remove(path.Join(crashDir, journalDir, n))
 		}
 	}
@@ -491,15 +491,15 @@ func TestPowerLossFindsMistakes(t *testing.T) {
 		"units not synced before their rename":   withoutSync("/tmp/units.jsonl"),
 		"run.json extended before the units": func(under fileSystem) fileSystem {
 			return wrecked{fileSystem: under, replaceHook: func(from, to string) error {
-				if path.Base(to) == unitsFile && exists(under, path.Join(crashDir, runFile)) {
+				if path.Base(to) == shardsFile && exists(under, path.Join(crashDir, runFile)) {
 					return errors.Join(under.replace(from, to+".late"))
 				}
 				err := under.replace(from, to)
-				if late := path.Join(crashDir, unitsFile) + ".late"; err == nil && path.Base(to) == runFile && exists(under, late) {
+				if late := path.Join(crashDir, shardsFile) + ".late"; err == nil && path.Base(to) == runFile && exists(under, late) {
 					for range 6 { // so that the power often fails just there
 						err = errors.Join(err, under.syncDir(crashDir))
 					}
-					err = errors.Join(err, under.replace(late, path.Join(crashDir, unitsFile)))
+					err = errors.Join(err, under.replace(late, path.Join(crashDir, shardsFile)))
 				}
 				return err
 			}}
@@ -521,9 +521,9 @@ func TestPowerLossFindsMistakes(t *testing.T) {
 		"part written under its final name, journal removed at its end": func(under fileSystem) fileSystem {
 			return wrecked{fileSystem: under, openHook: func(name string, flag int) (file, error) {
 				if base := path.Base(name); strings.Contains(name, "/tmp/m") && flag&os.O_EXCL != 0 {
-					part := base[:strings.LastIndexByte(base, '.')]
-					f, err := under.open(path.Join(crashDir, resultsDir, part), flag)
-					removeJournals(under, part)
+					parquetFile := base[:strings.LastIndexByte(base, '.')]
+					f, err := under.open(path.Join(crashDir, resultsDir, parquetFile), flag)
+					removeJournals(under, parquetFile)
 					return f, err
 				}
 				return under.open(name, flag)

@@ -56,11 +56,11 @@ func childRun(dir string) int {
 		return 99
 	}
 	run := filepath.Join(dir, "run")
-	if info, err := ReadInfo(run); err != nil || len(info.Slices) < len(id.Slices) {
+	if info, err := ReadInfo(run); err != nil || len(info.Chunks) < len(id.Chunks) {
 		if code := childPass(run, ledger, childShort(), false); code != 0 {
 			return code
 		}
-		if err := Extend(run, Options{}, grown(growth(id))); err != nil {
+		if err := Extend(run, Options{}, grown(newRows(id))); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 96
 		}
@@ -74,7 +74,7 @@ func childRun(dir string) int {
 }
 
 func childPass(run string, ledger *os.File, id Identity, retry bool) int {
-	r, err := Open(run, id, Options{Ballast: 1 << 20, RetryFailed: retry, grow: 1})
+	r, err := Open(run, id, Options{ReserveFile: 1 << 20, RetryFailed: retry, grow: 1})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 98
@@ -82,7 +82,7 @@ func childPass(run string, ledger *os.File, id Identity, retry bool) int {
 	var g sync.WaitGroup
 	errs := make(chan error, 2)
 	for _, m := range id.Models {
-		g.Go(func() { errs <- childLane(r, ledger, m, retry) })
+		g.Go(func() { errs <- childPool(r, ledger, m, retry) })
 	}
 	g.Wait()
 	if err := errors.Join(<-errs, <-errs, r.Close("finished")); err != nil {
@@ -92,16 +92,16 @@ func childPass(run string, ledger *os.File, id Identity, retry bool) int {
 	return 0
 }
 
-func childLane(r *Run, ledger *os.File, model string, retry bool) error {
-	for n := range r.Units() {
+func childPool(r *Run, ledger *os.File, model string, retry bool) error {
+	for n := range r.Shards() {
 		if r.Committed(model, n) {
 			continue
 		}
-		u, err := r.OpenUnit(model, n)
+		u, err := r.OpenShard(model, n)
 		if err != nil {
 			return err
 		}
-		s := u.Slice()
+		s := u.Chunk()
 		for row := s.First; row < s.First+s.Rows; row++ {
 			if u.Done(row, 0) {
 				continue
@@ -117,8 +117,8 @@ func childLane(r *Run, ledger *os.File, model string, retry bool) error {
 	return nil
 }
 
-func childRow(u *Unit, ledger *os.File, model string, row int64, retry bool) error {
-	w := u.Witness(row, 0)
+func childRow(u *Shard, ledger *os.File, model string, row int64, retry bool) error {
+	w := u.AttemptLog(row, 0)
 	history := u.History(row, 0)
 	n := len(history) + 1
 	if err := w.Sending(nightshift.Intent{Attempt: n, WorstCost: 9}); err != nil {
@@ -264,7 +264,7 @@ func TestKill(t *testing.T) {
 // childLock opens the run, says so, and holds it until its standard input
 // ends. Its exit code is 75 when it is refused.
 func childLock(dir string) int {
-	r, err := Open(filepath.Join(dir, "run"), childIdentity(), Options{Ballast: -1})
+	r, err := Open(filepath.Join(dir, "run"), childIdentity(), Options{ReserveFile: -1})
 	var locked *LockedError
 	switch {
 	case errors.As(err, &locked):

@@ -28,10 +28,10 @@ func mixedRun(t testing.TB) (string, Identity) {
 	dir := t.TempDir()
 	id := identity(2, 3, 4, 1)
 	r := mustOpen(t, dir, id, Options{})
-	fillUnit(t, r, "m0", 0)
-	fillUnit(t, r, "m0", 1)
-	fillUnit(t, r, "m1", 0)
-	u, err := r.OpenUnit("m1", 1)
+	fillShard(t, r, "m0", 0)
+	fillShard(t, r, "m0", 1)
+	fillShard(t, r, "m1", 0)
+	u, err := r.OpenShard("m1", 1)
 	must(t, err)
 	for _, row := range []int64{6, 4} {
 		must(t, u.Put(record("m1", row, 0)))
@@ -96,7 +96,7 @@ func TestProjection(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 3, 1)
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	for i := range int64(3) {
 		rec := record("m0", i, 0)
@@ -152,12 +152,12 @@ func TestRowsOfALiveRun(t *testing.T) {
 	go func() {
 		defer close(done)
 		for n := range 30 {
-			u, err := r.OpenUnit("m0", n)
+			u, err := r.OpenShard("m0", n)
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			s := u.Slice()
+			s := u.Chunk()
 			for row := s.First; row < s.First+s.Rows; row++ {
 				if err := u.Put(record("m0", row, 0)); err != nil {
 					t.Error(err)
@@ -196,7 +196,7 @@ func TestStatus(t *testing.T) {
 	dir, _ := mixedRun(t)
 	st, err := Status(dir)
 	must(t, err)
-	if st.Items != 24 || st.Done != 15 || st.Failed != 1 || st.Committed != 3 || st.OpenUnits != 1 || st.Live || st.State != "stopped: budget" || st.LastWrite.IsZero() {
+	if st.Items != 24 || st.Done != 15 || st.Failed != 1 || st.Committed != 3 || st.OpenShards != 1 || st.Live || st.State != "stopped: budget" || st.LastWrite.IsZero() {
 		t.Fatalf("Status = %+v", st)
 	}
 	if st.Spent != 14_000 || st.AtMost != 14_000 {
@@ -211,15 +211,15 @@ func TestStatusOfALiveRun(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 4, 1)
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
-	must(t, u.Witness(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
+	must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
 	kill(r)
 	r = mustOpen(t, dir, id, Options{})
 	defer r.Close("")
-	u, err = r.OpenUnit("m0", 0)
+	u, err = r.OpenShard("m0", 0)
 	must(t, err)
-	must(t, u.Witness(1, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
+	must(t, u.AttemptLog(1, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
 	must(t, u.Put(record("m0", 2, 0)))
 	st, err := Status(dir)
 	must(t, err)
@@ -583,7 +583,7 @@ func TestCSVBytesAndTimes(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 1, 1)
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	rec := record("m0", 0, 0)
 	rec.Text = ptr("=cmd")

@@ -26,18 +26,18 @@ func TestRunWithoutAnswersTakesAnotherPlan(t *testing.T) {
 	failed.Outcome, failed.Text, failed.CostNanoUSD, failed.CostUSD = nightshift.OutcomeFailed, nil, ptr(int64(0)), ptr(0.0)
 	failed.InputTokens, failed.OutputTokens = nil, nil
 	free := nightshift.Attempt{N: 1}
-	for name, before := range map[string]func(*Unit) error{
-		"nothing": func(*Unit) error { return nil },
-		"an attempt that was refused": func(u *Unit) error {
-			w := u.Witness(0, 0)
+	for name, before := range map[string]func(*Shard) error{
+		"nothing": func(*Shard) error { return nil },
+		"an attempt that was refused": func(u *Shard) error {
+			w := u.AttemptLog(0, 0)
 			return errors.Join(w.Sending(nightshift.Intent{Attempt: 1}), w.Failed(free))
 		},
-		"a failed row": func(u *Unit) error { return u.Put(failed) },
+		"a failed row": func(u *Shard) error { return u.Put(failed) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			r := mustOpen(t, dir, moved(identity(1, 1, 3, 1), "http://127.0.0.1:1"), Options{})
-			u, err := r.OpenUnit("m0", 0)
+			u, err := r.OpenShard("m0", 0)
 			must(t, err)
 			must(t, before(u))
 			must(t, r.Close("stopped"))
@@ -47,7 +47,7 @@ func TestRunWithoutAnswersTakesAnotherPlan(t *testing.T) {
 			must(t, r.Close("stopped"))
 			info, err := ReadInfo(dir)
 			must(t, err)
-			if info.PlanHash != other.PlanHash || info.DatasetRows != 8 || len(info.Parts) != 1 {
+			if info.PlanHash != other.PlanHash || info.DatasetRows != 8 || len(info.ParquetFiles) != 1 {
 				t.Fatalf("ReadInfo = %+v, want the new plan with one Parquet file", info)
 			}
 			v, err := Verify(dir, true)
@@ -61,11 +61,11 @@ func TestRunWithoutAnswersTakesAnotherPlan(t *testing.T) {
 
 // A run that may have been billed keeps its plan.
 func TestRunThatMayHaveBeenBilledKeepsItsPlan(t *testing.T) {
-	for name, before := range map[string]func(*Unit) error{
-		"an answer":                func(u *Unit) error { return u.Put(record("m0", 0, 0)) },
-		"a request without a word": func(u *Unit) error { return u.Witness(0, 0).Sending(nightshift.Intent{Attempt: 1}) },
-		"a failed attempt that cost": func(u *Unit) error {
-			w := u.Witness(0, 0)
+	for name, before := range map[string]func(*Shard) error{
+		"an answer":                func(u *Shard) error { return u.Put(record("m0", 0, 0)) },
+		"a request without a word": func(u *Shard) error { return u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1}) },
+		"a failed attempt that cost": func(u *Shard) error {
+			w := u.AttemptLog(0, 0)
 			return errors.Join(w.Sending(nightshift.Intent{Attempt: 1}), w.Failed(nightshift.Attempt{N: 1, MaybeBilled: true}))
 		},
 	} {
@@ -73,11 +73,11 @@ func TestRunThatMayHaveBeenBilledKeepsItsPlan(t *testing.T) {
 			dir := t.TempDir()
 			id := moved(identity(1, 1, 3, 1), "http://127.0.0.1:1")
 			r := mustOpen(t, dir, id, Options{})
-			u, err := r.OpenUnit("m0", 0)
+			u, err := r.OpenShard("m0", 0)
 			must(t, err)
 			must(t, before(u))
 			must(t, r.Close("stopped"))
-			_, err = Open(dir, moved(id, "http://127.0.0.1:2"), Options{Ballast: -1})
+			_, err = Open(dir, moved(id, "http://127.0.0.1:2"), Options{ReserveFile: -1})
 			var m *MismatchError
 			if !errors.As(err, &m) || !m.OnlyEndpoint || !strings.Contains(err.Error(), "--moved-endpoint") {
 				t.Fatalf("Open = %v, want a MismatchError that names --moved-endpoint", err)
@@ -107,7 +107,7 @@ func TestMovedEndpoint(t *testing.T) {
 	other := there
 	other.Plan = json.RawMessage(`{"models":[{"name":"m0","base_url":"http://127.0.0.1:2","params":{"top_p":1}}]}`)
 	other.PlanHash = "other"
-	_, err = Open(dir, other, Options{Ballast: -1, MovedEndpoint: true})
+	_, err = Open(dir, other, Options{ReserveFile: -1, MovedEndpoint: true})
 	var m *MismatchError
 	if !errors.As(err, &m) || m.OnlyEndpoint || !slices.ContainsFunc(m.Differences, func(s string) bool { return strings.Contains(s, "params") }) {
 		t.Errorf("Open = %v, want a MismatchError about params", err)
@@ -121,15 +121,15 @@ func TestReplacementIsCompleted(t *testing.T) {
 	disk := newMemFS()
 	mustMkdir(t, disk, "/runs")
 	r := mustOpen(t, crashDir, before, Options{fs: disk})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
-	w := u.Witness(0, 0)
+	w := u.AttemptLog(0, 0)
 	must(t, errors.Join(w.Sending(nightshift.Intent{Attempt: 1}), w.Failed(nightshift.Attempt{N: 1})))
 	must(t, r.Close("stopped"))
 	for n := 1; ; n++ {
 		broken := disk.clone()
 		fired := fault{err: syscall.EIO, stays: true}.failAt(broken, n)
-		if r, err := Open(crashDir, after, Options{fs: broken, Ballast: -1}); err == nil {
+		if r, err := Open(crashDir, after, Options{fs: broken, ReserveFile: -1}); err == nil {
 			_ = r.Close("stopped")
 		}
 		if *fired == "" {
@@ -141,7 +141,7 @@ func TestReplacementIsCompleted(t *testing.T) {
 		broken.before = nil
 		for seed := range uint64(4) {
 			left := broken.crash(rand.New(rand.NewPCG(seed, 0)))
-			r, err := Open(crashDir, after, Options{fs: left, Ballast: -1})
+			r, err := Open(crashDir, after, Options{fs: left, ReserveFile: -1})
 			if err != nil {
 				t.Fatalf("after %s failed: Open = %v", *fired, err)
 			}

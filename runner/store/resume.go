@@ -17,17 +17,17 @@ import (
 	"nightshift"
 )
 
-// takeStock finds out what is on record: manifest, parts, journals.
-func (r *Run) takeStock() error {
+// recover finds out what is on record: manifest, parts, journals.
+func (r *Run) recover() error {
 	if err := r.readManifest(); err != nil {
 		return err
 	}
 	crashPoint("open.manifest-read")
-	if err := r.checkParts(); err != nil {
+	if err := r.checkParquetFiles(); err != nil {
 		return err
 	}
 	crashPoint("open.parts-adopted")
-	for key, p := range r.parts {
+	for key, p := range r.parquetFiles {
 		r.totals[key.model].add(&p.Totals, 1)
 		if r.opts.RetryFailed && p.Totals.Failed() > 0 {
 			r.retry[key] = true
@@ -55,21 +55,21 @@ func (r *Run) readManifest() error {
 			return storageError("writing", name, err)
 		}
 	}
-	for _, p := range m.parts {
+	for _, p := range m.parquetFiles {
 		i, ok := r.models[p.Model]
-		if !ok || p.Unit < 0 || p.Unit >= len(r.id.Slices) {
-			return &StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it lists unit %d of model %q, which the run does not have", p.Unit, p.Model), Hint: "move it away: it is made again from the parts"}
+		if !ok || p.Shard < 0 || p.Shard >= len(r.id.Chunks) {
+			return &StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it lists unit %d of model %q, which the run does not have", p.Shard, p.Model), Hint: "move it away: it is made again from the parts"}
 		}
-		r.parts[unitKey{i, p.Unit}] = p
+		r.parquetFiles[shardKey{i, p.Shard}] = p
 	}
 	r.manifest, err = openManifest(r.fs, r.dir, r.doc.RunID)
 	return storageError("opening", name, err)
 }
 
-// checkParts compares the results directory with the manifest. Parts that the
+// checkParquetFiles compares the results directory with the manifest. ParquetFiles that the
 // manifest lacks are adopted when they are whole and fit, and set aside when
 // not.
-func (r *Run) checkParts() error {
+func (r *Run) checkParquetFiles() error {
 	dir := r.dir.at(resultsDir)
 	names, err := r.fs.list(dir)
 	if err != nil {
@@ -79,21 +79,21 @@ func (r *Run) checkParts() error {
 	for _, name := range names {
 		there[name] = true
 	}
-	for _, p := range r.parts {
+	for _, p := range r.parquetFiles {
 		if err := r.checkListed(p, there[p.Name]); err != nil {
 			return err
 		}
 		delete(there, p.Name)
 	}
 	for _, name := range sortedKeys(there) {
-		if err := r.adoptPart(name); err != nil {
+		if err := r.adoptParquetFile(name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *Run) checkListed(p Part, there bool) error {
+func (r *Run) checkListed(p ParquetFile, there bool) error {
 	name := r.dir.at(resultsDir, p.Name)
 	if there {
 		size, err := r.fs.size(name)
@@ -103,48 +103,48 @@ func (r *Run) checkListed(p Part, there bool) error {
 		if size == p.Size {
 			return nil
 		}
-		return &StorageError{Op: "opening", Path: name, Err: fmt.Errorf("it has %d bytes, the manifest says %d", size, p.Size), Hint: partHint}
+		return &StorageError{Op: "opening", Path: name, Err: fmt.Errorf("it has %d bytes, the manifest says %d", size, p.Size), Hint: parquetFileHint}
 	}
-	return &StorageError{Op: "opening", Path: name, Err: fmt.Errorf("the manifest lists it and it is not there: %w", os.ErrNotExist), Hint: partHint}
+	return &StorageError{Op: "opening", Path: name, Err: fmt.Errorf("the manifest lists it and it is not there: %w", os.ErrNotExist), Hint: parquetFileHint}
 }
 
-const partHint = "restore the file from a copy; or, to have its rows sent and paid for again, move manifest.jsonl away: it is made again from the parts that are whole"
+const parquetFileHint = "restore the file from a copy; or, to have its rows sent and paid for again, move manifest.jsonl away: it is made again from the parts that are whole"
 
-// adoptPart takes a part that the manifest lacks: a process ended between
+// adoptParquetFile takes a part that the manifest lacks: a process ended between
 // publishing it and listing it.
-func (r *Run) adoptPart(name string) error {
+func (r *Run) adoptParquetFile(name string) error {
 	path := r.dir.at(resultsDir, name)
-	slug, unit, gen, ok := parsePartName(name)
+	slug, shard, gen, ok := parseParquetFileName(name)
 	model := slices.Index(r.slugs, slug)
-	if !ok || model < 0 || unit >= len(r.id.Slices) {
+	if !ok || model < 0 || shard >= len(r.id.Chunks) {
 		r.opts.Notice(fmt.Sprintf("%s is no part of this run and is left alone", path))
 		return nil
 	}
-	key := unitKey{model, unit}
-	if old, listed := r.parts[key]; listed && old.Gen >= gen {
+	key := shardKey{model, shard}
+	if old, listed := r.parquetFiles[key]; listed && old.Gen >= gen {
 		r.quarantineFile(path) // replaced by a newer generation
 		return nil
 	}
-	part, err := r.readWholePart(path, key, gen)
+	parquetFile, err := r.readWholeParquetFile(path, key, gen)
 	if err != nil {
 		r.opts.Notice(fmt.Sprintf("%s is not whole (%v); it was moved to %s, and its rows are taken from the journal", path, err, quarantineDir))
 		r.quarantineFile(path)
 		return nil
 	}
-	part.Name = name
+	parquetFile.Name = name
 	if err := r.syncFile(path); err != nil {
 		return storageError("syncing", path, err)
 	}
 	if err := r.fs.syncDir(r.dir.at(resultsDir)); err != nil {
 		return storageError("syncing", r.dir.at(resultsDir), err)
 	}
-	if err := r.manifest.add(part); err != nil {
+	if err := r.manifest.add(parquetFile); err != nil {
 		return storageError("writing", r.dir.at(manifestFile), err)
 	}
-	if old, listed := r.parts[key]; listed {
+	if old, listed := r.parquetFiles[key]; listed {
 		r.quarantineFile(r.dir.at(resultsDir, old.Name))
 	}
-	r.parts[key] = part
+	r.parquetFiles[key] = parquetFile
 	return nil
 }
 
@@ -156,35 +156,35 @@ func (r *Run) syncFile(name string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// readWholePart decodes a part to its last value and checks that it is the
+// readWholeParquetFile decodes a part to its last value and checks that it is the
 // one its name says.
-func (r *Run) readWholePart(path string, key unitKey, gen int) (Part, error) {
-	f, pf, err := openPart(r.fs, path)
+func (r *Run) readWholeParquetFile(path string, key shardKey, gen int) (ParquetFile, error) {
+	f, pf, err := openParquetFile(r.fs, path)
 	if err != nil {
-		return Part{}, err
+		return ParquetFile{}, err
 	}
 	defer f.Close()
-	want := r.partMeta(key, gen)
+	want := r.parquetFileMeta(key, gen)
 	if err := fitsRun(pf, want); err != nil {
-		return Part{}, err
+		return ParquetFile{}, err
 	}
-	part := Part{
-		K: kindPart, Model: want.Model, Unit: key.unit, Gen: gen, First: want.First, Rows: want.Rows,
+	parquetFile := ParquetFile{
+		K: kindParquetFile, Model: want.Model, Shard: key.shard, Gen: gen, First: want.First, Rows: want.Rows,
 		Items: (want.Rows - want.Skipped) * int64(want.Epochs), CommittedAt: time.Now().UTC(),
 	}
 	if err := checkData(f, pf); err != nil {
-		return part, err
+		return parquetFile, err
 	}
-	part.Totals, err = tallyPart(pf, r.id.Slices[key.unit], r.id.Epochs)
+	parquetFile.Totals, err = tallyParquetFile(pf, r.id.Chunks[key.shard], r.id.Epochs)
 	if err != nil {
-		return part, err
+		return parquetFile, err
 	}
-	part.Size, part.SHA256, err = hashFile(f)
-	return part, err
+	parquetFile.Size, parquetFile.SHA256, err = hashFile(f)
+	return parquetFile, err
 }
 
 // fitsRun compares a footer with what it must say.
-func fitsRun(pf *parquet.File, want partMeta) error {
+func fitsRun(pf *parquet.File, want parquetFileMeta) error {
 	got, err := metaOf(pf)
 	if err != nil {
 		return err
@@ -199,13 +199,13 @@ func fitsRun(pf *parquet.File, want partMeta) error {
 	return nil
 }
 
-// tallyPart decodes every column of every row, and checks that there is
+// tallyParquetFile decodes every column of every row, and checks that there is
 // exactly one row for each item, in order, with the values that were written.
-func tallyPart(pf *parquet.File, s Slice, epochs int) (Tally, error) {
+func tallyParquetFile(pf *parquet.File, s Chunk, epochs int) (Tally, error) {
 	var sum Tally
 	d := digesterOf(pf)
 	order := itemOrder{s: s, epochs: int64(epochs)}
-	for rec, err := range readPart[nightshift.Record](pf) {
+	for rec, err := range readParquetFile[nightshift.Record](pf) {
 		if err == nil {
 			err = order.next(rec.Row, rec.Epoch)
 		}
@@ -240,10 +240,10 @@ func (r *Run) scanJournals() error {
 		r.opts.Notice(fmt.Sprintf("%s is no journal of this run and is left alone", r.dir.at(journalDir, name)))
 	}
 	for _, key := range found.keys() {
-		if key.unit >= len(r.id.Slices) {
+		if key.shard >= len(r.id.Chunks) {
 			continue
 		}
-		if err := r.resumeUnit(key, found.files[key]); err != nil {
+		if err := r.resumeShard(key, found.files[key]); err != nil {
 			return err
 		}
 	}
@@ -254,26 +254,26 @@ func (r *Run) scanJournals() error {
 
 // journalFiles are the journal files of a run by unit.
 type journalFiles struct {
-	files   map[unitKey][]journalID // by generation and number
+	files   map[shardKey][]journalID // by generation and number
 	strange []string
 }
 
-func (f journalFiles) keys() []unitKey {
-	keys := make([]unitKey, 0, len(f.files))
+func (f journalFiles) keys() []shardKey {
+	keys := make([]shardKey, 0, len(f.files))
 	for k := range f.files {
 		keys = append(keys, k)
 	}
-	slices.SortFunc(keys, func(a, b unitKey) int {
+	slices.SortFunc(keys, func(a, b shardKey) int {
 		if a.model != b.model {
 			return a.model - b.model
 		}
-		return a.unit - b.unit
+		return a.shard - b.shard
 	})
 	return keys
 }
 
 func listJournals(fsys fileSystem, dir paths, slugs []string) (journalFiles, error) {
-	found := journalFiles{files: map[unitKey][]journalID{}}
+	found := journalFiles{files: map[shardKey][]journalID{}}
 	names, err := fsys.list(dir.at(journalDir))
 	if err != nil {
 		return found, err
@@ -285,7 +285,7 @@ func listJournals(fsys fileSystem, dir paths, slugs []string) (journalFiles, err
 			found.strange = append(found.strange, name)
 			continue
 		}
-		key := unitKey{model, id.unit}
+		key := shardKey{model, id.shard}
 		found.files[key] = append(found.files[key], id)
 	}
 	for _, ids := range found.files {
@@ -299,19 +299,19 @@ func listJournals(fsys fileSystem, dir paths, slugs []string) (journalFiles, err
 	return found, nil
 }
 
-// resumeUnit takes stock of one unit's journals. Those of a committed
+// resumeShard takes stock of one unit's journals. Those of a committed
 // generation have done their work.
-func (r *Run) resumeUnit(key unitKey, ids []journalID) error {
-	part, committed := r.parts[key]
+func (r *Run) resumeShard(key shardKey, ids []journalID) error {
+	parquetFile, committed := r.parquetFiles[key]
 	gen := 1
-	var base *Part
+	var base *ParquetFile
 	if committed {
-		gen, base = part.Gen+1, &part
+		gen, base = parquetFile.Gen+1, &parquetFile
 	}
-	j := newJournal(r.id.Slices[key.unit], r.id.Epochs)
+	j := newJournal(r.id.Chunks[key.shard], r.id.Epochs)
 	epoch := 0
 	for _, id := range ids {
-		name := r.dir.at(journalDir, journalName(id.slug, id.unit, id.gen, id.epoch))
+		name := r.dir.at(journalDir, journalName(id.slug, id.shard, id.gen, id.epoch))
 		switch {
 		case id.gen < gen:
 			if err := r.fs.remove(name); err != nil {
@@ -332,7 +332,7 @@ func (r *Run) resumeUnit(key unitKey, ids []journalID) error {
 	if epoch == 0 {
 		return nil
 	}
-	u, err := r.newUnit(key, base, j)
+	u, err := r.newShard(key, base, j)
 	if err != nil {
 		j.close()
 		return err
@@ -341,9 +341,9 @@ func (r *Run) resumeUnit(key unitKey, ids []journalID) error {
 	if committed {
 		r.retry[key] = true
 	}
-	u.enroll()
+	u.register()
 	if j.extras > 0 {
-		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each is kept", key.unit, u.model, j.extras))
+		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each is kept", key.shard, u.model, j.extras))
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func kill(r *Run) {
 	r.mu.Unlock()
 	close(r.stop)
 	<-r.stopped
-	for _, u := range r.unitList() {
+	for _, u := range r.shardList() {
 		u.closeFiles()
 	}
 	r.manifest.close()
@@ -83,15 +83,15 @@ func TestUnknownOutcomes(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 4, 2)
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
-	must(t, u.Witness(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 10, WorstCost: 100}))
+	must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 10, WorstCost: 100}))
 	must(t, u.Put(record("m0", 0, 0)))
-	w := u.Witness(1, 1)
+	w := u.AttemptLog(1, 1)
 	must(t, w.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 20, WorstCost: 200}))
 	must(t, w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassCut, Cost: ptr(nightshift.NanoUSD(7)), Usage: nightshift.Usage{Input: nightshift.Tokens(3)}}))
 	must(t, w.Sending(nightshift.Intent{Attempt: 2, WorstTokens: 30, WorstCost: 300}))
-	must(t, u.Witness(2, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 40, WorstCost: 400}))
+	must(t, u.AttemptLog(2, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 40, WorstCost: 400}))
 	kill(r)
 
 	st, err := Status(dir)
@@ -108,7 +108,7 @@ func TestUnknownOutcomes(t *testing.T) {
 	if s := r.Unsettled().Sum(); s.Cost != 7 || s.MaybeCost != 700 || s.MaybeTokens != 70 || s.Attempts != 3 || s.BilledInputTokens.N() != 3 {
 		t.Fatalf("Unsettled = %+v", s)
 	}
-	u, err = r.OpenUnit("m0", 0)
+	u, err = r.OpenShard("m0", 0)
 	must(t, err)
 	if !u.Done(0, 0) || u.Done(1, 1) || u.Remaining() != 7 {
 		t.Fatalf("done %v %v, %d remaining", u.Done(0, 0), u.Done(1, 1), u.Remaining())
@@ -140,13 +140,13 @@ func TestUnsettledMovesToTotals(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 2, 1)
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
-	must(t, u.Witness(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 100}))
+	must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 100}))
 	kill(r)
 	r = mustOpen(t, dir, id, Options{Strict: true})
 	defer r.Close("")
-	u, err = r.OpenUnit("m0", 0)
+	u, err = r.OpenShard("m0", 0)
 	must(t, err)
 	if s := r.Unsettled().Sum(); s.MaybeCost != 100 {
 		t.Fatalf("Unsettled = %+v", s)
@@ -165,9 +165,9 @@ func TestTurns(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 2, 1)
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
-	w := u.Witness(0, 0)
+	w := u.AttemptLog(0, 0)
 	must(t, w.Sending(nightshift.Intent{Attempt: 1, WorstCost: 100}))
 	must(t, w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassServer}))
 	must(t, w.Sending(nightshift.Intent{Attempt: 2, WorstCost: 100}))
@@ -182,7 +182,7 @@ func TestTurns(t *testing.T) {
 	kill(r)
 
 	r = mustOpen(t, dir, id, Options{})
-	u, err = r.OpenUnit("m0", 0)
+	u, err = r.OpenShard("m0", 0)
 	must(t, err)
 	turns := u.Turns(0, 0)
 	if len(turns) != 1 || !reflect.DeepEqual(turns[0], first) {
@@ -198,7 +198,7 @@ func TestTurns(t *testing.T) {
 	must(t, r.Close("stopped"))
 
 	r = mustOpen(t, dir, id, Options{})
-	u, err = r.OpenUnit("m0", 0)
+	u, err = r.OpenShard("m0", 0)
 	must(t, err)
 	if turns := u.Turns(0, 0); len(turns) != 2 || *turns[1].Text != "two" || len(u.History(0, 0)) != 0 {
 		t.Fatalf("Turns = %+v, History = %+v", turns, u.History(0, 0))
@@ -217,7 +217,7 @@ func TestRetryFailed(t *testing.T) {
 	id := identity(1, 1, 4, 1)
 	log := []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer, Cost: ptr(nightshift.NanoUSD(3))}, {N: 2, Class: nightshift.ClassCut, MaybeBilled: true, WorstCost: 50}}
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	for row := range int64(4) {
 		if row%2 == 0 {
@@ -237,7 +237,7 @@ func TestRetryFailed(t *testing.T) {
 	must(t, r.Close("finished"))
 
 	r = mustOpen(t, dir, id, Options{RetryFailed: true})
-	u, err = r.OpenUnit("m0", 0)
+	u, err = r.OpenShard("m0", 0)
 	must(t, err)
 	if r.Committed("m0", 0) || u.Remaining() != 2 || u.Done(1, 0) || !u.Done(2, 0) || u.Generation() != 2 {
 		t.Fatalf("committed %v, %d remaining, generation %d", r.Committed("m0", 0), u.Remaining(), u.Generation())
@@ -256,7 +256,7 @@ func TestRetryFailed(t *testing.T) {
 	}
 	again := record("m0", 1, 0)
 	again.Text = ptr("second try")
-	must(t, u.Witness(1, 0).Sending(nightshift.Intent{Attempt: 3}))
+	must(t, u.AttemptLog(1, 0).Sending(nightshift.Intent{Attempt: 3}))
 	must(t, u.Put(again))
 	kill(r)
 
@@ -278,7 +278,7 @@ func TestRetryFailed(t *testing.T) {
 
 	// A retry that was interrupted goes on, with or without the option.
 	r = mustOpen(t, dir, id, Options{})
-	u, err = r.OpenUnit("m0", 0)
+	u, err = r.OpenShard("m0", 0)
 	must(t, err)
 	if u.Remaining() != 1 || !u.Done(1, 0) || u.Done(3, 0) {
 		t.Fatalf("%d remaining, done %v %v", u.Remaining(), u.Done(1, 0), u.Done(3, 0))
@@ -316,19 +316,19 @@ func trimAll(names []string, prefix string) []string {
 
 // In a unit that is not committed yet, failed rows are run again too, and
 // their attempts stay on the bill.
-func TestRetryFailedInOpenUnit(t *testing.T) {
+func TestRetryFailedInOpenShard(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 3, 1)
 	log := []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer, Cost: ptr(nightshift.NanoUSD(3))}}
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	must(t, u.Put(failedRecord("m0", 0, log)))
 	must(t, u.Put(record("m0", 1, 0)))
 	must(t, r.Close("stopped"))
 
 	r = mustOpen(t, dir, id, Options{})
-	u, err = r.OpenUnit("m0", 0)
+	u, err = r.OpenShard("m0", 0)
 	must(t, err)
 	if !u.Done(0, 0) || u.Remaining() != 1 {
 		t.Fatalf("a failed row is sent again without being asked for")
@@ -336,17 +336,17 @@ func TestRetryFailedInOpenUnit(t *testing.T) {
 	must(t, r.Close("stopped"))
 
 	r = mustOpen(t, dir, id, Options{RetryFailed: true})
-	u, err = r.OpenUnit("m0", 0)
+	u, err = r.OpenShard("m0", 0)
 	must(t, err)
 	if u.Done(0, 0) || u.Remaining() != 2 || len(u.History(0, 0)) != 1 {
 		t.Fatalf("done %v, %d remaining, history %v", u.Done(0, 0), u.Remaining(), u.History(0, 0))
 	}
-	must(t, u.Witness(0, 0).Sending(nightshift.Intent{Attempt: 2, WorstCost: 9}))
+	must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 2, WorstCost: 9}))
 	kill(r)
 
 	// The retry had begun, so it is not settled, and its intent is unknown.
 	r = mustOpen(t, dir, id, Options{})
-	u, err = r.OpenUnit("m0", 0)
+	u, err = r.OpenShard("m0", 0)
 	must(t, err)
 	if h := u.History(0, 0); u.Done(0, 0) || len(h) != 2 || h[1].Class != nightshift.ClassUnknownOutcome || len(r.Unknown()) != 1 {
 		t.Fatalf("done %v, history %+v, unknown %v", u.Done(0, 0), h, r.Unknown())
@@ -381,16 +381,16 @@ func TestMismatch(t *testing.T) {
 			id.Plan = json.RawMessage(`{"models":[{"name":"m0","params":{"max_tokens":1024}}],"budget":{"usd":2},"seed":7}`)
 		}, []string{"models[0].params.max_tokens: 512 → 1024", `out: "x" → (absent)`, "seed: (absent) → 7"}},
 		{"plan hash alone", func(id *Identity) { id.PlanHash = "other" }, []string{"plan hash: p → other"}},
-		{"slice", func(id *Identity) { id.Slices = slices.Clone(id.Slices); id.Slices[1].Hash[0]++ }, []string{"dataset rows 3–5 have changed"}},
+		{"slice", func(id *Identity) { id.Chunks = slices.Clone(id.Chunks); id.Chunks[1].Hash[0]++ }, []string{"dataset rows 3–5 have changed"}},
 		{"dataset", func(id *Identity) { id.DatasetHash = "e" }, []string{"dataset hash: d → e"}},
 		{"models", func(id *Identity) { id.Models = []string{"m0", "mX"} }, []string{"models: m0, m1 → m0, mX"}},
 		{"epochs", func(id *Identity) { id.Epochs = 3 }, []string{"epochs: 1 → 3"}},
 		{"name", func(id *Identity) { id.Name = "other" }, []string{"name: test → other"}},
-		{"rows", func(id *Identity) { id.Slices = id.Slices[:1]; id.DatasetRows = 3 }, []string{"dataset rows: 6 → 3", "units: 2 → 1"}},
+		{"rows", func(id *Identity) { id.Chunks = id.Chunks[:1]; id.DatasetRows = 3 }, []string{"dataset rows: 6 → 3", "units: 2 → 1"}},
 	} {
 		other := id
 		tc.change(&other)
-		_, err := Open(dir, other, Options{Ballast: -1})
+		_, err := Open(dir, other, Options{ReserveFile: -1})
 		var m *MismatchError
 		if !errors.As(err, &m) {
 			t.Errorf("%s: Open = %v, want a MismatchError", tc.name, err)
@@ -420,8 +420,8 @@ func TestIdentityIsChecked(t *testing.T) {
 	for name, change := range map[string]func(*Identity){
 		"no model":       func(id *Identity) { id.Models = nil },
 		"same model":     func(id *Identity) { id.Models = []string{"a", "a"} },
-		"gap":            func(id *Identity) { id.Slices[1].First = 7 },
-		"empty slice":    func(id *Identity) { id.Slices[1].Rows = 0 },
+		"gap":            func(id *Identity) { id.Chunks[1].First = 7 },
+		"empty slice":    func(id *Identity) { id.Chunks[1].Rows = 0 },
 		"rows not cut":   func(id *Identity) { id.DatasetRows++ },
 		"plan not JSON":  func(id *Identity) { id.Plan = json.RawMessage("{") },
 		"epochs below 0": func(id *Identity) { id.Epochs = -1 },
@@ -461,7 +461,7 @@ func TestLock(t *testing.T) {
 	must(t, mustOpen(t, dir, id, Options{}).Close(""))
 }
 
-// Parts that the manifest lacks are adopted when they are whole, and set aside
+// ParquetFiles that the manifest lacks are adopted when they are whole, and set aside
 // when not; either way every row is there once.
 func TestAdoption(t *testing.T) {
 	prepare := func(t *testing.T) (string, Identity) {
@@ -469,12 +469,12 @@ func TestAdoption(t *testing.T) {
 		id := identity(1, 2, 3, 1)
 		r := mustOpen(t, dir, id, Options{})
 		for n := range 2 {
-			fillUnit(t, r, "m0", n)
+			fillShard(t, r, "m0", n)
 		}
 		must(t, r.Close("finished"))
 		return dir, id
 	}
-	part := func(dir string) string { return filepath.Join(dir, resultsDir, "m0-000001.parquet") }
+	parquetFile := func(dir string) string { return filepath.Join(dir, resultsDir, "m0-000001.parquet") }
 	for _, tc := range []struct {
 		name   string
 		damage func(t *testing.T, dir string)
@@ -489,17 +489,17 @@ func TestAdoption(t *testing.T) {
 		{"a bit of the manifest", func(t *testing.T, dir string) { flipBit(t, filepath.Join(dir, manifestFile), 200) }, 6, "damaged"},
 		{"manifest and part cut", func(t *testing.T, dir string) {
 			must(t, os.Remove(filepath.Join(dir, manifestFile)))
-			truncate(t, part(dir), -100)
+			truncate(t, parquetFile(dir), -100)
 		}, 3, "not whole"},
 		{"manifest gone, page of a part damaged", func(t *testing.T, dir string) {
 			must(t, os.Remove(filepath.Join(dir, manifestFile)))
-			flipBit(t, part(dir), 60)
+			flipBit(t, parquetFile(dir), 60)
 		}, 3, "not whole"},
 		{"manifest gone, part of another unit under this name", func(t *testing.T, dir string) {
 			must(t, os.Remove(filepath.Join(dir, manifestFile)))
 			b, err := os.ReadFile(filepath.Join(dir, resultsDir, "m0-000000.parquet"))
 			must(t, err)
-			must(t, os.WriteFile(part(dir), b, 0o600))
+			must(t, os.WriteFile(parquetFile(dir), b, 0o600))
 		}, 3, "not whole"},
 		{"strange files", func(t *testing.T, dir string) {
 			must(t, os.WriteFile(filepath.Join(dir, resultsDir, "notes.txt"), []byte("x"), 0o600))
@@ -523,7 +523,7 @@ func TestAdoption(t *testing.T) {
 			}
 			for n := range 2 {
 				if !r.Committed("m0", n) {
-					fillUnit(t, r, "m0", n)
+					fillShard(t, r, "m0", n)
 				}
 			}
 			must(t, r.Close("finished"))
@@ -541,12 +541,12 @@ func TestAdoption(t *testing.T) {
 	}
 }
 
-// fillUnit puts a record of every open item on record and commits the unit.
-func fillUnit(t testing.TB, r *Run, model string, n int) {
+// fillShard puts a record of every open item on record and commits the unit.
+func fillShard(t testing.TB, r *Run, model string, n int) {
 	t.Helper()
-	u, err := r.OpenUnit(model, n)
+	u, err := r.OpenShard(model, n)
 	must(t, err)
-	s := u.Slice()
+	s := u.Chunk()
 	for row := s.First; row < s.First+s.Rows; row++ {
 		for e := range r.id.Epochs {
 			if !u.Done(row, e) {
@@ -574,18 +574,18 @@ func flipBit(t testing.TB, name string, at int) {
 
 // A part that the manifest lists and that is gone or cut is not paid for
 // again behind the user's back.
-func TestListedPartMissing(t *testing.T) {
-	for _, damage := range []func(t *testing.T, part string){
-		func(t *testing.T, part string) { must(t, os.Remove(part)) },
-		func(t *testing.T, part string) { truncate(t, part, -1) },
+func TestListedParquetFileMissing(t *testing.T) {
+	for _, damage := range []func(t *testing.T, parquetFile string){
+		func(t *testing.T, parquetFile string) { must(t, os.Remove(parquetFile)) },
+		func(t *testing.T, parquetFile string) { truncate(t, parquetFile, -1) },
 	} {
 		dir := t.TempDir()
 		id := identity(1, 1, 3, 1)
 		r := mustOpen(t, dir, id, Options{})
-		fillUnit(t, r, "m0", 0)
+		fillShard(t, r, "m0", 0)
 		must(t, r.Close("finished"))
 		damage(t, filepath.Join(dir, resultsDir, "m0-000000.parquet"))
-		_, err := Open(dir, id, Options{Ballast: -1})
+		_, err := Open(dir, id, Options{ReserveFile: -1})
 		var se *StorageError
 		if !errors.As(err, &se) || !strings.Contains(se.Hint, "manifest.jsonl") {
 			t.Errorf("Open = %v, want a StorageError that says what to do", err)
@@ -605,7 +605,7 @@ func TestForeignJournal(t *testing.T) {
 	id := identity(1, 1, 3, 1)
 	other := t.TempDir()
 	r := mustOpen(t, other, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	must(t, u.Put(record("m0", 0, 0)))
 	must(t, r.Close("stopped"))
@@ -630,10 +630,10 @@ func TestRunFileMissing(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 3, 1)
 	r := mustOpen(t, dir, id, Options{})
-	fillUnit(t, r, "m0", 0)
+	fillShard(t, r, "m0", 0)
 	must(t, r.Close("finished"))
 	must(t, os.Remove(filepath.Join(dir, runFile)))
-	_, err := Open(dir, id, Options{Ballast: -1})
+	_, err := Open(dir, id, Options{ReserveFile: -1})
 	var se *StorageError
 	if !errors.As(err, &se) || !strings.Contains(se.Error(), "run.json") {
 		t.Fatalf("Open = %v, want a StorageError about run.json", err)
@@ -646,7 +646,7 @@ func TestRunFileMissing(t *testing.T) {
 func TestPutRefusesWhatDoesNotBelong(t *testing.T) {
 	r := mustOpen(t, t.TempDir(), identity(2, 2, 3, 1), Options{})
 	defer r.Close("")
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	must(t, u.Put(record("m0", 0, 0)))
 	for name, rec := range map[string]*nightshift.Record{
@@ -662,13 +662,13 @@ func TestPutRefusesWhatDoesNotBelong(t *testing.T) {
 	if err := u.Commit(); err == nil {
 		t.Error("Commit is content with a unit that has items left")
 	}
-	if _, err := r.OpenUnit("m9", 0); err == nil {
+	if _, err := r.OpenShard("m9", 0); err == nil {
 		t.Error("OpenUnit is content with a model that is not there")
 	}
-	if _, err := r.OpenUnit("m0", 2); err == nil {
+	if _, err := r.OpenShard("m0", 2); err == nil {
 		t.Error("OpenUnit is content with a unit that is not there")
 	}
-	if same, err := r.OpenUnit("m0", 0); err != nil || same != u {
+	if same, err := r.OpenShard("m0", 0); err != nil || same != u {
 		t.Errorf("OpenUnit again = %p, %v, want the same unit", same, err)
 	}
 }
@@ -677,7 +677,7 @@ func TestPutRefusesWhatDoesNotBelong(t *testing.T) {
 func TestPutLeavesTheRecordAlone(t *testing.T) {
 	r := mustOpen(t, t.TempDir(), identity(1, 1, 3, 1), Options{})
 	defer r.Close("")
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	rec := record("m0", 0, 0)
 	rec.Text, rec.RawResponse = ptr("caf\xe9"), ptr("raw caf\xe9")
@@ -695,9 +695,9 @@ func TestConcurrentUse(t *testing.T) {
 	errs := make(chan error)
 	n := 0
 	for _, m := range id.Models {
-		for unit := range id.Slices {
+		for shard := range id.Chunks {
 			n++
-			go func() { errs <- writeUnit(r, m, unit, id.Epochs) }()
+			go func() { errs <- writeShard(r, m, shard, id.Epochs) }()
 		}
 	}
 	for range n {
@@ -720,17 +720,17 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
-func writeUnit(r *Run, model string, unit, epochs int) error {
-	u, err := r.OpenUnit(model, unit)
+func writeShard(r *Run, model string, shard, epochs int) error {
+	u, err := r.OpenShard(model, shard)
 	if err != nil {
 		return err
 	}
 	errs := make(chan error)
-	s := u.Slice()
+	s := u.Chunk()
 	for e := range epochs {
 		go func() {
 			for row := s.First; row < s.First+s.Rows; row++ {
-				w := u.Witness(row, e)
+				w := u.AttemptLog(row, e)
 				if err := errors.Join(w.Sending(nightshift.Intent{Attempt: 1}), u.Put(record(model, row, e))); err != nil {
 					errs <- err
 					return
@@ -745,7 +745,7 @@ func writeUnit(r *Run, model string, unit, epochs int) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("unit %d of %s: %w", unit, model, err)
+		return fmt.Errorf("unit %d of %s: %w", shard, model, err)
 	}
 	return u.Commit()
 }
@@ -770,7 +770,7 @@ func TestModelNamesBecomeFileNames(t *testing.T) {
 	id.Models = models
 	r := mustOpen(t, dir, id, Options{})
 	for _, m := range models {
-		fillUnit(t, r, m, 0)
+		fillShard(t, r, m, 0)
 	}
 	must(t, r.Close("finished"))
 	if got := collect(t, dir, ReadOptions{}); len(got) != 2*len(models) {
@@ -789,9 +789,9 @@ func TestModelNamesBecomeFileNames(t *testing.T) {
 func TestSkippedRows(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 3, 4, 2)
-	id.Slices[0].Skipped, id.Slices[1].Skipped = 2, 4 // rows 0 and 3; all
+	id.Chunks[0].Skipped, id.Chunks[1].Skipped = 2, 4 // rows 0 and 3; all
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	for _, row := range []int64{2, 1} {
 		for e := range 2 {
@@ -802,7 +802,7 @@ func TestSkippedRows(t *testing.T) {
 		t.Fatal("Put takes a record more than the unit has")
 	}
 	must(t, u.Commit())
-	u, err = r.OpenUnit("m0", 2)
+	u, err = r.OpenShard("m0", 2)
 	must(t, err)
 	must(t, u.Put(record("m0", 8, 0)))
 	must(t, r.Close("stopped"))
@@ -811,17 +811,17 @@ func TestSkippedRows(t *testing.T) {
 	if !r.Committed("m0", 0) || r.Totals().Sum().Rows != 5 {
 		t.Fatalf("committed %v, %d rows", r.Committed("m0", 0), r.Totals().Sum().Rows)
 	}
-	fillUnit(t, r, "m0", 2)
+	fillShard(t, r, "m0", 2)
 	must(t, r.Close("finished"))
 	rep, err := Verify(dir, true)
 	if err != nil || !rep.OK() || rep.Items != 12 || rep.Recorded != 12 {
 		t.Fatalf("Verify = %+v, %v", rep, err)
 	}
 	other := id
-	other.Slices = slices.Clone(id.Slices)
-	other.Slices[0].Skipped = 1
+	other.Chunks = slices.Clone(id.Chunks)
+	other.Chunks[0].Skipped = 1
 	var m *MismatchError
-	if _, err := Open(dir, other, Options{Ballast: -1}); !errors.As(err, &m) {
+	if _, err := Open(dir, other, Options{ReserveFile: -1}); !errors.As(err, &m) {
 		t.Fatalf("Open with another choice of rows = %v", err)
 	}
 }
@@ -849,7 +849,7 @@ func TestItemOrder(t *testing.T) {
 		{1, []item{{4, 0}, {4, 1}, {4, 0}, {4, 1}}, false},
 		{1, []item{{4, 0}, {4, 1}, {7, 0}, {7, 1}}, false},
 	} {
-		o := itemOrder{s: Slice{First: 4, Rows: 3, Skipped: tc.skipped}, epochs: 2}
+		o := itemOrder{s: Chunk{First: 4, Rows: 3, Skipped: tc.skipped}, epochs: 2}
 		var err error
 		for _, it := range tc.items {
 			if err = errors.Join(err, o.next(it.row, it.epoch)); err != nil {

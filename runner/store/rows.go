@@ -52,11 +52,13 @@ func Rows[T any](dir string, o ReadOptions) iter.Seq2[T, error] {
 			return
 		}
 		c := choice[T]{
-			part:   func(part *Part, s Slice, yield func(T) bool) error { return partRows(v, part, s, o, yield) },
+			parquetFile: func(parquetFile *ParquetFile, s Chunk, yield func(T) bool) error {
+				return parquetFileRows(v, parquetFile, s, o, yield)
+			},
 			wanted: func(row int64) bool { return row >= o.From && (o.To <= 0 || row < o.To) },
 		}
 		for key := range v.chosen(o) {
-			if !unitRows(v, key, c, project, yield) {
+			if !shardRows(v, key, c, project, yield) {
 				return
 			}
 		}
@@ -73,17 +75,17 @@ func (e *DamageError) Error() string { return e.Path + ": " + e.Err.Error() }
 func (e *DamageError) Unwrap() error { return e.Err }
 
 // chosen yields the units that may hold rows of o, in order.
-func (v *view) chosen(o ReadOptions) iter.Seq[unitKey] {
-	return func(yield func(unitKey) bool) {
+func (v *view) chosen(o ReadOptions) iter.Seq[shardKey] {
+	return func(yield func(shardKey) bool) {
 		for i, model := range v.info.Models {
 			if o.Models != nil && !slices.Contains(o.Models, model) {
 				continue
 			}
-			for n, s := range v.info.Slices {
+			for n, s := range v.info.Chunks {
 				if s.First+s.Rows <= o.From || o.To > 0 && s.First >= o.To {
 					continue
 				}
-				if !yield(unitKey{i, n}) {
+				if !yield(shardKey{i, n}) {
 					return
 				}
 			}
@@ -94,27 +96,27 @@ func (v *view) chosen(o ReadOptions) iter.Seq[unitKey] {
 // A choice is which rows of a unit are read: how from a part, and of a journal
 // those whose number is wanted.
 type choice[T any] struct {
-	part   func(part *Part, s Slice, yield func(T) bool) error
-	wanted func(row int64) bool
+	parquetFile func(parquetFile *ParquetFile, s Chunk, yield func(T) bool) error
+	wanted      func(row int64) bool
 }
 
-// unitRows yields the rows of one unit. It returns false when the reader has
+// shardRows yields the rows of one unit. It returns false when the reader has
 // had enough.
-func unitRows[T any](v *view, key unitKey, c choice[T], project func(*nightshift.Record) T, yield func(T, error) bool) bool {
+func shardRows[T any](v *view, key shardKey, c choice[T], project func(*nightshift.Record) T, yield func(T, error) bool) bool {
 	var zero T
 	goOn := true
-	err := v.withUnit(key, func(part *Part, j *journal) error {
+	err := v.withShard(key, func(parquetFile *ParquetFile, j *journal) error {
 		switch {
 		case j != nil:
-		case part != nil:
-			return c.part(part, v.info.Slices[key.unit], func(row T) bool {
+		case parquetFile != nil:
+			return c.parquetFile(parquetFile, v.info.Chunks[key.shard], func(row T) bool {
 				goOn = yield(row, nil)
 				return goOn
 			})
 		default:
 			return nil
 		}
-		for rec, err := range mergeRecords(v.fs, v.dir, part, j) {
+		for rec, err := range mergeRecords(v.fs, v.dir, parquetFile, j) {
 			if err != nil {
 				return err
 			}
@@ -136,7 +138,7 @@ func unitRows[T any](v *view, key unitKey, c choice[T], project func(*nightshift
 // within is the stretch of a part's rows that o asks for: a part holds every
 // epoch of every row that its slice uses, in order. Where some are not used
 // only the part itself knows at which place a row is.
-func (v *view) within(pf *parquet.File, s Slice, o ReadOptions) (from, to int64, err error) {
+func (v *view) within(pf *parquet.File, s Chunk, o ReadOptions) (from, to int64, err error) {
 	first, last := max(o.From, s.First), s.First+s.Rows
 	if o.To > 0 {
 		last = min(last, o.To)
@@ -148,7 +150,7 @@ func (v *view) within(pf *parquet.File, s Slice, o ReadOptions) (from, to int64,
 	type place struct {
 		Row int64 `parquet:"row"`
 	}
-	for p, err := range readPart[place](pf) {
+	for p, err := range readParquetFile[place](pf) {
 		if err != nil {
 			return 0, 0, err
 		}
@@ -163,8 +165,8 @@ func (v *view) within(pf *parquet.File, s Slice, o ReadOptions) (from, to int64,
 	return from, to, nil
 }
 
-func partRows[T any](v *view, part *Part, s Slice, o ReadOptions, yield func(T) bool) error {
-	f, pf, err := openPart(v.fs, v.dir.at(resultsDir, part.Name))
+func parquetFileRows[T any](v *view, parquetFile *ParquetFile, s Chunk, o ReadOptions, yield func(T) bool) error {
+	f, pf, err := openParquetFile(v.fs, v.dir.at(resultsDir, parquetFile.Name))
 	if err != nil {
 		return err
 	}
@@ -184,39 +186,39 @@ func partRows[T any](v *view, part *Part, s Slice, o ReadOptions, yield func(T) 
 	return nil
 }
 
-// withUnit opens what there is of a unit. In a live run it may be committed
+// withShard opens what there is of a unit. In a live run it may be committed
 // between looking and opening; it is then looked at again, as long as nothing
 // of it has been used.
-func (v *view) withUnit(key unitKey, use func(part *Part, j *journal) error) error {
+func (v *view) withShard(key shardKey, use func(parquetFile *ParquetFile, j *journal) error) error {
 	for try := 0; ; try++ {
-		part, j, err := v.openUnit(key)
+		parquetFile, j, err := v.openShard(key)
 		if errors.Is(err, fs.ErrNotExist) && try < 3 {
-			if err := v.readParts(); err != nil {
+			if err := v.readParquetFiles(); err != nil {
 				return err
 			}
 			continue
 		}
 		if err == nil {
-			err = use(part, j)
+			err = use(parquetFile, j)
 			if j != nil {
 				j.close()
 			}
 		}
 		if err != nil {
-			return &DamageError{Path: v.unitPath(key, part), Err: err}
+			return &DamageError{Path: v.shardPath(key, parquetFile), Err: err}
 		}
 		return nil
 	}
 }
 
-func (v *view) unitPath(key unitKey, part *Part) string {
-	if part != nil {
-		return v.dir.at(resultsDir, part.Name)
+func (v *view) shardPath(key shardKey, parquetFile *ParquetFile) string {
+	if parquetFile != nil {
+		return v.dir.at(resultsDir, parquetFile.Name)
 	}
-	return v.dir.at(journalDir, fmt.Sprintf("%s-%06d", v.slugs[key.model], key.unit))
+	return v.dir.at(journalDir, fmt.Sprintf("%s-%06d", v.slugs[key.model], key.shard))
 }
 
-func (v *view) openUnit(key unitKey) (*Part, *journal, error) {
+func (v *view) openShard(key shardKey) (*ParquetFile, *journal, error) {
 	p, listed := v.listed[key]
 	j, err := v.openJournal(key)
 	if err != nil {
@@ -225,7 +227,7 @@ func (v *view) openUnit(key unitKey) (*Part, *journal, error) {
 	size, _ := v.fs.size(v.dir.at(manifestFile))
 	if !listed && j == nil && size != v.size {
 		// Not begun, or committed since the manifest was read.
-		if err := v.readParts(); err != nil {
+		if err := v.readParquetFiles(); err != nil {
 			return nil, nil, err
 		}
 		p, listed = v.listed[key]

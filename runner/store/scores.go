@@ -122,14 +122,14 @@ func ScoreRows[T any](dir, table string) iter.Seq2[T, error] {
 // fileRows yields the rows of one Parquet file.
 func fileRows[T any](fsys fileSystem, path string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		f, pf, err := openPart(fsys, path)
+		f, pf, err := openParquetFile(fsys, path)
 		if err != nil {
 			var zero T
 			yield(zero, err)
 			return
 		}
 		defer f.Close()
-		for row, err := range readPart[T](pf) {
+		for row, err := range readParquetFile[T](pf) {
 			if !yield(row, err) || err != nil {
 				return
 			}

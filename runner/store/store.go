@@ -13,7 +13,7 @@
 //	scores/         score tables
 //	tmp/            unfinished files, cleared at start
 //	quarantine/     damaged or replaced files; never deleted by the store
-//	ballast         space kept for the answers in flight when the disk is full
+//	reserveFile         space kept for the answers in flight when the disk is full
 //
 // A unit is a contiguous slice of the dataset's rows for one model. Its items
 // are the (row, epoch)s. When all have a record the unit is committed: the
@@ -42,14 +42,14 @@ import (
 )
 
 const (
-	syncEvery      = 20 * time.Millisecond // shortest time between two group syncs
-	spaceEvery     = time.Second           // how often free space is looked at
-	defaultBallast = 64 << 20
-	reserveAhead   = 4 << 20 // journal space allocated ahead
+	syncEvery          = 20 * time.Millisecond // shortest time between two group syncs
+	spaceEvery         = time.Second           // how often free space is looked at
+	defaultReserveFile = 64 << 20
+	reserveAhead       = 4 << 20 // journal space allocated ahead
 )
 
-// A Slice is the dataset rows of one unit.
-type Slice struct {
+// A Chunk is the dataset rows of one unit.
+type Chunk struct {
 	First, Rows int64
 	Hash        [32]byte // SHA-256 of the raw rows
 	// Skipped is how many of the rows are not part of the run, where it uses
@@ -59,7 +59,7 @@ type Slice struct {
 }
 
 // items is how many records the unit has in the end.
-func (s Slice) items(epochs int) int64 { return (s.Rows - s.Skipped) * int64(epochs) }
+func (s Chunk) items(epochs int) int64 { return (s.Rows - s.Skipped) * int64(epochs) }
 
 // Identity is what a run directory belongs to. A directory is opened again
 // only with the same one.
@@ -77,7 +77,7 @@ type Identity struct {
 	DatasetHash string
 	DatasetRows int64
 	DatasetSize int64   // as the dataset counts it, for [Extend]'s caller; 0 is not known
-	Slices      []Slice // of all units of a model, contiguous from row 0
+	Chunks      []Chunk // of all units of a model, contiguous from row 0
 
 	Models []string // names, in the order of the plan
 	Epochs int      // answers per row and model; 0 means 1
@@ -100,9 +100,9 @@ type Options struct {
 	// Late makes a part only when its unit is complete, instead of letting it
 	// grow: that takes some 40 MiB less memory while requests are in flight.
 	Late bool
-	// Ballast is the size of the file that is removed when the disk is full;
+	// ReserveFile is the size of the file that is removed when the disk is full;
 	// 0 means 64 MiB, negative none.
-	Ballast int64
+	ReserveFile int64
 
 	fs   fileSystem    // nil means the machine's
 	pace time.Duration // 0 means syncEvery
@@ -127,20 +127,20 @@ type Run struct {
 	commitMu sync.Mutex // one commit at a time, which bounds memory
 	manifest *manifest
 
-	mu        sync.Mutex // everything below; taken after a Unit's
-	parts     map[unitKey]Part
-	units     map[unitKey]*Unit
-	retry     map[unitKey]bool // committed units that are open again
-	totals    []Tally          // durable records, by model
-	unsettled []Tally          // what earlier processes spent on rows without a record
-	unknown   []Unknown
-	err       error
-	largest   int64 // longest line so far
-	flying    int   // most items in flight in one unit
-	ballast   int64
-	closed    bool
-	grows     *Unit     // whose part grows; nil when none does
-	wrote     time.Time // when a line was made durable last
+	mu           sync.Mutex // everything below; taken after a Shard's
+	parquetFiles map[shardKey]ParquetFile
+	shards       map[shardKey]*Shard
+	retry        map[shardKey]bool // committed units that are open again
+	totals       []Tally           // durable records, by model
+	unsettled    []Tally           // what earlier processes spent on rows without a record
+	unknown      []Unknown
+	err          error
+	largest      int64 // longest line so far
+	flying       int   // most items in flight in one unit
+	reserveFile  int64
+	closed       bool
+	grows        *Shard    // whose part grows; nil when none does
+	wrote        time.Time // when a line was made durable last
 
 	keeping atomic.Int64 // bytes of the records that units keep for their drafts
 
@@ -155,7 +155,7 @@ type Run struct {
 // it may have been billed, and no answer is on record.
 type Unknown struct {
 	Model       string             `json:"model"`
-	Unit        int                `json:"unit"`
+	Shard       int                `json:"unit"`
 	Row         int64              `json:"row"`
 	Epoch       int                `json:"epoch"`
 	Attempt     int                `json:"attempt"`
@@ -198,17 +198,17 @@ func Open(dir string, id Identity, o Options) (*Run, error) {
 func newRun(dir string, id Identity, o Options) *Run {
 	r := &Run{
 		dir: paths(dir), fs: o.fs, opts: o, id: id,
-		slugs:     slugs(id.Models),
-		models:    map[string]int{},
-		parts:     map[unitKey]Part{},
-		units:     map[unitKey]*Unit{},
-		retry:     map[unitKey]bool{},
-		totals:    make([]Tally, len(id.Models)),
-		unsettled: make([]Tally, len(id.Models)),
-		failed:    make(chan struct{}),
-		dirty:     make(chan struct{}, 1),
-		stop:      make(chan struct{}),
-		stopped:   make(chan struct{}),
+		slugs:        slugs(id.Models),
+		models:       map[string]int{},
+		parquetFiles: map[shardKey]ParquetFile{},
+		shards:       map[shardKey]*Shard{},
+		retry:        map[shardKey]bool{},
+		totals:       make([]Tally, len(id.Models)),
+		unsettled:    make([]Tally, len(id.Models)),
+		failed:       make(chan struct{}),
+		dirty:        make(chan struct{}, 1),
+		stop:         make(chan struct{}),
+		stopped:      make(chan struct{}),
 	}
 	for i, m := range id.Models {
 		r.models[m] = i
@@ -228,11 +228,11 @@ func (r *Run) open() error {
 	if err := r.clearTmp(); err != nil {
 		return err
 	}
-	if err := r.takeStock(); err != nil {
+	if err := r.recover(); err != nil {
 		return err
 	}
 	crashPoint("open.stock-taken")
-	if err := r.makeBallast(); err != nil {
+	if err := r.makeReserveFile(); err != nil {
 		return err
 	}
 	crashPoint("open.ballast-made")
@@ -245,8 +245,8 @@ func (r *Run) open() error {
 // abandon lets go of everything after a failed Open. A run that was refused
 // leaves no reserve file on a disk that may be full.
 func (r *Run) abandon() {
-	r.dropBallast()
-	for _, u := range r.units {
+	r.dropReserveFile()
+	for _, u := range r.shards {
 		u.closeFiles()
 	}
 	if r.manifest != nil {
@@ -326,27 +326,27 @@ func (r *Run) tmpName(name string) string {
 	return r.dir.at(tmpDir, fmt.Sprintf("%s.%d", name, r.tmp.Add(1)))
 }
 
-func (r *Run) makeBallast() error {
-	size := r.opts.Ballast
+func (r *Run) makeReserveFile() error {
+	size := r.opts.ReserveFile
 	if size == 0 {
-		size = defaultBallast
+		size = defaultReserveFile
 	}
 	if size < 0 {
 		return nil
 	}
-	name := r.dir.at(ballastFile)
-	if err := r.fillBallast(name, size); err != nil {
+	name := r.dir.at(reserveFileName)
+	if err := r.fillReserveFile(name, size); err != nil {
 		_ = r.fs.remove(name)
 		return storageError("reserving space", name, err)
 	}
-	r.ballast = size
+	r.reserveFile = size
 	return nil
 }
 
-// fillBallast allocates the file's blocks, or writes it where the file system
+// fillReserveFile allocates the file's blocks, or writes it where the file system
 // cannot do that: random bytes, because some promise space for zeros and do
 // not keep it.
-func (r *Run) fillBallast(name string, size int64) error {
+func (r *Run) fillReserveFile(name string, size int64) error {
 	f, err := r.fs.open(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
@@ -361,14 +361,14 @@ func (r *Run) fillBallast(name string, size int64) error {
 	return errors.Join(err, f.Close())
 }
 
-// dropBallast gives the reserved space to whoever needs it now. It reports
+// dropReserveFile gives the reserved space to whoever needs it now. It reports
 // whether there was any.
-func (r *Run) dropBallast() bool {
+func (r *Run) dropReserveFile() bool {
 	r.mu.Lock()
-	had := r.ballast > 0
-	r.ballast = 0
+	had := r.reserveFile > 0
+	r.reserveFile = 0
 	r.mu.Unlock()
-	return had && r.fs.remove(r.dir.at(ballastFile)) == nil
+	return had && r.fs.remove(r.dir.at(reserveFileName)) == nil
 }
 
 // fail notes that storage has failed. The first error stays.
@@ -394,16 +394,16 @@ func (r *Run) Err() error {
 
 // Committed reports whether a unit is finished: its part holds a record of
 // every item. It panics on a model that the run does not have.
-func (r *Run) Committed(model string, unit int) bool {
-	key := unitKey{r.modelIndex(model), unit}
+func (r *Run) Committed(model string, shard int) bool {
+	key := shardKey{r.modelIndex(model), shard}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, done := r.parts[key]
+	_, done := r.parquetFiles[key]
 	return done && !r.retry[key]
 }
 
-// Units returns the number of units of each model.
-func (r *Run) Units() int { return len(r.id.Slices) }
+// Shards returns the number of units of each model.
+func (r *Run) Shards() int { return len(r.id.Chunks) }
 
 func (r *Run) modelIndex(model string) int {
 	i, ok := r.models[model]
@@ -469,9 +469,9 @@ func (r *Run) Close(state string) error {
 	if err := r.setState(state); err != nil {
 		r.fail(err)
 	}
-	r.dropBallast()
+	r.dropReserveFile()
 	crashPoint("close.state-written")
-	for _, u := range r.unitList() {
+	for _, u := range r.shardList() {
 		u.closeFiles()
 	}
 	r.manifest.close()
@@ -481,18 +481,18 @@ func (r *Run) Close(state string) error {
 
 // settleAll makes everything pending durable, by any way that is left.
 func (r *Run) settleAll() {
-	for _, u := range r.unitList() {
-		if err := u.bringHome(); err != nil {
+	for _, u := range r.shardList() {
+		if err := u.flush(); err != nil {
 			r.fail(err)
 		}
 	}
 }
 
-func (r *Run) unitList() []*Unit {
+func (r *Run) shardList() []*Shard {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	list := make([]*Unit, 0, len(r.units))
-	for _, u := range r.units {
+	list := make([]*Shard, 0, len(r.shards))
+	for _, u := range r.shards {
 		list = append(list, u)
 	}
 	return list
@@ -509,7 +509,7 @@ func (r *Run) syncLoop() {
 		case <-r.dirty:
 		}
 		begun := time.Now()
-		r.syncUnits()
+		r.syncShards()
 		if begun.Sub(looked) >= spaceEvery {
 			looked = begun
 			r.lookAtSpace()
@@ -540,11 +540,11 @@ func (r *Run) wake() {
 	}
 }
 
-// syncUnits syncs the journals of all open units side by side: the kernel
+// syncShards syncs the journals of all open units side by side: the kernel
 // makes one commit of them.
-func (r *Run) syncUnits() {
+func (r *Run) syncShards() {
 	var wg sync.WaitGroup
-	for _, u := range r.unitList() {
+	for _, u := range r.shardList() {
 		if !u.waiting() {
 			continue
 		}
@@ -560,9 +560,9 @@ func (r *Run) syncUnits() {
 // lookAtSpace stops the run while there is still room for what is in flight.
 func (r *Run) lookAtSpace() {
 	r.mu.Lock()
-	need := max(r.ballast, int64(r.flying)*r.largest)
+	need := max(r.reserveFile, int64(r.flying)*r.largest)
 	r.mu.Unlock()
-	if r.opts.Ballast < 0 {
+	if r.opts.ReserveFile < 0 {
 		return
 	}
 	free, err := r.fs.free(string(r.dir))

@@ -14,15 +14,15 @@ import (
 func ptr[T any](v T) *T { return &v }
 
 // identity is a run of the given shape.
-func identity(models, units int, rows int64, epochs int) Identity {
+func identity(models, shards int, rows int64, epochs int) Identity {
 	id := Identity{Name: "test", Tool: "v0", Plan: json.RawMessage(`{"name":"test"}`), PlanHash: "p", DatasetHash: "d", Epochs: epochs}
 	for m := range models {
 		id.Models = append(id.Models, fmt.Sprintf("m%d", m))
 	}
-	for n := range units {
-		id.Slices = append(id.Slices, Slice{First: int64(n) * rows, Rows: rows, Hash: sha256.Sum256([]byte{byte(n)})})
+	for n := range shards {
+		id.Chunks = append(id.Chunks, Chunk{First: int64(n) * rows, Rows: rows, Hash: sha256.Sum256([]byte{byte(n)})})
 	}
-	id.DatasetRows = int64(units) * rows
+	id.DatasetRows = int64(shards) * rows
 	return id
 }
 
@@ -41,8 +41,8 @@ func record(model string, row int64, epoch int) *nightshift.Record {
 func mustOpen(t testing.TB, dir string, id Identity, o Options) *Run {
 	t.Helper()
 	o.grow = cmp.Or(o.grow, 1)
-	if o.Ballast == 0 {
-		o.Ballast = -1
+	if o.ReserveFile == 0 {
+		o.ReserveFile = -1
 	}
 	r, err := Open(dir, id, o)
 	if err != nil {
@@ -56,15 +56,15 @@ func TestSimplePath(t *testing.T) {
 	id := identity(2, 2, 5, 2)
 	r := mustOpen(t, dir, id, Options{Strict: true})
 	for _, m := range id.Models {
-		for n := range id.Slices {
-			u, err := r.OpenUnit(m, n)
+		for n := range id.Chunks {
+			u, err := r.OpenShard(m, n)
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := u.Slice()
+			s := u.Chunk()
 			for row := s.First + s.Rows - 1; row >= s.First; row-- {
 				for e := range 2 {
-					if err := u.Witness(row, e).Sending(nightshift.Intent{Attempt: 1}); err != nil {
+					if err := u.AttemptLog(row, e).Sending(nightshift.Intent{Attempt: 1}); err != nil {
 						t.Fatal(err)
 					}
 					if err := u.Put(record(m, row, e)); err != nil {

@@ -32,7 +32,7 @@ func writeParquet[T any](t *testing.T, rows ...T) (*memFS, *parquet.File) {
 	}
 	must(t, w.finish())
 	must(t, w.close())
-	_, pf, err := openPart(disk, "/f")
+	_, pf, err := openParquetFile(disk, "/f")
 	must(t, err)
 	return disk, pf
 }
@@ -40,7 +40,7 @@ func writeParquet[T any](t *testing.T, rows ...T) (*memFS, *parquet.File) {
 func readBack[T any](t *testing.T, pf *parquet.File) []T {
 	t.Helper()
 	var rows []T
-	for row, err := range readPart[T](pf) {
+	for row, err := range readParquetFile[T](pf) {
 		must(t, err)
 		rows = append(rows, row)
 	}
@@ -86,7 +86,7 @@ func TestSchemaRules(t *testing.T) {
 }
 
 // The short forms of a record have the record's own columns.
-func TestCountedIsPartOfRecord(t *testing.T) {
+func TestCountedIsParquetFileOfRecord(t *testing.T) {
 	columns := recordColumns()
 	typ := reflect.TypeFor[counted]()
 	for i := range typ.NumField() {
@@ -176,7 +176,7 @@ func TestRowGroupsAreClosed(t *testing.T) {
 		must(t, w.add(nightshift.Score{Row: int64(i), Params: "{}"}))
 	}
 	must(t, w.finish())
-	_, pf, err := openPart(disk, "/f")
+	_, pf, err := openParquetFile(disk, "/f")
 	must(t, err)
 	if n := len(pf.Metadata().RowGroups); n != 3 {
 		t.Errorf("10 rows of 20 MiB are in %d row groups, want 3", n)
@@ -215,7 +215,7 @@ func TestDictionaryOverflow(t *testing.T) {
 		must(t, w.add(r))
 	}
 	must(t, w.finish())
-	_, pf, err := openPart(disk, "/f")
+	_, pf, err := openParquetFile(disk, "/f")
 	must(t, err)
 	if n := len(pf.Metadata().RowGroups); n < 3 {
 		t.Fatalf("%d row groups", n)
@@ -282,7 +282,7 @@ func TestCommitComparesWhatItWrote(t *testing.T) {
 	id := identity(1, 1, 5, 1)
 	liar := distortingAt(under, 40)
 	r := mustOpen(t, crashDir, id, Options{fs: liar})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	for row := range int64(5) {
 		must(t, u.Put(record("m0", row, 0)))
@@ -314,7 +314,7 @@ func TestCommitNoticesEveryByte(t *testing.T) {
 	for at := 4; at < 12_000; at += 1 + rng.IntN(60) {
 		under := newMemFS()
 		r := mustOpen(t, crashDir, identity(1, 1, 4, 1), Options{fs: distortingAt(under, at)})
-		u, err := r.OpenUnit("m0", 0)
+		u, err := r.OpenShard("m0", 0)
 		must(t, err)
 		for _, rec := range want {
 			must(t, u.Put(rec))
@@ -392,7 +392,7 @@ func TestSlowDiskHoldsWritersBack(t *testing.T) {
 		return f, err
 	}}
 	r := mustOpen(t, crashDir, identity(1, 1, 20, 1), Options{fs: slow})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
 	written := make(chan int64, 20)
 	go func() {

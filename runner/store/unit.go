@@ -14,50 +14,50 @@ import (
 	"nightshift/internal/fsx"
 )
 
-// A Unit is a contiguous slice of the dataset's rows for one model, open for
+// A Shard is a contiguous slice of the dataset's rows for one model, open for
 // writing. Its methods are safe for concurrent use.
-type Unit struct {
+type Shard struct {
 	r     *Run
 	model string
-	key   unitKey
+	key   shardKey
 	slug  string
 	gen   int
-	base  *Part // the part that this generation replaces; nil for the first
+	base  *ParquetFile // the part that this generation replaces; nil for the first
 
-	mu      sync.Mutex
-	settled *sync.Cond // signals changes of syncedTo and failure
-	j       *journal
-	stake   stake
-	baseLog map[int64][]nightshift.Attempt // attempts of the base's failed rows
-	baseOf  map[int64]Tally                // and what they add to the totals
-	pastOf  map[int64]Tally                // what Run.Unsettled holds of an item
-	done    bitset
-	left    int64
-	flying  map[int64]struct{} // items whose intent has no outcome yet
-	cur     *journalFile       // nil until the first write
-	epoch   int                // number of the newest journal file
-	pending []pending          // written but not synced, oldest first
-	waits   int64              // bytes of those
-	written uint64             // lines taken so far
-	synced  uint64             // lines that are durable
-	state   unitState
-	kept    map[int64]*nightshift.Record // records for the draft, by item
+	mu          sync.Mutex
+	settled     *sync.Cond // signals changes of syncedTo and failure
+	j           *journal
+	shardTotals shardTotals
+	baseLog     map[int64][]nightshift.Attempt // attempts of the base's failed rows
+	baseOf      map[int64]Tally                // and what they add to the totals
+	pastOf      map[int64]Tally                // what Run.Unsettled holds of an item
+	done        bitset
+	left        int64
+	flying      map[int64]struct{} // items whose intent has no outcome yet
+	cur         *journalFile       // nil until the first write
+	epoch       int                // number of the newest journal file
+	pending     []pending          // written but not synced, oldest first
+	waits       int64              // bytes of those
+	written     uint64             // lines taken so far
+	synced      uint64             // lines that are durable
+	state       shardState
+	kept        map[int64]*nightshift.Record // records for the draft, by item
 
 	syncMu sync.Mutex // one sync at a time
 
-	growing sync.Mutex // everything below; taken before mu
-	draft   *draft     // the part in the making; nil when there is none
-	drafted int64      // the item that it is to have next
-	stunted bool       // it failed, and is begun again by Commit alone
+	growing  sync.Mutex // everything below; taken before mu
+	tempFile *tempFile  // the part in the making; nil when there is none
+	drafted  int64      // the item that it is to have next
+	stunted  bool       // it failed, and is begun again by Commit alone
 }
 
-type unitState int
+type shardState int
 
 const (
-	unitOpen unitState = iota
-	unitCommitting
-	unitCommitted
-	unitClosed
+	shardOpen shardState = iota
+	shardCommitting
+	shardCommitted
+	shardClosed
 )
 
 // maxWaiting is how many bytes of a unit may wait for the disk. Beyond it Put
@@ -75,50 +75,50 @@ type pending struct {
 	add  *counted // of a result
 }
 
-// OpenUnit opens a unit that is not committed. It returns the same Unit when
+// OpenShard opens a unit that is not committed. It returns the same Shard when
 // it is open already. An error is a [*StorageError], or says that the unit
 // does not exist or is committed.
-func (r *Run) OpenUnit(model string, unit int) (*Unit, error) {
+func (r *Run) OpenShard(model string, shard int) (*Shard, error) {
 	i, ok := r.models[model]
-	if !ok || unit < 0 || unit >= len(r.id.Slices) {
-		return nil, fmt.Errorf("store: run %s has no unit %d of model %q", r.id.Name, unit, model)
+	if !ok || shard < 0 || shard >= len(r.id.Chunks) {
+		return nil, fmt.Errorf("store: run %s has no unit %d of model %q", r.id.Name, shard, model)
 	}
-	key := unitKey{i, unit}
+	key := shardKey{i, shard}
 	r.mu.Lock()
-	part, committed := r.parts[key]
+	parquetFile, committed := r.parquetFiles[key]
 	retry := r.retry[key]
-	u := r.units[key]
+	u := r.shards[key]
 	r.mu.Unlock()
 	if u != nil {
 		return u, nil
 	}
 	if committed && !retry {
-		return nil, fmt.Errorf("store: unit %d of model %q is committed", unit, model)
+		return nil, fmt.Errorf("store: unit %d of model %q is committed", shard, model)
 	}
-	var base *Part
+	var base *ParquetFile
 	if committed {
-		base = &part
+		base = &parquetFile
 	}
-	u, err := r.newUnit(key, base, newJournal(r.id.Slices[unit], r.id.Epochs))
+	u, err := r.newShard(key, base, newJournal(r.id.Chunks[shard], r.id.Epochs))
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if other := r.units[key]; other != nil {
+	if other := r.shards[key]; other != nil {
 		return other, nil // opened by somebody else meanwhile; ours holds nothing yet
 	}
-	u.enroll()
+	u.register()
 	return u, nil
 }
 
-// newUnit puts a unit together from what its journals and the part it
+// newShard puts a unit together from what its journals and the part it
 // replaces hold.
-func (r *Run) newUnit(key unitKey, base *Part, j *journal) (*Unit, error) {
-	u := &Unit{
+func (r *Run) newShard(key shardKey, base *ParquetFile, j *journal) (*Shard, error) {
+	u := &Shard{
 		r: r, key: key, model: r.id.Models[key.model], slug: r.slugs[key.model], gen: 1, base: base, j: j,
 		baseLog: map[int64][]nightshift.Attempt{}, baseOf: map[int64]Tally{}, pastOf: map[int64]Tally{},
-		done: newBitset(int64(len(j.at))), left: j.slice.items(r.id.Epochs), flying: map[int64]struct{}{}, kept: map[int64]*nightshift.Record{},
+		done: newBitset(int64(len(j.at))), left: j.chunk.items(r.id.Epochs), flying: map[int64]struct{}{}, kept: map[int64]*nightshift.Record{},
 	}
 	u.settled = sync.NewCond(&u.mu)
 	if base != nil {
@@ -133,32 +133,32 @@ func (r *Run) newUnit(key unitKey, base *Part, j *journal) (*Unit, error) {
 			u.left--
 		}
 	}
-	u.takeStake()
+	u.computeTotals()
 	return u, nil
 }
 
 // again reports whether an item is to be run although the journal has a
 // record of it.
-func (u *Unit) again(item int64) bool {
+func (u *Shard) again(item int64) bool {
 	_, failed := u.j.redo[item]
 	return failed && (u.r.opts.RetryFailed || u.j.reopened(item))
 }
 
 // readBase marks the rows that the part to be replaced answers.
-func (u *Unit) readBase() error {
+func (u *Shard) readBase() error {
 	name := u.r.dir.at(resultsDir, u.base.Name)
-	f, pf, err := openPart(u.r.fs, name)
+	f, pf, err := openParquetFile(u.r.fs, name)
 	if err != nil {
 		return storageError("reading", name, err)
 	}
 	defer f.Close()
-	for c, err := range readPart[counted](pf) {
+	for c, err := range readParquetFile[counted](pf) {
 		if err != nil {
 			return storageError("reading", name, err)
 		}
 		item, ok := u.j.item(c.Row, int(c.Epoch))
 		if !ok {
-			return storageError("reading", name, fmt.Errorf("row %d epoch %d is not in unit %d", c.Row, c.Epoch, u.key.unit))
+			return storageError("reading", name, fmt.Errorf("row %d epoch %d is not in unit %d", c.Row, c.Epoch, u.key.shard))
 		}
 		if retried(c.Outcome) {
 			u.baseLog[item] = c.log()
@@ -172,15 +172,15 @@ func (u *Unit) readBase() error {
 }
 
 // stake is what a unit adds to the run's sums when it is opened.
-type stake struct {
+type shardTotals struct {
 	totals    Tally // its records; less what the part that it replaces said of the rows that are open again
 	unsettled Tally // what was spent on rows without a record
 	unknown   []Unknown
 }
 
-// takeStake works the stake out, and forgets what settled rows do not need.
-func (u *Unit) takeStake() {
-	s := &u.stake
+// computeTotals works the stake out, and forgets what settled rows do not need.
+func (u *Shard) computeTotals() {
+	s := &u.shardTotals
 	for _, t := range u.baseOf {
 		s.totals.add(&t, -1)
 	}
@@ -207,12 +207,12 @@ func (u *Unit) takeStake() {
 	}
 }
 
-func (u *Unit) unknown(item int64, t *trail) []Unknown {
+func (u *Shard) unknown(item int64, t *attemptHistory) []Unknown {
 	row, epoch := u.j.rowOf(item)
 	var list []Unknown
 	for _, in := range t.intents {
 		list = append(list, Unknown{
-			Model: u.model, Unit: u.key.unit, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.at,
+			Model: u.model, Shard: u.key.shard, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.at,
 			WorstTokens: in.WorstTokens, WorstCost: in.WorstCost,
 		})
 	}
@@ -220,17 +220,17 @@ func (u *Unit) unknown(item int64, t *trail) []Unknown {
 }
 
 // enroll enters the unit into the run's book, whose lock is held.
-func (u *Unit) enroll() {
-	u.r.units[u.key] = u
-	u.r.totals[u.key.model].add(&u.stake.totals, 1)
-	u.r.unsettled[u.key.model].add(&u.stake.unsettled, 1)
-	u.r.unknown = append(u.r.unknown, u.stake.unknown...)
-	u.stake = stake{}
+func (u *Shard) register() {
+	u.r.shards[u.key] = u
+	u.r.totals[u.key.model].add(&u.shardTotals.totals, 1)
+	u.r.unsettled[u.key.model].add(&u.shardTotals.unsettled, 1)
+	u.r.unknown = append(u.r.unknown, u.shardTotals.unknown...)
+	u.shardTotals = shardTotals{}
 }
 
 // items yields, in order, every item about which something is known besides a
 // final record.
-func (u *Unit) items() func(func(int64) bool) {
+func (u *Shard) items() func(func(int64) bool) {
 	known := map[int64]bool{}
 	for item := range u.j.open {
 		known[item] = true
@@ -249,14 +249,14 @@ func (u *Unit) items() func(func(int64) bool) {
 	return slices.Values(list)
 }
 
-// Slice returns the dataset rows that the unit covers.
-func (u *Unit) Slice() Slice { return u.j.slice }
+// Chunk returns the dataset rows that the unit covers.
+func (u *Shard) Chunk() Chunk { return u.j.chunk }
 
 // Generation is 1, and one more each time failed rows are run again.
-func (u *Unit) Generation() int { return u.gen }
+func (u *Shard) Generation() int { return u.gen }
 
 // Done reports whether an item has a record and is not to be sent.
-func (u *Unit) Done(row int64, epoch int) bool {
+func (u *Shard) Done(row int64, epoch int) bool {
 	item := u.mustItem(row, epoch)
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -265,16 +265,16 @@ func (u *Unit) Done(row int64, epoch int) bool {
 
 // Remaining is the number of items without a record. At 0 the unit is ready
 // for Commit.
-func (u *Unit) Remaining() int64 {
+func (u *Shard) Remaining() int64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.left
 }
 
-func (u *Unit) mustItem(row int64, epoch int) int64 {
+func (u *Shard) mustItem(row int64, epoch int) int64 {
 	item, ok := u.j.item(row, epoch)
 	if !ok {
-		panic(fmt.Sprintf("store: row %d epoch %d is not in unit %d of model %q", row, epoch, u.key.unit, u.model))
+		panic(fmt.Sprintf("store: row %d epoch %d is not in unit %d of model %q", row, epoch, u.key.shard, u.model))
 	}
 	return item
 }
@@ -284,8 +284,8 @@ func (u *Unit) mustItem(row int64, epoch int) int64 {
 // outcome is unknown, with the most they can have cost. In a unit that runs
 // failed rows again, the attempts of the failed record are among them. They
 // belong into the item's record. Attempts that led to an answer of
-// [Unit.Turns] are with that answer, not here.
-func (u *Unit) History(row int64, epoch int) []nightshift.Attempt {
+// [Shard.Turns] are with that answer, not here.
+func (u *Shard) History(row int64, epoch int) []nightshift.Attempt {
 	item := u.mustItem(row, epoch)
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -295,9 +295,9 @@ func (u *Unit) History(row int64, epoch int) []nightshift.Attempt {
 	return u.history(item)
 }
 
-// Settled returns how many of the attempts of [Unit.History] ended in a record
+// Settled returns how many of the attempts of [Shard.History] ended in a record
 // that failed: the item has been begun again since.
-func (u *Unit) Settled(row int64, epoch int) int {
+func (u *Shard) Settled(row int64, epoch int) int {
 	item := u.mustItem(row, epoch)
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -307,7 +307,7 @@ func (u *Unit) Settled(row int64, epoch int) int {
 	return len(u.failedLog(item))
 }
 
-func (u *Unit) history(item int64) []nightshift.Attempt {
+func (u *Shard) history(item int64) []nightshift.Attempt {
 	log := u.failedLog(item)
 	if t := u.j.open[item]; t != nil {
 		log = append(slices.Clip(log), t.history()...)
@@ -316,7 +316,7 @@ func (u *Unit) history(item int64) []nightshift.Attempt {
 }
 
 // failedLog are the attempts of the item's record that failed, if it has one.
-func (u *Unit) failedLog(item int64) []nightshift.Attempt {
+func (u *Shard) failedLog(item int64) []nightshift.Attempt {
 	if _, failed := u.j.redo[item]; !failed {
 		return u.baseLog[item]
 	}
@@ -331,7 +331,7 @@ func (u *Unit) failedLog(item int64) []nightshift.Attempt {
 
 // Turns returns the answers to the earlier turns of an item that an earlier
 // process has had, in order. An answer that cannot be read ends the list.
-func (u *Unit) Turns(row int64, epoch int) []nightshift.Response {
+func (u *Shard) Turns(row int64, epoch int) []nightshift.Response {
 	item := u.mustItem(row, epoch)
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -353,7 +353,7 @@ func (u *Unit) Turns(row int64, epoch int) []nightshift.Response {
 
 // PutTurn keeps the answer to one turn of an item that has more. Like Put it
 // is written on return.
-func (u *Unit) PutTurn(row int64, epoch int, resp nightshift.Response) error {
+func (u *Shard) PutTurn(row int64, epoch int, resp nightshift.Response) error {
 	item := u.mustItem(row, epoch)
 	turn := &turnResponse{Response: resp, UsageRaw: resp.UsageRaw}
 	turn.Attempts = make([]nightshift.Attempt, len(resp.Attempts))
@@ -372,13 +372,13 @@ func (u *Unit) PutTurn(row int64, epoch int, resp nightshift.Response) error {
 	return err
 }
 
-// Witness returns the witness of the attempts of one item.
-func (u *Unit) Witness(row int64, epoch int) nightshift.Witness {
-	return &witness{u: u, row: row, epoch: int32(epoch), item: u.mustItem(row, epoch)}
+// AttemptLog returns the attemptLog of the attempts of one item.
+func (u *Shard) AttemptLog(row int64, epoch int) nightshift.AttemptLog {
+	return &attemptLog{u: u, row: row, epoch: int32(epoch), item: u.mustItem(row, epoch)}
 }
 
-type witness struct {
-	u     *Unit
+type attemptLog struct {
+	u     *Shard
 	row   int64
 	epoch int32
 	item  int64
@@ -386,7 +386,7 @@ type witness struct {
 
 // Sending writes the intent. It fails once storage has failed, so that
 // nothing more is sent.
-func (w *witness) Sending(in nightshift.Intent) error {
+func (w *attemptLog) Sending(in nightshift.Intent) error {
 	if err := w.u.r.Err(); err != nil {
 		return err
 	}
@@ -402,7 +402,7 @@ func (w *witness) Sending(in nightshift.Intent) error {
 	return err
 }
 
-func (w *witness) Failed(a nightshift.Attempt) error {
+func (w *attemptLog) Failed(a nightshift.Attempt) error {
 	a = repairAttempt(a)
 	line, crc, err := encodeLine(journalLine{K: kindFailed, Row: w.row, Epoch: w.epoch, At: time.Now().UTC(), Attempt: &a})
 	if err != nil {
@@ -423,10 +423,10 @@ func (w *witness) Failed(a nightshift.Attempt) error {
 //
 // When storage fails Put returns a [*StorageError]. The record is then still
 // held, and is saved as soon as there is a way: see [Run.Close].
-func (u *Unit) Put(rec *nightshift.Record) error {
+func (u *Shard) Put(rec *nightshift.Record) error {
 	item, ok := u.j.item(rec.Row, int(rec.Epoch))
 	if !ok || rec.Model != u.model {
-		return fmt.Errorf("store: a record of row %d epoch %d model %q does not belong into unit %d of model %q", rec.Row, rec.Epoch, rec.Model, u.key.unit, u.model)
+		return fmt.Errorf("store: a record of row %d epoch %d model %q does not belong into unit %d of model %q", rec.Row, rec.Epoch, rec.Model, u.key.shard, u.model)
 	}
 	kept := repaired(rec)
 	line, crc := encodeRecord(&kept, time.Now().UTC())
@@ -440,11 +440,11 @@ func (u *Unit) Put(rec *nightshift.Record) error {
 	return nil
 }
 
-func (u *Unit) put(p pending, failed bool) error {
+func (u *Shard) put(p pending, failed bool) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.state != unitOpen {
-		return fmt.Errorf("store: unit %d of model %q is closed", u.key.unit, u.model)
+	if u.state != shardOpen {
+		return fmt.Errorf("store: unit %d of model %q is closed", u.key.shard, u.model)
 	}
 	if u.done.get(p.item) {
 		row, epoch := u.j.rowOf(p.item)
@@ -471,12 +471,12 @@ func (u *Unit) put(p pending, failed bool) error {
 }
 
 // append takes a line: it is written, or held until it can be.
-func (u *Unit) append(p pending) error {
-	if u.state != unitOpen && u.state != unitCommitting {
-		return fmt.Errorf("store: unit %d of model %q is closed", u.key.unit, u.model)
+func (u *Shard) append(p pending) error {
+	if u.state != shardOpen && u.state != shardCommitting {
+		return fmt.Errorf("store: unit %d of model %q is closed", u.key.shard, u.model)
 	}
 	if p.kind == kindTurn {
-		t := u.j.trail(p.item, p.crc)
+		t := u.j.attemptHistory(p.item, p.crc)
 		if t == nil {
 			return nil
 		}
@@ -489,12 +489,12 @@ func (u *Unit) append(p pending) error {
 	u.waits += int64(len(p.line))
 	u.written++
 	if u.cur == nil && len(u.pending) > 1 {
-		return u.moveOn(u.r.Err()) // nothing took the lines before this one
+		return u.rotate(u.r.Err()) // nothing took the lines before this one
 	}
 	if err := u.write(&u.pending[len(u.pending)-1]); err != nil {
-		return u.moveOn(err)
+		return u.rotate(err)
 	}
-	if u.cur.rescue {
+	if u.cur.fallback {
 		return errors.Join(u.cur.Sync(), u.r.Err())
 	}
 	u.r.wake()
@@ -502,7 +502,7 @@ func (u *Unit) append(p pending) error {
 }
 
 // write puts one line into the current file.
-func (u *Unit) write(p *pending) error {
+func (u *Shard) write(p *pending) error {
 	if u.cur == nil {
 		f, err := u.create(u.r.dir.at(journalDir))
 		if err != nil {
@@ -520,7 +520,7 @@ func (u *Unit) write(p *pending) error {
 }
 
 // place notes where a line lies.
-func (u *Unit) place(p *pending, at loc) {
+func (u *Shard) place(p *pending, at loc) {
 	switch p.kind {
 	case kindResult:
 		u.j.at[p.item] = at
@@ -534,7 +534,7 @@ func (u *Unit) place(p *pending, at loc) {
 // reserve keeps journal space allocated ahead of the writes. When the disk has
 // none left the run stops, while the space that is reserved still takes what
 // is in flight.
-func (u *Unit) reserve(need int64) {
+func (u *Shard) reserve(need int64) {
 	f := u.cur
 	if f.size+need <= f.reserved {
 		return
@@ -550,17 +550,17 @@ func (u *Unit) reserve(need int64) {
 }
 
 // create begins the unit's next journal file in dir.
-func (u *Unit) create(dir string) (*journalFile, error) {
+func (u *Shard) create(dir string) (*journalFile, error) {
 	u.epoch++
-	name := filepath.Join(dir, journalName(u.slug, u.key.unit, u.gen, u.epoch))
+	name := filepath.Join(dir, journalName(u.slug, u.key.shard, u.gen, u.epoch))
 	f, err := u.r.fs.open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND)
 	if err != nil {
 		return nil, err
 	}
-	s := u.j.slice
+	s := u.j.chunk
 	head, _, err := encodeLine(journalHead{
-		K: kindJournal, RunID: u.r.doc.RunID, Model: u.model, Unit: u.key.unit, Gen: u.gen, Epoch: u.epoch,
-		First: s.First, Rows: s.Rows, SliceHash: hashText(s.Hash), PID: os.Getpid(), At: time.Now().UTC(),
+		K: kindJournal, RunID: u.r.doc.RunID, Model: u.model, Shard: u.key.shard, Gen: u.gen, Epoch: u.epoch,
+		First: s.First, Rows: s.Rows, ChunkHash: hashText(s.Hash), PID: os.Getpid(), At: time.Now().UTC(),
 	})
 	jf := &journalFile{file: f, name: name, dir: dir, n: int32(len(u.j.files))}
 	if err == nil {
@@ -575,37 +575,37 @@ func (u *Unit) create(dir string) (*journalFile, error) {
 }
 
 // adopt makes f the current file. Older ones stay open for reading.
-func (u *Unit) adopt(f *journalFile) {
+func (u *Shard) adopt(f *journalFile) {
 	u.j.files = append(u.j.files, f.file)
 	u.j.names = append(u.j.names, f.name)
 	u.cur = f
 }
 
-// moveOn answers a failed write or sync of the current file. That file is not
+// rotate answers a failed write or sync of the current file. That file is not
 // trusted any more: after a failed sync the kernel may call pages clean that
 // never reached the disk. Everything not durable is written to a new file and
-// synced: in the journal directory; there again once the ballast has made
+// synced: in the journal directory; there again once the reserveFile has made
 // room; else outside the run directory.
-func (u *Unit) moveOn(cause error) error {
+func (u *Shard) rotate(cause error) error {
 	away := u.cur
 	u.cur = nil
-	if away == nil || !away.rescue {
+	if away == nil || !away.fallback {
 		if fsx.IsFull(cause) {
 			u.r.fail(storageError("writing the journal", u.r.dir.at(journalDir), cause))
-			u.r.dropBallast()
+			u.r.dropReserveFile()
 		}
 		err := u.rewrite(u.r.dir.at(journalDir), false)
-		if fsx.IsFull(err) && u.r.dropBallast() {
+		if fsx.IsFull(err) && u.r.dropReserveFile() {
 			u.r.fail(storageError("writing the journal", u.r.dir.at(journalDir), err))
 			err = u.rewrite(u.r.dir.at(journalDir), false)
 		}
 		if err == nil {
-			u.r.opts.Notice(fmt.Sprintf("the journal of unit %d of %s could not be written (%v); it goes on in a new file, nothing is lost", u.key.unit, u.model, cause))
+			u.r.opts.Notice(fmt.Sprintf("the journal of unit %d of %s could not be written (%v); it goes on in a new file, nothing is lost", u.key.shard, u.model, cause))
 			return nil
 		}
 	}
 	failure := storageError("writing the journal", u.r.dir.at(journalDir), cause)
-	if dir, err := u.rescueDir(); err == nil && u.rewrite(dir, true) == nil {
+	if dir, err := u.fallbackDir(); err == nil && u.rewrite(dir, true) == nil {
 		failure = rescued(failure, dir)
 	}
 	u.r.fail(failure)
@@ -623,7 +623,7 @@ func rescued(err error, dir string) error {
 	return &e
 }
 
-func (u *Unit) rescueDir() (string, error) {
+func (u *Shard) fallbackDir() (string, error) {
 	dir := filepath.Join(u.r.fs.tempDir(), "nightshift-rescue-"+u.r.doc.RunID)
 	if err := u.r.fs.mkdir(dir); err != nil {
 		return "", err
@@ -634,12 +634,12 @@ func (u *Unit) rescueDir() (string, error) {
 // rewrite begins a new file in dir with everything that is pending, and makes
 // it durable. In the run directory the lines are settled with that; outside
 // they stay pending, to be brought home by Close.
-func (u *Unit) rewrite(dir string, rescue bool) error {
+func (u *Shard) rewrite(dir string, fallback bool) error {
 	f, err := u.create(dir)
 	if err != nil {
 		return err
 	}
-	f.rescue = rescue
+	f.fallback = fallback
 	at := make([]loc, len(u.pending))
 	for i, p := range u.pending {
 		off, err := f.put(p.line)
@@ -657,14 +657,14 @@ func (u *Unit) rewrite(dir string, rescue bool) error {
 	for i := range u.pending {
 		u.place(&u.pending[i], at[i])
 	}
-	if !rescue {
+	if !fallback {
 		u.settle(len(u.pending))
 	}
 	return nil
 }
 
 // settle notes that the oldest n pending lines are durable.
-func (u *Unit) settle(n int) {
+func (u *Shard) settle(n int) {
 	u.r.mu.Lock()
 	u.r.wrote = time.Now().UTC()
 	for _, p := range u.pending[:n] {
@@ -688,12 +688,12 @@ func (u *Unit) settle(n int) {
 }
 
 // waitFor blocks until the n-th line is durable or storage has failed.
-func (u *Unit) waitFor(n uint64) error {
+func (u *Shard) waitFor(n uint64) error {
 	for u.synced < n {
-		if u.state == unitClosed {
-			return fmt.Errorf("store: unit %d of model %q was closed", u.key.unit, u.model)
+		if u.state == shardClosed {
+			return fmt.Errorf("store: unit %d of model %q was closed", u.key.shard, u.model)
 		}
-		if err := u.r.Err(); err != nil && (u.cur == nil || u.cur.rescue) {
+		if err := u.r.Err(); err != nil && (u.cur == nil || u.cur.fallback) {
 			return err
 		}
 		u.settled.Wait()
@@ -702,14 +702,14 @@ func (u *Unit) waitFor(n uint64) error {
 }
 
 // waiting reports whether something is not durable yet.
-func (u *Unit) waiting() bool {
+func (u *Shard) waiting() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return len(u.pending) > 0
 }
 
 // sync makes everything written so far durable.
-func (u *Unit) sync() error {
+func (u *Shard) sync() error {
 	u.syncMu.Lock()
 	defer u.syncMu.Unlock()
 	u.mu.Lock()
@@ -718,7 +718,7 @@ func (u *Unit) sync() error {
 	if n == 0 {
 		return nil
 	}
-	if f == nil || f.rescue {
+	if f == nil || f.fallback {
 		return u.r.Err()
 	}
 	crashPoint("sync.before")
@@ -730,15 +730,15 @@ func (u *Unit) sync() error {
 		return nil // a failed write has moved on, and what was pending with it
 	}
 	if err != nil {
-		return u.moveOn(err)
+		return u.rotate(err)
 	}
 	u.settle(n)
 	return nil
 }
 
-// bringHome makes what is pending durable in the run directory, also what had
+// flush makes what is pending durable in the run directory, also what had
 // to be saved elsewhere.
-func (u *Unit) bringHome() error {
+func (u *Shard) flush() error {
 	if err := u.sync(); err == nil && !u.waiting() {
 		return nil
 	}
@@ -750,27 +750,27 @@ func (u *Unit) bringHome() error {
 	away := u.cur
 	if err := u.rewrite(u.r.dir.at(journalDir), false); err != nil {
 		if away == nil {
-			return u.moveOn(err)
+			return u.rotate(err)
 		}
 		return rescued(storageError("writing the journal", u.r.dir.at(journalDir), err), away.dir)
 	}
-	if away != nil && away.rescue {
+	if away != nil && away.fallback {
 		_ = u.r.fs.remove(away.name)
 	}
 	return nil
 }
 
-func (u *Unit) closeFiles() {
+func (u *Shard) closeFiles() {
 	u.growing.Lock()
 	defer u.growing.Unlock()
-	u.abandonDraft()
+	u.abandonTempFile()
 	u.syncMu.Lock()
 	defer u.syncMu.Unlock()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.j.close()
-	if u.state != unitCommitted {
-		u.state = unitClosed
+	if u.state != shardCommitted {
+		u.state = shardClosed
 	}
 	u.settled.Broadcast()
 }

@@ -24,15 +24,15 @@ func (p Problem) String() string { return p.Path + ": " + p.What }
 
 // A VerifyReport says what was looked at and what is wrong with it.
 type VerifyReport struct {
-	Deep      bool      `json:"deep"`
-	Parts     int       `json:"parts"`
-	Bytes     int64     `json:"bytes"`         // of parts, hashed
-	Journals  int       `json:"journal_units"` // units with a journal
-	Items     int64     `json:"items"`         // of the whole run
-	Recorded  int64     `json:"recorded"`      // with a record
-	Decoded   int64     `json:"decoded"`       // records read to their last value
-	Problems  []Problem `json:"problems,omitempty"`
-	MoreFound int       `json:"more_problems,omitempty"` // beyond the first thousand
+	Deep         bool      `json:"deep"`
+	ParquetFiles int       `json:"parts"`
+	Bytes        int64     `json:"bytes"`         // of parts, hashed
+	Journals     int       `json:"journal_units"` // units with a journal
+	Items        int64     `json:"items"`         // of the whole run
+	Recorded     int64     `json:"recorded"`      // with a record
+	Decoded      int64     `json:"decoded"`       // records read to their last value
+	Problems     []Problem `json:"problems,omitempty"`
+	MoreFound    int       `json:"more_problems,omitempty"` // beyond the first thousand
 }
 
 // OK reports whether nothing is wrong.
@@ -83,7 +83,7 @@ func verify(fsys fileSystem, dir string, deep bool, checks []Check) (VerifyRepor
 	}
 	for key := range v.chosen(ReadOptions{}) {
 		if p, there := v.listed[key]; there {
-			rep.part(v, key, p, checks)
+			rep.parquetFile(v, key, p, checks)
 		}
 		rep.journal(v, key, checks)
 	}
@@ -100,7 +100,7 @@ func (r *VerifyReport) listed(v *view) error {
 		r.note(false, v.dir.at(manifestFile), "belongs to run %s, not %s", m.runID, v.info.RunID)
 	}
 	known := map[string]bool{}
-	for _, p := range m.parts {
+	for _, p := range m.parquetFiles {
 		known[p.Name] = true
 	}
 	names, err := v.fs.list(v.dir.at(resultsDir))
@@ -108,7 +108,7 @@ func (r *VerifyReport) listed(v *view) error {
 		return err
 	}
 	ours := map[string]bool{}
-	for _, p := range v.info.Parts {
+	for _, p := range v.info.ParquetFiles {
 		ours[p.Name] = true
 	}
 	for _, name := range names {
@@ -127,13 +127,13 @@ func (r *VerifyReport) listed(v *view) error {
 
 // replaced reports whether a file is an older generation of a listed part.
 func replaced(v *view, name string) bool {
-	slug, unit, gen, ok := parsePartName(name)
-	p, listed := v.listed[unitKey{slices.Index(v.slugs, slug), unit}]
+	slug, shard, gen, ok := parseParquetFileName(name)
+	p, listed := v.listed[shardKey{slices.Index(v.slugs, slug), shard}]
 	return ok && listed && gen < p.Gen
 }
 
 // part checks one part against the manifest and against itself.
-func (r *VerifyReport) part(v *view, key unitKey, p Part, checks []Check) {
+func (r *VerifyReport) parquetFile(v *view, key shardKey, p ParquetFile, checks []Check) {
 	path := v.dir.at(resultsDir, p.Name)
 	f, err := v.fs.open(path, 0)
 	if err != nil {
@@ -142,7 +142,7 @@ func (r *VerifyReport) part(v *view, key unitKey, p Part, checks []Check) {
 	}
 	size, sum, err := hashFile(f)
 	f.Close()
-	r.Parts++
+	r.ParquetFiles++
 	r.Bytes += size
 	switch {
 	case err != nil:
@@ -157,17 +157,17 @@ func (r *VerifyReport) part(v *view, key unitKey, p Part, checks []Check) {
 	}
 }
 
-func (r *VerifyReport) content(v *view, key unitKey, p Part, path string, checks []Check) error {
-	f, pf, err := openPart(v.fs, path)
+func (r *VerifyReport) content(v *view, key shardKey, p ParquetFile, path string, checks []Check) error {
+	f, pf, err := openParquetFile(v.fs, path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	s := v.info.Slices[key.unit]
-	if err := fitsRun(pf, partMeta{
-		RunID: v.info.RunID, Run: v.info.Name, Model: v.info.Models[key.model], Unit: key.unit, Gen: p.Gen,
+	s := v.info.Chunks[key.shard]
+	if err := fitsRun(pf, parquetFileMeta{
+		RunID: v.info.RunID, Run: v.info.Name, Model: v.info.Models[key.model], Shard: key.shard, Gen: p.Gen,
 		First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: v.info.Epochs,
-		DatasetHash: datasetHash(key.unit, v.info.Extensions, v.info.DatasetHash), SliceHash: hashText(s.Hash), PlanHash: v.info.PlanHash,
+		DatasetHash: datasetHash(key.shard, v.info.Extensions, v.info.DatasetHash), ChunkHash: hashText(s.Hash), PlanHash: v.info.PlanHash,
 	}); err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (r *VerifyReport) content(v *view, key unitKey, p Part, path string, checks
 	}
 	if r.Deep {
 		d := digesterOf(pf)
-		for rec, err := range readPart[nightshift.Record](pf) {
+		for rec, err := range readParquetFile[nightshift.Record](pf) {
 			if err != nil {
 				return err
 			}
@@ -199,7 +199,7 @@ func (r *VerifyReport) content(v *view, key unitKey, p Part, path string, checks
 			return err
 		}
 	} else {
-		for c, err := range readPart[counted](pf) {
+		for c, err := range readParquetFile[counted](pf) {
 			if err != nil {
 				return err
 			}
@@ -241,7 +241,7 @@ func (r *VerifyReport) check(path string, rec *nightshift.Record, model string, 
 // itemOrder checks that every item of a unit comes once, in order, and every
 // epoch of a row that is there.
 type itemOrder struct {
-	s       Slice
+	s       Chunk
 	epochs  int64
 	item    int64 // that should come, counted from the first row
 	skipped int64 // rows passed over so far
@@ -270,10 +270,10 @@ func (o *itemOrder) end() error {
 }
 
 // journal checks the journals of one unit that is not committed.
-func (r *VerifyReport) journal(v *view, key unitKey, checks []Check) {
+func (r *VerifyReport) journal(v *view, key shardKey, checks []Check) {
 	j, err := v.openJournal(key)
 	if err != nil {
-		r.note(false, v.unitPath(key, nil), "%v", err)
+		r.note(false, v.shardPath(key, nil), "%v", err)
 	}
 	if j == nil {
 		return
@@ -284,7 +284,7 @@ func (r *VerifyReport) journal(v *view, key unitKey, checks []Check) {
 		r.note(d.atTail, j.names[d.file], "byte %d: %s (%d bytes)", d.off, d.why, len(d.bytes))
 	}
 	if j.extras > 0 {
-		r.note(true, v.unitPath(key, nil), "%d answers are there twice and were paid for twice", j.extras)
+		r.note(true, v.shardPath(key, nil), "%d answers are there twice and were paid for twice", j.extras)
 	}
 	_, based := v.listed[key]
 	for _, at := range j.at {

@@ -22,9 +22,9 @@ type Watcher struct {
 	dir string
 	fs  fileSystem
 
-	mu    sync.Mutex
-	runID string
-	units map[unitKey]*watched
+	mu     sync.Mutex
+	runID  string
+	shards map[shardKey]*watched
 }
 
 // watched is what is known of the journals of one open unit.
@@ -47,11 +47,11 @@ func (w *Watcher) Status(p *Progress) (StatusInfo, error) {
 		if err != nil {
 			return err
 		}
-		for _, key := range sortedUnits(found) {
+		for _, key := range sortedShards(found) {
 			if u := found[key]; u.err != nil {
 				st.note("%v", u.err)
 			} else {
-				st.OpenUnits++
+				st.OpenShards++
 				st.addJournal(v, key, u.j)
 			}
 		}
@@ -65,34 +65,34 @@ type looked struct {
 	err error
 }
 
-func sortedUnits(m map[unitKey]looked) []unitKey {
-	var keys []unitKey
+func sortedShards(m map[shardKey]looked) []shardKey {
+	var keys []shardKey
 	for k := range m {
 		keys = append(keys, k)
 	}
-	slices.SortFunc(keys, func(a, b unitKey) int {
-		return cmp.Or(cmp.Compare(a.model, b.model), cmp.Compare(a.unit, b.unit))
+	slices.SortFunc(keys, func(a, b shardKey) int {
+		return cmp.Or(cmp.Compare(a.model, b.model), cmp.Compare(a.shard, b.shard))
 	})
 	return keys
 }
 
-// look takes in what was added to the journals. Units that are not open any
+// look takes in what was added to the journals. Shards that are not open any
 // more are forgotten.
-func (w *Watcher) look(v *view, live bool) (map[unitKey]looked, error) {
-	if w.runID != v.info.RunID || w.units == nil {
-		w.runID, w.units = v.info.RunID, map[unitKey]*watched{}
+func (w *Watcher) look(v *view, live bool) (map[shardKey]looked, error) {
+	if w.runID != v.info.RunID || w.shards == nil {
+		w.runID, w.shards = v.info.RunID, map[shardKey]*watched{}
 	}
 	found, err := listJournals(v.fs, v.dir, v.slugs)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	open := map[unitKey]looked{}
-	kept := map[unitKey]*watched{}
+	open := map[shardKey]looked{}
+	kept := map[shardKey]*watched{}
 	for _, key := range found.keys() {
-		if key.unit >= len(v.info.Slices) {
+		if key.shard >= len(v.info.Chunks) {
 			continue
 		}
-		u, err := w.unit(v, key, found.files[key], live)
+		u, err := w.shard(v, key, found.files[key], live)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // committed while we looked
 		case err != nil:
@@ -101,17 +101,17 @@ func (w *Watcher) look(v *view, live bool) (map[unitKey]looked, error) {
 			kept[key], open[key] = u, looked{j: u.j}
 		}
 	}
-	w.units = kept
+	w.shards = kept
 	return open, nil
 }
 
 // unit brings one unit up to date; nil when it has no journal that counts.
-func (w *Watcher) unit(v *view, key unitKey, ids []journalID, live bool) (*watched, error) {
+func (w *Watcher) shard(v *view, key shardKey, ids []journalID, live bool) (*watched, error) {
 	gen := v.generation(key)
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id journalID) bool { return id.gen != gen })
-	u := w.units[key]
+	u := w.shards[key]
 	if u == nil || u.gen != gen || len(ids) < len(u.files) || !slices.Equal(u.files, ids[:len(u.files)]) {
-		u = &watched{gen: gen, j: newJournal(v.info.Slices[key.unit], v.info.Epochs)}
+		u = &watched{gen: gen, j: newJournal(v.info.Chunks[key.shard], v.info.Epochs)}
 	}
 	for n, id := range ids {
 		if n == len(u.files) {
@@ -120,8 +120,8 @@ func (w *Watcher) unit(v *view, key unitKey, ids []journalID, live bool) (*watch
 		}
 		err := u.readOn(v, n, live)
 		if errors.Is(err, errShrunk) {
-			delete(w.units, key)
-			return w.unit(v, key, ids, live)
+			delete(w.shards, key)
+			return w.shard(v, key, ids, live)
 		}
 		if err != nil {
 			return nil, err
@@ -183,7 +183,7 @@ func lastLineEnd(f io.ReaderAt, from, end int64) (int64, error) {
 // LatestRows returns up to n of the rows of one unit that were recorded last in
 // its journal, the latest first; none when the unit has no journal. T is as for
 // [Rows].
-func LatestRows[T any](w *Watcher, model string, unit, n int) (rows []T, err error) {
+func LatestRows[T any](w *Watcher, model string, shard, n int) (rows []T, err error) {
 	project, err := projection[T]()
 	if err != nil {
 		return nil, err
@@ -198,7 +198,7 @@ func LatestRows[T any](w *Watcher, model string, unit, n int) (rows []T, err err
 	if _, err := w.look(v, live); err != nil {
 		return nil, err
 	}
-	u := w.units[unitKey{slices.Index(v.info.Models, model), unit}]
+	u := w.shards[shardKey{slices.Index(v.info.Models, model), shard}]
 	if u == nil {
 		return nil, nil
 	}
@@ -244,16 +244,16 @@ func (u *watched) latest(v *view, n int) (records []*nightshift.Record, err erro
 // whoever has it need not look into the journals. What the process spends on a
 // row is counted with the row's record.
 type Progress struct {
-	At        time.Time   `json:"at"`
-	RunID     string      `json:"run_id"`
-	PID       int         `json:"pid"`
-	Totals    Totals      `json:"totals"`    // durable records
-	Unsettled Totals      `json:"unsettled"` // what earlier processes spent on rows without a record
-	InFlight  int64       `json:"in_flight"`
-	OpenUnits int         `json:"open_units"`
-	Unknown   []Unknown   `json:"unknown,omitempty"` // of earlier processes, not sent again yet
-	LastWrite time.Time   `json:"last_write,omitzero"`
-	Pace      []ModelPace `json:"pace,omitempty"` // set by whoever looks regularly
+	At         time.Time   `json:"at"`
+	RunID      string      `json:"run_id"`
+	PID        int         `json:"pid"`
+	Totals     Totals      `json:"totals"`    // durable records
+	Unsettled  Totals      `json:"unsettled"` // what earlier processes spent on rows without a record
+	InFlight   int64       `json:"in_flight"`
+	OpenShards int         `json:"open_units"`
+	Unknown    []Unknown   `json:"unknown,omitempty"` // of earlier processes, not sent again yet
+	LastWrite  time.Time   `json:"last_write,omitzero"`
+	Pace       []ModelPace `json:"pace,omitempty"` // set by whoever looks regularly
 }
 
 // A ModelPace is how fast one model goes.
@@ -275,19 +275,19 @@ func (r *Run) Progress() Progress {
 	r.mu.Lock()
 	p.LastWrite = r.wrote
 	unknown := slices.Clone(r.unknown)
-	units := map[unitKey]*Unit{}
-	for key, u := range r.units {
-		units[key] = u
+	shards := map[shardKey]*Shard{}
+	for key, u := range r.shards {
+		shards[key] = u
 	}
 	r.mu.Unlock()
-	p.OpenUnits = len(units)
-	for _, u := range units {
+	p.OpenShards = len(shards)
+	for _, u := range shards {
 		u.mu.Lock()
 		p.InFlight += int64(len(u.flying))
 		u.mu.Unlock()
 	}
 	for _, x := range unknown {
-		if u := units[unitKey{r.modelIndex(x.Model), x.Unit}]; u != nil && !u.Done(x.Row, x.Epoch) {
+		if u := shards[shardKey{r.modelIndex(x.Model), x.Shard}]; u != nil && !u.Done(x.Row, x.Epoch) {
 			p.Unknown = append(p.Unknown, x)
 		}
 	}
@@ -308,7 +308,7 @@ func (p *Progress) standsFor(st *StatusInfo, now time.Time) bool {
 // take puts a Progress in the place of what parts and journals say.
 func (st *StatusInfo) take(p *Progress) {
 	st.All, st.Unsettled = Totals{Models: map[string]Tally{}}.Add(p.Totals), p.Unsettled.Sum()
-	st.InFlight, st.OpenUnits, st.Unknown = p.InFlight, p.OpenUnits, p.Unknown
+	st.InFlight, st.OpenShards, st.Unknown = p.InFlight, p.OpenShards, p.Unknown
 	if p.LastWrite.After(st.LastWrite) {
 		st.LastWrite = p.LastWrite
 	}

@@ -73,11 +73,11 @@ func TestWatcher(t *testing.T) {
 	check("empty")
 	for n := range 2 {
 		for _, model := range id.Models {
-			u, err := r.OpenUnit(model, n)
+			u, err := r.OpenShard(model, n)
 			must(t, err)
 			first := int64(n) * 100
 			for row := first; row < first+100; row++ {
-				must(t, u.Witness(row, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
+				must(t, u.AttemptLog(row, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
 				if row == first+20 {
 					check("one in flight")
 				}
@@ -114,16 +114,16 @@ func TestWatcher(t *testing.T) {
 
 	// Failed rows are run again, in another generation, and the process is killed.
 	r = mustOpen(t, dir, id, Options{RetryFailed: true})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
-	must(t, u.Witness(30, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
+	must(t, u.AttemptLog(30, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
 	must(t, r.Sync())
 	check("again")
 	kill(r)
 	check("killed")
 	r = mustOpen(t, dir, id, Options{RetryFailed: true})
 	defer r.Close("")
-	u, err = r.OpenUnit("m0", 0)
+	u, err = r.OpenShard("m0", 0)
 	must(t, err)
 	must(t, u.Put(record("m0", 30, 0)))
 	must(t, r.Sync())
@@ -137,16 +137,16 @@ func TestStatusOfAProcess(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(2, 2, 10, 1)
 	r := mustOpen(t, dir, id, Options{})
-	u, err := r.OpenUnit("m0", 0)
+	u, err := r.OpenShard("m0", 0)
 	must(t, err)
-	must(t, u.Witness(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5, WorstTokens: 7}))
-	must(t, u.Witness(1, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5, WorstTokens: 7}))
+	must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5, WorstTokens: 7}))
+	must(t, u.AttemptLog(1, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5, WorstTokens: 7}))
 	kill(r)
 	r = mustOpen(t, dir, id, Options{})
 	defer r.Close("")
-	u, err = r.OpenUnit("m0", 0)
+	u, err = r.OpenShard("m0", 0)
 	must(t, err)
-	must(t, u.Witness(2, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
+	must(t, u.AttemptLog(2, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
 	must(t, u.Put(record("m0", 2, 0)))
 	again := record("m0", 1, 0)
 	again.Attempts = 2
@@ -164,7 +164,7 @@ func TestStatusOfAProcess(t *testing.T) {
 	if n := files.opened.Load(); n != 0 {
 		t.Errorf("%d journals were opened", n)
 	}
-	must(t, u.Witness(3, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
+	must(t, u.AttemptLog(3, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
 	if p := r.Progress(); p.InFlight != 1 {
 		t.Errorf("%d in flight", p.InFlight)
 	}

@@ -40,7 +40,7 @@ func (r *UsageReader) FirstOf(values ...jsonscan.Value) nightshift.Count {
 	return first
 }
 
-// LargestOf is the largest of several statements of one count. Two that are
+// LargestOf is the largest of several findings of one count. Two that are
 // not 0 and differ are flagged.
 func (r *UsageReader) LargestOf(values ...jsonscan.Value) nightshift.Count {
 	var largest nightshift.Count
