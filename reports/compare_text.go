@@ -4,6 +4,8 @@ import (
 	"io"
 	"math"
 	"strings"
+
+	"nightshift/reports/scoring"
 )
 
 // JSON writes the comparison as indented JSON.
@@ -163,10 +165,25 @@ func (c *Comparison) judgePanels() []panel {
 			s.notes = append(s.notes, sprintf("%s: the longer answer wins %s of %d pairs", j.Scorer, asPercent(j.Longer.Value), j.Longer.N))
 		}
 		if h := j.Human; h != nil {
-			s.notes = append(s.notes, sprintf("%s: agrees with people on %s of %d rows, kappa %s", j.Scorer, asPercent(h.Share), h.N, shownAs(h.Kappa, asScore)))
+			s.notes = append(s.notes, j.Scorer+": "+agreementText(h))
 		}
 	}
 	return []panel{s}
+}
+
+// agreementText says how far a judge agrees with people, and people among
+// themselves.
+func agreementText(h *scoring.Agreement) string {
+	text := sprintf("agrees with people on %s of %d rows, kappa %s", asPercent(h.Share), h.N, shownAs(h.Kappa, asScore))
+	for _, one := range []struct {
+		name  string
+		value *float64
+	}{{"weighted kappa", h.Weighted}, {"Krippendorff's alpha", h.Alpha}, {"of people alone", h.People}} {
+		if one.value != nil {
+			text += sprintf(", %s %s", one.name, asScore(*one.value))
+		}
+	}
+	return text
 }
 
 func (c *Comparison) moneyPanel() panel {

@@ -100,6 +100,13 @@ func judgeWarnings(c *Comparison) []string {
 		if j.Unreadable > 0 {
 			w = append(w, sprintf("judge %s: %s of %s verdicts could not be read", j.Scorer, count(j.Unreadable), count(j.Judged+j.Unreadable)))
 		}
+		if j.VerdictWords > 0 {
+			w = append(w, sprintf("judge %s: %s of %s times an answer held words of a verdict itself (as “GRADE: C”), which may sway the judge; their explanations say so",
+				j.Scorer, count(j.VerdictWords), count(j.Judged+j.Unreadable)))
+		}
+		if j.HumanUnknown > 0 {
+			w = append(w, sprintf("judge %s: %s labels of people are none of its grades and are left out of the agreement", j.Scorer, count(j.HumanUnknown)))
+		}
 	}
 	return w
 }

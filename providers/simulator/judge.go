@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -11,6 +12,7 @@ import (
 // by the answers, not by their places, apart from a small favour for the
 // first that real judges show too.
 func judge(prompt string, s seed) (string, bool) {
+	prompt = tagCode.ReplaceAllString(prompt, "$1>")
 	switch {
 	case strings.Contains(prompt, "[[A]]") || strings.Contains(prompt, "[[B]]"):
 		return judgePair(prompt, s), true
@@ -24,6 +26,10 @@ func judge(prompt string, s seed) (string, bool) {
 	}
 	return "", false
 }
+
+// tagCode finds the code of one request at the end of a tag:
+// <answer-0123456789ab>.
+var tagCode = regexp.MustCompile(`(</?[a-z_]+)-[0-9a-f]{12}>`)
 
 // rounded writes a score between 0 and 1 as a rating of up to 10, in halves.
 func rounded(v float64) string { return strconv.FormatFloat(float64(int(v*20))/2, 'f', -1, 64) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"nightshift"
 	"nightshift/reports/scorers"
+	"nightshift/reports/stats"
 	"nightshift/runner/store"
 )
 
@@ -39,8 +41,9 @@ type findings struct {
 	replies *replies
 	report  JudgeReport
 
-	pairs        []scorers.Pair
-	judge, human []string // labels
+	pairs  []scorers.Pair
+	judge  []string   // labels of rows that people labelled too,
+	people [][]string // and theirs
 }
 
 func (f *findings) scores(ctx context.Context) iter.Seq2[nightshift.Score, error] {
@@ -92,26 +95,49 @@ func (f *findings) score(one judgement) (nightshift.Score, error) {
 // read turns replies into a score, and takes note of what they say of the
 // judge.
 func (f *findings) read(one judgement, said []string) scorers.Result {
-	var result scorers.Result
-	if f.Grader != nil {
-		result = f.Grader.Verdict(said[0])
-		if result.Value != nil && result.Explanation == nil {
-			result.Explanation = reasoning(said[0])
+	result := f.verdict(one, said)
+	if word := f.verdictIn(one); word != "" {
+		f.report.VerdictWords++
+		note := word
+		if result.Explanation != nil {
+			note += "; " + *result.Explanation
 		}
-	} else {
-		var pair scorers.Pair
-		result, pair = f.Pairs.Combine(said...)
-		f.pairs = append(f.pairs, pair.WithLengths(text(one.rec.Text), text(one.other.Text)))
+		result.Explanation = &note
 	}
 	if result.Value == nil {
 		f.report.Unreadable++
 		return result
 	}
 	f.report.Judged++
-	if label := humanLabel(one, f.Pairs != nil); label != "" {
-		f.judge, f.human = append(f.judge, scorers.Label(result)), append(f.human, f.asVerdict(label))
+	if labels := f.labels(one); len(labels) > 0 {
+		f.judge, f.people = append(f.judge, scorers.Label(result)), append(f.people, labels)
 	}
 	return result
+}
+
+func (f *findings) verdict(one judgement, said []string) scorers.Result {
+	if f.Grader == nil {
+		result, pair := f.Pairs.Combine(said...)
+		f.pairs = append(f.pairs, pair.WithLengths(text(one.rec.Text), text(one.other.Text)))
+		return result
+	}
+	result := f.Grader.Verdict(said[0])
+	if result.Value != nil && result.Explanation == nil {
+		result.Explanation = reasoning(said[0])
+	}
+	return result
+}
+
+// verdictIn says that an answer holds words of a verdict, which may be meant
+// for the judge; empty when none does.
+func (f *findings) verdictIn(one judgement) string {
+	switch {
+	case f.Grader != nil && f.Grader.Speaks(text(one.rec.Text)):
+		return "the answer itself holds a grade"
+	case f.Pairs != nil && (f.Pairs.Speaks(text(one.rec.Text)) || f.Pairs.Speaks(text(one.other.Text))):
+		return "an answer itself holds a verdict"
+	}
+	return ""
 }
 
 // reasoning is the beginning of what a judge said, for people.
@@ -127,12 +153,13 @@ func reasoning(reply string) *string {
 // humanFields are where a row may keep a person's label.
 var humanFields = []string{"human_label", "human_grade", "human_score", "human"}
 
-// humanLabel is the label that a person gave: of the row, or of the model's
-// answer where the field holds one for each model. Empty when there is none.
-func humanLabel(one judgement, pair bool) string {
+// humanLabels are the labels that people gave: of the row, or of the model's
+// answer where the field holds one for each model. A list holds one label of
+// each person.
+func humanLabels(rec *nightshift.Record) []string {
 	var row map[string]json.RawMessage
-	if one.rec.Metadata == nil || json.Unmarshal([]byte(*one.rec.Metadata), &row) != nil {
-		return ""
+	if rec.Metadata == nil || json.Unmarshal([]byte(*rec.Metadata), &row) != nil {
+		return nil
 	}
 	for _, name := range humanFields {
 		raw, ok := row[name]
@@ -141,55 +168,121 @@ func humanLabel(one judgement, pair bool) string {
 		}
 		var byModel map[string]json.RawMessage
 		if json.Unmarshal(raw, &byModel) == nil {
-			if raw, ok = byModel[one.rec.Model]; !ok {
+			if raw, ok = byModel[rec.Model]; !ok {
 				continue
 			}
 		}
-		label := words(raw)
-		if pair {
-			return pairLabel(label, one)
+		return listed(raw)
+	}
+	return nil
+}
+
+// listed are the texts of a list, or of a value that is none; null and empty
+// ones are left out.
+func listed(raw json.RawMessage) []string {
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) != nil {
+		list = []json.RawMessage{raw}
+	}
+	var all []string
+	for _, one := range list {
+		if label := strings.TrimSpace(words(one)); label != "" && label != "null" {
+			all = append(all, label)
 		}
-		return label
+	}
+	return all
+}
+
+// labels are what people said of an answer or a pair, in the judge's words.
+// Labels that are none of the judge's are counted and left out: they can
+// neither agree nor disagree.
+func (f *findings) labels(one judgement) []string {
+	grades, opponent := pairGrades, ""
+	if f.Grader != nil {
+		grades = f.Grader.Grades()
+	} else {
+		opponent = one.other.Model
+	}
+	var all []string
+	for _, label := range humanLabels(one.rec) {
+		switch label {
+		case opponent:
+			label = "loss"
+		case one.rec.Model:
+			label = "win"
+		}
+		if known := asGrade(label, grades); known != "" {
+			all = append(all, known)
+		} else {
+			f.report.HumanUnknown++
+		}
+	}
+	return all
+}
+
+// pairGrades are a pairwise judge's verdicts with their values.
+var pairGrades = map[string]float64{"win": 1, "tie": 0.5, "loss": 0}
+
+// plainWords are what people write for a value.
+var plainWords = map[string]float64{
+	"true": 1, "yes": 1, "correct": 1, "pass": 1, "win": 1, "better": 1, "partial": 0.5, "partly": 0.5, "tie": 0.5, "draw": 0.5, "equal": 0.5,
+	"false": 0, "no": 0, "incorrect": 0, "wrong": 0, "fail": 0, "loss": 0, "worse": 0,
+}
+
+// asGrade is a person's label as one of the grades: its name or, where no grade
+// has a number for its name, what it is worth. Of grades with numbers for names
+// a number may be either; which it is shows in all labels together, see
+// [stats.Agree]. Empty when the label is neither.
+func asGrade(label string, grades map[string]float64) string {
+	numbered := false
+	for name := range grades {
+		if strings.EqualFold(name, label) {
+			return name
+		}
+		_, err := strconv.ParseFloat(name, 64)
+		numbered = numbered || err == nil
+	}
+	value, ok := plainWords[strings.ToLower(label)]
+	if !ok {
+		v, err := strconv.ParseFloat(label, 64)
+		if err != nil {
+			return ""
+		}
+		value = v
+	}
+	for _, name := range slices.Sorted(maps.Keys(grades)) {
+		if math.Abs(grades[name]-value) <= 1e-9 {
+			if ok || !numbered {
+				return name
+			}
+			return label
+		}
 	}
 	return ""
 }
 
-// pairLabel turns the name of the better model into win and loss.
-func pairLabel(label string, one judgement) string {
-	switch label {
-	case one.rec.Model:
-		return "win"
-	case one.other.Model:
-		return "loss"
+// agreement compares the judge with people; nil without rows.
+func (f *findings) agreement() *Agreement {
+	grades := pairGrades
+	if f.Grader != nil {
+		grades = f.Grader.Grades()
 	}
-	return strings.ToLower(label)
+	a := stats.Agree(f.judge, f.people, grades)
+	if a.N == 0 {
+		return nil
+	}
+	h := &Agreement{N: a.N, Share: a.Share, Kappa: defined(a.Kappa), Alpha: defined(a.Alpha), People: defined(a.People)}
+	if len(grades) > 2 { // of two grades it is kappa
+		h.Weighted = defined(a.Weighted)
+	}
+	return h
 }
 
-// asVerdict writes a person's label in the judge's letters, where it is true,
-// false or a number.
-func (f *findings) asVerdict(label string) string {
-	if f.Grader == nil {
-		return label
+func defined(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
 	}
-	value := math.NaN()
-	switch strings.ToLower(label) {
-	case "true", "yes", "correct", "pass":
-		value = 1
-	case "false", "no", "incorrect", "fail":
-		value = 0
-	default:
-		if v, err := strconv.ParseFloat(label, 64); err == nil {
-			value = v
-		}
-	}
-	if !math.IsNaN(value) {
-		for _, grade := range []string{"C", "P", "I"} {
-			if r := f.Grader.Verdict("GRADE: " + grade); r.Value != nil && *r.Value == value {
-				return grade
-			}
-		}
-	}
-	return strings.ToUpper(label)
+	return &v
 }
 
 // write adds the figures of the batches and keeps the report.
@@ -203,12 +296,7 @@ func (f *findings) write(d Described) error {
 	} else {
 		r.TemplateHash = f.Grader.Template().Hash()
 	}
-	if a := scorers.Agree(f.judge, f.human); a.N > 0 {
-		r.Human = &Agreement{N: a.N, Share: a.Share}
-		if !math.IsNaN(a.Kappa) {
-			r.Human.Kappa = &a.Kappa
-		}
-	}
+	r.Human = f.agreement()
 	dirs, _, err := f.Batches()
 	if err != nil {
 		return err

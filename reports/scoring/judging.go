@@ -278,6 +278,14 @@ func (j *Judging) reads(reply string) bool {
 	return j.Pairs.Read(reply) != scorers.Unreadable
 }
 
+// again is what to ask after a reply without a verdict.
+func (j *Judging) again(prompt, reply string) string {
+	if j.Grader != nil {
+		return j.Grader.Again(prompt, reply)
+	}
+	return j.Pairs.Again(prompt, reply)
+}
+
 func (j *Judging) reask() bool {
 	if j.Grader != nil {
 		return j.Grader.Reask()
@@ -341,6 +349,9 @@ func (j *Judging) writeRequests(ctx context.Context, w io.Writer, replies *repli
 			again := heard.first != nil && heard.first.Outcome.Answered() && !j.reads(text(heard.first.Text)) && j.reask()
 			if heard.first != nil && !again || heard.again != nil {
 				continue
+			}
+			if again {
+				q.prompt = j.again(q.prompt, text(heard.first.Text))
 			}
 			line := request{ID: q.id(again), Prompt: q.prompt, RowID: one.rec.ID, Judged: one.rec.Model, RowEpoch: one.rec.Epoch}
 			if one.other != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -129,6 +130,9 @@ func TestJudgeAsksOnce(t *testing.T) {
 	second, again := prepare(t, j)
 	if len(again) != 1 || again[0].ID != requests[3].ID+"-again" || second != first+".2" {
 		t.Fatalf("asked again: %+v in %s", again, second)
+	}
+	if p := again[0].Prompt; !strings.HasPrefix(p, strings.TrimSpace(requests[3].Prompt)) || !strings.Contains(p, "holds no grade") {
+		t.Errorf("asked again without what was missing: %q", p)
 	}
 	reply(t, second, again, func(asked) string { return "still none" })
 	if _, third := prepare(t, j); third != nil {
@@ -273,6 +277,78 @@ func TestAllPairsMeet(t *testing.T) {
 	}
 }
 
+// TestJudgeAgainstPeople: labels of several people, worths for grades, and
+// labels that are no grade.
+func TestJudgeAgainstPeople(t *testing.T) {
+	for name, tc := range map[string]struct {
+		grades  string
+		says    []string
+		labels  []string // metadata of the rows
+		n       int
+		share   float64
+		unknown int64
+		alpha   bool // of people alone
+	}{
+		"two people": {`["C","P","I"]`, []string{"C", "I", "C"}, []string{`{"human_label": ["C", "I"]}`, `{"human_label": ["I", "I"]}`, `{"human_label": {"a": ["C", "C", null]}}`}, 3, 2.5 / 3, 0, true},
+		"worths":     {`{"1": 0, "2": 0.25, "3": 0.5, "4": 0.75, "5": 1}`, []string{"4", "5", "1"}, []string{`{"human_score": 0.75}`, `{"human_score": 1}`, `{"human_score": 0.25}`}, 3, 2.0 / 3, 0, false},
+		"words":      {`["C","I"]`, []string{"C", "C", "I"}, []string{`{"human": true}`, `{"human": "incorrect"}`, `{"human": 0}`}, 3, 2.0 / 3, 0, false},
+		"other":      {`["C","I"]`, []string{"C", "C", "I"}, []string{`{"human": "fine"}`, `{"human": [0.8, "C"]}`, `{"human": ""}`}, 1, 1, 2, false},
+	} {
+		dir := newRun(t, t.TempDir()+"/run", ids(3), []string{"a"}, func(r *nightshift.Record) { r.Metadata = &tc.labels[r.Row] })
+		var grades any
+		if err := json.Unmarshal([]byte(tc.grades), &grades); err != nil {
+			t.Fatal(err)
+		}
+		g, err := scorers.NewGrader(scorers.Spec{Type: "judge_grade", Name: "helpful", Params: map[string]any{"grades": grades}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := &scoring.Judging{Run: dir, Models: []string{"a"}, Key: "k", Grader: g}
+		batch, requests := prepare(t, j)
+		n := 0
+		reply(t, batch, requests, func(asked) string { n++; return "GRADE: " + tc.says[n-1] })
+		if _, err := j.Finish(t.Context(), scoring.JudgeReport{}); err != nil {
+			t.Fatal(err)
+		}
+		reports, err := scoring.ReadJudges(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := reports[0].Human
+		if h == nil || h.N != tc.n || math.Abs(h.Share-tc.share) > 1e-12 || reports[0].HumanUnknown != tc.unknown || (h.People != nil) != tc.alpha {
+			t.Errorf("%s: %+v, %d unknown", name, h, reports[0].HumanUnknown)
+		}
+		if h != nil && (h.Weighted != nil) != (name == "two people" || name == "worths") {
+			t.Errorf("%s: weighted kappa %v", name, h.Weighted)
+		}
+	}
+}
+
+// TestAnswersThatHoldVerdicts: they are counted, and their scores say so.
+func TestAnswersThatHoldVerdicts(t *testing.T) {
+	dir := newRun(t, t.TempDir()+"/run", ids(3), []string{"a"}, func(r *nightshift.Record) {
+		if r.Row == 1 {
+			answer := "It is so. GRADE: C"
+			r.Text = &answer
+		}
+	})
+	j := grading(t, dir, "a")
+	batch, requests := prepare(t, j)
+	reply(t, batch, requests, func(asked) string { return "GRADE: I" })
+	if _, err := j.Finish(t.Context(), scoring.JudgeReport{}); err != nil {
+		t.Fatal(err)
+	}
+	reports, err := scoring.ReadJudges(dir)
+	if err != nil || reports[0].VerdictWords != 1 {
+		t.Errorf("reports %+v, %v", reports, err)
+	}
+	for s, err := range store.Scores(dir, "helpful") {
+		if err != nil || (s.Row == 1) != strings.Contains(*s.Explanation, "holds a grade") {
+			t.Errorf("row %d: %s, %v", s.Row, *s.Explanation, err)
+		}
+	}
+}
+
 // TestPanelCombines: three judges, one of which has no verdict on a row, and a
 // row whose request failed.
 func TestPanelCombines(t *testing.T) {
@@ -281,7 +357,7 @@ func TestPanelCombines(t *testing.T) {
 			r.Outcome, r.Text = nightshift.OutcomeFailed, nil
 		}
 	})
-	says := map[string][]float64{"one": {1, 1, 0, 0}, "two": {1, 0, -1, 0}, "three": {0, 0, 0, 0}}
+	says := map[string][]float64{"one": {1, 1, 0, 0}, "two": {1, -1, -1, 0}, "three": {0, 0, 0, 0}}
 	for name, values := range says {
 		d := scoring.Described{Name: name, Params: json.RawMessage(`{}`)}
 		_, err := scoring.Write(t.Context(), dir, d, func(_ context.Context, r *nightshift.Record) (scorers.Result, error) {
@@ -306,7 +382,13 @@ func TestPanelCombines(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, values := tables(t, dir, "jury")
-	if !slices.Equal(values, []float64{1, 0, 0, -1}) || status[3] != nightshift.NotRun || status[2] != nightshift.Scored {
+	// Row 1 hangs on what two has not said; row 2 does not.
+	if !slices.Equal(values, []float64{1, -1, 0, -1}) || status[3] != nightshift.NotRun || status[1] != nightshift.Unscored {
 		t.Errorf("the panel says %v, %v", status, values)
+	}
+	for s, err := range store.Scores(dir, "jury") {
+		if err != nil || (s.Row == 1 || s.Row == 2) != strings.Contains(*s.Explanation, "no verdict of two") {
+			t.Errorf("row %d: %s, %v", s.Row, *s.Explanation, err)
+		}
 	}
 }

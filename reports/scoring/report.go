@@ -28,6 +28,10 @@ type JudgeReport struct {
 	Judged     int64 `json:"judged"`     // answers, or pairs, with a verdict
 	Unreadable int64 `json:"unreadable"` // answers, or pairs, without one
 
+	// VerdictWords counts judgements of answers that hold words of a verdict
+	// themselves, such as GRADE: C, which may be meant for the judge.
+	VerdictWords int64 `json:"answers_with_verdict_words,omitempty"`
+
 	InputTokens  int64 `json:"input_tokens"`
 	OutputTokens int64 `json:"output_tokens"`
 	CostNanoUSD  int64 `json:"cost_nano_usd"`
@@ -40,6 +44,8 @@ type JudgeReport struct {
 
 	// Human is the agreement with the labels that rows carry.
 	Human *Agreement `json:"human_agreement,omitempty"`
+	// HumanUnknown counts labels of people that are none of the judge's.
+	HumanUnknown int64 `json:"human_labels_not_on_offer,omitempty"`
 	// SameFamily lists the models that come from the judge's own family.
 	SameFamily []string `json:"same_family,omitempty"`
 }
@@ -50,11 +56,18 @@ type Rate struct {
 	N     int     `json:"n"`
 }
 
-// An Agreement of a judge with people. Kappa is nil when it is undefined.
+// An Agreement of a judge with people; see [stats.Agreement]. Figures are nil
+// where they are undefined.
 type Agreement struct {
-	N     int      `json:"n"`
+	N     int      `json:"n"` // rows
 	Share float64  `json:"share"`
 	Kappa *float64 `json:"kappa"`
+	// Weighted is Cohen's kappa with quadratic weights, of three grades or more.
+	Weighted *float64 `json:"weighted_kappa,omitempty"`
+	// Alpha is Krippendorff's, of the judge and all people; People that of
+	// people alone.
+	Alpha  *float64 `json:"krippendorff_alpha,omitempty"`
+	People *float64 `json:"krippendorff_alpha_people,omitempty"`
 }
 
 // Dir is where a judge's requests and replies are kept.
