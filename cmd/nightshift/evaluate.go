@@ -20,7 +20,7 @@ func (s *session) evaluate(calls, waiting context.Context, f *clients, end *endS
 	}
 	step := &scoringStep{
 		app: s.app, dir: s.plan.Out, plan: s.plan, log: s.log, screen: s.screen, quiet: s.flags.quiet,
-		allowCommands: s.flags.allowCommands, retryFailed: s.flags.retryFailed, given: s.flags.plan.scorers, clients: f,
+		allowCommands: s.flags.allowCommands, retryFailed: s.flags.retryFailed, given: s.flags.plan.scorers(), clients: f,
 	}
 	if _, err := step.run(calls, waiting); err != nil {
 		end.because(fmt.Errorf("scoring: %w; nightshift score %s goes on", err, s.plan.Out))

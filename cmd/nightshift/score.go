@@ -26,8 +26,6 @@ type scoreFlags struct {
 	scorers       []string
 	allowCommands bool
 	retryFailed   bool
-	budgetUSD     string
-	budgetTokens  int64
 	quiet         bool
 }
 
@@ -54,8 +52,8 @@ twice.`,
 	s.StringArrayVar(&f.scorers, "scorer", nil, "`SCORER`, such as number or exact:normalize=squad; may be repeated")
 	s.BoolVar(&f.allowCommands, "allow-commands", false, "run the programs of command scorers")
 	s.BoolVar(&f.retryFailed, "retry-failed", false, "ask judges again where a request failed")
-	s.StringVar(&f.budgetUSD, "budget-usd", "", "most `DOLLARS` that the run may cost, judges included")
-	s.Int64Var(&f.budgetTokens, "budget-tokens", 0, "most tokens that the run may use, judges included")
+	s.String("budget-usd", "", "most `DOLLARS` that the run may cost, judges included")
+	s.Int64("budget-tokens", 0, "most tokens that the run may use, judges included")
 	s.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, only warnings")
 	return c
 }
@@ -114,14 +112,9 @@ func (a *app) resolveScoring(c *cobra.Command, path string, names []string, f *s
 			p = loaded
 		}
 	}
-	o := plan.Overrides{Scorers: names}
-	if c.Flags().Changed("budget-usd") {
-		o.BudgetUSD = &f.budgetUSD
-	}
-	if c.Flags().Changed("budget-tokens") {
-		o.BudgetTokens = &f.budgetTokens
-	}
-	problems = append(problems, p.Apply(o))
+	options := givenOptions(c.Flags())
+	options["scorer"] = names
+	problems = append(problems, p.Apply(options))
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
@@ -322,7 +315,7 @@ func (s *session) keepScorers() error {
 	if e.Plan, err = planFile(s.plan); err != nil {
 		return err
 	}
-	e.Given = s.flags.plan.scorers
+	e.Given = s.flags.plan.scorers()
 	if err := e.WriteFile(s.plan.Out); err != nil {
 		return &store.StorageError{Op: "writing", Path: s.plan.Out, Err: err}
 	}

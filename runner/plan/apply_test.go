@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,10 +13,11 @@ import (
 	"nightshift/datasets"
 )
 
-func ptr[T any](v T) *T { return &v }
+// options are values by flag.
+type options = map[string][]string
 
 // apply makes a plan of flags alone, or lays them over a text.
-func apply(t *testing.T, text string, o Overrides) *Plan {
+func apply(t *testing.T, text string, o options) *Plan {
 	t.Helper()
 	p := &Plan{}
 	if text != "" {
@@ -26,10 +30,10 @@ func apply(t *testing.T, text string, o Overrides) *Plan {
 }
 
 func TestPlanOfFlagsAlone(t *testing.T) {
-	p := apply(t, "", Overrides{
-		Dataset: []string{"rows.jsonl"}, Models: []string{"anthropic/claude-sonnet-4-6", "openai/gpt-5", "ccapi/openai/gpt-5"},
-		Out: ptr("runs/x"), MaxTokens: ptr(int64(64)), Params: []string{"temperature=0", "reasoning_effort=low", `stop=["x"]`},
-		Limit: ptr(int64(5)), Concurrency: ptr(8), RPM: ptr(100.0), BudgetUSD: ptr("$2.50"), Scorers: []string{"exact", "number:style=last"},
+	p := apply(t, "", options{
+		"dataset": {"rows.jsonl"}, "model": {"anthropic/claude-sonnet-4-6", "openai/gpt-5", "ccapi/openai/gpt-5"},
+		"out": {"runs/x"}, "max-tokens": {"64"}, "param": {"temperature=0", "reasoning_effort=low", `stop=["x"]`},
+		"limit": {"5"}, "concurrency": {"8"}, "rpm": {"100.0"}, "budget-usd": {"$2.50"}, "scorer": {"exact", "number:style=last"},
 	})
 	_, err := p.Resolve(keys)
 	if err == nil || !strings.HasPrefix(err.Error(), "--budget-usd: ") || !strings.Contains(err.Error(), "gpt-5") {
@@ -66,13 +70,14 @@ func TestPlanOfFlagsAlone(t *testing.T) {
 }
 
 func TestCustomEndpoint(t *testing.T) {
-	o := Overrides{Dataset: []string{"a"}, Models: []string{"custom/my/model"}}
+	o := options{"dataset": {"a"}, "model": {"custom/my/model"}}
 	p := apply(t, "", o)
 	_, err := p.Resolve(keys)
 	if err == nil || !strings.Contains(err.Error(), "no protocol") {
 		t.Errorf("custom starts from nothing: %v", err)
 	}
-	o.BaseURL, o.Protocol, o.Auth, o.APIKeyEnv = ptr("http://127.0.0.1:9/v1"), ptr("chat"), ptr("header:x-key"), ptr("MY_KEY")
+	o["base-url"], o["protocol"] = []string{"http://127.0.0.1:9/v1"}, []string{"chat"}
+	o["auth"], o["api-key-env"] = []string{"header:x-key"}, []string{"MY_KEY"}
 	r, err := apply(t, "", o).Resolve(keys)
 	if err != nil {
 		t.Fatal(err)
@@ -95,8 +100,8 @@ endpoints: {simulator: {limits: {requests_per_minute: 5, concurrency: 1}}}
 compare: {baseline: a}
 scorers: [exact]
 `
-	r, err := apply(t, text, Overrides{
-		Prompt: ptr("new"), Models: []string{"b"}, MaxTokens: ptr(int64(20)), Stream: ptr(true), Concurrency: ptr(9), Epochs: ptr(3), Scorers: []string{"{type: number, style: last}"},
+	r, err := apply(t, text, options{
+		"prompt": {"new"}, "model": {"b"}, "max-tokens": {"20"}, "stream": {"true"}, "concurrency": {"9"}, "epochs": {"3"}, "scorer": {"{type: number, style: last}"},
 	}).Resolve(keys)
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +115,7 @@ scorers: [exact]
 	if r.Dataset.Prompt != "new" || r.Dataset.Dir != "." || r.Scorers[0].Spec.Type != "number" {
 		t.Errorf("%+v %+v", r.Dataset, r.Scorers)
 	}
-	both := apply(t, text, Overrides{MaxTokens: ptr(int64(20))})
+	both := apply(t, text, options{"max-tokens": {"20"}})
 	if string(both.Models[0].Params[0].Value) != "20" || both.Models[0].Params[1].Name != "top_p" || len(both.Models[1].Params) != 1 {
 		t.Errorf("%+v", both.Models)
 	}
@@ -119,25 +124,25 @@ scorers: [exact]
 func TestWrongFlags(t *testing.T) {
 	cases := []struct {
 		name, text string
-		o          Overrides
+		o          options
 		want       string
 	}{
-		{"no slash", "", Overrides{Models: []string{"gpt-5"}}, `--model: "gpt-5" is not ENDPOINT/MODEL-ID`},
-		{"name nearly", small, Overrides{Models: []string{"M2"}}, "--model:"},
-		{"unknown endpoint", "", Overrides{Dataset: []string{"a"}, Models: []string{"opena/gpt-5"}}, `--model: unknown endpoint "opena"; did you mean openai?`},
-		{"param", small, Overrides{Params: []string{"temperature"}}, `--param: "temperature" is not KEY=JSON`},
-		{"param's value", small, Overrides{Params: []string{"a={"}}, "--param: the value of a is no JSON"},
-		{"max tokens", small, Overrides{MaxTokens: ptr(int64(0))}, "--max-tokens: "},
-		{"budget", small, Overrides{BudgetUSD: ptr("lots")}, "--budget-usd: amount \"lots\": not a number"},
-		{"negative budget", small, Overrides{BudgetTokens: ptr(int64(-1))}, "--budget-tokens: a budget must be above zero"},
-		{"protocol", "", Overrides{Dataset: []string{"a"}, Models: []string{"custom/m"}, Protocol: ptr("grpc")}, `--protocol: unknown`},
-		{"base url of several", "dataset: {path: a}\nmodels: [{endpoint: simulator, model: a}, {endpoint: simulator, model: b}]", Overrides{BaseURL: ptr("https://x.example")}, "--base-url: needs exactly one --model"},
-		{"base url", "", Overrides{Dataset: []string{"a"}, Models: []string{"openai/m"}, BaseURL: ptr("http://x.example")}, "--base-url: base_url"},
-		{"scorer", small, Overrides{Scorers: []string{"nmber"}}, `--scorer: unknown scorer "nmber"; did you mean number?`},
-		{"scorer's form", small, Overrides{Scorers: []string{"{type: ["}}, "--scorer:"},
-		{"raw", small, Overrides{Raw: ptr("some")}, "--raw: "},
-		{"limit", small, Overrides{Limit: ptr(int64(-1))}, "--limit: "},
-		{"nothing", "", Overrides{}, "no dataset is named"},
+		{"no slash", "", options{"model": {"gpt-5"}}, `--model: "gpt-5" is not ENDPOINT/MODEL-ID`},
+		{"name nearly", small, options{"model": {"M2"}}, "--model:"},
+		{"unknown endpoint", "", options{"dataset": {"a"}, "model": {"opena/gpt-5"}}, `--model: unknown endpoint "opena"; did you mean openai?`},
+		{"param", small, options{"param": {"temperature"}}, `--param: "temperature" is not KEY=JSON`},
+		{"param's value", small, options{"param": {"a={"}}, "--param: the value of a is not JSON"},
+		{"max tokens", small, options{"max-tokens": {"0"}}, "--max-tokens: "},
+		{"budget", small, options{"budget-usd": {"lots"}}, "--budget-usd: amount \"lots\": not a number"},
+		{"negative budget", small, options{"budget-tokens": {"-1"}}, "--budget-tokens: a budget must be above zero"},
+		{"protocol", "", options{"dataset": {"a"}, "model": {"custom/m"}, "protocol": {"grpc"}}, `--protocol: unknown`},
+		{"base url of several", "dataset: {path: a}\nmodels: [{endpoint: simulator, model: a}, {endpoint: simulator, model: b}]", options{"base-url": {"https://x.example"}}, "--base-url: needs exactly one --model"},
+		{"base url", "", options{"dataset": {"a"}, "model": {"openai/m"}, "base-url": {"http://x.example"}}, "--base-url: base_url"},
+		{"scorer", small, options{"scorer": {"nmber"}}, `--scorer: unknown scorer "nmber"; did you mean number?`},
+		{"scorer's form", small, options{"scorer": {"{type: ["}}, "--scorer:"},
+		{"raw", small, options{"raw": {"some"}}, "--raw: "},
+		{"limit", small, options{"limit": {"-1"}}, "--limit: "},
+		{"nothing", "", options{}, "no dataset is named"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -157,18 +162,39 @@ func TestWrongFlags(t *testing.T) {
 }
 
 func TestEnvironmentOverrides(t *testing.T) {
-	o, err := FromEnvironment(env("NIGHTSHIFT_LIMIT", "3", "NIGHTSHIFT_MODEL", "simulator/a simulator/b", "NIGHTSHIFT_BUDGET_USD", "x"))
-	if err != nil {
-		t.Fatal(err)
+	var p Plan
+	err := p.ApplyEnvironment(env("NIGHTSHIFT_LIMIT", "3", "NIGHTSHIFT_MODEL", "simulator/a simulator/b", "NIGHTSHIFT_BUDGET_USD", "x"))
+	if p.Dataset.Limit != 3 || len(p.Models) != 2 {
+		t.Errorf("%+v", p)
 	}
-	if *o.Limit != 3 || len(o.Models) != 2 {
-		t.Errorf("%+v", o)
-	}
-	if err := (&Plan{}).Apply(o); err == nil || !strings.Contains(err.Error(), "NIGHTSHIFT_BUDGET_USD: ") {
+	if err == nil || !strings.Contains(err.Error(), "NIGHTSHIFT_BUDGET_USD: ") {
 		t.Errorf("have %v", err)
 	}
-	if _, err := FromEnvironment(env("NIGHTSHIFT_LIMIT", "many")); err == nil || !strings.Contains(err.Error(), `NIGHTSHIFT_LIMIT: "many" is no number`) {
+	err = new(Plan).ApplyEnvironment(env("NIGHTSHIFT_LIMIT", "many"))
+	if err == nil || !strings.Contains(err.Error(), `NIGHTSHIFT_LIMIT: "many" is not a number`) {
 		t.Errorf("have %v", err)
+	}
+}
+
+// TestEveryOption sees that each option sets something, and that messages
+// about a wrong value of it can name it.
+func TestEveryOption(t *testing.T) {
+	values := map[Kind]string{Text: "1", List: "simulator/a=1", Integer: "1", Number: "1", Boolean: "true"}
+	for _, o := range Options() {
+		given := options{"model": {"simulator/m"}}
+		before := apply(t, "", given)
+		given[o.Flag] = []string{values[o.Kind]}
+		if o.Flag == "scorer" {
+			given[o.Flag] = []string{"exact"}
+		}
+		after := apply(t, "", given)
+		if !slices.Contains(slices.Collect(maps.Values(after.source.flags)), "--"+o.Flag) {
+			t.Errorf("--%s is not noted: %v", o.Flag, after.source.flags)
+		}
+		before.source, after.source = nil, nil
+		if reflect.DeepEqual(before, after) {
+			t.Errorf("--%s changes nothing", o.Flag)
+		}
 	}
 }
 
@@ -179,7 +205,7 @@ func TestProblemsOfPlanAndFlags(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "no model") || p == nil {
 		t.Fatalf("flags may bring models: %v", err)
 	}
-	if err := p.Apply(Overrides{BudgetUSD: ptr("y")}); err == nil {
+	if err := p.Apply(options{"budget-usd": {"y"}}); err == nil {
 		t.Error("the flag's problem is lost")
 	}
 }
