@@ -38,7 +38,7 @@ func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys
 	rows, rowsErr := f.chooseRows(out)
 	j.rows = rows
 	if wrong == nil && err == nil {
-		wrong = checkScorers(resolved, true)
+		wrong = errors.Join(checkScorers(resolved, true), checkGates(resolved))
 	} else if gates := reports.CheckGates(p.Gates); gates != nil {
 		wrong = errors.Join(wrong, usageError("%w", gates))
 	}

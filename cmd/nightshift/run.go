@@ -108,7 +108,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(checkScorers(job.plan, f.allowCommands), checkGates(job.plan)); err != nil {
+	if err := checkScorers(job.plan, f.allowCommands); err != nil {
 		return err
 	}
 	if f.dryRun {
