@@ -39,7 +39,7 @@ type stored struct {
 	Passed int64
 	Target bool
 	Media  map[string]stamp `json:",omitempty"`
-	Chunks int
+	Chunks int              `json:"Slices"`
 }
 
 // fingerprint of what the first pass depends on besides the files.
@@ -246,13 +246,17 @@ func (f *file) same(path string) error {
 
 // Resume takes up a dataset by its index, as LoadIndex does. Where the index
 // is stale it reads the data again, compares it with what the index says, and
-// renews the index; other data is a *ChangedError.
+// renews the index; other data is a *ChangedError. An index that is damaged or
+// of another version is made again.
 func Resume(ctx context.Context, path string, s Spec) (*Dataset, error) {
 	d, err := LoadIndex(ctx, path, s)
 	if !errors.Is(err, ErrStale) {
 		return d, err
 	}
 	meta, before, readErr := readIndex(path)
+	if errors.Is(readErr, ErrStale) && !slices.Contains(s.Paths, "-") {
+		return reindex(ctx, path, s)
+	}
 	if readErr != nil {
 		return nil, readErr
 	}
@@ -269,6 +273,16 @@ func Resume(ctx context.Context, path string, s Spec) (*Dataset, error) {
 	}
 	if len(d.chunks) != len(before) || d.info.Hash != hashOf(before) {
 		return nil, errors.Join(&ChangedError{File: d.files[len(d.files)-1].Name, What: "rows were added", Chunk: -1, Appended: true}, d.Close())
+	}
+	return d, d.WriteIndex(path)
+}
+
+// reindex reads the data again where its index cannot be read. Whether it is
+// what it was, the run directory knows by its hashes.
+func reindex(ctx context.Context, path string, s Spec) (*Dataset, error) {
+	d, err := Open(ctx, s)
+	if err != nil {
+		return d, err
 	}
 	return d, d.WriteIndex(path)
 }
