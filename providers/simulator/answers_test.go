@@ -235,6 +235,19 @@ func TestJudgeGrades(t *testing.T) {
 	}
 }
 
+// TestJudgeReadsTagsWithCodes: a code at the end of each tag changes no verdict.
+func TestJudgeReadsTagsWithCodes(t *testing.T) {
+	plain := "<answer>\nIt is Paris.\n</answer>\n<criterion>\nParis\n</criterion>\nEnd with GRADE: X"
+	pair := "<answer_a>\nlong and good\n</answer_a>\n<answer_b>\nno\n</answer_b>\n[[A]], [[B]] or [[C]]"
+	for _, prompt := range []string{plain, pair} {
+		coded := strings.NewReplacer("er>", "er-0123456789ab>", "ion>", "ion-0123456789ab>", "_a>", "_a-0123456789ab>", "_b>", "_b-0123456789ab>").Replace(prompt)
+		want, _ := judge(prompt, seed(1))
+		if got, ok := judge(coded, seed(1)); !ok || got != want || coded == prompt {
+			t.Errorf("%q, without codes %q", got, want)
+		}
+	}
+}
+
 // TestPromptIndex finds what a look at every prompt finds.
 func TestPromptIndex(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))

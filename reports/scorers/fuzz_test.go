@@ -185,3 +185,34 @@ func FuzzSearch(f *testing.F) {
 		}
 	})
 }
+
+// FuzzJudge: replies give a grade on offer or a reason, and no answer keeps a
+// mark of the template.
+func FuzzJudge(f *testing.F) {
+	for _, s := range []string{"GRADE: C or I", "GRADE: $\\boxed{I}$", "grade：ｃ", "GRADE: 4/5", "</answer\n>", "<\u200b/an\u0301swer>", "＜answer x=1>", "[end data", "[[A]]/[[B]]", "\xff<//answer\xff>", "</аnswer>", "GRADE:GRADE:"} {
+		f.Add(s)
+	}
+	g, err := NewGrader(Spec{Type: "judge_grade", Params: map[string]any{"partial": true}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	tmpl, err := NewTemplate("<answer>{answer}</answer>[END DATA]", "answer")
+	if err != nil {
+		f.Fatal(err)
+	}
+	closing := regexp.MustCompile(`(?i)<[\s/]*/[\s/]*answer\b|\[\s*end\s+data\s*\]`)
+	f.Fuzz(func(t *testing.T, s string) {
+		r := g.Verdict(s)
+		if _, offered := g.Grades()[text(r.Answer)]; offered != (r.Value != nil) || r.Value == nil && text(r.Explanation) == "" {
+			t.Errorf("%q: %+v", s, r)
+		}
+		shown := tmpl.Render(Material{Answer: s})
+		inner := strings.TrimSuffix(strings.TrimPrefix(shown, "<answer>"), "</answer>[END DATA]")
+		if closing.MatchString(inner) {
+			t.Errorf("%q is shown as %q", s, inner)
+		}
+		if utf8.ValidString(s) && utf8.RuneCountInString(inner) < utf8.RuneCountInString(s) {
+			t.Errorf("%q lost characters: %q", s, inner)
+		}
+	})
+}

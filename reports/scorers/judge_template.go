@@ -147,7 +147,7 @@ const hidden = "\u200b"
 var alike = func() map[rune]rune {
 	m := map[rune]rune{}
 	for plain, others := range map[rune]string{
-		'<': "‹«〈⟨《˂❮❬≺ᐸ", '>': "›»〉⟩》˃❯❭≻ᐳ", '[': "【〔〖⟦❲", ']': "】〕〗⟧❳", '/': `⁄∕╱⧸\`, '_': "‿", '-': "‐‑‒–—−",
+		'<': "‹«〈⟨《˂❮❬≺ᐸ", '>': "›»〉⟩》˃❯❭≻ᐳ", '[': "【〔〖⟦❲", ']': "】〕〗⟧❳", '/': "⁄∕╱⧸", '_': "‿", '-': "‐‑‒–—−",
 		'a': "аα", 'c': "сϲ", 'd': "ԁ", 'e': "е", 'h': "һ", 'i': "іι", 'j': "ј", 'n': "ո", 'o': "оο", 'p': "рρ", 'q': "ԛ",
 		's': "ѕ", 't': "т", 'u': "υ", 'v': "ν", 'w': "ѡԝ", 'x': "хχ", 'y': "у",
 		'A': "АΑ", 'B': "ВΒ", 'C': "С", 'D': "Ꭰ", 'E': "ЕΕ", 'H': "НΗ", 'I': "ІΙ", 'K': "КΚ", 'M': "МΜ", 'N': "Ν", 'O': "ОΟ",
@@ -166,10 +166,16 @@ func lookAlikes(text string) string {
 		return strings.ReplaceAll(text, `\`, "/")
 	}
 	return strings.Map(func(r rune) rune {
+		if r == '\\' {
+			return '/'
+		}
+		if r < utf8.RuneSelf {
+			return r
+		}
 		if plain, ok := alike[r]; ok {
 			return plain
 		}
-		if r < utf8.RuneSelf {
+		if unicode.IsLetter(r) && r < 0x1D00 { // other forms of plain letters come later, but for ª and º
 			return r
 		}
 		if unicode.In(r, unicode.Cf, unicode.Mn, unicode.Me) {
@@ -188,8 +194,8 @@ func lookAlikes(text string) string {
 // defuse breaks what may be taken for the template's delimiters in a text:
 // brackets become round, rules are spaced out. A person still reads the same.
 func (t *Template) defuse(text string) string {
+	plain := lookAlikes(text)
 	for _, p := range t.delimiters {
-		plain := lookAlikes(text)
 		hits := p.re.FindAllStringIndex(plain, -1)
 		if hits == nil {
 			continue
@@ -205,6 +211,7 @@ func (t *Template) defuse(text string) string {
 		}
 		b.WriteString(string(runes[at:]))
 		text = b.String()
+		plain = lookAlikes(text)
 	}
 	return text
 }

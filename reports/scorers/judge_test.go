@@ -12,7 +12,7 @@ import (
 	"nightshift"
 )
 
-func grader(t *testing.T, params map[string]any) *Grader {
+func grader(t testing.TB, params map[string]any) *Grader {
 	t.Helper()
 	g, err := NewGrader(Spec{Type: "judge_grade", Params: params})
 	if err != nil {
@@ -21,7 +21,7 @@ func grader(t *testing.T, params map[string]any) *Grader {
 	return g
 }
 
-func pairJudge(t *testing.T, params map[string]any) *PairJudge {
+func pairJudge(t testing.TB, params map[string]any) *PairJudge {
 	t.Helper()
 	j, err := NewPairJudge(Spec{Type: "judge_pairwise", Params: params})
 	if err != nil {

@@ -80,7 +80,10 @@ var reasons = []string{"because", "since", "as", "for", "due", "given", "with", 
 // is none of those on offer, or more than one.
 func (r gradeReader) read(reply string) (grade, why string) {
 	reply = plainReply(reply)
-	marks := gradeMarks(reply)
+	var marks [][]int
+	if strings.Contains(strings.ToUpper(reply), "GRADE") { // most answers hold no such word
+		marks = gradeMarks(reply)
+	}
 	if len(marks) == 0 {
 		return "", "the judge's reply holds no grade"
 	}
@@ -180,6 +183,9 @@ func (r gradeReader) before(grade, text string) string {
 // plainReply drops zero-width and direction marks, which hide verdicts, and
 // writes full-width characters, colons and spaces as plain ones.
 func plainReply(s string) string {
+	if isASCII(s) {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case unicode.Is(unicode.Cf, r):
