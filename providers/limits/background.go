@@ -37,6 +37,12 @@ type background struct {
 	judged                  float64 // up to which the alarms have been told
 	recent                  float64 // refusals that paused everybody, the older the less
 
+	// supposed is set while share is a guess: a first refusal came while many
+	// requests around it passed. It is confirmed or withdrawn by more refusals.
+	supposed  bool
+	explained int     // refusals since then
+	after     float64 // when the next guess may be made
+
 	hold hold
 }
 
@@ -52,6 +58,20 @@ const (
 	mostNeed       = 64
 )
 
+// How a share is guessed after a first refusal that came while many passed.
+const (
+	guessed      = 0.05  // at first,
+	guessedSeen  = 50.0  // as if measured on so many requests,
+	mostGuessed  = 0.075 // and corrected up to that
+	guessRate    = 30.0  // requests a second at least: a limit would show within a second
+	guessPause   = 60.0  // seconds until the next guess after one that was wrong
+	harmless     = 0.005 // a share below need not be told from a limit: it costs nothing
+	confirmAfter = 8     // refusals
+	confirmWith  = 10.0  // refusals expected at a lower rate; confirmed where
+	confirmed    = 3     // came, wrong where fewer than one less did
+	confirmFor   = 30.0  // seconds at most; where that is not enough, the share is small
+)
+
 // A hold is an experiment: a lower rate for a while, to see whether refusals
 // come all the same.
 type hold struct {
@@ -63,6 +83,8 @@ type hold struct {
 	until   float64
 	most    int     // in flight
 	before  int     // in flight when it began
+	from    float64 // the number of its first request
+	enough  float64 // requests within it that confirm a guess, or not
 	sent    float64 // within it
 	refused float64
 	again   float64 // when the next may begin
@@ -105,7 +127,7 @@ func (b *background) advance(now float64) (ended bool) {
 		return false
 	}
 	h.level = min(max(1, 0.1*h.rate), h.level+dt*h.rate)
-	if now < h.until {
+	if now < h.until && !(b.supposed && h.sent >= h.enough) {
 		return false
 	}
 	b.concluded(now)
@@ -119,8 +141,11 @@ func (b *background) concluded(now float64) {
 	if b.share > 0 {
 		expected := b.share * h.sent
 		b.measure(h.refused, h.sent)
-		if h.refused == 0 && expected > 3 {
-			b.withdraw()
+		switch {
+		case !b.supposed && h.refused == 0 && expected > 3, b.supposed && h.sent >= h.enough && h.refused < confirmed-1:
+			b.deny(now)
+		case h.refused >= confirmed:
+			b.supposed = false
 		}
 	}
 	h.rate, h.steps, h.worth = 0, 0, laterWorth
@@ -129,7 +154,41 @@ func (b *background) concluded(now float64) {
 	b.most = math.Inf(1)
 }
 
+// suppose guesses that a first refusal is one that comes at any rate, as many
+// passed around it, and reports whether it does. Refusals that follow in a row
+// show a limit.
+func (b *background) suppose(now, number float64) bool {
+	if b.share > 0 || now < b.after || b.number-b.reacted < enoughTogether {
+		return false
+	}
+	b.share, b.found, b.seen = guessed, mostGuessed, guessedSeen
+	b.slow, b.quick, b.judged = alarm{}, alarm{}, number
+	b.supposed, b.explained = true, 0
+	return true
+}
+
+// deny withdraws a share, and puts off the next guess.
+func (b *background) deny(now float64) {
+	b.withdraw()
+	b.after = now + guessPause
+}
+
+// confirm begins an experiment where a share that is supposed matters: the
+// same share should be refused at a lower rate.
+func (b *background) confirm(now, rate float64, inFlight int) {
+	b.explained++
+	enough := confirmWith / b.share
+	if !b.supposed || b.explained < confirmAfter || b.share < harmless || b.hold.rate > 0 || enough > holdShare*rate*confirmFor {
+		return
+	}
+	b.begin(now, rate, inFlight)
+	b.hold.before, b.hold.enough = inFlight, enough
+	b.hold.until = now + confirmFor
+	b.explained = 0
+}
+
 func (b *background) withdraw() {
+	b.supposed = false
 	b.share, b.seen = 0, 0
 	b.need = min(2*b.need, mostNeed)
 	b.forget()
@@ -163,7 +222,7 @@ func (b *background) begin(now, rate float64, n int) {
 	h.at = now
 	h.steps++
 	h.until = now + max(holdLength, holdPart*now)
-	h.sent, h.refused = 0, 0
+	h.sent, h.refused, h.from = 0, 0, b.number+1
 }
 
 // explains takes in a refusal of the request with that number, and reports
@@ -171,7 +230,7 @@ func (b *background) begin(now, rate float64, n int) {
 // are sent, and together how many so close to this one that their refusals may
 // come in any order. What was sent before it and not refused by now has passed: a refusal
 // comes at once, an answer takes its time.
-func (b *background) explains(number, together, perMinute float64) bool {
+func (b *background) explains(now, number, together, perMinute float64) bool {
 	if b.share == 0 {
 		return false
 	}
@@ -181,13 +240,22 @@ func (b *background) explains(number, together, perMinute float64) bool {
 	b.quick.outcomes(passed, together, b.share, quickShare)
 	if most := alarmAt(perMinute); b.slow.sum >= most || b.quick.sum >= most {
 		b.slow, b.quick = alarm{}, alarm{}
-		if b.hold.rate > 0 {
+		switch {
+		case b.supposed:
+			b.supposed, b.share, b.seen = false, 0, 0
+			b.hold.rate, b.hold.steps = 0, 0
+			b.after = now + guessPause
+		case b.hold.rate > 0:
 			b.withdraw() // not even at a lower rate
 		}
 		return false
 	}
 	b.passed--
-	b.hold.refused++
+	if number >= b.hold.from {
+		if b.hold.refused++; b.supposed && b.hold.rate > 0 && b.hold.refused >= confirmed {
+			b.hold.until = now
+		}
+	}
 	if b.hold.rate == 0 {
 		b.measure(1, passed+1)
 	}
@@ -316,7 +384,7 @@ func (b *background) suspected(number float64) float64 {
 
 // accept adopts what was found as the share that is refused at any rate.
 func (b *background) accept(number float64) {
-	b.share = b.suspected(number)
+	b.share, b.supposed = b.suspected(number), false
 	b.found, b.seen = b.share, max(b.sends, 1)
 	b.slow, b.quick, b.judged = alarm{}, alarm{}, number
 	b.hold.again, b.hold.gap = 0, firstGap

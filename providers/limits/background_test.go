@@ -10,7 +10,7 @@ import (
 func feed(b *background, rng *rand.Rand, n int, share, perMinute float64) (unexplained int) {
 	for range n {
 		number := b.sent()
-		if rng.Float64() < share && !b.explains(number, 1, perMinute) {
+		if rng.Float64() < share && !b.explains(0, number, 1, perMinute) {
 			unexplained++
 		}
 	}
@@ -86,5 +86,50 @@ func TestExperimentWithoutRefusalsWithdraws(t *testing.T) {
 	}
 	if b.share != 0 || b.need != 2 {
 		t.Errorf("share %v, need %d after a thousand requests without a refusal; want 0 and 2", b.share, b.need)
+	}
+}
+
+// A share that is guessed after one refusal is believed when the same share is
+// refused at a lower rate, and withdrawn when nothing is, or when many are
+// refused in a row.
+func TestGuess(t *testing.T) {
+	const refusedBefore = 0.05
+	for name, tc := range map[string]struct {
+		during float64 // share refused at the lower rate
+		share  bool    // believed in the end
+	}{
+		"random refusals": {0.05, true},
+		"a limit":         {0, false},
+	} {
+		rng := rand.New(rand.NewPCG(1, 1))
+		b := newBackground()
+		for range 100 {
+			b.sent()
+		}
+		if !b.suppose(1, b.number) {
+			t.Fatal("no guess after a hundred requests that passed")
+		}
+		for now, n := 1.0, 0; n < 5000 && (b.supposed || b.share == 0 && n == 0); n++ {
+			now += 0.001
+			b.advance(now)
+			share := refusedBefore
+			if b.hold.rate > 0 {
+				share = tc.during
+			}
+			if number := b.sent(); rng.Float64() < share && b.explains(now, number, 1, 60_000) {
+				b.confirm(now, 1000, 64)
+			}
+		}
+		if b.supposed || (b.share > 0) != tc.share {
+			t.Errorf("%s: supposed %v, share %v", name, b.supposed, b.share)
+		}
+	}
+	b := newBackground()
+	for range 100 {
+		b.sent()
+	}
+	b.suppose(1, b.number)
+	if feed(&b, rand.New(rand.NewPCG(1, 1)), 20, 1, 60_000) == 0 || b.share > 0 {
+		t.Errorf("twenty refusals in a row leave a share of %v", b.share)
 	}
 }

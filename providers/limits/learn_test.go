@@ -86,6 +86,8 @@ func (s *bucketServer) ask(l *Limiter, workers int, end time.Duration) {
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
+			apart := time.Duration(w) * 1013 * time.Nanosecond // timers due at one instant go off in any order
+			time.Sleep(apart)
 			turn := First
 			for n := w; ; n++ {
 				out := 200 + 97*(n%5)
@@ -93,7 +95,7 @@ func (s *bucketServer) ask(l *Limiter, workers int, end time.Duration) {
 				if err != nil {
 					return
 				}
-				time.Sleep(40 * time.Millisecond)
+				time.Sleep(40*time.Millisecond + apart)
 				report, ok := s.arrive()
 				if !ok {
 					time.Sleep(40 * time.Millisecond)
@@ -138,6 +140,7 @@ func TestLearnsHowTheServerCounts(t *testing.T) {
 				s.size *= s.rate
 				const minutes = 70
 				l := New(tc.config)
+				l.Seed(1)
 				s.ask(l, 60, minutes*time.Minute)
 				share := s.used / (s.rate * (minutes - 10) * 60)
 				refused := s.refused / s.sent

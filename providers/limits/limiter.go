@@ -348,11 +348,15 @@ func (l *Limiter) unrelated(now float64, p *Permit, r Report) bool {
 	if wait > longestPause*time.Second {
 		return false
 	}
-	if !p.trial && !l.foreseen(p) && l.background.explains(p.nth, l.pulse.since(p.sent, now), 60*rate) {
+	if !p.trial && !l.foreseen(p) && l.background.explains(now, p.nth, l.pulse.since(p.sent, now), 60*rate) {
+		l.background.confirm(now, rate, l.peak.since(p.sent, now))
 		return true
 	}
 	if l.reported() && !l.plenty() {
 		return false
+	}
+	if l.alone(now, p, rate) && l.background.suppose(now, p.nth) {
+		return true
 	}
 	l.judged = l.background.judge(now, scene{
 		number:   p.nth,
@@ -369,6 +373,13 @@ func (l *Limiter) unrelated(now float64, p *Permit, r Report) bool {
 	l.unlearn(now)
 	l.background.accept(p.nth)
 	return true
+}
+
+// alone reports whether a refusal says so little of a limit that nobody else
+// has to wait for it: no limit has been met, none that is known is in use, and
+// so many requests are sent that one would show soon.
+func (l *Limiter) alone(now float64, p *Permit, rate float64) bool {
+	return !p.trial && rate >= guessRate && l.growing() && l.doubts(now) == 0 && !l.foreseen(p)
 }
 
 // reported reports whether the server says what remains.
