@@ -99,7 +99,9 @@ func TestScoringMemory(t *testing.T) {
 	if prompts.Load() > 0 {
 		t.Errorf("%d prompts were read for a scorer that does not look at them", prompts.Load())
 	}
-	if most.Load() > 64<<20 {
+	// Read ahead without a bound it would hold all of them, with prompts and
+	// metadata three times as much; what stays is a few batches and buffers.
+	if most.Load() > int64(rows*len(document)) {
 		t.Errorf("%d MiB were in memory for answers of %d MiB", most.Load()>>20, rows*len(document)>>20)
 	}
 	t.Logf("at most %d MiB", most.Load()>>20)
