@@ -99,6 +99,9 @@ func (f *forecast) unsendable(p *plan.Resolved) error {
 // A forecast is what a plan will do, as far as that can be known beforehand.
 // It is the output of `check --json`.
 type forecast struct {
+	// Warnings say that what is sent is probably not what was meant.
+	Warnings []string `json:"warnings,omitempty"`
+
 	Name    string          `json:"name"`
 	Out     string          `json:"out"`
 	Dataset datasetForecast `json:"dataset"`
@@ -151,7 +154,19 @@ type messageForecast struct {
 	Content any    `json:"content"` // text, or the parts as the row has them
 }
 
+// messagesOf are the messages of a row, also where it is a whole request body.
 func messagesOf(s *nightshift.Sample) (list []messageForecast) {
+	if s.Body != nil {
+		var body struct {
+			System   any
+			Messages []messageForecast
+		}
+		_ = json.Unmarshal(s.Body, &body) // what cannot be read is shown as it is sent
+		if body.System != nil {
+			list = append(list, messageForecast{Role: string(nightshift.RoleSystem), Content: body.System})
+		}
+		return append(list, body.Messages...)
+	}
 	for _, m := range s.Messages {
 		f := messageForecast{Role: string(m.Role), Content: m.Text}
 		var whole struct{ Content json.RawMessage }
@@ -175,7 +190,7 @@ type totalForecast struct {
 
 // forecast looks at the rows and works everything out.
 func (a *app) forecast(ctx context.Context, j *job, calibrate int, log *slog.Logger) (*forecast, error) {
-	f := &forecast{Name: j.plan.Name, Out: j.plan.Out, Dataset: describeDataset(j.dataset.Info()), Notes: j.plan.Notes}
+	f := &forecast{Name: j.plan.Name, Out: j.plan.Out, Dataset: describeDataset(j.dataset.Info()), Warnings: j.warnings, Notes: j.plan.Notes}
 	for _, k := range j.missing {
 		f.MissingKeys = append(f.MissingKeys, k.Message)
 	}
@@ -253,6 +268,9 @@ func (f *forecast) showFirst(encoders []*encoder, samples []*measured) {
 		s := m.first
 		f.Prompt.Row, f.Prompt.ID, f.Prompt.name = s.Index, s.ID, rowName(*s)
 		f.Prompt.System, f.Prompt.Messages, f.Prompt.Turns, f.Prompt.Target = s.System, messagesOf(s), s.Turns, s.Target
+		if s.Body != nil {
+			f.Prompt.System = "" // it is among the messages
+		}
 		if m.body != nil {
 			f.Prompt.Bodies[encoders[i].model.Name] = m.body
 		}
@@ -335,6 +353,9 @@ func (f *forecast) doubts(j *job) {
 // print writes the forecast for people.
 func (f *forecast) print(w io.Writer) error {
 	p := &printer{w: w}
+	for _, text := range f.Warnings {
+		p.line("WARNING: %s\n", visible(text))
+	}
 	f.printDataset(p)
 	f.printPrompt(p)
 	f.printTable(p)
@@ -380,7 +401,8 @@ func (f *forecast) printPrompt(p *printer) {
 	for _, m := range f.Prompt.Messages {
 		text, plain := m.Content.(string)
 		if !plain {
-			text = fmt.Sprintf("%s", m.Content)
+			b, _ := json.Marshal(m.Content) // it was JSON
+			text = string(b)
 		}
 		p.quote(m.Role, text)
 	}
@@ -396,7 +418,7 @@ func (f *forecast) printPrompt(p *printer) {
 		}
 		p.line("\n%s → %s (%s)", visible(m.Model), visible(m.URL), m.Protocol)
 		if body := f.Prompt.Bodies[m.Model]; body != nil {
-			p.line("  %s", cutText(visible(string(body)), 600))
+			p.line("  %s", cutMiddle(visible(string(body)), 600))
 		}
 		if m.Unsendable > 0 {
 			p.line("  ! %d of the %d rows looked at cannot be sent: %s", m.Unsendable, m.largest.looked, visible(m.Problem))
@@ -509,4 +531,14 @@ func cutText(s string, n int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:n], "") + fmt.Sprintf("… (%d bytes in all)", len(s))
+}
+
+// cutMiddle shortens a text to about n bytes and keeps both ends: parameters
+// stand at the end of request bodies.
+func cutMiddle(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	start, end := s[:n/2], s[len(s)-n/2:]
+	return strings.ToValidUTF8(start, "") + fmt.Sprintf(" … (%d bytes in all) … ", len(s)) + strings.ToValidUTF8(end, "")
 }

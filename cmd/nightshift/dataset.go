@@ -40,12 +40,20 @@ func (a *app) openDataset(ctx context.Context, p *plan.Resolved, rows *chosenRow
 	}
 	d, err := open(ctx, spec)
 	if err != nil {
-		return nil, toExtend(err, p.Out)
+		return nil, errors.Join(toExtend(err, p.Out), closeIf(d))
 	}
 	if err := rows.fits(d.Info()); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// closeIf closes a dataset that was opened in part.
+func closeIf(d *datasets.Dataset) error {
+	if d == nil {
+		return nil
+	}
+	return d.Close()
 }
 
 // source is the part of a plan that finds the dataset's rows again. It is kept

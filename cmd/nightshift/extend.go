@@ -148,7 +148,7 @@ func (e *extension) compare(ctx context.Context, folder string) (store.NewRows, 
 	spec.Versions = append(versionsOf(e.info.Extensions), datasets.Version{Rows: e.info.DatasetRows, Length: e.info.DatasetSize})
 	data, err := datasets.Open(ctx, spec)
 	if err != nil {
-		return store.NewRows{}, err
+		return store.NewRows{}, errors.Join(err, closeIf(data))
 	}
 	e.dataset = data
 	before := make([]datasets.Chunk, len(e.info.Chunks))

@@ -125,7 +125,7 @@ func infoOf(ctx context.Context, s datasets.Spec) (datasets.Info, error) {
 	if d == nil {
 		return datasets.Info{}, err
 	}
-	return d.Info(), errors.Join(err, d.Close())
+	return d.Info(), errors.Join(err, closeIf(d))
 }
 
 // targetNames are what people call the right answer.

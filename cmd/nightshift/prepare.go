@@ -15,6 +15,8 @@ type job struct {
 	dataset *datasets.Dataset
 	rows    *chosenRows    // rows of an earlier run; nil for all
 	missing []plan.Problem // keys that are not set, where they are not needed
+	// warnings come before all else: what is sent is probably not what was meant.
+	warnings []string
 }
 
 // prepare reads plan and dataset and finds everything that is wrong with
@@ -62,10 +64,7 @@ func (a *app) rowsToo(ctx context.Context, p *plan.Plan) error {
 		return nil
 	}
 	data, err := datasets.Open(ctx, spec)
-	if data != nil {
-		err = errors.Join(err, data.Close())
-	}
-	return err
+	return errors.Join(err, closeIf(data))
 }
 
 // metricsProblem is what is wrong with the address for metrics.

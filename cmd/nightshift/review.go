@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 
 	"nightshift"
 	"nightshift/reports/scorers"
+	"nightshift/runner/plan"
 )
 
 // reviewedRows is how many rows are looked at before anything is sent.
@@ -25,6 +27,8 @@ func (j *job) review(ctx context.Context) error {
 	}
 	var first string
 	rows, same := 0, true
+	var ends prefills
+	changes := j.overrideChecks()
 	for s, err := range firstRows(ctx, j.dataset, reviewedRows) {
 		if err != nil {
 			continue // the dataset's own errors are told elsewhere
@@ -34,6 +38,10 @@ func (j *job) review(ctx context.Context) error {
 			first = asked
 		}
 		same = same && asked == first
+		ends.look(s)
+		for _, c := range changes {
+			c.look(s)
+		}
 		for _, c := range checks {
 			c.look(s)
 		}
@@ -41,11 +49,104 @@ func (j *job) review(ctx context.Context) error {
 	if same && rows > 1 {
 		j.note("all of the first %d rows ask the same%s", rows, j.braces())
 	}
+	if ends.rows > 0 {
+		j.warnings = append(j.warnings, ends.words(rows))
+	}
+	for _, c := range changes {
+		c.note(j, rows)
+	}
 	var problems []error
 	for _, c := range checks {
 		problems = append(problems, c.problem(j, rows))
 	}
 	return errors.Join(problems...)
+}
+
+// prefills counts rows whose last message is the assistant's: the model is
+// asked to go on with it.
+type prefills struct {
+	rows  int
+	place string // of the first of them
+	body  bool   // they are whole request bodies
+}
+
+func (p *prefills) look(s nightshift.Sample) {
+	messages := messagesOf(&s)
+	if n := len(messages); n == 0 || messages[n-1].Role != string(nightshift.RoleAssistant) || len(s.Turns) > 0 {
+		return
+	}
+	if p.rows++; p.rows == 1 {
+		p.place, p.body = fmt.Sprintf("%s:%d", s.File, s.Line), s.Body != nil
+	}
+}
+
+func (p *prefills) words(rows int) string {
+	text := fmt.Sprintf("%d of the first %d rows end with an assistant message, which is sent too: the model is asked to continue it, "+
+		"not to answer, and some models refuse that (first: %s). ", p.rows, rows, p.place)
+	if p.body {
+		return text + "If it is the expected answer, remove it from the rows' messages"
+	}
+	return text + "If it is the expected answer, set target: last_assistant in the plan's dataset (--target last_assistant): it is then not sent"
+}
+
+// An overrideCheck counts rows where the plan and the row set the same request
+// parameter of a model to different values.
+type overrideCheck struct {
+	model  plan.ResolvedModel
+	names  []string
+	byPlan map[string]int // rows of batch files: the plan's value is sent
+	byRow  map[string]int // other rows: the row's value is sent
+}
+
+func (j *job) overrideChecks() (checks []*overrideCheck) {
+	for _, m := range j.plan.Models {
+		c := &overrideCheck{model: m, byPlan: map[string]int{}, byRow: map[string]int{}}
+		for _, p := range m.Params {
+			c.names = append(c.names, p.Name)
+		}
+		checks = append(checks, c)
+	}
+	return checks
+}
+
+func (c *overrideCheck) look(s nightshift.Sample) {
+	var body map[string]json.RawMessage
+	if s.Body != nil && len(c.names) > 0 && json.Unmarshal(s.Body, &body) != nil {
+		return
+	}
+	for _, p := range c.model.Params {
+		for _, name := range sameParam(p.Name) {
+			if own, ok := body[name]; ok && string(own) != string(p.Value) {
+				c.byPlan[p.Name]++
+			}
+		}
+		for _, own := range s.Params {
+			if own.Name == p.Name && string(own.Value) != string(p.Value) {
+				c.byRow[p.Name]++
+			}
+		}
+	}
+}
+
+// sameParam are the names of one parameter.
+func sameParam(name string) []string {
+	if name == "max_tokens" || name == "max_completion_tokens" {
+		return []string{"max_tokens", "max_completion_tokens"}
+	}
+	return []string{name}
+}
+
+func (c *overrideCheck) note(j *job, rows int) {
+	for _, p := range c.model.Params {
+		if n := c.byPlan[p.Name]; n > 0 {
+			j.note("%s: the plan's %s (%s) is sent in place of the row's own in %d of the first %d rows; leave it out of the plan to keep theirs",
+				c.model.Name, p.Name, cutText(string(p.Value), 40), n, rows)
+		}
+		if n := c.byRow[p.Name]; n > 0 {
+			j.note("%s: %d of the first %d rows set %s themselves; their value is sent, not the plan's (%s)",
+				c.model.Name, n, rows, p.Name, cutText(string(p.Value), 40))
+		}
+	}
 }
 
 func (j *job) note(format string, args ...any) {

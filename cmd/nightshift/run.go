@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -108,6 +109,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	defer job.dataset.Close()
 	if err := checkScorers(job.plan, f.allowCommands); err != nil {
 		return err
 	}
@@ -154,7 +156,7 @@ func storeChunks(d *datasets.Dataset) []store.Chunk {
 // execute opens the run directory, runs, and reports.
 func (s *session) execute(calls, waiting context.Context) error {
 	defer steadyHeap(s.plan)()
-	for _, note := range s.plan.Notes {
+	for _, note := range slices.Concat(s.warnings, s.plan.Notes) {
 		s.log.Warn(note)
 	}
 	st, err := store.Open(s.plan.Out, s.identity(), store.Options{
