@@ -33,7 +33,7 @@ var may = map[string][]string{
 	"nightshift/providers/internal/providertest":         {"nightshift", "nightshift/providers", "nightshift/providers/limits", "nightshift/providers/simulator", "nightshift/providers/internal/recordings"},
 	"nightshift/providers/internal/recordings":           {"nightshift"},
 	"nightshift/runner":                                  {"nightshift", "nightshift/datasets", "nightshift/runner/store"},
-	"nightshift/runner/plan":                             {"nightshift", "nightshift/datasets", "nightshift/providers", "nightshift/providers/limits", "nightshift/providers/pricing", "nightshift/reports/scorers"},
+	"nightshift/runner/plan":                             {"nightshift", "nightshift/datasets", "nightshift/providers", "nightshift/providers/limits", "nightshift/providers/pricing", "nightshift/providers/secrets", "nightshift/reports/scorers"},
 	"nightshift/reports/scoring":                         {"nightshift", "nightshift/runner/store", "nightshift/reports/scorers", "nightshift/reports/stats"},
 	"nightshift/reports":                                 {"nightshift", "nightshift/runner/store", "nightshift/providers/pricing", "nightshift/reports/scorers", "nightshift/reports/scoring", "nightshift/reports/stats"},
 }

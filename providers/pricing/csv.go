@@ -10,28 +10,32 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"nightshift"
 )
 
 // The columns of our CSV. All but model, input and output may be absent or
 // empty. Prices are dollars per million tokens, the columns after mode are
 // multipliers on them unless they say otherwise.
 var columns = []column{
-	{"provider", func(p *Price, v string) error { p.Provider = v; return nil }, func(p Price) string { return p.Provider }},
-	{"model", func(p *Price, v string) error { p.Model = v; return nil }, func(p Price) string { return p.Model }},
-	{"input_usd_per_mtok", func(p *Price, v string) error { return setRate(&p.Input, v) }, func(p Price) string { return p.Input.String() }},
-	{"output_usd_per_mtok", func(p *Price, v string) error { return setRate(&p.Output, v) }, func(p Price) string { return p.Output.String() }},
-	{"cache_read", func(p *Price, v string) error { return setOptional(&p.CacheRead, v) }, func(p Price) string { return optionalText(p.CacheRead) }},
-	{"cache_write", func(p *Price, v string) error { return setOptional(&p.CacheWrite5m, v) }, func(p Price) string { return optionalText(p.CacheWrite5m) }},
-	{"cache_write_1h", func(p *Price, v string) error { return setOptional(&p.CacheWrite1h, v) }, func(p Price) string { return optionalText(p.CacheWrite1h) }},
-	{"max_input", func(p *Price, v string) error { return setTokens(&p.MaxInput, v) }, func(p Price) string { return tokensText(p.MaxInput) }},
-	{"max_output", func(p *Price, v string) error { return setTokens(&p.MaxOutput, v) }, func(p Price) string { return tokensText(p.MaxOutput) }},
-	{"mode", func(p *Price, v string) error { p.Mode = v; return nil }, func(p Price) string { return p.Mode }},
-	{"long", setLong, func(p Price) string { return longText(p.Long) }},
+	field("provider", func(p *Price) *string { return &p.Provider }, parseText, plainText),
+	field("model", func(p *Price) *string { return &p.Model }, parseText, plainText),
+	field("input_usd_per_mtok", func(p *Price) *Rate { return &p.Input }, ParseRate, Rate.String),
+	field("output_usd_per_mtok", func(p *Price) *Rate { return &p.Output }, ParseRate, Rate.String),
+	optionalRate("cache_read", func(p *Price) **Rate { return &p.CacheRead }),
+	optionalRate("cache_write", func(p *Price) **Rate { return &p.CacheWrite5m }),
+	optionalRate("cache_write_1h", func(p *Price) **Rate { return &p.CacheWrite1h }),
+	field("max_input", func(p *Price) *int64 { return &p.MaxInput }, parseTokens, tokensText),
+	field("max_output", func(p *Price) *int64 { return &p.MaxOutput }, parseTokens, tokensText),
+	field("mode", func(p *Price) *string { return &p.Mode }, parseText, plainText),
+	field("long", func(p *Price) *[]Long { return &p.Long }, parseLong, longText),
 	service("batch"), service("flex"), service("priority"), service("fast"),
-	{"us", func(p *Price, v string) error { return setFactor(&p.Regions, "us", v) }, func(p Price) string { return listedText(p.Regions, "us") }},
-	mediaRate("audio_input", func(r *Rates) **Rate { return &r.AudioInput }), mediaRate("audio_output", func(r *Rates) **Rate { return &r.AudioOutput }),
-	mediaRate("image_input", func(r *Rates) **Rate { return &r.ImageInput }), mediaRate("image_output", func(r *Rates) **Rate { return &r.ImageOutput }),
-	{"usd_per_1000_searches", setSearch, func(p Price) string { return searchText(p.Search) }},
+	multiplier("us", func(p *Price) *map[string]Factors { return &p.Regions }),
+	optionalRate("audio_input", func(p *Price) **Rate { return &p.AudioInput }),
+	optionalRate("audio_output", func(p *Price) **Rate { return &p.AudioOutput }),
+	optionalRate("image_input", func(p *Price) **Rate { return &p.ImageInput }),
+	optionalRate("image_output", func(p *Price) **Rate { return &p.ImageOutput }),
+	field("usd_per_1000_searches", func(p *Price) **nightshift.NanoUSD { return &p.Search }, parseSearch, searchText),
 }
 
 type column struct {
@@ -40,21 +44,32 @@ type column struct {
 	get  func(p Price) string
 }
 
-// mediaRate is the column of a rate for sound or pictures.
-func mediaRate(name string, rate func(*Rates) **Rate) column {
+// field is the column of a field of the price.
+func field[T any](name string, of func(*Price) *T, parse func(string) (T, error), text func(T) string) column {
 	return column{
 		name,
-		func(p *Price, v string) error { return setOptional(rate(&p.Rates), v) },
-		func(p Price) string { return optionalText(*rate(&p.Rates)) },
+		func(p *Price, v string) (err error) { *of(p), err = parse(v); return err },
+		func(p Price) string { return text(*of(&p)) },
 	}
+}
+
+// optionalRate is the column of a rate that may be unknown.
+func optionalRate(name string, of func(*Price) **Rate) column {
+	parse := func(v string) (*Rate, error) { r, err := ParseRate(v); return &r, err }
+	return field(name, of, parse, optionalText)
 }
 
 // service is the column of a service tier's multiplier.
 func service(name string) column {
+	return multiplier(name, func(p *Price) *map[string]Factors { return &p.Services })
+}
+
+// multiplier is the column of one entry of a map of multipliers.
+func multiplier(name string, of func(*Price) *map[string]Factors) column {
 	return column{
 		name,
-		func(p *Price, v string) error { return setFactor(&p.Services, name, v) },
-		func(p Price) string { return listedText(p.Services, name) },
+		func(p *Price, v string) error { return setFactor(of(p), name, v) },
+		func(p Price) string { return listedText(*of(&p), name) },
 	}
 }
 
@@ -64,25 +79,16 @@ var columnAliases = map[string]string{
 	"cache_write_5m": "cache_write",
 }
 
-func setRate(r *Rate, v string) (err error) {
-	*r, err = ParseRate(v)
-	return err
-}
+func parseText(v string) (string, error) { return v, nil }
 
-func setOptional(r **Rate, v string) error {
-	rate, err := ParseRate(v)
-	if err == nil {
-		*r = &rate
-	}
-	return err
-}
+func plainText(v string) string { return v }
 
-func setTokens(n *int64, v string) (err error) {
-	*n, err = strconv.ParseInt(v, 10, 64)
-	if err != nil || *n < 0 {
-		return fmt.Errorf("%q is not a number of tokens", v)
+func parseTokens(v string) (int64, error) {
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%q is not a number of tokens", v)
 	}
-	return nil
+	return n, nil
 }
 
 func setFactor(m *map[string]Factors, name, v string) error {
@@ -97,31 +103,28 @@ func setFactor(m *map[string]Factors, name, v string) error {
 	return nil
 }
 
-// setLong reads "200000:2:1.5" (above so many input tokens, input classes
+// parseLong reads "200000:2:1.5" (above so many input tokens, input classes
 // times 2, output times 1.5); several tiers are separated by spaces.
-func setLong(p *Price, v string) error {
+func parseLong(v string) (tiers []Long, err error) {
 	for tier := range strings.FieldsSeq(v) {
 		threshold, factors, ok := strings.Cut(tier, ":")
 		above, err := strconv.ParseInt(threshold, 10, 64)
 		if !ok || err != nil || above < 0 {
-			return fmt.Errorf("%q: want THRESHOLD:INPUT:OUTPUT, such as 200000:2:1.5", tier)
+			return nil, fmt.Errorf("%q: want THRESHOLD:INPUT:OUTPUT, such as 200000:2:1.5", tier)
 		}
 		f, err := parseFactors(factors)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		p.Long = append(p.Long, Long{above, f})
+		tiers = append(tiers, Long{above, f})
 	}
-	return nil
+	return tiers, nil
 }
 
-func setSearch(p *Price, v string) error {
+func parseSearch(v string) (*nightshift.NanoUSD, error) {
 	usd, err := ParseUSD(v)
-	if err == nil {
-		each := (usd + 500) / 1000
-		p.Search = &each
-	}
-	return err
+	each := (usd + 500) / 1000
+	return &each, err
 }
 
 // facts in the comment lines at the head of the file.
@@ -129,10 +132,9 @@ var (
 	commentID   = regexp.MustCompile(`(?m)^#\s*id:\s*(\S+)`)
 	commentDate = regexp.MustCompile(`(?m)^#\s*date:\s*(\d{4}-\d{2}-\d{2})`)
 	anyDate     = regexp.MustCompile(`\b(20\d{2}-[01]\d-[0-3]\d)\b`)
-	commentFrom = regexp.MustCompile(`(?m)^#\s*source:\s*(.+)$`)
 )
 
-// readCSV reads our own form: comment lines (`# id:`, `# date:`, `# source:`),
+// readCSV reads our own form: comment lines (`# id:` and `# date:` are read),
 // a header line with the names of columns in any order, one price a line.
 func readCSV(name string, b []byte) (*Table, error) {
 	t := &Table{}
@@ -143,7 +145,8 @@ func readCSV(name string, b []byte) (*Table, error) {
 	r.FieldsPerRecord = -1
 	header, err := r.Read()
 	if errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: no prices in it; want a CSV with the columns provider, model, input, output, or LiteLLM's JSON", name)
+		return nil, fmt.Errorf("%s: no prices in it; "+
+			"want a CSV with the columns provider, model, input, output, or LiteLLM's JSON", name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -185,9 +188,6 @@ func describe(t *Table, text string) {
 	head := comments.String()
 	if m := commentID.FindStringSubmatch(head); m != nil {
 		t.name = m[1]
-	}
-	if m := commentFrom.FindStringSubmatch(head); m != nil {
-		t.source = strings.TrimSpace(m[1])
 	}
 	date := commentDate.FindStringSubmatch(head)
 	if date == nil {

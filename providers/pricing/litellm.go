@@ -20,7 +20,7 @@ func readLiteLLM(name string, b []byte) (*Table, error) {
 	if err := json.Unmarshal(b, &entries); err != nil {
 		return nil, fmt.Errorf("%s: not a JSON object of prices by model: %w", name, err)
 	}
-	t := &Table{source: "LiteLLM model_prices_and_context_window.json"}
+	t := &Table{}
 	for model, raw := range entries {
 		if model == "sample_spec" {
 			continue

@@ -9,7 +9,6 @@
 package pricing
 
 import (
-	"maps"
 	"slices"
 
 	"nightshift"
@@ -102,19 +101,19 @@ func writeRate(r *Rate, input Rate) Rate {
 
 func (r Rates) free() bool { return r.Input == 0 && r.Output == 0 }
 
-// ParquetFiles is a cost by class. Reasoning tokens are inside Output, and sound and
+// parts is a cost by class. Reasoning tokens are inside Output, and sound and
 // pictures inside Input and Output.
-type Parts struct {
-	Input        nightshift.NanoUSD `json:"input"`
-	CacheRead    nightshift.NanoUSD `json:"cache_read"`
-	CacheWrite5m nightshift.NanoUSD `json:"cache_write_5m"`
-	CacheWrite1h nightshift.NanoUSD `json:"cache_write_1h"`
-	Output       nightshift.NanoUSD `json:"output"`
-	Searches     nightshift.NanoUSD `json:"searches"`
+type parts struct {
+	Input        nightshift.NanoUSD
+	CacheRead    nightshift.NanoUSD
+	CacheWrite5m nightshift.NanoUSD
+	CacheWrite1h nightshift.NanoUSD
+	Output       nightshift.NanoUSD
+	Searches     nightshift.NanoUSD
 }
 
-// Total is the sum of the parts.
-func (p Parts) Total() nightshift.NanoUSD {
+// total is the sum of the parts.
+func (p parts) total() nightshift.NanoUSD {
 	return add(p.Input, p.CacheRead, p.CacheWrite5m, p.CacheWrite1h, p.Output, p.Searches)
 }
 
@@ -124,19 +123,19 @@ func (p Parts) Total() nightshift.NanoUSD {
 // amount, or sound or pictures stand beside a cache, and which of them were in
 // it is not said.
 func Cost(p Price, u nightshift.Usage) (cost nightshift.NanoUSD, ok bool) {
-	parts, ok := Split(p, u)
-	return parts.Total(), ok
+	each, ok := split(p, u)
+	return each.total(), ok
 }
 
-// Split is Cost by class. When ok is false the parts are zero.
-func Split(p Price, u nightshift.Usage) (parts Parts, ok bool) {
+// split is Cost by class. When ok is false the parts are zero.
+func split(p Price, u nightshift.Usage) (each parts, ok bool) {
 	factors, ok := p.factors(u)
 	if !ok || !u.InputTotal().Known() || !u.Output.Known() {
-		return Parts{}, false
+		return parts{}, false
 	}
 	searches, ok := p.searches(u.Searches.N())
 	if !ok {
-		return Parts{}, false
+		return parts{}, false
 	}
 	in := mixture{u.Input.N(), p.Input, []medium{{u.AudioInput.N(), p.AudioInput}, {u.ImageInput.N(), p.ImageInput}}}
 	out := mixture{u.Output.N(), p.Output, []medium{{u.AudioOutput.N(), p.AudioOutput}, {u.ImageOutput.N(), p.ImageOutput}}}
@@ -144,9 +143,9 @@ func Split(p Price, u nightshift.Usage) (parts Parts, ok bool) {
 	input, known := in.cost(inputFactor, factors)
 	output, ok := out.cost(outputFactor, factors)
 	if !p.free() && (!known || !ok || cached && !in.plain()) {
-		return Parts{}, false
+		return parts{}, false
 	}
-	return Parts{
+	return parts{
 		Input:        input,
 		CacheRead:    cost(u.CacheRead.N(), p.cacheRead(), readFactor, factors),
 		CacheWrite5m: cost(u.CacheWrite5m.N(), p.cacheWrite5m(), writeFactor, factors),
@@ -329,6 +328,3 @@ func bound(rate Rate, tokens int64) nightshift.NanoUSD {
 	}
 	return add(rate.atMost(tokens), rounding)
 }
-
-// ServiceTiers lists the service tiers that the price knows, sorted.
-func (p Price) ServiceTiers() []string { return slices.Sorted(maps.Keys(p.Services)) }

@@ -207,7 +207,7 @@ func TestPartsAddUp(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 20_000 {
 		p, u := random(r)
-		parts, _ := Split(p, u)
+		parts, _ := split(p, u)
 		cost, _ := Cost(p, u)
 		sum := parts.Input + parts.CacheRead + parts.CacheWrite5m + parts.CacheWrite1h + parts.Output + parts.Searches
 		if sum != cost {

@@ -159,9 +159,6 @@ func add(amounts ...nightshift.NanoUSD) (sum nightshift.NanoUSD) {
 	return sum
 }
 
-// USD is the rate in dollars per million tokens.
-func (r Rate) USD() float64 { return float64(r) / 1e9 }
-
 // String is the rate in dollars per million tokens, exactly.
 func (r Rate) String() string { return decimal(int64(r), 9) }
 

@@ -18,7 +18,6 @@ import (
 type Table struct {
 	name   string
 	date   time.Time
-	source string
 	prices []Price
 	index  map[string][]int // provider + "\x00" + model in lower case → positions in prices; provider "" holds all
 	anyone map[string]int   // model in lower case → position of the price that names no provider
@@ -43,7 +42,7 @@ func Embedded() *Table { return embeddedTable() }
 var embeddedTable = sync.OnceValue(func() *Table {
 	makers := part("prices.csv", embedded)()
 	return &Table{
-		name: makers.name, date: makers.date, source: makers.source,
+		name: makers.name, date: makers.date,
 		layers: []func() *Table{
 			func() *Table { return makers },
 			part("prices-hosts.csv", embeddedHosts),
@@ -116,9 +115,6 @@ func (t *Table) ID() string { return t.name }
 
 // Date is when the prices were true; zero when the file does not say.
 func (t *Table) Date() time.Time { return t.date }
-
-// Source says where the prices come from, for people.
-func (t *Table) Source() string { return t.source }
 
 // Age is how old the prices are at a time; ok is false when the table has no date.
 func (t *Table) Age(now time.Time) (age time.Duration, ok bool) {
@@ -311,7 +307,6 @@ func (p Price) Text() bool {
 func (t *Table) With(other *Table) *Table {
 	return &Table{
 		name: other.name + "+" + t.name, date: other.date,
-		source: other.source + "; then " + t.source,
 		layers: []func() *Table{func() *Table { return other }, func() *Table { return t }},
 	}
 }

@@ -45,15 +45,6 @@ func hasShape(text string) bool {
 	return false
 }
 
-func hasShapeBytes(text []byte) bool {
-	for _, mark := range marks {
-		if bytes.Contains(text, []byte(mark)) {
-			return true
-		}
-	}
-	return false
-}
-
 // minSecret is the length below which a live key is not searched for: hiding
 // every "a" would destroy the text and protect nothing.
 const minSecret = 6
@@ -167,21 +158,6 @@ func (r *Redactor) Redact(s string) string {
 		s = shape.ReplaceAllString(s, "${keep}"+mask)
 	}
 	return s
-}
-
-// Bytes returns b without keys. The result is b itself when it held none;
-// b is never changed.
-func (r *Redactor) Bytes(b []byte) []byte {
-	b = r.Live(b)
-	if !hasShapeBytes(b) {
-		return b
-	}
-	for _, shape := range shapes {
-		if shape.Match(b) {
-			b = shape.ReplaceAll(b, []byte("${keep}"+mask))
-		}
-	}
-	return b
 }
 
 // Live returns b without the live keys, and leaves alone what merely looks

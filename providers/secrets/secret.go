@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"strings"
 	"unique"
 )
@@ -87,8 +88,8 @@ func FromFile(path string) (Secret, error) {
 	if !info.Mode().IsRegular() {
 		return Secret{}, fmt.Errorf("the key file %s is not a regular file", path)
 	}
-	if wide := info.Mode().Perm() & 0o077; wide != 0 {
-		return Secret{}, fmt.Errorf("the key file %s may be read by others (mode %04o): run chmod 600 %s", path, info.Mode().Perm(), path)
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // Windows has no such bits
+		return Secret{}, fmt.Errorf("others may read the key file %s (mode %04o): run chmod 600 %s", path, info.Mode().Perm(), path)
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err != nil {

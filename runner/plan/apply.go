@@ -289,7 +289,7 @@ func (a *applier) maxTokens(o Option, values []string) {
 // what the endpoint calls it.
 func (a *applier) capName(m Model) string {
 	for _, name := range []string{"max_completion_tokens", "max_tokens"} {
-		if m.Params.Get(name) != nil {
+		if m.Params.get(name) != nil {
 			return name
 		}
 	}
@@ -328,7 +328,7 @@ func (a *applier) params(o Option, values []string) {
 func (a *applier) param(i int, o Option, name string, value json.RawMessage) {
 	m := &a.plan.Models[i]
 	m.Params = slices.Clone(m.Params)
-	m.Params.Set(name, value)
+	m.Params.set(name, value)
 	a.by(o, fmt.Sprintf("models[%d].params.%s", i, name))
 }
 

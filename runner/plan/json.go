@@ -52,8 +52,8 @@ func (p Params) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Get returns the value of a parameter; nil when it is not there.
-func (p Params) Get(name string) json.RawMessage {
+// get returns the value of a parameter; nil when it is not there.
+func (p Params) get(name string) json.RawMessage {
 	for _, param := range p {
 		if param.Name == name {
 			return param.Value
@@ -62,8 +62,8 @@ func (p Params) Get(name string) json.RawMessage {
 	return nil
 }
 
-// Set puts a parameter in the place of the one of that name, or at the end.
-func (p *Params) Set(name string, value json.RawMessage) {
+// set puts a parameter in the place of the one of that name, or at the end.
+func (p *Params) set(name string, value json.RawMessage) {
 	for i := range *p {
 		if (*p)[i].Name == name {
 			(*p)[i].Value = value

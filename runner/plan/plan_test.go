@@ -696,16 +696,16 @@ func FuzzParse(f *testing.F) {
 func TestPriceFor(t *testing.T) {
 	r := resolve(t, "dataset: {path: a}\nmodels: [{endpoint: openai, model: alias}, {endpoint: openrouter, model: gpt-5}, {endpoint: simulator, model: s, params: {max_tokens: 1}}]\n")
 	alias, routed, simulated := r.Models[0], r.Models[1], r.Models[2]
-	if _, _, ok := alias.PriceFor(""); ok {
+	if _, _, ok := alias.priceFor(""); ok {
 		t.Error("an alias has a price")
 	}
-	if p, id, ok := alias.PriceFor("gpt-5-2025-08-07"); !ok || p.Input == 0 || !strings.HasSuffix(id, "/openai/gpt-5-2025-08-07") {
+	if p, id, ok := alias.priceFor("gpt-5-2025-08-07"); !ok || p.Input == 0 || !strings.HasSuffix(id, "/openai/gpt-5-2025-08-07") {
 		t.Errorf("the answer's name leads to %q, %v", id, ok)
 	}
-	if _, id, ok := routed.PriceFor("gpt-5"); ok {
+	if _, id, ok := routed.priceFor("gpt-5"); ok {
 		t.Errorf("a gateway is taken to charge %s", id)
 	}
-	if p, id, ok := simulated.PriceFor(""); !ok || p.Input != 0 || id != "simulator" {
+	if p, id, ok := simulated.priceFor(""); !ok || p.Input != 0 || id != "simulator" {
 		t.Errorf("the simulator costs %v by %q", p, id)
 	}
 }

@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +15,9 @@ import (
 	"nightshift"
 	"nightshift/datasets"
 	"nightshift/providers"
+	"nightshift/providers/limits"
 	"nightshift/providers/pricing"
+	"nightshift/providers/secrets"
 	"nightshift/reports/scorers"
 )
 
@@ -83,10 +83,10 @@ type ResolvedModel struct {
 	ownLists []string       // the names under which the plan's table may have the endpoint
 }
 
-// PriceFor is the price of an answer that came from the model named served:
+// priceFor is the price of an answer that came from the model named served:
 // the one that the model's own name led to, else what the answer's leads to.
 // ok is false when neither is known.
-func (m ResolvedModel) PriceFor(served string) (price pricing.Price, id string, ok bool) {
+func (m ResolvedModel) priceFor(served string) (price pricing.Price, id string, ok bool) {
 	if m.Price != nil {
 		return *m.Price, m.PriceID, true
 	}
@@ -109,13 +109,6 @@ type ResolvedScorer struct {
 	Scorer scorers.Scorer
 	// Judge is the model that is asked; nil for scorers that send nothing.
 	Judge *ResolvedModel
-}
-
-// Spec is the dataset, with the reader that stands for "-" (nil: os.Stdin).
-func (r *Resolved) Spec(stdin io.Reader) datasets.Spec {
-	s := r.Dataset
-	s.Stdin = stdin
-	return s
 }
 
 // A resolver does the work of Resolve.
@@ -187,7 +180,7 @@ func (r *resolver) settings() {
 	out.BudgetUSD = (*nightshift.NanoUSD)(p.Budget.USD)
 	out.BudgetTokens = p.Budget.Tokens
 	out.Attempts = cmp.Or(p.Retry.Attempts, 4)
-	out.MaxStall = cmp.Or(time.Duration(p.Retry.MaxStall), 2*time.Hour)
+	out.MaxStall = cmp.Or(time.Duration(p.Retry.MaxStall), limits.DefaultMaxStall)
 	out.Alpha = cmp.Or(p.Compare.Alpha, 0.05)
 	out.Baseline = p.Compare.Baseline
 	if out.Baseline == "" && len(p.Models) > 0 {
@@ -361,7 +354,7 @@ func (r *resolver) ownLists(names ...string) []string {
 // maxTokens is the cap that the parameters set, 0 for none.
 func maxTokens(params Params) int64 {
 	for _, name := range []string{"max_completion_tokens", "max_tokens", "max_output_tokens"} {
-		if n, ok := wholeNumber(params.Get(name)); ok {
+		if n, ok := wholeNumber(params.get(name)); ok {
 			return n
 		}
 	}
@@ -370,7 +363,7 @@ func maxTokens(params Params) int64 {
 
 // priced finds the price: the plan's, else the table's for the provider.
 func (r *resolver) priced(m *ResolvedModel, own *Price) {
-	listed, id, found := m.PriceFor("")
+	listed, id, found := m.priceFor("")
 	if own != nil {
 		price := own.resolve()
 		price.Model = m.ModelID
@@ -488,7 +481,7 @@ func (r *resolver) resolveScorers() {
 			}
 		}
 		out.Scorer, _ = scorers.New(out.Spec) // the checker has said what is wrong with it
-		if s.IsJudge() {
+		if s.isJudge() {
 			out.Judge = r.resolveJudge(path, s)
 		}
 		r.out.Scorers = append(r.out.Scorers, out)
@@ -627,25 +620,13 @@ func (r *resolver) key(path string, a providers.Auth) {
 	switch {
 	case a.Scheme == "none" || a.Scheme == "":
 	case a.File != "":
-		r.keyFile(path, a.File)
+		if _, err := secrets.FromFile(a.File); err != nil {
+			r.at(path, "", "%v", err)
+		}
 	case a.Env != "" && strings.TrimSpace(r.getenv(a.Env)) == "":
 		r.at(path, fmt.Sprintf("export %s=…, or put the key into a file of mode 0600 and name that in auth: {file: …}", a.Env), "%s is not set", a.Env)
 	}
 	for i := before; i < len(r.problems); i++ {
 		r.problems[i].Key = true
-	}
-}
-
-func (r *resolver) keyFile(path, name string) {
-	info, err := os.Stat(name)
-	switch {
-	case err != nil:
-		r.at(path, "", "key file: %v", err)
-	case !info.Mode().IsRegular():
-		r.at(path, "", "key file %s is no file", name)
-	case info.Size() == 0:
-		r.at(path, "", "key file %s is empty", name)
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
-		r.at(path, "chmod 600 "+name, "others may read the key file %s (mode %04o)", name, info.Mode().Perm())
 	}
 }

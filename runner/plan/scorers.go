@@ -11,8 +11,8 @@ import (
 	"nightshift/reports/scorers"
 )
 
-// IsJudge reports whether the scorer sends requests to a model.
-func (s Scorer) IsJudge() bool {
+// isJudge reports whether the scorer sends requests to a model.
+func (s Scorer) isJudge() bool {
 	info, err := scorers.Lookup(s.Type)
 	return err == nil && (info.Kind == scorers.Judged || info.Kind == scorers.Embedded)
 }
@@ -87,7 +87,7 @@ func (c *checker) scorer(path string, s Scorer) {
 		c.at(path+".type", suggest(s.Type, scorerTypes()), "unknown scorer %q", strike(cut(s.Type, 40)))
 		return
 	}
-	judge := s.IsJudge()
+	judge := s.isJudge()
 	if judge {
 		c.judge(path, s)
 	}
