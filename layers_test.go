@@ -35,7 +35,11 @@ var may = map[string][]string{
 	"nightshift/runner":                                  {"nightshift", "nightshift/datasets", "nightshift/runner/store"},
 	"nightshift/runner/plan":                             {"nightshift", "nightshift/datasets", "nightshift/providers", "nightshift/providers/limits", "nightshift/providers/pricing", "nightshift/providers/secrets", "nightshift/reports/scorers"},
 	"nightshift/reports/scoring":                         {"nightshift", "nightshift/runner/store", "nightshift/reports/scorers", "nightshift/reports/stats"},
-	"nightshift/reports":                                 {"nightshift", "nightshift/runner/store", "nightshift/providers/pricing", "nightshift/reports/scorers", "nightshift/reports/scoring", "nightshift/reports/stats"},
+	"nightshift/reports/render":                          {},
+	"nightshift/reports/compare":                         {"nightshift", "nightshift/runner/store", "nightshift/reports/render", "nightshift/reports/scorers", "nightshift/reports/scoring", "nightshift/reports/stats"},
+	"nightshift/reports":                                 {"nightshift", "nightshift/runner/store", "nightshift/providers/pricing", "nightshift/reports/compare", "nightshift/reports/render", "nightshift/reports/scoring", "nightshift/reports/stats"},
+	"nightshift/reports/view":                            {"nightshift", "nightshift/runner/store", "nightshift/reports", "nightshift/reports/compare", "nightshift/reports/render"},
+	"nightshift/reports/internal/demo":                   {"nightshift", "nightshift/runner/store"},
 }
 
 // homes lists which packages may import a third-party library. A library that
@@ -57,7 +61,7 @@ var homes = map[string][]string{
 	"github.com/nikolalohinski/gonja/v2":       {"nightshift/datasets"},
 	"github.com/klauspost/compress":            {"nightshift/datasets", "nightshift/runner/store"}, // of files; of streams in the journal
 	"gonum.org/v1/gonum":                       {"nightshift/reports/stats"},
-	"github.com/jedib0t/go-pretty/v6":          {"nightshift/reports"},
+	"github.com/jedib0t/go-pretty/v6":          {"nightshift/reports/render"},
 }
 
 type listed struct {

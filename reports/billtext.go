@@ -1,35 +1,28 @@
 package reports
 
 import (
-	"encoding/json"
 	"io"
 	"strings"
 
 	"nightshift"
+	"nightshift/reports/render"
 )
 
 // JSON writes the bill as indented JSON.
-func (b *Bill) JSON(w io.Writer) error { return writeJSON(w, b) }
-
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
-}
+func (b *Bill) JSON(w io.Writer) error { return render.JSON(w, b) }
 
 // Text writes the bill for a terminal.
 func (b *Bill) Text(w io.Writer) error {
 	var s strings.Builder
 	s.WriteString(b.headline() + "\n")
 	for _, g := range b.grids() {
-		s.WriteString("\n" + g.text() + "\n")
+		s.WriteString("\n" + g.Text() + "\n")
 		if g.Note != "" {
-			s.WriteString(wrap(plain(g.Note), terminalWidth) + "\n")
+			s.WriteString(render.Wrap(render.Plain(g.Note), render.Width) + "\n")
 		}
 	}
 	for _, note := range b.notes() {
-		s.WriteString("\n" + wrap("! "+plain(note), terminalWidth) + "\n")
+		s.WriteString("\n" + render.Wrap("! "+render.Plain(note), render.Width) + "\n")
 	}
 	_, err := io.WriteString(w, s.String())
 	return err
@@ -38,22 +31,22 @@ func (b *Bill) Text(w io.Writer) error {
 // Markdown writes the bill for a page.
 func (b *Bill) Markdown(w io.Writer) error {
 	var s strings.Builder
-	s.WriteString(markdown(b.headline()) + "\n")
+	s.WriteString(render.Markdown(b.headline()) + "\n")
 	for _, g := range b.grids() {
-		s.WriteString("\n" + g.markdown())
+		s.WriteString("\n" + g.Markdown())
 		if g.Note != "" {
-			s.WriteString("\n" + markdown(g.Note) + "\n")
+			s.WriteString("\n" + render.Markdown(g.Note) + "\n")
 		}
 	}
 	for _, note := range b.notes() {
-		s.WriteString("\n- " + markdown(note) + "\n")
+		s.WriteString("\n- " + render.Markdown(note) + "\n")
 	}
 	_, err := io.WriteString(w, s.String())
 	return err
 }
 
 func (b *Bill) headline() string {
-	h := b.Total.money() + " for " + count(b.Total.Attempts) + " requests, prices " + b.Prices
+	h := b.Total.money() + " for " + render.Count(b.Total.Attempts) + " requests, prices " + b.Prices
 	if most := b.Total.AtMostNanoUSD; b.Total.AtLeast() && most != nil {
 		h += "; at most " + exactMoney(*most)
 	}
@@ -63,13 +56,10 @@ func (b *Bill) headline() string {
 // money writes the cost of an entry: "-" where nothing of it is known.
 func (e Entry) money() string {
 	if e.CostNanoUSD == 0 && e.AtLeast() && e.AtMostNanoUSD == nil {
-		return costNotKnown
+		return render.Unknown
 	}
-	return money(e.CostNanoUSD, e.AtLeast())
+	return render.Money(e.CostNanoUSD, e.AtLeast())
 }
-
-// costNotKnown is a cost of which nothing is known.
-const costNotKnown = "unknown"
 
 // exactMoney writes every digit of an amount that is not 0.
 func exactMoney(nano int64) string {
@@ -84,8 +74,8 @@ func exactMoney(nano int64) string {
 	return sprintf("%s$%d.%s", sign, nano/1e9, frac)
 }
 
-func (b *Bill) grids() []Grid {
-	grids := []Grid{b.lines()}
+func (b *Bill) grids() []render.Grid {
+	grids := []render.Grid{b.lines()}
 	if g := b.outside(); len(g.Rows) > 0 {
 		grids = append(grids, g)
 	}
@@ -95,8 +85,8 @@ func (b *Bill) grids() []Grid {
 	return grids
 }
 
-func (b *Bill) lines() Grid {
-	g := Grid{Title: "Cost by " + strings.ReplaceAll(strings.Join(b.By, ", "), "_", " "), Texts: len(b.By), Total: len(b.Lines) != 1}
+func (b *Bill) lines() render.Grid {
+	g := render.Grid{Title: "Cost by " + strings.ReplaceAll(strings.Join(b.By, ", "), "_", " "), Texts: len(b.By), Total: len(b.Lines) != 1}
 	for _, word := range b.By {
 		g.Head = append(g.Head, strings.ReplaceAll(word, "_", " "))
 	}
@@ -107,7 +97,7 @@ func (b *Bill) lines() Grid {
 	}
 	g.Head = append(g.Head, "cost")
 	row := func(key []string, e Entry) {
-		cells := append(key[:len(key):len(key)], count(e.Attempts), count(e.Input), count(e.Output))
+		cells := append(key[:len(key):len(key)], render.Count(e.Attempts), render.Count(e.Input), render.Count(e.Output))
 		for _, o := range optional {
 			cells = append(cells, o.cell(e))
 		}
@@ -132,13 +122,13 @@ type entryColumn struct {
 }
 
 var entryColumns = []entryColumn{
-	{"cache read", func(e Entry) int64 { return e.CacheRead }, func(e Entry) string { return count(e.CacheRead) }},
-	{"cache write", func(e Entry) int64 { return e.CacheWrite }, func(e Entry) string { return count(e.CacheWrite) }},
-	{"reasoning", func(e Entry) int64 { return e.Reasoning }, func(e Entry) string { return count(e.Reasoning) }},
-	{"searches", func(e Entry) int64 { return e.Searches }, func(e Entry) string { return count(e.Searches) }},
-	{"no usage", func(e Entry) int64 { return e.NoUsage }, func(e Entry) string { return count(e.NoUsage) }},
-	{"no price", func(e Entry) int64 { return e.NoPrice }, func(e Entry) string { return count(e.NoPrice) }},
-	{"cache saved", func(e Entry) int64 { return e.SavedNanoUSD }, func(e Entry) string { return money(e.SavedNanoUSD, false) }},
+	{"cache read", func(e Entry) int64 { return e.CacheRead }, func(e Entry) string { return render.Count(e.CacheRead) }},
+	{"cache write", func(e Entry) int64 { return e.CacheWrite }, func(e Entry) string { return render.Count(e.CacheWrite) }},
+	{"reasoning", func(e Entry) int64 { return e.Reasoning }, func(e Entry) string { return render.Count(e.Reasoning) }},
+	{"searches", func(e Entry) int64 { return e.Searches }, func(e Entry) string { return render.Count(e.Searches) }},
+	{"no usage", func(e Entry) int64 { return e.NoUsage }, func(e Entry) string { return render.Count(e.NoUsage) }},
+	{"no price", func(e Entry) int64 { return e.NoPrice }, func(e Entry) string { return render.Count(e.NoPrice) }},
+	{"cache saved", func(e Entry) int64 { return e.SavedNanoUSD }, func(e Entry) string { return render.Money(e.SavedNanoUSD, false) }},
 	{"reported", func(e Entry) int64 { return e.ReportedAttempts }, func(e Entry) string { return e.reported() }},
 }
 
@@ -148,7 +138,7 @@ func (e Entry) reported() string {
 	if e.ReportedAttempts == 0 {
 		return "-"
 	}
-	return money(e.ReportedNanoUSD, e.ReportedAttempts < e.Attempts)
+	return render.Money(e.ReportedNanoUSD, e.ReportedAttempts < e.Attempts)
 }
 
 func (b *Bill) optional() []entryColumn {
@@ -162,10 +152,10 @@ func (b *Bill) optional() []entryColumn {
 }
 
 // outside are the costs beside those of the models.
-func (b *Bill) outside() Grid {
-	g := Grid{Title: "Beside the models", Head: []string{"beside the models", "requests", "input", "output", "cost"}, Total: true}
+func (b *Bill) outside() render.Grid {
+	g := render.Grid{Title: "Beside the models", Head: []string{"beside the models", "requests", "input", "output", "cost"}, Total: true}
 	row := func(name string, e Entry) {
-		g.Rows = append(g.Rows, []string{name, count(e.Attempts), count(e.Input), count(e.Output), e.money()})
+		g.Rows = append(g.Rows, []string{name, render.Count(e.Attempts), render.Count(e.Input), render.Count(e.Output), e.money()})
 	}
 	for _, l := range b.Judges {
 		row(innerName(l.Key), l.Entry)
@@ -179,12 +169,12 @@ func (b *Bill) outside() Grid {
 	return g
 }
 
-func (b *Bill) projected() Grid {
-	g := Grid{Title: "Still to come", Head: []string{"still to come", "rows", "cost", "low", "high"},
+func (b *Bill) projected() render.Grid {
+	g := render.Grid{Title: "Still to come", Head: []string{"still to come", "rows", "cost", "low", "high"},
 		Note: "If the rows to come are like those on record; low and high hold the truth 19 times in 20 then."}
 	for _, p := range b.Projection {
-		usd := func(v float64) string { return money(int64(v*1e9), p.AtLeast) }
-		g.Rows = append(g.Rows, []string{p.Model, count(p.Rows), usd(p.CostUSD), usd(p.LowUSD), usd(p.HighUSD)})
+		usd := func(v float64) string { return render.Money(int64(v*1e9), p.AtLeast) }
+		g.Rows = append(g.Rows, []string{p.Model, render.Count(p.Rows), usd(p.CostUSD), usd(p.LowUSD), usd(p.HighUSD)})
 	}
 	return g
 }
@@ -193,10 +183,10 @@ func (b *Bill) notes() []string {
 	var notes []string
 	t := b.Total
 	if t.NoUsage > 0 {
-		notes = append(notes, sprintf("%s requests were billed, or may have been, without saying what they used: costs read “at least”", count(t.NoUsage)))
+		notes = append(notes, sprintf("%s requests were billed, or may have been, without saying what they used: costs read “at least”", render.Count(t.NoUsage)))
 	}
 	if t.NoPrice > 0 {
-		notes = append(notes, sprintf("%s requests have no known price: name one in the plan or give --prices FILE", count(t.NoPrice)))
+		notes = append(notes, sprintf("%s requests have no known price: name one in the plan or give --prices FILE", render.Count(t.NoPrice)))
 	}
 	if diff := t.ReportedNanoUSD - t.CostNanoUSD; t.ReportedAttempts == t.Attempts && t.Attempts > 0 && !t.AtLeast() && diff != 0 {
 		notes = append(notes, sprintf("the providers' own figure is %s, %s from ours", exactMoney(t.ReportedNanoUSD), exactMoney(diff)))
@@ -209,22 +199,3 @@ func (b *Bill) notes() []string {
 
 // dollars is a cost in dollars, for JSON and charts.
 func dollars(n int64) float64 { return nightshift.NanoUSD(n).Dollars() }
-
-// wrap breaks a text into lines of at most so many characters, at spaces;
-// lines after the first are set in by two.
-func wrap(text string, width int) string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		switch {
-		case line == "":
-			line = word
-		case len([]rune(line))+1+len([]rune(word)) > width:
-			lines = append(lines, line)
-			line = "  " + word
-		default:
-			line += " " + word
-		}
-	}
-	return strings.Join(append(lines, line), "\n")
-}

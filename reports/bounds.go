@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nightshift/reports/render"
 )
 
 // Files in a run directory that say what held requests back.
@@ -145,8 +147,8 @@ func readJSON(path string, v any) error {
 const leastShown = 0.01
 
 // bounds is the table of what held each model's requests back.
-func (s *Summary) bounds() Grid {
-	g := Grid{Title: "Bound by", Head: []string{"bound by"}}
+func (s *Summary) bounds() render.Grid {
+	g := render.Grid{Title: "Bound by", Head: []string{"bound by"}}
 	most := map[string]float64{}
 	for _, m := range s.Models {
 		for _, b := range m.LimitedBy {

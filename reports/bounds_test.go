@@ -78,7 +78,7 @@ func TestBoundGrid(t *testing.T) {
 		{Model: "b"},
 		{Model: "c", LimitedBy: []BoundShare{{FreeRunning, 0.6, 6}, {"concurrency", 0.4, 4}}},
 	}}
-	got := s.bounds().text()
+	got := s.bounds().Text()
 	want := `bound by  output token limit  concurrency  nothing
 ────────────────────────────────────────────────────
 a                        92 %            -      8 %

@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"nightshift/reports/compare"
+	"nightshift/reports/render"
 )
 
 // Charts are drawn here, not in the page, so that they are there without
@@ -29,7 +32,7 @@ type chart struct {
 	Lines              []line
 	Dots               []dot
 	Legend             []legend
-	Table              Grid
+	Table              render.Grid
 	Height             int
 }
 
@@ -163,18 +166,18 @@ func (s *Summary) overTime(c chart, names []string, values func(Bin) []int64) ch
 	first, last := t.Bins[0].At, t.Bins[len(t.Bins)-1].At.Add(time.Duration(t.Seconds)*time.Second)
 	x := scale{0, last.Sub(first).Seconds(), plotLeft, plotRight, false}
 	c.XTicks = timeTicks(x, first, last)
-	c.Table = Grid{Title: c.Title, Head: append([]string{"from (UTC)"}, names...)}
+	c.Table = render.Grid{Title: c.Title, Head: append([]string{"from (UTC)"}, names...)}
 	width := math.Max(plotWidth*float64(t.Seconds)/last.Sub(first).Seconds()-1, 1)
 	for _, b := range t.Bins {
 		at := b.At.Format("15:04:05")
 		row := []string{b.At.Format(time.DateTime)}
 		var below int64
 		for i, n := range values(b) {
-			row = append(row, count(n))
+			row = append(row, render.Count(n))
 			if n > 0 {
 				top := y.at(float64(below + n))
 				c.Rects = append(c.Rects, rect{x.at(b.At.Sub(first).Seconds()), top, round(width), math.Max(round(y.at(float64(below))-top), 0.5), i,
-					sprintf("%s: %s %s", at, count(n), names[i])})
+					sprintf("%s: %s %s", at, render.Count(n), names[i])})
 			}
 			below += n
 		}
@@ -184,7 +187,7 @@ func (s *Summary) overTime(c chart, names []string, values func(Bin) []int64) ch
 		c.Legend = append(c.Legend, legend{i, name})
 	}
 	c.XLabel = "per " + stretch(t.Seconds)
-	c.Summary = sprintf("%s in all, at most %s per %s", count(sum), count(most), stretch(t.Seconds))
+	c.Summary = sprintf("%s in all, at most %s per %s", render.Count(sum), render.Count(most), stretch(t.Seconds))
 	return c
 }
 
@@ -251,7 +254,7 @@ func (s *Summary) distribution(c chart, of func(ModelSummary) Histogram, label f
 	y, c.YTicks = rising(most)
 	x := scale{low, high, plotLeft, plotRight, true}
 	c.XTicks = logTicks(x, label)
-	c.Table = Grid{Title: c.Title, Head: []string{"model", "from", "to", "answers", "share"}}
+	c.Table = render.Grid{Title: c.Title, Head: []string{"model", "from", "to", "answers", "share"}}
 	for i, m := range s.Models {
 		h := of(m)
 		if len(h.Buckets) == 0 {
@@ -272,7 +275,7 @@ func (s *Summary) distribution(c chart, of func(ModelSummary) Histogram, label f
 			to(b.From, share)
 			to(b.To, share)
 			last = b.To
-			c.Table.Rows = append(c.Table.Rows, []string{m.Model, label(b.From), label(b.To), count(b.N), sprintf("%.1f %%", share)})
+			c.Table.Rows = append(c.Table.Rows, []string{m.Model, label(b.From), label(b.To), render.Count(b.N), sprintf("%.1f %%", share)})
 		}
 		to(last, 0)
 		c.Lines = append(c.Lines, line{strings.Join(points, " "), "line l" + strconv.Itoa(i%colours), m.Model})
@@ -303,10 +306,10 @@ func logTicks(x scale, label func(float64) string) []tick {
 
 func (s *Summary) latencyChart() chart {
 	c := s.distribution(chart{ID: "latency", Title: "Latency of answers", XLabel: "latency"},
-		func(m ModelSummary) Histogram { return m.LatencyHist }, func(v float64) string { return seconds(&v) })
+		func(m ModelSummary) Histogram { return m.LatencyHist }, func(v float64) string { return render.Seconds(&v) })
 	var parts []string
 	for _, m := range s.Models {
-		parts = append(parts, m.Model+": half of the answers within "+seconds(m.LatencyMS.P50)+", 95 % within "+seconds(m.LatencyMS.P95))
+		parts = append(parts, m.Model+": half of the answers within "+render.Seconds(m.LatencyMS.P50)+", 95 % within "+render.Seconds(m.LatencyMS.P95))
 	}
 	c.Summary = strings.Join(parts, "; ")
 	return c
@@ -320,18 +323,18 @@ func (s *Summary) outputChart() chart {
 }
 
 // costPoints are the comparison's, or what the plain scores say.
-func (s *Summary) costPoints() []CostPoint {
+func (s *Summary) costPoints() []compare.CostPoint {
 	if s.Comparison != nil && len(s.Comparison.Points) > 0 {
 		return s.Comparison.Points
 	}
-	var points []CostPoint
+	var points []compare.CostPoint
 	for _, c := range s.Scores {
 		if c.Scorer != s.Scores[0].Scorer || c.Mean == nil {
 			continue
 		}
 		for _, m := range s.Models {
 			if m.Model == c.Model && m.Rows > 0 && m.Bill.money() != "unknown" {
-				points = append(points, CostPoint{Model: m.Model, USD: dollars(m.Bill.CostNanoUSD) * 1000 / float64(m.Rows),
+				points = append(points, compare.CostPoint{Model: m.Model, USD: dollars(m.Bill.CostNanoUSD) * 1000 / float64(m.Rows),
 					AtLeast: m.Bill.AtLeast(), Score: *c.Mean, Lower: c.Lower, Upper: c.Upper})
 			}
 		}
@@ -340,10 +343,10 @@ func (s *Summary) costPoints() []CostPoint {
 	return points
 }
 
-func markFrontier(points []CostPoint) {
+func markFrontier(points []compare.CostPoint) {
 	for i := range points {
 		p := &points[i]
-		p.Frontier = !slices.ContainsFunc(points, func(q CostPoint) bool {
+		p.Frontier = !slices.ContainsFunc(points, func(q compare.CostPoint) bool {
 			return q.USD <= p.USD && q.Score >= p.Score && (q.USD < p.USD || q.Score > p.Score)
 		})
 	}
@@ -355,7 +358,7 @@ func (s *Summary) costChart() chart {
 		return chart{}
 	}
 	c := chart{ID: "cost", Title: "Cost against score", XLabel: "dollars per 1,000 rows", YLabel: "score"}
-	c.Table = Grid{Title: c.Title, Head: []string{"model", "per 1,000 rows", "score", "low", "high"}}
+	c.Table = render.Grid{Title: c.Title, Head: []string{"model", "per 1,000 rows", "score", "low", "high"}}
 	most, low, high := 0.0, math.Inf(1), math.Inf(-1)
 	for _, p := range points {
 		most = math.Max(most, p.USD)
@@ -373,7 +376,7 @@ func (s *Summary) costChart() chart {
 	for v := 0.0; v <= xTop*1.001; v += xTop / 4 {
 		c.XTicks = append(c.XTicks, tick{x.at(v), "$" + short(v)})
 	}
-	var front []CostPoint
+	var front []compare.CostPoint
 	for i, p := range points {
 		c.Dots = append(c.Dots, s.costDot(p, i, x, y))
 		if p.Lower != nil && p.Upper != nil {
@@ -383,9 +386,9 @@ func (s *Summary) costChart() chart {
 		if p.Frontier {
 			front = append(front, p)
 		}
-		c.Table.Rows = append(c.Table.Rows, []string{p.Model, money(int64(p.USD*1e9), p.AtLeast), score(&p.Score), score(p.Lower), score(p.Upper)})
+		c.Table.Rows = append(c.Table.Rows, []string{p.Model, render.Money(int64(p.USD*1e9), p.AtLeast), score(&p.Score), score(p.Lower), score(p.Upper)})
 	}
-	slices.SortFunc(front, func(a, b CostPoint) int { return int(math.Copysign(1, a.USD-b.USD)) })
+	slices.SortFunc(front, func(a, b compare.CostPoint) int { return int(math.Copysign(1, a.USD-b.USD)) })
 	var path []string
 	for _, p := range front {
 		path = append(path, fmt.Sprintf("%g,%g", x.at(p.USD), y.at(p.Score)))
@@ -397,9 +400,9 @@ func (s *Summary) costChart() chart {
 	return c
 }
 
-func (s *Summary) costDot(p CostPoint, i int, x, y scale) dot {
-	d := dot{X: x.at(p.USD), Y: y.at(p.Score), Colour: i % colours, Label: shorten(plain(p.Model), 24), Anchor: "start",
-		Tip: sprintf("%s: %s per 1,000 rows, score %s", p.Model, money(int64(p.USD*1e9), p.AtLeast), score(&p.Score))}
+func (s *Summary) costDot(p compare.CostPoint, i int, x, y scale) dot {
+	d := dot{X: x.at(p.USD), Y: y.at(p.Score), Colour: i % colours, Label: render.Shorten(render.Plain(p.Model), 24), Anchor: "start",
+		Tip: sprintf("%s: %s per 1,000 rows, score %s", p.Model, render.Money(int64(p.USD*1e9), p.AtLeast), score(&p.Score))}
 	d.LabelX, d.LabelY = d.X+7, d.Y-6
 	if d.X > (plotLeft+plotRight)/2 {
 		d.LabelX, d.Anchor = d.X-7, "end"
@@ -420,7 +423,7 @@ func (s *Summary) stopsChart() chart {
 	c := chart{ID: "stops", Title: "How answers ended", XLabel: "% of rows"}
 	g := s.stops()
 	names := append(slices.Clone(g.Head[1:]), "no answer")
-	c.Table = Grid{Title: c.Title, Head: append([]string{"model"}, names...)}
+	c.Table = render.Grid{Title: c.Title, Head: append([]string{"model"}, names...)}
 	x := scale{0, 100, plotLeft + 60, plotRight, false}
 	const bar = 30.0
 	for v := 0.0; v <= 100; v += 25 {
@@ -431,18 +434,18 @@ func (s *Summary) stopsChart() chart {
 			continue
 		}
 		top := plotTop + bar*float64(i)
-		c.YTicks = append(c.YTicks, tick{top + 11, shorten(plain(m.Model), 15)})
+		c.YTicks = append(c.YTicks, tick{top + 11, render.Shorten(render.Plain(m.Model), 15)})
 		row, left := []string{m.Model}, 0.0
 		for j, name := range names {
 			n := m.StopReasons[name]
 			if j == len(names)-1 {
 				n = m.Rows - m.Answered()
 			}
-			row = append(row, count(n))
+			row = append(row, render.Count(n))
 			share := 100 * float64(n) / float64(m.Rows)
 			if n > 0 {
 				c.Rects = append(c.Rects, rect{x.at(left), top, math.Max(round(x.at(left+share)-x.at(left)), 0.8), 20, j % colours,
-					sprintf("%s: %s %s (%.1f %%)", m.Model, count(n), name, share)})
+					sprintf("%s: %s %s (%.1f %%)", m.Model, render.Count(n), name, share)})
 			}
 			left += share
 		}

@@ -8,12 +8,13 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"nightshift/reports"
+	"nightshift/reports/internal/demo"
 )
 
 // Of a part that is damaged behind its first rows nothing is billed, and the
 // bill says so; the other parts are in it.
 func TestDamagedPartIsNotBilled(t *testing.T) {
-	dir := demo{rows: 20_000, models: []string{"m"}, slice: 10_000, text: 10}.write(t)
+	dir := demo.Run{Rows: 20_000, Models: []string{"m"}, Chunk: 10_000, Text: 10}.Write(t)
 	name := filepath.Join(dir, "results", "m-000001.parquet")
 	damageEnd(t, name, "attempt_log")
 	for _, path := range []string{dir, name} {

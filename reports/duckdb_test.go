@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"nightshift/reports"
+	"nightshift/reports/internal/demo"
 )
 
 // TestCostAgainstDuckDB bills three million rows and lets DuckDB do the same
@@ -24,7 +25,7 @@ func TestCostAgainstDuckDB(t *testing.T) {
 	if exec.Command("python3", "-c", "import duckdb").Run() != nil {
 		t.Skip("needs python3 with duckdb")
 	}
-	part := filepath.Join(demo{rows: 20_000, models: []string{"m"}, text: 400}.write(t), "results", "m-000000.parquet")
+	part := filepath.Join(demo.Run{Rows: 20_000, Models: []string{"m"}, Text: 400}.Write(t), "results", "m-000000.parquet")
 	dir := t.TempDir()
 	var files []string
 	for i := range 150 {

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"nightshift"
+	"nightshift/reports/compare"
+	"nightshift/reports/render"
 	"nightshift/runner/store"
 )
 
@@ -130,10 +132,10 @@ func knownCost(log string) (cost *int64, atLeast bool) {
 	return cost, cost != nil
 }
 
-// readItems reads the items of some keys, in the order of the keys. units are
+// ReadItems reads the items of some keys, in the order of the keys. units are
 // the stretches of the dataset that hold them.
-func readItems(dir string, keys []ItemKey, units []store.Chunk) ([]*Item, error) {
-	want := make(map[ItemKey]*Item, len(keys))
+func ReadItems(dir string, keys []compare.ItemKey, units []store.Chunk) ([]*Item, error) {
+	want := make(map[compare.ItemKey]*Item, len(keys))
 	for _, k := range keys {
 		want[k] = nil
 	}
@@ -146,7 +148,7 @@ func readItems(dir string, keys []ItemKey, units []store.Chunk) ([]*Item, error)
 			if err != nil {
 				return nil, err
 			}
-			key := ItemKey{row.Row, row.Epoch}
+			key := compare.ItemKey{Row: row.Row, Epoch: row.Epoch}
 			item, wanted := want[key]
 			if !wanted {
 				continue
@@ -171,7 +173,7 @@ func readItems(dir string, keys []ItemKey, units []store.Chunk) ([]*Item, error)
 }
 
 // joinScores adds the scores to the items.
-func joinScores(dir string, items map[ItemKey]*Item) error {
+func joinScores(dir string, items map[compare.ItemKey]*Item) error {
 	for s, err := range store.Scores(dir) {
 		var damage *store.DamageError
 		if errors.As(err, &damage) {
@@ -180,7 +182,7 @@ func joinScores(dir string, items map[ItemKey]*Item) error {
 		if err != nil {
 			return err
 		}
-		item := items[ItemKey{s.Row, s.Epoch}]
+		item := items[compare.ItemKey{Row: s.Row, Epoch: s.Epoch}]
 		if item == nil {
 			continue
 		}
@@ -194,8 +196,8 @@ func joinScores(dir string, items map[ItemKey]*Item) error {
 	return nil
 }
 
-// cutTo shortens the long texts of an item.
-func (i *Item) cutTo(most int) {
+// Shorten cuts the long texts of an item.
+func (i *Item) Shorten(most int) {
 	cut := func(s *string) {
 		if len(*s) <= most {
 			return
@@ -204,7 +206,7 @@ func (i *Item) cutTo(most int) {
 		for n > 0 && !utf8.RuneStart((*s)[n]) {
 			n--
 		}
-		*s = strings.Clone((*s)[:n]) + sprintf("… (%s more bytes)", count(int64(len(*s)-n)))
+		*s = strings.Clone((*s)[:n]) + sprintf("… (%s more bytes)", render.Count(int64(len(*s)-n)))
 		i.Cut = true
 	}
 	for _, s := range []*string{&i.System, &i.Input, &i.Target, &i.Metadata} {

@@ -2,18 +2,16 @@ package reports
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/base64"
 	"encoding/json"
-	"fmt"
-	"html/template"
 	"io"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf16"
+
+	"nightshift/reports/compare"
+	"nightshift/reports/render"
 )
 
 //go:embed assets
@@ -35,25 +33,25 @@ type Page struct {
 
 // BuildPage reads a run directory: its summary, and the rows that a person
 // wants to see, which failed, were cut, cost most, and an even sample of the
-// rest. compare, when not nil, may add to the summary before rows are chosen.
-func BuildPage(dir string, compare func(*Summary) error) (*Page, error) {
+// rest. add, when not nil, may add to the summary before rows are chosen.
+func BuildPage(dir string, add func(*Summary) error) (*Page, error) {
 	p := newPicker()
 	s, info, err := summarize(dir, p.add)
 	if err != nil {
 		return nil, err
 	}
-	if compare != nil {
-		if err := compare(s); err != nil {
+	if add != nil {
+		if err := add(s); err != nil {
 			return nil, err
 		}
 	}
-	var different []ItemKey
+	var different []compare.ItemKey
 	if s.Comparison != nil {
 		different = s.Comparison.Different
 	}
 	keys, units := inUnits(p.chosen(different), info.Chunks)
 	page := &Page{Summary: s, Made: time.Now()}
-	if page.Items, err = readItems(dir, keys, units); err != nil {
+	if page.Items, err = ReadItems(dir, keys, units); err != nil {
 		return nil, err
 	}
 	return page, nil
@@ -64,9 +62,9 @@ type pageData struct {
 	*Summary
 	Policy     string
 	Headline   string
-	Banner     []Finding
+	Banner     []render.Finding
 	Warnings   []string
-	Grids      []Grid
+	Grids      []render.Grid
 	Charts     []chart
 	LeftOut    string
 	Facts      [][2]string
@@ -82,12 +80,12 @@ type pageData struct {
 // HTML writes the page as one file that needs no other. Rows are added, in
 // their order, as long as they fit.
 func (p *Page) HTML(w io.Writer) error {
-	t, err := reportSheet()
+	t, err := reportPage()
 	if err != nil {
 		return err
 	}
 	d := p.data()
-	d.Policy = t.policy
+	d.Policy = t.Policy
 	var empty bytes.Buffer
 	if err := t.Execute(&empty, d); err != nil {
 		return err
@@ -107,7 +105,7 @@ func (p *Page) HTML(w io.Writer) error {
 // escapes, so that the page's source hides nothing either.
 func itemJSON(i *Item) (json.RawMessage, error) {
 	b, err := json.Marshal(i) // escapes <, > and & as the page does
-	return visibleJSON(b), err
+	return render.VisibleJSON(b), err
 }
 
 // namesJSON does the same for names.
@@ -115,24 +113,7 @@ type namesJSON []string
 
 func (names namesJSON) MarshalJSON() ([]byte, error) {
 	b, err := json.Marshal([]string(names))
-	return visibleJSON(b), err
-}
-
-func visibleJSON(b []byte) []byte {
-	if !bytes.ContainsFunc(b, hidden) {
-		return b
-	}
-	var out bytes.Buffer
-	for _, r := range string(b) {
-		if !hidden(r) {
-			out.WriteRune(r)
-			continue
-		}
-		for _, unit := range utf16.Encode([]rune{r}) {
-			fmt.Fprintf(&out, "\\u%04x", unit)
-		}
-	}
-	return out.Bytes()
+	return render.VisibleJSON(b), err
 }
 
 // longestText is what texts are cut to in the page; longer ones only where
@@ -149,7 +130,7 @@ func (p *Page) fitting(room int) []json.RawMessage {
 		for j := range c.Answers {
 			c.Answers[j].Scores = append([]ItemScore(nil), c.Answers[j].Scores...)
 		}
-		c.cutTo(longestText)
+		c.Shorten(longestText)
 		b, err := itemJSON(&c)
 		if err != nil {
 			continue
@@ -186,51 +167,51 @@ func (p *Page) data() *pageData {
 }
 
 // strip is the comparison's verdict, then what became of the run.
-func (p *Page) banner() []Finding {
-	banner := append([]Finding(nil), p.findings()...)
+func (p *Page) banner() []render.Finding {
+	banner := append([]render.Finding(nil), p.findings()...)
 	var rows, answered, expected int64
 	for _, m := range p.Models {
 		rows, answered, expected = rows+m.Rows, answered+m.Answered(), expected+m.Expected
 	}
-	state := Finding{Level: "plain", Title: "answers", Text: count(answered) + " of " + count(expected), Detail: p.State}
+	state := render.Finding{Level: "plain", Title: "answers", Text: render.Count(answered) + " of " + render.Count(expected), Detail: p.State}
 	switch {
 	case answered == expected && expected > 0:
 		state.Level = "good"
 	case rows-answered > 0:
 		state.Level = "bad"
-		state.Detail += ", " + count(rows-answered) + " without an answer"
+		state.Detail += ", " + render.Count(rows-answered) + " without an answer"
 	}
-	cost := Finding{Level: "plain", Title: "cost", Text: p.Total.money()}
+	cost := render.Finding{Level: "plain", Title: "cost", Text: p.Total.money()}
 	if p.Total.AtLeast() {
 		cost.Level = "unsure"
 		if p.Total.AtMostNanoUSD != nil {
 			cost.Detail = "at most " + mostMoney(p.Total)
 		}
 	}
-	tokens := Finding{Level: "plain", Title: "tokens", Text: count(p.Total.Input + p.Total.CacheRead + p.Total.CacheWrite + p.Total.Output),
-		Detail: count(p.Total.Output) + " of them output"}
+	tokens := render.Finding{Level: "plain", Title: "tokens", Text: render.Count(p.Total.Input + p.Total.CacheRead + p.Total.CacheWrite + p.Total.Output),
+		Detail: render.Count(p.Total.Output) + " of them output"}
 	banner = append(banner, state, cost, tokens)
 	if took := p.took(); took > 0 {
-		banner = append(banner, Finding{Level: "plain", Title: "time", Text: took.String(), Detail: count(int64(float64(answered)/took.Hours())) + " answers an hour"})
+		banner = append(banner, render.Finding{Level: "plain", Title: "time", Text: took.String(), Detail: render.Count(int64(float64(answered)/took.Hours())) + " answers an hour"})
 	}
 	return banner
 }
 
 func (p *Page) leftOut() string {
 	if p.Left == 0 {
-		return "All " + count(p.Kept) + " rows are in this page."
+		return "All " + render.Count(p.Kept) + " rows are in this page."
 	}
 	return sprintf("This page holds %s of %s rows: those that failed, were cut off, refused or retried, the most expensive, and an even sample of the rest. "+
-		"Figures and charts are of all rows. nightshift view shows every row; the query at the end has them all.", count(p.Kept), count(p.Kept+p.Left))
+		"Figures and charts are of all rows. nightshift view shows every row; the query at the end has them all.", render.Count(p.Kept), render.Count(p.Kept+p.Left))
 }
 
 func (p *Page) facts() [][2]string {
 	facts := [][2]string{
 		{"run", p.Name + " (" + p.RunID + ")"}, {"directory", p.Dir}, {"program", p.Tool},
-		{"dataset", count(p.Dataset.Rows) + " rows, " + p.Dataset.Hash}, {"plan", p.PlanHash}, {"prices", p.PriceDate},
+		{"dataset", render.Count(p.Dataset.Rows) + " rows, " + p.Dataset.Hash}, {"plan", p.PlanHash}, {"prices", p.PriceDate},
 	}
 	for _, m := range p.Models {
-		served := servedList(m.Served)
+		served := render.Tally(m.Served)
 		if served == "" {
 			served = "nobody yet"
 		}
@@ -256,52 +237,7 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// helpers are the templates' functions.
-var helpers = template.FuncMap{"plain": plain, "count": func(n int64) string { return count(n) }, "counted": counted}
-
-// A sheet is a template with style and script in it, and the policy that
-// permits these two and nothing else.
-type pageTemplate struct {
-	*template.Template
-	policy string
-}
-
-var reportSheet = sync.OnceValues(func() (*pageTemplate, error) {
-	return newSheet("report.html", "default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action 'none'",
-		&pageData{Summary: &Summary{}}, "explorer.js", "report.js")
+var reportPage = sync.OnceValues(func() (*render.Page, error) {
+	return render.NewPage(assets, "report", "default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action 'none'",
+		&pageData{Summary: &Summary{}})
 })
-
-// newSheet puts style and scripts into a template as text, before it is
-// parsed: no value is ever taken for either. Their hashes are those of what a
-// browser gets, so the template is executed once to see that.
-func newSheet(name, policy string, sample any, scripts ...string) (*pageTemplate, error) {
-	text := func(file string) string {
-		b, err := assets.ReadFile("assets/" + file)
-		if err != nil {
-			panic(err) // it is embedded
-		}
-		return string(b)
-	}
-	var script strings.Builder
-	for _, f := range scripts {
-		script.WriteString(text(f))
-	}
-	whole := strings.NewReplacer("/*style*/", text("page.css"), "/*script*/", script.String()).Replace(text(name))
-	t, err := template.New(name).Funcs(helpers).Parse(whole)
-	if err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	if err := t.Execute(&out, sample); err != nil {
-		return nil, err
-	}
-	return &pageTemplate{t, fmt.Sprintf(policy, inlineHash(out.String(), "<style>", "</style>"), inlineHash(out.String(), "<script>", "</script>"))}, nil
-}
-
-// inlineHash is the hash source of the first element between two tags.
-func inlineHash(page, open, end string) string {
-	_, rest, _ := strings.Cut(page, open)
-	body, _, _ := strings.Cut(rest, end)
-	sum := sha256.Sum256([]byte(body))
-	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"nightshift"
+	"nightshift/reports/compare"
 	"nightshift/runner/store"
 )
 
@@ -41,7 +42,7 @@ func newPicker() *picker {
 }
 
 func (p *picker) add(row *summaryRow, e *Entry) {
-	key := ItemKey{row.Row, row.Epoch}
+	key := compare.ItemKey{Row: row.Row, Epoch: row.Epoch}
 	chance := even(key)
 	switch o := nightshift.Outcome(row.Outcome); {
 	case !o.Answered():
@@ -60,7 +61,7 @@ func (p *picker) add(row *summaryRow, e *Entry) {
 }
 
 // even spreads keys evenly over [0, 1).
-func even(k ItemKey) float64 {
+func even(k compare.ItemKey) float64 {
 	h := fnv.New64a()
 	var b [12]byte
 	binary.LittleEndian.PutUint64(b[:], uint64(k.Row))
@@ -76,13 +77,13 @@ func even(k ItemKey) float64 {
 // best keeps the keys with the highest values.
 type best struct {
 	keep   int
-	values map[ItemKey]float64
+	values map[compare.ItemKey]float64
 	least  float64 // what a new key must exceed once there are enough
 }
 
-func (b *best) add(k ItemKey, v float64) {
+func (b *best) add(k compare.ItemKey, v float64) {
 	if b.values == nil {
-		b.values = map[ItemKey]float64{}
+		b.values = map[compare.ItemKey]float64{}
 	}
 	if len(b.values) >= b.keep && v <= b.least {
 		return
@@ -102,23 +103,23 @@ func (b *best) trim() {
 }
 
 // sorted returns the keys, best first.
-func (b *best) sorted() []ItemKey {
-	return slices.SortedFunc(maps.Keys(b.values), func(x, y ItemKey) int {
+func (b *best) sorted() []compare.ItemKey {
+	return slices.SortedFunc(maps.Keys(b.values), func(x, y compare.ItemKey) int {
 		return cmp.Or(cmp.Compare(b.values[y], b.values[x]), cmp.Compare(x.Row, y.Row), cmp.Compare(x.Epoch, y.Epoch))
 	})
 }
 
 // chosen returns the keys by kind by turns, so that a tight space holds some
 // of each; different come with the others.
-func (p *picker) chosen(different []ItemKey) []ItemKey {
-	lists := [][]ItemKey{different[:min(len(different), keptDifferent)]}
+func (p *picker) chosen(different []compare.ItemKey) []compare.ItemKey {
+	lists := [][]compare.ItemKey{different[:min(len(different), keptDifferent)]}
 	for _, kind := range []string{"failed", "expensive", "truncated", "refused", "flagged", "slow", "sample"} {
 		b := p.kinds[kind]
 		keys := b.sorted()
 		lists = append(lists, keys[:min(len(keys), b.keep)])
 	}
-	var order []ItemKey
-	seen := map[ItemKey]bool{}
+	var order []compare.ItemKey
+	seen := map[compare.ItemKey]bool{}
 	for i := 0; ; i++ {
 		any := false
 		for _, l := range lists {
@@ -137,8 +138,8 @@ func (p *picker) chosen(different []ItemKey) []ItemKey {
 }
 
 // inUnits keeps the keys of the units that hold most of them.
-func inUnits(keys []ItemKey, units []store.Chunk) (kept []ItemKey, read []store.Chunk) {
-	unitOf := func(k ItemKey) int {
+func inUnits(keys []compare.ItemKey, units []store.Chunk) (kept []compare.ItemKey, read []store.Chunk) {
+	unitOf := func(k compare.ItemKey) int {
 		i, found := slices.BinarySearchFunc(units, k.Row, func(s store.Chunk, row int64) int { return cmp.Compare(s.First, row) })
 		if !found {
 			i--

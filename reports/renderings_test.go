@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"html"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
@@ -14,20 +12,23 @@ import (
 	"unicode"
 
 	"nightshift/reports"
+	"nightshift/reports/compare"
+	"nightshift/reports/internal/demo"
+	"nightshift/reports/render"
 	"nightshift/runner/store"
 )
 
 // TestSameNumbersEverywhere renders one run four ways and reads the tables
 // back from each: every cell of one is in all.
 func TestSameNumbersEverywhere(t *testing.T) {
-	dir := demo{rows: 120, models: []string{"first", "second"}, text: 50}.write(t)
+	dir := demo.Run{Rows: 120, Models: []string{"first", "second"}, Text: 50}.Write(t)
 	page, err := reports.BuildPage(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	page.Comparison = &reports.ComparisonBlock{
-		Verdicts: []reports.Finding{{Level: "good", Title: "verdict", Text: "first is better", Detail: "by 0.15"}},
-		Tables:   []reports.Grid{{Title: "Pairs", Head: []string{"pair", "delta"}, Rows: [][]string{{"first - second", "0.1534"}}}},
+	page.Comparison = &compare.Block{
+		Verdicts: []render.Finding{{Level: "good", Title: "verdict", Text: "first is better", Detail: "by 0.15"}},
+		Tables:   []render.Grid{{Title: "Pairs", Head: []string{"pair", "delta"}, Rows: [][]string{{"first - second", "0.1534"}}}},
 	}
 	var md, text, js, page1 bytes.Buffer
 	for _, err := range []error{page.Markdown(&md), page.Text(&text), page.JSON(&js), page.HTML(&page1)} {
@@ -106,7 +107,7 @@ func htmlTables(s string) (cells []string) {
 // TestHostileTexts looks for what a terminal, Markdown or a spreadsheet would
 // obey.
 func TestHostileTexts(t *testing.T) {
-	dir := demo{rows: 60, models: []string{"a\x1b[31m|b`*_<i>", "\u202edecoy"}}.write(t)
+	dir := demo.Run{Rows: 60, Models: []string{"a\x1b[31m|b`*_<i>", "\u202edecoy"}}.Write(t)
 	page, err := reports.BuildPage(dir, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +164,7 @@ func TestHostileTexts(t *testing.T) {
 
 // TestPageSize keeps the page within its bound and says what it lacks.
 func TestPageSize(t *testing.T) {
-	dir := demo{rows: 300, models: []string{"first", "second"}, text: 3000}.write(t)
+	dir := demo.Run{Rows: 300, Models: []string{"first", "second"}, Text: 3000}.Write(t)
 	page, err := reports.BuildPage(dir, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -181,107 +182,8 @@ func TestPageSize(t *testing.T) {
 	}
 }
 
-// TestViewRefuses asks as others would.
-func TestViewRefuses(t *testing.T) {
-	dir := demo{rows: 20, models: []string{"m"}}.write(t)
-	v, err := reports.NewViewer(dir, "secret")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ask := func(method, path, host, site string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(method, path, nil)
-		r.Host = host
-		if site != "" {
-			r.Header.Set("Sec-Fetch-Site", site)
-		}
-		w := httptest.NewRecorder()
-		v.ServeHTTP(w, r)
-		return w
-	}
-	for _, c := range []struct {
-		method, path, host, site string
-		want                     int
-	}{
-		{"GET", "/secret/", "127.0.0.1:8080", "none", http.StatusOK},
-		{"GET", "/secret/", "localhost:8080", "", http.StatusOK},
-		{"GET", "/secret/", "[::1]:8080", "", http.StatusOK},
-		{"GET", "/secret/rows", "127.0.0.1", "same-origin", http.StatusOK},
-		{"GET", "/secret/", "evil.invalid", "", http.StatusForbidden},
-		{"GET", "/secret/", "127.0.0.1.evil.invalid:80", "", http.StatusForbidden},
-		{"GET", "/secret/", "localhost:80@evil.invalid", "", http.StatusForbidden},
-		{"GET", "/secret/rows", "127.0.0.1", "cross-site", http.StatusForbidden},
-		{"GET", "/secret/rows", "127.0.0.1", "same-site", http.StatusForbidden},
-		{"GET", "/", "127.0.0.1", "", http.StatusNotFound},
-		{"GET", "/other/rows", "127.0.0.1", "", http.StatusNotFound},
-		{"POST", "/secret/rows", "127.0.0.1", "", http.StatusMethodNotAllowed},
-		{"GET", "/secret/rows?cursor=9.9.9", "127.0.0.1", "", http.StatusBadRequest},
-		{"GET", "/secret/rows?cursor=-1.0.0", "127.0.0.1", "", http.StatusBadRequest},
-		{"GET", "/secret/rows?model=none", "127.0.0.1", "", http.StatusBadRequest},
-		{"GET", "/secret/rows?sort=text", "127.0.0.1", "", http.StatusBadRequest},
-		{"GET", "/secret/item?row=x&epoch=0", "127.0.0.1", "", http.StatusBadRequest},
-		{"GET", "/secret/item?row=99&epoch=0", "127.0.0.1", "", http.StatusBadRequest},
-	} {
-		w := ask(c.method, c.path, c.host, c.site)
-		if w.Code != c.want {
-			t.Errorf("%s %s of %s (%s): %d, want %d: %s", c.method, c.path, c.host, c.site, w.Code, c.want, w.Body)
-		}
-		if !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
-			t.Errorf("%s: no policy", c.path)
-		}
-	}
-}
-
-// TestViewPages walks a run page by page, by every filter, and compares with
-// the rows of the store.
-func TestViewPages(t *testing.T) {
-	d := demo{rows: 260, models: []string{"m", "n"}, slice: 100, open: true}
-	dir := d.write(t)
-	v, err := reports.NewViewer(dir, "s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	type key struct {
-		ID      string `parquet:"id"`
-		Model   string `parquet:"model,dict"`
-		Outcome string `parquet:"outcome,dict"`
-	}
-	for _, outcome := range []string{"", "failed", "truncated", "ok", "empty"} {
-		var want, got []string
-		for r, err := range store.Rows[key](dir, store.ReadOptions{}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if outcome == "" || r.Outcome == outcome {
-				want = append(want, r.Model+"/"+r.ID)
-			}
-		}
-		for cursor, pages := "", 0; pages < 30; pages++ {
-			r := httptest.NewRequest("GET", "/s/rows?outcome="+outcome+"&cursor="+cursor, nil)
-			r.Host = "127.0.0.1"
-			w := httptest.NewRecorder()
-			v.ServeHTTP(w, r)
-			var page struct {
-				Items []*reports.Item
-				Next  string
-			}
-			if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
-				t.Fatal(err, w.Body)
-			}
-			for _, i := range page.Items {
-				got = append(got, i.Answers[0].Model+"/"+i.ID)
-			}
-			if cursor = page.Next; cursor == "" {
-				break
-			}
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("outcome %q: %d rows, want %d", outcome, len(got), len(want))
-		}
-	}
-}
-
 func TestCostRefusesTwice(t *testing.T) {
-	dir := demo{rows: 5, models: []string{"m"}}.write(t)
+	dir := demo.Run{Rows: 5, Models: []string{"m"}}.Write(t)
 	part := dir + "/results/m-000000.parquet"
 	if _, err := os.Stat(part); err != nil {
 		t.Fatal(err)

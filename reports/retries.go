@@ -7,9 +7,9 @@ import (
 	"nightshift"
 )
 
-// wasRetried reports whether some request of a row was sent again. A row of
+// WasRetried reports whether some request of a row was sent again. A row of
 // several turns takes a request for each, and is flagged where one took more.
-func wasRetried(attempts int32, flags *string) bool {
+func WasRetried(attempts int32, flags *string) bool {
 	list := splitFlags(flags)
 	if slices.Contains(list, "multi_turn") {
 		return slices.Contains(list, "turn_retried")

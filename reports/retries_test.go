@@ -31,7 +31,7 @@ func TestRetries(t *testing.T) {
 		if got := retries(&tc.row); got != tc.want {
 			t.Errorf("%s: %d retries, want %d", name, got, tc.want)
 		}
-		if got := wasRetried(tc.row.Attempts, tc.row.Flags); got != tc.retried {
+		if got := WasRetried(tc.row.Attempts, tc.row.Flags); got != tc.retried {
 			t.Errorf("%s: retried %v", name, got)
 		}
 	}

@@ -1,11 +1,11 @@
 package reports
 
 import (
-	"errors"
 	"math"
 	"slices"
 
 	"nightshift"
+	"nightshift/reports/compare"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
 	"nightshift/runner/store"
@@ -101,35 +101,6 @@ func known(v float64) *float64 {
 	return &v
 }
 
-// dependentRows says which rows of a run ask the same or are of one cluster, as
-// a comparison does: one score has one interval, wherever it stands. nil when
-// all rows are independent, or their clusters are not known for all.
-func dependentRows(dir string) (label func(row int64) int32, err error) {
-	m := &matrix{}
-	r, err := openCompared(dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.loadItems(); err != nil {
-		return nil, err
-	}
-	m.runs = []*comparedRun{r}
-	err = m.align()
-	var unfit *IncomparableError
-	if errors.As(err, &unfit) {
-		return nil, nil // the comparison says what is wrong
-	}
-	if err != nil || m.labels == nil {
-		return nil, err
-	}
-	return func(row int64) int32 {
-		if at, ok := r.table.find(row, -1); ok {
-			return m.labels[r.items[at]]
-		}
-		return int32(len(m.keys)) + int32(row) // written since
-	}, nil
-}
-
 // scoreSummaries reads the score tables of a run.
 func scoreSummaries(dir string, models []string) ([]ScoreSummary, error) {
 	tallies := map[[2]string]*scoreTally{}
@@ -156,7 +127,7 @@ func scoreSummaries(dir string, models []string) ([]ScoreSummary, error) {
 	if len(order) == 0 {
 		return nil, nil
 	}
-	label, err := dependentRows(dir)
+	label, err := compare.DependentRows(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +138,7 @@ func scoreSummaries(dir string, models []string) ([]ScoreSummary, error) {
 	var all []ScoreSummary
 	for _, key := range order {
 		t := tallies[key]
-		if kinds[key[0]] == pairwise {
+		if kinds[key[0]] == compare.Pairwise {
 			t.epochs *= 2 // a verdict is a win, half of one or none: two answers
 		}
 		all = append(all, t.close(label))

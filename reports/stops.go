@@ -56,6 +56,10 @@ func readTroubles(dir string) (stops []Stop, silent []Silence) {
 	return nil, silent
 }
 
+// Troubles says why the last start of a run stopped, or which endpoints are
+// silent in one that goes on, a line each.
+func Troubles(dir string) []string { return troubleLines(readTroubles(dir)) }
+
 func troubleLines(stops []Stop, silent []Silence) (lines []string) {
 	for _, s := range stops {
 		lines = append(lines, s.line())

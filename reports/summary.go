@@ -10,11 +10,13 @@ package reports
 import (
 	"cmp"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
 	"nightshift"
+	"nightshift/reports/compare"
+	"nightshift/reports/render"
+	"nightshift/reports/stats"
 	"nightshift/runner/store"
 )
 
@@ -43,7 +45,7 @@ type Summary struct {
 	Warnings  []string       `json:"warnings,omitempty"`
 	PriceDate string         `json:"price_table,omitempty"`
 	// Comparison is filled in by whoever compares the models; nil otherwise.
-	Comparison *ComparisonBlock `json:"comparison,omitempty"`
+	Comparison *compare.Block `json:"comparison,omitempty"`
 }
 
 // DatasetFacts say which dataset was run.
@@ -69,10 +71,10 @@ type ModelSummary struct {
 	Retries        int64                        `json:"retries"`
 	Flags          map[string]int64             `json:"flags,omitempty"`
 
-	LatencyMS    Percentiles `json:"latency_ms"`
-	FirstTokenMS Percentiles `json:"first_token_ms"`
-	LatencyHist  Histogram   `json:"latency_histogram"`       // of answers, in milliseconds
-	OutputHist   Histogram   `json:"output_tokens_histogram"` // of answers
+	LatencyMS    stats.Percentiles `json:"latency_ms"`
+	FirstTokenMS stats.Percentiles `json:"first_token_ms"`
+	LatencyHist  Histogram         `json:"latency_histogram"`       // of answers, in milliseconds
+	OutputHist   Histogram         `json:"output_tokens_histogram"` // of answers
 
 	// LimitedBy is what held the model's requests back, the most first, over all
 	// starts; nil when the run never said.
@@ -91,17 +93,6 @@ func (m ModelSummary) Answered() int64 {
 		}
 	}
 	return n
-}
-
-// Percentiles of a duration in milliseconds. P99 is nil under a hundred
-// values.
-type Percentiles struct {
-	N   int64    `json:"n"`
-	P50 *float64 `json:"p50"`
-	P90 *float64 `json:"p90"`
-	P95 *float64 `json:"p95"`
-	P99 *float64 `json:"p99"`
-	Max *float64 `json:"max"`
 }
 
 // An ErrorGroup is one way in which rows of a model failed.
@@ -242,7 +233,7 @@ type tally struct {
 type modelTally struct {
 	ModelSummary
 	bill                *Entry
-	latency, firstToken quantiles
+	latency, firstToken stats.Quantiles
 	latencies, outputs  logBuckets
 }
 
@@ -306,11 +297,11 @@ func (m *modelTally) answered(row *summaryRow) {
 		m.AnswersNoUsage++
 	}
 	if row.LatencyMS != nil {
-		m.latency.add(*row.LatencyMS)
+		m.latency.Add(*row.LatencyMS)
 		m.latencies.add(*row.LatencyMS)
 	}
 	if row.FirstTokenMS != nil {
-		m.firstToken.add(*row.FirstTokenMS)
+		m.firstToken.Add(*row.FirstTokenMS)
 	}
 	if row.OutputTokens != nil {
 		m.outputs.add(float64(*row.OutputTokens))
@@ -336,7 +327,7 @@ func (t *tally) summary(dir string, info store.Info) *Summary {
 	for _, name := range t.order {
 		m := t.models[name]
 		m.Expected = perModel(info)
-		m.LatencyMS, m.FirstTokenMS = m.latency.percentiles(), m.firstToken.percentiles()
+		m.LatencyMS, m.FirstTokenMS = m.latency.Percentiles(), m.firstToken.Percentiles()
 		m.LatencyHist, m.OutputHist = m.latencies.histogram(), m.outputs.histogram()
 		m.Bill = m.bill.closed()
 		s.Models = append(s.Models, m.ModelSummary)
@@ -348,10 +339,6 @@ func (t *tally) summary(dir string, info store.Info) *Summary {
 		return cmp.Or(cmp.Compare(b.Rows, a.Rows), cmp.Compare(a.Model, b.Model), cmp.Compare(a.Class, b.Class))
 	})
 	return s
-}
-
-func (q *quantiles) percentiles() Percentiles {
-	return Percentiles{N: q.n, P50: q.at(0.5), P90: q.at(0.9), P95: q.at(0.95), P99: q.tail(), Max: q.largest()}
 }
 
 // warnings are what a reader should know before trusting the figures.
@@ -366,10 +353,10 @@ func (s *Summary) warnings() []string {
 func (m *ModelSummary) warnings() []string {
 	var w []string
 	if t := m.Outcomes[nightshift.OutcomeTruncated]; t*100 > m.Rows {
-		w = append(w, sprintf("%s: %s of %s answers were cut off (token cap or context window): raise max_tokens before comparing models", m.Model, count(t), count(m.Rows)))
+		w = append(w, sprintf("%s: %s of %s answers were cut off (token cap or context window): raise max_tokens before comparing models", m.Model, render.Count(t), render.Count(m.Rows)))
 	}
 	if m.AnswersNoUsage > 0 {
-		w = append(w, sprintf("%s: %s answers came without usage: token sums are lower bounds", m.Model, count(m.AnswersNoUsage)))
+		w = append(w, sprintf("%s: %s answers came without usage: token sums are lower bounds", m.Model, render.Count(m.AnswersNoUsage)))
 	}
 	if m.MaybeBilled > 0 {
 		bound := ""
@@ -380,21 +367,13 @@ func (m *ModelSummary) warnings() []string {
 		if m.MaybeBilled == 1 {
 			verb = "holds"
 		}
-		w = append(w, sprintf("%s: %s %s requests that may have been billed without an answer%s", m.Model, counted(m.MaybeBilled, "row"), verb, bound))
+		w = append(w, sprintf("%s: %s %s requests that may have been billed without an answer%s", m.Model, render.Counted(m.MaybeBilled, "row"), verb, bound))
 	}
 	if m.Bill.NoPrice > 0 {
-		w = append(w, sprintf("%s: no price is known for %s requests: name one in the plan, or price again with nightshift cost --prices", m.Model, count(m.Bill.NoPrice)))
+		w = append(w, sprintf("%s: no price is known for %s requests: name one in the plan, or price again with nightshift cost --prices", m.Model, render.Count(m.Bill.NoPrice)))
 	}
 	if len(m.Served) > 1 || m.Flags["model_mismatch"] > 0 {
-		w = append(w, sprintf("%s: asked for %s, answered by %s", m.Model, m.RequestedModel, servedList(m.Served)))
+		w = append(w, sprintf("%s: asked for %s, answered by %s", m.Model, m.RequestedModel, render.Tally(m.Served)))
 	}
 	return w
-}
-
-func servedList(served map[string]int64) string {
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(served)) {
-		parts = append(parts, sprintf("%s (%s)", name, count(served[name])))
-	}
-	return join(parts, ", ")
 }

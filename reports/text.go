@@ -8,21 +8,22 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/reports/render"
 )
 
 // JSON writes the summary as indented JSON; docs/report.md describes it.
-func (s *Summary) JSON(w io.Writer) error { return writeJSON(w, s) }
+func (s *Summary) JSON(w io.Writer) error { return render.JSON(w, s) }
 
 // Text writes the summary for a terminal of 80 columns.
 func (s *Summary) Text(w io.Writer) error {
 	var b strings.Builder
-	para := func(text string) { b.WriteString(wrap(plain(text), terminalWidth) + "\n") }
+	para := func(text string) { b.WriteString(render.Wrap(render.Plain(text), render.Width) + "\n") }
 	para(s.headline())
 	for _, v := range s.findings() {
-		para("» " + v.line())
+		para("» " + v.Line())
 	}
 	for _, g := range s.grids() {
-		b.WriteString("\n" + g.text() + "\n")
+		b.WriteString("\n" + g.Text() + "\n")
 		if g.Note != "" {
 			para(g.Note)
 		}
@@ -45,22 +46,22 @@ func (s *Summary) Text(w io.Writer) error {
 // Markdown writes the summary for a page or a pull request.
 func (s *Summary) Markdown(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# " + markdown(s.Name) + "\n\n" + markdown(s.headline()) + "\n")
+	b.WriteString("# " + render.Markdown(s.Name) + "\n\n" + render.Markdown(s.headline()) + "\n")
 	for _, v := range s.findings() {
-		b.WriteString("\n> **" + markdown(v.Title) + ": " + markdown(v.Text) + "** " + markdown(v.Detail) + "\n")
+		b.WriteString("\n> **" + render.Markdown(v.Title) + ": " + render.Markdown(v.Text) + "** " + render.Markdown(v.Detail) + "\n")
 	}
 	for _, g := range s.grids() {
-		b.WriteString("\n## " + markdown(g.Title) + "\n\n" + g.markdown())
+		b.WriteString("\n## " + render.Markdown(g.Title) + "\n\n" + g.Markdown())
 		if g.Note != "" {
-			b.WriteString("\n" + markdown(g.Note) + "\n")
+			b.WriteString("\n" + render.Markdown(g.Note) + "\n")
 		}
 	}
 	if len(s.Errors) > 0 {
 		b.WriteString("\n## Failures\n\n")
 		for _, e := range s.Errors {
-			b.WriteString("- " + markdown(e.line()))
+			b.WriteString("- " + render.Markdown(e.line()))
 			if e.Hint != "" {
-				b.WriteString(" *Try: " + markdown(e.Hint) + "*")
+				b.WriteString(" *Try: " + render.Markdown(e.Hint) + "*")
 			}
 			b.WriteString("\n")
 		}
@@ -68,23 +69,15 @@ func (s *Summary) Markdown(w io.Writer) error {
 	if notes := s.allWarnings(); len(notes) > 0 {
 		b.WriteString("\n## Read with care\n\n")
 		for _, note := range notes {
-			b.WriteString("- " + markdown(note) + "\n")
+			b.WriteString("- " + render.Markdown(note) + "\n")
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func (v Finding) line() string {
-	line := v.Title + ": " + v.Text
-	if v.Detail != "" {
-		line += " (" + v.Detail + ")"
-	}
-	return line
-}
-
 func (e ErrorGroup) line() string {
-	return sprintf("%s: %s failed with %s, first %s: %s", e.Model, counted(e.Rows, "row"), e.Class, e.FirstID, e.Example)
+	return sprintf("%s: %s failed with %s, first %s: %s", e.Model, render.Counted(e.Rows, "row"), e.Class, e.FirstID, e.Example)
 }
 
 func (s *Summary) allWarnings() []string {
@@ -103,7 +96,7 @@ func (s *Summary) saidOfCosts(warning string) bool {
 }
 
 // findings are the verdict strip: the comparison's.
-func (s *Summary) findings() []Finding {
+func (s *Summary) findings() []render.Finding {
 	if s.Comparison == nil {
 		return nil
 	}
@@ -111,7 +104,7 @@ func (s *Summary) findings() []Finding {
 }
 
 func (s *Summary) headline() string {
-	h := sprintf("%s: %s × %s", s.Name, counted(s.Dataset.Rows, "row"), counted(int64(len(s.Models)), "model"))
+	h := sprintf("%s: %s × %s", s.Name, render.Counted(s.Dataset.Rows, "row"), render.Counted(int64(len(s.Models)), "model"))
 	if s.Epochs > 1 {
 		h += sprintf(" × %d epochs", s.Epochs)
 	}
@@ -120,18 +113,10 @@ func (s *Summary) headline() string {
 		h += " in " + took.String()
 	}
 	cost := s.Total.money()
-	if cost == costNotKnown {
+	if cost == render.Unknown {
 		cost = "cost " + cost
 	}
 	return h + ", " + cost
-}
-
-// counted is a number of things: "1 row", "1,200 rows".
-func counted(n int64, thing string) string {
-	if n != 1 {
-		thing += "s"
-	}
-	return count(n) + " " + thing
 }
 
 // took is how long the run worked, without the rest between its starts.
@@ -144,22 +129,23 @@ func (s *Summary) took() time.Duration {
 }
 
 // grids are the tables of every rendering, in their order.
-func (s *Summary) grids() []Grid {
-	all := []Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.times(), s.bounds()}
+func (s *Summary) grids() []render.Grid {
+	all := []render.Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.times(), s.bounds()}
 	if s.Comparison != nil {
 		all = append(all, s.Comparison.Tables...)
 	}
-	return slices.DeleteFunc(all, func(g Grid) bool { return len(g.Rows) == 0 || len(g.Head) < 2 })
+	return slices.DeleteFunc(all, func(g render.Grid) bool { return len(g.Rows) == 0 || len(g.Head) < 2 })
 }
 
-var outcomeOrder = []nightshift.Outcome{
+// Outcomes are all outcomes of a row in the order of reading.
+var Outcomes = []nightshift.Outcome{
 	nightshift.OutcomeOK, nightshift.OutcomeTruncated, nightshift.OutcomeRefused, nightshift.OutcomeEmpty,
 	nightshift.OutcomeFailed, nightshift.OutcomeInputError, nightshift.OutcomeUnknown,
 }
 
-func (s *Summary) outcomes() Grid {
-	g := Grid{Title: "Rows", Head: []string{"rows"}}
-	shown := slices.DeleteFunc(slices.Clone(outcomeOrder), func(o nightshift.Outcome) bool {
+func (s *Summary) outcomes() render.Grid {
+	g := render.Grid{Title: "Rows", Head: []string{"rows"}}
+	shown := slices.DeleteFunc(slices.Clone(Outcomes), func(o nightshift.Outcome) bool {
 		return o != nightshift.OutcomeOK && o != nightshift.OutcomeFailed && !s.any(func(m ModelSummary) bool { return m.Outcomes[o] > 0 })
 	})
 	notRun := s.any(func(m ModelSummary) bool { return m.NotRun() > 0 })
@@ -173,27 +159,27 @@ func (s *Summary) outcomes() Grid {
 	for _, m := range s.Models {
 		row := []string{m.Model}
 		for _, o := range shown {
-			row = append(row, count(m.Outcomes[o]))
+			row = append(row, render.Count(m.Outcomes[o]))
 		}
 		if notRun {
-			row = append(row, count(m.NotRun()))
+			row = append(row, render.Count(m.NotRun()))
 		}
-		g.Rows = append(g.Rows, append(row, count(m.Expected), count(m.Retries)))
+		g.Rows = append(g.Rows, append(row, render.Count(m.Expected), render.Count(m.Retries)))
 	}
 	return g
 }
 
 func (s *Summary) any(is func(ModelSummary) bool) bool { return slices.ContainsFunc(s.Models, is) }
 
-func (s *Summary) scores() Grid {
-	g := Grid{Title: "Scores", Texts: 2, Head: []string{"scores", "scorer", "mean", "95 % interval", "rows", "scored", "no answer", "unscored", "failed"}}
+func (s *Summary) scores() render.Grid {
+	g := render.Grid{Title: "Scores", Texts: 2, Head: []string{"scores", "scorer", "mean", "95 % interval", "rows", "scored", "no answer", "unscored", "failed"}}
 	for _, c := range s.Scores {
 		interval := "-"
 		if c.Lower != nil && c.Upper != nil {
 			interval = score(c.Lower) + " to " + score(c.Upper)
 		}
-		g.Rows = append(g.Rows, []string{c.Model, c.Scorer, score(c.Mean), interval, count(c.Items),
-			count(c.Scored), count(c.NoAnswer), count(c.Unscored), count(c.Errors)})
+		g.Rows = append(g.Rows, []string{c.Model, c.Scorer, score(c.Mean), interval, render.Count(c.Items),
+			render.Count(c.Scored), render.Count(c.NoAnswer), render.Count(c.Unscored), render.Count(c.Errors)})
 	}
 	return g
 }
@@ -205,7 +191,7 @@ func score(v *float64) string {
 	return sprintf("%.3f", *v)
 }
 
-func (s *Summary) stops() Grid {
+func (s *Summary) stops() render.Grid {
 	reasons := map[string]bool{}
 	for _, m := range s.Models {
 		for r := range m.StopReasons {
@@ -213,11 +199,11 @@ func (s *Summary) stops() Grid {
 		}
 	}
 	order := slices.Sorted(maps.Keys(reasons))
-	g := Grid{Title: "Stop reasons", Head: append([]string{"stop reasons"}, order...)}
+	g := render.Grid{Title: "Stop reasons", Head: append([]string{"stop reasons"}, order...)}
 	for _, m := range s.Models {
 		row := []string{m.Model}
 		for _, r := range order {
-			row = append(row, count(m.StopReasons[r]))
+			row = append(row, render.Count(m.StopReasons[r]))
 		}
 		g.Rows = append(g.Rows, row)
 	}
@@ -225,15 +211,15 @@ func (s *Summary) stops() Grid {
 }
 
 // spending bills every attempt, in disjoint classes of tokens.
-func (s *Summary) spending() Grid {
-	g := Grid{Title: "Tokens and cost", Total: true, Head: []string{"tokens and cost", "input", "cached", "output", "reasoning", "cost", "per 1,000"}}
+func (s *Summary) spending() render.Grid {
+	g := render.Grid{Title: "Tokens and cost", Total: true, Head: []string{"tokens and cost", "input", "cached", "output", "reasoning", "cost", "per 1,000"}}
 	g.Note = "Input is without cached tokens; output includes reasoning; per 1,000 rows."
 	line := func(name string, e Entry) {
 		each := "-"
 		if e.Rows > 0 {
 			each = Entry{CostNanoUSD: e.CostNanoUSD * 1000 / e.Rows, NoUsage: e.NoUsage, NoPrice: e.NoPrice, AtMostNanoUSD: e.AtMostNanoUSD}.money()
 		}
-		g.Rows = append(g.Rows, []string{name, count(e.Input), count(e.CacheRead + e.CacheWrite), count(e.Output), count(e.Reasoning), e.money(), each})
+		g.Rows = append(g.Rows, []string{name, render.Count(e.Input), render.Count(e.CacheRead + e.CacheWrite), render.Count(e.Output), render.Count(e.Reasoning), e.money(), each})
 	}
 	for _, m := range s.Models {
 		line(m.Model, m.Bill)
@@ -257,14 +243,14 @@ func mostMoney(e Entry) string {
 	if e.AtMostNanoUSD == nil {
 		return "unknown"
 	}
-	return money(*e.AtMostNanoUSD, false)
+	return render.Money(*e.AtMostNanoUSD, false)
 }
 
-func (s *Summary) times() Grid {
-	g := Grid{Title: "Latency", Head: []string{"latency", "p50", "p90", "p95", "p99", "max", "first token p50"}}
+func (s *Summary) times() render.Grid {
+	g := render.Grid{Title: "Latency", Head: []string{"latency", "p50", "p90", "p95", "p99", "max", "first token p50"}}
 	for _, m := range s.Models {
 		l := m.LatencyMS
-		g.Rows = append(g.Rows, []string{m.Model, seconds(l.P50), seconds(l.P90), seconds(l.P95), seconds(l.P99), seconds(l.Max), seconds(m.FirstTokenMS.P50)})
+		g.Rows = append(g.Rows, []string{m.Model, render.Seconds(l.P50), render.Seconds(l.P90), render.Seconds(l.P95), render.Seconds(l.P99), render.Seconds(l.Max), render.Seconds(m.FirstTokenMS.P50)})
 	}
 	return g
 }

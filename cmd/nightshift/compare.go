@@ -11,12 +11,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightshift/reports"
+	"nightshift/reports/compare"
 )
 
 // compareFlags are the flags of `compare`.
 type compareFlags struct {
-	options      reports.CompareOptions
+	options      compare.Options
 	gates        []string
 	min, minimum string
 	maxErrors    string
@@ -73,7 +73,7 @@ func (a *app) compare(f *compareFlags) error {
 	if err := f.settle(); err != nil {
 		return err
 	}
-	c, err := reports.Compare(f.options)
+	c, err := compare.Runs(f.options)
 	if err != nil {
 		return comparisonError(err)
 	}
@@ -96,7 +96,7 @@ func (f *compareFlags) settle() error {
 			gates = append(gates, short.name+" >= "+short.value)
 		}
 	}
-	if err := reports.CheckGates(gates); err != nil {
+	if err := compare.CheckGates(gates); err != nil {
 		return usageError("--gate: %w", err)
 	}
 	if len(gates) > 0 {
@@ -127,7 +127,7 @@ func parseShare(text string) (float64, error) {
 	return v, err
 }
 
-func (f *compareFlags) write(a *app, c *reports.Comparison) error {
+func (f *compareFlags) write(a *app, c *compare.Comparison) error {
 	if f.output != "" {
 		how := c.Text
 		switch filepath.Ext(f.output) {
@@ -160,7 +160,7 @@ func render(path string, how func(io.Writer) error) error {
 
 // comparisonError says what is wrong with the runs as a mistake of usage.
 func comparisonError(err error) error {
-	var unfit *reports.IncomparableError
+	var unfit *compare.IncomparableError
 	if errors.As(err, &unfit) || missing(err) {
 		return usageError("%w", err)
 	}
@@ -168,7 +168,7 @@ func comparisonError(err error) error {
 }
 
 // gateError is the exit that the gates ask for.
-func gateError(c *reports.Comparison) error {
+func gateError(c *compare.Comparison) error {
 	switch {
 	case len(c.Gates) == 0:
 		return nil

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"nightshift/reports"
+	"nightshift/reports/compare"
 	"nightshift/reports/scoring"
 	"nightshift/runner/store"
 )
@@ -14,7 +15,7 @@ import (
 // evaluate scores a finished run, compares its models and judges its gates.
 // What goes wrong becomes how the run ended, unless it ended badly already.
 // The comparison is nil when there is nothing to evaluate.
-func (s *session) evaluate(calls, waiting context.Context, f *clients, end *endState) *reports.Comparison {
+func (s *session) evaluate(calls, waiting context.Context, f *clients, end *endState) *compare.Comparison {
 	if end.state != "finished" || len(s.plan.Scorers)+len(s.plan.Gates) == 0 {
 		return nil
 	}
@@ -28,7 +29,7 @@ func (s *session) evaluate(calls, waiting context.Context, f *clients, end *endS
 			return nil
 		}
 	}
-	c, err := reports.Compare(reports.CompareOptions{Runs: []string{s.plan.Out}})
+	c, err := compare.Runs(compare.Options{Runs: []string{s.plan.Out}})
 	if err == nil {
 		err = keepComparison(s.plan.Out, c)
 	}
@@ -49,7 +50,7 @@ func (e *endState) because(err error) {
 
 // keepComparison writes comparison.json and comparison.md into the run
 // directory.
-func keepComparison(dir string, c *reports.Comparison) error {
+func keepComparison(dir string, c *compare.Comparison) error {
 	return errors.Join(
 		render(filepath.Join(dir, "comparison.json"), c.JSON),
 		render(filepath.Join(dir, "comparison.md"), c.Markdown),
@@ -63,8 +64,8 @@ func withComparison(s *reports.Summary) error {
 	if err != nil || len(e.Scorers) == 0 {
 		return err
 	}
-	c, err := reports.Compare(reports.CompareOptions{Runs: []string{s.Dir}})
-	var unfit *reports.IncomparableError
+	c, err := compare.Runs(compare.Options{Runs: []string{s.Dir}})
+	var unfit *compare.IncomparableError
 	var damaged *store.DamageError
 	if errors.As(err, &unfit) || errors.As(err, &damaged) {
 		s.Warnings = append(s.Warnings, "the models are not compared: "+err.Error())

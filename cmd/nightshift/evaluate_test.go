@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"nightshift/reports"
+	"nightshift/reports/compare"
 	"nightshift/reports/scoring"
 	"nightshift/runner/store"
 )
@@ -73,20 +73,20 @@ func absolute(t testing.TB, path string) string {
 }
 
 // comparisonOf runs compare and reads its JSON.
-func comparisonOf(t testing.TB, args ...string) *reports.Comparison {
+func comparisonOf(t testing.TB, args ...string) *compare.Comparison {
 	t.Helper()
 	c := start(t, append([]string{"compare", "--json"}, args...)...)
 	if code := c.wait(t); code != exitOK {
 		t.Fatalf("compare: exit code %d\n%s", code, c.errs.String())
 	}
-	var out reports.Comparison
+	var out compare.Comparison
 	if err := json.Unmarshal(c.out.Bytes(), &out); err != nil {
 		t.Fatal(err)
 	}
 	return &out
 }
 
-func checkAgainstScipy(t *testing.T, run string, c *reports.Comparison) {
+func checkAgainstScipy(t *testing.T, run string, c *compare.Comparison) {
 	t.Helper()
 	if exec.Command("python3", "-c", "import numpy, scipy, pandas, pyarrow").Run() != nil {
 		t.Skip("needs python3 with numpy, scipy, pandas and pyarrow for an independent calculation")

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"nightshift/datasets"
-	"nightshift/reports"
+	"nightshift/reports/compare"
 	"nightshift/runner/plan"
 )
 
@@ -41,7 +41,7 @@ func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys
 	j.rows = rows
 	if wrong == nil && err == nil {
 		wrong = errors.Join(checkScorers(resolved, true), checkGates(resolved))
-	} else if gates := reports.CheckGates(p.Gates); gates != nil {
+	} else if gates := compare.CheckGates(p.Gates); gates != nil {
 		wrong = errors.Join(wrong, usageError("%w", gates))
 	}
 	if err := errors.Join(wrong, err, rowsErr, metricsProblem(p)); err != nil {

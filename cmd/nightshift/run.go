@@ -16,6 +16,7 @@ import (
 	"nightshift"
 	"nightshift/datasets"
 	"nightshift/reports"
+	"nightshift/reports/compare"
 	"nightshift/runner"
 	"nightshift/runner/store"
 )
@@ -277,7 +278,7 @@ func (s *session) finish(calls, waiting context.Context, f *clients, st *store.R
 
 // report writes and prints the reports. What goes wrong is added to why the run
 // ended, whatever that is.
-func (s *session) report(comparison *reports.Comparison, end *endState) {
+func (s *session) report(comparison *compare.Comparison, end *endState) {
 	page, err := reports.BuildPage(s.plan.Out, func(summary *reports.Summary) error {
 		if comparison != nil {
 			summary.Comparison = comparison.Block()

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightshift/reports"
+	"nightshift/reports/compare"
 	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 	"nightshift/runner/plan"
@@ -125,7 +125,7 @@ func (a *app) resolveScoring(c *cobra.Command, path string, names []string, f *s
 	if len(resolved.Scorers) == 0 {
 		return nil, usageError("%s names no scorers; add --scorer, or scorers: to the plan", path)
 	}
-	if err := reports.CheckGates(resolved.Gates); err != nil {
+	if err := compare.CheckGates(resolved.Gates); err != nil {
 		return nil, usageError("%w", err)
 	}
 	return resolved, checkScorers(resolved, f.allowCommands)
@@ -160,7 +160,7 @@ func checkScorers(p *plan.Resolved, allowCommands bool) error {
 // checkGates finds gates of a run's plan that are no conditions, that could not
 // work, or that name what the plan does not have.
 func checkGates(p *plan.Resolved) error {
-	if err := reports.CheckGatesOf(p.Gates, modelNames(p), scorerTypes(p)); err != nil {
+	if err := compare.CheckGatesOf(p.Gates, modelNames(p), scorerTypes(p)); err != nil {
 		return usageError("%w", err)
 	}
 	return nil

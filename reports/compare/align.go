@@ -1,9 +1,10 @@
-package reports
+package compare
 
 import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"nightshift/reports/stats"
@@ -200,4 +201,33 @@ func (m *matrix) withoutCluster(item int) error {
 		}
 	}
 	return incomparable("a row has no cluster, and others have")
+}
+
+// DependentRows says which rows of a run ask the same or are of one cluster, as
+// a comparison does: one score has one interval, wherever it stands. nil when
+// all rows are independent, or their clusters are not known for all.
+func DependentRows(dir string) (label func(row int64) int32, err error) {
+	m := &matrix{}
+	r, err := openCompared(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.loadItems(); err != nil {
+		return nil, err
+	}
+	m.runs = []*comparedRun{r}
+	err = m.align()
+	var unfit *IncomparableError
+	if errors.As(err, &unfit) {
+		return nil, nil // the comparison says what is wrong
+	}
+	if err != nil || m.labels == nil {
+		return nil, err
+	}
+	return func(row int64) int32 {
+		if at, ok := r.table.find(row, -1); ok {
+			return m.labels[r.items[at]]
+		}
+		return int32(len(m.keys)) + int32(row) // written since
+	}, nil
 }

@@ -1,4 +1,4 @@
-package reports_test
+package compare_test
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"nightshift"
-	"nightshift/reports"
+	"nightshift/reports/compare"
 	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 	"nightshift/runner/store"
@@ -99,7 +99,7 @@ func BenchmarkCompare(b *testing.B) {
 	rows := benchRows()
 	dir := benchRun(b, rows)
 	for b.Loop() {
-		c, err := reports.Compare(reports.CompareOptions{Runs: []string{dir}})
+		c, err := compare.Runs(compare.Options{Runs: []string{dir}})
 		if err != nil {
 			b.Fatal(err)
 		}

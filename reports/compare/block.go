@@ -1,27 +1,23 @@
-package reports
+package compare
 
-// A ComparisonBlock is what a comparison of the models adds to a report: all
+import (
+	"nightshift/reports/render"
+)
+
+// A Block is what a comparison of the models adds to a report: all
 // renderings show it as it is. It is made elsewhere and put into a Summary
 // before that is rendered.
-type ComparisonBlock struct {
-	Verdicts []Finding `json:"verdicts,omitempty"` // the strip at the top, most important first
-	Warnings []string  `json:"warnings,omitempty"` // what to know before trusting them
+type Block struct {
+	Verdicts []render.Finding `json:"verdicts,omitempty"` // the strip at the top, most important first
+	Warnings []string         `json:"warnings,omitempty"` // what to know before trusting them
 	// Tables are pairs against the baseline, categories, gates …
-	Tables []Grid `json:"tables,omitempty"`
+	Tables []render.Grid `json:"tables,omitempty"`
 	// Points are cost against score; nil leaves the chart to the plain scores.
 	Points []CostPoint `json:"points,omitempty"`
 	// Different are the rows to look at first, most lopsided first.
 	Different []ItemKey `json:"different,omitempty"`
 	// Data is the comparison itself, for programs.
 	Data any `json:"data,omitempty"`
-}
-
-// A Finding is one statement of the strip.
-type Finding struct {
-	Level  string `json:"level"` // good, bad, unsure or plain
-	Title  string `json:"title"`
-	Text   string `json:"text"`
-	Detail string `json:"detail,omitempty"`
 }
 
 // A CostPoint is one model on the chart of cost against score.

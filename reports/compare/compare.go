@@ -1,4 +1,4 @@
-package reports
+package compare
 
 import (
 	"encoding/json"
@@ -8,12 +8,13 @@ import (
 	"slices"
 	"time"
 
+	"nightshift/reports/render"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
 )
 
-// CompareOptions say what to compare, and how. Only Runs must be given.
-type CompareOptions struct {
+// Options say what to compare, and how. Only Runs must be given.
+type Options struct {
 	Runs []string // run directories
 	// BaselineRun is an earlier run: each model is compared with the model of
 	// its name there, in place of one baseline for all.
@@ -76,9 +77,9 @@ type Money struct {
 
 func (m Money) String() string {
 	if m.NanoUSD == 0 && m.AtLeast {
-		return costNotKnown
+		return render.Unknown
 	}
-	return money(m.NanoUSD, m.AtLeast)
+	return render.Money(m.NanoUSD, m.AtLeast)
 }
 
 func (m *Money) add(n int64, atLeast bool) {
@@ -109,21 +110,21 @@ type ClusterFacts struct {
 
 // A ComparedModel is one column of a Comparison: a model of one run.
 type ComparedModel struct {
-	Label     string           `json:"label"` // unique: the model's name, with its run's where that is needed
-	Model     string           `json:"model"`
-	Run       string           `json:"run"`
-	Earlier   bool             `json:"earlier,omitempty"` // of the baseline run
-	ModelID   string           `json:"model_id"`
-	Endpoint  string           `json:"endpoint,omitempty"`
-	Params    json.RawMessage  `json:"params,omitempty"`
-	Served    map[string]int64 `json:"served_models,omitempty"`
-	Samples   int64            `json:"samples"` // items × epochs
-	Stops     StopMix          `json:"stops"`
-	Cost      Money            `json:"cost"`
-	NoCost    int64            `json:"rows_without_cost"`
-	Per1000   *float64         `json:"usd_per_1000,omitempty"`
-	LatencyMS Percentiles      `json:"latency_ms"`
-	Tokens    TokenSums        `json:"tokens"`
+	Label     string            `json:"label"` // unique: the model's name, with its run's where that is needed
+	Model     string            `json:"model"`
+	Run       string            `json:"run"`
+	Earlier   bool              `json:"earlier,omitempty"` // of the baseline run
+	ModelID   string            `json:"model_id"`
+	Endpoint  string            `json:"endpoint,omitempty"`
+	Params    json.RawMessage   `json:"params,omitempty"`
+	Served    map[string]int64  `json:"served_models,omitempty"`
+	Samples   int64             `json:"samples"` // items × epochs
+	Stops     StopMix           `json:"stops"`
+	Cost      Money             `json:"cost"`
+	NoCost    int64             `json:"rows_without_cost"`
+	Per1000   *float64          `json:"usd_per_1000,omitempty"`
+	LatencyMS stats.Percentiles `json:"latency_ms"`
+	Tokens    TokenSums         `json:"tokens"`
 }
 
 // A StopMix counts how answers ended.
@@ -344,7 +345,7 @@ func incomparable(format string, args ...any) error {
 
 // Compare reads the runs and compares their models. It reads files only. An
 // [*IncomparableError] says that the runs do not fit together.
-func Compare(o CompareOptions) (*Comparison, error) {
+func Runs(o Options) (*Comparison, error) {
 	if len(o.Runs) == 0 {
 		return nil, errors.New("no run to compare")
 	}

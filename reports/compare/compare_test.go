@@ -1,4 +1,4 @@
-package reports_test
+package compare_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 
 	"nightshift"
 	"nightshift/reports"
+	"nightshift/reports/compare"
 	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 	"nightshift/runner/store"
@@ -166,9 +167,9 @@ func (tr trial) score(t testing.TB, dir string) {
 	}
 }
 
-func compared(t testing.TB, o reports.CompareOptions) *reports.Comparison {
+func compared(t testing.TB, o compare.Options) *compare.Comparison {
 	t.Helper()
-	c, err := reports.Compare(o)
+	c, err := compare.Runs(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +177,7 @@ func compared(t testing.TB, o reports.CompareOptions) *reports.Comparison {
 }
 
 // figures are the numbers of a comparison without what names files and times.
-func figures(t testing.TB, c *reports.Comparison) string {
+func figures(t testing.TB, c *compare.Comparison) string {
 	t.Helper()
 	s := *c
 	s.Created, s.Runs = time.Time{}, nil
@@ -197,9 +198,9 @@ func figures(t testing.TB, c *reports.Comparison) string {
 
 func TestCompareWithItself(t *testing.T) {
 	dir := trial{name: "one", ids: rowIDs(300), models: []string{"a"}, value: right(1, 0.6)}.write(t)
-	c := compared(t, reports.CompareOptions{Runs: []string{dir}, BaselineRun: dir, Gates: []string{"regression"}})
+	c := compared(t, compare.Options{Runs: []string{dir}, BaselineRun: dir, Gates: []string{"regression"}})
 	d := c.Scorers[0].Deltas[0]
-	if *d.Delta != 0 || *d.P != 1 || *d.Adjusted != 1 || d.Win+d.Loss != 0 || d.Tie != 300 || d.Verdict != reports.NotShown {
+	if *d.Delta != 0 || *d.P != 1 || *d.Adjusted != 1 || d.Win+d.Loss != 0 || d.Tie != 300 || d.Verdict != compare.NotShown {
 		t.Errorf("a run against itself: %+v", d)
 	}
 	if c.Scorers[0].Differing != 0 || len(c.Scorers[0].Disagreements) != 0 || c.Missed() || len(c.Warnings) != 0 {
@@ -213,8 +214,8 @@ func TestCompareSwapFlipsSigns(t *testing.T) {
 	}
 	for _, epochs := range []int{1, 3} {
 		dir := trial{name: "one", ids: rowIDs(120), models: []string{"a", "b"}, epochs: epochs, value: value}.write(t)
-		ab := compared(t, reports.CompareOptions{Runs: []string{dir}, Baseline: "b"}).Scorers[0].Deltas[0]
-		ba := compared(t, reports.CompareOptions{Runs: []string{dir}, Baseline: "a"}).Scorers[0].Deltas[0]
+		ab := compared(t, compare.Options{Runs: []string{dir}, Baseline: "b"}).Scorers[0].Deltas[0]
+		ba := compared(t, compare.Options{Runs: []string{dir}, Baseline: "a"}).Scorers[0].Deltas[0]
 		if *ab.Delta != -*ba.Delta || *ab.SE != *ba.SE || *ab.P != *ba.P || ab.Win != ba.Loss || ab.Loss != ba.Win || ab.Tie != ba.Tie {
 			t.Errorf("epochs %d:\n%+v\n%+v", epochs, ab, ba)
 		}
@@ -231,7 +232,7 @@ func TestCompareKnowsNoOrder(t *testing.T) {
 		return (right(1, 0.5, 0.6)(model, id, epoch) + right(2, 0.4, 0.3)(0, id, epoch)) / 3
 	}
 	base := trial{name: "one", ids: rowIDs(400), models: []string{"a", "b"}, epochs: 2, value: value}
-	want := figures(t, compared(t, reports.CompareOptions{Runs: []string{base.write(t)}}))
+	want := figures(t, compared(t, compare.Options{Runs: []string{base.write(t)}}))
 	parts, journal, shuffled := base, base, base
 	parts.unit = 37
 	journal.unit, journal.open = 150, true
@@ -240,7 +241,7 @@ func TestCompareKnowsNoOrder(t *testing.T) {
 		shuffled.ids[i], shuffled.ids[j] = shuffled.ids[j], shuffled.ids[i]
 	})
 	for name, tr := range map[string]trial{"parts": parts, "journal": journal, "shuffled": shuffled} {
-		if got := figures(t, compared(t, reports.CompareOptions{Runs: []string{tr.write(t)}})); got != want {
+		if got := figures(t, compared(t, compare.Options{Runs: []string{tr.write(t)}})); got != want {
 			t.Errorf("%s changes figures:\n%s\nwant\n%s", name, got, want)
 		}
 	}
@@ -252,7 +253,7 @@ func TestCompareAcrossOrders(t *testing.T) {
 	other := one
 	other.name, other.ids = "other", slices.Clone(one.ids)
 	slices.Reverse(other.ids)
-	c := compared(t, reports.CompareOptions{Runs: []string{one.write(t), other.write(t)}})
+	c := compared(t, compare.Options{Runs: []string{one.write(t), other.write(t)}})
 	if d := c.Scorers[0].Deltas[0]; d.N != 100 || d.Win+d.Loss != 0 {
 		t.Errorf("rows are not matched by id: %+v", d)
 	}
@@ -271,8 +272,8 @@ func TestCompareDuplicates(t *testing.T) {
 	}
 	twice.prompt = func(id string) string { return id[:5] }
 	twice.value = func(m int, id string, e int) float64 { return once.value(m, id[:5], e) }
-	a := compared(t, reports.CompareOptions{Runs: []string{once.write(t)}})
-	b := compared(t, reports.CompareOptions{Runs: []string{twice.write(t)}})
+	a := compared(t, compare.Options{Runs: []string{once.write(t)}})
+	b := compared(t, compare.Options{Runs: []string{twice.write(t)}})
 	if b.Clusters == nil || b.Clusters.Clusters != 150 || b.Clusters.Duplicates != 150 {
 		t.Fatalf("clusters %+v", b.Clusters)
 	}
@@ -286,15 +287,15 @@ func TestCompareDuplicates(t *testing.T) {
 
 func TestCompareTruncationBanner(t *testing.T) {
 	cut := trial{name: "one", ids: rowIDs(200), models: []string{"a", "b"}, value: right(1, 0.6, 0.6)}
-	plain := compared(t, reports.CompareOptions{Runs: []string{cut.write(t)}})
+	plain := compared(t, compare.Options{Runs: []string{cut.write(t)}})
 	cut.tweak = func(r *nightshift.Record) {
 		if r.Model == "b" && r.Row%20 == 0 {
 			stop := "max_tokens"
 			r.Outcome, r.StopReason = nightshift.OutcomeTruncated, &stop
 		}
 	}
-	c := compared(t, reports.CompareOptions{Runs: []string{cut.write(t)}})
-	banner := func(c *reports.Comparison) bool {
+	c := compared(t, compare.Options{Runs: []string{cut.write(t)}})
+	banner := func(c *compare.Comparison) bool {
 		return len(c.Warnings) > 0 && strings.HasPrefix(c.Warnings[0], "TRUNCATED")
 	}
 	if banner(plain) || !banner(c) {
@@ -317,12 +318,12 @@ func TestCompareUnequalCoverage(t *testing.T) {
 	}
 	dir := tr.write(t)
 	gates := []string{"no_regression(near)", "no_regression(far)", "no_regression(whole)", "noninferior(near, 1%)", "noninferior(near, 90%)"}
-	c := compared(t, reports.CompareOptions{Runs: []string{dir}, Gates: gates, MaxErrors: 0.2})
+	c := compared(t, compare.Options{Runs: []string{dir}, Gates: gates, MaxErrors: 0.2})
 	near, far, whole := c.Scorers[0].Deltas[0], c.Scorers[0].Deltas[1], c.Scorers[0].Deltas[2]
-	if near.Verdict != reports.Withheld || near.N != 180 || near.LeftOut != 20 || !strings.HasPrefix(near.Why, "cannot tell: 10.0 % of near's") {
+	if near.Verdict != compare.Withheld || near.N != 180 || near.LeftOut != 20 || !strings.HasPrefix(near.Why, "cannot tell: 10.0 % of near's") {
 		t.Errorf("near: %s, %s", near.Verdict, near.Why)
 	}
-	if far.Verdict != reports.Worse || whole.Verdict != reports.Worse {
+	if far.Verdict != compare.Worse || whole.Verdict != compare.Worse {
 		t.Errorf("far: %s; whole: %s", far.Why, whole.Why)
 	}
 	var words []string
@@ -336,14 +337,14 @@ func TestCompareUnequalCoverage(t *testing.T) {
 	if m.Errors != 20 || m.Scored != 180 || m.Bounds == nil || math.Abs(m.Bounds.Upper-m.Bounds.Lower-0.1) > 1e-12 {
 		t.Errorf("coverage %+v", m)
 	}
-	if strict := compared(t, reports.CompareOptions{Runs: []string{dir}, Gates: gates}); strict.Invalid == "" {
+	if strict := compared(t, compare.Options{Runs: []string{dir}, Gates: gates}); strict.Invalid == "" {
 		t.Error("a tenth of the rows without an answer is taken for a valid run")
 	}
-	zero := compared(t, reports.CompareOptions{Runs: []string{dir}, Gates: []string{"no_regression(near)"}, ErrorsAsZero: true})
+	zero := compared(t, compare.Options{Runs: []string{dir}, Gates: []string{"no_regression(near)"}, ErrorsAsZero: true})
 	if got, want := *zero.Scorers[0].Models[2].Mean, *m.Mean*0.9; math.Abs(got-want) > 1e-12 {
 		t.Errorf("errors as zero: mean %v, want %v", got, want)
 	}
-	if d := zero.Scorers[0].Deltas[0]; zero.Invalid != "" || d.Verdict != reports.Worse || zero.Gates[0].Word() != "MISSED" || zero.Scorers[0].Models[2].Missing() != 0 {
+	if d := zero.Scorers[0].Deltas[0]; zero.Invalid != "" || d.Verdict != compare.Worse || zero.Gates[0].Word() != "MISSED" || zero.Scorers[0].Models[2].Missing() != 0 {
 		t.Errorf("errors as zero: invalid %q, %s, gates %+v", zero.Invalid, d.Why, zero.Gates)
 	}
 }
@@ -352,7 +353,7 @@ func TestCompareUnequalCoverage(t *testing.T) {
 // named: null in JSON, and words that say why.
 func TestNoSmallestGap(t *testing.T) {
 	tr := trial{name: "one", ids: rowIDs(5), models: []string{"a", "b"}, value: func(m int, _ string, _ int) float64 { return float64(m) }}
-	c := compared(t, reports.CompareOptions{Runs: []string{tr.write(t)}})
+	c := compared(t, compare.Options{Runs: []string{tr.write(t)}})
 	d := c.Scorers[0].Deltas[0]
 	if d.Detectable != nil || math.Abs(*d.P-0.0625) > 1e-12 || d.Why != "no difference shown (only 5 of 5 items differ: too few for any gap to be shown)" {
 		t.Errorf("five wins of five: p %v, gap %v, %s", *d.P, d.Detectable, d.Why)
@@ -373,8 +374,8 @@ func TestSkewedDifferencesAreWarnedAbout(t *testing.T) {
 		tr := trial{name: "one", ids: rowIDs(n), models: []string{"a", "b"}, value: func(m int, id string, _ int) float64 {
 			return 0.5 + 0.1*float64(m)*(1-float64(id[4]-'0')/20)
 		}}
-		d := compared(t, reports.CompareOptions{Runs: []string{tr.write(t)}}).Scorers[0].Deltas[0]
-		if d.Verdict != reports.Better || strings.Contains(d.Note, "skewed") != warned {
+		d := compared(t, compare.Options{Runs: []string{tr.write(t)}}).Scorers[0].Deltas[0]
+		if d.Verdict != compare.Better || strings.Contains(d.Note, "skewed") != warned {
 			t.Errorf("%d items: %s, note %q", n, d.Verdict, d.Note)
 		}
 	}
@@ -395,7 +396,7 @@ func TestOneScoreHasOneInterval(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := compared(t, reports.CompareOptions{Runs: []string{dir}})
+		c := compared(t, compare.Options{Runs: []string{dir}})
 		for i, m := range c.Scorers[0].Models {
 			if got := s.Scores[i]; *got.Mean != *m.Mean || *got.Lower != m.Interval.Lower || *got.Upper != m.Interval.Upper {
 				t.Errorf("%s, %s: the summary says %v (%v to %v), the comparison %v (%v)", name, m.Label, *got.Mean, *got.Lower, *got.Upper, *m.Mean, m.Interval)
@@ -411,7 +412,7 @@ func TestCompareUnknownPrice(t *testing.T) {
 			r.CostNanoUSD = nil
 		}
 	}
-	c := compared(t, reports.CompareOptions{Runs: []string{tr.write(t)}})
+	c := compared(t, compare.Options{Runs: []string{tr.write(t)}})
 	if c.Models[0].Cost.AtLeast || !c.Models[1].Cost.AtLeast || !c.Cost.AtLeast || c.Models[1].NoCost != 1 {
 		t.Errorf("costs %+v, %+v, total %+v", c.Models[0].Cost, c.Models[1].Cost, c.Cost)
 	}
@@ -427,12 +428,12 @@ func TestCompareRefusesOtherPrompts(t *testing.T) {
 	other.name = "other"
 	other.prompt = func(id string) string { return "please: " + id }
 	a, b := one.write(t), other.write(t)
-	_, err := reports.Compare(reports.CompareOptions{Runs: []string{a, b}})
-	var unfit *reports.IncomparableError
+	_, err := compare.Runs(compare.Options{Runs: []string{a, b}})
+	var unfit *compare.IncomparableError
 	if !errors.As(err, &unfit) || !strings.Contains(err.Error(), "the prompt of q0000") {
 		t.Errorf("Compare = %v, want a refusal that names the row", err)
 	}
-	if c := compared(t, reports.CompareOptions{Runs: []string{a, b}, AnyPrompts: true}); c.Scorers[0].Deltas[0].N != 30 {
+	if c := compared(t, compare.Options{Runs: []string{a, b}, AnyPrompts: true}); c.Scorers[0].Deltas[0].N != 30 {
 		t.Error("--any-prompts does not compare")
 	}
 }
@@ -446,7 +447,7 @@ func TestCompareRepeats(t *testing.T) {
 		}
 		return 0
 	}}
-	r := compared(t, reports.CompareOptions{Runs: []string{tr.write(t)}}).Scorers[0].Repeats[0]
+	r := compared(t, compare.Options{Runs: []string{tr.write(t)}}).Scorers[0].Repeats[0]
 	if r.Unstable != 2 || *r.Best.Mean != 0.75 || *r.Majority.Mean != (1+1+0+0.5)/4 {
 		t.Errorf("unstable %d, best %v, majority %v", r.Unstable, *r.Best.Mean, *r.Majority.Mean)
 	}
@@ -477,7 +478,7 @@ func TestBaselineRunListsChanges(t *testing.T) {
 		}
 		return old.value(m, id, e)
 	}
-	c := compared(t, reports.CompareOptions{Runs: []string{now.write(t)}, BaselineRun: old.write(t), Gates: []string{"regressions(a) <= 0", "regressions(now/b) <= 0"}})
+	c := compared(t, compare.Options{Runs: []string{now.write(t)}, BaselineRun: old.write(t), Gates: []string{"regressions(a) <= 0", "regressions(now/b) <= 0"}})
 	d := c.Scorers[0].Deltas
 	if len(d) != 2 || !slices.Equal(d[0].NewlyFailing, []string{"q0003"}) || !slices.Equal(d[0].NewlyPassing, []string{"q0030"}) || d[1].NewlyFailingCount != 0 {
 		t.Errorf("changes %+v", d)
@@ -494,7 +495,7 @@ func TestDisagreementsAreMostLopsidedFirst(t *testing.T) {
 		}
 		return map[string]float64{"q0004": 1, "q0009": 0.8, "q0011": 0.1}[id[:5]] + map[bool]float64{true: 0.5}[!slices.Contains([]string{"q0004", "q0009", "q0011"}, id)]
 	}}
-	r := compared(t, reports.CompareOptions{Runs: []string{tr.write(t)}}).Scorers[0]
+	r := compared(t, compare.Options{Runs: []string{tr.write(t)}}).Scorers[0]
 	var ids []string
 	for _, d := range r.Disagreements {
 		ids = append(ids, d.ID)
@@ -536,13 +537,13 @@ func TestGates(t *testing.T) {
 		"missing_rate < 1%":            true,
 		"no_answer_rate(good) <= 0.1%": true,
 	} {
-		c := compared(t, reports.CompareOptions{Runs: []string{dir}, Gates: []string{gate}})
+		c := compared(t, compare.Options{Runs: []string{dir}, Gates: []string{gate}})
 		if g := c.Gates[0]; g.Passed != want || g.Detail == "" {
 			t.Errorf("%s: passed %v, want %v (%s)", gate, g.Passed, want, g.Detail)
 		}
 	}
 	for _, gate := range []string{"", "score", "scores(good) > 1", "no_regression(bad) < 3", "noninferior(bad)", "score(good) => 3", "error_rate < x"} {
-		if err := reports.CheckGates([]string{gate}); err == nil {
+		if err := compare.CheckGates([]string{gate}); err == nil {
 			t.Errorf("CheckGates(%q) has no objection", gate)
 		}
 	}
@@ -552,7 +553,7 @@ func TestGates(t *testing.T) {
 // gate.
 func TestGateOfUnknownModel(t *testing.T) {
 	dir := trial{name: "one", ids: rowIDs(10), models: []string{"a"}, value: right(1, 1)}.write(t)
-	_, err := reports.Compare(reports.CompareOptions{Runs: []string{dir}, Gates: []string{"score(nobody) > 0.1", "score(noone) > 0.1"}})
+	_, err := compare.Runs(compare.Options{Runs: []string{dir}, Gates: []string{"score(nobody) > 0.1", "score(noone) > 0.1"}})
 	if err == nil || !strings.Contains(err.Error(), "nobody") || !strings.Contains(err.Error(), "noone") {
 		t.Errorf("Compare = %v, want both names", err)
 	}
@@ -580,16 +581,16 @@ func TestGatesThatCannotWork(t *testing.T) {
 		"noninferior:2":        "write 2% where 2 points are meant",
 		"noninferior(m, 150%)": "could never be missed",
 	} {
-		if err := reports.CheckGates([]string{gate}); err == nil || !strings.Contains(err.Error(), want) {
+		if err := compare.CheckGates([]string{gate}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", gate, err, want)
 		}
 	}
 	good := []string{"error_rate < 1%", "error_rate < 0.01", "error_rate < 100%", "truncated_rate == 0", "score >= 90%", "score < 0.5", "point >= 1", "point == 1",
 		"score > 0", "regressions <= 0", "cost <= 1", "noninferior:0.02", "win_rate > 50%", "point_win_rate >= 0.5", "latency_p50 < 2", "no_answer_rate <= 0"}
-	if err := reports.CheckGates(good); err != nil {
+	if err := compare.CheckGates(good); err != nil {
 		t.Error(err)
 	}
-	if err := reports.CheckGates([]string{"scor > 0.3", "score >= 90", "error_rate"}); err == nil || strings.Count(err.Error(), "\n") != 2 {
+	if err := compare.CheckGates([]string{"scor > 0.3", "score >= 90", "error_rate"}); err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("not all mistakes at once: %v", err)
 	}
 }
@@ -597,16 +598,16 @@ func TestGatesThatCannotWork(t *testing.T) {
 func TestCheckGatesOf(t *testing.T) {
 	models, types := []string{"small", "large"}, map[string]string{"answer": "exact", "liked": "judge_pairwise"}
 	good := []string{"score(small) > 0.5", "score(answer, large) > 0.5", "win_rate(small, liked) > 50%", "win_rate > 50%", "noninferior(small, 0.02)", "error_rate < 1%", "latency_p95(large) < 2s", "no_regression"}
-	if err := reports.CheckGatesOf(good, models, types); err != nil {
+	if err := compare.CheckGatesOf(good, models, types); err != nil {
 		t.Error(err)
 	}
-	err := reports.CheckGatesOf([]string{"score(nomodel) > 0.5", "win_rate(small, answer) > 50%", "score(liked) > 0.3", "scor > 1"}, models, types)
+	err := compare.CheckGatesOf([]string{"score(nomodel) > 0.5", "win_rate(small, answer) > 50%", "score(liked) > 0.3", "scor > 1"}, models, types)
 	for _, want := range []string{`"nomodel" is neither a model nor a scorer; there are small, large, answer, liked`, "it needs a pairwise judge, which answer is not", "it needs a scorer, which liked is not", "there is no figure called scor"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("CheckGatesOf = %v, want %q", err, want)
 		}
 	}
-	if err := reports.CheckGatesOf([]string{"score > 0.5"}, models, nil); err == nil || !strings.Contains(err.Error(), "it needs a scorer, and there is none") {
+	if err := compare.CheckGatesOf([]string{"score > 0.5"}, models, nil); err == nil || !strings.Contains(err.Error(), "it needs a scorer, and there is none") {
 		t.Errorf("no scorer at all: %v", err)
 	}
 }
@@ -618,7 +619,7 @@ func TestIncompleteRunPassesNoGate(t *testing.T) {
 			r.Model = "" // not run
 		}
 	}
-	c := compared(t, reports.CompareOptions{Runs: []string{tr.write(t)}, Gates: []string{"score(a) > 0"}})
+	c := compared(t, compare.Options{Runs: []string{tr.write(t)}, Gates: []string{"score(a) > 0"}})
 	if !c.Incomplete || c.Models[1].Stops.NotRun != 4 {
 		t.Errorf("incomplete %v, not run %d, invalid %q", c.Incomplete, c.Models[1].Stops.NotRun, c.Invalid)
 	}
@@ -626,7 +627,7 @@ func TestIncompleteRunPassesNoGate(t *testing.T) {
 
 func TestJUnit(t *testing.T) {
 	dir := trial{name: "a <b> & c", ids: rowIDs(50), models: []string{"a", "b"}, value: right(1, 1, 0.2)}.write(t)
-	c := compared(t, reports.CompareOptions{Runs: []string{dir}, Gates: []string{"error_rate < 1%", "no_regression(b)"}})
+	c := compared(t, compare.Options{Runs: []string{dir}, Gates: []string{"error_rate < 1%", "no_regression(b)"}})
 	var b bytes.Buffer
 	if err := c.JUnit(&b); err != nil {
 		t.Fatal(err)
@@ -657,7 +658,7 @@ func TestJUnit(t *testing.T) {
 // and JSON reads back.
 func TestCompareRenderings(t *testing.T) {
 	tr := trial{name: "n|ame\x1b[31m", ids: rowIDs(60), models: []string{"a|<b>", "b`c"}, epochs: 2, value: right(1, 0.9, 0.5)}
-	c := compared(t, reports.CompareOptions{Runs: []string{tr.write(t)}, Gates: []string{"error_rate < 1%"}})
+	c := compared(t, compare.Options{Runs: []string{tr.write(t)}, Gates: []string{"error_rate < 1%"}})
 	var text, markdown, raw bytes.Buffer
 	if err := errors.Join(c.Text(&text), c.Markdown(&markdown), c.JSON(&raw)); err != nil {
 		t.Fatal(err)
@@ -671,7 +672,7 @@ func TestCompareRenderings(t *testing.T) {
 	if strings.Contains(text.String()+markdown.String(), "\x1b") || strings.Contains(outside, "<b>") {
 		t.Error("a name from outside gets through as it is")
 	}
-	var back reports.Comparison
+	var back compare.Comparison
 	if err := json.Unmarshal(raw.Bytes(), &back); err != nil || back.Items != 60 || len(back.Scorers) != 1 {
 		t.Errorf("JSON reads back as %d items, %v", back.Items, err)
 	}

@@ -1,10 +1,11 @@
-package reports
+package compare
 
 import (
 	"cmp"
 	"encoding/json"
 	"math"
 
+	"nightshift/reports/render"
 	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
@@ -135,7 +136,7 @@ func (d *Delta) decideCorpus(adjusted, alpha float64) {
 	}
 	d.Verdict = verdictOf(*d.Delta, adjusted, alpha)
 	d.readings = []reading{{verdict: d.Verdict, lower: *d.Delta - stats.NormalQuantile(0.95)**d.SE}}
-	d.Why = sprintf("no difference shown (gaps under %s points cannot be seen with %s items)", asPoints(*d.Detectable), count(int64(d.N)))
+	d.Why = sprintf("no difference shown (gaps under %s points cannot be seen with %s items)", asPoints(*d.Detectable), render.Count(int64(d.N)))
 	if d.Verdict != NotShown {
 		d.Why = sprintf("%s than %s", d.Verdict, d.Against)
 	}

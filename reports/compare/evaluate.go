@@ -1,4 +1,4 @@
-package reports
+package compare
 
 import (
 	"cmp"
@@ -6,14 +6,15 @@ import (
 	"slices"
 	"time"
 
+	"nightshift/reports/render"
 	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
 )
 
-// pairwise is the type of scorer that says which of two answers is better. Its
+// Pairwise is the type of scorer that says which of two answers is better. Its
 // tables hold preferences and no scores.
-const pairwise = "judge_pairwise"
+const Pairwise = "judge_pairwise"
 
 // coverageGap is how far the shares of missing scores, or of truncated
 // answers, may lie apart.
@@ -87,7 +88,7 @@ func (c *column) finishFacts() {
 			c.Stops.NotRun++
 		}
 	}
-	c.LatencyMS = c.latencies.percentiles()
+	c.LatencyMS = c.latencies.Percentiles()
 	if n := c.Samples - c.Stops.NotRun; n > 0 {
 		c.Per1000 = defined(c.Cost.USD / float64(n) * 1000)
 	}
@@ -96,7 +97,7 @@ func (c *column) finishFacts() {
 // evaluate adds what every scorer says.
 func (m *matrix) evaluate(c *Comparison) error {
 	for i, d := range m.scorers {
-		if d.Type == pairwise {
+		if d.Type == Pairwise {
 			continue
 		}
 		r, err := m.scorer(c, i, d)
@@ -265,7 +266,7 @@ func (s *ModelScore) perCorrect(c scoredColumn) {
 		s.PerCorrectUSD, s.PerCorrectSE = defined(each), defined(se)
 	}
 	each, _ = stats.CostPerCorrect(c.latency, right)
-	if c.latencies.n > 0 && !math.IsNaN(each) {
+	if c.LatencyMS.N > 0 && !math.IsNaN(each) {
 		s.SecondsPerCorrect = defined(each / 1000)
 	}
 }
@@ -447,15 +448,15 @@ func (d *Delta) notShown() string {
 	}
 	switch {
 	case d.Win+d.Loss == 0:
-		return sprintf("no difference: all %s items score alike", count(int64(d.N)))
+		return sprintf("no difference: all %s items score alike", render.Count(int64(d.N)))
 	case d.Detectable != nil:
-		text := sprintf("no difference shown (gaps under %s points cannot be seen with %s items", asPoints(*d.Detectable), count(int64(d.N)))
+		text := sprintf("no difference shown (gaps under %s points cannot be seen with %s items", asPoints(*d.Detectable), render.Count(int64(d.N)))
 		if d.paired.Clusters > 0 {
-			text += sprintf(" in %s clusters", count(int64(d.paired.Clusters)))
+			text += sprintf(" in %s clusters", render.Count(int64(d.paired.Clusters)))
 		}
 		return text + ")"
 	}
-	return sprintf("no difference shown (only %s of %s %s differ: too few for any gap to be shown)", count(int64(d.Differing)), count(int64(d.paired.Units())), units)
+	return sprintf("no difference shown (only %s of %s %s differ: too few for any gap to be shown)", render.Count(int64(d.Differing)), render.Count(int64(d.paired.Units())), units)
 }
 
 // fewGraded is how many units it takes for sign flips to be trusted with

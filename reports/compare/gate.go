@@ -1,4 +1,4 @@
-package reports
+package compare
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"nightshift/reports/render"
 	"nightshift/reports/stats"
 )
 
@@ -174,7 +175,7 @@ func (g gate) resolve(models []string, types map[string]string) error {
 		}
 	}
 	need := g.needs()
-	fits := func(scorer string) bool { return (types[scorer] == pairwise) == (need == "a pairwise judge") }
+	fits := func(scorer string) bool { return (types[scorer] == Pairwise) == (need == "a pairwise judge") }
 	switch {
 	case need == "":
 		return nil
@@ -372,7 +373,7 @@ func (c *Comparison) invalid(maxErrors float64, errorsCount bool) {
 	for _, m := range c.Models {
 		if m.Stops.NotRun > 0 && !c.differentRuns() {
 			c.Incomplete = true
-			c.Invalid = sprintf("the run is incomplete: %s of %s rows of %s have not run", count(m.Stops.NotRun), count(m.Samples), m.Label)
+			c.Invalid = sprintf("the run is incomplete: %s of %s rows of %s have not run", render.Count(m.Stops.NotRun), render.Count(m.Samples), m.Label)
 			return
 		}
 		ran := m.Samples - m.Stops.NotRun
@@ -551,7 +552,7 @@ func (c *Comparison) judgeFigure(g gate, label, scorer string) (outcome, string)
 	}
 	n, of := m.share(g.name, s)
 	v := float64(n) / float64(max(of, 1))
-	return outcomeOf(g.holds(v)), sprintf("%s (%s of %s)", asPercent(v), count(n), count(of))
+	return outcomeOf(g.holds(v)), sprintf("%s (%s of %s)", asPercent(v), render.Count(n), render.Count(of))
 }
 
 // share is what a rate counts, and of how many.
@@ -597,7 +598,7 @@ func (g gate) end(v Range) (float64, string) {
 	return v.Lower, "lower"
 }
 
-func (g gate) inTime(p Percentiles) (outcome, string) {
+func (g gate) inTime(p stats.Percentiles) (outcome, string) {
 	v := map[string]*float64{"latency_p50": p.P50, "latency_p90": p.P90, "latency_p95": p.P95, "latency_p99": p.P99}[g.name]
 	if v == nil {
 		return notMet, "has too few answers to tell"
@@ -608,7 +609,7 @@ func (g gate) inTime(p Percentiles) (outcome, string) {
 	} else {
 		limit.value *= 1000 // a bare number is seconds
 	}
-	return outcomeOf(limit.holds(*v)), "takes " + seconds(v)
+	return outcomeOf(limit.holds(*v)), "takes " + render.Seconds(v)
 }
 
 func (c *Comparison) regressions(g gate, label, scorer string) (outcome, string) {
@@ -708,7 +709,7 @@ func (d Delta) marginText(margin float64) string {
 	}
 	se := (d.Interval.Upper - d.Interval.Lower) / (2 * stats.NormalQuantile(0.975))
 	if need := stats.ItemsForNonInferiority(margin, se*se*float64(d.N), 0.8, 0.05); need > 0 {
-		text += sprintf("; it takes about %s items to show it of equal models", count(int64(need)))
+		text += sprintf("; it takes about %s items to show it of equal models", render.Count(int64(need)))
 	}
 	return text
 }

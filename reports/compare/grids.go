@@ -1,26 +1,29 @@
-package reports
+package compare
 
 import (
 	"io"
 	"math"
 	"strings"
 
+	"nightshift/reports/render"
 	"nightshift/reports/scoring"
 )
 
 // JSON writes the comparison as indented JSON.
-func (c *Comparison) JSON(w io.Writer) error { return writeJSON(w, c) }
+func (c *Comparison) JSON(w io.Writer) error { return render.JSON(w, c) }
 
 // shownCategories bounds the breakdown in text; JSON has all of it.
 const shownCategories = 30
 
 // A panel is one table of a comparison with what there is to say of it.
 type panel struct {
-	Grid
+	render.Grid
 	notes []string
 }
 
-func newPanel(title string, head ...string) panel { return panel{Grid: Grid{Title: title, Head: head}} }
+func newPanel(title string, head ...string) panel {
+	return panel{Grid: render.Grid{Title: title, Head: head}}
+}
 
 func (s *panel) add(cells ...string) { s.Rows = append(s.Rows, cells) }
 
@@ -43,7 +46,7 @@ func (c *Comparison) panels() []panel {
 func (c *Comparison) scorePanel(r *ScorerResult) panel {
 	s := newPanel("Scores: "+r.Name, r.Name, "score", "95 % interval", "scored/total", "no answer", "unscored", "error")
 	for _, m := range r.Models {
-		s.add(m.Label, shownAs(m.Mean, asScore), m.Interval.String(), count(m.Scored+m.NoAnswer)+"/"+count(m.Total), count(m.NoAnswer), count(m.Unscored), count(m.Errors))
+		s.add(m.Label, shownAs(m.Mean, asScore), m.Interval.String(), render.Count(m.Scored+m.NoAnswer)+"/"+render.Count(m.Total), render.Count(m.NoAnswer), render.Count(m.Unscored), render.Count(m.Errors))
 		if m.Corpus != nil {
 			s.notes = append(s.notes, sprintf("%s: %s over all answers together; the score is the mean over answers", m.Label, asScore(*m.Corpus)))
 		}
@@ -69,7 +72,7 @@ func (c *Comparison) deltaPanels(r *ScorerResult) []panel {
 			sign = "?"
 		}
 		s.add(name, sign, shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }), d.Interval.signedPoints(),
-			sprintf("%s/%s/%s", count(int64(d.Win)), count(int64(d.Tie)), count(int64(d.Loss))), shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
+			sprintf("%s/%s/%s", render.Count(int64(d.Win)), render.Count(int64(d.Tie)), render.Count(int64(d.Loss))), shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
 		s.notes = append(s.notes, d.sentence())
 		if d.Note != "" {
 			s.notes = append(s.notes, d.Label+": "+d.Note)
@@ -96,10 +99,10 @@ func (d Delta) sentence() string {
 		}
 	}
 	if d.Verdict == NotShown && d.Needed != nil && *d.Needed > d.N {
-		s += sprintf("; a gap of %s would take about %s", asPoints(math.Abs(*d.Delta)), count(int64(*d.Needed)))
+		s += sprintf("; a gap of %s would take about %s", asPoints(math.Abs(*d.Delta)), render.Count(int64(*d.Needed)))
 	}
 	if d.LeftOut > 0 {
-		s += sprintf("; %s items left out", count(int64(d.LeftOut)))
+		s += sprintf("; %s items left out", render.Count(int64(d.LeftOut)))
 	}
 	return s
 }
@@ -123,7 +126,7 @@ func (c *Comparison) preferencePanels() []panel {
 				sign = "?"
 			}
 			s.add(pair.Label, pair.Against, sign, shownAs(pair.WinRate, asPercent), pair.Interval.String(), shownAs(pair.Adjusted, pValue),
-				sprintf("%d/%d/%d", pair.Win, pair.Tie, pair.Loss), count(int64(pair.Unscored)))
+				sprintf("%d/%d/%d", pair.Win, pair.Tie, pair.Loss), render.Count(int64(pair.Unscored)))
 			s.notes = append(s.notes, pair.Label+": "+pair.Why)
 			if pair.Note != "" {
 				s.notes = append(s.notes, pair.Label+": "+pair.Note)
@@ -154,7 +157,7 @@ func (c *Comparison) judgePanels() []panel {
 	}
 	s := newPanel("Judges", "judge", "model", "requests", "re-asked", "failed", "unread", "cost")
 	for _, j := range c.Judges {
-		s.add(j.Scorer, j.Model, count(j.Requests), count(j.Reasked), count(j.Failed), count(j.Unreadable), money(j.CostNanoUSD, j.CostUnknown > 0))
+		s.add(j.Scorer, j.Model, render.Count(j.Requests), render.Count(j.Reasked), render.Count(j.Failed), render.Count(j.Unreadable), render.Money(j.CostNanoUSD, j.CostUnknown > 0))
 		if j.Consistency != nil {
 			s.notes = append(s.notes, sprintf("%s: same winner in both orders %s of %d pairs", j.Scorer, asPercent(j.Consistency.Value), j.Consistency.N))
 		}
@@ -204,8 +207,8 @@ func (c *Comparison) moneyPanel() panel {
 			}
 		}
 		per := shownAs(m.Per1000, dollarsEach)
-		if m.Cost.String() == costNotKnown {
-			per, each = costNotKnown, costNotKnown
+		if m.Cost.String() == render.Unknown {
+			per, each = render.Unknown, render.Unknown
 		}
 		s.add(m.Label, mark, m.Cost.String(), per, each)
 	}
@@ -219,7 +222,7 @@ func (c *Comparison) tokenPanel() panel {
 	s := newPanel("Tokens", "tokens", "input", "cache read", "cache write", "output", "of which reasoning")
 	for _, m := range c.Models {
 		t := m.Tokens
-		s.add(m.Label, count(t.Input), count(t.CacheRead), count(t.CacheWrite), count(t.Output), count(t.Reasoning))
+		s.add(m.Label, render.Count(t.Input), render.Count(t.CacheRead), render.Count(t.CacheWrite), render.Count(t.Output), render.Count(t.Reasoning))
 	}
 	return s
 }
@@ -232,11 +235,11 @@ func (c *Comparison) latencyPanel() panel {
 		if headline != nil {
 			if one := headline.scoreOf(m.Label); one != nil && one.SecondsPerCorrect != nil {
 				ms := *one.SecondsPerCorrect * 1000
-				each = seconds(&ms)
+				each = render.Seconds(&ms)
 			}
 		}
 		l := m.LatencyMS
-		s.add(m.Label, seconds(l.P50), seconds(l.P90), seconds(l.P95), seconds(l.P99), seconds(l.Max), each)
+		s.add(m.Label, render.Seconds(l.P50), render.Seconds(l.P90), render.Seconds(l.P95), render.Seconds(l.P99), render.Seconds(l.Max), each)
 	}
 	return s
 }
@@ -257,7 +260,7 @@ func (c *Comparison) stopPanel() panel {
 			total += way.of(m.Stops)
 		}
 		if total > 0 || way.name == "completed" || way.name == "truncated" {
-			s.column(way.name, len(c.Models), func(i int) string { return count(way.of(c.Models[i].Stops)) })
+			s.column(way.name, len(c.Models), func(i int) string { return render.Count(way.of(c.Models[i].Stops)) })
 		}
 	}
 	if headline := c.result(""); headline != nil {
@@ -297,7 +300,7 @@ func (c *Comparison) categoryPanels(r *ScorerResult) []panel {
 			s.notes = append(s.notes, sprintf("and %d more categories: --json has all", len(r.Categories)-i))
 			break
 		}
-		cells := []string{row.Category, count(int64(row.Items))}
+		cells := []string{row.Category, render.Count(int64(row.Items))}
 		for _, m := range row.Models {
 			cells = append(cells, shownAs(m.Mean, asScore)+m.Interval.half(1))
 		}
@@ -330,7 +333,7 @@ func (c *Comparison) repeatPanels(r *ScorerResult) []panel {
 		s.Head = append(s.Head, sprintf("pass@%d", k.K), sprintf("pass^%d", k.K))
 	}
 	for _, rep := range r.Repeats {
-		cells := []string{rep.Label, count(int64(rep.Unstable)), shownAs(rep.Within, asScore), shownAs(rep.Between, asScore), shownAs(rep.Removable, asPercent), shownAs(rep.Majority.Mean, asScore), shownAs(rep.Best.Mean, asScore)}
+		cells := []string{rep.Label, render.Count(int64(rep.Unstable)), shownAs(rep.Within, asScore), shownAs(rep.Between, asScore), shownAs(rep.Removable, asPercent), shownAs(rep.Majority.Mean, asScore), shownAs(rep.Best.Mean, asScore)}
 		for i := 1; i < min(len(rep.PassAtK), len(first.PassAtK)); i++ {
 			cells = append(cells, shownAs(rep.PassAtK[i].Mean, asScore), shownAs(rep.PassHatK[i].Mean, asScore))
 		}

@@ -1,4 +1,4 @@
-package reports
+package compare
 
 import (
 	"cmp"
@@ -68,7 +68,7 @@ func (m *matrix) disagreements(r *ScorerResult, cols []scoredColumn) {
 // headline is the name of the first scorer that gives scores.
 func (m *matrix) headline() string {
 	for _, s := range m.scorers {
-		if s.Type != pairwise {
+		if s.Type != Pairwise {
 			return s.Name
 		}
 	}

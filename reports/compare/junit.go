@@ -1,8 +1,10 @@
-package reports
+package compare
 
 import (
 	"encoding/xml"
 	"io"
+
+	"nightshift/reports/render"
 )
 
 type junitSuites struct {
@@ -37,22 +39,22 @@ type junitProblem struct {
 // JUnit writes the gates as JUnit XML, one test case a gate. A run that proves
 // nothing is one more case, in error.
 func (c *Comparison) JUnit(w io.Writer) error {
-	suite := junitSuite{Name: "nightshift " + plain(c.Runs[0].Name), Timestamp: c.Created.Format("2006-01-02T15:04:05")}
+	suite := junitSuite{Name: "nightshift " + render.Plain(c.Runs[0].Name), Timestamp: c.Created.Format("2006-01-02T15:04:05")}
 	for _, g := range c.Gates {
-		one := junitCase{Name: plain(g.Gate), Class: "nightshift.gates", Output: plain(g.Detail)}
+		one := junitCase{Name: render.Plain(g.Gate), Class: "nightshift.gates", Output: render.Plain(g.Detail)}
 		switch {
 		case g.CannotTell:
-			one.Error = &junitProblem{plain(g.Detail)}
+			one.Error = &junitProblem{render.Plain(g.Detail)}
 			suite.Errors++
 		case !g.Passed:
-			one.Failure = &junitProblem{plain(g.Detail)}
+			one.Failure = &junitProblem{render.Plain(g.Detail)}
 			suite.Failures++
 		}
 		suite.Cases = append(suite.Cases, one)
 	}
 	if c.Invalid != "" {
 		suite.Errors++
-		suite.Cases = append(suite.Cases, junitCase{Name: "the run is valid", Class: "nightshift.gates", Error: &junitProblem{plain(c.Invalid)}})
+		suite.Cases = append(suite.Cases, junitCase{Name: "the run is valid", Class: "nightshift.gates", Error: &junitProblem{render.Plain(c.Invalid)}})
 	}
 	suite.Tests = len(suite.Cases)
 	all := junitSuites{Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors, Suites: []junitSuite{suite}}

@@ -1,4 +1,4 @@
-package reports
+package compare
 
 import (
 	"cmp"
@@ -16,6 +16,7 @@ import (
 
 	"nightshift"
 	"nightshift/reports/scoring"
+	"nightshift/reports/stats"
 	"nightshift/runner/store"
 )
 
@@ -23,7 +24,7 @@ import (
 // plain column for each figure. Items are in the order of their ids' hashes,
 // so that no figure depends on the order of the dataset.
 type matrix struct {
-	options CompareOptions
+	options Options
 	runs    []*comparedRun
 	columns []*column
 	scorers []scoring.Described
@@ -74,7 +75,7 @@ type column struct {
 	answers [][]string     // by scorer; only with several epochs
 	// By item, over its epochs; NaN when unknown.
 	cost, latency []float64
-	latencies     quantiles
+	latencies     stats.Quantiles
 	started       *time.Time
 	finished      *time.Time
 }
@@ -180,7 +181,7 @@ func (s answeredRow) vote() *string {
 }
 
 // loadMatrix reads all runs: first which items there are, then every column.
-func loadMatrix(o CompareOptions) (*matrix, error) {
+func loadMatrix(o Options) (*matrix, error) {
 	m := &matrix{options: o}
 	dirs := slices.Clone(o.Runs)
 	if o.BaselineRun != "" {
@@ -500,7 +501,7 @@ func (m *matrix) loadColumns() error {
 	}
 	for _, r := range m.runs {
 		for i, s := range m.scorers {
-			if s.Type == pairwise {
+			if s.Type == Pairwise {
 				continue
 			}
 			tasks = append(tasks, func() error { return m.loadScores(r, i, s) })
@@ -567,7 +568,7 @@ func (c *column) take(row *factRow, item int) {
 	c.takeCost(row, item, outcome)
 	if row.Latency != nil && outcome.Answered() {
 		c.latency[item] += *row.Latency
-		c.latencies.add(*row.Latency)
+		c.latencies.Add(*row.Latency)
 	}
 	c.Tokens.Input += deref(row.Input)
 	c.Tokens.CacheRead += deref(row.CacheRead)

@@ -1,4 +1,4 @@
-package reports
+package compare
 
 import (
 	"encoding/json"
@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"nightshift"
+	"nightshift/reports/render"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
 	"nightshift/runner/store"
@@ -74,7 +75,7 @@ type preferenceRow struct {
 // preferences adds what pairwise judges say, and what is known of all judges.
 func (m *matrix) preferences(c *Comparison) error {
 	for _, d := range m.scorers {
-		if d.Type != pairwise {
+		if d.Type != Pairwise {
 			continue
 		}
 		p, err := m.preference(c, d)
@@ -285,7 +286,7 @@ func (p *PreferredPair) decide() {
 	p.Verdict = p.readings[0].verdict
 	for _, r := range p.judged() {
 		if r.verdict != p.Verdict {
-			p.Why = sprintf("cannot tell: %s verdicts could not be read, with which the win rate lies in %s", count(int64(p.Unscored)), p.Bounds.percents())
+			p.Why = sprintf("cannot tell: %s verdicts could not be read, with which the win rate lies in %s", render.Count(int64(p.Unscored)), p.Bounds.percents())
 			p.Verdict = Withheld
 			return
 		}
@@ -296,7 +297,7 @@ func (p *PreferredPair) decide() {
 	case Worse:
 		p.Why = sprintf("%s is preferred", p.Against)
 	default:
-		p.Why = sprintf("no preference shown (%s pairs)", count(int64(p.N)))
+		p.Why = sprintf("no preference shown (%s pairs)", render.Count(int64(p.N)))
 		if p.Interval != nil && (p.Interval.Lower > 0.5 || p.Interval.Upper < 0.5) {
 			p.Note = "the interval is without 50 % and the verdict without a preference: they are two methods, and the verdict goes by the test"
 		}
@@ -320,7 +321,7 @@ func (p *PreferredPair) gate(g gate) (outcome, string) {
 	}
 	o := agreed(holds)
 	if o == cannotTell {
-		text += sprintf("; %s verdicts could not be read, which could decide it", count(int64(p.Unscored)))
+		text += sprintf("; %s verdicts could not be read, which could decide it", render.Count(int64(p.Unscored)))
 	}
 	return o, text
 }

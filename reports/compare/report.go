@@ -1,8 +1,12 @@
-package reports
+package compare
+
+import (
+	"nightshift/reports/render"
+)
 
 // Block is the comparison as a part of a run's report.
-func (c *Comparison) Block() *ComparisonBlock {
-	b := &ComparisonBlock{Warnings: c.Warnings, Data: c}
+func (c *Comparison) Block() *Block {
+	b := &Block{Warnings: c.Warnings, Data: c}
 	headline := c.result("")
 	if headline != nil {
 		for _, d := range headline.Deltas {
@@ -19,11 +23,11 @@ func (c *Comparison) Block() *ComparisonBlock {
 	}
 	for _, p := range c.Preferences {
 		for _, pair := range p.Pairs {
-			b.Verdicts = append(b.Verdicts, Finding{Level: levelOf(pair.Verdict), Title: pair.Label, Text: pair.Why, Detail: p.Name + ", win rate " + shownAs(pair.WinRate, asPercent)})
+			b.Verdicts = append(b.Verdicts, render.Finding{Level: levelOf(pair.Verdict), Title: pair.Label, Text: pair.Why, Detail: p.Name + ", win rate " + shownAs(pair.WinRate, asPercent)})
 		}
 	}
 	for _, g := range c.Gates {
-		s := Finding{Level: "bad", Title: "Gate", Text: g.Gate + " " + g.Word(), Detail: g.Detail}
+		s := render.Finding{Level: "bad", Title: "Gate", Text: g.Gate + " " + g.Word(), Detail: g.Detail}
 		switch {
 		case g.Passed:
 			s.Level = "good"
@@ -33,7 +37,7 @@ func (c *Comparison) Block() *ComparisonBlock {
 		b.Verdicts = append(b.Verdicts, s)
 	}
 	if c.Invalid != "" {
-		b.Verdicts = append([]Finding{{Level: "bad", Title: "Invalid", Text: c.Invalid}}, b.Verdicts...)
+		b.Verdicts = append([]render.Finding{{Level: "bad", Title: "Invalid", Text: c.Invalid}}, b.Verdicts...)
 	}
 	b.Tables = c.blockTables()
 	return b
@@ -41,8 +45,8 @@ func (c *Comparison) Block() *ComparisonBlock {
 
 // blockTables are those that a summary does not have of its own; gates are
 // among the verdicts.
-func (c *Comparison) blockTables() []Grid {
-	var all []Grid
+func (c *Comparison) blockTables() []render.Grid {
+	var all []render.Grid
 	for i := range c.Scorers {
 		r := &c.Scorers[i]
 		for _, p := range append(append(c.deltaPanels(r), c.categoryPanels(r)...), c.repeatPanels(r)...) {
@@ -56,14 +60,14 @@ func (c *Comparison) blockTables() []Grid {
 }
 
 // noted is the table with what there is to say of it as its note.
-func (p panel) noted() Grid {
+func (p panel) noted() render.Grid {
 	g := p.Grid
 	g.Note = join(p.notes, ". ")
 	return g
 }
 
-func (d Delta) finding() Finding {
-	return Finding{Level: levelOf(d.Verdict), Title: d.Label, Text: d.Why, Detail: d.brief()}
+func (d Delta) finding() render.Finding {
+	return render.Finding{Level: levelOf(d.Verdict), Title: d.Label, Text: d.Why, Detail: d.brief()}
 }
 
 func levelOf(v Verdict) string {

@@ -1,4 +1,4 @@
-package reports
+package compare
 
 import (
 	"bytes"
@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"nightshift/reports/render"
 )
 
 // textWidth of a terminal that text is written for.
@@ -19,7 +21,7 @@ func (c *Comparison) Text(w io.Writer) error {
 		b.WriteString(folded("! ", note))
 	}
 	for _, s := range c.panels() {
-		b.WriteString("\n" + s.text() + "\n")
+		b.WriteString("\n" + s.Text() + "\n")
 		for _, note := range s.notes {
 			b.WriteString(folded(" ", note))
 		}
@@ -38,7 +40,7 @@ func (c *Comparison) headlineText() string {
 		if r.Baseline {
 			b.WriteString(" (baseline)")
 		}
-		b.WriteString(sprintf(": dataset %.12s, %s rows, %s", r.Dataset, count(r.Rows), r.State))
+		b.WriteString(sprintf(": dataset %.12s, %s rows, %s", r.Dataset, render.Count(r.Rows), r.State))
 		if r.Started != nil {
 			b.WriteString(", " + r.Started.UTC().Format(time.DateOnly))
 		}
@@ -47,12 +49,12 @@ func (c *Comparison) headlineText() string {
 		}
 		b.WriteString("\n")
 	}
-	b.WriteString(sprintf("%s items", count(int64(c.Items))))
+	b.WriteString(sprintf("%s items", render.Count(int64(c.Items))))
 	if c.Epochs > 1 {
 		b.WriteString(sprintf(" × %d epochs", c.Epochs))
 	}
 	if c.Clusters != nil {
-		b.WriteString(sprintf(" in %s clusters", count(int64(c.Clusters.Clusters))))
+		b.WriteString(sprintf(" in %s clusters", render.Count(int64(c.Clusters.Clusters))))
 	}
 	b.WriteString("\n")
 	for _, m := range c.Models {
@@ -84,7 +86,7 @@ func paramsText(raw json.RawMessage) string {
 func plainLines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, l := range lines {
-		lines[i] = plain(l)
+		lines[i] = render.Plain(l)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -94,7 +96,7 @@ func folded(mark, text string) string {
 	var b strings.Builder
 	line := mark
 	indent := strings.Repeat(" ", len(mark))
-	for word := range strings.FieldsSeq(plain(text)) {
+	for word := range strings.FieldsSeq(render.Plain(text)) {
 		if len([]rune(line))+1+len([]rune(word)) > textWidth && strings.TrimSpace(line) != "" {
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 			line = indent
@@ -143,7 +145,7 @@ func (c *Comparison) disagreementsText(b *strings.Builder) {
 		if len(r.Disagreements) == 0 {
 			continue
 		}
-		b.WriteString(sprintf("\n%s items are scored differently by %s, the most lopsided:\n", count(int64(r.Differing)), plain(r.Name)))
+		b.WriteString(sprintf("\n%s items are scored differently by %s, the most lopsided:\n", render.Count(int64(r.Differing)), render.Plain(r.Name)))
 		for _, d := range r.Disagreements[:min(len(r.Disagreements), 5)] {
 			b.WriteString(lineOf("  "+d.ID+": ", lastMessage(d.Prompt)))
 			if d.Target != "" {
@@ -158,7 +160,7 @@ func (c *Comparison) disagreementsText(b *strings.Builder) {
 
 // lineOf cuts a text to what a terminal line holds.
 func lineOf(label, text string) string {
-	runes := []rune(plain(label) + plain(strings.Join(strings.Fields(text), " ")))
+	runes := []rune(render.Plain(label) + render.Plain(strings.Join(strings.Fields(text), " ")))
 	if len(runes) > textWidth {
 		runes = append(runes[:textWidth-1], '…')
 	}
@@ -203,8 +205,8 @@ func (c *Comparison) gatesText(b *strings.Builder) {
 	}
 }
 
-func (c *Comparison) gateGrid() Grid {
-	g := Grid{Title: "Gates", Texts: 3, Head: []string{"gate", "result", "figures"}}
+func (c *Comparison) gateGrid() render.Grid {
+	g := render.Grid{Title: "Gates", Texts: 3, Head: []string{"gate", "result", "figures"}}
 	for _, one := range c.Gates {
 		g.Rows = append(g.Rows, []string{one.Gate, one.Word(), one.Detail})
 	}
@@ -214,15 +216,15 @@ func (c *Comparison) gateGrid() Grid {
 // Markdown writes the comparison for a pull request or a page.
 func (c *Comparison) Markdown(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("### " + markdown(c.Runs[0].Name) + ": " + c.verdictLine() + "\n\n")
+	b.WriteString("### " + render.Markdown(c.Runs[0].Name) + ": " + c.verdictLine() + "\n\n")
 	if len(c.Gates) > 0 {
-		b.WriteString(c.gateGrid().markdown() + "\n")
+		b.WriteString(c.gateGrid().Markdown() + "\n")
 		if c.Invalid != "" {
-			b.WriteString("**Invalid:** " + markdown(c.Invalid) + "\n\n")
+			b.WriteString("**Invalid:** " + render.Markdown(c.Invalid) + "\n\n")
 		}
 	}
 	for _, note := range c.Warnings {
-		b.WriteString("> " + markdown(note) + "\n>\n")
+		b.WriteString("> " + render.Markdown(note) + "\n>\n")
 	}
 	if len(c.Warnings) > 0 {
 		b.WriteString("\n")
@@ -232,9 +234,9 @@ func (c *Comparison) Markdown(w io.Writer) error {
 		if i == 2 {
 			b.WriteString("<details><summary>Cost, latency, how answers ended, categories</summary>\n\n")
 		}
-		b.WriteString("**" + markdown(s.Title) + "**\n\n" + s.markdown() + "\n")
+		b.WriteString("**" + render.Markdown(s.Title) + "**\n\n" + s.Markdown() + "\n")
 		for _, note := range s.notes {
-			b.WriteString("- " + markdown(note) + "\n")
+			b.WriteString("- " + render.Markdown(note) + "\n")
 		}
 		if len(s.notes) > 0 {
 			b.WriteString("\n")
@@ -255,7 +257,7 @@ func (c *Comparison) verdictLine() string {
 	var parts []string
 	for _, r := range c.Scorers[:min(len(c.Scorers), 1)] {
 		for _, d := range r.Deltas {
-			parts = append(parts, markdown(d.Label+" "+d.Why))
+			parts = append(parts, render.Markdown(d.Label+" "+d.Why))
 		}
 	}
 	if c.Missed() {
@@ -271,10 +273,10 @@ func (c *Comparison) markdownChanges(b *strings.Builder) {
 	for _, r := range c.Scorers {
 		for _, d := range r.Deltas {
 			if d.NewlyFailingCount > 0 {
-				b.WriteString(sprintf("- %s, %s: %d newly failing against %s: %s\n", markdown(r.Name), markdown(d.Label), d.NewlyFailingCount, markdown(d.Against), markdown(idList(d.NewlyFailing, d.NewlyFailingCount))))
+				b.WriteString(sprintf("- %s, %s: %d newly failing against %s: %s\n", render.Markdown(r.Name), render.Markdown(d.Label), d.NewlyFailingCount, render.Markdown(d.Against), render.Markdown(idList(d.NewlyFailing, d.NewlyFailingCount))))
 			}
 			if d.NewlyPassingCount > 0 {
-				b.WriteString(sprintf("- %s, %s: %d newly passing: %s\n", markdown(r.Name), markdown(d.Label), d.NewlyPassingCount, markdown(idList(d.NewlyPassing, d.NewlyPassingCount))))
+				b.WriteString(sprintf("- %s, %s: %d newly passing: %s\n", render.Markdown(r.Name), render.Markdown(d.Label), d.NewlyPassingCount, render.Markdown(idList(d.NewlyPassing, d.NewlyPassingCount))))
 			}
 		}
 	}
@@ -286,11 +288,11 @@ func (c *Comparison) markdownDisagreements(b *strings.Builder) {
 		if len(r.Disagreements) == 0 {
 			continue
 		}
-		b.WriteString(sprintf("**%s items are scored differently by %s**; the most lopsided:\n\n", count(int64(r.Differing)), markdown(r.Name)))
+		b.WriteString(sprintf("**%s items are scored differently by %s**; the most lopsided:\n\n", render.Count(int64(r.Differing)), render.Markdown(r.Name)))
 		for _, d := range r.Disagreements[:min(len(r.Disagreements), 10)] {
-			b.WriteString("- " + markdown(d.ID) + ": " + markdown(inBrief(lastMessage(d.Prompt))) + "\n")
+			b.WriteString("- " + render.Markdown(d.ID) + ": " + render.Markdown(inBrief(lastMessage(d.Prompt))) + "\n")
 			for _, a := range d.Models {
-				b.WriteString("  - " + markdown(a.Label) + " " + shownAs(a.Mean, asScore) + ": " + markdown(inBrief(firstOf(a.Answer, a.Output))) + "\n")
+				b.WriteString("  - " + render.Markdown(a.Label) + " " + shownAs(a.Mean, asScore) + ": " + render.Markdown(inBrief(firstOf(a.Answer, a.Output))) + "\n")
 			}
 		}
 		b.WriteString("\n")

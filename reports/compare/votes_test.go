@@ -1,4 +1,4 @@
-package reports_test
+package compare_test
 
 import (
 	"math"
@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"nightshift"
-	"nightshift/reports"
+	"nightshift/reports/compare"
 	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 )
 
 // scoredBy writes a run of one model whose answers to each row are given, one
 // an epoch, scores it and compares.
-func scoredBy(t *testing.T, spec scorers.Spec, answers [][]string, targets []string) *reports.ScorerResult {
+func scoredBy(t *testing.T, spec scorers.Spec, answers [][]string, targets []string) *compare.ScorerResult {
 	t.Helper()
 	ids := rowIDs(len(answers))
 	tr := trial{name: "one", ids: ids, models: []string{"a"}, epochs: len(answers[0]), value: func(int, string, int) float64 { return 1 }}
@@ -32,7 +32,7 @@ func scoredBy(t *testing.T, spec scorers.Spec, answers [][]string, targets []str
 	if err := (scoring.Evaluation{Scorers: []scoring.Described{d}}).WriteFile(dir); err != nil {
 		t.Fatal(err)
 	}
-	return &compared(t, reports.CompareOptions{Runs: []string{dir}}).Scorers[0]
+	return &compared(t, compare.Options{Runs: []string{dir}}).Scorers[0]
 }
 
 // TestMajorityGoesByWhatIsEqual: votes count answers that the scorer takes for

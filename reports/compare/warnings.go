@@ -1,8 +1,10 @@
-package reports
+package compare
 
 import (
 	"math"
 	"slices"
+
+	"nightshift/reports/render"
 )
 
 // fewMissing is the share of scores that may be missing without a warning.
@@ -27,20 +29,20 @@ func (m *matrix) warnings(c *Comparison) []string {
 			w = append(w, costUnknown(model.Label, model.NoCost))
 		}
 		if model.Stops.Suspect > 0 {
-			w = append(w, sprintf("%s: %s answers look cut off though they are not marked so (as many tokens as the limit allows, or reasoning without an answer)", model.Label, count(model.Stops.Suspect)))
+			w = append(w, sprintf("%s: %s answers look cut off though they are not marked so (as many tokens as the limit allows, or reasoning without an answer)", model.Label, render.Count(model.Stops.Suspect)))
 		}
 		if len(model.Served) > 1 {
-			w = append(w, sprintf("%s: asked for %s, answered by %s", model.Label, model.ModelID, servedList(model.Served)))
+			w = append(w, sprintf("%s: asked for %s, answered by %s", model.Label, model.ModelID, render.Tally(model.Served)))
 		}
 	}
 	if m.clusters != nil && m.clusters.Duplicates > 0 {
-		w = append(w, sprintf("%s items ask what another one asks: they count as %s clusters, not as %s independent items", count(int64(m.clusters.Duplicates)), count(int64(m.clusters.Clusters)), count(int64(c.Items))))
+		w = append(w, sprintf("%s items ask what another one asks: they count as %s clusters, not as %s independent items", render.Count(int64(m.clusters.Duplicates)), render.Count(int64(m.clusters.Clusters)), render.Count(int64(c.Items))))
 	}
 	return append(w, judgeWarnings(c)...)
 }
 
 func costUnknown(model string, answers int64) string {
-	return sprintf("%s: the cost of %s answers is unknown: its total reads “at least”", model, count(answers))
+	return sprintf("%s: the cost of %s answers is unknown: its total reads “at least”", model, render.Count(answers))
 }
 
 // truncationBanner warns when a cap on tokens may have decided the result.
@@ -83,7 +85,7 @@ func (s *ScorerResult) coverageWarnings(headline bool) []string {
 			continue
 		}
 		w = append(w, sprintf("%s by %s: %s of %s scores are missing (%s errors, %s unscored, %s not run); with them the mean would lie in %s",
-			m.Label, s.Name, asPercent(m.Missing()), count(m.Total), count(m.Errors), count(m.Unscored), count(m.NotRun), m.Bounds.percents()))
+			m.Label, s.Name, asPercent(m.Missing()), render.Count(m.Total), render.Count(m.Errors), render.Count(m.Unscored), render.Count(m.NotRun), m.Bounds.percents()))
 	}
 	return w
 }
@@ -98,14 +100,14 @@ func judgeWarnings(c *Comparison) []string {
 			w = append(w, sprintf("judge %s names the same winner in both orders in only %s of %d pairs", j.Scorer, asPercent(j.Consistency.Value), j.Consistency.N))
 		}
 		if j.Unreadable > 0 {
-			w = append(w, sprintf("judge %s: %s of %s verdicts could not be read", j.Scorer, count(j.Unreadable), count(j.Judged+j.Unreadable)))
+			w = append(w, sprintf("judge %s: %s of %s verdicts could not be read", j.Scorer, render.Count(j.Unreadable), render.Count(j.Judged+j.Unreadable)))
 		}
 		if j.VerdictWords > 0 {
 			w = append(w, sprintf("judge %s: %s of %s times an answer held words of a verdict itself (as “GRADE: C”), which may sway the judge; their explanations say so",
-				j.Scorer, count(j.VerdictWords), count(j.Judged+j.Unreadable)))
+				j.Scorer, render.Count(j.VerdictWords), render.Count(j.Judged+j.Unreadable)))
 		}
 		if j.HumanUnknown > 0 {
-			w = append(w, sprintf("judge %s: %s labels of people are none of its grades and are left out of the agreement", j.Scorer, count(j.HumanUnknown)))
+			w = append(w, sprintf("judge %s: %s labels of people are none of its grades and are left out of the agreement", j.Scorer, render.Count(j.HumanUnknown)))
 		}
 	}
 	return w

@@ -1,13 +1,13 @@
-package reports
+package render
 
 import (
 	"strings"
 	"unicode"
 )
 
-// plain makes a text from outside safe for one line of a terminal: control,
+// Plain makes a text from outside safe for one line of a terminal: control,
 // format and bidirectional characters become visible escapes.
-func plain(s string) string {
+func Plain(s string) string {
 	if !strings.ContainsFunc(s, hidden) {
 		return s
 	}
@@ -33,5 +33,5 @@ var markdownSpecial = strings.NewReplacer(
 	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", "&lt;", ">", "&gt;", "&", "&amp;", "|", `\|`, "!", `\!`, "#", `\#`,
 )
 
-// markdown makes a text from outside plain text in Markdown.
-func markdown(s string) string { return markdownSpecial.Replace(plain(s)) }
+// markdown makes a text from outside Plain text in Markdown.
+func Markdown(s string) string { return markdownSpecial.Replace(Plain(s)) }

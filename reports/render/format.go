@@ -1,10 +1,11 @@
-package reports
+package render
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 var (
@@ -12,37 +13,8 @@ var (
 	join    = strings.Join
 )
 
-func deref[T any](p *T) T {
-	if p == nil {
-		var zero T
-		return zero
-	}
-	return *p
-}
-
-func splitFlags(flags *string) []string {
-	if flags == nil || *flags == "" {
-		return nil
-	}
-	return strings.Split(*flags, ",")
-}
-
-func earlier(a, b *time.Time) *time.Time {
-	if a == nil || b != nil && b.Before(*a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b *time.Time) *time.Time {
-	if a == nil || b != nil && b.After(*a) {
-		return b
-	}
-	return a
-}
-
-// count writes a number with thousands separators.
-func count(n int64) string {
+// Count writes a number with thousands separators.
+func Count(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	var b strings.Builder
 	for i, r := range s {
@@ -54,9 +26,9 @@ func count(n int64) string {
 	return b.String()
 }
 
-// money writes dollars with as many places as it takes to see the cents that
+// Money writes dollars with as many places as it takes to see the cents that
 // matter.
-func money(nano int64, atLeast bool) string {
+func Money(nano int64, atLeast bool) string {
 	usd := float64(nano) / 1e9
 	s := sprintf("$%.2f", usd)
 	if usd != 0 && usd < 1 && usd > -1 {
@@ -68,8 +40,8 @@ func money(nano int64, atLeast bool) string {
 	return s
 }
 
-// seconds writes milliseconds as people say them; "-" when unknown.
-func seconds(ms *float64) string {
+// Seconds writes milliseconds as people say them; "-" when unknown.
+func Seconds(ms *float64) string {
 	switch {
 	case ms == nil:
 		return "-"
@@ -79,4 +51,24 @@ func seconds(ms *float64) string {
 		return sprintf("%.2f s", *ms/1000)
 	}
 	return sprintf("%.0f s", *ms/1000)
+}
+
+// Counted is a number of things: "1 row", "1,200 rows".
+func Counted(n int64, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return Count(n) + " " + thing
+}
+
+// Unknown is a figure of which nothing is known.
+const Unknown = "unknown"
+
+// Tally lists names with how many there are of each.
+func Tally(counts map[string]int64) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, sprintf("%s (%s)", name, Count(counts[name])))
+	}
+	return strings.Join(parts, ", ")
 }

@@ -1,4 +1,4 @@
-package reports
+package render
 
 import (
 	"slices"
@@ -31,7 +31,7 @@ func (g Grid) Numeric(column int) bool { return column >= g.texts() }
 // Last reports whether a row is the sum of those before it; templates ask.
 func (g Grid) Last(row int) bool { return g.Total && row == len(g.Rows)-1 }
 
-const terminalWidth = 80
+const Width = 80
 
 // nameWidths are what names are cut to, one after the other, where a table is
 // too wide.
@@ -39,10 +39,10 @@ var nameWidths = []int{26, 21, 17}
 
 // text renders the grid for a terminal. Columns that do not fit beside each
 // other go under each other, each block with the names before it.
-func (g Grid) text() string {
+func (g Grid) Text() string {
 	g = g.escaped()
 	for _, most := range nameWidths {
-		if width(g.render()) <= terminalWidth {
+		if width(g.render()) <= Width {
 			break
 		}
 		g = g.clipped(most)
@@ -56,10 +56,10 @@ func (g Grid) text() string {
 
 func (g Grid) escaped() Grid {
 	e := g
-	e.Head = mapped(g.Head, plain)
+	e.Head = mapped(g.Head, Plain)
 	e.Rows = nil
 	for _, r := range g.Rows {
-		e.Rows = append(e.Rows, mapped(r, plain))
+		e.Rows = append(e.Rows, mapped(r, Plain))
 	}
 	return e
 }
@@ -76,7 +76,7 @@ func mapped(cells []string, f func(string) string) []string {
 func (g Grid) clipped(most int) Grid {
 	for _, r := range g.Rows {
 		for i := range min(g.texts(), len(r)) {
-			r[i] = shorten(r[i], most)
+			r[i] = Shorten(r[i], most)
 		}
 	}
 	return g
@@ -84,7 +84,7 @@ func (g Grid) clipped(most int) Grid {
 
 // shorten cuts a text to that many columns, in its middle: names differ at
 // both ends.
-func shorten(s string, most int) string {
+func Shorten(s string, most int) string {
 	if gotext.StringWidthWithoutEscSequences(s) <= most {
 		return s
 	}
@@ -106,7 +106,7 @@ func (g Grid) split() []Grid {
 	next := g.texts()
 	for next < len(g.Head) {
 		end := next + 1
-		for end < len(g.Head) && width(g.columns(next, end+1).render()) <= terminalWidth {
+		for end < len(g.Head) && width(g.columns(next, end+1).render()) <= Width {
 			end++
 		}
 		parts = append(parts, g.columns(next, end))
@@ -151,7 +151,7 @@ func trimLines(s string) string {
 }
 
 // markdown renders the grid as a table of GitHub's Markdown.
-func (g Grid) markdown() string {
+func (g Grid) Markdown() string {
 	var b strings.Builder
 	line := func(cells []string) {
 		b.WriteString("|")
@@ -160,7 +160,7 @@ func (g Grid) markdown() string {
 		}
 		b.WriteString("\n")
 	}
-	line(mapped(g.Head, markdown))
+	line(mapped(g.Head, Markdown))
 	rule := make([]string, len(g.Head))
 	for i := range rule {
 		rule[i] = "---"
@@ -170,7 +170,7 @@ func (g Grid) markdown() string {
 	}
 	line(rule)
 	for i, r := range g.Rows {
-		cells := mapped(r, markdown)
+		cells := mapped(r, Markdown)
 		if g.Last(i) {
 			for j, c := range cells {
 				if c != "" {

@@ -1,17 +1,24 @@
-package reports_test
+package view_test
 
 import (
 	"net/http/httptest"
+	"os"
+	"strconv"
 	"testing"
 
-	"nightshift/reports"
+	"nightshift/reports/internal/demo"
+	"nightshift/reports/view"
 )
 
 // BenchmarkViewSorted asks a viewer for the slowest answers: the first time,
 // and again as a page does that is looked at.
 func BenchmarkViewSorted(b *testing.B) {
-	dir := benchRun(b, benchRows())
-	ask := func(b *testing.B, v *reports.Viewer, query string) {
+	rows := int64(20_000)
+	if n, err := strconv.ParseInt(os.Getenv("NIGHTSHIFT_BENCH_ROWS"), 10, 64); err == nil {
+		rows = n
+	}
+	dir := demo.Run{Rows: rows, Models: []string{"a", "b", "c"}, Chunk: 20_000}.Write(b)
+	ask := func(b *testing.B, v *view.Viewer, query string) {
 		r := httptest.NewRequest("GET", "/s/rows?"+query, nil)
 		r.Host = "127.0.0.1"
 		w := httptest.NewRecorder()
@@ -22,14 +29,14 @@ func BenchmarkViewSorted(b *testing.B) {
 	}
 	b.Run("first", func(b *testing.B) {
 		for b.Loop() {
-			v, err := reports.NewViewer(dir, "s")
+			v, err := view.New(dir, "s")
 			if err != nil {
 				b.Fatal(err)
 			}
 			ask(b, v, "sort=latency")
 		}
 	})
-	v, err := reports.NewViewer(dir, "s")
+	v, err := view.New(dir, "s")
 	if err != nil {
 		b.Fatal(err)
 	}

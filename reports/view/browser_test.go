@@ -1,4 +1,4 @@
-package reports_test
+package view_test
 
 import (
 	"bufio"
@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"nightshift/reports"
+	"nightshift/reports/internal/demo"
+	"nightshift/reports/view"
 )
 
 // A browser is headless Chromium, spoken to over a pipe in its own protocol.
@@ -275,11 +277,11 @@ func writePage(t testing.TB, dir string) (url string, size int) {
 	return "file://" + path, b.Len()
 }
 
-// TestReportInBrowser opens the report of a run full of hostile texts.
+// TestReportInBrowser opens the report of a run full of demo.Hostile texts.
 func TestReportInBrowser(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t)
-	dir := demo{rows: 200, models: []string{"first-model", "second<i>model", "third"}, text: 200}.write(t)
+	dir := demo.Run{Rows: 200, Models: []string{"first-model", "second<i>model", "third"}, Text: 200}.Write(t)
 	url, _ := writePage(t, dir)
 	b.visit(url)
 	if n := b.eval(`[...document.querySelectorAll("figure > svg")].filter(s => s.getBBox().width > 200 && s.querySelector("rect,polyline,circle")).length`); n != 6.0 {
@@ -302,8 +304,8 @@ func TestReportInBrowser(t *testing.T) {
 	b.until(`parseInt(document.getElementById("found").textContent) < 20`)
 	b.eval(`document.querySelectorAll("#list > details").forEach(d => { d.open = true })`)
 	b.until(`document.querySelectorAll("#list .answer").length >= 3`)
-	if b.eval(`document.getElementById("list").textContent.includes(`+fmt.Sprintf("%q", hostile[0])+`)`) != true {
-		t.Error("a hostile answer is not shown as it is")
+	if b.eval(`document.getElementById("list").textContent.includes(`+fmt.Sprintf("%q", demo.Hostile[0])+`)`) != true {
+		t.Error("a demo.Hostile answer is not shown as it is")
 	}
 	b.eval(`s.value = ""; s.dispatchEvent(new Event("input"))`)
 	b.until(`parseInt(document.getElementById("found").textContent) === 200`)
@@ -329,8 +331,8 @@ func TestReportInBrowser(t *testing.T) {
 func TestViewInBrowser(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t)
-	dir := demo{rows: 300, models: []string{"first-model", "second<i>model"}, slice: 100, text: 200, open: true}.write(t)
-	v, err := reports.NewViewer(dir, "secret")
+	dir := demo.Run{Rows: 300, Models: []string{"first-model", "second<i>model"}, Chunk: 100, Text: 200, Open: true}.Write(t)
+	v, err := view.New(dir, "secret")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,13 +367,13 @@ func TestViewInBrowser(t *testing.T) {
 // TestLargeRun makes a run of 100,000 rows, opens its report and looks through
 // it by the server, and says how long each took.
 func TestLargeRun(t *testing.T) {
-	if !long() {
+	if os.Getenv("NIGHTSHIFT_LONG") == "" {
 		t.Skip("100,000 rows: set NIGHTSHIFT_LONG=1")
 	}
 	b := openBrowser(t)
 	dir := os.Getenv("NIGHTSHIFT_LARGE_RUN") // one that is there already
 	if dir == "" {
-		dir = demo{rows: 100_000, models: []string{"m"}, slice: 20_000, text: 400}.write(t)
+		dir = demo.Run{Rows: 100_000, Models: []string{"m"}, Chunk: 20_000, Text: 400}.Write(t)
 	}
 	began := time.Now()
 	url, size := writePage(t, dir)
@@ -385,7 +387,7 @@ func TestLargeRun(t *testing.T) {
 	if ms > 2000 {
 		t.Errorf("the report takes %.0f ms to open, want 2,000", ms)
 	}
-	v, err := reports.NewViewer(dir, "s")
+	v, err := view.New(dir, "s")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,12 @@
-package reports
+package view
 
 import (
 	"cmp"
 	"slices"
 	"sync"
 
+	"nightshift/reports"
+	"nightshift/reports/compare"
 	"nightshift/runner/store"
 )
 
@@ -23,7 +25,7 @@ type rowClass struct {
 // A ranked row has a place in an order.
 type ranked struct {
 	model string
-	key   ItemKey
+	key   compare.ItemKey
 	value float64
 }
 
@@ -42,7 +44,7 @@ func (l *topList) add(r ranked) {
 	if l.cut && r.value < l.floor {
 		return
 	}
-	if l.rows = append(l.rows, r); len(l.rows) >= 8*viewPage {
+	if l.rows = append(l.rows, r); len(l.rows) >= 8*pageRows {
 		l.trim()
 	}
 }
@@ -50,9 +52,9 @@ func (l *topList) add(r ranked) {
 // trim sorts the rows and leaves a page of them.
 func (l *topList) trim() {
 	slices.SortFunc(l.rows, byValue)
-	if len(l.rows) >= viewPage {
-		l.rows = l.rows[:viewPage]
-		l.floor, l.cut = l.rows[viewPage-1].value, true
+	if len(l.rows) >= pageRows {
+		l.rows = l.rows[:pageRows]
+		l.floor, l.cut = l.rows[pageRows-1].value, true
 	}
 }
 
@@ -67,14 +69,14 @@ func newPartTop() *partTop { return &partTop{classes: map[rowClass]*[3]topList{}
 
 func (p *partTop) add(model string, r *keyRow) {
 	p.rows++
-	class := rowClass{r.Outcome, r.Flags != nil, wasRetried(r.Attempts, r.Flags)}
+	class := rowClass{r.Outcome, r.Flags != nil, reports.WasRetried(r.Attempts, r.Flags)}
 	lists := p.classes[class]
 	if lists == nil {
 		lists = &[3]topList{}
 		p.classes[class] = lists
 	}
 	for i, order := range viewOrders {
-		lists[i].add(ranked{model, ItemKey{r.Row, r.Epoch}, r.value(order)})
+		lists[i].add(ranked{model, compare.ItemKey{Row: r.Row, Epoch: r.Epoch}, r.value(order)})
 	}
 }
 
@@ -218,7 +220,7 @@ func (s *scan) sortedBySearch() error {
 			s.page.Looked++
 			if text := r.text(); s.wanted(r.Outcome, r.Flags, r.Attempts) && s.said(&text) {
 				k := keyRow{CostNanoUSD: r.CostNanoUSD, Output: r.Output, LatencyMS: r.LatencyMS}
-				top.add(ranked{model, ItemKey{r.Row, r.Epoch}, k.value(s.sort)})
+				top.add(ranked{model, compare.ItemKey{Row: r.Row, Epoch: r.Epoch}, k.value(s.sort)})
 			}
 			return s.page.Looked%256 != 0 || !s.late(scanLimit)
 		})
@@ -261,15 +263,15 @@ func (s *scan) showRanked(top []ranked) error {
 	}
 	type place struct {
 		model string
-		key   ItemKey
+		key   compare.ItemKey
 	}
-	found := map[place]*Item{}
+	found := map[place]*reports.Item{}
 	for _, model := range s.models {
 		if len(rows[model]) == 0 {
 			continue
 		}
 		err := each(s, store.At[listRow](s.viewer.dir, model, rows[model]), func(r *listRow) bool {
-			found[place{model, ItemKey{r.Row, r.Epoch}}] = r.item()
+			found[place{model, compare.ItemKey{Row: r.Row, Epoch: r.Epoch}}] = r.item()
 			return s.ctx.Err() == nil
 		})
 		if err != nil {

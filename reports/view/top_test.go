@@ -1,4 +1,4 @@
-package reports_test
+package view_test
 
 import (
 	"cmp"
@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"nightshift/reports"
+	"nightshift/reports/internal/demo"
+	"nightshift/reports/view"
 	"nightshift/runner/store"
 )
 
@@ -44,7 +46,7 @@ func (r sortableRow) by(order string) float64 {
 // TestViewSorted compares sorted pages, asked for twice, with the rows of the
 // store sorted here.
 func TestViewSorted(t *testing.T) {
-	dir := demo{rows: 320, models: []string{"m", "n"}, slice: 130, open: true}.write(t)
+	dir := demo.Run{Rows: 320, Models: []string{"m", "n"}, Chunk: 130, Open: true}.Write(t)
 	var all []sortableRow
 	for r, err := range store.Rows[sortableRow](dir, store.ReadOptions{}) {
 		if err != nil {
@@ -52,7 +54,7 @@ func TestViewSorted(t *testing.T) {
 		}
 		all = append(all, r)
 	}
-	v, err := reports.NewViewer(dir, "s")
+	v, err := view.New(dir, "s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +123,7 @@ func TestViewSorted(t *testing.T) {
 }
 
 // walk reads all pages of a question.
-func walk(t *testing.T, v *reports.Viewer, q url.Values) (names []string) {
+func walk(t *testing.T, v *view.Viewer, q url.Values) (names []string) {
 	t.Helper()
 	for range 100 {
 		r := httptest.NewRequest("GET", "/s/rows?"+q.Encode(), nil)

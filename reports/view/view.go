@@ -1,11 +1,14 @@
-package reports
+package view
 
 import (
 	"context"
+	"embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,11 +17,14 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/reports"
+	"nightshift/reports/compare"
+	"nightshift/reports/render"
 	"nightshift/runner/store"
 )
 
 const (
-	viewPage   = 50               // rows of one answer
+	pageRows   = 50               // rows of one answer
 	scanTime   = 2 * time.Second  // after which a search says how far it is
 	scanLimit  = 20 * time.Second // after which sorting gives up
 	tailLength = 15
@@ -42,17 +48,17 @@ type Viewer struct {
 	lasts  lastCache
 }
 
-// NewViewer makes a viewer of a run directory. secret becomes the first part
+// New makes a viewer of a run directory. secret becomes the first part
 // of every path.
-func NewViewer(dir, secret string) (*Viewer, error) {
+func New(dir, secret string) (*Viewer, error) {
 	if _, err := store.ReadInfo(dir); err != nil {
 		return nil, err
 	}
-	pageTemplate, err := viewSheet()
+	t, err := viewPage()
 	if err != nil {
 		return nil, err
 	}
-	v := &Viewer{dir: dir, prefix: "/" + secret + "/", mux: http.NewServeMux(), policy: pageTemplate.policy, watch: store.NewWatcher(dir)}
+	v := &Viewer{dir: dir, prefix: "/" + secret + "/", mux: http.NewServeMux(), policy: t.Policy, watch: store.NewWatcher(dir)}
 	v.mux.HandleFunc("GET "+v.prefix+"{$}", v.page)
 	v.mux.HandleFunc("GET "+v.prefix+"status", answering(v.status))
 	v.mux.HandleFunc("GET "+v.prefix+"rows", answering(v.rows))
@@ -109,7 +115,7 @@ func answering(f func(*http.Request) (any, error)) http.HandlerFunc {
 		case r.Context().Err() != nil:
 			return
 		case err != nil:
-			http.Error(w, plain(err.Error()), http.StatusInternalServerError)
+			http.Error(w, render.Plain(err.Error()), http.StatusInternalServerError)
 			return
 		}
 		b, err := json.Marshal(v)
@@ -122,9 +128,12 @@ func answering(f func(*http.Request) (any, error)) http.HandlerFunc {
 	}
 }
 
-var viewSheet = sync.OnceValues(func() (*pageTemplate, error) {
-	return newSheet("view.html", "default-src 'none'; style-src %s; script-src %s; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-		&viewData{}, "explorer.js", "view.js")
+//go:embed assets
+var assets embed.FS
+
+var viewPage = sync.OnceValues(func() (*render.Page, error) {
+	return render.NewPage(assets, "view", "default-src 'none'; style-src %s; script-src %s; connect-src 'self'; img-src data:; "+
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'", &viewData{})
 })
 
 type viewData struct {
@@ -136,13 +145,13 @@ type viewData struct {
 func (v *Viewer) page(w http.ResponseWriter, _ *http.Request) {
 	info, err := store.ReadInfo(v.dir)
 	if err != nil {
-		http.Error(w, plain(err.Error()), http.StatusInternalServerError)
+		http.Error(w, render.Plain(err.Error()), http.StatusInternalServerError)
 		return
 	}
-	pageTemplate, err := viewSheet()
+	t, err := viewPage()
 	if err == nil {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		err = pageTemplate.Execute(w, &viewData{info.Name, v.dir, info.Models, outcomeOrder})
+		err = t.Execute(w, &viewData{info.Name, v.dir, info.Models, reports.Outcomes})
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -177,7 +186,7 @@ func (v *Viewer) status(*http.Request) (any, error) {
 		Spent: int64(st.Spent), AtMost: int64(st.AtMost), PerHour: st.PerHour, SecsLeft: st.TimeLeft.Seconds(), LastWrite: st.LastWrite,
 		Outcomes: map[string]map[string]int64{}, Damage: st.Damage,
 	}
-	s.Trouble = troubleLines(readTroubles(v.dir))
+	s.Trouble = reports.Troubles(v.dir)
 	for m, t := range st.All.Models {
 		s.Outcomes[m] = map[string]int64{}
 		for o, n := range t.Outcomes {
@@ -240,15 +249,15 @@ func parseCursor(s string) (c viewCursor, err error) {
 	return c, nil
 }
 
-func (c viewCursor) String() string { return sprintf("%d.%d.%d", c.model, c.unit, c.row) }
+func (c viewCursor) String() string { return fmt.Sprintf("%d.%d.%d", c.model, c.unit, c.row) }
 
 // A viewRows is a page of rows.
 type viewRows struct {
-	Items   []*Item  `json:"items"`
-	Next    string   `json:"next,omitempty"` // cursor of the next page; empty at the end
-	Partial bool     `json:"partial"`        // the time was up: go on with next
-	Looked  int64    `json:"looked_at"`      // rows that were looked at
-	Notes   []string `json:"notes,omitempty"`
+	Items   []*reports.Item `json:"items"`
+	Next    string          `json:"next,omitempty"` // cursor of the next page; empty at the end
+	Partial bool            `json:"partial"`        // the time was up: go on with next
+	Looked  int64           `json:"looked_at"`      // rows that were looked at
+	Notes   []string        `json:"notes,omitempty"`
 }
 
 // keyRow is what rows are chosen by; listRow what is shown of them.
@@ -295,12 +304,12 @@ type listRow struct {
 
 const preview = 400 // bytes of an answer in a list
 
-func (r *listRow) item() *Item {
-	i := &Item{Row: r.Row, Epoch: r.Epoch, ID: r.ID, Category: deref(r.Category), Answers: []Answer{{
+func (r *listRow) item() *reports.Item {
+	i := &reports.Item{Row: r.Row, Epoch: r.Epoch, ID: r.ID, Category: deref(r.Category), Answers: []reports.Answer{{
 		Model: r.Model, Outcome: r.Outcome, Text: deref(r.Text), Error: deref(r.ErrorMessage), ErrorClass: deref(r.ErrorClass),
 		CostNanoUSD: r.CostNanoUSD, Output: r.Output, LatencyMS: r.LatencyMS,
 	}}}
-	i.cutTo(preview)
+	i.Shorten(preview)
 	return i
 }
 
@@ -313,7 +322,7 @@ func (v *Viewer) rows(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &scan{viewer: v, info: info, viewQuery: q, began: time.Now(), ctx: r.Context(), page: viewRows{Items: []*Item{}}}
+	s := &scan{viewer: v, info: info, viewQuery: q, began: time.Now(), ctx: r.Context(), page: viewRows{Items: []*reports.Item{}}}
 	if q.sort != "" {
 		err = s.sorted()
 	} else {
@@ -331,7 +340,7 @@ type scan struct {
 	began  time.Time
 	page   viewRows
 
-	journals []string // paths; read when first needed
+	journals []os.DirEntry // read when first needed
 }
 
 // inOrder fills a page from the cursor on, unit by unit. Shards of which the
@@ -359,7 +368,7 @@ func (s *scan) inOrder() error {
 	return nil
 }
 
-func (s *scan) full() bool { return len(s.page.Items) >= viewPage }
+func (s *scan) full() bool { return len(s.page.Items) >= pageRows }
 
 func (s *scan) late(most time.Duration) bool {
 	if s.ctx.Err() != nil || time.Since(s.began) > most {
@@ -389,27 +398,29 @@ func (s *scan) idle(model string, unit int) bool {
 // reopened reports whether rows of a part may have newer records in a journal.
 func (s *scan) reopened(part int) bool {
 	if s.journals == nil {
-		s.journals, _ = filepath.Glob(filepath.Join(escapeGlob(s.viewer.dir), "journal", "*"))
-		s.journals = append(s.journals, "")
+		s.journals = []os.DirEntry{}
+		if found, err := os.ReadDir(filepath.Join(s.viewer.dir, "journal")); err == nil {
+			s.journals = found
+		}
 	}
-	unit := sprintf("-%06d", s.info.ParquetFiles[part].Shard)
-	return slices.ContainsFunc(s.journals, func(name string) bool { return strings.Contains(filepath.Base(name), unit) })
+	unit := fmt.Sprintf("-%06d", s.info.ParquetFiles[part].Shard)
+	return slices.ContainsFunc(s.journals, func(f os.DirEntry) bool { return strings.Contains(f.Name(), unit) })
 }
 
 // unit takes the wanted rows of a unit from the cursor on. next is where to go
 // on in it, -1 at its end.
 func (s *scan) unit(at viewCursor) (next int, err error) {
 	slice := s.info.Chunks[at.unit]
-	want := map[ItemKey]int{}
-	var order []ItemKey
+	want := map[compare.ItemKey]int{}
+	var order []compare.ItemKey
 	n := 0
 	next = -1
-	err = s.keys(store.ReadOptions{Models: s.models[at.model : at.model+1], From: slice.First, To: slice.First + slice.Rows}, func(k ItemKey, wanted bool) bool {
+	err = s.keys(store.ReadOptions{Models: s.models[at.model : at.model+1], From: slice.First, To: slice.First + slice.Rows}, func(k compare.ItemKey, wanted bool) bool {
 		n++
 		if n <= at.row {
 			return true
 		}
-		if len(s.page.Items)+len(order) >= viewPage || n%256 == 0 && s.late(scanTime) {
+		if len(s.page.Items)+len(order) >= pageRows || n%256 == 0 && s.late(scanTime) {
 			next = n - 1
 			return false
 		}
@@ -428,19 +439,19 @@ func (s *scan) unit(at viewCursor) (next int, err error) {
 
 // keys tells of every row whether it is wanted. Texts are read only for
 // questions about them.
-func (s *scan) keys(o store.ReadOptions, yield func(k ItemKey, wanted bool) bool) error {
+func (s *scan) keys(o store.ReadOptions, yield func(k compare.ItemKey, wanted bool) bool) error {
 	if len(s.words) > 0 {
 		return each(s, store.Rows[textRow](s.viewer.dir, o), func(r *textRow) bool {
-			return yield(ItemKey{r.Row, r.Epoch}, s.wanted(r.Outcome, r.Flags, r.Attempts) && s.said(r))
+			return yield(compare.ItemKey{Row: r.Row, Epoch: r.Epoch}, s.wanted(r.Outcome, r.Flags, r.Attempts) && s.said(r))
 		})
 	}
 	return each(s, store.Rows[keyRow](s.viewer.dir, o), func(r *keyRow) bool {
-		return yield(ItemKey{r.Row, r.Epoch}, s.wanted(r.Outcome, r.Flags, r.Attempts))
+		return yield(compare.ItemKey{Row: r.Row, Epoch: r.Epoch}, s.wanted(r.Outcome, r.Flags, r.Attempts))
 	})
 }
 
 func (s *scan) wanted(outcome string, flags *string, attempts int32) bool {
-	return (s.outcomes == nil || slices.Contains(s.outcomes, outcome)) && (!s.flagged || flags != nil) && (!s.retried || wasRetried(attempts, flags))
+	return (s.outcomes == nil || slices.Contains(s.outcomes, outcome)) && (!s.flagged || flags != nil) && (!s.retried || reports.WasRetried(attempts, flags))
 }
 
 func (s *scan) said(r *textRow) bool {
@@ -477,17 +488,17 @@ func each[T any](s *scan, rows func(func(T, error) bool), yield func(*T) bool) e
 
 // show reads what the list shows of some rows of one model, which lie close to
 // each other.
-func (s *scan) show(model string, order []ItemKey, place map[ItemKey]int) error {
+func (s *scan) show(model string, order []compare.ItemKey, place map[compare.ItemKey]int) error {
 	if len(order) == 0 {
 		return nil
 	}
-	items := make([]*Item, len(order))
+	items := make([]*reports.Item, len(order))
 	from, to := order[0].Row, order[0].Row
 	for _, k := range order {
 		from, to = min(from, k.Row), max(to, k.Row)
 	}
 	err := each(s, store.Rows[listRow](s.viewer.dir, store.ReadOptions{Models: []string{model}, From: from, To: to + 1}), func(r *listRow) bool {
-		if i, ok := place[ItemKey{r.Row, r.Epoch}]; ok {
+		if i, ok := place[compare.ItemKey{Row: r.Row, Epoch: r.Epoch}]; ok {
 			items[i] = r.item()
 		}
 		return true
@@ -517,15 +528,15 @@ func (v *Viewer) item(r *http.Request) (any, error) {
 	if err != nil || err2 != nil || row < 0 {
 		return nil, &viewError{"row and epoch are numbers"}
 	}
-	key := ItemKey{row, int32(epoch)}
-	items, err := readItems(v.dir, []ItemKey{key}, []store.Chunk{{First: row, Rows: 1}})
+	key := compare.ItemKey{Row: row, Epoch: int32(epoch)}
+	items, err := reports.ReadItems(v.dir, []compare.ItemKey{key}, []store.Chunk{{First: row, Rows: 1}})
 	if err != nil {
 		return nil, err
 	}
 	if len(items) == 0 {
 		return nil, &viewError{"no such row"}
 	}
-	items[0].cutTo(1 << 20)
+	items[0].Shorten(1 << 20)
 	return items[0], nil
 }
 
@@ -550,7 +561,7 @@ func (v *Viewer) tail(r *http.Request) (any, error) {
 	slices.SortFunc(last, func(a, b listRow) int { return b.FinishedAt.Compare(*a.FinishedAt) })
 	last = last[:min(len(last), tailLength)]
 	type finished struct {
-		*Item
+		*reports.Item
 		At time.Time `json:"at"`
 	}
 	page := []finished{}
@@ -651,7 +662,8 @@ func liveProgress(dir string) *store.Progress {
 	var l struct {
 		Run *store.Progress `json:"run"`
 	}
-	if readJSON(filepath.Join(dir, LiveFile), &l) != nil {
+	b, err := os.ReadFile(filepath.Join(dir, reports.LiveFile))
+	if err != nil || json.Unmarshal(b, &l) != nil {
 		return nil
 	}
 	return l.Run
@@ -672,4 +684,11 @@ func lastUnit(info store.Info, model string) int {
 		}
 	}
 	return max(len(info.Chunks)-1, 0)
+}
+
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
 }

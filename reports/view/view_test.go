@@ -1,20 +1,26 @@
-package reports_test
+package view_test
 
 import (
+	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"nightshift"
 	"nightshift/reports"
+	"nightshift/reports/internal/demo"
+	"nightshift/reports/view"
 	"nightshift/runner/store"
 )
 
 // ask puts one question to a viewer.
 func ask(t *testing.T, dir, question string) *httptest.ResponseRecorder {
 	t.Helper()
-	v, err := reports.NewViewer(dir, "s")
+	v, err := view.New(dir, "s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +71,7 @@ func TestViewSearchIgnoresCase(t *testing.T) {
 	if err := st.Close("interrupted"); err != nil {
 		t.Fatal(err)
 	}
-	v, err := reports.NewViewer(dir, "s")
+	v, err := view.New(dir, "s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +80,105 @@ func TestViewSearchIgnoresCase(t *testing.T) {
 			if found := walk(t, v, url.Values{"q": {word}, "sort": {sorted}}); len(found) != 1 {
 				t.Errorf("%q, sorted by %q: found %q", word, sorted, found)
 			}
+		}
+	}
+}
+
+// TestViewRefuses asks as others would.
+func TestViewRefuses(t *testing.T) {
+	dir := demo.Run{Rows: 20, Models: []string{"m"}}.Write(t)
+	v, err := view.New(dir, "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(method, path, host, site string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, path, nil)
+		r.Host = host
+		if site != "" {
+			r.Header.Set("Sec-Fetch-Site", site)
+		}
+		w := httptest.NewRecorder()
+		v.ServeHTTP(w, r)
+		return w
+	}
+	for _, c := range []struct {
+		method, path, host, site string
+		want                     int
+	}{
+		{"GET", "/secret/", "127.0.0.1:8080", "none", http.StatusOK},
+		{"GET", "/secret/", "localhost:8080", "", http.StatusOK},
+		{"GET", "/secret/", "[::1]:8080", "", http.StatusOK},
+		{"GET", "/secret/rows", "127.0.0.1", "same-origin", http.StatusOK},
+		{"GET", "/secret/", "evil.invalid", "", http.StatusForbidden},
+		{"GET", "/secret/", "127.0.0.1.evil.invalid:80", "", http.StatusForbidden},
+		{"GET", "/secret/", "localhost:80@evil.invalid", "", http.StatusForbidden},
+		{"GET", "/secret/rows", "127.0.0.1", "cross-site", http.StatusForbidden},
+		{"GET", "/secret/rows", "127.0.0.1", "same-site", http.StatusForbidden},
+		{"GET", "/", "127.0.0.1", "", http.StatusNotFound},
+		{"GET", "/other/rows", "127.0.0.1", "", http.StatusNotFound},
+		{"POST", "/secret/rows", "127.0.0.1", "", http.StatusMethodNotAllowed},
+		{"GET", "/secret/rows?cursor=9.9.9", "127.0.0.1", "", http.StatusBadRequest},
+		{"GET", "/secret/rows?cursor=-1.0.0", "127.0.0.1", "", http.StatusBadRequest},
+		{"GET", "/secret/rows?model=none", "127.0.0.1", "", http.StatusBadRequest},
+		{"GET", "/secret/rows?sort=text", "127.0.0.1", "", http.StatusBadRequest},
+		{"GET", "/secret/item?row=x&epoch=0", "127.0.0.1", "", http.StatusBadRequest},
+		{"GET", "/secret/item?row=99&epoch=0", "127.0.0.1", "", http.StatusBadRequest},
+	} {
+		w := ask(c.method, c.path, c.host, c.site)
+		if w.Code != c.want {
+			t.Errorf("%s %s of %s (%s): %d, want %d: %s", c.method, c.path, c.host, c.site, w.Code, c.want, w.Body)
+		}
+		if !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%s: no policy", c.path)
+		}
+	}
+}
+
+// TestViewPages walks a run page by page, by every filter, and compares with
+// the rows of the store.
+func TestViewPages(t *testing.T) {
+	d := demo.Run{Rows: 260, Models: []string{"m", "n"}, Chunk: 100, Open: true}
+	dir := d.Write(t)
+	v, err := view.New(dir, "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type key struct {
+		ID      string `parquet:"id"`
+		Model   string `parquet:"model,dict"`
+		Outcome string `parquet:"outcome,dict"`
+	}
+	for _, outcome := range []string{"", "failed", "truncated", "ok", "empty"} {
+		var want, got []string
+		for r, err := range store.Rows[key](dir, store.ReadOptions{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if outcome == "" || r.Outcome == outcome {
+				want = append(want, r.Model+"/"+r.ID)
+			}
+		}
+		for cursor, pages := "", 0; pages < 30; pages++ {
+			r := httptest.NewRequest("GET", "/s/rows?outcome="+outcome+"&cursor="+cursor, nil)
+			r.Host = "127.0.0.1"
+			w := httptest.NewRecorder()
+			v.ServeHTTP(w, r)
+			var page struct {
+				Items []*reports.Item
+				Next  string
+			}
+			if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
+				t.Fatal(err, w.Body)
+			}
+			for _, i := range page.Items {
+				got = append(got, i.Answers[0].Model+"/"+i.ID)
+			}
+			if cursor = page.Next; cursor == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("outcome %q: %d rows, want %d", outcome, len(got), len(want))
 		}
 	}
 }

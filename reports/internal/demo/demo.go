@@ -1,4 +1,5 @@
-package reports_test
+// Package demo writes made-up runs for tests.
+package demo
 
 import (
 	"encoding/json"
@@ -13,8 +14,8 @@ import (
 	"nightshift/runner/store"
 )
 
-// hostile are texts that try to be more than texts.
-var hostile = []string{
+// Hostile are texts that try to be more than texts.
+var Hostile = []string{
 	`</script><script>window.pwned=1</script><img src=x onerror="window.pwned=2">`,
 	"\x1b]0;owned\x07\x1b[31mred\x1b[0m \x9b2J",
 	`=HYPERLINK("http://evil.invalid","click") +1 @SUM(A1)`,
@@ -24,38 +25,38 @@ var hostile = []string{
 	"javascript:window.pwned=5//\"'><iframe src=http://evil.invalid>",
 }
 
-// A demo is a made-up run.
-type demo struct {
-	rows   int64
-	models []string
-	slice  int64 // rows of a unit; 0 is all
-	text   int   // bytes of an answer, about
-	open   bool  // leave the last unit uncommitted
+// A Run is a made-up run.
+type Run struct {
+	Rows   int64
+	Models []string
+	Chunk  int64 // rows of a unit; 0 is all
+	Text   int   // bytes of an answer, about
+	Open   bool  // leave the last unit uncommitted
 }
 
-// write makes the run and returns its directory.
-func (d demo) write(t testing.TB) string {
+// Write makes the run and returns its directory.
+func (d Run) Write(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "a run")
-	if d.slice == 0 {
-		d.slice = d.rows
+	if d.Chunk == 0 {
+		d.Chunk = d.Rows
 	}
 	id := store.Identity{Name: "demo <b>&\u202e", Tool: "nightshift test", PriceTable: "test", Plan: []byte(`{}`), PlanHash: "00ff",
-		DatasetHash: "abcd", DatasetRows: d.rows, Models: d.models, Epochs: 1}
-	for first := int64(0); first < d.rows; first += d.slice {
-		id.Chunks = append(id.Chunks, store.Chunk{First: first, Rows: min(d.slice, d.rows-first)})
+		DatasetHash: "abcd", DatasetRows: d.Rows, Models: d.Models, Epochs: 1}
+	for first := int64(0); first < d.Rows; first += d.Chunk {
+		id.Chunks = append(id.Chunks, store.Chunk{First: first, Rows: min(d.Chunk, d.Rows-first)})
 	}
 	st, err := store.Open(dir, id, store.Options{ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for m := range d.models {
+	for m := range d.Models {
 		for u, s := range id.Chunks {
-			unit, err := st.OpenShard(d.models[m], u)
+			unit, err := st.OpenShard(d.Models[m], u)
 			if err != nil {
 				t.Fatal(err)
 			}
-			last := d.open && u == len(id.Chunks)-1 && m == len(d.models)-1
+			last := d.Open && u == len(id.Chunks)-1 && m == len(d.Models)-1
 			for row := s.First; row < s.First+s.Rows; row++ {
 				if last && row == s.First+s.Rows-1 {
 					break
@@ -73,7 +74,7 @@ func (d demo) write(t testing.TB) string {
 		}
 	}
 	state := "finished"
-	if d.open {
+	if d.Open {
 		state = "interrupted"
 	}
 	if err := st.Close(state); err != nil {
@@ -88,9 +89,9 @@ func (d demo) write(t testing.TB) string {
 var demoStart = time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)
 
 // record is the answer of one model to one row; the same each time.
-func (d demo) record(m int, row int64) *nightshift.Record {
+func (d Run) record(m int, row int64) *nightshift.Record {
 	r := rand.New(rand.NewPCG(uint64(row), uint64(m)))
-	name := d.models[m]
+	name := d.Models[m]
 	in, out := 80+r.Int64N(900), int64(20+r.ExpFloat64()*220)
 	latency := 300 + float64(out)*6*float64(m+1) + r.ExpFloat64()*200
 	at := demoStart.Add(time.Duration(row) * 900 * time.Millisecond)
@@ -98,11 +99,11 @@ func (d demo) record(m int, row int64) *nightshift.Record {
 	cost := nightshift.NanoUSD((in*3000 + out*15000) / int64(m+1))
 	prompt := fmt.Sprintf("Question %d: what follows from the %dth sentence?", row, r.IntN(50))
 	answer := fmt.Sprintf("Answer: %d", r.IntN(3))
-	for len(answer) < d.text {
+	for len(answer) < d.Text {
 		answer += fmt.Sprintf(" word%d", r.IntN(5000))
 	}
-	if row < int64(len(hostile)) {
-		prompt, answer = "Say: "+hostile[row], hostile[row]
+	if row < int64(len(Hostile)) {
+		prompt, answer = "Say: "+Hostile[row], Hostile[row]
 	}
 	usage := nightshift.Usage{Input: nightshift.Tokens(in), CacheRead: nightshift.Tokens(in / 3), Output: nightshift.Tokens(out), Reasoning: nightshift.Tokens(out / 4)}
 	total := in + in/3
@@ -120,8 +121,8 @@ func (d demo) record(m int, row int64) *nightshift.Record {
 	case row%41 == 7:
 		rec.Outcome, rec.Text, rec.StopReason, rec.CostNanoUSD, rec.CostUSD = nightshift.OutcomeFailed, nil, nil, nil, nil
 		rec.InputTokens, rec.CacheReadTokens, rec.OutputTokens, rec.ReasoningTokens = nil, nil, nil, nil
-		rec.ErrorClass, rec.ErrorMessage, rec.MaybeBilled = ptr("cut"), ptr("the stream ended early "+hostile[row%int64(len(hostile))]), true
-		log[0] = nightshift.Attempt{N: 1, StartedAt: at, DurationMS: 900, Status: 200, Class: "cut", Message: hostile[0], MaybeBilled: true, WorstTokens: 900, WorstCost: 9_000_000}
+		rec.ErrorClass, rec.ErrorMessage, rec.MaybeBilled = ptr("cut"), ptr("the stream ended early "+Hostile[row%int64(len(Hostile))]), true
+		log[0] = nightshift.Attempt{N: 1, StartedAt: at, DurationMS: 900, Status: 200, Class: "cut", Message: Hostile[0], MaybeBilled: true, WorstTokens: 900, WorstCost: 9_000_000}
 	case row%29 == 3:
 		rec.Outcome, rec.StopReason = nightshift.OutcomeTruncated, ptr("max_tokens")
 	case row%53 == 11:
@@ -137,10 +138,10 @@ func (d demo) record(m int, row int64) *nightshift.Record {
 	return rec
 }
 
-func (d demo) scores() iter.Seq2[nightshift.Score, error] {
+func (d Run) scores() iter.Seq2[nightshift.Score, error] {
 	return func(yield func(nightshift.Score, error) bool) {
-		for m, name := range d.models {
-			for row := range d.rows {
+		for m, name := range d.Models {
+			for row := range d.Rows {
 				r := rand.New(rand.NewPCG(uint64(row), uint64(m+100)))
 				s := nightshift.Score{Run: "demo", Row: row, ID: fmt.Sprintf("row-%06d", row), Model: name, Scorer: "answer", Status: nightshift.Scored,
 					Answer: ptr("1"), ScorerVersion: "1", Params: "{}", Value: ptr(0.0)}
