@@ -1,6 +1,9 @@
 package nightshift
 
-import "encoding/json"
+import (
+	"context"
+	"encoding/json"
+)
 
 // A Role says who speaks in a [Message].
 type Role string
@@ -95,9 +98,14 @@ type Request struct {
 	Settled int
 	// AttemptLog, when not nil, is told of every attempt as it happens.
 	AttemptLog AttemptLog
+	// Unsent, when not nil, is the context of the request as long as it has not
+	// been sent: when it ends, the request is given up, while one in flight goes
+	// on until the context given to Complete ends. That is how a run stops
+	// without losing what is being paid for.
+	Unsent context.Context
 }
 
-// A AttemptLog writes down every attempt as it happens, so that what may have
+// An AttemptLog writes down every attempt as it happens, so that what may have
 // been billed is on record before it can be. Its methods are called from the
 // goroutine that called Complete; an error ends the request without another
 // send.

@@ -108,9 +108,8 @@ func (c *Client) init() {
 
 // Complete answers one request. See [nightshift.Provider] for its errors.
 //
-// A request that has not been sent when ctx (or the context for waiting that
-// it carries, see [nightshift.Waiting]) ends has not run: the error is that of
-// the context. One that is in flight when ctx ends is an attempt of class
+// A request that has not been sent when ctx (or its own Unsent, where it has
+// one) ends has not run: the error is that of the context. One that is in flight when ctx ends is an attempt of class
 // cancelled that may have been billed.
 func (c *Client) Complete(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
 	c.init()
@@ -172,9 +171,17 @@ func (k *call) run(ctx context.Context) error {
 	}
 }
 
+// unsent is the context of a request that has not been sent.
+func (k *call) unsent(ctx context.Context) context.Context {
+	if k.req.Unsent != nil {
+		return k.req.Unsent
+	}
+	return ctx
+}
+
 // try makes one attempt, and reports whether another should follow.
 func (k *call) try(ctx context.Context) (again bool, err error) {
-	t, err := k.admit(nightshift.Waiting(ctx))
+	t, err := k.admit(k.unsent(ctx))
 	if err != nil {
 		return false, err
 	}

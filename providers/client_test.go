@@ -339,7 +339,7 @@ func TestCancelling(t *testing.T) {
 		synctest.Wait()
 		waiting, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
-		resp, err = client.Complete(nightshift.WithWaiting(t.Context(), waiting), nightshift.Request{Model: "m", Key: "waiting", AttemptLog: seen})
+		resp, err = client.Complete(t.Context(), nightshift.Request{Model: "m", Key: "waiting", AttemptLog: seen, Unsent: waiting})
 		if !errors.Is(err, context.DeadlineExceeded) || len(resp.Attempts) != 0 || slices.Contains(wire.sent, "waiting") {
 			t.Errorf("waiting: %v, %+v", err, resp.Attempts)
 		}
@@ -349,7 +349,7 @@ func TestCancelling(t *testing.T) {
 		wire.say, wire.takes = lastly(bad(nightshift.ClassServer, 500)), 0
 		waiting, stop = context.WithTimeout(t.Context(), time.Millisecond)
 		defer stop()
-		resp, err = client.Complete(nightshift.WithWaiting(t.Context(), waiting), nightshift.Request{Model: "m", Key: "standing back"})
+		resp, err = client.Complete(t.Context(), nightshift.Request{Model: "m", Key: "standing back", Unsent: waiting})
 		if !errors.Is(err, context.DeadlineExceeded) || len(resp.Attempts) != 1 {
 			t.Errorf("standing back: %v, %+v", err, resp.Attempts)
 		}

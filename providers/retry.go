@@ -187,7 +187,7 @@ func (k *call) rest(ctx context.Context, t *ticket, e *nightshift.Error, p Polic
 	defer func() { k.backoff += time.Since(began) }()
 	timer := time.NewTimer(event.Wait)
 	defer timer.Stop()
-	waiting := nightshift.Waiting(ctx)
+	waiting := k.unsent(ctx)
 	select {
 	case <-timer.C:
 		return nil

@@ -74,10 +74,9 @@ func (w *walk) answer(u *shard, s nightshift.Sample) (rec *nightshift.Record, er
 	if w.SkipUnknown && lostAnswer(history[settled:]) {
 		return w.unknown(s, history), nil
 	}
-	ctx := nightshift.WithWaiting(w.calls, w.feed)
 	started := time.Now()
 	c := conversation{walk: w, shard: u, sample: s}
-	err = c.run(ctx, history, settled)
+	err = c.run(w.calls, history, settled)
 	var failure *nightshift.Error
 	if err != nil && (!errors.As(err, &failure) || failure.Class == nightshift.ClassCancelled || isStop(err)) {
 		return nil, err
@@ -152,7 +151,7 @@ func (c *conversation) complete(ctx context.Context, turn int, history []nightsh
 	req := c.pool.Request(c.sample)
 	req.Messages = c.messages
 	req.Key = c.key(turn)
-	req.Attempts, req.Settled = history, settled
+	req.Attempts, req.Settled, req.Unsent = history, settled, c.feed
 	req.AttemptLog = c.shard.AttemptLog(c.sample.Index, c.sample.Epoch)
 	return c.pool.Provider.Complete(ctx, req)
 }
