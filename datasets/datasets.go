@@ -356,8 +356,11 @@ func (d *Dataset) Info() Info { return d.info }
 // Chunks returns all slices in order. The caller must not change them.
 func (d *Dataset) Chunks() []Chunk { return d.chunks }
 
-// Close releases files that are kept open between reads.
+// Close releases files that are kept open between reads. A nil dataset has none.
 func (d *Dataset) Close() error {
+	if d == nil {
+		return nil
+	}
 	d.raw.close()
 	if d.rules != nil && d.rules.folder != nil {
 		d.rules.folder.close()

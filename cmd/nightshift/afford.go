@@ -2,17 +2,13 @@ package main
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
-	"unicode"
 
+	"nightshift/internal/words"
 	"nightshift/providers/limits"
 	"nightshift/runner/plan"
+	"nightshift/runner/session"
 )
-
-func hidden(r rune) bool {
-	return r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r)
-}
 
 // An endpointForecast is how long one server and key will be busy.
 type endpointForecast struct {
@@ -32,9 +28,9 @@ type endpointForecast struct {
 // configured limits let each take.
 func (f *forecast) hours() {
 	var order []*endpointForecast
-	byRateLimitKey := map[string]*endpointForecast{}
+	byRateLimitKey := map[session.RateLimitKey]*endpointForecast{}
 	for _, m := range f.Models {
-		key := rateLimitKeyOf(m)
+		key := session.RateLimitKeyOf(m.model, m.model.Endpoint)
 		e, ok := byRateLimitKey[key]
 		if !ok {
 			e = &endpointForecast{Name: m.Endpoint, limits: m.model.Endpoint.Limits}
@@ -57,16 +53,6 @@ func (f *forecast) hours() {
 	if known {
 		f.Hours = &slowest
 	}
-}
-
-// rateLimitKeyOf tells servers and keys apart, as the limiters of a run do.
-func rateLimitKeyOf(m modelForecast) string {
-	e := m.model.Endpoint
-	server := e.Name
-	if u, err := url.Parse(e.BaseURL); err == nil && u.Host != "" && !m.model.Simulated {
-		server = u.Scheme + "://" + u.Host
-	}
-	return fmt.Sprint(server, e.Auth.Env, e.Auth.File, e.Limits)
 }
 
 func (e *endpointForecast) take(m modelForecast) {
@@ -117,10 +103,10 @@ func (f *forecast) printHours(p *printer) {
 			if e.latency > 0 {
 				text = fmt.Sprintf("not known; at the measured pace of an answer, %s with one request at a time, %s with 64", hoursWords(e.latency/3600), hoursWords(e.latency/3600/64))
 			}
-			p.line("  %s: %s", visible(e.Name), text)
+			p.line("  %s: %s", words.Visible(e.Name), text)
 			continue
 		}
-		p.line("  %s: %s (%s–%s) at its limit on %s", visible(e.Name), hoursWords(e.Hours.Likely), hoursWords(e.Hours.Low), hoursWords(e.Hours.High), e.Limited)
+		p.line("  %s: %s (%s–%s) at its limit on %s", words.Visible(e.Name), hoursWords(e.Hours.Likely), hoursWords(e.Hours.Low), hoursWords(e.Hours.High), e.Limited)
 	}
 }
 
@@ -152,47 +138,47 @@ var verdicts = []string{"none", "enough", "likely", "maybe", "short", "never"}
 func (f *forecast) afford(p *plan.Resolved) {
 	b := &f.Budget
 	b.Verdict, b.Words = "none", "there is no budget: the run may spend what it takes (--budget-usd, --budget-tokens)"
-	var words []string
+	var texts []string
 	if p.BudgetTokens != nil {
 		b.Tokens = p.BudgetTokens
 		largest := 0.0
 		for _, m := range f.Models {
 			largest = max(largest, float64(m.largest.largestToken))
 		}
-		words = append(words, b.judge(float64(*b.Tokens), f.Total.Input.plus(f.Total.Output), f.Total.AtMostTokens, largest,
-			func(x float64) string { return short(int64(x+0.5)) + " tokens" }))
+		texts = append(texts, b.judge(float64(*b.Tokens), f.Total.Input.plus(f.Total.Output), f.Total.AtMostTokens, largest,
+			func(x float64) string { return words.Short(int64(x+0.5)) + " tokens" }))
 	}
 	if p.BudgetUSD != nil {
-		b.USD = ptr(p.BudgetUSD.Dollars())
+		b.USD = new(p.BudgetUSD.Dollars())
 		largest := 0.0
 		for _, m := range f.Models {
 			largest = max(largest, m.largest.largestCost)
 		}
-		words = append(words, b.judge(*b.USD, deref(f.Total.CostUSD), f.Total.AtMostUSD, largest, func(x float64) string { return dollars(x, false) }))
+		texts = append(texts, b.judge(*b.USD, deref(f.Total.CostUSD), f.Total.AtMostUSD, largest, func(x float64) string { return words.Dollars(x, false) }))
 	}
-	if len(words) > 0 {
-		b.Words = strings.Join(words, "; ")
+	if len(texts) > 0 {
+		b.Words = strings.Join(texts, "; ")
 	}
 }
 
 // judge says whether one budget suffices. largest is the worst case of one
 // request, which must fit before it is sent.
 func (b *budgetForecast) judge(budget float64, need span, most *float64, largest float64, write func(float64) string) string {
-	verdict, words := "maybe", fmt.Sprintf("a budget of %s may not suffice: the run takes %s to %s", write(budget), write(need.Low), write(need.High))
+	verdict, text := "maybe", fmt.Sprintf("a budget of %s may not suffice: the run takes %s to %s", write(budget), write(need.Low), write(need.High))
 	switch {
 	case largest > budget:
-		verdict, words = "never", fmt.Sprintf("a budget of %s is too little: a single request may use %s and is not sent unless that fits", write(budget), write(largest))
+		verdict, text = "never", fmt.Sprintf("a budget of %s is too little: a single request may use %s and is not sent unless that fits", write(budget), write(largest))
 	case most != nil && *most <= budget:
-		verdict, words = "enough", fmt.Sprintf("a budget of %s suffices, even if every answer is as long as it may be", write(budget))
+		verdict, text = "enough", fmt.Sprintf("a budget of %s suffices, even if every answer is as long as it may be", write(budget))
 	case need.High+largest <= budget:
-		verdict, words = "likely", fmt.Sprintf("a budget of %s very likely suffices", write(budget))
+		verdict, text = "likely", fmt.Sprintf("a budget of %s very likely suffices", write(budget))
 	case need.Low > budget:
-		verdict, words = "short", fmt.Sprintf("a budget of %s does not suffice: about %.0f %% of the rows; the run stops there, resumable", write(budget), 100*budget/need.Likely)
+		verdict, text = "short", fmt.Sprintf("a budget of %s does not suffice: about %.0f %% of the rows; the run stops there, resumable", write(budget), 100*budget/need.Likely)
 	}
 	if worse(verdict, b.Verdict) {
 		b.Verdict = verdict
 	}
-	return words
+	return text
 }
 
 func worse(a, b string) bool {

@@ -11,6 +11,7 @@ import (
 
 	"nightshift"
 	"nightshift/reports"
+	"nightshift/runner/session"
 	"nightshift/runner/store"
 )
 
@@ -49,7 +50,7 @@ out: out
 	if err != nil {
 		t.Fatal(err)
 	}
-	live, _ := readLive(dir)
+	live, _ := session.ReadState(dir)
 	bill := summary.Total
 	if bill.NoUsage == 0 || bill.AtMostNanoUSD == nil {
 		t.Fatalf("no attempt was cut: %+v", bill)

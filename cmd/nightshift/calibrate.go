@@ -2,22 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
-	"io/fs"
-	"log/slog"
 	"math"
-	"path/filepath"
 	"slices"
 
 	"nightshift"
 	"nightshift/datasets"
 	"nightshift/providers"
-	"nightshift/reports"
 	"nightshift/reports/stats"
-	"nightshift/runner"
 	"nightshift/runner/plan"
 	"nightshift/runner/store"
 )
@@ -123,27 +115,17 @@ func (c *calibration) seconds() span {
 	return span{max(mean-2*se, mean/4), mean, mean + 2*se}
 }
 
-// calibrate sends n rows to every model through the real client, under the
-// plan's limits and budget, of which it takes off what the run has cost. It is
-// a small run below the run: its answers are kept and billed, and asking for
-// the same rows again sends nothing.
-func (a *app) calibrate(ctx context.Context, j *job, n int, log *slog.Logger) (map[string]*calibration, error) {
+// calibrate sends n rows to every model and takes in what comes back.
+func (j *job) calibrate(ctx context.Context, n int) (map[string]*calibration, error) {
 	rows, err := someRows(ctx, j.dataset, n)
 	if err != nil {
 		return nil, err
 	}
-	if s, err := store.Status(j.plan.Out); err == nil && s.Live {
-		return nil, usageError("%s is running (process %d), and spends the budget that --calibrate would: calibrate before or after", j.plan.Out, s.PID)
+	var numbers []int64
+	for _, s := range rows {
+		numbers = append(numbers, s.Index)
 	}
-	f, err := a.build(j.plan, nil, log)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if err := f.spendAll(j.plan.Out); err != nil {
-		return nil, err
-	}
-	dir, stops, err := j.runCalibration(ctx, f, rows, log)
+	dir, stops, err := j.session.Calibrate(ctx, numbers)
 	if err != nil {
 		return nil, err
 	}
@@ -154,55 +136,6 @@ func (a *app) calibrate(ctx context.Context, j *job, n int, log *slog.Logger) (m
 		}
 	}
 	return out, errors.Join(err, context.Cause(ctx))
-}
-
-// spendAll takes everything that a run and the runs below it have cost off the
-// budget.
-func (f *clients) spendAll(dir string) error {
-	if err := f.spendBefore(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return f.spendWithin(dir)
-}
-
-// runCalibration runs some rows, once each, in a directory of their own below
-// the run's. Rows that failed before are tried again.
-func (j *job) runCalibration(ctx context.Context, f *clients, rows []nightshift.Sample, log *slog.Logger) (dir string, stops []runner.Stop, err error) {
-	p := *j.plan
-	p.Name, p.Epochs, p.Scorers = p.Name+"/calibration", 1, nil
-	small := &job{plan: &p, dataset: j.dataset, rows: j.rows}
-	id, wanted := small.identity(), indexes(rows)
-	for i := range id.Chunks {
-		s := &id.Chunks[i]
-		from, _ := slices.BinarySearch(wanted, s.First)
-		to, _ := slices.BinarySearch(wanted, s.First+s.Rows)
-		s.Skipped = s.Rows - int64(to-from)
-	}
-	dir = filepath.Join(j.plan.Out, reports.CalibrationDir, calibrationName(id, wanted))
-	st, err := store.Open(dir, id, store.Options{Strict: p.Strict, RetryFailed: true, Notice: func(text string) { log.Warn(text) }})
-	if err != nil {
-		return dir, nil, err
-	}
-	r := &runner.Run{Name: p.Name, Store: st, Dataset: j.dataset, Pools: f.pools, Epochs: 1, Rows: wanted, Raw: runner.Raw(p.Raw), SkipUnknown: p.SkipUnknown, Log: log}
-	stops, err = r.Do(context.WithoutCancel(ctx), ctx)
-	state := "finished"
-	if err != nil || len(stops) > 0 {
-		state = "stopped"
-	}
-	return dir, stops, errors.Join(err, st.Close(state))
-}
-
-func indexes(rows []nightshift.Sample) (list []int64) {
-	for _, s := range rows {
-		list = append(list, s.Index)
-	}
-	return list
-}
-
-// calibrationName is the same for the same plan, dataset and rows.
-func calibrationName(id store.Identity, rows []int64) string {
-	sum := sha256.Sum256(fmt.Append(nil, id.PlanHash, " ", id.DatasetHash, " ", rows))
-	return hex.EncodeToString(sum[:8])
 }
 
 // A calibrationRow is what a calibration reads of an answer.

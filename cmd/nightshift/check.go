@@ -14,6 +14,7 @@ import (
 
 	"nightshift"
 	"nightshift/datasets"
+	"nightshift/internal/words"
 	"nightshift/runner/plan"
 	"nightshift/runner/store"
 )
@@ -71,8 +72,8 @@ Exit codes: 0 the plan can run, 2 something is wrong with it.`,
 
 // estimate prints what a run would do.
 func (a *app) estimate(ctx context.Context, j *job, f checkFlags) error {
-	log := slog.New(&plainHandler{w: a.err, level: slog.LevelWarn})
-	forecast, err := a.forecast(ctx, j, f.calibrate, log)
+	j.session.Log = slog.New(&plainHandler{w: a.err, level: slog.LevelWarn})
+	forecast, err := a.forecast(ctx, j, f.calibrate)
 	if err != nil {
 		return err
 	}
@@ -189,8 +190,8 @@ type totalForecast struct {
 }
 
 // forecast looks at the rows and works everything out.
-func (a *app) forecast(ctx context.Context, j *job, calibrate int, log *slog.Logger) (*forecast, error) {
-	f := &forecast{Name: j.plan.Name, Out: j.plan.Out, Dataset: describeDataset(j.dataset.Info()), Warnings: j.warnings, Notes: j.plan.Notes}
+func (a *app) forecast(ctx context.Context, j *job, calibrate int) (*forecast, error) {
+	f := &forecast{Name: j.plan.Name, Out: j.plan.Out, Dataset: describeDataset(j.dataset.Info()), Warnings: j.session.Warnings, Notes: j.plan.Notes}
 	for _, k := range j.missing {
 		f.MissingKeys = append(f.MissingKeys, k.Message)
 	}
@@ -211,7 +212,7 @@ func (a *app) forecast(ctx context.Context, j *job, calibrate int, log *slog.Log
 	f.models(encoders, samples, answers)
 	if calibrate > 0 {
 		a.sayCalibration(f.Models, calibrate)
-		if f.Calibration, err = a.calibrate(ctx, j, calibrate, log); err != nil {
+		if f.Calibration, err = j.calibrate(ctx, calibrate); err != nil {
 			return nil, err
 		}
 		f.models(encoders, samples, answers)
@@ -242,7 +243,7 @@ func (f *forecast) models(encoders []*encoder, samples []*measured, answers floa
 func (a *app) sayCalibration(models []modelForecast, n int) {
 	most := "their cost is not known"
 	if usd, ok := worstCalibration(models, n); ok {
-		most = fmt.Sprintf("they cost at most %s", dollars(usd, false))
+		most = fmt.Sprintf("they cost at most %s", words.Dollars(usd, false))
 	}
 	fmt.Fprintf(a.err, "sending %d real requests to each of %d models; %s\n", n, len(models), most)
 }
@@ -279,14 +280,14 @@ func (f *forecast) showFirst(encoders []*encoder, samples []*measured) {
 
 func (f *forecast) sum() {
 	t := &f.Total
-	t.AtMostTokens, t.AtMostUSD = ptr(0.0), ptr(0.0)
+	t.AtMostTokens, t.AtMostUSD = new(0.0), new(0.0)
 	for _, m := range f.Models {
 		t.Requests += m.Requests
 		t.Input, t.Output = t.Input.plus(m.Input), t.Output.plus(m.Output)
 		if m.CostUSD == nil {
 			t.CostAtLeast = true
 		} else {
-			t.CostUSD = ptr(deref(t.CostUSD).plus(*m.CostUSD))
+			t.CostUSD = new(deref(t.CostUSD).plus(*m.CostUSD))
 		}
 		t.AtMostTokens = bothKnown(t.AtMostTokens, m.AtMostTokens)
 		t.AtMostUSD = bothKnown(t.AtMostUSD, m.AtMostUSD)
@@ -305,7 +306,7 @@ func bothKnown(a, b *float64) *float64 {
 	if a == nil || b == nil {
 		return nil
 	}
-	return ptr(*a + *b)
+	return new(*a + *b)
 }
 
 // before notes what an earlier start has on record.
@@ -325,13 +326,13 @@ func (f *forecast) doubts(j *job) {
 		case m.CostUSD == nil:
 			note("the price of %s: money reads “at least”", m.Model)
 		case len(m.model.Price.Long) > 0 && m.largest.largestIn > m.model.Price.Long[0].Above:
-			note("%s costs more for prompts above %s tokens, and some may be", m.Model, short(m.model.Price.Long[0].Above))
+			note("%s costs more for prompts above %s tokens, and some may be", m.Model, words.Short(m.model.Price.Long[0].Above))
 		}
 		if m.largest.uncapped {
 			note("how long the answers of %s can get: nothing caps them (max_tokens)", m.Model)
 		}
 		if p := m.model.Price; p != nil && p.MaxInput > 0 && float64(m.largest.largestIn)*plainTokens.Likely > float64(p.MaxInput) {
-			note("whether the longest prompt fits the %s tokens that %s reads", short(p.MaxInput), m.Model)
+			note("whether the longest prompt fits the %s tokens that %s reads", words.Short(p.MaxInput), m.Model)
 		}
 		if m.largest.media > 0 {
 			note("how many tokens %s makes of images and documents", m.Model)
@@ -354,7 +355,7 @@ func (f *forecast) doubts(j *job) {
 func (f *forecast) print(w io.Writer) error {
 	p := &printer{w: w}
 	for _, text := range f.Warnings {
-		p.line("WARNING: %s\n", visible(text))
+		p.line("WARNING: %s\n", words.Visible(text))
 	}
 	f.printDataset(p)
 	f.printPrompt(p)
@@ -379,15 +380,15 @@ func (p *printer) line(format string, args ...any) {
 
 func (f *forecast) printDataset(p *printer) {
 	d := f.Dataset
-	p.line("%s: %s", visible(f.Name), visible(d.words))
-	p.line("  files     %s", visible(strings.Join(d.Files, ", ")))
-	p.line("  fields    %s", visible(strings.Join(d.Fields, ", ")))
+	p.line("%s: %s", words.Visible(f.Name), words.Visible(d.words))
+	p.line("  files     %s", words.Visible(strings.Join(d.Files, ", ")))
+	p.line("  fields    %s", words.Visible(strings.Join(d.Fields, ", ")))
 	p.line("  rows      %d selected of %d; %d bad, %d with an id that an earlier row has, %d without an id, %d blank lines",
 		d.Selected, d.Rows, d.Bad, d.Duplicates, d.NoID, d.Blank)
 	for _, problem := range d.Problems {
-		p.line("            ! %s", visible(problem))
+		p.line("            ! %s", words.Visible(problem))
 	}
-	p.line("  into      %s", visible(f.Out))
+	p.line("  into      %s", words.Visible(f.Out))
 	if f.OnRecord > 0 {
 		p.line("            %d answers are on record there already; the estimate counts them again", f.OnRecord)
 	}
@@ -416,12 +417,12 @@ func (f *forecast) printPrompt(p *printer) {
 		if m.Judge {
 			continue
 		}
-		p.line("\n%s → %s (%s)", visible(m.Model), visible(m.URL), m.Protocol)
+		p.line("\n%s → %s (%s)", words.Visible(m.Model), words.Visible(m.URL), m.Protocol)
 		if body := f.Prompt.Bodies[m.Model]; body != nil {
-			p.line("  %s", cutMiddle(visible(string(body)), 600))
+			p.line("  %s", cutMiddle(words.Visible(string(body)), 600))
 		}
 		if m.Unsendable > 0 {
-			p.line("  ! %d of the %d rows looked at cannot be sent: %s", m.Unsendable, m.largest.looked, visible(m.Problem))
+			p.line("  ! %d of the %d rows looked at cannot be sent: %s", m.Unsendable, m.largest.looked, words.Visible(m.Problem))
 		}
 	}
 }
@@ -429,7 +430,7 @@ func (f *forecast) printPrompt(p *printer) {
 // quote shows a text of a row beside its name, cut after a few lines.
 func (p *printer) quote(name, text string) {
 	const most = 12
-	lines := strings.Split(cutText(strings.TrimRight(text, "\n"), 1200), "\n")
+	lines := strings.Split(words.Cut(strings.TrimRight(text, "\n"), 1200), "\n")
 	if len(lines) > most {
 		lines = append(lines[:most:most], fmt.Sprintf("… and %d lines more", len(lines)-most))
 	}
@@ -437,7 +438,7 @@ func (p *printer) quote(name, text string) {
 		if i > 0 {
 			name = ""
 		}
-		p.line("  %-9s │ %s", visible(name), visible(l))
+		p.line("  %-9s │ %s", words.Visible(name), words.Visible(l))
 	}
 }
 
@@ -445,7 +446,7 @@ func (f *forecast) printTable(p *printer) {
 	p.line("\nestimate (a range that should hold nine times in ten; retries and caching are not in it)")
 	t := tabwriter.NewWriter(p.w, 2, 8, 2, ' ', 0)
 	row := func(name string, requests float64, in, out span, cost *span, most *float64, atLeast bool) {
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\n", visible(name), short(int64(requests+0.5)), in.tokens(), out.tokens(), money(cost, atLeast), moneyAtMost(most))
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\n", words.Visible(name), words.Short(int64(requests+0.5)), in.tokens(), out.tokens(), money(cost, atLeast), moneyAtMost(most))
 	}
 	fmt.Fprintln(t, "  \trequests\tinput tokens\toutput tokens\tcost\tat most")
 	for _, m := range f.Models {
@@ -464,23 +465,23 @@ func (f *forecast) printTable(p *printer) {
 	}
 	for _, m := range f.Models {
 		if c := f.Calibration[m.Model]; c != nil && !m.Judge {
-			p.line("  %s: measured on %d answers to %d requests, %s tokens, %s", visible(m.Model), c.Answers, c.Sent, short(c.Tokens), dollars(c.CostUSD, false))
+			p.line("  %s: measured on %d answers to %d requests, %s tokens, %s", words.Visible(m.Model), c.Answers, c.Sent, words.Short(c.Tokens), words.Dollars(c.CostUSD, false))
 			if c.Failed != "" {
-				p.line("  ! %s: %s", visible(m.Model), visible(c.Failed))
+				p.line("  ! %s: %s", words.Visible(m.Model), words.Visible(c.Failed))
 			}
 		}
 	}
 }
 
 func (s span) tokens() string {
-	return fmt.Sprintf("%s (%s–%s)", short(int64(s.Likely+0.5)), short(int64(s.Low+0.5)), short(int64(s.High+0.5)))
+	return fmt.Sprintf("%s (%s–%s)", words.Short(int64(s.Likely+0.5)), words.Short(int64(s.Low+0.5)), words.Short(int64(s.High+0.5)))
 }
 
 func money(s *span, atLeast bool) string {
 	if s == nil {
 		return "not known"
 	}
-	text := fmt.Sprintf("%s (%s–%s)", dollars(s.Likely, false), dollars(s.Low, false), dollars(s.High, false))
+	text := fmt.Sprintf("%s (%s–%s)", words.Dollars(s.Likely, false), words.Dollars(s.Low, false), words.Dollars(s.High, false))
 	if atLeast {
 		return "at least " + text
 	}
@@ -491,7 +492,7 @@ func moneyAtMost(most *float64) string {
 	if most == nil {
 		return "not known"
 	}
-	return dollars(*most, false)
+	return words.Dollars(*most, false)
 }
 
 func (f *forecast) printNotes(p *printer) {
@@ -500,37 +501,12 @@ func (f *forecast) printNotes(p *printer) {
 			if i == 0 {
 				p.line("\n%s", title)
 			}
-			p.line("  - %s", visible(t))
+			p.line("  - %s", words.Visible(t))
 		}
 	}
 	list("not known", f.Unknown)
 	list("to know", f.Notes)
 	list("needed to run", f.MissingKeys)
-}
-
-// visible makes a text from outside safe for a terminal: control, format and
-// bidirectional characters become visible escapes.
-func visible(s string) string {
-	if !strings.ContainsFunc(s, hidden) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if hidden(r) {
-			fmt.Fprintf(&b, "\\u{%x}", r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// cutText shortens a text to about n bytes.
-func cutText(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + fmt.Sprintf("… (%d bytes in all)", len(s))
 }
 
 // cutMiddle shortens a text to about n bytes and keeps both ends: parameters

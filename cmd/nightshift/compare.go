@@ -3,15 +3,17 @@ package main
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
+	"io/fs"
+	"nightshift/reports/compare"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"nightshift/reports/compare"
+	"nightshift/internal/fsx"
+	"nightshift/runner/session"
 )
 
 // compareFlags are the flags of `compare`.
@@ -85,7 +87,7 @@ func (a *app) compare(f *compareFlags) error {
 	if err := f.write(a, c); err != nil {
 		return err
 	}
-	return gateError(c)
+	return session.GateError(c)
 }
 
 // settle turns the shorthand flags into gates and checks them.
@@ -155,41 +157,14 @@ func render(path string, how func(io.Writer) error) error {
 	if err := how(&b); err != nil {
 		return err
 	}
-	return writeWhole(path, b.Bytes())
+	return fsx.WriteFile(path, b.Bytes())
 }
 
 // comparisonError says what is wrong with the runs as a mistake of usage.
 func comparisonError(err error) error {
 	var unfit *compare.IncomparableError
-	if errors.As(err, &unfit) || missing(err) {
+	if errors.As(err, &unfit) || errors.Is(err, fs.ErrNotExist) {
 		return usageError("%w", err)
 	}
 	return err
-}
-
-// gateError is the exit that the gates ask for.
-func gateError(c *compare.Comparison) error {
-	switch {
-	case len(c.Gates) == 0:
-		return nil
-	case c.Incomplete:
-		return &exitError{exitStopped, errors.New(c.Invalid)}
-	case c.Invalid != "":
-		return &exitError{exitFailedRows, errors.New(c.Invalid)}
-	case c.Missed():
-		n := 0
-		for _, g := range c.Gates {
-			if !g.Passed && !g.CannotTell {
-				n++
-			}
-		}
-		return &exitError{exitGate, fmt.Errorf("%d of %d gates missed", n, len(c.Gates))}
-	case c.CannotTell():
-		for _, g := range c.Gates {
-			if g.CannotTell {
-				return &exitError{exitFailedRows, fmt.Errorf("gate %s cannot tell: %s", g.Gate, g.Detail)}
-			}
-		}
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"nightshift"
 	"nightshift/datasets"
+	"nightshift/internal/words"
 	"nightshift/providers"
 	"nightshift/providers/wire"
 	"nightshift/runner"
@@ -131,5 +132,5 @@ func rowName(s nightshift.Sample) string {
 	if s.ID == fmt.Sprint(s.Index) {
 		return fmt.Sprintf("row %d", s.Index)
 	}
-	return fmt.Sprintf("row %d, id %s", s.Index, visible(s.ID))
+	return fmt.Sprintf("row %d, id %s", s.Index, words.Visible(s.ID))
 }

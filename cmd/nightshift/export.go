@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift"
+	"nightshift/runner/session"
 	"nightshift/runner/store"
 )
 
@@ -106,7 +107,7 @@ type failedRow struct {
 // exportFailed writes the rows that have no answer, in the dataset's own form
 // and order, each once however many models failed on it.
 func exportFailed(ctx context.Context, dir string, w io.Writer) (int64, error) {
-	data, err := openIndexed(ctx, dir)
+	data, err := session.OpenIndexed(ctx, dir)
 	if err != nil {
 		return 0, err
 	}

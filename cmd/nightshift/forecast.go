@@ -250,7 +250,7 @@ func forecastModel(e *encoder, m *measured, c *calibration, rows float64) modelF
 	f.Input.High *= 1 + m.spread
 	f.Measured, f.latency = c.answers(), c.seconds()
 	if !m.uncapped {
-		f.AtMostTokens = ptr((m.worstIn + m.worstOut) * rows)
+		f.AtMostTokens = new((m.worstIn + m.worstOut) * rows)
 	}
 	f.price(e.model.Price, m.worstCost*rows, m.uncapped)
 	return f
@@ -331,5 +331,3 @@ func forecastJudge(s plan.ResolvedScorer, models []modelForecast, answers float6
 }
 
 func pairwise(s scorers.Spec) bool { return s.Type == "judge_pairwise" }
-
-func ptr[T any](v T) *T { return &v }

@@ -92,12 +92,12 @@ func TestBudgetVerdict(t *testing.T) {
 		largest float64
 		want    string
 	}{
-		{10, span{1, 2, 3}, ptr(9.0), 1, "enough"},
+		{10, span{1, 2, 3}, new(9.0), 1, "enough"},
 		{10, span{1, 2, 3}, nil, 1, "likely"},
-		{10, span{1, 2, 9.5}, ptr(20.0), 1, "maybe"}, // the last requests may not fit
-		{10, span{5, 8, 20}, ptr(50.0), 1, "maybe"},
-		{10, span{11, 12, 20}, ptr(50.0), 1, "short"},
-		{10, span{1, 2, 3}, ptr(9.0), 11, "never"},
+		{10, span{1, 2, 9.5}, new(20.0), 1, "maybe"}, // the last requests may not fit
+		{10, span{5, 8, 20}, new(50.0), 1, "maybe"},
+		{10, span{11, 12, 20}, new(50.0), 1, "short"},
+		{10, span{1, 2, 3}, new(9.0), 11, "never"},
 	} {
 		b := budgetForecast{Verdict: "none"}
 		if b.judge(tc.budget, tc.need, tc.most, tc.largest, write); b.Verdict != tc.want {
@@ -106,7 +106,7 @@ func TestBudgetVerdict(t *testing.T) {
 	}
 	b := budgetForecast{Verdict: "none"}
 	b.judge(1, span{5, 6, 7}, nil, 0, write)
-	b.judge(100, span{5, 6, 7}, ptr(8.0), 0, write)
+	b.judge(100, span{5, 6, 7}, new(8.0), 0, write)
 	if b.Verdict != "short" {
 		t.Errorf("of two budgets the verdict is %s, not that of the worse", b.Verdict)
 	}

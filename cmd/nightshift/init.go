@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift/datasets"
+	"nightshift/internal/fsx"
 	"nightshift/runner/plan"
 )
 
@@ -69,7 +70,7 @@ func (a *app) init(ctx context.Context, dataset string, f *initFlags) error {
 		}
 		return err
 	}
-	if err := writeWhole(f.output, text); err != nil {
+	if err := fsx.WriteFile(f.output, text); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.err, "wrote %s; next: nightshift check %[1]s\n", f.output)
@@ -125,7 +126,7 @@ func infoOf(ctx context.Context, s datasets.Spec) (datasets.Info, error) {
 	if d == nil {
 		return datasets.Info{}, err
 	}
-	return d.Info(), errors.Join(err, closeIf(d))
+	return d.Info(), errors.Join(err, d.Close())
 }
 
 // targetNames are what people call the right answer.

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"nightshift/providers/limits"
 )
 
 // call runs a command inside the test and returns what it printed.
@@ -193,32 +191,6 @@ func TestMetricsAddress(t *testing.T) {
 		got, err := metricsAddress(tc.given)
 		if got != tc.want || (err == nil) != (tc.want != "") {
 			t.Errorf("%q gives %q, %v; want %q", tc.given, got, err, tc.want)
-		}
-	}
-}
-
-func TestLimitedShares(t *testing.T) {
-	s := time.Second
-	for _, tc := range []struct {
-		name                 string
-		by                   map[limits.Bound]time.Duration
-		full, short, elapsed time.Duration
-		want                 string
-	}{
-		{"the limit all the time", map[limits.Bound]time.Duration{limits.BoundRequests: 10 * s}, 0, 0, 10 * s, "request limit 100 %"},
-		{"two things", map[limits.Bound]time.Duration{limits.BoundOutput: 6 * s, limits.BoundPause: 3 * s}, 0, 0, 10 * s,
-			"output token limit 60 %, pause after a refusal 30 %, " + freeRunning + " 10 %"},
-		{"configured and found concurrency are one", map[limits.Bound]time.Duration{limits.BoundConcurrency: 4 * s}, 5 * s, 0, 10 * s,
-			"concurrency 90 %, " + freeRunning + " 10 %"},
-		{"the budget", nil, 0, 8 * s, 10 * s, "budget 80 %, " + freeRunning + " 20 %"},
-		{"nothing", nil, 0, 0, 10 * s, freeRunning + " 100 %"},
-		{"little is left out", map[limits.Bound]time.Duration{limits.BoundInput: s / 10}, 0, 0, 10 * s, freeRunning + " 99 %"},
-		{"never more than all", map[limits.Bound]time.Duration{limits.BoundInput: 9 * s}, 9 * s, 9 * s, 10 * s, "input token limit 90 %, concurrency 10 %"},
-		{"no time at all", nil, 0, 0, 0, ""},
-	} {
-		e := liveEndpoint{LimitedBy: limitedShares(tc.by, tc.full, tc.short, tc.elapsed)}
-		if got := e.limitedWords(); got != tc.want {
-			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
 	}
 }

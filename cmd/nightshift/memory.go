@@ -5,11 +5,12 @@ import (
 	"runtime/debug"
 
 	"nightshift/runner/plan"
+	"nightshift/runner/session"
 )
 
 // A run allocates much and keeps little, a few megabytes while its rows are
 // under way: left to itself the collector would run at every few megabytes
-// more, for a fifth of the whole processor time. The reserveFile is never touched,
+// more, for a fifth of the whole processor time. The ballast is never touched,
 // so it takes no memory; it counts as live, so that the collector waits for
 // some forty megabytes of garbage. Requests in flight are live themselves and
 // take its place; the lower percentage keeps the heap smaller than usual where
@@ -20,23 +21,9 @@ const (
 	gcPercent   = 40
 )
 
-// ballastOf is the size of the reserveFile beside the requests that can be in
-// flight.
-func ballastOf(p *plan.Resolved) int {
-	inFlight := 0
-	for _, m := range p.Models {
-		inFlight += m.Endpoint.Limits.Concurrency
-	}
-	return max(0, ballastSize-inFlight*requestSize)
-}
-
-// crowded reports whether requests in flight take so much memory that little
-// else should.
-func crowded(p *plan.Resolved) bool { return ballastOf(p) == 0 }
-
-// steadyHeap holds the reserveFile until end is called.
+// steadyHeap holds the ballast until end is called.
 func steadyHeap(p *plan.Resolved) (end func()) {
-	ballast := make([]byte, ballastOf(p))
+	ballast := make([]byte, max(0, ballastSize-session.InFlight(p)*requestSize))
 	debug.SetGCPercent(gcPercent)
 	return func() { runtime.KeepAlive(ballast) }
 }

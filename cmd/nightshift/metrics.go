@@ -3,9 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"nightshift/providers/limits"
-	"nightshift/runner/store"
+	"nightshift/runner/session"
 )
 
 // metricsAddress completes an address for metrics: the loopback interface
@@ -38,7 +38,7 @@ func metricsAddress(addr string) (string, error) {
 }
 
 // serveMetrics serves /metrics at addr until close is called.
-func serveMetrics(addr string, f *clients, st *store.Run, j *job) (limited string, close func(), err error) {
+func serveMetrics(addr string, state func() session.State, log *slog.Logger) (bound string, close func(), err error) {
 	if addr, err = metricsAddress(addr); err != nil {
 		return "", nil, usageError("--metrics-addr: %w", err)
 	}
@@ -47,7 +47,7 @@ func serveMetrics(addr string, f *clients, st *store.Run, j *job) (limited strin
 		return "", nil, usageError("--metrics-addr: %w", err)
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(&collector{f, st, j}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collector(state), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
@@ -55,31 +55,29 @@ func serveMetrics(addr string, f *clients, st *store.Run, j *job) (limited strin
 	go func() {
 		defer func() { done <- struct{}{} }()
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			f.log.Warn("metrics are not served any more", "error", err)
+			log.Warn("metrics are not served any more", "error", err)
 		}
 	}()
 	return l.Addr().String(), func() { server.Close(); <-done }, nil
 }
 
-// startMetrics serves metrics where the plan asks for them.
-func (s *session) startMetrics(f *clients, st *store.Run) (end func(), err error) {
-	if s.plan.Metrics == "" {
-		return func() {}, nil
+// startMetrics returns what serves metrics at an address; nil for none.
+func startMetrics(addr string, log *slog.Logger) func(func() session.State) (func(), error) {
+	if addr == "" {
+		return nil
 	}
-	addr, end, err := serveMetrics(s.plan.Metrics, f, st, s.job)
-	if err == nil {
-		s.log.Info("metrics at http://" + addr + "/metrics")
+	return func(state func() session.State) (end func(), err error) {
+		bound, end, err := serveMetrics(addr, state, log)
+		if err == nil {
+			log.Info("metrics at http://" + bound + "/metrics")
+		}
+		return end, err
 	}
-	return end, err
 }
 
-// A collector reads the run's own counters whenever it is asked, so that
-// nothing is counted twice.
-type collector struct {
-	clients *clients
-	store   *store.Run
-	job     *job
-}
+// A collector reads where the run stands whenever it is asked, so that nothing
+// is counted twice.
+type collector func() session.State
 
 // The metrics, by the names that docs/metrics.md documents.
 var (
@@ -133,21 +131,22 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("nightshift_"+name, help, append([]string{"run"}, labels...), nil)
 }
 
-func (c *collector) Describe(out chan<- *prometheus.Desc) {
+func (c collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range allMetrics {
 		out <- d
 	}
 }
 
-func (c *collector) Collect(out chan<- prometheus.Metric) {
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	state := c()
 	put := func(kind prometheus.ValueType) func(*prometheus.Desc, float64, ...string) {
 		return func(d *prometheus.Desc, v float64, labels ...string) {
-			out <- prometheus.MustNewConstMetric(d, kind, v, append([]string{c.job.plan.Name}, labels...)...)
+			out <- prometheus.MustNewConstMetric(d, kind, v, append([]string{state.Name}, labels...)...)
 		}
 	}
 	count, gauge := put(prometheus.CounterValue), put(prometheus.GaugeValue)
-	gauge(metricRowsWanted, float64(c.job.items()))
-	for model, t := range c.store.Totals().Models {
+	gauge(metricRowsWanted, float64(state.Items))
+	for model, t := range state.Run.Totals.Models {
 		for outcome, n := range t.Outcomes {
 			count(metricRows, float64(n), model, string(outcome))
 		}
@@ -157,25 +156,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		count(metricCost, t.Cost.Dollars(), model)
 		gauge(metricCostUnknown, float64(t.CostUnknown), model)
 	}
-	for _, l := range c.clients.named() {
-		limiterMetrics(l.name, l.State(), count, gauge)
+	for _, e := range state.Endpoints {
+		limiterMetrics(e.Name, e.Limiter, count, gauge)
 	}
-	budgetMetrics(budgetState(c.clients.budget), gauge)
-}
-
-// named are the limiters under names that differ: where an endpoint has several
-// keys they are numbered.
-func (f *clients) named() []namedLimiter {
-	seen := map[string]int{}
-	f.mu.Lock()
-	list := slices.Clone(f.order)
-	f.mu.Unlock()
-	for i, l := range list {
-		if seen[l.name]++; seen[l.name] > 1 {
-			list[i].name = fmt.Sprintf("%s (%d)", l.name, seen[l.name])
-		}
-	}
-	return list
+	budgetMetrics(state.Budget, gauge)
 }
 
 type putFunc = func(d *prometheus.Desc, v float64, labels ...string)
@@ -187,7 +171,7 @@ func limiterMetrics(name string, s limits.State, count, gauge putFunc) {
 	gauge(metricInFlight, float64(s.InFlight), name)
 	gauge(metricWaiting, float64(s.Waiting), name)
 	gauge(metricWindow, float64(s.Window), name)
-	for _, d := range dimensions(s) {
+	for _, d := range session.Rates(s) {
 		dimension := strings.ReplaceAll(d.Name, " ", "_")
 		gauge(metricUsed, d.Used, name, dimension)
 		if d.Limit > 0 {
@@ -209,7 +193,7 @@ func limiterMetrics(name string, s limits.State, count, gauge putFunc) {
 	}
 }
 
-func budgetMetrics(b liveBudget, gauge putFunc) {
+func budgetMetrics(b session.Budget, gauge putFunc) {
 	if b.Tokens > 0 {
 		gauge(metricBudgetLimit, float64(b.Tokens), "tokens")
 	}

@@ -3,20 +3,19 @@ package main
 import (
 	"context"
 	"errors"
+	"nightshift/reports/compare"
 
 	"nightshift/datasets"
-	"nightshift/reports/compare"
 	"nightshift/runner/plan"
+	"nightshift/runner/session"
 )
 
 // A job is a plan and a dataset that have passed every check.
 type job struct {
+	session *session.Session
 	plan    *plan.Resolved
 	dataset *datasets.Dataset
-	rows    *chosenRows    // rows of an earlier run; nil for all
 	missing []plan.Problem // keys that are not set, where they are not needed
-	// warnings come before all else: what is sent is probably not what was meant.
-	warnings []string
 }
 
 // prepare reads plan and dataset and finds everything that is wrong with
@@ -38,22 +37,35 @@ func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys
 		out = resolved.Out
 	}
 	rows, rowsErr := f.chooseRows(out)
-	j.rows = rows
 	if wrong == nil && err == nil {
-		wrong = errors.Join(checkScorers(resolved, true), checkGates(resolved))
+		wrong = errors.Join(session.CheckScorers(resolved, true), session.CheckGates(resolved))
 	} else if gates := compare.CheckGates(p.Gates); gates != nil {
 		wrong = errors.Join(wrong, usageError("%w", gates))
 	}
 	if err := errors.Join(wrong, err, rowsErr, metricsProblem(p)); err != nil {
 		return nil, errors.Join(err, a.rowsToo(ctx, p))
 	}
-	if j.dataset, err = a.openDataset(ctx, resolved, rows); err != nil {
+	j.session, err = session.Open(ctx, resolved, session.Options{Stdin: a.in, Version: version(), Rows: rows})
+	if err != nil {
 		return nil, err
 	}
+	j.dataset = j.session.Dataset
 	if err := errors.Join(j.capped(ctx), j.review(ctx)); err != nil {
 		return nil, errors.Join(err, j.dataset.Close())
 	}
 	return j, nil
+}
+
+// chooseRows reads the rows that --rows-from asks for. out is the run directory
+// that will use them.
+func (f *planFlags) chooseRows(out string) (*session.Rows, error) {
+	if f.rowsFrom != "" {
+		return session.RowsFrom(f.rowsFrom, f.rows, out)
+	}
+	if f.set.Changed("rows") {
+		return nil, usageError("--rows %s says which rows of an earlier run to use; name the run with --rows-from RUN", f.rows)
+	}
+	return nil, nil
 }
 
 // rowsToo is what is wrong with the dataset of a plan that is wrong itself: so
@@ -64,7 +76,7 @@ func (a *app) rowsToo(ctx context.Context, p *plan.Plan) error {
 		return nil
 	}
 	data, err := datasets.Open(ctx, spec)
-	return errors.Join(err, closeIf(data))
+	return errors.Join(err, data.Close())
 }
 
 // metricsProblem is what is wrong with the address for metrics.

@@ -9,25 +9,47 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"nightshift/runner/store"
+	"nightshift"
+	"nightshift/internal/words"
+	"nightshift/providers/limits"
+	"nightshift/runner/session"
 )
 
 // plainEvery is how often a run that is not watched says where it stands.
 const plainEvery = 30 * time.Second
 
-// Figures are what a run has done so far, rows of earlier starts included.
-type figures struct {
-	Done, Total, Failed int64
-	Tokens              int64
-	Cost                float64 // dollars
-	CostAtLeast         bool    // some cost is unknown
-	InFlight            int
-	Note                string       // what the limiter waits for; may be empty
-	pace                *pace        // of the models; the same each time
-	totals              store.Totals // of the models
+// A display shows where a run stands, and leads the log past the progress bar
+// while there is one.
+type display struct {
+	out  io.Writer
+	log  *switchWriter
+	mode string // "bar", "plain" or "none"
 }
 
-// A progress shows figures while a run goes on: as a bar on a terminal, as a
+// start shows a run until end is called.
+func (d *display) start(state func() session.State) (end func()) {
+	p := newProgress(d.out, d.mode, state)
+	d.log.redirect(p)
+	return func() {
+		d.log.redirect(d.out)
+		p.Close(state())
+	}
+}
+
+// progressMode is how progress is shown.
+func (a *app) progressMode(asked string, quiet bool) string {
+	switch {
+	case quiet:
+		return "none"
+	case asked != "auto":
+		return asked
+	case a.isTerminal(a.err):
+		return "bar"
+	}
+	return "plain"
+}
+
+// A progress shows a state while a run goes on: as a bar on a terminal, as a
 // line every 30 s elsewhere. Logs go through its Write, which keeps them apart
 // from the bar.
 type progress struct {
@@ -40,17 +62,17 @@ type progress struct {
 }
 
 // newProgress starts showing what snapshot returns. Close ends it.
-func newProgress(out io.Writer, mode string, snapshot func() figures) *progress {
+func newProgress(out io.Writer, mode string, snapshot func() session.State) *progress {
 	p := &progress{out: out, mode: mode, stop: make(chan struct{})}
 	first := snapshot()
 	if mode == "bar" {
-		p.bar = progressbar.NewOptions64(max(first.Total, 1),
+		p.bar = progressbar.NewOptions64(max(first.Items, 1),
 			progressbar.OptionSetWriter(out),
 			progressbar.OptionSetWidth(20),
 			progressbar.OptionSetPredictTime(false),
 			progressbar.OptionSetElapsedTime(false),
 			progressbar.OptionSetRenderBlankState(true),
-			progressbar.OptionSetDescription(p.line(first)),
+			progressbar.OptionSetDescription(line(first)),
 		)
 	}
 	if mode != "none" {
@@ -59,7 +81,7 @@ func newProgress(out io.Writer, mode string, snapshot func() figures) *progress 
 	return p
 }
 
-func (p *progress) loop(snapshot func() figures) {
+func (p *progress) loop(snapshot func() session.State) {
 	every := time.Second
 	if p.bar == nil {
 		every = plainEvery
@@ -76,8 +98,8 @@ func (p *progress) loop(snapshot func() figures) {
 	}
 }
 
-// Close draws the last figures and leaves the line.
-func (p *progress) Close(last figures) {
+// Close draws the last state and leaves the line.
+func (p *progress) Close(last session.State) {
 	close(p.stop)
 	p.stopped.Wait()
 	switch p.mode {
@@ -102,81 +124,88 @@ func (p *progress) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func (p *progress) show(f figures) {
+func (p *progress) show(s session.State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	line := p.line(f)
+	line := line(s)
 	if p.bar == nil {
 		fmt.Fprintln(p.out, line)
 		return
 	}
 	p.bar.Describe(line)
-	p.bar.Set64(min(f.Done, max(f.Total, 1)))
+	p.bar.Set64(min(s.Run.Totals.Sum().Rows, max(s.Items, 1)))
 }
 
-// line is one line of figures.
-func (p *progress) line(f figures) string {
-	parts := []string{fmt.Sprintf("%d/%d rows", f.Done, f.Total)}
-	rate := 0.0
-	models := f.pace.take(time.Now(), f.totals)
-	for _, m := range models {
+// line says in one line where a run stands, rows of earlier starts included.
+func line(s session.State) string {
+	sum := s.Run.Totals.Sum()
+	parts := []string{fmt.Sprintf("%d/%d rows", sum.Rows, s.Items)}
+	rate, inFlight := 0.0, 0
+	for _, m := range s.Run.Pace {
 		rate += m.PerHour / 3600
 	}
 	if rate > 0 {
 		parts = append(parts, fmt.Sprintf("%.1f/s", rate))
 	}
-	parts = append(parts, short(f.Tokens)+" tok", dollars(f.Cost, f.CostAtLeast))
-	if f.Failed > 0 {
-		parts = append(parts, fmt.Sprintf("%d failed", f.Failed))
+	parts = append(parts, words.Short(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N())+" tok", words.Dollars(sum.Cost.Dollars(), sum.CostUnknown > 0))
+	if n := sum.Outcomes[nightshift.OutcomeFailed]; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d failed", n))
 	}
-	if f.InFlight > 0 {
-		parts = append(parts, fmt.Sprintf("%d in flight", f.InFlight))
+	for _, e := range s.Endpoints {
+		inFlight += e.InFlight
 	}
-	if left, ok := slowest(models); ok && left > 0 {
-		parts = append(parts, timeLeft(left)+" left")
+	if inFlight > 0 {
+		parts = append(parts, fmt.Sprintf("%d in flight", inFlight))
 	}
-	if f.Note != "" {
-		parts = append(parts, f.Note)
+	if left, ok := s.TimeLeft(); ok && left > 0 {
+		parts = append(parts, words.Duration(left)+" left")
+	}
+	if note := holding(s); note != "" {
+		parts = append(parts, note)
 	}
 	return strings.Join(parts, "  ")
 }
 
-// short writes a count in three digits or so: 950, 1.2k, 34M.
-func short(n int64) string {
-	f := float64(n)
-	for _, unit := range []string{"", "k", "M", "G"} {
-		if f < 999.5 {
-			if unit == "" || f >= 99.95 {
-				return fmt.Sprintf("%.0f%s", f, unit)
-			}
-			return fmt.Sprintf("%.1f%s", f, unit)
+// holding is what holds requests back at this moment; empty when nothing does.
+func holding(state session.State) string {
+	var notes []string
+	for _, e := range state.Endpoints {
+		s := e.Limiter
+		switch wait := time.Until(s.PausedUntil); {
+		case wait > 0:
+			notes = append(notes, fmt.Sprintf("%s paused %s", e.Name, wait.Round(time.Second)))
+		case s.Bound != limits.BoundNothing && s.Waiting > 0:
+			notes = append(notes, e.Name+": "+limitedNow(s))
 		}
-		f /= 1000
 	}
-	return fmt.Sprintf("%.0fT", f)
+	if state.Budget.Waiting > 0 {
+		notes = append(notes, "waiting for budget")
+	}
+	return strings.Join(notes, ", ")
 }
 
-// dollars writes money with as many places as it takes to see something.
-func dollars(d float64, atLeast bool) string {
-	s := fmt.Sprintf("$%.2f", d)
-	if d > 0 && d < 1 {
-		s = fmt.Sprintf("$%.4f", d)
-	}
-	if atLeast && d == 0 {
-		return "cost unknown"
-	}
-	if atLeast {
-		return "at least " + s
-	}
-	return s
-}
-
-func timeLeft(d time.Duration) string {
+// limitedNow names what holds the next request back, with its figures.
+func limitedNow(s limits.State) string {
+	rate := map[limits.Bound]limits.Rate{
+		limits.BoundRequests: s.Requests, limits.BoundTokens: s.Tokens, limits.BoundInput: s.Input, limits.BoundOutput: s.Output,
+	}[s.Bound]
 	switch {
-	case d < time.Minute:
-		return d.Round(time.Second).String()
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()+0.5))
+	case rate.Limit > 0:
+		return fmt.Sprintf("%s %s/%s a minute", s.Bound, words.Short(int64(rate.Used)), words.Short(int64(rate.Limit)))
+	case s.Bound == limits.BoundLearned:
+		return fmt.Sprintf("%s a minute, learned", words.Short(int64(s.Learned)))
+	case s.Bound == limits.BoundConcurrency:
+		return fmt.Sprintf("at most %d in flight", s.Window)
+	case s.Bound == limits.BoundBreaker && s.Trouble != nil:
+		return fmt.Sprintf("%s (%s)", s.Bound, kindOf(s.Trouble.Last))
 	}
-	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	return s.Bound.String()
+}
+
+// kindOf names an error in few words: its class, and its HTTP status.
+func kindOf(e *nightshift.Error) string {
+	if e.Status == 0 {
+		return string(e.Class)
+	}
+	return fmt.Sprintf("%s, HTTP %d", e.Class, e.Status)
 }

@@ -7,7 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightshift/internal/fsx"
 	"nightshift/reports"
+	"nightshift/runner/session"
 )
 
 func (a *app) reportCommand() *cobra.Command {
@@ -24,12 +26,12 @@ see, as many as fit into --max-size.`,
   nightshift report runs/quickstart --json | jq .total.cost_usd`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			page, err := reports.BuildPage(args[0], withComparison)
+			page, err := reports.BuildPage(args[0], session.AddComparison)
 			if err != nil {
 				return usageError("%w", err)
 			}
 			page.MaxSize = int(maxSize * 1e6)
-			if err := writeReports(args[0], page.Summary); err != nil {
+			if err := session.WriteReports(args[0], page.Summary); err != nil {
 				return err
 			}
 			if !noHTML {
@@ -60,7 +62,7 @@ func (a *app) writePage(dir string, page *reports.Page) error {
 		return err
 	}
 	path := filepath.Join(dir, "report.html")
-	if err := writeWhole(path, b.Bytes()); err != nil {
+	if err := fsx.WriteFile(path, b.Bytes()); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.err, "%s: %.1f MB\n", path, float64(b.Len())/1e6)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"nightshift"
+	"nightshift/internal/words"
 	"nightshift/reports/scorers"
 	"nightshift/runner/plan"
 )
@@ -50,7 +51,7 @@ func (j *job) review(ctx context.Context) error {
 		j.note("all of the first %d rows ask the same%s", rows, j.braces())
 	}
 	if ends.rows > 0 {
-		j.warnings = append(j.warnings, ends.words(rows))
+		j.session.Warnings = append(j.session.Warnings, ends.words(rows))
 	}
 	for _, c := range changes {
 		c.note(j, rows)
@@ -140,11 +141,11 @@ func (c *overrideCheck) note(j *job, rows int) {
 	for _, p := range c.model.Params {
 		if n := c.byPlan[p.Name]; n > 0 {
 			j.note("%s: the plan's %s (%s) is sent in place of the row's own in %d of the first %d rows; leave it out of the plan to keep theirs",
-				c.model.Name, p.Name, cutText(string(p.Value), 40), n, rows)
+				c.model.Name, p.Name, words.Cut(string(p.Value), 40), n, rows)
 		}
 		if n := c.byRow[p.Name]; n > 0 {
 			j.note("%s: %d of the first %d rows set %s themselves; their value is sent, not the plan's (%s)",
-				c.model.Name, n, rows, p.Name, cutText(string(p.Value), 40))
+				c.model.Name, n, rows, p.Name, words.Cut(string(p.Value), 40))
 		}
 	}
 }

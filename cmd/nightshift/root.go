@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"nightshift/runner/plan"
+	"nightshift/runner/session"
 )
 
 // An app is the process seen from a command: where its output goes and what
@@ -122,7 +123,7 @@ func wrapUsage(c *cobra.Command) {
 	}
 	c.Args = func(c *cobra.Command, args []string) error {
 		err := check(c, args)
-		var exit *exitError
+		var exit *session.Error
 		if err == nil || errors.As(err, &exit) {
 			return err
 		}

@@ -1,22 +1,18 @@
 package main
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"path/filepath"
+	"nightshift/reports/compare"
 	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
-	"nightshift/reports/compare"
-	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 	"nightshift/runner/plan"
+	"nightshift/runner/session"
 	"nightshift/runner/store"
 )
 
@@ -74,12 +70,11 @@ func (a *app) score(c *cobra.Command, dir string, f *scoreFlags) error {
 	log := slog.New(&plainHandler{w: screen, level: level})
 	calls, waiting, release := interrupts(c.Context(), func(s string) { log.Warn(s) })
 	defer release()
-	s := &scoringStep{
-		app: a, dir: dir, plan: resolved, log: log, screen: screen, quiet: f.quiet,
-		allowCommands: f.allowCommands, retryFailed: f.retryFailed, given: given, addTo: len(f.scorers) > 0,
-	}
-	defer s.close()
-	tables, err := s.run(calls, waiting)
+	show := &display{out: a.err, log: screen, mode: a.progressMode("auto", f.quiet)}
+	tables, err := session.Score(calls, dir, resolved, session.Options{
+		Sending: waiting, Log: log, Version: version(), Show: show.start,
+		AllowCommands: f.allowCommands, RetryFailed: f.retryFailed, Scorers: given, AddScorers: len(f.scorers) > 0,
+	})
 	printScores(a, tables)
 	return err
 }
@@ -128,256 +123,14 @@ func (a *app) resolveScoring(c *cobra.Command, path string, names []string, f *s
 	if err := compare.CheckGates(resolved.Gates); err != nil {
 		return nil, usageError("%w", err)
 	}
-	return resolved, checkScorers(resolved, f.allowCommands)
-}
-
-// checkScorers finds what would stop the scoring, before anything is spent.
-func checkScorers(p *plan.Resolved, allowCommands bool) error {
-	var problems []error
-	for _, s := range p.Scorers {
-		info, err := scorers.Lookup(s.Spec.Type)
-		if err != nil {
-			problems = append(problems, err)
-			continue
-		}
-		switch info.Kind {
-		case scorers.OfCommand:
-			if _, err := scorers.NewCommand(s.Spec, allowCommands); err != nil {
-				problems = append(problems, fmt.Errorf("%w; --allow-commands does", err))
-			}
-		case scorers.Combined:
-			problems = append(problems, checkPanel(p, s.Spec))
-		case scorers.Embedded:
-			problems = append(problems, fmt.Errorf("scorer %s: this version sends no requests for embeddings", s.Spec.Name))
-		}
-	}
-	if err := errors.Join(problems...); err != nil {
-		return usageError("%w", err)
-	}
-	return nil
-}
-
-// checkGates finds gates of a run's plan that are no conditions, that could not
-// work, or that name what the plan does not have.
-func checkGates(p *plan.Resolved) error {
-	if err := compare.CheckGatesOf(p.Gates, modelNames(p), scorerTypes(p)); err != nil {
-		return usageError("%w", err)
-	}
-	return nil
-}
-
-// modelNames are the names of the plan's models.
-func modelNames(p *plan.Resolved) []string {
-	var names []string
-	for _, m := range p.Models {
-		names = append(names, m.Name)
-	}
-	return names
-}
-
-// scorerTypes are the types of the plan's scorers by name.
-func scorerTypes(p *plan.Resolved) map[string]string {
-	types := map[string]string{}
-	for _, s := range p.Scorers {
-		types[cmp.Or(s.Spec.Name, s.Spec.Type)] = s.Spec.Type
-	}
-	return types
-}
-
-// checkPanel sees that a panel's judges are scorers of the plan that give
-// scores of their own.
-func checkPanel(p *plan.Resolved, spec scorers.Spec) error {
-	jury, err := scorers.NewJury(spec)
-	if err != nil {
-		return err
-	}
-	for _, name := range jury.Judges() {
-		i := slices.IndexFunc(p.Scorers, func(s plan.ResolvedScorer) bool { return s.Spec.Name == name })
-		switch {
-		case i < 0:
-			return fmt.Errorf("panel %s: no scorer of the plan is called %q", spec.Name, name)
-		case p.Scorers[i].Spec.Type == "panel", p.Scorers[i].Spec.Type == "judge_pairwise":
-			return fmt.Errorf("panel %s: %s is a %s, which gives no scores to combine", spec.Name, name, p.Scorers[i].Spec.Type)
-		}
-	}
-	return nil
-}
-
-// A scoringStep scores the answers of one run.
-type scoringStep struct {
-	*app
-	dir           string
-	plan          *plan.Resolved
-	log           *slog.Logger
-	screen        *switchWriter
-	quiet         bool
-	allowCommands bool
-	retryFailed   bool
-	given         []string // scorers of the command line, in place of the plan's
-	addTo         bool     // the scorers come beside those that are there
-	clients       *clients
-	ownClients    bool
-}
-
-// A scoreTable is one that was written.
-type scoreTable struct {
-	scoring.Described
-	tallies []scoring.Tally
-}
-
-// run writes a table for every scorer: first those that send nothing, then
-// judges, then what combines them. Tables that are there when it ends early are
-// good.
-func (s *scoringStep) run(calls, waiting context.Context) ([]scoreTable, error) {
-	e, err := s.evaluation()
-	if err != nil {
-		return nil, err
-	}
-	var tables []scoreTable
-	for turn := range 3 {
-		for _, rs := range s.plan.Scorers {
-			if turn != turnOf(rs) {
-				continue
-			}
-			t, err := s.one(calls, waiting, rs)
-			if t.tallies != nil {
-				tables = append(tables, t)
-				e.Put(t.Described)
-			}
-			if err != nil {
-				return tables, errors.Join(err, s.keep(e))
-			}
-		}
-	}
-	return tables, s.keep(e)
-}
-
-// turnOf says when a scorer's turn is.
-func turnOf(rs plan.ResolvedScorer) int {
-	switch {
-	case rs.Judge != nil:
-		return 1
-	case rs.Spec.Type == "panel":
-		return 2
-	}
-	return 0
-}
-
-func (s *scoringStep) keep(e scoring.Evaluation) error {
-	if err := e.WriteFile(s.dir); err != nil {
-		return &store.StorageError{Op: "writing", Path: s.dir, Err: err}
-	}
-	return nil
-}
-
-// evaluation begins with what is known, the plan's scorers in front.
-func (s *scoringStep) evaluation() (scoring.Evaluation, error) {
-	before, err := scoring.ReadEvaluation(s.dir)
-	if err != nil || s.addTo {
-		return before, err
-	}
-	e := scoring.Evaluation{Given: s.given, Baseline: s.plan.Baseline, Alpha: s.plan.Alpha, Gates: s.plan.Gates}
-	if e.Plan, err = planFile(s.plan); err != nil {
-		return e, err
-	}
-	for _, rs := range s.plan.Scorers {
-		for _, old := range before.Scorers {
-			if old.Name == rs.Spec.Name || rs.Spec.Name == "" && old.Name == rs.Spec.Type {
-				e.Put(old) // keeps the plan's order, until it is scored again
-			}
-		}
-	}
-	for _, old := range before.Scorers {
-		e.Put(old)
-	}
-	return e, nil
-}
-
-// planFile is the absolute path of a plan; empty for one that is in no file.
-func planFile(p *plan.Resolved) (string, error) {
-	path := p.Plan.Source()
-	if path == "" || path == "-" {
-		return "", nil
-	}
-	return filepath.Abs(path)
-}
-
-// keepScorers notes before anything is sent where the run's scorers stand, so
-// that it can be scored if it is stopped.
-func (s *session) keepScorers() error {
-	if len(s.plan.Scorers) == 0 {
-		return nil
-	}
-	e, err := scoring.ReadEvaluation(s.plan.Out)
-	if err != nil {
-		return err
-	}
-	if e.Plan, err = planFile(s.plan); err != nil {
-		return err
-	}
-	e.Given = s.flags.plan.scorers()
-	if err := e.WriteFile(s.plan.Out); err != nil {
-		return &store.StorageError{Op: "writing", Path: s.plan.Out, Err: err}
-	}
-	return nil
-}
-
-// one scores all answers with one scorer.
-func (s *scoringStep) one(calls, waiting context.Context, rs plan.ResolvedScorer) (scoreTable, error) {
-	info, err := scorers.Lookup(rs.Spec.Type)
-	if err != nil {
-		return scoreTable{}, err
-	}
-	switch info.Kind {
-	case scorers.OfCommand:
-		return s.byProgram(waiting, rs)
-	case scorers.Judged:
-		return s.byJudge(calls, waiting, rs)
-	case scorers.Combined:
-		return s.byPanel(waiting, rs)
-	}
-	t := scoreTable{Described: scoring.Describe(rs.Scorer)}
-	t.tallies, err = scoring.Write(waiting, s.dir, t.Described, scoring.Pure(rs.Scorer))
-	return t, err
-}
-
-func (s *scoringStep) byProgram(ctx context.Context, rs plan.ResolvedScorer) (t scoreTable, err error) {
-	c, err := scorers.NewCommand(rs.Spec, s.allowCommands)
-	if err != nil {
-		return t, usageError("%w; --allow-commands does", err)
-	}
-	c.Dir = s.plan.Plan.Dir()
-	program, err := c.Start()
-	if err != nil {
-		return t, err
-	}
-	defer func() { err = errors.Join(err, program.Close()) }()
-	t.Described = scoring.Describe(c)
-	t.tallies, err = scoring.Write(ctx, s.dir, t.Described, scoring.ByProgram(program))
-	return t, err
-}
-
-func (s *scoringStep) byPanel(ctx context.Context, rs plan.ResolvedScorer) (t scoreTable, err error) {
-	jury, err := scorers.NewJury(rs.Spec)
-	if err != nil {
-		return t, usageError("%w", err)
-	}
-	t.Described = scoring.Describe(jury)
-	t.tallies, err = scoring.WritePanel(ctx, s.dir, jury)
-	return t, err
-}
-
-func (s *scoringStep) close() {
-	if s.ownClients {
-		s.clients.Close()
-	}
+	return resolved, session.CheckScorers(resolved, f.allowCommands)
 }
 
 // printScores prints a line for each scorer and model.
-func printScores(a *app, tables []scoreTable) {
+func printScores(a *app, tables []session.ScoreTable) {
 	w := tabwriter.NewWriter(a.out, 2, 8, 2, ' ', 0)
 	for _, t := range tables {
-		for _, m := range t.tallies {
+		for _, m := range t.Tallies {
 			mean := "-"
 			if v, ok := m.Mean(); ok {
 				mean = fmt.Sprintf("%.3f", v)
@@ -396,6 +149,3 @@ func printScores(a *app, tables []scoreTable) {
 	}
 	w.Flush()
 }
-
-// missing reports whether a file or directory is not there.
-func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

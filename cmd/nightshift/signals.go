@@ -7,15 +7,14 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"nightshift/runner/session"
 )
 
 // grace is how long what is in flight may take after the first interrupt.
 const grace = 60 * time.Second
 
-var (
-	errInterrupted = errors.New("interrupted")
-	errImpatient   = errors.New("interrupted again")
-)
+var errInterruptedAgain = errors.New("interrupted again")
 
 // interrupts turns signals into two contexts. The first Ctrl-C (or SIGTERM)
 // ends waiting: nothing more is sent. The second, or the end of the grace
@@ -34,7 +33,7 @@ func interrupts(parent context.Context, say func(string)) (calls, waiting contex
 			return
 		}
 		say("stopping: nothing more is sent; waiting up to " + grace.String() + " for what is in flight (Ctrl-C again to give that up)")
-		cancelWaiting(errInterrupted)
+		cancelWaiting(session.ErrInterrupted)
 		select {
 		case <-signals:
 			say("giving up what is in flight; it may be billed and is listed as unknown (Ctrl-C again to exit at once)")
@@ -43,7 +42,7 @@ func interrupts(parent context.Context, say func(string)) (calls, waiting contex
 		case <-done:
 			return
 		}
-		cancelCalls(errImpatient)
+		cancelCalls(errInterruptedAgain)
 		select {
 		case <-signals:
 			os.Exit(exitInterrupted)

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -102,7 +100,7 @@ func (f *simulateFlags) simulator(a *app) (simulator.Config, error) {
 		b, err := os.ReadFile(f.config)
 		note("config", err)
 		if err == nil {
-			c, err = simulatorConfig(b)
+			c, err = simulator.ParseConfig(b)
 			note("config", err)
 		}
 	}
@@ -154,17 +152,4 @@ func parsed[T any](text string, parse func(string) (T, error), into *T) error {
 		*into = v
 	}
 	return err
-}
-
-// simulatorConfig reads settings in JSON; empty is the default.
-func simulatorConfig(b []byte) (c simulator.Config, err error) {
-	if len(b) == 0 {
-		return c, nil
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		return c, err
-	}
-	return c, c.Validate()
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightshift/internal/words"
+	"nightshift/runner/session"
 	"nightshift/runner/store"
 )
 
@@ -26,7 +28,7 @@ Exit codes: 0 the run was found, in whatever state; 2 it was not.`,
 		Example: "  nightshift status runs/tonight\n  nightshift status runs/tonight --json | jq .done",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			live, ok := readLive(args[0])
+			live, ok := session.ReadState(args[0])
 			s, err := store.StatusWith(args[0], &live.Run)
 			if err != nil {
 				return usageError("%w", err)
@@ -53,33 +55,33 @@ Exit codes: 0 the run was found, in whatever state; 2 it was not.`,
 type fullStatus struct {
 	store.StatusInfo
 	// Now is what the process does, or did last; null when it never said.
-	Now *liveState `json:"now"`
+	Now *session.State `json:"now"`
 }
 
 // printLive says what the limiters do, or did.
-func (a *app) printLive(s store.StatusInfo, l liveState) {
-	running := s.Live && l.fresh()
+func (a *app) printLive(s store.StatusInfo, l session.State) {
+	running := s.Live && l.Fresh()
 	if s.Live && !running {
 		fmt.Fprintf(a.out, "! the process has not said what it does since %s\n", l.At.Local().Format(time.DateTime))
 	}
 	for _, stop := range l.Stops {
 		if !running {
-			fmt.Fprintf(a.out, "! %s was stopped: %s\n", visible(stop.Model), visible(stop.Reason))
+			fmt.Fprintf(a.out, "! %s was stopped: %s\n", words.Visible(stop.Model), words.Visible(stop.Reason))
 		}
 	}
 	for _, e := range l.Endpoints {
 		if running {
 			a.printEndpoint(e)
-		} else if e.silent() && len(l.Stops) == 0 {
-			fmt.Fprintf(a.out, "! %s gave no answers since %s: %s\n", visible(e.Name), e.FailingSince.Local().Format(time.DateTime), visible(e.LastError))
+		} else if e.Silent() && len(l.Stops) == 0 {
+			fmt.Fprintf(a.out, "! %s gave no answers since %s: %s\n", words.Visible(e.Name), e.FailingSince.Local().Format(time.DateTime), words.Visible(e.LastError))
 		}
-		if words := e.limitedWords(); words != "" && e.Sent > 0 {
-			fmt.Fprintf(a.out, "  %s: held back by %s\n", visible(e.Name), words)
+		if by := e.LimitedWords(); by != "" && e.Sent > 0 {
+			fmt.Fprintf(a.out, "  %s: held back by %s\n", words.Visible(e.Name), by)
 		}
 	}
 	b := l.Budget
 	if running && b.Waiting > 0 {
-		fmt.Fprintf(a.out, "  budget     %d requests wait for what others have reserved (%s tokens, %s)\n", b.Waiting, short(b.ReservedTokens), dollars(b.ReservedUSD, false))
+		fmt.Fprintf(a.out, "  budget     %d requests wait for what others have reserved (%s tokens, %s)\n", b.Waiting, words.Short(b.ReservedTokens), words.Dollars(b.ReservedUSD, false))
 	}
 }
 
@@ -94,42 +96,37 @@ func (a *app) printPace(pace []store.ModelPace) {
 		case m.Done >= m.Items:
 			left = "done"
 		case m.TimeLeft != nil:
-			left = timeLeft(*m.TimeLeft) + " left"
+			left = words.Duration(*m.TimeLeft) + " left"
 		}
-		fmt.Fprintf(a.out, "    %s: %d of %d, %.0f an hour, %s\n", visible(m.Model), m.Done, m.Items, m.PerHour, left)
+		fmt.Fprintf(a.out, "    %s: %d of %d, %.0f an hour, %s\n", words.Visible(m.Model), m.Done, m.Items, m.PerHour, left)
 	}
 }
 
-// silent reports whether an endpoint gives no answers.
-func (e liveEndpoint) silent() bool {
-	return e.FailingSince != nil && (e.Down || e.Succeeded == 0)
-}
-
-func (a *app) printEndpoint(e liveEndpoint) {
+func (a *app) printEndpoint(e session.Endpoint) {
 	var parts []string
 	for _, r := range e.Rates {
 		if r.Limit > 0 {
-			parts = append(parts, fmt.Sprintf("%s of %s %s a minute", short(int64(r.Used)), short(int64(r.Limit)), r.Name))
+			parts = append(parts, fmt.Sprintf("%s of %s %s a minute", words.Short(int64(r.Used)), words.Short(int64(r.Limit)), r.Name))
 			continue
 		}
-		parts = append(parts, fmt.Sprintf("%s %s a minute", short(int64(r.Used)), r.Name))
+		parts = append(parts, fmt.Sprintf("%s %s a minute", words.Short(int64(r.Used)), r.Name))
 	}
 	if e.Inferred > 0 {
-		parts = append(parts, fmt.Sprintf("learned %s requests a minute", short(int64(e.Inferred))))
+		parts = append(parts, fmt.Sprintf("learned %s requests a minute", words.Short(int64(e.Inferred))))
 	}
 	parts = append(parts, fmt.Sprintf("%d in flight of at most %d", e.InFlight, e.Window))
 	if e.Waiting > 0 {
 		parts = append(parts, fmt.Sprintf("%d waiting for the %s", e.Waiting, e.Limited))
 	}
-	fmt.Fprintf(a.out, "  %s: %s\n", visible(e.Name), strings.Join(parts, ", "))
+	fmt.Fprintf(a.out, "  %s: %s\n", words.Visible(e.Name), strings.Join(parts, ", "))
 	if e.Paused != nil {
-		fmt.Fprintf(a.out, "    paused until %s (%s): %s\n", e.Paused.Local().Format(time.TimeOnly), timeLeft(time.Until(*e.Paused)), e.Why)
+		fmt.Fprintf(a.out, "    paused until %s (%s): %s\n", e.Paused.Local().Format(time.TimeOnly), words.Duration(time.Until(*e.Paused)), e.Why)
 	}
-	if e.silent() && e.Stopped == "" {
-		fmt.Fprintf(a.out, "    no answers since %s: %s\n", e.FailingSince.Local().Format(time.TimeOnly), visible(e.LastError))
+	if e.Silent() && e.Stopped == "" {
+		fmt.Fprintf(a.out, "    no answers since %s: %s\n", e.FailingSince.Local().Format(time.TimeOnly), words.Visible(e.LastError))
 	}
 	if e.Stopped != "" {
-		fmt.Fprintf(a.out, "    stopped: %s\n", visible(e.Stopped))
+		fmt.Fprintf(a.out, "    stopped: %s\n", words.Visible(e.Stopped))
 	}
 }
 
@@ -163,16 +160,16 @@ func (a *app) printStatus(s store.StatusInfo) {
 	if s.Live {
 		fmt.Fprintf(a.out, "  in flight  %d\n", s.InFlight)
 	}
-	fmt.Fprintf(a.out, "  spent      %s", strings.TrimPrefix(dollars(s.Spent.Dollars(), s.All.Sum().CostUnknown > 0), "cost "))
+	fmt.Fprintf(a.out, "  spent      %s", strings.TrimPrefix(words.Dollars(s.Spent.Dollars(), s.All.Sum().CostUnknown > 0), "cost "))
 	if s.AtMost > s.Spent {
-		fmt.Fprintf(a.out, ", at most %s with what may have been billed", dollars(s.AtMost.Dollars(), false))
+		fmt.Fprintf(a.out, ", at most %s with what may have been billed", words.Dollars(s.AtMost.Dollars(), false))
 	}
 	fmt.Fprintln(a.out)
 	if s.PerHour > 0 {
 		fmt.Fprintf(a.out, "  rate       %.0f an hour\n", s.PerHour)
 	}
 	if s.TimeLeft > 0 {
-		fmt.Fprintf(a.out, "  time left  %s\n", timeLeft(s.TimeLeft))
+		fmt.Fprintf(a.out, "  time left  %s\n", words.Duration(s.TimeLeft))
 	}
 	a.printPace(s.Pace)
 	if !s.LastWrite.IsZero() {
@@ -180,7 +177,7 @@ func (a *app) printStatus(s store.StatusInfo) {
 	}
 	for _, u := range s.Unknown {
 		fmt.Fprintf(a.out, "  unknown    %s row %d epoch %d, attempt %d: at most %d tokens, %s\n",
-			u.Model, u.Row, u.Epoch, u.Attempt, u.WorstTokens, dollars(u.WorstCost.Dollars(), false))
+			u.Model, u.Row, u.Epoch, u.Attempt, u.WorstTokens, words.Dollars(u.WorstCost.Dollars(), false))
 	}
 	for _, d := range s.Damage {
 		fmt.Fprintf(a.out, "! %s\n", d)

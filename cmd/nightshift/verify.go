@@ -1,12 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"nightshift/providers/wire"
+	"nightshift/runner/session"
 	"nightshift/runner/store"
 )
 
@@ -22,7 +21,7 @@ usage with the record, and hashes the dataset. Exit code 6 when something is wro
 		Example: "  nightshift verify runs/tonight --deep",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			rep, notes, err := verify(c.Context(), args[0], deep)
+			rep, notes, err := session.Verify(c.Context(), args[0], deep)
 			if err != nil {
 				return usageError("%w", err)
 			}
@@ -35,7 +34,7 @@ usage with the record, and hashes the dataset. Exit code 6 when something is wro
 				a.printVerify(args[0], rep)
 			}
 			if err == nil && !rep.OK() {
-				return &exitError{exitStorage, fmt.Errorf("%s is damaged: restore the files named above from a copy, or run again to do their rows again", args[0])}
+				return &session.Error{Reason: session.Storage, Err: fmt.Errorf("%s is damaged: restore the files named above from a copy, or run again to do their rows again", args[0])}
 			}
 			return err
 		},
@@ -43,29 +42,6 @@ usage with the record, and hashes the dataset. Exit code 6 when something is wro
 	c.Flags().BoolVar(&deep, "deep", false, "decode every page")
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return c
-}
-
-// verify is store.Verify and, when deep, what only the readers of answers and
-// datasets can check.
-func verify(ctx context.Context, dir string, deep bool) (rep store.VerifyReport, notes []string, err error) {
-	if !deep {
-		rep, err = store.Verify(dir, false)
-		return rep, nil, err
-	}
-	r := rederiver{wires: map[rederived]*wire.Wire{}}
-	rep, err = store.Verify(dir, true, r.check)
-	if err != nil {
-		return rep, nil, err
-	}
-	notes = append(notes, fmt.Sprintf("%d raw bodies were read again", r.Checked))
-	note, changed := verifyDataset(ctx, dir)
-	if note != "" {
-		notes = append(notes, note)
-	}
-	if changed != nil {
-		rep.Problems = append(rep.Problems, store.Problem{Path: "dataset", What: changed.Error()})
-	}
-	return rep, notes, nil
 }
 
 func (a *app) printVerify(dir string, r store.VerifyReport) {

@@ -1,6 +1,8 @@
 package simulator
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -204,4 +206,17 @@ func has(list []string, want string) bool {
 		}
 	}
 	return false
+}
+
+// ParseConfig reads settings in JSON; empty is the default.
+func ParseConfig(b []byte) (c Config, err error) {
+	if len(b) == 0 {
+		return c, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return c, err
+	}
+	return c, c.Validate()
 }

@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"sync"
@@ -27,10 +27,10 @@ type paceSample struct {
 	done []int64 // by model
 }
 
-// newPace begins to measure what a job brings.
-func newPace(j *job, now store.Totals) *pace {
-	p := &pace{each: j.items() / int64(max(len(j.plan.Models), 1))}
-	for _, m := range j.plan.Models {
+// newPace begins to measure what a session brings.
+func newPace(s *Session, now store.Totals) *pace {
+	p := &pace{each: s.items() / int64(max(len(s.Plan.Models), 1))}
+	for _, m := range s.Plan.Models {
 		p.models = append(p.models, m.Name)
 	}
 	p.add(time.Now(), now)
@@ -73,17 +73,19 @@ func (p *pace) now() (list []store.ModelPace) {
 		left := p.each - m.Done
 		switch {
 		case left <= 0:
-			m.TimeLeft = ptr(time.Duration(0))
+			m.TimeLeft = new(time.Duration(0))
 		case m.PerHour > 0:
-			m.TimeLeft = ptr(time.Duration(float64(left) / m.PerHour * float64(time.Hour)))
+			m.TimeLeft = new(time.Duration(float64(left) / m.PerHour * float64(time.Hour)))
 		}
 		list = append(list, m)
 	}
 	return list
 }
 
-// slowest is how long the slowest of some models takes; ok is false when that
-// of one is not known.
+// TimeLeft is how long the slowest model takes for the rest at its pace of
+// late; ok is false when that of one is not known.
+func (s State) TimeLeft() (left time.Duration, ok bool) { return slowest(s.Run.Pace) }
+
 func slowest(list []store.ModelPace) (left time.Duration, ok bool) {
 	for _, m := range list {
 		if m.TimeLeft == nil {

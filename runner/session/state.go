@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"encoding/json"
@@ -24,23 +24,26 @@ const (
 	staleAfter = 10 * time.Second
 )
 
-// A liveState is what a running process is doing, for `status` and for what
-// else reads live.json.
-type liveState struct {
+// A State is where a run stands and what its process is doing. It is written to
+// live.json as the run goes on.
+type State struct {
 	At        time.Time      `json:"at"`
 	Started   time.Time      `json:"started"`
 	PID       int            `json:"pid"`
-	Endpoints []liveEndpoint `json:"endpoints"`
-	Budget    liveBudget     `json:"budget"`
+	Endpoints []Endpoint     `json:"endpoints"`
+	Budget    Budget         `json:"budget"`
 	Stops     []reports.Stop `json:"stops,omitempty"` // why models ended early, once the process has ended
 	// Run is what is on record, so that nobody has to count it in the journals.
 	Run store.Progress `json:"run"`
+
+	Name  string `json:"-"` // of the run
+	Items int64  `json:"-"` // answers that the run is to bring
 }
 
-// A liveEndpoint is one limiter: a server and key.
-type liveEndpoint struct {
+// An Endpoint is one limiter: a server and key.
+type Endpoint struct {
 	Name     string     `json:"name"`
-	Rates    []liveRate `json:"rates,omitempty"`   // dimensions in use or limited, a minute
+	Rates    []Rate     `json:"rates,omitempty"`   // dimensions in use or limited, a minute
 	Inferred float64    `json:"learned,omitempty"` // requests a minute, learned from refusals
 	InFlight int        `json:"in_flight"`
 	Waiting  int        `json:"waiting"`
@@ -66,23 +69,25 @@ type liveEndpoint struct {
 	// Active is how long there have been requests in flight or waiting.
 	Active float64 `json:"active_seconds"`
 	// LimitedBy is what held requests back in that time, the most first.
-	LimitedBy []limitedShare `json:"bound_by,omitempty"`
+	LimitedBy []Share `json:"bound_by,omitempty"`
+
+	Limiter limits.State `json:"-"` // everything that the limiter says
 }
 
-// A liveRate is one dimension of a limit, a minute.
-type liveRate struct {
+// A Rate is one dimension of a limit, a minute.
+type Rate struct {
 	Name  string  `json:"name"` // requests, tokens, input tokens, output tokens
 	Used  float64 `json:"used"`
 	Limit float64 `json:"limit"` // 0 when not known
 }
 
-// A limitedShare is how much of the time one thing held requests back.
-type limitedShare struct {
+// A Share is how much of the time one thing held requests back.
+type Share struct {
 	What  string  `json:"what"`
 	Share float64 `json:"share"` // of the time, 0 to 1
 }
 
-type liveBudget struct {
+type Budget struct {
 	Tokens         int64   `json:"tokens,omitempty"` // 0 is no limit
 	USD            float64 `json:"usd,omitempty"`    // 0 is no limit
 	SpentTokens    int64   `json:"spent_tokens"`
@@ -92,10 +97,10 @@ type liveBudget struct {
 	Waiting        int     `json:"waiting"` // requests that wait for some of it
 }
 
-// A watch looks at a fleet while it runs: for live.json, and to say in the end
-// what bound the run.
+// A watch looks at the clients while a run goes on: for live.json, and to say in
+// the end what limited the run.
 type watch struct {
-	clients *clients
+	*Session
 	run     *store.Run
 	pace    *pace
 	path    string
@@ -113,16 +118,17 @@ type watch struct {
 	done sync.WaitGroup
 }
 
-// watchClients starts looking. Close ends it.
-func watchClients(f *clients, dir string, st *store.Run, p *pace) *watch {
+// watch tells where a run stands; once started, also in live.json.
+func (s *Session) watch(st *store.Run) *watch {
 	now := time.Now()
-	w := &watch{clients: f, run: st, pace: p, path: filepath.Join(dir, reports.LiveFile), started: now, looked: now,
+	return &watch{Session: s, run: st, pace: newPace(s, st.Totals()), path: filepath.Join(s.Plan.Out, reports.LiveFile), started: now, looked: now,
 		active: map[string]time.Duration{}, full: map[string]time.Duration{}, stop: make(chan struct{})}
-	w.done.Go(w.loop)
-	return w
 }
 
-func (w *watch) loop() {
+// start begins to look and to write live.json. Close ends it.
+func (w *watch) start() { w.done.Go(w.keepLooking) }
+
+func (w *watch) keepLooking() {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for n := 0; ; n++ {
@@ -147,7 +153,7 @@ func (w *watch) Close(stops []runner.Stop) {
 	w.mu.Lock()
 	w.ended = w.looked
 	for _, s := range stops {
-		if !errors.Is(s.Err, errInterrupted) && !errors.Is(s.Err, errImpatient) {
+		if !errors.Is(s.Err, ErrInterrupted) {
 			w.stops = append(w.stops, w.clients.stop(s))
 		}
 	}
@@ -190,14 +196,15 @@ func (w *watch) write() {
 	}
 }
 
-func (w *watch) state() liveState {
+func (w *watch) state() State {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.ended
 	if now.IsZero() {
 		now = time.Now()
 	}
-	s := liveState{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.clients.budget), Run: w.run.Progress(), Stops: w.stops}
+	s := State{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.clients.budget), Run: w.run.Progress(), Stops: w.stops,
+		Name: w.Plan.Name, Items: w.items()}
 	s.Run.Pace = w.pace.take(time.Now(), s.Run.Totals)
 	for _, l := range w.clients.named() {
 		state := l.State()
@@ -210,22 +217,22 @@ func (w *watch) state() liveState {
 	return s
 }
 
-func budgetState(b *limits.Budget) liveBudget {
+func budgetState(b *limits.Budget) Budget {
 	spent, cost := b.Spent()
 	reserved, worst, waiting := b.Reserved()
-	return liveBudget{
+	return Budget{
 		Tokens: b.Tokens, USD: b.Cost.Dollars(), SpentTokens: spent, SpentUSD: cost.Dollars(),
 		ReservedTokens: reserved, ReservedUSD: worst.Dollars(), Waiting: waiting,
 	}
 }
 
-func endpointState(l namedLimiter, s limits.State) liveEndpoint {
-	e := liveEndpoint{
+func endpointState(l namedLimiter, s limits.State) Endpoint {
+	e := Endpoint{
 		Name: l.name, InFlight: s.InFlight, Waiting: s.Waiting, Window: s.Window, Ceiling: s.Found, Inferred: s.Learned,
 		Limited: s.Bound.String(), Failing: s.Failing, Down: s.BreakerOpen,
-		Sent: s.Sent, Succeeded: s.Succeeded, Refused: s.Refused, Failed: s.Failed,
+		Sent: s.Sent, Succeeded: s.Succeeded, Refused: s.Refused, Failed: s.Failed, Limiter: s,
 	}
-	for _, d := range dimensions(s) {
+	for _, d := range Rates(s) {
 		if d.Used > 0 || d.Limit > 0 {
 			e.Rates = append(e.Rates, d)
 		}
@@ -237,7 +244,7 @@ func endpointState(l namedLimiter, s limits.State) liveEndpoint {
 }
 
 // addTrouble says why an endpoint is stopped or gives no answers.
-func (f *clients) addTrouble(e *liveEndpoint, s limits.State) {
+func (f *clients) addTrouble(e *Endpoint, s limits.State) {
 	if s.Stopped != nil {
 		e.Stopped = f.redact(s.Stopped.Error())
 	}
@@ -258,9 +265,9 @@ func (f *clients) stop(s runner.Stop) reports.Stop {
 
 func (f *clients) redact(text string) string { return f.redactor.Load().Redact(text) }
 
-// dimensions are the four rates of a limiter.
-func dimensions(s limits.State) []liveRate {
-	return []liveRate{
+// Rates are the four rates of a limiter.
+func Rates(s limits.State) []Rate {
+	return []Rate{
 		{"requests", s.Requests.Used, s.Requests.Limit}, {"tokens", s.Tokens.Used, s.Tokens.Limit},
 		{"input tokens", s.Input.Used, s.Input.Limit}, {"output tokens", s.Output.Used, s.Output.Limit},
 	}
@@ -275,15 +282,15 @@ func pauseReason(s limits.State) string {
 
 // limitedShares turns times into shares of a time, the largest first. What is
 // left over is time in which no request waited for anything that is ours.
-func limitedShares(by map[limits.Bound]time.Duration, full, short, elapsed time.Duration) []limitedShare {
+func limitedShares(by map[limits.Bound]time.Duration, full, short, elapsed time.Duration) []Share {
 	if elapsed <= 0 {
 		return nil
 	}
-	var list []limitedShare
+	var list []Share
 	rest := elapsed
 	add := func(what string, d time.Duration) {
 		if d = min(d, rest); d > 0 {
-			list = append(list, limitedShare{what, float64(d) / float64(elapsed)})
+			list = append(list, Share{what, float64(d) / float64(elapsed)})
 			rest -= d
 		}
 	}
@@ -299,15 +306,15 @@ func limitedShares(by map[limits.Bound]time.Duration, full, short, elapsed time.
 const freeRunning = reports.FreeRunning
 
 // merged adds up shares of one name and sorts them.
-func merged(list []limitedShare) (out []limitedShare) {
+func merged(list []Share) (out []Share) {
 	for _, s := range list {
-		if i := slices.IndexFunc(out, func(o limitedShare) bool { return o.What == s.What }); i >= 0 {
+		if i := slices.IndexFunc(out, func(o Share) bool { return o.What == s.What }); i >= 0 {
 			out[i].Share += s.Share
 			continue
 		}
 		out = append(out, s)
 	}
-	slices.SortStableFunc(out, func(a, b limitedShare) int {
+	slices.SortStableFunc(out, func(a, b Share) int {
 		switch {
 		case a.Share > b.Share:
 			return -1
@@ -319,9 +326,9 @@ func merged(list []limitedShare) (out []limitedShare) {
 	return out
 }
 
-// limitedWords says what bound an endpoint's requests: "request limit 92 %,
+// LimitedWords says what limited an endpoint's requests: "request limit 92 %,
 // concurrency 5 %". Shares under 5 % are left out.
-func (e liveEndpoint) limitedWords() string {
+func (e Endpoint) LimitedWords() string {
 	var parts []string
 	for _, b := range e.LimitedBy {
 		if b.Share >= 0.05 {
@@ -331,60 +338,20 @@ func (e liveEndpoint) limitedWords() string {
 	return strings.Join(parts, ", ")
 }
 
-// holding is what holds requests back at this moment, for the progress line;
-// empty when nothing does.
-func (f *clients) holding() string {
-	var notes []string
-	for _, l := range f.named() {
-		s := l.State()
-		switch wait := time.Until(s.PausedUntil); {
-		case wait > 0:
-			notes = append(notes, fmt.Sprintf("%s paused %s", l.name, wait.Round(time.Second)))
-		case s.Bound != limits.BoundNothing && s.Waiting > 0:
-			notes = append(notes, l.name+": "+limitedNow(s))
-		}
-	}
-	if _, _, waiting := f.budget.Reserved(); waiting > 0 {
-		notes = append(notes, "waiting for budget")
-	}
-	return strings.Join(notes, ", ")
+// Silent reports whether an endpoint gives no answers.
+func (e Endpoint) Silent() bool {
+	return e.FailingSince != nil && (e.Down || e.Succeeded == 0)
 }
 
-// limitedNow names what holds the next request back, with its figures.
-func limitedNow(s limits.State) string {
-	rate := map[limits.Bound]limits.Rate{
-		limits.BoundRequests: s.Requests, limits.BoundTokens: s.Tokens, limits.BoundInput: s.Input, limits.BoundOutput: s.Output,
-	}[s.Bound]
-	switch {
-	case rate.Limit > 0:
-		return fmt.Sprintf("%s %s/%s a minute", s.Bound, short(int64(rate.Used)), short(int64(rate.Limit)))
-	case s.Bound == limits.BoundLearned:
-		return fmt.Sprintf("%s a minute, learned", short(int64(s.Learned)))
-	case s.Bound == limits.BoundConcurrency:
-		return fmt.Sprintf("at most %d in flight", s.Window)
-	case s.Bound == limits.BoundBreaker && s.Trouble != nil:
-		return fmt.Sprintf("%s (%s)", s.Bound, kindOf(s.Trouble.Last))
-	}
-	return s.Bound.String()
-}
-
-// kindOf names an error in few words: its class, and its HTTP status.
-func kindOf(e *nightshift.Error) string {
-	if e.Status == 0 {
-		return string(e.Class)
-	}
-	return fmt.Sprintf("%s, HTTP %d", e.Class, e.Status)
-}
-
-// readLive reads the live state of a run directory; ok is false when there is
-// none.
-func readLive(dir string) (s liveState, ok bool) {
+// ReadState reads the state that a run directory keeps; ok is false when there
+// is none.
+func ReadState(dir string) (s State, ok bool) {
 	b, err := os.ReadFile(filepath.Join(dir, reports.LiveFile))
 	return s, err == nil && json.Unmarshal(b, &s) == nil
 }
 
-// fresh reports whether the state is of now.
-func (s liveState) fresh() bool { return time.Since(s.At) < staleAfter }
+// Fresh reports whether the state is of now.
+func (s State) Fresh() bool { return time.Since(s.At) < staleAfter }
 
 // keepLimits adds what held this start's requests back to that of the starts
 // before it, durably.
@@ -411,26 +378,41 @@ func writeLimits(b reports.Bounds, keep func(name string, b []byte) error) error
 // earlierLimits are what held the requests of earlier starts back. What the
 // last one said goes into the sum before this one takes its place: it may have
 // been killed.
-func (s *session) earlierLimits(keep func(name string, b []byte) error) reports.Bounds {
-	b, err := reports.ReadBounds(s.plan.Out)
+func (s *Session) earlierLimits(keep func(name string, b []byte) error) reports.Bounds {
+	b, err := reports.ReadBounds(s.Plan.Out)
 	if err == nil && len(b.Models) > 0 {
 		err = writeLimits(b, keep)
 	}
 	if err != nil {
-		s.log.Warn("what bound earlier starts is not known: " + err.Error())
+		s.Log.Warn("what bound earlier starts is not known: " + err.Error())
 	}
 	return b
 }
 
-// sayLimited says what bound the run. Of very short ones there is nothing to say.
-func (s *session) sayLimited(w *watch) {
+// sayLimited says what limited the run. Of very short ones there is nothing to say.
+func (s *Session) sayLimited(w *watch) {
 	state := w.state()
 	if state.At.Sub(state.Started) < 2*time.Second {
 		return
 	}
 	for _, e := range state.Endpoints {
 		if e.Sent > 0 {
-			s.log.Info(e.Name + " was held back by " + e.limitedWords())
+			s.Log.Info(e.Name + " was held back by " + e.LimitedWords())
 		}
 	}
+}
+
+// named are the limiters under names that differ: where an endpoint has several
+// keys they are numbered.
+func (f *clients) named() []namedLimiter {
+	seen := map[string]int{}
+	f.mu.Lock()
+	list := slices.Clone(f.order)
+	f.mu.Unlock()
+	for i, l := range list {
+		if seen[l.name]++; seen[l.name] > 1 {
+			list[i].name = fmt.Sprintf("%s (%d)", l.name, seen[l.name])
+		}
+	}
+	return list
 }

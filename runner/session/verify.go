@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"context"
@@ -13,13 +13,38 @@ import (
 	"nightshift/datasets"
 	"nightshift/providers"
 	"nightshift/providers/wire"
+	"nightshift/runner/store"
 )
+
+// Verify checks a run directory, and when deep also what only the readers of
+// answers and datasets can check: each stored raw body is read again and
+// compared with its record, and the dataset is hashed. It changes nothing.
+func Verify(ctx context.Context, dir string, deep bool) (rep store.VerifyReport, notes []string, err error) {
+	if !deep {
+		rep, err = store.Verify(dir, false)
+		return rep, nil, err
+	}
+	r := rederiver{wires: map[rederived]*wire.Wire{}}
+	rep, err = store.Verify(dir, true, r.check)
+	if err != nil {
+		return rep, nil, err
+	}
+	notes = append(notes, fmt.Sprintf("%d raw bodies were read again", r.checked))
+	note, changed := verifyDataset(ctx, dir)
+	if note != "" {
+		notes = append(notes, note)
+	}
+	if changed != nil {
+		rep.Problems = append(rep.Problems, store.Problem{Path: "dataset", What: changed.Error()})
+	}
+	return rep, notes, nil
+}
 
 // A rederiver reads stored raw bodies again, as if the server sent them now,
 // and compares what comes out with what is on record.
 type rederiver struct {
 	wires   map[rederived]*wire.Wire
-	Checked int64
+	checked int64
 }
 
 // rederived is what decides how a body is read.
@@ -38,7 +63,7 @@ func (r *rederiver) check(rec *nightshift.Record) error {
 	if err != nil && r.compare(rec, true) == nil { // a server whose streams have no finish reason
 		err = nil
 	}
-	r.Checked++
+	r.checked++
 	return err
 }
 
@@ -47,6 +72,14 @@ func hasAnyFlag(flags *string, names ...string) bool {
 		return false
 	}
 	return slices.ContainsFunc(strings.Split(*flags, ","), func(f string) bool { return slices.Contains(names, f) })
+}
+
+// value is what p points to, and zero for nil.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
 }
 
 func (r *rederiver) compare(rec *nightshift.Record, doneMarkerOnly bool) error {
@@ -58,11 +91,11 @@ func (r *rederiver) compare(rec *nightshift.Record, doneMarkerOnly bool) error {
 		what      string
 		got, want any
 	}{
-		{"text", deref(got.Text), deref(rec.Text)},
-		{"thinking", deref(got.Thinking), deref(rec.Thinking)},
-		{"input_tokens", deref(got.Usage.InputTotal().Pointer()), deref(rec.InputTokens)},
-		{"output_tokens", deref(got.Usage.Output.Pointer()), deref(rec.OutputTokens)},
-		{"stop_reason", string(got.StopReason), deref(rec.StopReason)},
+		{"text", value(got.Text), value(rec.Text)},
+		{"thinking", value(got.Thinking), value(rec.Thinking)},
+		{"input_tokens", value(got.Usage.InputTotal().Pointer()), value(rec.InputTokens)},
+		{"output_tokens", value(got.Usage.Output.Pointer()), value(rec.OutputTokens)},
+		{"stop_reason", string(got.StopReason), value(rec.StopReason)},
 	} {
 		if c.got != c.want {
 			return fmt.Errorf("%s is not what the raw response says", c.what)
@@ -107,7 +140,7 @@ func (replay) RoundTrip(req *http.Request) (*http.Response, error) {
 // which part of the files has changed; nil also where the files are not to be
 // found any more, which note tells.
 func verifyDataset(ctx context.Context, dir string) (note string, err error) {
-	data, err := openIndexed(ctx, dir)
+	data, err := OpenIndexed(ctx, dir)
 	if err != nil {
 		var changed *datasets.ChangedError
 		if errors.As(err, &changed) {

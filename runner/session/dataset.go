@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"context"
@@ -20,14 +20,14 @@ const indexFile = "dataset.idx"
 
 // openDataset reads the dataset once, or takes up the index that an earlier
 // start left in the run directory. Standard input is copied there.
-func (a *app) openDataset(ctx context.Context, p *plan.Resolved, rows *chosenRows) (*datasets.Dataset, error) {
-	spec := p.Dataset
-	extensions, err := store.Extensions(p.Out)
+func (s *Session) openDataset(ctx context.Context) (*datasets.Dataset, error) {
+	spec, rows := s.Plan.Dataset, s.Rows
+	extensions, err := store.Extensions(s.Plan.Out)
 	if err != nil {
 		return nil, err
 	}
-	folder := versionDir(p.Out, len(extensions))
-	spec.Stdin, spec.Spool, spec.Versions = a.in, folder, versionsOf(extensions)
+	folder := versionDir(s.Plan.Out, len(extensions))
+	spec.Stdin, spec.Spool, spec.Versions = s.Stdin, folder, versionsOf(extensions)
 	if rows != nil {
 		spec.SelectRows, spec.Versions = rows.has, rows.Versions
 	}
@@ -40,20 +40,12 @@ func (a *app) openDataset(ctx context.Context, p *plan.Resolved, rows *chosenRow
 	}
 	d, err := open(ctx, spec)
 	if err != nil {
-		return nil, errors.Join(toExtend(err, p.Out), closeIf(d))
+		return nil, errors.Join(toExtend(err, s.Plan.Out), d.Close())
 	}
 	if err := rows.fits(d.Info()); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
-}
-
-// closeIf closes a dataset that was opened in part.
-func closeIf(d *datasets.Dataset) error {
-	if d == nil {
-		return nil
-	}
-	return d.Close()
 }
 
 // source is the part of a plan that finds the dataset's rows again. It is kept
@@ -102,14 +94,14 @@ func (s source) spec() datasets.Spec {
 // came from, which may change.
 type planAsRun struct {
 	Plan   json.RawMessage `json:"plan"`
-	Rows   *chosenRows     `json:"rows,omitempty"`
+	Rows   *Rows           `json:"rows,omitempty"`
 	Source source          `json:"source"`
 	// Prices by model, so that a bill can be explained from the run alone.
 	Prices map[string]reports.RunPrice `json:"prices,omitempty"`
 }
 
-func (j *job) planAsRun(canonical json.RawMessage) json.RawMessage {
-	b, err := json.Marshal(planAsRun{canonical, j.rows, sourceOf(j.plan.Dataset), runPrices(j.plan)})
+func (s *Session) planAsRun(canonical json.RawMessage) json.RawMessage {
+	b, err := json.Marshal(planAsRun{canonical, s.Rows, sourceOf(s.Plan.Dataset), runPrices(s.Plan)})
 	if err != nil {
 		return canonical
 	}
@@ -124,12 +116,12 @@ func runPrices(p *plan.Resolved) map[string]reports.RunPrice {
 	return prices
 }
 
-// openIndexed takes up the dataset of a run by its index. Rows that the run
+// OpenIndexed takes up the dataset of a run by its index. Rows that the run
 // left out are left out here, except by choice of an earlier run's rows.
-func openIndexed(ctx context.Context, dir string) (*datasets.Dataset, error) {
+func OpenIndexed(ctx context.Context, dir string) (*datasets.Dataset, error) {
 	info, err := store.ReadInfo(dir)
 	if err != nil {
-		return nil, usageError("%w", err)
+		return nil, Usagef("%w", err)
 	}
 	var p planAsRun
 	if err := json.Unmarshal(info.Plan, &p); err != nil {

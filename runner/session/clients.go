@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"errors"
@@ -20,23 +20,22 @@ import (
 	"nightshift/providers/wire"
 	"nightshift/runner"
 	"nightshift/runner/plan"
-	"nightshift/runner/store"
 )
 
-// A fleet is everything that a plan's models are reached through: one lane and
-// client a model, one limiter for each endpoint and key, one budget for all.
+// clients are everything that a plan's models are reached through: one worker
+// pool and client a model, one limiter for each rate-limit key, one budget for
+// all.
 //
-// Judges are added while the run's models, the live view and /metrics use it.
+// Judges are added while the run's models and its state are in use.
 type clients struct {
 	pools      []runner.Pool
 	budget     *limits.Budget
-	limiters   map[rateLimitKey]*limits.Limiter
+	limiters   map[RateLimitKey]*limits.Limiter
 	simulators map[string]*simulator.Server
 	wires      []*wire.Wire
 	keys       []secrets.Secret
 	redactor   atomic.Pointer[secrets.Redactor]
 	log        *slog.Logger
-	prices     *pricing.Table
 
 	mu    sync.Mutex
 	order []namedLimiter // the limiters, as first met
@@ -50,23 +49,17 @@ type namedLimiter struct {
 	*limits.Limiter
 }
 
-// build makes a fleet. What earlier processes spent is taken off the budget,
-// with the worst case of what may have been billed; a nil run has spent
-// nothing.
-func (a *app) build(p *plan.Resolved, st *store.Run, log *slog.Logger) (*clients, error) {
+// newClients opens the way to a plan's models.
+func newClients(p *plan.Resolved, log *slog.Logger) (*clients, error) {
 	f := &clients{
-		budget: &limits.Budget{}, limiters: map[rateLimitKey]*limits.Limiter{}, simulators: map[string]*simulator.Server{},
-		log: log, prices: p.Prices,
+		budget: &limits.Budget{}, limiters: map[RateLimitKey]*limits.Limiter{}, simulators: map[string]*simulator.Server{},
+		log: log,
 	}
 	if p.BudgetTokens != nil {
 		f.budget.Tokens = *p.BudgetTokens
 	}
 	if p.BudgetUSD != nil {
 		f.budget.Cost = *p.BudgetUSD
-	}
-	if st != nil {
-		sum := st.Totals().Add(st.Unsettled()).Sum()
-		f.budget.Spend(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N()+sum.MaybeTokens, sum.Cost+sum.MaybeCost)
 	}
 	var problems []error
 	for _, m := range p.Models {
@@ -92,7 +85,7 @@ func (f *clients) pool(m plan.ResolvedModel, p *plan.Resolved) (runner.Pool, err
 	}, nil
 }
 
-// rowsAtHand is how many rows a lane takes up where so many may be in flight,
+// rowsAtHand is how many rows a worker pool takes up where so many may be in flight,
 // which the limiter sees to: rows that wait because their own request was
 // refused must not keep others from being sent. 0 is no bound of the plan's.
 func rowsAtHand(inFlight int) int { return max(inFlight, min(9*inFlight, 4096)) }
@@ -161,10 +154,10 @@ func (f *clients) route(m plan.ResolvedModel, r providers.Route) (providers.Clie
 	}
 	w, err := wire.New(wire.Config{Endpoint: e, Key: key, Transport: transport, Concurrency: e.Limits.Concurrency})
 	if err != nil {
-		return providers.ClientRoute{}, usageError("endpoint %s: %w", e.Name, err)
+		return providers.ClientRoute{}, Usagef("endpoint %s: %w", e.Name, err)
 	}
 	f.wires = append(f.wires, w)
-	return providers.ClientRoute{Name: r.Name, Wire: w, Limiter: f.limiter(m, e, key), Weight: r.Weight, MostInput: mostInput(e.Limits)}, nil
+	return providers.ClientRoute{Name: r.Name, Wire: w, Limiter: f.limiter(m, e), Weight: r.Weight, MostInput: mostInput(e.Limits)}, nil
 }
 
 // mostInput is the most input tokens that limits let through in a minute, 0 when
@@ -180,28 +173,39 @@ func mostInput(l limits.Config) int64 {
 func (f *clients) key(e providers.Endpoint) (secrets.Secret, error) {
 	key, err := e.Auth.Key()
 	if err != nil {
-		return secrets.Secret{}, usageError("endpoint %s: %w", e.Name, err)
+		return secrets.Secret{}, Usagef("endpoint %s: %w", e.Name, err)
 	}
 	f.keys = append(f.keys, key)
 	return key, nil
 }
 
-// An account is what a server counts requests against: the place, the key and
-// what is known of its limits. Endpoints that agree in all three share one
+// A RateLimitKey is what a server counts requests against: the place, the key
+// and what is known of its limits. Endpoints that agree in all three share one
 // limiter, also where they speak different protocols.
-type rateLimitKey struct {
-	server string
-	key    secrets.Secret
-	limits limits.Config
+type RateLimitKey struct {
+	server  string
+	key     secrets.Secret
+	missing providers.Auth // where the key would be, when it is not set
+	limits  limits.Config
 }
 
-// limiter returns the one limiter of an account, shared by all models that use
-// it.
-func (f *clients) limiter(m plan.ResolvedModel, e providers.Endpoint, key secrets.Secret) *limits.Limiter {
-	at := rateLimitKey{server: e.Name, key: key, limits: e.Limits}
+// RateLimitKeyOf is the rate-limit key of a model at an endpoint.
+func RateLimitKeyOf(m plan.ResolvedModel, e providers.Endpoint) RateLimitKey {
+	at := RateLimitKey{server: e.Name, limits: e.Limits}
 	if u, err := url.Parse(e.BaseURL); err == nil && u.Host != "" && !m.Simulated {
 		at.server = u.Scheme + "://" + u.Host
 	}
+	key, err := e.Auth.Key()
+	if at.key = key; err != nil {
+		at.missing = e.Auth
+	}
+	return at
+}
+
+// limiter returns the one limiter of a rate-limit key, shared by all models that
+// use it.
+func (f *clients) limiter(m plan.ResolvedModel, e providers.Endpoint) *limits.Limiter {
+	at := RateLimitKeyOf(m, e)
 	l, ok := f.limiters[at]
 	if !ok {
 		l = limits.New(e.Limits)
@@ -225,12 +229,12 @@ func (f *clients) simulator(m plan.ResolvedModel) (http.RoundTripper, error) {
 	name := m.Endpoint.Name
 	s, ok := f.simulators[name]
 	if !ok {
-		config, err := simulatorConfig(m.Simulator)
+		config, err := simulator.ParseConfig(m.Simulator)
 		if err == nil {
 			err = config.LoadAnswers(m.Folder)
 		}
 		if err != nil {
-			return nil, usageError("endpoint %s: simulator: %w", name, err)
+			return nil, Usagef("endpoint %s: simulator: %w", name, err)
 		}
 		s = simulator.New(config)
 		f.simulators[name] = s
@@ -259,23 +263,6 @@ func (f *clients) event(e providers.Event) {
 		return
 	}
 	f.log.Debug(string(e.Kind), attrs...)
-}
-
-// figures are where the run stands.
-func (f *clients) figures(st *store.Run, j *job, p *pace) figures {
-	totals := st.Totals()
-	sum := totals.Sum()
-	fig := figures{
-		pace: p, totals: totals,
-		Done: sum.Rows, Total: j.items(), Failed: sum.Outcomes[nightshift.OutcomeFailed],
-		Tokens: sum.BilledInputTokens.N() + sum.BilledOutputTokens.N(),
-		Cost:   sum.Cost.Dollars(), CostAtLeast: sum.CostUnknown > 0,
-	}
-	for _, l := range f.named() {
-		fig.InFlight += l.State().InFlight
-	}
-	fig.Note = f.holding()
-	return fig
 }
 
 // Close ends idle connections and the simulators.

@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"crypto/sha256"
@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,9 +23,9 @@ import (
 // chosen, so that a second start chooses the same even if that run has moved on.
 const chosenFile = "rows.json"
 
-// chosenRows are rows of a dataset that an earlier run picked out. nil is all
+// Rows are rows of a dataset that an earlier run picked out. nil is all
 // rows.
-type chosenRows struct {
+type Rows struct {
 	From        string `json:"from"`  // run directory
 	Which       string `json:"which"` // failed, different, …
 	Count       int64  `json:"count"`
@@ -37,9 +38,9 @@ type chosenRows struct {
 	bits []byte // bit n is row n
 }
 
-// chosenOnDisk is chosenRows with the rows.
+// chosenOnDisk is Rows with the rows.
 type chosenOnDisk struct {
-	chosenRows
+	Rows
 	Bits []byte `json:"bits"`
 }
 
@@ -49,19 +50,15 @@ var rowChoices = map[string]nightshift.Outcome{
 	"refused": nightshift.OutcomeRefused, "empty": nightshift.OutcomeEmpty, "different": "",
 }
 
-// chooseRows reads the rows that --rows-from asks for. out is the run directory
-// that will use them.
-func (f *planFlags) chooseRows(out string) (*chosenRows, error) {
-	if f.rowsFrom == "" {
-		if f.set.Changed("rows") {
-			return nil, usageError("--rows %s says which rows of an earlier run to use; name the run with --rows-from RUN", f.rows)
-		}
-		return nil, nil
-	}
-	words := strings.Split(f.rows, ",")
+// RowsFrom are the rows of the run in directory from that which names, in words
+// separated by commas: failed, truncated, refused, empty, different. out is the
+// run directory that will use them: what was chosen for it before is chosen
+// again.
+func RowsFrom(from, which, out string) (*Rows, error) {
+	words := strings.Split(which, ",")
 	for _, w := range words {
 		if _, ok := rowChoices[w]; !ok {
-			return nil, usageError("--rows: %q is none of failed, truncated, refused, empty, different", w)
+			return nil, Usagef("--rows: %q is none of failed, truncated, refused, empty, different", w)
 		}
 	}
 	if out != "" {
@@ -69,18 +66,18 @@ func (f *planFlags) chooseRows(out string) (*chosenRows, error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		if err == nil && kept.From == f.rowsFrom && kept.Which == f.rows {
+		if err == nil && kept.From == from && kept.Which == which {
 			return kept, nil
 		}
 	}
-	c, err := chooseFrom(f.rowsFrom, words)
+	c, err := chooseFrom(from, words)
 	if err == nil && c.Count == 0 {
-		err = usageError("--rows-from: %s has no rows that are %s", f.rowsFrom, strings.Join(words, " or "))
+		err = Usagef("--rows-from: %s has no rows that are %s", from, strings.Join(words, " or "))
 	}
 	return c, err
 }
 
-func readChosen(path string) (*chosenRows, error) {
+func readChosen(path string) (*Rows, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -90,22 +87,22 @@ func readChosen(path string) (*chosenRows, error) {
 		return nil, &store.StorageError{Op: "reading", Path: path, Err: err}
 	}
 	kept.bits = kept.Bits
-	return &kept.chosenRows, nil
+	return &kept.Rows, nil
 }
 
 // chooseFrom goes through an earlier run.
-func chooseFrom(dir string, words []string) (*chosenRows, error) {
+func chooseFrom(dir string, words []string) (*Rows, error) {
 	info, err := store.ReadInfo(dir)
 	if err != nil {
-		return nil, usageError("--rows-from: %w", err)
+		return nil, Usagef("--rows-from: %w", err)
 	}
-	c := &chosenRows{From: dir, Which: strings.Join(words, ","), DatasetHash: info.DatasetHash, Versions: versionsOf(info.Extensions), bits: make([]byte, (info.DatasetRows+7)/8)}
+	c := &Rows{From: dir, Which: strings.Join(words, ","), DatasetHash: info.DatasetHash, Versions: versionsOf(info.Extensions), bits: make([]byte, (info.DatasetRows+7)/8)}
 	if err := c.byOutcome(words); err != nil {
 		return nil, fmt.Errorf("--rows-from: %w", err)
 	}
 	if slices.Contains(words, "different") {
 		if len(info.Models) < 2 {
-			return nil, usageError("--rows different: %s has one model only", dir)
+			return nil, Usagef("--rows different: %s has one model only", dir)
 		}
 		if err := c.byDifference(info); err != nil {
 			return nil, fmt.Errorf("--rows-from: %w", err)
@@ -118,7 +115,7 @@ func chooseFrom(dir string, words []string) (*chosenRows, error) {
 
 // byOutcome chooses rows by what became of them with any model. Rows that
 // could not be sent and rows whose answer was lost count as failed.
-func (c *chosenRows) byOutcome(words []string) error {
+func (c *Rows) byOutcome(words []string) error {
 	type row struct {
 		Row     int64              `parquet:"row"`
 		Outcome nightshift.Outcome `parquet:"outcome,dict"`
@@ -148,7 +145,7 @@ func (c *chosenRows) byOutcome(words []string) error {
 
 // byDifference chooses rows that models did differently on: in their scores
 // where the run has some, else in the words of their answers.
-func (c *chosenRows) byDifference(info store.Info) error {
+func (c *Rows) byDifference(info store.Info) error {
 	d := difference{rows: c, first: make([]uint32, info.DatasetRows), now: make([]uint32, info.DatasetRows)}
 	tables, err := store.ScoreTables(c.From)
 	if err != nil {
@@ -170,7 +167,7 @@ func (c *chosenRows) byDifference(info store.Info) error {
 // difference compares what models made of each row, by sums that do not depend
 // on the order in which things come. 0 is nothing.
 type difference struct {
-	rows       *chosenRows
+	rows       *Rows
 	first, now []uint32
 }
 
@@ -225,7 +222,7 @@ func (d *difference) scores(model string) error {
 	return nil
 }
 
-func (c *chosenRows) choose(row int64) {
+func (c *Rows) choose(row int64) {
 	if row < 0 || row/8 >= int64(len(c.bits)) || c.has(row) {
 		return
 	}
@@ -234,20 +231,20 @@ func (c *chosenRows) choose(row int64) {
 }
 
 // has reports whether a row was chosen.
-func (c *chosenRows) has(row int64) bool {
+func (c *Rows) has(row int64) bool {
 	return row >= 0 && row/8 < int64(len(c.bits)) && c.bits[row/8]&(1<<(row%8)) != 0
 }
 
 // fits sees that the rows are rows of this dataset.
-func (c *chosenRows) fits(info datasets.Info) error {
+func (c *Rows) fits(info datasets.Info) error {
 	if c == nil || c.DatasetHash == info.Hash {
 		return nil
 	}
-	return usageError("--rows-from: %s ran another dataset than %s, so its row numbers mean nothing here", c.From, strings.Join(info.Files, ", "))
+	return Usagef("--rows-from: %s ran another dataset than %s, so its row numbers mean nothing here", c.From, strings.Join(info.Files, ", "))
 }
 
 // mark makes the choice a part of what identifies a run.
-func (c *chosenRows) mark(planHash string) string {
+func (c *Rows) mark(planHash string) string {
 	if c == nil {
 		return planHash
 	}
@@ -255,14 +252,16 @@ func (c *chosenRows) mark(planHash string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// keep writes the choice into the run directory.
-func (c *chosenRows) keep(dir string) error {
-	if c == nil {
+// keepRows writes the choice into the run directory.
+func (s *Session) keepRows() error {
+	if s.Rows == nil {
 		return nil
 	}
-	b, err := json.Marshal(chosenOnDisk{*c, c.bits})
-	if err != nil {
+	return writeFile(filepath.Join(s.Plan.Out, chosenFile), func(w io.Writer) error {
+		b, err := json.Marshal(chosenOnDisk{*s.Rows, s.Rows.bits})
+		if err == nil {
+			_, err = w.Write(b)
+		}
 		return err
-	}
-	return writeWhole(filepath.Join(dir, chosenFile), b)
+	})
 }

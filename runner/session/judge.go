@@ -1,11 +1,10 @@
-package main
+package session
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"nightshift"
@@ -26,29 +25,29 @@ const judgeRounds = 3
 // byJudge asks a judge what it has not been asked yet and writes its table. A
 // judge's requests are runs of their own in the run's directory: killed at any
 // moment, the same command goes on.
-func (s *scoringStep) byJudge(calls, waiting context.Context, rs plan.ResolvedScorer) (scoreTable, error) {
+func (s *Session) byJudge(ctx context.Context, rs plan.ResolvedScorer) (ScoreTable, error) {
 	j, err := s.judging(rs)
 	if err != nil {
-		return scoreTable{}, err
+		return ScoreTable{}, err
 	}
-	asked := s.askJudge(calls, waiting, j, rs)
-	t := scoreTable{Described: j.Described()}
+	asked := s.askJudge(ctx, j, rs)
+	t := ScoreTable{Described: j.Described()}
 	report := scoring.JudgeReport{Model: rs.Judge.ModelID, Endpoint: rs.Judge.Endpoint.Name, SameFamily: s.family(rs)}
 	report.Params = judgeParams(rs)
 	// What has been said is worth a table however the asking ended.
-	t.tallies, err = j.Finish(context.WithoutCancel(calls), report)
+	t.Tallies, err = j.Finish(context.WithoutCancel(ctx), report)
 	return t, errors.Join(asked, err)
 }
 
-func (s *scoringStep) judging(rs plan.ResolvedScorer) (*scoring.Judging, error) {
-	info, err := store.ReadInfo(s.dir)
+func (s *Session) judging(rs plan.ResolvedScorer) (*scoring.Judging, error) {
+	info, err := store.ReadInfo(s.Plan.Out)
 	if err != nil {
 		return nil, err
 	}
 	p := s.judgePlan(rs, "")
 	_, key := p.Identity()
-	j := &scoring.Judging{Run: s.dir, Models: info.Models, Baseline: s.plan.Baseline, Key: key}
-	if e, err := scoring.ReadEvaluation(s.dir); err == nil && j.Baseline == "" {
+	j := &scoring.Judging{Run: s.Plan.Out, Models: info.Models, Baseline: s.Plan.Baseline, Key: key}
+	if e, err := scoring.ReadEvaluation(s.Plan.Out); err == nil && j.Baseline == "" {
 		j.Baseline = e.Baseline
 	}
 	if j.Baseline == "" {
@@ -63,8 +62,8 @@ func (s *scoringStep) judging(rs plan.ResolvedScorer) (*scoring.Judging, error) 
 }
 
 // judgePlan is the plan of one of the judge's own runs.
-func (s *scoringStep) judgePlan(rs plan.ResolvedScorer, dir string) *plan.Resolved {
-	p := *s.plan
+func (s *Session) judgePlan(rs plan.ResolvedScorer, dir string) *plan.Resolved {
+	p := *s.Plan
 	p.Name = p.Name + "/" + rs.Judge.Name
 	p.Out, p.Epochs, p.Scorers = dir, 1, nil
 	p.Models = []plan.ResolvedModel{*rs.Judge}
@@ -81,8 +80,8 @@ func judgeParams(rs plan.ResolvedScorer) json.RawMessage {
 }
 
 // family lists the models of the run that come from the judge's family.
-func (s *scoringStep) family(rs plan.ResolvedScorer) []string {
-	info, err := store.ReadInfo(s.dir)
+func (s *Session) family(rs plan.ResolvedScorer) []string {
+	info, err := store.ReadInfo(s.Plan.Out)
 	if err != nil {
 		return nil
 	}
@@ -99,20 +98,20 @@ func (s *scoringStep) family(rs plan.ResolvedScorer) []string {
 	}
 	same := scoring.Families(rs.Judge.ModelID, ids)
 	if len(same) > 0 {
-		s.log.Warn(fmt.Sprintf("judge %s (%s) is of one family with %s, and judges tend to prefer their own", rs.Judge.Name, rs.Judge.ModelID, strings.Join(same, ", ")))
+		s.Log.Warn(fmt.Sprintf("judge %s (%s) is of one family with %s, and judges tend to prefer their own", rs.Judge.Name, rs.Judge.ModelID, strings.Join(same, ", ")))
 	}
 	return same
 }
 
 // askJudge finishes batches that were begun, then asks what is missing.
-func (s *scoringStep) askJudge(calls, waiting context.Context, j *scoring.Judging, rs plan.ResolvedScorer) error {
+func (s *Session) askJudge(ctx context.Context, j *scoring.Judging, rs plan.ResolvedScorer) error {
 	begun, _, err := j.Batches()
 	if err != nil {
 		return err
 	}
 	for _, dir := range begun {
 		if s.ours(dir, rs) {
-			if err := s.batch(calls, waiting, rs, dir); err != nil {
+			if err := s.batch(ctx, rs, dir); err != nil {
 				return err
 			}
 		}
@@ -122,12 +121,12 @@ func (s *scoringStep) askJudge(calls, waiting context.Context, j *scoring.Judgin
 		if err != nil {
 			return err
 		}
-		n, err := j.Prepare(waiting, next)
+		n, err := j.Prepare(s.sending(ctx), next)
 		if err != nil || n == 0 {
 			return err
 		}
-		s.log.Info(fmt.Sprintf("judge %s: %d requests to %s", rs.Judge.Name, n, rs.Judge.ModelID))
-		if err := s.batch(calls, waiting, rs, next); err != nil {
+		s.Log.Info(fmt.Sprintf("judge %s: %d requests to %s", rs.Judge.Name, n, rs.Judge.ModelID))
+		if err := s.batch(ctx, rs, next); err != nil {
 			return err
 		}
 	}
@@ -136,52 +135,46 @@ func (s *scoringStep) askJudge(calls, waiting context.Context, j *scoring.Judgin
 
 // ours reports whether a batch is of this judge as it is now and has something
 // left to ask. Batches of a judge that has changed since stay as they are.
-func (s *scoringStep) ours(dir string, rs plan.ResolvedScorer) bool {
+func (s *Session) ours(dir string, rs plan.ResolvedScorer) bool {
 	st, err := store.Status(dir)
 	_, hash := s.judgePlan(rs, dir).Identity()
 	if err != nil || st.PlanHash != hash {
 		return false
 	}
-	return st.Done < st.Items || s.retryFailed && st.Failed > 0
+	return st.Done < st.Items || s.RetryFailed && st.Failed > 0
 }
 
 // batch runs one of the judge's runs to its end.
-func (s *scoringStep) batch(calls, waiting context.Context, rs plan.ResolvedScorer, dir string) (err error) {
-	p := s.judgePlan(rs, dir)
-	data, err := s.openDataset(waiting, p, nil)
-	if err != nil {
+func (s *Session) batch(ctx context.Context, rs plan.ResolvedScorer, dir string) (err error) {
+	one := &Session{Options: s.Options, Plan: s.judgePlan(rs, dir)}
+	one.Rows, one.MovedEndpoint = nil, false
+	if one.Dataset, err = one.openDataset(s.sending(ctx)); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, data.Close()) }()
+	defer func() { err = errors.Join(err, one.Dataset.Close()) }()
 	pool, err := s.judgePool(rs)
 	if err != nil {
 		return err
 	}
-	one := &job{plan: p, dataset: data}
-	st, err := store.Open(dir, one.identity(), store.Options{
-		Strict: p.Strict, RetryFailed: s.retryFailed, Notice: func(text string) { s.log.Warn(text) },
-	})
+	one.clients = s.clients
+	st, err := one.openStore(one.identity())
 	if err != nil {
 		return err
 	}
-	if err := data.WriteIndex(filepath.Join(dir, indexFile)); err != nil {
-		err = &store.StorageError{Op: "writing", Path: indexFile, Err: err}
+	if err := one.keepIndex(); err != nil {
 		return errors.Join(err, st.Close("failed"))
 	}
-	pace := newPace(one, st.Totals())
-	show := s.showBatch(st, one, pace)
-	r := &runner.Run{Name: p.Name, Store: st, Dataset: data, Pools: []runner.Pool{pool}, Epochs: 1, Raw: runner.Raw(p.Raw), SkipUnknown: p.SkipUnknown, Log: s.log}
-	stops, failure := r.Do(calls, waiting)
-	s.screen.redirect(s.err)
-	show.Close(s.clients.figures(st, one, pace))
-	end := ending(one, tolerant(st.Totals()), stops, failure, context.Cause(waiting))
-	if err := st.Close(end.state); err != nil && failure == nil {
+	endShow := one.show(one.watch(st).state)
+	stops, failure := one.loop(ctx, st, []runner.Pool{pool}, nil)
+	endShow()
+	e := one.ending(tolerant(st.Totals()), stops, failure, context.Cause(s.sending(ctx)))
+	if err := st.Close(e.state); err != nil && failure == nil {
 		return err
 	}
-	if end.code == exitOK {
-		return nil
+	if e.err != nil {
+		return &Error{ReasonOf(e.err), fmt.Errorf("judge %s: %w", rs.Judge.Name, e.err)}
 	}
-	return &exitError{end.code, fmt.Errorf("judge %s: %w", rs.Judge.Name, end.err)}
+	return nil
 }
 
 // tolerant hides failed rows: a judge that fails leaves answers unscored, which
@@ -200,50 +193,30 @@ func tolerant(t store.Totals) store.Totals {
 	return t
 }
 
-func (s *scoringStep) showBatch(st *store.Run, one *job, pace *pace) *progress {
-	mode := "plain"
-	switch {
-	case s.quiet:
-		mode = "none"
-	case s.isTerminal(s.err):
-		mode = "bar"
-	}
-	show := newProgress(s.err, mode, func() figures { return s.clients.figures(st, one, pace) })
-	s.screen.redirect(show)
-	return show
-}
-
 // judgePool is the way to the judge: through the run's own limiters and
 // budget, where there is a run.
-func (s *scoringStep) judgePool(rs plan.ResolvedScorer) (runner.Pool, error) {
+func (s *Session) judgePool(rs plan.ResolvedScorer) (runner.Pool, error) {
 	if s.clients == nil {
-		p := *s.plan
+		p := *s.Plan
 		p.Models = nil
-		f, err := s.build(&p, nil, s.log)
+		f, err := newClients(&p, s.Log)
 		if err != nil {
 			return runner.Pool{}, err
 		}
-		s.clients, s.ownClients = f, true
-		if err := f.spendBefore(s.dir); err != nil {
-			return runner.Pool{}, err
-		}
-		if err := f.spendWithin(s.dir); err != nil {
+		s.clients = f
+		if err := errors.Join(f.spendBefore(s.Plan.Out), f.spendWithin(s.Plan.Out)); err != nil {
 			return runner.Pool{}, err
 		}
 	}
-	pool, err := s.clients.pool(*rs.Judge, s.plan)
+	pool, err := s.clients.pool(*rs.Judge, s.Plan)
 	s.clients.redactor.Store(secrets.NewRedactor(s.clients.keys...))
 	return pool, err
 }
 
-// buildWithJudges makes the run's fleet. Its budget is for judges and
-// calibrations too, so what they have spent counts.
-func (s *session) buildWithJudges(st *store.Run) (*clients, error) {
-	f, err := s.build(s.plan, st, s.log)
-	if err != nil {
-		return f, err
-	}
-	return f, f.spendWithin(s.plan.Out)
+// spend takes what is on record off the budget, with the worst case of what
+// may have been billed.
+func (f *clients) spend(sum store.Tally) {
+	f.budget.Spend(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N()+sum.MaybeTokens, sum.Cost+sum.MaybeCost)
 }
 
 // spendBefore takes what a run has cost off the budget, the worst case of what

@@ -1,0 +1,81 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+
+	"nightshift"
+	"nightshift/internal/words"
+	"nightshift/runner"
+	"nightshift/runner/store"
+)
+
+// An end is how a run ended: for run.json, and for the caller. err is nil when
+// all is well.
+type end struct {
+	state string
+	err   error
+}
+
+// also adds what went wrong after the run had ended. The reason stays the
+// first, except that storage that fails is the most serious one.
+func (e *end) also(err error) {
+	reason := ReasonOf(err)
+	if e.err != nil && reason != Storage {
+		reason = ReasonOf(e.err)
+	}
+	e.err = &Error{reason, errors.Join(e.err, err)}
+}
+
+// because takes err as the reason for the end, where there is none yet.
+func (e *end) because(err error) {
+	if e.err == nil {
+		e.err = err
+	}
+}
+
+// ending decides how a run ended; the most serious reason wins.
+func (s *Session) ending(totals store.Totals, stops []runner.Stop, failure, interrupted error) end {
+	const resume = "the same command goes on where this stopped"
+	sum := totals.Sum()
+	failed := sum.Outcomes[nightshift.OutcomeFailed] + sum.Outcomes[nightshift.OutcomeInputError]
+	switch {
+	case failure != nil:
+		return end{"failed", failure}
+	case errors.Is(interrupted, ErrInterrupted):
+		return end{"interrupted", &Error{Interrupted, fmt.Errorf("interrupted with %d of %d answers on record; %s", sum.Rows, s.items(), resume)}}
+	case len(stops) > 0:
+		return s.stopped(sum, stops, resume)
+	case sum.Rows < s.items():
+		return end{"stopped", &Error{Stopped, fmt.Errorf("%d of %d answers are on record; %s", sum.Rows, s.items(), resume)}}
+	case s.Plan.TolerateFailed.Exceeded(failed, sum.Rows):
+		return end{"finished", &Error{FailedRows, fmt.Errorf("finished, but %d of %d rows failed; nightshift run … --retry-failed runs them again", failed, sum.Rows)}}
+	}
+	return end{state: "finished"}
+}
+
+// stopped explains models that ended early.
+func (s *Session) stopped(sum store.Tally, stops []runner.Stop, resume string) end {
+	var reasons []error
+	state := "stopped"
+	for _, stop := range stops {
+		if errors.Is(stop.Err, nightshift.ErrBudget) {
+			state = "stopped: budget"
+			continue
+		}
+		reasons = append(reasons, fmt.Errorf("%s: %w", stop.Model, stop.Err))
+	}
+	if state == "stopped: budget" {
+		reasons = append(reasons, fmt.Errorf("the budget is spent (%s): raise --budget-usd or --budget-tokens", spentWords(sum)))
+	}
+	reasons = append(reasons, fmt.Errorf("%d of %d answers are on record; %s", sum.Rows, s.items(), resume))
+	return end{state, &Error{Stopped, errors.Join(reasons...)}}
+}
+
+func spentWords(t store.Tally) string {
+	text := words.Short(t.BilledInputTokens.N()+t.BilledOutputTokens.N()) + " tokens"
+	if t.Cost > 0 {
+		text += ", " + words.Dollars(t.Cost.Dollars(), t.CostUnknown > 0)
+	}
+	return text
+}
