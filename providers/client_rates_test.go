@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +40,7 @@ type loadTest struct {
 	period   time.Duration // of the neighbour, who is busy for
 	busy     time.Duration
 	config   limits.Config
+	before   int     // requests of another client, half a minute before ours begins
 	want     float64 // share of the limit at least, in percent
 	refuse   float64 // refused requests at most, in percent
 	short    bool    // belongs to the short form too
@@ -78,6 +80,14 @@ var loadTests = []loadTest{
 	{name: "fixed minutes, headers", protocol: nightshift.Messages, limits: "output=80000,window=60s", want: 95, refuse: 1},
 	{name: "fixed minutes of requests, headers", protocol: nightshift.Chat, limits: "requests=300,window=60s", want: 95, refuse: 1},
 	{name: "fixed minutes, told", protocol: nightshift.Messages, limits: "output=80000,window=60s,headers=none", config: limits.Config{OutputTokens: 80_000}, want: 95, refuse: 1},
+	{name: "sliding minute, 60 requests, told", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=60,sliding=60s,headers=none", config: limits.Config{Requests: 60}, want: 95, refuse: 1, short: true},
+	{name: "sliding minute, 60 requests, nothing said", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=60,sliding=60s,headers=none", want: 95, refuse: 3},
+	{name: "sliding minute, 40 requests, told", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=40,sliding=60s,headers=none", config: limits.Config{Requests: 40}, want: 95, refuse: 1},
+	{name: "sliding minute, 40 requests, nothing said", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=40,sliding=60s,headers=none", want: 95, refuse: 3},
+	{name: "sliding minute, 60 requests, half full, nothing said", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=60,sliding=60s,headers=none", before: 30, want: 95, refuse: 3},
+	{name: "sliding minute, 40 requests, half full, nothing said", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=40,sliding=60s,headers=none", before: 20, want: 95, refuse: 3},
+	{name: "sliding minute, 60 requests, half full, told", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=60,sliding=60s,headers=none", config: limits.Config{Requests: 60}, before: 30, want: 95, refuse: 1},
+	{name: "sliding minute, 40 requests, half full, told", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=40,sliding=60s,headers=none", config: limits.Config{Requests: 40}, before: 20, want: 95, refuse: 1},
 	{name: "24 at once, nothing said", protocol: nightshift.Messages, limits: "concurrency=24", want: 85, refuse: 1},
 	{name: "5 at once, nothing said", protocol: nightshift.Chat, limits: "concurrency=5", want: 85, refuse: 1},
 	{name: "24 at once and a request limit", protocol: nightshift.Messages, limits: "concurrency=24,requests=2000", want: 85, refuse: 1, short: true},
@@ -161,6 +171,19 @@ func (r loadTest) client(t *testing.T, s *simulator.Server, seed uint64) *provid
 	return &providers.Client{
 		Endpoint: "simulator", Flow: "m",
 		Routes: []providers.ClientRoute{{Wire: apartWire{w, seed}, Limiter: limiter}},
+	}
+}
+
+// usedBefore lets another client use up a part of the limit.
+func (r loadTest) usedBefore(t *testing.T, s *simulator.Server, seed uint64) {
+	other := rows{r.client(t, s, seed), false}
+	for n := range r.before {
+		if _, err := other.Complete(t.Context(), nightshift.Request{Model: "sim-large", Key: fmt.Sprint("row-9", n)}); err != nil {
+			t.Error(err)
+		}
+	}
+	if r.before > 0 {
+		time.Sleep(30 * time.Second)
 	}
 }
 
@@ -294,6 +317,7 @@ func rehearse(t *testing.T, r loadTest, seed uint64, minutes int) (f figure) {
 			l, _ := simulator.ParseLimits(r.limits)
 			c.watch(ctx, server, l.Concurrency)
 		}()
+		r.usedBefore(t, server, seed)
 		f.failed = drive(rows{client, r.stream}, lots, time.Duration(minutes)*time.Minute+time.Second)
 		stop()
 		<-watched
@@ -358,4 +382,64 @@ func TestRehearsals(t *testing.T) {
 			t.Logf("| %s | %s | %s | %s | %s | %s |", name, used.text(1), refused.text(2), early.text(2), first.text(0), firstRefused.text(1))
 		})
 	}
+}
+
+// A sliding minute: a run from its first row to its last, on an idle key and on
+// one whose minute is half used up.
+func TestSlidingMinute(t *testing.T) {
+	seeds := uint64(1)
+	if long() {
+		seeds = 5
+	}
+	for _, tc := range []struct {
+		limits     string
+		perMinute  int
+		rows       int
+		configured bool
+	}{
+		{"requests=60,sliding=60s,headers=none", 60, 400, true},
+		{"requests=40,sliding=60s,headers=none", 40, 90, true},
+		{"requests=60,sliding=60s,headers=none", 60, 400, false},
+		{"requests=40,sliding=60s,headers=none", 40, 90, false},
+	} {
+		for _, before := range []int{0, tc.perMinute / 2} {
+			for seed := uint64(1); seed <= seeds; seed++ {
+				r := loadTest{protocol: nightshift.Chat, latency: quickAnswers, limits: tc.limits, before: before}
+				if tc.configured {
+					r.config.Requests = float64(tc.perMinute)
+				}
+				took, refused := r.finish(t, seed, tc.rows)
+				least := 60 * float64(tc.rows) / float64(tc.perMinute)
+				used := 100 * least / took.Seconds()
+				t.Logf("| %d a minute, %d used before, %d rows, configured %v | %.0f s | %.1f | %.1f |", tc.perMinute, before, tc.rows, tc.configured, took.Seconds(), used, refused)
+				if used < 95 {
+					t.Errorf("seed %d: %.1f %% used, want 95 %%", seed, used)
+				}
+			}
+		}
+	}
+}
+
+// finish is how long so many rows take, and how many requests are refused.
+func (r loadTest) finish(t *testing.T, seed uint64, n int) (took time.Duration, refused float64) {
+	synctest.Test(t, func(t *testing.T) {
+		server := r.server(t, seed)
+		client := rows{r.client(t, server, seed), false}
+		r.usedBefore(t, server, seed)
+		began, before := time.Now(), server.Ledger().Totals
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() {
+				pass(t.Context(), time.Duration(i)*1013*time.Nanosecond)
+				if _, err := client.Complete(t.Context(), nightshift.Request{Key: fmt.Sprint("row-", i)}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		took = time.Since(began)
+		after := server.Ledger().Totals
+		refused = percent(after.Refused-before.Refused, after.Received-before.Received)
+	})
+	return took, refused
 }

@@ -81,6 +81,9 @@ type Limits struct {
 	// Window counts in fixed windows of that length instead of buckets,
 	// aligned to the clock.
 	Window time.Duration
+	// Sliding counts what was used in the last so long instead of buckets, as
+	// new-api and other gateways do. No competitor takes part in that.
+	Sliding time.Duration
 	// Charge says when output is charged: ChargeActual (default) on
 	// completion, ChargeMax at max_tokens on admission.
 	Charge string

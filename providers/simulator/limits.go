@@ -77,7 +77,7 @@ func (l *limiter) admit(now time.Time, input, output int) (r *refusal, readings 
 		l.running++
 		for d, b := range l.buckets {
 			if b != nil {
-				b.level -= cost[d]
+				b.take(now, cost[d])
 			}
 		}
 	}
@@ -105,7 +105,7 @@ func (l *limiter) done(now time.Time, output int) {
 	for _, d := range []int{dimOutput, dimTokens} {
 		if b := l.buckets[d]; b != nil {
 			b.advance(now)
-			b.level -= float64(output)
+			b.take(now, float64(output))
 		}
 	}
 }
@@ -131,8 +131,8 @@ func (l *limiter) early(now time.Time) bool {
 	return now.Before(l.pauseEnds.Add(-time.Millisecond)) && now.After(l.pausedAt.Add(underway))
 }
 
-// A bucket is a token bucket, or a counter of a fixed window. Its level is
-// what may still be spent; below zero it is debt.
+// A bucket is a token bucket, a counter of a fixed window, or one of a sliding
+// window. Its level is what may still be spent; below zero it is debt.
 type bucket struct {
 	perMinute  int64
 	rate       float64 // per second
@@ -142,12 +142,24 @@ type bucket struct {
 	window     time.Duration // 0 for a token bucket
 	competitor Competitor
 	origin     time.Time // of the neighbour's periods
+	// sliding is the length of a sliding window, 0 for none; spent is what was
+	// taken within it, the oldest first.
+	sliding time.Duration
+	spent   []withdrawal
+}
+
+// A withdrawal is an amount taken from a sliding window.
+type withdrawal struct {
+	at     time.Time
+	amount float64
 }
 
 func newBucket(cfg Limits, n Competitor, perMinute int64, now time.Time) *bucket {
 	b := &bucket{perMinute: perMinute, rate: float64(perMinute) / 60, at: now, window: cfg.Window, competitor: n, origin: now}
 	burst := cfg.Burst
 	switch {
+	case cfg.Sliding > 0:
+		burst, b.sliding = cfg.Sliding, cfg.Sliding
 	case cfg.Window > 0:
 		burst = cfg.Window
 		b.at = now.Truncate(cfg.Window)
@@ -161,6 +173,13 @@ func newBucket(cfg Limits, n Competitor, perMinute int64, now time.Time) *bucket
 
 // advance brings the level up to now.
 func (b *bucket) advance(now time.Time) {
+	if b.sliding > 0 {
+		for len(b.spent) > 0 && now.Sub(b.spent[0].at) >= b.sliding {
+			b.level += b.spent[0].amount
+			b.spent = b.spent[1:]
+		}
+		return
+	}
 	if b.window > 0 {
 		if start := now.Truncate(b.window); start.After(b.at) {
 			b.at, b.level, b.origin = start, b.capacity, start
@@ -181,6 +200,14 @@ func (b *bucket) advance(now time.Time) {
 		return
 	}
 	b.share(now)
+}
+
+// take spends an amount.
+func (b *bucket) take(now time.Time, amount float64) {
+	b.level -= amount
+	if b.sliding > 0 && amount > 0 {
+		b.spent = append(b.spent, withdrawal{now, amount})
+	}
 }
 
 // share advances a token bucket that a neighbour draws from, switch by switch
@@ -249,7 +276,22 @@ func (b *bucket) wait(need float64, now time.Time) time.Duration {
 	if b.window > 0 {
 		return b.at.Add(b.window).Sub(now)
 	}
+	if b.sliding > 0 {
+		return b.freed(missing, now)
+	}
 	return time.Duration(math.Ceil(missing / b.rate * 1e9))
+}
+
+// freed is how long until so much has left a sliding window; all of it at most.
+func (b *bucket) freed(amount float64, now time.Time) time.Duration {
+	var last time.Time
+	for _, s := range b.spent {
+		last = s.at
+		if amount -= s.amount; amount <= 1e-6 {
+			break
+		}
+	}
+	return max(time.Nanosecond, last.Add(b.sliding).Sub(now))
 }
 
 func (b *bucket) remaining() int64 {
@@ -260,6 +302,12 @@ func (b *bucket) remaining() int64 {
 func (b *bucket) refill(now time.Time) time.Duration {
 	if b.window > 0 {
 		return b.at.Add(b.window).Sub(now)
+	}
+	if b.sliding > 0 {
+		if len(b.spent) == 0 {
+			return 0
+		}
+		return b.freed(math.Inf(1), now)
 	}
 	return time.Duration((b.capacity - b.level) / b.rate * 1e9)
 }

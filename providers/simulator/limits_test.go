@@ -42,6 +42,8 @@ func TestRatesAreExact(t *testing.T) {
 		{"bucket of 5 s", Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}}, requests(120*minutes + 10), 1},
 		{"bucket of 1 s", Config{Limits: Limits{Requests: 60, Burst: time.Second}}, requests(60*minutes + 1), 1},
 		{"window", Config{Limits: Limits{Requests: 120, Window: time.Minute}}, requests(120 * minutes), 0},
+		{"sliding minute", Config{Limits: Limits{Requests: 120, Sliding: time.Minute}}, requests(120 * minutes), 0},
+		{"sliding minute of input", Config{Limits: Limits{Input: 1200, Sliding: time.Minute}}, func(l Ledger) (float64, float64) { return float64(l.Billed.Input), 1200 * minutes }, 25 * minutes},
 		{"input", Config{Limits: Limits{Input: 1200, Burst: 5 * time.Second}}, func(l Ledger) (float64, float64) { return float64(l.Billed.Input), 1200*minutes + 100 }, 25},
 		// an answer is charged when it is there: the last ones may overdraw
 		{"output", Config{Limits: Limits{Output: 6000, Burst: 5 * time.Second}}, func(l Ledger) (float64, float64) { return float64(l.Billed.Output), 6000*minutes + 500 }, 400},
@@ -76,7 +78,7 @@ func requests(want float64) func(Ledger) (float64, float64) {
 // TestRetryAfterIsRight: whoever waits as long as told is answered.
 func TestRetryAfterIsRight(t *testing.T) {
 	for _, dialect := range []string{"anthropic", "openai", "azure", "openrouter", "retry-after"} {
-		for _, limits := range []Limits{{Requests: 20, Burst: 3 * time.Second}, {Requests: 20, Window: time.Minute}, {Input: 150, Burst: 10 * time.Second}, {Output: 900, Charge: ChargeMax, Burst: 2 * time.Second}} {
+		for _, limits := range []Limits{{Requests: 20, Burst: 3 * time.Second}, {Requests: 20, Window: time.Minute}, {Requests: 20, Sliding: time.Minute}, {Input: 150, Burst: 10 * time.Second}, {Output: 900, Charge: ChargeMax, Burst: 2 * time.Second}} {
 			limits.Headers = dialect
 			synctest.Test(t, func(t *testing.T) {
 				c := inProcess(Config{Limits: limits})

@@ -108,15 +108,15 @@ func ParseLatency(s string) (Latency, error) {
 }
 
 // UnmarshalText reads the form "requests=600,input=40000,output=8000,
-// tokens=90000,concurrency=24,burst=5s,window=60s,charge=max_tokens,
-// headers=openai,per_model".
+// tokens=90000,concurrency=24,burst=5s,window=60s,sliding=60s,
+// charge=max_tokens,headers=openai,per_model".
 func (l *Limits) UnmarshalText(text []byte) error {
 	*l = Limits{}
 	perModel := func(s string) (err error) { l.PerModel, err = strconv.ParseBool(s); return err }
 	return settings("limits", string(text), map[string]func(string) error{
 		"requests": setInt(&l.Requests), "input": setInt(&l.Input), "output": setInt(&l.Output),
 		"tokens": setInt(&l.Tokens), "concurrency": setInt(&l.Concurrency),
-		"burst": setDuration(&l.Burst), "window": setDuration(&l.Window),
+		"burst": setDuration(&l.Burst), "window": setDuration(&l.Window), "sliding": setDuration(&l.Sliding),
 		"charge": setText(&l.Charge), "headers": setText(&l.Headers), "per_model": perModel,
 	})
 }
@@ -131,6 +131,7 @@ func (l Limits) MarshalText() ([]byte, error) {
 	f.int("concurrency", int64(l.Concurrency))
 	f.duration("burst", l.Burst)
 	f.duration("window", l.Window)
+	f.duration("sliding", l.Sliding)
 	f.word("charge", l.Charge)
 	f.word("headers", l.Headers)
 	if l.PerModel {
