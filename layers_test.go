@@ -23,7 +23,11 @@ var may = map[string][]string{
 	"nightshift/providers/pricing":                       {"nightshift"},
 	"nightshift/providers/formats/internal/conversation": {"nightshift", "nightshift/providers/internal/jsonscan"},
 	"nightshift/reports/scorers":                         {"nightshift", "nightshift/internal/fsx"},
-	"nightshift/runner/store":                            {"nightshift", "nightshift/internal/fsx"},
+	"nightshift/runner/store/internal/disk":              {"nightshift/internal/fsx"},
+	"nightshift/runner/store/internal/records":           {"nightshift"},
+	"nightshift/runner/store/internal/storetest":         {"nightshift", "nightshift/runner/store/internal/disk"},
+	"nightshift/runner/store/parquetfile":                {"nightshift", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records"},
+	"nightshift/runner/store":                            {"nightshift", "nightshift/internal/fsx", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/runner/store/parquetfile"},
 	"nightshift/providers":                               {"nightshift", "nightshift/providers/limits", "nightshift/providers/secrets", "nightshift/providers/sse"},
 	"nightshift/providers/formats/messages":              {"nightshift", "nightshift/providers", "nightshift/providers/formats/internal/conversation", "nightshift/providers/internal/jsonscan", "nightshift/providers/formats/internal/answer", "nightshift/providers/formats/internal/body"},
 	"nightshift/providers/formats/chat":                  {"nightshift", "nightshift/providers", "nightshift/providers/formats/internal/conversation", "nightshift/providers/internal/jsonscan", "nightshift/providers/formats/internal/answer", "nightshift/providers/formats/internal/body"},
@@ -48,7 +52,7 @@ var may = map[string][]string{
 // is not listed has no home yet.
 var homes = map[string][]string{
 	"github.com/xuri/excelize/v2":              {"nightshift/runner/store"},
-	"github.com/parquet-go/parquet-go":         {"nightshift/runner/store", "nightshift/datasets"},
+	"github.com/parquet-go/parquet-go":         {"nightshift/runner/store/parquetfile", "nightshift/datasets"},
 	"golang.org/x/sync":                        {"nightshift/runner"},
 	"golang.org/x/sys":                         {"nightshift/internal/fsx"},
 	"golang.org/x/term":                        {"nightshift/cmd/nightshift"},

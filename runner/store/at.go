@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"iter"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/parquetfile"
 	"slices"
 )
 
@@ -18,7 +20,7 @@ func At[T any](dir, model string, rows []int64) iter.Seq2[T, error] {
 			yield(zero, err)
 			return
 		}
-		v, err := openView(osFS{}, dir)
+		v, err := openView(disk.OS{}, dir)
 		if err != nil {
 			yield(zero, err)
 			return
@@ -53,23 +55,23 @@ func At[T any](dir, model string, rows []int64) iter.Seq2[T, error] {
 }
 
 func parquetFileAt[T any](v *view, parquetFile *ParquetFile, s Chunk, rows []int64, yield func(T) bool) error {
-	f, pf, err := openParquetFile(v.fs, v.dir.at(resultsDir, parquetFile.Name))
+	f, err := parquetfile.Open(v.fs, v.dir.at(resultsDir, parquetFile.Name))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	r, err := newRowReader[T](pf)
+	r, err := parquetfile.NewReader[T](f)
 	if err != nil {
 		return err
 	}
-	defer r.close()
+	defer r.Close()
 	for _, row := range rows {
-		from, to, err := v.within(pf, s, ReadOptions{From: row, To: row + 1})
+		from, to, err := v.within(f, s, ReadOptions{From: row, To: row + 1})
 		if err != nil {
 			return err
 		}
 		batch := make([]T, max(0, to-from)) // all epochs of the row
-		if err := r.read(batch, from); err != nil {
+		if err := r.Read(batch, from); err != nil {
 			return err
 		}
 		for i := range batch {

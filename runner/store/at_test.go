@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"math/rand/v2"
+	"nightshift/runner/store/internal/storetest"
 	"slices"
 	"testing"
 )
@@ -30,20 +31,20 @@ func TestRowsOfChunksUsedInParquetFile(t *testing.T) {
 	for _, m := range id.Models {
 		for n, s := range id.Chunks {
 			u, err := r.OpenShard(m, n)
-			must(t, err)
+			storetest.Must(t, err)
 			for row := s.First; row < s.First+s.Rows; row++ {
 				for e := range 2 {
 					if used(row) {
-						must(t, u.Put(record(m, row, e)))
+						storetest.Must(t, u.Put(storetest.Record(m, row, e)))
 					}
 				}
 			}
 			if n < 2 { // the last stays open
-				must(t, u.Commit())
+				storetest.Must(t, u.Commit())
 			}
 		}
 	}
-	must(t, r.Close("stopped: test"))
+	storetest.Must(t, r.Close("stopped: test"))
 
 	want := func(has func(int64) bool) (list []placed) {
 		for row := range id.DatasetRows {
@@ -57,7 +58,7 @@ func TestRowsOfChunksUsedInParquetFile(t *testing.T) {
 		for to := from + 1; to <= 60; to += 5 {
 			var got []placed
 			for p, err := range Rows[placed](dir, ReadOptions{Models: []string{"m1"}, From: from, To: to}) {
-				must(t, err)
+				storetest.Must(t, err)
 				got = append(got, p)
 			}
 			if w := want(func(row int64) bool { return row >= from && row < to }); !slices.Equal(got, w) {
@@ -73,7 +74,7 @@ func TestRowsOfChunksUsedInParquetFile(t *testing.T) {
 		}
 		var got []placed
 		for p, err := range At[placed](dir, "m0", rows) {
-			must(t, err)
+			storetest.Must(t, err)
 			got = append(got, p)
 		}
 		if w := want(func(row int64) bool { return slices.Contains(rows, row) }); !slices.Equal(got, w) {

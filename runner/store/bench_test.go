@@ -12,28 +12,9 @@ import (
 
 	"nightshift"
 	"nightshift/internal/fsx"
+	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/storetest"
 )
-
-// largeRecord is a record of about 3 KB, as a usual answer makes it.
-func largeRecord(rng *rand.Rand, model string, row int64) *nightshift.Record {
-	words := []string{"the", "quick", "\"brown\"", "fox", "jumps", "over", "a", "lazy", "dog.\n", "Answer:", "42", "él"}
-	text := func(n int) *string {
-		var b strings.Builder
-		for b.Len() < n {
-			b.WriteString(words[rng.IntN(len(words))])
-			b.WriteByte(' ')
-		}
-		return ptr(b.String())
-	}
-	rec := record(model, row, 0)
-	rec.Text, rec.System, rec.Input, rec.RawResponse = text(600), text(100), text(500), text(1300)
-	rec.AttemptLog = ptr(`[{"n":1,"started_at":"2026-11-21T22:00:00Z","duration_ms":1234.5,"status":200,"usage":{"input":100,"output":200}}]`)
-	rec.UsageRaw = ptr(`{"prompt_tokens":100,"completion_tokens":200,"total_tokens":300}`)
-	rec.RowHash, rec.PromptHash, rec.RequestHash = strings.Repeat("ab", 16), strings.Repeat("cd", 32), ptr(strings.Repeat("ef", 32))
-	now := time.Now()
-	rec.StartedAt, rec.FinishedAt, rec.LatencyMS = &now, &now, ptr(1234.5)
-	return rec
-}
 
 const benchShard = 20_000
 
@@ -45,7 +26,7 @@ func BenchmarkPut(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	recs := make([]*nightshift.Record, 64)
 	for i := range recs {
-		recs[i] = largeRecord(rng, "m0", 0)
+		recs[i] = storetest.LargeRecord(rng, "m0", 0)
 	}
 	var u *Shard
 	n := int64(0)
@@ -55,22 +36,22 @@ func BenchmarkPut(b *testing.B) {
 		if n%benchShard == 0 {
 			var err error
 			u, err = r.OpenShard("m0", int(n/benchShard))
-			must(b, err)
+			storetest.Must(b, err)
 		}
 		rec := recs[n%64]
 		rec.Row = n
-		must(b, u.Put(rec))
+		storetest.Must(b, u.Put(rec))
 		n++
 	}
 }
 
 // BenchmarkEncode is the part of Put that needs no lock.
 func BenchmarkEncode(b *testing.B) {
-	rec := largeRecord(rand.New(rand.NewPCG(1, 1)), "m0", 0)
+	rec := storetest.LargeRecord(rand.New(rand.NewPCG(1, 1)), "m0", 0)
 	b.ReportAllocs()
 	reportCPU(b)
 	for b.Loop() {
-		kept := repaired(rec)
+		kept := records.Repaired(rec)
 		line, _ := encodeRecord(&kept, time.Now())
 		b.SetBytes(int64(len(line)))
 	}
@@ -81,12 +62,12 @@ func BenchmarkIntent(b *testing.B) {
 	r := mustOpen(b, b.TempDir(), identity(1, 1, benchShard, 1), Options{})
 	defer r.Close("")
 	u, err := r.OpenShard("m0", 0)
-	must(b, err)
+	storetest.Must(b, err)
 	w := u.AttemptLog(0, 0)
 	b.ReportAllocs()
 	reportCPU(b)
 	for b.Loop() {
-		must(b, w.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 1000, WorstCost: 100}))
+		storetest.Must(b, w.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 1000, WorstCost: 100}))
 	}
 }
 
@@ -108,17 +89,17 @@ func benchmarkCommit(b *testing.B, o Options, order func(n int64) (row int64)) {
 		dir := b.TempDir()
 		r := mustOpen(b, dir, identity(1, 1, benchShard, 1), o)
 		u, err := r.OpenShard("m0", 0)
-		must(b, err)
+		storetest.Must(b, err)
 		rng := rand.New(rand.NewPCG(1, 1))
 		for n := range int64(benchShard) {
-			must(b, u.Put(largeRecord(rng, "m0", order(n))))
+			storetest.Must(b, u.Put(storetest.LargeRecord(rng, "m0", order(n))))
 		}
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		b.StartTimer()
 		start := fsx.ProcessorTime()
-		must(b, u.Commit())
+		storetest.Must(b, u.Commit())
 		b.ReportMetric(float64((fsx.ProcessorTime() - start).Milliseconds()), "cpu-ms")
 		b.StopTimer()
 		runtime.ReadMemStats(&after)
@@ -131,11 +112,11 @@ func benchmarkCommit(b *testing.B, o Options, order func(n int64) (row int64)) {
 		}
 		n := 0
 		for _, err := range Rows[narrow](dir, ReadOptions{}) {
-			must(b, err)
+			storetest.Must(b, err)
 			n++
 		}
 		b.ReportMetric(float64(time.Since(begun).Milliseconds()), "ms/read-3-columns")
-		must(b, r.Close("finished"))
+		storetest.Must(b, r.Close("finished"))
 		b.StartTimer()
 	}
 }
@@ -154,7 +135,7 @@ func BenchmarkResume(b *testing.B) {
 		begun, start := time.Now(), fsx.ProcessorTime()
 		r := mustOpen(b, dir, id, Options{})
 		u, row := firstOpen(b, r, id)
-		must(b, u.AttemptLog(row, 0).Sending(nightshift.Intent{Attempt: 1}))
+		storetest.Must(b, u.AttemptLog(row, 0).Sending(nightshift.Intent{Attempt: 1}))
 		took, cpu := time.Since(begun), fsx.ProcessorTime()-start
 		var mem runtime.MemStats
 		runtime.ReadMemStats(&mem)
@@ -165,7 +146,7 @@ func BenchmarkResume(b *testing.B) {
 		if got := r.Totals().Sum().Rows; got != 494*benchShard+benchShard/2 {
 			b.Fatalf("%d rows on record", got)
 		}
-		must(b, r.Close("stopped"))
+		storetest.Must(b, r.Close("stopped"))
 	}
 }
 
@@ -175,7 +156,7 @@ func firstOpen(b *testing.B, r *Run, id Identity) (*Shard, int64) {
 			continue
 		}
 		u, err := r.OpenShard("m0", n)
-		must(b, err)
+		storetest.Must(b, err)
 		for row := s.First; row < s.First+s.Rows; row++ {
 			if !u.Done(row, 0) {
 				return u, row
@@ -192,18 +173,18 @@ func makeLargeRun(b *testing.B, dir string, id Identity, n int) {
 	r := mustOpen(b, dir, id, Options{})
 	rng := rand.New(rand.NewPCG(1, 1))
 	u, err := r.OpenShard("m0", n)
-	must(b, err)
+	storetest.Must(b, err)
 	for i := range int64(benchShard / 2) {
 		row := u.Chunk().First + i
-		must(b, u.AttemptLog(row, 0).Sending(nightshift.Intent{Attempt: 1}))
-		must(b, u.Put(largeRecord(rng, "m0", row)))
+		storetest.Must(b, u.AttemptLog(row, 0).Sending(nightshift.Intent{Attempt: 1}))
+		storetest.Must(b, u.Put(storetest.LargeRecord(rng, "m0", row)))
 	}
-	must(b, r.Close("stopped"))
-	one := count(record("m0", 0, 0))
-	var tally Tally
+	storetest.Must(b, r.Close("stopped"))
+	one := records.ColumnsOf(storetest.Record("m0", 0, 0))
+	var tally records.Tally
 	for range benchShard {
-		t := one.tally()
-		tally.add(&t, 1)
+		t := one.Tally()
+		tally.Accumulate(&t, 1)
 	}
 	var lines []byte
 	for shard := range n {
@@ -213,22 +194,22 @@ func makeLargeRun(b *testing.B, dir string, id Identity, n int) {
 			First: s.First, Rows: s.Rows, Items: s.Rows, CommittedAt: time.Now(), Totals: tally,
 		}
 		line, _, err := encodeLine(p)
-		must(b, err)
+		storetest.Must(b, err)
 		lines = append(lines, line...)
 		name := filepath.Join(dir, resultsDir, p.Name)
-		must(b, os.WriteFile(name, nil, 0o600))
-		must(b, os.Truncate(name, p.Size))
+		storetest.Must(b, os.WriteFile(name, nil, 0o600))
+		storetest.Must(b, os.Truncate(name, p.Size))
 	}
 	f, err := os.OpenFile(filepath.Join(dir, manifestFile), os.O_APPEND|os.O_WRONLY, 0)
-	must(b, err)
+	storetest.Must(b, err)
 	_, err = f.Write(lines)
-	must(b, err)
-	must(b, f.Close())
+	storetest.Must(b, err)
+	storetest.Must(b, f.Close())
 }
 
 // BenchmarkScanLine is what taking stock of one record of 3 KB costs.
 func BenchmarkScanLine(b *testing.B) {
-	kept := repaired(largeRecord(rand.New(rand.NewPCG(1, 1)), "m0", 0))
+	kept := records.Repaired(storetest.LargeRecord(rand.New(rand.NewPCG(1, 1)), "m0", 0))
 	line, _ := encodeRecord(&kept, time.Now())
 	object, _, _ := checkLine(line[:len(line)-1])
 	b.SetBytes(int64(len(line)))
@@ -236,7 +217,7 @@ func BenchmarkScanLine(b *testing.B) {
 	reportCPU(b)
 	for b.Loop() {
 		var l scannedLine
-		must(b, json.Unmarshal(object, &l))
+		storetest.Must(b, json.Unmarshal(object, &l))
 	}
 }
 

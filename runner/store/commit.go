@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/parquetfile"
 )
 
 // Commit finishes the unit's part and publishes it. All items must have a
@@ -24,7 +26,7 @@ func (u *Shard) Commit() error {
 	defer u.r.commitMu.Unlock()
 	parquetFile, err := u.publish()
 	if err != nil {
-		err = storageError(fmt.Sprintf("committing unit %d of %s", u.key.shard, u.model), u.r.dir.at(resultsDir), err)
+		err = disk.Wrap(fmt.Sprintf("committing unit %d of %s", u.key.shard, u.model), u.r.dir.at(resultsDir), err)
 		u.r.fail(err)
 		u.mu.Lock()
 		u.state = shardOpen
@@ -57,7 +59,7 @@ func (u *Shard) seal() error {
 	if err == nil && u.waiting() {
 		err = u.r.Err()
 	}
-	crashPoint("commit.sealed")
+	disk.CrashPoint("commit.sealed")
 	if err != nil {
 		u.mu.Lock()
 		u.state = shardOpen
@@ -73,21 +75,21 @@ func (u *Shard) publish() (ParquetFile, error) {
 	if err != nil {
 		return parquetFile, err
 	}
-	crashPoint("commit.part-synced")
+	disk.CrashPoint("commit.part-synced")
 	final := u.r.dir.at(resultsDir, parquetFile.Name)
-	if err := u.r.fs.publish(tmp, final); err != nil {
-		_ = u.r.fs.remove(tmp)
+	if err := u.r.fs.Publish(tmp, final); err != nil {
+		_ = u.r.fs.Remove(tmp)
 		return parquetFile, err
 	}
-	crashPoint("commit.part-named")
-	if err := u.r.fs.syncDir(filepath.Dir(final)); err != nil {
+	disk.CrashPoint("commit.part-named")
+	if err := u.r.fs.SyncDir(filepath.Dir(final)); err != nil {
 		return parquetFile, err
 	}
-	crashPoint("commit.name-synced")
+	disk.CrashPoint("commit.name-synced")
 	if err := u.r.manifest.add(parquetFile); err != nil {
 		return parquetFile, err
 	}
-	crashPoint("commit.listed")
+	disk.CrashPoint("commit.listed")
 	return parquetFile, nil
 }
 
@@ -96,7 +98,7 @@ func (u *Shard) publish() (ParquetFile, error) {
 func (u *Shard) finishShard(parquetFile ParquetFile) {
 	if u.base != nil {
 		u.r.quarantineFile(u.r.dir.at(resultsDir, u.base.Name))
-		crashPoint("commit.old-part-moved")
+		disk.CrashPoint("commit.old-part-moved")
 	}
 	u.mu.Lock()
 	u.state = shardCommitted
@@ -109,14 +111,14 @@ func (u *Shard) finishShard(parquetFile ParquetFile) {
 	delete(u.r.shards, u.key)
 	u.r.mu.Unlock()
 	for _, name := range names {
-		_ = u.r.fs.remove(name)
-		crashPoint("commit.journal-removed")
+		_ = u.r.fs.Remove(name)
+		disk.CrashPoint("commit.journal-removed")
 	}
 }
 
-func (r *Run) parquetFileMeta(key shardKey, gen int) parquetFileMeta {
+func (r *Run) parquetFileMeta(key shardKey, gen int) parquetfile.Meta {
 	s := r.id.Chunks[key.shard]
-	return parquetFileMeta{
+	return parquetfile.Meta{
 		RunID: r.doc.RunID, Run: r.id.Name, Tool: r.id.Tool, Model: r.id.Models[key.model],
 		Shard: key.shard, Gen: gen, First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: r.id.Epochs,
 		DatasetHash: datasetHash(key.shard, r.doc.Extensions, r.id.DatasetHash), ChunkHash: hashText(s.Hash), PlanHash: r.id.PlanHash, PriceTableID: r.id.PriceTable,
@@ -126,7 +128,7 @@ func (r *Run) parquetFileMeta(key shardKey, gen int) parquetFileMeta {
 // mergeRecords yields the records of a unit in order: those of its journal,
 // and where there is none the one of the part that it replaces. The record is
 // the reader's to keep.
-func mergeRecords(fsys fileSystem, dir paths, base *ParquetFile, j *journal) func(func(*nightshift.Record, error) bool) {
+func mergeRecords(fsys disk.FS, dir paths, base *ParquetFile, j *journal) func(func(*nightshift.Record, error) bool) {
 	return func(yield func(*nightshift.Record, error) bool) {
 		if base != nil {
 			mergeBase(fsys, dir, base, j, yield)
@@ -136,14 +138,14 @@ func mergeRecords(fsys fileSystem, dir paths, base *ParquetFile, j *journal) fun
 	}
 }
 
-func mergeBase(fsys fileSystem, dir paths, base *ParquetFile, j *journal, yield func(*nightshift.Record, error) bool) {
-	f, pf, err := openParquetFile(fsys, dir.at(resultsDir, base.Name))
+func mergeBase(fsys disk.FS, dir paths, base *ParquetFile, j *journal, yield func(*nightshift.Record, error) bool) {
+	f, err := parquetfile.Open(fsys, dir.at(resultsDir, base.Name))
 	if err != nil {
 		yield(nil, err)
 		return
 	}
 	defer f.Close()
-	for rec, err := range readParquetFile[nightshift.Record](pf) {
+	for rec, err := range parquetfile.Read[nightshift.Record](f) {
 		if err != nil {
 			yield(nil, err)
 			return
@@ -161,7 +163,7 @@ func mergeBase(fsys fileSystem, dir paths, base *ParquetFile, j *journal, yield 
 // quarantineFile sets a file aside under a name that is free.
 func (r *Run) quarantineFile(name string) {
 	to := r.freeQuarantineName(filepath.Base(name))
-	if err := r.fs.replace(name, to); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := r.fs.Replace(name, to); err != nil && !errors.Is(err, os.ErrNotExist) {
 		r.opts.Notice(fmt.Sprintf("%s could not be moved to %s: %v", name, to, err))
 	}
 }

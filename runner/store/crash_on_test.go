@@ -3,6 +3,8 @@
 package store
 
 import (
+	"io/fs"
+	"nightshift/runner/store/internal/storetest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -32,16 +34,17 @@ func TestCrashPoints(t *testing.T) {
 
 // CrashPoints lists what the source calls, and nothing else.
 func TestCrashPointsAreListed(t *testing.T) {
-	files, err := filepath.Glob("*.go")
-	must(t, err)
 	var called []string
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		must(t, err)
-		for _, m := range regexp.MustCompile(`crashPoint\("([^"]+)"\)`).FindAllSubmatch(b, -1) {
+	storetest.Must(t, filepath.WalkDir(".", func(name string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(name) != ".go" {
+			return err
+		}
+		b, err := os.ReadFile(name)
+		for _, m := range regexp.MustCompile(`rashPoint\("([^"]+)"\)`).FindAllSubmatch(b, -1) {
 			called = append(called, string(m[1]))
 		}
-	}
+		return err
+	}))
 	listed := slices.Clone(CrashPoints)
 	slices.Sort(listed)
 	slices.Sort(called)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/parquetfile"
 )
 
 // A flipped bit in a part is found by verify, always; a reader gets an error
@@ -20,15 +22,15 @@ func TestParquetFileBitFlips(t *testing.T) {
 	id := identity(1, 1, 20, 1)
 	r := mustOpen(t, dir, id, Options{})
 	fillShard(t, r, "m0", 0)
-	must(t, r.Close("finished"))
+	storetest.Must(t, r.Close("finished"))
 	var want []nightshift.Record
 	for rec, err := range Rows[nightshift.Record](dir, ReadOptions{}) {
-		must(t, err)
+		storetest.Must(t, err)
 		want = append(want, rec)
 	}
 	parquetFile := filepath.Join(dir, resultsDir, "m0-000000.parquet")
 	whole, err := os.ReadFile(parquetFile)
-	must(t, err)
+	storetest.Must(t, err)
 	flips := 500
 	if long() {
 		flips = 40_000
@@ -48,7 +50,7 @@ func TestParquetFileBitFlips(t *testing.T) {
 	t.Logf("%d flips: %d refused, %d without effect on any value", flips, refused, adopted)
 	damaged := bytes.Clone(whole)
 	damaged[len(damaged)/2] ^= 1
-	must(t, os.WriteFile(parquetFile, damaged, 0o600))
+	storetest.Must(t, os.WriteFile(parquetFile, damaged, 0o600))
 	if rep, err := Verify(dir, false); err != nil || rep.OK() {
 		t.Fatalf("Verify = %+v, %v", rep, err)
 	}
@@ -58,24 +60,24 @@ func TestParquetFileBitFlips(t *testing.T) {
 // be adopted.
 func takeIn(t *testing.T, raw []byte, id Identity, runID string, want []nightshift.Record, bit int) bool {
 	t.Helper()
-	disk := newMemFS()
-	f, err := disk.open("/part", os.O_CREATE)
-	must(t, err)
+	mem := storetest.NewFS()
+	f, err := mem.Open("/part", os.O_CREATE)
+	storetest.Must(t, err)
 	_, err = f.Write(raw)
-	must(t, err)
-	r := newRun("/", id, Options{fs: disk})
+	storetest.Must(t, err)
+	r := newRun("/", id, Options{fs: mem})
 	r.doc.RunID = runID
-	readAnyway(t, disk, want)
+	readAnyway(t, mem, want)
 	if _, err := r.readWholeParquetFile("/part", shardKey{}, 1); err != nil {
 		return false
 	}
-	_, pf, err := openParquetFile(disk, "/part")
-	must(t, err)
+	pf, err := parquetfile.Open(mem, "/part")
+	storetest.Must(t, err)
 	i := 0
-	for rec, err := range readParquetFile[nightshift.Record](pf) {
-		must(t, err)
+	for rec, err := range parquetfile.Read[nightshift.Record](pf) {
+		storetest.Must(t, err)
 		if !reflect.DeepEqual(rec, want[i]) {
-			t.Fatalf("bit %d: adopted with row %d changed: %s", bit, i, firstDifference(rec, want[i]))
+			t.Fatalf("bit %d: adopted with row %d changed: %s", bit, i, storetest.FirstDifference(rec, want[i]))
 		}
 		i++
 	}
@@ -84,15 +86,15 @@ func takeIn(t *testing.T, raw []byte, id Identity, runID string, want []nightshi
 
 // readAnyway reads a part as Rows does, which trusts the manifest that it is
 // whole: whatever is in it, that ends with values or an error.
-func readAnyway(t *testing.T, disk *memFS, want []nightshift.Record) {
+func readAnyway(t *testing.T, mem *storetest.MemFS, want []nightshift.Record) {
 	t.Helper()
-	f, pf, err := openParquetFile(disk, "/part")
+	pf, err := parquetfile.Open(mem, "/part")
 	if err != nil {
 		return
 	}
-	defer f.Close()
+	defer pf.Close()
 	n := 0
-	for _, err := range readParquetFile[nightshift.Record](pf) {
+	for _, err := range parquetfile.Read[nightshift.Record](pf) {
 		if n++; err == nil && n > len(want) {
 			t.Fatalf("%d rows of %d", n, len(want))
 		}
@@ -108,7 +110,7 @@ func TestRowsPassOverDamage(t *testing.T) {
 	for n := range 3 {
 		fillShard(t, r, "m0", n)
 	}
-	must(t, r.Close("finished"))
+	storetest.Must(t, r.Close("finished"))
 	truncate(t, filepath.Join(dir, resultsDir, "m0-000001.parquet"), -9)
 	rows, damaged := 0, 0
 	for _, err := range Rows[nightshift.Record](dir, ReadOptions{}) {

@@ -11,22 +11,24 @@ import (
 	"unicode/utf8"
 
 	"nightshift"
+	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/storetest"
 )
 
 // What encodeRecord writes is read by hand, and into the Record that it was.
 func TestDecodeWritten(t *testing.T) {
 	rng := rand.New(rand.NewPCG(12, 12))
 	for i := range int64(2000) {
-		want := repaired(hostileRecord(rng, "m", i, 0))
+		want := records.Repaired(storetest.HostileRecord(rng, "m", i, 0))
 		line, _ := encodeRecord(&want, time.Now().UTC())
 		object := line[prefixLen : len(line)-1]
 		if rec, _ := decodeWritten(object); rec == nil {
 			t.Fatalf("left to encoding/json: %s", line)
 		}
 		got, err := decodeRecord(object)
-		must(t, err)
+		storetest.Must(t, err)
 		if !reflect.DeepEqual(*got, want) {
-			t.Fatal(firstDifference(*got, want))
+			t.Fatal(storetest.FirstDifference(*got, want))
 		}
 	}
 }
@@ -62,9 +64,9 @@ func TestDecodeRawBodies(t *testing.T) {
 		old := append(appendRecord([]byte(`{"k":"result","row":1,"epoch":0,"at":"2026-11-21T22:00:00Z","record":`), &rec), '}')
 		for _, object := range [][]byte{object, old} {
 			got, err := decodeRecord(object)
-			must(t, err)
+			storetest.Must(t, err)
 			if !reflect.DeepEqual(*got, rec) {
-				t.Errorf("%s: %s", name, firstDifference(*got, rec))
+				t.Errorf("%s: %s", name, storetest.FirstDifference(*got, rec))
 			}
 		}
 		if c.packed {
@@ -99,9 +101,9 @@ func TestDecodeOtherForms(t *testing.T) {
 func FuzzDecodeWritten(f *testing.F) {
 	rng := rand.New(rand.NewPCG(13, 13))
 	for i := range int64(20) {
-		rec := repaired(hostileRecord(rng, "m", i, 0))
+		rec := records.Repaired(storetest.HostileRecord(rng, "m", i, 0))
 		if i%4 == 0 {
-			rec.RawResponse = ptr(strings.Repeat(`data: {"delta":"`+rec.ID+`"}`+"\n\n", 100))
+			rec.RawResponse = storetest.Ptr(strings.Repeat(`data: {"delta":"`+rec.ID+`"}`+"\n\n", 100))
 		}
 		line, _ := encodeRecord(&rec, time.Unix(1, 0).UTC())
 		f.Add(string(line[prefixLen+len(`{"k":"result","row":`) : len(line)-1]))
@@ -123,7 +125,7 @@ func FuzzDecodeWritten(f *testing.F) {
 			t.Fatalf("taken, but encoding/json says %v: %s", err, object)
 		}
 		if !reflect.DeepEqual(got, l.Record) {
-			t.Fatalf("%s\n%s", firstDifference(*got, *l.Record), object)
+			t.Fatalf("%s\n%s", storetest.FirstDifference(*got, *l.Record), object)
 		}
 		if string(packed) != l.Packed {
 			t.Fatalf("raw_s2 is %q, encoding/json reads %q: %s", packed, l.Packed, object)
@@ -134,7 +136,7 @@ func FuzzDecodeWritten(f *testing.F) {
 
 // BenchmarkDecode is what a record costs to read at a commit.
 func BenchmarkDecode(b *testing.B) {
-	kept := repaired(largeRecord(rand.New(rand.NewPCG(1, 1)), "m0", 0))
+	kept := records.Repaired(storetest.LargeRecord(rand.New(rand.NewPCG(1, 1)), "m0", 0))
 	line, _ := encodeRecord(&kept, time.Now())
 	object := line[prefixLen : len(line)-1]
 	b.SetBytes(int64(len(object)))
@@ -142,6 +144,6 @@ func BenchmarkDecode(b *testing.B) {
 	reportCPU(b)
 	for b.Loop() {
 		_, err := decodeRecord(object)
-		must(b, err)
+		storetest.Must(b, err)
 	}
 }

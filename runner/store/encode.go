@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/records"
 )
 
 // Records are written as JSON by hand: they are most of what the journal
@@ -88,7 +89,7 @@ func appendValue(b []byte, v reflect.Value) []byte {
 
 // encodeRecord returns the result line of a record.
 func encodeRecord(rec *nightshift.Record, at time.Time) ([]byte, uint32) {
-	size := 1024 + int(weighRecord(rec))*5/4
+	size := 1024 + int(records.Weight(rec))*5/4
 	block := pack(rec.RawResponse)
 	if block != nil {
 		rest := *rec

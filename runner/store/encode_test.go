@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/storetest"
 )
 
 // What is written by hand is what encoding/json would have written, in
@@ -15,20 +17,20 @@ import (
 func TestAppendRecord(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 11))
 	for i := range int64(2000) {
-		want := repaired(hostileRecord(rng, "m", i, 0))
+		want := records.Repaired(storetest.HostileRecord(rng, "m", i, 0))
 		b := appendRecord(nil, &want)
 		var got nightshift.Record
 		if err := json.Unmarshal(b, &got); err != nil {
 			t.Fatalf("%v in %s", err, b)
 		}
 		if !reflect.DeepEqual(got, want) {
-			t.Fatal(firstDifference(got, want))
+			t.Fatal(storetest.FirstDifference(got, want))
 		}
 		std, err := json.Marshal(want)
-		must(t, err)
+		storetest.Must(t, err)
 		var members, stdMembers map[string]any
-		must(t, json.Unmarshal(b, &members))
-		must(t, json.Unmarshal(std, &stdMembers))
+		storetest.Must(t, json.Unmarshal(b, &members))
+		storetest.Must(t, json.Unmarshal(std, &stdMembers))
 		if !reflect.DeepEqual(members, stdMembers) {
 			t.Fatalf("%s\nencoding/json writes\n%s", b, std)
 		}
@@ -36,12 +38,12 @@ func TestAppendRecord(t *testing.T) {
 }
 
 func FuzzAppendText(f *testing.F) {
-	for _, s := range hostileTexts {
+	for _, s := range storetest.HostileTexts {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		rec := nightshift.Record{Text: &s}
-		kept := repaired(&rec)
+		kept := records.Repaired(&rec)
 		line, crc := encodeRecord(&kept, time.Unix(1, 0).UTC())
 		object, got, ok := checkLine(line[:len(line)-1])
 		if !ok || got != crc {

@@ -8,15 +8,17 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/parquet-go/parquet-go"
-
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/parquetfile"
 )
 
 // Formats of Export.
@@ -49,7 +51,7 @@ type ExportOptions struct {
 // leading apostrophe, null is an empty cell, and bytes are base64.
 func Export(dir string, w io.Writer, format string, o ExportOptions) (rows int64, err error) {
 	if o.fs == nil {
-		o.fs = osFS{}
+		o.fs = disk.OS{}
 	}
 	if o.Scores == nil {
 		if o.Scores, err = scoreTables(o.fs, paths(dir)); err != nil {
@@ -96,127 +98,84 @@ func exportParquet(dir string, w io.Writer, o ExportOptions, joins *joins) (int6
 	if err != nil {
 		return 0, err
 	}
-	pw := parquet.NewGenericWriter[nightshift.Record](w, writerOptions(parquet.SchemaOf(nightshift.Record{}))...)
-	setMeta(pw, exportMeta(v))
-	var rows int64
+	table := parquetfile.NewRecordTable(w, exportMeta(v))
 	if o.Where == nil && o.From == 0 && o.To == 0 {
-		rows, err = copyShards(v, o, pw)
+		err = copyShards(v, o, table)
 	} else {
-		rows, err = copyRecords(o.records(dir), pw)
+		for rec, recErr := range o.records(dir) {
+			if err = recErr; err == nil {
+				err = table.Add(&rec)
+			}
+			if err != nil {
+				break
+			}
+		}
 	}
 	if err != nil {
-		return rows, err
+		return table.Rows(), err
 	}
-	return rows, pw.Close()
+	err = table.Close()
+	return table.Rows(), err
 }
 
 func exportMeta(v *view) map[string]string {
 	return map[string]string{
-		"schema_version": schemaVersion, "tool_version": v.info.Tool, "run_id": v.info.RunID, "run": v.info.Name,
-		"dataset_hash": v.info.DatasetHash, "plan_hash": v.info.PlanHash, "price_table": v.info.PriceTable, "columns": columnMeanings,
+		"schema_version": parquetfile.SchemaVersion, "tool_version": v.info.Tool, "run_id": v.info.RunID, "run": v.info.Name,
+		"dataset_hash": v.info.DatasetHash, "plan_hash": v.info.PlanHash, "price_table": v.info.PriceTable,
+		"columns": parquetfile.ColumnMeanings,
 	}
 }
 
-// copyShards copies the row groups of whole parts as they are, and writes the
-// rows of open units behind them, in the order of Rows.
-func copyShards(v *view, o ExportOptions, pw *parquet.GenericWriter[nightshift.Record]) (int64, error) {
-	var rows int64
+// copyShards writes all shards in the order of [Rows]. It copies the row
+// groups of committed shards as they are where it can.
+func copyShards(v *view, o ExportOptions, table *parquetfile.RecordTable) error {
 	for key := range v.chosen(o.ReadOptions) {
 		err := v.withShard(key, func(parquetFile *ParquetFile, j *journal) error {
 			if parquetFile == nil && j == nil {
 				return nil
 			}
 			if j == nil {
-				n, copied, err := copyGroups(v, parquetFile, pw)
-				rows += n
-				if copied || err != nil {
+				if copied, err := copyGroups(v, parquetFile, table); copied || err != nil {
 					return err
 				}
-				j = newJournal(v.info.Chunks[key.shard], v.info.Epochs) // an empty one: all rows are the part's
+				j = newJournal(v.info.Chunks[key.shard], v.info.Epochs) // an empty one: all rows are in the file
 			}
-			n, err := copyRecords(func(yield func(nightshift.Record, error) bool) {
-				for rec, err := range mergeRecords(v.fs, v.dir, parquetFile, j) {
-					if err != nil {
-						yield(nightshift.Record{}, err)
-						return
-					}
-					if !yield(*rec, nil) {
-						return
-					}
+			for rec, err := range mergeRecords(v.fs, v.dir, parquetFile, j) {
+				if err != nil {
+					return err
 				}
-			}, pw)
-			rows += n
-			return err
+				if err := table.Add(rec); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 		if err != nil {
-			return rows, err
+			return err
 		}
 	}
-	return rows, nil
+	return nil
 }
 
-// copyGroups copies the row groups of a part; copied is false, and nothing
-// done, where the part has other columns, as one of an older version does.
-func copyGroups(v *view, parquetFile *ParquetFile, pw *parquet.GenericWriter[nightshift.Record]) (rows int64, copied bool, err error) {
-	defer noPanic(&err)
-	f, pf, err := openParquetFile(v.fs, v.dir.at(resultsDir, parquetFile.Name))
+func copyGroups(v *view, parquetFile *ParquetFile, table *parquetfile.RecordTable) (copied bool, err error) {
+	f, err := parquetfile.Open(v.fs, v.dir.at(resultsDir, parquetFile.Name))
 	if err != nil {
-		return 0, false, err
+		return false, err
 	}
 	defer f.Close()
-	if len(digesterOf(pf).lacks) > 0 {
-		return 0, false, nil
-	}
-	for _, g := range pf.RowGroups() {
-		n, err := pw.WriteRowGroup(g)
-		rows += n
-		if err != nil {
-			return rows, true, err
-		}
-	}
-	return rows, true, nil
+	return table.CopyGroups(f)
 }
 
-func copyRecords(records iter.Seq2[nightshift.Record, error], pw *parquet.GenericWriter[nightshift.Record]) (int64, error) {
-	var rows, pending int64
-	batch := make([]nightshift.Record, 0, batchRows)
-	flush := func() error {
-		n, err := pw.Write(batch)
-		rows += int64(n)
-		clear(batch)
-		batch = batch[:0]
-		if err == nil && pending >= bytesPerGroup {
-			pending = 0
-			err = pw.Flush()
-		}
-		return err
-	}
-	for rec, err := range records {
-		if err != nil {
-			return rows, err
-		}
-		pending += weighRecord(&rec)
-		batch = append(batch, rec)
-		if len(batch) == batchRows || pending >= bytesPerGroup {
-			if err := flush(); err != nil {
-				return rows, err
-			}
-		}
-	}
-	return rows, flush()
-}
-
-// exportJoined writes rows of a struct type made for the occasion: the columns
-// of a Record and those of the scorers.
+// exportJoined writes rows of a struct type made at run time: the columns of a
+// Record and those of the scorers.
 func exportJoined(dir string, w io.Writer, o ExportOptions, joins *joins) (int64, error) {
 	v, err := openView(o.fs, dir)
 	if err != nil {
 		return 0, err
 	}
 	t := joins.rowType()
-	pw := parquet.NewWriter(w, writerOptions(parquet.SchemaOf(reflect.New(t).Interface()))...)
-	setMeta(pw, exportMeta(v))
-	var rows, pending int64
+	table := parquetfile.NewStructTable(w, t, exportMeta(v))
+	var rows int64
 	for rec, err := range o.records(dir) {
 		if err != nil {
 			return rows, err
@@ -225,18 +184,12 @@ func exportJoined(dir string, w io.Writer, o ExportOptions, joins *joins) (int64
 		if err != nil {
 			return rows, err
 		}
-		if err := pw.Write(joins.row(t, &rec, scores).Interface()); err != nil {
+		if err := table.Add(joins.row(t, &rec, scores).Interface(), records.Weight(&rec)); err != nil {
 			return rows, err
 		}
 		rows++
-		if pending += weighRecord(&rec); pending >= bytesPerGroup {
-			pending = 0
-			if err := pw.Flush(); err != nil {
-				return rows, err
-			}
-		}
 	}
-	return rows, pw.Close()
+	return rows, table.Close()
 }
 
 func exportJSONL(dir string, w io.Writer, o ExportOptions, joins *joins) (int64, error) {
@@ -321,7 +274,7 @@ func exportCSV(dir string, w io.Writer, o ExportOptions, joins *joins) (int64, e
 func exportHeader(joins *joins) (header []string) {
 	t := reflect.TypeFor[nightshift.Record]()
 	for i := range t.NumField() {
-		name, _ := columnName(t.Field(i))
+		name, _ := parquetfile.ColumnName(t.Field(i))
 		header = append(header, name)
 	}
 	for _, c := range joins.columns {
@@ -394,7 +347,7 @@ type scoreKey struct {
 	epoch int32
 }
 
-func openJoins(fsys fileSystem, dir paths, tables []string, sortBytes int64) (*joins, error) {
+func openJoins(fsys disk.FS, dir paths, tables []string, sortBytes int64) (*joins, error) {
 	j := &joins{}
 	if len(tables) == 0 {
 		return j, nil
@@ -421,7 +374,7 @@ func openJoins(fsys fileSystem, dir paths, tables []string, sortBytes int64) (*j
 		t.next, t.stop = iter.Pull2(rows)
 		j.tables = append(j.tables, t)
 	}
-	j.scorers = sortedKeys(scorers)
+	j.scorers = slices.Sorted(maps.Keys(scorers))
 	taken := map[string]int{}
 	for _, s := range j.scorers {
 		c := "score_" + strings.ToLower(strings.NewReplacer(".", "_", "-", "_").Replace(plainName(s)))
@@ -435,7 +388,7 @@ func openJoins(fsys fileSystem, dir paths, tables []string, sortBytes int64) (*j
 
 // survey reads the keys of a table: which scorers it holds, and whether it is
 // in the order of Rows.
-func (t *joinTable) survey(fsys fileSystem, dir paths, name string, scorers map[string]bool) error {
+func (t *joinTable) survey(fsys disk.FS, dir paths, name string, scorers map[string]bool) error {
 	type key struct {
 		Row    int64  `parquet:"row"`
 		Epoch  int32  `parquet:"epoch"`
@@ -445,7 +398,7 @@ func (t *joinTable) survey(fsys fileSystem, dir paths, name string, scorers map[
 	path := dir.at(scoresDir, name+".parquet")
 	last := scoreKey{row: -1}
 	first := true
-	for k, err := range fileRows[key](fsys, path) {
+	for k, err := range parquetfile.Rows[key](fsys, path) {
 		if err != nil {
 			return &DamageError{Path: path, Err: err}
 		}

@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/parquetfile"
 )
 
 // defaultSortBytes is how much of a score table in another order than that of
@@ -45,7 +47,7 @@ func (t *joinTable) sortPieces(rows iter.Seq2[nightshift.Score, error], limit in
 		slices.SortStableFunc(piece, func(a, b nightshift.Score) int { return t.compare(keyOf(&a), keyOf(&b)) })
 		name := filepath.Join(dir, fmt.Sprintf("%d.parquet", len(files)))
 		files = append(files, name)
-		err := fillScores(osFS{}, name, func(yield func(nightshift.Score, error) bool) {
+		err := parquetfile.WriteScores(disk.OS{}, name, func(yield func(nightshift.Score, error) bool) {
 			for _, s := range piece {
 				if !yield(s, nil) {
 					return
@@ -63,7 +65,7 @@ func (t *joinTable) sortPieces(rows iter.Seq2[nightshift.Score, error], limit in
 			continue
 		}
 		piece = append(piece, s)
-		if size += weighScore(&s); size >= limit {
+		if size += parquetfile.WeighScore(&s); size >= limit {
 			if err := flush(); err != nil {
 				return files, err
 			}
@@ -90,7 +92,7 @@ func (t *joinTable) merge(files []string, yield func(nightshift.Score, error) bo
 	}
 	var problems error
 	for i, name := range files {
-		n, stop := iter.Pull2(fileRows[nightshift.Score](osFS{}, name))
+		n, stop := iter.Pull2(parquetfile.Rows[nightshift.Score](disk.OS{}, name))
 		defer stop()
 		next[i] = n
 		problems = errors.Join(problems, advance(i))

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/runner/store/internal/storetest"
 )
 
 // TestExportSortsTables: a table in no order is joined as one in the order of
@@ -20,16 +21,16 @@ func TestExportSortsTables(t *testing.T) {
 	dir, _ := mixedRun(t)
 	var list []nightshift.Score
 	for rec, err := range Rows[nightshift.Record](dir, ReadOptions{}) {
-		must(t, err)
+		storetest.Must(t, err)
 		for n, scorer := range []string{"a", "b"} {
-			s := score(rec.Model, rec.Row, scorer, ptr(float64(10*rec.Row)+float64(n)))
+			s := score(rec.Model, rec.Row, scorer, storetest.Ptr(float64(10*rec.Row)+float64(n)))
 			s.Epoch = rec.Epoch
 			list = append(list, s)
 		}
 	}
 	want := exported(t, dir, list, 0)
 	rng := rand.New(rand.NewPCG(1, 2))
-	mixed := append([]nightshift.Score{score("not of this run", 3, "a", ptr(0.5))}, list...)
+	mixed := append([]nightshift.Score{score("not of this run", 3, "a", storetest.Ptr(0.5))}, list...)
 	rng.Shuffle(len(mixed), func(i, k int) { mixed[i], mixed[k] = mixed[k], mixed[i] })
 	for _, limit := range []int64{1, 1000, 1 << 20} {
 		if got := exported(t, dir, mixed, limit); got != want {
@@ -44,10 +45,10 @@ func TestExportSortsTables(t *testing.T) {
 // exported is the table of scores joined to the rows, as text.
 func exported(t *testing.T, dir string, scores []nightshift.Score, sortBytes int64) string {
 	t.Helper()
-	must(t, WriteScores(dir, "both", scoresOf(scores...)))
+	storetest.Must(t, WriteScores(dir, "both", scoresOf(scores...)))
 	var out bytes.Buffer
 	_, err := Export(dir, &out, FormatJSONL, ExportOptions{sortBytes: sortBytes})
-	must(t, err)
+	storetest.Must(t, err)
 	text := ""
 	for dec := json.NewDecoder(&out); dec.More(); {
 		var l struct {
@@ -56,7 +57,7 @@ func exported(t *testing.T, dir string, scores []nightshift.Score, sortBytes int
 			Epoch  int
 			Scores map[string]struct{ Value float64 }
 		}
-		must(t, dec.Decode(&l))
+		storetest.Must(t, dec.Decode(&l))
 		text += fmt.Sprintln(l)
 	}
 	return text
@@ -65,8 +66,8 @@ func exported(t *testing.T, dir string, scores []nightshift.Score, sortBytes int
 // An export that fails at one table lets go of those that it has opened.
 func TestExportClosesTables(t *testing.T) {
 	dir, _ := mixedRun(t)
-	must(t, WriteScores(dir, "a", scoresOf(score("m0", 0, "a", ptr(1.0)))))
-	must(t, os.WriteFile(filepath.Join(dir, scoresDir, "b.parquet"), []byte("no table"), 0o600))
+	storetest.Must(t, WriteScores(dir, "a", scoresOf(score("m0", 0, "a", storetest.Ptr(1.0)))))
+	storetest.Must(t, os.WriteFile(filepath.Join(dir, scoresDir, "b.parquet"), []byte("no table"), 0o600))
 	before := runtime.NumGoroutine()
 	for range 20 {
 		if _, err := Export(dir, &bytes.Buffer{}, FormatJSONL, ExportOptions{}); err == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/xuri/excelize/v2"
 
 	"nightshift"
+	"nightshift/runner/store/internal/storetest"
 )
 
 // TestExportXLSX reads a workbook back: texts are texts whatever they look
@@ -22,31 +23,31 @@ func TestExportXLSX(t *testing.T) {
 	id := identity(1, 1, 7, 1)
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	texts := []string{`=HYPERLINK("http://evil.invalid","x")`, "+1", "007", "a\x00b\x1b\nc", strings.Repeat("x", xlsxText), strings.Repeat("ä😀", 20_000), "_x0041_ <b>&"}
 	for row, text := range texts {
-		rec := record("m0", int64(row), 0)
-		rec.Text, rec.InputTokens, rec.OutputTokens = &text, ptr(int64(1234)), ptr(int64(1<<60+1))
-		must(t, u.Put(rec))
+		rec := storetest.Record("m0", int64(row), 0)
+		rec.Text, rec.InputTokens, rec.OutputTokens = &text, storetest.Ptr(int64(1234)), storetest.Ptr(int64(1<<60+1))
+		storetest.Must(t, u.Put(rec))
 	}
-	must(t, u.Commit())
-	must(t, r.Close("finished"))
-	must(t, WriteScores(dir, "number", scoresOf(score("m0", 1, "number", ptr(0.25)))))
+	storetest.Must(t, u.Commit())
+	storetest.Must(t, r.Close("finished"))
+	storetest.Must(t, WriteScores(dir, "number", scoresOf(score("m0", 1, "number", storetest.Ptr(0.25)))))
 	var out bytes.Buffer
 	n, err := Export(dir, &out, FormatXLSX, ExportOptions{sheetRows: 4})
-	must(t, err)
+	storetest.Must(t, err)
 	if n != 7 {
 		t.Errorf("%d rows", n)
 	}
 	noFormulas(t, out.Bytes())
 
 	book, err := excelize.OpenReader(bytes.NewReader(out.Bytes()))
-	must(t, err)
+	storetest.Must(t, err)
 	defer book.Close()
 	var got []string
 	for _, sheet := range book.GetSheetList() {
 		rows, err := book.GetRows(sheet, excelize.Options{RawCellValue: true})
-		must(t, err)
+		storetest.Must(t, err)
 		at := map[string]int{}
 		for i, name := range rows[0] {
 			at[name] = i
@@ -57,7 +58,7 @@ func TestExportXLSX(t *testing.T) {
 				t.Errorf("%s row %d: %q", sheet, i, cells)
 			}
 			name, err := excelize.CoordinatesToCellName(at["score_number"]+1, i+2)
-			must(t, err)
+			storetest.Must(t, err)
 			if value, _ := book.GetCellValue(sheet, name); (value == "0.25") != (len(got) == 2) {
 				t.Errorf("%s row %d: score %q", sheet, i, value)
 			}
@@ -86,12 +87,12 @@ func TestExportXLSX(t *testing.T) {
 func noFormulas(t *testing.T, b []byte) {
 	t.Helper()
 	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
-	must(t, err)
+	storetest.Must(t, err)
 	for _, f := range z.File {
 		r, err := f.Open()
-		must(t, err)
+		storetest.Must(t, err)
 		text, err := io.ReadAll(r)
-		must(t, err)
+		storetest.Must(t, err)
 		if strings.Contains(f.Name, "sheet") && (bytes.Contains(text, []byte("<f>")) || bytes.Contains(text, []byte("<f "))) {
 			t.Errorf("%s has a formula", f.Name)
 		}
@@ -102,12 +103,12 @@ func noFormulas(t *testing.T, b []byte) {
 func TestExportXLSXEmpty(t *testing.T) {
 	dir := t.TempDir()
 	r := mustOpen(t, dir, identity(1, 1, 3, 1), Options{})
-	must(t, r.Close("stopped"))
+	storetest.Must(t, r.Close("stopped"))
 	var out bytes.Buffer
 	n, err := Export(dir, &out, FormatXLSX, ExportOptions{Where: func(*nightshift.Record) bool { return true }})
-	must(t, err)
+	storetest.Must(t, err)
 	book, err := excelize.OpenReader(bytes.NewReader(out.Bytes()))
-	must(t, err)
+	storetest.Must(t, err)
 	defer book.Close()
 	if rows, err := book.GetRows("answers"); n != 0 || err != nil || len(rows) != 1 || rows[0][0] != "run" {
 		t.Errorf("%d rows, %v, %q", n, err, rows)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"nightshift/runner/store/internal/disk"
 	"time"
 )
 
@@ -53,7 +54,7 @@ type NewRows struct {
 // new identity.
 func Extend(dir string, o Options, read func(Info) (NewRows, error)) error {
 	if o.fs == nil {
-		o.fs = osFS{}
+		o.fs = disk.OS{}
 	}
 	if _, err := openView(o.fs, dir); err != nil { // before the lock, which would make the directory
 		return err
@@ -63,7 +64,7 @@ func Extend(dir string, o Options, read func(Info) (NewRows, error)) error {
 	if err := r.takeLock(); err != nil {
 		return err
 	}
-	crashPoint("extend.locked")
+	disk.CrashPoint("extend.locked")
 	v, err := openView(o.fs, dir) // it may have changed until now
 	if err != nil {
 		return err
@@ -109,16 +110,16 @@ func (r *Run) grow(g NewRows) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(r.fs, r.tmpName(shardsFile), r.dir.at(shardsFile), shards); err != nil {
-		return storageError("writing", r.dir.at(shardsFile), err)
+	if err := disk.WriteFile(r.fs, r.tmpName(shardsFile), r.dir.at(shardsFile), shards); err != nil {
+		return disk.Wrap("writing", r.dir.at(shardsFile), err)
 	}
-	crashPoint("extend.units-written")
+	disk.CrashPoint("extend.units-written")
 	r.doc.Extensions = append(r.doc.Extensions, Extension{
 		At: time.Now().UTC(), Tool: g.Tool, Shards: len(before.Chunks), Rows: before.DatasetRows, Size: before.DatasetSize, DatasetHash: before.DatasetHash,
 	})
 	r.doc.Shards, r.doc.DatasetHash, r.doc.DatasetRows, r.doc.DatasetSize = len(g.Chunks), g.DatasetHash, g.DatasetRows, g.DatasetSize
 	err = r.setState(StateExtended)
-	crashPoint("extend.written")
+	disk.CrashPoint("extend.written")
 	return err
 }
 
@@ -128,18 +129,18 @@ const StateExtended = "extended"
 // Extensions reads how often and from what the run in dir was extended. It
 // reads run.json only; there are none where that is not there.
 func Extensions(dir string) ([]Extension, error) {
-	b, err := readAll(osFS{}, paths(dir).at(runFile))
+	b, err := disk.ReadAll(disk.OS{}, paths(dir).at(runFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, storageError("reading", paths(dir).at(runFile), err)
+		return nil, disk.Wrap("reading", paths(dir).at(runFile), err)
 	}
 	var doc struct {
 		Extensions []Extension `json:"extensions"`
 	}
 	if err := json.Unmarshal(b, &doc); err != nil {
-		return nil, &StorageError{Op: "reading", Path: paths(dir).at(runFile), Err: fmt.Errorf("damaged: %w", err), Hint: "restore it from a copy, or give another --out"}
+		return nil, &disk.StorageError{Op: "reading", Path: paths(dir).at(runFile), Err: fmt.Errorf("damaged: %w", err), Hint: "restore it from a copy, or give another --out"}
 	}
 	return doc.Extensions, nil
 }

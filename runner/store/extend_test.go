@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/parquetfile"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,14 +25,14 @@ func grown(g NewRows) func(Info) (NewRows, error) {
 func put(t testing.TB, r *Run, model string, shard, n int) {
 	t.Helper()
 	u, err := r.OpenShard(model, shard)
-	must(t, err)
+	storetest.Must(t, err)
 	for row := u.Chunk().First; row < u.Chunk().First+int64(n); row++ {
 		if !u.Done(row, 0) {
-			must(t, u.Put(record(model, row, 0)))
+			storetest.Must(t, u.Put(storetest.Record(model, row, 0)))
 		}
 	}
 	if int64(n) == u.Chunk().Rows {
-		must(t, u.Commit())
+		storetest.Must(t, u.Commit())
 	}
 }
 
@@ -42,12 +45,12 @@ func TestExtend(t *testing.T) {
 	r := mustOpen(t, dir, short, Options{})
 	put(t, r, "m0", 0, 4)
 	put(t, r, "m0", 1, 2)
-	must(t, r.Close("stopped: test"))
+	storetest.Must(t, r.Close("stopped: test"))
 
 	longer := extended(short)
-	must(t, Extend(dir, Options{}, grown(newRows(longer))))
+	storetest.Must(t, Extend(dir, Options{}, grown(newRows(longer))))
 	info, err := ReadInfo(dir)
-	must(t, err)
+	storetest.Must(t, err)
 	if len(info.Chunks) != 5 || info.DatasetRows != 16 || info.DatasetHash != "longer" || info.State != StateExtended || info.Items() != 16 || len(info.Extensions) != 1 {
 		t.Fatalf("%+v", info)
 	}
@@ -69,23 +72,23 @@ func TestExtend(t *testing.T) {
 	put(t, r, "m0", 1, 4)
 	put(t, r, "m0", 3, 2)
 	put(t, r, "m0", 4, 1)
-	must(t, r.Close("stopped: test"))
+	storetest.Must(t, r.Close("stopped: test"))
 
 	longest := extended(longer)
 	longest.DatasetHash = "longest"
-	must(t, Extend(dir, Options{}, grown(newRows(longest))))
+	storetest.Must(t, Extend(dir, Options{}, grown(newRows(longest))))
 	// Without the manifest the parts speak for themselves: their footers must fit.
-	must(t, os.Remove(filepath.Join(dir, manifestFile)))
+	storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile)))
 	r = mustOpen(t, dir, longest, Options{Notice: func(s string) { t.Error(s) }})
 	for n := range longest.Chunks {
 		if !r.Committed("m0", n) {
 			put(t, r, "m0", n, int(longest.Chunks[n].Rows))
 		}
 	}
-	must(t, r.Close("finished"))
+	storetest.Must(t, r.Close("finished"))
 	for _, deep := range []bool{false, true} {
 		rep, err := Verify(dir, deep)
-		must(t, err)
+		storetest.Must(t, err)
 		if !rep.OK() || rep.Recorded != 20 || rep.Items != 20 || rep.ParquetFiles != 7 {
 			t.Errorf("deep %v: %+v", deep, rep)
 		}
@@ -94,12 +97,12 @@ func TestExtend(t *testing.T) {
 		t.Errorf("%d rows of 20", len(got))
 	}
 	for shard, want := range []string{"d", "d", "d", "longer", "longer", "longest", "longest"} {
-		f, pf, err := openParquetFile(osFS{}, filepath.Join(dir, resultsDir, parquetFileName("m0", shard, 1)))
-		must(t, err)
+		pf, err := parquetfile.Open(disk.OS{}, filepath.Join(dir, resultsDir, parquetFileName("m0", shard, 1)))
+		storetest.Must(t, err)
 		if got, _ := pf.Lookup("dataset_hash"); got != want {
 			t.Errorf("unit %d says dataset %q, want %q", shard, got, want)
 		}
-		f.Close()
+		pf.Close()
 	}
 }
 
@@ -128,7 +131,7 @@ func TestExtendRefuses(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
 			r := mustOpen(t, dir, short, Options{})
-			must(t, r.Close("finished"))
+			storetest.Must(t, r.Close("finished"))
 			before := identityFiles(t, dir)
 			err := Extend(dir, Options{}, grown(tc.g))
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -152,16 +155,16 @@ func TestExtendRefuses(t *testing.T) {
 	if err := Extend(dir, Options{}, grown(newRows(extended(short)))); !errors.As(err, &locked) {
 		t.Errorf("a live run: %v", err)
 	}
-	must(t, r.Close("finished"))
+	storetest.Must(t, r.Close("finished"))
 }
 
 // identityFiles is what run.json and the units say.
 func identityFiles(t testing.TB, dir string) string {
 	t.Helper()
 	run, err := os.ReadFile(filepath.Join(dir, runFile))
-	must(t, err)
+	storetest.Must(t, err)
 	shards, err := os.ReadFile(filepath.Join(dir, shardsFile))
-	must(t, err)
+	storetest.Must(t, err)
 	return string(run) + string(shards)
 }
 
@@ -173,13 +176,13 @@ func TestExtensionCutShort(t *testing.T) {
 	r := mustOpen(t, dir, short, Options{})
 	runID := r.RunID()
 	put(t, r, "m1", 0, 3)
-	must(t, r.Close("stopped: test"))
+	storetest.Must(t, r.Close("stopped: test"))
 	shards, err := encodeChunks(runID, extended(short).Chunks)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, shardsFile), shards, 0o600))
+	storetest.Must(t, err)
+	storetest.Must(t, os.WriteFile(filepath.Join(dir, shardsFile), shards, 0o600))
 
 	info, err := ReadInfo(dir)
-	must(t, err)
+	storetest.Must(t, err)
 	if len(info.Chunks) != 2 || info.Items() != 16 {
 		t.Fatalf("%d units, %d items", len(info.Chunks), info.Items())
 	}
@@ -187,19 +190,19 @@ func TestExtensionCutShort(t *testing.T) {
 	if r.Shards() != 2 || r.Totals().Sum().Rows != 3 {
 		t.Errorf("%d units, %d rows", r.Shards(), r.Totals().Sum().Rows)
 	}
-	must(t, r.Close("stopped: test"))
+	storetest.Must(t, r.Close("stopped: test"))
 	other := extended(extended(short))
-	must(t, Extend(dir, Options{}, grown(newRows(other))))
+	storetest.Must(t, Extend(dir, Options{}, grown(newRows(other))))
 	r = mustOpen(t, dir, other, Options{})
 	if r.Shards() != 6 {
 		t.Errorf("%d units", r.Shards())
 	}
-	must(t, r.Close("stopped: test"))
+	storetest.Must(t, r.Close("stopped: test"))
 
 	// Fewer units than run.json tells of are damage.
 	shards, err = encodeChunks(runID, short.Chunks)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, shardsFile), shards, 0o600))
+	storetest.Must(t, err)
+	storetest.Must(t, os.WriteFile(filepath.Join(dir, shardsFile), shards, 0o600))
 	if _, err := ReadInfo(dir); err == nil || !strings.Contains(err.Error(), "2 units are listed, run.json has 6") {
 		t.Errorf("ReadInfo = %v", err)
 	}
@@ -210,43 +213,43 @@ func TestExtensionCutShort(t *testing.T) {
 func TestExtendFaults(t *testing.T) {
 	short := identity(1, 2, 3, 1)
 	more := extended(short)
-	base := newMemFS()
+	base := storetest.NewFS()
 	r := mustOpen(t, crashDir, short, Options{fs: base})
 	put(t, r, "m0", 0, 3)
-	must(t, r.Close("finished"))
+	storetest.Must(t, r.Close("finished"))
 	for n := 1; ; n++ {
-		disk := base.clone()
+		mem := base.Clone()
 		ops, broken := 0, ""
-		disk.before = func(op, name string) (int, error) {
+		mem.Before = func(op, name string) (int, error) {
 			if ops++; ops == n {
 				broken = op + " " + name
 				return 0, fmt.Errorf("injected")
 			}
 			return 0, nil
 		}
-		err := Extend(crashDir, Options{fs: disk}, grown(newRows(more)))
-		disk.before = nil
+		err := Extend(crashDir, Options{fs: mem}, grown(newRows(more)))
+		mem.Before = nil
 		if broken == "" {
-			must(t, err)
+			storetest.Must(t, err)
 			t.Logf("%d operations", n-1)
 			return
 		}
-		info, viewErr := openView(disk, crashDir)
-		must(t, viewErr)
+		info, viewErr := openView(mem, crashDir)
+		storetest.Must(t, viewErr)
 		switch shards := len(info.info.Chunks); {
 		case shards == 4:
 		case shards != 2 || err == nil:
 			t.Fatalf("%s failed: %d units, %v", broken, shards, err)
 		default:
-			must(t, Extend(crashDir, Options{fs: disk}, grown(newRows(more))))
+			storetest.Must(t, Extend(crashDir, Options{fs: mem}, grown(newRows(more))))
 		}
-		r, err := Open(crashDir, more, Options{fs: disk, ReserveFile: -1})
+		r, err := Open(crashDir, more, Options{fs: mem, ReserveFile: -1})
 		if err != nil {
 			t.Fatalf("%s failed: %v", broken, err)
 		}
 		if !r.Committed("m0", 0) || r.Totals().Sum().Rows != 3 {
 			t.Fatalf("%s failed: rows are gone", broken)
 		}
-		must(t, r.Close("stopped"))
+		storetest.Must(t, r.Close("stopped"))
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/storetest"
 )
 
 // fault is one way for an operation to go wrong.
@@ -40,10 +42,10 @@ func reads(op string) bool {
 }
 
 // failAt makes the n-th operation in the run directory fail.
-func (f fault) failAt(disk *memFS, n int) (fired *string) {
+func (f fault) failAt(mem *storetest.MemFS, n int) (fired *string) {
 	fired = new(string)
 	count := 0
-	disk.before = func(op, name string) (int, error) {
+	mem.Before = func(op, name string) (int, error) {
 		if !strings.HasPrefix(name, crashDir) && name != "" {
 			return 0, nil
 		}
@@ -64,16 +66,16 @@ func (f fault) failAt(disk *memFS, n int) (fired *string) {
 
 // bringBack does what the hint of the error says: it moves what was saved
 // outside into the journal folder.
-func bringBack(t *testing.T, disk *memFS) {
+func bringBack(t *testing.T, mem *storetest.MemFS) {
 	t.Helper()
-	dirs, err := disk.list("/tmp")
+	dirs, err := mem.List("/tmp")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range dirs {
-		names, _ := disk.list(path.Join("/tmp", d))
+		names, _ := mem.List(path.Join("/tmp", d))
 		for _, n := range names {
-			if err := disk.replace(path.Join("/tmp", d, n), path.Join(crashDir, journalDir, n)); err != nil {
+			if err := mem.Replace(path.Join("/tmp", d, n), path.Join(crashDir, journalDir, n)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -86,9 +88,9 @@ func bringBack(t *testing.T, disk *memFS) {
 func TestEveryOperationFailsOnce(t *testing.T) {
 	id := identity(1, 2, 3, 1)
 	count := 0
-	probe := newMemFS()
+	probe := storetest.NewFS()
 	mustMkdir(t, probe, "/tmp")
-	probe.before = func(op, name string) (int, error) { count++; return 0, nil }
+	probe.Before = func(op, name string) (int, error) { count++; return 0, nil }
 	if err := newClient(id, Options{}).run(probe); err != nil {
 		t.Fatal(err)
 	}
@@ -99,17 +101,17 @@ func TestEveryOperationFailsOnce(t *testing.T) {
 	tried := 0
 	for i, f := range faults {
 		for n := 1 + i%step; n <= count+10; n += step {
-			disk := newMemFS()
-			mustMkdir(t, disk, "/tmp")
+			mem := storetest.NewFS()
+			mustMkdir(t, mem, "/tmp")
 			c := newClient(id, Options{Strict: n%2 == 0})
-			fired := f.failAt(disk, n)
-			err := c.run(disk)
-			disk.before = nil
+			fired := f.failAt(mem, n)
+			err := c.run(mem)
+			mem.Before = nil
 			if *fired == "" {
 				continue
 			}
 			tried++
-			if problem := f.aftermath(t, c, disk, err, *fired); problem != nil {
+			if problem := f.aftermath(t, c, mem, err, *fired); problem != nil {
 				t.Fatalf("%s at operation %d (%s), run said %v: %v", f.name, n, *fired, err, problem)
 			}
 		}
@@ -117,19 +119,19 @@ func TestEveryOperationFailsOnce(t *testing.T) {
 	t.Logf("%d failed operations of %d in %d ways", tried, count, len(faults))
 }
 
-func mustMkdir(t *testing.T, disk *memFS, name string) {
+func mustMkdir(t *testing.T, mem *storetest.MemFS, name string) {
 	t.Helper()
-	if err := disk.mkdir(name); err != nil {
+	if err := mem.Mkdir(name); err != nil {
 		t.Fatal(err)
 	}
-	if err := disk.syncDir("/"); err != nil {
+	if err := mem.SyncDir("/"); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // aftermath checks what a run with a failed operation left.
-func (f fault) aftermath(t *testing.T, c *client, disk *memFS, runErr error, fired string) error {
-	var se *StorageError
+func (f fault) aftermath(t *testing.T, c *client, mem *storetest.MemFS, runErr error, fired string) error {
+	var se *disk.StorageError
 	if runErr != nil && !errors.As(runErr, &se) {
 		return fmt.Errorf("not a StorageError: %T", runErr)
 	}
@@ -142,7 +144,7 @@ func (f fault) aftermath(t *testing.T, c *client, disk *memFS, runErr error, fir
 	}
 	// Whatever was read is on the disk, whether or not Put could say so.
 	rng := rand.New(rand.NewPCG(1, 1))
-	for _, after := range []*memFS{disk.clone(), disk.crash(rng)} {
+	for _, after := range []*storetest.MemFS{mem.Clone(), mem.Crash(rng)} {
 		if len(c.read) == 0 {
 			break
 		}
@@ -164,23 +166,23 @@ func (f fault) aftermath(t *testing.T, c *client, disk *memFS, runErr error, fir
 // A full disk stops the run while what is in flight is still kept: the
 // reserveFile makes the room.
 func TestFullDisk(t *testing.T) {
-	disk := newMemFS()
-	mustMkdir(t, disk, "/tmp")
+	mem := storetest.NewFS()
+	mustMkdir(t, mem, "/tmp")
 	id := identity(1, 1, 40, 1)
-	r, err := Open(crashDir, id, Options{fs: disk, ReserveFile: 64 << 10, pace: 100 * time.Microsecond})
+	r, err := Open(crashDir, id, Options{fs: mem, ReserveFile: 64 << 10, pace: 100 * time.Microsecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	disk.mu.Lock()
-	disk.capacity = disk.used() + 3000 // a few records more
-	disk.mu.Unlock()
+	mem.Mu.Lock()
+	mem.Capacity = mem.Used() + 3000 // a few records more
+	mem.Mu.Unlock()
 	u, err := r.OpenShard("m0", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// All are in flight already when the disk fills up.
 	for row := range int64(40) {
-		if err := u.Put(record("m0", row, 0)); err != nil {
+		if err := u.Put(storetest.Record("m0", row, 0)); err != nil {
 			t.Fatalf("row %d was read and not kept: %v", row, err)
 		}
 	}
@@ -193,11 +195,11 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal("sending goes on although the disk is full")
 	}
 	err = r.Close("stopped: storage")
-	var se *StorageError
+	var se *disk.StorageError
 	if !errors.As(err, &se) || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(se.Hint, "make room") {
 		t.Fatalf("Close = %v, want a StorageError that says to make room", err)
 	}
-	after := disk.crash(rand.New(rand.NewPCG(1, 1)))
+	after := mem.Crash(rand.New(rand.NewPCG(1, 1)))
 	r, err = Open(crashDir, id, Options{fs: after, ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -210,13 +212,13 @@ func TestFullDisk(t *testing.T) {
 
 // Too little room at the start is said before anything is sent.
 func TestNoRoomAtStart(t *testing.T) {
-	disk := newMemFS()
-	disk.space = 100
-	_, err := Open(crashDir, identity(1, 1, 1, 1), Options{fs: disk, ReserveFile: 64})
+	mem := storetest.NewFS()
+	mem.Space = 100
+	_, err := Open(crashDir, identity(1, 1, 1, 1), Options{fs: mem, ReserveFile: 64})
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("Open = %v, want ENOSPC", err)
 	}
-	if size, err := disk.size(crashDir + "/" + reserveFileName); !errors.Is(err, fs.ErrNotExist) {
+	if size, err := mem.Size(crashDir + "/" + reserveFileName); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a refused start leaves a reserve file of %d bytes on the full disk (%v)", size, err)
 	}
 }
@@ -242,7 +244,7 @@ func TestJournalDeletedWhileInUse(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := u.Put(record("m0", 0, 0)); err != nil {
+	if err := u.Put(storetest.Record("m0", 0, 0)); err != nil {
 		t.Fatal(err)
 	}
 	r.Close("stopped")
@@ -271,8 +273,8 @@ func TestDirectoryVanishes(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	err = u.Put(record("m0", 0, 0))
-	var se *StorageError
+	err = u.Put(storetest.Record("m0", 0, 0))
+	var se *disk.StorageError
 	if !errors.As(err, &se) || !strings.Contains(se.Hint, os.TempDir()) {
 		t.Fatalf("Put = %v, want a StorageError that says where the answer is", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"hash"
 	"math"
 	"math/rand/v2"
@@ -20,75 +19,11 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/parquetfile"
 )
 
 var hostileRows = flag.Int("hostile", 2000, "random rows with hostile values that are written and read back")
-
-// hostileTexts are values that some reader or writer has got wrong before.
-var hostileTexts = []string{
-	"", " ", "\x00", "a\x00b", "\ufeff", "\u2028\u2029", "\u202e\u2066", "\u200b", "=1+1", "'", "\"", "\\", "\r\n", "\t",
-	"null", "NULL", "NaN", "{}", "[]", `{"k":"result"}`, "\xff\xfe", "caf\xe9", "\xed\xa0\x80", "\xed\xbf\xbf tail", "\xc0\x80", "\xf4\x90\x80\x80", "ok\xe2\x82",
-	"😀", "\U0010ffff", "e\u0301", "日本語", "</script>", "<&>", strings.Repeat("long ", 2000),
-	string(utf8Garbage(97)),
-}
-
-func utf8Garbage(n int) []byte {
-	rng := rand.New(rand.NewPCG(3, 3))
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(rng.IntN(256))
-	}
-	return b
-}
-
-// hostileRecord fills every field of a Record with something nasty, or
-// nothing, or zero.
-func hostileRecord(rng *rand.Rand, model string, row int64, epoch int) *nightshift.Record {
-	rec := &nightshift.Record{}
-	v := reflect.ValueOf(rec).Elem()
-	for i := range v.NumField() {
-		f := v.Field(i)
-		if f.Kind() == reflect.Pointer {
-			if rng.IntN(3) == 0 {
-				continue
-			}
-			f.Set(reflect.New(f.Type().Elem()))
-			f = f.Elem()
-		}
-		hostileValue(rng, f)
-	}
-	rec.Row, rec.Epoch, rec.Model = row, int32(epoch), model
-	return rec
-}
-
-func hostileValue(rng *rand.Rand, f reflect.Value) {
-	switch f.Kind() {
-	case reflect.String:
-		s := hostileTexts[rng.IntN(len(hostileTexts))]
-		if rng.IntN(3) == 0 {
-			s += hostileTexts[rng.IntN(len(hostileTexts))]
-		}
-		f.SetString(s)
-	case reflect.Int64:
-		f.SetInt([]int64{0, 1, -1, math.MaxInt64, math.MinInt64, 1<<53 + 1, rng.Int64()}[rng.IntN(7)])
-	case reflect.Int32:
-		f.SetInt([]int64{0, 1, -1, math.MaxInt32, math.MinInt32}[rng.IntN(5)])
-	case reflect.Float64:
-		f.SetFloat([]float64{0, math.Copysign(0, -1), 1, math.MaxFloat64, math.SmallestNonzeroFloat64, math.NaN(), math.Inf(1), math.Inf(-1), 0.1}[rng.IntN(9)])
-	case reflect.Bool:
-		f.SetBool(rng.IntN(2) == 0)
-	case reflect.Slice:
-		f.SetBytes([][]byte{nil, {}, {0}, {0xff, 0}, utf8Garbage(300)}[rng.IntN(5)])
-	case reflect.Struct:
-		times := []time.Time{
-			{}, time.Unix(0, 0), time.Unix(-1, 999_999_999), time.Unix(1, 1500), time.Date(1700, 1, 1, 0, 0, 0, 1, time.UTC),
-			time.Date(2200, 12, 31, 23, 59, 59, 999_999_999, time.FixedZone("x", 3600)), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC),
-		}
-		f.Set(reflect.ValueOf(times[rng.IntN(len(times))]))
-	default:
-		panic(f.Kind())
-	}
-}
 
 // columnHash is the hash of a column's values in order, made the same way by
 // testdata/readback.py: one byte of null or not each; the lengths of texts; the
@@ -102,7 +37,7 @@ func hashColumns(records []nightshift.Record) map[string]string {
 	t := reflect.TypeFor[nightshift.Record]()
 	sums := map[string]string{}
 	for i := range t.NumField() {
-		name, _ := columnName(t.Field(i))
+		name, _ := parquetfile.ColumnName(t.Field(i))
 		h := columnHash{valid: sha256.New(), lengths: sha256.New(), values: sha256.New()}
 		for r := range records {
 			h.add(reflect.ValueOf(&records[r]).Elem().Field(i))
@@ -181,20 +116,20 @@ func TestHostileRowsReadBackEqual(t *testing.T) {
 	r := mustOpen(t, dir, id, Options{})
 	for n, s := range id.Chunks {
 		u, err := r.OpenShard("m0", n)
-		must(t, err)
+		storetest.Must(t, err)
 		for row := s.First; row < s.First+s.Rows; row++ {
-			rec := hostileRecord(rng, "m0", row, 0)
-			must(t, u.Put(rec))
+			rec := storetest.HostileRecord(rng, "m0", row, 0)
+			storetest.Must(t, u.Put(rec))
 			expected[row] = promised(rec)
 		}
 		compareRows(t, "journal", dir, s, expected)
-		must(t, u.Commit())
+		storetest.Must(t, u.Commit())
 		compareRows(t, "part", dir, s, expected)
 	}
-	must(t, r.Close("finished"))
+	storetest.Must(t, r.Close("finished"))
 
 	parquetFiles, err := filepath.Glob(filepath.Join(dir, resultsDir, "*.parquet"))
-	must(t, err)
+	storetest.Must(t, err)
 	want := hashColumns(expected)
 	for _, reader := range []string{"pyarrow", "duckdb"} {
 		t.Run(reader, func(t *testing.T) { compareForeign(t, reader, parquetFiles, want) })
@@ -246,9 +181,9 @@ func promised(rec *nightshift.Record) nightshift.Record {
 	if damaged {
 		switch {
 		case r.Flags == nil || *r.Flags == "":
-			r.Flags = ptr("text_repaired")
+			r.Flags = storetest.Ptr("text_repaired")
 		case *r.Flags != "text_repaired":
-			r.Flags = ptr(*r.Flags + ",text_repaired")
+			r.Flags = storetest.Ptr(*r.Flags + ",text_repaired")
 		}
 	}
 	return r
@@ -258,27 +193,15 @@ func compareRows(t *testing.T, from, dir string, s Chunk, expected []nightshift.
 	t.Helper()
 	row := s.First
 	for rec, err := range Rows[nightshift.Record](dir, ReadOptions{From: s.First, To: s.First + s.Rows}) {
-		must(t, err)
+		storetest.Must(t, err)
 		if want := expected[row]; !reflect.DeepEqual(rec, want) {
-			t.Fatalf("%s: row %d: %s", from, row, firstDifference(rec, want))
+			t.Fatalf("%s: row %d: %s", from, row, storetest.FirstDifference(rec, want))
 		}
 		row++
 	}
 	if row != s.First+s.Rows {
 		t.Fatalf("%s: %d rows of %d", from, row-s.First, s.Rows)
 	}
-}
-
-func firstDifference(got, want nightshift.Record) string {
-	g, w := reflect.ValueOf(got), reflect.ValueOf(want)
-	for i := range g.NumField() {
-		if !reflect.DeepEqual(g.Field(i).Interface(), w.Field(i).Interface()) {
-			a, _ := json.Marshal(g.Field(i).Interface())
-			b, _ := json.Marshal(w.Field(i).Interface())
-			return fmt.Sprintf("%s = %s, want %s", g.Type().Field(i).Name, a, b)
-		}
-	}
-	return "no difference"
 }
 
 // compareForeign has another reader hash every column of the parts.
@@ -292,7 +215,7 @@ func compareForeign(t *testing.T, reader string, parquetFiles []string, want map
 		t.Fatalf("%v: %s", err, stderr.String())
 	}
 	var got map[string]string
-	must(t, json.Unmarshal(out, &got))
+	storetest.Must(t, json.Unmarshal(out, &got))
 	for name, sum := range want {
 		if got[name] != sum {
 			t.Errorf("column %s reads differently", name)
@@ -310,7 +233,7 @@ func findPython(t *testing.T, module string) string {
 	if errors.Is(err, exec.ErrNotFound) {
 		t.Skip("needs python3 on the PATH")
 	}
-	must(t, err)
+	storetest.Must(t, err)
 	for _, m := range []string{module, "numpy"} {
 		if exec.Command(python, "-c", "import "+m).Run() != nil {
 			t.Skipf("needs the Python module %s", m)
@@ -325,25 +248,25 @@ func TestLongAnswer(t *testing.T) {
 	id := identity(1, 1, 2, 1)
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	long := strings.Repeat("All work and no play. ", 10<<20/22)
 	for row := range int64(2) {
-		rec := record("m0", row, 0)
+		rec := storetest.Record("m0", row, 0)
 		rec.Text, rec.RawResponse = &long, &long
-		must(t, u.Put(rec))
+		storetest.Must(t, u.Put(rec))
 	}
-	must(t, u.Commit())
-	must(t, r.Close("finished"))
+	storetest.Must(t, u.Commit())
+	storetest.Must(t, r.Close("finished"))
 	n := 0
 	for rec, err := range Rows[nightshift.Record](dir, ReadOptions{}) {
-		must(t, err)
+		storetest.Must(t, err)
 		if *rec.Text != long || *rec.RawResponse != long {
 			t.Fatalf("row %d has changed", n)
 		}
 		n++
 	}
 	info, err := ReadInfo(dir)
-	must(t, err)
+	storetest.Must(t, err)
 	if size := info.ParquetFiles[0].Size; n != 2 || size > 1<<20 {
 		t.Fatalf("%d rows in %d bytes; 40 MB that repeat themselves take a few KB when statistics leave them out", n, size)
 	}

@@ -8,8 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"nightshift/runner/store/internal/disk"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 )
@@ -80,22 +81,22 @@ func (id *Identity) check() error {
 // identify creates the run's own files, or compares them with the identity.
 // run.json is written last: with it the run exists.
 func (r *Run) identify() error {
-	b, err := readAll(r.fs, r.dir.at(runFile))
+	b, err := disk.ReadAll(r.fs, r.dir.at(runFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return r.create()
 	}
 	if err != nil {
-		return storageError("reading", r.dir.at(runFile), err)
+		return disk.Wrap("reading", r.dir.at(runFile), err)
 	}
 	if err := json.Unmarshal(b, &r.doc); err != nil {
-		return &StorageError{Op: "reading", Path: r.dir.at(runFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
+		return &disk.StorageError{Op: "reading", Path: r.dir.at(runFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
 	}
 	if r.doc.Format != formatVersion {
-		return &StorageError{Op: "reading", Path: r.dir.at(runFile), Err: fmt.Errorf("format %d, this program knows %d", r.doc.Format, formatVersion), Hint: "use the version of the program that made it"}
+		return &disk.StorageError{Op: "reading", Path: r.dir.at(runFile), Err: fmt.Errorf("format %d, this program knows %d", r.doc.Format, formatVersion), Hint: "use the version of the program that made it"}
 	}
 	there, err := readChunks(r.fs, r.dir, r.doc.Shards)
 	if err != nil {
-		return &StorageError{Op: "reading", Path: r.dir.at(shardsFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
+		return &disk.StorageError{Op: "reading", Path: r.dir.at(shardsFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
 	}
 	if slices.Contains(r.doc.MovedPlans, r.id.PlanHash) {
 		r.id.PlanHash = r.doc.PlanHash
@@ -108,11 +109,11 @@ func (r *Run) identify() error {
 
 func (r *Run) makeDirs() error {
 	for _, d := range []string{journalDir, resultsDir, scoresDir, tmpDir, quarantineDir} {
-		if err := r.fs.mkdir(r.dir.at(d)); err != nil {
-			return storageError("creating", r.dir.at(d), err)
+		if err := r.fs.Mkdir(r.dir.at(d)); err != nil {
+			return disk.Wrap("creating", r.dir.at(d), err)
 		}
 	}
-	return storageError("syncing", string(r.dir), r.fs.syncDir(string(r.dir)))
+	return disk.Wrap("syncing", string(r.dir), r.fs.SyncDir(string(r.dir)))
 }
 
 func (r *Run) create() error {
@@ -122,7 +123,7 @@ func (r *Run) create() error {
 	if err := r.makeDirs(); err != nil {
 		return err
 	}
-	crashPoint("create.dirs-made")
+	disk.CrashPoint("create.dirs-made")
 	var id [8]byte
 	rand.Read(id[:])
 	now := time.Now().UTC()
@@ -135,22 +136,22 @@ func (r *Run) create() error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(r.fs, r.tmpName(shardsFile), r.dir.at(shardsFile), shards); err != nil {
-		return storageError("writing", r.dir.at(shardsFile), err)
+	if err := disk.WriteFile(r.fs, r.tmpName(shardsFile), r.dir.at(shardsFile), shards); err != nil {
+		return disk.Wrap("writing", r.dir.at(shardsFile), err)
 	}
-	crashPoint("create.units-written")
+	disk.CrashPoint("create.units-written")
 	return r.setState("new")
 }
 
 // refuseRemains refuses a directory that holds answers but not whose they are.
 func (r *Run) refuseRemains() error {
 	for _, d := range []string{resultsDir, journalDir} {
-		names, err := r.fs.list(r.dir.at(d))
+		names, err := r.fs.List(r.dir.at(d))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return storageError("reading", r.dir.at(d), err)
+			return disk.Wrap("reading", r.dir.at(d), err)
 		}
 		if len(names) > 0 {
-			return &StorageError{
+			return &disk.StorageError{
 				Op: "opening", Path: string(r.dir), Err: fmt.Errorf("%s holds %s, but there is no %s", d, names[0], runFile),
 				Hint: "restore " + runFile + " from a copy, or give another --out",
 			}
@@ -185,8 +186,8 @@ func (r *Run) setState(state string) error {
 	if err != nil {
 		return err
 	}
-	err = writeFile(r.fs, r.tmpName(runFile), r.dir.at(runFile), append(b, '\n'))
-	return storageError("writing", r.dir.at(runFile), err)
+	err = disk.WriteFile(r.fs, r.tmpName(runFile), r.dir.at(runFile), append(b, '\n'))
+	return disk.Wrap("writing", r.dir.at(runFile), err)
 }
 
 // shardLine is a line of units.jsonl.
@@ -221,8 +222,8 @@ func encodeChunks(runID string, chunks []Chunk) ([]byte, error) {
 // readChunks reads the units of a run that has so many. There are more in the
 // file where an extension was cut short before run.json told of it: they do
 // not count.
-func readChunks(fsys fileSystem, dir paths, shards int) ([]Chunk, error) {
-	b, err := readAll(fsys, dir.at(shardsFile))
+func readChunks(fsys disk.FS, dir paths, shards int) ([]Chunk, error) {
+	b, err := disk.ReadAll(fsys, dir.at(shardsFile))
 	if err != nil {
 		return nil, err
 	}
@@ -375,7 +376,7 @@ func compareJSON(path string, a, b any, differ func(string, any, any)) {
 		for k := range mb {
 			keys[k] = true
 		}
-		for _, k := range sortedKeys(keys) {
+		for _, k := range slices.Sorted(maps.Keys(keys)) {
 			compareJSON(join(path, k), member(ma, k), member(mb, k), differ)
 		}
 	case isListA && isListB:
@@ -423,13 +424,4 @@ func brief(v any) string {
 		return string(s[:60]) + "…"
 	}
 	return string(b)
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
 }

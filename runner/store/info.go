@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/parquetfile"
 )
 
 // Info is what a run directory says about itself.
@@ -33,7 +36,7 @@ type Info struct {
 	Starts       []Start         `json:"starts"`
 	Chunks       []Chunk         `json:"-"`
 	ParquetFiles []ParquetFile   `json:"-"`      // committed units, by model and unit
-	Totals       Totals          `json:"totals"` // of the committed units
+	Totals       records.Totals  `json:"totals"` // of the committed units
 }
 
 // Items is the number of (row, model, epoch)s of the whole run.
@@ -53,14 +56,14 @@ func (i Info) Rows() int64 {
 // ReadInfo reads run.json, the units and the manifest. It takes no lock. The
 // error is fs.ErrNotExist when dir is no run directory.
 func ReadInfo(dir string) (Info, error) {
-	v, err := openView(osFS{}, dir)
+	v, err := openView(disk.OS{}, dir)
 	return v.info, err
 }
 
 // view is a run directory as a reader finds it. Files may come and go while
 // it is looked at.
 type view struct {
-	fs     fileSystem
+	fs     disk.FS
 	dir    paths
 	info   Info
 	slugs  []string
@@ -69,9 +72,9 @@ type view struct {
 	size   int64                    // of the manifest when it was read
 }
 
-func openView(fsys fileSystem, dir string) (*view, error) {
+func openView(fsys disk.FS, dir string) (*view, error) {
 	v := &view{fs: fsys, dir: paths(dir)}
-	b, err := readAll(fsys, v.dir.at(runFile))
+	b, err := disk.ReadAll(fsys, v.dir.at(runFile))
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%s is not a run directory: %w", dir, err)
@@ -100,7 +103,7 @@ func openView(fsys fileSystem, dir string) (*view, error) {
 // readParquetFiles takes the manifest's word for the parts it lists, and the parts'
 // own for the others.
 func (v *view) readParquetFiles() error {
-	v.size, _ = v.fs.size(v.dir.at(manifestFile)) // 0 when there is none
+	v.size, _ = v.fs.Size(v.dir.at(manifestFile)) // 0 when there is none
 	m, err := readManifest(v.fs, v.dir)
 	if err != nil {
 		return err
@@ -113,7 +116,7 @@ func (v *view) readParquetFiles() error {
 			v.listed[shardKey{model, p.Shard}] = p
 		}
 	}
-	names, err := v.fs.list(v.dir.at(resultsDir))
+	names, err := v.fs.List(v.dir.at(resultsDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -136,37 +139,37 @@ func (v *view) addUnlisted(name string) {
 	if old, there := v.listed[key]; there && old.Gen >= gen {
 		return
 	}
-	f, pf, err := openParquetFile(v.fs, v.dir.at(resultsDir, name))
+	f, err := parquetfile.Open(v.fs, v.dir.at(resultsDir, name))
 	if err != nil {
 		return
 	}
 	defer f.Close()
 	s := v.info.Chunks[shard]
-	m, err := metaOf(pf)
-	if err != nil || m.RunID != v.info.RunID || pf.NumRows() != s.items(v.info.Epochs) {
+	m, err := f.Meta()
+	if err != nil || m.RunID != v.info.RunID || f.NumRows() != s.items(v.info.Epochs) {
 		return
 	}
-	var sum Tally
-	for c, err := range readParquetFile[counted](pf) {
+	var sum records.Tally
+	for c, err := range parquetfile.Read[records.Columns](f) {
 		if err != nil {
 			return
 		}
-		sum.count(&c)
+		sum.Count(&c)
 	}
-	size, _ := f.length()
+	size, _ := v.fs.Size(v.dir.at(resultsDir, name))
 	v.listed[key] = ParquetFile{
 		Model: v.info.Models[model], Shard: shard, Gen: gen, Name: name, Size: size,
-		First: s.First, Rows: s.Rows, Items: pf.NumRows(), Totals: sum,
+		First: s.First, Rows: s.Rows, Items: f.NumRows(), Totals: sum,
 	}
 }
 
 func (v *view) sum() {
 	v.info.ParquetFiles = v.info.ParquetFiles[:0]
-	v.info.Totals = Totals{Models: map[string]Tally{}}
-	sums := make([]Tally, len(v.info.Models))
+	v.info.Totals = records.Totals{Models: map[string]records.Tally{}}
+	sums := make([]records.Tally, len(v.info.Models))
 	for key, p := range v.listed {
 		v.info.ParquetFiles = append(v.info.ParquetFiles, p)
-		sums[key.model].add(&p.Totals, 1)
+		sums[key.model].Accumulate(&p.Totals, 1)
 	}
 	for i, m := range v.info.Models {
 		v.info.Totals.Models[m] = sums[i]
@@ -213,7 +216,7 @@ func (v *view) scan(key shardKey, ids []journalID) (*journal, error) {
 			continue
 		}
 		name := v.journalPath(id)
-		f, err := v.fs.open(name, os.O_RDONLY)
+		f, err := v.fs.Open(name, os.O_RDONLY)
 		if err == nil && foreignJournal(f, v.info.RunID) != "" {
 			f.Close()
 			continue
@@ -248,8 +251,8 @@ type StatusInfo struct {
 	Committed  int   `json:"committed_units"`
 	OpenShards int   `json:"open_units"`
 
-	All       Totals             `json:"all"`              // parts and journals
-	Unsettled Tally              `json:"unsettled"`        // spent on rows without a record
+	All       records.Totals     `json:"all"`              // parts and journals
+	Unsettled records.Tally      `json:"unsettled"`        // spent on rows without a record
 	Spent     nightshift.NanoUSD `json:"spent_nano_usd"`   // known costs, rows without a record included
 	AtMost    nightshift.NanoUSD `json:"at_most_nano_usd"` // with the worst case of what is not known
 
@@ -264,21 +267,21 @@ type StatusInfo struct {
 
 // Status looks at a live, stopped or damaged run. It takes no lock and
 // changes nothing. Damage is listed, not an error.
-func Status(dir string) (StatusInfo, error) { return status(osFS{}, dir) }
+func Status(dir string) (StatusInfo, error) { return status(disk.OS{}, dir) }
 
-func status(fsys fileSystem, dir string) (StatusInfo, error) {
+func status(fsys disk.FS, dir string) (StatusInfo, error) {
 	return statusBy(fsys, dir, nil, func(v *view, st *StatusInfo) error { return st.addJournals(v) })
 }
 
 // statusBy looks at a run; journals adds what those of open units hold, where p
 // does not say it.
-func statusBy(fsys fileSystem, dir string, p *Progress, journals func(*view, *StatusInfo) error) (StatusInfo, error) {
+func statusBy(fsys disk.FS, dir string, p *Progress, journals func(*view, *StatusInfo) error) (StatusInfo, error) {
 	v, err := openView(fsys, dir)
 	st := StatusInfo{Info: v.info}
 	if err != nil {
 		return st, err
 	}
-	st.Live, err = fsys.locked(v.dir.at(lockName))
+	st.Live, err = fsys.Locked(v.dir.at(lockName))
 	if err != nil {
 		st.note("lock: %v", err)
 	}
@@ -291,7 +294,7 @@ func statusBy(fsys fileSystem, dir string, p *Progress, journals func(*view, *St
 	}
 	st.Items = st.Info.Items()
 	st.Committed = len(v.info.ParquetFiles)
-	st.All = v.info.Totals.Add(Totals{}) // a copy: Info.Totals is of the committed units
+	st.All = v.info.Totals.Add(records.Totals{}) // a copy: Info.Totals is of the committed units
 	st.addParquetFiles(v)
 	if now := time.Now(); p.standsFor(&st, now) {
 		st.take(p)
@@ -308,7 +311,7 @@ func (st *StatusInfo) note(format string, args ...any) {
 
 func (st *StatusInfo) addParquetFiles(v *view) {
 	for _, p := range v.info.ParquetFiles {
-		size, err := v.fs.size(v.dir.at(resultsDir, p.Name))
+		size, err := v.fs.Size(v.dir.at(resultsDir, p.Name))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			st.note("%s is missing: %d rows", v.dir.at(resultsDir, p.Name), p.Items)
@@ -373,20 +376,20 @@ func (st *StatusInfo) addJournal(v *view, key shardKey, j *journal) {
 
 // dropReplaced takes the rows of the old part that have a newer record out of
 // the sums.
-func (st *StatusInfo) dropReplaced(v *view, base ParquetFile, j *journal, t *Tally) {
-	f, pf, err := openParquetFile(v.fs, v.dir.at(resultsDir, base.Name))
+func (st *StatusInfo) dropReplaced(v *view, base ParquetFile, j *journal, t *records.Tally) {
+	f, err := parquetfile.Open(v.fs, v.dir.at(resultsDir, base.Name))
 	if err != nil {
 		return // noted with the parts
 	}
 	defer f.Close()
-	for c, err := range readParquetFile[counted](pf) {
+	for c, err := range parquetfile.Read[records.Columns](f) {
 		if err != nil {
 			st.note("%s: %v", base.Name, err)
 			return
 		}
 		if item, ok := j.item(c.Row, int(c.Epoch)); ok && j.at[item].n > 0 {
-			old := c.tally()
-			t.add(&old, -1)
+			old := c.Tally()
+			t.Accumulate(&old, -1)
 		}
 	}
 }
@@ -402,8 +405,8 @@ func (st *StatusInfo) addAttemptHistories(model string, shard int, j *journal) {
 			continue
 		}
 		tr := j.open[item]
-		t := spent(append(slices.Clip(tr.history()), tr.answered...))
-		st.Unsettled.add(&t, 1)
+		t := records.Spent(append(slices.Clip(tr.history()), tr.answered...))
+		st.Unsettled.Accumulate(&t, 1)
 		row, epoch := j.rowOf(item)
 		for _, in := range tr.intents {
 			if st.inFlight(in.at) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/records"
 )
 
 // Kinds of journal lines.
@@ -64,7 +66,7 @@ type scannedLine struct {
 	At      time.Time           `json:"at"`
 	Intent  *nightshift.Intent  `json:"intent"`
 	Attempt *nightshift.Attempt `json:"attempt"`
-	Record  *counted            `json:"record"`
+	Record  *records.Columns    `json:"record"`
 	Turn    *struct {
 		Attempts []nightshift.Attempt
 	} `json:"response"`
@@ -90,12 +92,12 @@ type journal struct {
 	chunk  Chunk
 	epochs int64
 
-	files  []file // as loc.file counts them
+	files  []disk.File // as loc.file counts them
 	names  []string
 	at     []loc                     // of the record of each item
 	open   map[int64]*attemptHistory // items that were sent and have no final record
-	redo   map[int64]Tally           // items whose record says failed or unknown
-	tally  Tally                     // of all records
+	redo   map[int64]records.Tally   // items whose record says failed or unknown
+	tally  records.Tally             // of all records
 	extras int                       // answers beyond the first of an item
 	damage []damage
 	sealed bool
@@ -130,7 +132,7 @@ func newJournal(s Chunk, epochs int) *journal {
 		chunk: s, epochs: int64(epochs),
 		at:   make([]loc, s.Rows*int64(epochs)),
 		open: map[int64]*attemptHistory{},
-		redo: map[int64]Tally{},
+		redo: map[int64]records.Tally{},
 	}
 }
 
@@ -150,7 +152,7 @@ func (j *journal) rowOf(item int64) (row int64, epoch int) {
 
 // scan reads one journal file to its end. An error means that the file cannot
 // be read at all; damage is noted and passed over.
-func (j *journal) scan(f file, name string) error {
+func (j *journal) scan(f disk.File, name string) error {
 	j.files = append(j.files, f)
 	j.names = append(j.names, name)
 	return j.scanFrom(f, len(j.files)-1, 0)
@@ -253,7 +255,7 @@ func (t *attemptHistory) fail(a nightshift.Attempt) {
 
 // result notes the record of an item. The first answer stays; a record of
 // failure gives way to any later one.
-func (j *journal) result(item int64, at loc, c *counted) {
+func (j *journal) result(item int64, at loc, c *records.Columns) {
 	delete(j.open, item)
 	old := j.at[item]
 	if old.n == at.n && old.crc == at.crc {
@@ -265,13 +267,13 @@ func (j *journal) result(item int64, at loc, c *counted) {
 			j.extras++
 			return
 		}
-		j.tally.add(&before, -1)
+		j.tally.Accumulate(&before, -1)
 		delete(j.redo, item)
 	}
 	j.at[item] = at
-	j.tally.count(c)
-	if retried(c.Outcome) {
-		j.redo[item] = c.tally()
+	j.tally.Count(c)
+	if records.Retried(c.Outcome) {
+		j.redo[item] = c.Tally()
 	}
 }
 
@@ -365,7 +367,7 @@ func (j *journal) close() {
 
 // journalFile is the file that a unit writes to.
 type journalFile struct {
-	file
+	disk.File
 	n        int32 // number among the unit's files
 	name     string
 	dir      string
@@ -377,7 +379,7 @@ type journalFile struct {
 
 // put appends a line.
 func (f *journalFile) put(line []byte) (off int64, err error) {
-	if err := writeFull(f, line); err != nil {
+	if err := disk.WriteFull(f, line); err != nil {
 		return 0, err
 	}
 	off = f.size
@@ -388,17 +390,17 @@ func (f *journalFile) put(line []byte) (off int64, err error) {
 var errUnlinked = fmt.Errorf("the file was removed while it was in use: %w", os.ErrNotExist)
 
 // makeDurable syncs the file, and its name the first time.
-func (f *journalFile) makeDurable(fsys fileSystem) error {
+func (f *journalFile) makeDurable(fsys disk.FS) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
 	if !f.named {
-		if err := fsys.syncDir(f.dir); err != nil {
+		if err := fsys.SyncDir(f.dir); err != nil {
 			return err
 		}
 		f.named = true
 	}
-	there, err := f.linked()
+	there, err := f.Linked()
 	if err == nil && !there {
 		err = errUnlinked
 	}

@@ -9,12 +9,15 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/storetest"
 )
 
 // journalFixture is a run with one open unit, the bytes of its journal, and
 // what is in it.
 type journalFixture struct {
-	disk *memFS
+	mem  *storetest.MemFS
 	id   Identity
 	name string
 	raw  []byte
@@ -24,32 +27,32 @@ type journalFixture struct {
 
 func newJournalFixture(t testing.TB, rows int64) *journalFixture {
 	t.Helper()
-	fx := &journalFixture{disk: newMemFS(), id: identity(1, 1, rows, 1), recs: map[int64]*nightshift.Record{}, ends: map[int64]int{}}
-	r := mustOpen(t, crashDir, fx.id, Options{fs: fx.disk})
+	fx := &journalFixture{mem: storetest.NewFS(), id: identity(1, 1, rows, 1), recs: map[int64]*nightshift.Record{}, ends: map[int64]int{}}
+	r := mustOpen(t, crashDir, fx.id, Options{fs: fx.mem})
 	u, err := r.OpenShard("m0", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for row := range rows - 1 { // the last has not answered
 		w := u.AttemptLog(row, 0)
-		must(t, w.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 7, WorstCost: 70}))
-		must(t, w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassOverloaded, Message: "a \"quoted\" {\"k\":\"result\"} message"}))
-		must(t, w.Sending(nightshift.Intent{Attempt: 2, WorstTokens: 7, WorstCost: 70}))
-		rec := record("m0", row, 0)
-		rec.RawResponse = ptr("{\"k\":\"result\",\n\"nested\": 1}\x00\u2028 é")
-		must(t, u.Put(rec))
-		kept := repaired(rec)
+		storetest.Must(t, w.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 7, WorstCost: 70}))
+		storetest.Must(t, w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassOverloaded, Message: "a \"quoted\" {\"k\":\"result\"} message"}))
+		storetest.Must(t, w.Sending(nightshift.Intent{Attempt: 2, WorstTokens: 7, WorstCost: 70}))
+		rec := storetest.Record("m0", row, 0)
+		rec.RawResponse = storetest.Ptr("{\"k\":\"result\",\n\"nested\": 1}\x00\u2028 é")
+		storetest.Must(t, u.Put(rec))
+		kept := records.Repaired(rec)
 		fx.recs[row] = &kept
 	}
-	must(t, u.AttemptLog(rows-1, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 7, WorstCost: 70}))
-	must(t, r.Close("stopped"))
-	names, err := fx.disk.list(path.Join(crashDir, journalDir))
+	storetest.Must(t, u.AttemptLog(rows-1, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 7, WorstCost: 70}))
+	storetest.Must(t, r.Close("stopped"))
+	names, err := fx.mem.List(path.Join(crashDir, journalDir))
 	if err != nil || len(names) != 1 {
 		t.Fatalf("journal files %q, %v", names, err)
 	}
 	fx.name = path.Join(crashDir, journalDir, names[0])
-	fx.raw, err = readAll(fx.disk, fx.name)
-	must(t, err)
+	fx.raw, err = disk.ReadAll(fx.mem, fx.name)
+	storetest.Must(t, err)
 	for item, at := range u.j.at {
 		if at.n > 0 {
 			fx.ends[int64(item)] = int(at.off) + int(at.n)
@@ -58,23 +61,16 @@ func newJournalFixture(t testing.TB, rows int64) *journalFixture {
 	return fx
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // open opens the run with these bytes in the journal, and returns the records
 // that it has.
 func (fx *journalFixture) open(t *testing.T, raw []byte) (got map[int64]*nightshift.Record, r *Run, notices []string) {
 	t.Helper()
-	disk := fx.disk.clone()
-	n := disk.node(fx.name)
-	n.data, n.durable = raw, raw
-	r = mustOpen(t, crashDir, fx.id, Options{fs: disk, Notice: func(s string) { notices = append(notices, s) }})
+	mem := fx.mem.Clone()
+	n := mem.Node(fx.name)
+	n.Data, n.Durable = raw, raw
+	r = mustOpen(t, crashDir, fx.id, Options{fs: mem, Notice: func(s string) { notices = append(notices, s) }})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	got = map[int64]*nightshift.Record{}
 	for item, at := range u.j.at {
 		if done := u.Done(int64(item), 0); done != (at.n > 0) {
@@ -82,7 +78,7 @@ func (fx *journalFixture) open(t *testing.T, raw []byte) (got map[int64]*nightsh
 		}
 		if at.n > 0 {
 			rec, err := u.j.record(at)
-			must(t, err)
+			storetest.Must(t, err)
 			got[int64(item)] = rec
 		}
 	}
@@ -106,7 +102,7 @@ func TestJournalCutAtEveryByte(t *testing.T) {
 		if inLine != (len(notices) == 1) {
 			t.Fatalf("cut at %d, within a line: %v; notices %q", cut, inLine, notices)
 		}
-		must(t, r.Close(""))
+		storetest.Must(t, r.Close(""))
 	}
 }
 
@@ -156,7 +152,7 @@ func TestJournalBitFlips(t *testing.T) {
 		if unknown := len(r.Unknown()); lost > 0 && unknown < 2 {
 			t.Fatalf("bit %d: a record is lost and %d attempts are unknown, want 2", bit, unknown)
 		}
-		must(t, r.Close(""))
+		storetest.Must(t, r.Close(""))
 	}
 	t.Logf("%d flips, %d of them harmless, all others noticed", flips, harmless)
 }
@@ -211,7 +207,7 @@ func TestScanLongLines(t *testing.T) {
 	long := `{"k":"` + strings.Repeat("x", 3<<20) + `"}`
 	line, _ := sealLine(append(lineBuffer(nil), long...))
 	n := 0
-	must(t, scanLines(bytes.NewReader(append(line, line...)), func(s span) error {
+	storetest.Must(t, scanLines(bytes.NewReader(append(line, line...)), func(s span) error {
 		if string(s.object) != long || s.off != int64(n*len(line)) {
 			t.Fatalf("line %d at %d has %d bytes", n, s.off, len(s.object))
 		}
@@ -232,7 +228,7 @@ func FuzzScanLines(f *testing.F) {
 	f.Add([]byte("\n\n00000000 {\"k\":\"a\"}\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		end := int64(0)
-		must(t, scanLines(bytes.NewReader(b), func(s span) error {
+		storetest.Must(t, scanLines(bytes.NewReader(b), func(s span) error {
 			if s.off < end || !bytes.Equal(b[s.off:s.off+int64(len(s.raw))], s.raw) {
 				t.Fatalf("span at %d, %q", s.off, s.raw)
 			}
@@ -268,7 +264,7 @@ func FuzzJournal(f *testing.F) {
 	f.Add(seal(`{"k":"what","row":1}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		j := newJournal(fx.id.Chunks[0], 1)
-		must(t, j.scan(&memFile{fs: newMemFS(), n: &memNode{data: b}}, "x"))
+		storetest.Must(t, j.scan(&storetest.MemFile{Fs: storetest.NewFS(), N: &storetest.MemNode{Data: b}}, "x"))
 		for _, at := range j.at {
 			if at.n == 0 {
 				continue

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/records"
 	"os"
 	"sync"
 	"time"
@@ -14,18 +16,18 @@ import (
 
 // A ParquetFile is a committed unit as the manifest lists it.
 type ParquetFile struct {
-	K           string    `json:"k"`
-	Model       string    `json:"model"`
-	Shard       int       `json:"unit"`
-	Gen         int       `json:"generation"`
-	Name        string    `json:"name"`
-	Size        int64     `json:"size"`
-	SHA256      string    `json:"sha256"`
-	First       int64     `json:"first_row"`
-	Rows        int64     `json:"dataset_rows"`
-	Items       int64     `json:"items"` // rows of the part
-	CommittedAt time.Time `json:"committed_at"`
-	Totals      Tally     `json:"totals"`
+	K           string        `json:"k"`
+	Model       string        `json:"model"`
+	Shard       int           `json:"unit"`
+	Gen         int           `json:"generation"`
+	Name        string        `json:"name"`
+	Size        int64         `json:"size"`
+	SHA256      string        `json:"sha256"`
+	First       int64         `json:"first_row"`
+	Rows        int64         `json:"dataset_rows"`
+	Items       int64         `json:"items"` // rows of the part
+	CommittedAt time.Time     `json:"committed_at"`
+	Totals      records.Tally `json:"totals"`
 }
 
 const (
@@ -40,10 +42,10 @@ type manifestHead struct {
 
 // manifest is manifest.jsonl open for appending.
 type manifest struct {
-	fs   fileSystem
+	fs   disk.FS
 	dir  paths
 	mu   sync.Mutex
-	f    file
+	f    disk.File
 	name bool // its directory has been synced
 }
 
@@ -57,9 +59,9 @@ type manifestContent struct {
 
 // readManifest reads what can be read. A missing file is an empty one: the
 // parts describe themselves.
-func readManifest(fsys fileSystem, dir paths) (manifestContent, error) {
+func readManifest(fsys disk.FS, dir paths) (manifestContent, error) {
 	var m manifestContent
-	b, err := readAll(fsys, dir.at(manifestFile))
+	b, err := disk.ReadAll(fsys, dir.at(manifestFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
@@ -115,14 +117,14 @@ func (m *manifestContent) line(s span, newest map[string]int) string {
 
 // openManifest opens the file for appending and writes its first line when it
 // is new.
-func openManifest(fsys fileSystem, dir paths, runID string) (*manifest, error) {
+func openManifest(fsys disk.FS, dir paths, runID string) (*manifest, error) {
 	m := &manifest{fs: fsys, dir: dir}
 	var err error
-	m.f, err = fsys.open(dir.at(manifestFile), os.O_RDWR|os.O_CREATE|os.O_APPEND)
+	m.f, err = fsys.Open(dir.at(manifestFile), os.O_RDWR|os.O_CREATE|os.O_APPEND)
 	if err != nil {
 		return nil, err
 	}
-	n, err := m.f.length()
+	n, err := m.f.Length()
 	if err == nil && n == 0 {
 		err = m.add(manifestHead{K: kindManifest, RunID: runID})
 	}
@@ -141,15 +143,15 @@ func (m *manifest) add(v any) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := writeFull(m.f, line); err != nil {
+	if err := disk.WriteFull(m.f, line); err != nil {
 		return err
 	}
-	crashPoint("manifest.written")
+	disk.CrashPoint("manifest.written")
 	if err := m.f.Sync(); err != nil {
 		return err
 	}
 	if !m.name {
-		if err := m.fs.syncDir(string(m.dir)); err != nil {
+		if err := m.fs.SyncDir(string(m.dir)); err != nil {
 			return err
 		}
 		m.name = true

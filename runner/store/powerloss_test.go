@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/storetest"
 )
 
 // The power-loss tests run the store on memFS. Before every operation of the
@@ -82,7 +84,7 @@ func (c *client) fork() *client {
 }
 
 // run goes through the whole run, or to the first error.
-func (c *client) run(fsys fileSystem) error {
+func (c *client) run(fsys disk.FS) error {
 	c.process++
 	if id := c.present(fsys); id == c.short {
 		if err := c.pass(fsys, *id, c.half); err != nil {
@@ -96,7 +98,7 @@ func (c *client) run(fsys fileSystem) error {
 }
 
 // present is the identity that the run on the disk has, or gets.
-func (c *client) present(fsys fileSystem) *Identity {
+func (c *client) present(fsys disk.FS) *Identity {
 	v, err := openView(fsys, crashDir)
 	if c.short != nil && (err != nil || len(v.info.Chunks) == len(c.short.Chunks)) {
 		return c.short
@@ -104,14 +106,14 @@ func (c *client) present(fsys fileSystem) *Identity {
 	return &c.id
 }
 
-func (c *client) extend(fsys fileSystem) error {
+func (c *client) extend(fsys disk.FS) error {
 	o := c.opts
 	o.fs = fsys
 	return Extend(crashDir, o, grown(newRows(c.id)))
 }
 
 // pass goes through all units, or through a half of each and leaves it open.
-func (c *client) pass(fsys fileSystem, id Identity, half bool) error {
+func (c *client) pass(fsys disk.FS, id Identity, half bool) error {
 	o := c.opts
 	o.fs = fsys
 	r, err := Open(crashDir, id, o)
@@ -192,8 +194,8 @@ func (c *client) item(u *Shard, model string, row int64, epoch int) error {
 	}
 	c.sent[name]++
 	c.mu.Unlock()
-	rec := record(model, row, epoch)
-	rec.Text = ptr(fmt.Sprintf("answer %s by process %d", name, c.process))
+	rec := storetest.Record(model, row, epoch)
+	rec.Text = storetest.Ptr(fmt.Sprintf("answer %s by process %d", name, c.process))
 	rec.Attempts = int32(n)
 	c.mu.Lock()
 	c.read[name] = *rec.Text
@@ -210,7 +212,7 @@ func (c *client) item(u *Shard, model string, row int64, epoch int) error {
 }
 
 // check compares what is on the disk with the book.
-func (c *client) check(fsys fileSystem) error {
+func (c *client) check(fsys disk.FS) error {
 	type row struct {
 		Model string  `parquet:"model,dict"`
 		Row   int64   `parquet:"row"`
@@ -218,7 +220,7 @@ func (c *client) check(fsys fileSystem) error {
 		Text  *string `parquet:"text,optional"`
 	}
 	found := map[string]string{}
-	if _, err := readAll(fsys, path.Join(crashDir, runFile)); err == nil {
+	if _, err := disk.ReadAll(fsys, path.Join(crashDir, runFile)); err == nil {
 		for r, err := range Rows[row](crashDir, ReadOptions{fs: fsys}) {
 			if err != nil {
 				return fmt.Errorf("reading: %w", err)
@@ -250,7 +252,7 @@ func (c *client) check(fsys fileSystem) error {
 
 // sabotage changes the operations that the store asks for: a deliberate
 // mistake in their order.
-type sabotage func(fileSystem) fileSystem
+type sabotage func(disk.FS) disk.FS
 
 // powerTrial runs one run from begin to end with power failures, and returns
 // how many it tried. Of the states after a failure some are run on, and fail
@@ -262,8 +264,8 @@ func powerTrial(seed uint64, wreck sabotage, most int) (points int, err error) {
 	if rng.IntN(2) == 0 {
 		c.id, c.short, c.half = extended(id), &id, rng.IntN(2) == 0
 	}
-	disk := newMemFS()
-	return c.trial(disk, wreck, rng, 0, most)
+	mem := storetest.NewFS()
+	return c.trial(mem, wreck, rng, 0, most)
 }
 
 // extended is the identity of a run to whose dataset a unit or two were added.
@@ -278,32 +280,32 @@ func extended(id Identity) Identity {
 }
 
 type aftermath struct {
-	disk *memFS
+	mem  *storetest.MemFS
 	book *client
 	at   string
 }
 
-func (c *client) trial(disk *memFS, wreck sabotage, rng *rand.Rand, depth, most int) (points int, err error) {
+func (c *client) trial(mem *storetest.MemFS, wreck sabotage, rng *rand.Rand, depth, most int) (points int, err error) {
 	var states []aftermath
 	share := 3 << depth
-	disk.before = func(op, name string) (int, error) {
+	mem.Before = func(op, name string) (int, error) {
 		if op == "read" || op == "readat" || op == "stat" || op == "list" || op == "open" || op == "free" {
 			return 0, nil // changes nothing, so the state is that of the next change
 		}
 		if rng.IntN(share) == 0 {
-			states = append(states, aftermath{disk.crash(rng), c.fork(), op + " " + name})
+			states = append(states, aftermath{mem.Crash(rng), c.fork(), op + " " + name})
 		}
 		return 0, nil
 	}
-	var fsys fileSystem = disk
+	var fsys disk.FS = mem
 	if wreck != nil {
-		fsys = wreck(disk)
+		fsys = wreck(mem)
 	}
 	if err := c.run(fsys); err != nil {
 		return points, fmt.Errorf("undisturbed: %w", err)
 	}
-	disk.before = nil
-	if err := c.check(disk); err != nil {
+	mem.Before = nil
+	if err := c.check(mem); err != nil {
 		return points, fmt.Errorf("at the end: %w", err)
 	}
 	for _, s := range states {
@@ -311,16 +313,16 @@ func (c *client) trial(disk *memFS, wreck sabotage, rng *rand.Rand, depth, most 
 			break
 		}
 		points++
-		if err := s.book.check(s.disk.clone()); err != nil {
+		if err := s.book.check(s.mem.Clone()); err != nil {
 			return points, fmt.Errorf("power failed at %q: %w", s.at, err)
 		}
 		var n int
 		if depth < 2 && rng.IntN(4) == 0 {
-			n, err = s.book.trial(s.disk, wreck, rng, depth+1, most-points)
+			n, err = s.book.trial(s.mem, wreck, rng, depth+1, most-points)
 		} else if rng.IntN(4) == 0 {
-			err = s.book.finish(s.disk, wreck)
+			err = s.book.finish(s.mem, wreck)
 		} else {
-			err = s.book.reopen(s.disk, wreck)
+			err = s.book.reopen(s.mem, wreck)
 		}
 		points += n
 		if err != nil {
@@ -331,18 +333,18 @@ func (c *client) trial(disk *memFS, wreck sabotage, rng *rand.Rand, depth, most 
 }
 
 // finish runs what is left, without further failures.
-func (c *client) finish(disk *memFS, wreck sabotage) error {
-	var fsys fileSystem = disk
+func (c *client) finish(mem *storetest.MemFS, wreck sabotage) error {
+	var fsys disk.FS = mem
 	if wreck != nil {
-		fsys = wreck(disk)
+		fsys = wreck(mem)
 	}
 	if err := c.run(fsys); err != nil {
 		return err
 	}
-	if err := c.check(disk); err != nil {
+	if err := c.check(mem); err != nil {
 		return err
 	}
-	rep, err := verify(disk, crashDir, false, nil)
+	rep, err := verify(mem, crashDir, false, nil)
 	if err == nil && (!rep.OK() || rep.Recorded != rep.Items) {
 		err = fmt.Errorf("verify: %d of %d recorded, %v", rep.Recorded, rep.Items, rep.Problems)
 	}
@@ -350,13 +352,13 @@ func (c *client) finish(disk *memFS, wreck sabotage) error {
 }
 
 // reopen opens the run and looks which rows it would send.
-func (c *client) reopen(disk *memFS, wreck sabotage) error {
+func (c *client) reopen(mem *storetest.MemFS, wreck sabotage) error {
 	o := c.opts
-	o.fs = disk
+	o.fs = mem
 	if wreck != nil {
-		o.fs = wreck(disk)
+		o.fs = wreck(mem)
 	}
-	id := c.present(disk)
+	id := c.present(mem)
 	r, err := Open(crashDir, *id, o)
 	if err != nil {
 		return err
@@ -398,51 +400,51 @@ func TestPowerLoss(t *testing.T) {
 
 // wrecked changes some operations of a file system.
 type wrecked struct {
-	fileSystem
-	openHook    func(name string, flag int) (file, error)
+	disk.FS
+	openHook    func(name string, flag int) (disk.File, error)
 	publishHook func(from, to string) error
 	syncDirHook func(dir string) error
 	replaceHook func(from, to string) error
 }
 
-func (w wrecked) open(name string, flag int) (file, error) {
+func (w wrecked) Open(name string, flag int) (disk.File, error) {
 	if w.openHook != nil {
 		return w.openHook(name, flag)
 	}
-	return w.fileSystem.open(name, flag)
+	return w.FS.Open(name, flag)
 }
 
-func (w wrecked) publish(from, to string) error {
+func (w wrecked) Publish(from, to string) error {
 	if w.publishHook != nil {
 		return w.publishHook(from, to)
 	}
-	return w.fileSystem.publish(from, to)
+	return w.FS.Publish(from, to)
 }
 
-func (w wrecked) syncDir(dir string) error {
+func (w wrecked) SyncDir(dir string) error {
 	if w.syncDirHook != nil {
 		return w.syncDirHook(dir)
 	}
-	return w.fileSystem.syncDir(dir)
+	return w.FS.SyncDir(dir)
 }
 
-func (w wrecked) replace(from, to string) error {
+func (w wrecked) Replace(from, to string) error {
 	if w.replaceHook != nil {
 		return w.replaceHook(from, to)
 	}
-	return w.fileSystem.replace(from, to)
+	return w.FS.Replace(from, to)
 }
 
 // unsynced is a file whose Sync does nothing.
-type unsynced struct{ file }
+type unsynced struct{ disk.File }
 
 func (unsynced) Sync() error { return nil }
 
 // withoutSync forgets the Sync of files whose path contains part.
 func withoutSync(parquetFile string) sabotage {
-	return func(under fileSystem) fileSystem {
-		return wrecked{fileSystem: under, openHook: func(name string, flag int) (file, error) {
-			f, err := under.open(name, flag)
+	return func(under disk.FS) disk.FS {
+		return wrecked{FS: under, openHook: func(name string, flag int) (disk.File, error) {
+			f, err := under.Open(name, flag)
 			if err == nil && strings.Contains(name, parquetFile) && flag&os.O_CREATE != 0 {
 				f = unsynced{f}
 			}
@@ -453,28 +455,28 @@ func withoutSync(parquetFile string) sabotage {
 
 // withoutDirSync forgets to sync a directory.
 func withoutDirSync(dir string) sabotage {
-	return func(under fileSystem) fileSystem {
-		return wrecked{fileSystem: under, syncDirHook: func(d string) error {
+	return func(under disk.FS) disk.FS {
+		return wrecked{FS: under, syncDirHook: func(d string) error {
 			if path.Base(d) == dir {
 				return nil
 			}
-			return under.syncDir(d)
+			return under.SyncDir(d)
 		}}
 	}
 }
 
-func exists(fsys fileSystem, name string) bool {
-	_, err := fsys.size(name)
+func exists(fsys disk.FS, name string) bool {
+	_, err := fsys.Size(name)
 	return err == nil
 }
 
 // removeJournals deletes the journal files of the unit whose part is name.
-func removeJournals(under fileSystem, name string) {
+func removeJournals(under disk.FS, name string) {
 	slug, shard, _, _ := parseParquetFileName(path.Base(name))
-	names, _ := under.list(path.Join(crashDir, journalDir))
+	names, _ := under.List(path.Join(crashDir, journalDir))
 	for _, n := range names {
 		if id, ok := parseJournalName(n); ok && id.slug == slug && id.shard == shard {
-			under.remove(path.Join(crashDir, journalDir, n))
+			under.Remove(path.Join(crashDir, journalDir, n))
 		}
 	}
 }
@@ -489,44 +491,44 @@ func TestPowerLossFindsMistakes(t *testing.T) {
 		"journal not synced before acknowledged": withoutSync("/journal/"),
 		"run.json not synced before its rename":  withoutSync("/tmp/run.json"),
 		"units not synced before their rename":   withoutSync("/tmp/units.jsonl"),
-		"run.json extended before the units": func(under fileSystem) fileSystem {
-			return wrecked{fileSystem: under, replaceHook: func(from, to string) error {
+		"run.json extended before the units": func(under disk.FS) disk.FS {
+			return wrecked{FS: under, replaceHook: func(from, to string) error {
 				if path.Base(to) == shardsFile && exists(under, path.Join(crashDir, runFile)) {
-					return errors.Join(under.replace(from, to+".late"))
+					return errors.Join(under.Replace(from, to+".late"))
 				}
-				err := under.replace(from, to)
+				err := under.Replace(from, to)
 				if late := path.Join(crashDir, shardsFile) + ".late"; err == nil && path.Base(to) == runFile && exists(under, late) {
 					for range 6 { // so that the power often fails just there
-						err = errors.Join(err, under.syncDir(crashDir))
+						err = errors.Join(err, under.SyncDir(crashDir))
 					}
-					err = errors.Join(err, under.replace(late, path.Join(crashDir, shardsFile)))
+					err = errors.Join(err, under.Replace(late, path.Join(crashDir, shardsFile)))
 				}
 				return err
 			}}
 		},
-		"journal removed before the part is published": func(under fileSystem) fileSystem {
-			return wrecked{fileSystem: under, publishHook: func(from, to string) error {
+		"journal removed before the part is published": func(under disk.FS) disk.FS {
+			return wrecked{FS: under, publishHook: func(from, to string) error {
 				removeJournals(under, to)
-				return under.publish(from, to)
+				return under.Publish(from, to)
 			}}
 		},
-		"journal removed before the part's name is synced": func(under fileSystem) fileSystem {
-			return wrecked{fileSystem: under, publishHook: func(from, to string) error {
-				err := under.publish(from, to)
+		"journal removed before the part's name is synced": func(under disk.FS) disk.FS {
+			return wrecked{FS: under, publishHook: func(from, to string) error {
+				err := under.Publish(from, to)
 				removeJournals(under, to)
 				// The removal reaches the disk first.
-				return errors.Join(err, under.syncDir(path.Join(crashDir, journalDir)))
+				return errors.Join(err, under.SyncDir(path.Join(crashDir, journalDir)))
 			}}
 		},
-		"part written under its final name, journal removed at its end": func(under fileSystem) fileSystem {
-			return wrecked{fileSystem: under, openHook: func(name string, flag int) (file, error) {
+		"part written under its final name, journal removed at its end": func(under disk.FS) disk.FS {
+			return wrecked{FS: under, openHook: func(name string, flag int) (disk.File, error) {
 				if base := path.Base(name); strings.Contains(name, "/tmp/m") && flag&os.O_EXCL != 0 {
 					parquetFile := base[:strings.LastIndexByte(base, '.')]
-					f, err := under.open(path.Join(crashDir, resultsDir, parquetFile), flag)
+					f, err := under.Open(path.Join(crashDir, resultsDir, parquetFile), flag)
 					removeJournals(under, parquetFile)
 					return f, err
 				}
-				return under.open(name, flag)
+				return under.Open(name, flag)
 			}, publishHook: func(from, to string) error { return nil }}
 		},
 	}

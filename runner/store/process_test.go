@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/storetest"
 )
 
 // The tests in this file run the store in processes of their own: the test
@@ -131,18 +132,18 @@ func childRow(u *Shard, ledger *os.File, model string, row int64, retry bool) er
 		if err := w.Failed(a); err != nil {
 			return err
 		}
-		rec := failedRecord(model, row, append(history, a))
+		rec := storetest.FailedRecord(model, row, append(history, a))
 		if err := u.Put(rec); err != nil {
 			return err
 		}
 		fmt.Fprintf(ledger, "kept-failed %s %d\n", model, row)
 		return nil
 	case row%6 == 2 && len(u.Turns(row, 0)) == 0:
-		if err := u.PutTurn(row, 0, nightshift.Response{Text: ptr("turn"), Attempts: []nightshift.Attempt{{N: n}}}); err != nil {
+		if err := u.PutTurn(row, 0, nightshift.Response{Text: storetest.Ptr("turn"), Attempts: []nightshift.Attempt{{N: n}}}); err != nil {
 			return err
 		}
 	}
-	if err := u.Put(record(model, row, 0)); err != nil {
+	if err := u.Put(storetest.Record(model, row, 0)); err != nil {
 		return err
 	}
 	fmt.Fprintf(ledger, "kept %s %d\n", model, row)
@@ -197,7 +198,7 @@ func checkBook(t *testing.T, dir string, b book, finished bool) {
 	}
 	got := collect(t, run, ReadOptions{})
 	st, err := Status(run)
-	must(t, err)
+	storetest.Must(t, err)
 	unknown := map[string]bool{}
 	for _, u := range st.Unknown {
 		unknown[fmt.Sprintf("%s %d", u.Model, u.Row)] = true
@@ -241,7 +242,7 @@ func TestKill(t *testing.T) {
 		longest := 60 // more each time, so that a slow machine gets to the end too
 		for done := false; !done; longest += 5 {
 			cmd := child("run", dir)
-			must(t, cmd.Start())
+			storetest.Must(t, cmd.Start())
 			timer := time.AfterFunc(time.Duration(5+rng.IntN(longest))*time.Millisecond, func() { cmd.Process.Kill() })
 			err := cmd.Wait()
 			timer.Stop()
@@ -289,11 +290,11 @@ func TestManyProcessesStartAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	codes := make(chan int, n)
 	release, hold, err := os.Pipe()
-	must(t, err)
+	storetest.Must(t, err)
 	for range n {
 		cmd := child("lock", dir)
 		cmd.Stdin = release
-		must(t, cmd.Start())
+		storetest.Must(t, cmd.Start())
 		go func() {
 			cmd.Wait()
 			codes <- cmd.ProcessState.ExitCode()
@@ -305,7 +306,7 @@ func TestManyProcessesStartAtOnce(t *testing.T) {
 			t.Fatalf("a process ended with %d, want 75", code)
 		}
 	}
-	must(t, hold.Close())
+	storetest.Must(t, hold.Close())
 	if code := <-codes; code != 0 {
 		t.Fatalf("the process that ran ended with %d", code)
 	}

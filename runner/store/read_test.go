@@ -19,6 +19,9 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/parquetfile"
 )
 
 // mixedRun is a run with committed units, an open one, one not begun, and
@@ -32,12 +35,12 @@ func mixedRun(t testing.TB) (string, Identity) {
 	fillShard(t, r, "m0", 1)
 	fillShard(t, r, "m1", 0)
 	u, err := r.OpenShard("m1", 1)
-	must(t, err)
+	storetest.Must(t, err)
 	for _, row := range []int64{6, 4} {
-		must(t, u.Put(record("m1", row, 0)))
+		storetest.Must(t, u.Put(storetest.Record("m1", row, 0)))
 	}
-	must(t, u.Put(failedRecord("m1", 5, []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer}})))
-	must(t, r.Close("stopped: budget"))
+	storetest.Must(t, u.Put(storetest.FailedRecord("m1", 5, []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer}})))
+	storetest.Must(t, r.Close("stopped: budget"))
 	return dir, id
 }
 
@@ -52,7 +55,7 @@ func TestRowsOrderAndChoice(t *testing.T) {
 	read := func(o ReadOptions) string {
 		var got []string
 		for r, err := range Rows[row](dir, o) {
-			must(t, err)
+			storetest.Must(t, err)
 			got = append(got, fmt.Sprintf("%s.%d", r.Model, r.Row))
 		}
 		return strings.Join(got, " ")
@@ -72,7 +75,7 @@ func TestRowsOrderAndChoice(t *testing.T) {
 		}
 	}
 	for r, err := range Rows[row](dir, ReadOptions{Models: []string{"m1"}, From: 5, To: 6}) {
-		must(t, err)
+		storetest.Must(t, err)
 		if r.Tokens != 0 || r.Outcome != "failed" {
 			t.Errorf("failed row = %+v", r)
 		}
@@ -97,28 +100,28 @@ func TestProjection(t *testing.T) {
 	id := identity(1, 1, 3, 1)
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	for i := range int64(3) {
-		rec := record("m0", i, 0)
+		rec := storetest.Record("m0", i, 0)
 		if i == 1 {
-			rec.Text, rec.CostUSD, rec.Flags = nil, nil, ptr("")
+			rec.Text, rec.CostUSD, rec.Flags = nil, nil, storetest.Ptr("")
 		}
-		must(t, u.Put(rec))
+		storetest.Must(t, u.Put(rec))
 	}
 	read := func() []row {
 		var rows []row
 		for r, err := range Rows[row](dir, ReadOptions{}) {
-			must(t, err)
+			storetest.Must(t, err)
 			rows = append(rows, r)
 		}
 		return rows
 	}
 	before := read()
-	must(t, u.Commit())
+	storetest.Must(t, u.Commit())
 	if after := read(); !reflect.DeepEqual(before, after) || len(before) != 3 || before[1].Text != nil || *before[1].Flags != "" {
 		t.Fatalf("from the journal %+v, from the part %+v", before, after)
 	}
-	must(t, r.Close(""))
+	storetest.Must(t, r.Close(""))
 
 	type unknown struct {
 		X string `parquet:"no_such_column"`
@@ -159,7 +162,7 @@ func TestRowsOfALiveRun(t *testing.T) {
 			}
 			s := u.Chunk()
 			for row := s.First; row < s.First+s.Rows; row++ {
-				if err := u.Put(record("m0", row, 0)); err != nil {
+				if err := u.Put(storetest.Record("m0", row, 0)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -171,7 +174,7 @@ func TestRowsOfALiveRun(t *testing.T) {
 	for looks := 0; ; looks++ {
 		got := collect(t, dir, ReadOptions{})
 		st, err := Status(dir)
-		must(t, err)
+		storetest.Must(t, err)
 		if len(got) > 120 || st.Done > 120 || len(st.Damage) > 0 {
 			t.Fatalf("%d rows, done %d, damage %q", len(got), st.Done, st.Damage)
 		}
@@ -185,7 +188,7 @@ func TestRowsOfALiveRun(t *testing.T) {
 			if len(collect(t, dir, ReadOptions{})) != 120 {
 				t.Fatal("rows are missing at the end")
 			}
-			must(t, r.Close("finished"))
+			storetest.Must(t, r.Close("finished"))
 			return
 		default:
 		}
@@ -195,7 +198,7 @@ func TestRowsOfALiveRun(t *testing.T) {
 func TestStatus(t *testing.T) {
 	dir, _ := mixedRun(t)
 	st, err := Status(dir)
-	must(t, err)
+	storetest.Must(t, err)
 	if st.Items != 24 || st.Done != 15 || st.Failed != 1 || st.Committed != 3 || st.OpenShards != 1 || st.Live || st.State != "stopped: budget" || st.LastWrite.IsZero() {
 		t.Fatalf("Status = %+v", st)
 	}
@@ -212,17 +215,17 @@ func TestStatusOfALiveRun(t *testing.T) {
 	id := identity(1, 1, 4, 1)
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
-	must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
+	storetest.Must(t, err)
+	storetest.Must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
 	kill(r)
 	r = mustOpen(t, dir, id, Options{})
 	defer r.Close("")
 	u, err = r.OpenShard("m0", 0)
-	must(t, err)
-	must(t, u.AttemptLog(1, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
-	must(t, u.Put(record("m0", 2, 0)))
+	storetest.Must(t, err)
+	storetest.Must(t, u.AttemptLog(1, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
+	storetest.Must(t, u.Put(storetest.Record("m0", 2, 0)))
 	st, err := Status(dir)
-	must(t, err)
+	storetest.Must(t, err)
 	if !st.Live || st.InFlight != 1 || len(st.Unknown) != 1 || st.Unknown[0].Row != 0 || st.Done != 1 || st.PerHour == 0 || st.TimeLeft == 0 {
 		t.Fatalf("live %v, in flight %d, unknown %v, done %d, per hour %v, left %v", st.Live, st.InFlight, st.Unknown, st.Done, st.PerHour, st.TimeLeft)
 	}
@@ -238,15 +241,15 @@ func TestVerify(t *testing.T) {
 		{"part changed", func(t *testing.T, dir string) { flipBit(t, filepath.Join(dir, resultsDir, "m0-000001.parquet"), 999) }, "SHA-256"},
 		{"part swapped", func(t *testing.T, dir string) {
 			b, err := os.ReadFile(filepath.Join(dir, resultsDir, "m0-000000.parquet"))
-			must(t, err)
-			must(t, os.WriteFile(filepath.Join(dir, resultsDir, "m0-000001.parquet"), b, 0o600))
+			storetest.Must(t, err)
+			storetest.Must(t, os.WriteFile(filepath.Join(dir, resultsDir, "m0-000001.parquet"), b, 0o600))
 		}, "its footer says first_row"},
 		{"part gone", func(t *testing.T, dir string) {
-			must(t, os.Remove(filepath.Join(dir, resultsDir, "m1-000000.parquet")))
+			storetest.Must(t, os.Remove(filepath.Join(dir, resultsDir, "m1-000000.parquet")))
 		}, "no such file"},
 		{"manifest line changed", func(t *testing.T, dir string) { flipBit(t, filepath.Join(dir, manifestFile), 300) }, "checksum"},
 		{"strange part", func(t *testing.T, dir string) {
-			must(t, os.WriteFile(filepath.Join(dir, resultsDir, "x.parquet"), nil, 0o600))
+			storetest.Must(t, os.WriteFile(filepath.Join(dir, resultsDir, "x.parquet"), nil, 0o600))
 		}, "not a part"},
 		{"journal changed", func(t *testing.T, dir string) {
 			flipBit(t, filepath.Join(dir, journalDir, "m1-000001.g1.e0001.jsonl"), 500)
@@ -254,15 +257,15 @@ func TestVerify(t *testing.T) {
 		{"manifest says other sums", func(t *testing.T, dir string) {
 			name := filepath.Join(dir, manifestFile)
 			b, err := os.ReadFile(name)
-			must(t, err)
+			storetest.Must(t, err)
 			var out []byte
-			must(t, scanLines(bytes.NewReader(b), func(s span) error {
+			storetest.Must(t, scanLines(bytes.NewReader(b), func(s span) error {
 				object := bytes.Replace(s.object, []byte(`"attempts":4`), []byte(`"attempts":5`), 1)
 				line, _ := sealLine(append(lineBuffer(nil), object...))
 				out = append(out, line...)
 				return nil
 			}))
-			must(t, os.WriteFile(name, out, 0o600))
+			storetest.Must(t, os.WriteFile(name, out, 0o600))
 		}, "its sums are"},
 	} {
 		for _, deep := range []bool{false, true} {
@@ -270,7 +273,7 @@ func TestVerify(t *testing.T) {
 			tc.damage(t, dir)
 			before := snapshot(t, dir)
 			rep, err := Verify(dir, deep)
-			must(t, err)
+			storetest.Must(t, err)
 			var said []string
 			for _, p := range rep.Problems {
 				said = append(said, p.String())
@@ -293,7 +296,7 @@ func TestVerify(t *testing.T) {
 		}
 		return nil
 	})
-	must(t, err)
+	storetest.Must(t, err)
 	if len(rep.Problems) != 2 || rep.OK() {
 		t.Errorf("a check found rows 6 of m0 and m1; problems %v", rep.Problems)
 	}
@@ -303,7 +306,7 @@ func TestVerify(t *testing.T) {
 func snapshot(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
-	must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+	storetest.Must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -336,17 +339,17 @@ func TestScores(t *testing.T) {
 	dir, _ := mixedRun(t)
 	var want []nightshift.Score
 	for i := range int64(300) {
-		s := score("m0", i, "number", ptr(float64(i)))
-		s.Answer, s.Explanation = ptr(""), ptr("because\x00")
+		s := score("m0", i, "number", storetest.Ptr(float64(i)))
+		s.Answer, s.Explanation = storetest.Ptr(""), storetest.Ptr("because\x00")
 		if i%7 == 0 {
 			s = score("m0", i, "number", nil)
 		}
 		want = append(want, s)
 	}
-	must(t, WriteScores(dir, "number", scoresOf(want...)))
+	storetest.Must(t, WriteScores(dir, "number", scoresOf(want...)))
 	var got []nightshift.Score
 	for s, err := range Scores(dir) {
-		must(t, err)
+		storetest.Must(t, err)
 		got = append(got, s)
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -367,11 +370,11 @@ func TestScores(t *testing.T) {
 		t.Fatalf("files in scores: %v", names)
 	}
 	// A repaired score, a new table in place of the old.
-	bad := score("m0", 0, "number", ptr(math.NaN()))
-	bad.Explanation = ptr("caf\xe9")
-	must(t, WriteScores(dir, "number", scoresOf(bad)))
+	bad := score("m0", 0, "number", storetest.Ptr(math.NaN()))
+	bad.Explanation = storetest.Ptr("caf\xe9")
+	storetest.Must(t, WriteScores(dir, "number", scoresOf(bad)))
 	for s, err := range Scores(dir, "number") {
-		must(t, err)
+		storetest.Must(t, err)
 		if s.Value != nil || *s.Explanation != "caf\ufffd" {
 			t.Fatalf("score = %+v", s)
 		}
@@ -397,23 +400,24 @@ func TestExportParquet(t *testing.T) {
 	dir, id := mixedRun(t)
 	var out bytes.Buffer
 	n, err := Export(dir, &out, FormatParquet, ExportOptions{})
-	must(t, err)
+	storetest.Must(t, err)
 	var want []nightshift.Record
 	for rec, err := range Rows[nightshift.Record](dir, ReadOptions{}) {
-		must(t, err)
+		storetest.Must(t, err)
 		want = append(want, rec)
 	}
 	got, err := parquet.Read[nightshift.Record](bytes.NewReader(out.Bytes()), int64(out.Len()))
-	must(t, err)
+	storetest.Must(t, err)
 	if n != 15 || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%d rows, equal %v", n, reflect.DeepEqual(got, want))
 	}
 	for _, name := range []string{"m0-000000", "m0-000001", "m1-000000"} {
 		b, err := os.ReadFile(filepath.Join(dir, resultsDir, name+".parquet"))
-		must(t, err)
-		pf, err := openParquet(bytes.NewReader(b), int64(len(b)))
-		must(t, err)
-		size, _ := pf.Lookup(dataBytes)
+		storetest.Must(t, err)
+		pf, err := parquetfile.Open(disk.OS{}, filepath.Join(dir, resultsDir, name+".parquet"))
+		storetest.Must(t, err)
+		defer pf.Close()
+		size, _ := pf.Lookup(parquetfile.DataBytes)
 		var end int
 		fmt.Sscan(size, &end)
 		if !bytes.Contains(out.Bytes(), b[4:end]) {
@@ -423,7 +427,7 @@ func TestExportParquet(t *testing.T) {
 	// Chosen rows.
 	out.Reset()
 	n, err = Export(dir, &out, FormatParquet, ExportOptions{Where: func(r *nightshift.Record) bool { return r.Outcome == nightshift.OutcomeFailed }})
-	must(t, err)
+	storetest.Must(t, err)
 	if n != 1 {
 		t.Fatalf("%d failed rows", n)
 	}
@@ -438,10 +442,10 @@ func TestExportParquet(t *testing.T) {
 func TestExportJoined(t *testing.T) {
 	dir, _ := mixedRun(t)
 	// One table in the order of Rows with a gap, one in no order.
-	must(t, WriteScores(dir, "number", scoresOf(
-		score("m0", 0, "number", ptr(1.0)), score("m0", 5, "number", ptr(0.5)), score("m1", 4, "number", ptr(0.25)), score("m1", 5, "number", nil))))
-	must(t, WriteScores(dir, "judge", scoresOf(
-		score("m1", 4, "Helpful!", ptr(4.0)), score("m0", 5, "Helpful!", ptr(3.0)), score("m0", 0, "other", ptr(2.0)))))
+	storetest.Must(t, WriteScores(dir, "number", scoresOf(
+		score("m0", 0, "number", storetest.Ptr(1.0)), score("m0", 5, "number", storetest.Ptr(0.5)), score("m1", 4, "number", storetest.Ptr(0.25)), score("m1", 5, "number", nil))))
+	storetest.Must(t, WriteScores(dir, "judge", scoresOf(
+		score("m1", 4, "Helpful!", storetest.Ptr(4.0)), score("m0", 5, "Helpful!", storetest.Ptr(3.0)), score("m0", 0, "other", storetest.Ptr(2.0)))))
 	want := map[string]string{ // scores of helpful, number, other
 		"m0.0": "- 1 2", "m0.5": "3 0.5 -", "m1.4": "4 0.25 -", "m1.5": "- - -",
 	}
@@ -469,7 +473,7 @@ func TestExportJoined(t *testing.T) {
 
 	var out bytes.Buffer
 	n, err := Export(dir, &out, FormatParquet, ExportOptions{})
-	must(t, err)
+	storetest.Must(t, err)
 	type row struct {
 		Row     int64    `parquet:"row"`
 		Model   string   `parquet:"model"`
@@ -480,7 +484,7 @@ func TestExportJoined(t *testing.T) {
 		Status  *string  `parquet:"score_number_status,optional"`
 	}
 	rows, err := parquet.Read[row](bytes.NewReader(out.Bytes()), int64(out.Len()))
-	must(t, err)
+	storetest.Must(t, err)
 	if n != 15 || len(rows) != 15 {
 		t.Fatalf("%d rows, %d read", n, len(rows))
 	}
@@ -494,7 +498,7 @@ func TestExportJoined(t *testing.T) {
 
 	out.Reset()
 	_, err = Export(dir, &out, FormatJSONL, ExportOptions{})
-	must(t, err)
+	storetest.Must(t, err)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	for _, l := range lines {
 		var v struct {
@@ -502,15 +506,15 @@ func TestExportJoined(t *testing.T) {
 			Row    int64
 			Scores map[string]struct{ Value *float64 }
 		}
-		must(t, json.Unmarshal([]byte(l), &v))
+		storetest.Must(t, json.Unmarshal([]byte(l), &v))
 		check("jsonl", fmt.Sprintf("%s.%d", v.Model, v.Row), show(v.Scores["Helpful!"].Value, v.Scores["number"].Value, v.Scores["other"].Value))
 	}
 
 	out.Reset()
 	_, err = Export(dir, &out, FormatCSV, ExportOptions{})
-	must(t, err)
+	storetest.Must(t, err)
 	table, err := csv.NewReader(&out).ReadAll()
-	must(t, err)
+	storetest.Must(t, err)
 	col := map[string]int{}
 	for i, h := range table[0] {
 		col[h] = i
@@ -531,7 +535,7 @@ func TestExportJoined(t *testing.T) {
 	// No scores wanted.
 	out.Reset()
 	_, err = Export(dir, &out, FormatCSV, ExportOptions{Scores: []string{}})
-	must(t, err)
+	storetest.Must(t, err)
 	if strings.Contains(out.String(), "score_") {
 		t.Error("scores are joined that were not wanted")
 	}
@@ -584,16 +588,16 @@ func TestCSVBytesAndTimes(t *testing.T) {
 	id := identity(1, 1, 1, 1)
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
-	rec := record("m0", 0, 0)
-	rec.Text = ptr("=cmd")
-	rec.RawResponse = ptr("\xff")
-	rec.LatencyMS = ptr(-1.5)
-	must(t, u.Put(rec))
-	must(t, r.Close(""))
+	storetest.Must(t, err)
+	rec := storetest.Record("m0", 0, 0)
+	rec.Text = storetest.Ptr("=cmd")
+	rec.RawResponse = storetest.Ptr("\xff")
+	rec.LatencyMS = storetest.Ptr(-1.5)
+	storetest.Must(t, u.Put(rec))
+	storetest.Must(t, r.Close(""))
 	var out bytes.Buffer
 	_, err = Export(dir, &out, FormatCSV, ExportOptions{})
-	must(t, err)
+	storetest.Must(t, err)
 	for _, want := range []string{"'=cmd", base64.StdEncoding.EncodeToString([]byte{0xff}), ",-1.5,"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the CSV lacks %q:\n%s", want, out.String())
@@ -604,9 +608,9 @@ func TestCSVBytesAndTimes(t *testing.T) {
 func TestWriteFile(t *testing.T) {
 	dir := t.TempDir()
 	r := mustOpen(t, dir, identity(1, 1, 1, 1), Options{})
-	must(t, r.WriteFile("report.md", []byte("one")))
-	must(t, r.WriteFile("report.md", []byte("two")))
-	must(t, r.Close(""))
+	storetest.Must(t, r.WriteFile("report.md", []byte("one")))
+	storetest.Must(t, r.WriteFile("report.md", []byte("two")))
+	storetest.Must(t, r.Close(""))
 	b, err := os.ReadFile(filepath.Join(dir, "report.md"))
 	if err != nil || string(b) != "two" {
 		t.Fatalf("report.md = %q, %v", b, err)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
 )
 
 // reconcile decides what follows when the identity on disk is not the one at
@@ -45,7 +46,7 @@ func (r *Run) accept(hash string) error {
 func (r *Run) nothingPaid() (bool, error) {
 	st, err := status(r.fs, string(r.dir))
 	if err != nil {
-		return false, storageError("reading", string(r.dir), err)
+		return false, disk.Wrap("reading", string(r.dir), err)
 	}
 	sum := st.All.Sum().Add(st.Unsettled)
 	for outcome, n := range sum.Outcomes {
@@ -70,29 +71,29 @@ func (r *Run) replace() error {
 		}
 	}
 	for _, name := range []string{manifestFile, runFile} {
-		if err := r.fs.remove(r.dir.at(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return storageError("removing", r.dir.at(name), err)
+		if err := r.fs.Remove(r.dir.at(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return disk.Wrap("removing", r.dir.at(name), err)
 		}
 	}
-	if err := r.fs.syncDir(string(r.dir)); err != nil {
-		return storageError("syncing", string(r.dir), err)
+	if err := r.fs.SyncDir(string(r.dir)); err != nil {
+		return disk.Wrap("syncing", string(r.dir), err)
 	}
 	return r.create()
 }
 
 // setAsideAll moves every file of a folder of the run to the quarantine.
 func (r *Run) setAsideAll(folder string) error {
-	names, err := r.fs.list(r.dir.at(folder))
+	names, err := r.fs.List(r.dir.at(folder))
 	if err != nil {
-		return storageError("reading", r.dir.at(folder), err)
+		return disk.Wrap("reading", r.dir.at(folder), err)
 	}
 	for _, name := range names {
 		from, to := r.dir.at(folder, name), r.dir.at(quarantineDir, "replaced-"+r.doc.RunID+"-"+name)
-		if err := r.fs.replace(from, to); err != nil {
-			return storageError("moving", from, err)
+		if err := r.fs.Replace(from, to); err != nil {
+			return disk.Wrap("moving", from, err)
 		}
 	}
 	return errors.Join(
-		storageError("syncing", r.dir.at(quarantineDir), r.fs.syncDir(r.dir.at(quarantineDir))),
-		storageError("syncing", r.dir.at(folder), r.fs.syncDir(r.dir.at(folder))))
+		disk.Wrap("syncing", r.dir.at(quarantineDir), r.fs.SyncDir(r.dir.at(quarantineDir))),
+		disk.Wrap("syncing", r.dir.at(folder), r.fs.SyncDir(r.dir.at(folder))))
 }

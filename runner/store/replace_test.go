@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/runner/store/internal/storetest"
 )
 
 // moved is an identity whose only difference is where its model is reached.
@@ -22,8 +23,8 @@ func moved(id Identity, url string) Identity {
 // A run that holds no answer and nothing that may have been billed takes any
 // plan and dataset; what it held is set aside.
 func TestRunWithoutAnswersTakesAnotherPlan(t *testing.T) {
-	failed := record("m0", 0, 0)
-	failed.Outcome, failed.Text, failed.CostNanoUSD, failed.CostUSD = nightshift.OutcomeFailed, nil, ptr(int64(0)), ptr(0.0)
+	failed := storetest.Record("m0", 0, 0)
+	failed.Outcome, failed.Text, failed.CostNanoUSD, failed.CostUSD = nightshift.OutcomeFailed, nil, storetest.Ptr(int64(0)), storetest.Ptr(0.0)
 	failed.InputTokens, failed.OutputTokens = nil, nil
 	free := nightshift.Attempt{N: 1}
 	for name, before := range map[string]func(*Shard) error{
@@ -38,20 +39,20 @@ func TestRunWithoutAnswersTakesAnotherPlan(t *testing.T) {
 			dir := t.TempDir()
 			r := mustOpen(t, dir, moved(identity(1, 1, 3, 1), "http://127.0.0.1:1"), Options{})
 			u, err := r.OpenShard("m0", 0)
-			must(t, err)
-			must(t, before(u))
-			must(t, r.Close("stopped"))
+			storetest.Must(t, err)
+			storetest.Must(t, before(u))
+			storetest.Must(t, r.Close("stopped"))
 			other := moved(identity(2, 2, 4, 1), "http://127.0.0.1:2")
 			r = mustOpen(t, dir, other, Options{})
 			put(t, r, "m0", 0, 4)
-			must(t, r.Close("stopped"))
+			storetest.Must(t, r.Close("stopped"))
 			info, err := ReadInfo(dir)
-			must(t, err)
+			storetest.Must(t, err)
 			if info.PlanHash != other.PlanHash || info.DatasetRows != 8 || len(info.ParquetFiles) != 1 {
 				t.Fatalf("ReadInfo = %+v, want the new plan with one Parquet file", info)
 			}
 			v, err := Verify(dir, true)
-			must(t, err)
+			storetest.Must(t, err)
 			if !v.OK() {
 				t.Errorf("Verify = %+v", v)
 			}
@@ -62,7 +63,7 @@ func TestRunWithoutAnswersTakesAnotherPlan(t *testing.T) {
 // A run that may have been billed keeps its plan.
 func TestRunThatMayHaveBeenBilledKeepsItsPlan(t *testing.T) {
 	for name, before := range map[string]func(*Shard) error{
-		"an answer":                func(u *Shard) error { return u.Put(record("m0", 0, 0)) },
+		"an answer":                func(u *Shard) error { return u.Put(storetest.Record("m0", 0, 0)) },
 		"a request without a word": func(u *Shard) error { return u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1}) },
 		"a failed attempt that cost": func(u *Shard) error {
 			w := u.AttemptLog(0, 0)
@@ -74,9 +75,9 @@ func TestRunThatMayHaveBeenBilledKeepsItsPlan(t *testing.T) {
 			id := moved(identity(1, 1, 3, 1), "http://127.0.0.1:1")
 			r := mustOpen(t, dir, id, Options{})
 			u, err := r.OpenShard("m0", 0)
-			must(t, err)
-			must(t, before(u))
-			must(t, r.Close("stopped"))
+			storetest.Must(t, err)
+			storetest.Must(t, before(u))
+			storetest.Must(t, r.Close("stopped"))
 			_, err = Open(dir, moved(id, "http://127.0.0.1:2"), Options{ReserveFile: -1})
 			var m *MismatchError
 			if !errors.As(err, &m) || !m.OnlyEndpoint || !strings.Contains(err.Error(), "--moved-endpoint") {
@@ -93,14 +94,14 @@ func TestMovedEndpoint(t *testing.T) {
 	here, there := moved(identity(1, 1, 3, 1), "http://127.0.0.1:1"), moved(identity(1, 1, 3, 1), "http://127.0.0.1:2")
 	r := mustOpen(t, dir, here, Options{})
 	put(t, r, "m0", 0, 1)
-	must(t, r.Close("stopped"))
-	must(t, mustOpen(t, dir, there, Options{MovedEndpoint: true}).Close("stopped"))
-	must(t, mustOpen(t, dir, here, Options{}).Close("stopped"))
+	storetest.Must(t, r.Close("stopped"))
+	storetest.Must(t, mustOpen(t, dir, there, Options{MovedEndpoint: true}).Close("stopped"))
+	storetest.Must(t, mustOpen(t, dir, here, Options{}).Close("stopped"))
 	r = mustOpen(t, dir, there, Options{})
 	put(t, r, "m0", 0, 3)
-	must(t, r.Close("finished"))
+	storetest.Must(t, r.Close("finished"))
 	v, err := Verify(dir, true)
-	must(t, err)
+	storetest.Must(t, err)
 	if !v.OK() {
 		t.Errorf("Verify = %+v", v)
 	}
@@ -118,16 +119,16 @@ func TestMovedEndpoint(t *testing.T) {
 // loss, the next start completes it.
 func TestReplacementIsCompleted(t *testing.T) {
 	before, after := moved(identity(1, 1, 3, 1), "http://127.0.0.1:1"), moved(identity(2, 2, 4, 1), "http://127.0.0.1:2")
-	disk := newMemFS()
-	mustMkdir(t, disk, "/runs")
-	r := mustOpen(t, crashDir, before, Options{fs: disk})
+	mem := storetest.NewFS()
+	mustMkdir(t, mem, "/runs")
+	r := mustOpen(t, crashDir, before, Options{fs: mem})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	w := u.AttemptLog(0, 0)
-	must(t, errors.Join(w.Sending(nightshift.Intent{Attempt: 1}), w.Failed(nightshift.Attempt{N: 1})))
-	must(t, r.Close("stopped"))
+	storetest.Must(t, errors.Join(w.Sending(nightshift.Intent{Attempt: 1}), w.Failed(nightshift.Attempt{N: 1})))
+	storetest.Must(t, r.Close("stopped"))
 	for n := 1; ; n++ {
-		broken := disk.clone()
+		broken := mem.Clone()
 		fired := fault{err: syscall.EIO, stays: true}.failAt(broken, n)
 		if r, err := Open(crashDir, after, Options{fs: broken, ReserveFile: -1}); err == nil {
 			_ = r.Close("stopped")
@@ -138,14 +139,14 @@ func TestReplacementIsCompleted(t *testing.T) {
 			}
 			return
 		}
-		broken.before = nil
+		broken.Before = nil
 		for seed := range uint64(4) {
-			left := broken.crash(rand.New(rand.NewPCG(seed, 0)))
+			left := broken.Crash(rand.New(rand.NewPCG(seed, 0)))
 			r, err := Open(crashDir, after, Options{fs: left, ReserveFile: -1})
 			if err != nil {
 				t.Fatalf("after %s failed: Open = %v", *fired, err)
 			}
-			must(t, r.Close("stopped"))
+			storetest.Must(t, r.Close("stopped"))
 		}
 	}
 }

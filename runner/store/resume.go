@@ -1,20 +1,19 @@
 package store
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/parquet-go/parquet-go"
-
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/parquetfile"
 )
 
 // recover finds out what is on record: manifest, parts, journals.
@@ -22,13 +21,13 @@ func (r *Run) recover() error {
 	if err := r.readManifest(); err != nil {
 		return err
 	}
-	crashPoint("open.manifest-read")
+	disk.CrashPoint("open.manifest-read")
 	if err := r.checkParquetFiles(); err != nil {
 		return err
 	}
-	crashPoint("open.parts-adopted")
+	disk.CrashPoint("open.parts-adopted")
 	for key, p := range r.parquetFiles {
-		r.totals[key.model].add(&p.Totals, 1)
+		r.totals[key.model].Accumulate(&p.Totals, 1)
 		if r.opts.RetryFailed && p.Totals.Failed() > 0 {
 			r.retry[key] = true
 		}
@@ -42,28 +41,28 @@ func (r *Run) readManifest() error {
 	name := r.dir.at(manifestFile)
 	m, err := readManifest(r.fs, r.dir)
 	if err != nil {
-		return storageError("reading", name, err)
+		return disk.Wrap("reading", name, err)
 	}
 	if m.runID != "" && m.runID != r.doc.RunID {
-		return &StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it belongs to run %s, the directory to %s", m.runID, r.doc.RunID), Hint: "move it away: it is made again from the parts"}
+		return &disk.StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it belongs to run %s, the directory to %s", m.runID, r.doc.RunID), Hint: "move it away: it is made again from the parts"}
 	}
 	if len(m.damage) > 0 {
 		if err := r.keepDamage(manifestFile, m.damage); err != nil {
 			return err
 		}
-		if err := writeFile(r.fs, r.tmpName(manifestFile), name, m.lines); err != nil {
-			return storageError("writing", name, err)
+		if err := disk.WriteFile(r.fs, r.tmpName(manifestFile), name, m.lines); err != nil {
+			return disk.Wrap("writing", name, err)
 		}
 	}
 	for _, p := range m.parquetFiles {
 		i, ok := r.models[p.Model]
 		if !ok || p.Shard < 0 || p.Shard >= len(r.id.Chunks) {
-			return &StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it lists unit %d of model %q, which the run does not have", p.Shard, p.Model), Hint: "move it away: it is made again from the parts"}
+			return &disk.StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it lists unit %d of model %q, which the run does not have", p.Shard, p.Model), Hint: "move it away: it is made again from the parts"}
 		}
 		r.parquetFiles[shardKey{i, p.Shard}] = p
 	}
 	r.manifest, err = openManifest(r.fs, r.dir, r.doc.RunID)
-	return storageError("opening", name, err)
+	return disk.Wrap("opening", name, err)
 }
 
 // checkParquetFiles compares the results directory with the manifest. ParquetFiles that the
@@ -71,9 +70,9 @@ func (r *Run) readManifest() error {
 // not.
 func (r *Run) checkParquetFiles() error {
 	dir := r.dir.at(resultsDir)
-	names, err := r.fs.list(dir)
+	names, err := r.fs.List(dir)
 	if err != nil {
-		return storageError("reading", dir, err)
+		return disk.Wrap("reading", dir, err)
 	}
 	there := make(map[string]bool, len(names))
 	for _, name := range names {
@@ -85,7 +84,7 @@ func (r *Run) checkParquetFiles() error {
 		}
 		delete(there, p.Name)
 	}
-	for _, name := range sortedKeys(there) {
+	for _, name := range slices.Sorted(maps.Keys(there)) {
 		if err := r.adoptParquetFile(name); err != nil {
 			return err
 		}
@@ -96,16 +95,16 @@ func (r *Run) checkParquetFiles() error {
 func (r *Run) checkListed(p ParquetFile, there bool) error {
 	name := r.dir.at(resultsDir, p.Name)
 	if there {
-		size, err := r.fs.size(name)
+		size, err := r.fs.Size(name)
 		if err != nil {
-			return storageError("reading", name, err)
+			return disk.Wrap("reading", name, err)
 		}
 		if size == p.Size {
 			return nil
 		}
-		return &StorageError{Op: "opening", Path: name, Err: fmt.Errorf("it has %d bytes, the manifest says %d", size, p.Size), Hint: parquetFileHint}
+		return &disk.StorageError{Op: "opening", Path: name, Err: fmt.Errorf("it has %d bytes, the manifest says %d", size, p.Size), Hint: parquetFileHint}
 	}
-	return &StorageError{Op: "opening", Path: name, Err: fmt.Errorf("the manifest lists it and it is not there: %w", os.ErrNotExist), Hint: parquetFileHint}
+	return &disk.StorageError{Op: "opening", Path: name, Err: fmt.Errorf("the manifest lists it and it is not there: %w", os.ErrNotExist), Hint: parquetFileHint}
 }
 
 const parquetFileHint = "restore the file from a copy; or, to have its rows sent and paid for again, move manifest.jsonl away: it is made again from the parts that are whole"
@@ -133,13 +132,13 @@ func (r *Run) adoptParquetFile(name string) error {
 	}
 	parquetFile.Name = name
 	if err := r.syncFile(path); err != nil {
-		return storageError("syncing", path, err)
+		return disk.Wrap("syncing", path, err)
 	}
-	if err := r.fs.syncDir(r.dir.at(resultsDir)); err != nil {
-		return storageError("syncing", r.dir.at(resultsDir), err)
+	if err := r.fs.SyncDir(r.dir.at(resultsDir)); err != nil {
+		return disk.Wrap("syncing", r.dir.at(resultsDir), err)
 	}
 	if err := r.manifest.add(parquetFile); err != nil {
-		return storageError("writing", r.dir.at(manifestFile), err)
+		return disk.Wrap("writing", r.dir.at(manifestFile), err)
 	}
 	if old, listed := r.parquetFiles[key]; listed {
 		r.quarantineFile(r.dir.at(resultsDir, old.Name))
@@ -149,7 +148,7 @@ func (r *Run) adoptParquetFile(name string) error {
 }
 
 func (r *Run) syncFile(name string) error {
-	f, err := r.fs.open(name, os.O_RDWR)
+	f, err := r.fs.Open(name, os.O_RDWR)
 	if err != nil {
 		return err
 	}
@@ -159,74 +158,28 @@ func (r *Run) syncFile(name string) error {
 // readWholeParquetFile decodes a part to its last value and checks that it is the
 // one its name says.
 func (r *Run) readWholeParquetFile(path string, key shardKey, gen int) (ParquetFile, error) {
-	f, pf, err := openParquetFile(r.fs, path)
+	f, err := parquetfile.Open(r.fs, path)
 	if err != nil {
 		return ParquetFile{}, err
 	}
 	defer f.Close()
 	want := r.parquetFileMeta(key, gen)
-	if err := fitsRun(pf, want); err != nil {
+	if err := f.Fits(want); err != nil {
 		return ParquetFile{}, err
 	}
 	parquetFile := ParquetFile{
 		K: kindParquetFile, Model: want.Model, Shard: key.shard, Gen: gen, First: want.First, Rows: want.Rows,
-		Items: (want.Rows - want.Skipped) * int64(want.Epochs), CommittedAt: time.Now().UTC(),
+		Items: want.Items(), CommittedAt: time.Now().UTC(),
 	}
-	if err := checkData(f, pf); err != nil {
+	if err := f.CheckData(); err != nil {
 		return parquetFile, err
 	}
-	parquetFile.Totals, err = tallyParquetFile(pf, r.id.Chunks[key.shard], r.id.Epochs)
+	parquetFile.Totals, err = f.Check(want, func(*nightshift.Record) {})
 	if err != nil {
 		return parquetFile, err
 	}
-	parquetFile.Size, parquetFile.SHA256, err = hashFile(f)
+	parquetFile.Size, parquetFile.SHA256, err = parquetfile.Hash(r.fs, path)
 	return parquetFile, err
-}
-
-// fitsRun compares a footer with what it must say.
-func fitsRun(pf *parquet.File, want parquetFileMeta) error {
-	got, err := metaOf(pf)
-	if err != nil {
-		return err
-	}
-	got.Tool, got.PriceTableID = want.Tool, want.PriceTableID // may change between starts
-	says, should := got.keyValues(), want.keyValues()
-	for _, k := range sortedKeys(should) {
-		if says[k] != should[k] {
-			return fmt.Errorf("its footer says %s %q, want %q", k, says[k], should[k])
-		}
-	}
-	return nil
-}
-
-// tallyParquetFile decodes every column of every row, and checks that there is
-// exactly one row for each item, in order, with the values that were written.
-func tallyParquetFile(pf *parquet.File, s Chunk, epochs int) (Tally, error) {
-	var sum Tally
-	d := digesterOf(pf)
-	order := itemOrder{s: s, epochs: int64(epochs)}
-	for rec, err := range readParquetFile[nightshift.Record](pf) {
-		if err == nil {
-			err = order.next(rec.Row, rec.Epoch)
-		}
-		if err != nil {
-			return sum, err
-		}
-		d.add(&rec)
-		c := count(&rec)
-		sum.count(&c)
-	}
-	return sum, errors.Join(order.end(), d.check(pf))
-}
-
-func hashFile(f file) (int64, string, error) {
-	size, err := f.length()
-	if err != nil {
-		return 0, "", err
-	}
-	h := sha256.New()
-	_, err = io.Copy(h, io.NewSectionReader(f, 0, size))
-	return size, hex.EncodeToString(h.Sum(nil)), err
 }
 
 // scanJournals opens the units that have journals.
@@ -234,7 +187,7 @@ func (r *Run) scanJournals() error {
 	dir := r.dir.at(journalDir)
 	found, err := listJournals(r.fs, r.dir, r.slugs)
 	if err != nil {
-		return storageError("reading", dir, err)
+		return disk.Wrap("reading", dir, err)
 	}
 	for _, name := range found.strange {
 		r.opts.Notice(fmt.Sprintf("%s is no journal of this run and is left alone", r.dir.at(journalDir, name)))
@@ -247,9 +200,9 @@ func (r *Run) scanJournals() error {
 			return err
 		}
 	}
-	crashPoint("open.journals-read")
+	disk.CrashPoint("open.journals-read")
 	// Names may have reached only the page cache before the last process ended.
-	return storageError("syncing", dir, r.fs.syncDir(dir))
+	return disk.Wrap("syncing", dir, r.fs.SyncDir(dir))
 }
 
 // journalFiles are the journal files of a run by unit.
@@ -272,9 +225,9 @@ func (f journalFiles) keys() []shardKey {
 	return keys
 }
 
-func listJournals(fsys fileSystem, dir paths, slugs []string) (journalFiles, error) {
+func listJournals(fsys disk.FS, dir paths, slugs []string) (journalFiles, error) {
 	found := journalFiles{files: map[shardKey][]journalID{}}
-	names, err := fsys.list(dir.at(journalDir))
+	names, err := fsys.List(dir.at(journalDir))
 	if err != nil {
 		return found, err
 	}
@@ -314,8 +267,8 @@ func (r *Run) resumeShard(key shardKey, ids []journalID) error {
 		name := r.dir.at(journalDir, journalName(id.slug, id.shard, id.gen, id.epoch))
 		switch {
 		case id.gen < gen:
-			if err := r.fs.remove(name); err != nil {
-				return storageError("removing", name, err)
+			if err := r.fs.Remove(name); err != nil {
+				return disk.Wrap("removing", name, err)
 			}
 			continue
 		case id.gen > gen:
@@ -352,9 +305,9 @@ func (r *Run) resumeShard(key shardKey, ids []journalID) error {
 // What is in the file counts as done from here on, so it must be on the disk
 // and not only in the memory that the last process left it in.
 func (r *Run) scanFile(j *journal, name string) error {
-	f, err := r.fs.open(name, os.O_RDWR)
+	f, err := r.fs.Open(name, os.O_RDWR)
 	if err != nil {
-		return storageError("reading", name, err)
+		return disk.Wrap("reading", name, err)
 	}
 	if other := foreignJournal(f, r.doc.RunID); other != "" {
 		f.Close()
@@ -364,17 +317,17 @@ func (r *Run) scanFile(j *journal, name string) error {
 	}
 	before := len(j.damage)
 	if err := j.scan(f, name); err != nil {
-		return storageError("reading", name, err)
+		return disk.Wrap("reading", name, err)
 	}
 	if err := f.Sync(); err != nil {
-		return storageError("syncing", name, err)
+		return disk.Wrap("syncing", name, err)
 	}
 	return r.keepDamage(name, j.damage[before:])
 }
 
 // foreignJournal returns the id of the run a journal belongs to, when that is
 // known and not runID. The file is read from its start afterwards.
-func foreignJournal(f file, runID string) string {
+func foreignJournal(f disk.File, runID string) string {
 	head := make([]byte, 1024)
 	n, err := f.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -408,8 +361,8 @@ func (r *Run) keepDamage(name string, found []damage) error {
 	if there, err := r.exists(to); err == nil && there {
 		return nil // found at an earlier start
 	}
-	if err := writeSynced(r.fs, to, all); err != nil {
-		return storageError("writing", to, err)
+	if err := disk.WriteSynced(r.fs, to, all); err != nil {
+		return disk.Wrap("writing", to, err)
 	}
 	if tail {
 		r.opts.Notice(fmt.Sprintf("%s ends in a record that was not finished (%d bytes, kept in %s)", name, len(all), to))

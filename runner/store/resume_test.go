@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/storetest"
 )
 
 // collect reads a run into item → text or outcome.
@@ -27,7 +29,7 @@ func collect(t testing.TB, dir string, o ReadOptions) map[string]string {
 	}
 	got := map[string]string{}
 	for r, err := range Rows[row](dir, o) {
-		must(t, err)
+		storetest.Must(t, err)
 		name := itemName(r.Model, r.Row, int(r.Epoch))
 		if _, twice := got[name]; twice {
 			t.Fatalf("%s is there twice", name)
@@ -38,28 +40,6 @@ func collect(t testing.TB, dir string, o ReadOptions) map[string]string {
 		}
 	}
 	return got
-}
-
-// failedRecord is a record of a row that got no answer in n attempts.
-func failedRecord(model string, row int64, log []nightshift.Attempt) *nightshift.Record {
-	rec := record(model, row, 0)
-	rec.Text, rec.StopReason, rec.InputTokens, rec.OutputTokens = nil, nil, nil, nil
-	rec.Outcome = nightshift.OutcomeFailed
-	rec.Attempts = int32(len(log))
-	var cost int64
-	for _, a := range log {
-		if a.Cost != nil {
-			cost += int64(*a.Cost)
-		}
-		rec.MaybeBilled = rec.MaybeBilled || a.MaybeBilled
-	}
-	rec.CostNanoUSD = &cost
-	b, err := json.Marshal(log)
-	if err != nil {
-		panic(err)
-	}
-	rec.AttemptLog = ptr(string(b))
-	return rec
 }
 
 // kill ends a run as kill -9 does: nothing is closed but what the kernel
@@ -84,18 +64,18 @@ func TestUnknownOutcomes(t *testing.T) {
 	id := identity(1, 1, 4, 2)
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
-	must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 10, WorstCost: 100}))
-	must(t, u.Put(record("m0", 0, 0)))
+	storetest.Must(t, err)
+	storetest.Must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 10, WorstCost: 100}))
+	storetest.Must(t, u.Put(storetest.Record("m0", 0, 0)))
 	w := u.AttemptLog(1, 1)
-	must(t, w.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 20, WorstCost: 200}))
-	must(t, w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassCut, Cost: ptr(nightshift.NanoUSD(7)), Usage: nightshift.Usage{Input: nightshift.Tokens(3)}}))
-	must(t, w.Sending(nightshift.Intent{Attempt: 2, WorstTokens: 30, WorstCost: 300}))
-	must(t, u.AttemptLog(2, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 40, WorstCost: 400}))
+	storetest.Must(t, w.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 20, WorstCost: 200}))
+	storetest.Must(t, w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassCut, Cost: storetest.Ptr(nightshift.NanoUSD(7)), Usage: nightshift.Usage{Input: nightshift.Tokens(3)}}))
+	storetest.Must(t, w.Sending(nightshift.Intent{Attempt: 2, WorstTokens: 30, WorstCost: 300}))
+	storetest.Must(t, u.AttemptLog(2, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 40, WorstCost: 400}))
 	kill(r)
 
 	st, err := Status(dir)
-	must(t, err)
+	storetest.Must(t, err)
 	if st.Live || st.Done != 1 || len(st.Unknown) != 2 || st.Spent != 1007 || st.AtMost != 1707 {
 		t.Fatalf("Status = live %v, done %d, unknown %v, spent %d, at most %d", st.Live, st.Done, st.Unknown, st.Spent, st.AtMost)
 	}
@@ -109,7 +89,7 @@ func TestUnknownOutcomes(t *testing.T) {
 		t.Fatalf("Unsettled = %+v", s)
 	}
 	u, err = r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	if !u.Done(0, 0) || u.Done(1, 1) || u.Remaining() != 7 {
 		t.Fatalf("done %v %v, %d remaining", u.Done(0, 0), u.Done(1, 1), u.Remaining())
 	}
@@ -121,11 +101,11 @@ func TestUnknownOutcomes(t *testing.T) {
 		t.Fatalf("History of a settled row = %+v", h)
 	}
 	// The record takes the history over, and with that the sums move.
-	must(t, u.Put(failedRecord("m0", 1, log)))
-	rec := failedRecord("m0", 1, log)
+	storetest.Must(t, u.Put(storetest.FailedRecord("m0", 1, log)))
+	rec := storetest.FailedRecord("m0", 1, log)
 	rec.Epoch = 1
-	must(t, u.Put(rec))
-	must(t, r.Close("stopped"))
+	storetest.Must(t, u.Put(rec))
+	storetest.Must(t, r.Close("stopped"))
 	r = mustOpen(t, dir, id, Options{})
 	defer r.Close("")
 	if s := r.Unsettled().Sum(); s.Cost != 0 || s.MaybeCost != 400 {
@@ -141,17 +121,17 @@ func TestUnsettledMovesToTotals(t *testing.T) {
 	id := identity(1, 1, 2, 1)
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
-	must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 100}))
+	storetest.Must(t, err)
+	storetest.Must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 100}))
 	kill(r)
 	r = mustOpen(t, dir, id, Options{Strict: true})
 	defer r.Close("")
 	u, err = r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	if s := r.Unsettled().Sum(); s.MaybeCost != 100 {
 		t.Fatalf("Unsettled = %+v", s)
 	}
-	must(t, u.Put(failedRecord("m0", 0, u.History(0, 0))))
+	storetest.Must(t, u.Put(storetest.FailedRecord("m0", 0, u.History(0, 0))))
 	if s := r.Unsettled().Sum(); s.MaybeCost != 0 || s.Attempts != 0 {
 		t.Fatalf("Unsettled after the record = %+v", s)
 	}
@@ -166,24 +146,24 @@ func TestTurns(t *testing.T) {
 	id := identity(1, 1, 2, 1)
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	w := u.AttemptLog(0, 0)
-	must(t, w.Sending(nightshift.Intent{Attempt: 1, WorstCost: 100}))
-	must(t, w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassServer}))
-	must(t, w.Sending(nightshift.Intent{Attempt: 2, WorstCost: 100}))
+	storetest.Must(t, w.Sending(nightshift.Intent{Attempt: 1, WorstCost: 100}))
+	storetest.Must(t, w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassServer}))
+	storetest.Must(t, w.Sending(nightshift.Intent{Attempt: 2, WorstCost: 100}))
 	first := nightshift.Response{
-		Text: ptr("one\x00"), UsageRaw: json.RawMessage("{broken"), Raw: []byte{0xff, 0}, StopReason: nightshift.StopEnd,
-		Usage: nightshift.Usage{Input: nightshift.Tokens(0), Output: nightshift.Tokens(4)}, Latency: time.Second, Cost: ptr(nightshift.NanoUSD(5)),
-		Attempts: []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer}, {N: 2, Cost: ptr(nightshift.NanoUSD(5))}},
+		Text: storetest.Ptr("one\x00"), UsageRaw: json.RawMessage("{broken"), Raw: []byte{0xff, 0}, StopReason: nightshift.StopEnd,
+		Usage: nightshift.Usage{Input: nightshift.Tokens(0), Output: nightshift.Tokens(4)}, Latency: time.Second, Cost: storetest.Ptr(nightshift.NanoUSD(5)),
+		Attempts: []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer}, {N: 2, Cost: storetest.Ptr(nightshift.NanoUSD(5))}},
 		Flags:    []string{"x"},
 	}
-	must(t, u.PutTurn(0, 0, first))
-	must(t, w.Sending(nightshift.Intent{Attempt: 3, WorstCost: 100}))
+	storetest.Must(t, u.PutTurn(0, 0, first))
+	storetest.Must(t, w.Sending(nightshift.Intent{Attempt: 3, WorstCost: 100}))
 	kill(r)
 
 	r = mustOpen(t, dir, id, Options{})
 	u, err = r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	turns := u.Turns(0, 0)
 	if len(turns) != 1 || !reflect.DeepEqual(turns[0], first) {
 		t.Fatalf("Turns = %+v, want %+v", turns, first)
@@ -194,20 +174,20 @@ func TestTurns(t *testing.T) {
 	if s := r.Unsettled().Sum(); s.Cost != 5 || s.MaybeCost != 100 || s.Attempts != 3 {
 		t.Fatalf("Unsettled = %+v", s)
 	}
-	must(t, u.PutTurn(0, 0, nightshift.Response{Text: ptr("two")}))
-	must(t, r.Close("stopped"))
+	storetest.Must(t, u.PutTurn(0, 0, nightshift.Response{Text: storetest.Ptr("two")}))
+	storetest.Must(t, r.Close("stopped"))
 
 	r = mustOpen(t, dir, id, Options{})
 	u, err = r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	if turns := u.Turns(0, 0); len(turns) != 2 || *turns[1].Text != "two" || len(u.History(0, 0)) != 0 {
 		t.Fatalf("Turns = %+v, History = %+v", turns, u.History(0, 0))
 	}
-	must(t, u.Put(record("m0", 0, 0)))
+	storetest.Must(t, u.Put(storetest.Record("m0", 0, 0)))
 	if u.Turns(0, 0) != nil {
 		t.Fatal("a settled row has turns")
 	}
-	must(t, r.Close(""))
+	storetest.Must(t, r.Close(""))
 }
 
 // Failed rows are run again as a new generation; the old part stays until all
@@ -215,30 +195,30 @@ func TestTurns(t *testing.T) {
 func TestRetryFailed(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 4, 1)
-	log := []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer, Cost: ptr(nightshift.NanoUSD(3))}, {N: 2, Class: nightshift.ClassCut, MaybeBilled: true, WorstCost: 50}}
+	log := []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer, Cost: storetest.Ptr(nightshift.NanoUSD(3))}, {N: 2, Class: nightshift.ClassCut, MaybeBilled: true, WorstCost: 50}}
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	for row := range int64(4) {
 		if row%2 == 0 {
-			must(t, u.Put(record("m0", row, 0)))
+			storetest.Must(t, u.Put(storetest.Record("m0", row, 0)))
 		} else {
-			must(t, u.Put(failedRecord("m0", row, log)))
+			storetest.Must(t, u.Put(storetest.FailedRecord("m0", row, log)))
 		}
 	}
-	must(t, u.Commit())
-	must(t, r.Close("finished"))
+	storetest.Must(t, u.Commit())
+	storetest.Must(t, r.Close("finished"))
 
 	// Without the option nothing is open.
 	r = mustOpen(t, dir, id, Options{})
 	if !r.Committed("m0", 0) {
 		t.Fatal("a unit with failed rows is open without being asked for")
 	}
-	must(t, r.Close("finished"))
+	storetest.Must(t, r.Close("finished"))
 
 	r = mustOpen(t, dir, id, Options{RetryFailed: true})
 	u, err = r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	if r.Committed("m0", 0) || u.Remaining() != 2 || u.Done(1, 0) || !u.Done(2, 0) || u.Generation() != 2 {
 		t.Fatalf("committed %v, %d remaining, generation %d", r.Committed("m0", 0), u.Remaining(), u.Generation())
 	}
@@ -254,10 +234,10 @@ func TestRetryFailed(t *testing.T) {
 	if s := r.Totals().Sum(); s.Rows != 2 || s.Cost != 2000 || s.Failed() != 0 {
 		t.Fatalf("Totals = %+v", s)
 	}
-	again := record("m0", 1, 0)
-	again.Text = ptr("second try")
-	must(t, u.AttemptLog(1, 0).Sending(nightshift.Intent{Attempt: 3}))
-	must(t, u.Put(again))
+	again := storetest.Record("m0", 1, 0)
+	again.Text = storetest.Ptr("second try")
+	storetest.Must(t, u.AttemptLog(1, 0).Sending(nightshift.Intent{Attempt: 3}))
+	storetest.Must(t, u.Put(again))
 	kill(r)
 
 	// Readers see the new record in its old place, and the old one for the rest.
@@ -265,7 +245,7 @@ func TestRetryFailed(t *testing.T) {
 		t.Fatalf("rows = %v", got)
 	}
 	st, err := Status(dir)
-	must(t, err)
+	storetest.Must(t, err)
 	if st.Done != 4 || st.Failed != 1 {
 		t.Fatalf("Status: done %d, failed %d; want 4, 1", st.Done, st.Failed)
 	}
@@ -279,20 +259,20 @@ func TestRetryFailed(t *testing.T) {
 	// A retry that was interrupted goes on, with or without the option.
 	r = mustOpen(t, dir, id, Options{})
 	u, err = r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	if u.Remaining() != 1 || !u.Done(1, 0) || u.Done(3, 0) {
 		t.Fatalf("%d remaining, done %v %v", u.Remaining(), u.Done(1, 0), u.Done(3, 0))
 	}
-	must(t, u.Put(failedRecord("m0", 3, append(slices.Clip(log), nightshift.Attempt{N: 3, Class: nightshift.ClassServer}))))
+	storetest.Must(t, u.Put(storetest.FailedRecord("m0", 3, append(slices.Clip(log), nightshift.Attempt{N: 3, Class: nightshift.ClassServer}))))
 	old, err := os.ReadFile(left)
-	must(t, err)
-	must(t, u.Commit())
-	must(t, r.Close("finished"))
-	must(t, os.WriteFile(left, old, 0o600))
+	storetest.Must(t, err)
+	storetest.Must(t, u.Commit())
+	storetest.Must(t, r.Close("finished"))
+	storetest.Must(t, os.WriteFile(left, old, 0o600))
 	if rep, err := Verify(dir, true); err != nil || !rep.OK() || len(rep.Problems) != 1 || rep.Recorded != 4 {
 		t.Fatalf("Verify = %+v, %v", rep, err)
 	}
-	must(t, os.Remove(left))
+	storetest.Must(t, os.Remove(left))
 	if got := collect(t, dir, ReadOptions{}); len(got) != 4 || got["m0/1/0"] != "second try" || got["m0/3/0"] != "failed" || got["m0/0/0"] != "answer to 0.0" {
 		t.Fatalf("rows = %v", got)
 	}
@@ -301,7 +281,7 @@ func TestRetryFailed(t *testing.T) {
 		t.Fatalf("files %q, want %q", trimAll(names, dir+"/"), want)
 	}
 	info, err := ReadInfo(dir)
-	must(t, err)
+	storetest.Must(t, err)
 	if got := info.Totals.Sum(); got.Rows != 4 || got.Failed() != 1 {
 		t.Fatalf("Totals = %+v", got)
 	}
@@ -319,45 +299,45 @@ func trimAll(names []string, prefix string) []string {
 func TestRetryFailedInOpenShard(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 3, 1)
-	log := []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer, Cost: ptr(nightshift.NanoUSD(3))}}
+	log := []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer, Cost: storetest.Ptr(nightshift.NanoUSD(3))}}
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
-	must(t, u.Put(failedRecord("m0", 0, log)))
-	must(t, u.Put(record("m0", 1, 0)))
-	must(t, r.Close("stopped"))
+	storetest.Must(t, err)
+	storetest.Must(t, u.Put(storetest.FailedRecord("m0", 0, log)))
+	storetest.Must(t, u.Put(storetest.Record("m0", 1, 0)))
+	storetest.Must(t, r.Close("stopped"))
 
 	r = mustOpen(t, dir, id, Options{})
 	u, err = r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	if !u.Done(0, 0) || u.Remaining() != 1 {
 		t.Fatalf("a failed row is sent again without being asked for")
 	}
-	must(t, r.Close("stopped"))
+	storetest.Must(t, r.Close("stopped"))
 
 	r = mustOpen(t, dir, id, Options{RetryFailed: true})
 	u, err = r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	if u.Done(0, 0) || u.Remaining() != 2 || len(u.History(0, 0)) != 1 {
 		t.Fatalf("done %v, %d remaining, history %v", u.Done(0, 0), u.Remaining(), u.History(0, 0))
 	}
-	must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 2, WorstCost: 9}))
+	storetest.Must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 2, WorstCost: 9}))
 	kill(r)
 
 	// The retry had begun, so it is not settled, and its intent is unknown.
 	r = mustOpen(t, dir, id, Options{})
 	u, err = r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	if h := u.History(0, 0); u.Done(0, 0) || len(h) != 2 || h[1].Class != nightshift.ClassUnknownOutcome || len(r.Unknown()) != 1 {
 		t.Fatalf("done %v, history %+v, unknown %v", u.Done(0, 0), h, r.Unknown())
 	}
 	if n := u.Settled(0, 0); n != 1 {
 		t.Fatalf("Settled = %d: the attempt of the retry counts, that of the record does not", n)
 	}
-	must(t, u.Put(record("m0", 0, 0)))
-	must(t, u.Put(record("m0", 2, 0)))
-	must(t, u.Commit())
-	must(t, r.Close("finished"))
+	storetest.Must(t, u.Put(storetest.Record("m0", 0, 0)))
+	storetest.Must(t, u.Put(storetest.Record("m0", 2, 0)))
+	storetest.Must(t, u.Commit())
+	storetest.Must(t, r.Close("finished"))
 	if got := collect(t, dir, ReadOptions{}); got["m0/0/0"] != "answer to 0.0" || len(got) != 3 {
 		t.Fatalf("rows = %v", got)
 	}
@@ -370,7 +350,7 @@ func TestMismatch(t *testing.T) {
 	id.MayChange = []string{"budget"}
 	first := mustOpen(t, dir, id, Options{})
 	put(t, first, "m0", 0, 1)
-	must(t, first.Close("stopped"))
+	storetest.Must(t, first.Close("stopped"))
 	for _, tc := range []struct {
 		name   string
 		change func(*Identity)
@@ -408,9 +388,9 @@ func TestMismatch(t *testing.T) {
 	// What may change may change, and the new plan is noted.
 	id.Plan = json.RawMessage(`{"models":[],"budget":{"usd":9}}`)
 	id.Tool = "v9"
-	must(t, mustOpen(t, dir, id, Options{}).Close("stopped: budget"))
+	storetest.Must(t, mustOpen(t, dir, id, Options{}).Close("stopped: budget"))
 	info, err := ReadInfo(dir)
-	must(t, err)
+	storetest.Must(t, err)
 	if info.Tool != "v9" || !strings.Contains(string(info.Plan), "9") || info.State != "stopped: budget" || len(info.Starts) != 2 {
 		t.Fatalf("ReadInfo = %+v", info)
 	}
@@ -448,17 +428,17 @@ func TestLock(t *testing.T) {
 		t.Fatalf("second Open = %v, want a LockedError with this process", err)
 	}
 	st, err := Status(dir)
-	must(t, err)
+	storetest.Must(t, err)
 	if !st.Live || st.PID != os.Getpid() {
 		t.Fatalf("Status: live %v, process %d", st.Live, st.PID)
 	}
-	must(t, r.Close("stopped"))
+	storetest.Must(t, r.Close("stopped"))
 	st, err = Status(dir)
-	must(t, err)
+	storetest.Must(t, err)
 	if st.Live || st.State != "stopped" {
 		t.Fatalf("Status after Close: live %v, %q", st.Live, st.State)
 	}
-	must(t, mustOpen(t, dir, id, Options{}).Close(""))
+	storetest.Must(t, mustOpen(t, dir, id, Options{}).Close(""))
 }
 
 // ParquetFiles that the manifest lacks are adopted when they are whole, and set aside
@@ -471,7 +451,7 @@ func TestAdoption(t *testing.T) {
 		for n := range 2 {
 			fillShard(t, r, "m0", n)
 		}
-		must(t, r.Close("finished"))
+		storetest.Must(t, r.Close("finished"))
 		return dir, id
 	}
 	parquetFile := func(dir string) string { return filepath.Join(dir, resultsDir, "m0-000001.parquet") }
@@ -481,30 +461,30 @@ func TestAdoption(t *testing.T) {
 		want   int64 // rows on record
 		says   string
 	}{
-		{"manifest gone", func(t *testing.T, dir string) { must(t, os.Remove(filepath.Join(dir, manifestFile))) }, 6, ""},
+		{"manifest gone", func(t *testing.T, dir string) { storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile))) }, 6, ""},
 		{"manifest cut in its last line", func(t *testing.T, dir string) { truncate(t, filepath.Join(dir, manifestFile), -5) }, 6, "not finished"},
 		{"manifest of zeros", func(t *testing.T, dir string) {
-			must(t, os.WriteFile(filepath.Join(dir, manifestFile), make([]byte, 400), 0o600))
+			storetest.Must(t, os.WriteFile(filepath.Join(dir, manifestFile), make([]byte, 400), 0o600))
 		}, 6, "not finished"},
 		{"a bit of the manifest", func(t *testing.T, dir string) { flipBit(t, filepath.Join(dir, manifestFile), 200) }, 6, "damaged"},
 		{"manifest and part cut", func(t *testing.T, dir string) {
-			must(t, os.Remove(filepath.Join(dir, manifestFile)))
+			storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile)))
 			truncate(t, parquetFile(dir), -100)
 		}, 3, "not whole"},
 		{"manifest gone, page of a part damaged", func(t *testing.T, dir string) {
-			must(t, os.Remove(filepath.Join(dir, manifestFile)))
+			storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile)))
 			flipBit(t, parquetFile(dir), 60)
 		}, 3, "not whole"},
 		{"manifest gone, part of another unit under this name", func(t *testing.T, dir string) {
-			must(t, os.Remove(filepath.Join(dir, manifestFile)))
+			storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile)))
 			b, err := os.ReadFile(filepath.Join(dir, resultsDir, "m0-000000.parquet"))
-			must(t, err)
-			must(t, os.WriteFile(parquetFile(dir), b, 0o600))
+			storetest.Must(t, err)
+			storetest.Must(t, os.WriteFile(parquetFile(dir), b, 0o600))
 		}, 3, "not whole"},
 		{"strange files", func(t *testing.T, dir string) {
-			must(t, os.WriteFile(filepath.Join(dir, resultsDir, "notes.txt"), []byte("x"), 0o600))
-			must(t, os.WriteFile(filepath.Join(dir, journalDir, "notes.txt"), []byte("x"), 0o600))
-			must(t, os.WriteFile(filepath.Join(dir, tmpDir, "m0-000001.parquet.1"), []byte("x"), 0o600))
+			storetest.Must(t, os.WriteFile(filepath.Join(dir, resultsDir, "notes.txt"), []byte("x"), 0o600))
+			storetest.Must(t, os.WriteFile(filepath.Join(dir, journalDir, "notes.txt"), []byte("x"), 0o600))
+			storetest.Must(t, os.WriteFile(filepath.Join(dir, tmpDir, "m0-000001.parquet.1"), []byte("x"), 0o600))
 		}, 6, "left alone"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -526,12 +506,12 @@ func TestAdoption(t *testing.T) {
 					fillShard(t, r, "m0", n)
 				}
 			}
-			must(t, r.Close("finished"))
+			storetest.Must(t, r.Close("finished"))
 			if got := collect(t, dir, ReadOptions{}); len(got) != 6 {
 				t.Errorf("rows = %v", got)
 			}
 			rep, err := Verify(dir, true)
-			must(t, err)
+			storetest.Must(t, err)
 			for _, p := range rep.Problems {
 				if !strings.Contains(p.Path, "notes.txt") {
 					t.Errorf("Verify: %v", p)
@@ -545,48 +525,48 @@ func TestAdoption(t *testing.T) {
 func fillShard(t testing.TB, r *Run, model string, n int) {
 	t.Helper()
 	u, err := r.OpenShard(model, n)
-	must(t, err)
+	storetest.Must(t, err)
 	s := u.Chunk()
 	for row := s.First; row < s.First+s.Rows; row++ {
 		for e := range r.id.Epochs {
 			if !u.Done(row, e) {
-				must(t, u.Put(record(model, row, e)))
+				storetest.Must(t, u.Put(storetest.Record(model, row, e)))
 			}
 		}
 	}
-	must(t, u.Commit())
+	storetest.Must(t, u.Commit())
 }
 
 func truncate(t testing.TB, name string, by int64) {
 	t.Helper()
 	info, err := os.Stat(name)
-	must(t, err)
-	must(t, os.Truncate(name, info.Size()+by))
+	storetest.Must(t, err)
+	storetest.Must(t, os.Truncate(name, info.Size()+by))
 }
 
 func flipBit(t testing.TB, name string, at int) {
 	t.Helper()
 	b, err := os.ReadFile(name)
-	must(t, err)
+	storetest.Must(t, err)
 	b[at] ^= 4
-	must(t, os.WriteFile(name, b, 0o600))
+	storetest.Must(t, os.WriteFile(name, b, 0o600))
 }
 
 // A part that the manifest lists and that is gone or cut is not paid for
 // again behind the user's back.
 func TestListedParquetFileMissing(t *testing.T) {
 	for _, damage := range []func(t *testing.T, parquetFile string){
-		func(t *testing.T, parquetFile string) { must(t, os.Remove(parquetFile)) },
+		func(t *testing.T, parquetFile string) { storetest.Must(t, os.Remove(parquetFile)) },
 		func(t *testing.T, parquetFile string) { truncate(t, parquetFile, -1) },
 	} {
 		dir := t.TempDir()
 		id := identity(1, 1, 3, 1)
 		r := mustOpen(t, dir, id, Options{})
 		fillShard(t, r, "m0", 0)
-		must(t, r.Close("finished"))
+		storetest.Must(t, r.Close("finished"))
 		damage(t, filepath.Join(dir, resultsDir, "m0-000000.parquet"))
 		_, err := Open(dir, id, Options{ReserveFile: -1})
-		var se *StorageError
+		var se *disk.StorageError
 		if !errors.As(err, &se) || !strings.Contains(se.Hint, "manifest.jsonl") {
 			t.Errorf("Open = %v, want a StorageError that says what to do", err)
 		}
@@ -606,14 +586,14 @@ func TestForeignJournal(t *testing.T) {
 	other := t.TempDir()
 	r := mustOpen(t, other, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
-	must(t, u.Put(record("m0", 0, 0)))
-	must(t, r.Close("stopped"))
+	storetest.Must(t, err)
+	storetest.Must(t, u.Put(storetest.Record("m0", 0, 0)))
+	storetest.Must(t, r.Close("stopped"))
 	dir := t.TempDir()
-	must(t, mustOpen(t, dir, id, Options{}).Close("stopped"))
+	storetest.Must(t, mustOpen(t, dir, id, Options{}).Close("stopped"))
 	b, err := os.ReadFile(filepath.Join(other, journalDir, "m0-000000.g1.e0001.jsonl"))
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, journalDir, "m0-000000.g1.e0001.jsonl"), b, 0o600))
+	storetest.Must(t, err)
+	storetest.Must(t, os.WriteFile(filepath.Join(dir, journalDir, "m0-000000.g1.e0001.jsonl"), b, 0o600))
 	if got := collect(t, dir, ReadOptions{}); len(got) != 0 {
 		t.Fatalf("a reader takes rows of another run: %v", got)
 	}
@@ -631,10 +611,10 @@ func TestRunFileMissing(t *testing.T) {
 	id := identity(1, 1, 3, 1)
 	r := mustOpen(t, dir, id, Options{})
 	fillShard(t, r, "m0", 0)
-	must(t, r.Close("finished"))
-	must(t, os.Remove(filepath.Join(dir, runFile)))
+	storetest.Must(t, r.Close("finished"))
+	storetest.Must(t, os.Remove(filepath.Join(dir, runFile)))
 	_, err := Open(dir, id, Options{ReserveFile: -1})
-	var se *StorageError
+	var se *disk.StorageError
 	if !errors.As(err, &se) || !strings.Contains(se.Error(), "run.json") {
 		t.Fatalf("Open = %v, want a StorageError about run.json", err)
 	}
@@ -647,13 +627,13 @@ func TestPutRefusesWhatDoesNotBelong(t *testing.T) {
 	r := mustOpen(t, t.TempDir(), identity(2, 2, 3, 1), Options{})
 	defer r.Close("")
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
-	must(t, u.Put(record("m0", 0, 0)))
+	storetest.Must(t, err)
+	storetest.Must(t, u.Put(storetest.Record("m0", 0, 0)))
 	for name, rec := range map[string]*nightshift.Record{
-		"row of another unit": record("m0", 3, 0),
-		"another model":       record("m1", 1, 0),
-		"another epoch":       record("m0", 1, 1),
-		"a second record":     record("m0", 0, 0),
+		"row of another unit": storetest.Record("m0", 3, 0),
+		"another model":       storetest.Record("m1", 1, 0),
+		"another epoch":       storetest.Record("m0", 1, 1),
+		"a second record":     storetest.Record("m0", 0, 0),
 	} {
 		if err := u.Put(rec); err == nil {
 			t.Errorf("%s: Put is content", name)
@@ -678,10 +658,10 @@ func TestPutLeavesTheRecordAlone(t *testing.T) {
 	r := mustOpen(t, t.TempDir(), identity(1, 1, 3, 1), Options{})
 	defer r.Close("")
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
-	rec := record("m0", 0, 0)
-	rec.Text, rec.RawResponse = ptr("caf\xe9"), ptr("raw caf\xe9")
-	must(t, u.Put(rec))
+	storetest.Must(t, err)
+	rec := storetest.Record("m0", 0, 0)
+	rec.Text, rec.RawResponse = storetest.Ptr("caf\xe9"), storetest.Ptr("raw caf\xe9")
+	storetest.Must(t, u.Put(rec))
 	if *rec.Text != "caf\xe9" || rec.Flags != nil || rec.RawBytes != nil {
 		t.Fatalf("the caller's record was changed: %+v", rec)
 	}
@@ -707,7 +687,7 @@ func TestConcurrentUse(t *testing.T) {
 		r.Totals()
 		r.Unsettled()
 	}
-	must(t, r.Close("finished"))
+	storetest.Must(t, r.Close("finished"))
 	if got := collect(t, dir, ReadOptions{}); len(got) != 360 {
 		t.Fatalf("%d rows of 360", len(got))
 	}
@@ -731,7 +711,7 @@ func writeShard(r *Run, model string, shard, epochs int) error {
 		go func() {
 			for row := s.First; row < s.First+s.Rows; row++ {
 				w := u.AttemptLog(row, e)
-				if err := errors.Join(w.Sending(nightshift.Intent{Attempt: 1}), u.Put(record(model, row, e))); err != nil {
+				if err := errors.Join(w.Sending(nightshift.Intent{Attempt: 1}), u.Put(storetest.Record(model, row, e))); err != nil {
 					errs <- err
 					return
 				}
@@ -772,11 +752,11 @@ func TestModelNamesBecomeFileNames(t *testing.T) {
 	for _, m := range models {
 		fillShard(t, r, m, 0)
 	}
-	must(t, r.Close("finished"))
+	storetest.Must(t, r.Close("finished"))
 	if got := collect(t, dir, ReadOptions{}); len(got) != 2*len(models) {
 		t.Fatalf("rows = %v", got)
 	}
-	must(t, os.Remove(filepath.Join(dir, manifestFile)))
+	storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile)))
 	r = mustOpen(t, dir, id, Options{})
 	defer r.Close("")
 	if got := r.Totals().Sum().Rows; got != int64(2*len(models)) {
@@ -792,27 +772,27 @@ func TestSkippedRows(t *testing.T) {
 	id.Chunks[0].Skipped, id.Chunks[1].Skipped = 2, 4 // rows 0 and 3; all
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	for _, row := range []int64{2, 1} {
 		for e := range 2 {
-			must(t, u.Put(record("m0", row, e)))
+			storetest.Must(t, u.Put(storetest.Record("m0", row, e)))
 		}
 	}
-	if err := u.Put(record("m0", 3, 0)); err == nil {
+	if err := u.Put(storetest.Record("m0", 3, 0)); err == nil {
 		t.Fatal("Put takes a record more than the unit has")
 	}
-	must(t, u.Commit())
+	storetest.Must(t, u.Commit())
 	u, err = r.OpenShard("m0", 2)
-	must(t, err)
-	must(t, u.Put(record("m0", 8, 0)))
-	must(t, r.Close("stopped"))
-	must(t, os.Remove(filepath.Join(dir, manifestFile))) // the part is adopted
+	storetest.Must(t, err)
+	storetest.Must(t, u.Put(storetest.Record("m0", 8, 0)))
+	storetest.Must(t, r.Close("stopped"))
+	storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile))) // the part is adopted
 	r = mustOpen(t, dir, id, Options{})
 	if !r.Committed("m0", 0) || r.Totals().Sum().Rows != 5 {
 		t.Fatalf("committed %v, %d rows", r.Committed("m0", 0), r.Totals().Sum().Rows)
 	}
 	fillShard(t, r, "m0", 2)
-	must(t, r.Close("finished"))
+	storetest.Must(t, r.Close("finished"))
 	rep, err := Verify(dir, true)
 	if err != nil || !rep.OK() || rep.Items != 12 || rep.Recorded != 12 {
 		t.Fatalf("Verify = %+v, %v", rep, err)
@@ -823,41 +803,5 @@ func TestSkippedRows(t *testing.T) {
 	var m *MismatchError
 	if _, err := Open(dir, other, Options{ReserveFile: -1}); !errors.As(err, &m) {
 		t.Fatalf("Open with another choice of rows = %v", err)
-	}
-}
-
-func TestItemOrder(t *testing.T) {
-	type item struct {
-		row   int64
-		epoch int32
-	}
-	for _, tc := range []struct {
-		skipped int64
-		items   []item
-		ok      bool
-	}{
-		{0, []item{{4, 0}, {4, 1}, {5, 0}, {5, 1}, {6, 0}, {6, 1}}, true},
-		{0, []item{{4, 0}, {4, 1}, {5, 0}, {5, 1}, {6, 0}}, false},
-		{0, []item{{4, 0}, {4, 1}, {6, 0}, {6, 1}}, false},
-		{1, []item{{4, 0}, {4, 1}, {6, 0}, {6, 1}}, true},
-		{1, []item{{4, 0}, {4, 1}, {5, 0}, {5, 1}}, true},
-		{1, []item{{5, 0}, {5, 1}, {6, 0}, {6, 1}}, true},
-		{1, []item{{4, 0}, {4, 1}, {5, 0}, {5, 1}, {6, 0}, {6, 1}}, false},
-		{1, []item{{4, 0}, {5, 0}, {5, 1}}, false},
-		{2, []item{{6, 0}, {6, 1}}, true},
-		{1, []item{{6, 0}, {6, 1}}, false},
-		{1, []item{{4, 0}, {4, 1}, {4, 0}, {4, 1}}, false},
-		{1, []item{{4, 0}, {4, 1}, {7, 0}, {7, 1}}, false},
-	} {
-		o := itemOrder{s: Chunk{First: 4, Rows: 3, Skipped: tc.skipped}, epochs: 2}
-		var err error
-		for _, it := range tc.items {
-			if err = errors.Join(err, o.next(it.row, it.epoch)); err != nil {
-				break
-			}
-		}
-		if err = errors.Join(err, o.end()); (err == nil) != tc.ok {
-			t.Errorf("%d skipped, %v: %v, want ok %v", tc.skipped, tc.items, err, tc.ok)
-		}
 	}
 }

@@ -7,11 +7,10 @@ import (
 	"iter"
 	"reflect"
 	"slices"
-	"strings"
-
-	"github.com/parquet-go/parquet-go"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/parquetfile"
 )
 
 // ReadOptions choose rows. The zero value is all of them.
@@ -19,7 +18,7 @@ type ReadOptions struct {
 	Models   []string // names; nil means all
 	From, To int64    // dataset rows, To excluded; 0 means to the end
 
-	fs fileSystem
+	fs disk.FS
 }
 
 // Rows yields the rows on record of a run: by model in the plan's order, then
@@ -39,7 +38,7 @@ func Rows[T any](dir string, o ReadOptions) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
 		if o.fs == nil {
-			o.fs = osFS{}
+			o.fs = disk.OS{}
 		}
 		project, err := projection[T]()
 		if err != nil {
@@ -138,19 +137,19 @@ func shardRows[T any](v *view, key shardKey, c choice[T], project func(*nightshi
 // within is the stretch of a part's rows that o asks for: a part holds every
 // epoch of every row that its slice uses, in order. Where some are not used
 // only the part itself knows at which place a row is.
-func (v *view) within(pf *parquet.File, s Chunk, o ReadOptions) (from, to int64, err error) {
+func (v *view) within(f *parquetfile.File, s Chunk, o ReadOptions) (from, to int64, err error) {
 	first, last := max(o.From, s.First), s.First+s.Rows
 	if o.To > 0 {
 		last = min(last, o.To)
 	}
 	if s.Skipped == 0 || first == s.First && last == s.First+s.Rows {
 		epochs := int64(max(v.info.Epochs, 1))
-		return (first - s.First) * epochs, min((last-s.First)*epochs, pf.NumRows()), nil
+		return (first - s.First) * epochs, min((last-s.First)*epochs, f.NumRows()), nil
 	}
 	type place struct {
 		Row int64 `parquet:"row"`
 	}
-	for p, err := range readParquetFile[place](pf) {
+	for p, err := range parquetfile.Read[place](f) {
 		if err != nil {
 			return 0, 0, err
 		}
@@ -166,16 +165,16 @@ func (v *view) within(pf *parquet.File, s Chunk, o ReadOptions) (from, to int64,
 }
 
 func parquetFileRows[T any](v *view, parquetFile *ParquetFile, s Chunk, o ReadOptions, yield func(T) bool) error {
-	f, pf, err := openParquetFile(v.fs, v.dir.at(resultsDir, parquetFile.Name))
+	f, err := parquetfile.Open(v.fs, v.dir.at(resultsDir, parquetFile.Name))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	from, to, err := v.within(pf, s, o)
+	from, to, err := v.within(f, s, o)
 	if err != nil {
 		return err
 	}
-	for row, err := range readStretch[T](pf, from, to) {
+	for row, err := range parquetfile.ReadRange[T](f, from, to) {
 		if err != nil {
 			return err
 		}
@@ -224,7 +223,7 @@ func (v *view) openShard(key shardKey) (*ParquetFile, *journal, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	size, _ := v.fs.size(v.dir.at(manifestFile))
+	size, _ := v.fs.Size(v.dir.at(manifestFile))
 	if !listed && j == nil && size != v.size {
 		// Not begun, or committed since the manifest was read.
 		if err := v.readParquetFiles(); err != nil {
@@ -235,7 +234,7 @@ func (v *view) openShard(key shardKey) (*ParquetFile, *journal, error) {
 	if !listed {
 		return nil, j, nil
 	}
-	if _, err := v.fs.size(v.dir.at(resultsDir, p.Name)); err != nil {
+	if _, err := v.fs.Size(v.dir.at(resultsDir, p.Name)); err != nil {
 		if j != nil {
 			j.close()
 		}
@@ -253,12 +252,12 @@ func projection[T any]() (func(*nightshift.Record) T, error) {
 	if t.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("store: rows are read into structs, not %v", t)
 	}
-	columns := recordColumns()
+	columns := parquetfile.RecordColumns()
 	type pair struct{ to, from int }
 	var pairs []pair
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name, ok := columnName(f)
+		name, ok := parquetfile.ColumnName(f)
 		if !ok {
 			continue
 		}
@@ -296,26 +295,4 @@ func sameBehindPointer(have, want reflect.Type) bool {
 		want = want.Elem()
 	}
 	return have.Kind() == want.Kind() && have.Kind() != reflect.Pointer && have.ConvertibleTo(want)
-}
-
-func columnName(f reflect.StructField) (string, bool) {
-	name, _, _ := strings.Cut(f.Tag.Get("parquet"), ",")
-	if !f.IsExported() || name == "-" {
-		return "", false
-	}
-	if name == "" {
-		name = f.Name
-	}
-	return name, true
-}
-
-func recordColumns() map[string]reflect.StructField {
-	columns := map[string]reflect.StructField{}
-	t := reflect.TypeFor[nightshift.Record]()
-	for i := range t.NumField() {
-		if name, ok := columnName(t.Field(i)); ok {
-			columns[name] = t.Field(i)
-		}
-	}
-	return columns
 }

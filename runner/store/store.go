@@ -39,6 +39,8 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/records"
 )
 
 const (
@@ -104,7 +106,7 @@ type Options struct {
 	// 0 means 64 MiB, negative none.
 	ReserveFile int64
 
-	fs   fileSystem    // nil means the machine's
+	fs   disk.FS       // nil means the machine's
 	pace time.Duration // 0 means syncEvery
 	grow int           // 0 means growEvery
 	keep int64         // 0 means maxKept
@@ -114,12 +116,12 @@ type Options struct {
 // concurrent use.
 type Run struct {
 	dir    paths
-	fs     fileSystem
+	fs     disk.FS
 	opts   Options
 	id     Identity
 	slugs  []string
 	models map[string]int
-	lock   file
+	lock   disk.File
 
 	docMu sync.Mutex // run.json
 	doc   document
@@ -131,8 +133,8 @@ type Run struct {
 	parquetFiles map[shardKey]ParquetFile
 	shards       map[shardKey]*Shard
 	retry        map[shardKey]bool // committed units that are open again
-	totals       []Tally           // durable records, by model
-	unsettled    []Tally           // what earlier processes spent on rows without a record
+	totals       []records.Tally   // durable records, by model
+	unsettled    []records.Tally   // what earlier processes spent on rows without a record
 	unknown      []Unknown
 	err          error
 	largest      int64 // longest line so far
@@ -170,7 +172,7 @@ type Unknown struct {
 // with id. On error nothing is held.
 func Open(dir string, id Identity, o Options) (*Run, error) {
 	if o.fs == nil {
-		o.fs = osFS{}
+		o.fs = disk.OS{}
 	}
 	if o.pace == 0 {
 		o.pace = syncEvery
@@ -203,8 +205,8 @@ func newRun(dir string, id Identity, o Options) *Run {
 		parquetFiles: map[shardKey]ParquetFile{},
 		shards:       map[shardKey]*Shard{},
 		retry:        map[shardKey]bool{},
-		totals:       make([]Tally, len(id.Models)),
-		unsettled:    make([]Tally, len(id.Models)),
+		totals:       make([]records.Tally, len(id.Models)),
+		unsettled:    make([]records.Tally, len(id.Models)),
 		failed:       make(chan struct{}),
 		dirty:        make(chan struct{}, 1),
 		stop:         make(chan struct{}),
@@ -220,22 +222,22 @@ func (r *Run) open() error {
 	if err := r.takeLock(); err != nil {
 		return err
 	}
-	crashPoint("open.locked")
+	disk.CrashPoint("open.locked")
 	if err := r.identify(); err != nil {
 		return err
 	}
-	crashPoint("open.identified")
+	disk.CrashPoint("open.identified")
 	if err := r.clearTmp(); err != nil {
 		return err
 	}
 	if err := r.recover(); err != nil {
 		return err
 	}
-	crashPoint("open.stock-taken")
+	disk.CrashPoint("open.stock-taken")
 	if err := r.makeReserveFile(); err != nil {
 		return err
 	}
-	crashPoint("open.ballast-made")
+	disk.CrashPoint("open.ballast-made")
 	if r.lookAtSpace(); r.err != nil {
 		return r.err
 	}
@@ -260,8 +262,8 @@ func (r *Run) abandon() {
 // takeLock makes the directory and locks it. A reader that looks whether the
 // run is live holds a shared lock for a moment, hence the second try.
 func (r *Run) takeLock() error {
-	if err := mkdirAll(r.fs, string(r.dir)); err != nil {
-		return storageError("creating the run directory", string(r.dir), err)
+	if err := disk.MkdirAll(r.fs, string(r.dir)); err != nil {
+		return disk.Wrap("creating the run directory", string(r.dir), err)
 	}
 	host, _ := os.Hostname()
 	note, err := json.Marshal(holder{PID: os.Getpid(), Host: host, Since: time.Now().UTC()})
@@ -269,17 +271,17 @@ func (r *Run) takeLock() error {
 		return err
 	}
 	for range 3 {
-		r.lock, err = r.fs.lock(r.dir.at(lockName), note)
-		if !errors.Is(err, errLocked) {
+		r.lock, err = r.fs.Lock(r.dir.at(lockName), note)
+		if !errors.Is(err, disk.ErrLocked) {
 			break
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	if errors.Is(err, errLocked) {
+	if errors.Is(err, disk.ErrLocked) {
 		return r.lockedError()
 	}
 	if err != nil {
-		return storageError("locking", r.dir.at(lockName), err)
+		return disk.Wrap("locking", r.dir.at(lockName), err)
 	}
 	return nil
 }
@@ -299,9 +301,9 @@ func (r *Run) lockedError() error {
 	return e
 }
 
-func readHolder(fsys fileSystem, dir paths) holder {
+func readHolder(fsys disk.FS, dir paths) holder {
 	var h holder
-	if b, err := readAll(fsys, dir.at(lockName)); err == nil {
+	if b, err := disk.ReadAll(fsys, dir.at(lockName)); err == nil {
 		_ = json.Unmarshal(b, &h) // a half-written name is no name
 	}
 	return h
@@ -309,13 +311,13 @@ func readHolder(fsys fileSystem, dir paths) holder {
 
 // clearTmp removes what an earlier process did not finish.
 func (r *Run) clearTmp() error {
-	names, err := r.fs.list(r.dir.at(tmpDir))
+	names, err := r.fs.List(r.dir.at(tmpDir))
 	if err != nil {
-		return storageError("reading", r.dir.at(tmpDir), err)
+		return disk.Wrap("reading", r.dir.at(tmpDir), err)
 	}
 	for _, name := range names {
-		if err := r.fs.remove(r.dir.at(tmpDir, name)); err != nil {
-			return storageError("clearing", r.dir.at(tmpDir, name), err)
+		if err := r.fs.Remove(r.dir.at(tmpDir, name)); err != nil {
+			return disk.Wrap("clearing", r.dir.at(tmpDir, name), err)
 		}
 	}
 	return nil
@@ -336,8 +338,8 @@ func (r *Run) makeReserveFile() error {
 	}
 	name := r.dir.at(reserveFileName)
 	if err := r.fillReserveFile(name, size); err != nil {
-		_ = r.fs.remove(name)
-		return storageError("reserving space", name, err)
+		_ = r.fs.Remove(name)
+		return disk.Wrap("reserving space", name, err)
 	}
 	r.reserveFile = size
 	return nil
@@ -347,11 +349,11 @@ func (r *Run) makeReserveFile() error {
 // cannot do that: random bytes, because some promise space for zeros and do
 // not keep it.
 func (r *Run) fillReserveFile(name string, size int64) error {
-	f, err := r.fs.open(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	f, err := r.fs.Open(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
-	err = f.reserve(0, size)
+	err = f.Reserve(0, size)
 	if errors.Is(err, errors.ErrUnsupported) {
 		_, err = io.CopyN(f, rand.Reader, size)
 		if err == nil {
@@ -368,7 +370,7 @@ func (r *Run) dropReserveFile() bool {
 	had := r.reserveFile > 0
 	r.reserveFile = 0
 	r.mu.Unlock()
-	return had && r.fs.remove(r.dir.at(reserveFileName)) == nil
+	return had && r.fs.Remove(r.dir.at(reserveFileName)) == nil
 }
 
 // fail notes that storage has failed. The first error stays.
@@ -414,20 +416,20 @@ func (r *Run) modelIndex(model string) int {
 }
 
 // Totals returns the sums over all durable records. It is cheap.
-func (r *Run) Totals() Totals { return r.sums(r.totals) }
+func (r *Run) Totals() records.Totals { return r.sums(r.totals) }
 
 // Unsettled returns what earlier processes spent on rows that have no record
 // yet, the worst case where the outcome is unknown. Add it to Totals to know
 // what a resumed run has already cost. What it holds of a row moves to Totals
 // when the row's record, which must carry the row's History, is durable.
-func (r *Run) Unsettled() Totals { return r.sums(r.unsettled) }
+func (r *Run) Unsettled() records.Totals { return r.sums(r.unsettled) }
 
-func (r *Run) sums(of []Tally) Totals {
+func (r *Run) sums(of []records.Tally) records.Totals {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t := Totals{Models: make(map[string]Tally, len(of))}
+	t := records.Totals{Models: make(map[string]records.Tally, len(of))}
 	for i, m := range r.id.Models {
-		t.Models[m] = Tally{}.Add(of[i])
+		t.Models[m] = records.Tally{}.Add(of[i])
 	}
 	return t
 }
@@ -446,8 +448,8 @@ func (r *Run) RunID() string { return r.doc.RunID }
 // WriteFile puts a file into the run directory, whole or not at all, and
 // durable on return. name is a plain file name.
 func (r *Run) WriteFile(name string, b []byte) error {
-	err := writeFile(r.fs, r.tmpName(name), r.dir.at(name), b)
-	return storageError("writing", r.dir.at(name), err)
+	err := disk.WriteFile(r.fs, r.tmpName(name), r.dir.at(name), b)
+	return disk.Wrap("writing", r.dir.at(name), err)
 }
 
 // Close syncs what is pending, notes the state ("finished",
@@ -463,14 +465,14 @@ func (r *Run) Close(state string) error {
 	r.mu.Unlock()
 	close(r.stop)
 	<-r.stopped
-	crashPoint("close.begin")
+	disk.CrashPoint("close.begin")
 	r.settleAll()
-	crashPoint("close.settled")
+	disk.CrashPoint("close.settled")
 	if err := r.setState(state); err != nil {
 		r.fail(err)
 	}
 	r.dropReserveFile()
-	crashPoint("close.state-written")
+	disk.CrashPoint("close.state-written")
 	for _, u := range r.shardList() {
 		u.closeFiles()
 	}
@@ -565,26 +567,26 @@ func (r *Run) lookAtSpace() {
 	if r.opts.ReserveFile < 0 {
 		return
 	}
-	free, err := r.fs.free(string(r.dir))
+	free, err := r.fs.Free(string(r.dir))
 	if errors.Is(err, errors.ErrUnsupported) {
 		return
 	}
 	if err != nil {
-		r.fail(storageError("asking for free space", string(r.dir), err))
+		r.fail(disk.Wrap("asking for free space", string(r.dir), err))
 		return
 	}
 	if free < 2*need {
-		r.fail(&StorageError{
+		r.fail(&disk.StorageError{
 			Op: "keeping room for answers", Path: string(r.dir),
-			Err:  fmt.Errorf("only %d MiB are free and %d MiB are needed: %w", free>>20, 2*need>>20, errDiskFull),
-			Hint: hint(errDiskFull),
+			Err:  fmt.Errorf("only %d MiB are free and %d MiB are needed: %w", free>>20, 2*need>>20, disk.ErrFull),
+			Hint: disk.Hint(disk.ErrFull),
 		})
 	}
 }
 
 // exists reports whether a name is there.
 func (r *Run) exists(name string) (bool, error) {
-	_, err := r.fs.size(name)
+	_, err := r.fs.Size(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -9,9 +9,8 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/runner/store/internal/storetest"
 )
-
-func ptr[T any](v T) *T { return &v }
 
 // identity is a run of the given shape.
 func identity(models, shards int, rows int64, epochs int) Identity {
@@ -24,16 +23,6 @@ func identity(models, shards int, rows int64, epochs int) Identity {
 	}
 	id.DatasetRows = int64(shards) * rows
 	return id
-}
-
-// record is a small, plausible record.
-func record(model string, row int64, epoch int) *nightshift.Record {
-	return &nightshift.Record{
-		Run: "test", Row: row, ID: fmt.Sprint(row), Epoch: int32(epoch), Model: model, Endpoint: "e", Protocol: "chat",
-		RequestedModel: model, Outcome: nightshift.OutcomeOK, Text: ptr(fmt.Sprintf("answer to %d.%d", row, epoch)),
-		StopReason: ptr("end"), InputTokens: ptr(int64(10)), OutputTokens: ptr(int64(5)), CostNanoUSD: ptr(int64(1000)),
-		CostUSD: ptr(1e-6), Attempts: 1,
-	}
 }
 
 // mustOpen opens a run whose parts grow with every record, so that tests of a
@@ -67,7 +56,7 @@ func TestSimplePath(t *testing.T) {
 					if err := u.AttemptLog(row, e).Sending(nightshift.Intent{Attempt: 1}); err != nil {
 						t.Fatal(err)
 					}
-					if err := u.Put(record(m, row, e)); err != nil {
+					if err := u.Put(storetest.Record(m, row, e)); err != nil {
 						t.Fatal(err)
 					}
 				}

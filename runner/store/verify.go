@@ -9,6 +9,9 @@ import (
 	"slices"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/parquetfile"
 )
 
 // A Problem is something that verify found.
@@ -65,10 +68,10 @@ type Check func(*nightshift.Record) error
 // every value of every record, and hands it to the checks. The error is
 // about what prevents looking; what is found is in the report.
 func Verify(dir string, deep bool, checks ...Check) (VerifyReport, error) {
-	return verify(osFS{}, dir, deep, checks)
+	return verify(disk.OS{}, dir, deep, checks)
 }
 
-func verify(fsys fileSystem, dir string, deep bool, checks []Check) (VerifyReport, error) {
+func verify(fsys disk.FS, dir string, deep bool, checks []Check) (VerifyReport, error) {
 	rep := VerifyReport{Deep: deep}
 	v, err := openView(fsys, dir)
 	if err != nil {
@@ -103,7 +106,7 @@ func (r *VerifyReport) listed(v *view) error {
 	for _, p := range m.parquetFiles {
 		known[p.Name] = true
 	}
-	names, err := v.fs.list(v.dir.at(resultsDir))
+	names, err := v.fs.List(v.dir.at(resultsDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -135,18 +138,14 @@ func replaced(v *view, name string) bool {
 // part checks one part against the manifest and against itself.
 func (r *VerifyReport) parquetFile(v *view, key shardKey, p ParquetFile, checks []Check) {
 	path := v.dir.at(resultsDir, p.Name)
-	f, err := v.fs.open(path, 0)
+	size, sum, err := parquetfile.Hash(v.fs, path)
 	if err != nil {
 		r.note(false, path, "%v", err)
 		return
 	}
-	size, sum, err := hashFile(f)
-	f.Close()
 	r.ParquetFiles++
 	r.Bytes += size
 	switch {
-	case err != nil:
-		r.note(false, path, "%v", err)
 	case size != p.Size:
 		r.note(false, path, "has %d bytes, the manifest says %d", size, p.Size)
 	case p.SHA256 != "" && sum != p.SHA256:
@@ -158,57 +157,33 @@ func (r *VerifyReport) parquetFile(v *view, key shardKey, p ParquetFile, checks 
 }
 
 func (r *VerifyReport) content(v *view, key shardKey, p ParquetFile, path string, checks []Check) error {
-	f, pf, err := openParquetFile(v.fs, path)
+	f, err := parquetfile.Open(v.fs, path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	s := v.info.Chunks[key.shard]
-	if err := fitsRun(pf, parquetFileMeta{
+	want := parquetfile.Meta{
 		RunID: v.info.RunID, Run: v.info.Name, Model: v.info.Models[key.model], Shard: key.shard, Gen: p.Gen,
 		First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: v.info.Epochs,
 		DatasetHash: datasetHash(key.shard, v.info.Extensions, v.info.DatasetHash), ChunkHash: hashText(s.Hash), PlanHash: v.info.PlanHash,
-	}); err != nil {
+	}
+	if err := f.Fits(want); err != nil {
 		return err
 	}
 	if p.SHA256 == "" { // not in the manifest, so nothing else vouches for its bytes
-		if err := checkData(f, pf); err != nil {
+		if err := f.CheckData(); err != nil {
 			return err
 		}
 	}
-	var sum Tally
-	order := itemOrder{s: s, epochs: int64(v.info.Epochs)}
-	add := func(c counted) error {
-		r.Recorded++
-		sum.count(&c)
-		return order.next(c.Row, c.Epoch)
-	}
+	var sum records.Tally
 	if r.Deep {
-		d := digesterOf(pf)
-		for rec, err := range readParquetFile[nightshift.Record](pf) {
-			if err != nil {
-				return err
-			}
-			d.add(&rec)
-			r.check(path, &rec, v.info.Models[key.model], checks)
-			if err := add(count(&rec)); err != nil {
-				return err
-			}
-		}
-		if err := d.check(pf); err != nil {
-			return err
-		}
+		sum, err = f.Check(want, func(rec *nightshift.Record) { r.check(path, rec, want.Model, checks) })
 	} else {
-		for c, err := range readParquetFile[counted](pf) {
-			if err != nil {
-				return err
-			}
-			if err := add(c); err != nil {
-				return err
-			}
-		}
+		sum, err = f.CheckItems(want)
 	}
-	if err := order.end(); err != nil {
+	r.Recorded += sum.Rows
+	if err != nil {
 		return err
 	}
 	if !sameTally(sum, p.Totals) {
@@ -236,37 +211,6 @@ func (r *VerifyReport) check(path string, rec *nightshift.Record, model string, 
 			r.note(false, path, "row %d epoch %d: %v", rec.Row, rec.Epoch, err)
 		}
 	}
-}
-
-// itemOrder checks that every item of a unit comes once, in order, and every
-// epoch of a row that is there.
-type itemOrder struct {
-	s       Chunk
-	epochs  int64
-	item    int64 // that should come, counted from the first row
-	skipped int64 // rows passed over so far
-}
-
-func (o *itemOrder) next(row int64, epoch int32) error {
-	wantRow, wantEpoch := o.s.First+o.item/o.epochs, o.item%o.epochs
-	if gap := row - wantRow; wantEpoch == 0 && gap > 0 && o.skipped+gap <= o.s.Skipped {
-		o.skipped += gap
-		o.item += gap * o.epochs
-		wantRow = row
-	}
-	if row != wantRow || int64(epoch) != wantEpoch {
-		return fmt.Errorf("row %d epoch %d stands where row %d epoch %d belongs", row, epoch, wantRow, wantEpoch)
-	}
-	o.item++
-	return nil
-}
-
-func (o *itemOrder) end() error {
-	got := o.item - o.skipped*o.epochs
-	if want := (o.s.Rows - o.s.Skipped) * o.epochs; got != want {
-		return fmt.Errorf("%d rows of %d", got, want)
-	}
-	return nil
 }
 
 // journal checks the journals of one unit that is not committed.
@@ -306,8 +250,8 @@ func (r *VerifyReport) journal(v *view, key shardKey, checks []Check) {
 	}
 }
 
-func sameTally(a, b Tally) bool {
-	for _, t := range []*Tally{&a, &b} {
+func sameTally(a, b records.Tally) bool {
+	for _, t := range []*records.Tally{&a, &b} {
 		if len(t.Outcomes) == 0 {
 			t.Outcomes = nil
 		}
@@ -318,7 +262,7 @@ func sameTally(a, b Tally) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-func tallyText(t Tally) string {
+func tallyText(t records.Tally) string {
 	b, err := json.Marshal(t)
 	if err != nil {
 		return err.Error()

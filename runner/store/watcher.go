@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/records"
 )
 
 // A Watcher looks at a run again and again. It remembers what the journals of
@@ -20,7 +22,7 @@ import (
 // nothing, and is safe for concurrent use.
 type Watcher struct {
 	dir string
-	fs  fileSystem
+	fs  disk.FS
 
 	mu     sync.Mutex
 	runID  string
@@ -36,7 +38,7 @@ type watched struct {
 }
 
 // NewWatcher returns a watcher of a run directory, which need not be there yet.
-func NewWatcher(dir string) *Watcher { return &Watcher{dir: dir, fs: osFS{}} }
+func NewWatcher(dir string) *Watcher { return &Watcher{dir: dir, fs: disk.OS{}} }
 
 // Status is [StatusWith] with what earlier calls have found.
 func (w *Watcher) Status(p *Progress) (StatusInfo, error) {
@@ -138,7 +140,7 @@ var errShrunk = errors.New("a journal is shorter than it was")
 // readOn reads what was added to the n-th file. Of a live run the last line is
 // left until it is whole.
 func (u *watched) readOn(v *view, n int, live bool) error {
-	f, err := v.fs.open(u.j.names[n], os.O_RDONLY)
+	f, err := v.fs.Open(u.j.names[n], os.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -146,7 +148,7 @@ func (u *watched) readOn(v *view, n int, live bool) error {
 	if u.read[n] == 0 && foreignJournal(f, v.info.RunID) != "" {
 		return nil // of another run; see view.scan
 	}
-	end, err := f.length()
+	end, err := f.Length()
 	if err == nil && live {
 		end, err = lastLineEnd(f, u.read[n], end)
 	}
@@ -194,7 +196,7 @@ func LatestRows[T any](w *Watcher, model string, shard, n int) (rows []T, err er
 	if err != nil {
 		return nil, err
 	}
-	live, _ := w.fs.locked(v.dir.at(lockName)) // as good as stopped when that cannot be known
+	live, _ := w.fs.Locked(v.dir.at(lockName)) // as good as stopped when that cannot be known
 	if _, err := w.look(v, live); err != nil {
 		return nil, err
 	}
@@ -224,7 +226,7 @@ func (u *watched) latest(v *view, n int) (records []*nightshift.Record, err erro
 	open := &journal{names: u.j.names}
 	defer open.close()
 	for _, name := range u.j.names {
-		f, err := v.fs.open(name, os.O_RDONLY)
+		f, err := v.fs.Open(name, os.O_RDONLY)
 		if err != nil {
 			return nil, err
 		}
@@ -244,16 +246,16 @@ func (u *watched) latest(v *view, n int) (records []*nightshift.Record, err erro
 // whoever has it need not look into the journals. What the process spends on a
 // row is counted with the row's record.
 type Progress struct {
-	At         time.Time   `json:"at"`
-	RunID      string      `json:"run_id"`
-	PID        int         `json:"pid"`
-	Totals     Totals      `json:"totals"`    // durable records
-	Unsettled  Totals      `json:"unsettled"` // what earlier processes spent on rows without a record
-	InFlight   int64       `json:"in_flight"`
-	OpenShards int         `json:"open_units"`
-	Unknown    []Unknown   `json:"unknown,omitempty"` // of earlier processes, not sent again yet
-	LastWrite  time.Time   `json:"last_write,omitzero"`
-	Pace       []ModelPace `json:"pace,omitempty"` // set by whoever looks regularly
+	At         time.Time      `json:"at"`
+	RunID      string         `json:"run_id"`
+	PID        int            `json:"pid"`
+	Totals     records.Totals `json:"totals"`    // durable records
+	Unsettled  records.Totals `json:"unsettled"` // what earlier processes spent on rows without a record
+	InFlight   int64          `json:"in_flight"`
+	OpenShards int            `json:"open_units"`
+	Unknown    []Unknown      `json:"unknown,omitempty"` // of earlier processes, not sent again yet
+	LastWrite  time.Time      `json:"last_write,omitzero"`
+	Pace       []ModelPace    `json:"pace,omitempty"` // set by whoever looks regularly
 }
 
 // A ModelPace is how fast one model goes.
@@ -297,7 +299,7 @@ func (r *Run) Progress() Progress {
 // StatusWith is [Status] of a run whose process says where it stands. The
 // journals are looked into only where that is not of now or of another run.
 func StatusWith(dir string, p *Progress) (StatusInfo, error) {
-	return statusBy(osFS{}, dir, p, func(v *view, st *StatusInfo) error { return st.addJournals(v) })
+	return statusBy(disk.OS{}, dir, p, func(v *view, st *StatusInfo) error { return st.addJournals(v) })
 }
 
 // standsFor reports whether a Progress is that of the live run st.
@@ -307,7 +309,7 @@ func (p *Progress) standsFor(st *StatusInfo, now time.Time) bool {
 
 // take puts a Progress in the place of what parts and journals say.
 func (st *StatusInfo) take(p *Progress) {
-	st.All, st.Unsettled = Totals{Models: map[string]Tally{}}.Add(p.Totals), p.Unsettled.Sum()
+	st.All, st.Unsettled = records.Totals{Models: map[string]records.Tally{}}.Add(p.Totals), p.Unsettled.Sum()
 	st.InFlight, st.OpenShards, st.Unknown = p.InFlight, p.OpenShards, p.Unknown
 	if p.LastWrite.After(st.LastWrite) {
 		st.LastWrite = p.LastWrite

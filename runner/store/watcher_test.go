@@ -8,21 +8,24 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/storetest"
 )
 
 // A countingFS counts what is read of journals.
 type countingFS struct {
-	fileSystem
+	disk.FS
 	opened, bytes atomic.Int64
 }
 
 type countingFile struct {
-	file
+	disk.File
 	fs *countingFS
 }
 
-func (c *countingFS) open(name string, flag int) (file, error) {
-	f, err := c.fileSystem.open(name, flag)
+func (c *countingFS) Open(name string, flag int) (disk.File, error) {
+	f, err := c.FS.Open(name, flag)
 	if err != nil || !strings.Contains(name, "/"+journalDir+"/") {
 		return f, err
 	}
@@ -31,13 +34,13 @@ func (c *countingFS) open(name string, flag int) (file, error) {
 }
 
 func (f *countingFile) Read(b []byte) (int, error) {
-	n, err := f.file.Read(b)
+	n, err := f.File.Read(b)
 	f.fs.bytes.Add(int64(n))
 	return n, err
 }
 
 func (f *countingFile) ReadAt(b []byte, off int64) (int, error) {
-	n, err := f.file.ReadAt(b, off)
+	n, err := f.File.ReadAt(b, off)
 	f.fs.bytes.Add(int64(n))
 	return n, err
 }
@@ -59,14 +62,14 @@ func sameStatus(t *testing.T, when string, got, want StatusInfo) {
 func TestWatcher(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(2, 2, 100, 1)
-	files := &countingFS{fileSystem: osFS{}}
+	files := &countingFS{FS: disk.OS{}}
 	w := &Watcher{dir: dir, fs: files}
 	check := func(when string) {
 		t.Helper()
 		got, err := w.Status(nil)
-		must(t, err)
+		storetest.Must(t, err)
 		want, err := Status(dir)
-		must(t, err)
+		storetest.Must(t, err)
 		sameStatus(t, when, got, want)
 	}
 	r := mustOpen(t, dir, id, Options{})
@@ -74,21 +77,21 @@ func TestWatcher(t *testing.T) {
 	for n := range 2 {
 		for _, model := range id.Models {
 			u, err := r.OpenShard(model, n)
-			must(t, err)
+			storetest.Must(t, err)
 			first := int64(n) * 100
 			for row := first; row < first+100; row++ {
-				must(t, u.AttemptLog(row, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
+				storetest.Must(t, u.AttemptLog(row, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
 				if row == first+20 {
 					check("one in flight")
 				}
-				rec := record(model, row, 0)
-				rec.Text = ptr(strings.Repeat("long ", 400))
+				rec := storetest.Record(model, row, 0)
+				rec.Text = storetest.Ptr(strings.Repeat("long ", 400))
 				if row == first+30 {
 					rec.Outcome = nightshift.OutcomeFailed
 				}
-				must(t, u.Put(rec))
+				storetest.Must(t, u.Put(rec))
 				if row == first+50 || row == first+51 {
-					must(t, r.Sync())
+					storetest.Must(t, r.Sync())
 					before := files.bytes.Load()
 					check(fmt.Sprint("row ", row))
 					if read := files.bytes.Load() - before; row == first+51 && read > 10_000 {
@@ -96,37 +99,37 @@ func TestWatcher(t *testing.T) {
 					}
 				}
 			}
-			must(t, r.Sync())
+			storetest.Must(t, r.Sync())
 			check("complete")
 			latest, err := LatestRows[nightshift.Record](w, model, n, 3)
-			must(t, err)
+			storetest.Must(t, err)
 			if len(latest) != 3 || latest[0].Row != first+99 || latest[2].Row != first+97 {
 				t.Errorf("%d latest rows, the first is %d", len(latest), latest[0].Row)
 			}
-			must(t, u.Commit())
+			storetest.Must(t, u.Commit())
 			check("committed")
 			if latest, err := LatestRows[nightshift.Record](w, model, n, 3); err != nil || len(latest) != 0 {
 				t.Errorf("%d rows in the journal of a committed unit, %v", len(latest), err)
 			}
 		}
 	}
-	must(t, r.Close("finished"))
+	storetest.Must(t, r.Close("finished"))
 
 	// Failed rows are run again, in another generation, and the process is killed.
 	r = mustOpen(t, dir, id, Options{RetryFailed: true})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
-	must(t, u.AttemptLog(30, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
-	must(t, r.Sync())
+	storetest.Must(t, err)
+	storetest.Must(t, u.AttemptLog(30, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
+	storetest.Must(t, r.Sync())
 	check("again")
 	kill(r)
 	check("killed")
 	r = mustOpen(t, dir, id, Options{RetryFailed: true})
 	defer r.Close("")
 	u, err = r.OpenShard("m0", 0)
-	must(t, err)
-	must(t, u.Put(record("m0", 30, 0)))
-	must(t, r.Sync())
+	storetest.Must(t, err)
+	storetest.Must(t, u.Put(storetest.Record("m0", 30, 0)))
+	storetest.Must(t, r.Sync())
 	check("answered")
 }
 
@@ -138,38 +141,38 @@ func TestStatusOfAProcess(t *testing.T) {
 	id := identity(2, 2, 10, 1)
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
-	must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5, WorstTokens: 7}))
-	must(t, u.AttemptLog(1, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5, WorstTokens: 7}))
+	storetest.Must(t, err)
+	storetest.Must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5, WorstTokens: 7}))
+	storetest.Must(t, u.AttemptLog(1, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5, WorstTokens: 7}))
 	kill(r)
 	r = mustOpen(t, dir, id, Options{})
 	defer r.Close("")
 	u, err = r.OpenShard("m0", 0)
-	must(t, err)
-	must(t, u.AttemptLog(2, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
-	must(t, u.Put(record("m0", 2, 0)))
-	again := record("m0", 1, 0)
+	storetest.Must(t, err)
+	storetest.Must(t, u.AttemptLog(2, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
+	storetest.Must(t, u.Put(storetest.Record("m0", 2, 0)))
+	again := storetest.Record("m0", 1, 0)
 	again.Attempts = 2
-	must(t, u.Put(again))
-	must(t, r.Sync())
+	storetest.Must(t, u.Put(again))
+	storetest.Must(t, r.Sync())
 
 	want, err := Status(dir)
-	must(t, err)
-	files := &countingFS{fileSystem: osFS{}}
+	storetest.Must(t, err)
+	files := &countingFS{FS: disk.OS{}}
 	w := &Watcher{dir: dir, fs: files}
 	p := r.Progress()
 	got, err := w.Status(&p)
-	must(t, err)
+	storetest.Must(t, err)
 	sameStatus(t, "by the process", got, want)
 	if n := files.opened.Load(); n != 0 {
 		t.Errorf("%d journals were opened", n)
 	}
-	must(t, u.AttemptLog(3, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
+	storetest.Must(t, u.AttemptLog(3, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
 	if p := r.Progress(); p.InFlight != 1 {
 		t.Errorf("%d in flight", p.InFlight)
 	}
 	want, err = Status(dir)
-	must(t, err)
+	storetest.Must(t, err)
 	for name, change := range map[string]func(*Progress){
 		"old":             func(p *Progress) { p.At = p.At.Add(-2 * progressAge) },
 		"another run":     func(p *Progress) { p.RunID = "other" },
@@ -177,9 +180,9 @@ func TestStatusOfAProcess(t *testing.T) {
 	} {
 		wrong := r.Progress()
 		change(&wrong)
-		wrong.Totals = Totals{}
+		wrong.Totals = records.Totals{}
 		got, err := StatusWith(dir, &wrong)
-		must(t, err)
+		storetest.Must(t, err)
 		sameStatus(t, name, got, want)
 	}
 }

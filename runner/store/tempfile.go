@@ -1,71 +1,45 @@
 package store
 
 import (
-	"encoding/hex"
 	"fmt"
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/parquetfile"
 )
 
-// A draft is a part in the making. It lies in tmp, where nobody looks for it,
-// and is worth nothing until it is finished.
+// A tempFile is the Parquet file of a shard that is not finished. It lies in
+// tmp and counts for nothing until it is published.
 type tempFile struct {
-	fs          fileSystem
-	name        string
-	parquetFile ParquetFile
-	file        *parquetFile[nightshift.Record]
-	digest      digester
-	columns     columnSums
-	items       int64
+	*parquetfile.RecordWriter
+	entry ParquetFile
 }
 
 func (u *Shard) newTempFile() (*tempFile, error) {
-	s := u.j.chunk
-	d := &tempFile{fs: u.r.fs, columns: newColumnSums(), parquetFile: ParquetFile{
-		K: kindParquetFile, Model: u.model, Shard: u.key.shard, Gen: u.gen, Name: parquetFileName(u.slug, u.key.shard, u.gen),
-		First: s.First, Rows: s.Rows, Items: s.items(u.r.id.Epochs),
-	}}
-	d.name = u.r.tmpName(d.parquetFile.Name)
-	f, err := createParquet(d.fs, d.name, u.r.parquetFileMeta(u.key, u.gen).keyValues(), weighRecord)
+	meta := u.r.parquetFileMeta(u.key, u.gen)
+	entry := ParquetFile{
+		K: kindParquetFile, Model: u.model, Shard: u.key.shard, Gen: u.gen,
+		Name: parquetFileName(u.slug, u.key.shard, u.gen), First: meta.First, Rows: meta.Rows, Items: meta.Items(),
+	}
+	w, err := parquetfile.CreateRecords(u.r.fs, u.r.tmpName(entry.Name), meta)
 	if err != nil {
 		return nil, err
 	}
-	d.file = f
-	return d, nil
+	return &tempFile{w, entry}, nil
 }
 
-// add takes the record of the item that comes next.
-func (d *tempFile) add(rec *nightshift.Record) error {
-	d.digest.add(rec)
-	d.columns.add(&d.digest)
-	d.items++
-	c := count(rec)
-	d.parquetFile.Totals.count(&c)
-	return d.file.add(*rec)
-}
-
-// finish makes the draft durable and reads it back: the journal must not go
-// before the part is known to hold the same.
+// finish makes the file durable, checks it, and returns its manifest entry.
 func (d *tempFile) finish() (ParquetFile, error) {
-	defer d.file.close()
-	if d.items != d.parquetFile.Items {
-		return d.parquetFile, fmt.Errorf("the journal has %d records of %d", d.items, d.parquetFile.Items)
+	if d.Items() != d.entry.Items {
+		return d.entry, fmt.Errorf("the journal has %d records of %d", d.Items(), d.entry.Items)
 	}
-	d.file.w.SetKeyValueMetadata(rowsChecksum, d.digest.sum())
-	crashPoint("commit.part-written")
-	if err := d.file.finish(); err != nil {
-		return d.parquetFile, err
-	}
-	d.parquetFile.CommittedAt = time.Now().UTC()
-	d.parquetFile.Size, d.parquetFile.SHA256 = d.file.size, hex.EncodeToString(d.file.sum.Sum(nil))
-	return d.parquetFile, compareBack(d.file.f, d.file.size, d.items, d.columns, d.digest.sum())
-}
-
-// drop removes the draft.
-func (d *tempFile) drop() {
-	d.file.close()
-	_ = d.fs.remove(d.name)
+	var err error
+	d.entry.Totals = d.Totals()
+	d.entry.Size, d.entry.SHA256, err = d.Finish()
+	d.entry.CommittedAt = time.Now().UTC()
+	return d.entry, err
 }
 
 // The part of a unit grows while its answers come: what is in memory need not
@@ -78,9 +52,9 @@ func (d *tempFile) drop() {
 // Commit begins another.
 
 const (
-	growEvery = batchRows // records that are kept before the part grows by them
-	maxKept   = 8 << 20   // bytes of records that all units of a run keep
-	keptSize  = 1 << 10   // what a record takes in memory besides its texts
+	growEvery = parquetfile.BatchRows // records that are kept before the part grows by them
+	maxKept   = 8 << 20               // bytes of records that all units of a run keep
+	keptSize  = 1 << 10               // what a record takes in memory besides its texts
 )
 
 // keep remembers a record that was written, and lets the part grow. What the
@@ -89,7 +63,7 @@ func (u *Shard) keep(item int64, rec *nightshift.Record) {
 	u.mu.Lock()
 	ready := false
 	if u.base == nil && u.state == shardOpen && !u.r.opts.Late {
-		size := weighRecord(rec) + keptSize
+		size := records.Weight(rec) + keptSize
 		if u.r.keeping.Add(size) <= u.r.opts.keep {
 			u.kept[item] = rec
 		} else {
@@ -135,11 +109,11 @@ func (u *Shard) growMore() (err error) {
 			return err
 		}
 		for _, e := range list {
-			if err := u.tempFile.add(e.rec); err != nil {
+			if err := u.tempFile.Add(e.rec); err != nil {
 				return err
 			}
 		}
-		crashPoint("draft.grown")
+		disk.CrashPoint("draft.grown")
 	}
 }
 
@@ -148,7 +122,7 @@ func (u *Shard) growMore() (err error) {
 func (u *Shard) take() (list []entry, j *journal) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for item := u.drafted; item < int64(len(u.j.at)) && len(list) < batchRows; item++ {
+	for item := u.drafted; item < int64(len(u.j.at)) && len(list) < parquetfile.BatchRows; item++ {
 		e := entry{u.kept[item], u.j.at[item]}
 		if !u.done.get(item) || e.rec == nil && e.at.n == 0 {
 			break
@@ -163,7 +137,7 @@ func (u *Shard) take() (list []entry, j *journal) {
 // forget gives back the room of a record that is kept.
 func (u *Shard) forget(item int64, rec *nightshift.Record) {
 	if rec != nil {
-		u.r.keeping.Add(-weighRecord(rec) - keptSize)
+		u.r.keeping.Add(-records.Weight(rec) - keptSize)
 		delete(u.kept, item)
 	}
 }
@@ -181,7 +155,7 @@ func (u *Shard) finishTempFile() (tmp string, parquetFile ParquetFile, err error
 	d := u.tempFile
 	for rec, recErr := range u.remaining() {
 		if err = recErr; err == nil {
-			err = d.add(rec)
+			err = d.Add(rec)
 		}
 		if err != nil {
 			break
@@ -194,7 +168,7 @@ func (u *Shard) finishTempFile() (tmp string, parquetFile ParquetFile, err error
 		u.abandonTempFile()
 		return "", parquetFile, err
 	}
-	return d.name, parquetFile, nil
+	return d.Name(), parquetFile, nil
 }
 
 // remaining yields the records that the draft lacks.
@@ -208,7 +182,7 @@ func (u *Shard) remaining() func(func(*nightshift.Record, error) bool) {
 // abandonTempFile removes a draft. The next one begins at the beginning.
 func (u *Shard) abandonTempFile() {
 	if u.tempFile != nil {
-		u.tempFile.drop()
+		u.tempFile.Drop()
 	}
 	u.endNewRows()
 }

@@ -1,10 +1,13 @@
-package store
+// Package storetest is for tests only: a file system in memory that fails and
+// loses power, and records to write.
+package storetest
 
 import (
 	"errors"
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"nightshift/runner/store/internal/disk"
 	"os"
 	"path/filepath"
 	"sort"
@@ -13,32 +16,32 @@ import (
 	"syscall"
 )
 
-// memFS is a file system that loses at a power failure what a real one may
+// MemFS is a file system that loses at a power failure what a real one may
 // lose: bytes that were written and not synced, and names that were made,
 // moved or removed in a directory that was not synced since.
-type memFS struct {
-	mu    sync.Mutex
-	root  *memNode
-	locks map[*memNode]bool
+type MemFS struct {
+	Mu    sync.Mutex
+	root  *MemNode
+	locks map[*MemNode]bool
 	seq   int   // of directory operations
 	ops   int   // of all operations
-	space int64 // what free says
+	Space int64 // what free says
 
-	capacity int64 // bytes all files may take together; 0 is no limit
+	Capacity int64 // bytes all files may take together; 0 is no limit
 
 	// before is called before every operation, under the lock. An error fails
 	// the operation; for a write, short bytes are written first. Without an
 	// error the write is short and says nothing else.
-	before func(op, path string) (short int, err error)
+	Before func(op, path string) (short int, err error)
 }
 
-// memNode is a file or a directory.
-type memNode struct {
+// MemNode is a file or a directory.
+type MemNode struct {
 	isDir   bool
-	data    []byte // as a process sees it
-	durable []byte // as it is after a power failure, if none of the rest gets there
-	names   map[string]*memNode
-	kept    map[string]*memNode // durable names
+	Data    []byte // as a process sees it
+	Durable []byte // as it is after a power failure, if none of the rest gets there
+	names   map[string]*MemNode
+	kept    map[string]*MemNode // durable names
 	pending []dirOp
 }
 
@@ -47,32 +50,32 @@ type memNode struct {
 type dirOp struct {
 	seq  int
 	name string
-	to   *memNode // nil removes the name
+	to   *MemNode // nil removes the name
 }
 
-func newMemFS() *memFS {
-	return &memFS{root: newMemDir(), locks: map[*memNode]bool{}, space: 1 << 40}
+func NewFS() *MemFS {
+	return &MemFS{root: newMemDir(), locks: map[*MemNode]bool{}, Space: 1 << 40}
 }
 
-func newMemDir() *memNode {
-	return &memNode{isDir: true, names: map[string]*memNode{}, kept: map[string]*memNode{}}
+func newMemDir() *MemNode {
+	return &MemNode{isDir: true, names: map[string]*MemNode{}, kept: map[string]*MemNode{}}
 }
 
 func pathError(op, path string, err error) error { return &fs.PathError{Op: op, Path: path, Err: err} }
 
-func (m *memFS) step(op, path string) (int, error) {
+func (m *MemFS) step(op, path string) (int, error) {
 	m.ops++
-	if m.before == nil {
+	if m.Before == nil {
 		return 0, nil
 	}
-	short, err := m.before(op, path)
+	short, err := m.Before(op, path)
 	if err != nil {
 		err = pathError(op, path, err)
 	}
 	return short, err
 }
 
-func (m *memFS) node(path string) *memNode {
+func (m *MemFS) Node(path string) *MemNode {
 	n := m.root
 	for parquetFile := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
 		if parquetFile == "" {
@@ -86,11 +89,11 @@ func (m *memFS) node(path string) *memNode {
 	return n
 }
 
-func (m *memFS) parent(path string) (*memNode, string) {
-	return m.node(filepath.Dir(path)), filepath.Base(path)
+func (m *MemFS) parent(path string) (*MemNode, string) {
+	return m.Node(filepath.Dir(path)), filepath.Base(path)
 }
 
-func (m *memFS) change(dir *memNode, name string, to *memNode, seq int) {
+func (m *MemFS) change(dir *MemNode, name string, to *MemNode, seq int) {
 	if to == nil {
 		delete(dir.names, name)
 	} else {
@@ -99,11 +102,11 @@ func (m *memFS) change(dir *memNode, name string, to *memNode, seq int) {
 	dir.pending = append(dir.pending, dirOp{seq, name, to})
 }
 
-func (m *memFS) nextSeq() int { m.seq++; return m.seq }
+func (m *MemFS) nextSeq() int { m.seq++; return m.seq }
 
-func (m *memFS) open(name string, flag int) (file, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (m *MemFS) Open(name string, flag int) (disk.File, error) {
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
 	op := "open"
 	if flag&os.O_CREATE != 0 {
 		op = "create"
@@ -111,7 +114,7 @@ func (m *memFS) open(name string, flag int) (file, error) {
 	if _, err := m.step(op, name); err != nil {
 		return nil, err
 	}
-	n := m.node(name)
+	n := m.Node(name)
 	switch {
 	case n == nil && flag&os.O_CREATE == 0:
 		return nil, pathError("open", name, fs.ErrNotExist)
@@ -120,23 +123,23 @@ func (m *memFS) open(name string, flag int) (file, error) {
 		if dir == nil || !dir.isDir {
 			return nil, pathError("open", name, fs.ErrNotExist)
 		}
-		n = &memNode{}
+		n = &MemNode{}
 		m.change(dir, base, n, m.nextSeq())
 	case flag&os.O_EXCL != 0:
 		return nil, pathError("open", name, fs.ErrExist)
 	case flag&os.O_TRUNC != 0:
-		n.data, n.durable = nil, nil
+		n.Data, n.Durable = nil, nil
 	}
-	return &memFile{fs: m, n: n, name: name}, nil
+	return &MemFile{Fs: m, N: n, name: name}, nil
 }
 
-func (m *memFS) mkdir(name string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (m *MemFS) Mkdir(name string) error {
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
 	if _, err := m.step("mkdir", name); err != nil {
 		return err
 	}
-	if m.node(name) != nil {
+	if m.Node(name) != nil {
 		return nil
 	}
 	dir, base := m.parent(name)
@@ -147,13 +150,13 @@ func (m *memFS) mkdir(name string) error {
 	return nil
 }
 
-func (m *memFS) list(dir string) ([]string, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (m *MemFS) List(dir string) ([]string, error) {
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
 	if _, err := m.step("list", dir); err != nil {
 		return nil, err
 	}
-	n := m.node(dir)
+	n := m.Node(dir)
 	if n == nil || !n.isDir {
 		return nil, pathError("list", dir, fs.ErrNotExist)
 	}
@@ -165,26 +168,26 @@ func (m *memFS) list(dir string) ([]string, error) {
 	return names, nil
 }
 
-func (m *memFS) size(name string) (int64, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (m *MemFS) Size(name string) (int64, error) {
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
 	if _, err := m.step("stat", name); err != nil {
 		return 0, err
 	}
-	n := m.node(name)
+	n := m.Node(name)
 	if n == nil || n.isDir {
 		return 0, pathError("stat", name, fs.ErrNotExist)
 	}
-	return int64(len(n.data)), nil
+	return int64(len(n.Data)), nil
 }
 
-func (m *memFS) replace(from, to string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (m *MemFS) Replace(from, to string) error {
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
 	if _, err := m.step("rename", to); err != nil {
 		return err
 	}
-	n := m.node(from)
+	n := m.Node(from)
 	src, srcName := m.parent(from)
 	dst, dstName := m.parent(to)
 	if n == nil || dst == nil {
@@ -196,13 +199,13 @@ func (m *memFS) replace(from, to string) error {
 	return nil
 }
 
-func (m *memFS) publish(from, to string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (m *MemFS) Publish(from, to string) error {
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
 	if _, err := m.step("link", to); err != nil {
 		return err
 	}
-	n := m.node(from)
+	n := m.Node(from)
 	dst, dstName := m.parent(to)
 	if n == nil || dst == nil {
 		return pathError("link", from, fs.ErrNotExist)
@@ -216,9 +219,9 @@ func (m *memFS) publish(from, to string) error {
 	return nil
 }
 
-func (m *memFS) remove(name string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (m *MemFS) Remove(name string) error {
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
 	if _, err := m.step("remove", name); err != nil {
 		return err
 	}
@@ -230,13 +233,13 @@ func (m *memFS) remove(name string) error {
 	return nil
 }
 
-func (m *memFS) syncDir(dir string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (m *MemFS) SyncDir(dir string) error {
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
 	if _, err := m.step("syncdir", dir); err != nil {
 		return err
 	}
-	n := m.node(dir)
+	n := m.Node(dir)
 	if n == nil {
 		return pathError("syncdir", dir, fs.ErrNotExist)
 	}
@@ -245,11 +248,11 @@ func (m *memFS) syncDir(dir string) error {
 	for _, op := range n.pending {
 		done[op.seq] = true
 	}
-	m.flush(m.root, done, map[*memNode]bool{})
+	m.flush(m.root, done, map[*MemNode]bool{})
 	return nil
 }
 
-func (m *memFS) flush(n *memNode, done map[int]bool, seen map[*memNode]bool) {
+func (m *MemFS) flush(n *MemNode, done map[int]bool, seen map[*MemNode]bool) {
 	if n == nil || !n.isDir || seen[n] {
 		return
 	}
@@ -268,7 +271,7 @@ func (m *memFS) flush(n *memNode, done map[int]bool, seen map[*memNode]bool) {
 	}
 }
 
-func applyOp(names map[string]*memNode, op dirOp) {
+func applyOp(names map[string]*MemNode, op dirOp) {
 	if op.to == nil {
 		delete(names, op.name)
 	} else {
@@ -276,45 +279,45 @@ func applyOp(names map[string]*memNode, op dirOp) {
 	}
 }
 
-func (m *memFS) free(string) (int64, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (m *MemFS) Free(string) (int64, error) {
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
 	if _, err := m.step("free", ""); err != nil {
 		return 0, err
 	}
-	return m.space, nil
+	return m.Space, nil
 }
 
-func (m *memFS) lock(name string, note []byte) (file, error) {
-	f, err := m.open(name, os.O_RDWR|os.O_CREATE)
+func (m *MemFS) Lock(name string, note []byte) (disk.File, error) {
+	f, err := m.Open(name, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	mf := f.(*memFile)
-	if m.locks[mf.n] {
-		return nil, errLocked
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
+	mf := f.(*MemFile)
+	if m.locks[mf.N] {
+		return nil, disk.ErrLocked
 	}
-	m.locks[mf.n] = true
+	m.locks[mf.N] = true
 	mf.locked = true
-	mf.n.data = append(mf.n.data[:0:0], note...)
+	mf.N.Data = append(mf.N.Data[:0:0], note...)
 	return f, nil
 }
 
-func (m *memFS) locked(name string) (bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n := m.node(name)
+func (m *MemFS) Locked(name string) (bool, error) {
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
+	n := m.Node(name)
 	return n != nil && m.locks[n], nil
 }
 
-func (m *memFS) tempDir() string { return "/tmp" }
+func (m *MemFS) TempDir() string { return "/tmp" }
 
-// crash returns the file system as it may be after a power failure now. What
+// Crash returns the file system as it may be after a power failure now. What
 // was not synced is lost, kept, or kept in part, as rng has it.
-func (m *memFS) crash(rng *rand.Rand) *memFS {
-	c := newMemFS()
+func (m *MemFS) Crash(rng *rand.Rand) *MemFS {
+	c := NewFS()
 	fate := map[int]bool{}
 	mood := rng.IntN(4) // lose all, keep all, toss for each, toss
 	keep := func(seq int) bool {
@@ -323,25 +326,25 @@ func (m *memFS) crash(rng *rand.Rand) *memFS {
 		}
 		return fate[seq]
 	}
-	c.root = m.root.afterCrash(rng, mood, keep, map[*memNode]*memNode{})
+	c.root = m.root.afterCrash(rng, mood, keep, map[*MemNode]*MemNode{})
 	return c
 }
 
-func (n *memNode) afterCrash(rng *rand.Rand, mood int, keep func(int) bool, made map[*memNode]*memNode) *memNode {
+func (n *MemNode) afterCrash(rng *rand.Rand, mood int, keep func(int) bool, made map[*MemNode]*MemNode) *MemNode {
 	if n == nil {
 		return nil
 	}
 	if c := made[n]; c != nil {
 		return c
 	}
-	c := &memNode{isDir: n.isDir}
+	c := &MemNode{isDir: n.isDir}
 	made[n] = c
 	if !n.isDir {
-		c.data = n.survivingBytes(rng, mood)
-		c.durable = c.data
+		c.Data = n.survivingBytes(rng, mood)
+		c.Durable = c.Data
 		return c
 	}
-	names := map[string]*memNode{}
+	names := map[string]*MemNode{}
 	for name, child := range n.kept {
 		names[name] = child
 	}
@@ -350,7 +353,7 @@ func (n *memNode) afterCrash(rng *rand.Rand, mood int, keep func(int) bool, made
 			applyOp(names, op)
 		}
 	}
-	c.names, c.kept = map[string]*memNode{}, map[string]*memNode{}
+	c.names, c.kept = map[string]*MemNode{}, map[string]*MemNode{}
 	sorted := make([]string, 0, len(names))
 	for name := range names {
 		sorted = append(sorted, name)
@@ -365,9 +368,9 @@ func (n *memNode) afterCrash(rng *rand.Rand, mood int, keep func(int) bool, made
 
 // survivingBytes is what is left of a file: what was synced, and of the rest
 // nothing, all, a piece, or zeros where blocks were allocated and not written.
-func (n *memNode) survivingBytes(rng *rand.Rand, mood int) []byte {
-	kept := append([]byte(nil), n.durable...)
-	rest := n.data[min(len(n.durable), len(n.data)):]
+func (n *MemNode) survivingBytes(rng *rand.Rand, mood int) []byte {
+	kept := append([]byte(nil), n.Durable...)
+	rest := n.Data[min(len(n.Durable), len(n.Data)):]
 	if len(rest) == 0 || mood == 0 {
 		return kept
 	}
@@ -382,25 +385,25 @@ func (n *memNode) survivingBytes(rng *rand.Rand, mood int) []byte {
 	return kept
 }
 
-// clone is the file system as another process would see it now: kill -9
+// Clone is the file system as another process would see it now: kill -9
 // loses nothing that was written.
-func (m *memFS) clone() *memFS {
-	c := newMemFS()
-	c.root = m.root.copy(map[*memNode]*memNode{})
+func (m *MemFS) Clone() *MemFS {
+	c := NewFS()
+	c.root = m.root.copy(map[*MemNode]*MemNode{})
 	return c
 }
 
-func (n *memNode) copy(made map[*memNode]*memNode) *memNode {
+func (n *MemNode) copy(made map[*MemNode]*MemNode) *MemNode {
 	if n == nil {
 		return nil
 	}
 	if c := made[n]; c != nil {
 		return c
 	}
-	c := &memNode{isDir: n.isDir, data: append([]byte(nil), n.data...), durable: append([]byte(nil), n.durable...)}
+	c := &MemNode{isDir: n.isDir, Data: append([]byte(nil), n.Data...), Durable: append([]byte(nil), n.Durable...)}
 	made[n] = c
 	if n.isDir {
-		c.names, c.kept = map[string]*memNode{}, map[string]*memNode{}
+		c.names, c.kept = map[string]*MemNode{}, map[string]*MemNode{}
 		for name, child := range n.names {
 			c.names[name] = child.copy(made)
 		}
@@ -414,68 +417,68 @@ func (n *memNode) copy(made map[*memNode]*memNode) *memNode {
 	return c
 }
 
-type memFile struct {
-	fs     *memFS
-	n      *memNode
+type MemFile struct {
+	Fs     *MemFS
+	N      *MemNode
 	name   string
 	pos    int
 	locked bool
 }
 
-func (f *memFile) Write(b []byte) (int, error) {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	short, err := f.fs.step("write", f.name)
+func (f *MemFile) Write(b []byte) (int, error) {
+	f.Fs.Mu.Lock()
+	defer f.Fs.Mu.Unlock()
+	short, err := f.Fs.step("write", f.name)
 	if err != nil || short > 0 {
 		short = min(short, len(b))
-		f.n.data = append(f.n.data, b[:short]...)
+		f.N.Data = append(f.N.Data, b[:short]...)
 		return short, err
 	}
-	if c := f.fs.capacity; c > 0 {
-		if room := max(0, c-f.fs.used()); int64(len(b)) > room {
-			f.n.data = append(f.n.data, b[:room]...)
+	if c := f.Fs.Capacity; c > 0 {
+		if room := max(0, c-f.Fs.Used()); int64(len(b)) > room {
+			f.N.Data = append(f.N.Data, b[:room]...)
 			return int(room), pathError("write", f.name, syscall.ENOSPC)
 		}
 	}
-	f.n.data = append(f.n.data, b...)
+	f.N.Data = append(f.N.Data, b...)
 	return len(b), nil
 }
 
-// used is the bytes that all files with a name take.
-func (m *memFS) used() int64 { return m.root.bytes() }
+// Used is the bytes that all files with a name take.
+func (m *MemFS) Used() int64 { return m.root.bytes() }
 
-func (n *memNode) bytes() int64 {
-	sum := int64(len(n.data))
+func (n *MemNode) bytes() int64 {
+	sum := int64(len(n.Data))
 	for _, c := range n.names {
 		sum += c.bytes()
 	}
 	return sum
 }
 
-func (f *memFile) Read(b []byte) (int, error) {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	if _, err := f.fs.step("read", f.name); err != nil {
+func (f *MemFile) Read(b []byte) (int, error) {
+	f.Fs.Mu.Lock()
+	defer f.Fs.Mu.Unlock()
+	if _, err := f.Fs.step("read", f.name); err != nil {
 		return 0, err
 	}
-	if f.pos >= len(f.n.data) {
+	if f.pos >= len(f.N.Data) {
 		return 0, io.EOF
 	}
-	n := copy(b, f.n.data[f.pos:])
+	n := copy(b, f.N.Data[f.pos:])
 	f.pos += n
 	return n, nil
 }
 
-func (f *memFile) ReadAt(b []byte, off int64) (int, error) {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	if _, err := f.fs.step("readat", f.name); err != nil {
+func (f *MemFile) ReadAt(b []byte, off int64) (int, error) {
+	f.Fs.Mu.Lock()
+	defer f.Fs.Mu.Unlock()
+	if _, err := f.Fs.step("readat", f.name); err != nil {
 		return 0, err
 	}
-	if off >= int64(len(f.n.data)) {
+	if off >= int64(len(f.N.Data)) {
 		return 0, io.EOF
 	}
-	n := copy(b, f.n.data[off:])
+	n := copy(b, f.N.Data[off:])
 	if n < len(b) {
 		return n, io.EOF
 	}
@@ -484,45 +487,45 @@ func (f *memFile) ReadAt(b []byte, off int64) (int, error) {
 
 // Sync makes the bytes durable. One that fails loses them: the page cache
 // calls them clean, a process still reads them, and no later Sync writes them.
-func (f *memFile) Sync() error {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	_, err := f.fs.step("sync", f.name)
-	rest := f.n.data[min(len(f.n.durable), len(f.n.data)):]
+func (f *MemFile) Sync() error {
+	f.Fs.Mu.Lock()
+	defer f.Fs.Mu.Unlock()
+	_, err := f.Fs.step("sync", f.name)
+	rest := f.N.Data[min(len(f.N.Durable), len(f.N.Data)):]
 	if err != nil {
-		f.n.durable = append(f.n.durable, make([]byte, len(rest))...)
+		f.N.Durable = append(f.N.Durable, make([]byte, len(rest))...)
 		return err
 	}
-	f.n.durable = append(f.n.durable, rest...)
+	f.N.Durable = append(f.N.Durable, rest...)
 	return nil
 }
 
-func (f *memFile) Close() error {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
+func (f *MemFile) Close() error {
+	f.Fs.Mu.Lock()
+	defer f.Fs.Mu.Unlock()
 	if f.locked {
-		delete(f.fs.locks, f.n)
+		delete(f.Fs.locks, f.N)
 	}
 	return nil
 }
 
-func (f *memFile) length() (int64, error) {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	return int64(len(f.n.data)), nil
+func (f *MemFile) Length() (int64, error) {
+	f.Fs.Mu.Lock()
+	defer f.Fs.Mu.Unlock()
+	return int64(len(f.N.Data)), nil
 }
 
-func (f *memFile) reserve(int64, int64) error {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	if _, err := f.fs.step("reserve", f.name); err != nil {
+func (f *MemFile) Reserve(int64, int64) error {
+	f.Fs.Mu.Lock()
+	defer f.Fs.Mu.Unlock()
+	if _, err := f.Fs.step("reserve", f.name); err != nil {
 		return err
 	}
 	return errors.ErrUnsupported
 }
 
-func (f *memFile) linked() (bool, error) {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	return f.fs.node(f.name) == f.n, nil
+func (f *MemFile) Linked() (bool, error) {
+	f.Fs.Mu.Lock()
+	defer f.Fs.Mu.Unlock()
+	return f.Fs.Node(f.name) == f.N, nil
 }

@@ -1,10 +1,11 @@
-package store
+package records
 
 import (
 	"encoding/json"
 	"testing"
 
 	"nightshift"
+	"nightshift/runner/store/internal/storetest"
 )
 
 // A row whose cost is unknown because of one attempt still owes what its other
@@ -18,15 +19,15 @@ func TestTallyCountsKnownAttempts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := spent([]nightshift.Attempt{{N: 1, WorstTokens: 9, WorstCost: 40, Usage: nightshift.Usage{Input: nightshift.Tokens(4)}}}); got.MaybeTokens != 5 || got.MaybeCost != 40 || got.MaybeBilled != 0 {
+	if got := Spent([]nightshift.Attempt{{N: 1, WorstTokens: 9, WorstCost: 40, Usage: nightshift.Usage{Input: nightshift.Tokens(4)}}}); got.MaybeTokens != 5 || got.MaybeCost != 40 || got.MaybeBilled != 0 {
 		t.Errorf("an answer of which only the input is known: %+v", got)
 	}
-	if got := spent([]nightshift.Attempt{{N: 1, WorstCost: 40, Cost: ptr(nightshift.NanoUSD(15))}}); got.Cost != 15 || got.MaybeCost != 25 {
+	if got := Spent([]nightshift.Attempt{{N: 1, WorstCost: 40, Cost: storetest.Ptr(nightshift.NanoUSD(15))}}); got.Cost != 15 || got.MaybeCost != 25 {
 		t.Errorf("an attempt that cost at least 15 and at most 40: %+v", got)
 	}
 	text := string(log)
-	c := counted{Outcome: nightshift.OutcomeOK, Attempts: 2, MaybeBilled: true, AttemptLog: &text}
-	got := c.tally()
+	c := Columns{Outcome: nightshift.OutcomeOK, Attempts: 2, MaybeBilled: true, AttemptLog: &text}
+	got := c.Tally()
 	if got.Cost != 70 || got.CostUnknown != 1 || got.MaybeCost != 400 || got.MaybeTokens != 9 {
 		t.Errorf("tally = %+v", got)
 	}

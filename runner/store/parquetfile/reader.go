@@ -1,4 +1,4 @@
-package store
+package parquetfile
 
 import (
 	"cmp"
@@ -18,24 +18,24 @@ import (
 // parquet-go goes from columns to rows of values, to rows of the asked-for
 // columns, to structs, and takes ten times as long.
 
-// readParquetFile yields the rows of an open file. Every row owns its memory.
-func readParquetFile[T any](pf *parquet.File) iter.Seq2[T, error] {
-	return readStretch[T](pf, 0, pf.NumRows())
+// Read yields the rows of an open file. Every row owns its memory.
+func Read[T any](f *File) iter.Seq2[T, error] {
+	return ReadRange[T](f, 0, f.NumRows())
 }
 
-// readStretch is readParquetFile from one row up to another, which is left out.
-func readStretch[T any](pf *parquet.File, from, to int64) iter.Seq2[T, error] {
+// ReadRange is [Read] from row from up to row to, which is excluded.
+func ReadRange[T any](f *File, from, to int64) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
-		r, err := newRowReader[T](pf)
+		r, err := NewReader[T](f)
 		if err != nil {
 			yield(zero, err)
 			return
 		}
-		defer r.close()
+		defer r.Close()
 		for row := from; row < to; {
 			batch := make([]T, min(r.batch, to-row))
-			if err := r.read(batch, row); err != nil {
+			if err := r.Read(batch, row); err != nil {
 				yield(zero, err)
 				return
 			}
@@ -49,9 +49,9 @@ func readStretch[T any](pf *parquet.File, from, to int64) iter.Seq2[T, error] {
 	}
 }
 
-// A rowReader reads rows of a Parquet file into structs. T is as for [Rows];
-// columns that the file lacks read as null. It belongs to one goroutine.
-type rowReader[T any] struct {
+// A Reader reads rows into structs with parquet tags. Columns that the file
+// lacks read as null. It belongs to one goroutine.
+type Reader[T any] struct {
 	groups  []parquet.RowGroup
 	group   int   // that the columns are of
 	first   int64 // row of it
@@ -59,12 +59,14 @@ type rowReader[T any] struct {
 	batch   int64 // rows that are best read at a time
 }
 
-func newRowReader[T any](pf *parquet.File) (r *rowReader[T], err error) {
+// NewReader prepares to read the columns that T names.
+func NewReader[T any](f *File) (r *Reader[T], err error) {
 	defer noPanic(&err)
-	r = &rowReader[T]{groups: pf.RowGroups(), group: -1}
+	pf := f.pf
+	r = &Reader[T]{groups: pf.RowGroups(), group: -1}
 	t := reflect.TypeFor[T]()
 	for i := range t.NumField() {
-		name, ok := columnName(t.Field(i))
+		name, ok := ColumnName(t.Field(i))
 		if !ok {
 			continue
 		}
@@ -95,14 +97,14 @@ func batchOf(pf *parquet.File, columns []*fieldColumn) int64 {
 		}
 	}
 	if bytes <= 0 {
-		return batchRows
+		return BatchRows
 	}
-	return max(1, min(batchRows, int64(float64(batchBytes)/float64(bytes)*float64(pf.NumRows()))))
+	return max(1, min(BatchRows, int64(float64(batchBytes)/float64(bytes)*float64(pf.NumRows()))))
 }
 
-// read fills the batch with the rows from row on. Going forward is cheap,
+// Read fills the batch with the rows from row on. Going forward is cheap,
 // going back is not.
-func (r *rowReader[T]) read(batch []T, row int64) (err error) {
+func (r *Reader[T]) Read(batch []T, row int64) (err error) {
 	defer noPanic(&err)
 	for done := 0; done < len(batch); {
 		if err := r.goTo(row); err != nil {
@@ -122,7 +124,7 @@ func (r *rowReader[T]) read(batch []T, row int64) (err error) {
 }
 
 // goTo opens the columns of the row group that a row is in.
-func (r *rowReader[T]) goTo(row int64) error {
+func (r *Reader[T]) goTo(row int64) error {
 	first := int64(0)
 	for i, g := range r.groups {
 		if row < first+g.NumRows() {
@@ -139,7 +141,8 @@ func (r *rowReader[T]) goTo(row int64) error {
 	return fmt.Errorf("damaged Parquet file: it has %d rows, row %d is missing", first, row)
 }
 
-func (r *rowReader[T]) close() {
+// Close releases what the reader holds.
+func (r *Reader[T]) Close() {
 	for _, c := range r.columns {
 		c.cursor.close()
 	}
@@ -257,11 +260,11 @@ func timeSetter(leaf parquet.LeafColumn) (setter, error) {
 	if !ok || stamp.Unit.Value == nil {
 		return nil, fmt.Errorf("it holds values of type %v, which are no times", leaf.Node.Type())
 	}
-	shard := int64(stamp.Unit.Value.Duration())
-	perSecond := int64(time.Second) / shard
+	unit := int64(stamp.Unit.Value.Duration())
+	perSecond := int64(time.Second) / unit
 	return func(to reflect.Value, v *parquet.Value) error {
 		n := v.Int64()
-		*to.Addr().Interface().(*time.Time) = time.Unix(n/perSecond, n%perSecond*shard).UTC()
+		*to.Addr().Interface().(*time.Time) = time.Unix(n/perSecond, n%perSecond*unit).UTC()
 		return nil
 	}, nil
 }
@@ -308,7 +311,7 @@ type cursor struct {
 // each calls use with the next n values, which are good until use returns.
 func (c *cursor) each(n int, use func(i int, v *parquet.Value) error) error {
 	if c.buf == nil {
-		c.buf = make([]parquet.Value, batchRows)
+		c.buf = make([]parquet.Value, BatchRows)
 	}
 	for i := 0; i < n; {
 		if err := c.more(); err != nil {

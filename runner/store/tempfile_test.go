@@ -13,6 +13,9 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/parquetfile"
 )
 
 // A part that grew with its records is that which Commit makes of the journal
@@ -32,7 +35,7 @@ func TestParquetFilesGrow(t *testing.T) {
 					if n == 0 && skipped[row] {
 						continue
 					}
-					list = append(list, hostileRecord(rng, model, row, epoch))
+					list = append(list, storetest.HostileRecord(rng, model, row, epoch))
 				}
 			}
 			recs[fmt.Sprint(model, n)] = list
@@ -47,15 +50,15 @@ func TestParquetFilesGrow(t *testing.T) {
 		"none kept":        {grow: 1, keep: 1, ReserveFile: -1},
 		"late":             {grow: 1, Late: true, ReserveFile: -1},
 	} {
-		disk := newMemFS()
-		o.fs = disk
+		mem := storetest.NewFS()
+		o.fs = mem
 		r, err := Open("/run", id, o)
-		must(t, err)
+		storetest.Must(t, err)
 		var all sync.WaitGroup
 		for _, model := range id.Models {
 			for n := range id.Chunks {
 				u, err := r.OpenShard(model, n)
-				must(t, err)
+				storetest.Must(t, err)
 				list := nearlyInOrder(recs[fmt.Sprint(model, n)], rng)
 				all.Go(func() {
 					var some sync.WaitGroup
@@ -82,13 +85,13 @@ func TestParquetFilesGrow(t *testing.T) {
 		if r.grows != nil {
 			t.Errorf("%s: a unit still grows", name)
 		}
-		must(t, r.Close("done"))
-		left, err := disk.list("/run/tmp")
-		must(t, err)
+		storetest.Must(t, r.Close("done"))
+		left, err := mem.List("/run/tmp")
+		storetest.Must(t, err)
 		if len(left) > 0 {
 			t.Errorf("%s: %v is left in tmp", name, left)
 		}
-		got := parquetFileSums(t, disk, id)
+		got := parquetFileSums(t, mem, id)
 		if want == "" {
 			want = got
 		}
@@ -110,21 +113,21 @@ func nearlyInOrder(list []*nightshift.Record, rng *rand.Rand) []*nightshift.Reco
 	return append(append(mixed[:2:2], mixed[3:]...), late)
 }
 
-func parquetFileSums(t *testing.T, disk fileSystem, id Identity) string {
+func parquetFileSums(t *testing.T, mem disk.FS, id Identity) string {
 	t.Helper()
 	var b strings.Builder
-	names, err := disk.list("/run/" + resultsDir)
-	must(t, err)
+	names, err := mem.List("/run/" + resultsDir)
+	storetest.Must(t, err)
 	if len(names) != len(id.Models)*len(id.Chunks) {
 		t.Errorf("parts are %v", names)
 	}
 	for _, name := range names {
-		f, pf, err := openParquetFile(disk, path.Join("/run", resultsDir, name))
-		must(t, err)
-		rows, _ := pf.Lookup(rowsChecksum)
-		data, _ := pf.Lookup(dataChecksum)
+		pf, err := parquetfile.Open(mem, path.Join("/run", resultsDir, name))
+		storetest.Must(t, err)
+		rows, _ := pf.Lookup(parquetfile.RowsChecksum)
+		data, _ := pf.Lookup(parquetfile.DataChecksum)
 		fmt.Fprintln(&b, name, pf.NumRows(), rows, data)
-		f.Close()
+		pf.Close()
 	}
 	return b.String()
 }
@@ -138,12 +141,12 @@ func TestTempFileThatFails(t *testing.T) {
 		noise[i] = ' ' + byte(rng.IntN(95))
 	}
 	for _, op := range []string{"create", "write"} {
-		disk := newMemFS()
+		mem := storetest.NewFS()
 		id := identity(1, 1, 40, 1)
-		r, err := Open("/run", id, Options{fs: disk, grow: 1, ReserveFile: -1, Notice: func(s string) { t.Error(s) }})
-		must(t, err)
+		r, err := Open("/run", id, Options{fs: mem, grow: 1, ReserveFile: -1, Notice: func(s string) { t.Error(s) }})
+		storetest.Must(t, err)
 		failures := 0
-		disk.before = func(did, name string) (int, error) {
+		mem.Before = func(did, name string) (int, error) {
 			if did == op && strings.Contains(name, "/tmp/m0") && failures == 0 {
 				failures++
 				return 0, syscall.ENOSPC
@@ -151,19 +154,19 @@ func TestTempFileThatFails(t *testing.T) {
 			return 0, nil
 		}
 		u, err := r.OpenShard("m0", 0)
-		must(t, err)
+		storetest.Must(t, err)
 		for row := range int64(40) {
-			rec := record("m0", row, 0)
-			rec.Text = ptr(fmt.Sprint(row) + string(noise))
-			must(t, u.Put(rec))
+			rec := storetest.Record("m0", row, 0)
+			rec.Text = storetest.Ptr(fmt.Sprint(row) + string(noise))
+			storetest.Must(t, u.Put(rec))
 		}
 		if failures != 1 {
 			t.Errorf("%s failed %d times", op, failures)
 		}
-		must(t, u.Commit())
-		must(t, r.Close("done"))
-		report, err := verify(disk, "/run", true, nil)
-		must(t, err)
+		storetest.Must(t, u.Commit())
+		storetest.Must(t, r.Close("done"))
+		report, err := verify(mem, "/run", true, nil)
+		storetest.Must(t, err)
 		if report.Recorded != 40 || len(report.Problems) > 0 {
 			t.Errorf("%s: %d rows, problems %v", op, report.Recorded, report.Problems)
 		}
@@ -176,31 +179,31 @@ func TestTempFileOfAStoppedRun(t *testing.T) {
 	id := identity(1, 1, 100, 1)
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	for row := range int64(50) {
-		must(t, u.Put(record("m0", row, 0)))
+		storetest.Must(t, u.Put(storetest.Record("m0", row, 0)))
 	}
 	if names, err := os.ReadDir(path.Join(dir, tmpDir)); err != nil || len(names) != 1 {
 		t.Fatalf("tmp holds %v while the part grows, %v", names, err)
 	}
-	must(t, r.Close("stopped: test"))
+	storetest.Must(t, r.Close("stopped: test"))
 	if names, err := os.ReadDir(path.Join(dir, tmpDir)); err != nil || len(names) != 0 {
 		t.Errorf("tmp holds %v after the end, %v", names, err)
 	}
 
 	r = mustOpen(t, dir, id, Options{})
 	u, err = r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	for row := range int64(100) {
 		if !u.Done(row, 0) {
-			must(t, u.Put(record("m0", row, 0)))
+			storetest.Must(t, u.Put(storetest.Record("m0", row, 0)))
 		}
 	}
-	must(t, u.Commit())
-	if err := u.Commit(); err == nil || errors.As(err, new(*StorageError)) {
+	storetest.Must(t, u.Commit())
+	if err := u.Commit(); err == nil || errors.As(err, new(*disk.StorageError)) {
 		t.Errorf("a second commit says %v", err)
 	}
-	must(t, r.Close("done"))
+	storetest.Must(t, r.Close("done"))
 	if got := collect(t, dir, ReadOptions{}); len(got) != 100 {
 		t.Errorf("%d rows", len(got))
 	}
@@ -208,12 +211,12 @@ func TestTempFileOfAStoppedRun(t *testing.T) {
 
 // A publishHook calls published when a part has got its final name.
 type publishHook struct {
-	fileSystem
+	disk.FS
 	published func()
 }
 
-func (h *publishHook) publish(from, to string) error {
-	err := h.fileSystem.publish(from, to)
+func (h *publishHook) Publish(from, to string) error {
+	err := h.FS.Publish(from, to)
 	h.published()
 	return err
 }
@@ -221,31 +224,31 @@ func (h *publishHook) publish(from, to string) error {
 // A Put that comes to its end only while the unit is committed must not begin
 // another draft: that one would stay, and keep all other units from growing.
 func TestPutEndsBesideCommit(t *testing.T) {
-	disk := &publishHook{fileSystem: newMemFS()}
+	mem := &publishHook{FS: storetest.NewFS()}
 	id := identity(1, 2, 8, 1)
-	r, err := Open("/run", id, Options{fs: disk, grow: 1, ReserveFile: -1})
-	must(t, err)
+	r, err := Open("/run", id, Options{fs: mem, grow: 1, ReserveFile: -1})
+	storetest.Must(t, err)
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	for row := range int64(8) {
-		must(t, u.Put(record("m0", row, 0)))
+		storetest.Must(t, u.Put(storetest.Record("m0", row, 0)))
 	}
 	late := 0
-	disk.published = func() {
+	mem.published = func() {
 		late++
 		u.growing.Lock() // as keep does, after its look at the state
 		u.grow()
 		u.growing.Unlock()
 	}
-	must(t, u.Commit())
+	storetest.Must(t, u.Commit())
 	if late != 1 {
 		t.Fatalf("%d late records", late)
 	}
 	if u.tempFile != nil || r.grows != nil {
 		t.Errorf("the committed unit holds a draft (%v) and the right to grow (%v)", u.tempFile != nil, r.grows != nil)
 	}
-	must(t, r.Close("done"))
-	if left, err := disk.list("/run/tmp"); err != nil || len(left) > 0 {
+	storetest.Must(t, r.Close("done"))
+	if left, err := mem.List("/run/tmp"); err != nil || len(left) > 0 {
 		t.Errorf("%v is left in tmp, %v", left, err)
 	}
 }
@@ -253,17 +256,17 @@ func TestPutEndsBesideCommit(t *testing.T) {
 // Puts of all rows and a Commit that is tried all the time, from as many
 // goroutines: one Commit succeeds, and it has every record.
 func TestCommitBesidePuts(t *testing.T) {
-	disk := newMemFS()
+	mem := storetest.NewFS()
 	id := identity(1, 1, 200, 1)
-	r, err := Open("/run", id, Options{fs: disk, grow: 1, ReserveFile: -1})
-	must(t, err)
+	r, err := Open("/run", id, Options{fs: mem, grow: 1, ReserveFile: -1})
+	storetest.Must(t, err)
 	u, err := r.OpenShard("m0", 0)
-	must(t, err)
+	storetest.Must(t, err)
 	var all sync.WaitGroup
 	for worker := range int64(4) {
 		all.Go(func() {
 			for row := worker; row < 200; row += 4 {
-				if err := u.Put(record("m0", row, 0)); err != nil {
+				if err := u.Put(storetest.Record("m0", row, 0)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -282,9 +285,9 @@ func TestCommitBesidePuts(t *testing.T) {
 	if !r.Committed("m0", 0) || r.grows != nil || r.keeping.Load() != 0 {
 		t.Errorf("committed %v, grows %v, %d bytes kept", r.Committed("m0", 0), r.grows != nil, r.keeping.Load())
 	}
-	must(t, r.Close("done"))
-	report, err := verify(disk, "/run", true, nil)
-	must(t, err)
+	storetest.Must(t, r.Close("done"))
+	report, err := verify(mem, "/run", true, nil)
+	storetest.Must(t, err)
 	if report.Recorded != 200 || len(report.Problems) > 0 {
 		t.Errorf("%d rows, problems %v", report.Recorded, report.Problems)
 	}

@@ -1,14 +1,10 @@
 package store
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"iter"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/parquetfile"
 	"os"
-
-	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/format"
 )
 
 // FileRows yields the rows of one Parquet file of results, wherever it comes
@@ -24,12 +20,7 @@ func FileRows[T any](path string) iter.Seq2[T, error] {
 			return
 		}
 		defer f.Close()
-		pf, err := openForeign(f)
-		if err != nil {
-			yield(zero, &DamageError{Path: path, Err: err})
-			return
-		}
-		for row, err := range readParquetFile[T](pf) {
+		for row, err := range parquetfile.ForeignRows[T](f) {
 			if err != nil {
 				err = &DamageError{Path: path, Err: err}
 			}
@@ -38,40 +29,6 @@ func FileRows[T any](path string) iter.Seq2[T, error] {
 			}
 		}
 	}
-}
-
-// openForeign opens a file that need not be laid out as ours are.
-func openForeign(f *os.File) (pf *parquet.File, err error) {
-	defer noPanic(&err)
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil, err
-	}
-	pf, err = parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range pf.Metadata().RowGroups {
-		for _, c := range g.Columns {
-			if err := readable(c.MetaData); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if _, there := pf.Schema().Lookup("outcome"); !there {
-		return nil, errors.New("it has no column outcome: not a file of results")
-	}
-	return pf, nil
-}
-
-// readable refuses codecs whose damaged pages can make the reader allocate
-// without end.
-func readable(m format.ColumnMetaData) error {
-	switch m.Codec {
-	case format.Zstd, format.Snappy, format.Gzip, format.Uncompressed:
-		return nil
-	}
-	return fmt.Errorf("column %v is compressed with %v: write it with zstd or snappy", m.PathInSchema, m.Codec)
 }
 
 // A ShardFile says where the rows of one unit are to be read.
@@ -85,7 +42,7 @@ type ShardFile struct {
 
 // ShardFiles lists the units of a run that hold rows, in the order of [Rows].
 func ShardFiles(dir string) ([]ShardFile, error) {
-	v, err := openView(osFS{}, dir)
+	v, err := openView(disk.OS{}, dir)
 	if err != nil {
 		return nil, err
 	}

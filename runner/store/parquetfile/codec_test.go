@@ -1,4 +1,4 @@
-package store
+package parquetfile
 
 import (
 	"fmt"
@@ -17,6 +17,8 @@ import (
 
 	"nightshift"
 	"nightshift/internal/fsx"
+	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/storetest"
 )
 
 // BenchmarkCodec is why parts are written with zstd at its fastest level: size
@@ -43,11 +45,11 @@ func BenchmarkCodec(b *testing.B) {
 			for b.Loop() {
 				size = 0
 				w := parquet.NewGenericWriter[nightshift.Record](&size, opts...)
-				for i := 0; i < len(recs); i += batchRows {
-					_, err := w.Write(recs[i:min(i+batchRows, len(recs))])
-					must(b, err)
+				for i := 0; i < len(recs); i += BatchRows {
+					_, err := w.Write(recs[i:min(i+BatchRows, len(recs))])
+					storetest.Must(b, err)
 				}
-				must(b, w.Close())
+				storetest.Must(b, w.Close())
 			}
 			used := fsx.ProcessorTime() - start
 			b.ReportMetric(100*float64(size)/float64(raw), "%-of-raw")
@@ -85,13 +87,13 @@ func proseRecords(n int) (recs []nightshift.Record, raw int64) {
 		return b.String()
 	}
 	for i := range n {
-		rec := *largeRecord(rng, "m0", int64(i))
+		rec := *storetest.LargeRecord(rng, "m0", int64(i))
 		answer, question := text(1200), text(800)
-		rec.Text, rec.System, rec.Input = &answer, ptr("You are a careful assistant."), ptr(`[{"role":"user","content":"`+question+`"}]`)
-		rec.RawResponse = ptr(fmt.Sprintf(`{"id":"chatcmpl-%016x","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":%q},"finish_reason":"stop"}]}`, rng.Uint64(), answer))
+		rec.Text, rec.System, rec.Input = &answer, storetest.Ptr("You are a careful assistant."), storetest.Ptr(`[{"role":"user","content":"`+question+`"}]`)
+		rec.RawResponse = storetest.Ptr(fmt.Sprintf(`{"id":"chatcmpl-%016x","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":%q},"finish_reason":"stop"}]}`, rng.Uint64(), answer))
 		rec.RowHash, rec.PromptHash = fmt.Sprintf("%016x%016x", rng.Uint64(), rng.Uint64()), fmt.Sprintf("%016x%016x", rng.Uint64(), rng.Uint64())
-		rec.RequestHash = ptr(fmt.Sprintf("%016x%016x%016x%016x", rng.Uint64(), rng.Uint64(), rng.Uint64(), rng.Uint64()))
-		raw += weighRecord(&rec)
+		rec.RequestHash = storetest.Ptr(fmt.Sprintf("%016x%016x%016x%016x", rng.Uint64(), rng.Uint64(), rng.Uint64(), rng.Uint64()))
+		raw += records.Weight(&rec)
 		recs = append(recs, rec)
 	}
 	return recs, raw

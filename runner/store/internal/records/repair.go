@@ -1,4 +1,4 @@
-package store
+package records
 
 import (
 	"math"
@@ -34,10 +34,10 @@ func fieldsOf(t reflect.Type, want func(reflect.Type) bool) []int {
 	return fields
 }
 
-// repaired returns a copy of rec that journal and Parquet hold alike: texts
+// Repaired returns a copy of rec that journal and Parquet hold alike: texts
 // are valid UTF-8 (a body that was not is kept as RawBytes), numbers are
 // finite, and times are whole microseconds in UTC that fit the column.
-func repaired(rec *nightshift.Record) nightshift.Record {
+func Repaired(rec *nightshift.Record) nightshift.Record {
 	r := *rec
 	if len(r.RawBytes) == 0 {
 		r.RawBytes = nil // the column knows no empty bytes
@@ -106,8 +106,8 @@ func addFlag(r *nightshift.Record, flag string) {
 	r.Flags = &s
 }
 
-// repairScore does the same for a score.
-func repairScore(s nightshift.Score) nightshift.Score {
+// RepairScore does the same for a score.
+func RepairScore(s nightshift.Score) nightshift.Score {
 	for _, p := range []*string{&s.Run, &s.ID, &s.Model, &s.Scorer, &s.ScorerVersion, &s.Params} {
 		*p = strings.ToValidUTF8(*p, replacementRune)
 	}
@@ -123,8 +123,8 @@ func repairScore(s nightshift.Score) nightshift.Score {
 	return s
 }
 
-// repairAttempt makes an attempt fit for JSON.
-func repairAttempt(a nightshift.Attempt) nightshift.Attempt {
+// RepairAttempt makes an attempt fit for JSON.
+func RepairAttempt(a nightshift.Attempt) nightshift.Attempt {
 	for _, p := range []*float64{&a.DurationMS, &a.QueuedMS, &a.BackoffMS} {
 		if math.IsNaN(*p) || math.IsInf(*p, 0) {
 			*p = 0

@@ -1,4 +1,6 @@
-package store
+// Package records holds what the packages of the store do with one Record:
+// totals, repair of values that no file can hold, and size.
+package records
 
 import (
 	"maps"
@@ -69,12 +71,12 @@ func (t Tally) Failed() int64 {
 // Add returns the sum of both.
 func (t Tally) Add(o Tally) Tally {
 	t.Outcomes, t.StopReasons = maps.Clone(t.Outcomes), maps.Clone(t.StopReasons)
-	t.add(&o, 1)
+	t.Accumulate(&o, 1)
 	return t
 }
 
 // add adds o sign times, in place. Its maps become t's own.
-func (t *Tally) add(o *Tally, sign int64) {
+func (t *Tally) Accumulate(o *Tally, sign int64) {
 	t.Rows += sign * o.Rows
 	addMap(&t.Outcomes, o.Outcomes, sign)
 	addMap(&t.StopReasons, o.StopReasons, sign)
@@ -111,9 +113,9 @@ func addCount(to *nightshift.Count, from nightshift.Count, sign int64) {
 	}
 }
 
-// counted is the part of a record that sums are made of, with the columns'
+// Columns are the part of a record that totals are computed from, with the columns'
 // names, so that it is read from journals and parts without the texts.
-type counted struct {
+type Columns struct {
 	Row                int64              `json:"row" parquet:"row"`
 	Epoch              int32              `json:"epoch" parquet:"epoch"`
 	Outcome            nightshift.Outcome `json:"outcome" parquet:"outcome,dict"`
@@ -132,23 +134,23 @@ type counted struct {
 	AttemptLog         *string            `json:"attempt_log" parquet:"attempt_log,optional"`
 }
 
-func count(r *nightshift.Record) counted {
-	return counted{
+func ColumnsOf(r *nightshift.Record) Columns {
+	return Columns{
 		r.Row, r.Epoch, r.Outcome, r.StopReason,
 		r.InputTokens, r.CacheReadTokens, r.CacheWrite5mTokens, r.CacheWrite1hTokens, r.OutputTokens, r.ReasoningTokens,
 		r.CostNanoUSD, r.BilledInputTokens, r.BilledOutputTokens, r.MaybeBilled, r.Attempts, r.AttemptLog,
 	}
 }
 
-// tally returns what one record adds.
-func (c *counted) tally() Tally {
+// Tally returns what one record adds.
+func (c *Columns) Tally() Tally {
 	var t Tally
-	t.count(c)
+	t.Count(c)
 	return t
 }
 
-// count adds a record, in place.
-func (t *Tally) count(c *counted) {
+// Count adds a record, in place.
+func (t *Tally) Count(c *Columns) {
 	t.Rows++
 	bump(&t.Outcomes, c.Outcome)
 	if c.StopReason != nil {
@@ -178,7 +180,7 @@ func (t *Tally) count(c *counted) {
 		t.MaybeBilled++
 	}
 	if (c.MaybeBilled || unpriced) && c.mayOwe() {
-		for _, a := range c.log() {
+		for _, a := range c.Log() {
 			t.owe(&a, c.CostNanoUSD == nil)
 		}
 	}
@@ -193,7 +195,7 @@ func bump[K comparable](m *map[K]int64, k K) {
 
 // mayOwe reports whether the log names a cost or a worst case at all; most name
 // neither and need not be read.
-func (c *counted) mayOwe() bool {
+func (c *Columns) mayOwe() bool {
 	return c.AttemptLog != nil && (strings.Contains(*c.AttemptLog, `"worst_`) || strings.Contains(*c.AttemptLog, `"cost_`))
 }
 
@@ -214,9 +216,9 @@ func (t *Tally) owe(a *nightshift.Attempt, cost bool) {
 	t.MaybeCost += max(a.WorstCost-known, 0)
 }
 
-// log returns the attempts of the record; none when it has none or they
+// Log returns the attempts of the record; none when it has none or they
 // cannot be read.
-func (c *counted) log() []nightshift.Attempt {
+func (c *Columns) Log() []nightshift.Attempt {
 	if c.AttemptLog == nil {
 		return nil
 	}
@@ -227,13 +229,13 @@ func (c *counted) log() []nightshift.Attempt {
 	return log
 }
 
-// retried reports whether --retry-failed runs a row with this outcome again.
-func retried(o nightshift.Outcome) bool {
+// Retried reports whether --retry-failed runs a row with this outcome again.
+func Retried(o nightshift.Outcome) bool {
 	return o == nightshift.OutcomeFailed || o == nightshift.OutcomeUnknown
 }
 
-// spent returns what attempts of a row that has no record yet add to a tally.
-func spent(log []nightshift.Attempt) Tally {
+// Spent returns what attempts of a row that has no record yet add to a tally.
+func Spent(log []nightshift.Attempt) Tally {
 	t := Tally{Attempts: int64(len(log))}
 	for _, a := range log {
 		t.owe(&a, true)

@@ -12,6 +12,9 @@ import (
 
 	"nightshift"
 	"nightshift/internal/fsx"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/parquetfile"
 )
 
 // A Shard is a contiguous slice of the dataset's rows for one model, open for
@@ -29,8 +32,8 @@ type Shard struct {
 	j           *journal
 	shardTotals shardTotals
 	baseLog     map[int64][]nightshift.Attempt // attempts of the base's failed rows
-	baseOf      map[int64]Tally                // and what they add to the totals
-	pastOf      map[int64]Tally                // what Run.Unsettled holds of an item
+	baseOf      map[int64]records.Tally        // and what they add to the totals
+	pastOf      map[int64]records.Tally        // what Run.Unsettled holds of an item
 	done        bitset
 	left        int64
 	flying      map[int64]struct{} // items whose intent has no outcome yet
@@ -71,8 +74,8 @@ type pending struct {
 	crc  uint32
 	item int64
 	kind string
-	turn int      // for a turn, its number
-	add  *counted // of a result
+	turn int              // for a turn, its number
+	add  *records.Columns // of a result
 }
 
 // OpenShard opens a unit that is not committed. It returns the same Shard when
@@ -117,7 +120,7 @@ func (r *Run) OpenShard(model string, shard int) (*Shard, error) {
 func (r *Run) newShard(key shardKey, base *ParquetFile, j *journal) (*Shard, error) {
 	u := &Shard{
 		r: r, key: key, model: r.id.Models[key.model], slug: r.slugs[key.model], gen: 1, base: base, j: j,
-		baseLog: map[int64][]nightshift.Attempt{}, baseOf: map[int64]Tally{}, pastOf: map[int64]Tally{},
+		baseLog: map[int64][]nightshift.Attempt{}, baseOf: map[int64]records.Tally{}, pastOf: map[int64]records.Tally{},
 		done: newBitset(int64(len(j.at))), left: j.chunk.items(r.id.Epochs), flying: map[int64]struct{}{}, kept: map[int64]*nightshift.Record{},
 	}
 	u.settled = sync.NewCond(&u.mu)
@@ -147,22 +150,22 @@ func (u *Shard) again(item int64) bool {
 // readBase marks the rows that the part to be replaced answers.
 func (u *Shard) readBase() error {
 	name := u.r.dir.at(resultsDir, u.base.Name)
-	f, pf, err := openParquetFile(u.r.fs, name)
+	f, err := parquetfile.Open(u.r.fs, name)
 	if err != nil {
-		return storageError("reading", name, err)
+		return disk.Wrap("reading", name, err)
 	}
 	defer f.Close()
-	for c, err := range readParquetFile[counted](pf) {
+	for c, err := range parquetfile.Read[records.Columns](f) {
 		if err != nil {
-			return storageError("reading", name, err)
+			return disk.Wrap("reading", name, err)
 		}
 		item, ok := u.j.item(c.Row, int(c.Epoch))
 		if !ok {
-			return storageError("reading", name, fmt.Errorf("row %d epoch %d is not in unit %d", c.Row, c.Epoch, u.key.shard))
+			return disk.Wrap("reading", name, fmt.Errorf("row %d epoch %d is not in unit %d", c.Row, c.Epoch, u.key.shard))
 		}
-		if retried(c.Outcome) {
-			u.baseLog[item] = c.log()
-			u.baseOf[item] = c.tally()
+		if records.Retried(c.Outcome) {
+			u.baseLog[item] = c.Log()
+			u.baseOf[item] = c.Tally()
 			continue
 		}
 		u.done.set(item)
@@ -173,8 +176,8 @@ func (u *Shard) readBase() error {
 
 // stake is what a unit adds to the run's sums when it is opened.
 type shardTotals struct {
-	totals    Tally // its records; less what the part that it replaces said of the rows that are open again
-	unsettled Tally // what was spent on rows without a record
+	totals    records.Tally // its records; less what the part that it replaces said of the rows that are open again
+	unsettled records.Tally // what was spent on rows without a record
 	unknown   []Unknown
 }
 
@@ -182,16 +185,16 @@ type shardTotals struct {
 func (u *Shard) computeTotals() {
 	s := &u.shardTotals
 	for _, t := range u.baseOf {
-		s.totals.add(&t, -1)
+		s.totals.Accumulate(&t, -1)
 	}
-	s.totals.add(&u.j.tally, 1)
+	s.totals.Accumulate(&u.j.tally, 1)
 	for item := range u.items() {
 		if u.done.get(item) {
 			delete(u.j.open, item)
 			continue
 		}
 		if t, ok := u.j.redo[item]; ok {
-			s.totals.add(&t, -1)
+			s.totals.Accumulate(&t, -1)
 		}
 		log := u.history(item)
 		tr := u.j.open[item]
@@ -200,9 +203,9 @@ func (u *Shard) computeTotals() {
 			s.unknown = append(s.unknown, u.unknown(item, tr)...)
 		}
 		if len(log) > 0 {
-			t := spent(log)
+			t := records.Spent(log)
 			u.pastOf[item] = t
-			s.unsettled.add(&t, 1)
+			s.unsettled.Accumulate(&t, 1)
 		}
 	}
 }
@@ -222,8 +225,8 @@ func (u *Shard) unknown(item int64, t *attemptHistory) []Unknown {
 // enroll enters the unit into the run's book, whose lock is held.
 func (u *Shard) register() {
 	u.r.shards[u.key] = u
-	u.r.totals[u.key.model].add(&u.shardTotals.totals, 1)
-	u.r.unsettled[u.key.model].add(&u.shardTotals.unsettled, 1)
+	u.r.totals[u.key.model].Accumulate(&u.shardTotals.totals, 1)
+	u.r.unsettled[u.key.model].Accumulate(&u.shardTotals.unsettled, 1)
 	u.r.unknown = append(u.r.unknown, u.shardTotals.unknown...)
 	u.shardTotals = shardTotals{}
 }
@@ -325,8 +328,8 @@ func (u *Shard) failedLog(item int64) []nightshift.Attempt {
 	if err != nil {
 		return nil
 	}
-	c := count(rec)
-	return c.log()
+	c := records.ColumnsOf(rec)
+	return c.Log()
 }
 
 // Turns returns the answers to the earlier turns of an item that an earlier
@@ -358,7 +361,7 @@ func (u *Shard) PutTurn(row int64, epoch int, resp nightshift.Response) error {
 	turn := &turnResponse{Response: resp, UsageRaw: resp.UsageRaw}
 	turn.Attempts = make([]nightshift.Attempt, len(resp.Attempts))
 	for i, a := range resp.Attempts {
-		turn.Attempts[i] = repairAttempt(a)
+		turn.Attempts[i] = records.RepairAttempt(a)
 	}
 	line, crc, err := encodeLine(journalLine{K: kindTurn, Row: row, Epoch: int32(epoch), At: time.Now().UTC(), Turn: turn})
 	if err != nil {
@@ -368,7 +371,7 @@ func (u *Shard) PutTurn(row int64, epoch int, resp nightshift.Response) error {
 	defer u.mu.Unlock()
 	delete(u.flying, item)
 	err = u.append(pending{line: line, crc: crc, item: item, kind: kindTurn})
-	crashPoint("turn.written")
+	disk.CrashPoint("turn.written")
 	return err
 }
 
@@ -395,7 +398,7 @@ func (w *attemptLog) Sending(in nightshift.Intent) error {
 	w.u.flying[w.item] = struct{}{}
 	err := w.u.append(pending{line: line, crc: crc, item: w.item, kind: kindIntent})
 	w.u.mu.Unlock()
-	crashPoint("intent.written")
+	disk.CrashPoint("intent.written")
 	if err == nil {
 		err = w.u.r.Err()
 	}
@@ -403,7 +406,7 @@ func (w *attemptLog) Sending(in nightshift.Intent) error {
 }
 
 func (w *attemptLog) Failed(a nightshift.Attempt) error {
-	a = repairAttempt(a)
+	a = records.RepairAttempt(a)
 	line, crc, err := encodeLine(journalLine{K: kindFailed, Row: w.row, Epoch: w.epoch, At: time.Now().UTC(), Attempt: &a})
 	if err != nil {
 		return fmt.Errorf("row %d: %w", w.row, err)
@@ -412,7 +415,7 @@ func (w *attemptLog) Failed(a nightshift.Attempt) error {
 	delete(w.u.flying, w.item)
 	err = w.u.append(pending{line: line, crc: crc, item: w.item, kind: kindFailed})
 	w.u.mu.Unlock()
-	crashPoint("failed.written")
+	disk.CrashPoint("failed.written")
 	return err
 }
 
@@ -428,14 +431,14 @@ func (u *Shard) Put(rec *nightshift.Record) error {
 	if !ok || rec.Model != u.model {
 		return fmt.Errorf("store: a record of row %d epoch %d model %q does not belong into unit %d of model %q", rec.Row, rec.Epoch, rec.Model, u.key.shard, u.model)
 	}
-	kept := repaired(rec)
+	kept := records.Repaired(rec)
 	line, crc := encodeRecord(&kept, time.Now().UTC())
-	c := count(&kept)
+	c := records.ColumnsOf(&kept)
 	p := pending{line: line, crc: crc, item: item, kind: kindResult, add: &c}
-	if err := u.put(p, retried(kept.Outcome)); err != nil {
+	if err := u.put(p, records.Retried(kept.Outcome)); err != nil {
 		return err
 	}
-	crashPoint("result.written")
+	disk.CrashPoint("result.written")
 	u.keep(item, &kept)
 	return nil
 }
@@ -452,14 +455,14 @@ func (u *Shard) put(p pending, failed bool) error {
 	}
 	if u.left == 0 {
 		row, epoch := u.j.rowOf(p.item)
-		return fmt.Errorf("store: row %d epoch %d of model %q is one more than the unit has: it is among those that are skipped", row, epoch, u.model)
+		return fmt.Errorf("store: row %d epoch %d of model %q is not selected in this run", row, epoch, u.model)
 	}
 	delete(u.flying, p.item)
 	delete(u.j.open, p.item)
 	u.done.set(p.item)
 	u.left--
 	if failed {
-		u.j.redo[p.item] = p.add.tally()
+		u.j.redo[p.item] = p.add.Tally()
 	} else {
 		delete(u.j.redo, p.item)
 	}
@@ -540,9 +543,9 @@ func (u *Shard) reserve(need int64) {
 		return
 	}
 	n := max(reserveAhead, need)
-	if err := f.file.reserve(f.size, n); err != nil {
+	if err := f.File.Reserve(f.size, n); err != nil {
 		if fsx.IsFull(err) {
-			u.r.fail(storageError("reserving space for", f.name, err))
+			u.r.fail(disk.Wrap("reserving space for", f.name, err))
 		}
 		return
 	}
@@ -553,7 +556,7 @@ func (u *Shard) reserve(need int64) {
 func (u *Shard) create(dir string) (*journalFile, error) {
 	u.epoch++
 	name := filepath.Join(dir, journalName(u.slug, u.key.shard, u.gen, u.epoch))
-	f, err := u.r.fs.open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND)
+	f, err := u.r.fs.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND)
 	if err != nil {
 		return nil, err
 	}
@@ -562,7 +565,7 @@ func (u *Shard) create(dir string) (*journalFile, error) {
 		K: kindJournal, RunID: u.r.doc.RunID, Model: u.model, Shard: u.key.shard, Gen: u.gen, Epoch: u.epoch,
 		First: s.First, Rows: s.Rows, ChunkHash: hashText(s.Hash), PID: os.Getpid(), At: time.Now().UTC(),
 	})
-	jf := &journalFile{file: f, name: name, dir: dir, n: int32(len(u.j.files))}
+	jf := &journalFile{File: f, name: name, dir: dir, n: int32(len(u.j.files))}
 	if err == nil {
 		_, err = jf.put(head)
 	}
@@ -570,13 +573,13 @@ func (u *Shard) create(dir string) (*journalFile, error) {
 		f.Close()
 		return nil, err
 	}
-	crashPoint("journal.created")
+	disk.CrashPoint("journal.created")
 	return jf, nil
 }
 
 // adopt makes f the current file. Older ones stay open for reading.
 func (u *Shard) adopt(f *journalFile) {
-	u.j.files = append(u.j.files, f.file)
+	u.j.files = append(u.j.files, f.File)
 	u.j.names = append(u.j.names, f.name)
 	u.cur = f
 }
@@ -591,12 +594,12 @@ func (u *Shard) rotate(cause error) error {
 	u.cur = nil
 	if away == nil || !away.fallback {
 		if fsx.IsFull(cause) {
-			u.r.fail(storageError("writing the journal", u.r.dir.at(journalDir), cause))
+			u.r.fail(disk.Wrap("writing the journal", u.r.dir.at(journalDir), cause))
 			u.r.dropReserveFile()
 		}
 		err := u.rewrite(u.r.dir.at(journalDir), false)
 		if fsx.IsFull(err) && u.r.dropReserveFile() {
-			u.r.fail(storageError("writing the journal", u.r.dir.at(journalDir), err))
+			u.r.fail(disk.Wrap("writing the journal", u.r.dir.at(journalDir), err))
 			err = u.rewrite(u.r.dir.at(journalDir), false)
 		}
 		if err == nil {
@@ -604,7 +607,7 @@ func (u *Shard) rotate(cause error) error {
 			return nil
 		}
 	}
-	failure := storageError("writing the journal", u.r.dir.at(journalDir), cause)
+	failure := disk.Wrap("writing the journal", u.r.dir.at(journalDir), cause)
 	if dir, err := u.fallbackDir(); err == nil && u.rewrite(dir, true) == nil {
 		failure = rescued(failure, dir)
 	}
@@ -614,7 +617,7 @@ func (u *Shard) rotate(cause error) error {
 }
 
 func rescued(err error, dir string) error {
-	var se *StorageError
+	var se *disk.StorageError
 	if !errors.As(err, &se) || strings.Contains(se.Hint, dir) {
 		return err
 	}
@@ -624,11 +627,11 @@ func rescued(err error, dir string) error {
 }
 
 func (u *Shard) fallbackDir() (string, error) {
-	dir := filepath.Join(u.r.fs.tempDir(), "nightshift-rescue-"+u.r.doc.RunID)
-	if err := u.r.fs.mkdir(dir); err != nil {
+	dir := filepath.Join(u.r.fs.TempDir(), "nightshift-rescue-"+u.r.doc.RunID)
+	if err := u.r.fs.Mkdir(dir); err != nil {
 		return "", err
 	}
-	return dir, u.r.fs.syncDir(u.r.fs.tempDir())
+	return dir, u.r.fs.SyncDir(u.r.fs.TempDir())
 }
 
 // rewrite begins a new file in dir with everything that is pending, and makes
@@ -673,9 +676,9 @@ func (u *Shard) settle(n int) {
 		if p.add == nil {
 			continue
 		}
-		u.r.totals[u.key.model].count(p.add)
+		u.r.totals[u.key.model].Count(p.add)
 		if t, ok := u.pastOf[p.item]; ok {
-			u.r.unsettled[u.key.model].add(&t, -1)
+			u.r.unsettled[u.key.model].Accumulate(&t, -1)
 			delete(u.pastOf, p.item)
 		}
 	}
@@ -721,9 +724,9 @@ func (u *Shard) sync() error {
 	if f == nil || f.fallback {
 		return u.r.Err()
 	}
-	crashPoint("sync.before")
+	disk.CrashPoint("sync.before")
 	err := f.makeDurable(u.r.fs)
-	crashPoint("sync.after")
+	disk.CrashPoint("sync.after")
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.cur != f {
@@ -752,10 +755,10 @@ func (u *Shard) flush() error {
 		if away == nil {
 			return u.rotate(err)
 		}
-		return rescued(storageError("writing the journal", u.r.dir.at(journalDir), err), away.dir)
+		return rescued(disk.Wrap("writing the journal", u.r.dir.at(journalDir), err), away.dir)
 	}
 	if away != nil && away.fallback {
-		_ = u.r.fs.remove(away.name)
+		_ = u.r.fs.Remove(away.name)
 	}
 	return nil
 }

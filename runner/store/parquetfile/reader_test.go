@@ -1,0 +1,83 @@
+package parquetfile
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"nightshift/runner/store/internal/storetest"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// Rows are the same wherever reading begins, over pages and row groups, forward
+// and back.
+func TestRowsFromAnywhere(t *testing.T) {
+	rng := rand.New(rand.NewPCG(31, 31))
+	type row struct {
+		Row     int64   `parquet:"row"`
+		Outcome string  `parquet:"outcome,dict"`
+		Text    *string `parquet:"text,optional"`
+		Tokens  *int64  `parquet:"input_tokens,optional"`
+	}
+	var want []row
+	for i := range int64(1000) {
+		r := row{Row: i, Outcome: []string{"ok", "failed"}[rng.IntN(2)]}
+		if rng.IntN(3) > 0 {
+			r.Text = storetest.Ptr(strings.Repeat(fmt.Sprint(i), rng.IntN(30)))
+		}
+		if rng.IntN(3) > 0 {
+			r.Tokens = storetest.Ptr(i)
+		}
+		want = append(want, r)
+	}
+	name := writeForeign(t, want, 170)
+	f, err := os.Open(name)
+	storetest.Must(t, err)
+	defer f.Close()
+	pf, err := openForeign(f)
+	storetest.Must(t, err)
+	if n := len(pf.pf.RowGroups()); n < 5 {
+		t.Fatalf("%d row groups", n)
+	}
+	r, err := NewReader[row](pf)
+	storetest.Must(t, err)
+	defer r.Close()
+	for range 300 {
+		from := rng.IntN(len(want))
+		got := make([]row, min(1+rng.IntN(300), len(want)-from))
+		storetest.Must(t, r.Read(got, int64(from)))
+		if !reflect.DeepEqual(got, want[from:from+len(got)]) {
+			t.Fatalf("%d rows from %d differ", len(got), from)
+		}
+		var stretch []row
+		for r, err := range ReadRange[row](pf, int64(from), int64(from+len(got))) {
+			storetest.Must(t, err)
+			stretch = append(stretch, r)
+		}
+		if !reflect.DeepEqual(stretch, got) {
+			t.Fatalf("the stretch of %d rows from %d differs", len(got), from)
+		}
+	}
+	if err := r.Read(make([]row, 2), int64(len(want)-1)); err == nil {
+		t.Error("a row behind the last is read")
+	}
+}
+
+// writeForeign writes rows as another program might, in small row groups.
+func writeForeign[T any](t *testing.T, rows []T, perGroup int64) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "foreign.parquet")
+	f, err := os.Create(name)
+	storetest.Must(t, err)
+	w := parquet.NewGenericWriter[T](f, parquet.MaxRowsPerRowGroup(perGroup), parquet.PageBufferSize(256))
+	_, err = w.Write(rows)
+	storetest.Must(t, err)
+	storetest.Must(t, w.Close())
+	storetest.Must(t, f.Close())
+	return name
+}
