@@ -21,8 +21,10 @@ func (f *planFlags) add(c *cobra.Command) {
 	f.set = c.Flags()
 	for _, o := range plan.Options() {
 		if o.Flag == "on-bad-row" { // beside the other flags about rows
-			f.set.StringVar(&f.rowsFrom, "rows-from", "", "use only rows of an earlier `RUN` of the same dataset; --rows says which")
-			f.set.StringVar(&f.rows, "rows", "failed", "with --rows-from: failed, truncated, refused, empty, different, or several with commas")
+			f.set.StringVar(&f.rowsFrom, "rows-from", "",
+				"use only rows of an earlier `RUN` of the same dataset; --rows says which")
+			f.set.StringVar(&f.rows, "rows", "failed",
+				"with --rows-from: failed, truncated, refused, empty, different, or several with commas")
 		}
 		addOption(f.set, o)
 	}
@@ -69,7 +71,8 @@ func (f *planFlags) scorers() []string { return givenOptions(f.set)["scorer"] }
 func (f *planFlags) load(a *app, args []string) (*plan.Plan, error) {
 	if len(args) == 0 && !f.set.Changed("dataset") {
 		return nil, usageError("nothing to run: name a plan, or give --dataset and --model\n" +
-			"for example: nightshift run --dataset prompts.jsonl --model simulator/sim-large --max-tokens 500 --out runs/first")
+			"for example: nightshift run --dataset prompts.jsonl --model simulator/sim-large " +
+			"--max-tokens 500 --out runs/first")
 	}
 	p, problems := &plan.Plan{}, []error(nil)
 	if len(args) == 1 {

@@ -194,7 +194,7 @@ func describe(t *Table, text string) {
 		date = anyDate.FindStringSubmatch(head)
 	}
 	if date != nil {
-		t.date, _ = time.Parse(time.DateOnly, date[1]) // an impossible date is no date
+		t.date, _ = time.Parse(time.DateOnly, date[1]) // an invalid date is none
 	}
 }
 
@@ -212,7 +212,7 @@ func match(header []string) ([]*column, error) {
 				continue
 			}
 			if seen[name] {
-				return nil, fmt.Errorf("the column %s is there twice", name)
+				return nil, fmt.Errorf("the column %s appears twice", name)
 			}
 			seen[name], setters[i] = true, &columns[j]
 		}

@@ -19,7 +19,8 @@ func WriteCSV(w io.Writer, id string, date time.Time, prices []Price) error {
 	if !date.IsZero() {
 		head += "# date: " + date.Format(time.DateOnly) + "\n"
 	}
-	head += "# dollars per million tokens; long is THRESHOLD:FACTORS, a factor is N or INPUT:OUTPUT:CACHE_READ:CACHE_WRITE\n"
+	head += "# dollars per million tokens; long is THRESHOLD:FACTORS, a factor is N or " +
+		"INPUT:OUTPUT:CACHE_READ:CACHE_WRITE\n"
 	if _, err := io.WriteString(w, head); err != nil {
 		return fmt.Errorf("price table: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 
 // readLiteLLM reads LiteLLM's model_prices_and_context_window.json: an object
 // of model names, dollars per token. Entries that are not priced by input and
-// output tokens (images, audio, embeddings by character) are passed over. The
+// output tokens (images, audio, embeddings by character) are skipped. The
 // file has no date of its own.
 func readLiteLLM(name string, b []byte) (*Table, error) {
 	var entries map[string]json.RawMessage
@@ -72,7 +72,7 @@ func readEntry(name string, raw json.RawMessage) (p Price, ok bool, err error) {
 }
 
 func (e entry) text(key string) (s string) {
-	_ = json.Unmarshal(e[key], &s) // anything else is no text
+	_ = json.Unmarshal(e[key], &s) // anything else is not a text
 	return s
 }
 
@@ -161,7 +161,8 @@ func (e entry) services(p *Price) error {
 		}
 		p.Services[name] = ratios(*rates, p.Rates)
 	}
-	return errors.Join(e.factor(&p.Services, "fast", e.fast()), e.factor(&p.Regions, "us", e["regional_processing_uplift_multiplier_us"]))
+	return errors.Join(e.factor(&p.Services, "fast", e.fast()),
+		e.factor(&p.Regions, "us", e["regional_processing_uplift_multiplier_us"]))
 }
 
 // fast is the multiplier of the provider's fast mode; nil without one.

@@ -137,8 +137,12 @@ func split(p Price, u nightshift.Usage) (each parts, ok bool) {
 	if !ok {
 		return parts{}, false
 	}
-	in := mixture{u.Input.N(), p.Input, []medium{{u.AudioInput.N(), p.AudioInput}, {u.ImageInput.N(), p.ImageInput}}}
-	out := mixture{u.Output.N(), p.Output, []medium{{u.AudioOutput.N(), p.AudioOutput}, {u.ImageOutput.N(), p.ImageOutput}}}
+	in := mixture{u.Input.N(), p.Input, []medium{
+		{u.AudioInput.N(), p.AudioInput}, {u.ImageInput.N(), p.ImageInput},
+	}}
+	out := mixture{u.Output.N(), p.Output, []medium{
+		{u.AudioOutput.N(), p.AudioOutput}, {u.ImageOutput.N(), p.ImageOutput},
+	}}
 	cached := u.InputTotal().N() > u.Input.N()
 	input, known := in.cost(inputFactor, factors)
 	output, ok := out.cost(outputFactor, factors)
@@ -168,7 +172,7 @@ type medium struct {
 	rate   *Rate
 }
 
-// asText reports whether the medium need not be told from text.
+// asText reports whether the medium needs no rate of its own.
 func (m medium) asText(text Rate) bool { return m.tokens <= 0 || m.rate != nil && *m.rate == text }
 
 func (m mixture) plain() bool {
@@ -261,7 +265,7 @@ func (p Price) searches(n int64) (nightshift.NanoUSD, bool) {
 // tier that such an input can reach, every service tier and region of the
 // price, every cache class, and the media that a request holds or asks for. ok
 // is false when those have no price that is known; pictures in the input, which
-// most vendors count as text, are let pass. Server-side searches, which no
+// most vendors count as text, are allowed. Server-side searches, which no
 // token count bounds, are not in it.
 func WorstCase(p Price, in, out int64, media nightshift.Media) (worst nightshift.NanoUSD, ok bool) {
 	if p.free() {

@@ -253,7 +253,7 @@ func TestBadCSV(t *testing.T) {
 		"":                                   "no prices in it",
 		"model,input\nm,1\n":                 "no column output_usd_per_mtok",
 		"model,input,output,colour\n":        `unknown column "colour"`,
-		"model,input,output,input\n":         "there twice",
+		"model,input,output,input\n":         "appears twice",
 		"model,input,output\nm,1\n":          "p.csv:2: 2 fields, the header has 3",
 		"model,input,output\n\nm,,2\n":       "p.csv:3: input_usd_per_mtok is empty",
 		"model,input,output\nm,-1,2\n":       "p.csv:2: input_usd_per_mtok: price \"-1\": below zero",

@@ -188,7 +188,7 @@ func (r *Redactor) ContainsText(s string) bool {
 }
 
 // URL returns a URL for people: without user info, query and fragment, which
-// is where URLs carry secrets. A text that is no URL comes back redacted.
+// is where URLs carry secrets. A text that is not a URL comes back redacted.
 func (r *Redactor) URL(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 const mask = "***"
 
 // A Secret is an API key. However it is printed, marshalled or logged it shows
-// ***; only Reveal gives the value. The zero Secret is no key at all.
+// ***; only Reveal gives the value. The zero Secret holds no key.
 //
 // Secrets are comparable: two are equal when they hold the same key.
 //
@@ -60,7 +60,8 @@ func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, mask) }
 func FromEnv(name string) (Secret, error) {
 	value := strings.TrimSpace(os.Getenv(name))
 	if value == "" {
-		return Secret{}, fmt.Errorf("the environment variable %s is not set: put the API key there, or name a file of mode 0600 with auth.file", name)
+		return Secret{}, fmt.Errorf("the environment variable %s is not set: "+
+			"put the API key there, or name a file of mode 0600 with auth.file", name)
 	}
 	if err := checkHeaderValue(value); err != nil {
 		return Secret{}, fmt.Errorf("the environment variable %s: %w", name, err)
@@ -89,7 +90,8 @@ func FromFile(path string) (Secret, error) {
 		return Secret{}, fmt.Errorf("the key file %s is not a regular file", path)
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // Windows has no such bits
-		return Secret{}, fmt.Errorf("others may read the key file %s (mode %04o): run chmod 600 %s", path, info.Mode().Perm(), path)
+		return Secret{}, fmt.Errorf("others may read the key file %s (mode %04o): run chmod 600 %s",
+			path, info.Mode().Perm(), path)
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err != nil {

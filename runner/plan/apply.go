@@ -405,6 +405,7 @@ func (a *applier) scorer(o Option, text string) (s Scorer, ok bool) {
 	if len(d.problems) > 0 {
 		why = d.problems[0].Message
 	}
-	a.wrong(o, "write --scorer exact, --scorer number:style=last or --scorer '{type: regex, pattern: …}'", "%q: %s", text, why)
+	a.wrong(o, "write --scorer exact, --scorer number:style=last or --scorer '{type: regex, pattern: …}'",
+		"%q: %s", text, why)
 	return s, false
 }

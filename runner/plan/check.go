@@ -42,7 +42,7 @@ func (c *checker) all() {
 // oneOf checks a word; empty is the default.
 func (c *checker) oneOf(path, value string, allowed ...string) {
 	if value != "" && !slices.Contains(allowed, value) {
-		c.at(path, suggest(value, allowed), "unknown %s %q", label(path), strike(cut(value, 40)))
+		c.at(path, suggest(value, allowed), "unknown %s %q", label(path), redact(cut(value, 40)))
 	}
 }
 
@@ -124,7 +124,8 @@ func (c *checker) model(path string, m Model) {
 // reference checks the name of an endpoint.
 func (c *checker) reference(path, endpoint string) {
 	if endpoint == "" {
-		c.at(path+".endpoint", "add endpoint: "+strings.Join(firstFew(c.plan.endpointNames()), ", "), "%s does not say which endpoint", path)
+		c.at(path+".endpoint", "add endpoint: "+strings.Join(firstFew(c.plan.endpointNames()), ", "),
+			"%s does not say which endpoint", path)
 		return
 	}
 	m, ok := c.plan.merge(endpoint, nil)
@@ -133,7 +134,7 @@ func (c *checker) reference(path, endpoint string) {
 		if hint == "" {
 			hint = "`nightshift presets` lists the known ones; others are described under endpoints:"
 		}
-		c.at(path+".endpoint", hint, "unknown endpoint %q", strike(cut(endpoint, 60)))
+		c.at(path+".endpoint", hint, "unknown endpoint %q", redact(cut(endpoint, 60)))
 		return
 	}
 	if m.path == "" {
@@ -153,9 +154,9 @@ func (c *checker) params(path string, params Params) {
 	for _, p := range params {
 		switch p.Name {
 		case "model", "messages":
-			c.at(path+"."+p.Name, "", "%s is set for every request; it is no parameter", p.Name)
+			c.at(path+"."+p.Name, "", "%s is set for every request; it is not a parameter", p.Name)
 		case "stream":
-			c.at(path+".stream", "write stream: true beside params", "stream is no parameter")
+			c.at(path+".stream", "write stream: true beside params", "stream is not a parameter")
 		case "max_tokens", "max_completion_tokens", "max_output_tokens":
 			if n, ok := wholeNumber(p.Value); !ok || n < 1 {
 				c.at(path+"."+p.Name, "", "%s must be a whole number above zero; this is %s", p.Name, cut(string(p.Value), 40))
@@ -174,7 +175,8 @@ func (c *checker) price(path string, p *Price) {
 		return
 	}
 	if p.Input == nil || p.Output == nil {
-		c.at(path, "write price: {input: 3, output: 15}, in dollars per million tokens", "a price needs both input and output")
+		c.at(path, "write price: {input: 3, output: 15}, in dollars per million tokens",
+			"a price needs both input and output")
 	}
 	for i, l := range p.Long {
 		if l.Above < 1 {

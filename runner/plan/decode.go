@@ -24,7 +24,7 @@ type decoder struct {
 	bomb    bool
 }
 
-// Limits on what a plan may unfold to. A plan with a hundred tool definitions
+// Limits on the size of a plan with its aliases expanded. A plan with a hundred tool definitions
 // has some thousand nodes.
 const (
 	maxNodes = 200_000
@@ -102,7 +102,8 @@ func (d *decoder) enter(n *yaml.Node, path string) (resolved *yaml.Node, ok bool
 	d.visited++
 	if d.bomb || d.visited > maxNodes || d.depth >= maxDepth {
 		if !d.bomb {
-			d.node(n, path, "", "the plan unfolds to more than %d values or %d levels; are its aliases right?", maxNodes, maxDepth)
+			d.node(n, path, "", "the plan expands to more than %d values or %d levels; are its aliases right?",
+				maxNodes, maxDepth)
 		}
 		d.bomb = true
 		return nil, false
@@ -141,7 +142,7 @@ func describe(n *yaml.Node) string {
 	if n.Value == "" {
 		return "empty"
 	}
-	return fmt.Sprintf("%q", strike(cut(n.Value, 40)))
+	return fmt.Sprintf("%q", redact(cut(n.Value, 40)))
 }
 
 // cut is a text of at most n characters.
@@ -235,7 +236,8 @@ func (d *decoder) float(n *yaml.Node, v reflect.Value, path string) {
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.SequenceNode {
-		d.node(n, path, "write each entry on a line of its own, after \"- \"", "%s must be a list; this is %s", label(path), describe(n))
+		d.node(n, path, "write each entry on a line of its own, after \"- \"",
+			"%s must be a list; this is %s", label(path), describe(n))
 		return
 	}
 	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
@@ -311,13 +313,14 @@ func (d *decoder) unknown(p pair, path string, fields []field) {
 	if path != "" {
 		where = " in " + path
 	}
-	d.node(p.node, join(path, p.key), hint, "unknown key %q%s", strike(cut(p.key, 60)), where)
+	d.node(p.node, join(path, p.key), hint, "unknown key %q%s", redact(cut(p.key, 60)), where)
 }
 
 // elsewhere tells where keys belong that people look for in another place.
 func elsewhere(key string) string {
 	switch strings.ToLower(key) {
-	case "max_tokens", "temperature", "top_p", "top_k", "stop", "seed", "tools", "thinking", "reasoning_effort", "max_completion_tokens", "response_format":
+	case "max_tokens", "temperature", "top_p", "top_k", "stop", "seed", "tools", "thinking",
+		"reasoning_effort", "max_completion_tokens", "response_format":
 		return "request parameters belong into models[].params"
 	case "api_key", "apikey", "key", "token", "secret", "password":
 		return "keys do not belong in a plan: name the variable that holds it, auth: {env: NAME}"
@@ -367,7 +370,7 @@ type pair struct {
 	value *yaml.Node
 }
 
-// pairs lists a mapping's pairs in the order of the file, merge keys unfolded.
+// pairs lists a mapping's pairs in the order of the file, merge keys expanded.
 // A key that is written twice is a mistake.
 func (d *decoder) pairs(n *yaml.Node, path string) (pairs []pair, ok bool) {
 	if n.Kind != yaml.MappingNode {
@@ -390,7 +393,8 @@ func (d *decoder) pairs(n *yaml.Node, path string) (pairs []pair, ok bool) {
 			continue
 		}
 		if line, twice := seen[key.Value]; twice {
-			d.node(key, join(path, key.Value)+" (again)", "", "key %q is there twice; the first is on line %d", strike(key.Value), line)
+			d.node(key, join(path, key.Value)+" (again)", "",
+				"key %q appears twice; the first is on line %d", redact(key.Value), line)
 			continue
 		}
 		seen[key.Value] = key.Line
@@ -405,7 +409,7 @@ func (d *decoder) pairs(n *yaml.Node, path string) (pairs []pair, ok bool) {
 	return pairs, true
 }
 
-// merge unfolds `<<: *name` and `<<: [*a, *b]`.
+// merge expands `<<: *name` and `<<: [*a, *b]`.
 func (d *decoder) merge(n *yaml.Node, path string) []pair {
 	n, ok := d.enter(n, path)
 	if !ok {

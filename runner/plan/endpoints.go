@@ -176,11 +176,11 @@ func (c *checker) endpoint(name string, e Endpoint) {
 		c.at(path, "", "an endpoint's name has no slash: --model splits there")
 	}
 	if e.Preset != "" && !isPreset(e.Preset) {
-		c.at(path+".preset", suggest(e.Preset, presetNames()), "unknown preset %q", strike(cut(e.Preset, 40)))
+		c.at(path+".preset", suggest(e.Preset, presetNames()), "unknown preset %q", redact(cut(e.Preset, 40)))
 		return
 	}
 	if e.Prices != "" && c.plan.Prices == "" && !pricing.Embedded().Has(e.Prices) {
-		c.at(path+".prices", suggest(e.Prices, priceLists()), "no prices of a provider %q", strike(cut(e.Prices, 40)))
+		c.at(path+".prices", suggest(e.Prices, priceLists()), "no prices of a provider %q", redact(cut(e.Prices, 40)))
 	}
 	c.oneOf(path+".protocol", string(e.Protocol), "messages", "chat")
 	c.oneOf(path+".envelope", e.Envelope, "none", "data")
@@ -225,13 +225,14 @@ func (c *checker) place(path string, m merged, whole bool) {
 		c.url(path+".base_url", m.Endpoint)
 	}
 	if m.Auth.Scheme == "" && whole {
-		c.at(path, "add auth: {scheme: bearer, env: NAME}, or auth: none", "endpoint %s does not say how its key is sent", m.Name)
+		c.at(path, "add auth: {scheme: bearer, env: NAME}, or auth: none",
+			"endpoint %s does not say how its key is sent", m.Name)
 	}
 	if !whole || len(c.problems) > before || m.BaseURL == "" {
 		return
 	}
 	for _, err := range m.Validate() {
-		c.at(path, "", "endpoint %s: %s", m.Name, strike(err.Error()))
+		c.at(path, "", "endpoint %s: %s", m.Name, redact(err.Error()))
 	}
 }
 
@@ -268,7 +269,8 @@ func (c *checker) auth(path string, a *Auth) {
 	}
 	c.oneOf(path+".scheme", a.Scheme, "bearer", "x-api-key", "raw", "header", "none")
 	if a.Env != "" && (!envName.MatchString(a.Env) || secretText.MatchString(a.Env)) {
-		c.at(path+".env", "export the key as a variable and name that here", "env must be the name of an environment variable, not the key itself")
+		c.at(path+".env", "export the key as a variable and name that here",
+			"env must be the name of an environment variable, not the key itself")
 	}
 	if a.Env != "" && a.File != "" {
 		c.at(path, "", "give env or file, not both")
@@ -286,14 +288,14 @@ func (c *checker) header(path, name, value string) {
 		Auth: providers.Auth{Scheme: providers.AuthNone}, Headers: map[string]string{name: value},
 	}
 	for _, err := range harmless.Validate() {
-		c.at(path, "", "%s", strike(err.Error()))
+		c.at(path, "", "%s", redact(err.Error()))
 	}
 }
 
 // url checks where requests would go.
 func (c *checker) url(path string, e providers.Endpoint) {
 	if _, err := e.URL(); err != nil {
-		c.at(path, "", "%s", strike(err.Error()))
+		c.at(path, "", "%s", redact(err.Error()))
 	}
 }
 

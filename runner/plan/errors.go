@@ -25,7 +25,7 @@ type Problem struct {
 	Hint    string
 	// Key is true when all that is wrong is a key that is not set.
 	Key bool
-	// Source is the line at fault, with what may be a secret struck out.
+	// Source is the line at fault, with what may be a secret masked.
 	Source string
 }
 

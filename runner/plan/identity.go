@@ -11,8 +11,8 @@ import (
 	"nightshift"
 )
 
-// identity is what makes a run the run it is: whatever changes the requests
-// that are sent, or which rows are asked. The dataset's content is pinned by
+// identity is what two runs must agree in to be the same run: whatever changes
+// the requests that are sent, or which rows are in it. The dataset's content is pinned by
 // the store, by hash, so its paths are not here. What people change between
 // two starts of one run (budget, limits, timeouts, streaming, retries, output
 // directory, scorers, comparison, gates, prices) is not here either.
@@ -66,7 +66,7 @@ func (r *Resolved) Identity() (json.RawMessage, string) {
 	if id.Dataset.Format == "auto" {
 		id.Dataset.Format = ""
 	}
-	if d.Sample > 0 { // a seed without a draw changes nothing
+	if d.Sample > 0 { // a seed without a sample changes nothing
 		id.Dataset.Seed = d.Seed
 	}
 	for _, m := range r.Models {

@@ -174,7 +174,7 @@ func numberJSON(text string) ([]byte, error) {
 	if jsonNumber.MatchString(plain) {
 		return []byte(plain), nil
 	}
-	return nil, fmt.Errorf("%s is no number that JSON can hold", text)
+	return nil, fmt.Errorf("%s is not a number that JSON can hold", text)
 }
 
 // quote is a text as JSON, without HTML escapes.

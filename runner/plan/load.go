@@ -47,7 +47,7 @@ func Parse(name string, src []byte) (*Plan, error) {
 	d := &decoder{report: report{source: newSource(name, src)}}
 	p := &Plan{source: d.source}
 	if len(src) > maxFile {
-		return nil, &Errors{[]Problem{{File: name, Message: "this is no plan: it is larger than 16 MB"}}}
+		return nil, &Errors{[]Problem{{File: name, Message: "this is not a plan: it is larger than 16 MB"}}}
 	}
 	root := d.document(src)
 	if root == nil {

@@ -20,11 +20,11 @@ type Plan struct {
 	// Name of the run, in every row of its files. Default: the plan file's
 	// name without its ending.
 	Name string `yaml:"name" json:"name,omitempty"`
-	// What is asked.
+	// The rows and how they become prompts.
 	Dataset Dataset `yaml:"dataset" json:"dataset"`
 	// Answers per row and model; default 1.
 	Epochs int `yaml:"epochs" json:"epochs,omitempty" jsonschema:"minimum=1"`
-	// Who is asked.
+	// The models that answer.
 	Models []Model `yaml:"models" json:"models" jsonschema:"minItems=1"`
 	// Endpoints beside the presets, by name. An entry with a preset's name
 	// starts from that preset.
@@ -87,11 +87,11 @@ type Dataset struct {
 	Category string `yaml:"category" json:"category,omitempty"`
 	// Rows to use at most; default all.
 	Limit int64 `yaml:"limit" json:"limit,omitempty" jsonschema:"minimum=0"`
-	// Rows to pass over at the start.
+	// Rows to skip at the start.
 	Offset int64 `yaml:"offset" json:"offset,omitempty" jsonschema:"minimum=0"`
-	// Rows to draw at random, in dataset order; default all.
+	// Size of a random sample of the rows, in dataset order; default all.
 	Sample int64 `yaml:"sample" json:"sample,omitempty" jsonschema:"minimum=0"`
-	// Seed of the draw; the same seed draws the same rows.
+	// Seed of the sample; the same seed selects the same rows.
 	Seed uint64 `yaml:"seed" json:"seed,omitempty" jsonschema:"minimum=0"`
 	// Condition that a row must meet: a Jinja expression over its fields, such
 	// as level == "hard" and year > 2020.
@@ -101,7 +101,7 @@ type Dataset struct {
 	OnBadRow string `yaml:"on_bad_row" json:"on_bad_row,omitempty" jsonschema:"enum=refuse,enum=record"`
 	// Accept rows that share an id.
 	AllowDuplicateIDs bool `yaml:"allow_duplicate_ids" json:"allow_duplicate_ids,omitempty"`
-	// Replace invalid UTF-8 by U+FFFD in place of refusing the row.
+	// Replace invalid UTF-8 by U+FFFD instead of refusing the row.
 	RepairUTF8 bool `yaml:"repair_utf8" json:"repair_utf8,omitempty"`
 	// Longest row in bytes; default 16 MiB.
 	MaxLine int64 `yaml:"max_line" json:"max_line,omitempty" jsonschema:"minimum=0"`
@@ -195,7 +195,7 @@ type Endpoint struct {
 	// Provider whose list prices this endpoint charges, such as anthropic.
 	// Default: the preset's.
 	Prices string `yaml:"prices" json:"prices,omitempty"`
-	// Rate limits of the key. What is left out is learnt.
+	// Rate limits of the key. What is left out is inferred.
 	Limits *Limits `yaml:"limits" json:"limits,omitempty"`
 	// Timeouts, which watch for progress.
 	Timeouts Timeouts `yaml:"timeouts" json:"timeouts,omitzero"`
@@ -263,7 +263,7 @@ type Route struct {
 	Limits *Limits `yaml:"limits" json:"limits,omitempty"`
 }
 
-// A Budget is spent once. Absent is no limit.
+// A Budget limits what the run spends. Absent is no limit.
 type Budget struct {
 	// Dollars.
 	USD *USD `yaml:"usd" json:"usd,omitempty"`
@@ -271,7 +271,7 @@ type Budget struct {
 	Tokens *int64 `yaml:"tokens" json:"tokens,omitempty" jsonschema:"minimum=1"`
 }
 
-// Retry says how long to insist.
+// Retry says how often and how long to retry.
 type Retry struct {
 	// Attempts per row whose failure counts; 429s do not. Default 4.
 	Attempts int `yaml:"attempts" json:"attempts,omitempty" jsonschema:"minimum=1"`

@@ -197,9 +197,9 @@ raw: al
 		`dir/plan.yaml:10:5: unknown key "temperature" in models[1]`,
 		`dir/plan.yaml:11:15: budget.usd: amount "-3": below zero`,
 		`dir/plan.yaml:13:36: base_url "http://llm.example.com/v1": plain http`,
-		`dir/plan.yaml:14:3: key "corp" is there twice; the first is on line 13`,
+		`dir/plan.yaml:14:3: key "corp" appears twice; the first is on line 13`,
 		`dir/plan.yaml:15:25: unknown scorer "numbr"`,
-		`dir/plan.yaml:16:9: "error_rate <" is no condition`,
+		`dir/plan.yaml:16:9: "error_rate <" is not a condition`,
 		`dir/plan.yaml:17:18: tolerate_failed: "3 rows" is neither`,
 		`dir/plan.yaml:18:6: unknown raw "al"`,
 	}
@@ -250,10 +250,10 @@ func TestMistakes(t *testing.T) {
 		{"tabs", "dataset:\n\tpath: x", "spaces, not tabs"},
 		{"a list", "- a\n- b\n", "the plan must be a mapping"},
 		{"two documents", small + "---\n" + small, "a plan is one YAML document"},
-		{"duplicate key", small + "raw: all\nraw: none\n", `key "raw" is there twice`},
-		{"duplicate key in params", "models: [{endpoint: simulator, model: m, params: {a: 1, a: 2}}]", `key "a" is there twice`},
-		{"self-referring alias", "models: [{endpoint: simulator, model: m, params: &a {a: *a}}]", "unfolds to more than"},
-		{"alias bomb", bomb(), "unfolds to more than"},
+		{"duplicate key", small + "raw: all\nraw: none\n", `key "raw" appears twice`},
+		{"duplicate key in params", "models: [{endpoint: simulator, model: m, params: {a: 1, a: 2}}]", `key "a" appears twice`},
+		{"self-referring alias", "models: [{endpoint: simulator, model: m, params: &a {a: *a}}]", "expands to more than"},
+		{"alias bomb", bomb(), "expands to more than"},
 		{"deep nesting", "models: [{endpoint: simulator, model: m, params: {a: " + strings.Repeat("[", 500) + strings.Repeat("]", 500) + "}}]", ""},
 		{"wrong type", "dataset: 5", "dataset must be a mapping"},
 		{"list for a text", "name: [a]", "name must be a text"},
@@ -264,15 +264,15 @@ func TestMistakes(t *testing.T) {
 		{"negative seed", "dataset: {path: x, seed: -1}", "dataset.seed must be a whole number, not below zero"},
 		{"not a number", "compare: {alpha: .nan}", "compare.alpha must be a number"},
 		{"alpha", "compare: {alpha: 5}", "alpha must lie between 0 and 1"},
-		{"duration", "retry: {max_stall: soon}", `"soon" is no duration`},
+		{"duration", "retry: {max_stall: soon}", `"soon" is not a duration`},
 		{"negative duration", "retry: {max_stall: -5s}", "must be above zero"},
 		{"tolerance", "tolerate_failed: 150%", "more than all rows"},
 		{"price", "models: [{endpoint: simulator, model: m, price: {input: 3}}]", "needs both input and output"},
 		{"price unit", "models: [{endpoint: simulator, model: m, price: {input: 3000000, output: 1}}]", "above 1e+06"},
 		{"negative price", "models: [{endpoint: simulator, model: m, price: {input: -3, output: 1}}]", "below zero"},
-		{"infinite in params", "models: [{endpoint: simulator, model: m, params: {x: .inf}}]", "no number that JSON can hold"},
-		{"model in params", "models: [{endpoint: simulator, model: m, params: {model: x}}]", "it is no parameter"},
-		{"stream in params", "models: [{endpoint: simulator, model: m, params: {stream: true}}]", "stream is no parameter"},
+		{"infinite in params", "models: [{endpoint: simulator, model: m, params: {x: .inf}}]", "not a number that JSON can hold"},
+		{"model in params", "models: [{endpoint: simulator, model: m, params: {model: x}}]", "it is not a parameter"},
+		{"stream in params", "models: [{endpoint: simulator, model: m, params: {stream: true}}]", "stream is not a parameter"},
 		{"max_tokens as text", "models: [{endpoint: simulator, model: m, params: {max_tokens: '5'}}]", "must be a whole number above zero"},
 		{"no model id", "models: [{endpoint: simulator}]", "does not say which model"},
 		{"no endpoint", "models: [{model: m}]", "does not say which endpoint"},
@@ -722,8 +722,8 @@ func TestStrike(t *testing.T) {
 		"token: abc5":                             "token: ****",
 		"{max_tokens: 9, stop: x, secret: 5-a-b}": "{max_tokens: 9, stop: x, secret: ******",
 	} {
-		if got := strike(text); got != want {
-			t.Errorf("strike(%q) = %q, want %q", text, got, want)
+		if got := redact(text); got != want {
+			t.Errorf("redact(%q) = %q, want %q", text, got, want)
 		}
 	}
 }

@@ -14,7 +14,9 @@ const simulatorPreset = "simulator"
 // preset looks up a well-known endpoint. Protocol "" is its native one; when
 // the preset does not speak the one that is asked for, its native form comes
 // back with foreign true.
-func preset(name string, protocol nightshift.Protocol, getenv func(string) string) (e providers.Endpoint, foreign, ok bool) {
+func preset(name string, protocol nightshift.Protocol, getenv func(string) string) (
+	e providers.Endpoint, foreign, ok bool,
+) {
 	if e, ok := providers.LookupIn(name, protocol, getenv); ok {
 		return e, false, true
 	}

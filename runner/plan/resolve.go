@@ -48,7 +48,7 @@ type Resolved struct {
 	Metrics        string // address for Prometheus metrics; empty for none
 
 	Prices *pricing.Table
-	// Notes are things that a careful person would want to be told: prices
+	// Notes are worth knowing before the run: prices
 	// that are not known, a base URL that the environment changed.
 	Notes []string
 }
@@ -114,10 +114,10 @@ type ResolvedScorer struct {
 // A resolver does the work of Resolve.
 type resolver struct {
 	checker
-	getenv func(string) string
-	out    *Resolved
-	asked  map[string]bool // endpoints whose keys were looked for
-	own    *pricing.Table  // the plan's price table; nil without one
+	getenv  func(string) string
+	out     *Resolved
+	checked map[string]bool // endpoints whose keys were checked
+	own     *pricing.Table  // the plan's price table; nil without one
 }
 
 // Resolve makes the plan ready to run. It reads the environment through
@@ -139,7 +139,7 @@ func (p *Plan) Resolve(getenv func(string) string) (*Resolved, error) {
 	r.capped()
 	r.cappedJudges()
 	r.affordable()
-	r.problems = slices.DeleteFunc(r.problems, r.source.told)
+	r.problems = slices.DeleteFunc(r.problems, r.source.reported)
 	err := r.err()
 	if e, ok := err.(*Errors); ok && !e.OnlyKeys() {
 		return nil, err
@@ -155,7 +155,7 @@ func newResolver(p *Plan, getenv func(string) string) *resolver {
 		checker: checker{report: report{source: p.source}, plan: p},
 		getenv:  getenv,
 		out:     &Resolved{Plan: p},
-		asked:   map[string]bool{},
+		checked: map[string]bool{},
 	}
 }
 
@@ -293,7 +293,7 @@ func (r *resolver) readText(path, name string) string {
 	full := r.plan.path(name)
 	info, err := os.Stat(full)
 	if err == nil && (info.IsDir() || info.Size() > maxText) {
-		r.at(path, "", "%s is no text file of at most 4 MB", full)
+		r.at(path, "", "%s is not a text file of at most 4 MB", full)
 		return ""
 	}
 	b, err := os.ReadFile(full)
@@ -383,7 +383,9 @@ func (r *resolver) priced(m *ResolvedModel, own *Price) {
 		return
 	}
 	if !found {
-		r.note("the price of %s (%s at %s) is not known: its cost will be, too; set price: in the plan, prices: on its endpoint, or --prices FILE%s", m.Name, m.ModelID, m.Endpoint.Name, r.listedElsewhere(m.ModelID))
+		r.note("the price of %s (%s at %s) is not known, so its cost is not known either; "+
+			"set price: in the plan, prices: on its endpoint, or --prices FILE%s",
+			m.Name, m.ModelID, m.Endpoint.Name, r.listedElsewhere(m.ModelID))
 		return
 	}
 	m.Price, m.PriceID = &listed, id
@@ -398,7 +400,8 @@ func (r *resolver) listedElsewhere(model string) string {
 	}
 	for _, p := range r.own.All() {
 		if strings.EqualFold(p.Model, model) {
-			return fmt.Sprintf(" (%s has it for provider %s: name that in prices: on the endpoint)", filepath.Base(r.plan.Prices), p.Provider)
+			return fmt.Sprintf(" (%s has it for provider %s: name that in prices: on the endpoint)",
+				filepath.Base(r.plan.Prices), p.Provider)
 		}
 	}
 	return ""
@@ -406,7 +409,9 @@ func (r *resolver) listedElsewhere(model string) string {
 
 func (r *resolver) noteTier(m *ResolvedModel) {
 	if tier := m.Tier(); !m.Price.Covers(tier) {
-		r.note("the price of %s in the tier %q, which its params ask for, is not known: its cost will not be, either; set price: with services: {%s: …} in the plan", m.Name, tier, tier)
+		r.note("the price of %s in the tier %q, which its params ask for, is not known, so its cost is not known either; "+
+			"set price: with services: {%s: …} in the plan",
+			m.Name, tier, tier)
 	}
 }
 
@@ -439,7 +444,8 @@ func (p *Price) resolve() pricing.Price {
 		out.Output = *p.Output
 	}
 	out.CacheRead, out.CacheWrite5m, out.CacheWrite1h = p.CacheRead, p.CacheWrite5m, p.CacheWrite1h
-	out.AudioInput, out.AudioOutput, out.ImageInput, out.ImageOutput = p.AudioInput, p.AudioOutput, p.ImageInput, p.ImageOutput
+	out.AudioInput, out.AudioOutput = p.AudioInput, p.AudioOutput
+	out.ImageInput, out.ImageOutput = p.ImageInput, p.ImageOutput
 	for _, l := range p.Long {
 		in, write := pricing.One, pricing.One
 		if l.Input != nil {
@@ -448,7 +454,8 @@ func (p *Price) resolve() pricing.Price {
 		if l.Output != nil {
 			write = *l.Output
 		}
-		out.Long = append(out.Long, pricing.Long{Above: l.Above, Factors: pricing.Factors{Input: in, CacheRead: in, CacheWrite: in, Output: write}})
+		factors := pricing.Factors{Input: in, CacheRead: in, CacheWrite: in, Output: write}
+		out.Long = append(out.Long, pricing.Long{Above: l.Above, Factors: factors})
 	}
 	out.Services = everyClass(p.Services)
 	out.Regions = everyClass(p.Regions)
@@ -522,7 +529,7 @@ func (r *resolver) resolveJudge(path string, s Scorer) *ResolvedModel {
 }
 
 // capped sees that requests in the Messages format have the max_tokens that
-// every server of it demands. Rows may bring their own; where a template
+// every server of it requires. Rows may bring their own; where a template
 // makes the prompt, they hardly do.
 func (r *resolver) capped() {
 	for i, m := range r.out.Models {
@@ -556,12 +563,15 @@ func (r *resolver) affordable() {
 
 func (r *resolver) reservable(list string, m *ResolvedModel) {
 	if r.out.BudgetUSD != nil && m.Price == nil {
-		r.at("budget.usd", fmt.Sprintf("add price: {input: …, output: …} to %s in %s, name a list with prices: on its endpoint, or give the budget in tokens", m.Name, list),
+		r.at("budget.usd", fmt.Sprintf("add price: {input: …, output: …} to %s in %s, "+
+			"name a list with prices: on its endpoint, or give the budget in tokens", m.Name, list),
 			"a budget in dollars needs the price of every model, and that of %s (%s) is not known", m.Name, m.ModelID)
 	}
 	if tier := m.Tier(); r.out.BudgetUSD != nil && m.Price != nil && !m.Price.Covers(tier) {
-		r.at("budget.usd", fmt.Sprintf("add services: {%s: …} to the price of %s in %s (how many times the usual price it is), or give the budget in tokens", tier, m.Name, list),
-			"a budget in dollars needs the price of every model, and that of %s in the tier %q, which its params ask for, is not known", m.Name, tier)
+		r.at("budget.usd", fmt.Sprintf("add services: {%s: …} to the price of %s in %s "+
+			"(how many times the usual price it is), or give the budget in tokens", tier, m.Name, list),
+			"a budget in dollars needs the price of every model, "+
+				"and that of %s in the tier %q, which its params ask for, is not known", m.Name, tier)
 	}
 	if m.MaxOutput == 0 {
 		r.at("budget", fmt.Sprintf("add max_tokens to the params of %s, or max_output: beside them", m.Name),
@@ -574,13 +584,13 @@ func (r *resolver) environment(path string, e *merged) {
 	if e.path != "" {
 		path = e.path
 	}
-	if r.asked[e.Name] {
+	if r.checked[e.Name] {
 		return
 	}
-	r.asked[e.Name] = true
+	r.checked[e.Name] = true
 	if plain, _ := r.plan.merge(e.Name, nil); plain.BaseURL != e.BaseURL {
 		r.variable(e)
-		r.note("the environment sends the requests of %s to %s", e.Name, strike(e.BaseURL))
+		r.note("the environment sends the requests of %s to %s", e.Name, redact(e.BaseURL))
 	}
 	if e.BaseURL == "" && e.needsURL() {
 		r.at(path, "add base_url: https://…", "endpoint %s has no base URL of its own", e.Name)
@@ -597,12 +607,12 @@ func (r *resolver) variable(e *merged) {
 	for _, p := range providers.Presets() {
 		for _, name := range p.BaseURLEnvs {
 			if p.Name == service(e.preset) && strings.TrimSpace(r.getenv(name)) != "" {
-				r.problems = append(r.problems, Problem{Flag: name, Message: strike(err.Error())})
+				r.problems = append(r.problems, Problem{Flag: name, Message: redact(err.Error())})
 				return
 			}
 		}
 	}
-	r.at("endpoints."+e.Name, "", "%s", strike(err.Error()))
+	r.at("endpoints."+e.Name, "", "%s", redact(err.Error()))
 }
 
 // keys sees that every key is there, without keeping any.
@@ -624,7 +634,8 @@ func (r *resolver) key(path string, a providers.Auth) {
 			r.at(path, "", "%v", err)
 		}
 	case a.Env != "" && strings.TrimSpace(r.getenv(a.Env)) == "":
-		r.at(path, fmt.Sprintf("export %s=…, or put the key into a file of mode 0600 and name that in auth: {file: …}", a.Env), "%s is not set", a.Env)
+		r.at(path, fmt.Sprintf("export %s=…, or put the key into a file of mode 0600 and name that in auth: {file: …}",
+			a.Env), "%s is not set", a.Env)
 	}
 	for i := before; i < len(r.problems); i++ {
 		r.problems[i].Key = true

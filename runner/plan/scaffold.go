@@ -80,11 +80,12 @@ func (s Scaffolding) dataset(put func(string, ...any)) {
 		put("  # The rows do not say what the prompt is; this is a guess. Put your instructions around it.")
 		put("  prompt: %s", yamlText("{{ "+reference(field)+" }}"))
 	} else {
-		put("  # prompt: |                   # a Jinja template in place of what the rows imply")
+		put("  # prompt: |                   # a Jinja template instead of what the rows imply")
 		put("  #   {{ %s }}", s.anyField())
 	}
 	if s.Target != "" {
-		put("  target: %s              # a guess, too: what a right answer looks like", yamlText("{{ "+reference(s.Target)+" }}"))
+		put("  target: %s              # a guess, too: what a right answer looks like",
+			yamlText("{{ "+reference(s.Target)+" }}"))
 	}
 	if field := s.field("category", "subject", "topic", "type", "level"); field != "" {
 		put("  category: %s            # the report breaks scores down by it", yamlText(field))
@@ -161,7 +162,7 @@ func (s Scaffolding) models(put func(string, ...any)) {
 		put("    # stream: true")
 	}
 	put("")
-	put("# Limits of your key, where you know them; the rest is learnt:")
+	put("# Limits of your key, where you know them; the rest is inferred:")
 	put("# endpoints:")
 	endpoint, _, _ := strings.Cut(models[0], "/")
 	put("#   %s:", oneLine(endpoint))
@@ -195,7 +196,7 @@ func oneLine(text string) string {
 	}, text), 300)
 }
 
-// plainText needs no quotes: it begins with a letter and is no word of YAML's.
+// plainText needs no quotes: it begins with a letter and is not a keyword of YAML.
 var plainText = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./-]*[A-Za-z0-9]$`)
 
 // yamlText is a text as a YAML scalar: plain where that is safe, else in

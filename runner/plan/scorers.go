@@ -71,7 +71,8 @@ func (c *checker) scorers() {
 			continue
 		}
 		if first, twice := seen[s.name()]; twice {
-			c.at(path+".name", "give each a name of its own", "scorers[%d] and scorers[%d] are both called %s", first, i, s.name())
+			c.at(path+".name", "give each a name of its own",
+				"scorers[%d] and scorers[%d] are both called %s", first, i, s.name())
 			continue
 		}
 		seen[s.name()] = i
@@ -84,7 +85,7 @@ func (c *checker) scorer(path string, s Scorer) {
 		c.at(path+".type", "add type: exact, number, judge_grade, …", "a scorer needs a type")
 		return
 	case !slices.Contains(scorerTypes(), s.Type):
-		c.at(path+".type", suggest(s.Type, scorerTypes()), "unknown scorer %q", strike(cut(s.Type, 40)))
+		c.at(path+".type", suggest(s.Type, scorerTypes()), "unknown scorer %q", redact(cut(s.Type, 40)))
 		return
 	}
 	judge := s.isJudge()
@@ -96,7 +97,8 @@ func (c *checker) scorer(path string, s Scorer) {
 		"params": s.Request != nil, "price": s.Price != nil, "stream": s.Stream,
 	} {
 		if given && !judge {
-			c.at(path+"."+name, "", "%s is for scorers that ask a model; %s does not (its own parameters stand beside type)", name, s.Type)
+			c.at(path+"."+name, "",
+				"%s is for scorers that ask a model; %s does not (its own parameters stand beside type)", name, s.Type)
 			return
 		}
 	}
@@ -105,7 +107,7 @@ func (c *checker) scorer(path string, s Scorer) {
 		text = s.Template
 	}
 	if err := scorers.Check(s.spec(text)); err != nil {
-		c.at(path, "", "%s", strike(err.Error()))
+		c.at(path, "", "%s", redact(err.Error()))
 	}
 }
 
@@ -131,7 +133,8 @@ func (c *checker) judge(path string, s Scorer) {
 
 // The form of a gate: NAME, NAME(ARGUMENTS) or NAME:ARGUMENT, then perhaps a
 // comparison.
-var gateForm = regexp.MustCompile(`^\s*([a-z_][a-z0-9_]*)\s*(?:\(([^()]*)\))?\s*(?::\s*[0-9.]+%?)?\s*(?:(<=|>=|<|>|==|!=)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(%|ms|s|m|h)?)?\s*$`)
+var gateForm = regexp.MustCompile(`^\s*([a-z_][a-z0-9_]*)\s*(?:\(([^()]*)\))?\s*(?::\s*[0-9.]+%?)?\s*` +
+	`(?:(<=|>=|<|>|==|!=)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(%|ms|s|m|h)?)?\s*$`)
 
 // gates checks their form, and names that look like misspelt models; what
 // they measure is checked where they are judged.
@@ -140,7 +143,8 @@ func (c *checker) gates() {
 		path := fmt.Sprintf("gates[%d]", i)
 		m := gateForm.FindStringSubmatch(gate)
 		if m == nil {
-			c.at(path, `write "error_rate < 1%", "score(MODEL) >= 0.9" or "no_regression(MODEL)"`, "%q is no condition", cut(gate, 60))
+			c.at(path, `write "error_rate < 1%", "score(MODEL) >= 0.9" or "no_regression(MODEL)"`,
+				"%q is not a condition", cut(gate, 60))
 			continue
 		}
 		for arg := range strings.SplitSeq(m[2], ",") {

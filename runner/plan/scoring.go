@@ -21,7 +21,7 @@ func (p *Plan) ResolveScoring(getenv func(string) string) (*Resolved, error) {
 	r.resolveScorers()
 	r.cappedJudges()
 	r.affordable()
-	r.problems = slices.DeleteFunc(r.problems, r.source.told)
+	r.problems = slices.DeleteFunc(r.problems, r.source.reported)
 	err := r.err()
 	if e, ok := err.(*Errors); ok && !e.OnlyKeys() {
 		return nil, err
@@ -30,14 +30,15 @@ func (p *Plan) ResolveScoring(getenv func(string) string) (*Resolved, error) {
 }
 
 // cappedJudges sees that judges asked in the Messages format have the
-// max_tokens that every server of it demands.
+// max_tokens that every server of it requires.
 func (r *resolver) cappedJudges() {
 	for i, s := range r.out.Scorers {
 		j := s.Judge
 		if j == nil || j.Endpoint.Protocol != nightshift.Messages || j.MaxTokens > 0 {
 			continue
 		}
-		r.at(fmt.Sprintf("scorers[%d].params", i), "add params: {max_tokens: 1024}", "judge %s speaks Messages, where every request needs max_tokens", j.Name)
+		r.at(fmt.Sprintf("scorers[%d].params", i), "add params: {max_tokens: 1024}",
+			"judge %s speaks Messages, where every request needs max_tokens", j.Name)
 	}
 }
 

@@ -21,22 +21,23 @@ type source struct {
 	nodes map[string]*yaml.Node // by path: models[0].endpoint
 	flags map[string]string     // by path: the flag that set it
 
-	unreadable bool // the text is no YAML: what it lacks is not known
+	unreadable bool // the text is not YAML: what it lacks is not known
 
 	known []Problem // what Parse and Apply have reported already
 	meant []string  // paths that a misspelt key stands for
 }
 
-// told reports whether a problem was reported already, or follows from one
+// reported says whether a problem was reported already, or follows from one
 // that was: it stands at the same place or below it.
-func (s *source) told(p Problem) bool {
+func (s *source) reported(p Problem) bool {
 	if s.unreadable && p.Flag == "" {
 		return true
 	}
-	if slices.Contains(s.known, p) || slices.ContainsFunc(s.meant, func(m string) bool { return m == p.Path || within(p.Path, m) }) {
+	if slices.Contains(s.known, p) {
 		return true
 	}
-	return slices.ContainsFunc(s.known, func(k Problem) bool {
+	meant := func(m string) bool { return m == p.Path || within(p.Path, m) }
+	return slices.ContainsFunc(s.meant, meant) || slices.ContainsFunc(s.known, func(k Problem) bool {
 		return k.Path != "" && (k.Path == p.Path || within(p.Path, k.Path))
 	})
 }
@@ -85,7 +86,7 @@ func (r *report) line(line, column int, path, hint, message string) {
 		Path: path, Message: message, Hint: hint,
 	}
 	if line >= 1 && line <= len(r.source.lines) {
-		p.Source = r.source.strike(line)
+		p.Source = r.source.redactedLine(line)
 	}
 	r.problems = append(r.problems, p)
 }
@@ -111,19 +112,21 @@ func parent(path string) string {
 
 // What may be a key: the value of a field called so, and texts that look so.
 var (
-	secretField = regexp.MustCompile(`(?i)((?:^|[\s{,"'-])["']?[\w-]*(?:key|token|secret|password|passwd|authorization|credential|cookie)["']?\s*:\s*)(\S.*)$`)
-	secretText  = regexp.MustCompile(`(?i)\b(?:sk|pk|rk|xai|gsk|hf|ghp|key)[-_][A-Za-z0-9_\-.]{8,}|\bbearer\s+\S+|\bAIza[\w-]{10,}|\beyJ[\w-]{10,}[\w.-]*|//[^/\s@]+@|[A-Za-z0-9_\-]{40,}`)
+	secretField = regexp.MustCompile(`(?i)((?:^|[\s{,"'-])["']?[\w-]*(?:key|token|secret|password|passwd|` +
+		`authorization|credential|cookie)["']?\s*:\s*)(\S.*)$`)
+	secretText = regexp.MustCompile(`(?i)\b(?:sk|pk|rk|xai|gsk|hf|ghp|key)[-_][A-Za-z0-9_\-.]{8,}|\bbearer\s+\S+|` +
+		`\bAIza[\w-]{10,}|\beyJ[\w-]{10,}[\w.-]*|//[^/\s@]+@|[A-Za-z0-9_\-]{40,}`)
 )
 
-// strike is a line of the file for people, with what may be a key struck out:
+// redactedLine is a line of the file for people, with what may be a key masked:
 // a plan with a key in it by mistake must not have it printed to a log.
-func (s *source) strike(line int) string {
-	return strike(s.lines[line-1])
+func (s *source) redactedLine(line int) string {
+	return redact(s.lines[line-1])
 }
 
-// strike keeps the length of the text, so that a caret below it lines up. A
-// number or a truth value is no key, whatever its field is called.
-func strike(text string) string {
+// redact keeps the length of the text, so that a caret below it lines up. A
+// number or a boolean is not a key, whatever its field is called.
+func redact(text string) string {
 	text = secretText.ReplaceAllStringFunc(text, stars)
 	for from := 0; ; {
 		at := secretField.FindStringSubmatchIndex(text[from:])
@@ -158,7 +161,7 @@ func (r *report) syntax(err error) {
 		r.loadError(one)
 		return
 	}
-	r.problems = append(r.problems, Problem{File: r.source.name, Message: strike(err.Error())})
+	r.problems = append(r.problems, Problem{File: r.source.name, Message: redact(err.Error())})
 }
 
 // loadError places what the YAML library says, without its talk of stages.
@@ -168,8 +171,9 @@ func (r *report) loadError(e *yaml.LoadError) {
 		mark = e.ContextMark
 	}
 	hint := ""
-	if strings.Contains(e.Message, "tab") || mark.Line > 0 && mark.Line <= len(r.source.lines) && strings.HasPrefix(r.source.lines[mark.Line-1], "\t") {
+	if strings.Contains(e.Message, "tab") ||
+		mark.Line > 0 && mark.Line <= len(r.source.lines) && strings.HasPrefix(r.source.lines[mark.Line-1], "\t") {
 		hint = "YAML is indented with spaces, not tabs"
 	}
-	r.line(mark.Line, mark.Column, "", hint, "not YAML: "+strike(e.Message))
+	r.line(mark.Line, mark.Column, "", hint, "not YAML: "+redact(e.Message))
 }

@@ -51,7 +51,7 @@ func (t *Duration) UnmarshalText(b []byte) error {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {
-		return fmt.Errorf("%q is no duration; write 500ms, 60s, 10m or 2h", text)
+		return fmt.Errorf("%q is not a duration; write 500ms, 60s, 10m or 2h", text)
 	}
 	*t = Duration(d)
 	return t.positive(text)
@@ -107,7 +107,7 @@ func (t *Tolerance) UnmarshalText(b []byte) error {
 	case f > 0 && f < 1:
 		*t = Tolerance{Share: f}
 	case f != math.Trunc(f) || f > 1<<53:
-		return fmt.Errorf("%q is no whole number of rows", text)
+		return fmt.Errorf("%q is not a whole number of rows", text)
 	default:
 		*t = Tolerance{Count: int64(f)}
 	}
