@@ -339,11 +339,11 @@ func (b *builder) context(r row, vars map[string]any) *exec.Context {
 		}
 	}
 	if b.names("row") {
-		all := map[string]any{}
+		var all []*exec.Pair
 		for _, f := range r.fields {
-			all[string(unescape(r.key(f)))] = goValue(r.value(f))
+			all = append(all, pair(r.key(f), r.value(f)))
 		}
-		vars["row"] = all
+		vars["row"] = dictOf(all)
 	}
 	return exec.NewContext(vars)
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,7 +42,16 @@ var environment = sync.OnceValue(func() *exec.Environment {
 		}
 	}
 	filters := exec.NewFilterSet(map[string]exec.FilterFunction{}).Update(builtins.Filters)
-	must(filters.Replace("tojson", toJSON))
+	for name, f := range ownFilters {
+		_ = filters.Register(name, f) // Replace needs one that is there
+		must(filters.Replace(name, f))
+	}
+	for _, name := range overElements {
+		f, _ := filters.Get(name)
+		must(filters.Replace(name, func(e *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
+			return f(e, elementsOf(e, in, nil), params)
+		}))
+	}
 	must(filters.Replace("random", func(*exec.Evaluator, *exec.Value, *exec.VarArgs) *exec.Value {
 		return exec.AsValue(errors.New("random is not there: a prompt depends on its row alone"))
 	}))
@@ -119,6 +130,7 @@ func compile(what, source string) (t *template, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("the %s template: %s", what, readable(err))
 	}
+	throughOwnValues(reflect.ValueOf(compiled.Root()), map[any]bool{})
 	return &template{what: what, source: source, t: compiled}, nil
 }
 
@@ -131,8 +143,12 @@ func readable(err error) string {
 	if i := strings.Index(s, "': "); strings.HasPrefix(s, "failed to parse template") && i >= 0 {
 		s = s[strings.LastIndex(s, "': ")+3:]
 	}
-	return strings.TrimPrefix(s, "unable to execute template: ")
+	return strings.TrimPrefix(ownFilterCalls.ReplaceAllString(s, "$1"), "unable to execute template: ")
 }
+
+// ownFilterCalls are traces of the filters that compile adds, in errors.
+var ownFilterCalls = regexp.MustCompile(`filtered_expression\(([^()]*)\)|unable to evaluate filter &\{<Token[^>]*>  (?:member|receiver|elements|pairs) \[\] map\[\]\}: ` +
+	`|invalid call to filter ' (?:member|receiver|elements|pairs)': `)
 
 // render makes the text for one row.
 func (t *template) render(data *exec.Context) (text string, c rowError) {
@@ -190,50 +206,8 @@ func (t *template) names(name string) bool {
 	return t != nil && strings.Contains(t.source, name)
 }
 
-// A number that a template prints as it was written. To arithmetic it is text.
-type number string
-
-func (n number) String() string { return string(n) }
-
-// goValue turns a JSON value into what templates work on: text, int, float,
-// bool, nil, lists and dicts. A number that would print differently from how
-// it is written stays as written.
-func goValue(v value) any {
-	switch v.kind {
-	case kindString:
-		return v.text()
-	case kindBool:
-		return v.raw[0] == 't'
-	case kindNumber:
-		return goNumber(string(v.raw))
-	case kindArray:
-		list := []any{}
-		for _, e := range elements(v.raw) {
-			list = append(list, goValue(e))
-		}
-		return list
-	case kindObject:
-		dict := map[string]any{}
-		for key, e := range members(v.raw) {
-			dict[string(unescape(key))] = goValue(e)
-		}
-		return dict
-	}
-	return nil
-}
-
-func goNumber(s string) any {
-	if n, err := strconv.Atoi(s); err == nil && strconv.Itoa(n) == s {
-		return n
-	}
-	if f, err := strconv.ParseFloat(s, 64); err == nil && exec.AsValue(f).String() == s {
-		return f
-	}
-	return number(s)
-}
-
 // toJSON writes a value as Python's json.dumps(value, ensure_ascii=False)
-// does, numbers as the row has them. Keys are in alphabetical order.
+// does, numbers as the row has them and keys in order, as in Jinja.
 func toJSON(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
 	if in.IsError() {
 		return in
@@ -276,22 +250,25 @@ func appendNested(out []byte, v *exec.Value, indent, newline string) []byte {
 		separator = "," + inner
 	}
 	out = append(out, open)
-	n := 0
-	v.Iterate(func(i, _ int, key, item *exec.Value) bool {
-		if n++; i > 0 {
-			out = append(out, separator...)
-		} else {
-			out = append(out, inner...)
-		}
-		if end == ']' {
-			out = appendJSON(out, key, indent, newline+indent)
-			return true
-		}
-		out = append(appendQuoted(out, key.String()), ": "...)
+	next := inner
+	member := func(item *exec.Value) {
 		out = appendJSON(out, item, indent, newline+indent)
-		return true
-	}, func() {})
-	if n > 0 && indent != "" {
+		next = separator
+	}
+	if v.IsDict() {
+		pairs := slices.Clone(pairsOf(v))
+		slices.SortStableFunc(pairs, func(a, b *exec.Pair) int { return strings.Compare(a.Key.String(), b.Key.String()) })
+		for _, p := range pairs {
+			out = append(appendQuoted(append(out, next...), p.Key.String()), ": "...)
+			member(p.Value)
+		}
+	} else {
+		for i := range v.Len() {
+			out = append(out, next...)
+			member(v.Index(i))
+		}
+	}
+	if v.Len() > 0 && indent != "" {
 		out = append(out, newline...)
 	}
 	return append(out, end)
