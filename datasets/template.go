@@ -147,8 +147,8 @@ func readable(err error) string {
 }
 
 // ownFilterCalls are traces of the filters that compile adds, in errors.
-var ownFilterCalls = regexp.MustCompile(`filtered_expression\(([^()]*)\)|unable to evaluate filter &\{<Token[^>]*>  (?:member|receiver|elements|pairs) \[\] map\[\]\}: ` +
-	`|invalid call to filter ' (?:member|receiver|elements|pairs)': `)
+var ownFilterCalls = regexp.MustCompile(`filtered_expression\(([^()]*)\)|filtered_expression|unable to evaluate filter &\{<Token[^>]*>  (?:member|receiver|elements|pairs) \[\] map\[\]\}: ` +
+	`|invalid call to (?:filter ' (?:member|receiver|elements|pairs)'|function 'nightshift/[^']*'): `)
 
 // render makes the text for one row.
 func (t *template) render(data *exec.Context) (text string, c rowError) {
