@@ -137,6 +137,14 @@ func (p pacing) share(l simulator.Ledger) float64 {
 func (p pacing) usual(t *testing.T, d *table) string {
 	t.Helper()
 	s := serve(t, "--limits", p.limits, "--latency", pacingLatency)
+	took := usualWorkers(t, s.url, d)
+	return p.line("64 workers", s.totals(t), took)
+}
+
+// usualWorkers sends the rows of d with 64 workers that each back off
+// exponentially, and returns how long that took.
+func usualWorkers(t *testing.T, url string, d *table) time.Duration {
+	t.Helper()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	began := time.Now()
 	var next atomic.Int64
@@ -145,14 +153,61 @@ func (p pacing) usual(t *testing.T, d *table) string {
 		wg.Go(func() {
 			for n := next.Add(1) - 1; n < int64(2*len(d.prompts)); n = next.Add(1) - 1 {
 				model := []string{"sim-large", "sim-small"}[n%2]
-				if err := askUntilAnswered(t.Context(), client, s.url, model, d.prompts[n/2]); err != nil {
+				if err := askUntilAnswered(t.Context(), client, url, model, d.prompts[n/2]); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	return p.line("64 workers", s.totals(t), time.Since(began))
+	return time.Since(began)
+}
+
+// TestRandomRefusalsInRealTime runs the program and 64 workers against a server
+// without limits that refuses some requests at random. What refusals cost is
+// told against the same client and the same server without them: machines
+// under load are slow.
+func TestRandomRefusalsInRealTime(t *testing.T) {
+	if os.Getenv("NIGHTSHIFT_REALTIME") == "" {
+		t.Skip("takes minutes; set NIGHTSHIFT_REALTIME=1")
+	}
+	rows := 15_000 // of each of two models
+	if n, err := strconv.Atoi(os.Getenv("NIGHTSHIFT_ROWS")); err == nil {
+		rows = n / 2
+	}
+	rate := func(share, headers string) (ours, workers float64) {
+		args := []string{"--latency", "base=80ms,first=20ms,jitter=0.2", "--limits", "headers=" + headers}
+		if share != "" {
+			args = append(args, "--faults", "rate_limit="+share)
+		}
+		s := serve(t, args...)
+		d := newTable(t, rows, s.url, "")
+		text, err := os.ReadFile(d.plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(d.plan, bytes.ReplaceAll(text, []byte("concurrency: 16"), []byte("concurrency: 32")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		c := start(t, "run", d.plan, "-q")
+		if code := c.wait(t); code != exitOK {
+			t.Fatalf("exit code %d\n%s", code, c.errs.String())
+		}
+		ours = float64(2*rows) / time.Since(began).Seconds()
+		return ours, float64(2*rows) / usualWorkers(t, serve(t, args...).url, d).Seconds()
+	}
+	whole, wholeWorkers := rate("", "none")
+	t.Logf("| 0 %% | | %.0f | | %.0f | |", whole, wholeWorkers)
+	for _, share := range []string{"0.5%", "2%"} {
+		for _, headers := range []string{"none", "retry-after"} {
+			ours, workers := rate(share, headers)
+			t.Logf("| %s | %s | %.0f | %.0f %% | %.0f | %.0f %% |", share, headers, ours, 100*(1-ours/whole), workers, 100*(1-workers/wholeWorkers))
+			if most := map[string]float64{"0.5%": 0.2, "2%": 0.25}[share]; 1-ours/whole > most {
+				t.Errorf("%s refused at random, headers %s: %.0f rows a second instead of %.0f", share, headers, ours, whole)
+			}
+		}
+	}
 }
 
 // askUntilAnswered tries again after sleeping twice as long as the last time,
