@@ -178,8 +178,8 @@ func limiterMetrics(name string, s limits.State, count, gauge putFunc) {
 			gauge(metricLimit, d.Limit, name, dimension)
 		}
 	}
-	if s.Learned > 0 {
-		gauge(metricInferred, s.Learned, name)
+	if s.Inferred > 0 {
+		gauge(metricInferred, s.Inferred, name)
 	}
 	gauge(metricPaused, max(0, time.Until(s.PausedUntil).Seconds()), name)
 	gauge(metricFailing, s.Failing, name)

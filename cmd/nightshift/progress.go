@@ -192,8 +192,8 @@ func limitedNow(s limits.State) string {
 	switch {
 	case rate.Limit > 0:
 		return fmt.Sprintf("%s %s/%s a minute", s.Bound, words.Short(int64(rate.Used)), words.Short(int64(rate.Limit)))
-	case s.Bound == limits.BoundLearned:
-		return fmt.Sprintf("%s a minute, learned", words.Short(int64(s.Learned)))
+	case s.Bound == limits.BoundInferred:
+		return fmt.Sprintf("%s a minute, learned", words.Short(int64(s.Inferred)))
 	case s.Bound == limits.BoundConcurrency:
 		return fmt.Sprintf("at most %d in flight", s.Window)
 	case s.Bound == limits.BoundBreaker && s.Trouble != nil:

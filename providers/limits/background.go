@@ -178,7 +178,8 @@ func (b *background) deny(now float64) {
 func (b *background) confirm(now, rate float64, inFlight int) {
 	b.explained++
 	enough := confirmWith / b.share
-	if !b.supposed || b.explained < confirmAfter || b.share < harmless || b.hold.rate > 0 || enough > holdShare*rate*confirmFor {
+	few := b.explained < confirmAfter || b.share < harmless || enough > holdShare*rate*confirmFor
+	if !b.supposed || few || b.hold.rate > 0 {
 		return
 	}
 	b.begin(now, rate, inFlight)
@@ -228,8 +229,8 @@ func (b *background) begin(now, rate float64, n int) {
 // explains takes in a refusal of the request with that number, and reports
 // whether it is one of those that are expected. perMinute is how many requests
 // are sent, and together how many so close to this one that their refusals may
-// come in any order. What was sent before it and not refused by now has passed: a refusal
-// comes at once, an answer takes its time.
+// come in any order. What was sent before it and not refused by now has passed:
+// a refusal comes at once, an answer takes its time.
 func (b *background) explains(now, number, together, perMinute float64) bool {
 	if b.share == 0 {
 		return false

@@ -34,9 +34,9 @@ const (
 	refunding             // max_tokens on arrival, the rest given back at the end
 )
 
-// A mirror is one guess at the server's own bucket: how much it holds and
+// A bucket model is one guess at the server's own bucket: how much it holds and
 // when output is charged. It is kept up to date whether or not it is believed.
-type mirror struct {
+type bucketModel struct {
 	rule  rule
 	burst float64 // seconds of the rate that the bucket holds
 	level float64
@@ -47,39 +47,39 @@ type mirror struct {
 	// adjust is the sum of all corrections made to level, so that a level
 	// noted earlier can be compared with what the server said of that time.
 	adjust float64
-	// blame counts outcomes that this guess had excluded; offNow and offSent
+	// prediction error counts outcomes that this guess had excluded; offNow and offSent
 	// are its mean error against reported levels, in seconds of the rate, read
 	// as of the answer's end and of its start.
-	blame, offNow, offSent float64
+	predictionError, offNow, offSent float64
 }
 
-// A dimension paces one kind of limit: a debt pacer for the long run, mirrors
+// A dimension paces one kind of limit: a debt pacer for the long run, bucket models
 // of the server's bucket for the moment. Times are seconds on the limiter's
 // clock.
 type dimension struct {
-	kind  dim
-	rate  float64 // units a second; 0 is unknown
-	told  float64 // rate from the configuration; 0 is none
-	level float64 // pacer: spent below zero, waited off
-	at    float64 // when the levels were brought up to date
-	short bool    // the mirror held the last one back: save up
-	since float64 // when that began
-	dared bool    // it has just ended after a while: let one go ahead of the others
-	last  float64 // when something was sent last
-	usual float64 // what a request books, on average
-	// mirrors of the server's bucket; best is the one believed.
-	mirrors  []mirror
-	best     int
-	turned   bool    // another rule has just come to be believed
-	sure     bool    // the configuration says how output is charged
-	hopeAt   float64 // when the next try with a rule that allows more is due
-	hoped    float64 // seconds between the last two
-	reported bool    // the server says what remains
-	heard    float64 // when it did last
-	grain    float64 // to which it rounds
-	seen     float64 // what it said last, and as of when
-	seenAt   float64
-	used     meter
+	kind       dim
+	rate       float64 // units a second; 0 is unknown
+	configured float64 // from the plan, a second; 0 is none
+	level      float64 // pacer: spent below zero, waited off
+	at         float64 // when the levels were brought up to date
+	short      bool    // the bucket model held the last one back: save up
+	since      float64 // when that began
+	probed     bool    // it has just ended after a while: let one go ahead of the others
+	last       float64 // when something was sent last
+	usual      float64 // what a request books, on average
+	// bucketModels are guesses at the server's bucket; best is the one believed.
+	bucketModels []bucketModel
+	best         int
+	turned       bool    // another rule has just come to be believed
+	confident    bool    // the configuration says how output is charged
+	exploreAt    float64 // when the next try with a rule that allows more is due
+	hoped        float64 // seconds between the last two
+	reported     bool    // the server says what remains
+	heard        float64 // when it did last
+	grain        float64 // to which it rounds
+	seen         float64 // what it said last, and as of when
+	seenAt       float64
+	used         meter
 }
 
 // bursts are the bucket sizes tried, in seconds. The longest comes first: it
@@ -87,16 +87,16 @@ type dimension struct {
 var bursts = []float64{60, 30, 15, 8, 4, 2, 1, 0.5}
 
 func newDimension(kind dim, perMinute float64, charge Charge) dimension {
-	d := dimension{kind: kind, sure: charge != ""}
+	d := dimension{kind: kind, confident: charge != ""}
 	for _, r := range rulesOf(kind, charge) {
 		for _, b := range bursts {
-			d.mirrors = append(d.mirrors, mirror{rule: r, burst: b})
+			d.bucketModels = append(d.bucketModels, bucketModel{rule: r, burst: b})
 		}
-		d.mirrors = append(d.mirrors, mirror{rule: r, burst: 60, fixed: true})
+		d.bucketModels = append(d.bucketModels, bucketModel{rule: r, burst: 60, fixed: true})
 	}
 	if perMinute > 0 {
-		d.told = perMinute / 60
-		d.setRate(d.told)
+		d.configured = perMinute / 60
+		d.setRate(d.configured)
 	}
 	return d
 }
@@ -113,11 +113,11 @@ func rulesOf(kind dim, charge Charge) []rule {
 
 // setRate adopts a rate. Buckets are taken to be full when it is first known.
 func (d *dimension) setRate(rate float64) {
-	if d.told > 0 {
-		rate = min(rate, d.told) // a share of the limit may be all that is ours
+	if d.configured > 0 {
+		rate = min(rate, d.configured) // a share of the limit may be all that is ours
 	}
-	for i := range d.mirrors {
-		m := &d.mirrors[i]
+	for i := range d.bucketModels {
+		m := &d.bucketModels[i]
 		if d.rate == 0 {
 			m.level = m.burst * rate
 		}
@@ -142,12 +142,12 @@ func (d *dimension) advance(now, share float64) {
 	if limit := max(save, d.usual); d.level < limit {
 		d.level = min(limit, d.level+dt*d.rate*share)
 	}
-	for i := range d.mirrors {
-		d.mirrors[i].advance(now, dt, d.rate)
+	for i := range d.bucketModels {
+		d.bucketModels[i].advance(now, dt, d.rate)
 	}
 }
 
-func (m *mirror) advance(now, dt, rate float64) {
+func (m *bucketModel) advance(now, dt, rate float64) {
 	if m.next == 0 {
 		m.level = min(m.level+dt*rate, m.burst*rate)
 		return
@@ -163,7 +163,7 @@ func (d *dimension) wait(c Cost, share float64) float64 {
 	if d.rate == 0 {
 		return 0
 	}
-	m := &d.mirrors[d.best]
+	m := &d.bucketModels[d.best]
 	need := d.need(m, c)
 	if m.level < need {
 		if !d.short {
@@ -173,7 +173,7 @@ func (d *dimension) wait(c Cost, share float64) float64 {
 	}
 	if d.short {
 		d.short = false
-		d.dared = d.at-d.since > 1 && d.small()
+		d.probed = d.at-d.since > 1 && d.small()
 	}
 	if d.level < 0 {
 		return -d.level / (d.rate * share)
@@ -195,7 +195,7 @@ func (d *dimension) spread(c Cost) float64 {
 // what a server with another rule would say.
 func (d *dimension) inOrder(c Cost) float64 {
 	most := d.reserve(c)
-	if !d.sure {
+	if !d.confident {
 		most = max(most, d.arrival(atStart, c))
 	}
 	gap := min(0.1, 0.02*most/d.rate, 0.5*d.reserve(c)/d.rate)
@@ -207,7 +207,7 @@ func (d *dimension) inOrder(c Cost) float64 {
 
 // need is what the server's bucket should hold when c arrives. No bucket holds
 // more than itself.
-func (d *dimension) need(m *mirror, c Cost) float64 {
+func (d *dimension) need(m *bucketModel, c Cost) float64 {
 	arrival := d.arrival(m.rule, c)
 	if d.kind == dimOutput || d.kind == dimTokens {
 		if m.rule == atEnd {
@@ -238,7 +238,7 @@ func (d *dimension) arrival(r rule, c Cost) float64 {
 // the end, as far as can be guessed.
 func (d *dimension) reserve(c Cost) float64 {
 	out := float64(c.Output)
-	if d.mirrors[d.best].rule == atStart {
+	if d.bucketModels[d.best].rule == atStart {
 		out = float64(max(c.MaxOutput, c.Output))
 	}
 	switch d.kind {
@@ -252,60 +252,60 @@ func (d *dimension) reserve(c Cost) float64 {
 	return out
 }
 
-// A stake is what one request has booked in one dimension.
-type stake struct {
-	booked  float64   // by the pacer
-	clear   uint32    // mirrors that were sure it would pass
-	barred  uint32    // mirrors that were sure it would not
-	noted   []float32 // levels when it was sent
-	sent    float64
-	touched bool
+// A charge is what one request has booked in one dimension.
+type charge struct {
+	booked   float64   // by the pacer
+	clear    uint32    // bucket models that were sure it would pass
+	excluded uint32    // bucket models that were sure it would not
+	noted    []float32 // levels when it was sent
+	sent     float64
+	touched  bool
 }
 
 // spend books a request that is sent now.
-func (d *dimension) spend(c Cost) stake {
+func (d *dimension) spend(c Cost) charge {
 	if d.rate == 0 {
-		return stake{}
+		return charge{}
 	}
-	s := stake{booked: d.reserve(c), sent: d.at, touched: true}
+	s := charge{booked: d.reserve(c), sent: d.at, touched: true}
 	d.level -= s.booked
 	d.last = d.at
 	d.usual += 0.1 * (s.booked - d.usual)
 	margin := 0.15 * d.rate
-	for i := range d.mirrors {
-		m := &d.mirrors[i]
+	for i := range d.bucketModels {
+		m := &d.bucketModels[i]
 		need := d.need(m, c)
 		switch room := min(margin, need/2); {
 		case d.arrival(m.rule, c) > m.burst*d.rate:
-			s.barred |= 1 << i
+			s.excluded |= 1 << i
 		case m.level >= need:
 			s.clear |= 1 << i
 		case m.level < need-room:
-			s.barred |= 1 << i
+			s.excluded |= 1 << i
 		}
 		m.level = max(m.level-d.arrival(m.rule, c), -2*m.burst*d.rate-need)
 	}
 	if d.reported {
-		s.noted = make([]float32, len(d.mirrors))
-		for i := range d.mirrors {
-			s.noted[i] = float32(d.mirrors[i].level - d.mirrors[i].adjust)
+		s.noted = make([]float32, len(d.bucketModels))
+		for i := range d.bucketModels {
+			s.noted[i] = float32(d.bucketModels[i].level - d.bucketModels[i].adjust)
 		}
 	}
 	return s
 }
 
 // settle replaces what was booked for a request by what it used.
-func (d *dimension) settle(s stake, c Cost, in, out float64) {
+func (d *dimension) settle(s charge, c Cost, in, out float64) {
 	used := d.charged(in, out)
-	if s.touched && d.mirrors[d.best].rule == atStart && d.kind != dimRequests && d.kind != dimInput {
+	if s.touched && d.bucketModels[d.best].rule == atStart && d.kind != dimRequests && d.kind != dimInput {
 		used = max(used, s.booked)
 	}
 	if !s.touched || d.rate == 0 {
 		return
 	}
 	d.level += s.booked - used
-	for i := range d.mirrors {
-		m := &d.mirrors[i]
+	for i := range d.bucketModels {
+		m := &d.bucketModels[i]
 		m.level -= d.finish(m.rule, c, in, out)
 	}
 }
@@ -346,46 +346,46 @@ func (d *dimension) finish(r rule, c Cost, in, out float64) float64 {
 
 // refund takes back all that was booked for a request that used nothing. A
 // request that was refused still counts as one for the pacer where counted.
-func (d *dimension) refund(s stake, c Cost, counted bool) {
+func (d *dimension) refund(s charge, c Cost, counted bool) {
 	if !s.touched || (counted && d.kind == dimRequests) {
 		return
 	}
 	d.level += s.booked
-	for i := range d.mirrors {
-		m := &d.mirrors[i]
+	for i := range d.bucketModels {
+		m := &d.bucketModels[i]
 		m.level = min(m.level+d.arrival(m.rule, c), m.burst*d.rate)
 	}
 }
 
-// accepted tells the mirrors that a request passed.
-func (d *dimension) accepted(s stake) {
-	if s.barred == 0 {
+// accepted tells the bucket models that a request passed.
+func (d *dimension) accepted(s charge) {
+	if s.excluded == 0 {
 		return
 	}
-	for i := range d.mirrors {
-		if s.barred&(1<<i) != 0 {
-			d.mirrors[i].blame += 0.25
+	for i := range d.bucketModels {
+		if s.excluded&(1<<i) != 0 {
+			d.bucketModels[i].predictionError += 0.25
 		}
 	}
 	d.choose()
 }
 
-// refused tells the mirrors that a request was refused. It reports whether the
+// refused tells the bucket models that a request was refused. It reports whether the
 // believed one had seen that coming. An answer that ended while the request
-// was under way may have emptied the bucket before it: then a mirror that was
+// was under way may have emptied the bucket before it: then a bucket model that was
 // sure when it was sent is not to blame.
-func (d *dimension) refused(s stake, c Cost) (expected bool) {
+func (d *dimension) refused(s charge, c Cost) (expected bool) {
 	if !s.touched {
 		return false
 	}
-	for i := range d.mirrors {
-		m := &d.mirrors[i]
-		m.blame *= 0.85
+	for i := range d.bucketModels {
+		m := &d.bucketModels[i]
+		m.predictionError *= 0.85
 		if m.level < d.need(m, c) { // what it booked has been taken back
 			s.clear &^= 1 << i
 		}
 		if s.clear&(1<<i) != 0 {
-			m.blame++
+			m.predictionError++
 		}
 	}
 	expected = s.clear&(1<<d.best) == 0
@@ -399,22 +399,22 @@ func (d *dimension) acquit() {
 	if d.reported || d.rate == 0 {
 		return
 	}
-	for i := range d.mirrors {
-		d.mirrors[i].blame = 0
+	for i := range d.bucketModels {
+		d.bucketModels[i].predictionError = 0
 	}
 	d.believe(0)
 }
 
 // emptied notes that the server's bucket was found empty.
 func (d *dimension) emptied() {
-	m := &d.mirrors[d.best]
+	m := &d.bucketModels[d.best]
 	m.level = min(m.level, 0)
 }
 
 // holds notes that the server's bucket holds no more than that.
 func (d *dimension) holds(most float64) {
-	for i := range d.mirrors {
-		m := &d.mirrors[i]
+	for i := range d.bucketModels {
+		m := &d.bucketModels[i]
 		if step := most - m.level; step < 0 {
 			m.level += step
 			m.adjust += step
@@ -423,54 +423,54 @@ func (d *dimension) holds(most float64) {
 }
 
 // fill is how many seconds of its rate the server's bucket is thought to hold.
-func (d *dimension) fill() float64 { return d.mirrors[d.best].level / d.rate }
+func (d *dimension) fill() float64 { return d.bucketModels[d.best].level / d.rate }
 
 // small reports whether the server's bucket is known to be small: the belief
 // agrees with what the server says, where it says anything.
 func (d *dimension) small() bool {
-	return d.mirrors[d.best].burst < 5 && (!d.reported || d.agrees())
+	return d.bucketModels[d.best].burst < 5 && (!d.reported || d.agrees())
 }
 
 // agrees reports whether what the server says remains is what is believed.
 func (d *dimension) agrees() bool {
-	return d.mirrors[d.best].off() < 0.3
+	return d.bucketModels[d.best].off() < 0.3
 }
 
 // forget lets old evidence fade, so that a server that changes is seen anew.
 func (d *dimension) forget(keep float64) {
-	for i := range d.mirrors {
-		d.mirrors[i].blame *= keep
+	for i := range d.bucketModels {
+		d.bucketModels[i].predictionError *= keep
 	}
-	d.hope()
+	d.explore()
 }
 
-// hope goes back to a rule that allows more, where nothing speaks against it
+// explore goes back to a rule that allows more, where nothing speaks against it
 // any longer: at the pace of max_tokens charged for good, the server's bucket
 // is full and all rules look alike.
-func (d *dimension) hope() {
-	least := 2*d.mirrors[d.best].off() + 0.25
-	if d.mirrors[d.best].rule != atStart || d.sure || d.at < d.hopeAt {
+func (d *dimension) explore() {
+	least := 2*d.bucketModels[d.best].off() + 0.25
+	if d.bucketModels[d.best].rule != atStart || d.confident || d.at < d.exploreAt {
 		return
 	}
 	best := d.best
-	for i := range d.mirrors {
-		if m := &d.mirrors[i]; m.rule != atStart && !m.fixed && m.doubt() < least {
+	for i := range d.bucketModels {
+		if m := &d.bucketModels[i]; m.rule != atStart && !m.fixed && m.doubt() < least {
 			best, least = i, m.doubt()
 		}
 	}
 	if best != d.best {
 		d.believe(best)
 		d.hoped = min(3*d.hoped+300, 7200)
-		d.hopeAt = d.at + d.hoped // not so soon again, if that was wrong
+		d.exploreAt = d.at + d.hoped // not so soon again, if that was wrong
 	}
 }
 
-// choose picks the mirror that is least contradicted. It stays with the one it
+// choose picks the bucket model that is least contradicted. It stays with the one it
 // has unless another is clearly better.
 func (d *dimension) choose() {
-	best, least := d.best, 0.75*d.mirrors[d.best].doubt()-0.4
-	for i := range d.mirrors {
-		if doubt := d.mirrors[i].doubt(); doubt < least {
+	best, least := d.best, 0.75*d.bucketModels[d.best].doubt()-0.4
+	for i := range d.bucketModels {
+		if doubt := d.bucketModels[i].doubt(); doubt < least {
 			best, least = i, doubt
 		}
 	}
@@ -480,7 +480,7 @@ func (d *dimension) choose() {
 // believe changes what is believed. What the pacer owes was counted by the old
 // rule, so it is forgotten where the rules count differently.
 func (d *dimension) believe(best int) {
-	was, is := d.mirrors[d.best].rule, d.mirrors[best].rule
+	was, is := d.bucketModels[d.best].rule, d.bucketModels[best].rule
 	d.best = best
 	if (was == atStart) != (is == atStart) {
 		d.level = 0
@@ -488,13 +488,13 @@ func (d *dimension) believe(best int) {
 	}
 }
 
-func (m *mirror) doubt() float64 { return m.blame + 2*m.off() }
+func (m *bucketModel) doubt() float64 { return m.predictionError + 2*m.off() }
 
-func (m *mirror) off() float64 { return min(m.offNow, m.offSent) }
+func (m *bucketModel) off() float64 { return min(m.offNow, m.offSent) }
 
 // report takes in what the server said of this dimension in the answer to a
-// request with stake s.
-func (d *dimension) report(w *Window, s stake) {
+// request with charge s.
+func (d *dimension) report(w *Window, s charge) {
 	if rate := w.rate(); rate > 0 && math.Abs(rate-d.rate) > 1e-9*rate {
 		d.setRate(rate)
 	}
@@ -506,8 +506,8 @@ func (d *dimension) report(w *Window, s stake) {
 	d.findEdge(w.Remaining, s)
 	weight := max(0.05, 1-math.Exp((d.heard-d.at)/20))
 	d.heard = d.at
-	for i := range d.mirrors {
-		m := &d.mirrors[i]
+	for i := range d.bucketModels {
+		m := &d.bucketModels[i]
 		full := m.burst * d.rate
 		now := d.difference(w.Remaining, clamp(m.level, 0, full))
 		sent := now
@@ -552,7 +552,7 @@ func (d *dimension) round(said float64) {
 
 // findEdge looks for the moment at which a fixed window began anew: what
 // remains rises by more than any bucket fills.
-func (d *dimension) findEdge(remaining float64, s stake) {
+func (d *dimension) findEdge(remaining float64, s charge) {
 	at := d.at
 	if s.touched && d.stale() {
 		at = s.sent
@@ -562,8 +562,8 @@ func (d *dimension) findEdge(remaining float64, s stake) {
 	}
 	rise := (remaining - d.seen) / d.rate
 	if d.seenAt > 0 && rise > at-d.seenAt+10 {
-		for i := range d.mirrors {
-			if m := &d.mirrors[i]; m.fixed && rise > 0.3*m.burst && math.Abs(at+m.burst-m.next) > 2 {
+		for i := range d.bucketModels {
+			if m := &d.bucketModels[i]; m.fixed && rise > 0.3*m.burst && math.Abs(at+m.burst-m.next) > 2 {
 				m.began, m.next = at, at+m.burst // its level is put right by what follows
 			}
 		}
@@ -575,8 +575,8 @@ func (d *dimension) findEdge(remaining float64, s stake) {
 // came, not of the moment that its answer ended.
 func (d *dimension) stale() bool {
 	now, sent := math.Inf(1), math.Inf(1)
-	for i := range d.mirrors {
-		now, sent = min(now, d.mirrors[i].offNow), min(sent, d.mirrors[i].offSent)
+	for i := range d.bucketModels {
+		now, sent = min(now, d.bucketModels[i].offNow), min(sent, d.bucketModels[i].offSent)
 	}
 	return sent < now
 }

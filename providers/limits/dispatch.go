@@ -49,8 +49,8 @@ func (l *Limiter) scout(w *waiter) {
 		l.pause.trial, l.pause.out = true, false
 	}
 	for i := range l.dims {
-		if d := &l.dims[i]; d.dared {
-			d.dared = false
+		if d := &l.dims[i]; d.probed {
+			d.probed = false
 			l.pause.trial, l.pause.out = true, false
 		}
 	}
@@ -95,10 +95,10 @@ func (l *Limiter) gate(now float64, c Cost) (wait float64, bound Bound) {
 		}
 	}
 	if w := l.learn.wait(); w > wait {
-		wait, bound = w, BoundLearned
+		wait, bound = w, BoundInferred
 	}
 	if w := l.background.wait(l.inFlight); w > wait {
-		wait, bound = w, BoundLearned
+		wait, bound = w, BoundInferred
 	}
 	return wait, bound
 }
@@ -142,12 +142,12 @@ func (l *Limiter) grant(now float64, w *waiter) *Permit {
 	l.inFlight++
 	l.counts.sent++
 	l.peak.note(now, l.inFlight)
-	p := &Permit{limiter: l, cost: w.cost, lane: w.lane, sent: now, number: l.inFlight}
+	p := &Permit{limiter: l, cost: w.cost, flow: w.flow, sent: now, number: l.inFlight}
 	p.bound = l.window.near(l.inFlight)
 	for i := range l.dims {
-		p.stakes[i] = l.dims[i].spend(w.cost)
+		p.charges[i] = l.dims[i].spend(w.cost)
 	}
-	l.queue.charge(w.lane, float64(w.cost.Input+w.cost.Output))
+	l.queue.charge(w.flow, float64(w.cost.Input+w.cost.Output))
 	l.repeats.sent(w.cost.Turn == Repeat)
 	l.learn.sent()
 	p.nth = l.background.sent()

@@ -50,15 +50,15 @@ type Limiter struct {
 	at         float64 // when share and evidence were last brought up to date
 	active     float64 // since when nothing has succeeded, idle times left out
 
-	idleSince float64   // when the last request ended
-	judged    judgement // of the refusal in hand
-	crowded   bool      // the last reaction was to a limit on requests in flight
-	bound     Bound
-	boundFor  [numBounds]float64
-	biggest   int64 // most tokens, at their worst, of a request that passed
-	counts    counts
-	trouble   trouble
-	stopped   *nightshift.StopError
+	idleSince          float64   // when the last request ended
+	judged             judgement // of the refusal in hand
+	concurrencyLimited bool      // the last reaction was to a limit on requests in flight
+	bound              Bound
+	boundFor           [numBounds]float64
+	biggest            int64 // most tokens, at their worst, of a request that passed
+	counts             counts
+	trouble            trouble
+	stopped            *nightshift.StopError
 
 	timer  *time.Timer
 	wakeAt float64 // +Inf while the timer is not set
@@ -120,7 +120,7 @@ func (c Cost) worst() int64 { return c.Input + max(c.Output, c.MaxOutput) }
 type Permit struct {
 	limiter *Limiter
 	cost    Cost
-	lane    *lane
+	flow    *flow
 	sent    float64
 	number  int // in flight when it was sent, itself included
 	bound   bool
@@ -128,7 +128,7 @@ type Permit struct {
 	probe   bool
 	nth     float64 // of all requests so far
 	ended   bool
-	stakes  [numDims]stake
+	charges [numDims]charge
 }
 
 // A Refusal says what a refused request may conclude about itself.
@@ -146,13 +146,13 @@ type Refusal struct {
 	RetryAfter time.Duration
 }
 
-// Wait blocks until a request of that cost may be sent for lane. Pools that
+// Wait blocks until a request of that cost may be sent for flow. Flows that
 // wait at the same time get equal shares of tokens; retries go first.
 //
 // The error is that of ctx, or a *nightshift.StopError when the endpoint must
 // not be asked: it asked for a pause too long to sit out, nothing has
 // succeeded for too long, or Stop was called.
-func (l *Limiter) Wait(ctx context.Context, lane string, c Cost) (*Permit, error) {
+func (l *Limiter) Wait(ctx context.Context, flow string, c Cost) (*Permit, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (l *Limiter) Wait(ctx context.Context, lane string, c Cost) (*Permit, error
 	if idle := now - l.idleSince; l.inFlight == 0 && l.queue.waiting == 0 && idle > 60 {
 		l.active += idle // with nothing to send, nothing can succeed
 	}
-	w := &waiter{cost: c, lane: l.queue.lane(lane)}
+	w := &waiter{cost: c, flow: l.queue.flow(flow)}
 	l.queue.push(w)
 	l.dispatch(now)
 	if w.permit != nil {
@@ -194,13 +194,13 @@ func (l *Limiter) Wait(ctx context.Context, lane string, c Cost) (*Permit, error
 
 // Try is Wait without waiting; ok is false where that would have waited or
 // failed.
-func (l *Limiter) Try(lane string, c Cost) (p *Permit, ok bool) {
+func (l *Limiter) Try(flow string, c Cost) (p *Permit, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed() != nil {
 		return nil, false
 	}
-	w := &waiter{cost: c, lane: l.queue.lane(lane)}
+	w := &waiter{cost: c, flow: l.queue.flow(flow)}
 	l.queue.push(w)
 	l.dispatch(l.now())
 	if w.list != nil {
@@ -272,12 +272,12 @@ func (p *Permit) Success(used nightshift.Usage, r Report) {
 	in, out := p.usage(used)
 	for i := range l.dims {
 		d := &l.dims[i]
-		d.settle(p.stakes[i], p.cost, in, out)
-		d.accepted(p.stakes[i])
+		d.settle(p.charges[i], p.cost, in, out)
+		d.accepted(p.charges[i])
 		d.used.add(now, d.charged(in, out))
 	}
-	l.queue.charge(p.lane, in+out-float64(p.cost.Input+p.cost.Output))
-	l.adopt(r, &p.stakes)
+	l.queue.charge(p.flow, in+out-float64(p.cost.Input+p.cost.Output))
+	l.adopt(r, &p.charges)
 	if p.sent < l.pause.reacted {
 		p.number = 0
 	}
@@ -324,11 +324,11 @@ func (p *Permit) Refused(r Report) Refusal {
 	// Requests that were sent before the last reaction tell nothing new.
 	fresh := p.sent >= l.pause.reacted
 	foretold := fresh && l.judged != undecided && l.foretold(p)
-	l.adopt(r, &[numDims]stake{})
+	l.adopt(r, &[numDims]charge{})
 	if fresh {
 		l.believe(r)
 		l.react(now, p, r, foretold)
-	} else if l.crowded {
+	} else if l.concurrencyLimited {
 		l.window.lower()
 	}
 	l.dispatch(now)
@@ -352,7 +352,7 @@ func (l *Limiter) unrelated(now float64, p *Permit, r Report) bool {
 		l.background.confirm(now, rate, l.peak.since(p.sent, now))
 		return true
 	}
-	if l.reported() && !l.plenty() {
+	if l.reported() && !l.unconstrained() {
 		return false
 	}
 	if l.alone(now, p, rate) && l.background.suppose(now, p.nth) {
@@ -414,13 +414,14 @@ func (l *Limiter) doubts(now float64) int {
 // growing reports whether no limit has been met so far.
 func (l *Limiter) growing() bool {
 	w := &l.window
-	return (w.slow || w.size >= w.most) && math.IsInf(w.ceiling, 1) && !w.rated && l.learn.rate == 0 && l.share.now == 1 && l.plenty()
+	met := !math.IsInf(w.ceiling, 1) || w.rated || l.learn.rate > 0 || l.share.now < 1
+	return (w.slow || w.size >= w.most) && !met && l.unconstrained()
 }
 
 // foreseen reports whether a limit that is known explains a refusal.
 func (l *Limiter) foreseen(p *Permit) bool {
 	for i := range l.dims {
-		if s := p.stakes[i]; s.touched && s.clear&(1<<l.dims[i].best) == 0 {
+		if s := p.charges[i]; s.touched && s.clear&(1<<l.dims[i].best) == 0 {
 			return true
 		}
 	}
@@ -431,7 +432,7 @@ func (l *Limiter) foreseen(p *Permit) bool {
 func (l *Limiter) unlearn(now float64) {
 	l.learn = learner{at: now}
 	l.share.now, l.share.last = 1, 1
-	l.crowded = false
+	l.concurrencyLimited = false
 	l.refusing = 0
 	for i := range l.dims {
 		l.dims[i].acquit()
@@ -447,7 +448,7 @@ func (l *Limiter) unlearn(now float64) {
 // whether those that are believed had seen it coming.
 func (l *Limiter) foretold(p *Permit) (expected bool) {
 	for i := range l.dims {
-		expected = l.dims[i].refused(p.stakes[i], p.cost) || expected
+		expected = l.dims[i].refused(p.charges[i], p.cost) || expected
 	}
 	return expected
 }
@@ -459,7 +460,7 @@ func (l *Limiter) react(now float64, p *Permit, r Report, expected bool) {
 		l.pause.row = 0 // they passed, though their answers are not here yet
 	}
 	first := l.pause.row == 0
-	wait, told := r.wait(!first)
+	wait, configured := r.wait(!first)
 	if wait > longestWait*time.Second {
 		l.park(wait)
 		return
@@ -468,21 +469,21 @@ func (l *Limiter) react(now float64, p *Permit, r Report, expected bool) {
 	for i := range l.dims {
 		known = known || l.dims[i].rate > 0
 	}
-	if told {
+	if configured {
 		l.pause.refused(now, wait.Seconds(), 0, l.random.Float64())
 	} else {
 		l.pause.refused(now, -1, l.learn.debt(l.inFlight), l.random.Float64())
 	}
 	l.background.paused(p.nth)
 	if l.judged == undecided {
-		l.crowded = false
+		l.concurrencyLimited = false
 		return
 	}
 	most := l.peak.since(p.sent, now)
 	bound := p.bound || l.window.near(most) // or another that was sent with it
-	l.crowded = (bound || !known) && !expected && l.plenty() && l.window.refused(most)
+	l.concurrencyLimited = (bound || !known) && !expected && l.unconstrained() && l.window.refused(most)
 	switch {
-	case l.crowded && known:
+	case l.concurrencyLimited && known:
 	case known:
 		l.emptied(now, first, expected)
 	default:
@@ -490,11 +491,11 @@ func (l *Limiter) react(now float64, p *Permit, r Report, expected bool) {
 	}
 }
 
-// plenty reports whether no known limit can be why a request was refused: the
+// unconstrained reports whether no known limit can be why a request was refused: the
 // server's buckets are thought to be well filled.
-func (l *Limiter) plenty() bool {
+func (l *Limiter) unconstrained() bool {
 	for i := range l.dims {
-		if d := &l.dims[i]; d.rate > 0 && d.fill() < min(3, 0.75*d.mirrors[d.best].burst) {
+		if d := &l.dims[i]; d.rate > 0 && d.fill() < min(3, 0.75*d.bucketModels[d.best].burst) {
 			return false
 		}
 	}
@@ -519,7 +520,7 @@ func (l *Limiter) emptied(now float64, first, expected bool) {
 			lowest = d
 		}
 	}
-	if lowest.reported && lowest.agrees() && l.plenty() {
+	if lowest.reported && lowest.agrees() && l.unconstrained() {
 		return // the server itself says that enough is left: it was something else
 	}
 	// A small bucket is empty now and then although the rate is right.
@@ -580,7 +581,7 @@ func (p *Permit) Failed(r Report) (own bool) {
 	}
 	l.counts.failed++
 	p.refund(true)
-	l.adopt(r, &[numDims]stake{})
+	l.adopt(r, &[numDims]charge{})
 	own, proved := l.blames(p, now, r.Err)
 	if !l.health.open && !l.health.hopeful {
 		l.health.before = l.window.size
@@ -682,17 +683,17 @@ func (p *Permit) usage(u nightshift.Usage) (in, out float64) {
 
 func (p *Permit) refund(counted bool) {
 	for i := range p.limiter.dims {
-		p.limiter.dims[i].refund(p.stakes[i], p.cost, counted)
+		p.limiter.dims[i].refund(p.charges[i], p.cost, counted)
 	}
-	p.limiter.queue.charge(p.lane, -float64(p.cost.Input+p.cost.Output))
+	p.limiter.queue.charge(p.flow, -float64(p.cost.Input+p.cost.Output))
 }
 
-// adopt takes in what an answer said about the limits. stakes are those of its
+// adopt takes in what an answer said about the limits. charges are those of its
 // request, empty where the server did not charge it.
-func (l *Limiter) adopt(r Report, stakes *[numDims]stake) {
+func (l *Limiter) adopt(r Report, charges *[numDims]charge) {
 	for i, w := range [numDims]*Window{r.Requests, r.Tokens, r.Input, r.Output} {
 		if w != nil {
-			l.dims[i].report(w, stakes[i])
+			l.dims[i].report(w, charges[i])
 		}
 	}
 	l.reconsider()

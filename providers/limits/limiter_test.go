@@ -14,9 +14,9 @@ import (
 	"nightshift"
 )
 
-func take(t *testing.T, l *Limiter, lane string, c Cost) *Permit {
+func take(t *testing.T, l *Limiter, flow string, c Cost) *Permit {
 	t.Helper()
-	p, err := l.Wait(t.Context(), lane, c)
+	p, err := l.Wait(t.Context(), flow, c)
 	if err != nil {
 		t.Fatalf("Wait = %v", err)
 	}
@@ -310,7 +310,7 @@ func TestGivesUpWithoutSuccess(t *testing.T) {
 	}
 }
 
-func TestLanesShareTokensFairly(t *testing.T) {
+func TestFlowsShareTokensFairly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Config{Tokens: 600_000})
 		var mu sync.Mutex
@@ -318,33 +318,33 @@ func TestLanesShareTokensFairly(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 		defer cancel()
 		var wg sync.WaitGroup
-		for lane, size := range map[string]int64{"small": 100, "large": 5000, "middle": 900} {
+		for flow, size := range map[string]int64{"small": 100, "large": 5000, "middle": 900} {
 			for range 120 {
 				wg.Go(func() {
 					for {
-						p, err := l.Wait(ctx, lane, Cost{Input: size, Output: size})
+						p, err := l.Wait(ctx, flow, Cost{Input: size, Output: size})
 						if err != nil {
 							return
 						}
 						time.Sleep(2 * time.Second)
 						p.Success(used(size, size), Report{})
 						mu.Lock()
-						got[lane] += float64(2 * size)
+						got[flow] += float64(2 * size)
 						mu.Unlock()
 					}
 				})
 			}
 		}
 		wg.Wait()
-		for lane, tokens := range got {
+		for flow, tokens := range got {
 			if share := tokens / (got["small"] + got["large"] + got["middle"]); share < 0.31 || share > 0.36 {
-				t.Errorf("lane %s got %.1f %% of the tokens, want a third", lane, 100*share)
+				t.Errorf("flow %s got %.1f %% of the tokens, want a third", flow, 100*share)
 			}
 		}
 	})
 }
 
-func TestLaneThatWasAwayDoesNotCatchUp(t *testing.T) {
+func TestFlowThatWasAwayDoesNotCatchUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Config{Requests: 60, Concurrency: 1000})
 		take(t, l, "away", Cost{Input: 10}).Release()
@@ -353,11 +353,11 @@ func TestLaneThatWasAwayDoesNotCatchUp(t *testing.T) {
 		}
 		order := make(chan string, 40)
 		for i := range 20 {
-			for _, lane := range []string{"away", "busy"} {
+			for _, flow := range []string{"away", "busy"} {
 				go func() {
-					p, err := l.Wait(t.Context(), lane, Cost{Input: 10})
+					p, err := l.Wait(t.Context(), flow, Cost{Input: 10})
 					if err == nil {
-						order <- lane
+						order <- flow
 						p.Success(used(10, 0), Report{})
 					}
 				}()
@@ -371,7 +371,7 @@ func TestLaneThatWasAwayDoesNotCatchUp(t *testing.T) {
 			}
 		}
 		if away > 12 {
-			t.Errorf("%d of the first 20 went to the lane that was away, want about half", away)
+			t.Errorf("%d of the first 20 went to the flow that was away, want about half", away)
 		}
 		for range 20 {
 			<-order
@@ -498,7 +498,7 @@ func TestBreakerProbesThroughSilence(t *testing.T) {
 	})
 }
 
-func TestProbeThatDoesNotFailAtOnceGivesHope(t *testing.T) {
+func TestProbeThatDoesNotFailAtOnceGivesExplore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Config{Concurrency: 64})
 		for range brokenRow {

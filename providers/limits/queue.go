@@ -14,7 +14,7 @@ const (
 // A waiter is one blocked call of Wait.
 type waiter struct {
 	cost       Cost
-	lane       *lane
+	flow       *flow
 	ready      chan struct{} // closed when permit or err is set
 	permit     *Permit
 	err        error
@@ -50,32 +50,32 @@ func (f *fifo) remove(w *waiter) {
 	w.list, w.prev, w.next = nil, nil, nil
 }
 
-// A lane is one stream of requests that shares the limits fairly with others.
-type lane struct {
+// A flow is one stream of requests that shares the limits fairly with others.
+type flow struct {
 	first  fifo
 	served float64 // tokens sent so far, on the queue's clock
 }
 
-// A queue holds waiters: retries in their order, then the lane that had the
+// A queue holds waiters: retries in their order, then the flow that had the
 // fewest tokens so far.
 type queue struct {
-	lanes                      map[string]*lane
-	order                      []*lane // of lanes, so that picking is deterministic
+	flows                      map[string]*flow
+	order                      []*flow // of flows, so that picking is deterministic
 	retries, repeats, suspects fifo
-	served                     float64 // of the lane picked last
+	served                     float64 // of the flow picked last
 	waiting                    int
 }
 
-// lane returns the lane of that name. One that was away must not make up for
+// flow returns the flow of that name. One that was away must not make up for
 // the time, so it starts where the others are.
-func (q *queue) lane(name string) *lane {
-	ln := q.lanes[name]
+func (q *queue) flow(name string) *flow {
+	ln := q.flows[name]
 	if ln == nil {
-		if q.lanes == nil {
-			q.lanes = map[string]*lane{}
+		if q.flows == nil {
+			q.flows = map[string]*flow{}
 		}
-		ln = &lane{}
-		q.lanes[name] = ln
+		ln = &flow{}
+		q.flows[name] = ln
 		q.order = append(q.order, ln)
 	}
 	if ln.first.head == nil {
@@ -93,7 +93,7 @@ func (q *queue) push(w *waiter) {
 	case Suspect:
 		q.suspects.push(w)
 	default:
-		w.lane.first.push(w)
+		w.flow.first.push(w)
 	}
 	q.waiting++
 }
@@ -123,7 +123,7 @@ func (q *queue) next(repeats, trial bool) *waiter {
 
 // fresh returns who is to go next of those that were not sent before.
 func (q *queue) fresh() *waiter {
-	var least *lane
+	var least *flow
 	for _, ln := range q.order {
 		if ln.first.head != nil && (least == nil || ln.served < least.served) {
 			least = ln
@@ -135,8 +135,8 @@ func (q *queue) fresh() *waiter {
 	return least.first.head
 }
 
-// charge books tokens that a lane sends.
-func (q *queue) charge(ln *lane, tokens float64) {
+// charge books tokens that a flow sends.
+func (q *queue) charge(ln *flow, tokens float64) {
 	q.served = max(q.served, ln.served)
 	ln.served += tokens
 }

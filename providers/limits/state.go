@@ -16,7 +16,7 @@ const (
 	BoundTokens                   // limit on input and output together
 	BoundInput                    // limit on input tokens
 	BoundOutput                   // limit on output tokens
-	BoundLearned                  // a limit found by being refused
+	BoundInferred                 // a limit found by being refused
 	BoundConcurrency              // requests in flight
 	BoundPause                    // the server asked to wait
 	BoundBreaker                  // the server is down
@@ -44,7 +44,7 @@ type State struct {
 	PausedUntil time.Time // zero when not paused
 	Failing     float64   // share of failures lately
 	BreakerOpen bool
-	Learned     float64 // requests a minute learned from refusals; 0 is none
+	Inferred    float64 // requests a minute learned from refusals; 0 is none
 	Share       float64 // of the known limits that is asked for at present
 
 	Bound Bound // what holds the next request back
@@ -76,7 +76,7 @@ func (l *Limiter) State() State {
 		Found:       !math.IsInf(l.window.ceiling, 1),
 		Failing:     l.health.failing,
 		BreakerOpen: l.health.open,
-		Learned:     60 * l.learn.rate,
+		Inferred:    60 * l.learn.rate,
 		Share:       l.share.now,
 		BoundFor:    map[Bound]time.Duration{},
 		Sent:        l.counts.sent,

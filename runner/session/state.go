@@ -228,7 +228,7 @@ func budgetState(b *limits.Budget) Budget {
 
 func endpointState(l namedLimiter, s limits.State) Endpoint {
 	e := Endpoint{
-		Name: l.name, InFlight: s.InFlight, Waiting: s.Waiting, Window: s.Window, Ceiling: s.Found, Inferred: s.Learned,
+		Name: l.name, InFlight: s.InFlight, Waiting: s.Waiting, Window: s.Window, Ceiling: s.Found, Inferred: s.Inferred,
 		Limited: s.Bound.String(), Failing: s.Failing, Down: s.BreakerOpen,
 		Sent: s.Sent, Succeeded: s.Succeeded, Refused: s.Refused, Failed: s.Failed, Limiter: s,
 	}

@@ -9,7 +9,7 @@ import (
 
 // An answer that ended while a request was under way may be why it was
 // refused: the guess that had room when it was sent was not wrong.
-func TestNoBlameForAnswersThatEndedMeanwhile(t *testing.T) {
+func TestNoPredictionErrorForAnswersThatEndedMeanwhile(t *testing.T) {
 	for _, ended := range []bool{false, true} {
 		d := newDimension(dimOutput, 6000, ChargeActual)
 		c := Cost{Output: 50, MaxOutput: 100}
@@ -18,7 +18,7 @@ func TestNoBlameForAnswersThatEndedMeanwhile(t *testing.T) {
 			d.settle(before, c, 10, 6050)
 		}
 		expected := d.refused(s, c)
-		blamed := d.mirrors[0].blame > 0
+		blamed := d.bucketModels[0].predictionError > 0
 		if expected != ended || blamed == ended {
 			t.Errorf("answer ended meanwhile: %v; expected %v, blamed %v", ended, expected, blamed)
 		}
@@ -61,9 +61,9 @@ func TestARowOfRefusalsLowersTheShareEachTime(t *testing.T) {
 func TestARefusalIsTakenAtItsWord(t *testing.T) {
 	d := newDimension(dimRequests, 600, "")
 	d.holds(3)
-	for i, m := range d.mirrors {
+	for i, m := range d.bucketModels {
 		if m.level > 3 {
-			t.Errorf("mirror %d holds %v, want 3 at most", i, m.level)
+			t.Errorf("bucket model %d holds %v, want 3 at most", i, m.level)
 		}
 	}
 }
@@ -77,8 +77,8 @@ func TestACeilingGoesWithTheRuleItWasFoundUnder(t *testing.T) {
 		t.Error("the ceiling went although nothing had changed")
 	}
 	d := &l.dims[dimOutput]
-	for i := range d.mirrors {
-		if d.mirrors[i].rule == atStart {
+	for i := range d.bucketModels {
+		if d.bucketModels[i].rule == atStart {
 			d.believe(i)
 			break
 		}
