@@ -25,9 +25,10 @@ var may = map[string][]string{
 	"nightshift/reports/scorers":                         {"nightshift", "nightshift/internal/fsx"},
 	"nightshift/runner/store/internal/disk":              {"nightshift/internal/fsx"},
 	"nightshift/runner/store/internal/records":           {"nightshift"},
-	"nightshift/runner/store/internal/storetest":         {"nightshift", "nightshift/runner/store/internal/disk"},
+	"nightshift/runner/store/internal/storetest":         {"nightshift", "nightshift/internal/fsx", "nightshift/runner/store/internal/disk"},
 	"nightshift/runner/store/parquetfile":                {"nightshift", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records"},
-	"nightshift/runner/store":                            {"nightshift", "nightshift/internal/fsx", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/runner/store/parquetfile"},
+	"nightshift/runner/store/journal":                    {"nightshift", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records"},
+	"nightshift/runner/store":                            {"nightshift", "nightshift/internal/fsx", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/runner/store/journal", "nightshift/runner/store/parquetfile"},
 	"nightshift/providers":                               {"nightshift", "nightshift/providers/limits", "nightshift/providers/secrets", "nightshift/providers/sse"},
 	"nightshift/providers/formats/messages":              {"nightshift", "nightshift/providers", "nightshift/providers/formats/internal/conversation", "nightshift/providers/internal/jsonscan", "nightshift/providers/formats/internal/answer", "nightshift/providers/formats/internal/body"},
 	"nightshift/providers/formats/chat":                  {"nightshift", "nightshift/providers", "nightshift/providers/formats/internal/conversation", "nightshift/providers/internal/jsonscan", "nightshift/providers/formats/internal/answer", "nightshift/providers/formats/internal/body"},
@@ -65,7 +66,7 @@ var homes = map[string][]string{
 	"github.com/invopop/jsonschema":            {"nightshift/runner/plan"},
 	"github.com/santhosh-tekuri/jsonschema/v6": {"nightshift/reports/scorers", "nightshift/runner/plan"},
 	"github.com/nikolalohinski/gonja/v2":       {"nightshift/datasets"},
-	"github.com/klauspost/compress":            {"nightshift/datasets", "nightshift/runner/store"}, // of files; of streams in the journal
+	"github.com/klauspost/compress":            {"nightshift/datasets", "nightshift/runner/store/journal"}, // of files; of streams in the journal
 	"gonum.org/v1/gonum":                       {"nightshift/reports/stats"},
 	"github.com/jedib0t/go-pretty/v6":          {"nightshift/reports/render"},
 }

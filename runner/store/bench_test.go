@@ -14,6 +14,7 @@ import (
 	"nightshift/internal/fsx"
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/journal"
 )
 
 const benchShard = 20_000
@@ -31,7 +32,7 @@ func BenchmarkPut(b *testing.B) {
 	var u *Shard
 	n := int64(0)
 	b.ReportAllocs()
-	reportCPU(b)
+	storetest.ReportCPU(b)
 	for b.Loop() {
 		if n%benchShard == 0 {
 			var err error
@@ -49,10 +50,10 @@ func BenchmarkPut(b *testing.B) {
 func BenchmarkEncode(b *testing.B) {
 	rec := storetest.LargeRecord(rand.New(rand.NewPCG(1, 1)), "m0", 0)
 	b.ReportAllocs()
-	reportCPU(b)
+	storetest.ReportCPU(b)
 	for b.Loop() {
 		kept := records.Repaired(rec)
-		line, _ := encodeRecord(&kept, time.Now())
+		line, _ := journal.EncodeRecord(&kept, time.Now())
 		b.SetBytes(int64(len(line)))
 	}
 }
@@ -65,7 +66,7 @@ func BenchmarkIntent(b *testing.B) {
 	storetest.Must(b, err)
 	w := u.AttemptLog(0, 0)
 	b.ReportAllocs()
-	reportCPU(b)
+	storetest.ReportCPU(b)
 	for b.Loop() {
 		storetest.Must(b, w.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 1000, WorstCost: 100}))
 	}
@@ -193,7 +194,7 @@ func makeLargeRun(b *testing.B, dir string, id Identity, n int) {
 			K: kindParquetFile, Model: "m0", Shard: shard, Gen: 1, Name: parquetFileName("m0", shard, 1), Size: 20 << 20, SHA256: strings.Repeat("0", 64),
 			First: s.First, Rows: s.Rows, Items: s.Rows, CommittedAt: time.Now(), Totals: tally,
 		}
-		line, _, err := encodeLine(p)
+		line, _, err := journal.EncodeLine(p)
 		storetest.Must(b, err)
 		lines = append(lines, line...)
 		name := filepath.Join(dir, resultsDir, p.Name)
@@ -210,20 +211,13 @@ func makeLargeRun(b *testing.B, dir string, id Identity, n int) {
 // BenchmarkScanLine is what taking stock of one record of 3 KB costs.
 func BenchmarkScanLine(b *testing.B) {
 	kept := records.Repaired(storetest.LargeRecord(rand.New(rand.NewPCG(1, 1)), "m0", 0))
-	line, _ := encodeRecord(&kept, time.Now())
-	object, _, _ := checkLine(line[:len(line)-1])
+	line, _ := journal.EncodeRecord(&kept, time.Now())
+	object, _, _ := journal.CheckLine(line[:len(line)-1])
 	b.SetBytes(int64(len(line)))
 	b.ReportAllocs()
-	reportCPU(b)
+	storetest.ReportCPU(b)
 	for b.Loop() {
-		var l scannedLine
+		var l journal.ScannedLine
 		storetest.Must(b, json.Unmarshal(object, &l))
 	}
-}
-
-// reportCPU reports the processor time of everything the process does, which
-// a busy machine does not distort as it does the time on the wall.
-func reportCPU(b *testing.B) {
-	start := fsx.ProcessorTime()
-	b.Cleanup(func() { b.ReportMetric(float64((fsx.ProcessorTime()-start).Nanoseconds())/float64(b.N), "cpu-ns/op") })
 }

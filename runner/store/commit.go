@@ -9,6 +9,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
 
@@ -48,9 +49,9 @@ func (u *Shard) seal() error {
 		return fmt.Errorf("store: unit %d of model %q is committed or closed", u.key.shard, u.model)
 	}
 	u.state = shardCommitting
-	line, crc, err := encodeLine(journalLine{K: kindSeal, Row: u.j.chunk.First, At: time.Now().UTC()})
+	line, crc, err := journal.EncodeLine(journal.Line{K: journal.KindSeal, Row: u.chunk.First, At: time.Now().UTC()})
 	if err == nil {
-		err = u.append(pending{line: line, crc: crc, kind: kindSeal})
+		err = u.append(pending{line: line, crc: crc, kind: journal.KindSeal})
 	}
 	u.mu.Unlock()
 	if err == nil {
@@ -102,8 +103,8 @@ func (u *Shard) finishShard(parquetFile ParquetFile) {
 	}
 	u.mu.Lock()
 	u.state = shardCommitted
-	names := u.j.names
-	u.j.close()
+	names := u.j.Names
+	u.j.Close()
 	u.mu.Unlock()
 	u.r.mu.Lock()
 	u.r.parquetFiles[u.key] = parquetFile
@@ -128,17 +129,17 @@ func (r *Run) parquetFileMeta(key shardKey, gen int) parquetfile.Meta {
 // mergeRecords yields the records of a unit in order: those of its journal,
 // and where there is none the one of the part that it replaces. The record is
 // the reader's to keep.
-func mergeRecords(fsys disk.FS, dir paths, base *ParquetFile, j *journal) func(func(*nightshift.Record, error) bool) {
+func mergeRecords(fsys disk.FS, dir paths, base *ParquetFile, j *journal.Index) func(func(*nightshift.Record, error) bool) {
 	return func(yield func(*nightshift.Record, error) bool) {
 		if base != nil {
 			mergeBase(fsys, dir, base, j, yield)
 			return
 		}
-		j.ordered(0, nil)(yield)
+		j.Ordered(0, nil)(yield)
 	}
 }
 
-func mergeBase(fsys disk.FS, dir paths, base *ParquetFile, j *journal, yield func(*nightshift.Record, error) bool) {
+func mergeBase(fsys disk.FS, dir paths, base *ParquetFile, j *journal.Index, yield func(*nightshift.Record, error) bool) {
 	f, err := parquetfile.Open(fsys, dir.at(resultsDir, base.Name))
 	if err != nil {
 		yield(nil, err)
@@ -151,8 +152,8 @@ func mergeBase(fsys disk.FS, dir paths, base *ParquetFile, j *journal, yield fun
 			return
 		}
 		r := &rec
-		if item, ok := j.item(rec.Row, int(rec.Epoch)); ok && j.at[item].n > 0 {
-			r, err = j.record(j.at[item])
+		if item, ok := j.Item(rec.Row, int(rec.Epoch)); ok && j.At[item].Len > 0 {
+			r, err = j.Record(j.At[item])
 		}
 		if !yield(r, err) || err != nil {
 			return

@@ -9,6 +9,7 @@ import (
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/journal"
 	"reflect"
 	"strings"
 	"testing"
@@ -174,7 +175,7 @@ func TestFloatsThatAreNoNumbers(t *testing.T) {
 	if kept.LatencyMS != nil || kept.QueuedMS != nil {
 		t.Fatalf("kept %v, %v", *kept.LatencyMS, *kept.QueuedMS)
 	}
-	if line, _ := encodeRecord(&kept, time.Now()); !json.Valid(line[prefixLen : len(line)-1]) {
+	if line, _ := journal.EncodeRecord(&kept, time.Now()); !json.Valid(line[journal.PrefixLen : len(line)-1]) {
 		t.Fatalf("no JSON: %s", line)
 	}
 }

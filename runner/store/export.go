@@ -18,6 +18,7 @@ import (
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
 
@@ -130,7 +131,7 @@ func exportMeta(v *view) map[string]string {
 // groups of committed shards as they are where it can.
 func copyShards(v *view, o ExportOptions, table *parquetfile.RecordTable) error {
 	for key := range v.chosen(o.ReadOptions) {
-		err := v.withShard(key, func(parquetFile *ParquetFile, j *journal) error {
+		err := v.withShard(key, func(parquetFile *ParquetFile, j *journal.Index) error {
 			if parquetFile == nil && j == nil {
 				return nil
 			}
@@ -138,7 +139,7 @@ func copyShards(v *view, o ExportOptions, table *parquetfile.RecordTable) error 
 				if copied, err := copyGroups(v, parquetFile, table); copied || err != nil {
 					return err
 				}
-				j = newJournal(v.info.Chunks[key.shard], v.info.Epochs) // an empty one: all rows are in the file
+				j = v.newJournal(key) // an empty one: all rows are in the file
 			}
 			for rec, err := range mergeRecords(v.fs, v.dir, parquetFile, j) {
 				if err != nil {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"maps"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/journal"
 	"slices"
 	"strings"
 	"time"
@@ -210,7 +211,7 @@ func encodeChunks(runID string, chunks []Chunk) ([]byte, error) {
 		lines = append(lines, shardLine{K: "unit", Shard: i, First: s.First, Rows: s.Rows, Skip: s.Skipped, Hash: hex.EncodeToString(s.Hash[:])})
 	}
 	for _, l := range lines {
-		b, _, err := encodeLine(l)
+		b, _, err := journal.EncodeLine(l)
 		if err != nil {
 			return nil, err
 		}
@@ -229,13 +230,13 @@ func readChunks(fsys disk.FS, dir paths, shards int) ([]Chunk, error) {
 	}
 	want := -1
 	var chunks []Chunk
-	err = scanLines(bytes.NewReader(b), func(s span) error {
-		if s.object == nil {
-			return fmt.Errorf("damaged at byte %d", s.off)
+	err = journal.ScanLines(bytes.NewReader(b), func(s journal.Span) error {
+		if s.Object == nil {
+			return fmt.Errorf("damaged at byte %d", s.Off)
 		}
 		var l shardLine
-		if err := json.Unmarshal(s.object, &l); err != nil {
-			return fmt.Errorf("damaged at byte %d: %w", s.off, err)
+		if err := json.Unmarshal(s.Object, &l); err != nil {
+			return fmt.Errorf("damaged at byte %d: %w", s.Off, err)
 		}
 		if l.K == "units" {
 			want = l.Shards
@@ -243,7 +244,7 @@ func readChunks(fsys disk.FS, dir paths, shards int) ([]Chunk, error) {
 		}
 		sl := Chunk{First: l.First, Rows: l.Rows, Skipped: l.Skip}
 		if n, err := hex.Decode(sl.Hash[:], []byte(l.Hash)); err != nil || n != len(sl.Hash) {
-			return fmt.Errorf("damaged at byte %d: hash %q", s.off, l.Hash)
+			return fmt.Errorf("damaged at byte %d: hash %q", s.Off, l.Hash)
 		}
 		chunks = append(chunks, sl)
 		return nil

@@ -12,6 +12,7 @@ import (
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
 
@@ -68,7 +69,7 @@ type view struct {
 	info   Info
 	slugs  []string
 	listed map[shardKey]ParquetFile // by manifest, or by their own word where it lacks them
-	damage []damage                 // of the manifest
+	damage []journal.Damage         // of the manifest
 	size   int64                    // of the manifest when it was read
 }
 
@@ -184,7 +185,7 @@ func (v *view) sum() {
 
 // openJournal scans the journals of one unit; nil when it has none that
 // count. The caller closes it.
-func (v *view) openJournal(key shardKey) (*journal, error) {
+func (v *view) openJournal(key shardKey) (*journal.Index, error) {
 	found, err := listJournals(v.fs, v.dir, v.slugs)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -208,28 +209,33 @@ func (v *view) journalPath(id journalID) string {
 	return v.dir.at(journalDir, journalName(id.slug, id.shard, id.gen, id.epoch))
 }
 
-func (v *view) scan(key shardKey, ids []journalID) (*journal, error) {
+func (v *view) newJournal(key shardKey) *journal.Index {
+	c := v.info.Chunks[key.shard]
+	return journal.NewIndex(c.First, c.Rows, v.info.Epochs)
+}
+
+func (v *view) scan(key shardKey, ids []journalID) (*journal.Index, error) {
 	gen := v.generation(key)
-	var j *journal
+	var j *journal.Index
 	for _, id := range ids {
 		if id.gen != gen {
 			continue
 		}
 		name := v.journalPath(id)
 		f, err := v.fs.Open(name, os.O_RDONLY)
-		if err == nil && foreignJournal(f, v.info.RunID) != "" {
+		if err == nil && journal.OtherRun(f, v.info.RunID) != "" {
 			f.Close()
 			continue
 		}
 		if err == nil {
 			if j == nil {
-				j = newJournal(v.info.Chunks[key.shard], v.info.Epochs)
+				j = v.newJournal(key)
 			}
-			err = j.scan(f, name)
+			err = j.Scan(f, name)
 		}
 		if err != nil {
 			if j != nil {
-				j.close()
+				j.Close()
 			}
 			return nil, err
 		}
@@ -346,28 +352,28 @@ func (st *StatusInfo) addJournals(v *view) error {
 		if j != nil {
 			st.OpenShards++
 			st.addJournal(v, key, j)
-			j.close()
+			j.Close()
 		}
 	}
 	return nil
 }
 
-func (st *StatusInfo) addJournal(v *view, key shardKey, j *journal) {
+func (st *StatusInfo) addJournal(v *view, key shardKey, j *journal.Index) {
 	model := v.info.Models[key.model]
-	t := st.All.Models[model].Add(j.tally)
+	t := st.All.Models[model].Add(j.Tally)
 	if base, there := v.listed[key]; there {
 		st.dropReplaced(v, base, j, &t)
 	}
 	st.All.Models[model] = t
-	if j.last.After(st.LastWrite) {
-		st.LastWrite = j.last
+	if j.Last.After(st.LastWrite) {
+		st.LastWrite = j.Last
 	}
-	for i, d := range j.damage {
-		if !d.atTail { // a tail is a record that was being written
-			st.note("%s: byte %d: %s", j.names[d.file], d.off, d.why)
+	for i, d := range j.Damage {
+		if !d.AtTail { // a tail is a record that was being written
+			st.note("%s: byte %d: %s", j.Names[d.File], d.Off, d.Why)
 		}
 		if i == 20 {
-			st.note("… and %d more", len(j.damage)-i)
+			st.note("… and %d more", len(j.Damage)-i)
 			break
 		}
 	}
@@ -376,7 +382,7 @@ func (st *StatusInfo) addJournal(v *view, key shardKey, j *journal) {
 
 // dropReplaced takes the rows of the old part that have a newer record out of
 // the sums.
-func (st *StatusInfo) dropReplaced(v *view, base ParquetFile, j *journal, t *records.Tally) {
+func (st *StatusInfo) dropReplaced(v *view, base ParquetFile, j *journal.Index, t *records.Tally) {
 	f, err := parquetfile.Open(v.fs, v.dir.at(resultsDir, base.Name))
 	if err != nil {
 		return // noted with the parts
@@ -387,34 +393,34 @@ func (st *StatusInfo) dropReplaced(v *view, base ParquetFile, j *journal, t *rec
 			st.note("%s: %v", base.Name, err)
 			return
 		}
-		if item, ok := j.item(c.Row, int(c.Epoch)); ok && j.at[item].n > 0 {
+		if item, ok := j.Item(c.Row, int(c.Epoch)); ok && j.At[item].Len > 0 {
 			old := c.Tally()
 			t.Accumulate(&old, -1)
 		}
 	}
 }
 
-func (st *StatusInfo) addAttemptHistories(model string, shard int, j *journal) {
-	items := make([]int64, 0, len(j.open))
-	for item := range j.open {
+func (st *StatusInfo) addAttemptHistories(model string, shard int, j *journal.Index) {
+	items := make([]int64, 0, len(j.Open))
+	for item := range j.Open {
 		items = append(items, item)
 	}
 	slices.Sort(items)
 	for _, item := range items {
-		if _, failed := j.redo[item]; j.at[item].n > 0 && !failed {
+		if _, failed := j.Redo[item]; j.At[item].Len > 0 && !failed {
 			continue
 		}
-		tr := j.open[item]
-		t := records.Spent(append(slices.Clip(tr.history()), tr.answered...))
+		tr := j.Open[item]
+		t := records.Spent(append(slices.Clip(tr.Attempts()), tr.Answered...))
 		st.Unsettled.Accumulate(&t, 1)
-		row, epoch := j.rowOf(item)
-		for _, in := range tr.intents {
-			if st.inFlight(in.at) {
+		row, epoch := j.RowOf(item)
+		for _, in := range tr.Intents {
+			if st.inFlight(in.At) {
 				st.InFlight++
 				continue
 			}
 			st.Unknown = append(st.Unknown, Unknown{
-				Model: model, Shard: shard, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.at,
+				Model: model, Shard: shard, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.At,
 				WorstTokens: in.WorstTokens, WorstCost: in.WorstCost,
 			})
 		}

@@ -5,13 +5,13 @@ import (
 	"math/rand/v2"
 	"path"
 	"reflect"
-	"strings"
 	"testing"
 
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/journal"
 )
 
 // journalFixture is a run with one open unit, the bytes of its journal, and
@@ -53,9 +53,9 @@ func newJournalFixture(t testing.TB, rows int64) *journalFixture {
 	fx.name = path.Join(crashDir, journalDir, names[0])
 	fx.raw, err = disk.ReadAll(fx.mem, fx.name)
 	storetest.Must(t, err)
-	for item, at := range u.j.at {
-		if at.n > 0 {
-			fx.ends[int64(item)] = int(at.off) + int(at.n)
+	for item, at := range u.j.At {
+		if at.Len > 0 {
+			fx.ends[int64(item)] = int(at.Off) + int(at.Len)
 		}
 	}
 	return fx
@@ -72,12 +72,12 @@ func (fx *journalFixture) open(t *testing.T, raw []byte) (got map[int64]*nightsh
 	u, err := r.OpenShard("m0", 0)
 	storetest.Must(t, err)
 	got = map[int64]*nightshift.Record{}
-	for item, at := range u.j.at {
-		if done := u.Done(int64(item), 0); done != (at.n > 0) {
-			t.Fatalf("item %d: done %v, record %v", item, done, at.n > 0)
+	for item, at := range u.j.At {
+		if done := u.Done(int64(item), 0); done != (at.Len > 0) {
+			t.Fatalf("item %d: done %v, record %v", item, done, at.Len > 0)
 		}
-		if at.n > 0 {
-			rec, err := u.j.record(at)
+		if at.Len > 0 {
+			rec, err := u.j.Record(at)
 			storetest.Must(t, err)
 			got[int64(item)] = rec
 		}
@@ -157,96 +157,6 @@ func TestJournalBitFlips(t *testing.T) {
 	t.Logf("%d flips, %d of them harmless, all others noticed", flips, harmless)
 }
 
-func TestScanLinesFindsRecordsBehindDamage(t *testing.T) {
-	line := func(s string) string {
-		b, _ := sealLine(append(lineBuffer(nil), s...))
-		return string(b)
-	}
-	a, b, c := line(`{"k":"a"}`), line(`{"k":"b"}`), line(`{"k":"c"}`)
-	for _, tc := range []struct {
-		name, in string
-		want     string // kinds found
-		bad      int    // spans that are none
-	}{
-		{"empty", "", "", 0},
-		{"plain", a + b + c, "abc", 0},
-		{"no last newline", a + strings.TrimSuffix(b, "\n"), "ab", 0},
-		{"newline hit", strings.TrimSuffix(a, "\n") + "\v" + b, "ab", 0},
-		{"newline lost", strings.TrimSuffix(a, "\n") + b, "ab", 0},
-		{"torn record before a whole one", a[:12] + b, "b", 1},
-		{"torn prefix", a[:5] + "\n" + b, "b", 1},
-		{"zeros", a + strings.Repeat("\x00", 50) + b, "ab", 1},
-		{"zeros and newline", a + "\x00\x00\n" + b, "ab", 1},
-		{"blank lines", a + "\n\n" + b, "ab", 0},
-		{"wrong kind of object", "00000000 {\"x\":1}\n" + b, "b", 1},
-		{"upper-case checksum", strings.ToUpper(a[:8]) + a[8:] + b, strings.Map(func(r rune) rune {
-			if r == 'a' && strings.ToUpper(a[:8]) != a[:8] {
-				return -1
-			}
-			return r
-		}, "ab"), 1},
-	} {
-		var found string
-		bad := 0
-		err := scanLines(strings.NewReader(tc.in), func(s span) error {
-			if s.object == nil {
-				bad++
-			} else {
-				found += string(s.object[6])
-			}
-			return nil
-		})
-		if err != nil || found != tc.want || bad != tc.bad {
-			t.Errorf("%s: found %q, %d bad, %v; want %q, %d", tc.name, found, bad, err, tc.want, tc.bad)
-		}
-	}
-}
-
-// A line may be longer than any buffer.
-func TestScanLongLines(t *testing.T) {
-	long := `{"k":"` + strings.Repeat("x", 3<<20) + `"}`
-	line, _ := sealLine(append(lineBuffer(nil), long...))
-	n := 0
-	storetest.Must(t, scanLines(bytes.NewReader(append(line, line...)), func(s span) error {
-		if string(s.object) != long || s.off != int64(n*len(line)) {
-			t.Fatalf("line %d at %d has %d bytes", n, s.off, len(s.object))
-		}
-		n++
-		return nil
-	}))
-	if n != 2 {
-		t.Fatalf("%d lines", n)
-	}
-}
-
-// FuzzScanLines: whatever the bytes, spans cover them in order, and every
-// record checks.
-func FuzzScanLines(f *testing.F) {
-	line, _ := sealLine(append(lineBuffer(nil), `{"k":"a"}`...))
-	f.Add(line)
-	f.Add(append(line[:5:5], line...))
-	f.Add([]byte("\n\n00000000 {\"k\":\"a\"}\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		end := int64(0)
-		storetest.Must(t, scanLines(bytes.NewReader(b), func(s span) error {
-			if s.off < end || !bytes.Equal(b[s.off:s.off+int64(len(s.raw))], s.raw) {
-				t.Fatalf("span at %d, %q", s.off, s.raw)
-			}
-			if between := bytes.Trim(b[end:s.off], "\n"); len(between) > 1 {
-				t.Fatalf("bytes %q were passed over", between)
-			}
-			end = s.off + int64(len(s.raw))
-			if s.object != nil {
-				again, crc := sealLine(append(lineBuffer(nil), s.object...))
-				if crc != s.crc || !bytes.Equal(again[:len(again)-1], s.raw) {
-					t.Fatalf("%q is not the line of its object", s.raw)
-				}
-			}
-			return nil
-		}))
-	})
-}
-
 // FuzzJournal: a journal of any bytes opens, and holds nothing that was not
 // put there with a checksum.
 func FuzzJournal(f *testing.F) {
@@ -254,7 +164,7 @@ func FuzzJournal(f *testing.F) {
 	f.Add(fx.raw)
 	f.Add(fx.raw[:len(fx.raw)/2])
 	seal := func(s string) []byte {
-		b, _ := sealLine(append(lineBuffer(nil), s...))
+		b, _ := journal.SealLine(append(journal.LineBuffer(nil), s...))
 		return b
 	}
 	f.Add(seal(`{"k":"result","row":1,"epoch":0,"record":{"row":2,"epoch":0}}`))
@@ -263,14 +173,14 @@ func FuzzJournal(f *testing.F) {
 	f.Add(seal(`{"k":"turn","row":1,"epoch":0}`))
 	f.Add(seal(`{"k":"what","row":1}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		j := newJournal(fx.id.Chunks[0], 1)
-		storetest.Must(t, j.scan(&storetest.MemFile{Fs: storetest.NewFS(), N: &storetest.MemNode{Data: b}}, "x"))
-		for _, at := range j.at {
-			if at.n == 0 {
+		j := journal.NewIndex(0, fx.id.Chunks[0].Rows, 1)
+		storetest.Must(t, j.Scan(&storetest.MemFile{Fs: storetest.NewFS(), N: &storetest.MemNode{Data: b}}, "x"))
+		for _, at := range j.At {
+			if at.Len == 0 {
 				continue
 			}
 			// A record that only reads in its short form is an error, no panic.
-			if rec, err := j.record(at); err == nil && rec == nil {
+			if rec, err := j.Record(at); err == nil && rec == nil {
 				t.Fatal("neither a record nor an error")
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/journal"
 	"os"
 	"sync"
 	"time"
@@ -53,7 +54,7 @@ type manifest struct {
 type manifestContent struct {
 	parquetFiles []ParquetFile // the newest of each unit
 	lines        []byte        // the good lines
-	damage       []damage
+	damage       []journal.Damage
 	runID        string
 }
 
@@ -69,26 +70,26 @@ func readManifest(fsys disk.FS, dir paths) (manifestContent, error) {
 		return m, err
 	}
 	newest := map[string]int{} // by model and unit
-	err = scanLines(bytes.NewReader(b), func(s span) error {
+	err = journal.ScanLines(bytes.NewReader(b), func(s journal.Span) error {
 		if why := m.line(s, newest); why != "" {
-			m.damage = append(m.damage, damage{off: s.off, bytes: bytes.Clone(s.raw), why: why, atTail: true})
+			m.damage = append(m.damage, journal.Damage{Off: s.Off, Bytes: bytes.Clone(s.Raw), Why: why, AtTail: true})
 			return nil
 		}
 		for i := range m.damage {
-			m.damage[i].atTail = false
+			m.damage[i].AtTail = false
 		}
-		m.lines = append(append(m.lines, s.raw...), '\n')
+		m.lines = append(append(m.lines, s.Raw...), '\n')
 		return nil
 	})
 	return m, err
 }
 
-func (m *manifestContent) line(s span, newest map[string]int) string {
-	if s.object == nil {
+func (m *manifestContent) line(s journal.Span, newest map[string]int) string {
+	if s.Object == nil {
 		return "checksum"
 	}
 	var head manifestHead
-	if err := json.Unmarshal(s.object, &head); err != nil {
+	if err := json.Unmarshal(s.Object, &head); err != nil {
 		return err.Error()
 	}
 	switch head.K {
@@ -100,7 +101,7 @@ func (m *manifestContent) line(s span, newest map[string]int) string {
 		return "unknown kind " + head.K
 	}
 	var p ParquetFile
-	if err := json.Unmarshal(s.object, &p); err != nil {
+	if err := json.Unmarshal(s.Object, &p); err != nil {
 		return err.Error()
 	}
 	key := fmt.Sprintf("%d %s", p.Shard, p.Model)
@@ -137,7 +138,7 @@ func openManifest(fsys disk.FS, dir paths, runID string) (*manifest, error) {
 
 // add appends a line and makes it durable.
 func (m *manifest) add(v any) error {
-	line, _, err := encodeLine(v)
+	line, _, err := journal.EncodeLine(v)
 	if err != nil {
 		return err
 	}

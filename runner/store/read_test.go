@@ -21,6 +21,7 @@ import (
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
 
@@ -259,9 +260,9 @@ func TestVerify(t *testing.T) {
 			b, err := os.ReadFile(name)
 			storetest.Must(t, err)
 			var out []byte
-			storetest.Must(t, scanLines(bytes.NewReader(b), func(s span) error {
-				object := bytes.Replace(s.object, []byte(`"attempts":4`), []byte(`"attempts":5`), 1)
-				line, _ := sealLine(append(lineBuffer(nil), object...))
+			storetest.Must(t, journal.ScanLines(bytes.NewReader(b), func(s journal.Span) error {
+				object := bytes.Replace(s.Object, []byte(`"attempts":4`), []byte(`"attempts":5`), 1)
+				line, _ := journal.SealLine(append(journal.LineBuffer(nil), object...))
 				out = append(out, line...)
 				return nil
 			}))

@@ -1,10 +1,8 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,6 +11,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
 
@@ -261,7 +260,7 @@ func (r *Run) resumeShard(key shardKey, ids []journalID) error {
 	if committed {
 		gen, base = parquetFile.Gen+1, &parquetFile
 	}
-	j := newJournal(r.id.Chunks[key.shard], r.id.Epochs)
+	j := r.newJournal(key.shard)
 	epoch := 0
 	for _, id := range ids {
 		name := r.dir.at(journalDir, journalName(id.slug, id.shard, id.gen, id.epoch))
@@ -278,7 +277,7 @@ func (r *Run) resumeShard(key shardKey, ids []journalID) error {
 		}
 		epoch = max(epoch, id.epoch)
 		if err := r.scanFile(j, name); err != nil {
-			j.close()
+			j.Close()
 			return err
 		}
 	}
@@ -287,7 +286,7 @@ func (r *Run) resumeShard(key shardKey, ids []journalID) error {
 	}
 	u, err := r.newShard(key, base, j)
 	if err != nil {
-		j.close()
+		j.Close()
 		return err
 	}
 	u.epoch = epoch
@@ -295,8 +294,8 @@ func (r *Run) resumeShard(key shardKey, ids []journalID) error {
 		r.retry[key] = true
 	}
 	u.register()
-	if j.extras > 0 {
-		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each is kept", key.shard, u.model, j.extras))
+	if j.Extras > 0 {
+		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each is kept", key.shard, u.model, j.Extras))
 	}
 	return nil
 }
@@ -304,60 +303,40 @@ func (r *Run) resumeShard(key shardKey, ids []journalID) error {
 // scanFile reads one journal file into j. A file of another run is set aside.
 // What is in the file counts as done from here on, so it must be on the disk
 // and not only in the memory that the last process left it in.
-func (r *Run) scanFile(j *journal, name string) error {
+func (r *Run) scanFile(j *journal.Index, name string) error {
 	f, err := r.fs.Open(name, os.O_RDWR)
 	if err != nil {
 		return disk.Wrap("reading", name, err)
 	}
-	if other := foreignJournal(f, r.doc.RunID); other != "" {
+	if other := journal.OtherRun(f, r.doc.RunID); other != "" {
 		f.Close()
 		r.opts.Notice(fmt.Sprintf("%s belongs to run %s; it was moved to %s", name, other, quarantineDir))
 		r.quarantineFile(name)
 		return nil
 	}
-	before := len(j.damage)
-	if err := j.scan(f, name); err != nil {
+	before := len(j.Damage)
+	if err := j.Scan(f, name); err != nil {
 		return disk.Wrap("reading", name, err)
 	}
 	if err := f.Sync(); err != nil {
 		return disk.Wrap("syncing", name, err)
 	}
-	return r.keepDamage(name, j.damage[before:])
-}
-
-// foreignJournal returns the id of the run a journal belongs to, when that is
-// known and not runID. The file is read from its start afterwards.
-func foreignJournal(f disk.File, runID string) string {
-	head := make([]byte, 1024)
-	n, err := f.ReadAt(head, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return ""
-	}
-	end := slices.Index(head[:n], '\n')
-	if end < 0 {
-		return ""
-	}
-	object, _, ok := checkLine(head[:end])
-	var h journalHead
-	if !ok || json.Unmarshal(object, &h) != nil || h.K != kindJournal || h.RunID == runID {
-		return ""
-	}
-	return h.RunID
+	return r.keepDamage(name, j.Damage[before:])
 }
 
 // keepDamage copies damaged bytes to the quarantine and says so. The tail of
 // a file that was being written when the power failed is no surprise.
-func (r *Run) keepDamage(name string, found []damage) error {
+func (r *Run) keepDamage(name string, found []journal.Damage) error {
 	if len(found) == 0 {
 		return nil
 	}
 	var all []byte
 	tail := true
 	for _, d := range found {
-		all = append(append(all, d.bytes...), '\n')
-		tail = tail && d.atTail
+		all = append(append(all, d.Bytes...), '\n')
+		tail = tail && d.AtTail
 	}
-	to := r.dir.at(quarantineDir, fmt.Sprintf("%s.at-%d.bad", filepath.Base(name), found[0].off))
+	to := r.dir.at(quarantineDir, fmt.Sprintf("%s.at-%d.bad", filepath.Base(name), found[0].Off))
 	if there, err := r.exists(to); err == nil && there {
 		return nil // found at an earlier start
 	}

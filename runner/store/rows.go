@@ -10,6 +10,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
 
@@ -104,7 +105,7 @@ type choice[T any] struct {
 func shardRows[T any](v *view, key shardKey, c choice[T], project func(*nightshift.Record) T, yield func(T, error) bool) bool {
 	var zero T
 	goOn := true
-	err := v.withShard(key, func(parquetFile *ParquetFile, j *journal) error {
+	err := v.withShard(key, func(parquetFile *ParquetFile, j *journal.Index) error {
 		switch {
 		case j != nil:
 		case parquetFile != nil:
@@ -188,7 +189,7 @@ func parquetFileRows[T any](v *view, parquetFile *ParquetFile, s Chunk, o ReadOp
 // withShard opens what there is of a unit. In a live run it may be committed
 // between looking and opening; it is then looked at again, as long as nothing
 // of it has been used.
-func (v *view) withShard(key shardKey, use func(parquetFile *ParquetFile, j *journal) error) error {
+func (v *view) withShard(key shardKey, use func(parquetFile *ParquetFile, j *journal.Index) error) error {
 	for try := 0; ; try++ {
 		parquetFile, j, err := v.openShard(key)
 		if errors.Is(err, fs.ErrNotExist) && try < 3 {
@@ -200,7 +201,7 @@ func (v *view) withShard(key shardKey, use func(parquetFile *ParquetFile, j *jou
 		if err == nil {
 			err = use(parquetFile, j)
 			if j != nil {
-				j.close()
+				j.Close()
 			}
 		}
 		if err != nil {
@@ -217,7 +218,7 @@ func (v *view) shardPath(key shardKey, parquetFile *ParquetFile) string {
 	return v.dir.at(journalDir, fmt.Sprintf("%s-%06d", v.slugs[key.model], key.shard))
 }
 
-func (v *view) openShard(key shardKey) (*ParquetFile, *journal, error) {
+func (v *view) openShard(key shardKey) (*ParquetFile, *journal.Index, error) {
 	p, listed := v.listed[key]
 	j, err := v.openJournal(key)
 	if err != nil {
@@ -236,7 +237,7 @@ func (v *view) openShard(key shardKey) (*ParquetFile, *journal, error) {
 	}
 	if _, err := v.fs.Size(v.dir.at(resultsDir, p.Name)); err != nil {
 		if j != nil {
-			j.close()
+			j.Close()
 		}
 		return &p, nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"nightshift/internal/fsx"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
 
@@ -23,13 +24,14 @@ type Shard struct {
 	r     *Run
 	model string
 	key   shardKey
+	chunk Chunk
 	slug  string
 	gen   int
 	base  *ParquetFile // the part that this generation replaces; nil for the first
 
 	mu          sync.Mutex
 	settled     *sync.Cond // signals changes of syncedTo and failure
-	j           *journal
+	j           *journal.Index
 	shardTotals shardTotals
 	baseLog     map[int64][]nightshift.Attempt // attempts of the base's failed rows
 	baseOf      map[int64]records.Tally        // and what they add to the totals
@@ -37,7 +39,7 @@ type Shard struct {
 	done        bitset
 	left        int64
 	flying      map[int64]struct{} // items whose intent has no outcome yet
-	cur         *journalFile       // nil until the first write
+	cur         *journal.File      // nil until the first write
 	epoch       int                // number of the newest journal file
 	pending     []pending          // written but not synced, oldest first
 	waits       int64              // bytes of those
@@ -102,7 +104,7 @@ func (r *Run) OpenShard(model string, shard int) (*Shard, error) {
 	if committed {
 		base = &parquetFile
 	}
-	u, err := r.newShard(key, base, newJournal(r.id.Chunks[shard], r.id.Epochs))
+	u, err := r.newShard(key, base, r.newJournal(shard))
 	if err != nil {
 		return nil, err
 	}
@@ -115,13 +117,18 @@ func (r *Run) OpenShard(model string, shard int) (*Shard, error) {
 	return u, nil
 }
 
+func (r *Run) newJournal(shard int) *journal.Index {
+	c := r.id.Chunks[shard]
+	return journal.NewIndex(c.First, c.Rows, r.id.Epochs)
+}
+
 // newShard puts a unit together from what its journals and the part it
 // replaces hold.
-func (r *Run) newShard(key shardKey, base *ParquetFile, j *journal) (*Shard, error) {
+func (r *Run) newShard(key shardKey, base *ParquetFile, j *journal.Index) (*Shard, error) {
 	u := &Shard{
-		r: r, key: key, model: r.id.Models[key.model], slug: r.slugs[key.model], gen: 1, base: base, j: j,
+		r: r, key: key, chunk: r.id.Chunks[key.shard], model: r.id.Models[key.model], slug: r.slugs[key.model], gen: 1, base: base, j: j,
 		baseLog: map[int64][]nightshift.Attempt{}, baseOf: map[int64]records.Tally{}, pastOf: map[int64]records.Tally{},
-		done: newBitset(int64(len(j.at))), left: j.chunk.items(r.id.Epochs), flying: map[int64]struct{}{}, kept: map[int64]*nightshift.Record{},
+		done: newBitset(int64(len(j.At))), left: r.id.Chunks[key.shard].items(r.id.Epochs), flying: map[int64]struct{}{}, kept: map[int64]*nightshift.Record{},
 	}
 	u.settled = sync.NewCond(&u.mu)
 	if base != nil {
@@ -130,8 +137,8 @@ func (r *Run) newShard(key shardKey, base *ParquetFile, j *journal) (*Shard, err
 			return nil, err
 		}
 	}
-	for item := range j.at {
-		if item := int64(item); j.at[item].n > 0 && !u.again(item) && !u.done.get(item) {
+	for item := range j.At {
+		if item := int64(item); j.At[item].Len > 0 && !u.again(item) && !u.done.get(item) {
 			u.done.set(item)
 			u.left--
 		}
@@ -143,8 +150,8 @@ func (r *Run) newShard(key shardKey, base *ParquetFile, j *journal) (*Shard, err
 // again reports whether an item is to be run although the journal has a
 // record of it.
 func (u *Shard) again(item int64) bool {
-	_, failed := u.j.redo[item]
-	return failed && (u.r.opts.RetryFailed || u.j.reopened(item))
+	_, failed := u.j.Redo[item]
+	return failed && (u.r.opts.RetryFailed || u.j.Reopened(item))
 }
 
 // readBase marks the rows that the part to be replaced answers.
@@ -159,7 +166,7 @@ func (u *Shard) readBase() error {
 		if err != nil {
 			return disk.Wrap("reading", name, err)
 		}
-		item, ok := u.j.item(c.Row, int(c.Epoch))
+		item, ok := u.j.Item(c.Row, int(c.Epoch))
 		if !ok {
 			return disk.Wrap("reading", name, fmt.Errorf("row %d epoch %d is not in unit %d", c.Row, c.Epoch, u.key.shard))
 		}
@@ -187,19 +194,19 @@ func (u *Shard) computeTotals() {
 	for _, t := range u.baseOf {
 		s.totals.Accumulate(&t, -1)
 	}
-	s.totals.Accumulate(&u.j.tally, 1)
+	s.totals.Accumulate(&u.j.Tally, 1)
 	for item := range u.items() {
 		if u.done.get(item) {
-			delete(u.j.open, item)
+			delete(u.j.Open, item)
 			continue
 		}
-		if t, ok := u.j.redo[item]; ok {
+		if t, ok := u.j.Redo[item]; ok {
 			s.totals.Accumulate(&t, -1)
 		}
 		log := u.history(item)
-		tr := u.j.open[item]
+		tr := u.j.Open[item]
 		if tr != nil {
-			log = append(slices.Clip(log), tr.answered...)
+			log = append(slices.Clip(log), tr.Answered...)
 			s.unknown = append(s.unknown, u.unknown(item, tr)...)
 		}
 		if len(log) > 0 {
@@ -210,12 +217,12 @@ func (u *Shard) computeTotals() {
 	}
 }
 
-func (u *Shard) unknown(item int64, t *attemptHistory) []Unknown {
-	row, epoch := u.j.rowOf(item)
+func (u *Shard) unknown(item int64, t *journal.History) []Unknown {
+	row, epoch := u.j.RowOf(item)
 	var list []Unknown
-	for _, in := range t.intents {
+	for _, in := range t.Intents {
 		list = append(list, Unknown{
-			Model: u.model, Shard: u.key.shard, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.at,
+			Model: u.model, Shard: u.key.shard, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.At,
 			WorstTokens: in.WorstTokens, WorstCost: in.WorstCost,
 		})
 	}
@@ -235,10 +242,10 @@ func (u *Shard) register() {
 // final record.
 func (u *Shard) items() func(func(int64) bool) {
 	known := map[int64]bool{}
-	for item := range u.j.open {
+	for item := range u.j.Open {
 		known[item] = true
 	}
-	for item := range u.j.redo {
+	for item := range u.j.Redo {
 		known[item] = true
 	}
 	for item := range u.baseLog {
@@ -253,7 +260,7 @@ func (u *Shard) items() func(func(int64) bool) {
 }
 
 // Chunk returns the dataset rows that the unit covers.
-func (u *Shard) Chunk() Chunk { return u.j.chunk }
+func (u *Shard) Chunk() Chunk { return u.chunk }
 
 // Generation is 1, and one more each time failed rows are run again.
 func (u *Shard) Generation() int { return u.gen }
@@ -275,7 +282,7 @@ func (u *Shard) Remaining() int64 {
 }
 
 func (u *Shard) mustItem(row int64, epoch int) int64 {
-	item, ok := u.j.item(row, epoch)
+	item, ok := u.j.Item(row, epoch)
 	if !ok {
 		panic(fmt.Sprintf("store: row %d epoch %d is not in unit %d of model %q", row, epoch, u.key.shard, u.model))
 	}
@@ -312,19 +319,19 @@ func (u *Shard) Settled(row int64, epoch int) int {
 
 func (u *Shard) history(item int64) []nightshift.Attempt {
 	log := u.failedLog(item)
-	if t := u.j.open[item]; t != nil {
-		log = append(slices.Clip(log), t.history()...)
+	if t := u.j.Open[item]; t != nil {
+		log = append(slices.Clip(log), t.Attempts()...)
 	}
 	return log
 }
 
 // failedLog are the attempts of the item's record that failed, if it has one.
 func (u *Shard) failedLog(item int64) []nightshift.Attempt {
-	if _, failed := u.j.redo[item]; !failed {
+	if _, failed := u.j.Redo[item]; !failed {
 		return u.baseLog[item]
 	}
 	// The journal's record took over the base's attempts, if there were any.
-	rec, err := u.j.record(u.j.at[item])
+	rec, err := u.j.Record(u.j.At[item])
 	if err != nil {
 		return nil
 	}
@@ -338,13 +345,13 @@ func (u *Shard) Turns(row int64, epoch int) []nightshift.Response {
 	item := u.mustItem(row, epoch)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	t := u.j.open[item]
+	t := u.j.Open[item]
 	if t == nil || u.done.get(item) {
 		return nil
 	}
 	var turns []nightshift.Response
-	for _, at := range t.turns {
-		resp, err := u.j.turn(at)
+	for _, at := range t.Turns {
+		resp, err := u.j.Turn(at)
 		if err != nil {
 			u.r.opts.Notice(fmt.Sprintf("row %d: the answer to turn %d cannot be read and is asked for again: %v", row, len(turns)+1, err))
 			break
@@ -358,19 +365,19 @@ func (u *Shard) Turns(row int64, epoch int) []nightshift.Response {
 // is written on return.
 func (u *Shard) PutTurn(row int64, epoch int, resp nightshift.Response) error {
 	item := u.mustItem(row, epoch)
-	turn := &turnResponse{Response: resp, UsageRaw: resp.UsageRaw}
+	turn := &journal.TurnResponse{Response: resp, UsageRaw: resp.UsageRaw}
 	turn.Attempts = make([]nightshift.Attempt, len(resp.Attempts))
 	for i, a := range resp.Attempts {
 		turn.Attempts[i] = records.RepairAttempt(a)
 	}
-	line, crc, err := encodeLine(journalLine{K: kindTurn, Row: row, Epoch: int32(epoch), At: time.Now().UTC(), Turn: turn})
+	line, crc, err := journal.EncodeLine(journal.Line{K: journal.KindTurn, Row: row, Epoch: int32(epoch), At: time.Now().UTC(), Turn: turn})
 	if err != nil {
 		return fmt.Errorf("row %d: %w", row, err)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.flying, item)
-	err = u.append(pending{line: line, crc: crc, item: item, kind: kindTurn})
+	err = u.append(pending{line: line, crc: crc, item: item, kind: journal.KindTurn})
 	disk.CrashPoint("turn.written")
 	return err
 }
@@ -393,10 +400,10 @@ func (w *attemptLog) Sending(in nightshift.Intent) error {
 	if err := w.u.r.Err(); err != nil {
 		return err
 	}
-	line, crc := encodeIntent(in, w.row, w.epoch, time.Now().UTC())
+	line, crc := journal.EncodeIntent(in, w.row, w.epoch, time.Now().UTC())
 	w.u.mu.Lock()
 	w.u.flying[w.item] = struct{}{}
-	err := w.u.append(pending{line: line, crc: crc, item: w.item, kind: kindIntent})
+	err := w.u.append(pending{line: line, crc: crc, item: w.item, kind: journal.KindIntent})
 	w.u.mu.Unlock()
 	disk.CrashPoint("intent.written")
 	if err == nil {
@@ -407,13 +414,13 @@ func (w *attemptLog) Sending(in nightshift.Intent) error {
 
 func (w *attemptLog) Failed(a nightshift.Attempt) error {
 	a = records.RepairAttempt(a)
-	line, crc, err := encodeLine(journalLine{K: kindFailed, Row: w.row, Epoch: w.epoch, At: time.Now().UTC(), Attempt: &a})
+	line, crc, err := journal.EncodeLine(journal.Line{K: journal.KindFailed, Row: w.row, Epoch: w.epoch, At: time.Now().UTC(), Attempt: &a})
 	if err != nil {
 		return fmt.Errorf("row %d: %w", w.row, err)
 	}
 	w.u.mu.Lock()
 	delete(w.u.flying, w.item)
-	err = w.u.append(pending{line: line, crc: crc, item: w.item, kind: kindFailed})
+	err = w.u.append(pending{line: line, crc: crc, item: w.item, kind: journal.KindFailed})
 	w.u.mu.Unlock()
 	disk.CrashPoint("failed.written")
 	return err
@@ -427,14 +434,14 @@ func (w *attemptLog) Failed(a nightshift.Attempt) error {
 // When storage fails Put returns a [*StorageError]. The record is then still
 // held, and is saved as soon as there is a way: see [Run.Close].
 func (u *Shard) Put(rec *nightshift.Record) error {
-	item, ok := u.j.item(rec.Row, int(rec.Epoch))
+	item, ok := u.j.Item(rec.Row, int(rec.Epoch))
 	if !ok || rec.Model != u.model {
 		return fmt.Errorf("store: a record of row %d epoch %d model %q does not belong into unit %d of model %q", rec.Row, rec.Epoch, rec.Model, u.key.shard, u.model)
 	}
 	kept := records.Repaired(rec)
-	line, crc := encodeRecord(&kept, time.Now().UTC())
+	line, crc := journal.EncodeRecord(&kept, time.Now().UTC())
 	c := records.ColumnsOf(&kept)
-	p := pending{line: line, crc: crc, item: item, kind: kindResult, add: &c}
+	p := pending{line: line, crc: crc, item: item, kind: journal.KindResult, add: &c}
 	if err := u.put(p, records.Retried(kept.Outcome)); err != nil {
 		return err
 	}
@@ -450,21 +457,21 @@ func (u *Shard) put(p pending, failed bool) error {
 		return fmt.Errorf("store: unit %d of model %q is closed", u.key.shard, u.model)
 	}
 	if u.done.get(p.item) {
-		row, epoch := u.j.rowOf(p.item)
+		row, epoch := u.j.RowOf(p.item)
 		return fmt.Errorf("store: row %d epoch %d of model %q has a record already", row, epoch, u.model)
 	}
 	if u.left == 0 {
-		row, epoch := u.j.rowOf(p.item)
+		row, epoch := u.j.RowOf(p.item)
 		return fmt.Errorf("store: row %d epoch %d of model %q is not selected in this run", row, epoch, u.model)
 	}
 	delete(u.flying, p.item)
-	delete(u.j.open, p.item)
+	delete(u.j.Open, p.item)
 	u.done.set(p.item)
 	u.left--
 	if failed {
-		u.j.redo[p.item] = p.add.Tally()
+		u.j.Redo[p.item] = p.add.Tally()
 	} else {
-		delete(u.j.redo, p.item)
+		delete(u.j.Redo, p.item)
 	}
 	err := u.append(p)
 	if err == nil && (u.r.opts.Strict || u.waits > maxWaiting) {
@@ -478,14 +485,14 @@ func (u *Shard) append(p pending) error {
 	if u.state != shardOpen && u.state != shardCommitting {
 		return fmt.Errorf("store: unit %d of model %q is closed", u.key.shard, u.model)
 	}
-	if p.kind == kindTurn {
-		t := u.j.attemptHistory(p.item, p.crc)
+	if p.kind == journal.KindTurn {
+		t := u.j.HistoryOf(p.item, p.crc)
 		if t == nil {
 			return nil
 		}
-		p.turn = len(t.turns)
-		t.turns = append(t.turns, loc{})
-		t.intents, t.attempts = nil, nil // the answer tells of them
+		p.turn = len(t.Turns)
+		t.Turns = append(t.Turns, journal.Place{})
+		t.Intents, t.Failed = nil, nil // the answer tells of them
 	}
 	u.r.noteSize(int64(len(p.line)), len(u.flying))
 	u.pending = append(u.pending, p)
@@ -497,7 +504,7 @@ func (u *Shard) append(p pending) error {
 	if err := u.write(&u.pending[len(u.pending)-1]); err != nil {
 		return u.rotate(err)
 	}
-	if u.cur.fallback {
+	if u.cur.Fallback {
 		return errors.Join(u.cur.Sync(), u.r.Err())
 	}
 	u.r.wake()
@@ -514,22 +521,22 @@ func (u *Shard) write(p *pending) error {
 		u.adopt(f)
 	}
 	u.reserve(int64(len(p.line)))
-	off, err := u.cur.put(p.line)
+	off, err := u.cur.Put(p.line)
 	if err != nil {
 		return err
 	}
-	u.place(p, loc{off: off, n: int32(len(p.line) - 1), file: u.cur.n, crc: p.crc})
+	u.place(p, journal.Place{Off: off, Len: int32(len(p.line) - 1), File: u.cur.N, CRC: p.crc})
 	return nil
 }
 
 // place notes where a line lies.
-func (u *Shard) place(p *pending, at loc) {
+func (u *Shard) place(p *pending, at journal.Place) {
 	switch p.kind {
-	case kindResult:
-		u.j.at[p.item] = at
-	case kindTurn:
-		if t := u.j.open[p.item]; t != nil {
-			t.turns[p.turn] = at
+	case journal.KindResult:
+		u.j.At[p.item] = at
+	case journal.KindTurn:
+		if t := u.j.Open[p.item]; t != nil {
+			t.Turns[p.turn] = at
 		}
 	}
 }
@@ -539,35 +546,35 @@ func (u *Shard) place(p *pending, at loc) {
 // is in flight.
 func (u *Shard) reserve(need int64) {
 	f := u.cur
-	if f.size+need <= f.reserved {
+	if f.Size+need <= f.Reserved {
 		return
 	}
 	n := max(reserveAhead, need)
-	if err := f.File.Reserve(f.size, n); err != nil {
+	if err := f.File.Reserve(f.Size, n); err != nil {
 		if fsx.IsFull(err) {
-			u.r.fail(disk.Wrap("reserving space for", f.name, err))
+			u.r.fail(disk.Wrap("reserving space for", f.Name, err))
 		}
 		return
 	}
-	f.reserved = f.size + n
+	f.Reserved = f.Size + n
 }
 
 // create begins the unit's next journal file in dir.
-func (u *Shard) create(dir string) (*journalFile, error) {
+func (u *Shard) create(dir string) (*journal.File, error) {
 	u.epoch++
 	name := filepath.Join(dir, journalName(u.slug, u.key.shard, u.gen, u.epoch))
 	f, err := u.r.fs.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND)
 	if err != nil {
 		return nil, err
 	}
-	s := u.j.chunk
-	head, _, err := encodeLine(journalHead{
-		K: kindJournal, RunID: u.r.doc.RunID, Model: u.model, Shard: u.key.shard, Gen: u.gen, Epoch: u.epoch,
+	s := u.chunk
+	head, _, err := journal.EncodeLine(journal.Head{
+		K: journal.KindHead, RunID: u.r.doc.RunID, Model: u.model, Shard: u.key.shard, Gen: u.gen, Epoch: u.epoch,
 		First: s.First, Rows: s.Rows, ChunkHash: hashText(s.Hash), PID: os.Getpid(), At: time.Now().UTC(),
 	})
-	jf := &journalFile{File: f, name: name, dir: dir, n: int32(len(u.j.files))}
+	jf := &journal.File{File: f, Name: name, Dir: dir, N: int32(len(u.j.Files))}
 	if err == nil {
-		_, err = jf.put(head)
+		_, err = jf.Put(head)
 	}
 	if err != nil {
 		f.Close()
@@ -578,9 +585,9 @@ func (u *Shard) create(dir string) (*journalFile, error) {
 }
 
 // adopt makes f the current file. Older ones stay open for reading.
-func (u *Shard) adopt(f *journalFile) {
-	u.j.files = append(u.j.files, f.File)
-	u.j.names = append(u.j.names, f.name)
+func (u *Shard) adopt(f *journal.File) {
+	u.j.Files = append(u.j.Files, f.File)
+	u.j.Names = append(u.j.Names, f.Name)
 	u.cur = f
 }
 
@@ -592,7 +599,7 @@ func (u *Shard) adopt(f *journalFile) {
 func (u *Shard) rotate(cause error) error {
 	away := u.cur
 	u.cur = nil
-	if away == nil || !away.fallback {
+	if away == nil || !away.Fallback {
 		if fsx.IsFull(cause) {
 			u.r.fail(disk.Wrap("writing the journal", u.r.dir.at(journalDir), cause))
 			u.r.dropReserveFile()
@@ -642,17 +649,17 @@ func (u *Shard) rewrite(dir string, fallback bool) error {
 	if err != nil {
 		return err
 	}
-	f.fallback = fallback
-	at := make([]loc, len(u.pending))
+	f.Fallback = fallback
+	at := make([]journal.Place, len(u.pending))
 	for i, p := range u.pending {
-		off, err := f.put(p.line)
+		off, err := f.Put(p.line)
 		if err != nil {
 			f.Close()
 			return err
 		}
-		at[i] = loc{off: off, n: int32(len(p.line) - 1), file: f.n, crc: p.crc}
+		at[i] = journal.Place{Off: off, Len: int32(len(p.line) - 1), File: f.N, CRC: p.crc}
 	}
-	if err := f.makeDurable(u.r.fs); err != nil {
+	if err := f.MakeDurable(u.r.fs); err != nil {
 		f.Close()
 		return err
 	}
@@ -672,7 +679,7 @@ func (u *Shard) settle(n int) {
 	u.r.wrote = time.Now().UTC()
 	for _, p := range u.pending[:n] {
 		u.waits -= int64(len(p.line))
-		dropLine(p.line)
+		journal.DropLine(p.line)
 		if p.add == nil {
 			continue
 		}
@@ -696,7 +703,7 @@ func (u *Shard) waitFor(n uint64) error {
 		if u.state == shardClosed {
 			return fmt.Errorf("store: unit %d of model %q was closed", u.key.shard, u.model)
 		}
-		if err := u.r.Err(); err != nil && (u.cur == nil || u.cur.fallback) {
+		if err := u.r.Err(); err != nil && (u.cur == nil || u.cur.Fallback) {
 			return err
 		}
 		u.settled.Wait()
@@ -721,11 +728,11 @@ func (u *Shard) sync() error {
 	if n == 0 {
 		return nil
 	}
-	if f == nil || f.fallback {
+	if f == nil || f.Fallback {
 		return u.r.Err()
 	}
 	disk.CrashPoint("sync.before")
-	err := f.makeDurable(u.r.fs)
+	err := f.MakeDurable(u.r.fs)
 	disk.CrashPoint("sync.after")
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -755,10 +762,10 @@ func (u *Shard) flush() error {
 		if away == nil {
 			return u.rotate(err)
 		}
-		return rescued(disk.Wrap("writing the journal", u.r.dir.at(journalDir), err), away.dir)
+		return rescued(disk.Wrap("writing the journal", u.r.dir.at(journalDir), err), away.Dir)
 	}
-	if away != nil && away.fallback {
-		_ = u.r.fs.Remove(away.name)
+	if away != nil && away.Fallback {
+		_ = u.r.fs.Remove(away.Name)
 	}
 	return nil
 }
@@ -771,7 +778,7 @@ func (u *Shard) closeFiles() {
 	defer u.syncMu.Unlock()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.j.close()
+	u.j.Close()
 	if u.state != shardCommitted {
 		u.state = shardClosed
 	}

@@ -53,7 +53,7 @@ func ShardFiles(dir string) ([]ShardFile, error) {
 		parquetFile, j, err := v.openShard(key)
 		switch {
 		case j != nil:
-			j.close()
+			j.Close()
 		case err == nil && parquetFile != nil:
 			u.Path = v.dir.at(resultsDir, parquetFile.Name)
 		case err == nil:

@@ -481,6 +481,13 @@ func (r *Run) Close(state string) error {
 	return r.Err()
 }
 
+// Sync waits until everything that was written is durable, so that Totals
+// count it. The error is why the store has failed, if it has.
+func (r *Run) Sync() error {
+	r.settleAll()
+	return r.Err()
+}
+
 // settleAll makes everything pending durable, by any way that is left.
 func (r *Run) settleAll() {
 	for _, u := range r.shardList() {

@@ -7,6 +7,7 @@ import (
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
 
@@ -105,11 +106,11 @@ func (u *Shard) growMore() (err error) {
 		if len(list) == 0 {
 			return nil
 		}
-		if err := j.load(list); err != nil {
+		if err := j.Load(list); err != nil {
 			return err
 		}
 		for _, e := range list {
-			if err := u.tempFile.Add(e.rec); err != nil {
+			if err := u.tempFile.Add(e.Rec); err != nil {
 				return err
 			}
 		}
@@ -119,19 +120,19 @@ func (u *Shard) growMore() (err error) {
 
 // take returns the records that come next, as far as they are there, and what
 // those that are not in memory are read with.
-func (u *Shard) take() (list []entry, j *journal) {
+func (u *Shard) take() (list []journal.Entry, j *journal.Index) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for item := u.drafted; item < int64(len(u.j.at)) && len(list) < parquetfile.BatchRows; item++ {
-		e := entry{u.kept[item], u.j.at[item]}
-		if !u.done.get(item) || e.rec == nil && e.at.n == 0 {
+	for item := u.drafted; item < int64(len(u.j.At)) && len(list) < parquetfile.BatchRows; item++ {
+		e := journal.Entry{Rec: u.kept[item], At: u.j.At[item]}
+		if !u.done.get(item) || e.Rec == nil && e.At.Len == 0 {
 			break
 		}
 		list = append(list, e)
-		u.forget(item, e.rec)
+		u.forget(item, e.Rec)
 	}
 	u.drafted += int64(len(list))
-	return list, &journal{files: u.j.files, names: u.j.names}
+	return list, &journal.Index{Files: u.j.Files, Names: u.j.Names}
 }
 
 // forget gives back the room of a record that is kept.
@@ -176,7 +177,7 @@ func (u *Shard) remaining() func(func(*nightshift.Record, error) bool) {
 	if u.base != nil {
 		return mergeRecords(u.r.fs, u.r.dir, u.base, u.j)
 	}
-	return u.j.ordered(u.drafted, u.kept)
+	return u.j.Ordered(u.drafted, u.kept)
 }
 
 // abandonTempFile removes a draft. The next one begins at the beginning.

@@ -79,7 +79,7 @@ func verify(fsys disk.FS, dir string, deep bool, checks []Check) (VerifyReport, 
 	}
 	rep.Items = v.info.Items()
 	for _, d := range v.damage {
-		rep.note(false, v.dir.at(manifestFile), "byte %d: %s (%d bytes)", d.off, d.why, len(d.bytes))
+		rep.note(false, v.dir.at(manifestFile), "byte %d: %s (%d bytes)", d.Off, d.Why, len(d.Bytes))
 	}
 	if err := rep.listed(v); err != nil {
 		return rep, err
@@ -222,17 +222,17 @@ func (r *VerifyReport) journal(v *view, key shardKey, checks []Check) {
 	if j == nil {
 		return
 	}
-	defer j.close()
+	defer j.Close()
 	r.Journals++
-	for _, d := range j.damage {
-		r.note(d.atTail, j.names[d.file], "byte %d: %s (%d bytes)", d.off, d.why, len(d.bytes))
+	for _, d := range j.Damage {
+		r.note(d.AtTail, j.Names[d.File], "byte %d: %s (%d bytes)", d.Off, d.Why, len(d.Bytes))
 	}
-	if j.extras > 0 {
-		r.note(true, v.shardPath(key, nil), "%d answers are there twice and were paid for twice", j.extras)
+	if j.Extras > 0 {
+		r.note(true, v.shardPath(key, nil), "%d answers are there twice and were paid for twice", j.Extras)
 	}
 	_, based := v.listed[key]
-	for _, at := range j.at {
-		if at.n == 0 {
+	for _, at := range j.At {
+		if at.Len == 0 {
 			continue
 		}
 		if !based {
@@ -241,12 +241,12 @@ func (r *VerifyReport) journal(v *view, key shardKey, checks []Check) {
 		if !r.Deep {
 			continue
 		}
-		rec, err := j.record(at)
+		rec, err := j.Record(at)
 		if err != nil {
-			r.note(false, j.names[at.file], "%v", err)
+			r.note(false, j.Names[at.File], "%v", err)
 			continue
 		}
-		r.check(j.names[at.file], rec, v.info.Models[key.model], checks)
+		r.check(j.Names[at.File], rec, v.info.Models[key.model], checks)
 	}
 }
 

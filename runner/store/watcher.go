@@ -13,6 +13,7 @@ import (
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/journal"
 )
 
 // A Watcher looks at a run again and again. It remembers what the journals of
@@ -34,7 +35,7 @@ type watched struct {
 	gen   int
 	files []journalID
 	read  []int64 // bytes of each file that have been looked at
-	j     *journal
+	j     *journal.Index
 }
 
 // NewWatcher returns a watcher of a run directory, which need not be there yet.
@@ -63,7 +64,7 @@ func (w *Watcher) Status(p *Progress) (StatusInfo, error) {
 
 // looked is a unit's journals as a look has left them.
 type looked struct {
-	j   *journal
+	j   *journal.Index
 	err error
 }
 
@@ -113,12 +114,12 @@ func (w *Watcher) shard(v *view, key shardKey, ids []journalID, live bool) (*wat
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id journalID) bool { return id.gen != gen })
 	u := w.shards[key]
 	if u == nil || u.gen != gen || len(ids) < len(u.files) || !slices.Equal(u.files, ids[:len(u.files)]) {
-		u = &watched{gen: gen, j: newJournal(v.info.Chunks[key.shard], v.info.Epochs)}
+		u = &watched{gen: gen, j: v.newJournal(key)}
 	}
 	for n, id := range ids {
 		if n == len(u.files) {
 			u.files, u.read = append(u.files, id), append(u.read, 0)
-			u.j.names = append(u.j.names, v.journalPath(id))
+			u.j.Names = append(u.j.Names, v.journalPath(id))
 		}
 		err := u.readOn(v, n, live)
 		if errors.Is(err, errShrunk) {
@@ -140,17 +141,17 @@ var errShrunk = errors.New("a journal is shorter than it was")
 // readOn reads what was added to the n-th file. Of a live run the last line is
 // left until it is whole.
 func (u *watched) readOn(v *view, n int, live bool) error {
-	f, err := v.fs.Open(u.j.names[n], os.O_RDONLY)
+	f, err := v.fs.Open(u.j.Names[n], os.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if u.read[n] == 0 && foreignJournal(f, v.info.RunID) != "" {
+	if u.read[n] == 0 && journal.OtherRun(f, v.info.RunID) != "" {
 		return nil // of another run; see view.scan
 	}
 	end, err := f.Length()
 	if err == nil && live {
-		end, err = lastLineEnd(f, u.read[n], end)
+		end, err = journal.LastLineEnd(f, u.read[n], end)
 	}
 	if err != nil || end == u.read[n] {
 		return err
@@ -158,28 +159,9 @@ func (u *watched) readOn(v *view, n int, live bool) error {
 	if end < u.read[n] {
 		return errShrunk
 	}
-	err = u.j.scanFrom(io.NewSectionReader(f, u.read[n], end-u.read[n]), n, u.read[n])
+	err = u.j.ScanFrom(io.NewSectionReader(f, u.read[n], end-u.read[n]), n, u.read[n])
 	u.read[n] = end
 	return err
-}
-
-// lastLineEnd is where the last whole line between from and end ends; from when
-// there is none.
-func lastLineEnd(f io.ReaderAt, from, end int64) (int64, error) {
-	buf := make([]byte, 64<<10)
-	for at := end; at > from; {
-		n := min(int64(len(buf)), at-from)
-		at -= n
-		if _, err := f.ReadAt(buf[:n], at); err != nil && !errors.Is(err, io.EOF) {
-			return from, err
-		}
-		for i := n - 1; i >= 0; i-- {
-			if buf[i] == '\n' {
-				return at + i + 1, nil
-			}
-		}
-	}
-	return min(from, end), nil
 }
 
 // LatestRows returns up to n of the rows of one unit that were recorded last in
@@ -216,24 +198,24 @@ func LatestRows[T any](w *Watcher, model string, shard, n int) (rows []T, err er
 
 // latest reads the n records that lie last.
 func (u *watched) latest(v *view, n int) (records []*nightshift.Record, err error) {
-	var places []loc
-	for _, at := range u.j.at {
-		if at.n > 0 {
+	var places []journal.Place
+	for _, at := range u.j.At {
+		if at.Len > 0 {
 			places = append(places, at)
 		}
 	}
-	slices.SortFunc(places, func(a, b loc) int { return b.compare(a) })
-	open := &journal{names: u.j.names}
-	defer open.close()
-	for _, name := range u.j.names {
+	slices.SortFunc(places, func(a, b journal.Place) int { return b.Compare(a) })
+	open := &journal.Index{Names: u.j.Names}
+	defer open.Close()
+	for _, name := range u.j.Names {
 		f, err := v.fs.Open(name, os.O_RDONLY)
 		if err != nil {
 			return nil, err
 		}
-		open.files = append(open.files, f)
+		open.Files = append(open.Files, f)
 	}
 	for _, at := range places[:min(n, len(places))] {
-		rec, err := open.record(at)
+		rec, err := open.Record(at)
 		if err != nil {
 			return records, err
 		}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"nightshift"
+	"nightshift/internal/fsx"
 	"reflect"
 	"strings"
 	"testing"
@@ -150,4 +151,11 @@ var HostileTexts = []string{
 	"null", "NULL", "NaN", "{}", "[]", `{"k":"result"}`, "\xff\xfe", "caf\xe9", "\xed\xa0\x80", "\xed\xbf\xbf tail", "\xc0\x80", "\xf4\x90\x80\x80", "ok\xe2\x82",
 	"😀", "\U0010ffff", "e\u0301", "日本語", "</script>", "<&>", strings.Repeat("long ", 2000),
 	string(Utf8Garbage(97)),
+}
+
+// ReportCPU reports the processor time of everything the process does, which
+// a busy machine does not distort as it does the time on the wall.
+func ReportCPU(b *testing.B) {
+	start := fsx.ProcessorTime()
+	b.Cleanup(func() { b.ReportMetric(float64((fsx.ProcessorTime()-start).Nanoseconds())/float64(b.N), "cpu-ns/op") })
 }

@@ -1,4 +1,4 @@
-package store
+package journal
 
 import (
 	"encoding/base64"
@@ -87,8 +87,8 @@ func appendValue(b []byte, v reflect.Value) []byte {
 	panic("store: no JSON for a field of kind " + v.Kind().String())
 }
 
-// encodeRecord returns the result line of a record.
-func encodeRecord(rec *nightshift.Record, at time.Time) ([]byte, uint32) {
+// EncodeRecord returns the result line of a record.
+func EncodeRecord(rec *nightshift.Record, at time.Time) ([]byte, uint32) {
 	size := 1024 + int(records.Weight(rec))*5/4
 	block := pack(rec.RawResponse)
 	if block != nil {
@@ -97,24 +97,24 @@ func encodeRecord(rec *nightshift.Record, at time.Time) ([]byte, uint32) {
 		size -= len(*rec.RawResponse)*5/4 - base64.StdEncoding.EncodedLen(len(block))
 		rec = &rest
 	}
-	b := beginLine(newLine(size), kindResult, rec.Row, rec.Epoch, at)
+	b := beginLine(newLine(size), KindResult, rec.Row, rec.Epoch, at)
 	if block != nil {
 		b = append(base64.StdEncoding.AppendEncode(append(b, rawMember...), block), '"')
-		dropLine(block)
+		DropLine(block)
 	}
 	b = appendRecord(append(b, `,"record":`...), rec)
-	return sealLine(append(b, '}'))
+	return SealLine(append(b, '}'))
 }
 
-// encodeIntent returns the line that announces an attempt.
-func encodeIntent(in nightshift.Intent, row int64, epoch int32, at time.Time) ([]byte, uint32) {
-	b := beginLine(newLine(256), kindIntent, row, epoch, at)
+// EncodeIntent returns the line that announces an attempt.
+func EncodeIntent(in nightshift.Intent, row int64, epoch int32, at time.Time) ([]byte, uint32) {
+	b := beginLine(newLine(256), KindIntent, row, epoch, at)
 	b = strconv.AppendInt(append(b, `,"intent":{"attempt":`...), int64(in.Attempt), 10)
 	b = strconv.AppendInt(append(b, `,"worst_tokens":`...), in.WorstTokens, 10)
 	if in.WorstCost != 0 {
 		b = strconv.AppendInt(append(b, `,"worst_cost":`...), int64(in.WorstCost), 10)
 	}
-	return sealLine(append(b, "}}"...))
+	return SealLine(append(b, "}}"...))
 }
 
 // beginLine adds what every kind of line begins with.

@@ -1,4 +1,4 @@
-package store
+package journal
 
 import (
 	"encoding/json"
@@ -44,8 +44,8 @@ func FuzzAppendText(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		rec := nightshift.Record{Text: &s}
 		kept := records.Repaired(&rec)
-		line, crc := encodeRecord(&kept, time.Unix(1, 0).UTC())
-		object, got, ok := checkLine(line[:len(line)-1])
+		line, crc := EncodeRecord(&kept, time.Unix(1, 0).UTC())
+		object, got, ok := CheckLine(line[:len(line)-1])
 		if !ok || got != crc {
 			t.Fatalf("line %q does not check", line)
 		}

@@ -1,4 +1,4 @@
-package store
+package journal
 
 import (
 	"errors"
@@ -17,39 +17,39 @@ const (
 	fetchGap   = 16 << 10 // what may lie between neighbours, and is read too
 )
 
-// An entry is a record in memory, or the place where it lies.
-type entry struct {
-	rec *nightshift.Record
-	at  loc
+// An Entry is a record in memory, or the place where it lies.
+type Entry struct {
+	Rec *nightshift.Record
+	At  Place
 }
 
-// ordered yields the records of the items from one on, in their order: those
+// Ordered yields the records of the items from one on, in their order: those
 // that are kept in memory, and of the others those that the journal has. A
 // record is the reader's to keep.
-func (j *journal) ordered(from int64, kept map[int64]*nightshift.Record) func(func(*nightshift.Record, error) bool) {
+func (j *Index) Ordered(from int64, kept map[int64]*nightshift.Record) func(func(*nightshift.Record, error) bool) {
 	return func(yield func(*nightshift.Record, error) bool) {
-		var list []entry
+		var list []Entry
 		size := 0
 		flush := func() bool {
-			if err := j.load(list); err != nil {
+			if err := j.Load(list); err != nil {
 				yield(nil, err)
 				return false
 			}
 			for _, e := range list {
-				if !yield(e.rec, nil) {
+				if !yield(e.Rec, nil) {
 					return false
 				}
 			}
 			list, size = list[:0], 0
 			return true
 		}
-		for item := from; item < int64(len(j.at)); item++ {
-			e := entry{kept[item], j.at[item]}
-			if e.rec == nil && e.at.n == 0 {
+		for item := from; item < int64(len(j.At)); item++ {
+			e := Entry{kept[item], j.At[item]}
+			if e.Rec == nil && e.At.Len == 0 {
 				continue
 			}
 			list = append(list, e)
-			if size += int(e.at.n); size >= fetchBytes && !flush() {
+			if size += int(e.At.Len); size >= fetchBytes && !flush() {
 				return
 			}
 		}
@@ -57,12 +57,12 @@ func (j *journal) ordered(from int64, kept map[int64]*nightshift.Record) func(fu
 	}
 }
 
-// load brings the records of the entries into memory.
-func (j *journal) load(list []entry) error {
-	var places []loc
+// Load brings the records of the entries into memory.
+func (j *Index) Load(list []Entry) error {
+	var places []Place
 	for _, e := range list {
-		if e.rec == nil {
-			places = append(places, e.at)
+		if e.Rec == nil {
+			places = append(places, e.At)
 		}
 	}
 	lines, err := j.fetch(places)
@@ -70,10 +70,10 @@ func (j *journal) load(list []entry) error {
 		return err
 	}
 	for i := range list {
-		if list[i].rec != nil {
+		if list[i].Rec != nil {
 			continue
 		}
-		if list[i].rec, err = j.decode(list[i].at, lines[0]); err != nil {
+		if list[i].Rec, err = j.decode(list[i].At, lines[0]); err != nil {
 			return err
 		}
 		lines = lines[1:]
@@ -82,34 +82,34 @@ func (j *journal) load(list []entry) error {
 }
 
 // fetch returns the lines at some places.
-func (j *journal) fetch(places []loc) ([][]byte, error) {
+func (j *Index) fetch(places []Place) ([][]byte, error) {
 	order := make([]int, len(places))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortFunc(order, func(a, b int) int { return places[a].compare(places[b]) })
+	slices.SortFunc(order, func(a, b int) int { return places[a].Compare(places[b]) })
 	lines := make([][]byte, len(places))
 	for len(order) > 0 {
 		first := places[order[0]]
-		end := first.off + int64(first.n)
+		end := first.Off + int64(first.Len)
 		n := 1
 		for ; n < len(order); n++ {
 			next := places[order[n]]
-			to := next.off + int64(next.n)
-			if next.file != first.file || next.off-end > fetchGap || to-first.off > fetchRun {
+			to := next.Off + int64(next.Len)
+			if next.File != first.File || next.Off-end > fetchGap || to-first.Off > fetchRun {
 				break
 			}
 			end = max(end, to)
 		}
-		run := make([]byte, end-first.off)
-		if got, err := j.files[first.file].ReadAt(run, first.off); err != nil && !errors.Is(err, io.EOF) {
+		run := make([]byte, end-first.Off)
+		if got, err := j.Files[first.File].ReadAt(run, first.Off); err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		} else if got < len(run) {
 			clear(run[got:]) // the lines there fail their checksum
 		}
 		for _, i := range order[:n] {
-			from := places[i].off - first.off
-			lines[i] = run[from : from+int64(places[i].n)]
+			from := places[i].Off - first.Off
+			lines[i] = run[from : from+int64(places[i].Len)]
 		}
 		order = order[n:]
 	}

@@ -1,4 +1,4 @@
-package store
+package journal
 
 import (
 	"bytes"
@@ -56,7 +56,7 @@ var (
 // decodeWritten returns what an object holds besides the packed raw body, and
 // that. The record is nil when the object is not in the form of encodeRecord.
 func decodeWritten(object []byte) (rec *nightshift.Record, packed []byte) {
-	if !bytes.HasPrefix(object, []byte(`{"k":"`+kindResult+`","row":`)) || !bytes.HasSuffix(object, []byte("}}")) {
+	if !bytes.HasPrefix(object, []byte(`{"k":"`+KindResult+`","row":`)) || !bytes.HasSuffix(object, []byte("}}")) {
 		return nil, nil
 	}
 	// Nothing before the record holds a text, so the first mark is the one.

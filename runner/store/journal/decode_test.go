@@ -1,4 +1,4 @@
-package store
+package journal
 
 import (
 	"bytes"
@@ -20,8 +20,8 @@ func TestDecodeWritten(t *testing.T) {
 	rng := rand.New(rand.NewPCG(12, 12))
 	for i := range int64(2000) {
 		want := records.Repaired(storetest.HostileRecord(rng, "m", i, 0))
-		line, _ := encodeRecord(&want, time.Now().UTC())
-		object := line[prefixLen : len(line)-1]
+		line, _ := EncodeRecord(&want, time.Now().UTC())
+		object := line[PrefixLen : len(line)-1]
 		if rec, _ := decodeWritten(object); rec == nil {
 			t.Fatalf("left to encoding/json: %s", line)
 		}
@@ -53,8 +53,8 @@ func TestDecodeRawBodies(t *testing.T) {
 		"incompressible": {string(noise), false},
 	} {
 		rec := nightshift.Record{Row: 1, Model: "m", RawResponse: &c.raw}
-		line, _ := encodeRecord(&rec, time.Now().UTC())
-		object := line[prefixLen : len(line)-1]
+		line, _ := EncodeRecord(&rec, time.Now().UTC())
+		object := line[PrefixLen : len(line)-1]
 		if got := bytes.Contains(object, rawMark); got != c.packed {
 			t.Errorf("%s: packed is %v", name, got)
 		}
@@ -105,8 +105,8 @@ func FuzzDecodeWritten(f *testing.F) {
 		if i%4 == 0 {
 			rec.RawResponse = storetest.Ptr(strings.Repeat(`data: {"delta":"`+rec.ID+`"}`+"\n\n", 100))
 		}
-		line, _ := encodeRecord(&rec, time.Unix(1, 0).UTC())
-		f.Add(string(line[prefixLen+len(`{"k":"result","row":`) : len(line)-1]))
+		line, _ := EncodeRecord(&rec, time.Unix(1, 0).UTC())
+		f.Add(string(line[PrefixLen+len(`{"k":"result","row":`) : len(line)-1]))
 	}
 	f.Fuzz(func(t *testing.T, rest string) {
 		object := []byte(`{"k":"result","row":` + rest)
@@ -137,11 +137,11 @@ func FuzzDecodeWritten(f *testing.F) {
 // BenchmarkDecode is what a record costs to read at a commit.
 func BenchmarkDecode(b *testing.B) {
 	kept := records.Repaired(storetest.LargeRecord(rand.New(rand.NewPCG(1, 1)), "m0", 0))
-	line, _ := encodeRecord(&kept, time.Now())
-	object := line[prefixLen : len(line)-1]
+	line, _ := EncodeRecord(&kept, time.Now())
+	object := line[PrefixLen : len(line)-1]
 	b.SetBytes(int64(len(object)))
 	b.ReportAllocs()
-	reportCPU(b)
+	storetest.ReportCPU(b)
 	for b.Loop() {
 		_, err := decodeRecord(object)
 		storetest.Must(b, err)

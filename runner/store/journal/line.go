@@ -1,4 +1,6 @@
-package store
+// Package journal is the write-ahead log of a shard: lines, records as lines,
+// and the index of what the files hold. It knows nothing of Parquet.
+package journal
 
 import (
 	"bufio"
@@ -10,7 +12,7 @@ import (
 	"sync"
 )
 
-// A line of the journal, the manifest and the index of units is
+// A line of the journal, the manifest and the list of shards is
 //
 //	<CRC-32C of the object, eight hex digits> <space> <one JSON object> <newline>
 //
@@ -21,7 +23,7 @@ import (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const (
-	prefixLen = 9 // checksum and space
+	PrefixLen = 9 // checksum and space
 	hexDigits = "0123456789abcdef"
 )
 
@@ -37,47 +39,47 @@ var lines sync.Pool
 func newLine(size int) []byte {
 	b, _ := lines.Get().(*[]byte)
 	if b == nil || cap(*b) < size {
-		return lineBuffer(make([]byte, 0, size))
+		return LineBuffer(make([]byte, 0, size))
 	}
-	return lineBuffer(*b)
+	return LineBuffer(*b)
 }
 
-// dropLine gives back a line that nobody will look at again.
-func dropLine(b []byte) {
+// DropLine gives back a line that nobody will look at again.
+func DropLine(b []byte) {
 	if cap(b) <= longLine {
 		lines.Put(&b)
 	}
 }
 
-// lineBuffer begins a line in b.
-func lineBuffer(b []byte) []byte { return append(b[:0], "00000000 "...) }
+// LineBuffer begins a line in b.
+func LineBuffer(b []byte) []byte { return append(b[:0], "00000000 "...) }
 
-// sealLine finishes a line begun by lineBuffer and returns it with its checksum.
-func sealLine(b []byte) ([]byte, uint32) {
-	crc := crc32.Checksum(b[prefixLen:], castagnoli)
+// SealLine finishes a line begun by lineBuffer and returns it with its checksum.
+func SealLine(b []byte) ([]byte, uint32) {
+	crc := crc32.Checksum(b[PrefixLen:], castagnoli)
 	for i := range 8 {
 		b[i] = hexDigits[crc>>(28-4*i)&15]
 	}
 	return append(b, '\n'), crc
 }
 
-// encodeLine returns v as a line. v must marshal to an object whose first
+// EncodeLine returns v as a line. v must marshal to an object whose first
 // member is "k".
-func encodeLine(v any) ([]byte, uint32, error) {
-	buf := bytes.NewBuffer(lineBuffer(nil))
+func EncodeLine(v any) ([]byte, uint32, error) {
+	buf := bytes.NewBuffer(LineBuffer(nil))
 	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		return nil, 0, err
 	}
-	line, crc := sealLine(buf.Bytes()[:buf.Len()-1])
+	line, crc := SealLine(buf.Bytes()[:buf.Len()-1])
 	return line, crc, nil
 }
 
-// checkLine returns the object of a line without its newline, and its
+// CheckLine returns the object of a line without its newline, and its
 // checksum; ok is false when the line is damaged.
-func checkLine(b []byte) (object []byte, crc uint32, ok bool) {
-	if len(b) < prefixLen+len(startMark) || b[8] != ' ' || !bytes.HasPrefix(b[prefixLen:], startMark) {
+func CheckLine(b []byte) (object []byte, crc uint32, ok bool) {
+	if len(b) < PrefixLen+len(startMark) || b[8] != ' ' || !bytes.HasPrefix(b[PrefixLen:], startMark) {
 		return nil, 0, false
 	}
 	var want uint32
@@ -91,25 +93,25 @@ func checkLine(b []byte) (object []byte, crc uint32, ok bool) {
 			return nil, 0, false
 		}
 	}
-	object = b[prefixLen:]
+	object = b[PrefixLen:]
 	if crc32.Checksum(object, castagnoli) != want {
 		return nil, 0, false
 	}
 	return object, want, true
 }
 
-// A span is a piece of a file of lines: a record, or bytes that are none.
-type span struct {
-	off    int64
-	raw    []byte // without the newline; valid until the next call
-	object []byte // nil when damaged
-	crc    uint32
+// A Span is a piece of a file of lines: a record, or bytes that are none.
+type Span struct {
+	Off    int64
+	Raw    []byte // without the newline; valid until the next call
+	Object []byte // nil when damaged
+	CRC    uint32
 }
 
-// scanLines calls yield for every record of r and for every stretch of bytes
+// ScanLines calls yield for every record of r and for every stretch of bytes
 // that is not one, in order. A record that was written behind a damaged one
 // without a newline between them is found too.
-func scanLines(r io.Reader, yield func(span) error) error {
+func ScanLines(r io.Reader, yield func(Span) error) error {
 	br := bufio.NewReaderSize(r, 1<<16)
 	var off int64
 	var long []byte
@@ -150,18 +152,18 @@ func readLine(br *bufio.Reader, long *[]byte) ([]byte, error) {
 }
 
 // yieldLine takes one line apart. Almost always it is one record.
-func yieldLine(b []byte, off int64, yield func(span) error) error {
+func yieldLine(b []byte, off int64, yield func(Span) error) error {
 	for len(b) > 0 {
-		object, crc, ok := checkLine(b)
+		object, crc, ok := CheckLine(b)
 		if ok {
-			return yield(span{off, b, object, crc})
+			return yield(Span{off, b, object, crc})
 		}
 		n := nextStart(b)
-		s := span{off: off, raw: b[:n]}
+		s := Span{Off: off, Raw: b[:n]}
 		// The last byte of a piece may be a newline that was hit.
 		for _, piece := range [][]byte{b[:n], b[:n-1]} {
-			if object, crc, ok := checkLine(piece); ok {
-				s = span{off, piece, object, crc}
+			if object, crc, ok := CheckLine(piece); ok {
+				s = Span{off, piece, object, crc}
 				break
 			}
 		}
@@ -176,10 +178,10 @@ func yieldLine(b []byte, off int64, yield func(span) error) error {
 // nextStart returns where in b the next record may begin, other than at 0;
 // len(b) when nowhere.
 func nextStart(b []byte) int {
-	if len(b) <= prefixLen {
+	if len(b) <= PrefixLen {
 		return len(b)
 	}
-	i := bytes.Index(b[prefixLen+1:], startMark)
+	i := bytes.Index(b[PrefixLen+1:], startMark)
 	if i < 0 {
 		return len(b)
 	}

@@ -1,0 +1,92 @@
+package journal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"nightshift/runner/store/internal/disk"
+	"os"
+	"slices"
+)
+
+// A File is the journal file that a shard writes to.
+type File struct {
+	disk.File
+	N        int32 // number among the unit's files
+	Name     string
+	Dir      string
+	Size     int64
+	Reserved int64
+	named    bool // its directory has been synced
+	Fallback bool // it lies outside the run directory
+}
+
+// Put appends a line.
+func (f *File) Put(line []byte) (off int64, err error) {
+	if err := disk.WriteFull(f, line); err != nil {
+		return 0, err
+	}
+	off = f.Size
+	f.Size += int64(len(line))
+	return off, nil
+}
+
+var errUnlinked = fmt.Errorf("the file was removed while it was in use: %w", os.ErrNotExist)
+
+// MakeDurable syncs the file, and its name the first time.
+func (f *File) MakeDurable(fsys disk.FS) error {
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if !f.named {
+		if err := fsys.SyncDir(f.Dir); err != nil {
+			return err
+		}
+		f.named = true
+	}
+	there, err := f.Linked()
+	if err == nil && !there {
+		err = errUnlinked
+	}
+	return err
+}
+
+// OtherRun returns the id of the run a journal belongs to, when that is
+// known and not runID. The file is read from its start afterwards.
+func OtherRun(f disk.File, runID string) string {
+	head := make([]byte, 1024)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return ""
+	}
+	end := slices.Index(head[:n], '\n')
+	if end < 0 {
+		return ""
+	}
+	object, _, ok := CheckLine(head[:end])
+	var h Head
+	if !ok || json.Unmarshal(object, &h) != nil || h.K != KindHead || h.RunID == runID {
+		return ""
+	}
+	return h.RunID
+}
+
+// LastLineEnd is where the last whole line between from and end ends; from when
+// there is none.
+func LastLineEnd(f io.ReaderAt, from, end int64) (int64, error) {
+	buf := make([]byte, 64<<10)
+	for at := end; at > from; {
+		n := min(int64(len(buf)), at-from)
+		at -= n
+		if _, err := f.ReadAt(buf[:n], at); err != nil && !errors.Is(err, io.EOF) {
+			return from, err
+		}
+		for i := n - 1; i >= 0; i-- {
+			if buf[i] == '\n' {
+				return at + i + 1, nil
+			}
+		}
+	}
+	return min(from, end), nil
+}
