@@ -15,50 +15,40 @@ func (c *Comparison) JSON(w io.Writer) error { return render.JSON(w, c) }
 // shownCategories bounds the breakdown in text; JSON has all of it.
 const shownCategories = 30
 
-// A panel is one table of a comparison with what there is to say of it.
-type panel struct {
-	render.Grid
-	notes []string
-}
+func newGrid(title string, head ...string) render.Grid { return render.Grid{Title: title, Head: head} }
 
-func newPanel(title string, head ...string) panel {
-	return panel{Grid: render.Grid{Title: title, Head: head}}
-}
-
-func (s *panel) add(cells ...string) { s.Rows = append(s.Rows, cells) }
-
-// panels are all tables of the comparison, in the order of reading.
-func (c *Comparison) panels() []panel {
-	var all []panel
+// grids are all tables of the comparison, in the order of reading.
+func (c *Comparison) grids() []render.Grid {
+	var all []render.Grid
 	for i := range c.Scorers {
-		all = append(all, c.scorePanel(&c.Scorers[i]))
-		all = append(all, c.deltaPanels(&c.Scorers[i])...)
+		all = append(all, c.scoreGrid(&c.Scorers[i]))
+		all = append(all, c.deltaGrids(&c.Scorers[i])...)
 	}
-	all = append(all, c.preferencePanels()...)
-	all = append(all, c.moneyPanel(), c.tokenPanel(), c.latencyPanel(), c.stopPanel())
+	all = append(all, c.preferenceGrids()...)
+	all = append(all, c.moneyGrid(), c.tokenGrid(), c.latencyGrid(), c.stopGrid())
 	for i := range c.Scorers {
-		all = append(all, c.categoryPanels(&c.Scorers[i])...)
-		all = append(all, c.repeatPanels(&c.Scorers[i])...)
+		all = append(all, c.categoryGrids(&c.Scorers[i])...)
+		all = append(all, c.repeatGrids(&c.Scorers[i])...)
 	}
 	return all
 }
 
-func (c *Comparison) scorePanel(r *ScorerResult) panel {
-	s := newPanel("Scores: "+r.Name, r.Name, "score", "95 % interval", "scored/total", "no answer", "unscored", "error")
+func (c *Comparison) scoreGrid(r *ScorerResult) render.Grid {
+	s := newGrid("Scores: "+r.Name, r.Name, "score", "95 % interval", "scored/total", "no answer", "unscored", "error")
 	for _, m := range r.Models {
-		s.add(m.Label, shownAs(m.Mean, asScore), m.Interval.String(), render.Count(m.Scored+m.NoAnswer)+"/"+render.Count(m.Total), render.Count(m.NoAnswer), render.Count(m.Unscored), render.Count(m.Errors))
+		s.Add(m.Label, shownAs(m.Mean, asScore), m.Interval.String(), render.Count(m.Scored+m.NoAnswer)+"/"+render.Count(m.Total), render.Count(m.NoAnswer), render.Count(m.Unscored), render.Count(m.Errors))
 		if m.Corpus != nil {
-			s.notes = append(s.notes, sprintf("%s: %s over all answers together; the score is the mean over answers", m.Label, asScore(*m.Corpus)))
+			s.Notes = append(s.Notes, sprintf("%s: %s over all answers together; the score is the mean over answers", m.Label, asScore(*m.Corpus)))
 		}
 	}
 	return s
 }
 
-func (c *Comparison) deltaPanels(r *ScorerResult) []panel {
+func (c *Comparison) deltaGrids(r *ScorerResult) []render.Grid {
 	if len(r.Deltas) == 0 {
 		return nil
 	}
-	s := newPanel("Differences: "+r.Name, r.Name+" vs "+c.against(), "", "delta", "95 % interval", "win/tie/loss", "p", "adj. p")
+	s := newGrid("Differences: "+r.Name, r.Name+" vs "+c.against(), "", "delta", "95 % interval", "win/tie/loss", "p", "adj. p")
 	s.Texts = 2
 	for _, d := range r.Deltas {
 		name, sign := d.Label, "~"
@@ -71,14 +61,14 @@ func (c *Comparison) deltaPanels(r *ScorerResult) []panel {
 		case Withheld:
 			sign = "?"
 		}
-		s.add(name, sign, shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }), d.Interval.signedPoints(),
+		s.Add(name, sign, shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }), d.Interval.signedPoints(),
 			sprintf("%s/%s/%s", render.Count(int64(d.Win)), render.Count(int64(d.Tie)), render.Count(int64(d.Loss))), shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
-		s.notes = append(s.notes, d.sentence())
+		s.Notes = append(s.Notes, d.sentence())
 		if d.Note != "" {
-			s.notes = append(s.notes, d.Label+": "+d.Note)
+			s.Notes = append(s.Notes, d.Label+": "+d.Note)
 		}
 	}
-	return []panel{s}
+	return []render.Grid{s}
 }
 
 // against names the baseline; … when there is no single one.
@@ -112,10 +102,10 @@ func (d Delta) brief() string {
 	return sprintf("%s points, 95 %% %s, p %s, adjusted %s", shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }), d.Interval.signedPoints(), shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
 }
 
-func (c *Comparison) preferencePanels() []panel {
-	var all []panel
+func (c *Comparison) preferenceGrids() []render.Grid {
+	var all []render.Grid
 	for _, p := range c.Preferences {
-		s := newPanel("Preferences: "+p.Name, p.Name, "against", "", "win rate", "95 % interval", "p", "win/tie/loss", "unread")
+		s := newGrid("Preferences: "+p.Name, p.Name, "against", "", "win rate", "95 % interval", "p", "win/tie/loss", "unread")
 		s.Texts = 3
 		for _, pair := range p.Pairs {
 			sign := "~"
@@ -125,53 +115,53 @@ func (c *Comparison) preferencePanels() []panel {
 			case Withheld:
 				sign = "?"
 			}
-			s.add(pair.Label, pair.Against, sign, shownAs(pair.WinRate, asPercent), pair.Interval.String(), shownAs(pair.Adjusted, pValue),
+			s.Add(pair.Label, pair.Against, sign, shownAs(pair.WinRate, asPercent), pair.Interval.String(), shownAs(pair.Adjusted, pValue),
 				sprintf("%d/%d/%d", pair.Win, pair.Tie, pair.Loss), render.Count(int64(pair.Unscored)))
-			s.notes = append(s.notes, pair.Label+": "+pair.Why)
+			s.Notes = append(s.Notes, pair.Label+": "+pair.Why)
 			if pair.Note != "" {
-				s.notes = append(s.notes, pair.Label+": "+pair.Note)
+				s.Notes = append(s.Notes, pair.Label+": "+pair.Note)
 			}
 		}
 		all = append(all, s)
 		if len(p.Ratings) > 0 {
-			r := newPanel("Ratings: "+p.Name, "Bradley-Terry", "rating", "95 % interval")
+			r := newGrid("Ratings: "+p.Name, "Bradley-Terry", "rating", "95 % interval")
 			for _, one := range p.Ratings {
 				interval := "-"
 				if one.Interval != nil {
 					interval = sprintf("%.0f – %.0f", one.Interval.Lower, one.Interval.Upper)
 				}
-				r.add(one.Label, sprintf("%.0f", one.Rating), interval)
+				r.Add(one.Label, sprintf("%.0f", one.Rating), interval)
 			}
 			if p.Note != "" {
-				r.notes = append(r.notes, p.Note)
+				r.Notes = append(r.Notes, p.Note)
 			}
 			all = append(all, r)
 		}
 	}
-	return append(all, c.judgePanels()...)
+	return append(all, c.judgeGrids()...)
 }
 
-func (c *Comparison) judgePanels() []panel {
+func (c *Comparison) judgeGrids() []render.Grid {
 	if len(c.Judges) == 0 {
 		return nil
 	}
-	s := newPanel("Judges", "judge", "model", "requests", "re-asked", "failed", "unread", "cost")
+	s := newGrid("Judges", "judge", "model", "requests", "re-asked", "failed", "unread", "cost")
 	for _, j := range c.Judges {
-		s.add(j.Scorer, j.Model, render.Count(j.Requests), render.Count(j.Reasked), render.Count(j.Failed), render.Count(j.Unreadable), render.Money(j.CostNanoUSD, j.CostUnknown > 0))
+		s.Add(j.Scorer, j.Model, render.Count(j.Requests), render.Count(j.Reasked), render.Count(j.Failed), render.Count(j.Unreadable), render.Money(j.CostNanoUSD, j.CostUnknown > 0))
 		if j.Consistency != nil {
-			s.notes = append(s.notes, sprintf("%s: same winner in both orders %s of %d pairs", j.Scorer, asPercent(j.Consistency.Value), j.Consistency.N))
+			s.Notes = append(s.Notes, sprintf("%s: same winner in both orders %s of %d pairs", j.Scorer, asPercent(j.Consistency.Value), j.Consistency.N))
 		}
 		if j.FirstPosition != nil {
-			s.notes = append(s.notes, sprintf("%s: the first position wins %s of %d replies", j.Scorer, asPercent(j.FirstPosition.Value), j.FirstPosition.N))
+			s.Notes = append(s.Notes, sprintf("%s: the first position wins %s of %d replies", j.Scorer, asPercent(j.FirstPosition.Value), j.FirstPosition.N))
 		}
 		if j.Longer != nil {
-			s.notes = append(s.notes, sprintf("%s: the longer answer wins %s of %d pairs", j.Scorer, asPercent(j.Longer.Value), j.Longer.N))
+			s.Notes = append(s.Notes, sprintf("%s: the longer answer wins %s of %d pairs", j.Scorer, asPercent(j.Longer.Value), j.Longer.N))
 		}
 		if h := j.Human; h != nil {
-			s.notes = append(s.notes, j.Scorer+": "+agreementText(h))
+			s.Notes = append(s.Notes, j.Scorer+": "+agreementText(h))
 		}
 	}
-	return []panel{s}
+	return []render.Grid{s}
 }
 
 // agreementText says how far a judge agrees with people, and people among
@@ -189,8 +179,8 @@ func agreementText(h *scoring.Agreement) string {
 	return text
 }
 
-func (c *Comparison) moneyPanel() panel {
-	s := newPanel("Cost", "cost", "", "total", "per 1,000", "per correct")
+func (c *Comparison) moneyGrid() render.Grid {
+	s := newGrid("Cost", "cost", "", "total", "per 1,000", "per correct")
 	s.Texts = 2
 	headline := c.result("")
 	for _, m := range c.Models {
@@ -210,25 +200,25 @@ func (c *Comparison) moneyPanel() panel {
 		if m.Cost.String() == render.Unknown {
 			per, each = render.Unknown, render.Unknown
 		}
-		s.add(m.Label, mark, m.Cost.String(), per, each)
+		s.Add(m.Label, mark, m.Cost.String(), per, each)
 	}
 	if c.JudgeCost != nil {
-		s.add("judges", "", c.JudgeCost.String(), "", "")
+		s.Add("judges", "", c.JudgeCost.String(), "", "")
 	}
 	return s
 }
 
-func (c *Comparison) tokenPanel() panel {
-	s := newPanel("Tokens", "tokens", "input", "cache read", "cache write", "output", "of which reasoning")
+func (c *Comparison) tokenGrid() render.Grid {
+	s := newGrid("Tokens", "tokens", "input", "cache read", "cache write", "output", "of which reasoning")
 	for _, m := range c.Models {
 		t := m.Tokens
-		s.add(m.Label, render.Count(t.Input), render.Count(t.CacheRead), render.Count(t.CacheWrite), render.Count(t.Output), render.Count(t.Reasoning))
+		s.Add(m.Label, render.Count(t.Input), render.Count(t.CacheRead), render.Count(t.CacheWrite), render.Count(t.Output), render.Count(t.Reasoning))
 	}
 	return s
 }
 
-func (c *Comparison) latencyPanel() panel {
-	s := newPanel("Latency", "latency", "p50", "p90", "p95", "p99", "max", "per correct")
+func (c *Comparison) latencyGrid() render.Grid {
+	s := newGrid("Latency", "latency", "p50", "p90", "p95", "p99", "max", "per correct")
 	headline := c.result("")
 	for _, m := range c.Models {
 		each := "-"
@@ -239,14 +229,14 @@ func (c *Comparison) latencyPanel() panel {
 			}
 		}
 		l := m.LatencyMS
-		s.add(m.Label, render.Seconds(l.P50), render.Seconds(l.P90), render.Seconds(l.P95), render.Seconds(l.P99), render.Seconds(l.Max), each)
+		s.Add(m.Label, render.Seconds(l.P50), render.Seconds(l.P90), render.Seconds(l.P95), render.Seconds(l.P99), render.Seconds(l.Max), each)
 	}
 	return s
 }
 
 // stopPanel leaves out the ways in which no answer ended.
-func (c *Comparison) stopPanel() panel {
-	s := newPanel("How answers ended", "ended")
+func (c *Comparison) stopGrid() render.Grid {
+	s := newGrid("How answers ended", "ended")
 	for _, way := range []struct {
 		name string
 		of   func(StopMix) int64
@@ -260,12 +250,12 @@ func (c *Comparison) stopPanel() panel {
 			total += way.of(m.Stops)
 		}
 		if total > 0 || way.name == "completed" || way.name == "truncated" {
-			s.column(way.name, len(c.Models), func(i int) string { return render.Count(way.of(c.Models[i].Stops)) })
+			s.Column(way.name, len(c.Models), func(i int) string { return render.Count(way.of(c.Models[i].Stops)) })
 		}
 	}
 	if headline := c.result(""); headline != nil {
-		s.column("score if whole", len(c.Models), func(i int) string { return shownAs(headline.Models[i].Completed.Mean, asScore) })
-		s.column("if cut off", len(c.Models), func(i int) string { return shownAs(headline.Models[i].Truncated.Mean, asScore) })
+		s.Column("score if whole", len(c.Models), func(i int) string { return shownAs(headline.Models[i].Completed.Mean, asScore) })
+		s.Column("if cut off", len(c.Models), func(i int) string { return shownAs(headline.Models[i].Truncated.Mean, asScore) })
 	}
 	for i := range s.Rows {
 		s.Rows[i] = append([]string{c.Models[i].Label}, s.Rows[i]...)
@@ -273,22 +263,11 @@ func (c *Comparison) stopPanel() panel {
 	return s
 }
 
-// column adds a column, beginning the rows where there are none yet.
-func (p *panel) column(head string, rows int, cell func(i int) string) {
-	p.Head = append(p.Head, head)
-	for len(p.Rows) < rows {
-		p.Rows = append(p.Rows, nil)
-	}
-	for i := range p.Rows {
-		p.Rows[i] = append(p.Rows[i], cell(i))
-	}
-}
-
-func (c *Comparison) categoryPanels(r *ScorerResult) []panel {
+func (c *Comparison) categoryGrids(r *ScorerResult) []render.Grid {
 	if len(r.Categories) == 0 {
 		return nil
 	}
-	s := newPanel("Categories: "+r.Name, r.Name+" by category", "n")
+	s := newGrid("Categories: "+r.Name, r.Name+" by category", "n")
 	for _, m := range r.Models {
 		s.Head = append(s.Head, m.Label)
 	}
@@ -297,7 +276,7 @@ func (c *Comparison) categoryPanels(r *ScorerResult) []panel {
 	}
 	for i, row := range r.Categories {
 		if i == shownCategories {
-			s.notes = append(s.notes, sprintf("and %d more categories: --json has all", len(r.Categories)-i))
+			s.Notes = append(s.Notes, sprintf("and %d more categories: --json has all", len(r.Categories)-i))
 			break
 		}
 		cells := []string{row.Category, render.Count(int64(row.Items))}
@@ -307,7 +286,7 @@ func (c *Comparison) categoryPanels(r *ScorerResult) []panel {
 		for _, d := range row.Deltas {
 			cells = append(cells, shownAs(d.Mean, func(v float64) string { return withSign(100 * v) })+d.Interval.half(100))
 		}
-		s.add(cells...)
+		s.Add(cells...)
 	}
 	micro, macro := []string{"all items (micro)", ""}, []string{"mean of categories (macro)", ""}
 	for i, m := range r.Models {
@@ -318,16 +297,16 @@ func (c *Comparison) categoryPanels(r *ScorerResult) []panel {
 		micro = append(micro, shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }))
 		macro = append(macro, "")
 	}
-	s.add(micro...)
-	s.add(macro...)
-	return []panel{s}
+	s.Add(micro...)
+	s.Add(macro...)
+	return []render.Grid{s}
 }
 
-func (c *Comparison) repeatPanels(r *ScorerResult) []panel {
+func (c *Comparison) repeatGrids(r *ScorerResult) []render.Grid {
 	if len(r.Repeats) == 0 {
 		return nil
 	}
-	s := newPanel("Repeats: "+r.Name, r.Name+", repeats", "unstable", "within", "between", "removable", "majority", "best")
+	s := newGrid("Repeats: "+r.Name, r.Name+", repeats", "unstable", "within", "between", "removable", "majority", "best")
 	first := r.Repeats[0]
 	for _, k := range first.PassAtK[1:] {
 		s.Head = append(s.Head, sprintf("pass@%d", k.K), sprintf("pass^%d", k.K))
@@ -337,9 +316,9 @@ func (c *Comparison) repeatPanels(r *ScorerResult) []panel {
 		for i := 1; i < min(len(rep.PassAtK), len(first.PassAtK)); i++ {
 			cells = append(cells, shownAs(rep.PassAtK[i].Mean, asScore), shownAs(rep.PassHatK[i].Mean, asScore))
 		}
-		s.add(cells...)
+		s.Add(cells...)
 	}
-	return []panel{s}
+	return []render.Grid{s}
 }
 
 // shownAs writes a figure, or a dash where there is none.

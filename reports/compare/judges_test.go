@@ -14,7 +14,7 @@ func TestWhatIsSaidOfJudges(t *testing.T) {
 		Scorer: "helpful", Model: "gpt-5", Judged: 90, Unreadable: 10, VerdictWords: 3, HumanUnknown: 7,
 		Human: &scoring.Agreement{N: 40, Share: 0.75, Kappa: ptrTo(0.5), Weighted: ptrTo(0.61), Alpha: ptrTo(0.55), People: ptrTo(0.7)},
 	}, {Scorer: "two", Human: &scoring.Agreement{N: 3, Share: 1}}}}
-	notes := strings.Join(c.judgePanels()[0].notes, "\n")
+	notes := strings.Join(c.judgeGrids()[0].Notes, "\n")
 	for _, part := range []string{
 		"helpful: agrees with people on 75.0 % of 40 rows, kappa 0.500, weighted kappa 0.610, Krippendorff's alpha 0.550, of people alone 0.700",
 		"two: agrees with people on 100.0 % of 3 rows, kappa ",

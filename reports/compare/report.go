@@ -49,20 +49,19 @@ func (c *Comparison) blockTables() []render.Grid {
 	var all []render.Grid
 	for i := range c.Scorers {
 		r := &c.Scorers[i]
-		for _, p := range append(append(c.deltaPanels(r), c.categoryPanels(r)...), c.repeatPanels(r)...) {
-			all = append(all, p.noted())
+		for _, g := range append(append(c.deltaGrids(r), c.categoryGrids(r)...), c.repeatGrids(r)...) {
+			all = append(all, noted(g))
 		}
 	}
-	for _, p := range c.preferencePanels() {
-		all = append(all, p.noted())
+	for _, g := range c.preferenceGrids() {
+		all = append(all, noted(g))
 	}
 	return all
 }
 
 // noted is the table with what there is to say of it as its note.
-func (p panel) noted() render.Grid {
-	g := p.Grid
-	g.Note = join(p.notes, ". ")
+func noted(g render.Grid) render.Grid {
+	g.Note, g.Notes = join(g.Notes, ". "), nil
 	return g
 }
 

@@ -15,11 +15,26 @@ import (
 type Grid struct {
 	Title string     `json:"title"`
 	Note  string     `json:"note,omitempty"` // what a reader must know of it
+	Notes []string   `json:"-"`              // sentences about single rows, each on a line of its own
 	Texts int        `json:"texts,omitempty"`
 	Head  []string   `json:"head"`
 	Rows  [][]string `json:"rows"`
 	// Total says that the last row is the sum of those before it.
 	Total bool `json:"total,omitempty"`
+}
+
+// Add adds a row.
+func (g *Grid) Add(cells ...string) { g.Rows = append(g.Rows, cells) }
+
+// Column adds a column, beginning the rows where there are none yet.
+func (g *Grid) Column(head string, rows int, cell func(i int) string) {
+	g.Head = append(g.Head, head)
+	for len(g.Rows) < rows {
+		g.Rows = append(g.Rows, nil)
+	}
+	for i := range g.Rows {
+		g.Rows[i] = append(g.Rows[i], cell(i))
+	}
 }
 
 // texts is how many columns are text: at least the first.

@@ -12,37 +12,19 @@ import (
 func (b *Bill) JSON(w io.Writer) error { return render.JSON(w, b) }
 
 // Text writes the bill for a terminal.
-func (b *Bill) Text(w io.Writer) error {
-	var s strings.Builder
-	s.WriteString(b.headline() + "\n")
-	for _, g := range b.grids() {
-		s.WriteString("\n" + g.Text() + "\n")
-		if g.Note != "" {
-			s.WriteString(render.Wrap(render.Plain(g.Note), render.Width) + "\n")
-		}
-	}
-	for _, note := range b.notes() {
-		s.WriteString("\n" + render.Wrap("! "+render.Plain(note), render.Width) + "\n")
-	}
-	_, err := io.WriteString(w, s.String())
-	return err
-}
+func (b *Bill) Text(w io.Writer) error { return b.document().WriteText(w) }
 
 // Markdown writes the bill for a page.
-func (b *Bill) Markdown(w io.Writer) error {
-	var s strings.Builder
-	s.WriteString(render.Markdown(b.headline()) + "\n")
+func (b *Bill) Markdown(w io.Writer) error { return b.document().WriteMarkdown(w) }
+
+func (b *Bill) document() *render.Document {
+	d := &render.Document{}
+	d.Lead(b.headline())
 	for _, g := range b.grids() {
-		s.WriteString("\n" + g.Markdown())
-		if g.Note != "" {
-			s.WriteString("\n" + render.Markdown(g.Note) + "\n")
-		}
+		d.Grid(g)
 	}
-	for _, note := range b.notes() {
-		s.WriteString("\n- " + render.Markdown(note) + "\n")
-	}
-	_, err := io.WriteString(w, s.String())
-	return err
+	d.Remarks("", "! ", render.Remarked(b.notes()))
+	return d
 }
 
 func (b *Bill) headline() string {

@@ -15,65 +15,28 @@ import (
 func (s *Summary) JSON(w io.Writer) error { return render.JSON(w, s) }
 
 // Text writes the summary for a terminal of 80 columns.
-func (s *Summary) Text(w io.Writer) error {
-	var b strings.Builder
-	para := func(text string) { b.WriteString(render.Wrap(render.Plain(text), render.Width) + "\n") }
-	para(s.headline())
-	for _, v := range s.findings() {
-		para("» " + v.Line())
-	}
-	for _, g := range s.grids() {
-		b.WriteString("\n" + g.Text() + "\n")
-		if g.Note != "" {
-			para(g.Note)
-		}
-	}
-	for _, e := range s.Errors {
-		b.WriteString("\n")
-		para(e.line())
-		if e.Hint != "" {
-			para("  try: " + e.Hint)
-		}
-	}
-	for _, note := range s.allWarnings() {
-		b.WriteString("\n")
-		para("! " + note)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
+func (s *Summary) Text(w io.Writer) error { return s.document().WriteText(w) }
 
 // Markdown writes the summary for a page or a pull request.
-func (s *Summary) Markdown(w io.Writer) error {
-	var b strings.Builder
-	b.WriteString("# " + render.Markdown(s.Name) + "\n\n" + render.Markdown(s.headline()) + "\n")
-	for _, v := range s.findings() {
-		b.WriteString("\n> **" + render.Markdown(v.Title) + ": " + render.Markdown(v.Text) + "** " + render.Markdown(v.Detail) + "\n")
+func (s *Summary) Markdown(w io.Writer) error { return s.document().WriteMarkdown(w) }
+
+func (s *Summary) document() *render.Document {
+	d := &render.Document{Heading: "## "}
+	d.Block("# " + render.Markdown(s.Name))
+	d.Lead(s.headline())
+	for _, f := range s.findings() {
+		d.Finding(f)
 	}
 	for _, g := range s.grids() {
-		b.WriteString("\n## " + render.Markdown(g.Title) + "\n\n" + g.Markdown())
-		if g.Note != "" {
-			b.WriteString("\n" + render.Markdown(g.Note) + "\n")
-		}
+		d.Grid(g)
 	}
-	if len(s.Errors) > 0 {
-		b.WriteString("\n## Failures\n\n")
-		for _, e := range s.Errors {
-			b.WriteString("- " + render.Markdown(e.line()))
-			if e.Hint != "" {
-				b.WriteString(" *Try: " + render.Markdown(e.Hint) + "*")
-			}
-			b.WriteString("\n")
-		}
+	var failures []render.Remark
+	for _, e := range s.Errors {
+		failures = append(failures, render.Remark{Text: e.line(), Hint: e.Hint})
 	}
-	if notes := s.allWarnings(); len(notes) > 0 {
-		b.WriteString("\n## Read with care\n\n")
-		for _, note := range notes {
-			b.WriteString("- " + render.Markdown(note) + "\n")
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	d.Remarks("Failures", "", failures)
+	d.Remarks("Read with care", "! ", render.Remarked(s.allWarnings()))
+	return d
 }
 
 func (e ErrorGroup) line() string {

@@ -1,0 +1,266 @@
+package compare
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"io"
+	"strings"
+	"time"
+
+	"nightshift/reports/render"
+)
+
+// Text writes the comparison for a terminal.
+func (c *Comparison) Text(w io.Writer) error { return c.document().WriteText(w) }
+
+// Markdown writes the comparison for a pull request or a page.
+func (c *Comparison) Markdown(w io.Writer) error { return c.document().WriteMarkdown(w) }
+
+// document begins with the verdict in Markdown, where a reader may look no
+// further, and ends with the gates in a terminal, where the end is seen first.
+func (c *Comparison) document() *render.Document {
+	d := &render.Document{Heading: "**"}
+	d.Block("### " + render.Markdown(c.Runs[0].Name) + ": " + c.verdictLine())
+	d.Lines(c.facts())
+	if len(c.Gates) > 0 {
+		d.Block(c.gateGrid().Markdown())
+		if c.Invalid != "" {
+			d.Block("**Invalid:** " + render.Markdown(c.Invalid))
+		}
+	}
+	c.cautions(d)
+	grids := c.grids()
+	for i, g := range grids {
+		if i == 2 {
+			d.Block("<details><summary>Cost, latency, how answers ended, categories</summary>")
+		}
+		d.Grid(g)
+	}
+	c.changes(d)
+	c.disagreements(d)
+	c.gateNotes(d)
+	d.Block("```\n" + strings.ReplaceAll(c.facts(), "```", "'''") + "\n```")
+	if len(grids) > 2 {
+		d.Block("</details>")
+	}
+	return d
+}
+
+func (c *Comparison) cautions(d *render.Document) {
+	quoted := ""
+	for _, w := range c.Warnings {
+		d.Note("! ", w)
+		quoted += "> " + render.Markdown(w) + "\n>\n"
+	}
+	if quoted != "" {
+		d.Block(quoted)
+	}
+}
+
+// changes lists what newly fails and passes. In a terminal only against an
+// earlier run: among models of one run the disagreements show more.
+func (c *Comparison) changes(d *render.Document) {
+	list := ""
+	add := func(r ScorerResult, one Delta, n int, what, against string, ids []string) {
+		if n == 0 {
+			return
+		}
+		head, shown := sprintf("%s, %s: %d %s", r.Name, one.Label, n, what), ": "+idList(ids, n)
+		list += "- " + render.Markdown(head+against+shown) + "\n"
+		if c.Baseline == "" {
+			d.Note(" ", head+shown)
+		}
+	}
+	for _, r := range c.Scorers {
+		for _, one := range r.Deltas {
+			add(r, one, one.NewlyFailingCount, "newly failing", " against "+one.Against, one.NewlyFailing)
+			add(r, one, one.NewlyPassingCount, "newly passing", "", one.NewlyPassing)
+		}
+	}
+	if list != "" {
+		d.Block(list)
+	}
+}
+
+// disagreements shows the first items in dispute: five in a terminal, ten in
+// Markdown.
+func (c *Comparison) disagreements(d *render.Document) {
+	for _, r := range c.Scorers {
+		if len(r.Disagreements) == 0 {
+			continue
+		}
+		what := render.Count(int64(r.Differing)) + " items are scored differently by "
+		d.Gap()
+		d.Lines(what + render.Plain(r.Name) + ", the most lopsided:")
+		d.Block("**" + what + render.Markdown(r.Name) + "**; the most lopsided:")
+		list := ""
+		for i, one := range r.Disagreements[:min(len(r.Disagreements), 10)] {
+			if i < 5 {
+				d.Lines(one.text())
+			}
+			list += one.markdown()
+		}
+		d.Block(list)
+	}
+}
+
+func (d *Disagreement) text() string {
+	s := lineOf("  "+d.ID+": ", lastMessage(d.Prompt))
+	if d.Target != "" {
+		s += lineOf("    target: ", d.Target)
+	}
+	for _, a := range d.Models {
+		s += lineOf(sprintf("    %s %s: ", a.Label, shownAs(a.Mean, asScore)), cmp.Or(a.Answer, a.Output))
+	}
+	return s
+}
+
+func (d *Disagreement) markdown() string {
+	s := "- " + render.Markdown(d.ID) + ": " + render.Markdown(inBrief(lastMessage(d.Prompt))) + "\n"
+	for _, a := range d.Models {
+		s += "  - " + render.Markdown(a.Label) + " " + shownAs(a.Mean, asScore) + ": " +
+			render.Markdown(inBrief(cmp.Or(a.Answer, a.Output))) + "\n"
+	}
+	return s
+}
+
+func (c *Comparison) gateNotes(d *render.Document) {
+	if len(c.Gates) == 0 {
+		return
+	}
+	d.Gap()
+	for _, g := range c.Gates {
+		d.Note("gate "+g.Word()+": ", g.Gate+" ("+g.Detail+")")
+	}
+	if c.Invalid != "" {
+		d.Note("invalid: ", c.Invalid)
+	}
+}
+
+// facts say which runs and models are compared, a line each.
+func (c *Comparison) facts() string {
+	var b strings.Builder
+	for _, r := range c.Runs {
+		b.WriteString(r.Name)
+		if r.Baseline {
+			b.WriteString(" (baseline)")
+		}
+		b.WriteString(sprintf(": dataset %.12s, %s rows, %s", r.Dataset, render.Count(r.Rows), r.State))
+		if r.Started != nil {
+			b.WriteString(", " + r.Started.UTC().Format(time.DateOnly))
+		}
+		if r.PriceTable != "" {
+			b.WriteString(", prices " + r.PriceTable)
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString(sprintf("%s items", render.Count(int64(c.Items))))
+	if c.Epochs > 1 {
+		b.WriteString(sprintf(" × %d epochs", c.Epochs))
+	}
+	if c.Clusters != nil {
+		b.WriteString(sprintf(" in %s clusters", render.Count(int64(c.Clusters.Clusters))))
+	}
+	b.WriteString("\n")
+	for _, m := range c.Models {
+		line := "  " + m.Label
+		if m.ModelID != m.Label {
+			line += " = " + m.ModelID
+		}
+		if m.Endpoint != "" {
+			line += " at " + m.Endpoint
+		}
+		if p := paramsText(m.Params); p != "" {
+			line += ", " + p
+		}
+		b.WriteString(line + "\n")
+	}
+	return strings.TrimRight(plainLines(b.String()), "\n")
+}
+
+// paramsText writes parameters on a line.
+func paramsText(raw json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil || b.String() == "null" {
+		return ""
+	}
+	return strings.Trim(b.String(), "{}")
+}
+
+// plainLines is plain, line by line.
+func plainLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = render.Plain(l)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func idList(ids []string, n int) string {
+	shown := ids[:min(len(ids), 10)]
+	s := join(shown, ", ")
+	if n > len(shown) {
+		s += ", …"
+	}
+	return s
+}
+
+// lineOf cuts a text to what a terminal line holds.
+func lineOf(label, text string) string {
+	runes := []rune(render.Plain(label) + render.Plain(strings.Join(strings.Fields(text), " ")))
+	if len(runes) > render.Width {
+		runes = append(runes[:render.Width-1], '…')
+	}
+	return string(runes) + "\n"
+}
+
+// lastMessage is the text of the last message of a prompt, for people.
+func lastMessage(prompt string) string {
+	var messages []struct {
+		Content json.RawMessage `json:"content"`
+	}
+	if json.Unmarshal([]byte(prompt), &messages) != nil || len(messages) == 0 {
+		return prompt
+	}
+	content := messages[len(messages)-1].Content
+	var text string
+	if json.Unmarshal(content, &text) != nil {
+		return string(content)
+	}
+	return text
+}
+
+func (c *Comparison) gateGrid() render.Grid {
+	g := render.Grid{Title: "Gates", Texts: 3, Head: []string{"gate", "result", "figures"}}
+	for _, one := range c.Gates {
+		g.Rows = append(g.Rows, []string{one.Gate, one.Word(), one.Detail})
+	}
+	return g
+}
+
+// verdictLine is the result in one line.
+func (c *Comparison) verdictLine() string {
+	var parts []string
+	for _, r := range c.Scorers[:min(len(c.Scorers), 1)] {
+		for _, d := range r.Deltas {
+			parts = append(parts, render.Markdown(d.Label+" "+d.Why))
+		}
+	}
+	if c.Missed() {
+		parts = append([]string{"a gate was missed"}, parts...)
+	}
+	if len(parts) == 0 {
+		return "scores"
+	}
+	return join(parts, "; ")
+}
+
+// inBrief is a text on one line of a page.
+func inBrief(s string) string {
+	runes := []rune(strings.Join(strings.Fields(s), " "))
+	if len(runes) > 200 {
+		return string(runes[:199]) + "…"
+	}
+	return string(runes)
+}
