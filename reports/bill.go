@@ -130,10 +130,10 @@ var Dimensions = []string{"model", "endpoint", "category", "outcome", "stop_reas
 
 // Kinds of attempts, the values of the dimension "attempt".
 const (
-	KindAnswer = "answer" // brought the answer on record
-	KindRetry  = "retry"  // brought none, for a row that was answered in the end
-	KindWasted = "wasted" // for a row without an answer
-	KindJudge  = "judge"  // sent by a scorer
+	kindAnswer = "answer" // brought the answer on record
+	kindRetry  = "retry"  // brought none, for a row that was answered in the end
+	kindWasted = "wasted" // for a row without an answer
+	kindJudge  = "judge"  // sent by a scorer
 )
 
 // billRow is what a bill reads of a Record.
@@ -329,9 +329,9 @@ func (b *biller) simpleLine(r *billRow) *Entry {
 	l, ok := b.simple[key]
 	defer func() { b.last, b.lastKey = l, key }()
 	if !ok {
-		kind := KindWasted
+		kind := kindWasted
 		if r.answered() {
-			kind = KindAnswer
+			kind = kindAnswer
 		}
 		l = b.line(r, b.kind(kind), time.Time{}, deref(r.ServedModel))
 		b.simple[key] = l
@@ -341,7 +341,7 @@ func (b *biller) simpleLine(r *billRow) *Entry {
 
 func (b *biller) kind(kind string) string {
 	if b.judge {
-		return KindJudge
+		return kindJudge
 	}
 	return kind
 }
@@ -366,7 +366,7 @@ func (b *biller) addLog(r *billRow, sum *Entry) {
 	}
 	if first { // nothing was sent
 		e := Entry{Rows: 1, AtMostNanoUSD: new(int64)}
-		b.line(r, b.kind(KindWasted), time.Time{}, "").add(&e)
+		b.line(r, b.kind(kindWasted), time.Time{}, "").add(&e)
 		sum.add(&e)
 	}
 }
@@ -392,11 +392,11 @@ func (r *billRow) asAttempt() nightshift.Attempt {
 func attemptKind(r *billRow, a *nightshift.Attempt) string {
 	switch {
 	case !r.answered():
-		return KindWasted
+		return kindWasted
 	case a.Class == "":
-		return KindAnswer
+		return kindAnswer
 	}
-	return KindRetry
+	return kindRetry
 }
 
 // attempt bills one attempt.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -316,33 +315,5 @@ func TestFamily(t *testing.T) {
 		if SameFamily(tc.a, tc.b) != tc.same {
 			t.Errorf("SameFamily(%s, %s) = %v: %q and %q", tc.a, tc.b, !tc.same, Family(tc.a), Family(tc.b))
 		}
-	}
-}
-
-func TestEmbedding(t *testing.T) {
-	e, err := NewEmbedding(Spec{Type: "embedding", Params: map[string]any{"model": "m"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	embed := func(_ context.Context, texts []string) ([][]float64, error) {
-		if !slices.Equal(texts, []string{"a", "b", "c"}) {
-			t.Errorf("asked for %q", texts)
-		}
-		return [][]float64{{1, 0}, {0, 1}, {3, 4}}, nil
-	}
-	r, err := e.Score(t.Context(), Answer{Text: "a"}, &Target{Texts: []string{"b", "c"}}, embed)
-	if err != nil || *r.Value != 0.6 {
-		t.Errorf("Score = %+v, %v, want the best of both: 0.6", r, err)
-	}
-	few := func(context.Context, []string) ([][]float64, error) { return nil, nil }
-	if r, err := e.Score(t.Context(), Answer{}, OneTarget("b"), few); err != nil || r.Status != nightshift.Unscored {
-		t.Errorf("too few vectors: %+v, %v", r, err)
-	}
-	fails := func(context.Context, []string) ([][]float64, error) { return nil, errors.New("down") }
-	if _, err := e.Score(t.Context(), Answer{}, OneTarget("b"), fails); err == nil {
-		t.Error("a failed call gave no error")
-	}
-	if !math.IsNaN(Cosine([]float64{1}, []float64{1, 2})) || !math.IsNaN(Cosine(nil, nil)) {
-		t.Error("vectors of different lengths have a cosine")
 	}
 }

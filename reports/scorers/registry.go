@@ -25,7 +25,7 @@ const (
 	Pure      Kind = "pure"      // nothing: use [New]
 	OfCorpus  Kind = "corpus"    // nothing, but gives a statistic of all answers: use [New]
 	Judged    Kind = "judge"     // a model's opinion: use [NewGrader] or [NewPairJudge]
-	Embedded  Kind = "embedding" // vectors from an endpoint: use [NewEmbedding]
+	Embedded  Kind = "embedding" // vectors from an endpoint; not served yet
 	OfCommand Kind = "command"   // a program of the user's: use [NewCommand]
 )
 
@@ -252,4 +252,17 @@ func suggestion(word string, known []string) string {
 		return ""
 	}
 	return fmt.Sprintf(" (did you mean %q?)", nearest)
+}
+
+// buildAs builds a scorer that needs a call.
+func buildAs[S any](spec Spec) (s S, err error) {
+	built, err := build(spec)
+	if err != nil {
+		return s, err
+	}
+	s, ok := built.(S)
+	if !ok {
+		return s, fmt.Errorf("scorer %s is of kind %q, which has a constructor of its own", spec.Type, registry[spec.Type].info.Kind)
+	}
+	return s, nil
 }

@@ -45,41 +45,6 @@ func BootstrapSE(columns [][]float64, stat func(sums []float64) float64, opt Opt
 	return math.Sqrt(Variance(draws)), err
 }
 
-// BootstrapMean is the percentile interval of the mean of the items that have
-// a score.
-func BootstrapMean(values []float64, opt Options) (Interval, error) {
-	columns, opt, err := meanColumns(values, opt)
-	if err != nil {
-		return undefined, err
-	}
-	return Bootstrap(columns, ratio, opt)
-}
-
-// BootstrapMeanSE is the bootstrap standard error of the mean.
-func BootstrapMeanSE(values []float64, opt Options) (float64, error) {
-	columns, opt, err := meanColumns(values, opt)
-	if err != nil {
-		return math.NaN(), err
-	}
-	return BootstrapSE(columns, ratio, opt)
-}
-
-// ratio of two column sums; a column of ones makes it a mean.
-func ratio(sums []float64) float64 { return sums[0] / sums[1] }
-
-func meanColumns(values []float64, opt Options) ([][]float64, Options, error) {
-	if err := opt.check(len(values)); err != nil {
-		return nil, opt, err
-	}
-	kept, labels := scored(values, opt.Clusters)
-	opt.Clusters = labels
-	ones := make([]float64, len(kept))
-	for i := range ones {
-		ones[i] = 1
-	}
-	return [][]float64{kept, ones}, opt, nil
-}
-
 // resample visits the column sums of each resample. sums is reused.
 func resample(columns [][]float64, opt Options, visit func(sums []float64)) error {
 	units, n, err := unitRows(columns, opt)

@@ -154,12 +154,6 @@ func rightOrWrong(values []float64, k int) bool {
 	return true
 }
 
-// MeanT is the mean with Student's t interval, for independent items.
-func MeanT(values []float64, level float64) Estimate {
-	kept, _ := scored(values, nil)
-	return meanT(kept, level)
-}
-
 func meanT(values []float64, level float64) Estimate {
 	mean, se := MeanSE(values)
 	e := Estimate{N: len(values), Mean: mean, SE: se, Method: "t"}
@@ -174,23 +168,6 @@ func (e Estimate) withT(df, level float64) Estimate {
 		e.DF = math.NaN()
 	}
 	return e
-}
-
-// ClusteredMean is the mean with a standard error that is robust to any
-// dependence inside the clusters: sqrt(C/(C-1) · Σ_c (Σ_i (s_i - m))²)/n with
-// C-1 degrees of freedom (E. Miller, "Adding Error Bars to Evals", 2024,
-// appendix A, with the small-sample factor). One cluster has no standard
-// error.
-func ClusteredMean(values []float64, labels []int32, level float64) (Estimate, error) {
-	opt := Options{Level: level, Clusters: labels}
-	if labels == nil {
-		opt.Clusters = []int32{}
-	}
-	if err := opt.check(len(values)); err != nil {
-		return Estimate{}, err
-	}
-	kept, groups := scored(values, opt.Clusters)
-	return clusteredT(kept, groups, opt.level()), nil
 }
 
 func clusteredT(values []float64, labels []int32, level float64) Estimate {
@@ -251,12 +228,6 @@ func clustered(labels []int32) bool {
 		seen[l] = true
 	}
 	return false
-}
-
-// Wilson is the score interval of a proportion (E. B. Wilson, 1927), clipped
-// to 0..1.
-func Wilson(successes, n int, level float64) Interval {
-	return wilson(float64(successes), float64(n), level)
 }
 
 // wilson also takes numbers that are not whole.

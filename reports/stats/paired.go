@@ -188,25 +188,6 @@ func Signs(d []float64) (win, tie, loss int) {
 	return win, tie, loss
 }
 
-// UnpairedSE is the standard error of the difference of two independent means.
-// It is for showing what pairing gains; models measured on the same items are
-// never compared with it.
-func UnpairedSE(a, b []float64) float64 {
-	_, x := MeanSE(a)
-	_, y := MeanSE(b)
-	return math.Hypot(x, y)
-}
-
-// PairedT is the mean difference of two columns with Student's t interval
-// (Miller 2024, section 4.2), whatever the scores look like.
-func PairedT(a, b []float64, level float64) (Estimate, error) {
-	if len(a) != len(b) {
-		return Estimate{}, errLengths
-	}
-	_, _, d, _ := common(a, b, nil)
-	return meanT(d, level), nil
-}
-
 // AgrestiMin is the interval of a difference of two paired proportions, Wald's
 // after adding half an observation to each of the four cells (A. Agresti and
 // Y. Min, 2005), clipped to -1..1. aOnly and bOnly are the items that only one
@@ -219,14 +200,6 @@ func AgrestiMin(aOnly, bOnly, n int, level float64) Interval {
 	diff, discordant := float64(aOnly-bOnly), float64(aOnly+bOnly)+1
 	half := z * math.Sqrt(discordant-diff*diff/total) / total
 	return around(diff/total, half).clip(-1, 1)
-}
-
-// NonInferiorBinary is the one-sided 1-alpha lower bound of a difference of
-// two paired proportions, Agresti and Min's, and whether it lies above
-// -margin.
-func NonInferiorBinary(aOnly, bOnly, n int, margin, alpha float64) (lower float64, pass bool) {
-	lower = AgrestiMin(aOnly, bOnly, n, 1-2*alpha).Lower
-	return lower, lower > -margin
 }
 
 // McNemar is the exact two-sided p of McNemar's test: min(1, 2·P(X <= min))

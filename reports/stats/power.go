@@ -111,14 +111,6 @@ func (t *mcnemarTest) power(share, gap float64) float64 {
 	return sum
 }
 
-// NonInferiorT is the one-sided 1-alpha lower bound of a difference by Student's
-// t with df degrees of freedom, and whether it lies above -margin. An undefined
-// bound does not.
-func NonInferiorT(delta, se, df, margin, alpha float64) (lower float64, pass bool) {
-	lower = delta - TQuantile(1-alpha, df)*se
-	return lower, lower > -margin
-}
-
 // ItemsForNonInferiority is how many items a non-inferiority test at one-sided
 // level alpha needs to pass with the given power when the models are equal and
 // the item differences have variance diffVar; -1 when no number would do.

@@ -8,28 +8,6 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// WinRate is the share of comparisons won, a tie counting half, with the
-// standard error of the 1, ½ and 0 values.
-func WinRate(wins, ties, losses int) (rate, se float64) {
-	n := float64(wins + ties + losses)
-	if n == 0 {
-		return math.NaN(), math.NaN()
-	}
-	rate = (float64(wins) + float64(ties)/2) / n
-	if n < 2 {
-		return rate, math.NaN()
-	}
-	square := func(v float64) float64 { return (v - rate) * (v - rate) }
-	sum := float64(wins)*square(1) + float64(ties)*square(0.5) + float64(losses)*square(0)
-	return rate, math.Sqrt(sum / (n - 1) / n)
-}
-
-// WinRateInterval is the interval of the share of comparisons won, a tie
-// counting half: [Proportion] of the points, which ties only make too wide.
-func WinRateInterval(wins, ties, losses int, level float64) Interval {
-	return Proportion(float64(wins)+float64(ties)/2, float64(wins+ties+losses), level)
-}
-
 // A Game is the result of model A against model B on one prompt.
 type Game struct {
 	A, B   int     // models, counted from 0

@@ -60,40 +60,6 @@ func Max(values []float64) float64 {
 	return slices.Max(values)
 }
 
-// AtLeast is 1 when k or more of the values are right answers, else 0; NaN
-// without values.
-func AtLeast(values []float64, k int) float64 {
-	if len(values) == 0 {
-		return math.NaN()
-	}
-	if Correct(values) >= k {
-		return 1
-	}
-	return 0
-}
-
-// Majority is the score that most values have. Scores that are equally common
-// are averaged: that is what breaking the tie by lot gives in the long run.
-func Majority(values []float64) float64 {
-	sorted := slices.Clone(values)
-	slices.Sort(sorted)
-	best, ties, sum := 0, 0, 0.0
-	for i := 0; i < len(sorted); {
-		j := i + 1
-		for j < len(sorted) && sorted[j] == sorted[i] {
-			j++
-		}
-		switch {
-		case j-i > best:
-			best, ties, sum = j-i, 1, sorted[i]
-		case j-i == best:
-			ties, sum = ties+1, sum+sorted[i]
-		}
-		i = j
-	}
-	return sum / float64(ties)
-}
-
 // MajorityVote is the score of the answer that was given most often (X. Wang
 // et al., "Self-Consistency", 2022): values[i] is the score of answers[i].
 // Empty answers do not vote unless all are empty; ties are averaged. NaN

@@ -2,7 +2,6 @@ package stats
 
 import (
 	"math"
-	"slices"
 
 	"gonum.org/v1/gonum/stat/distuv"
 )
@@ -20,35 +19,6 @@ func Percentile(sorted []float64, q float64) float64 {
 		return sorted[len(sorted)-1]
 	}
 	return sorted[low] + (place-float64(low))*(sorted[low+1]-sorted[low])
-}
-
-// Sorted returns the finite values in ascending order.
-func Sorted(values []float64) []float64 {
-	kept, _ := scored(values, nil)
-	slices.Sort(kept)
-	return kept
-}
-
-// TailKnown reports whether n values are enough to speak of the q-quantile:
-// at least one value must be expected beyond it, so p99 needs 100. Where they
-// are not, show the maximum and call it that.
-func TailKnown(n int, q float64) bool {
-	return float64(n)*(1-q) >= 1-1e-9
-}
-
-// PercentileRange is the interval of the q-quantile from order statistics: the
-// ranks are binomial, so it needs neither a distribution nor resampling. It is
-// the limit of the percentile bootstrap for many resamples.
-func PercentileRange(sorted []float64, q, level float64) Interval {
-	n := len(sorted)
-	if n == 0 {
-		return undefined
-	}
-	ranks := distuv.Binomial{N: float64(n), P: q}
-	tail := (1 - level) / 2
-	lower := binomialQuantile(ranks, tail)
-	upper := binomialQuantile(ranks, 1-tail)
-	return Interval{sorted[max(lower-1, 0)], sorted[min(upper, n-1)]}
 }
 
 // binomialQuantile is the smallest k with P(X <= k) >= p.
