@@ -152,8 +152,8 @@ func (b *Bill) outside() render.Grid {
 }
 
 func (b *Bill) projected() render.Grid {
-	g := render.Grid{Title: "Still to come", Head: []string{"still to come", "rows", "cost", "low", "high"},
-		Note: "If the rows to come are like those on record; low and high hold the truth 19 times in 20 then."}
+	g := render.Grid{Title: "Remaining rows", Head: []string{"remaining rows", "rows", "cost", "low", "high"},
+		Note: "Assumes that the remaining rows are like those on record; low to high is a 95 % interval."}
 	for _, p := range b.Projection {
 		usd := func(v float64) string { return render.Money(int64(v*1e9), p.AtLeast) }
 		g.Rows = append(g.Rows, []string{p.Model, render.Count(p.Rows), usd(p.CostUSD), usd(p.LowUSD), usd(p.HighUSD)})
@@ -174,7 +174,7 @@ func (b *Bill) notes() []string {
 		notes = append(notes, sprintf("the providers' own figure is %s, %s from ours", exactMoney(t.ReportedNanoUSD), exactMoney(diff)))
 	}
 	for _, d := range b.Damage {
-		notes = append(notes, "not read, so not billed here: "+d)
+		notes = append(notes, "cannot be read and is not billed: "+d)
 	}
 	return notes
 }

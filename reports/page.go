@@ -213,7 +213,7 @@ func (p *Page) facts() [][2]string {
 	for _, m := range p.Models {
 		served := render.Tally(m.Served)
 		if served == "" {
-			served = "nobody yet"
+			served = "no model yet"
 		}
 		facts = append(facts, [2]string{m.Model, m.RequestedModel + " at " + m.Endpoint + ", answered by " + served})
 	}

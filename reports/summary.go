@@ -76,9 +76,9 @@ type ModelSummary struct {
 	LatencyHist  Histogram         `json:"latency_histogram"`       // of answers, in milliseconds
 	OutputHist   Histogram         `json:"output_tokens_histogram"` // of answers
 
-	// LimitedBy is what held the model's requests back, the most first, over all
+	// LimitedBy is what limited the model's throughput, the most first, over all
 	// starts; nil when the run never said.
-	LimitedBy []BoundShare `json:"bound_by,omitempty"`
+	LimitedBy []LimitShare `json:"bound_by,omitempty"`
 }
 
 // NotRun is how many rows have no record yet.
@@ -165,7 +165,7 @@ func summarize(dir string, watch func(*summaryRow, *Entry)) (*Summary, store.Inf
 	for row, err := range store.Rows[summaryRow](dir, store.ReadOptions{}) {
 		var damage *store.DamageError
 		if errors.As(err, &damage) {
-			damaged = append(damaged, "not read, so not counted here: "+damage.Error())
+			damaged = append(damaged, "cannot be read and is not counted: "+damage.Error())
 			continue
 		}
 		if err != nil {
@@ -182,7 +182,7 @@ func summarize(dir string, watch func(*summaryRow, *Entry)) (*Summary, store.Inf
 	}
 	bounds, err := ReadBounds(dir)
 	if err != nil {
-		damaged = append(damaged, "what bound the run is not known: "+err.Error())
+		damaged = append(damaged, "what limited the run is unknown: "+err.Error())
 	}
 	for i := range s.Models {
 		s.Models[i].LimitedBy = bounds.Shares(s.Models[i].Model)

@@ -14,7 +14,7 @@ type Block struct {
 	Tables []render.Grid `json:"tables,omitempty"`
 	// Points are cost against score; nil leaves the chart to the plain scores.
 	Points []CostPoint `json:"points,omitempty"`
-	// Different are the rows to look at first, most lopsided first.
+	// Different are the rows that models score differently, largest difference first.
 	Different []ItemKey `json:"different,omitempty"`
 	// Data is the comparison itself, for programs.
 	Data any `json:"data,omitempty"`

@@ -39,9 +39,9 @@ type Options struct {
 	MaxErrors float64
 }
 
-// A Comparison says which model is better, as far as that can be said: scores
-// with their doubt, differences with theirs, coverage, prices. Nil pointers
-// are unknown or undefined. Text, Markdown and JSON are renderings of it.
+// A Comparison says which model is better: scores and differences with their
+// intervals, coverage, costs. Nil pointers are unknown or undefined. Text,
+// Markdown and JSON are renderings of it.
 type Comparison struct {
 	Created  time.Time     `json:"created_at"`
 	Runs     []ComparedRun `json:"runs"`

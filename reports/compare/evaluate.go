@@ -481,11 +481,11 @@ func (d *Delta) disagreement() string {
 	apart := d.Interval.Lower > 0 || d.Interval.Upper < 0
 	switch {
 	case apart && d.Verdict == NotShown && *d.P < *d.Adjusted:
-		return "the interval is without 0 and the verdict without a difference, because p is adjusted for several comparisons and the interval is not"
+		return "the interval excludes 0 but no difference is shown: p is adjusted for several comparisons and the interval is not"
 	case apart && d.Verdict == NotShown:
-		return sprintf("the interval is without 0 and the verdict without a difference: the interval is approximate, the test (%s) is not, and the verdict goes by the test", d.Test)
+		return sprintf("the interval excludes 0 but no difference is shown: the interval is approximate, the test (%s) is not, and the verdict goes by the test", d.Test)
 	case !apart && (d.Verdict == Better || d.Verdict == Worse):
-		return sprintf("the interval holds 0 though a difference is shown: it allows for more than the test (%s) does, and the verdict goes by the test", d.Test)
+		return sprintf("the interval includes 0 though a difference is shown: it is wider than the test (%s) requires, and the verdict goes by the test", d.Test)
 	}
 	return ""
 }

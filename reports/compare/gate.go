@@ -82,7 +82,7 @@ var gateText = regexp.MustCompile(`^\s*([a-z_][a-z0-9_]*)\s*(?:\(([^()]*)\))?\s*
 var gateFigures = map[string]string{
 	"score":            "the scorer's mean: >= tests the lower end of its interval, <= the upper",
 	"min":              "the same as score",
-	"point":            "the scorer's mean itself, without its doubt",
+	"point":            "the scorer's mean itself, without its interval",
 	"min_point":        "the same as point",
 	"error_rate":       "share of rows without an answer",
 	"truncated_rate":   "share of answers that were cut off",
@@ -99,7 +99,7 @@ var gateFigures = map[string]string{
 	"latency_p99":      "99 of 100 answers came faster",
 	"regressions":      "rows that the baseline has right and the model has not",
 	"win_rate":         "share of pairs won by a pairwise judge's verdict, ties half: > tests the lower end of its interval, < the upper",
-	"point_win_rate":   "that share itself, without its doubt",
+	"point_win_rate":   "that share itself, without its interval",
 }
 
 // gateShares are the figures that lie in 0..1, and whether it is an end of an

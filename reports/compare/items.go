@@ -35,8 +35,8 @@ func (m *matrix) places() []place {
 	return all
 }
 
-// disagreements counts the items that models score differently, and keeps the
-// most lopsided for the headline scorer; equally lopsided ones in row order.
+// disagreements counts the items that models score differently, and keeps those
+// with the largest differences for the headline scorer, ties in row order.
 func (m *matrix) disagreements(r *ScorerResult, cols []scoredColumn) {
 	var differing []int32
 	spreads := map[int32]float64{}

@@ -48,7 +48,7 @@ type PreferredPair struct {
 	readings []preferenceReading
 }
 
-// A preferenceReading is a win rate with its doubt.
+// A preferenceReading is a win rate with its uncertainty.
 type preferenceReading struct {
 	n        int
 	rate, p  float64
@@ -299,7 +299,7 @@ func (p *PreferredPair) decide() {
 	default:
 		p.Why = sprintf("no preference shown (%s pairs)", render.Count(int64(p.N)))
 		if p.Interval != nil && (p.Interval.Lower > 0.5 || p.Interval.Upper < 0.5) {
-			p.Note = "the interval is without 50 % and the verdict without a preference: they are two methods, and the verdict goes by the test"
+			p.Note = "the interval excludes 50 % but no preference is shown: interval and test are different methods, and the verdict goes by the test"
 		}
 	}
 }

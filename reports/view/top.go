@@ -3,24 +3,14 @@ package view
 import (
 	"cmp"
 	"slices"
-	"sync"
 
 	"nightshift/reports"
 	"nightshift/reports/compare"
 	"nightshift/runner/store"
 )
 
-// The highest rows of each committed part are kept, so that a sorted page needs
-// no second look at the part: parts never change.
-
 // viewOrders are the orders that rows can be sorted by.
 var viewOrders = []string{"cost", "latency", "output"}
-
-// A rowClass is what filters tell apart. Each row is in one class.
-type rowClass struct {
-	outcome          string
-	flagged, retried bool
-}
 
 // A ranked row has a place in an order.
 type ranked struct {
@@ -58,158 +48,35 @@ func (l *topList) trim() {
 	}
 }
 
-// A partTop holds a page of the highest rows of every class of a part, by each
-// of viewOrders.
-type partTop struct {
-	rows    int64
-	classes map[rowClass]*[3]topList
-}
-
-func newPartTop() *partTop { return &partTop{classes: map[rowClass]*[3]topList{}} }
-
-func (p *partTop) add(model string, r *keyRow) {
-	p.rows++
-	class := rowClass{r.Outcome, r.Flags != nil, reports.WasRetried(r.Attempts, r.Flags)}
-	lists := p.classes[class]
-	if lists == nil {
-		lists = &[3]topList{}
-		p.classes[class] = lists
-	}
-	for i, order := range viewOrders {
-		lists[i].add(ranked{model, compare.ItemKey{Row: r.Row, Epoch: r.Epoch}, r.value(order)})
-	}
-}
-
-func (p *partTop) done() *partTop {
-	for _, lists := range p.classes {
-		for i := range lists {
-			lists[i].trim()
-			lists[i].rows = slices.Clone(lists[i].rows)
-		}
-	}
-	return p
-}
-
-// size is about how many bytes it takes.
-func (p *partTop) size() int {
-	n := 200
-	for _, lists := range p.classes {
-		n += 150
-		for _, l := range lists {
-			n += 48 * len(l.rows)
-		}
-	}
-	return n
-}
-
-// mostTops is how much memory the highest rows of all parts may take: those of
-// some 4,000 parts. ParquetFiles beyond it are looked at each time.
-const mostTops = 64 << 20
-
-// A topKey names a part as it was committed.
-type topKey struct{ name, sum string }
-
-// topCache keeps what has been found. It is safe for concurrent use.
-type topCache struct {
-	mu    sync.Mutex
-	tops  map[topKey]*partTop
-	bytes int
-}
-
-func (c *topCache) get(key topKey) *partTop {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.tops[key]
-}
-
-func (c *topCache) put(key topKey, p *partTop) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.tops == nil {
-		c.tops = map[topKey]*partTop{}
-	}
-	if n := p.size(); c.tops[key] == nil && c.bytes+n <= mostTops {
-		c.tops[key] = p
-		c.bytes += n
-	}
-}
-
-// top returns the highest rows of a unit, kept ones where its part is as it
-// was. part is -1 when the unit has none.
-func (s *scan) top(model string, unit, part int) (*partTop, error) {
-	var key topKey
-	if part >= 0 && s.info.ParquetFiles[part].SHA256 != "" && !s.reopened(part) {
-		key = topKey{s.info.ParquetFiles[part].Name, s.info.ParquetFiles[part].SHA256}
-		if p := s.viewer.tops.get(key); p != nil {
-			return p, nil
-		}
-	}
-	p, notes := newPartTop(), len(s.page.Notes)
-	slice := s.info.Chunks[unit]
-	err := each(s, store.Rows[keyRow](s.viewer.dir, store.ReadOptions{Models: []string{model}, From: slice.First, To: slice.First + slice.Rows}), func(r *keyRow) bool {
-		p.add(model, r)
-		return p.rows%4096 != 0 || s.ctx.Err() == nil
-	})
-	if err != nil || s.ctx.Err() != nil {
-		return nil, cmp.Or(err, s.ctx.Err())
-	}
-	p.done()
-	if key.name != "" && len(s.page.Notes) == notes { // damage is told each time
-		s.viewer.tops.put(key, p)
-	}
-	return p, nil
-}
-
-// sorted puts the highest rows of all units together.
+// sorted finds the highest rows of all shards.
 func (s *scan) sorted() error {
 	if len(s.words) > 0 {
 		return s.sortedBySearch()
 	}
-	parts := map[unitOf]int{}
-	for i, p := range s.info.ParquetFiles {
-		parts[unitOf{p.Model, p.Shard}] = i
-	}
-	order := slices.Index(viewOrders, s.sort)
 	var top topList
 	for _, model := range s.models {
-		for u := range s.info.Chunks {
+		for u, chunk := range s.info.Chunks {
 			if s.idle(model, u) {
 				continue
 			}
-			if s.late(scanLimit) {
+			o := store.ReadOptions{Models: []string{model}, From: chunk.First, To: chunk.First + chunk.Rows}
+			err := each(s, store.Rows[keyRow](s.viewer.dir, o), func(r *keyRow) bool {
+				s.page.Looked++
+				if s.wanted(r.Outcome, r.Flags, r.Attempts) {
+					top.add(ranked{model, compare.ItemKey{Row: r.Row, Epoch: r.Epoch}, r.value(s.sort)})
+				}
+				return s.page.Looked%4096 != 0 || !s.late(scanLimit)
+			})
+			if err != nil || s.ctx.Err() != nil {
+				return cmp.Or(err, s.ctx.Err())
+			}
+			if s.page.Partial {
 				break
-			}
-			part, committed := parts[unitOf{model, u}]
-			if !committed {
-				part = -1
-			}
-			p, err := s.top(model, u, part)
-			if err != nil {
-				return err
-			}
-			s.page.Looked += p.rows
-			for class, lists := range p.classes {
-				if !s.takes(class) {
-					continue
-				}
-				for _, r := range lists[order].rows {
-					top.add(r)
-				}
 			}
 		}
 	}
 	top.trim()
 	return s.showRanked(top.rows)
-}
-
-type unitOf struct {
-	model string
-	unit  int
-}
-
-// takes reports whether the filters let a class of rows through.
-func (s *scan) takes(c rowClass) bool {
-	return (s.outcomes == nil || slices.Contains(s.outcomes, c.outcome)) && (!s.flagged || c.flagged) && (!s.retried || c.retried)
 }
 
 // sortedBySearch looks at the texts of all rows, as far as the time goes.

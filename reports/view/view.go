@@ -31,9 +31,9 @@ const (
 )
 
 // A Viewer shows a run of any size in a browser, live while the run goes on.
-// It reads the files for each question and keeps nothing but the highest rows
-// of each part, in bounded memory; a page of rows costs the units it comes from, whatever the run
-// holds. It is an http.Handler for requests below a secret path.
+// It reads the files for each question; a page of rows costs the shards that it
+// comes from, a sorted page a look at the figures of all rows. It is an
+// http.Handler for requests below a secret path.
 //
 // Whoever serves it listens on loopback only. The handler itself refuses names
 // other than those of this machine (which stops pages of other sites that
@@ -43,7 +43,6 @@ type Viewer struct {
 	prefix string // "/SECRET/"
 	mux    *http.ServeMux
 	policy string
-	tops   topCache
 	watch  *store.Watcher
 	lasts  lastCache
 }

@@ -64,7 +64,7 @@ func TestReadBounds(t *testing.T) {
 
 func TestBoundShares(t *testing.T) {
 	b := Bounds{Models: map[string]map[string]float64{"a": {"x": 10, "y": 30}}}
-	if s := b.Shares("a"); len(s) != 2 || s[0] != (BoundShare{"y", 0.75, 30}) || s[1] != (BoundShare{"x", 0.25, 10}) {
+	if s := b.Shares("a"); len(s) != 2 || s[0] != (LimitShare{"y", 0.75, 30}) || s[1] != (LimitShare{"x", 0.25, 10}) {
 		t.Errorf("%v", s)
 	}
 	if s := b.Shares("none"); s != nil {
@@ -74,19 +74,19 @@ func TestBoundShares(t *testing.T) {
 
 func TestBoundGrid(t *testing.T) {
 	s := &Summary{Models: []ModelSummary{
-		{Model: "a", LimitedBy: []BoundShare{{"output token limit", 0.92, 92}, {FreeRunning, 0.075, 7.5}, {"budget", 0.005, 0.5}}},
+		{Model: "a", LimitedBy: []LimitShare{{"output token limit", 0.92, 92}, {FreeRunning, 0.075, 7.5}, {"budget", 0.005, 0.5}}},
 		{Model: "b"},
-		{Model: "c", LimitedBy: []BoundShare{{FreeRunning, 0.6, 6}, {"concurrency", 0.4, 4}}},
+		{Model: "c", LimitedBy: []LimitShare{{FreeRunning, 0.6, 6}, {"concurrency", 0.4, 4}}},
 	}}
 	got := s.bounds().Text()
-	want := `bound by  output token limit  concurrency  nothing
-────────────────────────────────────────────────────
-a                        92 %            -      8 %
-c                           -         40 %     60 %`
+	want := `limited by  output token limit  concurrency  nothing
+──────────────────────────────────────────────────────
+a                         92 %            -      8 %
+c                            -         40 %     60 %`
 	if strings.TrimRight(strings.Join(strings.Fields(got), " "), " ") != strings.Join(strings.Fields(want), " ") {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if g := (&Summary{Models: []ModelSummary{{Model: "a"}}}).grids(); len(g) > 0 && g[len(g)-1].Title == "Bound by" {
+	if g := (&Summary{Models: []ModelSummary{{Model: "a"}}}).grids(); len(g) > 0 && g[len(g)-1].Title == "Limited by" {
 		t.Error("a table of nothing is shown")
 	}
 }

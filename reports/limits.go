@@ -16,7 +16,7 @@ import (
 	"nightshift/reports/render"
 )
 
-// Files in a run directory that say what held requests back.
+// Files in a run directory that say what limited its throughput.
 const (
 	// BoundsFile holds the starts of a run that have ended, added up.
 	BoundsFile = "bounds.json"
@@ -25,19 +25,19 @@ const (
 	LiveFile = "live.json"
 )
 
-// FreeRunning is what bounds requests that wait for nothing of ours.
+// FreeRunning stands for the time in which no limit of ours was waited for.
 const FreeRunning = "nothing: the time that answers take, this machine, the dataset"
 
-// Bounds are the seconds that each model's requests were held back by each
-// thing, over several starts of a run. A model's seconds add up to the time in
+// Bounds are the seconds for which each limit held back the requests of each
+// model, over all starts of a run. A model's seconds add up to the time in
 // which it had requests to send.
 type Bounds struct {
 	Through time.Time                     `json:"through"` // when the last start began that is in here
 	Models  map[string]map[string]float64 `json:"models"`
 }
 
-// A BoundShare is how much of a model's time one thing held its requests back.
-type BoundShare struct {
+// A LimitShare is the share of a model's time for which one limit held its requests back.
+type LimitShare struct {
 	What    string  `json:"what"`
 	Share   float64 `json:"share"` // 0 to 1
 	Seconds float64 `json:"seconds"`
@@ -71,7 +71,7 @@ func (b Bounds) With(other Bounds) Bounds {
 }
 
 // Shares are a model's, the largest first; nil when nothing is known.
-func (b Bounds) Shares(model string) []BoundShare {
+func (b Bounds) Shares(model string) []LimitShare {
 	by := b.Models[model]
 	total := 0.0
 	for _, seconds := range by {
@@ -80,11 +80,11 @@ func (b Bounds) Shares(model string) []BoundShare {
 	if total <= 0 {
 		return nil
 	}
-	var list []BoundShare
+	var list []LimitShare
 	for _, what := range slices.Sorted(maps.Keys(by)) {
-		list = append(list, BoundShare{what, by[what] / total, by[what]})
+		list = append(list, LimitShare{what, by[what] / total, by[what]})
 	}
-	slices.SortStableFunc(list, func(a, b BoundShare) int { return cmp.Compare(b.Seconds, a.Seconds) })
+	slices.SortStableFunc(list, func(a, b LimitShare) int { return cmp.Compare(b.Seconds, a.Seconds) })
 	return list
 }
 
@@ -94,7 +94,7 @@ type liveBounds struct {
 	Endpoints []struct {
 		Models    []string     `json:"models"`
 		Seconds   float64      `json:"active_seconds"`
-		LimitedBy []BoundShare `json:"bound_by"`
+		LimitedBy []LimitShare `json:"bound_by"`
 	} `json:"endpoints"`
 }
 
@@ -110,9 +110,9 @@ func (l liveBounds) bounds() Bounds {
 	return b
 }
 
-// ReadBounds reads what held a run's requests back: of all starts that have
-// ended, and of the one that goes on or was killed, as it said last. A run that
-// never said has no models.
+// ReadBounds reads what limited a run: of all starts that have ended, and the
+// last word of the one that is running or was killed. It has no models where
+// the run never said.
 func ReadBounds(dir string) (Bounds, error) {
 	var b Bounds
 	if err := readJSON(filepath.Join(dir, BoundsFile), &b); err != nil {
@@ -143,12 +143,12 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// leastShown is the share that a table of bounds has a column for.
+// leastShown is the least share that has a column in the table.
 const leastShown = 0.01
 
-// bounds is the table of what held each model's requests back.
+// bounds is the table of what limited each model.
 func (s *Summary) bounds() render.Grid {
-	g := render.Grid{Title: "Bound by", Head: []string{"bound by"}}
+	g := render.Grid{Title: "Limited by", Head: []string{"limited by"}}
 	most := map[string]float64{}
 	for _, m := range s.Models {
 		for _, b := range m.LimitedBy {
@@ -158,7 +158,7 @@ func (s *Summary) bounds() render.Grid {
 	shown := slices.DeleteFunc(slices.Sorted(maps.Keys(most)), func(what string) bool { return most[what] < leastShown })
 	slices.SortStableFunc(shown, func(a, b string) int {
 		if free := cmp.Compare(boolInt(a == FreeRunning), boolInt(b == FreeRunning)); free != 0 {
-			return free // what is no bound goes last
+			return free // what is no limit comes last
 		}
 		return cmp.Compare(most[b], most[a])
 	})
@@ -173,7 +173,7 @@ func (s *Summary) bounds() render.Grid {
 		row := []string{m.Model}
 		for _, what := range shown {
 			cell := "-"
-			if i := slices.IndexFunc(m.LimitedBy, func(b BoundShare) bool { return b.What == what }); i >= 0 && m.LimitedBy[i].Share >= 0.0005 {
+			if i := slices.IndexFunc(m.LimitedBy, func(b LimitShare) bool { return b.What == what }); i >= 0 && m.LimitedBy[i].Share >= 0.0005 {
 				cell = sprintf("%.0f %%", 100*m.LimitedBy[i].Share)
 				if m.LimitedBy[i].Share < 0.005 {
 					cell = "<1 %"
@@ -183,7 +183,7 @@ func (s *Summary) bounds() render.Grid {
 		}
 		g.Rows = append(g.Rows, row)
 	}
-	g.Note = "What a model's requests waited for, as shares of the time it had any to send."
+	g.Note = "What the requests of a model waited for, as shares of the time in which it had requests to send."
 	if slices.Contains(shown, FreeRunning) {
 		_, what, _ := strings.Cut(FreeRunning, ": ")
 		g.Note += " Nothing: " + what + "."
