@@ -8,7 +8,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"iter"
 	"math"
+	"nightshift"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -355,6 +357,24 @@ func (d *Dataset) Info() Info { return d.info }
 
 // Chunks returns all slices in order. The caller must not change them.
 func (d *Dataset) Chunks() []Chunk { return d.chunks }
+
+// First yields up to n selected rows from the start of the dataset, and what is
+// wrong with unusable ones among them.
+func (d *Dataset) First(ctx context.Context, n int) iter.Seq2[nightshift.Sample, error] {
+	return func(yield func(nightshift.Sample, error) bool) {
+		for i, chunk := range d.Chunks() {
+			if chunk.Selected == 0 {
+				continue
+			}
+			for s, err := range d.Read(ctx, i) {
+				if n == 0 || !yield(s, err) {
+					return
+				}
+				n--
+			}
+		}
+	}
+}
 
 // Close releases files that are kept open between reads. A nil dataset has none.
 func (d *Dataset) Close() error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"nightshift/runner/session/estimate"
 	"strings"
 	"testing"
 
@@ -14,14 +15,14 @@ import (
 func TestCalibrationIsBilled(t *testing.T) {
 	s := serve(t)
 	d := newTable(t, 60, s.url, "budget: {usd: 0.02}\n")
-	calibrate := func(args ...string) (forecast, int64) {
+	calibrate := func(args ...string) (estimate.Forecast, int64) {
 		t.Helper()
 		before := s.totals(t).Received
 		code, out, errs := call(t, t.Context(), append([]string{"check", d.plan, "--json"}, args...)...)
 		if code != exitOK {
 			t.Fatalf("exit code %d\n%s", code, errs)
 		}
-		var f forecast
+		var f estimate.Forecast
 		if err := json.Unmarshal([]byte(out), &f); err != nil {
 			t.Fatal(err)
 		}

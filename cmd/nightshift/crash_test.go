@@ -176,3 +176,11 @@ func TestDoubleStart(t *testing.T) {
 		t.Errorf("the server received %d requests, want 120", l.Received)
 	}
 }
+
+// deref is what p points to, and zero for nil.
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}

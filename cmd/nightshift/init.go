@@ -147,7 +147,7 @@ func guess(ctx context.Context, dataset string, s *plan.Scaffolding) (ok bool) {
 		return false
 	}
 	var rows []map[string]any
-	for sample := range firstRows(ctx, d, 50) {
+	for sample := range d.First(ctx, 50) {
 		var row map[string]any
 		if len(sample.Messages) == 1 && json.Unmarshal([]byte(sample.Messages[0].Text), &row) == nil {
 			rows = append(rows, row)

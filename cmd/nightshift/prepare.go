@@ -8,29 +8,21 @@ import (
 	"nightshift/datasets"
 	"nightshift/runner/plan"
 	"nightshift/runner/session"
+	"nightshift/runner/session/estimate"
 )
-
-// A job is a plan and a dataset that have passed every check.
-type job struct {
-	session *session.Session
-	plan    *plan.Resolved
-	dataset *datasets.Dataset
-	missing []plan.Problem // keys that are not set, where they are not needed
-}
 
 // prepare reads plan and dataset and finds everything that is wrong with
 // either, and reports it together. Missing keys are errors only when they are
-// needed.
-func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys bool) (*job, error) {
+// needed, and missing else.
+func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys bool) (s *session.Session, missing []plan.Problem, err error) {
 	p, wrong := f.load(a, args)
 	if p == nil {
-		return nil, wrong
+		return nil, nil, wrong
 	}
 	resolved, err := p.Resolve(a.getenv)
-	j := &job{plan: resolved}
 	var mistakes *plan.Errors
 	if errors.As(err, &mistakes) && mistakes.OnlyKeys() && !needKeys {
-		j.missing, err = mistakes.Problems, nil
+		missing, err = mistakes.Problems, nil
 	}
 	out := ""
 	if resolved != nil {
@@ -43,17 +35,16 @@ func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys
 		wrong = errors.Join(wrong, usageError("%w", gates))
 	}
 	if err := errors.Join(wrong, err, rowsErr, metricsProblem(p)); err != nil {
-		return nil, errors.Join(err, a.rowsToo(ctx, p))
+		return nil, nil, errors.Join(err, a.rowsToo(ctx, p))
 	}
-	j.session, err = session.Open(ctx, resolved, session.Options{Stdin: a.in, Version: version(), Rows: rows})
+	s, err = session.Open(ctx, resolved, session.Options{Stdin: a.in, Version: version(), Rows: rows})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	j.dataset = j.session.Dataset
-	if err := errors.Join(j.capped(ctx), j.review(ctx)); err != nil {
-		return nil, errors.Join(err, j.dataset.Close())
+	if err := estimate.Review(ctx, s); err != nil {
+		return nil, nil, errors.Join(err, s.Dataset.Close())
 	}
-	return j, nil
+	return s, missing, nil
 }
 
 // chooseRows reads the rows that --rows-from asks for. out is the run directory

@@ -95,21 +95,20 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 	defer closeLog()
 	calls, waiting, release := interrupts(ctx, func(s string) { log.Warn(s) })
 	defer release()
-	job, err := a.prepare(waiting, &f.plan, args, !f.dryRun || f.check.calibrate > 0)
+	s, missing, err := a.prepare(waiting, &f.plan, args, !f.dryRun || f.check.calibrate > 0)
 	if waiting.Err() != nil {
 		return &session.Error{Reason: session.Interrupted, Err: errors.New("interrupted before anything was sent")}
 	}
 	if err != nil {
 		return err
 	}
-	defer job.dataset.Close()
-	if err := session.CheckScorers(job.plan, f.allowCommands); err != nil {
+	defer s.Dataset.Close()
+	if err := session.CheckScorers(s.Plan, f.allowCommands); err != nil {
 		return err
 	}
 	if f.dryRun {
-		return a.estimate(waiting, job, f.check)
+		return a.estimate(waiting, s, missing, f.check)
 	}
-	s := job.session
 	defer steadyHeap(s.Plan)()
 	show := &display{out: a.err, log: w, mode: a.progressMode(f.progress, f.quiet)}
 	s.Log, s.Sending, s.Show, s.Serve = log, waiting, show.start, startMetrics(s.Plan.Metrics, log)

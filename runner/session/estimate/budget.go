@@ -1,4 +1,4 @@
-package main
+package estimate
 
 import (
 	"fmt"
@@ -26,7 +26,7 @@ type endpointForecast struct {
 
 // hours groups the models by server and key, and works out how long the
 // configured limits let each take.
-func (f *forecast) hours() {
+func (f *Forecast) hours() {
 	var order []*endpointForecast
 	byRateLimitKey := map[session.RateLimitKey]*endpointForecast{}
 	for _, m := range f.Models {
@@ -95,7 +95,7 @@ func (e *endpointForecast) work() {
 	}
 }
 
-func (f *forecast) printHours(p *printer) {
+func (f *Forecast) printHours(p *printer) {
 	p.line("\ntime")
 	for _, e := range f.Endpoints {
 		if e.Hours == nil {
@@ -135,7 +135,7 @@ var verdicts = []string{"none", "enough", "likely", "maybe", "short", "never"}
 
 // afford compares the estimate with the budget; the worse of dollars and tokens
 // counts.
-func (f *forecast) afford(p *plan.Resolved) {
+func (f *Forecast) afford(p *plan.Resolved) {
 	b := &f.Budget
 	b.Verdict, b.Words = "none", "there is no budget: the run may spend what it takes (--budget-usd, --budget-tokens)"
 	var texts []string

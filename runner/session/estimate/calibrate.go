@@ -1,4 +1,4 @@
-package main
+package estimate
 
 import (
 	"context"
@@ -117,7 +117,7 @@ func (c *calibration) seconds() span {
 
 // calibrate sends n rows to every model and takes in what comes back.
 func (j *job) calibrate(ctx context.Context, n int) (map[string]*calibration, error) {
-	rows, err := someRows(ctx, j.dataset, n)
+	rows, err := someRows(ctx, j.Dataset, n)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func (j *job) calibrate(ctx context.Context, n int) (map[string]*calibration, er
 	for _, s := range rows {
 		numbers = append(numbers, s.Index)
 	}
-	dir, stops, err := j.session.Calibrate(ctx, numbers)
+	dir, stops, err := j.Calibrate(ctx, numbers)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (j *job) readCalibration(dir string, rows []nightshift.Sample) (map[string]
 		samples[s.Index] = s
 	}
 	out, encoders := map[string]*calibration{}, map[string]*encoder{}
-	for _, m := range j.plan.Models {
+	for _, m := range j.Plan.Models {
 		e, err := newEncoder(m)
 		if err != nil {
 			return nil, err

@@ -1,4 +1,4 @@
-package main
+package estimate
 
 import (
 	"context"
@@ -8,12 +8,12 @@ import (
 	"strings"
 
 	"nightshift"
-	"nightshift/datasets"
 	"nightshift/internal/words"
 	"nightshift/providers"
 	"nightshift/providers/wire"
 	"nightshift/runner"
 	"nightshift/runner/plan"
+	"nightshift/runner/session"
 )
 
 // An encoder makes the request bodies of one model without a key, and sends
@@ -36,7 +36,7 @@ func newEncoder(m plan.ResolvedModel) (*encoder, error) {
 	e.Auth, e.Routes = providers.Auth{Scheme: providers.AuthNone}, nil
 	w, err := wire.New(wire.Config{Endpoint: e, Transport: nowhere{}})
 	if err != nil {
-		return nil, usageError("%w", err)
+		return nil, session.Usagef("%w", err)
 	}
 	pool := runner.Pool{Model: m.Name, ModelID: m.ModelID, Params: m.Params, Stream: m.Stream}
 	return &encoder{m, pool, w}, nil
@@ -64,7 +64,7 @@ func (e *encoder) target() string {
 // later ones without it become failed rows, unsent.
 func (j *job) capped(ctx context.Context) error {
 	var problems []error
-	for _, m := range j.plan.Models {
+	for _, m := range j.Plan.Models {
 		if m.Endpoint.Protocol != nightshift.Messages || m.MaxTokens > 0 {
 			continue
 		}
@@ -81,34 +81,17 @@ func (j *job) capped(ctx context.Context) error {
 const cappedRows = 1000
 
 func (j *job) firstUncapped(ctx context.Context, e *encoder) error {
-	for s, err := range firstRows(ctx, j.dataset, cappedRows) {
+	for s, err := range j.Dataset.First(ctx, cappedRows) {
 		if err != nil {
 			continue // told elsewhere
 		}
 		var wrong *nightshift.Error
 		if _, err := e.encode(s); errors.As(err, &wrong) && wrong.Code == "max_tokens" {
-			return usageError("%s:%d: %s speaks the Messages format, where every request needs max_tokens, and neither its params nor this row has it; "+
+			return session.Usagef("%s:%d: %s speaks the Messages format, where every request needs max_tokens, and neither its params nor this row has it; "+
 				"add params: {max_tokens: 1024} to the model, or --max-tokens 1024", s.File, s.Line, e.model.Name)
 		}
 	}
 	return nil
-}
-
-// firstRows yields up to n selected rows from the start of a dataset.
-func firstRows(ctx context.Context, d *datasets.Dataset, n int) func(func(nightshift.Sample, error) bool) {
-	return func(yield func(nightshift.Sample, error) bool) {
-		for i, chunk := range d.Chunks() {
-			if chunk.Selected == 0 {
-				continue
-			}
-			for s, err := range d.Read(ctx, i) {
-				if n == 0 || !yield(s, err) {
-					return
-				}
-				n--
-			}
-		}
-	}
 }
 
 // dialect says how a model's requests look, for lists.

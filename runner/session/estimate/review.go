@@ -1,4 +1,4 @@
-package main
+package estimate
 
 import (
 	"context"
@@ -13,10 +13,19 @@ import (
 	"nightshift/internal/words"
 	"nightshift/reports/scorers"
 	"nightshift/runner/plan"
+	"nightshift/runner/session"
 )
 
 // reviewedRows is how many rows are looked at before anything is sent.
 const reviewedRows = 200
+
+// Review looks at the first rows of a session for what would make its run
+// worthless, and at what every request needs. What may be meant becomes a
+// warning or a note of the plan, the rest is the error.
+func Review(ctx context.Context, s *session.Session) error {
+	j := &job{s}
+	return errors.Join(j.capped(ctx), j.review(ctx))
+}
 
 // review looks at the first rows for what would make a run worthless: scorers
 // that can score none of them, and rows that all ask the same. What may be
@@ -30,7 +39,7 @@ func (j *job) review(ctx context.Context) error {
 	rows, same := 0, true
 	var ends prefills
 	changes := j.overrideChecks()
-	for s, err := range firstRows(ctx, j.dataset, reviewedRows) {
+	for s, err := range j.Dataset.First(ctx, reviewedRows) {
 		if err != nil {
 			continue // the dataset's own errors are told elsewhere
 		}
@@ -51,7 +60,7 @@ func (j *job) review(ctx context.Context) error {
 		j.note("all of the first %d rows ask the same%s", rows, j.braces())
 	}
 	if ends.rows > 0 {
-		j.session.Warnings = append(j.session.Warnings, ends.words(rows))
+		j.Warnings = append(j.Warnings, ends.words(rows))
 	}
 	for _, c := range changes {
 		c.note(j, rows)
@@ -100,7 +109,7 @@ type overrideCheck struct {
 }
 
 func (j *job) overrideChecks() (checks []*overrideCheck) {
-	for _, m := range j.plan.Models {
+	for _, m := range j.Plan.Models {
 		c := &overrideCheck{model: m, byPlan: map[string]int{}, byRow: map[string]int{}}
 		for _, p := range m.Params {
 			c.names = append(c.names, p.Name)
@@ -151,7 +160,7 @@ func (c *overrideCheck) note(j *job, rows int) {
 }
 
 func (j *job) note(format string, args ...any) {
-	j.plan.Notes = append(j.plan.Notes, fmt.Sprintf(format, args...))
+	j.Plan.Notes = append(j.Plan.Notes, fmt.Sprintf(format, args...))
 }
 
 // singleBraces is a placeholder in the style of other tools.
@@ -159,8 +168,8 @@ var singleBraces = regexp.MustCompile(`(?:^|[^{])\{\s*(\w+)\s*\}(?:[^}]|$)`)
 
 // braces is a hint for templates whose placeholders have one brace.
 func (j *job) braces() string {
-	for _, found := range singleBraces.FindAllStringSubmatch(j.plan.Dataset.Prompt, -1) {
-		if slices.Contains(j.dataset.Info().Fields, found[1]) {
+	for _, found := range singleBraces.FindAllStringSubmatch(j.Plan.Dataset.Prompt, -1) {
+		if slices.Contains(j.Dataset.Info().Fields, found[1]) {
 			return fmt.Sprintf(": the prompt has { %s } in single braces; a field is written {{ %s }}", found[1], found[1])
 		}
 	}
@@ -177,17 +186,17 @@ type targetCheck struct {
 
 // targetChecks are checks for the plan's scorers that need no request.
 func (j *job) targetChecks() (checks []*targetCheck, err error) {
-	for _, s := range j.plan.Scorers {
+	for _, s := range j.Plan.Scorers {
 		info, err := scorers.Lookup(s.Spec.Type)
 		if err != nil {
-			return nil, usageError("%w", err)
+			return nil, session.Usagef("%w", err)
 		}
 		if info.Kind != scorers.Pure && info.Kind != scorers.OfCorpus {
 			continue
 		}
 		scorer, err := scorers.New(s.Spec)
 		if err != nil {
-			return nil, usageError("%w", err)
+			return nil, session.Usagef("%w", err)
 		}
 		checks = append(checks, &targetCheck{scorer: scorer})
 	}
@@ -218,8 +227,8 @@ func (c *targetCheck) problem(j *job, rows int) error {
 		return nil
 	}
 	remedy := "say what a right answer is: --target '{{ field }}', or target: in the plan's dataset; or leave the scorer out"
-	if fields := j.dataset.Info().Fields; len(fields) > 0 {
+	if fields := j.Dataset.Info().Fields; len(fields) > 0 {
 		remedy += fmt.Sprintf("; the fields are %s", strings.Join(fields, ", "))
 	}
-	return usageError("scorer %s can score none of the first %d rows: %s\n%s", c.scorer.Name(), rows, c.why, remedy)
+	return session.Usagef("scorer %s can score none of the first %d rows: %s\n%s", c.scorer.Name(), rows, c.why, remedy)
 }
