@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,8 +55,8 @@ type Client struct {
 type ClientRoute struct {
 	Name    string
 	Wire    Wire
-	Limiter *limits.Limiter
-	Weight  float64 // share of the requests, relative to the other routes; 0 means 1
+	Limiter *limits.Limiter // nil: one of its own, which finds the limits out
+	Weight  float64         // share of the requests, relative to the other routes; 0 means 1
 	// MostInput is the most input tokens that the key's limits can ever let
 	// through at once, where they are configured; 0 is not known. Requests that
 	// surely have more are failed unsent.
@@ -98,7 +99,12 @@ func (c *Client) init() {
 			c.Estimator = &Estimator{}
 		}
 		c.stopped = map[stopKey]*nightshift.StopError{}
-		for _, r := range c.Routes {
+		c.Routes = slices.Clone(c.Routes)
+		for i := range c.Routes {
+			r := &c.Routes[i]
+			if r.Limiter == nil {
+				r.Limiter = limits.New(limits.Config{})
+			}
 			if c.MaxStall > 0 {
 				r.Limiter.GiveUpAfter(c.MaxStall)
 			}

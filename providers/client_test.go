@@ -623,3 +623,20 @@ func TestEstimatorLearns(t *testing.T) {
 		t.Errorf("after an answer without usage = %+v, want %+v", c, first)
 	}
 }
+
+// A client that is given nothing but a wire works: without a limiter, a budget,
+// prices or an attempt log.
+func TestBareClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := bad(nightshift.ClassRateLimit, 429)
+		w := &script{say: lastly(bad(nightshift.ClassServer, 503), refused, good())}
+		c := &providers.Client{Routes: []providers.ClientRoute{{Wire: w}}}
+		resp, err := c.Complete(t.Context(), nightshift.Request{Model: "m"})
+		if err != nil || resp.Text == nil || len(resp.Attempts) != 3 {
+			t.Errorf("%d attempts, %v", len(resp.Attempts), err)
+		}
+	})
+	if _, err := (&providers.Client{}).Complete(t.Context(), nightshift.Request{}); err == nil {
+		t.Error("a client without routes answers")
+	}
+}
