@@ -105,15 +105,27 @@ func (s *Session) family(rs plan.ResolvedScorer) []string {
 
 // askJudge finishes batches that were begun, then asks what is missing.
 func (s *Session) askJudge(ctx context.Context, j *scoring.Judging, rs plan.ResolvedScorer) error {
+	trial, err := j.Trial(s.sending(ctx))
+	if err == nil {
+		err = trialError(rs, trial)
+	}
+	if err != nil {
+		return err
+	}
 	begun, _, err := j.Batches()
 	if err != nil {
 		return err
 	}
 	for _, dir := range begun {
-		if s.ours(dir, rs) {
-			if err := s.batch(ctx, rs, dir); err != nil {
-				return err
-			}
+		if !s.ours(dir, rs) {
+			continue
+		}
+		current, err := j.Current(dir)
+		if err == nil && current {
+			err = s.batch(ctx, rs, dir, trial)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	for range judgeRounds {
@@ -126,7 +138,7 @@ func (s *Session) askJudge(ctx context.Context, j *scoring.Judging, rs plan.Reso
 			return err
 		}
 		s.Log.Info(fmt.Sprintf("judge %s: %d requests to %s", rs.Judge.Name, n, rs.Judge.ModelID))
-		if err := s.batch(ctx, rs, next); err != nil {
+		if err := s.batch(ctx, rs, next, trial); err != nil {
 			return err
 		}
 	}
@@ -145,7 +157,7 @@ func (s *Session) ours(dir string, rs plan.ResolvedScorer) bool {
 }
 
 // batch runs one of the judge's runs to its end.
-func (s *Session) batch(ctx context.Context, rs plan.ResolvedScorer, dir string) (err error) {
+func (s *Session) batch(ctx context.Context, rs plan.ResolvedScorer, dir string, trial *scoring.Trial) (err error) {
 	one := &Session{Options: s.Options, Plan: s.judgePlan(rs, dir)}
 	one.Rows, one.MovedEndpoint = nil, false
 	if one.Dataset, err = one.openDataset(s.sending(ctx)); err != nil {
@@ -156,7 +168,7 @@ func (s *Session) batch(ctx context.Context, rs plan.ResolvedScorer, dir string)
 	if err != nil {
 		return err
 	}
-	one.clients = s.clients
+	one.clients, pool.Provider = s.clients, &judgeOnTrial{pool.Provider, trial}
 	st, err := one.openStore(one.identity())
 	if err != nil {
 		return err
@@ -171,8 +183,36 @@ func (s *Session) batch(ctx context.Context, rs plan.ResolvedScorer, dir string)
 	if err := st.Close(e.state); err != nil && failure == nil {
 		return err
 	}
+	if err := trialError(rs, trial); err != nil {
+		return err
+	}
 	if e.err != nil {
 		return &Error{ReasonOf(e.err), fmt.Errorf("judge %s: %w", rs.Judge.Name, e.err)}
+	}
+	return nil
+}
+
+// A judgeOnTrial is asked nothing more once its first replies have shown that it
+// cannot be read.
+type judgeOnTrial struct {
+	nightshift.Provider
+	trial *scoring.Trial
+}
+
+func (j *judgeOnTrial) Complete(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+	if err := j.trial.Err(); err != nil {
+		return nightshift.Response{}, err
+	}
+	resp, err := j.Provider.Complete(ctx, req)
+	if err == nil {
+		j.trial.Hear(value(resp.Text))
+	}
+	return resp, err
+}
+
+func trialError(rs plan.ResolvedScorer, trial *scoring.Trial) error {
+	if err := trial.Err(); err != nil {
+		return &Error{Stopped, fmt.Errorf("judge %s: %w", rs.Judge.Name, err)}
 	}
 	return nil
 }

@@ -23,6 +23,11 @@ func simulated(t *testing.T, rows int, more string) *plan.Resolved {
 	if err := os.WriteFile(filepath.Join(dir, "rows.jsonl"), []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return resolved(t, dir, more)
+}
+
+func resolved(t *testing.T, dir, more string) *plan.Resolved {
+	t.Helper()
 	p, err := plan.Parse(filepath.Join(dir, "plan.yaml"), []byte(`version: 1
 dataset: {path: rows.jsonl}
 models: [{name: m, endpoint: simulator, model: sim-large, params: {max_tokens: 100}}]
@@ -36,6 +41,12 @@ out: out
 		t.Fatal(err)
 	}
 	return r
+}
+
+// again is the same run with other further YAML.
+func again(t *testing.T, p *plan.Resolved, more string) *plan.Resolved {
+	t.Helper()
+	return resolved(t, filepath.Dir(p.Out), more)
 }
 
 // TestReportErrorsAreTold: a report that cannot be made or written is told of
