@@ -19,14 +19,3 @@ import "context"
 type Provider interface {
 	Complete(ctx context.Context, req Request) (Response, error)
 }
-
-// A Protocol is one of the two wire formats.
-type Protocol string
-
-const (
-	Messages Protocol = "messages" // Anthropic Messages
-	Chat     Protocol = "chat"     // OpenAI Chat Completions
-)
-
-// Valid reports whether p is one of the two wire formats.
-func (p Protocol) Valid() bool { return p == Messages || p == Chat }

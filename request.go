@@ -24,7 +24,7 @@ type Message struct {
 	// Raw is the whole message object as the dataset wrote it, where it holds
 	// more than a role and a text: content parts, tool calls, tool results,
 	// cache markers, a name. A wire sends it untouched when it is in its own
-	// dialect or in the part that both share, and translates it otherwise.
+	// format or in the part that all share, and translates it otherwise.
 	Raw json.RawMessage
 }
 
@@ -72,7 +72,7 @@ type Sample struct {
 	Hash [16]byte
 }
 
-// A Request is one prompt in terms that both wire formats share.
+// A Request is one prompt in terms that all wire formats share.
 type Request struct {
 	Model    string // model id as the endpoint knows it
 	System   string // system prompt; empty for none

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	"nightshift"
@@ -107,39 +108,37 @@ func isLocal(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// endpointPath is what each protocol's path ends in.
-func endpointPath(p nightshift.Protocol) string {
-	if p == nightshift.Chat {
-		return "/chat/completions"
-	}
-	return "/messages"
-}
-
 // join makes the whole path of a cleaned base path and an optional path.
 func (e Endpoint) join(base, path string) (string, error) {
-	end := endpointPath(e.Protocol)
+	end := e.Protocol.Path()
 	if path != "" {
 		return e.joinPath(base, cleanPath(path)), nil
 	}
-	switch {
-	case base == "":
-		return "/v1" + end, nil
-	case strings.HasSuffix(base, end):
+	if strings.HasSuffix(base, end) {
 		return base, nil
-	case strings.HasSuffix(base, "/chat/completions"), strings.HasSuffix(base, "/v1/messages"):
-		return "", fmt.Errorf("base_url ends in %s, which is not the path of protocol %s", base[strings.LastIndex(base, "/"):], e.Protocol)
-	case strings.HasSuffix(base, "/v1"):
-		return base + end, nil
-	case e.Protocol == nightshift.Chat:
-		return base + end, nil
 	}
-	return base + "/v1" + end, nil
+	if slices.ContainsFunc(nightshift.Protocols(), func(p nightshift.Protocol) bool { return strings.HasSuffix(base, wholePath(p)) }) {
+		return "", fmt.Errorf("base_url ends in %s, which is not the path of protocol %s", base[strings.LastIndex(base, "/"):], e.Protocol)
+	}
+	if base == "" || e.Protocol.Versioned() && !strings.HasSuffix(base, "/v1") {
+		return base + "/v1" + end, nil
+	}
+	return base + end, nil
+}
+
+// wholePath is what a URL of a protocol ends in, with the version that belongs
+// to it.
+func wholePath(p nightshift.Protocol) string {
+	if p.Versioned() {
+		return "/v1" + p.Path()
+	}
+	return p.Path()
 }
 
 // joinPath joins without doubling the segments that both have.
 func (e Endpoint) joinPath(base, path string) string {
 	if path == azurePath && strings.Contains(base+"/", "/deployments/") {
-		path = endpointPath(e.Protocol) // the classic route, whole in the base
+		path = e.Protocol.Path() // the classic route, whole in the base
 	}
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	for n := len(parts); n > 0; n-- {

@@ -71,7 +71,7 @@ func LookupIn(name string, protocol nightshift.Protocol, getenv func(string) str
 	if p, found := findPreset(name, protocol); found {
 		return p.in(getenv), true
 	}
-	for _, suffix := range []nightshift.Protocol{nightshift.Chat, nightshift.Messages} {
+	for _, suffix := range nightshift.Protocols() {
 		plain, cut := strings.CutSuffix(name, "-"+string(suffix))
 		if !cut || protocol != "" && protocol != suffix {
 			continue

@@ -7,8 +7,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/formats/chat"
-	"nightshift/providers/formats/messages"
+	"nightshift/providers/formats"
 	"nightshift/providers/internal/jsonscan"
 )
 
@@ -25,7 +24,7 @@ func (a *attempt) decode(resp *http.Response, text []byte) {
 		a.fail(e)
 		return
 	}
-	if e := a.decodeAs(shapeOf(answer), answer); e != nil {
+	if e := a.decodeAnswer(answer); e != nil {
 		a.stated(e)
 		a.fail(e)
 	}
@@ -47,12 +46,8 @@ func (a *attempt) usageOf(o jsonscan.Value) {
 	if a.ex.Response.Usage.Known() || o.Kind() != jsonscan.Object {
 		return
 	}
-	read := chat.Usage
-	if a.countsAsMessages(o) {
-		read = messages.Usage
-	}
 	var r nightshift.Response
-	read(&r, o)
+	formats.ForUsage(o, a.wire.endpoint.Protocol).DecodeUsage(&r, o)
 	if r.Usage.Known() {
 		a.ex.Response.Usage, a.ex.Response.UsageRaw = r.Usage, r.UsageRaw
 		for _, flag := range r.Flags {
@@ -61,22 +56,16 @@ func (a *attempt) usageOf(o jsonscan.Value) {
 	}
 }
 
-// countsAsMessages tells which format's names a usage has; input_tokens is in
-// use in both.
-func (a *attempt) countsAsMessages(o jsonscan.Value) bool {
-	usage := o.Get("usage")
-	return shapeOf(o) == nightshift.Messages || usage.Get("input_tokens").Set() && !usage.Get("prompt_tokens").Set() &&
-		shapeOf(o) != nightshift.Chat && a.wire.endpoint.Protocol == nightshift.Messages
-}
-
 // words reports whether a body holds words of a model beside its error.
 func words(root jsonscan.Value) bool {
-	for c := root.Get("choices").First(); c.Exists(); c = c.Next() {
-		if c.Get("message").Get("content").Says() || c.Get("text").Says() {
+	for _, f := range formats.All {
+		var r nightshift.Response
+		_ = f.Decode(&r, root)
+		if r.Text != nil && *r.Text != "" {
 			return true
 		}
 	}
-	return root.Get("content").Says()
+	return false
 }
 
 // stated settles an error whose reply says what it used: that is billed then,
@@ -89,21 +78,17 @@ func (a *attempt) stated(e *nightshift.Error) {
 	}
 }
 
-func (a *attempt) decodeAs(shape nightshift.Protocol, answer jsonscan.Value) *nightshift.Error {
-	read := chat.DecodeValue
-	switch shape {
-	case nightshift.Messages:
-		read = messages.DecodeValue
-	case nightshift.Chat:
-	default:
+func (a *attempt) decodeAnswer(answer jsonscan.Value) *nightshift.Error {
+	format, ok := formats.Recognise(answer)
+	if !ok {
 		a.usageOf(answer)
 		return &nightshift.Error{
 			Class: nightshift.ClassBadResponse, Code: "no_choices", MaybeBilled: true,
-			Message: "the answer has the shape of neither format: no content and no choices",
+			Message: "the answer has the shape of no known format: no content and no choices",
 		}
 	}
 	var r nightshift.Response
-	e := read(&r, answer)
+	e := format.Decode(&r, answer)
 	a.merge(&r)
 	return e
 }
@@ -130,7 +115,7 @@ func examine(doc *jsonscan.Doc, status int, header http.Header, body []byte) (js
 			return root, e
 		}
 	}
-	if data := root.Get("data"); data.Kind() == jsonscan.Object && shapeOf(root) == "" && shapeOf(data) != "" {
+	if data := root.Get("data"); !isAnswer(root) && isAnswer(data) {
 		root = data
 	}
 	return root, nil
@@ -164,22 +149,15 @@ func suspicious(o jsonscan.Value) bool {
 	if o.Get("error").Says() || o.Get("type").Is("error") || o.Get("success").IsFalse() || o.Get("object").Is("error") || o.Get("base_resp").Set() {
 		return true
 	}
-	if shapeOf(o) != "" {
+	if isAnswer(o) {
 		return false
 	}
 	return o.Get("detail").Set() || o.Get("code").Set() || o.Get("response").Set() || o.Get("data").Get("error").Set()
 }
 
-// shapeOf says which format an object has.
-func shapeOf(o jsonscan.Value) nightshift.Protocol {
-	content := o.Get("content")
-	switch {
-	case o.Get("choices").Exists() && !o.Get("type").Is("message"):
-		return nightshift.Chat
-	case content.Exists() && (o.Get("type").Is("message") || content.Kind() == jsonscan.Array || content.Kind() == jsonscan.String):
-		return nightshift.Messages
-	}
-	return ""
+func isAnswer(o jsonscan.Value) bool {
+	_, ok := formats.Recognise(o)
+	return ok
 }
 
 // merge takes over what a format read, and keeps what the exchange knows.

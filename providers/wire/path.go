@@ -41,19 +41,23 @@ func pathProblem(e *nightshift.Error) bool {
 
 // guess repairs a path: a doubled segment, or the /v1 that is missing.
 func guess(path string) string {
-	for _, part := range []string{"/v1", "/messages", "/chat/completions", "/api"} {
+	parts := []string{"/v1", "/api"}
+	for _, p := range nightshift.Protocols() {
+		parts = append(parts, p.Path())
+	}
+	for _, part := range parts {
 		if strings.Contains(path, part+part) {
 			return strings.Replace(path, part+part, part, 1)
 		}
 	}
-	for _, end := range []string{"/chat/completions", "/messages"} {
+	for _, end := range parts[2:] {
 		base, found := strings.CutSuffix(path, end)
 		if found && !strings.Contains(base+"/", "/v1/") && !strings.Contains(base, "/v4") && !strings.Contains(base, "/openai") {
 			return base + "/v1" + end
 		}
-	}
-	if path == "/v1/messages" || path == "/v1/chat/completions" {
-		return "/api" + path
+		if found && base == "/v1" {
+			return "/api" + path
+		}
 	}
 	return ""
 }

@@ -9,18 +9,10 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/formats/chat"
-	"nightshift/providers/formats/messages"
+	"nightshift/providers/formats"
 	"nightshift/providers/internal/jsonscan"
 	"nightshift/providers/sse"
 )
-
-// An assembler puts a streamed answer together.
-type assembler interface {
-	Event(data []byte) (content bool, err *nightshift.Error)
-	End() (nightshift.Response, *nightshift.Error)
-	Done() bool
-}
 
 // readStream reads an event stream to its end and assembles the answer. What
 // had come is kept when it breaks off.
@@ -61,7 +53,7 @@ func (a *attempt) endStream(ctx context.Context, s *streamed, err error) {
 // A streamed is a stream while it is read.
 type streamed struct {
 	*attempt
-	format assembler         // nil until an event shows which it is
+	format formats.Stream    // nil until an event shows which it is
 	failed *nightshift.Error // what the server said, or what we could not read
 	fault  []byte            // the event that said so
 	named  *nightshift.Error // what an event of the name error said, in no known shape
@@ -127,16 +119,14 @@ func (s *streamed) content() {
 // is one to give the event to. Events that show nothing (pings, keep-alive
 // chunks) are passed over, unless they are errors.
 func (s *streamed) choose(data []byte, name string) bool {
-	shape, err := eventShape(data)
+	format, err := eventFormat(data)
 	switch {
-	case shape == "" && name == "error":
+	case format != nil:
+		s.open(format)
+	case name == "error":
 		s.failed, s.fault = providers.ClassifyEvent(data), bytes.Clone(data)
-	case shape == nightshift.Messages:
-		s.format = messages.NewStream()
-	case shape == nightshift.Chat:
-		s.format = chat.NewStream(s.wire.chatOptions(s.prepared.Choices))
 	case err != nil: // [DONE], or not to be read: the format will say
-		s.format = s.own()
+		s.open(s.wire.format)
 	default:
 		if e := providers.Classify(0, nil, data); e != nil {
 			s.failed, s.fault = e, bytes.Clone(data)
@@ -145,18 +135,14 @@ func (s *streamed) choose(data []byte, name string) bool {
 	return s.format != nil
 }
 
-// own is the format of the URL that was asked.
-func (s *streamed) own() assembler {
-	if s.wire.endpoint.Protocol == nightshift.Chat || s.wire.endpoint.DoneMarkerOnly {
-		return chat.NewStream(s.wire.chatOptions(s.prepared.Choices))
-	}
-	return messages.NewStream()
+func (s *streamed) open(f formats.Format) {
+	s.format = f.NewStream(formats.StreamOptions{DoneMarkerOnly: s.wire.endpoint.DoneMarkerOnly, Choices: s.prepared.Choices})
 }
 
 // end takes over the answer as far as it came.
 func (s *streamed) end() *nightshift.Error {
 	if s.format == nil {
-		s.format = s.own()
+		s.open(s.wire.format)
 	}
 	r, e := s.format.End()
 	s.merge(&r)
@@ -177,29 +163,17 @@ func looksLikeJSON(data []byte) bool {
 	return len(data) > 0 && (data[0] == '{' || data[0] == '[')
 }
 
-// eventShape says which format an event belongs to; "" when it does not show.
-func eventShape(data []byte) (nightshift.Protocol, error) {
+// eventFormat says which format an event belongs to; nil when it does not
+// show.
+func eventFormat(data []byte) (formats.Format, error) {
 	doc := jsonscan.Borrow()
 	defer doc.Return()
 	root, err := doc.Scan(data)
 	if err != nil || root.Kind() != jsonscan.Object {
-		return "", errors.Join(err, errNoObject)
+		return nil, errors.Join(err, errNoObject)
 	}
-	switch root.Get("type").String() {
-	case "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop", "message":
-		return nightshift.Messages, nil
-	}
-	object := root.Get("object").String()
-	if root.Get("choices").Exists() || object == "chat.completion.chunk" || object == "chat.completion" {
-		if root.Get("error").Says() && !root.Get("choices").Exists() {
-			return "", nil
-		}
-		return nightshift.Chat, nil
-	}
-	if root.Get("message").Get("usage").Exists() || root.Get("content_block").Set() {
-		return nightshift.Messages, nil
-	}
-	return "", nil
+	f, _ := formats.RecogniseEvent(root)
+	return f, nil
 }
 
 var errNoObject = errors.New("an event is no JSON object")

@@ -16,8 +16,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/formats/chat"
-	"nightshift/providers/formats/messages"
+	"nightshift/providers/formats"
 	"nightshift/providers/secrets"
 )
 
@@ -48,6 +47,7 @@ type Config struct {
 // [providers.Wire] and is safe for concurrent use.
 type Wire struct {
 	endpoint  providers.Endpoint
+	format    formats.Format // in which requests are written
 	transport http.RoundTripper
 	owned     *http.Transport    // made here; nil when it was given
 	url       *url.URL           // nil when the model stands in the URL
@@ -71,10 +71,12 @@ func New(c Config) (*Wire, error) {
 	if err := check(c); err != nil {
 		return nil, err
 	}
+	format, _ := formats.Of(c.Endpoint.Protocol) // check has seen that there is one
 	w := &Wire{
 		endpoint:  c.Endpoint,
+		format:    format,
 		transport: c.Transport,
-		header:    header(c),
+		header:    header(c, format),
 		redactor:  secrets.NewRedactor(c.Key),
 		timeouts:  c.Endpoint.Timeouts.OrDefaults(),
 		maxBody:   orDefault(c.MaxBody, DefaultMaxBody),
@@ -117,7 +119,7 @@ func orDefault[N int | int64](n, otherwise N) N {
 
 // header makes the headers of every request, a map for each. The key goes in here and nowhere
 // else.
-func header(c Config) func() http.Header {
+func header(c Config, format formats.Format) func() http.Header {
 	h := http.Header{
 		"Content-Type":    {"application/json"},
 		"Accept-Encoding": {"gzip"}, // undone here, so that the caps count what comes out
@@ -126,9 +128,7 @@ func header(c Config) func() http.Header {
 	if c.UserAgent == "" {
 		h["User-Agent"] = []string{"nightshift"}
 	}
-	if c.Endpoint.Protocol == nightshift.Messages {
-		h["Anthropic-Version"] = []string{"2023-06-01"}
-	}
+	maps.Copy(h, format.Header())
 	for name, value := range c.Endpoint.Headers {
 		name = http.CanonicalHeaderKey(name)
 		if delete(h, name); value != "" {
@@ -152,14 +152,7 @@ func (w *Wire) target(model string) (*url.URL, error) {
 
 // Prepare implements [providers.Wire].
 func (w *Wire) Prepare(req nightshift.Request) (providers.Prepared, error) {
-	if w.endpoint.Protocol == nightshift.Chat {
-		return chat.Encode(req, w.chatOptions(0))
-	}
-	return messages.Encode(req)
-}
-
-func (w *Wire) chatOptions(choices int64) chat.Options {
-	return chat.Options{IncludeUsage: w.endpoint.IncludeUsage, DoneMarkerOnly: w.endpoint.DoneMarkerOnly, Choices: choices}
+	return formats.Encode(w.format, req, w.endpoint.IncludeUsage)
 }
 
 // Send implements [providers.Wire]: one POST, and everything that can be known

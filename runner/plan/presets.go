@@ -41,7 +41,7 @@ func isPreset(name string) bool {
 
 // service is a preset's name without the protocol that may be appended.
 func service(name string) string {
-	for _, p := range []nightshift.Protocol{nightshift.Chat, nightshift.Messages} {
+	for _, p := range nightshift.Protocols() {
 		if plain, cut := strings.CutSuffix(name, "-"+string(p)); cut && slices.Contains(presetNames(), plain) {
 			return plain
 		}

@@ -10,26 +10,8 @@ import (
 	"nightshift/providers/internal/jsonscan"
 )
 
-// Decode reads a whole answer that was not streamed: an object with choices,
-// already unwrapped. Response.Raw is left to the caller, who has the body.
-//
-// Unknown fields and finish reasons are no errors, and neither is an empty
-// list of choices. What was odd about the answer is in its Flags.
-func Decode(body []byte) (resp nightshift.Response, e *nightshift.Error) {
-	doc := jsonscan.Borrow()
-	defer doc.Return()
-	root, err := doc.Scan(body)
-	if err != nil {
-		return resp, answer.Unreadable(err)
-	}
-	e = DecodeValue(&resp, root)
-	return resp, e
-}
-
-// DecodeValue is Decode for an answer that has been scanned already; it fills
-// in resp. A Response is large: with one in each frame of the calls, every
-// worker's stack would double.
-func DecodeValue(resp *nightshift.Response, root jsonscan.Value) *nightshift.Error {
+// Decode implements the format. An empty list of choices is no error.
+func (Format) Decode(resp *nightshift.Response, root jsonscan.Value) *nightshift.Error {
 	var a assembly
 	a.head(root)
 	choices := root.Get("choices")

@@ -8,7 +8,19 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/providers/formats/internal/answer"
+	"nightshift/providers/internal/jsonscan"
 )
+
+// Decode reads a whole answer.
+func Decode(body []byte) (resp nightshift.Response, e *nightshift.Error) {
+	root, err := jsonscan.Scan(body)
+	if err != nil {
+		return resp, answer.Unreadable(err)
+	}
+	e = Format{}.Decode(&resp, root)
+	return resp, e
+}
 
 // show writes what a response holds in one line, leaving out what it does not.
 func show(r nightshift.Response, err *nightshift.Error) string {

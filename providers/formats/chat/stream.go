@@ -1,107 +1,57 @@
 package chat
 
 import (
-	"bytes"
-	"errors"
-
 	"nightshift"
-	"nightshift/providers"
 	"nightshift/providers/formats/internal/answer"
 	"nightshift/providers/internal/jsonscan"
 )
 
-// A Stream assembles a streamed answer from its chunks. It is not safe for
-// concurrent use.
-type Stream struct {
-	opt       Options
-	doc       jsonscan.Doc
-	a         assembly
-	flags     nightshift.Response // only its flags are used
-	chunks    int
-	lastID    string // id of the last chunk that had one
-	ids       int    // how often the id changed
-	changed   bool   // the last chunk's id differs from the one before
-	done      bool   // [DONE] seen
-	malformed error
-	err       *nightshift.Error
+// A stream assembles a streamed answer from its chunks.
+type stream struct {
+	answer.Events
+	opt     answer.StreamOptions
+	a       assembly
+	lastID  string // id of the last chunk that had one
+	ids     int    // how often the id changed
+	changed bool   // the last chunk's id differs from the one before
 }
 
-// NewStream returns a Stream that has seen nothing. Of the options it heeds
-// DoneMarkerOnly and Choices.
-func NewStream(opt Options) *Stream {
-	return &Stream{opt: opt, a: assembly{single: opt.Choices == 1}}
+func newStream(opt answer.StreamOptions) *stream {
+	return &stream{opt: opt, a: assembly{single: opt.Choices == 1}}
 }
 
-// Done reports whether the end marker has been seen. What follows it is
-// ignored.
-func (s *Stream) Done() bool { return s.done }
+// Done implements [answer.Stream].
+func (s *stream) Done() bool { return s.DoneWord }
 
-// Event takes the data of one event. content is true when it carried content
-// of the answer. The error is what the server said in the middle of the
-// stream, or that an event could not be read; the stream is then over, and End
-// returns the same error with what had come by then.
-//
-// Data that is no JSON may be a line that was cut off. It is held against the
-// stream once another event follows it, or by End.
-func (s *Stream) Event(data []byte) (content bool, err *nightshift.Error) {
-	data = bytes.TrimSpace(data)
-	if s.err != nil || len(data) == 0 {
-		return false, s.err
-	}
-	if s.malformed != nil && !s.finished() {
-		return false, s.fail(answer.Unreadable(s.malformed))
-	}
-	if string(data) == "[DONE]" {
-		s.done = true
-		return false, nil
-	}
-	root, bad := s.doc.Scan(data)
-	if s.done {
+// Event implements [answer.Stream].
+func (s *stream) Event(data []byte) (content bool, err *nightshift.Error) {
+	root, bad, take := s.Scan(data, s.finished())
+	switch {
+	case !take:
+	case s.DoneWord:
 		s.afterDone(root)
-		return false, nil
+	case bad != nil:
+		s.Unreadable(root, bad, s.serverError)
+	default:
+		s.Count++
+		content = s.chunk(root)
+		s.Mark()
 	}
-	if bad != nil || root.Kind() != jsonscan.Object {
-		return false, s.unreadable(root, bad)
-	}
-	s.chunks++
-	content = s.chunk(root)
-	answer.Marks(&s.flags, &s.doc)
-	return content, s.err
+	return content, s.Err
 }
 
 // afterDone takes what follows the end marker: of it only usage counts.
-func (s *Stream) afterDone(v jsonscan.Value) {
+func (s *stream) afterDone(v jsonscan.Value) {
 	if usage := topUsage(v); usage.Set() {
 		s.a.addUsage(usage)
 		if !v.Get("choices").First().Exists() {
 			return
 		}
 	}
-	s.flags.Flag(answer.FlagAfterEnd)
+	s.Flag(answer.FlagAfterEnd)
 }
 
-func (s *Stream) fail(err *nightshift.Error) *nightshift.Error {
-	s.err = err
-	return err
-}
-
-// unreadable deals with data that is no JSON object: a list of one error
-// (Gemini), nesting that no honest server sends, or a line that was cut off.
-func (s *Stream) unreadable(root jsonscan.Value, err error) *nightshift.Error {
-	if err == nil {
-		if first := root.First(); first.Get("error").Set() {
-			return s.serverError(first)
-		}
-		err = errors.New("an event is no JSON object")
-	}
-	if errors.Is(err, jsonscan.ErrDepth) || errors.Is(err, jsonscan.ErrNodes) {
-		return s.fail(answer.Unreadable(err))
-	}
-	s.malformed = err
-	return nil
-}
-
-func (s *Stream) chunk(v jsonscan.Value) (content bool) {
+func (s *stream) chunk(v jsonscan.Value) (content bool) {
 	s.watchID(v)
 	if !s.restarted(v) {
 		s.a.head(v)
@@ -117,7 +67,7 @@ func (s *Stream) chunk(v jsonscan.Value) (content bool) {
 }
 
 // watchID counts how often the chunks' id changes.
-func (s *Stream) watchID(v jsonscan.Value) {
+func (s *stream) watchID(v jsonscan.Value) {
 	s.changed = false
 	named := v.Get("id")
 	if named.Is(s.lastID) {
@@ -140,8 +90,8 @@ func (s *Stream) watchID(v jsonscan.Value) {
 // which so far stood in the first chunk only, and that ends nothing. Servers
 // that change ids or name roles as they go are left alone. Two answers are
 // never joined.
-func (s *Stream) restarted(v jsonscan.Value) bool {
-	if !s.changed || s.ids != 1 || s.chunks < 3 {
+func (s *stream) restarted(v jsonscan.Value) bool {
+	if !s.changed || s.ids != 1 || s.Count < 3 {
 		return false
 	}
 	first := v.Get("choices").First()
@@ -154,13 +104,13 @@ func (s *Stream) restarted(v jsonscan.Value) bool {
 		return false
 	}
 	s.a = assembly{single: s.a.single}
-	s.flags.Flag(answer.FlagRestarted)
+	s.Flag(answer.FlagRestarted)
 	s.ids = 0
 	s.a.head(v)
 	return true
 }
 
-func (s *Stream) delta(v jsonscan.Value) (content bool) {
+func (s *stream) delta(v jsonscan.Value) (content bool) {
 	c := s.a.choice(v)
 	delta := v.Get("delta")
 	if delta.Get("role").Set() {
@@ -174,7 +124,7 @@ func (s *Stream) delta(v jsonscan.Value) (content bool) {
 		content = c.add(delta)
 	case v.Get("message").Set() && c.text.Len() == 0: // the whole answer as one event
 		content = c.add(v.Get("message"))
-		s.flags.Flag(answer.FlagNotStreamed)
+		s.Flag(answer.FlagNotStreamed)
 	default:
 		content = c.text.AddValue(v.Get("text"))
 	}
@@ -191,88 +141,66 @@ func (s *Stream) delta(v jsonscan.Value) (content bool) {
 
 // second reports whether a delta belongs to another answer than the one of
 // the choice, which is complete: it has text, and another id. It is dropped.
-func (s *Stream) second(c *choice, v jsonscan.Value) bool {
+func (s *stream) second(c *choice, v jsonscan.Value) bool {
 	if v.Get("delta").Get("content").String() == "" || c.finishID == s.lastID {
 		return false
 	}
-	s.flags.Flag(answer.FlagSecondAnswer)
+	s.Flag(answer.FlagSecondAnswer)
 	return true
 }
 
-// serverError takes an error that stands in the stream. Once every choice is
-// finished it is only a warning.
-func (s *Stream) serverError(v jsonscan.Value) *nightshift.Error {
-	err := providers.Classify(0, nil, v.Raw())
-	if err == nil {
-		return nil
-	}
-	if s.finished() {
-		s.flags.Flag(answer.FlagErrorAfterEnd)
-		return nil
-	}
-	err.MaybeBilled = err.MaybeBilled || len(s.a.choices) > 0
-	return s.fail(err)
-}
+// serverError takes an error that stands in the stream.
+func (s *stream) serverError(v jsonscan.Value) { s.Fault(v, s.finished(), len(s.a.choices) > 0) }
 
 // finished reports whether every choice that was seen has a finish reason,
 // and one of the model's; one is enough where one choice was asked for.
-func (s *Stream) finished() bool {
+func (s *stream) finished() bool {
 	return s.a.allFinished() || s.a.single && s.a.count(true) > 0
 }
 
-// End returns the answer when the stream has ended, by its marker or
-// otherwise. The error is that of Event, or class cut (empty_response without
-// a single event) when the answer is not whole; the Response then holds the
-// text and usage that had come.
+// End implements [answer.Stream].
 //
 // An answer is whole when every choice has a finish reason. [DONE] proves
 // nothing, because gateways send it after cut streams too, unless the options
 // say that the endpoint never sends a finish reason.
-func (s *Stream) End() (resp nightshift.Response, err *nightshift.Error) {
+func (s *stream) End() (resp nightshift.Response, err *nightshift.Error) {
 	s.a.fill(&resp)
-	defer s.flag(&resp)
+	defer s.AddFlags(&resp)
 	if err := s.failure(); err != nil {
 		s.a.readUsage(&resp)
 		return resp, err
 	}
 	s.a.finish(&resp, nil)
-	if !s.done {
+	if !s.DoneWord {
 		resp.Flag("no_done_marker")
 	}
-	if s.malformed != nil {
+	if s.Malformed != nil {
 		resp.Flag(answer.FlagMalformed)
 	}
 	return resp, answer.Empty(&resp)
 }
 
 // failure says why there is no whole answer; nil when there is.
-func (s *Stream) failure() *nightshift.Error {
+func (s *stream) failure() *nightshift.Error {
 	switch {
-	case s.err != nil:
-		return s.err
+	case s.Err != nil:
+		return s.Err
 	case s.finished():
 		return nil
 	case s.a.brokenOff(jsonscan.Value{}) != nil:
 		return s.a.brokenOff(jsonscan.Value{})
-	case s.malformed != nil && s.done:
-		return answer.Unreadable(s.malformed)
-	case s.malformed != nil:
+	case s.Malformed != nil && s.DoneWord:
+		return answer.Unreadable(s.Malformed)
+	case s.Malformed != nil:
 		return answer.Cut("the stream ended in the middle of an event")
-	case s.done && s.opt.DoneMarkerOnly && len(s.a.choices) > 0:
+	case s.DoneWord && s.opt.DoneMarkerOnly && len(s.a.choices) > 0:
 		return nil
-	case s.chunks == 0 && !s.done:
+	case s.Count == 0 && !s.DoneWord:
 		return answer.Nothing()
-	case s.done:
+	case s.DoneWord:
 		err := answer.Cut("the stream ended with [DONE] but without a finish_reason")
 		err.Hint = "if this endpoint never sends a finish_reason, set done_marker_only: true for it"
 		return err
 	}
 	return answer.Cut("the stream ended before the answer did: no finish_reason came")
-}
-
-// flag adds what was noticed chunk by chunk.
-func (s *Stream) flag(resp *nightshift.Response) {
-	for _, f := range s.flags.Flags {
-		resp.Flag(f)
-	}
 }

@@ -5,11 +5,14 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/providers/formats/internal/answer"
 )
 
 // play gives the events of a script, one a line, to a stream.
-func play(opt Options, script string) (nightshift.Response, *nightshift.Error) {
-	s := NewStream(opt)
+type options = answer.StreamOptions
+
+func play(opt options, script string) (nightshift.Response, *nightshift.Error) {
+	s := newStream(opt)
 	for line := range strings.Lines(script) {
 		if _, err := s.Event([]byte(strings.TrimSpace(line))); err != nil {
 			break
@@ -125,7 +128,7 @@ func TestStream(t *testing.T) {
 		{"finish reason error alone", role + hello + chunk(`{}`, `"error"`) + done, `class=server text="Hello" stop=other/error flags=[usage_missing]`},
 		{"an error inside a choice", role + hello + `{"choices":[{"index":0,"delta":{},"finish_reason":"error","error":{"code":502,"message":"upstream"}}]}`, `class=server text="Hello" stop=other/error flags=[usage_missing]`},
 	} {
-		if got := show(play(Options{}, tc.script)); got != tc.want {
+		if got := show(play(options{}, tc.script)); got != tc.want {
 			t.Errorf("%s:\n got %s\nwant %s", tc.name, got, tc.want)
 		}
 	}
@@ -148,7 +151,7 @@ func TestBlocksAsChoices(t *testing.T) {
 		{"two whole answers", 1, text("a") + stop + second.Replace(text("b")+stop) + usage + done, `text="a" stop=end/stop [0]="a"(end[]) [1]="b"(end[]) usage=10+?+?/5(?)`},
 		{"two were asked for", 2, thinks + says + stop + usage + done, `class=cut thinking="2+2" stop=end/stop [0]=""(end[]) [1]="4"([]) usage=10+?+?/5(?)`},
 	} {
-		if got := show(play(Options{Choices: tc.asked}, tc.script)); got != tc.want {
+		if got := show(play(options{Choices: tc.asked}, tc.script)); got != tc.want {
 			t.Errorf("%s:\n got %s\nwant %s", tc.name, got, tc.want)
 		}
 	}
@@ -156,17 +159,17 @@ func TestBlocksAsChoices(t *testing.T) {
 
 func TestDoneMarkerOnly(t *testing.T) {
 	script := role + text("4") + usage
-	if got := show(play(Options{DoneMarkerOnly: true}, script+done)); got != `text="4" usage=10+?+?/5(?) flags=[stop_reason_missing]` {
+	if got := show(play(options{DoneMarkerOnly: true}, script+done)); got != `text="4" usage=10+?+?/5(?) flags=[stop_reason_missing]` {
 		t.Errorf("with [DONE]: %s", got)
 	}
-	if got := show(play(Options{DoneMarkerOnly: true}, script)); got != `class=cut text="4" usage=10+?+?/5(?)` {
+	if got := show(play(options{DoneMarkerOnly: true}, script)); got != `class=cut text="4" usage=10+?+?/5(?)` {
 		t.Errorf("without [DONE]: %s", got)
 	}
 }
 
 // TestStreamContent: the progress clock counts what is content, and only that.
 func TestStreamContent(t *testing.T) {
-	s := NewStream(Options{})
+	s := newStream(options{})
 	for _, tc := range []struct {
 		event   string
 		content bool
@@ -190,7 +193,7 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte(role+text("a")+done), true)
 	f.Add([]byte(tool(`{"index":0,"id":"t","function":{"name":"f","arguments":{}}}`)+tool(`{}`)+`{"error":"x"}`), false)
 	f.Fuzz(func(t *testing.T, script []byte, doneOnly bool) {
-		resp, err := play(Options{DoneMarkerOnly: doneOnly}, string(script))
+		resp, err := play(options{DoneMarkerOnly: doneOnly}, string(script))
 		checkSane(t, resp, err)
 		if err == nil && !doneOnly && resp.RawStopReason == "" {
 			t.Fatalf("an answer without a finish reason: %+v", resp)
@@ -210,7 +213,7 @@ func BenchmarkStream(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		s := NewStream(Options{})
+		s := newStream(options{})
 		for _, e := range events {
 			if _, err := s.Event(e); err != nil {
 				b.Fatal(err)

@@ -96,8 +96,8 @@ func (a *assembly) readUsage(resp *nightshift.Response) {
 	resp.Usage = r.Settle(u)
 }
 
-// Usage reads the usage of a body that is an error, or has no answer in it.
-func Usage(resp *nightshift.Response, root jsonscan.Value) {
+// DecodeUsage implements the format.
+func (Format) DecodeUsage(resp *nightshift.Response, root jsonscan.Value) {
 	var a assembly
 	a.head(root)
 	for c := root.Get("choices").First(); c.Exists(); c = c.Next() {

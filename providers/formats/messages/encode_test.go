@@ -1,4 +1,4 @@
-package messages
+package messages_test
 
 import (
 	"encoding/json"
@@ -7,7 +7,15 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/providers"
+	"nightshift/providers/formats"
+	"nightshift/providers/formats/messages"
 )
+
+// Encode writes a request in this format.
+func Encode(req nightshift.Request) (providers.Prepared, error) {
+	return formats.Encode(messages.Format{}, req, true)
+}
 
 func param(name, value string) nightshift.Param {
 	return nightshift.Param{Name: name, Value: json.RawMessage(value)}

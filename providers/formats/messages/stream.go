@@ -1,90 +1,43 @@
 package messages
 
 import (
-	"bytes"
-	"errors"
 	"slices"
 	"strings"
 
 	"nightshift"
-	"nightshift/providers"
 	"nightshift/providers/formats/internal/answer"
 	"nightshift/providers/internal/jsonscan"
 )
 
-// A Stream assembles a streamed answer from its events. It is not safe for
-// concurrent use.
-type Stream struct {
-	doc       jsonscan.Doc
-	m         assembly
-	flags     nightshift.Response // only its flags are used
-	events    int
-	started   bool // message_start seen
-	noOutput  bool // the last usage counts exactly 0 output tokens
-	stopped   bool // a stop reason seen
-	done      bool // message_stop seen
-	doneWord  bool // [DONE] seen
-	malformed error
-	err       *nightshift.Error
-	whole     *nightshift.Response // the answer, when it came as one event
+// A stream assembles a streamed answer from its events.
+type stream struct {
+	answer.Events
+	m        assembly
+	started  bool                 // message_start seen
+	noOutput bool                 // the last usage counts exactly 0 output tokens
+	stopped  bool                 // a stop reason seen
+	done     bool                 // message_stop seen
+	whole    *nightshift.Response // the answer, when it came as one event
 }
 
-// NewStream returns a Stream that has seen nothing.
-func NewStream() *Stream { return &Stream{} }
+func newStream() *stream { return &stream{} }
 
-// Done reports whether the end marker has been seen. What follows it is
-// ignored.
-func (s *Stream) Done() bool { return s.done || s.doneWord }
+// Done implements [answer.Stream]. Some gateways add [DONE].
+func (s *stream) Done() bool { return s.done || s.DoneWord }
 
-// Event takes the data of one event. content is true when it carried content
-// of the answer. The error is what the server said in the middle of the
-// stream, or that an event could not be read; the stream is then over, and End
-// returns the same error with what had come by then.
-//
-// Data that is no JSON may be a line that was cut off. It is held against the
-// stream once another event follows it, or by End.
-func (s *Stream) Event(data []byte) (content bool, err *nightshift.Error) {
-	data = bytes.TrimSpace(data)
-	if s.err != nil || len(data) == 0 {
-		return false, s.err
+// Event implements [answer.Stream].
+func (s *stream) Event(data []byte) (content bool, err *nightshift.Error) {
+	root, bad, take := s.Scan(data, s.stopped)
+	switch {
+	case !take:
+	case bad != nil:
+		s.Unreadable(root, bad, func(v jsonscan.Value) { s.other("error", v) })
+	default:
+		s.Count++
+		content = s.event(kind(root), root)
+		s.Mark()
 	}
-	if s.malformed != nil && !s.stopped {
-		return false, s.fail(answer.Unreadable(s.malformed))
-	}
-	if string(data) == "[DONE]" { // some gateways add one
-		s.doneWord = true
-		return false, nil
-	}
-	root, bad := s.doc.Scan(data)
-	if bad != nil || root.Kind() != jsonscan.Object {
-		return false, s.unreadable(root, bad)
-	}
-	s.events++
-	content = s.event(kind(root), root)
-	answer.Marks(&s.flags, &s.doc)
-	return content, s.err
-}
-
-func (s *Stream) fail(err *nightshift.Error) *nightshift.Error {
-	s.err = err
-	return err
-}
-
-// unreadable deals with data that is no JSON object: a list of one error,
-// nesting that no honest server sends, or a line that was cut off.
-func (s *Stream) unreadable(root jsonscan.Value, err error) *nightshift.Error {
-	if err == nil {
-		if first := root.First(); first.Get("error").Set() {
-			s.other("error", first)
-			return s.err
-		}
-		err = errors.New("an event is no JSON object")
-	}
-	if errors.Is(err, jsonscan.ErrDepth) || errors.Is(err, jsonscan.ErrNodes) {
-		return s.fail(answer.Unreadable(err))
-	}
-	s.malformed = err
-	return nil
+	return content, s.Err
 }
 
 // kind returns the type of an event. The JSON decides; where it says nothing,
@@ -108,7 +61,7 @@ func kind(event jsonscan.Value) string {
 	return ""
 }
 
-func (s *Stream) event(kind string, ev jsonscan.Value) (content bool) {
+func (s *stream) event(kind string, ev jsonscan.Value) (content bool) {
 	if s.Done() {
 		s.afterEnd(kind, ev)
 		return false
@@ -138,7 +91,7 @@ func (s *Stream) event(kind string, ev jsonscan.Value) (content bool) {
 }
 
 // afterEnd takes what follows the end: of it only usage counts.
-func (s *Stream) afterEnd(kind string, ev jsonscan.Value) {
+func (s *stream) afterEnd(kind string, ev jsonscan.Value) {
 	switch kind {
 	case "ping":
 	case "message_delta", "message_stop", "":
@@ -147,42 +100,34 @@ func (s *Stream) afterEnd(kind string, ev jsonscan.Value) {
 		}
 		fallthrough
 	default:
-		s.flags.Flag(answer.FlagAfterEnd)
+		s.Flag(answer.FlagAfterEnd)
 	}
 }
 
 // other takes events of no known type. Most mean nothing; an error is one
 // whatever shape it has.
-func (s *Stream) other(kind string, ev jsonscan.Value) {
+func (s *stream) other(kind string, ev jsonscan.Value) {
 	fault := ev.Get("error")
 	if !strings.HasSuffix(kind, "error") && !fault.Says() && (kind != "" || fault.Set()) {
 		return
 	}
-	err := providers.Classify(0, nil, ev.Raw())
-	switch {
-	case err == nil:
-	case s.stopped:
-		s.flags.Flag(answer.FlagErrorAfterEnd)
-	default:
-		err.MaybeBilled = err.MaybeBilled || s.started
-		s.fail(err)
-	}
+	s.Fault(ev, s.stopped, s.started)
 }
 
 // messageStart begins the answer. A second one with another id means that a
 // gateway turned to another upstream after it had sent a part: the answer
 // begins anew, the parts are never joined.
-func (s *Stream) messageStart(message jsonscan.Value) bool {
+func (s *stream) messageStart(message jsonscan.Value) bool {
 	if s.started {
 		if id := message.Get("id").String(); id == s.m.id && id != "" {
 			return false
 		}
 		if s.stopped {
-			s.flags.Flag(answer.FlagSecondAnswer)
-			s.doneWord = true
+			s.Flag(answer.FlagSecondAnswer)
+			s.DoneWord = true
 			return false
 		}
-		s.flags.Flag(answer.FlagRestarted)
+		s.Flag(answer.FlagRestarted)
 		s.m = assembly{}
 	}
 	s.started = true
@@ -191,7 +136,7 @@ func (s *Stream) messageStart(message jsonscan.Value) bool {
 	return len(s.m.blocks) > 0
 }
 
-func (s *Stream) blockStart(ev jsonscan.Value) bool {
+func (s *stream) blockStart(ev jsonscan.Value) bool {
 	b := newBlock(ev.Get("content_block"))
 	b.index = int64(len(s.m.blocks))
 	if n, ok := ev.Get("index").Int(); ok {
@@ -221,7 +166,7 @@ var deltaKinds = map[string]string{
 
 // blockDelta takes a piece of a block. What a piece is, its own type says,
 // whatever block a gateway puts it into.
-func (s *Stream) blockDelta(ev jsonscan.Value) bool {
+func (s *stream) blockDelta(ev jsonscan.Value) bool {
 	delta := ev.Get("delta")
 	kind := delta.Get("type").String()
 	if kind == "" {
@@ -274,7 +219,7 @@ func (m *assembly) openCall() *block {
 	return nil
 }
 
-func (s *Stream) messageDelta(ev jsonscan.Value) {
+func (s *stream) messageDelta(ev jsonscan.Value) {
 	delta := ev.Get("delta")
 	s.m.stop(delta, answer.StopWord(delta.Get("stop_reason").String()))
 	s.stopped = s.m.stopWord != ""
@@ -282,7 +227,7 @@ func (s *Stream) messageDelta(ev jsonscan.Value) {
 }
 
 // takeUsage takes the usage of an event that has one.
-func (s *Stream) takeUsage(ev jsonscan.Value) bool {
+func (s *stream) takeUsage(ev jsonscan.Value) bool {
 	usage := ev.Get("usage")
 	for _, place := range [...]string{"delta", "message"} { // some gateways
 		if !usage.Set() {
@@ -302,27 +247,24 @@ func (s *Stream) takeUsage(ev jsonscan.Value) bool {
 }
 
 // wholeMessage takes an answer that a gateway sent as one event.
-func (s *Stream) wholeMessage(message jsonscan.Value) bool {
+func (s *stream) wholeMessage(message jsonscan.Value) bool {
 	s.whole = &nightshift.Response{}
-	s.err = DecodeValue(s.whole, message)
+	s.Err = Format{}.Decode(s.whole, message)
 	s.whole.Flag(answer.FlagNotStreamed)
 	s.started, s.stopped, s.done = true, true, true
 	return true
 }
 
-// End returns the answer when the stream has ended, by its marker or
-// otherwise. The error is that of Event, or class cut (empty_response without
-// a single event) when the answer is not whole; the Response then holds the
-// text and usage that had come.
+// End implements [answer.Stream].
 //
 // An answer is whole with a stop reason. Of the other end events (the blocks'
 // ends, a count of the output, message_stop) some may be missing, which is
 // flagged; a stream without message_stop and one of the others is cut.
-func (s *Stream) End() (resp nightshift.Response, err *nightshift.Error) {
-	defer s.flag(&resp)
+func (s *stream) End() (resp nightshift.Response, err *nightshift.Error) {
+	defer s.AddFlags(&resp)
 	if s.whole != nil {
 		resp = *s.whole
-		return resp, s.err
+		return resp, s.Err
 	}
 	s.m.fill(&resp)
 	if err := s.failure(); err != nil {
@@ -344,7 +286,7 @@ func (s *Stream) End() (resp nightshift.Response, err *nightshift.Error) {
 // all the same: gateways pass on a failure of their upstream as a normal end.
 // Its usage counts input and exactly no output beside words, or neither the
 // usage nor the events of the end are complete.
-func (s *Stream) endedTooEarly(resp *nightshift.Response) *nightshift.Error {
+func (s *stream) endedTooEarly(resp *nightshift.Response) *nightshift.Error {
 	switch {
 	case s.noOutput && resp.Usage.InputTotal().Known() && (answer.Spoke(resp) || resp.Thinking != nil):
 		return answer.Cut("the stream ended as if it were whole, with no output counted: a gateway may have hidden that its upstream broke off")
@@ -354,45 +296,38 @@ func (s *Stream) endedTooEarly(resp *nightshift.Response) *nightshift.Error {
 	return nil
 }
 
-func (s *Stream) anyOpen() bool {
+func (s *stream) anyOpen() bool {
 	return slices.ContainsFunc(s.m.blocks, func(b *block) bool { return !b.closed })
 }
 
 // failure says why there is no whole answer; nil when there is.
-func (s *Stream) failure() *nightshift.Error {
+func (s *stream) failure() *nightshift.Error {
 	switch {
-	case s.err != nil:
-		return s.err
+	case s.Err != nil:
+		return s.Err
 	case s.stopped:
 		return nil
-	case s.malformed != nil && s.Done():
-		return answer.Unreadable(s.malformed)
-	case s.events == 0 && s.malformed == nil:
+	case s.Malformed != nil && s.Done():
+		return answer.Unreadable(s.Malformed)
+	case s.Count == 0 && s.Malformed == nil:
 		return answer.Nothing()
-	case s.malformed != nil:
+	case s.Malformed != nil:
 		return answer.Cut("the stream ended in the middle of an event")
 	}
 	return answer.Cut("the stream ended before the answer did: no stop_reason came")
 }
 
-func (s *Stream) markEnd(resp *nightshift.Response) {
+func (s *stream) markEnd(resp *nightshift.Response) {
 	if !s.started {
 		resp.Flag("no_message_start")
 	}
 	if !s.done {
 		resp.Flag("no_message_stop")
 	}
-	if s.malformed != nil {
+	if s.Malformed != nil {
 		resp.Flag(answer.FlagMalformed)
 	}
 	if s.anyOpen() {
 		resp.Flag("block_not_closed")
-	}
-}
-
-// flag adds what was noticed event by event.
-func (s *Stream) flag(resp *nightshift.Response) {
-	for _, f := range s.flags.Flags {
-		resp.Flag(f)
 	}
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // play gives the events of a script, one a line, to a stream.
-func play(script string) (*Stream, nightshift.Response, *nightshift.Error) {
-	s := NewStream()
+func play(script string) (*stream, nightshift.Response, *nightshift.Error) {
+	s := newStream()
 	for line := range strings.Lines(script) {
 		if _, err := s.Event([]byte(strings.TrimSpace(line))); err != nil {
 			break
@@ -127,7 +127,7 @@ func TestStream(t *testing.T) {
 
 // TestStreamContent: the progress clock counts what is content, and only that.
 func TestStreamContent(t *testing.T) {
-	s := NewStream()
+	s := newStream()
 	for _, tc := range []struct {
 		event   string
 		content bool
@@ -187,7 +187,7 @@ func BenchmarkStream(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		s := NewStream()
+		s := newStream()
 		for _, e := range events {
 			if _, err := s.Event(e); err != nil {
 				b.Fatal(err)

@@ -149,8 +149,8 @@ func first(a, b jsonscan.Value) jsonscan.Value {
 	return b
 }
 
-// Usage reads the usage of a body that is an error, or has no answer in it.
-func Usage(resp *nightshift.Response, root jsonscan.Value) {
+// DecodeUsage implements the format.
+func (Format) DecodeUsage(resp *nightshift.Response, root jsonscan.Value) {
 	m := assembly{sawOutput: true}
 	m.begin(root)
 	m.readUsage(resp)

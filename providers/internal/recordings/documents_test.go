@@ -10,8 +10,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/formats/chat"
-	"nightshift/providers/formats/messages"
+	"nightshift/providers/formats"
 	"nightshift/providers/sse"
 )
 
@@ -94,13 +93,7 @@ func TestDocumentRequests(t *testing.T) {
 
 func encode(t *testing.T, format nightshift.Protocol, req nightshift.Request) providers.Prepared {
 	t.Helper()
-	var p providers.Prepared
-	var err error
-	if format == nightshift.Chat {
-		p, err = chat.Encode(req, chat.Options{IncludeUsage: true})
-	} else {
-		p, err = messages.Encode(req)
-	}
+	p, err := formats.Encode(of(format), req, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,22 +194,22 @@ func TestDocumentResponses(t *testing.T) {
 			if inner := f["data"]; inner != nil { // unwrapping is the wire's work
 				sample, f = inner, fields(t, inner)
 			}
-			var resp nightshift.Response
-			var err *nightshift.Error
+			var read reading
 			var want known
 			switch {
 			case f["messages"] != nil || f["id"] == nil:
 				continue
 			case f["content"] != nil:
-				resp, err = messages.Decode(sample)
+				read = decode(nightshift.Messages, sample)
 				want = knownMessage(t, sample)
 			case f["choices"] != nil && string(f["object"]) != `"chat.completion.chunk"`:
-				resp, err = chat.Decode(sample)
+				read = decode(nightshift.Chat, sample)
 				want = knownChat(t, sample)
 			default:
 				continue
 			}
 			n++
+			resp, err := read.resp, read.err
 			got := known{ID: resp.ID, Model: resp.ServedModel, Stop: resp.RawStopReason, In: resp.Usage.Input.N(), Out: resp.Usage.Output.N()}
 			if resp.Text != nil {
 				got.Text = *resp.Text
@@ -273,7 +266,7 @@ func TestDocumentStream(t *testing.T) {
 		// The document shows the lines without the blank ones between them.
 		stream = strings.ReplaceAll(stream, "\ndata:", "\n\ndata:")
 		for _, doneOnly := range []bool{true, false} {
-			s := chat.NewStream(chat.Options{DoneMarkerOnly: doneOnly})
+			s := of(nightshift.Chat).NewStream(formats.StreamOptions{DoneMarkerOnly: doneOnly})
 			for r := sse.NewReader(strings.NewReader(stream), 0); !s.Done(); {
 				ev, err := r.Next()
 				if err != nil {

@@ -17,8 +17,8 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/formats/chat"
-	"nightshift/providers/formats/messages"
+	"nightshift/providers/formats"
+	"nightshift/providers/internal/jsonscan"
 	"nightshift/providers/internal/recordings"
 	"nightshift/providers/sse"
 )
@@ -73,27 +73,29 @@ func read(e recordings.Expectation, x recordings.Exchange, body string) reading 
 			return reading{err: err}
 		}
 	}
-	var r reading
-	if e.Format == nightshift.Messages {
-		r.resp, r.err = messages.Decode([]byte(body))
-	} else {
-		r.resp, r.err = chat.Decode([]byte(body))
+	return decode(e.Format, []byte(body))
+}
+
+// of is the format of a protocol; a body that is no answer is read as Chat.
+func of(p nightshift.Protocol) formats.Format {
+	if f, ok := formats.Of(p); ok {
+		return f
 	}
+	f, _ := formats.Of(nightshift.Chat)
+	return f
+}
+
+func decode(p nightshift.Protocol, body []byte) (r reading) {
+	root, err := jsonscan.Scan(body)
+	if err != nil {
+		return reading{err: &nightshift.Error{Class: nightshift.ClassBadResponse, Err: err}}
+	}
+	r.err = of(p).Decode(&r.resp, root)
 	return r
 }
 
-// assembler is what both formats' streams are.
-type assembler interface {
-	Event(data []byte) (bool, *nightshift.Error)
-	End() (nightshift.Response, *nightshift.Error)
-	Done() bool
-}
-
-func newStream(e recordings.Expectation) assembler {
-	if e.Format == nightshift.Messages {
-		return messages.NewStream()
-	}
-	return chat.NewStream(chat.Options{DoneMarkerOnly: e.DoneMarkerOnly})
+func newStream(e recordings.Expectation) formats.Stream {
+	return of(e.Format).NewStream(formats.StreamOptions{DoneMarkerOnly: e.DoneMarkerOnly})
 }
 
 func stream(e recordings.Expectation, body io.Reader) reading {

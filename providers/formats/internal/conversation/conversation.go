@@ -1,281 +1,182 @@
-// Package conversation says in one wire format what was written in the other:
-// messages, and whole request bodies. It works on the JSON text, so numbers,
-// key order inside tool arguments and schemas, and everything that both
-// formats share keep their bytes.
+// Package conversation holds requests in a form that is no wire format's:
+// what one format parses, any other can write. JSON that all formats take as
+// it is (texts, schemas, tool arguments, numbers) keeps its bytes, and a
+// message that is in the target's own format, or in what all formats share, is
+// not parsed at all.
 //
-// What the other format cannot say is an error that names the field. Nothing
-// is dropped, except what means nothing: null, a parameter at its default, and
+// What the target cannot say is an error that names the field. Nothing is
+// dropped, except what means nothing: null, a parameter at its default, and
 // labels that repeat what stands elsewhere.
 package conversation
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
 
 	"nightshift"
 	"nightshift/providers/internal/jsonscan"
 )
 
-// Dialect returns the format that a message is written in: "" when it fits
-// both, or holds nothing that tells.
-func Dialect(raw json.RawMessage) nightshift.Protocol {
-	v, err := jsonscan.Scan(raw)
-	if err != nil {
-		return ""
-	}
-	return dialect(v)
+// A Dialect is the way in which one format writes requests.
+type Dialect interface {
+	Protocol() nightshift.Protocol
+	// Name is the format's name for people.
+	Name() string
+	// OwnsMessage reports whether a message has a role or a field that only
+	// this format knows.
+	OwnsMessage(message jsonscan.Value) bool
+	// OwnsPart reports whether one part of a message's content does.
+	OwnsPart(part jsonscan.Value) bool
+	// ParseMessage reads a message of this format. It may hold several turns.
+	ParseMessage(t *Translation, message jsonscan.Value, path string) []Turn
+	// ParseBody reads a whole request body, in the order of its fields.
+	ParseBody(t *Translation, body jsonscan.Value) []Field
+	// WritePrompt writes the members of a body that hold the turns.
+	WritePrompt(t *Translation, w *Writer, turns []Turn)
+	// WriteField writes one other field of a body that goes to model.
+	WriteField(t *Translation, w *Writer, f Field, model string)
 }
 
-var (
-	messagesParts = map[string]bool{
-		"image": true, "document": true, "tool_use": true, "tool_result": true, "thinking": true, "redacted_thinking": true,
-		"search_result": true, "server_tool_use": true, "container_upload": true, "compaction": true, "mcp_tool_use": true, "mcp_tool_result": true,
+// A Turn is one message. It is what Raw holds, else what Content does, else
+// Role and Text alone.
+type Turn struct {
+	Role    nightshift.Role
+	Raw     json.RawMessage // the whole message, in the target's format
+	Content *Content
+	Text    string
+	CallID  string // of RoleTool: the call that it answers
+}
+
+// Words returns the text of a turn that is one text.
+func (t Turn) Words() (text string, ok bool) {
+	switch {
+	case t.Content == nil:
+		return t.Text, t.Raw == nil
+	case t.Content.Parts != nil:
+		return "", false
 	}
-	chatParts  = map[string]bool{"image_url": true, "input_audio": true, "file": true, "refusal": true, "video_url": true}
-	chatRoles  = map[string]bool{"system": true, "developer": true, "tool": true, "function": true}
-	chatFields = []string{"tool_calls", "tool_call_id", "function_call", "name", "refusal", "audio", "annotations", "reasoning_content", "reasoning", "reasoning_details"}
+	v, err := jsonscan.Scan(t.Content.Text)
+	return v.String(), err == nil
+}
+
+// Content is a text, parts after it, or both. A list of parts without an
+// element is not nil.
+type Content struct {
+	Text  json.RawMessage // a JSON string; nil for none
+	Parts []Part
+}
+
+// A Kind is the kind of a [Part].
+type Kind int
+
+const (
+	Text Kind = iota
+	Image
+	Document
+	Call // of a tool
 )
 
-func dialect(message jsonscan.Value) nightshift.Protocol {
-	if chatRoles[message.Get("role").String()] {
-		return nightshift.Chat
-	}
-	for _, field := range chatFields {
-		if message.Get(field).Exists() {
-			return nightshift.Chat
-		}
-	}
-	content := message.Get("content")
-	if content.Kind() == jsonscan.Null && message.Get("role").Is("assistant") {
-		return nightshift.Chat
-	}
-	for part := content.First(); part.Exists(); part = part.Next() {
-		kind := part.Get("type").String()
-		switch {
-		case messagesParts[kind], strings.HasSuffix(kind, "_tool_result"), part.Get("citations").Set():
-			return nightshift.Messages
-		case chatParts[kind]:
-			return nightshift.Chat
-		}
-	}
-	return ""
+// A Part is one part of a message's content.
+type Part struct {
+	Kind  Kind
+	Path  string          // where it stands in the request, for errors
+	Text  json.RawMessage // of Text: a JSON string
+	Cache json.RawMessage // cache_control; nil without
+
+	Media  Media  // of Image and Document
+	Detail string // of Image: how closely to look
+	Title  string // of Document
+
+	ID, Name string          // of Call
+	Input    json.RawMessage // of Call: a JSON object
 }
 
-// Message translates one message. One may become several: tool results that
-// share a message in Messages have one each in Chat. A message that is already
-// in the dialect, or in what both share, comes back as it is. A system or
-// developer message cannot be said inside a Messages conversation; see
-// [Conversation].
-func Message(raw json.RawMessage, to nightshift.Protocol) ([]json.RawMessage, error) {
-	v, err := scan(raw, "message")
-	if err != nil {
-		return nil, err
-	}
-	return message(v, to, "message")
+// A Key names what a [Field] sets.
+type Key string
+
+const (
+	Messages      Key = "messages"
+	Model         Key = "model"
+	MaxTokens     Key = "max_tokens"
+	Temperature   Key = "temperature"
+	TopP          Key = "top_p"
+	TopK          Key = "top_k"
+	StopSequences Key = "stop_sequences" // a list of texts
+	Stream        Key = "stream"
+	CacheControl  Key = "cache_control"
+	User          Key = "user"
+	ServiceTier   Key = "service_tier" // "auto" or "default"
+	Tools         Key = "tools"
+	ToolChoice    Key = "tool_choice"
+	Output        Key = "output"
+)
+
+// A Field is one setting of a request body.
+type Field struct {
+	Key    Key
+	Path   string          // its name in the body that was parsed, for errors
+	JSON   json.RawMessage // its value, unless it is one of the following
+	Turns  []Turn          // of Messages, the system prompt included
+	Tools  []Tool
+	Choice Choice
+	Output How
 }
 
-func message(v jsonscan.Value, to nightshift.Protocol, path string) ([]json.RawMessage, error) {
-	if v.Kind() != jsonscan.Object {
-		return nil, invalid(path, "is "+v.Kind().String()+", not a message")
-	}
-	switch from := dialect(v); {
-	case from == "" || from == to:
-		return []json.RawMessage{v.Raw()}, nil
-	case to == nightshift.Chat:
-		out, err := toChatMessages(v, path)
-		return out, once(err, v, path)
-	default:
-		m, err := toMessagesMessage(v, path)
-		return []json.RawMessage{m}, once(err, v, path)
-	}
+// A Tool is a function that the model may call.
+type Tool struct {
+	Name                                   string
+	Description, Parameters, Strict, Cache json.RawMessage // nil where they are not set
 }
 
-// once adds to err that a key which was read occurs twice: which of the two
-// was meant is not for us to guess.
-func once(err error, v jsonscan.Value, path string) error {
-	if err == nil && v.Doc().Repeated {
-		return invalid(path, "has the same key twice")
-	}
-	return err
+// A Choice says which tools the model calls.
+type Choice struct {
+	Kind   string // "auto", "none", "any" or "tool"; "" is not said
+	Name   string // of the kind "tool"
+	Single bool   // one call at a time
 }
 
-// Conversation translates the messages of one request. In Messages, system
-// and developer messages stand outside of the conversation: they come back in
-// system, a JSON string or a list of text blocks, nil when there are none. In
-// Chat they stay where they are and system is nil. Tool results that follow
-// each other in Chat share one message in Messages.
-func Conversation(messages []json.RawMessage, to nightshift.Protocol) (system json.RawMessage, out []json.RawMessage, err error) {
-	var c conversation
-	for i, raw := range messages {
-		path := fmt.Sprintf("messages[%d]", i)
-		v, err := scan(raw, path)
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := c.add(v, to, path); err != nil {
-			return nil, nil, err
-		}
-	}
-	return c.end(to)
+// How says how much to reason before answering, and what form the answer has.
+type How struct {
+	Off    bool            // no reasoning
+	Effort string          // "low" to "max"; "" is not said
+	Budget json.RawMessage // in tokens; nil is not said
+	Schema json.RawMessage // of a JSON answer; nil for any text
 }
 
-// A conversation collects translated messages.
-type conversation struct {
-	system  []jsonscan.Value // contents of system messages, lifted out
-	out     []json.RawMessage
-	results []byte // tool results of one Messages turn, not yet closed
+// A Translation brings one request into a dialect. It remembers the first
+// thing that went wrong, so that parsers and writers can go on.
+type Translation struct {
+	To  Dialect
+	All []Dialect // whose messages may come
+	Err error
 }
 
-func (c *conversation) add(v jsonscan.Value, to nightshift.Protocol, path string) error {
-	if to == nightshift.Messages {
-		switch v.Get("role").String() {
-		case "system", "developer":
-			return c.lift(v, path)
-		case "tool":
-			return c.result(v, path)
-		}
-	}
-	c.closeResults()
-	translated, err := message(v, to, path)
-	c.out = append(c.out, translated...)
-	return err
-}
-
-func (c *conversation) lift(v jsonscan.Value, path string) error {
-	if err := only(v, path, "role", "content"); err != nil {
-		return err
-	}
-	content := v.Get("content")
-	for part := content.First(); part.Exists(); part = part.Next() {
-		if !part.Get("type").Is("text") {
-			return cannot(path+".content", nightshift.Messages, "a system prompt is text only")
-		}
-	}
-	if k := content.Kind(); k != jsonscan.String && k != jsonscan.Array {
-		return invalid(path+".content", "is "+k.String())
-	}
-	c.system = append(c.system, content)
-	return once(nil, v, path)
-}
-
-func (c *conversation) result(v jsonscan.Value, path string) error {
-	block, err := toolResult(v, path)
-	if err != nil {
-		return err
-	}
-	if c.results == nil {
-		c.results = []byte(`{"role":"user","content":[`)
-	} else {
-		c.results = append(c.results, ',')
-	}
-	c.results = append(c.results, block...)
-	return once(nil, v, path)
-}
-
-func (c *conversation) closeResults() {
-	if c.results != nil {
-		c.out = append(c.out, append(c.results, "]}"...))
-		c.results = nil
-	}
-}
-
-func (c *conversation) end(to nightshift.Protocol) (json.RawMessage, []json.RawMessage, error) {
-	c.closeResults()
-	if to == nightshift.Messages && len(c.out) == 0 {
-		return nil, nil, invalid("messages", "holds no user message, which the Messages format needs")
-	}
-	return systemPrompt(c.system), c.out, nil
-}
-
-// systemPrompt joins system messages: texts by a blank line, anything else as
-// a list of text blocks.
-func systemPrompt(contents []jsonscan.Value) json.RawMessage {
-	texts := make([]string, 0, len(contents))
-	var w writer
-	w.open('[')
-	for _, c := range contents {
-		if text, ok := c.Text(); ok {
-			texts = append(texts, text)
-			w.item(textPart(text))
-			continue
-		}
-		for part := c.First(); part.Exists(); part = part.Next() {
-			w.item(part.Raw())
-		}
-	}
-	switch {
-	case len(contents) == 0:
-		return nil
-	case len(texts) == len(contents):
-		return nightshift.AppendString(nil, strings.Join(texts, "\n\n"))
-	}
-	return w.close(']')
-}
-
-// Body translates a whole request body. What the two formats share keeps its
-// order. A Chat body without a token cap becomes a Messages body without
-// max_tokens, which is for the caller to notice.
-func Body(body json.RawMessage, from, to nightshift.Protocol) (json.RawMessage, error) {
-	v, err := scan(body, "body")
-	if err != nil {
-		return nil, err
-	}
-	if v.Kind() != jsonscan.Object {
-		return nil, invalid("body", "is "+v.Kind().String()+", not an object")
-	}
-	if from == to {
-		return body, nil
-	}
-	var out json.RawMessage
-	if to == nightshift.Chat {
-		out, err = toChatBody(v)
-	} else {
-		out, err = toMessagesBody(v)
-	}
-	if err := once(err, v, "body"); err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func scan(raw json.RawMessage, path string) (jsonscan.Value, error) {
-	v, err := jsonscan.Strict(raw)
-	if err != nil {
-		return jsonscan.Value{}, invalid(path, err.Error())
-	}
-	return v, nil
-}
-
-// cannot is the error for what the other format cannot say.
-func cannot(path string, to nightshift.Protocol, hint string) error {
-	return &nightshift.Error{
+// Cannot notes what the target cannot say.
+func (t *Translation) Cannot(path, hint string) {
+	t.fail(&nightshift.Error{
 		Class: nightshift.ClassUntranslatable, Code: path,
-		Message: path + " cannot be said in the " + formatName(to) + " format of this endpoint", Hint: hint,
+		Message: path + " cannot be said in the " + t.To.Name() + " format of this endpoint", Hint: hint,
+	})
+}
+
+// Invalid notes what no format can say.
+func (t *Translation) Invalid(path, what string) {
+	t.fail(&nightshift.Error{Class: nightshift.ClassInvalidRequest, Code: path, Message: path + " " + what})
+}
+
+func (t *Translation) fail(err *nightshift.Error) {
+	if t.Err == nil {
+		t.Err = err
 	}
 }
 
-func formatName(p nightshift.Protocol) string {
-	if p == nightshift.Messages {
-		return "Messages"
-	}
-	return "Chat Completions"
+// Only notes members of v that are set and not among the names.
+func (t *Translation) Only(v jsonscan.Value, path string, names ...string) {
+	t.OnlyHint(v, path, "", names...)
 }
 
-// invalid is the error for what no format can say.
-func invalid(path, what string) error {
-	return &nightshift.Error{Class: nightshift.ClassInvalidRequest, Code: path, Message: path + " " + what}
-}
-
-// only refuses members that are set and not among the names.
-func only(v jsonscan.Value, path string, names ...string) error {
-	return unless(v, path, nightshift.Messages, "", names...)
-}
-
-// unless refuses members that are set and not among the names: the other
-// format has no place for them.
-func unless(v jsonscan.Value, path string, to nightshift.Protocol, hint string, names ...string) error {
+// OnlyHint is Only with a hint.
+func (t *Translation) OnlyHint(v jsonscan.Value, path, hint string, names ...string) {
 members:
 	for m := v.First(); m.Exists(); m = m.Next() {
 		if !m.Set() {
@@ -286,94 +187,129 @@ members:
 				continue members
 			}
 		}
-		return cannot(path+"."+m.Key(), to, hint)
+		t.Cannot(path+"."+m.Key(), hint)
+	}
+}
+
+// Request returns the turns of a request, its system prompt first.
+func (t *Translation) Request(system string, messages []nightshift.Message) []Turn {
+	turns := make([]Turn, 0, len(messages)+1)
+	if system != "" {
+		turns = append(turns, Turn{Role: nightshift.RoleSystem, Text: system})
+	}
+	for i, m := range messages {
+		switch m.Role {
+		case nightshift.RoleSystem, nightshift.RoleDeveloper, nightshift.RoleUser, nightshift.RoleAssistant:
+			if m.Raw == nil {
+				turns = append(turns, Turn{Role: m.Role, Text: m.Text})
+				continue
+			}
+		}
+		turns = append(turns, t.special(m, fmt.Sprintf("messages[%d]", i))...)
+	}
+	return turns
+}
+
+// special returns the turns of a message that is more than a role and a text.
+func (t *Translation) special(m nightshift.Message, path string) []Turn {
+	switch {
+	case m.Raw != nil:
+		if v, ok := t.scan(m.Raw, path); ok {
+			return t.Message(v, path)
+		}
+	case m.Role == nightshift.RoleTool:
+		t.Invalid(path, "answers a tool call but has no tool_call_id")
+	default:
+		t.Invalid(path, fmt.Sprintf("has the unknown role %q", m.Role))
 	}
 	return nil
 }
 
-// IsUntranslatable reports whether err says that something cannot be said in
-// the other format.
-func IsUntranslatable(err error) bool {
-	var e *nightshift.Error
-	return errors.As(err, &e) && e.Class == nightshift.ClassUntranslatable
+func (t *Translation) scan(raw json.RawMessage, path string) (jsonscan.Value, bool) {
+	v, err := jsonscan.Strict(raw)
+	if err != nil {
+		t.Invalid(path, err.Error())
+	}
+	return v, err == nil
 }
 
-// A writer writes JSON.
-type writer struct{ buf []byte }
+// List returns the turns of a list of messages.
+func (t *Translation) List(list jsonscan.Value, path string) (turns []Turn) {
+	if list.Kind() != jsonscan.Array {
+		t.Invalid(path, "is "+list.Kind().String()+", not a list")
+		return nil
+	}
+	for m, at := range Each(list, path) {
+		turns = append(turns, t.Message(m, at)...)
+	}
+	return turns
+}
 
-func (w *writer) sep() {
-	if n := len(w.buf); n > 0 {
-		switch w.buf[n-1] {
-		case '{', '[', ':':
-		default:
-			w.buf = append(w.buf, ',')
-		}
+// Message returns the turns of one message in any dialect.
+func (t *Translation) Message(v jsonscan.Value, path string) []Turn {
+	if v.Kind() != jsonscan.Object {
+		t.Invalid(path, "is "+v.Kind().String()+", not a message")
+		return nil
+	}
+	from := Of(v, t.All)
+	if from == nil || from.Protocol() == t.To.Protocol() {
+		return []Turn{{Raw: v.Raw()}}
+	}
+	turns := from.ParseMessage(t, v, path)
+	t.once(v, path)
+	return turns
+}
+
+// once refuses a key that was read and occurs twice: which of the two was
+// meant is not for us to guess.
+func (t *Translation) once(v jsonscan.Value, path string) {
+	if v.Doc().Repeated {
+		t.Invalid(path, "has the same key twice")
 	}
 }
 
-func (w *writer) open(c byte) { w.sep(); w.buf = append(w.buf, c) }
-
-func (w *writer) close(c byte) []byte {
-	w.buf = append(w.buf, c)
-	return w.buf
-}
-
-func (w *writer) key(name string) {
-	w.sep()
-	w.buf = append(nightshift.AppendString(w.buf, name), ':')
-}
-
-func (w *writer) str(name, text string) {
-	w.key(name)
-	w.buf = nightshift.AppendString(w.buf, text)
-}
-
-func (w *writer) raw(name string, json []byte) {
-	w.key(name)
-	w.buf = append(w.buf, json...)
-}
-
-func (w *writer) item(json []byte) {
-	w.sep()
-	w.buf = append(w.buf, json...)
-}
-
-func textPart(text string) []byte {
-	var w writer
-	w.open('{')
-	w.str("type", "text")
-	w.str("text", text)
-	return w.close('}')
-}
-
-// AppendText appends a message that is a role and a text.
-func AppendText(buf []byte, role nightshift.Role, text string) []byte {
-	buf = append(buf, `{"role":"`...)
-	buf = append(buf, role...)
-	buf = append(buf, `","content":`...)
-	return append(nightshift.AppendString(buf, text), '}')
-}
-
-// Raws writes a system prompt, when there is one, and messages as JSON: those
-// that have their own text as they are, the others as a role and a text.
-func Raws(system string, messages []nightshift.Message) ([]json.RawMessage, error) {
-	raws := make([]json.RawMessage, 0, len(messages)+1)
-	if system != "" {
-		raws = append(raws, AppendText(nil, nightshift.RoleSystem, system))
-	}
-	for i, m := range messages {
-		if m.Raw != nil {
-			raws = append(raws, m.Raw)
-			continue
-		}
-		switch m.Role {
-		case nightshift.RoleSystem, nightshift.RoleDeveloper, nightshift.RoleUser, nightshift.RoleAssistant:
-			raws = append(raws, AppendText(nil, m.Role, m.Text))
-		case nightshift.RoleTool:
-			return nil, invalid(fmt.Sprintf("messages[%d]", i), "answers a tool call but has no tool_call_id")
-		default:
-			return nil, invalid(fmt.Sprintf("messages[%d]", i), fmt.Sprintf("has the unknown role %q", m.Role))
+// Of returns the dialect that a message is written in; nil when it fits all,
+// or holds nothing that tells.
+func Of(message jsonscan.Value, all []Dialect) Dialect {
+	for _, d := range all {
+		if d.OwnsMessage(message) {
+			return d
 		}
 	}
-	return raws, nil
+	for part := message.Get("content").First(); part.Exists(); part = part.Next() {
+		for _, d := range all {
+			if d.OwnsPart(part) {
+				return d
+			}
+		}
+	}
+	return nil
+}
+
+// Body translates a whole request body that will be sent to a model, by
+// default the one that it names. Fields that both formats know keep their
+// order.
+func (t *Translation) Body(body json.RawMessage, from Dialect, model string) json.RawMessage {
+	v, ok := t.scan(body, "body")
+	if !ok {
+		return nil
+	}
+	if v.Kind() != jsonscan.Object {
+		t.Invalid("body", "is "+v.Kind().String()+", not an object")
+		return nil
+	}
+	if model == "" {
+		model = v.Get("model").String()
+	}
+	var w Writer
+	w.Open('{')
+	for _, f := range from.ParseBody(t, v) {
+		if f.Key == Messages {
+			t.To.WritePrompt(t, &w, f.Turns)
+		} else {
+			t.To.WriteField(t, &w, f, model)
+		}
+	}
+	t.once(v, "body")
+	return w.Close('}')
 }

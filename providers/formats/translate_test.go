@@ -1,4 +1,4 @@
-package conversation
+package formats
 
 import (
 	"bytes"
@@ -9,12 +9,66 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/providers/formats/internal/conversation"
+	"nightshift/providers/internal/jsonscan"
 )
 
 const (
 	toChat     = nightshift.Chat
 	toMessages = nightshift.Messages
 )
+
+// Message translates one message; one may become several.
+func Message(raw json.RawMessage, to nightshift.Protocol) ([]json.RawMessage, error) {
+	f, _ := Of(to)
+	t := conversation.Translation{To: f, All: dialects}
+	v, err := jsonscan.Strict(raw)
+	if err != nil {
+		return nil, &nightshift.Error{Class: nightshift.ClassInvalidRequest, Message: err.Error()}
+	}
+	turns := t.Message(v, "message")
+	if t.Err != nil {
+		return nil, t.Err
+	}
+	var w conversation.Writer
+	w.Open('{')
+	f.WritePrompt(&t, &w, turns)
+	if t.Err != nil {
+		return nil, t.Err
+	}
+	var written struct{ Messages []json.RawMessage }
+	err = json.Unmarshal(w.Close('}'), &written)
+	return written.Messages, err
+}
+
+// Body translates a whole request body.
+func Body(raw json.RawMessage, from, to nightshift.Protocol) (json.RawMessage, error) {
+	source, _ := Of(from)
+	target, _ := Of(to)
+	t := conversation.Translation{To: target, All: dialects}
+	body := t.Body(raw, source, "")
+	if t.Err != nil {
+		return nil, t.Err
+	}
+	return body, nil
+}
+
+// Dialect returns the format that a message is written in.
+func Dialect(raw json.RawMessage) nightshift.Protocol {
+	v, err := jsonscan.Scan(raw)
+	if err != nil {
+		return ""
+	}
+	if d := conversation.Of(v, dialects); d != nil {
+		return d.Protocol()
+	}
+	return ""
+}
+
+func IsUntranslatable(err error) bool {
+	var e *nightshift.Error
+	return errors.As(err, &e) && e.Class == nightshift.ClassUntranslatable
+}
 
 func TestDialect(t *testing.T) {
 	for _, tc := range []struct {
@@ -138,7 +192,6 @@ func TestMessageRefuses(t *testing.T) {
 		{`{"role":"assistant","tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{oops"}}]}`, toMessages, `arguments`},
 		{`{"role":"assistant","tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"[]"}}]}`, toMessages, `arguments`},
 		{`{"role":"function","name":"f","content":"a"}`, toMessages, `function`},
-		{`{"role":"system","content":"a"}`, toMessages, `system`},
 	} {
 		out, err := Message(json.RawMessage(tc.from), tc.to)
 		if !IsUntranslatable(err) || !strings.Contains(err.Error(), tc.names) {

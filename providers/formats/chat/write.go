@@ -1,0 +1,215 @@
+package chat
+
+import (
+	"fmt"
+	"strings"
+
+	"nightshift"
+	"nightshift/providers/formats/internal/conversation"
+)
+
+// WritePrompt implements the format.
+func (Format) WritePrompt(t *conversation.Translation, w *conversation.Writer, turns []conversation.Turn) {
+	w.In("messages", '[')
+	for _, turn := range turns {
+		if !w.Turn(turn) {
+			writeTurn(t, w, turn)
+		}
+	}
+	w.Close(']')
+}
+
+func writeTurn(t *conversation.Translation, w *conversation.Writer, turn conversation.Turn) {
+	w.Open('{')
+	w.Str("role", string(turn.Role))
+	switch turn.Role {
+	case nightshift.RoleTool:
+		w.Str("tool_call_id", turn.CallID)
+		for _, p := range turn.Content.Parts {
+			if p.Kind != conversation.Text {
+				t.Cannot(p.Path, "a tool result is text only")
+			}
+		}
+		if turn.Content.Text == nil && turn.Content.Parts == nil {
+			w.Str("content", "")
+			break
+		}
+		writeContent(t, w, turn.Content.Text, turn.Content.Parts)
+	case nightshift.RoleAssistant:
+		writeAssistant(t, w, turn.Content)
+	default:
+		writeContent(t, w, turn.Content.Text, turn.Content.Parts)
+	}
+	w.Close('}')
+}
+
+func writeContent(t *conversation.Translation, w *conversation.Writer, text []byte, parts []conversation.Part) {
+	if parts == nil {
+		w.Raw("content", text)
+		return
+	}
+	w.In("content", '[')
+	for _, p := range parts {
+		writePart(t, w, p)
+	}
+	w.Close(']')
+}
+
+// writeAssistant writes texts and tool calls, which have places of their own
+// in this format. One text is written as a string, which every server reads.
+func writeAssistant(t *conversation.Translation, w *conversation.Writer, c *conversation.Content) {
+	var texts, calls []conversation.Part
+	if c.Text != nil {
+		texts = append(texts, conversation.Part{Text: c.Text})
+	}
+	for _, p := range c.Parts {
+		if p.Kind == conversation.Call {
+			calls = append(calls, p)
+		} else {
+			texts = append(texts, p)
+		}
+	}
+	switch {
+	case len(texts) == 0:
+		w.Raw("content", []byte("null"))
+	case len(texts) == 1 && texts[0].Kind == conversation.Text && texts[0].Cache == nil:
+		w.Raw("content", texts[0].Text)
+	default:
+		writeContent(t, w, nil, texts)
+	}
+	if calls == nil {
+		return
+	}
+	w.In("tool_calls", '[')
+	for _, p := range calls {
+		w.Open('{')
+		w.Str("id", p.ID)
+		w.Str("type", "function")
+		w.In("function", '{')
+		w.Str("name", p.Name)
+		w.Str("arguments", string(p.Input))
+		w.Close('}')
+		w.Close('}')
+	}
+	w.Close(']')
+}
+
+func writePart(t *conversation.Translation, w *conversation.Writer, p conversation.Part) {
+	w.Open('{')
+	switch p.Kind {
+	case conversation.Text:
+		w.Str("type", "text")
+		w.Raw("text", p.Text)
+	case conversation.Image:
+		w.Str("type", "image_url")
+		w.In("image_url", '{')
+		w.Str("url", p.Media.DataURL())
+		w.Close('}')
+	case conversation.Document:
+		if p.Media.URL != "" {
+			t.Cannot(fmt.Sprintf("%s (of type %q)", p.Media.Path, "url"), "send the document as base64")
+		}
+		if p.Title == "" {
+			p.Title = "document.pdf" // the file part needs a name
+		}
+		w.Str("type", "file")
+		w.In("file", '{')
+		w.Str("filename", p.Title)
+		w.Str("file_data", p.Media.DataURL())
+		w.Close('}')
+	}
+	w.Maybe("cache_control", p.Cache)
+	w.Close('}')
+}
+
+// capName is what a model's servers call the cap on output tokens. OpenAI's
+// reasoning models refuse max_tokens; most compatible servers know nothing
+// else.
+func capName(model string) string {
+	name := strings.ToLower(model[strings.LastIndexByte(model, '/')+1:])
+	for _, prefix := range []string{"o1", "o3", "o4", "gpt-5"} {
+		if strings.HasPrefix(name, prefix) && !strings.HasPrefix(name, "gpt-5-chat") {
+			return "max_completion_tokens"
+		}
+	}
+	return "max_tokens"
+}
+
+// WriteField implements the format.
+func (Format) WriteField(t *conversation.Translation, w *conversation.Writer, f conversation.Field, model string) {
+	switch f.Key {
+	case conversation.Model, conversation.Temperature, conversation.TopP, conversation.TopK, conversation.Stream,
+		conversation.CacheControl, conversation.ServiceTier, conversation.User:
+		w.Raw(string(f.Key), f.JSON)
+	case conversation.MaxTokens:
+		w.Raw(capName(model), f.JSON)
+	case conversation.StopSequences:
+		w.Raw("stop", f.JSON)
+	case conversation.Tools:
+		writeTools(w, f.Tools)
+	case conversation.ToolChoice:
+		writeChoice(w, f.Choice)
+	case conversation.Output:
+		writeOutput(t, w, f)
+	default:
+		t.Cannot(f.Path, "")
+	}
+}
+
+func writeTools(w *conversation.Writer, tools []conversation.Tool) {
+	w.In("tools", '[')
+	for _, tool := range tools {
+		w.Open('{')
+		w.Str("type", "function")
+		w.In("function", '{')
+		w.Str("name", tool.Name)
+		w.Maybe("description", tool.Description)
+		w.Maybe("parameters", tool.Parameters)
+		w.Maybe("strict", tool.Strict)
+		w.Close('}')
+		w.Maybe("cache_control", tool.Cache)
+		w.Close('}')
+	}
+	w.Close(']')
+}
+
+func writeChoice(w *conversation.Writer, c conversation.Choice) {
+	switch c.Kind {
+	case "auto", "none":
+		w.Str("tool_choice", c.Kind)
+	case "any":
+		w.Str("tool_choice", "required")
+	case "tool":
+		w.In("tool_choice", '{')
+		w.Str("type", "function")
+		w.In("function", '{')
+		w.Str("name", c.Name)
+		w.Close('}')
+		w.Close('}')
+	}
+	if c.Single {
+		w.Raw("parallel_tool_calls", []byte("false"))
+	}
+}
+
+func writeOutput(t *conversation.Translation, w *conversation.Writer, f conversation.Field) {
+	switch how := f.Output; {
+	case how.Off:
+		w.Str("reasoning_effort", "none")
+	case how.Budget != nil:
+		t.Cannot(f.Path, "set reasoning_effort in the model's params instead")
+	case how.Effort != "":
+		w.Str("reasoning_effort", how.Effort)
+	}
+	if f.Output.Schema == nil {
+		return
+	}
+	w.In("response_format", '{')
+	w.Str("type", "json_schema")
+	w.In("json_schema", '{')
+	w.Str("name", "response") // a label that the format demands
+	w.Raw("schema", f.Output.Schema)
+	w.Raw("strict", []byte("true"))
+	w.Close('}')
+	w.Close('}')
+}

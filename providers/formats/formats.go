@@ -1,0 +1,104 @@
+// Package formats holds the wire formats: how a request is written and an
+// answer is read. A format is a value in [All]; what uses formats names none.
+// They are pure: no network, no clock, no state between calls.
+package formats
+
+import (
+	"net/http"
+
+	"nightshift"
+	"nightshift/providers/formats/chat"
+	"nightshift/providers/formats/internal/answer"
+	"nightshift/providers/formats/internal/conversation"
+	"nightshift/providers/formats/messages"
+	"nightshift/providers/internal/jsonscan"
+)
+
+// A Format is one wire format. To add one: a folder that implements it, its
+// line in [All], and its line in the table of protocols of package nightshift.
+type Format interface {
+	conversation.Dialect // its requests; see [Encode]
+
+	// Header returns the headers that its requests need, beside the key's.
+	Header() http.Header
+	// RequiresMaxTokens reports whether servers refuse a request that does not
+	// cap its output tokens.
+	RequiresMaxTokens() bool
+	// CapNames are the fields of which any one caps the output tokens; servers
+	// refuse two at once.
+	CapNames() []string
+	// Caps returns the most output tokens that a request permits over all its
+	// choices, and how many choices it asks for; 0 is not known.
+	Caps(body jsonscan.Value) (maxOutput, choices int64)
+	// UsageParam asks for usage in streams; without a name none is needed.
+	UsageParam() nightshift.Param
+
+	// Recognise reports whether a JSON object is an answer in this format, by
+	// its shape.
+	Recognise(answer jsonscan.Value) bool
+	// RecogniseEvent does so for an event of a stream.
+	RecogniseEvent(event jsonscan.Value) bool
+	// RecogniseUsage reports whether a usage object beside no answer counts in
+	// this format's names.
+	RecogniseUsage(usage jsonscan.Value) bool
+	// Decode reads a whole answer into an empty resp. Response.Raw is left to
+	// the caller, who has the body. Unknown fields, parts and stop words are no
+	// errors; what was odd about the answer is in resp.Flags. (A Response is
+	// large: with one in each frame of the calls, every worker's stack would
+	// double.)
+	Decode(resp *nightshift.Response, answer jsonscan.Value) *nightshift.Error
+	// DecodeUsage reads the usage of a body that is an error, or has no answer
+	// in it.
+	DecodeUsage(resp *nightshift.Response, body jsonscan.Value)
+	// NewStream returns a Stream that has seen nothing.
+	NewStream(StreamOptions) Stream
+}
+
+// A Stream assembles a streamed answer from its events.
+type Stream = answer.Stream
+
+// StreamOptions are what is known about a stream before it begins.
+type StreamOptions = answer.StreamOptions
+
+// All are the wire formats that there are.
+var All = []Format{messages.Format{}, chat.Format{}}
+
+// fallback reads usage that tells no format: Chat's servers use the most names.
+var fallback Format = chat.Format{}
+
+// Of returns the format of a protocol.
+func Of(p nightshift.Protocol) (f Format, ok bool) {
+	return first(func(f Format) bool { return f.Protocol() == p })
+}
+
+// Recognise returns the format of a whole answer.
+func Recognise(answer jsonscan.Value) (f Format, ok bool) {
+	return first(func(f Format) bool { return f.Recognise(answer) })
+}
+
+// RecogniseEvent returns the format of an event of a stream.
+func RecogniseEvent(event jsonscan.Value) (f Format, ok bool) {
+	return first(func(f Format) bool { return f.RecogniseEvent(event) })
+}
+
+// ForUsage returns the format to read the usage of a body with. What its shape
+// does not tell, the format that was asked for does, unless the names of its
+// counts are another's.
+func ForUsage(body jsonscan.Value, asked nightshift.Protocol) Format {
+	if f, ok := Recognise(body); ok {
+		return f
+	}
+	if f, ok := Of(asked); ok && f.RecogniseUsage(body.Get("usage")) {
+		return f
+	}
+	return fallback
+}
+
+func first(is func(Format) bool) (Format, bool) {
+	for _, f := range All {
+		if is(f) {
+			return f, true
+		}
+	}
+	return nil, false
+}

@@ -1,0 +1,113 @@
+package answer
+
+import (
+	"bytes"
+	"errors"
+
+	"nightshift"
+	"nightshift/providers"
+	"nightshift/providers/internal/jsonscan"
+)
+
+// A Stream assembles a streamed answer from its events. It is not safe for
+// concurrent use.
+type Stream interface {
+	// Event takes the data of one event. content is true when it carried
+	// content of the answer. The error is what the server said in the middle of
+	// the stream, or that an event could not be read; the stream is then over,
+	// and End returns the same error with what had come by then.
+	//
+	// Data that is no JSON may be a line that was cut off. It is held against
+	// the stream once another event follows it, or by End.
+	Event(data []byte) (content bool, err *nightshift.Error)
+	// End returns the answer when the stream has ended, by its marker or
+	// otherwise. The error is that of Event, or class cut (empty_response
+	// without a single event) when the answer is not whole; the Response then
+	// holds the text and usage that had come.
+	End() (nightshift.Response, *nightshift.Error)
+	// Done reports whether the end marker has been seen. What follows it is
+	// ignored.
+	Done() bool
+}
+
+// StreamOptions are what is known about a stream before it begins.
+type StreamOptions struct {
+	// DoneMarkerOnly is set for servers that never send a finish reason:
+	// [DONE] alone then ends an answer.
+	DoneMarkerOnly bool
+	// Choices is how many choices were asked for; 0 is not known.
+	Choices int64
+}
+
+// Events reads the events of a stream, in what all formats share.
+type Events struct {
+	Count     int  // that could be read
+	DoneWord  bool // [DONE] seen
+	Malformed error
+	Err       *nightshift.Error
+	flags     nightshift.Response // only its flags are used
+	doc       jsonscan.Doc
+}
+
+// Scan reads the data of an event. take is false when there is nothing in it,
+// or the stream is over by an error. bad is why it is no JSON object. complete
+// says whether the answer is whole already.
+func (e *Events) Scan(data []byte, complete bool) (root jsonscan.Value, bad error, take bool) {
+	data = bytes.TrimSpace(data)
+	switch {
+	case e.Err != nil || len(data) == 0:
+		return root, nil, false
+	case e.Malformed != nil && !complete:
+		e.Err = Unreadable(e.Malformed)
+		return root, nil, false
+	case string(data) == "[DONE]":
+		e.DoneWord = true
+		return root, nil, false
+	}
+	root, bad = e.doc.Scan(data)
+	if bad == nil && root.Kind() != jsonscan.Object {
+		bad = errors.New("an event is no JSON object")
+	}
+	return root, bad, true
+}
+
+// Unreadable deals with data that is no JSON object: a list of one error
+// (Gemini), which is passed to fault, nesting that no honest server sends, or a
+// line that was cut off.
+func (e *Events) Unreadable(root jsonscan.Value, bad error, fault func(jsonscan.Value)) {
+	switch first := root.First(); {
+	case first.Get("error").Set():
+		fault(first)
+	case errors.Is(bad, jsonscan.ErrDepth), errors.Is(bad, jsonscan.ErrNodes):
+		e.Err = Unreadable(bad)
+	default:
+		e.Malformed = bad
+	}
+}
+
+// Fault takes an error that stands in the stream. Once the answer is complete
+// it is only a warning. It may have been billed when the answer had begun.
+func (e *Events) Fault(v jsonscan.Value, complete, begun bool) {
+	err := providers.Classify(0, nil, v.Raw())
+	switch {
+	case err == nil:
+	case complete:
+		e.Flag(FlagErrorAfterEnd)
+	default:
+		err.MaybeBilled = err.MaybeBilled || begun
+		e.Err = err
+	}
+}
+
+// Flag notes an oddity of the stream.
+func (e *Events) Flag(name string) { e.flags.Flag(name) }
+
+// Mark notes what was odd about the event that was read last.
+func (e *Events) Mark() { Marks(&e.flags, &e.doc) }
+
+// AddFlags adds what was noticed event by event.
+func (e *Events) AddFlags(resp *nightshift.Response) {
+	for _, f := range e.flags.Flags {
+		resp.Flag(f)
+	}
+}

@@ -1,0 +1,63 @@
+// Package messages is the Anthropic Messages format.
+package messages
+
+import (
+	"net/http"
+
+	"nightshift"
+	"nightshift/providers/formats/internal/answer"
+	"nightshift/providers/internal/jsonscan"
+)
+
+// Format is the Messages format; package formats says what its methods do.
+type Format struct{}
+
+// Protocol implements the format.
+func (Format) Protocol() nightshift.Protocol { return nightshift.Messages }
+
+// Name implements the format.
+func (Format) Name() string { return "Messages" }
+
+// Header implements the format.
+func (Format) Header() http.Header { return http.Header{"Anthropic-Version": {"2023-06-01"}} }
+
+// RequiresMaxTokens implements the format.
+func (Format) RequiresMaxTokens() bool { return true }
+
+// CapNames implements the format.
+func (Format) CapNames() []string { return []string{"max_tokens"} }
+
+// Caps implements the format. Every request has one choice.
+func (Format) Caps(body jsonscan.Value) (maxOutput, choices int64) {
+	n, _ := body.Get("max_tokens").Int()
+	return max(n, 0), 0
+}
+
+// UsageParam implements the format: usage comes without being asked for.
+func (Format) UsageParam() nightshift.Param { return nightshift.Param{} }
+
+// Recognise implements the format.
+func (Format) Recognise(o jsonscan.Value) bool {
+	content := o.Get("content")
+	if !content.Exists() || o.Get("type").Is("message") {
+		return content.Exists()
+	}
+	return !o.Get("choices").Exists() && (content.Kind() == jsonscan.Array || content.Kind() == jsonscan.String)
+}
+
+// RecogniseEvent implements the format.
+func (Format) RecogniseEvent(ev jsonscan.Value) bool {
+	switch ev.Get("type").String() {
+	case "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop", "message":
+		return true
+	}
+	return (ev.Get("message").Get("usage").Exists() || ev.Get("content_block").Set()) && !ev.Get("choices").Exists()
+}
+
+// RecogniseUsage implements the format.
+func (Format) RecogniseUsage(usage jsonscan.Value) bool {
+	return usage.Get("input_tokens").Set() && !usage.Get("prompt_tokens").Set()
+}
+
+// NewStream implements the format.
+func (Format) NewStream(answer.StreamOptions) answer.Stream { return newStream() }
