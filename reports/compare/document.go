@@ -264,3 +264,23 @@ func inBrief(s string) string {
 	}
 	return string(runes)
 }
+
+// JUnit writes the gates as JUnit XML, one test case a gate. A run that proves
+// nothing is one more case, in error.
+func (c *Comparison) JUnit(w io.Writer) error {
+	var cases []render.Case
+	for _, g := range c.Gates {
+		one := render.Case{Name: g.Gate, Output: g.Detail}
+		switch {
+		case g.CannotTell:
+			one.Error = cmp.Or(g.Detail, g.Word())
+		case !g.Passed:
+			one.Failure = cmp.Or(g.Detail, g.Word())
+		}
+		cases = append(cases, one)
+	}
+	if c.Invalid != "" {
+		cases = append(cases, render.Case{Name: "the run is valid", Error: c.Invalid})
+	}
+	return render.JUnit(w, "nightshift "+c.Runs[0].Name, "nightshift.gates", c.Created, cases)
+}

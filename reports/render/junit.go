@@ -1,11 +1,14 @@
-package compare
+package render
 
 import (
 	"encoding/xml"
 	"io"
-
-	"nightshift/reports/render"
+	"time"
 )
+
+// A Case is one test case of JUnit XML. At most one of Failure and Error says
+// what is wrong.
+type Case struct{ Name, Failure, Error, Output string }
 
 type junitSuites struct {
 	XMLName  xml.Name     `xml:"testsuites"`
@@ -36,27 +39,21 @@ type junitProblem struct {
 	Message string `xml:"message,attr"`
 }
 
-// JUnit writes the gates as JUnit XML, one test case a gate. A run that proves
-// nothing is one more case, in error.
-func (c *Comparison) JUnit(w io.Writer) error {
-	suite := junitSuite{Name: "nightshift " + render.Plain(c.Runs[0].Name), Timestamp: c.Created.Format("2006-01-02T15:04:05")}
-	for _, g := range c.Gates {
-		one := junitCase{Name: render.Plain(g.Gate), Class: "nightshift.gates", Output: render.Plain(g.Detail)}
+// JUnit writes cases as JUnit XML, as one suite.
+func JUnit(w io.Writer, name, class string, at time.Time, cases []Case) error {
+	suite := junitSuite{Name: Plain(name), Tests: len(cases), Timestamp: at.Format("2006-01-02T15:04:05")}
+	for _, c := range cases {
+		one := junitCase{Name: Plain(c.Name), Class: class, Output: Plain(c.Output)}
 		switch {
-		case g.CannotTell:
-			one.Error = &junitProblem{render.Plain(g.Detail)}
+		case c.Error != "":
+			one.Error = &junitProblem{Plain(c.Error)}
 			suite.Errors++
-		case !g.Passed:
-			one.Failure = &junitProblem{render.Plain(g.Detail)}
+		case c.Failure != "":
+			one.Failure = &junitProblem{Plain(c.Failure)}
 			suite.Failures++
 		}
 		suite.Cases = append(suite.Cases, one)
 	}
-	if c.Invalid != "" {
-		suite.Errors++
-		suite.Cases = append(suite.Cases, junitCase{Name: "the run is valid", Class: "nightshift.gates", Error: &junitProblem{render.Plain(c.Invalid)}})
-	}
-	suite.Tests = len(suite.Cases)
 	all := junitSuites{Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors, Suites: []junitSuite{suite}}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
