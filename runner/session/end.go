@@ -66,7 +66,8 @@ func (s *Session) stopped(sum store.Tally, stops []runner.Stop, resume string) e
 		reasons = append(reasons, fmt.Errorf("%s: %w", stop.Model, stop.Err))
 	}
 	if state == "stopped: budget" {
-		reasons = append(reasons, fmt.Errorf("the budget is spent (%s): raise --budget-usd or --budget-tokens", spentWords(sum)))
+		reasons = append(reasons, fmt.Errorf("the budget is spent (%s): raise --budget-usd or --budget-tokens",
+			spentWords(sum)))
 	}
 	reasons = append(reasons, fmt.Errorf("%d of %d answers are on record; %s", sum.Rows, s.items(), resume))
 	return end{state, &Error{Stopped, errors.Join(reasons...)}}

@@ -112,11 +112,14 @@ func (e *extension) read(ctx context.Context, info store.Info) (store.NewRows, e
 func (e *extension) extensible() error {
 	switch s := e.as.Source; {
 	case e.as.Rows != nil:
-		return Usagef("%s uses rows that were chosen from %s: it has no more of them when the dataset grows. Start a new run for the new rows", e.dir, e.as.Rows.From)
+		return Usagef("%s uses rows that were chosen from %s: it has no more of them when the dataset grows. Start a new run for the new rows",
+			e.dir, e.as.Rows.From)
 	case s.Sample > 0:
-		return Usagef("%s is a sample of %d rows: from a longer dataset other rows would have been drawn. Start a new run", e.dir, s.Sample)
+		return Usagef("%s is a sample of %d rows: from a longer dataset other rows would have been drawn. Start a new run",
+			e.dir, s.Sample)
 	case e.info.DatasetSize == 0:
-		return Usagef("%s was made by a version of the program that did not note the length of the dataset: start a new run", e.dir)
+		return Usagef("%s was made by a version of the program that did not note the length of the dataset: start a new run",
+			e.dir)
 	}
 	return nil
 }
@@ -183,7 +186,8 @@ func (e *extension) explain(ctx context.Context, err error) error {
 		return err
 	}
 	if strings.HasPrefix(strings.ToLower(e.dataset.Info().Format), "one json list") {
-		err = fmt.Errorf("%w\na JSON list ends in ], so nothing can be put behind it: add rows in a further file, or keep the dataset as JSON lines", err)
+		err = fmt.Errorf("%w\na JSON list ends in ], so nothing can be put behind it: add rows in a further file, or keep the dataset as JSON lines",
+			err)
 	}
 	s := e.info.Chunks[changed.Chunk]
 	known := map[int64]string{}
@@ -198,7 +202,8 @@ func (e *extension) explain(ctx context.Context, err error) error {
 				break
 			}
 			if was, ok := known[sample.Index]; ok && was != hex.EncodeToString(sample.Hash[:]) {
-				return fmt.Errorf("%w\nthe first row that differs from what is on record: row %d, %s:%d", err, sample.Index, sample.File, sample.Line)
+				return fmt.Errorf("%w\nthe first row that differs from what is on record: row %d, %s:%d",
+					err, sample.Index, sample.File, sample.Line)
 			}
 		}
 	}

@@ -98,7 +98,8 @@ func (s *Session) family(rs plan.ResolvedScorer) []string {
 	}
 	same := scoring.Families(rs.Judge.ModelID, ids)
 	if len(same) > 0 {
-		s.Log.Warn(fmt.Sprintf("judge %s (%s) is of one family with %s, and judges tend to prefer their own", rs.Judge.Name, rs.Judge.ModelID, strings.Join(same, ", ")))
+		s.Log.Warn(fmt.Sprintf("judge %s (%s) is of one family with %s, and judges tend to prefer their own",
+			rs.Judge.Name, rs.Judge.ModelID, strings.Join(same, ", ")))
 	}
 	return same
 }

@@ -240,7 +240,8 @@ func (c *Rows) fits(info datasets.Info) error {
 	if c == nil || c.DatasetHash == info.Hash {
 		return nil
 	}
-	return Usagef("--rows-from: %s ran another dataset than %s, so its row numbers mean nothing here", c.From, strings.Join(info.Files, ", "))
+	return Usagef("--rows-from: %s ran another dataset than %s, so its row numbers mean nothing here",
+		c.From, strings.Join(info.Files, ", "))
 }
 
 // mark makes the choice a part of what identifies a run.

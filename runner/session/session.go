@@ -251,7 +251,8 @@ func (s *Session) sayStart(st *store.Run) {
 			words.Counted(int64(len(s.Plan.Models)), "model"), words.FromHere(s.Plan.Out)))
 		return
 	}
-	s.Log.Info(fmt.Sprintf("%s: resuming %s, %d of %d answers are on record", s.Plan.Name, s.Plan.Out, sum.Rows, s.items()))
+	s.Log.Info(fmt.Sprintf("%s: resuming %s, %d of %d answers are on record",
+		s.Plan.Name, s.Plan.Out, sum.Rows, s.items()))
 	if n := len(st.Unknown()); n > 0 {
 		what := "they will be sent again (--on-unknown skip leaves them)"
 		if s.Plan.SkipUnknown {

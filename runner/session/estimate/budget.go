@@ -101,12 +101,14 @@ func (f *Forecast) printHours(p *printer) {
 		if e.Hours == nil {
 			text := "not known"
 			if e.latency > 0 {
-				text = fmt.Sprintf("not known; at the measured pace of an answer, %s with one request at a time, %s with 64", hoursWords(e.latency/3600), hoursWords(e.latency/3600/64))
+				text = fmt.Sprintf("not known; at the measured pace of an answer, %s with one request at a time, %s with 64",
+					hoursWords(e.latency/3600), hoursWords(e.latency/3600/64))
 			}
 			p.line("  %s: %s", words.Visible(e.Name), text)
 			continue
 		}
-		p.line("  %s: %s (%s–%s) at its limit on %s", words.Visible(e.Name), hoursWords(e.Hours.Likely), hoursWords(e.Hours.Low), hoursWords(e.Hours.High), e.Limited)
+		p.line("  %s: %s (%s–%s) at its limit on %s",
+			words.Visible(e.Name), hoursWords(e.Hours.Likely), hoursWords(e.Hours.Low), hoursWords(e.Hours.High), e.Limited)
 	}
 }
 
@@ -164,16 +166,20 @@ func (f *Forecast) afford(p *plan.Resolved) {
 // judge says whether one budget suffices. largest is the worst case of one
 // request, which must fit before it is sent.
 func (b *budgetForecast) judge(budget float64, need span, most *float64, largest float64, write func(float64) string) string {
-	verdict, text := "maybe", fmt.Sprintf("a budget of %s may not suffice: the run takes %s to %s", write(budget), write(need.Low), write(need.High))
+	verdict, text := "maybe", fmt.Sprintf("a budget of %s may not suffice: the run takes %s to %s",
+		write(budget), write(need.Low), write(need.High))
 	switch {
 	case largest > budget:
-		verdict, text = "never", fmt.Sprintf("a budget of %s is too little: a single request may use %s and is not sent unless that fits", write(budget), write(largest))
+		verdict, text = "never", fmt.Sprintf("a budget of %s is too little: a single request may use %s and is not sent unless that fits",
+			write(budget), write(largest))
 	case most != nil && *most <= budget:
-		verdict, text = "enough", fmt.Sprintf("a budget of %s suffices, even if every answer is as long as it may be", write(budget))
+		verdict, text = "enough", fmt.Sprintf("a budget of %s suffices, even if every answer is as long as it may be",
+			write(budget))
 	case need.High+largest <= budget:
 		verdict, text = "likely", fmt.Sprintf("a budget of %s very likely suffices", write(budget))
 	case need.Low > budget:
-		verdict, text = "short", fmt.Sprintf("a budget of %s does not suffice: about %.0f %% of the rows; the run stops there, resumable", write(budget), 100*budget/need.Likely)
+		verdict, text = "short", fmt.Sprintf("a budget of %s does not suffice: about %.0f %% of the rows; the run stops there, resumable",
+			write(budget), 100*budget/need.Likely)
 	}
 	if worse(verdict, b.Verdict) {
 		b.Verdict = verdict

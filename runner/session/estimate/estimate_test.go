@@ -44,7 +44,8 @@ func TestCalibratedIntervals(t *testing.T) {
 		}
 		t.Logf("%d rows measured: input held %d, output %d of %d", n, inputHeld, outputHeld, trials)
 		if inputHeld < trials*88/100 || outputHeld < trials*88/100 {
-			t.Errorf("%d rows measured: the interval of input held %d times, that of output %d times, of %d", n, inputHeld, outputHeld, trials)
+			t.Errorf("%d rows measured: the interval of input held %d times, that of output %d times, of %d",
+				n, inputHeld, outputHeld, trials)
 		}
 	}
 }

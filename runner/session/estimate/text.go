@@ -80,7 +80,8 @@ func (f *Forecast) printPrompt(p *printer) {
 			p.line("  %s", cutMiddle(words.Visible(string(body)), 600))
 		}
 		if m.Unsendable > 0 {
-			p.line("  ! %d of the %d rows looked at cannot be sent: %s", m.Unsendable, m.largest.looked, words.Visible(m.Problem))
+			p.line("  ! %d of the %d rows looked at cannot be sent: %s",
+				m.Unsendable, m.largest.looked, words.Visible(m.Problem))
 		}
 	}
 }
@@ -123,7 +124,8 @@ func (f *Forecast) printTable(p *printer) {
 	}
 	for _, m := range f.Models {
 		if c := f.Calibration[m.Model]; c != nil && !m.Judge {
-			p.line("  %s: measured on %d answers to %d requests, %s tokens, %s", words.Visible(m.Model), c.Answers, c.Sent, words.Short(c.Tokens), words.Dollars(c.CostUSD, false))
+			p.line("  %s: measured on %d answers to %d requests, %s tokens, %s",
+				words.Visible(m.Model), c.Answers, c.Sent, words.Short(c.Tokens), words.Dollars(c.CostUSD, false))
 			if c.Failed != "" {
 				p.line("  ! %s: %s", words.Visible(m.Model), words.Visible(c.Failed))
 			}
@@ -132,14 +134,16 @@ func (f *Forecast) printTable(p *printer) {
 }
 
 func (s span) tokens() string {
-	return fmt.Sprintf("%s (%s–%s)", words.Short(int64(s.Likely+0.5)), words.Short(int64(s.Low+0.5)), words.Short(int64(s.High+0.5)))
+	return fmt.Sprintf("%s (%s–%s)",
+		words.Short(int64(s.Likely+0.5)), words.Short(int64(s.Low+0.5)), words.Short(int64(s.High+0.5)))
 }
 
 func money(s *span, atLeast bool) string {
 	if s == nil {
 		return "not known"
 	}
-	text := fmt.Sprintf("%s (%s–%s)", words.Dollars(s.Likely, false), words.Dollars(s.Low, false), words.Dollars(s.High, false))
+	text := fmt.Sprintf("%s (%s–%s)",
+		words.Dollars(s.Likely, false), words.Dollars(s.Low, false), words.Dollars(s.High, false))
 	if atLeast {
 		return "at least " + text
 	}
