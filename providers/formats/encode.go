@@ -85,7 +85,7 @@ func (e *encoding) capsToDrop() []string {
 	if !slices.ContainsFunc(e.CapNames(), given) {
 		return nil
 	}
-	return slices.DeleteFunc(e.CapNames(), given)
+	return slices.DeleteFunc(slices.Clone(e.CapNames()), given)
 }
 
 // newBody writes a body from the request's messages.

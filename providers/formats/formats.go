@@ -24,8 +24,9 @@ type Format interface {
 	// RequiresMaxTokens reports whether servers refuse a request that does not
 	// cap its output tokens.
 	RequiresMaxTokens() bool
-	// CapNames are the fields of which any one caps the output tokens; servers
-	// refuse two at once.
+	// CapNames are the fields of which any one caps the output tokens, the one
+	// that may be required first; servers refuse two at once. The slice is not
+	// to be changed.
 	CapNames() []string
 	// Caps returns the most output tokens that a request permits over all its
 	// choices, and how many choices it asks for; 0 is not known.

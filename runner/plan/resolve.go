@@ -15,6 +15,7 @@ import (
 	"nightshift"
 	"nightshift/datasets"
 	"nightshift/providers"
+	"nightshift/providers/formats"
 	"nightshift/providers/limits"
 	"nightshift/providers/pricing"
 	"nightshift/providers/secrets"
@@ -81,6 +82,16 @@ type ResolvedModel struct {
 	prices   *pricing.Table
 	own      *pricing.Table // the plan's; nil without one
 	ownLists []string       // the names under which the plan's table may have the endpoint
+}
+
+// LacksMaxTokens reports whether the model's format requires max_tokens in
+// every request and the parameters do not set it. format is its name.
+func (m *ResolvedModel) LacksMaxTokens() (format string, lacks bool) {
+	f, ok := formats.Of(m.Endpoint.Protocol)
+	if !ok || !f.RequiresMaxTokens() || m.MaxTokens > 0 {
+		return "", false
+	}
+	return f.Name(), true
 }
 
 // priceFor is the price of an answer that came from the model named served:
@@ -528,20 +539,21 @@ func (r *resolver) resolveJudge(path string, s Scorer) *ResolvedModel {
 	return &judge
 }
 
-// capped sees that requests in the Messages format have the max_tokens that
-// every server of it requires. Rows may bring their own; where a template
+// capped sees that requests have max_tokens where their format requires it.
+// Rows may bring their own; where a template
 // makes the prompt, they hardly do.
 func (r *resolver) capped() {
 	for i, m := range r.out.Models {
-		if m.Endpoint.Protocol != nightshift.Messages || m.MaxTokens > 0 {
+		format, lacks := m.LacksMaxTokens()
+		if !lacks {
 			continue
 		}
 		hint := "add params: {max_tokens: 1024}, or --max-tokens 1024"
 		if d := r.out.Dataset; d.Prompt != "" && d.Fields["params"] == "" {
-			r.at(fmt.Sprintf("models[%d].params", i), hint, "%s speaks Messages, where every request needs max_tokens", m.Name)
+			r.at(fmt.Sprintf("models[%d].params", i), hint, "%s speaks %s, where every request needs max_tokens", m.Name, format)
 			continue
 		}
-		r.note("%s speaks Messages, where every request needs max_tokens, and only rows can bring it: %s", m.Name, hint)
+		r.note("%s speaks %s, where every request needs max_tokens, and only rows can bring it: %s", m.Name, format, hint)
 	}
 }
 

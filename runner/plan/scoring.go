@@ -3,8 +3,6 @@ package plan
 import (
 	"fmt"
 	"slices"
-
-	"nightshift"
 )
 
 // ResolveScoring makes only that part of a plan ready that scores answers
@@ -29,16 +27,16 @@ func (p *Plan) ResolveScoring(getenv func(string) string) (*Resolved, error) {
 	return r.out, err
 }
 
-// cappedJudges sees that judges asked in the Messages format have the
-// max_tokens that every server of it requires.
+// cappedJudges sees that judges have max_tokens where their format requires it.
 func (r *resolver) cappedJudges() {
 	for i, s := range r.out.Scorers {
-		j := s.Judge
-		if j == nil || j.Endpoint.Protocol != nightshift.Messages || j.MaxTokens > 0 {
+		if s.Judge == nil {
 			continue
 		}
-		r.at(fmt.Sprintf("scorers[%d].params", i), "add params: {max_tokens: 1024}",
-			"judge %s speaks Messages, where every request needs max_tokens", j.Name)
+		if format, lacks := s.Judge.LacksMaxTokens(); lacks {
+			r.at(fmt.Sprintf("scorers[%d].params", i), "add params: {max_tokens: 1024}",
+				"judge %s speaks %s, where every request needs max_tokens", s.Judge.Name, format)
+		}
 	}
 }
 

@@ -26,8 +26,10 @@ func (Format) Header() http.Header { return nil }
 // RequiresMaxTokens implements the format.
 func (Format) RequiresMaxTokens() bool { return false }
 
+var capNames = []string{"max_tokens", "max_completion_tokens"}
+
 // CapNames implements the format.
-func (Format) CapNames() []string { return []string{"max_tokens", "max_completion_tokens"} }
+func (Format) CapNames() []string { return capNames }
 
 // Caps implements the format.
 func (Format) Caps(body jsonscan.Value) (maxOutput, choices int64) {

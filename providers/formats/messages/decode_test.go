@@ -14,7 +14,9 @@ import (
 
 // Decode reads a whole answer.
 func Decode(body []byte) (resp nightshift.Response, e *nightshift.Error) {
-	root, err := jsonscan.Scan(body)
+	doc := jsonscan.Borrow()
+	defer doc.Return()
+	root, err := doc.Scan(body)
 	if err != nil {
 		return resp, answer.Unreadable(err)
 	}

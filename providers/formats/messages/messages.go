@@ -24,8 +24,10 @@ func (Format) Header() http.Header { return http.Header{"Anthropic-Version": {"2
 // RequiresMaxTokens implements the format.
 func (Format) RequiresMaxTokens() bool { return true }
 
+var capNames = []string{"max_tokens"}
+
 // CapNames implements the format.
-func (Format) CapNames() []string { return []string{"max_tokens"} }
+func (Format) CapNames() []string { return capNames }
 
 // Caps implements the format. Every request has one choice.
 func (Format) Caps(body jsonscan.Value) (maxOutput, choices int64) {

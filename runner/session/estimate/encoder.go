@@ -59,20 +59,21 @@ func (e *encoder) target() string {
 	return strings.ReplaceAll(u, providers.ModelPlaceholder, e.model.ModelID)
 }
 
-// capped sees that every request in the Messages format has the max_tokens that
-// its servers demand, where only rows can bring it. It looks at the first rows;
+// capped sees that every request has max_tokens where its format requires it
+// and only rows can bring it. It looks at the first rows;
 // later ones without it become failed rows, unsent.
 func (j *job) capped(ctx context.Context) error {
 	var problems []error
 	for _, m := range j.Plan.Models {
-		if m.Endpoint.Protocol != nightshift.Messages || m.MaxTokens > 0 {
+		format, lacks := m.LacksMaxTokens()
+		if !lacks {
 			continue
 		}
 		e, err := newEncoder(m)
 		if err != nil {
 			return err
 		}
-		problems = append(problems, j.firstUncapped(ctx, e))
+		problems = append(problems, j.firstUncapped(ctx, e, format))
 	}
 	return errors.Join(problems...)
 }
@@ -80,15 +81,15 @@ func (j *job) capped(ctx context.Context) error {
 // cappedRows is how many rows are looked at for their max_tokens.
 const cappedRows = 1000
 
-func (j *job) firstUncapped(ctx context.Context, e *encoder) error {
+func (j *job) firstUncapped(ctx context.Context, e *encoder, format string) error {
 	for s, err := range j.Dataset.First(ctx, cappedRows) {
 		if err != nil {
 			continue // told elsewhere
 		}
 		var wrong *nightshift.Error
 		if _, err := e.encode(s); errors.As(err, &wrong) && wrong.Code == "max_tokens" {
-			return session.Usagef("%s:%d: %s speaks the Messages format, where every request needs max_tokens, and neither its params nor this row has it; "+
-				"add params: {max_tokens: 1024} to the model, or --max-tokens 1024", s.File, s.Line, e.model.Name)
+			return session.Usagef("%s:%d: %s speaks the %s format, where every request needs max_tokens, and neither its params nor this row has it; "+
+				"add params: {max_tokens: 1024} to the model, or --max-tokens 1024", s.File, s.Line, e.model.Name, format)
 		}
 	}
 	return nil
