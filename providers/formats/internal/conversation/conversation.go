@@ -240,7 +240,9 @@ func (t *Translation) List(list jsonscan.Value, path string) (turns []Turn) {
 		return nil
 	}
 	for m, at := range Each(list, path) {
-		turns = append(turns, t.Message(m, at)...)
+		if v, ok := t.scan(m.Raw(), at); ok { // apart, so that a key that it holds twice is its own affair
+			turns = append(turns, t.Message(v, at)...)
+		}
 	}
 	return turns
 }
