@@ -1,6 +1,6 @@
-// Package answer holds what reading an answer takes in either wire format:
-// stop words, token counts, texts that may be absent, and the flags for what a
-// server did oddly. The formats themselves are read by messages and chat.
+// Package answer holds what reading an answer takes in every wire format: the
+// events of a stream, stop words, token counts, texts that may be absent, and
+// the flags for what a server did oddly.
 package answer
 
 import (
@@ -14,7 +14,7 @@ import (
 	"nightshift/providers/internal/jsonscan"
 )
 
-// Flags that both formats use.
+// Flags that all formats use.
 const (
 	FlagRepaired      = "text_repaired"        // invalid Unicode in a text
 	FlagRepeatedKey   = "duplicate_keys"       // a key that was read occurs twice in its object

@@ -7,7 +7,7 @@ import (
 	"nightshift"
 )
 
-// stops are the words of both formats, and those that gateways pass on from
+// stops are the words of all formats, and those that gateways pass on from
 // the formats behind them, in lower case.
 var stops = map[string]nightshift.StopReason{
 	"end_turn":  nightshift.StopEnd,
