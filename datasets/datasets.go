@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -105,6 +106,8 @@ type Dataset struct {
 	chunks []Chunk
 	info   Info
 	picked selection
+	// foreign says that a file is no dataset at all.
+	foreign bool
 
 	idle streamPool
 	raw  rawReader
@@ -196,7 +199,8 @@ func Open(ctx context.Context, s Spec) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(d.files) == 0 {
+	if len(d.files) == 0 || d.foreign {
+		_ = d.Close() // nothing was written
 		return nil, &p
 	}
 	if err := d.index(ctx, &p); err != nil {
@@ -241,6 +245,11 @@ func (d *Dataset) decide(p *Problems) {
 	for _, f := range d.files {
 		some, seen := d.sampleRows(f, firstRows-len(rows), most)
 		rows = append(rows, some...)
+		if len(some) == 0 && seen > 2 && f.Format == formatJSONL && d.spec.OnBadRow != "record" && !d.objects(f) {
+			p.add(Problem{File: f.Name, Row: -1, What: "this is no dataset: none of its first " + thousands(seen) + " lines is a JSON object that can be read",
+				Hint: "a dataset is JSON lines, a JSON list, CSV, TSV or Parquet; for another format name it with --format"})
+			d.foreign = true
+		}
 		if most -= seen; len(rows) >= firstRows || most <= 0 {
 			break
 		}
@@ -249,6 +258,27 @@ func (d *Dataset) decide(p *Problems) {
 	d.rules.folder = d.mediaFolder()
 	d.rules.tabular = slices.ContainsFunc(d.files, func(f *file) bool { return f.Format != formatJSONL && f.Format != formatJSON })
 	d.info.Fields = fieldNames(rows)
+}
+
+// objects reports whether half of the first lines of a file begin as an object
+// does.
+func (d *Dataset) objects(f *file) bool {
+	sp, closer, err := d.splitter(f, 0, 1)
+	if err != nil {
+		return true
+	}
+	defer closer.Close()
+	var b batch
+	if sp.next(&b) != nil {
+		return true
+	}
+	n := 0
+	for _, r := range b.rows {
+		if bytes.HasPrefix(bytes.TrimSpace(b.text(r)), []byte("{")) {
+			n++
+		}
+	}
+	return 2*n >= len(b.rows)
 }
 
 // sampleRows reads up to n good rows from the first batches of a file, of its

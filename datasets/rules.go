@@ -49,7 +49,7 @@ func compileTemplates(s *Spec, p *Problems) templates {
 	one := func(what, source string) *template {
 		t, err := compile(what, source)
 		if err != nil {
-			p.add(Problem{Row: -1, What: err.Error()})
+			p.add(Problem{Row: -1, What: err.Error(), Hint: syntaxHint(source)})
 		}
 		return t
 	}
@@ -58,7 +58,7 @@ func compileTemplates(s *Spec, p *Problems) templates {
 		t.target = one("target", s.Target)
 	}
 	if s.Filter != "" {
-		t.filter = one("filter", "{% if "+s.Filter+" %}1{% endif %}")
+		t.filter = one("filter", filterStart+s.Filter+" %}1{% endif %}")
 	}
 	return t
 }
@@ -78,7 +78,7 @@ func decide(s *Spec, rows []row, p *Problems) *rules {
 				Hint: "one of " + strings.Join(knownFields, ", ")})
 		}
 	}
-	if len(rows) == 0 {
+	if len(rows) == 0 || s.Prompt != "" && r.templates.prompt == nil { // what is wrong with the prompt is said
 		r.shape = templated
 		return r
 	}

@@ -134,6 +134,25 @@ func compile(what, source string) (t *template, err error) {
 	return &template{what: what, source: source, t: compiled}, nil
 }
 
+// filterStart makes a template of a condition.
+const filterStart = "{% if "
+
+var (
+	spacedName = regexp.MustCompile(`\{\{-?\s*(?:row\.)?([\pL_][\pL\d_]*(?:[ -]+[\pL_][\pL\d_]*)+)\s*-?\}\}`)
+	assignment = regexp.MustCompile(`[^=!<>]=[^=]`)
+)
+
+// syntaxHint says what may be meant by a template that cannot be read.
+func syntaxHint(source string) string {
+	if found := spacedName.FindStringSubmatch(source); found != nil {
+		return "a field of such a name is written {{ row['" + found[1] + "'] }}"
+	}
+	if strings.HasPrefix(source, filterStart) && assignment.MatchString(source) {
+		return "a comparison is written with ==, such as label == \"bug\""
+	}
+	return ""
+}
+
 var undefinedName = regexp.MustCompile(`(?:evaluate name "([^"]+)"|attribute '([^']+)' not found|item '+([^']+)'+ not found)`)
 
 // readable shortens the library's chains of errors to their end, which says

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"net"
 	"strings"
-	"syscall"
 
 	"nightshift"
+	"nightshift/internal/netx"
 )
 
 // explain tells the limiter why an attempt brought no answer, and people when
@@ -39,7 +39,7 @@ func isPermanent(e *nightshift.Error) bool {
 	case errors.As(e, &dns):
 		return dns.IsNotFound
 	}
-	return e.Code == CodeNoHTTP || errors.Is(e, syscall.ECONNREFUSED) || strings.Contains(e.Message, "actively refused it") // so says Windows
+	return e.Code == CodeNoHTTP || errors.Is(e, netx.ErrRefused)
 }
 
 // CodeNoHTTP is the Code of a connection error where a server that was asked in

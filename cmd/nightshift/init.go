@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightshift"
 	"nightshift/datasets"
 	"nightshift/internal/fsx"
 	"nightshift/runner/plan"
@@ -84,6 +85,7 @@ func (a *app) scaffold(ctx context.Context, dataset string, f *initFlags) ([]byt
 	if s.Info = info; problem != nil && !guess(ctx, dataset, &s) {
 		return nil, problem
 	}
+	s.LastAssistant = endsWithAnswer(ctx, datasets.Spec{Paths: []string{dataset}, Fields: s.Fields})
 	text := plan.Scaffold(s)
 	p, err := plan.Parse(f.output, text)
 	if err == nil {
@@ -99,6 +101,26 @@ func (a *app) scaffold(ctx context.Context, dataset string, f *initFlags) ([]byt
 	spec, _ := p.Rows()
 	_, err = infoOf(ctx, spec)
 	return text, err
+}
+
+// endsWithAnswer reports whether most of the first rows are chats that end with
+// an assistant message.
+func endsWithAnswer(ctx context.Context, spec datasets.Spec) bool {
+	d, err := datasets.Open(ctx, spec)
+	if d == nil || err != nil {
+		return false
+	}
+	defer d.Close()
+	rows, ending := 0, 0
+	for s, err := range d.First(ctx, 50) {
+		if n := len(s.Messages); err == nil {
+			rows++
+			if n > 1 && s.Messages[n-1].Role == nightshift.RoleAssistant && len(s.Turns) == 0 {
+				ending++
+			}
+		}
+	}
+	return 2*ending > rows
 }
 
 // pathFrom is how a plan at output names a file that is relative to the working

@@ -10,8 +10,9 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
+
+	"nightshift/internal/netx"
 )
 
 // Transport returns a RoundTripper that hands requests to the server inside
@@ -220,7 +221,7 @@ func (l *line) hangUp() {
 }
 
 // errReset is what a client sees of a connection that breaks before an answer.
-var errReset = &net.OpError{Op: "read", Net: "in-process", Err: syscall.ECONNRESET}
+var errReset = &net.OpError{Op: "read", Net: "in-process", Err: netx.ErrReset}
 
 // response is what the client gets once the status is known.
 func (l *line) response(req *http.Request) (*http.Response, error) {

@@ -8,9 +8,9 @@ import (
 	"io"
 	"net"
 	"strings"
-	"syscall"
 
 	"nightshift"
+	"nightshift/internal/netx"
 	"nightshift/providers"
 )
 
@@ -80,7 +80,7 @@ func (a *attempt) transportError(err error) *nightshift.Error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		e.Message = "the server closed the connection without an answer"
 	}
-	if closed := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET); closed && a.wire.plain() && !a.wire.heard.Load() {
+	if closed := errors.Is(err, io.EOF) || errors.Is(err, netx.ErrReset); closed && a.wire.plain() && !a.wire.heard.Load() {
 		e.Code, e.Hint = providers.CodeNoHTTP, "check the port; if the server speaks TLS there, base_url has to begin with https://"
 	}
 	return e
@@ -93,7 +93,7 @@ func dialHint(op *net.OpError) string {
 	switch {
 	case op.Op != "dial":
 		return "the proxy cannot be reached: check HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY), or except the endpoint's host in NO_PROXY"
-	case errors.Is(op, syscall.ECONNREFUSED):
+	case errors.Is(op, netx.ErrRefused):
 		return "nothing listens there: check base_url, and that the server runs"
 	}
 	return ""

@@ -20,6 +20,7 @@ type Scaffolding struct {
 	// Prompt and Target are guessed field names, for rows that do not say what
 	// they are; empty for none.
 	Prompt, Target string
+	LastAssistant  bool              // the rows end with an answer of the assistant
 	Fields         map[string]string // the same by role, such as messages and id
 }
 
@@ -82,6 +83,9 @@ func (s Scaffolding) dataset(put func(string, ...any)) {
 	} else {
 		put("  # prompt: |                   # a Jinja template instead of what the rows imply")
 		put("  #   {{ %s }}", s.anyField())
+	}
+	if s.LastAssistant {
+		put("  target: last_assistant        # the rows end with an answer: it is the target, and is not sent")
 	}
 	if s.Target != "" {
 		put("  target: %s              # a guess, too: what a right answer looks like",
@@ -170,7 +174,7 @@ func (s Scaffolding) models(put func(string, ...any)) {
 }
 
 func (s Scaffolding) scorers(put func(string, ...any)) {
-	if s.Info.Target == "" && s.Target == "" {
+	if s.Info.Target == "" && s.Target == "" && !s.LastAssistant {
 		put("# The rows have no target. With dataset.target set, answers can be scored:")
 		put("# scorers: [exact]")
 		return
