@@ -12,7 +12,7 @@ import (
 	"sync"
 
 	"nightshift/providers/pricing"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // CostOptions say how to bill. The zero value bills by model, as recorded.
@@ -95,12 +95,12 @@ func (c *costing) source(path string) error {
 		return c.run(path)
 	}
 	c.models.begin(filepath.Base(path), nil, false)
-	return c.files(c.models, []store.ShardFile{{Path: path}}, "")
+	return c.files(c.models, []view.ShardFile{{Path: path}}, "")
 }
 
 // files bills units, several at once.
-func (c *costing) files(b *biller, files []store.ShardFile, dir string) error {
-	next := make(chan store.ShardFile)
+func (c *costing) files(b *biller, files []view.ShardFile, dir string) error {
+	next := make(chan view.ShardFile)
 	workers := make([]*costing, min(runtime.GOMAXPROCS(0), max(len(files), 1)))
 	errs := make([]error, len(workers))
 	var wg sync.WaitGroup
@@ -128,14 +128,14 @@ func (c *costing) files(b *biller, files []store.ShardFile, dir string) error {
 
 // file bills one unit: from its Parquet file, or row by row where a journal
 // lies over it. Of one that cannot be read to its end nothing is billed.
-func (c *costing) file(f store.ShardFile, dir string) error {
-	rows := store.FileRows[billRow](f.Path)
+func (c *costing) file(f view.ShardFile, dir string) error {
+	rows := view.FileRows[billRow](f.Path)
 	if f.Path == "" {
-		rows = store.Rows[billRow](dir, store.ReadOptions{Models: []string{f.Model}, From: f.First, To: f.First + f.Rows})
+		rows = view.Rows[billRow](dir, view.ReadOptions{Models: []string{f.Model}, From: f.First, To: f.First + f.Rows})
 	}
 	own := c.models.likewise()
 	for r, err := range rows {
-		var damage *store.DamageError
+		var damage *view.DamageError
 		switch {
 		case errors.As(err, &damage):
 			c.bill.Damage = append(c.bill.Damage, damage.Error())
@@ -151,7 +151,7 @@ func (c *costing) file(f store.ShardFile, dir string) error {
 
 // units bills all rows of a run.
 func (c *costing) units(b *biller, dir string) error {
-	files, err := store.ShardFiles(dir)
+	files, err := view.ShardFiles(dir)
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (c *costing) units(b *biller, dir string) error {
 }
 
 func (c *costing) run(dir string) error {
-	info, err := store.ReadInfo(dir)
+	info, err := view.ReadInfo(dir)
 	if err != nil {
 		return err
 	}
@@ -180,11 +180,11 @@ func (c *costing) run(dir string) error {
 }
 
 // perModel is how many answers the run wants of each model.
-func perModel(info store.Info) int64 { return info.Items() / int64(max(len(info.Models), 1)) }
+func perModel(info view.Info) int64 { return info.Items() / int64(max(len(info.Models), 1)) }
 
 // unrecorded adds what was spent on rows that have no record yet.
 func (c *costing) unrecorded(dir string) error {
-	st, err := store.Status(dir)
+	st, err := view.Status(dir)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (c *costing) unrecorded(dir string) error {
 	return nil
 }
 
-func unsettledEntry(st store.StatusInfo) Entry {
+func unsettledEntry(st view.StatusInfo) Entry {
 	t := st.Unsettled
 	e := Entry{
 		Attempts: t.Attempts + int64(len(st.Unknown)),
@@ -253,7 +253,7 @@ func escapeGlob(path string) string {
 }
 
 func (c *costing) judge(dir string) error {
-	info, err := store.ReadInfo(dir)
+	info, err := view.ReadInfo(dir)
 	if err != nil {
 		return err
 	}

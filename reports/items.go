@@ -12,6 +12,7 @@ import (
 	"nightshift/reports/compare"
 	"nightshift/reports/render"
 	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // An Item is one prompt with the answers of the models, as the row explorers
@@ -140,8 +141,8 @@ func ReadItems(dir string, keys []compare.ItemKey, units []store.Chunk) ([]*Item
 		want[k] = nil
 	}
 	for _, u := range units {
-		for row, err := range store.Rows[explorerRow](dir, store.ReadOptions{From: u.First, To: u.First + u.Rows}) {
-			var damage *store.DamageError
+		for row, err := range view.Rows[explorerRow](dir, view.ReadOptions{From: u.First, To: u.First + u.Rows}) {
+			var damage *view.DamageError
 			if errors.As(err, &damage) {
 				continue // the summary says so
 			}
@@ -174,8 +175,8 @@ func ReadItems(dir string, keys []compare.ItemKey, units []store.Chunk) ([]*Item
 
 // joinScores adds the scores to the items.
 func joinScores(dir string, items map[compare.ItemKey]*Item) error {
-	for s, err := range store.Scores(dir) {
-		var damage *store.DamageError
+	for s, err := range view.Scores(dir) {
+		var damage *view.DamageError
 		if errors.As(err, &damage) {
 			return nil
 		}

@@ -15,7 +15,7 @@ import (
 	"nightshift/reports/compare"
 	"nightshift/reports/internal/demo"
 	"nightshift/reports/render"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // TestSameNumbersEverywhere renders one run four ways and reads the tables
@@ -154,7 +154,7 @@ func TestHostileTexts(t *testing.T) {
 		}
 	}
 	var csv bytes.Buffer
-	if _, err := store.Export(dir, &csv, store.FormatCSV, store.ExportOptions{}); err != nil {
+	if _, err := view.Export(dir, &csv, view.FormatCSV, view.ExportOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if regexp.MustCompile(`(?m)(^|,)"?[ \t]*=HYPERLINK`).MatchString(csv.String()) {

@@ -8,7 +8,7 @@ import (
 	"nightshift/reports/compare"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // A ScoreSummary is what one scorer said of one model. Mean and interval are
@@ -105,7 +105,7 @@ func known(v float64) *float64 {
 func scoreSummaries(dir string, models []string) ([]ScoreSummary, error) {
 	tallies := map[[2]string]*scoreTally{}
 	var order [][2]string
-	for s, err := range store.Scores(dir) {
+	for s, err := range view.Scores(dir) {
 		if err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ import (
 	"nightshift/reports/compare"
 	"nightshift/reports/render"
 	"nightshift/reports/stats"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // A Summary is what became of a run. Nil pointers are unknown.
@@ -155,15 +155,15 @@ func Summarize(dir string) (*Summary, error) {
 }
 
 // summarize shows every row to watch as well, with its cost.
-func summarize(dir string, watch func(*summaryRow, *Entry)) (*Summary, store.Info, error) {
-	info, err := store.ReadInfo(dir)
+func summarize(dir string, watch func(*summaryRow, *Entry)) (*Summary, view.Info, error) {
+	info, err := view.ReadInfo(dir)
 	if err != nil {
 		return nil, info, err
 	}
 	t := newTally(info)
 	var damaged []string
-	for row, err := range store.Rows[summaryRow](dir, store.ReadOptions{}) {
-		var damage *store.DamageError
+	for row, err := range view.Rows[summaryRow](dir, view.ReadOptions{}) {
+		var damage *view.DamageError
 		if errors.As(err, &damage) {
 			damaged = append(damaged, "cannot be read and is not counted: "+damage.Error())
 			continue
@@ -237,7 +237,7 @@ type modelTally struct {
 	latencies, outputs  logBuckets
 }
 
-func newTally(info store.Info) *tally {
+func newTally(info view.Info) *tally {
 	t := &tally{models: map[string]*modelTally{}, errors: map[[2]string]*ErrorGroup{}, biller: newBiller([]string{"model"}, nil), worked: newWorktime(info.Starts)}
 	t.biller.begin(info.Name, runPrices(info.Plan), false)
 	for _, m := range info.Models {
@@ -318,7 +318,7 @@ func (t *tally) fail(row *summaryRow) {
 	g.Rows++
 }
 
-func (t *tally) summary(dir string, info store.Info) *Summary {
+func (t *tally) summary(dir string, info view.Info) *Summary {
 	s := &Summary{
 		Name: info.Name, Dir: dir, RunID: info.RunID, PlanHash: info.PlanHash, State: info.State, Tool: info.Tool, Epochs: info.Epochs, PriceDate: info.PriceTable,
 		Dataset: DatasetFacts{Rows: info.Rows(), Hash: info.DatasetHash},

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // A worktime adds up how long a run worked: from the first request to the last
@@ -14,7 +14,7 @@ type worktime struct {
 	spans  [][2]*time.Time
 }
 
-func newWorktime(starts []store.Start) worktime {
+func newWorktime(starts []view.Start) worktime {
 	w := worktime{spans: make([][2]*time.Time, len(starts)+1)}
 	for _, s := range starts {
 		w.starts = append(w.starts, s.At)

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // TestWorktime: the rest between two starts of a run is no work.
@@ -23,9 +23,9 @@ func TestWorktime(t *testing.T) {
 		"two":                  {[]float64{-1, 1499}, 10*time.Second + 5*time.Second + 7*time.Second},
 		"one that did nothing": {[]float64{-1, 700, 1500}, 22 * time.Second},
 	} {
-		var starts []store.Start
+		var starts []view.Start
 		for _, s := range tc.starts {
-			starts = append(starts, store.Start{At: *at(s)})
+			starts = append(starts, view.Start{At: *at(s)})
 		}
 		w := newWorktime(starts)
 		for _, r := range rows {

@@ -21,6 +21,7 @@ import (
 	"nightshift/datasets"
 	"nightshift/runner"
 	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // A provider is a func that answers.
@@ -121,7 +122,7 @@ func (tr *trial) finish() []nightshift.Record {
 func (tr *trial) records() []nightshift.Record {
 	tr.t.Helper()
 	var all []nightshift.Record
-	for r, err := range store.Rows[nightshift.Record](tr.dir, store.ReadOptions{}) {
+	for r, err := range view.Rows[nightshift.Record](tr.dir, view.ReadOptions{}) {
 		if err != nil {
 			tr.t.Fatal(err)
 		}
@@ -464,7 +465,7 @@ func TestSelectedRows(t *testing.T) {
 				return nightshift.Response{}, nightshift.ErrBudget
 			})
 			tr.finish()
-			rep, err := store.Verify(tr.dir, true)
+			rep, err := view.Verify(tr.dir, true)
 			if err != nil || !rep.OK() || rep.Items != 2*want || rep.Recorded != 2*want {
 				t.Errorf("verify: %+v %v", rep, err)
 			}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 const (
@@ -103,7 +103,7 @@ func steadyRate(dir string, n int) (float64, error) {
 		At *time.Time `parquet:"finished_at,optional,timestamp(microsecond)"`
 	}
 	var ends []time.Time
-	for row, err := range store.Rows[ended](dir, store.ReadOptions{}) {
+	for row, err := range view.Rows[ended](dir, view.ReadOptions{}) {
 		if err != nil {
 			return 0, err
 		}

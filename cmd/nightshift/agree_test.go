@@ -12,7 +12,7 @@ import (
 	"nightshift"
 	"nightshift/reports"
 	"nightshift/runner/session"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // Budget, records and bill say the same of a run in which answers are cut,
@@ -42,7 +42,7 @@ out: out
 	}
 	dir = filepath.Join(dir, "out")
 
-	status, err := store.Status(dir)
+	status, err := view.Status(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +65,9 @@ out: out
 		t.Errorf("the budget has spent %v, the records owe at most %v", live.Budget.SpentUSD, status.AtMost.Dollars())
 	}
 	partial := 0
-	for r, err := range store.Rows[struct {
+	for r, err := range view.Rows[struct {
 		AttemptLog *string `parquet:"attempt_log,optional"`
-	}](dir, store.ReadOptions{}) {
+	}](dir, view.ReadOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

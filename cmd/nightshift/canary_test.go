@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"nightshift"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // canary is the key of the test. It must be found nowhere.
@@ -65,7 +65,7 @@ func TestKeyAppearsNowhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := 0
-	for r, err := range store.Rows[nightshift.Record](d.out, store.ReadOptions{}) {
+	for r, err := range view.Rows[nightshift.Record](d.out, view.ReadOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"nightshift"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // kills is how often TestKill kills the program: enough to catch a mistake in
@@ -45,7 +45,7 @@ func killRun(t *testing.T, random *rand.Rand, most int) (killed int) {
 	s := serve(t, "--latency", "base=15ms,token=1ms,jitter=0.5")
 	d := newTable(t, rowsToKill, s.url, "")
 	known := map[string]int{} // requests received for rows that were on record
-	listed := map[store.Unknown]bool{}
+	listed := map[view.Unknown]bool{}
 	for killed < most {
 		c := start(t, "run", d.plan, "--progress", "none", "-q")
 		asleep(time.Duration(20+random.IntN(160)) * time.Millisecond)
@@ -72,7 +72,7 @@ const mostInFlight = 2 * 16
 
 // checkKilled looks at what a killed process left. Attempts that were listed
 // as unknown after an earlier kill are in before.
-func checkKilled(t *testing.T, s *server, d *table, known map[string]int, before map[store.Unknown]bool) {
+func checkKilled(t *testing.T, s *server, d *table, known map[string]int, before map[view.Unknown]bool) {
 	t.Helper()
 	if _, err := os.Stat(d.out + "/run.json"); err != nil {
 		return // killed before the run existed
@@ -84,7 +84,7 @@ func checkKilled(t *testing.T, s *server, d *table, known map[string]int, before
 	for _, r := range records {
 		known[d.key(r.Model, r.Row)] = received[d.key(r.Model, r.Row)]
 	}
-	status, err := store.Status(d.out)
+	status, err := view.Status(d.out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func compareRuns(t *testing.T, d *table, s *server) {
 			t.Errorf("%s: outcome %s", name, g.Outcome)
 		}
 	}
-	rep, err := store.Verify(d.out, true)
+	rep, err := view.Verify(d.out, true)
 	if err != nil || !rep.OK() {
 		t.Errorf("verify: %v %+v", err, rep.Problems)
 	}

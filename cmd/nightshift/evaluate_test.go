@@ -13,7 +13,7 @@ import (
 
 	"nightshift/reports/compare"
 	"nightshift/reports/scoring"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // gsm8kPlan asks four models of one server the test questions of GSM8K.
@@ -238,7 +238,7 @@ func TestKilledJudge(t *testing.T) {
 		t.Errorf("scoring again asked the judge %d times", after-before)
 	}
 	for _, name := range []string{"helpful", "pref"} {
-		if rep, err := store.Verify(filepath.Join(d.out, "judges", name), true); err != nil || !rep.OK() {
+		if rep, err := view.Verify(filepath.Join(d.out, "judges", name), true); err != nil || !rep.OK() {
 			t.Errorf("the run of judge %s: %+v, %v", name, rep.Problems, err)
 		}
 	}

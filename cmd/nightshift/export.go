@@ -15,7 +15,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/session"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 func (a *app) exportCommand() *cobra.Command {
@@ -39,7 +39,7 @@ further sheets. The other formats hold everything.`,
 			if err != nil {
 				return err
 			}
-			o := store.ExportOptions{ReadOptions: store.ReadOptions{Models: models}}
+			o := view.ExportOptions{ReadOptions: view.ReadOptions{Models: models}}
 			return a.export(c.Context(), args[0], out, format, failed, o)
 		},
 	}
@@ -72,8 +72,8 @@ func exportFormat(format, out string, failed bool) (string, error) {
 }
 
 // export writes to a file, whole or not at all, or to standard output.
-func (a *app) export(ctx context.Context, dir, out, format string, failed bool, o store.ExportOptions) error {
-	write := func(w io.Writer) (int64, error) { return store.Export(dir, w, format, o) }
+func (a *app) export(ctx context.Context, dir, out, format string, failed bool, o view.ExportOptions) error {
+	write := func(w io.Writer) (int64, error) { return view.Export(dir, w, format, o) }
 	if failed {
 		write = func(w io.Writer) (int64, error) { return exportFailed(ctx, dir, w) }
 	}
@@ -113,7 +113,7 @@ func exportFailed(ctx context.Context, dir string, w io.Writer) (int64, error) {
 	}
 	defer data.Close()
 	var rows []int64
-	for r, err := range store.Rows[failedRow](dir, store.ReadOptions{}) {
+	for r, err := range view.Rows[failedRow](dir, view.ReadOptions{}) {
 		if err != nil {
 			return 0, err
 		}

@@ -11,7 +11,7 @@ import (
 	"unicode/utf16"
 
 	"nightshift"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 func gzipped(text string) string {
@@ -129,7 +129,7 @@ func outcomes(t *testing.T, dir string) string {
 		return ""
 	}
 	var b strings.Builder
-	for r, err := range store.Rows[nightshift.Record](dir, store.ReadOptions{}) {
+	for r, err := range view.Rows[nightshift.Record](dir, view.ReadOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

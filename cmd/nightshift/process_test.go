@@ -18,7 +18,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers/simulator"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // program builds the real program once, for tests that kill it.
@@ -203,7 +203,7 @@ func (d *table) key(model string, row int64) string {
 func (d *table) records(t testing.TB) map[string]nightshift.Record {
 	t.Helper()
 	all := map[string]nightshift.Record{}
-	for r, err := range store.Rows[nightshift.Record](d.out, store.ReadOptions{}) {
+	for r, err := range view.Rows[nightshift.Record](d.out, view.ReadOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

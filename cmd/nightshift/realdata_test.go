@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"nightshift"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // realDatasets is the folder of published datasets, which stands beside the
@@ -53,7 +53,7 @@ func TestPublishedDatasets(t *testing.T) {
 				t.Fatalf("exit code %d\n%s", code, errs)
 			}
 			rows, targets := 0, 0
-			for r, err := range store.Rows[nightshift.Record](out, store.ReadOptions{}) {
+			for r, err := range view.Rows[nightshift.Record](out, view.ReadOptions{}) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -106,7 +106,7 @@ func TestTurns(t *testing.T) {
 	if code, _, errs := call(t, t.Context(), "run", "-q", "--dataset", data, "--model", "simulator/sim-large", "--max-tokens", "100", "--out", out); code != exitOK {
 		t.Fatalf("exit code %d\n%s", code, errs)
 	}
-	for r, err := range store.Rows[nightshift.Record](out, store.ReadOptions{}) {
+	for r, err := range view.Rows[nightshift.Record](out, view.ReadOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 	"nightshift/reports/scoring"
 	"nightshift/runner/plan"
 	"nightshift/runner/session"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // scoreFlags are the flags of `score`.
@@ -55,7 +55,7 @@ twice.`,
 }
 
 func (a *app) score(c *cobra.Command, dir string, f *scoreFlags) error {
-	if _, err := store.ReadInfo(dir); err != nil {
+	if _, err := view.ReadInfo(dir); err != nil {
 		return usageError("%w", err)
 	}
 	resolved, given, err := a.scoringPlan(c, dir, f)

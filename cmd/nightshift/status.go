@@ -11,6 +11,7 @@ import (
 	"nightshift/internal/words"
 	"nightshift/runner/session"
 	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -29,7 +30,7 @@ Exit codes: 0 the run was found, in whatever state; 2 it was not.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			live, ok := session.ReadState(args[0])
-			s, err := store.StatusWith(args[0], &live.Run)
+			s, err := view.StatusWith(args[0], &live.Run)
 			if err != nil {
 				return usageError("%w", err)
 			}
@@ -53,13 +54,13 @@ Exit codes: 0 the run was found, in whatever state; 2 it was not.`,
 
 // fullStatus is the output of `status --json`.
 type fullStatus struct {
-	store.StatusInfo
+	view.StatusInfo
 	// Now is what the process does, or did last; null when it never said.
 	Now *session.State `json:"now"`
 }
 
 // printLive says what the limiters do, or did.
-func (a *app) printLive(s store.StatusInfo, l session.State) {
+func (a *app) printLive(s view.StatusInfo, l session.State) {
 	running := s.Live && l.Fresh()
 	if s.Live && !running {
 		fmt.Fprintf(a.out, "! the process has not said what it does since %s\n", l.At.Local().Format(time.DateTime))
@@ -86,7 +87,7 @@ func (a *app) printLive(s store.StatusInfo, l session.State) {
 }
 
 // printPace says how far each model is, where there are several.
-func (a *app) printPace(pace []store.ModelPace) {
+func (a *app) printPace(pace []view.ModelPace) {
 	for _, m := range pace {
 		if len(pace) < 2 {
 			return
@@ -137,7 +138,7 @@ func (a *app) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
-func (a *app) printStatus(s store.StatusInfo) {
+func (a *app) printStatus(s view.StatusInfo) {
 	state := s.State
 	switch {
 	case s.Live:

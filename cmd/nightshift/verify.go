@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift/runner/session"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -44,7 +44,7 @@ usage with the record, and hashes the dataset. Exit code 6 when something is wro
 	return c
 }
 
-func (a *app) printVerify(dir string, r store.VerifyReport) {
+func (a *app) printVerify(dir string, r view.VerifyReport) {
 	fmt.Fprintf(a.out, "%s: %d of %d rows on record, %d parts (%d bytes hashed), %d open units\n", dir, r.Recorded, r.Items, r.ParquetFiles, r.Bytes, r.Journals)
 	for _, p := range r.Problems {
 		fmt.Fprintln(a.out, "  "+p.String())

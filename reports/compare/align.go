@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"nightshift/reports/stats"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // align gives every item of every run its place in the matrix. Rows of one
@@ -123,7 +123,7 @@ func (r *comparedRun) idOf(row int64) string {
 		Row int64  `parquet:"row"`
 		ID  string `parquet:"id"`
 	}
-	for one, err := range store.Rows[idRow](r.dir, store.ReadOptions{From: row, To: row + 1}) {
+	for one, err := range view.Rows[idRow](r.dir, view.ReadOptions{From: row, To: row + 1}) {
 		if err == nil && one.Row == row {
 			return one.ID
 		}

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"nightshift/reports/scoring"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 const (
@@ -227,7 +227,7 @@ func eachWanted[T any](r *comparedRun, wanted map[int32]bool, models []string, w
 		if len(items) == 0 {
 			continue
 		}
-		for row, err := range store.Rows[T](r.dir, store.ReadOptions{Models: models, From: s.First, To: s.First + s.Rows}) {
+		for row, err := range view.Rows[T](r.dir, view.ReadOptions{Models: models, From: s.First, To: s.First + s.Rows}) {
 			if err != nil {
 				return err
 			}
@@ -267,7 +267,7 @@ func (m *matrix) explain(r *comparedRun, d scoring.Described, wanted map[int32]*
 			rows[r.table.rows[i]] = w
 		}
 	}
-	for s, err := range store.ScoreRows[explainedRow](r.dir, d.Table()) {
+	for s, err := range view.ScoreRows[explainedRow](r.dir, d.Table()) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

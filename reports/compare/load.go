@@ -17,7 +17,7 @@ import (
 	"nightshift"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // A matrix is what a comparison computes on: items down, models across, one
@@ -40,7 +40,7 @@ type matrix struct {
 // A comparedRun is one run on its way into the matrix.
 type comparedRun struct {
 	dir        string
-	info       store.Info
+	info       view.Info
 	evaluation scoring.Evaluation
 	plan       runPlan
 	baseline   bool
@@ -217,7 +217,7 @@ func loadMatrix(o Options) (*matrix, error) {
 func openCompared(dir string) (*comparedRun, error) {
 	r := &comparedRun{dir: dir}
 	var err error
-	if r.info, err = store.ReadInfo(dir); err != nil {
+	if r.info, err = view.ReadInfo(dir); err != nil {
 		return nil, err
 	}
 	if r.evaluation, err = scoring.ReadEvaluation(dir); err != nil {
@@ -365,7 +365,7 @@ func (r *comparedRun) loadItems() error {
 	t.byName = map[string]int32{}
 	for _, model := range r.info.Models {
 		more := itemTable{byName: t.byName, categories: t.categories}
-		for row, err := range store.Rows[itemRow](r.dir, store.ReadOptions{Models: []string{model}}) {
+		for row, err := range view.Rows[itemRow](r.dir, view.ReadOptions{Models: []string{model}}) {
 			if err != nil {
 				return err
 			}
@@ -525,7 +525,7 @@ func (c *column) allocate(items, scorers int) {
 
 func (c *column) loadFacts() error {
 	hint := 0
-	for row, err := range store.Rows[factRow](c.run.dir, store.ReadOptions{Models: []string{c.Model}}) {
+	for row, err := range view.Rows[factRow](c.run.dir, view.ReadOptions{Models: []string{c.Model}}) {
 		if err != nil {
 			return err
 		}
@@ -612,9 +612,9 @@ func (m *matrix) loadScores(r *comparedRun, scorer int, d scoring.Described) err
 	}
 	var err error
 	if wantsAnswers(r, d) {
-		err = in.answered(store.ScoreRows[answeredRow](r.dir, d.Table()))
+		err = in.answered(view.ScoreRows[answeredRow](r.dir, d.Table()))
 	} else {
-		err = in.plain(store.ScoreRows[scoreRow](r.dir, d.Table()))
+		err = in.plain(view.ScoreRows[scoreRow](r.dir, d.Table()))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return incomparable("%s has no score table of %s; nightshift score %[1]s writes it", r.dir, d.Name)

@@ -10,7 +10,7 @@ import (
 	"nightshift/reports/render"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // A Preference is what one pairwise judge says.
@@ -172,7 +172,7 @@ func (m *matrix) meetings(d scoring.Described) ([]*meeting, error) {
 		}
 		found := map[[2]int]*meeting{}
 		against, params := "", ""
-		for s, err := range store.ScoreRows[preferenceRow](r.dir, d.Table()) {
+		for s, err := range view.ScoreRows[preferenceRow](r.dir, d.Table()) {
 			if err != nil {
 				return nil, err
 			}

@@ -14,7 +14,7 @@ import (
 	"nightshift"
 	"nightshift/reports/scorers"
 	"nightshift/reports/stats"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // Finish writes the judge's score table and its report from the replies on
@@ -315,7 +315,7 @@ func (f *findings) write(d Described) error {
 // spend adds what one batch used. Failed rows and those without a record were
 // paid for too.
 func (r *JudgeReport) spend(dir string) error {
-	st, err := store.Status(dir)
+	st, err := view.Status(dir)
 	if err != nil {
 		return err
 	}

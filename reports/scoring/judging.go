@@ -19,7 +19,7 @@ import (
 
 	"nightshift"
 	"nightshift/reports/scorers"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // A Judging is the work of one judge on one run. Its requests are the rows of
@@ -127,7 +127,7 @@ func (j *Judging) grades() iter.Seq2[judgement, error] {
 	d := j.Described()
 	return func(yield func(judgement, error) bool) {
 		for m, model := range j.Models {
-			for r, err := range store.Rows[answerRow](j.Run, store.ReadOptions{Models: []string{model}}) {
+			for r, err := range view.Rows[answerRow](j.Run, view.ReadOptions{Models: []string{model}}) {
 				if err != nil {
 					yield(judgement{}, err)
 					return
@@ -172,10 +172,10 @@ func (j *Judging) pairs() iter.Seq2[judgement, error] {
 
 func (j *Judging) pair(m, against int, yield func(judgement, error) bool) bool {
 	d := j.Described().against(j.Models[against])
-	theirs, stop := iter.Pull2(store.Rows[answerRow](j.Run, store.ReadOptions{Models: []string{j.Models[against]}}))
+	theirs, stop := iter.Pull2(view.Rows[answerRow](j.Run, view.ReadOptions{Models: []string{j.Models[against]}}))
 	defer stop()
 	other, err, more := theirs()
-	for r, rowErr := range store.Rows[answerRow](j.Run, store.ReadOptions{Models: []string{j.Models[m]}}) {
+	for r, rowErr := range view.Rows[answerRow](j.Run, view.ReadOptions{Models: []string{j.Models[m]}}) {
 		for more && err == nil && (other.Row < r.Row || other.Row == r.Row && other.Epoch < r.Epoch) {
 			other, err, more = theirs()
 		}

@@ -15,7 +15,7 @@ import (
 	"nightshift"
 	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 func grading(t testing.TB, dir string, models ...string) *scoring.Judging {
@@ -83,7 +83,7 @@ func reply(t testing.TB, dir string, requests []asked, say func(asked) string) {
 
 func tables(t testing.TB, dir, name string) (status []nightshift.ScoreStatus, values []float64) {
 	t.Helper()
-	for s, err := range store.Scores(dir, name) {
+	for s, err := range view.Scores(dir, name) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +213,7 @@ func TestPairsAreAskedInBothOrders(t *testing.T) {
 	if len(tallies) != 1 || tallies[0].Model != "new" || tallies[0].Sum != 3.5 {
 		t.Errorf("tallies %+v", tallies)
 	}
-	for s, err := range store.Scores(dir, "pref") {
+	for s, err := range view.Scores(dir, "pref") {
 		if err != nil || !strings.Contains(s.Params, `"against":"old"`) {
 			t.Fatalf("parameters %s, %v", s.Params, err)
 		}
@@ -261,7 +261,7 @@ func TestAllPairsMeet(t *testing.T) {
 		t.Fatal(err)
 	}
 	met := map[string]float64{}
-	for s, err := range store.Scores(dir, "pref") {
+	for s, err := range view.Scores(dir, "pref") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -342,7 +342,7 @@ func TestAnswersThatHoldVerdicts(t *testing.T) {
 	if err != nil || reports[0].VerdictWords != 1 {
 		t.Errorf("reports %+v, %v", reports, err)
 	}
-	for s, err := range store.Scores(dir, "helpful") {
+	for s, err := range view.Scores(dir, "helpful") {
 		if err != nil || (s.Row == 1) != strings.Contains(*s.Explanation, "holds a grade") {
 			t.Errorf("row %d: %s, %v", s.Row, *s.Explanation, err)
 		}
@@ -386,7 +386,7 @@ func TestPanelCombines(t *testing.T) {
 	if !slices.Equal(values, []float64{1, -1, 0, -1}) || status[3] != nightshift.NotRun || status[1] != nightshift.Unscored {
 		t.Errorf("the panel says %v, %v", status, values)
 	}
-	for s, err := range store.Scores(dir, "jury") {
+	for s, err := range view.Scores(dir, "jury") {
 		if err != nil || (s.Row == 1 || s.Row == 2) != strings.Contains(*s.Explanation, "no verdict of two") {
 			t.Errorf("row %d: %s, %v", s.Row, *s.Explanation, err)
 		}

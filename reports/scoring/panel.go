@@ -7,7 +7,7 @@ import (
 
 	"nightshift"
 	"nightshift/reports/scorers"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // WritePanel combines the tables of several scorers of a run into one. The
@@ -19,7 +19,7 @@ func WritePanel(ctx context.Context, dir string, jury *scorers.Jury) ([]Tally, e
 		var members []*member
 		for _, name := range jury.Judges() {
 			m := &member{name: name}
-			m.next, m.stop = iter.Pull2(store.Scores(dir, Described{Name: name}.Table()))
+			m.next, m.stop = iter.Pull2(view.Scores(dir, Described{Name: name}.Table()))
 			defer m.stop()
 			members = append(members, m)
 		}

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"nightshift"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // replyRow is what is read of a judge's record.
@@ -53,7 +53,7 @@ func (j *Judging) openReplies() (*replies, error) {
 	r := &replies{}
 	for _, dir := range dirs {
 		c := &cursor{}
-		c.next, c.stop = iter.Pull2(store.Rows[replyRow](dir, store.ReadOptions{}))
+		c.next, c.stop = iter.Pull2(view.Rows[replyRow](dir, view.ReadOptions{}))
 		c.advance()
 		r.cursors = append(r.cursors, c)
 	}

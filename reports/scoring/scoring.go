@@ -17,6 +17,7 @@ import (
 	"nightshift"
 	"nightshift/reports/scorers"
 	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // A Func scores one answer. The record holds the columns that [Write] reads.
@@ -99,9 +100,9 @@ func (t *Tally) add(s *nightshift.Score) {
 // 16 MiB where they are large, and uses all cores. The tallies are by model, in
 // the order of the run's models. Prompts and metadata are read for commands only.
 func Write(ctx context.Context, dir string, d Described, score Func) ([]Tally, error) {
-	rows := withoutPrompts(store.Rows[plainRow](dir, store.ReadOptions{}))
+	rows := withoutPrompts(view.Rows[plainRow](dir, view.ReadOptions{}))
 	if d.Kind == scorers.OfCommand {
-		rows = store.Rows[answerRow](dir, store.ReadOptions{})
+		rows = view.Rows[answerRow](dir, view.ReadOptions{})
 	}
 	scores := inOrder(rows, (*answerRow).weight, func(r answerRow) (nightshift.Score, error) {
 		if err := ctx.Err(); err != nil {

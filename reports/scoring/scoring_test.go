@@ -15,6 +15,7 @@ import (
 	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // newRun makes a run of rows and models; fill may change each record.
@@ -109,7 +110,7 @@ func TestScoringAgainIsIdentical(t *testing.T) {
 		}
 	}
 	row := int64(0)
-	for got, err := range store.Scores(dir, "includes") {
+	for got, err := range view.Scores(dir, "includes") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +169,7 @@ func TestScoringErrorKeepsTheOldTable(t *testing.T) {
 	if !errors.Is(err, boom) {
 		t.Errorf("Write = %v, want %v", err, boom)
 	}
-	for got, err := range store.Scores(dir, "includes") {
+	for got, err := range view.Scores(dir, "includes") {
 		if err != nil || got.Status != nightshift.Scored {
 			t.Fatalf("the old table is gone: %v, %v", got.Status, err)
 		}

@@ -6,7 +6,7 @@ import (
 
 	"nightshift/reports"
 	"nightshift/reports/compare"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // viewOrders are the orders that rows can be sorted by.
@@ -59,8 +59,8 @@ func (s *scan) sorted() error {
 			if s.idle(model, u) {
 				continue
 			}
-			o := store.ReadOptions{Models: []string{model}, From: chunk.First, To: chunk.First + chunk.Rows}
-			err := each(s, store.Rows[keyRow](s.viewer.dir, o), func(r *keyRow) bool {
+			o := view.ReadOptions{Models: []string{model}, From: chunk.First, To: chunk.First + chunk.Rows}
+			err := each(s, view.Rows[keyRow](s.viewer.dir, o), func(r *keyRow) bool {
 				s.page.Looked++
 				if s.wanted(r.Outcome, r.Flags, r.Attempts) {
 					top.add(ranked{model, compare.ItemKey{Row: r.Row, Epoch: r.Epoch}, r.value(s.sort)})
@@ -83,7 +83,7 @@ func (s *scan) sorted() error {
 func (s *scan) sortedBySearch() error {
 	var top topList
 	for _, model := range s.models {
-		err := each(s, store.Rows[sortedTextRow](s.viewer.dir, store.ReadOptions{Models: []string{model}}), func(r *sortedTextRow) bool {
+		err := each(s, view.Rows[sortedTextRow](s.viewer.dir, view.ReadOptions{Models: []string{model}}), func(r *sortedTextRow) bool {
 			s.page.Looked++
 			if text := r.text(); s.wanted(r.Outcome, r.Flags, r.Attempts) && s.said(&text) {
 				k := keyRow{CostNanoUSD: r.CostNanoUSD, Output: r.Output, LatencyMS: r.LatencyMS}
@@ -137,7 +137,7 @@ func (s *scan) showRanked(top []ranked) error {
 		if len(rows[model]) == 0 {
 			continue
 		}
-		err := each(s, store.At[listRow](s.viewer.dir, model, rows[model]), func(r *listRow) bool {
+		err := each(s, view.At[listRow](s.viewer.dir, model, rows[model]), func(r *listRow) bool {
 			found[place{model, compare.ItemKey{Row: r.Row, Epoch: r.Epoch}}] = r.item()
 			return s.ctx.Err() == nil
 		})

@@ -13,7 +13,7 @@ import (
 	"nightshift/reports"
 	"nightshift/reports/internal/demo"
 	"nightshift/reports/view"
-	"nightshift/runner/store"
+	stored "nightshift/runner/store/view"
 )
 
 // sortableRow is what a sorted page is made of.
@@ -48,7 +48,7 @@ func (r sortableRow) by(order string) float64 {
 func TestViewSorted(t *testing.T) {
 	dir := demo.Run{Rows: 320, Models: []string{"m", "n"}, Chunk: 130, Open: true}.Write(t)
 	var all []sortableRow
-	for r, err := range store.Rows[sortableRow](dir, store.ReadOptions{}) {
+	for r, err := range stored.Rows[sortableRow](dir, stored.ReadOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,6 +21,7 @@ import (
 	"nightshift/reports/compare"
 	"nightshift/reports/render"
 	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 const (
@@ -43,21 +44,21 @@ type Viewer struct {
 	prefix string // "/SECRET/"
 	mux    *http.ServeMux
 	policy string
-	watch  *store.Watcher
+	watch  *view.Watcher
 	lasts  lastCache
 }
 
 // New makes a viewer of a run directory. secret becomes the first part
 // of every path.
 func New(dir, secret string) (*Viewer, error) {
-	if _, err := store.ReadInfo(dir); err != nil {
+	if _, err := view.ReadInfo(dir); err != nil {
 		return nil, err
 	}
 	t, err := viewPage()
 	if err != nil {
 		return nil, err
 	}
-	v := &Viewer{dir: dir, prefix: "/" + secret + "/", mux: http.NewServeMux(), policy: t.Policy, watch: store.NewWatcher(dir)}
+	v := &Viewer{dir: dir, prefix: "/" + secret + "/", mux: http.NewServeMux(), policy: t.Policy, watch: view.NewWatcher(dir)}
 	v.mux.HandleFunc("GET "+v.prefix+"{$}", v.page)
 	v.mux.HandleFunc("GET "+v.prefix+"status", answering(v.status))
 	v.mux.HandleFunc("GET "+v.prefix+"rows", answering(v.rows))
@@ -142,7 +143,7 @@ type viewData struct {
 }
 
 func (v *Viewer) page(w http.ResponseWriter, _ *http.Request) {
-	info, err := store.ReadInfo(v.dir)
+	info, err := view.ReadInfo(v.dir)
 	if err != nil {
 		http.Error(w, render.Plain(err.Error()), http.StatusInternalServerError)
 		return
@@ -209,7 +210,7 @@ type viewQuery struct {
 // A viewCursor is a place in a run: rows before it have been looked at.
 type viewCursor struct{ model, unit, row int }
 
-func readQuery(info store.Info, q url.Values) (viewQuery, error) {
+func readQuery(info view.Info, q url.Values) (viewQuery, error) {
 	v := viewQuery{models: info.Models, sort: q.Get("sort"), flagged: q.Get("flagged") != "", retried: q.Get("retried") != ""}
 	if m := q.Get("model"); m != "" {
 		i, err := strconv.Atoi(m) // its place in the plan
@@ -313,7 +314,7 @@ func (r *listRow) item() *reports.Item {
 }
 
 func (v *Viewer) rows(r *http.Request) (any, error) {
-	info, err := store.ReadInfo(v.dir)
+	info, err := view.ReadInfo(v.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -334,7 +335,7 @@ func (v *Viewer) rows(r *http.Request) (any, error) {
 type scan struct {
 	viewQuery
 	viewer *Viewer
-	info   store.Info
+	info   view.Info
 	ctx    context.Context
 	began  time.Time
 	page   viewRows
@@ -382,7 +383,7 @@ func (s *scan) idle(model string, unit int) bool {
 	if s.outcomes == nil {
 		return false
 	}
-	i := slices.IndexFunc(s.info.ParquetFiles, func(p store.ParquetFile) bool { return p.Shard == unit && p.Model == model })
+	i := slices.IndexFunc(s.info.ParquetFiles, func(p view.ParquetFile) bool { return p.Shard == unit && p.Model == model })
 	if i < 0 || s.reopened(i) {
 		return false
 	}
@@ -414,7 +415,7 @@ func (s *scan) unit(at viewCursor) (next int, err error) {
 	var order []compare.ItemKey
 	n := 0
 	next = -1
-	err = s.keys(store.ReadOptions{Models: s.models[at.model : at.model+1], From: slice.First, To: slice.First + slice.Rows}, func(k compare.ItemKey, wanted bool) bool {
+	err = s.keys(view.ReadOptions{Models: s.models[at.model : at.model+1], From: slice.First, To: slice.First + slice.Rows}, func(k compare.ItemKey, wanted bool) bool {
 		n++
 		if n <= at.row {
 			return true
@@ -438,13 +439,13 @@ func (s *scan) unit(at viewCursor) (next int, err error) {
 
 // keys tells of every row whether it is wanted. Texts are read only for
 // questions about them.
-func (s *scan) keys(o store.ReadOptions, yield func(k compare.ItemKey, wanted bool) bool) error {
+func (s *scan) keys(o view.ReadOptions, yield func(k compare.ItemKey, wanted bool) bool) error {
 	if len(s.words) > 0 {
-		return each(s, store.Rows[textRow](s.viewer.dir, o), func(r *textRow) bool {
+		return each(s, view.Rows[textRow](s.viewer.dir, o), func(r *textRow) bool {
 			return yield(compare.ItemKey{Row: r.Row, Epoch: r.Epoch}, s.wanted(r.Outcome, r.Flags, r.Attempts) && s.said(r))
 		})
 	}
-	return each(s, store.Rows[keyRow](s.viewer.dir, o), func(r *keyRow) bool {
+	return each(s, view.Rows[keyRow](s.viewer.dir, o), func(r *keyRow) bool {
 		return yield(compare.ItemKey{Row: r.Row, Epoch: r.Epoch}, s.wanted(r.Outcome, r.Flags, r.Attempts))
 	})
 }
@@ -470,7 +471,7 @@ func contains(text *string, word string) bool {
 // each goes through rows until one is enough. Damaged parts are noted.
 func each[T any](s *scan, rows func(func(T, error) bool), yield func(*T) bool) error {
 	for r, err := range rows {
-		var damage *store.DamageError
+		var damage *view.DamageError
 		if errors.As(err, &damage) {
 			s.page.Notes = append(s.page.Notes, damage.Error())
 			continue
@@ -496,7 +497,7 @@ func (s *scan) show(model string, order []compare.ItemKey, place map[compare.Ite
 	for _, k := range order {
 		from, to = min(from, k.Row), max(to, k.Row)
 	}
-	err := each(s, store.Rows[listRow](s.viewer.dir, store.ReadOptions{Models: []string{model}, From: from, To: to + 1}), func(r *listRow) bool {
+	err := each(s, view.Rows[listRow](s.viewer.dir, view.ReadOptions{Models: []string{model}, From: from, To: to + 1}), func(r *listRow) bool {
 		if i, ok := place[compare.ItemKey{Row: r.Row, Epoch: r.Epoch}]; ok {
 			items[i] = r.item()
 		}
@@ -542,7 +543,7 @@ func (v *Viewer) item(r *http.Request) (any, error) {
 // tail is what was finished last: of open units, and of the last part of each
 // model.
 func (v *Viewer) tail(r *http.Request) (any, error) {
-	info, err := store.ReadInfo(v.dir)
+	info, err := view.ReadInfo(v.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -572,13 +573,13 @@ func (v *Viewer) tail(r *http.Request) (any, error) {
 
 // latest are the rows of a model that were finished last: those in the journal
 // of the unit where answers come in, or else those of its last part.
-func (v *Viewer) latest(info store.Info, model string) ([]listRow, error) {
+func (v *Viewer) latest(info view.Info, model string) ([]listRow, error) {
 	u := lastUnit(info, model)
-	rows, err := store.LatestRows[listRow](v.watch, model, u, tailLength)
+	rows, err := view.LatestRows[listRow](v.watch, model, u, tailLength)
 	if err != nil || len(rows) > 0 {
 		return finishedRows(rows), err
 	}
-	i := slices.IndexFunc(info.ParquetFiles, func(p store.ParquetFile) bool { return p.Model == model && p.Shard == u })
+	i := slices.IndexFunc(info.ParquetFiles, func(p view.ParquetFile) bool { return p.Model == model && p.Shard == u })
 	if i < 0 {
 		return nil, nil
 	}
@@ -601,7 +602,7 @@ type partLast struct {
 	rows []listRow
 }
 
-func (c *lastCache) of(dir string, p *store.ParquetFile) ([]listRow, error) {
+func (c *lastCache) of(dir string, p *view.ParquetFile) ([]listRow, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if kept := c.rows[p.Model]; kept.name == p.Name {
@@ -619,14 +620,14 @@ func (c *lastCache) of(dir string, p *store.ParquetFile) ([]listRow, error) {
 }
 
 // lastOfPart finds the rows by their times, and then reads what is shown.
-func lastOfPart(dir string, p *store.ParquetFile) ([]listRow, error) {
+func lastOfPart(dir string, p *view.ParquetFile) ([]listRow, error) {
 	type when struct {
 		Row        int64      `parquet:"row"`
 		FinishedAt *time.Time `parquet:"finished_at,optional,timestamp(microsecond)"`
 	}
 	var all []when
-	var damage *store.DamageError // told of by the status
-	for r, err := range store.Rows[when](dir, store.ReadOptions{Models: []string{p.Model}, From: p.First, To: p.First + p.Rows}) {
+	var damage *view.DamageError // told of by the status
+	for r, err := range view.Rows[when](dir, view.ReadOptions{Models: []string{p.Model}, From: p.First, To: p.First + p.Rows}) {
 		if errors.As(err, &damage) {
 			break
 		}
@@ -643,7 +644,7 @@ func lastOfPart(dir string, p *store.ParquetFile) ([]listRow, error) {
 		numbers = append(numbers, r.Row)
 	}
 	var rows []listRow
-	for r, err := range store.At[listRow](dir, p.Model, numbers) {
+	for r, err := range view.At[listRow](dir, p.Model, numbers) {
 		if errors.As(err, &damage) {
 			break
 		}
@@ -657,9 +658,9 @@ func lastOfPart(dir string, p *store.ParquetFile) ([]listRow, error) {
 
 // liveProgress is where the process of a run says that it stands; nil when it
 // says nothing.
-func liveProgress(dir string) *store.Progress {
+func liveProgress(dir string) *view.Progress {
 	var l struct {
-		Run *store.Progress `json:"run"`
+		Run *view.Progress `json:"run"`
 	}
 	b, err := os.ReadFile(filepath.Join(dir, reports.LiveFile))
 	if err != nil || json.Unmarshal(b, &l) != nil {
@@ -670,7 +671,7 @@ func liveProgress(dir string) *store.Progress {
 
 // lastUnit is the first unit of a model that is not committed, where answers
 // come in, or its last one.
-func lastUnit(info store.Info, model string) int {
+func lastUnit(info view.Info, model string) int {
 	done := map[int]bool{}
 	for _, p := range info.ParquetFiles {
 		if p.Model == model {

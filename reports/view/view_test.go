@@ -15,6 +15,7 @@ import (
 	"nightshift/reports/internal/demo"
 	"nightshift/reports/view"
 	"nightshift/runner/store"
+	stored "nightshift/runner/store/view"
 )
 
 // ask puts one question to a viewer.
@@ -150,7 +151,7 @@ func TestViewPages(t *testing.T) {
 	}
 	for _, outcome := range []string{"", "failed", "truncated", "ok", "empty"} {
 		var want, got []string
-		for r, err := range store.Rows[key](dir, store.ReadOptions{}) {
+		for r, err := range stored.Rows[key](dir, stored.ReadOptions{}) {
 			if err != nil {
 				t.Fatal(err)
 			}

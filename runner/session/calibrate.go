@@ -13,6 +13,7 @@ import (
 	"nightshift/reports"
 	"nightshift/runner"
 	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // Calibrate sends some rows, by number and in order, to every model, once each,
@@ -21,7 +22,7 @@ import (
 // are kept and billed, and asking for the same rows again sends nothing but what
 // failed before.
 func (s *Session) Calibrate(ctx context.Context, rows []int64) (dir string, stops []runner.Stop, err error) {
-	if st, err := store.Status(s.Plan.Out); err == nil && st.Live {
+	if st, err := view.Status(s.Plan.Out); err == nil && st.Live {
 		return "", nil, Usagef("%s is running (process %d), and spends the budget that --calibrate would: calibrate before or after",
 			s.Plan.Out, st.PID)
 	}

@@ -11,7 +11,7 @@ import (
 	"nightshift/datasets"
 	"nightshift/reports"
 	"nightshift/runner/plan"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // indexFile keeps in the run directory what the first pass over the dataset
@@ -22,7 +22,7 @@ const indexFile = "dataset.idx"
 // start left in the run directory. Standard input is copied there.
 func (s *Session) openDataset(ctx context.Context) (*datasets.Dataset, error) {
 	spec, rows := s.Plan.Dataset, s.Rows
-	extensions, err := store.Extensions(s.Plan.Out)
+	extensions, err := view.Extensions(s.Plan.Out)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func runPrices(p *plan.Resolved) map[string]reports.RunPrice {
 // OpenIndexed takes up the dataset of a run by its index. Rows that the run
 // left out are left out here, except by choice of an earlier run's rows.
 func OpenIndexed(ctx context.Context, dir string) (*datasets.Dataset, error) {
-	info, err := store.ReadInfo(dir)
+	info, err := view.ReadInfo(dir)
 	if err != nil {
 		return nil, Usagef("%w", err)
 	}

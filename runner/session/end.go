@@ -7,7 +7,7 @@ import (
 	"nightshift"
 	"nightshift/internal/words"
 	"nightshift/runner"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // An end is how a run ended: for run.json, and for the caller. err is nil when
@@ -35,7 +35,7 @@ func (e *end) because(err error) {
 }
 
 // ending decides how a run ended; the most serious reason wins.
-func (s *Session) ending(totals store.Totals, stops []runner.Stop, failure, interrupted error) end {
+func (s *Session) ending(totals view.Totals, stops []runner.Stop, failure, interrupted error) end {
 	const resume = "the same command goes on where this stopped"
 	sum := totals.Sum()
 	failed := sum.Outcomes[nightshift.OutcomeFailed] + sum.Outcomes[nightshift.OutcomeInputError]
@@ -55,7 +55,7 @@ func (s *Session) ending(totals store.Totals, stops []runner.Stop, failure, inte
 }
 
 // stopped explains models that ended early.
-func (s *Session) stopped(sum store.Tally, stops []runner.Stop, resume string) end {
+func (s *Session) stopped(sum view.Tally, stops []runner.Stop, resume string) end {
 	var reasons []error
 	state := "stopped"
 	for _, stop := range stops {
@@ -73,7 +73,7 @@ func (s *Session) stopped(sum store.Tally, stops []runner.Stop, resume string) e
 	return end{state, &Error{Stopped, errors.Join(reasons...)}}
 }
 
-func spentWords(t store.Tally) string {
+func spentWords(t view.Tally) string {
 	text := words.Short(t.BilledInputTokens.N()+t.BilledOutputTokens.N()) + " tokens"
 	if t.Cost > 0 {
 		text += ", " + words.Dollars(t.Cost.Dollars(), t.CostUnknown > 0)

@@ -9,7 +9,7 @@ import (
 
 	"nightshift/reports"
 	"nightshift/reports/scoring"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // evaluate scores a finished run, compares its models and judges its gates.
@@ -83,7 +83,7 @@ func AddComparison(s *reports.Summary) error {
 	}
 	c, err := compare.Runs(compare.Options{Runs: []string{s.Dir}})
 	var unfit *compare.IncomparableError
-	var damaged *store.DamageError
+	var damaged *view.DamageError
 	if errors.As(err, &unfit) || errors.As(err, &damaged) {
 		s.Warnings = append(s.Warnings, "the models are not compared: "+err.Error())
 		return nil

@@ -14,6 +14,7 @@ import (
 	"nightshift/datasets"
 	"nightshift/internal/words"
 	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // versionDir is the folder that keeps a dataset's index, and the copy of standard
@@ -27,7 +28,7 @@ func versionDir(dir string, extensions int) string {
 }
 
 // versionsOf are the lengths that a dataset had before each extension.
-func versionsOf(extensions []store.Extension) []datasets.Version {
+func versionsOf(extensions []view.Extension) []datasets.Version {
 	var versions []datasets.Version
 	for _, e := range extensions {
 		versions = append(versions, datasets.Version{Rows: e.Rows, Length: e.Size})
@@ -57,7 +58,7 @@ type Added struct {
 // The operation is atomic.
 func Extend(ctx context.Context, dir string, o ExtendOptions) (Added, error) {
 	e := &extension{ExtendOptions: o, dir: dir}
-	err := store.Extend(dir, store.Options{}, func(info store.Info) (store.NewRows, error) { return e.read(ctx, info) })
+	err := store.Extend(dir, store.Options{}, func(info view.Info) (store.NewRows, error) { return e.read(ctx, info) })
 	if e.dataset != nil {
 		err = errors.Join(err, e.dataset.Close())
 	}
@@ -78,7 +79,7 @@ func Extend(ctx context.Context, dir string, o ExtendOptions) (Added, error) {
 type extension struct {
 	ExtendOptions
 	dir     string
-	info    store.Info // before
+	info    view.Info // before
 	as      planAsRun
 	dataset *datasets.Dataset
 }
@@ -88,7 +89,7 @@ var errUnextended = errors.New("nothing is changed")
 
 // read reads the dataset as it is now and sees that it is the old one with rows
 // behind.
-func (e *extension) read(ctx context.Context, info store.Info) (store.NewRows, error) {
+func (e *extension) read(ctx context.Context, info view.Info) (store.NewRows, error) {
 	e.info = info
 	if err := json.Unmarshal(info.Plan, &e.as); err != nil {
 		return store.NewRows{}, fmt.Errorf("%s/run.json: %w", e.dir, err)
@@ -191,7 +192,7 @@ func (e *extension) explain(ctx context.Context, err error) error {
 	}
 	s := e.info.Chunks[changed.Chunk]
 	known := map[int64]string{}
-	for r, err := range store.Rows[hashedRow](e.dir, store.ReadOptions{From: s.First, To: s.First + s.Rows}) {
+	for r, err := range view.Rows[hashedRow](e.dir, view.ReadOptions{From: s.First, To: s.First + s.Rows}) {
 		if err == nil {
 			known[r.Row] = r.RowHash
 		}

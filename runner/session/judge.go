@@ -15,7 +15,7 @@ import (
 	"nightshift/reports/scoring"
 	"nightshift/runner"
 	"nightshift/runner/plan"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // judgeRounds bounds how often new requests are made in one go: everything
@@ -40,7 +40,7 @@ func (s *Session) byJudge(ctx context.Context, rs plan.ResolvedScorer) (ScoreTab
 }
 
 func (s *Session) judging(rs plan.ResolvedScorer) (*scoring.Judging, error) {
-	info, err := store.ReadInfo(s.Plan.Out)
+	info, err := view.ReadInfo(s.Plan.Out)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func judgeParams(rs plan.ResolvedScorer) json.RawMessage {
 
 // family lists the models of the run that come from the judge's family.
 func (s *Session) family(rs plan.ResolvedScorer) []string {
-	info, err := store.ReadInfo(s.Plan.Out)
+	info, err := view.ReadInfo(s.Plan.Out)
 	if err != nil {
 		return nil
 	}
@@ -149,7 +149,7 @@ func (s *Session) askJudge(ctx context.Context, j *scoring.Judging, rs plan.Reso
 // ours reports whether a batch is of this judge as it is now and has something
 // left to ask. Batches of a judge that has changed since stay as they are.
 func (s *Session) ours(dir string, rs plan.ResolvedScorer) bool {
-	st, err := store.Status(dir)
+	st, err := view.Status(dir)
 	_, hash := s.judgePlan(rs, dir).Identity()
 	if err != nil || st.PlanHash != hash {
 		return false
@@ -220,7 +220,7 @@ func trialError(rs plan.ResolvedScorer, trial *scoring.Trial) error {
 
 // tolerant hides failed rows: a judge that fails leaves answers unscored, which
 // every report shows, and is no failure of the run.
-func tolerant(t store.Totals) store.Totals {
+func tolerant(t view.Totals) view.Totals {
 	for name, sum := range t.Models {
 		outcomes := map[nightshift.Outcome]int64{}
 		for o, n := range sum.Outcomes {
@@ -256,18 +256,18 @@ func (s *Session) judgePool(rs plan.ResolvedScorer) (runner.Pool, error) {
 
 // spend takes what is on record off the budget, with the worst case of what
 // may have been billed.
-func (f *clients) spend(sum store.Tally) {
+func (f *clients) spend(sum view.Tally) {
 	f.budget.Spend(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N()+sum.MaybeTokens, sum.Cost+sum.MaybeCost)
 }
 
 // spendBefore takes what a run has cost off the budget, the worst case of what
 // may have been billed included.
 func (f *clients) spendBefore(dir string) error {
-	st, err := store.Status(dir)
+	st, err := view.Status(dir)
 	if err != nil {
 		return err
 	}
-	var sum store.Tally
+	var sum view.Tally
 	sum = sum.Add(st.All.Sum()).Add(st.Unsettled)
 	f.budget.Spend(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N()+sum.MaybeTokens, st.AtMost)
 	return nil

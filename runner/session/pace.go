@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // paceWindow is what the pace of a model and the time left are taken from: long
@@ -28,7 +28,7 @@ type paceSample struct {
 }
 
 // newPace begins to measure what a session brings.
-func newPace(s *Session, now store.Totals) *pace {
+func newPace(s *Session, now view.Totals) *pace {
 	p := &pace{each: s.items() / int64(max(len(s.Plan.Models), 1))}
 	for _, m := range s.Plan.Models {
 		p.models = append(p.models, m.Name)
@@ -39,7 +39,7 @@ func newPace(s *Session, now store.Totals) *pace {
 
 // add takes in what is on record at a moment. Samples are kept for as long as
 // the window, some sixty of them.
-func (p *pace) add(at time.Time, t store.Totals) {
+func (p *pace) add(at time.Time, t view.Totals) {
 	done := make([]int64, len(p.models))
 	for i, m := range p.models {
 		done[i] = t.Models[m].Rows
@@ -55,18 +55,18 @@ func (p *pace) add(at time.Time, t store.Totals) {
 
 // take adds a sample and returns what every model did in the window, and how
 // long it takes for the rest at that pace.
-func (p *pace) take(at time.Time, t store.Totals) []store.ModelPace {
+func (p *pace) take(at time.Time, t view.Totals) []view.ModelPace {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.add(at, t)
 	return p.now()
 }
 
-func (p *pace) now() (list []store.ModelPace) {
+func (p *pace) now() (list []view.ModelPace) {
 	first, last := p.samples[0], p.samples[len(p.samples)-1]
 	hours := last.at.Sub(first.at).Hours()
 	for i, name := range p.models {
-		m := store.ModelPace{Model: name, Items: p.each, Done: last.done[i]}
+		m := view.ModelPace{Model: name, Items: p.each, Done: last.done[i]}
 		if hours > 0 {
 			m.PerHour = float64(last.done[i]-first.done[i]) / hours
 		}
@@ -86,7 +86,7 @@ func (p *pace) now() (list []store.ModelPace) {
 // late; ok is false when that of one is not known.
 func (s State) TimeLeft() (left time.Duration, ok bool) { return slowest(s.Run.Pace) }
 
-func slowest(list []store.ModelPace) (left time.Duration, ok bool) {
+func slowest(list []view.ModelPace) (left time.Duration, ok bool) {
 	for _, m := range list {
 		if m.TimeLeft == nil {
 			return 0, false

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // TestPace: the time left is that of the slowest model at its pace of late,
@@ -28,9 +28,9 @@ func TestPace(t *testing.T) {
 		{"nothing yet", []step{{0, 0, 0}}, 0, 1000},
 	} {
 		p := &pace{models: []string{"fast", "slow"}, each: tc.each}
-		var now []store.ModelPace
+		var now []view.ModelPace
 		for _, s := range tc.steps {
-			now = p.take(begin.Add(s.after), store.Totals{Models: map[string]store.Tally{"fast": {Rows: s.fast}, "slow": {Rows: s.slow}}})
+			now = p.take(begin.Add(s.after), view.Totals{Models: map[string]view.Tally{"fast": {Rows: s.fast}, "slow": {Rows: s.slow}}})
 		}
 		left, ok := slowest(now)
 		if ok != (tc.want > 0) || (left-tc.want).Abs() > time.Second {
@@ -44,7 +44,7 @@ func TestPaceForgets(t *testing.T) {
 	p := &pace{models: []string{"m"}, each: 1 << 40}
 	at := time.Now()
 	for i := range int64(100_000) {
-		p.take(at.Add(time.Duration(i)*100*time.Millisecond), store.Totals{Models: map[string]store.Tally{"m": {Rows: i}}})
+		p.take(at.Add(time.Duration(i)*100*time.Millisecond), view.Totals{Models: map[string]view.Tally{"m": {Rows: i}}})
 	}
 	if n := len(p.samples); n > 70 {
 		t.Errorf("%d samples are kept", n)

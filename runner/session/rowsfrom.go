@@ -17,6 +17,7 @@ import (
 	"nightshift"
 	"nightshift/datasets"
 	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // chosenFile keeps in the run directory which rows of the earlier run were
@@ -92,7 +93,7 @@ func readChosen(path string) (*Rows, error) {
 
 // chooseFrom goes through an earlier run.
 func chooseFrom(dir string, words []string) (*Rows, error) {
-	info, err := store.ReadInfo(dir)
+	info, err := view.ReadInfo(dir)
 	if err != nil {
 		return nil, Usagef("--rows-from: %w", err)
 	}
@@ -132,7 +133,7 @@ func (c *Rows) byOutcome(words []string) error {
 	if wanted == nil {
 		return nil
 	}
-	for r, err := range store.Rows[row](c.From, store.ReadOptions{}) {
+	for r, err := range view.Rows[row](c.From, view.ReadOptions{}) {
 		if err != nil {
 			return err
 		}
@@ -145,9 +146,9 @@ func (c *Rows) byOutcome(words []string) error {
 
 // byDifference chooses rows that models did differently on: in their scores
 // where the run has some, else in the words of their answers.
-func (c *Rows) byDifference(info store.Info) error {
+func (c *Rows) byDifference(info view.Info) error {
 	d := difference{rows: c, first: make([]uint32, info.DatasetRows), now: make([]uint32, info.DatasetRows)}
-	tables, err := store.ScoreTables(c.From)
+	tables, err := view.ScoreTables(c.From)
 	if err != nil {
 		return err
 	}
@@ -199,7 +200,7 @@ func (d *difference) answers(model string) error {
 		Epoch int32   `parquet:"epoch"`
 		Text  *string `parquet:"text,optional"`
 	}
-	for r, err := range store.Rows[row](d.rows.From, store.ReadOptions{Models: []string{model}}) {
+	for r, err := range view.Rows[row](d.rows.From, view.ReadOptions{Models: []string{model}}) {
 		if err != nil {
 			return err
 		}
@@ -211,7 +212,7 @@ func (d *difference) answers(model string) error {
 }
 
 func (d *difference) scores(model string) error {
-	for s, err := range store.Scores(d.rows.From) {
+	for s, err := range view.Scores(d.rows.From) {
 		if err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ import (
 	"nightshift/runner"
 	"nightshift/runner/plan"
 	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // Options say how a plan is carried out. The zero value works.
@@ -228,7 +229,7 @@ func (s *Session) serve(w *watch) (end func(), err error) {
 
 // keepIndex writes what reading the dataset has found.
 func (s *Session) keepIndex() error {
-	extensions, err := store.Extensions(s.Plan.Out)
+	extensions, err := view.Extensions(s.Plan.Out)
 	if err != nil {
 		return err
 	}

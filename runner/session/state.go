@@ -16,6 +16,7 @@ import (
 	"nightshift/reports"
 	"nightshift/runner"
 	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 const (
@@ -34,7 +35,7 @@ type State struct {
 	Budget    Budget         `json:"budget"`
 	Stops     []reports.Stop `json:"stops,omitempty"` // why models ended early, once the process has ended
 	// Run is what is on record, so that nobody has to count it in the journals.
-	Run store.Progress `json:"run"`
+	Run view.Progress `json:"run"`
 
 	Name  string `json:"-"` // of the run
 	Items int64  `json:"-"` // answers that the run is to bring

@@ -13,19 +13,19 @@ import (
 	"nightshift/datasets"
 	"nightshift/providers"
 	"nightshift/providers/wire"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // Verify checks a run directory, and when deep also what only the readers of
 // answers and datasets can check: each stored raw body is read again and
 // compared with its record, and the dataset is hashed. It changes nothing.
-func Verify(ctx context.Context, dir string, deep bool) (rep store.VerifyReport, notes []string, err error) {
+func Verify(ctx context.Context, dir string, deep bool) (rep view.VerifyReport, notes []string, err error) {
 	if !deep {
-		rep, err = store.Verify(dir, false)
+		rep, err = view.Verify(dir, false)
 		return rep, nil, err
 	}
 	r := rederiver{wires: map[rederived]*wire.Wire{}}
-	rep, err = store.Verify(dir, true, r.check)
+	rep, err = view.Verify(dir, true, r.check)
 	if err != nil {
 		return rep, nil, err
 	}
@@ -35,7 +35,7 @@ func Verify(ctx context.Context, dir string, deep bool) (rep store.VerifyReport,
 		notes = append(notes, note)
 	}
 	if changed != nil {
-		rep.Problems = append(rep.Problems, store.Problem{Path: "dataset", What: changed.Error()})
+		rep.Problems = append(rep.Problems, view.Problem{Path: "dataset", What: changed.Error()})
 	}
 	return rep, notes, nil
 }
@@ -53,7 +53,7 @@ type rederived struct {
 	doneMarkerOnly bool
 }
 
-// check is a store.Check. Rows without a raw body, and those whose body was
+// check is a view.Check. Rows without a raw body, and those whose body was
 // changed on its way into the file, prove nothing.
 func (r *rederiver) check(rec *nightshift.Record) error {
 	if !rec.Outcome.Answered() || rec.RawResponse == nil || rec.RawBytes != nil || hasAnyFlag(rec.Flags, "key_redacted", "multi_turn", "text_repaired") {

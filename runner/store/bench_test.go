@@ -13,8 +13,10 @@ import (
 	"nightshift"
 	"nightshift/internal/fsx"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
 	"nightshift/runner/store/journal"
+	"nightshift/runner/store/view"
 )
 
 const benchShard = 20_000
@@ -112,7 +114,7 @@ func benchmarkCommit(b *testing.B, o Options, order func(n int64) (row int64)) {
 			Cost    *int64             `parquet:"cost_nano_usd,optional"`
 		}
 		n := 0
-		for _, err := range Rows[narrow](dir, ReadOptions{}) {
+		for _, err := range view.Rows[narrow](dir, view.ReadOptions{}) {
 			storetest.Must(b, err)
 			n++
 		}
@@ -190,18 +192,18 @@ func makeLargeRun(b *testing.B, dir string, id Identity, n int) {
 	var lines []byte
 	for shard := range n {
 		s := id.Chunks[shard]
-		p := ParquetFile{
-			K: kindParquetFile, Model: "m0", Shard: shard, Gen: 1, Name: parquetFileName("m0", shard, 1), Size: 20 << 20, SHA256: strings.Repeat("0", 64),
+		p := rundir.ParquetFile{
+			K: rundir.KindParquetFile, Model: "m0", Shard: shard, Gen: 1, Name: rundir.ParquetFileName("m0", shard, 1), Size: 20 << 20, SHA256: strings.Repeat("0", 64),
 			First: s.First, Rows: s.Rows, Items: s.Rows, CommittedAt: time.Now(), Totals: tally,
 		}
 		line, _, err := journal.EncodeLine(p)
 		storetest.Must(b, err)
 		lines = append(lines, line...)
-		name := filepath.Join(dir, resultsDir, p.Name)
+		name := filepath.Join(dir, rundir.ResultsDir, p.Name)
 		storetest.Must(b, os.WriteFile(name, nil, 0o600))
 		storetest.Must(b, os.Truncate(name, p.Size))
 	}
-	f, err := os.OpenFile(filepath.Join(dir, manifestFile), os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(filepath.Join(dir, rundir.ManifestFile), os.O_APPEND|os.O_WRONLY, 0)
 	storetest.Must(b, err)
 	_, err = f.Write(lines)
 	storetest.Must(b, err)

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"nightshift"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
@@ -27,7 +27,7 @@ func (u *Shard) Commit() error {
 	defer u.r.commitMu.Unlock()
 	parquetFile, err := u.publish()
 	if err != nil {
-		err = disk.Wrap(fmt.Sprintf("committing unit %d of %s", u.key.shard, u.model), u.r.dir.at(resultsDir), err)
+		err = disk.Wrap(fmt.Sprintf("committing unit %d of %s", u.key.Shard, u.model), u.r.dir.At(rundir.ResultsDir), err)
 		u.r.fail(err)
 		u.mu.Lock()
 		u.state = shardOpen
@@ -44,9 +44,9 @@ func (u *Shard) seal() error {
 	if u.state != shardOpen || u.left > 0 {
 		defer u.mu.Unlock()
 		if u.left > 0 {
-			return fmt.Errorf("store: unit %d of model %q has %d items without a record", u.key.shard, u.model, u.left)
+			return fmt.Errorf("store: unit %d of model %q has %d items without a record", u.key.Shard, u.model, u.left)
 		}
-		return fmt.Errorf("store: unit %d of model %q is committed or closed", u.key.shard, u.model)
+		return fmt.Errorf("store: unit %d of model %q is committed or closed", u.key.Shard, u.model)
 	}
 	u.state = shardCommitting
 	line, crc, err := journal.EncodeLine(journal.Line{K: journal.KindSeal, Row: u.chunk.First, At: time.Now().UTC()})
@@ -71,13 +71,13 @@ func (u *Shard) seal() error {
 
 // publish writes the part and brings it under its final name and into the
 // manifest. The order of these steps is the promise of the store.
-func (u *Shard) publish() (ParquetFile, error) {
+func (u *Shard) publish() (rundir.ParquetFile, error) {
 	tmp, parquetFile, err := u.finishTempFile()
 	if err != nil {
 		return parquetFile, err
 	}
 	disk.CrashPoint("commit.part-synced")
-	final := u.r.dir.at(resultsDir, parquetFile.Name)
+	final := u.r.dir.At(rundir.ResultsDir, parquetFile.Name)
 	if err := u.r.fs.Publish(tmp, final); err != nil {
 		_ = u.r.fs.Remove(tmp)
 		return parquetFile, err
@@ -87,7 +87,7 @@ func (u *Shard) publish() (ParquetFile, error) {
 		return parquetFile, err
 	}
 	disk.CrashPoint("commit.name-synced")
-	if err := u.r.manifest.add(parquetFile); err != nil {
+	if err := u.r.manifest.Add(parquetFile); err != nil {
 		return parquetFile, err
 	}
 	disk.CrashPoint("commit.listed")
@@ -96,9 +96,9 @@ func (u *Shard) publish() (ParquetFile, error) {
 
 // retire removes what the part has replaced. What cannot be removed now is
 // removed at the next start.
-func (u *Shard) finishShard(parquetFile ParquetFile) {
+func (u *Shard) finishShard(parquetFile rundir.ParquetFile) {
 	if u.base != nil {
-		u.r.quarantineFile(u.r.dir.at(resultsDir, u.base.Name))
+		u.r.quarantineFile(u.r.dir.At(rundir.ResultsDir, u.base.Name))
 		disk.CrashPoint("commit.old-part-moved")
 	}
 	u.mu.Lock()
@@ -117,47 +117,12 @@ func (u *Shard) finishShard(parquetFile ParquetFile) {
 	}
 }
 
-func (r *Run) parquetFileMeta(key shardKey, gen int) parquetfile.Meta {
-	s := r.id.Chunks[key.shard]
+func (r *Run) parquetFileMeta(key rundir.Key, gen int) parquetfile.Meta {
+	s := r.id.Chunks[key.Shard]
 	return parquetfile.Meta{
-		RunID: r.doc.RunID, Run: r.id.Name, Tool: r.id.Tool, Model: r.id.Models[key.model],
-		Shard: key.shard, Gen: gen, First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: r.id.Epochs,
-		DatasetHash: datasetHash(key.shard, r.doc.Extensions, r.id.DatasetHash), ChunkHash: hashText(s.Hash), PlanHash: r.id.PlanHash, PriceTableID: r.id.PriceTable,
-	}
-}
-
-// mergeRecords yields the records of a unit in order: those of its journal,
-// and where there is none the one of the part that it replaces. The record is
-// the reader's to keep.
-func mergeRecords(fsys disk.FS, dir paths, base *ParquetFile, j *journal.Index) func(func(*nightshift.Record, error) bool) {
-	return func(yield func(*nightshift.Record, error) bool) {
-		if base != nil {
-			mergeBase(fsys, dir, base, j, yield)
-			return
-		}
-		j.Ordered(0, nil)(yield)
-	}
-}
-
-func mergeBase(fsys disk.FS, dir paths, base *ParquetFile, j *journal.Index, yield func(*nightshift.Record, error) bool) {
-	f, err := parquetfile.Open(fsys, dir.at(resultsDir, base.Name))
-	if err != nil {
-		yield(nil, err)
-		return
-	}
-	defer f.Close()
-	for rec, err := range parquetfile.Read[nightshift.Record](f) {
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		r := &rec
-		if item, ok := j.Item(rec.Row, int(rec.Epoch)); ok && j.At[item].Len > 0 {
-			r, err = j.Record(j.At[item])
-		}
-		if !yield(r, err) || err != nil {
-			return
-		}
+		RunID: r.doc.RunID, Run: r.id.Name, Tool: r.id.Tool, Model: r.id.Models[key.Model],
+		Shard: key.Shard, Gen: gen, First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: r.id.Epochs,
+		DatasetHash: rundir.DatasetHash(key.Shard, r.doc.Extensions, r.id.DatasetHash), ChunkHash: rundir.HashText(s.Hash), PlanHash: r.id.PlanHash, PriceTableID: r.id.PriceTable,
 	}
 }
 
@@ -171,7 +136,7 @@ func (r *Run) quarantineFile(name string) {
 
 func (r *Run) freeQuarantineName(base string) string {
 	for n := 0; ; n++ {
-		name := r.dir.at(quarantineDir, base)
+		name := r.dir.At(rundir.QuarantineDir, base)
 		if n > 0 {
 			name += fmt.Sprintf(".%d", n)
 		}

@@ -10,8 +10,10 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
 	"nightshift/runner/store/parquetfile"
+	"nightshift/runner/store/view"
 )
 
 // A flipped bit in a part is found by verify, always; a reader gets an error
@@ -24,11 +26,11 @@ func TestParquetFileBitFlips(t *testing.T) {
 	fillShard(t, r, "m0", 0)
 	storetest.Must(t, r.Close("finished"))
 	var want []nightshift.Record
-	for rec, err := range Rows[nightshift.Record](dir, ReadOptions{}) {
+	for rec, err := range view.Rows[nightshift.Record](dir, view.ReadOptions{}) {
 		storetest.Must(t, err)
 		want = append(want, rec)
 	}
-	parquetFile := filepath.Join(dir, resultsDir, "m0-000000.parquet")
+	parquetFile := filepath.Join(dir, rundir.ResultsDir, "m0-000000.parquet")
 	whole, err := os.ReadFile(parquetFile)
 	storetest.Must(t, err)
 	flips := 500
@@ -51,7 +53,7 @@ func TestParquetFileBitFlips(t *testing.T) {
 	damaged := bytes.Clone(whole)
 	damaged[len(damaged)/2] ^= 1
 	storetest.Must(t, os.WriteFile(parquetFile, damaged, 0o600))
-	if rep, err := Verify(dir, false); err != nil || rep.OK() {
+	if rep, err := view.Verify(dir, false); err != nil || rep.OK() {
 		t.Fatalf("Verify = %+v, %v", rep, err)
 	}
 }
@@ -68,7 +70,7 @@ func takeIn(t *testing.T, raw []byte, id Identity, runID string, want []nightshi
 	r := newRun("/", id, Options{fs: mem})
 	r.doc.RunID = runID
 	readAnyway(t, mem, want)
-	if _, err := r.readWholeParquetFile("/part", shardKey{}, 1); err != nil {
+	if _, err := r.readWholeParquetFile("/part", rundir.Key{}, 1); err != nil {
 		return false
 	}
 	pf, err := parquetfile.Open(mem, "/part")
@@ -111,10 +113,10 @@ func TestRowsPassOverDamage(t *testing.T) {
 		fillShard(t, r, "m0", n)
 	}
 	storetest.Must(t, r.Close("finished"))
-	truncate(t, filepath.Join(dir, resultsDir, "m0-000001.parquet"), -9)
+	truncate(t, filepath.Join(dir, rundir.ResultsDir, "m0-000001.parquet"), -9)
 	rows, damaged := 0, 0
-	for _, err := range Rows[nightshift.Record](dir, ReadOptions{}) {
-		var d *DamageError
+	for _, err := range view.Rows[nightshift.Record](dir, view.ReadOptions{}) {
+		var d *rundir.DamageError
 		switch {
 		case errors.As(err, &d):
 			damaged++

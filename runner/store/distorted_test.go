@@ -10,6 +10,7 @@ import (
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/storetest"
 	"nightshift/runner/store/journal"
+	"nightshift/runner/store/view"
 	"reflect"
 	"strings"
 	"testing"
@@ -63,7 +64,7 @@ func TestCommitNoticesEveryByte(t *testing.T) {
 			refused++
 			continue
 		}
-		for rec, err := range Rows[nightshift.Record](crashDir, ReadOptions{fs: under}) {
+		for rec, err := range view.Rows[nightshift.Record](crashDir, view.ReadOptions{FS: under}) {
 			storetest.Must(t, err)
 			kept := records.Repaired(want[rec.Row])
 			if !reflect.DeepEqual(rec, kept) {

@@ -3,33 +3,10 @@ package store
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
 	"time"
 )
-
-// An Extension is what the dataset was before rows were added to it.
-type Extension struct {
-	At          time.Time `json:"at"`
-	Tool        string    `json:"tool"`
-	Shards      int       `json:"units_before"` // of each model
-	Rows        int64     `json:"rows_before"`
-	Size        int64     `json:"size_before,omitempty"` // Identity.DatasetSize
-	DatasetHash string    `json:"dataset_hash_before"`
-}
-
-// datasetHash is the hash of the dataset that a unit belongs to: as it was
-// when the unit was added. ParquetFiles say it, so it must not change with later
-// rows.
-func datasetHash(shard int, extensions []Extension, now string) string {
-	for _, e := range extensions {
-		if shard < e.Shards {
-			return e.DatasetHash
-		}
-	}
-	return now
-}
 
 // NewRows is a dataset to which rows were added: what of an [Identity] is then
 // different.
@@ -39,7 +16,7 @@ type NewRows struct {
 	DatasetHash string
 	DatasetRows int64
 	DatasetSize int64
-	Chunks      []Chunk // those of before, and at least one more
+	Chunks      []rundir.Chunk // those of before, and at least one more
 }
 
 // Extend gives the run in dir the units that its dataset has beyond those it
@@ -52,11 +29,11 @@ type NewRows struct {
 //
 // Nothing else of the run is touched. It goes on at the next [Open] with the
 // new identity.
-func Extend(dir string, o Options, read func(Info) (NewRows, error)) error {
+func Extend(dir string, o Options, read func(rundir.Info) (NewRows, error)) error {
 	if o.fs == nil {
 		o.fs = disk.OS{}
 	}
-	if _, err := openView(o.fs, dir); err != nil { // before the lock, which would make the directory
+	if _, err := rundir.Read(o.fs, dir); err != nil { // before the lock, which would make the directory
 		return err
 	}
 	r := newRun(dir, Identity{}, o)
@@ -65,15 +42,15 @@ func Extend(dir string, o Options, read func(Info) (NewRows, error)) error {
 		return err
 	}
 	disk.CrashPoint("extend.locked")
-	v, err := openView(o.fs, dir) // it may have changed until now
+	v, err := rundir.Read(o.fs, dir) // it may have changed until now
 	if err != nil {
 		return err
 	}
-	r.id = v.info.identity()
+	r.id = identityOf(v.Info)
 	if err := r.identify(); err != nil {
 		return err
 	}
-	g, err := read(v.info)
+	g, err := read(v.Info)
 	if err != nil {
 		return err
 	}
@@ -81,7 +58,7 @@ func Extend(dir string, o Options, read func(Info) (NewRows, error)) error {
 }
 
 // identity is what the run was opened with, as far as it is known.
-func (i Info) identity() Identity {
+func identityOf(i rundir.Info) Identity {
 	return Identity{
 		Name: i.Name, Tool: i.Tool, PriceTable: i.PriceTable, Plan: i.Plan, PlanHash: i.PlanHash,
 		DatasetHash: i.DatasetHash, DatasetRows: i.DatasetRows, DatasetSize: i.DatasetSize,
@@ -106,15 +83,15 @@ func (r *Run) grow(g NewRows) error {
 	if len(g.Chunks) == len(before.Chunks) {
 		return errors.New("store: no rows were added")
 	}
-	shards, err := encodeChunks(r.doc.RunID, g.Chunks)
+	shards, err := rundir.EncodeChunks(r.doc.RunID, g.Chunks)
 	if err != nil {
 		return err
 	}
-	if err := disk.WriteFile(r.fs, r.tmpName(shardsFile), r.dir.at(shardsFile), shards); err != nil {
-		return disk.Wrap("writing", r.dir.at(shardsFile), err)
+	if err := disk.WriteFile(r.fs, r.tmpName(rundir.ShardsFile), r.dir.At(rundir.ShardsFile), shards); err != nil {
+		return disk.Wrap("writing", r.dir.At(rundir.ShardsFile), err)
 	}
 	disk.CrashPoint("extend.units-written")
-	r.doc.Extensions = append(r.doc.Extensions, Extension{
+	r.doc.Extensions = append(r.doc.Extensions, rundir.Extension{
 		At: time.Now().UTC(), Tool: g.Tool, Shards: len(before.Chunks), Rows: before.DatasetRows, Size: before.DatasetSize, DatasetHash: before.DatasetHash,
 	})
 	r.doc.Shards, r.doc.DatasetHash, r.doc.DatasetRows, r.doc.DatasetSize = len(g.Chunks), g.DatasetHash, g.DatasetRows, g.DatasetSize
@@ -125,22 +102,3 @@ func (r *Run) grow(g NewRows) error {
 
 // StateExtended is the state of a run whose new rows have not been run.
 const StateExtended = "extended"
-
-// Extensions reads how often and from what the run in dir was extended. It
-// reads run.json only; there are none where that is not there.
-func Extensions(dir string) ([]Extension, error) {
-	b, err := disk.ReadAll(disk.OS{}, paths(dir).at(runFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, disk.Wrap("reading", paths(dir).at(runFile), err)
-	}
-	var doc struct {
-		Extensions []Extension `json:"extensions"`
-	}
-	if err := json.Unmarshal(b, &doc); err != nil {
-		return nil, &disk.StorageError{Op: "reading", Path: paths(dir).at(runFile), Err: fmt.Errorf("damaged: %w", err), Hint: "restore it from a copy, or give another --out"}
-	}
-	return doc.Extensions, nil
-}

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
 	"nightshift/runner/store/parquetfile"
+	"nightshift/runner/store/view"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,8 +19,8 @@ func newRows(id Identity) NewRows {
 	return NewRows{Tool: "v1", DatasetHash: id.DatasetHash, DatasetRows: id.DatasetRows, DatasetSize: id.DatasetSize, Chunks: id.Chunks}
 }
 
-func grown(g NewRows) func(Info) (NewRows, error) {
-	return func(Info) (NewRows, error) { return g, nil }
+func grown(g NewRows) func(rundir.Info) (NewRows, error) {
+	return func(rundir.Info) (NewRows, error) { return g, nil }
 }
 
 // put puts records of a unit's first n rows on record.
@@ -49,7 +51,7 @@ func TestExtend(t *testing.T) {
 
 	longer := extended(short)
 	storetest.Must(t, Extend(dir, Options{}, grown(newRows(longer))))
-	info, err := ReadInfo(dir)
+	info, err := view.ReadInfo(dir)
 	storetest.Must(t, err)
 	if len(info.Chunks) != 5 || info.DatasetRows != 16 || info.DatasetHash != "longer" || info.State != StateExtended || info.Items() != 16 || len(info.Extensions) != 1 {
 		t.Fatalf("%+v", info)
@@ -57,7 +59,7 @@ func TestExtend(t *testing.T) {
 	if e := info.Extensions[0]; e.Shards != 3 || e.Rows != 12 || e.DatasetHash != "d" || e.Tool != "v1" || e.Size != 77 || e.At.IsZero() {
 		t.Errorf("%+v", e)
 	}
-	if got, err := Extensions(dir); err != nil || len(got) != 1 || got[0] != info.Extensions[0] {
+	if got, err := view.Extensions(dir); err != nil || len(got) != 1 || got[0] != info.Extensions[0] {
 		t.Errorf("Extensions = %+v, %v", got, err)
 	}
 	var mismatch *MismatchError
@@ -78,7 +80,7 @@ func TestExtend(t *testing.T) {
 	longest.DatasetHash = "longest"
 	storetest.Must(t, Extend(dir, Options{}, grown(newRows(longest))))
 	// Without the manifest the parts speak for themselves: their footers must fit.
-	storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile)))
+	storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile)))
 	r = mustOpen(t, dir, longest, Options{Notice: func(s string) { t.Error(s) }})
 	for n := range longest.Chunks {
 		if !r.Committed("m0", n) {
@@ -87,17 +89,17 @@ func TestExtend(t *testing.T) {
 	}
 	storetest.Must(t, r.Close("finished"))
 	for _, deep := range []bool{false, true} {
-		rep, err := Verify(dir, deep)
+		rep, err := view.Verify(dir, deep)
 		storetest.Must(t, err)
 		if !rep.OK() || rep.Recorded != 20 || rep.Items != 20 || rep.ParquetFiles != 7 {
 			t.Errorf("deep %v: %+v", deep, rep)
 		}
 	}
-	if got := collect(t, dir, ReadOptions{}); len(got) != 20 {
+	if got := collect(t, dir, view.ReadOptions{}); len(got) != 20 {
 		t.Errorf("%d rows of 20", len(got))
 	}
 	for shard, want := range []string{"d", "d", "d", "longer", "longer", "longest", "longest"} {
-		pf, err := parquetfile.Open(disk.OS{}, filepath.Join(dir, resultsDir, parquetFileName("m0", shard, 1)))
+		pf, err := parquetfile.Open(disk.OS{}, filepath.Join(dir, rundir.ResultsDir, rundir.ParquetFileName("m0", shard, 1)))
 		storetest.Must(t, err)
 		if got, _ := pf.Lookup("dataset_hash"); got != want {
 			t.Errorf("unit %d says dataset %q, want %q", shard, got, want)
@@ -161,9 +163,9 @@ func TestExtendRefuses(t *testing.T) {
 // identityFiles is what run.json and the units say.
 func identityFiles(t testing.TB, dir string) string {
 	t.Helper()
-	run, err := os.ReadFile(filepath.Join(dir, runFile))
+	run, err := os.ReadFile(filepath.Join(dir, rundir.RunFile))
 	storetest.Must(t, err)
-	shards, err := os.ReadFile(filepath.Join(dir, shardsFile))
+	shards, err := os.ReadFile(filepath.Join(dir, rundir.ShardsFile))
 	storetest.Must(t, err)
 	return string(run) + string(shards)
 }
@@ -177,11 +179,11 @@ func TestExtensionCutShort(t *testing.T) {
 	runID := r.RunID()
 	put(t, r, "m1", 0, 3)
 	storetest.Must(t, r.Close("stopped: test"))
-	shards, err := encodeChunks(runID, extended(short).Chunks)
+	shards, err := rundir.EncodeChunks(runID, extended(short).Chunks)
 	storetest.Must(t, err)
-	storetest.Must(t, os.WriteFile(filepath.Join(dir, shardsFile), shards, 0o600))
+	storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.ShardsFile), shards, 0o600))
 
-	info, err := ReadInfo(dir)
+	info, err := view.ReadInfo(dir)
 	storetest.Must(t, err)
 	if len(info.Chunks) != 2 || info.Items() != 16 {
 		t.Fatalf("%d units, %d items", len(info.Chunks), info.Items())
@@ -200,10 +202,10 @@ func TestExtensionCutShort(t *testing.T) {
 	storetest.Must(t, r.Close("stopped: test"))
 
 	// Fewer units than run.json tells of are damage.
-	shards, err = encodeChunks(runID, short.Chunks)
+	shards, err = rundir.EncodeChunks(runID, short.Chunks)
 	storetest.Must(t, err)
-	storetest.Must(t, os.WriteFile(filepath.Join(dir, shardsFile), shards, 0o600))
-	if _, err := ReadInfo(dir); err == nil || !strings.Contains(err.Error(), "2 units are listed, run.json has 6") {
+	storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.ShardsFile), shards, 0o600))
+	if _, err := view.ReadInfo(dir); err == nil || !strings.Contains(err.Error(), "2 units are listed, run.json has 6") {
 		t.Errorf("ReadInfo = %v", err)
 	}
 }
@@ -234,9 +236,9 @@ func TestExtendFaults(t *testing.T) {
 			t.Logf("%d operations", n-1)
 			return
 		}
-		info, viewErr := openView(mem, crashDir)
+		info, viewErr := rundir.Read(mem, crashDir)
 		storetest.Must(t, viewErr)
-		switch shards := len(info.info.Chunks); {
+		switch shards := len(info.Info.Chunks); {
 		case shards == 4:
 		case shards != 2 || err == nil:
 			t.Fatalf("%s failed: %d units, %v", broken, shards, err)

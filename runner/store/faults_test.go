@@ -16,6 +16,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
 )
 
@@ -75,7 +76,7 @@ func bringBack(t *testing.T, mem *storetest.MemFS) {
 	for _, d := range dirs {
 		names, _ := mem.List(path.Join("/tmp", d))
 		for _, n := range names {
-			if err := mem.Replace(path.Join("/tmp", d, n), path.Join(crashDir, journalDir, n)); err != nil {
+			if err := mem.Replace(path.Join("/tmp", d, n), path.Join(crashDir, rundir.JournalDir, n)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -218,7 +219,7 @@ func TestNoRoomAtStart(t *testing.T) {
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("Open = %v, want ENOSPC", err)
 	}
-	if size, err := mem.Size(crashDir + "/" + reserveFileName); !errors.Is(err, fs.ErrNotExist) {
+	if size, err := mem.Size(crashDir + "/" + rundir.ReserveFileName); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a refused start leaves a reserve file of %d bytes on the full disk (%v)", size, err)
 	}
 }
@@ -238,7 +239,7 @@ func TestJournalDeletedWhileInUse(t *testing.T) {
 	if err := w.Sending(nightshift.Intent{Attempt: 1}); err != nil {
 		t.Fatal(err)
 	}
-	names, _ := filepath.Glob(filepath.Join(dir, journalDir, "*"))
+	names, _ := filepath.Glob(filepath.Join(dir, rundir.JournalDir, "*"))
 	for _, n := range names {
 		if err := os.Remove(n); err != nil {
 			t.Fatal(err)

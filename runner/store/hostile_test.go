@@ -19,8 +19,10 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
 	"nightshift/runner/store/parquetfile"
+	"nightshift/runner/store/view"
 )
 
 var hostileRows = flag.Int("hostile", 2000, "random rows with hostile values that are written and read back")
@@ -109,7 +111,7 @@ func TestHostileRowsReadBackEqual(t *testing.T) {
 	id := identity(1, 0, 0, 1)
 	id.DatasetRows = rows
 	for first := int64(0); first < rows; first += perShard {
-		id.Chunks = append(id.Chunks, Chunk{First: first, Rows: min(perShard, rows-first)})
+		id.Chunks = append(id.Chunks, rundir.Chunk{First: first, Rows: min(perShard, rows-first)})
 	}
 	rng := rand.New(rand.NewPCG(42, 42))
 	expected := make([]nightshift.Record, rows)
@@ -128,7 +130,7 @@ func TestHostileRowsReadBackEqual(t *testing.T) {
 	}
 	storetest.Must(t, r.Close("finished"))
 
-	parquetFiles, err := filepath.Glob(filepath.Join(dir, resultsDir, "*.parquet"))
+	parquetFiles, err := filepath.Glob(filepath.Join(dir, rundir.ResultsDir, "*.parquet"))
 	storetest.Must(t, err)
 	want := hashColumns(expected)
 	for _, reader := range []string{"pyarrow", "duckdb"} {
@@ -189,10 +191,10 @@ func promised(rec *nightshift.Record) nightshift.Record {
 	return r
 }
 
-func compareRows(t *testing.T, from, dir string, s Chunk, expected []nightshift.Record) {
+func compareRows(t *testing.T, from, dir string, s rundir.Chunk, expected []nightshift.Record) {
 	t.Helper()
 	row := s.First
-	for rec, err := range Rows[nightshift.Record](dir, ReadOptions{From: s.First, To: s.First + s.Rows}) {
+	for rec, err := range view.Rows[nightshift.Record](dir, view.ReadOptions{From: s.First, To: s.First + s.Rows}) {
 		storetest.Must(t, err)
 		if want := expected[row]; !reflect.DeepEqual(rec, want) {
 			t.Fatalf("%s: row %d: %s", from, row, storetest.FirstDifference(rec, want))
@@ -258,14 +260,14 @@ func TestLongAnswer(t *testing.T) {
 	storetest.Must(t, u.Commit())
 	storetest.Must(t, r.Close("finished"))
 	n := 0
-	for rec, err := range Rows[nightshift.Record](dir, ReadOptions{}) {
+	for rec, err := range view.Rows[nightshift.Record](dir, view.ReadOptions{}) {
 		storetest.Must(t, err)
 		if *rec.Text != long || *rec.RawResponse != long {
 			t.Fatalf("row %d has changed", n)
 		}
 		n++
 	}
-	info, err := ReadInfo(dir)
+	info, err := view.ReadInfo(dir)
 	storetest.Must(t, err)
 	if size := info.ParquetFiles[0].Size; n != 2 || size > 1<<20 {
 		t.Fatalf("%d rows in %d bytes; 40 MB that repeat themselves take a few KB when statistics leave them out", n, size)

@@ -10,43 +10,11 @@ import (
 	"io/fs"
 	"maps"
 	"nightshift/runner/store/internal/disk"
-	"nightshift/runner/store/journal"
+	"nightshift/runner/store/internal/rundir"
 	"slices"
 	"strings"
 	"time"
 )
-
-const formatVersion = 1
-
-// document is run.json.
-type document struct {
-	Format      int             `json:"format"`
-	RunID       string          `json:"run_id"`
-	Name        string          `json:"name"`
-	State       string          `json:"state"`
-	CreatedAt   time.Time       `json:"created_at"`
-	UpdatedAt   time.Time       `json:"updated_at"`
-	Tool        string          `json:"tool"`
-	PriceTable  string          `json:"price_table"`
-	PlanHash    string          `json:"plan_hash"`
-	MovedPlans  []string        `json:"moved_plans,omitempty"` // hashes of plans that reach the same models elsewhere
-	DatasetHash string          `json:"dataset_hash"`
-	DatasetRows int64           `json:"dataset_rows"`
-	DatasetSize int64           `json:"dataset_size,omitempty"`
-	Shards      int             `json:"units"` // of each model
-	Extensions  []Extension     `json:"extensions,omitempty"`
-	Epochs      int             `json:"epochs"`
-	Models      []string        `json:"models"`
-	Starts      []Start         `json:"starts"` // the last ones
-	Plan        json.RawMessage `json:"plan"`
-}
-
-// A Start is one process that worked on the run.
-type Start struct {
-	At   time.Time `json:"at"`
-	Tool string    `json:"tool"`
-	Done int64     `json:"done"` // items on record when it began
-}
 
 // check refuses an identity that cannot be stored.
 func (id *Identity) check() error {
@@ -82,22 +50,22 @@ func (id *Identity) check() error {
 // identify creates the run's own files, or compares them with the identity.
 // run.json is written last: with it the run exists.
 func (r *Run) identify() error {
-	b, err := disk.ReadAll(r.fs, r.dir.at(runFile))
+	b, err := disk.ReadAll(r.fs, r.dir.At(rundir.RunFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return r.create()
 	}
 	if err != nil {
-		return disk.Wrap("reading", r.dir.at(runFile), err)
+		return disk.Wrap("reading", r.dir.At(rundir.RunFile), err)
 	}
 	if err := json.Unmarshal(b, &r.doc); err != nil {
-		return &disk.StorageError{Op: "reading", Path: r.dir.at(runFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
+		return &disk.StorageError{Op: "reading", Path: r.dir.At(rundir.RunFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
 	}
-	if r.doc.Format != formatVersion {
-		return &disk.StorageError{Op: "reading", Path: r.dir.at(runFile), Err: fmt.Errorf("format %d, this program knows %d", r.doc.Format, formatVersion), Hint: "use the version of the program that made it"}
+	if r.doc.Format != rundir.FormatVersion {
+		return &disk.StorageError{Op: "reading", Path: r.dir.At(rundir.RunFile), Err: fmt.Errorf("format %d, this program knows %d", r.doc.Format, rundir.FormatVersion), Hint: "use the version of the program that made it"}
 	}
-	there, err := readChunks(r.fs, r.dir, r.doc.Shards)
+	there, err := rundir.ReadChunks(r.fs, r.dir, r.doc.Shards)
 	if err != nil {
-		return &disk.StorageError{Op: "reading", Path: r.dir.at(shardsFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
+		return &disk.StorageError{Op: "reading", Path: r.dir.At(rundir.ShardsFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
 	}
 	if slices.Contains(r.doc.MovedPlans, r.id.PlanHash) {
 		r.id.PlanHash = r.doc.PlanHash
@@ -109,9 +77,9 @@ func (r *Run) identify() error {
 }
 
 func (r *Run) makeDirs() error {
-	for _, d := range []string{journalDir, resultsDir, scoresDir, tmpDir, quarantineDir} {
-		if err := r.fs.Mkdir(r.dir.at(d)); err != nil {
-			return disk.Wrap("creating", r.dir.at(d), err)
+	for _, d := range []string{rundir.JournalDir, rundir.ResultsDir, rundir.ScoresDir, rundir.TmpDir, rundir.QuarantineDir} {
+		if err := r.fs.Mkdir(r.dir.At(d)); err != nil {
+			return disk.Wrap("creating", r.dir.At(d), err)
 		}
 	}
 	return disk.Wrap("syncing", string(r.dir), r.fs.SyncDir(string(r.dir)))
@@ -128,17 +96,17 @@ func (r *Run) create() error {
 	var id [8]byte
 	rand.Read(id[:])
 	now := time.Now().UTC()
-	r.doc = document{
-		Format: formatVersion, RunID: hex.EncodeToString(id[:]), CreatedAt: now,
+	r.doc = rundir.Document{
+		Format: rundir.FormatVersion, RunID: hex.EncodeToString(id[:]), CreatedAt: now,
 		Name: r.id.Name, PlanHash: r.id.PlanHash, DatasetHash: r.id.DatasetHash, DatasetRows: r.id.DatasetRows,
 		DatasetSize: r.id.DatasetSize, Shards: len(r.id.Chunks), Epochs: r.id.Epochs, Models: r.id.Models,
 	}
-	shards, err := encodeChunks(r.doc.RunID, r.id.Chunks)
+	shards, err := rundir.EncodeChunks(r.doc.RunID, r.id.Chunks)
 	if err != nil {
 		return err
 	}
-	if err := disk.WriteFile(r.fs, r.tmpName(shardsFile), r.dir.at(shardsFile), shards); err != nil {
-		return disk.Wrap("writing", r.dir.at(shardsFile), err)
+	if err := disk.WriteFile(r.fs, r.tmpName(rundir.ShardsFile), r.dir.At(rundir.ShardsFile), shards); err != nil {
+		return disk.Wrap("writing", r.dir.At(rundir.ShardsFile), err)
 	}
 	disk.CrashPoint("create.units-written")
 	return r.setState("new")
@@ -146,15 +114,15 @@ func (r *Run) create() error {
 
 // refuseRemains refuses a directory that holds answers but not whose they are.
 func (r *Run) refuseRemains() error {
-	for _, d := range []string{resultsDir, journalDir} {
-		names, err := r.fs.List(r.dir.at(d))
+	for _, d := range []string{rundir.ResultsDir, rundir.JournalDir} {
+		names, err := r.fs.List(r.dir.At(d))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return disk.Wrap("reading", r.dir.at(d), err)
+			return disk.Wrap("reading", r.dir.At(d), err)
 		}
 		if len(names) > 0 {
 			return &disk.StorageError{
-				Op: "opening", Path: string(r.dir), Err: fmt.Errorf("%s holds %s, but there is no %s", d, names[0], runFile),
-				Hint: "restore " + runFile + " from a copy, or give another --out",
+				Op: "opening", Path: string(r.dir), Err: fmt.Errorf("%s holds %s, but there is no %s", d, names[0], rundir.RunFile),
+				Hint: "restore " + rundir.RunFile + " from a copy, or give another --out",
 			}
 		}
 	}
@@ -163,7 +131,7 @@ func (r *Run) refuseRemains() error {
 
 // started notes a new process in run.json.
 func (r *Run) started() error {
-	s := Start{At: time.Now().UTC(), Tool: r.id.Tool, Done: r.Totals().Sum().Rows}
+	s := rundir.Start{At: time.Now().UTC(), Tool: r.id.Tool, Done: r.Totals().Sum().Rows}
 	r.doc.Starts = append(r.doc.Starts, s)
 	if n := len(r.doc.Starts); n > 20 {
 		r.doc.Starts = r.doc.Starts[n-20:]
@@ -187,77 +155,8 @@ func (r *Run) setState(state string) error {
 	if err != nil {
 		return err
 	}
-	err = disk.WriteFile(r.fs, r.tmpName(runFile), r.dir.at(runFile), append(b, '\n'))
-	return disk.Wrap("writing", r.dir.at(runFile), err)
-}
-
-// shardLine is a line of units.jsonl.
-type shardLine struct {
-	K      string `json:"k"`
-	RunID  string `json:"run_id,omitempty"`
-	Shards int    `json:"units,omitempty"`
-	Shard  int    `json:"unit"`
-	First  int64  `json:"first"`
-	Rows   int64  `json:"rows"`
-	Skip   int64  `json:"skipped,omitempty"`
-	Hash   string `json:"sha256,omitempty"`
-}
-
-func encodeChunks(runID string, chunks []Chunk) ([]byte, error) {
-	var out []byte
-	lines := make([]shardLine, 0, len(chunks)+1)
-	lines = append(lines, shardLine{K: "units", RunID: runID, Shards: len(chunks)})
-	for i, s := range chunks {
-		lines = append(lines, shardLine{K: "unit", Shard: i, First: s.First, Rows: s.Rows, Skip: s.Skipped, Hash: hex.EncodeToString(s.Hash[:])})
-	}
-	for _, l := range lines {
-		b, _, err := journal.EncodeLine(l)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, b...)
-	}
-	return out, nil
-}
-
-// readChunks reads the units of a run that has so many. There are more in the
-// file where an extension was cut short before run.json told of it: they do
-// not count.
-func readChunks(fsys disk.FS, dir paths, shards int) ([]Chunk, error) {
-	b, err := disk.ReadAll(fsys, dir.at(shardsFile))
-	if err != nil {
-		return nil, err
-	}
-	want := -1
-	var chunks []Chunk
-	err = journal.ScanLines(bytes.NewReader(b), func(s journal.Span) error {
-		if s.Object == nil {
-			return fmt.Errorf("damaged at byte %d", s.Off)
-		}
-		var l shardLine
-		if err := json.Unmarshal(s.Object, &l); err != nil {
-			return fmt.Errorf("damaged at byte %d: %w", s.Off, err)
-		}
-		if l.K == "units" {
-			want = l.Shards
-			return nil
-		}
-		sl := Chunk{First: l.First, Rows: l.Rows, Skipped: l.Skip}
-		if n, err := hex.Decode(sl.Hash[:], []byte(l.Hash)); err != nil || n != len(sl.Hash) {
-			return fmt.Errorf("damaged at byte %d: hash %q", s.Off, l.Hash)
-		}
-		chunks = append(chunks, sl)
-		return nil
-	})
-	switch {
-	case err != nil:
-		return chunks, err
-	case want != len(chunks):
-		return chunks, fmt.Errorf("%d units are listed, %d announced", len(chunks), want)
-	case shards > len(chunks):
-		return chunks, fmt.Errorf("%d units are listed, %s has %d", len(chunks), runFile, shards)
-	}
-	return chunks[:shards], nil
+	err = disk.WriteFile(r.fs, r.tmpName(rundir.RunFile), r.dir.At(rundir.RunFile), append(b, '\n'))
+	return disk.Wrap("writing", r.dir.At(rundir.RunFile), err)
 }
 
 // A difference is one thing in which two identities differ; path is its place
@@ -273,7 +172,7 @@ func texts(list []difference) []string {
 }
 
 // differences compares the identity on disk with the one at hand.
-func (r *Run) differences(chunks []Chunk) []difference {
+func (r *Run) differences(chunks []rundir.Chunk) []difference {
 	var diff []difference
 	note := func(what string, there, here any) {
 		diff = append(diff, difference{text: fmt.Sprintf("%s: %v → %v", what, there, here)})
@@ -314,7 +213,7 @@ func short(hash string) string {
 }
 
 // chunkDifferences says which rows have changed, the first few.
-func chunkDifferences(there, here []Chunk) []string {
+func chunkDifferences(there, here []rundir.Chunk) []string {
 	const most = 5
 	var diff []string
 	for i := range min(len(there), len(here)) {

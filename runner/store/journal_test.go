@@ -10,6 +10,7 @@ import (
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
 	"nightshift/runner/store/journal"
 )
@@ -46,11 +47,11 @@ func newJournalFixture(t testing.TB, rows int64) *journalFixture {
 	}
 	storetest.Must(t, u.AttemptLog(rows-1, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 7, WorstCost: 70}))
 	storetest.Must(t, r.Close("stopped"))
-	names, err := fx.mem.List(path.Join(crashDir, journalDir))
+	names, err := fx.mem.List(path.Join(crashDir, rundir.JournalDir))
 	if err != nil || len(names) != 1 {
 		t.Fatalf("journal files %q, %v", names, err)
 	}
-	fx.name = path.Join(crashDir, journalDir, names[0])
+	fx.name = path.Join(crashDir, rundir.JournalDir, names[0])
 	fx.raw, err = disk.ReadAll(fx.mem, fx.name)
 	storetest.Must(t, err)
 	for item, at := range u.j.At {

@@ -16,7 +16,9 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/view"
 )
 
 // The power-loss tests run the store on memFS. Before every operation of the
@@ -63,10 +65,6 @@ func newClient(id Identity, o Options) *client {
 	return &client{id: id, opts: o, acked: map[string]string{}, read: map[string]string{}, sent: map[string]int{}}
 }
 
-func itemName(model string, row int64, epoch int) string {
-	return fmt.Sprintf("%s/%d/%d", model, row, epoch)
-}
-
 // fork is the client's book at this moment.
 func (c *client) fork() *client {
 	c.mu.Lock()
@@ -99,8 +97,8 @@ func (c *client) run(fsys disk.FS) error {
 
 // present is the identity that the run on the disk has, or gets.
 func (c *client) present(fsys disk.FS) *Identity {
-	v, err := openView(fsys, crashDir)
-	if c.short != nil && (err != nil || len(v.info.Chunks) == len(c.short.Chunks)) {
+	v, err := rundir.Read(fsys, crashDir)
+	if c.short != nil && (err != nil || len(v.Info.Chunks) == len(c.short.Chunks)) {
 		return c.short
 	}
 	return &c.id
@@ -220,8 +218,8 @@ func (c *client) check(fsys disk.FS) error {
 		Text  *string `parquet:"text,optional"`
 	}
 	found := map[string]string{}
-	if _, err := disk.ReadAll(fsys, path.Join(crashDir, runFile)); err == nil {
-		for r, err := range Rows[row](crashDir, ReadOptions{fs: fsys}) {
+	if _, err := disk.ReadAll(fsys, path.Join(crashDir, rundir.RunFile)); err == nil {
+		for r, err := range view.Rows[row](crashDir, view.ReadOptions{FS: fsys}) {
 			if err != nil {
 				return fmt.Errorf("reading: %w", err)
 			}
@@ -273,7 +271,7 @@ func extended(id Identity) Identity {
 	more := id
 	more.DatasetHash, more.Chunks = "longer", slices.Clone(id.Chunks)
 	for n := range 2 {
-		more.Chunks = append(more.Chunks, Chunk{First: more.DatasetRows, Rows: 2, Hash: [32]byte{byte(n)}})
+		more.Chunks = append(more.Chunks, rundir.Chunk{First: more.DatasetRows, Rows: 2, Hash: [32]byte{byte(n)}})
 		more.DatasetRows += 2
 	}
 	return more
@@ -344,7 +342,7 @@ func (c *client) finish(mem *storetest.MemFS, wreck sabotage) error {
 	if err := c.check(mem); err != nil {
 		return err
 	}
-	rep, err := verify(mem, crashDir, false, nil)
+	rep, err := view.VerifyOn(mem, crashDir, false, nil)
 	if err == nil && (!rep.OK() || rep.Recorded != rep.Items) {
 		err = fmt.Errorf("verify: %d of %d recorded, %v", rep.Recorded, rep.Items, rep.Problems)
 	}
@@ -472,11 +470,11 @@ func exists(fsys disk.FS, name string) bool {
 
 // removeJournals deletes the journal files of the unit whose part is name.
 func removeJournals(under disk.FS, name string) {
-	slug, shard, _, _ := parseParquetFileName(path.Base(name))
-	names, _ := under.List(path.Join(crashDir, journalDir))
+	slug, shard, _, _ := rundir.ParseParquetFileName(path.Base(name))
+	names, _ := under.List(path.Join(crashDir, rundir.JournalDir))
 	for _, n := range names {
-		if id, ok := parseJournalName(n); ok && id.slug == slug && id.shard == shard {
-			under.Remove(path.Join(crashDir, journalDir, n))
+		if id, ok := rundir.ParseJournalName(n); ok && id.Slug == slug && id.Shard == shard {
+			under.Remove(path.Join(crashDir, rundir.JournalDir, n))
 		}
 	}
 }
@@ -486,22 +484,22 @@ func removeJournals(under disk.FS, name string) {
 func TestPowerLossFindsMistakes(t *testing.T) {
 	mistakes := map[string]sabotage{
 		"part not synced":                        withoutSync("/tmp/m"),
-		"results directory not synced":           withoutDirSync(resultsDir),
-		"journal directory not synced":           withoutDirSync(journalDir),
+		"results directory not synced":           withoutDirSync(rundir.ResultsDir),
+		"journal directory not synced":           withoutDirSync(rundir.JournalDir),
 		"journal not synced before acknowledged": withoutSync("/journal/"),
 		"run.json not synced before its rename":  withoutSync("/tmp/run.json"),
 		"units not synced before their rename":   withoutSync("/tmp/units.jsonl"),
 		"run.json extended before the units": func(under disk.FS) disk.FS {
 			return wrecked{FS: under, replaceHook: func(from, to string) error {
-				if path.Base(to) == shardsFile && exists(under, path.Join(crashDir, runFile)) {
+				if path.Base(to) == rundir.ShardsFile && exists(under, path.Join(crashDir, rundir.RunFile)) {
 					return errors.Join(under.Replace(from, to+".late"))
 				}
 				err := under.Replace(from, to)
-				if late := path.Join(crashDir, shardsFile) + ".late"; err == nil && path.Base(to) == runFile && exists(under, late) {
+				if late := path.Join(crashDir, rundir.ShardsFile) + ".late"; err == nil && path.Base(to) == rundir.RunFile && exists(under, late) {
 					for range 6 { // so that the power often fails just there
 						err = errors.Join(err, under.SyncDir(crashDir))
 					}
-					err = errors.Join(err, under.Replace(late, path.Join(crashDir, shardsFile)))
+					err = errors.Join(err, under.Replace(late, path.Join(crashDir, rundir.ShardsFile)))
 				}
 				return err
 			}}
@@ -517,14 +515,14 @@ func TestPowerLossFindsMistakes(t *testing.T) {
 				err := under.Publish(from, to)
 				removeJournals(under, to)
 				// The removal reaches the disk first.
-				return errors.Join(err, under.SyncDir(path.Join(crashDir, journalDir)))
+				return errors.Join(err, under.SyncDir(path.Join(crashDir, rundir.JournalDir)))
 			}}
 		},
 		"part written under its final name, journal removed at its end": func(under disk.FS) disk.FS {
 			return wrecked{FS: under, openHook: func(name string, flag int) (disk.File, error) {
 				if base := path.Base(name); strings.Contains(name, "/tmp/m") && flag&os.O_EXCL != 0 {
 					parquetFile := base[:strings.LastIndexByte(base, '.')]
-					f, err := under.Open(path.Join(crashDir, resultsDir, parquetFile), flag)
+					f, err := under.Open(path.Join(crashDir, rundir.ResultsDir, parquetFile), flag)
 					removeJournals(under, parquetFile)
 					return f, err
 				}
@@ -543,4 +541,8 @@ func TestPowerLossFindsMistakes(t *testing.T) {
 			t.Errorf("no power failure showed the mistake")
 		})
 	}
+}
+
+func itemName(model string, row int64, epoch int) string {
+	return fmt.Sprintf("%s/%d/%d", model, row, epoch)
 }

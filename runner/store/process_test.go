@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/view"
 )
 
 // The tests in this file run the store in processes of their own: the test
@@ -57,7 +59,7 @@ func childRun(dir string) int {
 		return 99
 	}
 	run := filepath.Join(dir, "run")
-	if info, err := ReadInfo(run); err != nil || len(info.Chunks) < len(id.Chunks) {
+	if info, err := view.ReadInfo(run); err != nil || len(info.Chunks) < len(id.Chunks) {
 		if code := childPass(run, ledger, childShort(), false); code != 0 {
 			return code
 		}
@@ -190,14 +192,14 @@ func checkBook(t *testing.T, dir string, b book, finished bool) {
 		}
 	}
 	run := filepath.Join(dir, "run")
-	if _, err := os.Stat(filepath.Join(run, runFile)); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(run, rundir.RunFile)); errors.Is(err, os.ErrNotExist) {
 		if len(b.sent) > 0 {
 			t.Fatal("rows were sent before the run existed")
 		}
 		return
 	}
-	got := collect(t, run, ReadOptions{})
-	st, err := Status(run)
+	got := collect(t, run, view.ReadOptions{})
+	st, err := view.Status(run)
 	storetest.Must(t, err)
 	unknown := map[string]bool{}
 	for _, u := range st.Unknown {
@@ -223,7 +225,7 @@ func checkBook(t *testing.T, dir string, b book, finished bool) {
 	if finished && len(got) != 24 {
 		t.Fatalf("%d rows of 24 at the end", len(got))
 	}
-	rep, err := Verify(run, true)
+	rep, err := view.Verify(run, true)
 	if err != nil || !rep.OK() {
 		t.Fatalf("Verify: %v, %v", rep.Problems, err)
 	}

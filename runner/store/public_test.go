@@ -13,6 +13,8 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store"
+	"nightshift/runner/store/internal/rundir"
+	"nightshift/runner/store/view"
 )
 
 // The tests of this file use the exported names only, as the rest of the
@@ -27,7 +29,7 @@ func twoModels() store.Identity {
 		DatasetHash: "d", DatasetRows: 6, Models: []string{"a", "b/c"}, Epochs: 2,
 	}
 	for n := range int64(2) {
-		id.Chunks = append(id.Chunks, store.Chunk{First: 3 * n, Rows: 3, Hash: sha256.Sum256([]byte{byte(n)})})
+		id.Chunks = append(id.Chunks, rundir.Chunk{First: 3 * n, Rows: 3, Hash: sha256.Sum256([]byte{byte(n)})})
 	}
 	return id
 }
@@ -75,7 +77,7 @@ func fill(t *testing.T, run *store.Run, model string, shard int) {
 	fails(t, s.Commit())
 }
 
-func rowsOf(t *testing.T, dir string, o store.ReadOptions) string {
+func rowsOf(t *testing.T, dir string, o view.ReadOptions) string {
 	t.Helper()
 	type columns struct {
 		Model string `parquet:"model,dict"`
@@ -84,7 +86,7 @@ func rowsOf(t *testing.T, dir string, o store.ReadOptions) string {
 		Text  string `parquet:"text,optional"`
 	}
 	var got []string
-	for r, err := range store.Rows[columns](dir, o) {
+	for r, err := range view.Rows[columns](dir, o) {
 		fails(t, err)
 		if r.Text != fmt.Sprintf("=%s %d.%d", r.Model, r.Row, r.Epoch) {
 			t.Errorf("row %d epoch %d of %s says %q", r.Row, r.Epoch, r.Model, r.Text)
@@ -114,19 +116,19 @@ func stopped(t *testing.T) (dir string, id store.Identity) {
 func TestPublicRows(t *testing.T) {
 	dir, _ := stopped(t)
 	for _, tc := range []struct {
-		o    store.ReadOptions
+		o    view.ReadOptions
 		want string
 	}{
-		{store.ReadOptions{}, "a0.0 a0.1 a1.0 a1.1 a2.0 a2.1 b4.1"},
-		{store.ReadOptions{Models: []string{"a"}, From: 1, To: 2}, "a1.0 a1.1"},
-		{store.ReadOptions{From: 2}, "a2.0 a2.1 b4.1"},
+		{view.ReadOptions{}, "a0.0 a0.1 a1.0 a1.1 a2.0 a2.1 b4.1"},
+		{view.ReadOptions{Models: []string{"a"}, From: 1, To: 2}, "a1.0 a1.1"},
+		{view.ReadOptions{From: 2}, "a2.0 a2.1 b4.1"},
 	} {
 		if got := rowsOf(t, dir, tc.o); got != tc.want {
 			t.Errorf("%+v: %s, want %s", tc.o, got, tc.want)
 		}
 	}
 	var at []int64
-	for r, err := range store.At[nightshift.Record](dir, "a", []int64{2, 0, 5}) {
+	for r, err := range view.At[nightshift.Record](dir, "a", []int64{2, 0, 5}) {
 		fails(t, err)
 		at = append(at, r.Row)
 	}
@@ -137,7 +139,7 @@ func TestPublicRows(t *testing.T) {
 
 func TestPublicStatus(t *testing.T) {
 	dir, id := stopped(t)
-	st, err := store.Status(dir)
+	st, err := view.Status(dir)
 	fails(t, err)
 	if st.State != "stopped: budget" || st.Live || st.Items != 24 || st.Done != 7 || st.Committed != 1 || st.OpenShards != 1 {
 		t.Errorf("stopped: %+v", st)
@@ -148,11 +150,11 @@ func TestPublicStatus(t *testing.T) {
 	run := openRun(t, dir, id, store.Options{})
 	defer run.Close("")
 	progress := run.Progress()
-	watcher := store.NewWatcher(dir)
-	for name, look := range map[string]func() (store.StatusInfo, error){
-		"Status":     func() (store.StatusInfo, error) { return store.Status(dir) },
-		"StatusWith": func() (store.StatusInfo, error) { return store.StatusWith(dir, &progress) },
-		"Watcher":    func() (store.StatusInfo, error) { return watcher.Status(nil) },
+	watcher := view.NewWatcher(dir)
+	for name, look := range map[string]func() (view.StatusInfo, error){
+		"Status":     func() (view.StatusInfo, error) { return view.Status(dir) },
+		"StatusWith": func() (view.StatusInfo, error) { return view.StatusWith(dir, &progress) },
+		"Watcher":    func() (view.StatusInfo, error) { return watcher.Status(nil) },
 	} {
 		st, err := look()
 		fails(t, err)
@@ -160,7 +162,7 @@ func TestPublicStatus(t *testing.T) {
 			t.Errorf("%s of a live run: %+v", name, st)
 		}
 	}
-	latest, err := store.LatestRows[nightshift.Record](watcher, "b/c", 1, 5)
+	latest, err := view.LatestRows[nightshift.Record](watcher, "b/c", 1, 5)
 	if err != nil || len(latest) != 1 || latest[0].Row != 4 {
 		t.Errorf("LatestRows: %v, %v", latest, err)
 	}
@@ -203,7 +205,7 @@ func TestPublicResume(t *testing.T) {
 		}
 	}
 	fails(t, run.Close("finished"))
-	info, err := store.ReadInfo(dir)
+	info, err := view.ReadInfo(dir)
 	if err != nil || info.State != "finished" || len(info.ParquetFiles) != 4 || info.Totals.Sum().Rows != 24 {
 		t.Errorf("info %+v, %v", info, err)
 	}
@@ -232,14 +234,14 @@ func TestPublicRefusals(t *testing.T) {
 
 func TestPublicExtend(t *testing.T) {
 	dir, id := stopped(t)
-	more := store.NewRows{Tool: "v2", DatasetHash: "d2", DatasetRows: 8, Chunks: append(id.Chunks, store.Chunk{First: 6, Rows: 2})}
-	fails(t, store.Extend(dir, store.Options{}, func(info store.Info) (store.NewRows, error) {
+	more := store.NewRows{Tool: "v2", DatasetHash: "d2", DatasetRows: 8, Chunks: append(id.Chunks, rundir.Chunk{First: 6, Rows: 2})}
+	fails(t, store.Extend(dir, store.Options{}, func(info rundir.Info) (store.NewRows, error) {
 		if info.DatasetRows != 6 {
 			t.Errorf("before: %d rows", info.DatasetRows)
 		}
 		return more, nil
 	}))
-	extensions, err := store.Extensions(dir)
+	extensions, err := view.Extensions(dir)
 	if err != nil || len(extensions) != 1 || extensions[0].Rows != 6 || extensions[0].DatasetHash != "d" {
 		t.Errorf("extensions %+v, %v", extensions, err)
 	}
@@ -247,7 +249,7 @@ func TestPublicExtend(t *testing.T) {
 	run := openRun(t, dir, id, store.Options{})
 	fill(t, run, "a", 2)
 	fails(t, run.Close(""))
-	if got := rowsOf(t, dir, store.ReadOptions{From: 6}); got != "a6.0 a6.1 a7.0 a7.1" {
+	if got := rowsOf(t, dir, view.ReadOptions{From: 6}); got != "a6.0 a6.1 a7.0 a7.1" {
 		t.Errorf("new rows: %s", got)
 	}
 }
@@ -255,7 +257,7 @@ func TestPublicExtend(t *testing.T) {
 func TestPublicVerify(t *testing.T) {
 	dir, _ := stopped(t)
 	looked := 0
-	report, err := store.Verify(dir, true, func(*nightshift.Record) error { looked++; return nil })
+	report, err := view.Verify(dir, true, func(*nightshift.Record) error { looked++; return nil })
 	if err != nil || !report.OK() || report.Recorded != 7 || looked != 7 || report.ParquetFiles != 1 || report.Journals != 1 {
 		t.Errorf("verify: %+v, %v, %d records checked", report, err, looked)
 	}
@@ -264,7 +266,7 @@ func TestPublicVerify(t *testing.T) {
 	fails(t, err)
 	b[len(b)/2] ^= 1
 	fails(t, os.WriteFile(name, b, 0o600))
-	report, err = store.Verify(dir, false)
+	report, err = view.Verify(dir, false)
 	if err != nil || report.OK() || len(report.Problems) == 0 || report.Problems[0].Path != name {
 		t.Errorf("verify after a flipped bit: %+v, %v", report, err)
 	}
@@ -275,11 +277,11 @@ func TestPublicExport(t *testing.T) {
 	fails(t, store.WriteScores(dir, "exact", func(yield func(nightshift.Score, error) bool) {
 		yield(nightshift.Score{Run: "public", Row: 1, ID: "id-1", Epoch: 1, Model: "a", Scorer: "exact", Status: "scored", Value: p(1.0)}, nil)
 	}))
-	if tables, err := store.ScoreTables(dir); err != nil || fmt.Sprint(tables) != "[exact]" {
+	if tables, err := view.ScoreTables(dir); err != nil || fmt.Sprint(tables) != "[exact]" {
 		t.Errorf("score tables %v, %v", tables, err)
 	}
 	scores := 0
-	for s, err := range store.Scores(dir) {
+	for s, err := range view.Scores(dir) {
 		fails(t, err)
 		if scores++; *s.Value != 1 || s.Row != 1 {
 			t.Errorf("score %+v", s)
@@ -292,9 +294,9 @@ func TestPublicExport(t *testing.T) {
 		format string
 		lines  int
 		has    string
-	}{{store.FormatCSV, 8, "'=a 0.0"}, {store.FormatJSONL, 7, `"scores":{"exact":`}, {store.FormatParquet, 0, "score_exact"}, {store.FormatXLSX, 0, ""}} {
+	}{{view.FormatCSV, 8, "'=a 0.0"}, {view.FormatJSONL, 7, `"scores":{"exact":`}, {view.FormatParquet, 0, "score_exact"}, {view.FormatXLSX, 0, ""}} {
 		var out bytes.Buffer
-		rows, err := store.Export(dir, &out, tc.format, store.ExportOptions{})
+		rows, err := view.Export(dir, &out, tc.format, view.ExportOptions{})
 		fails(t, err)
 		if rows != 7 || !strings.Contains(out.String(), tc.has) || tc.lines > 0 && bytes.Count(out.Bytes(), []byte("\n")) != tc.lines {
 			t.Errorf("%s: %d rows, %d bytes", tc.format, rows, out.Len())
@@ -303,10 +305,10 @@ func TestPublicExport(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "all.parquet")
 	f, err := os.Create(out)
 	fails(t, err)
-	_, err = store.Export(dir, f, store.FormatParquet, store.ExportOptions{Scores: []string{}})
+	_, err = view.Export(dir, f, view.FormatParquet, view.ExportOptions{Scores: []string{}})
 	fails(t, err, f.Close())
 	rows := 0
-	for _, err := range store.FileRows[nightshift.Record](out) {
+	for _, err := range view.FileRows[nightshift.Record](out) {
 		fails(t, err)
 		rows++
 	}

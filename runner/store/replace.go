@@ -9,6 +9,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
 )
 
 // reconcile decides what follows when the identity on disk is not the one at
@@ -44,18 +45,21 @@ func (r *Run) accept(hash string) error {
 // nothingPaid reports whether the run holds no answer and nothing that may
 // have been billed.
 func (r *Run) nothingPaid() (bool, error) {
-	st, err := status(r.fs, string(r.dir))
+	v, err := rundir.Read(r.fs, string(r.dir))
 	if err != nil {
 		return false, disk.Wrap("reading", string(r.dir), err)
 	}
-	sum := st.All.Sum().Add(st.Unsettled)
+	sum, ok, err := v.Spent()
+	if err != nil {
+		return false, disk.Wrap("reading", string(r.dir), err)
+	}
 	for outcome, n := range sum.Outcomes {
 		if n > 0 && outcome != nightshift.OutcomeFailed && outcome != nightshift.OutcomeInputError {
 			return false, nil
 		}
 	}
-	return len(st.Damage) == 0 && st.InFlight == 0 && len(st.Unknown) == 0 &&
-		sum.MaybeBilled == 0 && sum.Cost == 0 && sum.BilledInputTokens.N() == 0 && sum.BilledOutputTokens.N() == 0, nil
+	return ok && sum.MaybeBilled == 0 && sum.Cost == 0 &&
+		sum.BilledInputTokens.N() == 0 && sum.BilledOutputTokens.N() == 0, nil
 }
 
 // replace sets aside what a run without answers left, and creates it anew. It
@@ -65,14 +69,14 @@ func (r *Run) replace() error {
 	if err := r.makeDirs(); err != nil {
 		return err
 	}
-	for _, d := range []string{resultsDir, journalDir, scoresDir} {
+	for _, d := range []string{rundir.ResultsDir, rundir.JournalDir, rundir.ScoresDir} {
 		if err := r.setAsideAll(d); err != nil {
 			return err
 		}
 	}
-	for _, name := range []string{manifestFile, runFile} {
-		if err := r.fs.Remove(r.dir.at(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return disk.Wrap("removing", r.dir.at(name), err)
+	for _, name := range []string{rundir.ManifestFile, rundir.RunFile} {
+		if err := r.fs.Remove(r.dir.At(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return disk.Wrap("removing", r.dir.At(name), err)
 		}
 	}
 	if err := r.fs.SyncDir(string(r.dir)); err != nil {
@@ -83,17 +87,17 @@ func (r *Run) replace() error {
 
 // setAsideAll moves every file of a folder of the run to the quarantine.
 func (r *Run) setAsideAll(folder string) error {
-	names, err := r.fs.List(r.dir.at(folder))
+	names, err := r.fs.List(r.dir.At(folder))
 	if err != nil {
-		return disk.Wrap("reading", r.dir.at(folder), err)
+		return disk.Wrap("reading", r.dir.At(folder), err)
 	}
 	for _, name := range names {
-		from, to := r.dir.at(folder, name), r.dir.at(quarantineDir, "replaced-"+r.doc.RunID+"-"+name)
+		from, to := r.dir.At(folder, name), r.dir.At(rundir.QuarantineDir, "replaced-"+r.doc.RunID+"-"+name)
 		if err := r.fs.Replace(from, to); err != nil {
 			return disk.Wrap("moving", from, err)
 		}
 	}
 	return errors.Join(
-		disk.Wrap("syncing", r.dir.at(quarantineDir), r.fs.SyncDir(r.dir.at(quarantineDir))),
-		disk.Wrap("syncing", r.dir.at(folder), r.fs.SyncDir(r.dir.at(folder))))
+		disk.Wrap("syncing", r.dir.At(rundir.QuarantineDir), r.fs.SyncDir(r.dir.At(rundir.QuarantineDir))),
+		disk.Wrap("syncing", r.dir.At(folder), r.fs.SyncDir(r.dir.At(folder))))
 }

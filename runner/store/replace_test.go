@@ -11,6 +11,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/view"
 )
 
 // moved is an identity whose only difference is where its model is reached.
@@ -46,12 +47,12 @@ func TestRunWithoutAnswersTakesAnotherPlan(t *testing.T) {
 			r = mustOpen(t, dir, other, Options{})
 			put(t, r, "m0", 0, 4)
 			storetest.Must(t, r.Close("stopped"))
-			info, err := ReadInfo(dir)
+			info, err := view.ReadInfo(dir)
 			storetest.Must(t, err)
 			if info.PlanHash != other.PlanHash || info.DatasetRows != 8 || len(info.ParquetFiles) != 1 {
 				t.Fatalf("ReadInfo = %+v, want the new plan with one Parquet file", info)
 			}
-			v, err := Verify(dir, true)
+			v, err := view.Verify(dir, true)
 			storetest.Must(t, err)
 			if !v.OK() {
 				t.Errorf("Verify = %+v", v)
@@ -100,7 +101,7 @@ func TestMovedEndpoint(t *testing.T) {
 	r = mustOpen(t, dir, there, Options{})
 	put(t, r, "m0", 0, 3)
 	storetest.Must(t, r.Close("finished"))
-	v, err := Verify(dir, true)
+	v, err := view.Verify(dir, true)
 	storetest.Must(t, err)
 	if !v.OK() {
 		t.Errorf("Verify = %+v", v)

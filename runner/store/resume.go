@@ -11,6 +11,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
@@ -26,7 +27,7 @@ func (r *Run) recover() error {
 	}
 	disk.CrashPoint("open.parts-adopted")
 	for key, p := range r.parquetFiles {
-		r.totals[key.model].Accumulate(&p.Totals, 1)
+		r.totals[key.Model].Accumulate(&p.Totals, 1)
 		if r.opts.RetryFailed && p.Totals.Failed() > 0 {
 			r.retry[key] = true
 		}
@@ -37,30 +38,30 @@ func (r *Run) recover() error {
 // readManifest reads the manifest, sets damaged lines aside, and opens it for
 // appending.
 func (r *Run) readManifest() error {
-	name := r.dir.at(manifestFile)
-	m, err := readManifest(r.fs, r.dir)
+	name := r.dir.At(rundir.ManifestFile)
+	m, err := rundir.ReadManifest(r.fs, r.dir)
 	if err != nil {
 		return disk.Wrap("reading", name, err)
 	}
-	if m.runID != "" && m.runID != r.doc.RunID {
-		return &disk.StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it belongs to run %s, the directory to %s", m.runID, r.doc.RunID), Hint: "move it away: it is made again from the parts"}
+	if m.RunID != "" && m.RunID != r.doc.RunID {
+		return &disk.StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it belongs to run %s, the directory to %s", m.RunID, r.doc.RunID), Hint: "move it away: it is made again from the parts"}
 	}
-	if len(m.damage) > 0 {
-		if err := r.keepDamage(manifestFile, m.damage); err != nil {
+	if len(m.Damage) > 0 {
+		if err := r.keepDamage(rundir.ManifestFile, m.Damage); err != nil {
 			return err
 		}
-		if err := disk.WriteFile(r.fs, r.tmpName(manifestFile), name, m.lines); err != nil {
+		if err := disk.WriteFile(r.fs, r.tmpName(rundir.ManifestFile), name, m.Lines); err != nil {
 			return disk.Wrap("writing", name, err)
 		}
 	}
-	for _, p := range m.parquetFiles {
+	for _, p := range m.ParquetFiles {
 		i, ok := r.models[p.Model]
 		if !ok || p.Shard < 0 || p.Shard >= len(r.id.Chunks) {
 			return &disk.StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it lists unit %d of model %q, which the run does not have", p.Shard, p.Model), Hint: "move it away: it is made again from the parts"}
 		}
-		r.parquetFiles[shardKey{i, p.Shard}] = p
+		r.parquetFiles[rundir.Key{Model: i, Shard: p.Shard}] = p
 	}
-	r.manifest, err = openManifest(r.fs, r.dir, r.doc.RunID)
+	r.manifest, err = rundir.OpenManifest(r.fs, r.dir, r.doc.RunID)
 	return disk.Wrap("opening", name, err)
 }
 
@@ -68,7 +69,7 @@ func (r *Run) readManifest() error {
 // manifest lacks are adopted when they are whole and fit, and set aside when
 // not.
 func (r *Run) checkParquetFiles() error {
-	dir := r.dir.at(resultsDir)
+	dir := r.dir.At(rundir.ResultsDir)
 	names, err := r.fs.List(dir)
 	if err != nil {
 		return disk.Wrap("reading", dir, err)
@@ -91,8 +92,8 @@ func (r *Run) checkParquetFiles() error {
 	return nil
 }
 
-func (r *Run) checkListed(p ParquetFile, there bool) error {
-	name := r.dir.at(resultsDir, p.Name)
+func (r *Run) checkListed(p rundir.ParquetFile, there bool) error {
+	name := r.dir.At(rundir.ResultsDir, p.Name)
 	if there {
 		size, err := r.fs.Size(name)
 		if err != nil {
@@ -111,21 +112,21 @@ const parquetFileHint = "restore the file from a copy; or, to have its rows sent
 // adoptParquetFile takes a part that the manifest lacks: a process ended between
 // publishing it and listing it.
 func (r *Run) adoptParquetFile(name string) error {
-	path := r.dir.at(resultsDir, name)
-	slug, shard, gen, ok := parseParquetFileName(name)
+	path := r.dir.At(rundir.ResultsDir, name)
+	slug, shard, gen, ok := rundir.ParseParquetFileName(name)
 	model := slices.Index(r.slugs, slug)
 	if !ok || model < 0 || shard >= len(r.id.Chunks) {
 		r.opts.Notice(fmt.Sprintf("%s is no part of this run and is left alone", path))
 		return nil
 	}
-	key := shardKey{model, shard}
+	key := rundir.Key{Model: model, Shard: shard}
 	if old, listed := r.parquetFiles[key]; listed && old.Gen >= gen {
 		r.quarantineFile(path) // replaced by a newer generation
 		return nil
 	}
 	parquetFile, err := r.readWholeParquetFile(path, key, gen)
 	if err != nil {
-		r.opts.Notice(fmt.Sprintf("%s is not whole (%v); it was moved to %s, and its rows are taken from the journal", path, err, quarantineDir))
+		r.opts.Notice(fmt.Sprintf("%s is not whole (%v); it was moved to %s, and its rows are taken from the journal", path, err, rundir.QuarantineDir))
 		r.quarantineFile(path)
 		return nil
 	}
@@ -133,14 +134,14 @@ func (r *Run) adoptParquetFile(name string) error {
 	if err := r.syncFile(path); err != nil {
 		return disk.Wrap("syncing", path, err)
 	}
-	if err := r.fs.SyncDir(r.dir.at(resultsDir)); err != nil {
-		return disk.Wrap("syncing", r.dir.at(resultsDir), err)
+	if err := r.fs.SyncDir(r.dir.At(rundir.ResultsDir)); err != nil {
+		return disk.Wrap("syncing", r.dir.At(rundir.ResultsDir), err)
 	}
-	if err := r.manifest.add(parquetFile); err != nil {
-		return disk.Wrap("writing", r.dir.at(manifestFile), err)
+	if err := r.manifest.Add(parquetFile); err != nil {
+		return disk.Wrap("writing", r.dir.At(rundir.ManifestFile), err)
 	}
 	if old, listed := r.parquetFiles[key]; listed {
-		r.quarantineFile(r.dir.at(resultsDir, old.Name))
+		r.quarantineFile(r.dir.At(rundir.ResultsDir, old.Name))
 	}
 	r.parquetFiles[key] = parquetFile
 	return nil
@@ -156,18 +157,18 @@ func (r *Run) syncFile(name string) error {
 
 // readWholeParquetFile decodes a part to its last value and checks that it is the
 // one its name says.
-func (r *Run) readWholeParquetFile(path string, key shardKey, gen int) (ParquetFile, error) {
+func (r *Run) readWholeParquetFile(path string, key rundir.Key, gen int) (rundir.ParquetFile, error) {
 	f, err := parquetfile.Open(r.fs, path)
 	if err != nil {
-		return ParquetFile{}, err
+		return rundir.ParquetFile{}, err
 	}
 	defer f.Close()
 	want := r.parquetFileMeta(key, gen)
 	if err := f.Fits(want); err != nil {
-		return ParquetFile{}, err
+		return rundir.ParquetFile{}, err
 	}
-	parquetFile := ParquetFile{
-		K: kindParquetFile, Model: want.Model, Shard: key.shard, Gen: gen, First: want.First, Rows: want.Rows,
+	parquetFile := rundir.ParquetFile{
+		K: rundir.KindParquetFile, Model: want.Model, Shard: key.Shard, Gen: gen, First: want.First, Rows: want.Rows,
 		Items: want.Items(), CommittedAt: time.Now().UTC(),
 	}
 	if err := f.CheckData(); err != nil {
@@ -183,19 +184,19 @@ func (r *Run) readWholeParquetFile(path string, key shardKey, gen int) (ParquetF
 
 // scanJournals opens the units that have journals.
 func (r *Run) scanJournals() error {
-	dir := r.dir.at(journalDir)
-	found, err := listJournals(r.fs, r.dir, r.slugs)
+	dir := r.dir.At(rundir.JournalDir)
+	found, err := rundir.ListJournals(r.fs, r.dir, r.slugs)
 	if err != nil {
 		return disk.Wrap("reading", dir, err)
 	}
-	for _, name := range found.strange {
-		r.opts.Notice(fmt.Sprintf("%s is no journal of this run and is left alone", r.dir.at(journalDir, name)))
+	for _, name := range found.Strange {
+		r.opts.Notice(fmt.Sprintf("%s is no journal of this run and is left alone", r.dir.At(rundir.JournalDir, name)))
 	}
-	for _, key := range found.keys() {
-		if key.shard >= len(r.id.Chunks) {
+	for _, key := range found.Keys() {
+		if key.Shard >= len(r.id.Chunks) {
 			continue
 		}
-		if err := r.resumeShard(key, found.files[key]); err != nil {
+		if err := r.resumeShard(key, found.Files[key]); err != nil {
 			return err
 		}
 	}
@@ -204,78 +205,31 @@ func (r *Run) scanJournals() error {
 	return disk.Wrap("syncing", dir, r.fs.SyncDir(dir))
 }
 
-// journalFiles are the journal files of a run by unit.
-type journalFiles struct {
-	files   map[shardKey][]journalID // by generation and number
-	strange []string
-}
-
-func (f journalFiles) keys() []shardKey {
-	keys := make([]shardKey, 0, len(f.files))
-	for k := range f.files {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b shardKey) int {
-		if a.model != b.model {
-			return a.model - b.model
-		}
-		return a.shard - b.shard
-	})
-	return keys
-}
-
-func listJournals(fsys disk.FS, dir paths, slugs []string) (journalFiles, error) {
-	found := journalFiles{files: map[shardKey][]journalID{}}
-	names, err := fsys.List(dir.at(journalDir))
-	if err != nil {
-		return found, err
-	}
-	for _, name := range names {
-		id, ok := parseJournalName(name)
-		model := slices.Index(slugs, id.slug)
-		if !ok || model < 0 {
-			found.strange = append(found.strange, name)
-			continue
-		}
-		key := shardKey{model, id.shard}
-		found.files[key] = append(found.files[key], id)
-	}
-	for _, ids := range found.files {
-		slices.SortFunc(ids, func(a, b journalID) int {
-			if a.gen != b.gen {
-				return a.gen - b.gen
-			}
-			return a.epoch - b.epoch
-		})
-	}
-	return found, nil
-}
-
 // resumeShard takes stock of one unit's journals. Those of a committed
 // generation have done their work.
-func (r *Run) resumeShard(key shardKey, ids []journalID) error {
+func (r *Run) resumeShard(key rundir.Key, ids []rundir.JournalID) error {
 	parquetFile, committed := r.parquetFiles[key]
 	gen := 1
-	var base *ParquetFile
+	var base *rundir.ParquetFile
 	if committed {
 		gen, base = parquetFile.Gen+1, &parquetFile
 	}
-	j := r.newJournal(key.shard)
+	j := r.newJournal(key.Shard)
 	epoch := 0
 	for _, id := range ids {
-		name := r.dir.at(journalDir, journalName(id.slug, id.shard, id.gen, id.epoch))
+		name := r.dir.At(rundir.JournalDir, rundir.JournalName(id.Slug, id.Shard, id.Gen, id.Epoch))
 		switch {
-		case id.gen < gen:
+		case id.Gen < gen:
 			if err := r.fs.Remove(name); err != nil {
 				return disk.Wrap("removing", name, err)
 			}
 			continue
-		case id.gen > gen:
-			r.opts.Notice(fmt.Sprintf("%s belongs to a generation whose base is missing; it was moved to %s", name, quarantineDir))
+		case id.Gen > gen:
+			r.opts.Notice(fmt.Sprintf("%s belongs to a generation whose base is missing; it was moved to %s", name, rundir.QuarantineDir))
 			r.quarantineFile(name)
 			continue
 		}
-		epoch = max(epoch, id.epoch)
+		epoch = max(epoch, id.Epoch)
 		if err := r.scanFile(j, name); err != nil {
 			j.Close()
 			return err
@@ -295,7 +249,7 @@ func (r *Run) resumeShard(key shardKey, ids []journalID) error {
 	}
 	u.register()
 	if j.Extras > 0 {
-		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each is kept", key.shard, u.model, j.Extras))
+		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each is kept", key.Shard, u.model, j.Extras))
 	}
 	return nil
 }
@@ -310,7 +264,7 @@ func (r *Run) scanFile(j *journal.Index, name string) error {
 	}
 	if other := journal.OtherRun(f, r.doc.RunID); other != "" {
 		f.Close()
-		r.opts.Notice(fmt.Sprintf("%s belongs to run %s; it was moved to %s", name, other, quarantineDir))
+		r.opts.Notice(fmt.Sprintf("%s belongs to run %s; it was moved to %s", name, other, rundir.QuarantineDir))
 		r.quarantineFile(name)
 		return nil
 	}
@@ -336,7 +290,7 @@ func (r *Run) keepDamage(name string, found []journal.Damage) error {
 		all = append(append(all, d.Bytes...), '\n')
 		tail = tail && d.AtTail
 	}
-	to := r.dir.at(quarantineDir, fmt.Sprintf("%s.at-%d.bad", filepath.Base(name), found[0].Off))
+	to := r.dir.At(rundir.QuarantineDir, fmt.Sprintf("%s.at-%d.bad", filepath.Base(name), found[0].Off))
 	if there, err := r.exists(to); err == nil && there {
 		return nil // found at an earlier start
 	}

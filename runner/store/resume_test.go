@@ -14,33 +14,10 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/view"
 )
-
-// collect reads a run into item → text or outcome.
-func collect(t testing.TB, dir string, o ReadOptions) map[string]string {
-	t.Helper()
-	type row struct {
-		Model   string             `parquet:"model,dict"`
-		Row     int64              `parquet:"row"`
-		Epoch   int32              `parquet:"epoch"`
-		Outcome nightshift.Outcome `parquet:"outcome,dict"`
-		Text    *string            `parquet:"text,optional"`
-	}
-	got := map[string]string{}
-	for r, err := range Rows[row](dir, o) {
-		storetest.Must(t, err)
-		name := itemName(r.Model, r.Row, int(r.Epoch))
-		if _, twice := got[name]; twice {
-			t.Fatalf("%s is there twice", name)
-		}
-		got[name] = string(r.Outcome)
-		if r.Text != nil {
-			got[name] = *r.Text
-		}
-	}
-	return got
-}
 
 // kill ends a run as kill -9 does: nothing is closed but what the kernel
 // closes.
@@ -53,7 +30,7 @@ func kill(r *Run) {
 	for _, u := range r.shardList() {
 		u.closeFiles()
 	}
-	r.manifest.close()
+	r.manifest.Close()
 	r.lock.Close()
 }
 
@@ -74,7 +51,7 @@ func TestUnknownOutcomes(t *testing.T) {
 	storetest.Must(t, u.AttemptLog(2, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 40, WorstCost: 400}))
 	kill(r)
 
-	st, err := Status(dir)
+	st, err := view.Status(dir)
 	storetest.Must(t, err)
 	if st.Live || st.Done != 1 || len(st.Unknown) != 2 || st.Spent != 1007 || st.AtMost != 1707 {
 		t.Fatalf("Status = live %v, done %d, unknown %v, spent %d, at most %d", st.Live, st.Done, st.Unknown, st.Spent, st.AtMost)
@@ -241,20 +218,20 @@ func TestRetryFailed(t *testing.T) {
 	kill(r)
 
 	// Readers see the new record in its old place, and the old one for the rest.
-	if got := collect(t, dir, ReadOptions{}); len(got) != 4 || got["m0/1/0"] != "second try" || got["m0/3/0"] != "failed" {
+	if got := collect(t, dir, view.ReadOptions{}); len(got) != 4 || got["m0/1/0"] != "second try" || got["m0/3/0"] != "failed" {
 		t.Fatalf("rows = %v", got)
 	}
-	st, err := Status(dir)
+	st, err := view.Status(dir)
 	storetest.Must(t, err)
 	if st.Done != 4 || st.Failed != 1 {
 		t.Fatalf("Status: done %d, failed %d; want 4, 1", st.Done, st.Failed)
 	}
-	if rep, err := Verify(dir, true); err != nil || !rep.OK() || rep.Recorded != 4 {
+	if rep, err := view.Verify(dir, true); err != nil || !rep.OK() || rep.Recorded != 4 {
 		t.Fatalf("Verify = %+v, %v", rep, err)
 	}
 
 	// An old generation that was not set aside yet is no damage.
-	left := filepath.Join(dir, resultsDir, "m0-000000.parquet")
+	left := filepath.Join(dir, rundir.ResultsDir, "m0-000000.parquet")
 
 	// A retry that was interrupted goes on, with or without the option.
 	r = mustOpen(t, dir, id, Options{})
@@ -269,18 +246,18 @@ func TestRetryFailed(t *testing.T) {
 	storetest.Must(t, u.Commit())
 	storetest.Must(t, r.Close("finished"))
 	storetest.Must(t, os.WriteFile(left, old, 0o600))
-	if rep, err := Verify(dir, true); err != nil || !rep.OK() || len(rep.Problems) != 1 || rep.Recorded != 4 {
+	if rep, err := view.Verify(dir, true); err != nil || !rep.OK() || len(rep.Problems) != 1 || rep.Recorded != 4 {
 		t.Fatalf("Verify = %+v, %v", rep, err)
 	}
 	storetest.Must(t, os.Remove(left))
-	if got := collect(t, dir, ReadOptions{}); len(got) != 4 || got["m0/1/0"] != "second try" || got["m0/3/0"] != "failed" || got["m0/0/0"] != "answer to 0.0" {
+	if got := collect(t, dir, view.ReadOptions{}); len(got) != 4 || got["m0/1/0"] != "second try" || got["m0/3/0"] != "failed" || got["m0/0/0"] != "answer to 0.0" {
 		t.Fatalf("rows = %v", got)
 	}
 	names, _ := filepath.Glob(filepath.Join(dir, "*", "m0-*"))
 	if want := []string{"quarantine/m0-000000.parquet", "results/m0-000000.g2.parquet"}; !slices.Equal(trimAll(names, dir+"/"), want) {
 		t.Fatalf("files %q, want %q", trimAll(names, dir+"/"), want)
 	}
-	info, err := ReadInfo(dir)
+	info, err := view.ReadInfo(dir)
 	storetest.Must(t, err)
 	if got := info.Totals.Sum(); got.Rows != 4 || got.Failed() != 1 {
 		t.Fatalf("Totals = %+v", got)
@@ -338,7 +315,7 @@ func TestRetryFailedInOpenShard(t *testing.T) {
 	storetest.Must(t, u.Put(storetest.Record("m0", 2, 0)))
 	storetest.Must(t, u.Commit())
 	storetest.Must(t, r.Close("finished"))
-	if got := collect(t, dir, ReadOptions{}); got["m0/0/0"] != "answer to 0.0" || len(got) != 3 {
+	if got := collect(t, dir, view.ReadOptions{}); got["m0/0/0"] != "answer to 0.0" || len(got) != 3 {
 		t.Fatalf("rows = %v", got)
 	}
 }
@@ -389,7 +366,7 @@ func TestMismatch(t *testing.T) {
 	id.Plan = json.RawMessage(`{"models":[],"budget":{"usd":9}}`)
 	id.Tool = "v9"
 	storetest.Must(t, mustOpen(t, dir, id, Options{}).Close("stopped: budget"))
-	info, err := ReadInfo(dir)
+	info, err := view.ReadInfo(dir)
 	storetest.Must(t, err)
 	if info.Tool != "v9" || !strings.Contains(string(info.Plan), "9") || info.State != "stopped: budget" || len(info.Starts) != 2 {
 		t.Fatalf("ReadInfo = %+v", info)
@@ -427,13 +404,13 @@ func TestLock(t *testing.T) {
 	if !errors.As(err, &locked) || locked.PID != os.Getpid() || locked.Since.IsZero() {
 		t.Fatalf("second Open = %v, want a LockedError with this process", err)
 	}
-	st, err := Status(dir)
+	st, err := view.Status(dir)
 	storetest.Must(t, err)
 	if !st.Live || st.PID != os.Getpid() {
 		t.Fatalf("Status: live %v, process %d", st.Live, st.PID)
 	}
 	storetest.Must(t, r.Close("stopped"))
-	st, err = Status(dir)
+	st, err = view.Status(dir)
 	storetest.Must(t, err)
 	if st.Live || st.State != "stopped" {
 		t.Fatalf("Status after Close: live %v, %q", st.Live, st.State)
@@ -454,43 +431,43 @@ func TestAdoption(t *testing.T) {
 		storetest.Must(t, r.Close("finished"))
 		return dir, id
 	}
-	parquetFile := func(dir string) string { return filepath.Join(dir, resultsDir, "m0-000001.parquet") }
+	parquetFile := func(dir string) string { return filepath.Join(dir, rundir.ResultsDir, "m0-000001.parquet") }
 	for _, tc := range []struct {
 		name   string
 		damage func(t *testing.T, dir string)
 		want   int64 // rows on record
 		says   string
 	}{
-		{"manifest gone", func(t *testing.T, dir string) { storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile))) }, 6, ""},
-		{"manifest cut in its last line", func(t *testing.T, dir string) { truncate(t, filepath.Join(dir, manifestFile), -5) }, 6, "not finished"},
+		{"manifest gone", func(t *testing.T, dir string) { storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile))) }, 6, ""},
+		{"manifest cut in its last line", func(t *testing.T, dir string) { truncate(t, filepath.Join(dir, rundir.ManifestFile), -5) }, 6, "not finished"},
 		{"manifest of zeros", func(t *testing.T, dir string) {
-			storetest.Must(t, os.WriteFile(filepath.Join(dir, manifestFile), make([]byte, 400), 0o600))
+			storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.ManifestFile), make([]byte, 400), 0o600))
 		}, 6, "not finished"},
-		{"a bit of the manifest", func(t *testing.T, dir string) { flipBit(t, filepath.Join(dir, manifestFile), 200) }, 6, "damaged"},
+		{"a bit of the manifest", func(t *testing.T, dir string) { flipBit(t, filepath.Join(dir, rundir.ManifestFile), 200) }, 6, "damaged"},
 		{"manifest and part cut", func(t *testing.T, dir string) {
-			storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile)))
+			storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile)))
 			truncate(t, parquetFile(dir), -100)
 		}, 3, "not whole"},
 		{"manifest gone, page of a part damaged", func(t *testing.T, dir string) {
-			storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile)))
+			storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile)))
 			flipBit(t, parquetFile(dir), 60)
 		}, 3, "not whole"},
 		{"manifest gone, part of another unit under this name", func(t *testing.T, dir string) {
-			storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile)))
-			b, err := os.ReadFile(filepath.Join(dir, resultsDir, "m0-000000.parquet"))
+			storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile)))
+			b, err := os.ReadFile(filepath.Join(dir, rundir.ResultsDir, "m0-000000.parquet"))
 			storetest.Must(t, err)
 			storetest.Must(t, os.WriteFile(parquetFile(dir), b, 0o600))
 		}, 3, "not whole"},
 		{"strange files", func(t *testing.T, dir string) {
-			storetest.Must(t, os.WriteFile(filepath.Join(dir, resultsDir, "notes.txt"), []byte("x"), 0o600))
-			storetest.Must(t, os.WriteFile(filepath.Join(dir, journalDir, "notes.txt"), []byte("x"), 0o600))
-			storetest.Must(t, os.WriteFile(filepath.Join(dir, tmpDir, "m0-000001.parquet.1"), []byte("x"), 0o600))
+			storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.ResultsDir, "notes.txt"), []byte("x"), 0o600))
+			storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.JournalDir, "notes.txt"), []byte("x"), 0o600))
+			storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.TmpDir, "m0-000001.parquet.1"), []byte("x"), 0o600))
 		}, 6, "left alone"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir, id := prepare(t)
 			tc.damage(t, dir)
-			if _, err := Status(dir); err != nil {
+			if _, err := view.Status(dir); err != nil {
 				t.Errorf("Status on the damaged run: %v", err)
 			}
 			var notices []string
@@ -507,10 +484,10 @@ func TestAdoption(t *testing.T) {
 				}
 			}
 			storetest.Must(t, r.Close("finished"))
-			if got := collect(t, dir, ReadOptions{}); len(got) != 6 {
+			if got := collect(t, dir, view.ReadOptions{}); len(got) != 6 {
 				t.Errorf("rows = %v", got)
 			}
-			rep, err := Verify(dir, true)
+			rep, err := view.Verify(dir, true)
 			storetest.Must(t, err)
 			for _, p := range rep.Problems {
 				if !strings.Contains(p.Path, "notes.txt") {
@@ -519,37 +496,6 @@ func TestAdoption(t *testing.T) {
 			}
 		})
 	}
-}
-
-// fillShard puts a record of every open item on record and commits the unit.
-func fillShard(t testing.TB, r *Run, model string, n int) {
-	t.Helper()
-	u, err := r.OpenShard(model, n)
-	storetest.Must(t, err)
-	s := u.Chunk()
-	for row := s.First; row < s.First+s.Rows; row++ {
-		for e := range r.id.Epochs {
-			if !u.Done(row, e) {
-				storetest.Must(t, u.Put(storetest.Record(model, row, e)))
-			}
-		}
-	}
-	storetest.Must(t, u.Commit())
-}
-
-func truncate(t testing.TB, name string, by int64) {
-	t.Helper()
-	info, err := os.Stat(name)
-	storetest.Must(t, err)
-	storetest.Must(t, os.Truncate(name, info.Size()+by))
-}
-
-func flipBit(t testing.TB, name string, at int) {
-	t.Helper()
-	b, err := os.ReadFile(name)
-	storetest.Must(t, err)
-	b[at] ^= 4
-	storetest.Must(t, os.WriteFile(name, b, 0o600))
 }
 
 // A part that the manifest lists and that is gone or cut is not paid for
@@ -564,17 +510,17 @@ func TestListedParquetFileMissing(t *testing.T) {
 		r := mustOpen(t, dir, id, Options{})
 		fillShard(t, r, "m0", 0)
 		storetest.Must(t, r.Close("finished"))
-		damage(t, filepath.Join(dir, resultsDir, "m0-000000.parquet"))
+		damage(t, filepath.Join(dir, rundir.ResultsDir, "m0-000000.parquet"))
 		_, err := Open(dir, id, Options{ReserveFile: -1})
 		var se *disk.StorageError
 		if !errors.As(err, &se) || !strings.Contains(se.Hint, "manifest.jsonl") {
 			t.Errorf("Open = %v, want a StorageError that says what to do", err)
 		}
-		st, err := Status(dir)
+		st, err := view.Status(dir)
 		if err != nil || len(st.Damage) != 1 {
 			t.Errorf("Status: damage %q, %v", st.Damage, err)
 		}
-		if rep, err := Verify(dir, false); err != nil || rep.OK() {
+		if rep, err := view.Verify(dir, false); err != nil || rep.OK() {
 			t.Errorf("Verify = %+v, %v", rep, err)
 		}
 	}
@@ -591,10 +537,10 @@ func TestForeignJournal(t *testing.T) {
 	storetest.Must(t, r.Close("stopped"))
 	dir := t.TempDir()
 	storetest.Must(t, mustOpen(t, dir, id, Options{}).Close("stopped"))
-	b, err := os.ReadFile(filepath.Join(other, journalDir, "m0-000000.g1.e0001.jsonl"))
+	b, err := os.ReadFile(filepath.Join(other, rundir.JournalDir, "m0-000000.g1.e0001.jsonl"))
 	storetest.Must(t, err)
-	storetest.Must(t, os.WriteFile(filepath.Join(dir, journalDir, "m0-000000.g1.e0001.jsonl"), b, 0o600))
-	if got := collect(t, dir, ReadOptions{}); len(got) != 0 {
+	storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.JournalDir, "m0-000000.g1.e0001.jsonl"), b, 0o600))
+	if got := collect(t, dir, view.ReadOptions{}); len(got) != 0 {
 		t.Fatalf("a reader takes rows of another run: %v", got)
 	}
 	var notices []string
@@ -612,13 +558,13 @@ func TestRunFileMissing(t *testing.T) {
 	r := mustOpen(t, dir, id, Options{})
 	fillShard(t, r, "m0", 0)
 	storetest.Must(t, r.Close("finished"))
-	storetest.Must(t, os.Remove(filepath.Join(dir, runFile)))
+	storetest.Must(t, os.Remove(filepath.Join(dir, rundir.RunFile)))
 	_, err := Open(dir, id, Options{ReserveFile: -1})
 	var se *disk.StorageError
 	if !errors.As(err, &se) || !strings.Contains(se.Error(), "run.json") {
 		t.Fatalf("Open = %v, want a StorageError about run.json", err)
 	}
-	if _, err := ReadInfo(dir); !errors.Is(err, os.ErrNotExist) {
+	if _, err := view.ReadInfo(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("ReadInfo = %v, want fs.ErrNotExist", err)
 	}
 }
@@ -688,14 +634,14 @@ func TestConcurrentUse(t *testing.T) {
 		r.Unsettled()
 	}
 	storetest.Must(t, r.Close("finished"))
-	if got := collect(t, dir, ReadOptions{}); len(got) != 360 {
+	if got := collect(t, dir, view.ReadOptions{}); len(got) != 360 {
 		t.Fatalf("%d rows of 360", len(got))
 	}
-	rep, err := Verify(dir, true)
+	rep, err := view.Verify(dir, true)
 	if err != nil || !rep.OK() || rep.Decoded != 360 {
 		t.Fatalf("Verify = %+v, %v", rep, err)
 	}
-	if names, _ := filepath.Glob(filepath.Join(dir, journalDir, "*")); len(names) != 0 {
+	if names, _ := filepath.Glob(filepath.Join(dir, rundir.JournalDir, "*")); len(names) != 0 {
 		t.Fatalf("journals are left: %q", names)
 	}
 }
@@ -734,7 +680,7 @@ const nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 
 func TestModelNamesBecomeFileNames(t *testing.T) {
 	models := []string{"plain-1.5_x", "openai/gpt-5", "GPT", "gpt", "../../etc", "ünïcode", strings.Repeat("long", 50), ".", "a b"}
-	names := slugs(models)
+	names := rundir.Slugs(models)
 	seen := map[string]bool{}
 	for i, n := range names {
 		if seen[strings.ToLower(n)] || strings.Trim(n, nameLetters) != "" || len(n) > 70 {
@@ -753,10 +699,10 @@ func TestModelNamesBecomeFileNames(t *testing.T) {
 		fillShard(t, r, m, 0)
 	}
 	storetest.Must(t, r.Close("finished"))
-	if got := collect(t, dir, ReadOptions{}); len(got) != 2*len(models) {
+	if got := collect(t, dir, view.ReadOptions{}); len(got) != 2*len(models) {
 		t.Fatalf("rows = %v", got)
 	}
-	storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile)))
+	storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile)))
 	r = mustOpen(t, dir, id, Options{})
 	defer r.Close("")
 	if got := r.Totals().Sum().Rows; got != int64(2*len(models)) {
@@ -786,14 +732,14 @@ func TestSkippedRows(t *testing.T) {
 	storetest.Must(t, err)
 	storetest.Must(t, u.Put(storetest.Record("m0", 8, 0)))
 	storetest.Must(t, r.Close("stopped"))
-	storetest.Must(t, os.Remove(filepath.Join(dir, manifestFile))) // the part is adopted
+	storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile))) // the part is adopted
 	r = mustOpen(t, dir, id, Options{})
 	if !r.Committed("m0", 0) || r.Totals().Sum().Rows != 5 {
 		t.Fatalf("committed %v, %d rows", r.Committed("m0", 0), r.Totals().Sum().Rows)
 	}
 	fillShard(t, r, "m0", 2)
 	storetest.Must(t, r.Close("finished"))
-	rep, err := Verify(dir, true)
+	rep, err := view.Verify(dir, true)
 	if err != nil || !rep.OK() || rep.Items != 12 || rep.Recorded != 12 {
 		t.Fatalf("Verify = %+v, %v", rep, err)
 	}
@@ -804,4 +750,60 @@ func TestSkippedRows(t *testing.T) {
 	if _, err := Open(dir, other, Options{ReserveFile: -1}); !errors.As(err, &m) {
 		t.Fatalf("Open with another choice of rows = %v", err)
 	}
+}
+
+// collect reads a run into item → text or outcome.
+func collect(t testing.TB, dir string, o view.ReadOptions) map[string]string {
+	t.Helper()
+	type row struct {
+		Model   string             `parquet:"model,dict"`
+		Row     int64              `parquet:"row"`
+		Epoch   int32              `parquet:"epoch"`
+		Outcome nightshift.Outcome `parquet:"outcome,dict"`
+		Text    *string            `parquet:"text,optional"`
+	}
+	got := map[string]string{}
+	for r, err := range view.Rows[row](dir, o) {
+		storetest.Must(t, err)
+		name := itemName(r.Model, r.Row, int(r.Epoch))
+		if _, twice := got[name]; twice {
+			t.Fatalf("%s is there twice", name)
+		}
+		got[name] = string(r.Outcome)
+		if r.Text != nil {
+			got[name] = *r.Text
+		}
+	}
+	return got
+}
+
+// fillShard puts a record of every open item on record and commits the unit.
+func fillShard(t testing.TB, r *Run, model string, n int) {
+	t.Helper()
+	u, err := r.OpenShard(model, n)
+	storetest.Must(t, err)
+	s := u.Chunk()
+	for row := s.First; row < s.First+s.Rows; row++ {
+		for e := range r.id.Epochs {
+			if !u.Done(row, e) {
+				storetest.Must(t, u.Put(storetest.Record(model, row, e)))
+			}
+		}
+	}
+	storetest.Must(t, u.Commit())
+}
+
+func flipBit(t testing.TB, name string, at int) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	storetest.Must(t, err)
+	b[at] ^= 4
+	storetest.Must(t, os.WriteFile(name, b, 0o600))
+}
+
+func truncate(t testing.TB, name string, by int64) {
+	t.Helper()
+	info, err := os.Stat(name)
+	storetest.Must(t, err)
+	storetest.Must(t, os.Truncate(name, info.Size()+by))
 }

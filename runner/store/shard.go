@@ -14,6 +14,7 @@ import (
 	"nightshift/internal/fsx"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
@@ -23,11 +24,11 @@ import (
 type Shard struct {
 	r     *Run
 	model string
-	key   shardKey
-	chunk Chunk
+	key   rundir.Key
+	chunk rundir.Chunk
 	slug  string
 	gen   int
-	base  *ParquetFile // the part that this generation replaces; nil for the first
+	base  *rundir.ParquetFile // the part that this generation replaces; nil for the first
 
 	mu          sync.Mutex
 	settled     *sync.Cond // signals changes of syncedTo and failure
@@ -88,7 +89,7 @@ func (r *Run) OpenShard(model string, shard int) (*Shard, error) {
 	if !ok || shard < 0 || shard >= len(r.id.Chunks) {
 		return nil, fmt.Errorf("store: run %s has no unit %d of model %q", r.id.Name, shard, model)
 	}
-	key := shardKey{i, shard}
+	key := rundir.Key{Model: i, Shard: shard}
 	r.mu.Lock()
 	parquetFile, committed := r.parquetFiles[key]
 	retry := r.retry[key]
@@ -100,7 +101,7 @@ func (r *Run) OpenShard(model string, shard int) (*Shard, error) {
 	if committed && !retry {
 		return nil, fmt.Errorf("store: unit %d of model %q is committed", shard, model)
 	}
-	var base *ParquetFile
+	var base *rundir.ParquetFile
 	if committed {
 		base = &parquetFile
 	}
@@ -124,11 +125,11 @@ func (r *Run) newJournal(shard int) *journal.Index {
 
 // newShard puts a unit together from what its journals and the part it
 // replaces hold.
-func (r *Run) newShard(key shardKey, base *ParquetFile, j *journal.Index) (*Shard, error) {
+func (r *Run) newShard(key rundir.Key, base *rundir.ParquetFile, j *journal.Index) (*Shard, error) {
 	u := &Shard{
-		r: r, key: key, chunk: r.id.Chunks[key.shard], model: r.id.Models[key.model], slug: r.slugs[key.model], gen: 1, base: base, j: j,
+		r: r, key: key, chunk: r.id.Chunks[key.Shard], model: r.id.Models[key.Model], slug: r.slugs[key.Model], gen: 1, base: base, j: j,
 		baseLog: map[int64][]nightshift.Attempt{}, baseOf: map[int64]records.Tally{}, pastOf: map[int64]records.Tally{},
-		done: newBitset(int64(len(j.At))), left: r.id.Chunks[key.shard].items(r.id.Epochs), flying: map[int64]struct{}{}, kept: map[int64]*nightshift.Record{},
+		done: newBitset(int64(len(j.At))), left: r.id.Chunks[key.Shard].Items(r.id.Epochs), flying: map[int64]struct{}{}, kept: map[int64]*nightshift.Record{},
 	}
 	u.settled = sync.NewCond(&u.mu)
 	if base != nil {
@@ -156,7 +157,7 @@ func (u *Shard) again(item int64) bool {
 
 // readBase marks the rows that the part to be replaced answers.
 func (u *Shard) readBase() error {
-	name := u.r.dir.at(resultsDir, u.base.Name)
+	name := u.r.dir.At(rundir.ResultsDir, u.base.Name)
 	f, err := parquetfile.Open(u.r.fs, name)
 	if err != nil {
 		return disk.Wrap("reading", name, err)
@@ -168,7 +169,7 @@ func (u *Shard) readBase() error {
 		}
 		item, ok := u.j.Item(c.Row, int(c.Epoch))
 		if !ok {
-			return disk.Wrap("reading", name, fmt.Errorf("row %d epoch %d is not in unit %d", c.Row, c.Epoch, u.key.shard))
+			return disk.Wrap("reading", name, fmt.Errorf("row %d epoch %d is not in unit %d", c.Row, c.Epoch, u.key.Shard))
 		}
 		if records.Retried(c.Outcome) {
 			u.baseLog[item] = c.Log()
@@ -185,7 +186,7 @@ func (u *Shard) readBase() error {
 type shardTotals struct {
 	totals    records.Tally // its records; less what the part that it replaces said of the rows that are open again
 	unsettled records.Tally // what was spent on rows without a record
-	unknown   []Unknown
+	unknown   []rundir.Unknown
 }
 
 // computeTotals works the stake out, and forgets what settled rows do not need.
@@ -217,12 +218,12 @@ func (u *Shard) computeTotals() {
 	}
 }
 
-func (u *Shard) unknown(item int64, t *journal.History) []Unknown {
+func (u *Shard) unknown(item int64, t *journal.History) []rundir.Unknown {
 	row, epoch := u.j.RowOf(item)
-	var list []Unknown
+	var list []rundir.Unknown
 	for _, in := range t.Intents {
-		list = append(list, Unknown{
-			Model: u.model, Shard: u.key.shard, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.At,
+		list = append(list, rundir.Unknown{
+			Model: u.model, Shard: u.key.Shard, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.At,
 			WorstTokens: in.WorstTokens, WorstCost: in.WorstCost,
 		})
 	}
@@ -232,8 +233,8 @@ func (u *Shard) unknown(item int64, t *journal.History) []Unknown {
 // enroll enters the unit into the run's book, whose lock is held.
 func (u *Shard) register() {
 	u.r.shards[u.key] = u
-	u.r.totals[u.key.model].Accumulate(&u.shardTotals.totals, 1)
-	u.r.unsettled[u.key.model].Accumulate(&u.shardTotals.unsettled, 1)
+	u.r.totals[u.key.Model].Accumulate(&u.shardTotals.totals, 1)
+	u.r.unsettled[u.key.Model].Accumulate(&u.shardTotals.unsettled, 1)
 	u.r.unknown = append(u.r.unknown, u.shardTotals.unknown...)
 	u.shardTotals = shardTotals{}
 }
@@ -260,7 +261,7 @@ func (u *Shard) items() func(func(int64) bool) {
 }
 
 // Chunk returns the dataset rows that the unit covers.
-func (u *Shard) Chunk() Chunk { return u.chunk }
+func (u *Shard) Chunk() rundir.Chunk { return u.chunk }
 
 // Generation is 1, and one more each time failed rows are run again.
 func (u *Shard) Generation() int { return u.gen }
@@ -284,7 +285,7 @@ func (u *Shard) Remaining() int64 {
 func (u *Shard) mustItem(row int64, epoch int) int64 {
 	item, ok := u.j.Item(row, epoch)
 	if !ok {
-		panic(fmt.Sprintf("store: row %d epoch %d is not in unit %d of model %q", row, epoch, u.key.shard, u.model))
+		panic(fmt.Sprintf("store: row %d epoch %d is not in unit %d of model %q", row, epoch, u.key.Shard, u.model))
 	}
 	return item
 }
@@ -436,7 +437,7 @@ func (w *attemptLog) Failed(a nightshift.Attempt) error {
 func (u *Shard) Put(rec *nightshift.Record) error {
 	item, ok := u.j.Item(rec.Row, int(rec.Epoch))
 	if !ok || rec.Model != u.model {
-		return fmt.Errorf("store: a record of row %d epoch %d model %q does not belong into unit %d of model %q", rec.Row, rec.Epoch, rec.Model, u.key.shard, u.model)
+		return fmt.Errorf("store: a record of row %d epoch %d model %q does not belong into unit %d of model %q", rec.Row, rec.Epoch, rec.Model, u.key.Shard, u.model)
 	}
 	kept := records.Repaired(rec)
 	line, crc := journal.EncodeRecord(&kept, time.Now().UTC())
@@ -454,7 +455,7 @@ func (u *Shard) put(p pending, failed bool) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.state != shardOpen {
-		return fmt.Errorf("store: unit %d of model %q is closed", u.key.shard, u.model)
+		return fmt.Errorf("store: unit %d of model %q is closed", u.key.Shard, u.model)
 	}
 	if u.done.get(p.item) {
 		row, epoch := u.j.RowOf(p.item)
@@ -483,7 +484,7 @@ func (u *Shard) put(p pending, failed bool) error {
 // append takes a line: it is written, or held until it can be.
 func (u *Shard) append(p pending) error {
 	if u.state != shardOpen && u.state != shardCommitting {
-		return fmt.Errorf("store: unit %d of model %q is closed", u.key.shard, u.model)
+		return fmt.Errorf("store: unit %d of model %q is closed", u.key.Shard, u.model)
 	}
 	if p.kind == journal.KindTurn {
 		t := u.j.HistoryOf(p.item, p.crc)
@@ -514,7 +515,7 @@ func (u *Shard) append(p pending) error {
 // write puts one line into the current file.
 func (u *Shard) write(p *pending) error {
 	if u.cur == nil {
-		f, err := u.create(u.r.dir.at(journalDir))
+		f, err := u.create(u.r.dir.At(rundir.JournalDir))
 		if err != nil {
 			return err
 		}
@@ -562,15 +563,15 @@ func (u *Shard) reserve(need int64) {
 // create begins the unit's next journal file in dir.
 func (u *Shard) create(dir string) (*journal.File, error) {
 	u.epoch++
-	name := filepath.Join(dir, journalName(u.slug, u.key.shard, u.gen, u.epoch))
+	name := filepath.Join(dir, rundir.JournalName(u.slug, u.key.Shard, u.gen, u.epoch))
 	f, err := u.r.fs.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND)
 	if err != nil {
 		return nil, err
 	}
 	s := u.chunk
 	head, _, err := journal.EncodeLine(journal.Head{
-		K: journal.KindHead, RunID: u.r.doc.RunID, Model: u.model, Shard: u.key.shard, Gen: u.gen, Epoch: u.epoch,
-		First: s.First, Rows: s.Rows, ChunkHash: hashText(s.Hash), PID: os.Getpid(), At: time.Now().UTC(),
+		K: journal.KindHead, RunID: u.r.doc.RunID, Model: u.model, Shard: u.key.Shard, Gen: u.gen, Epoch: u.epoch,
+		First: s.First, Rows: s.Rows, ChunkHash: rundir.HashText(s.Hash), PID: os.Getpid(), At: time.Now().UTC(),
 	})
 	jf := &journal.File{File: f, Name: name, Dir: dir, N: int32(len(u.j.Files))}
 	if err == nil {
@@ -601,20 +602,20 @@ func (u *Shard) rotate(cause error) error {
 	u.cur = nil
 	if away == nil || !away.Fallback {
 		if fsx.IsFull(cause) {
-			u.r.fail(disk.Wrap("writing the journal", u.r.dir.at(journalDir), cause))
+			u.r.fail(disk.Wrap("writing the journal", u.r.dir.At(rundir.JournalDir), cause))
 			u.r.dropReserveFile()
 		}
-		err := u.rewrite(u.r.dir.at(journalDir), false)
+		err := u.rewrite(u.r.dir.At(rundir.JournalDir), false)
 		if fsx.IsFull(err) && u.r.dropReserveFile() {
-			u.r.fail(disk.Wrap("writing the journal", u.r.dir.at(journalDir), err))
-			err = u.rewrite(u.r.dir.at(journalDir), false)
+			u.r.fail(disk.Wrap("writing the journal", u.r.dir.At(rundir.JournalDir), err))
+			err = u.rewrite(u.r.dir.At(rundir.JournalDir), false)
 		}
 		if err == nil {
-			u.r.opts.Notice(fmt.Sprintf("the journal of unit %d of %s could not be written (%v); it goes on in a new file, nothing is lost", u.key.shard, u.model, cause))
+			u.r.opts.Notice(fmt.Sprintf("the journal of unit %d of %s could not be written (%v); it goes on in a new file, nothing is lost", u.key.Shard, u.model, cause))
 			return nil
 		}
 	}
-	failure := disk.Wrap("writing the journal", u.r.dir.at(journalDir), cause)
+	failure := disk.Wrap("writing the journal", u.r.dir.At(rundir.JournalDir), cause)
 	if dir, err := u.fallbackDir(); err == nil && u.rewrite(dir, true) == nil {
 		failure = rescued(failure, dir)
 	}
@@ -683,9 +684,9 @@ func (u *Shard) settle(n int) {
 		if p.add == nil {
 			continue
 		}
-		u.r.totals[u.key.model].Count(p.add)
+		u.r.totals[u.key.Model].Count(p.add)
 		if t, ok := u.pastOf[p.item]; ok {
-			u.r.unsettled[u.key.model].Accumulate(&t, -1)
+			u.r.unsettled[u.key.Model].Accumulate(&t, -1)
 			delete(u.pastOf, p.item)
 		}
 	}
@@ -701,7 +702,7 @@ func (u *Shard) settle(n int) {
 func (u *Shard) waitFor(n uint64) error {
 	for u.synced < n {
 		if u.state == shardClosed {
-			return fmt.Errorf("store: unit %d of model %q was closed", u.key.shard, u.model)
+			return fmt.Errorf("store: unit %d of model %q was closed", u.key.Shard, u.model)
 		}
 		if err := u.r.Err(); err != nil && (u.cur == nil || u.cur.Fallback) {
 			return err
@@ -758,11 +759,11 @@ func (u *Shard) flush() error {
 		return nil
 	}
 	away := u.cur
-	if err := u.rewrite(u.r.dir.at(journalDir), false); err != nil {
+	if err := u.rewrite(u.r.dir.At(rundir.JournalDir), false); err != nil {
 		if away == nil {
 			return u.rotate(err)
 		}
-		return rescued(disk.Wrap("writing the journal", u.r.dir.at(journalDir), err), away.Dir)
+		return rescued(disk.Wrap("writing the journal", u.r.dir.At(rundir.JournalDir), err), away.Dir)
 	}
 	if away != nil && away.Fallback {
 		_ = u.r.fs.Remove(away.Name)

@@ -38,9 +38,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/rundir"
 )
 
 const (
@@ -49,19 +49,6 @@ const (
 	defaultReserveFile = 64 << 20
 	reserveAhead       = 4 << 20 // journal space allocated ahead
 )
-
-// A Chunk is the dataset rows of one unit.
-type Chunk struct {
-	First, Rows int64
-	Hash        [32]byte // SHA-256 of the raw rows
-	// Skipped is how many of the rows are not part of the run, where it uses
-	// only some of the dataset. Which ones is for the caller to know: they get
-	// no record. A unit whose rows are all skipped is never opened.
-	Skipped int64
-}
-
-// items is how many records the unit has in the end.
-func (s Chunk) items(epochs int) int64 { return (s.Rows - s.Skipped) * int64(epochs) }
 
 // Identity is what a run directory belongs to. A directory is opened again
 // only with the same one.
@@ -78,8 +65,8 @@ type Identity struct {
 
 	DatasetHash string
 	DatasetRows int64
-	DatasetSize int64   // as the dataset counts it, for [Extend]'s caller; 0 is not known
-	Chunks      []Chunk // of all units of a model, contiguous from row 0
+	DatasetSize int64          // as the dataset counts it, for [Extend]'s caller; 0 is not known
+	Chunks      []rundir.Chunk // of all units of a model, contiguous from row 0
 
 	Models []string // names, in the order of the plan
 	Epochs int      // answers per row and model; 0 means 1
@@ -115,7 +102,7 @@ type Options struct {
 // A Run is a run directory opened for writing. Its methods are safe for
 // concurrent use.
 type Run struct {
-	dir    paths
+	dir    rundir.Dir
 	fs     disk.FS
 	opts   Options
 	id     Identity
@@ -124,18 +111,18 @@ type Run struct {
 	lock   disk.File
 
 	docMu sync.Mutex // run.json
-	doc   document
+	doc   rundir.Document
 
 	commitMu sync.Mutex // one commit at a time, which bounds memory
-	manifest *manifest
+	manifest *rundir.Manifest
 
 	mu           sync.Mutex // everything below; taken after a Shard's
-	parquetFiles map[shardKey]ParquetFile
-	shards       map[shardKey]*Shard
-	retry        map[shardKey]bool // committed units that are open again
-	totals       []records.Tally   // durable records, by model
-	unsettled    []records.Tally   // what earlier processes spent on rows without a record
-	unknown      []Unknown
+	parquetFiles map[rundir.Key]rundir.ParquetFile
+	shards       map[rundir.Key]*Shard
+	retry        map[rundir.Key]bool // committed units that are open again
+	totals       []records.Tally     // durable records, by model
+	unsettled    []records.Tally     // what earlier processes spent on rows without a record
+	unknown      []rundir.Unknown
 	err          error
 	largest      int64 // longest line so far
 	flying       int   // most items in flight in one unit
@@ -151,19 +138,6 @@ type Run struct {
 	stop    chan struct{}
 	stopped chan struct{}
 	tmp     atomic.Int64
-}
-
-// An Unknown is an attempt that was about to be sent when the process ended:
-// it may have been billed, and no answer is on record.
-type Unknown struct {
-	Model       string             `json:"model"`
-	Shard       int                `json:"unit"`
-	Row         int64              `json:"row"`
-	Epoch       int                `json:"epoch"`
-	Attempt     int                `json:"attempt"`
-	At          time.Time          `json:"at"`
-	WorstTokens int64              `json:"worst_tokens"`
-	WorstCost   nightshift.NanoUSD `json:"worst_cost_nano_usd"`
 }
 
 // Open creates the run directory or resumes the run in it. It takes the lock,
@@ -199,12 +173,12 @@ func Open(dir string, id Identity, o Options) (*Run, error) {
 
 func newRun(dir string, id Identity, o Options) *Run {
 	r := &Run{
-		dir: paths(dir), fs: o.fs, opts: o, id: id,
-		slugs:        slugs(id.Models),
+		dir: rundir.Dir(dir), fs: o.fs, opts: o, id: id,
+		slugs:        rundir.Slugs(id.Models),
 		models:       map[string]int{},
-		parquetFiles: map[shardKey]ParquetFile{},
-		shards:       map[shardKey]*Shard{},
-		retry:        map[shardKey]bool{},
+		parquetFiles: map[rundir.Key]rundir.ParquetFile{},
+		shards:       map[rundir.Key]*Shard{},
+		retry:        map[rundir.Key]bool{},
 		totals:       make([]records.Tally, len(id.Models)),
 		unsettled:    make([]records.Tally, len(id.Models)),
 		failed:       make(chan struct{}),
@@ -252,7 +226,7 @@ func (r *Run) abandon() {
 		u.closeFiles()
 	}
 	if r.manifest != nil {
-		r.manifest.close()
+		r.manifest.Close()
 	}
 	if r.lock != nil {
 		r.lock.Close()
@@ -266,12 +240,12 @@ func (r *Run) takeLock() error {
 		return disk.Wrap("creating the run directory", string(r.dir), err)
 	}
 	host, _ := os.Hostname()
-	note, err := json.Marshal(holder{PID: os.Getpid(), Host: host, Since: time.Now().UTC()})
+	note, err := json.Marshal(rundir.Holder{PID: os.Getpid(), Host: host, Since: time.Now().UTC()})
 	if err != nil {
 		return err
 	}
 	for range 3 {
-		r.lock, err = r.fs.Lock(r.dir.at(lockName), note)
+		r.lock, err = r.fs.Lock(r.dir.At(rundir.LockName), note)
 		if !errors.Is(err, disk.ErrLocked) {
 			break
 		}
@@ -281,43 +255,27 @@ func (r *Run) takeLock() error {
 		return r.lockedError()
 	}
 	if err != nil {
-		return disk.Wrap("locking", r.dir.at(lockName), err)
+		return disk.Wrap("locking", r.dir.At(rundir.LockName), err)
 	}
 	return nil
 }
 
-// holder is what the lock file says about the process that holds it. It is
-// for people; the lock itself is the kernel's.
-type holder struct {
-	PID   int       `json:"pid"`
-	Host  string    `json:"host,omitempty"`
-	Since time.Time `json:"since"`
-}
-
 func (r *Run) lockedError() error {
 	e := &LockedError{Dir: string(r.dir)}
-	h := readHolder(r.fs, r.dir)
+	h := rundir.ReadHolder(r.fs, r.dir)
 	e.PID, e.Host, e.Since = h.PID, h.Host, h.Since
 	return e
 }
 
-func readHolder(fsys disk.FS, dir paths) holder {
-	var h holder
-	if b, err := disk.ReadAll(fsys, dir.at(lockName)); err == nil {
-		_ = json.Unmarshal(b, &h) // a half-written name is no name
-	}
-	return h
-}
-
 // clearTmp removes what an earlier process did not finish.
 func (r *Run) clearTmp() error {
-	names, err := r.fs.List(r.dir.at(tmpDir))
+	names, err := r.fs.List(r.dir.At(rundir.TmpDir))
 	if err != nil {
-		return disk.Wrap("reading", r.dir.at(tmpDir), err)
+		return disk.Wrap("reading", r.dir.At(rundir.TmpDir), err)
 	}
 	for _, name := range names {
-		if err := r.fs.Remove(r.dir.at(tmpDir, name)); err != nil {
-			return disk.Wrap("clearing", r.dir.at(tmpDir, name), err)
+		if err := r.fs.Remove(r.dir.At(rundir.TmpDir, name)); err != nil {
+			return disk.Wrap("clearing", r.dir.At(rundir.TmpDir, name), err)
 		}
 	}
 	return nil
@@ -325,7 +283,7 @@ func (r *Run) clearTmp() error {
 
 // tmpName returns a name in tmp that nobody else uses.
 func (r *Run) tmpName(name string) string {
-	return r.dir.at(tmpDir, fmt.Sprintf("%s.%d", name, r.tmp.Add(1)))
+	return r.dir.At(rundir.TmpDir, fmt.Sprintf("%s.%d", name, r.tmp.Add(1)))
 }
 
 func (r *Run) makeReserveFile() error {
@@ -336,7 +294,7 @@ func (r *Run) makeReserveFile() error {
 	if size < 0 {
 		return nil
 	}
-	name := r.dir.at(reserveFileName)
+	name := r.dir.At(rundir.ReserveFileName)
 	if err := r.fillReserveFile(name, size); err != nil {
 		_ = r.fs.Remove(name)
 		return disk.Wrap("reserving space", name, err)
@@ -370,7 +328,7 @@ func (r *Run) dropReserveFile() bool {
 	had := r.reserveFile > 0
 	r.reserveFile = 0
 	r.mu.Unlock()
-	return had && r.fs.Remove(r.dir.at(reserveFileName)) == nil
+	return had && r.fs.Remove(r.dir.At(rundir.ReserveFileName)) == nil
 }
 
 // fail notes that storage has failed. The first error stays.
@@ -397,7 +355,7 @@ func (r *Run) Err() error {
 // Committed reports whether a unit is finished: its part holds a record of
 // every item. It panics on a model that the run does not have.
 func (r *Run) Committed(model string, shard int) bool {
-	key := shardKey{r.modelIndex(model), shard}
+	key := rundir.Key{Model: r.modelIndex(model), Shard: shard}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, done := r.parquetFiles[key]
@@ -436,10 +394,10 @@ func (r *Run) sums(of []records.Tally) records.Totals {
 
 // Unknown returns the attempts that may have been billed without an answer,
 // as found when the run was opened.
-func (r *Run) Unknown() []Unknown {
+func (r *Run) Unknown() []rundir.Unknown {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]Unknown(nil), r.unknown...)
+	return append([]rundir.Unknown(nil), r.unknown...)
 }
 
 // RunID is the random id that the run got when it was created.
@@ -448,8 +406,8 @@ func (r *Run) RunID() string { return r.doc.RunID }
 // WriteFile puts a file into the run directory, whole or not at all, and
 // durable on return. name is a plain file name.
 func (r *Run) WriteFile(name string, b []byte) error {
-	err := disk.WriteFile(r.fs, r.tmpName(name), r.dir.at(name), b)
-	return disk.Wrap("writing", r.dir.at(name), err)
+	err := disk.WriteFile(r.fs, r.tmpName(name), r.dir.At(name), b)
+	return disk.Wrap("writing", r.dir.At(name), err)
 }
 
 // Close syncs what is pending, notes the state ("finished",
@@ -476,7 +434,7 @@ func (r *Run) Close(state string) error {
 	for _, u := range r.shardList() {
 		u.closeFiles()
 	}
-	r.manifest.close()
+	r.manifest.Close()
 	r.lock.Close()
 	return r.Err()
 }

@@ -9,21 +9,9 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
 )
-
-// identity is a run of the given shape.
-func identity(models, shards int, rows int64, epochs int) Identity {
-	id := Identity{Name: "test", Tool: "v0", Plan: json.RawMessage(`{"name":"test"}`), PlanHash: "p", DatasetHash: "d", Epochs: epochs}
-	for m := range models {
-		id.Models = append(id.Models, fmt.Sprintf("m%d", m))
-	}
-	for n := range shards {
-		id.Chunks = append(id.Chunks, Chunk{First: int64(n) * rows, Rows: rows, Hash: sha256.Sum256([]byte{byte(n)})})
-	}
-	id.DatasetRows = int64(shards) * rows
-	return id
-}
 
 // mustOpen opens a run whose parts grow with every record, so that tests of a
 // few rows see what happens to many.
@@ -84,3 +72,16 @@ func TestSimplePath(t *testing.T) {
 
 // long reports whether the long forms of the tests are asked for.
 func long() bool { return os.Getenv("NIGHTSHIFT_LONG") != "" }
+
+// identity is a run of the given shape.
+func identity(models, shards int, rows int64, epochs int) Identity {
+	id := Identity{Name: "test", Tool: "v0", Plan: json.RawMessage(`{"name":"test"}`), PlanHash: "p", DatasetHash: "d", Epochs: epochs}
+	for m := range models {
+		id.Models = append(id.Models, fmt.Sprintf("m%d", m))
+	}
+	for n := range shards {
+		id.Chunks = append(id.Chunks, rundir.Chunk{First: int64(n) * rows, Rows: rows, Hash: sha256.Sum256([]byte{byte(n)})})
+	}
+	id.DatasetRows = int64(shards) * rows
+	return id
+}

@@ -7,6 +7,7 @@ import (
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
@@ -15,14 +16,14 @@ import (
 // tmp and counts for nothing until it is published.
 type tempFile struct {
 	*parquetfile.RecordWriter
-	entry ParquetFile
+	entry rundir.ParquetFile
 }
 
 func (u *Shard) newTempFile() (*tempFile, error) {
 	meta := u.r.parquetFileMeta(u.key, u.gen)
-	entry := ParquetFile{
-		K: kindParquetFile, Model: u.model, Shard: u.key.shard, Gen: u.gen,
-		Name: parquetFileName(u.slug, u.key.shard, u.gen), First: meta.First, Rows: meta.Rows, Items: meta.Items(),
+	entry := rundir.ParquetFile{
+		K: rundir.KindParquetFile, Model: u.model, Shard: u.key.Shard, Gen: u.gen,
+		Name: rundir.ParquetFileName(u.slug, u.key.Shard, u.gen), First: meta.First, Rows: meta.Rows, Items: meta.Items(),
 	}
 	w, err := parquetfile.CreateRecords(u.r.fs, u.r.tmpName(entry.Name), meta)
 	if err != nil {
@@ -32,7 +33,7 @@ func (u *Shard) newTempFile() (*tempFile, error) {
 }
 
 // finish makes the file durable, checks it, and returns its manifest entry.
-func (d *tempFile) finish() (ParquetFile, error) {
+func (d *tempFile) finish() (rundir.ParquetFile, error) {
 	if d.Items() != d.entry.Items {
 		return d.entry, fmt.Errorf("the journal has %d records of %d", d.Items(), d.entry.Items)
 	}
@@ -144,7 +145,7 @@ func (u *Shard) forget(item int64, rec *nightshift.Record) {
 }
 
 // finishTempFile brings the part to its end. All items have a record.
-func (u *Shard) finishTempFile() (tmp string, parquetFile ParquetFile, err error) {
+func (u *Shard) finishTempFile() (tmp string, parquetFile rundir.ParquetFile, err error) {
 	u.growing.Lock()
 	defer u.growing.Unlock()
 	defer u.endNewRows()
@@ -175,7 +176,7 @@ func (u *Shard) finishTempFile() (tmp string, parquetFile ParquetFile, err error
 // remaining yields the records that the draft lacks.
 func (u *Shard) remaining() func(func(*nightshift.Record, error) bool) {
 	if u.base != nil {
-		return mergeRecords(u.r.fs, u.r.dir, u.base, u.j)
+		return rundir.MergeRecords(u.r.fs, u.r.dir, u.base, u.j)
 	}
 	return u.j.Ordered(u.drafted, u.kept)
 }

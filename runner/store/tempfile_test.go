@@ -14,8 +14,10 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
 	"nightshift/runner/store/parquetfile"
+	"nightshift/runner/store/view"
 )
 
 // A part that grew with its records is that which Commit makes of the journal
@@ -116,13 +118,13 @@ func nearlyInOrder(list []*nightshift.Record, rng *rand.Rand) []*nightshift.Reco
 func parquetFileSums(t *testing.T, mem disk.FS, id Identity) string {
 	t.Helper()
 	var b strings.Builder
-	names, err := mem.List("/run/" + resultsDir)
+	names, err := mem.List("/run/" + rundir.ResultsDir)
 	storetest.Must(t, err)
 	if len(names) != len(id.Models)*len(id.Chunks) {
 		t.Errorf("parts are %v", names)
 	}
 	for _, name := range names {
-		pf, err := parquetfile.Open(mem, path.Join("/run", resultsDir, name))
+		pf, err := parquetfile.Open(mem, path.Join("/run", rundir.ResultsDir, name))
 		storetest.Must(t, err)
 		rows, _ := pf.Lookup(parquetfile.RowsChecksum)
 		data, _ := pf.Lookup(parquetfile.DataChecksum)
@@ -165,7 +167,7 @@ func TestTempFileThatFails(t *testing.T) {
 		}
 		storetest.Must(t, u.Commit())
 		storetest.Must(t, r.Close("done"))
-		report, err := verify(mem, "/run", true, nil)
+		report, err := view.VerifyOn(mem, "/run", true, nil)
 		storetest.Must(t, err)
 		if report.Recorded != 40 || len(report.Problems) > 0 {
 			t.Errorf("%s: %d rows, problems %v", op, report.Recorded, report.Problems)
@@ -183,11 +185,11 @@ func TestTempFileOfAStoppedRun(t *testing.T) {
 	for row := range int64(50) {
 		storetest.Must(t, u.Put(storetest.Record("m0", row, 0)))
 	}
-	if names, err := os.ReadDir(path.Join(dir, tmpDir)); err != nil || len(names) != 1 {
+	if names, err := os.ReadDir(path.Join(dir, rundir.TmpDir)); err != nil || len(names) != 1 {
 		t.Fatalf("tmp holds %v while the part grows, %v", names, err)
 	}
 	storetest.Must(t, r.Close("stopped: test"))
-	if names, err := os.ReadDir(path.Join(dir, tmpDir)); err != nil || len(names) != 0 {
+	if names, err := os.ReadDir(path.Join(dir, rundir.TmpDir)); err != nil || len(names) != 0 {
 		t.Errorf("tmp holds %v after the end, %v", names, err)
 	}
 
@@ -204,7 +206,7 @@ func TestTempFileOfAStoppedRun(t *testing.T) {
 		t.Errorf("a second commit says %v", err)
 	}
 	storetest.Must(t, r.Close("done"))
-	if got := collect(t, dir, ReadOptions{}); len(got) != 100 {
+	if got := collect(t, dir, view.ReadOptions{}); len(got) != 100 {
 		t.Errorf("%d rows", len(got))
 	}
 }
@@ -286,7 +288,7 @@ func TestCommitBesidePuts(t *testing.T) {
 		t.Errorf("committed %v, grows %v, %d bytes kept", r.Committed("m0", 0), r.grows != nil, r.keeping.Load())
 	}
 	storetest.Must(t, r.Close("done"))
-	report, err := verify(mem, "/run", true, nil)
+	report, err := view.VerifyOn(mem, "/run", true, nil)
 	storetest.Must(t, err)
 	if report.Recorded != 200 || len(report.Problems) > 0 {
 		t.Errorf("%d rows, problems %v", report.Recorded, report.Problems)

@@ -11,7 +11,7 @@ import (
 	"nightshift/providers"
 	"nightshift/reports/stats"
 	"nightshift/runner/plan"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // A calibration is what a few real answers say of the others. nil says nothing,
@@ -166,7 +166,7 @@ func (j *job) readCalibration(dir string, rows []nightshift.Sample) (map[string]
 		}
 		out[m.Name], encoders[m.Name] = &calibration{}, e
 	}
-	for r, err := range store.Rows[calibrationRow](dir, store.ReadOptions{}) {
+	for r, err := range view.Rows[calibrationRow](dir, view.ReadOptions{}) {
 		if err != nil {
 			return nil, err
 		}

@@ -12,7 +12,7 @@ import (
 	"nightshift/internal/words"
 	"nightshift/runner/plan"
 	"nightshift/runner/session"
-	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // A job is a session whose plan and rows are looked at.
@@ -255,7 +255,7 @@ func bothKnown(a, b *float64) *float64 {
 
 // before notes what an earlier start has on record.
 func (f *Forecast) before(j *job) {
-	if s, err := store.Status(j.Plan.Out); err == nil {
+	if s, err := view.Status(j.Plan.Out); err == nil {
 		f.OnRecord = s.Done
 	}
 }

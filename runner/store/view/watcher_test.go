@@ -1,4 +1,4 @@
-package store
+package view
 
 import (
 	"fmt"
@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/runner/store"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
 )
 
@@ -26,7 +28,7 @@ type countingFile struct {
 
 func (c *countingFS) Open(name string, flag int) (disk.File, error) {
 	f, err := c.FS.Open(name, flag)
-	if err != nil || !strings.Contains(name, "/"+journalDir+"/") {
+	if err != nil || !strings.Contains(name, "/"+rundir.JournalDir+"/") {
 		return f, err
 	}
 	c.opened.Add(1)
@@ -72,7 +74,7 @@ func TestWatcher(t *testing.T) {
 		storetest.Must(t, err)
 		sameStatus(t, when, got, want)
 	}
-	r := mustOpen(t, dir, id, Options{})
+	r := mustOpen(t, dir, id, store.Options{})
 	check("empty")
 	for n := range 2 {
 		for _, model := range id.Models {
@@ -116,15 +118,15 @@ func TestWatcher(t *testing.T) {
 	storetest.Must(t, r.Close("finished"))
 
 	// Failed rows are run again, in another generation, and the process is killed.
-	r = mustOpen(t, dir, id, Options{RetryFailed: true})
+	r = mustOpen(t, dir, id, store.Options{RetryFailed: true})
 	u, err := r.OpenShard("m0", 0)
 	storetest.Must(t, err)
 	storetest.Must(t, u.AttemptLog(30, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
 	storetest.Must(t, r.Sync())
 	check("again")
-	kill(r)
+	r.Close("")
 	check("killed")
-	r = mustOpen(t, dir, id, Options{RetryFailed: true})
+	r = mustOpen(t, dir, id, store.Options{RetryFailed: true})
 	defer r.Close("")
 	u, err = r.OpenShard("m0", 0)
 	storetest.Must(t, err)
@@ -139,13 +141,13 @@ func TestWatcher(t *testing.T) {
 func TestStatusOfAProcess(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(2, 2, 10, 1)
-	r := mustOpen(t, dir, id, Options{})
+	r := mustOpen(t, dir, id, store.Options{})
 	u, err := r.OpenShard("m0", 0)
 	storetest.Must(t, err)
 	storetest.Must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5, WorstTokens: 7}))
 	storetest.Must(t, u.AttemptLog(1, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5, WorstTokens: 7}))
-	kill(r)
-	r = mustOpen(t, dir, id, Options{})
+	r.Close("")
+	r = mustOpen(t, dir, id, store.Options{})
 	defer r.Close("")
 	u, err = r.OpenShard("m0", 0)
 	storetest.Must(t, err)
@@ -173,10 +175,10 @@ func TestStatusOfAProcess(t *testing.T) {
 	}
 	want, err = Status(dir)
 	storetest.Must(t, err)
-	for name, change := range map[string]func(*Progress){
-		"old":             func(p *Progress) { p.At = p.At.Add(-2 * progressAge) },
-		"another run":     func(p *Progress) { p.RunID = "other" },
-		"another process": func(p *Progress) { p.PID++ },
+	for name, change := range map[string]func(*rundir.Progress){
+		"old":             func(p *rundir.Progress) { p.At = p.At.Add(-2 * progressAge) },
+		"another run":     func(p *rundir.Progress) { p.RunID = "other" },
+		"another process": func(p *rundir.Progress) { p.PID++ },
 	} {
 		wrong := r.Progress()
 		change(&wrong)

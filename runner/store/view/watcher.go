@@ -1,4 +1,4 @@
-package store
+package view
 
 import (
 	"cmp"
@@ -13,6 +13,7 @@ import (
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/journal"
 )
 
@@ -27,13 +28,13 @@ type Watcher struct {
 
 	mu     sync.Mutex
 	runID  string
-	shards map[shardKey]*watched
+	shards map[rundir.Key]*watched
 }
 
 // watched is what is known of the journals of one open unit.
 type watched struct {
 	gen   int
-	files []journalID
+	files []rundir.JournalID
 	read  []int64 // bytes of each file that have been looked at
 	j     *journal.Index
 }
@@ -42,8 +43,8 @@ type watched struct {
 func NewWatcher(dir string) *Watcher { return &Watcher{dir: dir, fs: disk.OS{}} }
 
 // Status is [StatusWith] with what earlier calls have found.
-func (w *Watcher) Status(p *Progress) (StatusInfo, error) {
-	return statusBy(w.fs, w.dir, p, func(v *view, st *StatusInfo) error {
+func (w *Watcher) Status(p *rundir.Progress) (StatusInfo, error) {
+	return statusBy(w.fs, w.dir, p, func(v *rundir.Snapshot, st *StatusInfo) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		found, err := w.look(v, st.Live)
@@ -68,34 +69,34 @@ type looked struct {
 	err error
 }
 
-func sortedShards(m map[shardKey]looked) []shardKey {
-	var keys []shardKey
+func sortedShards(m map[rundir.Key]looked) []rundir.Key {
+	var keys []rundir.Key
 	for k := range m {
 		keys = append(keys, k)
 	}
-	slices.SortFunc(keys, func(a, b shardKey) int {
-		return cmp.Or(cmp.Compare(a.model, b.model), cmp.Compare(a.shard, b.shard))
+	slices.SortFunc(keys, func(a, b rundir.Key) int {
+		return cmp.Or(cmp.Compare(a.Model, b.Model), cmp.Compare(a.Shard, b.Shard))
 	})
 	return keys
 }
 
 // look takes in what was added to the journals. Shards that are not open any
 // more are forgotten.
-func (w *Watcher) look(v *view, live bool) (map[shardKey]looked, error) {
-	if w.runID != v.info.RunID || w.shards == nil {
-		w.runID, w.shards = v.info.RunID, map[shardKey]*watched{}
+func (w *Watcher) look(v *rundir.Snapshot, live bool) (map[rundir.Key]looked, error) {
+	if w.runID != v.Info.RunID || w.shards == nil {
+		w.runID, w.shards = v.Info.RunID, map[rundir.Key]*watched{}
 	}
-	found, err := listJournals(v.fs, v.dir, v.slugs)
+	found, err := rundir.ListJournals(v.FS, v.Dir, v.Slugs)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	open := map[shardKey]looked{}
-	kept := map[shardKey]*watched{}
-	for _, key := range found.keys() {
-		if key.shard >= len(v.info.Chunks) {
+	open := map[rundir.Key]looked{}
+	kept := map[rundir.Key]*watched{}
+	for _, key := range found.Keys() {
+		if key.Shard >= len(v.Info.Chunks) {
 			continue
 		}
-		u, err := w.shard(v, key, found.files[key], live)
+		u, err := w.shard(v, key, found.Files[key], live)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // committed while we looked
 		case err != nil:
@@ -109,17 +110,17 @@ func (w *Watcher) look(v *view, live bool) (map[shardKey]looked, error) {
 }
 
 // unit brings one unit up to date; nil when it has no journal that counts.
-func (w *Watcher) shard(v *view, key shardKey, ids []journalID, live bool) (*watched, error) {
-	gen := v.generation(key)
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id journalID) bool { return id.gen != gen })
+func (w *Watcher) shard(v *rundir.Snapshot, key rundir.Key, ids []rundir.JournalID, live bool) (*watched, error) {
+	gen := v.Generation(key)
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id rundir.JournalID) bool { return id.Gen != gen })
 	u := w.shards[key]
 	if u == nil || u.gen != gen || len(ids) < len(u.files) || !slices.Equal(u.files, ids[:len(u.files)]) {
-		u = &watched{gen: gen, j: v.newJournal(key)}
+		u = &watched{gen: gen, j: v.NewJournal(key)}
 	}
 	for n, id := range ids {
 		if n == len(u.files) {
 			u.files, u.read = append(u.files, id), append(u.read, 0)
-			u.j.Names = append(u.j.Names, v.journalPath(id))
+			u.j.Names = append(u.j.Names, v.JournalPath(id))
 		}
 		err := u.readOn(v, n, live)
 		if errors.Is(err, errShrunk) {
@@ -140,13 +141,13 @@ var errShrunk = errors.New("a journal is shorter than it was")
 
 // readOn reads what was added to the n-th file. Of a live run the last line is
 // left until it is whole.
-func (u *watched) readOn(v *view, n int, live bool) error {
-	f, err := v.fs.Open(u.j.Names[n], os.O_RDONLY)
+func (u *watched) readOn(v *rundir.Snapshot, n int, live bool) error {
+	f, err := v.FS.Open(u.j.Names[n], os.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if u.read[n] == 0 && journal.OtherRun(f, v.info.RunID) != "" {
+	if u.read[n] == 0 && journal.OtherRun(f, v.Info.RunID) != "" {
 		return nil // of another run; see view.scan
 	}
 	end, err := f.Length()
@@ -174,15 +175,15 @@ func LatestRows[T any](w *Watcher, model string, shard, n int) (rows []T, err er
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	v, err := openView(w.fs, w.dir)
+	v, err := rundir.Read(w.fs, w.dir)
 	if err != nil {
 		return nil, err
 	}
-	live, _ := w.fs.Locked(v.dir.at(lockName)) // as good as stopped when that cannot be known
+	live, _ := w.fs.Locked(v.Dir.At(rundir.LockName)) // as good as stopped when that cannot be known
 	if _, err := w.look(v, live); err != nil {
 		return nil, err
 	}
-	u := w.shards[shardKey{slices.Index(v.info.Models, model), shard}]
+	u := w.shards[rundir.Key{Model: slices.Index(v.Info.Models, model), Shard: shard}]
 	if u == nil {
 		return nil, nil
 	}
@@ -197,7 +198,7 @@ func LatestRows[T any](w *Watcher, model string, shard, n int) (rows []T, err er
 }
 
 // latest reads the n records that lie last.
-func (u *watched) latest(v *view, n int) (records []*nightshift.Record, err error) {
+func (u *watched) latest(v *rundir.Snapshot, n int) (records []*nightshift.Record, err error) {
 	var places []journal.Place
 	for _, at := range u.j.At {
 		if at.Len > 0 {
@@ -208,7 +209,7 @@ func (u *watched) latest(v *view, n int) (records []*nightshift.Record, err erro
 	open := &journal.Index{Names: u.j.Names}
 	defer open.Close()
 	for _, name := range u.j.Names {
-		f, err := v.fs.Open(name, os.O_RDONLY)
+		f, err := v.FS.Open(name, os.O_RDONLY)
 		if err != nil {
 			return nil, err
 		}
@@ -224,73 +225,22 @@ func (u *watched) latest(v *view, n int) (records []*nightshift.Record, err erro
 	return records, nil
 }
 
-// A Progress is where a run that is open stands, as its own process counts it:
-// whoever has it need not look into the journals. What the process spends on a
-// row is counted with the row's record.
-type Progress struct {
-	At         time.Time      `json:"at"`
-	RunID      string         `json:"run_id"`
-	PID        int            `json:"pid"`
-	Totals     records.Totals `json:"totals"`    // durable records
-	Unsettled  records.Totals `json:"unsettled"` // what earlier processes spent on rows without a record
-	InFlight   int64          `json:"in_flight"`
-	OpenShards int            `json:"open_units"`
-	Unknown    []Unknown      `json:"unknown,omitempty"` // of earlier processes, not sent again yet
-	LastWrite  time.Time      `json:"last_write,omitzero"`
-	Pace       []ModelPace    `json:"pace,omitempty"` // set by whoever looks regularly
-}
-
-// A ModelPace is how fast one model goes.
-type ModelPace struct {
-	Model   string  `json:"model"`
-	Items   int64   `json:"items"`
-	Done    int64   `json:"done"`
-	PerHour float64 `json:"items_per_hour"` // lately; 0 when nothing was recorded
-	// TimeLeft is at that pace; nil when it is not known, 0 when all is done.
-	TimeLeft *time.Duration `json:"time_left_ns"`
-}
-
 // progressAge is how old a Progress may be to stand for a live run.
 const progressAge = 10 * time.Second
 
-// Progress returns where the run stands.
-func (r *Run) Progress() Progress {
-	p := Progress{At: time.Now().UTC(), RunID: r.RunID(), PID: os.Getpid(), Totals: r.Totals(), Unsettled: r.Unsettled()}
-	r.mu.Lock()
-	p.LastWrite = r.wrote
-	unknown := slices.Clone(r.unknown)
-	shards := map[shardKey]*Shard{}
-	for key, u := range r.shards {
-		shards[key] = u
-	}
-	r.mu.Unlock()
-	p.OpenShards = len(shards)
-	for _, u := range shards {
-		u.mu.Lock()
-		p.InFlight += int64(len(u.flying))
-		u.mu.Unlock()
-	}
-	for _, x := range unknown {
-		if u := shards[shardKey{r.modelIndex(x.Model), x.Shard}]; u != nil && !u.Done(x.Row, x.Epoch) {
-			p.Unknown = append(p.Unknown, x)
-		}
-	}
-	return p
-}
-
 // StatusWith is [Status] of a run whose process says where it stands. The
 // journals are looked into only where that is not of now or of another run.
-func StatusWith(dir string, p *Progress) (StatusInfo, error) {
-	return statusBy(disk.OS{}, dir, p, func(v *view, st *StatusInfo) error { return st.addJournals(v) })
+func StatusWith(dir string, p *rundir.Progress) (StatusInfo, error) {
+	return statusBy(disk.OS{}, dir, p, func(v *rundir.Snapshot, st *StatusInfo) error { return st.addJournals(v) })
 }
 
 // standsFor reports whether a Progress is that of the live run st.
-func (p *Progress) standsFor(st *StatusInfo, now time.Time) bool {
+func standsFor(p *rundir.Progress, st *StatusInfo, now time.Time) bool {
 	return p != nil && st.Live && p.RunID == st.RunID && p.PID == st.PID && now.Sub(p.At) < progressAge && now.Sub(p.At) > -progressAge
 }
 
 // take puts a Progress in the place of what parts and journals say.
-func (st *StatusInfo) take(p *Progress) {
+func (st *StatusInfo) take(p *rundir.Progress) {
 	st.All, st.Unsettled = records.Totals{Models: map[string]records.Tally{}}.Add(p.Totals), p.Unsettled.Sum()
 	st.InFlight, st.OpenShards, st.Unknown = p.InFlight, p.OpenShards, p.Unknown
 	if p.LastWrite.After(st.LastWrite) {

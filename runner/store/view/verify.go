@@ -1,4 +1,4 @@
-package store
+package view
 
 import (
 	"encoding/json"
@@ -11,6 +11,7 @@ import (
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/parquetfile"
 )
 
@@ -68,24 +69,24 @@ type Check func(*nightshift.Record) error
 // every value of every record, and hands it to the checks. The error is
 // about what prevents looking; what is found is in the report.
 func Verify(dir string, deep bool, checks ...Check) (VerifyReport, error) {
-	return verify(disk.OS{}, dir, deep, checks)
+	return VerifyOn(disk.OS{}, dir, deep, checks)
 }
 
-func verify(fsys disk.FS, dir string, deep bool, checks []Check) (VerifyReport, error) {
+func VerifyOn(fsys disk.FS, dir string, deep bool, checks []Check) (VerifyReport, error) {
 	rep := VerifyReport{Deep: deep}
-	v, err := openView(fsys, dir)
+	v, err := rundir.Read(fsys, dir)
 	if err != nil {
 		return rep, err
 	}
-	rep.Items = v.info.Items()
-	for _, d := range v.damage {
-		rep.note(false, v.dir.at(manifestFile), "byte %d: %s (%d bytes)", d.Off, d.Why, len(d.Bytes))
+	rep.Items = v.Info.Items()
+	for _, d := range v.Damage {
+		rep.note(false, v.Dir.At(rundir.ManifestFile), "byte %d: %s (%d bytes)", d.Off, d.Why, len(d.Bytes))
 	}
 	if err := rep.listed(v); err != nil {
 		return rep, err
 	}
-	for key := range v.chosen(ReadOptions{}) {
-		if p, there := v.listed[key]; there {
+	for key := range v.Chosen(nil, 0, 0) {
+		if p, there := v.Listed[key]; there {
 			rep.parquetFile(v, key, p, checks)
 		}
 		rep.journal(v, key, checks)
@@ -94,28 +95,28 @@ func verify(fsys disk.FS, dir string, deep bool, checks []Check) (VerifyReport, 
 }
 
 // listed compares the manifest with the results directory.
-func (r *VerifyReport) listed(v *view) error {
-	m, err := readManifest(v.fs, v.dir)
+func (r *VerifyReport) listed(v *rundir.Snapshot) error {
+	m, err := rundir.ReadManifest(v.FS, v.Dir)
 	if err != nil {
 		return err
 	}
-	if m.runID != "" && m.runID != v.info.RunID {
-		r.note(false, v.dir.at(manifestFile), "belongs to run %s, not %s", m.runID, v.info.RunID)
+	if m.RunID != "" && m.RunID != v.Info.RunID {
+		r.note(false, v.Dir.At(rundir.ManifestFile), "belongs to run %s, not %s", m.RunID, v.Info.RunID)
 	}
 	known := map[string]bool{}
-	for _, p := range m.parquetFiles {
+	for _, p := range m.ParquetFiles {
 		known[p.Name] = true
 	}
-	names, err := v.fs.List(v.dir.at(resultsDir))
+	names, err := v.FS.List(v.Dir.At(rundir.ResultsDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	ours := map[string]bool{}
-	for _, p := range v.info.ParquetFiles {
+	for _, p := range v.Info.ParquetFiles {
 		ours[p.Name] = true
 	}
 	for _, name := range names {
-		switch path := v.dir.at(resultsDir, name); {
+		switch path := v.Dir.At(rundir.ResultsDir, name); {
 		case known[name]:
 		case replaced(v, name):
 			r.note(true, path, "was replaced by a newer generation; the next start sets it aside")
@@ -129,16 +130,16 @@ func (r *VerifyReport) listed(v *view) error {
 }
 
 // replaced reports whether a file is an older generation of a listed part.
-func replaced(v *view, name string) bool {
-	slug, shard, gen, ok := parseParquetFileName(name)
-	p, listed := v.listed[shardKey{slices.Index(v.slugs, slug), shard}]
+func replaced(v *rundir.Snapshot, name string) bool {
+	slug, shard, gen, ok := rundir.ParseParquetFileName(name)
+	p, listed := v.Listed[rundir.Key{Model: slices.Index(v.Slugs, slug), Shard: shard}]
 	return ok && listed && gen < p.Gen
 }
 
 // part checks one part against the manifest and against itself.
-func (r *VerifyReport) parquetFile(v *view, key shardKey, p ParquetFile, checks []Check) {
-	path := v.dir.at(resultsDir, p.Name)
-	size, sum, err := parquetfile.Hash(v.fs, path)
+func (r *VerifyReport) parquetFile(v *rundir.Snapshot, key rundir.Key, p rundir.ParquetFile, checks []Check) {
+	path := v.Dir.At(rundir.ResultsDir, p.Name)
+	size, sum, err := parquetfile.Hash(v.FS, path)
 	if err != nil {
 		r.note(false, path, "%v", err)
 		return
@@ -156,17 +157,17 @@ func (r *VerifyReport) parquetFile(v *view, key shardKey, p ParquetFile, checks 
 	}
 }
 
-func (r *VerifyReport) content(v *view, key shardKey, p ParquetFile, path string, checks []Check) error {
-	f, err := parquetfile.Open(v.fs, path)
+func (r *VerifyReport) content(v *rundir.Snapshot, key rundir.Key, p rundir.ParquetFile, path string, checks []Check) error {
+	f, err := parquetfile.Open(v.FS, path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	s := v.info.Chunks[key.shard]
+	s := v.Info.Chunks[key.Shard]
 	want := parquetfile.Meta{
-		RunID: v.info.RunID, Run: v.info.Name, Model: v.info.Models[key.model], Shard: key.shard, Gen: p.Gen,
-		First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: v.info.Epochs,
-		DatasetHash: datasetHash(key.shard, v.info.Extensions, v.info.DatasetHash), ChunkHash: hashText(s.Hash), PlanHash: v.info.PlanHash,
+		RunID: v.Info.RunID, Run: v.Info.Name, Model: v.Info.Models[key.Model], Shard: key.Shard, Gen: p.Gen,
+		First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: v.Info.Epochs,
+		DatasetHash: rundir.DatasetHash(key.Shard, v.Info.Extensions, v.Info.DatasetHash), ChunkHash: rundir.HashText(s.Hash), PlanHash: v.Info.PlanHash,
 	}
 	if err := f.Fits(want); err != nil {
 		return err
@@ -214,10 +215,10 @@ func (r *VerifyReport) check(path string, rec *nightshift.Record, model string, 
 }
 
 // journal checks the journals of one unit that is not committed.
-func (r *VerifyReport) journal(v *view, key shardKey, checks []Check) {
-	j, err := v.openJournal(key)
+func (r *VerifyReport) journal(v *rundir.Snapshot, key rundir.Key, checks []Check) {
+	j, err := v.OpenJournal(key)
 	if err != nil {
-		r.note(false, v.shardPath(key, nil), "%v", err)
+		r.note(false, v.ShardPath(key, nil), "%v", err)
 	}
 	if j == nil {
 		return
@@ -228,9 +229,9 @@ func (r *VerifyReport) journal(v *view, key shardKey, checks []Check) {
 		r.note(d.AtTail, j.Names[d.File], "byte %d: %s (%d bytes)", d.Off, d.Why, len(d.Bytes))
 	}
 	if j.Extras > 0 {
-		r.note(true, v.shardPath(key, nil), "%d answers are there twice and were paid for twice", j.Extras)
+		r.note(true, v.ShardPath(key, nil), "%d answers are there twice and were paid for twice", j.Extras)
 	}
-	_, based := v.listed[key]
+	_, based := v.Listed[key]
 	for _, at := range j.At {
 		if at.Len == 0 {
 			continue
@@ -246,7 +247,7 @@ func (r *VerifyReport) journal(v *view, key shardKey, checks []Check) {
 			r.note(false, j.Names[at.File], "%v", err)
 			continue
 		}
-		r.check(j.Names[at.File], rec, v.info.Models[key.model], checks)
+		r.check(j.Names[at.File], rec, v.Info.Models[key.Model], checks)
 	}
 }
 

@@ -1,8 +1,9 @@
-package store
+package view
 
 import (
 	"iter"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/parquetfile"
 	"os"
 )
@@ -22,7 +23,7 @@ func FileRows[T any](path string) iter.Seq2[T, error] {
 		defer f.Close()
 		for row, err := range parquetfile.ForeignRows[T](f) {
 			if err != nil {
-				err = &DamageError{Path: path, Err: err}
+				err = &rundir.DamageError{Path: path, Err: err}
 			}
 			if !yield(row, err) || err != nil {
 				return
@@ -42,20 +43,20 @@ type ShardFile struct {
 
 // ShardFiles lists the units of a run that hold rows, in the order of [Rows].
 func ShardFiles(dir string) ([]ShardFile, error) {
-	v, err := openView(disk.OS{}, dir)
+	v, err := rundir.Read(disk.OS{}, dir)
 	if err != nil {
 		return nil, err
 	}
 	var files []ShardFile
-	for key := range v.chosen(ReadOptions{}) {
-		s := v.info.Chunks[key.shard]
-		u := ShardFile{Model: v.info.Models[key.model], First: s.First, Rows: s.Rows}
-		parquetFile, j, err := v.openShard(key)
+	for key := range v.Chosen(nil, 0, 0) {
+		s := v.Info.Chunks[key.Shard]
+		u := ShardFile{Model: v.Info.Models[key.Model], First: s.First, Rows: s.Rows}
+		parquetFile, j, err := v.OpenShard(key)
 		switch {
 		case j != nil:
 			j.Close()
 		case err == nil && parquetFile != nil:
-			u.Path = v.dir.at(resultsDir, parquetFile.Name)
+			u.Path = v.Dir.At(rundir.ResultsDir, parquetFile.Name)
 		case err == nil:
 			continue // nothing there yet
 		}

@@ -1,4 +1,4 @@
-package store
+package view
 
 import (
 	"bytes"
@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/runner/store"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
 )
 
@@ -45,7 +47,7 @@ func TestExportSortsTables(t *testing.T) {
 // exported is the table of scores joined to the rows, as text.
 func exported(t *testing.T, dir string, scores []nightshift.Score, sortBytes int64) string {
 	t.Helper()
-	storetest.Must(t, WriteScores(dir, "both", scoresOf(scores...)))
+	storetest.Must(t, store.WriteScores(dir, "both", scoresOf(scores...)))
 	var out bytes.Buffer
 	_, err := Export(dir, &out, FormatJSONL, ExportOptions{sortBytes: sortBytes})
 	storetest.Must(t, err)
@@ -66,8 +68,8 @@ func exported(t *testing.T, dir string, scores []nightshift.Score, sortBytes int
 // An export that fails at one table lets go of those that it has opened.
 func TestExportClosesTables(t *testing.T) {
 	dir, _ := mixedRun(t)
-	storetest.Must(t, WriteScores(dir, "a", scoresOf(score("m0", 0, "a", storetest.Ptr(1.0)))))
-	storetest.Must(t, os.WriteFile(filepath.Join(dir, scoresDir, "b.parquet"), []byte("no table"), 0o600))
+	storetest.Must(t, store.WriteScores(dir, "a", scoresOf(score("m0", 0, "a", storetest.Ptr(1.0)))))
+	storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.ScoresDir, "b.parquet"), []byte("no table"), 0o600))
 	before := runtime.NumGoroutine()
 	for range 20 {
 		if _, err := Export(dir, &bytes.Buffer{}, FormatJSONL, ExportOptions{}); err == nil {

@@ -1,15 +1,13 @@
-package store
+package view
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"reflect"
-	"slices"
 
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
@@ -19,7 +17,7 @@ type ReadOptions struct {
 	Models   []string // names; nil means all
 	From, To int64    // dataset rows, To excluded; 0 means to the end
 
-	fs disk.FS
+	FS disk.FS
 }
 
 // Rows yields the rows on record of a run: by model in the plan's order, then
@@ -38,56 +36,28 @@ type ReadOptions struct {
 func Rows[T any](dir string, o ReadOptions) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
-		if o.fs == nil {
-			o.fs = disk.OS{}
+		if o.FS == nil {
+			o.FS = disk.OS{}
 		}
 		project, err := projection[T]()
 		if err != nil {
 			yield(zero, err)
 			return
 		}
-		v, err := openView(o.fs, dir)
+		v, err := rundir.Read(o.FS, dir)
 		if err != nil {
 			yield(zero, err)
 			return
 		}
 		c := choice[T]{
-			parquetFile: func(parquetFile *ParquetFile, s Chunk, yield func(T) bool) error {
+			parquetFile: func(parquetFile *rundir.ParquetFile, s rundir.Chunk, yield func(T) bool) error {
 				return parquetFileRows(v, parquetFile, s, o, yield)
 			},
 			wanted: func(row int64) bool { return row >= o.From && (o.To <= 0 || row < o.To) },
 		}
-		for key := range v.chosen(o) {
+		for key := range v.Chosen(o.Models, o.From, o.To) {
 			if !shardRows(v, key, c, project, yield) {
 				return
-			}
-		}
-	}
-}
-
-// A DamageError says that the rows of one unit could not be read to their end.
-type DamageError struct {
-	Path string
-	Err  error
-}
-
-func (e *DamageError) Error() string { return e.Path + ": " + e.Err.Error() }
-func (e *DamageError) Unwrap() error { return e.Err }
-
-// chosen yields the units that may hold rows of o, in order.
-func (v *view) chosen(o ReadOptions) iter.Seq[shardKey] {
-	return func(yield func(shardKey) bool) {
-		for i, model := range v.info.Models {
-			if o.Models != nil && !slices.Contains(o.Models, model) {
-				continue
-			}
-			for n, s := range v.info.Chunks {
-				if s.First+s.Rows <= o.From || o.To > 0 && s.First >= o.To {
-					continue
-				}
-				if !yield(shardKey{i, n}) {
-					return
-				}
 			}
 		}
 	}
@@ -96,27 +66,27 @@ func (v *view) chosen(o ReadOptions) iter.Seq[shardKey] {
 // A choice is which rows of a unit are read: how from a part, and of a journal
 // those whose number is wanted.
 type choice[T any] struct {
-	parquetFile func(parquetFile *ParquetFile, s Chunk, yield func(T) bool) error
+	parquetFile func(parquetFile *rundir.ParquetFile, s rundir.Chunk, yield func(T) bool) error
 	wanted      func(row int64) bool
 }
 
 // shardRows yields the rows of one unit. It returns false when the reader has
 // had enough.
-func shardRows[T any](v *view, key shardKey, c choice[T], project func(*nightshift.Record) T, yield func(T, error) bool) bool {
+func shardRows[T any](v *rundir.Snapshot, key rundir.Key, c choice[T], project func(*nightshift.Record) T, yield func(T, error) bool) bool {
 	var zero T
 	goOn := true
-	err := v.withShard(key, func(parquetFile *ParquetFile, j *journal.Index) error {
+	err := v.WithShard(key, func(parquetFile *rundir.ParquetFile, j *journal.Index) error {
 		switch {
 		case j != nil:
 		case parquetFile != nil:
-			return c.parquetFile(parquetFile, v.info.Chunks[key.shard], func(row T) bool {
+			return c.parquetFile(parquetFile, v.Info.Chunks[key.Shard], func(row T) bool {
 				goOn = yield(row, nil)
 				return goOn
 			})
 		default:
 			return nil
 		}
-		for rec, err := range mergeRecords(v.fs, v.dir, parquetFile, j) {
+		for rec, err := range rundir.MergeRecords(v.FS, v.Dir, parquetFile, j) {
 			if err != nil {
 				return err
 			}
@@ -138,13 +108,13 @@ func shardRows[T any](v *view, key shardKey, c choice[T], project func(*nightshi
 // within is the stretch of a part's rows that o asks for: a part holds every
 // epoch of every row that its slice uses, in order. Where some are not used
 // only the part itself knows at which place a row is.
-func (v *view) within(f *parquetfile.File, s Chunk, o ReadOptions) (from, to int64, err error) {
+func within(v *rundir.Snapshot, f *parquetfile.File, s rundir.Chunk, o ReadOptions) (from, to int64, err error) {
 	first, last := max(o.From, s.First), s.First+s.Rows
 	if o.To > 0 {
 		last = min(last, o.To)
 	}
 	if s.Skipped == 0 || first == s.First && last == s.First+s.Rows {
-		epochs := int64(max(v.info.Epochs, 1))
+		epochs := int64(max(v.Info.Epochs, 1))
 		return (first - s.First) * epochs, min((last-s.First)*epochs, f.NumRows()), nil
 	}
 	type place struct {
@@ -165,13 +135,13 @@ func (v *view) within(f *parquetfile.File, s Chunk, o ReadOptions) (from, to int
 	return from, to, nil
 }
 
-func parquetFileRows[T any](v *view, parquetFile *ParquetFile, s Chunk, o ReadOptions, yield func(T) bool) error {
-	f, err := parquetfile.Open(v.fs, v.dir.at(resultsDir, parquetFile.Name))
+func parquetFileRows[T any](v *rundir.Snapshot, parquetFile *rundir.ParquetFile, s rundir.Chunk, o ReadOptions, yield func(T) bool) error {
+	f, err := parquetfile.Open(v.FS, v.Dir.At(rundir.ResultsDir, parquetFile.Name))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	from, to, err := v.within(f, s, o)
+	from, to, err := within(v, f, s, o)
 	if err != nil {
 		return err
 	}
@@ -184,64 +154,6 @@ func parquetFileRows[T any](v *view, parquetFile *ParquetFile, s Chunk, o ReadOp
 		}
 	}
 	return nil
-}
-
-// withShard opens what there is of a unit. In a live run it may be committed
-// between looking and opening; it is then looked at again, as long as nothing
-// of it has been used.
-func (v *view) withShard(key shardKey, use func(parquetFile *ParquetFile, j *journal.Index) error) error {
-	for try := 0; ; try++ {
-		parquetFile, j, err := v.openShard(key)
-		if errors.Is(err, fs.ErrNotExist) && try < 3 {
-			if err := v.readParquetFiles(); err != nil {
-				return err
-			}
-			continue
-		}
-		if err == nil {
-			err = use(parquetFile, j)
-			if j != nil {
-				j.Close()
-			}
-		}
-		if err != nil {
-			return &DamageError{Path: v.shardPath(key, parquetFile), Err: err}
-		}
-		return nil
-	}
-}
-
-func (v *view) shardPath(key shardKey, parquetFile *ParquetFile) string {
-	if parquetFile != nil {
-		return v.dir.at(resultsDir, parquetFile.Name)
-	}
-	return v.dir.at(journalDir, fmt.Sprintf("%s-%06d", v.slugs[key.model], key.shard))
-}
-
-func (v *view) openShard(key shardKey) (*ParquetFile, *journal.Index, error) {
-	p, listed := v.listed[key]
-	j, err := v.openJournal(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	size, _ := v.fs.Size(v.dir.at(manifestFile))
-	if !listed && j == nil && size != v.size {
-		// Not begun, or committed since the manifest was read.
-		if err := v.readParquetFiles(); err != nil {
-			return nil, nil, err
-		}
-		p, listed = v.listed[key]
-	}
-	if !listed {
-		return nil, j, nil
-	}
-	if _, err := v.fs.Size(v.dir.at(resultsDir, p.Name)); err != nil {
-		if j != nil {
-			j.Close()
-		}
-		return &p, nil, err
-	}
-	return &p, j, nil
 }
 
 // projection returns the function that takes a T out of a Record.

@@ -1,4 +1,4 @@
-package store
+package view
 
 import (
 	"bytes"
@@ -7,7 +7,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"nightshift/runner/store"
 	"nightshift/runner/store/internal/storetest"
+
+	"nightshift/runner/store/internal/rundir"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -16,12 +19,12 @@ import (
 // is exported. testdata/older.parquet is such a file.
 func TestExportOlderFiles(t *testing.T) {
 	dir := t.TempDir()
-	r := mustOpen(t, dir, identity(1, 1, 4, 1), Options{})
+	r := mustOpen(t, dir, identity(1, 1, 4, 1), store.Options{})
 	fillShard(t, r, "m0", 0)
 	storetest.Must(t, r.Close("finished"))
 	b, err := os.ReadFile(filepath.Join("testdata", "older.parquet"))
 	storetest.Must(t, err)
-	storetest.Must(t, os.WriteFile(filepath.Join(dir, resultsDir, "m0-000000.parquet"), b, 0o600))
+	storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.ResultsDir, "m0-000000.parquet"), b, 0o600))
 	var out bytes.Buffer
 	if n, err := Export(dir, &out, FormatParquet, ExportOptions{}); n != 4 || err != nil {
 		t.Errorf("export: %d rows, %v", n, err)

@@ -1,8 +1,9 @@
-package store
+package view
 
 import (
 	"fmt"
 	"math/rand/v2"
+	"nightshift/runner/store"
 	"nightshift/runner/store/internal/storetest"
 	"slices"
 	"testing"
@@ -27,7 +28,7 @@ func TestRowsOfChunksUsedInParquetFile(t *testing.T) {
 			}
 		}
 	}
-	r := mustOpen(t, dir, id, Options{})
+	r := mustOpen(t, dir, id, store.Options{})
 	for _, m := range id.Models {
 		for n, s := range id.Chunks {
 			u, err := r.OpenShard(m, n)

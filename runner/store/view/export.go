@@ -1,4 +1,4 @@
-package store
+package view
 
 import (
 	"cmp"
@@ -18,6 +18,7 @@ import (
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )
@@ -40,7 +41,7 @@ type ExportOptions struct {
 	Where func(*nightshift.Record) bool
 
 	sheetRows int   // of a workbook's sheet; 0 means as many as there can be
-	sortBytes int64 // of a score table in another order that are sorted in memory; 0 means defaultSortBytes
+	sortBytes int64 // of a score table in another order that are sorted in memory; 0 means defaultsortBytes
 }
 
 // Export writes one flat table of a run to w and returns the number of rows.
@@ -51,15 +52,15 @@ type ExportOptions struct {
 // as they are. In CSV, texts that a spreadsheet would take for a formula get a
 // leading apostrophe, null is an empty cell, and bytes are base64.
 func Export(dir string, w io.Writer, format string, o ExportOptions) (rows int64, err error) {
-	if o.fs == nil {
-		o.fs = disk.OS{}
+	if o.FS == nil {
+		o.FS = disk.OS{}
 	}
 	if o.Scores == nil {
-		if o.Scores, err = scoreTables(o.fs, paths(dir)); err != nil {
+		if o.Scores, err = scoreTables(o.FS, rundir.Dir(dir)); err != nil {
 			return 0, err
 		}
 	}
-	joins, err := openJoins(o.fs, paths(dir), o.Scores, o.sortBytes)
+	joins, err := openJoins(o.FS, rundir.Dir(dir), o.Scores, o.sortBytes)
 	if err != nil {
 		return 0, err
 	}
@@ -95,7 +96,7 @@ func exportParquet(dir string, w io.Writer, o ExportOptions, joins *joins) (int6
 	if len(joins.columns) > 0 {
 		return exportJoined(dir, w, o, joins)
 	}
-	v, err := openView(o.fs, dir)
+	v, err := rundir.Read(o.FS, dir)
 	if err != nil {
 		return 0, err
 	}
@@ -119,19 +120,19 @@ func exportParquet(dir string, w io.Writer, o ExportOptions, joins *joins) (int6
 	return table.Rows(), err
 }
 
-func exportMeta(v *view) map[string]string {
+func exportMeta(v *rundir.Snapshot) map[string]string {
 	return map[string]string{
-		"schema_version": parquetfile.SchemaVersion, "tool_version": v.info.Tool, "run_id": v.info.RunID, "run": v.info.Name,
-		"dataset_hash": v.info.DatasetHash, "plan_hash": v.info.PlanHash, "price_table": v.info.PriceTable,
+		"schema_version": parquetfile.SchemaVersion, "tool_version": v.Info.Tool, "run_id": v.Info.RunID, "run": v.Info.Name,
+		"dataset_hash": v.Info.DatasetHash, "plan_hash": v.Info.PlanHash, "price_table": v.Info.PriceTable,
 		"columns": parquetfile.ColumnMeanings,
 	}
 }
 
 // copyShards writes all shards in the order of [Rows]. It copies the row
 // groups of committed shards as they are where it can.
-func copyShards(v *view, o ExportOptions, table *parquetfile.RecordTable) error {
-	for key := range v.chosen(o.ReadOptions) {
-		err := v.withShard(key, func(parquetFile *ParquetFile, j *journal.Index) error {
+func copyShards(v *rundir.Snapshot, o ExportOptions, table *parquetfile.RecordTable) error {
+	for key := range v.Chosen(o.Models, o.From, o.To) {
+		err := v.WithShard(key, func(parquetFile *rundir.ParquetFile, j *journal.Index) error {
 			if parquetFile == nil && j == nil {
 				return nil
 			}
@@ -139,9 +140,9 @@ func copyShards(v *view, o ExportOptions, table *parquetfile.RecordTable) error 
 				if copied, err := copyGroups(v, parquetFile, table); copied || err != nil {
 					return err
 				}
-				j = v.newJournal(key) // an empty one: all rows are in the file
+				j = v.NewJournal(key) // an empty one: all rows are in the file
 			}
-			for rec, err := range mergeRecords(v.fs, v.dir, parquetFile, j) {
+			for rec, err := range rundir.MergeRecords(v.FS, v.Dir, parquetFile, j) {
 				if err != nil {
 					return err
 				}
@@ -158,8 +159,8 @@ func copyShards(v *view, o ExportOptions, table *parquetfile.RecordTable) error 
 	return nil
 }
 
-func copyGroups(v *view, parquetFile *ParquetFile, table *parquetfile.RecordTable) (copied bool, err error) {
-	f, err := parquetfile.Open(v.fs, v.dir.at(resultsDir, parquetFile.Name))
+func copyGroups(v *rundir.Snapshot, parquetFile *rundir.ParquetFile, table *parquetfile.RecordTable) (copied bool, err error) {
+	f, err := parquetfile.Open(v.FS, v.Dir.At(rundir.ResultsDir, parquetFile.Name))
 	if err != nil {
 		return false, err
 	}
@@ -170,7 +171,7 @@ func copyGroups(v *view, parquetFile *ParquetFile, table *parquetfile.RecordTabl
 // exportJoined writes rows of a struct type made at run time: the columns of a
 // Record and those of the scorers.
 func exportJoined(dir string, w io.Writer, o ExportOptions, joins *joins) (int64, error) {
-	v, err := openView(o.fs, dir)
+	v, err := rundir.Read(o.FS, dir)
 	if err != nil {
 		return 0, err
 	}
@@ -348,17 +349,17 @@ type scoreKey struct {
 	epoch int32
 }
 
-func openJoins(fsys disk.FS, dir paths, tables []string, sortBytes int64) (*joins, error) {
+func openJoins(fsys disk.FS, dir rundir.Dir, tables []string, sortBytes int64) (*joins, error) {
 	j := &joins{}
 	if len(tables) == 0 {
 		return j, nil
 	}
-	v, err := openView(fsys, string(dir))
+	v, err := rundir.Read(fsys, string(dir))
 	if err != nil {
 		return nil, err
 	}
 	order := map[string]int{}
-	for i, m := range v.info.Models {
+	for i, m := range v.Info.Models {
 		order[m] = i
 	}
 	scorers := map[string]bool{}
@@ -370,7 +371,7 @@ func openJoins(fsys disk.FS, dir paths, tables []string, sortBytes int64) (*join
 		}
 		rows := readScores(fsys, dir, []string{name})
 		if !t.sorted {
-			rows = t.sort(rows, cmp.Or(sortBytes, defaultSortBytes))
+			rows = t.sort(rows, cmp.Or(sortBytes, defaultsortBytes))
 		}
 		t.next, t.stop = iter.Pull2(rows)
 		j.tables = append(j.tables, t)
@@ -378,7 +379,7 @@ func openJoins(fsys disk.FS, dir paths, tables []string, sortBytes int64) (*join
 	j.scorers = slices.Sorted(maps.Keys(scorers))
 	taken := map[string]int{}
 	for _, s := range j.scorers {
-		c := "score_" + strings.ToLower(strings.NewReplacer(".", "_", "-", "_").Replace(plainName(s)))
+		c := "score_" + strings.ToLower(strings.NewReplacer(".", "_", "-", "_").Replace(rundir.PlainName(s)))
 		if taken[c]++; taken[c] > 1 {
 			c += "_" + strconv.Itoa(taken[c])
 		}
@@ -389,19 +390,19 @@ func openJoins(fsys disk.FS, dir paths, tables []string, sortBytes int64) (*join
 
 // survey reads the keys of a table: which scorers it holds, and whether it is
 // in the order of Rows.
-func (t *joinTable) survey(fsys disk.FS, dir paths, name string, scorers map[string]bool) error {
+func (t *joinTable) survey(fsys disk.FS, dir rundir.Dir, name string, scorers map[string]bool) error {
 	type key struct {
 		Row    int64  `parquet:"row"`
 		Epoch  int32  `parquet:"epoch"`
 		Model  string `parquet:"model,dict"`
 		Scorer string `parquet:"scorer,dict"`
 	}
-	path := dir.at(scoresDir, name+".parquet")
+	path := dir.At(rundir.ScoresDir, name+".parquet")
 	last := scoreKey{row: -1}
 	first := true
 	for k, err := range parquetfile.Rows[key](fsys, path) {
 		if err != nil {
-			return &DamageError{Path: path, Err: err}
+			return &rundir.DamageError{Path: path, Err: err}
 		}
 		scorers[k.Scorer] = true
 		if _, known := t.order[k.Model]; !known {

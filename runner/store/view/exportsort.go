@@ -1,4 +1,4 @@
-package store
+package view
 
 import (
 	"errors"
@@ -13,9 +13,9 @@ import (
 	"nightshift/runner/store/parquetfile"
 )
 
-// defaultSortBytes is how much of a score table in another order than that of
+// defaultsortBytes is how much of a score table in another order than that of
 // the rows is sorted in memory at a time.
-const defaultSortBytes = 32 << 20
+const defaultsortBytes = 32 << 20
 
 func keyOf(s *nightshift.Score) scoreKey { return scoreKey{s.Model, s.Row, s.Epoch} }
 

@@ -1,9 +1,10 @@
-package store
+package view
 
 import (
 	"fmt"
 	"iter"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/parquetfile"
 	"slices"
 )
@@ -20,18 +21,18 @@ func At[T any](dir, model string, rows []int64) iter.Seq2[T, error] {
 			yield(zero, err)
 			return
 		}
-		v, err := openView(disk.OS{}, dir)
+		v, err := rundir.Read(disk.OS{}, dir)
 		if err != nil {
 			yield(zero, err)
 			return
 		}
-		m := slices.Index(v.info.Models, model)
+		m := slices.Index(v.Info.Models, model)
 		if m < 0 {
 			yield(zero, fmt.Errorf("the run has no model %q", model))
 			return
 		}
 		rows = slices.Compact(slices.Sorted(slices.Values(rows)))
-		for n, s := range v.info.Chunks {
+		for n, s := range v.Info.Chunks {
 			from, _ := slices.BinarySearch(rows, s.First)
 			to, _ := slices.BinarySearch(rows, s.First+s.Rows)
 			if from == to {
@@ -39,7 +40,7 @@ func At[T any](dir, model string, rows []int64) iter.Seq2[T, error] {
 			}
 			here := rows[from:to]
 			c := choice[T]{
-				parquetFile: func(parquetFile *ParquetFile, s Chunk, yield func(T) bool) error {
+				parquetFile: func(parquetFile *rundir.ParquetFile, s rundir.Chunk, yield func(T) bool) error {
 					return parquetFileAt(v, parquetFile, s, here, yield)
 				},
 				wanted: func(row int64) bool {
@@ -47,15 +48,15 @@ func At[T any](dir, model string, rows []int64) iter.Seq2[T, error] {
 					return found
 				},
 			}
-			if !shardRows(v, shardKey{m, n}, c, project, yield) {
+			if !shardRows(v, rundir.Key{Model: m, Shard: n}, c, project, yield) {
 				return
 			}
 		}
 	}
 }
 
-func parquetFileAt[T any](v *view, parquetFile *ParquetFile, s Chunk, rows []int64, yield func(T) bool) error {
-	f, err := parquetfile.Open(v.fs, v.dir.at(resultsDir, parquetFile.Name))
+func parquetFileAt[T any](v *rundir.Snapshot, parquetFile *rundir.ParquetFile, s rundir.Chunk, rows []int64, yield func(T) bool) error {
+	f, err := parquetfile.Open(v.FS, v.Dir.At(rundir.ResultsDir, parquetFile.Name))
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func parquetFileAt[T any](v *view, parquetFile *ParquetFile, s Chunk, rows []int
 	}
 	defer r.Close()
 	for _, row := range rows {
-		from, to, err := v.within(f, s, ReadOptions{From: row, To: row + 1})
+		from, to, err := within(v, f, s, ReadOptions{From: row, To: row + 1})
 		if err != nil {
 			return err
 		}

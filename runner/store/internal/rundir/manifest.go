@@ -1,4 +1,4 @@
-package store
+package rundir
 
 import (
 	"bytes"
@@ -33,7 +33,7 @@ type ParquetFile struct {
 
 const (
 	kindManifest    = "manifest"
-	kindParquetFile = "part"
+	KindParquetFile = "part"
 )
 
 type manifestHead struct {
@@ -42,27 +42,27 @@ type manifestHead struct {
 }
 
 // manifest is manifest.jsonl open for appending.
-type manifest struct {
+type Manifest struct {
 	fs   disk.FS
-	dir  paths
+	dir  Dir
 	mu   sync.Mutex
 	f    disk.File
 	name bool // its directory has been synced
 }
 
 // manifestContent is what a manifest says.
-type manifestContent struct {
-	parquetFiles []ParquetFile // the newest of each unit
-	lines        []byte        // the good lines
-	damage       []journal.Damage
-	runID        string
+type ManifestContent struct {
+	ParquetFiles []ParquetFile // the newest of each unit
+	Lines        []byte        // the good lines
+	Damage       []journal.Damage
+	RunID        string
 }
 
 // readManifest reads what can be read. A missing file is an empty one: the
 // parts describe themselves.
-func readManifest(fsys disk.FS, dir paths) (manifestContent, error) {
-	var m manifestContent
-	b, err := disk.ReadAll(fsys, dir.at(manifestFile))
+func ReadManifest(fsys disk.FS, dir Dir) (ManifestContent, error) {
+	var m ManifestContent
+	b, err := disk.ReadAll(fsys, dir.At(ManifestFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
@@ -72,19 +72,19 @@ func readManifest(fsys disk.FS, dir paths) (manifestContent, error) {
 	newest := map[string]int{} // by model and unit
 	err = journal.ScanLines(bytes.NewReader(b), func(s journal.Span) error {
 		if why := m.line(s, newest); why != "" {
-			m.damage = append(m.damage, journal.Damage{Off: s.Off, Bytes: bytes.Clone(s.Raw), Why: why, AtTail: true})
+			m.Damage = append(m.Damage, journal.Damage{Off: s.Off, Bytes: bytes.Clone(s.Raw), Why: why, AtTail: true})
 			return nil
 		}
-		for i := range m.damage {
-			m.damage[i].AtTail = false
+		for i := range m.Damage {
+			m.Damage[i].AtTail = false
 		}
-		m.lines = append(append(m.lines, s.Raw...), '\n')
+		m.Lines = append(append(m.Lines, s.Raw...), '\n')
 		return nil
 	})
 	return m, err
 }
 
-func (m *manifestContent) line(s journal.Span, newest map[string]int) string {
+func (m *ManifestContent) line(s journal.Span, newest map[string]int) string {
 	if s.Object == nil {
 		return "checksum"
 	}
@@ -94,9 +94,9 @@ func (m *manifestContent) line(s journal.Span, newest map[string]int) string {
 	}
 	switch head.K {
 	case kindManifest:
-		m.runID = head.RunID
+		m.RunID = head.RunID
 		return ""
-	case kindParquetFile:
+	case KindParquetFile:
 	default:
 		return "unknown kind " + head.K
 	}
@@ -108,26 +108,26 @@ func (m *manifestContent) line(s journal.Span, newest map[string]int) string {
 	i, there := newest[key]
 	switch {
 	case !there:
-		newest[key] = len(m.parquetFiles)
-		m.parquetFiles = append(m.parquetFiles, p)
-	case m.parquetFiles[i].Gen <= p.Gen:
-		m.parquetFiles[i] = p
+		newest[key] = len(m.ParquetFiles)
+		m.ParquetFiles = append(m.ParquetFiles, p)
+	case m.ParquetFiles[i].Gen <= p.Gen:
+		m.ParquetFiles[i] = p
 	}
 	return ""
 }
 
 // openManifest opens the file for appending and writes its first line when it
 // is new.
-func openManifest(fsys disk.FS, dir paths, runID string) (*manifest, error) {
-	m := &manifest{fs: fsys, dir: dir}
+func OpenManifest(fsys disk.FS, dir Dir, runID string) (*Manifest, error) {
+	m := &Manifest{fs: fsys, dir: dir}
 	var err error
-	m.f, err = fsys.Open(dir.at(manifestFile), os.O_RDWR|os.O_CREATE|os.O_APPEND)
+	m.f, err = fsys.Open(dir.At(ManifestFile), os.O_RDWR|os.O_CREATE|os.O_APPEND)
 	if err != nil {
 		return nil, err
 	}
 	n, err := m.f.Length()
 	if err == nil && n == 0 {
-		err = m.add(manifestHead{K: kindManifest, RunID: runID})
+		err = m.Add(manifestHead{K: kindManifest, RunID: runID})
 	}
 	if err != nil {
 		m.f.Close()
@@ -137,7 +137,7 @@ func openManifest(fsys disk.FS, dir paths, runID string) (*manifest, error) {
 }
 
 // add appends a line and makes it durable.
-func (m *manifest) add(v any) error {
+func (m *Manifest) Add(v any) error {
 	line, _, err := journal.EncodeLine(v)
 	if err != nil {
 		return err
@@ -160,6 +160,6 @@ func (m *manifest) add(v any) error {
 	return nil
 }
 
-func (m *manifest) close() { m.f.Close() }
+func (m *Manifest) Close() { m.f.Close() }
 
-func hashText(h [32]byte) string { return hex.EncodeToString(h[:]) }
+func HashText(h [32]byte) string { return hex.EncodeToString(h[:]) }

@@ -1,4 +1,4 @@
-package store
+package view
 
 import (
 	"bytes"
@@ -19,7 +19,9 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"nightshift"
+	"nightshift/runner/store"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
 	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
@@ -27,11 +29,11 @@ import (
 
 // mixedRun is a run with committed units, an open one, one not begun, and
 // failed rows: 2 models × 3 units × 4 rows.
-func mixedRun(t testing.TB) (string, Identity) {
+func mixedRun(t testing.TB) (string, store.Identity) {
 	t.Helper()
 	dir := t.TempDir()
 	id := identity(2, 3, 4, 1)
-	r := mustOpen(t, dir, id, Options{})
+	r := mustOpen(t, dir, id, store.Options{})
 	fillShard(t, r, "m0", 0)
 	fillShard(t, r, "m0", 1)
 	fillShard(t, r, "m1", 0)
@@ -99,7 +101,7 @@ func TestProjection(t *testing.T) {
 	}
 	dir := t.TempDir()
 	id := identity(1, 1, 3, 1)
-	r := mustOpen(t, dir, id, Options{})
+	r := mustOpen(t, dir, id, store.Options{})
 	u, err := r.OpenShard("m0", 0)
 	storetest.Must(t, err)
 	for i := range int64(3) {
@@ -151,7 +153,7 @@ func TestProjection(t *testing.T) {
 func TestRowsOfALiveRun(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 30, 4, 1)
-	r := mustOpen(t, dir, id, Options{})
+	r := mustOpen(t, dir, id, store.Options{})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -214,12 +216,12 @@ func TestStatus(t *testing.T) {
 func TestStatusOfALiveRun(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 4, 1)
-	r := mustOpen(t, dir, id, Options{})
+	r := mustOpen(t, dir, id, store.Options{})
 	u, err := r.OpenShard("m0", 0)
 	storetest.Must(t, err)
 	storetest.Must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
-	kill(r)
-	r = mustOpen(t, dir, id, Options{})
+	r.Close("")
+	r = mustOpen(t, dir, id, store.Options{})
 	defer r.Close("")
 	u, err = r.OpenShard("m0", 0)
 	storetest.Must(t, err)
@@ -239,24 +241,26 @@ func TestVerify(t *testing.T) {
 		want   string // a problem contains it; "" for none
 	}{
 		{"whole", func(*testing.T, string) {}, ""},
-		{"part changed", func(t *testing.T, dir string) { flipBit(t, filepath.Join(dir, resultsDir, "m0-000001.parquet"), 999) }, "SHA-256"},
+		{"part changed", func(t *testing.T, dir string) {
+			flipBit(t, filepath.Join(dir, rundir.ResultsDir, "m0-000001.parquet"), 999)
+		}, "SHA-256"},
 		{"part swapped", func(t *testing.T, dir string) {
-			b, err := os.ReadFile(filepath.Join(dir, resultsDir, "m0-000000.parquet"))
+			b, err := os.ReadFile(filepath.Join(dir, rundir.ResultsDir, "m0-000000.parquet"))
 			storetest.Must(t, err)
-			storetest.Must(t, os.WriteFile(filepath.Join(dir, resultsDir, "m0-000001.parquet"), b, 0o600))
+			storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.ResultsDir, "m0-000001.parquet"), b, 0o600))
 		}, "its footer says first_row"},
 		{"part gone", func(t *testing.T, dir string) {
-			storetest.Must(t, os.Remove(filepath.Join(dir, resultsDir, "m1-000000.parquet")))
+			storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ResultsDir, "m1-000000.parquet")))
 		}, "no such file"},
-		{"manifest line changed", func(t *testing.T, dir string) { flipBit(t, filepath.Join(dir, manifestFile), 300) }, "checksum"},
+		{"manifest line changed", func(t *testing.T, dir string) { flipBit(t, filepath.Join(dir, rundir.ManifestFile), 300) }, "checksum"},
 		{"strange part", func(t *testing.T, dir string) {
-			storetest.Must(t, os.WriteFile(filepath.Join(dir, resultsDir, "x.parquet"), nil, 0o600))
+			storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.ResultsDir, "x.parquet"), nil, 0o600))
 		}, "not a part"},
 		{"journal changed", func(t *testing.T, dir string) {
-			flipBit(t, filepath.Join(dir, journalDir, "m1-000001.g1.e0001.jsonl"), 500)
+			flipBit(t, filepath.Join(dir, rundir.JournalDir, "m1-000001.g1.e0001.jsonl"), 500)
 		}, "checksum"},
 		{"manifest says other sums", func(t *testing.T, dir string) {
-			name := filepath.Join(dir, manifestFile)
+			name := filepath.Join(dir, rundir.ManifestFile)
 			b, err := os.ReadFile(name)
 			storetest.Must(t, err)
 			var out []byte
@@ -347,7 +351,7 @@ func TestScores(t *testing.T) {
 		}
 		want = append(want, s)
 	}
-	storetest.Must(t, WriteScores(dir, "number", scoresOf(want...)))
+	storetest.Must(t, store.WriteScores(dir, "number", scoresOf(want...)))
 	var got []nightshift.Score
 	for s, err := range Scores(dir) {
 		storetest.Must(t, err)
@@ -358,7 +362,7 @@ func TestScores(t *testing.T) {
 	}
 	// An error on the way leaves the old table.
 	broken := errors.New("scorer broke")
-	err := WriteScores(dir, "number", func(yield func(nightshift.Score, error) bool) {
+	err := store.WriteScores(dir, "number", func(yield func(nightshift.Score, error) bool) {
 		if yield(want[0], nil) {
 			yield(nightshift.Score{}, broken)
 		}
@@ -366,14 +370,14 @@ func TestScores(t *testing.T) {
 	if !errors.Is(err, broken) {
 		t.Fatalf("WriteScores = %v", err)
 	}
-	names, _ := os.ReadDir(filepath.Join(dir, scoresDir))
+	names, _ := os.ReadDir(filepath.Join(dir, rundir.ScoresDir))
 	if len(names) != 1 || names[0].Name() != "number.parquet" {
 		t.Fatalf("files in scores: %v", names)
 	}
 	// A repaired score, a new table in place of the old.
 	bad := score("m0", 0, "number", storetest.Ptr(math.NaN()))
 	bad.Explanation = storetest.Ptr("caf\xe9")
-	storetest.Must(t, WriteScores(dir, "number", scoresOf(bad)))
+	storetest.Must(t, store.WriteScores(dir, "number", scoresOf(bad)))
 	for s, err := range Scores(dir, "number") {
 		storetest.Must(t, err)
 		if s.Value != nil || *s.Explanation != "caf\ufffd" {
@@ -381,7 +385,7 @@ func TestScores(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "../x", "a/b", ".hidden"} {
-		if err := WriteScores(dir, name, scoresOf()); err == nil {
+		if err := store.WriteScores(dir, name, scoresOf()); err == nil {
 			t.Errorf("WriteScores takes the name %q", name)
 		}
 	}
@@ -413,9 +417,9 @@ func TestExportParquet(t *testing.T) {
 		t.Fatalf("%d rows, equal %v", n, reflect.DeepEqual(got, want))
 	}
 	for _, name := range []string{"m0-000000", "m0-000001", "m1-000000"} {
-		b, err := os.ReadFile(filepath.Join(dir, resultsDir, name+".parquet"))
+		b, err := os.ReadFile(filepath.Join(dir, rundir.ResultsDir, name+".parquet"))
 		storetest.Must(t, err)
-		pf, err := parquetfile.Open(disk.OS{}, filepath.Join(dir, resultsDir, name+".parquet"))
+		pf, err := parquetfile.Open(disk.OS{}, filepath.Join(dir, rundir.ResultsDir, name+".parquet"))
 		storetest.Must(t, err)
 		defer pf.Close()
 		size, _ := pf.Lookup(parquetfile.DataBytes)
@@ -443,9 +447,9 @@ func TestExportParquet(t *testing.T) {
 func TestExportJoined(t *testing.T) {
 	dir, _ := mixedRun(t)
 	// One table in the order of Rows with a gap, one in no order.
-	storetest.Must(t, WriteScores(dir, "number", scoresOf(
+	storetest.Must(t, store.WriteScores(dir, "number", scoresOf(
 		score("m0", 0, "number", storetest.Ptr(1.0)), score("m0", 5, "number", storetest.Ptr(0.5)), score("m1", 4, "number", storetest.Ptr(0.25)), score("m1", 5, "number", nil))))
-	storetest.Must(t, WriteScores(dir, "judge", scoresOf(
+	storetest.Must(t, store.WriteScores(dir, "judge", scoresOf(
 		score("m1", 4, "Helpful!", storetest.Ptr(4.0)), score("m0", 5, "Helpful!", storetest.Ptr(3.0)), score("m0", 0, "other", storetest.Ptr(2.0)))))
 	want := map[string]string{ // scores of helpful, number, other
 		"m0.0": "- 1 2", "m0.5": "3 0.5 -", "m1.4": "4 0.25 -", "m1.5": "- - -",
@@ -587,7 +591,7 @@ func FuzzCSVText(f *testing.F) {
 func TestCSVBytesAndTimes(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 1, 1)
-	r := mustOpen(t, dir, id, Options{})
+	r := mustOpen(t, dir, id, store.Options{})
 	u, err := r.OpenShard("m0", 0)
 	storetest.Must(t, err)
 	rec := storetest.Record("m0", 0, 0)
@@ -603,21 +607,5 @@ func TestCSVBytesAndTimes(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the CSV lacks %q:\n%s", want, out.String())
 		}
-	}
-}
-
-func TestWriteFile(t *testing.T) {
-	dir := t.TempDir()
-	r := mustOpen(t, dir, identity(1, 1, 1, 1), Options{})
-	storetest.Must(t, r.WriteFile("report.md", []byte("one")))
-	storetest.Must(t, r.WriteFile("report.md", []byte("two")))
-	storetest.Must(t, r.Close(""))
-	b, err := os.ReadFile(filepath.Join(dir, "report.md"))
-	if err != nil || string(b) != "two" {
-		t.Fatalf("report.md = %q, %v", b, err)
-	}
-	info, err := os.Stat(filepath.Join(dir, "report.md"))
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Fatalf("mode %v, %v", info.Mode(), err)
 	}
 }

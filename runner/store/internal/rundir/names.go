@@ -1,4 +1,6 @@
-package store
+// Package rundir is the layout of a run directory: names, run.json, the list of
+// shards, the manifest, and a snapshot of them as a reader finds it.
+package rundir
 
 import (
 	"crypto/sha256"
@@ -12,26 +14,26 @@ import (
 
 // Names inside a run directory.
 const (
-	runFile         = "run.json"
-	lockName        = "lock"
-	manifestFile    = "manifest.jsonl"
-	shardsFile      = "units.jsonl"
-	reserveFileName = "ballast"
-	journalDir      = "journal"
-	resultsDir      = "results"
-	scoresDir       = "scores"
-	tmpDir          = "tmp"
-	quarantineDir   = "quarantine"
+	RunFile         = "run.json"
+	LockName        = "lock"
+	ManifestFile    = "manifest.jsonl"
+	ShardsFile      = "units.jsonl"
+	ReserveFileName = "ballast"
+	JournalDir      = "journal"
+	ResultsDir      = "results"
+	ScoresDir       = "scores"
+	TmpDir          = "tmp"
+	QuarantineDir   = "quarantine"
 )
 
 // slugs gives every model a name that any file system takes. Model names that
 // are plain already stay as they are; the others, and those that differ only
 // by case, get a piece of their hash.
-func slugs(models []string) []string {
+func Slugs(models []string) []string {
 	names := make([]string, len(models))
 	taken := map[string]int{}
 	for i, m := range models {
-		names[i] = plainName(m)
+		names[i] = PlainName(m)
 		taken[strings.ToLower(names[i])]++
 	}
 	for i, m := range models {
@@ -43,7 +45,7 @@ func slugs(models []string) []string {
 	return names
 }
 
-func plainName(model string) string {
+func PlainName(model string) string {
 	name := strings.Map(func(r rune) rune {
 		switch {
 		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '.', r == '_', r == '-':
@@ -62,10 +64,10 @@ func plainName(model string) string {
 }
 
 // shardKey names a unit: the position of its model in the plan and its number.
-type shardKey struct{ model, shard int }
+type Key struct{ Model, Shard int }
 
 // parquetFileName is the file name of generation gen of a unit.
-func parquetFileName(slug string, shard, gen int) string {
+func ParquetFileName(slug string, shard, gen int) string {
 	if gen == 1 {
 		return fmt.Sprintf("%s-%06d.parquet", slug, shard)
 	}
@@ -73,7 +75,7 @@ func parquetFileName(slug string, shard, gen int) string {
 }
 
 // journalName is the file name of the epoch-th journal of a unit.
-func journalName(slug string, shard, gen, epoch int) string {
+func JournalName(slug string, shard, gen, epoch int) string {
 	return fmt.Sprintf("%s-%06d.g%d.e%04d.jsonl", slug, shard, gen, epoch)
 }
 
@@ -83,24 +85,24 @@ var (
 )
 
 // journalID is what the name of a journal file says.
-type journalID struct {
-	slug              string
-	shard, gen, epoch int
+type JournalID struct {
+	Slug              string
+	Shard, Gen, Epoch int
 }
 
-func parseJournalName(name string) (journalID, bool) {
+func ParseJournalName(name string) (JournalID, bool) {
 	m := journalPattern.FindStringSubmatch(name)
 	if m == nil {
-		return journalID{}, false
+		return JournalID{}, false
 	}
-	id := journalID{slug: m[1]}
-	id.shard, _ = strconv.Atoi(m[2])
-	id.gen, _ = strconv.Atoi(m[3])
-	id.epoch, _ = strconv.Atoi(m[4])
-	return id, journalName(id.slug, id.shard, id.gen, id.epoch) == name
+	id := JournalID{Slug: m[1]}
+	id.Shard, _ = strconv.Atoi(m[2])
+	id.Gen, _ = strconv.Atoi(m[3])
+	id.Epoch, _ = strconv.Atoi(m[4])
+	return id, JournalName(id.Slug, id.Shard, id.Gen, id.Epoch) == name
 }
 
-func parseParquetFileName(name string) (slug string, shard, gen int, ok bool) {
+func ParseParquetFileName(name string) (slug string, shard, gen int, ok bool) {
 	m := parquetFilePattern.FindStringSubmatch(name)
 	if m == nil {
 		return "", 0, 0, false
@@ -110,12 +112,12 @@ func parseParquetFileName(name string) (slug string, shard, gen int, ok bool) {
 	if m[3] != "" {
 		gen, _ = strconv.Atoi(m[3])
 	}
-	return m[1], shard, gen, parquetFileName(m[1], shard, gen) == name
+	return m[1], shard, gen, ParquetFileName(m[1], shard, gen) == name
 }
 
 // paths joins names below a run directory.
-type paths string
+type Dir string
 
-func (p paths) at(names ...string) string {
+func (p Dir) At(names ...string) string {
 	return filepath.Join(append([]string{string(p)}, names...)...)
 }

@@ -1,4 +1,4 @@
-package store
+package view
 
 import (
 	"archive/zip"
@@ -12,6 +12,7 @@ import (
 	"github.com/xuri/excelize/v2"
 
 	"nightshift"
+	"nightshift/runner/store"
 	"nightshift/runner/store/internal/storetest"
 )
 
@@ -21,7 +22,7 @@ import (
 func TestExportXLSX(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 7, 1)
-	r := mustOpen(t, dir, id, Options{})
+	r := mustOpen(t, dir, id, store.Options{})
 	u, err := r.OpenShard("m0", 0)
 	storetest.Must(t, err)
 	texts := []string{`=HYPERLINK("http://evil.invalid","x")`, "+1", "007", "a\x00b\x1b\nc", strings.Repeat("x", xlsxText), strings.Repeat("ä😀", 20_000), "_x0041_ <b>&"}
@@ -32,7 +33,7 @@ func TestExportXLSX(t *testing.T) {
 	}
 	storetest.Must(t, u.Commit())
 	storetest.Must(t, r.Close("finished"))
-	storetest.Must(t, WriteScores(dir, "number", scoresOf(score("m0", 1, "number", storetest.Ptr(0.25)))))
+	storetest.Must(t, store.WriteScores(dir, "number", scoresOf(score("m0", 1, "number", storetest.Ptr(0.25)))))
 	var out bytes.Buffer
 	n, err := Export(dir, &out, FormatXLSX, ExportOptions{sheetRows: 4})
 	storetest.Must(t, err)
@@ -102,7 +103,7 @@ func noFormulas(t *testing.T, b []byte) {
 // A run without rows is a workbook with a header.
 func TestExportXLSXEmpty(t *testing.T) {
 	dir := t.TempDir()
-	r := mustOpen(t, dir, identity(1, 1, 3, 1), Options{})
+	r := mustOpen(t, dir, identity(1, 1, 3, 1), store.Options{})
 	storetest.Must(t, r.Close("stopped"))
 	var out bytes.Buffer
 	n, err := Export(dir, &out, FormatXLSX, ExportOptions{Where: func(*nightshift.Record) bool { return true }})

@@ -1,0 +1,66 @@
+package view
+
+import (
+	"errors"
+	"io/fs"
+	"iter"
+	"strings"
+
+	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
+	"nightshift/runner/store/parquetfile"
+)
+
+// ScoreTables returns the names of the score tables of a run, sorted.
+func ScoreTables(dir string) ([]string, error) { return scoreTables(disk.OS{}, rundir.Dir(dir)) }
+
+func scoreTables(fsys disk.FS, dir rundir.Dir) ([]string, error) {
+	files, err := fsys.List(dir.At(rundir.ScoresDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, f := range files {
+		if name, ok := strings.CutSuffix(f, ".parquet"); ok && !strings.HasPrefix(f, ".") {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+// Scores yields the scores of the named tables, of all tables when none is
+// named, in the order in which they were written. An error ends it.
+func Scores(dir string, tables ...string) iter.Seq2[nightshift.Score, error] {
+	return readScores(disk.OS{}, rundir.Dir(dir), tables)
+}
+
+func readScores(fsys disk.FS, dir rundir.Dir, tables []string) iter.Seq2[nightshift.Score, error] {
+	return func(yield func(nightshift.Score, error) bool) {
+		if len(tables) == 0 {
+			var err error
+			if tables, err = scoreTables(fsys, dir); err != nil {
+				yield(nightshift.Score{}, err)
+				return
+			}
+		}
+		for _, name := range tables {
+			path := dir.At(rundir.ScoresDir, name+".parquet")
+			for s, err := range parquetfile.Rows[nightshift.Score](fsys, path) {
+				if err != nil {
+					err = &rundir.DamageError{Path: path, Err: err}
+				}
+				if !yield(s, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// ScoreRows yields the scores of one table as structs whose fields carry
+// parquet tags of [nightshift.Score]; only the columns that it names are read.
+// An error ends it; it is fs.ErrNotExist when there is no such table.
+func ScoreRows[T any](dir, table string) iter.Seq2[T, error] {
+	return parquetfile.Rows[T](disk.OS{}, rundir.Dir(dir).At(rundir.ScoresDir, table+".parquet"))
+}
