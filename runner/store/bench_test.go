@@ -74,8 +74,8 @@ func BenchmarkIntent(b *testing.B) {
 	}
 }
 
-// BenchmarkCommit is a unit of 20,000 records of 3 KB, from the last record to
-// the listed part, and the reading of the part: one that has grown, and one
+// BenchmarkCommit is a shard of 20,000 records of 3 KB, from the last record to
+// the listed Parquet file, and the reading of the Parquet file: one that has grown, and one
 // that is made of the journal, whose records came in the reverse order.
 func BenchmarkCommit(b *testing.B) {
 	b.Run("grown", func(b *testing.B) {
@@ -125,7 +125,7 @@ func benchmarkCommit(b *testing.B, o Options, order func(n int64) (row int64)) {
 }
 
 // BenchmarkResume is a run of 10 M rows of which 9.9 M are done, most of them
-// in 494 committed parts, 10,000 in the journal of an open unit: from Open to
+// in 494 committed Parquet files, 10,000 in the journal of an open shard: from Open to
 // the first intent. ParquetFiles are stood in for by files of the listed sizes, since
 // Open does not read what the manifest vouches for.
 func BenchmarkResume(b *testing.B) {
@@ -170,7 +170,7 @@ func firstOpen(b *testing.B, r *Run, id Identity) (*Shard, int64) {
 	return nil, 0
 }
 
-// makeLargeRun lists n units in the manifest and half-fills the next.
+// makeLargeRun lists n shards in the manifest and half-fills the next.
 func makeLargeRun(b *testing.B, dir string, id Identity, n int) {
 	b.Helper()
 	r := mustOpen(b, dir, id, Options{})

@@ -13,9 +13,9 @@ import (
 	"nightshift/runner/store/parquetfile"
 )
 
-// Commit finishes the unit's part and publishes it. All items must have a
-// record. On return the part is durable under its final name, the manifest
-// lists it, and the journal is gone. It may run while other units are written
+// Commit finishes the shard's part and publishes it. All items must have a
+// record. On return the Parquet file is durable under its final name, the manifest
+// lists it, and the journal is gone. It may run while other shards are written
 // to; one commit runs at a time.
 //
 // When it fails the run has failed, and the journal still holds everything.
@@ -38,7 +38,7 @@ func (u *Shard) Commit() error {
 	return nil
 }
 
-// seal closes the unit for records and makes its journal durable.
+// seal closes the shard for records and makes its journal durable.
 func (u *Shard) seal() error {
 	u.mu.Lock()
 	if u.state != shardOpen || u.left > 0 {
@@ -69,7 +69,7 @@ func (u *Shard) seal() error {
 	return err
 }
 
-// publish writes the part and brings it under its final name and into the
+// publish writes the Parquet file and brings it under its final name and into the
 // manifest. The order of these steps is the promise of the store.
 func (u *Shard) publish() (rundir.ParquetFile, error) {
 	tmp, parquetFile, err := u.finishTempFile()
@@ -94,7 +94,7 @@ func (u *Shard) publish() (rundir.ParquetFile, error) {
 	return parquetFile, nil
 }
 
-// retire removes what the part has replaced. What cannot be removed now is
+// finishShard removes what the Parquet file has replaced. What cannot be removed now is
 // removed at the next start.
 func (u *Shard) finishShard(parquetFile rundir.ParquetFile) {
 	if u.base != nil {

@@ -16,8 +16,8 @@ import (
 	"nightshift/runner/store/view"
 )
 
-// A flipped bit in a part is found by verify, always; a reader gets an error
-// or the right values, and never a panic; and a part that the manifest lacks
+// A flipped bit in a Parquet file is found by verify, always; a reader gets an error
+// or the right values, and never a panic; and a Parquet file that the manifest lacks
 // is only adopted when all its values are right.
 func TestParquetFileBitFlips(t *testing.T) {
 	dir := t.TempDir()
@@ -58,7 +58,7 @@ func TestParquetFileBitFlips(t *testing.T) {
 	}
 }
 
-// takeIn treats bytes as a part that was found, and reports whether it would
+// takeIn treats bytes as a Parquet file that was found, and reports whether it would
 // be adopted.
 func takeIn(t *testing.T, raw []byte, id Identity, runID string, want []nightshift.Record, bit int) bool {
 	t.Helper()
@@ -86,7 +86,7 @@ func takeIn(t *testing.T, raw []byte, id Identity, runID string, want []nightshi
 	return true
 }
 
-// readAnyway reads a part as Rows does, which trusts the manifest that it is
+// readAnyway reads a Parquet file as Rows does, which trusts the manifest that it is
 // whole: whatever is in it, that ends with values or an error.
 func readAnyway(t *testing.T, mem *storetest.MemFS, want []nightshift.Record) {
 	t.Helper()
@@ -103,8 +103,8 @@ func readAnyway(t *testing.T, mem *storetest.MemFS, want []nightshift.Record) {
 	}
 }
 
-// Reading a damaged part gives an error that says which, and the rows of the
-// other units.
+// Reading a damaged Parquet file gives an error that says which, and the rows of the
+// other shards.
 func TestRowsPassOverDamage(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 3, 4, 1)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// A part that does not read back as it was written is never published.
+// A Parquet file that does not read back as it was written is never published.
 func TestCommitComparesWhatItWrote(t *testing.T) {
 	under := storetest.NewFS()
 	id := identity(1, 1, 5, 1)
@@ -43,7 +43,7 @@ func TestCommitComparesWhatItWrote(t *testing.T) {
 	}
 }
 
-// Whichever byte of a part comes out wrong, either the part is refused or every
+// Whichever byte of a Parquet file comes out wrong, either the Parquet file is refused or every
 // value in it is right all the same.
 func TestCommitNoticesEveryByte(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
@@ -78,7 +78,7 @@ func TestCommitNoticesEveryByte(t *testing.T) {
 	}
 }
 
-// distortingAt lies about one byte of every part.
+// distortingAt lies about one byte of every Parquet file.
 func distortingAt(under disk.FS, at int) disk.FS {
 	return wrecked{FS: under, openHook: func(name string, flag int) (disk.File, error) {
 		f, err := under.Open(name, flag)

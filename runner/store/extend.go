@@ -19,9 +19,9 @@ type NewRows struct {
 	Chunks      []rundir.Chunk // those of before, and at least one more
 }
 
-// Extend gives the run in dir the units that its dataset has beyond those it
+// Extend gives the run in dir the shards that its dataset has beyond those it
 // knows. It takes the lock and then asks read for the dataset as it is now; an
-// error of read is returned as it is, and nothing is written. The units of
+// error of read is returned as it is, and nothing is written. The shards of
 // before must be what they were; the error is otherwise a [*MismatchError]
 // that names the rows. It may also be a [*LockedError], a [*StorageError], or
 // fs.ErrNotExist when there is no run. With any error, and after a crash at any
@@ -66,7 +66,7 @@ func identityOf(i rundir.Info) Identity {
 	}
 }
 
-// grow writes the longer list of units, and then run.json, which makes it
+// grow writes the longer list of shards, and then run.json, which makes it
 // count.
 func (r *Run) grow(g NewRows) error {
 	before := r.id

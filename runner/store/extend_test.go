@@ -23,7 +23,7 @@ func grown(g NewRows) func(rundir.Info) (NewRows, error) {
 	return func(rundir.Info) (NewRows, error) { return g, nil }
 }
 
-// put puts records of a unit's first n rows on record.
+// put puts records of a shard's first n rows on record.
 func put(t testing.TB, r *Run, model string, shard, n int) {
 	t.Helper()
 	u, err := r.OpenShard(model, shard)
@@ -38,8 +38,8 @@ func put(t testing.TB, r *Run, model string, shard, n int) {
 	}
 }
 
-// A run with a committed, an open and an untouched unit is extended twice; it
-// goes on with what is left, and each part keeps the dataset it was asked from.
+// A run with a committed, an open and an untouched shard is extended twice; it
+// goes on with what is left, and each Parquet file keeps the dataset it was asked from.
 func TestExtend(t *testing.T) {
 	dir := t.TempDir()
 	short := identity(1, 3, 4, 1)
@@ -79,7 +79,7 @@ func TestExtend(t *testing.T) {
 	longest := extended(longer)
 	longest.DatasetHash = "longest"
 	storetest.Must(t, Extend(dir, Options{}, grown(newRows(longest))))
-	// Without the manifest the parts speak for themselves: their footers must fit.
+	// Without the manifest the Parquet files speak for themselves: their footers must fit.
 	storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile)))
 	r = mustOpen(t, dir, longest, Options{Notice: func(s string) { t.Error(s) }})
 	for n := range longest.Chunks {
@@ -160,7 +160,7 @@ func TestExtendRefuses(t *testing.T) {
 	storetest.Must(t, r.Close("finished"))
 }
 
-// identityFiles is what run.json and the units say.
+// identityFiles is what run.json and the shards say.
 func identityFiles(t testing.TB, dir string) string {
 	t.Helper()
 	run, err := os.ReadFile(filepath.Join(dir, rundir.RunFile))
@@ -201,7 +201,7 @@ func TestExtensionCutShort(t *testing.T) {
 	}
 	storetest.Must(t, r.Close("stopped: test"))
 
-	// Fewer units than run.json tells of are damage.
+	// Fewer shards than run.json tells of are damage.
 	shards, err = rundir.EncodeChunks(runID, short.Chunks)
 	storetest.Must(t, err)
 	storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.ShardsFile), shards, 0o600))

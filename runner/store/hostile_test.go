@@ -99,7 +99,7 @@ func (h *columnHash) number(to hash.Hash, n uint64) {
 }
 
 // Random rows with hostile values are put on record, and read back equal: from
-// the journal, from the part, and by DuckDB and pyarrow where they are
+// the journal, from the Parquet file, and by DuckDB and pyarrow where they are
 // installed. Expected is what Put promises to keep.
 func TestHostileRowsReadBackEqual(t *testing.T) {
 	const perShard = 20_000
@@ -206,7 +206,7 @@ func compareRows(t *testing.T, from, dir string, s rundir.Chunk, expected []nigh
 	}
 }
 
-// compareForeign has another reader hash every column of the parts.
+// compareForeign has another reader hash every column of the Parquet files.
 func compareForeign(t *testing.T, reader string, parquetFiles []string, want map[string]string) {
 	python := findPython(t, reader)
 	cmd := exec.Command(python, append([]string{filepath.Join("testdata", "readback.py"), reader}, parquetFiles...)...)

@@ -15,7 +15,7 @@ import (
 	"nightshift/runner/store/journal"
 )
 
-// journalFixture is a run with one open unit, the bytes of its journal, and
+// journalFixture is a run with one open shard, the bytes of its journal, and
 // what is in it.
 type journalFixture struct {
 	mem  *storetest.MemFS

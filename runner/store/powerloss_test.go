@@ -46,7 +46,7 @@ func crashPoints(t testing.TB) int {
 type client struct {
 	id      Identity
 	short   *Identity // the run begins with this one and is extended to id; nil is no extension
-	half    bool      // it is extended while its units are open
+	half    bool      // it is extended while its shards are open
 	opts    Options
 	mu      sync.Mutex
 	acked   map[string]string // item → text of its record
@@ -110,7 +110,7 @@ func (c *client) extend(fsys disk.FS) error {
 	return Extend(crashDir, o, grown(newRows(c.id)))
 }
 
-// pass goes through all units, or through a half of each and leaves it open.
+// pass goes through all shards, or through a half of each and leaves it open.
 func (c *client) pass(fsys disk.FS, id Identity, half bool) error {
 	o := c.opts
 	o.fs = fsys
@@ -266,7 +266,7 @@ func powerTrial(seed uint64, wreck sabotage, most int) (points int, err error) {
 	return c.trial(mem, wreck, rng, 0, most)
 }
 
-// extended is the identity of a run to whose dataset a unit or two were added.
+// extended is the identity of a run to whose dataset a shard or two were added.
 func extended(id Identity) Identity {
 	more := id
 	more.DatasetHash, more.Chunks = "longer", slices.Clone(id.Chunks)
@@ -468,7 +468,7 @@ func exists(fsys disk.FS, name string) bool {
 	return err == nil
 }
 
-// removeJournals deletes the journal files of the unit whose part is name.
+// removeJournals deletes the journal files of the shard whose part is name.
 func removeJournals(under disk.FS, name string) {
 	slug, shard, _, _ := rundir.ParseParquetFileName(path.Base(name))
 	names, _ := under.List(path.Join(crashDir, rundir.JournalDir))

@@ -41,11 +41,11 @@ func child(kind, dir string, env ...string) *exec.Cmd {
 	return cmd
 }
 
-// childIdentity has two models, so that units are open side by side, and a
+// childIdentity has two models, so that shards are open side by side, and a
 // failed row each, so that a second generation is made.
 func childIdentity() Identity { return identity(2, 2, 6, 1) }
 
-// childShort is what the child's run begins with: its dataset grows by a unit
+// childShort is what the child's run begins with: its dataset grows by a shard
 // when all of that is on record.
 func childShort() Identity { return identity(2, 1, 6, 1) }
 
@@ -213,7 +213,7 @@ func checkBook(t *testing.T, dir string, b book, finished bool) {
 	}
 	for row := range b.sent {
 		m, r, _ := strings.Cut(row, " ")
-		// Rows 1 and 2 of a unit may have an outcome that is no record: a
+		// Rows 1 and 2 of a shard may have an outcome that is no record: a
 		// failed attempt, an answered turn.
 		var n int
 		fmt.Sscan(r, &n)

@@ -16,7 +16,7 @@ import (
 	"nightshift/runner/store/parquetfile"
 )
 
-// recover finds out what is on record: manifest, parts, journals.
+// recover finds out what is on record: manifest, Parquet files, journals.
 func (r *Run) recover() error {
 	if err := r.readManifest(); err != nil {
 		return err
@@ -65,7 +65,7 @@ func (r *Run) readManifest() error {
 	return disk.Wrap("opening", name, err)
 }
 
-// checkParquetFiles compares the results directory with the manifest. ParquetFiles that the
+// checkParquetFiles compares the results directory with the manifest. Parquet files that the
 // manifest lacks are adopted when they are whole and fit, and set aside when
 // not.
 func (r *Run) checkParquetFiles() error {
@@ -109,7 +109,7 @@ func (r *Run) checkListed(p rundir.ParquetFile, there bool) error {
 
 const parquetFileHint = "restore the file from a copy; or, to have its rows sent and paid for again, move manifest.jsonl away: it is made again from the parts that are whole"
 
-// adoptParquetFile takes a part that the manifest lacks: a process ended between
+// adoptParquetFile takes a Parquet file that the manifest lacks: a process ended between
 // publishing it and listing it.
 func (r *Run) adoptParquetFile(name string) error {
 	path := r.dir.At(rundir.ResultsDir, name)
@@ -155,7 +155,7 @@ func (r *Run) syncFile(name string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// readWholeParquetFile decodes a part to its last value and checks that it is the
+// readWholeParquetFile decodes a Parquet file to its last value and checks that it is the
 // one its name says.
 func (r *Run) readWholeParquetFile(path string, key rundir.Key, gen int) (rundir.ParquetFile, error) {
 	f, err := parquetfile.Open(r.fs, path)
@@ -182,7 +182,7 @@ func (r *Run) readWholeParquetFile(path string, key rundir.Key, gen int) (rundir
 	return parquetFile, err
 }
 
-// scanJournals opens the units that have journals.
+// scanJournals opens the shards that have journals.
 func (r *Run) scanJournals() error {
 	dir := r.dir.At(rundir.JournalDir)
 	found, err := rundir.ListJournals(r.fs, r.dir, r.slugs)
@@ -205,7 +205,7 @@ func (r *Run) scanJournals() error {
 	return disk.Wrap("syncing", dir, r.fs.SyncDir(dir))
 }
 
-// resumeShard takes stock of one unit's journals. Those of a committed
+// resumeShard recovers one shard's journals. Those of a committed
 // generation have done their work.
 func (r *Run) resumeShard(key rundir.Key, ids []rundir.JournalID) error {
 	parquetFile, committed := r.parquetFiles[key]

@@ -167,7 +167,7 @@ func TestTurns(t *testing.T) {
 	storetest.Must(t, r.Close(""))
 }
 
-// Failed rows are run again as a new generation; the old part stays until all
+// Failed rows are run again as a new generation; the old Parquet file stays until all
 // of them have a record.
 func TestRetryFailed(t *testing.T) {
 	dir := t.TempDir()
@@ -271,7 +271,7 @@ func trimAll(names []string, prefix string) []string {
 	return names
 }
 
-// In a unit that is not committed yet, failed rows are run again too, and
+// In a shard that is not committed yet, failed rows are run again too, and
 // their attempts stay on the bill.
 func TestRetryFailedInOpenShard(t *testing.T) {
 	dir := t.TempDir()
@@ -418,7 +418,7 @@ func TestLock(t *testing.T) {
 	storetest.Must(t, mustOpen(t, dir, id, Options{}).Close(""))
 }
 
-// ParquetFiles that the manifest lacks are adopted when they are whole, and set aside
+// Parquet files that the manifest lacks are adopted when they are whole, and set aside
 // when not; either way every row is there once.
 func TestAdoption(t *testing.T) {
 	prepare := func(t *testing.T) (string, Identity) {
@@ -498,7 +498,7 @@ func TestAdoption(t *testing.T) {
 	}
 }
 
-// A part that the manifest lists and that is gone or cut is not paid for
+// A Parquet file that the manifest lists and that is gone or cut is not paid for
 // again behind the user's back.
 func TestListedParquetFileMissing(t *testing.T) {
 	for _, damage := range []func(t *testing.T, parquetFile string){
@@ -613,7 +613,7 @@ func TestPutLeavesTheRecordAlone(t *testing.T) {
 	}
 }
 
-// Many goroutines write to several units while others are committed.
+// Many goroutines write to several shards while others are committed.
 func TestConcurrentUse(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(3, 3, 20, 2)
@@ -710,7 +710,7 @@ func TestModelNamesBecomeFileNames(t *testing.T) {
 	}
 }
 
-// A run may use only some rows of a unit: the others get no record, and are
+// A run may use only some rows of a shard: the others get no record, and are
 // missed by nobody.
 func TestSkippedRows(t *testing.T) {
 	dir := t.TempDir()
@@ -732,7 +732,7 @@ func TestSkippedRows(t *testing.T) {
 	storetest.Must(t, err)
 	storetest.Must(t, u.Put(storetest.Record("m0", 8, 0)))
 	storetest.Must(t, r.Close("stopped"))
-	storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile))) // the part is adopted
+	storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile))) // the Parquet file is adopted
 	r = mustOpen(t, dir, id, Options{})
 	if !r.Committed("m0", 0) || r.Totals().Sum().Rows != 5 {
 		t.Fatalf("committed %v, %d rows", r.Committed("m0", 0), r.Totals().Sum().Rows)
@@ -777,7 +777,7 @@ func collect(t testing.TB, dir string, o view.ReadOptions) map[string]string {
 	return got
 }
 
-// fillShard puts a record of every open item on record and commits the unit.
+// fillShard puts a record of every open item on record and commits the shard.
 func fillShard(t testing.TB, r *Run, model string, n int) {
 	t.Helper()
 	u, err := r.OpenShard(model, n)

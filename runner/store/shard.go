@@ -19,7 +19,7 @@ import (
 	"nightshift/runner/store/parquetfile"
 )
 
-// A Shard is a contiguous slice of the dataset's rows for one model, open for
+// A Shard is a contiguous range of the dataset's rows for one model, open for
 // writing. Its methods are safe for concurrent use.
 type Shard struct {
 	r     *Run
@@ -28,7 +28,7 @@ type Shard struct {
 	chunk rundir.Chunk
 	slug  string
 	gen   int
-	base  *rundir.ParquetFile // the part that this generation replaces; nil for the first
+	base  *rundir.ParquetFile // the Parquet file that this generation replaces; nil for the first
 
 	mu          sync.Mutex
 	settled     *sync.Cond // signals changes of syncedTo and failure
@@ -47,12 +47,12 @@ type Shard struct {
 	written     uint64             // lines taken so far
 	synced      uint64             // lines that are durable
 	state       shardState
-	kept        map[int64]*nightshift.Record // records for the draft, by item
+	kept        map[int64]*nightshift.Record // records for the temporary file, by item
 
 	syncMu sync.Mutex // one sync at a time
 
 	growing  sync.Mutex // everything below; taken before mu
-	tempFile *tempFile  // the part in the making; nil when there is none
+	tempFile *tempFile  // the Parquet file in the making; nil when there is none
 	drafted  int64      // the item that it is to have next
 	stunted  bool       // it failed, and is begun again by Commit alone
 }
@@ -66,7 +66,7 @@ const (
 	shardClosed
 )
 
-// maxWaiting is how many bytes of a unit may wait for the disk. Beyond it Put
+// maxWaiting is how many bytes of a shard may wait for the disk. Beyond it Put
 // waits too: a disk that cannot keep up slows the run down instead of filling
 // memory.
 const maxWaiting = 8 << 20
@@ -81,8 +81,8 @@ type pending struct {
 	add  *records.Columns // of a result
 }
 
-// OpenShard opens a unit that is not committed. It returns the same Shard when
-// it is open already. An error is a [*StorageError], or says that the unit
+// OpenShard opens a shard that is not committed. It returns the same Shard when
+// it is open already. An error is a [*StorageError], or says that the shard
 // does not exist or is committed.
 func (r *Run) OpenShard(model string, shard int) (*Shard, error) {
 	i, ok := r.models[model]
@@ -123,7 +123,7 @@ func (r *Run) newJournal(shard int) *journal.Index {
 	return journal.NewIndex(c.First, c.Rows, r.id.Epochs)
 }
 
-// newShard puts a unit together from what its journals and the part it
+// newShard puts a shard together from what its journals and the Parquet file it
 // replaces hold.
 func (r *Run) newShard(key rundir.Key, base *rundir.ParquetFile, j *journal.Index) (*Shard, error) {
 	u := &Shard{
@@ -155,7 +155,7 @@ func (u *Shard) again(item int64) bool {
 	return failed && (u.r.opts.RetryFailed || u.j.Reopened(item))
 }
 
-// readBase marks the rows that the part to be replaced answers.
+// readBase marks the rows that the Parquet file to be replaced answers.
 func (u *Shard) readBase() error {
 	name := u.r.dir.At(rundir.ResultsDir, u.base.Name)
 	f, err := parquetfile.Open(u.r.fs, name)
@@ -182,14 +182,15 @@ func (u *Shard) readBase() error {
 	return nil
 }
 
-// stake is what a unit adds to the run's sums when it is opened.
+// shardTotals are what a shard adds to the run's sums when it is opened.
 type shardTotals struct {
-	totals    records.Tally // its records; less what the part that it replaces said of the rows that are open again
+	totals    records.Tally // its records; less what the Parquet file that it replaces said of the rows that are open again
 	unsettled records.Tally // what was spent on rows without a record
 	unknown   []rundir.Unknown
 }
 
-// computeTotals works the stake out, and forgets what settled rows do not need.
+// computeTotals sums the recovered spend of the shard and drops the history of
+// completed rows.
 func (u *Shard) computeTotals() {
 	s := &u.shardTotals
 	for _, t := range u.baseOf {
@@ -230,7 +231,7 @@ func (u *Shard) unknown(item int64, t *journal.History) []rundir.Unknown {
 	return list
 }
 
-// enroll enters the unit into the run's book, whose lock is held.
+// register adds the shard to the run, whose lock is held.
 func (u *Shard) register() {
 	u.r.shards[u.key] = u
 	u.r.totals[u.key.Model].Accumulate(&u.shardTotals.totals, 1)
@@ -260,7 +261,7 @@ func (u *Shard) items() func(func(int64) bool) {
 	return slices.Values(list)
 }
 
-// Chunk returns the dataset rows that the unit covers.
+// Chunk returns the dataset rows that the shard covers.
 func (u *Shard) Chunk() rundir.Chunk { return u.chunk }
 
 // Generation is 1, and one more each time failed rows are run again.
@@ -274,7 +275,7 @@ func (u *Shard) Done(row int64, epoch int) bool {
 	return u.done.get(item)
 }
 
-// Remaining is the number of items without a record. At 0 the unit is ready
+// Remaining is the number of items without a record. At 0 the shard is ready
 // for Commit.
 func (u *Shard) Remaining() int64 {
 	u.mu.Lock()
@@ -292,7 +293,7 @@ func (u *Shard) mustItem(row int64, epoch int) int64 {
 
 // History returns the attempts that earlier processes made for an item that
 // has no final record, oldest first: those that failed, and those whose
-// outcome is unknown, with the most they can have cost. In a unit that runs
+// outcome is unknown, with the most they can have cost. In a shard that runs
 // failed rows again, the attempts of the failed record are among them. They
 // belong into the item's record. Attempts that led to an answer of
 // [Shard.Turns] are with that answer, not here.
@@ -560,7 +561,7 @@ func (u *Shard) reserve(need int64) {
 	f.Reserved = f.Size + n
 }
 
-// create begins the unit's next journal file in dir.
+// create begins the shard's next journal file in dir.
 func (u *Shard) create(dir string) (*journal.File, error) {
 	u.epoch++
 	name := filepath.Join(dir, rundir.JournalName(u.slug, u.key.Shard, u.gen, u.epoch))
@@ -644,7 +645,7 @@ func (u *Shard) fallbackDir() (string, error) {
 
 // rewrite begins a new file in dir with everything that is pending, and makes
 // it durable. In the run directory the lines are settled with that; outside
-// they stay pending, to be brought home by Close.
+// they stay pending until Close writes them into the run directory.
 func (u *Shard) rewrite(dir string, fallback bool) error {
 	f, err := u.create(dir)
 	if err != nil {

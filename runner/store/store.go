@@ -1,28 +1,27 @@
-// Package store keeps what was paid for: a journal that every answer is
-// written to before it counts, Parquet parts made from it, a manifest of the
-// parts, and what is needed to go on after any interruption.
+// Package store writes the directory of a run. Every answer goes to a journal
+// before it counts. Finished shards become Parquet files that a manifest lists.
+// A run can be resumed after any interruption.
 //
 // A run directory holds
 //
 //	run.json        whose run this is, and its state
-//	units.jsonl     the units: first row, rows, SHA-256 of the slice
+//	units.jsonl     the shards: first row, rows, SHA-256 of the chunk
 //	lock            held by the process that works on the run
-//	manifest.jsonl  one checksummed line per finished part
-//	journal/        one file or more per open unit: intents, answers, failures
-//	results/        one Parquet file per finished unit, never changed
+//	manifest.jsonl  one checksummed line per Parquet file
+//	journal/        one file or more per open shard: intents, answers, failures
+//	results/        one Parquet file per committed shard, never changed
 //	scores/         score tables
-//	tmp/            unfinished files, cleared at start
+//	tmp/            temporary files, cleared at start
 //	quarantine/     damaged or replaced files; never deleted by the store
-//	reserveFile         space kept for the answers in flight when the disk is full
+//	ballast         the reserve file: space for the answers in flight when the
+//	                disk is full
 //
-// A unit is a contiguous slice of the dataset's rows for one model. Its items
-// are the (row, epoch)s. When all have a record the unit is committed: the
-// part is written, synced, read back and compared, published under its final
-// name, entered in the manifest, and only then is the journal removed.
+// A shard is a contiguous range of the dataset's rows for one model. Its items
+// are the (row, epoch)s. When all have a record the shard is committed: the
+// Parquet file is written, synced, read back and compared, published under its
+// final name, entered in the manifest, and only then is the journal removed.
 //
-// [Open] takes the run directory for writing. The functions that read
-// ([ReadInfo], [Rows], [Scores], [Status], [Verify], [Export]) take no lock and
-// work on live, stopped and damaged runs.
+// [Open] takes the run directory for writing. Package view reads it.
 package store
 
 import (
@@ -66,7 +65,7 @@ type Identity struct {
 	DatasetHash string
 	DatasetRows int64
 	DatasetSize int64          // as the dataset counts it, for [Extend]'s caller; 0 is not known
-	Chunks      []rundir.Chunk // of all units of a model, contiguous from row 0
+	Chunks      []rundir.Chunk // of all shards of a model, contiguous from row 0
 
 	Models []string // names, in the order of the plan
 	Epochs int      // answers per row and model; 0 means 1
@@ -78,15 +77,15 @@ type Options struct {
 	Strict bool
 	// Notice is told in a sentence of everything that a person should know and
 	// that does not stop the run. It may be called from any goroutine, and must
-	// not call the Run or its units.
+	// not call the Run or its shards.
 	Notice func(string)
-	// RetryFailed opens units again that hold failed or unknown rows. Their
-	// parts stay until all those rows have a record again.
+	// RetryFailed opens shards again that hold failed or unknown rows. Their
+	// Parquet files stay until all those rows have a record again.
 	RetryFailed bool
 	// MovedEndpoint accepts a plan that differs from the run's in nothing but
 	// the addresses at which its models are reached.
 	MovedEndpoint bool
-	// Late makes a part only when its unit is complete, instead of letting it
+	// Late makes a Parquet file only when its shard is complete, instead of letting it
 	// grow: that takes some 40 MiB less memory while requests are in flight.
 	Late bool
 	// ReserveFile is the size of the file that is removed when the disk is full;
@@ -119,19 +118,19 @@ type Run struct {
 	mu           sync.Mutex // everything below; taken after a Shard's
 	parquetFiles map[rundir.Key]rundir.ParquetFile
 	shards       map[rundir.Key]*Shard
-	retry        map[rundir.Key]bool // committed units that are open again
+	retry        map[rundir.Key]bool // committed shards that are open again
 	totals       []records.Tally     // durable records, by model
 	unsettled    []records.Tally     // what earlier processes spent on rows without a record
 	unknown      []rundir.Unknown
 	err          error
 	largest      int64 // longest line so far
-	flying       int   // most items in flight in one unit
+	flying       int   // most items in flight in one shard
 	reserveFile  int64
 	closed       bool
 	grows        *Shard    // whose part grows; nil when none does
 	wrote        time.Time // when a line was made durable last
 
-	keeping atomic.Int64 // bytes of the records that units keep for their drafts
+	keeping atomic.Int64 // bytes of the records that shards keep for their temporary files
 
 	failed  chan struct{}
 	dirty   chan struct{} // holds one token when something waits for a sync
@@ -141,7 +140,7 @@ type Run struct {
 }
 
 // Open creates the run directory or resumes the run in it. It takes the lock,
-// takes stock of what is there, and sets damaged pieces aside. The error is a
+// recovers what is there, and sets damaged files aside. The error is a
 // [*LockedError], a [*MismatchError], a [*StorageError], or says what is wrong
 // with id. On error nothing is held.
 func Open(dir string, id Identity, o Options) (*Run, error) {
@@ -352,7 +351,7 @@ func (r *Run) Err() error {
 	return r.err
 }
 
-// Committed reports whether a unit is finished: its part holds a record of
+// Committed reports whether a shard is finished: its part holds a record of
 // every item. It panics on a model that the run does not have.
 func (r *Run) Committed(model string, shard int) bool {
 	key := rundir.Key{Model: r.modelIndex(model), Shard: shard}
@@ -362,7 +361,7 @@ func (r *Run) Committed(model string, shard int) bool {
 	return done && !r.retry[key]
 }
 
-// Shards returns the number of units of each model.
+// Shards returns the number of shards of each model.
 func (r *Run) Shards() int { return len(r.id.Chunks) }
 
 func (r *Run) modelIndex(model string) int {
@@ -507,7 +506,7 @@ func (r *Run) wake() {
 	}
 }
 
-// syncShards syncs the journals of all open units side by side: the kernel
+// syncShards syncs the journals of all open shards side by side: the kernel
 // makes one commit of them.
 func (r *Run) syncShards() {
 	var wg sync.WaitGroup

@@ -13,7 +13,7 @@ import (
 	"nightshift/runner/store/internal/storetest"
 )
 
-// mustOpen opens a run whose parts grow with every record, so that tests of a
+// mustOpen opens a run whose Parquet files grow with every record, so that tests of a
 // few rows see what happens to many.
 func mustOpen(t testing.TB, dir string, id Identity, o Options) *Run {
 	t.Helper()

@@ -44,22 +44,22 @@ func (d *tempFile) finish() (rundir.ParquetFile, error) {
 	return d.entry, err
 }
 
-// The part of a unit grows while its answers come: what is in memory need not
-// be read from the journal again, and the end of a unit holds nobody up. The
+// The part of a shard grows while its answers come: what is in memory need not
+// be read from the journal again, and the end of a shard holds nobody up. The
 // items that come next are taken as soon as they have records; records of
 // later ones are kept until then, as far as there is room, and are else read
-// from the journal. One unit of a run grows at a time, which bounds memory.
+// from the journal. One shard of a run grows at a time, which bounds memory.
 //
-// Nothing depends on it. The journal has everything, and when a draft fails
+// Nothing depends on it. The journal has everything, and when a temporary file fails
 // Commit begins another.
 
 const (
-	growEvery = parquetfile.BatchRows // records that are kept before the part grows by them
-	maxKept   = 8 << 20               // bytes of records that all units of a run keep
+	growEvery = parquetfile.BatchRows // records that are kept before the Parquet file grows by them
+	maxKept   = 8 << 20               // bytes of records that all shards of a run keep
 	keptSize  = 1 << 10               // what a record takes in memory besides its texts
 )
 
-// keep remembers a record that was written, and lets the part grow. What the
+// keep remembers a record that was written, and lets the Parquet file grow. What the
 // record points to must not change any more.
 func (u *Shard) keep(item int64, rec *nightshift.Record) {
 	u.mu.Lock()
@@ -81,8 +81,8 @@ func (u *Shard) keep(item int64, rec *nightshift.Record) {
 	}
 }
 
-// grow takes what there is. u.growing is held. Whoever comes after the unit was
-// sealed finds nothing to do: the part is Commit's from then on.
+// grow takes what there is. u.growing is held. Whoever comes after the shard was
+// sealed finds nothing to do: the Parquet file is Commit's from then on.
 func (u *Shard) grow() {
 	u.mu.Lock()
 	open := u.state == shardOpen
@@ -144,7 +144,7 @@ func (u *Shard) forget(item int64, rec *nightshift.Record) {
 	}
 }
 
-// finishTempFile brings the part to its end. All items have a record.
+// finishTempFile brings the Parquet file to its end. All items have a record.
 func (u *Shard) finishTempFile() (tmp string, parquetFile rundir.ParquetFile, err error) {
 	u.growing.Lock()
 	defer u.growing.Unlock()
@@ -173,7 +173,7 @@ func (u *Shard) finishTempFile() (tmp string, parquetFile rundir.ParquetFile, er
 	return d.Name(), parquetFile, nil
 }
 
-// remaining yields the records that the draft lacks.
+// remaining yields the records that the temporary file lacks.
 func (u *Shard) remaining() func(func(*nightshift.Record, error) bool) {
 	if u.base != nil {
 		return rundir.MergeRecords(u.r.fs, u.r.dir, u.base, u.j)
@@ -181,7 +181,7 @@ func (u *Shard) remaining() func(func(*nightshift.Record, error) bool) {
 	return u.j.Ordered(u.drafted, u.kept)
 }
 
-// abandonTempFile removes a draft. The next one begins at the beginning.
+// abandonTempFile removes a temporary file. The next one begins at the beginning.
 func (u *Shard) abandonTempFile() {
 	if u.tempFile != nil {
 		u.tempFile.Drop()
@@ -189,7 +189,7 @@ func (u *Shard) abandonTempFile() {
 	u.endNewRows()
 }
 
-// endNewRows forgets the draft, and gives back what it took.
+// endNewRows forgets the temporary file, and gives back what it took.
 func (u *Shard) endNewRows() {
 	u.tempFile, u.drafted = nil, 0
 	u.mu.Lock()
@@ -204,7 +204,7 @@ func (u *Shard) endNewRows() {
 	u.r.mu.Unlock()
 }
 
-// mayGrow reports whether it is this unit's turn.
+// mayGrow reports whether it is this shard's turn.
 func (r *Run) mayGrow(u *Shard) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

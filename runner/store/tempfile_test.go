@@ -20,7 +20,7 @@ import (
 	"nightshift/runner/store/view"
 )
 
-// A part that grew with its records is that which Commit makes of the journal
+// A Parquet file that grew with its records is that which Commit makes of the journal
 // alone, byte for byte up to the footer, whatever the order in which answers
 // came and however few of them could be kept.
 func TestParquetFilesGrow(t *testing.T) {
@@ -134,7 +134,7 @@ func parquetFileSums(t *testing.T, mem disk.FS, id Identity) string {
 	return b.String()
 }
 
-// A draft that cannot be written is given up without a word: the journal has
+// A temporary file that cannot be written is given up without a word: the journal has
 // everything, and Commit begins again.
 func TestTempFileThatFails(t *testing.T) {
 	noise := make([]byte, 1<<21) // what does not pack makes a row group that is written before the end
@@ -175,7 +175,7 @@ func TestTempFileThatFails(t *testing.T) {
 	}
 }
 
-// A unit that is closed before its end leaves no draft behind.
+// A shard that is closed before its end leaves no temporary file behind.
 func TestTempFileOfAStoppedRun(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 100, 1)
@@ -211,7 +211,7 @@ func TestTempFileOfAStoppedRun(t *testing.T) {
 	}
 }
 
-// A publishHook calls published when a part has got its final name.
+// A publishHook calls published when a Parquet file has got its final name.
 type publishHook struct {
 	disk.FS
 	published func()
@@ -223,8 +223,8 @@ func (h *publishHook) Publish(from, to string) error {
 	return err
 }
 
-// A Put that comes to its end only while the unit is committed must not begin
-// another draft: that one would stay, and keep all other units from growing.
+// A Put that comes to its end only while the shard is committed must not begin
+// another temporary file: that one would stay, and keep all other shards from growing.
 func TestPutEndsBesideCommit(t *testing.T) {
 	mem := &publishHook{FS: storetest.NewFS()}
 	id := identity(1, 2, 8, 1)

@@ -17,7 +17,7 @@ import (
 	"nightshift"
 )
 
-// The twin of encode.go: result lines are read by hand when a unit is
+// The twin of encode.go: result lines are read by hand when a shard is
 // committed, in less than half the time that encoding/json takes. It knows the
 // form that encodeRecord writes and no other. Whatever differs is left to
 // encoding/json, so that hand-made lines and those of other versions are read

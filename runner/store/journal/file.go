@@ -13,7 +13,7 @@ import (
 // A File is the journal file that a shard writes to.
 type File struct {
 	disk.File
-	N        int32 // number among the unit's files
+	N        int32 // number among the shard's files
 	Name     string
 	Dir      string
 	Size     int64

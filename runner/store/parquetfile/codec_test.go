@@ -21,7 +21,7 @@ import (
 	"nightshift/runner/store/internal/storetest"
 )
 
-// BenchmarkCodec is why parts are written with zstd at its fastest level: size
+// BenchmarkCodec is why Parquet files are written with zstd at its fastest level: size
 // and speed of 2,000 records of 5 KB with every codec that readers know. Raw
 // bytes are those of the values, the processor time is that of the writer.
 func BenchmarkCodec(b *testing.B) {

@@ -40,7 +40,7 @@ func TestOlderFiles(t *testing.T) {
 	}
 }
 
-// makeOlder writes a part again without one column.
+// makeOlder writes a Parquet file again without one column.
 func makeOlder(t *testing.T, fsys *storetest.MemFS, name, field string, list []*nightshift.Record) {
 	t.Helper()
 	b, err := disk.ReadAll(fsys, name)

@@ -200,7 +200,7 @@ type setter func(to reflect.Value, v *parquet.Value) error
 
 // setterOf returns the setter for fields of type t. Files that another program
 // has written may hold whole numbers as floating-point ones, and times in
-// other units.
+// other shards.
 func setterOf(t reflect.Type, leaf parquet.LeafColumn) (setter, error) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()

@@ -11,7 +11,7 @@ import (
 
 // At yields the rows on record of one model at some rows of the dataset, each
 // with all its epochs, in the order of the dataset. It is [Rows] for rows that
-// are far apart: the run is looked at once, each part is opened once, and only
+// are far apart: the run is looked at once, each Parquet file is opened once, and only
 // the pages that hold the rows are read.
 func At[T any](dir, model string, rows []int64) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {

@@ -16,7 +16,7 @@ import (
 // What a workbook can hold, by "Excel specifications and limits" (Microsoft).
 const (
 	xlsxRows  = 1_048_576 // of a sheet
-	xlsxText  = 32_767    // UTF-16 units of a cell
+	xlsxText  = 32_767    // UTF-16 shards of a cell
 	xlsxExact = 1 << 53   // numbers are floating-point ones
 )
 

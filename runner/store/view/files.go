@@ -9,7 +9,7 @@ import (
 )
 
 // FileRows yields the rows of one Parquet file of results, wherever it comes
-// from: a part, an export, or a copy that another program wrote. T is as for
+// from: a Parquet file, an export, or a copy that another program wrote. T is as for
 // [Rows]; columns that the file lacks read as null. An error ends it: a
 // [*DamageError] when the file is no Parquet file that can be read.
 func FileRows[T any](path string) iter.Seq2[T, error] {
@@ -32,7 +32,7 @@ func FileRows[T any](path string) iter.Seq2[T, error] {
 	}
 }
 
-// A ShardFile says where the rows of one unit are to be read.
+// A ShardFile says where the rows of one shard are to be read.
 type ShardFile struct {
 	Model       string
 	First, Rows int64
@@ -41,7 +41,7 @@ type ShardFile struct {
 	Path string
 }
 
-// ShardFiles lists the units of a run that hold rows, in the order of [Rows].
+// ShardFiles lists the shards of a run that hold rows, in the order of [Rows].
 func ShardFiles(dir string) ([]ShardFile, error) {
 	v, err := rundir.Read(disk.OS{}, dir)
 	if err != nil {

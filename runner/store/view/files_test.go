@@ -15,7 +15,7 @@ import (
 )
 
 // Whole numbers may be held as floating-point ones, which is what becomes of a
-// column with nulls in many programs, and times in other units.
+// column with nulls in many programs, and times in other shards.
 func TestForeignColumns(t *testing.T) {
 	type foreign struct {
 		Row     int32     `parquet:"row"`

@@ -50,7 +50,7 @@ func collect(t testing.TB, dir string, o ReadOptions) map[string]string {
 	return got
 }
 
-// fillShard puts a record of every open item on record and commits the unit.
+// fillShard puts a record of every open item on record and commits the shard.
 func fillShard(t testing.TB, r *store.Run, model string, n int) {
 	t.Helper()
 	u, err := r.OpenShard(model, n)

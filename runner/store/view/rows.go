@@ -21,7 +21,7 @@ type ReadOptions struct {
 }
 
 // Rows yields the rows on record of a run: by model in the plan's order, then
-// by row and epoch, whether they are in a part or still in a journal. It takes
+// by row and epoch, whether they are in a Parquet file or still in a journal. It takes
 // no lock, works on live, stopped and damaged runs, and holds a batch of rows
 // at a time.
 //
@@ -30,8 +30,8 @@ type ReadOptions struct {
 // the type behind its pointer, in which case null reads as zero. The columns
 // row and epoch need not be among them.
 //
-// An error ends the iteration, except that a damaged part is reported and
-// passed over, so that the rest can be read: the error is then a
+// An error ends the iteration, except that a damaged Parquet file is reported and
+// skipped, so that the rest can be read: the error is then a
 // [*DamageError].
 func Rows[T any](dir string, o ReadOptions) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
@@ -63,14 +63,14 @@ func Rows[T any](dir string, o ReadOptions) iter.Seq2[T, error] {
 	}
 }
 
-// A choice is which rows of a unit are read: how from a part, and of a journal
+// A choice is which rows of a shard are read: how from a Parquet file, and of a journal
 // those whose number is wanted.
 type choice[T any] struct {
 	parquetFile func(parquetFile *rundir.ParquetFile, s rundir.Chunk, yield func(T) bool) error
 	wanted      func(row int64) bool
 }
 
-// shardRows yields the rows of one unit. It returns false when the reader has
+// shardRows yields the rows of one shard. It returns false when the reader has
 // had enough.
 func shardRows[T any](v *rundir.Snapshot, key rundir.Key, c choice[T], project func(*nightshift.Record) T, yield func(T, error) bool) bool {
 	var zero T
@@ -105,9 +105,9 @@ func shardRows[T any](v *rundir.Snapshot, key rundir.Key, c choice[T], project f
 	return goOn
 }
 
-// within is the stretch of a part's rows that o asks for: a part holds every
-// epoch of every row that its slice uses, in order. Where some are not used
-// only the part itself knows at which place a row is.
+// within is the stretch of a Parquet file's rows that o asks for: a Parquet file holds every
+// epoch of every row that its chunk uses, in order. Where some are not used
+// only the Parquet file itself knows at which place a row is.
 func within(v *rundir.Snapshot, f *parquetfile.File, s rundir.Chunk, o ReadOptions) (from, to int64, err error) {
 	first, last := max(o.From, s.First), s.First+s.Rows
 	if o.To > 0 {

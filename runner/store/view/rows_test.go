@@ -27,8 +27,8 @@ import (
 	"nightshift/runner/store/parquetfile"
 )
 
-// mixedRun is a run with committed units, an open one, one not begun, and
-// failed rows: 2 models × 3 units × 4 rows.
+// mixedRun is a run with committed shards, an open one, one not begun, and
+// failed rows: 2 models × 3 shards × 4 rows.
 func mixedRun(t testing.TB) (string, store.Identity) {
 	t.Helper()
 	dir := t.TempDir()
@@ -91,7 +91,7 @@ func TestRowsOrderAndChoice(t *testing.T) {
 	}
 }
 
-// A projection reads the same from parts and from journals.
+// A projection reads the same from Parquet files and from journals.
 func TestProjection(t *testing.T) {
 	type row struct {
 		Row   int64    `parquet:"row"`
@@ -149,7 +149,7 @@ func TestProjection(t *testing.T) {
 	}
 }
 
-// A reader that runs while units are committed under it sees every row once.
+// A reader that runs while shards are committed under it sees every row once.
 func TestRowsOfALiveRun(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 30, 4, 1)
@@ -400,7 +400,7 @@ func TestScores(t *testing.T) {
 }
 
 // Parquet row groups are copied as they are where nothing is joined, so that
-// a committed unit's pages are found byte for byte in the export.
+// a committed shard's pages are found byte for byte in the export.
 func TestExportParquet(t *testing.T) {
 	dir, id := mixedRun(t)
 	var out bytes.Buffer

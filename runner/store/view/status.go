@@ -29,7 +29,7 @@ type StatusInfo struct {
 	Committed  int   `json:"committed_units"`
 	OpenShards int   `json:"open_units"`
 
-	All       records.Totals     `json:"all"`              // parts and journals
+	All       records.Totals     `json:"all"`              // Parquet files and journals
 	Unsettled records.Tally      `json:"unsettled"`        // spent on rows without a record
 	Spent     nightshift.NanoUSD `json:"spent_nano_usd"`   // known costs, rows without a record included
 	AtMost    nightshift.NanoUSD `json:"at_most_nano_usd"` // with the worst case of what is not known
@@ -51,7 +51,7 @@ func StatusOn(fsys disk.FS, dir string) (StatusInfo, error) {
 	return statusBy(fsys, dir, nil, func(v *rundir.Snapshot, st *StatusInfo) error { return st.addJournals(v) })
 }
 
-// statusBy looks at a run; journals adds what those of open units hold, where p
+// statusBy looks at a run; journals adds what those of open shards hold, where p
 // does not say it.
 func statusBy(fsys disk.FS, dir string, p *rundir.Progress, journals func(*rundir.Snapshot, *StatusInfo) error) (StatusInfo, error) {
 	v, err := rundir.Read(fsys, dir)
@@ -72,7 +72,7 @@ func statusBy(fsys disk.FS, dir string, p *rundir.Progress, journals func(*rundi
 	}
 	st.Items = st.Info.Items()
 	st.Committed = len(v.Info.ParquetFiles)
-	st.All = v.Info.Totals.Add(records.Totals{}) // a copy: Info.Totals is of the committed units
+	st.All = v.Info.Totals.Add(records.Totals{}) // a copy: Info.Totals is of the committed shards
 	st.addParquetFiles(v)
 	if now := time.Now(); standsFor(p, &st, now) {
 		st.take(p)
@@ -152,12 +152,12 @@ func (st *StatusInfo) addJournal(v *rundir.Snapshot, key rundir.Key, j *journal.
 	st.addAttemptHistories(model, key.Shard, j)
 }
 
-// dropReplaced takes the rows of the old part that have a newer record out of
+// dropReplaced takes the rows of the old Parquet file that have a newer record out of
 // the sums.
 func (st *StatusInfo) dropReplaced(v *rundir.Snapshot, base rundir.ParquetFile, j *journal.Index, t *records.Tally) {
 	f, err := parquetfile.Open(v.FS, v.Dir.At(rundir.ResultsDir, base.Name))
 	if err != nil {
-		return // noted with the parts
+		return // noted with the Parquet files
 	}
 	defer f.Close()
 	for c, err := range parquetfile.Read[records.Columns](f) {

@@ -30,8 +30,8 @@ func (p Problem) String() string { return p.Path + ": " + p.What }
 type VerifyReport struct {
 	Deep         bool      `json:"deep"`
 	ParquetFiles int       `json:"parts"`
-	Bytes        int64     `json:"bytes"`         // of parts, hashed
-	Journals     int       `json:"journal_units"` // units with a journal
+	Bytes        int64     `json:"bytes"`         // of Parquet files, hashed
+	Journals     int       `json:"journal_units"` // shards with a journal
 	Items        int64     `json:"items"`         // of the whole run
 	Recorded     int64     `json:"recorded"`      // with a record
 	Decoded      int64     `json:"decoded"`       // records read to their last value
@@ -63,9 +63,9 @@ func (r *VerifyReport) note(harmless bool, path, format string, args ...any) {
 // follow from the raw response, say.
 type Check func(*nightshift.Record) error
 
-// Verify checks a run and changes nothing: checksums of manifest and units,
-// size, SHA-256 and footer of every part, that every item is in one place,
-// and that the sums of the manifest are those of the parts. Deep also decodes
+// Verify checks a run and changes nothing: checksums of manifest and shards,
+// size, SHA-256 and footer of every Parquet file, that every item is in one place,
+// and that the sums of the manifest are those of the Parquet files. Deep also decodes
 // every value of every record, and hands it to the checks. The error is
 // about what prevents looking; what is found is in the report.
 func Verify(dir string, deep bool, checks ...Check) (VerifyReport, error) {
@@ -129,14 +129,14 @@ func (r *VerifyReport) listed(v *rundir.Snapshot) error {
 	return nil
 }
 
-// replaced reports whether a file is an older generation of a listed part.
+// replaced reports whether a file is an older generation of a listed Parquet file.
 func replaced(v *rundir.Snapshot, name string) bool {
 	slug, shard, gen, ok := rundir.ParseParquetFileName(name)
 	p, listed := v.Listed[rundir.Key{Model: slices.Index(v.Slugs, slug), Shard: shard}]
 	return ok && listed && gen < p.Gen
 }
 
-// part checks one part against the manifest and against itself.
+// part checks one Parquet file against the manifest and against itself.
 func (r *VerifyReport) parquetFile(v *rundir.Snapshot, key rundir.Key, p rundir.ParquetFile, checks []Check) {
 	path := v.Dir.At(rundir.ResultsDir, p.Name)
 	size, sum, err := parquetfile.Hash(v.FS, path)
@@ -214,7 +214,7 @@ func (r *VerifyReport) check(path string, rec *nightshift.Record, model string, 
 	}
 }
 
-// journal checks the journals of one unit that is not committed.
+// journal checks the journals of one shard that is not committed.
 func (r *VerifyReport) journal(v *rundir.Snapshot, key rundir.Key, checks []Check) {
 	j, err := v.OpenJournal(key)
 	if err != nil {

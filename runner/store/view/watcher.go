@@ -18,9 +18,9 @@ import (
 )
 
 // A Watcher looks at a run again and again. It remembers what the journals of
-// open units hold and reads only what was added since, so that looking at a
+// open shards hold and reads only what was added since, so that looking at a
 // live run costs what has happened in it meanwhile. It keeps some 30 bytes for
-// each row of an open unit, and no file open. It takes no lock, changes
+// each row of an open shard, and no file open. It takes no lock, changes
 // nothing, and is safe for concurrent use.
 type Watcher struct {
 	dir string
@@ -31,7 +31,7 @@ type Watcher struct {
 	shards map[rundir.Key]*watched
 }
 
-// watched is what is known of the journals of one open unit.
+// watched is what is known of the journals of one open shard.
 type watched struct {
 	gen   int
 	files []rundir.JournalID
@@ -63,7 +63,7 @@ func (w *Watcher) Status(p *rundir.Progress) (StatusInfo, error) {
 	})
 }
 
-// looked is a unit's journals as a look has left them.
+// looked is a shard's journals as a look has left them.
 type looked struct {
 	j   *journal.Index
 	err error
@@ -109,7 +109,7 @@ func (w *Watcher) look(v *rundir.Snapshot, live bool) (map[rundir.Key]looked, er
 	return open, nil
 }
 
-// unit brings one unit up to date; nil when it has no journal that counts.
+// shard brings one shard up to date; nil when it has no journal that counts.
 func (w *Watcher) shard(v *rundir.Snapshot, key rundir.Key, ids []rundir.JournalID, live bool) (*watched, error) {
 	gen := v.Generation(key)
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id rundir.JournalID) bool { return id.Gen != gen })
@@ -165,8 +165,8 @@ func (u *watched) readOn(v *rundir.Snapshot, n int, live bool) error {
 	return err
 }
 
-// LatestRows returns up to n of the rows of one unit that were recorded last in
-// its journal, the latest first; none when the unit has no journal. T is as for
+// LatestRows returns up to n of the rows of one shard that were recorded last in
+// its journal, the latest first; none when the shard has no journal. T is as for
 // [Rows].
 func LatestRows[T any](w *Watcher, model string, shard, n int) (rows []T, err error) {
 	project, err := projection[T]()
@@ -239,7 +239,7 @@ func standsFor(p *rundir.Progress, st *StatusInfo, now time.Time) bool {
 	return p != nil && st.Live && p.RunID == st.RunID && p.PID == st.PID && now.Sub(p.At) < progressAge && now.Sub(p.At) > -progressAge
 }
 
-// take puts a Progress in the place of what parts and journals say.
+// take puts a Progress in the place of what Parquet files and journals say.
 func (st *StatusInfo) take(p *rundir.Progress) {
 	st.All, st.Unsettled = records.Totals{Models: map[string]records.Tally{}}.Add(p.Totals), p.Unsettled.Sum()
 	st.InFlight, st.OpenShards, st.Unknown = p.InFlight, p.OpenShards, p.Unknown

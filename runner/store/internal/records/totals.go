@@ -114,7 +114,7 @@ func addCount(to *nightshift.Count, from nightshift.Count, sign int64) {
 }
 
 // Columns are the part of a record that totals are computed from, with the columns'
-// names, so that it is read from journals and parts without the texts.
+// names, so that it is read from journals and Parquet files without the texts.
 type Columns struct {
 	Row                int64              `json:"row" parquet:"row"`
 	Epoch              int32              `json:"epoch" parquet:"epoch"`

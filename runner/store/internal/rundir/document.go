@@ -72,7 +72,7 @@ func EncodeChunks(runID string, chunks []Chunk) ([]byte, error) {
 	return out, nil
 }
 
-// readChunks reads the units of a run that has so many. There are more in the
+// readChunks reads the shards of a run that has so many. There are more in the
 // file where an extension was cut short before run.json told of it: they do
 // not count.
 func ReadChunks(fsys disk.FS, dir Dir, shards int) ([]Chunk, error) {
@@ -112,17 +112,17 @@ func ReadChunks(fsys disk.FS, dir Dir, shards int) ([]Chunk, error) {
 	return chunks[:shards], nil
 }
 
-// A Chunk is the dataset rows of one unit.
+// A Chunk is the dataset rows of one shard.
 type Chunk struct {
 	First, Rows int64
 	Hash        [32]byte // SHA-256 of the raw rows
 	// Skipped is how many of the rows are not part of the run, where it uses
 	// only some of the dataset. Which ones is for the caller to know: they get
-	// no record. A unit whose rows are all skipped is never opened.
+	// no record. A shard whose rows are all skipped is never opened.
 	Skipped int64
 }
 
-// items is how many records the unit has in the end.
+// items is how many records the shard has in the end.
 func (s Chunk) Items(epochs int) int64 { return (s.Rows - s.Skipped) * int64(epochs) }
 
 // holder is what the lock file says about the process that holds it. It is
@@ -164,8 +164,8 @@ type Extension struct {
 	DatasetHash string    `json:"dataset_hash_before"`
 }
 
-// datasetHash is the hash of the dataset that a unit belongs to: as it was
-// when the unit was added. ParquetFiles say it, so it must not change with later
+// datasetHash is the hash of the dataset that a shard belongs to: as it was
+// when the shard was added. ParquetFiles say it, so it must not change with later
 // rows.
 func DatasetHash(shard int, extensions []Extension, now string) string {
 	for _, e := range extensions {

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// journalFiles are the journal files of a run by unit.
+// journalFiles are the journal files of a run by shard.
 type Journals struct {
 	Files   map[Key][]JournalID // by generation and number
 	Strange []string
@@ -55,8 +55,8 @@ func ListJournals(fsys disk.FS, dir Dir, slugs []string) (Journals, error) {
 	return found, nil
 }
 
-// mergeRecords yields the records of a unit in order: those of its journal,
-// and where there is none the one of the part that it replaces. The record is
+// mergeRecords yields the records of a shard in order: those of its journal,
+// and where there is none the one of the Parquet file that it replaces. The record is
 // the reader's to keep.
 func MergeRecords(fsys disk.FS, dir Dir, base *ParquetFile, j *journal.Index) func(func(*nightshift.Record, error) bool) {
 	return func(yield func(*nightshift.Record, error) bool) {

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A ParquetFile is a committed unit as the manifest lists it.
+// A ParquetFile is a committed shard as the manifest lists it.
 type ParquetFile struct {
 	K           string        `json:"k"`
 	Model       string        `json:"model"`
@@ -26,7 +26,7 @@ type ParquetFile struct {
 	SHA256      string        `json:"sha256"`
 	First       int64         `json:"first_row"`
 	Rows        int64         `json:"dataset_rows"`
-	Items       int64         `json:"items"` // rows of the part
+	Items       int64         `json:"items"` // rows of the Parquet file
 	CommittedAt time.Time     `json:"committed_at"`
 	Totals      records.Tally `json:"totals"`
 }
@@ -52,14 +52,14 @@ type Manifest struct {
 
 // manifestContent is what a manifest says.
 type ManifestContent struct {
-	ParquetFiles []ParquetFile // the newest of each unit
+	ParquetFiles []ParquetFile // the newest of each shard
 	Lines        []byte        // the good lines
 	Damage       []journal.Damage
 	RunID        string
 }
 
 // readManifest reads what can be read. A missing file is an empty one: the
-// parts describe themselves.
+// Parquet files describe themselves.
 func ReadManifest(fsys disk.FS, dir Dir) (ManifestContent, error) {
 	var m ManifestContent
 	b, err := disk.ReadAll(fsys, dir.At(ManifestFile))
@@ -69,7 +69,7 @@ func ReadManifest(fsys disk.FS, dir Dir) (ManifestContent, error) {
 	if err != nil {
 		return m, err
 	}
-	newest := map[string]int{} // by model and unit
+	newest := map[string]int{} // by model and shard
 	err = journal.ScanLines(bytes.NewReader(b), func(s journal.Span) error {
 		if why := m.line(s, newest); why != "" {
 			m.Damage = append(m.Damage, journal.Damage{Off: s.Off, Bytes: bytes.Clone(s.Raw), Why: why, AtTail: true})

@@ -63,10 +63,10 @@ func PlainName(model string) string {
 	return name
 }
 
-// shardKey names a unit: the position of its model in the plan and its number.
+// shardKey names a shard: the position of its model in the plan and its number.
 type Key struct{ Model, Shard int }
 
-// parquetFileName is the file name of generation gen of a unit.
+// parquetFileName is the file name of generation gen of a shard.
 func ParquetFileName(slug string, shard, gen int) string {
 	if gen == 1 {
 		return fmt.Sprintf("%s-%06d.parquet", slug, shard)
@@ -74,7 +74,7 @@ func ParquetFileName(slug string, shard, gen int) string {
 	return fmt.Sprintf("%s-%06d.g%d.parquet", slug, shard, gen)
 }
 
-// journalName is the file name of the epoch-th journal of a unit.
+// journalName is the file name of the epoch-th journal of a shard.
 func JournalName(slug string, shard, gen, epoch int) string {
 	return fmt.Sprintf("%s-%06d.g%d.e%04d.jsonl", slug, shard, gen, epoch)
 }

@@ -35,8 +35,8 @@ type Info struct {
 	Epochs       int             `json:"epochs"`
 	Starts       []Start         `json:"starts"`
 	Chunks       []Chunk         `json:"-"`
-	ParquetFiles []ParquetFile   `json:"-"`      // committed units, by model and unit
-	Totals       records.Totals  `json:"totals"` // of the committed units
+	ParquetFiles []ParquetFile   `json:"-"`      // committed shards, by model and shard
+	Totals       records.Totals  `json:"totals"` // of the committed shards
 }
 
 // Items is the number of (row, model, epoch)s of the whole run.
@@ -93,7 +93,7 @@ func Read(fsys disk.FS, dir string) (*Snapshot, error) {
 	return v, v.readParquetFiles()
 }
 
-// readParquetFiles takes the manifest's word for the parts it lists, and the parts'
+// readParquetFiles takes the manifest's word for the Parquet files it lists, and the Parquet files'
 // own for the others.
 func (v *Snapshot) readParquetFiles() error {
 	v.size, _ = v.FS.Size(v.Dir.At(ManifestFile)) // 0 when there is none
@@ -120,7 +120,7 @@ func (v *Snapshot) readParquetFiles() error {
 	return nil
 }
 
-// addUnlisted takes in a part that the manifest lacks, when it says of itself
+// addUnlisted takes in a Parquet file that the manifest lacks, when it says of itself
 // that it belongs here.
 func (v *Snapshot) addUnlisted(name string) {
 	slug, shard, gen, ok := ParseParquetFileName(name)
@@ -175,7 +175,7 @@ func (v *Snapshot) sum() {
 	})
 }
 
-// openJournal scans the journals of one unit; nil when it has none that
+// openJournal scans the journals of one shard; nil when it has none that
 // count. The caller closes it.
 func (v *Snapshot) OpenJournal(key Key) (*journal.Index, error) {
 	found, err := ListJournals(v.FS, v.Dir, v.Slugs)
@@ -188,7 +188,7 @@ func (v *Snapshot) OpenJournal(key Key) (*journal.Index, error) {
 	return v.Scan(key, found.Files[key])
 }
 
-// generation is that of a unit's journals that count: those of a committed one
+// generation is that of a shard's journals that count: those of a committed one
 // have done their work.
 func (v *Snapshot) Generation(key Key) int {
 	if p, there := v.Listed[key]; there {
@@ -235,7 +235,7 @@ func (v *Snapshot) Scan(key Key, ids []JournalID) (*journal.Index, error) {
 	return j, nil
 }
 
-// A DamageError says that the rows of one unit could not be read to their end.
+// A DamageError says that the rows of one shard could not be read to their end.
 type DamageError struct {
 	Path string
 	Err  error
@@ -245,7 +245,7 @@ func (e *DamageError) Error() string { return e.Path + ": " + e.Err.Error() }
 
 func (e *DamageError) Unwrap() error { return e.Err }
 
-// chosen yields the units that may hold rows of o, in order.
+// chosen yields the shards that may hold rows of o, in order.
 func (v *Snapshot) Chosen(models []string, from, to int64) iter.Seq[Key] {
 	return func(yield func(Key) bool) {
 		for i, model := range v.Info.Models {
@@ -264,7 +264,7 @@ func (v *Snapshot) Chosen(models []string, from, to int64) iter.Seq[Key] {
 	}
 }
 
-// withShard opens what there is of a unit. In a live run it may be committed
+// withShard opens what there is of a shard. In a live run it may be committed
 // between looking and opening; it is then looked at again, as long as nothing
 // of it has been used.
 func (v *Snapshot) WithShard(key Key, use func(parquetFile *ParquetFile, j *journal.Index) error) error {
