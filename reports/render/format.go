@@ -8,10 +8,7 @@ import (
 	"strings"
 )
 
-var (
-	sprintf = fmt.Sprintf
-	join    = strings.Join
-)
+var sprintf = fmt.Sprintf
 
 // Count writes a number with thousands separators.
 func Count(n int64) string {

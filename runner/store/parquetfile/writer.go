@@ -164,9 +164,14 @@ func (t *RecordTable) Close() error {
 	return t.w.Close()
 }
 
-// A StructTable writes rows of a struct type that is made at run time.
+// A StructTable writes rows of a struct type that is made at run time, which
+// the library's generic writer cannot.
 type StructTable struct {
-	w       *parquet.Writer
+	w interface {
+		Write(row any) error
+		Flush() error
+		Close() error
+	}
 	pending int64
 }
 

@@ -74,13 +74,6 @@ func flipBit(t testing.TB, name string, at int) {
 	storetest.Must(t, os.WriteFile(name, b, 0o600))
 }
 
-func truncate(t testing.TB, name string, by int64) {
-	t.Helper()
-	info, err := os.Stat(name)
-	storetest.Must(t, err)
-	storetest.Must(t, os.Truncate(name, info.Size()+by))
-}
-
 func itemName(model string, row int64, epoch int) string {
 	return fmt.Sprintf("%s/%d/%d", model, row, epoch)
 }
