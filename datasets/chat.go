@@ -256,19 +256,39 @@ func (b *builder) body(p path, v value, protocol nightshift.Protocol) rowError {
 		return rowError{}
 	}
 	raw, c := b.inline(v.raw)
+	if bytes.Contains(messages.raw, []byte("null")) {
+		raw = withMember(raw, "messages", messagesWithoutNulls)
+	}
 	b.s.Body, b.s.BodyProtocol = bytes.TrimSpace(raw), protocol
 	return c
+}
+
+// messagesWithoutNulls is a list of messages as they are sent.
+func messagesWithoutNulls(list value) []byte {
+	out := []byte{'['}
+	for i, m := range elements(list.raw) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, sentMessage(m, m.get("content"))...)
+	}
+	return append(out, ']')
 }
 
 // bodyWithSystem puts the plan's system prompt into a whole request body, in
 // the place of the body's own where it has one. All else stays as written.
 func bodyWithSystem(body []byte, protocol nightshift.Protocol, system string) []byte {
-	name, put := "system", func(value) []byte { return quote(system) }
 	if protocol == nightshift.Chat {
-		name, put = "messages", func(v value) []byte { return messagesWithSystem(v, system) }
+		return withMember(body, "messages", func(v value) []byte { return messagesWithSystem(v, system) })
 	}
+	return withMember(body, "system", func(value) []byte { return quote(system) })
+}
+
+// withMember puts a member into a JSON object that is not empty, in the place
+// of the one that has its name, or at the end. All else stays as written.
+func withMember(object []byte, name string, put func(old value) []byte) []byte {
 	out, found := []byte{'{'}, false
-	for key, v := range members(body) {
+	for key, v := range members(object) {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}

@@ -62,6 +62,26 @@ func TestNullsInMessages(t *testing.T) {
 	}
 }
 
+// TestNullsInBatchBodies: the messages of a whole request body are sent without
+// their null members, too; all else stays as written.
+func TestNullsInBatchBodies(t *testing.T) {
+	messages := `[{"role":"user","content":"hi","name":null},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]}]`
+	sent := `[{"role":"user","content":"hi"},{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}],"content":null}]`
+	for row, want := range map[string]string{
+		`{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"x", "messages":` + messages + `,"stop":["a", "b"]}}`: `{"model":"x","messages":` + sent + `,"stop":["a", "b"]}`,
+		`{"custom_id":"a","params":{"model":"x","max_tokens":5,"messages":[{"role":"user","content":"hi","name":null}]}}`:                    `{"model":"x","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
+		`{"custom_id":"a","params":{"model":"x", "max_tokens":5,"messages":[{"role":"user","content":"hi"}]}}`:                               `{"model":"x", "max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
+	} {
+		o := run(t, datasets.Spec{Paths: []string{put(t, t.TempDir(), "b.jsonl", row+"\n")}})
+		if o.err != nil || len(o.samples) != 1 {
+			t.Fatalf("%s: %v", row, o.err)
+		}
+		if got := string(o.samples[0].Body); got != want {
+			t.Errorf("%s is sent as\n%s\nwant %s", row, got, want)
+		}
+	}
+}
+
 // TestQuotesInTSV: in tab-separated lines a quote is a character, except where
 // quotes stand around whole fields, as spreadsheets write them.
 func TestQuotesInTSV(t *testing.T) {
