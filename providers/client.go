@@ -15,7 +15,7 @@ import (
 // DefaultAttempts is how often a row may be tried when that is not said.
 const DefaultAttempts = 4
 
-// A Client answers requests of one lane: it waits for limits and budget, makes
+// A Client answers the requests of one worker pool: it waits for limits and budget, makes
 // attempts through a Wire, and tries again where that may help. It is the only
 // place that does. A Client implements [nightshift.Provider] and is safe for
 // concurrent use; its fields must not change after the first call.

@@ -209,7 +209,7 @@ func backoff(failures int, random float64) time.Duration {
 	return time.Duration(random * float64(most))
 }
 
-// started watches the first requests of the lane. err is nil for one that was
+// started watches the first requests of the pool. err is nil for one that was
 // answered. Only a request that is refused as wrong speaks against the plan:
 // filters and limits of size judge the row.
 func (c *Client) started(err *nightshift.Error) {
@@ -231,7 +231,7 @@ func (c *Client) allRefused() bool {
 	return c.refused >= firstTries
 }
 
-// planStop stops the lane because nothing it sends is accepted.
+// planStop stops the pool because nothing it sends is accepted.
 func (k *call) planStop(t *ticket, e *nightshift.Error) *nightshift.StopError {
 	why := *e
 	why.Hint = "every one of the first requests was refused: look at the plan's model, params and endpoint"

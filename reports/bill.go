@@ -27,7 +27,7 @@ type Bill struct {
 	Unsettled  *Entry       `json:"unsettled,omitempty"`
 	Total      Entry        `json:"total"`
 	Projection []Projection `json:"projection,omitempty"`
-	Damage     []string     `json:"damage,omitempty"` // parts that could not be read: their rows are not in it
+	Damage     []string     `json:"damage,omitempty"` // Parquet files that could not be read: their rows are not in it
 }
 
 // A Line is one group of a Bill.

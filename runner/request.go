@@ -2,7 +2,7 @@ package runner
 
 import "nightshift"
 
-// Request is what the lane sends for a sample: its first turn, where there are
+// Request is what the pool sends for a sample: its first turn, where there are
 // more. Key, Attempts and AttemptLog are left to the caller.
 func (l Pool) Request(s nightshift.Sample) nightshift.Request {
 	system := s.System

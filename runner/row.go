@@ -14,14 +14,14 @@ import (
 	"nightshift/runner/store"
 )
 
-// A unit is a store's unit and the rows of it that are in hand.
+// A shard is a store's shard and the rows of it that are in hand.
 type shard struct {
 	*store.Shard
 	pending    atomic.Int64 // rows in hand, and one for the feed
 	incomplete atomic.Bool  // some row was given up without a record
 }
 
-// settle gives back one share of a unit and commits it when that was the last.
+// settle gives back one share of a shard and commits it when that was the last.
 func (w *walk) settle(u *shard) {
 	if u.pending.Add(-1) > 0 || u.incomplete.Load() || u.Remaining() > 0 {
 		return
@@ -31,7 +31,7 @@ func (w *walk) settle(u *shard) {
 	}
 }
 
-// row brings one sample to a record, or marks its unit incomplete when it did
+// row brings one sample to a record, or marks its shard incomplete when it did
 // not run.
 func (w *walk) row(u *shard, s nightshift.Sample) {
 	rec, err := w.answer(u, s)
@@ -45,7 +45,7 @@ func (w *walk) row(u *shard, s nightshift.Sample) {
 	w.ended(err)
 }
 
-// ended passes on why a row was given up: the end of a run, a lane, or
+// ended passes on why a row was given up: the end of a run, a pool, or
 // neither.
 func (w *walk) ended(err error) {
 	var stop *nightshift.StopError

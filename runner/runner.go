@@ -1,11 +1,11 @@
-// Package runner is the loop: it walks a dataset once for each model, hands
-// every row that is not on record yet to a provider, and gives what comes back
-// to the store.
+// Package runner is the loop: it reads a dataset once for each model, hands
+// every row that is not on record yet to a provider, and gives the record of
+// the answer to the store.
 //
-// Each model has a lane of its own with its own pool of workers, so that a
-// slow or limited model does not hold up the others. Within a lane, units (the
-// slices of rows that are committed together) are opened in order; one is
-// committed by whichever worker settles its last row.
+// Each model has its own worker pool, so that a slow or limited model does not
+// hold up the others. Within a pool, shards (the chunks of rows that are
+// committed together) are opened in order; the worker that finishes the last
+// row of a shard commits it.
 package runner
 
 import (
@@ -25,15 +25,15 @@ import (
 	"nightshift/runner/store"
 )
 
-// defaultPool bounds a lane that was given no concurrency: its limiter then
+// defaultPool bounds a pool that was given no concurrency: its limiter then
 // decides how many are in flight, and this how many may wait for it.
 const defaultPool = 4096
 
-// heldBytes bounds the prompts that a lane holds in memory at once, so that
+// heldBytes bounds the prompts that a pool holds in memory at once, so that
 // ten rows of 15 MiB need no more than a hundred thousand short ones.
 const heldBytes = 64 << 20
 
-// A Pool is one model of the run.
+// A Pool is the worker pool of one model of the run.
 type Pool struct {
 	Model       string // name in the plan
 	ModelID     string // as the endpoint knows it
@@ -64,20 +64,20 @@ type Run struct {
 	Raw         Raw
 	SkipUnknown bool // record rows that may have been billed as unknown instead of sending them again
 	// Rows are the numbers of the rows to run, in order; nil is all. The store's
-	// slices count the others as skipped.
+	// chunks count the others as skipped.
 	Rows []int64
 	Log  *slog.Logger
 }
 
-// A Stop is why a lane ended before its rows did.
+// A Stop is why a pool ended before its rows did.
 type Stop struct {
 	Model string
 	Err   error // *nightshift.StopError, or the cause that ended the whole run
 }
 
-// Do runs until every row of every lane is settled or something stops it. When
+// Do runs until every row of every pool is settled or something stops it. When
 // waiting ends, nothing more is sent and what is in flight is finished; when
-// calls ends, that is given up too. The stops say which lanes did not finish
+// calls ends, that is given up too. The stops say which pools did not finish
 // and why; err is a failure of storage or dataset, which ends the run.
 func (r *Run) Do(calls, waiting context.Context) (stops []Stop, err error) {
 	feed, stop := context.WithCancelCause(waiting)
@@ -119,14 +119,14 @@ func fatal(cause, storage error) error {
 	return nil
 }
 
-// A walk is one lane under way.
+// A walk is one pool at work.
 type walk struct {
 	*Run
 	pool    Pool
 	calls   context.Context         // what is in flight
-	feed    context.Context         // what is not sent yet, this lane
-	stop    context.CancelCauseFunc // ends this lane's feed
-	stopRun context.CancelCauseFunc // ends every lane's
+	feed    context.Context         // what is not sent yet, this pool
+	stop    context.CancelCauseFunc // ends this pool's feed
+	stopRun context.CancelCauseFunc // ends every pool's
 	group   errgroup.Group
 	tasks   chan func()
 	workers int       // started so far
@@ -144,7 +144,7 @@ func newWalk(r *Run, l Pool, calls, feed context.Context, stopRun context.Cancel
 	return w
 }
 
-// run walks the units in order and returns why it ended early, or nil.
+// run walks the shards in order and returns why it ended early, or nil.
 func (w *walk) run() error {
 	defer w.stop(nil)
 	for i, s := range w.Dataset.Chunks() {
@@ -189,7 +189,7 @@ func (r *Run) wantsRow(s nightshift.Sample, err error) bool {
 	return r.wants(s.Index, s.Index+1)
 }
 
-// unit hands the open rows of one unit to the pool.
+// shard hands the open rows of one shard to the pool.
 func (w *walk) shard(i int) error {
 	su, err := w.Store.OpenShard(w.pool.Model, i)
 	if err != nil {

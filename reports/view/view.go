@@ -395,7 +395,7 @@ func (s *scan) idle(model string, unit int) bool {
 	return true
 }
 
-// reopened reports whether rows of a part may have newer records in a journal.
+// reopened reports whether rows of a Parquet file may have newer records in a journal.
 func (s *scan) reopened(part int) bool {
 	if s.journals == nil {
 		s.journals = []os.DirEntry{}
@@ -468,7 +468,7 @@ func contains(text *string, word string) bool {
 	return text != nil && strings.Contains(strings.ToLower(*text), word)
 }
 
-// each goes through rows until one is enough. Damaged parts are noted.
+// each goes through rows until one is enough. Damaged Parquet files are noted.
 func each[T any](s *scan, rows func(func(T, error) bool), yield func(*T) bool) error {
 	for r, err := range rows {
 		var damage *view.DamageError
@@ -540,7 +540,7 @@ func (v *Viewer) item(r *http.Request) (any, error) {
 	return items[0], nil
 }
 
-// tail is what was finished last: of open units, and of the last part of each
+// tail is what was finished last: of open shards, and of the last Parquet file of each
 // model.
 func (v *Viewer) tail(r *http.Request) (any, error) {
 	info, err := view.ReadInfo(v.dir)
@@ -572,7 +572,7 @@ func (v *Viewer) tail(r *http.Request) (any, error) {
 }
 
 // latest are the rows of a model that were finished last: those in the journal
-// of the unit where answers come in, or else those of its last part.
+// of the shard where answers come in, or else of its last Parquet file.
 func (v *Viewer) latest(info view.Info, model string) ([]listRow, error) {
 	u := lastUnit(info, model)
 	rows, err := view.LatestRows[listRow](v.watch, model, u, tailLength)
@@ -590,15 +590,15 @@ func finishedRows(rows []listRow) []listRow {
 	return slices.DeleteFunc(rows, func(r listRow) bool { return r.FinishedAt == nil })
 }
 
-// A lastCache keeps what was finished last in the last part of each model: a
-// part never changes. It is safe for concurrent use.
+// A lastCache keeps what was finished last in the last Parquet file of each model: a
+// file never changes. It is safe for concurrent use.
 type lastCache struct {
 	mu   sync.Mutex
 	rows map[string]partLast // by model
 }
 
 type partLast struct {
-	name string // of the part
+	name string // of the Parquet file
 	rows []listRow
 }
 

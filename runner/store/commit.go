@@ -13,7 +13,7 @@ import (
 	"nightshift/runner/store/parquetfile"
 )
 
-// Commit finishes the shard's part and publishes it. All items must have a
+// Commit finishes the shard's Parquet file and publishes it. All items must have a
 // record. On return the Parquet file is durable under its final name, the manifest
 // lists it, and the journal is gone. It may run while other shards are written
 // to; one commit runs at a time.

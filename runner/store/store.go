@@ -127,7 +127,7 @@ type Run struct {
 	flying       int   // most items in flight in one shard
 	reserveFile  int64
 	closed       bool
-	grows        *Shard    // whose part grows; nil when none does
+	grows        *Shard    // whose temporary file grows; nil when none does
 	wrote        time.Time // when a line was made durable last
 
 	keeping atomic.Int64 // bytes of the records that shards keep for their temporary files
@@ -351,7 +351,7 @@ func (r *Run) Err() error {
 	return r.err
 }
 
-// Committed reports whether a shard is finished: its part holds a record of
+// Committed reports whether a shard is finished: its Parquet file holds a record of
 // every item. It panics on a model that the run does not have.
 func (r *Run) Committed(model string, shard int) bool {
 	key := rundir.Key{Model: r.modelIndex(model), Shard: shard}

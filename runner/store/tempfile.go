@@ -44,7 +44,7 @@ func (d *tempFile) finish() (rundir.ParquetFile, error) {
 	return d.entry, err
 }
 
-// The part of a shard grows while its answers come: what is in memory need not
+// The temporary file of a shard grows while its answers come: what is in memory need not
 // be read from the journal again, and the end of a shard holds nobody up. The
 // items that come next are taken as soon as they have records; records of
 // later ones are kept until then, as far as there is room, and are else read
