@@ -141,7 +141,7 @@ func (t *duplicateFinder) close() {
 	}
 }
 
-// twins counts the ids that repeat an earlier one, in a table with linear
+// duplicates counts the ids that repeat an earlier one, in a table with linear
 // probing: the hashes are as good as random, and never 0.
 func (t *duplicateFinder) duplicates(ids, suspects []uint64) (int64, []uint64) {
 	size := 1 << bits.Len(uint(2*len(ids)))

@@ -354,7 +354,7 @@ func (c *collector) write(b *batch, from, to int) {
 	c.last = b.data[to-1]
 }
 
-// stage ends the open slice where a stage ends, if that is between the rows
+// version ends the open chunk where a version ends, if that is between the rows
 // i-1 and i of the batch, and returns up to where the data is hashed. A stage
 // that does not end between two rows, or not behind as many rows as it had, is
 // none of this data: it is dropped, and comparing the slices with those of

@@ -9,7 +9,7 @@ import (
 	"nightshift"
 )
 
-// A complaint is why one row is unusable. The zero value is none.
+// A rowError says why one row is unusable. The zero value is none.
 type rowError struct{ what, hint string }
 
 func (c rowError) bad() bool { return c.what != "" }

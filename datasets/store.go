@@ -289,7 +289,7 @@ func reindex(ctx context.Context, path string, s Spec) (*Dataset, error) {
 
 // Continues reports whether this dataset begins with all the slices of an
 // earlier one, except that the last of them may have grown. The error is a
-// *ChangedError that names the first slice that differs.
+// *ChangedError that names the first chunk that differs.
 func (d *Dataset) Continues(before []Chunk) error {
 	for i, old := range before {
 		if i < len(d.chunks) && d.chunks[i].Hash == old.Hash && d.chunks[i].Rows == old.Rows {
@@ -304,9 +304,9 @@ func (d *Dataset) Continues(before []Chunk) error {
 	return nil
 }
 
-// Extends reports whether this dataset begins with all the slices of an earlier
+// Extends reports whether this dataset begins with all the chunks of an earlier
 // one, to the byte, and with the choice of rows in them. The error is a
-// *ChangedError that names the first slice that differs. The dataset must
+// *ChangedError that names the first chunk that differs. The dataset must
 // have been opened with the end of the earlier one as its last stage.
 func (d *Dataset) Extends(before []Chunk) error {
 	for i, old := range before {

@@ -166,7 +166,7 @@ func (p *Page) data() *pageData {
 	return d
 }
 
-// strip is the comparison's verdict, then what became of the run.
+// banner is the comparison's verdict, then what became of the run.
 func (p *Page) banner() []render.Finding {
 	banner := append([]render.Finding(nil), p.findings()...)
 	var rows, answered, expected int64

@@ -136,7 +136,7 @@ func replaced(v *rundir.Snapshot, name string) bool {
 	return ok && listed && gen < p.Gen
 }
 
-// part checks one Parquet file against the manifest and against itself.
+// parquetFile checks one Parquet file against the manifest and against itself.
 func (r *VerifyReport) parquetFile(v *rundir.Snapshot, key rundir.Key, p rundir.ParquetFile, checks []Check) {
 	path := v.Dir.At(rundir.ResultsDir, p.Name)
 	size, sum, err := parquetfile.Hash(v.FS, path)
