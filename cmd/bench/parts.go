@@ -158,9 +158,9 @@ func metric(out, unit string) (float64, error) {
 	return strconv.ParseFloat(m[1], 64)
 }
 
-// parquet runs the store's own benchmark of ways to write a part.
+// parquet runs the store's own benchmark of ways to write a Parquet file.
 func (b *bench) parquet(ctx context.Context) ([]figure, error) {
-	out, err := output(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkCodec$", "-benchtime", "3x", "./runner/store")
+	out, err := output(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkCodec$", "-benchtime", "3x", "./runner/store/parquetfile")
 	if err != nil {
 		return nil, err
 	}
