@@ -10,7 +10,7 @@ import (
 	"nightshift/providers"
 	"nightshift/providers/formats/internal/body"
 	"nightshift/providers/formats/internal/conversation"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // Encode writes the body of a request in a format: model, system prompt and
@@ -124,12 +124,12 @@ func (e *encoding) askForUsage(raw []byte) ([]byte, error) {
 	if e.usage.Name == "" || !bytes.Contains(raw, []byte(`"stream"`)) {
 		return raw, nil
 	}
-	root, err := jsonscan.Strict(raw)
+	root, err := rawjson.Strict(raw)
 	if err != nil || !root.Get("stream").IsTrue() {
 		return raw, nil // body.Finish will say what is wrong
 	}
 	ask := e.usage
-	if said := root.Get(ask.Name); said.Kind() == jsonscan.Object {
+	if said := root.Get(ask.Name); said.Kind() == rawjson.Object {
 		if ask.Value, err = merge(said, ask.Value); err != nil {
 			return nil, err
 		}
@@ -140,8 +140,8 @@ func (e *encoding) askForUsage(raw []byte) ([]byte, error) {
 }
 
 // merge adds to an object the members of another that it does not have.
-func merge(said jsonscan.Value, more json.RawMessage) (json.RawMessage, error) {
-	root, err := jsonscan.Strict(more)
+func merge(said rawjson.Value, more json.RawMessage) (json.RawMessage, error) {
+	root, err := rawjson.Strict(more)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func merge(said jsonscan.Value, more json.RawMessage) (json.RawMessage, error) {
 }
 
 // check refuses what servers would, and notes the caps.
-func (e *encoding) check(root jsonscan.Value, p *providers.Prepared) error {
+func (e *encoding) check(root rawjson.Value, p *providers.Prepared) error {
 	for _, param := range e.params {
 		if e.req.Body == nil && root.Get(param.Name).Exists() && root.Doc().Repeated {
 			return body.Invalid(param.Name, fmt.Sprintf("%s stands among the parameters, and the request has its own", param.Name), "keep one of the two")

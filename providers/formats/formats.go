@@ -11,7 +11,7 @@ import (
 	"nightshift/providers/formats/internal/answer"
 	"nightshift/providers/formats/internal/conversation"
 	"nightshift/providers/formats/messages"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // A Format is one wire format. To add one: a folder that implements it, its
@@ -30,27 +30,27 @@ type Format interface {
 	CapNames() []string
 	// Caps returns the most output tokens that a request permits over all its
 	// choices, and how many choices it asks for; 0 is not known.
-	Caps(body jsonscan.Value) (maxOutput, choices int64)
+	Caps(body rawjson.Value) (maxOutput, choices int64)
 	// UsageParam asks for usage in streams; without a name none is needed.
 	UsageParam() nightshift.Param
 
 	// Recognise reports whether a JSON object is an answer in this format, by
 	// its shape.
-	Recognise(answer jsonscan.Value) bool
+	Recognise(answer rawjson.Value) bool
 	// RecogniseEvent does so for an event of a stream.
-	RecogniseEvent(event jsonscan.Value) bool
+	RecogniseEvent(event rawjson.Value) bool
 	// RecogniseUsage reports whether a usage object beside no answer counts in
 	// this format's names.
-	RecogniseUsage(usage jsonscan.Value) bool
+	RecogniseUsage(usage rawjson.Value) bool
 	// Decode reads a whole answer into an empty resp. Response.Raw is left to
 	// the caller, who has the body. Unknown fields, parts and stop words are no
 	// errors; what was odd about the answer is in resp.Flags. (A Response is
 	// large: with one in each frame of the calls, every worker's stack would
 	// double.)
-	Decode(resp *nightshift.Response, answer jsonscan.Value) *nightshift.Error
+	Decode(resp *nightshift.Response, answer rawjson.Value) *nightshift.Error
 	// DecodeUsage reads the usage of a body that is an error, or has no answer
 	// in it.
-	DecodeUsage(resp *nightshift.Response, body jsonscan.Value)
+	DecodeUsage(resp *nightshift.Response, body rawjson.Value)
 	// NewStream returns a Stream that has seen nothing.
 	NewStream(StreamOptions) Stream
 }
@@ -73,19 +73,19 @@ func Of(p nightshift.Protocol) (f Format, ok bool) {
 }
 
 // Recognise returns the format of a whole answer.
-func Recognise(answer jsonscan.Value) (f Format, ok bool) {
+func Recognise(answer rawjson.Value) (f Format, ok bool) {
 	return first(func(f Format) bool { return f.Recognise(answer) })
 }
 
 // RecogniseEvent returns the format of an event of a stream.
-func RecogniseEvent(event jsonscan.Value) (f Format, ok bool) {
+func RecogniseEvent(event rawjson.Value) (f Format, ok bool) {
 	return first(func(f Format) bool { return f.RecogniseEvent(event) })
 }
 
 // ForUsage returns the format to read the usage of a body with. What its shape
 // does not tell, the format that was asked for does, unless the names of its
 // counts are another's.
-func ForUsage(body jsonscan.Value, asked nightshift.Protocol) Format {
+func ForUsage(body rawjson.Value, asked nightshift.Protocol) Format {
 	if f, ok := Recognise(body); ok {
 		return f
 	}

@@ -10,7 +10,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers/formats/internal/conversation"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 func Message(raw json.RawMessage, to nightshift.Protocol) ([]json.RawMessage, error) {
 	f, _ := Of(to)
 	t := conversation.Translation{To: f, All: dialects}
-	v, err := jsonscan.Strict(raw)
+	v, err := rawjson.Strict(raw)
 	if err != nil {
 		return nil, &nightshift.Error{Class: nightshift.ClassInvalidRequest, Message: err.Error()}
 	}
@@ -55,7 +55,7 @@ func Body(raw json.RawMessage, from, to nightshift.Protocol) (json.RawMessage, e
 
 // Dialect returns the format that a message is written in.
 func Dialect(raw json.RawMessage) nightshift.Protocol {
-	v, err := jsonscan.Scan(raw)
+	v, err := rawjson.Scan(raw)
 	if err != nil {
 		return ""
 	}

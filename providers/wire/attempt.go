@@ -14,7 +14,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 	"nightshift/providers/sse"
 )
 
@@ -172,7 +172,7 @@ func (a *attempt) refused(resp *http.Response, text []byte, err error) {
 
 // refusedUsage reads what an error reply says that it used.
 func (a *attempt) refusedUsage(text []byte, e *nightshift.Error) {
-	doc := jsonscan.Borrow()
+	doc := rawjson.Borrow()
 	defer doc.Return()
 	if !bytes.Contains(text, []byte(`"usage"`)) {
 		return

@@ -8,14 +8,14 @@ import (
 	"nightshift"
 	"nightshift/providers"
 	"nightshift/providers/formats"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // decode reads a whole body under a status of success, in the order of checks
 // that tells answers from errors: what it is at all, whether it says that
 // something went wrong, and only then which format it has.
 func (a *attempt) decode(resp *http.Response, text []byte) {
-	doc := jsonscan.Borrow()
+	doc := rawjson.Borrow()
 	defer doc.Return()
 	answer, e := examine(doc, resp.StatusCode, resp.Header, text)
 	if e != nil {
@@ -32,8 +32,8 @@ func (a *attempt) decode(resp *http.Response, text []byte) {
 
 // errorUsage reads what an error reply says that it used, and decides what is
 // to be thought of one that says nothing.
-func (a *attempt) errorUsage(root jsonscan.Value, e *nightshift.Error) {
-	for _, place := range []jsonscan.Value{root, root.Get("data"), root.Get("response"), root.Get("error"), root.Get("error").Get("metadata")} {
+func (a *attempt) errorUsage(root rawjson.Value, e *nightshift.Error) {
+	for _, place := range []rawjson.Value{root, root.Get("data"), root.Get("response"), root.Get("error"), root.Get("error").Get("metadata")} {
 		a.usageOf(place)
 	}
 	broken := e.Class == nightshift.ClassServer || words(root)
@@ -42,8 +42,8 @@ func (a *attempt) errorUsage(root jsonscan.Value, e *nightshift.Error) {
 }
 
 // usageOf takes over the usage of an object that has one; the first counts.
-func (a *attempt) usageOf(o jsonscan.Value) {
-	if a.ex.Response.Usage.Known() || o.Kind() != jsonscan.Object {
+func (a *attempt) usageOf(o rawjson.Value) {
+	if a.ex.Response.Usage.Known() || o.Kind() != rawjson.Object {
 		return
 	}
 	var r nightshift.Response
@@ -57,7 +57,7 @@ func (a *attempt) usageOf(o jsonscan.Value) {
 }
 
 // words reports whether a body holds words of a model beside its error.
-func words(root jsonscan.Value) bool {
+func words(root rawjson.Value) bool {
 	for _, f := range formats.All {
 		var r nightshift.Response
 		_ = f.Decode(&r, root)
@@ -78,7 +78,7 @@ func (a *attempt) stated(e *nightshift.Error) {
 	}
 }
 
-func (a *attempt) decodeAnswer(answer jsonscan.Value) *nightshift.Error {
+func (a *attempt) decodeAnswer(answer rawjson.Value) *nightshift.Error {
 	format, ok := formats.Recognise(answer)
 	if !ok {
 		a.usageOf(answer)
@@ -95,19 +95,19 @@ func (a *attempt) decodeAnswer(answer jsonscan.Value) *nightshift.Error {
 
 // examine looks at a body under a status of success. It returns the object that
 // may be an answer, which is doc's.
-func examine(doc *jsonscan.Doc, status int, header http.Header, body []byte) (jsonscan.Value, *nightshift.Error) {
+func examine(doc *rawjson.Doc, status int, header http.Header, body []byte) (rawjson.Value, *nightshift.Error) {
 	text := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
 	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
-		return jsonscan.Value{}, mustClassify(status, header, text)
+		return rawjson.Value{}, mustClassify(status, header, text)
 	}
 	root, err := doc.Scan(text)
 	if err != nil {
 		return root, unscannable(status, header, text, err)
 	}
-	if root.Kind() == jsonscan.Array {
+	if root.Kind() == rawjson.Array {
 		root = root.First()
 	}
-	if root.Kind() != jsonscan.Object {
+	if root.Kind() != rawjson.Object {
 		return root, mustClassify(status, header, text)
 	}
 	if suspicious(root) {
@@ -132,10 +132,10 @@ func mustClassify(status int, header http.Header, text []byte) *nightshift.Error
 // unscannable tells JSON that was cut off from JSON that is too deep or never
 // was any.
 func unscannable(status int, header http.Header, text []byte, err error) *nightshift.Error {
-	var syntax *jsonscan.SyntaxError
+	var syntax *rawjson.SyntaxError
 	e := &nightshift.Error{Class: nightshift.ClassBadResponse, MaybeBilled: true, Message: "the answer cannot be read: " + err.Error(), Err: err}
 	switch {
-	case errors.Is(err, jsonscan.ErrDepth), errors.Is(err, jsonscan.ErrNodes):
+	case errors.Is(err, rawjson.ErrDepth), errors.Is(err, rawjson.ErrNodes):
 		e.Code = providers.CodeTooDeep
 	case errors.As(err, &syntax) && syntax.Offset >= int64(len(text)):
 		e.Class, e.Message = nightshift.ClassCut, "the answer stops in the middle of its JSON"
@@ -145,7 +145,7 @@ func unscannable(status int, header http.Header, text []byte, err error) *nights
 
 // suspicious reports whether an object may speak of an error; Classify then
 // says whether it does.
-func suspicious(o jsonscan.Value) bool {
+func suspicious(o rawjson.Value) bool {
 	if o.Get("error").Says() || o.Get("type").Is("error") || o.Get("success").IsFalse() || o.Get("object").Is("error") || o.Get("base_resp").Set() {
 		return true
 	}
@@ -155,7 +155,7 @@ func suspicious(o jsonscan.Value) bool {
 	return o.Get("detail").Set() || o.Get("code").Set() || o.Get("response").Set() || o.Get("data").Get("error").Set()
 }
 
-func isAnswer(o jsonscan.Value) bool {
+func isAnswer(o rawjson.Value) bool {
 	_, ok := formats.Recognise(o)
 	return ok
 }

@@ -10,7 +10,7 @@ import (
 	"nightshift"
 	"nightshift/providers"
 	"nightshift/providers/formats"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 	"nightshift/providers/sse"
 )
 
@@ -166,10 +166,10 @@ func looksLikeJSON(data []byte) bool {
 // eventFormat says which format an event belongs to; nil when it does not
 // show.
 func eventFormat(data []byte) (formats.Format, error) {
-	doc := jsonscan.Borrow()
+	doc := rawjson.Borrow()
 	defer doc.Return()
 	root, err := doc.Scan(data)
-	if err != nil || root.Kind() != jsonscan.Object {
+	if err != nil || root.Kind() != rawjson.Object {
 		return nil, errors.Join(err, errNoObject)
 	}
 	f, _ := formats.RecogniseEvent(root)

@@ -7,7 +7,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers/formats/internal/answer"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // Format is the Chat Completions format; package formats says what its
@@ -32,7 +32,7 @@ var capNames = []string{"max_tokens", "max_completion_tokens"}
 func (Format) CapNames() []string { return capNames }
 
 // Caps implements the format.
-func (Format) Caps(body jsonscan.Value) (maxOutput, choices int64) {
+func (Format) Caps(body rawjson.Value) (maxOutput, choices int64) {
 	old, _ := body.Get("max_tokens").Int()
 	limit, _ := body.Get("max_completion_tokens").Int()
 	n, ok := body.Get("n").Int()
@@ -49,13 +49,13 @@ func (Format) UsageParam() nightshift.Param {
 }
 
 // Recognise implements the format.
-func (Format) Recognise(o jsonscan.Value) bool {
+func (Format) Recognise(o rawjson.Value) bool {
 	return o.Get("choices").Exists() && !o.Get("type").Is("message")
 }
 
 // RecogniseEvent implements the format. A chunk that holds an error instead of
 // choices tells nothing.
-func (Format) RecogniseEvent(ev jsonscan.Value) bool {
+func (Format) RecogniseEvent(ev rawjson.Value) bool {
 	if ev.Get("choices").Exists() {
 		return true
 	}
@@ -64,7 +64,7 @@ func (Format) RecogniseEvent(ev jsonscan.Value) bool {
 }
 
 // RecogniseUsage implements the format.
-func (Format) RecogniseUsage(jsonscan.Value) bool { return true }
+func (Format) RecogniseUsage(rawjson.Value) bool { return true }
 
 // NewStream implements the format.
 func (Format) NewStream(opt answer.StreamOptions) answer.Stream { return newStream(opt) }

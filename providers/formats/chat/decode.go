@@ -7,15 +7,15 @@ import (
 	"nightshift"
 	"nightshift/providers"
 	"nightshift/providers/formats/internal/answer"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // Decode implements the format. An empty list of choices is no error.
-func (Format) Decode(resp *nightshift.Response, root jsonscan.Value) *nightshift.Error {
+func (Format) Decode(resp *nightshift.Response, root rawjson.Value) *nightshift.Error {
 	var a assembly
 	a.head(root)
 	choices := root.Get("choices")
-	if choices.Kind() != jsonscan.Array {
+	if choices.Kind() != rawjson.Array {
 		a.fill(resp)
 		a.readUsage(resp)
 		return answer.Shapeless("no_choices", "the answer has no choices: "+choices.Kind().String())
@@ -67,7 +67,7 @@ type call struct {
 
 // head takes what an answer or a chunk says of itself: the first id, model
 // and fingerprint that are not empty, and the last usage.
-func (a *assembly) head(v jsonscan.Value) {
+func (a *assembly) head(v rawjson.Value) {
 	keep(&a.id, v.Get("id"))
 	keep(&a.model, v.Get("model"))
 	keep(&a.fingerprint, v.Get("system_fingerprint"))
@@ -77,7 +77,7 @@ func (a *assembly) head(v jsonscan.Value) {
 	a.addUsage(topUsage(v))
 }
 
-func keep(s *string, v jsonscan.Value) {
+func keep(s *string, v rawjson.Value) {
 	if *s == "" {
 		*s = v.String()
 	}
@@ -85,15 +85,15 @@ func keep(s *string, v jsonscan.Value) {
 
 // choice returns the choice with an index; an absent one, and Bedrock's -1,
 // are 0.
-func (a *assembly) choice(v jsonscan.Value) *choice {
+func (a *assembly) choice(v rawjson.Value) *choice {
 	c := a.indexed(v)
-	if usage := v.Get("usage"); usage.Kind() == jsonscan.Object {
+	if usage := v.Get("usage"); usage.Kind() == rawjson.Object {
 		c.usage, _ = join(c.usage, usage, false)
 	}
 	return c
 }
 
-func (a *assembly) indexed(v jsonscan.Value) *choice {
+func (a *assembly) indexed(v rawjson.Value) *choice {
 	n, _ := v.Get("index").Int()
 	n = max(n, 0)
 	for _, c := range a.choices {
@@ -158,7 +158,7 @@ func (a *assembly) count(finished bool) (n int) {
 
 // wholeChoice adds a choice of an answer that was not streamed. A second one
 // with the same index is another choice: some servers number none of them.
-func (a *assembly) wholeChoice(v jsonscan.Value) {
+func (a *assembly) wholeChoice(v rawjson.Value) {
 	c := a.choice(v)
 	if c.text.Set() || c.finish != "" || len(c.calls) > 0 {
 		c = &choice{index: len(a.choices)}
@@ -177,7 +177,7 @@ func (a *assembly) wholeChoice(v jsonscan.Value) {
 }
 
 // add takes a message or a delta and reports whether it held anything.
-func (c *choice) add(m jsonscan.Value) (content bool) {
+func (c *choice) add(m rawjson.Value) (content bool) {
 	content = c.addContent(m.Get("content"))
 	content = c.addReasoning(m) || content
 	content = c.refusal.AddValue(m.Get("refusal")) || content
@@ -198,10 +198,10 @@ func (c *choice) add(m jsonscan.Value) (content bool) {
 // addContent takes a text, a list of parts, or one part by itself. A list or
 // an object that holds no parts is the answer itself: in JSON mode some
 // servers send it parsed.
-func (c *choice) addContent(v jsonscan.Value) (content bool) {
+func (c *choice) addContent(v rawjson.Value) (content bool) {
 	first := v.First()
 	switch {
-	case v.Kind() == jsonscan.Array && (!first.Exists() || first.Kind() == jsonscan.String || first.Get("type").Set() || first.Get("text").Set()):
+	case v.Kind() == rawjson.Array && (!first.Exists() || first.Kind() == rawjson.String || first.Get("type").Set() || first.Get("text").Set()):
 		for part := first; part.Exists(); part = part.Next() {
 			content = c.addPart(part) || content
 		}
@@ -216,14 +216,14 @@ func (c *choice) addContent(v jsonscan.Value) (content bool) {
 var partKinds = map[string]bool{"text": true, "output_text": true, "thinking": true, "reasoning": true, "refusal": true}
 
 // addPart takes one part of the content, which may be reasoning (Mistral).
-func (c *choice) addPart(v jsonscan.Value) bool {
+func (c *choice) addPart(v rawjson.Value) bool {
 	switch v.Get("type").String() {
 	case "thinking", "reasoning":
 		return c.addThought(v)
 	case "refusal":
 		return c.refusal.AddValue(v.Get("refusal"))
 	}
-	if v.Kind() == jsonscan.Object {
+	if v.Kind() == rawjson.Object {
 		return c.text.AddValue(v.Get("text"))
 	}
 	return c.text.AddValue(v)
@@ -239,7 +239,7 @@ var reasoningFields = [...]string{
 
 // addReasoning takes the reasoning from the first of the fields that has any:
 // servers that send it twice send the same.
-func (c *choice) addReasoning(m jsonscan.Value) bool {
+func (c *choice) addReasoning(m rawjson.Value) bool {
 	for _, name := range reasoningFields {
 		if v := m.Get(name); v.Set() && c.addThought(v) {
 			return true
@@ -250,15 +250,15 @@ func (c *choice) addReasoning(m jsonscan.Value) bool {
 
 // addThought takes reasoning in any of the forms that servers give it: a text,
 // a list of blocks, a block with the text in one of its fields.
-func (c *choice) addThought(v jsonscan.Value) (content bool) {
+func (c *choice) addThought(v rawjson.Value) (content bool) {
 	switch v.Kind() {
-	case jsonscan.String, jsonscan.Number:
+	case rawjson.String, rawjson.Number:
 		return c.thinking.AddValue(v)
-	case jsonscan.Array:
+	case rawjson.Array:
 		for block := v.First(); block.Exists(); block = block.Next() {
 			content = c.addThought(block) || content
 		}
-	case jsonscan.Object:
+	case rawjson.Object:
 		for _, name := range []string{"thinking", "text", "summary", "content", "reasoning"} {
 			content = c.addThought(v.Get(name)) || content
 		}
@@ -267,7 +267,7 @@ func (c *choice) addThought(v jsonscan.Value) (content bool) {
 }
 
 // addCall takes a tool call, or a piece of one.
-func (c *choice) addCall(v jsonscan.Value) {
+func (c *choice) addCall(v rawjson.Value) {
 	function, custom := v.Get("function"), v.Get("custom")
 	if custom.Set() {
 		function = custom
@@ -295,8 +295,8 @@ func (t *call) addName(name string) {
 }
 
 // addArguments takes a piece of the arguments, or all of them as an object.
-func (t *call) addArguments(v jsonscan.Value) {
-	whole := v.Kind() == jsonscan.Object || v.Kind() == jsonscan.Array
+func (t *call) addArguments(v rawjson.Value) {
+	whole := v.Kind() == rawjson.Object || v.Kind() == rawjson.Array
 	if whole && t.arguments.Len() == 0 {
 		t.object = string(v.JSON())
 		return
@@ -305,7 +305,7 @@ func (t *call) addArguments(v jsonscan.Value) {
 }
 
 // addFunction takes the function call of the old format, which has no id.
-func (c *choice) addFunction(v jsonscan.Value) {
+func (c *choice) addFunction(v rawjson.Value) {
 	if len(c.calls) == 0 {
 		c.calls = append(c.calls, &call{})
 	}
@@ -319,7 +319,7 @@ func (c *choice) addFunction(v jsonscan.Value) {
 // the last. Some servers send all calls with the same index: another id
 // beside another name is then another call, and so is a name after arguments
 // that are complete.
-func (c *choice) call(v, function jsonscan.Value) *call {
+func (c *choice) call(v, function rawjson.Value) *call {
 	id, name := v.Get("id").String(), function.Get("name").String()
 	index, numbered := v.Get("index").Int()
 	index = max(index, 0)
@@ -339,7 +339,7 @@ func (c *choice) call(v, function jsonscan.Value) *call {
 	return last
 }
 
-func (t *call) endsBefore(id, name string, function jsonscan.Value, numbered bool) bool {
+func (t *call) endsBefore(id, name string, function rawjson.Value, numbered bool) bool {
 	if id != "" && t.id != "" && id != t.id {
 		return name != "" || !numbered
 	}
@@ -354,8 +354,8 @@ func (t *call) complete() bool {
 	if t.object != "" || t.arguments.Len() == 0 {
 		return t.object != ""
 	}
-	v, err := jsonscan.Scan([]byte(t.arguments.String()))
-	return err == nil && v.Kind() == jsonscan.Object
+	v, err := rawjson.Scan([]byte(t.arguments.String()))
+	return err == nil && v.Kind() == rawjson.Object
 }
 
 func (t *call) toolCall() nightshift.ToolCall {
@@ -441,7 +441,7 @@ func (a *assembly) fill(resp *nightshift.Response) {
 }
 
 // finish adds usage and flags to an answer that came to its end.
-func (a *assembly) finish(resp *nightshift.Response, doc *jsonscan.Doc) {
+func (a *assembly) finish(resp *nightshift.Response, doc *rawjson.Doc) {
 	a.readUsage(resp)
 	answer.Marks(resp, doc)
 	if len(a.choices) == 0 {
@@ -470,7 +470,7 @@ func answered(resp *nightshift.Response) bool {
 
 // brokenOff is the error of an answer whose finish reason says that the
 // server broke off, with the server's own words where root has them.
-func (a *assembly) brokenOff(root jsonscan.Value) *nightshift.Error {
+func (a *assembly) brokenOff(root rawjson.Value) *nightshift.Error {
 	for _, c := range a.choices {
 		err := answer.BrokenOff(c.finish)
 		if err == nil {

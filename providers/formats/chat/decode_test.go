@@ -9,12 +9,12 @@ import (
 
 	"nightshift"
 	"nightshift/providers/formats/internal/answer"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // Decode reads a whole answer.
 func Decode(body []byte) (resp nightshift.Response, e *nightshift.Error) {
-	doc := jsonscan.Borrow()
+	doc := rawjson.Borrow()
 	defer doc.Return()
 	root, err := doc.Scan(body)
 	if err != nil {

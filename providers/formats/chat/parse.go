@@ -7,7 +7,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers/formats/internal/conversation"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // What only this format knows of messages.
@@ -18,25 +18,25 @@ var (
 )
 
 // OwnsMessage implements the format.
-func (Format) OwnsMessage(m jsonscan.Value) bool {
+func (Format) OwnsMessage(m rawjson.Value) bool {
 	return slices.Contains(ownRoles, m.Get("role").String()) ||
 		slices.ContainsFunc(ownFields, func(name string) bool { return m.Get(name).Exists() }) ||
-		m.Get("content").Kind() == jsonscan.Null && m.Get("role").Is("assistant")
+		m.Get("content").Kind() == rawjson.Null && m.Get("role").Is("assistant")
 }
 
 // OwnsPart implements the format.
-func (Format) OwnsPart(part jsonscan.Value) bool {
+func (Format) OwnsPart(part rawjson.Value) bool {
 	return slices.Contains(ownParts, part.Get("type").String())
 }
 
 // ParseMessage implements the format.
-func (Format) ParseMessage(t *conversation.Translation, v jsonscan.Value, path string) []conversation.Turn {
+func (Format) ParseMessage(t *conversation.Translation, v rawjson.Value, path string) []conversation.Turn {
 	content := v.Get("content")
 	turn := conversation.Turn{Role: nightshift.Role(v.Get("role").String()), Content: &conversation.Content{}}
 	switch turn.Role {
 	case nightshift.RoleSystem, nightshift.RoleDeveloper:
 		t.Only(v, path, "role", "content")
-		turn.Content = t.Content(content, path+".content", func(v jsonscan.Value, at string) conversation.Part {
+		turn.Content = t.Content(content, path+".content", func(v rawjson.Value, at string) conversation.Part {
 			if !v.Get("type").Is("text") {
 				t.Cannot(path+".content", "a system prompt is text only")
 				return conversation.Part{}
@@ -64,11 +64,11 @@ func (Format) ParseMessage(t *conversation.Translation, v jsonscan.Value, path s
 	return []conversation.Turn{turn}
 }
 
-func parts(t *conversation.Translation, v jsonscan.Value, path string) *conversation.Content {
-	return t.Content(v, path, func(v jsonscan.Value, path string) conversation.Part { return part(t, v, path) })
+func parts(t *conversation.Translation, v rawjson.Value, path string) *conversation.Content {
+	return t.Content(v, path, func(v rawjson.Value, path string) conversation.Part { return part(t, v, path) })
 }
 
-func part(t *conversation.Translation, v jsonscan.Value, path string) conversation.Part {
+func part(t *conversation.Translation, v rawjson.Value, path string) conversation.Part {
 	p := conversation.Part{Path: path, Cache: conversation.IfSet(v.Get("cache_control"))}
 	switch kind := v.Get("type").String(); kind {
 	case "text":
@@ -96,10 +96,10 @@ func part(t *conversation.Translation, v jsonscan.Value, path string) conversati
 
 // assistant reads content, refusal and tool calls, which stand apart in this
 // format.
-func assistant(t *conversation.Translation, v jsonscan.Value, path string) *conversation.Content {
+func assistant(t *conversation.Translation, v rawjson.Value, path string) *conversation.Content {
 	names := []string{"role", "content", "tool_calls", "refusal"}
 	for _, echo := range []string{"annotations", "reasoning_content", "reasoning", "reasoning_details"} {
-		if m := v.Get(echo); m.Is("") || m.Kind() == jsonscan.Array && m.Count() == 0 {
+		if m := v.Get(echo); m.Is("") || m.Kind() == rawjson.Array && m.Count() == 0 {
 			names = append(names, echo) // the echo of an answer, which says nothing
 		}
 	}
@@ -124,7 +124,7 @@ func assistant(t *conversation.Translation, v jsonscan.Value, path string) *conv
 	return said
 }
 
-func toolCall(t *conversation.Translation, v jsonscan.Value, path string) conversation.Part {
+func toolCall(t *conversation.Translation, v rawjson.Value, path string) conversation.Part {
 	if kind := v.Get("type").String(); kind != "function" && kind != "" {
 		t.Cannot(fmt.Sprintf("%s (of type %q)", path, kind), "")
 	}
@@ -135,7 +135,7 @@ func toolCall(t *conversation.Translation, v jsonscan.Value, path string) conver
 	if arguments == "" {
 		arguments = "{}"
 	}
-	if input, err := jsonscan.Strict([]byte(arguments)); err != nil || input.Kind() != jsonscan.Object {
+	if input, err := rawjson.Strict([]byte(arguments)); err != nil || input.Kind() != rawjson.Object {
 		t.Cannot(path+".function.arguments", "they must be a JSON object")
 	}
 	return conversation.Part{
@@ -150,7 +150,7 @@ var together = map[string]string{
 }
 
 // ParseBody implements the format.
-func (Format) ParseBody(t *conversation.Translation, body jsonscan.Value) (fields []conversation.Field) {
+func (Format) ParseBody(t *conversation.Translation, body rawjson.Value) (fields []conversation.Field) {
 	read := map[string]bool{}
 	for m := body.First(); m.Exists(); m = m.Next() {
 		name := m.Key()
@@ -174,7 +174,7 @@ func (Format) ParseBody(t *conversation.Translation, body jsonscan.Value) (field
 			}
 		case "stop":
 			f.Key = conversation.StopSequences
-			if m.Kind() == jsonscan.String {
+			if m.Kind() == rawjson.String {
 				f.JSON = fmt.Appendf(nil, "[%s]", m.Raw())
 			}
 		case "stream_options": // usage comes without being asked for
@@ -211,7 +211,7 @@ func (Format) ParseBody(t *conversation.Translation, body jsonscan.Value) (field
 
 // meansNothing reports whether a field is at the value that it has when it is
 // absent.
-func meansNothing(m jsonscan.Value) bool {
+func meansNothing(m rawjson.Value) bool {
 	n, isNumber := m.Float()
 	switch m.Key() {
 	case "n":
@@ -221,14 +221,14 @@ func meansNothing(m jsonscan.Value) bool {
 	case "logprobs", "store":
 		return m.IsFalse()
 	case "logit_bias", "metadata":
-		return m.Kind() == jsonscan.Object && m.Count() == 0
+		return m.Kind() == rawjson.Object && m.Count() == 0
 	case "modalities":
 		return m.Count() == 1 && m.First().Is("text")
 	}
 	return false
 }
 
-func tools(t *conversation.Translation, list jsonscan.Value) (tools []conversation.Tool) {
+func tools(t *conversation.Translation, list rawjson.Value) (tools []conversation.Tool) {
 	for v, at := range conversation.Each(list, "tools") {
 		if kind := v.Get("type").String(); kind != "function" {
 			t.Cannot(fmt.Sprintf("%s (of type %q)", at, kind), "")
@@ -245,7 +245,7 @@ func tools(t *conversation.Translation, list jsonscan.Value) (tools []conversati
 	return tools
 }
 
-func toolChoice(t *conversation.Translation, body jsonscan.Value) conversation.Choice {
+func toolChoice(t *conversation.Translation, body rawjson.Value) conversation.Choice {
 	c := conversation.Choice{Single: body.Get("parallel_tool_calls").IsFalse()}
 	v := body.Get("tool_choice")
 	switch {
@@ -265,7 +265,7 @@ func toolChoice(t *conversation.Translation, body jsonscan.Value) conversation.C
 
 // output reads reasoning_effort, OpenRouter's reasoning and DeepSeek's
 // thinking, of which at most one may be set, and response_format.
-func output(t *conversation.Translation, body jsonscan.Value) conversation.Field {
+func output(t *conversation.Translation, body rawjson.Value) conversation.Field {
 	f := conversation.Field{Key: conversation.Output, Path: "reasoning_effort"}
 	word, or, switched := body.Get("reasoning_effort"), body.Get("reasoning"), body.Get("thinking")
 	if word.Set() && or.Set() || word.Set() && switched.Set() || or.Set() && switched.Set() {
@@ -302,7 +302,7 @@ func output(t *conversation.Translation, body jsonscan.Value) conversation.Field
 
 // schema returns the schema that the answer must follow, nil when any text
 // will do.
-func schema(t *conversation.Translation, v jsonscan.Value) []byte {
+func schema(t *conversation.Translation, v rawjson.Value) []byte {
 	switch kind := v.Get("type").String(); {
 	case !v.Set() || kind == "text":
 		return nil
@@ -311,14 +311,14 @@ func schema(t *conversation.Translation, v jsonscan.Value) []byte {
 	}
 	t.Only(v, "response_format", "type", "json_schema")
 	spec := v.Get("json_schema")
-	if spec.Get("schema").Kind() != jsonscan.Object {
+	if spec.Get("schema").Kind() != rawjson.Object {
 		t.Cannot("response_format.json_schema without a schema", "")
 	}
 	t.Only(spec, "response_format.json_schema", "name", "schema", "strict")
 	return spec.Get("schema").Raw()
 }
 
-func user(t *conversation.Translation, body jsonscan.Value) []byte {
+func user(t *conversation.Translation, body rawjson.Value) []byte {
 	id, safety := body.Get("user"), body.Get("safety_identifier")
 	if id.Set() && safety.Set() && id.String() != safety.String() {
 		t.Cannot("user beside another safety_identifier", "leave one of the two out")

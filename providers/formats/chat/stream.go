@@ -3,7 +3,7 @@ package chat
 import (
 	"nightshift"
 	"nightshift/providers/formats/internal/answer"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // A stream assembles a streamed answer from its chunks.
@@ -41,7 +41,7 @@ func (s *stream) Event(data []byte) (content bool, err *nightshift.Error) {
 }
 
 // afterDone takes what follows the end marker: of it only usage counts.
-func (s *stream) afterDone(v jsonscan.Value) {
+func (s *stream) afterDone(v rawjson.Value) {
 	if usage := topUsage(v); usage.Set() {
 		s.a.addUsage(usage)
 		if !v.Get("choices").First().Exists() {
@@ -51,7 +51,7 @@ func (s *stream) afterDone(v jsonscan.Value) {
 	s.Flag(answer.FlagAfterEnd)
 }
 
-func (s *stream) chunk(v jsonscan.Value) (content bool) {
+func (s *stream) chunk(v rawjson.Value) (content bool) {
 	s.watchID(v)
 	if !s.restarted(v) {
 		s.a.head(v)
@@ -67,7 +67,7 @@ func (s *stream) chunk(v jsonscan.Value) (content bool) {
 }
 
 // watchID counts how often the chunks' id changes.
-func (s *stream) watchID(v jsonscan.Value) {
+func (s *stream) watchID(v rawjson.Value) {
 	s.changed = false
 	named := v.Get("id")
 	if named.Is(s.lastID) {
@@ -90,7 +90,7 @@ func (s *stream) watchID(v jsonscan.Value) {
 // which so far stood in the first chunk only, and that ends nothing. Servers
 // that change ids or name roles as they go are left alone. Two answers are
 // never joined.
-func (s *stream) restarted(v jsonscan.Value) bool {
+func (s *stream) restarted(v rawjson.Value) bool {
 	if !s.changed || s.ids != 1 || s.Count < 3 {
 		return false
 	}
@@ -110,7 +110,7 @@ func (s *stream) restarted(v jsonscan.Value) bool {
 	return true
 }
 
-func (s *stream) delta(v jsonscan.Value) (content bool) {
+func (s *stream) delta(v rawjson.Value) (content bool) {
 	c := s.a.choice(v)
 	delta := v.Get("delta")
 	if delta.Get("role").Set() {
@@ -141,7 +141,7 @@ func (s *stream) delta(v jsonscan.Value) (content bool) {
 
 // second reports whether a delta belongs to another answer than the one of
 // the choice, which is complete: it has text, and another id. It is dropped.
-func (s *stream) second(c *choice, v jsonscan.Value) bool {
+func (s *stream) second(c *choice, v rawjson.Value) bool {
 	if v.Get("delta").Get("content").String() == "" || c.finishID == s.lastID {
 		return false
 	}
@@ -150,7 +150,7 @@ func (s *stream) second(c *choice, v jsonscan.Value) bool {
 }
 
 // serverError takes an error that stands in the stream.
-func (s *stream) serverError(v jsonscan.Value) { s.Fault(v, s.finished(), len(s.a.choices) > 0) }
+func (s *stream) serverError(v rawjson.Value) { s.Fault(v, s.finished(), len(s.a.choices) > 0) }
 
 // finished reports whether every choice that was seen has a finish reason,
 // and one of the model's; one is enough where one choice was asked for.
@@ -187,8 +187,8 @@ func (s *stream) failure() *nightshift.Error {
 		return s.Err
 	case s.finished():
 		return nil
-	case s.a.brokenOff(jsonscan.Value{}) != nil:
-		return s.a.brokenOff(jsonscan.Value{})
+	case s.a.brokenOff(rawjson.Value{}) != nil:
+		return s.a.brokenOff(rawjson.Value{})
 	case s.Malformed != nil && s.DoneWord:
 		return answer.Unreadable(s.Malformed)
 	case s.Malformed != nil:

@@ -3,21 +3,21 @@ package chat
 import (
 	"nightshift"
 	"nightshift/providers/formats/internal/answer"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // addUsage takes a usage object, which states what has been used so far. One
 // that counts nothing does not displace one that did.
-func (a *assembly) addUsage(usage jsonscan.Value) {
-	if usage.Kind() != jsonscan.Object || a.usage != nil && !counted(usage) {
+func (a *assembly) addUsage(usage rawjson.Value) {
+	if usage.Kind() != rawjson.Object || a.usage != nil && !counted(usage) {
 		return
 	}
 	a.usage, a.usageShrank = join(a.usage, usage, a.usageShrank)
 	a.notFinite = a.notFinite || !usage.Finite()
 }
 
-func join(earlier []byte, usage jsonscan.Value, shrank bool) ([]byte, bool) {
-	doc := jsonscan.Borrow()
+func join(earlier []byte, usage rawjson.Value, shrank bool) ([]byte, bool) {
+	doc := rawjson.Borrow()
 	defer doc.Return()
 	old, err := doc.Scan(earlier)
 	if err != nil || !counted(old) {
@@ -30,21 +30,21 @@ func join(earlier []byte, usage jsonscan.Value, shrank bool) ([]byte, bool) {
 // merging counts what a usage object says in all; the prompt tokens include
 // the cached ones.
 var merging = answer.UsageMerge{
-	Read:  func(usage jsonscan.Value) int64 { return count(usage, "prompt_tokens", "input_tokens") },
-	Wrote: func(usage jsonscan.Value) int64 { return count(usage, "completion_tokens", "output_tokens") },
+	Read:  func(usage rawjson.Value) int64 { return count(usage, "prompt_tokens", "input_tokens") },
+	Wrote: func(usage rawjson.Value) int64 { return count(usage, "completion_tokens", "output_tokens") },
 }
 
 // count is the larger of two names' counts.
-func count(usage jsonscan.Value, name, other string) int64 {
+func count(usage rawjson.Value, name, other string) int64 {
 	c, _ := answer.Count(usage.Get(name))
 	d, _ := answer.Count(usage.Get(other))
 	return max(c.N(), d.N())
 }
 
-func counted(usage jsonscan.Value) bool { return merging.Read(usage)+merging.Wrote(usage) > 0 }
+func counted(usage rawjson.Value) bool { return merging.Read(usage)+merging.Wrote(usage) > 0 }
 
 // topUsage is the usage of an answer or a chunk.
-func topUsage(v jsonscan.Value) jsonscan.Value {
+func topUsage(v rawjson.Value) rawjson.Value {
 	if usage := v.Get("usage"); usage.Set() {
 		return usage
 	}
@@ -72,7 +72,7 @@ func (a *assembly) readUsage(resp *nightshift.Response) {
 	if a.usage == nil {
 		a.usage = a.choiceUsage()
 	}
-	doc := jsonscan.Borrow()
+	doc := rawjson.Borrow()
 	defer doc.Return()
 	raw, err := doc.Scan(a.usage)
 	if err != nil {
@@ -97,7 +97,7 @@ func (a *assembly) readUsage(resp *nightshift.Response) {
 }
 
 // DecodeUsage implements the format.
-func (Format) DecodeUsage(resp *nightshift.Response, root jsonscan.Value) {
+func (Format) DecodeUsage(resp *nightshift.Response, root rawjson.Value) {
 	var a assembly
 	a.head(root)
 	for c := root.Get("choices").First(); c.Exists(); c = c.Next() {

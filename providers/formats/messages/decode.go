@@ -3,21 +3,21 @@ package messages
 import (
 	"nightshift"
 	"nightshift/providers/formats/internal/answer"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // Decode implements the format.
-func (Format) Decode(resp *nightshift.Response, message jsonscan.Value) *nightshift.Error {
+func (Format) Decode(resp *nightshift.Response, message rawjson.Value) *nightshift.Error {
 	var m assembly
 	m.begin(message)
 	content := message.Get("content")
 	m.sawOutput = true
 	switch content.Kind() {
-	case jsonscan.Array:
+	case rawjson.Array:
 		m.whole(content)
-	case jsonscan.String, jsonscan.Number, jsonscan.Object: // some gateways
+	case rawjson.String, rawjson.Number, rawjson.Object: // some gateways
 		m.blocks = append(m.blocks, oneBlock(content))
-	case jsonscan.Null:
+	case rawjson.Null:
 	default:
 		m.fill(resp)
 		m.readUsage(resp)
@@ -33,7 +33,7 @@ func (Format) Decode(resp *nightshift.Response, message jsonscan.Value) *nightsh
 }
 
 // oneBlock is a content that is no list: a block, or a text.
-func oneBlock(v jsonscan.Value) *block {
+func oneBlock(v rawjson.Value) *block {
 	if v.Get("type").Set() {
 		b := newBlock(v)
 		b.closed = true
@@ -72,14 +72,14 @@ type block struct {
 }
 
 // begin takes what an answer says of itself before its content.
-func (m *assembly) begin(message jsonscan.Value) {
+func (m *assembly) begin(message rawjson.Value) {
 	m.id = message.Get("id").String()
 	m.model = message.Get("model").String()
 	m.addUsage(message.Get("usage"))
 }
 
 // whole adds blocks that came complete.
-func (m *assembly) whole(content jsonscan.Value) {
+func (m *assembly) whole(content rawjson.Value) {
 	for c := content.First(); c.Exists(); c = c.Next() {
 		b := newBlock(c)
 		b.index, b.closed = int64(len(m.blocks)), true
@@ -87,7 +87,7 @@ func (m *assembly) whole(content jsonscan.Value) {
 	}
 }
 
-func newBlock(v jsonscan.Value) *block {
+func newBlock(v rawjson.Value) *block {
 	b := &block{kind: v.Get("type").String()}
 	if b.kind == "" {
 		b.kind = untyped(v)
@@ -106,7 +106,7 @@ func newBlock(v jsonscan.Value) *block {
 
 // untyped is the kind of a block or delta without a type, by the field that it
 // has.
-func untyped(v jsonscan.Value) string {
+func untyped(v rawjson.Value) string {
 	switch {
 	case v.Get("text").Exists():
 		return "text"
@@ -119,17 +119,17 @@ func untyped(v jsonscan.Value) string {
 }
 
 // thoughts is the text of reasoning, under the names that it has.
-func thoughts(v jsonscan.Value) jsonscan.Value {
+func thoughts(v rawjson.Value) rawjson.Value {
 	for _, name := range [...]string{"thinking", "reasoning", "text"} {
 		if t := v.Get(name); t.Set() {
 			return t
 		}
 	}
-	return jsonscan.Value{}
+	return rawjson.Value{}
 }
 
 // stop takes a stop reason, word, and the stop sequence beside it.
-func (m *assembly) stop(v jsonscan.Value, word string) {
+func (m *assembly) stop(v rawjson.Value, word string) {
 	var conflict bool
 	m.stopWord, conflict = answer.LaterStop(m.stopWord, word)
 	m.conflict = m.conflict || conflict
@@ -192,7 +192,7 @@ func (b *block) call() nightshift.ToolCall {
 }
 
 // finish adds usage and flags to an answer that came to its end.
-func (m *assembly) finish(resp *nightshift.Response, doc *jsonscan.Doc) {
+func (m *assembly) finish(resp *nightshift.Response, doc *rawjson.Doc) {
 	m.readUsage(resp)
 	answer.Marks(resp, doc)
 	answer.MarkStop(resp)

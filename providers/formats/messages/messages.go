@@ -6,7 +6,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers/formats/internal/answer"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // Format is the Messages format; package formats says what its methods do.
@@ -30,7 +30,7 @@ var capNames = []string{"max_tokens"}
 func (Format) CapNames() []string { return capNames }
 
 // Caps implements the format. Every request has one choice.
-func (Format) Caps(body jsonscan.Value) (maxOutput, choices int64) {
+func (Format) Caps(body rawjson.Value) (maxOutput, choices int64) {
 	n, _ := body.Get("max_tokens").Int()
 	return max(n, 0), 0
 }
@@ -39,16 +39,16 @@ func (Format) Caps(body jsonscan.Value) (maxOutput, choices int64) {
 func (Format) UsageParam() nightshift.Param { return nightshift.Param{} }
 
 // Recognise implements the format.
-func (Format) Recognise(o jsonscan.Value) bool {
+func (Format) Recognise(o rawjson.Value) bool {
 	content := o.Get("content")
 	if !content.Exists() || o.Get("type").Is("message") {
 		return content.Exists()
 	}
-	return !o.Get("choices").Exists() && (content.Kind() == jsonscan.Array || content.Kind() == jsonscan.String)
+	return !o.Get("choices").Exists() && (content.Kind() == rawjson.Array || content.Kind() == rawjson.String)
 }
 
 // RecogniseEvent implements the format.
-func (Format) RecogniseEvent(ev jsonscan.Value) bool {
+func (Format) RecogniseEvent(ev rawjson.Value) bool {
 	switch ev.Get("type").String() {
 	case "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop", "message":
 		return true
@@ -57,7 +57,7 @@ func (Format) RecogniseEvent(ev jsonscan.Value) bool {
 }
 
 // RecogniseUsage implements the format.
-func (Format) RecogniseUsage(usage jsonscan.Value) bool {
+func (Format) RecogniseUsage(usage rawjson.Value) bool {
 	return usage.Get("input_tokens").Set() && !usage.Get("prompt_tokens").Set()
 }
 

@@ -6,7 +6,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers/formats/internal/conversation"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // ownParts are the parts of content that only this format knows.
@@ -16,23 +16,23 @@ var ownParts = map[string]bool{
 }
 
 // OwnsMessage implements the format: no field of a message tells.
-func (Format) OwnsMessage(jsonscan.Value) bool { return false }
+func (Format) OwnsMessage(rawjson.Value) bool { return false }
 
 // OwnsPart implements the format.
-func (Format) OwnsPart(part jsonscan.Value) bool {
+func (Format) OwnsPart(part rawjson.Value) bool {
 	kind := part.Get("type").String()
 	return ownParts[kind] || strings.HasSuffix(kind, "_tool_result") || part.Get("citations").Set()
 }
 
 // ParseMessage implements the format.
-func (Format) ParseMessage(t *conversation.Translation, v jsonscan.Value, path string) []conversation.Turn {
+func (Format) ParseMessage(t *conversation.Translation, v rawjson.Value, path string) []conversation.Turn {
 	t.Only(v, path, "role", "content")
 	content, at := v.Get("content"), path+".content"
 	switch role := v.Get("role").String(); role {
 	case "user":
 		return userTurns(t, content, at)
 	case "assistant":
-		said := t.Content(content, at, func(v jsonscan.Value, path string) conversation.Part { return spoken(t, v, path) })
+		said := t.Content(content, at, func(v rawjson.Value, path string) conversation.Part { return spoken(t, v, path) })
 		return []conversation.Turn{{Role: nightshift.RoleAssistant, Content: said}}
 	default:
 		t.Invalid(path+".role", fmt.Sprintf("is %q", role))
@@ -42,7 +42,7 @@ func (Format) ParseMessage(t *conversation.Translation, v jsonscan.Value, path s
 
 // userTurns makes a turn of each tool result, and user turns of what stands
 // between them, in the order of the parts.
-func userTurns(t *conversation.Translation, content jsonscan.Value, path string) (turns []conversation.Turn) {
+func userTurns(t *conversation.Translation, content rawjson.Value, path string) (turns []conversation.Turn) {
 	var user *conversation.Content // in hand
 	for part, at := range conversation.Each(content, path) {
 		if part.Get("type").Is("tool_result") {
@@ -59,7 +59,7 @@ func userTurns(t *conversation.Translation, content jsonscan.Value, path string)
 	return turns
 }
 
-func toolTurn(t *conversation.Translation, v jsonscan.Value, path string) conversation.Turn {
+func toolTurn(t *conversation.Translation, v rawjson.Value, path string) conversation.Turn {
 	if v.Get("is_error").IsTrue() {
 		t.Cannot(path+".is_error", "say in the result's text that it is an error")
 	}
@@ -69,13 +69,13 @@ func toolTurn(t *conversation.Translation, v jsonscan.Value, path string) conver
 		t.Invalid(path, "answers a tool call but has no tool_use_id")
 	}
 	if content := v.Get("content"); content.Set() {
-		turn.Content = t.Content(content, path+".content", func(v jsonscan.Value, path string) conversation.Part { return shown(t, v, path) })
+		turn.Content = t.Content(content, path+".content", func(v rawjson.Value, path string) conversation.Part { return shown(t, v, path) })
 	}
 	return turn
 }
 
 // spoken reads a part of what the assistant said.
-func spoken(t *conversation.Translation, v jsonscan.Value, path string) conversation.Part {
+func spoken(t *conversation.Translation, v rawjson.Value, path string) conversation.Part {
 	switch kind := v.Get("type").String(); kind {
 	case "text":
 		return text(t, v, path)
@@ -90,7 +90,7 @@ func spoken(t *conversation.Translation, v jsonscan.Value, path string) conversa
 }
 
 // shown reads a part of what the user or a tool showed.
-func shown(t *conversation.Translation, v jsonscan.Value, path string) conversation.Part {
+func shown(t *conversation.Translation, v rawjson.Value, path string) conversation.Part {
 	switch kind := v.Get("type").String(); kind {
 	case "text":
 		return text(t, v, path)
@@ -106,14 +106,14 @@ func shown(t *conversation.Translation, v jsonscan.Value, path string) conversat
 	return conversation.Part{}
 }
 
-func text(t *conversation.Translation, v jsonscan.Value, path string) conversation.Part {
-	if c := v.Get("citations"); c.Kind() == jsonscan.Array && c.Count() == 0 {
+func text(t *conversation.Translation, v rawjson.Value, path string) conversation.Part {
+	if c := v.Get("citations"); c.Kind() == rawjson.Array && c.Count() == 0 {
 		return t.TextPart(v, path, "citations")
 	}
 	return t.TextPart(v, path)
 }
 
-func mediaPart(t *conversation.Translation, kind conversation.Kind, v jsonscan.Value, path string) conversation.Part {
+func mediaPart(t *conversation.Translation, kind conversation.Kind, v rawjson.Value, path string) conversation.Part {
 	return conversation.Part{
 		Kind: kind, Path: path, Cache: conversation.IfSet(v.Get("cache_control")),
 		Media: source(t, v.Get("source"), path+".source"), Title: v.Get("title").String(),
@@ -121,7 +121,7 @@ func mediaPart(t *conversation.Translation, kind conversation.Kind, v jsonscan.V
 }
 
 // source reads where an image or document is, or its bytes.
-func source(t *conversation.Translation, v jsonscan.Value, path string) conversation.Media {
+func source(t *conversation.Translation, v rawjson.Value, path string) conversation.Media {
 	switch kind := v.Get("type").String(); kind {
 	case "url":
 		t.Only(v, path, "type", "url")
@@ -139,12 +139,12 @@ func source(t *conversation.Translation, v jsonscan.Value, path string) conversa
 	return conversation.Media{Path: path, Type: v.Get("media_type").String(), Data: v.Get("data").String()}
 }
 
-func toolCall(t *conversation.Translation, v jsonscan.Value, path string) conversation.Part {
+func toolCall(t *conversation.Translation, v rawjson.Value, path string) conversation.Part {
 	t.Only(v, path, "type", "id", "name", "input", "caller")
 	input := []byte("{}")
 	if in := v.Get("input"); in.Exists() {
 		input = in.Raw()
-		if in.Kind() != jsonscan.Object {
+		if in.Kind() != rawjson.Object {
 			t.Invalid(path+".input", "is "+in.Kind().String()+", not an object")
 		}
 	}
@@ -152,7 +152,7 @@ func toolCall(t *conversation.Translation, v jsonscan.Value, path string) conver
 }
 
 // ParseBody implements the format.
-func (Format) ParseBody(t *conversation.Translation, body jsonscan.Value) (fields []conversation.Field) {
+func (Format) ParseBody(t *conversation.Translation, body rawjson.Value) (fields []conversation.Field) {
 	if !body.Get("messages").Exists() && body.Get("system").Set() {
 		t.Invalid("messages", "are missing")
 	}
@@ -194,11 +194,11 @@ func (Format) ParseBody(t *conversation.Translation, body jsonscan.Value) (field
 	return fields
 }
 
-func systemTurns(t *conversation.Translation, v jsonscan.Value) []conversation.Turn {
+func systemTurns(t *conversation.Translation, v rawjson.Value) []conversation.Turn {
 	if !v.Set() {
 		return nil
 	}
-	content := t.Content(v, "system", func(v jsonscan.Value, path string) conversation.Part {
+	content := t.Content(v, "system", func(v rawjson.Value, path string) conversation.Part {
 		if !v.Get("type").Is("text") {
 			t.Cannot(path, "a system prompt is text only")
 			return conversation.Part{}
@@ -208,7 +208,7 @@ func systemTurns(t *conversation.Translation, v jsonscan.Value) []conversation.T
 	return []conversation.Turn{{Role: nightshift.RoleSystem, Content: content}}
 }
 
-func tools(t *conversation.Translation, list jsonscan.Value) (tools []conversation.Tool) {
+func tools(t *conversation.Translation, list rawjson.Value) (tools []conversation.Tool) {
 	for v, at := range conversation.Each(list, "tools") {
 		if kind := v.Get("type").String(); kind != "" && kind != "custom" {
 			t.Cannot(fmt.Sprintf("%s (%s)", at, kind), "a server's own tools have no equivalent")
@@ -223,7 +223,7 @@ func tools(t *conversation.Translation, list jsonscan.Value) (tools []conversati
 	return tools
 }
 
-func toolChoice(t *conversation.Translation, v jsonscan.Value) conversation.Choice {
+func toolChoice(t *conversation.Translation, v rawjson.Value) conversation.Choice {
 	t.Only(v, "tool_choice", "type", "name", "disable_parallel_tool_use")
 	c := conversation.Choice{Kind: v.Get("type").String(), Single: v.Get("disable_parallel_tool_use").IsTrue()}
 	switch c.Kind {
@@ -237,7 +237,7 @@ func toolChoice(t *conversation.Translation, v jsonscan.Value) conversation.Choi
 }
 
 // output reads thinking and output_config, which say together how to answer.
-func output(t *conversation.Translation, body jsonscan.Value) conversation.How {
+func output(t *conversation.Translation, body rawjson.Value) conversation.How {
 	const hint = "set reasoning_effort in the model's params instead"
 	thinking, config := body.Get("thinking"), body.Get("output_config")
 	effort := config.Get("effort")
@@ -270,7 +270,7 @@ func output(t *conversation.Translation, body jsonscan.Value) conversation.How {
 	return how
 }
 
-func tier(t *conversation.Translation, v jsonscan.Value) []byte {
+func tier(t *conversation.Translation, v rawjson.Value) []byte {
 	switch word := v.String(); word {
 	case "auto":
 	case "standard_only":

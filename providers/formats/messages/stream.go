@@ -6,7 +6,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers/formats/internal/answer"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // A stream assembles a streamed answer from its events.
@@ -31,7 +31,7 @@ func (s *stream) Event(data []byte) (content bool, err *nightshift.Error) {
 	switch {
 	case !take:
 	case bad != nil:
-		s.Unreadable(root, bad, func(v jsonscan.Value) { s.other("error", v) })
+		s.Unreadable(root, bad, func(v rawjson.Value) { s.other("error", v) })
 	default:
 		s.Count++
 		content = s.event(kind(root), root)
@@ -42,14 +42,14 @@ func (s *stream) Event(data []byte) (content bool, err *nightshift.Error) {
 
 // kind returns the type of an event. The JSON decides; where it says nothing,
 // the fields that only one type has do.
-func kind(event jsonscan.Value) string {
+func kind(event rawjson.Value) string {
 	if t, ok := event.Get("type").Text(); ok && t != "" {
 		return t
 	}
 	switch {
 	case event.Get("error").Says():
 		return "error"
-	case event.Get("message").Kind() == jsonscan.Object:
+	case event.Get("message").Kind() == rawjson.Object:
 		return "message_start"
 	case event.Get("content_block").Set():
 		return "content_block_start"
@@ -61,7 +61,7 @@ func kind(event jsonscan.Value) string {
 	return ""
 }
 
-func (s *stream) event(kind string, ev jsonscan.Value) (content bool) {
+func (s *stream) event(kind string, ev rawjson.Value) (content bool) {
 	if s.Done() {
 		s.afterEnd(kind, ev)
 		return false
@@ -91,7 +91,7 @@ func (s *stream) event(kind string, ev jsonscan.Value) (content bool) {
 }
 
 // afterEnd takes what follows the end: of it only usage counts.
-func (s *stream) afterEnd(kind string, ev jsonscan.Value) {
+func (s *stream) afterEnd(kind string, ev rawjson.Value) {
 	switch kind {
 	case "ping":
 	case "message_delta", "message_stop", "":
@@ -106,7 +106,7 @@ func (s *stream) afterEnd(kind string, ev jsonscan.Value) {
 
 // other takes events of no known type. Most mean nothing; an error is one
 // whatever shape it has.
-func (s *stream) other(kind string, ev jsonscan.Value) {
+func (s *stream) other(kind string, ev rawjson.Value) {
 	fault := ev.Get("error")
 	if !strings.HasSuffix(kind, "error") && !fault.Says() && (kind != "" || fault.Set()) {
 		return
@@ -117,7 +117,7 @@ func (s *stream) other(kind string, ev jsonscan.Value) {
 // messageStart begins the answer. A second one with another id means that a
 // gateway turned to another upstream after it had sent a part: the answer
 // begins anew, the parts are never joined.
-func (s *stream) messageStart(message jsonscan.Value) bool {
+func (s *stream) messageStart(message rawjson.Value) bool {
 	if s.started {
 		if id := message.Get("id").String(); id == s.m.id && id != "" {
 			return false
@@ -136,7 +136,7 @@ func (s *stream) messageStart(message jsonscan.Value) bool {
 	return len(s.m.blocks) > 0
 }
 
-func (s *stream) blockStart(ev jsonscan.Value) bool {
+func (s *stream) blockStart(ev rawjson.Value) bool {
 	b := newBlock(ev.Get("content_block"))
 	b.index = int64(len(s.m.blocks))
 	if n, ok := ev.Get("index").Int(); ok {
@@ -148,7 +148,7 @@ func (s *stream) blockStart(ev jsonscan.Value) bool {
 
 // block finds the block that an event speaks of: the last one opened with its
 // index, or the last of all when it has none.
-func (m *assembly) block(index jsonscan.Value) *block {
+func (m *assembly) block(index rawjson.Value) *block {
 	n, numbered := index.Int()
 	for i := len(m.blocks) - 1; i >= 0; i-- {
 		if !numbered || m.blocks[i].index == n {
@@ -166,7 +166,7 @@ var deltaKinds = map[string]string{
 
 // blockDelta takes a piece of a block. What a piece is, its own type says,
 // whatever block a gateway puts it into.
-func (s *stream) blockDelta(ev jsonscan.Value) bool {
+func (s *stream) blockDelta(ev rawjson.Value) bool {
 	delta := ev.Get("delta")
 	kind := delta.Get("type").String()
 	if kind == "" {
@@ -187,7 +187,7 @@ func (s *stream) blockDelta(ev jsonscan.Value) bool {
 // blockFor finds the block that a piece of this kind goes into, and makes one
 // where a gateway left its start out. A piece of a tool call in a block of
 // words belongs to the call that is open.
-func (m *assembly) blockFor(index jsonscan.Value, kind string) *block {
+func (m *assembly) blockFor(index rawjson.Value, kind string) *block {
 	b := m.block(index)
 	words := b != nil && (b.kind == "text" || b.kind == "thinking")
 	switch {
@@ -219,7 +219,7 @@ func (m *assembly) openCall() *block {
 	return nil
 }
 
-func (s *stream) messageDelta(ev jsonscan.Value) {
+func (s *stream) messageDelta(ev rawjson.Value) {
 	delta := ev.Get("delta")
 	s.m.stop(delta, answer.StopWord(delta.Get("stop_reason").String()))
 	s.stopped = s.m.stopWord != ""
@@ -227,7 +227,7 @@ func (s *stream) messageDelta(ev jsonscan.Value) {
 }
 
 // takeUsage takes the usage of an event that has one.
-func (s *stream) takeUsage(ev jsonscan.Value) bool {
+func (s *stream) takeUsage(ev rawjson.Value) bool {
 	usage := ev.Get("usage")
 	for _, place := range [...]string{"delta", "message"} { // some gateways
 		if !usage.Set() {
@@ -247,7 +247,7 @@ func (s *stream) takeUsage(ev jsonscan.Value) bool {
 }
 
 // wholeMessage takes an answer that a gateway sent as one event.
-func (s *stream) wholeMessage(message jsonscan.Value) bool {
+func (s *stream) wholeMessage(message rawjson.Value) bool {
 	s.whole = &nightshift.Response{}
 	s.Err = Format{}.Decode(s.whole, message)
 	s.whole.Flag(answer.FlagNotStreamed)

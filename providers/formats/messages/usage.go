@@ -3,14 +3,14 @@ package messages
 import (
 	"nightshift"
 	"nightshift/providers/formats/internal/answer"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // addUsage merges a usage object into what came before it: streams send a
 // first one and then, cumulatively, what has changed. Fields that are absent
 // or null leave the earlier value.
-func (m *assembly) addUsage(usage jsonscan.Value) {
-	if usage.Kind() != jsonscan.Object {
+func (m *assembly) addUsage(usage rawjson.Value) {
+	if usage.Kind() != rawjson.Object {
 		return
 	}
 	m.notFinite = m.notFinite || !usage.Finite()
@@ -18,7 +18,7 @@ func (m *assembly) addUsage(usage jsonscan.Value) {
 		m.usage = usage.JSON()
 		return
 	}
-	doc := jsonscan.Borrow()
+	doc := rawjson.Borrow()
 	defer doc.Return()
 	earlier, err := doc.Scan(m.usage)
 	if err != nil {
@@ -37,16 +37,16 @@ func (m *assembly) addUsage(usage jsonscan.Value) {
 // merging counts what a usage object says in all; the input tokens do not
 // include the cached ones.
 var merging = answer.UsageMerge{
-	Read: func(usage jsonscan.Value) int64 {
+	Read: func(usage rawjson.Value) int64 {
 		split := usage.Get("cache_creation")
 		written := max(count(usage, "cache_creation_input_tokens", ""), count(split, "ephemeral_5m_input_tokens", "")+count(split, "ephemeral_1h_input_tokens", ""))
 		return count(usage, "input_tokens", "prompt_tokens") + count(usage, "cache_read_input_tokens", "") + written
 	},
-	Wrote: func(usage jsonscan.Value) int64 { return count(usage, "output_tokens", "completion_tokens") },
+	Wrote: func(usage rawjson.Value) int64 { return count(usage, "output_tokens", "completion_tokens") },
 }
 
 // count is the larger of two names' counts.
-func count(usage jsonscan.Value, name, other string) int64 {
+func count(usage rawjson.Value, name, other string) int64 {
 	c, _ := answer.Count(usage.Get(name))
 	d, _ := answer.Count(usage.Get(other))
 	return max(c.N(), d.N())
@@ -55,7 +55,7 @@ func count(usage jsonscan.Value, name, other string) int64 {
 // readUsage sorts the usage object into disjoint classes. In this format the
 // input tokens do not include the cached ones.
 func (m *assembly) readUsage(resp *nightshift.Response) {
-	doc := jsonscan.Borrow()
+	doc := rawjson.Borrow()
 	defer doc.Return()
 	raw, err := doc.Scan(m.usage)
 	if err != nil {
@@ -92,13 +92,13 @@ func (m *assembly) readUsage(resp *nightshift.Response) {
 // front of an OpenAI model), whose prompt tokens include the cached ones: what
 // is beside them may or may not. Only where the usage says so itself, because
 // other gateways and servers count as this format does.
-func openAICounts(r *answer.UsageReader, u *nightshift.Usage, billing jsonscan.Value) {
+func openAICounts(r *answer.UsageReader, u *nightshift.Usage, billing rawjson.Value) {
 	own := billing.Get("openai_usage")
 	if !billing.Get("semantic").Is("openai") {
 		return
 	}
 	r.Flag("usage_cache_included")
-	if own.Kind() != jsonscan.Object {
+	if own.Kind() != rawjson.Object {
 		if u.CacheRead.N() > 0 && u.Input.N() >= u.CacheRead.N() {
 			u.Input = nightshift.Tokens(u.Input.N() - u.CacheRead.N())
 		}
@@ -115,7 +115,7 @@ func openAICounts(r *answer.UsageReader, u *nightshift.Usage, billing jsonscan.V
 
 // classes reads the counts that a usage object and each of its iterations
 // have.
-func (m *assembly) classes(r *answer.UsageReader, raw jsonscan.Value) nightshift.Usage {
+func (m *assembly) classes(r *answer.UsageReader, raw rawjson.Value) nightshift.Usage {
 	u := nightshift.Usage{
 		Input:     r.FirstOf(raw.Get("input_tokens"), raw.Get("prompt_tokens")),
 		CacheRead: r.Count(raw.Get("cache_read_input_tokens")),
@@ -128,7 +128,7 @@ func (m *assembly) classes(r *answer.UsageReader, raw jsonscan.Value) nightshift
 // iterations adds what is billed on top of the totals: those cover the
 // iterations of kind "message" only. A compaction is the same model's work and
 // is added; what another model did cannot be in this usage, and is flagged.
-func (m *assembly) iterations(r *answer.UsageReader, u *nightshift.Usage, list jsonscan.Value) {
+func (m *assembly) iterations(r *answer.UsageReader, u *nightshift.Usage, list rawjson.Value) {
 	for it := list.First(); it.Exists(); it = it.Next() {
 		if it.Get("type").Is("message") {
 			continue
@@ -142,7 +142,7 @@ func (m *assembly) iterations(r *answer.UsageReader, u *nightshift.Usage, list j
 	}
 }
 
-func first(a, b jsonscan.Value) jsonscan.Value {
+func first(a, b rawjson.Value) rawjson.Value {
 	if a.Exists() {
 		return a
 	}
@@ -150,7 +150,7 @@ func first(a, b jsonscan.Value) jsonscan.Value {
 }
 
 // DecodeUsage implements the format.
-func (Format) DecodeUsage(resp *nightshift.Response, root jsonscan.Value) {
+func (Format) DecodeUsage(resp *nightshift.Response, root rawjson.Value) {
 	m := assembly{sawOutput: true}
 	m.begin(root)
 	m.readUsage(resp)

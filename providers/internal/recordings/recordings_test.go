@@ -18,7 +18,7 @@ import (
 	"nightshift"
 	"nightshift/providers"
 	"nightshift/providers/formats"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 	"nightshift/providers/internal/recordings"
 	"nightshift/providers/sse"
 )
@@ -86,7 +86,7 @@ func of(p nightshift.Protocol) formats.Format {
 }
 
 func decode(p nightshift.Protocol, body []byte) (r reading) {
-	root, err := jsonscan.Scan(body)
+	root, err := rawjson.Scan(body)
 	if err != nil {
 		return reading{err: &nightshift.Error{Class: nightshift.ClassBadResponse, Err: err}}
 	}

@@ -11,7 +11,7 @@ import (
 	"unicode"
 
 	"nightshift"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // Flags that all formats use.
@@ -42,7 +42,7 @@ const maxTokens = 1_000_000_000
 
 // Count reads a token count. bad is true when something is there that is no
 // believable count; the count is then unknown.
-func Count(v jsonscan.Value) (c nightshift.Count, bad bool) {
+func Count(v rawjson.Value) (c nightshift.Count, bad bool) {
 	if !v.Set() {
 		return c, false
 	}
@@ -55,7 +55,7 @@ func Count(v jsonscan.Value) (c nightshift.Count, bad bool) {
 
 // Cost reads a sum of dollars, times scale. Sums that are negative or not
 // believable are nil.
-func Cost(v jsonscan.Value, scale float64) *nightshift.NanoUSD {
+func Cost(v rawjson.Value, scale float64) *nightshift.NanoUSD {
 	f, ok := v.Float()
 	if f *= scale; !ok || f < 0 || f > 1e6 {
 		return nil
@@ -85,9 +85,9 @@ func (t *Text) Add(s string) {
 	}
 }
 
-// AddValue appends a piece of text, as [jsonscan.Value.Words] reads it, and
+// AddValue appends a piece of text, as [rawjson.Value.Words] reads it, and
 // reports whether it held anything.
-func (t *Text) AddValue(v jsonscan.Value) bool {
+func (t *Text) AddValue(v rawjson.Value) bool {
 	s, ok := v.Words()
 	if ok {
 		t.Add(s)
@@ -125,11 +125,11 @@ func (t *Text) Pointer() *string {
 
 // Arguments are a tool call's arguments as [nightshift.ToolCall] has them:
 // an object's own text, a string's words, {} for none.
-func Arguments(v jsonscan.Value) string {
+func Arguments(v rawjson.Value) string {
 	switch v.Kind() {
-	case jsonscan.Missing, jsonscan.Null:
+	case rawjson.Missing, rawjson.Null:
 		return "{}"
-	case jsonscan.String:
+	case rawjson.String:
 		return OrEmptyObject(v.String())
 	}
 	return string(v.JSON())
@@ -144,7 +144,7 @@ func OrEmptyObject(arguments string) string {
 }
 
 // Marks sets the flags for what was noticed while reading doc.
-func Marks(r *nightshift.Response, doc *jsonscan.Doc) {
+func Marks(r *nightshift.Response, doc *rawjson.Doc) {
 	if doc == nil {
 		return
 	}
@@ -171,7 +171,7 @@ func MarkToolCalls(r *nightshift.Response, calls []nightshift.ToolCall) {
 // Unreadable is the error for an answer that cannot be read.
 func Unreadable(err error) *nightshift.Error {
 	e := &nightshift.Error{Class: nightshift.ClassBadResponse, MaybeBilled: true, Message: "the answer cannot be read: " + err.Error(), Err: err}
-	if errors.Is(err, jsonscan.ErrDepth) {
+	if errors.Is(err, rawjson.ErrDepth) {
 		e.Code = "nesting"
 	}
 	return e

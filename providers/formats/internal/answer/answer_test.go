@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"nightshift"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 func TestStop(t *testing.T) {
@@ -47,7 +47,7 @@ func TestCost(t *testing.T) {
 	}{
 		{"0.000123", 1, 123_000}, {"0", 1, 0}, {"739000", 1e-10, 73_900}, {"-1", 1, -1}, {"1e999", 1, -1}, {"NaN", 1, -1}, {`"1"`, 1, -1}, {"null", 1, -1}, {"1e9", 1, -1},
 	} {
-		v, err := jsonscan.Scan([]byte(tc.json))
+		v, err := rawjson.Scan([]byte(tc.json))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,7 @@ import (
 	"maps"
 
 	"nightshift"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // outputFields are the fields of a usage object that count what was written;
@@ -30,21 +30,21 @@ func fields(names ...string) map[string]bool {
 // input or output in all, the earlier fields of that kind are kept.
 type UsageMerge struct {
 	// Read is how many input tokens an object counts in all, caches included.
-	Read func(usage jsonscan.Value) int64
+	Read func(usage rawjson.Value) int64
 	// Wrote is how many output tokens it counts; nil where the earlier count
 	// was no total yet.
-	Wrote func(usage jsonscan.Value) int64
+	Wrote func(usage rawjson.Value) int64
 }
 
 // Join returns the members of both objects, and whether anything shrank.
-func (m UsageMerge) Join(earlier, later jsonscan.Value) (joined []byte, shrank bool) {
+func (m UsageMerge) Join(earlier, later rawjson.Value) (joined []byte, shrank bool) {
 	joined = overlay(earlier, later, nil)
 	read := shrinks(earlier, later, inputFields)
 	wrote := m.Wrote != nil && shrinks(earlier, later, outputFields)
 	if !read && !wrote {
 		return joined, false
 	}
-	doc := jsonscan.Borrow()
+	doc := rawjson.Borrow()
 	defer doc.Return()
 	sum, err := doc.Scan(joined)
 	if err != nil {
@@ -65,7 +65,7 @@ func (m UsageMerge) Join(earlier, later jsonscan.Value) (joined []byte, shrank b
 }
 
 // shrinks reports whether any count of these fields is smaller in b.
-func shrinks(a, b jsonscan.Value, names map[string]bool) bool {
+func shrinks(a, b rawjson.Value, names map[string]bool) bool {
 	for f := a.First(); f.Exists(); f = f.Next() {
 		if names[f.Key()] && smaller(f, b.Get(f.Key())) {
 			return true
@@ -74,8 +74,8 @@ func shrinks(a, b jsonscan.Value, names map[string]bool) bool {
 	return false
 }
 
-func smaller(a, b jsonscan.Value) bool {
-	if a.Kind() == jsonscan.Object {
+func smaller(a, b rawjson.Value) bool {
+	if a.Kind() == rawjson.Object {
 		for f := a.First(); f.Exists(); f = f.Next() {
 			if smaller(f, b.Get(f.Key())) {
 				return true
@@ -91,9 +91,9 @@ func smaller(a, b jsonscan.Value) bool {
 // overlay returns the members of a, in their order, with those of b that are
 // not null in their place, and then the ones that only b has. Of the members
 // named in keep only a's are taken, but the total, which is left out.
-func overlay(a, b jsonscan.Value, keep map[string]bool) []byte {
+func overlay(a, b rawjson.Value, keep map[string]bool) []byte {
 	out := []byte{'{'}
-	put := func(member jsonscan.Value) {
+	put := func(member rawjson.Value) {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}

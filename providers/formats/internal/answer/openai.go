@@ -2,7 +2,7 @@ package answer
 
 import (
 	"nightshift"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // Flags of the ways in which servers count.
@@ -39,7 +39,7 @@ func (r *UsageReader) OpenAI() nightshift.Usage {
 
 // some is a count that says nothing when it is 0: most answers hold neither
 // sound nor pictures.
-func (r *UsageReader) some(v jsonscan.Value) nightshift.Count {
+func (r *UsageReader) some(v rawjson.Value) nightshift.Count {
 	if c := r.Count(v); c.N() > 0 {
 		return c
 	}
@@ -47,18 +47,18 @@ func (r *UsageReader) some(v jsonscan.Value) nightshift.Count {
 }
 
 // details is the first of the objects with these names.
-func details(raw jsonscan.Value, names ...string) jsonscan.Value {
+func details(raw rawjson.Value, names ...string) rawjson.Value {
 	for _, name := range names {
 		if v := raw.Get(name); v.Set() {
 			return v
 		}
 	}
-	return jsonscan.Value{}
+	return rawjson.Value{}
 }
 
 // searches are what servers count of the searches that they did: OpenRouter,
 // Perplexity, xAI.
-func searches(raw jsonscan.Value) jsonscan.Value {
+func searches(raw rawjson.Value) rawjson.Value {
 	if v := raw.Get("server_tool_use").Get("web_search_requests"); v.Set() {
 		return v
 	}
@@ -72,7 +72,7 @@ var splitNames = [...]string{"cache_creation", "cache_creation_token_details", "
 // Written splits the tokens that were written to a cache into those for five
 // minutes and those for an hour, as any of the holders says. What the split
 // leaves out counts as written for five minutes.
-func (r *UsageReader) Written(written nightshift.Count, holders ...jsonscan.Value) (for5m, for1h nightshift.Count) {
+func (r *UsageReader) Written(written nightshift.Count, holders ...rawjson.Value) (for5m, for1h nightshift.Count) {
 	for _, holder := range holders {
 		for _, name := range splitNames {
 			split := holder

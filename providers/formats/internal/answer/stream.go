@@ -6,7 +6,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // A Stream assembles a streamed answer from its events. It is not safe for
@@ -46,13 +46,13 @@ type Events struct {
 	Malformed error
 	Err       *nightshift.Error
 	flags     nightshift.Response // only its flags are used
-	doc       jsonscan.Doc
+	doc       rawjson.Doc
 }
 
 // Scan reads the data of an event. take is false when there is nothing in it,
 // or the stream is over by an error. bad is why it is no JSON object. complete
 // says whether the answer is whole already.
-func (e *Events) Scan(data []byte, complete bool) (root jsonscan.Value, bad error, take bool) {
+func (e *Events) Scan(data []byte, complete bool) (root rawjson.Value, bad error, take bool) {
 	data = bytes.TrimSpace(data)
 	switch {
 	case e.Err != nil || len(data) == 0:
@@ -65,7 +65,7 @@ func (e *Events) Scan(data []byte, complete bool) (root jsonscan.Value, bad erro
 		return root, nil, false
 	}
 	root, bad = e.doc.Scan(data)
-	if bad == nil && root.Kind() != jsonscan.Object {
+	if bad == nil && root.Kind() != rawjson.Object {
 		bad = errors.New("an event is no JSON object")
 	}
 	return root, bad, true
@@ -74,11 +74,11 @@ func (e *Events) Scan(data []byte, complete bool) (root jsonscan.Value, bad erro
 // Unreadable deals with data that is no JSON object: a list of one error
 // (Gemini), which is passed to fault, nesting that no honest server sends, or a
 // line that was cut off.
-func (e *Events) Unreadable(root jsonscan.Value, bad error, fault func(jsonscan.Value)) {
+func (e *Events) Unreadable(root rawjson.Value, bad error, fault func(rawjson.Value)) {
 	switch first := root.First(); {
 	case first.Get("error").Set():
 		fault(first)
-	case errors.Is(bad, jsonscan.ErrDepth), errors.Is(bad, jsonscan.ErrNodes):
+	case errors.Is(bad, rawjson.ErrDepth), errors.Is(bad, rawjson.ErrNodes):
 		e.Err = Unreadable(bad)
 	default:
 		e.Malformed = bad
@@ -87,7 +87,7 @@ func (e *Events) Unreadable(root jsonscan.Value, bad error, fault func(jsonscan.
 
 // Fault takes an error that stands in the stream. Once the answer is complete
 // it is only a warning. It may have been billed when the answer had begun.
-func (e *Events) Fault(v jsonscan.Value, complete, begun bool) {
+func (e *Events) Fault(v rawjson.Value, complete, begun bool) {
 	err := providers.Classify(0, nil, v.Raw())
 	switch {
 	case err == nil:

@@ -2,21 +2,21 @@ package answer
 
 import (
 	"nightshift"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // A UsageReader reads the usage object Raw of Response and flags what is
 // wrong with it.
 type UsageReader struct {
 	Response *nightshift.Response
-	Raw      jsonscan.Value
+	Raw      rawjson.Value
 }
 
 // Flag notes an oddity of the usage.
 func (r *UsageReader) Flag(name string) { r.Response.Flag(name) }
 
 // Count reads a token count; one that cannot be believed is unknown.
-func (r *UsageReader) Count(v jsonscan.Value) nightshift.Count {
+func (r *UsageReader) Count(v rawjson.Value) nightshift.Count {
 	c, bad := Count(v)
 	if bad {
 		r.Flag(FlagUsageInvalid)
@@ -26,7 +26,7 @@ func (r *UsageReader) Count(v jsonscan.Value) nightshift.Count {
 
 // FirstOf is the first count that is not 0, else the first of all: of two
 // names for one count servers leave one at 0.
-func (r *UsageReader) FirstOf(values ...jsonscan.Value) nightshift.Count {
+func (r *UsageReader) FirstOf(values ...rawjson.Value) nightshift.Count {
 	var first nightshift.Count
 	for _, v := range values {
 		c := r.Count(v)
@@ -42,7 +42,7 @@ func (r *UsageReader) FirstOf(values ...jsonscan.Value) nightshift.Count {
 
 // LargestOf is the largest of several findings of one count. Two that are
 // not 0 and differ are flagged.
-func (r *UsageReader) LargestOf(values ...jsonscan.Value) nightshift.Count {
+func (r *UsageReader) LargestOf(values ...rawjson.Value) nightshift.Count {
 	var largest nightshift.Count
 	for _, v := range values {
 		c := r.Count(v)
@@ -60,7 +60,7 @@ func (r *UsageReader) LargestOf(values ...jsonscan.Value) nightshift.Count {
 // and Perplexity with an object of sums), or xAI's ticks of 1e-10 dollars.
 func (r *UsageReader) Reported() *nightshift.NanoUSD {
 	cost := r.Raw.Get("cost")
-	if cost.Kind() == jsonscan.Object {
+	if cost.Kind() == rawjson.Object {
 		cost = cost.Get("total_cost")
 	}
 	if usd := Cost(cost, 1); usd != nil {

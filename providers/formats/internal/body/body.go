@@ -12,7 +12,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // Invalid is the error for a request that no server could answer.
@@ -24,7 +24,7 @@ func Invalid(field, message, hint string) *nightshift.Error {
 // it is among them, agrees with the request's. Of parameters with the same
 // name the last one counts, in the place of the first.
 func Params(params []nightshift.Param, model string) ([]nightshift.Param, error) {
-	doc := jsonscan.Borrow()
+	doc := rawjson.Borrow()
 	defer doc.Return()
 	out := make([]nightshift.Param, 0, len(params))
 	for _, p := range params {
@@ -95,11 +95,11 @@ func Append(buf []byte, params []nightshift.Param) []byte {
 // drop taken out. A field that is there keeps its place; others go to the end,
 // in order. Every other byte stays as it is.
 func Override(raw json.RawMessage, set []nightshift.Param, drop ...string) ([]byte, error) {
-	root, err := jsonscan.Strict(raw)
+	root, err := rawjson.Strict(raw)
 	if err != nil {
 		return nil, Invalid("body", "the request body of the row is "+err.Error(), "")
 	}
-	if root.Kind() != jsonscan.Object {
+	if root.Kind() != rawjson.Object {
 		return nil, Invalid("body", "the request body of the row is "+root.Kind().String()+", not an object", "")
 	}
 	e := editor{raw: raw, out: make([]byte, 0, len(raw)+128)}
@@ -120,7 +120,7 @@ func Override(raw json.RawMessage, set []nightshift.Param, drop ...string) ([]by
 	return e.out, nil
 }
 
-func holdsAny(root jsonscan.Value, names []string) bool {
+func holdsAny(root rawjson.Value, names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return root.Get(name).Exists() })
 }
 
@@ -131,14 +131,14 @@ type editor struct {
 	copied int // bytes of raw that have been dealt with
 }
 
-func (e *editor) replace(v jsonscan.Value, value []byte) {
+func (e *editor) replace(v rawjson.Value, value []byte) {
 	start, end := v.Span()
 	e.out = append(append(e.out, e.raw[e.copied:start]...), value...)
 	e.copied = end
 }
 
 // finish adds the fields that were not found before the closing brace.
-func (e *editor) finish(root jsonscan.Value, set []nightshift.Param, found []bool) {
+func (e *editor) finish(root rawjson.Value, set []nightshift.Param, found []bool) {
 	_, end := root.Span()
 	e.out = append(e.out, e.raw[e.copied:end-1]...)
 	empty := !root.First().Exists()
@@ -157,7 +157,7 @@ func (e *editor) finish(root jsonscan.Value, set []nightshift.Param, found []boo
 }
 
 // rebuild writes the members that are not dropped.
-func (e *editor) rebuild(root jsonscan.Value, drop []string) {
+func (e *editor) rebuild(root rawjson.Value, drop []string) {
 	e.out = append(e.out, '{')
 	for m := root.First(); m.Exists(); m = m.Next() {
 		if slices.Contains(drop, m.Key()) {
@@ -174,8 +174,8 @@ func (e *editor) rebuild(root jsonscan.Value, drop []string) {
 
 // Finish reads a finished body back and says all that a Prepared holds, but
 // for MaxOutput. check looks at the body before.
-func Finish(buf []byte, key string, check func(root jsonscan.Value, p *providers.Prepared) error) (providers.Prepared, error) {
-	doc := jsonscan.Borrow()
+func Finish(buf []byte, key string, check func(root rawjson.Value, p *providers.Prepared) error) (providers.Prepared, error) {
+	doc := rawjson.Borrow()
 	defer doc.Return()
 	root, err := doc.Scan(buf)
 	if err != nil || doc.Loose {

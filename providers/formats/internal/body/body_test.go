@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"nightshift"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 func param(name, value string) nightshift.Param {
@@ -22,7 +22,7 @@ func TestMedia(t *testing.T) {
 		`{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"u"}}]}],"modalities":["text"]}`:              {ImageInput: true},
 		`{"messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image"}]}]}],"modalities":["image"]}`:      {ImageInput: true, ImageOutput: true},
 	} {
-		root, err := jsonscan.Strict([]byte(body))
+		root, err := rawjson.Strict([]byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func FuzzOverride(f *testing.F) {
 		if json.Unmarshal(body, &want) != nil || json.Unmarshal(value, &set) != nil {
 			return // not strict enough for encoding/json, or numbers beyond float64
 		}
-		key, _ := jsonscan.Scan(nightshift.AppendString(nil, name)) // as it reads once written
+		key, _ := rawjson.Scan(nightshift.AppendString(nil, name)) // as it reads once written
 		want[key.String()] = set
 		if err := json.Unmarshal(got, &have); err != nil || !reflect.DeepEqual(have, want) {
 			t.Fatalf("%s with %q = %s: %s (%v)", body, name, value, got, err)
@@ -103,7 +103,7 @@ func TestMeasure(t *testing.T) {
 		{"audio", `{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"` + data + `"}}]}]}`, "m", 0, 97},
 		{"tool calls", `{"messages":[{"role":"assistant","content":null,"tool_calls":[{"a":1}]}]}`, "m", 4 + 9, 0},
 	} {
-		root, err := jsonscan.Strict([]byte(tc.body))
+		root, err := rawjson.Strict([]byte(tc.body))
 		if err != nil {
 			t.Fatal(tc.name, err)
 		}

@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"nightshift"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // Upper bounds on the tokens of one part that is not text, from the vendors'
@@ -24,7 +24,7 @@ const (
 
 // measure returns the bytes of prompt text in a body, an upper bound on the
 // tokens of what is not text, and what that is.
-func measure(root jsonscan.Value, model string) (text, other int64, media nightshift.Media) {
+func measure(root rawjson.Value, model string) (text, other int64, media nightshift.Media) {
 	m := meter{model: strings.ToLower(model)}
 	for f := root.First(); f.Exists(); f = f.Next() {
 		switch f.Key() {
@@ -52,7 +52,7 @@ type meter struct {
 	media       nightshift.Media
 }
 
-func (m *meter) message(msg jsonscan.Value) {
+func (m *meter) message(msg rawjson.Value) {
 	for f := msg.First(); f.Exists(); f = f.Next() {
 		switch {
 		case f.KeyIs("role"):
@@ -66,11 +66,11 @@ func (m *meter) message(msg jsonscan.Value) {
 
 // content measures a string or a list of parts, tool results with parts of
 // their own included.
-func (m *meter) content(v jsonscan.Value) {
+func (m *meter) content(v rawjson.Value) {
 	switch v.Kind() {
-	case jsonscan.String:
+	case rawjson.String:
 		m.text += int64(v.Len() - 2)
-	case jsonscan.Array:
+	case rawjson.Array:
 		for part := v.First(); part.Exists(); part = part.Next() {
 			m.part(part)
 		}
@@ -79,7 +79,7 @@ func (m *meter) content(v jsonscan.Value) {
 	}
 }
 
-func (m *meter) part(v jsonscan.Value) {
+func (m *meter) part(v rawjson.Value) {
 	switch v.Get("type").String() {
 	case "image", "image_url", "input_image":
 		m.media.ImageInput = true
@@ -112,7 +112,7 @@ func (m *meter) image() int64 {
 
 // document bounds a PDF by its size where it is in the request: two tokens for
 // a byte, which no compressed text in practice exceeds, and a page of picture.
-func (m *meter) document(v jsonscan.Value) {
+func (m *meter) document(v rawjson.Value) {
 	switch v.Get("source").Get("type").String() {
 	case "text", "content":
 		m.text += int64(v.Len())

@@ -6,12 +6,12 @@ import (
 	"strings"
 
 	"nightshift"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // Each yields the elements of a list with their paths.
-func Each(list jsonscan.Value, path string) iter.Seq2[jsonscan.Value, string] {
-	return func(yield func(jsonscan.Value, string) bool) {
+func Each(list rawjson.Value, path string) iter.Seq2[rawjson.Value, string] {
+	return func(yield func(rawjson.Value, string) bool) {
 		for v, i := list.First(), 0; v.Exists(); v, i = v.Next(), i+1 {
 			if !yield(v, fmt.Sprintf("%s[%d]", path, i)) {
 				return
@@ -21,12 +21,12 @@ func Each(list jsonscan.Value, path string) iter.Seq2[jsonscan.Value, string] {
 }
 
 // Content reads a text, or a list whose parts part reads.
-func (t *Translation) Content(v jsonscan.Value, path string, part func(v jsonscan.Value, path string) Part) *Content {
+func (t *Translation) Content(v rawjson.Value, path string, part func(v rawjson.Value, path string) Part) *Content {
 	c := &Content{}
 	switch v.Kind() {
-	case jsonscan.String:
+	case rawjson.String:
 		c.Text = v.Raw()
-	case jsonscan.Array:
+	case rawjson.Array:
 		c.Parts = make([]Part, 0, 4)
 		for p, at := range Each(v, path) {
 			c.Parts = append(c.Parts, part(p, at))
@@ -40,9 +40,9 @@ func (t *Translation) Content(v jsonscan.Value, path string, part func(v jsonsca
 // TextPart reads a text part. The cache marker stays: gateways in front of
 // Claude read it in every format. Fields beyond those and the further names
 // are refused.
-func (t *Translation) TextPart(v jsonscan.Value, path string, further ...string) Part {
+func (t *Translation) TextPart(v rawjson.Value, path string, further ...string) Part {
 	text := v.Get("text")
-	if k := text.Kind(); k != jsonscan.String {
+	if k := text.Kind(); k != rawjson.String {
 		t.Invalid(path+".text", "is "+k.String())
 	}
 	t.Only(v, path, append(further, "type", "text", "cache_control")...)
@@ -50,7 +50,7 @@ func (t *Translation) TextPart(v jsonscan.Value, path string, further ...string)
 }
 
 // TextOnly is [Translation.TextPart] where nothing else may stand; what says so.
-func (t *Translation) TextOnly(v jsonscan.Value, path, what string, further ...string) Part {
+func (t *Translation) TextOnly(v rawjson.Value, path, what string, further ...string) Part {
 	if !v.Get("type").Is("text") {
 		t.Cannot(path, what+" is text only")
 		return Part{}
@@ -73,7 +73,7 @@ func AppendParts(parts []Part, texts []string, turn Turn) []Part {
 }
 
 // IfSet is the value's text, nil when it is missing or null.
-func IfSet(v jsonscan.Value) []byte {
+func IfSet(v rawjson.Value) []byte {
 	if !v.Set() {
 		return nil
 	}

@@ -14,7 +14,7 @@ import (
 	"fmt"
 
 	"nightshift"
-	"nightshift/providers/internal/jsonscan"
+	"nightshift/internal/rawjson"
 )
 
 // A Dialect is the way in which one format writes requests.
@@ -24,13 +24,13 @@ type Dialect interface {
 	Name() string
 	// OwnsMessage reports whether a message has a role or a field that only
 	// this format knows.
-	OwnsMessage(message jsonscan.Value) bool
+	OwnsMessage(message rawjson.Value) bool
 	// OwnsPart reports whether one part of a message's content does.
-	OwnsPart(part jsonscan.Value) bool
+	OwnsPart(part rawjson.Value) bool
 	// ParseMessage reads a message of this format. It may hold several turns.
-	ParseMessage(t *Translation, message jsonscan.Value, path string) []Turn
+	ParseMessage(t *Translation, message rawjson.Value, path string) []Turn
 	// ParseBody reads a whole request body, in the order of its fields.
-	ParseBody(t *Translation, body jsonscan.Value) []Field
+	ParseBody(t *Translation, body rawjson.Value) []Field
 	// WritePrompt writes the members of a body that hold the turns.
 	WritePrompt(t *Translation, w *Writer, turns []Turn)
 	// WriteField writes one other field of a body that goes to model.
@@ -55,7 +55,7 @@ func (t Turn) Words() (text string, ok bool) {
 	case t.Content.Parts != nil:
 		return "", false
 	}
-	v, err := jsonscan.Scan(t.Content.Text)
+	v, err := rawjson.Scan(t.Content.Text)
 	return v.String(), err == nil
 }
 
@@ -171,12 +171,12 @@ func (t *Translation) fail(err *nightshift.Error) {
 }
 
 // Only notes members of v that are set and not among the names.
-func (t *Translation) Only(v jsonscan.Value, path string, names ...string) {
+func (t *Translation) Only(v rawjson.Value, path string, names ...string) {
 	t.OnlyHint(v, path, "", names...)
 }
 
 // OnlyHint is Only with a hint.
-func (t *Translation) OnlyHint(v jsonscan.Value, path, hint string, names ...string) {
+func (t *Translation) OnlyHint(v rawjson.Value, path, hint string, names ...string) {
 members:
 	for m := v.First(); m.Exists(); m = m.Next() {
 		if !m.Set() {
@@ -225,8 +225,8 @@ func (t *Translation) special(m nightshift.Message, path string) []Turn {
 	return nil
 }
 
-func (t *Translation) scan(raw json.RawMessage, path string) (jsonscan.Value, bool) {
-	v, err := jsonscan.Strict(raw)
+func (t *Translation) scan(raw json.RawMessage, path string) (rawjson.Value, bool) {
+	v, err := rawjson.Strict(raw)
 	if err != nil {
 		t.Invalid(path, err.Error())
 	}
@@ -234,8 +234,8 @@ func (t *Translation) scan(raw json.RawMessage, path string) (jsonscan.Value, bo
 }
 
 // List returns the turns of a list of messages.
-func (t *Translation) List(list jsonscan.Value, path string) (turns []Turn) {
-	if list.Kind() != jsonscan.Array {
+func (t *Translation) List(list rawjson.Value, path string) (turns []Turn) {
+	if list.Kind() != rawjson.Array {
 		t.Invalid(path, "is "+list.Kind().String()+", not a list")
 		return nil
 	}
@@ -248,8 +248,8 @@ func (t *Translation) List(list jsonscan.Value, path string) (turns []Turn) {
 }
 
 // Message returns the turns of one message in any dialect.
-func (t *Translation) Message(v jsonscan.Value, path string) []Turn {
-	if v.Kind() != jsonscan.Object {
+func (t *Translation) Message(v rawjson.Value, path string) []Turn {
+	if v.Kind() != rawjson.Object {
 		t.Invalid(path, "is "+v.Kind().String()+", not a message")
 		return nil
 	}
@@ -264,7 +264,7 @@ func (t *Translation) Message(v jsonscan.Value, path string) []Turn {
 
 // once refuses a key that was read and occurs twice: which of the two was
 // meant is not for us to guess.
-func (t *Translation) once(v jsonscan.Value, path string) {
+func (t *Translation) once(v rawjson.Value, path string) {
 	if v.Doc().Repeated {
 		t.Invalid(path, "has the same key twice")
 	}
@@ -272,7 +272,7 @@ func (t *Translation) once(v jsonscan.Value, path string) {
 
 // Of returns the dialect that a message is written in; nil when it fits all,
 // or holds nothing that tells.
-func Of(message jsonscan.Value, all []Dialect) Dialect {
+func Of(message rawjson.Value, all []Dialect) Dialect {
 	for _, d := range all {
 		if d.OwnsMessage(message) {
 			return d
@@ -296,7 +296,7 @@ func (t *Translation) Body(body json.RawMessage, from Dialect, model string) jso
 	if !ok {
 		return nil
 	}
-	if v.Kind() != jsonscan.Object {
+	if v.Kind() != rawjson.Object {
 		t.Invalid("body", "is "+v.Kind().String()+", not an object")
 		return nil
 	}

@@ -1,4 +1,4 @@
-// Package jsonscan reads JSON that strangers wrote. It differs from
+// Package rawjson reads JSON that strangers wrote. It differs from
 // encoding/json where that matters for paid answers: keys match by exact
 // case, a key that occurs twice is noticed, nesting is bounded, lone
 // surrogates and invalid UTF-8 are repaired and noticed, the literals NaN and
@@ -7,7 +7,7 @@
 //
 // A document is scanned once into a flat list of nodes; looking values up
 // afterwards costs no second pass.
-package jsonscan
+package rawjson
 
 import (
 	"errors"
