@@ -201,68 +201,6 @@ func shareGPTRole(from string) nightshift.Role {
 	return ""
 }
 
-// openAIBatch reads a line of an OpenAI batch file.
-func (b *builder) openAIBatch(r row) rowError {
-	b.use("body")
-	b.use("method")
-	b.use("url")
-	url, method := r.get("url"), r.get("method")
-	if method.given() && method.text() != "POST" {
-		return rowError{"the method is " + quoteShort(method.text()), "only POST can be sent"}
-	}
-	protocol := nightshift.Chat
-	switch to := url.text(); {
-	case !url.given() || strings.HasPrefix(to, "/") && strings.HasSuffix(to, "/chat/completions"):
-	case strings.HasPrefix(to, "/") && strings.HasSuffix(to, "/messages"):
-		protocol = nightshift.Messages
-	case strings.Contains(to, "://"):
-		return rowError{"the row names a whole URL", "a row cannot choose its endpoint; write /v1/chat/completions"}
-	default:
-		return rowError{"the url is " + quoteShort(to), "only /v1/chat/completions and /v1/messages can be sent"}
-	}
-	return b.body(path{name: "body"}, r.get("body"), protocol)
-}
-
-// anthropicBatch reads a request of an Anthropic batch.
-func (b *builder) anthropicBatch(r row) rowError {
-	b.use("params")
-	return b.body(path{name: "params"}, r.get("params"), nightshift.Messages)
-}
-
-// body checks a whole request body and takes it as it is.
-func (b *builder) body(p path, v value, protocol nightshift.Protocol) rowError {
-	if v.kind != kindObject {
-		return b.wrongType(p, v, "an object")
-	}
-	messages := value{}
-	for key, val := range members(v.raw) {
-		name := string(unescape(key))
-		if name == "messages" {
-			messages = val
-		}
-		if c := checkParam(name, val, true); c.bad() {
-			c.what = p.name + "." + c.what
-			return c
-		}
-	}
-	if messages.kind != kindArray {
-		return b.wrongType(path{name: p.name + ".messages"}, messages, "a list of messages")
-	}
-	inner := builder{rules: b.rules, check: true, media: b.media}
-	if c := inner.messages(path{name: p.name + ".messages"}, messages); c.bad() {
-		return c
-	}
-	if b.check {
-		return rowError{}
-	}
-	raw, c := b.inline(v.raw)
-	if bytes.Contains(messages.raw, []byte("null")) {
-		raw = withMember(raw, "messages", messagesWithoutNulls)
-	}
-	b.s.Body, b.s.BodyProtocol = bytes.TrimSpace(raw), protocol
-	return c
-}
-
 // messagesWithoutNulls is a list of messages as they are sent.
 func messagesWithoutNulls(list value) []byte {
 	out := []byte{'['}
@@ -273,15 +211,6 @@ func messagesWithoutNulls(list value) []byte {
 		out = append(out, sentMessage(m, m.get("content"))...)
 	}
 	return append(out, ']')
-}
-
-// bodyWithSystem puts the plan's system prompt into a whole request body, in
-// the place of the body's own where it has one. All else stays as written.
-func bodyWithSystem(body []byte, protocol nightshift.Protocol, system string) []byte {
-	if protocol == nightshift.Chat {
-		return withMember(body, "messages", func(v value) []byte { return messagesWithSystem(v, system) })
-	}
-	return withMember(body, "system", func(value) []byte { return quote(system) })
 }
 
 // withMember puts a member into a JSON object that is not empty, in the place
@@ -305,24 +234,6 @@ func withMember(object []byte, name string, put func(old value) []byte) []byte {
 		out = append(out, put(value{})...)
 	}
 	return append(out, '}')
-}
-
-// messagesWithSystem replaces the system and developer messages that a list of
-// messages begins with. The first of them says which role the new one has.
-func messagesWithSystem(list value, system string) []byte {
-	role, begun := "system", false
-	var rest []byte
-	for _, m := range elements(list.raw) {
-		own := m.get("role").text()
-		if !begun && (own == "system" || own == "developer") {
-			role = own
-			continue
-		}
-		begun = true
-		rest = append(append(rest, ','), m.raw...)
-	}
-	out := append([]byte(`[{"role":"`+role+`","content":`), quote(system)...)
-	return append(append(append(out, '}'), rest...), ']')
 }
 
 // withoutNulls leaves out the members of an object that are null, and those of

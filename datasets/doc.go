@@ -18,8 +18,9 @@
 // Where no template and no field mapping says otherwise, the names of a row's
 // fields decide:
 //
-//	custom_id + body            OpenAI batch: the body is sent as it is
+//	custom_id + body            OpenAI batch: the body is sent as it is; its url says in which format
 //	custom_id + params          Anthropic batch: the same
+//	key + request               Gemini batch: the same
 //	conversations               ShareGPT: from human, gpt or system
 //	messages                    a chat; the last assistant message stays part of the prompt
 //	turns                       MT-Bench: each turn waits for the answer before it

@@ -108,7 +108,7 @@ func (b *builder) inline(raw []byte) (json.RawMessage, rowError) {
 
 // inlineIn looks for content parts in a message, a body, or a tool result.
 func (b *builder) inlineIn(whole []byte, v value, edits *[]edit) rowError {
-	for _, list := range []string{"messages", "content"} {
+	for _, list := range []string{"messages", "content", "input", "contents", "parts"} {
 		inner := v.get(list)
 		if inner.kind != kindArray {
 			continue
@@ -128,7 +128,7 @@ func (b *builder) inlineIn(whole []byte, v value, edits *[]edit) rowError {
 	return rowError{}
 }
 
-// inlinePart handles one content part of either dialect.
+// inlinePart handles one content part of any dialect.
 func (b *builder) inlinePart(whole []byte, part value, edits *[]edit) rowError {
 	put := func(v value, with []byte) {
 		// v.raw is a piece of whole: its capacity says where it begins.
@@ -144,6 +144,10 @@ func (b *builder) inlinePart(whole []byte, part value, edits *[]edit) rowError {
 		return b.inlineURL(url, put)
 	case "file":
 		return b.inlineURL(part.get("file").get("file_data"), put)
+	case "input_image":
+		return b.inlineURL(part.get("image_url"), put)
+	case "input_file":
+		return b.inlineURL(part.get("file_data"), put)
 	case "input_audio":
 		data := part.get("input_audio").get("data")
 		m, c := b.load(data)
@@ -164,8 +168,23 @@ func (b *builder) inlinePart(whole []byte, part value, edits *[]edit) rowError {
 			put(source, m.source())
 		}
 		return c
+	case "":
+		return b.inlineGemini(part, put)
 	}
 	return rowError{}
+}
+
+// inlineGemini handles a content part of Gemini, which has no type: the file
+// stands in it as the data itself.
+func (b *builder) inlineGemini(part value, put func(value, []byte)) rowError {
+	if data := part.get("inlineData").get("data"); len(data.raw)/4*3 > maxMedia {
+		return tooMuch(int64(len(data.raw) / 4 * 3))
+	}
+	m, c := b.load(part.get("fileData").get("fileUri"))
+	if m != nil {
+		put(part, []byte(`{"inlineData":{"mimeType":"`+m.media+`","data":"`+m.base64()+`"}}`))
+	}
+	return c
 }
 
 func (b *builder) inlineURL(url value, put func(value, []byte)) rowError {

@@ -148,7 +148,7 @@ func mostly(rows []row, is func(row) bool) bool { return 2*count(rows, is) > len
 // shapeNamed finds the shape that a plan's format: names.
 func shapeNamed(name string) *shape {
 	aliases := map[string]string{"sharegpt": "conversations", "alpaca": "instruction/input/output", "instruction": "instruction/input/output",
-		"openai_batch": "OpenAI batch", "anthropic_batch": "Anthropic batch", "mt_bench": "turns", "promptfoo": "promptfoo tests",
+		"openai_batch": "OpenAI batch", "anthropic_batch": "Anthropic batch", "gemini_batch": "Gemini batch", "mt_bench": "turns", "promptfoo": "promptfoo tests",
 		"question": "question/answer", "gsm8k": "question/answer", "input": "input/target", "chat": "messages"}
 	if full, ok := aliases[name]; ok {
 		name = full
@@ -164,7 +164,7 @@ func shapeNamed(name string) *shape {
 // formatNames lists what Spec.Format may be.
 func formatNames() []string {
 	return []string{"auto", formatJSONL, formatJSON, formatCSV, formatTSV, formatSemicolon, formatParquet, "prompt", "messages", "input", "question",
-		"instruction", "conversations", "turns", "openai_batch", "anthropic_batch", "promptfoo"}
+		"instruction", "conversations", "turns", "openai_batch", "anthropic_batch", "gemini_batch", "promptfoo"}
 }
 
 // Formats lists what Spec.Format may be.
@@ -290,9 +290,7 @@ func (r *rules) giveSlots() {
 	}
 }
 
-func (r *rules) isBatch() bool {
-	return r.shape.name == "OpenAI batch" || r.shape.name == "Anthropic batch"
-}
+func (r *rules) isBatch() bool { return r.shape.batch }
 
 func (r *rules) mapSystem(s *Spec) {
 	r.systemMapped = s.Fields["system"] != ""

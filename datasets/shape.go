@@ -115,6 +115,7 @@ type shape struct {
 	// Default fields.
 	prompt, target string
 	tests          bool // promptfoo: variables stand in vars, expectations in assert
+	batch          bool // a line of a batch file: a whole request body
 }
 
 // has reports whether the row has a field of one of the kinds.
@@ -130,12 +131,13 @@ func has(r row, name string, kinds ...kind) bool {
 
 // shapes in the order in which they are tried.
 var shapes = []*shape{
-	{name: "OpenAI batch", prompt: "body",
+	{name: "OpenAI batch", prompt: "body", batch: true,
 		is:    func(r row) bool { return has(r, "custom_id", kindString) && has(r, "body", kindObject) },
 		input: (*builder).openAIBatch},
-	{name: "Anthropic batch", prompt: "params",
+	{name: "Anthropic batch", prompt: "params", batch: true,
 		is:    func(r row) bool { return has(r, "custom_id", kindString) && has(r, "params", kindObject) },
 		input: (*builder).anthropicBatch},
+	{name: "Gemini batch", prompt: "request", batch: true, is: isGeminiBatch, input: (*builder).geminiBatch},
 	{name: "conversations", prompt: "conversations",
 		is:    func(r row) bool { return has(r, "conversations", kindArray, kindString) },
 		input: (*builder).conversation},
