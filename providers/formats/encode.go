@@ -7,10 +7,10 @@ import (
 	"slices"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 	"nightshift/providers"
 	"nightshift/providers/formats/internal/body"
 	"nightshift/providers/formats/internal/conversation"
-	"nightshift/internal/rawjson"
 )
 
 // Encode writes the body of a request in a format: model, system prompt and

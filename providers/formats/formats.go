@@ -7,11 +7,11 @@ import (
 	"net/http"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 	"nightshift/providers/formats/chat"
 	"nightshift/providers/formats/internal/answer"
 	"nightshift/providers/formats/internal/conversation"
 	"nightshift/providers/formats/messages"
-	"nightshift/internal/rawjson"
 )
 
 // A Format is one wire format. To add one: a folder that implements it, its

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"nightshift"
-	"nightshift/providers/formats/internal/conversation"
 	"nightshift/internal/rawjson"
+	"nightshift/providers/formats/internal/conversation"
 )
 
 const (

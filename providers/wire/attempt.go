@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"nightshift"
-	"nightshift/providers"
 	"nightshift/internal/rawjson"
+	"nightshift/providers"
 	"nightshift/providers/sse"
 )
 

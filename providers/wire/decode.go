@@ -6,9 +6,9 @@ import (
 	"net/http"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 	"nightshift/providers"
 	"nightshift/providers/formats"
-	"nightshift/internal/rawjson"
 )
 
 // decode reads a whole body under a status of success, in the order of checks

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 	"nightshift/providers"
 	"nightshift/providers/formats"
-	"nightshift/internal/rawjson"
 	"nightshift/providers/sse"
 )
 

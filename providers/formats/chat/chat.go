@@ -6,8 +6,8 @@ import (
 	"net/http"
 
 	"nightshift"
-	"nightshift/providers/formats/internal/answer"
 	"nightshift/internal/rawjson"
+	"nightshift/providers/formats/internal/answer"
 )
 
 // Format is the Chat Completions format; package formats says what its

@@ -5,9 +5,9 @@ import (
 	"strings"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 	"nightshift/providers"
 	"nightshift/providers/formats/internal/answer"
-	"nightshift/internal/rawjson"
 )
 
 // Decode implements the format. An empty list of choices is no error.

@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"nightshift"
-	"nightshift/providers/formats/internal/conversation"
 	"nightshift/internal/rawjson"
+	"nightshift/providers/formats/internal/conversation"
 )
 
 // What only this format knows of messages.

@@ -2,8 +2,8 @@ package chat
 
 import (
 	"nightshift"
-	"nightshift/providers/formats/internal/answer"
 	"nightshift/internal/rawjson"
+	"nightshift/providers/formats/internal/answer"
 )
 
 // A stream assembles a streamed answer from its chunks.

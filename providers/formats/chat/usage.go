@@ -2,8 +2,8 @@ package chat
 
 import (
 	"nightshift"
-	"nightshift/providers/formats/internal/answer"
 	"nightshift/internal/rawjson"
+	"nightshift/providers/formats/internal/answer"
 )
 
 // addUsage takes a usage object, which states what has been used so far. One

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"nightshift"
-	"nightshift/providers/formats/internal/answer"
 	"nightshift/internal/rawjson"
+	"nightshift/providers/formats/internal/answer"
 )
 
 // Decode reads a whole answer.

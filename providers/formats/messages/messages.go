@@ -5,8 +5,8 @@ import (
 	"net/http"
 
 	"nightshift"
-	"nightshift/providers/formats/internal/answer"
 	"nightshift/internal/rawjson"
+	"nightshift/providers/formats/internal/answer"
 )
 
 // Format is the Messages format; package formats says what its methods do.

@@ -5,8 +5,8 @@ import (
 	"strings"
 
 	"nightshift"
-	"nightshift/providers/formats/internal/conversation"
 	"nightshift/internal/rawjson"
+	"nightshift/providers/formats/internal/conversation"
 )
 
 // ownParts are the parts of content that only this format knows.

@@ -5,8 +5,8 @@ import (
 	"strings"
 
 	"nightshift"
-	"nightshift/providers/formats/internal/answer"
 	"nightshift/internal/rawjson"
+	"nightshift/providers/formats/internal/answer"
 )
 
 // A stream assembles a streamed answer from its events.

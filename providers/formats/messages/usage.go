@@ -2,8 +2,8 @@ package messages
 
 import (
 	"nightshift"
-	"nightshift/providers/formats/internal/answer"
 	"nightshift/internal/rawjson"
+	"nightshift/providers/formats/internal/answer"
 )
 
 // addUsage merges a usage object into what came before it: streams send a

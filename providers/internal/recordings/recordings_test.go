@@ -16,9 +16,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 	"nightshift/providers"
 	"nightshift/providers/formats"
-	"nightshift/internal/rawjson"
 	"nightshift/providers/internal/recordings"
 	"nightshift/providers/sse"
 )

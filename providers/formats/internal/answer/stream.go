@@ -5,8 +5,8 @@ import (
 	"errors"
 
 	"nightshift"
-	"nightshift/providers"
 	"nightshift/internal/rawjson"
+	"nightshift/providers"
 )
 
 // A Stream assembles a streamed answer from its events. It is not safe for

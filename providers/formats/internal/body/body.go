@@ -11,8 +11,8 @@ import (
 	"slices"
 
 	"nightshift"
-	"nightshift/providers"
 	"nightshift/internal/rawjson"
+	"nightshift/providers"
 )
 
 // Invalid is the error for a request that no server could answer.
