@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/internal/attemptlog"
 	"nightshift/providers"
 	"nightshift/providers/limits"
 )
@@ -300,7 +301,7 @@ func TestPartialUsageCostsAtLeast(t *testing.T) {
 
 // show is an attempt as the log has it.
 func show(a nightshift.Attempt) string {
-	return string(nightshift.AppendAttempts(nil, []nightshift.Attempt{a}))
+	return string(attemptlog.Append(nil, []nightshift.Attempt{a}))
 }
 
 func TestEarlierAttemptsCount(t *testing.T) {

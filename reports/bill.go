@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/internal/attemptlog"
 	"nightshift/providers/pricing"
 )
 
@@ -223,7 +224,7 @@ func (r *billRow) log() (attempts []nightshift.Attempt, ok bool) {
 	if r.AttemptLog == nil {
 		return nil, r.Attempts == 0
 	}
-	attempts, err := nightshift.ParseAttempts(*r.AttemptLog)
+	attempts, err := attemptlog.Parse(*r.AttemptLog)
 	return attempts, err == nil
 }
 

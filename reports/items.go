@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"nightshift"
+	"nightshift/internal/attemptlog"
 	"nightshift/reports/compare"
 	"nightshift/reports/render"
 	"nightshift/runner/store"
@@ -118,7 +118,7 @@ func (r *explorerRow) answer() Answer {
 
 // knownCost sums the attempts whose cost is known.
 func knownCost(log string) (cost *int64, atLeast bool) {
-	attempts, err := nightshift.ParseAttempts(log)
+	attempts, err := attemptlog.Parse(log)
 	if err != nil {
 		return nil, false
 	}

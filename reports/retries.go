@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"nightshift"
+	"nightshift/internal/attemptlog"
 )
 
 // WasRetried reports whether some request of a row was sent again. A row of
@@ -30,7 +31,7 @@ func retries(row *summaryRow) int64 {
 // turnsOf counts the turns of a row that were sent: those that were answered,
 // and the one that was not, where it failed.
 func turnsOf(row *summaryRow) (turns int64) {
-	log, err := nightshift.ParseAttempts(*row.AttemptLog)
+	log, err := attemptlog.Parse(*row.AttemptLog)
 	if err != nil {
 		return int64(row.Attempts)
 	}

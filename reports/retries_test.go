@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/internal/attemptlog"
 )
 
 // TestRetries: the first request of each turn is no retry.
@@ -11,7 +12,7 @@ func TestRetries(t *testing.T) {
 	text := func(s string) *string { return &s }
 	ok, failed := nightshift.Attempt{N: 1}, nightshift.Attempt{N: 1, Class: nightshift.ClassOverloaded}
 	log := func(list ...nightshift.Attempt) *string {
-		s := string(nightshift.AppendAttempts(nil, list))
+		s := string(attemptlog.Append(nil, list))
 		return &s
 	}
 	for name, tc := range map[string]struct {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/internal/attemptlog"
 )
 
 // mostBins is how many stretches a Timeline has at most.
@@ -94,7 +95,7 @@ func (t *timeline) add(row *summaryRow) {
 	if row.AttemptLog == nil || !strings.Contains(*row.AttemptLog, `"class"`) {
 		return
 	}
-	log, err := nightshift.ParseAttempts(*row.AttemptLog)
+	log, err := attemptlog.Parse(*row.AttemptLog)
 	if err != nil {
 		return
 	}

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"nightshift"
+	"nightshift/internal/attemptlog"
+	"nightshift/internal/rawjson"
 )
 
 // record makes the row of the output file. failure is nil when the sample was
@@ -200,7 +202,7 @@ func describeSpending(rec *nightshift.Record, r nightshift.Response) {
 	rec.Attempts = int32(len(r.Attempts))
 	if len(r.Attempts) > 0 {
 		rec.AttemptLog = text(using(func(b []byte) ([]byte, string) {
-			b = nightshift.AppendAttempts(b, r.Attempts)
+			b = attemptlog.Append(b, r.Attempts)
 			return b, string(b)
 		}))
 	}
@@ -249,7 +251,7 @@ func text(s string) *string {
 
 // encode returns v as JSON. The values it is given cannot fail to encode.
 func encode(v any) string {
-	b, err := nightshift.MarshalPlain(v)
+	b, err := rawjson.Marshal(v)
 	if err != nil {
 		return ""
 	}
@@ -283,8 +285,8 @@ func messagesJSON(messages []nightshift.Message) string {
 				b = append(b, m.Raw...)
 				continue
 			}
-			b = nightshift.AppendString(append(b, `{"role":`...), string(m.Role))
-			b = nightshift.AppendString(append(b, `,"content":`...), m.Text)
+			b = rawjson.AppendString(append(b, `{"role":`...), string(m.Role))
+			b = rawjson.AppendString(append(b, `,"content":`...), m.Text)
 			b = append(b, '}')
 		}
 		b = append(b, ']')

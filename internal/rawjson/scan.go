@@ -14,8 +14,6 @@ import (
 	"fmt"
 	"math"
 	"sync"
-
-	"nightshift"
 )
 
 // MaxDepth is the deepest nesting that is read.
@@ -256,7 +254,7 @@ func (d *Doc) member() error {
 func (d *Doc) str() (flags uint8, err error) {
 	data, p := d.data, d.pos+1
 	for {
-		p += nightshift.PlainLen(data[p:])
+		p += PlainLen(data[p:])
 		if p == len(data) {
 			break
 		}

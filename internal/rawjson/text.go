@@ -4,8 +4,6 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
-
-	"nightshift"
 )
 
 // unquote decodes the inside of a string that the scanner accepted. repaired
@@ -14,7 +12,7 @@ func unquote(raw []byte) (text string, repaired bool) {
 	var out strings.Builder
 	out.Grow(len(raw))
 	for i := 0; i < len(raw); {
-		n := nightshift.PlainLen(raw[i:])
+		n := PlainLen(raw[i:])
 		out.Write(raw[i : i+n])
 		i += n
 		if i == len(raw) {

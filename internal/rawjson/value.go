@@ -5,8 +5,6 @@ import (
 	"math"
 	"strconv"
 	"unicode/utf8"
-
-	"nightshift"
 )
 
 // A Kind is the kind of a value.
@@ -283,7 +281,7 @@ func mayHoldSurrogate(raw []byte) bool {
 func (v Value) appendStrict(dst []byte) []byte {
 	switch v.Kind() {
 	case String:
-		return nightshift.AppendString(dst, v.String())
+		return AppendString(dst, v.String())
 	case Number:
 		if !v.Finite() {
 			return append(dst, "null"...)
@@ -307,7 +305,7 @@ func (v Value) appendItems(dst []byte) []byte {
 			dst = append(dst, ',')
 		}
 		if v.Kind() == Object {
-			dst = append(nightshift.AppendString(dst, c.Key()), ':')
+			dst = append(AppendString(dst, c.Key()), ':')
 		}
 		dst = c.appendStrict(dst)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 )
 
 // identity is what two runs must agree in to be the same run: whatever changes
@@ -101,7 +102,7 @@ func compact(b json.RawMessage) json.RawMessage {
 
 // encode is JSON without HTML escapes.
 func encode(v any) json.RawMessage {
-	b, err := nightshift.MarshalPlain(v)
+	b, err := rawjson.Marshal(v)
 	if err != nil {
 		panic("plan: " + err.Error()) // every field is encodable
 	}

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 )
 
 // Params are fields of a request body (or of a scorer), in the order in which
@@ -178,4 +179,4 @@ func numberJSON(text string) ([]byte, error) {
 }
 
 // quote is a text as JSON, without HTML escapes.
-func quote(s string) []byte { return nightshift.AppendString(nil, s) }
+func quote(s string) []byte { return rawjson.AppendString(nil, s) }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 	"nightshift/internal/fsx"
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/rundir"
@@ -220,6 +220,6 @@ func BenchmarkScanLine(b *testing.B) {
 	storetest.ReportCPU(b)
 	for b.Loop() {
 		var l journal.ScannedLine
-		storetest.Must(b, json.Unmarshal(object, &l))
+		storetest.Must(b, rawjson.Unmarshal(object, &l))
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"nightshift"
 	"nightshift/datasets"
+	"nightshift/internal/attemptlog"
 	"nightshift/providers"
 	"nightshift/reports/stats"
 	"nightshift/runner/plan"
@@ -235,7 +236,7 @@ func (c *calibration) note(p providers.Prepared, r *calibrationRow) {
 	if r.AttemptLog == nil {
 		return
 	}
-	log, err := nightshift.ParseAttempts(*r.AttemptLog)
+	log, err := attemptlog.Parse(*r.AttemptLog)
 	if err != nil {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 	"nightshift/runner/store/internal/records"
 )
 
@@ -68,7 +69,7 @@ func appendRecord(b []byte, rec *nightshift.Record) []byte {
 func appendValue(b []byte, v reflect.Value) []byte {
 	switch v.Kind() {
 	case reflect.String:
-		return nightshift.AppendString(b, v.String())
+		return rawjson.AppendString(b, v.String())
 	case reflect.Int64, reflect.Int32:
 		return strconv.AppendInt(b, v.Int(), 10)
 	case reflect.Float64:

@@ -2,13 +2,13 @@ package journal
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"time"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
 )
@@ -126,7 +126,7 @@ func (j *Index) ScanFrom(r io.Reader, n int, base int64) error {
 // line adds one record; it returns what is wrong with it, or "".
 func (j *Index) line(s Span, file int32) string {
 	var l ScannedLine
-	if err := json.Unmarshal(s.Object, &l); err != nil {
+	if err := rawjson.Unmarshal(s.Object, &l); err != nil {
 		return err.Error()
 	}
 	if l.At.After(j.Last) {
@@ -290,7 +290,7 @@ func (j *Index) Turn(at Place) (nightshift.Response, error) {
 	var l struct {
 		Turn TurnResponse `json:"response"`
 	}
-	if err := json.Unmarshal(b, &l); err != nil {
+	if err := rawjson.Unmarshal(b, &l); err != nil {
 		return nightshift.Response{}, fmt.Errorf("%s: byte %d: %w", j.Names[at.File], at.Off, err)
 	}
 	resp := l.Turn.Response

@@ -9,6 +9,7 @@ import (
 	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 )
 
 const (
@@ -95,7 +96,7 @@ var ColumnMeanings = func() string {
 		"outcome":              "ok, truncated, refused, empty, failed, input_error, unknown",
 		"raw_bytes":            "the body as read, where it was not valid UTF-8",
 	}
-	b, err := nightshift.MarshalPlain(meanings)
+	b, err := rawjson.Marshal(meanings)
 	if err != nil {
 		panic(err)
 	}

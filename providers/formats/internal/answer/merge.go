@@ -3,7 +3,6 @@ package answer
 import (
 	"maps"
 
-	"nightshift"
 	"nightshift/internal/rawjson"
 )
 
@@ -97,7 +96,7 @@ func overlay(a, b rawjson.Value, keep map[string]bool) []byte {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(nightshift.AppendString(out, member.Key()), ':')
+		out = append(rawjson.AppendString(out, member.Key()), ':')
 		out = append(out, member.JSON()...)
 	}
 	for c := a.First(); c.Exists(); c = c.Next() {

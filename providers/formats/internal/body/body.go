@@ -57,7 +57,7 @@ func Model(id string) []nightshift.Param {
 	if id == "" {
 		return nil
 	}
-	return []nightshift.Param{{Name: "model", Value: nightshift.AppendString(nil, id)}}
+	return []nightshift.Param{{Name: "model", Value: rawjson.AppendString(nil, id)}}
 }
 
 // Settings are the fields of the row's own body that a request sets.
@@ -85,7 +85,7 @@ func Estimate(req nightshift.Request) int {
 func Append(buf []byte, params []nightshift.Param) []byte {
 	for _, p := range params {
 		buf = append(buf, ',')
-		buf = append(nightshift.AppendString(buf, p.Name), ':')
+		buf = append(rawjson.AppendString(buf, p.Name), ':')
 		buf = append(buf, p.Value...)
 	}
 	return buf
@@ -150,7 +150,7 @@ func (e *editor) finish(root rawjson.Value, set []nightshift.Param, found []bool
 			e.out = append(e.out, ',')
 		}
 		empty = false
-		e.out = append(nightshift.AppendString(e.out, p.Name), ':')
+		e.out = append(rawjson.AppendString(e.out, p.Name), ':')
 		e.out = append(e.out, p.Value...)
 	}
 	e.out = append(e.out, e.raw[end-1:]...)
@@ -166,7 +166,7 @@ func (e *editor) rebuild(root rawjson.Value, drop []string) {
 		if len(e.out) > 1 {
 			e.out = append(e.out, ',')
 		}
-		e.out = append(nightshift.AppendString(e.out, m.Key()), ':')
+		e.out = append(rawjson.AppendString(e.out, m.Key()), ':')
 		e.out = append(e.out, m.Raw()...)
 	}
 	e.out = append(e.out, '}')

@@ -74,7 +74,7 @@ func FuzzOverride(f *testing.F) {
 		if json.Unmarshal(body, &want) != nil || json.Unmarshal(value, &set) != nil {
 			return // not strict enough for encoding/json, or numbers beyond float64
 		}
-		key, _ := rawjson.Scan(nightshift.AppendString(nil, name)) // as it reads once written
+		key, _ := rawjson.Scan(rawjson.AppendString(nil, name)) // as it reads once written
 		want[key.String()] = set
 		if err := json.Unmarshal(got, &have); err != nil || !reflect.DeepEqual(have, want) {
 			t.Fatalf("%s with %q = %s: %s (%v)", body, name, value, got, err)

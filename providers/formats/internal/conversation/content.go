@@ -5,7 +5,6 @@ import (
 	"iter"
 	"strings"
 
-	"nightshift"
 	"nightshift/internal/rawjson"
 )
 
@@ -59,7 +58,7 @@ func (t *Translation) TextOnly(v rawjson.Value, path, what string, further ...st
 }
 
 // Plain is a part that is a text.
-func Plain(text string) Part { return Part{Kind: Text, Text: nightshift.AppendString(nil, text)} }
+func Plain(text string) Part { return Part{Kind: Text, Text: rawjson.AppendString(nil, text)} }
 
 // AppendParts appends texts and what a turn holds, as parts.
 func AppendParts(parts []Part, texts []string, turn Turn) []Part {

@@ -1,6 +1,8 @@
 package conversation
 
-import "nightshift"
+import (
+	"nightshift/internal/rawjson"
+)
 
 // A Writer writes JSON. The zero Writer is empty.
 type Writer struct{ Buf []byte }
@@ -27,7 +29,7 @@ func (w *Writer) Close(c byte) []byte {
 // Key begins a member.
 func (w *Writer) Key(name string) {
 	w.sep()
-	w.Buf = append(nightshift.AppendString(w.Buf, name), ':')
+	w.Buf = append(rawjson.AppendString(w.Buf, name), ':')
 }
 
 // In begins a member that is an object or a list.
@@ -39,7 +41,7 @@ func (w *Writer) In(name string, c byte) {
 // Str writes a member that is a text.
 func (w *Writer) Str(name, text string) {
 	w.Key(name)
-	w.Buf = nightshift.AppendString(w.Buf, text)
+	w.Buf = rawjson.AppendString(w.Buf, text)
 }
 
 // Raw writes a member whose value is JSON.
@@ -72,7 +74,7 @@ func (w *Writer) Turn(t Turn) bool {
 		w.Buf = append(w.Buf, `{"role":"`...)
 		w.Buf = append(w.Buf, t.Role...)
 		w.Buf = append(w.Buf, `","content":`...)
-		w.Buf = append(nightshift.AppendString(w.Buf, t.Text), '}')
+		w.Buf = append(rawjson.AppendString(w.Buf, t.Text), '}')
 	default:
 		return false
 	}

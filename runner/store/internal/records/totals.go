@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"nightshift"
+	"nightshift/internal/attemptlog"
 )
 
 // Totals are the sums of a run by model.
@@ -222,7 +223,7 @@ func (c *Columns) Log() []nightshift.Attempt {
 	if c.AttemptLog == nil {
 		return nil
 	}
-	log, err := nightshift.ParseAttempts(*c.AttemptLog)
+	log, err := attemptlog.Parse(*c.AttemptLog)
 	if err != nil {
 		return nil
 	}

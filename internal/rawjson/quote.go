@@ -1,4 +1,4 @@
-package nightshift
+package rawjson
 
 import (
 	"bytes"
@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// MarshalPlain is json.Marshal with <, > and & as they are: what is written is
+// Marshal is json.Marshal with <, > and & as they are: what is written is
 // for files and people, not for web pages.
-func MarshalPlain(v any) ([]byte, error) {
+func Marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

@@ -1,10 +1,8 @@
-package nightshift_test
+package rawjson
 
 import (
 	"bytes"
 	"testing"
-
-	"nightshift"
 )
 
 // FuzzAppendString compares with encoding/json without HTML escaping.
@@ -13,11 +11,11 @@ func FuzzAppendString(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		want, err := nightshift.MarshalPlain(s)
+		want, err := Marshal(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := nightshift.AppendString(nil, s)
+		got := AppendString(nil, s)
 		if !bytes.Equal(bytes.ReplaceAll(got, []byte("\uFFFD"), []byte(`\ufffd`)), bytes.ReplaceAll(want, []byte("\uFFFD"), []byte(`\ufffd`))) {
 			t.Fatalf("AppendString(%q) = %s, want %s", s, got, want)
 		}

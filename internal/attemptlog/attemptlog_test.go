@@ -1,4 +1,4 @@
-package nightshift_test
+package attemptlog_test
 
 import (
 	"encoding/json"
@@ -9,25 +9,27 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/internal/attemptlog"
+	"nightshift/internal/rawjson"
 )
 
-// TestAppendAttempts compares what is written by hand with encoding/json, for
+// TestAppend compares what is written by hand with encoding/json, for
 // every field alone and for random attempts.
-func TestAppendAttempts(t *testing.T) {
+func TestAppend(t *testing.T) {
 	check := func(log []nightshift.Attempt) {
 		t.Helper()
-		want, err := nightshift.MarshalPlain(log)
+		want, err := rawjson.Marshal(log)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := nightshift.AppendAttempts(nil, log); string(got) != string(want) {
+		if got := attemptlog.Append(nil, log); string(got) != string(want) {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 		var back []nightshift.Attempt
 		if err := json.Unmarshal(want, &back); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := nightshift.ParseAttempts(string(want)); err != nil || !reflect.DeepEqual(got, back) {
+		if got, err := attemptlog.Parse(string(want)); err != nil || !reflect.DeepEqual(got, back) {
 			t.Errorf("%s is read as\n%+v (%v), by encoding/json as\n%+v", want, got, err, back)
 		}
 	}
@@ -84,28 +86,6 @@ func fill(rng *rand.Rand, v reflect.Value, zero float64) {
 	}
 }
 
-// FuzzParseAttempts: whatever the text, encoding/json would have said the same.
-func FuzzParseAttempts(f *testing.F) {
-	for _, s := range []string{
-		`[]`, `[{}]`, `[{"n":1}]`, `[{"n":1,"started_at":"2026-01-02T03:04:05.000006Z","duration_ms":12.5,"usage":{"input":1,"output":2},"worst_tokens":3}]`,
-		`[{"n":1},{"n":2,"class":"server","message":"a \"b\""}]`, `[ {"n" : 1} ]`, `[{"n":1"status":2}]`, `[{"n":01}]`, `[{"duration_ms":0x1p2}]`,
-		`[{"n":1}`, `null`, `[{"usage":{}}]`, `[{"usage":{"input":null}}]`, `[{"started_at":"0000-01-01T00:00:00Z"}]`, `[{"route":"` + "\xff\x01" + `"}]`, `[{"n":+1}]`,
-	} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		var want []nightshift.Attempt
-		wrong := json.Unmarshal([]byte(s), &want)
-		got, err := nightshift.ParseAttempts(s)
-		if (err == nil) != (wrong == nil) {
-			t.Fatalf("%q: error %v, of encoding/json %v", s, err, wrong)
-		}
-		if err == nil && !reflect.DeepEqual(got, want) {
-			t.Fatalf("%q is read as\n%+v, by encoding/json as\n%+v", s, got, want)
-		}
-	})
-}
-
 func BenchmarkAttempts(b *testing.B) {
 	cost := nightshift.NanoUSD(123_000)
 	log := []nightshift.Attempt{{
@@ -113,34 +93,17 @@ func BenchmarkAttempts(b *testing.B) {
 		ServedModel: "claude-sonnet-4-5-20250929", Usage: nightshift.Usage{Input: nightshift.Tokens(300), Output: nightshift.Tokens(200)},
 		Cost: &cost, PriceID: "anthropic/claude-sonnet-4-5@2025-09-29",
 	}}
-	b.Run("by hand", func(b *testing.B) {
+	b.Run("write", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			nightshift.AppendAttempts(make([]byte, 0, 512), log)
+			attemptlog.Append(make([]byte, 0, 512), log)
 		}
 	})
-	text := string(nightshift.AppendAttempts(nil, log))
-	b.Run("read by hand", func(b *testing.B) {
+	text := string(attemptlog.Append(nil, log))
+	b.Run("read", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := nightshift.ParseAttempts(text); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("read by encoding/json", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			var list []nightshift.Attempt
-			if err := json.Unmarshal([]byte(text), &list); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("encoding/json", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := json.Marshal(log); err != nil {
+			if _, err := attemptlog.Parse(text); err != nil {
 				b.Fatal(err)
 			}
 		}
