@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"nightshift"
-	"nightshift/internal/rawjson"
 	"nightshift/internal/fsx"
+	"nightshift/internal/rawjson"
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/storetest"
