@@ -11,8 +11,10 @@ import (
 // may lists, for each package, what it may import of this module. Imports run
 // one way: nouns at the root, leaves above them, commands on top.
 var may = map[string][]string{
-	"nightshift":                                         {},
-	"nightshift/providers/simulator":                     {"nightshift/internal/netx"},
+	"nightshift":                     {},
+	"nightshift/providers/simulator": {"nightshift/internal/netx", "nightshift/providers/simulator/internal/answers", "nightshift/providers/simulator/internal/random"},
+	"nightshift/providers/simulator/internal/answers":    {"nightshift/providers/simulator/internal/random"},
+	"nightshift/providers/simulator/internal/random":     {},
 	"nightshift/providers/sse":                           {},
 	"nightshift/providers/secrets":                       {},
 	"nightshift/reports/stats":                           {},

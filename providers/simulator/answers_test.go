@@ -1,15 +1,14 @@
 package simulator
 
 import (
+	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+
+	"nightshift/providers/simulator/internal/answers"
 )
 
 const answersFile = `{"question": "What is one and one?", "ground_truth": "2", "small": {"is_correct": false, "solution": "A: 3"}, "large": {"is_correct": true, "solution": "A: 2"}}
@@ -18,11 +17,11 @@ const answersFile = `{"question": "What is one and one?", "ground_truth": "2", "
 `
 
 func TestAnswersFromAFile(t *testing.T) {
-	answers, err := ReadAnswers(strings.NewReader(answersFile), "answers.jsonl")
+	known, err := answers.Read(strings.NewReader(answersFile), "answers.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := inProcess(Config{Answers: answers, OnlyModels: true})
+	c := inProcess(Config{Answers: known, OnlyModels: true})
 	for _, tc := range []struct{ model, prompt, want string }{
 		{"small", "What is one and one?", "A: 3"},
 		{"large", "What is one and one?", "A: 2"},
@@ -41,22 +40,8 @@ func TestAnswersFromAFile(t *testing.T) {
 	if g := c.post(chatPath, simple("unknown", "Name a fish.", "")); g.status != 404 {
 		t.Errorf("unknown model: %d", g.status)
 	}
-	if got := strings.Join(answers.Models(), " "); got != "ground_truth large small" {
+	if got := strings.Join(known.Models(), " "); got != "ground_truth large small" {
 		t.Errorf("models %q", got)
-	}
-}
-
-func TestBadAnswersFile(t *testing.T) {
-	for text, want := range map[string]string{
-		"{\"prompt\":\"x\"}\n{": "file:2: not a JSON object",
-		`{"text":"x"}`:          "file:1: no prompt",
-	} {
-		if _, err := ReadAnswers(strings.NewReader(text), "file"); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %q", text, err, want)
-		}
-	}
-	if _, err := OpenAnswers(filepath.Join(t.TempDir(), "none")); !os.IsNotExist(err) {
-		t.Errorf("a missing file: %v", err)
 	}
 }
 
@@ -64,20 +49,20 @@ func TestBadAnswersFile(t *testing.T) {
 // counts the right ones: the numbers are known.
 func TestRecordedSolutions(t *testing.T) {
 	path := "../../../shared/data/datasets/gsm8k_example_model_solutions.jsonl"
-	answers, err := OpenAnswers(path)
+	known, err := answers.Open(path)
 	if os.IsNotExist(err) {
 		t.Skip("needs ../shared/data/datasets/gsm8k_example_model_solutions.jsonl beside the repository")
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := inProcess(Config{Answers: answers})
+	c := inProcess(Config{Answers: known})
 	want := map[string]int{"6b_finetuning": 286, "6b_verification": 515, "175b_finetuning": 458, "175b_verification": 742}
 	right := map[string]int{}
-	for prompt, byModel := range answers.byPrompt {
+	for prompt, truth := range groundTruths(t, path) {
 		for model := range want {
 			a := parse(t, messagesPath, c.post(messagesPath, fmt.Sprintf(`{"model":%q,"max_tokens":4000,"messages":[{"role":"user","content":%s}]}`, model, quote(prompt+"\n\nThink step by step."))))
-			if lastAnswer(a.Text) == lastAnswer(byModel["ground_truth"]) {
+			if lastAnswer(a.Text) == lastAnswer(truth) {
 				right[model]++
 			}
 		}
@@ -85,6 +70,24 @@ func TestRecordedSolutions(t *testing.T) {
 	if fmt.Sprint(right) != fmt.Sprint(want) {
 		t.Errorf("right %v, want %v", right, want)
 	}
+}
+
+// groundTruths are the right solutions of a file of questions.
+func groundTruths(t *testing.T, path string) map[string]string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	truths := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		var row struct{ Question, Ground_truth string }
+		if err := json.Unmarshal([]byte(line), &row); err != nil {
+			t.Fatal(err)
+		}
+		truths[row.Question] = row.Ground_truth
+	}
+	return truths
 }
 
 func lastAnswer(text string) string {
@@ -95,6 +98,9 @@ func lastAnswer(text string) string {
 	}
 	return strings.ReplaceAll(strings.TrimSpace(text), ",", "")
 }
+
+// skills are what the names of the models say.
+var skills = map[string]float64{"sim-large": 0.93, "sim-medium": 0.80, "sim-small": 0.65}
 
 // TestSkills counts right answers on the quickstart: large beats medium beats
 // small, and mostly on the same questions.
@@ -120,8 +126,8 @@ func TestSkills(t *testing.T) {
 		}
 		share := float64(n) / float64(len(rows))
 		t.Logf("%s: %.3f", model, share)
-		if math.Abs(share-skillByName(model)) > 0.06 {
-			t.Errorf("%s: %.3f right, want about %.2f", model, share, skillByName(model))
+		if math.Abs(share-skills[model]) > 0.06 {
+			t.Errorf("%s: %.3f right, want about %.2f", model, share, skills[model])
 		}
 	}
 	both, upset := 0, 0
@@ -231,69 +237,6 @@ func TestJudgeGrades(t *testing.T) {
 	for submission, want := range map[string]string{"It is Paris, I think.": "GRADE: C", "Lyon": "GRADE: I"} {
 		if a := parse(t, messagesPath, c.post(messagesPath, simple("judge", fmt.Sprintf(prompt, submission), ""))); !strings.HasSuffix(a.Text, want) {
 			t.Errorf("%s: %q", submission, a.Text)
-		}
-	}
-}
-
-// TestJudgeReadsTagsWithCodes: a code at the end of each tag changes no verdict.
-func TestJudgeReadsTagsWithCodes(t *testing.T) {
-	plain := "<answer>\nIt is Paris.\n</answer>\n<criterion>\nParis\n</criterion>\nEnd with GRADE: X"
-	pair := "<answer_a>\nlong and good\n</answer_a>\n<answer_b>\nno\n</answer_b>\n[[A]], [[B]] or [[C]]"
-	for _, prompt := range []string{plain, pair} {
-		coded := strings.NewReplacer("er>", "er-0123456789ab>", "ion>", "ion-0123456789ab>", "_a>", "_a-0123456789ab>", "_b>", "_b-0123456789ab>").Replace(prompt)
-		want, _ := judge(prompt, seed(1))
-		if got, ok := judge(coded, seed(1)); !ok || got != want || coded == prompt {
-			t.Errorf("%q, without codes %q", got, want)
-		}
-	}
-}
-
-// TestPromptIndex finds what a look at every prompt finds.
-func TestPromptIndex(t *testing.T) {
-	rng := rand.New(rand.NewPCG(3, 4))
-	word := func(n int) string {
-		b := make([]rune, n)
-		for i := range b {
-			b[i] = rune("abä"[rng.IntN(2)])
-			if rng.IntN(5) == 0 {
-				b[i] = 'ä'
-			}
-		}
-		return string(b)
-	}
-	for range 200 {
-		prompts := map[string]map[string]string{}
-		for range rng.IntN(30) {
-			prompts[word(1+rng.IntN(6))] = nil
-		}
-		x := newPromptIndex(prompts)
-		for range 20 {
-			text, longest := word(rng.IntN(12)), 0
-			for p := range prompts {
-				if strings.Contains(text, p) {
-					longest = max(longest, len(p))
-				}
-			}
-			if got := x.longestIn(text); len(got) != longest || !strings.Contains(text, got) {
-				t.Fatalf("in %q of %q: %q, want one of %d bytes", text, slices.Sorted(maps.Keys(prompts)), got, longest)
-			}
-		}
-	}
-}
-
-// BenchmarkAnswersInTemplate looks up one of 20,000 prompts that a template was
-// put around.
-func BenchmarkAnswersInTemplate(b *testing.B) {
-	prompts := map[string]map[string]string{}
-	prompt := func(i int) string { return fmt.Sprintf("What is the %d-th prime number, and how is it found?", i) }
-	for i := range 20_000 {
-		prompts[prompt(i)] = map[string]string{"m": "answer"}
-	}
-	a := NewAnswers(prompts)
-	for i := 0; b.Loop(); i++ {
-		question := fmt.Sprintf("Answer in one line: %s (%d)", prompt(i%20_000), i)
-		if _, ok := a.find(question, "m"); !ok {
-			b.Fatal("not found")
 		}
 	}
 }

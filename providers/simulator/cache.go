@@ -1,6 +1,8 @@
 package simulator
 
-import "time"
+import (
+	"time"
+)
 
 // shortestCached is the least prefix that vendors cache, in tokens.
 const shortestCached = 1024
@@ -22,7 +24,7 @@ func (s *Server) cached(a *ask, now time.Time, store bool) (read, write5m, write
 		if m.tokens < shortest {
 			continue
 		}
-		key, life := m.prefix.with(a.model), 5*time.Minute
+		key, life := m.prefix.With(a.model), 5*time.Minute
 		if m.hour {
 			life = time.Hour
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"nightshift/providers/simulator/internal/answers"
 )
 
 // chatBody renders a Chat answer, wrapped where the gateway wraps.
@@ -129,8 +131,8 @@ func (x *exchange) chatLogprobs(o *object, text string) {
 func (x *exchange) tokenLogprobs(o *object, text string, from int) {
 	var tokens []object
 	for i := from; len(text) > 0; i++ {
-		n := nextToken(text)
-		p := -math.Pow(x.ask.seed.withInt(uint64(i)).roll("logprob"), 6)
+		n := answers.NextToken(text)
+		p := -math.Pow(x.ask.seed.WithInt(uint64(i)).Roll("logprob"), 6)
 		t := tokenLogprob(text[:n], p)
 		var top []object
 		for k := range x.ask.topLogprobs { // the token itself, then ever less likely ones

@@ -5,8 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+
+	"nightshift/providers/simulator/internal/answers"
 )
 
 // Config says how a Server behaves. The zero value is an instant, unlimited,
@@ -30,7 +34,7 @@ type Config struct {
 	// AnswersFile names a file for Answers, which LoadAnswers reads.
 	AnswersFile string `json:"answers,omitempty"`
 	// Answers are what models are known to answer; anything else gets prose.
-	Answers *Answers `json:"-"`
+	Answers *answers.File `json:"-"`
 	// Vary gives repeated requests of one conversation different answers, as
 	// a temperature above 0 does: by the Idempotency-Key header where there is
 	// one, else by how often the conversation was answered before.
@@ -174,6 +178,32 @@ type Quota struct {
 	Kind string `json:"kind,omitempty"`
 }
 
+// ReadAnswers reads JSON lines for Config.Answers; errors begin with the name
+// and the line. A line's prompt stands in "prompt", "question" or "input"; a
+// text in "target", "answer" or "ideal" is the right answer for every model;
+// every other field that holds a text, or an object with a text in "solution",
+// "answer", "output", "text" or "response", is the answer of the model that has
+// the field's name.
+func ReadAnswers(r io.Reader, name string) (*answers.File, error) { return answers.Read(r, name) }
+
+// LoadAnswers reads AnswersFile, where one is named, as ReadAnswers does. A
+// relative path starts from the given folder.
+func (c *Config) LoadAnswers(folder string) error {
+	if c.AnswersFile == "" {
+		return nil
+	}
+	path := c.AnswersFile
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(folder, path)
+	}
+	known, err := answers.Open(path)
+	if err != nil {
+		return fmt.Errorf("answers: %w", err)
+	}
+	c.Answers = known
+	return nil
+}
+
 // Validate reports everything that is wrong with a Config.
 func (c Config) Validate() error {
 	var bad []string
@@ -187,28 +217,19 @@ func (c Config) Validate() error {
 			bad = append(bad, fmt.Sprintf("unknown usage mode %q, have %s", m, strings.Join(UsageModes(), ", ")))
 		}
 	}
-	if h := c.Limits.Headers; h != "" && !has(HeaderDialects, h) {
+	if h := c.Limits.Headers; h != "" && !slices.Contains(HeaderDialects, h) {
 		bad = append(bad, fmt.Sprintf("unknown header dialect %q, have %s", h, strings.Join(HeaderDialects, ", ")))
 	}
 	if ch := c.Limits.Charge; ch != "" && ch != ChargeActual && ch != ChargeMax {
 		bad = append(bad, fmt.Sprintf("unknown charge %q, have %s, %s", ch, ChargeActual, ChargeMax))
 	}
-	if k := c.Quota.Kind; k != "" && !has(quotaKinds, k) {
+	if k := c.Quota.Kind; k != "" && !slices.Contains(quotaKinds, k) {
 		bad = append(bad, fmt.Sprintf("unknown quota kind %q, have %s", k, strings.Join(quotaKinds, ", ")))
 	}
 	if len(bad) > 0 {
 		return fmt.Errorf("simulator: %s", strings.Join(bad, "; "))
 	}
 	return nil
-}
-
-func has(list []string, want string) bool {
-	for _, s := range list {
-		if s == want {
-			return true
-		}
-	}
-	return false
 }
 
 // ParseConfig reads settings in JSON; empty is the default.

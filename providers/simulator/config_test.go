@@ -32,12 +32,6 @@ func TestTextForms(t *testing.T) {
 	if err := got.Validate(); err != nil {
 		t.Error(err)
 	}
-	if back, err := json.Marshal(got); err != nil || string(back) != text {
-		t.Errorf("back: %s, %v\nwant  %s", back, err, text)
-	}
-	if empty, err := json.Marshal(Config{}); err != nil || string(empty) != "{}" {
-		t.Errorf("the zero value: %s, %v", empty, err)
-	}
 }
 
 func TestTextErrorsHelp(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"nightshift/providers/simulator/internal/answers"
 )
 
 // shapes are the ways to ask for the same thing.
@@ -74,7 +76,7 @@ func TestMaxTokensTruncates(t *testing.T) {
 		a := parse(t, s.path, c.post(s.path, strings.Replace(body, "%s", s.extra, 1)))
 		stop := map[string]string{messagesPath: "max_tokens", chatPath: "length"}[s.path]
 		out := max(a.in("output_tokens"), a.in("completion_tokens"))
-		if a.Stop != stop || out != 5 || countTokens(a.Text) != 5 {
+		if a.Stop != stop || out != 5 || answers.CountTokens(a.Text) != 5 {
 			t.Errorf("%s: stop %q, %d tokens, text %q", s.path, a.Stop, out, a.Text)
 		}
 	}
@@ -130,12 +132,12 @@ func TestThinking(t *testing.T) {
 	c := inProcess(Config{Models: map[string]Model{"thinker": {Reasoning: 70}}})
 	for _, stream := range []string{"", `"stream":true,`} {
 		a := parse(t, messagesPath, c.post(messagesPath, `{"model":"m",`+stream+`"max_tokens":3000,"thinking":{"type":"enabled","budget_tokens":1024},"messages":[{"role":"user","content":"What is 2 + 2?"}]}`))
-		if n := a.in("output_tokens_details", "thinking_tokens"); a.Thinking == "" || n != int64(countTokens(a.Thinking)) || a.Text == "" {
+		if n := a.in("output_tokens_details", "thinking_tokens"); a.Thinking == "" || n != int64(answers.CountTokens(a.Thinking)) || a.Text == "" {
 			t.Errorf("thinking %q (%d), text %q", a.Thinking, n, a.Text)
 		}
 	}
 	a := parse(t, chatPath, c.post(chatPath, simple("thinker", "What is 2 + 2?", "")))
-	if n := a.in("completion_tokens_details", "reasoning_tokens"); n != 70 || a.Thinking != "" || a.in("completion_tokens") != 70+int64(countTokens(a.Text)) {
+	if n := a.in("completion_tokens_details", "reasoning_tokens"); n != 70 || a.Thinking != "" || a.in("completion_tokens") != 70+int64(answers.CountTokens(a.Text)) {
 		t.Errorf("hidden reasoning: %v, %q", a.Usage, a.Text)
 	}
 	a = parse(t, chatPath, c.post(chatPath, simple("m", "What is 2 + 2?", `"thinking":{"type":"enabled"},`)))
@@ -154,7 +156,7 @@ func TestSeveralChoices(t *testing.T) {
 		a := parse(t, chatPath, c.post(chatPath, simple("m", "Tell a story about a lighthouse.", `"n":3,`+stream)))
 		sum := 0
 		for _, text := range a.Choices {
-			sum += countTokens(text)
+			sum += answers.CountTokens(text)
 		}
 		if len(a.Choices) != 3 || a.Choices[0] == a.Choices[1] || a.in("completion_tokens") != int64(sum) {
 			t.Errorf("choices %q, usage %v", a.Choices, a.Usage)

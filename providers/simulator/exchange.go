@@ -11,6 +11,9 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/random"
 )
 
 // An exchange is one request on its way through the server.
@@ -48,7 +51,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, p protocol) {
 	var number uint64
 	x.since, number = s.begin(x.start)
 	s.book.arrive(x.start)
-	x.entry = Entry{Time: x.start, Protocol: string(p), RequestID: ident("req_", fnvOffset.withInt(s.cfg.Seed).withInt(number), 24)}
+	x.entry = Entry{Time: x.start, Protocol: string(p), RequestID: ident("req_", random.Start.WithInt(s.cfg.Seed).WithInt(number), 24)}
 	abort := x.run()
 	s.write(&x.entry)
 	if abort {
@@ -81,7 +84,7 @@ func (s *Server) write(e *Entry) {
 	line := e.line()
 	s.logMu.Lock()
 	defer s.logMu.Unlock()
-	_, _ = s.cfg.Log.Write(line) // a loadTest goes on without its log
+	_, _ = s.cfg.Log.Write(line) // a load test goes on without its log
 }
 
 // run takes the exchange from its body to its last byte. It reports whether
@@ -142,7 +145,7 @@ func (x *exchange) read() *failure {
 	}
 	x.ask = a
 	x.entry.Model, x.entry.Key, x.entry.Stream = a.model, keyText(a.key), a.stream
-	x.entry.Prompt = head(a.question, 160)
+	x.entry.Prompt = answers.Head(a.question, 160)
 	if s.exhausted(x.key) {
 		return quotaFailure(s.cfg.Quota.Kind)
 	}
@@ -153,7 +156,7 @@ func (x *exchange) read() *failure {
 func (x *exchange) findModel() *failure {
 	a, cfg := x.ask, &x.server.cfg
 	m, known := cfg.Models[a.model]
-	if cfg.OnlyModels && !known && !cfg.Answers.has(a.model) {
+	if cfg.OnlyModels && !known && !cfg.Answers.Has(a.model) {
 		message := "model: " + a.model
 		if a.protocol == chat {
 			message = "The model `" + a.model + "` does not exist or you do not have access to it."
@@ -167,7 +170,7 @@ func (x *exchange) findModel() *failure {
 	if a.inputTokens > x.model.Context {
 		return x.tooLong()
 	}
-	a.seed = a.seed.withInt(cfg.Seed).withInt(uint64(a.key))
+	a.seed = a.seed.WithInt(cfg.Seed).WithInt(uint64(a.key))
 	if cfg.Strict {
 		if err := strict(a); err != nil {
 			return refuseRequest(err)
@@ -198,7 +201,7 @@ func (x *exchange) timedFault() *failure {
 	if open == nil {
 		return nil
 	}
-	u := x.ask.seed.withInt(uint64(x.since)).roll("timed fault")
+	u := x.ask.seed.WithInt(uint64(x.since)).Roll("timed fault")
 	x.fault = drawFault(open, x.ask, 0, u)
 	if x.fault == nil || x.fault.kind.refuse == nil {
 		return nil
@@ -239,7 +242,7 @@ func (x *exchange) draw() {
 		return
 	}
 	x.try = x.server.try(x.ask.key)
-	u := x.ask.seed.withInt(uint64(x.try)).roll("fault")
+	u := x.ask.seed.WithInt(uint64(x.try)).Roll("fault")
 	x.fault = drawFault(x.server.drawn, x.ask, x.try, u)
 }
 
@@ -422,7 +425,7 @@ func (x *exchange) scaled(d time.Duration) time.Duration {
 	}
 	if x.factor == 1 {
 		if sigma := x.server.cfg.Latency.Jitter; sigma > 0 {
-			x.factor = math.Exp(sigma * x.ask.seed.withInt(uint64(x.try)).normal("latency"))
+			x.factor = math.Exp(sigma * x.ask.seed.WithInt(uint64(x.try)).Normal("latency"))
 		}
 		if x.model.Speed > 0 {
 			x.factor *= x.model.Speed

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nightshift/providers/simulator/internal/answers"
 )
 
 // A faultKind is one way to go wrong. Exactly one of its funcs is set.
@@ -51,7 +53,7 @@ func FaultMixes() map[string][]string {
 		"oddities": {"no_usage", "duplicate_usage", "bad_usage", "truncated", "refusal", "unknown_stop", "model_mismatch",
 			"null_content", "empty_answer", "padding", "bad_utf8", "control_characters", "no_done", "crlf"},
 		"hostile": slices.DeleteFunc(all, func(k string) bool {
-			return k == "outage" || has([]string{"auth", "quota", "payment", "forbidden", "not_found", "redirect", "html_200"}, k)
+			return k == "outage" || slices.Contains([]string{"auth", "quota", "payment", "forbidden", "not_found", "redirect", "html_200"}, k)
 		}),
 	}
 }
@@ -289,7 +291,7 @@ func fail429(retryAfter string) func(*exchange) *failure {
 // cut drops the rest of an answer after a random part of it.
 func cut(how ending) func(*exchange, *rendering) {
 	return func(x *exchange, out *rendering) {
-		at := x.ask.seed.withInt(uint64(x.try)).roll("cut")
+		at := x.ask.seed.WithInt(uint64(x.try)).Roll("cut")
 		out.ending = how
 		if x.ask.stream {
 			whole := 0
@@ -347,7 +349,7 @@ func twoAnswers(x *exchange, out *rendering) {
 	}
 	r := x.reply
 	again := *r
-	again.id = ident(r.id[:4], x.ask.seed.with("again"), 24)
+	again.id = ident(r.id[:4], x.ask.seed.With("again"), 24)
 	second := x.render(&again)
 	cut(endWell)(x, out)
 	out.pieces = append(out.pieces, second.pieces...)
@@ -383,7 +385,7 @@ func (r *reply) truncate(share float64) {
 		if len(c.calls) > 0 || keep >= visible {
 			continue
 		}
-		c.text, _ = cutTokens(c.text, keep)
+		c.text, _ = answers.CutTokens(c.text, keep)
 		c.output, c.stop, c.sequence = c.reasoned+keep, stopMax, ""
 	}
 	r.count()
@@ -404,6 +406,6 @@ func (r *reply) empty(null bool) {
 func (x *exchange) decline(r *reply) {
 	text := "I'm sorry, but I can't help with that request."
 	r.choices = r.choices[:1]
-	r.choices[0] = choice{text: text, refusal: true, stop: stopRefusal, output: min(countTokens(text), x.outputCap())}
+	r.choices[0] = choice{text: text, refusal: true, stop: stopRefusal, output: min(answers.CountTokens(text), x.outputCap())}
 	r.count()
 }

@@ -10,25 +10,6 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzQuestion asks anything: judges, prose and arguments of tools cope with
-// every text.
-func FuzzQuestion(f *testing.F) {
-	for _, r := range quickstart(f) {
-		f.Add(r.Prompt)
-	}
-	for _, s := range []string{"", "Reverse ''", "first letter of ''", "How many letters are in \"\"?", "plural of", "what is the first word of '  '", "1/0", "((((", "Sort alphabetically: ,",
-		"Is 5 divisible by 0?", "remainder of 5 0", "[[A]] answer a: answer b:", "GRADE: [criterion]:", "A) x\nB) y", "\xff'é'", "Extract the name: ' '", "JSON name: a", "What is 9999999999 ** 99999?"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, question string) {
-		(&maker{question: question}).value("", []byte(`{"properties":{"city":{},"n":{"type":"number"},"text":{}}}`), fnvOffset, 0)
-		judge(question, fnvOffset)
-		if text := prose(question, 1, fnvOffset); text == "" {
-			t.Error("no prose")
-		}
-	})
-}
-
 // FuzzRequest sends anything: the answer is always well-formed JSON with a
 // status that fits.
 func FuzzRequest(f *testing.F) {

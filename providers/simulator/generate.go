@@ -1,6 +1,11 @@
 package simulator
 
-import "strings"
+import (
+	"strings"
+
+	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/random"
+)
 
 // count sets the billed output to the sum of the choices.
 func (r *reply) count() {
@@ -22,12 +27,12 @@ func (x *exchange) generate() *reply {
 	if a.protocol != messages {
 		prefix = "chatcmpl-"
 	}
-	r.id = ident(prefix, a.seed.with(x.entry.RequestID), 24)
+	r.id = ident(prefix, a.seed.With(x.entry.RequestID), 24)
 	r.tokens = x.server.inputTokens(a, x.start)
 	for i := range a.n {
 		s := a.seed
 		if i > 0 {
-			s = s.withInt(uint64(i))
+			s = s.WithInt(uint64(i))
 		}
 		r.choices = append(r.choices, x.choose(s))
 		if a.protocol == messages {
@@ -36,9 +41,9 @@ func (x *exchange) generate() *reply {
 	}
 	r.count()
 	switch {
-	case a.seed.roll("declines") < x.model.RefusalRate:
+	case a.seed.Roll("declines") < x.model.RefusalRate:
 		x.decline(r)
-	case a.seed.roll("truncates") < x.model.TruncateRate:
+	case a.seed.Roll("truncates") < x.model.TruncateRate:
 		r.truncate(0.5)
 	}
 	return r
@@ -47,18 +52,73 @@ func (x *exchange) generate() *reply {
 // vary makes the answer depend on which sample of the conversation it is.
 func (x *exchange) vary() {
 	if id := x.r.Header.Get("Idempotency-Key"); id != "" {
-		x.ask.seed = x.ask.seed.with(id)
+		x.ask.seed = x.ask.seed.With(id)
 		return
 	}
-	x.ask.seed = x.ask.seed.withInt(uint64(x.server.book.answeredBefore(x.ask.key)))
+	x.ask.seed = x.ask.seed.WithInt(uint64(x.server.book.answeredBefore(x.ask.key)))
 }
 
 // choose makes one answer: what the model would say, cut to what was asked.
 func (x *exchange) choose(s seed) choice {
-	c := x.think(s)
+	c := choice{stop: stopEnd}
+	x.reason(&c, s)
+	x.answer(&c, s)
 	x.stopAt(&c)
 	x.fit(&c)
 	return c
+}
+
+// answer gives the text that is known of the model, calls tools, or answers.
+func (x *exchange) answer(c *choice, s seed) {
+	a, cfg := x.ask, &x.server.cfg
+	var known bool
+	if c.text, known = cfg.Answers.Find(a.question, a.model); known {
+		return
+	}
+	if c.calls = x.toolCalls(s); len(c.calls) > 0 {
+		c.stop = stopTool
+		return
+	}
+	m := answers.Model{Name: a.model, Skill: x.model.Skill, Verbosity: x.model.Verbosity}
+	m.Known, m.Seed = cfg.Answers, random.Start.WithInt(cfg.Seed)
+	c.text = m.Answer(a.asQuestion(), s)
+}
+
+// asQuestion is what a model is told of a request.
+func (a *ask) asQuestion() answers.Question {
+	q := answers.Question{System: a.system, Text: a.question, JSON: a.json, Schema: a.schema, Seed: a.seed}
+	if n := len(a.turns); n > 0 && a.turns[n-1].result {
+		q.Result = &a.turns[n-1].text
+	}
+	return q
+}
+
+// reason thinks, when asked to or when the model always does.
+func (x *exchange) reason(c *choice, s seed) {
+	a := x.ask
+	tokens := x.model.Reasoning
+	if a.thinking {
+		tokens = max(tokens, 40+s.Below("thinking", 200))
+		switch a.effort {
+		case "minimal", "low":
+			tokens = max(1, tokens/4)
+		case "high", "xhigh", "max":
+			tokens *= 3
+		}
+	}
+	if tokens == 0 || a.effort == "none" {
+		return
+	}
+	if a.budget > 0 {
+		tokens = min(tokens, a.budget)
+	}
+	c.reasoned = tokens
+	if a.protocol == messages || x.model.ReasoningField != "" || x.thinkingField() != "" {
+		c.thinking = answers.Thinking(a.question, tokens, s)
+	}
+	if c.thinking != "" {
+		c.reasoned = answers.CountTokens(c.thinking)
+	}
 }
 
 // stopAt ends the text before the first stop sequence.
@@ -79,18 +139,18 @@ func (x *exchange) stopAt(c *choice) {
 func (x *exchange) fit(c *choice) {
 	allowed := x.outputCap()
 	if c.reasoned == 0 {
-		c.reasoned = countTokens(c.thinking)
+		c.reasoned = answers.CountTokens(c.thinking)
 	}
 	if c.reasoned > allowed {
-		c.thinking, _ = cutTokens(c.thinking, allowed)
+		c.thinking, _ = answers.CutTokens(c.thinking, allowed)
 		c.text, c.calls = "", nil
 		c.reasoned, c.output, c.stop = allowed, allowed, stopMax
 		return
 	}
-	text, cut := cutTokens(c.text, allowed-c.reasoned)
-	c.output = c.reasoned + countTokens(text)
+	text, cut := answers.CutTokens(c.text, allowed-c.reasoned)
+	c.output = c.reasoned + answers.CountTokens(text)
 	for _, call := range c.calls {
-		c.output += countTokens(call.name) + countTokens(call.arguments)
+		c.output += answers.CountTokens(call.name) + answers.CountTokens(call.arguments)
 	}
 	if cut || c.output > allowed {
 		c.calls, c.stop, c.sequence = nil, stopMax, ""

@@ -3,7 +3,6 @@ package simulator
 import (
 	"encoding/json"
 	"maps"
-	"os"
 	"sync"
 	"time"
 )
@@ -151,11 +150,6 @@ type Entry struct {
 	Tokens    Tokens    `json:"tokens"`
 }
 
-// OpenLog opens a file for Config.Log: appended to, readable only by its owner.
-func OpenLog(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-}
-
 // A book is the ledger while it is written.
 type book struct {
 	mu     sync.Mutex
@@ -257,15 +251,4 @@ func (b *book) answeredBefore(k seed) int64 {
 func (e *Entry) line() []byte {
 	b, _ := json.Marshal(e) // an Entry always marshals: no floats but Millis, which is finite
 	return append(b, '\n')
-}
-
-// head returns the beginning of a text, cut between runes.
-func head(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && s[n]&0xc0 == 0x80 {
-		n--
-	}
-	return s[:n]
 }

@@ -1,6 +1,10 @@
 package simulator
 
-import "strings"
+import (
+	"strings"
+
+	"nightshift/providers/simulator/internal/random"
+)
 
 // messagesBody renders a Messages answer.
 func (x *exchange) messagesBody(r *reply) []byte {
@@ -33,7 +37,7 @@ func (x *exchange) messagesEnd(o *object, c *choice) {
 
 // signature stands for the vendor's opaque one.
 func signature(thinking string) string {
-	return ident("Eq", fnvOffset.with(thinking), 86) + "=="
+	return ident("Eq", random.Start.With(thinking), 86) + "=="
 }
 
 func contentBlocks(c *choice) []object {
@@ -126,7 +130,7 @@ type streamer struct {
 }
 
 func (s *streamer) send(o object, tail bool) {
-	padding := s.ask.seed.withInt(uint64(len(s.out.pieces))).below("padding", 16)
+	padding := s.ask.seed.WithInt(uint64(len(s.out.pieces))).Below("padding", 16)
 	s.out.add(event(o, padding), s.tokens, tail)
 }
 

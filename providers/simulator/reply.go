@@ -3,6 +3,8 @@ package simulator
 import (
 	"strconv"
 	"strings"
+
+	"nightshift/providers/simulator/internal/answers"
 )
 
 // A reply is a generated answer, before it takes the form of a protocol.
@@ -120,10 +122,10 @@ func (r *rendering) size() int {
 func chunks(text string, s seed) (parts []string, tokens []int) {
 	n := 0
 	for i := uint64(0); len(text) > 0; i++ {
-		want := 2 + int(s.withInt(i).bits()%5)
+		want := 2 + int(s.WithInt(i).Bits()%5)
 		at := 0
 		for ; want > 0 && at < len(text); want-- {
-			at += nextToken(text[at:])
+			at += answers.NextToken(text[at:])
 			n++
 		}
 		parts, tokens = append(parts, text[:at]), append(tokens, n)
@@ -157,7 +159,7 @@ func ident(prefix string, s seed, length int) string {
 	b := make([]byte, 0, len(prefix)+length)
 	b = append(b, prefix...)
 	for i := 0; i < length; {
-		bits := s.withInt(uint64(i)).bits()
+		bits := s.WithInt(uint64(i)).Bits()
 		for j := 0; j < 10 && i < length; j++ {
 			b = append(b, alphabet[bits%uint64(len(alphabet))])
 			bits /= uint64(len(alphabet))

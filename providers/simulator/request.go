@@ -4,7 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/random"
 )
+
+// A seed is what everything random is drawn from.
+type seed = random.Seed
 
 // A protocol is a way of speaking, chosen by the path.
 type protocol string
@@ -408,7 +414,7 @@ func (a *ask) readFormat(w *wireAsk) error {
 		a.topLogprobs = *w.Top
 	}
 	if w.Seed != nil {
-		a.seed = fnvOffset.withInt(uint64(*w.Seed))
+		a.seed = random.Start.WithInt(uint64(*w.Seed))
 	}
 	return nil
 }
@@ -416,7 +422,7 @@ func (a *ask) readFormat(w *wireAsk) error {
 // readConversation flattens system, tools and messages to text, counting
 // tokens and noting cache marks on the way.
 func (a *ask) readConversation(w *wireAsk) error {
-	p := prompt{ask: a, prefix: fnvOffset}
+	p := prompt{ask: a, prefix: random.Start}
 	for _, t := range w.Tools {
 		p.add(t.Name)
 		p.add(t.Description)
@@ -473,8 +479,8 @@ func (p *prompt) add(text string) {
 	if text == "" {
 		return
 	}
-	p.prefix = p.prefix.with(text)
-	p.tokens += countTokens(text)
+	p.prefix = p.prefix.With(text)
+	p.tokens += answers.CountTokens(text)
 }
 
 func (p *prompt) mark(c *wireCache) {
@@ -577,11 +583,11 @@ func joinLines(a, b string) string {
 
 // conversation identifies what was asked of whom, in either protocol alike.
 func (a *ask) conversation() seed {
-	h := fnvOffset.with(a.model).with(a.system)
+	h := random.Start.With(a.model).With(a.system)
 	for _, t := range a.turns {
-		h = h.with(t.role).with(t.text)
+		h = h.With(t.role).With(t.text)
 	}
-	return h.withInt(uint64(a.images))
+	return h.WithInt(uint64(a.images))
 }
 
 // Key identifies a conversation in the ledger: the model's name, the system

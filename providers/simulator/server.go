@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"nightshift/providers/simulator/internal/random"
 )
 
 // A Server is the model server. It is an http.Handler and safe for concurrent
@@ -156,7 +158,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, f *failure) {
 	if r.Header.Get("Anthropic-Version") != "" || strings.HasSuffix(r.URL.Path, "/count_tokens") {
 		x.protocol, name = messages, "Request-Id"
 	}
-	x.entry.RequestID = ident("req_", fnvOffset.withInt(s.cfg.Seed).with("other").withInt(s.others.Add(1)), 24)
+	x.entry.RequestID = ident("req_", random.Start.WithInt(s.cfg.Seed).With("other").WithInt(s.others.Add(1)), 24)
 	set(w.Header(), name, x.entry.RequestID)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(f.status)

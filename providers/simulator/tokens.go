@@ -8,59 +8,7 @@ import (
 	_ "image/jpeg" // for the size of images
 	_ "image/png"  // for the size of images
 	"strings"
-	"unicode/utf8"
 )
-
-// bytesPerToken is how many bytes of a word make a token.
-const bytesPerToken = 5
-
-// nextToken returns the length in bytes of the first token of s: white space
-// with the start of the word after it, a piece of a word, or one other
-// character. It is at least 1, so no text has more tokens than bytes.
-func nextToken(s string) int {
-	i := 0
-	for i < len(s) && isSpace(s[i]) {
-		i++
-	}
-	if i == len(s) {
-		return i
-	}
-	if !isWord(s[i]) {
-		_, size := utf8.DecodeRuneInString(s[i:])
-		return i + size
-	}
-	end := min(len(s), i+bytesPerToken)
-	for i < end && isWord(s[i]) {
-		i++
-	}
-	return i
-}
-
-func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
-
-func isWord(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-}
-
-// countTokens counts the tokens of a text.
-func countTokens(s string) int {
-	n := 0
-	for len(s) > 0 {
-		s = s[nextToken(s):]
-		n++
-	}
-	return n
-}
-
-// cutTokens returns the first n tokens of a text, and whether that is less
-// than all of it.
-func cutTokens(s string, n int) (head string, cut bool) {
-	at := 0
-	for ; n > 0 && at < len(s); n-- {
-		at += nextToken(s[at:])
-	}
-	return s[:at], at < len(s)
-}
 
 // media counts the tokens of an image or document.
 func (p *prompt) media(b wireBlock, field string) error {
@@ -69,14 +17,11 @@ func (p *prompt) media(b wireBlock, field string) error {
 	case b.Source != nil && b.Source.Type == "base64":
 		data = b.Source.Data
 	case b.ImageURL != nil:
-		header, rest, ok := strings.Cut(b.ImageURL.URL, ",")
-		if ok && strings.HasPrefix(header, "data:") {
+		if header, rest, _ := strings.Cut(b.ImageURL.URL, ","); strings.HasPrefix(header, "data:") {
 			data = rest
-		} else {
-			data = ""
 		}
 	}
-	p.prefix = p.prefix.with(b.Type).with(data)
+	p.prefix = p.prefix.With(b.Type).With(data)
 	if data == "" {
 		p.images += 800 // by URL or file id: nothing is fetched
 		return nil

@@ -3,6 +3,8 @@ package simulator
 import (
 	"fmt"
 	"slices"
+
+	"nightshift/providers/simulator/internal/random"
 )
 
 // usageModes are the ways in which usage is reported, with what each does.
@@ -64,7 +66,7 @@ func (x *exchange) usageMode() string {
 	if len(x.server.cfg.Usage) == 0 {
 		return "standard"
 	}
-	mode := pick(x.ask.seed, "usage", x.server.cfg.Usage)
+	mode := random.Pick(x.ask.seed, "usage", x.server.cfg.Usage)
 	p := x.ask.protocol
 	for _, m := range usageModes {
 		if m.name == mode && (m.protocol == "" || m.protocol == p) {

@@ -130,17 +130,3 @@ func TestUsageModesShowThemselves(t *testing.T) {
 		}
 	}
 }
-
-func TestTokensAreBoundedByBytes(t *testing.T) {
-	for _, s := range []string{"", " ", "a", "Hello, world!", "antidisestablishmentarianism", "日本語のテキスト", "\n\n\n", "1,234.5", "\xff\xfe", strings.Repeat("x y", 50)} {
-		if n := countTokens(s); n > len(s) || n == 0 && s != "" {
-			t.Errorf("%q: %d tokens of %d bytes", s, n, len(s))
-		}
-		for n := range countTokens(s) + 2 {
-			head, cut := cutTokens(s, n)
-			if countTokens(head) != min(n, countTokens(s)) || cut != (head != s) || !strings.HasPrefix(s, head) {
-				t.Errorf("cutTokens(%q, %d) = %q, %v", s, n, head, cut)
-			}
-		}
-	}
-}

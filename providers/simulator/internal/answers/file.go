@@ -1,4 +1,4 @@
-package simulator
+package answers
 
 import (
 	"bufio"
@@ -6,21 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+
+	"nightshift/providers/simulator/internal/random"
 )
 
-// Answers are answers known beforehand, by prompt: the text of a model, or the
+// A File holds answers known beforehand, by prompt: the text of a model, or the
 // target, which a model gives as often as its skill says. A wrong answer is
-// the target of another prompt.
+// the target of another prompt. A nil *File knows nothing.
 //
 // A prompt is found when it is the last user message, or a whole line or
 // paragraph of it ("Question: " and the like before it are passed over), so
 // that a template may add instructions around it.
-type Answers struct {
+type File struct {
 	byPrompt map[string]map[string]string // prompt → model → text; the target stands under targetKey
 	models   map[string]bool
 	targets  []string // every target once, in the order of the file
@@ -29,19 +31,13 @@ type Answers struct {
 	index func() promptIndex // made when a template is first met
 }
 
-// NewAnswers makes Answers of prompt → model → text.
-func NewAnswers(answers map[string]map[string]string) *Answers {
-	a := &Answers{byPrompt: map[string]map[string]string{}, models: map[string]bool{}, isTarget: map[string]bool{}}
+func newFile() *File {
+	a := &File{byPrompt: map[string]map[string]string{}, models: map[string]bool{}, isTarget: map[string]bool{}}
 	a.index = sync.OnceValue(func() promptIndex { return newPromptIndex(a.byPrompt) })
-	for prompt, byModel := range answers {
-		for model, text := range byModel {
-			a.add(prompt, model, text)
-		}
-	}
 	return a
 }
 
-func (a *Answers) add(prompt, model, text string) {
+func (a *File) add(prompt, model, text string) {
 	prompt = strings.TrimSpace(prompt)
 	if a.byPrompt[prompt] == nil {
 		a.byPrompt[prompt] = map[string]string{}
@@ -67,41 +63,21 @@ var (
 	answerFields = []string{"solution", "answer", "output", "text", "response"}
 )
 
-// OpenAnswers reads Answers from a JSONL file; see ReadAnswers.
-func OpenAnswers(path string) (*Answers, error) {
+// Open reads a JSONL file; see Read.
+func Open(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	return ReadAnswers(f, path)
+	return Read(f, path)
 }
 
-// LoadAnswers reads AnswersFile, where one is named; relative paths start from
-// the given folder.
-func (c *Config) LoadAnswers(folder string) error {
-	if c.AnswersFile == "" {
-		return nil
-	}
-	path := c.AnswersFile
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(folder, path)
-	}
-	answers, err := OpenAnswers(path)
-	if err != nil {
-		return fmt.Errorf("answers: %w", err)
-	}
-	c.Answers = answers
-	return nil
-}
-
-// ReadAnswers reads JSON lines. A line's prompt stands in "prompt",
-// "question" or "input"; a text in "target", "answer" or "ideal" is the right
-// answer for every model; every other field that holds a text, or an object
-// with a text in "solution", "answer", "output", "text" or "response", is the
-// answer of the model that has the field's name.
-func ReadAnswers(r io.Reader, name string) (*Answers, error) {
-	a := NewAnswers(nil)
+// Read reads JSON lines, each with a prompt and answers in the fields named
+// above. Any other field that holds an answer is that of the model that has the
+// field's name.
+func Read(r io.Reader, name string) (*File, error) {
+	a := newFile()
 	lines := bufio.NewReader(r)
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')
@@ -119,7 +95,7 @@ func ReadAnswers(r io.Reader, name string) (*Answers, error) {
 	}
 }
 
-func (a *Answers) readLine(line []byte) error {
+func (a *File) readLine(line []byte) error {
 	var row map[string]json.RawMessage
 	if err := json.Unmarshal(line, &row); err != nil {
 		return fmt.Errorf("not a JSON object: %w", err)
@@ -166,25 +142,26 @@ func answerText(raw json.RawMessage) (text string, ok bool) {
 }
 
 // Models names the models that have answers.
-func (a *Answers) Models() []string {
+func (a *File) Models() []string {
 	if a == nil {
 		return nil
 	}
-	return sortedKeys(a.models)
+	return slices.Sorted(maps.Keys(a.models))
 }
 
-func (a *Answers) has(model string) bool { return a != nil && a.models[model] }
+// Has reports whether a model has answers.
+func (a *File) Has(model string) bool { return a != nil && a.models[model] }
 
-// find looks up what a model answers to a question.
-func (a *Answers) find(question, model string) (string, bool) {
-	if !a.has(model) {
+// Find looks up what a model answers to a question.
+func (a *File) Find(question, model string) (string, bool) {
+	if !a.Has(model) {
 		return "", false
 	}
 	return a.lookUp(question, model)
 }
 
 // target looks up the right answer to a question.
-func (a *Answers) target(question string) (string, bool) {
+func (a *File) target(question string) (string, bool) {
 	if a == nil || len(a.targets) == 0 {
 		return "", false
 	}
@@ -193,16 +170,16 @@ func (a *Answers) target(question string) (string, bool) {
 
 // wrong is an answer that is not the right one: another prompt's target, or
 // the right one spoiled where there is no other.
-func (a *Answers) wrong(right string, s seed) string {
+func (a *File) wrong(right string, s random.Seed) string {
 	for i := range uint64(8) {
-		if other := pick(s.withInt(i), "wrong", a.targets); !strings.EqualFold(other, right) {
+		if other := random.Pick(s.WithInt(i), "wrong", a.targets); !strings.EqualFold(other, right) {
 			return other
 		}
 	}
 	return "not " + right
 }
 
-func (a *Answers) lookUp(question, model string) (string, bool) {
+func (a *File) lookUp(question, model string) (string, bool) {
 	question = strings.TrimSpace(question)
 	byModel, ok := a.byPrompt[question]
 	if !ok {
@@ -214,7 +191,7 @@ func (a *Answers) lookUp(question, model string) (string, bool) {
 
 // search finds the prompt that a template was put around: a line or paragraph,
 // or else the longest that stands anywhere in the question.
-func (a *Answers) search(question string) string {
+func (a *File) search(question string) string {
 	for _, separator := range []string{"\n\n", "\n"} {
 		for part := range strings.SplitSeq(question, separator) {
 			part = strings.TrimSpace(part)
@@ -236,7 +213,7 @@ type promptIndex struct {
 }
 
 func newPromptIndex(prompts map[string]map[string]string) promptIndex {
-	x := promptIndex{sorted: sortedKeys(prompts)}
+	x := promptIndex{sorted: slices.Sorted(maps.Keys(prompts))}
 	open := []int32{} // prompts that the latest one begins with, each with the one before it
 	for i, p := range x.sorted {
 		for len(open) > 0 && !strings.HasPrefix(p, x.sorted[open[len(open)-1]]) {

@@ -1,9 +1,11 @@
-package simulator
+package answers
 
 import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"nightshift/providers/simulator/internal/random"
 )
 
 // judge plays a judge when the prompt asks for a verdict in one of the known
@@ -11,7 +13,7 @@ import (
 // "GRADE: C". Verdicts are deterministic: the better of two answers is decided
 // by the answers, not by their places, apart from a small favour for the
 // first that real judges show too.
-func judge(prompt string, s seed) (string, bool) {
+func judge(prompt string, s random.Seed) (string, bool) {
 	prompt = tagCode.ReplaceAllString(prompt, "$1>")
 	switch {
 	case strings.Contains(prompt, "[[A]]") || strings.Contains(prompt, "[[B]]"):
@@ -20,7 +22,7 @@ func judge(prompt string, s seed) (string, bool) {
 		a, b := pairScores(prompt)
 		return "Both answers were read closely.\n\n[[" + rounded(a) + ", " + rounded(b) + "]]", true
 	case strings.Contains(prompt, "[[rating]]") || strings.Contains(prompt, "[[5]]"):
-		return "The answer addresses the question with some room for improvement.\n\nRating: [[" + strconv.Itoa(1+s.below("rating", 10)) + "]]", true
+		return "The answer addresses the question with some room for improvement.\n\nRating: [[" + strconv.Itoa(1+s.Below("rating", 10)) + "]]", true
 	case strings.Contains(strings.ToUpper(prompt), "GRADE:"):
 		return judgeGrade(prompt), true
 	}
@@ -36,7 +38,7 @@ func rounded(v float64) string { return strconv.FormatFloat(float64(int(v*20))/2
 
 const tieWidth = 0.05
 
-func judgePair(prompt string, s seed) string {
+func judgePair(prompt string, s random.Seed) string {
 	a, b := pairScores(prompt)
 	a += 0.01 // the favour for the first place
 	verdict := "[[A]]"
@@ -46,7 +48,7 @@ func judgePair(prompt string, s seed) string {
 	case b > a:
 		verdict = "[[B]]"
 	}
-	return pick(s, "judging", []string{
+	return random.Pick(s, "judging", []string{
 		"Both answers address the question; one does so more precisely.",
 		"I compared the two answers on correctness, depth and clarity.",
 		"After weighing both answers, one comes out ahead.",
@@ -63,7 +65,7 @@ func pairScores(prompt string) (a, b float64) {
 func worth(text string) float64 {
 	text = strings.TrimSpace(text)
 	length := float64(min(len(text), 1200)) / 1200
-	return 0.7*fnvOffset.with(text).roll("worth") + 0.3*length
+	return 0.7*random.Start.With(text).Roll("worth") + 0.3*length
 }
 
 // pairTexts finds the two answers between the marks that judge prompts use.

@@ -1,28 +1,27 @@
-package simulator
+package answers
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"unicode"
+
+	"nightshift/providers/simulator/internal/random"
 )
 
-// stopwords are no topics.
-var stopwords = map[string]bool{}
-
-func init() {
-	for _, w := range strings.Fields("about above after again answer because before being below between could describe does doing during each explain every " +
-		"following from further give have having here into itself just make more most other please question should some such than that their them " +
-		"then there these they this those through under until very were what when where which while with would write your using words sentence sentences " +
-		"paragraph short story respond response reply user assistant system consider provide include") {
-		stopwords[w] = true
-	}
-}
+// stopwords are no topics; words of fewer than five letters are none either.
+var stopwords = strings.Fields(`
+	about above after again answer because before being below between could describe does doing during each every
+	explain following from further give have having here include into itself just make more most other please provide
+	question respond response should some such than that their them then there these they this those through under
+	until very were what when where which while with would write your using words sentence sentences paragraph
+	short story reply user assistant system consider`)
 
 // topicWords are the words a text is about, at most eight.
 func topicWords(text string) (topics []string) {
-	for _, w := range words(head(text, 2000)) {
+	for _, w := range words(Head(text, 2000)) {
 		lower := strings.ToLower(w)
-		if len(w) < 5 || stopwords[lower] || has(topics, lower) {
+		if len(w) < 5 || slices.Contains(stopwords, lower) || slices.Contains(topics, lower) {
 			continue
 		}
 		if topics = append(topics, lower); len(topics) == 8 {
@@ -36,11 +35,11 @@ func topicWords(text string) (topics []string) {
 }
 
 // prose writes a paragraph about the words of a prompt.
-func prose(question string, verbosity float64, s seed) string {
+func prose(question string, verbosity float64, s random.Seed) string {
 	subject := topicWords(question)
 	n := wantedSentences(question)
 	if n == 0 {
-		n = max(1, min(40, int(math.Round(4*verbosity*math.Exp(0.6*s.normal("length"))))))
+		n = max(1, min(40, int(math.Round(4*verbosity*math.Exp(0.6*s.Normal("length"))))))
 	}
 	var b strings.Builder
 	for i := range n {
@@ -50,7 +49,7 @@ func prose(question string, verbosity float64, s seed) string {
 				b.WriteString("\n\n")
 			}
 		}
-		b.WriteString(fill(pick(s.withInt(uint64(i)), "sentence", statements), subject, s.withInt(uint64(i))))
+		b.WriteString(fill(random.Pick(s.WithInt(uint64(i)), "sentence", statements), subject, s.WithInt(uint64(i))))
 	}
 	return b.String()
 }
@@ -61,7 +60,10 @@ func wantedSentences(question string) int {
 	for _, w := range []struct {
 		text string
 		n    int
-	}{{"one sentence", 1}, {"two sentences", 2}, {"three sentences", 3}, {"four sentences", 4}, {"five sentences", 5}, {"one paragraph", 5}, {"briefly", 2}, {"in detail", 14}, {"essay", 20}} {
+	}{
+		{"one sentence", 1}, {"two sentences", 2}, {"three sentences", 3}, {"four sentences", 4}, {"five sentences", 5},
+		{"one paragraph", 5}, {"briefly", 2}, {"in detail", 14}, {"essay", 20},
+	} {
 		if strings.Contains(lower, w.text) {
 			return w.n
 		}
@@ -70,7 +72,7 @@ func wantedSentences(question string) int {
 }
 
 // fill puts topics where a sentence wants them.
-func fill(sentence string, subject []string, s seed) string {
+func fill(sentence string, subject []string, s random.Seed) string {
 	var b strings.Builder
 	for i := uint64(0); ; i++ {
 		before, after, ok := strings.Cut(sentence, "%")
@@ -78,7 +80,7 @@ func fill(sentence string, subject []string, s seed) string {
 		if !ok {
 			break
 		}
-		b.WriteString(pick(s.withInt(i), "topic", subject))
+		b.WriteString(random.Pick(s.WithInt(i), "topic", subject))
 		sentence = after
 	}
 	text := b.String()
