@@ -54,6 +54,9 @@ type Error struct {
 	RequestID string
 	// MaybeBilled is true when the request may have been billed.
 	MaybeBilled bool
+	// OfModel is true when only the model asked for is refused: others of the
+	// endpoint may be asked.
+	OfModel bool
 	// Err is the cause in this process (a net error, a context error); may be nil.
 	Err error
 }

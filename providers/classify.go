@@ -172,6 +172,9 @@ func classifyText(status int, header http.Header, text []byte) *nightshift.Error
 	if e.Message == "" && !claimsSuccess(status) {
 		e.Message = http.StatusText(status)
 	}
+	if e.OfModel = f.ofModel(e.Class); e.OfModel && e.Class == nightshift.ClassQuota {
+		e.Hint = f.quotaHint()
+	}
 	return e
 }
 

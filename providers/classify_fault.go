@@ -19,6 +19,7 @@ type fault struct {
 	param     string
 	message   string
 	requestID string
+	limits    []hitLimit                       // those that Google names
 	wait      bool                             // the server says when to come back, and soon
 	vendor    map[string]nightshift.ErrorClass // table for numeric codes of this body's dialect
 }
@@ -40,6 +41,7 @@ func findFault(body jsonObject, status int) fault {
 		f.found = true
 	}
 	f.message = firstText(body, f.message)
+	f.quotedLimits()
 	return f
 }
 
@@ -51,6 +53,20 @@ func (f *fault) envelope(body jsonObject) {
 		if isSet(inner["error"]) && !isAnswer(inner) && !isSet(body["error"]) {
 			f.errorField(inner)
 		}
+		f.failedResponse(inner)
+	}
+	f.failedResponse(body)
+}
+
+// failedResponse reads the answer of a Responses server that failed and may not
+// say why.
+func (f *fault) failedResponse(o jsonObject) {
+	if f.found || jsonString(o["object"]) != "response" || isSet(o["error"]) {
+		return
+	}
+	if status := jsonString(o["status"]); status == "failed" || status == "cancelled" {
+		f.found = true
+		f.message = "the server says that the answer is " + status + ", and not why"
 	}
 }
 
@@ -106,23 +122,6 @@ func (f *fault) takeError(e jsonObject) {
 	f.openRouter(subObject(e, "metadata"))
 }
 
-// quota takes the names of the limits that a google.rpc detail says were hit,
-// and whether one of them allows nothing.
-func (f *fault) quota(detail jsonObject) {
-	for _, raw := range asList(detail["violations"]) {
-		violation := asMap(raw)
-		f.note(jsonString(violation["quotaId"]))
-		if jsonScalar(violation["quotaValue"]) == "0" {
-			f.note("limit: 0")
-		}
-	}
-	metadata := subObject(detail, "metadata")
-	f.note(jsonString(metadata["quota_limit"]))
-	if jsonScalar(metadata["quota_limit_value"]) == "0" {
-		f.note("limit: 0")
-	}
-}
-
 // openRouter adds the real cause, which OpenRouter keeps beside its own words.
 func (f *fault) openRouter(metadata jsonObject) {
 	f.note(jsonString(metadata["error_type"]))
@@ -133,6 +132,7 @@ func (f *fault) openRouter(metadata jsonObject) {
 	if cause := asMap(json.RawMessage(raw)); cause != nil {
 		inner := findFault(cause, 0)
 		f.words = append(f.words, inner.words...)
+		f.limits = append(f.limits, inner.limits...)
 		raw = inner.message
 	}
 	from := jsonString(metadata["provider_name"])
@@ -376,9 +376,10 @@ func (f fault) class(status int) nightshift.ErrorClass {
 }
 
 // verdict is what the words say, else what the message says, else what the
-// status says.
+// status says. Codes that say only that the request is wrong leave it to the
+// message what is wrong with it.
 func (f fault) verdict(inner int, message string) nightshift.ErrorClass {
-	if mayBeLength(inner) && f.tooLong(message) {
+	if mayBeLength(inner) && f.tooLong() {
 		return nightshift.ClassContextLength
 	}
 	if (inner == 429 || inner == 413 || inner == 0) && exceedsLimit(f.message) {
@@ -387,10 +388,14 @@ func (f fault) verdict(inner int, message string) nightshift.ErrorClass {
 	if class, known := byPhrase(decisivePhrases, message, inner); known {
 		return class
 	}
-	for _, word := range f.words {
-		if class, known := f.byWord(word); known {
-			return f.outweighed(class, message, inner)
-		}
+	class, coded := f.byCode()
+	switch {
+	case coded && class != nightshift.ClassInvalidRequest:
+		return f.outweighed(class, message, inner)
+	case mayBeLength(inner) && saysTooLong(message):
+		return nightshift.ClassContextLength
+	case coded:
+		return class
 	}
 	if class, known := byPhrase(phrases, message, inner); known {
 		return class
@@ -399,6 +404,16 @@ func (f fault) verdict(inner int, message string) nightshift.ErrorClass {
 		return class
 	}
 	return byStatus(inner)
+}
+
+// byCode is the class of the first code or type that says what is the matter.
+func (f fault) byCode() (nightshift.ErrorClass, bool) {
+	for _, word := range f.words {
+		if class, known := f.byWord(word); known {
+			return class, true
+		}
+	}
+	return "", false
 }
 
 // outweighed is the class of a code, unless it is a mere rate limit and the
@@ -421,7 +436,7 @@ func (f fault) outweighed(class nightshift.ErrorClass, message string, status in
 // lasting reports whether a limit counts over a day or more, or allows nothing
 // at all.
 func (f fault) lasting(message string) bool {
-	return noQuota.MatchString(message) || slices.Contains(f.words, "limit: 0") || longWindow.MatchString(f.said(message))
+	return f.allowsNothing(message) || longWindow.MatchString(f.said(message))
 }
 
 // passing reports whether words of an empty account stand for a limit of a
@@ -431,7 +446,7 @@ func (f fault) passing(status int, message string) bool {
 	if !f.vague(status, message) || f.lasting(message) {
 		return false
 	}
-	return shortWindow.MatchString(f.said(message)) || f.wait && !moneyWords.MatchString(message)
+	return shortWindow.MatchString(f.said(message)) || f.namesLimits(message) || f.wait && !moneyWords.MatchString(message)
 }
 
 // vague reports whether class quota rests on words that are used for passing
@@ -450,7 +465,11 @@ func (f fault) vague(status int, message string) bool {
 
 // said is everything that may name the window of a limit.
 func (f fault) said(message string) string {
-	return strings.Join(f.words, " ") + " " + message
+	said := append(slices.Clone(f.words), message)
+	for _, l := range f.limits {
+		said = append(said, l.name)
+	}
+	return strings.Join(said, " ")
 }
 
 // fromUpstream reports whether the words are those of a gateway that had sent
@@ -494,6 +513,9 @@ func (f fault) byWord(word string) (nightshift.ErrorClass, bool) {
 // byGenericWord reads types that say little: they count for a claimed success,
 // which has no status of its own.
 func (f fault) byGenericWord(status int) (nightshift.ErrorClass, bool) {
+	if status == 400 && slices.Contains(f.words, failedPrecondition) {
+		return genericWords[failedPrecondition], true
+	}
 	if status != 0 {
 		return "", false
 	}
@@ -505,12 +527,13 @@ func (f fault) byGenericWord(status int) (nightshift.ErrorClass, bool) {
 	return "", false
 }
 
-func (f fault) tooLong(message string) bool {
-	for _, word := range f.words {
-		if lengthWords[word] {
-			return true
-		}
-	}
+// tooLong reports whether a code says that the prompt is too long.
+func (f fault) tooLong() bool {
+	return slices.ContainsFunc(f.words, func(word string) bool { return lengthWords[word] })
+}
+
+// saysTooLong reports whether a message does.
+func saysTooLong(message string) bool {
 	if strings.Contains(message, "current length is") && strings.Contains(message, "while limit is") {
 		return true
 	}

@@ -84,6 +84,9 @@ func PolicyOf(e *nightshift.Error) Policy {
 	case e.Class == nightshift.ClassBadResponse && e.Code == CodeTooDeep:
 		p = failRow
 	}
+	if e.OfModel && p.StopsEndpoint {
+		p.StopsEndpoint, p.StopsModel = false, true
+	}
 	p.MaybeBilled = e.MaybeBilled
 	return p
 }

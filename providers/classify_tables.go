@@ -78,6 +78,7 @@ var specificWords = map[string]nightshift.ErrorClass{
 	"request_forbidden":             nightshift.ClassPermission,
 	"organization_restricted":       nightshift.ClassPermission,
 	"model_terms_required":          nightshift.ClassPermission,
+	"data_residency_mismatch":       nightshift.ClassPermission, // OpenAI, of an answer that failed
 	"service_disabled":              nightshift.ClassPermission,
 	"permissiondenied":              nightshift.ClassPermission,
 	"invalid_api_key":               nightshift.ClassAuth,
@@ -117,6 +118,8 @@ var specificWords = map[string]nightshift.ErrorClass{
 	"data_inspection_failed":        nightshift.ClassContentPolicy, // DashScope
 	"contentfilter":                 nightshift.ClassContentPolicy,
 	"invalid_prompt":                nightshift.ClassContentPolicy, // OpenAI: flagged as violating the usage policy
+	"bio_policy":                    nightshift.ClassContentPolicy, // OpenAI, of an answer that failed
+	"cyber_policy":                  nightshift.ClassContentPolicy, // the same
 	"overloaded_error":              nightshift.ClassOverloaded,
 	"engine_overloaded_error":       nightshift.ClassOverloaded, // Moonshot
 	"service_unavailable_error":     nightshift.ClassOverloaded,
@@ -169,8 +172,16 @@ var wordPatterns = []struct {
 }{
 	{"entitlement_", "", "_limit_exceeded", nightshift.ClassQuota},
 	{"channel:", "", "", nightshift.ClassServer},
+	{"", "content_policy", "", nightshift.ClassContentPolicy},
+	{"", "_image", "", nightshift.ClassInvalidRequest}, // OpenAI: a dozen codes of pictures that cannot be used
+	{"image_", "", "", nightshift.ClassInvalidRequest},
+	{"empty_image", "", "", nightshift.ClassInvalidRequest},
 	{"", "ratelimitexceeded", "", nightshift.ClassRateLimit}, // Volcengine Ark: ModelAccountTpmRateLimitExceeded and its family
 }
+
+// failedPrecondition is Google's word for a request that the account may not
+// make: from this place, or without a billing account.
+const failedPrecondition = "failed_precondition"
 
 // genericWords are types that say no more than a status does.
 var genericWords = map[string]nightshift.ErrorClass{
@@ -178,7 +189,7 @@ var genericWords = map[string]nightshift.ErrorClass{
 	"invalid_argument":      nightshift.ClassInvalidRequest,
 	"badrequesterror":       nightshift.ClassInvalidRequest,
 	"badrequest":            nightshift.ClassInvalidRequest,
-	"failed_precondition":   nightshift.ClassInvalidRequest,
+	failedPrecondition:      nightshift.ClassPermission,
 	"not_found":             nightshift.ClassNotFound,
 	"resource_exhausted":    nightshift.ClassRateLimit,
 	"requests":              nightshift.ClassRateLimit,
@@ -304,6 +315,8 @@ var phrases = []phrase{
 	{"credit balance is too low", []int{0, 400, 402, 403, 429}, nightshift.ClassQuota},
 	{"spend limit", []int{0, 400, 403, 429}, nightshift.ClassQuota},
 	{"spending limit", []int{0, 400, 403, 412, 429}, nightshift.ClassQuota}, // xAI, Fireworks with 412
+	{"spend cap", []int{0, 400, 403, 429}, nightshift.ClassQuota},           // Gemini
+	{"spending cap", []int{0, 400, 403, 429}, nightshift.ClassQuota},        // the same
 	{"used all available credits", []int{0, 403, 429}, nightshift.ClassQuota},
 	{"doesn't have any credits", []int{0, 403, 429}, nightshift.ClassQuota}, // xAI
 	{"no credits remaining", []int{0, 402, 403, 429}, nightshift.ClassQuota},
@@ -319,16 +332,21 @@ var phrases = []phrase{
 	{"余额不足", []int{0, 401, 402, 403, 429}, nightshift.ClassQuota},
 
 	{"api key not valid", []int{0, 400, 403}, nightshift.ClassAuth},
+	{"api key expired", []int{0, 400, 403}, nightshift.ClassAuth},
+	{"api key not found", []int{0, 400, 403}, nightshift.ClassAuth},
 	{"incorrect api key", []int{0, 400, 403}, nightshift.ClassAuth},
 	{"invalid api key", []int{0, 400, 403}, nightshift.ClassAuth},
 	{"无效的令牌", []int{0, 400, 401, 403, 500}, nightshift.ClassAuth},
-	{"未认证", []int{0, 400, 403}, nightshift.ClassAuth},                     // CCAPI, its document
-	{"no connected db", []int{0, 400, 500}, nightshift.ClassAuth},         // LiteLLM's proxy without a database
-	{"location is not supported", []int{400}, nightshift.ClassPermission}, // Gemini
+	{"未认证", []int{0, 400, 403}, nightshift.ClassAuth},                         // CCAPI, its document
+	{"no connected db", []int{0, 400, 500}, nightshift.ClassAuth},             // LiteLLM's proxy without a database
+	{"location is not supported", []int{400}, nightshift.ClassPermission},     // Gemini
+	{"not in an active state", []int{0, 400}, nightshift.ClassInvalidRequest}, // Gemini, of a file of the row
+	{"request payload size exceeds", []int{0, 400}, nightshift.ClassTooLarge}, // Gemini
 
 	{"is not a valid model", []int{0, 400}, nightshift.ClassNotFound},
 	{"invalid model name", []int{0, 400}, nightshift.ClassNotFound}, // LiteLLM
 	{"model not exist", []int{0, 400}, nightshift.ClassNotFound},
+	{"model is not supported when using", []int{0, 400}, nightshift.ClassNotFound}, // ChatGPT's backend
 	{"model not found", []int{0, 400, 500}, nightshift.ClassNotFound},
 	{"invalid url (", []int{0, 400, 404}, nightshift.ClassNotFound},
 	{"无可用渠道", []int{0, 503, 500}, nightshift.ClassNotFound},
@@ -406,7 +424,7 @@ var (
 	longWindow = regexp.MustCompile(`per[ _-]?day|\bper[ _-]?(week|month)|\bdaily\b|(requests?|reqs?|tokens?|calls?|\d) ?/ ?(day|week|month)\b|\b(\w+_)?[rt]pd(_\w+)?\b|[rt]pd(ratelimit|exceeded)|` +
 		`byday\b|\b86400 ?s|\b24[ -]?h(ours?|rs?)?\b|24 ?小时|\b1440 ?(m|min|分钟)|\bmidnight\b|\btomorrow\b|明天|次日|零点|\b(weekly|monthly) (\w+ )?(limit|quota|usage|cap|allowance|credits)|每天|每日|当日|今日|每周|每月|本月`)
 	// noQuota is Gemini's way to say that a model is not in the plan at all.
-	noQuota = regexp.MustCompile(`\blimit: 0(,|\.? |\.?$)`)
+	noQuota = regexp.MustCompile(`\blimit: 0(,|\.?\s|\.?$)`)
 )
 
 // requested finds "Limit 6000, Used 10, Requested 7000" in a 429 of OpenAI,

@@ -115,6 +115,8 @@ func TestWhatFollowsFromAnError(t *testing.T) {
 	lost.Err.MaybeBilled = true
 	daily := bad(nightshift.ClassQuota, 429)
 	daily.Limits.RetryAfter, daily.Limits.HasRetryAfter = 3*time.Hour, true
+	ofModel, unreleased := bad(nightshift.ClassQuota, 429), bad(nightshift.ClassPermission, 403)
+	ofModel.Err.OfModel, unreleased.Err.OfModel = true, true
 	server := bad(nightshift.ClassServer, 500)
 	refused := bad(nightshift.ClassRateLimit, 429)
 
@@ -135,6 +137,8 @@ func TestWhatFollowsFromAnError(t *testing.T) {
 		{"a wrong key", lastly(bad(nightshift.ClassAuth, 401)), "auth", "stop", false},
 		{"no money", lastly(bad(nightshift.ClassQuota, 402)), "quota", "stop", false},
 		{"the quota of the day", lastly(daily), "quota", "stop", false},
+		{"the quota of one model", lastly(ofModel), "quota", "model", false},
+		{"a model that the key may not use", lastly(unreleased), "permission", "model", false},
 		{"an unknown model", lastly(bad(nightshift.ClassNotFound, 404)), "not_found", "model", false},
 		{"a pause of a year", lastly(year), "rate_limit", "stop", false},
 		{"a web page", lastly(bad(nightshift.ClassNotAnAPI, 200)), "not_an_api not_an_api not_an_api", "stop", false},

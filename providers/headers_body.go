@@ -7,27 +7,28 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"nightshift/providers/limits"
 )
 
 // BodyRetryAfter reads a wait out of an error's body, for the servers that
 // say it there and not in a header: Gemini's retryDelay, OpenRouter's copied
 // headers, and the sentences of OpenAI, Groq and Gemini ("Please try again in
 // 6m0s"). now is when the answer came. ok is false when the body says nothing.
+//
+// Google's delay is of no use beside a limit of the day, see [DayEnds], or one
+// that allows nothing at all.
 func BodyRetryAfter(body []byte, now time.Time) (d time.Duration, ok bool) {
-	text := bytes.TrimSpace(body)
-	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
+	f, ok := bodyFault(body)
+	if !ok || f.lastsADay() || f.allowsNothing(strings.ToLower(f.message)) {
 		return 0, false
 	}
-	object, err := asObject(text)
-	if err != nil {
-		return 0, false
-	}
+	object, _ := asObject(bytes.TrimSpace(body)) // bodyFault has read it
 	e := subObject(object, "error")
-	if perDay(e) {
-		return 0, false // Gemini's delay beside a limit of the day is of no use
-	}
-	if d, ok := retryDelay(e); ok {
-		return d, true
+	for _, o := range []jsonObject{e, quotedError(f.message)} {
+		if d, ok := retryDelay(o); ok {
+			return d, true
+		}
 	}
 	for _, o := range []jsonObject{e, object, subObject(e, "metadata")} {
 		if d, ok := waitField(o); ok {
@@ -37,7 +38,10 @@ func BodyRetryAfter(body []byte, now time.Time) (d time.Duration, ok bool) {
 	if d, ok := copiedHeaders(subObject(e, "metadata"), now); ok {
 		return d, true
 	}
-	return sentenceWait(firstText(object, textOf(e["message"])))
+	if d, ok := sentenceWait(f.message); ok {
+		return d, true
+	}
+	return copiedHeaders(e, now) // in events of Responses
 }
 
 // retryDelay is google.rpc.RetryInfo: {"retryDelay":"54s"}.
@@ -49,18 +53,6 @@ func retryDelay(e jsonObject) (time.Duration, bool) {
 		}
 	}
 	return 0, false
-}
-
-// perDay reports whether a google.rpc detail names a limit of the day.
-func perDay(e jsonObject) bool {
-	for _, detail := range asList(e["details"]) {
-		for _, violation := range asList(asMap(detail)["violations"]) {
-			if strings.Contains(jsonString(asMap(violation)["quotaId"]), "PerDay") {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // waitFields are the names under which gateways give a wait as a number.
@@ -95,8 +87,10 @@ func copiedHeaders(metadata jsonObject, now time.Time) (time.Duration, bool) {
 	if r.HasRetryAfter {
 		return r.RetryAfter, true
 	}
-	if r.Requests != nil && r.Requests.Reset >= 0 {
-		return r.Requests.Reset, true
+	for _, w := range []*limits.Window{r.Requests, r.Tokens} {
+		if w != nil && w.Remaining == 0 && w.Reset >= 0 {
+			return w.Reset, true
+		}
 	}
 	return 0, false
 }

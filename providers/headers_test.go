@@ -159,6 +159,9 @@ func TestBodyRetryAfter(t *testing.T) {
 		{`{"error":{"details":[{"violations":[{"quotaId":"GenerateRequestsPerDayPerProject"}]},{"retryDelay":"36s"}]}}`, 0, false},
 		{`[{"error":{"code":429,"details":[{"@type":"x/google.rpc.RetryInfo","retryDelay":"54s"}]}}]`, 54 * time.Second, true},
 		{`{"error":{"code":429,"metadata":{"headers":{"X-RateLimit-Limit":"1","X-RateLimit-Remaining":"0","X-RateLimit-Reset":"1767323105000"}}}}`, time.Minute, true},
+		{`{"type":"error","error":{"code":"rate_limit_exceeded","message":"slow down","headers":{"x-ratelimit-remaining-requests":"499","x-ratelimit-reset-requests":"120ms","x-ratelimit-remaining-tokens":"0","x-ratelimit-reset-tokens":"50s"}}}`, 50 * time.Second, true},
+		{`{"type":"error","error":{"code":"rate_limit_exceeded","message":"Please try again in 6.57s.","headers":{"x-ratelimit-remaining-requests":"0","x-ratelimit-reset-requests":"50s"}}}`, 6570 * time.Millisecond, true},
+		{`{"type":"error","error":{"code":"rate_limit_exceeded","message":"slow down","headers":{"x-ratelimit-remaining-requests":"499","x-ratelimit-reset-requests":"120ms"}}}`, 0, false},
 	} {
 		got, ok := BodyRetryAfter([]byte(tc.body), answered)
 		if got != tc.want || ok != tc.ok {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -186,6 +187,11 @@ func (a *attempt) refusedUsage(text []byte, e *nightshift.Error) {
 // is full again, where no header names one.
 func (a *attempt) bodyWait(text []byte, e *nightshift.Error) {
 	report := &a.ex.Limits
+	a.tooLargeForLimit(text, e)
+	if d, ok := providers.DayEnds(text, time.Now()); ok && e.Class == nightshift.ClassQuota {
+		report.RetryAfter, report.HasRetryAfter = d, true
+		return
+	}
 	waits := e.Class == nightshift.ClassRateLimit || e.Class == nightshift.ClassQuota || e.Class == nightshift.ClassOverloaded
 	if report.HasRetryAfter || !waits {
 		return
@@ -196,6 +202,18 @@ func (a *attempt) bodyWait(text []byte, e *nightshift.Error) {
 	}
 	if w := report.Requests; w != nil && w.Remaining == 0 && w.Reset > 0 {
 		report.RetryAfter, report.HasRetryAfter = w.Reset, true
+	}
+}
+
+// tooLargeForLimit makes a refusal that names the input tokens a minute final
+// where the prompt alone has more.
+func (a *attempt) tooLargeForLimit(text []byte, e *nightshift.Error) {
+	if e.Class != nightshift.ClassRateLimit {
+		return
+	}
+	if most, ok := providers.BodyInputLimit(text); ok && providers.LeastInput(a.prepared) > most {
+		e.Class = nightshift.ClassExceedsLimit
+		e.Hint = fmt.Sprintf("the model's limit is %d input tokens a minute, and this row alone has more: shorten it", most)
 	}
 }
 

@@ -1,9 +1,13 @@
 package wire_test
 
 import (
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"nightshift"
 	"nightshift/providers"
@@ -57,5 +61,44 @@ func TestErrorEvents(t *testing.T) {
 				t.Errorf("the answer was whole: %v, flags %v", ex.Err, ex.Response.Flags)
 			}
 		})
+	}
+}
+
+// A limit of tokens a minute fails the rows that are larger than it, and pauses
+// the others; a limit of the day says when it ends.
+func TestLimitsThatBodiesName(t *testing.T) {
+	limit := func(quota, value string) string {
+		return `[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"You exceeded your current quota.","details":[{"violations":[{"quotaId":"` + quota +
+			`","quotaValue":"` + value + `"}]},{"retryDelay":"36s"}]}}]`
+	}
+	const tokens = "GenerateContentInputTokensPerModelPerMinute"
+	for _, tc := range []struct {
+		name, body string
+		text       int64 // bytes of the prompt
+		class      nightshift.ErrorClass
+		wait       time.Duration
+	}{
+		{"larger than the limit", limit(tokens, "1000"), 7000, nightshift.ClassExceedsLimit, 0},
+		{"not larger", limit(tokens, "1000"), 5000, nightshift.ClassRateLimit, 36 * time.Second},
+		{"requests", limit("GenerateRequestsPerMinutePerProjectPerModel", "5"), 7000, nightshift.ClassRateLimit, 36 * time.Second},
+		{"of the day", limit("GenerateRequestsPerDayPerProjectPerModel", "20"), 10, nightshift.ClassQuota, 8 * time.Hour},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			prepared := plain
+			prepared.InputText = tc.text
+			synctest.Test(t, func(t *testing.T) { // it is midnight in London
+				x := build(t, endpoint("https://a.test"), refusing(429, tc.body)).Send(t.Context(), prepared)
+				if x.Err == nil || x.Err.Class != tc.class || x.Limits.RetryAfter != tc.wait {
+					t.Errorf("%v, after %v, want %s after %v", x.Err, x.Limits.RetryAfter, tc.class, tc.wait)
+				}
+			})
+		})
+	}
+}
+
+// refusing is a transport that answers with an error.
+func refusing(status int, body string) roundTrip {
+	return func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: -1}, nil
 	}
 }
