@@ -599,8 +599,8 @@ func drain(rw *bufio.ReadWriter) {
 // breakOff breaks the connection: with a reset where it is TCP and nothing
 // was sent, by closing it in the middle otherwise.
 func (x *exchange) breakOff() {
-	if a, ok := x.w.(interface{ breakOff() }); ok {
-		a.breakOff()
+	if a, ok := x.w.(interface{ BreakOff() }); ok {
+		a.BreakOff()
 		return
 	}
 	if x.entry.Status == 0 && x.entry.Outcome == Faulted {

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nightshift/providers/simulator/internal/inprocess"
 	"nightshift/providers/simulator/internal/random"
 )
 
@@ -105,6 +106,11 @@ func (s *Server) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// Transport returns a RoundTripper that hands requests to the server inside
+// this process, without sockets, so that it may be used in testing/synctest
+// bubbles. Every URL reaches the server.
+func (s *Server) Transport() http.RoundTripper { return inprocess.Transport{Handler: s} }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -1,4 +1,5 @@
-package simulator
+// Package inprocess hands HTTP requests to a handler inside this process.
+package inprocess
 
 import (
 	"bytes"
@@ -15,17 +16,15 @@ import (
 	"nightshift/internal/netx"
 )
 
-// Transport returns a RoundTripper that hands requests to the server inside
-// this process: no sockets, no timers of its own, one goroutine per request
-// that ends with it. Broken connections, half-read bodies and cancellation
-// look as they do over TCP, so it may be used in testing/synctest bubbles.
-// Every URL reaches the server.
-func (s *Server) Transport() http.RoundTripper { return transport{s} }
-
-type transport struct{ handler http.Handler }
+// A Transport is a RoundTripper without sockets and without timers of its own:
+// one goroutine per request, which ends with it. Broken connections, half-read
+// bodies and cancellation look as they do over TCP, so it may be used in
+// testing/synctest bubbles. Every URL reaches the handler. The handler's
+// ResponseWriter has a method BreakOff, which breaks the connection.
+type Transport struct{ Handler http.Handler }
 
 // RoundTrip implements http.RoundTripper.
-func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(req.Context())
 	if err := ctx.Err(); err != nil {
 		cancel()
@@ -35,7 +34,7 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	l := &line{ready: make(chan struct{}), header: http.Header{}, ctx: ctx, cancel: cancel}
 	l.changed = make(chan struct{}, 1)
 	l.room = make(chan struct{}, 1)
-	go l.run(t.handler, incoming(ctx, req))
+	go l.run(t.Handler, incoming(ctx, req))
 	select {
 	case <-l.ready:
 		return l.response(req)
@@ -154,10 +153,10 @@ func (l *line) writeHeader(status int) {
 	if l.sent == nil {
 		l.sent = http.Header{}
 	}
-	set(l.sent, "Date", time.Now().UTC().Format(http.TimeFormat))
+	l.sent.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	l.length = -1
 	if v := l.sent.Get("Content-Length"); v != "" {
-		l.length, _ = strconv.ParseInt(v, 10, 64) // written by this package
+		l.length, _ = strconv.ParseInt(v, 10, 64) // written by the handler
 	}
 	l.beReady()
 }
@@ -202,8 +201,8 @@ func (l *line) FlushError() error {
 	return nil
 }
 
-// breakOff ends the line as a broken connection.
-func (l *line) breakOff() {
+// BreakOff ends the line as a broken connection.
+func (l *line) BreakOff() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.broken = true
