@@ -253,3 +253,25 @@ func TestOn(t *testing.T) {
 		t.Errorf("%+v", on)
 	}
 }
+
+func TestModelsURL(t *testing.T) {
+	for _, tc := range []struct {
+		base, path string
+		protocol   nightshift.Protocol
+		want       string
+	}{
+		{"https://a.test", "", nightshift.Messages, "https://a.test/v1/models"},
+		{"https://a.test/v1", "", nightshift.Chat, "https://a.test/v1/models"},
+		{"https://a.test", "/openai/v1/chat/completions", nightshift.Chat, "https://a.test/openai/v1/models"},
+		{"https://a.test", "/chat/completions", nightshift.Chat, "https://a.test/models"},
+		{"https://a.test/api", "", nightshift.Messages, "https://a.test/api/v1/models"},
+		{"https://a.test", "/v1/ask", nightshift.Chat, "https://a.test/v1/models"},
+		{"https://a.test", "/v1beta/models/{model}:generateContent?alt=sse", nightshift.Chat, "https://a.test/v1beta/models"},
+		{"https://r.openai.azure.com", "/openai/deployments/{model}/chat/completions?api-version=2024-10-21", nightshift.Chat, "https://r.openai.azure.com/openai/models?api-version=2024-10-21"},
+	} {
+		e := Endpoint{Protocol: tc.protocol, BaseURL: tc.base, Path: tc.path}
+		if got, err := e.ModelsURL(); got != tc.want || err != nil {
+			t.Errorf("%s %s: %q, %v; want %q", tc.base, tc.path, got, err, tc.want)
+		}
+	}
+}

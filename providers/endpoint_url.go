@@ -67,6 +67,37 @@ func (e Endpoint) URLFor(model string) (string, error) {
 	return strings.ReplaceAll(full, ModelPlaceholder, url.PathEscape(model)), nil
 }
 
+// ModelsURL is where the endpoint lists its models: beside the path that its
+// requests go to.
+func (e Endpoint) ModelsURL() (string, error) {
+	full, err := e.URL()
+	if err != nil {
+		return "", err
+	}
+	u, err := url.Parse(strings.ReplaceAll(full, ModelPlaceholder, "model-placeholder"))
+	if err != nil {
+		return "", err
+	}
+	u.Path, u.RawPath = listPath(u.Path, e.Protocol), ""
+	query := u.Query()
+	query.Del("alt") // of Gemini's streams
+	u.RawQuery = query.Encode()
+	return u.String(), nil
+}
+
+// listPath is the path of the list of models beside a path of requests.
+func listPath(path string, p nightshift.Protocol) string {
+	for _, in := range []string{"/models/", "/deployments/"} {
+		if base, _, found := strings.Cut(path, in); found {
+			return base + "/models"
+		}
+	}
+	if base, found := strings.CutSuffix(path, p.Path()); found {
+		return base + "/models"
+	}
+	return path[:strings.LastIndexByte(path, '/')] + "/models"
+}
+
 // base parses and checks the base URL.
 func (e Endpoint) base() (*url.URL, error) {
 	raw := strings.TrimSpace(e.BaseURL)

@@ -19,6 +19,7 @@ func (a *app) commands() []*cobra.Command {
 		a.verifyCommand(),
 		a.simulateCommand(),
 		a.presetsCommand(),
+		a.modelsCommand(),
 		a.pricesCommand(),
 		a.schemaCommand(),
 		a.completionCommand(),

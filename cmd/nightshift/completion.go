@@ -67,7 +67,7 @@ func completeArgs(c *cobra.Command) completer {
 		return completeRuns
 	case strings.Contains(words, "DATASET"):
 		return completeFiles("jsonl", "json", "csv", "tsv", "parquet", "gz", "zst")
-	case c.Name() == "presets":
+	case c.Name() == "presets", c.Name() == "models":
 		return completePresets
 	case strings.Contains(words, "DIRECTORY"):
 		return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -94,6 +94,7 @@ var flagCompletions = map[string]completer{
 	"scorer":      completeScorers,
 	"dataset":     completeFiles("jsonl", "json", "csv", "tsv", "parquet", "gz", "zst"),
 	"prices":      completeFiles("csv", "json"),
+	"plan":        completeFiles("yaml", "yml"),
 	"api-key-env": completeKeys,
 }
 

@@ -165,7 +165,7 @@ func (x *exchange) findModel() *failure {
 	}
 	x.model = m
 	if x.model.Context == 0 {
-		x.model.Context = 200_000
+		x.model.Context = defaultContext
 	}
 	if a.inputTokens > x.model.Context {
 		return x.tooLong()

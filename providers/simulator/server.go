@@ -143,7 +143,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/healthz" || path == "":
 		_, _ = io.WriteString(w, "ok\n")
 	case strings.HasSuffix(path, "/models"):
-		s.serveModels(w)
+		s.serveModels(w, r)
 	case strings.Contains(path, "/models/"):
 		_, name, _ := strings.Cut(path, "/models/")
 		s.serveModel(w, r, name)
@@ -177,57 +177,6 @@ func (s *Server) serveLedger(w http.ResponseWriter, r *http.Request) {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	_ = e.Encode(l)
-}
-
-// modelNames are the models that the server lists. Unless the config says
-// otherwise it answers as any other, too.
-func (s *Server) modelNames() []string {
-	names := []string{"sim-large", "sim-medium", "sim-small"}
-	names = append(names, sortedKeys(s.cfg.Models)...)
-	names = append(names, s.cfg.Answers.Models()...)
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// modelObject describes a model with the fields of both vendors.
-func modelObject(name string) object {
-	o := newObject()
-	o.text("id", name)
-	o.text("type", "model")
-	o.text("object", "model")
-	o.text("display_name", name)
-	o.int("created", modelsMade.Unix())
-	o.text("created_at", modelsMade.Format(time.RFC3339))
-	o.text("owned_by", "simulator")
-	return o
-}
-
-// modelsMade is when all models were made, as their descriptions say.
-var modelsMade = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-
-func (s *Server) serveModels(w http.ResponseWriter) {
-	var list []object
-	names := s.modelNames()
-	for _, name := range names {
-		list = append(list, modelObject(name))
-	}
-	o := newObject()
-	o.text("object", "list")
-	o.raw("data", array(list...))
-	o.raw("has_more", "false")
-	o.text("first_id", names[0])
-	o.text("last_id", names[len(names)-1])
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(o.end(), '\n'))
-}
-
-func (s *Server) serveModel(w http.ResponseWriter, r *http.Request, name string) {
-	if name == "" || s.cfg.OnlyModels && !slices.Contains(s.modelNames(), name) {
-		s.refuse(w, r, &failure{status: 404, kind: "not_found_error", param: "model", message: "The model '" + name + "' does not exist"})
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(modelObject(name).end(), '\n'))
 }
 
 // countTokens answers Messages' token counting endpoint. Nothing is billed.
