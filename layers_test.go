@@ -30,7 +30,6 @@ var may = map[string][]string{
 	"nightshift/reports/scorers":                         {"nightshift", "nightshift/internal/fsx"},
 	"nightshift/runner/store/internal/disk":              {"nightshift/internal/fsx"},
 	"nightshift/runner/store/internal/records":           {"nightshift", "nightshift/internal/attemptlog"},
-	"nightshift/runner/store/internal/storetest":         {"nightshift", "nightshift/internal/fsx", "nightshift/runner/store/internal/disk"},
 	"nightshift/runner/store/parquetfile":                {"nightshift", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/internal/rawjson"},
 	"nightshift/runner/store/journal":                    {"nightshift", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/internal/rawjson"},
 	"nightshift/runner/store/internal/rundir":            {"nightshift", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/runner/store/journal", "nightshift/runner/store/parquetfile"},
@@ -55,7 +54,6 @@ var may = map[string][]string{
 	"nightshift/reports/compare":                         {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/reports/render", "nightshift/reports/scorers", "nightshift/reports/scoring", "nightshift/reports/stats"},
 	"nightshift/reports":                                 {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/providers/pricing", "nightshift/reports/compare", "nightshift/reports/render", "nightshift/reports/scoring", "nightshift/reports/stats", "nightshift/internal/attemptlog"},
 	"nightshift/reports/view":                            {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/reports", "nightshift/reports/compare", "nightshift/reports/render"},
-	"nightshift/reports/internal/demo":                   {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view"},
 }
 
 // homes lists which packages may import a third-party library. A library that

@@ -8,7 +8,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"nightshift/reports"
-	"nightshift/reports/internal/demo"
+	"nightshift/reports/internal/testdata/demo"
 )
 
 // Of a part that is damaged behind its first rows nothing is billed, and the

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"nightshift/reports"
-	"nightshift/reports/internal/demo"
+	"nightshift/reports/internal/testdata/demo"
 )
 
 // TestCostAgainstDuckDB bills three million rows and lets DuckDB do the same

@@ -13,7 +13,7 @@ import (
 
 	"nightshift/reports"
 	"nightshift/reports/compare"
-	"nightshift/reports/internal/demo"
+	"nightshift/reports/internal/testdata/demo"
 	"nightshift/reports/render"
 	"nightshift/runner/store/view"
 )

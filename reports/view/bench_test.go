@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"testing"
 
-	"nightshift/reports/internal/demo"
+	"nightshift/reports/internal/testdata/demo"
 	"nightshift/reports/view"
 )
 

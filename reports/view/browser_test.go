@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"nightshift/reports"
-	"nightshift/reports/internal/demo"
+	"nightshift/reports/internal/testdata/demo"
 	"nightshift/reports/view"
 )
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"nightshift/reports"
-	"nightshift/reports/internal/demo"
+	"nightshift/reports/internal/testdata/demo"
 	"nightshift/reports/view"
 	stored "nightshift/runner/store/view"
 )

@@ -12,7 +12,7 @@ import (
 
 	"nightshift"
 	"nightshift/reports"
-	"nightshift/reports/internal/demo"
+	"nightshift/reports/internal/testdata/demo"
 	"nightshift/reports/view"
 	"nightshift/runner/store"
 	stored "nightshift/runner/store/view"

@@ -14,7 +14,7 @@ import (
 	"nightshift/internal/rawjson"
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/rundir"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 	"nightshift/runner/store/journal"
 	"nightshift/runner/store/view"
 )

@@ -4,7 +4,7 @@ package store
 
 import (
 	"io/fs"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 	"os"
 	"path/filepath"
 	"regexp"

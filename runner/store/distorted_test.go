@@ -8,7 +8,7 @@ import (
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 	"nightshift/runner/store/journal"
 	"nightshift/runner/store/view"
 	"reflect"

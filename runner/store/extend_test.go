@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/rundir"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 	"nightshift/runner/store/parquetfile"
 	"nightshift/runner/store/view"
 	"os"

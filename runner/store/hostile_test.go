@@ -20,7 +20,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/rundir"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 	"nightshift/runner/store/parquetfile"
 	"nightshift/runner/store/view"
 )

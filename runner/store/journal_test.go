@@ -11,7 +11,7 @@ import (
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/rundir"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 	"nightshift/runner/store/journal"
 )
 

@@ -16,7 +16,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/rundir"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 	"nightshift/runner/store/view"
 )
 

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"nightshift"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 	"nightshift/runner/store/view"
 )
 

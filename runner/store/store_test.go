@@ -10,7 +10,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/rundir"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 )
 
 // mustOpen opens a run whose Parquet files grow with every record, so that tests of a

@@ -1,7 +1,7 @@
 package store
 
 import (
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 	"os"
 	"path/filepath"
 	"testing"

@@ -11,7 +11,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/records"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 )
 
 // What EncodeRecord writes is read into the Record that it was.

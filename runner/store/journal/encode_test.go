@@ -9,7 +9,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store/internal/records"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 )
 
 // What is written by hand is what encoding/json would have written, in

@@ -2,7 +2,7 @@ package journal
 
 import (
 	"bytes"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 	"strings"
 	"testing"
 )

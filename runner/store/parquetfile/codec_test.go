@@ -18,7 +18,7 @@ import (
 	"nightshift"
 	"nightshift/internal/fsx"
 	"nightshift/runner/store/internal/records"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 )
 
 // BenchmarkCodec is why Parquet files are written with zstd at its fastest level: size

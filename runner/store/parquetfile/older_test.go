@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"nightshift/runner/store/internal/disk"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 
 	"github.com/parquet-go/parquet-go"
 )

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 
 	"github.com/parquet-go/parquet-go"
 )

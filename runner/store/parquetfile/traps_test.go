@@ -12,7 +12,7 @@ import (
 	"nightshift"
 	"nightshift/internal/fsx"
 	"nightshift/runner/store/internal/records"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 )
 
 // These tests fail when an upgrade of the Parquet library, or a change of a

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"nightshift/runner/store"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 	"slices"
 	"testing"
 )

@@ -13,7 +13,7 @@ import (
 	"nightshift"
 	"nightshift/runner/store"
 	"nightshift/runner/store/internal/rundir"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 )
 
 // TestExportSortsTables: a table in no order is joined as one in the order of

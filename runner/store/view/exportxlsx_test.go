@@ -13,7 +13,7 @@ import (
 
 	"nightshift"
 	"nightshift/runner/store"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 )
 
 // TestExportXLSX reads a workbook back: texts are texts whatever they look

@@ -7,7 +7,7 @@ import (
 	"nightshift"
 	"nightshift/runner/store"
 	"nightshift/runner/store/internal/rundir"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 	"os"
 	"testing"
 )

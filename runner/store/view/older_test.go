@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"nightshift/runner/store"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 
 	"nightshift/runner/store/internal/rundir"
 

@@ -22,7 +22,7 @@ import (
 	"nightshift/runner/store"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/rundir"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
 )

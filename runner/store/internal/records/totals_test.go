@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"nightshift"
-	"nightshift/runner/store/internal/storetest"
+	"nightshift/runner/store/internal/testdata/storetest"
 )
 
 // A row whose cost is unknown because of one attempt still owes what its other
