@@ -24,7 +24,11 @@ var may = map[string][]string{
 	"nightshift/internal/words":                          {},
 	"nightshift/internal/rawjson":                        {},
 	"nightshift/internal/attemptlog":                     {"nightshift", "nightshift/internal/rawjson"},
-	"nightshift/datasets":                                {"nightshift", "nightshift/internal/fsx"},
+	"nightshift/datasets":                                {"nightshift", "nightshift/datasets/internal/problem", "nightshift/datasets/internal/rowjson", "nightshift/datasets/internal/shape", "nightshift/datasets/internal/source", "nightshift/internal/fsx", "nightshift/internal/words"},
+	"nightshift/datasets/internal/problem":               {"nightshift/internal/words"},
+	"nightshift/datasets/internal/rowjson":               {"nightshift/datasets/internal/problem", "nightshift/internal/words"},
+	"nightshift/datasets/internal/source":                {"nightshift/datasets/internal/problem", "nightshift/datasets/internal/rowjson", "nightshift/internal/fsx", "nightshift/internal/words"},
+	"nightshift/datasets/internal/shape":                 {"nightshift", "nightshift/datasets/internal/problem", "nightshift/datasets/internal/rowjson", "nightshift/internal/fsx", "nightshift/internal/words"},
 	"nightshift/providers/limits":                        {"nightshift"},
 	"nightshift/providers/pricing":                       {"nightshift"},
 	"nightshift/reports/scorers":                         {"nightshift", "nightshift/internal/fsx"},
@@ -61,7 +65,7 @@ var may = map[string][]string{
 var homes = map[string][]string{
 	"github.com/go-json-experiment/json":       {"nightshift/internal/rawjson"},
 	"github.com/xuri/excelize/v2":              {"nightshift/runner/store/view"},
-	"github.com/parquet-go/parquet-go":         {"nightshift/runner/store/parquetfile", "nightshift/datasets"},
+	"github.com/parquet-go/parquet-go":         {"nightshift/runner/store/parquetfile", "nightshift/datasets/internal/source"},
 	"golang.org/x/sync":                        {"nightshift/runner"},
 	"golang.org/x/sys":                         {"nightshift/internal/fsx"},
 	"golang.org/x/term":                        {"nightshift/cmd/nightshift"},
@@ -73,8 +77,8 @@ var homes = map[string][]string{
 	"go.yaml.in/yaml/v4":                       {"nightshift/runner/plan"},
 	"github.com/invopop/jsonschema":            {"nightshift/runner/plan"},
 	"github.com/santhosh-tekuri/jsonschema/v6": {"nightshift/reports/scorers", "nightshift/runner/plan"},
-	"github.com/nikolalohinski/gonja/v2":       {"nightshift/datasets"},
-	"github.com/klauspost/compress":            {"nightshift/datasets", "nightshift/runner/store/journal"}, // of files; of streams in the journal
+	"github.com/nikolalohinski/gonja/v2":       {"nightshift/datasets/internal/shape"},
+	"github.com/klauspost/compress":            {"nightshift/datasets/internal/source", "nightshift/runner/store/journal"}, // of files; of streams in the journal
 	"gonum.org/v1/gonum":                       {"nightshift/reports/stats"},
 	"github.com/jedib0t/go-pretty/v6":          {"nightshift/reports/render"},
 }

@@ -7,16 +7,19 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"iter"
 	"math"
-	"nightshift"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
+
+	"nightshift"
+	"nightshift/datasets/internal/problem"
+	"nightshift/datasets/internal/rowjson"
+	"nightshift/datasets/internal/shape"
+	"nightshift/datasets/internal/source"
+	"nightshift/internal/words"
 )
 
 // A Spec says which rows to read and how they become samples. It is the
@@ -24,7 +27,7 @@ import (
 type Spec struct {
 	Paths  []string // files or globs, relative to Dir; "-" is standard input
 	Dir    string   // "" is the working directory
-	Format string   // "" or "auto", or what formatNames lists
+	Format string   // "" or "auto", or what Formats lists
 
 	// Fields maps roles to field names or dotted paths: id, target, prompt
 	// (also question, input), system, messages, conversations, turns,
@@ -58,9 +61,20 @@ type Spec struct {
 	RepairUTF8 bool   // replace invalid UTF-8 and lone surrogates by U+FFFD
 	Spool      string // folder for a copy of standard input, and for temporary files
 
-	Stdin   io.Reader // nil is os.Stdin
-	streams int       // streams spooled so far
-	copies  []string  // copies of the streams, from an earlier start
+	Stdin  io.Reader // nil is os.Stdin
+	copies []string  // copies of the streams, from an earlier start
+}
+
+// source is the part of a Spec that concerns files.
+func (s *Spec) source() source.Options {
+	return source.Options{Paths: s.Paths, Dir: s.Dir, Format: s.Format, MaxLine: s.MaxLine, MaxRatio: s.MaxRatio,
+		MaxBytes: s.MaxBytes, Stdin: s.Stdin, Spool: s.Spool, Copies: s.copies}
+}
+
+// shape is the part of a Spec that says how rows become samples.
+func (s *Spec) shape() shape.Options {
+	return shape.Options{Paths: s.Paths, Format: s.Format, Fields: s.Fields, System: s.System, Prompt: s.Prompt,
+		Target: s.Target, Cluster: s.Cluster, Category: s.Category, Filter: s.Filter, RepairUTF8: s.RepairUTF8}
 }
 
 // A Version is how much of a dataset there was at some time.
@@ -70,47 +84,50 @@ type Version struct {
 }
 
 // withDefaults fills in what zero values mean, and checks the rest.
-func (s Spec) withDefaults(p *Problems) Spec {
-	s.MaxLine = cmp.Or(s.MaxLine, defaultMax)
+func (s Spec) withDefaults(p *problem.Problems) Spec {
+	s.MaxLine = cmp.Or(s.MaxLine, source.DefaultMaxLine)
 	s.ShardRows = cmp.Or(s.ShardRows, 20_000)
 	s.ShardBytes = cmp.Or(s.ShardBytes, 128<<20)
-	s.MaxRatio = cmp.Or(s.MaxRatio, defaultMaxRatio)
-	s.MaxBytes = cmp.Or(s.MaxBytes, defaultMaxBytes)
+	s.MaxRatio = cmp.Or(s.MaxRatio, source.DefaultMaxRatio)
+	s.MaxBytes = cmp.Or(s.MaxBytes, source.DefaultMaxBytes)
 	s.OnBadRow = cmp.Or(s.OnBadRow, "refuse")
 	for _, n := range []struct {
 		name string
 		n    int64
 	}{{"limit", s.Limit}, {"offset", s.Offset}, {"sample", s.Sample}, {"max_line", s.MaxLine}, {"unit_rows", s.ShardRows}} {
 		if n.n < 0 {
-			p.add(Problem{Row: -1, What: n.name + " is negative"})
+			p.Add(problem.Problem{Row: -1, What: n.name + " is negative"})
 		}
 	}
 	if s.MaxLine > 1<<30 {
-		p.add(Problem{Row: -1, What: "max_line is above 1 GiB"})
+		p.Add(problem.Problem{Row: -1, What: "max_line is above 1 GiB"})
 	}
 	if s.OnBadRow != "refuse" && s.OnBadRow != "record" {
-		p.add(Problem{Row: -1, What: "on_bad_row is " + quoteShort(s.OnBadRow), Hint: "refuse or record"})
+		p.Add(problem.Problem{Row: -1, What: "on_bad_row is " + words.Quote(s.OnBadRow), Hint: "refuse or record"})
 	}
-	if f := s.Format; f != "" && f != "auto" && !isFormat(f) && shapeNamed(f) == nil {
-		p.add(Problem{Row: -1, What: "format " + quoteShort(f) + " is not known", Hint: "one of " + strings.Join(formatNames(), ", ")})
+	if f := s.Format; f != "" && f != "auto" && !source.IsFormat(f) && !shape.IsFormat(f) {
+		p.Add(problem.Problem{Row: -1, What: "format " + words.Quote(f) + " is not known", Hint: "one of " + strings.Join(Formats(), ", ")})
 	}
 	return s
 }
+
+// Formats lists what Spec.Format may be: of files, or of their rows.
+func Formats() []string { return slices.Concat([]string{"auto"}, source.Formats, shape.Formats) }
 
 // A Dataset is one or more files that have been read once. Its methods are safe
 // for concurrent use.
 type Dataset struct {
 	spec   Spec
-	rules  *rules
-	files  []*file
+	rules  *shape.Rules
+	files  []*source.File
 	chunks []Chunk
 	info   Info
 	picked selection
 	// foreign says that a file is no dataset at all.
 	foreign bool
 
-	idle streamPool
-	raw  rawReader
+	reader source.Reader
+	raw    rawReader
 }
 
 // Info is what the first pass found.
@@ -138,14 +155,14 @@ type Info struct {
 	RawHeader string
 
 	// Problems holds bad rows and double ids with their places, at most 100.
-	Problems Problems
+	Problems problem.Problems
 }
 
 // String says it in one line: "question/answer, 1,319 rows, target after ####".
 func (i Info) String() string {
-	s := i.Shape + ", " + thousands(i.Rows) + plural(i.Rows, " row", " rows")
+	s := i.Shape + ", " + words.Thousands(i.Rows) + plural(i.Rows, " row", " rows")
 	if i.Selected != i.Rows {
-		s += " (" + thousands(i.Selected) + " selected)"
+		s += " (" + words.Thousands(i.Selected) + " selected)"
 	}
 	if i.Target != "" {
 		s += ", target " + i.Target
@@ -153,10 +170,10 @@ func (i Info) String() string {
 		s += ", no target"
 	}
 	if i.Bad > 0 {
-		s += ", " + thousands(i.Bad) + " bad"
+		s += ", " + words.Thousands(i.Bad) + " bad"
 	}
 	if i.Blank > 0 {
-		s += ", " + thousands(i.Blank) + plural(i.Blank, " blank line", " blank lines")
+		s += ", " + words.Thousands(i.Blank) + plural(i.Blank, " blank line", " blank lines")
 	}
 	if i.Packed != "" {
 		return s + ", " + i.Format + " in " + i.Packed
@@ -190,7 +207,7 @@ type Chunk struct {
 // With OnBadRow "record", bad rows are no reason to refuse: they are counted in
 // Info and yielded by Read as errors.
 func Open(ctx context.Context, s Spec) (*Dataset, error) {
-	var p Problems
+	var p problem.Problems
 	s = s.withDefaults(&p)
 	if p.Total > 0 {
 		return nil, &p
@@ -206,16 +223,16 @@ func Open(ctx context.Context, s Spec) (*Dataset, error) {
 	if err := d.index(ctx, &p); err != nil {
 		return nil, err
 	}
-	return d, p.orNil()
+	return d, p.Err()
 }
 
 // prepare finds the files and decides the rules.
-func prepare(ctx context.Context, s Spec, p *Problems) (*Dataset, error) {
+func prepare(ctx context.Context, s Spec, p *problem.Problems) (*Dataset, error) {
 	d := &Dataset{spec: s}
-	files := findFiles(ctx, &d.spec, p)
-	for _, f := range files {
-		if err := f.sniff(&d.spec); err != nil {
-			p.add(problemOf(f.Name, err))
+	d.reader.Options = s.source()
+	for _, f := range source.Find(ctx, &d.reader.Options, p) {
+		if err := f.Sniff(&d.reader.Options); err != nil {
+			p.Add(source.ProblemOf(f.Name, err))
 			continue
 		}
 		d.files = append(d.files, f)
@@ -236,8 +253,8 @@ const firstRows = 64
 const firstBytes = 8 << 20
 
 // decide finds the rules from the first rows that can be read.
-func (d *Dataset) decide(p *Problems) {
-	var rows []row
+func (d *Dataset) decide(p *problem.Problems) {
+	var rows []rowjson.Row
 	most := int64(math.MaxInt64)
 	if len(d.spec.Versions) > 0 {
 		most = d.spec.Versions[0].Rows
@@ -245,8 +262,8 @@ func (d *Dataset) decide(p *Problems) {
 	for _, f := range d.files {
 		some, seen := d.sampleRows(f, firstRows-len(rows), most)
 		rows = append(rows, some...)
-		if len(some) == 0 && seen > 2 && f.Format == formatJSONL && d.spec.OnBadRow != "record" && !d.objects(f) {
-			p.add(Problem{File: f.Name, Row: -1, What: "this is no dataset: none of its first " + thousands(seen) + " lines is a JSON object that can be read",
+		if len(some) == 0 && seen > 2 && f.Format == source.JSONL && d.spec.OnBadRow != "record" && !d.objects(f) {
+			p.Add(problem.Problem{File: f.Name, Row: -1, What: "this is no dataset: none of its first " + words.Thousands(seen) + " lines is a JSON object that can be read",
 				Hint: "a dataset is JSON lines, a JSON list, CSV, TSV or Parquet; for another format name it with --format"})
 			d.foreign = true
 		}
@@ -254,132 +271,74 @@ func (d *Dataset) decide(p *Problems) {
 			break
 		}
 	}
-	d.rules = decide(&d.spec, rows, p)
-	d.rules.folder = d.mediaFolder()
-	d.rules.tabular = slices.ContainsFunc(d.files, func(f *file) bool { return f.Format != formatJSONL && f.Format != formatJSON })
-	d.info.Fields = fieldNames(rows)
+	o := d.spec.shape()
+	o.Folder = d.mediaFolder()
+	o.Tabular = slices.ContainsFunc(d.files, func(f *source.File) bool { return f.Format != source.JSONL && f.Format != source.JSON })
+	d.rules = shape.Decide(&o, rows, p)
+	d.info.Fields = shape.FieldNames(rows)
 }
 
 // objects reports whether half of the first lines of a file begin as an object
 // does.
-func (d *Dataset) objects(f *file) bool {
-	sp, closer, err := d.splitter(f, 0, 1)
+func (d *Dataset) objects(f *source.File) bool {
+	rows, err := d.reader.All(f)
 	if err != nil {
 		return true
 	}
-	defer closer.Close()
-	var b batch
-	if sp.next(&b) != nil {
+	defer rows.Close()
+	var b source.Batch
+	if rows.Next(&b) != nil {
 		return true
 	}
 	n := 0
-	for _, r := range b.rows {
-		if bytes.HasPrefix(bytes.TrimSpace(b.text(r)), []byte("{")) {
+	for _, r := range b.Rows {
+		if bytes.HasPrefix(bytes.TrimSpace(b.Text(r)), []byte("{")) {
 			n++
 		}
 	}
-	return 2*n >= len(b.rows)
+	return 2*n >= len(b.Rows)
 }
 
 // sampleRows reads up to n good rows from the first batches of a file, of its
 // first most rows. It has seen that many, good or bad.
-func (d *Dataset) sampleRows(f *file, n int, most int64) (rows []row, seen int64) {
-	sp, closer, err := d.splitter(f, 0, 1)
+func (d *Dataset) sampleRows(f *source.File, n int, most int64) (good []rowjson.Row, seen int64) {
+	rows, err := d.reader.All(f)
 	if err != nil {
 		return nil, 0
 	}
-	defer closer.Close()
-	var b batch
-	for range firstBytes / batchBytes {
-		if sp.next(&b) != nil {
-			return rows, seen
+	defer rows.Close()
+	var b source.Batch
+	for range firstBytes / source.BatchBytes {
+		if rows.Next(&b) != nil {
+			return good, seen
 		}
-		for _, r := range b.rows {
+		for _, sp := range b.Rows {
 			if seen++; seen > most {
-				return rows, most
+				return good, most
 			}
-			bld := builder{}
-			parsed, c := d.parse(&bld, f, r, slices.Clone(b.text(r)))
-			if c.bad() {
+			text, c := f.JSON(sp, slices.Clone(b.Text(sp)))
+			if c.Bad() {
 				continue
 			}
-			if rows = append(rows, parsed); len(rows) >= n {
-				return rows, seen
+			r, c := new(rowjson.Scanner).Row(text, d.spec.RepairUTF8)
+			if c.Bad() {
+				continue
+			}
+			if good = append(good, r); len(good) >= n {
+				return good, seen
 			}
 		}
 	}
-	return rows, seen
+	return good, seen
 }
 
 // parse turns the raw text of a row into fields.
-func (d *Dataset) parse(b *builder, f *file, sp span, raw []byte) (row, rowError) {
-	if sp.unreadable != nil {
-		return row{}, *sp.unreadable
+func parse(b *shape.Builder, f *source.File, sp source.Span, raw []byte) (rowjson.Row, problem.Reason) {
+	text, c := f.JSON(sp, raw)
+	if c.Bad() {
+		return rowjson.Row{}, c
 	}
-	if f.tabular() {
-		converted, what := csvRow(f.Header, raw, f.Format)
-		if what != "" {
-			return row{}, rowError{what, ""}
-		}
-		raw = converted
-	}
-	if b.object(raw) {
-		return b.row(raw), rowError{}
-	}
-	first := rowError{b.what, b.hint}
-	if b.at > 0 {
-		first.what += " at character " + thousands(int64(b.at)+1)
-	}
-	if d.spec.RepairUTF8 {
-		if raw = repaired(raw); b.object(raw) {
-			return b.row(raw), rowError{}
-		}
-	}
-	return row{}, first
-}
-
-// row is the row that was scanned last.
-func (b *builder) row(raw []byte) row {
-	r := row{raw, b.fields}
-	if b.rules != nil {
-		b.locate(r)
-	}
-	return r
-}
-
-// splitter starts cutting a file into rows at a position of its content. For
-// compressed files that costs reading all before it; see streamPool.
-func (d *Dataset) splitter(f *file, pos, line int64) (splitter, io.Closer, error) {
-	if f.Format == formatParquet {
-		p, err := openParquet(f, pos, int(d.spec.MaxLine))
-		if err != nil {
-			return nil, nil, err
-		}
-		return p, p, nil
-	}
-	st, err := f.openAt(&d.spec, pos)
-	if err != nil {
-		return nil, nil, err
-	}
-	return d.textSplitter(f, st, pos, line, batchBytes, false), st, nil
-}
-
-// textSplitter cuts r, which begins at pos of the file's content; partial says
-// that it ends before the file does.
-func (d *Dataset) textSplitter(f *file, r io.Reader, pos, line int64, size int, partial bool) splitter {
-	limit := int(d.spec.MaxLine)
-	switch f.Format {
-	case formatJSON:
-		c := &arrayCutter{state: '['}
-		if pos > 0 {
-			c.state = 'v'
-		}
-		return &chunks{r: r, c: c, size: size, max: limit, pos: pos, line: line, partial: partial}
-	case formatCSV, formatTSV, formatSemicolon:
-		inner := &chunks{r: r, c: &csvCutter{tsv: f.Format == formatTSV, columns: len(f.Header) - 1}, size: size, max: limit, pos: pos, line: line, partial: partial}
-		return &headerSplitter{splitter: inner, seen: pos > 0}
-	}
-	return &lines{r: r, size: size, max: limit, pos: pos, line: line}
+	return b.Parse(text)
 }
 
 // Info returns what the first pass found.
@@ -412,10 +371,10 @@ func (d *Dataset) Close() error {
 		return nil
 	}
 	d.raw.close()
-	if d.rules != nil && d.rules.folder != nil {
-		d.rules.folder.close()
+	if d.rules != nil {
+		d.rules.Close()
 	}
-	return d.idle.close()
+	return d.reader.Close()
 }
 
 // hash is the identity of the whole dataset: SHA-256 over the length and hash
@@ -434,19 +393,19 @@ func hashOf(all []Chunk) string {
 // describe fills in the words of Info.
 func (d *Dataset) describe() {
 	i := &d.info
-	i.Shape = d.rules.shape.name
-	i.Target = d.rules.targetWords()
-	i.Epochs = d.rules.epochs
+	i.Shape = d.rules.ShapeName()
+	i.Target = d.rules.TargetWords()
+	i.Epochs = d.rules.Epochs()
 	i.Files = nil
 	i.OnDisk = 0
-	i.RawFormat = formatJSONL
+	i.RawFormat = source.JSONL
 	for n, f := range d.files {
 		i.Files = append(i.Files, f.Name)
 		i.OnDisk += f.Size
 		if n == 0 {
-			i.Format, i.Packed = formatWords(f.Format), f.Packed
+			i.Format, i.Packed = source.FormatName(f.Format), f.Packed
 		}
-		if i.Format != formatWords(f.Format) {
+		if i.Format != source.FormatName(f.Format) {
 			i.Format = "mixed"
 		}
 		if i.Packed != f.Packed {
@@ -459,35 +418,18 @@ func (d *Dataset) describe() {
 // describeRaw says what Raw returns: CSV when all files have the same columns.
 func (d *Dataset) describeRaw() {
 	first := d.files[0]
-	if first.Header == nil || slices.ContainsFunc(d.files, func(f *file) bool {
+	if first.Header == nil || slices.ContainsFunc(d.files, func(f *source.File) bool {
 		return f.Format != first.Format || !slices.Equal(f.Header, first.Header)
 	}) {
 		return
 	}
 	d.info.RawFormat = first.Format
-	d.info.RawHeader = csvRecord(first.Header, first.Format)
-}
-
-// targetWords says where targets come from.
-func (r *rules) targetWords() string {
-	switch {
-	case r.templates.target != nil:
-		return "from a template"
-	case r.lastAssistant:
-		return "is the last assistant message"
-	case r.afterMarks:
-		return "after " + hashMarks
-	case r.target.name != "" && r.seenTarget:
-		return "in " + r.target.name
-	case r.shape.tests && r.seenTarget:
-		return "in assert"
-	}
-	return ""
+	d.info.RawHeader = source.CSVRecord(first.Header, first.Format)
 }
 
 // mediaFolder is the folder that holds all files of the dataset; for streams
 // it is Spec.Dir.
-func (d *Dataset) mediaFolder() *mediaFolder {
+func (d *Dataset) mediaFolder() string {
 	dir := ""
 	for _, f := range d.files {
 		switch own := filepath.Dir(f.Path); {
@@ -498,7 +440,7 @@ func (d *Dataset) mediaFolder() *mediaFolder {
 			dir = commonFolder(dir, own)
 		}
 	}
-	return &mediaFolder{dir: cmp.Or(dir, d.spec.Dir, ".")}
+	return cmp.Or(dir, d.spec.Dir, ".")
 }
 
 func commonFolder(a, b string) string {
@@ -509,87 +451,4 @@ func commonFolder(a, b string) string {
 		a = filepath.Dir(a)
 	}
 	return a
-}
-
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }
-
-// streamPool keeps compressed streams that stand where the next slice begins,
-// so that reading slice after slice unpacks each byte once.
-type streamPool struct {
-	mu   sync.Mutex
-	idle []pooled
-}
-
-type pooled struct {
-	f *file
-	*stream
-}
-
-// maxIdle is how many streams wait: two for each of a few readers.
-const maxIdle = 8
-
-// take returns a stream at pos of the file's content.
-func (p *streamPool) take(s *Spec, f *file, pos int64) (*stream, error) {
-	if f.Packed == "" {
-		return f.openAt(s, pos)
-	}
-	st := p.nearest(f, pos)
-	if st == nil {
-		return f.openAt(s, pos)
-	}
-	if _, err := io.CopyN(io.Discard, st, pos-st.pos); err != nil {
-		st.Close()
-		return nil, fmt.Errorf("reading on: %w", err)
-	}
-	return st, nil
-}
-
-// nearest takes out the idle stream that is least far before pos.
-func (p *streamPool) nearest(f *file, pos int64) *stream {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	best := -1
-	for i, st := range p.idle {
-		if st.f == f && st.pos <= pos && (best < 0 || st.pos > p.idle[best].pos) {
-			best = i
-		}
-	}
-	if best < 0 {
-		return nil
-	}
-	st := p.idle[best].stream
-	p.idle = slices.Delete(p.idle, best, best+1)
-	return st
-}
-
-// put keeps a compressed stream for later and closes any other.
-func (p *streamPool) put(f *file, st *stream) {
-	if f.Packed == "" {
-		st.Close()
-		return
-	}
-	p.mu.Lock()
-	p.idle = append(p.idle, pooled{f, st})
-	var oldest *stream
-	if len(p.idle) > maxIdle {
-		oldest = p.idle[0].stream
-		p.idle = slices.Delete(p.idle, 0, 1)
-	}
-	p.mu.Unlock()
-	if oldest != nil {
-		oldest.Close()
-	}
-}
-
-func (p *streamPool) close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var first error
-	for _, st := range p.idle {
-		if err := st.Close(); err != nil && first == nil {
-			first = err
-		}
-	}
-	p.idle = nil
-	return first
 }

@@ -2,8 +2,15 @@ package datasets
 
 import (
 	"fmt"
-	"strings"
+
+	"nightshift/datasets/internal/problem"
 )
+
+// A Problem is one reason why a dataset cannot be used as it is.
+type Problem = problem.Problem
+
+// Problems is everything that Open found wrong, in the order of the files.
+type Problems = problem.Problems
 
 // A RowError says why a row cannot be sent. It is data: the run goes on.
 type RowError struct {
@@ -22,86 +29,6 @@ func (e *RowError) Error() string {
 	return s
 }
 
-// A Problem is one reason why a dataset cannot be used as it is.
-type Problem struct {
-	File string // may be empty
-	Line int64  // 0 when the problem is not at one line
-	Row  int64  // 0-based index; -1 when the problem is not of one row
-	What string
-	Hint string // what to try; may be empty
-}
-
-func (p Problem) String() string {
-	var s strings.Builder
-	if p.File != "" {
-		s.WriteString(p.File)
-		if p.Line > 0 {
-			fmt.Fprintf(&s, ":%d", p.Line)
-		}
-		s.WriteString(": ")
-	}
-	s.WriteString(p.What)
-	if p.Hint != "" {
-		s.WriteString(" (" + p.Hint + ")")
-	}
-	return s.String()
-}
-
-// Problems is everything that Open found wrong, in the order of the files.
-// List holds the first of them, Total counts all.
-type Problems struct {
-	List  []Problem
-	Total int64
-}
-
-// maxListed is how many problems are kept with their places.
-const maxListed = 100
-
-func (p *Problems) add(q Problem) {
-	p.Total++
-	if len(p.List) < maxListed {
-		p.List = append(p.List, q)
-	}
-}
-
-// someAlike is how many problems that say the same are shown one by one.
-const someAlike = 5
-
-// merge adds all of q.
-func (p *Problems) merge(q Problems) {
-	p.Total += q.Total
-	p.List = append(p.List, q.List[:min(len(q.List), max(0, maxListed-len(p.List)))]...)
-}
-
-// Error lists the problems, one a line.
-func (p *Problems) Error() string {
-	lines := make([]string, 0, len(p.List)+1)
-	alike := 0 // problems in a row that say the same
-	for i, q := range p.List {
-		if alike++; i == 0 || q.What != p.List[i-1].What || q.File != p.List[i-1].File {
-			alike = 1
-		}
-		last := i == len(p.List)-1 || p.List[i+1].What != q.What || p.List[i+1].File != q.File
-		switch {
-		case alike <= someAlike || alike == someAlike+1 && last:
-			lines = append(lines, q.String())
-		case last:
-			lines = append(lines, fmt.Sprintf("… and the same on %d further lines, up to line %d", alike-someAlike, q.Line))
-		}
-	}
-	if more := p.Total - int64(len(p.List)); more > 0 {
-		lines = append(lines, fmt.Sprintf("… and %s more", thousands(more)))
-	}
-	return strings.Join(lines, "\n")
-}
-
-func (p *Problems) orNil() error {
-	if p.Total == 0 {
-		return nil
-	}
-	return p
-}
-
 // A ChangedError says that the data is not what was indexed. Nothing of the
 // slice in question has been yielded, unless the change happened in the middle
 // of reading it.
@@ -118,15 +45,6 @@ func (e *ChangedError) Error() string {
 		s += " (extend the run, or start a new one)"
 	} else {
 		s += " (start a new run, or put the old file back)"
-	}
-	return s
-}
-
-// thousands writes n with commas.
-func thousands(n int64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
 	}
 	return s
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"nightshift/datasets/internal/rowjson"
 	"nightshift/internal/fsx"
 )
 
@@ -17,10 +18,10 @@ var idSeed = maphash.MakeSeed()
 
 // hashID hashes an id as it is written out: 1 and "1" are the same, and so are
 // "a" and "\u0061". It never returns 0.
-func hashID(v value) uint64 {
-	raw := v.raw
-	if v.kind == kindString {
-		raw = unescape(raw[1 : len(raw)-1])
+func hashID(v rowjson.Value) uint64 {
+	raw := v.Raw
+	if v.Kind == rowjson.String {
+		raw = rowjson.Unescape(raw[1 : len(raw)-1])
 	}
 	return maphash.Bytes(idSeed, raw) | 1
 }

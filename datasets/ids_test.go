@@ -1,13 +1,12 @@
 package datasets
 
 import (
-	"io"
 	"math/rand/v2"
 	"os"
 	"testing"
-)
 
-var errEOF = io.EOF
+	"nightshift/datasets/internal/rowjson"
+)
 
 // Twins are found alike in memory and on disk, and no file is left behind.
 func TestTwinFinder(t *testing.T) {
@@ -50,26 +49,8 @@ func TestTwinFinder(t *testing.T) {
 
 // Ids that are written out as the same text are the same.
 func TestHashID(t *testing.T) {
-	hash := func(raw string) uint64 { return hashID(newValue([]byte(raw))) }
+	hash := func(raw string) uint64 { return hashID(rowjson.NewValue([]byte(raw))) }
 	if hash(`1`) != hash(`"1"`) || hash(`"a"`) != hash(`"\u0061"`) || hash(`"a"`) == hash(`"b"`) {
 		t.Error("ids are told apart wrongly")
-	}
-}
-
-// An object of very many keys costs no square of them, and its twins are found.
-func TestManyKeys(t *testing.T) {
-	raw := []byte{'{'}
-	const n = 50_000
-	for i := range n {
-		raw = append(append(raw, '"', 'k'), itoa(int64(i))...)
-		raw = append(raw, `":1,`...)
-	}
-	var s scanner
-	good := append(append([]byte{}, raw...), `"last":1}`...)
-	if !s.object(good) || len(s.fields) != n+1 {
-		t.Error(s.what)
-	}
-	if s.object(append(raw, `"\u006b77":1}`...)) {
-		t.Error("a double key among many is not found")
 	}
 }

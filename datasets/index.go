@@ -2,6 +2,7 @@ package datasets
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -11,10 +12,25 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"nightshift/datasets/internal/problem"
+	"nightshift/datasets/internal/rowjson"
+	"nightshift/datasets/internal/shape"
+	"nightshift/datasets/internal/source"
+	"nightshift/internal/words"
 )
 
 // The first pass: one goroutine cuts the files into batches, some check the
 // rows of batches, and the caller's collects the results in order.
+
+// An indexBatch is a batch on its way through the first pass.
+type indexBatch struct {
+	source.Batch
+	file   int
+	first  bool     // of all
+	failed error    // why there is no more; there are no rows then
+	found  findings // filled in by the checker
+}
 
 // findings is what the check of one batch found.
 type findings struct {
@@ -27,12 +43,12 @@ type findings struct {
 	target   bool   // some row has a target
 
 	filterOK, filterFailed int // rows on which the filter could be evaluated, or not
-	filterWhat             rowError
+	filterWhat             problem.Reason
 }
 
 type badRow struct {
 	row int // in its batch
-	rowError
+	problem.Reason
 	template bool // found by rendering a template
 }
 
@@ -43,36 +59,33 @@ const triedRows = 5000
 // A checker checks rows. It is not safe for concurrent use.
 type checker struct {
 	d *Dataset
-	b builder // checks only
-	t builder // builds whole samples, to try the templates
+	b *shape.Builder
 }
 
-func newChecker(d *Dataset) *checker {
-	return &checker{d: d, b: builder{rules: d.rules, check: true}, t: builder{rules: d.rules}}
-}
+func newChecker(d *Dataset) *checker { return &checker{d, shape.NewBuilder(d.rules, true)} }
 
-func (c *checker) batch(b *batch) {
+func (c *checker) batch(b *indexBatch) {
 	f := &b.found
 	*f = findings{bad: f.bad[:0], ids: f.ids[:0], excluded: f.excluded[:0]}
 	file := c.d.files[b.file]
 	tried := 1
-	if b.seq == 0 {
+	if b.first {
 		tried = triedRows
 	}
-	for i, sp := range b.rows {
-		r, bad := c.d.parse(&c.b, file, sp, b.text(sp))
-		if !bad.bad() {
-			if !c.pass(f, i, len(b.rows), r) {
+	for i, sp := range b.Rows {
+		r, bad := parse(c.b, file, sp, b.Text(sp))
+		if !bad.Bad() {
+			if !c.pass(f, i, len(b.Rows), r) {
 				continue
 			}
-			bad = c.b.build(r)
+			bad = c.b.Check(r)
 		}
-		if bad.bad() {
+		if bad.Bad() {
 			f.bad = append(f.bad, badRow{i, bad, false})
 			continue
 		}
 		c.id(f)
-		f.target = f.target || c.hasTarget(r)
+		f.target = f.target || c.b.HasTarget(r)
 		if i < tried {
 			c.try(f, i, r)
 		}
@@ -80,12 +93,12 @@ func (c *checker) batch(b *batch) {
 }
 
 // pass reports whether the row passes the filter, and notes it when not.
-func (c *checker) pass(f *findings, i, rows int, r row) bool {
-	if c.d.rules.templates.filter == nil {
+func (c *checker) pass(f *findings, i, rows int, r rowjson.Row) bool {
+	if !c.d.rules.HasFilter() {
 		return true
 	}
-	pass, why := c.b.passes(r)
-	if why.bad() {
+	pass, why := c.b.Passes(r)
+	if why.Bad() {
 		f.filterFailed++
 		f.filterWhat = why
 	} else {
@@ -103,43 +116,30 @@ func (c *checker) pass(f *findings, i, rows int, r row) bool {
 }
 
 func (c *checker) id(f *findings) {
-	v := c.b.idValue
-	if v.kind == missing {
+	v := c.b.FoundID()
+	if v.Kind == rowjson.Missing {
 		f.noID++
 		return
 	}
 	f.ids = append(f.ids, hashID(v))
 }
 
-func (c *checker) hasTarget(r row) bool {
-	if c.d.rules.shape.tests && c.d.rules.target.name == "" {
-		return expectation(r).given()
-	}
-	return c.b.find(r, &c.d.rules.target).given()
-}
-
 // try renders the templates on a row that is otherwise good.
-func (c *checker) try(f *findings, i int, r row) {
-	t := c.d.rules.templates
-	if t.system == nil && t.prompt == nil && t.target == nil {
-		return
+func (c *checker) try(f *findings, i int, r rowjson.Row) {
+	bad, tried := c.b.Try(r)
+	if tried {
+		f.rendered++
 	}
-	f.rendered++
-	c.t.layout = c.b.layout
-	bad := c.t.build(r)
-	if !bad.bad() {
-		bad = c.t.finish(r, 0, 0)
-	}
-	if bad.bad() {
+	if bad.Bad() {
 		f.failed++
 		f.bad = append(f.bad, badRow{i, bad, true})
 	}
 }
 
 // index runs the first pass.
-func (d *Dataset) index(ctx context.Context, p *Problems) error {
-	d.rules.indexing = true
-	defer func() { d.rules.indexing = false }()
+func (d *Dataset) index(ctx context.Context, p *problem.Problems) error {
+	d.rules.Indexing(true)
+	defer d.rules.Indexing(false)
 	c := newCollector(d, p)
 	defer c.ids.close()
 	if err := d.scan(ctx, c); err != nil {
@@ -153,16 +153,25 @@ func (d *Dataset) scan(ctx context.Context, c *collector) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	workers := max(2, runtime.GOMAXPROCS(0))
-	free := make(chan *batch, workers+3)
+	free := make(chan *indexBatch, workers+3)
 	for range cap(free) {
-		free <- &batch{}
+		free <- &indexBatch{}
 	}
 	work, order := make(chan job), make(chan job, cap(free))
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer close(order)
 		defer close(work)
-		d.cutAll(ctx, free, work, order)
+		send := func(b *indexBatch) {
+			j := job{b, make(chan struct{})}
+			order <- j
+			work <- j
+		}
+		for i := range d.files { // one that breaks off ends nothing: all problems are listed together
+			if !d.cutFile(ctx, i, free, send) {
+				return
+			}
+		}
 	})
 	for range workers {
 		check := newChecker(d)
@@ -192,73 +201,41 @@ func (d *Dataset) scan(ctx context.Context, c *collector) error {
 
 // A job is a batch on its way to a checker.
 type job struct {
-	b    *batch
+	b    *indexBatch
 	done chan struct{}
 }
 
-// cutAll cuts one file after the other. A file that breaks off is noted, and
-// the next one is read: all problems are told together.
-func (d *Dataset) cutAll(ctx context.Context, free <-chan *batch, work, order chan<- job) {
-	var seq int64
-	for i := range d.files {
-		cutting := d.newCutting(i)
-		for {
-			var b *batch
-			select {
-			case b = <-free:
-			case <-ctx.Done():
-				cutting.close()
-				return
+// cutFile cuts a file into batches and sends each. A file that breaks off says
+// so in its last batch. It reports false when ctx ended.
+func (d *Dataset) cutFile(ctx context.Context, file int, free <-chan *indexBatch, send func(*indexBatch)) bool {
+	rows, err := d.reader.All(d.files[file])
+	if err == nil {
+		defer rows.Close() // read only: nothing can be lost
+	}
+	for first := file == 0; ; first = false {
+		select {
+		case b := <-free:
+			if err == nil {
+				err = rows.Next(&b.Batch)
 			}
-			b.seq, b.file = seq, i
-			seq++
-			cutting.next(b)
-			failed := b.failed // b belongs to others from here on
-			j := job{b, make(chan struct{})}
-			order <- j
-			work <- j
-			if failed != nil {
-				break
+			b.file, b.first, b.failed = file, first, err
+			if err != nil {
+				b.Rows, b.Data, b.Blank = b.Rows[:0], b.Data[:0], 0
 			}
+			send(b)
+		case <-ctx.Done():
+			return false
 		}
-	}
-}
-
-// A cutting is one file being cut.
-type cutting struct {
-	sp     splitter
-	closer io.Closer
-	err    error
-}
-
-func (d *Dataset) newCutting(i int) *cutting {
-	var c cutting
-	c.sp, c.closer, c.err = d.splitter(d.files[i], 0, 1)
-	return &c
-}
-
-// next fills b, or says in b.failed why there is no more and closes the file.
-func (c *cutting) next(b *batch) {
-	b.failed = c.err
-	if b.failed == nil {
-		b.failed = c.sp.next(b)
-	}
-	if b.failed != nil {
-		b.rows, b.data, b.blank = b.rows[:0], b.data[:0], 0
-		c.close()
-	}
-}
-
-func (c *cutting) close() {
-	if c.closer != nil {
-		c.closer.Close() // read only: nothing can be lost
+		if err != nil {
+			return true
+		}
 	}
 }
 
 // A collector adds up what the checkers found.
 type collector struct {
 	d    *Dataset
-	p    *Problems
+	p    *problem.Problems
 	ids  duplicateFinder
 	h    hash.Hash
 	raw  int64 // raw bytes in the open slice
@@ -279,12 +256,12 @@ type collector struct {
 
 	rendered, failed         int64
 	filterOK, filterFailed   int64
-	firstFailure, filterWhat rowError
+	firstFailure, filterWhat problem.Reason
 }
 
 // A located row is a bad row with its place.
 type located struct {
-	rowError
+	problem.Reason
 	template bool
 	index    int64
 	ordinal  int64 // among the rows that pass the filter
@@ -295,38 +272,38 @@ type located struct {
 // maxKept is how many bad rows are remembered with their places.
 const maxKept = 20_000
 
-func newCollector(d *Dataset, p *Problems) *collector {
+func newCollector(d *Dataset, p *problem.Problems) *collector {
 	return &collector{d: d, p: p, ids: duplicateFinder{dir: d.spec.Spool}, h: sha256.New(), open: Chunk{line: 1}, versions: d.spec.Versions}
 }
 
 // add takes the next batch.
-func (c *collector) add(b *batch) error {
+func (c *collector) add(b *indexBatch) error {
 	c.enter(b.file)
 	if b.failed == io.EOF {
 		return nil
 	}
 	if b.failed != nil {
-		c.p.add(problemOf(c.d.files[b.file].Name, b.failed))
+		c.p.Add(source.ProblemOf(c.d.files[b.file].Name, b.failed))
 		return nil
 	}
 	f := &b.found
-	c.d.info.Blank += b.blank
+	c.d.info.Blank += b.Blank
 	c.d.info.NoID += f.noID
-	c.d.rules.seenTarget = c.d.rules.seenTarget || f.target
+	c.d.rules.SeenTarget = c.d.rules.SeenTarget || f.target
 	c.count(f)
 	if err := c.ids.add(f.ids); err != nil {
 		return err
 	}
 	hashed, bad := 0, f.bad
-	for i, sp := range b.rows {
+	for i, sp := range b.Rows {
 		hashed = c.version(b, hashed, i)
 		if c.border {
-			c.open.line = sp.line - int64(c.breaks+newlines(b, hashed, int(sp.start), c.d.files[b.file]))
+			c.open.line = sp.Line - int64(c.breaks+newlines(b, hashed, int(sp.Start), c.d.files[b.file]))
 			c.border = false
 		} else if c.full(b, hashed, sp) {
-			c.write(b, hashed, int(sp.start))
-			hashed = int(sp.start)
-			c.cut(c.base+c.position(b, i), sp.line)
+			c.write(b, hashed, int(sp.Start))
+			hashed = int(sp.Start)
+			c.cut(c.base+c.position(b, i), sp.Line)
 		}
 		if len(bad) > 0 && bad[0].row == i {
 			c.row(b, i, &bad[0])
@@ -335,23 +312,23 @@ func (c *collector) add(b *batch) error {
 			c.row(b, i, nil)
 		}
 	}
-	hashed = c.version(b, hashed, len(b.rows))
+	hashed = c.version(b, hashed, len(b.Rows))
 	if c.border {
-		c.breaks += newlines(b, hashed, len(b.data), c.d.files[b.file])
+		c.breaks += newlines(b, hashed, len(b.Data), c.d.files[b.file])
 	}
-	c.write(b, hashed, len(b.data))
-	c.end = b.pos + c.d.files[b.file].count(len(b.data), len(b.rows))
+	c.write(b, hashed, len(b.Data))
+	c.end = b.Pos + inCountOf(c.d.files[b.file], len(b.Data), len(b.Rows))
 	return nil
 }
 
 // write hashes a piece of a batch.
-func (c *collector) write(b *batch, from, to int) {
+func (c *collector) write(b *indexBatch, from, to int) {
 	if from >= to {
 		return
 	}
-	c.h.Write(b.data[from:to])
+	c.h.Write(b.Data[from:to])
 	c.raw += int64(to - from)
-	c.last = b.data[to-1]
+	c.last = b.Data[to-1]
 }
 
 // version ends the open chunk where a version ends, if that is between the rows
@@ -359,22 +336,22 @@ func (c *collector) write(b *batch, from, to int) {
 // that does not end between two rows, or not behind as many rows as it had, is
 // none of this data: it is dropped, and comparing the slices with those of
 // before tells.
-func (c *collector) version(b *batch, hashed, i int) int {
+func (c *collector) version(b *indexBatch, hashed, i int) int {
 	for len(c.versions) > 0 {
 		s := c.versions[0]
-		at, here := c.d.files[b.file].bytePlace(b, s.Length-c.base-b.pos)
+		at, here := b.bytePlace(c.d.files[b.file], s.Length-c.base-b.Pos)
 		if !here {
 			return hashed
 		}
-		limit := int64(len(b.data))
-		if i < len(b.rows) {
-			limit = int64(b.rows[i].start)
+		limit := int64(len(b.Data))
+		if i < len(b.Rows) {
+			limit = int64(b.Rows[i].Start)
 		}
-		if at > limit || at == limit && i == len(b.rows) {
+		if at > limit || at == limit && i == len(b.Rows) {
 			return hashed
 		}
 		c.versions = c.versions[1:]
-		if c.rows != s.Rows || at < int64(hashed) || i > 0 && at < int64(b.rows[i-1].end) || !c.betweenLines(b, hashed, int(at)) {
+		if c.rows != s.Rows || at < int64(hashed) || i > 0 && at < int64(b.Rows[i-1].End) || !c.betweenLines(b, hashed, int(at)) {
 			continue
 		}
 		c.write(b, hashed, int(at))
@@ -390,59 +367,59 @@ func (c *collector) version(b *batch, hashed, i int) int {
 // bytePlace is where a place of the file, counted from the batch's position,
 // lies in the batch's data; negative when before it. here is false when it is
 // behind this batch's rows.
-func (f *file) bytePlace(b *batch, at int64) (n int64, here bool) {
-	if f.Format != formatParquet || at < 0 {
+func (b *indexBatch) bytePlace(f *source.File, at int64) (n int64, here bool) {
+	if f.Format != source.Parquet || at < 0 {
 		return at, true
 	}
-	if at >= int64(len(b.rows)) {
+	if at >= int64(len(b.Rows)) {
 		return 0, false
 	}
-	return int64(b.rows[at].start), true
+	return int64(b.Rows[at].Start), true
 }
 
 // betweenLines reports whether a line ends or begins at this place of a batch,
 // as far as the file has lines.
-func (c *collector) betweenLines(b *batch, hashed, at int) bool {
-	if b.pos == 0 && at == 0 || c.d.files[b.file].Format == formatParquet {
+func (c *collector) betweenLines(b *indexBatch, hashed, at int) bool {
+	if b.Pos == 0 && at == 0 || c.d.files[b.file].Format == source.Parquet {
 		return true
 	}
 	before := c.last
 	if at > hashed {
-		before = b.data[at-1]
+		before = b.Data[at-1]
 	}
-	return before == '\n' || at < len(b.data) && (b.data[at] == '\n' || b.data[at] == '\r')
+	return before == '\n' || at < len(b.Data) && (b.Data[at] == '\n' || b.Data[at] == '\r')
 }
 
 // newlines counts line breaks in a piece of a batch. Parquet has no lines.
-func newlines(b *batch, from, to int, f *file) int {
-	if f.Format == formatParquet || from >= to {
+func newlines(b *indexBatch, from, to int, f *source.File) int {
+	if f.Format == source.Parquet || from >= to {
 		return 0
 	}
-	return bytes.Count(b.data[from:to], []byte{'\n'})
+	return bytes.Count(b.Data[from:to], []byte{'\n'})
 }
 
 // position of a row in its file's own count.
-func (c *collector) position(b *batch, i int) int64 {
-	return b.pos + c.d.files[b.file].count(int(b.rows[i].start), i)
+func (c *collector) position(b *indexBatch, i int) int64 {
+	return b.Pos + inCountOf(c.d.files[b.file], int(b.Rows[i].Start), i)
 }
 
-// count is a length in the file's own count.
-func (f *file) count(bytes, rows int) int64 {
-	if f.Format == formatParquet {
+// inCountOf is a length in the file's own count.
+func inCountOf(f *source.File, bytes, rows int) int64 {
+	if f.Format == source.Parquet {
 		return int64(rows)
 	}
 	return int64(bytes)
 }
 
 // full reports whether the row sp must begin a new slice.
-func (c *collector) full(b *batch, hashed int, sp span) bool {
+func (c *collector) full(b *indexBatch, hashed int, sp source.Span) bool {
 	s := &c.d.spec
 	return c.open.Rows >= s.ShardRows ||
-		c.open.Rows > 0 && c.raw+int64(int(sp.end)-hashed) > s.ShardBytes
+		c.open.Rows > 0 && c.raw+int64(int(sp.End)-hashed) > s.ShardBytes
 }
 
 // row counts one row.
-func (c *collector) row(b *batch, i int, bad *badRow) {
+func (c *collector) row(b *indexBatch, i int, bad *badRow) {
 	index := c.rows
 	c.rows++
 	c.open.Rows++
@@ -460,7 +437,7 @@ func (c *collector) row(b *batch, i int, bad *badRow) {
 	}
 	c.badCount++
 	if len(c.located) < maxKept {
-		c.located = append(c.located, located{bad.rowError, bad.template, index, ordinal, b.file, b.rows[i].line})
+		c.located = append(c.located, located{bad.Reason, bad.template, index, ordinal, b.file, b.Rows[i].Line})
 	}
 }
 
@@ -469,12 +446,12 @@ func (c *collector) count(f *findings) {
 	c.failed += int64(f.failed)
 	c.filterOK += int64(f.filterOK)
 	c.filterFailed += int64(f.filterFailed)
-	if c.filterWhat.what == "" {
+	if c.filterWhat.What == "" {
 		c.filterWhat = f.filterWhat
 	}
 	for _, b := range f.bad {
-		if b.template && c.firstFailure.what == "" {
-			c.firstFailure = b.rowError
+		if b.template && c.firstFailure.What == "" {
+			c.firstFailure = b.Reason
 		}
 	}
 }
@@ -518,7 +495,7 @@ func (c *collector) finish(ctx context.Context) error {
 	i.Rows, i.Bytes = c.rows, c.base
 	i.Hash = hashOf(c.d.chunks)
 	if c.rows == 0 && c.p.Total == 0 {
-		c.p.add(Problem{File: c.d.files[0].Name, Row: -1, What: "there is no row"})
+		c.p.Add(problem.Problem{File: c.d.files[0].Name, Row: -1, What: "there is no row"})
 	}
 	c.d.picked = c.d.spec.selection(c.d.chunks, c.passed)
 	i.Selected = c.d.picked.total
@@ -536,12 +513,12 @@ func (c *collector) finish(ctx context.Context) error {
 func (c *collector) templates() {
 	fields := "the fields are " + strings.Join(c.d.info.Fields, ", ")
 	if c.filterFailed > 0 && c.filterOK == 0 {
-		c.p.add(Problem{Row: -1, What: c.filterWhat.what, Hint: fields})
+		c.p.Add(problem.Problem{Row: -1, What: c.filterWhat.What, Hint: fields})
 	}
 	if c.rendered == 0 || c.rendered > c.failed {
 		return
 	}
-	c.p.add(Problem{Row: -1, What: c.firstFailure.what, Hint: firstOf(c.firstFailure.hint, fields)})
+	c.p.Add(problem.Problem{Row: -1, What: c.firstFailure.What, Hint: cmp.Or(c.firstFailure.Hint, fields)})
 	before := len(c.located)
 	c.located = slices.DeleteFunc(c.located, func(l located) bool { return l.template })
 	c.badCount -= int64(before - len(c.located))
@@ -550,10 +527,10 @@ func (c *collector) templates() {
 // badRows counts and lists the bad rows among those selected.
 func (c *collector) badRows() {
 	i := &c.d.info
-	var list Problems
+	var list problem.Problems
 	for _, l := range c.located {
 		if c.d.picked.has(l.ordinal) {
-			list.add(Problem{File: c.d.files[l.file].Name, Line: l.line, Row: l.index, What: l.what, Hint: l.hint})
+			list.Add(problem.Problem{File: c.d.files[l.file].Name, Line: l.line, Row: l.index, What: l.What, Hint: l.Hint})
 		}
 	}
 	if !c.d.picked.partial {
@@ -562,7 +539,7 @@ func (c *collector) badRows() {
 	i.Bad = list.Total
 	i.Problems = list
 	if c.d.spec.OnBadRow == "refuse" {
-		c.p.merge(list)
+		c.p.Merge(list)
 	}
 }
 
@@ -580,16 +557,16 @@ func (c *collector) sameIDs(ctx context.Context) error {
 		return nil // different ids with the same hash
 	}
 	c.d.info.SameIDs = repeats
-	duplicates := Problems{List: list, Total: repeats}
-	c.d.info.Problems.merge(duplicates)
+	duplicates := problem.Problems{List: list, Total: repeats}
+	c.d.info.Problems.Merge(duplicates)
 	if !c.d.spec.AllowDuplicateIDs {
-		c.p.merge(duplicates)
+		c.p.Merge(duplicates)
 	}
 	return nil
 }
 
 // confirm reads the rows again for the first ids that really occur twice.
-func (d *Dataset) confirm(ctx context.Context, suspects []uint64) ([]Problem, error) {
+func (d *Dataset) confirm(ctx context.Context, suspects []uint64) ([]problem.Problem, error) {
 	wanted := make(map[uint64]struct{}, len(suspects))
 	for _, id := range suspects {
 		wanted[id] = struct{}{}
@@ -599,26 +576,26 @@ func (d *Dataset) confirm(ctx context.Context, suspects []uint64) ([]Problem, er
 		line int64
 	}
 	seen := map[string]place{}
-	var list []Problem
-	b := builder{rules: d.rules, check: true}
+	var list []problem.Problem
+	b := shape.NewBuilder(d.rules, true)
 	for i, f := range d.files {
-		err := d.eachRow(ctx, f, func(sp span, raw []byte) bool {
-			r, c := d.parse(&b, f, sp, raw)
-			if c.bad() {
+		err := d.eachRow(ctx, f, func(sp source.Span, raw []byte) bool {
+			r, c := parse(b, f, sp, raw)
+			if c.Bad() {
 				return true
 			}
-			v, _, c := b.id(r)
-			if _, ok := wanted[hashID(v)]; c.bad() || !ok {
+			v, _, c := b.ID(r)
+			if _, ok := wanted[hashID(v)]; c.Bad() || !ok {
 				return true
 			}
-			key := v.text()
+			key := v.Text()
 			first, again := seen[key]
 			if !again {
-				seen[key] = place{i, sp.line}
+				seen[key] = place{i, sp.Line}
 				return true
 			}
-			list = append(list, Problem{File: f.Name, Line: sp.line, Row: -1,
-				What: "the id " + quoteShort(v.text()) + " again",
+			list = append(list, problem.Problem{File: f.Name, Line: sp.Line, Row: -1,
+				What: "the id " + words.Quote(v.Text()) + " again",
 				Hint: fmt.Sprintf("first at %s:%d; ids must differ, as texts too; --allow-duplicate-ids (allow_duplicate_ids: true) takes them, rows are then told apart by their index", d.files[first.file].Name, first.line)})
 			return len(list) < shownSameIDs
 		})
@@ -633,21 +610,21 @@ func (d *Dataset) confirm(ctx context.Context, suspects []uint64) ([]Problem, er
 }
 
 // eachRow reads a file in order until do returns false.
-func (d *Dataset) eachRow(ctx context.Context, f *file, do func(span, []byte) bool) error {
-	sp, closer, err := d.splitter(f, 0, 1)
+func (d *Dataset) eachRow(ctx context.Context, f *source.File, do func(source.Span, []byte) bool) error {
+	rows, err := d.reader.All(f)
 	if err != nil {
 		return err
 	}
-	defer closer.Close()
-	var b batch
+	defer rows.Close()
+	var b source.Batch
 	for ctx.Err() == nil {
-		if err := sp.next(&b); err == io.EOF {
+		if err := rows.Next(&b); err == io.EOF {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		for _, r := range b.rows {
-			if !do(r, b.text(r)) {
+		for _, r := range b.Rows {
+			if !do(r, b.Text(r)) {
 				return nil
 			}
 		}

@@ -16,7 +16,11 @@ import (
 	"path/filepath"
 	"slices"
 
+	"nightshift/datasets/internal/problem"
+	"nightshift/datasets/internal/shape"
+	"nightshift/datasets/internal/source"
 	"nightshift/internal/fsx"
+	"nightshift/internal/words"
 )
 
 // The index file: one line that names the format, one line of JSON, then one
@@ -34,12 +38,12 @@ var ErrStale = errors.New("the dataset's index is out of date")
 // stored is the JSON line of an index.
 type stored struct {
 	Spec   string // fingerprint
-	Files  []*file
+	Files  []*source.File
 	Info   Info
 	Passed int64
 	Target bool
-	Media  map[string]stamp `json:",omitempty"`
-	Chunks int              `json:"Slices"`
+	Media  map[string]shape.Stamp `json:",omitempty"`
+	Chunks int                    `json:"Slices"`
 }
 
 // fingerprint of what the first pass depends on besides the files.
@@ -64,7 +68,7 @@ func (d *Dataset) WriteIndex(path string) error {
 	var out bytes.Buffer
 	out.WriteString(indexMagic)
 	meta := stored{Spec: d.spec.fingerprint(), Files: d.files, Info: d.info, Passed: d.picked.passing,
-		Target: d.rules.seenTarget, Media: d.rules.stamps.m, Chunks: len(d.chunks)}
+		Target: d.rules.SeenTarget, Media: d.rules.Stamps(), Chunks: len(d.chunks)}
 	if err := json.NewEncoder(&out).Encode(meta); err != nil {
 		return err
 	}
@@ -88,7 +92,7 @@ func (d *Dataset) WriteIndex(path string) error {
 // Spec.SelectRows is asked about every row again. Together with a Filter that
 // would need the rows, so that combination is ErrStale too.
 func LoadIndex(ctx context.Context, path string, s Spec) (*Dataset, error) {
-	var p Problems
+	var p problem.Problems
 	if s = s.withDefaults(&p); p.Total > 0 {
 		return nil, &p
 	}
@@ -105,12 +109,13 @@ func LoadIndex(ctx context.Context, path string, s Spec) (*Dataset, error) {
 	if err := stillThere(ctx, &s, meta.Files); err != nil {
 		return nil, err
 	}
-	d := &Dataset{spec: s, files: meta.Files, chunks: all, info: meta.Info}
+	d := &Dataset{spec: s, files: meta.Files, chunks: all, info: meta.Info, reader: source.Reader{Options: s.source()}}
 	d.decide(&p)
 	if p.Total > 0 {
 		return nil, fmt.Errorf("%w: %w", ErrStale, &p)
 	}
-	d.rules.seenTarget, d.rules.stamps.m = meta.Target, meta.Media
+	d.rules.SeenTarget = meta.Target
+	d.rules.SetStamps(meta.Media)
 	if s.SelectRows != nil {
 		meta.Passed = d.recount()
 	}
@@ -172,9 +177,9 @@ func chunkOf(b []byte) Chunk {
 }
 
 // stillThere compares the files that the Spec names with those of an index.
-func stillThere(ctx context.Context, s *Spec, indexed []*file) error {
-	var p Problems
-	now := *s
+func stillThere(ctx context.Context, s *Spec, indexed []*source.File) error {
+	var p problem.Problems
+	now := s.source()
 	var streams []string // standard input and pipes are not opened again
 	for _, f := range indexed {
 		if f.Spooled {
@@ -184,9 +189,9 @@ func stillThere(ctx context.Context, s *Spec, indexed []*file) error {
 	now.Paths = slices.DeleteFunc(slices.Clone(s.Paths), func(path string) bool {
 		return path == "-" || slices.Contains(streams, path)
 	})
-	var found []*file
+	var found []*source.File
 	if len(now.Paths) > 0 {
-		found = findFiles(ctx, &now, &p)
+		found = source.Find(ctx, &now, &p)
 	}
 	if p.Total > 0 {
 		return &p
@@ -194,7 +199,7 @@ func stillThere(ctx context.Context, s *Spec, indexed []*file) error {
 	i := 0
 	for _, old := range indexed {
 		if old.Spooled {
-			if err := old.same(old.Path); err != nil {
+			if err := same(old, old.Path); err != nil {
 				return err
 			}
 			continue
@@ -202,7 +207,7 @@ func stillThere(ctx context.Context, s *Spec, indexed []*file) error {
 		if i == len(found) || absolute(found[i].Path) != absolute(old.Path) {
 			return fmt.Errorf("%w: the files are not those of before", ErrStale)
 		}
-		if err := old.same(found[i].Path); err != nil {
+		if err := same(old, found[i].Path); err != nil {
 			return err
 		}
 		i++
@@ -222,14 +227,14 @@ func absolute(path string) string {
 }
 
 // same compares a file with what it was.
-func (f *file) same(path string) error {
-	if err := f.sameSize(); err != nil {
+func same(f *source.File, path string) error {
+	if err := sameSize(f); err != nil {
 		var changed *ChangedError
 		if errors.As(err, &changed) {
 			changed.Chunk = -1
 			return changed
 		}
-		return &Problems{Total: 1, List: []Problem{problemOf(f.Name, err)}}
+		return &problem.Problems{Total: 1, List: []problem.Problem{source.ProblemOf(f.Name, err)}}
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -237,7 +242,7 @@ func (f *file) same(path string) error {
 	}
 	now := *f
 	now.Path = path
-	now.identity(info)
+	now.Identify(info)
 	if now.ModTime != f.ModTime || now.Inode != f.Inode || now.Device != f.Device || now.CTime != f.CTime {
 		return fmt.Errorf("%w: %s was written or moved", ErrStale, f.Name)
 	}
@@ -299,7 +304,7 @@ func (d *Dataset) Continues(before []Chunk) error {
 			continue
 		}
 		return &ChangedError{File: d.files[0].Name, Chunk: i,
-			What: "rows " + thousands(old.First) + " to " + thousands(old.First+old.Rows-1) + " are not what they were"}
+			What: "rows " + words.Thousands(old.First) + " to " + words.Thousands(old.First+old.Rows-1) + " are not what they were"}
 	}
 	return nil
 }
@@ -311,7 +316,7 @@ func (d *Dataset) Continues(before []Chunk) error {
 func (d *Dataset) Extends(before []Chunk) error {
 	for i, old := range before {
 		changed := &ChangedError{File: d.files[len(d.files)-1].Name, Chunk: i}
-		rows := "rows " + thousands(old.First) + " to " + thousands(old.First+old.Rows-1)
+		rows := "rows " + words.Thousands(old.First) + " to " + words.Thousands(old.First+old.Rows-1)
 		if i < len(d.chunks) {
 			now := d.chunks[i]
 			if now.Hash == old.Hash && now.Rows == old.Rows && now.Selected == old.Selected {
@@ -325,7 +330,7 @@ func (d *Dataset) Extends(before []Chunk) error {
 		}
 		changed.What = rows + " are not what they were"
 		if d.info.Rows < old.First+old.Rows {
-			changed.What = rows + " are not all there: the dataset has " + thousands(d.info.Rows) + " rows"
+			changed.What = rows + " are not all there: the dataset has " + words.Thousands(d.info.Rows) + " rows"
 		}
 		return changed
 	}
@@ -339,18 +344,13 @@ func (d *Dataset) beginsLike(chunk int, old Chunk) bool {
 	}
 	h := sha256.New()
 	left := old.Bytes
-	err := d.eachPiece(chunk, func(f *file, from, to int64) error {
-		if left == 0 || f.Format == formatParquet {
+	err := d.eachPiece(chunk, func(f *source.File, from, to int64) error {
+		if left == 0 || f.Format == source.Parquet {
 			return nil
 		}
-		st, err := d.idle.take(&d.spec, f, from)
-		if err != nil {
-			return err
-		}
-		n, err := io.CopyN(h, st, min(left, to-from))
+		n := min(left, to-from)
 		left -= n
-		d.idle.put(f, st)
-		return err
+		return d.reader.Copy(context.Background(), h, f, from, from+n)
 	})
 	return err == nil && left == 0 && [32]byte(h.Sum(nil)) == old.Hash
 }

@@ -1,19 +1,24 @@
 package datasets
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"io/fs"
 	"iter"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 
 	"nightshift"
+	"nightshift/datasets/internal/rowjson"
+	"nightshift/datasets/internal/shape"
+	"nightshift/datasets/internal/source"
+	"nightshift/internal/words"
 )
 
 // Read yields the selected samples of one slice in order, rendered for epoch 0.
@@ -37,7 +42,7 @@ func (d *Dataset) ReadEpochs(ctx context.Context, chunk, epochs int) iter.Seq2[n
 		if d.chunks[chunk].Selected == 0 {
 			return
 		}
-		b := &builder{rules: d.rules}
+		b := shape.NewBuilder(d.rules, false)
 		err := d.rows(ctx, chunk, func(at place, raw []byte) bool {
 			return d.yieldEpochs(b, at, raw, epochs, yield)
 		})
@@ -49,11 +54,11 @@ func (d *Dataset) ReadEpochs(ctx context.Context, chunk, epochs int) iter.Seq2[n
 
 // yieldEpochs yields one row for all its epochs. Unless a template names epoch,
 // they differ in Sample.Epoch only.
-func (d *Dataset) yieldEpochs(b *builder, at place, raw []byte, epochs int, yield func(nightshift.Sample, error) bool) bool {
+func (d *Dataset) yieldEpochs(b *shape.Builder, at place, raw []byte, epochs int, yield func(nightshift.Sample, error) bool) bool {
 	var s nightshift.Sample
 	var err error
 	for epoch := range epochs {
-		if epoch == 0 || d.rules.epochs {
+		if epoch == 0 || d.rules.Epochs() {
 			s, err = d.sample(b, at, raw, epoch)
 		}
 		s.Epoch = epoch
@@ -66,32 +71,27 @@ func (d *Dataset) yieldEpochs(b *builder, at place, raw []byte, epochs int, yiel
 
 // A place says which row is meant.
 type place struct {
-	span
+	source.Span
 	index int64
-	file  *file
+	file  *source.File
 }
 
 // sample makes the sample of one row. raw must stay as it is.
-func (d *Dataset) sample(b *builder, at place, raw []byte, epoch int) (nightshift.Sample, error) {
+func (d *Dataset) sample(b *shape.Builder, at place, raw []byte, epoch int) (nightshift.Sample, error) {
 	sum := sha256.Sum256(raw)
-	r, c := d.parse(b, at.file, at.span, raw)
-	if !c.bad() {
-		c = b.build(r)
-	} else {
-		b.s = nightshift.Sample{}
+	var s nightshift.Sample
+	r, c := parse(b, at.file, at.Span, raw)
+	if !c.Bad() {
+		s, c = b.Sample(r, at.index, epoch)
 	}
-	if !c.bad() {
-		c = b.finish(r, at.index, epoch)
-	}
-	s := b.s
-	s.Index, s.Epoch, s.File, s.Line = at.index, epoch, at.file.Name, at.line
+	s.Index, s.Epoch, s.File, s.Line = at.index, epoch, at.file.Name, at.Line
 	copy(s.Hash[:], sum[:])
 	if s.ID == "" {
-		s.ID = itoa(at.index)
+		s.ID = strconv.FormatInt(at.index, 10)
 	}
-	if c.bad() {
+	if c.Bad() {
 		bad := nightshift.Sample{Index: s.Index, Epoch: s.Epoch, File: s.File, Line: s.Line, ID: s.ID, Hash: s.Hash}
-		return bad, &RowError{Index: at.index, File: s.File, Line: s.Line, What: c.what, Hint: c.hint}
+		return bad, &RowError{Index: at.index, File: s.File, Line: s.Line, What: c.What, Hint: c.Hint}
 	}
 	return s, nil
 }
@@ -103,13 +103,13 @@ func (d *Dataset) rows(ctx context.Context, chunk int, do func(place, []byte) bo
 		return err
 	}
 	sel := chunkRows{d: d, at: d.picked.starts[chunk], index: d.chunks[chunk].First}
-	if d.rules.templates.filter != nil {
-		sel.filter = &builder{rules: d.rules, check: true}
+	if d.rules.HasFilter() {
+		sel.filter = shape.NewBuilder(d.rules, true)
 	}
 	h := sha256.New()
 	going := true
-	err := d.cutChunk(ctx, chunk, h, func(f *file, b *batch) bool {
-		for _, sp := range b.rows {
+	err := d.cutChunk(ctx, chunk, h, func(f *source.File, b *source.Batch) bool {
+		for _, sp := range b.Rows {
 			if going = going && sel.offer(f, b, sp, do); !going {
 				return false
 			}
@@ -130,23 +130,23 @@ type chunkRows struct {
 	d      *Dataset
 	at     pick
 	index  int64
-	filter *builder
+	filter *shape.Builder
 }
 
-func (s *chunkRows) offer(f *file, b *batch, sp span, do func(place, []byte) bool) bool {
+func (s *chunkRows) offer(f *source.File, b *source.Batch, sp source.Span, do func(place, []byte) bool) bool {
 	index := s.index
 	s.index++
-	raw := b.text(sp)
+	raw := b.Text(sp)
 	if !s.passes(f, sp, raw, index) || !s.d.picked.next(&s.at) {
 		return true
 	}
 	return do(place{sp, index, f}, slices.Clone(raw))
 }
 
-func (s *chunkRows) passes(f *file, sp span, raw []byte, index int64) bool {
+func (s *chunkRows) passes(f *source.File, sp source.Span, raw []byte, index int64) bool {
 	if s.filter != nil {
-		if r, c := s.d.parse(s.filter, f, sp, raw); !c.bad() {
-			if pass, _ := s.filter.passes(r); !pass {
+		if r, c := parse(s.filter, f, sp, raw); !c.Bad() {
+			if pass, _ := s.filter.Passes(r); !pass {
 				return false
 			}
 		}
@@ -158,20 +158,14 @@ func (s *chunkRows) passes(f *file, sp span, raw []byte, index int64) bool {
 // unchanged hashes a slice and compares.
 func (d *Dataset) unchanged(ctx context.Context, chunk int) error {
 	h := sha256.New()
-	err := d.eachPiece(chunk, func(f *file, from, to int64) error {
-		if err := f.sameSize(); err != nil {
+	err := d.eachPiece(chunk, func(f *source.File, from, to int64) error {
+		if err := sameSize(f); err != nil {
 			return err
 		}
-		if f.Format == formatParquet {
-			return d.cutPiece(ctx, f, from, to, from+1, h, func(*file, *batch) bool { return true })
+		if f.Format == source.Parquet {
+			return d.cutPiece(ctx, f, from, to, from+1, h, func(*source.File, *source.Batch) bool { return true })
 		}
-		st, err := d.idle.take(&d.spec, f, from)
-		if err != nil {
-			return err
-		}
-		_, err = io.CopyN(h, &contextReader{ctx, st}, to-from)
-		d.idle.put(f, st)
-		return err
+		return d.reader.Copy(ctx, h, f, from, to)
 	})
 	switch {
 	case ctx.Err() != nil:
@@ -188,13 +182,13 @@ func (d *Dataset) unchanged(ctx context.Context, chunk int) error {
 
 // gone tells a changed file from one that cannot be read any more.
 func (d *Dataset) gone(chunk int, err error) error {
-	var fe *fileError
+	var fe *source.FileError
 	var changed *ChangedError
 	switch {
 	case errors.As(err, &changed):
 		changed.Chunk = chunk
 		return changed
-	case errors.As(err, &fe) && !isIO(fe.err):
+	case errors.As(err, &fe) && !isIO(fe.Err):
 		return d.changed(chunk)
 	case errors.Is(err, fs.ErrNotExist):
 		c := d.changed(chunk)
@@ -211,8 +205,8 @@ func isIO(err error) bool {
 }
 
 func (d *Dataset) changed(chunk int) *ChangedError {
-	e := &ChangedError{What: "rows " + thousands(d.chunks[chunk].First) + " to " +
-		thousands(d.chunks[chunk].First+d.chunks[chunk].Rows-1) + " are not what they were", Chunk: chunk}
+	e := &ChangedError{What: "rows " + words.Thousands(d.chunks[chunk].First) + " to " +
+		words.Thousands(d.chunks[chunk].First+d.chunks[chunk].Rows-1) + " are not what they were", Chunk: chunk}
 	for i, f := range d.files {
 		if s := d.chunks[chunk]; i == 0 || f.Base <= s.Offset {
 			e.File = f.Name
@@ -222,23 +216,23 @@ func (d *Dataset) changed(chunk int) *ChangedError {
 }
 
 // sameSize compares a file's size with what it was.
-func (f *file) sameSize() error {
+func sameSize(f *source.File) error {
 	info, err := os.Stat(f.Path)
 	if err != nil {
 		return err
 	}
 	switch n := info.Size(); {
 	case n > f.Size:
-		return &ChangedError{File: f.Name, What: "the file has grown from " + thousands(f.Size) + " to " + thousands(n) + " bytes", Appended: true}
+		return &ChangedError{File: f.Name, What: "the file has grown from " + words.Thousands(f.Size) + " to " + words.Thousands(n) + " bytes", Appended: true}
 	case n < f.Size:
-		return &ChangedError{File: f.Name, What: "the file has shrunk from " + thousands(f.Size) + " to " + thousands(n) + " bytes"}
+		return &ChangedError{File: f.Name, What: "the file has shrunk from " + words.Thousands(f.Size) + " to " + words.Thousands(n) + " bytes"}
 	}
 	return nil
 }
 
 // eachPiece names the pieces of files that a slice covers, in the files' own
 // counts.
-func (d *Dataset) eachPiece(chunk int, do func(f *file, from, to int64) error) error {
+func (d *Dataset) eachPiece(chunk int, do func(f *source.File, from, to int64) error) error {
 	s := d.chunks[chunk]
 	for _, f := range d.files {
 		from, to := max(s.Offset, f.Base), min(s.Offset+s.Bytes, f.Base+f.Length)
@@ -254,9 +248,9 @@ func (d *Dataset) eachPiece(chunk int, do func(f *file, from, to int64) error) e
 
 // cutChunk passes the batches of a slice to do, until it returns false, and
 // writes their data to h.
-func (d *Dataset) cutChunk(ctx context.Context, chunk int, h hash.Hash, do func(*file, *batch) bool) error {
+func (d *Dataset) cutChunk(ctx context.Context, chunk int, h hash.Hash, do func(*source.File, *source.Batch) bool) error {
 	going := true
-	return d.eachPiece(chunk, func(f *file, from, to int64) error {
+	return d.eachPiece(chunk, func(f *source.File, from, to int64) error {
 		if !going {
 			return nil
 		}
@@ -264,7 +258,7 @@ func (d *Dataset) cutChunk(ctx context.Context, chunk int, h hash.Hash, do func(
 		if from > 0 {
 			line = d.chunks[chunk].line
 		}
-		return d.cutPiece(ctx, f, from, to, line, h, func(f *file, b *batch) bool {
+		return d.cutPiece(ctx, f, from, to, line, h, func(f *source.File, b *source.Batch) bool {
 			going = do(f, b)
 			return going
 		})
@@ -272,53 +266,25 @@ func (d *Dataset) cutChunk(ctx context.Context, chunk int, h hash.Hash, do func(
 }
 
 // cutPiece cuts one piece of a file.
-func (d *Dataset) cutPiece(ctx context.Context, f *file, from, to, line int64, h hash.Hash, do func(*file, *batch) bool) error {
-	sp, done, err := d.pieceSplitter(f, from, to, line)
+func (d *Dataset) cutPiece(ctx context.Context, f *source.File, from, to, line int64, h hash.Hash, do func(*source.File, *source.Batch) bool) error {
+	rows, err := d.reader.Piece(f, from, to, line)
 	if err != nil {
 		return err
 	}
-	defer done()
-	var b batch
+	defer rows.Close()
+	var b source.Batch
 	for ctx.Err() == nil {
-		err := sp.next(&b)
-		if err == io.EOF {
+		if err := rows.Next(&b); err == io.EOF {
 			return nil
-		}
-		if err != nil {
+		} else if err != nil {
 			return err
 		}
-		if over := b.pos + int64(len(b.rows)) - to; f.Format == formatParquet && over >= 0 {
-			keep := len(b.rows) - int(over)
-			if over > 0 {
-				b.data = b.data[:b.rows[keep].start]
-			}
-			b.rows = b.rows[:keep]
-			h.Write(b.data)
-			do(f, &b)
-			return nil
-		}
-		h.Write(b.data)
+		h.Write(b.Data)
 		if !do(f, &b) {
 			return nil
 		}
 	}
 	return ctx.Err()
-}
-
-func (d *Dataset) pieceSplitter(f *file, from, to, line int64) (splitter, func(), error) {
-	if f.Format == formatParquet {
-		sp, closer, err := d.splitter(f, from, line)
-		if err != nil {
-			return nil, nil, err
-		}
-		return sp, func() { closer.Close() }, nil
-	}
-	st, err := d.idle.take(&d.spec, f, from)
-	if err != nil {
-		return nil, nil, err
-	}
-	partial := to < f.Length
-	return d.textSplitter(f, io.LimitReader(st, to-from), from, line, batchBytes, partial), func() { d.idle.put(f, st) }, nil
 }
 
 // Raw returns a row in the dataset's own form, without its line's end: a line
@@ -329,37 +295,22 @@ func (d *Dataset) Raw(index int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c := at.unreadable; c != nil {
-		return nil, &RowError{Index: index, File: at.file.Name, Line: at.line, What: c.what, Hint: c.hint}
+	if c := at.Unreadable; c != nil {
+		return nil, &RowError{Index: index, File: at.file.Name, Line: at.Line, What: c.What, Hint: c.Hint}
 	}
-	return d.ownForm(at.file, raw), nil
+	return d.ownForm(at, raw), nil
 }
 
-func (d *Dataset) ownForm(f *file, raw []byte) []byte {
-	switch {
-	case f.Format == formatJSON:
-		return compact(raw)
-	case f.Header != nil && d.info.RawFormat == formatJSONL: // files with different columns
-		if converted, what := csvRow(f.Header, raw, f.Format); what == "" {
+func (d *Dataset) ownForm(at place, raw []byte) []byte {
+	switch f := at.file; {
+	case f.Format == source.JSON:
+		return rowjson.Compact(raw)
+	case d.info.RawFormat == source.JSONL: // also of files with different columns
+		if converted, c := f.JSON(at.Span, raw); !c.Bad() {
 			return converted
 		}
 	}
 	return raw
-}
-
-// csvRecord writes a record as CSV, without its end.
-func csvRecord(fields []string, format string) string {
-	var out bytes.Buffer
-	for i, f := range fields {
-		if i > 0 {
-			out.WriteByte(separator(format))
-		}
-		if bytes.ContainsAny([]byte(f), "\"\r\n"+string(separator(format))) {
-			f = `"` + string(bytes.ReplaceAll([]byte(f), []byte(`"`), []byte(`""`))) + `"`
-		}
-		out.WriteString(f)
-	}
-	return out.String()
 }
 
 // A rawReader reads single rows by their index. It stands where the last one
@@ -382,7 +333,7 @@ func (r *rawReader) row(d *Dataset, index int64) (place, []byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if index < 0 || index >= d.info.Rows {
-		return place{}, nil, errors.New("there is no row " + itoa(index))
+		return place{}, nil, fmt.Errorf("there is no row %d", index)
 	}
 	chunk, found := slices.BinarySearchFunc(d.chunks, index, func(s Chunk, i int64) int { return int(s.First - i) })
 	if !found {
@@ -438,9 +389,9 @@ func (r *rawReader) close() {
 func (d *Dataset) allRows(chunk int) iter.Seq[rawRow] {
 	return func(yield func(rawRow) bool) {
 		index := d.chunks[chunk].First
-		err := d.cutChunk(context.Background(), chunk, sha256.New(), func(f *file, b *batch) bool {
-			for _, sp := range b.rows {
-				if !yield(rawRow{at: place{sp, index, f}, raw: slices.Clone(b.text(sp))}) {
+		err := d.cutChunk(context.Background(), chunk, sha256.New(), func(f *source.File, b *source.Batch) bool {
+			for _, sp := range b.Rows {
+				if !yield(rawRow{at: place{sp, index, f}, raw: slices.Clone(b.Text(sp))}) {
 					return false
 				}
 				index++

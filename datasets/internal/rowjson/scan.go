@@ -1,4 +1,7 @@
-package datasets
+// Package rowjson reads the JSON of dataset rows: it accepts strict JSON only,
+// says in words what is wrong with anything else, and keeps every value as it
+// was written.
+package rowjson
 
 import (
 	"bytes"
@@ -7,64 +10,67 @@ import (
 	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"nightshift/datasets/internal/problem"
+	"nightshift/internal/words"
 )
 
 // maxDepth is how deep a row may nest.
 const maxDepth = 200
 
-// A kind is the type of a JSON value, by its first byte; 'n' is a number and
+// A Kind is the type of a JSON value, by its first byte; 'n' is a number and
 // '0' is null.
-type kind byte
+type Kind byte
 
 const (
-	missing    kind = 0
-	kindObject kind = '{'
-	kindArray  kind = '['
-	kindString kind = '"'
-	kindNumber kind = 'n'
-	kindBool   kind = 't'
-	kindNull   kind = '0'
+	Missing Kind = 0
+	Object  Kind = '{'
+	Array   Kind = '['
+	String  Kind = '"'
+	Number  Kind = 'n'
+	Bool    Kind = 't'
+	Null    Kind = '0'
 )
 
-func (k kind) String() string {
+func (k Kind) String() string {
 	switch k {
-	case kindObject:
+	case Object:
 		return "an object"
-	case kindArray:
+	case Array:
 		return "a list"
-	case kindString:
+	case String:
 		return "a text"
-	case kindNumber:
+	case Number:
 		return "a number"
-	case kindBool:
+	case Bool:
 		return "true or false"
-	case kindNull:
+	case Null:
 		return "null"
 	}
 	return "missing"
 }
 
-// A field is one member of a row's object, as positions in its text.
-type field struct {
+// A Field is one member of a row's object, as positions in its text.
+type Field struct {
 	keyStart, keyEnd int32 // without the quotes
 	valStart, valEnd int32
-	kind             kind
+	Kind             Kind
 	escaped          bool // the key has escapes
 }
 
-// A scanner checks one row after another and finds the fields of each. Its
+// A Scanner checks one row after another and finds the fields of each. Its
 // zero value is ready; it is not safe for concurrent use.
 //
 // It accepts RFC 8259 JSON in valid UTF-8 and nothing more: no duplicate keys
 // at any level, no lone surrogates, no NaN, at most maxDepth levels.
-type scanner struct {
+type Scanner struct {
 	b      []byte
-	fields []field
+	fields []Field
 	keys   []keySpan // of all objects that are open, innermost last
 
 	frames []frame // of the last row that was scanned member by member
 	tail   []byte  // what stood behind its last value
-	same   bool    // the last row has the keys of the row before it
+	Same   bool    // the last row has the keys of the row before it
 
 	// Where and why the last row was refused.
 	at         int
@@ -86,9 +92,9 @@ type frame struct {
 
 // object scans b, which must hold exactly one JSON object, and reports whether
 // it does. s.fields then describes its members.
-func (s *scanner) object(b []byte) bool {
+func (s *Scanner) object(b []byte) bool {
 	s.start(b)
-	if s.same = s.asBefore(); s.same {
+	if s.Same = s.asBefore(); s.Same {
 		return true
 	}
 	s.start(b)
@@ -97,7 +103,25 @@ func (s *scanner) object(b []byte) bool {
 	return ok
 }
 
-func (s *scanner) start(b []byte) {
+// Row reads a row. Where it cannot be read, it is tried again with invalid
+// UTF-8 and lone surrogates replaced by U+FFFD, if repair says so.
+func (s *Scanner) Row(raw []byte, repair bool) (Row, problem.Reason) {
+	if s.object(raw) {
+		return Row{raw, s.fields}, problem.Reason{}
+	}
+	first := problem.Refuse(s.what, s.hint)
+	if s.at > 0 {
+		first.What += " at character " + words.Thousands(int64(s.at)+1)
+	}
+	if repair {
+		if raw = repaired(raw); s.object(raw) {
+			return Row{raw, s.fields}, problem.Reason{}
+		}
+	}
+	return Row{}, first
+}
+
+func (s *Scanner) start(b []byte) {
 	s.b, s.fields, s.keys = b, s.fields[:0], s.keys[:0]
 	s.at, s.what, s.hint = 0, "", ""
 }
@@ -105,7 +129,7 @@ func (s *scanner) start(b []byte) {
 // asBefore scans a row by the frames of the one before it: the rows of a file
 // mostly differ in their values alone. It reports false for any other row, be
 // it good or bad.
-func (s *scanner) asBefore() bool {
+func (s *Scanner) asBefore() bool {
 	if len(s.frames) == 0 {
 		return false
 	}
@@ -120,14 +144,14 @@ func (s *scanner) asBefore() bool {
 		if end < 0 {
 			return false
 		}
-		s.fields = append(s.fields, field{int32(i) + f.keyStart, int32(i) + f.keyEnd, int32(start), int32(end), k, f.escaped})
+		s.fields = append(s.fields, Field{int32(i) + f.keyStart, int32(i) + f.keyEnd, int32(start), int32(end), k, f.escaped})
 		i = end
 	}
 	return bytes.Equal(s.b[i:], s.tail)
 }
 
 // learn keeps the frames of a good row.
-func (s *scanner) learn(good bool) {
+func (s *Scanner) learn(good bool) {
 	s.frames = s.frames[:0]
 	if !good || len(s.fields) > manyKeys {
 		return
@@ -143,7 +167,7 @@ func (s *scanner) learn(good bool) {
 }
 
 // anew scans a row member by member.
-func (s *scanner) anew() bool {
+func (s *Scanner) anew() bool {
 	b := s.b
 	i := s.space(0)
 	if i == len(b) {
@@ -159,7 +183,7 @@ func (s *scanner) anew() bool {
 }
 
 // end checks that nothing follows the row's value.
-func (s *scanner) end(i int) bool {
+func (s *Scanner) end(i int) bool {
 	if i = s.space(i); i == len(s.b) {
 		return true
 	}
@@ -171,9 +195,9 @@ func (s *scanner) end(i int) bool {
 }
 
 // notAnObject finds out what a row that is no object is.
-func (s *scanner) notAnObject(i int) bool {
+func (s *Scanner) notAnObject(i int) bool {
 	start := i
-	if bytes.HasPrefix(s.b[i:], bom) {
+	if bytes.HasPrefix(s.b[i:], BOM) {
 		return s.refuse(i, "a byte-order mark inside the file", "files were joined? remove it") >= 0
 	}
 	k, i := s.value(i, 0)
@@ -181,14 +205,14 @@ func (s *scanner) notAnObject(i int) bool {
 		return false
 	}
 	hint := `a row looks like {"prompt": "…"}`
-	if k == kindArray {
+	if k == Array {
 		hint = "if the whole file is one list, it must not be written as lines"
 	}
 	return s.refuse(start, "the row is "+k.String()+", not an object", hint) >= 0
 }
 
 // refuse notes the first reason and returns -1.
-func (s *scanner) refuse(at int, what, hint string) int {
+func (s *Scanner) refuse(at int, what, hint string) int {
 	if s.what == "" {
 		s.at, s.what, s.hint = at, what, hint
 	}
@@ -196,11 +220,11 @@ func (s *scanner) refuse(at int, what, hint string) int {
 }
 
 // cut refuses a row that ends too early.
-func (s *scanner) cut() int {
+func (s *Scanner) cut() int {
 	return s.refuse(len(s.b), "the row ends in the middle", "was the file cut?")
 }
 
-func (s *scanner) space(i int) int {
+func (s *Scanner) space(i int) int {
 	for i < len(s.b) && (s.b[i] == ' ' || s.b[i] == '\t' || s.b[i] == '\r' || s.b[i] == '\n') {
 		i++
 	}
@@ -208,7 +232,7 @@ func (s *scanner) space(i int) int {
 }
 
 // members scans an object from behind its brace and returns where it ends.
-func (s *scanner) members(i, depth int, top bool) int {
+func (s *Scanner) members(i, depth int, top bool) int {
 	base := len(s.keys)
 	var seen map[string]struct{}
 	if i = s.space(i); i < len(s.b) && s.b[i] == '}' {
@@ -223,7 +247,7 @@ func (s *scanner) members(i, depth int, top bool) int {
 		}
 		span := keySpan{int32(key), int32(i - 1), escaped}
 		if s.repeats(base, span, &seen) {
-			return s.refuse(key, "the key "+quoteShort(string(s.b[key:i-1]))+" appears twice", "")
+			return s.refuse(key, "the key "+words.Quote(string(s.b[key:i-1]))+" appears twice", "")
 		}
 		s.keys = append(s.keys, span)
 		if i = s.space(i); i == len(s.b) {
@@ -233,12 +257,12 @@ func (s *scanner) members(i, depth int, top bool) int {
 			return s.refuse(i, "a colon is missing after a key", "")
 		}
 		start := s.space(i + 1)
-		var k kind
+		var k Kind
 		if k, i = s.value(start, depth); i < 0 {
 			return -1
 		}
 		if top {
-			s.fields = append(s.fields, field{span.start, span.end, int32(start), int32(i), k, escaped})
+			s.fields = append(s.fields, Field{span.start, span.end, int32(start), int32(i), k, escaped})
 		}
 		i = s.space(i)
 		switch {
@@ -254,7 +278,7 @@ func (s *scanner) members(i, depth int, top bool) int {
 	}
 }
 
-func (s *scanner) key(i int) (int, bool) {
+func (s *Scanner) key(i int) (int, bool) {
 	switch {
 	case i == len(s.b):
 		return s.cut(), false
@@ -273,7 +297,7 @@ const manyKeys = 64
 
 // repeats reports whether the object whose keys start at base has this key. An
 // object with many keys keeps them in *seen.
-func (s *scanner) repeats(base int, k keySpan, seen *map[string]struct{}) bool {
+func (s *Scanner) repeats(base int, k keySpan, seen *map[string]struct{}) bool {
 	if len(s.keys)-base >= manyKeys {
 		return s.seenBefore(base, k, seen)
 	}
@@ -291,7 +315,7 @@ func (s *scanner) repeats(base int, k keySpan, seen *map[string]struct{}) bool {
 	return false
 }
 
-func (s *scanner) seenBefore(base int, k keySpan, seen *map[string]struct{}) bool {
+func (s *Scanner) seenBefore(base int, k keySpan, seen *map[string]struct{}) bool {
 	if *seen == nil {
 		*seen = make(map[string]struct{}, 4*manyKeys)
 		for _, old := range s.keys[base:] {
@@ -304,41 +328,41 @@ func (s *scanner) seenBefore(base int, k keySpan, seen *map[string]struct{}) boo
 	return found
 }
 
-func (s *scanner) decode(k keySpan) []byte {
-	return unescape(s.b[k.start:k.end])
+func (s *Scanner) decode(k keySpan) []byte {
+	return Unescape(s.b[k.start:k.end])
 }
 
 // value scans one value and returns its kind and where it ends.
-func (s *scanner) value(i, depth int) (kind, int) {
+func (s *Scanner) value(i, depth int) (Kind, int) {
 	if i >= len(s.b) {
-		return missing, s.cut()
+		return Missing, s.cut()
 	}
 	switch c := s.b[i]; {
 	case c == '"':
 		i, _ = s.text(i + 1)
-		return kindString, i
+		return String, i
 	case c == '{' || c == '[':
 		if depth >= maxDepth {
-			return missing, s.refuse(i, "nested more than 200 levels deep", "")
+			return Missing, s.refuse(i, "nested more than 200 levels deep", "")
 		}
 		if c == '{' {
-			return kindObject, s.members(i+1, depth+1, false)
+			return Object, s.members(i+1, depth+1, false)
 		}
-		return kindArray, s.elements(i+1, depth+1)
+		return Array, s.elements(i+1, depth+1)
 	case c == '-' || c >= '0' && c <= '9':
-		return kindNumber, s.number(i)
+		return Number, s.number(i)
 	case c == 't':
-		return kindBool, s.word(i, "true")
+		return Bool, s.word(i, "true")
 	case c == 'f':
-		return kindBool, s.word(i, "false")
+		return Bool, s.word(i, "false")
 	case c == 'n':
-		return kindNull, s.word(i, "null")
+		return Null, s.word(i, "null")
 	}
-	return missing, s.strange(i)
+	return Missing, s.strange(i)
 }
 
 // strange refuses what starts no value, with a word for the usual mistakes.
-func (s *scanner) strange(i int) int {
+func (s *Scanner) strange(i int) int {
 	rest := s.b[i:]
 	switch {
 	case bytes.HasPrefix(rest, []byte("NaN")), bytes.HasPrefix(rest, []byte("Infinity")):
@@ -355,7 +379,7 @@ func (s *scanner) strange(i int) int {
 	return s.refuse(i, "a value is missing", "")
 }
 
-func (s *scanner) elements(i, depth int) int {
+func (s *Scanner) elements(i, depth int) int {
 	if i = s.space(i); i < len(s.b) && s.b[i] == ']' {
 		return i + 1
 	}
@@ -377,7 +401,7 @@ func (s *scanner) elements(i, depth int) int {
 	}
 }
 
-func (s *scanner) word(i int, w string) int {
+func (s *Scanner) word(i int, w string) int {
 	if len(s.b)-i >= len(w) && string(s.b[i:i+len(w)]) == w {
 		return i + len(w)
 	}
@@ -391,7 +415,7 @@ func (s *scanner) word(i int, w string) int {
 }
 
 // number scans a number by the grammar alone: its size does not matter.
-func (s *scanner) number(i int) int {
+func (s *Scanner) number(i int) int {
 	start := i
 	if s.b[i] == '-' {
 		i++
@@ -425,14 +449,14 @@ func (s *scanner) number(i int) int {
 	return i
 }
 
-func (s *scanner) badNumber(start, i int) int {
+func (s *Scanner) badNumber(start, i int) int {
 	if i == len(s.b) {
 		return s.cut()
 	}
 	return s.refuse(start, "a number that is not JSON", "")
 }
 
-func (s *scanner) digits(i int) int {
+func (s *Scanner) digits(i int) int {
 	for i < len(s.b) && s.b[i]-'0' <= 9 {
 		i++
 	}
@@ -454,7 +478,7 @@ func special(w uint64) uint64 {
 
 // text scans a string from behind its first quote; it returns where the string
 // ends, behind its last quote, and whether it has escapes.
-func (s *scanner) text(i int) (end int, escaped bool) {
+func (s *Scanner) text(i int) (end int, escaped bool) {
 	b := s.b
 	for {
 		for i+8 <= len(b) {
@@ -489,7 +513,7 @@ func (s *scanner) text(i int) (end int, escaped bool) {
 }
 
 // runes passes over characters that are not ASCII.
-func (s *scanner) runes(i int) int {
+func (s *Scanner) runes(i int) int {
 	for i < len(s.b) && s.b[i] >= utf8.RuneSelf {
 		r, n := utf8.DecodeRune(s.b[i:])
 		if r == utf8.RuneError && n == 1 {
@@ -500,7 +524,7 @@ func (s *scanner) runes(i int) int {
 	return i
 }
 
-func (s *scanner) control(i int) int {
+func (s *Scanner) control(i int) int {
 	switch s.b[i] {
 	case 0:
 		return s.refuse(i, "a NUL byte", "")
@@ -514,7 +538,7 @@ func (s *scanner) control(i int) int {
 
 // escape scans one escape from its backslash. A surrogate must be one of a
 // pair.
-func (s *scanner) escape(i int) int {
+func (s *Scanner) escape(i int) int {
 	if i+1 >= len(s.b) {
 		return s.cut()
 	}

@@ -1,4 +1,4 @@
-package datasets
+package rowjson
 
 import (
 	"bytes"
@@ -9,11 +9,14 @@ import (
 	"unicode/utf8"
 )
 
+// BOM is the byte-order mark of UTF-8.
+var BOM = []byte("\xef\xbb\xbf")
+
 // The functions of this file read JSON that a scanner has accepted. On other
 // text they return nonsense, but end.
 
-// skip returns where the value that starts at i ends.
-func skip(b []byte, i int) int {
+// Skip returns where the value that starts at i ends.
+func Skip(b []byte, i int) int {
 	if i >= len(b) {
 		return len(b)
 	}
@@ -72,9 +75,9 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// members yields the keys (as written, without quotes) and values of an object.
-func members(b []byte) iter.Seq2[[]byte, value] {
-	return func(yield func([]byte, value) bool) {
+// Members yields the keys (as written, without quotes) and values of an object.
+func Members(b []byte) iter.Seq2[[]byte, Value] {
+	return func(yield func([]byte, Value) bool) {
 		i := skipSpace(b, 0) + 1
 		for {
 			if i = skipSpace(b, i); i >= len(b) || b[i] != '"' {
@@ -84,8 +87,8 @@ func members(b []byte) iter.Seq2[[]byte, value] {
 			i = skipText(b, key)
 			name := b[key : i-1]
 			start := skipSpace(b, skipSpace(b, i)+1)
-			i = skip(b, start)
-			if !yield(name, newValue(b[min(start, i):i])) {
+			i = Skip(b, start)
+			if !yield(name, NewValue(b[min(start, i):i])) {
 				return
 			}
 			if i = skipSpace(b, i); i >= len(b) || b[i] != ',' {
@@ -96,17 +99,17 @@ func members(b []byte) iter.Seq2[[]byte, value] {
 	}
 }
 
-// elements yields the values of a list.
-func elements(b []byte) iter.Seq2[int, value] {
-	return func(yield func(int, value) bool) {
+// Elements yields the values of a list.
+func Elements(b []byte) iter.Seq2[int, Value] {
+	return func(yield func(int, Value) bool) {
 		i := skipSpace(b, 0) + 1
 		for n := 0; ; n++ {
 			if i = skipSpace(b, i); i >= len(b) || b[i] == ']' {
 				return
 			}
 			start := i
-			i = skip(b, i)
-			if !yield(n, newValue(b[start:i])) {
+			i = Skip(b, i)
+			if !yield(n, NewValue(b[start:i])) {
 				return
 			}
 			if i = skipSpace(b, i); i >= len(b) || b[i] != ',' {
@@ -117,81 +120,81 @@ func elements(b []byte) iter.Seq2[int, value] {
 	}
 }
 
-// A value is one JSON value as it was written. The zero value is a missing one.
-type value struct {
-	raw  []byte
-	kind kind
+// A Value is one JSON value as it was written. The zero value is a missing one.
+type Value struct {
+	Raw  []byte
+	Kind Kind
 }
 
-func newValue(raw []byte) value {
+func NewValue(raw []byte) Value {
 	if len(raw) == 0 {
-		return value{}
+		return Value{}
 	}
 	switch c := raw[0]; c {
 	case '{', '[', '"':
-		return value{raw, kind(c)}
+		return Value{raw, Kind(c)}
 	case 't', 'f':
-		return value{raw, kindBool}
+		return Value{raw, Bool}
 	case 'n':
-		return value{raw, kindNull}
+		return Value{raw, Null}
 	}
-	return value{raw, kindNumber}
+	return Value{raw, Number}
 }
 
-// given reports whether there is a value and it is not null.
-func (v value) given() bool { return v.kind != missing && v.kind != kindNull }
+// Given reports whether there is a value and it is not null.
+func (v Value) Given() bool { return v.Kind != Missing && v.Kind != Null }
 
-// text returns the value of a string, and the JSON of anything else.
-func (v value) text() string {
-	if v.kind != kindString || len(v.raw) < 2 {
-		return string(v.raw)
+// Text returns the value of a string, and the JSON of anything else.
+func (v Value) Text() string {
+	if v.Kind != String || len(v.Raw) < 2 {
+		return string(v.Raw)
 	}
-	return string(unescape(v.raw[1 : len(v.raw)-1]))
+	return string(Unescape(v.Raw[1 : len(v.Raw)-1]))
 }
 
-// get finds a member of an object, or an element of a list by its number.
-func (v value) get(name string) value {
-	switch v.kind {
-	case kindObject:
-		for key, val := range members(v.raw) {
-			if keyIs(key, name) {
+// Get finds a member of an object, or an element of a list by its number.
+func (v Value) Get(name string) Value {
+	switch v.Kind {
+	case Object:
+		for key, val := range Members(v.Raw) {
+			if KeyIs(key, name) {
 				return val
 			}
 		}
-	case kindArray:
+	case Array:
 		if n, err := strconv.Atoi(name); err == nil {
-			for i, val := range elements(v.raw) {
+			for i, val := range Elements(v.Raw) {
 				if i == n {
 					return val
 				}
 			}
 		}
 	}
-	return value{}
+	return Value{}
 }
 
-// empty reports whether a text, list or object holds nothing.
-func (v value) empty() bool {
-	switch v.kind {
-	case kindString:
-		return len(v.raw) <= 2
-	case kindArray, kindObject:
-		i := skipSpace(v.raw, 1)
-		return i >= len(v.raw) || v.raw[i] == ']' || v.raw[i] == '}'
+// Empty reports whether a text, list or object holds nothing.
+func (v Value) Empty() bool {
+	switch v.Kind {
+	case String:
+		return len(v.Raw) <= 2
+	case Array, Object:
+		i := skipSpace(v.Raw, 1)
+		return i >= len(v.Raw) || v.Raw[i] == ']' || v.Raw[i] == '}'
 	}
 	return false
 }
 
-func keyIs(key []byte, name string) bool {
+func KeyIs(key []byte, name string) bool {
 	if bytes.IndexByte(key, '\\') >= 0 {
-		return string(unescape(key)) == name
+		return string(Unescape(key)) == name
 	}
 	return string(key) == name
 }
 
-// unescape decodes the inside of a JSON string. Without escapes it returns raw
+// Unescape decodes the inside of a JSON string. Without escapes it returns raw
 // itself.
-func unescape(raw []byte) []byte {
+func Unescape(raw []byte) []byte {
 	n := bytes.IndexByte(raw, '\\')
 	if n < 0 {
 		return raw
@@ -241,10 +244,10 @@ func appendCodePoint(out, b []byte) ([]byte, int) {
 	return utf8.AppendRune(out, r), 6
 }
 
-// quote writes s as a JSON string, with no more escapes than JSON needs.
-func quote(s string) []byte { return appendQuoted(nil, s) }
+// Quote writes s as a JSON string, with no more escapes than JSON needs.
+func Quote(s string) []byte { return AppendQuoted(nil, s) }
 
-func appendQuoted(out []byte, s string) []byte {
+func AppendQuoted(out []byte, s string) []byte {
 	out = append(out, '"')
 	start := 0
 	for i := 0; i < len(s); i++ {
@@ -271,26 +274,13 @@ func appendQuoted(out []byte, s string) []byte {
 	return append(append(out, s[start:]...), '"')
 }
 
-// compact returns JSON on one line; numbers and the order of keys stay.
-func compact(raw []byte) []byte {
+// Compact returns JSON on one line; numbers and the order of keys stay.
+func Compact(raw []byte) []byte {
 	var out bytes.Buffer
 	if json.Compact(&out, raw) != nil {
 		return raw
 	}
 	return out.Bytes()
-}
-
-// quoteShort quotes a text for a message, cut where it is long.
-func quoteShort(s string) string {
-	const most = 60
-	if len(s) > most {
-		cut := most
-		for cut > 0 && !utf8.RuneStart(s[cut]) {
-			cut--
-		}
-		s = s[:cut] + "…"
-	}
-	return strconv.Quote(s)
 }
 
 // repaired replaces invalid UTF-8 and lone surrogate escapes by U+FFFD.

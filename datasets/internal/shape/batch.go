@@ -1,10 +1,13 @@
-package datasets
+package shape
 
 import (
 	"bytes"
 	"strings"
 
 	"nightshift"
+	"nightshift/datasets/internal/problem"
+	"nightshift/datasets/internal/rowjson"
+	"nightshift/internal/words"
 )
 
 // A batchBody is how a whole request body of one protocol is read.
@@ -13,7 +16,7 @@ type batchBody struct {
 	url      string // what the url of its rows in an OpenAI batch file ends in; "" where there are none
 	prompt   string // the member that holds what is asked
 	want     string // what that is, for people
-	check    func(b *builder, p path, prompt value) rowError
+	check    func(b *Builder, p path, prompt rowjson.Value) problem.Reason
 	// limits are of members that mean something else than a row's own parameter
 	// of that name.
 	limits map[string]limit
@@ -23,13 +26,13 @@ type batchBody struct {
 }
 
 var chatBody = batchBody{protocol: nightshift.Chat, url: "/chat/completions", prompt: "messages", want: "a list of messages",
-	check: (*builder).checkMessages, withSystem: func(body []byte, system string) []byte {
-		return withMember(body, "messages", func(list value) []byte { return messagesWithSystem(list, system) })
+	check: (*Builder).checkMessages, withSystem: func(body []byte, system string) []byte {
+		return withMember(body, "messages", func(list rowjson.Value) []byte { return messagesWithSystem(list, system) })
 	}}
 
 var messagesBody = batchBody{protocol: nightshift.Messages, url: "/messages", prompt: "messages", want: "a list of messages",
-	check: (*builder).checkMessages, withSystem: func(body []byte, system string) []byte {
-		return withMember(body, "system", func(value) []byte { return quote(system) })
+	check: (*Builder).checkMessages, withSystem: func(body []byte, system string) []byte {
+		return withMember(body, "system", func(rowjson.Value) []byte { return rowjson.Quote(system) })
 	}}
 
 // geminiBody has no line in an OpenAI batch file: [builder.geminiBatch].
@@ -42,20 +45,20 @@ var batchBodies = []batchBody{
 	{protocol: "responses", url: "/responses", prompt: "input", want: "a text or a list of items",
 		check: checkItems, withSystem: responsesWithSystem},
 	{protocol: "completions", url: "/completions", prompt: "prompt", want: "a text or a list", check: checkTexts,
-		limits: map[string]limit{"logprobs": {[]kind{kindNumber, kindBool}, -1, 1e6, true}}},
+		limits: map[string]limit{"logprobs": {[]rowjson.Kind{rowjson.Number, rowjson.Bool}, -1, 1e6, true}}},
 	{protocol: "embeddings", url: "/embeddings", prompt: "input", want: "a text or a list", check: checkTexts},
 	geminiBody,
 }
 
 // batchBodyFor finds the kind of body that the url of an OpenAI batch row
 // speaks of. Without a url it is Chat's.
-func batchBodyFor(url value) (batchBody, rowError) {
-	if !url.given() {
-		return chatBody, rowError{}
+func batchBodyFor(url rowjson.Value) (batchBody, problem.Reason) {
+	if !url.Given() {
+		return chatBody, problem.Reason{}
 	}
-	to := url.text()
+	to := url.Text()
 	if strings.Contains(to, "://") {
-		return batchBody{}, rowError{"the row names a whole URL", "a row cannot choose its endpoint; write /v1/chat/completions"}
+		return batchBody{}, problem.Refuse("the row names a whole URL", "a row cannot choose its endpoint; write /v1/chat/completions")
 	}
 	var known []string
 	for _, kind := range batchBodies {
@@ -63,69 +66,68 @@ func batchBodyFor(url value) (batchBody, rowError) {
 			continue
 		}
 		if strings.HasPrefix(to, "/") && strings.HasSuffix(to, kind.url) {
-			return kind, rowError{}
+			return kind, problem.Reason{}
 		}
 		known = append(known, "/v1"+kind.url)
 	}
 	last := len(known) - 1
-	return batchBody{}, rowError{"the url is " + quoteShort(to),
-		"only " + strings.Join(known[:last], ", ") + " and " + known[last] + " can be sent"}
+	return batchBody{}, problem.Refuse("the url is "+words.Quote(to), "only "+strings.Join(known[:last], ", ")+" and "+known[last]+" can be sent")
 }
 
 // openAIBatch reads a line of an OpenAI batch file.
-func (b *builder) openAIBatch(r row) rowError {
+func (b *Builder) openAIBatch(r rowjson.Row) problem.Reason {
 	b.use("body")
 	b.use("method")
 	b.use("url")
-	if method := r.get("method"); method.given() && method.text() != "POST" {
-		return rowError{"the method is " + quoteShort(method.text()), "only POST can be sent"}
+	if method := r.Get("method"); method.Given() && method.Text() != "POST" {
+		return problem.Refuse("the method is "+words.Quote(method.Text()), "only POST can be sent")
 	}
-	kind, c := batchBodyFor(r.get("url"))
-	if c.bad() {
+	kind, c := batchBodyFor(r.Get("url"))
+	if c.Bad() {
 		return c
 	}
-	return b.body(path{name: "body"}, r.get("body"), kind)
+	return b.body(path{name: "body"}, r.Get("body"), kind)
 }
 
 // anthropicBatch reads a request of an Anthropic batch.
-func (b *builder) anthropicBatch(r row) rowError {
+func (b *Builder) anthropicBatch(r rowjson.Row) problem.Reason {
 	b.use("params")
-	return b.body(path{name: "params"}, r.get("params"), messagesBody)
+	return b.body(path{name: "params"}, r.Get("params"), messagesBody)
 }
 
 // isGeminiBatch reports whether a row is a line of a Gemini batch file. Vertex
 // writes no key beside the request.
-func isGeminiBatch(r row) bool {
-	request := r.get("request")
-	return request.kind == kindObject && (request.get("contents").kind == kindArray || has(r, "key", kindString))
+func isGeminiBatch(r rowjson.Row) bool {
+	request := r.Get("request")
+	return request.Kind == rowjson.Object && (request.Get("contents").Kind == rowjson.Array || has(r, "key", rowjson.String))
 }
 
 // geminiBatch reads a line of a Gemini batch file.
-func (b *builder) geminiBatch(r row) rowError {
+func (b *Builder) geminiBatch(r rowjson.Row) problem.Reason {
 	b.use("request")
-	return b.body(path{name: "request"}, r.get("request"), geminiBody)
+	return b.body(path{name: "request"}, r.Get("request"), geminiBody)
 }
 
 // body checks a whole request body and takes it as it is.
-func (b *builder) body(p path, v value, kind batchBody) rowError {
-	if v.kind != kindObject {
+func (b *Builder) body(p path, v rowjson.Value, kind batchBody) problem.Reason {
+	if v.Kind != rowjson.Object {
 		return b.wrongType(p, v, "an object")
 	}
 	if kind.withSystem == nil && b.templates.system != nil {
-		return rowError{"a request of " + string(kind.protocol) + " has no system prompt", "leave system out of the plan"}
+		return problem.Refuse("a request of "+string(kind.protocol)+" has no system prompt", "leave system out of the plan")
 	}
-	if c := checkMembers(p, v, kind); c.bad() {
+	if c := checkMembers(p, v, kind); c.Bad() {
 		return c
 	}
-	prompt, at := v.get(kind.prompt), path{name: p.name + "." + kind.prompt}
-	if prompt.kind != kindString && prompt.kind != kindArray {
+	prompt, at := v.Get(kind.prompt), path{name: p.name + "." + kind.prompt}
+	if prompt.Kind != rowjson.String && prompt.Kind != rowjson.Array {
 		return b.wrongType(at, prompt, kind.want)
 	}
-	if c := kind.check(b, at, prompt); c.bad() || b.check {
+	if c := kind.check(b, at, prompt); c.Bad() || b.check {
 		return c
 	}
-	raw, c := b.inline(v.raw)
-	if kind.prompt == "messages" && bytes.Contains(prompt.raw, []byte("null")) {
+	raw, c := b.inline(v.Raw)
+	if kind.prompt == "messages" && bytes.Contains(prompt.Raw, []byte("null")) {
 		raw = withMember(raw, "messages", messagesWithoutNulls)
 	}
 	b.s.Body, b.s.BodyProtocol = bytes.TrimSpace(raw), kind.protocol
@@ -134,75 +136,75 @@ func (b *builder) body(p path, v value, kind batchBody) rowError {
 
 // checkMembers refuses members by which a body might choose where it is sent,
 // and parameters that no server takes.
-func checkMembers(p path, v value, kind batchBody) rowError {
-	for key, member := range members(v.raw) {
-		name := string(unescape(key))
-		c := rowError{}
-		if own, differs := kind.limits[name]; differs && member.kind != kindNull {
+func checkMembers(p path, v rowjson.Value, kind batchBody) problem.Reason {
+	for key, member := range rowjson.Members(v.Raw) {
+		name := string(rowjson.Unescape(key))
+		c := problem.Reason{}
+		if own, differs := kind.limits[name]; differs && member.Kind != rowjson.Null {
 			if what := own.check(member); what != "" {
-				c = rowError{name + " " + what, ""}
+				c = problem.Refuse(name + " " + what)
 			}
 		} else if !differs {
 			c = checkParam(name, member, true)
 		}
-		if c.bad() {
-			c.what = p.name + "." + c.what
+		if c.Bad() {
+			c.What = p.name + "." + c.What
 			return c
 		}
 	}
-	return rowError{}
+	return problem.Reason{}
 }
 
 // checkMessages checks a list of messages in either dialect.
-func (b *builder) checkMessages(p path, list value) rowError {
-	if list.kind != kindArray {
+func (b *Builder) checkMessages(p path, list rowjson.Value) problem.Reason {
+	if list.Kind != rowjson.Array {
 		return b.wrongType(p, list, "a list of messages")
 	}
-	inner := builder{rules: b.rules, check: true, media: b.media}
+	inner := Builder{Rules: b.Rules, check: true, media: b.media}
 	return inner.messages(p, list)
 }
 
 // checkObjects checks a list of objects, which must not be empty.
-func checkObjects(b *builder, p path, list value) rowError {
-	if list.kind != kindArray {
+func checkObjects(b *Builder, p path, list rowjson.Value) problem.Reason {
+	if list.Kind != rowjson.Array {
 		return b.wrongType(p, list, "a list")
 	}
-	if list.empty() {
-		return rowError{quoteShort(p.name) + " is empty", ""}
+	if list.Empty() {
+		return problem.Refuse(words.Quote(p.name) + " is empty")
 	}
-	for i, item := range elements(list.raw) {
-		if item.kind != kindObject {
-			return rowError{placeOf(p.name, i) + " is " + item.kind.String() + ", not an object", ""}
+	for i, item := range rowjson.Elements(list.Raw) {
+		if item.Kind != rowjson.Object {
+			return problem.Refuse(placeOf(p.name, i) + " is " + item.Kind.String() + ", not an object")
 		}
 	}
-	return rowError{}
+	return problem.Reason{}
 }
 
 // checkItems checks the input of the Responses format: a text, or items.
-func checkItems(b *builder, p path, input value) rowError {
-	if input.kind == kindString {
+func checkItems(b *Builder, p path, input rowjson.Value) problem.Reason {
+	if input.Kind == rowjson.String {
 		return checkTexts(b, p, input)
 	}
 	return checkObjects(b, p, input)
 }
 
 // checkTexts checks a text or a list of texts, or of tokens.
-func checkTexts(_ *builder, p path, input value) rowError {
-	if input.empty() {
-		return rowError{quoteShort(p.name) + " is empty", ""}
+func checkTexts(_ *Builder, p path, input rowjson.Value) problem.Reason {
+	if input.Empty() {
+		return problem.Refuse(words.Quote(p.name) + " is empty")
 	}
-	if input.kind == kindString {
-		return rowError{}
+	if input.Kind == rowjson.String {
+		return problem.Reason{}
 	}
-	for i, one := range elements(input.raw) {
+	for i, one := range rowjson.Elements(input.Raw) {
 		switch {
-		case one.kind != kindString && one.kind != kindNumber && one.kind != kindArray:
-			return rowError{placeOf(p.name, i) + " is " + one.kind.String() + ", not a text or a list of tokens", ""}
-		case one.kind != kindNumber && one.empty():
-			return rowError{placeOf(p.name, i) + " is empty", ""}
+		case one.Kind != rowjson.String && one.Kind != rowjson.Number && one.Kind != rowjson.Array:
+			return problem.Refuse(placeOf(p.name, i) + " is " + one.Kind.String() + ", not a text or a list of tokens")
+		case one.Kind != rowjson.Number && one.Empty():
+			return problem.Refuse(placeOf(p.name, i) + " is empty")
 		}
 	}
-	return rowError{}
+	return problem.Reason{}
 }
 
 // bodyWithSystem puts the plan's system prompt into a whole request body, in
@@ -218,15 +220,15 @@ func bodyWithSystem(body []byte, protocol nightshift.Protocol, system string) []
 
 // messagesWithSystem replaces the system and developer messages that a list of
 // messages begins with. The first of them says which role the new one has.
-func messagesWithSystem(list value, system string) []byte {
+func messagesWithSystem(list rowjson.Value, system string) []byte {
 	role, rest := "system", withoutSystem(list)
-	for _, m := range elements(list.raw) {
-		if own := m.get("role").text(); own == "developer" {
+	for _, m := range rowjson.Elements(list.Raw) {
+		if own := m.Get("role").Text(); own == "developer" {
 			role = own
 		}
 		break
 	}
-	out := append([]byte(`[{"role":"`+role+`","content":`), quote(system)...)
+	out := append([]byte(`[{"role":"`+role+`","content":`), rowjson.Quote(system)...)
 	out = append(out, '}')
 	for _, m := range rest {
 		out = append(append(out, ','), m...)
@@ -236,11 +238,11 @@ func messagesWithSystem(list value, system string) []byte {
 
 // withoutSystem are the messages of a list after the system and developer
 // messages that it begins with.
-func withoutSystem(list value) (rest [][]byte) {
-	for _, m := range elements(list.raw) {
-		role := m.get("role").text()
+func withoutSystem(list rowjson.Value) (rest [][]byte) {
+	for _, m := range rowjson.Elements(list.Raw) {
+		role := m.Get("role").Text()
 		if len(rest) > 0 || role != "system" && role != "developer" {
-			rest = append(rest, m.raw)
+			rest = append(rest, m.Raw)
 		}
 	}
 	return rest
@@ -249,10 +251,10 @@ func withoutSystem(list value) (rest [][]byte) {
 // responsesWithSystem replaces the instructions, and the system messages that
 // the input begins with.
 func responsesWithSystem(body []byte, system string) []byte {
-	body = withMember(body, "instructions", func(value) []byte { return quote(system) })
-	return withMember(body, "input", func(input value) []byte {
-		if input.kind != kindArray {
-			return input.raw
+	body = withMember(body, "instructions", func(rowjson.Value) []byte { return rowjson.Quote(system) })
+	return withMember(body, "input", func(input rowjson.Value) []byte {
+		if input.Kind != rowjson.Array {
+			return input.Raw
 		}
 		return append(append([]byte{'['}, bytes.Join(withoutSystem(input), []byte{','})...), ']')
 	})
@@ -261,10 +263,10 @@ func responsesWithSystem(body []byte, system string) []byte {
 // geminiWithSystem replaces the system instruction, whose name has two forms.
 func geminiWithSystem(body []byte, system string) []byte {
 	name := "systemInstruction"
-	if newValue(body).get("system_instruction").kind != missing {
+	if rowjson.NewValue(body).Get("system_instruction").Kind != rowjson.Missing {
 		name = "system_instruction"
 	}
-	return withMember(body, name, func(value) []byte {
-		return append(append([]byte(`{"parts":[{"text":`), quote(system)...), `}]}`...)
+	return withMember(body, name, func(rowjson.Value) []byte {
+		return append(append([]byte(`{"parts":[{"text":`), rowjson.Quote(system)...), `}]}`...)
 	})
 }

@@ -1,10 +1,13 @@
-package datasets
+package shape
 
 import (
 	"bytes"
 	"strings"
 
 	"nightshift"
+	"nightshift/datasets/internal/problem"
+	"nightshift/datasets/internal/rowjson"
+	"nightshift/internal/words"
 )
 
 // roles that a message may have. "function" is the old name of a tool's answer
@@ -19,37 +22,37 @@ func knownRole(role string) bool {
 }
 
 // chat reads a list of messages.
-func (b *builder) chat(r row) rowError {
+func (b *Builder) chat(r rowjson.Row) problem.Reason {
 	v := b.unwrapped(b.find(r, &b.prompt))
 	b.use(b.prompt.name)
-	if v.kind != kindArray {
+	if v.Kind != rowjson.Array {
 		return b.wrongType(b.prompt, v, "a list of messages")
 	}
 	return b.messages(b.prompt, v)
 }
 
-func (b *builder) messages(p path, v value) rowError {
+func (b *Builder) messages(p path, v rowjson.Value) problem.Reason {
 	speaks := false
-	for i, m := range elements(v.raw) {
+	for i, m := range rowjson.Elements(v.Raw) {
 		role, c := b.message(m)
-		if c.bad() {
-			c.what = placeOf(p.name, i) + ": " + c.what
+		if c.Bad() {
+			c.What = placeOf(p.name, i) + ": " + c.What
 			return c
 		}
 		speaks = speaks || role != nightshift.RoleSystem && role != nightshift.RoleDeveloper
 	}
 	if !speaks {
-		return rowError{quoteShort(p.name) + " holds nothing to answer", "a user message is missing"}
+		return problem.Refuse(words.Quote(p.name)+" holds nothing to answer", "a user message is missing")
 	}
 	b.liftSystem()
-	return rowError{}
+	return problem.Reason{}
 }
 
-func placeOf(list string, i int) string { return list + "[" + thousands(int64(i)) + "]" }
+func placeOf(list string, i int) string { return list + "[" + words.Thousands(int64(i)) + "]" }
 
 // liftSystem makes a plain system message that comes first the sample's system
 // prompt, unless something else is.
-func (b *builder) liftSystem() {
+func (b *Builder) liftSystem() {
 	if b.check || b.s.System != "" || b.templates.system != nil || len(b.s.Messages) == 0 {
 		return
 	}
@@ -60,14 +63,14 @@ func (b *builder) liftSystem() {
 }
 
 // message reads one message in either dialect.
-func (b *builder) message(m value) (nightshift.Role, rowError) {
-	if m.kind != kindObject {
-		return "", rowError{"the message is " + m.kind.String() + ", not an object", ""}
+func (b *Builder) message(m rowjson.Value) (nightshift.Role, problem.Reason) {
+	if m.Kind != rowjson.Object {
+		return "", problem.Refuse("the message is " + m.Kind.String() + ", not an object")
 	}
-	var role, content, calls value
+	var role, content, calls rowjson.Value
 	others, nulls := false, false
-	for key, v := range members(m.raw) {
-		if v.kind == kindNull && string(key) != "content" {
+	for key, v := range rowjson.Members(m.Raw) {
+		if v.Kind == rowjson.Null && string(key) != "content" {
 			nulls = true
 			continue // absent
 		}
@@ -83,110 +86,110 @@ func (b *builder) message(m value) (nightshift.Role, rowError) {
 		}
 	}
 	switch {
-	case role.kind != kindString:
-		return "", rowError{"the message has no role", ""}
-	case !knownRole(role.text()):
-		return "", rowError{"unknown role " + quoteShort(role.text()), "system, developer, user, assistant or tool"}
+	case role.Kind != rowjson.String:
+		return "", problem.Refuse("the message has no role")
+	case !knownRole(role.Text()):
+		return "", problem.Refuse("unknown role "+words.Quote(role.Text()), "system, developer, user, assistant or tool")
 	}
-	r := nightshift.Role(role.text())
-	if c := b.content(r, content, calls); c.bad() {
+	r := nightshift.Role(role.Text())
+	if c := b.content(r, content, calls); c.Bad() {
 		return r, c
 	}
-	if content.kind == kindString && !others {
+	if content.Kind == rowjson.String && !others {
 		b.say(r, content)
-		return r, rowError{}
+		return r, problem.Reason{}
 	}
-	if nulls || bytes.Contains(m.raw, []byte("null")) {
-		m.raw = sentMessage(m, content)
+	if nulls || bytes.Contains(m.Raw, []byte("null")) {
+		m.Raw = sentMessage(m, content)
 	}
-	raw, c := b.inline(m.raw)
-	if c.bad() || b.check {
+	raw, c := b.inline(m.Raw)
+	if c.Bad() || b.check {
 		return r, c
 	}
 	b.s.Messages = append(b.s.Messages, nightshift.Message{Role: r, Raw: raw})
-	return r, rowError{}
+	return r, problem.Reason{}
 }
 
 // sentMessage is a message without its null members. A content that is null
 // beside tool calls says that there is no text, and stays.
-func sentMessage(m, content value) []byte {
+func sentMessage(m, content rowjson.Value) []byte {
 	out := withoutNulls(m)
-	if content.kind == kindNull {
+	if content.Kind == rowjson.Null {
 		out = append(out[:len(out)-1], `,"content":null}`...)
 	}
 	return out
 }
 
 // content checks what a message says.
-func (b *builder) content(role nightshift.Role, content, calls value) rowError {
-	switch content.kind {
-	case kindString:
-		return rowError{}
-	case kindArray:
-		if content.empty() && !calls.given() {
-			return rowError{"the content is an empty list", ""}
+func (b *Builder) content(role nightshift.Role, content, calls rowjson.Value) problem.Reason {
+	switch content.Kind {
+	case rowjson.String:
+		return problem.Reason{}
+	case rowjson.Array:
+		if content.Empty() && !calls.Given() {
+			return problem.Refuse("the content is an empty list")
 		}
-		for _, part := range elements(content.raw) {
-			if part.kind == kindString {
-				return rowError{"a content part is a text", `write it as {"type": "text", "text": "…"}`}
+		for _, part := range rowjson.Elements(content.Raw) {
+			if part.Kind == rowjson.String {
+				return problem.Refuse("a content part is a text", `write it as {"type": "text", "text": "…"}`)
 			}
-			if part.kind != kindObject || part.get("type").kind != kindString {
-				return rowError{"a content part is no object with a type", ""}
+			if part.Kind != rowjson.Object || part.Get("type").Kind != rowjson.String {
+				return problem.Refuse("a content part is no object with a type")
 			}
 		}
-		return rowError{}
-	case missing, kindNull:
-		if role == nightshift.RoleAssistant && calls.given() {
-			return rowError{}
+		return problem.Reason{}
+	case rowjson.Missing, rowjson.Null:
+		if role == nightshift.RoleAssistant && calls.Given() {
+			return problem.Reason{}
 		}
-		return rowError{"the message has no content", ""}
+		return problem.Refuse("the message has no content")
 	}
-	return rowError{"the content is " + content.kind.String() + ", not a text or a list", ""}
+	return problem.Refuse("the content is " + content.Kind.String() + ", not a text or a list")
 }
 
 // conversation reads a ShareGPT chat.
-func (b *builder) conversation(r row) rowError {
+func (b *Builder) conversation(r rowjson.Row) problem.Reason {
 	v := b.unwrapped(b.find(r, &b.prompt))
 	b.use(b.prompt.name)
-	if v.kind != kindArray {
+	if v.Kind != rowjson.Array {
 		return b.wrongType(b.prompt, v, "a list of {from, value}")
 	}
 	speaks := false
-	for i, m := range elements(v.raw) {
+	for i, m := range rowjson.Elements(v.Raw) {
 		role, c := b.shareGPT(m)
-		if c.bad() {
-			c.what = placeOf(b.prompt.name, i) + ": " + c.what
+		if c.Bad() {
+			c.What = placeOf(b.prompt.name, i) + ": " + c.What
 			return c
 		}
 		speaks = speaks || role != nightshift.RoleSystem
 	}
 	if !speaks {
-		return rowError{quoteShort(b.prompt.name) + " holds nothing to answer", "a human turn is missing"}
+		return problem.Refuse(words.Quote(b.prompt.name)+" holds nothing to answer", "a human turn is missing")
 	}
 	b.liftSystem()
-	return rowError{}
+	return problem.Reason{}
 }
 
-func (b *builder) shareGPT(m value) (nightshift.Role, rowError) {
-	if m.kind != kindObject {
-		return "", rowError{"the turn is " + m.kind.String() + ", not an object", ""}
+func (b *Builder) shareGPT(m rowjson.Value) (nightshift.Role, problem.Reason) {
+	if m.Kind != rowjson.Object {
+		return "", problem.Refuse("the turn is " + m.Kind.String() + ", not an object")
 	}
-	from, said := m.get("from"), m.get("value")
-	if from.kind == missing && m.get("role").kind != missing {
+	from, said := m.Get("from"), m.Get("value")
+	if from.Kind == rowjson.Missing && m.Get("role").Kind != rowjson.Missing {
 		return b.message(m)
 	}
-	if from.kind != kindString {
-		return "", rowError{`the turn has no "from"`, ""}
+	if from.Kind != rowjson.String {
+		return "", problem.Refuse(`the turn has no "from"`)
 	}
-	role := shareGPTRole(from.text())
+	role := shareGPTRole(from.Text())
 	switch {
 	case role == "":
-		return "", rowError{"unknown speaker " + quoteShort(from.text()), "human, gpt or system"}
-	case said.kind != kindString:
-		return "", rowError{`"value" is ` + said.kind.String() + ", not a text", ""}
+		return "", problem.Refuse("unknown speaker "+words.Quote(from.Text()), "human, gpt or system")
+	case said.Kind != rowjson.String:
+		return "", problem.Refuse(`"value" is ` + said.Kind.String() + ", not a text")
 	}
 	b.say(role, said)
-	return role, rowError{}
+	return role, problem.Reason{}
 }
 
 func shareGPTRole(from string) nightshift.Role {
@@ -202,36 +205,36 @@ func shareGPTRole(from string) nightshift.Role {
 }
 
 // messagesWithoutNulls is a list of messages as they are sent.
-func messagesWithoutNulls(list value) []byte {
+func messagesWithoutNulls(list rowjson.Value) []byte {
 	out := []byte{'['}
-	for i, m := range elements(list.raw) {
+	for i, m := range rowjson.Elements(list.Raw) {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(out, sentMessage(m, m.get("content"))...)
+		out = append(out, sentMessage(m, m.Get("content"))...)
 	}
 	return append(out, ']')
 }
 
 // withMember puts a member into a JSON object that is not empty, in the place
 // of the one that has its name, or at the end. All else stays as written.
-func withMember(object []byte, name string, put func(old value) []byte) []byte {
+func withMember(object []byte, name string, put func(old rowjson.Value) []byte) []byte {
 	out, found := []byte{'{'}, false
-	for key, v := range members(object) {
+	for key, v := range rowjson.Members(object) {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
 		out = append(append(append(out, '"'), key...), '"', ':')
-		if keyIs(key, name) {
+		if rowjson.KeyIs(key, name) {
 			found = true
 			out = append(out, put(v)...)
 		} else {
-			out = append(out, v.raw...)
+			out = append(out, v.Raw...)
 		}
 	}
 	if !found {
 		out = append(append(append(out, ',', '"'), name...), '"', ':')
-		out = append(out, put(value{})...)
+		out = append(out, put(rowjson.Value{})...)
 	}
 	return append(out, '}')
 }
@@ -239,12 +242,12 @@ func withMember(object []byte, name string, put func(old value) []byte) []byte {
 // withoutNulls leaves out the members of an object that are null, and those of
 // objects and lists inside it. Tables give every object every key. What a tool
 // is called with is data and stays as it is.
-func withoutNulls(v value) []byte {
-	switch v.kind {
-	case kindObject:
+func withoutNulls(v rowjson.Value) []byte {
+	switch v.Kind {
+	case rowjson.Object:
 		out := []byte{'{'}
-		for key, member := range members(v.raw) {
-			if member.kind == kindNull {
+		for key, member := range rowjson.Members(v.Raw) {
+			if member.Kind == rowjson.Null {
 				continue
 			}
 			if len(out) > 1 {
@@ -252,15 +255,15 @@ func withoutNulls(v value) []byte {
 			}
 			out = append(append(append(out, '"'), key...), '"', ':')
 			if string(key) == "arguments" || string(key) == "input" {
-				out = append(out, member.raw...)
+				out = append(out, member.Raw...)
 			} else {
 				out = append(out, withoutNulls(member)...)
 			}
 		}
 		return append(out, '}')
-	case kindArray:
+	case rowjson.Array:
 		out := []byte{'['}
-		for i, e := range elements(v.raw) {
+		for i, e := range rowjson.Elements(v.Raw) {
 			if i > 0 {
 				out = append(out, ',')
 			}
@@ -268,5 +271,5 @@ func withoutNulls(v value) []byte {
 		}
 		return append(out, ']')
 	}
-	return v.raw
+	return v.Raw
 }

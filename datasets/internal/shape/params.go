@@ -1,4 +1,4 @@
-package datasets
+package shape
 
 import (
 	"math"
@@ -6,25 +6,28 @@ import (
 	"strings"
 
 	"nightshift"
+	"nightshift/datasets/internal/problem"
+	"nightshift/datasets/internal/rowjson"
+	"nightshift/internal/words"
 )
 
 // A limit is what a request parameter in a row may be.
 type limit struct {
-	kinds    []kind // nil means any
+	kinds    []rowjson.Kind // nil means any
 	min, max float64
 	integer  bool
 }
 
 var (
-	anyText   = limit{kinds: []kind{kindString}}
-	anyBool   = limit{kinds: []kind{kindBool}}
-	anyObject = limit{kinds: []kind{kindObject}}
-	anyList   = limit{kinds: []kind{kindArray}}
-	choice    = limit{kinds: []kind{kindString, kindObject}}
+	anyText   = limit{kinds: []rowjson.Kind{rowjson.String}}
+	anyBool   = limit{kinds: []rowjson.Kind{rowjson.Bool}}
+	anyObject = limit{kinds: []rowjson.Kind{rowjson.Object}}
+	anyList   = limit{kinds: []rowjson.Kind{rowjson.Array}}
+	choice    = limit{kinds: []rowjson.Kind{rowjson.String, rowjson.Object}}
 )
 
-func between(min, max float64) limit { return limit{[]kind{kindNumber}, min, max, false} }
-func whole(min, max float64) limit   { return limit{[]kind{kindNumber}, min, max, true} }
+func between(min, max float64) limit { return limit{[]rowjson.Kind{rowjson.Number}, min, max, false} }
+func whole(min, max float64) limit   { return limit{[]rowjson.Kind{rowjson.Number}, min, max, true} }
 
 // rowParams are the request parameters that a row may set for itself.
 var rowParams = map[string]limit{
@@ -39,7 +42,7 @@ var rowParams = map[string]limit{
 	"frequency_penalty":     between(-2, 2),
 	"presence_penalty":      between(-2, 2),
 	"repetition_penalty":    between(0, 10),
-	"stop":                  {kinds: []kind{kindString, kindArray}},
+	"stop":                  {kinds: []rowjson.Kind{rowjson.String, rowjson.Array}},
 	"stop_sequences":        anyList,
 	"logprobs":              anyBool,
 	"top_logprobs":          whole(0, 20),
@@ -72,16 +75,16 @@ const noOverrides = "a row cannot choose its endpoint, headers or key; the plan 
 
 // overrides refuses rows that try to at their top level. Other fields of such
 // names may be data in a templated dataset, but a key never is.
-func (b *builder) overrides(r row) rowError {
+func (b *Builder) overrides(r rowjson.Row) problem.Reason {
 	if b.layout.override < 0 {
-		return rowError{}
+		return problem.Reason{}
 	}
-	f := r.fields[b.layout.override]
-	name := string(r.key(f))
-	if name == "headers" && (f.kind != kindObject || b.shape == templated) {
-		return rowError{}
+	f := r.Fields[b.layout.override]
+	name := string(r.Key(f))
+	if name == "headers" && (f.Kind != rowjson.Object || b.shape == templated) {
+		return problem.Reason{}
 	}
-	return rowError{"the field " + quoteShort(name), noOverrides + "; rename it if it is data"}
+	return problem.Refuse("the field "+words.Quote(name), noOverrides+"; rename it if it is data")
 }
 
 func overrides(name string) bool {
@@ -93,35 +96,35 @@ func overrides(name string) bool {
 }
 
 // params reads the request parameters that the row brings.
-func (b *builder) params(r row) rowError {
-	if b.rules.params.name == "" {
-		return rowError{}
+func (b *Builder) params(r rowjson.Row) problem.Reason {
+	if b.Rules.params.name == "" {
+		return problem.Reason{}
 	}
-	v := b.find(r, &b.rules.params)
-	if v.kind != kindObject || !b.paramsMapped && !namesParams(v) {
-		if b.paramsMapped && v.given() {
-			return b.wrongType(b.rules.params, v, "an object")
+	v := b.find(r, &b.Rules.params)
+	if v.Kind != rowjson.Object || !b.paramsMapped && !namesParams(v) {
+		if b.paramsMapped && v.Given() {
+			return b.wrongType(b.Rules.params, v, "an object")
 		}
-		return rowError{}
+		return problem.Reason{}
 	}
-	b.use(b.rules.params.name)
-	for key, val := range members(v.raw) {
-		name := string(unescape(key))
-		if c := checkParam(name, val, false); c.bad() {
-			c.what = b.rules.params.name + "." + c.what
+	b.use(b.Rules.params.name)
+	for key, val := range rowjson.Members(v.Raw) {
+		name := string(rowjson.Unescape(key))
+		if c := checkParam(name, val, false); c.Bad() {
+			c.What = b.Rules.params.name + "." + c.What
 			return c
 		}
 		if !b.check {
-			b.s.Params = append(b.s.Params, nightshift.Param{Name: name, Value: val.raw})
+			b.s.Params = append(b.s.Params, nightshift.Param{Name: name, Value: val.Raw})
 		}
 	}
-	return rowError{}
+	return problem.Reason{}
 }
 
 // namesParams tells request parameters from an object that only has that name.
-func namesParams(v value) bool {
-	for key := range members(v.raw) {
-		name := string(unescape(key))
+func namesParams(v rowjson.Value) bool {
+	for key := range rowjson.Members(v.Raw) {
+		name := string(rowjson.Unescape(key))
 		if _, known := rowParams[name]; known || forbidden(name) {
 			return true
 		}
@@ -130,49 +133,49 @@ func namesParams(v value) bool {
 }
 
 // checkParam checks one parameter. In a whole body, unknown names pass.
-func checkParam(name string, v value, body bool) rowError {
+func checkParam(name string, v rowjson.Value, body bool) problem.Reason {
 	if forbidden(name) {
-		return rowError{name + " is refused", noOverrides}
+		return problem.Refuse(name+" is refused", noOverrides)
 	}
 	l, known := rowParams[name]
 	switch {
 	case !known && body:
-		return rowError{}
+		return problem.Reason{}
 	case !known:
-		return rowError{quoteShort(name) + " is not a parameter that a row may set", "set it in the plan"}
-	case body && v.kind == kindNull:
-		return rowError{}
+		return problem.Refuse(words.Quote(name)+" is not a parameter that a row may set", "set it in the plan")
+	case body && v.Kind == rowjson.Null:
+		return problem.Reason{}
 	}
 	if what := l.check(v); what != "" {
-		return rowError{name + " " + what, ""}
+		return problem.Refuse(name + " " + what)
 	}
-	return rowError{}
+	return problem.Reason{}
 }
 
-func (l limit) check(v value) string {
+func (l limit) check(v rowjson.Value) string {
 	fits := l.kinds == nil
 	for _, k := range l.kinds {
-		fits = fits || v.kind == k
+		fits = fits || v.Kind == k
 	}
 	if !fits {
-		return "is " + v.kind.String()
+		return "is " + v.Kind.String()
 	}
-	if v.kind != kindNumber {
+	if v.Kind != rowjson.Number {
 		return ""
 	}
-	n, err := strconv.ParseFloat(string(v.raw), 64)
+	n, err := strconv.ParseFloat(string(v.Raw), 64)
 	if err != nil || n < l.min || n > l.max {
-		return "is " + string(v.raw[:min(len(v.raw), 40)]) + ", not between " + short(l.min) + " and " + short(l.max)
+		return "is " + string(v.Raw[:min(len(v.Raw), 40)]) + ", not between " + short(l.min) + " and " + short(l.max)
 	}
 	if l.integer && n != math.Trunc(n) {
-		return "is " + string(v.raw[:min(len(v.raw), 40)]) + ", not a whole number"
+		return "is " + string(v.Raw[:min(len(v.Raw), 40)]) + ", not a whole number"
 	}
 	return ""
 }
 
 func short(f float64) string {
 	if f == math.Trunc(f) && math.Abs(f) < 1e15 {
-		return thousands(int64(f))
+		return words.Thousands(int64(f))
 	}
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }

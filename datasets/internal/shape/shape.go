@@ -1,4 +1,6 @@
-package datasets
+// Package shape makes samples of rows: it recognises what their fields mean,
+// renders templates, checks request parameters and loads media files.
+package shape
 
 import (
 	"bytes"
@@ -7,36 +9,10 @@ import (
 	"strings"
 
 	"nightshift"
+	"nightshift/datasets/internal/problem"
+	"nightshift/datasets/internal/rowjson"
+	"nightshift/internal/words"
 )
-
-// A rowError says why one row is unusable. The zero value is none.
-type rowError struct{ what, hint string }
-
-func (c rowError) bad() bool { return c.what != "" }
-
-// A row is one accepted row: its text and its fields.
-type row struct {
-	b      []byte
-	fields []field
-}
-
-func (r row) key(f field) []byte { return r.b[f.keyStart:f.keyEnd] }
-
-func (r row) value(f field) value { return value{r.b[f.valStart:f.valEnd], f.kind} }
-
-// get returns a top-level field.
-func (r row) get(name string) value {
-	for _, f := range r.fields {
-		if !f.escaped {
-			if int(f.keyEnd-f.keyStart) == len(name) && string(r.key(f)) == name {
-				return r.value(f)
-			}
-		} else if string(unescape(r.key(f))) == name {
-			return r.value(f)
-		}
-	}
-	return value{}
-}
 
 // A path names a field: by its whole name or, where no field has that name, by
 // names (or numbers) joined with dots. The zero value names nothing.
@@ -54,16 +30,17 @@ func newPath(s string) path {
 	return p
 }
 
-func (r row) lookup(p path) value {
+// of finds the field in a row.
+func (p path) of(r rowjson.Row) rowjson.Value {
 	if p.name == "" {
-		return value{}
+		return rowjson.Value{}
 	}
-	if v := r.get(p.name); v.kind != missing || p.parts == nil {
+	if v := r.Get(p.name); v.Kind != rowjson.Missing || p.parts == nil {
 		return v
 	}
-	v := r.get(p.parts[0])
+	v := r.Get(p.parts[0])
 	for _, part := range p.parts[1:] {
-		v = v.get(part)
+		v = v.Get(part)
 	}
 	return v
 }
@@ -76,42 +53,42 @@ type layout struct {
 }
 
 // learn finds the wanted fields of a row.
-func (l *layout) learn(r row, wanted []string) {
+func (l *layout) learn(r rowjson.Row, wanted []string) {
 	l.at = slices.Grow(l.at[:0], len(wanted)+1)[:len(wanted)+1]
 	for slot, name := range wanted {
-		l.at[slot+1] = int16(slices.IndexFunc(r.fields, func(f field) bool { return keyIs(r.key(f), name) }))
+		l.at[slot+1] = int16(slices.IndexFunc(r.Fields, func(f rowjson.Field) bool { return rowjson.KeyIs(r.Key(f), name) }))
 	}
-	l.override = slices.IndexFunc(r.fields, func(f field) bool { return overrides(string(r.key(f))) })
+	l.override = slices.IndexFunc(r.Fields, func(f rowjson.Field) bool { return overrides(string(r.Key(f))) })
 }
 
 // locate prepares find for the row that was scanned last.
-func (b *builder) locate(r row) {
-	if !b.same || len(b.layout.at) == 0 {
+func (b *Builder) locate(r rowjson.Row) {
+	if !b.Same || len(b.layout.at) == 0 {
 		b.layout.learn(r, b.wanted)
 	}
 }
 
 // find is lookup for the row that was located last.
-func (b *builder) find(r row, p *path) value {
+func (b *Builder) find(r rowjson.Row, p *path) rowjson.Value {
 	if p.slot == 0 {
-		return r.lookup(*p)
+		return p.of(r)
 	}
 	if i := b.layout.at[p.slot]; i >= 0 {
-		return r.value(r.fields[i])
+		return r.Value(r.Fields[i])
 	}
 	if p.parts == nil {
-		return value{}
+		return rowjson.Value{}
 	}
-	return r.lookup(*p)
+	return p.of(r)
 }
 
 // A shape is one way in which rows are written.
 type shape struct {
 	name string // for people
 	// is reports whether a row looks so.
-	is func(row) bool
+	is func(rowjson.Row) bool
 	// input reads the prompt of a row.
-	input func(*builder, row) rowError
+	input func(*Builder, rowjson.Row) problem.Reason
 	// Default fields.
 	prompt, target string
 	tests          bool // promptfoo: variables stand in vars, expectations in assert
@@ -119,8 +96,8 @@ type shape struct {
 }
 
 // has reports whether the row has a field of one of the kinds.
-func has(r row, name string, kinds ...kind) bool {
-	k := r.get(name).kind
+func has(r rowjson.Row, name string, kinds ...rowjson.Kind) bool {
+	k := r.Get(name).Kind
 	for _, want := range kinds {
 		if k == want {
 			return true
@@ -132,48 +109,56 @@ func has(r row, name string, kinds ...kind) bool {
 // shapes in the order in which they are tried.
 var shapes = []*shape{
 	{name: "OpenAI batch", prompt: "body", batch: true,
-		is:    func(r row) bool { return has(r, "custom_id", kindString) && has(r, "body", kindObject) },
-		input: (*builder).openAIBatch},
+		is:    func(r rowjson.Row) bool { return has(r, "custom_id", rowjson.String) && has(r, "body", rowjson.Object) },
+		input: (*Builder).openAIBatch},
 	{name: "Anthropic batch", prompt: "params", batch: true,
-		is:    func(r row) bool { return has(r, "custom_id", kindString) && has(r, "params", kindObject) },
-		input: (*builder).anthropicBatch},
-	{name: "Gemini batch", prompt: "request", batch: true, is: isGeminiBatch, input: (*builder).geminiBatch},
+		is: func(r rowjson.Row) bool {
+			return has(r, "custom_id", rowjson.String) && has(r, "params", rowjson.Object)
+		},
+		input: (*Builder).anthropicBatch},
+	{name: "Gemini batch", prompt: "request", batch: true, is: isGeminiBatch, input: (*Builder).geminiBatch},
 	{name: "conversations", prompt: "conversations",
-		is:    func(r row) bool { return has(r, "conversations", kindArray, kindString) },
-		input: (*builder).conversation},
+		is:    func(r rowjson.Row) bool { return has(r, "conversations", rowjson.Array, rowjson.String) },
+		input: (*Builder).conversation},
 	{name: "messages", prompt: "messages",
-		is:    func(r row) bool { return has(r, "messages", kindArray, kindString) },
-		input: (*builder).chat},
+		is:    func(r rowjson.Row) bool { return has(r, "messages", rowjson.Array, rowjson.String) },
+		input: (*Builder).chat},
 	{name: "turns", prompt: "turns", target: "reference",
-		is:    func(r row) bool { return has(r, "turns", kindArray) },
-		input: (*builder).turns},
+		is:    func(r rowjson.Row) bool { return has(r, "turns", rowjson.Array) },
+		input: (*Builder).turns},
 	{name: "instruction/input/output", prompt: "instruction", target: "output",
-		is:    func(r row) bool { return has(r, "instruction", kindString) },
-		input: (*builder).instruction},
+		is:    func(r rowjson.Row) bool { return has(r, "instruction", rowjson.String) },
+		input: (*Builder).instruction},
 	{name: "prompt", prompt: "prompt", target: "target",
-		is:    func(r row) bool { return has(r, "prompt", kindString, kindArray) },
-		input: (*builder).promptOrChat},
+		is:    func(r rowjson.Row) bool { return has(r, "prompt", rowjson.String, rowjson.Array) },
+		input: (*Builder).promptOrChat},
 	{name: "input/target", prompt: "input", target: "target",
-		is:    func(r row) bool { return has(r, "input", kindString, kindArray) && r.get("target").kind != missing },
-		input: (*builder).promptOrChat},
+		is: func(r rowjson.Row) bool {
+			return has(r, "input", rowjson.String, rowjson.Array) && r.Get("target").Kind != rowjson.Missing
+		},
+		input: (*Builder).promptOrChat},
 	{name: "input/ideal", prompt: "input", target: "ideal",
-		is:    func(r row) bool { return has(r, "input", kindString, kindArray) && r.get("ideal").kind != missing },
-		input: (*builder).promptOrChat},
+		is: func(r rowjson.Row) bool {
+			return has(r, "input", rowjson.String, rowjson.Array) && r.Get("ideal").Kind != rowjson.Missing
+		},
+		input: (*Builder).promptOrChat},
 	{name: "question/answer", prompt: "question", target: "answer",
-		is:    func(r row) bool { return has(r, "question", kindString) && r.get("answer").kind != missing },
-		input: (*builder).promptOrChat},
+		is: func(r rowjson.Row) bool {
+			return has(r, "question", rowjson.String) && r.Get("answer").Kind != rowjson.Missing
+		},
+		input: (*Builder).promptOrChat},
 	promptfoo,
 }
 
 var promptfoo = &shape{name: "promptfoo tests", prompt: "vars", tests: true,
-	is:    func(r row) bool { return has(r, "vars", kindObject) },
-	input: (*builder).template}
+	is:    func(r rowjson.Row) bool { return has(r, "vars", rowjson.Object) },
+	input: (*Builder).template}
 
 // templated is the shape of any row when the plan has a prompt template.
-var templated = &shape{name: "prompt template", input: (*builder).template}
+var templated = &shape{name: "prompt template", input: (*Builder).template}
 
 // mapped is the shape when Fields["prompt"] names the prompt.
-var mapped = &shape{name: "mapped fields", input: (*builder).promptOrChat}
+var mapped = &shape{name: "mapped fields", input: (*Builder).promptOrChat}
 
 // idFields in the order in which they are tried.
 var idFields = []string{"id", "custom_id", "task_id", "question_id", "key"}
@@ -181,142 +166,193 @@ var idFields = []string{"id", "custom_id", "task_id", "question_id", "key"}
 // maxID is the longest id in bytes.
 const maxID = 1024
 
-// A builder makes samples from rows by the rules of one dataset. It is not
+// A Builder makes samples from rows by the rules of one dataset. It is not
 // safe for concurrent use; its rules are.
-type builder struct {
-	*rules
-	scanner
+type Builder struct {
+	*Rules
+	rowjson.Scanner
 	layout layout
 	// check stops short of filling in the sample: every reason to refuse a row
 	// is found, nothing is allocated.
 	check   bool
+	trial   *Builder // for Try
 	s       nightshift.Sample
-	idValue value // of the row built last
+	idValue rowjson.Value // of the row built last
 	media   []mediaUse
 	parts   []string // content parts to attach, as JSON
 	used    []string // top-level fields that metadata leaves out
 }
 
+// NewBuilder returns a builder. One that checks finds every reason to refuse a
+// row and makes no samples.
+func NewBuilder(r *Rules, check bool) *Builder { return &Builder{Rules: r, check: check} }
+
+// Parse reads the text of a row, which the builder's other methods then take.
+func (b *Builder) Parse(raw []byte) (rowjson.Row, problem.Reason) {
+	r, c := b.Scanner.Row(raw, b.repair)
+	if !c.Bad() {
+		b.locate(r)
+	}
+	return r, c
+}
+
+// Check says why the row cannot be sent, apart from what templates do.
+func (b *Builder) Check(r rowjson.Row) problem.Reason { return b.build(r) }
+
+// FoundID is the id of the row that was checked last; missing where it has none.
+func (b *Builder) FoundID() rowjson.Value { return b.idValue }
+
+// HasTarget reports whether the row has a target, apart from templates.
+func (b *Builder) HasTarget(r rowjson.Row) bool {
+	if b.shape.tests && b.Rules.target.name == "" {
+		return expectation(r).Given()
+	}
+	return b.find(r, &b.Rules.target).Given()
+}
+
+// Try renders the templates on a row that passed Check. It has not tried where
+// there are none.
+func (b *Builder) Try(r rowjson.Row) (c problem.Reason, tried bool) {
+	t := b.templates
+	if t.system == nil && t.prompt == nil && t.target == nil {
+		return problem.Reason{}, false
+	}
+	if b.trial == nil {
+		b.trial = NewBuilder(b.Rules, false)
+	}
+	b.trial.layout = b.layout
+	_, c = b.trial.Sample(r, 0, 0)
+	return c, true
+}
+
+// Sample makes the sample of a row, as far as it can be read.
+func (b *Builder) Sample(r rowjson.Row, index int64, epoch int) (nightshift.Sample, problem.Reason) {
+	c := b.build(r)
+	if !c.Bad() {
+		c = b.finish(r, index, epoch)
+	}
+	return b.s, c
+}
+
 // build makes b.s from a row that was located. Templates are not rendered.
-func (b *builder) build(r row) rowError {
+func (b *Builder) build(r rowjson.Row) problem.Reason {
 	if !b.check {
 		b.s = nightshift.Sample{}
 	}
 	b.media = b.media[:0]
 	b.used = b.used[:0]
-	if c := b.overrides(r); c.bad() {
+	if c := b.overrides(r); c.Bad() {
 		return c
 	}
 	var name string
-	var c rowError
-	if b.idValue, name, c = b.id(r); c.bad() {
+	var c problem.Reason
+	if b.idValue, name, c = b.ID(r); c.Bad() {
 		return c
 	}
 	b.use(name)
-	if c := b.system(r); c.bad() {
+	if c := b.system(r); c.Bad() {
 		return c
 	}
-	if c := b.shape.input(b, r); c.bad() {
+	if c := b.shape.input(b, r); c.Bad() {
 		return c
 	}
-	if c := b.params(r); c.bad() {
+	if c := b.params(r); c.Bad() {
 		return c
 	}
-	if c := b.images(r); c.bad() {
+	if c := b.images(r); c.Bad() {
 		return c
 	}
 	if b.check {
-		return rowError{}
+		return problem.Reason{}
 	}
 	b.target(r)
-	b.s.Category = b.label(r, &b.rules.category)
-	b.s.Cluster = b.label(r, &b.rules.cluster)
+	b.s.Category = b.label(r, &b.Rules.category)
+	b.s.Cluster = b.label(r, &b.Rules.cluster)
 	b.s.Metadata = b.metadata(r)
-	return rowError{}
+	return problem.Reason{}
 }
 
-func (b *builder) use(name string) {
+func (b *Builder) use(name string) {
 	if name != "" && !b.check {
 		b.used = append(b.used, name)
 	}
 }
 
-// id finds the row's id: the value, the field that holds it, and what is
+// ID finds the row's id: the value, the field that holds it, and what is
 // wrong with it. A missing value means the index.
-func (b *builder) id(r row) (value, string, rowError) {
+func (b *Builder) ID(r rowjson.Row) (rowjson.Value, string, problem.Reason) {
 	for i := range b.ids {
 		p := &b.ids[i]
 		v := b.find(r, p)
 		switch {
-		case !v.given() || v.empty() && v.kind == kindString:
+		case !v.Given() || v.Empty() && v.Kind == rowjson.String:
 			continue
-		case v.kind != kindString && v.kind != kindNumber:
-			return v, "", rowError{"the id " + quoteShort(p.name) + " is " + v.kind.String(),
-				"an id is a text or a number; name another field with fields: {id: …}"}
-		case len(v.raw) > maxID && len(v.text()) > maxID:
-			return v, "", rowError{"the id is " + thousands(int64(len(v.raw))) + " bytes long", "at most 1,024"}
+		case v.Kind != rowjson.String && v.Kind != rowjson.Number:
+			return v, "", problem.Refuse("the id "+words.Quote(p.name)+" is "+v.Kind.String(), "an id is a text or a number; name another field with fields: {id: …}")
+		case len(v.Raw) > maxID && len(v.Text()) > maxID:
+			return v, "", problem.Refuse("the id is "+words.Thousands(int64(len(v.Raw)))+" bytes long", "at most 1,024")
 		}
 		if !b.check {
-			b.s.ID = v.text()
+			b.s.ID = v.Text()
 		}
-		return v, p.name, rowError{}
+		return v, p.name, problem.Reason{}
 	}
-	return value{}, "", rowError{}
+	return rowjson.Value{}, "", problem.Reason{}
 }
 
 // system reads the row's own system prompt, where no template makes it.
-func (b *builder) system(r row) rowError {
-	p := &b.rules.system
+func (b *Builder) system(r rowjson.Row) problem.Reason {
+	p := &b.Rules.system
 	if p.name == "" {
-		return rowError{}
+		return problem.Reason{}
 	}
 	v := b.find(r, p)
 	switch {
-	case !v.given():
-	case v.kind != kindString:
+	case !v.Given():
+	case v.Kind != rowjson.String:
 		if b.systemMapped {
 			return b.wrongType(*p, v, "a text")
 		}
-		return rowError{} // some other thing of that name: metadata
+		return problem.Reason{} // some other thing of that name: metadata
 	case !b.check:
-		b.s.System = v.text()
+		b.s.System = v.Text()
 	}
 	b.use(p.name)
-	return rowError{}
+	return problem.Reason{}
 }
 
-func (b *builder) wrongType(p path, v value, want string) rowError {
-	if v.kind == missing {
-		return rowError{quoteShort(p.name) + " is missing", ""}
+func (b *Builder) wrongType(p path, v rowjson.Value, want string) problem.Reason {
+	if v.Kind == rowjson.Missing {
+		return problem.Refuse(words.Quote(p.name) + " is missing")
 	}
-	return rowError{quoteShort(p.name) + " is " + v.kind.String() + ", not " + want, ""}
+	return problem.Refuse(words.Quote(p.name) + " is " + v.Kind.String() + ", not " + want)
 }
 
 // say adds a plain message.
-func (b *builder) say(role nightshift.Role, v value) {
+func (b *Builder) say(role nightshift.Role, v rowjson.Value) {
 	if !b.check {
-		b.s.Messages = append(b.s.Messages, nightshift.Message{Role: role, Text: v.text()})
+		b.s.Messages = append(b.s.Messages, nightshift.Message{Role: role, Text: v.Text()})
 	}
 }
 
 // promptOrChat reads a prompt that is a text or a list of messages.
-func (b *builder) promptOrChat(r row) rowError {
+func (b *Builder) promptOrChat(r rowjson.Row) problem.Reason {
 	v := b.unwrapped(b.find(r, &b.prompt))
 	b.use(b.prompt.name)
 	switch {
-	case v.kind == kindArray:
+	case v.Kind == rowjson.Array:
 		return b.messages(b.prompt, v)
-	case v.kind != kindString:
+	case v.Kind != rowjson.String:
 		return b.wrongType(b.prompt, v, "a text")
 	case blankText(v):
-		return rowError{quoteShort(b.prompt.name) + " is empty", ""}
+		return problem.Refuse(words.Quote(b.prompt.name) + " is empty")
 	}
 	b.say(nightshift.RoleUser, v)
-	return rowError{}
+	return problem.Reason{}
 }
 
-func blankText(v value) bool {
-	for _, c := range v.raw[1 : len(v.raw)-1] {
+func blankText(v rowjson.Value) bool {
+	for _, c := range v.Raw[1 : len(v.Raw)-1] {
 		if c != ' ' {
 			return false
 		}
@@ -325,106 +361,106 @@ func blankText(v value) bool {
 }
 
 // unwrapped reads a list that a table (CSV, some Parquet files) holds as text.
-func (b *builder) unwrapped(v value) value {
-	if v.kind != kindString || !b.tabular {
+func (b *Builder) unwrapped(v rowjson.Value) rowjson.Value {
+	if v.Kind != rowjson.String || !b.tabular {
 		return v
 	}
-	text := bytes.TrimSpace(unescape(v.raw[1 : len(v.raw)-1]))
+	text := bytes.TrimSpace(rowjson.Unescape(v.Raw[1 : len(v.Raw)-1]))
 	if len(text) > 0 && text[0] == '[' && json.Valid(text) {
-		return newValue(text)
+		return rowjson.NewValue(text)
 	}
 	return v
 }
 
 // instruction reads an Alpaca row: the input, where there is one, follows the
 // instruction after an empty line.
-func (b *builder) instruction(r row) rowError {
-	v, in := b.find(r, &b.prompt), r.get("input")
+func (b *Builder) instruction(r rowjson.Row) problem.Reason {
+	v, in := b.find(r, &b.prompt), r.Get("input")
 	b.use(b.prompt.name)
 	switch {
-	case v.kind != kindString:
+	case v.Kind != rowjson.String:
 		return b.wrongType(b.prompt, v, "a text")
 	case blankText(v):
-		return rowError{quoteShort(b.prompt.name) + " is empty", ""}
-	case in.given() && in.kind != kindString:
-		return rowError{`"input" is ` + in.kind.String() + ", not a text", ""}
+		return problem.Refuse(words.Quote(b.prompt.name) + " is empty")
+	case in.Given() && in.Kind != rowjson.String:
+		return problem.Refuse(`"input" is ` + in.Kind.String() + ", not a text")
 	case b.check:
-		return rowError{}
+		return problem.Reason{}
 	}
 	b.use("input")
-	text := v.text()
-	if in.given() && !blankText(in) {
-		text += "\n\n" + in.text()
+	text := v.Text()
+	if in.Given() && !blankText(in) {
+		text += "\n\n" + in.Text()
 	}
 	b.s.Messages = []nightshift.Message{{Role: nightshift.RoleUser, Text: text}}
-	return rowError{}
+	return problem.Reason{}
 }
 
 // turns reads a list of user turns.
-func (b *builder) turns(r row) rowError {
+func (b *Builder) turns(r rowjson.Row) problem.Reason {
 	v := b.unwrapped(b.find(r, &b.prompt))
 	b.use(b.prompt.name)
-	if v.kind != kindArray {
+	if v.Kind != rowjson.Array {
 		return b.wrongType(b.prompt, v, "a list of texts")
 	}
-	if v.empty() {
-		return rowError{quoteShort(b.prompt.name) + " is empty", ""}
+	if v.Empty() {
+		return problem.Refuse(words.Quote(b.prompt.name) + " is empty")
 	}
-	for i, turn := range elements(v.raw) {
+	for i, turn := range rowjson.Elements(v.Raw) {
 		switch {
-		case turn.kind != kindString || blankText(turn):
-			return rowError{"a turn is " + turn.kind.String() + " or empty", "turns are texts"}
+		case turn.Kind != rowjson.String || blankText(turn):
+			return problem.Refuse("a turn is "+turn.Kind.String()+" or empty", "turns are texts")
 		case i == 0:
 			b.say(nightshift.RoleUser, turn)
 		case !b.check:
-			b.s.Turns = append(b.s.Turns, turn.text())
+			b.s.Turns = append(b.s.Turns, turn.Text())
 		}
 	}
-	return rowError{}
+	return problem.Reason{}
 }
 
 // template leaves the prompt to the templates.
-func (b *builder) template(r row) rowError {
+func (b *Builder) template(r rowjson.Row) problem.Reason {
 	if b.shape.tests {
 		b.use(b.shape.prompt)
-		if v := r.get("vars"); v.kind != kindObject {
+		if v := r.Get("vars"); v.Kind != rowjson.Object {
 			return b.wrongType(newPath("vars"), v, "an object")
 		}
 	}
-	return rowError{}
+	return problem.Reason{}
 }
 
 // hashMarks is what GSM8K writes before the final answer.
 const hashMarks = "####"
 
 // target reads what a right answer looks like.
-func (b *builder) target(r row) {
+func (b *Builder) target(r rowjson.Row) {
 	if b.lastAssistant {
 		b.takeLastAssistant()
 		return
 	}
-	v := b.find(r, &b.rules.target)
-	if b.shape.tests && b.rules.target.name == "" {
+	v := b.find(r, &b.Rules.target)
+	if b.shape.tests && b.Rules.target.name == "" {
 		v = expectation(r)
 	}
-	if !v.given() {
+	if !v.Given() {
 		return
 	}
-	b.s.Target, b.s.HasTarget = v.text(), true
-	if v.kind == kindArray || v.kind == kindObject {
-		b.s.Target, b.s.TargetIsList = string(compact(v.raw)), v.kind == kindArray
+	b.s.Target, b.s.HasTarget = v.Text(), true
+	if v.Kind == rowjson.Array || v.Kind == rowjson.Object {
+		b.s.Target, b.s.TargetIsList = string(rowjson.Compact(v.Raw)), v.Kind == rowjson.Array
 	}
-	if b.afterMarks && v.kind == kindString {
+	if b.afterMarks && v.Kind == rowjson.String {
 		if i := strings.LastIndex(b.s.Target, hashMarks); i >= 0 {
 			b.s.Target = strings.TrimSpace(b.s.Target[i+len(hashMarks):])
 			return // the whole answer stays in the metadata
 		}
 	}
-	b.use(b.rules.target.name)
+	b.use(b.Rules.target.name)
 }
 
 // takeLastAssistant turns the last assistant message into the target.
-func (b *builder) takeLastAssistant() {
+func (b *Builder) takeLastAssistant() {
 	n := len(b.s.Messages) - 1
 	if n < 1 || b.s.Messages[n].Role != nightshift.RoleAssistant {
 		return
@@ -433,54 +469,54 @@ func (b *builder) takeLastAssistant() {
 	b.s.Messages = b.s.Messages[:n]
 	b.s.Target, b.s.HasTarget = last.Text, true
 	if last.Raw != nil {
-		b.s.Target = string(compact(last.Raw))
+		b.s.Target = string(rowjson.Compact(last.Raw))
 	}
 }
 
 // expectation finds what a promptfoo test wants to see, where it is a text.
-func expectation(r row) value {
-	assert := r.get("assert")
-	if assert.kind != kindArray {
-		return value{}
+func expectation(r rowjson.Row) rowjson.Value {
+	assert := r.Get("assert")
+	if assert.Kind != rowjson.Array {
+		return rowjson.Value{}
 	}
-	for _, a := range elements(assert.raw) {
-		switch a.get("type").text() {
+	for _, a := range rowjson.Elements(assert.Raw) {
+		switch a.Get("type").Text() {
 		case "equals", "contains", "icontains", "starts-with", "similar", "factuality":
-			if v := a.get("value"); v.kind == kindString || v.kind == kindNumber {
+			if v := a.Get("value"); v.Kind == rowjson.String || v.Kind == rowjson.Number {
 				return v
 			}
 		}
 	}
-	return value{}
+	return rowjson.Value{}
 }
 
 // label reads a category or cluster.
-func (b *builder) label(r row, p *path) string {
+func (b *Builder) label(r rowjson.Row, p *path) string {
 	v := b.find(r, p)
-	if !v.given() {
+	if !v.Given() {
 		return ""
 	}
 	b.use(p.name)
-	if v.kind == kindArray || v.kind == kindObject {
-		return string(compact(v.raw))
+	if v.Kind == rowjson.Array || v.Kind == rowjson.Object {
+		return string(rowjson.Compact(v.Raw))
 	}
-	return v.text()
+	return v.Text()
 }
 
 // metadata collects the fields that nothing else used, as they were written.
-func (b *builder) metadata(r row) json.RawMessage {
+func (b *Builder) metadata(r rowjson.Row) json.RawMessage {
 	var out []byte
-	for _, f := range r.fields {
-		if b.isUsed(unescape(r.key(f))) {
+	for _, f := range r.Fields {
+		if b.isUsed(rowjson.Unescape(r.Key(f))) {
 			continue
 		}
 		if out == nil {
-			out = append(make([]byte, 0, len(r.b)), '{')
+			out = append(make([]byte, 0, len(r.Text)), '{')
 		} else {
 			out = append(out, ',')
 		}
-		out = append(append(append(out, '"'), r.key(f)...), '"', ':')
-		out = append(out, r.value(f).raw...)
+		out = append(append(append(out, '"'), r.Key(f)...), '"', ':')
+		out = append(out, r.Value(f).Raw...)
 	}
 	if out == nil {
 		return nil
@@ -488,7 +524,7 @@ func (b *builder) metadata(r row) json.RawMessage {
 	return append(out, '}')
 }
 
-func (b *builder) isUsed(key []byte) bool {
+func (b *Builder) isUsed(key []byte) bool {
 	for _, name := range b.used {
 		if string(key) == name {
 			return true

@@ -1,4 +1,4 @@
-package datasets
+package shape
 
 import (
 	"bytes"
@@ -14,6 +14,11 @@ import (
 	"unicode/utf8"
 
 	"github.com/nikolalohinski/gonja/v2/builtins"
+
+	"nightshift/datasets/internal/problem"
+	"nightshift/datasets/internal/rowjson"
+	"nightshift/internal/words"
+
 	controls "github.com/nikolalohinski/gonja/v2/builtins/control_structures"
 	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/exec"
@@ -170,10 +175,10 @@ var ownFilterCalls = regexp.MustCompile(`filtered_expression\(([^()]*)\)|filtere
 	`|invalid call to (?:filter ' (?:member|receiver|elements|pairs)'|function 'nightshift/[^']*'): `)
 
 // render makes the text for one row.
-func (t *template) render(data *exec.Context) (text string, c rowError) {
+func (t *template) render(data *exec.Context) (text string, c problem.Reason) {
 	defer func() {
 		if r := recover(); r != nil { // some operations of the library panic on odd values
-			text, c = "", rowError{fmt.Sprintf("the %s template fails: %v", t.what, r), ""}
+			text, c = "", problem.Refuse(fmt.Sprintf("the %s template fails: %v", t.what, r))
 		}
 	}()
 	var out limited
@@ -181,23 +186,23 @@ func (t *template) render(data *exec.Context) (text string, c rowError) {
 		return "", t.explain(err)
 	}
 	if !utf8.Valid(out.Bytes()) {
-		return "", rowError{"the " + t.what + " template cuts a character in two", "use a filter such as truncate instead of an index"}
+		return "", problem.Refuse("the "+t.what+" template cuts a character in two", "use a filter such as truncate instead of an index")
 	}
-	return out.String(), rowError{}
+	return out.String(), problem.Reason{}
 }
 
 // explain says which name is missing, where that is the reason.
-func (t *template) explain(err error) rowError {
+func (t *template) explain(err error) problem.Reason {
 	if errors.Is(err, errTooLong) {
-		return rowError{"the " + t.what + " grows beyond " + size(maxRendered), "does the template loop?"}
+		return problem.Refuse("the "+t.what+" grows beyond "+words.Bytes(maxRendered), "does the template loop?")
 	}
 	found := undefinedName.FindAllStringSubmatch(err.Error(), -1)
 	if found == nil {
-		return rowError{"the " + t.what + " template fails: " + readable(err), ""}
+		return problem.Refuse("the " + t.what + " template fails: " + readable(err))
 	}
 	last := found[len(found)-1]
 	name := last[1] + last[2] + last[3]
-	return rowError{"the " + t.what + " template names " + quoteShort(name) + ", which the row does not have", ""}
+	return problem.Refuse("the " + t.what + " template names " + words.Quote(name) + ", which the row does not have")
 }
 
 var errTooLong = errors.New("too long")
@@ -252,11 +257,11 @@ func appendJSON(out []byte, v *exec.Value, indent, newline string) []byte {
 		if n, ok := v.Interface().(number); ok {
 			return append(out, n...)
 		}
-		return appendQuoted(out, v.String())
+		return rowjson.AppendQuoted(out, v.String())
 	case v.IsList() || v.IsDict():
 		return appendNested(out, v, indent, newline)
 	}
-	return appendQuoted(out, v.String())
+	return rowjson.AppendQuoted(out, v.String())
 }
 
 func appendNested(out []byte, v *exec.Value, indent, newline string) []byte {
@@ -278,7 +283,7 @@ func appendNested(out []byte, v *exec.Value, indent, newline string) []byte {
 		pairs := slices.Clone(pairsOf(v))
 		slices.SortStableFunc(pairs, func(a, b *exec.Pair) int { return strings.Compare(a.Key.String(), b.Key.String()) })
 		for _, p := range pairs {
-			out = append(appendQuoted(append(out, next...), p.Key.String()), ": "...)
+			out = append(rowjson.AppendQuoted(append(out, next...), p.Key.String()), ": "...)
 			member(p.Value)
 		}
 	} else {

@@ -1,26 +1,29 @@
-package datasets
+package shape
 
 import (
-	"encoding/json"
-	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"nightshift/datasets/internal/problem"
+	"nightshift/datasets/internal/rowjson"
 )
 
 // rendered renders a template over a row.
-func rendered(t testing.TB, source, raw string) (string, rowError) {
+func rendered(t testing.TB, source, raw string) (string, problem.Reason) {
 	t.Helper()
 	compiled, err := compile("prompt", source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := builder{rules: &rules{ids: []path{{name: "id"}}, shape: templated, templates: templates{prompt: compiled}}}
+	b := Builder{Rules: &Rules{ids: []path{{name: "id"}}, shape: templated, templates: templates{prompt: compiled}}}
 	b.names = b.namer()
-	if !b.object([]byte(raw)) {
-		t.Fatalf("%s: %s", raw, b.what)
+	r, c := b.Parse([]byte(raw))
+	if c.Bad() {
+		t.Fatalf("%s: %s", raw, c.What)
 	}
-	return compiled.render(b.variables(b.row([]byte(raw)), 4, 2))
+	return compiled.render(b.variables(r, 4, 2))
 }
 
 func TestTemplates(t *testing.T) {
@@ -58,10 +61,10 @@ func TestTemplates(t *testing.T) {
 		{"{% for i in range(100000) %}{{ '%1000d' | format(i) }}{% endfor %}", "", "grows beyond 64 MiB"},
 	} {
 		got, c := rendered(t, tc.source, row)
-		if tc.bad == "" && (c.bad() || got != tc.want) {
+		if tc.bad == "" && (c.Bad() || got != tc.want) {
 			t.Errorf("%s = %q (%v), want %q", tc.source, got, c, tc.want)
 		}
-		if tc.bad != "" && !strings.Contains(c.what, tc.bad) {
+		if tc.bad != "" && !strings.Contains(c.What, tc.bad) {
 			t.Errorf("%s: %q (%+v), want a complaint with %q", tc.source, got, c, tc.bad)
 		}
 	}
@@ -124,17 +127,17 @@ func TestTemplatesAsJinja(t *testing.T) {
 		{`{{ o.zz is defined }} {{ o.zz|default('d') }} {{ n.zz.yy|default('d') }} {{ o['2']|default('x') }}`, "False d d two"},
 		{`{% for k, v in o.items() if k != '2' %}{% if loop.first %}{{ k }}{% endif %}{% endfor %}`, "10"},
 	} {
-		if got, c := rendered(t, tc.source, row); c.bad() || got != tc.want {
+		if got, c := rendered(t, tc.source, row); c.Bad() || got != tc.want {
 			t.Errorf("%s = %q (%v), want %q", tc.source, got, c, tc.want)
 		}
 	}
 	for _, source := range []string{"{{ name[9] }}", "{{ name[-5] }}", "{{ l[-4] }}", "{{ o.keys }}", "{{ row.items }}", "{{ o.Pairs }}"} {
-		if got, c := rendered(t, source, row); !strings.Contains(c.what, "which the row does not have") {
+		if got, c := rendered(t, source, row); !strings.Contains(c.What, "which the row does not have") {
 			t.Errorf("%s = %q, %+v: it is not there", source, got, c)
 		}
 	}
-	if _, c := rendered(t, "{{ o.get('a', 'b', 'c')[0] }}", row); strings.Contains(c.what, "filter") || !strings.Contains(c.what, "at most one default") {
-		t.Errorf("%q: the error shows filters that nobody wrote", c.what)
+	if _, c := rendered(t, "{{ o.get('a', 'b', 'c')[0] }}", row); strings.Contains(c.What, "filter") || !strings.Contains(c.What, "at most one default") {
+		t.Errorf("%q: the error shows filters that nobody wrote", c.What)
 	}
 }
 
@@ -144,16 +147,16 @@ func TestTemplatesAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared := &rules{ids: []path{{name: "id"}}, shape: templated, templates: templates{prompt: compiled}}
+	shared := &Rules{ids: []path{{name: "id"}}, shape: templated, templates: templates{prompt: compiled}}
 	shared.names = shared.namer()
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			b := builder{rules: shared}
-			raw := []byte(`{"id":"` + itoa(int64(i)) + `","list":[1,2,3]}`)
+			b := Builder{Rules: shared}
+			raw := []byte(`{"id":"` + strconv.Itoa(i) + `","list":[1,2,3]}`)
 			for range 50 {
-				b.object(raw)
-				if got, c := compiled.render(b.variables(b.row(raw), 0, 0)); got != "123"+itoa(int64(i)) {
+				r, _ := b.Parse(raw)
+				if got, c := compiled.render(b.variables(r, 0, 0)); got != "123"+strconv.Itoa(i) {
 					t.Errorf("%q, %v", got, c)
 					return
 				}
@@ -172,183 +175,18 @@ func FuzzTemplateValues(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	b := builder{rules: &rules{shape: templated, templates: templates{prompt: compiled}}}
+	b := Builder{Rules: &Rules{shape: templated, templates: templates{prompt: compiled}}}
 	b.names = b.namer()
 	f.Fuzz(func(t *testing.T, s string) {
-		raw := append(append([]byte(`{"secret":"no","v":`), quote(strings.ToValidUTF8(s, "?"))...), '}')
-		if !b.object(raw) {
-			t.Fatalf("%s: %s", raw, b.what)
+		raw := append(append([]byte(`{"secret":"no","v":`), rowjson.Quote(strings.ToValidUTF8(s, "?"))...), '}')
+		r, c := b.Parse(raw)
+		if c.Bad() {
+			t.Fatalf("%s: %s", raw, c.What)
 		}
-		got, c := compiled.render(b.variables(b.row(raw), 0, 0))
+		got, c := compiled.render(b.variables(r, 0, 0))
 		v := strings.ToValidUTF8(s, "?")
-		if want := "<" + v + "|" + v + "|" + v + ">"; c.bad() || got != want {
+		if want := "<" + v + "|" + v + "|" + v + ">"; c.Bad() || got != want {
 			t.Errorf("%q renders as %q (%+v)", s, got, c)
 		}
 	})
-}
-
-// FuzzRowAfterRow: a row is read alike whatever row came before it.
-func FuzzRowAfterRow(f *testing.F) {
-	for _, s := range [][2]string{
-		{`{"a":1,"b":"x"}`, `{"a":[2,{"a":3,"b":4}],"b":"y"}`}, {`{"a":1}`, `{"a":1,"a":2}`}, {`{"a":1}`, `{"a":01}`}, {`{"a":1}`, `{"a":}`},
-		{`{"a":1}`, `{"a":1} `}, {`{"a":1} `, `{"a":1}{`}, {`{"a":{"b":1}}`, `{"a":{"b":1,"b":2}}`}, {`{"a":1}`, `{"a":"`}, {`{"a":1}`, `{"a":1`},
-		{` {"\u0061" : 1}`, ` {"\u0061" : tru}`}, {`{"a":1,"b":2}`, `{"b":1,"a":2}`}, {`{"a":1}`, `{}`}, {`{"a":1,"b":2}`, `{"a":1}`}, {`[1]`, `{"a":1}`},
-	} {
-		f.Add([]byte(s[0]), []byte(s[1]))
-	}
-	f.Fuzz(func(t *testing.T, before, b []byte) {
-		var fresh, used scanner
-		want := fresh.object(b)
-		used.object(before)
-		for range 2 {
-			got := used.object(b)
-			if got != want || used.at != fresh.at || used.what != fresh.what || used.hint != fresh.hint {
-				t.Fatalf("%q after %q: %v %d %q, want %v %d %q", b, before, got, used.at, used.what, want, fresh.at, fresh.what)
-			}
-			if want && !slices.Equal(used.fields, fresh.fields) {
-				t.Fatalf("%q after %q: %+v, want %+v", b, before, used.fields, fresh.fields)
-			}
-		}
-	})
-}
-
-// FuzzRow: what the scanner accepts, the standard library accepts too, and
-// both read the same fields; what the library refuses, so does the scanner.
-func FuzzRow(f *testing.F) {
-	for _, s := range []string{`{}`, `{"a":1}`, `{"a":[{"b":null},"\ud83d\ude00",-0.1e+5]}`, `{"\u0061":1,"a":2}`, `{"a":"\ud800"}`, `[1]`, `{"a":tru}`,
-		"{\"a\":\"\x80\"}", `{"a":"x` + "\n" + `"}`, `{"a":01}`, `{"a":1}{`, ` {"a" : "b\\" } `, `{"a":"\\\"","b":{"c":"}"}}`, `{"a":"12345678é\\"}`} {
-		f.Add([]byte(s))
-	}
-	var s scanner
-	f.Fuzz(func(t *testing.T, b []byte) {
-		accepted := s.object(b)
-		if !accepted {
-			if s.what == "" {
-				t.Fatalf("%q is refused without a reason", b)
-			}
-			return
-		}
-		want := map[string]json.RawMessage{}
-		if err := json.Unmarshal(b, &want); err != nil {
-			t.Fatalf("%q is accepted, but %v", b, err)
-		}
-		r := row{b, slices.Clone(s.fields)}
-		if len(r.fields) != len(want) {
-			t.Fatalf("%q: %d fields, want %d", b, len(r.fields), len(want))
-		}
-		for name, raw := range want {
-			v := r.get(name)
-			if string(v.raw) != string(raw) {
-				t.Fatalf("%q: %q is %s, want %s", b, name, v.raw, raw)
-			}
-			var text string
-			if v.kind == kindString && (json.Unmarshal(raw, &text) != nil || v.text() != text) {
-				t.Fatalf("%q: %q says %q, want %q", b, name, v.text(), text)
-			}
-			checkNested(t, v)
-		}
-		if b := repaired(b); !s.object(b) {
-			t.Fatalf("repairing breaks %q", b)
-		}
-	})
-}
-
-// checkNested walks a value with our own iterators and with the library.
-func checkNested(t *testing.T, v value) {
-	switch v.kind {
-	case kindArray:
-		var want []json.RawMessage
-		if err := json.Unmarshal(v.raw, &want); err != nil {
-			t.Fatal(err)
-		}
-		n := 0
-		for i, e := range elements(v.raw) {
-			if n++; i >= len(want) || string(e.raw) != string(want[i]) {
-				t.Fatalf("%s: element %d is %s", v.raw, i, e.raw)
-			}
-			checkNested(t, e)
-		}
-		if n != len(want) {
-			t.Fatalf("%s: %d elements, want %d", v.raw, n, len(want))
-		}
-	case kindObject:
-		var want map[string]json.RawMessage
-		if err := json.Unmarshal(v.raw, &want); err != nil {
-			t.Fatal(err)
-		}
-		n := 0
-		for key, e := range members(v.raw) {
-			if n++; string(e.raw) != string(want[string(unescape(key))]) {
-				t.Fatalf("%s: %s is %s", v.raw, key, e.raw)
-			}
-			checkNested(t, e)
-		}
-		if n != len(want) {
-			t.Fatalf("%s: %d members, want %d", v.raw, n, len(want))
-		}
-	}
-}
-
-// FuzzSplit: cutting a stream into rows does not depend on how it is read, and
-// never loses a byte.
-func FuzzSplit(f *testing.F) {
-	for _, s := range []string{"", "a\nb", "\n\n\r\nab\r\n", "[1,{\"a\":\"]\"}]", "a,\"b\nc\"\n\"\"\"\",2", strings.Repeat("x", 300) + "\ny\n"} {
-		f.Add([]byte(s), uint8(1), uint16(50))
-		f.Add([]byte(s), uint8(7), uint16(3))
-	}
-	f.Fuzz(func(t *testing.T, b []byte, step uint8, limit uint16) {
-		most := int(limit)%400 + 1
-		for _, format := range []string{formatJSONL, formatJSON, formatCSV} {
-			whole := splitAll(t, format, b, len(b)+1, len(b)+1, most)
-			pieces := splitAll(t, format, b, int(step)%16+1, int(step)%50+1, most)
-			if !slices.Equal(whole, pieces) {
-				t.Fatalf("%s %q: rows %q at once, %q in pieces", format, b, whole, pieces)
-			}
-		}
-	})
-}
-
-// A dribble gives a few bytes at a time.
-type dribble struct {
-	b    []byte
-	step int
-}
-
-func (d *dribble) Read(p []byte) (int, error) {
-	n := copy(p, d.b[:min(len(d.b), d.step)])
-	d.b = d.b[n:]
-	if n == 0 {
-		return 0, errEOF
-	}
-	return n, nil
-}
-
-func splitAll(t *testing.T, format string, b []byte, step, size, limit int) (rows []string) {
-	d := &Dataset{spec: Spec{MaxLine: int64(limit)}}
-	sp := d.textSplitter(&file{Format: format}, &dribble{b, step}, 0, 1, size, false)
-	var one batch
-	var seen []byte
-	for {
-		err := sp.next(&one)
-		if err != nil {
-			if err == errEOF && string(seen) != string(b) {
-				t.Fatalf("%s %q: the batches hold %q", format, b, seen)
-			}
-			if err != errEOF {
-				return []string{"error: " + err.Error()} // the rows right before it are not told
-			}
-			return rows
-		}
-		if one.pos != int64(len(seen)) {
-			t.Fatalf("%s %q: a batch at %d after %d bytes", format, b, one.pos, len(seen))
-		}
-		seen = append(seen, one.data...)
-		for _, r := range one.rows {
-			row := itoa(r.line) + ":" + string(one.text(r))
-			if r.unreadable != nil {
-				row += r.unreadable.what
-			}
-			rows = append(rows, row)
-		}
-	}
 }

@@ -1,4 +1,4 @@
-package datasets
+package shape
 
 import (
 	"cmp"
@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"nightshift/datasets/internal/rowjson"
 
 	controls "github.com/nikolalohinski/gonja/v2/builtins/control_structures"
 	"github.com/nikolalohinski/gonja/v2/exec"
@@ -24,23 +26,23 @@ func (n number) String() string { return string(n) }
 // goValue turns a JSON value into what templates work on: text, int, float,
 // bool, nil, lists and dicts. A number that would print differently from how
 // it is written stays as written.
-func goValue(v value) any {
-	switch v.kind {
-	case kindString:
-		return v.text()
-	case kindBool:
-		return v.raw[0] == 't'
-	case kindNumber:
-		return goNumber(string(v.raw))
-	case kindArray:
+func goValue(v rowjson.Value) any {
+	switch v.Kind {
+	case rowjson.String:
+		return v.Text()
+	case rowjson.Bool:
+		return v.Raw[0] == 't'
+	case rowjson.Number:
+		return goNumber(string(v.Raw))
+	case rowjson.Array:
 		list := []any{}
-		for _, e := range elements(v.raw) {
+		for _, e := range rowjson.Elements(v.Raw) {
 			list = append(list, goValue(e))
 		}
 		return list
-	case kindObject:
+	case rowjson.Object:
 		var pairs []*exec.Pair
-		for key, e := range members(v.raw) {
+		for key, e := range rowjson.Members(v.Raw) {
 			pairs = append(pairs, pair(key, e))
 		}
 		return dictOf(pairs)
@@ -58,8 +60,8 @@ func goNumber(s string) any {
 	return number(s)
 }
 
-func pair(key []byte, v value) *exec.Pair {
-	return &exec.Pair{Key: exec.AsValue(string(unescape(key))), Value: exec.AsValue(goValue(v))}
+func pair(key []byte, v rowjson.Value) *exec.Pair {
+	return &exec.Pair{Key: exec.AsValue(string(rowjson.Unescape(key))), Value: exec.AsValue(goValue(v))}
 }
 
 // dictOf is a dict that keeps the order of the row, whose keys all differ. An

@@ -1,10 +1,14 @@
-package datasets
+package source
 
 import (
 	"bytes"
 	"fmt"
 	"io"
 	"strings"
+
+	"nightshift/datasets/internal/problem"
+	"nightshift/datasets/internal/rowjson"
+	"nightshift/internal/words"
 )
 
 // headerSplitter takes the header off the first batch of a CSV file.
@@ -13,38 +17,38 @@ type headerSplitter struct {
 	seen bool
 }
 
-func (h *headerSplitter) next(b *batch) error {
-	if err := h.splitter.next(b); err != nil {
+func (h *headerSplitter) Next(b *Batch) error {
+	if err := h.splitter.Next(b); err != nil {
 		return err
 	}
-	if !h.seen && len(b.rows) > 0 {
+	if !h.seen && len(b.Rows) > 0 {
 		h.seen = true
-		b.rows = b.rows[1:]
+		b.Rows = b.Rows[1:]
 	}
 	return nil
 }
 
 // readHeader reads the column names from the start of a CSV file.
 func readHeader(head []byte, format string) ([]string, error) {
-	s := &chunks{r: bytes.NewReader(head), c: &csvCutter{tsv: format == formatTSV}, size: len(head), max: len(head), line: 1}
-	var b batch
-	if err := s.next(&b); err != nil && err != io.EOF {
+	s := &chunks{r: bytes.NewReader(head), c: &csvCutter{tsv: format == TSV}, size: len(head), max: len(head), line: 1}
+	var b Batch
+	if err := s.Next(&b); err != nil && err != io.EOF {
 		return nil, err
 	}
-	if len(b.rows) == 0 {
-		return nil, &fileError{what: "the file is empty"}
+	if len(b.Rows) == 0 {
+		return nil, &FileError{what: "the file is empty"}
 	}
-	names, what := csvFields(bytes.TrimPrefix(b.text(b.rows[0]), bom), format)
+	names, what := csvFields(bytes.TrimPrefix(b.Text(b.Rows[0]), rowjson.BOM), format)
 	if what != "" {
-		return nil, &fileError{line: 1, what: "the header: " + what}
+		return nil, &FileError{line: 1, what: "the header: " + what}
 	}
 	seen := map[string]bool{}
 	for i, name := range names {
 		switch {
 		case name == "":
-			return nil, &fileError{line: 1, what: fmt.Sprintf("column %d has no name", i+1), hint: "the first line must name the columns"}
+			return nil, &FileError{line: 1, what: fmt.Sprintf("column %d has no name", i+1), hint: "the first line must name the columns"}
 		case seen[name]:
-			return nil, &fileError{line: 1, what: "two columns are named " + quoteShort(name)}
+			return nil, &FileError{line: 1, what: "two columns are named " + words.Quote(name)}
 		}
 		seen[name] = true
 	}
@@ -53,9 +57,9 @@ func readHeader(head []byte, format string) ([]string, error) {
 
 func separator(format string) byte {
 	switch format {
-	case formatTSV:
+	case TSV:
 		return '\t'
-	case formatSemicolon:
+	case Semicolon:
 		return ';'
 	}
 	return ','
@@ -131,10 +135,22 @@ func quotedField(rec []byte, i int) (f []byte, end int, what string) {
 	return nil, i, "a quote is not closed"
 }
 
+// JSON is the text of a row as a JSON object.
+func (f *File) JSON(sp Span, raw []byte) ([]byte, problem.Reason) {
+	if sp.Unreadable != nil {
+		return nil, *sp.Unreadable
+	}
+	if !f.tabular() {
+		return raw, problem.Reason{}
+	}
+	converted, what := csvRow(f.Header, raw, f.Format)
+	return converted, problem.Reason{What: what}
+}
+
 // csvRow writes a record as a JSON object of texts.
 func csvRow(header []string, rec []byte, format string) (row []byte, what string) {
 	fields, what := csvFields(rec, format)
-	if format == formatTSV {
+	if format == TSV {
 		fields, what = tsvFields(fields, what, rec, len(header))
 	}
 	if what != "" {
@@ -148,9 +164,24 @@ func csvRow(header []string, rec []byte, format string) (row []byte, what string
 		if i > 0 {
 			row = append(row, ',')
 		}
-		row = appendQuoted(row, name)
+		row = rowjson.AppendQuoted(row, name)
 		row = append(row, ':')
-		row = appendQuoted(row, fields[i])
+		row = rowjson.AppendQuoted(row, fields[i])
 	}
 	return append(row, '}'), ""
+}
+
+// CSVRecord writes a record as CSV, without its end.
+func CSVRecord(fields []string, format string) string {
+	var out bytes.Buffer
+	for i, f := range fields {
+		if i > 0 {
+			out.WriteByte(separator(format))
+		}
+		if bytes.ContainsAny([]byte(f), "\"\r\n"+string(separator(format))) {
+			f = `"` + string(bytes.ReplaceAll([]byte(f), []byte(`"`), []byte(`""`))) + `"`
+		}
+		out.WriteString(f)
+	}
+	return out.String()
 }

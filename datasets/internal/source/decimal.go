@@ -1,4 +1,4 @@
-package datasets
+package source
 
 import (
 	"math/big"

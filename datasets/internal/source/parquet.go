@@ -1,4 +1,4 @@
-package datasets
+package source
 
 import (
 	"encoding/base64"
@@ -13,6 +13,10 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
+
+	"nightshift/datasets/internal/problem"
+	"nightshift/datasets/internal/rowjson"
+	"nightshift/internal/words"
 )
 
 // parquetRows reads a Parquet file as rows of JSON. Positions count rows.
@@ -23,12 +27,13 @@ type parquetRows struct {
 	buf  []parquet.Row
 	cols []cursor
 	pos  int64
-	max  int
+	end  int64 // the row at which to stop
+	max  int   // bytes of a row
 	done bool
 }
 
-// openParquet starts at row pos.
-func openParquet(f *file, pos int64, max int) (p *parquetRows, err error) {
+// openParquet reads the rows from pos up to end.
+func openParquet(f *File, pos, end int64, max int) (p *parquetRows, err error) {
 	raw, err := os.Open(f.Path)
 	if err != nil {
 		return nil, err
@@ -50,14 +55,14 @@ func openParquet(f *file, pos int64, max int) (p *parquetRows, err error) {
 	}
 	pf, err := parquet.OpenFile(raw, info.Size(), parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
 	if err != nil {
-		return nil, &fileError{what: "not a readable Parquet file: " + err.Error(), hint: "was the file cut?", err: err}
+		return nil, &FileError{what: "not a readable Parquet file: " + err.Error(), hint: "was the file cut?", Err: err}
 	}
 	tree, err := columnTree(pf.Schema())
 	if err != nil {
 		return nil, err
 	}
 	p = &parquetRows{f: raw, rows: parquet.MultiRowGroup(pf.RowGroups()...).Rows(), tree: tree,
-		buf: make([]parquet.Row, 64), cols: make([]cursor, len(pf.Schema().Columns())), pos: pos, max: max}
+		buf: make([]parquet.Row, 64), cols: make([]cursor, len(pf.Schema().Columns())), pos: pos, end: end, max: max}
 	if pos > 0 {
 		err = p.rows.SeekToRow(pos)
 	}
@@ -69,19 +74,19 @@ func openParquet(f *file, pos int64, max int) (p *parquetRows, err error) {
 func checkFooter(f *os.File, size int64) error {
 	tail := make([]byte, 8)
 	if size < 12 {
-		return &fileError{what: "not a readable Parquet file", hint: "was the file cut?"}
+		return &FileError{what: "not a readable Parquet file", hint: "was the file cut?"}
 	}
 	if _, err := f.ReadAt(tail, size-8); err != nil {
 		return err
 	}
 	if string(tail[4:]) != "PAR1" || int64(binary.LittleEndian.Uint32(tail)) > size-12 {
-		return &fileError{what: "not a readable Parquet file: its end is missing", hint: "was the file cut?"}
+		return &FileError{what: "not a readable Parquet file: its end is missing", hint: "was the file cut?"}
 	}
 	return nil
 }
 
 func damaged(cause any) error {
-	return &fileError{what: fmt.Sprintf("the Parquet file is damaged: %v", cause)}
+	return &FileError{what: fmt.Sprintf("the Parquet file is damaged: %v", cause)}
 }
 
 func (p *parquetRows) Close() error {
@@ -92,25 +97,25 @@ func (p *parquetRows) Close() error {
 	return err
 }
 
-func (p *parquetRows) next(b *batch) (err error) {
+func (p *parquetRows) Next(b *Batch) (err error) {
 	defer func() {
 		if r := recover(); r != nil { // the library panics on some damaged files
 			err = damaged(r)
 		}
 	}()
-	b.pos, b.rows, b.blank, b.data = p.pos, b.rows[:0], 0, b.data[:0]
-	for len(b.data) < batchBytes && len(b.rows) < 4096 && !p.done {
-		n, err := p.rows.ReadRows(p.buf)
+	b.Pos, b.Rows, b.Blank, b.Data = p.pos, b.Rows[:0], 0, b.Data[:0]
+	for len(b.Data) < BatchBytes && len(b.Rows) < 4096 && p.pos < p.end && !p.done {
+		n, err := p.rows.ReadRows(p.buf[:min(int64(len(p.buf)), p.end-p.pos)])
 		for _, row := range p.buf[:n] {
 			p.add(b, row)
 		}
 		if err == io.EOF {
 			p.done = true
 		} else if err != nil {
-			return &fileError{line: p.pos + 1, what: "the Parquet file cannot be read from here on: " + err.Error(), err: err}
+			return &FileError{line: p.pos + 1, what: "the Parquet file cannot be read from here on: " + err.Error(), Err: err}
 		}
 	}
-	if len(b.rows) == 0 {
+	if len(b.Rows) == 0 {
 		return io.EOF
 	}
 	return nil
@@ -118,7 +123,7 @@ func (p *parquetRows) next(b *batch) (err error) {
 
 // add appends a row to the batch; the newline behind it makes the hashed
 // content the same as that of a file of JSON lines.
-func (p *parquetRows) add(b *batch, row parquet.Row) {
+func (p *parquetRows) add(b *Batch, row parquet.Row) {
 	for i := range p.cols {
 		p.cols[i] = cursor{}
 	}
@@ -126,17 +131,17 @@ func (p *parquetRows) add(b *batch, row parquet.Row) {
 		p.cols[i] = cursor{values: values}
 		return true
 	})
-	start := len(b.data)
-	b.data = p.tree.append(b.data, p.cols)
+	start := len(b.Data)
+	b.Data = p.tree.append(b.Data, p.cols)
 	p.pos++
-	r := span{start: int32(start), end: int32(len(b.data)), line: p.pos}
-	if len(b.data)-start > p.max {
-		r.unreadable = &rowError{"the row is longer than " + size(int64(p.max)), "raise the limit on rows"}
-		r.end = r.start
-		b.data = b.data[:start]
+	r := Span{Start: int32(start), End: int32(len(b.Data)), Line: p.pos}
+	if len(b.Data)-start > p.max {
+		r.Unreadable = &problem.Reason{What: "the row is longer than " + words.Bytes(int64(p.max)), Hint: "raise the limit on rows"}
+		r.End = r.Start
+		b.Data = b.Data[:start]
 	}
-	b.rows = append(b.rows, r)
-	b.data = append(b.data, '\n')
+	b.Rows = append(b.Rows, r)
+	b.Data = append(b.Data, '\n')
 }
 
 // A cursor walks over one leaf column's values of one row.
@@ -200,7 +205,7 @@ func newColumn(n parquet.Node, name string, def, rep int, leaf *int) (*column, e
 	}
 	c.leaves = *leaf - c.leaf
 	if c.leaves == 0 {
-		return nil, &fileError{what: "the Parquet column " + quoteShort(name) + " is an empty group"}
+		return nil, &FileError{what: "the Parquet column " + words.Quote(name) + " is an empty group"}
 	}
 	c.annotate(n.Type().LogicalType())
 	return c, nil
@@ -263,7 +268,7 @@ func (c *column) appendOne(out []byte, cols []cursor) []byte {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(appendQuoted(out, child.name), ':')
+		out = append(rowjson.AppendQuoted(out, child.name), ':')
 		out = child.append(out, cols)
 	}
 	return append(out, '}')
@@ -296,7 +301,7 @@ func (c *column) appendMap(out []byte, cols []cursor) []byte {
 	for {
 		key := c.key.append(nil, cols)
 		if len(key) == 0 || key[0] != '"' {
-			key = quote(string(key))
+			key = rowjson.Quote(string(key))
 		}
 		out = append(append(out, key...), ':')
 		out = c.val.append(out, cols)
@@ -351,7 +356,7 @@ func appendInt96(out []byte, v parquet.Value) []byte {
 	const epoch = 2_440_588 // the Julian day of 1970-01-01
 	n := v.Int96()
 	nanos, day := int64(uint64(n[1])<<32|uint64(n[0])), int64(n[2])
-	return appendQuoted(out, time.Unix((day-epoch)*86400, nanos).UTC().Format(time.RFC3339Nano))
+	return rowjson.AppendQuoted(out, time.Unix((day-epoch)*86400, nanos).UTC().Format(time.RFC3339Nano))
 }
 
 // timeWriter writes a time of the day.
@@ -370,17 +375,17 @@ func timeWriter(t *format.TimeType) func([]byte, parquet.Value) []byte {
 		} else {
 			n = v.Int64()
 		}
-		return appendQuoted(out, time.Unix(0, 0).UTC().Add(time.Duration(n)*shard).Format("15:04:05.999999999"))
+		return rowjson.AppendQuoted(out, time.Unix(0, 0).UTC().Add(time.Duration(n)*shard).Format("15:04:05.999999999"))
 	}
 }
 
 func appendDate(out []byte, v parquet.Value) []byte {
-	return appendQuoted(out, time.Unix(int64(v.Int32())*86400, 0).UTC().Format(time.DateOnly))
+	return rowjson.AppendQuoted(out, time.Unix(int64(v.Int32())*86400, 0).UTC().Format(time.DateOnly))
 }
 
 // appendText leaves bad UTF-8 for the check of rows to find.
 func appendText(out []byte, v parquet.Value) []byte {
-	return appendQuoted(out, string(v.ByteArray()))
+	return rowjson.AppendQuoted(out, string(v.ByteArray()))
 }
 
 func appendUUID(out []byte, v parquet.Value) []byte {
@@ -400,7 +405,7 @@ func timestampWriter(t *format.TimestampType) func([]byte, parquet.Value) []byte
 		at = func(n int64) time.Time { return time.Unix(0, n) }
 	}
 	return func(out []byte, v parquet.Value) []byte {
-		return appendQuoted(out, at(v.Int64()).UTC().Format(time.RFC3339Nano))
+		return rowjson.AppendQuoted(out, at(v.Int64()).UTC().Format(time.RFC3339Nano))
 	}
 }
 
@@ -426,11 +431,11 @@ func appendPlain(out []byte, v parquet.Value) []byte {
 	case parquet.ByteArray, parquet.FixedLenByteArray:
 		b := v.ByteArray()
 		if utf8.Valid(b) {
-			return appendQuoted(out, string(b))
+			return rowjson.AppendQuoted(out, string(b))
 		}
-		return appendQuoted(out, base64.StdEncoding.EncodeToString(b))
+		return rowjson.AppendQuoted(out, base64.StdEncoding.EncodeToString(b))
 	}
-	return appendQuoted(out, v.String())
+	return rowjson.AppendQuoted(out, v.String())
 }
 
 // appendFloat writes NaN and infinities as null: JSON has no word for them.

@@ -1,44 +1,61 @@
-package datasets
+package source
 
 import (
 	"bytes"
 	"io"
-)
 
-var bom = []byte("\xef\xbb\xbf")
+	"nightshift/datasets/internal/problem"
+	"nightshift/datasets/internal/rowjson"
+	"nightshift/internal/words"
+)
 
 const (
-	batchBytes = 256 << 10 // a batch grows beyond it only for one long row
-	defaultMax = 16 << 20
+	BatchBytes = 256 << 10 // a batch grows beyond it only for one long row
+
+	// DefaultMaxLine is the longest row in bytes, where nothing else is said.
+	DefaultMaxLine = 16 << 20
 )
 
-// A span is one row inside a batch.
-type span struct {
-	start, end int32 // in batch.data
-	line       int64
-	unreadable *rowError // why the row cannot be read at all; usually nil
+// A Span is one row inside a batch.
+type Span struct {
+	Start, End int32 // in batch.data
+	Line       int64
+	Unreadable *problem.Reason // why the row cannot be read at all; usually nil
 }
 
-// A batch is a contiguous piece of one file, with the rows that start in it.
+// A Batch is a contiguous piece of one file, with the rows that start in it.
 // Pieces follow each other without gaps, so that hashing them hashes the file.
-type batch struct {
-	seq   int64
-	file  int
-	pos   int64 // of data, in the file's own count: bytes, or rows for Parquet
-	data  []byte
-	rows  []span
-	blank int64
-
-	failed error    // why there is no more; data and rows are then empty
-	found  findings // filled in by the checker
+type Batch struct {
+	Pos   int64 // of data, in the file's own count: bytes, or rows for Parquet
+	Data  []byte
+	Rows  []Span
+	Blank int64 // lines
 }
 
-func (b *batch) text(r span) []byte { return b.data[r.start:r.end] }
+func (b *Batch) Text(r Span) []byte { return b.Data[r.Start:r.End] }
 
 // A splitter cuts a stream into rows. next fills b (pos, data, rows, blank)
 // and returns io.EOF when nothing is left. A *fileError concerns the whole file.
 type splitter interface {
-	next(b *batch) error
+	Next(b *Batch) error
+}
+
+// textSplitter cuts r, which begins at pos of the file's content, into batches
+// of about size bytes; partial says that it ends before the file does.
+func textSplitter(f *File, r io.Reader, pos, line int64, size, limit int, partial bool) splitter {
+	switch f.Format {
+	case JSON:
+		c := &arrayCutter{state: '['}
+		if pos > 0 {
+			c.state = 'v'
+		}
+		return &chunks{r: r, c: c, size: size, max: limit, pos: pos, line: line, partial: partial}
+	case CSV, TSV, Semicolon:
+		c := &csvCutter{tsv: f.Format == TSV, columns: len(f.Header) - 1}
+		records := &chunks{r: r, c: c, size: size, max: limit, pos: pos, line: line, partial: partial}
+		return &headerSplitter{splitter: records, seen: pos > 0}
+	}
+	return &lines{r: r, size: size, max: limit, pos: pos, line: line}
 }
 
 // lines splits at newlines. A row longer than max is passed over in constant
@@ -54,46 +71,46 @@ type lines struct {
 	done     bool
 }
 
-func (l *lines) next(b *batch) error {
-	b.pos, b.rows, b.blank = l.pos, b.rows[:0], 0
-	b.data = append(b.data[:0], l.carry...)
+func (l *lines) Next(b *Batch) error {
+	b.Pos, b.Rows, b.Blank = l.pos, b.Rows[:0], 0
+	b.Data = append(b.Data[:0], l.carry...)
 	l.carry = l.carry[:0]
 	size := l.size
 	for {
 		if err := l.fill(b, size); err != nil {
 			return err
 		}
-		if len(b.data) == 0 {
+		if len(b.Data) == 0 {
 			return io.EOF
 		}
 		if l.skipping {
 			l.skip(b)
 			break
 		}
-		end := bytes.LastIndexByte(b.data, '\n') + 1
+		end := bytes.LastIndexByte(b.Data, '\n') + 1
 		if l.done {
-			end = len(b.data)
+			end = len(b.Data)
 		}
 		if end > 0 {
 			l.keep(b, end)
 			l.cut(b)
 			break
 		}
-		if len(b.data) > l.max+2 {
-			b.rows = append(b.rows, l.tooLong(0))
+		if len(b.Data) > l.max+2 {
+			b.Rows = append(b.Rows, l.tooLong(0))
 			l.skipping = true
 			break
 		}
 		size = min(2*size, l.max+3) // +3: the line's end, and one byte too many
 	}
-	l.pos += int64(len(b.data))
+	l.pos += int64(len(b.Data))
 	return nil
 }
 
 // fill reads until data holds size bytes or the stream ends.
-func (l *lines) fill(b *batch, size int) error {
+func (l *lines) fill(b *Batch, size int) error {
 	var err error
-	b.data, l.done, err = fill(l.r, b.data, size, l.done)
+	b.Data, l.done, err = fill(l.r, b.Data, size, l.done)
 	return err
 }
 
@@ -114,28 +131,28 @@ func fill(r io.Reader, data []byte, size int, done bool) ([]byte, bool, error) {
 }
 
 // keep leaves what stands behind end for the next batch.
-func (l *lines) keep(b *batch, end int) {
-	l.carry = append(l.carry, b.data[end:]...)
-	b.data = b.data[:end]
+func (l *lines) keep(b *Batch, end int) {
+	l.carry = append(l.carry, b.Data[end:]...)
+	b.Data = b.Data[:end]
 }
 
 // skip passes over the rest of a row that is too long.
-func (l *lines) skip(b *batch) {
-	if n := bytes.IndexByte(b.data, '\n'); n >= 0 {
+func (l *lines) skip(b *Batch) {
+	if n := bytes.IndexByte(b.Data, '\n'); n >= 0 {
 		l.keep(b, n+1)
 		l.skipping = false
 		l.line++
 	}
 }
 
-func (l *lines) tooLong(start int) span {
-	return span{start: int32(start), end: int32(start), line: l.line,
-		unreadable: &rowError{"the row is longer than " + size(int64(l.max)), "raise the limit on rows, or is a newline missing?"}}
+func (l *lines) tooLong(start int) Span {
+	return Span{Start: int32(start), End: int32(start), Line: l.line,
+		Unreadable: &problem.Reason{What: "the row is longer than " + words.Bytes(int64(l.max)), Hint: "raise the limit on rows, or is a newline missing?"}}
 }
 
 // cut finds the rows of data, which ends at a line's end or at the file's.
-func (l *lines) cut(b *batch) {
-	data := b.data
+func (l *lines) cut(b *Batch) {
+	data := b.Data
 	for i := 0; i < len(data); {
 		end := len(data)
 		next := end
@@ -147,11 +164,11 @@ func (l *lines) cut(b *batch) {
 		}
 		switch start := l.start(b, i); {
 		case isBlank(data[start:end]):
-			b.blank++
+			b.Blank++
 		case end-start > l.max:
-			b.rows = append(b.rows, l.tooLong(start))
+			b.Rows = append(b.Rows, l.tooLong(start))
 		default:
-			b.rows = append(b.rows, span{start: int32(start), end: int32(end), line: l.line})
+			b.Rows = append(b.Rows, Span{Start: int32(start), End: int32(end), Line: l.line})
 		}
 		l.line++
 		i = next
@@ -160,9 +177,9 @@ func (l *lines) cut(b *batch) {
 
 // start is where the text of a row begins: behind the byte-order mark at the
 // file's start.
-func (l *lines) start(b *batch, i int) int {
-	if b.pos == 0 && i == 0 && bytes.HasPrefix(b.data, bom) {
-		return len(bom)
+func (l *lines) start(b *Batch, i int) int {
+	if b.Pos == 0 && i == 0 && bytes.HasPrefix(b.Data, rowjson.BOM) {
+		return len(rowjson.BOM)
 	}
 	return i
 }
@@ -215,34 +232,34 @@ type chunks struct {
 	done     bool
 }
 
-func (s *chunks) next(b *batch) error {
-	b.pos, b.rows, b.blank = s.pos, b.rows[:0], 0
-	b.data = append(b.data[:0], s.carry...)
+func (s *chunks) Next(b *Batch) error {
+	b.Pos, b.Rows, b.Blank = s.pos, b.Rows[:0], 0
+	b.Data = append(b.Data[:0], s.carry...)
 	s.carry = s.carry[:0]
-	size := max(s.size, 2*len(b.data))
+	size := max(s.size, 2*len(b.Data))
 	var err error
-	if b.data, s.done, err = fill(s.r, b.data, min(size, s.max+1+s.size), s.done); err != nil {
+	if b.Data, s.done, err = fill(s.r, b.Data, min(size, s.max+1+s.size), s.done); err != nil {
 		return err
 	}
 	start, ok := s.scan(b)
 	if !ok || s.done && !s.partial {
 		if what, hint := s.c.end(); what != "" {
-			return &fileError{line: s.line, what: what, hint: hint}
+			return &FileError{line: s.line, what: what, hint: hint}
 		}
 	}
-	if len(b.data) == 0 {
+	if len(b.Data) == 0 {
 		return io.EOF
 	}
 	s.rest(b, start)
-	s.pos += int64(len(b.data))
+	s.pos += int64(len(b.Data))
 	return nil
 }
 
 // scan runs the cutter over what it has not seen and returns where the open
 // row starts.
-func (s *chunks) scan(b *batch) (start int, ok bool) {
-	for i := s.scanned; i < len(b.data); i++ {
-		c := b.data[i]
+func (s *chunks) scan(b *Batch) (start int, ok bool) {
+	for i := s.scanned; i < len(b.Data); i++ {
+		c := b.Data[i]
 		switch s.c.step(c) {
 		case begins:
 			start, s.open, s.openLine = i, true, s.line
@@ -260,40 +277,40 @@ func (s *chunks) scan(b *batch) (start int, ok bool) {
 	return start, true
 }
 
-func (s *chunks) row(b *batch, start, end int) {
+func (s *chunks) row(b *Batch, start, end int) {
 	s.open = false
 	if s.skipping {
 		s.skipping = false // its span is in an earlier batch
 		return
 	}
-	if end > start && b.data[end-1] == '\r' {
+	if end > start && b.Data[end-1] == '\r' {
 		end--
 	}
 	if end-start > s.max {
-		b.rows = append(b.rows, s.tooLong(start))
+		b.Rows = append(b.Rows, s.tooLong(start))
 		return
 	}
-	b.rows = append(b.rows, span{start: int32(start), end: int32(end), line: s.openLine})
+	b.Rows = append(b.Rows, Span{Start: int32(start), End: int32(end), Line: s.openLine})
 }
 
-func (s *chunks) tooLong(start int) span {
-	return span{start: int32(start), end: int32(start), line: s.openLine,
-		unreadable: &rowError{"the row is longer than " + size(int64(s.max)), "raise the limit on rows, or is a quote or bracket missing?"}}
+func (s *chunks) tooLong(start int) Span {
+	return Span{Start: int32(start), End: int32(start), Line: s.openLine,
+		Unreadable: &problem.Reason{What: "the row is longer than " + words.Bytes(int64(s.max)), Hint: "raise the limit on rows, or is a quote or bracket missing?"}}
 }
 
 // rest decides what to do with a row that the batch does not end.
-func (s *chunks) rest(b *batch, start int) {
+func (s *chunks) rest(b *Batch, start int) {
 	s.scanned = 0
 	switch {
 	case !s.open || s.skipping:
 	case s.done:
-		s.row(b, start, len(b.data))
-	case len(b.data)-start > s.max+1: // one for a carriage return
-		b.rows = append(b.rows, s.tooLong(start))
+		s.row(b, start, len(b.Data))
+	case len(b.Data)-start > s.max+1: // one for a carriage return
+		b.Rows = append(b.Rows, s.tooLong(start))
 		s.skipping = true
 	default:
-		s.carry = append(s.carry, b.data[start:]...)
-		b.data = b.data[:start]
+		s.carry = append(s.carry, b.Data[start:]...)
+		b.Data = b.Data[:start]
 		s.scanned = len(s.carry)
 	}
 }

@@ -1,18 +1,22 @@
-package datasets
+package source
 
 import (
 	"bufio"
 	"compress/gzip"
 	"io"
 
+	"nightshift/internal/words"
+
 	"github.com/klauspost/compress/zstd"
 )
 
 const (
-	defaultMaxRatio = 200      // gzip reaches 1,032 on nothing but zeros; text seldom passes 30
-	ratioFrom       = 64 << 20 // below so much content the ratio does not matter
-	defaultMaxBytes = 4 << 40
-	maxWindow       = 64 << 20 // memory that one zstd stream may ask for
+	// DefaultMaxRatio: gzip reaches 1,032 on nothing but zeros; text seldom passes 30.
+	DefaultMaxRatio = 200
+	DefaultMaxBytes = 4 << 40
+
+	ratioFrom = 64 << 20 // below so much content the ratio does not matter
+	maxWindow = 64 << 20 // memory that one zstd stream may ask for
 )
 
 // unpack reads compressed members, one behind the other, as one content.
@@ -67,9 +71,9 @@ func (g *bombGuard) Read(p []byte) (int, error) {
 	g.n += int64(n)
 	switch {
 	case g.n > g.maxBytes:
-		return n, &fileError{what: "unpacks to more than " + size(g.maxBytes), hint: "unpack it first if that is right"}
+		return n, &FileError{what: "unpacks to more than " + words.Bytes(g.maxBytes), hint: "unpack it first if that is right"}
 	case g.n > ratioFrom && g.n/g.maxRatio > g.in.n:
-		return n, &fileError{what: "unpacks to more than " + thousands(g.maxRatio) + " times its size",
+		return n, &FileError{what: "unpacks to more than " + words.Thousands(g.maxRatio) + " times its size",
 			hint: "a compression bomb? unpack it first if it is right"}
 	}
 	return n, err
