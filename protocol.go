@@ -1,6 +1,9 @@
 package nightshift
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // A Protocol names a wire format. How one is written and read is the work of
 // package formats.
@@ -12,16 +15,28 @@ const (
 )
 
 // protocols is the table of the wire formats that there are.
-var protocols = []struct {
-	name Protocol
-	path string // what the URL of its requests ends in
-	// versioned is set where base URLs are given without the /v1 that stands
-	// before the path.
-	versioned bool
-}{
-	{Messages, "/messages", true},
-	{Chat, "/chat/completions", false},
+var protocols = []protocolRow{
+	{name: Messages, path: "/messages", version: "/v1", versioned: true},
+	{name: Chat, path: "/chat/completions", version: "/v1"},
 }
+
+// A protocolRow says where the requests of one wire format go.
+type protocolRow struct {
+	name Protocol
+	// path is what the URL of its requests ends in. Where the model stands in
+	// the URL, the path has [ModelPlaceholder].
+	path string
+	// streamed is the path of requests for a stream, with its query; empty
+	// where the body alone asks for streams.
+	streamed string
+	version  string // what stands before the path at most servers
+	// versioned is set where base URLs are given without the version, even
+	// when they have a path.
+	versioned bool
+}
+
+// ModelPlaceholder stands for the model id in a path.
+const ModelPlaceholder = "{model}"
 
 // Protocols returns the wire formats that there are.
 func Protocols() []Protocol {
@@ -32,26 +47,81 @@ func Protocols() []Protocol {
 	return all
 }
 
+// ProtocolNames lists the wire formats for people, such as "messages or chat".
+func ProtocolNames() string {
+	var b strings.Builder
+	for i, p := range protocols {
+		switch {
+		case i > 0 && i == len(protocols)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(p.name))
+	}
+	return b.String()
+}
+
 // Valid reports whether p is one of the wire formats.
 func (p Protocol) Valid() bool { return slices.Contains(Protocols(), p) }
 
 // Path is what the URL of a request ends in.
-func (p Protocol) Path() string {
-	for _, known := range protocols {
-		if known.name == p {
-			return known.path
-		}
+func (p Protocol) Path() string { return p.row().path }
+
+// StreamPath is Path for requests that ask for a stream, a query included.
+func (p Protocol) StreamPath() string {
+	if r := p.row(); r.streamed != "" {
+		return r.streamed
 	}
-	return ""
+	return p.Path()
 }
 
+// Version is what stands before the path at most servers, such as /v1.
+func (p Protocol) Version() string { return p.row().version }
+
 // Versioned reports whether base URLs of this format are given without the
-// version, /v1, that stands before its path.
-func (p Protocol) Versioned() bool {
+// version that stands before its path.
+func (p Protocol) Versioned() bool { return p.row().versioned }
+
+func (p Protocol) row() protocolRow {
 	for _, known := range protocols {
 		if known.name == p {
-			return known.versioned
+			return known
 		}
 	}
-	return false
+	return protocolRow{}
+}
+
+// PathProtocol returns the wire format whose path a URL's path ends in: of
+// several, the one with the longest, so that /chat/completions is not taken
+// for /completions.
+func PathProtocol(path string) (p Protocol, ok bool) {
+	longest := 0
+	for _, known := range protocols {
+		for _, end := range known.endings() {
+			if len(end) > longest && strings.HasSuffix(path, end) {
+				p, longest = known.name, len(end)
+			}
+		}
+	}
+	return p, longest > 0
+}
+
+// endings are what the paths of a wire format end in, whatever the model.
+func (r protocolRow) endings() []string {
+	if !strings.Contains(r.path, ModelPlaceholder) {
+		return []string{r.path}
+	}
+	return []string{r.name.Verb(false), r.name.Verb(true)}
+}
+
+// Verb is what follows the model where that stands in the URL, such as
+// ":generate"; empty for other formats. stream asks for that of streams.
+func (p Protocol) Verb(stream bool) string {
+	path := p.Path()
+	if stream {
+		path, _, _ = strings.Cut(p.StreamPath(), "?")
+	}
+	_, verb, _ := strings.Cut(path, ModelPlaceholder)
+	return verb
 }

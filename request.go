@@ -86,6 +86,10 @@ type Request struct {
 	Body         json.RawMessage
 	BodyProtocol Protocol
 
+	// Texts, when not nil, are what to make a vector of, one of each; System,
+	// Messages and Body are then empty.
+	Texts []string
+
 	// Key identifies the work item (row, model, epoch, generation) for
 	// gateways that honour an idempotency header. It may be empty.
 	Key string

@@ -39,7 +39,7 @@ type Endpoint struct {
 // Auth says how the key is sent and where it comes from. The key itself is
 // never part of it.
 type Auth struct {
-	Scheme string // "bearer", "x-api-key", "raw", "header", "none"
+	Scheme string // "bearer", "x-api-key", "x-goog-api-key", "raw", "header", "none"; "" is the protocol's
 	Header string // header name for scheme "header"
 	Env    string // environment variable that holds the key
 	File   string // file of mode 0600 that holds it

@@ -10,11 +10,12 @@ import (
 
 // Auth schemes: how the key travels.
 const (
-	AuthBearer = "bearer"    // Authorization: Bearer KEY
-	AuthXAPI   = "x-api-key" // x-api-key: KEY
-	AuthRaw    = "raw"       // Authorization: KEY
-	AuthHeader = "header"    // a header of the given name
-	AuthNone   = "none"      // no key at all
+	AuthBearer = "bearer"         // Authorization: Bearer KEY
+	AuthXAPI   = "x-api-key"      // x-api-key: KEY
+	AuthGoog   = "x-goog-api-key" // x-goog-api-key: KEY
+	AuthRaw    = "raw"            // Authorization: KEY
+	AuthHeader = "header"         // a header of the given name
+	AuthNone   = "none"           // no key at all
 )
 
 // Key reads the key from where Auth says: the file if one is named, else the
@@ -39,6 +40,8 @@ func (a Auth) HeaderName() string {
 		return "Authorization"
 	case AuthXAPI:
 		return "X-Api-Key"
+	case AuthGoog:
+		return "X-Goog-Api-Key"
 	case AuthHeader:
 		return http.CanonicalHeaderKey(a.Header)
 	}
@@ -61,7 +64,7 @@ func (a Auth) Set(h http.Header, key secrets.Secret) {
 
 func (a Auth) validate() error {
 	switch a.Scheme {
-	case "", AuthBearer, AuthXAPI, AuthRaw, AuthNone:
+	case "", AuthBearer, AuthXAPI, AuthGoog, AuthRaw, AuthNone:
 		if a.Header != "" {
 			return fmt.Errorf("auth.name is only for scheme header, not %q", a.Scheme)
 		}
@@ -70,7 +73,7 @@ func (a Auth) validate() error {
 			return fmt.Errorf("auth.name %q is not a header name", a.Header)
 		}
 	default:
-		return fmt.Errorf("auth.scheme %q: choose bearer, x-api-key, raw, header or none", a.Scheme)
+		return fmt.Errorf("auth.scheme %q: choose bearer, x-api-key, x-goog-api-key, raw, header or none", a.Scheme)
 	}
 	if a.Scheme == AuthNone {
 		return nil

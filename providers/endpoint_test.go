@@ -63,7 +63,7 @@ func TestURL(t *testing.T) {
 
 func TestURLFor(t *testing.T) {
 	e := Endpoint{Protocol: nightshift.Chat, BaseURL: "https://r.openai.azure.com", Path: azureClassic + "?api-version=1"}
-	got, err := e.URLFor("my/model 1")
+	got, err := e.URLFor("my/model 1", false)
 	if want := "https://r.openai.azure.com/openai/deployments/my%2Fmodel%201/chat/completions?api-version=1"; err != nil || got != want {
 		t.Errorf("%q, %v, want %q", got, err, want)
 	}

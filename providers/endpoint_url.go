@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"slices"
 	"strings"
 
 	"nightshift"
@@ -14,32 +13,52 @@ import (
 
 // ModelPlaceholder in Path stands for the model id, for services that name
 // the model (or a deployment of it) in the URL.
-const ModelPlaceholder = "{model}"
+const ModelPlaceholder = nightshift.ModelPlaceholder
 
 // SimulatorURL is the base URL of the simulator that runs inside the process.
 // No such host exists, and plain HTTP to it is no risk.
 const SimulatorURL = "http://simulator.invalid"
 
-// URL is where requests go. A path in the form of [ModelPlaceholder] is left
-// as it is; see [Endpoint.URLFor].
+// URL is where requests go that ask for no stream. A path in the form of
+// [ModelPlaceholder] is left as it is; see [Endpoint.URLFor].
 //
-// Without Path, a base URL with an empty path gets /v1/messages or
-// /v1/chat/completions; one that ends in the whole endpoint path is used as it
-// is; one that ends in /v1 gets /messages or /chat/completions; any other gets
-// /v1/messages or, for Chat, /chat/completions. With Path, the path is joined
-// to the base; segments with which the base ends and Path begins are not
-// doubled. There is exactly one slash between, and never two in a row.
+// Without Path, a base URL with an empty path gets the protocol's version and
+// path, such as /v1/chat/completions; one that ends in the whole endpoint path
+// is used as it is; one that ends in the version gets the path alone; any other
+// gets the path, and the version where the protocol's base URLs are given
+// without it. With Path, the path is joined to the base; segments with which
+// the base ends and Path begins are not doubled. There is exactly one slash
+// between, and never two in a row.
 //
 // Refused are: user info, a fragment, what looks like a key in the query, and
 // plain HTTP to hosts other than loopback unless AllowHTTP is set. Errors show
 // no secret.
-func (e Endpoint) URL() (string, error) {
+func (e Endpoint) URL() (string, error) { return e.url(false) }
+
+// URLFor is where the requests for a model go, for streams or for whole answers.
+func (e Endpoint) URLFor(model string, stream bool) (string, error) {
+	full, err := e.url(stream)
+	if err != nil {
+		return "", err
+	}
+	if e.Protocol.Verb(false) != "" {
+		return putResource(full, model), nil
+	}
+	return strings.ReplaceAll(full, ModelPlaceholder, url.PathEscape(model)), nil
+}
+
+// SameURL reports whether all requests go to one URL, whatever their model.
+func (e Endpoint) SameURL() bool {
+	return !strings.Contains(e.BaseURL+e.Path+e.Protocol.Path(), ModelPlaceholder)
+}
+
+func (e Endpoint) url(stream bool) (string, error) {
 	u, err := e.base()
 	if err != nil {
 		return "", err
 	}
 	path, query, _ := strings.Cut(e.Path, "?")
-	joined, err := e.join(cleanPath(u.EscapedPath()), path)
+	joined, err := e.join(u, path)
 	if err != nil {
 		return "", err
 	}
@@ -51,20 +70,14 @@ func (e Endpoint) URL() (string, error) {
 	if err := checkQuery(query); err != nil {
 		return "", err
 	}
+	if e.Protocol.Verb(false) != "" {
+		joined, query = e.forStream(joined, query, stream)
+	}
 	full := u.Scheme + "://" + u.Host + joined
 	if query != "" {
 		full += "?" + query
 	}
 	return full, nil
-}
-
-// URLFor is URL with the model's id in the place of [ModelPlaceholder].
-func (e Endpoint) URLFor(model string) (string, error) {
-	full, err := e.URL()
-	if err != nil {
-		return "", err
-	}
-	return strings.ReplaceAll(full, ModelPlaceholder, url.PathEscape(model)), nil
 }
 
 // ModelsURL is where the endpoint lists its models: beside the path that its
@@ -80,7 +93,6 @@ func (e Endpoint) ModelsURL() (string, error) {
 	}
 	u.Path, u.RawPath = listPath(u.Path, e.Protocol), ""
 	query := u.Query()
-	query.Del("alt") // of Gemini's streams
 	u.RawQuery = query.Encode()
 	return u.String(), nil
 }
@@ -139,31 +151,24 @@ func isLocal(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// join makes the whole path of a cleaned base path and an optional path.
-func (e Endpoint) join(base, path string) (string, error) {
-	end := e.Protocol.Path()
+// join makes the whole path of a base URL and an optional path.
+func (e Endpoint) join(u *url.URL, path string) (string, error) {
+	base, end := cleanPath(u.EscapedPath()), e.Protocol.Path()
 	if path != "" {
 		return e.joinPath(base, cleanPath(path)), nil
 	}
-	if strings.HasSuffix(base, end) {
+	other, whole := nightshift.PathProtocol(base)
+	switch {
+	case e.Protocol.Verb(false) != "" && (!whole || other == e.Protocol):
+		return e.joinResource(u.Hostname(), base), nil
+	case whole && other == e.Protocol:
 		return base, nil
-	}
-	if slices.ContainsFunc(nightshift.Protocols(), func(p nightshift.Protocol) bool { return strings.HasSuffix(base, wholePath(p)) }) {
-		return "", fmt.Errorf("base_url ends in %s, which is not the path of protocol %s", base[strings.LastIndex(base, "/"):], e.Protocol)
-	}
-	if base == "" || e.Protocol.Versioned() && !strings.HasSuffix(base, "/v1") {
-		return base + "/v1" + end, nil
+	case whole && (!other.Versioned() || strings.HasSuffix(base, other.Version()+other.Path())):
+		return "", fmt.Errorf("base_url ends in the path of protocol %s, and not of %s", other, e.Protocol)
+	case base == "" || e.Protocol.Versioned() && !strings.HasSuffix(base, e.Protocol.Version()):
+		return base + e.Protocol.Version() + end, nil
 	}
 	return base + end, nil
-}
-
-// wholePath is what a URL of a protocol ends in, with the version that belongs
-// to it.
-func wholePath(p nightshift.Protocol) string {
-	if p.Versioned() {
-		return "/v1" + p.Path()
-	}
-	return p.Path()
 }
 
 // joinPath joins without doubling the segments that both have.

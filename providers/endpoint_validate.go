@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"nightshift"
 	"nightshift/providers/limits"
 )
 
@@ -55,7 +56,7 @@ func (e Endpoint) Validate() []error {
 		}
 	}
 	if !e.Protocol.Valid() {
-		add(fmt.Errorf("protocol %q: choose messages or chat", e.Protocol))
+		add(fmt.Errorf("protocol %q: choose %s", e.Protocol, nightshift.ProtocolNames()))
 	} else {
 		add(e.validateURL())
 	}

@@ -22,6 +22,7 @@ type Preset struct {
 	BaseURLEnvs []string // variables that override the base URL, as in the vendors' own libraries
 	Dialect     string   // rate-limit headers: anthropic, openai, azure, openrouter, mistral, litellm, none
 	Charging    string   // what counts against token limits, in words
+	CapName     string   // parameter that caps an answer, where it is not the protocol's usual one
 	// NeedsBaseURL: the service has no address of its own; base_url (or one of
 	// BaseURLEnvs) must say.
 	NeedsBaseURL bool

@@ -18,6 +18,7 @@ func vendorPresets() []Preset {
 		chatPreset("openai", "https://api.openai.com/v1", "GPT, from OpenAI", "OPENAI_API_KEY").with(func(p *Preset) {
 			p.BaseURLEnvs = []string{"OPENAI_BASE_URL"}
 			p.Dialect, p.Charging, p.Limits.Charge = "openai", chargedMax, limits.ChargeMaxTokens
+			p.CapName = "max_completion_tokens" // which all models take, and newer ones alone
 			p.Facts = "newer models take max_completion_tokens, not max_tokens"
 		}),
 		chatPreset("azure-openai", "", "GPT and others, on Azure", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN").with(func(p *Preset) {

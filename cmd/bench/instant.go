@@ -50,7 +50,7 @@ func instant(args []string) error {
 	}
 	r := &runner.Run{
 		Name: "instant", Store: st, Dataset: data, Epochs: 1, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Pools: []runner.Pool{{Model: "instant", ModelID: "instant", Endpoint: "none", Protocol: nightshift.Chat, Provider: atOnce{}, Concurrency: concurrency}},
+		Pools: []runner.Pool{{Model: "instant", ModelID: "instant", Endpoint: "none", Protocol: nightshift.Protocols()[0], Provider: atOnce{}, Concurrency: concurrency}},
 	}
 	stops, err := r.Do(context.Background(), context.Background())
 	if len(stops) > 0 {

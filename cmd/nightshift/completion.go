@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightshift"
 	"nightshift/datasets"
 	"nightshift/providers"
 	"nightshift/providers/pricing"
@@ -81,8 +82,8 @@ var flagCompletions = map[string]completer{
 	"model":       completeModels,
 	"rows-from":   completeRuns,
 	"rows":        fixed("failed", "truncated", "refused", "empty", "different"),
-	"protocol":    fixed("messages", "chat"),
-	"auth":        fixed("bearer", "x-api-key", "raw", "header:", "none"),
+	"protocol":    fixed(protocols()...),
+	"auth":        fixed("bearer", "x-api-key", "x-goog-api-key", "raw", "header:", "none"),
 	"raw":         fixed("all", "errors", "none"),
 	"on-unknown":  fixed("resend", "skip"),
 	"field":       fixed("id=", "target=", "messages=", "conversations=", "turns=", "system=", "category=", "cluster="),
@@ -96,6 +97,13 @@ var flagCompletions = map[string]completer{
 	"prices":      completeFiles("csv", "json"),
 	"plan":        completeFiles("yaml", "yml"),
 	"api-key-env": completeKeys,
+}
+
+func protocols() (names []string) {
+	for _, p := range nightshift.Protocols() {
+		names = append(names, string(p))
+	}
+	return names
 }
 
 func fixed(list ...string) completer {

@@ -17,7 +17,7 @@ import (
 // messages, then the parameters as written and in their order, then stream.
 // Nothing is added that the user did not ask for, but usage in streams where
 // includeUsage says so. A request without a cap that the format requires is
-// refused.
+// refused. A format with model and stream in the URL has neither in its bodies.
 //
 // A Request.Body in this format goes out byte for byte but for the fields that
 // Model, Params and Stream set; one in another format is translated first. Of
@@ -34,11 +34,15 @@ func Encode(f Format, req nightshift.Request, includeUsage bool) (providers.Prep
 	if includeUsage {
 		e.usage = f.UsageParam()
 	}
+	p := providers.Prepared{Key: req.Key}
+	if f.ModelInURL() {
+		p.Model, p.Stream = e.fromURL()
+	}
 	buf, err := e.write()
 	if err != nil {
 		return providers.Prepared{}, err
 	}
-	return body.Finish(buf, req.Key, e.check)
+	return body.Finish(buf, p, e.check)
 }
 
 // An encoding is one call of Encode.
@@ -49,22 +53,62 @@ type encoding struct {
 	usage  nightshift.Param // without a name: not to be asked for
 }
 
+// fromURL is the model that the URL will name, and whether it will ask for a
+// stream. A row's own body may say either where the request does not.
+func (e *encoding) fromURL() (model string, stream bool) {
+	model, stream = e.req.Model, e.req.Stream
+	doc := rawjson.Borrow()
+	defer doc.Return()
+	if root, err := doc.Scan(e.req.Body); err == nil {
+		if model == "" {
+			model = root.Get("model").String()
+		}
+		stream = stream || root.Get("stream").IsTrue()
+	}
+	return model, stream
+}
+
+// inURL are the members of a body that stand in the URL in some formats.
+var inURL = []string{"model", "stream"}
+
 func (e *encoding) write() ([]byte, error) {
 	if e.req.Body == nil {
 		return e.newBody()
 	}
 	raw := e.req.Body
+	t := e.translation()
 	if from, ok := Of(e.req.BodyProtocol); ok && from.Protocol() != e.Protocol() {
-		t := e.translation()
-		if raw = t.Body(raw, from, e.req.Model); t.Err != nil {
-			return nil, t.Err
-		}
+		raw = t.Body(raw, from, e.req.Model)
 	}
-	out, err := body.Override(raw, body.Settings(e.req, e.params), e.capsToDrop()...)
+	if err := e.translate(t, raw); err != nil {
+		return nil, err
+	}
+	set, drop := body.Settings(e.req, e.params), e.capsToDrop()
+	if e.ModelInURL() {
+		set, drop = e.params, append(drop, inURL...)
+	}
+	out, err := body.Override(raw, set, drop...)
 	if err != nil {
 		return nil, err
 	}
 	return e.askForUsage(out)
+}
+
+// translate brings the parameters under the names of the format; own is the
+// row's own body, nil without one.
+func (e *encoding) translate(t *conversation.Translation, own []byte) error {
+	if t.Err != nil {
+		return t.Err
+	}
+	var root rawjson.Value
+	if own != nil {
+		root, _ = rawjson.Scan(own) // Override will say what is wrong with it
+	}
+	e.params = e.Params(t, e.params, root, e.req.Model)
+	if t.Err != nil {
+		return t.Err
+	}
+	return nil
 }
 
 // dialects are the formats as those of messages.
@@ -76,7 +120,24 @@ var dialects = func() (all []conversation.Dialect) {
 }()
 
 func (e *encoding) translation() *conversation.Translation {
-	return &conversation.Translation{To: e.Format, All: dialects}
+	return &conversation.Translation{To: e.Format, All: dialects, Neutral: neutral}
+}
+
+// ParamsCap is the most output tokens of one answer that parameters permit; 0
+// where they set no cap, or are not to be read.
+func ParamsCap(f Format, params []nightshift.Param) int64 {
+	e := encoding{Format: f}
+	t := e.translation()
+	known, err := body.Params(params, "")
+	if err != nil {
+		return 0
+	}
+	root, err := rawjson.Scan(append(body.Append([]byte(`{"model":""`), e.Params(t, known, rawjson.Value{}, "")), '}'))
+	if err != nil {
+		return 0
+	}
+	most, choices := f.Caps(root)
+	return most / max(choices, 1)
 }
 
 // capsToDrop names the other names of a cap that a parameter sets.
@@ -88,21 +149,23 @@ func (e *encoding) capsToDrop() []string {
 	return slices.DeleteFunc(slices.Clone(e.CapNames()), given)
 }
 
-// newBody writes a body from the request's messages.
+// newBody writes a body from the request's messages or texts.
 func (e *encoding) newBody() ([]byte, error) {
 	w := conversation.Writer{Buf: make([]byte, 0, body.Estimate(e.req))}
 	w.Open('{')
-	if e.req.Model != "" {
+	if e.req.Model != "" && !e.ModelInURL() {
 		w.Str("model", e.req.Model)
 	}
 	t := e.translation()
-	turns := t.Request(e.req.System, e.req.Messages)
-	e.WritePrompt(t, &w, turns)
-	if len(turns) == 0 {
-		t.Invalid("messages", "are missing: the request has no messages")
+	e.writePrompt(t, &w)
+	if err := e.translate(t, nil); err != nil {
+		return nil, err
 	}
-	if t.Err != nil {
-		return nil, t.Err
+	if e.ModelInURL() {
+		for _, p := range e.params {
+			w.Raw(p.Name, p.Value)
+		}
+		return w.Close('}'), nil
 	}
 	w.Buf = body.Append(w.Buf, e.params)
 	if !e.req.Stream || body.Has(e.params, "stream") {
@@ -116,6 +179,23 @@ func (e *encoding) newBody() ([]byte, error) {
 		w.Raw(e.usage.Name, e.usage.Value)
 	}
 	return w.Close('}'), nil
+}
+
+func (e *encoding) writePrompt(t *conversation.Translation, w *conversation.Writer) {
+	if e.req.Texts != nil {
+		f, ok := e.Format.(TextsFormat)
+		if !ok {
+			t.Cannot("texts", "a list of texts is for embeddings")
+			return
+		}
+		f.WriteTexts(t, w, e.req.Texts, e.req.Model)
+		return
+	}
+	turns := t.Request(e.req.System, e.req.Messages)
+	e.WritePrompt(t, w, turns)
+	if len(turns) == 0 {
+		t.Invalid("messages", "are missing: the request has no messages")
+	}
 }
 
 // askForUsage adds the usage parameter to a finished body that streams, unless
@@ -161,9 +241,13 @@ func (e *encoding) check(root rawjson.Value, p *providers.Prepared) error {
 			return body.Invalid(param.Name, fmt.Sprintf("%s stands among the parameters, and the request has its own", param.Name), "keep one of the two")
 		}
 	}
-	if name := e.CapNames()[0]; e.RequiresMaxTokens() && !root.Get(name).Set() {
+	if e.RequiresMaxTokens() && !root.Get(e.CapNames()[0]).Set() {
+		name := e.CapNames()[0]
 		return body.Invalid(name, fmt.Sprintf("the %s format needs %s", e.Name(), name), fmt.Sprintf("set %s in the model's params", name))
 	}
 	p.MaxOutput, p.Choices = e.Caps(root)
+	m := body.NewMeter(p.Model)
+	e.Measure(m, root)
+	p.InputText, p.InputOther, p.Media = m.Text, m.Other, m.Media
 	return nil
 }

@@ -5,11 +5,13 @@ package formats
 
 import (
 	"net/http"
+	"slices"
 
 	"nightshift"
 	"nightshift/internal/rawjson"
 	"nightshift/providers/formats/chat"
 	"nightshift/providers/formats/internal/answer"
+	"nightshift/providers/formats/internal/body"
 	"nightshift/providers/formats/internal/conversation"
 	"nightshift/providers/formats/messages"
 )
@@ -17,7 +19,7 @@ import (
 // A Format is one wire format. To add one: a folder that implements it, its
 // line in [All], and its line in the table of protocols of package nightshift.
 type Format interface {
-	conversation.Dialect // its requests; see [Encode]
+	conversation.Dialect // its requests; see [Encode]. those without messages embed [conversation.NoMessages]
 
 	// Header returns the headers that its requests need, beside the key's.
 	Header() http.Header
@@ -31,6 +33,18 @@ type Format interface {
 	// Caps returns the most output tokens that a request permits over all its
 	// choices, and how many choices it asks for; 0 is not known.
 	Caps(body rawjson.Value) (maxOutput, choices int64)
+	// AuthScheme is how servers want the key where a plan does not say.
+	AuthScheme() string
+	// ModelInURL reports whether the model, and the wish for a stream, stand in
+	// the URL of a request and not in its body.
+	ModelInURL() bool
+	// Params brings parameters of a request under the names of this format.
+	// Users may give them the names that Chat Completions has; what this format
+	// has no name for is noted as untranslatable. own is the row's own body in
+	// this format, whose settings the parameters change; missing without one.
+	Params(t *conversation.Translation, params []nightshift.Param, own rawjson.Value, model string) []nightshift.Param
+	// Measure counts what a body holds of prompt text and of other input.
+	Measure(m *body.Meter, root rawjson.Value)
 	// UsageParam asks for usage in streams; without a name none is needed.
 	UsageParam() nightshift.Param
 
@@ -55,6 +69,14 @@ type Format interface {
 	NewStream(StreamOptions) Stream
 }
 
+// TextsFormat is a Format of requests that are a list of texts, such as those
+// for embeddings.
+type TextsFormat interface {
+	Format
+	// WriteTexts writes the members of a body that hold the texts.
+	WriteTexts(t *conversation.Translation, w *conversation.Writer, texts []string, model string)
+}
+
 // A Stream assembles a streamed answer from its events.
 type Stream = answer.Stream
 
@@ -66,6 +88,9 @@ var All = []Format{messages.Format{}, chat.Format{}}
 
 // fallback reads usage that tells no format: Chat's servers use the most names.
 var fallback Format = chat.Format{}
+
+// neutral is the format whose names parameters may have in every format.
+var neutral conversation.Dialect = chat.Format{}
 
 // Of returns the format of a protocol.
 func Of(p nightshift.Protocol) (f Format, ok bool) {
@@ -93,6 +118,18 @@ func ForUsage(body rawjson.Value, asked nightshift.Protocol) Format {
 		return f
 	}
 	return fallback
+}
+
+// CapNames are the names that cap the output tokens in any format.
+func CapNames() (names []string) {
+	for _, f := range All {
+		for _, name := range f.CapNames() {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 func first(is func(Format) bool) (Format, bool) {

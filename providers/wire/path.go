@@ -13,7 +13,7 @@ func (a *attempt) pathHint(e *nightshift.Error) string {
 	if e.Class == nightshift.ClassNotFound && !pathProblem(e) {
 		return ""
 	}
-	u, err := a.wire.target(a.prepared.Model)
+	u, err := a.wire.target(a.prepared)
 	if err != nil {
 		return ""
 	}

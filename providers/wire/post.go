@@ -50,7 +50,7 @@ func (*sentBody) Close() error { return nil }
 
 // post sends the request and waits for the answer's headers.
 func (a *attempt) post(ctx context.Context) (*http.Response, error) {
-	target, err := a.wire.target(a.prepared.Model)
+	target, err := a.wire.target(a.prepared)
 	if err != nil {
 		return nil, err
 	}

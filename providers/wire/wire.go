@@ -11,7 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"strings"
+	"sync"
 	"sync/atomic"
 
 	"nightshift"
@@ -50,7 +50,7 @@ type Wire struct {
 	format    formats.Format // in which requests are written
 	transport http.RoundTripper
 	owned     *http.Transport    // made here; nil when it was given
-	url       *url.URL           // nil when the model stands in the URL
+	urls      sync.Map           // destination → *url.URL, of the requests so far
 	header    func() http.Header // of every request; a func, so that no printing shows the key
 	redactor  *secrets.Redactor
 	timeouts  providers.Timeouts
@@ -76,7 +76,6 @@ func New(c Config) (*Wire, error) {
 		endpoint:  c.Endpoint,
 		format:    format,
 		transport: c.Transport,
-		header:    header(c, format),
 		redactor:  secrets.NewRedactor(c.Key),
 		timeouts:  c.Endpoint.Timeouts.OrDefaults(),
 		maxBody:   orDefault(c.MaxBody, DefaultMaxBody),
@@ -86,13 +85,10 @@ func New(c Config) (*Wire, error) {
 		w.owned = NewTransport(c.Concurrency)
 		w.transport = w.owned
 	}
-	if !strings.Contains(c.Endpoint.BaseURL+c.Endpoint.Path, providers.ModelPlaceholder) {
-		u, err := w.target("")
-		if err != nil {
-			return nil, err
-		}
-		w.url = u
+	if w.endpoint.Auth.Scheme == "" {
+		w.endpoint.Auth.Scheme = format.AuthScheme()
 	}
+	w.header = header(c, w.endpoint.Auth, format)
 	return w, nil
 }
 
@@ -119,7 +115,7 @@ func orDefault[N int | int64](n, otherwise N) N {
 
 // header makes the headers of every request, a map for each. The key goes in here and nowhere
 // else.
-func header(c Config, format formats.Format) func() http.Header {
+func header(c Config, auth providers.Auth, format formats.Format) func() http.Header {
 	h := http.Header{
 		"Content-Type":    {"application/json"},
 		"Accept-Encoding": {"gzip"}, // undone here, so that the caps count what comes out
@@ -135,19 +131,34 @@ func header(c Config, format formats.Format) func() http.Header {
 			h[name] = []string{value}
 		}
 	}
-	c.Endpoint.Auth.Set(h, c.Key)
+	auth.Set(h, c.Key)
 	return func() http.Header { return maps.Clone(h) }
 }
 
-func (w *Wire) target(model string) (*url.URL, error) {
-	if w.url != nil {
-		return w.url, nil
+// A destination is all of a request that its URL may depend on.
+type destination struct {
+	model  string
+	stream bool
+}
+
+// target is where a request goes.
+func (w *Wire) target(p providers.Prepared) (*url.URL, error) {
+	var to destination
+	if !w.endpoint.SameURL() {
+		to = destination{p.Model, p.Stream}
 	}
-	full, err := w.endpoint.URLFor(model)
+	if known, ok := w.urls.Load(to); ok {
+		return known.(*url.URL), nil
+	}
+	full, err := w.endpoint.URLFor(p.Model, p.Stream)
 	if err != nil {
 		return nil, err
 	}
-	return url.Parse(full)
+	u, err := url.Parse(full)
+	if err == nil {
+		w.urls.Store(to, u)
+	}
+	return u, err
 }
 
 // Prepare implements [providers.Wire].

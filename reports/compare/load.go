@@ -276,9 +276,13 @@ func newColumn(r *comparedRun, name string) *column {
 	var caps struct {
 		MaxTokens           int64 `json:"max_tokens"`
 		MaxCompletionTokens int64 `json:"max_completion_tokens"`
+		MaxOutputTokens     int64 `json:"max_output_tokens"`
+		GenerationConfig    struct {
+			MaxOutputTokens int64 `json:"maxOutputTokens"`
+		} `json:"generationConfig"`
 	}
 	if json.Unmarshal(c.Params, &caps) == nil {
-		c.cap = cmp.Or(caps.MaxCompletionTokens, caps.MaxTokens)
+		c.cap = cmp.Or(caps.MaxCompletionTokens, caps.MaxTokens, caps.MaxOutputTokens, caps.GenerationConfig.MaxOutputTokens)
 	}
 	return c
 }

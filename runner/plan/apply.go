@@ -12,7 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"nightshift"
+	"nightshift/providers/formats"
 )
 
 // Apply lays the values of flags over the plan, by the Flag of [Options]; only
@@ -288,15 +288,17 @@ func (a *applier) maxTokens(o Option, values []string) {
 // capName is the parameter that caps an answer: the one the plan uses, else
 // what the endpoint calls it.
 func (a *applier) capName(m Model) string {
-	for _, name := range []string{"max_completion_tokens", "max_tokens"} {
+	for _, name := range formats.CapNames() {
 		if m.Params.get(name) != nil {
 			return name
 		}
 	}
-	// OpenAI's newer models refuse max_tokens; all of its models take this.
 	e, ok := a.plan.merge(m.Endpoint, nil)
-	if ok && service(e.preset) == "openai" && e.Protocol == nightshift.Chat && !e.ownURL {
-		return "max_completion_tokens"
+	if name := presetCap(e.preset, e.Protocol); ok && name != "" && !e.ownURL {
+		return name
+	}
+	if f, ok := formats.Of(e.Protocol); ok {
+		return f.CapNames()[0]
 	}
 	return "max_tokens"
 }

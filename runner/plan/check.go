@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"nightshift/providers/formats"
 )
 
 // A checker finds what is wrong with a plan by itself, without environment,
@@ -152,12 +154,12 @@ func firstFew(names []string) []string {
 // params refuses the fields that the plan sets elsewhere.
 func (c *checker) params(path string, params Params) {
 	for _, p := range params {
-		switch p.Name {
-		case "model", "messages":
+		switch {
+		case p.Name == "model", p.Name == "messages":
 			c.at(path+"."+p.Name, "", "%s is set for every request; it is not a parameter", p.Name)
-		case "stream":
+		case p.Name == "stream":
 			c.at(path+".stream", "write stream: true beside params", "stream is not a parameter")
-		case "max_tokens", "max_completion_tokens", "max_output_tokens":
+		case slices.Contains(formats.CapNames(), p.Name):
 			if n, ok := wholeNumber(p.Value); !ok || n < 1 {
 				c.at(path+"."+p.Name, "", "%s must be a whole number above zero; this is %s", p.Name, cut(string(p.Value), 40))
 			}

@@ -10,6 +10,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
+	"nightshift/providers/formats"
 	"nightshift/providers/limits"
 	"nightshift/providers/pricing"
 )
@@ -45,6 +46,9 @@ func (p *Plan) merge(name string, getenv func(string) string) (m merged, ok bool
 		base, foreign, _ := preset(m.preset, entry.Protocol, getenv)
 		if foreign {
 			base.Path = "" // the other protocol's
+			if scheme := authScheme(entry.Protocol); scheme != providers.AuthBearer && base.Auth.Scheme != providers.AuthNone {
+				base.Auth.Scheme, base.Auth.Header = scheme, ""
+			}
 		}
 		m.Endpoint = base
 		m.Headers = maps.Clone(base.Headers)
@@ -84,7 +88,7 @@ func (m *merged) overlay() {
 		}
 		to.Headers[k] = v
 	}
-	to.Auth = mergeAuth(to.Auth, e.Auth)
+	to.Auth = mergeAuth(to.Auth, e.Auth, to.Protocol)
 	if e.Limits != nil {
 		to.Limits = mergeLimits(to.Limits, *e.Limits)
 	}
@@ -105,7 +109,7 @@ func set[T comparable](to *T, value T) {
 
 // mergeAuth lays what a plan says over a preset's auth. Naming a key replaces
 // where the preset finds it; a scheme alone keeps the place.
-func mergeAuth(base providers.Auth, own *Auth) providers.Auth {
+func mergeAuth(base providers.Auth, own *Auth, protocol nightshift.Protocol) providers.Auth {
 	if own == nil {
 		return base
 	}
@@ -119,9 +123,17 @@ func mergeAuth(base providers.Auth, own *Auth) providers.Auth {
 		return providers.Auth{Scheme: "none"}
 	}
 	if to.Scheme == "" {
-		to.Scheme = "bearer"
+		to.Scheme = authScheme(protocol)
 	}
 	return to
+}
+
+// authScheme is how the keys of a protocol are sent where nothing else is said.
+func authScheme(p nightshift.Protocol) string {
+	if f, ok := formats.Of(p); ok {
+		return f.AuthScheme()
+	}
+	return providers.AuthBearer
 }
 
 func mergeLimits(base limits.Config, own Limits) limits.Config {
@@ -146,7 +158,7 @@ func (m *merged) routes() []providers.Route {
 			to.Weight = *r.Weight
 		}
 		if r.Auth != nil {
-			auth := mergeAuth(m.Auth, r.Auth)
+			auth := mergeAuth(m.Auth, r.Auth, m.Protocol)
 			to.Auth = &auth
 		}
 		if r.Limits != nil {
@@ -182,7 +194,7 @@ func (c *checker) endpoint(name string, e Endpoint) {
 	if e.Prices != "" && c.plan.Prices == "" && !pricing.Embedded().Has(e.Prices) {
 		c.at(path+".prices", suggest(e.Prices, priceLists()), "no prices of a provider %q", redact(cut(e.Prices, 40)))
 	}
-	c.oneOf(path+".protocol", string(e.Protocol), "messages", "chat")
+	c.oneOf(path+".protocol", string(e.Protocol), protocolNames()...)
 	c.oneOf(path+".envelope", e.Envelope, "none", "data")
 	c.auth(path+".auth", e.Auth)
 	c.limits(path+".limits", e.Limits)
@@ -197,6 +209,13 @@ func (c *checker) endpoint(name string, e Endpoint) {
 		c.at(path+".simulator", "add preset: simulator", "only the simulator takes simulator settings")
 	}
 	c.place(path, m, len(c.problems) == before)
+}
+
+func protocolNames() (names []string) {
+	for _, p := range nightshift.Protocols() {
+		names = append(names, string(p))
+	}
+	return names
 }
 
 // priceLists are the providers of the built-in table.
@@ -214,7 +233,7 @@ func priceLists() []string {
 func (c *checker) place(path string, m merged, whole bool) {
 	before := len(c.problems)
 	if m.Protocol == "" {
-		c.at(path, "add protocol: messages or protocol: chat, or a preset", "endpoint %s has no protocol", m.Name)
+		c.at(path, "add protocol: "+nightshift.ProtocolNames()+"; or a preset", "endpoint %s has no protocol", m.Name)
 	}
 	switch {
 	case m.BaseURL == "" && m.needsURL():
@@ -267,7 +286,7 @@ func (c *checker) auth(path string, a *Auth) {
 	if a == nil {
 		return
 	}
-	c.oneOf(path+".scheme", a.Scheme, "bearer", "x-api-key", "raw", "header", "none")
+	c.oneOf(path+".scheme", a.Scheme, "bearer", "x-api-key", "x-goog-api-key", "raw", "header", "none")
 	if a.Env != "" && (!envName.MatchString(a.Env) || secretText.MatchString(a.Env)) {
 		c.at(path+".env", "export the key as a variable and name that here",
 			"env must be the name of an environment variable, not the key itself")
@@ -284,7 +303,7 @@ func (c *checker) auth(path string, a *Auth) {
 // files with the plan) and those that are not the user's to set.
 func (c *checker) header(path, name, value string) {
 	harmless := providers.Endpoint{
-		Protocol: nightshift.Chat, BaseURL: "https://host.invalid",
+		Protocol: nightshift.Protocols()[0], BaseURL: "https://host.invalid",
 		Auth: providers.Auth{Scheme: providers.AuthNone}, Headers: map[string]string{name: value},
 	}
 	for _, err := range harmless.Validate() {

@@ -171,8 +171,9 @@ type Long struct {
 type Endpoint struct {
 	// Preset to start from.
 	Preset string `yaml:"preset" json:"preset,omitempty"`
-	// Wire format: messages (Anthropic) or chat (OpenAI Chat Completions).
-	Protocol nightshift.Protocol `yaml:"protocol" json:"protocol,omitempty" jsonschema:"enum=messages,enum=chat"`
+	// Wire format, such as messages (Anthropic) or chat (OpenAI Chat
+	// Completions).
+	Protocol nightshift.Protocol `yaml:"protocol" json:"protocol,omitempty"`
 	// Base URL, with or without /v1.
 	BaseURL string `yaml:"base_url" json:"base_url,omitempty"`
 	// Path of the request, where it is not the usual one.
@@ -209,9 +210,10 @@ type Endpoint struct {
 // Auth says how a key is sent and where it is found. The key itself never
 // stands in a plan.
 type Auth struct {
-	// bearer (Authorization: Bearer KEY), x-api-key, raw (Authorization: KEY),
-	// header (the header of name:), or none.
-	Scheme string `yaml:"scheme" json:"scheme,omitempty" jsonschema:"enum=bearer,enum=x-api-key,enum=raw,enum=header,enum=none"`
+	// bearer (Authorization: Bearer KEY), x-api-key, x-goog-api-key, raw
+	// (Authorization: KEY), header (the header of name:), or none. Default: the
+	// protocol's.
+	Scheme string `yaml:"scheme" json:"scheme,omitempty" jsonschema:"enum=bearer,enum=x-api-key,enum=x-goog-api-key,enum=raw,enum=header,enum=none"`
 	// Header name for scheme header.
 	Name string `yaml:"name" json:"name,omitempty"`
 	// Environment variable that holds the key.

@@ -49,6 +49,17 @@ func service(name string) string {
 	return name
 }
 
+// presetCap is the name that a service wants for the cap on an answer; empty
+// where it takes the protocol's.
+func presetCap(preset string, protocol nightshift.Protocol) string {
+	for _, p := range providers.Presets() {
+		if p.Name == service(preset) && p.Protocol == protocol {
+			return p.CapName
+		}
+	}
+	return ""
+}
+
 // isFree reports whether a preset is a server that people run themselves.
 func isFree(preset string) bool {
 	preset = service(preset)

@@ -343,7 +343,9 @@ func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
 		model.PriceList = "" // what a gateway charges is in nobody's list
 	}
 	r.priced(&model, m.Price)
-	model.MaxTokens = maxTokens(m.Params)
+	if f, ok := formats.Of(model.Endpoint.Protocol); ok {
+		model.MaxTokens = formats.ParamsCap(f, model.Params)
+	}
 	model.MaxOutput = cmp.Or(model.MaxTokens, m.MaxOutput)
 	if model.MaxOutput == 0 && model.Price != nil {
 		model.MaxOutput = model.Price.MaxOutput
@@ -360,16 +362,6 @@ func (r *resolver) ownLists(names ...string) []string {
 	named := slices.DeleteFunc(names, func(name string) bool { return name == "" })
 	listed := slices.DeleteFunc(slices.Clone(named), func(name string) bool { return !r.own.Has(name) })
 	return append(listed, named...)
-}
-
-// maxTokens is the cap that the parameters set, 0 for none.
-func maxTokens(params Params) int64 {
-	for _, name := range []string{"max_completion_tokens", "max_tokens", "max_output_tokens"} {
-		if n, ok := wholeNumber(params.get(name)); ok {
-			return n
-		}
-	}
-	return 0
 }
 
 // priced finds the price: the plan's, else the table's for the provider.

@@ -37,7 +37,7 @@ func generate(t *testing.T) []byte {
 	scorer, auth := s.Definitions["Scorer"], s.Definitions["Auth"]
 	scorer.AdditionalProperties = nil
 	s.Definitions["Scorer"] = &jsonschema.Schema{Description: scorer.Description, OneOf: []*jsonschema.Schema{{Type: "string"}, scorer}}
-	s.Definitions["Auth"] = &jsonschema.Schema{Description: auth.Description, OneOf: []*jsonschema.Schema{{Type: "string", Enum: []any{"none", "bearer", "x-api-key", "raw"}}, auth}}
+	s.Definitions["Auth"] = &jsonschema.Schema{Description: auth.Description, OneOf: []*jsonschema.Schema{{Type: "string", Enum: []any{"none", "bearer", "x-api-key", "x-goog-api-key", "raw"}}, auth}}
 	b, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +61,9 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[Params](), reflect.TypeFor[json.RawMessage]():
 		return &jsonschema.Schema{Type: "object"}
 	case reflect.TypeFor[nightshift.Protocol]():
+		for _, p := range nightshift.Protocols() {
+			text.Enum = append(text.Enum, string(p))
+		}
 		return text
 	}
 	return nil

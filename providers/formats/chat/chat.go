@@ -7,7 +7,10 @@ import (
 
 	"nightshift"
 	"nightshift/internal/rawjson"
+	"nightshift/providers"
 	"nightshift/providers/formats/internal/answer"
+	"nightshift/providers/formats/internal/body"
+	"nightshift/providers/formats/internal/conversation"
 )
 
 // Format is the Chat Completions format; package formats says what its
@@ -32,16 +35,30 @@ var capNames = []string{"max_tokens", "max_completion_tokens"}
 func (Format) CapNames() []string { return capNames }
 
 // Caps implements the format.
-func (Format) Caps(body rawjson.Value) (maxOutput, choices int64) {
-	old, _ := body.Get("max_tokens").Int()
-	limit, _ := body.Get("max_completion_tokens").Int()
-	n, ok := body.Get("n").Int()
+func (Format) Caps(root rawjson.Value) (maxOutput, choices int64) {
+	old, _ := root.Get("max_tokens").Int()
+	limit, _ := root.Get("max_completion_tokens").Int()
+	n, ok := root.Get("n").Int()
 	if !ok || n < 1 {
 		n = 1
 	}
 	const most = 1 << 40 // far above any cap: keeps the product from overflowing
 	return min(max(old, limit, 0), most) * min(n, 1<<20), n
 }
+
+// AuthScheme implements the format.
+func (Format) AuthScheme() string { return providers.AuthBearer }
+
+// ModelInURL implements the format.
+func (Format) ModelInURL() bool { return false }
+
+// Params implements the format: parameters go into the body as written.
+func (Format) Params(_ *conversation.Translation, params []nightshift.Param, _ rawjson.Value, _ string) []nightshift.Param {
+	return params
+}
+
+// Measure implements the format.
+func (Format) Measure(m *body.Meter, root rawjson.Value) { m.Body(root) }
 
 // UsageParam implements the format.
 func (Format) UsageParam() nightshift.Param {

@@ -82,6 +82,12 @@ func part(t *conversation.Translation, v rawjson.Value, path string) conversatio
 		t.Only(image, path+".image_url", "url", "detail")
 		p.Kind, p.Detail = conversation.Image, image.Get("detail").String()
 		p.Media = t.Media(image.Get("url").String(), path+".image_url.url")
+	case "input_audio":
+		t.Only(v, path, "type", "input_audio", "cache_control")
+		audio := v.Get("input_audio")
+		t.Only(audio, path+".input_audio", "data", "format")
+		p.Kind = conversation.Audio
+		p.Media = conversation.Media{Path: path, Type: "audio/" + audio.Get("format").String(), Data: audio.Get("data").String()}
 	case "file":
 		t.Only(v, path, "type", "file", "cache_control")
 		file := v.Get("file")
@@ -128,7 +134,10 @@ func toolCall(t *conversation.Translation, v rawjson.Value, path string) convers
 	if kind := v.Get("type").String(); kind != "function" && kind != "" {
 		t.Cannot(fmt.Sprintf("%s (of type %q)", path, kind), "")
 	}
-	t.Only(v, path, "index", "id", "type", "function")
+	t.Only(v, path, "index", "id", "type", "function", "extra_content")
+	t.Only(v.Get("extra_content"), path+".extra_content", "google")
+	google := v.Get("extra_content").Get("google")
+	t.Only(google, path+".extra_content.google", "thought_signature")
 	function := v.Get("function")
 	t.Only(function, path+".function", "name", "arguments")
 	arguments := strings.TrimSpace(function.Get("arguments").String())
@@ -140,6 +149,7 @@ func toolCall(t *conversation.Translation, v rawjson.Value, path string) convers
 	}
 	return conversation.Part{
 		Kind: conversation.Call, Path: path, ID: v.Get("id").String(), Name: function.Get("name").String(), Input: []byte(arguments),
+		Signature: google.Get("thought_signature").String(),
 	}
 }
 
@@ -189,7 +199,7 @@ func (Format) ParseBody(t *conversation.Translation, body rawjson.Value) (fields
 			}
 		case "reasoning_effort":
 			f = output(t, body)
-			if f.Output.Schema == nil && f.Output.Budget == nil && f.Output.Effort == "" && !f.Output.Off {
+			if f.Output.Schema == nil && !f.Output.JSON && f.Output.Budget == nil && f.Output.Effort == "" && !f.Output.Off {
 				continue
 			}
 		case "safety_identifier":
@@ -197,6 +207,11 @@ func (Format) ParseBody(t *conversation.Translation, body rawjson.Value) (fields
 		case "service_tier":
 			if tier := m.String(); tier != "auto" && tier != "default" {
 				t.Cannot("service_tier ("+tier+")", "")
+			}
+		case "seed":
+		case "n", "frequency_penalty", "presence_penalty", "logprobs", "top_logprobs":
+			if meansNothing(m) {
+				continue
 			}
 		default:
 			if !meansNothing(m) {
@@ -296,7 +311,12 @@ func output(t *conversation.Translation, body rawjson.Value) conversation.Field 
 			f.Output = conversation.How{Off: true}
 		}
 	}
-	f.Output.Schema = schema(t, body.Get("response_format"))
+	if format := body.Get("response_format"); format.Get("type").Is("json_object") {
+		t.Only(format, "response_format", "type")
+		f.Output.JSON = true
+	} else {
+		f.Output.Schema = schema(t, format)
+	}
 	return f
 }
 

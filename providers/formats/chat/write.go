@@ -89,6 +89,10 @@ func writeAssistant(t *conversation.Translation, w *conversation.Writer, c *conv
 		w.Str("name", p.Name)
 		w.Str("arguments", string(p.Input))
 		w.Close('}')
+		if p.Signature != "" { // as Gemini's own servers of this format have it
+			w.Raw("extra_content", rawjson.AppendString([]byte(`{"google":{"thought_signature":`), p.Signature))
+			w.Buf = append(w.Buf, "}}"...)
+		}
 		w.Close('}')
 	}
 	w.Close(']')
@@ -105,6 +109,8 @@ func writePart(t *conversation.Translation, w *conversation.Writer, p conversati
 		w.In("image_url", '{')
 		w.Str("url", p.Media.DataURL())
 		w.Close('}')
+	case conversation.Audio:
+		writeAudio(t, w, p.Media)
 	case conversation.Document:
 		if p.Media.URL != "" {
 			t.Cannot(fmt.Sprintf("%s (of type %q)", p.Media.Path, "url"), "send the document as base64")
@@ -122,6 +128,21 @@ func writePart(t *conversation.Translation, w *conversation.Writer, p conversati
 	w.Close('}')
 }
 
+// writeAudio writes a sound, of which the format knows two kinds.
+func writeAudio(t *conversation.Translation, w *conversation.Writer, m conversation.Media) {
+	kind := map[string]string{
+		"audio/wav": "wav", "audio/x-wav": "wav", "audio/wave": "wav", "audio/mp3": "mp3", "audio/mpeg": "mp3",
+	}[m.Type]
+	if kind == "" || m.Data == "" {
+		t.Cannot(m.Path, "send the audio as base64, wav or mp3")
+	}
+	w.Str("type", "input_audio")
+	w.In("input_audio", '{')
+	w.Str("data", m.Data)
+	w.Str("format", kind)
+	w.Close('}')
+}
+
 // capName is what a model's servers call the cap on output tokens. OpenAI's
 // reasoning models refuse max_tokens; most compatible servers know nothing
 // else.
@@ -135,10 +156,22 @@ func capName(model string) string {
 	return "max_tokens"
 }
 
-// WriteField implements the format.
-func (Format) WriteField(t *conversation.Translation, w *conversation.Writer, f conversation.Field, model string) {
+// WriteBody implements the format.
+func (d Format) WriteBody(t *conversation.Translation, w *conversation.Writer, fields []conversation.Field, model string) {
+	for _, f := range fields {
+		if f.Key == conversation.Messages {
+			d.WritePrompt(t, w, f.Turns)
+		} else {
+			writeField(t, w, f, model)
+		}
+	}
+}
+
+func writeField(t *conversation.Translation, w *conversation.Writer, f conversation.Field, model string) {
 	switch f.Key {
-	case conversation.Model, conversation.Temperature, conversation.TopP, conversation.TopK, conversation.Stream,
+	case conversation.Seed, conversation.Choices, conversation.FrequencyPenalty, conversation.PresencePenalty,
+		conversation.Logprobs, conversation.TopLogprobs,
+		conversation.Model, conversation.Temperature, conversation.TopP, conversation.TopK, conversation.Stream,
 		conversation.CacheControl, conversation.ServiceTier, conversation.User:
 		w.Raw(string(f.Key), f.JSON)
 	case conversation.MaxTokens:
@@ -200,6 +233,9 @@ func writeOutput(t *conversation.Translation, w *conversation.Writer, f conversa
 		t.Cannot(f.Path, "set reasoning_effort in the model's params instead")
 	case how.Effort != "":
 		w.Str("reasoning_effort", how.Effort)
+	}
+	if f.Output.JSON {
+		w.Raw("response_format", []byte(`{"type":"json_object"}`))
 	}
 	if f.Output.Schema == nil {
 		return

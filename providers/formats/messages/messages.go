@@ -6,7 +6,10 @@ import (
 
 	"nightshift"
 	"nightshift/internal/rawjson"
+	"nightshift/providers"
 	"nightshift/providers/formats/internal/answer"
+	"nightshift/providers/formats/internal/body"
+	"nightshift/providers/formats/internal/conversation"
 )
 
 // Format is the Messages format; package formats says what its methods do.
@@ -30,10 +33,24 @@ var capNames = []string{"max_tokens"}
 func (Format) CapNames() []string { return capNames }
 
 // Caps implements the format. Every request has one choice.
-func (Format) Caps(body rawjson.Value) (maxOutput, choices int64) {
-	n, _ := body.Get("max_tokens").Int()
+func (Format) Caps(root rawjson.Value) (maxOutput, choices int64) {
+	n, _ := root.Get("max_tokens").Int()
 	return max(n, 0), 0
 }
+
+// AuthScheme implements the format.
+func (Format) AuthScheme() string { return providers.AuthBearer }
+
+// ModelInURL implements the format.
+func (Format) ModelInURL() bool { return false }
+
+// Params implements the format: parameters go into the body as written.
+func (Format) Params(_ *conversation.Translation, params []nightshift.Param, _ rawjson.Value, _ string) []nightshift.Param {
+	return params
+}
+
+// Measure implements the format.
+func (Format) Measure(m *body.Meter, root rawjson.Value) { m.Body(root) }
 
 // UsageParam implements the format: usage comes without being asked for.
 func (Format) UsageParam() nightshift.Param { return nightshift.Param{} }

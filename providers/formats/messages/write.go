@@ -132,7 +132,10 @@ func writePart(t *conversation.Translation, w *conversation.Writer, p conversati
 		if p.Title != "" {
 			w.Str("title", p.Title)
 		}
+	case conversation.Audio:
+		t.Cannot(p.Path+" (input_audio)", "Messages takes no audio")
 	case conversation.Call:
+		noSignature(t, p)
 		w.Str("type", "tool_use")
 		w.Str("id", p.ID)
 		w.Str("name", p.Name)
@@ -140,6 +143,13 @@ func writePart(t *conversation.Translation, w *conversation.Writer, p conversati
 	}
 	w.Maybe("cache_control", p.Cache)
 	w.Close('}')
+}
+
+// noSignature notes a signature, for which the format has no place.
+func noSignature(t *conversation.Translation, p conversation.Part) {
+	if p.Signature != "" {
+		t.Cannot(p.Path+" (a thought signature)", "leave the signatures out of the conversation")
+	}
 }
 
 func writeSource(w *conversation.Writer, m conversation.Media) {
@@ -155,8 +165,18 @@ func writeSource(w *conversation.Writer, m conversation.Media) {
 	w.Close('}')
 }
 
-// WriteField implements the format.
-func (Format) WriteField(t *conversation.Translation, w *conversation.Writer, f conversation.Field, _ string) {
+// WriteBody implements the format.
+func (d Format) WriteBody(t *conversation.Translation, w *conversation.Writer, fields []conversation.Field, _ string) {
+	for _, f := range fields {
+		if f.Key == conversation.Messages {
+			d.WritePrompt(t, w, f.Turns)
+		} else {
+			writeField(t, w, f)
+		}
+	}
+}
+
+func writeField(t *conversation.Translation, w *conversation.Writer, f conversation.Field) {
 	switch f.Key {
 	case conversation.Temperature:
 		if n, err := strconv.ParseFloat(string(f.JSON), 64); err == nil && n > 1 {
@@ -235,6 +255,9 @@ func writeOutput(t *conversation.Translation, w *conversation.Writer, f conversa
 			t.Cannot(f.Path+" ("+how.Effort+")", "Messages knows low, medium, high, xhigh and max")
 		}
 		w.Raw("thinking", []byte(`{"type":"adaptive"}`))
+	}
+	if f.Output.JSON {
+		t.Cannot("response_format.type (json_object)", "give a json_schema")
 	}
 	if f.Output.Effort == "" && f.Output.Schema == nil {
 		return

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
+	"slices"
 
 	"nightshift"
 	"nightshift/internal/words"
 	"nightshift/providers"
+	"nightshift/providers/formats"
 	"nightshift/providers/wire"
 	"nightshift/runner"
 	"nightshift/runner/plan"
@@ -52,11 +53,11 @@ func (e *encoder) target() string {
 	if e.model.Simulated {
 		return "in this process"
 	}
-	u, err := e.model.Endpoint.URL()
+	u, err := e.model.Endpoint.URLFor(e.model.ModelID, e.model.Stream)
 	if err != nil {
 		return err.Error() // Resolve has refused what it could not read
 	}
-	return strings.ReplaceAll(u, providers.ModelPlaceholder, e.model.ModelID)
+	return u
 }
 
 // capped sees that every request has max_tokens where its format requires it
@@ -87,7 +88,7 @@ func (j *job) firstUncapped(ctx context.Context, e *encoder, format string) erro
 			continue // told elsewhere
 		}
 		var wrong *nightshift.Error
-		if _, err := e.encode(s); errors.As(err, &wrong) && wrong.Code == "max_tokens" {
+		if _, err := e.encode(s); errors.As(err, &wrong) && slices.Contains(formats.CapNames(), wrong.Code) {
 			return session.Usagef("%s:%d: %s speaks the %s format, where every request needs max_tokens, and neither its params nor this row has it; "+
 				"add params: {max_tokens: 1024} to the model, or --max-tokens 1024", s.File, s.Line, e.model.Name, format)
 		}

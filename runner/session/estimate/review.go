@@ -11,6 +11,7 @@ import (
 
 	"nightshift"
 	"nightshift/internal/words"
+	"nightshift/providers/formats"
 	"nightshift/reports/scorers"
 	"nightshift/runner/plan"
 	"nightshift/runner/session"
@@ -140,8 +141,8 @@ func (c *overrideCheck) look(s nightshift.Sample) {
 
 // sameParam are the names of one parameter.
 func sameParam(name string) []string {
-	if name == "max_tokens" || name == "max_completion_tokens" {
-		return []string{"max_tokens", "max_completion_tokens"}
+	if caps := formats.CapNames(); slices.Contains(caps, name) {
+		return caps
 	}
 	return []string{name}
 }

@@ -52,17 +52,13 @@ func Has(params []nightshift.Param, name string) bool {
 	return slices.ContainsFunc(params, func(p nightshift.Param) bool { return p.Name == name })
 }
 
-// Model is the setting of a model id; none when it is empty.
-func Model(id string) []nightshift.Param {
-	if id == "" {
-		return nil
+// Settings are the fields of the row's own body that a request sets, where
+// model and stream stand in bodies.
+func Settings(req nightshift.Request, params []nightshift.Param) (set []nightshift.Param) {
+	if req.Model != "" {
+		set = append(set, nightshift.Param{Name: "model", Value: rawjson.AppendString(nil, req.Model)})
 	}
-	return []nightshift.Param{{Name: "model", Value: rawjson.AppendString(nil, id)}}
-}
-
-// Settings are the fields of the row's own body that a request sets.
-func Settings(req nightshift.Request, params []nightshift.Param) []nightshift.Param {
-	set := append(Model(req.Model), params...)
+	set = append(set, params...)
 	if req.Stream && !Has(params, "stream") {
 		set = append(set, nightshift.Param{Name: "stream", Value: json.RawMessage("true")})
 	}
@@ -172,9 +168,10 @@ func (e *editor) rebuild(root rawjson.Value, drop []string) {
 	e.out = append(e.out, '}')
 }
 
-// Finish reads a finished body back and says all that a Prepared holds, but
-// for MaxOutput. check looks at the body before.
-func Finish(buf []byte, key string, check func(root rawjson.Value, p *providers.Prepared) error) (providers.Prepared, error) {
+// Finish reads a finished body back and completes p, which holds what the body
+// does not say: its key, and model and stream where they stand in the URL.
+// check looks at the body, measures it and sets the caps.
+func Finish(buf []byte, p providers.Prepared, check func(root rawjson.Value, p *providers.Prepared) error) (providers.Prepared, error) {
 	doc := rawjson.Borrow()
 	defer doc.Return()
 	root, err := doc.Scan(buf)
@@ -182,14 +179,13 @@ func Finish(buf []byte, key string, check func(root rawjson.Value, p *providers.
 		return providers.Prepared{}, Invalid("body", fmt.Sprintf("the request body is not valid JSON (%v)", err), "")
 	}
 	sum := sha256.Sum256(buf)
-	p := providers.Prepared{
-		Body: buf, Hash: hex.EncodeToString(sum[:]), Key: key,
-		Model: root.Get("model").String(), Stream: root.Get("stream").IsTrue(),
+	p.Body, p.Hash = buf, hex.EncodeToString(sum[:])
+	if p.Model == "" {
+		p.Model, p.Stream = root.Get("model").String(), root.Get("stream").IsTrue()
 	}
 	if p.Model == "" {
 		return providers.Prepared{}, Invalid("model", "the request names no model", "set the model in the plan")
 	}
-	p.InputText, p.InputOther, p.Media = measure(root, p.Model)
 	if err := check(root, &p); err != nil {
 		return providers.Prepared{}, err
 	}

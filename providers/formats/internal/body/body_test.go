@@ -26,8 +26,9 @@ func TestMedia(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, got := measure(root, "m"); got != want {
-			t.Errorf("%s: %+v, want %+v", body, got, want)
+		m := NewMeter("m")
+		if m.Body(root); m.Media != want {
+			t.Errorf("%s: %+v, want %+v", body, m.Media, want)
 		}
 	}
 }
@@ -107,7 +108,9 @@ func TestMeasure(t *testing.T) {
 		if err != nil {
 			t.Fatal(tc.name, err)
 		}
-		text, other, _ := measure(root, tc.model)
+		m := NewMeter(tc.model)
+		m.Body(root)
+		text, other := m.Text, m.Other
 		if tc.name == "audio" || tc.name == "a document in the request" {
 			if text != 0 || other < tc.other || other > tc.other*11/10 {
 				t.Errorf("%s: %d, %d; want 0 and about %d", tc.name, text, other, tc.other)

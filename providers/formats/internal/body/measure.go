@@ -22,10 +22,21 @@ const (
 	audioBytes = 31
 )
 
-// measure returns the bytes of prompt text in a body, an upper bound on the
-// tokens of what is not text, and what that is.
-func measure(root rawjson.Value, model string) (text, other int64, media nightshift.Media) {
-	m := meter{model: strings.ToLower(model)}
+// A Meter measures a request body: the bytes of prompt text, an upper bound on
+// the tokens of what is not text, and what that is. A format feeds it with the
+// parts of its bodies.
+type Meter struct {
+	Model       string // in lower case: the size of an image depends on it
+	Text, Other int64
+	Media       nightshift.Media
+}
+
+// NewMeter returns a Meter for requests to a model.
+func NewMeter(model string) *Meter { return &Meter{Model: strings.ToLower(model)} }
+
+// Body measures a body whose prompt is a list of messages, in the manner of
+// OpenAI and Anthropic.
+func (m *Meter) Body(root rawjson.Value) {
 	for f := root.First(); f.Exists(); f = f.Next() {
 		switch f.Key() {
 		case "messages":
@@ -33,95 +44,116 @@ func measure(root rawjson.Value, model string) (text, other int64, media nightsh
 				m.message(msg)
 			}
 		case "system":
-			m.content(f)
+			m.Content(f)
 		case "modalities":
-			for word := f.First(); word.Exists(); word = word.Next() {
-				m.media.AudioOutput = m.media.AudioOutput || word.Is("audio")
-				m.media.ImageOutput = m.media.ImageOutput || word.Is("image")
-			}
+			m.Modalities(f)
 		case "tools", "functions", "response_format", "output_config", "output_format":
-			m.text += int64(f.Len())
+			m.JSON(f)
 		}
 	}
-	return m.text, m.other, m.media
 }
 
-type meter struct {
-	model       string
-	text, other int64
-	media       nightshift.Media
+// Modalities notes what a list of words asks for beside text.
+func (m *Meter) Modalities(list rawjson.Value) {
+	for word := list.First(); word.Exists(); word = word.Next() {
+		m.Media.AudioOutput = m.Media.AudioOutput || strings.EqualFold(word.String(), "audio")
+		m.Media.ImageOutput = m.Media.ImageOutput || strings.EqualFold(word.String(), "image")
+	}
 }
 
-func (m *meter) message(msg rawjson.Value) {
+// JSON counts a value as text, as it is written.
+func (m *Meter) JSON(v rawjson.Value) { m.Text += int64(v.Len()) }
+
+// Words counts a string as text, without its quotes.
+func (m *Meter) Words(v rawjson.Value) { m.Text += int64(max(v.Len()-2, 0)) }
+
+// Image counts an image of any size.
+func (m *Meter) Image() {
+	m.Media.ImageInput = true
+	m.Other += m.image()
+}
+
+// Audio counts audio of so many bytes of base64.
+func (m *Meter) Audio(base64 int) {
+	m.Media.AudioInput = true
+	m.Other += int64(base64)*3/4/audioBytes + 1
+}
+
+// Document counts a PDF of so many bytes of base64; 0 where it is out of sight.
+// Where it is in the request its size bounds it: two tokens for a byte, which
+// no compressed text in practice exceeds, and a page of picture.
+func (m *Meter) Document(base64 int) {
+	if base64 == 0 {
+		m.Other += documentMost
+		return
+	}
+	m.Other += min(int64(base64)*3/4*2+documentPage, documentMost)
+}
+
+// Unknown counts a part whose size cannot be seen from here.
+func (m *Meter) Unknown() { m.Other += partUnknown }
+
+func (m *Meter) message(msg rawjson.Value) {
 	for f := msg.First(); f.Exists(); f = f.Next() {
 		switch {
 		case f.KeyIs("role"):
 		case f.KeyIs("content"):
-			m.content(f)
+			m.Content(f)
 		default:
-			m.text += int64(f.Len())
+			m.JSON(f)
 		}
 	}
 }
 
-// content measures a string or a list of parts, tool results with parts of
+// Content measures a string or a list of parts, tool results with parts of
 // their own included.
-func (m *meter) content(v rawjson.Value) {
+func (m *Meter) Content(v rawjson.Value) {
 	switch v.Kind() {
 	case rawjson.String:
-		m.text += int64(v.Len() - 2)
+		m.Words(v)
 	case rawjson.Array:
 		for part := v.First(); part.Exists(); part = part.Next() {
 			m.part(part)
 		}
 	default:
-		m.text += int64(v.Len())
+		m.JSON(v)
 	}
 }
 
-func (m *meter) part(v rawjson.Value) {
+func (m *Meter) part(v rawjson.Value) {
 	switch v.Get("type").String() {
 	case "image", "image_url", "input_image":
-		m.media.ImageInput = true
-		m.other += m.image()
+		m.Image()
 	case "document", "file":
 		m.document(v)
 	case "input_audio", "audio":
-		m.media.AudioInput = true
-		m.other += int64(v.Len())*3/4/audioBytes + 1
+		m.Audio(v.Len())
 	case "video", "video_url", "container_upload":
-		m.other += partUnknown
+		m.Unknown()
 	case "text":
-		m.text += int64(max(v.Get("text").Len()-2, 0))
+		m.Words(v.Get("text"))
 	case "tool_result":
-		m.content(v.Get("content"))
+		m.Content(v.Get("content"))
 	default:
-		m.text += int64(v.Len())
+		m.JSON(v)
 	}
 }
 
-func (m *meter) image() int64 {
+func (m *Meter) image() int64 {
 	switch {
-	case strings.Contains(m.model, "claude"):
+	case strings.Contains(m.Model, "claude"):
 		return imageClaude
-	case strings.Contains(m.model, "4o-mini"):
+	case strings.Contains(m.Model, "4o-mini"):
 		return imageMini
 	}
 	return imageUnknown
 }
 
-// document bounds a PDF by its size where it is in the request: two tokens for
-// a byte, which no compressed text in practice exceeds, and a page of picture.
-func (m *meter) document(v rawjson.Value) {
+func (m *Meter) document(v rawjson.Value) {
 	switch v.Get("source").Get("type").String() {
 	case "text", "content":
-		m.text += int64(v.Len())
+		m.JSON(v)
 		return
 	}
-	data := max(v.Get("source").Get("data").Len(), v.Get("file").Get("file_data").Len())
-	if data == 0 {
-		m.other += documentMost
-		return
-	}
-	m.other += min(int64(data)*3/4*2+documentPage, documentMost)
+	m.Document(max(v.Get("source").Get("data").Len(), v.Get("file").Get("file_data").Len()))
 }

@@ -33,8 +33,9 @@ type Dialect interface {
 	ParseBody(t *Translation, body rawjson.Value) []Field
 	// WritePrompt writes the members of a body that hold the turns.
 	WritePrompt(t *Translation, w *Writer, turns []Turn)
-	// WriteField writes one other field of a body that goes to model.
-	WriteField(t *Translation, w *Writer, f Field, model string)
+	// WriteBody writes all fields of a body that goes to model, the prompt
+	// among them, in their order as far as the format lets it.
+	WriteBody(t *Translation, w *Writer, fields []Field, model string)
 }
 
 // A Turn is one message. It is what Raw holds, else what Content does, else
@@ -73,6 +74,7 @@ const (
 	Text Kind = iota
 	Image
 	Document
+	Audio
 	Call // of a tool
 )
 
@@ -83,12 +85,14 @@ type Part struct {
 	Text  json.RawMessage // of Text: a JSON string
 	Cache json.RawMessage // cache_control; nil without
 
-	Media  Media  // of Image and Document
+	Media  Media  // of Image, Document and Audio
 	Detail string // of Image: how closely to look
 	Title  string // of Document
 
 	ID, Name string          // of Call
 	Input    json.RawMessage // of Call: a JSON object
+	// Signature is what Gemini signs a part with and wants back with it.
+	Signature string
 }
 
 // A Key names what a [Field] sets.
@@ -109,6 +113,13 @@ const (
 	Tools         Key = "tools"
 	ToolChoice    Key = "tool_choice"
 	Output        Key = "output"
+
+	Seed             Key = "seed"
+	Choices          Key = "n"
+	FrequencyPenalty Key = "frequency_penalty"
+	PresencePenalty  Key = "presence_penalty"
+	Logprobs         Key = "logprobs"     // true
+	TopLogprobs      Key = "top_logprobs" // how many beside the chosen token
 )
 
 // A Field is one setting of a request body.
@@ -141,6 +152,7 @@ type How struct {
 	Effort string          // "low" to "max"; "" is not said
 	Budget json.RawMessage // in tokens; nil is not said
 	Schema json.RawMessage // of a JSON answer; nil for any text
+	JSON   bool            // a JSON answer of any form
 }
 
 // A Translation brings one request into a dialect. It remembers the first
@@ -148,7 +160,9 @@ type How struct {
 type Translation struct {
 	To  Dialect
 	All []Dialect // whose messages may come
-	Err error
+	// Neutral is the dialect whose names parameters may have.
+	Neutral Dialect
+	Err     error
 }
 
 // Cannot notes what the target cannot say.
@@ -305,13 +319,7 @@ func (t *Translation) Body(body json.RawMessage, from Dialect, model string) jso
 	}
 	var w Writer
 	w.Open('{')
-	for _, f := range from.ParseBody(t, v) {
-		if f.Key == Messages {
-			t.To.WritePrompt(t, &w, f.Turns)
-		} else {
-			t.To.WriteField(t, &w, f, model)
-		}
-	}
+	t.To.WriteBody(t, &w, from.ParseBody(t, v), model)
 	t.once(v, "body")
 	return w.Close('}')
 }
