@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 	"nightshift/providers/formats/internal/conversation"
 )
 
