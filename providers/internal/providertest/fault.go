@@ -1,5 +1,5 @@
 // Package providertest holds what every wire must pass: a suite of good
-// answers in both formats, streamed and not, and a catalogue of faulty servers
+// answers in all formats, streamed and not, and a catalogue of faulty servers
 // with the outcome that each must have.
 package providertest
 
@@ -121,12 +121,8 @@ func (f Fault) Setup(c Case, s *Server) Setup {
 	fill(&t.FirstByte, Generous.FirstByte)
 	fill(&t.Idle, Generous.Idle)
 	fill(&t.Total, Generous.Total)
-	auth := providers.Auth{Scheme: providers.AuthBearer}
-	if c.Protocol == nightshift.Messages {
-		auth.Scheme = providers.AuthXAPI
-	}
 	setup := Setup{
-		Endpoint: providers.Endpoint{Name: "faulty", Protocol: c.Protocol, BaseURL: s.URL, Auth: auth, IncludeUsage: true, Timeouts: t},
+		Endpoint: providers.Endpoint{Name: "faulty", Protocol: c.Protocol(), BaseURL: s.URL, Auth: c.auth(), IncludeUsage: true, Timeouts: t},
 		Key:      Canary,
 		Dial:     f.Dial,
 		MaxBody:  f.MaxBody,

@@ -67,7 +67,7 @@ func connections() []Fault {
 			x.Begin(x.content())
 			if x.Stream {
 				for range 10_000 {
-					if _, err := x.conn.Write([]byte(x.streamOf([]string{`"."`}, false)[x.content()-1])); err != nil {
+					if _, err := x.conn.Write([]byte(x.stream([]string{`"."`}, notCounted)[x.content()-1])); err != nil {
 						return
 					}
 					time.Sleep(5 * time.Millisecond)
@@ -120,11 +120,9 @@ func rest() []Fault {
 			x.Answer(502, "<title>"+shows(x)+"</title>", "X-Request-Id", echo(x.Request)[2])
 		}, Want: Want{Outcome: Break, Class: nightshift.ClassServer}},
 		{Number: 48, Name: "the key in an answer", Respond: func(x *Exchange) {
-			body := x.whole(quote(shows(x)), true)
-			if x.Stream {
-				body = strings.Join(x.streamOf([]string{quote(shows(x)), quote(echo(x.Request)[0][:10]), quote(echo(x.Request)[0][10:])}, true), "")
-			}
-			x.GoodBody(strings.ReplaceAll(body, Model, echo(x.Request)[0]))
+			key := echo(x.Request)[0]
+			body := x.answer(counted, quote(shows(x)), quote(key[:10]), quote(key[10:]))
+			x.GoodBody(strings.ReplaceAll(body, Model, key))
 		}, Want: Want{Outcome: OK, Flags: []string{"key_redacted"}}},
 		{Number: 48, Name: "the key in a status line", Respond: func(x *Exchange) {
 			x.Write("HTTP/1.1 2x0 " + echo(x.Request)[0] + "\r\n\r\n")

@@ -18,12 +18,11 @@ func contents() []Fault {
 		return func(c Case) string { return strings.ReplaceAll(c.good(), old, with) }
 	}
 	text := func(json string) func(c Case) string {
-		return func(c Case) string {
-			if c.Stream {
-				return strings.Join(c.streamOf([]string{json}, true), "")
-			}
-			return c.whole(json, true)
-		}
+		return func(c Case) string { return c.answer(counted, json) }
+	}
+	// before puts something before a member of the answer.
+	before := func(what string, key func(Case) string) func(c Case) string {
+		return func(c Case) string { return strings.ReplaceAll(c.good(), quote(key(c))+":", what+quote(key(c))+":") }
 	}
 	reads := func(s string) func(Case) *string { return func(Case) *string { return &s } }
 	usageUnknown := func(tb testing.TB, _ Case, x providers.Exchange) {
@@ -38,33 +37,25 @@ func contents() []Fault {
 			}
 		}
 	}
-	stop := func(c Case, messages, chat string) string {
-		if c.Protocol == nightshift.Chat {
-			return strings.ReplaceAll(c.good(), `"finish_reason":"stop"`, `"finish_reason":"`+chat+`"`)
-		}
-		return strings.ReplaceAll(c.good(), `"stop_reason":"end_turn"`, `"stop_reason":"`+messages+`"`)
+	stop := func(why ending) func(*Exchange) {
+		return body(func(c Case) string { return c.stopped(c.good(), why) })
 	}
 	return []Fault{
-		{Number: 21, Name: "no usage", Respond: body(func(c Case) string {
-			if c.Stream {
-				return strings.Join(c.streamOf([]string{quote(head), quote(tail)}, false), "")
-			}
-			return c.whole(quote(Text), false)
-		}), Want: Want{Outcome: OK, Text: fullText, Flags: []string{"usage_missing"}, Also: usageUnknown}},
-		{Number: 22, Name: "no content", Respond: body(func(c Case) string { return c.hollow("[]") }), Want: Want{Outcome: OK, Also: isEmpty}},
-		{Number: 22, Name: "null content", Respond: body(func(c Case) string { return c.hollow("null") }), Want: Want{Outcome: OK, Also: isEmpty}},
+		{Number: 21, Name: "no usage", Respond: body(func(c Case) string { return c.answer(notCounted, quote(head), quote(tail)) }), Want: Want{Outcome: OK, Text: fullText, Flags: []string{"usage_missing"}, Also: usageUnknown}},
+		{Number: 22, Name: "no content", Respond: body(func(c Case) string { return c.empty("[]", counted) }), Want: Want{Outcome: OK, Also: isEmpty}},
+		{Number: 22, Name: "null content", Respond: body(func(c Case) string { return c.empty("null", counted) }), Want: Want{Outcome: OK, Also: isEmpty}},
 		{Number: 22, Name: "empty content", Respond: body(text(`""`)), Want: Want{Outcome: OK, Also: isEmpty}},
-		{Number: 22, Name: "nothing, and nothing counted", Respond: body(func(c Case) string { return uncounted(c.hollow("null")) }), Want: Want{Outcome: Unknown, Class: nightshift.ClassEmptyResponse}},
-		{Number: 22, Name: "an error object that says nothing", Respond: body(replace(`"model":`, `"error":{"message":"","type":"","code":null},"model":`)), Want: Want{Outcome: OK, Text: fullText}},
+		{Number: 22, Name: "nothing, and nothing counted", Respond: body(func(c Case) string { return c.empty("null", "0") }), Want: Want{Outcome: Unknown, Class: nightshift.ClassEmptyResponse}},
+		{Number: 22, Name: "an error object that says nothing", Respond: body(before(`"error":{"message":"","type":"","code":null},`, Case.modelKey)), Want: Want{Outcome: OK, Text: fullText}},
 		{Number: 22, Name: "a number as text", Respond: body(text(`7`)), Want: Want{Outcome: OK, Text: reads("7"), Flags: []string{"text_not_a_string"}}},
 		{Number: 22, Name: "reasoning before a closing tag", Respond: body(text(`"2+2\n</think>\n\n4"`)), Want: Want{Outcome: OK, Text: reads("4"), Flags: []string{"think_tags"}, Also: func(tb testing.TB, _ Case, x providers.Exchange) {
 			if t := x.Response.Thinking; t == nil || *t != "2+2" {
 				tb.Errorf("thinking %v", t)
 			}
 		}}},
-		{Number: 23, Name: "unknown stop reason", Respond: body(func(c Case) string { return stop(c, "moonset", "moonset") }), Want: Want{Outcome: OK, Text: fullText, Flags: []string{"stop_reason_unknown"}, Also: stopIs(nightshift.StopOther)}},
-		{Number: 23, Name: "stopped by length", Respond: body(func(c Case) string { return stop(c, "max_tokens", "length") }), Want: Want{Outcome: OK, Text: fullText, Also: stopIs(nightshift.StopMaxTokens)}},
-		{Number: 23, Name: "refusal", Respond: body(func(c Case) string { return stop(c, "refusal", "content_filter") }), Want: Want{Outcome: OK, Text: fullText, Also: func(tb testing.TB, c Case, x providers.Exchange) {
+		{Number: 23, Name: "unknown stop reason", Respond: stop(byUnknown), Want: Want{Outcome: OK, Text: fullText, Flags: []string{"stop_reason_unknown"}, Also: stopIs(nightshift.StopOther)}},
+		{Number: 23, Name: "stopped by length", Respond: stop(byLength), Want: Want{Outcome: OK, Text: fullText, Also: stopIs(nightshift.StopMaxTokens)}},
+		{Number: 23, Name: "refusal", Respond: stop(byRefusal), Want: Want{Outcome: OK, Text: fullText, Also: func(tb testing.TB, c Case, x providers.Exchange) {
 			if r := x.Response.StopReason; r != nightshift.StopRefusal && r != nightshift.StopContentFilter {
 				tb.Errorf("stop reason %q", r)
 			}
@@ -84,8 +75,8 @@ func contents() []Fault {
 		{Number: 25, Name: "invalid UTF-8", Respond: body(text("\"a\xffb\"")), Want: Want{Outcome: OK, Text: reads("a\uFFFDb"), Flags: []string{"text_repaired"}, Also: rawHolds("a\xffb")}},
 		{Number: 25, Name: "lone surrogate", Respond: body(text(`"a\ud800b"`)), Want: Want{Outcome: OK, Text: reads("a\uFFFDb"), Flags: []string{"text_repaired"}, Also: rawHolds(`a\ud800b`)}},
 		{Number: 26, Name: "control characters", Respond: body(text(`"\u0000\u001b[31m\u202ered\u2066"`)), Want: Want{Outcome: OK, Text: reads("\x00\x1b[31m\u202ered\u2066")}},
-		{Number: 27, Name: "keys that differ by case", Respond: body(replace(`"id":`, `"Content":"no","CONTENT":"no","Choices":[],"id":`)), Want: Want{Outcome: OK, Text: fullText}},
-		{Number: 27, Name: "a key twice", Respond: body(replace(`"model":"`+Model+`"`, `"model":"first","model":"`+Model+`"`)), Want: Want{Outcome: OK, Text: fullText, Flags: []string{"duplicate_keys"}, Also: rawHolds(`"model":"first"`)}},
+		{Number: 27, Name: "keys that differ by case", Respond: body(before(`"Content":"no","CONTENT":"no","Choices":[],`, Case.idKey)), Want: Want{Outcome: OK, Text: fullText}},
+		{Number: 27, Name: "a key twice", Respond: body(func(c Case) string { return before(quote(c.modelKey())+`:"first",`, Case.modelKey)(c) }), Want: Want{Outcome: OK, Text: fullText, Flags: []string{"duplicate_keys"}, Also: rawHolds(`:"first"`)}},
 		{Number: 28, Name: "NaN tokens", Respond: body(tokens("NaN")), Want: Want{Outcome: OK, Text: fullText, Flags: []string{"usage_invalid"}, Also: neverSummed}},
 		{Number: 28, Name: "1e999 tokens", Respond: body(tokens("1e999")), Want: Want{Outcome: OK, Text: fullText, Flags: []string{"usage_invalid"}, Also: neverSummed}},
 		{Number: 28, Name: "negative tokens", Respond: body(tokens("-5")), Want: Want{Outcome: OK, Text: fullText, Flags: []string{"usage_invalid"}, Also: neverSummed}},
@@ -93,17 +84,9 @@ func contents() []Fault {
 	}
 }
 
-// uncounted is an answer that counts no output.
-func uncounted(answer string) string {
-	return strings.NewReplacer(`"output_tokens":3`, `"output_tokens":0`, `"completion_tokens":3,"total_tokens":10`, `"completion_tokens":0,"total_tokens":7`).Replace(answer)
-}
-
 // tokens makes an answer that counts its output so.
 func tokens(count string) func(Case) string {
-	return func(c Case) string {
-		s := strings.ReplaceAll(c.good(), `"output_tokens":3`, `"output_tokens":`+count)
-		return strings.ReplaceAll(s, `"completion_tokens":3`, `"completion_tokens":`+count)
-	}
+	return func(c Case) string { return c.answer(count, quote(head), quote(tail)) }
 }
 
 func neverSummed(tb testing.TB, _ Case, x providers.Exchange) {
@@ -112,22 +95,17 @@ func neverSummed(tb testing.TB, _ Case, x providers.Exchange) {
 	}
 }
 
-// hollow is an answer whose content (Messages), or whose only choice's content
-// (Chat), is that.
-func (c Case) hollow(content string) string {
+// empty is an answer that says nothing.
+func (c Case) empty(content, output string) string {
 	if c.Stream {
-		return strings.Join(c.streamOf(nil, true), "")
+		return strings.Join(c.stream(nil, output), "")
 	}
-	if c.Protocol == nightshift.Messages {
-		return strings.Replace(c.whole(`""`, true), `[{"type":"text","text":""}]`, content, 1)
-	}
-	if content == "[]" {
-		before, after, _ := strings.Cut(c.whole(`""`, true), `"choices":[`)
-		_, after, _ = strings.Cut(after, `}]`)
-		return before + `"choices":[]` + after
-	}
-	return c.whole(content, true)
+	return c.hollow(content, output)
 }
+
+func (c Case) idKey() string { id, _ := c.keys(); return id }
+
+func (c Case) modelKey() string { _, model := c.keys(); return model }
 
 func isEmpty(tb testing.TB, _ Case, x providers.Exchange) {
 	if t := x.Response.Text; t != nil && *t != "" {

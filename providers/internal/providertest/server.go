@@ -182,7 +182,7 @@ func (x *Exchange) GoodBody(body string, headers ...string) {
 
 // Problem sends an error in the case's dialect.
 func (x *Exchange) Problem(status int, kind, code, message string, headers ...string) {
-	x.Answer(status, x.problem(x.Request, kind, code, message), append([]string{"Content-Type", "application/json"}, headers...)...)
+	x.Answer(status, x.echoing(x.Request, status, kind, code, message), append([]string{"Content-Type", "application/json"}, headers...)...)
 }
 
 // Begin sends the head of a good answer without a length, and the first n
@@ -248,12 +248,7 @@ func echo(req *http.Request) []string {
 	if req == nil {
 		return []string{"nothing"}
 	}
-	var key string
-	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key"} {
-		if v := req.Header.Get(name); v != "" {
-			key = strings.TrimPrefix(v, "Bearer ")
-		}
-	}
+	key := keyOf(req)
 	if key == "" {
 		return []string{"no key"}
 	}

@@ -2,14 +2,16 @@ package providertest
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
+	"maps"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
 
 	"nightshift"
 	"nightshift/providers"
+	"nightshift/providers/secrets"
 )
 
 // Run is the suite of good answers that every wire passes, in every case:
@@ -84,21 +86,22 @@ func (c Case) testAnswer(t *testing.T, newWire Make) {
 // testOtherShape answers a stream where a whole answer was asked for, and the
 // reverse, both with the wrong content type.
 func (c Case) testOtherShape(t *testing.T, newWire Make) {
-	other := Case{c.Protocol, !c.Stream}
+	other := Case{c.dialect, !c.Stream}
 	x := c.ask(t, newWire, func(x *Exchange) { x.Answer(200, other.good(), "Content-Type", c.contentType()) })
 	textIs(t, x.Response, Text)
 }
 
-// testOtherFormat answers in the format that was not asked.
+// testOtherFormat answers in the formats that were not asked.
 func (c Case) testOtherFormat(t *testing.T, newWire Make) {
-	other := Case{nightshift.Chat, c.Stream}
-	if c.Protocol == nightshift.Chat {
-		other.Protocol = nightshift.Messages
-	}
-	x := c.ask(t, newWire, func(x *Exchange) { x.GoodBody(other.good()) })
-	textIs(t, x.Response, Text)
-	if u := x.Response.Usage; u.InputTotal().N() != inputTokens || u.Output.N() != outputTokens {
-		t.Errorf("usage %+v", u)
+	for _, other := range Cases() {
+		if other.Stream != c.Stream || other.Protocol() == c.Protocol() {
+			continue
+		}
+		x := c.ask(t, newWire, func(x *Exchange) { x.GoodBody(other.good()) })
+		textIs(t, x.Response, Text)
+		if u := x.Response.Usage; u.InputTotal().N() != inputTokens || u.Output.N() != outputTokens {
+			t.Errorf("in %s: usage %+v", other, u)
+		}
 	}
 }
 
@@ -138,72 +141,39 @@ func (c Case) testByteByByte(t *testing.T, newWire Make) {
 }
 
 func (c Case) testToolCall(t *testing.T, newWire Make) {
-	x := c.ask(t, newWire, func(x *Exchange) { x.GoodBody(c.toolCall()) })
+	answer := c.toolCall(c.Stream)
+	if answer == "" {
+		t.Skip("the format has no tools")
+	}
+	x := c.ask(t, newWire, func(x *Exchange) { x.GoodBody(answer) })
 	want := nightshift.ToolCall{ID: "call_1", Name: "look", Arguments: `{"a":1}`}
 	if r := x.Response; len(r.ToolCalls) != 1 || r.ToolCalls[0] != want || r.StopReason != nightshift.StopToolUse {
 		t.Errorf("calls %v, stop %q", r.ToolCalls, r.StopReason)
 	}
 }
 
-// toolCall is an answer that wants a tool run.
-func (c Case) toolCall() string {
-	if c.Protocol == nightshift.Chat {
-		call := `{"index":0,"id":"call_1","type":"function","function":{"name":"look","arguments":"{\"a\":1}"}}`
-		if c.Stream {
-			return `data: {"choices":[{"index":0,"delta":{"tool_calls":[` + call + "]}}]}\n\n" +
-				`data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}` + "\n\ndata: [DONE]\n\n"
-		}
-		return `{"choices":[{"index":0,"message":{"content":null,"tool_calls":[` + call + `]},"finish_reason":"tool_calls"}]}`
-	}
-	if !c.Stream {
-		return `{"type":"message","content":[{"type":"tool_use","id":"call_1","name":"look","input":{"a":1}}],"stop_reason":"tool_use"}`
-	}
-	var b strings.Builder
-	for _, data := range []string{
-		`{"type":"message_start","message":{"id":"m","content":[]}}`,
-		`{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"call_1","name":"look","input":{}}}`,
-		`{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\""}}`,
-		`{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":":1}"}}`,
-		`{"type":"content_block_stop","index":0}`,
-		`{"type":"message_delta","delta":{"stop_reason":"tool_use"}}`,
-		`{"type":"message_stop"}`,
-	} {
-		b.WriteString("data: " + data + "\n\n")
-	}
-	return b.String()
-}
-
 // testRequest looks at what goes out.
 func (c Case) testRequest(t *testing.T, newWire Make) {
 	c.ask(t, newWire, func(x *Exchange) {
-		h := x.Request.Header
-		want := map[string]string{"Content-Type": "application/json", "Accept": c.contentType(), "Accept-Encoding": "gzip", "Authorization": "Bearer " + Canary}
-		path := "/v1/chat/completions"
-		if c.Protocol == nightshift.Messages {
-			path = "/v1/messages"
-			delete(want, "Authorization")
-			want["X-Api-Key"], want["Anthropic-Version"] = Canary, "2023-06-01"
+		want := map[string]string{"Content-Type": "application/json", "Accept": c.contentType(), "Accept-Encoding": "gzip"}
+		maps.Copy(want, c.header())
+		key := http.Header{}
+		c.auth().Set(key, secrets.New(Canary))
+		for name := range key {
+			want[name] = key.Get(name)
 		}
 		for name, value := range want {
-			if got := h.Get(name); got != value {
+			if got := x.Request.Header.Get(name); got != value {
 				t.Errorf("header %s is %q, want %q", name, got, value)
 			}
 		}
-		if (h.Get("Authorization") != "") == (h.Get("X-Api-Key") != "") {
-			t.Error("not exactly one header carries the key")
+		if n := strings.Count(fmt.Sprint(x.Request.Header), Canary); n != 1 {
+			t.Errorf("%d headers carry the key", n)
 		}
-		if x.Request.Method != "POST" || x.Request.URL.Path != path || x.Request.ContentLength != int64(len(x.Body)) {
+		if x.Request.Method != "POST" || x.Request.URL.RequestURI() != c.path(c.Stream) || x.Request.ContentLength != int64(len(x.Body)) {
 			t.Errorf("%s %s, length %d", x.Request.Method, x.Request.URL, x.Request.ContentLength)
 		}
-		var body struct {
-			Model     string
-			MaxTokens int `json:"max_tokens"`
-			Stream    bool
-			Messages  []json.RawMessage
-		}
-		if err := json.Unmarshal(x.Body, &body); err != nil || body.Model != Model || body.MaxTokens != 64 || body.Stream != c.Stream || len(body.Messages) == 0 {
-			t.Errorf("body %s: %v", x.Body, err)
-		}
+		c.checkBody(t, x.Body, c.Stream)
 		x.Good()
 	})
 }
@@ -214,12 +184,7 @@ func (c Case) testManyAtOnce(t *testing.T, newWire Make) {
 	f := Fault{Respond: func(x *Exchange) {
 		mark := x.Body[bytes.Index(x.Body, []byte("mark-")):]
 		mark = mark[:bytes.IndexByte(mark, '.')]
-		text := quote(string(mark))
-		if c.Stream {
-			x.GoodBody(strings.Join(c.streamOf([]string{text}, true), ""))
-			return
-		}
-		x.GoodBody(c.whole(text, true))
+		x.GoodBody(c.answer(counted, quote(string(mark))))
 	}}
 	wire := newWire(t, f.Setup(c, f.Start(t, c)))
 	var wg sync.WaitGroup
