@@ -38,10 +38,9 @@ type Client struct {
 	// is unknown, and such requests are then refused under a budget.
 	MaxOutput int64
 
-	MaxAttempts int           // of one row, refusals for rate limits not counted; 0 means DefaultAttempts
-	MaxStall    time.Duration // time without any success after which a limiter gives up; 0 leaves it as it is
-	OnEvent     func(Event)   // told of retries, refusals and stops; called from many goroutines; may be nil
-	Estimator   *Estimator    // shared between clients of one model; nil means one of the client's own
+	MaxAttempts int         // of one row, refusals for rate limits not counted; 0 means DefaultAttempts
+	OnEvent     func(Event) // told of retries, refusals and stops; called from many goroutines; may be nil
+	Estimator   *Estimator  // shared between clients of one model; nil means one of the client's own
 
 	once    sync.Once
 	mu      sync.Mutex
@@ -105,9 +104,6 @@ func (c *Client) init() {
 			if r.Limiter == nil {
 				r.Limiter = limits.New(limits.Config{})
 			}
-			if c.MaxStall > 0 {
-				r.Limiter.GiveUpAfter(c.MaxStall)
-			}
 		}
 	})
 }
@@ -137,11 +133,11 @@ type call struct {
 	last     nightshift.Response // of the last attempt
 	hash     string
 
-	counted int                           // attempts that count
-	classes map[nightshift.ErrorClass]int // attempts by how they ended
-	turn    limits.Turn
-	alone   oversizeDetection
-	past    limits.Past
+	counted  int                           // attempts that count
+	classes  map[nightshift.ErrorClass]int // attempts by how they ended
+	turn     limits.Turn
+	oversize oversizeDetection
+	past     limits.Past
 	// refusals that concerned this row only, and how long it waits after the last
 	refusals  int
 	standBack time.Duration
@@ -202,19 +198,13 @@ func (k *call) try(ctx context.Context) (again bool, err error) {
 			return false, err
 		}
 	}
-	started := time.Now()
+	t.sentAt = time.Now()
 	ex := k.Routes[t.route].Wire.Send(ctx, t.prepared)
-	k.note(t, ex, started)
-	if ex.Err == nil {
-		return false, k.answered(t, ex)
-	}
-	if ctx.Err() != nil {
-		return false, k.cancelled(ctx, t, ex.Sent)
-	}
-	return k.failed(ctx, t, ex)
+	t.took = time.Since(t.sentAt)
+	return k.carryOut(ctx, t, k.conclude(ctx, t, ex))
 }
 
-// An admitted attempt holds a permit and a reservation.
+// A ticket is an admitted attempt: it holds a permit and a reservation.
 type ticket struct {
 	route     int
 	prepared  Prepared
@@ -223,6 +213,8 @@ type ticket struct {
 	input     int64 // worst case, in tokens
 	output    int64
 	worstCost nightshift.NanoUSD
+	sentAt    time.Time
+	took      time.Duration // from sending to the end of the exchange
 }
 
 func (t *ticket) worstTokens() int64 { return t.input + t.output }
@@ -286,7 +278,8 @@ func (k *call) worst(t *ticket) error {
 	}
 	limited := k.Budget != nil && (k.Budget.Tokens > 0 || k.Budget.Cost > 0)
 	if limited && t.output == 0 {
-		return fmt.Errorf("model %s: nothing bounds the output, so no budget can; set max_tokens: %w", k.req.Model, nightshift.ErrBudget)
+		return fmt.Errorf("model %s: nothing bounds the output, so no budget can; set max_tokens: %w",
+			k.req.Model, nightshift.ErrBudget)
 	}
 	if k.WorstPrice != nil {
 		if cost, ok := k.WorstPrice(k.req.Model, t.input, t.output, t.prepared.Media); ok {
@@ -295,7 +288,8 @@ func (k *call) worst(t *ticket) error {
 		}
 	}
 	if limited && k.Budget.Cost > 0 {
-		return fmt.Errorf("model %s: no price is known%s, so no budget in dollars can hold: %w", k.req.Model, ofMedia(t.prepared.Media), nightshift.ErrBudget)
+		return fmt.Errorf("model %s: no price is known%s, so no budget in dollars can hold: %w",
+			k.req.Model, ofMedia(t.prepared.Media), nightshift.ErrBudget)
 	}
 	return nil
 }
@@ -342,133 +336,6 @@ func (k *call) wait(ctx context.Context, t *ticket) (err error) {
 		}
 		t.reserved.Release()
 	}
-}
-
-// note adds an attempt to the history.
-func (k *call) note(t *ticket, ex Exchange, started time.Time) {
-	a := nightshift.Attempt{
-		N:           len(k.attempts) + 1,
-		StartedAt:   started,
-		DurationMS:  milliseconds(time.Since(started)),
-		QueuedMS:    milliseconds(k.queued),
-		BackoffMS:   milliseconds(k.backoff),
-		Status:      ex.Response.Status,
-		RequestID:   ex.Response.RequestID,
-		ServedModel: ex.Response.ServedModel,
-		Usage:       ex.Response.Usage,
-	}
-	if len(k.Routes) > 1 {
-		a.Route = k.Routes[t.route].Name
-	}
-	if e := ex.Err; e != nil {
-		a.Class, a.Message, a.MaybeBilled = e.Class, e.Error(), e.MaybeBilled && ex.Sent
-		if a.Status == 0 {
-			a.Status = e.Status
-		}
-		if a.RequestID == "" {
-			a.RequestID = e.RequestID
-		}
-		if ex.Response.Text != nil {
-			a.Kept = *ex.Response.Text
-		}
-	}
-	k.last, k.hash = ex.Response, t.prepared.Hash
-	if k.last.Latency == 0 {
-		k.last.Latency = time.Since(started)
-	}
-	k.last.Queued, k.last.Backoff = 0, 0
-	k.attempts = append(k.attempts, a)
-	k.queued, k.backoff = 0, 0
-}
-
-// latest is the attempt that was noted last.
-func (k *call) latest() *nightshift.Attempt { return &k.attempts[len(k.attempts)-1] }
-
-// answered settles an attempt that brought an answer.
-func (k *call) answered(t *ticket, ex Exchange) error {
-	u := ex.Response.Usage
-	t.permit.Success(u, ex.Limits)
-	k.Estimator.Observe(k.req.Model, t.prepared, u)
-	k.started(nil)
-	k.charge(t, u)
-	return nil
-}
-
-// charge books what an attempt used: what the server said, and the worst case
-// for what it did not say.
-func (k *call) charge(t *ticket, u nightshift.Usage) {
-	a := k.latest()
-	in, out := t.input, t.output
-	if n, ok := u.InputTotal().Get(); ok {
-		in = n
-	}
-	if n, ok := u.Output.Get(); ok {
-		out = n
-	}
-	whole := u.InputTotal().Known() && u.Output.Known()
-	if !whole {
-		a.WorstTokens, a.WorstCost = in+out, t.worstCost
-	}
-	cost := t.worstCost
-	if k.atLeast(a) && whole {
-		cost = *a.Cost
-	} else {
-		a.WorstCost = t.worstCost
-	}
-	t.reserved.Settle(in+out, cost)
-}
-
-// atLeast prices what is known of an attempt's usage: its cost, or a lower
-// bound where WorstCost says that there may be more.
-func (k *call) atLeast(a *nightshift.Attempt) bool {
-	u := a.Usage
-	if k.Price == nil || !u.Known() {
-		return false
-	}
-	if !u.InputTotal().Known() {
-		u.Input = nightshift.Tokens(0)
-	}
-	if !u.Output.Known() {
-		u.Output = nightshift.Tokens(0)
-	}
-	cost, id, ok := k.Price(k.req.Model, u)
-	if ok {
-		a.Cost, a.PriceID = &cost, id
-	}
-	return ok
-}
-
-// cancelled settles an attempt that we ended ourselves.
-func (k *call) cancelled(ctx context.Context, t *ticket, sent bool) error {
-	a := k.latest()
-	a.Class = nightshift.ClassCancelled
-	a.MaybeBilled = false
-	if sent {
-		k.keepWorst(t, a)
-	} else {
-		t.reserved.Release()
-	}
-	t.permit.Release()
-	if err := k.tell(a); err != nil {
-		return err
-	}
-	return ctx.Err()
-}
-
-// keepWorst books an attempt that may have been billed.
-func (k *call) keepWorst(t *ticket, a *nightshift.Attempt) {
-	a.MaybeBilled = true
-	a.WorstTokens, a.WorstCost = t.worstTokens(), t.worstCost
-	k.atLeast(a)
-	t.reserved.Keep()
-}
-
-// tell hands an attempt that was not the last to the attemptLog.
-func (k *call) tell(a *nightshift.Attempt) error {
-	if k.req.AttemptLog == nil {
-		return nil
-	}
-	return k.req.AttemptLog.Failed(*a)
 }
 
 // response is the last attempt's, with what all of them used.

@@ -82,7 +82,7 @@ func TestEndpointThatNeverAnswers(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := newClient(&script{takes: 50 * time.Millisecond, say: tc.say})
-				client.MaxStall = time.Hour
+				client.Routes[0].Limiter = limits.New(limits.Config{MaxStall: time.Hour})
 				var mu sync.Mutex
 				var told []providers.Event
 				client.OnEvent = func(e providers.Event) {

@@ -583,7 +583,7 @@ func TestCompleteWithoutSending(t *testing.T) {
 func TestStalledEndpointStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newClient(&script{say: lastly(good(), bad(nightshift.ClassServer, 503))})
-		client.MaxStall = 10 * time.Minute
+		client.Routes[0].Limiter = limits.New(limits.Config{MaxStall: 10 * time.Minute})
 		if _, err := client.Complete(t.Context(), nightshift.Request{Model: "m"}); err != nil {
 			t.Fatal(err)
 		}

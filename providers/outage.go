@@ -18,7 +18,7 @@ func (k *call) explain(t *ticket, e *nightshift.Error, p Policy) {
 	}
 	r := k.Routes[t.route]
 	if r.Limiter.Explain(e, isPermanent(e)) {
-		k.event(Event{Kind: EventSilent, Route: r.Name, Model: k.req.Model, Attempt: k.latest().N, Err: e})
+		k.event(Event{Kind: EventSilent, Route: r.Name, Model: k.req.Model, Attempt: len(k.attempts) + 1, Err: e})
 	}
 }
 

@@ -18,50 +18,48 @@ const (
 	firstTries = 20
 )
 
-// failed draws the conclusions of an attempt that brought no answer, and
-// reports whether another should follow.
-func (k *call) failed(ctx context.Context, t *ticket, ex Exchange) (again bool, err error) {
+// failed concludes an attempt that brought no answer.
+func (k *call) failed(t *ticket, ex Exchange) outcome {
 	policy := PolicyOf(ex.Err)
 	k.countClass(ex.Err.Class)
-	k.book(t, ex, policy)
+	b := t.settle(k.billOfFailure(t, ex, policy))
 	k.started(ex.Err)
-
 	counts, oversize := k.release(t, ex, policy)
 	k.explain(t, ex.Err, policy)
 	if counts {
 		k.counted++
 	}
+	var o outcome
 	switch {
 	case oversize:
-		return false, k.fail(t, largerThanLimit(ex.Err))
+		ex.Err = largerThanLimit(ex.Err)
+		o = failRowWith(ex.Err)
 	case k.stopsNow(policy, ex.Err.Class):
-		return k.stopAndMove(t, ex, policy)
+		o = k.stopAndMove(t, ex, policy)
 	case k.allRefused():
-		return false, k.give(t, k.planStop(t, ex.Err))
+		o = outcome{open: true, err: k.planStop(ex.Err)}
 	case k.neverThere(t, ex.Err, policy):
-		return k.stopAndMove(t, ex, stopEndpoint)
+		o = k.stopAndMove(t, ex, stopEndpoint)
 	case !policy.Retry, k.spent(policy, ex.Err.Class), counts && toldNotTo(ex.Limits):
-		return false, k.fail(t, ex.Err)
+		o = failRowWith(ex.Err)
+	default:
+		o = k.retry(t, policy, counts)
 	}
-	return true, k.rest(ctx, t, ex.Err, policy, counts)
+	o.Exchange, o.class, o.bill = ex, ex.Err.Class, b
+	return o
 }
 
-// book settles the reservation: the worst case where the attempt may have been
-// billed, what it used where the server said so all the same, else nothing.
-func (k *call) book(t *ticket, ex Exchange, policy Policy) {
-	a := k.latest()
-	if policy.MaybeBilled && ex.Sent {
-		k.keepWorst(t, a)
-		return
+// billOfFailure is the worst case where the attempt may have been billed, what
+// it used where the server said so all the same, else nothing.
+func (k *call) billOfFailure(t *ticket, ex Exchange, policy Policy) bill {
+	u := ex.Response.Usage
+	switch {
+	case policy.MaybeBilled && ex.Sent:
+		return k.worstCase(t, u)
+	case ex.Sent && u.Known():
+		return k.used(t, u)
 	}
-	if ex.Sent && a.Usage.Known() {
-		k.charge(t, a.Usage)
-		return
-	}
-	if k.Price != nil {
-		a.Cost = new(nightshift.NanoUSD)
-	}
-	t.reserved.Release()
+	return k.nothing()
 }
 
 // release ends the permit the way the error asks for. It reports whether the
@@ -71,10 +69,10 @@ func (k *call) release(t *ticket, ex Exchange, policy Policy) (counts, oversize 
 	switch {
 	case policy.Pauses:
 		refusal := t.permit.Refused(ex.Limits)
-		oversize = k.alone.refused(refusal)
+		oversize = k.oversize.refused(refusal)
 		k.own(refusal)
 		k.turn = limits.Retry
-		if k.alone.count > 0 {
+		if k.oversize.refusals > 0 {
 			k.turn = limits.Suspect
 		}
 	case policy.FeedsBreaker:
@@ -123,8 +121,11 @@ func (k *call) spent(p Policy, class nightshift.ErrorClass) bool {
 // use.
 func toldNotTo(r limits.Report) bool { return r.ShouldRetry != nil && !*r.ShouldRetry }
 
+// failRowWith ends the request with an error of the row.
+func failRowWith(e *nightshift.Error) outcome { return outcome{event: EventFailed, err: e} }
+
 // stopAndMove stops the route, and tries another where there is one.
-func (k *call) stopAndMove(t *ticket, ex Exchange, policy Policy) (again bool, err error) {
+func (k *call) stopAndMove(t *ticket, ex Exchange, policy Policy) outcome {
 	stop := &nightshift.StopError{Endpoint: k.Endpoint, Err: ex.Err}
 	if policy.StopsModel && !policy.StopsEndpoint {
 		stop.Model = k.req.Model
@@ -136,63 +137,40 @@ func (k *call) stopAndMove(t *ticket, ex Exchange, policy Policy) (again bool, e
 	if stop.Model == "" {
 		k.Routes[t.route].Limiter.Stop(stop)
 	}
-	if err := k.tell(k.latest()); err != nil {
-		return false, err
-	}
 	k.classes[ex.Err.Class] = 0 // another route starts afresh
-	if _, err := k.choose(k.req.Model); err != nil {
-		return false, err
-	}
-	return true, nil
+	_, err := k.choose(k.req.Model)
+	return outcome{open: true, again: err == nil, err: err}
 }
 
-// give ends the call with a stop: the row has not run.
-func (k *call) give(t *ticket, stop *nightshift.StopError) error {
-	if err := k.tell(k.latest()); err != nil {
-		return err
-	}
-	return stop
-}
-
-// fail ends the call with an error of the row.
-func (k *call) fail(t *ticket, e *nightshift.Error) error {
-	a := k.latest()
-	a.Class, a.Message = e.Class, e.Error()
-	k.event(Event{Kind: EventFailed, Route: k.Routes[t.route].Name, Model: k.req.Model, Attempt: a.N, Err: e})
-	return e
-}
-
-// rest waits before the next attempt. A failed row stands back by itself; a
-// refused one leaves the waiting to the limiter.
-func (k *call) rest(ctx context.Context, t *ticket, e *nightshift.Error, p Policy, counts bool) error {
-	a := k.latest()
-	if err := k.tell(a); err != nil {
-		return err
-	}
-	event := Event{Kind: EventRefused, Route: k.Routes[t.route].Name, Model: k.req.Model, Attempt: a.N, Err: e}
-	if !p.Pauses {
-		event.Kind = EventRetry
-	}
+// retry asks for another attempt. A failed row stands back by itself; a refused
+// one leaves the waiting to the limiter, but for a refusal that concerns
+// nobody else.
+func (k *call) retry(t *ticket, p Policy, counts bool) outcome {
+	o := outcome{open: true, again: true, event: EventRetry}
 	if counts {
-		event.Wait = backoff(k.counted, k.Routes[t.route].Limiter.Random())
+		o.wait = backoff(k.counted, k.Routes[t.route].Limiter.Random())
 	}
 	if p.Pauses {
-		event.Wait, k.standBack = k.standBack, 0
+		o.event, o.wait, k.standBack = EventRefused, k.standBack, 0
 	}
-	k.event(event)
-	if event.Wait == 0 {
+	return o
+}
+
+// rest waits before the next attempt.
+func (k *call) rest(ctx context.Context, wait time.Duration) error {
+	if wait == 0 {
 		return nil
 	}
 	began := time.Now()
 	defer func() { k.backoff += time.Since(began) }()
-	timer := time.NewTimer(event.Wait)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	waiting := k.unsent(ctx)
+	unsent := k.unsent(ctx)
 	select {
 	case <-timer.C:
 		return nil
-	case <-waiting.Done():
-		return waiting.Err()
+	case <-unsent.Done():
+		return unsent.Err()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -232,7 +210,7 @@ func (c *Client) allRefused() bool {
 }
 
 // planStop stops the pool because nothing it sends is accepted.
-func (k *call) planStop(t *ticket, e *nightshift.Error) *nightshift.StopError {
+func (k *call) planStop(e *nightshift.Error) *nightshift.StopError {
 	why := *e
 	why.Hint = "every one of the first requests was refused: look at the plan's model, params and endpoint"
 	stop := &nightshift.StopError{Endpoint: k.Endpoint, Model: k.req.Model, Err: &why}
@@ -242,38 +220,42 @@ func (k *call) planStop(t *ticket, e *nightshift.Error) *nightshift.StopError {
 	return stop
 }
 
-// A oversizeDetection gathers evidence that a row is larger than the rate limit
+// An oversizeDetection gathers evidence that a row is larger than the rate limit
 // itself: refused again and again while it was sent alone, and others passed.
 type oversizeDetection struct {
-	count  int
-	passed int64     // by others, when it was refused last
-	at     time.Time // when that was
+	refusals int       // that count as evidence
+	passed   int64     // by others, when it was refused last
+	at       time.Time // when that was
 }
 
 const (
-	provenBig   = 3           // refusals that convict a row larger than all that passed
-	provenOther = 6           // and any other
-	aMinute     = time.Minute // the time that a limit per minute needs to heal
+	// enoughForBiggest and enoughForOthers are how many refusals prove that a
+	// row is too large: one that is larger than all that passed, and any other.
+	enoughForBiggest = 3
+	enoughForOthers  = 6
+	// refilled is how long a limit per minute takes to fill up.
+	refilled = time.Minute
 )
 
-// refused takes in a refusal and reports whether the row is convicted.
-func (s *oversizeDetection) refused(r limits.Refusal) bool {
+// refused takes in a refusal and reports whether the row is too large.
+func (d *oversizeDetection) refused(r limits.Refusal) bool {
 	if !r.Trial {
 		return false
 	}
-	others := r.Passed > s.passed
-	healed := r.Passed > 0 && r.Biggest && time.Since(s.at) > aMinute
-	if s.count > 0 && !others && !healed {
+	others := r.Passed > d.passed
+	full := r.Passed > 0 && r.Biggest && time.Since(d.at) > refilled
+	if d.refusals > 0 && !others && !full {
 		return false
 	}
-	s.count++
-	s.passed, s.at = r.Passed, time.Now()
-	return s.count >= provenOther || (s.count >= provenBig && r.Biggest)
+	d.refusals++
+	d.passed, d.at = r.Passed, time.Now()
+	return d.refusals >= enoughForOthers || (d.refusals >= enoughForBiggest && r.Biggest)
 }
 
 func largerThanLimit(e *nightshift.Error) *nightshift.Error {
 	big := *e
 	big.Class = nightshift.ClassExceedsLimit
-	big.Hint = "refused each time it was sent alone, while others passed: it seems larger than the rate limit; shorten it or lower max_tokens"
+	big.Hint = "refused each time it was sent alone, while others passed: " +
+		"it seems larger than the rate limit; shorten it or lower max_tokens"
 	return &big
 }

@@ -233,14 +233,6 @@ func (l *Limiter) closed() error {
 	return l.stopped
 }
 
-// GiveUpAfter sets how long to go on without a single success. The shortest
-// time that was asked for counts.
-func (l *Limiter) GiveUpAfter(d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.maxStall = min(l.maxStall, d.Seconds())
-}
-
 // Stop ends all waiting with err, now and later; until err.Until where that is
 // set. Permits that are out stay valid.
 func (l *Limiter) Stop(err *nightshift.StopError) {

@@ -285,8 +285,7 @@ func TestGivesUpWithoutSuccess(t *testing.T) {
 	for name, failing := range map[string]bool{"refused": false, "failing": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := New(Config{MaxStall: time.Hour})
-				l.GiveUpAfter(30 * time.Minute)
+				l := New(Config{MaxStall: 30 * time.Minute})
 				time.Sleep(10 * time.Hour) // idleness is not a stall
 				began := time.Now()
 				for {

@@ -36,6 +36,7 @@ type clients struct {
 	keys       []secrets.Secret
 	redactor   atomic.Pointer[secrets.Redactor]
 	log        *slog.Logger
+	maxStall   time.Duration // how long a limiter goes on without a success
 
 	mu    sync.Mutex
 	order []namedLimiter // the limiters, as first met
@@ -53,7 +54,7 @@ type namedLimiter struct {
 func newClients(p *plan.Resolved, log *slog.Logger) (*clients, error) {
 	f := &clients{
 		budget: &limits.Budget{}, limiters: map[RateLimitKey]*limits.Limiter{}, simulators: map[string]*simulator.Server{},
-		log: log,
+		log: log, maxStall: p.MaxStall,
 	}
 	if p.BudgetTokens != nil {
 		f.budget.Tokens = *p.BudgetTokens
@@ -97,7 +98,7 @@ func (f *clients) client(m plan.ResolvedModel, p *plan.Resolved) (*providers.Cli
 	}
 	c := &providers.Client{
 		Endpoint: m.Endpoint.Name, Flow: m.Name, Routes: routes, Budget: f.budget,
-		MaxOutput: m.MaxOutput, MaxAttempts: p.Attempts, MaxStall: p.MaxStall, OnEvent: f.event,
+		MaxOutput: m.MaxOutput, MaxAttempts: p.Attempts, OnEvent: f.event,
 	}
 	if m.Price != nil {
 		price := *m.Price
@@ -208,7 +209,9 @@ func (f *clients) limiter(m plan.ResolvedModel, e providers.Endpoint) *limits.Li
 	at := RateLimitKeyOf(m, e)
 	l, ok := f.limiters[at]
 	if !ok {
-		l = limits.New(e.Limits)
+		config := e.Limits
+		config.MaxStall = f.maxStall
+		l = limits.New(config)
 		f.limiters[at] = l
 	}
 	f.mu.Lock()
