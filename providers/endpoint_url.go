@@ -93,6 +93,7 @@ func (e Endpoint) ModelsURL() (string, error) {
 	}
 	u.Path, u.RawPath = listPath(u.Path, e.Protocol), ""
 	query := u.Query()
+	query.Del("alt") // of Gemini's streams
 	u.RawQuery = query.Encode()
 	return u.String(), nil
 }
