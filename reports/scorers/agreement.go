@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"nightshift"
+	"nightshift/reports/scorers/internal/numbers"
 )
 
 // A Rate is a share with what it is a share of; Value is NaN when N is 0.
@@ -83,7 +84,7 @@ func Family(model string) string {
 		}
 	}
 	base := model[strings.LastIndexByte(model, '/')+1:]
-	if len(base) > 1 && base[0] == 'o' && isDigit(base[1]) { // o1, o3-mini, …
+	if len(base) > 1 && base[0] == 'o' && numbers.IsDigit(base[1]) { // o1, o3-mini, …
 		return "gpt"
 	}
 	return ""
@@ -111,7 +112,7 @@ func Label(r Result) string {
 	case r.Answer != nil:
 		return *r.Answer
 	case r.Value != nil:
-		return formatFloat(*r.Value)
+		return numbers.FormatFloat(*r.Value)
 	}
 	return ""
 }

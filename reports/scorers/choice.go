@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"nightshift/reports/scorers/internal/normalize"
 )
 
 type choiceParams struct {
@@ -114,7 +116,7 @@ func (s *choice) rights(targets []string) ([]string, error) {
 
 func (s *choice) targetLetters(t string) string {
 	for i, text := range s.p.Choices.Texts {
-		if fold(strings.TrimSpace(text)) == fold(t) {
+		if normalize.Fold(strings.TrimSpace(text)) == normalize.Fold(t) {
 			return string(rune('A' + i))
 		}
 	}

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"nightshift/reports/scorers/internal/normalize"
+	"nightshift/reports/scorers/internal/numbers"
 )
 
 // How a choice is found, without compat. First come markers, such as "answer:"
@@ -49,7 +52,7 @@ var (
 // plainChoice writes full-width and typographic marks as ASCII, and takes the
 // words of formulae out of their commands.
 func plainChoice(text string) string {
-	if !isASCII(text) || strings.Contains(text, `\`) {
+	if !normalize.IsASCII(text) || strings.Contains(text, `\`) {
 		text = strings.Map(fullWidthLetter, choiceMarks.Replace(text))
 	}
 	if strings.Contains(text, "<") {
@@ -204,7 +207,7 @@ func (s *choice) letters(line string) string {
 // loneLetter is the letter at the start of line, when it stands alone: before
 // a punctuation mark, a reason or the end.
 func loneLetter(line string) string {
-	if line == "" || !isASCIIWord(rune(line[0])) || isDigit(line[0]) {
+	if line == "" || !normalize.IsASCIIWord(rune(line[0])) || numbers.IsDigit(line[0]) {
 		return ""
 	}
 	rest := line[1:]
@@ -238,7 +241,7 @@ func endsToken(rest string) bool {
 	case strings.ContainsRune("+#^=@~%°(", r):
 		return false
 	case strings.ContainsRune("'’-–&/|", r):
-		return last && nextSize == 0 || !isWord(next)
+		return last && nextSize == 0 || !normalize.IsWord(next)
 	case r == '.': // neither B.C. nor B.Sc., but B.Paris
 		word := strings.IndexFunc(rest[size:]+" ", func(r rune) bool { return !unicode.IsLetter(r) })
 		return !unicode.IsDigit(next) && (word == 0 || word > 2)
@@ -249,7 +252,7 @@ func endsToken(rest string) bool {
 	case r == '*':
 		return next != ' ' || !startsWord(rest[size+nextSize:])
 	case r == '_':
-		return !isWord(next)
+		return !normalize.IsWord(next)
 	}
 	return unicode.IsPunct(r) || unicode.IsSymbol(r)
 }
@@ -266,7 +269,7 @@ func endsSpaced(rest string) bool {
 	case r == '-':
 		return !unicode.IsDigit(next)
 	case r == '_':
-		return !isWord(next)
+		return !normalize.IsWord(next)
 	}
 	return unicode.IsPunct(r) || unicode.IsSymbol(r)
 }
@@ -310,15 +313,15 @@ func listEnd(line string) int {
 
 // byText finds the choice whose text the line is, also behind its letter.
 func (s *choice) byText(line string) string {
-	whole := fold(trimEnds(line))
+	whole := normalize.Fold(normalize.TrimEnds(line))
 	for i, text := range s.p.Choices.Texts {
 		letter := string(rune('A' + i))
-		text = fold(trimEnds(text))
+		text = normalize.Fold(normalize.TrimEnds(text))
 		if text == "" {
 			continue
 		}
 		behind, ok := strings.CutPrefix(line, letter+" ")
-		if whole == text || ok && fold(trimEnds(behind)) == text {
+		if whole == text || ok && normalize.Fold(normalize.TrimEnds(behind)) == text {
 			return letter
 		}
 	}
@@ -433,7 +436,9 @@ func (s *choice) wholeList(bare string) string {
 	return letters
 }
 
-func allWord(s string) bool { return !strings.ContainsFunc(s, func(r rune) bool { return !isWord(r) }) }
+func allWord(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !normalize.IsWord(r) })
+}
 
 const (
 	sentenceStart = `(?:^|[.!?\n]\s*|\n[-*#>\s]*)[*_"]*(?:(?i:so|therefore|thus|hence|then|clearly|finally|overall|okay|ok|yes|well|in conclusion),?\s+)?[*_"]*`

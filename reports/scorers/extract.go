@@ -7,6 +7,9 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"nightshift/reports/scorers/internal/normalize"
+	"nightshift/reports/scorers/internal/numbers"
 )
 
 type matchParams struct {
@@ -42,16 +45,16 @@ func (s *match) one(text, target string) Result {
 			if want, ok := inspectNumber(inspectBanner(strings.TrimSpace(target))); ok {
 				return s.inspect(text, want)
 			}
-		} else if want, ok := numberToken(strings.TrimSpace(plainNumbers(target))); ok {
+		} else if want, ok := numbers.Token(strings.TrimSpace(numbers.Plain(target))); ok {
 			return s.number(text, want)
 		}
 	}
 	text = strings.TrimSpace(text)
-	if trimEnds(target) != "" { // else the target is nothing but marks
-		text, target = trimEnds(text), trimEnds(target)
+	if normalize.TrimEnds(target) != "" { // else the target is nothing but marks
+		text, target = normalize.TrimEnds(text), normalize.TrimEnds(target)
 	}
 	if s.p.IgnoreCase {
-		text, target = fold(text), fold(target)
+		text, target = normalize.Fold(text), normalize.Fold(target)
 	}
 	return verdict(located(s.p.Location, text, strings.TrimSpace(target))).sameAs(text)
 }
@@ -71,18 +74,18 @@ func located(location, text, target string) bool {
 const noNumber = "no number in the answer"
 
 // number compares the numbers among the tokens of the answer.
-func (s *match) number(text string, want decimal) Result {
-	text = plainNumbers(text)
+func (s *match) number(text string, want numbers.Decimal) Result {
+	text = numbers.Plain(text)
 	if s.p.Location == "exact" {
-		got, ok := numberToken(strings.TrimSpace(text))
+		got, ok := numbers.Token(strings.TrimSpace(text))
 		if !ok {
 			return scored(0)
 		}
 		return verdict(got == want).extracted(got.String()).sameAs(got.String())
 	}
-	var last *decimal
+	var last *numbers.Decimal
 	for token := range strings.FieldsSeq(text) {
-		d, ok := numberToken(token)
+		d, ok := numbers.Token(token)
 		if !ok {
 			continue
 		}
@@ -100,7 +103,7 @@ func (s *match) number(text string, want decimal) Result {
 // inspect compares as Inspect does: its own idea of punctuation and of what is
 // a number, and five significant digits.
 func (s *match) inspect(text string, want string) Result {
-	text = inspectBanner(fold(strings.TrimSpace(text)))
+	text = inspectBanner(normalize.Fold(strings.TrimSpace(text)))
 	if s.p.Location == "exact" {
 		got, ok := inspectNumber(text)
 		return verdict(ok && got == want).extracted(got).sameAs(got)
@@ -135,7 +138,7 @@ func inspectBanner(s string) string {
 	}, strings.ReplaceAll(s, `\$`, "$"))
 	var b strings.Builder
 	for i := range len(s) {
-		if s[i] != '.' || digitAt(s, i+1) {
+		if s[i] != '.' || numbers.DigitAt(s, i+1) {
 			b.WriteByte(s[i])
 		}
 	}
@@ -157,7 +160,7 @@ func inspectNumber(token string) (string, bool) {
 		return fiveDigits(f), true
 	}
 	sign, rest := 1.0, token
-	if r, s := cutSign(token); s != 0 {
+	if r, s := numbers.CutSign(token); s != 0 {
 		rest = r
 		if s == '-' {
 			sign = -1
@@ -171,7 +174,7 @@ func inspectNumber(token string) (string, bool) {
 			return fiveDigits(sign * fraction), true
 		}
 	}
-	f, ok := floatToken(rest)
+	f, ok := numbers.FloatToken(rest)
 	if !ok || strings.HasPrefix(rest, "-") || strings.HasPrefix(rest, "+") {
 		return token, false
 	}
@@ -273,7 +276,7 @@ func (s *regex) equalsAny(group string, targets []string) bool {
 
 func (s *regex) folded(text string) string {
 	if s.p.IgnoreCase {
-		return lower(text)
+		return normalize.Lower(text)
 	}
 	return text
 }
@@ -311,7 +314,7 @@ func (s *answer) Score(a Answer, target *Target) Result {
 
 func (s *answer) folded(text string) string {
 	if s.p.IgnoreCase {
-		return fold(text)
+		return normalize.Fold(text)
 	}
 	return text
 }
@@ -366,10 +369,10 @@ func unmarked(s string) string {
 }
 
 func answerLetter(rest string) (got, why string) {
-	if rest == "" || !isASCIIWord(rune(rest[0])) || isDigit(rest[0]) {
+	if rest == "" || !normalize.IsASCIIWord(rune(rest[0])) || numbers.IsDigit(rest[0]) {
 		return "", "no letter after ANSWER:"
 	}
-	if r, _ := utf8.DecodeRuneInString(rest[1:]); len(rest) > 1 && isWord(r) {
+	if r, _ := utf8.DecodeRuneInString(rest[1:]); len(rest) > 1 && normalize.IsWord(r) {
 		return "", "a word and not a letter after ANSWER:"
 	}
 	return rest[:1], ""

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"nightshift"
+	"nightshift/reports/scorers/internal/numbers"
 )
 
 type thresholdParams struct {
@@ -36,7 +37,7 @@ func (s *atMost) Score(a Answer, _ *Target) Result {
 	if v == nil {
 		return unscored("%s", s.unknown)
 	}
-	return verdict(*v <= s.threshold).extracted(formatFloat(*v))
+	return verdict(*v <= s.threshold).extracted(numbers.FormatFloat(*v))
 }
 
 type lengthParams struct {

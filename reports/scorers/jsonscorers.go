@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"nightshift/reports/scorers/internal/jsonvalue"
+	"nightshift/reports/scorers/internal/numbers"
 )
 
 type jsonValidParams struct {
@@ -23,11 +27,11 @@ type jsonValid struct {
 func newJSONValid(b base, p jsonValidParams) (*jsonValid, error) { return &jsonValid{b, p}, nil }
 
 func (s *jsonValid) Score(a Answer, _ *Target) Result {
-	v, err := parseJSON(a.Text)
+	v, err := jsonvalue.Parse(a.Text)
 	if err != nil {
 		return scored(0).because("not JSON: %v", err)
 	}
-	if s.p.ContainerOnly && !isContainer(v) {
+	if s.p.ContainerOnly && !jsonvalue.IsContainer(v) {
 		return scored(0).because("neither object nor array")
 	}
 	return scored(1)
@@ -53,15 +57,15 @@ func (noDocuments) Load(url string) (any, error) {
 }
 
 func newJSONSchema(b base, p jsonSchemaParams) (*jsonSchema, error) {
-	if err := oneOf("extract", p.Extract, extractRules...); err != nil {
+	if err := oneOf("extract", p.Extract, jsonvalue.ExtractRules...); err != nil {
 		return nil, err
 	}
-	v, err := parseJSON(string(p.Schema))
+	v, err := jsonvalue.Parse(string(p.Schema))
 	if err != nil {
 		return nil, fmt.Errorf("schema: %w", err)
 	}
 	if s, ok := v.(string); ok { // a schema written as text
-		if v, err = parseJSON(s); err != nil {
+		if v, err = jsonvalue.Parse(s); err != nil {
 			return nil, fmt.Errorf("schema: %w", err)
 		}
 	}
@@ -79,7 +83,7 @@ func newJSONSchema(b base, p jsonSchemaParams) (*jsonSchema, error) {
 }
 
 func (s *jsonSchema) Score(a Answer, _ *Target) Result {
-	v, why := embeddedJSON(a.Text, s.extract)
+	v, why := jsonvalue.Extract(a.Text, s.extract)
 	if why != "" {
 		if s.extract != "none" {
 			return noAnswer(why)
@@ -102,8 +106,8 @@ func readableNumbers(v any) bool {
 		if !strings.ContainsAny(n.String(), "eE") {
 			return true
 		}
-		d, ok := parseNumber(n.String())
-		return ok && d.exp < wide && d.exp > -wide
+		d, ok := numbers.Parse(n.String())
+		return ok && d.Computable()
 	}
 	switch v := v.(type) {
 	case map[string]any:
@@ -148,22 +152,22 @@ type jsonEqualParams struct {
 type jsonEqual struct {
 	base
 	p              jsonEqualParams
-	ignore, fields []path
-	equality       jsonEquality
+	ignore, fields []jsonvalue.Path
+	equality       jsonvalue.Equality
 }
 
 func newJSONEqual(b base, p jsonEqualParams) (*jsonEqual, error) {
-	s := &jsonEqual{base: b, p: p, equality: jsonEquality{neverNull: p.Compat == "openai_evals"}}
+	s := &jsonEqual{base: b, p: p, equality: jsonvalue.Equality{NeverNull: p.Compat == "openai_evals"}}
 	for _, f := range p.IgnoreFields {
-		s.ignore = append(s.ignore, parsePath(f))
+		s.ignore = append(s.ignore, jsonvalue.ParsePath(f))
 	}
 	for _, f := range p.Fields {
-		s.fields = append(s.fields, parsePath(f))
+		s.fields = append(s.fields, jsonvalue.ParsePath(f))
 	}
 	abs, err := absTolerance(p.AbsTol)
-	s.equality.tol.abs = abs
+	s.equality.Tol.Abs = abs
 	return s, errors.Join(err,
-		oneOf("extract", p.Extract, extractRules...),
+		oneOf("extract", p.Extract, jsonvalue.ExtractRules...),
 		oneOf("compat", p.Compat, "", "openai_evals"))
 }
 
@@ -172,7 +176,7 @@ func (s *jsonEqual) Score(a Answer, target *Target) Result {
 	if err != nil {
 		return unscored("%v", err)
 	}
-	v, why := embeddedJSON(a.Text, s.p.Extract)
+	v, why := jsonvalue.Extract(a.Text, s.p.Extract)
 	if why != "" {
 		return noAnswer(why)
 	}
@@ -182,7 +186,7 @@ func (s *jsonEqual) Score(a Answer, target *Target) Result {
 			top = r
 		}
 	}
-	return top.sameAs(canonical(s.compared(v)))
+	return top.sameAs(jsonvalue.Canonical(s.compared(v)))
 }
 
 // compared is the part of a value that decides; fields to ignore have been
@@ -193,25 +197,25 @@ func (s *jsonEqual) compared(v any) any {
 	}
 	parts := make([]any, len(s.fields))
 	for i, p := range s.fields {
-		parts[i], _ = p.at(v)
+		parts[i], _ = p.At(v)
 	}
 	return parts
 }
 
 func (s *jsonEqual) one(v, target any) Result {
 	for _, p := range s.ignore {
-		p.drop(v)
-		p.drop(target)
+		p.Drop(v)
+		p.Drop(target)
 	}
 	if len(s.fields) == 0 {
-		return verdict(s.equality.equal(v, target))
+		return verdict(s.equality.Equal(v, target))
 	}
 	same := 0
 	var differ []string
 	for i, p := range s.fields {
-		x, inX := p.at(v)
-		y, inY := p.at(target)
-		if inX == inY && (!inX || s.equality.equal(x, y)) {
+		x, inX := p.At(v)
+		y, inY := p.At(target)
+		if inX == inY && (!inX || s.equality.Equal(x, y)) {
 			same++
 		} else {
 			differ = append(differ, s.p.Fields[i])
@@ -234,7 +238,7 @@ type jsonSimilarity struct {
 }
 
 func newJSONSimilarity(b base, p jsonSimilarityParams) (*jsonSimilarity, error) {
-	return &jsonSimilarity{b, p.Extract}, oneOf("extract", p.Extract, extractRules...)
+	return &jsonSimilarity{b, p.Extract}, oneOf("extract", p.Extract, jsonvalue.ExtractRules...)
 }
 
 func (s *jsonSimilarity) Score(a Answer, target *Target) Result {
@@ -242,7 +246,7 @@ func (s *jsonSimilarity) Score(a Answer, target *Target) Result {
 	if err != nil {
 		return unscored("%v", err)
 	}
-	v, why := embeddedJSON(a.Text, s.extract)
+	v, why := jsonvalue.Extract(a.Text, s.extract)
 	if why != "" {
 		return noAnswer(why)
 	}
@@ -286,7 +290,7 @@ func similarity(a, b any) float64 {
 			return numberSimilarity(x, y)
 		}
 	}
-	return levenshteinRatio(canonical(a), canonical(b))
+	return levenshteinRatio(jsonvalue.Canonical(a), jsonvalue.Canonical(b))
 }
 
 func objectSimilarity(x, y map[string]any) float64 {
@@ -319,16 +323,57 @@ func arraySimilarity(x, y []any) float64 {
 }
 
 func numberSimilarity(x, y json.Number) float64 {
-	a, okA := parseNumber(x.String())
-	b, okB := parseNumber(y.String())
+	a, okA := numbers.Parse(x.String())
+	b, okB := numbers.Parse(y.String())
 	if a == b && okA && okB {
 		return 1
 	}
-	f, g := a.float(), b.float()
+	f, g := a.Float(), b.Float()
 	if abs(f)+abs(g) == 0 || abs(f)+abs(g) > maxFloat {
 		return 0
 	}
 	return 1 - abs(f-g)/(abs(f)+abs(g))
+}
+
+// jsonTargets reads a target as JSON values: one, or several where the target
+// is a list of texts that are JSON objects or arrays themselves.
+func jsonTargets(target *Target) ([]any, error) {
+	if target == nil {
+		return nil, errors.New(missingTarget)
+	}
+	if several := jsonTexts(target.Texts); several != nil {
+		return several, nil
+	}
+	v, err := jsonvalue.Parse(target.Text)
+	if err != nil {
+		return nil, errors.New("the row's target is not JSON: " + err.Error())
+	}
+	if s, ok := v.(string); ok {
+		if inner, err := jsonvalue.Parse(s); err == nil {
+			v = inner
+		}
+	}
+	return []any{v}, nil
+}
+
+// jsonTexts parses a list whose members are all texts of objects or arrays;
+// nil for any other.
+func jsonTexts(list []string) []any {
+	var out []any
+	for _, s := range list {
+		v, err := jsonvalue.Parse(s)
+		if err != nil || !jsonvalue.IsContainer(v) {
+			return nil
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// absTolerance is the tolerance as a fraction, or nil for 0.
+func absTolerance(text json.Number) (*big.Rat, error) {
+	t, err := numbers.ParseTolerance(text, "0")
+	return t.Abs, err
 }
 
 func init() {

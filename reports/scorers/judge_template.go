@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"nightshift/reports/scorers/internal/normalize"
 )
 
 // Material is what a judge is shown. All of it is data: what looks like the
@@ -162,7 +164,7 @@ var alike = func() map[rune]rune {
 
 // lookAlikes writes a text in plain characters, one for each of its own.
 func lookAlikes(text string) string {
-	if isASCII(text) {
+	if normalize.IsASCII(text) {
 		return strings.ReplaceAll(text, `\`, "/")
 	}
 	return strings.Map(func(r rune) rune {

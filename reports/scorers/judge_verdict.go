@@ -8,6 +8,9 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"nightshift/reports/scorers/internal/normalize"
+	"nightshift/reports/scorers/internal/numbers"
 )
 
 // spelt are the grades that judges like to spell out.
@@ -108,7 +111,7 @@ func (r gradeReader) read(reply string) (grade, why string) {
 func gradeMarks(reply string) [][]int {
 	return slices.DeleteFunc(gradeMark.FindAllStringIndex(reply, -1), func(m []int) bool {
 		before, _ := utf8.DecodeLastRuneInString(reply[:m[0]])
-		return m[0] > 0 && isWord(before) && before != '_' && !caseless(before)
+		return m[0] > 0 && normalize.IsWord(before) && before != '_' && !caseless(before)
 	})
 }
 
@@ -138,12 +141,12 @@ func endsWord(name, tail string) bool {
 	switch {
 	case caseless(next):
 		return !caseless(end)
-	case isWord(next):
+	case normalize.IsWord(next):
 		return false
 	case next == '+' || next == '-':
 		return false
 	case next == '.' || next == ',':
-		return !unicode.IsNumber(end) || len(tail) < 2 || !isDigit(tail[1])
+		return !unicode.IsNumber(end) || len(tail) < 2 || !numbers.IsDigit(tail[1])
 	}
 	return true
 }
@@ -183,7 +186,7 @@ func (r gradeReader) before(grade, text string) string {
 // plainReply drops zero-width and direction marks, which hide verdicts, and
 // writes full-width characters, colons and spaces as plain ones.
 func plainReply(s string) string {
-	if isASCII(s) {
+	if normalize.IsASCII(s) {
 		return s
 	}
 	return strings.Map(func(r rune) rune {

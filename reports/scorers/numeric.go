@@ -3,11 +3,12 @@ package scorers
 import (
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode"
+
+	"nightshift/reports/scorers/internal/normalize"
+	"nightshift/reports/scorers/internal/numbers"
 )
 
 type numberParams struct {
@@ -20,39 +21,22 @@ type numberParams struct {
 type number struct {
 	base
 	p   numberParams
-	tol tolerance
+	tol numbers.Tolerance
 }
 
 func newNumber(b base, p numberParams) (Scorer, error) {
-	tol, err := parseTolerance(p.AbsTol, p.RelTol)
+	tol, err := numbers.ParseTolerance(p.AbsTol, p.RelTol)
 	if err != nil {
 		return nil, err
 	}
 	if rule, ok := textRules[p.Style]; ok {
-		if tol != (tolerance{}) {
+		if tol != (numbers.Tolerance{}) {
 			return nil, fmt.Errorf("style %s compares texts and has no tolerance", p.Style)
 		}
 		return &numberText{b, p, rule}, nil
 	}
 	styles := []string{"last", "first", "whole", "gsm8k_strict", "gsm8k_flexible", "gsm8k_official", "mgsm"}
 	return &number{b, p, tol}, oneOf("style", p.Style, styles...)
-}
-
-func parseTolerance(abs, rel json.Number) (t tolerance, err error) {
-	for _, p := range []struct {
-		name string
-		text json.Number
-		to   **big.Rat
-	}{{"abs_tol", abs, &t.abs}, {"rel_tol", rel, &t.rel}} {
-		d, ok := parseNumber(p.text.String())
-		if !ok || d.negative {
-			return t, fmt.Errorf("%s: want a number of 0 or more, have %q", p.name, p.text)
-		}
-		if r, ok := d.rational(); ok && d.digits != "" {
-			*p.to = r
-		}
-	}
-	return t, nil
 }
 
 func (s *number) Score(a Answer, target *Target) Result {
@@ -74,11 +58,11 @@ func (s *number) Score(a Answer, target *Target) Result {
 		if !ok {
 			return badNumber(t)
 		}
-		r := verdict(got.answers(want, s.tol)).extracted(got.text)
-		if want.percent && got.percent {
-			return r.sameAs(got.value.String() + "%")
+		r := verdict(got.Answers(want, s.tol)).extracted(got.Text)
+		if want.Percent && got.Percent {
+			return r.sameAs(got.Value.String() + "%")
 		}
-		return r.sameAs(got.value.String())
+		return r.sameAs(got.Value.String())
 	})
 }
 
@@ -86,45 +70,20 @@ func badNumber(target string) Result {
 	return unscored("the row's target %q is not a number (want one like -1,234.5, 3/4, 18%% or \"18 dollars\", or a text that ends in \"#### 18\", \"Answer: 18\" or \\boxed{18})", shorten(target))
 }
 
-func (s *number) find(text string) (found, bool) {
+func (s *number) find(text string) (numbers.Found, bool) {
 	switch s.p.Style {
 	case "first":
-		return firstNumber(text)
+		return numbers.First(text)
 	case "whole":
-		return wholeNumber(text)
+		return numbers.Whole(text)
 	}
-	return lastNumber(text)
+	return numbers.Last(text)
 }
-
-// wholeNumber reads a text that is nothing but a number, with marks and the
-// point that ends a sentence.
-func wholeNumber(text string) (found, bool) {
-	f, after, ok := leadingNumber(text)
-	return f, ok && strings.Trim(after, ` %\.,`+marks) == ""
-}
-
-// leadingNumber reads a text that begins with a number, a sign and marks aside,
-// and returns what follows.
-func leadingNumber(text string) (f found, after string, ok bool) {
-	s := strings.TrimSpace(plainNumbers(text))
-	n, ok := scanNumber(s, 0)
-	if !ok {
-		return f, "", false
-	}
-	before := strings.Trim(s[:n.start], ` \`+marks)
-	if before != "" && before != "-" && before != "+" && !slices.Contains(currencies, before) {
-		return f, "", false
-	}
-	f, ok = n.read(s)
-	return f, s[n.end:], ok
-}
-
-var currencies = []string{"USD", "EUR", "GBP"}
 
 // targetNumber reads a target: a number that may have a unit, or a worked
 // solution that ends in a marked one. Other texts are not searched for digits,
 // or the target 9:45 would be 45.
-func targetNumber(t string) (found, bool) {
+func targetNumber(t string) (numbers.Found, bool) {
 	if i := strings.LastIndex(t, "####"); i >= 0 {
 		t = t[i+len("####"):]
 	} else if inner, ok := lastBoxed(t); ok {
@@ -132,7 +91,7 @@ func targetNumber(t string) (found, bool) {
 	} else if m := lastLineAnswer.FindStringSubmatch(t); m != nil {
 		t = m[1]
 	}
-	f, after, ok := leadingNumber(t)
+	f, after, ok := numbers.Leading(t)
 	return f, ok && isUnit(after)
 }
 
@@ -197,9 +156,9 @@ func lastFlexible(s string) (last string, ok bool) {
 		if s[i] == '-' {
 			start++
 		}
-		for end = start; end < len(s) && (isDigit(s[end]) || s[end] == '$' || s[end] == '.' || s[end] == ','); end++ {
+		for end = start; end < len(s) && (numbers.IsDigit(s[end]) || s[end] == '$' || s[end] == '.' || s[end] == ','); end++ {
 		}
-		if end-start >= 2 || end-start == 1 && isDigit(s[start]) {
+		if end-start >= 2 || end-start == 1 && numbers.IsDigit(s[start]) {
 			last, ok, i = s[i:end], true, end
 			continue
 		}
@@ -216,7 +175,7 @@ func cleanGSM8K(s string) string {
 	if i := strings.LastIndex(s, "#### "); i >= 0 {
 		s = s[i+len("#### "):]
 	}
-	return lower(strings.TrimSuffix(s, "."))
+	return normalize.Lower(strings.TrimSuffix(s, "."))
 }
 
 func deleteCommas(s string) string { return strings.ReplaceAll(s, ",", "") }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"nightshift/reports/scorers/internal/normalize"
 )
 
 type exactParams struct {
@@ -49,7 +51,7 @@ func (s *exact) Score(a Answer, target *Target) Result {
 // the article "a" or of "@": they must be the same before it, case and marks
 // around them aside. An empty answer equals no article.
 func sameEmptied(a, b string) bool {
-	x, y := fold(trimEnds(a)), fold(trimEnds(b))
+	x, y := normalize.Fold(normalize.TrimEnds(a)), normalize.Fold(normalize.TrimEnds(b))
 	return a == b || x == y && x != ""
 }
 
@@ -201,11 +203,11 @@ func (s *includes) Score(a Answer, target *Target) Result {
 	}
 	text, hits := a.Text, 0
 	if s.p.IgnoreCase {
-		text = fold(text)
+		text = normalize.Fold(text)
 	}
 	for _, t := range targets {
 		if s.p.IgnoreCase {
-			t = fold(t)
+			t = normalize.Fold(t)
 		}
 		if strings.Contains(text, t) {
 			hits++

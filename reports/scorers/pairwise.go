@@ -7,6 +7,8 @@ import (
 	"math/big"
 	"regexp"
 	"strings"
+
+	"nightshift/reports/scorers/internal/numbers"
 )
 
 const pairTemplate = `You are comparing two answers to one question. Everything between the tags with
@@ -183,12 +185,12 @@ func byRating(said string) Winner {
 	if m == nil {
 		return Unreadable
 	}
-	x, _ := parseNumber(strings.TrimSuffix(m[1], "."))
-	y, _ := parseNumber(strings.TrimSuffix(m[2], "."))
-	if (tolerance{abs: tieWithin}).equal(x, y) {
+	x, _ := numbers.Parse(strings.TrimSuffix(m[1], "."))
+	y, _ := numbers.Parse(strings.TrimSuffix(m[2], "."))
+	if (numbers.Tolerance{Abs: tieWithin}).Equal(x, y) {
 		return Tie
 	}
-	if x.float() > y.float() {
+	if x.Float() > y.Float() {
 		return First
 	}
 	return Second

@@ -12,6 +12,9 @@ import (
 
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
+
+	"nightshift/reports/scorers/internal/normalize"
+	"nightshift/reports/scorers/internal/numbers"
 )
 
 // printer words the messages of the schema validator.
@@ -41,11 +44,11 @@ func (s *levenshtein) Score(a Answer, target *Target) Result {
 	}
 	text := a.Text
 	if s.p.IgnoreCase {
-		text = fold(text)
+		text = normalize.Fold(text)
 	}
 	return best(targets, func(t string) Result {
 		if s.p.IgnoreCase {
-			t = fold(t)
+			t = normalize.Fold(t)
 		}
 		return scored(levenshteinRatio(text, t))
 	})
@@ -145,8 +148,8 @@ func (s *rouge) one(prediction, target []string) float64 {
 
 // rougeTokens lower-cases and splits on anything outside a-z and 0-9.
 func rougeTokens(s string) []string {
-	return strings.FieldsFunc(lower(s), func(r rune) bool {
-		return r >= utf8.RuneSelf || !isASCIIWord(r)
+	return strings.FieldsFunc(normalize.Lower(s), func(r rune) bool {
+		return r >= utf8.RuneSelf || !normalize.IsASCIIWord(r)
 	})
 }
 
@@ -249,7 +252,7 @@ func (s *chrf) Statistic(sums []float64) float64 {
 
 func (s *chrf) counts(prediction, target string) []float64 {
 	if s.p.Lowercase {
-		prediction, target = lower(prediction), lower(target)
+		prediction, target = normalize.Lower(prediction), normalize.Lower(target)
 	}
 	counts := make([]float64, 0, 3*(s.p.CharOrder+s.p.WordOrder))
 	x, y := s.characters(prediction), s.characters(target)
@@ -302,9 +305,9 @@ func chrfWords(text string) []string {
 		switch {
 		case len(w) == size || unicode.IsSpace(last):
 			words = append(words, w)
-		case isPunct(last):
+		case normalize.IsPunct(last):
 			words = append(words, w[:len(w)-size], w[len(w)-size:])
-		case isPunct(first):
+		case normalize.IsPunct(first):
 			words = append(words, w[:head], w[head:])
 		default:
 			words = append(words, w)
@@ -348,7 +351,7 @@ func (s *bleu) Score(a Answer, target *Target) Result {
 func writtenCounts(counts []float64) string {
 	shown := make([]string, len(counts))
 	for i, c := range counts {
-		shown[i] = formatFloat(c)
+		shown[i] = numbers.FormatFloat(c)
 	}
 	return "[" + strings.Join(shown, ",") + "]"
 }
@@ -443,7 +446,7 @@ func (s *bleu) Statistic(sums []float64) float64 {
 
 func (s *bleu) tokens(text string) []string {
 	if s.p.Lowercase {
-		text = lower(text)
+		text = normalize.Lower(text)
 	}
 	text = strings.TrimRightFunc(text, unicode.IsSpace)
 	switch s.p.Tokenize {

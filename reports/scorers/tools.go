@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"nightshift"
+	"nightshift/reports/scorers/internal/jsonvalue"
+	"nightshift/reports/scorers/internal/normalize"
 )
 
 // A call is a tool call with its arguments parsed.
@@ -26,7 +28,7 @@ func madeCalls(calls []nightshift.ToolCall) []call {
 		if text == "" {
 			text = "{}"
 		}
-		args, err := parseJSON(text)
+		args, err := jsonvalue.Parse(text)
 		if err != nil {
 			out[i] = call{c.Name, nil, c.Name + " broken " + c.Arguments}
 			continue
@@ -37,7 +39,7 @@ func madeCalls(calls []nightshift.ToolCall) []call {
 }
 
 func newCall(name string, args any) call {
-	return call{name, args, name + " " + canonical(args)}
+	return call{name, args, name + " " + jsonvalue.Canonical(args)}
 }
 
 // wantedCalls reads a target: a JSON list of calls, one call, a list of names,
@@ -48,7 +50,7 @@ func wantedCalls(target *Target) ([]call, error) {
 	if target == nil {
 		return nil, errors.New(missingTarget)
 	}
-	v, err := parseJSON(target.Text)
+	v, err := jsonvalue.Parse(target.Text)
 	if err != nil {
 		return namedCalls(target.Text)
 	}
@@ -99,7 +101,7 @@ func wantedCall(v any) (call, error) {
 			continue
 		}
 		if text, ok := args.(string); ok {
-			parsed, err := parseJSON(text)
+			parsed, err := jsonvalue.Parse(text)
 			if err != nil {
 				return call{}, fmt.Errorf("the arguments of %s in the row's target are not JSON: %w", name, err)
 			}
@@ -172,7 +174,7 @@ type function struct {
 }
 
 func newToolAST(b base, p toolASTParams) (*toolAST, error) {
-	v, err := parseJSON(string(p.Functions))
+	v, err := jsonvalue.Parse(string(p.Functions))
 	if err != nil {
 		return nil, fmt.Errorf("functions: %w", err)
 	}
@@ -281,7 +283,7 @@ func (s *toolAST) mismatch(made, want call) string {
 			return fmt.Sprintf("%s: the argument %s is not expected", made.name, name)
 		}
 		if !allows(property, value, values) {
-			return fmt.Sprintf("%s: %s is %s, want one of %s", made.name, name, canonical(value), canonical(values))
+			return fmt.Sprintf("%s: %s is %s, want one of %s", made.name, name, jsonvalue.Canonical(value), jsonvalue.Canonical(values))
 		}
 	}
 	for name, values := range allowed {
@@ -359,7 +361,7 @@ func kindOf(v any) string {
 
 func oneEqual(value any, values []any) bool {
 	for _, v := range values {
-		if (jsonEquality{}).equal(plain(value), plain(v)) {
+		if (jsonvalue.Equality{}).Equal(plain(value), plain(v)) {
 			return true
 		}
 	}
@@ -373,7 +375,7 @@ var loose = strings.NewReplacer(" ", "", ",", "", ".", "", "/", "", "-", "", "_"
 func plain(v any) any {
 	switch v := v.(type) {
 	case string:
-		return lower(loose.Replace(v))
+		return normalize.Lower(loose.Replace(v))
 	case []any:
 		out := make([]any, len(v))
 		for i, e := range v {

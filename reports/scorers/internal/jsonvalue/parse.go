@@ -1,4 +1,4 @@
-package scorers
+package jsonvalue
 
 import (
 	"encoding/json"

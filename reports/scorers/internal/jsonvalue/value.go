@@ -1,4 +1,5 @@
-package scorers
+// Package jsonvalue takes JSON out of answers and compares it by value.
+package jsonvalue
 
 import (
 	"bytes"
@@ -6,10 +7,11 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"math/big"
 	"regexp"
 	"slices"
 	"strings"
+
+	"nightshift/reports/scorers/internal/numbers"
 )
 
 // JSON values are what encoding/json makes of them, with numbers kept as
@@ -17,8 +19,8 @@ import (
 
 var errNotOneValue = errors.New("more follows the JSON value")
 
-// parseJSON reads one JSON value and nothing else, white space aside.
-func parseJSON(text string) (any, error) {
+// Parse reads one JSON value and nothing else, white space aside.
+func Parse(text string) (any, error) {
 	if v, ok := parsePlain(text); ok {
 		return v, nil
 	}
@@ -41,60 +43,60 @@ func decodeJSON(text string) (any, error) {
 	return v, nil
 }
 
-// A jsonEquality compares JSON values: numbers by value, true is not 1, key
+// A Equality compares JSON values: numbers by value, true is not 1, key
 // order is irrelevant, array order matters.
-type jsonEquality struct {
-	tol tolerance
+type Equality struct {
+	Tol numbers.Tolerance
 	// neverNull makes null unequal to everything, and true equal to 1, as
 	// OpenAI's evals have it.
-	neverNull bool
+	NeverNull bool
 }
 
-func (e jsonEquality) equal(a, b any) bool {
+func (e Equality) Equal(a, b any) bool {
 	switch x := a.(type) {
 	case nil:
-		return b == nil && !e.neverNull
+		return b == nil && !e.NeverNull
 	case map[string]any:
 		y, ok := b.(map[string]any)
 		return ok && e.equalObjects(x, y)
 	case []any:
 		y, ok := b.([]any)
-		return ok && slices.EqualFunc(x, y, e.equal)
+		return ok && slices.EqualFunc(x, y, e.Equal)
 	}
 	x, isX := e.number(a)
 	y, isY := e.number(b)
 	if isX && isY {
-		return e.tol.equal(x, y)
+		return e.Tol.Equal(x, y)
 	}
 	return !isX && !isY && sameScalar(a, b)
 }
 
-func (e jsonEquality) equalObjects(x, y map[string]any) bool {
+func (e Equality) equalObjects(x, y map[string]any) bool {
 	if len(x) != len(y) {
 		return false
 	}
 	for key, v := range x {
 		w, there := y[key]
-		if !there || !e.equal(v, w) {
+		if !there || !e.Equal(v, w) {
 			return false
 		}
 	}
 	return true
 }
 
-func (e jsonEquality) number(v any) (decimal, bool) {
+func (e Equality) number(v any) (numbers.Decimal, bool) {
 	switch v := v.(type) {
 	case json.Number:
-		return parseNumber(v.String())
+		return numbers.Parse(v.String())
 	case bool:
-		if e.neverNull {
+		if e.NeverNull {
 			if v {
-				return newDecimal(false, "1", 0), true
+				return numbers.NewDecimal(false, "1", 0), true
 			}
-			return decimal{}, true
+			return numbers.Decimal{}, true
 		}
 	}
-	return decimal{}, false
+	return numbers.Decimal{}, false
 }
 
 // sameScalar compares texts and booleans.
@@ -113,8 +115,8 @@ func sameScalar(a, b any) bool {
 	return false
 }
 
-// canonical writes a value so that equal values are equal texts.
-func canonical(v any) string {
+// Canonical writes a value so that equal values are equal texts.
+func Canonical(v any) string {
 	var b bytes.Buffer
 	writeCanonical(&b, v)
 	return b.String()
@@ -143,7 +145,7 @@ func writeCanonical(b *bytes.Buffer, v any) {
 		}
 		b.WriteByte(']')
 	case json.Number:
-		if d, ok := parseNumber(v.String()); ok {
+		if d, ok := numbers.Parse(v.String()); ok {
 			b.WriteString(d.String())
 		} else {
 			b.WriteString(v.String())
@@ -156,15 +158,15 @@ func writeCanonical(b *bytes.Buffer, v any) {
 	}
 }
 
-// A path leads into a JSON value: keys and array positions between dots, * for
+// A Path leads into a JSON value: keys and array positions between dots, * for
 // any of them.
-type path []string
+type Path []string
 
-func parsePath(s string) path { return strings.Split(s, ".") }
+func ParsePath(s string) Path { return strings.Split(s, ".") }
 
-// at returns the value at the path; there is false when it leads nowhere. A
+// At returns the value at the path; there is false when it leads nowhere. A
 // path with * leads to the list of all values.
-func (p path) at(v any) (found any, there bool) {
+func (p Path) At(v any) (found any, there bool) {
 	for i, step := range p {
 		if step == "*" {
 			return p[i+1:].atEach(v)
@@ -176,10 +178,10 @@ func (p path) at(v any) (found any, there bool) {
 	return v, true
 }
 
-func (p path) atEach(v any) (any, bool) {
+func (p Path) atEach(v any) (any, bool) {
 	list := []any{}
 	for _, c := range children(v) {
-		if w, ok := p.at(c); ok {
+		if w, ok := p.At(c); ok {
 			list = append(list, w)
 		}
 	}
@@ -200,7 +202,7 @@ func child(v any, step string) (any, bool) {
 }
 
 func position(step string) (int, bool) {
-	if step == "" || len(step) > 9 || !allDigits(step) {
+	if step == "" || len(step) > 9 || !numbers.AllDigits(step) {
 		return 0, false
 	}
 	n := 0
@@ -225,8 +227,8 @@ func children(v any) []any {
 	return nil
 }
 
-// drop removes what the path leads to from objects, in place.
-func (p path) drop(v any) {
+// Drop removes what the path leads to from objects, in place.
+func (p Path) Drop(v any) {
 	if len(p) == 1 {
 		if m, ok := v.(map[string]any); ok {
 			if p[0] == "*" {
@@ -238,27 +240,27 @@ func (p path) drop(v any) {
 	}
 	if p[0] == "*" {
 		for _, c := range children(v) {
-			p[1:].drop(c)
+			p[1:].Drop(c)
 		}
 		return
 	}
 	if c, ok := child(v, p[0]); ok {
-		p[1:].drop(c)
+		p[1:].Drop(c)
 	}
 }
 
-var extractRules = []string{"none", "fenced", "first", "auto"}
+var ExtractRules = []string{"none", "fenced", "first", "auto"}
 
-// embeddedJSON takes the JSON out of an answer by one of the extraction rules.
-func embeddedJSON(text, rule string) (v any, why string) {
+// Extract takes the JSON out of an answer by one of the extraction rules.
+func Extract(text, rule string) (v any, why string) {
 	switch rule {
 	case "auto":
 		for _, rule := range []string{"none", "fenced"} {
-			if v, why = embeddedJSON(text, rule); why == "" {
+			if v, why = Extract(text, rule); why == "" {
 				return v, ""
 			}
 		}
-		return embeddedJSON(text, "first")
+		return Extract(text, "first")
 	case "fenced":
 		block, ok := fencedBlock(text)
 		if !ok {
@@ -268,7 +270,7 @@ func embeddedJSON(text, rule string) (v any, why string) {
 	case "first":
 		return firstJSON(text)
 	}
-	v, err := parseJSON(text)
+	v, err := Parse(text)
 	if err != nil {
 		return nil, "not JSON: " + err.Error()
 	}
@@ -348,51 +350,10 @@ func onlyNumbers(v any) bool {
 	})
 }
 
-// jsonTargets reads a target as JSON values: one, or several where the target
-// is a list of texts that are JSON objects or arrays themselves.
-func jsonTargets(target *Target) ([]any, error) {
-	if target == nil {
-		return nil, errors.New(missingTarget)
-	}
-	if several := jsonTexts(target.Texts); several != nil {
-		return several, nil
-	}
-	v, err := parseJSON(target.Text)
-	if err != nil {
-		return nil, errors.New("the row's target is not JSON: " + err.Error())
-	}
-	if s, ok := v.(string); ok {
-		if inner, err := parseJSON(s); err == nil {
-			v = inner
-		}
-	}
-	return []any{v}, nil
-}
-
-// jsonTexts parses a list whose members are all texts of objects or arrays;
-// nil for any other.
-func jsonTexts(list []string) []any {
-	var out []any
-	for _, s := range list {
-		v, err := parseJSON(s)
-		if err != nil || !isContainer(v) {
-			return nil
-		}
-		out = append(out, v)
-	}
-	return out
-}
-
-func isContainer(v any) bool {
+func IsContainer(v any) bool {
 	switch v.(type) {
 	case map[string]any, []any:
 		return true
 	}
 	return false
-}
-
-// positive returns the tolerance's fraction, or nil for 0.
-func absTolerance(text json.Number) (*big.Rat, error) {
-	t, err := parseTolerance(text, "0")
-	return t.abs, err
 }

@@ -1,29 +1,35 @@
-package scorers
+// Package numbers finds numbers in running text and compares them exactly.
+package numbers
 
 import (
+	"encoding/json"
+	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"nightshift/reports/scorers/internal/normalize"
 )
 
-// A decimal is an exact number: ±digits·10^exp. digits has neither leading nor
+// A Decimal is an exact number: ±digits·10^exp. digits has neither leading nor
 // trailing zeros and is empty for zero, so equal numbers are equal structs.
-type decimal struct {
+type Decimal struct {
 	negative bool
 	digits   string
 	exp      int64
 }
 
-// parseNumber reads a whole text as a number: optional sign (ASCII or U+2212),
+// Parse reads a whole text as a number: optional sign (ASCII or U+2212),
 // digits with optional thousands commas (also in the Indian way: 12,34,567),
 // optional fraction, optional exponent.
 // Hexadecimal, infinities and percentages are not numbers.
-func parseNumber(s string) (decimal, bool) {
+func Parse(s string) (Decimal, bool) {
 	negative := false
-	if rest, sign := cutSign(s); sign != 0 {
+	if rest, sign := CutSign(s); sign != 0 {
 		negative, s = sign == '-', rest
 	}
 	mantissa, exponent, hasExponent := s, "", false
@@ -32,19 +38,19 @@ func parseNumber(s string) (decimal, bool) {
 	}
 	whole, fraction, point := strings.Cut(mantissa, ".")
 	whole, ok := thousands(whole)
-	if !ok || !allDigits(fraction) || whole == "" && fraction == "" || point && fraction == "" {
-		return decimal{}, false
+	if !ok || !AllDigits(fraction) || whole == "" && fraction == "" || point && fraction == "" {
+		return Decimal{}, false
 	}
 	exp := int64(0)
 	if hasExponent {
 		if exp, ok = parseExponent(exponent); !ok {
-			return decimal{}, false
+			return Decimal{}, false
 		}
 	}
-	return newDecimal(negative, whole+fraction, exp-int64(len(fraction))), true
+	return NewDecimal(negative, whole+fraction, exp-int64(len(fraction))), true
 }
 
-func cutSign(s string) (rest string, sign rune) {
+func CutSign(s string) (rest string, sign rune) {
 	r, size := utf8.DecodeRuneInString(s)
 	switch r {
 	case '-', '\u2212':
@@ -57,8 +63,8 @@ func cutSign(s string) (rest string, sign rune) {
 
 // parseExponent reads a signed exponent that any real number could have.
 func parseExponent(s string) (int64, bool) {
-	s, sign := cutSign(s)
-	if s == "" || len(s) > 15 || !allDigits(s) {
+	s, sign := CutSign(s)
+	if s == "" || len(s) > 15 || !AllDigits(s) {
 		return 0, false
 	}
 	n, _ := strconv.ParseInt(s, 10, 64)
@@ -72,7 +78,7 @@ func parseExponent(s string) (int64, bool) {
 // the last three and by two before them. Others are refused.
 func thousands(s string) (string, bool) {
 	if !strings.Contains(s, ",") {
-		return s, allDigits(s)
+		return s, AllDigits(s)
 	}
 	groups := strings.Split(s, ",")
 	last := len(groups) - 1
@@ -88,14 +94,14 @@ func thousands(s string) (string, bool) {
 		case last:
 			right = len(g) == 3
 		}
-		if !right || !allDigits(g) {
+		if !right || !AllDigits(g) {
 			return "", false
 		}
 	}
 	return strings.Join(groups, ""), true
 }
 
-func allDigits(s string) bool {
+func AllDigits(s string) bool {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
 			return false
@@ -104,21 +110,24 @@ func allDigits(s string) bool {
 	return true
 }
 
-func newDecimal(negative bool, digits string, exp int64) decimal {
+func NewDecimal(negative bool, digits string, exp int64) Decimal {
 	digits = strings.TrimLeft(digits, "0")
 	short := strings.TrimRight(digits, "0")
 	if short == "" {
-		return decimal{}
+		return Decimal{}
 	}
-	return decimal{negative, short, exp + int64(len(digits)-len(short))}
+	return Decimal{negative, short, exp + int64(len(digits)-len(short))}
 }
 
 // wide is the number of decimal places beyond which tolerances are not
 // computed: the numbers are equal or they are not.
 const wide = 5000
 
+// Computable reports whether d has an exponent that can be computed with.
+func (d Decimal) Computable() bool { return d.exp < wide && d.exp > -wide }
+
 // rational returns d as a fraction; ok is false when that would be huge.
-func (d decimal) rational() (r *big.Rat, ok bool) {
+func (d Decimal) rational() (r *big.Rat, ok bool) {
 	if d.exp > wide || d.exp < -wide || len(d.digits) > wide {
 		return nil, false
 	}
@@ -136,13 +145,13 @@ func (d decimal) rational() (r *big.Rat, ok bool) {
 	return new(big.Rat).SetInt(n.Mul(n, power)), true
 }
 
-// float is the nearest float64, possibly infinite.
-func (d decimal) float() float64 {
+// Float is the nearest float64, possibly infinite.
+func (d Decimal) Float() float64 {
 	f, _ := strconv.ParseFloat(d.String(), 64)
 	return f
 }
 
-func (d decimal) String() string {
+func (d Decimal) String() string {
 	digits := d.digits
 	if digits == "" {
 		return "0"
@@ -163,15 +172,33 @@ func (d decimal) String() string {
 	return digits
 }
 
-// A tolerance says how far apart two numbers may be and still be equal:
+// A Tolerance says how far apart two numbers may be and still be equal:
 // |a-b| <= max(abs, rel·max(|a|,|b|)). The zero value is exact equality.
-type tolerance struct{ abs, rel *big.Rat }
+type Tolerance struct{ Abs, rel *big.Rat }
 
-func (t tolerance) equal(a, b decimal) bool {
+// ParseTolerance reads the parameters abs_tol and rel_tol.
+func ParseTolerance(abs, rel json.Number) (t Tolerance, err error) {
+	for _, p := range []struct {
+		name string
+		text json.Number
+		to   **big.Rat
+	}{{"abs_tol", abs, &t.Abs}, {"rel_tol", rel, &t.rel}} {
+		d, ok := Parse(p.text.String())
+		if !ok || d.negative {
+			return t, fmt.Errorf("%s: want a number of 0 or more, have %q", p.name, p.text)
+		}
+		if r, ok := d.rational(); ok && d.digits != "" {
+			*p.to = r
+		}
+	}
+	return t, nil
+}
+
+func (t Tolerance) Equal(a, b Decimal) bool {
 	if a == b {
 		return true
 	}
-	if t.abs == nil && t.rel == nil {
+	if t.Abs == nil && t.rel == nil {
 		return false
 	}
 	x, okX := a.rational()
@@ -183,13 +210,13 @@ func (t tolerance) equal(a, b decimal) bool {
 }
 
 // near compares fractions; it may change them.
-func (t tolerance) near(x, y *big.Rat) bool {
+func (t Tolerance) near(x, y *big.Rat) bool {
 	apart := new(big.Rat).Sub(x, y)
 	if apart.Sign() == 0 {
 		return true
 	}
 	apart.Abs(apart)
-	if t.abs != nil && apart.Cmp(t.abs) <= 0 {
+	if t.Abs != nil && apart.Cmp(t.Abs) <= 0 {
 		return true
 	}
 	if t.rel == nil {
@@ -206,11 +233,11 @@ func (t tolerance) near(x, y *big.Rat) bool {
 // and Markdown emphasis.
 const marks = "$€£¥*_"
 
-// numberToken reads a token of text as a number after stripping marks and the
+// Token reads a token of text as a number after stripping marks and the
 // punctuation that ends a sentence. % is not stripped.
-func numberToken(token string) (decimal, bool) {
+func Token(token string) (Decimal, bool) {
 	if token == "" || !strings.ContainsAny(token, "0123456789") {
-		return decimal{}, false
+		return Decimal{}, false
 	}
 	if strings.ContainsAny(token, marks) {
 		token = strings.Map(func(r rune) rune {
@@ -221,13 +248,13 @@ func numberToken(token string) (decimal, bool) {
 		}, strings.ReplaceAll(token, `\$`, "$"))
 	}
 	token = strings.TrimSuffix(token, ",")
-	return parseNumber(strings.TrimSuffix(token, "."))
+	return Parse(strings.TrimSuffix(token, "."))
 }
 
 // A quantity is an exact number: a decimal or, where that has no end, a
 // fraction.
 type quantity struct {
-	decimal
+	Decimal
 	ratio *big.Rat // nil for a decimal
 }
 
@@ -236,8 +263,8 @@ const longFraction = 30
 
 // over is n divided by d; ok is false for a division by zero and for parts of
 // absurd length.
-func (n decimal) over(d decimal) (q quantity, ok bool) {
-	for _, part := range []decimal{n, d} {
+func (n Decimal) over(d Decimal) (q quantity, ok bool) {
+	for _, part := range []Decimal{n, d} {
 		if len(part.digits) > longFraction || part.exp > longFraction || part.exp < -longFraction {
 			return q, false
 		}
@@ -255,8 +282,8 @@ func exactly(r *big.Rat) quantity {
 	if !exact {
 		return quantity{ratio: r}
 	}
-	d, _ := parseNumber(r.FloatString(places))
-	return quantity{decimal: d}
+	d, _ := Parse(r.FloatString(places))
+	return quantity{Decimal: d}
 }
 
 // rational is the number as a fraction of its own; ok is false when that would
@@ -265,7 +292,7 @@ func (q quantity) rational() (*big.Rat, bool) {
 	if q.ratio != nil {
 		return new(big.Rat).Set(q.ratio), true
 	}
-	return q.decimal.rational()
+	return q.Decimal.rational()
 }
 
 func (q quantity) negated() quantity {
@@ -281,39 +308,39 @@ func (q quantity) String() string {
 	if q.ratio != nil {
 		return q.ratio.RatString()
 	}
-	return q.decimal.String()
+	return q.Decimal.String()
 }
 
-func (q quantity) equal(p quantity, t tolerance) bool {
+func (q quantity) equal(p quantity, t Tolerance) bool {
 	if q.ratio == nil && p.ratio == nil {
-		return t.equal(q.decimal, p.decimal)
+		return t.Equal(q.Decimal, p.Decimal)
 	}
 	x, okX := q.rational()
 	y, okY := p.rational()
 	return okX && okY && t.near(x, y)
 }
 
-// A found number stands in a text.
-type found struct {
-	value   quantity
-	percent bool
-	text    string // as it was written, without marks around it
+// A Found number stands in a text.
+type Found struct {
+	Value   quantity
+	Percent bool
+	Text    string // as it was written, without marks around it
 }
 
-// answers reports whether f is the number that is wanted. A wanted percentage
+// Answers reports whether f is the number that is wanted. A wanted percentage
 // is met by a percentage only; a bare number also by the same number with a
 // percent sign, since questions that ask for a percentage want 18 for 18 %.
 // 0.6 is not 60 %.
-func (f found) answers(want found, t tolerance) bool {
-	return (f.percent || !want.percent) && f.value.equal(want.value, t)
+func (f Found) Answers(want Found, t Tolerance) bool {
+	return (f.Percent || !want.Percent) && f.Value.equal(want.Value, t)
 }
 
-// firstNumber and lastNumber find a number anywhere in running text, be it
+// First and lastNumber find a number anywhere in running text, be it
 // "=18", "$1,234.50.", "5kg", "3/4" or "1.2 × 10^6". Digits inside names (H2O,
 // x_1), hexadecimal, dotted chains (1.2.3) and powers (2^10, m^2) are not
 // numbers.
-func firstNumber(s string) (found, bool) {
-	s = plainNumbers(s)
+func First(s string) (Found, bool) {
+	s = Plain(s)
 	for i := 0; i < len(s); {
 		span, ok := scanNumber(s, i)
 		if ok {
@@ -321,11 +348,11 @@ func firstNumber(s string) (found, bool) {
 		}
 		i = span.next
 	}
-	return found{}, false
+	return Found{}, false
 }
 
-func lastNumber(s string) (found, bool) {
-	s = plainNumbers(s)
+func Last(s string) (Found, bool) {
+	s = Plain(s)
 	var last numberSpan
 	any := false
 	for i := 0; i < len(s); {
@@ -336,10 +363,35 @@ func lastNumber(s string) (found, bool) {
 		i = span.next
 	}
 	if !any {
-		return found{}, false
+		return Found{}, false
 	}
 	return last.read(s)
 }
+
+// Whole reads a text that is nothing but a number, with marks and the
+// point that ends a sentence.
+func Whole(text string) (Found, bool) {
+	f, after, ok := Leading(text)
+	return f, ok && strings.Trim(after, ` %\.,`+marks) == ""
+}
+
+// Leading reads a text that begins with a number, a sign and marks aside,
+// and returns what follows.
+func Leading(text string) (f Found, after string, ok bool) {
+	s := strings.TrimSpace(Plain(text))
+	n, ok := scanNumber(s, 0)
+	if !ok {
+		return f, "", false
+	}
+	before := strings.Trim(s[:n.start], ` \`+marks)
+	if before != "" && before != "-" && before != "+" && !slices.Contains(currencies, before) {
+		return f, "", false
+	}
+	f, ok = n.read(s)
+	return f, s[n.end:], ok
+}
+
+var currencies = []string{"USD", "EUR", "GBP"}
 
 // A numberSpan is where a number stands: s[start:end] holds digits, commas,
 // point, exponent and fraction; the sign may stand further left.
@@ -350,7 +402,7 @@ type numberSpan struct {
 
 var groupMarks = strings.NewReplacer("_", "", "'", ",")
 
-func (n numberSpan) read(s string) (found, bool) {
+func (n numberSpan) read(s string) (Found, bool) {
 	text := groupMarks.Replace(s[n.start:n.end])
 	q, ok := readQuantity(text)
 	if n.negative {
@@ -360,23 +412,23 @@ func (n numberSpan) read(s string) (found, bool) {
 	if n.percent {
 		text += "%"
 	}
-	return found{q, n.percent, text}, ok
+	return Found{q, n.percent, text}, ok
 }
 
 // readQuantity reads "3", "3/4" or "2 3/4".
 func readQuantity(text string) (q quantity, ok bool) {
 	over, under, isFraction := strings.Cut(text, "/")
 	if !isFraction {
-		q.decimal, ok = parseNumber(text)
+		q.Decimal, ok = Parse(text)
 		return q, ok
 	}
 	whole, over, isMixed := strings.Cut(over, " ")
 	if !isMixed {
 		whole, over = "0", whole
 	}
-	w, _ := parseNumber(whole)
-	n, _ := parseNumber(over)
-	d, _ := parseNumber(under)
+	w, _ := Parse(whole)
+	n, _ := Parse(over)
+	d, _ := Parse(under)
 	if q, ok = n.over(d); !ok || !isMixed {
 		return q, ok
 	}
@@ -424,7 +476,7 @@ func isExponent(s string, i int) bool {
 func powerEnd(s string, i int) (end int, ok bool) {
 	rest, ok := strings.CutPrefix(s[i:], "^")
 	if !ok {
-		if rest, ok = strings.CutPrefix(s[i:], "**"); !ok || !digitAt(rest, 0) {
+		if rest, ok = strings.CutPrefix(s[i:], "**"); !ok || !DigitAt(rest, 0) {
 			return i, false
 		}
 	}
@@ -438,7 +490,7 @@ func fractionEnd(s string, i, end int) int {
 	if after, ok := underEnd(s, end); ok && (i == 0 || s[i-1] != '/') {
 		return after
 	}
-	if end-i > 9 || !allDigits(s[i:end]) || end+1 >= len(s) || s[end] != ' ' || !digitAt(s, end+1) {
+	if end-i > 9 || !AllDigits(s[i:end]) || end+1 >= len(s) || s[end] != ' ' || !DigitAt(s, end+1) {
 		return end
 	}
 	over := digitsEnd(s, end+1)
@@ -451,11 +503,11 @@ func fractionEnd(s string, i, end int) int {
 
 // underEnd is the end of "/4" at i, when no further / follows.
 func underEnd(s string, i int) (end int, ok bool) {
-	if i >= len(s) || s[i] != '/' || !digitAt(s, i+1) {
+	if i >= len(s) || s[i] != '/' || !DigitAt(s, i+1) {
 		return i, false
 	}
 	end, plain := numberEnd(s, i+1)
-	chain := end < len(s) && (s[end] == '^' || s[end] == '/' && digitAt(s, end+1))
+	chain := end < len(s) && (s[end] == '^' || s[end] == '/' && DigitAt(s, end+1))
 	zero := strings.Trim(s[i+1:end], "0.,_") == ""
 	if !plain || chain || zero || len(s[i+1:end]) > longFraction {
 		return i, false
@@ -464,17 +516,17 @@ func underEnd(s string, i int) (end int, ok bool) {
 }
 
 func properFraction(over, under string) bool {
-	return len(under) <= 3 && allDigits(over) && allDigits(under) &&
+	return len(under) <= 3 && AllDigits(over) && AllDigits(under) &&
 		(len(over) < len(under) || len(over) == len(under) && over < under)
 }
 
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+func IsDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-func digitAt(s string, i int) bool { return 0 <= i && i < len(s) && isDigit(s[i]) }
+func DigitAt(s string, i int) bool { return 0 <= i && i < len(s) && IsDigit(s[i]) }
 
 // startsNumber: a digit, or a point before one.
 func startsNumber(s string, i int) bool {
-	return isDigit(s[i]) || s[i] == '.' && digitAt(s, i+1)
+	return IsDigit(s[i]) || s[i] == '.' && DigitAt(s, i+1)
 }
 
 // insideName reports whether the digit at i continues a word like H2O or x_1.
@@ -486,8 +538,8 @@ func insideName(s string, i int) bool {
 		return false
 	}
 	r, _ := utf8.DecodeLastRuneInString(head)
-	if r == '.' || isDigit(byte(r)) && r < utf8.RuneSelf {
-		return len(head) == i && r == '.' && len(head) > 1 && isDigit(head[len(head)-2])
+	if r == '.' || IsDigit(byte(r)) && r < utf8.RuneSelf {
+		return len(head) == i && r == '.' && len(head) > 1 && IsDigit(head[len(head)-2])
 	}
 	if !unicode.IsUpper(r) && !unicode.IsLower(r) {
 		return false
@@ -508,7 +560,7 @@ func isHex(s string, i int) bool {
 
 func skipName(s string, i int) int {
 	i++
-	for i < len(s) && (isASCIIWord(rune(s[i])) || s[i] == '_') {
+	for i < len(s) && (normalize.IsASCIIWord(rune(s[i])) || s[i] == '_') {
 		i++
 	}
 	return i
@@ -518,10 +570,10 @@ func skipName(s string, i int) int {
 // 1.2.3, which are versions, dates or addresses.
 func numberEnd(s string, i int) (end int, plain bool) {
 	end = wholeEnd(s, i)
-	if end+1 < len(s) && s[end] == '.' && isDigit(s[end+1]) {
+	if end+1 < len(s) && s[end] == '.' && IsDigit(s[end+1]) {
 		end = digitsEnd(s, end+1)
-		if end+1 < len(s) && s[end] == '.' && isDigit(s[end+1]) {
-			for end+1 < len(s) && s[end] == '.' && isDigit(s[end+1]) {
+		if end+1 < len(s) && s[end] == '.' && IsDigit(s[end+1]) {
+			for end+1 < len(s) && s[end] == '.' && IsDigit(s[end+1]) {
 				end = digitsEnd(s, end+1)
 			}
 			return end, false
@@ -531,7 +583,7 @@ func numberEnd(s string, i int) (end int, plain bool) {
 }
 
 func digitsEnd(s string, i int) int {
-	for digitAt(s, i) || i < len(s) && s[i] == '_' && digitAt(s, i+1) {
+	for DigitAt(s, i) || i < len(s) && s[i] == '_' && DigitAt(s, i+1) {
 		i++
 	}
 	return i
@@ -562,17 +614,17 @@ func wholeEnd(s string, i int) int {
 
 // groupOf reports a mark and just n digits at i.
 func groupOf(n int, s string, i int, mark byte) bool {
-	return i < len(s) && s[i] == mark && digitAt(s, i+1) && digitsEnd(s, i+1) == i+1+n
+	return i < len(s) && s[i] == mark && DigitAt(s, i+1) && digitsEnd(s, i+1) == i+1+n
 }
 
 func exponentEnd(s string, i int) int {
 	if i >= len(s) || s[i] != 'e' && s[i] != 'E' {
 		return i
 	}
-	rest, _ := cutSign(s[i+1:])
+	rest, _ := CutSign(s[i+1:])
 	start := len(s) - len(rest)
 	end := start
-	for digitAt(s, end) {
+	for DigitAt(s, end) {
 		end++
 	}
 	if end == start || end-start > 15 {
@@ -595,9 +647,9 @@ func minusBefore(s string, i, end int) bool {
 	r, size := utf8.DecodeLastRuneInString(rest)
 	if unicode.IsLetter(r) && !unicode.IsUpper(r) && !unicode.IsLower(r) {
 		unit := rest[len(rest)-size:]
-		return !digitAt(rest, len(rest)-size-1) || !strings.HasPrefix(s[end:], unit)
+		return !DigitAt(rest, len(rest)-size-1) || !strings.HasPrefix(s[end:], unit)
 	}
-	return rest == "" || !isWord(r) && !strings.ContainsRune(")]}）】%.", r)
+	return rest == "" || !normalize.IsWord(r) && !strings.ContainsRune(")]}）】%.", r)
 }
 
 func percentAfter(s string, i int) bool {
@@ -614,23 +666,23 @@ func percentAfter(s string, i int) bool {
 	return false
 }
 
-// floatToken reads a token as the finite float that other tools' float()
+// FloatToken reads a token as the finite float that other tools' float()
 // would, without hexadecimal, infinities and underscores.
-func floatToken(s string) (float64, bool) {
+func FloatToken(s string) (float64, bool) {
 	if strings.ContainsAny(s, ",\u2212") {
 		return 0, false
 	}
-	d, ok := parseNumber(strings.TrimSuffix(s, "."))
+	d, ok := Parse(strings.TrimSuffix(s, "."))
 	if !ok {
 		return 0, false
 	}
-	f := d.float()
+	f := d.Float()
 	return f, !math.IsInf(f, 0)
 }
 
-func isFloat(s string) bool {
-	_, ok := floatToken(s)
+func IsFloat(s string) bool {
+	_, ok := FloatToken(s)
 	return ok
 }
 
-func formatFloat(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+func FormatFloat(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }

@@ -1,17 +1,19 @@
-package scorers
+package numbers
 
 import (
 	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"nightshift/reports/scorers/internal/normalize"
 )
 
-// plainNumbers writes the numbers of a text in ASCII, as scanNumber reads them:
+// Plain writes the numbers of a text in ASCII, as scanNumber reads them:
 // digits of other scripts, full-width signs, typographic and LaTeX thousands
 // separators, fractions, and powers of ten. Other text stays much as it is.
-func plainNumbers(s string) string {
-	if !isASCII(s) {
+func Plain(s string) string {
+	if !normalize.IsASCII(s) {
 		s = asciiNumbers(s)
 	}
 	if strings.Contains(s, `\`) || strings.Contains(s, "{,}") {
@@ -41,7 +43,7 @@ func latexNumbers(s string) string {
 	return fraction.ReplaceAllStringFunc(s, func(match string) string {
 		m := fraction.FindStringSubmatch(match)
 		before := m[1]
-		if before != "" && isDigit(before[0]) { // 2\frac{3}{4} is a mixed number
+		if before != "" && IsDigit(before[0]) { // 2\frac{3}{4} is a mixed number
 			before = before[:1] + " "
 		}
 		return before + m[2] + m[3] + "/" + m[4] + m[5]
