@@ -157,7 +157,7 @@ func TestValidate(t *testing.T) {
 func TestPresets(t *testing.T) {
 	want := []string{"anthropic", "openai", "azure-openai", "openrouter", "deepseek", "gemini", "mistral", "groq", "together", "fireworks", "xai", "minimax", "zhipu", "moonshot", "perplexity", "ollama", "vllm", "llama-cpp", "lm-studio", "litellm", "ccapi", "opeai", "applerouter", "envelope", "simulator"}
 	for _, name := range want {
-		if _, found := LookupIn(name, "", nil); !found {
+		if _, found := Lookup(name, "", nil); !found {
 			t.Errorf("no preset %q", name)
 		}
 	}
@@ -228,18 +228,18 @@ func TestLookup(t *testing.T) {
 		{"envelope", "", env("ENVELOPE_BASE_URL", "https://gw.test"), "https://gw.test/api/v1/messages", Auth{Scheme: AuthBearer, Env: "ENVELOPE_API_KEY"}},
 		{"simulator", "", nil, "http://simulator.invalid/v1/messages", Auth{Scheme: AuthNone}},
 	} {
-		e, found := LookupIn(tc.name, tc.protocol, tc.env)
+		e, found := Lookup(tc.name, tc.protocol, tc.env)
 		got, err := e.URL()
 		if !found || err != nil || got != tc.url || e.Auth != tc.auth || e.Name != tc.name {
 			t.Errorf("%s %s: %v %q %v %+v, want %q %+v", tc.name, tc.protocol, found, got, err, e.Auth, tc.url, tc.auth)
 		}
 	}
 	for _, name := range []string{"", "nowhere", "mistral-messages", "-chat"} {
-		if _, found := LookupIn(name, "", nil); found {
+		if _, found := Lookup(name, "", nil); found {
 			t.Errorf("%q is found", name)
 		}
 	}
-	if e, _ := LookupIn("openai", "", nil); e.Limits.Charge != limits.ChargeMaxTokens {
+	if e, _ := Lookup("openai", "", nil); e.Limits.Charge != limits.ChargeMaxTokens {
 		t.Errorf("charge %q", e.Limits.Charge)
 	}
 }

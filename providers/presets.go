@@ -2,7 +2,6 @@ package providers
 
 import (
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
@@ -46,26 +45,18 @@ func Presets() []Preset {
 	return slices.Concat(vendorPresets(), gatewayPresets(), localPresets())
 }
 
-// Lookup finds a preset by name and applies the environment as the vendors'
-// own libraries do: ANTHROPIC_BASE_URL (without /v1), OPENAI_BASE_URL (with
-// it) and their likes override the base URL; the first set variable of several
-// names the key; ANTHROPIC_AUTH_TOKEN, without ANTHROPIC_API_KEY, is sent as
-// a Bearer token; a server of one's own gets no key when none is set.
+// Lookup finds a preset by name, for a protocol or for its native one (""), and
+// applies the environment as the vendors' own libraries do: ANTHROPIC_BASE_URL
+// (without /v1), OPENAI_BASE_URL (with it) and their likes override the base
+// URL; the first set variable of several names the key; ANTHROPIC_AUTH_TOKEN,
+// without ANTHROPIC_API_KEY, is sent as a Bearer token; a server of one's own
+// gets no key when none is set.
 //
-// A service that speaks both protocols is found in its native one; a name with
-// "-chat" or "-messages" appended asks for the other ("ccapi-chat"). See
-// [LookupProtocol].
-func Lookup(name string) (Endpoint, bool) { return LookupIn(name, "", os.Getenv) }
-
-// LookupProtocol is Lookup for a protocol: services with different paths or
-// auth for each have them right. It fails when the preset does not speak it.
-func LookupProtocol(name string, p nightshift.Protocol) (Endpoint, bool) {
-	return LookupIn(name, p, os.Getenv)
-}
-
-// LookupIn is LookupProtocol with an environment of its own; protocol "" is
-// the native one. getenv may be nil for an empty environment.
-func LookupIn(name string, protocol nightshift.Protocol, getenv func(string) string) (Endpoint, bool) {
+// A name with "-chat" or "-messages" appended asks for that protocol
+// ("ccapi-chat"). Services with different paths or auth for each have them
+// right. It fails when the preset does not speak the protocol. getenv may be
+// nil for an empty environment.
+func Lookup(name string, protocol nightshift.Protocol, getenv func(string) string) (Endpoint, bool) {
 	if getenv == nil {
 		getenv = func(string) string { return "" }
 	}

@@ -147,14 +147,8 @@ func (r *summaryRow) bill() *billRow {
 	}
 }
 
-// Summarize reads a run directory. ParquetFiles that are damaged are passed over and
-// named in the warnings.
-func Summarize(dir string) (*Summary, error) {
-	s, _, err := summarize(dir, nil)
-	return s, err
-}
-
-// summarize shows every row to watch as well, with its cost.
+// summarize reads a run directory and shows every row to watch, with its cost.
+// Parquet files that are damaged are passed over and named in the warnings.
 func summarize(dir string, watch func(*summaryRow, *Entry)) (*Summary, view.Info, error) {
 	info, err := view.ReadInfo(dir)
 	if err != nil {

@@ -46,7 +46,7 @@ out: out
 	if err != nil {
 		t.Fatal(err)
 	}
-	summary, err := reports.Summarize(dir)
+	summary, err := reports.BuildPage(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

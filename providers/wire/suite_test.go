@@ -160,7 +160,7 @@ func (d document) exchange(t *testing.T, body json.RawMessage, answer string, st
 		io.WriteString(w, answer)
 	}))
 	defer server.Close()
-	e, found := providers.LookupIn(d.preset, d.protocol, nil)
+	e, found := providers.Lookup(d.preset, d.protocol, nil)
 	if !found {
 		t.Fatalf("no preset %s for %s", d.preset, d.protocol)
 	}

@@ -157,7 +157,7 @@ func TestWhatGoesOut(t *testing.T) {
 		got = r
 		return answering(strings.NewReader(chatAnswer))(r)
 	}
-	e, _ := providers.LookupIn("azure-openai", "", nil)
+	e, _ := providers.Lookup("azure-openai", "", nil)
 	e.BaseURL = "https://r.openai.azure.com/"
 	e.Path = "/openai/deployments/{model}/chat/completions?api-version=2024-10-21"
 	e.IdempotencyHeader = "Idempotency-Key"

@@ -392,7 +392,7 @@ func TestOneScoreHasOneInterval(t *testing.T) {
 	} {
 		tr.name, tr.ids, tr.models, tr.value = "one", rowIDs(60), []string{"a", "b"}, right(1, 0.9, 0.5)
 		dir := tr.write(t)
-		s, err := reports.Summarize(dir)
+		s, err := reports.BuildPage(dir, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -636,7 +636,7 @@ func TestEnvironmentChangesPresets(t *testing.T) {
 // and headers.
 func TestPresetInItsOtherProtocol(t *testing.T) {
 	r := resolve(t, "dataset: {path: a}\nmodels: [{endpoint: c, model: m, params: {max_tokens: 5}}]\nendpoints: {c: {preset: ccapi, protocol: chat}}\n")
-	want, _ := providers.LookupProtocol("ccapi", nightshift.Chat)
+	want, _ := providers.Lookup("ccapi", nightshift.Chat, os.Getenv)
 	want.Name = "c"
 	if diff := cmp.Diff(want, r.Models[0].Endpoint); diff != "" {
 		t.Error(diff)

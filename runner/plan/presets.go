@@ -17,10 +17,10 @@ const simulatorPreset = "simulator"
 func preset(name string, protocol nightshift.Protocol, getenv func(string) string) (
 	e providers.Endpoint, foreign, ok bool,
 ) {
-	if e, ok := providers.LookupIn(name, protocol, getenv); ok {
+	if e, ok := providers.Lookup(name, protocol, getenv); ok {
 		return e, false, true
 	}
-	e, ok = providers.LookupIn(name, "", getenv)
+	e, ok = providers.Lookup(name, "", getenv)
 	return e, ok, ok
 }
 
@@ -35,7 +35,7 @@ func presetNames() []string {
 }
 
 func isPreset(name string) bool {
-	_, ok := providers.LookupIn(name, "", nil)
+	_, ok := providers.Lookup(name, "", nil)
 	return ok
 }
 
