@@ -160,7 +160,7 @@ type Info struct {
 
 // String says it in one line: "question/answer, 1,319 rows, target after ####".
 func (i Info) String() string {
-	s := i.Shape + ", " + words.Thousands(i.Rows) + plural(i.Rows, " row", " rows")
+	s := i.Shape + ", " + words.Thousands(i.Rows) + words.Plural(i.Rows, " row")
 	if i.Selected != i.Rows {
 		s += " (" + words.Thousands(i.Selected) + " selected)"
 	}
@@ -173,19 +173,12 @@ func (i Info) String() string {
 		s += ", " + words.Thousands(i.Bad) + " bad"
 	}
 	if i.Blank > 0 {
-		s += ", " + words.Thousands(i.Blank) + plural(i.Blank, " blank line", " blank lines")
+		s += ", " + words.Thousands(i.Blank) + words.Plural(i.Blank, " blank line")
 	}
 	if i.Packed != "" {
 		return s + ", " + i.Format + " in " + i.Packed
 	}
 	return s + ", " + i.Format
-}
-
-func plural(n int64, one, many string) string {
-	if n == 1 {
-		return one
-	}
-	return many
 }
 
 // A Chunk is a contiguous run of rows: the unit of work and of identity.

@@ -16,6 +16,7 @@ import (
 
 	"nightshift"
 	"nightshift/datasets"
+	"nightshift/internal/words"
 	"nightshift/runner"
 	"nightshift/runner/store"
 )
@@ -88,7 +89,7 @@ func (b *bench) memory(ctx context.Context) ([]figure, error) {
 	}
 	ratio := float64(many.rss) / float64(few.rss)
 	return []figure{{
-		name:     fmt.Sprintf("resident memory, %s short rows against %s, at %.0f rows/s", thousands(b.manyRows), thousands(fewRows), float64(b.manyRows)/many.wall.Seconds()),
+		name:     fmt.Sprintf("resident memory, %s short rows against %s, at %.0f rows/s", words.Thousands(int64(b.manyRows)), words.Thousands(int64(fewRows)), float64(b.manyRows)/many.wall.Seconds()),
 		measured: fmt.Sprintf("%d MiB", many.rss>>20), floor: fmt.Sprintf("%d MiB", few.rss>>20), ratio: fmt.Sprintf("%.2f", ratio),
 		reach: "≤ 1.2 × and ≤ 256 MiB", aim: "≤ 128 MiB", reached: ratio <= 1.2 && many.rss <= 256<<20,
 	}}, nil
@@ -102,13 +103,4 @@ func (b *bench) instantRun(ctx context.Context, n int) (usage, error) {
 	defer os.RemoveAll(out)
 	defer os.Remove(rows)
 	return run(ctx, b.self, "instant", "-rows", rows, "-out", out)
-}
-
-// thousands writes a number with commas.
-func thousands(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

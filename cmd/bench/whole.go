@@ -153,7 +153,7 @@ func (b *bench) profileRun(ctx context.Context) (string, error) {
 var versions = []string{
 	"runner.(*walk).row", "providers.(*Client).Complete", "wire.(*Wire).Send", "wire.(*attempt).post", "wire.(*attempt).read",
 	"http.(*persistConn).writeLoop", "http.(*persistConn).readLoop", "limits.(*Limiter).Wait", "store.(*witness).Sending",
-	"store.(*Unit).Put", "runner.(*walk).record", "store.(*Unit).Commit", "store.(*Unit).sync", "datasets.(*Dataset).Read", "reports.Summarize",
+	"store.(*Shard).Put", "runner.(*walk).record", "store.(*Shard).Commit", "store.(*Shard).sync", "datasets.(*Dataset).Read", "reports.summarize",
 	"runtime.gcBgMarkWorker", "runtime.schedule", "runtime.mallocgc", "syscall.Syscall", "syscall.RawSyscall6",
 }
 

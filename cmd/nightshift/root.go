@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
-	"nightshift/runner/plan"
+	"nightshift/internal/words"
 	"nightshift/runner/session"
 )
 
@@ -96,7 +96,7 @@ func nearFlag(c *cobra.Command, err error) string {
 			flags = append(flags, "--"+f.Name)
 		}
 	})
-	if near := plan.Near("--"+unknown.GetSpecifiedName(), flags); near != "" {
+	if near := words.Near("--"+unknown.GetSpecifiedName(), flags); near != "" {
 		return "; did you mean " + near + "?"
 	}
 	return ""

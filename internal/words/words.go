@@ -11,12 +11,17 @@ import (
 	"unicode"
 )
 
+// Plural is the word for n things: "row" or "rows".
+func Plural(n int64, thing string) string {
+	if n == 1 {
+		return thing
+	}
+	return thing + "s"
+}
+
 // Counted is a number of things: "1 row", "2 rows".
 func Counted(n int64, thing string) string {
-	if n != 1 {
-		thing += "s"
-	}
-	return fmt.Sprintf("%d %s", n, thing)
+	return fmt.Sprintf("%d %s", n, Plural(n, thing))
 }
 
 // Short writes a count in three digits or so: 950, 1.2k, 34M.
@@ -34,20 +39,25 @@ func Short(n int64) string {
 	return fmt.Sprintf("%.0fT", f)
 }
 
-// Dollars writes money with as many places as it takes to see something.
-// Where some cost is not known it is said to be at least so much.
-func Dollars(d float64, atLeast bool) string {
-	s := fmt.Sprintf("$%.2f", d)
-	if d > 0 && d < 1 {
-		s = fmt.Sprintf("$%.4f", d)
+// Money writes dollars with as many places as it takes to see the cents that
+// matter.
+func Money(usd float64) string {
+	if usd != 0 && usd < 1 && usd > -1 {
+		return fmt.Sprintf("$%.4f", usd)
 	}
-	if atLeast && d == 0 {
+	return fmt.Sprintf("$%.2f", usd)
+}
+
+// Dollars is [Money]. Where some cost is not known it is said to be at least so
+// much.
+func Dollars(usd float64, atLeast bool) string {
+	switch {
+	case atLeast && usd == 0:
 		return "cost unknown"
+	case atLeast:
+		return "at least " + Money(usd)
 	}
-	if atLeast {
-		return "at least " + s
-	}
-	return s
+	return Money(usd)
 }
 
 // Duration writes a time in one or two units: 40s, 12m, 3h05m.
@@ -62,8 +72,15 @@ func Duration(d time.Duration) string {
 }
 
 // Visible makes a text from outside safe for a terminal: control, format and
-// bidirectional characters become visible escapes.
+// bidirectional characters become visible escapes. Tabs stay.
 func Visible(s string) string {
+	return escape(s, func(r rune) bool { return r != '\t' && Hidden(r) })
+}
+
+// VisibleLine is [Visible] for one cell of a line: tabs are escaped too.
+func VisibleLine(s string) string { return escape(s, Hidden) }
+
+func escape(s string, hidden func(rune) bool) string {
 	if !strings.ContainsFunc(s, hidden) {
 		return s
 	}
@@ -78,11 +95,24 @@ func Visible(s string) string {
 	return b.String()
 }
 
-func hidden(r rune) bool {
-	return r != '\t' && unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
+// Hidden reports whether a character is a control, format or bidirectional
+// one, which a terminal obeys or does not show.
+func Hidden(r rune) bool {
+	if ' ' <= r && r <= '~' {
+		return false // most text is ASCII, and the tables are slow
+	}
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
-// Cut shortens a text to about n bytes.
+// Shorten cuts a text to at most n characters.
+func Shorten(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+// Cut shortens a text to about n bytes and says how long it was.
 func Cut(s string, n int) string {
 	if len(s) <= n {
 		return s

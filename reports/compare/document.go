@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"nightshift/internal/words"
 	"nightshift/reports/render"
 )
 
@@ -208,11 +209,7 @@ func idList(ids []string, n int) string {
 
 // lineOf cuts a text to what a terminal line holds.
 func lineOf(label, text string) string {
-	runes := []rune(render.Plain(label) + render.Plain(strings.Join(strings.Fields(text), " ")))
-	if len(runes) > render.Width {
-		runes = append(runes[:render.Width-1], '…')
-	}
-	return string(runes) + "\n"
+	return words.Shorten(render.Plain(label)+render.Plain(strings.Join(strings.Fields(text), " ")), render.Width) + "\n"
 }
 
 // lastMessage is the text of the last message of a prompt, for people.

@@ -4,37 +4,22 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
+
+	"nightshift/internal/words"
 )
 
 var sprintf = fmt.Sprintf
 
 // Count writes a number with thousands separators.
-func Count(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	var b strings.Builder
-	for i, r := range s {
-		if i > 0 && (len(s)-i)%3 == 0 && s[i-1] != '-' {
-			b.WriteByte(',')
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
+func Count(n int64) string { return words.Thousands(n) }
 
-// Money writes dollars with as many places as it takes to see the cents that
-// matter.
+// Money writes billionths of a dollar; atLeast marks a lower bound.
 func Money(nano int64, atLeast bool) string {
-	usd := float64(nano) / 1e9
-	s := sprintf("$%.2f", usd)
-	if usd != 0 && usd < 1 && usd > -1 {
-		s = sprintf("$%.4f", usd)
-	}
 	if atLeast {
-		return "≥ " + s
+		return "≥ " + words.Money(float64(nano)/1e9)
 	}
-	return s
+	return words.Money(float64(nano) / 1e9)
 }
 
 // Seconds writes milliseconds as people say them; "-" when unknown.
@@ -51,12 +36,7 @@ func Seconds(ms *float64) string {
 }
 
 // Counted is a number of things: "1 row", "1,200 rows".
-func Counted(n int64, thing string) string {
-	if n != 1 {
-		thing += "s"
-	}
-	return Count(n) + " " + thing
-}
+func Counted(n int64, thing string) string { return Count(n) + " " + words.Plural(n, thing) }
 
 // Unknown is a figure of which nothing is known.
 const Unknown = "unknown"

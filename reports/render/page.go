@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"strings"
 	"unicode/utf16"
+
+	"nightshift/internal/words"
 )
 
 //go:embed assets
@@ -63,12 +65,12 @@ func inlineHash(page, open, end string) string {
 
 // VisibleJSON writes characters of JSON that cannot be seen as escapes.
 func VisibleJSON(b []byte) []byte {
-	if !bytes.ContainsFunc(b, hidden) {
+	if !bytes.ContainsFunc(b, words.Hidden) {
 		return b
 	}
 	var out bytes.Buffer
 	for _, r := range string(b) {
-		if !hidden(r) {
+		if !words.Hidden(r) {
 			out.WriteRune(r)
 			continue
 		}

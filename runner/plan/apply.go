@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"nightshift/internal/words"
 	"nightshift/providers/formats"
 )
 
@@ -244,7 +245,7 @@ func (a *applier) models(o Option, words []string) {
 }
 
 func (a *applier) modelHint(word string) string {
-	if n := Near(word, (&checker{plan: a.plan}).modelNames()); n != "" {
+	if n := words.Near(word, (&checker{plan: a.plan}).modelNames()); n != "" {
 		return "did you mean " + n + ", a model of the plan?"
 	}
 	return "write it as anthropic/claude-sonnet-4-6; `nightshift presets` lists endpoints"
@@ -315,7 +316,7 @@ func (a *applier) params(o Option, values []string) {
 			continue
 		case json.Valid(parsed):
 		case value == "" || strings.ContainsAny(value[:1], "{[\"-0123456789"):
-			a.wrong(o, "", "the value of %s is not JSON: %s", name, cut(value, 60))
+			a.wrong(o, "", "the value of %s is not JSON: %s", name, words.Shorten(value, 60))
 			continue
 		default:
 			parsed = quote(value)

@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"nightshift/internal/words"
 	"nightshift/providers/formats"
 )
 
@@ -44,7 +45,7 @@ func (c *checker) all() {
 // oneOf checks a word; empty is the default.
 func (c *checker) oneOf(path, value string, allowed ...string) {
 	if value != "" && !slices.Contains(allowed, value) {
-		c.at(path, suggest(value, allowed), "unknown %s %q", label(path), redact(cut(value, 40)))
+		c.at(path, suggest(value, allowed), "unknown %s %q", label(path), redact(words.Shorten(value, 40)))
 	}
 }
 
@@ -136,7 +137,7 @@ func (c *checker) reference(path, endpoint string) {
 		if hint == "" {
 			hint = "`nightshift presets` lists the known ones; others are described under endpoints:"
 		}
-		c.at(path+".endpoint", hint, "unknown endpoint %q", redact(cut(endpoint, 60)))
+		c.at(path+".endpoint", hint, "unknown endpoint %q", redact(words.Shorten(endpoint, 60)))
 		return
 	}
 	if m.path == "" {
@@ -161,7 +162,7 @@ func (c *checker) params(path string, params Params) {
 			c.at(path+".stream", "write stream: true beside params", "stream is not a parameter")
 		case slices.Contains(formats.CapNames(), p.Name):
 			if n, ok := wholeNumber(p.Value); !ok || n < 1 {
-				c.at(path+"."+p.Name, "", "%s must be a whole number above zero; this is %s", p.Name, cut(string(p.Value), 40))
+				c.at(path+"."+p.Name, "", "%s must be a whole number above zero; this is %s", p.Name, words.Shorten(string(p.Value), 40))
 			}
 		}
 	}

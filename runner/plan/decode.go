@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"nightshift/internal/words"
 )
 
 // A decoder fills structs from YAML nodes, strictly, and goes on after a
@@ -142,15 +144,7 @@ func describe(n *yaml.Node) string {
 	if n.Value == "" {
 		return "empty"
 	}
-	return fmt.Sprintf("%q", redact(cut(n.Value, 40)))
-}
-
-// cut is a text of at most n characters.
-func cut(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return s
+	return fmt.Sprintf("%q", redact(words.Shorten(n.Value, 40)))
 }
 
 // scalar is the text of a scalar as it was written: 1.0 stays "1.0".
@@ -303,17 +297,17 @@ func (d *decoder) unknown(p pair, path string, fields []field) {
 		names[i] = f.name
 	}
 	hint := suggest(p.key, names)
-	if n := Near(p.key, names); n != "" {
+	if n := words.Near(p.key, names); n != "" {
 		d.meant = append(d.meant, join(path, n))
 	}
-	if home := elsewhere(p.key); home != "" && Near(p.key, names) == "" {
+	if home := elsewhere(p.key); home != "" && words.Near(p.key, names) == "" {
 		hint = home
 	}
 	where := ""
 	if path != "" {
 		where = " in " + path
 	}
-	d.node(p.node, join(path, p.key), hint, "unknown key %q%s", redact(cut(p.key, 60)), where)
+	d.node(p.node, join(path, p.key), hint, "unknown key %q%s", redact(words.Shorten(p.key, 60)), where)
 }
 
 // elsewhere tells where keys belong that people look for in another place.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/internal/words"
 	"nightshift/providers"
 	"nightshift/providers/formats"
 	"nightshift/providers/limits"
@@ -188,11 +189,11 @@ func (c *checker) endpoint(name string, e Endpoint) {
 		c.at(path, "", "an endpoint's name has no slash: --model splits there")
 	}
 	if e.Preset != "" && !isPreset(e.Preset) {
-		c.at(path+".preset", suggest(e.Preset, presetNames()), "unknown preset %q", redact(cut(e.Preset, 40)))
+		c.at(path+".preset", suggest(e.Preset, presetNames()), "unknown preset %q", redact(words.Shorten(e.Preset, 40)))
 		return
 	}
 	if e.Prices != "" && c.plan.Prices == "" && !pricing.Embedded().Has(e.Prices) {
-		c.at(path+".prices", suggest(e.Prices, priceLists()), "no prices of a provider %q", redact(cut(e.Prices, 40)))
+		c.at(path+".prices", suggest(e.Prices, priceLists()), "no prices of a provider %q", redact(words.Shorten(e.Prices, 40)))
 	}
 	c.oneOf(path+".protocol", string(e.Protocol), protocolNames()...)
 	c.oneOf(path+".envelope", e.Envelope, "none", "data")

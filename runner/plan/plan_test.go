@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"nightshift"
+	"nightshift/internal/words"
 	"nightshift/providers"
 	"nightshift/providers/limits"
 )
@@ -730,8 +731,8 @@ func TestStrike(t *testing.T) {
 
 func TestNearNamesBothOfTwo(t *testing.T) {
 	for word, want := range map[string]string{"opnai": "opeai or openai", "openai": "openai", "antropic": "anthropic", "zzzzz": ""} {
-		if got := Near(word, []string{"openai", "opeai", "anthropic"}); got != want {
-			t.Errorf("Near(%q) = %q, want %q", word, got, want)
+		if got := words.Near(word, []string{"openai", "opeai", "anthropic"}); got != want {
+			t.Errorf("words.Near(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

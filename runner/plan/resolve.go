@@ -14,6 +14,7 @@ import (
 
 	"nightshift"
 	"nightshift/datasets"
+	"nightshift/internal/words"
 	"nightshift/providers"
 	"nightshift/providers/formats"
 	"nightshift/providers/limits"
@@ -220,7 +221,7 @@ func (p *Plan) defaultName() string {
 			name = filepath.Base(abs)
 		}
 	}
-	name = cut(strings.TrimSpace(strings.Map(printable, name)), 100)
+	name = words.Shorten(strings.TrimSpace(strings.Map(printable, name)), 100)
 	if strings.Trim(name, "./-*?") == "" {
 		return "run"
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"nightshift/datasets"
+	"nightshift/internal/words"
 )
 
 // A Scaffolding is what [Scaffold] knows of a dataset.
@@ -192,7 +193,7 @@ func (s Scaffolding) scorers(put func(string, ...any)) {
 
 // oneLine keeps what a dataset says from ending a comment.
 func oneLine(text string) string {
-	return cut(strings.Map(func(r rune) rune {
+	return words.Shorten(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 {
 			return ' '
 		}

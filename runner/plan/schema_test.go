@@ -85,10 +85,10 @@ func comments(t *testing.T) map[string]string {
 		}
 		spec := decl.Specs[0].(*ast.TypeSpec)
 		name := "nightshift/runner/plan." + spec.Name.Name
-		found[name] = words(decl.Doc)
+		found[name] = prose(decl.Doc)
 		if s, ok := spec.Type.(*ast.StructType); ok {
 			for _, f := range s.Fields.List {
-				found[name+"."+f.Names[0].Name] = words(f.Doc)
+				found[name+"."+f.Names[0].Name] = prose(f.Doc)
 			}
 		}
 		return false
@@ -96,7 +96,7 @@ func comments(t *testing.T) map[string]string {
 	return found
 }
 
-func words(c *ast.CommentGroup) string { return strings.Join(strings.Fields(c.Text()), " ") }
+func prose(c *ast.CommentGroup) string { return strings.Join(strings.Fields(c.Text()), " ") }
 
 func TestSchemaIsCurrent(t *testing.T) {
 	want := generate(t)

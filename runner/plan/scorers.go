@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightshift/internal/words"
 	"nightshift/reports/scorers"
 )
 
@@ -85,7 +86,7 @@ func (c *checker) scorer(path string, s Scorer) {
 		c.at(path+".type", "add type: exact, number, judge_grade, …", "a scorer needs a type")
 		return
 	case !slices.Contains(scorerTypes(), s.Type):
-		c.at(path+".type", suggest(s.Type, scorerTypes()), "unknown scorer %q", redact(cut(s.Type, 40)))
+		c.at(path+".type", suggest(s.Type, scorerTypes()), "unknown scorer %q", redact(words.Shorten(s.Type, 40)))
 		return
 	}
 	judge := s.isJudge()
@@ -124,7 +125,7 @@ func (c *checker) judge(path string, s Scorer) {
 		c.reference(path, s.Endpoint)
 	case !slices.Contains(c.modelNames(), s.Model):
 		hint := "add endpoint: for a model that is not among models"
-		if n := Near(s.Model, c.modelNames()); n != "" {
+		if n := words.Near(s.Model, c.modelNames()); n != "" {
 			hint = "did you mean " + n + "? " + hint
 		}
 		c.at(path+".model", hint, "no model is called %q", s.Model)
@@ -144,7 +145,7 @@ func (c *checker) gates() {
 		m := gateForm.FindStringSubmatch(gate)
 		if m == nil {
 			c.at(path, `write "error_rate < 1%", "score(MODEL) >= 0.9" or "no_regression(MODEL)"`,
-				"%q is not a condition", cut(gate, 60))
+				"%q is not a condition", words.Shorten(gate, 60))
 			continue
 		}
 		for arg := range strings.SplitSeq(m[2], ",") {
@@ -161,7 +162,7 @@ func (c *checker) gateArgument(path, arg string) {
 	if arg == "" || slices.Contains(known, arg) || strings.ContainsAny(arg[:1], "0123456789.-+\"'") {
 		return
 	}
-	if n := Near(arg, known); n != "" {
-		c.at(path, "did you mean "+n+"?", "%q is neither a model nor a scorer of this plan", cut(arg, 60))
+	if n := words.Near(arg, known); n != "" {
+		c.at(path, "did you mean "+n+"?", "%q is neither a model nor a scorer of this plan", words.Shorten(arg, 60))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"nightshift/internal/words"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/rundir"
 	"slices"
@@ -197,19 +198,12 @@ func (r *Run) differences(chunks []rundir.Chunk) []difference {
 		note("dataset rows", r.doc.DatasetRows, r.id.DatasetRows)
 	}
 	if r.doc.DatasetHash != r.id.DatasetHash {
-		note("dataset hash", short(r.doc.DatasetHash), short(r.id.DatasetHash))
+		note("dataset hash", words.Shorten(r.doc.DatasetHash, 17), words.Shorten(r.id.DatasetHash, 17))
 	}
 	for _, text := range chunkDifferences(chunks, r.id.Chunks) {
 		diff = append(diff, difference{text: text})
 	}
 	return diff
-}
-
-func short(hash string) string {
-	if len(hash) > 16 {
-		return hash[:16] + "…"
-	}
-	return hash
 }
 
 // chunkDifferences says which rows have changed, the first few.
