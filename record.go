@@ -46,12 +46,17 @@ type Record struct {
 	Fingerprint    *string `json:"fingerprint,omitempty" parquet:"fingerprint,optional,dict"`
 	Outcome        Outcome `json:"outcome" parquet:"outcome,dict"`
 
-	Text          *string `json:"text,omitempty" parquet:"text,optional"`
-	Thinking      *string `json:"thinking,omitempty" parquet:"thinking,optional"`
-	ToolCalls     *string `json:"tool_calls,omitempty" parquet:"tool_calls,optional"` // JSON array of ToolCall
-	Choices       *string `json:"choices,omitempty" parquet:"choices,optional"`       // JSON array of Choice when n > 1
-	StopReason    *string `json:"stop_reason,omitempty" parquet:"stop_reason,optional,dict"`
-	RawStopReason *string `json:"raw_stop_reason,omitempty" parquet:"raw_stop_reason,optional,dict"`
+	Text      *string `json:"text,omitempty" parquet:"text,optional"`
+	Thinking  *string `json:"thinking,omitempty" parquet:"thinking,optional"`
+	ToolCalls *string `json:"tool_calls,omitempty" parquet:"tool_calls,optional"` // JSON array of ToolCall
+	Choices   *string `json:"choices,omitempty" parquet:"choices,optional"`       // JSON array of Choice when n > 1
+	// Embedding is the vector of the row's text. A row of several texts has
+	// their vectors one after the other, all of one length; EmbeddingCount says
+	// how many there are. Both are nil where no vectors were asked for.
+	Embedding      Vector  `json:"embedding,omitempty" parquet:"embedding,optional,list"`
+	EmbeddingCount *int32  `json:"embedding_count,omitempty" parquet:"embedding_count,optional"`
+	StopReason     *string `json:"stop_reason,omitempty" parquet:"stop_reason,optional,dict"`
+	RawStopReason  *string `json:"raw_stop_reason,omitempty" parquet:"raw_stop_reason,optional,dict"`
 
 	InputTokens        *int64  `json:"input_tokens,omitempty" parquet:"input_tokens,optional"` // cached ones included
 	CacheReadTokens    *int64  `json:"cache_read_tokens,omitempty" parquet:"cache_read_tokens,optional"`

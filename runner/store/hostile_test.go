@@ -76,6 +76,10 @@ func (h *columnHash) add(v reflect.Value) {
 		h.values.Write([]byte(v.String()))
 	case reflect.Slice:
 		h.number(h.lengths, uint64(v.Len()))
+		if vector, ok := v.Interface().(nightshift.Vector); ok {
+			h.values.Write(vector.AppendBytes(nil))
+			return
+		}
 		h.values.Write(v.Bytes())
 	case reflect.Int64, reflect.Int32:
 		h.number(h.values, uint64(v.Int()))
@@ -160,6 +164,10 @@ func promised(rec *nightshift.Record) nightshift.Record {
 			}
 		case *float64:
 			if x != nil && (*x != *x || *x-*x != 0) {
+				v.Field(i).SetZero()
+			}
+		case nightshift.Vector:
+			if len(x) == 0 || !x.Finite() {
 				v.Field(i).SetZero()
 			}
 		case *time.Time:

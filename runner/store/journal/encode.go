@@ -77,8 +77,13 @@ func appendValue(b []byte, v reflect.Value) []byte {
 	case reflect.Bool:
 		return strconv.AppendBool(b, v.Bool())
 	case reflect.Slice:
+		raw, ok := v.Interface().(nightshift.Vector)
+		content := raw.AppendBytes(nil)
+		if !ok {
+			content = v.Bytes()
+		}
 		b = append(b, '"')
-		b = base64.StdEncoding.AppendEncode(b, v.Bytes())
+		b = base64.StdEncoding.AppendEncode(b, content)
 		return append(b, '"')
 	case reflect.Struct:
 		b = append(b, '"')

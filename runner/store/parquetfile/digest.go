@@ -28,7 +28,7 @@ type digester struct {
 // version of the program may have written.
 func digesterOf(pf *parquet.File) (d digester) {
 	for _, f := range recordColumns {
-		if _, there := pf.Schema().Lookup(f.name); !there {
+		if _, there := leafOf(pf.Schema(), f.name); !there {
 			if d.lacks == nil {
 				d.lacks = map[int]bool{}
 			}
@@ -75,6 +75,10 @@ func (d *digester) value(f reflect.Value) {
 		d.truth(f.Bool())
 	case reflect.Slice:
 		d.number(uint64(f.Len()))
+		if v, ok := f.Interface().(nightshift.Vector); ok {
+			d.buf = v.AppendBytes(d.buf)
+			return
+		}
 		d.buf = append(d.buf, f.Bytes()...)
 	case reflect.Struct:
 		d.number(uint64(f.Interface().(time.Time).UnixMicro()))

@@ -53,8 +53,9 @@ func ReadRange[T any](f *File, from, to int64) iter.Seq2[T, error] {
 // lacks read as null. It belongs to one goroutine.
 type Reader[T any] struct {
 	groups  []parquet.RowGroup
-	group   int   // that the columns are of
-	first   int64 // row of it
+	meta    []format.RowGroup // of the groups, as the footer has it
+	group   int               // that the columns are of
+	first   int64             // row of it
 	columns []*fieldColumn
 	batch   int64 // rows that are best read at a time
 }
@@ -63,18 +64,22 @@ type Reader[T any] struct {
 func NewReader[T any](f *File) (r *Reader[T], err error) {
 	defer noPanic(&err)
 	pf := f.pf
-	r = &Reader[T]{groups: pf.RowGroups(), group: -1}
+	r = &Reader[T]{groups: pf.RowGroups(), meta: pf.Metadata().RowGroups, group: -1}
 	t := reflect.TypeFor[T]()
 	for i := range t.NumField() {
 		name, ok := ColumnName(t.Field(i))
 		if !ok {
 			continue
 		}
-		leaf, ok := pf.Schema().Lookup(name)
+		leaf, ok := leafOf(pf.Schema(), name)
 		if !ok {
 			continue
 		}
 		c := &fieldColumn{name: name, field: i, column: leaf.ColumnIndex}
+		if c.list = isList(t.Field(i).Type, leaf); c.list {
+			r.columns = append(r.columns, c)
+			continue
+		}
 		if c.set, err = setterOf(t.Field(i).Type, leaf); err != nil {
 			return nil, fmt.Errorf("column %s: %w", name, err)
 		}
@@ -131,6 +136,7 @@ func (r *Reader[T]) goTo(row int64) error {
 			if i != r.group {
 				r.group, r.first = i, first
 				for _, c := range r.columns {
+					c.empty = allNull(r.meta[i].Columns[c.column].MetaData)
 					c.open(g.ColumnChunks()[c.column])
 				}
 			}
@@ -145,26 +151,40 @@ func (r *Reader[T]) goTo(row int64) error {
 func (r *Reader[T]) Close() {
 	for _, c := range r.columns {
 		c.cursor.close()
+		c.lists.close()
 	}
 }
 
 // A fieldColumn is the column of one field.
 type fieldColumn struct {
 	name   string
-	field  int // of T
-	column int // of the file
-	set    setter
+	field  int    // of T
+	column int    // of the file
+	set    setter // of a column that is no list
+	list   bool   // of numbers
+	empty  bool   // all lists of the row group are null
 	chunk  parquet.ColumnChunk
 	cursor cursor
+	lists  *listCursor // nil where all lists are null
 }
 
 func (c *fieldColumn) open(chunk parquet.ColumnChunk) {
 	c.cursor.close()
-	c.chunk, c.cursor = chunk, cursor{pages: chunk.Pages(), buf: c.cursor.buf}
+	if c.chunk = chunk; c.list {
+		c.lists.close()
+		if c.lists = nil; !c.empty { // nothing is read where there is nothing
+			c.lists = openLists(chunk)
+		}
+		return
+	}
+	c.cursor = cursor{pages: chunk.Pages(), buf: c.cursor.buf}
 }
 
 // fill sets the field in all rows, a slice of T, from the row at of the group.
 func (c *fieldColumn) fill(rows reflect.Value, at int64) error {
+	if c.list {
+		return c.fillLists(rows, at)
+	}
 	if at < c.cursor.row {
 		c.open(c.chunk)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"nightshift"
 	"nightshift/runner/store/internal/testdata/storetest"
 
 	"github.com/parquet-go/parquet-go"
@@ -19,10 +20,11 @@ import (
 func TestRowsFromAnywhere(t *testing.T) {
 	rng := rand.New(rand.NewPCG(31, 31))
 	type row struct {
-		Row     int64   `parquet:"row"`
-		Outcome string  `parquet:"outcome,dict"`
-		Text    *string `parquet:"text,optional"`
-		Tokens  *int64  `parquet:"input_tokens,optional"`
+		Row     int64             `parquet:"row"`
+		Outcome string            `parquet:"outcome,dict"`
+		Text    *string           `parquet:"text,optional"`
+		Tokens  *int64            `parquet:"input_tokens,optional"`
+		Vector  nightshift.Vector `parquet:"embedding,optional,list"`
 	}
 	var want []row
 	for i := range int64(1000) {
@@ -32,6 +34,9 @@ func TestRowsFromAnywhere(t *testing.T) {
 		}
 		if rng.IntN(3) > 0 {
 			r.Tokens = storetest.Ptr(i)
+		}
+		for range rng.IntN(3) * rng.IntN(400) {
+			r.Vector = append(r.Vector, rng.Float32())
 		}
 		want = append(want, r)
 	}

@@ -1,6 +1,7 @@
 package parquetfile
 
 import (
+	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"reflect"
@@ -120,6 +121,9 @@ func compareBack(f disk.File, size, rows int64, want columnSums, all string) (er
 
 // columnSum is the checksum of all values of one column.
 func columnSum(pf *parquet.File, column int, field reflect.StructField) (uint32, error) {
+	if field.Type == reflect.TypeFor[nightshift.Vector]() {
+		return listSum(pf, column)
+	}
 	var d digester
 	sum := uint32(0)
 	for _, group := range pf.RowGroups() {
@@ -136,6 +140,30 @@ func columnSum(pf *parquet.File, column int, field reflect.StructField) (uint32,
 		c.close()
 		if err != nil {
 			return 0, fmt.Errorf("column %s: %w", field.Name, err)
+		}
+	}
+	return sum, nil
+}
+
+// listSum is columnSum of a column of vectors.
+func listSum(pf *parquet.File, column int) (uint32, error) {
+	var d digester
+	sum := uint32(0)
+	for _, group := range pf.RowGroups() {
+		lists := openLists(group.ColumnChunks()[column])
+		for range group.NumRows() {
+			list, err := lists.next()
+			if err != nil {
+				lists.close()
+				return 0, err
+			}
+			d.buf = nightshift.Vector(list).AppendBytes(binary.LittleEndian.AppendUint64(d.buf[:0], uint64(len(list))))
+			sum = crc32.Update(sum, castagnoli, d.buf)
+		}
+		err := lists.end()
+		lists.close()
+		if err != nil {
+			return 0, err
 		}
 	}
 	return sum, nil

@@ -93,6 +93,7 @@ var ColumnMeanings = func() string {
 		"target_is_list":       "the target was a list in the dataset: alternatives; false: one text",
 		"maybe_billed":         "an attempt may have been billed without an answer; attempt_log says how much at most",
 		"attempt_log":          "JSON array, one object per HTTP request",
+		"embedding":            "the vector of the text; of several texts (embedding_count) one after the other",
 		"outcome":              "ok, truncated, refused, empty, failed, input_error, unknown",
 		"raw_bytes":            "the body as read, where it was not valid UTF-8",
 	}

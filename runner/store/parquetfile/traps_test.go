@@ -67,6 +67,10 @@ func TestSchemaRules(t *testing.T) {
 				case "optional":
 					optional = true
 				case "dict", "timestamp(microsecond)":
+				case "list":
+					if f.Type.Kind() != reflect.Slice || f.Type.Elem().Kind() != reflect.Float32 {
+						t.Errorf("%v.%s: lists of %v are not read", typ, f.Name, f.Type)
+					}
 				default:
 					t.Errorf("%v.%s: option %q; json, uuid, enum and delta lose data", typ, f.Name, o)
 				}

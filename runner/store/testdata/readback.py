@@ -51,6 +51,15 @@ def column_hash(column):
                 if v is not None:
                     values.update(v)
         return out + values.hexdigest() + lengths.hexdigest()
+    if pa.types.is_list(t) or pa.types.is_large_list(t):
+        if not pa.types.is_float32(t.value_type):
+            raise SystemExit(f"the list is {t}, want numbers of 32 bits")
+        values, lengths = hashlib.sha256(), hashlib.sha256()
+        for v in column.to_pylist():
+            lengths.update((len(v) if v is not None else 0).to_bytes(8, "little"))
+            if v is not None:
+                values.update(np.asarray(v, dtype=np.float32).tobytes())
+        return out + values.hexdigest() + lengths.hexdigest()
     column = column.drop_null()
     if pa.types.is_timestamp(t):
         if t.unit != "us" or t.tz is None:

@@ -199,7 +199,8 @@ func exportJSONL(dir string, w io.Writer, o ExportOptions, joins *joins) (int64,
 	enc.SetEscapeHTML(false)
 	type line struct {
 		nightshift.Record
-		Scores map[string]jsonScore `json:"scores,omitempty"`
+		Embedding []float32            `json:"embedding,omitempty"` // as a list
+		Scores    map[string]jsonScore `json:"scores,omitempty"`
 	}
 	var rows int64
 	for rec, err := range o.records(dir) {
@@ -210,7 +211,7 @@ func exportJSONL(dir string, w io.Writer, o ExportOptions, joins *joins) (int64,
 		if err != nil {
 			return rows, err
 		}
-		l := line{Record: rec}
+		l := line{Record: rec, Embedding: rec.Embedding}
 		for i, s := range scores {
 			if s == nil {
 				continue
@@ -303,9 +304,27 @@ func csvCell(v reflect.Value) string {
 	case reflect.Bool:
 		return strconv.FormatBool(v.Bool())
 	case reflect.Slice:
+		if vector, ok := v.Interface().(nightshift.Vector); ok {
+			return csvVector(vector)
+		}
 		return base64.StdEncoding.EncodeToString(v.Bytes())
 	}
 	return v.Interface().(time.Time).UTC().Format("2006-01-02T15:04:05.000000Z")
+}
+
+// csvVector is a vector as a JSON list; empty for none.
+func csvVector(v nightshift.Vector) string {
+	if v == nil {
+		return ""
+	}
+	b := []byte{'['}
+	for i, x := range v {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendFloat(b, float64(x), 'g', -1, 32)
+	}
+	return string(append(b, ']'))
 }
 
 // csvText puts an apostrophe before every cell in which a line begins, after

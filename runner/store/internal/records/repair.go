@@ -42,6 +42,9 @@ func Repaired(rec *nightshift.Record) nightshift.Record {
 	if len(r.RawBytes) == 0 {
 		r.RawBytes = nil // the column knows no empty bytes
 	}
+	if len(r.Embedding) == 0 || !r.Embedding.Finite() {
+		r.Embedding = nil // a list of numbers that are none is no vector
+	}
 	if r.RawResponse != nil && r.RawBytes == nil && !utf8.ValidString(*r.RawResponse) {
 		r.RawBytes = []byte(*r.RawResponse)
 	}

@@ -99,6 +99,10 @@ func hostileValue(rng *rand.Rand, f reflect.Value) {
 	case reflect.Bool:
 		f.SetBool(rng.IntN(2) == 0)
 	case reflect.Slice:
+		if f.Type() == reflect.TypeFor[nightshift.Vector]() {
+			f.Set(reflect.ValueOf(hostileVectors[rng.IntN(len(hostileVectors))]))
+			return
+		}
 		f.SetBytes([][]byte{nil, {}, {0}, {0xff, 0}, Utf8Garbage(300)}[rng.IntN(5)])
 	case reflect.Struct:
 		times := []time.Time{
@@ -109,6 +113,11 @@ func hostileValue(rng *rand.Rand, f reflect.Value) {
 	default:
 		panic(f.Kind())
 	}
+}
+
+var hostileVectors = []nightshift.Vector{
+	nil, {}, {0}, {float32(math.Copysign(0, -1)), math.MaxFloat32, math.SmallestNonzeroFloat32, 0.1},
+	{float32(math.NaN())}, {1, float32(math.Inf(-1))}, make(nightshift.Vector, 3000),
 }
 
 func FirstDifference(got, want nightshift.Record) string {
