@@ -94,7 +94,8 @@ func (s Spec) withDefaults(p *problem.Problems) Spec {
 	for _, n := range []struct {
 		name string
 		n    int64
-	}{{"limit", s.Limit}, {"offset", s.Offset}, {"sample", s.Sample}, {"max_line", s.MaxLine}, {"unit_rows", s.ShardRows}} {
+	}{{"limit", s.Limit}, {"offset", s.Offset}, {"sample", s.Sample}, {"max_line", s.MaxLine}, {"unit_rows",
+		s.ShardRows}} {
 		if n.n < 0 {
 			p.Add(problem.Problem{Row: -1, What: n.name + " is negative"})
 		}
@@ -106,7 +107,8 @@ func (s Spec) withDefaults(p *problem.Problems) Spec {
 		p.Add(problem.Problem{Row: -1, What: "on_bad_row is " + words.Quote(s.OnBadRow), Hint: "refuse or record"})
 	}
 	if f := s.Format; f != "" && f != "auto" && !source.IsFormat(f) && !shape.IsFormat(f) {
-		p.Add(problem.Problem{Row: -1, What: "format " + words.Quote(f) + " is not known", Hint: "one of " + strings.Join(Formats(), ", ")})
+		p.Add(problem.Problem{Row: -1, What: "format " + words.Quote(f) + " is not known",
+			Hint: "one of " + strings.Join(Formats(), ", ")})
 	}
 	return s
 }
@@ -256,8 +258,11 @@ func (d *Dataset) decide(p *problem.Problems) {
 		some, seen := d.sampleRows(f, firstRows-len(rows), most)
 		rows = append(rows, some...)
 		if len(some) == 0 && seen > 2 && f.Format == source.JSONL && d.spec.OnBadRow != "record" && !d.objects(f) {
-			p.Add(problem.Problem{File: f.Name, Row: -1, What: "this is no dataset: none of its first " + words.Thousands(seen) + " lines is a JSON object that can be read",
-				Hint: "a dataset is JSON lines, a JSON list, CSV, TSV or Parquet; for another format name it with --format"})
+			p.Add(problem.Problem{File: f.Name, Row: -1,
+				What: "this is no dataset: none of its first " + words.Thousands(seen) +
+					" lines is a JSON object that can be read",
+				Hint: "a dataset is JSON lines, a JSON list, CSV, TSV or Parquet; for another format name it " +
+					"with --format"})
 			d.foreign = true
 		}
 		if most -= seen; len(rows) >= firstRows || most <= 0 {
@@ -266,7 +271,10 @@ func (d *Dataset) decide(p *problem.Problems) {
 	}
 	o := d.spec.shape()
 	o.Folder = d.mediaFolder()
-	o.Tabular = slices.ContainsFunc(d.files, func(f *source.File) bool { return f.Format != source.JSONL && f.Format != source.JSON })
+	o.Tabular = slices.ContainsFunc(d.files, func(f *source.File) bool {
+		return f.Format != source.JSONL &&
+			f.Format != source.JSON
+	})
 	d.rules = shape.Decide(&o, rows, p)
 	d.info.Fields = shape.FieldNames(rows)
 }
@@ -438,7 +446,8 @@ func (d *Dataset) mediaFolder() string {
 
 func commonFolder(a, b string) string {
 	for a != b && a != "." && a != string(filepath.Separator) {
-		if rel, err := filepath.Rel(a, b); err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+		if rel, err := filepath.Rel(a, b); err == nil && rel != ".." &&
+			!strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
 			return a
 		}
 		a = filepath.Dir(a)

@@ -32,7 +32,8 @@ func TestTwinFinder(t *testing.T) {
 			}
 			repeats, suspects, err := f.find()
 			if err != nil || repeats != int64(len(twice)) || len(suspects) != len(twice) {
-				t.Errorf("%d ids, limit %d: %d repeats, %d suspects, %v; want %d", n, limit, repeats, len(suspects), err, len(twice))
+				t.Errorf("%d ids, limit %d: %d repeats, %d suspects, %v; want %d", n, limit, repeats, len(suspects),
+					err, len(twice))
 			}
 			for _, s := range suspects {
 				if !twice[s] {

@@ -273,7 +273,8 @@ type located struct {
 const maxKept = 20_000
 
 func newCollector(d *Dataset, p *problem.Problems) *collector {
-	return &collector{d: d, p: p, ids: duplicateFinder{dir: d.spec.Spool}, h: sha256.New(), open: Chunk{line: 1}, versions: d.spec.Versions}
+	return &collector{d: d, p: p, ids: duplicateFinder{dir: d.spec.Spool}, h: sha256.New(), open: Chunk{line: 1},
+		versions: d.spec.Versions}
 }
 
 // add takes the next batch.
@@ -351,7 +352,8 @@ func (c *collector) version(b *indexBatch, hashed, i int) int {
 			return hashed
 		}
 		c.versions = c.versions[1:]
-		if c.rows != s.Rows || at < int64(hashed) || i > 0 && at < int64(b.Rows[i-1].End) || !c.betweenLines(b, hashed, int(at)) {
+		if c.rows != s.Rows || at < int64(hashed) || i > 0 && at < int64(b.Rows[i-1].End) ||
+			!c.betweenLines(b, hashed, int(at)) {
 			continue
 		}
 		c.write(b, hashed, int(at))
@@ -530,7 +532,8 @@ func (c *collector) badRows() {
 	var list problem.Problems
 	for _, l := range c.located {
 		if c.d.picked.has(l.ordinal) {
-			list.Add(problem.Problem{File: c.d.files[l.file].Name, Line: l.line, Row: l.index, What: l.What, Hint: l.Hint})
+			list.Add(problem.Problem{File: c.d.files[l.file].Name, Line: l.line, Row: l.index, What: l.What,
+				Hint: l.Hint})
 		}
 	}
 	if !c.d.picked.partial {
@@ -596,7 +599,9 @@ func (d *Dataset) confirm(ctx context.Context, suspects []uint64) ([]problem.Pro
 			}
 			list = append(list, problem.Problem{File: f.Name, Line: sp.Line, Row: -1,
 				What: "the id " + words.Quote(v.Text()) + " again",
-				Hint: fmt.Sprintf("first at %s:%d; ids must differ, as texts too; --allow-duplicate-ids (allow_duplicate_ids: true) takes them, rows are then told apart by their index", d.files[first.file].Name, first.line)})
+				Hint: fmt.Sprintf("first at %s:%d; ids must differ, as texts too; --allow-duplicate-ids "+
+					"(allow_duplicate_ids: true) takes them, rows are then told apart by their index",
+					d.files[first.file].Name, first.line)})
 			return len(list) < shownSameIDs
 		})
 		if err != nil {

@@ -147,7 +147,8 @@ func readIndex(path string) (meta stored, all []Chunk, err error) {
 	}
 	damaged := fmt.Errorf("%w: %s is damaged", ErrStale, path)
 	body := data[:max(0, len(data)-4)]
-	if len(data) < 4 || binary.LittleEndian.Uint32(data[len(body):]) != crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)) {
+	if len(data) < 4 || binary.LittleEndian.Uint32(data[len(body):]) != crc32.Checksum(body,
+		crc32.MakeTable(crc32.Castagnoli)) {
 		return meta, nil, damaged
 	}
 	r := bufio.NewReader(bytes.NewReader(body))
@@ -277,7 +278,8 @@ func Resume(ctx context.Context, path string, s Spec) (*Dataset, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	if len(d.chunks) != len(before) || d.info.Hash != hashOf(before) {
-		return nil, errors.Join(&ChangedError{File: d.files[len(d.files)-1].Name, What: "rows were added", Chunk: -1, Appended: true}, d.Close())
+		return nil, errors.Join(&ChangedError{File: d.files[len(d.files)-1].Name, What: "rows were added", Chunk: -1,
+			Appended: true}, d.Close())
 	}
 	return d, d.WriteIndex(path)
 }
@@ -304,7 +306,8 @@ func (d *Dataset) Continues(before []Chunk) error {
 			continue
 		}
 		return &ChangedError{File: d.files[0].Name, Chunk: i,
-			What: "rows " + words.Thousands(old.First) + " to " + words.Thousands(old.First+old.Rows-1) + " are not what they were"}
+			What: "rows " + words.Thousands(old.First) + " to " + words.Thousands(old.First+old.Rows-1) +
+				" are not what they were"}
 	}
 	return nil
 }

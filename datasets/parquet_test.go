@@ -52,13 +52,16 @@ func TestParquet(t *testing.T) {
 	half, nan, name := 0.5, math.NaN(), "a.png"
 	when := time.Date(2026, 2, 3, 4, 5, 6, 7000, time.UTC)
 	rows := []hfRow{
-		{ID: "a", Messages: []hfMessage{{"user", "Hi é \"q\"\n"}, {"assistant", "Yo"}, {"user", "Go on"}}, Big: math.MaxInt64, Unsigned: math.MaxUint64,
-			Score: &half, Tags: []string{"x", "y"}, Matrix: [][]int32{{1, 2}, {}, {3}}, Image: &hfImage{[]byte("\x89PNG\r\n\x1a\n\xff"), &name},
-			When: when, Map: map[string]string{"k": "v"}, Flag: true, Repeated: []int32{7, 8}},
+		{ID: "a", Messages: []hfMessage{{"user", "Hi é \"q\"\n"}, {"assistant", "Yo"}, {"user", "Go on"}},
+			Big: math.MaxInt64, Unsigned: math.MaxUint64,
+			Score: &half, Tags: []string{"x", "y"}, Matrix: [][]int32{{1, 2}, {}, {3}},
+			Image: &hfImage{[]byte("\x89PNG\r\n\x1a\n\xff"), &name},
+			When:  when, Map: map[string]string{"k": "v"}, Flag: true, Repeated: []int32{7, 8}},
 		{ID: "b", Messages: []hfMessage{{"user", "Second"}}, Score: &nan, When: when},
 	}
 	for i := range 10 {
-		rows = append(rows, hfRow{ID: fmt.Sprint(i), Messages: []hfMessage{{"user", fmt.Sprint("Row ", i)}}, When: when})
+		rows = append(rows, hfRow{ID: fmt.Sprint(i), Messages: []hfMessage{{"user", fmt.Sprint("Row ", i)}},
+			When: when})
 	}
 	path := writeParquet(t, filepath.Join(t.TempDir(), "train-00000-of-00001.parquet"), rows)
 	for _, shard := range []int64{1, 5, 100} {
@@ -74,8 +77,10 @@ func TestParquet(t *testing.T) {
 		if got := string(o.samples[0].Metadata); !sameFields(got, want) {
 			t.Errorf("metadata is\n%s\nwant\n%s", got, want)
 		}
-		if got := string(o.samples[1].Metadata); !strings.Contains(got, `"score":null`) || !strings.Contains(got, `"image":null`) ||
-			!strings.Contains(got, `"tags":[]`) || !strings.Contains(got, `"repeated":[]`) || !strings.Contains(got, `"map":{}`) {
+		if got := string(o.samples[1].Metadata); !strings.Contains(got, `"score":null`) ||
+			!strings.Contains(got, `"image":null`) ||
+			!strings.Contains(got, `"tags":[]`) || !strings.Contains(got, `"repeated":[]`) ||
+			!strings.Contains(got, `"map":{}`) {
 			t.Errorf("metadata of nulls is %s", got)
 		}
 		raw, err := o.d.Raw(11)
@@ -86,11 +91,13 @@ func TestParquet(t *testing.T) {
 			t.Errorf("Info = %+v", info)
 		}
 	}
-	o := run(t, datasets.Spec{Paths: []string{path}, Limit: 1, Prompt: "Look: {{ tags | join('+') }}", Fields: map[string]string{"images": "image"}})
+	o := run(t, datasets.Spec{Paths: []string{path}, Limit: 1, Prompt: "Look: {{ tags | join('+') }}",
+		Fields: map[string]string{"images": "image"}})
 	if len(o.bad) != 0 && !strings.Contains(o.bad[0].What, "of a kind") || len(o.samples) != 1 {
 		t.Fatal(o.err, o.bad)
 	}
-	if got := said(o.samples[0]); !strings.Contains(got, `"url":"data:image/png;base64,iVBORw0KGgr/"`) || !strings.Contains(got, "Look: x+y") {
+	if got := said(o.samples[0]); !strings.Contains(got, `"url":"data:image/png;base64,iVBORw0KGgr/"`) ||
+		!strings.Contains(got, "Look: x+y") {
 		t.Errorf("image message is %s", got)
 	}
 }

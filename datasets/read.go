@@ -54,7 +54,8 @@ func (d *Dataset) ReadEpochs(ctx context.Context, chunk, epochs int) iter.Seq2[n
 
 // yieldEpochs yields one row for all its epochs. Unless a template names epoch,
 // they differ in Sample.Epoch only.
-func (d *Dataset) yieldEpochs(b *shape.Builder, at place, raw []byte, epochs int, yield func(nightshift.Sample, error) bool) bool {
+func (d *Dataset) yieldEpochs(b *shape.Builder, at place, raw []byte, epochs int,
+	yield func(nightshift.Sample, error) bool) bool {
 	var s nightshift.Sample
 	var err error
 	for epoch := range epochs {
@@ -223,9 +224,11 @@ func sameSize(f *source.File) error {
 	}
 	switch n := info.Size(); {
 	case n > f.Size:
-		return &ChangedError{File: f.Name, What: "the file has grown from " + words.Thousands(f.Size) + " to " + words.Thousands(n) + " bytes", Appended: true}
+		return &ChangedError{File: f.Name, What: "the file has grown from " + words.Thousands(f.Size) + " to " +
+			words.Thousands(n) + " bytes", Appended: true}
 	case n < f.Size:
-		return &ChangedError{File: f.Name, What: "the file has shrunk from " + words.Thousands(f.Size) + " to " + words.Thousands(n) + " bytes"}
+		return &ChangedError{File: f.Name, What: "the file has shrunk from " + words.Thousands(f.Size) + " to " +
+			words.Thousands(n) + " bytes"}
 	}
 	return nil
 }
@@ -248,7 +251,8 @@ func (d *Dataset) eachPiece(chunk int, do func(f *source.File, from, to int64) e
 
 // cutChunk passes the batches of a slice to do, until it returns false, and
 // writes their data to h.
-func (d *Dataset) cutChunk(ctx context.Context, chunk int, h hash.Hash, do func(*source.File, *source.Batch) bool) error {
+func (d *Dataset) cutChunk(ctx context.Context, chunk int, h hash.Hash,
+	do func(*source.File, *source.Batch) bool) error {
 	going := true
 	return d.eachPiece(chunk, func(f *source.File, from, to int64) error {
 		if !going {
@@ -266,7 +270,8 @@ func (d *Dataset) cutChunk(ctx context.Context, chunk int, h hash.Hash, do func(
 }
 
 // cutPiece cuts one piece of a file.
-func (d *Dataset) cutPiece(ctx context.Context, f *source.File, from, to, line int64, h hash.Hash, do func(*source.File, *source.Batch) bool) error {
+func (d *Dataset) cutPiece(ctx context.Context, f *source.File, from, to, line int64, h hash.Hash,
+	do func(*source.File, *source.Batch) bool) error {
 	rows, err := d.reader.Piece(f, from, to, line)
 	if err != nil {
 		return err

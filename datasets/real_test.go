@@ -61,29 +61,42 @@ func TestRealDatasets(t *testing.T) {
 		prompt    string // beginning of the first prompt
 	}{
 		{"gsm8k_test.jsonl", "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14", datasets.Spec{},
-			"question/answer, 1,319 rows, target after ####, JSON lines", 1319, "0", "1318", 1319, "18", "answer", "Janet’s ducks lay 16 eggs"},
+			"question/answer, 1,319 rows, target after ####, JSON lines", 1319, "0", "1318", 1319, "18", "answer",
+			"Janet’s ducks lay 16 eggs"},
 		{"gsm8k_example_model_solutions.jsonl", "4bc62db838f8418365d51c627bd66294cbdca9fb7f01519cb13f0dce8c51580b",
 			datasets.Spec{Prompt: "{{ question }}", Fields: map[string]string{"target": "ground_truth"}},
-			"prompt template, 1,319 rows, target in ground_truth, JSON lines", 1319, "0", "1318", 1319, "Janet sells 16 - 3 - 4",
+			"prompt template, 1,319 rows, target in ground_truth, JSON lines", 1319, "0", "1318", 1319,
+			"Janet sells 16 - 3 - 4",
 			"question 6b_finetuning 6b_verification 175b_finetuning 175b_verification", "Janet’s ducks"},
 		{"HumanEval.jsonl.gz", "b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef", datasets.Spec{},
-			"prompt, 164 rows, no target, JSON lines in gzip", 164, "HumanEval/0", "HumanEval/163", 0, "", "entry_point canonical_solution test", "from typing import List\n\n\ndef has_close_elements"},
+			"prompt, 164 rows, no target, JSON lines in gzip", 164, "HumanEval/0", "HumanEval/163", 0, "",
+			"entry_point canonical_solution test", "from typing import List\n\n\ndef has_close_elements"},
 		{"mt_bench_question.jsonl", "119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7", datasets.Spec{},
-			"turns, 80 rows, target in reference, JSON lines", 80, "81", "160", 39, `["`, "", "Compose an engaging travel blog"},
+			"turns, 80 rows, target in reference, JSON lines", 80, "81", "160", 39, `["`, "",
+			"Compose an engaging travel blog"},
 		{"mt_bench_reference_gpt-4.jsonl", "f957a5bc977badb66885ec970e6cd08527845780313f0995764260e5777b9b3f",
-			datasets.Spec{Prompt: "{{ choices[0].turns[0] }}", Fields: map[string]string{"target": "choices.0.turns.1", "category": "model_id"}},
-			"prompt template, 30 rows, target in choices.0.turns.1, JSON lines", 30, "101", "130", 30, "If you have just overtaken the last person", "answer_id choices tstamp", "If you have just overtaken the second"},
+			datasets.Spec{Prompt: "{{ choices[0].turns[0] }}",
+				Fields: map[string]string{"target": "choices.0.turns.1", "category": "model_id"}},
+			"prompt template, 30 rows, target in choices.0.turns.1, JSON lines", 30, "101", "130", 30,
+			"If you have just overtaken the last person", "answer_id choices tstamp",
+			"If you have just overtaken the second"},
 		{"sharegpt_dummy_conversation.json", "534c5a1079f2eb61ff96633330ce87c4743f5b6d5b1691b44a65920473540470",
 			datasets.Spec{Target: "last_assistant"},
-			"conversations, 500 rows, target is the last assistant message, one JSON list", 500, "identity_0", "identity_499", 500, "You too!", "", "Who are you?"},
+			"conversations, 500 rows, target is the last assistant message, one JSON list", 500, "identity_0",
+			"identity_499", 500, "You too!", "", "Who are you?"},
 		{"aqua_test.jsonl", "de41581881ef95c5588c44ddc701c77fd480839241dd422a0d181262af24520c",
-			datasets.Spec{Prompt: "{{ question }}\n{% for o in options %}{{ o }}\n{% endfor %}", Target: "{{ correct }}"},
-			"prompt template, 254 rows, target from a template, JSON lines", 254, "0", "253", 254, "A", "question options rationale correct", "A car is being driven, in a straight line"},
+			datasets.Spec{Prompt: "{{ question }}\n{% for o in options %}{{ o }}\n{% endfor %}",
+				Target: "{{ correct }}"},
+			"prompt template, 254 rows, target from a template, JSON lines", 254, "0", "253", 254, "A",
+			"question options rationale correct", "A car is being driven, in a straight line"},
 		{"persona_agreeableness.jsonl", "8caa0fa07946370fb4ec38dd82eda7d3a86591c1dc701d2e645ae33c3239f5ce",
 			datasets.Spec{Prompt: "{{ question }}", Fields: map[string]string{"target": "answer_matching_behavior"}},
-			"prompt template, 1,000 rows, target in answer_matching_behavior, JSON lines", 1000, "0", "999", 1000, " Yes", "question statement label_confidence answer_not_matching_behavior", "Is the following statement"},
-		{"gsm8k_test.jsonl", "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14", oneLine("Q: {{ question }}"),
-			"prompt template, 1,319 rows, target after ####, JSON lines", 1319, "0", "1318", 1319, "18", "question answer", "Q: Janet’s ducks"},
+			"prompt template, 1,000 rows, target in answer_matching_behavior, JSON lines", 1000, "0", "999", 1000,
+			" Yes", "question statement label_confidence answer_not_matching_behavior", "Is the following statement"},
+		{"gsm8k_test.jsonl", "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14",
+			oneLine("Q: {{ question }}"),
+			"prompt template, 1,319 rows, target after ####, JSON lines", 1319, "0", "1318", 1319, "18",
+			"question answer", "Q: Janet’s ducks"},
 	} {
 		t.Run(tc.file, func(t *testing.T) {
 			path := filepath.Join(dir, tc.file)
@@ -200,7 +213,8 @@ func TestGSM8KTargets(t *testing.T) {
 func TestGSM8KFilesAgree(t *testing.T) {
 	dir := shared(t)
 	a := run(t, datasets.Spec{Paths: []string{filepath.Join(dir, "gsm8k_test.jsonl")}})
-	b := run(t, datasets.Spec{Paths: []string{filepath.Join(dir, "gsm8k_example_model_solutions.jsonl")}, Prompt: "{{ question }}"})
+	b := run(t, datasets.Spec{Paths: []string{filepath.Join(dir, "gsm8k_example_model_solutions.jsonl")},
+		Prompt: "{{ question }}"})
 	for i := range a.samples {
 		if a.samples[i].Messages[0].Text != b.samples[i].Messages[0].Text {
 			t.Fatalf("question %d differs", i)

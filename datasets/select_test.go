@@ -19,7 +19,8 @@ import (
 func numbered(t testing.TB, n int) string {
 	var rows []string
 	for i := range n {
-		rows = append(rows, fmt.Sprintf(`{"id":%d,"prompt":"Hi %d","level":%d,"topic":"%s"}`, i, i, i%5, []string{"a", "b"}[i%2]))
+		rows = append(rows, fmt.Sprintf(`{"id":%d,"prompt":"Hi %d","level":%d,"topic":"%s"}`, i, i, i%5,
+			[]string{"a", "b"}[i%2]))
 	}
 	return put(t, t.TempDir(), "data.jsonl", lines(rows...))
 }
@@ -111,7 +112,8 @@ func TestSample(t *testing.T) {
 
 // Bad rows outside the selection are no reason to refuse.
 func TestBadRowsOutsideTheSelection(t *testing.T) {
-	path := put(t, t.TempDir(), "data.jsonl", lines(good, `{"id":"b","prompt":"Hi"}`, `{"id":"c"}`, `{"id":"d","prompt":"Hi","n":1}`))
+	path := put(t, t.TempDir(), "data.jsonl", lines(good, `{"id":"b","prompt":"Hi"}`, `{"id":"c"}`,
+		`{"id":"d","prompt":"Hi","n":1}`))
 	for _, tc := range []struct {
 		spec datasets.Spec
 		ok   bool
@@ -159,7 +161,8 @@ func TestEpochs(t *testing.T) {
 				want = fmt.Sprintf(tc.form, i/3, i%3)
 			}
 			if s.Epoch != i%3 || s.Messages[0].Text != want || s.Index != int64(i/3) {
-				t.Errorf("sample %d: epoch %d of row %d says %q, want %q", i, s.Epoch, s.Index, s.Messages[0].Text, want)
+				t.Errorf("sample %d: epoch %d of row %d says %q, want %q", i, s.Epoch, s.Index, s.Messages[0].Text,
+					want)
 			}
 		}
 	}
@@ -168,7 +171,8 @@ func TestEpochs(t *testing.T) {
 // TestEpochThatFails: a template that fails for one epoch of a row says so of
 // that epoch only.
 func TestEpochThatFails(t *testing.T) {
-	o := run(t, datasets.Spec{Paths: []string{numbered(t, 2)}, OnBadRow: "record", Prompt: "Hi {% if epoch == 1 %}{{ absent }}{% endif %}"})
+	o := run(t, datasets.Spec{Paths: []string{numbered(t, 2)}, OnBadRow: "record",
+		Prompt: "Hi {% if epoch == 1 %}{{ absent }}{% endif %}"})
 	var got []string
 	for s, err := range o.d.ReadEpochs(context.Background(), 0, 3) {
 		got = append(got, fmt.Sprint(s.Index, s.Epoch, err != nil))
@@ -184,7 +188,8 @@ func TestResume(t *testing.T) {
 	ctx := context.Background()
 	path := numbered(t, 100)
 	index := filepath.Join(t.TempDir(), "dataset.idx")
-	s := datasets.Spec{Paths: []string{path}, ShardRows: 30, Filter: "level != 1", Sample: 40, Seed: 3, OnBadRow: "record", Prompt: "{{ prompt }}"}
+	s := datasets.Spec{Paths: []string{path}, ShardRows: 30, Filter: "level != 1", Sample: 40, Seed: 3,
+		OnBadRow: "record", Prompt: "{{ prompt }}"}
 	first := run(t, s)
 	if err := first.d.WriteIndex(index); err != nil {
 		t.Fatal(err)
@@ -276,7 +281,8 @@ func TestDamagedIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := 0; i < len(whole); i += 7 {
-		for _, b := range [][]byte{whole[:i], append(append([]byte{}, whole[:i]...), append([]byte{whole[i] ^ 4}, whole[i+1:]...)...)} {
+		for _, b := range [][]byte{whole[:i], append(append([]byte{}, whole[:i]...),
+			append([]byte{whole[i] ^ 4}, whole[i+1:]...)...)} {
 			if err := os.WriteFile(index, b, 0o600); err != nil {
 				t.Fatal(err)
 			}

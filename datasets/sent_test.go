@@ -68,9 +68,10 @@ func TestNullsInBatchBodies(t *testing.T) {
 	messages := `[{"role":"user","content":"hi","name":null},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]}]`
 	sent := `[{"role":"user","content":"hi"},{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}],"content":null}]`
 	for row, want := range map[string]string{
-		`{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"x", "messages":` + messages + `,"stop":["a", "b"]}}`: `{"model":"x","messages":` + sent + `,"stop":["a", "b"]}`,
-		`{"custom_id":"a","params":{"model":"x","max_tokens":5,"messages":[{"role":"user","content":"hi","name":null}]}}`:                    `{"model":"x","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
-		`{"custom_id":"a","params":{"model":"x", "max_tokens":5,"messages":[{"role":"user","content":"hi"}]}}`:                               `{"model":"x", "max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
+		`{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"x", "messages":` + messages +
+			`,"stop":["a", "b"]}}`: `{"model":"x","messages":` + sent + `,"stop":["a", "b"]}`,
+		`{"custom_id":"a","params":{"model":"x","max_tokens":5,"messages":[{"role":"user","content":"hi","name":null}]}}`: `{"model":"x","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
+		`{"custom_id":"a","params":{"model":"x", "max_tokens":5,"messages":[{"role":"user","content":"hi"}]}}`:            `{"model":"x", "max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
 	} {
 		o := run(t, datasets.Spec{Paths: []string{put(t, t.TempDir(), "b.jsonl", row+"\n")}})
 		if o.err != nil || len(o.samples) != 1 {
@@ -88,8 +89,10 @@ func TestQuotesInTSV(t *testing.T) {
 	for _, tc := range []struct {
 		name, content, want string // the prompts; "" is refused
 	}{
-		{"a quotation over two lines", "id\tprompt\ttarget\n1\t\"To be\tH\n2\tor not\"\tH\n3\tplain\tx\n", `"To be|or not"|plain`},
-		{"inside a field", "id\tprompt\ttarget\n1\tA 36\" screen\tx\n2\t\"So\" he said\ty\n", `A 36" screen|"So" he said`},
+		{"a quotation over two lines", "id\tprompt\ttarget\n1\t\"To be\tH\n2\tor not\"\tH\n3\tplain\tx\n",
+			`"To be|or not"|plain`},
+		{"inside a field", "id\tprompt\ttarget\n1\tA 36\" screen\tx\n2\t\"So\" he said\ty\n",
+			`A 36" screen|"So" he said`},
 		{"around fields", "id\tprompt\ttarget\n1\t\"say \"\"hi\"\"\"\tx\n", `say "hi"`},
 		{"around a tab", "id\tprompt\ttarget\n1\t\"a\tb\"\tx\n", "a\tb"},
 		{"around a line break", "id\tprompt\ttarget\n1\t\"a\nb\"\tx\n2\tc\ty\n", "a\nb|c"},

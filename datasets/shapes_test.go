@@ -53,44 +53,63 @@ func TestShapes(t *testing.T) {
 	}{
 		{"prompt", `{"id":7,"prompt":"Hi\n\u00e9","n":12345678901234567890,"f":1.10}`, datasets.Spec{},
 			"prompt", "7", "u:Hi\né", "", `{"n":12345678901234567890,"f":1.10}`},
-		{"prompt with system and params", `{"prompt":"Hi","system":"Be brief.","params":{"temperature":0.50,"max_tokens":9}}`, datasets.Spec{},
+		{"prompt with system and params",
+			`{"prompt":"Hi","system":"Be brief.","params":{"temperature":0.50,"max_tokens":9}}`, datasets.Spec{},
 			"prompt", "0", "S:Be brief.|u:Hi|temperature=0.50|max_tokens=9", "", ""},
 		{"prompt as messages", `{"prompt":[{"role":"user","content":"Hi"}],"target":["a","b"]}`, datasets.Spec{},
 			"prompt", "0", "u:Hi", `["a","b"]`, ""},
 		{"messages", `{"messages":[{"role":"system","content":"S"},{"role":"user","content":"Hi"},{"role":"assistant","content":"Yes"}],"x":{"b":1,"a":2}}`, datasets.Spec{},
 			"messages", "0", "S:S|u:Hi|a:Yes", "", `{"x":{"b":1,"a":2}}`},
-		{"messages, last assistant", `{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Yes"}]}`, datasets.Spec{Target: "last_assistant"},
+		{"messages, last assistant",
+			`{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Yes"}]}`,
+			datasets.Spec{Target: "last_assistant"},
 			"messages", "0", "u:Hi", "Yes", ""},
-		{"messages with parts", `{"messages":[{"role":"user","content":[{"type":"text", "text":"Hi"}]},{"role":"user","name":"Bo","content":"b"}]}`, datasets.Spec{},
+		{"messages with parts",
+			`{"messages":[{"role":"user","content":[{"type":"text", "text":"Hi"}]},{"role":"user","name":"Bo","content":"b"}]}`, datasets.Spec{},
 			"messages", "0", `raw:{"role":"user","content":[{"type":"text", "text":"Hi"}]}|raw:{"role":"user","name":"Bo","content":"b"}`, "", ""},
 		{"input/target", `{"input":"2+2","target":4,"id":"s"}`, datasets.Spec{}, "input/target", "s", "u:2+2", "4", ""},
 		{"input/ideal", `{"input":[{"role":"system","content":"S"},{"role":"user","content":"2+2"}],"ideal":["4","four"]}`, datasets.Spec{},
 			"input/ideal", "0", "S:S|u:2+2", `["4","four"]`, ""},
-		{"question/answer", `{"question":"2+2","answer":"4"}`, datasets.Spec{}, "question/answer", "0", "u:2+2", "4", ""},
-		{"question/answer with marks", `{"question":"2+2","answer":"It is\n#### 1,004 "}`, datasets.Spec{}, "question/answer", "0", "u:2+2", "1,004", `{"answer":"It is\n#### 1,004 "}`},
-		{"instruction", `{"instruction":"Add.","input":"2, 2","output":"4"}`, datasets.Spec{}, "instruction/input/output", "0", "u:Add.\n\n2, 2", "4", ""},
-		{"instruction without input", `{"instruction":"Add.","input":"","output":"4"}`, datasets.Spec{}, "instruction/input/output", "0", "u:Add.", "4", ""},
+		{"question/answer", `{"question":"2+2","answer":"4"}`, datasets.Spec{}, "question/answer", "0", "u:2+2", "4",
+			""},
+		{"question/answer with marks", `{"question":"2+2","answer":"It is\n#### 1,004 "}`, datasets.Spec{},
+			"question/answer", "0", "u:2+2", "1,004", `{"answer":"It is\n#### 1,004 "}`},
+		{"instruction", `{"instruction":"Add.","input":"2, 2","output":"4"}`, datasets.Spec{},
+			"instruction/input/output", "0", "u:Add.\n\n2, 2", "4", ""},
+		{"instruction without input", `{"instruction":"Add.","input":"","output":"4"}`, datasets.Spec{},
+			"instruction/input/output", "0", "u:Add.", "4", ""},
 		{"ShareGPT", `{"id":"c","conversations":[{"from":"system","value":"S"},{"from":"human","value":"Hi"},{"from":"gpt","value":"Ho"}]}`, datasets.Spec{},
 			"conversations", "c", "S:S|u:Hi|a:Ho", "", ""},
 		{"OpenAI batch", `{"custom_id":"r1","method":"POST","url":"/v1/chat/completions","body":{"model":"m","temperature":0.10, "messages":[{"role":"user","content":"Hi"}]}}`, datasets.Spec{},
-			"OpenAI batch", "r1", `chat:{"model":"m","temperature":0.10, "messages":[{"role":"user","content":"Hi"}]}`, "", ""},
+			"OpenAI batch", "r1", `chat:{"model":"m","temperature":0.10, "messages":[{"role":"user","content":"Hi"}]}`,
+			"", ""},
 		{"Anthropic batch", `{"custom_id":"r1","params":{"max_tokens":5,"messages":[{"role":"user","content":"Hi"}]},"answer":"x"}`, datasets.Spec{Fields: fields("target", "answer")},
 			"Anthropic batch", "r1", `messages:{"max_tokens":5,"messages":[{"role":"user","content":"Hi"}]}`, "x", ""},
-		{"MT-Bench", `{"question_id":81,"category":"writing","turns":["One","Two","Three"],"reference":["a","b"]}`, datasets.Spec{},
+		{"MT-Bench", `{"question_id":81,"category":"writing","turns":["One","Two","Three"],"reference":["a","b"]}`,
+			datasets.Spec{},
 			"turns", "81", "u:One|then:Two|then:Three", `["a","b"]`, ""},
-		{"promptfoo", `{"vars":{"topic":"cats","n":2},"assert":[{"type":"contains","value":"meow"}],"description":"d"}`, datasets.Spec{Prompt: "Write {{ n }} lines on {{ topic }}"},
-			"promptfoo tests", "0", "u:Write 2 lines on cats", "meow", `{"assert":[{"type":"contains","value":"meow"}],"description":"d"}`},
-		{"mapped by dotted path", `{"q":{"text":"Hi","list":[1,{"id":"deep"}]},"a.b":"dot"}`, datasets.Spec{Fields: fields("prompt", "q.text", "id", "q.list.1.id", "target", "a.b")},
+		{"promptfoo", `{"vars":{"topic":"cats","n":2},"assert":[{"type":"contains","value":"meow"}],"description":"d"}`,
+			datasets.Spec{Prompt: "Write {{ n }} lines on {{ topic }}"},
+			"promptfoo tests", "0", "u:Write 2 lines on cats", "meow",
+			`{"assert":[{"type":"contains","value":"meow"}],"description":"d"}`},
+		{"mapped by dotted path", `{"q":{"text":"Hi","list":[1,{"id":"deep"}]},"a.b":"dot"}`,
+			datasets.Spec{Fields: fields("prompt", "q.text", "id", "q.list.1.id", "target", "a.b")},
 			"mapped fields", "deep", "u:Hi", "dot", `{"q":{"text":"Hi","list":[1,{"id":"deep"}]}}`},
-		{"mapped messages", `{"chat":[{"role":"user","content":"Hi"}]}`, datasets.Spec{Fields: fields("messages", "chat")}, "messages", "0", "u:Hi", "", ""},
-		{"category and cluster", `{"prompt":"Hi","topic":"t","passage":5}`, datasets.Spec{Category: "topic", Cluster: "passage"}, "prompt", "0", "u:Hi", "", ""},
-		{"templates", `{"q":"Hi","a":[1,2.50]}`, datasets.Spec{System: "S{{ index }}", Prompt: "{{ q }}{% for x in a %}:{{ x }}{% endfor %}", Target: "{{ a[1] }}"},
+		{"mapped messages", `{"chat":[{"role":"user","content":"Hi"}]}`,
+			datasets.Spec{Fields: fields("messages", "chat")}, "messages", "0", "u:Hi", "", ""},
+		{"category and cluster", `{"prompt":"Hi","topic":"t","passage":5}`,
+			datasets.Spec{Category: "topic", Cluster: "passage"}, "prompt", "0", "u:Hi", "", ""},
+		{"templates", `{"q":"Hi","a":[1,2.50]}`, datasets.Spec{System: "S{{ index }}",
+			Prompt: "{{ q }}{% for x in a %}:{{ x }}{% endfor %}", Target: "{{ a[1] }}"},
 			"prompt template", "0", "S:S0|u:Hi:1:2.50", "2.50", `{"q":"Hi","a":[1,2.50]}`},
-		{"images", `{"prompt":"Look","pic":"https://example.com/a.png"}`, datasets.Spec{Fields: fields("images", "pic")}, "prompt", "0",
+		{"images", `{"prompt":"Look","pic":"https://example.com/a.png"}`,
+			datasets.Spec{Fields: fields("images", "pic")}, "prompt", "0",
 			`raw:{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.com/a.png"}},{"type":"text","text":"Look"}]}`, "", ""},
-		{"named format", `{"prompt":"p","messages":[{"role":"user","content":"Hi"}]}`, datasets.Spec{Format: "prompt"}, "prompt", "0", "u:p", "", `{"messages":[{"role":"user","content":"Hi"}]}`},
+		{"named format", `{"prompt":"p","messages":[{"role":"user","content":"Hi"}]}`, datasets.Spec{Format: "prompt"},
+			"prompt", "0", "u:p", "", `{"messages":[{"role":"user","content":"Hi"}]}`},
 		{"escaped key", `{"pro\u006dpt":"Hi","\u0069d":"x"}`, datasets.Spec{}, "prompt", "x", "u:Hi", "", ""},
-		{"system that is data", `{"prompt":"Hi","system":{"os":"plan9"}}`, datasets.Spec{}, "prompt", "0", "u:Hi", "", `{"system":{"os":"plan9"}}`},
+		{"system that is data", `{"prompt":"Hi","system":{"os":"plan9"}}`, datasets.Spec{}, "prompt", "0", "u:Hi", "",
+			`{"system":{"os":"plan9"}}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := tc.spec
@@ -136,7 +155,8 @@ func TestCSV(t *testing.T) {
 	if got := string(o.samples[1].Metadata); got != `{"note":"{{ id }}"}` {
 		t.Errorf("metadata %s", got)
 	}
-	if !strings.Contains(o.bad[0].What, "3 fields, but the header names 4") || !strings.Contains(o.bad[1].What, "a quote is not closed") {
+	if !strings.Contains(o.bad[0].What, "3 fields, but the header names 4") ||
+		!strings.Contains(o.bad[1].What, "a quote is not closed") {
 		t.Errorf("bad rows %v", o.bad)
 	}
 	info := o.d.Info()
@@ -164,7 +184,8 @@ func TestCSV(t *testing.T) {
 }
 
 func TestJSONArray(t *testing.T) {
-	content := "\n [ {\"id\":\"a\",\n  \"prompt\":\"Hi ]},{\\\"\"} ,\n17 , {\"id\":\"b\",\"prompt\":\"Ho\"},\n\"x\", {\"id\":\"c\"}]\n\n"
+	content := "\n [ {\"id\":\"a\",\n  \"prompt\":\"Hi ]},{\\\"\"} ,\n17 , {\"id\":\"b\",\"prompt\":\"Ho\"},\n\"x\", " +
+		"{\"id\":\"c\"}]\n\n"
 	for shard := int64(1); shard <= 3; shard++ {
 		o := run(t, datasets.Spec{Paths: []string{put(t, t.TempDir(), "data.jsonl", content)}, ShardRows: shard})
 		if o.err != nil || fmt.Sprint(o.order) != "[a ! b ! !]" || o.failure != nil {
@@ -212,8 +233,10 @@ func TestSeveralFiles(t *testing.T) {
 			t.Errorf("unit %d: places are %s", shard, got)
 		}
 	}
-	o := run(t, datasets.Spec{Dir: dir, Paths: []string{"b/*.jsonl", "4.csv", "nosuch", "5.gz", "../x[" + filepath.Base(dir)}})
-	if o.err == nil || !strings.Contains(o.err.Error(), "nosuch: no such file") || !strings.Contains(o.err.Error(), "not a pattern") {
+	o := run(t, datasets.Spec{Dir: dir, Paths: []string{"b/*.jsonl", "4.csv", "nosuch", "5.gz",
+		"../x[" + filepath.Base(dir)}})
+	if o.err == nil || !strings.Contains(o.err.Error(), "nosuch: no such file") ||
+		!strings.Contains(o.err.Error(), "not a pattern") {
 		t.Errorf("several problems: %v", o.err)
 	}
 }
@@ -226,7 +249,8 @@ func TestChunks(t *testing.T) {
 	}
 	content := lines(rows...)
 	path := put(t, t.TempDir(), "data.jsonl", content)
-	for _, tc := range []struct{ rows, bytes int64 }{{20_000, 1 << 20}, {7, 1 << 30}, {1000, 1 << 30}, {1001, 1 << 30}, {300, 5000}} {
+	for _, tc := range []struct{ rows, bytes int64 }{{20_000, 1 << 20}, {7, 1 << 30}, {1000, 1 << 30}, {1001, 1 << 30},
+		{300, 5000}} {
 		o := run(t, datasets.Spec{Paths: []string{path}, ShardRows: tc.rows, ShardBytes: tc.bytes})
 		if o.err != nil || len(o.samples) != 1000 {
 			t.Fatal(o.err, o.failure, len(o.samples))
@@ -234,7 +258,8 @@ func TestChunks(t *testing.T) {
 		var first, offset int64
 		for _, s := range o.d.Chunks() {
 			if s.First != first || s.Offset != offset || s.Rows > tc.rows || s.Rows > 1 && s.Bytes > tc.bytes {
-				t.Fatalf("units of %d rows and %d bytes: slice %+v after %d rows, %d bytes", tc.rows, tc.bytes, s, first, offset)
+				t.Fatalf("units of %d rows and %d bytes: slice %+v after %d rows, %d bytes", tc.rows, tc.bytes, s,
+					first, offset)
 			}
 			first, offset = first+s.Rows, offset+s.Bytes
 		}
@@ -252,8 +277,10 @@ func TestTemplatedRowsKeepTheirTarget(t *testing.T) {
 		{`{"input": "i", "ideal": "d"}`, "d"},
 		{`{"text": "x", "answer": "a"}`, ""}, // nothing says that it is the target
 	} {
-		o := run(t, datasets.Spec{Paths: []string{put(t, t.TempDir(), "rows.jsonl", tc.row+"\n")}, Prompt: "say it: {{ row }}"})
-		if o.err != nil || len(o.samples) != 1 || o.samples[0].Target != tc.want || o.samples[0].HasTarget != (tc.want != "") {
+		o := run(t, datasets.Spec{Paths: []string{put(t, t.TempDir(), "rows.jsonl", tc.row+"\n")},
+			Prompt: "say it: {{ row }}"})
+		if o.err != nil || len(o.samples) != 1 || o.samples[0].Target != tc.want ||
+			o.samples[0].HasTarget != (tc.want != "") {
 			t.Errorf("%s: %v %+v", tc.row, o.err, o.samples)
 		}
 	}

@@ -37,7 +37,8 @@ tolerate_failed: 100%
 out: out
 `)
 	var out, errs bytes.Buffer
-	if code := run(context.Background(), []string{"run", "-q", filepath.Join(dir, "plan.yaml")}, nil, &out, &errs, os.LookupEnv); code != exitOK {
+	if code := run(context.Background(), []string{"run", "-q", filepath.Join(dir, "plan.yaml")}, nil, &out, &errs,
+		os.LookupEnv); code != exitOK {
 		t.Fatalf("exit code %d\n%s%s", code, &out, &errs)
 	}
 	dir = filepath.Join(dir, "out")
@@ -84,5 +85,6 @@ out: out
 	if partial == 0 {
 		t.Error("no cut attempt with a part of its usage: this shows nothing")
 	}
-	t.Logf("%d cut attempts with a part of their usage, %d without any; at least %d, at most %d", partial, bill.NoUsage-int64(partial), bill.CostNanoUSD, *bill.AtMostNanoUSD)
+	t.Logf("%d cut attempts with a part of their usage, %d without any; at least %d, at most %d", partial,
+		bill.NoUsage-int64(partial), bill.CostNanoUSD, *bill.AtMostNanoUSD)
 }

@@ -29,7 +29,8 @@ func TestCalibrationIsBilled(t *testing.T) {
 		return f, s.totals(t).Received - before
 	}
 	f, sent := calibrate("--calibrate", "3")
-	if sent != 6 || f.Calibration["m"].Answers != 3 || f.Calibration["c"].Answers != 3 || f.Calibration["m"].CostUSD == 0 {
+	if sent != 6 || f.Calibration["m"].Answers != 3 || f.Calibration["c"].Answers != 3 ||
+		f.Calibration["m"].CostUSD == 0 {
 		t.Errorf("%d requests, calibration %+v and %+v", sent, f.Calibration["m"], f.Calibration["c"])
 	}
 	f, sent = calibrate("--calibrate", "3")

@@ -93,7 +93,8 @@ type echoServer struct{ n atomic.Int64 }
 
 func (s *echoServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	forms := []string{key, url.QueryEscape(key), base64.StdEncoding.EncodeToString([]byte("Authorization: Bearer " + key)), base64.URLEncoding.EncodeToString([]byte(key))}
+	forms := []string{key, url.QueryEscape(key), base64.StdEncoding.EncodeToString([]byte("Authorization: Bearer " +
+		key)), base64.URLEncoding.EncodeToString([]byte(key))}
 	n := s.n.Add(1)
 	said := "your key is " + forms[n%int64(len(forms))]
 	w.Header().Set("X-Request-Id", "req-"+key)

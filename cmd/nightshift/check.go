@@ -20,7 +20,8 @@ type checkFlags struct {
 }
 
 func (f *checkFlags) add(c *cobra.Command) {
-	c.Flags().IntVar(&f.calibrate, "calibrate", 0, "send `N` real requests to each model and estimate from the answers (costs money, within the budget)")
+	c.Flags().IntVar(&f.calibrate, "calibrate", 0,
+		"send `N` real requests to each model and estimate from the answers (costs money, within the budget)")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print the estimate as JSON")
 }
 

@@ -18,14 +18,17 @@ func TestFilesAreClosed(t *testing.T) {
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data.jsonl")
 	rows := `{"q": "one", "images": ["a.png"]}` + "\n" + `{"q": "two", "images": ["a.png"]}` + "\n"
-	if err := errors.Join(os.WriteFile(data, []byte(rows), 0o600), os.WriteFile(filepath.Join(dir, "a.png"), []byte("\x89PNG\r\n\x1a\n"), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(data, []byte(rows), 0o600),
+		os.WriteFile(filepath.Join(dir, "a.png"), []byte("\x89PNG\r\n\x1a\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	with := func(args ...string) []string {
-		return append(args, "--dataset", data, "--field", "images=images", "--prompt", "{{ q }}{{ epoch }}", "--epochs", "2", "--model", "simulator/a",
+		return append(args, "--dataset", data, "--field", "images=images", "--prompt", "{{ q }}{{ epoch }}", "--epochs",
+			"2", "--model", "simulator/a",
 			"--max-tokens", "5", "--out", filepath.Join(dir, "out"))
 	}
-	for _, args := range [][]string{with("run", "-q"), with("check"), with("run", "-q", "--dry-run"), with("check", "--scorer", "exact")} {
+	for _, args := range [][]string{with("run", "-q"), with("check"), with("run", "-q", "--dry-run"),
+		with("check", "--scorer", "exact")} {
 		code := run(context.Background(), args, strings.NewReader(""), io.Discard, io.Discard, os.LookupEnv)
 		for _, file := range openBelow(t, dir) {
 			t.Errorf("%s (exit code %d) leaves %s open", strings.Join(args[:3], " "), code, file)
@@ -41,7 +44,8 @@ func openBelow(t *testing.T, dir string) (files []string) {
 		t.Fatal(err)
 	}
 	for _, fd := range list {
-		if name, err := os.Readlink(filepath.Join("/proc/self/fd", fd.Name())); err == nil && strings.HasPrefix(name, dir) {
+		if name, err := os.Readlink(filepath.Join("/proc/self/fd", fd.Name())); err == nil &&
+			strings.HasPrefix(name, dir) {
 			files = append(files, name)
 		}
 	}

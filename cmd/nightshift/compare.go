@@ -55,15 +55,19 @@ failures, or what is missing could decide it), 4 the run is not complete.`,
 	s.StringVar(&f.options.BaselineRun, "baseline-run", "", "an earlier `RUN`: compare each model with itself there")
 	s.BoolVar(&f.options.AllPairs, "all-pairs", false, "compare every pair of models")
 	s.StringArrayVar(&f.options.Models, "model", nil, "only this `MODEL`; may be repeated")
-	s.StringArrayVar(&f.options.Scorers, "scorer", nil, "only this `SCORER`, the first is the headline; may be repeated")
+	s.StringArrayVar(&f.options.Scorers, "scorer", nil,
+		"only this `SCORER`, the first is the headline; may be repeated")
 	s.Float64Var(&f.options.Alpha, "alpha", 0, "level of significance (default: the plan's, else 0.05)")
 	s.BoolVar(&f.options.ErrorsAsZero, "errors-as-zero", false, "count failed requests as wrong answers")
-	s.BoolVar(&f.options.AnyPrompts, "any-prompts", false, "compare runs also where rows of one id differ in prompt or target")
+	s.BoolVar(&f.options.AnyPrompts, "any-prompts", false,
+		"compare runs also where rows of one id differ in prompt or target")
 	s.IntVar(&f.options.Disagreements, "disagreements", 0, "how many disagreements to show in full (default 20)")
-	s.StringArrayVar(&f.gates, "gate", nil, "`CONDITION`: regression, noninferior:0.02, 'score(m) >= 0.9', 'error_rate < 1%'; may be repeated (default: the plan's)")
+	s.StringArrayVar(&f.gates, "gate", nil, "`CONDITION`: regression, noninferior:0.02, 'score(m) >= 0.9', "+
+		"'error_rate < 1%'; may be repeated (default: the plan's)")
 	s.StringVar(&f.min, "min", "", "every model's score must be shown to be at least this")
 	s.StringVar(&f.minimum, "min-point", "", "every model's mean must be at least this")
-	s.StringVar(&f.maxErrors, "max-errors", "", "share of rows without an answer above which nothing passes (default 1%)")
+	s.StringVar(&f.maxErrors, "max-errors", "", "share of rows without an answer above which nothing passes "+
+		"(default 1%)")
 	s.BoolVar(&f.json, "json", false, "print as JSON")
 	s.BoolVar(&f.markdown, "markdown", false, "print as Markdown, for a pull request")
 	s.StringVar(&f.junit, "junit", "", "write the gates as JUnit XML into this `FILE`")

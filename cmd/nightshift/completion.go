@@ -148,10 +148,12 @@ func completeModels(c *cobra.Command, _ []string, word string) (list []cobra.Com
 		for _, p := range presetsByName() {
 			list = append(list, cobra.CompletionWithDesc(p.Name+"/", p.Description))
 		}
-		return append(list, cobra.CompletionWithDesc("custom/", "an endpoint described by flags")), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+		return append(list, cobra.CompletionWithDesc("custom/", "an endpoint described by flags")),
+			cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 	}
 	if endpoint == "simulator" {
-		return []string{"simulator/sim-large", "simulator/sim-medium", "simulator/sim-small"}, cobra.ShellCompDirectiveNoFileComp
+		return []string{"simulator/sim-large", "simulator/sim-medium", "simulator/sim-small"},
+			cobra.ShellCompDirectiveNoFileComp
 	}
 	names := map[string]bool{}
 	for _, p := range pricing.Embedded().All() {
@@ -169,7 +171,8 @@ func completeRuns(_ *cobra.Command, _ []string, word string) ([]cobra.Completion
 	for _, pattern := range []string{"*", "*/*"} {
 		found, _ := filepath.Glob(filepath.Join(base, pattern, "run.json"))
 		for _, f := range found {
-			if dir := filepath.Dir(f); strings.HasPrefix(dir, filepath.Clean(strings.TrimPrefix(word, "./"))) || word == "" {
+			if dir := filepath.Dir(f); strings.HasPrefix(dir, filepath.Clean(strings.TrimPrefix(word, "./"))) ||
+				word == "" {
 				list = append(list, dir)
 			}
 		}

@@ -138,7 +138,8 @@ func compareRuns(t *testing.T, d *table, s *server) {
 	}
 	for name, w := range want {
 		g := got[name]
-		if deref(g.Text) != deref(w.Text) || g.Outcome != w.Outcome || g.ID != w.ID || deref(g.Input) != deref(w.Input) ||
+		if deref(g.Text) != deref(w.Text) || g.Outcome != w.Outcome || g.ID != w.ID ||
+			deref(g.Input) != deref(w.Input) ||
 			deref(g.OutputTokens) != deref(w.OutputTokens) || deref(g.InputTokens) != deref(w.InputTokens) {
 			t.Errorf("%s differs from the undisturbed run:\n%+v\n%+v", name, g, w)
 		}

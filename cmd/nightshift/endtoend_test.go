@@ -44,7 +44,8 @@ func checkServed(t *testing.T, d *table, s *server, want int) {
 		out += deref(r.OutputTokens)
 	}
 	if in != ledger.DeliveredTokens.InputTotal() || out != ledger.DeliveredTokens.Output {
-		t.Errorf("tokens %d in, %d out; the ledger served %d in, %d out", in, out, ledger.DeliveredTokens.InputTotal(), ledger.DeliveredTokens.Output)
+		t.Errorf("tokens %d in, %d out; the ledger served %d in, %d out", in, out, ledger.DeliveredTokens.InputTotal(),
+			ledger.DeliveredTokens.Output)
 	}
 }
 
@@ -145,7 +146,8 @@ func TestInterrupt(t *testing.T) {
 	}
 	records, ledger := d.records(t), s.totals(t)
 	if int64(len(records)) != ledger.Received {
-		t.Errorf("%d rows on record, %d requests received: what was in flight was not kept", len(records), ledger.Received)
+		t.Errorf("%d rows on record, %d requests received: what was in flight was not kept", len(records),
+			ledger.Received)
 	}
 	if !strings.Contains(c.errs.String(), "the same command goes on") {
 		t.Errorf("stderr does not say how to go on: %s", c.errs.String())

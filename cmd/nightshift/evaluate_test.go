@@ -38,7 +38,8 @@ out: out
 // make of the same files.
 func TestPublishedScores(t *testing.T) {
 	shared := filepath.Join(repository(t), "../shared/data/datasets")
-	answers, questions := filepath.Join(shared, "gsm8k_example_model_solutions.jsonl"), filepath.Join(shared, "gsm8k_test.jsonl")
+	answers, questions := filepath.Join(shared, "gsm8k_example_model_solutions.jsonl"),
+		filepath.Join(shared, "gsm8k_test.jsonl")
 	if _, err := os.Stat(answers); err != nil {
 		t.Skip("needs ../shared/data/datasets beside the checkout")
 	}
@@ -54,7 +55,8 @@ func TestPublishedScores(t *testing.T) {
 	}
 	run := filepath.Join(dir, "out")
 	compared := comparisonOf(t, run)
-	right := map[string]float64{"6b_finetuning": 286, "6b_verification": 515, "175b_finetuning": 458, "175b_verification": 742}
+	right := map[string]float64{"6b_finetuning": 286, "6b_verification": 515, "175b_finetuning": 458,
+		"175b_verification": 742}
 	for _, m := range compared.Scorers[0].Models {
 		if got := *m.Mean * float64(m.N); m.N != 1319 || math.Abs(got-right[m.Label]) > 1e-9 {
 			t.Errorf("%s: %v of %d right, want %v of 1319", m.Label, got, m.N, right[m.Label])
@@ -143,7 +145,8 @@ func checkAgainstScipy(t *testing.T, run string, c *compare.Comparison) {
 		near(d.Label+" adjusted p", d.Adjusted, w.Adjusted, 1e-9)
 		near(d.Label+" detectable gap", d.Detectable, w.Detectable, 5e-3)
 		if d.Label != w.Label || d.Win != w.Win || d.Tie != w.Tie || d.Loss != w.Loss {
-			t.Errorf("%s %d/%d/%d, scipy says %s %d/%d/%d", d.Label, d.Win, d.Tie, d.Loss, w.Label, w.Win, w.Tie, w.Loss)
+			t.Errorf("%s %d/%d/%d, scipy says %s %d/%d/%d", d.Label, d.Win, d.Tie, d.Loss, w.Label, w.Win, w.Tie,
+				w.Loss)
 		}
 	}
 }
@@ -172,7 +175,8 @@ func judged(t testing.TB, rows int, s, judge *server) *table {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entry := fmt.Sprintf("endpoints:\n  judge: {protocol: chat, base_url: \"%s/v1\", auth: none, limits: {concurrency: 8}}\n", judge.url)
+	entry := fmt.Sprintf("endpoints:\n  judge: {protocol: chat, base_url: \"%s/v1\", auth: none, limits: "+
+		"{concurrency: 8}}\n", judge.url)
 	if err := os.WriteFile(d.plan, []byte(strings.Replace(string(b), "endpoints:\n", entry, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +215,8 @@ func TestKilledJudge(t *testing.T) {
 		t.Fatalf("after %d kills: exit code %d\n%s", killed, code, c.errs.String())
 	}
 	compared := comparisonOf(t, d.out)
-	if len(compared.Scorers) != 2 || compared.Scorers[1].Models[0].Scored != 40 || len(compared.Preferences) != 1 || compared.Preferences[0].Pairs[0].N != 40 {
+	if len(compared.Scorers) != 2 || compared.Scorers[1].Models[0].Scored != 40 || len(compared.Preferences) != 1 ||
+		compared.Preferences[0].Pairs[0].N != 40 {
 		t.Errorf("not everything was judged: %+v", compared.Preferences)
 	}
 	requests, tokens := int64(0), int64(0)
@@ -260,7 +265,8 @@ func TestJudgesShareTheBudget(t *testing.T) {
 		t.Fatal("the budget ended before the judges began: the test shows nothing")
 	}
 	asked := judge.totals(t).Received
-	if code := start(t, "score", d.out, "-q", "--plan", d.plan, "--budget-tokens", "9000").wait(t); code != exitStopped {
+	if code := start(t, "score", d.out, "-q", "--plan", d.plan, "--budget-tokens",
+		"9000").wait(t); code != exitStopped {
 		t.Errorf("the same budget again: exit code %d, want %d", code, exitStopped)
 	}
 	if total := s.totals(t).Billed.Total() + judge.totals(t).Billed.Total(); total > 9000 {

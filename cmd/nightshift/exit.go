@@ -17,8 +17,10 @@ const (
 )
 
 var exitCodes = map[session.Reason]int{
-	session.Internal: exitInternal, session.Usage: exitUsage, session.FailedRows: exitFailedRows, session.Stopped: exitStopped,
-	session.GateMissed: exitGate, session.Storage: exitStorage, session.Mismatch: exitMismatch, session.Running: exitRunning,
+	session.Internal: exitInternal, session.Usage: exitUsage, session.FailedRows: exitFailedRows,
+	session.Stopped:    exitStopped,
+	session.GateMissed: exitGate, session.Storage: exitStorage, session.Mismatch: exitMismatch,
+	session.Running:     exitRunning,
 	session.Interrupted: exitInterrupted,
 }
 

@@ -45,7 +45,8 @@ further sheets. The other formats hold everything.`,
 	}
 	s := c.Flags()
 	s.StringVarP(&out, "output", "o", "", "`FILE` to write (default: standard output)")
-	s.StringVar(&format, "format", "", "parquet, csv, jsonl or xlsx (default: by the file's ending; jsonl to standard output)")
+	s.StringVar(&format, "format", "", "parquet, csv, jsonl or xlsx (default: by the file's ending; jsonl to "+
+		"standard output)")
 	s.StringArrayVar(&models, "model", nil, "only this model; may be repeated")
 	s.BoolVar(&failed, "failed", false, "the rows to run again, in the dataset's own form")
 	return c
@@ -54,7 +55,8 @@ further sheets. The other formats hold everything.`,
 // exportFormat is the format that is asked for: by its name, or else by the
 // ending of the file. Rows to run again have that of the dataset.
 func exportFormat(format, out string, failed bool) (string, error) {
-	endings := map[string]string{".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".xlsx": "xlsx"}
+	endings := map[string]string{".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
+		".xlsx": "xlsx"}
 	ending := strings.ToLower(filepath.Ext(out))
 	switch {
 	case failed:
@@ -66,7 +68,8 @@ func exportFormat(format, out string, failed bool) (string, error) {
 	case out == "":
 		return "jsonl", nil
 	case endings[ending] == "":
-		return "", usageError("--output: %s ends in none of .parquet, .csv, .jsonl, .ndjson, .xlsx; name it so, or say which it is with --format", out)
+		return "", usageError("--output: %s ends in none of .parquet, .csv, .jsonl, .ndjson, .xlsx; name it so, or "+
+			"say which it is with --format", out)
 	}
 	return endings[ending], nil
 }

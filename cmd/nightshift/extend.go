@@ -29,7 +29,8 @@ extended, whenever this is interrupted.`,
   nightshift extend runs/tonight --dataset prompts.jsonl --dataset august.jsonl`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			added, err := session.Extend(c.Context(), args[0], session.ExtendOptions{Paths: paths, DryRun: dryRun, Stdin: a.in, Version: version()})
+			added, err := session.Extend(c.Context(), args[0],
+				session.ExtendOptions{Paths: paths, DryRun: dryRun, Stdin: a.in, Version: version()})
 			if err != nil {
 				return err
 			}
@@ -38,7 +39,8 @@ extended, whenever this is interrupted.`,
 		},
 	}
 	s := c.Flags()
-	s.StringArrayVar(&paths, "dataset", nil, "all `FILE`s of the dataset, the old ones first, where they are not those of before; may be repeated")
+	s.StringArrayVar(&paths, "dataset", nil, "all `FILE`s of the dataset, the old ones first, where they are not "+
+		"those of before; may be repeated")
 	s.BoolVar(&dryRun, "dry-run", false, "say what would be added, change nothing")
 	return c
 }

@@ -27,7 +27,8 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s has changed; go test ./cmd/nightshift -run Golden -update writes it anew\n%s", path, firstDifference(string(want), got))
+		t.Errorf("%s has changed; go test ./cmd/nightshift -run Golden -update writes it anew\n%s", path,
+			firstDifference(string(want), got))
 	}
 }
 

@@ -89,7 +89,8 @@ func newWorkspace(t *testing.T) *workspace {
 	server := httptest.NewServer(models)
 	t.Cleanup(func() { server.Close(); models.Close() })
 	w := &workspace{dir: t.TempDir(), server: server.URL}
-	if err := os.CopyFS(filepath.Join(w.dir, "examples"), os.DirFS(filepath.Join(repository(t), "examples"))); err != nil {
+	if err := os.CopyFS(filepath.Join(w.dir, "examples"),
+		os.DirFS(filepath.Join(repository(t), "examples"))); err != nil {
 		t.Fatal(err)
 	}
 	// The example waits as for a real server; a test need not.
@@ -121,7 +122,8 @@ models:
 scorers: [{type: includes}]
 out: runs/tonight
 `)
-	for _, folder := range []string{".local/share/man/man1", ".local/share/bash-completion/completions", ".config/fish/completions", "bin"} {
+	for _, folder := range []string{".local/share/man/man1", ".local/share/bash-completion/completions",
+		".config/fish/completions", "bin"} {
 		if err := os.MkdirAll(filepath.Join(w.dir, folder), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +158,8 @@ func (w *workspace) copy(t *testing.T) string {
 func (w *workspace) runs(t *testing.T, dir string) {
 	t.Helper()
 	for _, line := range []string{
-		"nightshift run -q tonight.yaml", "nightshift run -q examples/quickstart/plan.yaml --limit 40 --out runs/quickstart",
+		"nightshift run -q tonight.yaml", "nightshift run -q examples/quickstart/plan.yaml --limit 40 --out " +
+			"runs/quickstart",
 		"nightshift score runs/tonight --plan tonight.yaml",
 		"cp -r runs/tonight runs/a; cp -r runs/tonight runs/b; cp -r runs/tonight runs/last-week",
 	} {
@@ -170,14 +173,16 @@ func (w *workspace) shell(t *testing.T, dir, line string) *exec.Cmd {
 	c := exec.CommandContext(t.Context(), "bash", "-c", "set -o pipefail; "+line)
 	c.Dir = dir
 	c.Env = append(os.Environ(), "HOME="+dir, "NO_COLOR=1", "PATH="+os.Getenv("PATH")+":"+filepath.Join(dir, "bin"),
-		"ANTHROPIC_API_KEY=k-anthropic", "OPENAI_API_KEY=k-openai", "ANTHROPIC_BASE_URL="+w.server, "OPENAI_BASE_URL="+w.server+"/v1")
+		"ANTHROPIC_API_KEY=k-anthropic", "OPENAI_API_KEY=k-openai", "ANTHROPIC_BASE_URL="+w.server,
+		"OPENAI_BASE_URL="+w.server+"/v1")
 	return c
 }
 
 // try types one example.
 func (w *workspace) try(t *testing.T, dir string, c *cobra.Command, line string) {
 	t.Helper()
-	typed := strings.NewReplacer(`"${fpath[1]}/_nightshift"`, "_nightshift", "127.0.0.1:8089", "127.0.0.1:0").Replace(line)
+	typed := strings.NewReplacer(`"${fpath[1]}/_nightshift"`, "_nightshift", "127.0.0.1:8089",
+		"127.0.0.1:0").Replace(line)
 	if servers[c.Name()] != "" {
 		if c.Flags().Lookup("addr") != nil && !strings.Contains(typed, "--addr") {
 			typed += " --addr 127.0.0.1:0"

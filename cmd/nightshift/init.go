@@ -49,7 +49,8 @@ Exit codes: 0 written, 2 the dataset cannot be used or the file exists.`,
 	s := c.Flags()
 	s.StringVarP(&f.output, "output", "o", "", "`FILE` to write (default: standard output)")
 	s.BoolVar(&f.force, "force", false, "overwrite the file")
-	s.StringArrayVar(&f.models, "model", nil, "`ENDPOINT/MODEL-ID` to put into the plan; may be repeated (default: the simulator)")
+	s.StringArrayVar(&f.models, "model", nil, "`ENDPOINT/MODEL-ID` to put into the plan; may be repeated (default: "+
+		"the simulator)")
 	return c
 }
 
@@ -152,7 +153,8 @@ func infoOf(ctx context.Context, s datasets.Spec) (datasets.Info, error) {
 }
 
 // targetNames are what people call the right answer.
-var targetNames = []string{"target", "answer", "label", "expected", "expected_output", "ideal", "gold", "solution", "correct", "correct_answer", "reference", "output", "completion", "response", "sentiment", "class"}
+var targetNames = []string{"target", "answer", "label", "expected", "expected_output", "ideal", "gold", "solution",
+	"correct", "correct_answer", "reference", "output", "completion", "response", "sentiment", "class"}
 
 // idName is what people call the id of a row.
 var idName = regexp.MustCompile(`(?i:^(id|nr|no|uuid|guid)$|[_ -](id|nr|no|uuid|number)$)|[a-z](Id|ID|No|Nr)$`)
@@ -183,7 +185,8 @@ func guess(ctx context.Context, dataset string, s *plan.Scaffolding) (ok bool) {
 	role(s.Fields, "messages", fields, func(name string) bool { return listOf(rows, name, "role", "content") })
 	role(s.Fields, "conversations", fields, func(name string) bool { return listOf(rows, name, "from", "value") })
 	for _, want := range targetNames {
-		if i := slices.IndexFunc(fields, func(f string) bool { return strings.EqualFold(f, want) }); i >= 0 && s.Target == "" {
+		if i := slices.IndexFunc(fields, func(f string) bool { return strings.EqualFold(f, want) }); i >= 0 &&
+			s.Target == "" {
 			s.Target = fields[i]
 		}
 	}

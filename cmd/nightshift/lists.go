@@ -80,7 +80,8 @@ func (a *app) showPreset(name string, asJSON bool) error {
 		fmt.Fprintf(w, "%s (%s)\t%s\n", p.Name, p.Protocol, p.Description)
 		for _, f := range [][2]string{
 			{"base URL", p.BaseURL}, {"path", p.Path}, {"auth", p.Auth.Scheme}, {"key", strings.Join(p.KeyEnvs, ", ")},
-			{"base URL from", strings.Join(p.BaseURLEnvs, ", ")}, {"rate headers", p.Dialect}, {"charged", p.Charging}, {"cost", freeText(p)}, {"know", p.Facts},
+			{"base URL from", strings.Join(p.BaseURLEnvs, ", ")}, {"rate headers", p.Dialect}, {"charged", p.Charging},
+			{"cost", freeText(p)}, {"know", p.Facts},
 		} {
 			if f[1] != "" {
 				fmt.Fprintf(w, "  %s\t%s\n", f[0], f[1])
@@ -113,7 +114,8 @@ is a price that nobody lists: such tokens cost what other input does.
 
 The columns of a table of your own are in docs/prices.md; nightshift prices --csv
 prints one to begin with.`,
-		Example: "  nightshift prices sonnet\n  nightshift prices mistral large\n  nightshift prices openai gpt-5 --csv > my.csv\n  nightshift prices --prices my.csv",
+		Example: "  nightshift prices sonnet\n  nightshift prices mistral large\n  nightshift prices openai gpt-5 " +
+			"--csv > my.csv\n  nightshift prices --prices my.csv",
 	}
 	var asCSV bool
 	c.RunE = func(_ *cobra.Command, args []string) error {
@@ -148,7 +150,8 @@ func (a *app) printPrices(t *pricing.Table, found []pricing.Price) error {
 	w := tabwriter.NewWriter(a.out, 2, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "input\toutput\tcache read\tcache write\t  model")
 	for _, p := range found {
-		fmt.Fprintf(w, "%v\t%v\t%s\t%s\t  %s\n", p.Input, p.Output, listed(p.CacheRead), listed(p.CacheWrite5m), strings.TrimPrefix(p.Provider+"/"+p.Model, "/"))
+		fmt.Fprintf(w, "%v\t%v\t%s\t%s\t  %s\n", p.Input, p.Output, listed(p.CacheRead), listed(p.CacheWrite5m),
+			strings.TrimPrefix(p.Provider+"/"+p.Model, "/"))
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -58,7 +58,8 @@ func TestLiveView(t *testing.T) {
 	var errs lockedBuffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"run", plan, "--metrics-addr", "0"}, strings.NewReader(""), io.Discard, &errs, os.LookupEnv)
+		ended <- run(ctx, []string{"run", plan, "--metrics-addr", "0"}, strings.NewReader(""), io.Discard, &errs,
+			os.LookupEnv)
 	}()
 	told := regexp.MustCompile(`s: .*of 600 requests a minute.*waiting for the request limit`)
 	var status string
@@ -78,7 +79,8 @@ func TestLiveView(t *testing.T) {
 		t.Error("the run was cancelled and ended with code 0")
 	}
 	_, status, _ = call(t, t.Context(), "status", out)
-	if !regexp.MustCompile(`held back by .*request limit \d+ %`).MatchString(status) || strings.Contains(status, "in flight of") {
+	if !regexp.MustCompile(`held back by .*request limit \d+ %`).MatchString(status) ||
+		strings.Contains(status, "in flight of") {
 		t.Errorf("after the end: %s", status)
 	}
 	_, text, _ := call(t, t.Context(), "status", out, "--json")
@@ -110,7 +112,8 @@ out: out
 	var errs lockedBuffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(t.Context(), []string{"run", plan, "--metrics-addr", "0"}, strings.NewReader(""), io.Discard, &errs, os.LookupEnv)
+		ended <- run(t.Context(), []string{"run", plan, "--metrics-addr", "0"}, strings.NewReader(""), io.Discard,
+			&errs, os.LookupEnv)
 	}()
 	address := regexp.MustCompile(`http://127\.0\.0\.1:\d+/metrics`)
 	judges := false
@@ -185,7 +188,8 @@ func TestMetricsAreDocumented(t *testing.T) {
 func TestMetricsAddress(t *testing.T) {
 	for _, tc := range []struct{ given, want string }{
 		{"9090", "127.0.0.1:9090"}, {":9090", "127.0.0.1:9090"}, {"localhost:9090", "127.0.0.1:9090"},
-		{"127.0.0.1:0", "127.0.0.1:0"}, {"[::1]:9090", "[::1]:9090"}, {"0.0.0.0:9090", "0.0.0.0:9090"}, {"10.1.2.3:9", "10.1.2.3:9"},
+		{"127.0.0.1:0", "127.0.0.1:0"}, {"[::1]:9090", "[::1]:9090"}, {"0.0.0.0:9090", "0.0.0.0:9090"},
+		{"10.1.2.3:9", "10.1.2.3:9"},
 		{"example.com:9090", ""}, {"1:2:3", ""}, {"*:9090", ""},
 	} {
 		got, err := metricsAddress(tc.given)

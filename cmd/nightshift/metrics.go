@@ -32,7 +32,8 @@ func metricsAddress(addr string) (string, error) {
 	case host == "" || host == "localhost":
 		host = "127.0.0.1"
 	case net.ParseIP(host) == nil:
-		return "", fmt.Errorf("%q is no IP address: metrics are served on this machine (127.0.0.1) unless an IP address is given", host)
+		return "", fmt.Errorf("%q is no IP address: metrics are served on this machine (127.0.0.1) unless an IP "+
+			"address is given", host)
 	}
 	return net.JoinHostPort(host, port), nil
 }
@@ -47,7 +48,8 @@ func serveMetrics(addr string, state func() session.State, log *slog.Logger) (bo
 		return "", nil, usageError("--metrics-addr: %w", err)
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collector(state), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collector(state), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
@@ -81,23 +83,29 @@ type collector func() session.State
 
 // The metrics, by the names that docs/metrics.md documents.
 var (
-	metricRowsWanted   = desc("rows_wanted", "Answers that the run is to bring: rows, models and epochs.")
-	metricRows         = desc("rows_total", "Answers on record, those of earlier starts included.", "model", "outcome")
-	metricAttempts     = desc("attempts_total", "Requests sent for the answers on record.", "model")
-	metricTokens       = desc("tokens_total", "Tokens billed for the answers on record, as the servers reported them.", "model", "kind")
-	metricCost         = desc("cost_usd_total", "What the answers on record cost, as far as it is known.", "model")
-	metricCostUnknown  = desc("cost_unknown_rows", "Answers whose cost is not known.", "model")
-	metricRequests     = desc("requests_total", "Requests of this process by what became of them.", "endpoint", "result")
-	metricInFlight     = desc("in_flight", "Requests in flight.", "endpoint")
-	metricWaiting      = desc("waiting", "Requests that wait for the limiter.", "endpoint")
-	metricWindow       = desc("window", "Most requests in flight at present.", "endpoint")
-	metricUsed         = desc("used_per_minute", "What answers used in the last minute.", "endpoint", "dimension")
-	metricLimit        = desc("limit_per_minute", "The limit that is known, per minute; absent when none is.", "endpoint", "dimension")
-	metricInferred     = desc("learned_requests_per_minute", "The rate learned from refusals; absent when none is.", "endpoint")
-	metricPaused       = desc("paused_seconds", "How long the endpoint will not be asked; 0 when it may be.", "endpoint")
-	metricFailing      = desc("failing_ratio", "Share of failures lately.", "endpoint")
-	metricBreaker      = desc("breaker_open", "1 while the endpoint counts as down.", "endpoint")
-	metricHeldBack     = desc("held_back_seconds_total", "How long each thing has held requests back.", "endpoint", "bound")
+	metricRowsWanted = desc("rows_wanted", "Answers that the run is to bring: rows, models and epochs.")
+	metricRows       = desc("rows_total", "Answers on record, those of earlier starts included.", "model", "outcome")
+	metricAttempts   = desc("attempts_total", "Requests sent for the answers on record.", "model")
+	metricTokens     = desc("tokens_total", "Tokens billed for the answers on record, as the servers reported them.",
+		"model", "kind")
+	metricCost        = desc("cost_usd_total", "What the answers on record cost, as far as it is known.", "model")
+	metricCostUnknown = desc("cost_unknown_rows", "Answers whose cost is not known.", "model")
+	metricRequests    = desc("requests_total", "Requests of this process by what became of them.", "endpoint",
+		"result")
+	metricInFlight = desc("in_flight", "Requests in flight.", "endpoint")
+	metricWaiting  = desc("waiting", "Requests that wait for the limiter.", "endpoint")
+	metricWindow   = desc("window", "Most requests in flight at present.", "endpoint")
+	metricUsed     = desc("used_per_minute", "What answers used in the last minute.", "endpoint", "dimension")
+	metricLimit    = desc("limit_per_minute", "The limit that is known, per minute; absent when none is.",
+		"endpoint", "dimension")
+	metricInferred = desc("learned_requests_per_minute", "The rate learned from refusals; absent when none is.",
+		"endpoint")
+	metricPaused = desc("paused_seconds", "How long the endpoint will not be asked; 0 when it may be.",
+		"endpoint")
+	metricFailing  = desc("failing_ratio", "Share of failures lately.", "endpoint")
+	metricBreaker  = desc("breaker_open", "1 while the endpoint counts as down.", "endpoint")
+	metricHeldBack = desc("held_back_seconds_total", "How long each thing has held requests back.", "endpoint",
+		"bound")
 	metricBudgetLimit  = desc("budget_limit", "The budget; absent when there is none.", "unit")
 	metricBudgetSpent  = desc("budget_spent", "What is spent, earlier starts included.", "unit")
 	metricBudgetOpen   = desc("budget_reserved", "The worst case of what is in flight.", "unit")

@@ -65,7 +65,8 @@ func (a *app) models(ctx context.Context, name string, search []string, f models
 		return aboutEndpoint(err)
 	}
 	list, err := session.Models(ctx, endpoint)
-	if wrong := (*nightshift.Error)(nil); errors.As(err, &wrong) && wrong.Class == nightshift.ClassAuth && endpoint.Endpoint.Auth.Scheme == providers.AuthNone {
+	if wrong := (*nightshift.Error)(nil); errors.As(err, &wrong) && wrong.Class == nightshift.ClassAuth &&
+		endpoint.Endpoint.Auth.Scheme == providers.AuthNone {
 		return fmt.Errorf("%w: name its key's variable with --api-key-env", err)
 	}
 	if err != nil {
@@ -108,7 +109,8 @@ func aboutEndpoint(err error) error {
 // load makes the plan that has the endpoint, and the endpoint's name in it.
 func (f modelsFlags) load(name string) (*plan.Plan, string, error) {
 	flags := map[string][]string{}
-	for flag, value := range map[string]string{"protocol": f.protocol, "auth": f.auth, "api-key-env": f.keyEnv, "prices": f.prices} {
+	for flag, value := range map[string]string{"protocol": f.protocol, "auth": f.auth, "api-key-env": f.keyEnv,
+		"prices": f.prices} {
 		if value != "" {
 			flags[flag] = []string{value}
 		}
@@ -147,12 +149,14 @@ func (a *app) printModels(list []pricedModel, all int) error {
 		if m.Price != nil {
 			input, output = m.Price.Input.String(), m.Price.Output.String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t  %s\n", orDash(limit(m.MaxInput)), orDash(limit(m.MaxOutput)), orDash(input), orDash(output), words.Visible(m.ID))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t  %s\n", orDash(limit(m.MaxInput)), orDash(limit(m.MaxOutput)), orDash(input),
+			orDash(output), words.Visible(m.ID))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.err, "%d of %d models; limits in tokens, prices in dollars per million tokens, - is not known\n", len(list), all)
+	_, err := fmt.Fprintf(a.err, "%d of %d models; limits in tokens, prices in dollars per million tokens, - is "+
+		"not known\n", len(list), all)
 	return err
 }
 

@@ -14,7 +14,8 @@ import (
 // prepare reads plan and dataset and finds everything that is wrong with
 // either, and reports it together. Missing keys are errors only when they are
 // needed, and missing else.
-func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys bool) (s *session.Session, missing []plan.Problem, err error) {
+func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys bool) (s *session.Session,
+	missing []plan.Problem, err error) {
 	p, wrong := f.load(a, args)
 	if p == nil {
 		return nil, nil, wrong
@@ -54,7 +55,8 @@ func (f *planFlags) chooseRows(out string) (*session.Rows, error) {
 		return session.RowsFrom(f.rowsFrom, f.rows, out)
 	}
 	if f.set.Changed("rows") {
-		return nil, usageError("--rows %s says which rows of an earlier run to use; name the run with --rows-from RUN", f.rows)
+		return nil, usageError("--rows %s says which rows of an earlier run to use; name the run with --rows-from RUN",
+			f.rows)
 	}
 	return nil, nil
 }

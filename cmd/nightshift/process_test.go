@@ -55,7 +55,8 @@ type server struct {
 func serve(t testing.TB, args ...string) *server {
 	t.Helper()
 	s := &server{ledger: filepath.Join(t.TempDir(), "ledger.jsonl")}
-	cmd := exec.Command(mustBinary(t), append([]string{"simulate", "--addr", "127.0.0.1:0", "--ledger", s.ledger}, args...)...)
+	cmd := exec.Command(mustBinary(t), append([]string{"simulate", "--addr", "127.0.0.1:0", "--ledger", s.ledger},
+		args...)...)
 	errs, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

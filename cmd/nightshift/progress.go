@@ -147,7 +147,8 @@ func line(s session.State) string {
 	if rate > 0 {
 		parts = append(parts, fmt.Sprintf("%.1f/s", rate))
 	}
-	parts = append(parts, words.Short(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N())+" tok", words.Dollars(sum.Cost.Dollars(), sum.CostUnknown > 0))
+	parts = append(parts, words.Short(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N())+" tok",
+		words.Dollars(sum.Cost.Dollars(), sum.CostUnknown > 0))
 	if n := sum.Outcomes[nightshift.OutcomeFailed]; n > 0 {
 		parts = append(parts, fmt.Sprintf("%d failed", n))
 	}
@@ -187,7 +188,8 @@ func holding(state session.State) string {
 // limitedNow names what holds the next request back, with its figures.
 func limitedNow(s limits.State) string {
 	rate := map[limits.Bound]limits.Rate{
-		limits.BoundRequests: s.Requests, limits.BoundTokens: s.Tokens, limits.BoundInput: s.Input, limits.BoundOutput: s.Output,
+		limits.BoundRequests: s.Requests, limits.BoundTokens: s.Tokens, limits.BoundInput: s.Input,
+		limits.BoundOutput: s.Output,
 	}[s.Bound]
 	switch {
 	case rate.Limit > 0:

@@ -41,10 +41,13 @@ var pacings = []pacing{
 	{name: "cold start, headers", limits: "requests=12000,burst=2s", rows: 500, refused: 1, early: 0},
 	{name: "cold start, nothing said", limits: "requests=12000,burst=2s,headers=none", rows: 800, refused: 8},
 	{name: "headers", limits: "requests=6000,burst=5s", rows: 3500, refused: 1, early: 0, long: true, used: 80},
-	{name: "output tokens, headers", limits: "output=60000,burst=5s", rows: 3000, refused: 1, early: 0, long: true, used: 80},
-	{name: "Retry-After only", limits: "requests=6000,burst=5s,headers=retry-after", rows: 3500, refused: 3, early: 100, long: true, used: 80},
+	{name: "output tokens, headers", limits: "output=60000,burst=5s", rows: 3000, refused: 1, early: 0, long: true,
+		used: 80},
+	{name: "Retry-After only", limits: "requests=6000,burst=5s,headers=retry-after", rows: 3500, refused: 3, early: 100,
+		long: true, used: 80},
 	{name: "nothing said", limits: "requests=6000,burst=5s,headers=none", rows: 3500, refused: 3, long: true, used: 75},
-	{name: "two limiters, one bucket", limits: "requests=6000,burst=5s", plan: "{concurrency: 400}", rows: 3500, refused: 25, early: 2500, long: true},
+	{name: "two limiters, one bucket", limits: "requests=6000,burst=5s", plan: "{concurrency: 400}", rows: 3500,
+		refused: 25, early: 2500, long: true},
 }
 
 // TestRateControlInRealTime runs the program against a served simulator and
@@ -186,7 +189,8 @@ func TestRandomRefusalsInRealTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(d.plan, bytes.ReplaceAll(text, []byte("concurrency: 16"), []byte("concurrency: 32")), 0o600); err != nil {
+		if err := os.WriteFile(d.plan, bytes.ReplaceAll(text, []byte("concurrency: 16"), []byte("concurrency: 32")),
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
@@ -202,9 +206,11 @@ func TestRandomRefusalsInRealTime(t *testing.T) {
 	for _, share := range []string{"0.5%", "2%"} {
 		for _, headers := range []string{"none", "retry-after"} {
 			ours, workers := rate(share, headers)
-			t.Logf("| %s | %s | %.0f | %.0f %% | %.0f | %.0f %% |", share, headers, ours, 100*(1-ours/whole), workers, 100*(1-workers/wholeWorkers))
+			t.Logf("| %s | %s | %.0f | %.0f %% | %.0f | %.0f %% |", share, headers, ours, 100*(1-ours/whole), workers,
+				100*(1-workers/wholeWorkers))
 			if most := map[string]float64{"0.5%": 0.2, "2%": 0.25}[share]; 1-ours/whole > most {
-				t.Errorf("%s refused at random, headers %s: %.0f rows a second instead of %.0f", share, headers, ours, whole)
+				t.Errorf("%s refused at random, headers %s: %.0f rows a second instead of %.0f", share, headers, ours,
+					whole)
 			}
 		}
 	}

@@ -37,18 +37,24 @@ func TestPublishedDatasets(t *testing.T) {
 		metadata string // a field of the first row's metadata
 	}{
 		{"gsm8k_test.jsonl", nil, 1319, "0", 1319, "18", "answer"},
-		{"gsm8k_example_model_solutions.jsonl", []string{"--prompt", "{{ question }}", "--target", "{{ ground_truth }}"}, 1319, "0", 1319, "Janet sells 16 - 3 - 4", "175b_verification"},
+		{"gsm8k_example_model_solutions.jsonl", []string{"--prompt", "{{ question }}", "--target",
+			"{{ ground_truth }}"}, 1319, "0", 1319, "Janet sells 16 - 3 - 4", "175b_verification"},
 		{"HumanEval.jsonl.gz", nil, 164, "HumanEval/0", 0, "", "canonical_solution"},
 		{"mt_bench_question.jsonl", nil, 80, "81", 39, "", ""},
-		{"mt_bench_reference_gpt-4.jsonl", []string{"--prompt", "{{ choices[0].turns[0] }}"}, 30, "101", 0, "", "model_id"},
-		{"sharegpt_dummy_conversation.json", []string{"--target", "last_assistant"}, 500, "identity_0", 500, "You too!", ""},
-		{"aqua_test.jsonl", []string{"--prompt", "{{ question }} {{ options | join(' ') }}", "--target", "{{ correct }}"}, 254, "0", 254, "A", "rationale"},
-		{"persona_agreeableness.jsonl", []string{"--prompt", "{{ question }}", "--target", "{{ answer_matching_behavior }}"}, 1000, "0", 1000, " Yes", "label_confidence"},
+		{"mt_bench_reference_gpt-4.jsonl", []string{"--prompt", "{{ choices[0].turns[0] }}"}, 30, "101", 0, "",
+			"model_id"},
+		{"sharegpt_dummy_conversation.json", []string{"--target", "last_assistant"}, 500, "identity_0", 500, "You too!",
+			""},
+		{"aqua_test.jsonl", []string{"--prompt", "{{ question }} {{ options | join(' ') }}", "--target",
+			"{{ correct }}"}, 254, "0", 254, "A", "rationale"},
+		{"persona_agreeableness.jsonl", []string{"--prompt", "{{ question }}", "--target",
+			"{{ answer_matching_behavior }}"}, 1000, "0", 1000, " Yes", "label_confidence"},
 	} {
 		t.Run(tc.file, func(t *testing.T) {
 			t.Parallel()
 			out := filepath.Join(t.TempDir(), "run")
-			args := append([]string{"run", "-q", "--dataset", filepath.Join(dir, tc.file), "--model", "simulator/sim-large", "--max-tokens", "300", "--raw", "none", "--out", out}, tc.flags...)
+			args := append([]string{"run", "-q", "--dataset", filepath.Join(dir, tc.file), "--model",
+				"simulator/sim-large", "--max-tokens", "300", "--raw", "none", "--out", out}, tc.flags...)
 			if code, _, errs := call(t, t.Context(), args...); code != exitOK {
 				t.Fatalf("exit code %d\n%s", code, errs)
 			}
@@ -103,7 +109,8 @@ func TestTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "run")
-	if code, _, errs := call(t, t.Context(), "run", "-q", "--dataset", data, "--model", "simulator/sim-large", "--max-tokens", "100", "--out", out); code != exitOK {
+	if code, _, errs := call(t, t.Context(), "run", "-q", "--dataset", data, "--model", "simulator/sim-large",
+		"--max-tokens", "100", "--out", out); code != exitOK {
 		t.Fatalf("exit code %d\n%s", code, errs)
 	}
 	for r, err := range view.Rows[nightshift.Record](out, view.ReadOptions{}) {

@@ -33,7 +33,8 @@ func (a *app) getenv(name string) string {
 }
 
 // run is main without the process. It returns the exit code.
-func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer, lookupEnv func(string) (string, bool)) int {
+func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer,
+	lookupEnv func(string) (string, bool)) int {
 	a := &app{in: in, out: out, err: errw, lookupEnv: lookupEnv}
 	root := a.rootCommand()
 	root.SetArgs(args)
@@ -53,8 +54,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer, 
 
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "nightshift",
-		Short: "Run prompt sets through language models overnight; keep every answer, its cost, and which model is better",
+		Use: "nightshift",
+		Short: "Run prompt sets through language models overnight; keep every answer, its cost, and which " +
+			"model is better",
 		Long: `nightshift runs a JSONL dataset of prompts through one or more models overnight,
 keeps every answer in Parquet, counts what it cost, and says in the morning which
 model is better.

@@ -51,7 +51,8 @@ and keeps what was read; three times exits at once.`,
 	s.BoolVar(&f.dryRun, "dry-run", false, "check and estimate as `nightshift check` does, send nothing")
 	f.check.add(c)
 	s.BoolVar(&f.retryFailed, "retry-failed", false, "run failed and unknown rows again")
-	s.BoolVar(&f.movedEndpoint, "moved-endpoint", false, "resume although a model's base URL changed: the same model is now served there")
+	s.BoolVar(&f.movedEndpoint, "moved-endpoint", false,
+		"resume although a model's base URL changed: the same model is now served there")
 	s.BoolVar(&f.allowCommands, "allow-commands", false, "run the programs of command scorers")
 	s.StringVar(&f.progress, "progress", "auto", "auto, bar, plain or none")
 	s.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -112,7 +113,8 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 	defer steadyHeap(s.Plan)()
 	show := &display{out: a.err, log: w, mode: a.progressMode(f.progress, f.quiet)}
 	s.Log, s.Sending, s.Show, s.Serve = log, waiting, show.start, startMetrics(s.Plan.Metrics, log)
-	s.RetryFailed, s.MovedEndpoint, s.AllowCommands, s.Scorers = f.retryFailed, f.movedEndpoint, f.allowCommands, f.plan.scorers()
+	s.RetryFailed, s.MovedEndpoint, s.AllowCommands, s.Scorers = f.retryFailed, f.movedEndpoint, f.allowCommands,
+		f.plan.scorers()
 	result, err := s.Run(calls)
 	if result.Page != nil {
 		err = errors.Join(err, result.Page.Text(a.out))

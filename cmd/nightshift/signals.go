@@ -32,7 +32,8 @@ func interrupts(parent context.Context, say func(string)) (calls, waiting contex
 		case <-done:
 			return
 		}
-		say("stopping: nothing more is sent; waiting up to " + grace.String() + " for what is in flight (Ctrl-C again to give that up)")
+		say("stopping: nothing more is sent; waiting up to " + grace.String() +
+			" for what is in flight (Ctrl-C again to give that up)")
 		cancelWaiting(session.ErrInterrupted)
 		select {
 		case <-signals:

@@ -45,13 +45,16 @@ which says what was asked, answered and billed.`,
 	s.StringVar(&f.config, "config", "", "settings as a JSON `FILE`; flags win over it")
 	s.Uint64Var(&f.seed, "seed", 0, "seed of everything that is drawn")
 	s.StringVar(&f.latency, "latency", "", "how long answers take: base=…,first=…,per_token=…,jitter=…")
-	s.StringVar(&f.limits, "limits", "", "rate limits: requests=…,input=…,output=…,tokens=…,concurrency=…,burst=…,charge=…,headers=…")
-	s.StringArrayVar(&f.faults, "faults", nil, "faults: KIND=SHARE,… such as mixed=5% or rate_limit=2%,cut_stream=1%; may be repeated")
+	s.StringVar(&f.limits, "limits", "",
+		"rate limits: requests=…,input=…,output=…,tokens=…,concurrency=…,burst=…,charge=…,headers=…")
+	s.StringArrayVar(&f.faults, "faults", nil, "faults: KIND=SHARE,… such as mixed=5% or "+
+		"rate_limit=2%,cut_stream=1%; may be repeated")
 	s.StringArrayVar(&f.outages, "outage", nil, "outage: LENGTH@START, such as 60s@120s; may be repeated")
 	s.StringVar(&f.neighbour, "neighbour", "", "another client of the same limits: share=…,period=…,busy=…")
 	s.StringArrayVar(&f.usage, "usage", nil, "odd ways to report usage; may be repeated")
 	s.StringArrayVar(&f.keys, "key-env", nil, "accept only keys in these environment variables; may be repeated")
-	s.StringVar(&f.answers, "answers", "", "answer from this JSONL `FILE`: prompts with their target, or with each model's answer")
+	s.StringVar(&f.answers, "answers", "", "answer from this JSONL `FILE`: prompts with their target, or with each "+
+		"model's answer")
 	s.BoolVar(&f.vary, "vary", false, "answer repeated questions differently")
 	s.BoolVar(&f.strict, "strict", false, "refuse parameters that the vendors' models refuse")
 	s.StringVar(&f.ledger, "ledger", "", "append one JSON line for each exchange to this `FILE`")
@@ -79,7 +82,8 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, func() { server.Close() })
-	fmt.Fprintf(a.err, "serving models at http://%s (Messages and Chat); ledger at http://%[1]s/ledger; Ctrl-C ends it\n", listener.Addr())
+	fmt.Fprintf(a.err, "serving models at http://%s (Messages and Chat); ledger at http://%[1]s/ledger; "+
+		"Ctrl-C ends it\n", listener.Addr())
 	err = server.Serve(listener)
 	if ctx.Err() != nil {
 		return nil

@@ -74,7 +74,8 @@ func (a *app) printLive(s view.StatusInfo, l session.State) {
 		if running {
 			a.printEndpoint(e)
 		} else if e.Silent() && len(l.Stops) == 0 {
-			fmt.Fprintf(a.out, "! %s gave no answers since %s: %s\n", words.Visible(e.Name), e.FailingSince.Local().Format(time.DateTime), words.Visible(e.LastError))
+			fmt.Fprintf(a.out, "! %s gave no answers since %s: %s\n", words.Visible(e.Name),
+				e.FailingSince.Local().Format(time.DateTime), words.Visible(e.LastError))
 		}
 		if by := e.LimitedWords(); by != "" && e.Sent > 0 {
 			fmt.Fprintf(a.out, "  %s: held back by %s\n", words.Visible(e.Name), by)
@@ -82,7 +83,8 @@ func (a *app) printLive(s view.StatusInfo, l session.State) {
 	}
 	b := l.Budget
 	if running && b.Waiting > 0 {
-		fmt.Fprintf(a.out, "  budget     %d requests wait for what others have reserved (%s tokens, %s)\n", b.Waiting, words.Short(b.ReservedTokens), words.Dollars(b.ReservedUSD, false))
+		fmt.Fprintf(a.out, "  budget     %d requests wait for what others have reserved (%s tokens, %s)\n", b.Waiting,
+			words.Short(b.ReservedTokens), words.Dollars(b.ReservedUSD, false))
 	}
 }
 
@@ -99,7 +101,8 @@ func (a *app) printPace(pace []view.ModelPace) {
 		case m.TimeLeft != nil:
 			left = words.Duration(*m.TimeLeft) + " left"
 		}
-		fmt.Fprintf(a.out, "    %s: %d of %d, %.0f an hour, %s\n", words.Visible(m.Model), m.Done, m.Items, m.PerHour, left)
+		fmt.Fprintf(a.out, "    %s: %d of %d, %.0f an hour, %s\n", words.Visible(m.Model), m.Done, m.Items, m.PerHour,
+			left)
 	}
 }
 
@@ -107,7 +110,8 @@ func (a *app) printEndpoint(e session.Endpoint) {
 	var parts []string
 	for _, r := range e.Rates {
 		if r.Limit > 0 {
-			parts = append(parts, fmt.Sprintf("%s of %s %s a minute", words.Short(int64(r.Used)), words.Short(int64(r.Limit)), r.Name))
+			parts = append(parts, fmt.Sprintf("%s of %s %s a minute", words.Short(int64(r.Used)),
+				words.Short(int64(r.Limit)), r.Name))
 			continue
 		}
 		parts = append(parts, fmt.Sprintf("%s %s a minute", words.Short(int64(r.Used)), r.Name))
@@ -121,10 +125,12 @@ func (a *app) printEndpoint(e session.Endpoint) {
 	}
 	fmt.Fprintf(a.out, "  %s: %s\n", words.Visible(e.Name), strings.Join(parts, ", "))
 	if e.Paused != nil {
-		fmt.Fprintf(a.out, "    paused until %s (%s): %s\n", e.Paused.Local().Format(time.TimeOnly), words.Duration(time.Until(*e.Paused)), e.Why)
+		fmt.Fprintf(a.out, "    paused until %s (%s): %s\n", e.Paused.Local().Format(time.TimeOnly),
+			words.Duration(time.Until(*e.Paused)), e.Why)
 	}
 	if e.Silent() && e.Stopped == "" {
-		fmt.Fprintf(a.out, "    no answers since %s: %s\n", e.FailingSince.Local().Format(time.TimeOnly), words.Visible(e.LastError))
+		fmt.Fprintf(a.out, "    no answers since %s: %s\n", e.FailingSince.Local().Format(time.TimeOnly),
+			words.Visible(e.LastError))
 	}
 	if e.Stopped != "" {
 		fmt.Fprintf(a.out, "    stopped: %s\n", words.Visible(e.Stopped))
@@ -161,7 +167,8 @@ func (a *app) printStatus(s view.StatusInfo) {
 	if s.Live {
 		fmt.Fprintf(a.out, "  in flight  %d\n", s.InFlight)
 	}
-	fmt.Fprintf(a.out, "  spent      %s", strings.TrimPrefix(words.Dollars(s.Spent.Dollars(), s.All.Sum().CostUnknown > 0), "cost "))
+	fmt.Fprintf(a.out, "  spent      %s", strings.TrimPrefix(words.Dollars(s.Spent.Dollars(),
+		s.All.Sum().CostUnknown > 0), "cost "))
 	if s.AtMost > s.Spent {
 		fmt.Fprintf(a.out, ", at most %s with what may have been billed", words.Dollars(s.AtMost.Dollars(), false))
 	}

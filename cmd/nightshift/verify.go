@@ -34,7 +34,9 @@ usage with the record, and hashes the dataset. Exit code 6 when something is wro
 				a.printVerify(args[0], rep)
 			}
 			if err == nil && !rep.OK() {
-				return &session.Error{Reason: session.Storage, Err: fmt.Errorf("%s is damaged: restore the files named above from a copy, or run again to do their rows again", args[0])}
+				return &session.Error{Reason: session.Storage,
+					Err: fmt.Errorf("%s is damaged: restore the files named above from a copy, or run again to do "+
+						"their rows again", args[0])}
 			}
 			return err
 		},
@@ -45,7 +47,8 @@ usage with the record, and hashes the dataset. Exit code 6 when something is wro
 }
 
 func (a *app) printVerify(dir string, r view.VerifyReport) {
-	fmt.Fprintf(a.out, "%s: %d of %d rows on record, %d parts (%d bytes hashed), %d open units\n", dir, r.Recorded, r.Items, r.ParquetFiles, r.Bytes, r.Journals)
+	fmt.Fprintf(a.out, "%s: %d of %d rows on record, %d parts (%d bytes hashed), %d open units\n", dir, r.Recorded,
+		r.Items, r.ParquetFiles, r.Bytes, r.Journals)
 	for _, p := range r.Problems {
 		fmt.Fprintln(a.out, "  "+p.String())
 	}

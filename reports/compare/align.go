@@ -23,7 +23,8 @@ func (m *matrix) align() error {
 		double := r.table.doubles()
 		if len(double) > 0 && !oneDataset {
 			id := r.idOf(r.table.rows[double[0]])
-			return incomparable("%s has %d rows whose id another row has (first: %s, row %d), so its rows cannot be matched with those of another dataset; give each an id of its own",
+			return incomparable("%s has %d rows whose id another row has (first: %s, row %d), so its rows cannot be "+
+				"matched with those of another dataset; give each an id of its own",
 				r.dir, len(double), id, r.table.rows[double[0]])
 		}
 		for _, i := range double {
@@ -110,7 +111,8 @@ func (m *matrix) fingerprints() error {
 			differ++
 		}
 		if differ > 0 {
-			return incomparable("%s and %s are not comparable: %d rows of the same id differ in prompt or target (first: the %s of %s); where that is what you are after, --any-prompts compares them all the same",
+			return incomparable("%s and %s are not comparable: %d rows of the same id differ in prompt or target "+
+				"(first: the %s of %s); where that is what you are after, --any-prompts compares them all the same",
 				other.dir, r.dir, differ, what, r.idOf(r.table.rows[example]))
 		}
 	}
@@ -197,7 +199,8 @@ func (m *matrix) cluster() error {
 func (m *matrix) withoutCluster(item int) error {
 	for _, r := range m.runs {
 		if i := slices.Index(r.items, int32(item)); i >= 0 {
-			return incomparable("row %s of %s has no cluster, and others have: which rows depend on each other must be known for all of them", r.idOf(r.table.rows[i]), r.dir)
+			return incomparable("row %s of %s has no cluster, and others have: which rows depend on each other must "+
+				"be known for all of them", r.idOf(r.table.rows[i]), r.dir)
 		}
 	}
 	return incomparable("a row has no cluster, and others have")

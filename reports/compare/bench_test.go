@@ -37,7 +37,8 @@ func benchRun(b *testing.B, rows int) string {
 			return dir
 		}
 	}
-	id := store.Identity{Name: "bench", Tool: "test", Plan: json.RawMessage(`{}`), PlanHash: "p", DatasetHash: "d", DatasetRows: int64(rows), Models: []string{"a", "b", "c"}, Epochs: 1}
+	id := store.Identity{Name: "bench", Tool: "test", Plan: json.RawMessage(`{}`), PlanHash: "p", DatasetHash: "d",
+		DatasetRows: int64(rows), Models: []string{"a", "b", "c"}, Epochs: 1}
 	for first := 0; first < rows; first += 20_000 {
 		id.Chunks = append(id.Chunks, store.Chunk{First: int64(first), Rows: int64(min(20_000, rows-first))})
 	}
@@ -83,13 +84,17 @@ func benchRecord(random *rand.Rand, m int, model string, row int64) *nightshift.
 	target := strconv.FormatInt(row%97, 10)
 	answer := "After some thought the result is " + strconv.FormatInt((row+int64(random.IntN(3+m))/2)%97, 10) + "."
 	stop, input, category, served := "end", fmt.Sprintf(`[{"role":"user","content":"What is %d modulo 97? Think it through."}]`, row), fmt.Sprint("cat-", row%40), "served-"+model
-	in, out, cost, latency, now := int64(40), int64(20+random.IntN(50)), int64(1000+random.IntN(500)), 200+900*random.ExpFloat64(), time.Unix(1_780_000_000+row, 0).UTC()
+	in, out, cost, latency, now := int64(40), int64(20+random.IntN(50)), int64(1000+random.IntN(500)),
+		200+900*random.ExpFloat64(), time.Unix(1_780_000_000+row, 0).UTC()
 	hash := fmt.Sprintf("%032x", row)
 	return &nightshift.Record{
-		Run: "bench", Row: row, ID: "row-" + strconv.FormatInt(row, 10), Model: model, Endpoint: "e", Protocol: "chat", RequestedModel: model, ServedModel: &served,
-		Outcome: nightshift.OutcomeOK, Text: &answer, StopReason: &stop, RawStopReason: &stop, InputTokens: &in, OutputTokens: &out, CostNanoUSD: &cost,
-		LatencyMS: &latency, Attempts: 1, StartedAt: &now, FinishedAt: &now, Input: &input, Target: &target, Category: &category,
-		RowHash: hash, PromptHash: hash,
+		Run: "bench", Row: row, ID: "row-" + strconv.FormatInt(row, 10), Model: model, Endpoint: "e", Protocol: "chat",
+		RequestedModel: model, ServedModel: &served,
+		Outcome: nightshift.OutcomeOK, Text: &answer, StopReason: &stop, RawStopReason: &stop, InputTokens: &in,
+		OutputTokens: &out, CostNanoUSD: &cost,
+		LatencyMS: &latency, Attempts: 1, StartedAt: &now, FinishedAt: &now, Input: &input, Target: &target,
+		Category: &category,
+		RowHash:  hash, PromptHash: hash,
 	}
 }
 

@@ -49,7 +49,8 @@ func (m *matrix) breakdown(c *Comparison, r *ScorerResult, cols []scoredColumn) 
 		}
 		for _, pair := range pairs {
 			epochs := max(cols[pair[0]].epochs, cols[pair[1]].epochs)
-			p, err := stats.Compare(part[pair[0]], part[pair[1]], stats.Options{Clusters: labels, Epochs: epochs, Resamples: 1})
+			p, err := stats.Compare(part[pair[0]], part[pair[1]],
+				stats.Options{Clusters: labels, Epochs: epochs, Resamples: 1})
 			if err == nil {
 				row.Deltas = append(row.Deltas, cellOf(p.N, p.Delta, p.Interval))
 			}

@@ -109,8 +109,9 @@ func (tr trial) write(t testing.TB) string {
 func (tr trial) identity() store.Identity {
 	id := store.Identity{
 		Name: tr.name, Tool: "test", Plan: json.RawMessage(`{}`), PlanHash: "plan",
-		DatasetHash: fmt.Sprintf("%x", len(tr.ids)) + strings.Join(tr.ids[:min(3, len(tr.ids))], ""), DatasetRows: int64(len(tr.ids)),
-		Models: tr.models, Epochs: tr.epochs,
+		DatasetHash: fmt.Sprintf("%x", len(tr.ids)) + strings.Join(tr.ids[:min(3, len(tr.ids))], ""),
+		DatasetRows: int64(len(tr.ids)),
+		Models:      tr.models, Epochs: tr.epochs,
 	}
 	for first := int64(0); first < id.DatasetRows; first += tr.unit {
 		id.Chunks = append(id.Chunks, store.Chunk{First: first, Rows: min(tr.unit, id.DatasetRows-first)})
@@ -200,7 +201,8 @@ func TestCompareWithItself(t *testing.T) {
 	dir := trial{name: "one", ids: rowIDs(300), models: []string{"a"}, value: right(1, 0.6)}.write(t)
 	c := compared(t, compare.Options{Runs: []string{dir}, BaselineRun: dir, Gates: []string{"regression"}})
 	d := c.Scorers[0].Deltas[0]
-	if *d.Delta != 0 || *d.P != 1 || *d.Adjusted != 1 || d.Win+d.Loss != 0 || d.Tie != 300 || d.Verdict != compare.NotShown {
+	if *d.Delta != 0 || *d.P != 1 || *d.Adjusted != 1 || d.Win+d.Loss != 0 || d.Tie != 300 ||
+		d.Verdict != compare.NotShown {
 		t.Errorf("a run against itself: %+v", d)
 	}
 	if c.Scorers[0].Differing != 0 || len(c.Scorers[0].Disagreements) != 0 || c.Missed() || len(c.Warnings) != 0 {
@@ -210,16 +212,19 @@ func TestCompareWithItself(t *testing.T) {
 
 func TestCompareSwapFlipsSigns(t *testing.T) {
 	value := func(model int, id string, epoch int) float64 {
-		return math.Round(8*(right(1, 0.5, 0.5)(model, id, 0)+right(2, 0.6, 0.3)(model, id, epoch)))/16 + 0.01*float64(model)
+		return math.Round(8*(right(1, 0.5, 0.5)(model, id, 0)+right(2, 0.6, 0.3)(model, id, epoch)))/16 +
+			0.01*float64(model)
 	}
 	for _, epochs := range []int{1, 3} {
 		dir := trial{name: "one", ids: rowIDs(120), models: []string{"a", "b"}, epochs: epochs, value: value}.write(t)
 		ab := compared(t, compare.Options{Runs: []string{dir}, Baseline: "b"}).Scorers[0].Deltas[0]
 		ba := compared(t, compare.Options{Runs: []string{dir}, Baseline: "a"}).Scorers[0].Deltas[0]
-		if *ab.Delta != -*ba.Delta || *ab.SE != *ba.SE || *ab.P != *ba.P || ab.Win != ba.Loss || ab.Loss != ba.Win || ab.Tie != ba.Tie {
+		if *ab.Delta != -*ba.Delta || *ab.SE != *ba.SE || *ab.P != *ba.P || ab.Win != ba.Loss || ab.Loss != ba.Win ||
+			ab.Tie != ba.Tie {
 			t.Errorf("epochs %d:\n%+v\n%+v", epochs, ab, ba)
 		}
-		if math.Abs(ab.Interval.Lower+ba.Interval.Upper) > 1e-12 || math.Abs(ab.Interval.Upper+ba.Interval.Lower) > 1e-12 {
+		if math.Abs(ab.Interval.Lower+ba.Interval.Upper) > 1e-12 ||
+			math.Abs(ab.Interval.Upper+ba.Interval.Lower) > 1e-12 {
 			t.Errorf("epochs %d: intervals %v, %v", epochs, ab.Interval, ba.Interval)
 		}
 	}
@@ -309,7 +314,8 @@ func TestCompareTruncationBanner(t *testing.T) {
 // TestCompareUnequalCoverage: where one model lacks more scores than the other,
 // a verdict stands only if what is missing could not turn it.
 func TestCompareUnequalCoverage(t *testing.T) {
-	tr := trial{name: "one", ids: rowIDs(200), models: []string{"a", "near", "far", "whole"}, value: right(1, 0.9, 0.88, 0.3, 0.3)}
+	tr := trial{name: "one", ids: rowIDs(200), models: []string{"a", "near", "far", "whole"},
+		value: right(1, 0.9, 0.88, 0.3, 0.3)}
 	tr.tweak = func(r *nightshift.Record) {
 		if (r.Model == "near" || r.Model == "far") && r.Row%10 == 0 { // a tenth failed
 			class := "server"
@@ -317,10 +323,12 @@ func TestCompareUnequalCoverage(t *testing.T) {
 		}
 	}
 	dir := tr.write(t)
-	gates := []string{"no_regression(near)", "no_regression(far)", "no_regression(whole)", "noninferior(near, 1%)", "noninferior(near, 90%)"}
+	gates := []string{"no_regression(near)", "no_regression(far)", "no_regression(whole)", "noninferior(near, 1%)",
+		"noninferior(near, 90%)"}
 	c := compared(t, compare.Options{Runs: []string{dir}, Gates: gates, MaxErrors: 0.2})
 	near, far, whole := c.Scorers[0].Deltas[0], c.Scorers[0].Deltas[1], c.Scorers[0].Deltas[2]
-	if near.Verdict != compare.Withheld || near.N != 180 || near.LeftOut != 20 || !strings.HasPrefix(near.Why, "cannot tell: 10.0 % of near's") {
+	if near.Verdict != compare.Withheld || near.N != 180 || near.LeftOut != 20 ||
+		!strings.HasPrefix(near.Why, "cannot tell: 10.0 % of near's") {
 		t.Errorf("near: %s, %s", near.Verdict, near.Why)
 	}
 	if far.Verdict != compare.Worse || whole.Verdict != compare.Worse {
@@ -330,7 +338,8 @@ func TestCompareUnequalCoverage(t *testing.T) {
 	for _, g := range c.Gates {
 		words = append(words, g.Word())
 	}
-	if want := []string{"CANNOT TELL", "MISSED", "MISSED", "MISSED", "passed"}; !slices.Equal(words, want) || !c.CannotTell() || !c.Missed() {
+	if want := []string{"CANNOT TELL", "MISSED", "MISSED", "MISSED", "passed"}; !slices.Equal(words, want) ||
+		!c.CannotTell() || !c.Missed() {
 		t.Errorf("gates %v, want %v: %+v", words, want, c.Gates)
 	}
 	m := c.Scorers[0].Models[2]
@@ -340,11 +349,13 @@ func TestCompareUnequalCoverage(t *testing.T) {
 	if strict := compared(t, compare.Options{Runs: []string{dir}, Gates: gates}); strict.Invalid == "" {
 		t.Error("a tenth of the rows without an answer is taken for a valid run")
 	}
-	zero := compared(t, compare.Options{Runs: []string{dir}, Gates: []string{"no_regression(near)"}, ErrorsAsZero: true})
+	zero := compared(t, compare.Options{Runs: []string{dir}, Gates: []string{"no_regression(near)"},
+		ErrorsAsZero: true})
 	if got, want := *zero.Scorers[0].Models[2].Mean, *m.Mean*0.9; math.Abs(got-want) > 1e-12 {
 		t.Errorf("errors as zero: mean %v, want %v", got, want)
 	}
-	if d := zero.Scorers[0].Deltas[0]; zero.Invalid != "" || d.Verdict != compare.Worse || zero.Gates[0].Word() != "MISSED" || zero.Scorers[0].Models[2].Missing() != 0 {
+	if d := zero.Scorers[0].Deltas[0]; zero.Invalid != "" || d.Verdict != compare.Worse ||
+		zero.Gates[0].Word() != "MISSED" || zero.Scorers[0].Models[2].Missing() != 0 {
 		t.Errorf("errors as zero: invalid %q, %s, gates %+v", zero.Invalid, d.Why, zero.Gates)
 	}
 }
@@ -352,10 +363,12 @@ func TestCompareUnequalCoverage(t *testing.T) {
 // TestNoSmallestGap: where the exact test cannot reach its level, no gap is
 // named: null in JSON, and words that say why.
 func TestNoSmallestGap(t *testing.T) {
-	tr := trial{name: "one", ids: rowIDs(5), models: []string{"a", "b"}, value: func(m int, _ string, _ int) float64 { return float64(m) }}
+	tr := trial{name: "one", ids: rowIDs(5), models: []string{"a", "b"},
+		value: func(m int, _ string, _ int) float64 { return float64(m) }}
 	c := compared(t, compare.Options{Runs: []string{tr.write(t)}})
 	d := c.Scorers[0].Deltas[0]
-	if d.Detectable != nil || math.Abs(*d.P-0.0625) > 1e-12 || d.Why != "no difference shown (only 5 of 5 items differ: too few for any gap to be shown)" {
+	if d.Detectable != nil || math.Abs(*d.P-0.0625) > 1e-12 ||
+		d.Why != "no difference shown (only 5 of 5 items differ: too few for any gap to be shown)" {
 		t.Errorf("five wins of five: p %v, gap %v, %s", *d.P, d.Detectable, d.Why)
 	}
 	if !strings.Contains(d.Note, "the verdict goes by the test") {
@@ -371,9 +384,10 @@ func TestNoSmallestGap(t *testing.T) {
 // symmetric.
 func TestSkewedDifferencesAreWarnedAbout(t *testing.T) {
 	for n, warned := range map[int]bool{30: true, 60: false} {
-		tr := trial{name: "one", ids: rowIDs(n), models: []string{"a", "b"}, value: func(m int, id string, _ int) float64 {
-			return 0.5 + 0.1*float64(m)*(1-float64(id[4]-'0')/20)
-		}}
+		tr := trial{name: "one", ids: rowIDs(n), models: []string{"a", "b"},
+			value: func(m int, id string, _ int) float64 {
+				return 0.5 + 0.1*float64(m)*(1-float64(id[4]-'0')/20)
+			}}
 		d := compared(t, compare.Options{Runs: []string{tr.write(t)}}).Scorers[0].Deltas[0]
 		if d.Verdict != compare.Better || strings.Contains(d.Note, "skewed") != warned {
 			t.Errorf("%d items: %s, note %q", n, d.Verdict, d.Note)
@@ -398,8 +412,10 @@ func TestOneScoreHasOneInterval(t *testing.T) {
 		}
 		c := compared(t, compare.Options{Runs: []string{dir}})
 		for i, m := range c.Scorers[0].Models {
-			if got := s.Scores[i]; *got.Mean != *m.Mean || *got.Lower != m.Interval.Lower || *got.Upper != m.Interval.Upper {
-				t.Errorf("%s, %s: the summary says %v (%v to %v), the comparison %v (%v)", name, m.Label, *got.Mean, *got.Lower, *got.Upper, *m.Mean, m.Interval)
+			if got := s.Scores[i]; *got.Mean != *m.Mean || *got.Lower != m.Interval.Lower ||
+				*got.Upper != m.Interval.Upper {
+				t.Errorf("%s, %s: the summary says %v (%v to %v), the comparison %v (%v)", name, m.Label, *got.Mean,
+					*got.Lower, *got.Upper, *m.Mean, m.Interval)
 			}
 		}
 	}
@@ -441,12 +457,13 @@ func TestCompareRefusesOtherPrompts(t *testing.T) {
 func TestCompareRepeats(t *testing.T) {
 	// Item by item: 3 of 4, 4 of 4, 0 of 4, 2 of 4.
 	table := map[string]int{"q0000": 3, "q0001": 4, "q0002": 0, "q0003": 2}
-	tr := trial{name: "one", ids: rowIDs(4), models: []string{"a"}, epochs: 4, value: func(_ int, id string, epoch int) float64 {
-		if epoch < table[id] {
-			return 1
-		}
-		return 0
-	}}
+	tr := trial{name: "one", ids: rowIDs(4), models: []string{"a"}, epochs: 4,
+		value: func(_ int, id string, epoch int) float64 {
+			if epoch < table[id] {
+				return 1
+			}
+			return 0
+		}}
 	r := compared(t, compare.Options{Runs: []string{tr.write(t)}}).Scorers[0].Repeats[0]
 	if r.Unstable != 2 || *r.Best.Mean != 0.75 || *r.Majority.Mean != (1+1+0+0.5)/4 {
 		t.Errorf("unstable %d, best %v, majority %v", r.Unstable, *r.Best.Mean, *r.Majority.Mean)
@@ -464,9 +481,10 @@ func TestCompareRepeats(t *testing.T) {
 }
 
 func TestBaselineRunListsChanges(t *testing.T) {
-	old := trial{name: "old", ids: rowIDs(40), models: []string{"a", "b"}, value: func(_ int, id string, _ int) float64 {
-		return map[bool]float64{true: 1, false: 0}[id < "q0020"]
-	}}
+	old := trial{name: "old", ids: rowIDs(40), models: []string{"a", "b"},
+		value: func(_ int, id string, _ int) float64 {
+			return map[bool]float64{true: 1, false: 0}[id < "q0020"]
+		}}
 	now := old
 	now.name = "now"
 	now.value = func(m int, id string, e int) float64 {
@@ -478,9 +496,11 @@ func TestBaselineRunListsChanges(t *testing.T) {
 		}
 		return old.value(m, id, e)
 	}
-	c := compared(t, compare.Options{Runs: []string{now.write(t)}, BaselineRun: old.write(t), Gates: []string{"regressions(a) <= 0", "regressions(now/b) <= 0"}})
+	c := compared(t, compare.Options{Runs: []string{now.write(t)}, BaselineRun: old.write(t),
+		Gates: []string{"regressions(a) <= 0", "regressions(now/b) <= 0"}})
 	d := c.Scorers[0].Deltas
-	if len(d) != 2 || !slices.Equal(d[0].NewlyFailing, []string{"q0003"}) || !slices.Equal(d[0].NewlyPassing, []string{"q0030"}) || d[1].NewlyFailingCount != 0 {
+	if len(d) != 2 || !slices.Equal(d[0].NewlyFailing, []string{"q0003"}) ||
+		!slices.Equal(d[0].NewlyPassing, []string{"q0030"}) || d[1].NewlyFailingCount != 0 {
 		t.Errorf("changes %+v", d)
 	}
 	if c.Gates[0].Passed || !c.Gates[1].Passed {
@@ -493,7 +513,8 @@ func TestDisagreementsAreMostLopsidedFirst(t *testing.T) {
 		if m == 1 {
 			return 0.5
 		}
-		return map[string]float64{"q0004": 1, "q0009": 0.8, "q0011": 0.1}[id[:5]] + map[bool]float64{true: 0.5}[!slices.Contains([]string{"q0004", "q0009", "q0011"}, id)]
+		return map[string]float64{"q0004": 1, "q0009": 0.8, "q0011": 0.1}[id[:5]] +
+			map[bool]float64{true: 0.5}[!slices.Contains([]string{"q0004", "q0009", "q0011"}, id)]
 	}}
 	r := compared(t, compare.Options{Runs: []string{tr.write(t)}}).Scorers[0]
 	var ids []string
@@ -542,7 +563,8 @@ func TestGates(t *testing.T) {
 			t.Errorf("%s: passed %v, want %v (%s)", gate, g.Passed, want, g.Detail)
 		}
 	}
-	for _, gate := range []string{"", "score", "scores(good) > 1", "no_regression(bad) < 3", "noninferior(bad)", "score(good) => 3", "error_rate < x"} {
+	for _, gate := range []string{"", "score", "scores(good) > 1", "no_regression(bad) < 3", "noninferior(bad)",
+		"score(good) => 3", "error_rate < x"} {
 		if err := compare.CheckGates([]string{gate}); err == nil {
 			t.Errorf("CheckGates(%q) has no objection", gate)
 		}
@@ -553,7 +575,8 @@ func TestGates(t *testing.T) {
 // gate.
 func TestGateOfUnknownModel(t *testing.T) {
 	dir := trial{name: "one", ids: rowIDs(10), models: []string{"a"}, value: right(1, 1)}.write(t)
-	_, err := compare.Runs(compare.Options{Runs: []string{dir}, Gates: []string{"score(nobody) > 0.1", "score(noone) > 0.1"}})
+	_, err := compare.Runs(compare.Options{Runs: []string{dir},
+		Gates: []string{"score(nobody) > 0.1", "score(noone) > 0.1"}})
 	if err == nil || !strings.Contains(err.Error(), "nobody") || !strings.Contains(err.Error(), "noone") {
 		t.Errorf("Compare = %v, want both names", err)
 	}
@@ -585,35 +608,42 @@ func TestGatesThatCannotWork(t *testing.T) {
 			t.Errorf("%s: %v, want %q", gate, err, want)
 		}
 	}
-	good := []string{"error_rate < 1%", "error_rate < 0.01", "error_rate < 100%", "truncated_rate == 0", "score >= 90%", "score < 0.5", "point >= 1", "point == 1",
+	good := []string{"error_rate < 1%", "error_rate < 0.01", "error_rate < 100%", "truncated_rate == 0", "score >= 90%",
+		"score < 0.5", "point >= 1", "point == 1",
 		"score > 0", "regressions <= 0", "cost <= 1", "noninferior:0.02", "win_rate > 50%", "point_win_rate >= 0.5", "latency_p50 < 2", "no_answer_rate <= 0"}
 	if err := compare.CheckGates(good); err != nil {
 		t.Error(err)
 	}
-	if err := compare.CheckGates([]string{"scor > 0.3", "score >= 90", "error_rate"}); err == nil || strings.Count(err.Error(), "\n") != 2 {
+	if err := compare.CheckGates([]string{"scor > 0.3", "score >= 90", "error_rate"}); err == nil ||
+		strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("not all mistakes at once: %v", err)
 	}
 }
 
 func TestCheckGatesOf(t *testing.T) {
 	models, types := []string{"small", "large"}, map[string]string{"answer": "exact", "liked": "judge_pairwise"}
-	good := []string{"score(small) > 0.5", "score(answer, large) > 0.5", "win_rate(small, liked) > 50%", "win_rate > 50%", "noninferior(small, 0.02)", "error_rate < 1%", "latency_p95(large) < 2s", "no_regression"}
+	good := []string{"score(small) > 0.5", "score(answer, large) > 0.5", "win_rate(small, liked) > 50%",
+		"win_rate > 50%", "noninferior(small, 0.02)", "error_rate < 1%", "latency_p95(large) < 2s", "no_regression"}
 	if err := compare.CheckGatesOf(good, models, types); err != nil {
 		t.Error(err)
 	}
-	err := compare.CheckGatesOf([]string{"score(nomodel) > 0.5", "win_rate(small, answer) > 50%", "score(liked) > 0.3", "scor > 1"}, models, types)
-	for _, want := range []string{`"nomodel" is neither a model nor a scorer; there are small, large, answer, liked`, "it needs a pairwise judge, which answer is not", "it needs a scorer, which liked is not", "there is no figure called scor"} {
+	err := compare.CheckGatesOf([]string{"score(nomodel) > 0.5", "win_rate(small, answer) > 50%", "score(liked) > 0.3",
+		"scor > 1"}, models, types)
+	for _, want := range []string{`"nomodel" is neither a model nor a scorer; there are small, large, answer, liked`,
+		"it needs a pairwise judge, which answer is not", "it needs a scorer, which liked is not", "there is no figure called scor"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("CheckGatesOf = %v, want %q", err, want)
 		}
 	}
-	if err := compare.CheckGatesOf([]string{"score > 0.5"}, models, nil); err == nil || !strings.Contains(err.Error(), "it needs a scorer, and there is none") {
+	if err := compare.CheckGatesOf([]string{"score > 0.5"}, models, nil); err == nil ||
+		!strings.Contains(err.Error(), "it needs a scorer, and there is none") {
 		t.Errorf("no scorer at all: %v", err)
 	}
 }
 
 func TestIncompleteRunPassesNoGate(t *testing.T) {
-	tr := trial{name: "one", ids: rowIDs(30), models: []string{"a", "b"}, value: right(1, 1, 1), state: "stopped: budget"}
+	tr := trial{name: "one", ids: rowIDs(30), models: []string{"a", "b"}, value: right(1, 1, 1),
+		state: "stopped: budget"}
 	tr.tweak = func(r *nightshift.Record) {
 		if r.Model == "b" && r.Row > 25 {
 			r.Model = "" // not run
@@ -649,7 +679,8 @@ func TestJUnit(t *testing.T) {
 		t.Fatalf("%v\n%s", err, b.String())
 	}
 	cases := parsed.Suites[0].Cases
-	if parsed.Tests != 2 || parsed.Failures != 1 || cases[0].Failure != nil || cases[1].Failure == nil || cases[0].Name != "error_rate < 1%" {
+	if parsed.Tests != 2 || parsed.Failures != 1 || cases[0].Failure != nil || cases[1].Failure == nil ||
+		cases[0].Name != "error_rate < 1%" {
 		t.Errorf("JUnit:\n%s", b.String())
 	}
 }
@@ -657,7 +688,8 @@ func TestJUnit(t *testing.T) {
 // TestCompareRenderings: text fits a terminal, hostile names stay harmless,
 // and JSON reads back.
 func TestCompareRenderings(t *testing.T) {
-	tr := trial{name: "n|ame\x1b[31m", ids: rowIDs(60), models: []string{"a|<b>", "b`c"}, epochs: 2, value: right(1, 0.9, 0.5)}
+	tr := trial{name: "n|ame\x1b[31m", ids: rowIDs(60), models: []string{"a|<b>", "b`c"}, epochs: 2,
+		value: right(1, 0.9, 0.5)}
 	c := compared(t, compare.Options{Runs: []string{tr.write(t)}, Gates: []string{"error_rate < 1%"}})
 	var text, markdown, raw bytes.Buffer
 	if err := errors.Join(c.Text(&text), c.Markdown(&markdown), c.JSON(&raw)); err != nil {

@@ -91,11 +91,13 @@ func (m *matrix) bootstrap(columns int) stats.Options {
 	return stats.Options{Clusters: m.labels, Resamples: min(max(resamples, 200), 10_000)}
 }
 
-func (m *matrix) corpusDeltas(c *Comparison, r *ScorerResult, counts [][][]float64, statistic func([]float64) float64) error {
+func (m *matrix) corpusDeltas(c *Comparison, r *ScorerResult, counts [][][]float64,
+	statistic func([]float64) float64) error {
 	var ps []float64
 	for _, pair := range m.pairs(c) {
 		a, b := counts[pair[0]], counts[pair[1]]
-		d := Delta{Label: m.columns[pair[0]].Label, Against: m.columns[pair[1]].Label, N: len(m.keys), Method: "bootstrap", Test: "bootstrap z"}
+		d := Delta{Label: m.columns[pair[0]].Label, Against: m.columns[pair[1]].Label, N: len(m.keys),
+			Method: "bootstrap", Test: "bootstrap z"}
 		both := append(a[:len(a):len(a)], b...)
 		gap := func(sums []float64) float64 { return statistic(sums[:len(a)]) - statistic(sums[len(a):]) }
 		p := math.NaN()
@@ -136,7 +138,8 @@ func (d *Delta) decideCorpus(adjusted, alpha float64) {
 	}
 	d.Verdict = verdictOf(*d.Delta, adjusted, alpha)
 	d.readings = []reading{{verdict: d.Verdict, lower: *d.Delta - stats.NormalQuantile(0.95)**d.SE}}
-	d.Why = sprintf("no difference shown (gaps under %s points cannot be seen with %s items)", asPoints(*d.Detectable), render.Count(int64(d.N)))
+	d.Why = sprintf("no difference shown (gaps under %s points cannot be seen with %s items)", asPoints(*d.Detectable),
+		render.Count(int64(d.N)))
 	if d.Verdict != NotShown {
 		d.Why = sprintf("%s than %s", d.Verdict, d.Against)
 	}

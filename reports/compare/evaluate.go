@@ -365,7 +365,8 @@ func (m *matrix) deltas(c *Comparison, r *ScorerResult, scorer int, cols []score
 // against the model, and if all went for it.
 func (m *matrix) fillIn(d *Delta, scorer int, a, b scoredColumn) error {
 	for _, fill := range [2][2]float64{{0, 1}, {1, 0}} {
-		p, err := stats.Compare(m.filledScores(a.column, scorer, fill[0]), m.filledScores(b.column, scorer, fill[1]), m.statsOptions(max(a.epochs, b.epochs)))
+		p, err := stats.Compare(m.filledScores(a.column, scorer, fill[0]), m.filledScores(b.column, scorer, fill[1]),
+			m.statsOptions(max(a.epochs, b.epochs)))
 		if err != nil {
 			return err
 		}
@@ -404,7 +405,8 @@ func missingApart(a, b ModelScore) string {
 	if math.Abs(a.Missing()-b.Missing()) <= coverageGap {
 		return ""
 	}
-	return sprintf("%s of %s's scores are missing and %s of %s's", asPercent(a.Missing()), a.Label, asPercent(b.Missing()), b.Label)
+	return sprintf("%s of %s's scores are missing and %s of %s's", asPercent(a.Missing()), a.Label,
+		asPercent(b.Missing()), b.Label)
 }
 
 func verdictOf(delta, adjusted, alpha float64) Verdict {
@@ -450,13 +452,15 @@ func (d *Delta) notShown() string {
 	case d.Win+d.Loss == 0:
 		return sprintf("no difference: all %s items score alike", render.Count(int64(d.N)))
 	case d.Detectable != nil:
-		text := sprintf("no difference shown (gaps under %s points cannot be seen with %s items", asPoints(*d.Detectable), render.Count(int64(d.N)))
+		text := sprintf("no difference shown (gaps under %s points cannot be seen with %s items",
+			asPoints(*d.Detectable), render.Count(int64(d.N)))
 		if d.paired.Clusters > 0 {
 			text += sprintf(" in %s clusters", render.Count(int64(d.paired.Clusters)))
 		}
 		return text + ")"
 	}
-	return sprintf("no difference shown (only %s of %s %s differ: too few for any gap to be shown)", render.Count(int64(d.Differing)), render.Count(int64(d.paired.Units())), units)
+	return sprintf("no difference shown (only %s of %s %s differ: too few for any gap to be shown)",
+		render.Count(int64(d.Differing)), render.Count(int64(d.paired.Units())), units)
 }
 
 // fewGraded is how many units it takes for sign flips to be trusted with
@@ -470,7 +474,8 @@ func (d *Delta) asymmetry() string {
 	if !d.paired.Graded() || d.paired.Units() >= fewGraded || !oneSided && !(math.Abs(d.paired.Skewness) > 1) {
 		return ""
 	}
-	return sprintf("the differences are graded, skewed and of fewer than %d items: the test takes them for symmetric, and a rare large one would change the verdict", fewGraded)
+	return sprintf("the differences are graded, skewed and of fewer than %d items: the test takes them for "+
+		"symmetric, and a rare large one would change the verdict", fewGraded)
 }
 
 // disagreement explains an interval that does not go with the verdict.
@@ -481,11 +486,14 @@ func (d *Delta) disagreement() string {
 	apart := d.Interval.Lower > 0 || d.Interval.Upper < 0
 	switch {
 	case apart && d.Verdict == NotShown && *d.P < *d.Adjusted:
-		return "the interval excludes 0 but no difference is shown: p is adjusted for several comparisons and the interval is not"
+		return "the interval excludes 0 but no difference is shown: p is adjusted for several comparisons and the " +
+			"interval is not"
 	case apart && d.Verdict == NotShown:
-		return sprintf("the interval excludes 0 but no difference is shown: the interval is approximate, the test (%s) is not, and the verdict goes by the test", d.Test)
+		return sprintf("the interval excludes 0 but no difference is shown: the interval is approximate, the test "+
+			"(%s) is not, and the verdict goes by the test", d.Test)
 	case !apart && (d.Verdict == Better || d.Verdict == Worse):
-		return sprintf("the interval includes 0 though a difference is shown: it is wider than the test (%s) requires, and the verdict goes by the test", d.Test)
+		return sprintf("the interval includes 0 though a difference is shown: it is wider than the test (%s) "+
+			"requires, and the verdict goes by the test", d.Test)
 	}
 	return ""
 }

@@ -98,8 +98,9 @@ var gateFigures = map[string]string{
 	"latency_p95":      "95 of 100 answers came faster",
 	"latency_p99":      "99 of 100 answers came faster",
 	"regressions":      "rows that the baseline has right and the model has not",
-	"win_rate":         "share of pairs won by a pairwise judge's verdict, ties half: > tests the lower end of its interval, < the upper",
-	"point_win_rate":   "that share itself, without its interval",
+	"win_rate": "share of pairs won by a pairwise judge's verdict, ties half: > tests the lower end of its " +
+		"interval, < the upper",
+	"point_win_rate": "that share itself, without its interval",
 }
 
 // gateShares are the figures that lie in 0..1, and whether it is an end of an
@@ -154,7 +155,8 @@ func (g gate) needs() string {
 	switch g.name {
 	case "win_rate", "point_win_rate":
 		return "a pairwise judge"
-	case "score", "min", "point", "min_point", "no_answer_rate", "unscored_rate", "missing_rate", "cost_per_correct", "regressions",
+	case "score", "min", "point", "min_point", "no_answer_rate", "unscored_rate", "missing_rate", "cost_per_correct",
+		"regressions",
 		"regression", "no_regression", "noninferior", "better":
 		return "a scorer"
 	}
@@ -171,7 +173,8 @@ func (g gate) resolve(models []string, types map[string]string) error {
 		case scorer:
 			named = arg
 		default:
-			return fmt.Errorf("gate %q: %q is neither a model nor a scorer; there are %s", g.text, arg, join(append(slices.Clone(models), slices.Sorted(maps.Keys(types))...), ", "))
+			return fmt.Errorf("gate %q: %q is neither a model nor a scorer; there are %s", g.text, arg,
+				join(append(slices.Clone(models), slices.Sorted(maps.Keys(types))...), ", "))
 		}
 	}
 	need := g.needs()
@@ -190,7 +193,8 @@ func (g gate) resolve(models []string, types map[string]string) error {
 func parseGate(text string) (gate, error) {
 	m := gateText.FindStringSubmatch(text)
 	if m == nil {
-		return gate{}, fmt.Errorf("gate %q is no condition; write error_rate < 1%%, score(MODEL) >= 0.9, no_regression(MODEL) or noninferior(MODEL, 0.02)", text)
+		return gate{}, fmt.Errorf("gate %q is no condition; write error_rate < 1%%, score(MODEL) >= 0.9, "+
+			"no_regression(MODEL) or noninferior(MODEL, 0.02)", text)
 	}
 	g := gate{text: strings.TrimSpace(text), name: m[1], op: m[4], unit: m[6]}
 	for arg := range strings.SplitSeq(m[2], ",") {
@@ -230,7 +234,8 @@ func (g gate) check() error {
 			return fmt.Errorf("gate %q: name the margin, as in noninferior(MODEL, 0.02)", g.text)
 		}
 		if margin >= 1 {
-			return fmt.Errorf("gate %q: a margin of 1 or more could never be missed; write %v%% where %[2]v points are meant", g.text, margin)
+			return fmt.Errorf("gate %q: a margin of 1 or more could never be missed; write %v%% where %[2]v "+
+				"points are meant", g.text, margin)
 		}
 	case figure:
 		return g.alive()
@@ -297,7 +302,8 @@ func (g gate) advice(share, end bool) string {
 		if g.name == "win_rate" {
 			point = "point_win_rate"
 		}
-		return sprintf("%s tests an end of an interval in 0..1, which is never 0 or 1 itself; %s tests the mean", g.name, point)
+		return sprintf("%s tests an end of an interval in 0..1, which is never 0 or 1 itself; %s tests the mean",
+			g.name, point)
 	case share:
 		return sprintf("%s lies in 0..1", g.name)
 	}
@@ -373,12 +379,14 @@ func (c *Comparison) invalid(maxErrors float64, errorsCount bool) {
 	for _, m := range c.Models {
 		if m.Stops.NotRun > 0 && !c.differentRuns() {
 			c.Incomplete = true
-			c.Invalid = sprintf("the run is incomplete: %s of %s rows of %s have not run", render.Count(m.Stops.NotRun), render.Count(m.Samples), m.Label)
+			c.Invalid = sprintf("the run is incomplete: %s of %s rows of %s have not run", render.Count(m.Stops.NotRun),
+				render.Count(m.Samples), m.Label)
 			return
 		}
 		ran := m.Samples - m.Stops.NotRun
 		if share := float64(m.Stops.Errors) / float64(max(ran, 1)); share > maxErrors && !errorsCount {
-			c.Invalid = sprintf("%s of the rows of %s have no answer, more than the %s that may fail", asPercent(share), m.Label, asPercent(maxErrors))
+			c.Invalid = sprintf("%s of the rows of %s have no answer, more than the %s that may fail", asPercent(share),
+				m.Label, asPercent(maxErrors))
 			return
 		}
 	}
@@ -462,7 +470,8 @@ func (c *Comparison) gateArguments(args []string) (labels []string, scorer strin
 			continue
 		}
 		if !c.hasScorer(arg) {
-			return nil, "", fmt.Errorf("%q is neither a model nor a scorer here; there are %s", arg, join(c.names(), ", "))
+			return nil, "", fmt.Errorf("%q is neither a model nor a scorer here; there are %s", arg,
+				join(c.names(), ", "))
 		}
 		scorer = arg
 	}
@@ -492,7 +501,8 @@ func (c *Comparison) names() []string {
 }
 
 func (c *Comparison) hasScorer(name string) bool {
-	return c.result(name) != nil || slices.ContainsFunc(c.Preferences, func(p Preference) bool { return p.Name == name })
+	return c.result(name) != nil || slices.ContainsFunc(c.Preferences,
+		func(p Preference) bool { return p.Name == name })
 }
 
 // result is what a scorer says; of the headline scorer when name is empty.
@@ -542,7 +552,10 @@ func (c *Comparison) judgeFigure(g gate, label, scorer string) (outcome, string)
 	case "cost_per_1000":
 		return g.ifKnown(m.Per1000, func(v float64) string { return sprintf("costs $%.4g for 1,000 rows", v) })
 	case "cost_per_correct":
-		return g.ifKnown(s.PerCorrectUSD, func(v float64) string { return sprintf("costs $%.4g for a right answer", v) })
+		return g.ifKnown(s.PerCorrectUSD, func(v float64) string {
+			return sprintf("costs $%.4g for a right answer",
+				v)
+		})
 	case "latency_p50", "latency_p90", "latency_p95", "latency_p99":
 		return g.inTime(m.LatencyMS)
 	case "regressions":
@@ -587,7 +600,8 @@ func (g gate) shown(s ModelScore) (outcome, string) {
 		return notMet, "has no score with an interval"
 	}
 	end, name := g.end(*s.Interval)
-	return outcomeOf(g.holds(end)), sprintf("scores %s, %s end of the interval %s", asScore(*s.Mean), name, asScore(end))
+	return outcomeOf(g.holds(end)), sprintf("scores %s, %s end of the interval %s", asScore(*s.Mean), name,
+		asScore(end))
 }
 
 // end is the end of an interval that counts against the claim.
@@ -599,7 +613,8 @@ func (g gate) end(v Range) (float64, string) {
 }
 
 func (g gate) inTime(p stats.Percentiles) (outcome, string) {
-	v := map[string]*float64{"latency_p50": p.P50, "latency_p90": p.P90, "latency_p95": p.P95, "latency_p99": p.P99}[g.name]
+	v := map[string]*float64{"latency_p50": p.P50, "latency_p90": p.P90, "latency_p95": p.P95,
+		"latency_p99": p.P99}[g.name]
 	if v == nil {
 		return notMet, "has too few answers to tell"
 	}
@@ -614,7 +629,8 @@ func (g gate) inTime(p stats.Percentiles) (outcome, string) {
 
 func (c *Comparison) regressions(g gate, label, scorer string) (outcome, string) {
 	for _, d := range c.deltasOf(label, scorer) {
-		return outcomeOf(g.holds(float64(d.NewlyFailingCount))), sprintf("newly fails %d rows that %s has right", d.NewlyFailingCount, d.Against)
+		return outcomeOf(g.holds(float64(d.NewlyFailingCount))),
+			sprintf("newly fails %d rows that %s has right", d.NewlyFailingCount, d.Against)
 	}
 	return outcomeOf(label == c.Baseline), "is the baseline"
 }
@@ -626,7 +642,8 @@ func (c *Comparison) winRate(g gate, label, judge string) (outcome, string) {
 			continue
 		}
 		for i, pair := range p.Pairs {
-			if pair.Label == label && pair.WinRate != nil && (found == nil || pair.Against == c.Baseline && found.Against != c.Baseline) {
+			if pair.Label == label && pair.WinRate != nil &&
+				(found == nil || pair.Against == c.Baseline && found.Against != c.Baseline) {
 				found = &p.Pairs[i]
 			}
 		}

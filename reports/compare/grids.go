@@ -36,9 +36,12 @@ func (c *Comparison) grids() []render.Grid {
 func (c *Comparison) scoreGrid(r *ScorerResult) render.Grid {
 	s := newGrid("Scores: "+r.Name, r.Name, "score", "95 % interval", "scored/total", "no answer", "unscored", "error")
 	for _, m := range r.Models {
-		s.Add(m.Label, shownAs(m.Mean, asScore), m.Interval.String(), render.Count(m.Scored+m.NoAnswer)+"/"+render.Count(m.Total), render.Count(m.NoAnswer), render.Count(m.Unscored), render.Count(m.Errors))
+		s.Add(m.Label, shownAs(m.Mean, asScore), m.Interval.String(),
+			render.Count(m.Scored+m.NoAnswer)+"/"+render.Count(m.Total), render.Count(m.NoAnswer),
+			render.Count(m.Unscored), render.Count(m.Errors))
 		if m.Corpus != nil {
-			s.Notes = append(s.Notes, sprintf("%s: %s over all answers together; the score is the mean over answers", m.Label, asScore(*m.Corpus)))
+			s.Notes = append(s.Notes, sprintf("%s: %s over all answers together; the score is the mean over answers",
+				m.Label, asScore(*m.Corpus)))
 		}
 	}
 	return s
@@ -48,7 +51,8 @@ func (c *Comparison) deltaGrids(r *ScorerResult) []render.Grid {
 	if len(r.Deltas) == 0 {
 		return nil
 	}
-	s := newGrid("Differences: "+r.Name, r.Name+" vs "+c.against(), "", "delta", "95 % interval", "win/tie/loss", "p", "adj. p")
+	s := newGrid("Differences: "+r.Name, r.Name+" vs "+c.against(), "", "delta", "95 % interval", "win/tie/loss", "p",
+		"adj. p")
 	s.Texts = 2
 	for _, d := range r.Deltas {
 		name, sign := d.Label, "~"
@@ -61,8 +65,10 @@ func (c *Comparison) deltaGrids(r *ScorerResult) []render.Grid {
 		case Withheld:
 			sign = "?"
 		}
-		s.Add(name, sign, shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }), d.Interval.signedPoints(),
-			sprintf("%s/%s/%s", render.Count(int64(d.Win)), render.Count(int64(d.Tie)), render.Count(int64(d.Loss))), shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
+		s.Add(name, sign, shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }),
+			d.Interval.signedPoints(),
+			sprintf("%s/%s/%s", render.Count(int64(d.Win)), render.Count(int64(d.Tie)), render.Count(int64(d.Loss))),
+			shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
 		s.Notes = append(s.Notes, d.sentence())
 		if d.Note != "" {
 			s.Notes = append(s.Notes, d.Label+": "+d.Note)
@@ -99,13 +105,16 @@ func (d Delta) sentence() string {
 
 // brief is a difference in figures.
 func (d Delta) brief() string {
-	return sprintf("%s points, 95 %% %s, p %s, adjusted %s", shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }), d.Interval.signedPoints(), shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
+	return sprintf("%s points, 95 %% %s, p %s, adjusted %s",
+		shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }), d.Interval.signedPoints(),
+		shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
 }
 
 func (c *Comparison) preferenceGrids() []render.Grid {
 	var all []render.Grid
 	for _, p := range c.Preferences {
-		s := newGrid("Preferences: "+p.Name, p.Name, "against", "", "win rate", "95 % interval", "p", "win/tie/loss", "unread")
+		s := newGrid("Preferences: "+p.Name, p.Name, "against", "", "win rate", "95 % interval", "p", "win/tie/loss",
+			"unread")
 		s.Texts = 3
 		for _, pair := range p.Pairs {
 			sign := "~"
@@ -115,7 +124,8 @@ func (c *Comparison) preferenceGrids() []render.Grid {
 			case Withheld:
 				sign = "?"
 			}
-			s.Add(pair.Label, pair.Against, sign, shownAs(pair.WinRate, asPercent), pair.Interval.String(), shownAs(pair.Adjusted, pValue),
+			s.Add(pair.Label, pair.Against, sign, shownAs(pair.WinRate, asPercent), pair.Interval.String(),
+				shownAs(pair.Adjusted, pValue),
 				sprintf("%d/%d/%d", pair.Win, pair.Tie, pair.Loss), render.Count(int64(pair.Unscored)))
 			s.Notes = append(s.Notes, pair.Label+": "+pair.Why)
 			if pair.Note != "" {
@@ -147,15 +157,19 @@ func (c *Comparison) judgeGrids() []render.Grid {
 	}
 	s := newGrid("Judges", "judge", "model", "requests", "re-asked", "failed", "unread", "cost")
 	for _, j := range c.Judges {
-		s.Add(j.Scorer, j.Model, render.Count(j.Requests), render.Count(j.Reasked), render.Count(j.Failed), render.Count(j.Unreadable), render.Money(j.CostNanoUSD, j.CostUnknown > 0))
+		s.Add(j.Scorer, j.Model, render.Count(j.Requests), render.Count(j.Reasked), render.Count(j.Failed),
+			render.Count(j.Unreadable), render.Money(j.CostNanoUSD, j.CostUnknown > 0))
 		if j.Consistency != nil {
-			s.Notes = append(s.Notes, sprintf("%s: same winner in both orders %s of %d pairs", j.Scorer, asPercent(j.Consistency.Value), j.Consistency.N))
+			s.Notes = append(s.Notes, sprintf("%s: same winner in both orders %s of %d pairs", j.Scorer,
+				asPercent(j.Consistency.Value), j.Consistency.N))
 		}
 		if j.FirstPosition != nil {
-			s.Notes = append(s.Notes, sprintf("%s: the first position wins %s of %d replies", j.Scorer, asPercent(j.FirstPosition.Value), j.FirstPosition.N))
+			s.Notes = append(s.Notes, sprintf("%s: the first position wins %s of %d replies", j.Scorer,
+				asPercent(j.FirstPosition.Value), j.FirstPosition.N))
 		}
 		if j.Longer != nil {
-			s.Notes = append(s.Notes, sprintf("%s: the longer answer wins %s of %d pairs", j.Scorer, asPercent(j.Longer.Value), j.Longer.N))
+			s.Notes = append(s.Notes, sprintf("%s: the longer answer wins %s of %d pairs", j.Scorer,
+				asPercent(j.Longer.Value), j.Longer.N))
 		}
 		if h := j.Human; h != nil {
 			s.Notes = append(s.Notes, j.Scorer+": "+agreementText(h))
@@ -212,7 +226,8 @@ func (c *Comparison) tokenGrid() render.Grid {
 	s := newGrid("Tokens", "tokens", "input", "cache read", "cache write", "output", "of which reasoning")
 	for _, m := range c.Models {
 		t := m.Tokens
-		s.Add(m.Label, render.Count(t.Input), render.Count(t.CacheRead), render.Count(t.CacheWrite), render.Count(t.Output), render.Count(t.Reasoning))
+		s.Add(m.Label, render.Count(t.Input), render.Count(t.CacheRead), render.Count(t.CacheWrite),
+			render.Count(t.Output), render.Count(t.Reasoning))
 	}
 	return s
 }
@@ -229,7 +244,8 @@ func (c *Comparison) latencyGrid() render.Grid {
 			}
 		}
 		l := m.LatencyMS
-		s.Add(m.Label, render.Seconds(l.P50), render.Seconds(l.P90), render.Seconds(l.P95), render.Seconds(l.P99), render.Seconds(l.Max), each)
+		s.Add(m.Label, render.Seconds(l.P50), render.Seconds(l.P90), render.Seconds(l.P95), render.Seconds(l.P99),
+			render.Seconds(l.Max), each)
 	}
 	return s
 }
@@ -241,7 +257,8 @@ func (c *Comparison) stopGrid() render.Grid {
 		name string
 		of   func(StopMix) int64
 	}{
-		{"completed", func(m StopMix) int64 { return m.Completed }}, {"truncated", func(m StopMix) int64 { return m.Truncated }},
+		{"completed", func(m StopMix) int64 { return m.Completed }},
+		{"truncated", func(m StopMix) int64 { return m.Truncated }},
 		{"refused", func(m StopMix) int64 { return m.Refused }}, {"empty", func(m StopMix) int64 { return m.Empty }},
 		{"error", func(m StopMix) int64 { return m.Errors }}, {"not run", func(m StopMix) int64 { return m.NotRun }},
 	} {
@@ -254,8 +271,14 @@ func (c *Comparison) stopGrid() render.Grid {
 		}
 	}
 	if headline := c.result(""); headline != nil {
-		s.Column("score if whole", len(c.Models), func(i int) string { return shownAs(headline.Models[i].Completed.Mean, asScore) })
-		s.Column("if cut off", len(c.Models), func(i int) string { return shownAs(headline.Models[i].Truncated.Mean, asScore) })
+		s.Column("score if whole", len(c.Models), func(i int) string {
+			return shownAs(headline.Models[i].Completed.Mean,
+				asScore)
+		})
+		s.Column("if cut off", len(c.Models), func(i int) string {
+			return shownAs(headline.Models[i].Truncated.Mean,
+				asScore)
+		})
 	}
 	for i := range s.Rows {
 		s.Rows[i] = append([]string{c.Models[i].Label}, s.Rows[i]...)
@@ -284,7 +307,8 @@ func (c *Comparison) categoryGrids(r *ScorerResult) []render.Grid {
 			cells = append(cells, shownAs(m.Mean, asScore)+m.Interval.half(1))
 		}
 		for _, d := range row.Deltas {
-			cells = append(cells, shownAs(d.Mean, func(v float64) string { return withSign(100 * v) })+d.Interval.half(100))
+			cells = append(cells, shownAs(d.Mean,
+				func(v float64) string { return withSign(100 * v) })+d.Interval.half(100))
 		}
 		s.Add(cells...)
 	}
@@ -306,13 +330,16 @@ func (c *Comparison) repeatGrids(r *ScorerResult) []render.Grid {
 	if len(r.Repeats) == 0 {
 		return nil
 	}
-	s := newGrid("Repeats: "+r.Name, r.Name+", repeats", "unstable", "within", "between", "removable", "majority", "best")
+	s := newGrid("Repeats: "+r.Name, r.Name+", repeats", "unstable", "within", "between", "removable", "majority",
+		"best")
 	first := r.Repeats[0]
 	for _, k := range first.PassAtK[1:] {
 		s.Head = append(s.Head, sprintf("pass@%d", k.K), sprintf("pass^%d", k.K))
 	}
 	for _, rep := range r.Repeats {
-		cells := []string{rep.Label, render.Count(int64(rep.Unstable)), shownAs(rep.Within, asScore), shownAs(rep.Between, asScore), shownAs(rep.Removable, asPercent), shownAs(rep.Majority.Mean, asScore), shownAs(rep.Best.Mean, asScore)}
+		cells := []string{rep.Label, render.Count(int64(rep.Unstable)), shownAs(rep.Within, asScore),
+			shownAs(rep.Between, asScore), shownAs(rep.Removable, asPercent), shownAs(rep.Majority.Mean,
+				asScore), shownAs(rep.Best.Mean, asScore)}
 		for i := 1; i < min(len(rep.PassAtK), len(first.PassAtK)); i++ {
 			cells = append(cells, shownAs(rep.PassAtK[i].Mean, asScore), shownAs(rep.PassHatK[i].Mean, asScore))
 		}

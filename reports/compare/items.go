@@ -178,9 +178,10 @@ func (m *matrix) nameChanges(c *Comparison) error {
 	}
 	ids := map[int32]string{}
 	for _, r := range m.runs {
-		err := eachWanted(r, keysOf(wanted, r, ids), r.info.Models, func(row *nameRow) (int64, int32) { return row.Row, 0 }, func(item int32, row *nameRow) {
-			ids[item] = row.ID
-		})
+		err := eachWanted(r, keysOf(wanted, r, ids), r.info.Models,
+			func(row *nameRow) (int64, int32) { return row.Row, 0 }, func(item int32, row *nameRow) {
+				ids[item] = row.ID
+			})
 		if err != nil {
 			return err
 		}
@@ -215,7 +216,8 @@ func keysOf[V any](wanted map[int32]V, r *comparedRun, known map[int32]string) m
 
 // eachWanted reads the units that hold wanted items, whole, which is quick,
 // and shows the rows of those items.
-func eachWanted[T any](r *comparedRun, wanted map[int32]bool, models []string, where func(*T) (row int64, epoch int32), show func(item int32, row *T)) error {
+func eachWanted[T any](r *comparedRun, wanted map[int32]bool, models []string, where func(*T) (row int64, epoch int32),
+	show func(item int32, row *T)) error {
 	for _, s := range r.info.Chunks {
 		items := map[int64]int32{}
 		from, _ := slices.BinarySearch(r.table.rows, s.First)
@@ -227,7 +229,8 @@ func eachWanted[T any](r *comparedRun, wanted map[int32]bool, models []string, w
 		if len(items) == 0 {
 			continue
 		}
-		for row, err := range view.Rows[T](r.dir, view.ReadOptions{Models: models, From: s.First, To: s.First + s.Rows}) {
+		for row, err := range view.Rows[T](r.dir, view.ReadOptions{Models: models, From: s.First,
+			To: s.First + s.Rows}) {
 			if err != nil {
 				return err
 			}
@@ -246,16 +249,18 @@ func (m *matrix) describe(r *comparedRun, wanted map[int32]*Disagreement) error 
 	for model := range labels {
 		models = append(models, model)
 	}
-	return eachWanted(r, keysOf(wanted, r, nil), models, func(row *detailRow) (int64, int32) { return row.Row, row.Epoch }, func(item int32, row *detailRow) {
-		d := wanted[item]
-		if d.ID == "" {
-			d.ID = row.ID
-			d.System, d.Prompt, d.Target = clipped(deref(row.System)), clipped(deref(row.Input)), clipped(deref(row.Target))
-		}
-		if a := d.answer(labels[row.Model]); a != nil {
-			a.Output = clipped(deref(row.Text))
-		}
-	})
+	return eachWanted(r, keysOf(wanted, r, nil), models,
+		func(row *detailRow) (int64, int32) { return row.Row, row.Epoch }, func(item int32, row *detailRow) {
+			d := wanted[item]
+			if d.ID == "" {
+				d.ID = row.ID
+				d.System, d.Prompt, d.Target = clipped(deref(row.System)), clipped(deref(row.Input)),
+					clipped(deref(row.Target))
+			}
+			if a := d.answer(labels[row.Model]); a != nil {
+				a.Output = clipped(deref(row.Text))
+			}
+		})
 }
 
 // explain adds what the scorer extracted and why.

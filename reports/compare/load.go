@@ -282,7 +282,8 @@ func newColumn(r *comparedRun, name string) *column {
 		} `json:"generationConfig"`
 	}
 	if json.Unmarshal(c.Params, &caps) == nil {
-		c.cap = cmp.Or(caps.MaxCompletionTokens, caps.MaxTokens, caps.MaxOutputTokens, caps.GenerationConfig.MaxOutputTokens)
+		c.cap = cmp.Or(caps.MaxCompletionTokens, caps.MaxTokens, caps.MaxOutputTokens,
+			caps.GenerationConfig.MaxOutputTokens)
 	}
 	return c
 }
@@ -355,7 +356,8 @@ func (m *matrix) sameScorers() error {
 			i := slices.IndexFunc(r.evaluation.Scorers, func(d scoring.Described) bool { return d.Name == s.Name })
 			d := r.evaluation.Scorers[i]
 			if d.Type != s.Type || d.Version != s.Version || string(d.Params) != string(s.Params) {
-				return incomparable("%s and %s were scored by different scorers called %s; nightshift score both again with one plan", m.runs[0].dir, r.dir, s.Name)
+				return incomparable("%s and %s were scored by different scorers called %s; nightshift score both "+
+					"again with one plan", m.runs[0].dir, r.dir, s.Name)
 			}
 		}
 	}

@@ -127,14 +127,17 @@ func TestEqualModelsRarelyMissAGate(t *testing.T) {
 		for _, n := range []nullRun{
 			{name: "0/1"}, {name: "0/1, 1 % unread", unread: 0.01}, {name: "0/1, 5 % unread", unread: 0.05},
 			{name: "graded, 1 % unread", graded: true, unread: 0.01},
-			{name: "3 epochs, 1 % unread", epochs: 3, unread: 0.01}, {name: "clusters of 4, 1 % unread", cluster: 4, unread: 0.01},
+			{name: "3 epochs, 1 % unread", epochs: 3, unread: 0.01},
+			{name: "clusters of 4, 1 % unread", cluster: 4, unread: 0.01},
 		} {
 			n.items = items
 			rates := n.gateRates(t, runs, "no_regression(new)", "better(new)")
 			worse, better := rates["no_regression(new)"], rates["better(new)"]
-			t.Logf("| no_regression | %s | %d | missed %.2f %%, cannot tell %.2f %% | better %.2f %% |", n.name, items, 100*worse[1], 100*worse[2], 100*better[0])
+			t.Logf("| no_regression | %s | %d | missed %.2f %%, cannot tell %.2f %% | better %.2f %% |", n.name, items,
+				100*worse[1], 100*worse[2], 100*better[0])
 			if !within(worse[1], 0.025, runs) {
-				t.Errorf("%s, %d items: no_regression is missed by %.2f %% of equal models", n.name, items, 100*worse[1])
+				t.Errorf("%s, %d items: no_regression is missed by %.2f %% of equal models", n.name, items,
+					100*worse[1])
 			}
 			if !within(better[0], 0.025, runs) {
 				t.Errorf("%s, %d items: better is passed by %.2f %% of equal models", n.name, items, 100*better[0])
@@ -152,7 +155,8 @@ func TestWorseModelsRarelyPassAGate(t *testing.T) {
 	}
 	for _, items := range sizes {
 		for _, n := range []nullRun{
-			{name: "0/1"}, {name: "graded", graded: true}, {name: "3 epochs", epochs: 3}, {name: "clusters of 4", cluster: 4}, {name: "0/1, 1 % unread", unread: 0.01},
+			{name: "0/1"}, {name: "graded", graded: true}, {name: "3 epochs", epochs: 3},
+			{name: "clusters of 4", cluster: 4}, {name: "0/1, 1 % unread", unread: 0.01},
 		} {
 			if n.cluster > 0 && items < 20 {
 				continue
@@ -168,12 +172,15 @@ func TestWorseModelsRarelyPassAGate(t *testing.T) {
 				gates = append(gates, score)
 			}
 			rates := n.gateRates(t, runs, gates...)
-			t.Logf("| noninferior, score | %s | %d | %.2f %% | %.2f %% |", n.name, items, 100*rates[noninferior][0], 100*rates[score][0])
+			t.Logf("| noninferior, score | %s | %d | %.2f %% | %.2f %% |", n.name, items, 100*rates[noninferior][0],
+				100*rates[score][0])
 			if !within(rates[noninferior][0], 0.065, runs) {
-				t.Errorf("%s, %d items: noninferior is passed by %.2f %% of models that are worse by the margin", n.name, items, 100*rates[noninferior][0])
+				t.Errorf("%s, %d items: noninferior is passed by %.2f %% of models that are worse by the margin",
+					n.name, items, 100*rates[noninferior][0])
 			}
 			if !within(rates[score][0], 0.05, runs) {
-				t.Errorf("%s, %d items: score >= 0.7 is passed by %.2f %% of models whose true score is 0.7", n.name, items, 100*rates[score][0])
+				t.Errorf("%s, %d items: score >= 0.7 is passed by %.2f %% of models whose true score is 0.7", n.name,
+					items, 100*rates[score][0])
 			}
 		}
 	}
@@ -184,7 +191,8 @@ func TestWorseModelsRarelyPassAGate(t *testing.T) {
 func TestTheGateCanFire(t *testing.T) {
 	n := nullRun{name: "much worse", items: 200, gap: 0.2}
 	rates := n.gateRates(t, 50, "no_regression(new)", "noninferior(new, 0.5)", "score(old) >= 0.5")
-	for gate, place := range map[string]int{"no_regression(new)": 1, "noninferior(new, 0.5)": 0, "score(old) >= 0.5": 0} {
+	for gate, place := range map[string]int{"no_regression(new)": 1, "noninferior(new, 0.5)": 0,
+		"score(old) >= 0.5": 0} {
 		if rates[gate][place] < 0.9 {
 			t.Errorf("%s: passed, missed, cannot tell %v", gate, rates[gate])
 		}
@@ -226,9 +234,11 @@ func TestWinRateGateRarelyPasses(t *testing.T) {
 				}
 			}
 			rate := float64(passed) / float64(runs)
-			t.Logf("| win_rate > 50%% | %d pairs, %.0f %% ties | %.2f %% | point_win_rate %.1f %% |", pairs, 100*ties, 100*rate, 100*float64(point)/float64(runs))
+			t.Logf("| win_rate > 50%% | %d pairs, %.0f %% ties | %.2f %% | point_win_rate %.1f %% |", pairs, 100*ties,
+				100*rate, 100*float64(point)/float64(runs))
 			if !within(rate, 0.05, runs) {
-				t.Errorf("%d pairs, %.0f %% ties: win_rate > 50%% is passed by %.2f %% without a preference", pairs, 100*ties, 100*rate)
+				t.Errorf("%d pairs, %.0f %% ties: win_rate > 50%% is passed by %.2f %% without a preference", pairs,
+					100*ties, 100*rate)
 			}
 		}
 	}
@@ -285,7 +295,8 @@ func TestUnreadVerdicts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o, text := p.gate(g); p.Verdict != tc.verdict || o != tc.gate || p.Unscored != tc.unread || (p.Bounds != nil) != (tc.unread > 0) {
+		if o, text := p.gate(g); p.Verdict != tc.verdict || o != tc.gate || p.Unscored != tc.unread ||
+			(p.Bounds != nil) != (tc.unread > 0) {
 			t.Errorf("%s: %s (%s), gate %v (%s), bounds %v", name, p.Verdict, p.Why, o, text, p.Bounds)
 		}
 	}

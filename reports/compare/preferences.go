@@ -187,7 +187,8 @@ func (m *matrix) meetings(d scoring.Described) ([]*meeting, error) {
 			}
 			met := found[[2]int{a, b}]
 			if met == nil {
-				met = &meeting{a: a, b: b, points: make([]float64, len(m.keys)), read: make([]int, len(m.keys)), unread: make([]int, len(m.keys))}
+				met = &meeting{a: a, b: b, points: make([]float64, len(m.keys)), read: make([]int, len(m.keys)),
+					unread: make([]int, len(m.keys))}
 				found[[2]int{a, b}] = met
 				order = append(order, met)
 			}
@@ -229,7 +230,8 @@ func (m *matrix) preferred(met *meeting) (PreferredPair, error) {
 		}
 		p.readings = append(p.readings, preferenceReading{n: e.N, rate: e.Mean, p: s.P, interval: e.Interval})
 		if math.IsNaN(fill) {
-			p.N, p.WinRate, p.SE, p.P, p.Interval = e.N, defined(e.Mean), defined(e.SE), defined(s.P), rangeOf(e.Interval)
+			p.N, p.WinRate, p.SE, p.P, p.Interval = e.N, defined(e.Mean), defined(e.SE), defined(s.P),
+				rangeOf(e.Interval)
 			p.Win, p.Tie, p.Loss = s.Win, s.Tie, s.Loss
 		}
 	}
@@ -286,7 +288,8 @@ func (p *PreferredPair) decide() {
 	p.Verdict = p.readings[0].verdict
 	for _, r := range p.judged() {
 		if r.verdict != p.Verdict {
-			p.Why = sprintf("cannot tell: %s verdicts could not be read, with which the win rate lies in %s", render.Count(int64(p.Unscored)), p.Bounds.percents())
+			p.Why = sprintf("cannot tell: %s verdicts could not be read, with which the win rate lies in %s",
+				render.Count(int64(p.Unscored)), p.Bounds.percents())
 			p.Verdict = Withheld
 			return
 		}
@@ -299,7 +302,8 @@ func (p *PreferredPair) decide() {
 	default:
 		p.Why = sprintf("no preference shown (%s pairs)", render.Count(int64(p.N)))
 		if p.Interval != nil && (p.Interval.Lower > 0.5 || p.Interval.Upper < 0.5) {
-			p.Note = "the interval excludes 50 % but no preference is shown: interval and test are different methods, and the verdict goes by the test"
+			p.Note = "the interval excludes 50 % but no preference is shown: interval and test are different " +
+				"methods, and the verdict goes by the test"
 		}
 	}
 }
@@ -356,7 +360,8 @@ func (m *matrix) rate(p *Preference, meetings []*meeting) error {
 	}
 	p.Smoothed = ratings.Smoothed
 	for i, player := range players {
-		p.Ratings = append(p.Ratings, ModelRating{m.columns[player].Label, ratings.Ratings[i], rangeOf(ratings.Ranges[i])})
+		p.Ratings = append(p.Ratings, ModelRating{m.columns[player].Label, ratings.Ratings[i],
+			rangeOf(ratings.Ranges[i])})
 	}
 	slices.SortStableFunc(p.Ratings, func(a, b ModelRating) int {
 		if a.Rating > b.Rating {

@@ -23,7 +23,8 @@ func (c *Comparison) Block() *Block {
 	}
 	for _, p := range c.Preferences {
 		for _, pair := range p.Pairs {
-			b.Verdicts = append(b.Verdicts, render.Finding{Level: levelOf(pair.Verdict), Title: pair.Label, Text: pair.Why, Detail: p.Name + ", win rate " + shownAs(pair.WinRate, asPercent)})
+			b.Verdicts = append(b.Verdicts, render.Finding{Level: levelOf(pair.Verdict), Title: pair.Label,
+				Text: pair.Why, Detail: p.Name + ", win rate " + shownAs(pair.WinRate, asPercent)})
 		}
 	}
 	for _, g := range c.Gates {

@@ -16,7 +16,8 @@ import (
 func scoredBy(t *testing.T, spec scorers.Spec, answers [][]string, targets []string) *compare.ScorerResult {
 	t.Helper()
 	ids := rowIDs(len(answers))
-	tr := trial{name: "one", ids: ids, models: []string{"a"}, epochs: len(answers[0]), value: func(int, string, int) float64 { return 1 }}
+	tr := trial{name: "one", ids: ids, models: []string{"a"}, epochs: len(answers[0]),
+		value: func(int, string, int) float64 { return 1 }}
 	tr.tweak = func(r *nightshift.Record) {
 		r.Text, r.Target = &answers[r.Row][r.Epoch], &targets[r.Row]
 	}
@@ -25,7 +26,8 @@ func scoredBy(t *testing.T, spec scorers.Spec, answers [][]string, targets []str
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := scoring.Described{Name: s.Name(), Type: s.Type(), Kind: scorers.Pure, Version: s.Version(), Params: []byte(s.Params())}
+	d := scoring.Described{Name: s.Name(), Type: s.Type(), Kind: scorers.Pure, Version: s.Version(),
+		Params: []byte(s.Params())}
 	if _, err := scoring.Write(t.Context(), dir, d, scoring.Pure(s)); err != nil {
 		t.Fatal(err)
 	}
@@ -47,8 +49,10 @@ func TestMajorityGoesByWhatIsEqual(t *testing.T) {
 	}{
 		{scorers.Spec{Type: "number"}, []string{"1,000", "$1000", "7"}, "1000", 1},
 		{scorers.Spec{Type: "number"}, []string{"18.0", "$18", "7", "7.0", "7"}, "18", 0},
-		{scorers.Spec{Type: "exact", Params: map[string]any{"normalize": "squad"}}, []string{"Rome", "Oslo", "oslo."}, "Rome", 0},
-		{scorers.Spec{Type: "exact"}, []string{"Oslo", "Bern", "Rome", "Rome"}, "Rome", 1}, // two wrong answers are not one
+		{scorers.Spec{Type: "exact", Params: map[string]any{"normalize": "squad"}}, []string{"Rome", "Oslo", "oslo."},
+			"Rome", 0},
+		{scorers.Spec{Type: "exact"}, []string{"Oslo", "Bern", "Rome", "Rome"}, "Rome",
+			1}, // two wrong answers are not one
 		{scorers.Spec{Type: "f1"}, []string{"Oslo", "Rome", "Rome"}, "Rome", math.NaN()},
 		{scorers.Spec{Type: "chrf"}, []string{"Oslo", "Rome", "Rome"}, "Rome", math.NaN()},
 	} {

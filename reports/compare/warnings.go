@@ -29,14 +29,18 @@ func (m *matrix) warnings(c *Comparison) []string {
 			w = append(w, costUnknown(model.Label, model.NoCost))
 		}
 		if model.Stops.Suspect > 0 {
-			w = append(w, sprintf("%s: %s answers look cut off though they are not marked so (as many tokens as the limit allows, or reasoning without an answer)", model.Label, render.Count(model.Stops.Suspect)))
+			w = append(w, sprintf("%s: %s answers look cut off though they are not marked so (as many tokens as the "+
+				"limit allows, or reasoning without an answer)", model.Label, render.Count(model.Stops.Suspect)))
 		}
 		if len(model.Served) > 1 {
-			w = append(w, sprintf("%s: asked for %s, answered by %s", model.Label, model.ModelID, render.Tally(model.Served)))
+			w = append(w, sprintf("%s: asked for %s, answered by %s", model.Label, model.ModelID,
+				render.Tally(model.Served)))
 		}
 	}
 	if m.clusters != nil && m.clusters.Duplicates > 0 {
-		w = append(w, sprintf("%s items ask what another one asks: they count as %s clusters, not as %s independent items", render.Count(int64(m.clusters.Duplicates)), render.Count(int64(m.clusters.Clusters)), render.Count(int64(c.Items))))
+		w = append(w, sprintf("%s items ask what another one asks: they count as %s clusters, not as %s "+
+			"independent items", render.Count(int64(m.clusters.Duplicates)), render.Count(int64(m.clusters.Clusters)),
+			render.Count(int64(c.Items))))
 	}
 	return append(w, judgeWarnings(c)...)
 }
@@ -64,7 +68,8 @@ func truncationBanner(c *Comparison) []string {
 	for i, m := range c.Models {
 		parts = append(parts, sprintf("%s %s", m.Label, asPercent(shares[i])))
 	}
-	return []string{"TRUNCATED ANSWERS: " + join(parts, ", ") + ". Raise max_tokens and run again before believing a difference"}
+	return []string{"TRUNCATED ANSWERS: " + join(parts, ", ") +
+		". Raise max_tokens and run again before believing a difference"}
 }
 
 func (s *ScorerResult) coverageWarnings(headline bool) []string {
@@ -84,8 +89,10 @@ func (s *ScorerResult) coverageWarnings(headline bool) []string {
 		if !headline && m.Unscored == 0 {
 			continue
 		}
-		w = append(w, sprintf("%s by %s: %s of %s scores are missing (%s errors, %s unscored, %s not run); with them the mean would lie in %s",
-			m.Label, s.Name, asPercent(m.Missing()), render.Count(m.Total), render.Count(m.Errors), render.Count(m.Unscored), render.Count(m.NotRun), m.Bounds.percents()))
+		w = append(w, sprintf("%s by %s: %s of %s scores are missing (%s errors, %s unscored, %s not run); with them "+
+			"the mean would lie in %s",
+			m.Label, s.Name, asPercent(m.Missing()), render.Count(m.Total), render.Count(m.Errors),
+			render.Count(m.Unscored), render.Count(m.NotRun), m.Bounds.percents()))
 	}
 	return w
 }
@@ -94,20 +101,25 @@ func judgeWarnings(c *Comparison) []string {
 	var w []string
 	for _, j := range c.Judges {
 		if len(j.SameFamily) > 0 {
-			w = append(w, sprintf("judge %s (%s) is of one family with %s, and judges tend to prefer their own", j.Scorer, j.Model, join(j.SameFamily, ", ")))
+			w = append(w, sprintf("judge %s (%s) is of one family with %s, and judges tend to prefer their own",
+				j.Scorer, j.Model, join(j.SameFamily, ", ")))
 		}
 		if j.Consistency != nil && j.Consistency.N >= 20 && j.Consistency.Value < 0.8 {
-			w = append(w, sprintf("judge %s names the same winner in both orders in only %s of %d pairs", j.Scorer, asPercent(j.Consistency.Value), j.Consistency.N))
+			w = append(w, sprintf("judge %s names the same winner in both orders in only %s of %d pairs", j.Scorer,
+				asPercent(j.Consistency.Value), j.Consistency.N))
 		}
 		if j.Unreadable > 0 {
-			w = append(w, sprintf("judge %s: %s of %s verdicts could not be read", j.Scorer, render.Count(j.Unreadable), render.Count(j.Judged+j.Unreadable)))
+			w = append(w, sprintf("judge %s: %s of %s verdicts could not be read", j.Scorer, render.Count(j.Unreadable),
+				render.Count(j.Judged+j.Unreadable)))
 		}
 		if j.VerdictWords > 0 {
-			w = append(w, sprintf("judge %s: %s of %s times an answer held words of a verdict itself (as “GRADE: C”), which may sway the judge; their explanations say so",
+			w = append(w, sprintf("judge %s: %s of %s times an answer held words of a verdict itself (as “GRADE: "+
+				"C”), which may sway the judge; their explanations say so",
 				j.Scorer, render.Count(j.VerdictWords), render.Count(j.Judged+j.Unreadable)))
 		}
 		if j.HumanUnknown > 0 {
-			w = append(w, sprintf("judge %s: %s labels of people are none of its grades and are left out of the agreement", j.Scorer, render.Count(j.HumanUnknown)))
+			w = append(w, sprintf("judge %s: %s labels of people are none of its grades and are left out of "+
+				"the agreement", j.Scorer, render.Count(j.HumanUnknown)))
 		}
 	}
 	return w

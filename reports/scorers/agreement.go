@@ -70,7 +70,8 @@ func MeasureBias(pairs []Pair) Bias {
 // families are the makers' names in model ids.
 var families = []struct{ family, in string }{
 	{"claude", "claude"}, {"gpt", "gpt"}, {"gpt", "chatgpt"}, {"gemini", "gemini"}, {"gemini", "gemma"},
-	{"llama", "llama"}, {"mistral", "mistral"}, {"mistral", "mixtral"}, {"mistral", "ministral"}, {"mistral", "codestral"},
+	{"llama", "llama"}, {"mistral", "mistral"}, {"mistral", "mixtral"}, {"mistral", "ministral"},
+	{"mistral", "codestral"},
 	{"qwen", "qwen"}, {"qwen", "qwq"}, {"deepseek", "deepseek"}, {"grok", "grok"}, {"command", "command-r"},
 	{"kimi", "kimi"}, {"glm", "glm"}, {"phi", "phi-"}, {"nova", "nova-"},
 }

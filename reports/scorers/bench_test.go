@@ -12,17 +12,21 @@ var solution = strings.Repeat("She sells 16 - 3 - 4 = <<16-3-4=9>>9 duck eggs a 
 func BenchmarkScore(b *testing.B) {
 	schema := map[string]any{
 		"type": "object", "required": []string{"city", "temp"},
-		"properties": map[string]any{"city": map[string]any{"type": "string"}, "temp": map[string]any{"type": "number", "minimum": -90}},
+		"properties": map[string]any{"city": map[string]any{"type": "string"},
+			"temp": map[string]any{"type": "number", "minimum": -90}},
 	}
 	for _, bc := range []struct {
 		name, kind   string
 		params       map[string]any
 		text, target string
 	}{
-		{"exact", "exact", map[string]any{"normalize": []string{"strip", "lower"}}, "  Paris, the capital of France", "paris, the capital of france"},
-		{"exact-squad", "exact", map[string]any{"normalize": "squad"}, "The Eiffel Tower, in Paris!", "Eiffel tower in Paris"},
+		{"exact", "exact", map[string]any{"normalize": []string{"strip", "lower"}}, "  Paris, the capital of France",
+			"paris, the capital of france"},
+		{"exact-squad", "exact", map[string]any{"normalize": "squad"}, "The Eiffel Tower, in Paris!",
+			"Eiffel tower in Paris"},
 		{"number", "number", nil, solution, "18"},
-		{"number-gsm8k", "number", map[string]any{"style": "gsm8k_flexible"}, "She has 6 boxes of 12. The answer is 72.", "72"},
+		{"number-gsm8k", "number", map[string]any{"style": "gsm8k_flexible"},
+			"She has 6 boxes of 12. The answer is 72.", "72"},
 		{"regex", "regex", map[string]any{"pattern": `A: (-?\d+)`}, solution, "18"},
 		{"json_schema", "json_schema", map[string]any{"schema": schema}, `{"city": "Paris", "temp": 21.5}`, ""},
 		{"json_equal", "json_equal", nil, `{"city": "Paris", "temp": 21.5}`, `{"temp": 21.50, "city": "Paris"}`},

@@ -114,7 +114,8 @@ func checkCase(t *testing.T, c scorerCase) {
 			value *= 100
 		}
 		if !(math.Abs(value-*c.Score) <= c.Tol+1e-12) {
-			t.Errorf("value = %v, want %v within %v; answer %q, %s", value, *c.Score, c.Tol, text(got.Answer), text(got.Explanation))
+			t.Errorf("value = %v, want %v within %v; answer %q, %s", value, *c.Score, c.Tol, text(got.Answer),
+				text(got.Explanation))
 		}
 	}
 	if c.Score == nil && got.Status != nightshift.Unscored {

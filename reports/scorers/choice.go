@@ -193,5 +193,6 @@ func (s *choice) findInspect(text string) string {
 }
 
 func init() {
-	register("choice", Pure, "2", "the letter of a multiple-choice answer", choiceParams{Choices: choiceList{N: 26}, Occurrence: "last"}, newChoice)
+	register("choice", Pure, "2", "the letter of a multiple-choice answer",
+		choiceParams{Choices: choiceList{N: 26}, Occurrence: "last"}, newChoice)
 }

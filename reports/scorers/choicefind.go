@@ -42,8 +42,10 @@ func (s *choice) find(text string) string {
 }
 
 var (
-	choiceMarks = strings.NewReplacer("：", ":", "（", "(", "）", ")", "【", "[", "】", "]", "「", `"`, "」", `"`, "『", `"`, "』", `"`, "《", `"`, "》", `"`,
-		"“", `"`, "”", `"`, "„", `"`, "«", `"`, "»", `"`, "‘", `"`, "’", "'", "、", ",", "，", ",", "；", ";", "。", ".", "．", ".", "！", "!", "？", "?",
+	choiceMarks = strings.NewReplacer("：", ":", "（", "(", "）", ")", "【", "[", "】", "]", "「", `"`, "」", `"`, "『", `"`,
+		"』", `"`, "《", `"`, "》", `"`,
+		"“", `"`, "”", `"`, "„", `"`, "«", `"`, "»", `"`, "‘", `"`, "’", "'", "、", ",", "，", ",", "；", ";", "。", ".",
+		"．", ".", "！", "!", "？", "?",
 		"\u00a0", " ", "\u3000", " ", `\(`, "", `\)`, "", `\[`, "", `\]`, "", `\$`, "$", `\,`, " ", `\ `, " ")
 	htmlTag = regexp.MustCompile(`(?i)</?(?:b|strong|i|em|u|p|span|div|br|code|mark)\s*/?>`)
 	texWord = regexp.MustCompile(`\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathsf|mathit|mathbb|bf|rm|bm)\s*\{([^{}]*)\}`)
@@ -96,11 +98,14 @@ var (
 	decided   = regexp.MustCompile(`(?:^|[\s,.;:]|故|应|應|应该|應該|我|所以|因此|本题|最终|只能|答案)$`)
 
 	choiceMarkerKinds = []marker{
-		{words: []string{"answer"}, before: unreal, re: regexp.MustCompile(`(?i)\Aanswers?["'*_)\x60]*\s*(?::|=+>?|->|→|⇒|\s[-–—]{1,2}\s)`)},
-		{words: []string{"answer"}, before: unreal, re: regexp.MustCompile(`(?i)\Aanswers?(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for)\s[^.:;!?\n]{1,60}?)?["*_]*,?\s+(?:(?:would|should|must|will|has to)\s+be|is|are)\b["*_]*:?`)},
+		{words: []string{"answer"}, before: unreal,
+			re: regexp.MustCompile(`(?i)\Aanswers?["'*_)\x60]*\s*(?::|=+>?|->|→|⇒|\s[-–—]{1,2}\s)`)},
+		{words: []string{"answer"}, before: unreal,
+			re: regexp.MustCompile(`(?i)\Aanswers?(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for)\s[^.:;!?\n]{1,60}?)?["*_]*,?\s+(?:(?:would|should|must|will|has to)\s+be|is|are)\b["*_]*:?`)},
 		{words: []string{"answer"}, before: closing, re: regexp.MustCompile(`(?i)\Aanswer[>\]]`)},
 		{words: []string{"answer"}, after: lineStart, re: regexp.MustCompile(`(?i)\Aanswer[*_]*[ \t]*\n`)},
-		{words: []string{"response", "solution"}, re: regexp.MustCompile(`(?i)\A(?:response|solution)["'*_]*\s*:`), after: lineStart},
+		{words: []string{"response", "solution"}, re: regexp.MustCompile(`(?i)\A(?:response|solution)["'*_]*\s*:`),
+			after: lineStart},
 		{words: []string{"ans."}, re: regexp.MustCompile(`(?i)\Aans\.\s*:?`), after: lineStart},
 		{words: []string{"ans"}, re: regexp.MustCompile(`(?i)\Aans\s*:`), after: lineStart},
 		{words: []string{`\boxed`}, re: regexp.MustCompile(`(?i)\A\\boxed\s*\{`)},
@@ -110,7 +115,8 @@ var (
 			re: regexp.MustCompile(`(?i)\A(?:choose|pick|select|go with|going with|chose|say)\b["*_]*:?`)},
 		{words: []string{"respuesta", "réponse", "reponse", "antwort", "resposta", "risposta", "Ответ", "ответ"},
 			re: regexp.MustCompile(`(?i)\A(?:respuesta|r[ée]ponse|antwort|resposta|risposta|ответ)(?:\s+(?:correcta|correcte|final|finale|correta|corretta|exacte))?["*_]*\s*(?::|(?:es|est|ist|é|è)\s+(?:la\s+|a\s+)?)`)},
-		{words: []string{"答案", "答え", "正解", "정답", "답은", "답:"}, re: regexp.MustCompile(`\A(?:答案(?:应该|應該|应|應)?(?:是|为|為|选|選|:)|(?:答え|正解)(?:は|:)|정답(?:은|:)|답(?:은|:))["*_]*\s*:?`)},
+		{words: []string{"答案", "答え", "正解", "정답", "답은", "답:"},
+			re: regexp.MustCompile(`\A(?:答案(?:应该|應該|应|應)?(?:是|为|為|选|選|:)|(?:答え|正解)(?:は|:)|정답(?:은|:)|답(?:은|:))["*_]*\s*:?`)},
 		{words: []string{"正确选项", "正確選項"}, re: regexp.MustCompile(`\A正[确確][选選][项項](?:是|为|為|:)\s*:?`)},
 		{words: []string{"选", "選"}, after: decided, re: regexp.MustCompile(`\A[选選](?:择|擇)?\s*:?`)},
 	}
@@ -122,7 +128,8 @@ func choiceMarkers(text string) []span {
 	for _, m := range choiceMarkerKinds {
 		for _, word := range m.words {
 			eachFold(text, word, func(i int) {
-				if at := m.re.FindStringIndex(text[i:]); at != nil && m.fits(text[:i]) && !strings.Contains(text[i:i+at[1]], "whether") {
+				if at := m.re.FindStringIndex(text[i:]); at != nil && m.fits(text[:i]) &&
+					!strings.Contains(text[i:i+at[1]], "whether") {
 					found = append(found, span{i, i + at[1]})
 				}
 			})
@@ -449,9 +456,12 @@ const (
 
 // choiceSentences are sentences that name a choice.
 var choiceSentences = []*regexp.Regexp{
-	regexp.MustCompile(sentenceStart + `(?:(?i:only)\s+)?` + optionWord + oneLetter + `\s+(?i:is|must be|would be)\s+(?i:(?:clearly|definitely|indeed|therefore|thus|obviously|the)\s+)*(?i:only\s+)?` +
-		`(?i:(?:correct|right|best|most appropriate|most accurate)(?:\s+(?:answer|option|choice|one))?|answer)` + sentenceEnd),
-	regexp.MustCompile(sentenceStart + `(?:(?i:i think|i believe|i guess|i'd say|i would say|i'd go with|definitely|probably|it's|it is|that's|that is|it must be|it has to be|it would be|that would be|must be)[,\s]+(?i:that\s+|it's\s+|it is\s+)?)+` + optionWord + oneLetter + sentenceEnd),
+	regexp.MustCompile(sentenceStart + `(?:(?i:only)\s+)?` + optionWord + oneLetter +
+		`\s+(?i:is|must be|would be)\s+(?i:(?:clearly|definitely|indeed|therefore|thus|obviously|the)\s+)*(?i:only\s+)?` +
+		`(?i:(?:correct|right|best|most appropriate|most accurate)(?:\s+(?:answer|option|choice|one))?|answer)` +
+		sentenceEnd),
+	regexp.MustCompile(sentenceStart +
+		`(?:(?i:i think|i believe|i guess|i'd say|i would say|i'd go with|definitely|probably|it's|it is|that's|that is|it must be|it has to be|it would be|that would be|must be)[,\s]+(?i:that\s+|it's\s+|it is\s+)?)+` + optionWord + oneLetter + sentenceEnd),
 	regexp.MustCompile(`(?:^|[.!?\n]\s*)(?i:so|therefore|thus|hence)[,:]?\s+` + optionWord + oneLetter + sentenceEnd),
 	regexp.MustCompile(`(?:^|[.!?\n]\s*)[*_]*(?i:option|choice)\s+` + oneLetter + sentenceEnd),
 }

@@ -189,7 +189,8 @@ type commandRequest struct {
 }
 
 func newCommandRequest(n int, a Answer, target *string) commandRequest {
-	r := commandRequest{N: n, ID: a.ID, Output: a.Text, Target: target, Input: a.Input, ToolCalls: a.ToolCalls, StopReason: a.StopReason}
+	r := commandRequest{N: n, ID: a.ID, Output: a.Text, Target: target, Input: a.Input, ToolCalls: a.ToolCalls,
+		StopReason: a.StopReason}
 	if json.Valid([]byte(a.Metadata)) {
 		r.Metadata = json.RawMessage(a.Metadata)
 	}

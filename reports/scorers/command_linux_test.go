@@ -78,7 +78,8 @@ func TestCommandProtocol(t *testing.T) {
 		{"any", &target, nightshift.Scored, 1, "1"},
 	} {
 		r, err := p.Score(t.Context(), Answer{Text: tc.text}, tc.target)
-		if err != nil || r.Status != tc.status || (r.Value == nil) != (tc.value < 0) || r.Value != nil && *r.Value != tc.value || !strings.Contains(text(r.Explanation), tc.why) {
+		if err != nil || r.Status != tc.status || (r.Value == nil) != (tc.value < 0) || r.Value != nil &&
+			*r.Value != tc.value || !strings.Contains(text(r.Explanation), tc.why) {
 			t.Errorf("%s: %+v %s, %v; want %s %v %s", tc.text, r, text(r.Explanation), err, tc.status, tc.value, tc.why)
 		}
 	}
@@ -123,7 +124,8 @@ func gone(pid int) bool {
 func TestCommandEnds(t *testing.T) {
 	p := program(t, `echo "no license" >&2; exit 3`, nil)
 	r, err := p.Score(t.Context(), Answer{}, nil)
-	if err != nil || r.Status != nightshift.Unscored || !strings.Contains(text(r.Explanation), "ended without a reply; it wrote: no license") {
+	if err != nil || r.Status != nightshift.Unscored ||
+		!strings.Contains(text(r.Explanation), "ended without a reply; it wrote: no license") {
 		t.Errorf("Score = %+v %s, %v", r, text(r.Explanation), err)
 	}
 	// One that serves two answers and dies is started anew, unseen.
@@ -199,7 +201,8 @@ func TestCommandPaths(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "score.sh"), []byte(script), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := NewCommand(Spec{Type: "command", Params: map[string]any{"argv": []string{"sh", "score.sh"}, "network": true}}, true)
+	c, err := NewCommand(Spec{Type: "command", Params: map[string]any{"argv": []string{"sh", "score.sh"},
+		"network": true}}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,5 +12,6 @@ type embedding struct{ base }
 func newEmbedding(b base, _ embeddingParams) (*embedding, error) { return &embedding{b}, nil }
 
 func init() {
-	register("embedding", Embedded, "2", "cosine of the answer's and the target's embeddings", embeddingParams{}, newEmbedding)
+	register("embedding", Embedded, "2", "cosine of the answer's and the target's embeddings", embeddingParams{},
+		newEmbedding)
 }

@@ -346,7 +346,8 @@ func answerText(text, kind string) (got, why string) {
 }
 
 // pairs stand around an answer without being a part of it.
-var pairs = [][2]string{{`"`, `"`}, {"“", "”"}, {"‘", "’"}, {"'", "'"}, {"«", "»"}, {"「", "」"}, {"`", "`"}, {"__", "__"}, {"_", "_"}, {"$", "$"},
+var pairs = [][2]string{{`"`, `"`}, {"“", "”"}, {"‘", "’"}, {"'", "'"}, {"«", "»"}, {"「", "」"}, {"`", "`"},
+	{"__", "__"}, {"_", "_"}, {"$", "$"},
 	{"<", ">"}, {"[", "]"}, {"(", ")"}, {`\(`, `\)`}, {`\boxed{`, `}`}, {`\text{`, `}`}}
 
 // unmarked takes emphasis, quotation marks and brackets off the ends of a text;
@@ -389,7 +390,9 @@ func answerWord(line string) (got, why string) {
 }
 
 func init() {
-	register("match", Pure, "2", "the target stands at one place of the answer", matchParams{Location: "end", IgnoreCase: true}, newMatch)
+	register("match", Pure, "2", "the target stands at one place of the answer",
+		matchParams{Location: "end", IgnoreCase: true}, newMatch)
 	register("regex", Pure, "2", "what a pattern finds equals a target", regexParams{IgnoreCase: true}, newRegex)
-	register("answer", Pure, "2", "what follows the last ANSWER: equals a target", answerParams{Kind: "line", IgnoreCase: true}, newAnswer)
+	register("answer", Pure, "2", "what follows the last ANSWER: equals a target",
+		answerParams{Kind: "line", IgnoreCase: true}, newAnswer)
 }

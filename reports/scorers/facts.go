@@ -135,7 +135,10 @@ func init() {
 	register("cost_max", Pure, "1", "the answer cost no more than a threshold, in US dollars, all attempts",
 		thresholdParams{}, newAtMost(func(a Answer) *float64 { return a.CostUSD }, "the cost is unknown"))
 	register("latency_max", Pure, "1", "the answer took no longer than a threshold, in milliseconds",
-		thresholdParams{}, newAtMost(func(a Answer) *float64 { return a.LatencyMS }, "the answer has no latency: it came from a cache, or none was measured"))
-	register("length_max", Pure, "1", "the answer is no longer than a threshold", lengthParams{Unit: "characters"}, newLength)
-	register("stop_reason", Pure, "1", "the answer ended for one of some reasons", stopParams{Equals: oneOrMore{}}, newStopReason)
+		thresholdParams{}, newAtMost(func(a Answer) *float64 { return a.LatencyMS },
+			"the answer has no latency: it came from a cache, or none was measured"))
+	register("length_max", Pure, "1", "the answer is no longer than a threshold", lengthParams{Unit: "characters"},
+		newLength)
+	register("stop_reason", Pure, "1", "the answer ended for one of some reasons", stopParams{Equals: oneOrMore{}},
+		newStopReason)
 }

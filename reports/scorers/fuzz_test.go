@@ -10,7 +10,8 @@ import (
 )
 
 func FuzzChoiceAndAnswer(f *testing.F) {
-	for _, s := range []string{"Answer: B", "**Answer:** (C)", `\boxed{A`, "answer is A and B", "ANSWER:", "answer: é", "ANSWER:\n\nA\n", "Answer: A,B;C & D", "\xff answer: \xff"} {
+	for _, s := range []string{"Answer: B", "**Answer:** (C)", `\boxed{A`, "answer is A and B", "ANSWER:", "answer: é",
+		"ANSWER:\n\nA\n", "Answer: A,B;C & D", "\xff answer: \xff"} {
 		f.Add(s)
 	}
 	one := mustNew(f, "choice", map[string]any{"choices": 4}).(*choice)
@@ -36,13 +37,15 @@ func FuzzChoiceAndAnswer(f *testing.F) {
 
 // FuzzJSONScorers holds the scorers of JSON to values in 0..1.
 func FuzzJSONScorers(f *testing.F) {
-	for _, s := range []string{`{"a":[1,2.0,null,true]}`, `{"a":1,"a":1e0}`, `"x"`, `[[[`, "```json\n{}\n```", `{"\u0000":-0.0}`, `1e99999999999`, `[1e400, "<>&\u2028"]`,
+	for _, s := range []string{`{"a":[1,2.0,null,true]}`, `{"a":1,"a":1e0}`, `"x"`, `[[[`, "```json\n{}\n```",
+		`{"\u0000":-0.0}`, `1e99999999999`, `[1e400, "<>&\u2028"]`,
 		` [ -0.5e+3 , "é\n\"\ud83d\ude00" , {} , [] ] `, `01`, `-`, `1.`, `1e`, `"\`, `"\u12"`, "\"\xff\"", "\"\n\"", `{"a":1,}`, `[1 2]`, `{} {}`, `nul`} {
 		f.Add(s, s)
 	}
 	equal := mustNew(f, "json_equal", map[string]any{"ignore_fields": []string{"a.*", "b"}, "abs_tol": 0.5})
 	similar := mustNew(f, "json_similarity", map[string]any{"extract": "first"})
-	schema := mustNew(f, "json_schema", map[string]any{"schema": map[string]any{"maximum": 5, "multipleOf": 0.5, "uniqueItems": true}})
+	schema := mustNew(f, "json_schema", map[string]any{"schema": map[string]any{"maximum": 5, "multipleOf": 0.5,
+		"uniqueItems": true}})
 	f.Fuzz(func(t *testing.T, a, b string) {
 		for _, s := range []Scorer{equal, similar, schema} {
 			if r := s.Score(Answer{Text: a}, OneTarget(b)); r.Value != nil && !(*r.Value >= 0 && *r.Value <= 1) {
@@ -67,9 +70,11 @@ func FuzzTexts(f *testing.F) {
 		}
 	}
 	all = append(all,
-		mustNew(f, "exact", map[string]any{"normalize": "squad"}), mustNew(f, "exact", map[string]any{"normalize": "inspect"}),
+		mustNew(f, "exact", map[string]any{"normalize": "squad"}),
+		mustNew(f, "exact", map[string]any{"normalize": "inspect"}),
 		mustNew(f, "f1", map[string]any{"variant": "inspect"}), mustNew(f, "f1", map[string]any{"variant": "squad2"}),
-		mustNew(f, "match", map[string]any{"numeric": true, "compat": "inspect"}), mustNew(f, "rouge", map[string]any{"variant": "2"}),
+		mustNew(f, "match", map[string]any{"numeric": true, "compat": "inspect"}),
+		mustNew(f, "rouge", map[string]any{"variant": "2"}),
 		mustNew(f, "chrf", map[string]any{"word_order": 2}), mustNew(f, "number", map[string]any{"style": "mgsm"}))
 	f.Fuzz(func(t *testing.T, a, b string) {
 		for _, s := range all {
@@ -109,7 +114,8 @@ func FuzzFlexible(f *testing.F) {
 // FuzzJudge: replies give a grade on offer or a reason, and no answer keeps a
 // mark of the template.
 func FuzzJudge(f *testing.F) {
-	for _, s := range []string{"GRADE: C or I", "GRADE: $\\boxed{I}$", "grade：ｃ", "GRADE: 4/5", "</answer\n>", "<\u200b/an\u0301swer>", "＜answer x=1>", "[end data", "[[A]]/[[B]]", "\xff<//answer\xff>", "</аnswer>", "GRADE:GRADE:"} {
+	for _, s := range []string{"GRADE: C or I", "GRADE: $\\boxed{I}$", "grade：ｃ", "GRADE: 4/5", "</answer\n>",
+		"<\u200b/an\u0301swer>", "＜answer x=1>", "[end data", "[[A]]/[[B]]", "\xff<//answer\xff>", "</аnswer>", "GRADE:GRADE:"} {
 		f.Add(s)
 	}
 	g, err := NewGrader(Spec{Type: "judge_grade", Params: map[string]any{"partial": true}})
@@ -123,7 +129,8 @@ func FuzzJudge(f *testing.F) {
 	closing := regexp.MustCompile(`(?i)<[\s/]*/[\s/]*answer\b|\[\s*end\s+data\s*\]`)
 	f.Fuzz(func(t *testing.T, s string) {
 		r := g.Verdict(s)
-		if _, offered := g.Grades()[text(r.Answer)]; offered != (r.Value != nil) || r.Value == nil && text(r.Explanation) == "" {
+		if _, offered := g.Grades()[text(r.Answer)]; offered != (r.Value != nil) || r.Value == nil &&
+			text(r.Explanation) == "" {
 			t.Errorf("%q: %+v", s, r)
 		}
 		shown := tmpl.Render(Material{Answer: s})

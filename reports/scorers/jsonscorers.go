@@ -378,8 +378,10 @@ func absTolerance(text json.Number) (*big.Rat, error) {
 
 func init() {
 	register("json_valid", Pure, "1", "the whole answer is JSON", jsonValidParams{}, newJSONValid)
-	register("json_schema", Pure, "2", "the answer is JSON that a schema accepts", jsonSchemaParams{Extract: "none"}, newJSONSchema)
+	register("json_schema", Pure, "2", "the answer is JSON that a schema accepts", jsonSchemaParams{Extract: "none"},
+		newJSONSchema)
 	register("json_equal", Pure, "2", "the answer is JSON equal to the target, by value",
 		jsonEqualParams{IgnoreFields: []string{}, Fields: []string{}, AbsTol: "0", Extract: "none"}, newJSONEqual)
-	register("json_similarity", Pure, "2", "the answer is JSON that resembles the target", jsonSimilarityParams{Extract: "none"}, newJSONSimilarity)
+	register("json_similarity", Pure, "2", "the answer is JSON that resembles the target",
+		jsonSimilarityParams{Extract: "none"}, newJSONSimilarity)
 }

@@ -139,7 +139,8 @@ func tagPattern(tag string) string {
 	within := `[^` + open + end + `]`
 	odd := `[^\p{L}\p{N}` + open + end + `]*`
 	tail := `(?:` + odd + `|\s[\w-]+\s*=` + within + `*)` + end
-	return `(?i)` + open + `(?:` + odd + `/` + odd + word + `(?:` + tail + `)?|` + odd + word + `(?:` + tail + `|` + within + `{0,80}` + end + `))`
+	return `(?i)` + open + `(?:` + odd + `/` + odd + word + `(?:` + tail + `)?|` + odd + word + `(?:` + tail + `|` +
+		within + `{0,80}` + end + `))`
 }
 
 // hidden stands for each invisible character of a text.
@@ -150,9 +151,11 @@ var alike = func() map[rune]rune {
 	m := map[rune]rune{}
 	for plain, others := range map[rune]string{
 		'<': "‹«〈⟨《˂❮❬≺ᐸ", '>': "›»〉⟩》˃❯❭≻ᐳ", '[': "【〔〖⟦❲", ']': "】〕〗⟧❳", '/': "⁄∕╱⧸", '_': "‿", '-': "‐‑‒–—−",
-		'a': "аα", 'c': "сϲ", 'd': "ԁ", 'e': "е", 'h': "һ", 'i': "іι", 'j': "ј", 'n': "ո", 'o': "оο", 'p': "рρ", 'q': "ԛ",
+		'a': "аα", 'c': "сϲ", 'd': "ԁ", 'e': "е", 'h': "һ", 'i': "іι", 'j': "ј", 'n': "ո", 'o': "оο", 'p': "рρ",
+		'q': "ԛ",
 		's': "ѕ", 't': "т", 'u': "υ", 'v': "ν", 'w': "ѡԝ", 'x': "хχ", 'y': "у",
-		'A': "АΑ", 'B': "ВΒ", 'C': "С", 'D': "Ꭰ", 'E': "ЕΕ", 'H': "НΗ", 'I': "ІΙ", 'K': "КΚ", 'M': "МΜ", 'N': "Ν", 'O': "ОΟ",
+		'A': "АΑ", 'B': "ВΒ", 'C': "С", 'D': "Ꭰ", 'E': "ЕΕ", 'H': "НΗ", 'I': "ІΙ", 'K': "КΚ", 'M': "МΜ", 'N': "Ν",
+		'O': "ОΟ",
 		'P': "РΡ", 'Q': "Ԛ", 'S': "Ѕ", 'T': "ТΤ", 'W': "Ԝ", 'X': "ХΧ", 'Y': "ΥҮ", 'Z': "Ζ",
 	} {
 		for _, r := range others {

@@ -15,7 +15,8 @@ import (
 
 // spelt are the grades that judges like to spell out.
 var spelt = map[string]string{
-	"CORRECT": "C", "INCORRECT": "I", "PARTIAL": "P", "PARTIALLY": "P", "PARTLY": "P", "PARTIALLY CORRECT": "P", "PARTLY CORRECT": "P",
+	"CORRECT": "C", "INCORRECT": "I", "PARTIAL": "P", "PARTIALLY": "P", "PARTLY": "P", "PARTIALLY CORRECT": "P",
+	"PARTLY CORRECT": "P",
 }
 
 // A gradeReader finds a judge's grade in its reply.
@@ -206,6 +207,7 @@ func plainReply(s string) string {
 
 // again is a prompt whose reply could not be used, with what was wrong.
 func again(prompt, why, form string) string {
-	return fmt.Sprintf("%s\n\nYou have been asked this before, and the reply could not be used: %s.\nAnswer again, and end with one line that holds your verdict and nothing else:\n\n%s\n",
+	return fmt.Sprintf("%s\n\nYou have been asked this before, and the reply could not be used: %s.\nAnswer again, "+
+		"and end with one line that holds your verdict and nothing else:\n\n%s\n",
 		strings.TrimRight(prompt, "\n"), why, form)
 }

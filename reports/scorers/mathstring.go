@@ -113,7 +113,8 @@ func cleanFormula(s string) (clean string, ok bool) {
 	if s[0] == '.' {
 		s = "0" + s
 	}
-	if left, right, found := strings.Cut(s, "="); found && !strings.Contains(right, "=") && utf8.RuneCountInString(left) <= 2 {
+	if left, right, found := strings.Cut(s, "="); found && !strings.Contains(right, "=") &&
+		utf8.RuneCountInString(left) <= 2 {
 		s = right
 	}
 	if s, ok = braceRoots(s); !ok {
@@ -187,5 +188,6 @@ func slashFraction(s string) string {
 }
 
 func init() {
-	register("math_string", Pure, "2", "formulae compared as the MATH dataset does, as texts", mathParams{Extract: "none"}, newMathString)
+	register("math_string", Pure, "2", "formulae compared as the MATH dataset does, as texts",
+		mathParams{Extract: "none"}, newMathString)
 }

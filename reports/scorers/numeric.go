@@ -67,7 +67,8 @@ func (s *number) Score(a Answer, target *Target) Result {
 }
 
 func badNumber(target string) Result {
-	return unscored("the row's target %q is not a number (want one like -1,234.5, 3/4, 18%% or \"18 dollars\", or a text that ends in \"#### 18\", \"Answer: 18\" or \\boxed{18})", shorten(target))
+	return unscored("the row's target %q is not a number (want one like -1,234.5, 3/4, 18%% or \"18 dollars\", or a "+
+		"text that ends in \"#### 18\", \"Answer: 18\" or \\boxed{18})", shorten(target))
 }
 
 func (s *number) find(text string) (numbers.Found, bool) {
@@ -156,7 +157,8 @@ func lastFlexible(s string) (last string, ok bool) {
 		if s[i] == '-' {
 			start++
 		}
-		for end = start; end < len(s) && (numbers.IsDigit(s[end]) || s[end] == '$' || s[end] == '.' || s[end] == ','); end++ {
+		for end = start; end < len(s) && (numbers.IsDigit(s[end]) || s[end] == '$' || s[end] == '.' ||
+			s[end] == ','); end++ {
 		}
 		if end-start >= 2 || end-start == 1 && numbers.IsDigit(s[start]) {
 			last, ok, i = s[i:end], true, end

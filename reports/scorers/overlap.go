@@ -222,6 +222,8 @@ func (s *includes) Score(a Answer, target *Target) Result {
 
 func init() {
 	register("exact", Pure, "2", "the answer equals a target", exactParams{Remove: []string{}}, newExact)
-	register("f1", Pure, "2", "words shared with a target, as F1", f1Params{Variant: "squad", StopWords: []string{}}, newF1)
-	register("includes", Pure, "2", "the answer contains a target", includesParams{IgnoreCase: true, Mode: "any", Texts: oneOrMore{}}, newIncludes)
+	register("f1", Pure, "2", "words shared with a target, as F1", f1Params{Variant: "squad", StopWords: []string{}},
+		newF1)
+	register("includes", Pure, "2", "the answer contains a target",
+		includesParams{IgnoreCase: true, Mode: "any", Texts: oneOrMore{}}, newIncludes)
 }

@@ -66,7 +66,8 @@ type PairJudge struct {
 func NewPairJudge(spec Spec) (*PairJudge, error) { return buildAs[*PairJudge](spec) }
 
 func newPairJudge(b base, p pairParams) (*PairJudge, error) {
-	if err := errors.Join(oneOf("format", p.Format, "letter", "rating"), oneOf("pairs", p.Pairs, "baseline", "all")); err != nil {
+	if err := errors.Join(oneOf("format", p.Format, "letter", "rating"),
+		oneOf("pairs", p.Pairs, "baseline", "all")); err != nil {
 		return nil, err
 	}
 	text := p.Template
@@ -147,7 +148,8 @@ func (j *PairJudge) read(reply string) (w Winner, why string) {
 	}
 	between := reply[all[last-1][1]:all[last][0]]
 	if other := j.winner(verdict(last - 1)); other != w && between != "" && orGrade.FindString(between) == between {
-		return Unreadable, fmt.Sprintf("the judge's reply names two verdicts, %q and %q", shorten(verdict(last-1)), shorten(verdict(last)))
+		return Unreadable, fmt.Sprintf("the judge's reply names two verdicts, %q and %q", shorten(verdict(last-1)),
+			shorten(verdict(last)))
 	}
 	return w, ""
 }

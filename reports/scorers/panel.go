@@ -107,5 +107,6 @@ func mostCommon(values []float64) (value float64, votes int) {
 }
 
 func init() {
-	register("panel", Combined, "2", "what several judges say together", juryParams{Judges: []string{}, Rule: "majority"}, newJury)
+	register("panel", Combined, "2", "what several judges say together",
+		juryParams{Judges: []string{}, Rule: "majority"}, newJury)
 }

@@ -61,7 +61,8 @@ func Types() []TypeInfo {
 func Lookup(name string) (TypeInfo, error) {
 	k, ok := registry[name]
 	if !ok {
-		return TypeInfo{}, fmt.Errorf("unknown scorer %q%s", name, suggestion(name, slices.Collect(maps.Keys(registry))))
+		return TypeInfo{}, fmt.Errorf("unknown scorer %q%s", name,
+			suggestion(name, slices.Collect(maps.Keys(registry))))
 	}
 	return k.info, nil
 }
@@ -81,7 +82,8 @@ func New(spec Spec) (Scorer, error) {
 	}
 	s, ok := built.(Scorer)
 	if !ok {
-		return nil, fmt.Errorf("scorer %s is of kind %q and needs more than the answer", spec.Type, registry[spec.Type].info.Kind)
+		return nil, fmt.Errorf("scorer %s is of kind %q and needs more than the answer", spec.Type,
+			registry[spec.Type].info.Kind)
 	}
 	return s, nil
 }
@@ -227,7 +229,8 @@ func oneOf(param, value string, allowed ...string) error {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
-	return fmt.Errorf("%s: %q is not one of %s%s", param, value, strings.Join(quoted(allowed), ", "), suggestion(value, allowed))
+	return fmt.Errorf("%s: %q is not one of %s%s", param, value, strings.Join(quoted(allowed), ", "),
+		suggestion(value, allowed))
 }
 
 func quoted(words []string) []string {
@@ -262,7 +265,8 @@ func buildAs[S any](spec Spec) (s S, err error) {
 	}
 	s, ok := built.(S)
 	if !ok {
-		return s, fmt.Errorf("scorer %s is of kind %q, which has a constructor of its own", spec.Type, registry[spec.Type].info.Kind)
+		return s, fmt.Errorf("scorer %s is of kind %q, which has a constructor of its own", spec.Type,
+			registry[spec.Type].info.Kind)
 	}
 	return s, nil
 }

@@ -52,7 +52,8 @@ func TestBuildErrors(t *testing.T) {
 	}{
 		{Spec{Type: "exakt"}, `unknown scorer "exakt" (did you mean "exact"?)`},
 		{Spec{Type: "zzz"}, `unknown scorer "zzz"`},
-		{Spec{Type: "number", Params: map[string]any{"stile": "last"}}, `unknown parameter "stile" (did you mean "style"?)`},
+		{Spec{Type: "number", Params: map[string]any{"stile": "last"}},
+			`unknown parameter "stile" (did you mean "style"?)`},
 		{Spec{Type: "number", Params: map[string]any{"style": "gsm8k"}}, `"gsm8k" is not one of`},
 		{Spec{Type: "number", Params: map[string]any{"abs_tol": -1}}, "abs_tol: want a number of 0 or more"},
 		{Spec{Type: "number", Params: map[string]any{"style": "gsm8k_strict", "abs_tol": 1}}, "no tolerance"},
@@ -65,7 +66,8 @@ func TestBuildErrors(t *testing.T) {
 		{Spec{Type: "cost_max", Params: map[string]any{"threshold": "much"}}, `parameter "threshold"`},
 		{Spec{Type: "choice", Params: map[string]any{"choices": 27}}, "want 1 to 26"},
 		{Spec{Type: "json_schema", Params: map[string]any{"schema": map[string]any{"type": "objct"}}}, "schema"},
-		{Spec{Type: "json_schema", Params: map[string]any{"schema": map[string]any{"$ref": "file:///etc/passwd"}}}, "references to other documents are refused"},
+		{Spec{Type: "json_schema", Params: map[string]any{"schema": map[string]any{"$ref": "file:///etc/passwd"}}},
+			"references to other documents are refused"},
 		{Spec{Type: "includes", Name: "mine", Params: map[string]any{"mode": "some"}}, "scorer mine: mode"},
 		{Spec{Type: "judge_grade", Params: map[string]any{"template": "grade it"}}, "has no {answer}"},
 		{Spec{Type: "judge_grade", Params: map[string]any{"grades": []string{"A"}}}, "say what"},
@@ -112,7 +114,8 @@ func TestParams(t *testing.T) {
 // defaults.
 func TestDefaultsAreNotShared(t *testing.T) {
 	for range 2 {
-		g, err := NewGrader(Spec{Type: "judge_grade", Params: map[string]any{"grades": map[string]any{"A": 1, "B": 0}, "params": map[string]any{"x": 1}}})
+		g, err := NewGrader(Spec{Type: "judge_grade",
+			Params: map[string]any{"grades": map[string]any{"A": 1, "B": 0}, "params": map[string]any{"x": 1}}})
 		if err != nil || g.Verdict("GRADE: A").Value == nil {
 			t.Fatal(err)
 		}
@@ -139,7 +142,8 @@ func TestGSM8K(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	right := map[string]int{"6b_finetuning": 286, "6b_verification": 515, "175b_finetuning": 458, "175b_verification": 742}
+	right := map[string]int{"6b_finetuning": 286, "6b_verification": 515, "175b_finetuning": 458,
+		"175b_verification": 742}
 	got := map[string]map[string]int{}
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<20)
@@ -177,7 +181,8 @@ func scoreSolutions(t *testing.T, line []byte, models map[string]int, got map[st
 			}
 			right := *s.Score(Answer{Text: solution.Solution}, OneTarget(target)).Value == 1
 			if right != solution.Correct {
-				t.Errorf("%s, %s: scored %v, published as %v: %q", style, model, right, solution.Correct, solution.Solution)
+				t.Errorf("%s, %s: scored %v, published as %v: %q", style, model, right, solution.Correct,
+					solution.Solution)
 			}
 			if got[style] == nil {
 				got[style] = map[string]int{}
@@ -215,11 +220,13 @@ func TestConcurrentUse(t *testing.T) {
 
 func TestFromRecord(t *testing.T) {
 	r := nightshift.Record{
-		ID: "q", Outcome: nightshift.OutcomeTruncated, Text: ptr("cut"), StopReason: ptr("max_tokens"), RawStopReason: ptr("length"),
-		ToolCalls: ptr(`[{"id":"1","name":"f","arguments":"{}"}]`), LatencyMS: ptr(12.0),
+		ID: "q", Outcome: nightshift.OutcomeTruncated, Text: ptr("cut"), StopReason: ptr("max_tokens"),
+		RawStopReason: ptr("length"),
+		ToolCalls:     ptr(`[{"id":"1","name":"f","arguments":"{}"}]`), LatencyMS: ptr(12.0),
 	}
 	a, ok := FromRecord(&r)
-	if !ok || a.Text != "cut" || a.StopReason != nightshift.StopMaxTokens || len(a.ToolCalls) != 1 || a.ToolCalls[0].Name != "f" || *a.LatencyMS != 12 {
+	if !ok || a.Text != "cut" || a.StopReason != nightshift.StopMaxTokens || len(a.ToolCalls) != 1 ||
+		a.ToolCalls[0].Name != "f" || *a.LatencyMS != 12 {
 		t.Errorf("FromRecord = %+v, %v", a, ok)
 	}
 	r = nightshift.Record{Outcome: nightshift.OutcomeFailed}
@@ -251,7 +258,8 @@ func TestTargetOf(t *testing.T) {
 		target string
 		texts  []string
 	}{
-		{"x", nil}, {"[0,3]", nil}, {`["a","b"]`, []string{"a", "b"}}, {`["a",1]`, nil}, {"[null]", nil}, {"[true, false]", nil}, {"[", nil},
+		{"x", nil}, {"[0,3]", nil}, {`["a","b"]`, []string{"a", "b"}}, {`["a",1]`, nil}, {"[null]", nil},
+		{"[true, false]", nil}, {"[", nil},
 	} {
 		got := TargetOf(&nightshift.Record{Target: &tc.target})
 		if got.Text != tc.target || !slices.Equal(got.Texts, tc.texts) {
@@ -331,7 +339,8 @@ func TestCanonical(t *testing.T) {
 		s := mustNew(t, tc.scorer, tc.params)
 		a, b := s.Score(Answer{Text: tc.a}, OneTarget(tc.target)), s.Score(Answer{Text: tc.b}, OneTarget(tc.target))
 		if a.Canonical == nil || b.Canonical == nil || (*a.Canonical == *b.Canonical) != tc.same {
-			t.Errorf("%s: %q and %q are %q and %q, want the same: %v", tc.scorer, tc.a, tc.b, text(a.Canonical), text(b.Canonical), tc.same)
+			t.Errorf("%s: %q and %q are %q and %q, want the same: %v", tc.scorer, tc.a, tc.b, text(a.Canonical),
+				text(b.Canonical), tc.same)
 		}
 	}
 }

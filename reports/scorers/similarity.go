@@ -491,8 +491,12 @@ func splits13a(r rune) bool {
 }
 
 func init() {
-	register("levenshtein", Pure, "2", "1 - edit distance / length of the longer text", levenshteinParams{}, newLevenshtein)
-	register("rouge", Pure, "2", "n-grams or the longest common subsequence shared with the target, no stemming", rougeParams{Variant: "L", Measure: "f"}, newRouge)
-	register("chrf", Pure, "2", "character n-grams shared with the target, as sacreBLEU, in 0..1", chrfParams{CharOrder: 6, Beta: 2}, newChrf)
-	register("bleu", OfCorpus, "2", "BLEU of the whole set of answers, as sacreBLEU, in 0..1", bleuParams{Tokenize: "13a", Smooth: "exp"}, newBLEU)
+	register("levenshtein", Pure, "2", "1 - edit distance / length of the longer text", levenshteinParams{},
+		newLevenshtein)
+	register("rouge", Pure, "2", "n-grams or the longest common subsequence shared with the target, no stemming",
+		rougeParams{Variant: "L", Measure: "f"}, newRouge)
+	register("chrf", Pure, "2", "character n-grams shared with the target, as sacreBLEU, in 0..1",
+		chrfParams{CharOrder: 6, Beta: 2}, newChrf)
+	register("bleu", OfCorpus, "2", "BLEU of the whole set of answers, as sacreBLEU, in 0..1",
+		bleuParams{Tokenize: "13a", Smooth: "exp"}, newBLEU)
 }

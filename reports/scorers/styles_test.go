@@ -48,7 +48,8 @@ func TestNumberStyles(t *testing.T) {
 			got = *r.Value
 		}
 		if got != c.Want || c.Reason == "" {
-			t.Errorf("%q for %q: %v (found %q, %s), want %v: %s", c.Answer, c.Target, got, text(r.Answer), text(r.Explanation), c.Want, c.Reason)
+			t.Errorf("%q for %q: %v (found %q, %s), want %v: %s", c.Answer, c.Target, got, text(r.Answer),
+				text(r.Explanation), c.Want, c.Reason)
 		}
 	})
 	if n < 120 {
@@ -66,7 +67,8 @@ func TestChoiceStyles(t *testing.T) {
 	eachLine(t, "testdata/choice_styles.jsonl", func(c style) {
 		for i, letter := range "ABCD" {
 			x := string(letter)
-			answer := strings.NewReplacer("{X}", x, "{Y}", string(rune('A'+(i+1)%4)), "{Z}", string(rune('A'+(i+2)%4))).Replace(c.Answer)
+			answer := strings.NewReplacer("{X}", x, "{Y}", string(rune('A'+(i+1)%4)), "{Z}",
+				string(rune('A'+(i+2)%4))).Replace(c.Answer)
 			if answer == c.Answer && i > 0 {
 				break
 			}

@@ -283,7 +283,8 @@ func (s *toolAST) mismatch(made, want call) string {
 			return fmt.Sprintf("%s: the argument %s is not expected", made.name, name)
 		}
 		if !allows(property, value, values) {
-			return fmt.Sprintf("%s: %s is %s, want one of %s", made.name, name, jsonvalue.Canonical(value), jsonvalue.Canonical(values))
+			return fmt.Sprintf("%s: %s is %s, want one of %s", made.name, name, jsonvalue.Canonical(value),
+				jsonvalue.Canonical(values))
 		}
 	}
 	for name, values := range allowed {
@@ -447,7 +448,10 @@ func eachAllowed(value, allowed []any) bool {
 }
 
 func init() {
-	register("tool_names_f1", Pure, "1", "the names of the called tools, as a set, against the expected ones", toolsParams{Threshold: 1}, newToolNames)
-	register("tool_calls_f1", Pure, "2", "tool calls with their arguments against the expected ones; a call that is wanted twice must be made twice", toolsParams{Threshold: 1}, newToolCalls)
-	register("tool_ast", Pure, "1", "tool calls with typed arguments against lists of allowed values", toolASTParams{}, newToolAST)
+	register("tool_names_f1", Pure, "1", "the names of the called tools, as a set, against the expected ones",
+		toolsParams{Threshold: 1}, newToolNames)
+	register("tool_calls_f1", Pure, "2", "tool calls with their arguments against the expected ones; a call that is "+
+		"wanted twice must be made twice", toolsParams{Threshold: 1}, newToolCalls)
+	register("tool_ast", Pure, "1", "tool calls with typed arguments against lists of allowed values", toolASTParams{},
+		newToolAST)
 }

@@ -81,7 +81,8 @@ func (f *findings) score(one judgement) (nightshift.Score, error) {
 		case r == nil:
 			why = "not judged yet"
 		case !r.Outcome.Answered():
-			why = "the judge gave no reply: " + failure(&nightshift.Record{Outcome: r.Outcome, ErrorClass: r.ErrorClass, ErrorMessage: r.ErrorMessage})
+			why = "the judge gave no reply: " + failure(&nightshift.Record{Outcome: r.Outcome, ErrorClass: r.ErrorClass,
+				ErrorMessage: r.ErrorMessage})
 		default:
 			said[i] = text(r.Text)
 		}
@@ -225,7 +226,8 @@ var pairGrades = map[string]float64{"win": 1, "tie": 0.5, "loss": 0}
 
 // plainWords are what people write for a value.
 var plainWords = map[string]float64{
-	"true": 1, "yes": 1, "correct": 1, "pass": 1, "win": 1, "better": 1, "partial": 0.5, "partly": 0.5, "tie": 0.5, "draw": 0.5, "equal": 0.5,
+	"true": 1, "yes": 1, "correct": 1, "pass": 1, "win": 1, "better": 1, "partial": 0.5, "partly": 0.5, "tie": 0.5,
+	"draw": 0.5, "equal": 0.5,
 	"false": 0, "no": 0, "incorrect": 0, "wrong": 0, "fail": 0, "loss": 0, "worse": 0,
 }
 

@@ -156,7 +156,8 @@ func (j *Judging) pairs() iter.Seq2[judgement, error] {
 	baseline := slices.Index(j.Models, j.Baseline)
 	return func(yield func(judgement, error) bool) {
 		if baseline < 0 {
-			yield(judgement{}, fmt.Errorf("judge %s: the run has no model %q to compare with", j.Described().Name, j.Baseline))
+			yield(judgement{}, fmt.Errorf("judge %s: the run has no model %q to compare with", j.Described().Name,
+				j.Baseline))
 			return
 		}
 		for m := range j.Models {
@@ -346,14 +347,16 @@ func (j *Judging) writeRequests(ctx context.Context, w io.Writer, replies *repli
 			if err != nil {
 				return n, err
 			}
-			again := heard.first != nil && heard.first.Outcome.Answered() && !j.reads(text(heard.first.Text)) && j.reask()
+			again := heard.first != nil && heard.first.Outcome.Answered() && !j.reads(text(heard.first.Text)) &&
+				j.reask()
 			if heard.first != nil && !again || heard.again != nil {
 				continue
 			}
 			if again {
 				q.prompt = j.again(q.prompt, text(heard.first.Text))
 			}
-			line := request{ID: q.id(again), Prompt: q.prompt, RowID: one.rec.ID, Judged: one.rec.Model, RowEpoch: one.rec.Epoch}
+			line := request{ID: q.id(again), Prompt: q.prompt, RowID: one.rec.ID, Judged: one.rec.Model,
+				RowEpoch: one.rec.Epoch}
 			if one.other != nil {
 				line.Against = one.other.Model
 			}

@@ -131,7 +131,8 @@ func TestJudgeAsksOnce(t *testing.T) {
 	if len(again) != 1 || again[0].ID != requests[3].ID+"-again" || second != first+".2" {
 		t.Fatalf("asked again: %+v in %s", again, second)
 	}
-	if p := again[0].Prompt; !strings.HasPrefix(p, strings.TrimSpace(requests[3].Prompt)) || !strings.Contains(p, "holds no grade") {
+	if p := again[0].Prompt; !strings.HasPrefix(p, strings.TrimSpace(requests[3].Prompt)) ||
+		!strings.Contains(p, "holds no grade") {
 		t.Errorf("asked again without what was missing: %q", p)
 	}
 	reply(t, second, again, func(asked) string { return "still none" })
@@ -142,15 +143,18 @@ func TestJudgeAsksOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, b := tallies[0], tallies[1]; a.Scored != 4 || a.Unscored != 2 || b.Scored != 5 || b.Errors != 1 || a.Sum != 4 || b.Sum != 0 {
+	if a, b := tallies[0], tallies[1]; a.Scored != 4 || a.Unscored != 2 || b.Scored != 5 || b.Errors != 1 ||
+		a.Sum != 4 || b.Sum != 0 {
 		t.Errorf("tallies %+v", tallies)
 	}
 	status, values := tables(t, dir, "helpful")
-	if status[3] != nightshift.Unscored || status[4] != nightshift.Unscored || values[0] != 1 || status[8] != nightshift.NotRun || values[11] != 0 {
+	if status[3] != nightshift.Unscored || status[4] != nightshift.Unscored || values[0] != 1 ||
+		status[8] != nightshift.NotRun || values[11] != 0 {
 		t.Errorf("scores %v, %v", status, values)
 	}
 	reports, err := scoring.ReadJudges(dir)
-	if err != nil || len(reports) != 1 || reports[0].Requests != 12 || reports[0].Reasked != 1 || reports[0].Failed != 1 || reports[0].Unreadable != 1 || reports[0].Judged != 9 {
+	if err != nil || len(reports) != 1 || reports[0].Requests != 12 || reports[0].Reasked != 1 ||
+		reports[0].Failed != 1 || reports[0].Unreadable != 1 || reports[0].Judged != 9 {
 		t.Errorf("reports %+v, %v", reports, err)
 	}
 }
@@ -237,7 +241,8 @@ func TestAllPairsMeet(t *testing.T) {
 	models := []string{"a", "b", "c", "d"}
 	dir := newRun(t, t.TempDir()+"/run", ids(3), models, nil)
 	judge := func(pairs string) *scoring.Judging {
-		p, err := scorers.NewPairJudge(scorers.Spec{Type: "judge_pairwise", Name: "pref", Params: map[string]any{"pairs": pairs, "swap": false}})
+		p, err := scorers.NewPairJudge(scorers.Spec{Type: "judge_pairwise", Name: "pref",
+			Params: map[string]any{"pairs": pairs, "swap": false}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,17 +294,24 @@ func TestJudgeAgainstPeople(t *testing.T) {
 		unknown int64
 		alpha   bool // of people alone
 	}{
-		"two people": {`["C","P","I"]`, []string{"C", "I", "C"}, []string{`{"human_label": ["C", "I"]}`, `{"human_label": ["I", "I"]}`, `{"human_label": {"a": ["C", "C", null]}}`}, 3, 2.5 / 3, 0, true},
-		"worths":     {`{"1": 0, "2": 0.25, "3": 0.5, "4": 0.75, "5": 1}`, []string{"4", "5", "1"}, []string{`{"human_score": 0.75}`, `{"human_score": 1}`, `{"human_score": 0.25}`}, 3, 2.0 / 3, 0, false},
-		"words":      {`["C","I"]`, []string{"C", "C", "I"}, []string{`{"human": true}`, `{"human": "incorrect"}`, `{"human": 0}`}, 3, 2.0 / 3, 0, false},
-		"other":      {`["C","I"]`, []string{"C", "C", "I"}, []string{`{"human": "fine"}`, `{"human": [0.8, "C"]}`, `{"human": ""}`}, 1, 1, 2, false},
+		"two people": {`["C","P","I"]`, []string{"C", "I", "C"},
+			[]string{`{"human_label": ["C", "I"]}`, `{"human_label": ["I", "I"]}`,
+				`{"human_label": {"a": ["C", "C", null]}}`}, 3, 2.5 / 3, 0, true},
+		"worths": {`{"1": 0, "2": 0.25, "3": 0.5, "4": 0.75, "5": 1}`, []string{"4", "5", "1"},
+			[]string{`{"human_score": 0.75}`, `{"human_score": 1}`, `{"human_score": 0.25}`}, 3, 2.0 / 3, 0, false},
+		"words": {`["C","I"]`, []string{"C", "C", "I"},
+			[]string{`{"human": true}`, `{"human": "incorrect"}`, `{"human": 0}`}, 3, 2.0 / 3, 0, false},
+		"other": {`["C","I"]`, []string{"C", "C", "I"},
+			[]string{`{"human": "fine"}`, `{"human": [0.8, "C"]}`, `{"human": ""}`}, 1, 1, 2, false},
 	} {
-		dir := newRun(t, t.TempDir()+"/run", ids(3), []string{"a"}, func(r *nightshift.Record) { r.Metadata = &tc.labels[r.Row] })
+		dir := newRun(t, t.TempDir()+"/run", ids(3), []string{"a"},
+			func(r *nightshift.Record) { r.Metadata = &tc.labels[r.Row] })
 		var grades any
 		if err := json.Unmarshal([]byte(tc.grades), &grades); err != nil {
 			t.Fatal(err)
 		}
-		g, err := scorers.NewGrader(scorers.Spec{Type: "judge_grade", Name: "helpful", Params: map[string]any{"grades": grades}})
+		g, err := scorers.NewGrader(scorers.Spec{Type: "judge_grade", Name: "helpful",
+			Params: map[string]any{"grades": grades}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -315,7 +327,8 @@ func TestJudgeAgainstPeople(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := reports[0].Human
-		if h == nil || h.N != tc.n || math.Abs(h.Share-tc.share) > 1e-12 || reports[0].HumanUnknown != tc.unknown || (h.People != nil) != tc.alpha {
+		if h == nil || h.N != tc.n || math.Abs(h.Share-tc.share) > 1e-12 || reports[0].HumanUnknown != tc.unknown ||
+			(h.People != nil) != tc.alpha {
 			t.Errorf("%s: %+v, %d unknown", name, h, reports[0].HumanUnknown)
 		}
 		if h != nil && (h.Weighted != nil) != (name == "two people" || name == "worths") {
@@ -360,21 +373,23 @@ func TestPanelCombines(t *testing.T) {
 	says := map[string][]float64{"one": {1, 1, 0, 0}, "two": {1, -1, -1, 0}, "three": {0, 0, 0, 0}}
 	for name, values := range says {
 		d := scoring.Described{Name: name, Params: json.RawMessage(`{}`)}
-		_, err := scoring.Write(t.Context(), dir, d, func(_ context.Context, r *nightshift.Record) (scorers.Result, error) {
-			switch v := values[r.Row]; {
-			case !r.Outcome.Answered():
-				return scorers.NotRun("failed"), nil
-			case v < 0:
-				return scorers.Result{Status: nightshift.Unscored}, nil
-			default:
-				return scorers.Result{Value: &v, Status: nightshift.Scored}, nil
-			}
-		})
+		_, err := scoring.Write(t.Context(), dir, d,
+			func(_ context.Context, r *nightshift.Record) (scorers.Result, error) {
+				switch v := values[r.Row]; {
+				case !r.Outcome.Answered():
+					return scorers.NotRun("failed"), nil
+				case v < 0:
+					return scorers.Result{Status: nightshift.Unscored}, nil
+				default:
+					return scorers.Result{Value: &v, Status: nightshift.Scored}, nil
+				}
+			})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	jury, err := scorers.NewJury(scorers.Spec{Type: "panel", Name: "jury", Params: map[string]any{"judges": []string{"one", "two", "three"}}})
+	jury, err := scorers.NewJury(scorers.Spec{Type: "panel", Name: "jury",
+		Params: map[string]any{"judges": []string{"one", "two", "three"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -383,7 +398,8 @@ func TestPanelCombines(t *testing.T) {
 	}
 	status, values := tables(t, dir, "jury")
 	// Row 1 hangs on what two has not said; row 2 does not.
-	if !slices.Equal(values, []float64{1, -1, 0, -1}) || status[3] != nightshift.NotRun || status[1] != nightshift.Unscored {
+	if !slices.Equal(values, []float64{1, -1, 0, -1}) || status[3] != nightshift.NotRun ||
+		status[1] != nightshift.Unscored {
 		t.Errorf("the panel says %v, %v", status, values)
 	}
 	for s, err := range view.Scores(dir, "jury") {

@@ -29,7 +29,8 @@ func TestOrderIsBoundByBytes(t *testing.T) {
 			}
 		}
 		next := int64(0)
-		for i, err := range inOrder(rows, func(*int64) int64 { return size }, func(i int64) (int64, error) { return i, nil }) {
+		for i, err := range inOrder(rows, func(*int64) int64 { return size },
+			func(i int64) (int64, error) { return i, nil }) {
 			if err != nil || i != next {
 				t.Fatalf("row %d comes where %d is due, %v", i, next, err)
 			}
@@ -38,7 +39,8 @@ func TestOrderIsBoundByBytes(t *testing.T) {
 			held.Add(-size)
 		}
 		if limit := max(heldBytes, size) + 2*max(batchBytes, size); next != 600 || most.Load() > limit {
-			t.Errorf("rows of %d bytes: %d rows, %d bytes at once, at most %d are meant", size, next, most.Load(), limit)
+			t.Errorf("rows of %d bytes: %d rows, %d bytes at once, at most %d are meant", size, next, most.Load(),
+				limit)
 		}
 	}
 }
@@ -49,7 +51,8 @@ func TestScoringMemory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	const rows = 400
 	document := strings.Repeat("many words of a long document ", 8<<10) // some 240 kB
-	id := store.Identity{Name: "run", Plan: []byte(`{}`), PlanHash: "p", DatasetHash: "d", DatasetRows: rows, Models: []string{"m"}, Chunks: []store.Chunk{{Rows: rows}}}
+	id := store.Identity{Name: "run", Plan: []byte(`{}`), PlanHash: "p", DatasetHash: "d", DatasetRows: rows,
+		Models: []string{"m"}, Chunks: []store.Chunk{{Rows: rows}}}
 	st, err := store.Open(dir, id, store.Options{ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +64,8 @@ func TestScoringMemory(t *testing.T) {
 	target := "yes"
 	for row := range int64(rows) {
 		input, text := fmt.Sprint(row, document), fmt.Sprint(row, document, " yes")
-		if err := u.Put(&nightshift.Record{Row: row, ID: fmt.Sprint(row), Model: "m", Outcome: nightshift.OutcomeOK, Text: &text, Input: &input, Metadata: &input, Target: &target}); err != nil {
+		if err := u.Put(&nightshift.Record{Row: row, ID: fmt.Sprint(row), Model: "m", Outcome: nightshift.OutcomeOK,
+			Text: &text, Input: &input, Metadata: &input, Target: &target}); err != nil {
 			t.Fatal(err)
 		}
 	}

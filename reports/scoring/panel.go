@@ -54,9 +54,11 @@ func combined(d Described, jury *scorers.Jury, members []*member) (s nightshift.
 			s, more = one, there
 		}
 		if there != more || there && (one.Model != s.Model || one.Row != s.Row || one.Epoch != s.Epoch) {
-			return s, false, fmt.Errorf("panel %s: %s and %s have not scored the same answers; score with both again", d.Name, members[0].name, m.name)
+			return s, false, fmt.Errorf("panel %s: %s and %s have not scored the same answers; score with both again",
+				d.Name, members[0].name, m.name)
 		}
-		verdicts[i] = scorers.Result{Value: one.Value, Status: one.Status, Answer: one.Answer, Explanation: one.Explanation}
+		verdicts[i] = scorers.Result{Value: one.Value, Status: one.Status, Answer: one.Answer,
+			Explanation: one.Explanation}
 	}
 	if !more {
 		return s, false, nil

@@ -149,7 +149,8 @@ func guarded(ctx context.Context, score Func, rec *nightshift.Record) (r scorers
 func (d Described) score(rec *nightshift.Record, r scorers.Result) nightshift.Score {
 	return nightshift.Score{
 		Run: rec.Run, Row: rec.Row, ID: rec.ID, Epoch: rec.Epoch, Model: rec.Model, Scorer: d.Name,
-		Value: r.Value, Status: r.Status, Answer: r.Answer, Canonical: r.Canonical, Counts: r.Counts, Explanation: r.Explanation,
+		Value: r.Value, Status: r.Status, Answer: r.Answer, Canonical: r.Canonical, Counts: r.Counts,
+		Explanation:   r.Explanation,
 		ScorerVersion: d.Version, Params: string(d.Params),
 	}
 }

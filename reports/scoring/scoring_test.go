@@ -22,8 +22,9 @@ import (
 func newRun(t testing.TB, dir string, ids []string, models []string, fill func(r *nightshift.Record)) string {
 	t.Helper()
 	run, err := store.Open(dir, store.Identity{
-		Name: "run", Tool: "test", Plan: json.RawMessage(`{}`), PlanHash: "p", DatasetHash: fmt.Sprint(len(ids)), DatasetRows: int64(len(ids)),
-		Chunks: []store.Chunk{{Rows: int64(len(ids))}}, Models: models, Epochs: 1,
+		Name: "run", Tool: "test", Plan: json.RawMessage(`{}`), PlanHash: "p", DatasetHash: fmt.Sprint(len(ids)),
+		DatasetRows: int64(len(ids)),
+		Chunks:      []store.Chunk{{Rows: int64(len(ids))}}, Models: models, Epochs: 1,
 	}, store.Options{ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -140,13 +141,14 @@ func TestScoringAgainIsIdentical(t *testing.T) {
 func TestPanicOfAScorerLeavesOneAnswerUnscored(t *testing.T) {
 	dir := newRun(t, t.TempDir()+"/run", ids(300), []string{"a"}, nil)
 	d := scoring.Described{Name: "odd", Type: "odd", Params: json.RawMessage(`{}`)}
-	tallies, err := scoring.Write(t.Context(), dir, d, func(_ context.Context, r *nightshift.Record) (scorers.Result, error) {
-		if r.Row == 17 {
-			panic("odd answer")
-		}
-		one := 1.0
-		return scorers.Result{Value: &one, Status: nightshift.Scored}, nil
-	})
+	tallies, err := scoring.Write(t.Context(), dir, d,
+		func(_ context.Context, r *nightshift.Record) (scorers.Result, error) {
+			if r.Row == 17 {
+				panic("odd answer")
+			}
+			one := 1.0
+			return scorers.Result{Value: &one, Status: nightshift.Scored}, nil
+		})
 	if err != nil || tallies[0].Scored != 299 || tallies[0].Unscored != 1 {
 		t.Errorf("tallies %+v, %v", tallies, err)
 	}
@@ -178,9 +180,11 @@ func TestScoringErrorKeepsTheOldTable(t *testing.T) {
 
 func TestTableNames(t *testing.T) {
 	seen := map[string]bool{}
-	for _, name := range []string{"number", "a/b", "a_b", "a b", "../x", "é", "", strings.Repeat("x", 100), strings.Repeat("x", 101)} {
+	for _, name := range []string{"number", "a/b", "a_b", "a b", "../x", "é", "", strings.Repeat("x", 100),
+		strings.Repeat("x", 101)} {
 		table := scoring.Described{Name: name}.Table()
-		if seen[table] || table == "" || strings.ContainsAny(table, "/ é") || strings.HasPrefix(table, ".") || len(table) > 60 {
+		if seen[table] || table == "" || strings.ContainsAny(table, "/ é") || strings.HasPrefix(table, ".") ||
+			len(table) > 60 {
 			t.Errorf("%q is kept as %q", name, table)
 		}
 		seen[table] = true

@@ -26,7 +26,8 @@ func BenchmarkMillion(b *testing.B) {
 		{"graded", false, stats.Options{}},
 		{"clustered", false, stats.Options{Clusters: clusters}},
 	} {
-		models := [3][]float64{randomScores(r, n, bc.binary), randomScores(r, n, bc.binary), randomScores(r, n, bc.binary)}
+		models := [3][]float64{randomScores(r, n, bc.binary), randomScores(r, n, bc.binary),
+			randomScores(r, n, bc.binary)}
 		cost := randomScores(r, n, false)
 		b.Run(bc.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -42,7 +43,8 @@ func BenchmarkMillion(b *testing.B) {
 						mustCompare(b, m, models[0], bc.opt)
 					}
 				}
-				if _, err := stats.Bootstrap([][]float64{cost, models[0]}, func(s []float64) float64 { return s[0] / s[1] }, bc.opt); err != nil {
+				if _, err := stats.Bootstrap([][]float64{cost, models[0]},
+					func(s []float64) float64 { return s[0] / s[1] }, bc.opt); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -108,7 +108,8 @@ func TestNullCalibration(t *testing.T) {
 				limit = 0.025
 			}
 			if rate > limit {
-				t.Errorf("the regression gate fired on %.2f %% of pairs without a difference, limit %.2f %%", 100*rate, 100*limit)
+				t.Errorf("the regression gate fired on %.2f %% of pairs without a difference, limit %.2f %%", 100*rate,
+					100*limit)
 			}
 			if coverage < 0.95-2*slack || coverage > 0.99 {
 				t.Errorf("the 95 %% interval held the truth in %.1f %%", 100*coverage)
@@ -150,7 +151,8 @@ func TestMcNemarGap(t *testing.T) {
 		power := float64(found) / float64(n)
 		t.Logf("%d items, %.0f %% differ: a gap of %.3f is found in %.1f %%", tc.n, 100*tc.share, gap, 100*power)
 		if math.Abs(power-0.8) > 4*math.Sqrt(0.16/float64(n)) {
-			t.Errorf("%d items, %.0f %% differ: a gap of %.3f is found in %.1f %%, not in 80", tc.n, 100*tc.share, gap, 100*power)
+			t.Errorf("%d items, %.0f %% differ: a gap of %.3f is found in %.1f %%, not in 80", tc.n, 100*tc.share, gap,
+				100*power)
 		}
 	}
 }

@@ -358,7 +358,8 @@ var statistics = map[string]func(in input) (results, error){
 		p, err := stats.Compare(column(in.A), column(in.B), opt)
 		return results{
 			"n": p.N, "left_out": p.LeftOut, "delta": p.Delta, "se": p.SE, "lower": p.Lower, "upper": p.Upper,
-			"p": p.P, "test": p.Test, "method": p.Method, "win": p.Win, "tie": p.Tie, "loss": p.Loss, "mde": p.Detectable(0.8, 0.05),
+			"p": p.P, "test": p.Test, "method": p.Method, "win": p.Win, "tie": p.Tie, "loss": p.Loss,
+			"mde": p.Detectable(0.8, 0.05),
 		}, err
 	},
 	"paired_binary_ci": func(in input) (results, error) {
@@ -479,8 +480,9 @@ func runAgreement(in input) (results, error) {
 		people = append(people, labelsOf(labels))
 	}
 	a := stats.Agree(judge, people, in.Grades)
-	return results{"n": a.N, "share": a.Share, "kappa": a.Kappa, "weighted_kappa": a.Weighted, "kappa_weighted": a.Weighted,
-		"alpha": a.Alpha, "krippendorff_alpha": a.Alpha, "alpha_people": a.People}, nil
+	return results{"n": a.N, "share": a.Share, "kappa": a.Kappa, "weighted_kappa": a.Weighted,
+		"kappa_weighted": a.Weighted,
+		"alpha":          a.Alpha, "krippendorff_alpha": a.Alpha, "alpha_people": a.People}, nil
 }
 
 func labelsOf(v any) []string {

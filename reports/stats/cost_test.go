@@ -63,14 +63,16 @@ func (c costCase) decode() (nightshift.Usage, error) {
 		answer["usage"] = geminiAsChat(c.Usage)
 		fallthrough
 	default:
-		answer["choices"] = []any{map[string]any{"finish_reason": "stop", "message": map[string]any{"role": "assistant", "content": "x"}}}
+		answer["choices"] = []any{map[string]any{"finish_reason": "stop",
+			"message": map[string]any{"role": "assistant", "content": "x"}}}
 	}
 	body, err := json.Marshal(answer)
 	if err != nil {
 		return nightshift.Usage{}, err
 	}
 	w, err := wire.New(wire.Config{Transport: canned(body), Endpoint: providers.Endpoint{
-		Name: "canned", Protocol: protocol, BaseURL: "http://127.0.0.1", Auth: providers.Auth{Scheme: providers.AuthNone},
+		Name: "canned", Protocol: protocol, BaseURL: "http://127.0.0.1",
+		Auth: providers.Auth{Scheme: providers.AuthNone},
 	}})
 	if err != nil {
 		return nightshift.Usage{}, err
@@ -86,7 +88,8 @@ func (c costCase) decode() (nightshift.Usage, error) {
 type canned []byte
 
 func (c canned) RoundTrip(req *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(c)), Request: req}, nil
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(c)),
+		Request: req}, nil
 }
 
 // geminiAsChat writes Gemini's counts as its Chat Completions endpoint does:

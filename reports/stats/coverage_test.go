@@ -163,13 +163,14 @@ func samplings(n int, ps, alikes []float64) []sampling {
 		}
 	}
 	for _, g := range gradedScores {
-		all = append(all, sampling{"graded, skewed or not", n, fmt.Sprintf("%d items, %s", n, g.name), g.mean, func(r *rand.Rand) ([]float64, stats.Options) {
-			v := make([]float64, n)
-			for i := range v {
-				v[i] = g.draw(r)
-			}
-			return v, stats.Options{}
-		}})
+		all = append(all, sampling{"graded, skewed or not", n, fmt.Sprintf("%d items, %s", n, g.name), g.mean,
+			func(r *rand.Rand) ([]float64, stats.Options) {
+				v := make([]float64, n)
+				for i := range v {
+					v[i] = g.draw(r)
+				}
+				return v, stats.Options{}
+			}})
 	}
 	return all
 }
@@ -349,7 +350,8 @@ func TestRatingCoverage(t *testing.T) {
 				for prompt := range int32(prompts) {
 					for _, pair := range [][2]int{{0, 1}, {1, 2}, {0, 2}} {
 						wins := 1 / (1 + math.Exp(strengths[pair[1]]-strengths[pair[0]]))
-						games = append(games, stats.Game{A: pair[0], B: pair[1], Points: bit(random, wins), Prompt: prompt})
+						games = append(games, stats.Game{A: pair[0], B: pair[1], Points: bit(random, wins),
+							Prompt: prompt})
 					}
 				}
 				r, err := stats.BradleyTerry(3, games, stats.Options{Resamples: 200})

@@ -112,7 +112,8 @@ func checkRepeats(r *rand.Rand) []check {
 	w, ties, l := r.IntN(30), r.IntN(30), 2+r.IntN(30)
 	rate, se := stats.WinRate(w, ties, l)
 	return []check{
-		{"repeats", m{"scores": rows}, m{"mean": e.Mean, "se": e.SE, "within": e.Within, "between": e.Between, "removable": e.Removable}, 0},
+		{"repeats", m{"scores": rows}, m{"mean": e.Mean, "se": e.SE, "within": e.Within, "between": e.Between,
+			"removable": e.Removable}, 0},
 		{"pass_at_k", m{"n": samples, "c": right, "k": of}, m{"value": stats.PassAtK(samples, right, of)}, 0},
 		{"pass_hat_k", m{"n": samples, "c": right, "k": of}, m{"value": stats.PassHatK(samples, right, of)}, 0},
 		{"win_rate", m{"w": w, "t": ties, "l": l}, m{"rate": rate, "se": se}, 0},

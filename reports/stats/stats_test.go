@@ -68,7 +68,8 @@ func TestAgainstItself(t *testing.T) {
 func TestSwap(t *testing.T) {
 	for name, s := range settings(rand.New(rand.NewPCG(2, 2)), 60) {
 		p, q := mustCompare(t, s.a, s.b, s.opt), mustCompare(t, s.b, s.a, s.opt)
-		if p.Delta != -q.Delta || p.Lower != -q.Upper || p.Upper != -q.Lower || p.P != q.P || p.SE != q.SE || p.Win != q.Loss || p.Tie != q.Tie {
+		if p.Delta != -q.Delta || p.Lower != -q.Upper || p.Upper != -q.Lower || p.P != q.P || p.SE != q.SE ||
+			p.Win != q.Loss || p.Tie != q.Tie {
 			t.Errorf("%s: %+v and swapped %+v", name, p, q)
 		}
 	}
@@ -91,7 +92,8 @@ func TestRowOrder(t *testing.T) {
 			if got := mustCompare(t, a, b, opt); !same(got, want) {
 				t.Errorf("%s: %+v, in another order %+v", name, want, got)
 			}
-			if got, _ := stats.Score(a, opt); got.Mean != wantScore.Mean || got.SE != wantScore.SE || got.Interval != wantScore.Interval {
+			if got, _ := stats.Score(a, opt); got.Mean != wantScore.Mean || got.SE != wantScore.SE ||
+				got.Interval != wantScore.Interval {
 				t.Errorf("%s: %+v, in another order %+v", name, wantScore, got)
 			}
 			if got, _ := stats.BootstrapMean(a, opt); got != wantBoot {
@@ -299,7 +301,8 @@ func TestBradleyTerry(t *testing.T) {
 		}
 	}
 	shuffled := slices.Clone(games)
-	rand.New(rand.NewPCG(6, 6)).Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+	rand.New(rand.NewPCG(6, 6)).Shuffle(len(shuffled),
+		func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
 	again, _ := stats.BradleyTerry(3, shuffled, stats.Options{Resamples: 500})
 	if !slices.Equal(again.Ratings, r.Ratings) || !slices.Equal(again.Ranges, r.Ranges) {
 		t.Errorf("the order of games shows: %+v, then %+v", r, again)
@@ -336,7 +339,8 @@ func TestBradleyTerryWithoutMaximum(t *testing.T) {
 func TestEpochsWithGaps(t *testing.T) {
 	nan := math.NaN()
 	r := stats.Epochs([]float64{1, 0, nan, nan, 1, nan}, 2)
-	if r.Items != 2 || r.Mean != 0.75 || r.Within != 0.5 || r.Unstable != 1 || !math.IsNaN(r.Means[1]) || r.Means[2] != 1 {
+	if r.Items != 2 || r.Mean != 0.75 || r.Within != 0.5 || r.Unstable != 1 || !math.IsNaN(r.Means[1]) ||
+		r.Means[2] != 1 {
 		t.Errorf("Epochs = %+v", r)
 	}
 	one := stats.Epochs([]float64{1, 0, 1}, 1)

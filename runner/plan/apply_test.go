@@ -33,23 +33,27 @@ func TestPlanOfFlagsAlone(t *testing.T) {
 	p := apply(t, "", options{
 		"dataset": {"rows.jsonl"}, "model": {"anthropic/claude-sonnet-4-6", "openai/gpt-5", "ccapi/openai/gpt-5"},
 		"out": {"runs/x"}, "max-tokens": {"64"}, "param": {"temperature=0", "reasoning_effort=low", `stop=["x"]`},
-		"limit": {"5"}, "concurrency": {"8"}, "rpm": {"100.0"}, "budget-usd": {"$2.50"}, "scorer": {"exact", "number:style=last"},
+		"limit": {"5"}, "concurrency": {"8"}, "rpm": {"100.0"}, "budget-usd": {"$2.50"},
+		"scorer": {"exact", "number:style=last"},
 	})
 	_, err := p.Resolve(keys)
 	if err == nil || !strings.HasPrefix(err.Error(), "--budget-usd: ") || !strings.Contains(err.Error(), "gpt-5") {
 		t.Errorf("the price of the gateway is not known, and the flag is to blame: %v", err)
 	}
-	p.Models[2].Price = parse(t, "models: [{endpoint: simulator, model: m, price: {input: 1, output: 1}}]").Models[0].Price
+	p.Models[2].Price = parse(t,
+		"models: [{endpoint: simulator, model: m, price: {input: 1, output: 1}}]").Models[0].Price
 	r, err := p.Resolve(keys)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cwd, _ := os.Getwd()
-	if r.Name != "rows" || r.Out != filepath.Join(cwd, "runs/x") || r.Dataset.Paths[0] != filepath.Join(cwd, "rows.jsonl") || r.Dataset.Limit != 5 {
+	if r.Name != "rows" || r.Out != filepath.Join(cwd, "runs/x") ||
+		r.Dataset.Paths[0] != filepath.Join(cwd, "rows.jsonl") || r.Dataset.Limit != 5 {
 		t.Errorf("name %q, out %q, dataset %+v", r.Name, r.Out, r.Dataset)
 	}
 	claude, gpt, routed := r.Models[0], r.Models[1], r.Models[2]
-	if claude.ModelID != "claude-sonnet-4-6" || claude.Name != "claude-sonnet-4-6" || routed.ModelID != "openai/gpt-5" || routed.Name != "openai/gpt-5" {
+	if claude.ModelID != "claude-sonnet-4-6" || claude.Name != "claude-sonnet-4-6" ||
+		routed.ModelID != "openai/gpt-5" || routed.Name != "openai/gpt-5" {
 		t.Errorf("names %q %q, ids %q %q", claude.Name, routed.Name, claude.ModelID, routed.ModelID)
 	}
 	want := `{"max_tokens":64,"temperature":0,"reasoning_effort":"low","stop":["x"]}`
@@ -83,7 +87,8 @@ func TestCustomEndpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := r.Models[0].Endpoint
-	if e.Protocol != nightshift.Chat || e.Auth.Scheme != "header" || e.Auth.Header != "x-key" || e.Auth.Env != "MY_KEY" || r.Models[0].ModelID != "my/model" {
+	if e.Protocol != nightshift.Chat || e.Auth.Scheme != "header" || e.Auth.Header != "x-key" ||
+		e.Auth.Env != "MY_KEY" || r.Models[0].ModelID != "my/model" {
 		t.Errorf("%+v", e)
 	}
 	if url, err := e.URL(); err != nil || url != "http://127.0.0.1:9/v1/chat/completions" {
@@ -101,7 +106,8 @@ compare: {baseline: a}
 scorers: [exact]
 `
 	r, err := apply(t, text, options{
-		"prompt": {"new"}, "model": {"b"}, "max-tokens": {"20"}, "stream": {"true"}, "concurrency": {"9"}, "epochs": {"3"}, "scorer": {"{type: number, style: last}"},
+		"prompt": {"new"}, "model": {"b"}, "max-tokens": {"20"}, "stream": {"true"}, "concurrency": {"9"},
+		"epochs": {"3"}, "scorer": {"{type: number, style: last}"},
 	}).Resolve(keys)
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +122,8 @@ scorers: [exact]
 		t.Errorf("%+v %+v", r.Dataset, r.Scorers)
 	}
 	both := apply(t, text, options{"max-tokens": {"20"}})
-	if string(both.Models[0].Params[0].Value) != "20" || both.Models[0].Params[1].Name != "top_p" || len(both.Models[1].Params) != 1 {
+	if string(both.Models[0].Params[0].Value) != "20" || both.Models[0].Params[1].Name != "top_p" ||
+		len(both.Models[1].Params) != 1 {
 		t.Errorf("%+v", both.Models)
 	}
 }
@@ -129,15 +136,19 @@ func TestWrongFlags(t *testing.T) {
 	}{
 		{"no slash", "", options{"model": {"gpt-5"}}, `--model: "gpt-5" is not ENDPOINT/MODEL-ID`},
 		{"name nearly", small, options{"model": {"M2"}}, "--model:"},
-		{"unknown endpoint", "", options{"dataset": {"a"}, "model": {"opena/gpt-5"}}, `--model: unknown endpoint "opena"; did you mean openai?`},
+		{"unknown endpoint", "", options{"dataset": {"a"}, "model": {"opena/gpt-5"}},
+			`--model: unknown endpoint "opena"; did you mean openai?`},
 		{"param", small, options{"param": {"temperature"}}, `--param: "temperature" is not KEY=JSON`},
 		{"param's value", small, options{"param": {"a={"}}, "--param: the value of a is not JSON"},
 		{"max tokens", small, options{"max-tokens": {"0"}}, "--max-tokens: "},
 		{"budget", small, options{"budget-usd": {"lots"}}, "--budget-usd: amount \"lots\": not a number"},
 		{"negative budget", small, options{"budget-tokens": {"-1"}}, "--budget-tokens: a budget must be above zero"},
 		{"protocol", "", options{"dataset": {"a"}, "model": {"custom/m"}, "protocol": {"grpc"}}, `--protocol: unknown`},
-		{"base url of several", "dataset: {path: a}\nmodels: [{endpoint: simulator, model: a}, {endpoint: simulator, model: b}]", options{"base-url": {"https://x.example"}}, "--base-url: needs exactly one --model"},
-		{"base url", "", options{"dataset": {"a"}, "model": {"openai/m"}, "base-url": {"http://x.example"}}, "--base-url: base_url"},
+		{"base url of several", "dataset: {path: a}\nmodels: [{endpoint: simulator, model: a}, {endpoint: " +
+			"simulator, model: b}]", options{"base-url": {"https://x.example"}},
+			"--base-url: needs exactly one --model"},
+		{"base url", "", options{"dataset": {"a"}, "model": {"openai/m"}, "base-url": {"http://x.example"}},
+			"--base-url: base_url"},
 		{"scorer", small, options{"scorer": {"nmber"}}, `--scorer: unknown scorer "nmber"; did you mean number?`},
 		{"scorer's form", small, options{"scorer": {"{type: ["}}, "--scorer:"},
 		{"raw", small, options{"raw": {"some"}}, "--raw: "},
@@ -163,7 +174,8 @@ func TestWrongFlags(t *testing.T) {
 
 func TestEnvironmentOverrides(t *testing.T) {
 	var p Plan
-	err := p.ApplyEnvironment(env("NIGHTSHIFT_LIMIT", "3", "NIGHTSHIFT_MODEL", "simulator/a simulator/b", "NIGHTSHIFT_BUDGET_USD", "x"))
+	err := p.ApplyEnvironment(env("NIGHTSHIFT_LIMIT", "3", "NIGHTSHIFT_MODEL", "simulator/a simulator/b",
+		"NIGHTSHIFT_BUDGET_USD", "x"))
 	if p.Dataset.Limit != 3 || len(p.Models) != 2 {
 		t.Errorf("%+v", p)
 	}
@@ -220,13 +232,15 @@ endpoints: {e: {preset: openai, base_url: "https://x.example/v1", auth: {env: A_
 `
 	_, want := resolve(t, base).Identity()
 	same := map[string]string{
-		"comments and order":  strings.Replace(base, "params: {max_tokens: 10, temperature: 1.0}", "params: {temperature: 1.0, max_tokens: 10}", 1) + "# x\n",
-		"budget":              base + "budget: {tokens: 5}\n",
-		"out":                 base + "out: elsewhere\n",
-		"name":                strings.Replace(base, "name: n\n", "name: other\n", 1),
-		"retry":               base + "retry: {attempts: 9}\ntolerate_failed: 5%\nraw: none\n",
-		"scorers":             base + "scorers: [exact]\ngates: [\"error_rate < 1%\"]\ncompare: {baseline: b}\n",
-		"limits and timeouts": strings.Replace(base, "auth: {env: A_KEY}", "auth: {env: B_KEY}, limits: {concurrency: 4}, timeouts: {idle: 5s}", 1),
+		"comments and order": strings.Replace(base, "params: {max_tokens: 10, temperature: 1.0}",
+			"params: {temperature: 1.0, max_tokens: 10}", 1) + "# x\n",
+		"budget":  base + "budget: {tokens: 5}\n",
+		"out":     base + "out: elsewhere\n",
+		"name":    strings.Replace(base, "name: n\n", "name: other\n", 1),
+		"retry":   base + "retry: {attempts: 9}\ntolerate_failed: 5%\nraw: none\n",
+		"scorers": base + "scorers: [exact]\ngates: [\"error_rate < 1%\"]\ncompare: {baseline: b}\n",
+		"limits and timeouts": strings.Replace(base, "auth: {env: A_KEY}",
+			"auth: {env: B_KEY}, limits: {concurrency: 4}, timeouts: {idle: 5s}", 1),
 		"price":               strings.Replace(base, "input: 1,", "input: 2,", 1),
 		"streaming":           strings.Replace(base, "model: m,", "model: m, stream: true,", 1),
 		"path of the dataset": strings.Replace(base, "rows.jsonl", "./copy/rows.jsonl", 1),
@@ -240,16 +254,17 @@ endpoints: {e: {preset: openai, base_url: "https://x.example/v1", auth: {env: A_
 		}
 	}
 	different := map[string]string{
-		"prompt":    strings.Replace(base, "{{ q }}", "{{ q }}?", 1),
-		"limit":     strings.Replace(base, "limit: 10", "limit: 11", 1),
-		"model":     strings.Replace(base, "model: m,", "model: m2,", 1),
-		"params":    strings.Replace(base, "temperature: 1.0", "temperature: 0", 1),
-		"number":    strings.Replace(base, "temperature: 1.0", "temperature: 1", 1),
-		"base url":  strings.Replace(base, "x.example", "y.example", 1),
-		"protocol":  strings.Replace(base, "preset: openai,", "preset: openai, protocol: messages,", 1),
-		"epochs":    base + "epochs: 2\n",
-		"new model": strings.Replace(base, "endpoints:", "  - {name: c, endpoint: simulator, model: c, params: {max_tokens: 1}}\nendpoints:", 1),
-		"filter":    strings.Replace(base, "limit: 10", "limit: 10, filter: x > 1", 1),
+		"prompt":   strings.Replace(base, "{{ q }}", "{{ q }}?", 1),
+		"limit":    strings.Replace(base, "limit: 10", "limit: 11", 1),
+		"model":    strings.Replace(base, "model: m,", "model: m2,", 1),
+		"params":   strings.Replace(base, "temperature: 1.0", "temperature: 0", 1),
+		"number":   strings.Replace(base, "temperature: 1.0", "temperature: 1", 1),
+		"base url": strings.Replace(base, "x.example", "y.example", 1),
+		"protocol": strings.Replace(base, "preset: openai,", "preset: openai, protocol: messages,", 1),
+		"epochs":   base + "epochs: 2\n",
+		"new model": strings.Replace(base, "endpoints:",
+			"  - {name: c, endpoint: simulator, model: c, params: {max_tokens: 1}}\nendpoints:", 1),
+		"filter": strings.Replace(base, "limit: 10", "limit: 10, filter: x > 1", 1),
 	}
 	for name, text := range different {
 		if _, got := resolve(t, text).Identity(); got == want {
@@ -270,9 +285,13 @@ func swapModels(text string) string {
 // A scaffold is a valid plan, whatever the dataset is called and holds.
 func TestScaffold(t *testing.T) {
 	cases := map[string]Scaffolding{
-		"known shape":  {Dataset: "data/gsm8k.jsonl", Info: datasets.Info{Shape: "question/answer", Target: "after ####", Rows: 1319, Fields: []string{"question", "answer"}}},
-		"no shape":     {Dataset: "odd name: #1.csv", Info: datasets.Info{Fields: []string{"a field", "b"}}, Models: []string{"anthropic/claude-sonnet-4-6", "openrouter/x/y"}},
-		"hostile":      {Dataset: "x\nmodels: []", Info: datasets.Info{Shape: "s\nname: evil", Fields: []string{"}}\n{% raw", "on"}, Target: "in x\ny: z"}},
+		"known shape": {Dataset: "data/gsm8k.jsonl",
+			Info: datasets.Info{Shape: "question/answer", Target: "after ####", Rows: 1319,
+				Fields: []string{"question", "answer"}}},
+		"no shape": {Dataset: "odd name: #1.csv", Info: datasets.Info{Fields: []string{"a field", "b"}},
+			Models: []string{"anthropic/claude-sonnet-4-6", "openrouter/x/y"}},
+		"hostile": {Dataset: "x\nmodels: []",
+			Info: datasets.Info{Shape: "s\nname: evil", Fields: []string{"}}\n{% raw", "on"}, Target: "in x\ny: z"}},
 		"standard in":  {Dataset: "-", Info: datasets.Info{Shape: "prompt"}},
 		"yes":          {Dataset: "yes", Info: datasets.Info{Shape: "prompt", Fields: []string{"prompt", "category"}}},
 		"from nothing": {Dataset: "rows.jsonl"},

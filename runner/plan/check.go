@@ -98,7 +98,8 @@ func (c *checker) models() {
 			continue
 		}
 		if first, twice := seen[m.name()]; twice {
-			c.at(path+".name", "give each a name of its own", "models[%d] and models[%d] are both called %s", first, i, m.name())
+			c.at(path+".name", "give each a name of its own", "models[%d] and models[%d] are both called %s", first, i,
+				m.name())
 			continue
 		}
 		seen[m.name()] = i
@@ -162,7 +163,8 @@ func (c *checker) params(path string, params Params) {
 			c.at(path+".stream", "write stream: true beside params", "stream is not a parameter")
 		case slices.Contains(formats.CapNames(), p.Name):
 			if n, ok := wholeNumber(p.Value); !ok || n < 1 {
-				c.at(path+"."+p.Name, "", "%s must be a whole number above zero; this is %s", p.Name, words.Shorten(string(p.Value), 40))
+				c.at(path+"."+p.Name, "", "%s must be a whole number above zero; this is %s", p.Name,
+					words.Shorten(string(p.Value), 40))
 			}
 		}
 	}
@@ -183,7 +185,8 @@ func (c *checker) price(path string, p *Price) {
 	}
 	for i, l := range p.Long {
 		if l.Above < 1 {
-			c.at(fmt.Sprintf("%s.long[%d]", path, i), "add above: 200000", "a long-prompt price needs its threshold in tokens")
+			c.at(fmt.Sprintf("%s.long[%d]", path, i), "add above: 200000",
+				"a long-prompt price needs its threshold in tokens")
 		}
 	}
 }

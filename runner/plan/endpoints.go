@@ -47,7 +47,8 @@ func (p *Plan) merge(name string, getenv func(string) string) (m merged, ok bool
 		base, foreign, _ := preset(m.preset, entry.Protocol, getenv)
 		if foreign {
 			base.Path = "" // the other protocol's
-			if scheme := authScheme(entry.Protocol); scheme != providers.AuthBearer && base.Auth.Scheme != providers.AuthNone {
+			if scheme := authScheme(entry.Protocol); scheme != providers.AuthBearer &&
+				base.Auth.Scheme != providers.AuthNone {
 				base.Auth.Scheme, base.Auth.Header = scheme, ""
 			}
 		}

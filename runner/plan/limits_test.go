@@ -81,7 +81,8 @@ func TestEveryLimitOfAPlanCounts(t *testing.T) {
 	for f := range config.NumField() {
 		name := config.Field(f).Name
 		if (set[name] == "") != slices.Contains(elsewhere, name) {
-			t.Errorf("limits.Config.%s: set by %q; a plan must be able to set it, or this test say why not", name, set[name])
+			t.Errorf("limits.Config.%s: set by %q; a plan must be able to set it, or this test say why not", name,
+				set[name])
 		}
 	}
 }

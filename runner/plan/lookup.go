@@ -17,7 +17,8 @@ func (p *Plan) Endpoint(name string, getenv func(string) string) (ResolvedModel,
 	}
 	model, found := r.resolveModel("models[0]", Model{Name: name, Endpoint: name})
 	if !found {
-		r.at("models[0].endpoint", suggest(name, p.endpointNames()), "no endpoint or preset is called %q", redact(words.Shorten(name, 60)))
+		r.at("models[0].endpoint", suggest(name, p.endpointNames()), "no endpoint or preset is called %q",
+			redact(words.Shorten(name, 60)))
 	}
 	return model, r.err()
 }

@@ -86,10 +86,12 @@ func TestContractPlan(t *testing.T) {
 		t.Errorf("name %q, out %q, epochs %d, raw %q", r.Name, r.Out, r.Epochs, r.Raw)
 	}
 	d := r.Dataset
-	if d.Dir != "testdata" || d.Paths[0] != "gsm8k.jsonl" || d.Fields["id"] != "qid" || d.Cluster != "topic" || d.Limit != 200 {
+	if d.Dir != "testdata" || d.Paths[0] != "gsm8k.jsonl" || d.Fields["id"] != "qid" || d.Cluster != "topic" ||
+		d.Limit != 200 {
 		t.Errorf("dataset %+v", d)
 	}
-	if d.Prompt != "{{ question }}\n\nEnd with 'Answer: <number>'." || d.Target != "{{ answer }}" || d.System != "You are careful." {
+	if d.Prompt != "{{ question }}\n\nEnd with 'Answer: <number>'." || d.Target != "{{ answer }}" ||
+		d.System != "You are careful." {
 		t.Errorf("texts %q %q %q", d.System, d.Prompt, d.Target)
 	}
 	if *r.BudgetUSD != 20_000_000_000 || *r.BudgetTokens != 50_000_000 || r.Attempts != 4 || r.MaxStall != 2*time.Hour {
@@ -99,7 +101,8 @@ func TestContractPlan(t *testing.T) {
 		t.Errorf("baseline %q, alpha %v, gates %q", r.Baseline, r.Alpha, r.Gates)
 	}
 	sonnet, gpt, inside := r.Models[0], r.Models[1], r.Models[2]
-	if sonnet.Name != "sonnet" || sonnet.PriceID != "plan" || sonnet.Price.Input != 3e9 || *sonnet.Price.CacheWrite1h != 6e9 || sonnet.MaxOutput != 1024 {
+	if sonnet.Name != "sonnet" || sonnet.PriceID != "plan" || sonnet.Price.Input != 3e9 ||
+		*sonnet.Price.CacheWrite1h != 6e9 || sonnet.MaxOutput != 1024 {
 		t.Errorf("sonnet %+v", sonnet)
 	}
 	if gpt.PriceID != "litellm-2026-08-01/openai/gpt-5" || gpt.MaxTokens != 0 || gpt.MaxOutput != 128000 {
@@ -112,8 +115,10 @@ func TestContractPlan(t *testing.T) {
 		Name: "corp", Protocol: nightshift.Messages, BaseURL: "https://llm.example.com", Path: "/api/v1/messages",
 		Auth: providers.Auth{Scheme: "bearer", Env: "CORP_KEY"}, Headers: map[string]string{"x-team": "evals"},
 		Envelope: "none", IncludeUsage: true,
-		Limits:   limits.Config{Concurrency: 64, Requests: 4000, InputTokens: 400000, OutputTokens: 80000, Charge: limits.ChargeActual},
-		Timeouts: providers.Timeouts{Connect: 10 * time.Second, FirstByte: 10 * time.Minute, Idle: time.Minute, Total: 30 * time.Minute},
+		Limits: limits.Config{Concurrency: 64, Requests: 4000, InputTokens: 400000, OutputTokens: 80000,
+			Charge: limits.ChargeActual},
+		Timeouts: providers.Timeouts{Connect: 10 * time.Second, FirstByte: 10 * time.Minute, Idle: time.Minute,
+			Total: 30 * time.Minute},
 	}
 	if diff := cmp.Diff(want, inside.Endpoint); diff != "" {
 		t.Errorf("endpoint corp:\n%s", diff)
@@ -162,7 +167,8 @@ func TestQuickstartNeedsNothing(t *testing.T) {
 			t.Errorf("%s: %+v", m.Name, m)
 		}
 	}
-	if r.Models[0].Endpoint.Protocol != nightshift.Messages || r.Models[1].Endpoint.Protocol != nightshift.Chat || !r.Models[1].Stream {
+	if r.Models[0].Endpoint.Protocol != nightshift.Messages || r.Models[1].Endpoint.Protocol != nightshift.Chat ||
+		!r.Models[1].Stream {
 		t.Error("the quickstart shows both protocols, one of them streamed")
 	}
 }
@@ -213,7 +219,8 @@ raw: al
 	if len(got) != len(want) {
 		t.Errorf("%d problems, want %d", len(got), len(want))
 	}
-	for i, hint := range map[int]string{0: "did you mean dataset?", 2: "did you mean anthropic?", 4: "models[].params", 8: "did you mean number?", 11: "did you mean all?"} {
+	for i, hint := range map[int]string{0: "did you mean dataset?", 2: "did you mean anthropic?", 4: "models[].params",
+		8: "did you mean number?", 11: "did you mean all?"} {
 		if !strings.Contains(got[i].Hint, hint) {
 			t.Errorf("the hint of %q is %q, want %q", got[i].Message, got[i].Hint, hint)
 		}
@@ -221,7 +228,8 @@ raw: al
 }
 
 func TestProblemLooksLikeThis(t *testing.T) {
-	_, err := Parse("plan.yaml", []byte("dataset: {path: x}\nmodels:\n  - {endpoint: simulator, model: m, parms: {}}\n"))
+	_, err := Parse("plan.yaml",
+		[]byte("dataset: {path: x}\nmodels:\n  - {endpoint: simulator, model: m, parms: {}}\n"))
 	want := `plan.yaml:3:37: unknown key "parms" in models[0]
     3 |   - {endpoint: simulator, model: m, parms: {}}
       |                                     ^
@@ -252,10 +260,13 @@ func TestMistakes(t *testing.T) {
 		{"a list", "- a\n- b\n", "the plan must be a mapping"},
 		{"two documents", small + "---\n" + small, "a plan is one YAML document"},
 		{"duplicate key", small + "raw: all\nraw: none\n", `key "raw" appears twice`},
-		{"duplicate key in params", "models: [{endpoint: simulator, model: m, params: {a: 1, a: 2}}]", `key "a" appears twice`},
-		{"self-referring alias", "models: [{endpoint: simulator, model: m, params: &a {a: *a}}]", "expands to more than"},
+		{"duplicate key in params", "models: [{endpoint: simulator, model: m, params: {a: 1, a: 2}}]",
+			`key "a" appears twice`},
+		{"self-referring alias", "models: [{endpoint: simulator, model: m, params: &a {a: *a}}]",
+			"expands to more than"},
 		{"alias bomb", bomb(), "expands to more than"},
-		{"deep nesting", "models: [{endpoint: simulator, model: m, params: {a: " + strings.Repeat("[", 500) + strings.Repeat("]", 500) + "}}]", ""},
+		{"deep nesting", "models: [{endpoint: simulator, model: m, params: {a: " + strings.Repeat("[", 500) +
+			strings.Repeat("]", 500) + "}}]", ""},
 		{"wrong type", "dataset: 5", "dataset must be a mapping"},
 		{"list for a text", "name: [a]", "name must be a text"},
 		{"mapping for a list", "models: {endpoint: a}", "models must be a list"},
@@ -271,33 +282,42 @@ func TestMistakes(t *testing.T) {
 		{"price", "models: [{endpoint: simulator, model: m, price: {input: 3}}]", "needs both input and output"},
 		{"price unit", "models: [{endpoint: simulator, model: m, price: {input: 3000000, output: 1}}]", "above 1e+06"},
 		{"negative price", "models: [{endpoint: simulator, model: m, price: {input: -3, output: 1}}]", "below zero"},
-		{"infinite in params", "models: [{endpoint: simulator, model: m, params: {x: .inf}}]", "not a number that JSON can hold"},
+		{"infinite in params", "models: [{endpoint: simulator, model: m, params: {x: .inf}}]",
+			"not a number that JSON can hold"},
 		{"model in params", "models: [{endpoint: simulator, model: m, params: {model: x}}]", "it is not a parameter"},
-		{"stream in params", "models: [{endpoint: simulator, model: m, params: {stream: true}}]", "stream is not a parameter"},
-		{"max_tokens as text", "models: [{endpoint: simulator, model: m, params: {max_tokens: '5'}}]", "must be a whole number above zero"},
+		{"stream in params", "models: [{endpoint: simulator, model: m, params: {stream: true}}]",
+			"stream is not a parameter"},
+		{"max_tokens as text", "models: [{endpoint: simulator, model: m, params: {max_tokens: '5'}}]",
+			"must be a whole number above zero"},
 		{"no model id", "models: [{endpoint: simulator}]", "does not say which model"},
 		{"no endpoint", "models: [{model: m}]", "does not say which endpoint"},
 		{"control character", "models: [{endpoint: simulator, model: m, name: \"a\\nb\"}]", "no control characters"},
 		{"unknown preset", "endpoints: {a: {preset: opena}}", "did you mean openai?"},
 		{"nothing known", "endpoints: {a: {base_url: 'https://x.example'}}", "endpoint a has no protocol"},
-		{"no auth", "endpoints: {a: {base_url: 'https://x.example', protocol: chat}}", "does not say how its key is sent"},
+		{"no auth", "endpoints: {a: {base_url: 'https://x.example', protocol: chat}}",
+			"does not say how its key is sent"},
 		{"no base url", "endpoints: {a: {protocol: chat, auth: none}}", "has no base URL"},
-		{"key in url", "endpoints: {a: {base_url: 'https://me:pw@x.example', protocol: chat, auth: none}}", "user name or password"},
-		{"key in header", "endpoints: {a: {preset: openai, headers: {authorization: Bearer abc}}}", "keys belong in auth"},
+		{"key in url", "endpoints: {a: {base_url: 'https://me:pw@x.example', protocol: chat, auth: none}}",
+			"user name or password"},
+		{"key in header", "endpoints: {a: {preset: openai, headers: {authorization: Bearer abc}}}",
+			"keys belong in auth"},
 		{"host header", "endpoints: {a: {preset: openai, headers: {host: x}}}", "it follows from base_url"},
 		{"protocol", "endpoints: {a: {preset: openai, protocol: mesages}}", "did you mean messages?"},
 		{"envelope", "endpoints: {a: {preset: openai, envelope: x}}", "allowed: none, data"},
-		{"scheme", "endpoints: {a: {preset: openai, auth: {scheme: basic, env: A}}}", `unknown endpoints.a.auth.scheme "basic"`},
+		{"scheme", "endpoints: {a: {preset: openai, auth: {scheme: basic, env: A}}}",
+			`unknown endpoints.a.auth.scheme "basic"`},
 		{"charge", "endpoints: {a: {preset: openai, limits: {charge: maximum}}}", "unknown endpoints.a.limits.charge"},
 		{"negative limit", "endpoints: {a: {preset: openai, limits: {concurrency: -1}}}", "concurrency is below zero"},
 		{"slash in name", "endpoints: {a/b: {preset: openai}}", "has no slash"},
 		{"header without name", "endpoints: {a: {preset: openai, auth: {scheme: header, env: A}}}", "header"},
 		{"env and file", "endpoints: {a: {preset: openai, auth: {env: A, file: b}}}", "env or file, not both"},
-		{"simulator settings elsewhere", "endpoints: {a: {preset: openai, simulator: {seed: 1}}}", "only the simulator"},
+		{"simulator settings elsewhere", "endpoints: {a: {preset: openai, simulator: {seed: 1}}}",
+			"only the simulator"},
 		{"idle route", "endpoints: {a: {preset: openai, routes: [{name: x}]}}", "a route needs a base_url or an auth"},
 		{"api_key", "endpoints: {a: {preset: openai, api_key: sk-123456789}}", "keys do not belong in a plan"},
 		{"baseline", small + "compare: {baseline: n}", `no model is called "n"`},
-		{"gate of a misspelt model", strings.Replace(small, "name: m,", "name: sonnet,", 1) + `gates: ["score(sonet) > 1"]`, "did you mean sonnet?"},
+		{"gate of a misspelt model", strings.Replace(small, "name: m,", "name: sonnet,", 1) +
+			`gates: ["score(sonet) > 1"]`, "did you mean sonnet?"},
 		{"scorer without type", small + "scorers: [{style: last}]", "a scorer needs a type"},
 		{"scorer's parameter", small + "scorers: [{type: number, stile: last}]", `"stile"`},
 		{"twice the same scorer", small + "scorers: [exact, exact]", "both called exact"},
@@ -322,7 +342,8 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("have %v\nwant %q", err, c.want)
 			}
 			for _, p := range problems(t, err) {
-				if p.Line == 0 && p.Flag == "" && p.Path != "models" && p.Path != "dataset.path" && !strings.Contains(p.Message, "empty") {
+				if p.Line == 0 && p.Flag == "" && p.Path != "models" && p.Path != "dataset.path" &&
+					!strings.Contains(p.Message, "empty") {
 					t.Errorf("no place: %+v", p)
 				}
 			}
@@ -394,13 +415,15 @@ func TestParamsAsWritten(t *testing.T) {
 }
 
 func TestValues(t *testing.T) {
-	for text, want := range map[string]time.Duration{"60s": time.Minute, "10m": 10 * time.Minute, "1h30m": 90 * time.Minute, "500ms": 500 * time.Millisecond, "90": 90 * time.Second, "1.5": 1500 * time.Millisecond, "2 h": 2 * time.Hour} {
+	for text, want := range map[string]time.Duration{"60s": time.Minute, "10m": 10 * time.Minute,
+		"1h30m": 90 * time.Minute, "500ms": 500 * time.Millisecond, "90": 90 * time.Second, "1.5": 1500 * time.Millisecond, "2 h": 2 * time.Hour} {
 		var d Duration
 		if err := d.UnmarshalText([]byte(text)); err != nil || time.Duration(d) != want {
 			t.Errorf("%q is %v, %v; want %v", text, time.Duration(d), err, want)
 		}
 	}
-	for text, want := range map[string]Tolerance{"0": {}, "3": {Count: 3}, "1%": {Share: 0.01}, "0.5": {Share: 0.5}, "1": {Count: 1}, "100%": {Share: 1}, " 2 % ": {Share: 0.02}} {
+	for text, want := range map[string]Tolerance{"0": {}, "3": {Count: 3}, "1%": {Share: 0.01}, "0.5": {Share: 0.5},
+		"1": {Count: 1}, "100%": {Share: 1}, " 2 % ": {Share: 0.02}} {
 		var tol Tolerance
 		if err := tol.UnmarshalText([]byte(text)); err != nil || tol != want {
 			t.Errorf("%q is %+v, %v; want %+v", text, tol, err, want)
@@ -410,7 +433,9 @@ func TestValues(t *testing.T) {
 		t            Tolerance
 		failed, rows int64
 		want         bool
-	}{{Tolerance{}, 0, 100, false}, {Tolerance{}, 1, 100, true}, {Tolerance{Count: 3}, 3, 10, false}, {Tolerance{Count: 3}, 4, 10, true}, {Tolerance{Share: 0.01}, 1, 100, false}, {Tolerance{Share: 0.01}, 2, 100, true}} {
+	}{{Tolerance{}, 0, 100, false}, {Tolerance{}, 1, 100, true}, {Tolerance{Count: 3}, 3, 10,
+		false}, {Tolerance{Count: 3}, 4, 10, true}, {Tolerance{Share: 0.01}, 1, 100, false},
+		{Tolerance{Share: 0.01}, 2, 100, true}} {
 		if c.t.Exceeded(c.failed, c.rows) != c.want {
 			t.Errorf("%+v with %d of %d failed: exceeded is not %v", c.t, c.failed, c.rows, c.want)
 		}
@@ -419,7 +444,8 @@ func TestValues(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	r := resolve(t, small)
-	if r.Name != "plan" && r.Name == "" || r.Epochs != 1 || r.Attempts != 4 || r.MaxStall != 2*time.Hour || r.Alpha != 0.05 || r.Raw != "all" || r.Baseline != "m" {
+	if r.Name != "plan" && r.Name == "" || r.Epochs != 1 || r.Attempts != 4 || r.MaxStall != 2*time.Hour ||
+		r.Alpha != 0.05 || r.Raw != "all" || r.Baseline != "m" {
 		t.Errorf("%+v", r)
 	}
 	if r.BudgetUSD != nil || r.BudgetTokens != nil || r.SkipUnknown || r.Strict {
@@ -428,7 +454,8 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for path, want := range map[string]string{"evals/gsm8k.yaml": "gsm8k", "a/b/nightly/plan.yaml": "nightly", "x.plan.yml": "x"} {
+	for path, want := range map[string]string{"evals/gsm8k.yaml": "gsm8k", "a/b/nightly/plan.yaml": "nightly",
+		"x.plan.yml": "x"} {
 		p, err := Parse(path, []byte(small))
 		if err != nil {
 			t.Fatal(err)
@@ -453,7 +480,8 @@ func TestTextsFromFiles(t *testing.T) {
 		return path
 	}
 	write("prompt.txt", "Say {{ x }}\n")
-	plan := write("plan.yaml", strings.Replace(small, "path: rows.jsonl", "path: rows.jsonl, prompt: 'file:prompt.txt', system: 'file: missing.txt'", 1))
+	plan := write("plan.yaml", strings.Replace(small, "path: rows.jsonl",
+		"path: rows.jsonl, prompt: 'file:prompt.txt', system: 'file: missing.txt'", 1))
 	p, err := Load(plan)
 	if err != nil {
 		t.Fatal(err)
@@ -481,7 +509,8 @@ func TestKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	model := "dataset: {path: a}\nmodels: [{endpoint: e, model: m, params: {max_tokens: 5}}]\nendpoints: {e: {preset: openai, %s}}\n"
+	model := "dataset: {path: a}\nmodels: [{endpoint: e, model: m, params: {max_tokens: 5}}]\nendpoints: {e: " +
+		"{preset: openai, %s}}\n"
 	cases := []struct {
 		name, endpoint, want string
 		env                  func(string) string
@@ -552,18 +581,28 @@ func TestBudgets(t *testing.T) {
 	cases := []struct{ name, endpoint, model, more, budget, want string }{
 		{"known price and cap", "openai", "gpt-5", ", params: {max_completion_tokens: 9}", "budget: {usd: 1}", ""},
 		{"cap from the price table", "openai", "gpt-5", "", "budget: {usd: 1, tokens: 9}", ""},
-		{"unknown price", "openai", "my-model", ", params: {max_tokens: 5}", "budget: {usd: 1}", "that of m (my-model) is not known"},
+		{"unknown price", "openai", "my-model", ", params: {max_tokens: 5}", "budget: {usd: 1}",
+			"that of m (my-model) is not known"},
 		{"tokens need no price", "openai", "my-model", ", params: {max_tokens: 5}", "budget: {tokens: 1}", ""},
 		{"unknown cap", "openai", "my-model", "", "budget: {tokens: 1}", "nothing caps those of m"},
 		{"cap beside the params", "openai", "my-model", ", max_output: 100", "budget: {tokens: 1}", ""},
 		{"own price", "openai", "my-model", ", max_output: 100, price: {input: 1, output: 1}", "budget: {usd: 1}", ""},
-		{"a gateway charges its own", "openrouter", "gpt-5", ", params: {max_tokens: 5}", "budget: {usd: 1}", "is not known"},
-		{"a gateway that charges list prices", "g", "gpt-5", ", params: {max_tokens: 5}", "budget: {usd: 1}\nendpoints: {g: {preset: openrouter, prices: openai}}", ""},
-		{"a judge too", "openai", "gpt-5", "", "budget: {usd: 1}\nscorers: [{type: judge_grade, name: j, endpoint: openai, model: mystery}]", "that of j (mystery) is not known"},
-		{"fast mode without its price", "anthropic", "claude-sonnet-4-6", ", params: {max_tokens: 5, speed: fast}", "budget: {usd: 1}", `in the tier "fast", which its params ask for, is not known`},
-		{"fast mode with its price", "anthropic", "claude-sonnet-4-6", ", params: {max_tokens: 5, speed: fast}, price: {input: 3, output: 15, services: {fast: 6}}", "budget: {usd: 1}", ""},
-		{"a tier without its price", "openai", "my-model", ", params: {max_tokens: 5, service_tier: flex}, price: {input: 1, output: 1}", "budget: {usd: 1}", `the tier "flex"`},
-		{"a tier at the usual price", "openai", "gpt-5", ", params: {max_tokens: 5, service_tier: default}", "budget: {usd: 1}", ""},
+		{"a gateway charges its own", "openrouter", "gpt-5", ", params: {max_tokens: 5}", "budget: {usd: 1}",
+			"is not known"},
+		{"a gateway that charges list prices", "g", "gpt-5", ", params: {max_tokens: 5}",
+			"budget: {usd: 1}\nendpoints: {g: {preset: openrouter, prices: openai}}", ""},
+		{"a judge too", "openai", "gpt-5", "", "budget: {usd: 1}\nscorers: [{type: judge_grade, name: j, endpoint: " +
+			"openai, model: mystery}]", "that of j (mystery) is not known"},
+		{"fast mode without its price", "anthropic", "claude-sonnet-4-6", ", params: {max_tokens: 5, speed: fast}",
+			"budget: {usd: 1}", `in the tier "fast", which its params ask for, is not known`},
+		{"fast mode with its price", "anthropic", "claude-sonnet-4-6",
+			", params: {max_tokens: 5, speed: fast}, price: {input: 3, output: 15, services: {fast: 6}}",
+			"budget: {usd: 1}", ""},
+		{"a tier without its price", "openai", "my-model",
+			", params: {max_tokens: 5, service_tier: flex}, price: {input: 1, output: 1}", "budget: {usd: 1}",
+			`the tier "flex"`},
+		{"a tier at the usual price", "openai", "gpt-5", ", params: {max_tokens: 5, service_tier: default}",
+			"budget: {usd: 1}", ""},
 		{"nothing to spend", "openai", "gpt-5", "", "budget: {usd: 0}", "a budget must be above zero"},
 	}
 	for _, c := range cases {
@@ -584,7 +623,8 @@ func TestBudgets(t *testing.T) {
 
 func TestUnknownPriceIsNoted(t *testing.T) {
 	r := resolve(t, "dataset: {path: a}\nmodels: [{endpoint: openrouter, model: x/y}]\n")
-	if r.Models[0].Price != nil || r.Models[0].PriceID != "" || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "price") {
+	if r.Models[0].Price != nil || r.Models[0].PriceID != "" || len(r.Notes) != 1 ||
+		!strings.Contains(r.Notes[0], "price") {
 		t.Errorf("%+v, notes %q", r.Models[0], r.Notes)
 	}
 }

@@ -21,15 +21,18 @@ func TestOwnPrices(t *testing.T) {
 		{"without the column provider", "model,input,output\nx,1,2\n", "", "x", "mine/x", ""},
 		{"an empty provider", "provider,model,input,output\n,x,1,2\n", "", "x", "mine/x", ""},
 		{"by prices:", "provider,model,input,output\nshop,x,1,2\n", ", prices: shop", "x", "mine/shop/x", ""},
-		{"of another provider", "provider,model,input,output\nshop,x,1,2\n", "", "x", "", "has it for provider shop: name that in prices: on the endpoint"},
+		{"of another provider", "provider,model,input,output\nshop,x,1,2\n", "", "x", "",
+			"has it for provider shop: name that in prices: on the endpoint"},
 		{"not in it", "model,input,output\ny,1,2\n", "", "x", "", "--prices FILE"},
-		{"the endpoint's row before the general one", "provider,model,input,output\n,x,5,5\nc,x,1,2\n", "", "x", "mine/c/x", ""},
+		{"the endpoint's row before the general one", "provider,model,input,output\n,x,5,5\nc,x,1,2\n", "", "x",
+			"mine/c/x", ""},
 		{"a list price is not the gateway's", "model,input,output\ny,1,2\n", "", "gpt-5", "", "not known"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "mine.csv"), tc.csv)
-			write(t, filepath.Join(dir, "plan.yaml"), "dataset: {path: a}\nprices: mine.csv\nmodels: [{endpoint: c, model: "+tc.model+"}]\nendpoints: {c: "+strings.Replace(custom, "%s", tc.endpoint, 1)+"}\n")
+			write(t, filepath.Join(dir, "plan.yaml"),
+				"dataset: {path: a}\nprices: mine.csv\nmodels: [{endpoint: c, model: "+tc.model+"}]\nendpoints: {c: "+strings.Replace(custom, "%s", tc.endpoint, 1)+"}\n")
 			p, err := Load(filepath.Join(dir, "plan.yaml"))
 			if err != nil {
 				t.Fatal(err)
@@ -61,7 +64,8 @@ func TestLocalPresetsAreFree(t *testing.T) {
 	for _, preset := range []string{"ollama", "vllm", "llama-cpp", "lm-studio", "vllm-messages"} {
 		r := resolve(t, "dataset: {path: a}\nbudget: {usd: 1}\nmodels: [{endpoint: "+preset+", model: llama3, params: {max_tokens: 5}}]\n")
 		m := r.Models[0]
-		if m.Price == nil || m.Price.Input != 0 || m.Price.Output != 0 || m.PriceID != strings.TrimSuffix(preset, "-messages") || len(r.Notes) != 0 {
+		if m.Price == nil || m.Price.Input != 0 || m.Price.Output != 0 ||
+			m.PriceID != strings.TrimSuffix(preset, "-messages") || len(r.Notes) != 0 {
 			t.Errorf("%s: price %v from %q, notes %q", preset, m.Price, m.PriceID, r.Notes)
 		}
 	}

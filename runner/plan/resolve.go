@@ -413,7 +413,8 @@ func (r *resolver) listedElsewhere(model string) string {
 
 func (r *resolver) noteTier(m *ResolvedModel) {
 	if tier := m.Tier(); !m.Price.Covers(tier) {
-		r.note("the price of %s in the tier %q, which its params ask for, is not known, so its cost is not known either; "+
+		r.note("the price of %s in the tier %q, which its params ask for, is not known, so its cost is not "+
+			"known either; "+
 			"set price: with services: {%s: …} in the plan",
 			m.Name, tier, tier)
 	}
@@ -543,10 +544,12 @@ func (r *resolver) capped() {
 		}
 		hint := "add params: {max_tokens: 1024}, or --max-tokens 1024"
 		if d := r.out.Dataset; d.Prompt != "" && d.Fields["params"] == "" {
-			r.at(fmt.Sprintf("models[%d].params", i), hint, "%s speaks %s, where every request needs max_tokens", m.Name, format)
+			r.at(fmt.Sprintf("models[%d].params", i), hint, "%s speaks %s, where every request needs max_tokens",
+				m.Name, format)
 			continue
 		}
-		r.note("%s speaks %s, where every request needs max_tokens, and only rows can bring it: %s", m.Name, format, hint)
+		r.note("%s speaks %s, where every request needs max_tokens, and only rows can bring it: %s", m.Name, format,
+			hint)
 	}
 }
 

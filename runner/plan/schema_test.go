@@ -36,8 +36,11 @@ func generate(t *testing.T) []byte {
 	s.PatternProperties = map[string]*jsonschema.Schema{"^x-": {Description: "Ignored: a place for anchors."}}
 	scorer, auth := s.Definitions["Scorer"], s.Definitions["Auth"]
 	scorer.AdditionalProperties = nil
-	s.Definitions["Scorer"] = &jsonschema.Schema{Description: scorer.Description, OneOf: []*jsonschema.Schema{{Type: "string"}, scorer}}
-	s.Definitions["Auth"] = &jsonschema.Schema{Description: auth.Description, OneOf: []*jsonschema.Schema{{Type: "string", Enum: []any{"none", "bearer", "x-api-key", "x-goog-api-key", "raw"}}, auth}}
+	s.Definitions["Scorer"] = &jsonschema.Schema{Description: scorer.Description,
+		OneOf: []*jsonschema.Schema{{Type: "string"}, scorer}}
+	s.Definitions["Auth"] = &jsonschema.Schema{Description: auth.Description,
+		OneOf: []*jsonschema.Schema{{Type: "string",
+			Enum: []any{"none", "bearer", "x-api-key", "x-goog-api-key", "raw"}}, auth}}
 	b, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +56,8 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[Strings]():
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{text, {Type: "array", Items: text}}}
 	case reflect.TypeFor[Duration]():
-		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string", Pattern: `^[0-9.]+\s*(ns|us|µs|ms|s|m|h)([0-9.]+\s*(ns|us|µs|ms|s|m|h))*$`}, number}}
+		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string",
+			Pattern: `^[0-9.]+\s*(ns|us|µs|ms|s|m|h)([0-9.]+\s*(ns|us|µs|ms|s|m|h))*$`}, number}}
 	case reflect.TypeFor[Tolerance](), reflect.TypeFor[USD]():
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{text, number}}
 	case reflect.TypeFor[pricing.Rate](), reflect.TypeFor[pricing.Factor]():
@@ -123,7 +127,8 @@ func TestSchemaHasEveryField(t *testing.T) {
 		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice || typ.Kind() == reflect.Map {
 			typ = typ.Elem()
 		}
-		if typ.Kind() != reflect.Struct || typ.PkgPath() != "nightshift/runner/plan" || seen[typ] || typ == reflect.TypeFor[Tolerance]() {
+		if typ.Kind() != reflect.Struct || typ.PkgPath() != "nightshift/runner/plan" || seen[typ] ||
+			typ == reflect.TypeFor[Tolerance]() {
 			return
 		}
 		seen[typ] = true
@@ -233,7 +238,8 @@ func TestSchemaRefuses(t *testing.T) {
 			t.Errorf("the schema accepts %q", text)
 		}
 	}
-	if err := validate(t, []byte("x-defaults: {a: 1}\nscorers: [exact, {type: number, style: last}]\ndataset: {path: [a, b]}")); err != nil {
+	if err := validate(t, []byte("x-defaults: {a: 1}\nscorers: [exact, {type: number, style: last}]\ndataset: "+
+		"{path: [a, b]}")); err != nil {
 		t.Error(err)
 	}
 }

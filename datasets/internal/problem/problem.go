@@ -82,7 +82,8 @@ func (p *Problems) Error() string {
 		case alike <= someAlike || alike == someAlike+1 && last:
 			lines = append(lines, q.String())
 		case last:
-			lines = append(lines, fmt.Sprintf("… and the same on %d further lines, up to line %d", alike-someAlike, q.Line))
+			lines = append(lines, fmt.Sprintf("… and the same on %d further lines, up to line %d", alike-someAlike,
+				q.Line))
 		}
 	}
 	if more := p.Total - int64(len(p.List)); more > 0 {

@@ -144,7 +144,8 @@ func (s *Scanner) asBefore() bool {
 		if end < 0 {
 			return false
 		}
-		s.fields = append(s.fields, Field{int32(i) + f.keyStart, int32(i) + f.keyEnd, int32(start), int32(end), k, f.escaped})
+		s.fields = append(s.fields, Field{int32(i) + f.keyStart, int32(i) + f.keyEnd, int32(start), int32(end), k,
+			f.escaped})
 		i = end
 	}
 	return bytes.Equal(s.b[i:], s.tail)
@@ -367,7 +368,8 @@ func (s *Scanner) strange(i int) int {
 	switch {
 	case bytes.HasPrefix(rest, []byte("NaN")), bytes.HasPrefix(rest, []byte("Infinity")):
 		return s.refuse(i, "NaN and Infinity are not JSON", "write null, or a text")
-	case bytes.HasPrefix(rest, []byte("None")), bytes.HasPrefix(rest, []byte("True")), bytes.HasPrefix(rest, []byte("False")):
+	case bytes.HasPrefix(rest, []byte("None")), bytes.HasPrefix(rest, []byte("True")),
+		bytes.HasPrefix(rest, []byte("False")):
 		return s.refuse(i, "a Python word", "write the rows with json.dumps, not with str")
 	case rest[0] == '\'':
 		return s.refuse(i, "a text in single quotes", "JSON wants double quotes")
@@ -517,7 +519,8 @@ func (s *Scanner) runes(i int) int {
 	for i < len(s.b) && s.b[i] >= utf8.RuneSelf {
 		r, n := utf8.DecodeRune(s.b[i:])
 		if r == utf8.RuneError && n == 1 {
-			return s.refuse(i, "not valid UTF-8", "convert the file to UTF-8; --repair-utf8 (repair_utf8: true) replaces such bytes")
+			return s.refuse(i, "not valid UTF-8", "convert the file to UTF-8; --repair-utf8 (repair_utf8: true) "+
+				"replaces such bytes")
 		}
 		i += n
 	}
@@ -562,7 +565,8 @@ func (s *Scanner) escape(i int) int {
 		utf16.DecodeRune(r, hex4(s.b[i+8:])) != utf8.RuneError:
 		return i + 12
 	}
-	return s.refuse(i, "half a character (a lone surrogate)", "the text was cut inside an emoji? have such marks replaced")
+	return s.refuse(i, "half a character (a lone surrogate)",
+		"the text was cut inside an emoji? have such marks replaced")
 }
 
 // hex4 reads four hex digits; -1 when they are not.

@@ -306,7 +306,8 @@ func repaired(raw []byte) []byte {
 		case !utf16.IsSurrogate(r):
 			out = append(out, raw[i:i+6]...)
 			i += 6
-		case i+12 <= len(raw) && raw[i+6] == '\\' && raw[i+7] == 'u' && utf16.DecodeRune(r, hex4(raw[i+8:])) != utf8.RuneError:
+		case i+12 <= len(raw) && raw[i+6] == '\\' && raw[i+7] == 'u' &&
+			utf16.DecodeRune(r, hex4(raw[i+8:])) != utf8.RuneError:
 			out = append(out, raw[i:i+12]...)
 			i += 12
 		default:

@@ -25,12 +25,14 @@ type batchBody struct {
 	withSystem func(body []byte, system string) []byte
 }
 
-var chatBody = batchBody{protocol: nightshift.Chat, url: "/chat/completions", prompt: "messages", want: "a list of messages",
+var chatBody = batchBody{protocol: nightshift.Chat, url: "/chat/completions", prompt: "messages",
+	want:  "a list of messages",
 	check: (*Builder).checkMessages, withSystem: func(body []byte, system string) []byte {
 		return withMember(body, "messages", func(list rowjson.Value) []byte { return messagesWithSystem(list, system) })
 	}}
 
-var messagesBody = batchBody{protocol: nightshift.Messages, url: "/messages", prompt: "messages", want: "a list of messages",
+var messagesBody = batchBody{protocol: nightshift.Messages, url: "/messages", prompt: "messages",
+	want:  "a list of messages",
 	check: (*Builder).checkMessages, withSystem: func(body []byte, system string) []byte {
 		return withMember(body, "system", func(rowjson.Value) []byte { return rowjson.Quote(system) })
 	}}
@@ -58,7 +60,8 @@ func batchBodyFor(url rowjson.Value) (batchBody, problem.Reason) {
 	}
 	to := url.Text()
 	if strings.Contains(to, "://") {
-		return batchBody{}, problem.Refuse("the row names a whole URL", "a row cannot choose its endpoint; write /v1/chat/completions")
+		return batchBody{}, problem.Refuse("the row names a whole URL",
+			"a row cannot choose its endpoint; write /v1/chat/completions")
 	}
 	var known []string
 	for _, kind := range batchBodies {
@@ -71,7 +74,8 @@ func batchBodyFor(url rowjson.Value) (batchBody, problem.Reason) {
 		known = append(known, "/v1"+kind.url)
 	}
 	last := len(known) - 1
-	return batchBody{}, problem.Refuse("the url is "+words.Quote(to), "only "+strings.Join(known[:last], ", ")+" and "+known[last]+" can be sent")
+	return batchBody{}, problem.Refuse("the url is "+words.Quote(to),
+		"only "+strings.Join(known[:last], ", ")+" and "+known[last]+" can be sent")
 }
 
 // openAIBatch reads a line of an OpenAI batch file.
@@ -99,7 +103,8 @@ func (b *Builder) anthropicBatch(r rowjson.Row) problem.Reason {
 // writes no key beside the request.
 func isGeminiBatch(r rowjson.Row) bool {
 	request := r.Get("request")
-	return request.Kind == rowjson.Object && (request.Get("contents").Kind == rowjson.Array || has(r, "key", rowjson.String))
+	return request.Kind == rowjson.Object && (request.Get("contents").Kind == rowjson.Array ||
+		has(r, "key", rowjson.String))
 }
 
 // geminiBatch reads a line of a Gemini batch file.
@@ -114,7 +119,8 @@ func (b *Builder) body(p path, v rowjson.Value, kind batchBody) problem.Reason {
 		return b.wrongType(p, v, "an object")
 	}
 	if kind.withSystem == nil && b.templates.system != nil {
-		return problem.Refuse("a request of "+string(kind.protocol)+" has no system prompt", "leave system out of the plan")
+		return problem.Refuse("a request of "+string(kind.protocol)+" has no system prompt",
+			"leave system out of the plan")
 	}
 	if c := checkMembers(p, v, kind); c.Bad() {
 		return c

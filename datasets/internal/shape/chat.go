@@ -89,7 +89,8 @@ func (b *Builder) message(m rowjson.Value) (nightshift.Role, problem.Reason) {
 	case role.Kind != rowjson.String:
 		return "", problem.Refuse("the message has no role")
 	case !knownRole(role.Text()):
-		return "", problem.Refuse("unknown role "+words.Quote(role.Text()), "system, developer, user, assistant or tool")
+		return "", problem.Refuse("unknown role "+words.Quote(role.Text()),
+			"system, developer, user, assistant or tool")
 	}
 	r := nightshift.Role(role.Text())
 	if c := b.content(r, content, calls); c.Bad() {

@@ -249,7 +249,8 @@ func (b *Builder) loadFile(name string) (*medium, problem.Reason) {
 	}
 	switch {
 	case info.Size() > maxMedia:
-		return nil, problem.Refuse("file "+words.Quote(name)+" holds "+words.Bytes(info.Size()), "at most "+words.Bytes(maxMedia))
+		return nil, problem.Refuse("file "+words.Quote(name)+" holds "+words.Bytes(info.Size()),
+			"at most "+words.Bytes(maxMedia))
 	case total+info.Size() > maxRowMedia:
 		return nil, problem.Refuse("the row's files hold more than " + words.Bytes(maxRowMedia) + " together")
 	case !b.stamps.note(filepath.Join(b.folder.dir, name), info, b.indexing):
@@ -266,7 +267,8 @@ func (b *Builder) loadFile(name string) (*medium, problem.Reason) {
 	b.media = append(b.media, mediaUse{name, info.Size(), hex.EncodeToString(sum[:])})
 	m := &medium{data: data, media: mediaType(name, data), name: filepath.Base(name)}
 	if m.media == "" {
-		return nil, problem.Refuse("file "+words.Quote(name)+" is of a kind that is not known", "PNG, JPEG, GIF, WebP, PDF, WAV, MP3 or text")
+		return nil, problem.Refuse("file "+words.Quote(name)+" is of a kind that is not known",
+			"PNG, JPEG, GIF, WebP, PDF, WAV, MP3 or text")
 	}
 	return m, problem.Reason{}
 }
@@ -417,7 +419,8 @@ func (b *Builder) attach(url []byte, name string) {
 		b.parts = append(b.parts, `{"type":"image_url","image_url":{"url":`+string(url)+`}}`)
 		return
 	}
-	b.parts = append(b.parts, `{"type":"file","file":{"filename":`+string(rowjson.Quote(name))+`,"file_data":`+string(url)+`}}`)
+	b.parts = append(b.parts,
+		`{"type":"file","file":{"filename":`+string(rowjson.Quote(name))+`,"file_data":`+string(url)+`}}`)
 }
 
 // withParts puts the attached media before the text of the first user message.

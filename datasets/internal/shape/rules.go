@@ -61,7 +61,8 @@ type Options struct {
 type templates struct{ system, prompt, target, filter *template }
 
 func (t templates) all() []*template {
-	return slices.DeleteFunc([]*template{t.system, t.prompt, t.target, t.filter}, func(t *template) bool { return t == nil })
+	return slices.DeleteFunc([]*template{t.system, t.prompt, t.target, t.filter},
+		func(t *template) bool { return t == nil })
 }
 
 // lastAssistantWord asks for the last assistant message as the target.
@@ -87,12 +88,14 @@ func compileTemplates(s *Options, p *problem.Problems) templates {
 }
 
 // knownFields are the roles that Fields may map.
-var knownFields = []string{"id", "target", "prompt", "question", "input", "system", "messages", "conversations", "turns",
+var knownFields = []string{"id", "target", "prompt", "question", "input", "system", "messages", "conversations",
+	"turns",
 	"instruction", "category", "cluster", "params", "images"}
 
 // Decide finds the rules for rows like these.
 func Decide(s *Options, rows []rowjson.Row, p *problem.Problems) *Rules {
-	r := &Rules{templates: compileTemplates(s, p), tabular: s.Tabular, repair: s.RepairUTF8, folder: &mediaFolder{dir: s.Folder}}
+	r := &Rules{templates: compileTemplates(s, p), tabular: s.Tabular, repair: s.RepairUTF8,
+		folder: &mediaFolder{dir: s.Folder}}
 	r.names = r.namer()
 	r.epochs = slices.ContainsFunc(r.templates.all(), func(t *template) bool { return t.names("epoch") })
 	for role := range s.Fields {
@@ -111,7 +114,8 @@ func Decide(s *Options, rows []rowjson.Row, p *problem.Problems) *Rules {
 		return r
 	}
 	if r.shape.tests && r.templates.prompt == nil {
-		p.Add(problem.Problem{Row: -1, What: "promptfoo tests need a prompt", Hint: `set prompt: "… {{ " + a variable + " }}"`})
+		p.Add(problem.Problem{Row: -1, What: "promptfoo tests need a prompt",
+			Hint: `set prompt: "… {{ " + a variable + " }}"`})
 	}
 	r.mapFields(s, rows)
 	return r
@@ -123,7 +127,8 @@ func (r *Rules) shapeOf(s *Options, rows []rowjson.Row) *shape {
 	for _, m := range []struct {
 		role  string
 		shape string
-	}{{"messages", "messages"}, {"conversations", "conversations"}, {"turns", "turns"}, {"instruction", "instruction/input/output"},
+	}{{"messages", "messages"}, {"conversations", "conversations"}, {"turns", "turns"},
+		{"instruction", "instruction/input/output"},
 		{"prompt", ""}, {"question", ""}, {"input", ""}} {
 		if name := s.Fields[m.role]; name != "" && r.templates.prompt == nil {
 			r.prompt = newPath(name)
@@ -170,8 +175,10 @@ func mostly(rows []rowjson.Row, is func(rowjson.Row) bool) bool { return 2*count
 
 // shapeNamed finds the shape that a plan's format: names.
 func shapeNamed(name string) *shape {
-	aliases := map[string]string{"sharegpt": "conversations", "alpaca": "instruction/input/output", "instruction": "instruction/input/output",
-		"openai_batch": "OpenAI batch", "anthropic_batch": "Anthropic batch", "gemini_batch": "Gemini batch", "mt_bench": "turns", "promptfoo": "promptfoo tests",
+	aliases := map[string]string{"sharegpt": "conversations", "alpaca": "instruction/input/output",
+		"instruction":  "instruction/input/output",
+		"openai_batch": "OpenAI batch", "anthropic_batch": "Anthropic batch", "gemini_batch": "Gemini batch",
+		"mt_bench": "turns", "promptfoo": "promptfoo tests",
 		"question": "question/answer", "gsm8k": "question/answer", "input": "input/target", "chat": "messages"}
 	if full, ok := aliases[name]; ok {
 		name = full
@@ -195,7 +202,8 @@ func IsFormat(name string) bool { return shapeNamed(name) != nil }
 func noShape(s *Options, rows []rowjson.Row) problem.Problem {
 	names := FieldNames(rows)
 	guess := ""
-	for _, likely := range []string{"question", "prompt", "text", "input", "query", "problem", "instruction", "content"} {
+	for _, likely := range []string{"question", "prompt", "text", "input", "query", "problem", "instruction",
+		"content"} {
 		if slices.Contains(names, likely) {
 			guess = likely
 			break
@@ -206,7 +214,8 @@ func noShape(s *Options, rows []rowjson.Row) problem.Problem {
 	}
 	return problem.Problem{File: strings.Join(s.Paths, ", "), Row: -1,
 		What: "nothing says what the prompt is; the fields are " + strings.Join(names, ", "),
-		Hint: "write a template, such as prompt: \"" + templateFor(guess) + "\"; on the command line --prompt; nightshift init writes a whole plan"}
+		Hint: "write a template, such as prompt: \"" + templateFor(guess) +
+			"\"; on the command line --prompt; nightshift init writes a whole plan"}
 }
 
 // wordiest is the field with the most text in it.
@@ -271,7 +280,8 @@ func (r *Rules) mapFields(s *Options, rows []rowjson.Row) {
 		mostly(rows, func(row rowjson.Row) bool { return strings.Contains(r.target.of(row).Text(), hashMarks) })
 	r.mapSystem(s)
 	r.category = newPath(cmp.Or(s.Category, s.Fields["category"]))
-	if r.category.name == "" && r.shape.name == "turns" && mostly(rows, func(row rowjson.Row) bool { return has(row, "category", rowjson.String) }) {
+	if r.category.name == "" && r.shape.name == "turns" &&
+		mostly(rows, func(row rowjson.Row) bool { return has(row, "category", rowjson.String) }) {
 		r.category = path{name: "category"}
 	}
 	r.cluster = newPath(cmp.Or(s.Cluster, s.Fields["cluster"]))
@@ -291,7 +301,8 @@ func (r *Rules) usualTarget(rows []rowjson.Row) string {
 		return r.shape.target
 	}
 	like := commonest(rows)
-	if like == nil || like.target == "" || !mostly(rows, func(row rowjson.Row) bool { return row.Get(like.target).Kind != rowjson.Missing }) {
+	if like == nil || like.target == "" || !mostly(rows,
+		func(row rowjson.Row) bool { return row.Get(like.target).Kind != rowjson.Missing }) {
 		return ""
 	}
 	return like.target

@@ -56,7 +56,8 @@ type layout struct {
 func (l *layout) learn(r rowjson.Row, wanted []string) {
 	l.at = slices.Grow(l.at[:0], len(wanted)+1)[:len(wanted)+1]
 	for slot, name := range wanted {
-		l.at[slot+1] = int16(slices.IndexFunc(r.Fields, func(f rowjson.Field) bool { return rowjson.KeyIs(r.Key(f), name) }))
+		l.at[slot+1] = int16(slices.IndexFunc(r.Fields,
+			func(f rowjson.Field) bool { return rowjson.KeyIs(r.Key(f), name) }))
 	}
 	l.override = slices.IndexFunc(r.Fields, func(f rowjson.Field) bool { return overrides(string(r.Key(f))) })
 }
@@ -109,7 +110,10 @@ func has(r rowjson.Row, name string, kinds ...rowjson.Kind) bool {
 // shapes in the order in which they are tried.
 var shapes = []*shape{
 	{name: "OpenAI batch", prompt: "body", batch: true,
-		is:    func(r rowjson.Row) bool { return has(r, "custom_id", rowjson.String) && has(r, "body", rowjson.Object) },
+		is: func(r rowjson.Row) bool {
+			return has(r, "custom_id", rowjson.String) &&
+				has(r, "body", rowjson.Object)
+		},
 		input: (*Builder).openAIBatch},
 	{name: "Anthropic batch", prompt: "params", batch: true,
 		is: func(r rowjson.Row) bool {
@@ -288,7 +292,8 @@ func (b *Builder) ID(r rowjson.Row) (rowjson.Value, string, problem.Reason) {
 		case !v.Given() || v.Empty() && v.Kind == rowjson.String:
 			continue
 		case v.Kind != rowjson.String && v.Kind != rowjson.Number:
-			return v, "", problem.Refuse("the id "+words.Quote(p.name)+" is "+v.Kind.String(), "an id is a text or a number; name another field with fields: {id: …}")
+			return v, "", problem.Refuse("the id "+words.Quote(p.name)+" is "+v.Kind.String(),
+				"an id is a text or a number; name another field with fields: {id: …}")
 		case len(v.Raw) > maxID && len(v.Text()) > maxID:
 			return v, "", problem.Refuse("the id is "+words.Thousands(int64(len(v.Raw)))+" bytes long", "at most 1,024")
 		}

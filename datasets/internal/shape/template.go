@@ -186,7 +186,8 @@ func (t *template) render(data *exec.Context) (text string, c problem.Reason) {
 		return "", t.explain(err)
 	}
 	if !utf8.Valid(out.Bytes()) {
-		return "", problem.Refuse("the "+t.what+" template cuts a character in two", "use a filter such as truncate instead of an index")
+		return "", problem.Refuse("the "+t.what+" template cuts a character in two",
+			"use a filter such as truncate instead of an index")
 	}
 	return out.String(), problem.Reason{}
 }
@@ -281,7 +282,10 @@ func appendNested(out []byte, v *exec.Value, indent, newline string) []byte {
 	}
 	if v.IsDict() {
 		pairs := slices.Clone(pairsOf(v))
-		slices.SortStableFunc(pairs, func(a, b *exec.Pair) int { return strings.Compare(a.Key.String(), b.Key.String()) })
+		slices.SortStableFunc(pairs, func(a, b *exec.Pair) int {
+			return strings.Compare(a.Key.String(),
+				b.Key.String())
+		})
 		for _, p := range pairs {
 			out = append(rowjson.AppendQuoted(append(out, next...), p.Key.String()), ": "...)
 			member(p.Value)

@@ -68,7 +68,8 @@ func TestTemplates(t *testing.T) {
 			t.Errorf("%s: %q (%+v), want a complaint with %q", tc.source, got, c, tc.bad)
 		}
 	}
-	for _, source := range []string{"{% include '/etc/passwd' %}", "{% import 'x' as y %}", "{% from 'x' import y %}", "{% extends 'x' %}",
+	for _, source := range []string{"{% include '/etc/passwd' %}", "{% import 'x' as y %}", "{% from 'x' import y %}",
+		"{% extends 'x' %}",
 		"{{ a", "{% if %}", "{% endfor %}", "{% nosuch %}"} {
 		if _, err := compile("prompt", source); err == nil {
 			t.Errorf("%s compiles", source)
@@ -124,19 +125,22 @@ func TestTemplatesAsJinja(t *testing.T) {
 		{`{{ cn|sort|join }} {{ cn|unique|list }} {{ cn|batch(2)|list }} {{ name|title }} {{ name|center(8) }} {{ o.items()|length }} {{ 'x' if name[0]=='Ü' else 'y' }}`,
 			`中字文 ['中', '文', '字'] [['中', '文'], ['字']] Über   Über   3 x`},
 		{`{% set ns = namespace(x=0) %}{% for k in o %}{% set ns.x = ns.x + 1 %}{% endfor %}{{ ns.x }}`, "3"},
-		{`{{ o.zz is defined }} {{ o.zz|default('d') }} {{ n.zz.yy|default('d') }} {{ o['2']|default('x') }}`, "False d d two"},
+		{`{{ o.zz is defined }} {{ o.zz|default('d') }} {{ n.zz.yy|default('d') }} {{ o['2']|default('x') }}`,
+			"False d d two"},
 		{`{% for k, v in o.items() if k != '2' %}{% if loop.first %}{{ k }}{% endif %}{% endfor %}`, "10"},
 	} {
 		if got, c := rendered(t, tc.source, row); c.Bad() || got != tc.want {
 			t.Errorf("%s = %q (%v), want %q", tc.source, got, c, tc.want)
 		}
 	}
-	for _, source := range []string{"{{ name[9] }}", "{{ name[-5] }}", "{{ l[-4] }}", "{{ o.keys }}", "{{ row.items }}", "{{ o.Pairs }}"} {
+	for _, source := range []string{"{{ name[9] }}", "{{ name[-5] }}", "{{ l[-4] }}", "{{ o.keys }}", "{{ row.items }}",
+		"{{ o.Pairs }}"} {
 		if got, c := rendered(t, source, row); !strings.Contains(c.What, "which the row does not have") {
 			t.Errorf("%s = %q, %+v: it is not there", source, got, c)
 		}
 	}
-	if _, c := rendered(t, "{{ o.get('a', 'b', 'c')[0] }}", row); strings.Contains(c.What, "filter") || !strings.Contains(c.What, "at most one default") {
+	if _, c := rendered(t, "{{ o.get('a', 'b', 'c')[0] }}", row); strings.Contains(c.What, "filter") ||
+		!strings.Contains(c.What, "at most one default") {
 		t.Errorf("%q: the error shows filters that nobody wrote", c.What)
 	}
 }
@@ -168,7 +172,8 @@ func TestTemplatesAtOnce(t *testing.T) {
 
 // FuzzTemplateValues: whatever a field holds comes out as it is.
 func FuzzTemplateValues(f *testing.F) {
-	for _, s := range []string{"", "{{ 7*7 }}", "{% for x in row %}{% endfor %}", "{{ secret }}", "{#", "}}", "\x00\xff", "{{ '{{' }}", "{% raw %}"} {
+	for _, s := range []string{"", "{{ 7*7 }}", "{% for x in row %}{% endfor %}", "{{ secret }}", "{#", "}}",
+		"\x00\xff", "{{ '{{' }}", "{% raw %}"} {
 		f.Add(s)
 	}
 	compiled, err := compile("prompt", "<{{ v }}|{{ row.v }}|{{ [v] | join }}>")

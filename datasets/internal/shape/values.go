@@ -207,7 +207,8 @@ var ownFilters = map[string]exec.FilterFunction{
 }
 
 // overElements are the library's filters that walk over what they are given.
-var overElements = []string{"batch", "first", "groupby", "join", "last", "list", "map", "max", "min", "reject", "rejectattr",
+var overElements = []string{"batch", "first", "groupby", "join", "last", "list", "map", "max", "min", "reject",
+	"rejectattr",
 	"select", "selectattr", "slice", "sort", "unique"}
 
 // elementsOf makes lists of texts (their characters) and dicts (their keys),

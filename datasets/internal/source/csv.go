@@ -46,7 +46,8 @@ func readHeader(head []byte, format string) ([]string, error) {
 	for i, name := range names {
 		switch {
 		case name == "":
-			return nil, &FileError{line: 1, what: fmt.Sprintf("column %d has no name", i+1), hint: "the first line must name the columns"}
+			return nil, &FileError{line: 1, what: fmt.Sprintf("column %d has no name", i+1),
+				hint: "the first line must name the columns"}
 		case seen[name]:
 			return nil, &FileError{line: 1, what: "two columns are named " + words.Quote(name)}
 		}
@@ -102,7 +103,8 @@ func tsvFields(quoted []string, what string, rec []byte, columns int) ([]string,
 	if what == "" && len(quoted) == columns {
 		for i, f := range quoted {
 			if strings.Contains(f, "\t") && strings.Contains(f, "\n") {
-				return nil, fmt.Sprintf("field %d has a quote at its start, and the next is on another line behind a tab: is it a character of the text?", i+1)
+				return nil, fmt.Sprintf("field %d has a quote at its start, and the next is on another line behind a "+
+					"tab: is it a character of the text?", i+1)
 			}
 		}
 		return quoted, ""

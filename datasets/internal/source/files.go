@@ -190,7 +190,8 @@ func (o *Options) spooled(ctx context.Context, name string, r io.Reader) ([]*Fil
 		return spooledFile(name, path)
 	}
 	if o.Spool == "" {
-		return nil, &FileError{what: "a stream needs a folder to be kept in", hint: "pass --out, or save it as a file first"}
+		return nil, &FileError{what: "a stream needs a folder to be kept in",
+			hint: "pass --out, or save it as a file first"}
 	}
 	if err := os.MkdirAll(o.Spool, 0o700); err != nil {
 		return nil, err
@@ -237,7 +238,8 @@ func withoutDuplicates(files []*File, p *problem.Problems) []*File {
 		key := id{f.Device, f.Inode}
 		first, twice := seen[key]
 		if twice = twice && key != (id{}); twice {
-			p.Add(problem.Problem{File: f.Name, Row: -1, What: "the same file twice", Hint: "it is already read as " + first})
+			p.Add(problem.Problem{File: f.Name, Row: -1, What: "the same file twice",
+				Hint: "it is already read as " + first})
 		}
 		seen[key] = f.Name
 		return twice

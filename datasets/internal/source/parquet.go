@@ -112,7 +112,8 @@ func (p *parquetRows) Next(b *Batch) (err error) {
 		if err == io.EOF {
 			p.done = true
 		} else if err != nil {
-			return &FileError{line: p.pos + 1, what: "the Parquet file cannot be read from here on: " + err.Error(), Err: err}
+			return &FileError{line: p.pos + 1, what: "the Parquet file cannot be read from here on: " + err.Error(),
+				Err: err}
 		}
 	}
 	if len(b.Rows) == 0 {
@@ -136,7 +137,8 @@ func (p *parquetRows) add(b *Batch, row parquet.Row) {
 	p.pos++
 	r := Span{Start: int32(start), End: int32(len(b.Data)), Line: p.pos}
 	if len(b.Data)-start > p.max {
-		r.Unreadable = &problem.Reason{What: "the row is longer than " + words.Bytes(int64(p.max)), Hint: "raise the limit on rows"}
+		r.Unreadable = &problem.Reason{What: "the row is longer than " + words.Bytes(int64(p.max)),
+			Hint: "raise the limit on rows"}
 		r.End = r.Start
 		b.Data = b.Data[:start]
 	}

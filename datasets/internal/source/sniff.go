@@ -133,7 +133,8 @@ func wideText(b []byte) error {
 func textFormat(head []byte, name, wanted string) string {
 	body := bytes.TrimLeft(bytes.TrimPrefix(head, rowjson.BOM), " \t\r\n")
 	tabular := CSV
-	if lower := strings.ToLower(name); strings.Contains(lower, ".tsv") || strings.Contains(lower, ".tab") || wanted == TSV {
+	if lower := strings.ToLower(name); strings.Contains(lower, ".tsv") || strings.Contains(lower, ".tab") ||
+		wanted == TSV {
 		tabular = TSV
 	}
 	switch {

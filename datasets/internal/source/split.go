@@ -147,7 +147,8 @@ func (l *lines) skip(b *Batch) {
 
 func (l *lines) tooLong(start int) Span {
 	return Span{Start: int32(start), End: int32(start), Line: l.line,
-		Unreadable: &problem.Reason{What: "the row is longer than " + words.Bytes(int64(l.max)), Hint: "raise the limit on rows, or is a newline missing?"}}
+		Unreadable: &problem.Reason{What: "the row is longer than " + words.Bytes(int64(l.max)),
+			Hint: "raise the limit on rows, or is a newline missing?"}}
 }
 
 // cut finds the rows of data, which ends at a line's end or at the file's.
@@ -295,7 +296,8 @@ func (s *chunks) row(b *Batch, start, end int) {
 
 func (s *chunks) tooLong(start int) Span {
 	return Span{Start: int32(start), End: int32(start), Line: s.openLine,
-		Unreadable: &problem.Reason{What: "the row is longer than " + words.Bytes(int64(s.max)), Hint: "raise the limit on rows, or is a quote or bracket missing?"}}
+		Unreadable: &problem.Reason{What: "the row is longer than " + words.Bytes(int64(s.max)),
+			Hint: "raise the limit on rows, or is a quote or bracket missing?"}}
 }
 
 // rest decides what to do with a row that the batch does not end.

@@ -11,7 +11,8 @@ import (
 // FuzzSplit: cutting a stream into rows does not depend on how it is read, and
 // never loses a byte.
 func FuzzSplit(f *testing.F) {
-	for _, s := range []string{"", "a\nb", "\n\n\r\nab\r\n", "[1,{\"a\":\"]\"}]", "a,\"b\nc\"\n\"\"\"\",2", strings.Repeat("x", 300) + "\ny\n"} {
+	for _, s := range []string{"", "a\nb", "\n\n\r\nab\r\n", "[1,{\"a\":\"]\"}]", "a,\"b\nc\"\n\"\"\"\",2",
+		strings.Repeat("x", 300) + "\ny\n"} {
 		f.Add([]byte(s), uint8(1), uint16(50))
 		f.Add([]byte(s), uint8(7), uint16(3))
 	}

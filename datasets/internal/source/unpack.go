@@ -71,7 +71,8 @@ func (g *bombGuard) Read(p []byte) (int, error) {
 	g.n += int64(n)
 	switch {
 	case g.n > g.maxBytes:
-		return n, &FileError{what: "unpacks to more than " + words.Bytes(g.maxBytes), hint: "unpack it first if that is right"}
+		return n, &FileError{what: "unpacks to more than " + words.Bytes(g.maxBytes),
+			hint: "unpack it first if that is right"}
 	case g.n > ratioFrom && g.n/g.maxRatio > g.in.n:
 		return n, &FileError{what: "unpacks to more than " + words.Thousands(g.maxRatio) + " times its size",
 			hint: "a compression bomb? unpack it first if it is right"}
