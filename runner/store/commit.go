@@ -51,11 +51,11 @@ func (u *Shard) seal() error {
 	u.state = shardCommitting
 	line, crc, err := journal.EncodeLine(journal.Line{K: journal.KindSeal, Row: u.chunk.First, At: time.Now().UTC()})
 	if err == nil {
-		err = u.append(pending{line: line, crc: crc, kind: journal.KindSeal})
+		err = u.append(journal.Pending{Line: line, CRC: crc, Kind: journal.KindSeal})
 	}
 	u.mu.Unlock()
 	if err == nil {
-		err = u.sync()
+		err = u.journal.Sync()
 	}
 	if err == nil && u.waiting() {
 		err = u.r.Err()
@@ -103,9 +103,8 @@ func (u *Shard) finishShard(parquetFile rundir.ParquetFile) {
 	}
 	u.mu.Lock()
 	u.state = shardCommitted
-	names := u.j.Names
-	u.j.Close()
 	u.mu.Unlock()
+	names := u.journal.Close()
 	u.r.mu.Lock()
 	u.r.parquetFiles[u.key] = parquetFile
 	delete(u.r.retry, u.key)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/rundir"
@@ -54,11 +55,16 @@ func newJournalFixture(t testing.TB, rows int64) *journalFixture {
 	fx.name = path.Join(crashDir, rundir.JournalDir, names[0])
 	fx.raw, err = disk.ReadAll(fx.mem, fx.name)
 	storetest.Must(t, err)
-	for item, at := range u.j.At {
-		if at.Len > 0 {
-			fx.ends[int64(item)] = int(at.Off) + int(at.Len)
+	storetest.Must(t, journal.ScanLines(bytes.NewReader(fx.raw), func(s journal.Span) error {
+		var l journal.ScannedLine
+		if err := rawjson.Unmarshal(s.Object, &l); err != nil {
+			return err
 		}
-	}
+		if l.K == journal.KindResult {
+			fx.ends[l.Row] = int(s.Off) + len(s.Raw)
+		}
+		return nil
+	}))
 	return fx
 }
 
@@ -73,14 +79,14 @@ func (fx *journalFixture) open(t *testing.T, raw []byte) (got map[int64]*nightsh
 	u, err := r.OpenShard("m0", 0)
 	storetest.Must(t, err)
 	got = map[int64]*nightshift.Record{}
-	for item, at := range u.j.At {
-		if done := u.Done(int64(item), 0); done != (at.Len > 0) {
-			t.Fatalf("item %d: done %v, record %v", item, done, at.Len > 0)
+	for item := range u.j.Items() {
+		if done := u.Done(item, 0); done != u.j.Has(item) {
+			t.Fatalf("item %d: done %v, record %v", item, done, u.j.Has(item))
 		}
-		if at.Len > 0 {
-			rec, err := u.j.Record(at)
+		if u.j.Has(item) {
+			rec, err := u.j.Record(item)
 			storetest.Must(t, err)
-			got[int64(item)] = rec
+			got[item] = rec
 		}
 	}
 	return got, r, notices
@@ -175,13 +181,14 @@ func FuzzJournal(f *testing.F) {
 	f.Add(seal(`{"k":"what","row":1}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		j := journal.NewIndex(0, fx.id.Chunks[0].Rows, 1)
-		storetest.Must(t, j.Scan(&storetest.MemFile{Fs: storetest.NewFS(), N: &storetest.MemNode{Data: b}}, "x"))
-		for _, at := range j.At {
-			if at.Len == 0 {
+		_, err := j.Scan(&storetest.MemFile{Fs: storetest.NewFS(), N: &storetest.MemNode{Data: b}}, "x")
+		storetest.Must(t, err)
+		for item := range j.Items() {
+			if !j.Has(item) {
 				continue
 			}
 			// A record that only reads in its short form is an error, no panic.
-			if rec, err := j.Record(at); err == nil && rec == nil {
+			if rec, err := j.Record(item); err == nil && rec == nil {
 				t.Fatal("neither a record nor an error")
 			}
 		}

@@ -215,7 +215,7 @@ func (r *Run) resumeShard(key rundir.Key, ids []rundir.JournalID) error {
 		gen, base = parquetFile.Gen+1, &parquetFile
 	}
 	j := r.newJournal(key.Shard)
-	epoch := 0
+	last := 0
 	for _, id := range ids {
 		name := r.dir.At(rundir.JournalDir, rundir.JournalName(id.Slug, id.Shard, id.Gen, id.Epoch))
 		switch {
@@ -229,27 +229,26 @@ func (r *Run) resumeShard(key rundir.Key, ids []rundir.JournalID) error {
 			r.quarantineFile(name)
 			continue
 		}
-		epoch = max(epoch, id.Epoch)
+		last = max(last, id.Epoch)
 		if err := r.scanFile(j, name); err != nil {
 			j.Close()
 			return err
 		}
 	}
-	if epoch == 0 {
+	if last == 0 {
 		return nil
 	}
-	u, err := r.newShard(key, base, j)
+	u, err := r.newShard(key, base, j, last)
 	if err != nil {
 		j.Close()
 		return err
 	}
-	u.epoch = epoch
 	if committed {
 		r.retry[key] = true
 	}
 	u.register()
-	if j.Extras > 0 {
-		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each is kept", key.Shard, u.model, j.Extras))
+	if n := j.Duplicates(); n > 0 {
+		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each is kept", key.Shard, u.model, n))
 	}
 	return nil
 }
@@ -268,14 +267,14 @@ func (r *Run) scanFile(j *journal.Index, name string) error {
 		r.quarantineFile(name)
 		return nil
 	}
-	before := len(j.Damage)
-	if err := j.Scan(f, name); err != nil {
+	damage, err := j.Scan(f, name)
+	if err != nil {
 		return disk.Wrap("reading", name, err)
 	}
 	if err := f.Sync(); err != nil {
 		return disk.Wrap("syncing", name, err)
 	}
-	return r.keepDamage(name, j.Damage[before:])
+	return r.keepDamage(name, damage)
 }
 
 // keepDamage copies damaged bytes to the quarantine and says so. The tail of

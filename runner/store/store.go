@@ -46,7 +46,6 @@ const (
 	syncEvery          = 20 * time.Millisecond // shortest time between two group syncs
 	spaceEvery         = time.Second           // how often free space is looked at
 	defaultReserveFile = 64 << 20
-	reserveAhead       = 4 << 20 // journal space allocated ahead
 )
 
 // Identity is what a run directory belongs to. A directory is opened again
@@ -448,7 +447,7 @@ func (r *Run) Sync() error {
 // settleAll makes everything pending durable, by any way that is left.
 func (r *Run) settleAll() {
 	for _, u := range r.shardList() {
-		if err := u.flush(); err != nil {
+		if err := u.journal.Flush(); err != nil {
 			r.fail(err)
 		}
 	}
@@ -515,7 +514,7 @@ func (r *Run) syncShards() {
 			continue
 		}
 		wg.Go(func() {
-			if err := u.sync(); err != nil {
+			if err := u.journal.Sync(); err != nil {
 				r.fail(err)
 			}
 		})

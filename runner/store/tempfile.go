@@ -124,16 +124,16 @@ func (u *Shard) growMore() (err error) {
 func (u *Shard) take() (list []journal.Entry, j *journal.Index) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for item := u.drafted; item < int64(len(u.j.At)) && len(list) < parquetfile.BatchRows; item++ {
-		e := journal.Entry{Rec: u.kept[item], At: u.j.At[item]}
-		if !u.done.get(item) || e.Rec == nil && e.At.Len == 0 {
+	for item := u.drafted; item < u.j.Items() && len(list) < parquetfile.BatchRows; item++ {
+		e, there := u.j.Entry(item, u.kept[item])
+		if !there || !u.done.get(item) {
 			break
 		}
 		list = append(list, e)
 		u.forget(item, e.Rec)
 	}
 	u.drafted += int64(len(list))
-	return list, &journal.Index{Files: u.j.Files, Names: u.j.Names}
+	return list, u.j.Reader()
 }
 
 // forget gives back the room of a record that is kept.

@@ -106,7 +106,7 @@ func EncodeRecord(rec *nightshift.Record, at time.Time) ([]byte, uint32) {
 	b := beginLine(newLine(size), KindResult, rec.Row, rec.Epoch, at)
 	if block != nil {
 		b = append(base64.StdEncoding.AppendEncode(append(b, rawMember...), block), '"')
-		DropLine(block)
+		dropLine(block)
 	}
 	b = appendRecord(append(b, `,"record":`...), rec)
 	return SealLine(append(b, '}'))

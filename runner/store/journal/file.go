@@ -5,42 +5,43 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"nightshift/runner/store/internal/disk"
 	"os"
 	"slices"
+
+	"nightshift/runner/store/internal/disk"
 )
 
-// A File is the journal file that a shard writes to.
-type File struct {
+// A file is the journal file that a shard writes to.
+type file struct {
 	disk.File
-	N        int32 // number among the shard's files
-	Name     string
-	Dir      string
-	Size     int64
-	Reserved int64
-	named    bool // its directory has been synced
-	Fallback bool // it lies outside the run directory
+	n        int32 // number among the shard's files
+	name     string
+	dir      string
+	size     int64
+	reserved int64 // bytes of the disk that it has, at least
+	named    bool  // its directory has been synced
+	fallback bool  // it lies outside the run directory
 }
 
-// Put appends a line.
-func (f *File) Put(line []byte) (off int64, err error) {
-	if err := disk.WriteFull(f, line); err != nil {
-		return 0, err
+// put appends a line.
+func (f *file) put(p *Pending) (Place, error) {
+	if err := disk.WriteFull(f, p.Line); err != nil {
+		return Place{}, err
 	}
-	off = f.Size
-	f.Size += int64(len(line))
-	return off, nil
+	at := Place{Off: f.size, Len: int32(len(p.Line) - 1), File: f.n, CRC: p.CRC}
+	f.size += int64(len(p.Line))
+	return at, nil
 }
 
 var errUnlinked = fmt.Errorf("the file was removed while it was in use: %w", os.ErrNotExist)
 
-// MakeDurable syncs the file, and its name the first time.
-func (f *File) MakeDurable(fsys disk.FS) error {
+// makeDurable syncs the file, and its name the first time.
+func (f *file) makeDurable(fsys disk.FS) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
 	if !f.named {
-		if err := fsys.SyncDir(f.Dir); err != nil {
+		if err := fsys.SyncDir(f.dir); err != nil {
 			return err
 		}
 		f.named = true
@@ -72,9 +73,9 @@ func OtherRun(f disk.File, runID string) string {
 	return h.RunID
 }
 
-// LastLineEnd is where the last whole line between from and end ends; from when
+// lastLineEnd is where the last whole line between from and end ends; from when
 // there is none.
-func LastLineEnd(f io.ReaderAt, from, end int64) (int64, error) {
+func lastLineEnd(f io.ReaderAt, from, end int64) (int64, error) {
 	buf := make([]byte, 64<<10)
 	for at := end; at > from; {
 		n := min(int64(len(buf)), at-from)

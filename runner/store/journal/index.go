@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -28,31 +29,32 @@ func (l Place) Compare(m Place) int {
 }
 
 // An Index is what the journal files of one shard hold. It keeps places, not
-// records, so its size depends on the number of items alone.
+// records, so its size depends on the number of items alone. It is not safe
+// for concurrent use.
 type Index struct {
 	first, rows, epochs int64
 
-	Files  []disk.File // by Place.File
-	Names  []string
-	At     []Place                 // of the record of each item
-	Open   map[int64]*History      // items that were sent and have no final record
-	Redo   map[int64]records.Tally // items whose record says failed or unknown
-	Tally  records.Tally           // of all records
-	Extras int                     // answers beyond the first of an item
-	Damage []Damage
-	sealed bool
-	Last   time.Time // when the latest line was written
+	files      []disk.File // by Place.File
+	names      []string
+	at         []Place                 // of the record of each item
+	open       map[int64]*History      // items that were sent and have no final record
+	redo       map[int64]records.Tally // items whose record says failed or unknown
+	totals     records.Tally           // of all records
+	duplicates int                     // answers beyond the first of an item
+	damage     []Damage
+	last       time.Time // when the latest line was written
 }
 
 // A History is what earlier attempts left of an item that has no record yet.
 type History struct {
 	Failed   []nightshift.Attempt // failed ones
 	Intents  []Intent             // without an outcome
-	Turns    []Place              // answers of earlier turns
+	turns    []Place              // answers of earlier turns
 	Answered []nightshift.Attempt // the attempts in those answers
 	seen     []uint32             // checksums, because lines may be there twice
 }
 
+// An Intent is an attempt that was about to be sent.
 type Intent struct {
 	nightshift.Intent
 	At time.Time
@@ -60,21 +62,27 @@ type Intent struct {
 
 // Damage is a range of bytes of a journal file that is not a record.
 type Damage struct {
-	File   int
+	Path   string // of the file
 	Off    int64
 	Bytes  []byte
 	Why    string
 	AtTail bool // nothing but damage follows in the file
+	file   int
 }
 
+// NewIndex returns the index of a shard without journal files: so many rows
+// from the first, each with so many epochs.
 func NewIndex(first, rows int64, epochs int) *Index {
 	return &Index{
 		first: first, rows: rows, epochs: int64(epochs),
-		At:   make([]Place, rows*int64(epochs)),
-		Open: map[int64]*History{},
-		Redo: map[int64]records.Tally{},
+		at:   make([]Place, rows*int64(epochs)),
+		open: map[int64]*History{},
+		redo: map[int64]records.Tally{},
 	}
 }
+
+// Items is the number of items of the shard.
+func (j *Index) Items() int64 { return int64(len(j.at)) }
 
 // Item returns the number of a (row, epoch) in the shard; false when it is not
 // in it.
@@ -90,18 +98,76 @@ func (j *Index) RowOf(item int64) (row int64, epoch int) {
 	return j.first + item/j.epochs, int(item % j.epochs)
 }
 
-// Scan reads one journal file to its end. An error means that the file cannot
-// be read at all; damage is noted and skipped.
-func (j *Index) Scan(f disk.File, name string) error {
-	j.Files = append(j.Files, f)
-	j.Names = append(j.Names, name)
-	return j.ScanFrom(f, len(j.Files)-1, 0)
+// Has reports whether an item has a record.
+func (j *Index) Has(item int64) bool { return j.at[item].Len > 0 }
+
+// PathOf is the file that holds the record of an item.
+func (j *Index) PathOf(item int64) string { return j.names[j.at[item].File] }
+
+// Failed reports whether the record of an item says that it failed or that its
+// outcome is unknown, and what that record adds to the totals.
+func (j *Index) Failed(item int64) (records.Tally, bool) {
+	t, failed := j.redo[item]
+	return t, failed
 }
 
-// ScanFrom reads what r holds of the n-th file, which begins at base in it.
-func (j *Index) ScanFrom(r io.Reader, n int, base int64) error {
-	tail := func(d Damage) bool { return d.File == n && d.AtTail }
-	damaged := slices.ContainsFunc(j.Damage, tail)
+// History returns what is known of an item that was sent and has no final
+// record; nil when nothing is.
+func (j *Index) History(item int64) *History { return j.open[item] }
+
+// Unfinished returns the items that have a history, or a record that says that
+// they failed, in order.
+func (j *Index) Unfinished() []int64 {
+	items := slices.Collect(maps.Keys(j.open))
+	for item := range j.redo {
+		if j.open[item] == nil {
+			items = append(items, item)
+		}
+	}
+	slices.Sort(items)
+	return items
+}
+
+// Finish notes that an item gets a final record: its history is dropped. failed
+// is what the record adds to the totals where it says that the item failed.
+func (j *Index) Finish(item int64, failed *records.Tally) {
+	delete(j.open, item)
+	delete(j.redo, item)
+	if failed != nil {
+		j.redo[item] = *failed
+	}
+}
+
+// DropHistory forgets the history of an item that is not sent again.
+func (j *Index) DropHistory(item int64) { delete(j.open, item) }
+
+// Totals are the sums over all records that were scanned.
+func (j *Index) Totals() records.Tally { return j.totals }
+
+// Duplicates is how many answers there are beyond the first of an item.
+func (j *Index) Duplicates() int { return j.duplicates }
+
+// Damage lists what was scanned and is no record.
+func (j *Index) Damage() []Damage { return j.damage }
+
+// LastWrite is when the latest line that was scanned was written.
+func (j *Index) LastWrite() time.Time { return j.last }
+
+// Scan reads one journal file to its end, and returns the damage in it. An error
+// means that the file cannot be read at all; damage is skipped. The index
+// closes the file.
+func (j *Index) Scan(f disk.File, name string) ([]Damage, error) {
+	j.files = append(j.files, f)
+	j.names = append(j.names, name)
+	before := len(j.damage)
+	err := j.scanFrom(f, len(j.files)-1, 0)
+	return j.damage[before:], err
+}
+
+// scanFrom reads what r holds of the n-th file, which begins at base in it.
+func (j *Index) scanFrom(r io.Reader, n int, base int64) error {
+	tail := func(d Damage) bool { return d.file == n && d.AtTail }
+	damaged := slices.ContainsFunc(j.damage, tail)
 	return ScanLines(r, func(s Span) error {
 		s.Off += base
 		why := "checksum"
@@ -109,13 +175,15 @@ func (j *Index) ScanFrom(r io.Reader, n int, base int64) error {
 			why = j.line(s, int32(n))
 		}
 		if why != "" {
-			j.Damage = append(j.Damage, Damage{File: n, Off: s.Off, Bytes: slices.Clone(s.Raw), Why: why, AtTail: true})
+			j.damage = append(j.damage, Damage{
+				Path: j.names[n], Off: s.Off, Bytes: slices.Clone(s.Raw), Why: why, AtTail: true, file: n,
+			})
 			damaged = true
 			return nil
 		}
-		for i := range j.Damage {
-			if damaged && j.Damage[i].File == n {
-				j.Damage[i].AtTail = false
+		for i := range j.damage {
+			if damaged && j.damage[i].file == n {
+				j.damage[i].AtTail = false
 			}
 		}
 		damaged = false
@@ -129,14 +197,10 @@ func (j *Index) line(s Span, file int32) string {
 	if err := rawjson.Unmarshal(s.Object, &l); err != nil {
 		return err.Error()
 	}
-	if l.At.After(j.Last) {
-		j.Last = l.At
+	if l.At.After(j.last) {
+		j.last = l.At
 	}
-	switch l.K {
-	case KindHead:
-		return ""
-	case KindSeal:
-		j.sealed = true
+	if l.K == KindHead || l.K == KindSeal {
 		return ""
 	}
 	item, ok := j.Item(l.Row, int(l.Epoch))
@@ -146,16 +210,16 @@ func (j *Index) line(s Span, file int32) string {
 	at := Place{Off: s.Off, Len: int32(len(s.Raw)), File: file, CRC: s.CRC}
 	switch {
 	case l.K == KindIntent && l.Intent != nil:
-		if t := j.HistoryOf(item, s.CRC); t != nil {
+		if t := j.historyOf(item, s.CRC); t != nil {
 			t.Intents = append(t.Intents, Intent{*l.Intent, l.At})
 		}
 	case l.K == KindFailed && l.Attempt != nil:
-		if t := j.HistoryOf(item, s.CRC); t != nil {
+		if t := j.historyOf(item, s.CRC); t != nil {
 			t.fail(*l.Attempt)
 		}
 	case l.K == KindTurn && l.Turn != nil:
-		if t := j.HistoryOf(item, s.CRC); t != nil {
-			t.Turns = append(t.Turns, at)
+		if t := j.historyOf(item, s.CRC); t != nil {
+			t.turns = append(t.turns, at)
 			t.Answered = append(t.Answered, l.Turn.Attempts...)
 			t.Intents, t.Failed = nil, nil
 		}
@@ -167,13 +231,13 @@ func (j *Index) line(s Span, file int32) string {
 	return ""
 }
 
-// HistoryOf returns the history of an item for a line with this checksum; nil
+// historyOf returns the history of an item for a line with this checksum; nil
 // when the line was there before.
-func (j *Index) HistoryOf(item int64, crc uint32) *History {
-	t := j.Open[item]
+func (j *Index) historyOf(item int64, crc uint32) *History {
+	t := j.open[item]
 	if t == nil {
 		t = &History{}
-		j.Open[item] = t
+		j.open[item] = t
 	}
 	if slices.Contains(t.seen, crc) {
 		return nil
@@ -196,32 +260,32 @@ func (t *History) fail(a nightshift.Attempt) {
 // result notes the record of an item. The first answer stays; a record of
 // failure is replaced by any later one.
 func (j *Index) result(item int64, at Place, c *records.Columns) {
-	delete(j.Open, item)
-	old := j.At[item]
+	delete(j.open, item)
+	old := j.at[item]
 	if old.Len == at.Len && old.CRC == at.CRC {
 		return // the same line again, rewritten after a failed sync
 	}
 	if old.Len > 0 {
-		before, failed := j.Redo[item]
+		before, failed := j.redo[item]
 		if !failed {
-			j.Extras++
+			j.duplicates++
 			return
 		}
-		j.Tally.Accumulate(&before, -1)
-		delete(j.Redo, item)
+		j.totals.Accumulate(&before, -1)
+		delete(j.redo, item)
 	}
-	j.At[item] = at
-	j.Tally.Count(c)
+	j.at[item] = at
+	j.totals.Count(c)
 	if records.Retried(c.Outcome) {
-		j.Redo[item] = c.Tally()
+		j.redo[item] = c.Tally()
 	}
 }
 
 // Reopened reports whether an item has a record of failure and was sent again
 // after it: that record is not the last word.
 func (j *Index) Reopened(item int64) bool {
-	_, failed := j.Redo[item]
-	return failed && j.Open[item] != nil
+	_, failed := j.redo[item]
+	return failed && j.open[item] != nil
 }
 
 // Attempts returns the attempts of an item that are in no record: failed ones,
@@ -251,13 +315,14 @@ func (j *Index) read(at Place) ([]byte, error) {
 func (j *Index) check(at Place, line []byte) ([]byte, error) {
 	object, crc, ok := CheckLine(line)
 	if !ok || crc != at.CRC {
-		return nil, fmt.Errorf("%s: the record at byte %d has changed since it was written", j.Names[at.File], at.Off)
+		return nil, fmt.Errorf("%s: the record at byte %d has changed since it was written", j.names[at.File], at.Off)
 	}
 	return object, nil
 }
 
-// Record returns the record at a place.
-func (j *Index) Record(at Place) (*nightshift.Record, error) {
+// Record returns the record of an item that has one.
+func (j *Index) Record(item int64) (*nightshift.Record, error) {
+	at := j.at[item]
 	lines, err := j.fetch([]Place{at})
 	if err != nil {
 		return nil, err
@@ -273,16 +338,33 @@ func (j *Index) decode(at Place, line []byte) (*nightshift.Record, error) {
 	}
 	rec, err := decodeRecord(object)
 	if err != nil {
-		return nil, fmt.Errorf("%s: byte %d: %w", j.Names[at.File], at.Off, err)
+		return nil, fmt.Errorf("%s: byte %d: %w", j.names[at.File], at.Off, err)
 	}
 	if rec == nil {
-		return nil, fmt.Errorf("%s: byte %d: no record", j.Names[at.File], at.Off)
+		return nil, fmt.Errorf("%s: byte %d: no record", j.names[at.File], at.Off)
 	}
 	return rec, nil
 }
 
-// Turn returns the answer at a place.
-func (j *Index) Turn(at Place) (nightshift.Response, error) {
+// Turns returns the answers to the earlier turns of an item, in order, up to the
+// first that cannot be read; the error then says why.
+func (j *Index) Turns(item int64) (answers []nightshift.Response, err error) {
+	t := j.open[item]
+	if t == nil {
+		return nil, nil
+	}
+	for _, at := range t.turns {
+		resp, err := j.turn(at)
+		if err != nil {
+			return answers, err
+		}
+		answers = append(answers, resp)
+	}
+	return answers, nil
+}
+
+// turn returns the answer at a place.
+func (j *Index) turn(at Place) (nightshift.Response, error) {
 	b, err := j.read(at)
 	if err != nil {
 		return nightshift.Response{}, err
@@ -291,16 +373,17 @@ func (j *Index) Turn(at Place) (nightshift.Response, error) {
 		Turn TurnResponse `json:"response"`
 	}
 	if err := rawjson.Unmarshal(b, &l); err != nil {
-		return nightshift.Response{}, fmt.Errorf("%s: byte %d: %w", j.Names[at.File], at.Off, err)
+		return nightshift.Response{}, fmt.Errorf("%s: byte %d: %w", j.names[at.File], at.Off, err)
 	}
 	resp := l.Turn.Response
 	resp.UsageRaw = l.Turn.UsageRaw
 	return resp, nil
 }
 
+// Close closes the files. What is in memory stays.
 func (j *Index) Close() {
-	for _, f := range j.Files {
+	for _, f := range j.files {
 		f.Close()
 	}
-	j.Files = nil
+	j.files = nil
 }

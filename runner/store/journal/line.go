@@ -44,8 +44,8 @@ func newLine(size int) []byte {
 	return LineBuffer(*b)
 }
 
-// DropLine gives back a line that nobody will look at again.
-func DropLine(b []byte) {
+// dropLine gives back a line that nobody will look at again.
+func dropLine(b []byte) {
 	if cap(b) <= longLine {
 		lines.Put(&b)
 	}

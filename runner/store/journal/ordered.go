@@ -20,8 +20,18 @@ const (
 // An Entry is a record in memory, or the place where it lies.
 type Entry struct {
 	Rec *nightshift.Record
-	At  Place
+	at  Place
 }
+
+// Entry returns the record of an item; rec is that record where it is in
+// memory. It is false when there is neither.
+func (j *Index) Entry(item int64, rec *nightshift.Record) (Entry, bool) {
+	e := Entry{rec, j.at[item]}
+	return e, rec != nil || e.at.Len > 0
+}
+
+// Reader returns an index that reads entries while this one is in use.
+func (j *Index) Reader() *Index { return &Index{files: j.files, names: j.names} }
 
 // Ordered yields the records of the items from one on, in their order: those
 // that are kept in memory, and of the others those that the journal has. A
@@ -43,13 +53,13 @@ func (j *Index) Ordered(from int64, kept map[int64]*nightshift.Record) func(func
 			list, size = list[:0], 0
 			return true
 		}
-		for item := from; item < int64(len(j.At)); item++ {
-			e := Entry{kept[item], j.At[item]}
-			if e.Rec == nil && e.At.Len == 0 {
+		for item := from; item < j.Items(); item++ {
+			e, there := j.Entry(item, kept[item])
+			if !there {
 				continue
 			}
 			list = append(list, e)
-			if size += int(e.At.Len); size >= fetchBytes && !flush() {
+			if size += int(e.at.Len); size >= fetchBytes && !flush() {
 				return
 			}
 		}
@@ -62,7 +72,7 @@ func (j *Index) Load(list []Entry) error {
 	var places []Place
 	for _, e := range list {
 		if e.Rec == nil {
-			places = append(places, e.At)
+			places = append(places, e.at)
 		}
 	}
 	lines, err := j.fetch(places)
@@ -73,7 +83,7 @@ func (j *Index) Load(list []Entry) error {
 		if list[i].Rec != nil {
 			continue
 		}
-		if list[i].Rec, err = j.decode(list[i].At, lines[0]); err != nil {
+		if list[i].Rec, err = j.decode(list[i].at, lines[0]); err != nil {
 			return err
 		}
 		lines = lines[1:]
@@ -102,7 +112,7 @@ func (j *Index) fetch(places []Place) ([][]byte, error) {
 			end = max(end, to)
 		}
 		run := make([]byte, end-first.Off)
-		if got, err := j.Files[first.File].ReadAt(run, first.Off); err != nil && !errors.Is(err, io.EOF) {
+		if got, err := j.files[first.File].ReadAt(run, first.Off); err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		} else if got < len(run) {
 			clear(run[got:]) // the lines there fail their checksum

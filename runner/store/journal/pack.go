@@ -30,10 +30,10 @@ func pack(raw *string) []byte {
 		return nil
 	}
 	plain, room := newLine(len(*raw)), newLine(s2.MaxEncodedLen(len(*raw)))
-	defer DropLine(plain)
+	defer dropLine(plain)
 	block := s2.Encode(room[:0], append(plain[:0], *raw...))
 	if base64.StdEncoding.EncodedLen(len(block)) > len(*raw)*3/4 {
-		DropLine(room)
+		dropLine(room)
 		return nil
 	}
 	return block
@@ -42,7 +42,7 @@ func pack(raw *string) []byte {
 // unpack takes the raw body out of a block in base64.
 func unpack(packed []byte) (raw string, err error) {
 	room := newLine(base64.StdEncoding.DecodedLen(len(packed)))
-	defer DropLine(room)
+	defer dropLine(room)
 	block, err := base64.StdEncoding.AppendDecode(room[:0], packed)
 	if err != nil {
 		return "", fmt.Errorf("raw_s2: %w", err)
@@ -55,7 +55,7 @@ func unpack(packed []byte) (raw string, err error) {
 		return "", fmt.Errorf("raw_s2: %w", err)
 	}
 	plain := newLine(n)
-	defer DropLine(plain)
+	defer dropLine(plain)
 	body, err := s2.Decode(plain[:cap(plain)], block)
 	if err != nil {
 		return "", fmt.Errorf("raw_s2: %w", err)

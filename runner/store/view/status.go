@@ -132,20 +132,20 @@ func (st *StatusInfo) addJournals(v *rundir.Snapshot) error {
 
 func (st *StatusInfo) addJournal(v *rundir.Snapshot, key rundir.Key, j *journal.Index) {
 	model := v.Info.Models[key.Model]
-	t := st.All.Models[model].Add(j.Tally)
+	t := st.All.Models[model].Add(j.Totals())
 	if base, there := v.Listed[key]; there {
 		st.dropReplaced(v, base, j, &t)
 	}
 	st.All.Models[model] = t
-	if j.Last.After(st.LastWrite) {
-		st.LastWrite = j.Last
+	if j.LastWrite().After(st.LastWrite) {
+		st.LastWrite = j.LastWrite()
 	}
-	for i, d := range j.Damage {
+	for i, d := range j.Damage() {
 		if !d.AtTail { // a tail is a record that was being written
-			st.note("%s: byte %d: %s", j.Names[d.File], d.Off, d.Why)
+			st.note("%s: byte %d: %s", d.Path, d.Off, d.Why)
 		}
 		if i == 20 {
-			st.note("… and %d more", len(j.Damage)-i)
+			st.note("… and %d more", len(j.Damage())-i)
 			break
 		}
 	}
@@ -165,7 +165,7 @@ func (st *StatusInfo) dropReplaced(v *rundir.Snapshot, base rundir.ParquetFile, 
 			st.note("%s: %v", base.Name, err)
 			return
 		}
-		if item, ok := j.Item(c.Row, int(c.Epoch)); ok && j.At[item].Len > 0 {
+		if item, ok := j.Item(c.Row, int(c.Epoch)); ok && j.Has(item) {
 			old := c.Tally()
 			t.Accumulate(&old, -1)
 		}
@@ -173,16 +173,11 @@ func (st *StatusInfo) dropReplaced(v *rundir.Snapshot, base rundir.ParquetFile, 
 }
 
 func (st *StatusInfo) addAttemptHistories(model string, shard int, j *journal.Index) {
-	items := make([]int64, 0, len(j.Open))
-	for item := range j.Open {
-		items = append(items, item)
-	}
-	slices.Sort(items)
-	for _, item := range items {
-		if _, failed := j.Redo[item]; j.At[item].Len > 0 && !failed {
+	for _, item := range j.Unfinished() {
+		tr := j.History(item)
+		if _, failed := j.Failed(item); tr == nil || j.Has(item) && !failed {
 			continue
 		}
-		tr := j.Open[item]
 		t := records.Spent(append(slices.Clip(tr.Attempts()), tr.Answered...))
 		st.Unsettled.Accumulate(&t, 1)
 		row, epoch := j.RowOf(item)

@@ -225,15 +225,15 @@ func (r *VerifyReport) journal(v *rundir.Snapshot, key rundir.Key, checks []Chec
 	}
 	defer j.Close()
 	r.Journals++
-	for _, d := range j.Damage {
-		r.note(d.AtTail, j.Names[d.File], "byte %d: %s (%d bytes)", d.Off, d.Why, len(d.Bytes))
+	for _, d := range j.Damage() {
+		r.note(d.AtTail, d.Path, "byte %d: %s (%d bytes)", d.Off, d.Why, len(d.Bytes))
 	}
-	if j.Extras > 0 {
-		r.note(true, v.ShardPath(key, nil), "%d answers are there twice and were paid for twice", j.Extras)
+	if n := j.Duplicates(); n > 0 {
+		r.note(true, v.ShardPath(key, nil), "%d answers are there twice and were paid for twice", n)
 	}
 	_, based := v.Listed[key]
-	for _, at := range j.At {
-		if at.Len == 0 {
+	for item := range j.Items() {
+		if !j.Has(item) {
 			continue
 		}
 		if !based {
@@ -242,12 +242,12 @@ func (r *VerifyReport) journal(v *rundir.Snapshot, key rundir.Key, checks []Chec
 		if !r.Deep {
 			continue
 		}
-		rec, err := j.Record(at)
+		rec, err := j.Record(item)
 		if err != nil {
-			r.note(false, j.Names[at.File], "%v", err)
+			r.note(false, j.PathOf(item), "%v", err)
 			continue
 		}
-		r.check(j.Names[at.File], rec, v.Info.Models[key.Model], checks)
+		r.check(j.PathOf(item), rec, v.Info.Models[key.Model], checks)
 	}
 }
 

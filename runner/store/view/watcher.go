@@ -3,14 +3,11 @@ package view
 import (
 	"cmp"
 	"errors"
-	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"sync"
 	"time"
 
-	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/rundir"
@@ -35,8 +32,7 @@ type Watcher struct {
 type watched struct {
 	gen   int
 	files []rundir.JournalID
-	read  []int64 // bytes of each file that have been looked at
-	j     *journal.Index
+	j     *journal.Tail
 }
 
 // NewWatcher returns a watcher of a run directory, which need not be there yet.
@@ -102,7 +98,7 @@ func (w *Watcher) look(v *rundir.Snapshot, live bool) (map[rundir.Key]looked, er
 		case err != nil:
 			open[key] = looked{err: err}
 		case u != nil:
-			kept[key], open[key] = u, looked{j: u.j}
+			kept[key], open[key] = u, looked{j: u.j.Index}
 		}
 	}
 	w.shards = kept
@@ -115,15 +111,14 @@ func (w *Watcher) shard(v *rundir.Snapshot, key rundir.Key, ids []rundir.Journal
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id rundir.JournalID) bool { return id.Gen != gen })
 	u := w.shards[key]
 	if u == nil || u.gen != gen || len(ids) < len(u.files) || !slices.Equal(u.files, ids[:len(u.files)]) {
-		u = &watched{gen: gen, j: v.NewJournal(key)}
+		u = &watched{gen: gen, j: journal.NewTail(v.NewJournal(key))}
 	}
 	for n, id := range ids {
 		if n == len(u.files) {
-			u.files, u.read = append(u.files, id), append(u.read, 0)
-			u.j.Names = append(u.j.Names, v.JournalPath(id))
+			u.files = append(u.files, id)
 		}
-		err := u.readOn(v, n, live)
-		if errors.Is(err, errShrunk) {
+		err := u.j.Update(v.FS, n, v.JournalPath(id), v.Info.RunID, live)
+		if errors.Is(err, journal.ErrShrunk) {
 			delete(w.shards, key)
 			return w.shard(v, key, ids, live)
 		}
@@ -131,38 +126,10 @@ func (w *Watcher) shard(v *rundir.Snapshot, key rundir.Key, ids []rundir.Journal
 			return nil, err
 		}
 	}
-	if slices.Max(append(u.read, 0)) == 0 {
+	if u.j.Empty() {
 		return nil, nil
 	}
 	return u, nil
-}
-
-var errShrunk = errors.New("a journal is shorter than it was")
-
-// readOn reads what was added to the n-th file. Of a live run the last line is
-// left until it is whole.
-func (u *watched) readOn(v *rundir.Snapshot, n int, live bool) error {
-	f, err := v.FS.Open(u.j.Names[n], os.O_RDONLY)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if u.read[n] == 0 && journal.OtherRun(f, v.Info.RunID) != "" {
-		return nil // of another run; see view.scan
-	}
-	end, err := f.Length()
-	if err == nil && live {
-		end, err = journal.LastLineEnd(f, u.read[n], end)
-	}
-	if err != nil || end == u.read[n] {
-		return err
-	}
-	if end < u.read[n] {
-		return errShrunk
-	}
-	err = u.j.ScanFrom(io.NewSectionReader(f, u.read[n], end-u.read[n]), n, u.read[n])
-	u.read[n] = end
-	return err
 }
 
 // LatestRows returns up to n of the rows of one shard that were recorded last in
@@ -187,7 +154,7 @@ func LatestRows[T any](w *Watcher, model string, shard, n int) (rows []T, err er
 	if u == nil {
 		return nil, nil
 	}
-	records, err := u.latest(v, n)
+	records, err := u.j.Latest(v.FS, n)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // committed meanwhile
 	}
@@ -195,34 +162,6 @@ func LatestRows[T any](w *Watcher, model string, shard, n int) (rows []T, err er
 		rows = append(rows, project(rec))
 	}
 	return rows, err
-}
-
-// latest reads the n records that lie last.
-func (u *watched) latest(v *rundir.Snapshot, n int) (records []*nightshift.Record, err error) {
-	var places []journal.Place
-	for _, at := range u.j.At {
-		if at.Len > 0 {
-			places = append(places, at)
-		}
-	}
-	slices.SortFunc(places, func(a, b journal.Place) int { return b.Compare(a) })
-	open := &journal.Index{Names: u.j.Names}
-	defer open.Close()
-	for _, name := range u.j.Names {
-		f, err := v.FS.Open(name, os.O_RDONLY)
-		if err != nil {
-			return nil, err
-		}
-		open.Files = append(open.Files, f)
-	}
-	for _, at := range places[:min(n, len(places))] {
-		rec, err := open.Record(at)
-		if err != nil {
-			return records, err
-		}
-		records = append(records, rec)
-	}
-	return records, nil
 }
 
 // progressAge is how old a Progress may be to stand for a live run.

@@ -81,8 +81,8 @@ func mergeBase(fsys disk.FS, dir Dir, base *ParquetFile, j *journal.Index, yield
 			return
 		}
 		r := &rec
-		if item, ok := j.Item(rec.Row, int(rec.Epoch)); ok && j.At[item].Len > 0 {
-			r, err = j.Record(j.At[item])
+		if item, ok := j.Item(rec.Row, int(rec.Epoch)); ok && j.Has(item) {
+			r, err = j.Record(item)
 		}
 		if !yield(r, err) || err != nil {
 			return

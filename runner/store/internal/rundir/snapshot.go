@@ -223,7 +223,7 @@ func (v *Snapshot) Scan(key Key, ids []JournalID) (*journal.Index, error) {
 			if j == nil {
 				j = v.NewJournal(key)
 			}
-			err = j.Scan(f, name)
+			_, err = j.Scan(f, name)
 		}
 		if err != nil {
 			if j != nil {
@@ -345,11 +345,16 @@ func (v *Snapshot) Spent() (sum records.Tally, whole bool, err error) {
 			whole = whole && err == nil
 			continue
 		}
-		sum.Accumulate(&j.Tally, 1)
-		for _, d := range j.Damage {
+		recorded := j.Totals()
+		sum.Accumulate(&recorded, 1)
+		for _, d := range j.Damage() {
 			whole = whole && d.AtTail
 		}
-		for _, h := range j.Open {
+		for _, item := range j.Unfinished() {
+			h := j.History(item)
+			if h == nil {
+				continue
+			}
 			t := records.Spent(append(slices.Clip(h.Attempts()), h.Answered...))
 			sum.Accumulate(&t, 1)
 			whole = whole && len(h.Intents) == 0
