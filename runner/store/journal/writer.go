@@ -234,7 +234,8 @@ func (w *Writer) rotate(cause error) error {
 			err = w.rewrite(w.at.Dir, false)
 		}
 		if err == nil {
-			w.owner.Notice(fmt.Sprintf("the journal of %s could not be written (%v); it goes on in a new file, nothing is lost", w.at.Shard, cause))
+			w.owner.Notice(fmt.Sprintf("the journal of %s could not be written (%v); it goes on in a new file, nothing is lost",
+				w.at.Shard, cause))
 			return nil
 		}
 	}
