@@ -38,7 +38,7 @@ var may = map[string][]string{
 	"nightshift/runner/store/internal/disk":              {"nightshift/internal/fsx"},
 	"nightshift/runner/store/internal/records":           {"nightshift", "nightshift/internal/attemptlog"},
 	"nightshift/runner/store/parquetfile":                {"nightshift", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/internal/rawjson"},
-	"nightshift/runner/store/journal":                    {"nightshift", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/internal/rawjson"},
+	"nightshift/runner/store/journal":                    {"nightshift", "nightshift/internal/fsx", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/internal/rawjson"},
 	"nightshift/runner/store/internal/rundir":            {"nightshift", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/runner/store/journal", "nightshift/runner/store/parquetfile"},
 	"nightshift/runner/store/view":                       {"nightshift", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/runner/store/internal/rundir", "nightshift/runner/store/journal", "nightshift/runner/store/parquetfile"},
 	"nightshift/runner/store":                            {"nightshift", "nightshift/internal/fsx", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/runner/store/internal/rundir", "nightshift/runner/store/journal", "nightshift/runner/store/parquetfile", "nightshift/internal/words"},
