@@ -244,6 +244,71 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// Every wire format of a service has its place and its way to send the key.
+func TestFormatsOfPresets(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		protocol nightshift.Protocol
+		url      string // with NEEDED where the plan must give the base
+		scheme   string
+	}{
+		{"openai", responses, "https://api.openai.com/v1/responses", AuthBearer},
+		{"openai", completions, "https://api.openai.com/v1/completions", AuthBearer},
+		{"openai", embeddings, "https://api.openai.com/v1/embeddings", AuthBearer},
+		{"azure-openai", responses, "NEEDED/openai/v1/responses", AuthHeader},
+		{"azure-openai", embeddings, "NEEDED/openai/v1/embeddings", AuthHeader},
+		{"openrouter", responses, "https://openrouter.ai/api/v1/responses", AuthBearer},
+		{"deepseek", responses, "https://api.deepseek.com/responses", AuthBearer},
+		{"deepseek", completions, "https://api.deepseek.com/beta/completions", AuthBearer},
+		{"gemini", gemini, "https://generativelanguage.googleapis.com/v1beta/models/{model}:generateContent", AuthGoog},
+		{"gemini", embeddings, "https://generativelanguage.googleapis.com/v1beta/openai/embeddings", AuthBearer},
+		{"vertex", gemini, "NEEDED/publishers/google/models/{model}:generateContent", AuthBearer},
+		{"vertex", nightshift.Chat, "NEEDED/endpoints/openapi/chat/completions", AuthBearer},
+		{"bedrock", responses, "NEEDED/responses", AuthBearer},
+		{"groq", responses, "https://api.groq.com/openai/v1/responses", AuthBearer},
+		{"together", completions, "https://api.together.xyz/v1/completions", AuthBearer},
+		{"xai", responses, "https://api.x.ai/v1/responses", AuthBearer},
+		{"perplexity", embeddings, "https://api.perplexity.ai/v1/embeddings", AuthBearer},
+		{"ccapi", nightshift.Messages, "https://api.ccapi.ai/v1/messages", AuthXAPI},
+		{"ccapi", nightshift.Chat, "https://api.ccapi.ai/v1/chat/completions", AuthRaw},
+		{"ccapi", responses, "https://api.ccapi.ai/v1/responses", AuthRaw},
+		{"ccapi", completions, "https://api.ccapi.ai/v1/completions", AuthRaw},
+		{"ccapi", embeddings, "https://api.ccapi.ai/v1/embeddings", AuthRaw},
+		{"ccapi", gemini, "https://api.ccapi.ai/v1beta/models/{model}:generateContent", AuthGoog},
+		{"new-api", gemini, "NEEDED/v1beta/models/{model}:generateContent", AuthGoog},
+		{"new-api", nightshift.Messages, "NEEDED/v1/messages", AuthXAPI},
+		{"ollama", responses, "http://localhost:11434/v1/responses", AuthNone},
+		{"vllm", completions, "http://localhost:8000/v1/completions", AuthNone},
+		{"llama-cpp", completions, "http://localhost:8080/v1/completions", AuthNone},
+		{"lm-studio", responses, "http://localhost:1234/v1/responses", AuthNone},
+		{"simulator", gemini, "http://simulator.invalid/v1beta/models/{model}:generateContent", AuthNone},
+	} {
+		if !tc.protocol.Valid() {
+			continue
+		}
+		e, found := Lookup(tc.name, tc.protocol, nil)
+		if e.BaseURL == "" {
+			e.BaseURL = "https://needed.test"
+		}
+		got, err := e.URL()
+		if want := strings.Replace(tc.url, "NEEDED", "https://needed.test", 1); !found || err != nil || got != want || e.Auth.Scheme != tc.scheme {
+			t.Errorf("%s in %s: %v, %s %s (%v), want %s %s", tc.name, tc.protocol, found, got, e.Auth.Scheme, err, want, tc.scheme)
+		}
+		if !slices.Contains(ProtocolsOf(tc.name), tc.protocol) {
+			t.Errorf("%s speaks %v", tc.name, ProtocolsOf(tc.name))
+		}
+	}
+	if got := ProtocolsOf("opeai"); len(got) != 1 || got[0] != nightshift.Messages {
+		t.Errorf("opeai speaks %v", got)
+	}
+	classic, _ := Lookup("azure-openai", nightshift.Chat, func(name string) string {
+		return map[string]string{"OPENAI_API_VERSION": "2024-10-21", "AZURE_OPENAI_ENDPOINT": "https://r.test"}[name]
+	})
+	if got, err := classic.URL(); got != "https://r.test/openai/deployments/{model}/chat/completions?api-version=2024-10-21" || err != nil {
+		t.Errorf("the classic route is %s, %v", got, err)
+	}
+}
+
 func TestOn(t *testing.T) {
 	e := Endpoint{BaseURL: "https://a.test", Auth: Auth{Env: "A"}, Limits: limits.Config{Requests: 1}, Routes: []Route{{Name: "r", BaseURL: "https://b.test", Auth: &Auth{Env: "B"}, Limits: &limits.Config{Requests: 2}}, {}}}
 	if on := e.On(e.Routes[0]); on.BaseURL != "https://b.test" || on.Auth.Env != "B" || on.Limits.Requests != 2 || on.Routes != nil {

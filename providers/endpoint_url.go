@@ -174,7 +174,7 @@ func (e Endpoint) join(u *url.URL, path string) (string, error) {
 
 // joinPath joins without doubling the segments that both have.
 func (e Endpoint) joinPath(base, path string) string {
-	if path == azurePath && strings.Contains(base+"/", "/deployments/") {
+	if path == azureV1+e.Protocol.Path() && strings.Contains(base+"/", "/deployments/") {
 		path = e.Protocol.Path() // the classic route, whole in the base
 	}
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")

@@ -10,7 +10,7 @@ import (
 )
 
 // A Preset is a well-known endpoint, with what people should know of it.
-// Services that speak both protocols have a preset for each, under one name.
+// Services that speak several protocols have a preset for each, under one name.
 type Preset struct {
 	Endpoint
 	Description string
@@ -29,7 +29,8 @@ type Preset struct {
 
 const (
 	anthropicVersion = "2023-06-01"
-	azurePath        = "/openai/v1/chat/completions"
+	azureV1          = "/openai/v1"
+	azurePath        = azureV1 + "/chat/completions"
 	azureClassic     = "/openai/deployments/" + ModelPlaceholder + "/chat/completions"
 
 	chargedActual = "tokens as they are read and written"
@@ -42,7 +43,7 @@ const (
 // Presets returns all presets, the vendors' own services first. The slice and
 // what it points to belong to the caller. The environment is not looked at.
 func Presets() []Preset {
-	return slices.Concat(vendorPresets(), gatewayPresets(), localPresets())
+	return inAllFormats(slices.Concat(vendorPresets(), gatewayPresets(), localPresets()))
 }
 
 // Lookup finds a preset by name, for a protocol or for its native one (""), and
@@ -52,7 +53,7 @@ func Presets() []Preset {
 // without ANTHROPIC_API_KEY, is sent as a Bearer token; a server of one's own
 // gets no key when none is set.
 //
-// A name with "-chat" or "-messages" appended asks for that protocol
+// A name with "-chat", "-messages" and so on appended asks for that protocol
 // ("ccapi-chat"). Services with different paths or auth for each have them
 // right. It fails when the preset does not speak the protocol. getenv may be
 // nil for an empty environment.
@@ -105,7 +106,7 @@ func (p Preset) in(getenv func(string) string) Endpoint {
 		e.Auth = Auth{Scheme: AuthBearer, Env: e.Auth.Env}
 	}
 	if p.Dialect == "azure" {
-		e.Path = azureRoute(e.Path, getenv)
+		e.Path = e.azureRoute(getenv)
 	}
 	return e
 }
@@ -115,18 +116,22 @@ var tokenEnvs = map[string]bool{"ANTHROPIC_AUTH_TOKEN": true, "AZURE_OPENAI_AD_T
 
 // azureRoute takes the classic route, with the deployment and the API version
 // in the URL, when the environment names a version.
-func azureRoute(path string, getenv func(string) string) string {
+func (e Endpoint) azureRoute(getenv func(string) string) string {
 	for _, name := range []string{"OPENAI_API_VERSION", "AZURE_OPENAI_API_VERSION"} {
 		version := strings.TrimSpace(getenv(name))
 		switch version {
 		case "":
 			continue
 		case "v1", "preview", "latest":
-			return path + "?api-version=" + version
+			return e.Path + "?api-version=" + version
 		}
-		return azureClassic + "?api-version=" + url.QueryEscape(version)
+		classic := strings.TrimSuffix(azureClassic, nightshift.Chat.Path())
+		if e.Protocol == responses { // whose requests name the deployment as the model
+			classic = "/openai"
+		}
+		return classic + e.Protocol.Path() + "?api-version=" + url.QueryEscape(version)
 	}
-	return path
+	return e.Path
 }
 
 // completeURL adds what OLLAMA_HOST and its likes leave out: a scheme, and

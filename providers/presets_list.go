@@ -46,6 +46,14 @@ func vendorPresets() []Preset {
 		chatPreset("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", "Gemini, from Google, in its OpenAI-compatible form", "GEMINI_API_KEY", "GOOGLE_API_KEY").with(func(p *Preset) {
 			p.Facts = "refuses parameters it does not know; thinking tokens appear in total_tokens only"
 		}),
+		chatPreset("vertex", "", "Gemini on Google's Vertex AI, in its OpenAI-compatible form", "VERTEX_ACCESS_TOKEN").with(func(p *Preset) {
+			p.NeedsBaseURL, p.Path = true, "/endpoints/openapi/chat/completions"
+			p.Facts = vertexFacts
+		}),
+		chatPreset("bedrock", "", "models on Amazon Bedrock, in its OpenAI-compatible form", "AWS_BEARER_TOKEN_BEDROCK").with(func(p *Preset) {
+			p.NeedsBaseURL = true
+			p.Facts = "base_url is https://bedrock-mantle.REGION.api.aws/v1"
+		}),
 		chatPreset("mistral", "https://api.mistral.ai/v1", "Mistral", "MISTRAL_API_KEY").with(func(p *Preset) {
 			p.IncludeUsage = false
 			p.Dialect = "mistral"
@@ -101,6 +109,18 @@ func gatewayPresets() []Preset {
 		chatPreset("ccapi", "https://api.ccapi.ai", "CCAPI gateway: all its models over Chat Completions", "CCAPI_API_KEY").with(func(p *Preset) {
 			p.Auth.Scheme = AuthRaw
 		}),
+		chatPreset("new-api", "", "a new-api gateway", "NEW_API_KEY").with(func(p *Preset) {
+			p.NeedsBaseURL, p.BaseURLEnvs = true, []string{"NEW_API_BASE_URL"}
+			p.Charging = "as its operator says"
+		}),
+		messagesPreset("new-api", "", "a new-api gateway over Messages", "NEW_API_KEY").with(func(p *Preset) {
+			p.NeedsBaseURL, p.BaseURLEnvs = true, []string{"NEW_API_BASE_URL"}
+			p.Charging = "as its operator says"
+		}),
+		chatPreset("one-api", "", "a one-api gateway", "ONE_API_KEY").with(func(p *Preset) {
+			p.NeedsBaseURL, p.BaseURLEnvs = true, []string{"ONE_API_BASE_URL"}
+			p.Charging = "as its operator says"
+		}),
 		messagesPreset("opeai", "https://api-platform.ope.ai", "OpeAI gateway: Claude models only", "OPEAI_API_KEY").with(func(p *Preset) {
 			p.Auth = bearer("OPEAI_API_KEY")
 		}),
@@ -131,6 +151,7 @@ func localPresets() []Preset {
 		}),
 		chatPreset("vllm", "http://localhost:8000/v1", "vLLM on this machine", "VLLM_API_KEY").with(free),
 		messagesPreset("vllm", "http://localhost:8000", "vLLM over Messages", "VLLM_API_KEY").with(free).with(func(p *Preset) { p.Auth = bearer("VLLM_API_KEY") }),
+		chatPreset("sglang", "http://localhost:30000/v1", "SGLang on this machine", "SGLANG_API_KEY").with(free),
 		chatPreset("llama-cpp", "http://localhost:8080/v1", "llama.cpp's server on this machine", "LLAMA_API_KEY").with(free),
 		messagesPreset("llama-cpp", "http://localhost:8080", "llama.cpp's server over Messages", "LLAMA_API_KEY").with(free),
 		chatPreset("lm-studio", "http://localhost:1234/v1", "LM Studio on this machine", "LM_API_TOKEN").with(free),

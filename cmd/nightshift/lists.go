@@ -17,8 +17,11 @@ import (
 func (a *app) presetsCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use:     "presets [NAME]",
-		Short:   "List the endpoints that need no configuration, and the variables that hold their keys",
+		Use:   "presets [NAME]",
+		Short: "List the endpoints that need no configuration, and the variables that hold their keys",
+		Long: `Lists the endpoints that need no configuration, each with the protocols that it
+speaks, its native one first: a plan that says no protocol gets that one. With a
+NAME, where the requests of each protocol go, and what else is known.`,
 		Example: "  nightshift presets\n  nightshift presets ccapi",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -28,16 +31,30 @@ func (a *app) presetsCommand() *cobra.Command {
 			if asJSON {
 				return a.printJSON(providers.Presets())
 			}
-			w := tabwriter.NewWriter(a.out, 2, 8, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tPROTOCOL\tBASE URL\tKEY")
-			for _, p := range providers.Presets() {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.Name, p.Protocol, orDash(p.BaseURL), orDash(p.Auth.Env))
-			}
-			return w.Flush()
+			return a.listPresets()
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return c
+}
+
+// listPresets prints one line for each service.
+func (a *app) listPresets() error {
+	w := tabwriter.NewWriter(a.out, 2, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tPROTOCOLS\tBASE URL\tKEY")
+	last := ""
+	for _, p := range providers.Presets() {
+		if p.Name == last {
+			continue
+		}
+		last = p.Name
+		var protocols []string
+		for _, protocol := range providers.ProtocolsOf(p.Name) {
+			protocols = append(protocols, string(protocol))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.Name, strings.Join(protocols, " "), orDash(p.BaseURL), orDash(p.Auth.Env))
+	}
+	return w.Flush()
 }
 
 func orDash(s string) string {
@@ -79,7 +96,8 @@ func (a *app) showPreset(name string, asJSON bool) error {
 		w := tabwriter.NewWriter(a.out, 2, 8, 2, ' ', 0)
 		fmt.Fprintf(w, "%s (%s)\t%s\n", p.Name, p.Protocol, p.Description)
 		for _, f := range [][2]string{
-			{"base URL", p.BaseURL}, {"path", p.Path}, {"auth", p.Auth.Scheme}, {"key", strings.Join(p.KeyEnvs, ", ")},
+			{"base URL", p.BaseURL}, {"path", p.Path}, {"requests go to", requestURL(p)},
+			{"auth", p.Auth.Scheme}, {"key", strings.Join(p.KeyEnvs, ", ")},
 			{"base URL from", strings.Join(p.BaseURLEnvs, ", ")}, {"rate headers", p.Dialect}, {"charged", p.Charging},
 			{"cost", freeText(p)}, {"know", p.Facts},
 		} {
@@ -92,6 +110,15 @@ func (a *app) showPreset(name string, asJSON bool) error {
 		}
 	}
 	return nil
+}
+
+// requestURL is where a preset's requests go; empty where the plan has to say.
+func requestURL(p providers.Preset) string {
+	full, err := p.URL()
+	if err != nil {
+		return ""
+	}
+	return full
 }
 
 // freeText says of a server of one's own what its answers cost.

@@ -25,7 +25,10 @@ type merged struct {
 	preset string // preset it started from; "" for none
 	path   string // where the plan describes it; "" for a bare preset
 	ownURL bool   // the plan or a flag gave the base URL
-	entry  Endpoint
+	// foreign is set where the preset does not speak the protocol that the plan
+	// asks for.
+	foreign bool
+	entry   Endpoint
 }
 
 // merge looks up an endpoint by name: the plan's own entries first, then
@@ -45,7 +48,7 @@ func (p *Plan) merge(name string, getenv func(string) string) (m merged, ok bool
 	}
 	if m.preset != "" {
 		base, foreign, _ := preset(m.preset, entry.Protocol, getenv)
-		if foreign {
+		if m.foreign = foreign; foreign {
 			base.Path = "" // the other protocol's
 			if scheme := authScheme(entry.Protocol); scheme != providers.AuthBearer &&
 				base.Auth.Scheme != providers.AuthNone {
@@ -204,6 +207,7 @@ func (c *checker) endpoint(name string, e Endpoint) {
 		c.header(path+".headers."+header, header, e.Headers[header])
 	}
 	m, _ := c.plan.merge(name, nil)
+	c.spoken(path+".protocol", m)
 	for i, r := range e.Routes {
 		c.route(fmt.Sprintf("%s.routes[%d]", path, i), r, m)
 	}
@@ -213,11 +217,22 @@ func (c *checker) endpoint(name string, e Endpoint) {
 	c.place(path, m, len(c.problems) == before)
 }
 
-func protocolNames() (names []string) {
-	for _, p := range nightshift.Protocols() {
+func protocolNames() []string { return namesOf(nightshift.Protocols()) }
+
+func namesOf(protocols []nightshift.Protocol) (names []string) {
+	for _, p := range protocols {
 		names = append(names, string(p))
 	}
 	return names
+}
+
+// spoken refuses a protocol that the preset's service does not speak. Where the
+// plan says itself where requests go, it may know better.
+func (c *checker) spoken(path string, m merged) {
+	if m.foreign && !m.ownURL && m.entry.Path == "" && m.Protocol.Valid() {
+		c.at(path, "choose one of these, or give the base_url of a server that speaks it",
+			"preset %s speaks %s, not %s", m.preset, strings.Join(namesOf(providers.ProtocolsOf(service(m.preset))), ", "), m.Protocol)
+	}
 }
 
 // priceLists are the providers of the built-in table.

@@ -303,6 +303,7 @@ func TestMistakes(t *testing.T) {
 			"keys belong in auth"},
 		{"host header", "endpoints: {a: {preset: openai, headers: {host: x}}}", "it follows from base_url"},
 		{"protocol", "endpoints: {a: {preset: openai, protocol: mesages}}", "did you mean messages?"},
+		{"a protocol that a preset does not speak", "endpoints: {a: {preset: moonshot, protocol: messages}, b: {preset: opeai, protocol: chat}}", "preset opeai speaks messages, not chat"},
 		{"envelope", "endpoints: {a: {preset: openai, envelope: x}}", "allowed: none, data"},
 		{"scheme", "endpoints: {a: {preset: openai, auth: {scheme: basic, env: A}}}",
 			`unknown endpoints.a.auth.scheme "basic"`},
