@@ -12,12 +12,17 @@ type Protocol string
 const (
 	Messages Protocol = "messages" // Anthropic Messages
 	Chat     Protocol = "chat"     // OpenAI Chat Completions
+
+	Embeddings       Protocol = "embeddings"        // OpenAI embeddings
+	GeminiEmbeddings Protocol = "gemini_embeddings" // Gemini's batchEmbedContents
 )
 
 // protocols is the table of the wire formats that there are.
 var protocols = []protocolRow{
 	{name: Messages, path: "/messages", version: "/v1", versioned: true},
 	{name: Chat, path: "/chat/completions", version: "/v1"},
+	{name: Embeddings, path: "/embeddings", version: "/v1"},
+	{name: GeminiEmbeddings, path: "/models/{model}:batchEmbedContents", version: "/v1beta"},
 }
 
 // A protocolRow says where the requests of one wire format go.

@@ -54,7 +54,7 @@ type Response struct {
 	StopSequence  string     // which stop sequence was met
 	Choices       []Choice   // all answers, by index, when there is more than one
 
-	Vectors [][]float32 // the embedding of each text that was sent, in their order
+	Vectors []Vector // the embedding of each text that was sent, in their order
 
 	Usage       Usage
 	UsageRaw    json.RawMessage // the server's usage object; nil when it sent none

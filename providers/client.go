@@ -273,11 +273,12 @@ func (k *call) prepare(route int) (Prepared, error) {
 func (k *call) worst(t *ticket) error {
 	t.input = WorstInput(t.prepared)
 	t.output = t.prepared.MaxOutput
-	if t.output == 0 {
+	silent := t.prepared.Texts > 0 // vectors are no output tokens
+	if t.output == 0 && !silent {
 		t.output = k.MaxOutput
 	}
 	limited := k.Budget != nil && (k.Budget.Tokens > 0 || k.Budget.Cost > 0)
-	if limited && t.output == 0 {
+	if limited && t.output == 0 && !silent {
 		return fmt.Errorf("model %s: nothing bounds the output, so no budget can; set max_tokens: %w",
 			k.req.Model, nightshift.ErrBudget)
 	}

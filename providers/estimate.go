@@ -46,7 +46,9 @@ func (e *Estimator) Cost(model string, p Prepared) limits.Cost {
 		Output:    int64(output) + 1,
 		MaxOutput: p.MaxOutput,
 	}
-	if p.MaxOutput > 0 {
+	if p.Texts > 0 {
+		c.Output = 0
+	} else if p.MaxOutput > 0 {
 		c.Output = min(c.Output, p.MaxOutput)
 	}
 	return c
@@ -80,7 +82,7 @@ func (e *Estimator) Observe(model string, p Prepared, u nightshift.Usage) {
 func WorstInput(p Prepared) int64 {
 	const perRequest, perMessage, forTools = 32, 16, 700
 	worst := p.InputText + p.InputOther + perRequest
-	worst += perMessage * int64(bytes.Count(p.Body, []byte(`"role"`)))
+	worst += perMessage * (int64(bytes.Count(p.Body, []byte(`"role"`))) + p.Texts)
 	if bytes.Contains(p.Body, []byte(`"tools"`)) {
 		worst += forTools
 	}

@@ -34,6 +34,9 @@ type Prepared struct {
 	Media nightshift.Media
 	// Choices is how many answers the request asks for; 0 is not known.
 	Choices int64
+	// Texts is how many vectors the request asks for; 0 where it asks for an
+	// answer in words. Requests for vectors have no output tokens.
+	Texts int64
 	// MaxOutput is the most output tokens the request permits over all its
 	// choices; 0 when the request sets no cap.
 	MaxOutput int64

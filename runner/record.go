@@ -83,7 +83,7 @@ func outcomeOf(r nightshift.Response) nightshift.Outcome {
 	case nightshift.StopRefusal, nightshift.StopContentFilter:
 		return nightshift.OutcomeRefused
 	}
-	if (r.Text == nil || strings.TrimSpace(*r.Text) == "") && len(r.ToolCalls) == 0 {
+	if (r.Text == nil || strings.TrimSpace(*r.Text) == "") && len(r.ToolCalls) == 0 && len(r.Vectors) == 0 {
 		return nightshift.OutcomeEmpty
 	}
 	return nightshift.OutcomeOK
@@ -163,6 +163,9 @@ func describeAnswer(rec *nightshift.Record, r nightshift.Response) {
 	}
 	if len(r.Choices) > 1 {
 		rec.Choices = text(encode(r.Choices))
+	}
+	if n := int32(len(r.Vectors)); n > 0 {
+		rec.Embedding, rec.EmbeddingCount = slices.Concat(r.Vectors...), &n
 	}
 	rec.StopReason, rec.RawStopReason = text(string(r.StopReason)), text(r.RawStopReason)
 	rec.ServedModel, rec.Fingerprint = text(r.ServedModel), text(r.Fingerprint)

@@ -157,6 +157,9 @@ func (e *encoding) newBody() ([]byte, error) {
 		w.Str("model", e.req.Model)
 	}
 	t := e.translation()
+	if f, ok := e.Format.(TextsFormat); ok {
+		return e.newTexts(f, t, &w)
+	}
 	e.writePrompt(t, &w)
 	if err := e.translate(t, nil); err != nil {
 		return nil, err
@@ -181,14 +184,29 @@ func (e *encoding) newBody() ([]byte, error) {
 	return w.Close('}'), nil
 }
 
+// newTexts writes a body from the request's texts, or from the one text that
+// its messages are.
+func (e *encoding) newTexts(f TextsFormat, t *conversation.Translation, w *conversation.Writer) ([]byte, error) {
+	texts := e.req.Texts
+	if texts == nil {
+		var text string
+		if err := json.Unmarshal(t.OnlyText(t.Request(e.req.System, e.req.Messages)), &text); err == nil {
+			texts = []string{text}
+		}
+	}
+	if slices.Contains(texts, "") {
+		t.Invalid("input", "is an empty text, of which there is no vector")
+	}
+	if err := e.translate(t, nil); err != nil {
+		return nil, err
+	}
+	f.WriteTexts(t, w, texts, e.params, e.req.Model)
+	return w.Close('}'), t.Err
+}
+
 func (e *encoding) writePrompt(t *conversation.Translation, w *conversation.Writer) {
 	if e.req.Texts != nil {
-		f, ok := e.Format.(TextsFormat)
-		if !ok {
-			t.Cannot("texts", "a list of texts is for embeddings")
-			return
-		}
-		f.WriteTexts(t, w, e.req.Texts, e.req.Model)
+		t.Cannot("texts", "a list of texts is for embeddings")
 		return
 	}
 	turns := t.Request(e.req.System, e.req.Messages)
@@ -246,6 +264,12 @@ func (e *encoding) check(root rawjson.Value, p *providers.Prepared) error {
 		return body.Invalid(name, fmt.Sprintf("the %s format needs %s", e.Name(), name), fmt.Sprintf("set %s in the model's params", name))
 	}
 	p.MaxOutput, p.Choices = e.Caps(root)
+	if f, ok := e.Format.(TextsFormat); ok {
+		p.Texts = f.CountTexts(root)
+	}
+	if p.Stream && p.Texts > 0 {
+		return body.Invalid("stream", "vectors are not streamed", "leave stream out")
+	}
 	m := body.NewMeter(p.Model)
 	e.Measure(m, root)
 	p.InputText, p.InputOther, p.Media = m.Text, m.Other, m.Media

@@ -10,6 +10,7 @@ import (
 	"nightshift"
 	"nightshift/internal/rawjson"
 	"nightshift/providers/formats/chat"
+	"nightshift/providers/formats/embeddings"
 	"nightshift/providers/formats/internal/answer"
 	"nightshift/providers/formats/internal/body"
 	"nightshift/providers/formats/internal/conversation"
@@ -70,11 +71,14 @@ type Format interface {
 }
 
 // TextsFormat is a Format of requests that are a list of texts, such as those
-// for embeddings.
+// for embeddings. What is answered are vectors: no output tokens, no streams.
 type TextsFormat interface {
 	Format
-	// WriteTexts writes the members of a body that hold the texts.
-	WriteTexts(t *conversation.Translation, w *conversation.Writer, texts []string, model string)
+	// WriteTexts writes the members of a body that hold the texts, and the
+	// parameters.
+	WriteTexts(t *conversation.Translation, w *conversation.Writer, texts []string, params []nightshift.Param, model string)
+	// CountTexts returns how many texts a body holds.
+	CountTexts(body rawjson.Value) int64
 }
 
 // A Stream assembles a streamed answer from its events.
@@ -84,7 +88,7 @@ type Stream = answer.Stream
 type StreamOptions = answer.StreamOptions
 
 // All are the wire formats that there are.
-var All = []Format{messages.Format{}, chat.Format{}}
+var All = []Format{messages.Format{}, chat.Format{}, embeddings.Format{}, embeddings.Gemini{}}
 
 // fallback reads usage that tells no format: Chat's servers use the most names.
 var fallback Format = chat.Format{}
@@ -118,6 +122,14 @@ func ForUsage(body rawjson.Value, asked nightshift.Protocol) Format {
 		return f
 	}
 	return fallback
+}
+
+// Writes reports whether models answer with text, and so with output tokens, in
+// a protocol.
+func Writes(p nightshift.Protocol) bool {
+	f, _ := Of(p)
+	_, texts := f.(TextsFormat)
+	return !texts
 }
 
 // CapNames are the names that cap the output tokens in any format.

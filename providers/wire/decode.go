@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"nightshift"
@@ -90,6 +91,12 @@ func (a *attempt) decodeAnswer(answer rawjson.Value) *nightshift.Error {
 	var r nightshift.Response
 	e := format.Decode(&r, answer)
 	a.merge(&r)
+	if want := a.prepared.Texts; e == nil && want > 0 && int64(len(r.Vectors)) != want {
+		return &nightshift.Error{
+			Class: nightshift.ClassBadResponse, Code: "vectors_missing", MaybeBilled: true,
+			Message: fmt.Sprintf("%d vectors came for %d texts", len(r.Vectors), want),
+		}
+	}
 	return e
 }
 

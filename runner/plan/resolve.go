@@ -581,7 +581,7 @@ func (r *resolver) reservable(list string, m *ResolvedModel) {
 			"a budget in dollars needs the price of every model, "+
 				"and that of %s in the tier %q, which its params ask for, is not known", m.Name, tier)
 	}
-	if m.MaxOutput == 0 {
+	if m.MaxOutput == 0 && formats.Writes(m.Endpoint.Protocol) {
 		r.at("budget", fmt.Sprintf("add max_tokens to the params of %s, or max_output: beside them", m.Name),
 			"a budget needs the most that an answer can be, and nothing caps those of %s", m.Name)
 	}

@@ -107,7 +107,7 @@ func (e *encoder) dialect() string {
 
 // cap is the most output tokens of a request, 0 when nothing says.
 func (e *encoder) cap(p providers.Prepared) int64 {
-	if p.MaxOutput > 0 {
+	if p.MaxOutput > 0 || p.Texts > 0 {
 		return p.MaxOutput
 	}
 	return e.model.MaxOutput

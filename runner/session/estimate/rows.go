@@ -9,6 +9,7 @@ import (
 	"nightshift"
 	"nightshift/datasets"
 	"nightshift/providers"
+	"nightshift/providers/formats"
 	"nightshift/providers/pricing"
 	"nightshift/reports/scorers"
 	"nightshift/reports/stats"
@@ -167,7 +168,7 @@ func (m *measured) add(e *encoder, s nightshift.Sample) {
 // what a server puts around a request and a message.
 func (m *measured) worst(e *encoder, s nightshift.Sample, p providers.Prepared, most int64) {
 	m.cap += float64(most) * float64(len(s.Turns)+1)
-	m.uncapped = m.uncapped || most == 0
+	m.uncapped = m.uncapped || most == 0 && p.Texts == 0
 	in := p.InputText + p.InputOther + 32 + 16*int64(len(s.Messages)+1)
 	for turn := 0; ; turn++ {
 		m.worstIn += float64(in)
@@ -258,6 +259,9 @@ func forecastModel(e *encoder, m *measured, c *calibration, rows float64) modelF
 
 // priorAnswer is how long an average answer may be before there has been one.
 func priorAnswer(m plan.ResolvedModel, most float64) span {
+	if !formats.Writes(m.Endpoint.Protocol) {
+		return span{}
+	}
 	s := answerTokens
 	for _, p := range m.Params {
 		switch p.Name {
