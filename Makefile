@@ -19,7 +19,7 @@ fuzz:
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 		echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
-# The table of docs/performance.md, in under ten minutes; BENCHFLAGS="-only whole
+# Writes docs/measured/performance.md, in under ten minutes; BENCHFLAGS="-only whole
 # -page ''" measures a part of it. Best on a machine that does nothing else.
 BENCHFLAGS ?=
 bench:

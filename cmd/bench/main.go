@@ -3,7 +3,7 @@
 // possible against the same server process, in turn with the real program, so
 // that a busy machine slows down both.
 //
-//	go run ./cmd/bench                       all figures, into docs/performance.md
+//	go run ./cmd/bench                       all figures, into docs/measured/performance.md
 //	go run ./cmd/bench -only whole -page ""  some of them, to the terminal
 //
 // Everything that is measured runs in a process of its own: the program
@@ -92,7 +92,7 @@ func measure() error {
 	flag.BoolVar(&b.profile, "profile", true, "add the top of a processor profile of the whole run")
 	flag.StringVar(&b.program, "nightshift", "", "the program; empty builds it")
 	flag.StringVar(&only, "only", "", "measure only these sections, with commas: "+strings.Join(sectionNames(), ", "))
-	flag.StringVar(&page, "page", "docs/performance.md", "write the table into this page, which must hold the marks; empty for none")
+	flag.StringVar(&page, "page", "docs/measured/performance.md", "write the table into this file; empty for none")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -122,7 +122,7 @@ func measure() error {
 	if page == "" {
 		return nil
 	}
-	return r.into(page)
+	return r.write(page)
 }
 
 func sectionNames() (names []string) {

@@ -86,21 +86,9 @@ func (r *report) markdown() string {
 	return b.String()
 }
 
-const (
-	beginMark = "<!-- bench: begin -->\n"
-	endMark   = "<!-- bench: end -->\n"
-)
-
-// into puts the table between the marks of a page.
-func (r *report) into(path string) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, ok := strings.Cut(string(b), beginMark)
-	_, after, ok2 := strings.Cut(rest, endMark)
-	if !ok || !ok2 {
-		return fmt.Errorf("%s has no marks %q and %q", path, strings.TrimSpace(beginMark), strings.TrimSpace(endMark))
-	}
-	return os.WriteFile(path, []byte(before+beginMark+r.markdown()+endMark+after), 0o644)
+// write writes the page that holds the table.
+func (r *report) write(path string) error {
+	const head = "# Performance, measured\n\n`make bench` writes this file. " +
+		"[docs/performance.md](../performance.md) explains the figures.\n\n"
+	return os.WriteFile(path, []byte(head+r.markdown()), 0o644)
 }
