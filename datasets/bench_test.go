@@ -109,7 +109,7 @@ func BenchmarkIndex(b *testing.B) {
 	}
 }
 
-// BenchmarkRead measures how fast samples come out of a slice.
+// BenchmarkRead measures how fast samples come out of a chunk.
 func BenchmarkRead(b *testing.B) {
 	for _, prompt := range []string{"", "{{ prompt }}"} {
 		b.Run("template="+prompt, func(b *testing.B) {

@@ -48,15 +48,15 @@ type Spec struct {
 
 	OnBadRow          string // "refuse" (default) or "record"
 	MaxLine           int64  // longest row in bytes; 0 is 16 MiB
-	ShardRows         int64  // rows in a slice; 0 is 20,000
-	ShardBytes        int64  // most raw bytes in a slice of more than one row; 0 is 128 MiB
+	ShardRows         int64  // rows in a chunk; 0 is 20,000
+	ShardBytes        int64  // most raw bytes in a chunk of more than one row; 0 is 128 MiB
 	MaxRatio          int64  // most that compressed files may grow; 0 is 200 times
 	MaxBytes          int64  // most that one compressed file may unpack to; 0 is 4 TiB
 	AllowDuplicateIDs bool
 	// Versions are the lengths at which rows were added to the dataset of an
-	// earlier start, in ascending order. No slice reaches over the end of a
-	// stage, so that the slices before it stay what they were, and the rows
-	// of the first stage alone decide the shape.
+	// earlier start, in ascending order. No chunk reaches over the end of a
+	// version, so that the chunks before it stay what they were, and the rows
+	// of the first version alone decide the shape.
 	Versions   []Version
 	RepairUTF8 bool   // replace invalid UTF-8 and lone surrogates by U+FFFD
 	Spool      string // folder for a copy of standard input, and for temporary files
@@ -345,7 +345,7 @@ func parse(b *shape.Builder, f *source.File, sp source.Span, raw []byte) (rowjso
 // Info returns what the first pass found.
 func (d *Dataset) Info() Info { return d.info }
 
-// Chunks returns all slices in order. The caller must not change them.
+// Chunks returns all chunks in order. The caller must not change them.
 func (d *Dataset) Chunks() []Chunk { return d.chunks }
 
 // First yields up to n selected rows from the start of the dataset, and what is
@@ -379,7 +379,7 @@ func (d *Dataset) Close() error {
 }
 
 // hash is the identity of the whole dataset: SHA-256 over the length and hash
-// of every slice.
+// of every chunk.
 func hashOf(all []Chunk) string {
 	h := sha256.New()
 	var n [8]byte

@@ -3,13 +3,13 @@
 // [Open] reads every byte once: it finds out the shape of the rows, checks
 // each row, looks for duplicate ids and pins the identity of the data by
 // hashes, in bounded memory and before anything is paid for. [Dataset.Read]
-// then yields the samples of one slice, after hashing the slice again.
+// then yields the samples of one chunk, after hashing the chunk again.
 //
 // # Files
 //
 // JSON lines, one JSON array, CSV or TSV with a header line, and Parquet, each
-// plain or (except Parquet) compressed with gzip or zstd, told apart by their
-// bytes and not by their names. Several files and globs count as one dataset
+// plain or (except Parquet) compressed with gzip or zstd, detected from content and not
+// from the file name. Several files and globs count as one dataset
 // in the order given (globs in name order). Standard input ("-") and pipes are
 // copied into Spec.Spool first.
 //

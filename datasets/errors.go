@@ -30,12 +30,12 @@ func (e *RowError) Error() string {
 }
 
 // A ChangedError says that the data is not what was indexed. Nothing of the
-// slice in question has been yielded, unless the change happened in the middle
+// chunk in question has been yielded, unless the change happened in the middle
 // of reading it.
 type ChangedError struct {
 	File     string
 	What     string
-	Chunk    int  // -1 when not at one slice
+	Chunk    int  // -1 when not at one chunk
 	Appended bool // the file only grew, as far as its size says
 }
 

@@ -27,27 +27,27 @@ func hashID(v rowjson.Value) uint64 {
 }
 
 const (
-	idParts      = 256     // by the highest bits of the hash
+	idBuckets    = 256     // by the highest bits of the hash
 	idsInMemory  = 4 << 20 // then they go to disk
-	idBlock      = 8 << 10 // hashes that a part collects before it writes
+	idBlock      = 8 << 10 // hashes that a bucket collects before it writes
 	maxSuspects  = 1 << 16
 	shownSameIDs = 10
 )
 
 // A duplicateFinder finds hashes that occur more than once, in memory that does not
-// grow with their number. They are dealt into 256 parts, each of which is
-// searched by itself; beyond idsInMemory the parts are kept in a temporary
-// file.
+// grow with their number. They are sorted into 256 buckets, each of
+// which is searched by itself. Beyond idsInMemory the buckets are kept in a
+// temporary file.
 type duplicateFinder struct {
-	dir    string
-	parts  [idParts][]uint64
-	n      int
-	blocks [idParts][]block // where the parts lie in the file
-	file   *os.File         // nil while all is in memory
-	size   int64
-	buf    []byte
-	table  []uint64 // of one part at a time
-	limit  int      // idsInMemory, but for tests
+	dir     string
+	buckets [idBuckets][]uint64
+	n       int
+	blocks  [idBuckets][]block // where the buckets are in the file
+	file    *os.File           // nil while all is in memory
+	size    int64
+	buf     []byte
+	table   []uint64 // of one bucket at a time
+	limit   int      // idsInMemory, but for tests
 }
 
 type block struct {
@@ -58,8 +58,8 @@ type block struct {
 func (t *duplicateFinder) add(ids []uint64) error {
 	for _, id := range ids {
 		p := id >> 56
-		t.parts[p] = append(t.parts[p], id)
-		if t.file != nil && len(t.parts[p]) >= idBlock {
+		t.buckets[p] = append(t.buckets[p], id)
+		if t.file != nil && len(t.buckets[p]) >= idBlock {
 			if err := t.flush(int(p)); err != nil {
 				return err
 			}
@@ -84,17 +84,17 @@ func (t *duplicateFinder) spill() error {
 		return fmt.Errorf("looking for double ids: %w", err)
 	}
 	t.file = f
-	for p := range t.parts {
+	for p := range t.buckets {
 		if err := t.flush(p); err != nil {
 			return err
 		}
-		t.parts[p] = make([]uint64, 0, idBlock)
+		t.buckets[p] = make([]uint64, 0, idBlock)
 	}
 	return nil
 }
 
 func (t *duplicateFinder) flush(p int) error {
-	ids := t.parts[p]
+	ids := t.buckets[p]
 	t.buf = t.buf[:0]
 	for _, id := range ids {
 		t.buf = binary.LittleEndian.AppendUint64(t.buf, id)
@@ -104,7 +104,7 @@ func (t *duplicateFinder) flush(p int) error {
 	}
 	t.blocks[p] = append(t.blocks[p], block{t.size, len(ids)})
 	t.size += int64(8 * len(ids))
-	t.parts[p] = ids[:0]
+	t.buckets[p] = ids[:0]
 	return nil
 }
 
@@ -112,8 +112,8 @@ func (t *duplicateFinder) flush(p int) error {
 // for each repetition and at most maxSuspects of them.
 func (t *duplicateFinder) find() (repeats int64, suspects []uint64, err error) {
 	var ids []uint64
-	for p := range t.parts {
-		if ids, err = t.part(p, ids[:0]); err != nil {
+	for p := range t.buckets {
+		if ids, err = t.bucket(p, ids[:0]); err != nil {
 			return 0, nil, err
 		}
 		n, more := t.duplicates(ids, suspects)
@@ -122,8 +122,8 @@ func (t *duplicateFinder) find() (repeats int64, suspects []uint64, err error) {
 	return repeats, suspects, nil
 }
 
-// part reads all of one part.
-func (t *duplicateFinder) part(p int, ids []uint64) ([]uint64, error) {
+// bucket reads all of one bucket.
+func (t *duplicateFinder) bucket(p int, ids []uint64) ([]uint64, error) {
 	for _, b := range t.blocks[p] {
 		t.buf = slices.Grow(t.buf[:0], 8*b.n)[:8*b.n]
 		if _, err := t.file.ReadAt(t.buf, b.at); err != nil {
@@ -133,7 +133,7 @@ func (t *duplicateFinder) part(p int, ids []uint64) ([]uint64, error) {
 			ids = append(ids, binary.LittleEndian.Uint64(t.buf[i:]))
 		}
 	}
-	return append(ids, t.parts[p]...), nil
+	return append(ids, t.buckets[p]...), nil
 }
 
 func (t *duplicateFinder) close() {

@@ -238,7 +238,7 @@ type collector struct {
 	p    *problem.Problems
 	ids  duplicateFinder
 	h    hash.Hash
-	raw  int64 // raw bytes in the open slice
+	raw  int64 // raw bytes in the open chunk
 	open Chunk
 	rows int64 // so far
 	base int64 // of the current file
@@ -246,7 +246,7 @@ type collector struct {
 	file int
 
 	versions []Version // whose ends are still to come
-	border   bool      // the open slice begins at the end of a stage and has no row yet
+	border   bool      // the open chunk begins at the end of a version and has no row yet
 	breaks   int       // line breaks since then
 	last     byte      // of the data so far
 
@@ -333,9 +333,9 @@ func (c *collector) write(b *indexBatch, from, to int) {
 }
 
 // version ends the open chunk where a version ends, if that is between the rows
-// i-1 and i of the batch, and returns up to where the data is hashed. A stage
+// i-1 and i of the batch, and returns up to where the data is hashed. A version
 // that does not end between two rows, or not behind as many rows as it had, is
-// none of this data: it is dropped, and comparing the slices with those of
+// none of this data: it is dropped, and comparing the chunks with those of
 // before tells.
 func (c *collector) version(b *indexBatch, hashed, i int) int {
 	for len(c.versions) > 0 {
@@ -413,7 +413,7 @@ func inCountOf(f *source.File, bytes, rows int) int64 {
 	return int64(bytes)
 }
 
-// full reports whether the row sp must begin a new slice.
+// full reports whether the row sp must begin a new chunk.
 func (c *collector) full(b *indexBatch, hashed int, sp source.Span) bool {
 	s := &c.d.spec
 	return c.open.Rows >= s.ShardRows ||
@@ -458,7 +458,7 @@ func (c *collector) count(f *findings) {
 	}
 }
 
-// cut ends the open slice before the row at offset.
+// cut ends the open chunk before the row at offset.
 func (c *collector) cut(offset, line int64) {
 	c.closeChunk(offset)
 	c.open = Chunk{First: c.rows, Offset: offset, line: line}
@@ -490,7 +490,7 @@ func (c *collector) leave() {
 // finish closes the books.
 func (c *collector) finish(ctx context.Context) error {
 	c.enter(len(c.d.files))
-	if !c.border { // else nothing but blank lines came behind the last stage
+	if !c.border { // else nothing but blank lines came behind the last version
 		c.closeChunk(c.base)
 	}
 	i := &c.d.info

@@ -24,7 +24,7 @@ import (
 )
 
 // The index file: one line that names the format, one line of JSON, then one
-// record of fixed size for each slice, then the CRC-32C of all before it.
+// record of fixed size for each chunk, then the CRC-32C of all before it.
 
 const (
 	indexMagic  = "nightshift dataset index 1\n"
@@ -294,7 +294,7 @@ func reindex(ctx context.Context, path string, s Spec) (*Dataset, error) {
 	return d, d.WriteIndex(path)
 }
 
-// Continues reports whether this dataset begins with all the slices of an
+// Continues reports whether this dataset begins with all the chunks of an
 // earlier one, except that the last of them may have grown. The error is a
 // *ChangedError that names the first chunk that differs.
 func (d *Dataset) Continues(before []Chunk) error {
@@ -315,7 +315,7 @@ func (d *Dataset) Continues(before []Chunk) error {
 // Extends reports whether this dataset begins with all the chunks of an earlier
 // one, to the byte, and with the choice of rows in them. The error is a
 // *ChangedError that names the first chunk that differs. The dataset must
-// have been opened with the end of the earlier one as its last stage.
+// have been opened with the end of the earlier one as its last version.
 func (d *Dataset) Extends(before []Chunk) error {
 	for i, old := range before {
 		changed := &ChangedError{File: d.files[len(d.files)-1].Name, Chunk: i}
@@ -340,7 +340,7 @@ func (d *Dataset) Extends(before []Chunk) error {
 	return nil
 }
 
-// beginsLike reports whether the first bytes of a slice are those of old.
+// beginsLike reports whether the first bytes of a chunk are those of old.
 func (d *Dataset) beginsLike(chunk int, old Chunk) bool {
 	if d.chunks[chunk].Bytes < old.Bytes {
 		return false

@@ -21,8 +21,8 @@ import (
 	"nightshift/internal/words"
 )
 
-// Read yields the selected samples of one slice in order, rendered for epoch 0.
-// The slice is hashed first: when it is not what was indexed, a *ChangedError
+// Read yields the selected samples of one chunk in order, rendered for epoch 0.
+// The chunk is hashed first: when it is not what was indexed, a *ChangedError
 // is all that comes.
 //
 // A bad row comes as a *RowError together with a Sample that says which row it
@@ -34,7 +34,7 @@ func (d *Dataset) Read(ctx context.Context, chunk int) iter.Seq2[nightshift.Samp
 	return d.ReadEpochs(ctx, chunk, 1)
 }
 
-// ReadEpochs yields every selected row of a slice once for each epoch, the
+// ReadEpochs yields every selected row of a chunk once for each epoch, the
 // epochs of a row one behind the other. A template may fail for some epochs of
 // a row only; each *RowError concerns the epoch of the Sample beside it.
 func (d *Dataset) ReadEpochs(ctx context.Context, chunk, epochs int) iter.Seq2[nightshift.Sample, error] {
@@ -97,7 +97,7 @@ func (d *Dataset) sample(b *shape.Builder, at place, raw []byte, epoch int) (nig
 	return s, nil
 }
 
-// rows passes the selected rows of a slice to do, until it returns false. Each
+// rows passes the selected rows of a chunk to do, until it returns false. Each
 // row's text is a copy that do may keep.
 func (d *Dataset) rows(ctx context.Context, chunk int, do func(place, []byte) bool) error {
 	if err := d.unchanged(ctx, chunk); err != nil {
@@ -126,7 +126,7 @@ func (d *Dataset) rows(ctx context.Context, chunk int, do func(place, []byte) bo
 	return nil
 }
 
-// chunkRows walks over the rows of a slice and picks those selected.
+// chunkRows walks over the rows of a chunk and picks those selected.
 type chunkRows struct {
 	d      *Dataset
 	at     pick
@@ -156,7 +156,7 @@ func (s *chunkRows) passes(f *source.File, sp source.Span, raw []byte, index int
 	return only == nil || only(index)
 }
 
-// unchanged hashes a slice and compares.
+// unchanged hashes a chunk and compares.
 func (d *Dataset) unchanged(ctx context.Context, chunk int) error {
 	h := sha256.New()
 	err := d.eachPiece(chunk, func(f *source.File, from, to int64) error {
@@ -233,7 +233,7 @@ func sameSize(f *source.File) error {
 	return nil
 }
 
-// eachPiece names the pieces of files that a slice covers, in the files' own
+// eachPiece names the pieces of files that a chunk covers, in the files' own
 // counts.
 func (d *Dataset) eachPiece(chunk int, do func(f *source.File, from, to int64) error) error {
 	s := d.chunks[chunk]
@@ -249,7 +249,7 @@ func (d *Dataset) eachPiece(chunk int, do func(f *source.File, from, to int64) e
 	return nil
 }
 
-// cutChunk passes the batches of a slice to do, until it returns false, and
+// cutChunk passes the batches of a chunk to do, until it returns false, and
 // writes their data to h.
 func (d *Dataset) cutChunk(ctx context.Context, chunk int, h hash.Hash,
 	do func(*source.File, *source.Batch) bool) error {
@@ -366,7 +366,7 @@ func (r *rawReader) row(d *Dataset, index int64) (place, []byte, error) {
 	}
 }
 
-// start begins a slice, after checking that it is what it was.
+// start begins a chunk, after checking that it is what it was.
 func (r *rawReader) start(d *Dataset, chunk int) error {
 	r.end()
 	if err := d.unchanged(context.Background(), chunk); err != nil {
@@ -390,7 +390,7 @@ func (r *rawReader) close() {
 	r.end()
 }
 
-// allRows yields every row of a slice, selected or not.
+// allRows yields every row of a chunk, selected or not.
 func (d *Dataset) allRows(chunk int) iter.Seq[rawRow] {
 	return func(yield func(rawRow) bool) {
 		index := d.chunks[chunk].First

@@ -14,7 +14,7 @@ type selection struct {
 
 	sample, offset, limit int64
 	seed                  uint64
-	starts                []pick // where each slice begins
+	starts                []pick // where each chunk begins
 }
 
 // A pick is a place in the selection: how many rows passed before it, and how

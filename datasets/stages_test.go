@@ -42,8 +42,8 @@ func parquetRows(t testing.TB, dir, name string, from, to int) {
 	writeParquet(t, filepath.Join(dir, name), rows)
 }
 
-// A dataset that only grew keeps its slices and its rows; the new rows are in
-// slices of their own, and every row has the place it would have without.
+// A dataset that only grew keeps its chunks and its rows; the new rows are in
+// chunks of their own, and every row has the place it would have without.
 func TestVersions(t *testing.T) {
 	write := func(name, content string) func(testing.TB, string) {
 		return func(t testing.TB, dir string) { put(t, dir, name, content) }
@@ -189,7 +189,7 @@ func TestVersionsRefuse(t *testing.T) {
 	}
 }
 
-// Blank lines alone are no rows: the slices are those of before.
+// Blank lines alone are no rows: the chunks are those of before.
 func TestVersionsBlankLines(t *testing.T) {
 	dir := t.TempDir()
 	spec := datasets.Spec{Paths: []string{put(t, dir, "a.jsonl", lines(jsonRows(0, 7)...))}, ShardRows: 3}
@@ -203,7 +203,7 @@ func TestVersionsBlankLines(t *testing.T) {
 	}
 }
 
-// Several stages, one behind the other, and rows of more than one batch.
+// Several versions, one behind the other, and rows of more than one batch.
 func TestManyVersions(t *testing.T) {
 	dir := t.TempDir()
 	content := ""

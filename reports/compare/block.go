@@ -8,7 +8,7 @@ import (
 // renderings show it as it is. It is made elsewhere and put into a Summary
 // before that is rendered.
 type Block struct {
-	Verdicts []render.Finding `json:"verdicts,omitempty"` // the strip at the top, most important first
+	Verdicts []render.Finding `json:"verdicts,omitempty"` // shown at the top, most important first
 	Warnings []string         `json:"warnings,omitempty"` // what to know before trusting them
 	// Tables are pairs against the baseline, categories, gates …
 	Tables []render.Grid `json:"tables,omitempty"`

@@ -214,7 +214,7 @@ func keysOf[V any](wanted map[int32]V, r *comparedRun, known map[int32]string) m
 	return out
 }
 
-// eachWanted reads the units that hold wanted items, whole, which is quick,
+// eachWanted reads the chunks that hold wanted items, whole, which is quick,
 // and shows the rows of those items.
 func eachWanted[T any](r *comparedRun, wanted map[int32]bool, models []string, where func(*T) (row int64, epoch int32),
 	show func(item int32, row *T)) error {

@@ -424,7 +424,7 @@ func (t *itemTable) categoryOf(name string) int32 {
 	return i
 }
 
-// merge takes in the items of another model that are not there yet.
+// merge adds the items of another model that are not there yet.
 func (t *itemTable) merge(more *itemTable) {
 	if len(t.rows) == 0 {
 		*t = *more

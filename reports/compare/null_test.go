@@ -253,16 +253,16 @@ func preferredOf(t *testing.T, pairs int, points func(i int) float64) PreferredP
 	for _, name := range []string{"a", "b"} {
 		m.columns = append(m.columns, newColumn(run, name))
 	}
-	met := &meeting{a: 0, b: 1, points: make([]float64, pairs), read: make([]int, pairs), unread: make([]int, pairs)}
+	one := &pairing{a: 0, b: 1, points: make([]float64, pairs), read: make([]int, pairs), unread: make([]int, pairs)}
 	for i := range pairs {
 		if v := points(i); math.IsNaN(v) {
-			met.unread[i], met.unscored = 1, met.unscored+1
+			one.unread[i], one.unscored = 1, one.unscored+1
 		} else {
-			met.points[i], met.read[i] = v, 1
+			one.points[i], one.read[i] = v, 1
 		}
 	}
 	p := &Preference{}
-	if err := m.weigh(p, []*meeting{met}, 0.05); err != nil {
+	if err := m.weigh(p, []*pairing{one}, 0.05); err != nil {
 		t.Fatal(err)
 	}
 	return p.Pairs[0]

@@ -18,7 +18,7 @@ type Preference struct {
 	scoring.Described
 	Pairs []PreferredPair `json:"pairs"`
 	// Ratings place three or more models on one scale; nil for two, or when
-	// they never met.
+	// they never match.
 	Ratings  []ModelRating `json:"ratings,omitempty"`
 	Smoothed bool          `json:"smoothed,omitempty"` // some model never won or never lost
 	Note     string        `json:"note,omitempty"`
@@ -100,9 +100,9 @@ func (m *matrix) preferences(c *Comparison) error {
 	return nil
 }
 
-// A meeting is all that a judge said of two models: by item, what the first
+// A pairing is all that a judge said of two models: by item, what the first
 // took from the second, how many verdicts were read and how many were not.
-type meeting struct {
+type pairing struct {
 	a, b         int // columns
 	points       []float64
 	read, unread []int
@@ -111,12 +111,12 @@ type meeting struct {
 
 // values are the means over epochs by item, with fill for each verdict that
 // could not be read; NaN leaves them out.
-func (met *meeting) values(fill float64) []float64 {
-	means := make([]float64, len(met.points))
-	for i, points := range met.points {
-		n := met.read[i]
+func (match *pairing) values(fill float64) []float64 {
+	means := make([]float64, len(match.points))
+	for i, points := range match.points {
+		n := match.read[i]
 		if !math.IsNaN(fill) {
-			points, n = points+fill*float64(met.unread[i]), n+met.unread[i]
+			points, n = points+fill*float64(match.unread[i]), n+match.unread[i]
 		}
 		means[i] = points / float64(n) // 0/0 is NaN: not judged
 	}
@@ -125,22 +125,22 @@ func (met *meeting) values(fill float64) []float64 {
 
 func (m *matrix) preference(c *Comparison, d scoring.Described) (*Preference, error) {
 	p := &Preference{Described: d}
-	meetings, err := m.meetings(d)
+	pairings, err := m.pairings(d)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.weigh(p, meetings, c.Alpha); err != nil {
+	if err := m.weigh(p, pairings, c.Alpha); err != nil {
 		return nil, err
 	}
-	return p, m.rate(p, meetings)
+	return p, m.rate(p, pairings)
 }
 
-// weigh adds the win rates of all meetings, with p values adjusted for all of
+// weigh adds the win rates of all pairings, with p values adjusted for all of
 // them.
-func (m *matrix) weigh(p *Preference, meetings []*meeting, alpha float64) error {
+func (m *matrix) weigh(p *Preference, pairings []*pairing, alpha float64) error {
 	var ps []float64
-	for _, met := range meetings {
-		pair, err := m.preferred(met)
+	for _, match := range pairings {
+		pair, err := m.preferred(match)
 		if err != nil {
 			return err
 		}
@@ -160,9 +160,9 @@ func (m *matrix) weigh(p *Preference, meetings []*meeting, alpha float64) error 
 	return nil
 }
 
-// meetings reads a table of preferences.
-func (m *matrix) meetings(d scoring.Described) ([]*meeting, error) {
-	var order []*meeting
+// pairings reads a table of preferences.
+func (m *matrix) pairings(d scoring.Described) ([]*pairing, error) {
+	var order []*pairing
 	for _, r := range m.runs {
 		columns := map[string]int{}
 		for _, c := range m.columns {
@@ -170,7 +170,7 @@ func (m *matrix) meetings(d scoring.Described) ([]*meeting, error) {
 				columns[c.Model] = c.index
 			}
 		}
-		found := map[[2]int]*meeting{}
+		found := map[[2]int]*pairing{}
 		against, params := "", ""
 		for s, err := range view.ScoreRows[preferenceRow](r.dir, d.Table()) {
 			if err != nil {
@@ -185,21 +185,21 @@ func (m *matrix) meetings(d scoring.Described) ([]*meeting, error) {
 			if !known || !knownToo || !there {
 				continue
 			}
-			met := found[[2]int{a, b}]
-			if met == nil {
-				met = &meeting{a: a, b: b, points: make([]float64, len(m.keys)), read: make([]int, len(m.keys)),
+			match := found[[2]int{a, b}]
+			if match == nil {
+				match = &pairing{a: a, b: b, points: make([]float64, len(m.keys)), read: make([]int, len(m.keys)),
 					unread: make([]int, len(m.keys))}
-				found[[2]int{a, b}] = met
-				order = append(order, met)
+				found[[2]int{a, b}] = match
+				order = append(order, match)
 			}
 			item := r.items[at]
 			if s.Value == nil {
-				met.unscored++
-				met.unread[item]++
+				match.unscored++
+				match.unread[item]++
 				continue
 			}
-			met.points[item] += *s.Value
-			met.read[item]++
+			match.points[item] += *s.Value
+			match.read[item]++
 		}
 	}
 	return order, nil
@@ -217,14 +217,14 @@ func opponent(params string) string {
 }
 
 // preferred compares what the first of two models took with an even split.
-func (m *matrix) preferred(met *meeting) (PreferredPair, error) {
-	p := PreferredPair{Label: m.columns[met.a].Label, Against: m.columns[met.b].Label, Unscored: met.unscored}
+func (m *matrix) preferred(match *pairing) (PreferredPair, error) {
+	p := PreferredPair{Label: m.columns[match.a].Label, Against: m.columns[match.b].Label, Unscored: match.unscored}
 	fills := []float64{math.NaN()}
-	if met.unscored > 0 {
+	if match.unscored > 0 {
 		fills = append(fills, 0, 1)
 	}
 	for _, fill := range fills {
-		e, s, err := m.againstEven(met.values(fill))
+		e, s, err := m.againstEven(match.values(fill))
 		if err != nil {
 			return p, err
 		}
@@ -331,10 +331,10 @@ func (p *PreferredPair) gate(g gate) (outcome, string) {
 }
 
 // rate places three or more models on one scale.
-func (m *matrix) rate(p *Preference, meetings []*meeting) error {
+func (m *matrix) rate(p *Preference, pairings []*pairing) error {
 	var players []int
-	for _, met := range meetings {
-		players = append(players, met.a, met.b)
+	for _, match := range pairings {
+		players = append(players, match.a, match.b)
 	}
 	slices.Sort(players)
 	players = slices.Compact(players)
@@ -342,15 +342,15 @@ func (m *matrix) rate(p *Preference, meetings []*meeting) error {
 		return nil
 	}
 	var games []stats.Game
-	for _, met := range meetings {
-		a, b := slices.Index(players, met.a), slices.Index(players, met.b)
-		for item, v := range met.values(math.NaN()) {
+	for _, match := range pairings {
+		a, b := slices.Index(players, match.a), slices.Index(players, match.b)
+		for item, v := range match.values(math.NaN()) {
 			if !math.IsNaN(v) {
 				games = append(games, stats.Game{A: a, B: b, Points: v, Prompt: m.promptOf(item)})
 			}
 		}
 	}
-	ratings, err := stats.BradleyTerry(len(players), games, m.bootstrap(len(players)*len(players)*len(meetings)))
+	ratings, err := stats.BradleyTerry(len(players), games, m.bootstrap(len(players)*len(players)*len(pairings)))
 	if errors.Is(err, stats.ErrUnconnected) {
 		p.Note = err.Error()
 		return nil
@@ -370,7 +370,7 @@ func (m *matrix) rate(p *Preference, meetings []*meeting) error {
 		return 1
 	})
 	if p.Smoothed {
-		p.Note = "some model won or lost everything: half a win each way was added to every pair that met"
+		p.Note = "some model won or lost everything: half a win each way was added to every pair that match"
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ import (
 // durable runs of their own below the run's judges/ folder: the first asks
 // about every answer, later ones ask again where a reply could not be read, or
 // about answers that came since. What was asked is part of a request's id, so
-// an answer, a template or a judge that has changed is asked anew, and nothing
+// an answer, a template or a judge that has changed is sent again, and nothing
 // else is.
 //
 // Requests are made, and replies looked up, in the order of the run's records:

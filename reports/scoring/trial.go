@@ -78,7 +78,7 @@ func (j *Judging) Trial(ctx context.Context) (*Trial, error) {
 	return t, nil
 }
 
-// Hear takes in a reply.
+// Hear counts a reply.
 func (t *Trial) Hear(reply string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
