@@ -28,6 +28,8 @@ type Config struct {
 
 	// Models overrides what a model's name says about it.
 	Models map[string]Model `json:"models,omitempty"`
+	// Embeddings are how texts become vectors.
+	Embeddings Embeddings `json:"embeddings,omitzero"`
 	// OnlyModels refuses every model that is neither in Models nor in Answers
 	// with 404.
 	OnlyModels bool `json:"only_models,omitempty"`
@@ -222,6 +224,9 @@ func (c Config) Validate() error {
 	}
 	if ch := c.Limits.Charge; ch != "" && ch != ChargeActual && ch != ChargeMax {
 		bad = append(bad, fmt.Sprintf("unknown charge %q, have %s, %s", ch, ChargeActual, ChargeMax))
+	}
+	if r := c.Embeddings.Refusal; r != "" && !slices.Contains(textRefusals, r) {
+		bad = append(bad, fmt.Sprintf("unknown refusal of texts %q, have %s", r, strings.Join(textRefusals, ", ")))
 	}
 	if k := c.Quota.Kind; k != "" && !slices.Contains(quotaKinds, k) {
 		bad = append(bad, fmt.Sprintf("unknown quota kind %q, have %s", k, strings.Join(quotaKinds, ", ")))

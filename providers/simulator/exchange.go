@@ -108,6 +108,9 @@ func (x *exchange) run() (abort bool) {
 	if x.fault != nil && x.fault.kind.change != nil {
 		x.fault.kind.change(x, x.reply)
 	}
+	if x.ask.embed != nil { // whatever a fault has made of the words
+		x.reply.tokens.Output, x.reply.tokens.Reasoning = 0, 0
+	}
 	x.setUsage(x.reply)
 	out := x.render(x.reply)
 	broken := false
@@ -137,7 +140,7 @@ func (x *exchange) read() *failure {
 		}
 		return &failure{status: 401, kind: "authentication_error", message: message}
 	}
-	a, err := parseAsk(x.protocol, body)
+	a, err := x.parse(body)
 	if err != nil {
 		var bad *requestError
 		errors.As(err, &bad)
@@ -150,6 +153,15 @@ func (x *exchange) read() *failure {
 		return quotaFailure(s.cfg.Quota.Kind)
 	}
 	return x.findModel()
+}
+
+// parse reads a body by its protocol. The error is a *requestError.
+func (x *exchange) parse(body []byte) (*ask, error) {
+	switch x.protocol {
+	case embeddings, geminiEmbeddings:
+		return parseEmbedding(x.protocol, x.r.URL.Path, body)
+	}
+	return parseAsk(x.protocol, body)
 }
 
 // findModel looks the model up and checks what it does not take.
@@ -169,6 +181,11 @@ func (x *exchange) findModel() *failure {
 	}
 	if a.inputTokens > x.model.Context {
 		return x.tooLong()
+	}
+	if a.embed != nil {
+		if f := x.tooManyTexts(); f != nil {
+			return f
+		}
 	}
 	a.seed = a.seed.WithInt(cfg.Seed).WithInt(uint64(a.key))
 	if cfg.Strict {

@@ -19,6 +19,9 @@ func (r *reply) count() {
 // generate makes the answer to a request.
 func (x *exchange) generate() *reply {
 	a := x.ask
+	if a.embed != nil {
+		return x.embeddingReply()
+	}
 	r := &reply{model: a.model, created: x.start.Unix(), forced: a.choice.kind == "tool"}
 	if x.server.cfg.Vary {
 		x.vary()

@@ -104,7 +104,9 @@ func dialectFor(configured string, p protocol) string {
 		return configured
 	case p == chat:
 		return "openai"
-	case p == envelope:
+	case p == embeddings:
+		return "openai"
+	case p == envelope, p == geminiEmbeddings:
 		return "none"
 	}
 	return "anthropic"

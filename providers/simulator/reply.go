@@ -137,6 +137,8 @@ func chunks(text string, s seed) (parts []string, tokens []int) {
 // render gives a reply the form of the request's protocol.
 func (x *exchange) render(r *reply) rendering {
 	switch {
+	case x.ask.embed != nil:
+		return whole(x.embeddingBody(r), r)
 	case x.ask.protocol == messages && x.ask.stream:
 		return x.messagesStream(r)
 	case x.ask.protocol == messages:

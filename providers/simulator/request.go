@@ -48,6 +48,8 @@ type ask struct {
 	sampling     string // a sampling parameter that was sent
 	oldCap       bool   // the cap of Chat came under its old name
 
+	embed *embedding // of a request for vectors; nil else
+
 	images      int // tokens of images and documents
 	marks       []mark
 	inputTokens int

@@ -130,6 +130,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.serve(w, r, messages)
 		case strings.HasSuffix(path, "/chat/completions"):
 			s.serve(w, r, chat)
+		case strings.HasSuffix(path, "/embeddings"):
+			s.serve(w, r, embeddings)
+		case strings.HasSuffix(path, ":batchEmbedContents"), strings.HasSuffix(path, ":embedContent"):
+			s.serve(w, r, geminiEmbeddings)
 		default:
 			s.notFound(w, r)
 		}
