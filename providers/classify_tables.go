@@ -342,6 +342,11 @@ var phrases = []phrase{
 	{"location is not supported", []int{400}, nightshift.ClassPermission},     // Gemini
 	{"not in an active state", []int{0, 400}, nightshift.ClassInvalidRequest}, // Gemini, of a file of the row
 	{"request payload size exceeds", []int{0, 400}, nightshift.ClassTooLarge}, // Gemini
+	// Of too many texts, or too much of them, for one request for vectors.
+	{"batch size too large", []int{0, 400}, nightshift.ClassTooLarge},            // Mistral
+	{"split into more batches", []int{0, 400}, nightshift.ClassTooLarge},         // Mistral
+	{"too large to process", []int{0, 400, 500}, nightshift.ClassTooLarge},       // llama.cpp
+	{"maximum allowed batch size", []int{0, 413, 422}, nightshift.ClassTooLarge}, // text-embeddings-inference
 
 	{"is not a valid model", []int{0, 400}, nightshift.ClassNotFound},
 	{"invalid model name", []int{0, 400}, nightshift.ClassNotFound}, // LiteLLM

@@ -20,6 +20,10 @@ func TestClassify(t *testing.T) {
 	}{
 		{"an answer", 200, `{"choices":[]}`, ""},
 		{"an answer after blank lines", 200, "\n\n   \n" + `{"id":"x","choices":[]}`, ""},
+		{"Mistral, too many texts", 400, `{"object":"error","message":"Batch size too large","type":"invalid_request_batch_error","code":"3210"}`, nightshift.ClassTooLarge},
+		{"Mistral, too much text", 400, `{"object":"error","message":"Too many tokens overall, split into more batches.","code":"3210"}`, nightshift.ClassTooLarge},
+		{"llama.cpp, too much text", 500, `{"error":{"code":500,"message":"input (900 tokens) is too large to process. increase the physical batch size (current batch size: 512)","type":"server_error"}}`, nightshift.ClassTooLarge},
+		{"TEI, too many texts", 422, `{"error":"batch size 65 > maximum allowed batch size 32","error_type":"Validation"}`, nightshift.ClassTooLarge},
 		{"error null beside an answer", 200, `{"error":null,"choices":[{}]}`, ""},
 		{"an envelope that went well", 200, `{"success":true,"code":"200","message":"successful","data":{"choices":[]}}`, ""},
 		{"envelope code success", 200, `{"code":"success","data":{"content":[]}}`, ""},

@@ -11,6 +11,8 @@ const (
 	gemini      nightshift.Protocol = "gemini"
 	completions nightshift.Protocol = "completions"
 	embeddings  nightshift.Protocol = "embeddings"
+
+	geminiEmbeddings nightshift.Protocol = "gemini_embeddings"
 )
 
 // besideChat are the wire formats that services have at the base URL and with
@@ -33,7 +35,7 @@ var besideChat = map[string][]nightshift.Protocol{
 	"llama-cpp":  {responses, completions, embeddings},
 	"lm-studio":  {responses, completions, embeddings},
 	"litellm":    {responses, completions, embeddings},
-	"simulator":  {responses, gemini, completions, embeddings},
+	"simulator":  {responses, gemini, completions, embeddings, geminiEmbeddings},
 }
 
 // A formatAt is a wire format that a service has at another place than Chat
@@ -49,6 +51,8 @@ type formatAt struct {
 var elsewhere = []formatAt{
 	{service: "gemini", protocol: gemini, base: "https://generativelanguage.googleapis.com", scheme: AuthGoog,
 		facts: "limits are per model; a refusal for the day stops the model until midnight in California"},
+	{service: "gemini", protocol: geminiEmbeddings, base: "https://generativelanguage.googleapis.com", scheme: AuthGoog,
+		facts: "says nothing of tokens for most models, so what they cost is not known"},
 	{service: "vertex", protocol: gemini, path: "/publishers/google/models/" + ModelPlaceholder + ":generateContent",
 		facts: vertexFacts},
 	{service: "azure-openai", protocol: responses, path: azureV1 + "/responses"},

@@ -37,11 +37,13 @@ million tokens where they are known. ENDPOINT is a preset, an endpoint of the
 plan that --plan names, or a URL. Each WORD must be a part of the model's name.
 
 A price in brackets is what the list itself states. A gateway lists what it may
-route, which is not always what works.`,
+route, which is not always what works. A URL takes its key with --api-key-env.
+
+Exit codes: 0 listed, 2 the endpoint is not known or its key is not set, 4 the
+endpoint gives no list.`,
 		Example: `  nightshift models openai
-  nightshift models openrouter deepseek
-  nightshift models corp --plan tonight.yaml --json
-  nightshift models https://llm.example.com/v1 --api-key-env CORP_KEY`,
+  nightshift models anthropic sim
+  nightshift models openai --plan tonight.yaml --json | jq '.[].id'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.models(c.Context(), args[0], args[1:], f) },
 	}

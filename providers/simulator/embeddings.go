@@ -199,7 +199,7 @@ func (x *exchange) embeddingBody(r *reply) []byte {
 	}
 	var list []object
 	for i, text := range e.texts {
-		v := embed(x.ask.model, text, dimensions)
+		v := Embed(x.ask.model, text, dimensions)
 		o := newObject()
 		if x.ask.protocol == geminiEmbeddings {
 			o.raw("values", numbersText(v))
@@ -282,10 +282,10 @@ func numbersText(v []float32) string {
 	return string(append(b, ']'))
 }
 
-// embed makes the vector of a text: the sum of a vector for each of its words
+// Embed makes the vector of a text: the sum of a vector for each of its words
 // and one for each run of three letters, of length 1. Equal texts have equal
 // vectors, and texts that share words or most of their letters have near ones.
-func embed(model, text string, dimensions int) []float32 {
+func Embed(model, text string, dimensions int) []float32 {
 	start := random.Start.With("embedding").With(model)
 	sum := make([]float64, dimensions)
 	add := func(s seed, weight float64) {

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nightshift"
+	"nightshift/providers/simulator"
+	"nightshift/reports"
+	"nightshift/runner/store/view"
+)
+
+// embedRun runs a plan that embeds rows texts at a server, and returns the run
+// directory. more is added to the model.
+func embedRun(t *testing.T, s *simulator.Server, protocol string, rows int, more string) string {
+	t.Helper()
+	web := httptest.NewServer(s)
+	t.Cleanup(func() { web.Close(); s.Close() })
+	w := &workspace{dir: t.TempDir()}
+	var data bytes.Buffer
+	for i := range rows {
+		fmt.Fprintf(&data, `{"id": "t-%d", "prompt": "text number %d of %s"}`+"\n", i, i, strings.Repeat("words ", i%7))
+	}
+	w.write(t, "rows.jsonl", data.String())
+	w.write(t, "plan.yaml", fmt.Sprintf(`version: 1
+dataset: {path: rows.jsonl}
+models: [{name: e, endpoint: sim, model: e, price: {input: 0.02, output: 0}%s}]
+endpoints: {sim: {protocol: %s, base_url: "%s", auth: none}}
+budget: {usd: 5}
+raw: none
+out: out
+`, more, protocol, web.URL))
+	var out, errs bytes.Buffer
+	if code := run(context.Background(), []string{"run", "-q", filepath.Join(w.dir, "plan.yaml")}, nil, &out, &errs, os.LookupEnv); code != exitOK {
+		t.Fatalf("exit code %d\n%s%s", code, &out, &errs)
+	}
+	return filepath.Join(w.dir, "out")
+}
+
+// checkEmbeddings sees that every row is there once with its own vector, and
+// that tokens and money are those of the server's ledger.
+func checkEmbeddings(t *testing.T, dir string, s *simulator.Server, rows int) {
+	t.Helper()
+	var input, billed int64
+	seen := map[string]bool{}
+	for r, err := range view.Rows[nightshift.Record](dir, view.ReadOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[r.ID] || r.Outcome != nightshift.OutcomeOK || len(r.Embedding) != 256 || deref(r.EmbeddingCount) != 1 {
+			t.Fatalf("%s: %s, %d numbers, seen before %v: %s", r.ID, r.Outcome, len(r.Embedding), seen[r.ID], deref(r.ErrorMessage))
+		}
+		seen[r.ID] = true
+		input += deref(r.InputTokens)
+		billed += deref(r.BilledInputTokens)
+		if want := simulator.Embed("e", fmt.Sprintf("text number %d of %s", r.Row, strings.Repeat("words ", int(r.Row)%7)), 256); want[0] != r.Embedding[0] || want[255] != r.Embedding[255] {
+			t.Fatalf("%s has the vector of another text", r.ID)
+		}
+		if deref(r.OutputTokens) != 0 {
+			t.Errorf("%s wrote %d tokens", r.ID, deref(r.OutputTokens))
+		}
+	}
+	ledger := s.Ledger()
+	if len(seen) != rows || input != ledger.DeliveredTokens.InputTotal() {
+		t.Errorf("%d rows of %d, %d tokens; the ledger delivered %d", len(seen), rows, input, ledger.DeliveredTokens.InputTotal())
+	}
+	summary, err := reports.BuildPage(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Answers that broke on the way may have been billed: between the two.
+	least, most := summary.Total.CostNanoUSD, summary.Total.CostNanoUSD
+	if summary.Total.AtMostNanoUSD != nil {
+		most = *summary.Total.AtMostNanoUSD
+	}
+	if money := 20 * ledger.Billed.InputTotal(); money < least || money > most {
+		t.Errorf("the ledger billed %d nano-dollars, the report says %d to %d", money, least, most)
+	}
+	if want := 20 * ledger.DeliveredTokens.InputTotal(); least < want {
+		t.Errorf("the report says at least %d nano-dollars, the ledger delivered %d", least, want)
+	}
+	if billed < input {
+		t.Errorf("%d tokens billed, %d used", billed, input)
+	}
+}
+
+// Two thousand rows under 5 % mixed faults: every row once, its own vector, and
+// tokens and money as in the ledger.
+func TestEmbeddingsUnderFaults(t *testing.T) {
+	for _, protocol := range []string{"embeddings", "gemini_embeddings"} {
+		t.Run(protocol, func(t *testing.T) {
+			faults, err := simulator.ParseFaults("mixed=5%")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := simulator.New(simulator.Config{Faults: faults})
+			checkEmbeddings(t, embedRun(t, s, protocol, 2000, ""), s, 2000)
+		})
+	}
+}
+
+// Rows of a batch file with several texts have all their vectors, in order.
+func TestEmbeddingsOfABatchFile(t *testing.T) {
+	w := &workspace{dir: t.TempDir()}
+	w.write(t, "rows.jsonl", `{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"model":"x","input":["one","two"],"dimensions":4,"encoding_format":"base64"}}`+"\n")
+	w.write(t, "plan.yaml", "version: 1\ndataset: {path: rows.jsonl}\nmodels: [{name: e, endpoint: simulator-embeddings, model: e}]\nout: out\n")
+	var out, errs bytes.Buffer
+	if code := run(context.Background(), []string{"run", "-q", filepath.Join(w.dir, "plan.yaml")}, nil, &out, &errs, os.LookupEnv); code != exitOK {
+		t.Fatalf("exit code %d\n%s%s", code, &out, &errs)
+	}
+	for r, err := range view.Rows[nightshift.Record](filepath.Join(w.dir, "out"), view.ReadOptions{}) {
+		if err != nil || r.ID != "a" || deref(r.EmbeddingCount) != 2 || len(r.Embedding) != 8 {
+			t.Fatalf("%v, %s: %d vectors in %d numbers", err, r.ID, deref(r.EmbeddingCount), len(r.Embedding))
+		}
+		if two := simulator.Embed("e", "two", 4); two[0] != r.Embedding[4] {
+			t.Errorf("the second vector is %v, want %v", r.Embedding[4:], two)
+		}
+	}
+	out.Reset()
+	if code := run(context.Background(), []string{"export", filepath.Join(w.dir, "out"), "--format", "jsonl"}, nil, &out, &errs, os.LookupEnv); code != exitOK {
+		t.Fatal(errs.String())
+	}
+	var line struct{ Embedding []float32 }
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil || len(line.Embedding) != 8 {
+		t.Errorf("%v: %s", err, &out)
+	}
+}
