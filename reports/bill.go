@@ -11,6 +11,7 @@ import (
 	"nightshift"
 	"nightshift/internal/attemptlog"
 	"nightshift/providers/pricing"
+	"nightshift/runner/store/view"
 )
 
 // A Bill is what runs used and cost, from their files alone. Every attempt
@@ -194,8 +195,8 @@ func zero(n *int64) bool { return n == nil || *n == 0 }
 // simpleEntry is the bill of a simple row.
 func (r *billRow) simpleEntry() Entry {
 	return Entry{
-		Attempts: 1, Input: deref(r.InputTokens), Output: deref(r.OutputTokens), Reasoning: deref(r.ReasoningTokens),
-		CacheRead: deref(r.CacheReadTokens), CacheWrite: deref(r.CacheWrite5mTokens) + deref(r.CacheWrite1hTokens),
+		Attempts: 1, Input: view.Value(r.InputTokens), Output: view.Value(r.OutputTokens), Reasoning: view.Value(r.ReasoningTokens),
+		CacheRead: view.Value(r.CacheReadTokens), CacheWrite: view.Value(r.CacheWrite5mTokens) + view.Value(r.CacheWrite1hTokens),
 		CostNanoUSD: *r.CostNanoUSD, AtMostNanoUSD: r.CostNanoUSD,
 	}
 }
@@ -323,7 +324,7 @@ func (b *biller) spread(model string, e *Entry) {
 }
 
 func (b *biller) simpleLine(r *billRow) *Entry {
-	key := lineKey{r.Model, r.Endpoint, r.Outcome, deref(r.StopReason), deref(r.Category), deref(r.ServedModel)}
+	key := lineKey{r.Model, r.Endpoint, r.Outcome, view.Value(r.StopReason), view.Value(r.Category), view.Value(r.ServedModel)}
 	if b.last != nil && key == b.lastKey {
 		return &b.last.Entry
 	}
@@ -334,7 +335,7 @@ func (b *biller) simpleLine(r *billRow) *Entry {
 		if r.answered() {
 			kind = kindAnswer
 		}
-		l = b.line(r, b.kind(kind), time.Time{}, deref(r.ServedModel))
+		l = b.line(r, b.kind(kind), time.Time{}, view.Value(r.ServedModel))
 		b.simple[key] = l
 	}
 	return &l.Entry
@@ -357,7 +358,7 @@ func (b *biller) addLog(r *billRow, sum *Entry) {
 	for i := range attempts {
 		a := &attempts[i]
 		e := b.attempt(r, a)
-		l := b.line(r, b.kind(attemptKind(r, a)), a.StartedAt, cmp.Or(a.ServedModel, deref(r.ServedModel)))
+		l := b.line(r, b.kind(attemptKind(r, a)), a.StartedAt, cmp.Or(a.ServedModel, view.Value(r.ServedModel)))
 		if first {
 			e.Rows = 1
 			first = false
@@ -470,7 +471,7 @@ func (b *biller) cost(r *billRow, a *nightshift.Attempt, e *Entry) (cost nightsh
 
 // price finds the price of an attempt; nil when it is not known.
 func (b *biller) price(r *billRow, a *nightshift.Attempt) *pricing.Price {
-	served := cmp.Or(a.ServedModel, deref(r.ServedModel))
+	served := cmp.Or(a.ServedModel, view.Value(r.ServedModel))
 	key := priceKey{r.Model, r.Endpoint, r.RequestedModel, served}
 	if b.priced && key == b.priceKey {
 		return b.lastPrice
@@ -535,11 +536,11 @@ func (b *biller) value(word string, r *billRow, kind string, at time.Time, serve
 	case "endpoint":
 		return r.Endpoint
 	case "category":
-		return cmp.Or(deref(r.Category), "none")
+		return cmp.Or(view.Value(r.Category), "none")
 	case "outcome":
 		return r.Outcome
 	case "stop_reason":
-		return cmp.Or(deref(r.StopReason), "none")
+		return cmp.Or(view.Value(r.StopReason), "none")
 	case "hour":
 		if at.IsZero() {
 			return unknownValue

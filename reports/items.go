@@ -93,18 +93,18 @@ type explorerRow struct {
 
 func (r *explorerRow) item() *Item {
 	return &Item{
-		Row: r.Row, Epoch: r.Epoch, ID: r.ID, Category: deref(r.Category), System: deref(r.System),
-		Input: deref(r.Input), Target: deref(r.Target), Metadata: deref(r.Metadata),
+		Row: r.Row, Epoch: r.Epoch, ID: r.ID, Category: view.Value(r.Category), System: view.Value(r.System),
+		Input: view.Value(r.Input), Target: view.Value(r.Target), Metadata: view.Value(r.Metadata),
 	}
 }
 
 func (r *explorerRow) answer() Answer {
 	a := Answer{
-		Model: r.Model, Epoch: r.Epoch, Outcome: r.Outcome, Stop: deref(r.StopReason), Text: deref(r.Text), Thinking: deref(r.Thinking),
-		ToolCalls: deref(r.ToolCalls), ErrorClass: deref(r.ErrorClass), Error: deref(r.ErrorMessage), Flags: deref(r.Flags),
+		Model: r.Model, Epoch: r.Epoch, Outcome: r.Outcome, Stop: view.Value(r.StopReason), Text: view.Value(r.Text), Thinking: view.Value(r.Thinking),
+		ToolCalls: view.Value(r.ToolCalls), ErrorClass: view.Value(r.ErrorClass), Error: view.Value(r.ErrorMessage), Flags: view.Value(r.Flags),
 		CostNanoUSD: r.CostNanoUSD, Input: r.InputTokens, Output: r.OutputTokens, Reasoning: r.ReasoningTokens, LatencyMS: r.LatencyMS,
 	}
-	if s := deref(r.ServedModel); s != r.RequestedModel {
+	if s := view.Value(r.ServedModel); s != r.RequestedModel {
 		a.Served = s
 	}
 	if r.AttemptLog != nil && json.Valid([]byte(*r.AttemptLog)) {
@@ -190,7 +190,7 @@ func joinScores(dir string, items map[compare.ItemKey]*Item) error {
 		for i := range item.Answers {
 			if item.Answers[i].Model == s.Model {
 				item.Answers[i].Scores = append(item.Answers[i].Scores,
-					ItemScore{s.Scorer, s.Value, string(s.Status), deref(s.Answer), deref(s.Explanation)})
+					ItemScore{s.Scorer, s.Value, string(s.Status), view.Value(s.Answer), view.Value(s.Explanation)})
 			}
 		}
 	}

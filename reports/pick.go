@@ -10,6 +10,7 @@ import (
 	"nightshift"
 	"nightshift/reports/compare"
 	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // Rows kept in a report, by why they are.
@@ -56,7 +57,7 @@ func (p *picker) add(row *summaryRow, e *Entry) {
 		p.kinds["flagged"].add(key, chance)
 	}
 	p.kinds["expensive"].add(key, float64(e.CostNanoUSD))
-	p.kinds["slow"].add(key, deref(row.LatencyMS))
+	p.kinds["slow"].add(key, view.Value(row.LatencyMS))
 	p.kinds["sample"].add(key, chance)
 }
 

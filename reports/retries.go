@@ -6,6 +6,7 @@ import (
 
 	"nightshift"
 	"nightshift/internal/attemptlog"
+	"nightshift/runner/store/view"
 )
 
 // WasRetried reports whether some request of a row was sent again. A row of
@@ -22,7 +23,7 @@ func WasRetried(attempts int32, flags *string) bool {
 // turn.
 func retries(row *summaryRow) int64 {
 	turns := int64(1)
-	if row.AttemptLog != nil && strings.Contains(deref(row.Flags), "multi_turn") {
+	if row.AttemptLog != nil && strings.Contains(view.Value(row.Flags), "multi_turn") {
 		turns = turnsOf(row)
 	}
 	return max(int64(row.Attempts)-turns, 0)

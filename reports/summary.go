@@ -277,7 +277,7 @@ func (t *tally) add(row *summaryRow) Entry {
 	e := t.biller.add(row.bill())
 	m.bill.add(&e)
 	t.timeline.add(row)
-	t.started, t.ended = earlier(t.started, row.StartedAt), later(t.ended, row.FinishedAt)
+	t.started, t.ended = view.Earlier(t.started, row.StartedAt), view.Later(t.ended, row.FinishedAt)
 	t.worked.add(row.StartedAt, row.FinishedAt)
 	if row.ErrorClass != nil && !outcome.Answered() {
 		t.fail(row)
@@ -286,7 +286,7 @@ func (t *tally) add(row *summaryRow) Entry {
 }
 
 func (m *modelTally) answered(row *summaryRow) {
-	m.StopReasons[cmp.Or(deref(row.StopReason), "unknown")]++
+	m.StopReasons[cmp.Or(view.Value(row.StopReason), "unknown")]++
 	if row.InputTokens == nil && row.OutputTokens == nil {
 		m.AnswersNoUsage++
 	}
@@ -306,7 +306,7 @@ func (t *tally) fail(row *summaryRow) {
 	key := [2]string{row.Model, *row.ErrorClass}
 	g, ok := t.errors[key]
 	if !ok {
-		g = &ErrorGroup{Model: row.Model, Class: *row.ErrorClass, Hint: hints[nightshift.ErrorClass(*row.ErrorClass)], Example: deref(row.ErrorMessage), FirstID: row.ID}
+		g = &ErrorGroup{Model: row.Model, Class: *row.ErrorClass, Hint: hints[nightshift.ErrorClass(*row.ErrorClass)], Example: view.Value(row.ErrorMessage), FirstID: row.ID}
 		t.errors[key] = g
 	}
 	g.Rows++

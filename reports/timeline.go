@@ -8,6 +8,7 @@ import (
 
 	"nightshift"
 	"nightshift/internal/attemptlog"
+	"nightshift/runner/store/view"
 )
 
 // mostBins is how many stretches a Timeline has at most.
@@ -86,8 +87,8 @@ func (t *timeline) add(row *summaryRow) {
 	if row.FinishedAt != nil && nightshift.Outcome(row.Outcome).Answered() {
 		b := t.at(*row.FinishedAt)
 		b.Answers++
-		b.Input += deref(row.InputTokens)
-		b.Output += deref(row.OutputTokens)
+		b.Input += view.Value(row.InputTokens)
+		b.Output += view.Value(row.OutputTokens)
 		if nightshift.Outcome(row.Outcome) == nightshift.OutcomeRefused {
 			b.Declined++
 		}

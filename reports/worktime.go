@@ -31,7 +31,7 @@ func (w *worktime) add(from, to *time.Time) {
 	if found {
 		i++
 	}
-	w.spans[i] = [2]*time.Time{earlier(w.spans[i][0], from), later(w.spans[i][1], to)}
+	w.spans[i] = [2]*time.Time{view.Earlier(w.spans[i][0], from), view.Later(w.spans[i][1], to)}
 }
 
 func (w *worktime) total() (d time.Duration) {

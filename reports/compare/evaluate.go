@@ -10,6 +10,7 @@ import (
 	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
+	"nightshift/runner/store/view"
 )
 
 // Pairwise is the type of scorer that says which of two answers is better. Its
@@ -49,7 +50,7 @@ func (m *matrix) describeRun(r *comparedRun) ComparedRun {
 	}
 	for _, c := range m.columns {
 		if c.run == r {
-			out.Started, out.Finished = earlier(out.Started, c.started), later(out.Finished, c.finished)
+			out.Started, out.Finished = view.Earlier(out.Started, c.started), view.Later(out.Finished, c.finished)
 		}
 	}
 	return out

@@ -254,11 +254,11 @@ func (m *matrix) describe(r *comparedRun, wanted map[int32]*Disagreement) error 
 			d := wanted[item]
 			if d.ID == "" {
 				d.ID = row.ID
-				d.System, d.Prompt, d.Target = clipped(deref(row.System)), clipped(deref(row.Input)),
-					clipped(deref(row.Target))
+				d.System, d.Prompt, d.Target = clipped(view.Value(row.System)), clipped(view.Value(row.Input)),
+					clipped(view.Value(row.Target))
 			}
 			if a := d.answer(labels[row.Model]); a != nil {
-				a.Output = clipped(deref(row.Text))
+				a.Output = clipped(view.Value(row.Text))
 			}
 		})
 }
@@ -284,7 +284,7 @@ func (m *matrix) explain(r *comparedRun, d scoring.Described, wanted map[int32]*
 			continue
 		}
 		if a := w.answer(labels[s.Model]); a != nil {
-			a.Answer, a.Explanation = clipped(deref(s.Answer)), clipped(deref(s.Explanation))
+			a.Answer, a.Explanation = clipped(view.Value(s.Answer)), clipped(view.Value(s.Explanation))
 		}
 	}
 	return nil

@@ -558,7 +558,7 @@ func (c *column) take(row *factRow, item int) {
 	if row.ServedModel != nil {
 		c.Served[*row.ServedModel]++
 	}
-	switch reason := deref(row.StopReason); {
+	switch reason := view.Value(row.StopReason); {
 	case kind == failed:
 		c.Stops.Reasons["error"]++
 	case reason == "":
@@ -566,8 +566,8 @@ func (c *column) take(row *factRow, item int) {
 	default:
 		c.Stops.Reasons[reason]++
 	}
-	atCap := c.cap > 0 && deref(row.Output) >= c.cap
-	silent := kind == empty && deref(row.Reasoning) > 0
+	atCap := c.cap > 0 && view.Value(row.Output) >= c.cap
+	silent := kind == empty && view.Value(row.Reasoning) > 0
 	if kind != truncated && kind != failed && (atCap || silent) {
 		c.Stops.Suspect++
 	}
@@ -576,12 +576,12 @@ func (c *column) take(row *factRow, item int) {
 		c.latency[item] += *row.Latency
 		c.latencies.Add(*row.Latency)
 	}
-	c.Tokens.Input += deref(row.Input)
-	c.Tokens.CacheRead += deref(row.CacheRead)
-	c.Tokens.CacheWrite += deref(row.CacheWrite5m) + deref(row.CacheWrite1h)
-	c.Tokens.Output += deref(row.Output)
-	c.Tokens.Reasoning += deref(row.Reasoning)
-	c.started, c.finished = earlier(c.started, row.Started), later(c.finished, row.Finished)
+	c.Tokens.Input += view.Value(row.Input)
+	c.Tokens.CacheRead += view.Value(row.CacheRead)
+	c.Tokens.CacheWrite += view.Value(row.CacheWrite5m) + view.Value(row.CacheWrite1h)
+	c.Tokens.Output += view.Value(row.Output)
+	c.Tokens.Reasoning += view.Value(row.Reasoning)
+	c.started, c.finished = view.Earlier(c.started, row.Started), view.Later(c.finished, row.Finished)
 }
 
 func (c *column) takeCost(row *factRow, item int, outcome nightshift.Outcome) {
@@ -590,8 +590,8 @@ func (c *column) takeCost(row *factRow, item int, outcome nightshift.Outcome) {
 		c.NoCost++
 		c.cost[item] = math.NaN()
 	}
-	c.Cost.add(deref(row.Cost), unknown || row.MaybeBilled)
-	c.cost[item] += float64(deref(row.Cost)) / 1e9
+	c.Cost.add(view.Value(row.Cost), unknown || row.MaybeBilled)
+	c.cost[item] += float64(view.Value(row.Cost)) / 1e9
 }
 
 func kindOf(o nightshift.Outcome) answerKind {

@@ -3,31 +3,9 @@ package compare
 import (
 	"fmt"
 	"strings"
-	"time"
 )
 
 var (
 	sprintf = fmt.Sprintf
 	join    = strings.Join
 )
-
-func deref[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
-}
-
-func earlier(a, b *time.Time) *time.Time {
-	if a == nil || b != nil && b.Before(*a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b *time.Time) *time.Time {
-	if a == nil || b != nil && b.After(*a) {
-		return b
-	}
-	return a
-}

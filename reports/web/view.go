@@ -305,8 +305,8 @@ type listRow struct {
 const preview = 400 // bytes of an answer in a list
 
 func (r *listRow) item() *reports.Item {
-	i := &reports.Item{Row: r.Row, Epoch: r.Epoch, ID: r.ID, Category: deref(r.Category), Answers: []reports.Answer{{
-		Model: r.Model, Outcome: r.Outcome, Text: deref(r.Text), Error: deref(r.ErrorMessage), ErrorClass: deref(r.ErrorClass),
+	i := &reports.Item{Row: r.Row, Epoch: r.Epoch, ID: r.ID, Category: view.Value(r.Category), Answers: []reports.Answer{{
+		Model: r.Model, Outcome: r.Outcome, Text: view.Value(r.Text), Error: view.Value(r.ErrorMessage), ErrorClass: view.Value(r.ErrorClass),
 		CostNanoUSD: r.CostNanoUSD, Output: r.Output, LatencyMS: r.LatencyMS,
 	}}}
 	i.Shorten(preview)
@@ -514,11 +514,11 @@ func (s *scan) show(model string, order []compare.ItemKey, place map[compare.Ite
 func (r *keyRow) value(word string) float64 {
 	switch word {
 	case "cost":
-		return float64(deref(r.CostNanoUSD))
+		return float64(view.Value(r.CostNanoUSD))
 	case "latency":
-		return deref(r.LatencyMS)
+		return view.Value(r.LatencyMS)
 	}
-	return float64(deref(r.Output))
+	return float64(view.Value(r.Output))
 }
 
 // item is one prompt with the answers of all models.
@@ -684,11 +684,4 @@ func lastUnit(info view.Info, model string) int {
 		}
 	}
 	return max(len(info.Chunks)-1, 0)
-}
-
-func deref[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
 }

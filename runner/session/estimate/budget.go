@@ -8,6 +8,7 @@ import (
 	"nightshift/providers/limits"
 	"nightshift/runner/plan"
 	"nightshift/runner/session"
+	"nightshift/runner/store/view"
 )
 
 // An endpointForecast is how long one server and key will be busy.
@@ -156,7 +157,7 @@ func (f *Forecast) afford(p *plan.Resolved) {
 		for _, m := range f.Models {
 			largest = max(largest, m.largest.largestCost)
 		}
-		texts = append(texts, b.judge(*b.USD, deref(f.Total.CostUSD), f.Total.AtMostUSD, largest, func(x float64) string { return words.Dollars(x, false) }))
+		texts = append(texts, b.judge(*b.USD, view.Value(f.Total.CostUSD), f.Total.AtMostUSD, largest, func(x float64) string { return words.Dollars(x, false) }))
 	}
 	if len(texts) > 0 {
 		b.Words = strings.Join(texts, "; ")

@@ -231,18 +231,11 @@ func (f *Forecast) sum() {
 		if m.CostUSD == nil {
 			t.CostAtLeast = true
 		} else {
-			t.CostUSD = new(deref(t.CostUSD).plus(*m.CostUSD))
+			t.CostUSD = new(view.Value(t.CostUSD).plus(*m.CostUSD))
 		}
 		t.AtMostTokens = bothKnown(t.AtMostTokens, m.AtMostTokens)
 		t.AtMostUSD = bothKnown(t.AtMostUSD, m.AtMostUSD)
 	}
-}
-
-func deref[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
 }
 
 // bothKnown adds two figures; nil is unknown.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"nightshift/providers/limits"
+	"nightshift/runner/store/view"
 )
 
 // TestCalibratedIntervals draws datasets whose tokens and answers vary as real
@@ -129,12 +130,12 @@ func TestHours(t *testing.T) {
 	} {
 		e := endpointForecast{Requests: 600, in: in, out: out, cap: out, limits: tc.limits}
 		e.work()
-		if e.Limited != tc.limited || math.Abs(deref(e.Hours).Likely-tc.likely) > 1e-9 {
-			t.Errorf("%+v: %s, %+v; want %s, %v h", tc.limits, e.Limited, deref(e.Hours), tc.limited, tc.likely)
+		if e.Limited != tc.limited || math.Abs(view.Value(e.Hours).Likely-tc.likely) > 1e-9 {
+			t.Errorf("%+v: %s, %+v; want %s, %v h", tc.limits, e.Limited, view.Value(e.Hours), tc.limited, tc.likely)
 		}
 	}
 	timed := endpointForecast{Requests: 600, latency: 7200, limits: limits.Config{Concurrency: 2}}
-	if timed.work(); math.Abs(deref(timed.Hours).Likely-1) > 1e-9 {
+	if timed.work(); math.Abs(view.Value(timed.Hours).Likely-1) > 1e-9 {
 		t.Errorf("two hours of answers, two at a time: %+v", timed.Hours)
 	}
 }
