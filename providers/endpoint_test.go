@@ -261,6 +261,7 @@ func TestFormatsOfPresets(t *testing.T) {
 		{"deepseek", responses, "https://api.deepseek.com/responses", AuthBearer},
 		{"deepseek", completions, "https://api.deepseek.com/beta/completions", AuthBearer},
 		{"gemini", gemini, "https://generativelanguage.googleapis.com/v1beta/models/{model}:generateContent", AuthGoog},
+		{"gemini", geminiEmbeddings, "https://generativelanguage.googleapis.com/v1beta/models/{model}:batchEmbedContents", AuthGoog},
 		{"gemini", embeddings, "https://generativelanguage.googleapis.com/v1beta/openai/embeddings", AuthBearer},
 		{"vertex", gemini, "NEEDED/publishers/google/models/{model}:generateContent", AuthBearer},
 		{"vertex", nightshift.Chat, "NEEDED/endpoints/openapi/chat/completions", AuthBearer},

@@ -7,12 +7,11 @@ import (
 )
 
 const (
-	responses   nightshift.Protocol = "responses"
-	gemini      nightshift.Protocol = "gemini"
-	completions nightshift.Protocol = "completions"
-	embeddings  nightshift.Protocol = "embeddings"
-
-	geminiEmbeddings nightshift.Protocol = "gemini_embeddings"
+	responses        nightshift.Protocol = "responses"
+	gemini           nightshift.Protocol = "gemini"
+	completions      nightshift.Protocol = "completions"
+	embeddings                           = nightshift.Embeddings
+	geminiEmbeddings                     = nightshift.GeminiEmbeddings
 )
 
 // besideChat are the wire formats that services have at the base URL and with

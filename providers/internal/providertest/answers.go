@@ -65,11 +65,7 @@ func (c Case) answer(output string, parts ...string) string {
 	if c.Stream {
 		return strings.Join(c.stream(parts, output), "")
 	}
-	text := parts[0]
-	for _, p := range parts[1:] {
-		text = strings.TrimSuffix(text, `"`) + strings.TrimPrefix(p, `"`)
-	}
-	return c.whole(text, output)
+	return c.whole(joined(parts), output)
 }
 
 // quote is a text in JSON, for texts that need no more than quotes.

@@ -2,6 +2,7 @@ package providertest
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,7 +57,11 @@ const (
 )
 
 // dialects are those of all wire formats that answer with text.
-var dialects = []dialect{messagesDialect{}, chatDialect{}}
+var dialects = landed(messagesDialect{}, chatDialect{}, responsesDialect{}, geminiDialect{}, completionsDialect{})
+
+func landed(all ...dialect) []dialect {
+	return slices.DeleteFunc(all, func(d dialect) bool { return !d.protocol().Valid() })
+}
 
 // Counts of output tokens.
 const (
