@@ -46,32 +46,6 @@ type background struct {
 	hold hold
 }
 
-const (
-	fewBefore      = 3    // requests that pass between two refusals even where a limit is
-	enoughTogether = 20   // sent at the same time tell whether a bucket was empty
-	severalBefore  = 5    // and that they do not where one is
-	tellingGap     = 10   // requests between two refusals that say something about the rate
-	enoughPassed   = 30.0 // requests that tell a rate
-	clearlyMore    = 1.3  // times; what differs less is the same
-	leastExplains  = 1e-4 // a share below that is none
-	mostExplains   = 0.12 // a larger one is no background
-	mostNeed       = 64
-)
-
-// How a share is guessed after a first refusal that came while many passed.
-const (
-	guessed      = 0.05  // at first,
-	guessedSeen  = 50.0  // as if measured on so many requests,
-	mostGuessed  = 0.075 // and corrected up to that
-	guessRate    = 30.0  // requests a second at least: a limit would show within a second
-	guessPause   = 60.0  // seconds until the next guess after one that was wrong
-	harmless     = 0.005 // a share below need not be told from a limit: it costs nothing
-	confirmAfter = 8     // refusals
-	confirmWith  = 10.0  // refusals expected at a lower rate; confirmed where
-	confirmed    = 3     // came, wrong where fewer than one less did
-	confirmFor   = 30.0  // seconds at most; where that is not enough, the share is small
-)
-
 // A hold is an experiment: a lower rate for a while, to see whether refusals
 // come all the same.
 type hold struct {
@@ -90,16 +64,6 @@ type hold struct {
 	again   float64 // when the next may begin
 	gap     float64 // between the last two
 }
-
-const (
-	holdShare  = 0.7  // of the rate
-	holdLength = 15.0 // seconds, or
-	holdPart   = 0.05 // of the time so far
-	mostSteps  = 3
-	laterWorth = 2.5
-	firstGap   = 60.0 // seconds until the next, doubled each time
-	longestGap = 3600.0
-)
 
 func newBackground() background {
 	return background{most: math.Inf(1), need: 1, hold: hold{gap: firstGap}}
@@ -122,11 +86,11 @@ func (b *background) advance(now float64) (ended bool) {
 	h := &b.hold
 	dt := now - h.at
 	h.at = now
-	b.recent *= math.Exp2(-max(dt, 0) / 60)
+	b.recent *= math.Exp2(-max(dt, 0) / recentHalfLife)
 	if h.rate == 0 || dt <= 0 {
 		return false
 	}
-	h.level = min(max(1, 0.1*h.rate), h.level+dt*h.rate)
+	h.level = min(max(1, holdBurst*h.rate), h.level+dt*h.rate)
 	if now < h.until && !(b.supposed && h.sent >= h.enough) {
 		return false
 	}
@@ -142,7 +106,7 @@ func (b *background) concluded(now float64) {
 		expected := b.share * h.sent
 		b.measure(h.refused, h.sent)
 		switch {
-		case !b.supposed && h.refused == 0 && expected > 3, b.supposed && h.sent >= h.enough && h.refused < confirmed-1:
+		case !b.supposed && h.refused == 0 && expected > expectedRefusals, b.supposed && h.sent >= h.enough && h.refused < confirmed-1:
 			b.deny(now)
 		case h.refused >= confirmed:
 			b.supposed = false
@@ -265,14 +229,16 @@ func (b *background) explains(now, number, together, perMinute float64) bool {
 
 // measure corrects the share by n requests, k of which were refused.
 func (b *background) measure(k, n float64) {
-	b.seen = min(b.seen+n, 100/b.share)
+	b.seen = min(b.seen+n, memoryOfShare/b.share)
 	b.share = min(b.found, b.share+(k-n*b.share)/b.seen)
 	if b.share < leastExplains {
 		b.withdraw()
 	}
 }
 
-func (b *background) slowShare() float64 { return min(0.5, max(2.5*b.share, b.share+0.02)) }
+func (b *background) slowShare() float64 {
+	return min(slowMost, max(slowFactor*b.share, b.share+slowStep))
+}
 
 // A judgement says what a refusal is about.
 type judgement uint8
@@ -300,7 +266,7 @@ func (b *background) judge(now float64, s scene) judgement {
 	b.passed--
 	b.recent++
 	before := s.number - b.reacted
-	if before < fewBefore || b.refused > 10 && b.refused > mostExplains*b.sends {
+	if before < fewBefore || b.refused > manyRefused && b.refused > mostExplains*b.sends {
 		b.clustered(now)
 		return aboutRate
 	}
@@ -308,7 +274,7 @@ func (b *background) judge(now float64, s scene) judgement {
 	first := b.began == 0
 	mostlyPaused := now-s.resumed < (now-b.began)/2
 	if !first && b.passed >= enoughPassed {
-		b.least = max(b.least, b.passed/max(now-b.began, 0.1))
+		b.least = max(b.least, b.passed/max(now-b.began, leastSpan))
 	}
 	if first || b.passed >= enoughPassed {
 		b.begun(now)
@@ -337,7 +303,7 @@ func (b *background) judge(now float64, s scene) judgement {
 
 // clustered takes in a refusal that came with others: that is what a limit does.
 func (b *background) clustered(now float64) {
-	if b.clusters++; b.clusters < 2 {
+	if b.clusters++; b.clusters < clusterFrom {
 		return
 	}
 	b.forget()
@@ -369,7 +335,7 @@ func (b *background) stale(number float64) {
 // needed is how many refusals must speak against a limit: the more, the larger
 // the share that would be expected from then on. More of them come then, too.
 func (b *background) needed(number float64, doubts int) int {
-	return b.need + doubts + int(b.suspected(number)/0.04)
+	return b.need + doubts + int(b.suspected(number)/needPerShare)
 }
 
 func (b *background) begun(now float64) {
@@ -398,11 +364,9 @@ func (b *background) accept(number float64) {
 // more are refused than expected.
 type alarm struct{ sum float64 }
 
-const quickShare = 0.5
-
 // alarmAt is the bound that so many outcomes a minute pass by chance less
 // than once in ten minutes (Lorden 1971: on average after e^bound outcomes).
-func alarmAt(perMinute float64) float64 { return math.Log(10 * max(perMinute, 60)) }
+func alarmAt(perMinute float64) float64 { return math.Log(alarmMinutes * max(perMinute, alarmLeast)) }
 
 // outcomes takes in so many requests that passed and one that was refused. What
 // passed together with it may make up for others that were refused.

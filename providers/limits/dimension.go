@@ -13,18 +13,6 @@ const (
 	numDims
 )
 
-const (
-	// pace is the share of a rate that is asked for: what is left over pays
-	// for wrong estimates and for clocks that differ.
-	pace = 0.985
-	// ahead is how many seconds of its rate a pacer saves while there is
-	// nothing to send, behind how many while the server's bucket is empty:
-	// what could not be sent then is still ours.
-	ahead      = 2.0
-	behind     = 75.0
-	spreadOver = 0.1
-)
-
 // A rule says when a server charges output.
 type rule uint8
 
@@ -82,20 +70,16 @@ type dimension struct {
 	used         meter
 }
 
-// bursts are the bucket sizes tried, in seconds. The longest comes first: it
-// is believed until something speaks against it.
-var bursts = []float64{60, 30, 15, 8, 4, 2, 1, 0.5}
-
 func newDimension(kind dim, perMinute float64, charge Charge) dimension {
 	d := dimension{kind: kind, confident: charge != ""}
 	for _, r := range rulesOf(kind, charge) {
 		for _, b := range bursts {
 			d.bucketModels = append(d.bucketModels, bucketModel{rule: r, burst: b})
 		}
-		d.bucketModels = append(d.bucketModels, bucketModel{rule: r, burst: 60, fixed: true})
+		d.bucketModels = append(d.bucketModels, bucketModel{rule: r, burst: fixedWindow, fixed: true})
 	}
 	if perMinute > 0 {
-		d.configured = perMinute / 60
+		d.configured = perMinute / defaultPeriod
 		d.setRate(d.configured)
 	}
 	return d
@@ -173,7 +157,7 @@ func (d *dimension) wait(c Cost, share float64) float64 {
 	}
 	if d.short {
 		d.short = false
-		d.probed = d.at-d.since > 1 && d.small()
+		d.probed = d.at-d.since > shortFor && d.small()
 	}
 	if d.level < 0 {
 		return -d.level / (d.rate * share)
@@ -187,7 +171,7 @@ func (d *dimension) spread(c Cost) float64 {
 	if d.level <= ahead*d.rate || !d.small() {
 		return d.inOrder(c)
 	}
-	return max(0, d.last+min(0.02, spreadOver*d.reserve(c)/d.level)-d.at)
+	return max(0, d.last+min(spreadMost, spreadOver*d.reserve(c)/d.level)-d.at)
 }
 
 // inOrder keeps large requests so far apart that the server sees them in the
@@ -198,8 +182,8 @@ func (d *dimension) inOrder(c Cost) float64 {
 	if !d.confident {
 		most = max(most, d.arrival(atStart, c))
 	}
-	gap := min(0.1, 0.02*most/d.rate, 0.5*d.reserve(c)/d.rate)
-	if gap < 0.002 {
+	gap := min(orderMost, orderShare*most/d.rate, orderReserve*d.reserve(c)/d.rate)
+	if gap < orderLeast {
 		return 0
 	}
 	return max(0, d.last+gap-d.at)
@@ -211,10 +195,10 @@ func (d *dimension) need(m *bucketModel, c Cost) float64 {
 	arrival := d.arrival(m.rule, c)
 	if d.kind == dimOutput || d.kind == dimTokens {
 		if m.rule == atEnd {
-			arrival = max(arrival, min(max(0.25*d.rate, float64(c.Output)), m.burst/2*d.rate))
+			arrival = max(arrival, min(max(needOfRate*d.rate, float64(c.Output)), m.burst/needOfBucket*d.rate))
 		}
 	}
-	return min(arrival, 0.98*m.burst*d.rate)
+	return min(arrival, mostOfBucket*m.burst*d.rate)
 }
 
 // arrival is what a server with rule r charges when c arrives.
@@ -270,8 +254,8 @@ func (d *dimension) spend(c Cost) charge {
 	s := charge{booked: d.reserve(c), sent: d.at, touched: true}
 	d.level -= s.booked
 	d.last = d.at
-	d.usual += 0.1 * (s.booked - d.usual)
-	margin := 0.15 * d.rate
+	d.usual += usualWeight * (s.booked - d.usual)
+	margin := marginOfRate * d.rate
 	for i := range d.bucketModels {
 		m := &d.bucketModels[i]
 		need := d.need(m, c)
@@ -283,7 +267,7 @@ func (d *dimension) spend(c Cost) charge {
 		case m.level < need-room:
 			s.excluded |= 1 << i
 		}
-		m.level = max(m.level-d.arrival(m.rule, c), -2*m.burst*d.rate-need)
+		m.level = max(m.level-d.arrival(m.rule, c), -deepestDebt*m.burst*d.rate-need)
 	}
 	if d.reported {
 		s.noted = make([]float32, len(d.bucketModels))
@@ -364,7 +348,7 @@ func (d *dimension) accepted(s charge) {
 	}
 	for i := range d.bucketModels {
 		if s.excluded&(1<<i) != 0 {
-			d.bucketModels[i].predictionError += 0.25
+			d.bucketModels[i].predictionError += errorOfPass
 		}
 	}
 	d.choose()
@@ -380,7 +364,7 @@ func (d *dimension) refused(s charge, c Cost) (expected bool) {
 	}
 	for i := range d.bucketModels {
 		m := &d.bucketModels[i]
-		m.predictionError *= 0.85
+		m.predictionError *= errorKept
 		if m.level < d.need(m, c) { // what it booked has been taken back
 			s.clear &^= 1 << i
 		}
@@ -428,12 +412,12 @@ func (d *dimension) fill() float64 { return d.bucketModels[d.best].level / d.rat
 // small reports whether the server's bucket is known to be small: the belief
 // agrees with what the server says, where it says anything.
 func (d *dimension) small() bool {
-	return d.bucketModels[d.best].burst < 5 && (!d.reported || d.agrees())
+	return d.bucketModels[d.best].burst < smallBurst && (!d.reported || d.agrees())
 }
 
 // agrees reports whether what the server says remains is what is believed.
 func (d *dimension) agrees() bool {
-	return d.bucketModels[d.best].off() < 0.3
+	return d.bucketModels[d.best].off() < agreesWithin
 }
 
 // forget lets old evidence fade, so that a server that changes is seen anew.
@@ -448,7 +432,7 @@ func (d *dimension) forget(keep float64) {
 // any longer: at the pace of max_tokens charged for good, the server's bucket
 // is full and all rules look alike.
 func (d *dimension) explore() {
-	least := 2*d.bucketModels[d.best].off() + 0.25
+	least := exploreFactor*d.bucketModels[d.best].off() + exploreSlack
 	if d.bucketModels[d.best].rule != atStart || d.confident || d.at < d.exploreAt {
 		return
 	}
@@ -460,7 +444,7 @@ func (d *dimension) explore() {
 	}
 	if best != d.best {
 		d.believe(best)
-		d.hoped = min(3*d.hoped+300, 7200)
+		d.hoped = min(exploreGrowth*d.hoped+firstExplore, lastExplore)
 		d.exploreAt = d.at + d.hoped // not so soon again, if that was wrong
 	}
 }
@@ -468,7 +452,7 @@ func (d *dimension) explore() {
 // choose picks the bucket model that is least contradicted. It stays with the one it
 // has unless another is clearly better.
 func (d *dimension) choose() {
-	best, least := d.best, 0.75*d.bucketModels[d.best].doubt()-0.4
+	best, least := d.best, betterBy*d.bucketModels[d.best].doubt()-betterByAtLeast
 	for i := range d.bucketModels {
 		if doubt := d.bucketModels[i].doubt(); doubt < least {
 			best, least = i, doubt
@@ -488,7 +472,7 @@ func (d *dimension) believe(best int) {
 	}
 }
 
-func (m *bucketModel) doubt() float64 { return m.predictionError + 2*m.off() }
+func (m *bucketModel) doubt() float64 { return m.predictionError + errorOfReport*m.off() }
 
 func (m *bucketModel) off() float64 { return min(m.offNow, m.offSent) }
 
@@ -504,7 +488,7 @@ func (d *dimension) report(w *Window, s charge) {
 	d.reported = true
 	d.round(w.Remaining)
 	d.findEdge(w.Remaining, s)
-	weight := max(0.05, 1-math.Exp((d.heard-d.at)/20))
+	weight := max(reportWeight, 1-math.Exp((d.heard-d.at)/reportMemory))
 	d.heard = d.at
 	for i := range d.bucketModels {
 		m := &d.bucketModels[i]
@@ -517,13 +501,13 @@ func (d *dimension) report(w *Window, s charge) {
 		if m.next > 0 && s.touched && s.sent < m.began {
 			continue // from the window before
 		}
-		m.offNow += weight * (min(math.Abs(now)/d.rate, 10) - m.offNow)
-		m.offSent += weight * (min(math.Abs(sent)/d.rate, 10) - m.offSent)
+		m.offNow += weight * (min(math.Abs(now)/d.rate, mostDifferent) - m.offNow)
+		m.offSent += weight * (min(math.Abs(sent)/d.rate, mostDifferent) - m.offSent)
 		step := now
 		if m.offSent < m.offNow {
 			step = sent
 		}
-		step *= 0.3
+		step *= correction
 		m.level += step
 		m.adjust += step
 	}
@@ -543,10 +527,10 @@ func (d *dimension) difference(said, thought float64) float64 {
 // round learns to what the server rounds: some tell tokens in whole thousands.
 func (d *dimension) round(said float64) {
 	if d.grain == 0 {
-		d.grain = 1000
+		d.grain = coarsestGrain
 	}
 	for d.grain > 1 && math.Mod(said, d.grain) != 0 {
-		d.grain /= 10
+		d.grain /= grainStep
 	}
 }
 
@@ -561,9 +545,9 @@ func (d *dimension) findEdge(remaining float64, s charge) {
 		return
 	}
 	rise := (remaining - d.seen) / d.rate
-	if d.seenAt > 0 && rise > at-d.seenAt+10 {
+	if d.seenAt > 0 && rise > at-d.seenAt+edgeRise {
 		for i := range d.bucketModels {
-			if m := &d.bucketModels[i]; m.fixed && rise > 0.3*m.burst && math.Abs(at+m.burst-m.next) > 2 {
+			if m := &d.bucketModels[i]; m.fixed && rise > edgeOfFull*m.burst && math.Abs(at+m.burst-m.next) > edgeApart {
 				m.began, m.next = at, at+m.burst // its level is put right by what follows
 			}
 		}
@@ -586,9 +570,9 @@ func (d *dimension) stale() bool {
 func (w *Window) rate() float64 {
 	period := w.Period.Seconds()
 	if period == 0 {
-		period = 60
+		period = defaultPeriod
 	}
-	if w.Limit <= 0 || period < 0 || period > 600 {
+	if w.Limit <= 0 || period < 0 || period > longestPeriod {
 		return 0
 	}
 	return w.Limit / period

@@ -63,7 +63,7 @@ func (l *Limiter) idle() float64 {
 		return math.Inf(1)
 	}
 	l.bound = BoundBreaker
-	return (1 - l.repeats.credit) / 3
+	return (1 - l.repeats.credit) / retryRate
 }
 
 // gate returns how long the next request has to wait, and for what; +Inf when
@@ -115,11 +115,11 @@ func (l *Limiter) calm(now float64) float64 {
 	}
 	switch {
 	case !known || !w.slow || w.size >= w.most || !math.IsInf(w.ceiling, 1),
-		l.pause.trial || l.pause.row > 0 || l.health.failing > 0.1,
-		l.counts.succeeded == 0 && w.size >= 4*firstWindow:
+		l.pause.trial || l.pause.row > 0 || l.health.failing > quietFailing,
+		l.counts.succeeded == 0 && w.size >= quietWindows*firstWindow:
 		return math.Inf(1)
 	}
-	return max(w.since+1, l.pause.reacted+10) - now
+	return max(w.since+doublesEvery, l.pause.reacted+quietToDouble) - now
 }
 
 // probe returns how long until the next probe may be sent while the breaker
@@ -128,7 +128,7 @@ func (l *Limiter) probe(now float64) float64 {
 	survival := l.health.survival(now)
 	if survival <= 0 {
 		l.health.open, l.health.hopeful = false, true
-		l.window.restart(0.5 * l.health.before)
+		l.window.restart(reopenPart * l.health.before)
 		return 0
 	}
 	if l.health.probes >= mostProbes {

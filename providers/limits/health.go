@@ -2,15 +2,6 @@ package limits
 
 import "math"
 
-const (
-	failureWeight = 0.03 // of one outcome in the failure average
-	sick          = 0.25 // failure average above which the window shrinks
-	broken        = 0.50 // above which the breaker opens
-	brokenRow     = 8    // failures in a row that open it too
-	longestProbe  = 5.0  // seconds between probes at most
-	mostProbes    = 4    // not answered yet, at most
-)
-
 // health follows failures that are not refusals: 5xx, timeouts, resets. While
 // it is open, requests go out one at a time to see whether the server is back.
 type health struct {
@@ -53,7 +44,7 @@ func (h *health) succeeded(sent float64) bool {
 func (h *health) failed(now, sent, random float64) bool {
 	h.row++
 	h.failing += failureWeight * (1 - h.failing)
-	h.latency += 0.2 * (now - sent - h.latency)
+	h.latency += delayWeight * (now - sent - h.latency)
 	h.oldest = 0
 	if h.open || (h.row < brokenRow && h.failing <= broken && !h.hopeful) {
 		return false
@@ -70,10 +61,10 @@ func (h *health) failed(now, sent, random float64) bool {
 // it is taken for a good sign, where failures have been quick so far; +Inf
 // where there is none. To wait for whole answers would cost their length.
 func (h *health) survival(now float64) float64 {
-	if h.oldest == 0 || h.latency > 2 {
+	if h.oldest == 0 || h.latency > quickFailure {
 		return math.Inf(1)
 	}
-	return h.oldest + max(1, 4*h.latency) - now
+	return h.oldest + max(survivesFor, survives*h.latency) - now
 }
 
 // probing books a probe.
@@ -87,23 +78,21 @@ func (h *health) probing(now, random float64) {
 }
 
 func (h *health) schedule(now, random float64) {
-	gap := min(float64(int(1)<<min(h.tries, 10)), longestProbe)
-	h.probeAt = now + gap*(0.75+0.25*random)
+	gap := min(float64(int(1)<<min(h.tries, mostTries)), longestProbe)
+	h.probeAt = now + gap*(1-probeJitter+probeJitter*random)
 }
 
 // A retryBudget lets failed requests be sent again at a tenth of the rate of
 // all sends plus three a second, so that a sick endpoint is not hammered.
 type retryBudget struct{ credit, at float64 }
 
-const mostCredit = 30
-
 func (r *retryBudget) advance(now float64) {
-	r.credit = min(mostCredit, r.credit+3*(now-r.at))
+	r.credit = min(mostCredit, r.credit+retryRate*(now-r.at))
 	r.at = now
 }
 
 func (r *retryBudget) sent(repeat bool) {
-	r.credit = min(mostCredit, r.credit+0.1)
+	r.credit = min(mostCredit, r.credit+retryPart)
 	if repeat {
 		r.credit--
 	}

@@ -18,14 +18,6 @@ type learner struct {
 	cycles   int     // measured so far
 }
 
-const (
-	growth      = 0.02 / 60 // of the rate a second, at first
-	eager       = 8.0       // times faster after the first measurement
-	growsAfter  = 180.0     // seconds without a refusal that double the growth
-	leastCycle  = 15.0      // seconds; what is measured over less is noise, but for
-	manyInCycle = 100.0     // answers
-)
-
 func (l *learner) advance(now float64) {
 	dt := now - l.at
 	l.at = now
@@ -36,7 +28,7 @@ func (l *learner) advance(now float64) {
 	// What was measured first is a lower bound: the bucket may have been full
 	// for part of the time, and what flowed in then was lost.
 	fast := max(1, eager/math.Exp2(float64(l.cycles-1)))
-	for calm := now - l.calm; calm >= growsAfter && fast < 64; calm -= growsAfter {
+	for calm := now - l.calm; calm >= growsAfter && fast < mostEager; calm -= growsAfter {
 		fast *= 2
 	}
 	l.rate += l.rate * growth * fast * dt
@@ -77,16 +69,16 @@ func (l *learner) refused(now, owed float64, first, use bool) {
 		return
 	}
 	cycle := now - l.began
-	if l.began > 0 && cycle < leastCycle && (cycle < 1 || l.answered < manyInCycle) {
+	if l.began > 0 && cycle < leastCycle && (cycle < shortCycle || l.answered < manyInCycle) {
 		return
 	}
-	if l.began > 0 && l.answered >= 3 && use {
+	if l.began > 0 && l.answered >= fewInCycle && use {
 		l.cycles++
-		measured := l.answered / max(cycle+owed-l.owed, cycle/4)
+		measured := l.answered / max(cycle+owed-l.owed, cycle/mostOwed)
 		if l.rate == 0 {
 			l.rate = measured
 		}
-		l.rate = 0.985 * (l.rate + measured) / 2
+		l.rate = pace * (l.rate + measured) / 2
 	}
 	l.began, l.owed, l.answered = now, owed, 0
 }

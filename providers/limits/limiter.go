@@ -14,11 +14,6 @@ import (
 // DefaultMaxStall is how long a Limiter waits for a single success.
 const DefaultMaxStall = 2 * time.Hour
 
-const (
-	refusalWeight = 0.01 // of one outcome in the average of refusals
-	oftenRefused  = 0.015
-)
-
 // A Limiter decides when a request may be sent to one endpoint with one key.
 // Everybody who shares the key shares the Limiter. It paces by the limits that
 // are configured or told by the server, learns where nothing is told, pauses
@@ -162,7 +157,7 @@ func (l *Limiter) Wait(ctx context.Context, flow string, c Cost) (*Permit, error
 		l.mu.Unlock()
 		return nil, err
 	}
-	if idle := now - l.idleSince; l.inFlight == 0 && l.queue.waiting == 0 && idle > 60 {
+	if idle := now - l.idleSince; l.inFlight == 0 && l.queue.waiting == 0 && idle > idleFor {
 		l.active += idle // with nothing to send, nothing can succeed
 	}
 	w := &waiter{cost: c, flow: l.queue.flow(flow)}
@@ -283,7 +278,7 @@ func (p *Permit) Success(used nightshift.Usage, r Report) {
 		l.pause.row = 0
 	}
 	l.learn.answered++
-	l.latency += 0.05 * (now - p.sent - l.latency)
+	l.latency += latencyWeight * (now - p.sent - l.latency)
 	l.counts.succeeded++
 	l.refusing -= refusalWeight * l.refusing
 	l.biggest = max(l.biggest, p.cost.worst())
@@ -336,7 +331,7 @@ func (l *Limiter) unrelated(now float64, p *Permit, r Report) bool {
 		return false
 	}
 	wait, _ := r.wait(false)
-	rate := l.pulse.rate(now, max(0.5, 1.5*l.latency))
+	rate := l.pulse.rate(now, max(rateOver, rateLatencies*l.latency))
 	if wait > longestPause*time.Second {
 		return false
 	}
@@ -390,15 +385,15 @@ func (l *Limiter) reported() bool {
 func (l *Limiter) doubts(now float64) int {
 	for i := range l.dims {
 		switch d := &l.dims[i]; {
-		case d.rate == 0 || d.used.perMinute(now) <= 15*d.rate:
+		case d.rate == 0 || d.used.perMinute(now) <= usedOfMinute*d.rate:
 		case d.reported && d.agrees():
-			return 1 // the server itself says that enough is left
+			return doubtsReported // the server itself says that enough is left
 		default:
-			return 4
+			return doubtsKnown
 		}
 	}
 	if l.learn.rate > 0 {
-		return 2
+		return doubtsInferred
 	}
 	return 0
 }
@@ -432,7 +427,7 @@ func (l *Limiter) unlearn(now float64) {
 	w := &l.window
 	w.ceiling, w.misses, w.rated, w.against, w.slow = math.Inf(1), 0, false, 0, true
 	if l.background.hold.rate > 0 { // as before the experiment, not all at once
-		w.size = min(max(w.size, float64(l.background.hold.before)), max(float64(l.background.hold.before), 8))
+		w.size = min(max(w.size, float64(l.background.hold.before)), max(float64(l.background.hold.before), leastRestart))
 	}
 }
 
@@ -487,7 +482,7 @@ func (l *Limiter) react(now float64, p *Permit, r Report, expected bool) {
 // server's buckets are thought to be well filled.
 func (l *Limiter) unconstrained() bool {
 	for i := range l.dims {
-		if d := &l.dims[i]; d.rate > 0 && d.fill() < min(3, 0.75*d.bucketModels[d.best].burst) {
+		if d := &l.dims[i]; d.rate > 0 && d.fill() < min(unconstrainedFill, unconstrainedPart*d.bucketModels[d.best].burst) {
 			return false
 		}
 	}
@@ -549,7 +544,7 @@ func (r Report) Until() (time.Duration, bool) {
 
 // park stops the endpoint for as long as it asked.
 func (l *Limiter) park(wait time.Duration) {
-	wait = min(wait, 100*365*24*time.Hour)
+	wait = min(wait, longestStop)
 	l.stop(&nightshift.StopError{
 		Until: time.Now().Add(wait),
 		Err: &nightshift.Error{
@@ -634,7 +629,7 @@ func (p *Permit) release(sent bool) {
 // revive takes in that the endpoint answered, and closes the breaker.
 func (l *Limiter) revive(p *Permit) {
 	if l.health.succeeded(p.sent) {
-		l.window.restart(0.75 * l.health.before)
+		l.window.restart(answeredPart * l.health.before)
 	}
 }
 
@@ -733,8 +728,8 @@ func (l *Limiter) advance(now float64) {
 		small = small || (l.dims[i].rate > 0 && l.dims[i].small())
 	}
 	l.share.advance(now, dt, small && l.refusing < oftenRefused/2)
-	if int(now/10) != int(l.at/10) {
-		keep := math.Exp2(-10 / 300.0)
+	if int(now/fadeEvery) != int(l.at/fadeEvery) {
+		keep := math.Exp2(-fadeEvery / halfLife)
 		l.window.fade(keep)
 		for i := range l.dims {
 			l.dims[i].forget(keep)

@@ -1,10 +1,5 @@
 package limits
 
-const (
-	meterSlots = 12
-	slotLength = 5.0 // seconds
-)
-
 // A meter counts what passed in the last minute.
 type meter struct {
 	slots [meterSlots]float64

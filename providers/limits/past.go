@@ -2,10 +2,6 @@ package limits
 
 import "nightshift"
 
-// lateRow is for how many seconds after an endpoint's last answer a row may
-// have been sent first and still be suspected of failing by itself.
-const lateRow = 60
-
 // Past is what a row has met at a Limiter so far. The zero value is a row that
 // has not failed. It belongs to one row, which has one request in flight at
 // most.

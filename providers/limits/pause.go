@@ -2,12 +2,6 @@ package limits
 
 import "math"
 
-const (
-	floorPause   = 0.25  // seconds; also for a Retry-After of 0
-	longestPause = 60.0  // own back-off at most
-	longestWait  = 900.0 // a longer Retry-After parks the endpoint
-)
-
 // A pause holds everybody back after a refusal. When it is over, one request
 // tries the ice before the others follow.
 type pause struct {
@@ -26,14 +20,14 @@ type pause struct {
 // random a number in [0, 1) that keeps clients from coming back together.
 func (p *pause) refused(now, retryAfter, debt, random float64) {
 	p.row++
-	own := 0.5 * math.Exp2(float64(min(p.row-1, 20))) * (0.5 + random/2)
+	own := firstPause * math.Exp2(float64(min(p.row-1, mostDoublings))) * (0.5 + random/2)
 	if p.row > 1 {
 		own = max(own, debt/2)
 	}
 	wait := min(own, longestPause)
 	if retryAfter >= 0 {
-		more := min(8, math.Pow(1.6, float64(p.row-1)))
-		wait = max(floorPause, retryAfter*(1+0.05*random)*more)
+		more := min(mostStretch, math.Pow(stretchBase, float64(p.row-1)))
+		wait = max(floorPause, retryAfter*(1+pauseJitter*random)*more)
 	}
 	p.started = now
 	p.until = max(p.until, now+wait)
@@ -44,7 +38,7 @@ func (p *pause) refused(now, retryAfter, debt, random float64) {
 // sent notes that the trial is on its way.
 func (p *pause) sent(now float64) {
 	p.out = true
-	p.held = now + max(0.1, 3*p.latency)
+	p.held = now + max(trialLead, trialDelays*p.latency)
 }
 
 // over ends the trial: the others may go.
@@ -54,5 +48,5 @@ func (p *pause) took(seconds float64) {
 	if p.latency == 0 {
 		p.latency = seconds
 	}
-	p.latency += 0.2 * (seconds - p.latency)
+	p.latency += delayWeight * (seconds - p.latency)
 }

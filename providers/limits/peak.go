@@ -1,10 +1,5 @@
 package limits
 
-const (
-	peakSlots  = 64
-	peakLength = 0.05 // seconds
-)
-
 // A peak remembers how many requests were in flight at most in the last few
 // seconds. Requests that are sent together reach the server in any order, so
 // only the largest number says what a refusal may have been about.

@@ -1,11 +1,5 @@
 package limits
 
-const (
-	pulseSlots  = 256
-	pulseLength = 0.0625 // seconds
-	pulseEnough = 40     // requests that tell a rate
-)
-
 // A pulse counts the requests sent in the last few seconds, to tell their rate.
 type pulse struct {
 	slots [pulseSlots]int

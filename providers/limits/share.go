@@ -10,25 +10,23 @@ type share struct {
 	calm float64 // since when nothing was refused
 }
 
-const leastShare = 0.05
-
 // refused takes in a refusal. first is set for the first of a row.
 func (s *share) refused(at float64, first bool) {
 	if first {
 		s.last = s.now
 	}
 	s.calm = at
-	s.now = max(leastShare, 0.96*s.now)
+	s.now = max(leastShare, shareStep*s.now)
 }
 
 func (s *share) advance(now, dt float64, quickly bool) {
 	if s.now >= 1 {
 		return
 	}
-	perMinute := 0.1
-	if s.now >= 0.98*s.last && !quickly {
-		perMinute = 0.004
-		for calm := now - s.calm; calm >= 120 && perMinute < 0.1; calm -= 120 {
+	perMinute := shareUp
+	if s.now >= shareNear*s.last && !quickly {
+		perMinute = shareSlow
+		for calm := now - s.calm; calm >= shareDouble && perMinute < shareUp; calm -= shareDouble {
 			perMinute *= 2
 		}
 	}

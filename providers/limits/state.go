@@ -127,7 +127,7 @@ func (l *Limiter) Spare() float64 {
 		spare = min(spare, 0)
 	}
 	// A queue is as good as full, and a long one worse than a short one.
-	return clamp(spare, 0.01, 1) / float64(1+l.queue.waiting)
+	return clamp(spare, leastSpare, 1) / float64(1+l.queue.waiting)
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -8,20 +8,6 @@ import (
 	"nightshift"
 )
 
-// How long, in seconds, a Limiter goes on without an answer where none has ever
-// come.
-const (
-	permanentFor = 40  // failures that only a person can heal
-	sameFor      = 300 // failures that are all alike; where there were answers before, it is the rows that are given up
-)
-
-// Seconds between warnings.
-const (
-	warnOutages = 600  // of outages that begin
-	silentFor   = 300  // without an answer, before the first
-	warnSilence = 3600 // without an answer, afterwards
-)
-
 // trouble is what failed since the last answer, and why.
 type trouble struct {
 	last      *nightshift.Error // nil where nothing has failed

@@ -31,11 +31,6 @@ type window struct {
 	passed []int
 }
 
-// countedPasses is how many sizes passed tells apart.
-const countedPasses = 4096
-
-const firstWindow = 4
-
 func newWindow(concurrency int) window {
 	w := window{size: firstWindow, base: firstWindow, most: math.Inf(1), ceiling: math.Inf(1), slow: true}
 	if concurrency > 0 {
@@ -48,7 +43,7 @@ func newWindow(concurrency int) window {
 func (w *window) full(inFlight int) bool { return float64(inFlight) >= math.Floor(w.size) }
 
 // near reports whether so many in flight all but fill the window.
-func (w *window) near(n int) bool { return float64(n) >= 0.95*math.Floor(w.size)-1 }
+func (w *window) near(n int) bool { return float64(n) >= nearWindow*math.Floor(w.size)-1 }
 
 // accepted grows the window after a request that was sent as number n in
 // flight was accepted, if the window was what held others back. n is 0 where
@@ -64,11 +59,11 @@ func (w *window) accepted(now float64, n int, bound bool) {
 		w.size++
 	case w.size < w.ceiling:
 		w.size = min(w.size+1, w.ceiling)
-	case w.size < w.ceiling+1.5:
-		w.size += 1 / (75 * math.Exp2(float64(min(w.misses, 6))))
+	case w.size < w.ceiling+nearCeiling:
+		w.size += 1 / (ceilingPasses * math.Exp2(float64(min(w.misses, mostMisses))))
 	}
 	if w.size >= w.ceiling+1 && float64(n) > w.ceiling {
-		w.ceiling, w.misses = max(w.ceiling+1, 1.1*w.ceiling), 0 // it has risen
+		w.ceiling, w.misses = max(w.ceiling+1, ceilingRises*w.ceiling), 0 // it has risen
 	}
 	w.size = min(w.size, w.most)
 }
@@ -87,7 +82,7 @@ func (w *window) pass(n int) {
 func (w *window) disproved(n int) bool {
 	passed := w.passedWith(n)
 	clear(w.passed)
-	return passed >= 5
+	return passed >= provenPasses
 }
 
 // passedWith is how many passed since the last refusal that no pause explains
@@ -101,7 +96,7 @@ func (w *window) passedWith(n int) (passed int) {
 
 // mayGrow reports whether the window has not yet doubled in this second.
 func (w *window) mayGrow(now float64) bool {
-	if now >= w.since+1 || w.size < w.base {
+	if now >= w.since+doublesEvery || w.size < w.base {
 		w.base, w.since = w.size, now
 	}
 	return w.size < 2*w.base
@@ -124,17 +119,17 @@ func (w *window) refused(n int) bool {
 			w.against = 0
 			return false
 		}
-		if w.against++; w.against < 4 {
+		if w.against++; w.against < againstRate {
 			return false
 		}
 		w.rated = false
 	}
-	if at == 1 || disproved || at < 0.9*min(w.ceiling, w.high)-1 {
-		if w.against++; at == 1 || w.against >= 2 {
+	if at == 1 || disproved || at < belowCeiling*min(w.ceiling, w.high)-1 {
+		if w.against++; at == 1 || w.against >= againstNumber {
 			w.limitsRate()
 			return false
 		}
-		w.slow, w.size = false, max(1, 0.75*at) // the ceiling stays, to be judged by
+		w.slow, w.size = false, max(1, stepBack*at) // the ceiling stays, to be judged by
 		return true
 	}
 	w.slow = false
@@ -149,7 +144,7 @@ func (w *window) refused(n int) bool {
 	w.misses = 0
 	w.ceiling = max(1, at-1)
 	w.met = w.ceiling
-	w.size = max(1, 0.75*w.ceiling)
+	w.size = max(1, stepBack*w.ceiling)
 	return true
 }
 
@@ -176,13 +171,13 @@ func (w *window) lower() {
 
 // shrink makes room after too many failures.
 func (w *window) shrink() {
-	w.size = max(1, 0.9*w.size)
+	w.size = max(1, sickShrink*w.size)
 	w.slow = true
 }
 
 // restart begins again after an outage, from a share of the size before it.
 func (w *window) restart(before float64) {
-	w.size = min(max(w.size, 8, before), w.most)
+	w.size = min(max(w.size, leastRestart, before), w.most)
 	w.slow = true
 }
 
