@@ -28,6 +28,22 @@ const (
 // FreeRunning stands for the time in which no limit of ours was waited for.
 const FreeRunning = "nothing: the time that answers take, this machine, the dataset"
 
+// limitNames are what limits of a run are called in files, and for people.
+var limitNames = map[string]string{
+	"request limit":               "request rate",
+	"token limit":                 "token rate",
+	"input token limit":           "input token rate",
+	"output token limit":          "output token rate",
+	"limit learned from refusals": "inferred rate limit",
+	"pause after a refusal":       "waits after refusals",
+	"endpoint failing":            "failing endpoint",
+	FreeRunning:                   "not limited",
+}
+
+// LimitName is the name for people of what limits throughput. what is its name
+// in files.
+func LimitName(what string) string { return cmp.Or(limitNames[what], what) }
+
 // Bounds are the seconds for which each limit held back the requests of each
 // model, over all starts of a run. A model's seconds add up to the time in
 // which it had requests to send.
@@ -163,8 +179,7 @@ func (s *Summary) bounds() render.Grid {
 		return cmp.Compare(most[b], most[a])
 	})
 	for _, what := range shown {
-		name, _, _ := strings.Cut(what, ":")
-		g.Head = append(g.Head, name)
+		g.Head = append(g.Head, LimitName(what))
 	}
 	for _, m := range s.Models {
 		if len(m.LimitedBy) == 0 {
@@ -186,7 +201,7 @@ func (s *Summary) bounds() render.Grid {
 	g.Note = "What the requests of a model waited for, as shares of the time in which it had requests to send."
 	if slices.Contains(shown, FreeRunning) {
 		_, what, _ := strings.Cut(FreeRunning, ": ")
-		g.Note += " Nothing: " + what + "."
+		g.Note += " Not limited: " + what + "."
 	}
 	return g
 }

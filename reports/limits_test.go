@@ -79,10 +79,11 @@ func TestBoundGrid(t *testing.T) {
 		{Model: "c", LimitedBy: []LimitShare{{FreeRunning, 0.6, 6}, {"concurrency", 0.4, 4}}},
 	}}
 	got := s.bounds().Text()
-	want := `limited by  output token limit  concurrency  nothing
-──────────────────────────────────────────────────────
-a                         92 %            -      8 %
-c                            -         40 %     60 %`
+	want := `limited by  output token rate  concurrency  not limited
+─────────────────────────────────────────────────────────
+a                        92 %            -          8 %
+c                           -         40 %         60 %
+`
 	if strings.TrimRight(strings.Join(strings.Fields(got), " "), " ") != strings.Join(strings.Fields(want), " ") {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

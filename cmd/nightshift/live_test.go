@@ -79,7 +79,7 @@ func TestLiveView(t *testing.T) {
 		t.Error("the run was cancelled and ended with code 0")
 	}
 	_, status, _ = call(t, t.Context(), "status", out)
-	if !regexp.MustCompile(`held back by .*request limit \d+ %`).MatchString(status) ||
+	if !regexp.MustCompile(`throughput limited by .*request rate \(\d+ %`).MatchString(status) ||
 		strings.Contains(status, "in flight of") {
 		t.Errorf("after the end: %s", status)
 	}

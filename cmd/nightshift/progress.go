@@ -195,7 +195,7 @@ func limitedNow(s limits.State) string {
 	case rate.Limit > 0:
 		return fmt.Sprintf("%s %s/%s a minute", s.Bound, words.Short(int64(rate.Used)), words.Short(int64(rate.Limit)))
 	case s.Bound == limits.BoundInferred:
-		return fmt.Sprintf("%s a minute, learned", words.Short(int64(s.Inferred)))
+		return fmt.Sprintf("%s a minute, inferred", words.Short(int64(s.Inferred)))
 	case s.Bound == limits.BoundConcurrency:
 		return fmt.Sprintf("at most %d in flight", s.Window)
 	case s.Bound == limits.BoundBreaker && s.Trouble != nil:

@@ -77,7 +77,7 @@ func (a *app) printLive(s view.StatusInfo, l session.State) {
 				e.FailingSince.Local().Format(time.DateTime), words.Visible(e.LastError))
 		}
 		if by := e.LimitedWords(); by != "" && e.Sent > 0 {
-			fmt.Fprintf(a.out, "  %s: held back by %s\n", words.Visible(e.Name), by)
+			fmt.Fprintf(a.out, "  %s: %s\n", words.Visible(e.Name), by)
 		}
 	}
 	b := l.Budget
@@ -116,7 +116,7 @@ func (a *app) printEndpoint(e session.Endpoint) {
 		parts = append(parts, fmt.Sprintf("%s %s a minute", words.Short(int64(r.Used)), r.Name))
 	}
 	if e.Inferred > 0 {
-		parts = append(parts, fmt.Sprintf("learned %s requests a minute", words.Short(int64(e.Inferred))))
+		parts = append(parts, fmt.Sprintf("inferred %s requests a minute", words.Short(int64(e.Inferred))))
 	}
 	parts = append(parts, fmt.Sprintf("%d in flight of at most %d", e.InFlight, e.Window))
 	if e.Waiting > 0 {

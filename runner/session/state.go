@@ -327,16 +327,32 @@ func merged(list []Share) (out []Share) {
 	return out
 }
 
-// LimitedWords says what limited an endpoint's requests: "request limit 92 %,
-// concurrency 5 %". Shares under 5 % are left out.
+// LimitedWords says what limited an endpoint's throughput: "throughput limited by
+// request rate (92 % of the time), budget (8 %)". Shares under 5 % are left out.
+// It is empty when nothing is known.
 func (e Endpoint) LimitedWords() string {
-	var parts []string
+	var by []string
+	free := ""
 	for _, b := range e.LimitedBy {
-		if b.Share >= 0.05 {
-			parts = append(parts, fmt.Sprintf("%s %.0f %%", b.What, 100*b.Share))
+		switch share := fmt.Sprintf("%.0f %%", 100*b.Share); {
+		case b.Share < 0.05:
+		case b.What == freeRunning:
+			free = share
+		case len(by) == 0:
+			by = append(by, fmt.Sprintf("%s (%s of the time)", reports.LimitName(b.What), share))
+		default:
+			by = append(by, fmt.Sprintf("%s (%s)", reports.LimitName(b.What), share))
 		}
 	}
-	return strings.Join(parts, ", ")
+	switch {
+	case len(by) == 0 && free == "":
+		return ""
+	case len(by) == 0:
+		return "throughput not limited (" + free + " of the time)"
+	case free != "":
+		by[len(by)-1] += ", not limited (" + free + ")"
+	}
+	return "throughput limited by " + strings.Join(by, ", ")
 }
 
 // Silent reports whether an endpoint gives no answers.
@@ -385,7 +401,7 @@ func (s *Session) earlierLimits(keep func(name string, b []byte) error) reports.
 		err = writeLimits(b, keep)
 	}
 	if err != nil {
-		s.Log.Warn("what bound earlier starts is not known: " + err.Error())
+		s.Log.Warn("what limited earlier starts is not known: " + err.Error())
 	}
 	return b
 }
@@ -398,7 +414,7 @@ func (s *Session) sayLimited(w *watch) {
 	}
 	for _, e := range state.Endpoints {
 		if e.Sent > 0 {
-			s.Log.Info(e.Name + " was held back by " + e.LimitedWords())
+			s.Log.Info(e.Name + ": " + e.LimitedWords())
 		}
 	}
 }

@@ -15,15 +15,16 @@ func TestLimitedShares(t *testing.T) {
 		full, short, elapsed time.Duration
 		want                 string
 	}{
-		{"the limit all the time", map[limits.Bound]time.Duration{limits.BoundRequests: 10 * s}, 0, 0, 10 * s, "request limit 100 %"},
+		{"the limit all the time", map[limits.Bound]time.Duration{limits.BoundRequests: 10 * s}, 0, 0, 10 * s, "throughput limited by request rate (100 % of the time)"},
 		{"two things", map[limits.Bound]time.Duration{limits.BoundOutput: 6 * s, limits.BoundPause: 3 * s}, 0, 0, 10 * s,
-			"output token limit 60 %, pause after a refusal 30 %, " + freeRunning + " 10 %"},
+			"throughput limited by output token rate (60 % of the time), waits after refusals (30 %), not limited (10 %)"},
 		{"configured and found concurrency are one", map[limits.Bound]time.Duration{limits.BoundConcurrency: 4 * s}, 5 * s, 0, 10 * s,
-			"concurrency 90 %, " + freeRunning + " 10 %"},
-		{"the budget", nil, 0, 8 * s, 10 * s, "budget 80 %, " + freeRunning + " 20 %"},
-		{"nothing", nil, 0, 0, 10 * s, freeRunning + " 100 %"},
-		{"little is left out", map[limits.Bound]time.Duration{limits.BoundInput: s / 10}, 0, 0, 10 * s, freeRunning + " 99 %"},
-		{"never more than all", map[limits.Bound]time.Duration{limits.BoundInput: 9 * s}, 9 * s, 9 * s, 10 * s, "input token limit 90 %, concurrency 10 %"},
+			"throughput limited by concurrency (90 % of the time), not limited (10 %)"},
+		{"the budget", nil, 0, 8 * s, 10 * s, "throughput limited by budget (80 % of the time), not limited (20 %)"},
+		{"nothing", nil, 0, 0, 10 * s, "throughput not limited (100 % of the time)"},
+		{"little is left out", map[limits.Bound]time.Duration{limits.BoundInput: s / 10}, 0, 0, 10 * s, "throughput not limited (99 % of the time)"},
+		{"never more than all", map[limits.Bound]time.Duration{limits.BoundInput: 9 * s}, 9 * s, 9 * s, 10 * s,
+			"throughput limited by input token rate (90 % of the time), concurrency (10 %)"},
 		{"no time at all", nil, 0, 0, 0, ""},
 	} {
 		e := Endpoint{LimitedBy: limitedShares(tc.by, tc.full, tc.short, tc.elapsed)}
