@@ -43,10 +43,11 @@ var may = map[string][]string{
 	"nightshift/runner/store/view":                       {"nightshift", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/runner/store/internal/rundir", "nightshift/runner/store/journal", "nightshift/runner/store/parquetfile"},
 	"nightshift/runner/store":                            {"nightshift", "nightshift/internal/fsx", "nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records", "nightshift/runner/store/internal/rundir", "nightshift/runner/store/journal", "nightshift/runner/store/parquetfile", "nightshift/internal/words"},
 	"nightshift/providers":                               {"nightshift/internal/netx", "nightshift", "nightshift/providers/limits", "nightshift/providers/secrets", "nightshift/providers/sse"},
-	"nightshift/providers/formats":                       {"nightshift", "nightshift/providers", "nightshift/providers/formats/chat", "nightshift/providers/formats/embeddings", "nightshift/providers/formats/messages", "nightshift/providers/formats/internal/answer", "nightshift/providers/formats/internal/body", "nightshift/providers/formats/internal/conversation", "nightshift/internal/rawjson"},
+	"nightshift/providers/formats":                       {"nightshift", "nightshift/providers", "nightshift/providers/formats/chat", "nightshift/providers/formats/embeddings", "nightshift/providers/formats/messages", "nightshift/providers/formats/responses", "nightshift/providers/formats/internal/answer", "nightshift/providers/formats/internal/body", "nightshift/providers/formats/internal/conversation", "nightshift/internal/rawjson"},
 	"nightshift/providers/formats/messages":              {"nightshift", "nightshift/providers", "nightshift/providers/formats/internal/answer", "nightshift/providers/formats/internal/body", "nightshift/providers/formats/internal/conversation", "nightshift/internal/rawjson"},
 	"nightshift/providers/formats/embeddings":            {"nightshift", "nightshift/providers", "nightshift/providers/formats/internal/answer", "nightshift/providers/formats/internal/body", "nightshift/providers/formats/internal/conversation", "nightshift/internal/rawjson"},
 	"nightshift/providers/formats/chat":                  {"nightshift", "nightshift/providers", "nightshift/providers/formats/internal/answer", "nightshift/providers/formats/internal/body", "nightshift/providers/formats/internal/conversation", "nightshift/internal/rawjson"},
+	"nightshift/providers/formats/responses":             {"nightshift", "nightshift/providers", "nightshift/providers/formats/internal/answer", "nightshift/providers/formats/internal/body", "nightshift/providers/formats/internal/conversation", "nightshift/internal/rawjson"},
 	"nightshift/providers/formats/internal/answer":       {"nightshift", "nightshift/providers", "nightshift/internal/rawjson"},
 	"nightshift/providers/formats/internal/body":         {"nightshift", "nightshift/providers", "nightshift/internal/rawjson"},
 	"nightshift/providers/formats/internal/conversation": {"nightshift", "nightshift/internal/rawjson"},
@@ -61,7 +62,7 @@ var may = map[string][]string{
 	"nightshift/reports/render":                          {"nightshift/internal/words"},
 	"nightshift/reports/compare":                         {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/reports/render", "nightshift/reports/scorers", "nightshift/reports/scoring", "nightshift/reports/stats", "nightshift/internal/words"},
 	"nightshift/reports":                                 {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/providers/pricing", "nightshift/reports/compare", "nightshift/reports/render", "nightshift/reports/scoring", "nightshift/reports/stats", "nightshift/internal/attemptlog"},
-	"nightshift/reports/web":                             {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/reports", "nightshift/reports/compare", "nightshift/reports/render"},
+	"nightshift/reports/view":                            {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/reports", "nightshift/reports/compare", "nightshift/reports/render"},
 }
 
 // homes lists which packages may import a third-party library. A library that

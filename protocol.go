@@ -10,8 +10,9 @@ import (
 type Protocol string
 
 const (
-	Messages Protocol = "messages" // Anthropic Messages
-	Chat     Protocol = "chat"     // OpenAI Chat Completions
+	Messages  Protocol = "messages"  // Anthropic Messages
+	Chat      Protocol = "chat"      // OpenAI Chat Completions
+	Responses Protocol = "responses" // OpenAI Responses
 
 	Embeddings       Protocol = "embeddings"        // OpenAI embeddings
 	GeminiEmbeddings Protocol = "gemini_embeddings" // Gemini's batchEmbedContents
@@ -21,6 +22,7 @@ const (
 var protocols = []protocolRow{
 	{name: Messages, path: "/messages", version: "/v1", versioned: true},
 	{name: Chat, path: "/chat/completions", version: "/v1"},
+	{name: Responses, path: "/responses", version: "/v1"},
 	{name: Embeddings, path: "/embeddings", version: "/v1"},
 	{name: GeminiEmbeddings, path: "/models/{model}:batchEmbedContents", version: "/v1beta"},
 }

@@ -79,6 +79,9 @@ type Request struct {
 	Messages []Message
 	Params   []Param // go into the body as written
 	Stream   bool
+	// Continues says that another turn follows the answer, which then has to
+	// come with what [Response.Repeat] needs.
+	Continues bool
 
 	// Body, when not nil, is a whole request body in the dialect BodyProtocol;
 	// System and Messages are then empty. Params and Model override its
@@ -117,6 +120,10 @@ type AttemptLog interface {
 	// Sending is called right before the first byte of an attempt goes out,
 	// with the most it can cost.
 	Sending(Intent) error
+	// Accepted is called when the server makes the answer in the background and
+	// has said under which id; that is in the intent, which is otherwise that of
+	// Sending. On return it is durable.
+	Accepted(Intent) error
 	// Failed is called when an attempt has ended without a final answer and
 	// another may follow.
 	Failed(Attempt) error
@@ -127,4 +134,8 @@ type Intent struct {
 	Attempt     int     `json:"attempt"`             // 1-based
 	WorstTokens int64   `json:"worst_tokens"`        // input and output at their most
 	WorstCost   NanoUSD `json:"worst_cost,omitzero"` // 0 when no price is known
+	// Job is the id under which the server makes the answer in the background,
+	// and Route the name of the route that was asked.
+	Job   string `json:"job,omitempty"`
+	Route string `json:"route,omitempty"`
 }

@@ -73,6 +73,10 @@ type Response struct {
 	PriceID     string    // which price was used
 	RequestHash string    // hex SHA-256 of the body sent
 	Raw         []byte    // the body as read, streams included
+	// Repeat is the answer as messages that a further turn puts back, where it
+	// holds more than its text, such as encrypted reasoning; nil where the text
+	// says it all.
+	Repeat []Message
 	// Flags are oddities worth knowing, in lower snake case (usage_missing,
 	// model_mismatch, text_repaired, no_done_marker, …), each once.
 	Flags []string
@@ -112,4 +116,7 @@ type Attempt struct {
 	WorstTokens int64   `json:"worst_tokens,omitempty"`
 	WorstCost   NanoUSD `json:"worst_cost_nano_usd,omitempty"`
 	Kept        string  `json:"partial,omitempty"` // partial text of an answer that was cut
+	// Job is the id under which the server makes the answer in the background:
+	// an attempt whose outcome is unknown can be asked for under it.
+	Job string `json:"job,omitempty"`
 }

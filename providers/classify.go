@@ -246,6 +246,9 @@ func unreadable(status int, text []byte, cause error) *nightshift.Error {
 // anything an API sends. Asking again does not help.
 const CodeTooDeep = "nesting"
 
+// CodeNotReady is the Code of an answer that the server is still making.
+const CodeNotReady = "not_ready"
+
 // gatewayID is what one-api and new-api put at the end of a message. It makes
 // equal errors look different.
 var gatewayID = regexp.MustCompile(`\s*[(（]request id: ?[^)）]*[)）]`)

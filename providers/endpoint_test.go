@@ -265,7 +265,7 @@ func TestFormatsOfPresets(t *testing.T) {
 		{"gemini", embeddings, "https://generativelanguage.googleapis.com/v1beta/openai/embeddings", AuthBearer},
 		{"vertex", gemini, "NEEDED/publishers/google/models/{model}:generateContent", AuthBearer},
 		{"vertex", nightshift.Chat, "NEEDED/endpoints/openapi/chat/completions", AuthBearer},
-		{"bedrock", responses, "NEEDED/responses", AuthBearer},
+		{"bedrock", responses, "NEEDED/v1/responses", AuthBearer},
 		{"groq", responses, "https://api.groq.com/openai/v1/responses", AuthBearer},
 		{"together", completions, "https://api.together.xyz/v1/completions", AuthBearer},
 		{"xai", responses, "https://api.x.ai/v1/responses", AuthBearer},

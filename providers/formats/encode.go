@@ -120,7 +120,7 @@ var dialects = func() (all []conversation.Dialect) {
 }()
 
 func (e *encoding) translation() *conversation.Translation {
-	return &conversation.Translation{To: e.Format, All: dialects, Neutral: neutral}
+	return &conversation.Translation{To: e.Format, All: dialects, Neutral: neutral, Continues: e.req.Continues}
 }
 
 // ParamsCap is the most output tokens of one answer that parameters permit; 0

@@ -15,6 +15,7 @@ import (
 	"nightshift/providers/formats/internal/body"
 	"nightshift/providers/formats/internal/conversation"
 	"nightshift/providers/formats/messages"
+	"nightshift/providers/formats/responses"
 )
 
 // A Format is one wire format. To add one: a folder that implements it, its
@@ -81,6 +82,23 @@ type TextsFormat interface {
 	CountTexts(body rawjson.Value) int64
 }
 
+// BackgroundFormat is a Format whose servers can make an answer in the
+// background. [Format.Decode] says with the code [providers.CodeNotReady] that
+// one is not there yet, and resp.ID under which id it is asked for.
+type BackgroundFormat interface {
+	Format
+	// Background reports whether a request asks for such an answer.
+	Background(body rawjson.Value) bool
+}
+
+// BackgroundStream is a Stream of an answer that the server goes on with when
+// nobody listens.
+type BackgroundStream interface {
+	Stream
+	// Background returns the id of such an answer; empty for any other.
+	Background() (id string)
+}
+
 // A Stream assembles a streamed answer from its events.
 type Stream = answer.Stream
 
@@ -88,7 +106,7 @@ type Stream = answer.Stream
 type StreamOptions = answer.StreamOptions
 
 // All are the wire formats that there are.
-var All = []Format{messages.Format{}, chat.Format{}, embeddings.Format{}, embeddings.Gemini{}}
+var All = []Format{messages.Format{}, responses.Format{}, chat.Format{}, embeddings.Format{}, embeddings.Gemini{}}
 
 // fallback reads usage that tells no format: Chat's servers use the most names.
 var fallback Format = chat.Format{}

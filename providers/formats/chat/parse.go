@@ -316,6 +316,8 @@ func output(t *conversation.Translation, body rawjson.Value) conversation.Field 
 		f.Output.JSON = true
 	} else {
 		f.Output.Schema = schema(t, format)
+		spec := format.Get("json_schema")
+		f.Output.SchemaName, f.Output.Strict = spec.Get("name").String(), conversation.IfSet(spec.Get("strict"))
 	}
 	return f
 }

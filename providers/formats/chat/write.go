@@ -244,9 +244,13 @@ func writeOutput(t *conversation.Translation, w *conversation.Writer, f conversa
 	w.In("response_format", '{')
 	w.Str("type", "json_schema")
 	w.In("json_schema", '{')
-	w.Str("name", "response") // a label that the format demands
-	w.Raw("schema", f.Output.Schema)
-	w.Raw("strict", []byte("true"))
+	how := f.Output
+	if how.SchemaName == "" { // a label that the format demands
+		how.SchemaName, how.Strict = "response", []byte("true")
+	}
+	w.Str("name", how.SchemaName)
+	w.Raw("schema", how.Schema)
+	w.Maybe("strict", how.Strict)
 	w.Close('}')
 	w.Close('}')
 }

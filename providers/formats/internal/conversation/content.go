@@ -68,6 +68,9 @@ func AppendParts(parts []Part, texts []string, turn Turn) []Part {
 	if text, ok := turn.Words(); ok {
 		return append(parts, Plain(text))
 	}
+	if turn.Content.Text != nil {
+		parts = append(parts, Part{Kind: Text, Text: turn.Content.Text})
+	}
 	return append(parts, turn.Content.Parts...)
 }
 

@@ -12,6 +12,7 @@ package conversation
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"nightshift"
 	"nightshift/internal/rawjson"
@@ -153,6 +154,10 @@ type How struct {
 	Budget json.RawMessage // in tokens; nil is not said
 	Schema json.RawMessage // of a JSON answer; nil for any text
 	JSON   bool            // a JSON answer of any form
+	// SchemaName is what a schema is called, and Strict whether it is kept to;
+	// empty and nil where its format has no such words and keeps to every schema.
+	SchemaName string
+	Strict     json.RawMessage
 }
 
 // A Translation brings one request into a dialect. It remembers the first
@@ -162,7 +167,9 @@ type Translation struct {
 	All []Dialect // whose messages may come
 	// Neutral is the dialect whose names parameters may have.
 	Neutral Dialect
-	Err     error
+	// Continues says that another turn follows the answer.
+	Continues bool
+	Err       error
 }
 
 // Cannot notes what the target cannot say.
@@ -221,7 +228,31 @@ func (t *Translation) Request(system string, messages []nightshift.Message) []Tu
 		}
 		turns = append(turns, t.special(m, fmt.Sprintf("messages[%d]", i))...)
 	}
+	return joined(turns)
+}
+
+// joined puts what the assistant says and calls in a row into one turn: other
+// formats have one message for what is several items in Responses.
+func joined(turns []Turn) []Turn {
+	for i := 1; i < len(turns); i++ {
+		before, after := turns[i-1], turns[i]
+		if !before.called() && !after.called() || !before.spoken() || !after.spoken() {
+			continue
+		}
+		parts := AppendParts(nil, nil, before)
+		turns[i-1] = Turn{Role: before.Role, Content: &Content{Parts: AppendParts(parts, nil, after)}}
+		turns = slices.Delete(turns, i, i+1)
+		i--
+	}
 	return turns
+}
+
+// spoken reports whether a turn is one of the assistant's that has been read.
+func (t Turn) spoken() bool { return t.Role == nightshift.RoleAssistant && t.Raw == nil }
+
+// called reports whether a turn calls a tool.
+func (t Turn) called() bool {
+	return t.Content != nil && slices.ContainsFunc(t.Content.Parts, func(p Part) bool { return p.Kind == Call })
 }
 
 // special returns the turns of a message that is more than a role and a text.
@@ -258,7 +289,7 @@ func (t *Translation) List(list rawjson.Value, path string) (turns []Turn) {
 			turns = append(turns, t.Message(v, at)...)
 		}
 	}
-	return turns
+	return joined(turns)
 }
 
 // Message returns the turns of one message in any dialect.
