@@ -34,7 +34,7 @@ type Client struct {
 	// WorstPrice bounds the cost of that many tokens from above, among them
 	// those of the media; ok is false when a price that may apply is unknown.
 	WorstPrice func(model string, inputTokens, outputTokens int64, media nightshift.Media) (cost nightshift.NanoUSD, ok bool)
-	// MaxOutput bounds one answer to a request that sets no cap itself; 0
+	// MaxOutput bounds the output of requests that set no cap themselves; 0
 	// is unknown, and such requests are then refused under a budget.
 	MaxOutput int64
 
@@ -143,11 +143,16 @@ type call struct {
 	standBack time.Duration
 
 	queued, backoff time.Duration // before the next attempt
+
+	// job is an attempt of an earlier process whose answer the server has been
+	// making in the background; nil without one.
+	job *nightshift.Attempt
 }
 
 // recall counts what an earlier process has tried since the row was begun, or
 // begun again.
 func (k *call) recall() {
+	k.takeJob()
 	for _, a := range k.attempts[min(k.req.Settled, len(k.attempts)):] {
 		k.countClass(a.Class)
 		if PolicyOf(&nightshift.Error{Class: a.Class, Status: a.Status}).Counts {
@@ -191,17 +196,26 @@ func (k *call) try(ctx context.Context) (again bool, err error) {
 	// been billed stays booked. The first call of each counts.
 	defer t.permit.Release()
 	defer t.reserved.Keep()
-	if w := k.req.AttemptLog; w != nil {
-		if err := w.Sending(t.intent(len(k.attempts) + 1)); err != nil {
-			t.permit.Cancel()
-			t.reserved.Release()
-			return false, err
-		}
+	if err := k.announce(t); err != nil {
+		t.permit.Cancel()
+		t.reserved.Release()
+		return false, err
 	}
-	t.sentAt = time.Now()
 	ex := k.Routes[t.route].Wire.Send(ctx, t.prepared)
 	t.took = time.Since(t.sentAt)
 	return k.carryOut(ctx, t, k.conclude(ctx, t, ex))
+}
+
+// announce puts an attempt on record before it is sent, and what an earlier
+// process has sent as it is there already.
+func (k *call) announce(t *ticket) error {
+	t.sentAt = time.Now()
+	in := t.intent(len(k.attempts) + 1)
+	k.followJob(t, in)
+	if k.req.AttemptLog == nil || t.prepared.Job != "" {
+		return nil
+	}
+	return k.req.AttemptLog.Sending(in)
 }
 
 // A ticket is an admitted attempt: it holds a permit and a reservation.
@@ -229,7 +243,7 @@ func (k *call) admit(ctx context.Context) (*ticket, error) {
 	began := time.Now()
 	defer func() { k.queued += time.Since(began) }()
 	for {
-		route, err := k.choose(k.req.Model)
+		route, err := k.route()
 		if err != nil {
 			return nil, err
 		}
@@ -275,7 +289,7 @@ func (k *call) worst(t *ticket) error {
 	t.output = t.prepared.MaxOutput
 	silent := t.prepared.Texts > 0 // vectors are no output tokens
 	if t.output == 0 && !silent {
-		t.output = k.MaxOutput * max(t.prepared.Choices, 1)
+		t.output = k.MaxOutput
 	}
 	limited := k.Budget != nil && (k.Budget.Tokens > 0 || k.Budget.Cost > 0)
 	if limited && t.output == 0 && !silent {
@@ -323,6 +337,10 @@ func (k *call) wait(ctx context.Context, t *ticket) (err error) {
 	for {
 		if t.permit, err = limiter.Wait(ctx, k.Flow, cost); err != nil {
 			return err
+		}
+		if k.job != nil { // booked at its worst already
+			t.reserved = k.Budget.Reopen(k.job.WorstTokens, k.job.WorstCost)
+			return nil
 		}
 		var ok bool
 		if t.reserved, ok = k.Budget.TryReserve(t.worstTokens(), t.worstCost); ok {

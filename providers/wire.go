@@ -37,6 +37,12 @@ type Prepared struct {
 	// Texts is how many vectors the request asks for; 0 where it asks for an
 	// answer in words. Requests for vectors have no output tokens.
 	Texts int64
+	// Job is the id of an answer that the server makes in the background: it is
+	// asked for, and nothing is sent. Empty for a request that is to be sent.
+	Job string
+	// Accepted, when not nil, is told under which id the server makes the answer
+	// in the background, before that is asked for.
+	Accepted func(id string)
 	// MaxOutput is the most output tokens the request permits over all its
 	// choices; 0 when the request sets no cap.
 	MaxOutput int64

@@ -90,10 +90,12 @@ func isStop(err error) bool {
 }
 
 // lostAnswer reports whether an earlier process may have paid for this row
-// without learning the answer.
+// without learning the answer. One that the server makes in the background can
+// still be asked for.
 func lostAnswer(history []nightshift.Attempt) bool {
-	for _, a := range history {
-		if a.Class == nightshift.ClassUnknownOutcome {
+	for i, a := range history {
+		canBeAsked := a.Job != "" && i == len(history)-1
+		if a.Class == nightshift.ClassUnknownOutcome && !canBeAsked {
 			return true
 		}
 	}
@@ -133,10 +135,17 @@ func (c *conversation) run(ctx context.Context, history []nightshift.Attempt, se
 		if turn == len(c.sample.Turns) || c.answers[turn].Text == nil {
 			return nil
 		}
-		c.messages = append(c.messages[:len(c.messages):len(c.messages)],
-			nightshift.Message{Role: nightshift.RoleAssistant, Text: *c.answers[turn].Text},
-			nightshift.Message{Role: nightshift.RoleUser, Text: c.sample.Turns[turn]})
+		c.messages = append(c.messages[:len(c.messages):len(c.messages)], repeated(c.answers[turn])...)
+		c.messages = append(c.messages, nightshift.Message{Role: nightshift.RoleUser, Text: c.sample.Turns[turn]})
 	}
+}
+
+// repeated are the messages with which an answer is put back for the next turn.
+func repeated(answer nightshift.Response) []nightshift.Message {
+	if answer.Repeat != nil {
+		return answer.Repeat
+	}
+	return []nightshift.Message{{Role: nightshift.RoleAssistant, Text: *answer.Text}}
 }
 
 // complete asks the provider once. A panic below is a failed row, not the end
@@ -151,6 +160,7 @@ func (c *conversation) complete(ctx context.Context, turn int, history []nightsh
 	req := c.pool.Request(c.sample)
 	req.Messages = c.messages
 	req.Key = c.key(turn)
+	req.Continues = turn < len(c.sample.Turns)
 	req.Attempts, req.Settled, req.Unsent = history, settled, c.feed
 	req.AttemptLog = c.shard.AttemptLog(c.sample.Index, c.sample.Epoch)
 	return c.pool.Provider.Complete(ctx, req)

@@ -94,6 +94,20 @@ func (b *Budget) TryReserve(tokens int64, cost nightshift.NanoUSD) (r *Reservati
 	return &Reservation{budget: b, amount: want}, true
 }
 
+// Reopen makes a reservation of what an earlier process is booked to have spent
+// at most: the outcome is still to come.
+func (b *Budget) Reopen(tokens int64, cost nightshift.NanoUSD) *Reservation {
+	if b == nil {
+		return &Reservation{}
+	}
+	a := amount{tokens, cost}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spent = b.spent.minus(a)
+	b.take(a)
+	return &Reservation{budget: b, amount: a}
+}
+
 // Spend books what an earlier process spent.
 func (b *Budget) Spend(tokens int64, cost nightshift.NanoUSD) {
 	b.mu.Lock()

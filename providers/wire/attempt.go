@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -23,6 +24,8 @@ import (
 type attempt struct {
 	wire      *Wire
 	prepared  providers.Prepared
+	method    string   // empty means POST
+	to        *url.URL // nil means where the request goes
 	watch     *watch
 	journey   *journey // of the request that is or was on its way
 	tlsFailed atomic.Bool

@@ -20,6 +20,9 @@ func (a *attempt) decode(resp *http.Response, text []byte) {
 	defer doc.Return()
 	answer, e := examine(doc, resp.StatusCode, resp.Header, text)
 	if e != nil {
+		if isAnswer(answer) {
+			a.ex.Response.ID = answer.Get("id").String()
+		}
 		a.bodyWait(text, e)
 		a.errorUsage(answer, e)
 		a.fail(e)

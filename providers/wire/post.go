@@ -2,11 +2,13 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"sync/atomic"
 )
@@ -50,7 +52,7 @@ func (*sentBody) Close() error { return nil }
 
 // post sends the request and waits for the answer's headers.
 func (a *attempt) post(ctx context.Context) (*http.Response, error) {
-	target, err := a.wire.target(a.prepared)
+	target, err := a.target()
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +65,14 @@ func (a *attempt) post(ctx context.Context) (*http.Response, error) {
 			return resp, err
 		}
 	}
+}
+
+// target is where the request goes.
+func (a *attempt) target() (*url.URL, error) {
+	if a.to != nil {
+		return a.to, nil
+	}
+	return a.wire.target(a.prepared)
 }
 
 // unsent reports whether a kept-alive connection turned out to be closed
@@ -86,7 +96,7 @@ func (a *attempt) request(ctx context.Context) *http.Request {
 		body = io.NopCloser(bytes.NewReader(a.prepared.Body))
 	}
 	req := (&http.Request{
-		Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Method: cmp.Or(a.method, http.MethodPost), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: a.headers(), Body: body, ContentLength: int64(len(a.prepared.Body)),
 	}).WithContext(httptrace.WithClientTrace(ctx, trace))
 	if len(a.prepared.Body) == 0 {

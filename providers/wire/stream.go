@@ -47,7 +47,11 @@ func (a *attempt) endStream(ctx context.Context, s *streamed, err error) {
 		a.fail(s.failed)
 		return
 	}
-	a.fail(a.brokenOff(ctx, err))
+	broken := a.brokenOff(ctx, err)
+	if e.Code == providers.CodeNotReady { // the server goes on with it
+		broken.Code = e.Code
+	}
+	a.fail(broken)
 }
 
 // A streamed is a stream while it is read.
@@ -57,6 +61,7 @@ type streamed struct {
 	failed *nightshift.Error // what the server said, or what we could not read
 	fault  []byte            // the event that said so
 	named  *nightshift.Error // what an event of the name error said, in no known shape
+	told   bool              // somebody knows the id of the answer
 }
 
 // readAll feeds events to the format until the stream ends; nil for a clean
@@ -103,8 +108,22 @@ func (s *streamed) take(ev sse.Event) {
 	if content {
 		s.content()
 	}
+	s.accepted()
 	if e != nil {
 		s.failed, s.fault = e, bytes.Clone(data)
+	}
+}
+
+// accepted passes on, once, under which id the server makes the answer in the
+// background.
+func (s *streamed) accepted() {
+	b, ok := s.format.(formats.BackgroundStream)
+	if !ok || s.told || s.prepared.Accepted == nil {
+		return
+	}
+	if id := b.Background(); id != "" {
+		s.told = true
+		s.prepared.Accepted(id)
 	}
 }
 

@@ -167,13 +167,20 @@ func (w *Wire) Prepare(req nightshift.Request) (providers.Prepared, error) {
 }
 
 // Send implements [providers.Wire]: one POST, and everything that can be known
-// about what became of it. It returns within the endpoint's timeouts or soon
+// about what became of it. An answer that the server makes in the background is
+// then asked for until it is there. It returns within the endpoint's timeouts or soon
 // after ctx ends. Err.MaybeBilled is exact as far as this side of the wire can
 // tell: false while the request cannot have reached the server whole, and for
 // answers that say that nothing was done.
 func (w *Wire) Send(ctx context.Context, p providers.Prepared) providers.Exchange {
+	if p.Job != "" {
+		return w.follow(ctx, p, p.Job)
+	}
 	a := attempt{wire: w, prepared: p}
 	a.run(ctx)
+	if id := a.inBackground(); id != "" {
+		return w.follow(ctx, p, id)
+	}
 	return a.ex
 }
 

@@ -415,6 +415,21 @@ func (w *attemptLog) Sending(in nightshift.Intent) error {
 	return err
 }
 
+// Accepted writes the intent once more, now with the id of the answer that is
+// being made, and waits until that is on the disk: a start after a power
+// failure must know what to ask for.
+func (w *attemptLog) Accepted(in nightshift.Intent) error {
+	line, crc := journal.EncodeIntent(in, w.row, w.epoch, time.Now().UTC())
+	w.u.mu.Lock()
+	defer w.u.mu.Unlock()
+	err := w.u.append(journal.Pending{Line: line, CRC: crc, Item: w.item, Kind: journal.KindIntent})
+	disk.CrashPoint("accepted.written")
+	if err == nil {
+		err = w.u.journal.Wait()
+	}
+	return err
+}
+
 func (w *attemptLog) Failed(a nightshift.Attempt) error {
 	a = records.RepairAttempt(a)
 	line, crc, err := journal.EncodeLine(journal.Line{K: journal.KindFailed, Row: w.row, Epoch: w.epoch, At: time.Now().UTC(), Attempt: &a})

@@ -120,6 +120,10 @@ func EncodeIntent(in nightshift.Intent, row int64, epoch int32, at time.Time) ([
 	if in.WorstCost != 0 {
 		b = strconv.AppendInt(append(b, `,"worst_cost":`...), int64(in.WorstCost), 10)
 	}
+	if in.Job != "" {
+		b = rawjson.AppendString(append(b, `,"job":`...), in.Job)
+		b = rawjson.AppendString(append(b, `,"route":`...), in.Route)
+	}
 	return SealLine(append(b, "}}"...))
 }
 

@@ -211,7 +211,7 @@ func (j *Index) line(s Span, file int32) string {
 	switch {
 	case l.K == KindIntent && l.Intent != nil:
 		if t := j.historyOf(item, s.CRC); t != nil {
-			t.Intents = append(t.Intents, Intent{*l.Intent, l.At})
+			t.intend(Intent{*l.Intent, l.At})
 		}
 	case l.K == KindFailed && l.Attempt != nil:
 		if t := j.historyOf(item, s.CRC); t != nil {
@@ -244,6 +244,18 @@ func (j *Index) historyOf(item int64, crc uint32) *History {
 	}
 	t.seen = append(t.seen, crc)
 	return t
+}
+
+// intend notes an intent. One that names a job says more of the attempt that it
+// is of.
+func (t *History) intend(in Intent) {
+	n := len(t.Intents) - 1
+	if in.Job != "" && n >= 0 && t.Intents[n].Attempt == in.Attempt {
+		in.At = t.Intents[n].At
+		t.Intents[n] = in
+		return
+	}
+	t.Intents = append(t.Intents, in)
 }
 
 // fail notes a failed attempt; it is the outcome of its intent.
@@ -296,7 +308,7 @@ func (t *History) Attempts() []nightshift.Attempt {
 		log = append(log, nightshift.Attempt{
 			N: in.Attempt, StartedAt: in.At, Class: nightshift.ClassUnknownOutcome,
 			Message:     "the process ended before an answer was read",
-			MaybeBilled: true, WorstTokens: in.WorstTokens, WorstCost: in.WorstCost,
+			MaybeBilled: true, WorstTokens: in.WorstTokens, WorstCost: in.WorstCost, Job: in.Job, Route: in.Route,
 		})
 	}
 	slices.SortStableFunc(log, func(a, b nightshift.Attempt) int { return a.N - b.N })

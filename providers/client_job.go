@@ -1,0 +1,56 @@
+package providers
+
+import (
+	"slices"
+
+	"nightshift"
+)
+
+// takeJob takes the last attempt of an earlier process out of the history when
+// nobody knows its outcome, but the server can be asked for its answer: the
+// attempt goes on, and is not another one.
+func (k *call) takeJob() {
+	n := len(k.attempts) - 1
+	if n < k.req.Settled || n < 0 {
+		return
+	}
+	last := k.attempts[n]
+	if last.Class != nightshift.ClassUnknownOutcome || last.Job == "" {
+		return
+	}
+	k.job, k.attempts = &last, k.attempts[:n]
+}
+
+// route picks the route of the next attempt: the one that makes the answer in
+// the background, where there is one.
+func (k *call) route() (int, error) {
+	if k.job != nil {
+		named := func(r ClientRoute) bool { return r.Name == k.job.Route }
+		if i := slices.IndexFunc(k.Routes, named); i >= 0 && k.stop(i, k.req.Model) == nil {
+			return i, nil
+		}
+	}
+	return k.choose(k.req.Model)
+}
+
+// followJob lets an attempt go on with the answer that an earlier process has
+// asked for, where there is one, and puts on record under which id the server
+// makes one in the background.
+func (k *call) followJob(t *ticket, in nightshift.Intent) {
+	if k.job != nil {
+		t.prepared.Job, t.sentAt = k.job.Job, k.job.StartedAt
+		k.job = nil
+		return
+	}
+	log := k.req.AttemptLog
+	if log == nil {
+		return
+	}
+	in.Route = k.Routes[t.route].Name
+	t.prepared.Accepted = func(id string) {
+		in.Job = id
+		// Where the record of runs fails, the run ends; what the server makes is
+		// waited for all the same.
+		_ = log.Accepted(in)
+	}
+}
