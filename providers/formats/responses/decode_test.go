@@ -294,4 +294,3 @@ func FuzzStream(f *testing.F) {
 		checkSane(t, r, err)
 	})
 }
-
