@@ -129,7 +129,6 @@ type Dataset struct {
 	foreign bool
 
 	reader source.Reader
-	raw    rawReader
 }
 
 // Info is what the first pass found.
@@ -371,7 +370,6 @@ func (d *Dataset) Close() error {
 	if d == nil {
 		return nil
 	}
-	d.raw.close()
 	if d.rules != nil {
 		d.rules.Close()
 	}

@@ -83,7 +83,7 @@ func TestParquet(t *testing.T) {
 			!strings.Contains(got, `"map":{}`) {
 			t.Errorf("metadata of nulls is %s", got)
 		}
-		raw, err := o.d.Raw(11)
+		raw, err := rawRow(o.d, 11)
 		if err != nil || !strings.Contains(string(raw), `"Row 9"`) {
 			t.Errorf("Raw = %s, %v", raw, err)
 		}

@@ -5,14 +5,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"iter"
 	"os"
 	"slices"
 	"strconv"
-	"sync"
 
 	"nightshift"
 	"nightshift/datasets/internal/rowjson"
@@ -251,7 +249,7 @@ func (d *Dataset) eachPiece(chunk int, do func(f *source.File, from, to int64) e
 
 // cutChunk passes the batches of a chunk to do, until it returns false, and
 // writes their data to h.
-func (d *Dataset) cutChunk(ctx context.Context, chunk int, h hash.Hash,
+func (d *Dataset) cutChunk(ctx context.Context, chunk int, h io.Writer,
 	do func(*source.File, *source.Batch) bool) error {
 	going := true
 	return d.eachPiece(chunk, func(f *source.File, from, to int64) error {
@@ -270,7 +268,7 @@ func (d *Dataset) cutChunk(ctx context.Context, chunk int, h hash.Hash,
 }
 
 // cutPiece cuts one piece of a file.
-func (d *Dataset) cutPiece(ctx context.Context, f *source.File, from, to, line int64, h hash.Hash,
+func (d *Dataset) cutPiece(ctx context.Context, f *source.File, from, to, line int64, h io.Writer,
 	do func(*source.File, *source.Batch) bool) error {
 	rows, err := d.reader.Piece(f, from, to, line)
 	if err != nil {
@@ -292,119 +290,58 @@ func (d *Dataset) cutPiece(ctx context.Context, f *source.File, from, to, line i
 	return ctx.Err()
 }
 
-// Raw returns a row in the dataset's own form, without its line's end: a line
-// of JSON (also for JSON lists and Parquet), or a CSV record; Info.RawFormat
-// says which. Asked for in ascending order, rows cost one pass.
-func (d *Dataset) Raw(index int64) ([]byte, error) {
-	at, raw, err := d.raw.row(d, index)
-	if err != nil {
-		return nil, err
+// Raw yields rows in the dataset's own form, without the end of the line: a
+// line of JSON (also for JSON lists and Parquet), or a CSV record;
+// Info.RawFormat says which. The rows are indexes in ascending order.
+func (d *Dataset) Raw(ctx context.Context, rows []int64) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for i, c := range d.chunks {
+			n, _ := slices.BinarySearch(rows, c.First+c.Rows)
+			if n > 0 && !d.rawOf(ctx, i, rows[:n], yield) {
+				return
+			}
+			rows = rows[n:]
+		}
+		if len(rows) > 0 {
+			yield(nil, fmt.Errorf("there is no row %d", rows[0]))
+		}
 	}
-	if c := at.Unreadable; c != nil {
-		return nil, &RowError{Index: index, File: at.file.Name, Line: at.Line, What: c.What, Hint: c.Hint}
-	}
-	return d.ownForm(at, raw), nil
 }
 
-func (d *Dataset) ownForm(at place, raw []byte) []byte {
-	switch f := at.file; {
+// rawOf yields rows of one chunk, after checking that it is what it was.
+func (d *Dataset) rawOf(ctx context.Context, chunk int, rows []int64, yield func([]byte, error) bool) bool {
+	if err := d.unchanged(ctx, chunk); err != nil {
+		yield(nil, err)
+		return false
+	}
+	index, going := d.chunks[chunk].First, true
+	err := d.cutChunk(ctx, chunk, io.Discard, func(f *source.File, b *source.Batch) bool {
+		for _, sp := range b.Rows {
+			if going && len(rows) > 0 && rows[0] == index {
+				rows = rows[1:]
+				going = yield(d.ownForm(place{sp, index, f}, slices.Clone(b.Text(sp))))
+			}
+			index++
+		}
+		return going && len(rows) > 0
+	})
+	if err != nil && going {
+		going = false
+		yield(nil, err)
+	}
+	return going
+}
+
+func (d *Dataset) ownForm(at place, raw []byte) ([]byte, error) {
+	switch f, c := at.file, at.Unreadable; {
+	case c != nil:
+		return nil, &RowError{Index: at.index, File: f.Name, Line: at.Line, What: c.What, Hint: c.Hint}
 	case f.Format == source.JSON:
-		return rowjson.Compact(raw)
+		return rowjson.Compact(raw), nil
 	case d.info.RawFormat == source.JSONL: // also of files with different columns
 		if converted, c := f.JSON(at.Span, raw); !c.Bad() {
-			return converted
+			return converted, nil
 		}
 	}
-	return raw
-}
-
-// A rawReader reads single rows by their index. It stands where the last one
-// ended, so that ascending reads do not begin again.
-type rawReader struct {
-	mu    sync.Mutex
-	chunk int
-	next  int64 // index of the next row
-	pull  func() (rawRow, bool)
-	stop  func()
-}
-
-type rawRow struct {
-	at  place
-	raw []byte
-	err error
-}
-
-func (r *rawReader) row(d *Dataset, index int64) (place, []byte, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if index < 0 || index >= d.info.Rows {
-		return place{}, nil, fmt.Errorf("there is no row %d", index)
-	}
-	chunk, found := slices.BinarySearchFunc(d.chunks, index, func(s Chunk, i int64) int { return int(s.First - i) })
-	if !found {
-		chunk--
-	}
-	if r.pull == nil || r.chunk != chunk || index < r.next {
-		if err := r.start(d, chunk); err != nil {
-			return place{}, nil, err
-		}
-	}
-	for {
-		got, ok := r.pull()
-		switch {
-		case !ok:
-			r.end()
-			return place{}, nil, d.changed(chunk)
-		case got.err != nil:
-			r.end()
-			return place{}, nil, got.err
-		}
-		r.next = got.at.index + 1
-		if got.at.index == index {
-			return got.at, got.raw, nil
-		}
-	}
-}
-
-// start begins a chunk, after checking that it is what it was.
-func (r *rawReader) start(d *Dataset, chunk int) error {
-	r.end()
-	if err := d.unchanged(context.Background(), chunk); err != nil {
-		return err
-	}
-	r.chunk, r.next = chunk, d.chunks[chunk].First
-	r.pull, r.stop = iter.Pull(d.allRows(chunk))
-	return nil
-}
-
-func (r *rawReader) end() {
-	if r.stop != nil {
-		r.stop()
-	}
-	r.pull, r.stop = nil, nil
-}
-
-func (r *rawReader) close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.end()
-}
-
-// allRows yields every row of a chunk, selected or not.
-func (d *Dataset) allRows(chunk int) iter.Seq[rawRow] {
-	return func(yield func(rawRow) bool) {
-		index := d.chunks[chunk].First
-		err := d.cutChunk(context.Background(), chunk, sha256.New(), func(f *source.File, b *source.Batch) bool {
-			for _, sp := range b.Rows {
-				if !yield(rawRow{at: place{sp, index, f}, raw: slices.Clone(b.Text(sp))}) {
-					return false
-				}
-				index++
-			}
-			return true
-		})
-		if err != nil {
-			yield(rawRow{err: err})
-		}
-	}
+	return raw, nil
 }

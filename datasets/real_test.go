@@ -256,11 +256,11 @@ func TestShareGPTKeepsItsEnd(t *testing.T) {
 			t.Fatalf("row %d: target %q, messages %d of %d", i, c.Target, len(c.Messages), n)
 		}
 	}
-	raw, err := whole.d.Raw(499)
+	raw, err := rawRow(whole.d, 499)
 	if err != nil || strings.Contains(string(raw), "\n") || !json.Valid(raw) {
 		t.Errorf("Raw = %s, %v", raw, err)
 	}
-	if _, err := whole.d.Raw(500); err == nil {
+	if _, err := rawRow(whole.d, 500); err == nil {
 		t.Error("Raw(500) gives a row")
 	}
 	for range whole.d.Read(context.Background(), 0) {

@@ -1,6 +1,7 @@
 package datasets_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -163,7 +164,7 @@ func TestCSV(t *testing.T) {
 	if info.RawFormat != "csv" || info.RawHeader != "id,question,answer,note" {
 		t.Errorf("raw form %q %q", info.RawFormat, info.RawHeader)
 	}
-	raw, err := o.d.Raw(0)
+	raw, err := rawRow(o.d, 0)
 	if err != nil || string(raw) != "1,\"Is \"\"this\"\", a\r\nquestion?\",yes," {
 		t.Errorf("Raw = %q, %v", raw, err)
 	}
@@ -194,7 +195,7 @@ func TestJSONArray(t *testing.T) {
 		if o.samples[0].Line != 2 || o.bad[0].Line != 4 || o.samples[1].Line != 4 || o.bad[1].Line != 5 {
 			t.Errorf("lines %d %d %d %d", o.samples[0].Line, o.bad[0].Line, o.samples[1].Line, o.bad[1].Line)
 		}
-		if raw, err := o.d.Raw(0); err != nil || string(raw) != `{"id":"a","prompt":"Hi ]},{\""}` {
+		if raw, err := rawRow(o.d, 0); err != nil || string(raw) != `{"id":"a","prompt":"Hi ]},{\""}` {
 			t.Errorf("Raw = %s, %v", raw, err)
 		}
 	}
@@ -224,7 +225,7 @@ func TestSeveralFiles(t *testing.T) {
 		var where []string
 		for i, s := range o.samples {
 			where = append(where, fmt.Sprintf("%s:%d", s.File, s.Line))
-			if raw, err := o.d.Raw(int64(i)); err != nil || !json.Valid(raw) {
+			if raw, err := rawRow(o.d, int64(i)); err != nil || !json.Valid(raw) {
 				t.Errorf("Raw(%d) = %s, %v", i, raw, err)
 			}
 		}
@@ -284,4 +285,12 @@ func TestTemplatedRowsKeepTheirTarget(t *testing.T) {
 			t.Errorf("%s: %v %+v", tc.row, o.err, o.samples)
 		}
 	}
+}
+
+// rawRow is one row in the dataset's own form.
+func rawRow(d *datasets.Dataset, index int64) (raw []byte, err error) {
+	for raw, err = range d.Raw(context.Background(), []int64{index}) {
+		break
+	}
+	return raw, err
 }

@@ -131,8 +131,7 @@ func exportFailed(ctx context.Context, dir string, w io.Writer) (int64, error) {
 			return 0, err
 		}
 	}
-	for _, row := range rows {
-		raw, err := data.Raw(row)
+	for raw, err := range data.Raw(ctx, rows) {
 		if err != nil {
 			return 0, err
 		}

@@ -110,33 +110,15 @@ var (
 	metricBudgetSpent  = desc("budget_spent", "What is spent, earlier starts included.", "unit")
 	metricBudgetOpen   = desc("budget_reserved", "The worst case of what is in flight.", "unit")
 	metricBudgetNeeded = desc("budget_waiting", "Requests that wait for budget.")
-	allMetrics         = []*prometheus.Desc{
-		metricRowsWanted,
-		metricRows,
-		metricAttempts,
-		metricTokens,
-		metricCost,
-		metricCostUnknown,
-		metricRequests,
-		metricInFlight,
-		metricWaiting,
-		metricWindow,
-		metricUsed,
-		metricLimit,
-		metricInferred,
-		metricPaused,
-		metricFailing,
-		metricBreaker,
-		metricHeldBack,
-		metricBudgetLimit,
-		metricBudgetSpent,
-		metricBudgetOpen,
-		metricBudgetNeeded,
-	}
 )
 
+// allMetrics are those above.
+var allMetrics []*prometheus.Desc
+
 func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("nightshift_"+name, help, append([]string{"run"}, labels...), nil)
+	d := prometheus.NewDesc("nightshift_"+name, help, append([]string{"run"}, labels...), nil)
+	allMetrics = append(allMetrics, d)
+	return d
 }
 
 func (c collector) Describe(out chan<- *prometheus.Desc) {

@@ -55,17 +55,11 @@ func (c *Comparison) deltaGrids(r *ScorerResult) []render.Grid {
 		"adj. p")
 	s.Texts = 2
 	for _, d := range r.Deltas {
-		name, sign := d.Label, "~"
+		name := d.Label
 		if c.against() == "…" {
 			name += " − " + d.Against
 		}
-		switch d.Verdict {
-		case Better, Worse:
-			sign = string(d.Verdict)
-		case Withheld:
-			sign = "?"
-		}
-		s.Add(name, sign, shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }),
+		s.Add(name, d.Verdict.sign(), shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }),
 			d.Interval.signedPoints(),
 			sprintf("%s/%s/%s", render.Count(int64(d.Win)), render.Count(int64(d.Tie)), render.Count(int64(d.Loss))),
 			shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
@@ -75,6 +69,17 @@ func (c *Comparison) deltaGrids(r *ScorerResult) []render.Grid {
 		}
 	}
 	return []render.Grid{s}
+}
+
+// sign is the verdict in a narrow column.
+func (v Verdict) sign() string {
+	switch v {
+	case Better, Worse:
+		return string(v)
+	case Withheld:
+		return "?"
+	}
+	return "~"
 }
 
 // against names the baseline; … when there is no single one.
@@ -117,14 +122,7 @@ func (c *Comparison) preferenceGrids() []render.Grid {
 			"unread")
 		s.Texts = 3
 		for _, pair := range p.Pairs {
-			sign := "~"
-			switch pair.Verdict {
-			case Better, Worse:
-				sign = string(pair.Verdict)
-			case Withheld:
-				sign = "?"
-			}
-			s.Add(pair.Label, pair.Against, sign, shownAs(pair.WinRate, asPercent), pair.Interval.String(),
+			s.Add(pair.Label, pair.Against, pair.Verdict.sign(), shownAs(pair.WinRate, asPercent), pair.Interval.String(),
 				shownAs(pair.Adjusted, pValue),
 				sprintf("%d/%d/%d", pair.Win, pair.Tie, pair.Loss), render.Count(int64(pair.Unscored)))
 			s.Notes = append(s.Notes, pair.Label+": "+pair.Why)

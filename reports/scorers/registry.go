@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"nightshift/internal/words"
 )
 
 // A Spec names a scorer and its parameters, as a plan does.
@@ -75,18 +77,7 @@ func Check(spec Spec) error {
 }
 
 // New builds a scorer of kind [Pure] or [OfCorpus].
-func New(spec Spec) (Scorer, error) {
-	built, err := build(spec)
-	if err != nil {
-		return nil, err
-	}
-	s, ok := built.(Scorer)
-	if !ok {
-		return nil, fmt.Errorf("scorer %s is of kind %q and needs more than the answer", spec.Type,
-			registry[spec.Type].info.Kind)
-	}
-	return s, nil
-}
+func New(spec Spec) (Scorer, error) { return buildAs[Scorer](spec) }
 
 // an entry of the registry builds one type.
 type entry struct {
@@ -244,20 +235,13 @@ func quoted(words []string) []string {
 // suggestion names the known word nearest to one that is not known, when it is
 // near enough to have been meant.
 func suggestion(word string, known []string) string {
-	slices.Sort(known)
-	nearest, least := "", 3
-	for _, k := range known {
-		if d := distance([]rune(word), []rune(k)); d < least && d < len(k) {
-			nearest, least = k, d
-		}
+	if near := words.Near(word, known); near != "" {
+		return fmt.Sprintf(" (did you mean %q?)", near)
 	}
-	if nearest == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %q?)", nearest)
+	return ""
 }
 
-// buildAs builds a scorer that needs a call.
+// buildAs builds a scorer as the type that its kind has.
 func buildAs[S any](spec Spec) (s S, err error) {
 	built, err := build(spec)
 	if err != nil {
@@ -265,7 +249,7 @@ func buildAs[S any](spec Spec) (s S, err error) {
 	}
 	s, ok := built.(S)
 	if !ok {
-		return s, fmt.Errorf("scorer %s is of kind %q, which has a constructor of its own", spec.Type,
+		return s, fmt.Errorf("scorer %s is of kind %q and needs more than the answer", spec.Type,
 			registry[spec.Type].info.Kind)
 	}
 	return s, nil
