@@ -148,12 +148,12 @@ func sortedLetters(letters string) string {
 }
 
 // listSeparator parts the letters of a list.
-var listSeparator = regexp.MustCompile(`(?i)[\s,;&/+和与與及]+(?:and\b|or\b)?[\s,;&/+]*|\band\b`)
+var listSeparator = lazyRegexp(`(?i)[\s,;&/+和与與及]+(?:and\b|or\b)?[\s,;&/+]*|\band\b`)
 
 // letterList reads "A, C", "A and C" or "AC".
 func (s *choice) letterList(t string) string {
 	letters := ""
-	for _, part := range listSeparator.Split(strings.TrimSpace(t), -1) {
+	for _, part := range listSeparator().Split(strings.TrimSpace(t), -1) {
 		if len(part) == 0 {
 			continue
 		}
@@ -166,16 +166,16 @@ func (s *choice) letterList(t string) string {
 }
 
 var (
-	inspectLine  = regexp.MustCompile(`(?im)^ANSWER\s*:\s*([A-Za-z\d ,]+)\s*(?:$|\n|\.)`)
-	inspectLoose = regexp.MustCompile(`(?i)ANSWER\s*:\s*([A-Za-z\d ,]+)(?:[^\w]|\n|$|\.)`)
+	inspectLine  = lazyRegexp(`(?im)^ANSWER\s*:\s*([A-Za-z\d ,]+)\s*(?:$|\n|\.)`)
+	inspectLoose = lazyRegexp(`(?i)ANSWER\s*:\s*([A-Za-z\d ,]+)(?:[^\w]|\n|$|\.)`)
 )
 
 // findInspect follows Inspect's multiple_choice: the last line that holds just
 // the answer, else the last marker.
 func (s *choice) findInspect(text string) string {
-	all := inspectLine.FindAllStringSubmatch(text, -1)
+	all := inspectLine().FindAllStringSubmatch(text, -1)
 	if all == nil {
-		all = inspectLoose.FindAllStringSubmatch(text, -1)
+		all = inspectLoose().FindAllStringSubmatch(text, -1)
 	}
 	if all == nil {
 		return ""

@@ -47,8 +47,8 @@ var (
 		"“", `"`, "”", `"`, "„", `"`, "«", `"`, "»", `"`, "‘", `"`, "’", "'", "、", ",", "，", ",", "；", ";", "。", ".",
 		"．", ".", "！", "!", "？", "?",
 		"\u00a0", " ", "\u3000", " ", `\(`, "", `\)`, "", `\[`, "", `\]`, "", `\$`, "$", `\,`, " ", `\ `, " ")
-	htmlTag = regexp.MustCompile(`(?i)</?(?:b|strong|i|em|u|p|span|div|br|code|mark)\s*/?>`)
-	texWord = regexp.MustCompile(`\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathsf|mathit|mathbb|bf|rm|bm)\s*\{([^{}]*)\}`)
+	htmlTag = lazyRegexp(`(?i)</?(?:b|strong|i|em|u|p|span|div|br|code|mark)\s*/?>`)
+	texWord = lazyRegexp(`\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathsf|mathit|mathbb|bf|rm|bm)\s*\{([^{}]*)\}`)
 )
 
 // plainChoice writes full-width and typographic marks as ASCII, and takes the
@@ -58,11 +58,11 @@ func plainChoice(text string) string {
 		text = strings.Map(fullWidthLetter, choiceMarks.Replace(text))
 	}
 	if strings.Contains(text, "<") {
-		text = htmlTag.ReplaceAllString(text, "")
+		text = htmlTag().ReplaceAllString(text, "")
 	}
 	for range 2 { // \textbf{\text{B}}
 		if strings.Contains(text, `\`) {
-			text = texWord.ReplaceAllString(text, "$1")
+			text = texWord().ReplaceAllString(text, "$1")
 		}
 	}
 	return text
@@ -82,43 +82,43 @@ type span struct{ start, end int }
 // holds there. before is what the text in front may not end with.
 type marker struct {
 	words  []string
-	re     *regexp.Regexp
-	before *regexp.Regexp
-	after  *regexp.Regexp // what the line in front must end with; nil for anything
+	re     func() *regexp.Regexp
+	before func() *regexp.Regexp
+	after  func() *regexp.Regexp // what the line in front must end with; nil for anything
 }
 
 var (
 	// unreal makes what follows an assumption.
-	unreal = regexp.MustCompile(`(?i)(?:\bif|\bwhether|\bunless|\bsuppose|\bassum\w+|n't (?:think|believe|say)|\bnot (?:think|believe|say|sure|certain)|\bdoubt|\bwhy)\s+(?:that\s+)?(?:the\s+|my\s+|your\s+)?(?:(?:correct|right|final|best)\s+)?$`)
+	unreal = lazyRegexp(`(?i)(?:\bif|\bwhether|\bunless|\bsuppose|\bassum\w+|n't (?:think|believe|say)|\bnot (?:think|believe|say|sure|certain)|\bdoubt|\bwhy)\s+(?:that\s+)?(?:the\s+|my\s+|your\s+)?(?:(?:correct|right|final|best)\s+)?$`)
 	// closing opens a tag that ends something.
-	closing   = regexp.MustCompile(`</\w*$|\[/\w*$`)
-	lineStart = regexp.MustCompile(`(?i)(?:^|\n)[#*_>\s]*(?:(?:the|my|final|correct|best)\s+)*$`)
-	chosen    = regexp.MustCompile(`(?i)(?:\b(?:correct|right|best|final|my|selected|chosen|appropriate|suitable|accurate)\s+(?:answer\s+)?|["_<\[])$`)
-	mine      = regexp.MustCompile(`(?i)\b(?:I|I'd|I'll|I would|I will|I'm|I am|let's|we|we'd)\s+(?:\w+ly\s+)?$`)
-	decided   = regexp.MustCompile(`(?:^|[\s,.;:]|故|应|應|应该|應該|我|所以|因此|本题|最终|只能|答案)$`)
+	closing   = lazyRegexp(`</\w*$|\[/\w*$`)
+	lineStart = lazyRegexp(`(?i)(?:^|\n)[#*_>\s]*(?:(?:the|my|final|correct|best)\s+)*$`)
+	chosen    = lazyRegexp(`(?i)(?:\b(?:correct|right|best|final|my|selected|chosen|appropriate|suitable|accurate)\s+(?:answer\s+)?|["_<\[])$`)
+	mine      = lazyRegexp(`(?i)\b(?:I|I'd|I'll|I would|I will|I'm|I am|let's|we|we'd)\s+(?:\w+ly\s+)?$`)
+	decided   = lazyRegexp(`(?:^|[\s,.;:]|故|应|應|应该|應該|我|所以|因此|本题|最终|只能|答案)$`)
 
 	choiceMarkerKinds = []marker{
 		{words: []string{"answer"}, before: unreal,
-			re: regexp.MustCompile(`(?i)\Aanswers?["'*_)\x60]*\s*(?::|=+>?|->|→|⇒|\s[-–—]{1,2}\s)`)},
+			re: lazyRegexp(`(?i)\Aanswers?["'*_)\x60]*\s*(?::|=+>?|->|→|⇒|\s[-–—]{1,2}\s)`)},
 		{words: []string{"answer"}, before: unreal,
-			re: regexp.MustCompile(`(?i)\Aanswers?(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for)\s[^.:;!?\n]{1,60}?)?["*_]*,?\s+(?:(?:would|should|must|will|has to)\s+be|is|are)\b["*_]*:?`)},
-		{words: []string{"answer"}, before: closing, re: regexp.MustCompile(`(?i)\Aanswer[>\]]`)},
-		{words: []string{"answer"}, after: lineStart, re: regexp.MustCompile(`(?i)\Aanswer[*_]*[ \t]*\n`)},
-		{words: []string{"response", "solution"}, re: regexp.MustCompile(`(?i)\A(?:response|solution)["'*_]*\s*:`),
+			re: lazyRegexp(`(?i)\Aanswers?(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for)\s[^.:;!?\n]{1,60}?)?["*_]*,?\s+(?:(?:would|should|must|will|has to)\s+be|is|are)\b["*_]*:?`)},
+		{words: []string{"answer"}, before: closing, re: lazyRegexp(`(?i)\Aanswer[>\]]`)},
+		{words: []string{"answer"}, after: lineStart, re: lazyRegexp(`(?i)\Aanswer[*_]*[ \t]*\n`)},
+		{words: []string{"response", "solution"}, re: lazyRegexp(`(?i)\A(?:response|solution)["'*_]*\s*:`),
 			after: lineStart},
-		{words: []string{"ans."}, re: regexp.MustCompile(`(?i)\Aans\.\s*:?`), after: lineStart},
-		{words: []string{"ans"}, re: regexp.MustCompile(`(?i)\Aans\s*:`), after: lineStart},
-		{words: []string{`\boxed`}, re: regexp.MustCompile(`(?i)\A\\boxed\s*\{`)},
+		{words: []string{"ans."}, re: lazyRegexp(`(?i)\Aans\.\s*:?`), after: lineStart},
+		{words: []string{"ans"}, re: lazyRegexp(`(?i)\Aans\s*:`), after: lineStart},
+		{words: []string{`\boxed`}, re: lazyRegexp(`(?i)\A\\boxed\s*\{`)},
 		{words: []string{"option", "choice", "letter", "selection", "pick"}, before: closing, after: chosen,
-			re: regexp.MustCompile(`(?i)\A(?:option|choice|letter|selection|pick)(?:["'*_]*\s*:|["*_]*\s+(?:is|would be|should be|must be)\b["*_]*:?|[>\]])`)},
+			re: lazyRegexp(`(?i)\A(?:option|choice|letter|selection|pick)(?:["'*_]*\s*:|["*_]*\s+(?:is|would be|should be|must be)\b["*_]*:?|[>\]])`)},
 		{words: []string{"choose", "pick", "select", "go with", "going with", "chose", "say"}, after: mine,
-			re: regexp.MustCompile(`(?i)\A(?:choose|pick|select|go with|going with|chose|say)\b["*_]*:?`)},
+			re: lazyRegexp(`(?i)\A(?:choose|pick|select|go with|going with|chose|say)\b["*_]*:?`)},
 		{words: []string{"respuesta", "réponse", "reponse", "antwort", "resposta", "risposta", "Ответ", "ответ"},
-			re: regexp.MustCompile(`(?i)\A(?:respuesta|r[ée]ponse|antwort|resposta|risposta|ответ)(?:\s+(?:correcta|correcte|final|finale|correta|corretta|exacte))?["*_]*\s*(?::|(?:es|est|ist|é|è)\s+(?:la\s+|a\s+)?)`)},
+			re: lazyRegexp(`(?i)\A(?:respuesta|r[ée]ponse|antwort|resposta|risposta|ответ)(?:\s+(?:correcta|correcte|final|finale|correta|corretta|exacte))?["*_]*\s*(?::|(?:es|est|ist|é|è)\s+(?:la\s+|a\s+)?)`)},
 		{words: []string{"答案", "答え", "正解", "정답", "답은", "답:"},
-			re: regexp.MustCompile(`\A(?:答案(?:应该|應該|应|應)?(?:是|为|為|选|選|:)|(?:答え|正解)(?:は|:)|정답(?:은|:)|답(?:은|:))["*_]*\s*:?`)},
-		{words: []string{"正确选项", "正確選項"}, re: regexp.MustCompile(`\A正[确確][选選][项項](?:是|为|為|:)\s*:?`)},
-		{words: []string{"选", "選"}, after: decided, re: regexp.MustCompile(`\A[选選](?:择|擇)?\s*:?`)},
+			re: lazyRegexp(`\A(?:答案(?:应该|應該|应|應)?(?:是|为|為|选|選|:)|(?:答え|正解)(?:は|:)|정답(?:은|:)|답(?:은|:))["*_]*\s*:?`)},
+		{words: []string{"正确选项", "正確選項"}, re: lazyRegexp(`\A正[确確][选選][项項](?:是|为|為|:)\s*:?`)},
+		{words: []string{"选", "選"}, after: decided, re: lazyRegexp(`\A[选選](?:择|擇)?\s*:?`)},
 	}
 )
 
@@ -128,7 +128,7 @@ func choiceMarkers(text string) []span {
 	for _, m := range choiceMarkerKinds {
 		for _, word := range m.words {
 			eachFold(text, word, func(i int) {
-				if at := m.re.FindStringIndex(text[i:]); at != nil && m.fits(text[:i]) &&
+				if at := m.re().FindStringIndex(text[i:]); at != nil && m.fits(text[:i]) &&
 					!strings.Contains(text[i:i+at[1]], "whether") {
 					found = append(found, span{i, i + at[1]})
 				}
@@ -146,11 +146,11 @@ func (m marker) fits(front string) bool {
 	if len(front) > lookBack {
 		front = strings.ToValidUTF8(front[len(front)-lookBack:], "")
 	}
-	return (m.before == nil || !m.before.MatchString(front)) && (m.after == nil || m.after.MatchString(front))
+	return (m.before == nil || !m.before().MatchString(front)) && (m.after == nil || m.after().MatchString(front))
 }
 
 // leadWords may stand between a marker and the letter.
-var leadWords = regexp.MustCompile(`(?i)\A(?:(?:clearly|definitely|obviously|probably|likely|most likely|certainly|therefore|thus|hence|indeed|simply|actually|still|then|just)\b[,\s]*)?` +
+var leadWords = lazyRegexp(`(?i)\A(?:(?:clearly|definitely|obviously|probably|likely|most likely|certainly|therefore|thus|hence|indeed|simply|actually|still|then|just)\b[,\s]*)?` +
 	`(?:the\s+)?(?:(?:correct|right|best|final)\s+)?(?:(?:answer|option|choice|letter|alternative)s?\b(?:\s+label+ed)?(?:\s+letter)?\s*:?|选项|選項)?`)
 
 // after reads what follows a marker. A marker binds when what follows is meant
@@ -172,7 +172,7 @@ func (s *choice) after(marker, rest string) (letters string, binds bool) {
 	}
 	line, _, _ := strings.Cut(rest, "\n")
 	if letters = s.letters(line); letters == "" {
-		lead := leadWords.FindString(line)
+		lead := leadWords().FindString(line)
 		line = strings.TrimLeftFunc(line[len(lead):], isWrapper)
 		letters = s.letters(line)
 	}
@@ -218,7 +218,7 @@ func loneLetter(line string) string {
 		return ""
 	}
 	rest := line[1:]
-	if endsToken(rest) || line[0] <= 'Z' && givesReason.MatchString(rest) {
+	if endsToken(rest) || line[0] <= 'Z' && givesReason().MatchString(rest) {
 		return line[:1]
 	}
 	return ""
@@ -226,7 +226,7 @@ func loneLetter(line string) string {
 
 // givesReason matches what follows a letter that stands alone though no mark
 // says so.
-var givesReason = regexp.MustCompile(`^[*_)\]"'$]*(?:,?\s+(?i:because|since|due to|given that|as (?:it|the|this|that|these|they))\b|\s*(?:选项|選項|项|項|因为|因為|です|だ|입니다|이다|번))`)
+var givesReason = lazyRegexp(`^[*_)\]"'$]*(?:,?\s+(?i:because|since|due to|given that|as (?:it|the|this|that|these|they))\b|\s*(?:选项|選項|项|項|因为|因為|です|だ|입니다|이다|번))`)
 
 // endsToken reports whether a letter before rest stands alone. Signs that make
 // it part of a name, a grade or a formula (A's, A-level, C++, A/B, B.C., A = 5)
@@ -288,11 +288,11 @@ func startsWord(s string) bool {
 
 var (
 	// letterRun is a list of letters at the start of a line.
-	letterRun = regexp.MustCompile(`(?i)^(?:[A-Z]+\b)(?:[)*$\s]*(?:,|;|&|/|\+|\band\b|\bor\b|和|与|與|及)[\s(*$]*(?:and\b\s*)?[(*$]*[A-Z]\b)*`)
+	letterRun = lazyRegexp(`(?i)^(?:[A-Z]+\b)(?:[)*$\s]*(?:,|;|&|/|\+|\band\b|\bor\b|和|与|與|及)[\s(*$]*(?:and\b\s*)?[(*$]*[A-Z]\b)*`)
 	// secondLetter is another letter after the first one. It is a capital, or
 	// "C, a mammal" would be two.
-	secondLetter = regexp.MustCompile(`^[)\]*_$"'\x60\s]*(?:(?:,|;|&|/|\||\+|和|与|與|或|及|(?i:\(?\s*(?:and|or)\b))+[\s(\[*_$"'\x60]*(?i:(?:and|or|possibly|perhaps|maybe|option)\s+)*[(\[*_$"'\x60]*([A-Z])(?:[^A-Za-z0-9'’-]|$)|[)\]]\s*[(\[]([A-Z])[)\]]|[.?]\s+(?:(?i:or|and)\s+)?([A-Z])(?:[.?)]|$)|\s*[-–—]\s*([A-Z])(?:[.,;)]|$))`)
-	lowerSecond  = regexp.MustCompile(`^[)\]]?\s*(?:,|&|/|\band\b|\bor\b)\s*[(\[]?([a-z])[)\]]?(?:[.,;!\n]|$)`)
+	secondLetter = lazyRegexp(`^[)\]*_$"'\x60\s]*(?:(?:,|;|&|/|\||\+|和|与|與|或|及|(?i:\(?\s*(?:and|or)\b))+[\s(\[*_$"'\x60]*(?i:(?:and|or|possibly|perhaps|maybe|option)\s+)*[(\[*_$"'\x60]*([A-Z])(?:[^A-Za-z0-9'’-]|$)|[)\]]\s*[(\[]([A-Z])[)\]]|[.?]\s+(?:(?i:or|and)\s+)?([A-Z])(?:[.?)]|$)|\s*[-–—]\s*([A-Z])(?:[.,;)]|$))`)
+	lowerSecond  = lazyRegexp(`^[)\]]?\s*(?:,|&|/|\band\b|\bor\b)\s*[(\[]?([a-z])[)\]]?(?:[.,;!\n]|$)`)
 )
 
 // severalLetters reports a list of choices where one is asked for.
@@ -301,7 +301,7 @@ func (s *choice) severalLetters(line string) bool {
 	if line[0] >= 'a' {
 		second = lowerSecond
 	}
-	if m := second.FindStringSubmatch(line[1:]); m != nil && s.inRange(strings.Join(m[1:], "")) != "" {
+	if m := second().FindStringSubmatch(line[1:]); m != nil && s.inRange(strings.Join(m[1:], "")) != "" {
 		return true
 	}
 	end := listEnd(line)
@@ -311,7 +311,7 @@ func (s *choice) severalLetters(line string) bool {
 // listEnd is the length of the list of letters that line starts with; 0 when
 // it starts with none, or when the list runs on into a word.
 func listEnd(line string) int {
-	m := letterRun.FindString(line)
+	m := letterRun().FindString(line)
 	if m == "" || !endsToken(line[len(m):]) {
 		return 0
 	}
@@ -337,14 +337,14 @@ func (s *choice) byText(line string) string {
 
 var (
 	// lineLabel may stand before the letter of a line that says nothing else.
-	lineLabel = regexp.MustCompile(`(?i)^(?:(?:the|my|final|correct|best)\s+)*(?:(?:answer|ans|option|choice|letter)\b\s*|选项|選項|选择|選擇|选|選|我选|我選)`)
+	lineLabel = lazyRegexp(`(?i)^(?:(?:the|my|final|correct|best)\s+)*(?:(?:answer|ans|option|choice|letter)\b\s*|选项|選項|选择|選擇|选|選|我选|我選)`)
 	// optionLine is a choice as a prompt lists it: (B) Paris, B) Paris,
 	// B. Paris, B - Paris.
-	optionLine = regexp.MustCompile(`^(?:([(\[])([A-Z])[)\]]|([A-Z])\)|([A-Z])\.|([A-Z])\s+[-–—])[*_]*\s+(.*)$`)
+	optionLine = lazyRegexp(`^(?:([(\[])([A-Z])[)\]]|([A-Z])\)|([A-Z])\.|([A-Z])\s+[-–—])[*_]*\s+(.*)$`)
 	// disputed words make a line one about a choice, not the choice.
-	disputed  = regexp.MustCompile(`(?i)\b(?:not|n't|cannot|wrong|incorrect|false|unlikely|but|either|neither|nor|or|both|is|are|was|were|has|had|have|does|did|do|can|could|would|should|if|correct|eliminated?|excluded?|rejected|ruled)\b|n't\b|\?|\.\.\.|…|(?:^|[\s(])[A-Z](?:[).,:;\s]|$)`)
+	disputed  = lazyRegexp(`(?i)\b(?:not|n't|cannot|wrong|incorrect|false|unlikely|but|either|neither|nor|or|both|is|are|was|were|has|had|have|does|did|do|can|could|would|should|if|correct|eliminated?|excluded?|rejected|ruled)\b|n't\b|\?|\.\.\.|…|(?:^|[\s(])[A-Z](?:[).,:;\s]|$)`)
 	lineMarks = "*_$()[]{}<>\"'`.,:!✓✔✅☑👉\ufe0f \t\r"
-	lineOpens = regexp.MustCompile(`^(?:[#>\s]+|[-•]\s)*`) // heading, quotation, list
+	lineOpens = lazyRegexp(`^(?:[#>\s]+|[-•]\s)*`) // heading, quotation, list
 )
 
 // byLines finds the choice of an answer that is nothing but it, or that has it
@@ -364,7 +364,7 @@ func (s *choice) byLines(text string) string {
 	for i, line := range lines {
 		letter := s.wholeLine(line, false)
 		if letter == "" {
-			if listed := optionLine.FindStringSubmatch(strings.TrimLeft(line, "*_-# \t")); listed != nil {
+			if listed := optionLine().FindStringSubmatch(strings.TrimLeft(line, "*_-# \t")); listed != nil {
 				return "" // a list, or words about a choice
 			}
 			continue
@@ -384,7 +384,7 @@ func (s *choice) byLines(text string) string {
 // wholeLine reads a line that is nothing but a choice. only says that the
 // answer has no other line; then a small letter will do.
 func (s *choice) wholeLine(line string, only bool) string {
-	line = strings.TrimSpace(lineOpens.ReplaceAllString(line, ""))
+	line = strings.TrimSpace(lineOpens().ReplaceAllString(line, ""))
 	bare := strings.Trim(line, lineMarks)
 	if strings.HasSuffix(line, "*") && !strings.HasPrefix(line, "*") {
 		return "" // A* is a grade
@@ -392,7 +392,7 @@ func (s *choice) wholeLine(line string, only bool) string {
 	if s.p.Multiple {
 		return s.wholeList(bare)
 	}
-	if m := lineLabel.FindString(bare); m != "" && len(m) < len(bare) {
+	if m := lineLabel().FindString(bare); m != "" && len(m) < len(bare) {
 		bare = strings.Trim(bare[len(m):], lineMarks)
 	}
 	if len(bare) == 1 && (only || bare < "a") {
@@ -401,9 +401,9 @@ func (s *choice) wholeLine(line string, only bool) string {
 	if letter := s.byText(bare); letter != "" && only {
 		return letter
 	}
-	m := optionLine.FindStringSubmatch(strings.Trim(line, "*_\"'` ✅✓✔"))
+	m := optionLine().FindStringSubmatch(strings.Trim(line, "*_\"'` ✅✓✔"))
 	if m == nil {
-		if len(bare) > 1 && bare[0] <= 'Z' && only && givesReason.MatchString(bare[1:]) {
+		if len(bare) > 1 && bare[0] <= 'Z' && only && givesReason().MatchString(bare[1:]) {
 			return s.inRange(bare[:1])
 		}
 		return ""
@@ -424,7 +424,7 @@ const longOption = 15
 // is no choice.
 func (s *choice) plainOption(text string, point, only bool) bool {
 	words := len(strings.Fields(text))
-	if words == 0 || words > longOption || disputed.MatchString(text) {
+	if words == 0 || words > longOption || disputed().MatchString(text) {
 		return false
 	}
 	sentence := strings.HasSuffix(strings.TrimRight(text, "*_ "), ".")
@@ -455,15 +455,15 @@ const (
 )
 
 // choiceSentences are sentences that name a choice.
-var choiceSentences = []*regexp.Regexp{
-	regexp.MustCompile(sentenceStart + `(?:(?i:only)\s+)?` + optionWord + oneLetter +
+var choiceSentences = []func() *regexp.Regexp{
+	lazyRegexp(sentenceStart + `(?:(?i:only)\s+)?` + optionWord + oneLetter +
 		`\s+(?i:is|must be|would be)\s+(?i:(?:clearly|definitely|indeed|therefore|thus|obviously|the)\s+)*(?i:only\s+)?` +
 		`(?i:(?:correct|right|best|most appropriate|most accurate)(?:\s+(?:answer|option|choice|one))?|answer)` +
 		sentenceEnd),
-	regexp.MustCompile(sentenceStart +
+	lazyRegexp(sentenceStart +
 		`(?:(?i:i think|i believe|i guess|i'd say|i would say|i'd go with|definitely|probably|it's|it is|that's|that is|it must be|it has to be|it would be|that would be|must be)[,\s]+(?i:that\s+|it's\s+|it is\s+)?)+` + optionWord + oneLetter + sentenceEnd),
-	regexp.MustCompile(`(?:^|[.!?\n]\s*)(?i:so|therefore|thus|hence)[,:]?\s+` + optionWord + oneLetter + sentenceEnd),
-	regexp.MustCompile(`(?:^|[.!?\n]\s*)[*_]*(?i:option|choice)\s+` + oneLetter + sentenceEnd),
+	lazyRegexp(`(?:^|[.!?\n]\s*)(?i:so|therefore|thus|hence)[,:]?\s+` + optionWord + oneLetter + sentenceEnd),
+	lazyRegexp(`(?:^|[.!?\n]\s*)[*_]*(?i:option|choice)\s+` + oneLetter + sentenceEnd),
 }
 
 // bySentences finds the one choice that sentences name.
@@ -471,7 +471,7 @@ func (s *choice) bySentences(text string) string {
 	found := ""
 	for _, re := range choiceSentences {
 		for rest := text; ; {
-			at := re.FindStringSubmatchIndex(rest)
+			at := re().FindStringSubmatchIndex(rest)
 			if at == nil {
 				break
 			}

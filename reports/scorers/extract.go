@@ -1,7 +1,6 @@
 package scorers
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -295,7 +294,7 @@ func newAnswer(b base, p answerParams) (*answer, error) {
 	return &answer{b, p}, oneOf("kind", p.Kind, "letter", "word", "line")
 }
 
-var answerMarker = regexp.MustCompile(`(?i)\AANSWER[\s\x{85}\p{Z}*_]*[:：][*_]*`)
+var answerMarker = lazyRegexp(`(?i)\AANSWER[\s\x{85}\p{Z}*_]*[:：][*_]*`)
 
 func (s *answer) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)
@@ -323,7 +322,7 @@ func (s *answer) folded(text string) string {
 func answerText(text, kind string) (got, why string) {
 	end := -1
 	eachFold(text, "answer", func(i int) {
-		if at := answerMarker.FindStringIndex(text[i:]); at != nil {
+		if at := answerMarker().FindStringIndex(text[i:]); at != nil {
 			end = i + at[1]
 		}
 	})

@@ -36,7 +36,7 @@ type Template struct {
 	delimiters []delimiterPattern
 }
 
-var placeholder = regexp.MustCompile(`\{(question|answer|target|criterion|answer_a|answer_b|mark)\}`)
+var placeholder = lazyRegexp(`\{(question|answer|target|criterion|answer_a|answer_b|mark)\}`)
 
 // NewTemplate reads a template and checks that it shows what is to be judged.
 func NewTemplate(text string, needs ...string) (*Template, error) {
@@ -62,7 +62,7 @@ func (t *Template) Render(m Material) string {
 		"criterion": m.Criterion, "answer_a": m.Answer, "answer_b": m.Answer2,
 	}
 	mark := t.mark(m)
-	return placeholder.ReplaceAllStringFunc(t.text, func(p string) string {
+	return placeholder().ReplaceAllStringFunc(t.text, func(p string) string {
 		name := p[1 : len(p)-1]
 		if name == "mark" {
 			return mark
@@ -91,11 +91,11 @@ func (t *Template) mark(m Material) string {
 
 // delimiter finds what a template sets its parts apart with: [MARKS] in
 // capitals, <tags>, rules of one repeated mark, and fences.
-var delimiter = regexp.MustCompile(`\[/?[A-Z][A-Z0-9 _-]*\]|</?[A-Za-z][\w-]*>|\*{3,}|={3,}|-{3,}|#{3,}|` + "`{3,}")
+var delimiter = lazyRegexp(`\[/?[A-Z][A-Z0-9 _-]*\]|</?[A-Za-z][\w-]*>|\*{3,}|={3,}|-{3,}|#{3,}|` + "`{3,}")
 
 // verdictLetter is a verdict of a pairwise judge. It sets nothing apart, but an
 // answer has no use for it; [a, b] in an answer is a list.
-var verdictLetter = regexp.MustCompile(`\[\s*\[\s*[A-C]\s*\]\s*\]`)
+var verdictLetter = lazyRegexp(`\[\s*\[\s*[A-C]\s*\]\s*\]`)
 
 // A delimiterPattern finds what a reader may take for one of the template's
 // delimiters, in a text that lookAlikes has made plain.
@@ -107,11 +107,11 @@ type delimiterPattern struct {
 func delimiterPatterns(text string) []delimiterPattern {
 	var patterns []delimiterPattern
 	seen := map[string]bool{}
-	text = placeholder.ReplaceAllString(text, "")
-	if verdictLetter.MatchString(text) {
-		patterns = append(patterns, delimiterPattern{verdictLetter, true})
+	text = placeholder().ReplaceAllString(text, "")
+	if verdictLetter().MatchString(text) {
+		patterns = append(patterns, delimiterPattern{verdictLetter(), true})
 	}
-	for _, d := range delimiter.FindAllString(doubleBrackets.ReplaceAllString(text, ""), -1) {
+	for _, d := range delimiter().FindAllString(doubleBrackets().ReplaceAllString(text, ""), -1) {
 		p := delimiterPattern{bracketed: d[0] == '[' || d[0] == '<'}
 		source := regexp.QuoteMeta(d[:3]) + regexp.QuoteMeta(d[:1]) + "*"
 		if p.bracketed {

@@ -216,7 +216,7 @@ func TestDefaultTemplates(t *testing.T) {
 			}
 		}
 		if len(closings.FindAllString(prompt, -1)) != 1 || strings.Contains(prompt, "%!") ||
-			placeholder.MatchString(prompt) {
+			placeholder().MatchString(prompt) {
 			t.Errorf("%s: broken prompt:\n%s", name, prompt)
 		}
 	}

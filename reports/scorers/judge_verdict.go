@@ -62,19 +62,19 @@ func highestNumber(g grades) string {
 
 var (
 	// gradeMark begins a grade: the word and a colon, through Markdown.
-	gradeMark = regexp.MustCompile("(?i)GRADE[\\s*_\"'`]*:")
+	gradeMark = lazyRegexp("(?i)GRADE[\\s*_\"'`]*:")
 	// gradeLead is what may stand before the grade: quotes, brackets,
 	// Markdown, LaTeX and HTML.
-	gradeLead = regexp.MustCompile("^(?:[\\s*_\"'“”‘’„«»`$({\\[【「『]|<(?:b|i|em|strong|code)>|<|\\\\(?:boxed|fbox|text[a-z]*|math[a-z]+)|\\\\[(\\[])*")
+	gradeLead = lazyRegexp("^(?:[\\s*_\"'“”‘’„«»`$({\\[【「『]|<(?:b|i|em|strong|code)>|<|\\\\(?:boxed|fbox|text[a-z]*|math[a-z]+)|\\\\[(\\[])*")
 	// Between two grades of which neither is the verdict: or, a slash; or
 	// nothing but marks, when the second ends the line.
-	orGrade   = regexp.MustCompile(`(?i)^[^\p{L}\p{N}\n]*?(?:[/|]|(?:or|oder|ou|vs|versus)\b|或者?|还是)(?:\s*\b(?:maybe|perhaps|possibly|even)\b)?[^\p{L}\p{N}\n]*`)
-	andGrade  = regexp.MustCompile(`(?i)^[^\p{L}\p{N}\n]*(?:(?:and|und|et|to|then)\b)?[^\p{L}\p{N}\n]*`)
-	endOfLine = regexp.MustCompile(`^[^\p{L}\p{N}\n]*(?:\n|$)`)
+	orGrade   = lazyRegexp(`(?i)^[^\p{L}\p{N}\n]*?(?:[/|]|(?:or|oder|ou|vs|versus)\b|或者?|还是)(?:\s*\b(?:maybe|perhaps|possibly|even)\b)?[^\p{L}\p{N}\n]*`)
+	andGrade  = lazyRegexp(`(?i)^[^\p{L}\p{N}\n]*(?:(?:and|und|et|to|then)\b)?[^\p{L}\p{N}\n]*`)
+	endOfLine = lazyRegexp(`^[^\p{L}\p{N}\n]*(?:\n|$)`)
 	// sentence is what follows the words A and I where they are no grades.
-	sentence = regexp.MustCompile(`^(?:[ \t]+(\p{Ll}+)|['’]\p{L})`)
+	sentence = lazyRegexp(`^(?:[ \t]+(\p{Ll}+)|['’]\p{L})`)
 	// anyWord is what a judge said in a grade's place.
-	anyWord = regexp.MustCompile(`^[\p{L}\p{N}_+-]*`)
+	anyWord = lazyRegexp(`^[\p{L}\p{N}_+-]*`)
 )
 
 // reasons may follow a grade within its sentence.
@@ -95,7 +95,7 @@ func (r gradeReader) read(reply string) (grade, why string) {
 	rest := reply[last[1]:]
 	grade, tail, ok := r.first(rest)
 	if !ok {
-		word := anyWord.FindString(rest[len(gradeLead.FindString(rest)):])
+		word := anyWord().FindString(rest[len(gradeLead().FindString(rest)):])
 		return "", fmt.Sprintf("the judge's grade %q was not on offer", shorten(strings.Trim(word, "_")))
 	}
 	other := r.second(grade, tail)
@@ -110,7 +110,7 @@ func (r gradeReader) read(reply string) (grade, why string) {
 
 // gradeMarks finds each GRADE: that is a word of its own (downgrade: is not).
 func gradeMarks(reply string) [][]int {
-	return slices.DeleteFunc(gradeMark.FindAllStringIndex(reply, -1), func(m []int) bool {
+	return slices.DeleteFunc(gradeMark().FindAllStringIndex(reply, -1), func(m []int) bool {
 		before, _ := utf8.DecodeLastRuneInString(reply[:m[0]])
 		return m[0] > 0 && normalize.IsWord(before) && before != '_' && !caseless(before)
 	})
@@ -122,7 +122,7 @@ func caseless(r rune) bool { return unicode.Is(unicode.Lo, r) }
 
 // first reads the grade at the beginning of a text.
 func (r gradeReader) first(text string) (grade, tail string, ok bool) {
-	text = text[len(gradeLead.FindString(text)):]
+	text = text[len(gradeLead().FindString(text)):]
 	name := r.pattern.FindString(text)
 	tail = text[len(name):]
 	if name == "" || !endsWord(name, tail) || isSentence(name, tail) {
@@ -154,21 +154,21 @@ func endsWord(name, tail string) bool {
 
 // isSentence reports whether A or I is a word of a sentence: I would say C.
 func isSentence(name, tail string) bool {
-	m := sentence.FindStringSubmatch(tail)
+	m := sentence().FindStringSubmatch(tail)
 	return m != nil && strings.Contains("AI", strings.ToUpper(name)) && !slices.Contains(reasons, m[1])
 }
 
 // second is another grade that the line offers instead, or names last.
 func (r gradeReader) second(grade, tail string) string {
-	if link := orGrade.FindString(tail); link != "" {
+	if link := orGrade().FindString(tail); link != "" {
 		other, _, ok := r.first(tail[len(link):])
 		if ok && other != grade && !(other == r.highest && strings.Contains(link, "/")) { // 4/5 is four of five
 			return other
 		}
 	}
 	line, _, _ := strings.Cut(tail, "\n")
-	other, rest, ok := r.first(line[len(andGrade.FindString(line)):])
-	if ok && other != grade && endOfLine.MatchString(rest) && !strings.Contains(line[:len(line)-len(rest)], "/") {
+	other, rest, ok := r.first(line[len(andGrade().FindString(line)):])
+	if ok && other != grade && endOfLine().MatchString(rest) && !strings.Contains(line[:len(line)-len(rest)], "/") {
 		return other
 	}
 	return ""
@@ -178,7 +178,7 @@ func (r gradeReader) second(grade, tail string) string {
 // between the two marks.
 func (r gradeReader) before(grade, text string) string {
 	other, tail, ok := r.first(text)
-	if ok && other != grade && orGrade.FindString(tail) == tail && tail != "" {
+	if ok && other != grade && orGrade().FindString(tail) == tail && tail != "" {
 		return other
 	}
 	return ""

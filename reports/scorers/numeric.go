@@ -3,7 +3,6 @@ package scorers
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -89,7 +88,7 @@ func targetNumber(t string) (numbers.Found, bool) {
 		t = t[i+len("####"):]
 	} else if inner, ok := lastBoxed(t); ok {
 		t = inner
-	} else if m := lastLineAnswer.FindStringSubmatch(t); m != nil {
+	} else if m := lastLineAnswer().FindStringSubmatch(t); m != nil {
 		t = m[1]
 	}
 	f, after, ok := numbers.Leading(t)
@@ -97,17 +96,17 @@ func targetNumber(t string) (numbers.Found, bool) {
 }
 
 var (
-	lastLineAnswer = regexp.MustCompile(`(?i)(?:^|\n)(?:final )?(?:answer|a): *([^\n]*)\s*$`)
+	lastLineAnswer = lazyRegexp(`(?i)(?:^|\n)(?:final )?(?:answer|a): *([^\n]*)\s*$`)
 
-	unit = regexp.MustCompile(`^[ \-]?(?:[\p{L}\p{Sc}°%\\*_]+[./]?(?: |$)?){0,3}[.,*]*$`)
+	unit = lazyRegexp(`^[ \-]?(?:[\p{L}\p{Sc}°%\\*_]+[./]?(?: |$)?){0,3}[.,*]*$`)
 	// noUnit are words that change the number before them, or make it a
 	// range, a time or a formula.
-	noUnit = regexp.MustCompile(`(?i)\b(?:or|to|and|plus|minus|times|over|more|less|most|least|hundred|thousand|[mb]illion|trillion|dozen|[ap]m|[xyznkei])\b|π`)
+	noUnit = lazyRegexp(`(?i)\b(?:or|to|and|plus|minus|times|over|more|less|most|least|hundred|thousand|[mb]illion|trillion|dozen|[ap]m|[xyznkei])\b|π`)
 )
 
 // isUnit reports whether what follows a number leaves it as it is.
 func isUnit(after string) bool {
-	return unit.MatchString(after) && !noUnit.MatchString(after)
+	return unit().MatchString(after) && !noUnit().MatchString(after)
 }
 
 func shorten(s string) string {
@@ -128,8 +127,8 @@ type textRule struct {
 }
 
 var (
-	strictNumber = regexp.MustCompile(`#### (-?[0-9.,]+)`)
-	mgsmNumber   = regexp.MustCompile(`\p{Nd}+\.?\p{Nd}*`)
+	strictNumber = lazyRegexp(`#### (-?[0-9.,]+)`)
+	mgsmNumber   = lazyRegexp(`\p{Nd}+\.?\p{Nd}*`)
 )
 
 // textRules are lm-evaluation-harness's two rules for GSM8K, the rule of the
@@ -142,7 +141,7 @@ var textRules = map[string]textRule{
 }
 
 func firstStrict(s string) (string, bool) {
-	m := strictNumber.FindStringSubmatch(s)
+	m := strictNumber().FindStringSubmatch(s)
 	if m == nil {
 		return "", false
 	}
@@ -196,7 +195,7 @@ func extractMGSM(s, prefix string) (string, bool) {
 	if i < 0 {
 		return "", false
 	}
-	all := mgsmNumber.FindAllString(deleteCommas(s[i+len(prefix):]), -1)
+	all := mgsmNumber().FindAllString(deleteCommas(s[i+len(prefix):]), -1)
 	if all == nil {
 		return "", false
 	}

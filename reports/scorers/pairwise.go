@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"regexp"
 	"strings"
 
 	"nightshift/reports/scorers/internal/numbers"
@@ -120,8 +119,8 @@ const (
 )
 
 var (
-	doubleBrackets = regexp.MustCompile(`\[\[([^\[\]]*)\]\]`)
-	ratingPair     = regexp.MustCompile(`^\s*([0-9]+(?:\.[0-9]*)?)\s*,\s*([0-9]+(?:\.[0-9]*)?)\s*$`)
+	doubleBrackets = lazyRegexp(`\[\[([^\[\]]*)\]\]`)
+	ratingPair     = lazyRegexp(`^\s*([0-9]+(?:\.[0-9]*)?)\s*,\s*([0-9]+(?:\.[0-9]*)?)\s*$`)
 	tieWithin      = big.NewRat(1, 10)
 )
 
@@ -134,7 +133,7 @@ func (j *PairJudge) Read(reply string) Winner {
 // read also says why there is no verdict.
 func (j *PairJudge) read(reply string) (w Winner, why string) {
 	reply = plainReply(reply)
-	all := doubleBrackets.FindAllStringSubmatchIndex(reply, -1)
+	all := doubleBrackets().FindAllStringSubmatchIndex(reply, -1)
 	if all == nil {
 		return Unreadable, "the judge's reply holds no verdict"
 	}
@@ -147,7 +146,7 @@ func (j *PairJudge) read(reply string) (w Winner, why string) {
 		return w, ""
 	}
 	between := reply[all[last-1][1]:all[last][0]]
-	if other := j.winner(verdict(last - 1)); other != w && between != "" && orGrade.FindString(between) == between {
+	if other := j.winner(verdict(last - 1)); other != w && between != "" && orGrade().FindString(between) == between {
 		return Unreadable, fmt.Sprintf("the judge's reply names two verdicts, %q and %q", shorten(verdict(last-1)),
 			shorten(verdict(last)))
 	}
@@ -183,7 +182,7 @@ func (j *PairJudge) Again(prompt, reply string) string {
 
 // byRating compares two ratings as decimals: 8.3 and 8.2 are a tie.
 func byRating(said string) Winner {
-	m := ratingPair.FindStringSubmatch(said)
+	m := ratingPair().FindStringSubmatch(said)
 	if m == nil {
 		return Unreadable
 	}

@@ -3,7 +3,6 @@ package scorers
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -459,9 +458,9 @@ func (s *bleu) tokens(text string) []string {
 }
 
 var (
-	pointAfterOther  = regexp.MustCompile(`([^0-9])([.,])`)
-	pointBeforeOther = regexp.MustCompile(`([.,])([^0-9])`)
-	dashAfterDigit   = regexp.MustCompile(`([0-9])(-)`)
+	pointAfterOther  = lazyRegexp(`([^0-9])([.,])`)
+	pointBeforeOther = lazyRegexp(`([.,])([^0-9])`)
+	dashAfterDigit   = lazyRegexp(`([0-9])(-)`)
 )
 
 var entities = strings.NewReplacer("&quot;", `"`, "&amp;", "&", "&lt;", "<", "&gt;", ">")
@@ -480,9 +479,9 @@ func tokens13a(text string) []string {
 			b.WriteRune(r)
 		}
 	}
-	text = pointAfterOther.ReplaceAllString(b.String(), "$1 $2 ")
-	text = pointBeforeOther.ReplaceAllString(text, " $1 $2")
-	return strings.Fields(dashAfterDigit.ReplaceAllString(text, "$1 $2 "))
+	text = pointAfterOther().ReplaceAllString(b.String(), "$1 $2 ")
+	text = pointBeforeOther().ReplaceAllString(text, " $1 $2")
+	return strings.Fields(dashAfterDigit().ReplaceAllString(text, "$1 $2 "))
 }
 
 func splits13a(r rune) bool {
