@@ -11,9 +11,13 @@ import urllib.request
 
 import anthropic
 import openai
+from google import genai
+from google.genai import errors as genai_errors
+from google.genai import types as genai_types
 
 MODEL = "sim-large"
 QUESTION = "Describe a harbour at night in two sentences."
+CITY_QUESTION = "What is the weather in Oslo?"
 TOOL = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 SLOW = 30  # seconds that one call may take at most
 
@@ -67,12 +71,12 @@ class Chat:
 
     def tools(self):
         tools = [{"type": "function", "function": {"name": "weather", "parameters": TOOL}}]
-        first = self.ask("What is the weather in Oslo?", tools=tools, tool_choice="required")
+        first = self.ask(CITY_QUESTION, tools=tools, tool_choice="required")
         self.count(first.usage)
         call = first.choices[0].message.tool_calls[0]
         arguments = json.loads(call.function.arguments)
         second = self.client.chat.completions.create(model=MODEL, max_tokens=300, tools=tools, messages=[
-            {"role": "user", "content": "What is the weather in Oslo?"},
+            {"role": "user", "content": CITY_QUESTION},
             first.choices[0].message.model_dump(exclude_none=True),
             {"role": "tool", "tool_call_id": call.id, "content": "Rain."},
         ])
@@ -80,19 +84,10 @@ class Chat:
         return call.function.name, arguments, second.choices[0].message.content
 
     def status_of(self, fault):
-        try:
-            self.ask(fail_with(fault))
-        except openai.APIStatusError as error:
-            return error.status_code
-        return None
+        return status(lambda: self.ask(fail_with(fault)))
 
     def stream_fails(self):
-        try:
-            for _ in self.ask(fail_with(IN_STREAM), stream=True):
-                pass
-        except openai.APIError:
-            return True
-        return False
+        return raises(lambda: list(self.ask(fail_with(IN_STREAM), stream=True)))
 
 
 class Messages:
@@ -105,8 +100,8 @@ class Messages:
             model=MODEL, max_tokens=300, messages=[{"role": "user", "content": question}], **more)
 
     def count(self, usage):
-        self.bill.add(usage.input_tokens + (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0),
-                      usage.output_tokens)
+        cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
+        self.bill.add(usage.input_tokens + cached, usage.output_tokens)
 
     def whole(self):
         answer = self.ask(QUESTION)
@@ -123,11 +118,11 @@ class Messages:
 
     def tools(self):
         tools = [{"name": "weather", "description": "Weather of a city", "input_schema": TOOL}]
-        first = self.ask("What is the weather in Oslo?", tools=tools, tool_choice={"type": "any"})
+        first = self.ask(CITY_QUESTION, tools=tools, tool_choice={"type": "any"})
         self.count(first.usage)
         call = next(block for block in first.content if block.type == "tool_use")
         second = self.client.messages.create(model=MODEL, max_tokens=300, tools=tools, messages=[
-            {"role": "user", "content": "What is the weather in Oslo?"},
+            {"role": "user", "content": CITY_QUESTION},
             {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in first.content]},
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "Rain."}]},
         ])
@@ -135,36 +130,226 @@ class Messages:
         return call.name, call.input, second.content[0].text
 
     def status_of(self, fault):
-        try:
-            self.ask(fail_with(fault))
-        except anthropic.APIStatusError as error:
-            return error.status_code
-        return None
+        return status(lambda: self.ask(fail_with(fault)))
 
     def stream_fails(self):
+        return raises(lambda: list(self.ask(fail_with(IN_STREAM), stream=True)))
+
+
+class Responses:
+    def __init__(self, url, bill):
+        self.client = openai.OpenAI(base_url=url + "/v1", api_key="sk-any", max_retries=0, timeout=SLOW)
+        self.bill = bill
+
+    def ask(self, question, **more):
+        return self.client.responses.create(model=MODEL, max_output_tokens=300, store=False, input=question, **more)
+
+    def count(self, usage):
+        self.bill.add(usage.input_tokens, usage.output_tokens)
+
+    def whole(self):
+        answer = self.ask(QUESTION)
+        self.count(answer.usage)
+        assert answer.status == "completed", answer
+        return answer.output_text
+
+    def streamed(self):
+        text = ""
+        for event in self.ask(QUESTION, stream=True):
+            if event.type == "response.output_text.delta":
+                text += event.delta
+            elif event.type == "response.completed":
+                self.count(event.response.usage)
+        return text
+
+    def tools(self):
+        tools = [{"type": "function", "name": "weather", "parameters": TOOL, "strict": False}]
+        first = self.ask(CITY_QUESTION, tools=tools, tool_choice="required")
+        self.count(first.usage)
+        call = next(item for item in first.output if item.type == "function_call")
+        second = self.ask([
+            {"role": "user", "content": CITY_QUESTION},
+            *[item.model_dump(exclude_none=True) for item in first.output],
+            {"type": "function_call_output", "call_id": call.call_id, "output": "Rain."},
+        ], tools=tools)
+        self.count(second.usage)
+        return call.name, json.loads(call.arguments), second.output_text
+
+    def status_of(self, fault):
+        return status(lambda: self.ask(fail_with(fault)))
+
+    def stream_fails(self):
+        """The client hands errors of a stream on as events, and raises those that are not in the format's own shape."""
         try:
-            for _ in self.ask(fail_with(IN_STREAM), stream=True):
-                pass
-        except anthropic.APIError:
+            ends = [event.type for event in self.ask(fail_with(IN_STREAM), stream=True)]
+        except openai.APIError:
             return True
-        return False
+        return "error" in ends or "response.failed" in ends
 
 
-FORMATS = [Chat, Messages]
+class Completions:
+    tools = None
+
+    def __init__(self, url, bill):
+        self.client = openai.OpenAI(base_url=url + "/v1", api_key="sk-any", max_retries=0, timeout=SLOW)
+        self.bill = bill
+
+    def ask(self, question, **more):
+        return self.client.completions.create(model=MODEL, max_tokens=300, prompt=question, **more)
+
+    def count(self, usage):
+        self.bill.add(usage.prompt_tokens, usage.completion_tokens)
+
+    def whole(self):
+        answer = self.ask(QUESTION)
+        self.count(answer.usage)
+        assert answer.choices[0].finish_reason == "stop", answer
+        return answer.choices[0].text
+
+    def streamed(self):
+        text = ""
+        for chunk in self.ask(QUESTION, stream=True, stream_options={"include_usage": True}):
+            if chunk.usage:
+                self.count(chunk.usage)
+            text += "".join(choice.text for choice in chunk.choices)
+        return text
+
+    def status_of(self, fault):
+        return status(lambda: self.ask(fail_with(fault)))
+
+    def stream_fails(self):
+        return raises(lambda: list(self.ask(fail_with(IN_STREAM), stream=True)))
+
+
+class Gemini:
+    def __init__(self, url, bill):
+        options = genai_types.HttpOptions(base_url=url, timeout=SLOW * 1000)
+        self.client = genai.Client(api_key="any", vertexai=False, http_options=options)
+        self.bill = bill
+
+    def ask(self, question, stream=False, **more):
+        models = self.client.models
+        call = models.generate_content_stream if stream else models.generate_content
+        config = genai_types.GenerateContentConfig(max_output_tokens=300, **more)
+        return call(model=MODEL, contents=question, config=config)
+
+    def count(self, usage):
+        self.bill.add(usage.prompt_token_count, (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0))
+
+    def whole(self):
+        answer = self.ask(QUESTION)
+        self.count(answer.usage_metadata)
+        assert answer.candidates[0].finish_reason == genai_types.FinishReason.STOP, answer
+        return answer.text
+
+    def streamed(self):
+        text, usage = "", None
+        for chunk in self.ask(QUESTION, stream=True):
+            text += chunk.text or ""
+            usage = chunk.usage_metadata or usage
+        self.count(usage)
+        return text
+
+    def tools(self):
+        declared = genai_types.Tool(function_declarations=[genai_types.FunctionDeclaration(
+            name="weather", parameters_json_schema=TOOL)])
+        forced = genai_types.ToolConfig(function_calling_config=genai_types.FunctionCallingConfig(mode="ANY"))
+        first = self.ask(CITY_QUESTION, tools=[declared], tool_config=forced)
+        self.count(first.usage_metadata)
+        call = first.function_calls[0]
+        result = genai_types.Part.from_function_response(name=call.name, response={"result": "Rain."})
+        second = self.ask([
+            genai_types.Content(role="user", parts=[genai_types.Part(text=CITY_QUESTION)]),
+            first.candidates[0].content,
+            genai_types.Content(role="user", parts=[result]),
+        ], tools=[declared])
+        self.count(second.usage_metadata)
+        return call.name, call.args, second.text
+
+    def status_of(self, fault):
+        return status(lambda: self.ask(fail_with(fault)))
+
+    def stream_fails(self):
+        return raises(lambda: list(self.ask(fail_with(IN_STREAM), stream=True)))
+
+
+class Embeddings:
+    tools = streamed = stream_fails = None
+
+    def __init__(self, url, bill):
+        self.client = openai.OpenAI(base_url=url + "/v1", api_key="sk-any", max_retries=0, timeout=SLOW)
+        self.bill = bill
+
+    def ask(self, *texts):
+        return self.client.embeddings.create(model="sim-embedding", input=list(texts))
+
+    def whole(self):
+        answer = self.ask("one", "two", "one")
+        self.bill.add(answer.usage.prompt_tokens, 0)
+        first, second, again = (item.embedding for item in sorted(answer.data, key=lambda item: item.index))
+        assert first == again and first != second, "equal texts have equal vectors"
+        return first
+
+    def status_of(self, fault):
+        return status(lambda: self.ask(fail_with(fault)))
+
+
+class GeminiEmbeddings(Embeddings):
+    counts = False  # the format has no usage
+
+    def __init__(self, url, bill):
+        options = genai_types.HttpOptions(base_url=url, timeout=SLOW * 1000)
+        self.client = genai.Client(api_key="any", vertexai=False, http_options=options)
+        self.bill = bill
+
+    def ask(self, *texts):
+        return self.client.models.embed_content(model="sim-embedding", contents=list(texts))
+
+    def whole(self):
+        first, second, again = (item.values for item in self.ask("one", "two", "one").embeddings)
+        assert first == again and first != second, "equal texts have equal vectors"
+        return first
+
+
+def status(call):
+    """The HTTP status of the error that a call raises; None when it raises none."""
+    try:
+        call()
+    except (openai.APIStatusError, anthropic.APIStatusError) as error:
+        return error.status_code
+    except genai_errors.APIError as error:
+        return error.code
+    return None
+
+
+def raises(call):
+    """Whether a call raises an error of the client's own, and not some accident of its reading."""
+    try:
+        call()
+    except (openai.APIError, anthropic.APIError, genai_errors.APIError):
+        return True
+    return False
+
+
+FORMATS = [Chat, Messages, Embeddings, GeminiEmbeddings]
 
 
 def check(form, url):
-    """Asks in every way and returns the bill of what was answered."""
+    """Asks in every way that the format has, and returns the bill of what was answered."""
     bill = Bill()
     client = form(url, bill)
-    whole, streamed = client.whole(), client.streamed()
-    assert whole and whole == streamed, (whole, streamed)
-    name, arguments, text = client.tools()
-    assert name == "weather" and isinstance(arguments["city"], str) and text, (name, arguments, text)
-    for fault, status in FAULTS.items():
+    whole = client.whole()
+    assert whole
+    if client.streamed:
+        streamed = client.streamed()
+        assert whole == streamed, (whole, streamed)
+        assert client.stream_fails(), "an error in the middle of a stream went unnoticed"
+    if client.tools:
+        name, arguments, text = client.tools()
+        assert name == "weather" and isinstance(arguments["city"], str) and text, (name, arguments, text)
+    for fault, want in FAULTS.items():
         got = client.status_of(fault)
-        assert got == status, f"{fault}: status {got}, want {status}"
-    assert client.stream_fails(), "an error in the middle of a stream went unnoticed"
+        assert got == want, f"{fault}: status {got}, want {want}"
     return bill
 
 
@@ -179,7 +364,8 @@ def delivered(url):
 def serve(nightshift):
     """Starts the simulator on a free port, with a fault for each of the questions that ask for one."""
     faults = [f"--faults={kind}=100%;contains={fail_with(kind)}" for kind in [*FAULTS, IN_STREAM]]
-    server = subprocess.Popen([nightshift, "simulate", "--addr=127.0.0.1:0", *faults], stderr=subprocess.PIPE, text=True)
+    command = [nightshift, "simulate", "--addr=127.0.0.1:0", *faults]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     line = server.stderr.readline()
     found = re.search(r"http://[0-9.:]+", line)
     if not found:
@@ -190,13 +376,13 @@ def serve(nightshift):
 def main():
     server, url = serve(sys.argv[1])
     try:
-        answers = given = written = 0
         for form in FORMATS:
+            before = delivered(url)
             bill = check(form, url)
-            answers, given, written = answers + bill.answers, given + bill.input, written + bill.output
-            print(f"{form.__name__}: whole, streamed, tools and {len(FAULTS) + 1} errors; {bill.answers} answers counted")
-        assert (answers, given, written) == delivered(url), ((answers, given, written), delivered(url))
-        print(f"{answers} answers, {given} input and {written} output tokens: the clients and the ledger agree")
+            served = [now - then for now, then in zip(delivered(url), before)]
+            counted = [bill.answers, bill.input, bill.output]
+            assert not getattr(form, "counts", True) or counted == served, (form.__name__, counted, served)
+            print(f"{form.__name__}: answers, input and output tokens {served}, as in the ledger; {len(FAULTS)} errors")
     finally:
         server.terminate()
         server.wait(10)
