@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"nightshift"
 	"nightshift/providers/simulator"
 	"nightshift/reports"
+	"nightshift/reports/scorers"
+	"nightshift/reports/scoring"
 	"nightshift/runner/store/view"
 )
 
@@ -91,9 +94,13 @@ func checkEmbeddings(t *testing.T, dir string, s *simulator.Server, rows int) {
 	}
 }
 
-// Two thousand rows under 5 % mixed faults: every row once, its own vector, and
-// tokens and money as in the ledger.
+// Two thousand rows under 5 % mixed faults (fewer in the short form): every row
+// once, its own vector, and tokens and money as in the ledger.
 func TestEmbeddingsUnderFaults(t *testing.T) {
+	rows := 300
+	if os.Getenv("NIGHTSHIFT_LONG") != "" {
+		rows = 2000
+	}
 	for _, protocol := range []string{"embeddings", "gemini_embeddings"} {
 		t.Run(protocol, func(t *testing.T) {
 			faults, err := simulator.ParseFaults("mixed=5%")
@@ -101,7 +108,7 @@ func TestEmbeddingsUnderFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := simulator.New(simulator.Config{Faults: faults})
-			checkEmbeddings(t, embedRun(t, s, protocol, 2000, ""), s, 2000)
+			checkEmbeddings(t, embedRun(t, s, protocol, rows, ""), s, rows)
 		})
 	}
 }
@@ -130,5 +137,98 @@ func TestEmbeddingsOfABatchFile(t *testing.T) {
 	var line struct{ Embedding []float32 }
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil || len(line.Embedding) != 8 {
 		t.Errorf("%v: %s", err, &out)
+	}
+}
+
+// An embedding scorer asks for each text once, through the run's budget, scores
+// by the cosine, and asks for nothing twice.
+func TestEmbeddingScorer(t *testing.T) {
+	s := simulator.New(simulator.Config{})
+	web := httptest.NewServer(s)
+	t.Cleanup(func() { web.Close(); s.Close() })
+	w := &workspace{dir: t.TempDir()}
+	w.write(t, "rows.jsonl", `{"prompt":"one?","target":"the answer"}
+{"prompt":"two?","target":["the answer","another"]}
+{"prompt":"three?","gold":"the answer"}
+`)
+	plan := func(more string) {
+		w.write(t, "plan.yaml", fmt.Sprintf(`version: 1
+dataset: {path: rows.jsonl}
+models: [{name: m, endpoint: sim, model: sim-large, params: {max_tokens: 40}, price: {input: 1, output: 1}}]
+endpoints: {sim: {protocol: messages, base_url: "%s", auth: none}}
+scorers:
+  - {type: embedding, name: near, model: emb, endpoint: sim, params: {dimensions: 32}, price: {input: 10, output: 0}}
+%s
+out: out
+`, web.URL, more))
+	}
+	do := func(code int, args ...string) (said string) {
+		t.Helper()
+		var out, errs bytes.Buffer
+		if got := run(context.Background(), args, nil, &out, &errs, os.LookupEnv); got != code {
+			t.Fatalf("%v: exit code %d, want %d\n%s%s", args, got, code, &out, &errs)
+		}
+		return out.String() + errs.String()
+	}
+	dir, file := filepath.Join(w.dir, "out"), filepath.Join(w.dir, "plan.yaml")
+	plan("budget: {usd: 0.001}")
+	if said := do(exitStopped, "run", "-q", file); !strings.Contains(said, "budget") {
+		t.Errorf("the budget is not named: %s", said)
+	}
+	plan("budget: {usd: 1}")
+	do(exitOK, "run", "-q", file)
+
+	var texts []string
+	for r, err := range view.Rows[nightshift.Record](dir, view.ReadOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, deref(r.Text))
+	}
+	vector := func(text string) []float32 { return simulator.Embed("emb", text, 32) }
+	var input int64
+	n := 0
+	for score, err := range view.Scores(dir, "near") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[int64][]string{0: {"the answer"}, 1: {"the answer", "another"}}[score.Row]
+		best := -1.0
+		for _, target := range want {
+			c, err := scorers.Cosine(vector(texts[score.Row]), vector(target))
+			if err != nil {
+				t.Fatal(err)
+			}
+			best = max(best, c)
+		}
+		if n++; want == nil && score.Status != nightshift.Unscored || want != nil && math.Abs(deref(score.Value)-max(best, 0)) > 1e-6 {
+			t.Errorf("row %d: %v (%s), want %v", score.Row, deref(score.Value), score.Status, best)
+		}
+	}
+	judges, err := scoring.ReadJudges(dir)
+	if err != nil || n != 3 || len(judges) != 1 {
+		t.Fatal(err, n, judges)
+	}
+	for r, err := range view.Rows[nightshift.Record](filepath.Join(dir, "judges/near"), view.ReadOptions{}) {
+		if err != nil || r.RawResponse != nil || len(r.Embedding) != 32 {
+			t.Fatalf("%v: %d numbers", err, len(r.Embedding))
+		}
+		input += deref(r.InputTokens)
+	}
+	if j := judges[0]; j.Requests != 4 || j.InputTokens != input || j.CostNanoUSD != 10_000*input || j.Judged != 2 {
+		t.Errorf("%+v, want 4 requests of %d tokens", j, input)
+	}
+
+	before := s.Ledger().Received
+	do(exitOK, "score", dir, "--plan", file)
+	if after := s.Ledger().Received; after != before {
+		t.Errorf("%d requests more to score the same again", after-before)
+	}
+	plan("  - {type: embedding, name: field, model: emb, endpoint: sim, params: {dimensions: 32}, field: gold, threshold: -1, price: {input: 10, output: 0}}\nbudget: {usd: 1}")
+	do(exitOK, "score", dir, "--plan", file)
+	for score, err := range view.Scores(dir, "field") {
+		if want := score.Row == 2; err != nil || (score.Status == nightshift.Scored) != want || want && deref(score.Value) != 1 {
+			t.Errorf("row %d by a field: %v %s, %v", score.Row, deref(score.Value), score.Status, err)
+		}
 	}
 }

@@ -186,14 +186,18 @@ func runCommand(spec Spec, c scorerCase) (Result, error) {
 
 // runEmbedding takes vectors in place of texts.
 func runEmbedding(c scorerCase) (Result, error) {
-	var prediction, target []float64
+	var prediction, target []float32
 	if err := json.Unmarshal(c.Prediction, &prediction); err != nil {
 		return Result{}, err
 	}
 	if err := json.Unmarshal(c.Target, &target); err != nil {
 		return Result{}, err
 	}
-	return embeddingScore(prediction, target), nil
+	e, err := NewEmbedder(Spec{Type: "embedding"})
+	if err != nil {
+		return Result{}, err
+	}
+	return e.Score(prediction, [][]float32{target}), nil
 }
 
 // runCorpus takes one answer, or a list of answers with one target, or one
@@ -302,34 +306,4 @@ func asFacts(raw json.RawMessage) Answer {
 		a.ToolCalls = asCalls(f["tool_calls"])
 	}
 	return a
-}
-
-// cosine is the cosine of the angle between two vectors; NaN when it is
-// undefined (different lengths, a vector of zeros).
-func cosine(a, b []float64) float64 {
-	if len(a) != len(b) || len(a) == 0 {
-		return math.NaN()
-	}
-	dot, x, y := 0.0, 0.0, 0.0
-	for i := range a {
-		dot += a[i] * b[i]
-		x += a[i] * a[i]
-		y += b[i] * b[i]
-	}
-	if x == 0 || y == 0 {
-		return math.NaN()
-	}
-	return dot / (math.Sqrt(x) * math.Sqrt(y))
-}
-
-// embeddingScore is the best cosine of an answer's vector and its targets', in
-// 0..1.
-func embeddingScore(answer []float64, targets ...[]float64) Result {
-	top := math.NaN()
-	for _, t := range targets {
-		if c := cosine(answer, t); !(c <= top) {
-			top = c
-		}
-	}
-	return scored(min(1, max(0, top)))
 }

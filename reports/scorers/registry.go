@@ -27,7 +27,7 @@ const (
 	Pure      Kind = "pure"      // nothing: use [New]
 	OfCorpus  Kind = "corpus"    // nothing, but gives a statistic of all answers: use [New]
 	Judged    Kind = "judge"     // a model's opinion: use [NewGrader] or [NewPairJudge]
-	Embedded  Kind = "embedding" // vectors from an endpoint; not served yet
+	Embedded  Kind = "embedding" // vectors from an endpoint: use [NewEmbedder]
 	OfCommand Kind = "command"   // a program of the user's: use [NewCommand]
 )
 

@@ -68,7 +68,12 @@ const RequestsFile = "requests.jsonl"
 // Batches are the directories of the judge's runs that have begun, oldest
 // first, and next is where another would go.
 func (j *Judging) Batches() (begun []string, next string, err error) {
-	base := j.Described().Dir(j.Run)
+	return batchesAt(j.Described().Dir(j.Run))
+}
+
+// batchesAt are the directories base, base.2, base.3 and so on in which a run
+// has begun, and the next of them.
+func batchesAt(base string) (begun []string, next string, err error) {
 	for n := 1; ; n++ {
 		dir := base
 		if n > 1 {
@@ -303,6 +308,12 @@ func (j *Judging) Prepare(ctx context.Context, dir string) (n int64, err error) 
 		return 0, err
 	}
 	defer replies.close()
+	return writeBatch(dir, func(w io.Writer) (int64, error) { return j.writeRequests(ctx, w, replies) })
+}
+
+// writeBatch writes the requests of a new batch at dir with write, which returns
+// how many there are. Without any, nothing is left there.
+func writeBatch(dir string, write func(io.Writer) (int64, error)) (n int64, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return 0, err
 	}
@@ -312,7 +323,7 @@ func (j *Judging) Prepare(ctx context.Context, dir string) (n int64, err error) 
 	}
 	defer func() { _ = os.Remove(tmp.Name()) }() // gone once it is renamed
 	w := bufio.NewWriterSize(tmp, 1<<20)
-	n, err = j.writeRequests(ctx, w, replies)
+	n, err = write(w)
 	if err = errors.Join(err, w.Flush(), tmp.Sync(), tmp.Close()); err != nil {
 		return n, err
 	}

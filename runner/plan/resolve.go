@@ -526,11 +526,35 @@ func (r *resolver) resolveJudge(path string, s Scorer) *ResolvedModel {
 	if s.Price != nil {
 		m.Price = s.Price
 	}
-	judge, ok := r.resolveModel(path, m)
+	asked := r
+	if info, err := scorers.Lookup(s.Type); err == nil && info.Kind == scorers.Embedded {
+		asked = r.forVectors(m.Endpoint)
+	}
+	judge, ok := asked.resolveModel(path, m)
+	r.problems = asked.problems
 	if !ok {
 		return nil
 	}
 	return &judge
+}
+
+// forVectors is the resolver for models at an endpoint that are asked for
+// vectors: where it speaks a format of answers, it is asked in that of
+// embeddings.
+func (r *resolver) forVectors(endpoint string) *resolver {
+	e, ok := r.plan.merge(endpoint, r.getenv)
+	if !ok || e.Protocol == "" || !formats.Writes(e.Protocol) {
+		return r
+	}
+	entry, own := r.plan.Endpoints[endpoint]
+	if !own {
+		entry.Preset = service(e.preset)
+	}
+	entry.Protocol, entry.Path = nightshift.Embeddings, ""
+	p, asked := *r.plan, *r
+	p.Endpoints = with(p.Endpoints, endpoint, entry)
+	asked.plan = &p
+	return &asked
 }
 
 // capped sees that requests have max_tokens where their format requires it.

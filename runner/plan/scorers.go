@@ -18,6 +18,12 @@ func (s Scorer) isJudge() bool {
 	return err == nil && (info.Kind == scorers.Judged || info.Kind == scorers.Embedded)
 }
 
+// Embeds reports whether the scorer asks its model for vectors.
+func (s ResolvedScorer) Embeds() bool {
+	info, err := scorers.Lookup(s.Spec.Type)
+	return err == nil && info.Kind == scorers.Embedded
+}
+
 // spec is the scorer as its package reads it, with the text of a judge's
 // template.
 func (s Scorer) spec(template string) scorers.Spec {

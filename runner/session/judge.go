@@ -67,6 +67,9 @@ func (s *Session) judgePlan(rs plan.ResolvedScorer, dir string) *plan.Resolved {
 	p.Name = p.Name + "/" + rs.Judge.Name
 	p.Out, p.Epochs, p.Scorers = dir, 1, nil
 	p.Models = []plan.ResolvedModel{*rs.Judge}
+	if rs.Embeds() {
+		p.Raw = string(runner.RawNone) // the vectors have a column of their own
+	}
 	p.Dataset = datasets.Spec{Paths: []string{scoring.RequestsFile}, Dir: dir, Fields: map[string]string{"id": "id", "prompt": "prompt"}}
 	return &p
 }

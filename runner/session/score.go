@@ -31,8 +31,6 @@ func CheckScorers(p *plan.Resolved, allowCommands bool) error {
 			}
 		case scorers.Combined:
 			problems = append(problems, checkPanel(p, s.Spec))
-		case scorers.Embedded:
-			problems = append(problems, fmt.Errorf("scorer %s: this version sends no requests for embeddings", s.Spec.Name))
 		}
 	}
 	if err := errors.Join(problems...); err != nil {
@@ -215,6 +213,8 @@ func (s *Session) one(ctx context.Context, rs plan.ResolvedScorer) (ScoreTable, 
 		return s.byProgram(s.sending(ctx), rs)
 	case scorers.Judged:
 		return s.byJudge(ctx, rs)
+	case scorers.Embedded:
+		return s.byEmbedding(ctx, rs)
 	case scorers.Combined:
 		return s.byPanel(s.sending(ctx), rs)
 	}

@@ -307,6 +307,10 @@ func forecastJudge(s plan.ResolvedScorer, models []modelForecast, answers float6
 		Model: s.Judge.Name, ModelID: s.Judge.ModelID, Endpoint: s.Judge.Endpoint.Name, Protocol: e.dialect(), URL: e.target(),
 		Judge: true, PriceID: s.Judge.PriceID, model: *s.Judge,
 	}
+	if s.Embeds() {
+		f.embeddings(models, answers)
+		return f, nil
+	}
 	shown := 1.0 // answers in a request
 	f.Requests = answers * float64(len(models))
 	if pairwise(s.Spec) {
@@ -332,6 +336,19 @@ func forecastJudge(s plan.ResolvedScorer, models []modelForecast, answers float6
 	f.Output = priorAnswer(*s.Judge, float64(s.Judge.MaxOutput)).times(f.Requests)
 	f.price(s.Judge.Price, 0, true)
 	return f, nil
+}
+
+// embeddings works out the figures of an embedding scorer: the text of every
+// answer, and once a target of about that length for each row.
+func (f *modelForecast) embeddings(models []modelForecast, answers float64) {
+	var answer span
+	for _, m := range models {
+		answer = answer.plus(m.Output.times(1 / (max(m.Requests, 1) * float64(len(models)))))
+	}
+	f.Requests = answers * float64(len(models)+1)
+	f.perRow = f.Requests / max(answers, 1)
+	f.Input = answer.times(f.Requests)
+	f.price(f.model.Price, 0, true)
 }
 
 func pairwise(s scorers.Spec) bool { return s.Type == "judge_pairwise" }
