@@ -16,6 +16,7 @@ const (
 
 	Embeddings       Protocol = "embeddings"        // OpenAI embeddings
 	GeminiEmbeddings Protocol = "gemini_embeddings" // Gemini's batchEmbedContents
+	Gemini           Protocol = "gemini"            // Google generateContent and its stream
 )
 
 // protocols is the table of the wire formats that there are.
@@ -25,6 +26,10 @@ var protocols = []protocolRow{
 	{name: Responses, path: "/responses", version: "/v1"},
 	{name: Embeddings, path: "/embeddings", version: "/v1"},
 	{name: GeminiEmbeddings, path: "/models/{model}:batchEmbedContents", version: "/v1beta"},
+	{
+		name: Gemini, path: "/models/{model}:generateContent", streamed: "/models/{model}:streamGenerateContent?alt=sse",
+		version: "/v1beta", versioned: true,
+	},
 }
 
 // A protocolRow says where the requests of one wire format go.

@@ -11,6 +11,7 @@ import (
 	"nightshift/internal/rawjson"
 	"nightshift/providers/formats/chat"
 	"nightshift/providers/formats/embeddings"
+	"nightshift/providers/formats/gemini"
 	"nightshift/providers/formats/internal/answer"
 	"nightshift/providers/formats/internal/body"
 	"nightshift/providers/formats/internal/conversation"
@@ -106,7 +107,7 @@ type Stream = answer.Stream
 type StreamOptions = answer.StreamOptions
 
 // All are the wire formats that there are.
-var All = []Format{messages.Format{}, responses.Format{}, chat.Format{}, embeddings.Format{}, embeddings.Gemini{}}
+var All = []Format{messages.Format{}, responses.Format{}, chat.Format{}, gemini.Format{}, embeddings.Format{}, embeddings.Gemini{}}
 
 // fallback reads usage that tells no format: Chat's servers use the most names.
 var fallback Format = chat.Format{}

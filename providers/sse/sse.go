@@ -19,14 +19,15 @@ var ErrLineTooLong = errors.New("event stream: line too long")
 // DefaultMaxLine is the limit that a Reader has when it is given none.
 const DefaultMaxLine = 16 << 20
 
-// An Event is one event, comment or bare line of a stream.
+// An Event is one event, comment or bare value of a stream.
 type Event struct {
 	// Name is the event field; empty when the stream gave none.
 	Name string
 	// Data is the data, lines joined with \n; of a comment it is the comment.
 	// It is valid until the next call of Next.
 	Data []byte
-	// Bare is true for a line that begins with { or [ instead of a field name.
+	// Bare is true for a line that begins with { or [ instead of a field name,
+	// with the lines after it that belong to the same JSON value.
 	Bare bool
 	// Comment is true for a line that begins with a colon: no event, but a
 	// sign that the server lives.
@@ -41,10 +42,12 @@ type Reader struct {
 	data    []byte // of the event being read
 	name    string
 	hasData bool
-	started bool  // something has been read: a byte order mark is no longer one
-	skipLF  bool  // the line before ended in CR: an LF that follows belongs to it
-	held    bool  // line holds a bare line that waits for the event before it
-	err     error // sticky
+	started bool    // something has been read: a byte order mark is no longer one
+	skipLF  bool    // the line before ended in CR: an LF that follows belongs to it
+	held    bool    // line holds a line that waits for the event before it
+	bare    []byte  // the bare value being read
+	nesting nesting // of it
+	err     error   // sticky
 }
 
 // NewReader returns a Reader that refuses lines, and data of one event, of
@@ -62,15 +65,15 @@ func NewReader(r io.Reader, maxLine int) *Reader {
 // reader, before which an unfinished line or event is dropped. Errors are
 // final.
 //
-// A line counts as soon as its end has been read: Next never waits for more
-// than it needs.
+// A line counts as soon as its end has been read, a bare value as soon as its
+// last bracket has: Next never waits for more than it needs.
 func (r *Reader) Next() (Event, error) {
-	if r.held {
+	for r.err == nil || r.held {
+		line, ok := r.line, r.held
+		if !r.held {
+			line, ok = r.readLine()
+		}
 		r.held = false
-		return Event{Data: r.line, Bare: true}, nil
-	}
-	for r.err == nil {
-		line, ok := r.readLine()
 		if !ok {
 			break
 		}
@@ -78,7 +81,10 @@ func (r *Reader) Next() (Event, error) {
 			return ev, nil
 		}
 	}
-	if r.err == io.EOF && r.hasData {
+	switch {
+	case r.err == io.EOF && r.open():
+		return r.bareEvent(), nil
+	case r.err == io.EOF && r.hasData:
 		return r.event(), nil
 	}
 	return Event{}, r.err
@@ -87,6 +93,13 @@ func (r *Reader) Next() (Event, error) {
 // take adds a line to the event in hand and reports whether something is
 // complete.
 func (r *Reader) take(line []byte) (ev Event, done bool) {
+	if r.open() && !isField(line) {
+		return r.addBare(line)
+	}
+	if r.open() { // it was cut off
+		r.held = true
+		return r.bareEvent(), true
+	}
 	if len(line) == 0 {
 		if !r.hasData {
 			r.name = ""
@@ -102,10 +115,43 @@ func (r *Reader) take(line []byte) (ev Event, done bool) {
 			r.held = true
 			return r.event(), true
 		}
-		return Event{Data: line, Bare: true}, true
+		return r.addBare(line)
 	}
 	r.field(line)
 	return Event{}, false
+}
+
+// isField reports whether a line cannot be part of JSON text, but begins a
+// field of an event.
+func isField(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("data:")) || bytes.HasPrefix(line, []byte("event:"))
+}
+
+// open reports whether a bare value has begun that takes further lines.
+func (r *Reader) open() bool { return r.nesting.depth > 0 }
+
+// addBare adds a line to a bare value, which ends with its last bracket.
+func (r *Reader) addBare(line []byte) (ev Event, done bool) {
+	if !r.open() {
+		r.bare = r.bare[:0]
+	} else {
+		r.bare = append(r.bare, '\n')
+	}
+	r.bare = append(r.bare, line...)
+	_ = r.nesting.add(line)
+	if len(r.bare) > r.maxLine {
+		r.err = ErrLineTooLong
+		return Event{}, false
+	}
+	if r.open() {
+		return Event{}, false
+	}
+	return r.bareEvent(), true
+}
+
+func (r *Reader) bareEvent() Event {
+	r.nesting = nesting{}
+	return Event{Data: r.bare, Bare: true}
 }
 
 func (r *Reader) event() Event {

@@ -95,9 +95,13 @@ func (a *attempt) read(ctx context.Context, resp *http.Response) {
 		a.unread(ctx, resp, b, err)
 		return
 	}
-	if b.sniff() == stream && success && resp.StatusCode != http.StatusPartialContent {
+	form := b.sniff()
+	if form == list && !a.prepared.Stream {
+		form = whole
+	}
+	if form != whole && success && resp.StatusCode != http.StatusPartialContent {
 		byBytes = false
-		a.readStream(ctx, b)
+		a.readStream(ctx, b, form)
 		return
 	}
 	byBytes = true
@@ -178,7 +182,7 @@ func (a *attempt) refused(resp *http.Response, text []byte, err error) {
 func (a *attempt) refusedUsage(text []byte, e *nightshift.Error) {
 	doc := rawjson.Borrow()
 	defer doc.Return()
-	if !bytes.Contains(text, []byte(`"usage"`)) {
+	if !bytes.Contains(text, []byte(`"usage`)) {
 		return
 	}
 	if root, err := doc.Scan(text); err == nil {

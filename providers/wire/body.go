@@ -138,6 +138,7 @@ type kind int
 const (
 	whole  kind = iota // JSON, a page, text, nothing
 	stream             // an event stream
+	list               // a JSON array: a stream where one was asked for
 )
 
 // sniff reads until the first bytes say what the body is; blank ones before
@@ -160,6 +161,9 @@ var streamStarts = [][]byte{[]byte("data:"), []byte("event:"), []byte("id:"), []
 func kindOf(text []byte) (k kind, sure bool) {
 	if len(text) == 0 || len(text) < 3 && text[0] == 0xef {
 		return whole, false
+	}
+	if text[0] == '[' {
+		return list, true
 	}
 	for _, start := range streamStarts {
 		if bytes.HasPrefix(text, start) {

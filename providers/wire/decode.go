@@ -10,6 +10,7 @@ import (
 	"nightshift/internal/rawjson"
 	"nightshift/providers"
 	"nightshift/providers/formats"
+	"nightshift/providers/sse"
 )
 
 // decode reads a whole body under a status of success, in the order of checks
@@ -18,6 +19,9 @@ import (
 func (a *attempt) decode(resp *http.Response, text []byte) {
 	doc := rawjson.Borrow()
 	defer doc.Return()
+	if a.decodeList(doc, text) {
+		return
+	}
 	answer, e := examine(doc, resp.StatusCode, resp.Header, text)
 	if e != nil {
 		if isAnswer(answer) {
@@ -32,6 +36,32 @@ func (a *attempt) decode(resp *http.Response, text []byte) {
 		a.stated(e)
 		a.fail(e)
 	}
+}
+
+// decodeList reads a stream that came as a list although none was asked for,
+// and reports whether that is what the body is.
+func (a *attempt) decodeList(doc *rawjson.Doc, text []byte) bool {
+	if kind, _ := kindOf(bytes.TrimSpace(text)); kind != list {
+		return false
+	}
+	root, err := doc.Scan(text)
+	if err != nil || root.Count() < 2 {
+		return false
+	}
+	format, ok := formats.RecogniseEvent(root.First())
+	if !ok {
+		return false
+	}
+	s := &streamed{attempt: a}
+	s.open(format)
+	for piece := root.First(); piece.Exists() && s.failed == nil; piece = piece.Next() {
+		s.take(sse.Event{Data: bytes.Clone(piece.Raw())})
+	}
+	if e := s.end(); e != nil {
+		a.fail(e)
+		a.bodyWait(s.fault, e)
+	}
+	return true
 }
 
 // errorUsage reads what an error reply says that it used, and decides what is

@@ -16,9 +16,13 @@ import (
 
 // readStream reads an event stream to its end and assembles the answer. What
 // had come is kept when it breaks off.
-func (a *attempt) readStream(ctx context.Context, b *body) {
-	events := sse.NewReader(io.MultiReader(bytes.NewReader(b.raw), b), a.wire.maxLine)
+func (a *attempt) readStream(ctx context.Context, b *body, form kind) {
 	s := &streamed{attempt: a}
+	from := io.MultiReader(bytes.NewReader(b.raw), b)
+	var events events = sse.NewReader(from, a.wire.maxLine)
+	if form == list {
+		events = sse.NewArrayReader(from, a.wire.maxLine)
+	}
 	err := s.readAll(events)
 	a.ex.Response.Raw = a.clean(b.raw)
 	if a.ex.Response.Latency == 0 {
@@ -29,6 +33,9 @@ func (a *attempt) readStream(ctx context.Context, b *body) {
 		a.bodyWait(s.fault, e)
 	}
 }
+
+// events are what a stream consists of.
+type events interface{ Next() (sse.Event, error) }
 
 // endStream settles what came: an answer that is whole is one, even when the
 // connection broke after it.
@@ -66,7 +73,7 @@ type streamed struct {
 
 // readAll feeds events to the format until the stream ends; nil for a clean
 // end.
-func (s *streamed) readAll(events *sse.Reader) error {
+func (s *streamed) readAll(events events) error {
 	for s.failed == nil {
 		ev, err := events.Next()
 		if err == io.EOF {

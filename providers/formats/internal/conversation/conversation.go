@@ -170,6 +170,9 @@ type Translation struct {
 	// Continues says that another turn follows the answer.
 	Continues bool
 	Err       error
+
+	calls int        // of functions so far
+	open  []openCall // those without a result
 }
 
 // Cannot notes what the target cannot say.
