@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	"nightshift"
@@ -100,4 +101,105 @@ func checkExpectation(t *testing.T, want recordings.Expectation, x providers.Exc
 			t.Errorf("flags %v, want %s among them", r.Flags, flag)
 		}
 	}
+}
+
+// further are the expectations of the formats that came after the first two.
+func further(t *testing.T) (dir string, all []recordings.Expectation) {
+	dir, err := recordings.Dir()
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, table := range recordings.Tables() {
+		if table != "expectations.json" {
+			all = append(all, recordings.Table(table)...)
+		}
+	}
+	return dir, all
+}
+
+// replayFrom reads a body without a network.
+func replayFrom(t *testing.T, want recordings.Expectation, body io.Reader) providers.Exchange {
+	t.Helper()
+	protocol := want.Format
+	if protocol == "" {
+		protocol = nightshift.Chat
+	}
+	r := recording{name: want.File}
+	r.Response.Status = want.Status
+	w, err := wire.New(wire.Config{Transport: canned{r, body}, Endpoint: providers.Endpoint{
+		Name: want.File, Protocol: protocol, BaseURL: "http://localhost", Auth: providers.Auth{Scheme: providers.AuthNone},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.Send(t.Context(), providers.Prepared{Body: []byte(`{}`), Stream: want.Streamed})
+}
+
+// Delivered a byte at a time, and with the wish for a stream forgotten, answers
+// are read as they are at once.
+func TestFurtherExpectations(t *testing.T) {
+	dir, all := further(t)
+	for _, want := range all {
+		t.Run(want.Name(), func(t *testing.T) {
+			x, err := recordings.Load(dir, want.File)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := want.Body(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkExpectation(t, want, replayFrom(t, want, oneByte{strings.NewReader(body)}))
+			asked := want
+			asked.Streamed = !want.Streamed
+			checkExpectation(t, want, replayFrom(t, asked, strings.NewReader(body)))
+		})
+	}
+}
+
+// Cut at the end of any line, a stream is whole or cut, and keeps the beginning
+// of its text.
+func TestFurtherCut(t *testing.T) {
+	dir, all := further(t)
+	for _, want := range all {
+		if !want.Streamed || want.Class != "" {
+			continue
+		}
+		x, err := recordings.Load(dir, want.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := x.Response.Body
+		full := replayFrom(t, want, strings.NewReader(body)).Response
+		for _, at := range lineEnds(body) {
+			part := replayFrom(t, want, strings.NewReader(body[:at]))
+			if r := part.Response; r.Text != nil && (full.Text == nil || !strings.HasPrefix(*full.Text, *r.Text)) {
+				t.Errorf("%s cut at %d: text %q", want.File, at, *r.Text)
+			}
+			switch e := part.Err; {
+			case e == nil:
+				if full.Text != nil && *part.Response.Text != *full.Text {
+					t.Errorf("%s cut at %d passes for whole", want.File, at)
+				}
+			case e.Class != nightshift.ClassCut && e.Class != nightshift.ClassEmptyResponse:
+				t.Errorf("%s cut at %d: %v", want.File, at, e)
+			case !e.MaybeBilled:
+				t.Errorf("%s cut at %d: certainly not billed?", want.File, at)
+			}
+		}
+	}
+}
+
+// lineEnds are at most sixty ends of lines.
+func lineEnds(body string) (some []int) {
+	var all []int
+	for i, c := range body {
+		if c == '\n' && i > 0 {
+			all = append(all, i+1)
+		}
+	}
+	for i := 0; i < len(all); i += max(1, len(all)/60) {
+		some = append(some, all[i])
+	}
+	return some
 }

@@ -1,6 +1,8 @@
 package gemini
 
 import (
+	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -14,6 +16,11 @@ import (
 func (Format) Decode(resp *nightshift.Response, root rawjson.Value) *nightshift.Error {
 	var a assembly
 	a.take(answerOf(root))
+	for _, c := range a.candidates {
+		if c.finish == "" {
+			c.finish = c.paused
+		}
+	}
 	a.fill(resp)
 	if resp.StopReason == "" {
 		resp.StopReason = impliedStop(resp)
@@ -57,6 +64,8 @@ type candidate struct {
 	conflict bool   // a plain end came after another reason
 	queries  int    // searches that the server did
 	tools    bool   // there were parts of the server's own tools, or files
+	running  bool   // code was sent to run, and no result has come
+	paused   string // a finish reason that came then: the server goes on in streams
 }
 
 // A call is one function call.
@@ -109,7 +118,9 @@ func (c *candidate) take(v rawjson.Value) (content bool) {
 	for p := v.Get("content").Get("parts").First(); p.Exists(); p = p.Next() {
 		content = c.part(p) || content
 	}
-	if reason := word(v.Get("finishReason")); reason != "" {
+	if reason := word(v.Get("finishReason")); c.running && stopReason(reason) == nightshift.StopEnd {
+		c.paused = reason
+	} else if reason != "" {
 		var conflict bool
 		c.finish, conflict = later(c.finish, reason)
 		c.conflict = c.conflict || conflict
@@ -127,6 +138,7 @@ func (c *candidate) part(p rawjson.Value) (content bool) {
 		c.call(f)
 		return true
 	case !text.Set():
+		c.running = p.Get("executableCode").Set() || c.running && !p.Get("codeExecutionResult").Set()
 		c.tools = c.tools || p.First().Exists()
 		return p.First().Exists() && !p.First().KeyIs("thoughtSignature")
 	case p.Get("thought").IsTrue():
@@ -148,7 +160,7 @@ func (c *candidate) call(f rawjson.Value) {
 		c.calls = append(c.calls, last)
 	}
 	if args := f.Get("args"); args.Set() {
-		last.arguments = answer.Arguments(args)
+		last.arguments = compact(answer.Arguments(args))
 	}
 	for piece := f.Get("partialArgs").First(); piece.Exists(); piece = piece.Next() {
 		if last.pieces == nil {
@@ -157,6 +169,15 @@ func (c *candidate) call(f rawjson.Value) {
 		last.pieces.put(piece)
 	}
 	last.open = f.Get("willContinue").IsTrue()
+}
+
+// compact takes out the indentation that servers give to all of an answer.
+func compact(arguments string) string {
+	var b bytes.Buffer
+	if json.Compact(&b, []byte(arguments)) != nil {
+		return arguments
+	}
+	return b.String()
 }
 
 func (c *candidate) toolCalls() (calls []nightshift.ToolCall) {

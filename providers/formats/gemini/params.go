@@ -53,10 +53,14 @@ func (Format) Params(t *conversation.Translation, params []nightshift.Param, own
 		v, _ := rawjson.Scan(p.Value)
 		config = overlay(config, members(v))
 	}
-	if len(params) > 0 && len(config) > 0 {
-		out = append(out, nightshift.Param{Name: configName, Value: object(config)})
+	if len(params) == 0 || len(config) == 0 {
+		return out
 	}
-	return out
+	as := configName
+	if !own.Get(as).Exists() && own.Get(snake(as)).Exists() {
+		as = snake(as)
+	}
+	return append(out, nightshift.Param{Name: as, Value: object(config)})
 }
 
 const configName = "generationConfig"

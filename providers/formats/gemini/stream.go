@@ -22,7 +22,7 @@ func (s *stream) Done() bool { return s.DoneWord }
 
 // Event implements [answer.Stream].
 func (s *stream) Event(data []byte) (content bool, err *nightshift.Error) {
-	root, bad, take := s.Scan(data, s.finished())
+	root, bad, take := s.Scan(data, false)
 	switch {
 	case !take:
 	case s.DoneWord:
@@ -66,9 +66,6 @@ func (s *stream) End() (resp nightshift.Response, err *nightshift.Error) {
 		return resp, err
 	}
 	s.a.finish(&resp, nil)
-	if s.Malformed != nil {
-		resp.Flag(answer.FlagMalformed)
-	}
 	if e := s.a.brokenOff(); e != nil {
 		return resp, e
 	}
@@ -80,12 +77,12 @@ func (s *stream) failure() *nightshift.Error {
 	switch {
 	case s.Err != nil:
 		return s.Err
-	case s.finished():
-		return nil
 	case s.Malformed != nil && s.DoneWord:
 		return answer.Unreadable(s.Malformed)
 	case s.Malformed != nil:
 		return answer.Cut("the stream ended in the middle of an event")
+	case s.finished():
+		return nil
 	case s.Count == 0:
 		return answer.Nothing()
 	}

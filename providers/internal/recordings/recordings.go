@@ -1,5 +1,6 @@
 // Package recordings holds what is expected of the recorded exchanges that lie
-// beside the checkout, in ../shared/recorded: short facts in expectations.json.
+// beside the checkout, in ../shared/recorded and ../shared/recorded-more: short
+// facts in expectations.json, and in a file for each format of the latter.
 // A person checks them against each file; TestRecordings -update writes what
 // the program reads. The recordings themselves are other people's and are not part
 // of this repository.
@@ -10,11 +11,12 @@ package recordings
 
 import (
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,10 +123,17 @@ func Dir() (string, error) {
 	return "", ErrAbsent
 }
 
-// Load reads the recording that an expectation is of.
+// More is the folder of further recordings beside the one that [Dir] finds.
+func More(dir string) string { return dir + "-more" }
+
+// Load reads the recording that an expectation is of, from dir or the folder of
+// further ones.
 func Load(dir, file string) (Exchange, error) {
 	var x Exchange
 	raw, err := os.ReadFile(filepath.Join(dir, file+".json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		raw, err = os.ReadFile(filepath.Join(More(dir), file+".json"))
+	}
 	if err != nil {
 		return x, err
 	}
@@ -165,16 +174,38 @@ func (e Expectation) Name() string {
 	return fmt.Sprintf("%s:%d", e.File, e.Line)
 }
 
-//go:embed expectations.json
-var table []byte
+//go:embed expectations*.json
+var tables embed.FS
 
 // Expectations returns what is expected of every recording, by name. A
 // recording whose lines hold answers has one for the whole and one for each
 // line.
 func Expectations() []Expectation {
 	var all []Expectation
-	if err := json.Unmarshal(table, &all); err != nil {
-		panic("expectations.json: " + err.Error())
+	for _, name := range Tables() {
+		all = append(all, Table(name)...)
+	}
+	return all
+}
+
+// Tables are the files of expectations.
+func Tables() []string {
+	names, err := fs.Glob(tables, "*.json")
+	if err != nil {
+		panic(err) // the pattern is a good one
+	}
+	return names
+}
+
+// Table returns the expectations of one file.
+func Table(name string) []Expectation {
+	var all []Expectation
+	text, err := tables.ReadFile(name)
+	if err == nil {
+		err = json.Unmarshal(text, &all)
+	}
+	if err != nil {
+		panic(name + ": " + err.Error())
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package recordings_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"flag"
@@ -37,6 +38,17 @@ func TestEveryRecordingHasAnExpectation(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(dir(t), "*.json"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no recordings: %v", err)
+	}
+	for _, table := range recordings.Tables() {
+		_, format, ok := strings.Cut(strings.TrimSuffix(table, ".json"), "-")
+		if !ok {
+			continue
+		}
+		more, err := filepath.Glob(filepath.Join(recordings.More(dir(t)), format+"-*.json"))
+		if err != nil || len(more) == 0 {
+			t.Errorf("no recordings of %s: %v", format, err)
+		}
+		files = append(files, more...)
 	}
 	known := map[string]bool{}
 	for _, e := range recordings.Expectations() {
@@ -100,7 +112,7 @@ func newStream(e recordings.Expectation) formats.Stream {
 
 func stream(e recordings.Expectation, body io.Reader) reading {
 	s := newStream(e)
-	for r := sse.NewReader(body, 0); !s.Done(); {
+	for r := eventsOf(body); !s.Done(); {
 		ev, err := r.Next()
 		if err != nil {
 			break
@@ -115,6 +127,15 @@ func stream(e recordings.Expectation, body io.Reader) reading {
 	var out reading
 	out.resp, out.err = s.End()
 	return out
+}
+
+// eventsOf reads the events of a stream, or the elements of a list that is one.
+func eventsOf(body io.Reader) interface{ Next() (sse.Event, error) } {
+	r := bufio.NewReader(body)
+	if first, _ := r.Peek(1); string(first) == "[" {
+		return sse.NewArrayReader(r, 0)
+	}
+	return sse.NewReader(r, 0)
 }
 
 // describe brings a reading into the form of an expectation.
@@ -147,7 +168,7 @@ var counts = cmp.Comparer(func(a, b nightshift.Count) bool { return a == b })
 var update = flag.Bool("update", false, "write expectations.json anew")
 
 // write puts what was read into the place of what is expected.
-func write(t *testing.T, all []recordings.Expectation) {
+func write(t *testing.T, table string, all []recordings.Expectation) {
 	t.Helper()
 	var b bytes.Buffer
 	to := json.NewEncoder(&b)
@@ -156,7 +177,7 @@ func write(t *testing.T, all []recordings.Expectation) {
 	if err := to.Encode(all); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile("expectations.json", b.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(table, b.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -165,9 +186,19 @@ func write(t *testing.T, all []recordings.Expectation) {
 // prints the table. With -update it writes the table anew.
 func TestRecordings(t *testing.T) {
 	d := dir(t)
-	var all []recordings.Expectation
+	for _, table := range recordings.Tables() {
+		all := readTable(t, d, table)
+		if *update {
+			write(t, table, all)
+		}
+	}
+}
+
+// readTable reads the recordings of one table, and returns what they were read
+// as.
+func readTable(t *testing.T, d, table string) (all []recordings.Expectation) {
 	verdict := map[bool]string{true: "as expected", false: "DIFFERS"}
-	for _, e := range recordings.Expectations() {
+	for _, e := range recordings.Table(table) {
 		x, err := recordings.Load(d, e.File)
 		if err != nil {
 			t.Fatal(err)
@@ -193,9 +224,7 @@ func TestRecordings(t *testing.T) {
 		}
 		t.Logf("%-26s %s | %s", e.Name(), verdict[diff == ""], line(got))
 	}
-	if *update {
-		write(t, all)
-	}
+	return all
 }
 
 // line is an expectation in one line of the table.
@@ -232,6 +261,9 @@ func TestStreamsCutAtEveryEvent(t *testing.T) {
 		for _, at := range cutPoints(x.Response.Body) {
 			cuts++
 			part := stream(e, strings.NewReader(x.Response.Body[:at]))
+			if part.err == nil && everyPieceEnds[e.File] {
+				continue
+			}
 			if part.err == nil {
 				complete++
 				sameAnswer(t, e, at, part, whole)
@@ -245,6 +277,10 @@ func TestStreamsCutAtEveryEvent(t *testing.T) {
 		t.Errorf("%d cuts, %d complete: the test has lost its subject", cuts, complete)
 	}
 }
+
+// everyPieceEnds are the streams with a finish reason in each piece: nothing
+// tells which is the last.
+var everyPieceEnds = map[string]bool{"gemini-vendor-03": true}
 
 // cutPoints are the ends of all lines, and a place inside each.
 func cutPoints(body string) []int {
