@@ -147,7 +147,10 @@ func answerOf(o rawjson.Value) rawjson.Value {
 }
 
 func isAnswer(o rawjson.Value) bool {
-	return o.Get("candidates").Exists() || o.Get("promptFeedback").Set() || o.Get("usageMetadata").Set()
+	if o.Get("candidates").Exists() || o.Get("promptFeedback").Set() {
+		return true
+	}
+	return o.Get("usageMetadata").Set() && !o.Get("embedding").Exists() && !o.Get("embeddings").Exists()
 }
 
 // Recognise implements the format.
