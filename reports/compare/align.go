@@ -22,13 +22,13 @@ func (m *matrix) align() error {
 	for _, r := range m.runs {
 		double := r.table.doubles()
 		if len(double) > 0 && !oneDataset {
-			id := r.idOf(r.table.rows[double[0]])
+			id := r.idOf(r.table.items[double[0]].row)
 			return incomparable("%s has %d rows whose id another row has (first: %s, row %d), so its rows cannot be "+
 				"matched with those of another dataset; give each an id of its own",
-				r.dir, len(double), id, r.table.rows[double[0]])
+				r.dir, len(double), id, r.table.items[double[0]].row)
 		}
 		for _, i := range double {
-			binary.BigEndian.PutUint64(r.table.keys[i][8:], uint64(r.table.rows[i]))
+			binary.BigEndian.PutUint64(r.table.items[i].key[8:], uint64(r.table.items[i].row))
 		}
 	}
 	m.collectKeys()
@@ -44,16 +44,16 @@ func (m *matrix) align() error {
 
 // doubles returns the places of rows whose id an earlier row has.
 func (t *itemTable) doubles() []int {
-	order := make([]int, len(t.keys))
+	order := make([]int, len(t.items))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(bytes.Compare(t.keys[a][:], t.keys[b][:]), cmp.Compare(a, b))
+		return cmp.Or(bytes.Compare(t.items[a].key[:], t.items[b].key[:]), cmp.Compare(a, b))
 	})
 	var double []int
 	for k := 1; k < len(order); k++ {
-		if t.keys[order[k]] == t.keys[order[k-1]] {
+		if t.items[order[k]].key == t.items[order[k-1]].key {
 			double = append(double, order[k])
 		}
 	}
@@ -63,7 +63,9 @@ func (t *itemTable) doubles() []int {
 // collectKeys makes the sorted list of all items.
 func (m *matrix) collectKeys() {
 	for _, r := range m.runs {
-		m.keys = append(m.keys, r.table.keys...)
+		for _, one := range r.table.items {
+			m.keys = append(m.keys, one.key)
+		}
 	}
 	slices.SortFunc(m.keys, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
 	m.keys = slices.Clip(slices.Compact(m.keys))
@@ -71,9 +73,9 @@ func (m *matrix) collectKeys() {
 
 // place finds the matrix's items of a run.
 func (r *comparedRun) place(keys [][16]byte) {
-	r.items = make([]int32, len(r.table.keys))
-	for i, k := range r.table.keys {
-		at, _ := slices.BinarySearchFunc(keys, k, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
+	r.items = make([]int32, len(r.table.items))
+	for i, one := range r.table.items {
+		at, _ := slices.BinarySearchFunc(keys, one.key, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
 		r.items[i] = int32(at)
 	}
 }
@@ -93,7 +95,7 @@ func (m *matrix) fingerprints() error {
 		what := "prompt"
 		var other *comparedRun
 		for i, item := range r.items {
-			have := fingerprint{r.table.prompts[i], r.table.targets[i], r}
+			have := fingerprint{r.table.items[i].prompt, r.table.items[i].target, r}
 			f := &first[item]
 			if f.run == nil {
 				*f = have
@@ -113,7 +115,7 @@ func (m *matrix) fingerprints() error {
 		if differ > 0 {
 			return incomparable("%s and %s are not comparable: %d rows of the same id differ in prompt or target "+
 				"(first: the %s of %s); where that is what you are after, --any-prompts compares them all the same",
-				other.dir, r.dir, differ, what, r.idOf(r.table.rows[example]))
+				other.dir, r.dir, differ, what, r.idOf(r.table.items[example].row))
 		}
 	}
 	return nil
@@ -152,9 +154,9 @@ func (m *matrix) describeRows() {
 		}
 		for i, item := range r.items {
 			if m.prompts[item] == 0 {
-				m.prompts[item] = r.table.prompts[i]
+				m.prompts[item] = r.table.items[i].prompt
 			}
-			if c := r.table.category[i]; c >= 0 && m.categories[item] < 0 {
+			if c := r.table.items[i].category; c >= 0 && m.categories[item] < 0 {
 				m.categories[item] = global[c]
 			}
 		}
@@ -169,14 +171,11 @@ func (m *matrix) cluster() error {
 	keys := make([]uint64, len(m.keys))
 	named := false
 	for _, r := range m.runs {
-		if r.table.clustered == 0 {
-			continue
-		}
-		named = true
 		for i, item := range r.items {
 			if keys[item] == 0 {
-				keys[item] = r.table.cluster[i]
+				keys[item] = r.table.items[i].cluster
 			}
+			named = named || keys[item] != 0
 		}
 	}
 	if named {
@@ -200,7 +199,7 @@ func (m *matrix) withoutCluster(item int) error {
 	for _, r := range m.runs {
 		if i := slices.Index(r.items, int32(item)); i >= 0 {
 			return incomparable("row %s of %s has no cluster, and others have: which rows depend on each other must "+
-				"be known for all of them", r.idOf(r.table.rows[i]), r.dir)
+				"be known for all of them", r.idOf(r.table.items[i].row), r.dir)
 		}
 	}
 	return incomparable("a row has no cluster, and others have")

@@ -122,7 +122,8 @@ func (c *Comparison) preferenceGrids() []render.Grid {
 			"unread")
 		s.Texts = 3
 		for _, pair := range p.Pairs {
-			s.Add(pair.Label, pair.Against, pair.Verdict.sign(), shownAs(pair.WinRate, asPercent), pair.Interval.String(),
+			s.Add(pair.Label, pair.Against, pair.Verdict.sign(), shownAs(pair.WinRate, asPercent),
+				pair.Interval.String(),
 				shownAs(pair.Adjusted, pValue),
 				sprintf("%d/%d/%d", pair.Win, pair.Tie, pair.Loss), render.Count(int64(pair.Unscored)))
 			s.Notes = append(s.Notes, pair.Label+": "+pair.Why)

@@ -29,7 +29,7 @@ func (m *matrix) places() []place {
 	all := make([]place, len(m.keys))
 	for _, r := range slices.Backward(m.runs) {
 		for i, item := range r.items {
-			all[item] = place{r, r.table.rows[i]}
+			all[item] = place{r, r.table.items[i].row}
 		}
 	}
 	return all
@@ -220,10 +220,10 @@ func eachWanted[T any](r *comparedRun, wanted map[int32]bool, models []string, w
 	show func(item int32, row *T)) error {
 	for _, s := range r.info.Chunks {
 		items := map[int64]int32{}
-		from, _ := slices.BinarySearch(r.table.rows, s.First)
-		for i := from; i < len(r.table.rows) && r.table.rows[i] < s.First+s.Rows; i++ {
+		from, _ := r.table.find(s.First, -1)
+		for i := from; i < len(r.table.items) && r.table.items[i].row < s.First+s.Rows; i++ {
 			if wanted[r.items[i]] {
-				items[r.table.rows[i]] = r.items[i]
+				items[r.table.items[i].row] = r.items[i]
 			}
 		}
 		if len(items) == 0 {
@@ -269,7 +269,7 @@ func (m *matrix) explain(r *comparedRun, d scoring.Described, wanted map[int32]*
 	rows := map[int64]*Disagreement{}
 	for i, item := range r.items {
 		if w := wanted[item]; w != nil {
-			rows[r.table.rows[i]] = w
+			rows[r.table.items[i].row] = w
 		}
 	}
 	for s, err := range view.ScoreRows[explainedRow](r.dir, d.Table()) {

@@ -103,17 +103,18 @@ const (
 
 // An itemTable lists the items of one run in dataset order.
 type itemTable struct {
-	rows     []int64
-	keys     [][16]byte
-	prompts  []uint64
-	targets  []uint64
-	category []int32 // index into categories, -1 for none
-	cluster  []uint64
-
+	items      []item
 	categories []string
 	byName     map[string]int32
-	clustered  int // items that name a cluster
-	sent       int // items that are not input errors
+}
+
+// An item is one dataset row of a run. Texts are hashed.
+type item struct {
+	row            int64
+	key            [16]byte // of its id
+	prompt, target uint64
+	cluster        uint64 // 0 for none
+	category       int32  // index into categories, -1 for none
 }
 
 type itemRow struct {
@@ -379,7 +380,7 @@ func (r *comparedRun) loadItems() error {
 		}
 		t.categories = more.categories
 		t.merge(&more)
-		if int64(len(t.rows)) >= r.info.DatasetRows {
+		if int64(len(t.items)) >= r.info.DatasetRows {
 			break
 		}
 	}
@@ -387,31 +388,20 @@ func (r *comparedRun) loadItems() error {
 }
 
 func (t *itemTable) add(row *itemRow) {
-	if n := len(t.rows); n > 0 && t.rows[n-1] == row.Row {
+	if n := len(t.items); n > 0 && t.items[n-1].row == row.Row {
 		return // another epoch
 	}
-	t.rows = append(t.rows, row.Row)
-	t.keys = append(t.keys, hash16(row.ID))
-	t.prompts = append(t.prompts, hash64(row.PromptHash))
-	target := uint64(0)
+	one := item{row: row.Row, key: hash16(row.ID), prompt: hash64(row.PromptHash), category: -1}
 	if row.Target != nil {
-		target = hash64(*row.Target)
+		one.target = hash64(*row.Target)
 	}
-	t.targets = append(t.targets, target)
-	category := int32(-1)
 	if row.Category != nil {
-		category = t.categoryOf(*row.Category)
+		one.category = t.categoryOf(*row.Category)
 	}
-	t.category = append(t.category, category)
-	cluster := uint64(0)
 	if row.Cluster != nil {
-		cluster = hash64(*row.Cluster)
-		t.clustered++
+		one.cluster = hash64(*row.Cluster)
 	}
-	t.cluster = append(t.cluster, cluster)
-	if row.Outcome != nightshift.OutcomeInputError {
-		t.sent++
-	}
+	t.items = append(t.items, one)
 }
 
 func (t *itemTable) categoryOf(name string) int32 {
@@ -426,65 +416,28 @@ func (t *itemTable) categoryOf(name string) int32 {
 
 // merge adds the items of another model that are not there yet.
 func (t *itemTable) merge(more *itemTable) {
-	if len(t.rows) == 0 {
-		*t = *more
-		return
-	}
-	known := t.rows // sorted; what is taken goes behind it
-	for i, row := range more.rows {
-		if i < len(known) && known[i] == row {
+	known := t.items // sorted; what is added goes behind it
+	for i, one := range more.items {
+		if i < len(known) && known[i].row == one.row {
 			continue
 		}
-		if _, ok := slices.BinarySearch(known, row); !ok {
-			t.take(more, i)
+		if _, ok := slices.BinarySearchFunc(known, one.row, byRow); !ok {
+			t.items = append(t.items, one)
 		}
 	}
-	if len(t.rows) > len(known) {
-		t.sort()
+	if len(t.items) > len(known) {
+		slices.SortFunc(t.items, func(a, b item) int { return byRow(a, b.row) })
 	}
 }
 
-func (t *itemTable) take(from *itemTable, i int) {
-	t.rows = append(t.rows, from.rows[i])
-	t.keys = append(t.keys, from.keys[i])
-	t.prompts = append(t.prompts, from.prompts[i])
-	t.targets = append(t.targets, from.targets[i])
-	t.category = append(t.category, from.category[i])
-	t.cluster = append(t.cluster, from.cluster[i])
-	if from.cluster[i] != 0 {
-		t.clustered++
-	}
-	t.sent++
-}
-
-func (t *itemTable) sort() {
-	order := make([]int, len(t.rows))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(t.rows[a], t.rows[b]) })
-	t.rows = permuted(t.rows, order)
-	t.keys = permuted(t.keys, order)
-	t.prompts = permuted(t.prompts, order)
-	t.targets = permuted(t.targets, order)
-	t.category = permuted(t.category, order)
-	t.cluster = permuted(t.cluster, order)
-}
-
-func permuted[T any](s []T, order []int) []T {
-	out := make([]T, len(s))
-	for i, from := range order {
-		out[i] = s[from]
-	}
-	return out
-}
+func byRow(one item, row int64) int { return cmp.Compare(one.row, row) }
 
 // find returns the place of a dataset row. hint is where it is likely to be.
 func (t *itemTable) find(row int64, hint int) (int, bool) {
-	if hint >= 0 && hint < len(t.rows) && t.rows[hint] == row {
+	if hint >= 0 && hint < len(t.items) && t.items[hint].row == row {
 		return hint, true
 	}
-	return slices.BinarySearch(t.rows, row)
+	return slices.BinarySearchFunc(t.items, row, byRow)
 }
 
 func hash16(s string) (h [16]byte) {

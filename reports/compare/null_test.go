@@ -36,7 +36,7 @@ func (n nullRun) matrix(random *rand.Rand) *matrix {
 		binary.BigEndian.PutUint64(key[:], uint64(i))
 		m.keys = append(m.keys, key)
 		run.items = append(run.items, int32(i))
-		run.table.rows = append(run.table.rows, int64(i))
+		run.table.items = append(run.table.items, item{row: int64(i)})
 		if n.cluster > 0 {
 			m.labels = append(m.labels, int32(i/n.cluster))
 		}
