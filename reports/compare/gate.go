@@ -78,45 +78,46 @@ type gate struct {
 
 var gateText = regexp.MustCompile(`^\s*([a-z_][a-z0-9_]*)\s*(?:\(([^()]*)\))?\s*(?::\s*([0-9.]+%?))?\s*(?:(<=|>=|<|>|==|!=)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(%|ms|s|m|h)?)?\s*$`)
 
-// figures are the gates that compare a figure of each model with a limit.
-var gateFigures = map[string]string{
-	"score":            "the scorer's mean: >= tests the lower end of its interval, <= the upper",
-	"min":              "the same as score",
-	"point":            "the scorer's mean itself, without its interval",
-	"min_point":        "the same as point",
-	"error_rate":       "share of rows without an answer",
-	"truncated_rate":   "share of answers that were cut off",
-	"refused_rate":     "share of answers that were refusals",
-	"no_answer_rate":   "share of answers in which the scorer found nothing to compare",
-	"unscored_rate":    "share of answers that the scorer could not score",
-	"missing_rate":     "share of rows without a score",
-	"cost":             "dollars; of all models together when none is named",
-	"cost_per_1000":    "dollars for a thousand rows",
-	"cost_per_correct": "dollars for a right answer",
-	"latency_p50":      "half of the answers came faster",
-	"latency_p90":      "nine of ten answers came faster",
-	"latency_p95":      "95 of 100 answers came faster",
-	"latency_p99":      "99 of 100 answers came faster",
-	"regressions":      "rows that the baseline has right and the model has not",
-	"win_rate": "share of pairs won by a pairwise judge's verdict, ties half: > tests the lower end of its " +
-		"interval, < the upper",
-	"point_win_rate": "that share itself, without its interval",
+// What a gate may rest on.
+const (
+	aScorer = "a scorer"
+	aJudge  = "a pairwise judge"
+)
+
+// A gateKind is what is known of a gate by its name.
+type gateKind struct {
+	needs    string // what its figure rests on; empty for the run itself
+	decision bool   // it rests on a comparison with the baseline, and has no limit
+	share    bool   // its figure lies in 0..1
+	end      bool   // an end of an interval is tested, which is never 0 or 1 itself
 }
 
-// gateShares are the figures that lie in 0..1, and whether it is an end of an
-// interval that is tested: that is never 0 or 1 itself.
-var gateShares = map[string]bool{
-	"score": true, "min": true, "win_rate": true,
-	"point": false, "min_point": false, "point_win_rate": false, "error_rate": false, "truncated_rate": false,
-	"refused_rate": false, "no_answer_rate": false, "unscored_rate": false, "missing_rate": false,
-}
-
-// gateDecisions are the gates that rest on a comparison with the baseline.
-var gateDecisions = map[string]string{
-	"no_regression": "the model is not shown to be worse than the baseline",
-	"regression":    "the same",
-	"noninferior":   "the model is shown to be worse by less than a margin: noninferior(MODEL, 0.02)",
-	"better":        "the model is shown to be better than the baseline",
+// gateKinds are all gates. docs/evaluation.md describes them.
+var gateKinds = map[string]gateKind{
+	"score":            {needs: aScorer, share: true, end: true},
+	"min":              {needs: aScorer, share: true, end: true}, // the same as score
+	"point":            {needs: aScorer, share: true},
+	"min_point":        {needs: aScorer, share: true}, // the same as point
+	"error_rate":       {share: true},
+	"truncated_rate":   {share: true},
+	"refused_rate":     {share: true},
+	"no_answer_rate":   {needs: aScorer, share: true},
+	"unscored_rate":    {needs: aScorer, share: true},
+	"missing_rate":     {needs: aScorer, share: true},
+	"cost":             {},
+	"cost_per_1000":    {},
+	"cost_per_correct": {needs: aScorer},
+	"latency_p50":      {},
+	"latency_p90":      {},
+	"latency_p95":      {},
+	"latency_p99":      {},
+	"regressions":      {needs: aScorer},
+	"win_rate":         {needs: aJudge, share: true, end: true},
+	"point_win_rate":   {needs: aJudge, share: true},
+	"no_regression":    {needs: aScorer, decision: true},
+	"regression":       {needs: aScorer, decision: true}, // the same as no_regression
+	"noninferior":      {needs: aScorer, decision: true},
+	"better":           {needs: aScorer, decision: true},
 }
 
 // CheckGates reports all that is wrong with the form of conditions, before
@@ -150,19 +151,6 @@ func CheckGatesOf(texts, models []string, types map[string]string) error {
 	return errors.Join(problems...)
 }
 
-// needs says what kind of scorer a gate needs.
-func (g gate) needs() string {
-	switch g.name {
-	case "win_rate", "point_win_rate":
-		return "a pairwise judge"
-	case "score", "min", "point", "min_point", "no_answer_rate", "unscored_rate", "missing_rate", "cost_per_correct",
-		"regressions",
-		"regression", "no_regression", "noninferior", "better":
-		return "a scorer"
-	}
-	return ""
-}
-
 func (g gate) resolve(models []string, types map[string]string) error {
 	_, args, _ := g.margin()
 	named := ""
@@ -177,8 +165,8 @@ func (g gate) resolve(models []string, types map[string]string) error {
 				join(append(slices.Clone(models), slices.Sorted(maps.Keys(types))...), ", "))
 		}
 	}
-	need := g.needs()
-	fits := func(scorer string) bool { return (types[scorer] == Pairwise) == (need == "a pairwise judge") }
+	need := gateKinds[g.name].needs
+	fits := func(scorer string) bool { return (types[scorer] == Pairwise) == (need == aJudge) }
 	switch {
 	case need == "":
 		return nil
@@ -219,14 +207,14 @@ func parseGate(text string) (gate, error) {
 }
 
 func (g gate) check() error {
-	_, figure := gateFigures[g.name]
-	_, decision := gateDecisions[g.name]
+	kind, known := gateKinds[g.name]
 	switch {
-	case !figure && !decision:
-		return fmt.Errorf("gate %q: there is no figure called %s; there are %s", g.text, g.name, gateNames())
-	case figure && g.op == "":
+	case !known:
+		return fmt.Errorf("gate %q: there is no figure called %s; there are %s", g.text, g.name,
+			join(slices.Sorted(maps.Keys(gateKinds)), ", "))
+	case !kind.decision && g.op == "":
 		return fmt.Errorf("gate %q: add a limit, as in %s < 1%% or %[2]s >= 0.9", g.text, g.name)
-	case decision && g.op != "":
+	case kind.decision && g.op != "":
 		return fmt.Errorf("gate %q: %s needs no limit; write %[2]s(MODEL)", g.text, g.name)
 	case g.name == "noninferior":
 		margin, _, ok := g.margin()
@@ -237,7 +225,7 @@ func (g gate) check() error {
 			return fmt.Errorf("gate %q: a margin of 1 or more could never be missed; write %v%% where %[2]v "+
 				"points are meant", g.text, margin)
 		}
-	case figure:
+	case !kind.decision:
 		return g.alive()
 	}
 	return nil
@@ -246,7 +234,7 @@ func (g gate) check() error {
 // alive refuses conditions that could never be missed or never be met, and
 // units that do not fit the figure.
 func (g gate) alive() error {
-	end, share := gateShares[g.name]
+	end, share := gateKinds[g.name].end, gateKinds[g.name].share
 	timed := strings.HasPrefix(g.name, "latency_")
 	switch {
 	case g.unit == "%" && !share:
@@ -308,17 +296,6 @@ func (g gate) advice(share, end bool) string {
 		return sprintf("%s lies in 0..1", g.name)
 	}
 	return sprintf("%s is 0 or more", g.name)
-}
-
-func gateNames() string {
-	var names []string
-	for _, m := range []map[string]string{gateFigures, gateDecisions} {
-		for name := range m {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return join(names, ", ")
 }
 
 // margin takes the margin out of the arguments.
@@ -429,7 +406,7 @@ func (c *Comparison) knows(texts []string) error {
 
 // judge decides one condition.
 func (c *Comparison) judge(g gate) (o outcome, detail string, err error) {
-	if _, ok := gateDecisions[g.name]; ok {
+	if gateKinds[g.name].decision {
 		return c.judgeDecision(g)
 	}
 	labels, scorer, err := c.gateArguments(g.args)
@@ -552,10 +529,8 @@ func (c *Comparison) judgeFigure(g gate, label, scorer string) (outcome, string)
 	case "cost_per_1000":
 		return g.ifKnown(m.Per1000, func(v float64) string { return sprintf("costs $%.4g for 1,000 rows", v) })
 	case "cost_per_correct":
-		return g.ifKnown(s.PerCorrectUSD, func(v float64) string {
-			return sprintf("costs $%.4g for a right answer",
-				v)
-		})
+		return g.ifKnown(s.PerCorrectUSD,
+			func(v float64) string { return sprintf("costs $%.4g for a right answer", v) })
 	case "latency_p50", "latency_p90", "latency_p95", "latency_p99":
 		return g.inTime(m.LatencyMS)
 	case "regressions":
