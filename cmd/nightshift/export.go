@@ -8,12 +8,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"nightshift"
 	"nightshift/runner/session"
 	"nightshift/runner/store/view"
 )
@@ -78,7 +76,7 @@ func exportFormat(format, out string, failed bool) (string, error) {
 func (a *app) export(ctx context.Context, dir, out, format string, failed bool, o view.ExportOptions) error {
 	write := func(w io.Writer) (int64, error) { return view.Export(dir, w, format, o) }
 	if failed {
-		write = func(w io.Writer) (int64, error) { return exportFailed(ctx, dir, w) }
+		write = func(w io.Writer) (int64, error) { return session.ExportFailed(ctx, dir, w) }
 	}
 	if out == "" {
 		_, err := write(a.out)
@@ -99,45 +97,4 @@ func (a *app) export(ctx context.Context, dir, out, format string, failed bool, 
 	}
 	fmt.Fprintf(a.err, "%d rows into %s\n", rows, out)
 	return nil
-}
-
-// failedRow is what the rows to run again are found by.
-type failedRow struct {
-	Row     int64              `parquet:"row"`
-	Outcome nightshift.Outcome `parquet:"outcome,dict"`
-}
-
-// exportFailed writes the rows that have no answer, in the dataset's own form
-// and order, each once however many models failed on it.
-func exportFailed(ctx context.Context, dir string, w io.Writer) (int64, error) {
-	data, err := session.OpenIndexed(ctx, dir)
-	if err != nil {
-		return 0, err
-	}
-	defer data.Close()
-	var rows []int64
-	for r, err := range view.Rows[failedRow](dir, view.ReadOptions{}) {
-		if err != nil {
-			return 0, err
-		}
-		if !r.Outcome.Answered() {
-			rows = append(rows, r.Row)
-		}
-	}
-	slices.Sort(rows)
-	rows = slices.Compact(rows)
-	if header := data.Info().RawHeader; header != "" {
-		if _, err := fmt.Fprintln(w, header); err != nil {
-			return 0, err
-		}
-	}
-	for raw, err := range data.Raw(ctx, rows) {
-		if err != nil {
-			return 0, err
-		}
-		if _, err := w.Write(append(raw[:len(raw):len(raw)], '\n')); err != nil {
-			return 0, err
-		}
-	}
-	return int64(len(rows)), nil
 }

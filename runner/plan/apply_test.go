@@ -284,7 +284,7 @@ func swapModels(text string) string {
 
 // A scaffold is a valid plan, whatever the dataset is called and holds.
 func TestScaffold(t *testing.T) {
-	cases := map[string]Scaffolding{
+	cases := map[string]scaffolding{
 		"known shape": {Dataset: "data/gsm8k.jsonl",
 			Info: datasets.Info{Shape: "question/answer", Target: "after ####", Rows: 1319,
 				Fields: []string{"question", "answer"}}},
@@ -298,7 +298,7 @@ func TestScaffold(t *testing.T) {
 	}
 	for name, s := range cases {
 		t.Run(name, func(t *testing.T) {
-			text := Scaffold(s)
+			text := scaffold(s)
 			p, err := Parse("plan.yaml", text)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, text)

@@ -11,12 +11,11 @@ import (
 	"nightshift/internal/words"
 )
 
-// A Scaffolding is what [Scaffold] knows of a dataset.
-type Scaffolding struct {
+// A scaffolding is what [scaffold] knows of a dataset.
+type scaffolding struct {
 	Dataset string        // path as the plan shall have it
 	Info    datasets.Info // what its first pass found
 	Models  []string      // ENDPOINT/MODEL-ID; empty takes the simulator
-	Schema  string        // file name of the schema; empty means nightshift.schema.json
 
 	// Prompt and Target are guessed field names, for rows that do not say what
 	// they are; empty for none.
@@ -25,17 +24,13 @@ type Scaffolding struct {
 	Fields         map[string]string // the same by role, such as messages and id
 }
 
-// Scaffold writes a plan for a dataset, with comments that say what could be
+// scaffold writes a plan for a dataset, with comments that say what could be
 // changed. It is valid as it is.
-func Scaffold(s Scaffolding) []byte {
+func scaffold(s scaffolding) []byte {
 	var b strings.Builder
 	put := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	name := scaffoldName(s.Dataset)
-	schema := s.Schema
-	if schema == "" {
-		schema = "nightshift.schema.json"
-	}
-	put("# yaml-language-server: $schema=%s", schema)
+	put("# yaml-language-server: $schema=nightshift.schema.json")
 	put("#")
 	put("# `nightshift schema > nightshift.schema.json` makes editors complete and check this file.")
 	put("# `nightshift check PLAN` says what the run will send and cost; `nightshift run PLAN` runs it.")
@@ -61,7 +56,7 @@ func scaffoldName(path string) string {
 	return p.defaultName()
 }
 
-func (s Scaffolding) dataset(put func(string, ...any)) {
+func (s scaffolding) dataset(put func(string, ...any)) {
 	if s.Info.Shape != "" {
 		put("# %s", oneLine(s.Info.String()))
 	}
@@ -100,7 +95,7 @@ func (s Scaffolding) dataset(put func(string, ...any)) {
 
 // promptField is the field that a template should show where the rows do not
 // say what the prompt is; "" where they do.
-func (s Scaffolding) promptField() string {
+func (s scaffolding) promptField() string {
 	if s.Info.Shape != "" && s.Info.Shape != "prompt template" || len(s.Info.Fields) == 0 {
 		return ""
 	}
@@ -116,7 +111,7 @@ func (s Scaffolding) promptField() string {
 	return s.Info.Fields[0]
 }
 
-func (s Scaffolding) anyField() string {
+func (s scaffolding) anyField() string {
 	if f := s.field("prompt", "question", "input", "text"); f != "" {
 		return reference(f)
 	}
@@ -127,7 +122,7 @@ func (s Scaffolding) anyField() string {
 }
 
 // field finds the first of some field names that the rows have.
-func (s Scaffolding) field(names ...string) string {
+func (s scaffolding) field(names ...string) string {
 	for _, name := range names {
 		if slices.Contains(s.Info.Fields, name) {
 			return name
@@ -147,7 +142,7 @@ func reference(field string) string {
 	return "row[" + string(quote(field)) + "]"
 }
 
-func (s Scaffolding) models(put func(string, ...any)) {
+func (s scaffolding) models(put func(string, ...any)) {
 	put("models:")
 	models := s.Models
 	if len(models) == 0 {
@@ -174,7 +169,7 @@ func (s Scaffolding) models(put func(string, ...any)) {
 	put("#     limits: {requests_per_minute: 1000, input_tokens_per_minute: 400000, output_tokens_per_minute: 80000}")
 }
 
-func (s Scaffolding) scorers(put func(string, ...any)) {
+func (s scaffolding) scorers(put func(string, ...any)) {
 	if s.Info.Target == "" && s.Target == "" && !s.LastAssistant {
 		put("# The rows have no target. With dataset.target set, answers can be scored:")
 		put("# scorers: [exact]")
