@@ -34,26 +34,26 @@ var scenarios = []scenario{
 	{"60 s bucket, late headers", modelServer{output: 80_000, tell: "late"}, limits.Config{}, 95, 1},
 	{"5 s burst bucket, headers", modelServer{output: 80_000, burst: 5, tell: "headers"}, limits.Config{}, 95, 1},
 	{"60 s bucket, Retry-After only", modelServer{output: 80_000, tell: "retry-after"}, limits.Config{OutputTokens: 80_000}, 95, 1},
-	{"5 s burst, told nothing", modelServer{output: 80_000, burst: 5, tell: "nothing"}, limits.Config{}, 85, 1},
-	{"60 s bucket, told nothing", modelServer{output: 80_000, tell: "nothing"}, limits.Config{}, 85, 1},
+	{"5 s burst, limits unknown", modelServer{output: 80_000, burst: 5, tell: "nothing"}, limits.Config{}, 85, 1},
+	{"60 s bucket, limits unknown", modelServer{output: 80_000, tell: "nothing"}, limits.Config{}, 85, 1},
 	{"5 s burst, limits configured", modelServer{output: 80_000, burst: 5, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1},
 	{"fixed 60 s window, headers", modelServer{output: 80_000, window: 60, tell: "headers"}, limits.Config{}, 95, 1},
 	{"fixed 60 s window, configured", modelServer{output: 80_000, window: 60, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1},
-	{"max_tokens charged, told", modelServer{output: 80_000, charge: "max", tell: "retry-after"}, limits.Config{OutputTokens: 80_000, Charge: limits.ChargeMaxTokens}, 95, 1},
-	{"max_tokens charged, told, headers", modelServer{output: 80_000, charge: "max", tell: "headers"}, limits.Config{Charge: limits.ChargeMaxTokens}, 95, 1},
-	{"max_tokens charged, learned from headers", modelServer{output: 80_000, charge: "max", tell: "headers"}, limits.Config{}, 95, 1},
-	{"max_tokens charged, learned from late headers", modelServer{output: 80_000, charge: "max", tell: "late"}, limits.Config{}, 95, 1},
-	{"max_tokens charged, learned from refusals", modelServer{output: 80_000, charge: "max", tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1},
+	{"max_tokens charged, configured", modelServer{output: 80_000, charge: "max", tell: "retry-after"}, limits.Config{OutputTokens: 80_000, Charge: limits.ChargeMaxTokens}, 95, 1},
+	{"max_tokens charged, configured, headers", modelServer{output: 80_000, charge: "max", tell: "headers"}, limits.Config{Charge: limits.ChargeMaxTokens}, 95, 1},
+	{"max_tokens charged, inferred from headers", modelServer{output: 80_000, charge: "max", tell: "headers"}, limits.Config{}, 95, 1},
+	{"max_tokens charged, inferred from late headers", modelServer{output: 80_000, charge: "max", tell: "late"}, limits.Config{}, 95, 1},
+	{"max_tokens charged, inferred from refusals", modelServer{output: 80_000, charge: "max", tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1},
 	{"max_tokens charged and refunded, headers", modelServer{output: 80_000, charge: "refund", tell: "headers"}, limits.Config{}, 95, 1},
-	{"24 at once, told nothing", modelServer{slots: 24, tell: "nothing"}, limits.Config{}, 85, 1},
-	{"24 at once, Retry-After", modelServer{slots: 24, tell: "retry-after"}, limits.Config{}, 85, 1},
-	{"3 at once, told nothing", modelServer{slots: 3, tell: "nothing"}, limits.Config{}, 85, 1},
+	{"24 concurrent, limits unknown", modelServer{slots: 24, tell: "nothing"}, limits.Config{}, 85, 1},
+	{"24 concurrent, Retry-After", modelServer{slots: 24, tell: "retry-after"}, limits.Config{}, 85, 1},
+	{"3 concurrent, limits unknown", modelServer{slots: 3, tell: "nothing"}, limits.Config{}, 85, 1},
 	{"5 min outage", modelServer{output: 80_000, tell: "headers", outage: [2]float64{600, 900}}, limits.Config{}, 95, 1},
 	{"5 min of silence", modelServer{output: 80_000, tell: "headers", hang: time.Minute, outage: [2]float64{600, 900}}, limits.Config{}, 95, 1},
 	{"10 % overloaded errors", modelServer{output: 80_000, tell: "headers", errors: 0.1}, limits.Config{}, 95, 1},
-	{"neighbour in bursts, headers", modelServer{output: 80_000, tell: "headers", neighbour: 1, period: 20, busy: 10}, limits.Config{}, 90, 5},
-	{"neighbour in bursts, Retry-After", modelServer{output: 80_000, tell: "retry-after", neighbour: 1, period: 20, busy: 10}, limits.Config{OutputTokens: 80_000}, 90, 5},
-	{"neighbour in long bursts", modelServer{output: 80_000, tell: "headers", neighbour: 1.5, period: 120, busy: 40}, limits.Config{}, 90, 5},
+	{"competing client in bursts, headers", modelServer{output: 80_000, tell: "headers", neighbour: 1, period: 20, busy: 10}, limits.Config{}, 90, 5},
+	{"competing client in bursts, Retry-After", modelServer{output: 80_000, tell: "retry-after", neighbour: 1, period: 20, busy: 10}, limits.Config{OutputTokens: 80_000}, 90, 5},
+	{"competing client in long bursts", modelServer{output: 80_000, tell: "headers", neighbour: 1.5, period: 120, busy: 40}, limits.Config{}, 90, 5},
 
 	{"1 s burst bucket, headers", modelServer{output: 80_000, burst: 1, tell: "headers"}, limits.Config{}, 95, 1},
 	{"1 s burst bucket, late headers", modelServer{output: 80_000, burst: 1, tell: "late"}, limits.Config{}, 95, 1},
@@ -61,14 +61,14 @@ var scenarios = []scenario{
 	{"1 s burst bucket, slow answers", modelServer{output: 20_000, burst: 1, tell: "headers"}, limits.Config{}, 95, 1},
 
 	{"long-tailed outputs", modelServer{output: 80_000, tell: "headers", tail: 1.4, maxTokens: 8192}, limits.Config{}, 95, 1},
-	{"input bound", modelServer{input: 200_000, output: 80_000, tell: "headers", meanIn: 4000, meanOut: 60}, limits.Config{}, 95, 1},
-	{"request bound", modelServer{requests: 240, output: 80_000, tell: "headers", meanOut: 50}, limits.Config{}, 95, 1},
-	{"request bound, 1 s burst", modelServer{requests: 240, burst: 1, tell: "retry-after", meanOut: 50}, limits.Config{Requests: 240}, 95, 1},
-	{"tokens together", modelServer{tokens: 150_000, tell: "headers"}, limits.Config{}, 95, 1},
+	{"limited by input", modelServer{input: 200_000, output: 80_000, tell: "headers", meanIn: 4000, meanOut: 60}, limits.Config{}, 95, 1},
+	{"limited by requests", modelServer{requests: 240, output: 80_000, tell: "headers", meanOut: 50}, limits.Config{}, 95, 1},
+	{"limited by requests, 1 s burst", modelServer{requests: 240, burst: 1, tell: "retry-after", meanOut: 50}, limits.Config{Requests: 240}, 95, 1},
+	{"total tokens", modelServer{tokens: 150_000, tell: "headers"}, limits.Config{}, 95, 1},
 	{"tiny limits", modelServer{requests: 5, output: 1500, tell: "headers"}, limits.Config{}, 95, 1},
 	{"big max_tokens, charged at the end", modelServer{output: 80_000, tell: "headers", maxTokens: 32_000}, limits.Config{}, 95, 1},
 	{"big max_tokens, charged at the start", modelServer{output: 400_000, charge: "max", tell: "headers", maxTokens: 32_000}, limits.Config{Charge: limits.ChargeMaxTokens}, 95, 1},
-	{"big max_tokens, learned from headers", modelServer{output: 400_000, charge: "max", tell: "headers", maxTokens: 32_000}, limits.Config{}, 95, 1},
+	{"big max_tokens, inferred from headers", modelServer{output: 400_000, charge: "max", tell: "headers", maxTokens: 32_000}, limits.Config{}, 95, 1},
 	{"large limits", modelServer{output: 600_000, tell: "headers"}, limits.Config{}, 95, 1},
 }
 
@@ -104,8 +104,8 @@ func TestSimulatedHour(t *testing.T) {
 // of one run can be looked into in the next.
 func TestSimulationIsRepeatable(t *testing.T) {
 	for _, sc := range []scenario{
-		{name: "errors and a neighbour", server: modelServer{output: 80_000, burst: 5, tell: "headers", errors: 0.1, neighbour: 0.5, period: 20, busy: 10, outage: [2]float64{400, 430}}},
-		{name: "told nothing", server: modelServer{output: 80_000, burst: 1, tell: "nothing"}},
+		{name: "errors and a competing client", server: modelServer{output: 80_000, burst: 5, tell: "headers", errors: 0.1, neighbour: 0.5, period: 20, busy: 10, outage: [2]float64{400, 430}}},
+		{name: "limits unknown", server: modelServer{output: 80_000, burst: 1, tell: "nothing"}},
 	} {
 		once, again := simulate(t, sc, 1, 15*time.Minute), simulate(t, sc, 1, 15*time.Minute)
 		if once != again {
@@ -143,7 +143,7 @@ func simulate(t *testing.T, sc scenario, seed uint64, end time.Duration) (r resu
 			r.recovery = server.recovery()
 			r.text += fmt.Sprintf(" recovery %.0f s", r.recovery)
 		}
-		r.text += fmt.Sprint(" ", server.seen.sent, " sent ", failed, " failed rows ", limiter.State().BoundFor)
+		r.text += fmt.Sprint(" ", server.seen.sent, " sent ", failed, " failed rows ", limiter.State().LimitedFor)
 	})
 	return r
 }
@@ -185,7 +185,7 @@ func TestTwoLimitersOneBucket(t *testing.T) {
 		// are content with less.
 		{"output, headers", modelServer{output: 80_000, tell: "headers"}, limits.Config{}, 75, 5},
 		{"output, burst 5 s, headers", modelServer{output: 80_000, burst: 5, tell: "headers"}, limits.Config{}, 85, 5},
-		{"output, burst 5 s, told nothing", modelServer{output: 80_000, burst: 5, tell: "nothing"}, limits.Config{}, 85, 5},
+		{"output, burst 5 s, limits unknown", modelServer{output: 80_000, burst: 5, tell: "nothing"}, limits.Config{}, 85, 5},
 	} {
 		t.Run(sc.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= seeds; seed++ {

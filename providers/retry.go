@@ -73,7 +73,7 @@ func (k *call) release(t *ticket, ex Exchange, policy Policy) (counts, oversize 
 		k.own(refusal)
 		k.turn = limits.Retry
 		if k.oversize.refusals > 0 {
-			k.turn = limits.Suspect
+			k.turn = limits.Solo
 		}
 	case policy.FeedsBreaker:
 		report := ex.Limits

@@ -178,8 +178,8 @@ func limiterMetrics(name string, s limits.State, count, gauge putFunc) {
 		open = 1
 	}
 	gauge(metricBreaker, open, name)
-	for b := limits.BoundRequests; b <= limits.BoundBreaker; b++ {
-		count(metricHeldBack, s.BoundFor[b].Seconds(), name, b.String())
+	for b := limits.LimitRequests; b <= limits.LimitBreaker; b++ {
+		count(metricHeldBack, s.LimitedFor[b].Seconds(), name, b.String())
 	}
 }
 

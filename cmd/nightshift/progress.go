@@ -175,7 +175,7 @@ func holding(state session.State) string {
 		switch wait := time.Until(s.PausedUntil); {
 		case wait > 0:
 			notes = append(notes, fmt.Sprintf("%s paused %s", e.Name, wait.Round(time.Second)))
-		case s.Bound != limits.BoundNothing && s.Waiting > 0:
+		case s.LimitedBy != limits.LimitNothing && s.Waiting > 0:
 			notes = append(notes, e.Name+": "+limitedNow(s))
 		}
 	}
@@ -187,21 +187,21 @@ func holding(state session.State) string {
 
 // limitedNow names what holds the next request back, with its figures.
 func limitedNow(s limits.State) string {
-	rate := map[limits.Bound]limits.Rate{
-		limits.BoundRequests: s.Requests, limits.BoundTokens: s.Tokens, limits.BoundInput: s.Input,
-		limits.BoundOutput: s.Output,
-	}[s.Bound]
+	rate := map[limits.LimitedBy]limits.Rate{
+		limits.LimitRequests: s.Requests, limits.LimitTokens: s.Tokens, limits.LimitInput: s.Input,
+		limits.LimitOutput: s.Output,
+	}[s.LimitedBy]
 	switch {
 	case rate.Limit > 0:
-		return fmt.Sprintf("%s %s/%s a minute", s.Bound, words.Short(int64(rate.Used)), words.Short(int64(rate.Limit)))
-	case s.Bound == limits.BoundInferred:
+		return fmt.Sprintf("%s %s/%s a minute", s.LimitedBy, words.Short(int64(rate.Used)), words.Short(int64(rate.Limit)))
+	case s.LimitedBy == limits.LimitInferred:
 		return fmt.Sprintf("%s a minute, inferred", words.Short(int64(s.Inferred)))
-	case s.Bound == limits.BoundConcurrency:
+	case s.LimitedBy == limits.LimitConcurrency:
 		return fmt.Sprintf("at most %d in flight", s.Window)
-	case s.Bound == limits.BoundBreaker && s.Trouble != nil:
-		return fmt.Sprintf("%s (%s)", s.Bound, kindOf(s.Trouble.Last))
+	case s.LimitedBy == limits.LimitBreaker && s.Trouble != nil:
+		return fmt.Sprintf("%s (%s)", s.LimitedBy, kindOf(s.Trouble.Last))
 	}
-	return s.Bound.String()
+	return s.LimitedBy.String()
 }
 
 // kindOf names an error in few words: its class, and its HTTP status.

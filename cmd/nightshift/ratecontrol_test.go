@@ -39,13 +39,13 @@ const pacingLatency = "base=50ms,first=20ms,jitter=0.4"
 
 var pacings = []pacing{
 	{name: "cold start, headers", limits: "requests=12000,burst=2s", rows: 500, refused: 1, early: 0},
-	{name: "cold start, nothing said", limits: "requests=12000,burst=2s,headers=none", rows: 800, refused: 8},
+	{name: "cold start, limits unknown", limits: "requests=12000,burst=2s,headers=none", rows: 800, refused: 8},
 	{name: "headers", limits: "requests=6000,burst=5s", rows: 3500, refused: 1, early: 0, long: true, used: 80},
 	{name: "output tokens, headers", limits: "output=60000,burst=5s", rows: 3000, refused: 1, early: 0, long: true,
 		used: 80},
 	{name: "Retry-After only", limits: "requests=6000,burst=5s,headers=retry-after", rows: 3500, refused: 3, early: 100,
 		long: true, used: 80},
-	{name: "nothing said", limits: "requests=6000,burst=5s,headers=none", rows: 3500, refused: 3, long: true, used: 75},
+	{name: "limits unknown", limits: "requests=6000,burst=5s,headers=none", rows: 3500, refused: 3, long: true, used: 75},
 	{name: "two limiters, one bucket", limits: "requests=6000,burst=5s", plan: "{concurrency: 400}", rows: 3500,
 		refused: 25, early: 2500, long: true},
 }

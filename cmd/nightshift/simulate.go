@@ -30,7 +30,7 @@ func (a *app) simulateCommand() *cobra.Command {
 	var f simulateFlags
 	c := &cobra.Command{
 		Use:   "simulate",
-		Short: "Serve the simulator: a model server for rehearsals, with limits, faults and a ledger",
+		Short: "Serve the simulator: a model server for load tests, with limits, faults and a ledger",
 		Long: `Serves Messages and Chat Completions on a loopback port: deterministic answers,
 streams, rate limits with the vendors' headers, injected faults, and GET /ledger,
 which says what was asked, answered and billed.`,

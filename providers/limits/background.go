@@ -26,20 +26,20 @@ type background struct {
 	least                   float64 // and at least that
 	began                   float64 // when the refusal came from which passed counts
 	passed                  float64 // requests sent since then, less those refused
-	sends                   float64 // since the first refusal under oversizeDetection, for the share
+	sends                   float64 // since the first refusal that is being looked into, for the share
 	refused                 float64
 	against                 int     // refusals that were not about the rate
 	need                    int     // how many are needed
 	clusters                int     // refusals in a row that came with others
 	number                  float64 // requests sent so far
 	reacted                 float64 // the number when everybody was paused last
-	crowdFrom, crowdRefused float64 // what became of those sent with the one that was refused
+	groupFrom, groupRefused float64 // what became of those sent with the one that was refused
 	judged                  float64 // up to which the alarms have been told
 	recent                  float64 // refusals that paused everybody, the older the less
 
-	// supposed is set while share is a guess: a first refusal came while many
+	// isGuess is set while share is a guess: a first refusal came while many
 	// requests around it passed. It is confirmed or withdrawn by more refusals.
-	supposed  bool
+	isGuess   bool
 	explained int     // refusals since then
 	after     float64 // when the next guess may be made
 
@@ -91,7 +91,7 @@ func (b *background) advance(now float64) (ended bool) {
 		return false
 	}
 	h.level = min(max(1, holdBurst*h.rate), h.level+dt*h.rate)
-	if now < h.until && !(b.supposed && h.sent >= h.enough) {
+	if now < h.until && !(b.isGuess && h.sent >= h.enough) {
 		return false
 	}
 	b.concluded(now)
@@ -106,10 +106,10 @@ func (b *background) concluded(now float64) {
 		expected := b.share * h.sent
 		b.measure(h.refused, h.sent)
 		switch {
-		case !b.supposed && h.refused == 0 && expected > expectedRefusals, b.supposed && h.sent >= h.enough && h.refused < confirmed-1:
-			b.deny(now)
+		case !b.isGuess && h.refused == 0 && expected > expectedRefusals, b.isGuess && h.sent >= h.enough && h.refused < confirmed-1:
+			b.reject(now)
 		case h.refused >= confirmed:
-			b.supposed = false
+			b.isGuess = false
 		}
 	}
 	h.rate, h.steps, h.worth = 0, 0, laterWorth
@@ -118,32 +118,32 @@ func (b *background) concluded(now float64) {
 	b.most = math.Inf(1)
 }
 
-// suppose guesses that a first refusal is one that comes at any rate, as many
+// guess guesses that a first refusal is one that comes at any rate, as many
 // passed around it, and reports whether it does. Refusals that follow in a row
 // show a limit.
-func (b *background) suppose(now, number float64) bool {
+func (b *background) guess(now, number float64) bool {
 	if b.share > 0 || now < b.after || b.number-b.reacted < enoughTogether {
 		return false
 	}
-	b.share, b.found, b.seen = guessed, mostGuessed, guessedSeen
+	b.share, b.found, b.seen = firstGuess, mostGuess, guessSeen
 	b.slow, b.quick, b.judged = alarm{}, alarm{}, number
-	b.supposed, b.explained = true, 0
+	b.isGuess, b.explained = true, 0
 	return true
 }
 
-// deny withdraws a share, and puts off the next guess.
-func (b *background) deny(now float64) {
+// reject withdraws a share, and puts off the next guess.
+func (b *background) reject(now float64) {
 	b.withdraw()
 	b.after = now + guessPause
 }
 
-// confirm begins an experiment where a share that is supposed matters: the
+// confirm begins an experiment where a share that is isGuess matters: the
 // same share should be refused at a lower rate.
 func (b *background) confirm(now, rate float64, inFlight int) {
 	b.explained++
 	enough := confirmWith / b.share
 	few := b.explained < confirmAfter || b.share < harmless || enough > holdShare*rate*confirmFor
-	if !b.supposed || few || b.hold.rate > 0 {
+	if !b.isGuess || few || b.hold.rate > 0 {
 		return
 	}
 	b.begin(now, rate, inFlight)
@@ -153,13 +153,13 @@ func (b *background) confirm(now, rate float64, inFlight int) {
 }
 
 func (b *background) withdraw() {
-	b.supposed = false
+	b.isGuess = false
 	b.share, b.seen = 0, 0
 	b.need = min(2*b.need, mostNeed)
 	b.forget()
 }
 
-// forget drops what is under oversizeDetection.
+// forget drops what is being looked into.
 func (b *background) forget() {
 	b.most, b.least, b.against = math.Inf(1), 0, 0
 	b.sends, b.refused, b.passed, b.began = 0, 0, 0, 0
@@ -206,8 +206,8 @@ func (b *background) explains(now, number, together, perMinute float64) bool {
 	if most := alarmAt(perMinute); b.slow.sum >= most || b.quick.sum >= most {
 		b.slow, b.quick = alarm{}, alarm{}
 		switch {
-		case b.supposed:
-			b.supposed, b.share, b.seen = false, 0, 0
+		case b.isGuess:
+			b.isGuess, b.share, b.seen = false, 0, 0
 			b.hold.rate, b.hold.steps = 0, 0
 			b.after = now + guessPause
 		case b.hold.rate > 0:
@@ -217,7 +217,7 @@ func (b *background) explains(now, number, together, perMinute float64) bool {
 	}
 	b.passed--
 	if number >= b.hold.from {
-		if b.hold.refused++; b.supposed && b.hold.rate > 0 && b.hold.refused >= confirmed {
+		if b.hold.refused++; b.isGuess && b.hold.rate > 0 && b.hold.refused >= confirmed {
 			b.hold.until = now
 		}
 	}
@@ -249,8 +249,8 @@ const (
 	aboutNone                  // it came although the rate was low enough
 )
 
-// A scene is what a refusal came upon.
-type scene struct {
+// A refusalContext is what a refusal came upon.
+type refusalContext struct {
 	number   float64 // of the request that was refused
 	rate     float64 // what was sent lately, a second
 	inFlight int     // when it was sent, at most
@@ -261,7 +261,7 @@ type scene struct {
 }
 
 // judge takes in a refusal that no background explains.
-func (b *background) judge(now float64, s scene) judgement {
+func (b *background) judge(now float64, s refusalContext) judgement {
 	b.refused++
 	b.passed--
 	b.recent++
@@ -283,7 +283,7 @@ func (b *background) judge(now float64, s scene) judgement {
 		return aboutRate
 	}
 	b.most = min(b.most, s.rate)
-	if b.least > clearlyMore*b.most || s.exceeded && b.mingled() {
+	if b.least > clearlyMore*b.most || s.exceeded && b.othersPassed() {
 		if b.against++; b.against >= b.needed(s.number, s.doubts) {
 			return aboutNone
 		}
@@ -311,23 +311,23 @@ func (b *background) clustered(now float64) {
 	b.begun(now)
 }
 
-// mingled reports whether of those that were sent right after the request that
+// othersPassed reports whether of those that were sent right after the request that
 // was refused last hardly any were: an empty bucket lets nobody pass.
-func (b *background) mingled() bool {
-	sent := b.reacted - b.crowdFrom
-	return sent >= enoughTogether && b.crowdRefused <= mostExplains*sent
+func (b *background) othersPassed() bool {
+	sent := b.reacted - b.groupFrom
+	return sent >= enoughTogether && b.groupRefused <= mostExplains*sent
 }
 
 // paused notes that the refusal of the request with that number pauses everybody.
 func (b *background) paused(number float64) {
-	b.reacted, b.crowdFrom, b.crowdRefused = b.number, number, 0
+	b.reacted, b.groupFrom, b.groupRefused = b.number, number, 0
 }
 
 // stale takes in a refusal of a request that was sent before the last reaction.
 func (b *background) stale(number float64) {
 	b.passed--
-	if number > b.crowdFrom {
-		b.crowdRefused++
+	if number > b.groupFrom {
+		b.groupRefused++
 	}
 	b.refused++
 }
@@ -342,7 +342,7 @@ func (b *background) begun(now float64) {
 	b.began, b.passed = now, 0
 }
 
-// suspected is the share that was refused since the first under oversizeDetection, up
+// suspected is the share that was refused since the first that is being looked into, up
 // to the request with that number, and a standard error more.
 func (b *background) suspected(number float64) float64 {
 	sends := b.sends - (b.number - number)
@@ -351,7 +351,7 @@ func (b *background) suspected(number float64) float64 {
 
 // accept adopts what was found as the share that is refused at any rate.
 func (b *background) accept(number float64) {
-	b.share, b.supposed = b.suspected(number), false
+	b.share, b.isGuess = b.suspected(number), false
 	b.found, b.seen = b.share, max(b.sends, 1)
 	b.slow, b.quick, b.judged = alarm{}, alarm{}, number
 	b.hold.again, b.hold.gap = 0, firstGap
@@ -360,12 +360,12 @@ func (b *background) accept(number float64) {
 }
 
 // An alarm is a cumulative sum test (Page 1954): the sum of the log-likelihood
-// ratios of the outcomes, kept from falling below zero, passes a bound when
+// ratios of the outcomes, kept from falling below zero, passes a threshold when
 // more are refused than expected.
 type alarm struct{ sum float64 }
 
-// alarmAt is the bound that so many outcomes a minute pass by chance less
-// than once in ten minutes (Lorden 1971: on average after e^bound outcomes).
+// alarmAt is the threshold that so many outcomes a minute pass by chance less
+// than once in ten minutes (Lorden 1971: on average after e^threshold outcomes).
 func alarmAt(perMinute float64) float64 { return math.Log(alarmMinutes * max(perMinute, alarmLeast)) }
 
 // outcomes takes in so many requests that passed and one that was refused. What

@@ -60,11 +60,11 @@ func TestJudge(t *testing.T) {
 			}
 			return number
 		}
-		b.judge(10, scene{number: send(100), rate: 10})
+		b.judge(10, refusalContext{number: send(100), rate: 10})
 		b.paused(b.number)
-		b.judge(20, scene{number: send(100), rate: 10, inFlight: 20})
+		b.judge(20, refusalContext{number: send(100), rate: 10, inFlight: 20})
 		b.paused(b.number)
-		if got := b.judge(30, scene{number: send(50), rate: tc.later, inFlight: 20}); (got == aboutNone) != (tc.want == aboutNone) {
+		if got := b.judge(30, refusalContext{number: send(50), rate: tc.later, inFlight: 20}); (got == aboutNone) != (tc.want == aboutNone) {
 			t.Errorf("a refusal %s is judged %d, want %d", name, got, tc.want)
 		}
 	}
@@ -89,7 +89,7 @@ func TestExperimentWithoutRefusalsWithdraws(t *testing.T) {
 	}
 }
 
-// A share that is guessed after one refusal is believed when the same share is
+// A share that is firstGuess after one refusal is believed when the same share is
 // refused at a lower rate, and withdrawn when nothing is, or when many are
 // refused in a row.
 func TestGuess(t *testing.T) {
@@ -106,10 +106,10 @@ func TestGuess(t *testing.T) {
 		for range 100 {
 			b.sent()
 		}
-		if !b.suppose(1, b.number) {
+		if !b.guess(1, b.number) {
 			t.Fatal("no guess after a hundred requests that passed")
 		}
-		for now, n := 1.0, 0; n < 5000 && (b.supposed || b.share == 0 && n == 0); n++ {
+		for now, n := 1.0, 0; n < 5000 && (b.isGuess || b.share == 0 && n == 0); n++ {
 			now += 0.001
 			b.advance(now)
 			share := refusedBefore
@@ -120,15 +120,15 @@ func TestGuess(t *testing.T) {
 				b.confirm(now, 1000, 64)
 			}
 		}
-		if b.supposed || (b.share > 0) != tc.share {
-			t.Errorf("%s: supposed %v, share %v", name, b.supposed, b.share)
+		if b.isGuess || (b.share > 0) != tc.share {
+			t.Errorf("%s: isGuess %v, share %v", name, b.isGuess, b.share)
 		}
 	}
 	b := newBackground()
 	for range 100 {
 		b.sent()
 	}
-	b.suppose(1, b.number)
+	b.guess(1, b.number)
 	if feed(&b, rand.New(rand.NewPCG(1, 1)), 20, 1, 60_000) == 0 || b.share > 0 {
 		t.Errorf("twenty refusals in a row leave a share of %v", b.share)
 	}

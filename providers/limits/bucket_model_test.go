@@ -25,7 +25,7 @@ func TestNoPredictionErrorForAnswersThatEndedMeanwhile(t *testing.T) {
 	}
 }
 
-// Refusals that nothing foretold lower the share, others do not.
+// Refusals that nothing predicted lower the share, others do not.
 func TestOnlySurprisesLowerTheShare(t *testing.T) {
 	for _, ended := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

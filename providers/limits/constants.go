@@ -218,11 +218,11 @@ const (
 	alarmLeast     = 60.0 // outcomes a minute that are assumed at least
 )
 
-// How a share is guessed after a first refusal that came while many passed.
+// How a share is firstGuess after a first refusal that came while many passed.
 const (
-	guessed      = 0.05  // at first,
-	guessedSeen  = 50.0  // as if measured on so many requests,
-	mostGuessed  = 0.075 // and corrected up to that
+	firstGuess   = 0.05  // at first,
+	guessSeen    = 50.0  // as if measured on so many requests,
+	mostGuess    = 0.075 // and corrected up to that
 	guessRate    = 30.0  // requests a second at least: a limit would show within a second
 	guessPause   = 60.0  // until the next guess after one that was wrong
 	harmless     = 0.005 // a share below need not be told from a limit: it costs nothing
@@ -256,7 +256,7 @@ const (
 	peakSlots  = 64 // three seconds: requests that are sent together arrive within
 	peakLength = 0.05
 
-	pulseSlots  = 256 // sixteen seconds
-	pulseLength = 0.0625
-	pulseEnough = 40 // requests that tell a rate
+	rateSlots  = 256 // sixteen seconds
+	rateLength = 0.0625
+	rateEnough = 40 // requests that tell a rate
 )

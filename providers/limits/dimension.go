@@ -58,12 +58,12 @@ type dimension struct {
 	// bucketModels are guesses at the server's bucket; best is the one believed.
 	bucketModels []bucketModel
 	best         int
-	turned       bool    // another rule has just come to be believed
+	ruleChanged  bool    // another rule has just come to be believed
 	confident    bool    // the configuration says how output is charged
 	exploreAt    float64 // when the next try with a rule that allows more is due
-	hoped        float64 // seconds between the last two
+	exploreGap   float64 // seconds between the last two
 	reported     bool    // the server says what remains
-	heard        float64 // when it did last
+	reportedAt   float64 // when it did last
 	grain        float64 // to which it rounds
 	seen         float64 // what it said last, and as of when
 	seenAt       float64
@@ -219,7 +219,7 @@ func (d *dimension) arrival(r rule, c Cost) float64 {
 }
 
 // reserve is what the pacer books for c: what the server will have charged in
-// the end, as far as can be guessed.
+// the end, as far as can be firstGuess.
 func (d *dimension) reserve(c Cost) float64 {
 	out := float64(c.Output)
 	if d.bucketModels[d.best].rule == atStart {
@@ -239,8 +239,8 @@ func (d *dimension) reserve(c Cost) float64 {
 // A charge is what one request has booked in one dimension.
 type charge struct {
 	booked   float64   // by the pacer
-	clear    uint32    // bucket models that were sure it would pass
-	excluded uint32    // bucket models that were sure it would not
+	clear    uint32    // bucket models that were confident it would pass
+	excluded uint32    // bucket models that were confident it would not
 	noted    []float32 // levels when it was sent
 	sent     float64
 	touched  bool
@@ -357,7 +357,7 @@ func (d *dimension) accepted(s charge) {
 // refused tells the bucket models that a request was refused. It reports whether the
 // believed one had seen that coming. An answer that ended while the request
 // was under way may have emptied the bucket before it: then a bucket model that was
-// sure when it was sent is not to blame.
+// confident when it was sent is not wrong.
 func (d *dimension) refused(s charge, c Cost) (expected bool) {
 	if !s.touched {
 		return false
@@ -377,9 +377,9 @@ func (d *dimension) refused(s charge, c Cost) (expected bool) {
 	return expected
 }
 
-// acquit forgets what refusals seemed to tell, where the server itself says
+// resetErrors forgets what refusals seemed to tell, where the server itself says
 // nothing of its bucket.
-func (d *dimension) acquit() {
+func (d *dimension) resetErrors() {
 	if d.reported || d.rate == 0 {
 		return
 	}
@@ -444,8 +444,8 @@ func (d *dimension) explore() {
 	}
 	if best != d.best {
 		d.believe(best)
-		d.hoped = min(exploreGrowth*d.hoped+firstExplore, lastExplore)
-		d.exploreAt = d.at + d.hoped // not so soon again, if that was wrong
+		d.exploreGap = min(exploreGrowth*d.exploreGap+firstExplore, lastExplore)
+		d.exploreAt = d.at + d.exploreGap // not so soon again, if that was wrong
 	}
 }
 
@@ -468,7 +468,7 @@ func (d *dimension) believe(best int) {
 	d.best = best
 	if (was == atStart) != (is == atStart) {
 		d.level = 0
-		d.turned = true
+		d.ruleChanged = true
 	}
 }
 
@@ -488,8 +488,8 @@ func (d *dimension) report(w *Window, s charge) {
 	d.reported = true
 	d.round(w.Remaining)
 	d.findEdge(w.Remaining, s)
-	weight := max(reportWeight, 1-math.Exp((d.heard-d.at)/reportMemory))
-	d.heard = d.at
+	weight := max(reportWeight, 1-math.Exp((d.reportedAt-d.at)/reportMemory))
+	d.reportedAt = d.at
 	for i := range d.bucketModels {
 		m := &d.bucketModels[i]
 		full := m.burst * d.rate

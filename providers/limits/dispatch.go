@@ -14,14 +14,14 @@ func (l *Limiter) dispatch(now float64) {
 			l.sleep(now, l.idle())
 			return
 		}
-		wait, bound := l.gate(now, w.cost)
+		wait, by := l.gate(now, w.cost)
 		if wait > 0 {
-			l.bound = bound
+			l.limitedBy = by
 			l.sleep(now, wait)
 			return
 		}
 		l.queue.remove(w)
-		l.scout(w)
+		l.markTrial(w)
 		w.permit = l.grant(now, w)
 		if w.ready != nil {
 			close(w.ready)
@@ -33,7 +33,7 @@ func (l *Limiter) dispatch(now float64) {
 // down, rows that have not failed go first: they say most.
 func (l *Limiter) next() *waiter {
 	repeats := l.repeats.credit >= 1
-	if l.health.open && l.queue.suspects.head == nil {
+	if l.health.open && l.queue.solo.head == nil {
 		if w := l.queue.fresh(); w != nil {
 			return w
 		}
@@ -41,11 +41,12 @@ func (l *Limiter) next() *waiter {
 	return l.queue.next(repeats, l.pause.trial)
 }
 
-// scout makes a request a trial where it is the first after a small bucket was
+// markTrial makes a request a trial where it is the first after a small bucket was
 // empty (the many behind it would all be refused if it still is), and where it
-// is under oversizeDetection: only alone can it be convicted or acquitted.
-func (l *Limiter) scout(w *waiter) {
-	if w.cost.Turn == Suspect {
+// may be larger than the limit: a refusal of a request that was sent alone can
+// only be about it.
+func (l *Limiter) markTrial(w *waiter) {
+	if w.cost.Turn == Solo {
 		l.pause.trial, l.pause.out = true, false
 	}
 	for i := range l.dims {
@@ -62,52 +63,52 @@ func (l *Limiter) idle() float64 {
 	if l.queue.waiting == 0 {
 		return math.Inf(1)
 	}
-	l.bound = BoundBreaker
+	l.limitedBy = LimitBreaker
 	return (1 - l.repeats.credit) / retryRate
 }
 
 // gate returns how long the next request has to wait, and for what; +Inf when
 // only an answer can help.
-func (l *Limiter) gate(now float64, c Cost) (wait float64, bound Bound) {
+func (l *Limiter) gate(now float64, c Cost) (wait float64, by LimitedBy) {
 	if l.pause.until > now {
-		return l.pause.until - now, BoundPause
+		return l.pause.until - now, LimitPause
 	}
 	if l.health.open {
 		if wait = l.probe(now); wait > 0 || l.health.open {
-			return wait, BoundBreaker
+			return wait, LimitBreaker
 		}
 	}
 	if l.window.full(l.inFlight) {
-		if wait = l.calm(now); wait > 0 {
-			return wait, BoundConcurrency
+		if wait = l.untilDouble(now); wait > 0 {
+			return wait, LimitConcurrency
 		}
 		l.window.double(now)
 	}
 	if l.pause.trial && l.pause.out {
 		if l.pause.held > now {
-			return l.pause.held - now, BoundPause
+			return l.pause.held - now, LimitPause
 		}
 		l.pause.over()
 	}
 	for i := range l.dims {
 		if w := l.dims[i].wait(c, pace*l.share.now); w > wait {
-			wait, bound = w, boundOf[i]
+			wait, by = w, limitOf[i]
 		}
 	}
 	if w := l.learn.wait(); w > wait {
-		wait, bound = w, BoundInferred
+		wait, by = w, LimitInferred
 	}
 	if w := l.background.wait(l.inFlight); w > wait {
-		wait, bound = w, BoundInferred
+		wait, by = w, LimitInferred
 	}
-	return wait, bound
+	return wait, by
 }
 
-// calm is how long until the window may double although no answer has come:
+// untilDouble is how long until the window may double although no answer has come:
 // a request that is refused is refused at once, so where a whole second brought
 // no refusal, those in flight were accepted. That is for rates that are known
 // only: they pay for the answers that are still to come. +Inf otherwise.
-func (l *Limiter) calm(now float64) float64 {
+func (l *Limiter) untilDouble(now float64) float64 {
 	w := &l.window
 	known := false
 	for i := range l.dims {
@@ -127,7 +128,7 @@ func (l *Limiter) calm(now float64) float64 {
 func (l *Limiter) probe(now float64) float64 {
 	survival := l.health.survival(now)
 	if survival <= 0 {
-		l.health.open, l.health.hopeful = false, true
+		l.health.open, l.health.tentative = false, true
 		l.window.restart(reopenPart * l.health.before)
 		return 0
 	}
@@ -143,7 +144,7 @@ func (l *Limiter) grant(now float64, w *waiter) *Permit {
 	l.counts.sent++
 	l.peak.note(now, l.inFlight)
 	p := &Permit{limiter: l, cost: w.cost, flow: w.flow, sent: now, number: l.inFlight}
-	p.bound = l.window.near(l.inFlight)
+	p.fillsWindow = l.window.near(l.inFlight)
 	for i := range l.dims {
 		p.charges[i] = l.dims[i].spend(w.cost)
 	}
@@ -151,7 +152,7 @@ func (l *Limiter) grant(now float64, w *waiter) *Permit {
 	l.repeats.sent(w.cost.Turn == Repeat)
 	l.learn.sent()
 	p.nth = l.background.sent()
-	l.pulse.note(now)
+	l.sendRate.note(now)
 	if l.health.open {
 		p.probe = true
 		l.health.probing(now, l.random.Float64())

@@ -5,18 +5,18 @@ import "math"
 // health follows failures that are not refusals: 5xx, timeouts, resets. While
 // it is open, requests go out one at a time to see whether the server is back.
 type health struct {
-	failing float64 // moving average of failures
-	row     int     // failures in a row
-	reacted float64 // when the window was last shrunk
-	open    bool
-	since   float64 // when it opened
-	before  float64 // size of the window then
-	latency float64 // usual time from sending to failure
-	hopeful bool    // closed on the strength of a probe that did not fail at once
-	oldest  float64 // when the oldest probe that may still survive was sent; 0 is none
-	tries   int     // probes sent since
-	probeAt float64 // next probe
-	probes  int     // probes in flight
+	failing   float64 // moving average of failures
+	row       int     // failures in a row
+	reacted   float64 // when the window was last shrunk
+	open      bool
+	since     float64 // when it opened
+	before    float64 // size of the window then
+	latency   float64 // usual time from sending to failure
+	tentative bool    // closed on the strength of a probe that did not fail at once
+	oldest    float64 // when the oldest probe that may still survive was sent; 0 is none
+	tries     int     // probes sent since
+	probeAt   float64 // next probe
+	probes    int     // probes in flight
 
 	answered   float64 // when the request was sent that was answered: the latest of all
 	lastAnswer float64 // when the last answer came
@@ -26,15 +26,15 @@ type health struct {
 // reports whether that closes the breaker: answers from before the outage do
 // not.
 func (h *health) succeeded(sent float64) bool {
-	if (h.open || h.hopeful) && sent < h.since {
+	if (h.open || h.tentative) && sent < h.since {
 		return false
 	}
 	h.row = 0
 	h.failing -= failureWeight * h.failing
-	if !h.open && !h.hopeful {
+	if !h.open && !h.tentative {
 		return false
 	}
-	h.open, h.hopeful = false, false
+	h.open, h.tentative = false, false
 	h.failing = 0
 	return true
 }
@@ -46,13 +46,13 @@ func (h *health) failed(now, sent, random float64) bool {
 	h.failing += failureWeight * (1 - h.failing)
 	h.latency += delayWeight * (now - sent - h.latency)
 	h.oldest = 0
-	if h.open || (h.row < brokenRow && h.failing <= broken && !h.hopeful) {
+	if h.open || (h.row < brokenRow && h.failing <= broken && !h.tentative) {
 		return false
 	}
-	if !h.hopeful {
+	if !h.tentative {
 		h.since, h.tries = now, 0
 	}
-	h.open, h.hopeful = true, false
+	h.open, h.tentative = true, false
 	h.schedule(now, random)
 	return true
 }

@@ -8,14 +8,14 @@ import "math"
 // the server says how long to wait, it says how deep in debt the bucket is,
 // and that what flowed in between two such moments is as of their ends.
 type learner struct {
-	rate     float64 // requests a second; 0 is unknown
-	level    float64
-	at       float64
-	began    float64 // when the first refusal of this cycle came; negative before
-	owed     float64 // how long it asked to wait, in seconds
-	answered float64 // since then
-	calm     float64 // when the last refusal came
-	cycles   int     // measured so far
+	rate       float64 // requests a second; 0 is unknown
+	level      float64
+	at         float64
+	began      float64 // when the first refusal of this cycle came; negative before
+	owed       float64 // how long it asked to wait, in seconds
+	answered   float64 // since then
+	quietSince float64 // when the last refusal came
+	cycles     int     // measured so far
 }
 
 func (l *learner) advance(now float64) {
@@ -28,7 +28,7 @@ func (l *learner) advance(now float64) {
 	// What was measured first is a lower bound: the bucket may have been full
 	// for part of the time, and what flowed in then was lost.
 	fast := max(1, eager/math.Exp2(float64(l.cycles-1)))
-	for calm := now - l.calm; calm >= growsAfter && fast < mostEager; calm -= growsAfter {
+	for quiet := now - l.quietSince; quiet >= growsAfter && fast < mostEager; quiet -= growsAfter {
 		fast *= 2
 	}
 	l.rate += l.rate * growth * fast * dt
@@ -60,7 +60,7 @@ func (l *learner) debt(inFlight int) float64 {
 // says whether the rate is to be followed; owed is how long the server asked
 // to wait, 0 when it did not.
 func (l *learner) refused(now, owed float64, first, use bool) {
-	l.calm = now
+	l.quietSince = now
 	l.level = min(l.level, 0)
 	if !use {
 		l.rate = 0

@@ -119,7 +119,7 @@ func TestLearnsHowTheServerCounts(t *testing.T) {
 		server *bucketServer
 		config Config
 	}{
-		"a bucket, told nothing":           {&bucketServer{}, Config{}},
+		"a bucket, limits unknown":         {&bucketServer{}, Config{}},
 		"a small bucket":                   {&bucketServer{size: 1}, Config{OutputTokens: 60_000}},
 		"a small bucket, told":             {&bucketServer{size: 1, tell: true}, Config{}},
 		"max_tokens for good, told":        {&bucketServer{charge: atStart, tell: true}, Config{}},
@@ -176,7 +176,7 @@ func TestShareRecovers(t *testing.T) {
 		s.advance(now, 10, false)
 	}
 	if s.now != 1 {
-		t.Errorf("share = %v two calm hours later, want 1", s.now)
+		t.Errorf("share = %v two quiet hours later, want 1", s.now)
 	}
 }
 

@@ -36,7 +36,7 @@ type Limiter struct {
 	pause      pause
 	learn      learner
 	background background
-	pulse      pulse
+	sendRate   sendRate
 	latency    float64 // usual time from sending to answer
 	repeats    retryBudget
 	queue      queue
@@ -48,8 +48,8 @@ type Limiter struct {
 	idleSince          float64   // when the last request ended
 	judged             judgement // of the refusal in hand
 	concurrencyLimited bool      // the last reaction was to a limit on requests in flight
-	bound              Bound
-	boundFor           [numBounds]float64
+	limitedBy          LimitedBy
+	limitedFor         [numLimits]float64
 	biggest            int64 // most tokens, at their worst, of a request that passed
 	counts             counts
 	trouble            trouble
@@ -113,23 +113,23 @@ func (c Cost) worst() int64 { return c.Input + max(c.Output, c.MaxOutput) }
 // A Permit allows one attempt. Exactly one of its methods ends it: the first
 // that is called.
 type Permit struct {
-	limiter *Limiter
-	cost    Cost
-	flow    *flow
-	sent    float64
-	number  int // in flight when it was sent, itself included
-	bound   bool
-	trial   bool
-	probe   bool
-	nth     float64 // of all requests so far
-	ended   bool
-	charges [numDims]charge
+	limiter     *Limiter
+	cost        Cost
+	flow        *flow
+	sent        float64
+	number      int  // in flight when it was sent, itself included
+	fillsWindow bool // it, or one sent with it, used the window up
+	trial       bool
+	probe       bool
+	nth         float64 // of all requests so far
+	ended       bool
+	charges     [numDims]charge
 }
 
 // A Refusal says what a refused request may conclude about itself.
 type Refusal struct {
 	// Trial is true when the request was sent alone after a pause, so that
-	// the refusal is about it or about the endpoint, not about a crowd.
+	// the refusal is about it or about the endpoint, not about many.
 	Trial bool
 	// Biggest is true when nothing as large has passed so far.
 	Biggest bool
@@ -268,8 +268,8 @@ func (p *Permit) Success(used nightshift.Usage, r Report) {
 	if p.sent < l.pause.reacted {
 		p.number = 0
 	}
-	l.window.accepted(now, p.number, p.bound)
-	l.revive(p)
+	l.window.accepted(now, p.number, p.fillsWindow)
+	l.closeBreaker(p)
 	l.health.answered, l.health.lastAnswer = max(l.health.answered, p.sent), now
 	if p.trial {
 		l.pause.over()
@@ -310,11 +310,11 @@ func (p *Permit) Refused(r Report) Refusal {
 	p.refund(false)
 	// Requests that were sent before the last reaction tell nothing new.
 	fresh := p.sent >= l.pause.reacted
-	foretold := fresh && l.judged != undecided && l.foretold(p)
+	predicted := fresh && l.judged != undecided && l.predicted(p)
 	l.adopt(r, &[numDims]charge{})
 	if fresh {
 		l.believe(r)
-		l.react(now, p, r, foretold)
+		l.react(now, p, r, predicted)
 	} else if l.concurrencyLimited {
 		l.window.lower()
 	}
@@ -331,21 +331,21 @@ func (l *Limiter) unrelated(now float64, p *Permit, r Report) bool {
 		return false
 	}
 	wait, _ := r.wait(false)
-	rate := l.pulse.rate(now, max(rateOver, rateLatencies*l.latency))
+	rate := l.sendRate.rate(now, max(rateOver, rateLatencies*l.latency))
 	if wait > longestPause*time.Second {
 		return false
 	}
-	if !p.trial && !l.foreseen(p) && l.background.explains(now, p.nth, l.pulse.since(p.sent, now), 60*rate) {
+	if !p.trial && !l.explainedByLimit(p) && l.background.explains(now, p.nth, l.sendRate.since(p.sent, now), 60*rate) {
 		l.background.confirm(now, rate, l.peak.since(p.sent, now))
 		return true
 	}
 	if l.reported() && !l.unconstrained() {
 		return false
 	}
-	if l.alone(now, p, rate) && l.background.suppose(now, p.nth) {
+	if l.isolated(now, p, rate) && l.background.guess(now, p.nth) {
 		return true
 	}
-	l.judged = l.background.judge(now, scene{
+	l.judged = l.background.judge(now, refusalContext{
 		number:   p.nth,
 		rate:     rate,
 		inFlight: l.peak.since(p.sent, now),
@@ -357,16 +357,16 @@ func (l *Limiter) unrelated(now float64, p *Permit, r Report) bool {
 	if l.judged != aboutNone {
 		return false
 	}
-	l.unlearn(now)
+	l.resetInferred(now)
 	l.background.accept(p.nth)
 	return true
 }
 
-// alone reports whether a refusal says so little of a limit that nobody else
+// isolated reports whether a refusal says so little of a limit that nobody else
 // has to wait for it: no limit has been met, none that is known is in use, and
 // so many requests are sent that one would show soon.
-func (l *Limiter) alone(now float64, p *Permit, rate float64) bool {
-	return !p.trial && rate >= guessRate && l.growing() && l.doubts(now) == 0 && !l.foreseen(p)
+func (l *Limiter) isolated(now float64, p *Permit, rate float64) bool {
+	return !p.trial && rate >= guessRate && l.growing() && l.doubts(now) == 0 && !l.explainedByLimit(p)
 }
 
 // reported reports whether the server says what remains.
@@ -405,8 +405,8 @@ func (l *Limiter) growing() bool {
 	return (w.slow || w.size >= w.most) && !met && l.unconstrained()
 }
 
-// foreseen reports whether a limit that is known explains a refusal.
-func (l *Limiter) foreseen(p *Permit) bool {
+// explainedByLimit reports whether a limit that is known explains a refusal.
+func (l *Limiter) explainedByLimit(p *Permit) bool {
 	for i := range l.dims {
 		if s := p.charges[i]; s.touched && s.clear&(1<<l.dims[i].best) == 0 {
 			return true
@@ -415,14 +415,14 @@ func (l *Limiter) foreseen(p *Permit) bool {
 	return false
 }
 
-// unlearn takes back what was concluded from refusals that were about nothing.
-func (l *Limiter) unlearn(now float64) {
+// resetInferred takes back what was concluded from refusals that were about nothing.
+func (l *Limiter) resetInferred(now float64) {
 	l.learn = learner{at: now}
 	l.share.now, l.share.last = 1, 1
 	l.concurrencyLimited = false
 	l.refusing = 0
 	for i := range l.dims {
-		l.dims[i].acquit()
+		l.dims[i].resetErrors()
 	}
 	w := &l.window
 	w.ceiling, w.misses, w.rated, w.against, w.slow = math.Inf(1), 0, false, 0, true
@@ -431,9 +431,9 @@ func (l *Limiter) unlearn(now float64) {
 	}
 }
 
-// foretold judges the guesses at the server's buckets by a refusal, and reports
+// predicted judges the guesses at the server's buckets by a refusal, and reports
 // whether those that are believed had seen it coming.
-func (l *Limiter) foretold(p *Permit) (expected bool) {
+func (l *Limiter) predicted(p *Permit) (expected bool) {
 	for i := range l.dims {
 		expected = l.dims[i].refused(p.charges[i], p.cost) || expected
 	}
@@ -441,7 +441,7 @@ func (l *Limiter) foretold(p *Permit) (expected bool) {
 }
 
 // react draws the conclusions of one refusal. expected says that it was
-// foretold.
+// predicted.
 func (l *Limiter) react(now float64, p *Permit, r Report, expected bool) {
 	if p.nth-l.background.reacted >= severalBefore {
 		l.pause.row = 0 // they passed, though their answers are not here yet
@@ -449,7 +449,7 @@ func (l *Limiter) react(now float64, p *Permit, r Report, expected bool) {
 	first := l.pause.row == 0
 	wait, configured := r.wait(!first)
 	if wait > longestWait*time.Second {
-		l.park(wait)
+		l.stopFor(wait)
 		return
 	}
 	known := false
@@ -467,8 +467,8 @@ func (l *Limiter) react(now float64, p *Permit, r Report, expected bool) {
 		return
 	}
 	most := l.peak.since(p.sent, now)
-	bound := p.bound || l.window.near(most) // or another that was sent with it
-	l.concurrencyLimited = (bound || !known) && !expected && l.unconstrained() && l.window.refused(most)
+	filled := p.fillsWindow || l.window.near(most) // or another that was sent with it
+	l.concurrencyLimited = (filled || !known) && !expected && l.unconstrained() && l.window.refused(most)
 	switch {
 	case l.concurrencyLimited && known:
 	case known:
@@ -490,7 +490,7 @@ func (l *Limiter) unconstrained() bool {
 }
 
 // emptied corrects the pacers after a refusal. first is set for the first of a
-// row, expected where it was foretold.
+// row, expected where it was predicted.
 func (l *Limiter) emptied(now float64, first, expected bool) {
 	var lowest *dimension
 	paced := false // the pacer let it through without anything saved
@@ -542,8 +542,8 @@ func (r Report) Until() (time.Duration, bool) {
 	return wait, ok && wait > 0
 }
 
-// park stops the endpoint for as long as it asked.
-func (l *Limiter) park(wait time.Duration) {
+// stopFor stops the endpoint for as long as it asked.
+func (l *Limiter) stopFor(wait time.Duration) {
 	wait = min(wait, longestStop)
 	l.stop(&nightshift.StopError{
 		Until: time.Now().Add(wait),
@@ -569,8 +569,8 @@ func (p *Permit) Failed(r Report) (own bool) {
 	l.counts.failed++
 	p.refund(true)
 	l.adopt(r, &[numDims]charge{})
-	own, proved := l.blames(p, now, r.Err)
-	if !l.health.open && !l.health.hopeful {
+	own, proved := l.countsAgainstRow(p, now, r.Err)
+	if !l.health.open && !l.health.tentative {
 		l.health.before = l.window.size
 	}
 	// Rows that fail whatever happens to others say nothing of the endpoint.
@@ -587,7 +587,7 @@ func (p *Permit) Failed(r Report) (own bool) {
 	if r.HasRetryAfter && r.RetryAfter > 0 && p.sent >= l.pause.reacted {
 		own = false
 		if r.RetryAfter > longestWait*time.Second {
-			l.park(r.RetryAfter)
+			l.stopFor(r.RetryAfter)
 		} else {
 			l.pause.refused(now, r.RetryAfter.Seconds(), 0, l.random.Float64())
 		}
@@ -620,14 +620,14 @@ func (p *Permit) release(sent bool) {
 		l.pause.over()
 	}
 	if sent {
-		l.revive(p)
+		l.closeBreaker(p)
 		l.trouble.mixed()
 	}
 	l.dispatch(now)
 }
 
-// revive takes in that the endpoint answered, and closes the breaker.
-func (l *Limiter) revive(p *Permit) {
+// closeBreaker takes in that the endpoint answered, and closes the breaker.
+func (l *Limiter) closeBreaker(p *Permit) {
 	if l.health.succeeded(p.sent) {
 		l.window.restart(answeredPart * l.health.before)
 	}
@@ -699,8 +699,8 @@ func (l *Limiter) believe(r Report) {
 // server was thought to charge by another rule: it may have been the rate.
 func (l *Limiter) reconsider() {
 	for i := range l.dims {
-		if d := &l.dims[i]; d.turned {
-			d.turned = false
+		if d := &l.dims[i]; d.ruleChanged {
+			d.ruleChanged = false
 			l.window.forget()
 		}
 	}
@@ -713,7 +713,7 @@ func (l *Limiter) advance(now float64) {
 		return
 	}
 	if l.queue.waiting > 0 {
-		l.boundFor[l.bound] += dt
+		l.limitedFor[l.limitedBy] += dt
 	}
 	for i := range l.dims {
 		l.dims[i].advance(now, pace*l.share.now)

@@ -154,7 +154,7 @@ func TestRefusalPausesEverybodyThenOneTries(t *testing.T) {
 		for range 5 {
 			all = append(all, waiting(t.Context(), l, Cost{}))
 		}
-		if s := l.State(); s.Bound != BoundPause || s.PausedUntil.Sub(began) < 10*time.Second {
+		if s := l.State(); s.LimitedBy != LimitPause || s.PausedUntil.Sub(began) < 10*time.Second {
 			t.Errorf("state = %+v, want a pause of ten seconds", s)
 		}
 		trial := <-all[0]
@@ -267,7 +267,7 @@ func TestStop(t *testing.T) {
 		l := New(Config{Concurrency: 1})
 		held := take(t, l, "m", Cost{})
 		var all []<-chan outcome
-		for _, turn := range []Turn{First, Retry, Repeat, Suspect} {
+		for _, turn := range []Turn{First, Retry, Repeat, Solo} {
 			all = append(all, waiting(t.Context(), l, Cost{Turn: turn}))
 		}
 		why := &nightshift.StopError{Err: &nightshift.Error{Class: nightshift.ClassAuth}}
@@ -386,7 +386,7 @@ func TestTurns(t *testing.T) {
 		for _, w := range []struct {
 			name string
 			turn Turn
-		}{{"first", First}, {"repeat", Repeat}, {"retry", Retry}, {"suspect", Suspect}} {
+		}{{"first", First}, {"repeat", Repeat}, {"retry", Retry}, {"suspect", Solo}} {
 			go func() {
 				p, err := l.Wait(t.Context(), "m", Cost{Turn: w.turn})
 				if err == nil {
@@ -487,7 +487,7 @@ func TestBreakerProbesThroughSilence(t *testing.T) {
 		}
 		blocked := waiting(t.Context(), l, Cost{})
 		time.Sleep(5 * time.Minute)
-		if s := l.State(); s.InFlight != mostProbes || s.Bound != BoundBreaker {
+		if s := l.State(); s.InFlight != mostProbes || s.LimitedBy != LimitBreaker {
 			t.Errorf("state = %+v, want %d probes and no more", s, mostProbes)
 		}
 		probes[0].Release() // refused for what it is: the server answers
@@ -511,9 +511,9 @@ func TestProbeThatDoesNotFailAtOnceGivesExplore(t *testing.T) {
 		if wait := time.Since(sent); wait > 2*time.Second {
 			t.Errorf("the next went %v after a probe that was still alive, want a second or so", wait)
 		}
-		next.Failed(Report{}) // it was false hope
+		next.Failed(Report{}) // it was not back
 		if !l.State().BreakerOpen {
-			t.Error("one failure did not end the hope")
+			t.Error("one failure did not open the breaker again")
 		}
 		probe.Success(used(1, 1), Report{})
 		if l.State().BreakerOpen {
@@ -642,14 +642,14 @@ func TestStateSaysWhatBinds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Config{Concurrency: 1})
 		p := take(t, l, "m", Cost{})
-		if got := l.State().Bound; got != BoundNothing {
+		if got := l.State().LimitedBy; got != LimitNothing {
 			t.Errorf("nobody waits: %v", got)
 		}
 		other := waiting(t.Context(), l, Cost{})
 		time.Sleep(time.Minute)
 		s := l.State()
-		if s.Bound != BoundConcurrency || s.BoundFor[BoundConcurrency] != time.Minute || s.Bound.String() != "concurrency" {
-			t.Errorf("bound = %v for %v, want concurrency for a minute", s.Bound, s.BoundFor)
+		if s.LimitedBy != LimitConcurrency || s.LimitedFor[LimitConcurrency] != time.Minute || s.LimitedBy.String() != "concurrency" {
+			t.Errorf("limited by %v for %v, want concurrency for a minute", s.LimitedBy, s.LimitedFor)
 		}
 		p.Release()
 		(<-other).permit.Release()

@@ -12,13 +12,13 @@ type Past struct {
 	proved bool    // others were answered between two failures
 }
 
-// blames reports whether a failure is to be blamed on its row, and whether that
+// countsAgainstRow reports whether a failure is to be blamed on its row, and whether that
 // is proved. While the endpoint answers, every failure is the row's. While it
 // does not, only a row is blamed that has failed before: although others, sent
 // after it, were answered; or with a failure that speaks of a server that is
 // there, and either sent first while others were answered, or after minutes in
 // which all failures were alike.
-func (l *Limiter) blames(p *Permit, now float64, err *nightshift.Error) (own, proved bool) {
+func (l *Limiter) countsAgainstRow(p *Permit, now float64, err *nightshift.Error) (own, proved bool) {
 	past := p.cost.Past
 	if past == nil {
 		return !l.health.open, false

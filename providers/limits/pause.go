@@ -3,7 +3,7 @@ package limits
 import "math"
 
 // A pause holds everybody back after a refusal. When it is over, one request
-// tries the ice before the others follow.
+// is sent first; the others follow when it has passed.
 type pause struct {
 	until   float64 // nothing is sent before
 	row     int     // refusals in a row without a success in between

@@ -5,10 +5,10 @@ package limits
 type Turn uint8
 
 const (
-	First   Turn = iota // not sent before
-	Retry               // refused before, through no fault of its own
-	Repeat              // failed before; goes within the retry budget
-	Suspect             // refused when sent alone: not the one to try the ice with
+	First  Turn = iota // not sent before
+	Retry              // refused before, through no fault of its own
+	Repeat             // failed before; goes within the retry budget
+	Solo               // refused when sent alone: it is sent alone again, as a trial
 )
 
 // A waiter is one blocked call of Wait.
@@ -59,11 +59,11 @@ type flow struct {
 // A queue holds waiters: retries in their order, then the flow that had the
 // fewest tokens so far.
 type queue struct {
-	flows                      map[string]*flow
-	order                      []*flow // of flows, so that picking is deterministic
-	retries, repeats, suspects fifo
-	served                     float64 // of the flow picked last
-	waiting                    int
+	flows                  map[string]*flow
+	order                  []*flow // of flows, so that picking is deterministic
+	retries, repeats, solo fifo
+	served                 float64 // of the flow picked last
+	waiting                int
 }
 
 // flow returns the flow of that name. One that was away must not make up for
@@ -90,8 +90,8 @@ func (q *queue) push(w *waiter) {
 		q.retries.push(w)
 	case Repeat:
 		q.repeats.push(w)
-	case Suspect:
-		q.suspects.push(w)
+	case Solo:
+		q.solo.push(w)
 	default:
 		w.flow.first.push(w)
 	}
@@ -104,10 +104,10 @@ func (q *queue) remove(w *waiter) {
 }
 
 // next returns who is to go next, without removing it; nil when nobody can.
-// Repeats are passed over unless they may go; suspects come last in a trial.
+// Repeats are passed over unless they may go; solo come last in a trial.
 func (q *queue) next(repeats, trial bool) *waiter {
-	if !trial && q.suspects.head != nil {
-		return q.suspects.head
+	if !trial && q.solo.head != nil {
+		return q.solo.head
 	}
 	if q.retries.head != nil {
 		return q.retries.head
@@ -118,7 +118,7 @@ func (q *queue) next(repeats, trial bool) *waiter {
 	if w := q.fresh(); w != nil {
 		return w
 	}
-	return q.suspects.head
+	return q.solo.head
 }
 
 // fresh returns who is to go next of those that were not sent before.
@@ -143,7 +143,7 @@ func (q *queue) charge(ln *flow, tokens float64) {
 
 // drain removes and returns all waiters.
 func (q *queue) drain() []*waiter {
-	lists := []*fifo{&q.suspects, &q.retries, &q.repeats}
+	lists := []*fifo{&q.solo, &q.retries, &q.repeats}
 	for _, ln := range q.order {
 		lists = append(lists, &ln.first)
 	}

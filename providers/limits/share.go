@@ -5,9 +5,9 @@ package limits
 // key, or the limits are not what was said. It comes back quickly to near
 // where it was refused, slowly beyond, and faster the longer nothing happens.
 type share struct {
-	now  float64
-	last float64 // where it was refused last
-	calm float64 // since when nothing was refused
+	now        float64
+	last       float64 // where it was refused last
+	quietSince float64 // since when nothing was refused
 }
 
 // refused takes in a refusal. first is set for the first of a row.
@@ -15,7 +15,7 @@ func (s *share) refused(at float64, first bool) {
 	if first {
 		s.last = s.now
 	}
-	s.calm = at
+	s.quietSince = at
 	s.now = max(leastShare, shareStep*s.now)
 }
 
@@ -26,7 +26,7 @@ func (s *share) advance(now, dt float64, quickly bool) {
 	perMinute := shareUp
 	if s.now >= shareNear*s.last && !quickly {
 		perMinute = shareSlow
-		for calm := now - s.calm; calm >= shareDouble && perMinute < shareUp; calm -= shareDouble {
+		for quiet := now - s.quietSince; quiet >= shareDouble && perMinute < shareUp; quiet -= shareDouble {
 			perMinute *= 2
 		}
 	}

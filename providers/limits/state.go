@@ -7,30 +7,30 @@ import (
 	"nightshift"
 )
 
-// A Limited names what holds the next request back.
-type Bound uint8
+// A LimitedBy names what holds the next request back.
+type LimitedBy uint8
 
 const (
-	BoundNothing     Bound = iota // nobody waits: the machine or the dataset
-	BoundRequests                 // limit on requests
-	BoundTokens                   // limit on input and output together
-	BoundInput                    // limit on input tokens
-	BoundOutput                   // limit on output tokens
-	BoundInferred                 // a limit found by being refused
-	BoundConcurrency              // requests in flight
-	BoundPause                    // the server asked to wait
-	BoundBreaker                  // the server is down
-	numBounds
+	LimitNothing     LimitedBy = iota // nobody waits: the machine or the dataset
+	LimitRequests                     // limit on requests
+	LimitTokens                       // limit on input and output together
+	LimitInput                        // limit on input tokens
+	LimitOutput                       // limit on output tokens
+	LimitInferred                     // a limit found by being refused
+	LimitConcurrency                  // requests in flight
+	LimitPause                        // the server asked to wait
+	LimitBreaker                      // the server is down
+	numLimits
 )
 
-var boundOf = [numDims]Bound{BoundRequests, BoundTokens, BoundInput, BoundOutput}
+var limitOf = [numDims]LimitedBy{LimitRequests, LimitTokens, LimitInput, LimitOutput}
 
-var boundNames = [numBounds]string{
+var limitNames = [numLimits]string{
 	"nothing", "request limit", "token limit", "input token limit", "output token limit",
 	"limit learned from refusals", "concurrency", "pause after a refusal", "endpoint failing",
 }
 
-func (b Bound) String() string { return boundNames[b] }
+func (b LimitedBy) String() string { return limitNames[b] }
 
 // State is what a Limiter is doing, for people and metrics.
 type State struct {
@@ -47,9 +47,9 @@ type State struct {
 	Inferred    float64 // requests a minute learned from refusals; 0 is none
 	Share       float64 // of the known limits that is asked for at present
 
-	Bound Bound // what holds the next request back
-	// BoundFor is how long each bound has held requests back in all.
-	BoundFor map[Bound]time.Duration
+	LimitedBy LimitedBy // what holds the next request back
+	// LimitedFor is how long each has held requests back in all.
+	LimitedFor map[LimitedBy]time.Duration
 
 	Sent, Succeeded, Refused, Failed int64
 
@@ -78,7 +78,7 @@ func (l *Limiter) State() State {
 		BreakerOpen: l.health.open,
 		Inferred:    60 * l.learn.rate,
 		Share:       l.share.now,
-		BoundFor:    map[Bound]time.Duration{},
+		LimitedFor:  map[LimitedBy]time.Duration{},
 		Sent:        l.counts.sent,
 		Succeeded:   l.counts.succeeded,
 		Refused:     l.counts.refused,
@@ -94,11 +94,11 @@ func (l *Limiter) State() State {
 		s.Trouble = &Trouble{last, l.start.Add(seconds(l.trouble.since))}
 	}
 	if l.queue.waiting > 0 {
-		s.Bound = l.bound
+		s.LimitedBy = l.limitedBy
 	}
-	for b, t := range l.boundFor {
+	for b, t := range l.limitedFor {
 		if t > 0 {
-			s.BoundFor[Bound(b)] = seconds(t)
+			s.LimitedFor[LimitedBy(b)] = seconds(t)
 		}
 	}
 	if l.closed() != nil {

@@ -48,10 +48,10 @@ func (w *window) near(n int) bool { return float64(n) >= nearWindow*math.Floor(w
 // accepted grows the window after a request that was sent as number n in
 // flight was accepted, if the window was what held others back. n is 0 where
 // some of those in flight were refused.
-func (w *window) accepted(now float64, n int, bound bool) {
+func (w *window) accepted(now float64, n int, full bool) {
 	w.high = max(w.high, float64(n))
 	w.pass(n)
-	if !bound || !w.mayGrow(now) {
+	if !full || !w.mayGrow(now) {
 		return
 	}
 	switch {
@@ -163,7 +163,7 @@ func (w *window) forget() {
 	}
 }
 
-// lower takes in another refusal of the same crowd.
+// lower takes in another refusal of those that were sent together.
 func (w *window) lower() {
 	w.ceiling = max(1, w.met/2, w.ceiling-1)
 	w.size = min(w.size, w.ceiling)

@@ -212,7 +212,7 @@ func (w *watch) state() State {
 		e := endpointState(l, state)
 		w.clients.addTrouble(&e, state)
 		e.Models, e.Active = l.models, w.active[l.name].Seconds()
-		e.LimitedBy = limitedShares(state.BoundFor, w.full[l.name], w.short, w.active[l.name])
+		e.LimitedBy = limitedShares(state.LimitedFor, w.full[l.name], w.short, w.active[l.name])
 		s.Endpoints = append(s.Endpoints, e)
 	}
 	return s
@@ -230,7 +230,7 @@ func budgetState(b *limits.Budget) Budget {
 func endpointState(l namedLimiter, s limits.State) Endpoint {
 	e := Endpoint{
 		Name: l.name, InFlight: s.InFlight, Waiting: s.Waiting, Window: s.Window, Ceiling: s.Found, Inferred: s.Inferred,
-		Limited: s.Bound.String(), Failing: s.Failing, Down: s.BreakerOpen,
+		Limited: s.LimitedBy.String(), Failing: s.Failing, Down: s.BreakerOpen,
 		Sent: s.Sent, Succeeded: s.Succeeded, Refused: s.Refused, Failed: s.Failed, Limiter: s,
 	}
 	for _, d := range Rates(s) {
@@ -283,7 +283,7 @@ func pauseReason(s limits.State) string {
 
 // limitedShares turns times into shares of a time, the largest first. What is
 // left over is time in which no request waited for anything that is ours.
-func limitedShares(by map[limits.Bound]time.Duration, full, short, elapsed time.Duration) []Share {
+func limitedShares(by map[limits.LimitedBy]time.Duration, full, short, elapsed time.Duration) []Share {
 	if elapsed <= 0 {
 		return nil
 	}
@@ -295,7 +295,7 @@ func limitedShares(by map[limits.Bound]time.Duration, full, short, elapsed time.
 			rest -= d
 		}
 	}
-	for b := limits.BoundRequests; b <= limits.BoundBreaker; b++ {
+	for b := limits.LimitRequests; b <= limits.LimitBreaker; b++ {
 		add(b.String(), by[b])
 	}
 	add("concurrency", full)
