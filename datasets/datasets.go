@@ -376,7 +376,7 @@ func (d *Dataset) Close() error {
 	return d.reader.Close()
 }
 
-// hash is the identity of the whole dataset: SHA-256 over the length and hash
+// hashOf is the identity of the whole dataset: SHA-256 over the length and hash
 // of every chunk.
 func hashOf(all []Chunk) string {
 	h := sha256.New()

@@ -87,12 +87,12 @@ func lines(rows ...string) string { return strings.Join(rows, "\n") + "\n" }
 const good = `{"id":"a","prompt":"Hi"}`
 
 func utf16File(s string, order binary.ByteOrder, mark bool) string {
-	shards := utf16.Encode([]rune(s))
+	words16 := utf16.Encode([]rune(s))
 	if mark {
-		shards = append([]uint16{0xfeff}, shards...)
+		words16 = append([]uint16{0xfeff}, words16...)
 	}
 	var b bytes.Buffer
-	binary.Write(&b, order, shards)
+	binary.Write(&b, order, words16)
 	return b.String()
 }
 

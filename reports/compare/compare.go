@@ -211,7 +211,7 @@ func (m ModelScore) Missing() float64 {
 	return float64(missing) / float64(m.Total)
 }
 
-// A ParquetFile is a mean over some samples; nil without any.
+// A Part is a mean over some samples; nil without any.
 type Part struct {
 	N    int64    `json:"n"`
 	Mean *float64 `json:"mean"`

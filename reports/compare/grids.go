@@ -249,7 +249,7 @@ func (c *Comparison) latencyGrid() render.Grid {
 	return s
 }
 
-// stopPanel leaves out the ways in which no answer ended.
+// stopGrid leaves out the ways in which no answer ended.
 func (c *Comparison) stopGrid() render.Grid {
 	s := newGrid("How answers ended", "ended")
 	for _, way := range []struct {

@@ -193,7 +193,7 @@ func Squared(a, b float64) float64 { return (a - b) * (a - b) }
 
 // Alpha is Krippendorff's alpha: 1 - observed/expected disagreement among all
 // values that are given to the same unit by different raters, whoever and
-// however many they are. Shards with one value do not count. NaN without pairs,
+// however many they are. Units with one value do not count. NaN without pairs,
 // and where all values are alike.
 func Alpha(units [][]float64, distance func(a, b float64) float64) float64 {
 	var within accumulator

@@ -67,7 +67,7 @@ func resample(columns [][]float64, opt Options, visit func(sums []float64)) erro
 	return nil
 }
 
-// shardRows returns what is drawn, row by row: items, clusters, or blocks of
+// unitRows returns what is drawn, row by row: items, clusters, or blocks of
 // them when there are many. Rows are sorted, so that equal data in another
 // order gives the same draws.
 func unitRows(columns [][]float64, opt Options) (rows []float64, n int, err error) {

@@ -89,7 +89,7 @@ func Compare(a, b []float64, opt Options) (Paired, error) {
 	return p, nil
 }
 
-// Shards is how many independent ones, items or clusters, were compared.
+// Units is how many independent ones, items or clusters, were compared.
 func (p Paired) Units() int { return int(p.units) }
 
 // Graded reports whether differences are of more than two sizes, so that the

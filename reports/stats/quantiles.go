@@ -21,6 +21,7 @@ type Quantiles struct {
 	max     float64
 }
 
+// Add counts a value.
 func (q *Quantiles) Add(v float64) {
 	q.n++
 	q.max = math.Max(q.max, v)
@@ -42,7 +43,7 @@ func bucket(v float64) int {
 	return int(math.Floor(math.Log(math.Max(v, 1e-6)) / math.Log(bucketRatio)))
 }
 
-// at returns the value at quantile p by linear interpolation at (n-1)p, nil
+// At returns the value at quantile p by linear interpolation at (n-1)p, nil
 // without values. Once counted in buckets it is exact to half a percent.
 func (q *Quantiles) At(p float64) *float64 {
 	if q.n == 0 {
@@ -108,6 +109,7 @@ type Percentiles struct {
 	Max *float64 `json:"max"`
 }
 
+// Percentiles are the usual ones.
 func (q *Quantiles) Percentiles() Percentiles {
 	return Percentiles{N: q.n, P50: q.At(0.5), P90: q.At(0.9), P95: q.At(0.95), P99: q.tail(), Max: q.largest()}
 }

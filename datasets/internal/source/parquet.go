@@ -363,12 +363,12 @@ func appendInt96(out []byte, v parquet.Value) []byte {
 
 // timeWriter writes a time of the day.
 func timeWriter(t *format.TimeType) func([]byte, parquet.Value) []byte {
-	shard := time.Millisecond
+	unit := time.Millisecond
 	switch t.Unit.Value.(type) {
 	case *format.MicroSeconds:
-		shard = time.Microsecond
+		unit = time.Microsecond
 	case *format.NanoSeconds:
-		shard = time.Nanosecond
+		unit = time.Nanosecond
 	}
 	return func(out []byte, v parquet.Value) []byte {
 		n := int64(0)
@@ -377,7 +377,7 @@ func timeWriter(t *format.TimeType) func([]byte, parquet.Value) []byte {
 		} else {
 			n = v.Int64()
 		}
-		return rowjson.AppendQuoted(out, time.Unix(0, 0).UTC().Add(time.Duration(n)*shard).Format("15:04:05.999999999"))
+		return rowjson.AppendQuoted(out, time.Unix(0, 0).UTC().Add(time.Duration(n)*unit).Format("15:04:05.999999999"))
 	}
 }
 
