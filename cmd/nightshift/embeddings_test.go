@@ -101,14 +101,28 @@ func TestEmbeddingsUnderFaults(t *testing.T) {
 	if os.Getenv("NIGHTSHIFT_LONG") != "" {
 		rows = 2000
 	}
-	for _, protocol := range []string{"embeddings", "gemini_embeddings"} {
-		t.Run(protocol, func(t *testing.T) {
+	for _, tc := range []struct {
+		name, protocol, more string
+		takes                simulator.Embeddings
+	}{
+		{"one by one", "embeddings", "", simulator.Embeddings{}},
+		{"Gemini", "gemini_embeddings", "", simulator.Embeddings{}},
+		{"in batches", "embeddings", ", rows_per_request: 16, params: {encoding_format: base64}", simulator.Embeddings{}},
+		{"in batches of Gemini", "gemini_embeddings", ", rows_per_request: 7", simulator.Embeddings{}},
+		{"in batches that are too large for Mistral", "embeddings", ", rows_per_request: 16", simulator.Embeddings{MaxTexts: 5, Refusal: "mistral"}},
+		{"in batches that are too large for llama.cpp", "embeddings", ", rows_per_request: 16", simulator.Embeddings{MaxTexts: 5, Refusal: "llama.cpp"}},
+		{"in batches that are too large for TEI", "embeddings", ", rows_per_request: 16", simulator.Embeddings{MaxTexts: 5, Refusal: "tei"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
 			faults, err := simulator.ParseFaults("mixed=5%")
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := simulator.New(simulator.Config{Faults: faults})
-			checkEmbeddings(t, embedRun(t, s, protocol, rows, ""), s, rows)
+			s := simulator.New(simulator.Config{Faults: faults, Embeddings: tc.takes})
+			checkEmbeddings(t, embedRun(t, s, tc.protocol, rows, tc.more), s, rows)
+			if received := s.Ledger().Received; tc.more != "" && tc.takes.MaxTexts == 0 && received > int64(rows/3) {
+				t.Errorf("%d requests for %d rows", received, rows)
+			}
 		})
 	}
 }

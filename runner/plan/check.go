@@ -121,8 +121,23 @@ func (c *checker) model(path string, m Model) {
 		c.at(path+".model", "add model: MODEL-ID", "%s does not say which model", path)
 	}
 	c.atLeast(path+".max_output", m.MaxOutput, 0)
+	c.rowsPerRequest(path+".rows_per_request", m)
 	c.params(path+".params", m.Params)
 	c.price(path+".price", m.Price)
+}
+
+// rowsPerRequest sees that only requests for vectors hold several rows.
+func (c *checker) rowsPerRequest(path string, m Model) {
+	const most = 2048
+	c.atLeast(path, m.RowsPerRequest, 0)
+	if m.RowsPerRequest > most {
+		c.at(path, "", "a request holds at most %d texts", most)
+	}
+	e, found := c.plan.merge(m.Endpoint, nil)
+	if m.RowsPerRequest > 1 && found && e.Protocol != "" && formats.Writes(e.Protocol) {
+		c.at(path, "leave it out, or give the endpoint protocol: embeddings",
+			"several rows in a request are for embeddings, and %s speaks %s", m.Endpoint, e.Protocol)
+	}
 }
 
 // reference checks the name of an endpoint.

@@ -124,6 +124,9 @@ type Model struct {
 	// The most output tokens that the model can write, where no parameter
 	// caps them and the price table does not know: it lets a budget reserve.
 	MaxOutput int64 `yaml:"max_output" json:"max_output,omitempty" jsonschema:"minimum=0"`
+	// How many rows go into one request for embeddings (at most 2048). A
+	// request that is refused is sent again in halves. Default: 1.
+	RowsPerRequest int64 `yaml:"rows_per_request" json:"rows_per_request,omitempty" jsonschema:"minimum=0,maximum=2048"`
 }
 
 // A Price is what a model costs in dollars per million tokens.

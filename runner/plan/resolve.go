@@ -69,8 +69,11 @@ type ResolvedModel struct {
 	Folder    string
 	Params    []nightshift.Param
 	Stream    bool
-	Price     *pricing.Price // nil when unknown
-	PriceID   string         // which price; "plan" for one of the plan
+	// RowsPerRequest is how many rows go into one request for vectors; 0 and 1
+	// are one.
+	RowsPerRequest int
+	Price          *pricing.Price // nil when unknown
+	PriceID        string         // which price; "plan" for one of the plan
 	// MaxTokens is the cap that the parameters set on an answer, 0 for none.
 	// MaxOutput is the most output tokens of an answer: that cap, else what
 	// the plan or the price table say the model can write; 0 is unknown.
@@ -336,7 +339,7 @@ func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
 	model := ResolvedModel{
 		Name: m.name(), ModelID: m.Model, Endpoint: e.Endpoint,
 		Preset: e.preset, Simulated: e.simulated(), Simulator: e.entry.Simulator, Folder: r.plan.Dir(),
-		Params: m.Params, Stream: m.Stream,
+		Params: m.Params, Stream: m.Stream, RowsPerRequest: int(m.RowsPerRequest),
 		PriceList: cmp.Or(e.entry.Prices, service(e.preset)), prices: r.out.Prices,
 	}
 	model.own, model.ownLists = r.own, r.ownLists(model.PriceList, m.Endpoint, service(e.preset))

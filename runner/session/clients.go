@@ -13,6 +13,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
+	"nightshift/providers/batching"
 	"nightshift/providers/limits"
 	"nightshift/providers/pricing"
 	"nightshift/providers/secrets"
@@ -80,9 +81,15 @@ func (f *clients) pool(m plan.ResolvedModel, p *plan.Resolved) (runner.Pool, err
 	if err != nil {
 		return runner.Pool{}, err
 	}
+	rows := rowsAtHand(m.Endpoint.Limits.Concurrency)
+	var provider nightshift.Provider = client
+	if n := m.RowsPerRequest; n > 1 {
+		provider = &batching.Batcher{Provider: client, Size: n}
+		rows = min(rows*n, 4096*16)
+	}
 	return runner.Pool{
 		Model: m.Name, ModelID: m.ModelID, Endpoint: m.Endpoint.Name, Protocol: m.Endpoint.Protocol,
-		Provider: client, Params: m.Params, Stream: m.Stream, Concurrency: rowsAtHand(m.Endpoint.Limits.Concurrency),
+		Provider: provider, Params: m.Params, Stream: m.Stream, Concurrency: rows,
 	}, nil
 }
 
