@@ -1,15 +1,18 @@
 package view
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
 	"nightshift"
 	"nightshift/runner/store"
 	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/internal/testdata/storetest"
-	"os"
-	"testing"
 )
 
 // identity is a run of the given shape.
@@ -72,6 +75,25 @@ func flipBit(t testing.TB, name string, at int) {
 	storetest.Must(t, err)
 	b[at] ^= 4
 	storetest.Must(t, os.WriteFile(name, b, 0o600))
+}
+
+// kill ends a run as the end of its process would: the directory is left with
+// what had been written until then. It fails when closing the run would have
+// left the same, for then it shows nothing.
+func kill(t testing.TB, dir string, r *store.Run) {
+	t.Helper()
+	left := filepath.Join(t.TempDir(), "left")
+	storetest.Must(t, os.CopyFS(left, os.DirFS(dir)))
+	before, err := os.ReadFile(filepath.Join(dir, rundir.RunFile))
+	storetest.Must(t, err)
+	storetest.Must(t, r.Close("closed"))
+	after, err := os.ReadFile(filepath.Join(dir, rundir.RunFile))
+	storetest.Must(t, err)
+	if bytes.Equal(before, after) {
+		t.Fatal("a closed run looks like one that was killed")
+	}
+	storetest.Must(t, os.RemoveAll(dir))
+	storetest.Must(t, os.Rename(left, dir))
 }
 
 func itemName(model string, row int64, epoch int) string {

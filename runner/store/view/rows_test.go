@@ -220,7 +220,7 @@ func TestStatusOfALiveRun(t *testing.T) {
 	u, err := r.OpenShard("m0", 0)
 	storetest.Must(t, err)
 	storetest.Must(t, u.AttemptLog(0, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 5}))
-	r.Close("")
+	kill(t, dir, r)
 	r = mustOpen(t, dir, id, store.Options{})
 	defer r.Close("")
 	u, err = r.OpenShard("m0", 0)
