@@ -64,7 +64,7 @@ var may = map[string][]string{
 	"nightshift/reports/render":                          {"nightshift/internal/words"},
 	"nightshift/reports/compare":                         {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/reports/render", "nightshift/reports/scorers", "nightshift/reports/scoring", "nightshift/reports/stats", "nightshift/internal/words"},
 	"nightshift/reports":                                 {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/providers/pricing", "nightshift/reports/compare", "nightshift/reports/render", "nightshift/reports/scoring", "nightshift/reports/stats", "nightshift/internal/attemptlog"},
-	"nightshift/reports/view":                            {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/reports", "nightshift/reports/compare", "nightshift/reports/render"},
+	"nightshift/reports/web":                             {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/reports", "nightshift/reports/compare", "nightshift/reports/render"},
 }
 
 // homes lists which packages may import a third-party library. A library that

@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nightshift/reports/view"
+	"nightshift/reports/web"
 )
 
 func (a *app) viewCommand() *cobra.Command {
@@ -41,7 +41,7 @@ nothing is loaded beforehand. Ctrl-C ends it.`,
 
 func (a *app) view(ctx context.Context, dir string, port int) error {
 	secret := strings.ToLower(rand.Text())
-	viewer, err := view.New(dir, secret)
+	viewer, err := web.New(dir, secret)
 	if err != nil {
 		return usageError("%w", err)
 	}

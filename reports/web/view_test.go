@@ -1,4 +1,4 @@
-package view_test
+package web_test
 
 import (
 	"encoding/json"
@@ -13,7 +13,7 @@ import (
 	"nightshift"
 	"nightshift/reports"
 	"nightshift/reports/internal/testdata/demo"
-	"nightshift/reports/view"
+	"nightshift/reports/web"
 	"nightshift/runner/store"
 	stored "nightshift/runner/store/view"
 )
@@ -21,7 +21,7 @@ import (
 // ask puts one question to a viewer.
 func ask(t *testing.T, dir, question string) *httptest.ResponseRecorder {
 	t.Helper()
-	v, err := view.New(dir, "s")
+	v, err := web.New(dir, "s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestViewSearchIgnoresCase(t *testing.T) {
 	if err := st.Close("interrupted"); err != nil {
 		t.Fatal(err)
 	}
-	v, err := view.New(dir, "s")
+	v, err := web.New(dir, "s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestViewSearchIgnoresCase(t *testing.T) {
 // TestViewRefuses asks as others would.
 func TestViewRefuses(t *testing.T) {
 	dir := demo.Run{Rows: 20, Models: []string{"m"}}.Write(t)
-	v, err := view.New(dir, "secret")
+	v, err := web.New(dir, "secret")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestViewRefuses(t *testing.T) {
 func TestViewPages(t *testing.T) {
 	d := demo.Run{Rows: 260, Models: []string{"m", "n"}, Chunk: 100, Open: true}
 	dir := d.Write(t)
-	v, err := view.New(dir, "s")
+	v, err := web.New(dir, "s")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package view_test
+package web_test
 
 import (
 	"cmp"
@@ -12,7 +12,7 @@ import (
 
 	"nightshift/reports"
 	"nightshift/reports/internal/testdata/demo"
-	"nightshift/reports/view"
+	"nightshift/reports/web"
 	stored "nightshift/runner/store/view"
 )
 
@@ -54,7 +54,7 @@ func TestViewSorted(t *testing.T) {
 		}
 		all = append(all, r)
 	}
-	v, err := view.New(dir, "s")
+	v, err := web.New(dir, "s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestViewSorted(t *testing.T) {
 }
 
 // walk reads all pages of a question.
-func walk(t *testing.T, v *view.Viewer, q url.Values) (names []string) {
+func walk(t *testing.T, v *web.Viewer, q url.Values) (names []string) {
 	t.Helper()
 	for range 100 {
 		r := httptest.NewRequest("GET", "/s/rows?"+q.Encode(), nil)

@@ -1,4 +1,4 @@
-package view_test
+package web_test
 
 import (
 	"net/http/httptest"
@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"nightshift/reports/internal/testdata/demo"
-	"nightshift/reports/view"
+	"nightshift/reports/web"
 )
 
 // BenchmarkViewSorted asks a viewer for the slowest answers: the first time,
@@ -18,7 +18,7 @@ func BenchmarkViewSorted(b *testing.B) {
 		rows = n
 	}
 	dir := demo.Run{Rows: rows, Models: []string{"a", "b", "c"}, Chunk: 20_000}.Write(b)
-	ask := func(b *testing.B, v *view.Viewer, query string) {
+	ask := func(b *testing.B, v *web.Viewer, query string) {
 		r := httptest.NewRequest("GET", "/s/rows?"+query, nil)
 		r.Host = "127.0.0.1"
 		w := httptest.NewRecorder()
@@ -29,14 +29,14 @@ func BenchmarkViewSorted(b *testing.B) {
 	}
 	b.Run("first", func(b *testing.B) {
 		for b.Loop() {
-			v, err := view.New(dir, "s")
+			v, err := web.New(dir, "s")
 			if err != nil {
 				b.Fatal(err)
 			}
 			ask(b, v, "sort=latency")
 		}
 	})
-	v, err := view.New(dir, "s")
+	v, err := web.New(dir, "s")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package view_test
+package web_test
 
 import (
 	"bufio"
@@ -18,7 +18,7 @@ import (
 
 	"nightshift/reports"
 	"nightshift/reports/internal/testdata/demo"
-	"nightshift/reports/view"
+	"nightshift/reports/web"
 )
 
 // A browser is headless Chromium, spoken to over a pipe in its own protocol.
@@ -332,7 +332,7 @@ func TestViewInBrowser(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t)
 	dir := demo.Run{Rows: 300, Models: []string{"first-model", "second<i>model"}, Chunk: 100, Text: 200, Open: true}.Write(t)
-	v, err := view.New(dir, "secret")
+	v, err := web.New(dir, "secret")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +387,7 @@ func TestLargeRun(t *testing.T) {
 	if ms > 2000 {
 		t.Errorf("the report takes %.0f ms to open, want 2,000", ms)
 	}
-	v, err := view.New(dir, "s")
+	v, err := web.New(dir, "s")
 	if err != nil {
 		t.Fatal(err)
 	}
