@@ -30,17 +30,17 @@ func (a *app) checkCommand() *cobra.Command {
 	var cf checkFlags
 	c := &cobra.Command{
 		Use:   "check [PLAN]",
-		Short: "Check plan and dataset and estimate tokens, money and hours; send nothing",
-		Long: `Reads the plan and every row of the dataset, and reports everything that is wrong
-with either at once, each with its place and a remedy. Then shows the first prompt
-as it will be sent, where it goes, and an estimate of tokens, money and hours
-with its doubt, what is not known, and whether the budget suffices.
+		Short: "Check plan and dataset and estimate tokens, cost and duration; send nothing",
+		Long: `Reads the plan and every row of the dataset and lists all mistakes, each with its
+place and a remedy. Then shows the first prompt as it will be sent, its address,
+and estimated tokens, cost and duration with ranges, missing information, and
+whether the budget is sufficient.
 
-Nothing is sent, and no key is needed, unless --calibrate N asks for N real
-requests to each model: the estimate then rests on their answers.
+Nothing is sent and no key is needed. With --calibrate N, N real requests go to each
+model, and the estimate is based on their answers.
 
-The estimate is a range that should hold nine times in ten. Retries and savings
-by prompt caching are not in it.
+The ranges should hold nine times out of ten. They do not include retries and
+savings from prompt caching.
 
 Exit codes: 0 the plan can run, 2 something is wrong with it.`,
 		Example: `  nightshift check examples/quickstart/plan.yaml

@@ -32,14 +32,13 @@ func (a *app) compareCommand() *cobra.Command {
 	var f compareFlags
 	c := &cobra.Command{
 		Use:   "compare RUN [RUN…]",
-		Short: "Say which model is better: paired differences with their doubt, cost, gates",
+		Short: "Compare models: paired differences with confidence intervals, cost, gates",
 		Long: `Compares the models of one run, or of several runs of one dataset, on the rows that
 all have scores for: means with intervals, paired differences with exact tests, cost
-and latency for a right answer, how answers ended, categories, disagreements. A
-difference is only claimed where there is one.
+and latency of a right answer, stop reasons, categories, disagreements.
 
 Gates turn the result into an exit code: 0 passed, 5 missed, 3 cannot tell (too many
-failures, or what is missing could decide it), 4 the run is not complete.`,
+failures, or missing scores could decide it), 4 the run is not complete.`,
 		Example: `  nightshift compare runs/tonight
   nightshift compare runs/tonight --baseline sonnet --gate regression --junit gates.xml
   nightshift compare runs/tonight --baseline-run runs/last-week

@@ -20,7 +20,7 @@ func (a *app) completionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print a completion script for a shell",
-		Long: `Prints a script that makes a shell complete commands, flags, models, presets,
+		Long: `Prints a script with which a shell completes commands, flags, models, presets,
 plans and run directories.`,
 		Example: `  source <(nightshift completion bash)
   nightshift completion bash > ~/.local/share/bash-completion/completions/nightshift

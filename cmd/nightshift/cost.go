@@ -15,16 +15,16 @@ func (a *app) costCommand() *cobra.Command {
 	var asJSON, asMarkdown bool
 	c := &cobra.Command{
 		Use:   "cost RUN|FILE…",
-		Short: "Tokens and money by model, category, outcome, hour …; priced again with --prices",
-		Long: `Bills runs, finished or not, or files of their results. Every request that used
-tokens is counted once, also those that brought no answer; requests of judges have
-lines of their own. What is not known is counted apart and makes a cost read ≥.
+		Short: "Show tokens and cost by model, category, outcome, hour …; --prices prices again",
+		Long: `Bills runs, finished or not, or their result files. Every request that used tokens
+is counted once, with or without an answer. Judges have lines of their own. Unknown
+costs are counted separately, and totals then read ≥.
 
 --by takes one word or several:
 ` + strings.Join(reports.Dimensions, ", ") + `.
-The kinds of attempt are answer (brought the answer on record), retry (brought
-none, for a row that was answered in the end), wasted (for a row without an
-answer) and judge. Hours are UTC.`,
+The kinds of attempt are answer (gave the answer on record), retry (gave none, but
+the row was answered later), wasted (the row has no answer) and judge. Hours are
+UTC.`,
 		Example: `  nightshift cost runs/tonight
   nightshift cost runs/tonight --by category,model
   nightshift cost runs/tonight --by attempt

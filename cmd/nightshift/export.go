@@ -23,10 +23,10 @@ func (a *app) exportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export RUN",
 		Short: "Write one flat table: answers joined with their scores, as Parquet, CSV, JSON lines or a workbook",
-		Long: `Writes one row for each answer, with a column for each scorer. In a workbook (xlsx)
-and in CSV no text is taken for a formula. A workbook's cells hold 32,767
-characters: longer texts are cut there and say so; rows beyond 1,048,575 go into
-further sheets. The other formats hold everything.`,
+		Long: `Writes one row for each answer, with a column for each scorer. No text becomes a
+formula in a workbook (xlsx) or CSV. Cells of a workbook hold 32,767 characters;
+longer texts are cut and marked. Rows beyond 1,048,575 go into further sheets. The
+other formats hold everything.`,
 		Example: `  nightshift export runs/tonight --output answers.csv
   nightshift export runs/tonight --output answers.xlsx
   nightshift export runs/tonight --format jsonl | jq .text

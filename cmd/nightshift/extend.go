@@ -14,16 +14,15 @@ func (a *app) extendCommand() *cobra.Command {
 	var dryRun bool
 	c := &cobra.Command{
 		Use:   "extend RUN",
-		Short: "Take rows that were added to a run's dataset into the run",
-		Long: `Takes rows that were added to the end of a run's dataset into the run. The command
-that made the run then goes on with the new rows only; what is on record stays as
-it is. Without this, a dataset that has grown ends a start with exit code 7.
+		Short: "Add rows that were appended to the dataset to the run",
+		Long: `Adds rows that were appended to the dataset of a run. Then repeat the original
+command; only the new rows are sent. Records of old rows stay as they are. Without
+this command, a start with a longer dataset ends with exit code 7.
 
-The dataset must be what it was, to the byte, with rows behind: lines at the end
-of its last file (or of what that file unpacks to), or further files behind it. A
-run from standard input is given the whole input again, with rows behind. Anything
-else is refused, with the rows that differ. The run is either what it was or
-extended, whenever this is interrupted.`,
+The old part of the dataset must be unchanged, to the byte. New rows are lines at
+the end of its last file (or of what that file unpacks to), or further files. A run
+from standard input needs the whole input again. Anything else is refused, and the
+rows that differ are shown. The operation is atomic.`,
 		Example: `  nightshift extend runs/tonight --dry-run
   nightshift extend runs/tonight
   nightshift extend runs/tonight --dataset prompts.jsonl --dataset august.jsonl`,

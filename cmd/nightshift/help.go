@@ -14,7 +14,7 @@ var exitsOf = map[string]string{
 		"(resumable), 5 a gate was missed, 6 storage failed, 7 the run directory belongs to another plan or dataset, " +
 		"75 already running, 130 interrupted (resumable).",
 	"extend": "0 extended, or nothing was added; 2 no run directory, or one that cannot be extended, or unusable " +
-		"rows; 6 storage failed; 7 the dataset is not the old one with rows behind; 75 the run is running.",
+		"rows; 6 storage failed; 7 the dataset is not the old one with appended rows; 75 the run is running.",
 	"verify":  "0 everything is as it was written, 2 no run directory, 6 something is damaged.",
 	"compare": "0 compared, 2 no such run, 5 a gate was missed.",
 }
@@ -61,9 +61,9 @@ func (a *app) manCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "man DIRECTORY",
 		Short: "Write the manual pages",
-		Long: `Writes a manual page for each command into a directory, which is made if need be:
-nightshift.1, nightshift-run.1 and so on. Copy them to a man1 directory, or read
-one with man -l.`,
+		Long: `Writes a manual page for each command: nightshift.1, nightshift-run.1 and so on. The
+directory is created if it does not exist. Copy the pages to a man1 directory, or
+read one with man -l.`,
 		Example: `  nightshift man build/man1
   nightshift man ~/.local/share/man/man1`,
 		Args: cobra.ExactArgs(1),

@@ -23,14 +23,14 @@ func (a *app) initCommand() *cobra.Command {
 	var f initFlags
 	c := &cobra.Command{
 		Use:   "init DATASET",
-		Short: "Write a commented plan for a dataset that it is shown",
-		Long: `Looks at a dataset and writes a plan for it, with comments that say what could be
-changed: to standard output, or to a file with -o, which is never overwritten
-without --force. The plan passes nightshift check as it is. Without --model it runs
-on the simulator, which needs no key and costs nothing.
+		Short: "Write a commented plan for a dataset",
+		Long: `Reads a dataset and writes a plan for it, with comments on what can be changed: to
+standard output, or to a file with -o. An existing file is overwritten only with
+--force. The plan passes nightshift check as it is. Without --model it uses the
+simulator, which needs no key and costs nothing.
 
-Where the rows do not say what the prompt is, the longest text is taken for it;
-the plan says so.
+Where the rows do not say which field is the prompt, the field with the longest
+texts is used, and the plan says so.
 
 Exit codes: 0 written, 2 the dataset cannot be used or the file exists.`,
 		Example: `  nightshift init prompts.jsonl

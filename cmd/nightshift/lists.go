@@ -134,13 +134,13 @@ func (a *app) pricesCommand() *cobra.Command {
 	var asJSON, all bool
 	c := &cobra.Command{
 		Use:   "prices [WORD…]",
-		Short: "List and search prices, in dollars per million tokens, and say how old they are",
-		Long: `Lists prices in dollars per million tokens, of models that answer with text. Each
-WORD must be a part of the provider's or the model's name. An empty cache column
-is a price that nobody lists: such tokens cost what other input does.
+		Short: "List and search prices, in dollars per million tokens, with their age",
+		Long: `Lists prices, in dollars per million tokens, of models that answer with text. Each
+WORD must be part of the name of provider or model. An empty cache column means that
+no price is listed; such tokens then cost the same as other input.
 
-The columns of a table of your own are in docs/prices.md; nightshift prices --csv
-prints one to begin with.`,
+docs/prices.md describes a price table of your own; nightshift prices --csv prints
+one to start from.`,
 		Example: "  nightshift prices sonnet\n  nightshift prices mistral large\n  nightshift prices openai gpt-5 " +
 			"--csv > my.csv\n  nightshift prices --prices my.csv",
 	}

@@ -20,8 +20,8 @@ func (a *app) reportCommand() *cobra.Command {
 		Short: "Summarize a run from its files: terminal table, report.html, report.md, summary.json",
 		Long: `Reads the files of a run, finished or not, prints its summary and writes
 report.html, report.md and summary.json into the run directory. report.html is one
-file that needs no network: figures, charts, and the rows that a person wants to
-see, as many as fit into --max-size.`,
+file and needs no network. It has figures, charts, and the most interesting rows, as
+many as fit into --max-size.`,
 		Example: `  nightshift report runs/quickstart
   nightshift report runs/quickstart --json | jq .total.cost_usd`,
 		Args: cobra.ExactArgs(1),

@@ -57,18 +57,17 @@ func (a *app) rootCommand() *cobra.Command {
 		Use: "nightshift",
 		Short: "Run prompt sets through language models overnight; keep every answer, its cost, and which " +
 			"model is better",
-		Long: `nightshift runs a JSONL dataset of prompts through one or more models overnight,
-keeps every answer in Parquet, counts what it cost, and says in the morning which
-model is better.
+		Long: `nightshift runs a dataset of prompts through one or more models overnight. It keeps
+every answer and its cost in Parquet and compares the models.
 
 Start with the quickstart, which needs no key and no network:
 
   nightshift run examples/quickstart/plan.yaml
 
-Exit codes: 0 done, 1 internal error, 2 usage/plan/dataset invalid, 3 more rows
-failed than tolerated, 4 stopped early (resumable), 5 a gate was missed, 6 storage
-failed, 7 the run directory belongs to another plan or dataset, 75 already
-running, 130 interrupted (resumable).`,
+Exit codes: 0 done, 1 internal error, 2 usage, plan or dataset invalid, 3 more
+rows failed than tolerated, 4 stopped early (resumable), 5 a gate was missed,
+6 storage failed, 7 the run directory belongs to another plan or dataset,
+75 already running, 130 interrupted (resumable).`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,

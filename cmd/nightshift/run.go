@@ -33,12 +33,12 @@ func (a *app) runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run [PLAN]",
 		Short: "Run a dataset through models; the same command resumes",
-		Long: `Runs every row of a dataset through every model, and keeps answers, usage and cost
-in Parquet. The same command resumes after a crash, Ctrl-C or a spent budget: rows
-whose answer is on record are never sent again.
+		Long: `Sends every row of a dataset to every model and keeps answers, usage and cost in
+Parquet. After a crash, Ctrl-C or a spent budget, repeat the command to resume: rows
+with an answer on record are never sent again.
 
-Ctrl-C once stops sending and finishes what is in flight; twice gives that up
-and keeps what was read; three times exits at once.`,
+The first Ctrl-C stops sending and waits for requests in flight. The second stops
+waiting and keeps what was read. The third exits at once.`,
 		Example: `  nightshift run examples/quickstart/plan.yaml
   nightshift run --dataset prompts.jsonl --model anthropic/claude-sonnet-4-6 --max-tokens 1024 --out runs/first
   nightshift run tonight.yaml --budget-usd 40

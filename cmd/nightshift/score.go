@@ -31,12 +31,11 @@ func (a *app) scoreCommand() *cobra.Command {
 		Use:   "score RUN",
 		Short: "Score stored answers, again or with other scorers; only judges send requests",
 		Long: `Scores the answers of a run and writes scores/SCORER.parquet. The scorers are those
-of --scorer, else of --plan, else of the plan that the run was made with. The same
-answers and scorers give the same file to the byte.
+of --scorer, else of --plan, else of the plan of the run. The same answers and
+scorers give the same file, to the byte.
 
-Judges send requests: what they were asked and said is kept below judges/, and the
-same command goes on after a crash or a spent budget, without asking anything
-twice.`,
+Judges send requests. Requests and replies are kept below judges/. After a crash or a
+spent budget, repeat the command to resume; no request is sent twice.`,
 		Example: `  nightshift score runs/tonight
   nightshift score runs/tonight --scorer number:style=gsm8k_flexible
   nightshift score runs/tonight --scorer '{type: judge_grade, name: helpful, endpoint: openai, model: gpt-5-mini}'`,

@@ -18,12 +18,11 @@ func (a *app) statusCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "status RUN",
-		Short: "Say where a running, stopped or damaged run stands",
-		Long: `Says what is on record, what it cost, and how long the rest will take. Of a running
-run it also says what the limits do: each rate against its limit, what is in
-flight, what holds the next request back, until when an endpoint is paused and
-why. Of one that has ended it says what held its requests back. It takes no lock
-and changes nothing.
+		Short: "Show the progress of a running, stopped or damaged run",
+		Long: `Shows the rows on record, their cost, and the time left. For a running run it also
+shows each rate against its limit, the requests in flight, what limits the next
+request, and pauses with their reason. For a run that has ended it shows what limited
+its requests. It takes no lock and changes nothing.
 
 Exit codes: 0 the run was found, in whatever state; 2 it was not.`,
 		Example: "  nightshift status runs/tonight\n  nightshift status runs/tonight --json | jq .done",

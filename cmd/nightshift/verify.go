@@ -14,10 +14,10 @@ func (a *app) verifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify RUN",
 		Short: "Check everything in a run directory, change nothing",
-		Long: `Checks the manifest, the size and SHA-256 of every part, that every row is in
-exactly one part or open journal, and that the totals add up. --deep also decodes
-every page of every part, reads each stored raw body again and compares text and
-usage with the record, and hashes the dataset. Exit code 6 when something is wrong.`,
+		Long: `Checks the manifest, the size and SHA-256 of every Parquet file, that every row is in
+exactly one Parquet file or open journal, and that the totals add up. --deep also
+decodes every page, reads each stored raw body again and compares text and usage with
+the record, and hashes the dataset. Exit code 6 when something is wrong.`,
 		Example: "  nightshift verify runs/tonight --deep",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -47,7 +47,7 @@ usage with the record, and hashes the dataset. Exit code 6 when something is wro
 }
 
 func (a *app) printVerify(dir string, r view.VerifyReport) {
-	fmt.Fprintf(a.out, "%s: %d of %d rows on record, %d parts (%d bytes hashed), %d open units\n", dir, r.Recorded,
+	fmt.Fprintf(a.out, "%s: %d of %d rows on record, %d Parquet files (%d bytes hashed), %d open journals\n", dir, r.Recorded,
 		r.Items, r.ParquetFiles, r.Bytes, r.Journals)
 	for _, p := range r.Problems {
 		fmt.Fprintln(a.out, "  "+p.String())

@@ -22,10 +22,10 @@ func (a *app) viewCommand() *cobra.Command {
 	var port int
 	c := &cobra.Command{
 		Use:   "view RUN",
-		Short: "Look through a run of any size in a browser, live while it goes on",
-		Long: `Serves a page on this machine alone (127.0.0.1) and prints its address, which
-holds a secret. Rows are found, filtered and sorted by reading the run's files, so
-nothing is loaded beforehand. Ctrl-C ends it.`,
+		Short: "View a run of any size in a browser, also while it runs",
+		Long: `Serves a page on this machine only (127.0.0.1) and prints its address, which contains
+a secret. Rows are found, filtered and sorted by reading the files of the run on
+demand. Ctrl-C ends it.`,
 		Example: "  nightshift view runs/tonight",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
