@@ -34,7 +34,7 @@ type Client struct {
 	// WorstPrice bounds the cost of that many tokens from above, among them
 	// those of the media; ok is false when a price that may apply is unknown.
 	WorstPrice func(model string, inputTokens, outputTokens int64, media nightshift.Media) (cost nightshift.NanoUSD, ok bool)
-	// MaxOutput bounds the output of requests that set no cap themselves; 0
+	// MaxOutput bounds one answer to a request that sets no cap itself; 0
 	// is unknown, and such requests are then refused under a budget.
 	MaxOutput int64
 
@@ -289,7 +289,7 @@ func (k *call) worst(t *ticket) error {
 	t.output = t.prepared.MaxOutput
 	silent := t.prepared.Texts > 0 // vectors are no output tokens
 	if t.output == 0 && !silent {
-		t.output = k.MaxOutput
+		t.output = k.MaxOutput * max(t.prepared.Choices, 1)
 	}
 	limited := k.Budget != nil && (k.Budget.Tokens > 0 || k.Budget.Cost > 0)
 	if limited && t.output == 0 && !silent {

@@ -563,13 +563,21 @@ func TestBudgetRefusesWhatItCannotBound(t *testing.T) {
 	if spent, _ := client.Budget.Spent(); spent < 100 {
 		t.Errorf("spent %d for an answer without usage, want its worst case", spent)
 	}
+	client = newClient(&unbounded{choices: 5})
+	client.Budget, client.MaxOutput = &limits.Budget{Tokens: 1000}, 100
+	if _, err := client.Complete(t.Context(), nightshift.Request{Model: "m"}); err != nil {
+		t.Errorf("five choices: %v", err)
+	}
+	if spent, _ := client.Budget.Spent(); spent < 500 {
+		t.Errorf("spent %d for five choices of 100 tokens", spent)
+	}
 }
 
 // unbounded answers without usage and sets no cap on output.
-type unbounded struct{}
+type unbounded struct{ choices int64 }
 
-func (unbounded) Prepare(nightshift.Request) (providers.Prepared, error) {
-	return providers.Prepared{InputText: 10}, nil
+func (u unbounded) Prepare(nightshift.Request) (providers.Prepared, error) {
+	return providers.Prepared{InputText: 10, Choices: u.choices}, nil
 }
 
 func (unbounded) Send(context.Context, providers.Prepared) providers.Exchange {

@@ -110,7 +110,7 @@ func (e *encoder) cap(p providers.Prepared) int64 {
 	if p.MaxOutput > 0 || p.Texts > 0 {
 		return p.MaxOutput
 	}
-	return e.model.MaxOutput
+	return e.model.MaxOutput * max(p.Choices, 1)
 }
 
 func rowName(s nightshift.Sample) string {
