@@ -17,6 +17,7 @@ const (
 	ClassAuth             ErrorClass = "auth"               // key refused
 	ClassPermission       ErrorClass = "permission"         // key accepted, use refused
 	ClassNotFound         ErrorClass = "not_found"          // unknown model or path
+	ClassNoLogprobs       ErrorClass = "no_logprobs"        // no log-probabilities of the prompt, which were asked for
 	ClassInvalidRequest   ErrorClass = "invalid_request"    // the request itself is refused
 	ClassTooLarge         ErrorClass = "request_too_large"  // 413
 	ClassContextLength    ErrorClass = "context_length"     // longer than the model's window

@@ -13,6 +13,8 @@ const (
 	Messages  Protocol = "messages"  // Anthropic Messages
 	Chat      Protocol = "chat"      // OpenAI Chat Completions
 	Responses Protocol = "responses" // OpenAI Responses
+	// Completions is the format of legacy text completions, for base models.
+	Completions Protocol = "completions"
 
 	Embeddings       Protocol = "embeddings"        // OpenAI embeddings
 	GeminiEmbeddings Protocol = "gemini_embeddings" // Gemini's batchEmbedContents
@@ -24,6 +26,7 @@ var protocols = []protocolRow{
 	{name: Messages, path: "/messages", version: "/v1", versioned: true},
 	{name: Chat, path: "/chat/completions", version: "/v1"},
 	{name: Responses, path: "/responses", version: "/v1"},
+	{name: Completions, path: "/completions", version: "/v1"},
 	{name: Embeddings, path: "/embeddings", version: "/v1"},
 	{name: GeminiEmbeddings, path: "/models/{model}:batchEmbedContents", version: "/v1beta"},
 	{

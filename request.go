@@ -50,6 +50,9 @@ type Sample struct {
 	// Turns are further user turns, each sent after the answer to the one
 	// before it (MT-Bench). Most samples have none.
 	Turns []string
+	// Choices are the answers of which one is right, where their
+	// log-probabilities are to be asked for.
+	Choices []string
 	// Params are request parameters that the row itself carries.
 	Params []Param
 	// Body is a whole request body from a batch file. Messages is then nil.
@@ -82,6 +85,10 @@ type Request struct {
 	// Continues says that another turn follows the answer, which then has to
 	// come with what [Response.Repeat] needs.
 	Continues bool
+
+	// Continuation, when not empty, is a text whose log-probability is asked for,
+	// given the messages before it, instead of an answer.
+	Continuation string
 
 	// Body, when not nil, is a whole request body in the dialect BodyProtocol;
 	// System and Messages are then empty. Params and Model override its

@@ -36,6 +36,16 @@ type Choice struct {
 	ToolCalls     []ToolCall `json:"tool_calls,omitempty"`
 	StopReason    StopReason `json:"stop_reason,omitempty"`
 	RawStopReason string     `json:"raw_stop_reason,omitempty"`
+	// Loglikelihood is that of Text, where it was asked for instead of an answer.
+	Loglikelihood *Loglikelihood `json:"loglikelihood,omitempty"`
+}
+
+// A Loglikelihood says how likely a model takes a text for, given what stands
+// before it.
+type Loglikelihood struct {
+	Sum    float64 `json:"sum"`    // of the natural logarithms of its tokens' probabilities
+	Tokens int64   `json:"tokens"` // that were summed
+	Bytes  int64   `json:"bytes"`  // of the text that they cover
 }
 
 // A Response is what a provider answered. On error it is filled in as far as
@@ -53,6 +63,9 @@ type Response struct {
 	RawStopReason string     // the server's own word
 	StopSequence  string     // which stop sequence was met
 	Choices       []Choice   // all answers, by index, when there is more than one
+	// Loglikelihood is that of Request.Continuation; nil where an answer was asked
+	// for.
+	Loglikelihood *Loglikelihood
 
 	Vectors []Vector // the embedding of each text that was sent, in their order
 

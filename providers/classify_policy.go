@@ -44,6 +44,7 @@ var policies = map[nightshift.ErrorClass]Policy{
 	nightshift.ClassTLS:        stopEndpoint,
 	nightshift.ClassRedirect:   stopEndpoint,
 	nightshift.ClassNotFound:   {StopsModel: true},
+	nightshift.ClassNoLogprobs: {StopsModel: true},
 	nightshift.ClassNotAnAPI:   {Retry: true, Counts: true, StopsEndpoint: true, MaxTries: 3},
 
 	nightshift.ClassExceedsLimit:   failRow,
@@ -81,7 +82,7 @@ func PolicyOf(e *nightshift.Error) Policy {
 	case e.Class == nightshift.ClassNotFound && e.Status == 503:
 		// A gateway without a channel for the model: a typo, or a moment.
 		p = Policy{Retry: true, Counts: true, StopsModel: true, MaxTries: 2}
-	case e.Class == nightshift.ClassBadResponse && e.Code == CodeTooDeep:
+	case e.Class == nightshift.ClassBadResponse && (e.Code == CodeTooDeep || e.Code == CodeMisaligned):
 		p = failRow
 	}
 	if e.OfModel && p.StopsEndpoint {
@@ -90,3 +91,7 @@ func PolicyOf(e *nightshift.Error) Policy {
 	p.MaybeBilled = e.MaybeBilled
 	return p
 }
+
+// CodeMisaligned is the Code of a bad_response whose tokens are not those of the
+// text to be scored: that row will not fare better when it is sent again.
+const CodeMisaligned = "misaligned"

@@ -46,6 +46,16 @@ type Prepared struct {
 	// MaxOutput is the most output tokens the request permits over all its
 	// choices; 0 when the request sets no cap.
 	MaxOutput int64
+	// Scored is the text whose log-probability is asked for; nil where an answer
+	// is.
+	Scored *Scored
+}
+
+// Scored is a text whose log-probability is asked for, given what stands before
+// it.
+type Scored struct {
+	Prompt string // with what stands before it
+	From   int    // where it begins, in bytes
 }
 
 // An Exchange is what one attempt brought back.

@@ -26,6 +26,9 @@ import (
 // The error is an [*nightshift.Error] of class invalid_request or
 // untranslatable.
 func Encode(f Format, req nightshift.Request, includeUsage bool) (providers.Prepared, error) {
+	if req.Continuation != "" {
+		return encodeScored(f, req)
+	}
 	params, err := body.Params(req.Params, req.Model)
 	if err != nil {
 		return providers.Prepared{}, err

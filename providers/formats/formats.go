@@ -10,6 +10,7 @@ import (
 	"nightshift"
 	"nightshift/internal/rawjson"
 	"nightshift/providers/formats/chat"
+	"nightshift/providers/formats/completions"
 	"nightshift/providers/formats/embeddings"
 	"nightshift/providers/formats/gemini"
 	"nightshift/providers/formats/internal/answer"
@@ -103,11 +104,15 @@ type BackgroundStream interface {
 // A Stream assembles a streamed answer from its events.
 type Stream = answer.Stream
 
+// OpenEnded is a Stream that nothing but the end of the body may end.
+type OpenEnded = answer.OpenEnded
+
 // StreamOptions are what is known about a stream before it begins.
 type StreamOptions = answer.StreamOptions
 
-// All are the wire formats that there are.
-var All = []Format{messages.Format{}, responses.Format{}, chat.Format{}, gemini.Format{}, embeddings.Format{}, embeddings.Gemini{}}
+// All are the wire formats that there are, in the order in which they are asked
+// whether an answer is theirs.
+var All = []Format{messages.Format{}, responses.Format{}, completions.Format{}, chat.Format{}, gemini.Format{}, embeddings.Format{}, embeddings.Gemini{}}
 
 // fallback reads usage that tells no format: Chat's servers use the most names.
 var fallback Format = chat.Format{}

@@ -28,7 +28,7 @@ func (s *Server) cached(a *ask, now time.Time, store bool) (read, write5m, write
 		if m.hour {
 			life = time.Hour
 		}
-		if a.protocol == chat {
+		if a.protocol.likeChat() {
 			m.tokens -= m.tokens % 128 // as that vendor counts
 		}
 		upTo := int64(m.tokens)

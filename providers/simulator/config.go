@@ -161,6 +161,9 @@ type Model struct {
 	// ReasoningField is where Chat answers carry the thinking: "reasoning_content",
 	// "reasoning", "think_tags" or "" for not at all (it is billed all the same).
 	ReasoningField string `json:"reasoning_field,omitempty"`
+	// NoPromptLogprobs is set for models that give no log-probabilities of a
+	// prompt, whatever is asked (llama.cpp).
+	NoPromptLogprobs bool `json:"no_prompt_logprobs,omitempty"`
 	// Speed multiplies all latencies; 0 means 1.
 	Speed float64 `json:"speed,omitempty"`
 	// RefusalRate is the share of conversations that the model declines.

@@ -135,7 +135,7 @@ func (x *exchange) read() *failure {
 	x.key = apiKey(x.r.Header)
 	if !s.accepts(x.key) {
 		message := "invalid x-api-key"
-		if x.protocol == chat {
+		if x.protocol.likeChat() {
 			message = "Incorrect API key provided."
 		}
 		return &failure{status: 401, kind: "authentication_error", message: message}
@@ -170,7 +170,7 @@ func (x *exchange) findModel() *failure {
 	m, known := cfg.Models[a.model]
 	if cfg.OnlyModels && !known && !cfg.Answers.Has(a.model) {
 		message := "model: " + a.model
-		if a.protocol == chat {
+		if a.protocol.likeChat() {
 			message = "The model `" + a.model + "` does not exist or you do not have access to it."
 		}
 		return &failure{status: 404, kind: "not_found_error", message: message}
@@ -199,7 +199,7 @@ func (x *exchange) findModel() *failure {
 func (x *exchange) tooLong() *failure {
 	f := &failure{status: 400, kind: "invalid_request_error"}
 	f.message = fmt.Sprintf("prompt is too long: %d tokens > %d maximum", x.ask.inputTokens, x.model.Context)
-	if x.ask.protocol == chat {
+	if x.ask.protocol.likeChat() {
 		f.code, f.param = "context_length_exceeded", "messages"
 		f.message = fmt.Sprintf("This model's maximum context length is %d tokens. However, your messages resulted in %d tokens. Please reduce the length of the messages.", x.model.Context, x.ask.inputTokens)
 	}
@@ -247,7 +247,7 @@ func (x *exchange) admit() *failure {
 	dialect := dialectFor(x.server.cfg.Limits.Headers, x.protocol)
 	x.limiter.told(x.start, waitHeaders(x.w.Header(), dialect, refused, x.start))
 	f := &failure{status: 429, kind: "rate_limit_error", message: rateLimitMessage(a.protocol, a.model, refused)}
-	if a.protocol == chat && refused.dimension != dimRequests && refused.dimension >= 0 {
+	if a.protocol.likeChat() && refused.dimension != dimRequests && refused.dimension >= 0 {
 		f.kind, f.code = "tokens", "rate_limit_exceeded"
 	}
 	return f

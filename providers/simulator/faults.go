@@ -62,8 +62,8 @@ func (f Fault) validate() error {
 	if f.Share < 0 || f.Share > 1 || f.Share != f.Share {
 		return fmt.Errorf("fault %s: share %v is not between 0 and 1", f.Kind, f.Share)
 	}
-	if p := f.Only.Protocol; p != "" && p != string(messages) && p != string(chat) {
-		return fmt.Errorf("fault %s: unknown protocol %q, have messages, chat", f.Kind, p)
+	if p := f.Only.Protocol; p != "" && p != string(messages) && p != string(chat) && p != string(completions) {
+		return fmt.Errorf("fault %s: unknown protocol %q, have messages, chat, completions", f.Kind, p)
 	}
 	if findFault(f.Kind) == nil && FaultMixes()[f.Kind] == nil {
 		return fmt.Errorf("unknown fault %q, have the kinds %s and the mixes %s", f.Kind,
@@ -111,10 +111,19 @@ func activate(faults []Fault, outages []Window) (timed, drawn []activeFault) {
 	return timed, drawn
 }
 
+// named is the protocol by which faults name a request: what the wrapping gateway
+// is asked is Messages.
+func (a *ask) named() protocol {
+	if a.protocol == envelope {
+		return messages
+	}
+	return a.protocol
+}
+
 // admits reports whether a fault may hit this try of a request.
 func (o Only) admits(a *ask, try int) bool {
 	switch {
-	case o.Protocol != "" && (a.protocol == chat) != (o.Protocol == string(chat)):
+	case o.Protocol != "" && o.Protocol != string(a.named()):
 		return false
 	case !strings.HasPrefix(a.model, o.Model):
 		return false
@@ -202,7 +211,7 @@ var faultKinds = []faultKind{
 	}},
 	{name: "done_after_cut", about: "a cut Chat stream that still sends [DONE]", render: func(x *exchange, out *rendering) {
 		cut(endEOF)(x, out)
-		if x.ask.stream && x.ask.protocol == chat {
+		if x.ask.stream && x.ask.protocol.likeChat() {
 			out.add([]byte("data: [DONE]\n\n"), 0, true)
 		}
 	}},
@@ -235,7 +244,7 @@ var faultKinds = []faultKind{
 	}},
 	{name: "padding", about: "white space before JSON, comments in streams", benign: true, render: padding},
 	{name: "no_done", about: "a whole Chat stream without [DONE]", benign: true, render: func(x *exchange, out *rendering) {
-		if n := len(out.pieces); x.ask.stream && x.ask.protocol == chat && n > 0 {
+		if n := len(out.pieces); x.ask.stream && x.ask.protocol.likeChat() && n > 0 {
 			out.pieces = out.pieces[:n-1]
 		}
 	}},

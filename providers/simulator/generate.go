@@ -27,11 +27,18 @@ func (x *exchange) generate() *reply {
 		x.vary()
 	}
 	prefix := "msg_01"
-	if a.protocol != messages {
+	switch a.protocol {
+	case chat, envelope:
 		prefix = "chatcmpl-"
+	case completions:
+		prefix = "cmpl-"
 	}
 	r.id = ident(prefix, a.seed.With(x.entry.RequestID), 24)
 	r.tokens = x.server.inputTokens(a, x.start)
+	if a.completion != nil {
+		x.complete(r)
+		return r
+	}
 	for i := range a.n {
 		s := a.seed
 		if i > 0 {

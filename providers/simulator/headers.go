@@ -102,7 +102,7 @@ func dialectFor(configured string, p protocol) string {
 	switch {
 	case configured != "" && configured != "auto":
 		return configured
-	case p == chat:
+	case p.likeChat():
 		return "openai"
 	case p == embeddings:
 		return "openai"
@@ -117,7 +117,7 @@ func rateLimitMessage(p protocol, model string, r *refusal) string {
 	if r.dimension < 0 {
 		return fmt.Sprintf("Number of concurrent connections has exceeded your rate limit (%d). Please try again later.", r.limit)
 	}
-	if p == chat {
+	if p.likeChat() {
 		words := [dimensions]string{"requests per min (RPM)", "input tokens per min (TPM)", "output tokens per min (TPM)", "tokens per min (TPM)"}[r.dimension]
 		if r.never {
 			return fmt.Sprintf("Request too large for %s in organization org-simulator on %s: Limit %d, Requested %d. The input or output tokens must be reduced in order to run successfully.", model, words, r.limit, r.requested)

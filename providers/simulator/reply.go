@@ -139,6 +139,10 @@ func (x *exchange) render(r *reply) rendering {
 	switch {
 	case x.ask.embed != nil:
 		return whole(x.embeddingBody(r), r)
+	case x.ask.completion != nil && x.ask.stream:
+		return x.completionStream(r)
+	case x.ask.completion != nil:
+		return whole(x.completionBody(r), r)
 	case x.ask.protocol == messages && x.ask.stream:
 		return x.messagesStream(r)
 	case x.ask.protocol == messages:

@@ -53,8 +53,9 @@ type ask struct {
 	images      int // tokens of images and documents
 	marks       []mark
 	inputTokens int
-	key         seed // of model and conversation
-	seed        seed // key, with the server's seed and whatever else varies answers
+	completion  *continuation // of the Completions format alone
+	key         seed          // of model and conversation
+	seed        seed          // key, with the server's seed and whatever else varies answers
 }
 
 // A turn is one message; images and tool results are kept as their text.
@@ -203,6 +204,9 @@ func (s *wireSource) UnmarshalJSON(b []byte) error {
 
 // parseAsk reads a request body. The error is a *requestError.
 func parseAsk(p protocol, body []byte) (*ask, error) {
+	if p == completions {
+		return parseCompletion(body)
+	}
 	var w wireAsk
 	if err := json.Unmarshal(body, &w); err != nil {
 		return nil, &requestError{message: "The request body is not valid JSON: " + err.Error()}
@@ -229,7 +233,7 @@ func parseAsk(p protocol, body []byte) (*ask, error) {
 }
 
 func missing(p protocol, field string) error {
-	if p == chat {
+	if p.likeChat() {
 		return &requestError{message: "Missing required parameter: '" + field + "'.", param: field, code: "missing_required_parameter"}
 	}
 	return &requestError{message: field + ": Field required", param: field}
@@ -250,7 +254,7 @@ func (a *ask) readCaps(w *wireAsk) error {
 		a.maxTokens, a.hasMax = *max, true
 	}
 	hottest := 1.0
-	if a.protocol == chat {
+	if a.protocol.likeChat() {
 		hottest = 2
 	}
 	if t := w.Temperature; t != nil && (*t < 0 || *t > hottest) {

@@ -24,7 +24,7 @@ import (
 // use.
 //
 // Paths are recognised by their end, so that every vendor's variant works:
-// …/v1/messages, …/chat/completions, /api/v1/messages (which wraps its answer
+// …/v1/messages, …/chat/completions, …/v1/completions, /api/v1/messages (which wraps its answer
 // in "data"), …/messages/count_tokens, …/models; GET /ledger (with ?prompts=1
 // for the counters of each conversation) and GET /healthz.
 type Server struct {
@@ -134,6 +134,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.serve(w, r, embeddings)
 		case strings.HasSuffix(path, ":batchEmbedContents"), strings.HasSuffix(path, ":embedContent"):
 			s.serve(w, r, geminiEmbeddings)
+		case strings.HasSuffix(path, "/completions"):
+			s.serve(w, r, completions)
 		default:
 			s.notFound(w, r)
 		}

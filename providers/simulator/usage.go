@@ -68,6 +68,9 @@ func (x *exchange) usageMode() string {
 	}
 	mode := random.Pick(x.ask.seed, "usage", x.server.cfg.Usage)
 	p := x.ask.protocol
+	if p.likeChat() {
+		p = chat
+	}
 	for _, m := range usageModes {
 		if m.name == mode && (m.protocol == "" || m.protocol == p) {
 			return mode

@@ -123,6 +123,9 @@ func (a *attempt) decodeAnswer(answer rawjson.Value) *nightshift.Error {
 	}
 	var r nightshift.Response
 	e := format.Decode(&r, answer)
+	if a.prepared.Scored != nil {
+		e = a.score(&r, format, answer, e)
+	}
 	a.merge(&r)
 	if want := a.prepared.Texts; e == nil && want > 0 && int64(len(r.Vectors)) != want {
 		return &nightshift.Error{
@@ -131,6 +134,27 @@ func (a *attempt) decodeAnswer(answer rawjson.Value) *nightshift.Error {
 		}
 	}
 	return e
+}
+
+// score reads the log-probability that was asked for, and returns what is wrong
+// with it, or with the answer. An answer without a word is none of that.
+func (a *attempt) score(r *nightshift.Response, format formats.Format, answer rawjson.Value, e *nightshift.Error) *nightshift.Error {
+	if e != nil && e.Class != nightshift.ClassEmptyResponse {
+		return e
+	}
+	scoring, ok := format.(formats.Scoring)
+	if !ok {
+		return &nightshift.Error{
+			Class: nightshift.ClassNoLogprobs, Message: "the server was asked for the log-probabilities of the prompt and answered in the " + format.Name() + " format",
+		}
+	}
+	l, e := scoring.Loglikelihood(answer, *a.prepared.Scored)
+	if e != nil {
+		e.MaybeBilled = true
+		return e
+	}
+	r.Loglikelihood = &l
+	return nil
 }
 
 // examine looks at a body under a status of success. It returns the object that

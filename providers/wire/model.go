@@ -39,6 +39,8 @@ func sameModel(asked, served string) bool {
 var (
 	dateParts = regexp.MustCompile(`-(?:20\d{6}|20\d\d-\d\d-\d\d|\d\d-\d\d|\d\d-20\d\d|[01]\d[0-3]\d|2[3-9](?:0\d|1[0-2]))(?:-|$)`)
 	separator = regexp.MustCompile(`[-_ .]+`)
+	// dated is OpenAI's variant of a model of the time before Chat.
+	dated = regexp.MustCompile(`^20\d\d-?\d\d-?\d\d(?:-v\d+)?$`)
 )
 
 func modelParts(name string) []string {
@@ -50,6 +52,9 @@ func modelParts(name string) []string {
 	name, variant, _ := strings.Cut(name, ":") // OpenRouter: model:free; Ollama: model:size
 	if strings.Trim(version, "0123456789") != "" && version != "default" {
 		name += "-" + version
+	}
+	if dated.MatchString(variant) {
+		variant = ""
 	}
 	if variant != "" && variant != "free" && variant != "latest" && variant != "beta" && variant != "nitro" && variant != "floor" {
 		name += "-" + variant

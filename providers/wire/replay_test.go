@@ -286,6 +286,8 @@ func TestSimilarNames(t *testing.T) {
 		{"claude-sonnet-4-0", "claude-sonnet-4-20250514", true},
 		{"mistral-large", "mistral-large-2411", true},
 		{"claude-sonnet-4", "claude-sonnet-4@20250514", true},
+		{"gpt-3.5-turbo-instruct", "gpt-3.5-turbo-instruct:20230824-v2", true},
+		{"davinci-002", "davinci:2023-07-21-v2", true},
 	} {
 		e := providers.Endpoint{Name: "x", Protocol: nightshift.Chat, BaseURL: "http://localhost", Auth: providers.Auth{Scheme: providers.AuthNone}}
 		body := `{"model":"` + tc.served + `","choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}`

@@ -41,6 +41,9 @@ type events interface{ Next() (sse.Event, error) }
 // connection broke after it.
 func (a *attempt) endStream(ctx context.Context, s *streamed, err error) {
 	e := s.end()
+	if open, ok := s.format.(formats.OpenEnded); ok && err != nil && e == nil && open.OpenEnded() {
+		e = a.brokenOff(ctx, err)
+	}
 	if err == nil || e == nil {
 		if err != nil && !a.watch.isDraining() {
 			a.ex.Response.Flag("cut_after_end")

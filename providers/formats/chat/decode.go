@@ -35,11 +35,9 @@ func (Format) Decode(resp *nightshift.Response, root rawjson.Value) *nightshift.
 type assembly struct {
 	id, model, fingerprint, tier string
 	choices                      []*choice
-	usage                        []byte // the usage objects, joined
-	notFinite                    bool   // which held NaN or Infinity, null now
-	usageShrank                  bool   // a later one counted less
-	single                       bool   // one choice was asked for
-	joined                       bool   // several indexes were one answer
+	usage                        answer.OpenAIUsage
+	single                       bool // one choice was asked for
+	joined                       bool // several indexes were one answer
 }
 
 // A choice is one of the answers to a request.
@@ -49,11 +47,11 @@ type choice struct {
 	refusal  answer.Text
 	thinking answer.Text
 	calls    []*call
-	finish   string // as answer.LaterStop decides
-	finishID string // id of the chunk that brought it
-	conflict bool   // a plain end came after another reason
-	roles    int    // chunks of a stream that named the role
-	usage    []byte // of the choice alone; nil without one
+	finish   string             // as answer.LaterStop decides
+	finishID string             // id of the chunk that brought it
+	conflict bool               // a plain end came after another reason
+	roles    int                // chunks of a stream that named the role
+	usage    answer.OpenAIUsage // of the choice alone
 }
 
 // A call is one tool call.
@@ -74,7 +72,7 @@ func (a *assembly) head(v rawjson.Value) {
 	if tier := v.Get("service_tier").String(); tier != "" {
 		a.tier = tier
 	}
-	a.addUsage(topUsage(v))
+	a.usage.Add(topUsage(v))
 }
 
 func keep(s *string, v rawjson.Value) {
@@ -87,9 +85,7 @@ func keep(s *string, v rawjson.Value) {
 // are 0.
 func (a *assembly) choice(v rawjson.Value) *choice {
 	c := a.indexed(v)
-	if usage := v.Get("usage"); usage.Kind() == rawjson.Object {
-		c.usage, _ = join(c.usage, usage, false)
-	}
+	c.usage.Add(v.Get("usage"))
 	return c
 }
 
@@ -132,7 +128,7 @@ func (c *choice) absorb(d *choice) {
 	if c.finish == "" || answer.BrokenOff(d.finish) != nil {
 		c.finish = d.finish
 	}
-	if c.usage == nil {
+	if c.usage.JSON() == nil {
 		c.usage = d.usage
 	}
 }

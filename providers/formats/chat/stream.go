@@ -43,7 +43,7 @@ func (s *stream) Event(data []byte) (content bool, err *nightshift.Error) {
 // afterDone takes what follows the end marker: of it only usage counts.
 func (s *stream) afterDone(v rawjson.Value) {
 	if usage := topUsage(v); usage.Set() {
-		s.a.addUsage(usage)
+		s.a.usage.Add(usage)
 		if !v.Get("choices").First().Exists() {
 			return
 		}

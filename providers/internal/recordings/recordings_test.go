@@ -278,9 +278,9 @@ func TestStreamsCutAtEveryEvent(t *testing.T) {
 	}
 }
 
-// everyPieceEnds are the streams with a finish reason in each piece: nothing
-// tells which is the last.
-var everyPieceEnds = map[string]bool{"gemini-vendor-03": true}
+// everyPieceEnds are the streams with a finish reason in each piece, or in none:
+// nothing tells which is the last.
+var everyPieceEnds = map[string]bool{"gemini-vendor-03": true, "completions-writer-02": true}
 
 // cutPoints are the ends of all lines, and a place inside each.
 func cutPoints(body string) []int {

@@ -30,6 +30,12 @@ type Stream interface {
 	Done() bool
 }
 
+// OpenEnded is a Stream whose answer may be ended by nothing but the end of the
+// stream: one that broke off then proves that the answer did.
+type OpenEnded interface {
+	OpenEnded() bool
+}
+
 // StreamOptions are what is known about a stream before it begins.
 type StreamOptions struct {
 	// DoneMarkerOnly is set for servers that never send a finish reason:
