@@ -1,5 +1,5 @@
 # Everything here is also what .ci/run does, in smaller pieces.
-.PHONY: build test race long fuzz bench bench-parts bench-peers lint ci
+.PHONY: build test race long fuzz measured-rates bench bench-parts bench-peers lint ci
 
 build:
 	go build -trimpath -o nightshift ./cmd/nightshift
@@ -18,6 +18,12 @@ FUZZTIME ?= 30s
 fuzz:
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 		echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+# Writes docs/measured/rate-control-*.md: simulated hours, the same figures on every
+# machine, in half an hour.
+measured-rates:
+	NIGHTSHIFT_LONG=1 NIGHTSHIFT_SEEDS=2 NIGHTSHIFT_MEASURED=$(CURDIR)/docs/measured go test -count=1 -timeout 2h \
+		-run 'SideBySide|TestLoad$$|RandomRefusals$$|LimitBesideRandom' ./providers
 
 # Writes docs/measured/performance.md, in under ten minutes; BENCHFLAGS="-only whole
 # -page ''" measures a part of it. Best on a machine that does nothing else.

@@ -33,7 +33,8 @@ type Client struct {
 	Price func(model string, u nightshift.Usage) (cost nightshift.NanoUSD, priceID string, ok bool)
 	// WorstPrice bounds the cost of that many tokens from above, among them
 	// those of the media; ok is false when a price that may apply is unknown.
-	WorstPrice func(model string, inputTokens, outputTokens int64, media nightshift.Media) (cost nightshift.NanoUSD, ok bool)
+	WorstPrice func(model string, inputTokens, outputTokens int64, media nightshift.Media) (
+		cost nightshift.NanoUSD, ok bool)
 	// MaxOutput bounds one answer to a request that sets no cap itself; 0
 	// is unknown, and such requests are then refused under a budget.
 	MaxOutput int64

@@ -2,6 +2,7 @@ package providers_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -120,7 +121,14 @@ func TestRandomRefusals(t *testing.T) {
 	if long() { // quick answers to a thousand are many: a few seconds of them
 		servers = append(servers, server{64, 20 * time.Millisecond}, server{1000, time.Second}, server{1000, 100 * time.Millisecond})
 	}
+	m := table{
+		file: "rate-control-random.md", title: "Refusals at random, measured",
+		about: "Throughput that is lost to a share of refusals, in percent; without and with configured limits, without\n" +
+			"`Retry-After` and with one of a second.",
+		head: "server | 0.1 % refused | 0.5 % | 2 % | 5 %",
+	}
 	for _, sv := range servers {
+		lost := make([]span, len(randomCases))
 		for name, config := range map[string]limits.Config{
 			"limits not configured": {Concurrency: sv.inFlight},
 			"limits configured":     {Concurrency: sv.inFlight, Requests: 10_000_000, Tokens: 1e9},
@@ -134,11 +142,12 @@ func TestRandomRefusals(t *testing.T) {
 			}
 			whole, _ := answeredBetween(t, &randomServer{answer: sv.answer}, config, 1, start, end)
 			for _, after := range []time.Duration{0, time.Second} {
-				for _, tc := range randomCases {
+				for i, tc := range randomCases {
 					for seed := uint64(1); seed <= seeds; seed++ {
 						n, _ := answeredBetween(t, &randomServer{answer: sv.answer, share: tc.share, after: after}, config, seed, start, end)
 						cost := 100 * (1 - float64(n)/float64(whole))
 						t.Logf("| %d in flight, answers of %v, %s | %v | %.1f | %.1f |", sv.inFlight, sv.answer, name, after, 100*tc.share, cost)
+						lost[i].add(max(0, cost))
 						if cost > tc.cost {
 							t.Errorf("%d in flight, answers of %v, %s, Retry-After %v, seed %d: %.1f %% random refusals cost %.1f %%, want %.0f %% at most",
 								sv.inFlight, sv.answer, name, after, seed, 100*tc.share, cost, tc.cost)
@@ -147,6 +156,14 @@ func TestRandomRefusals(t *testing.T) {
 				}
 			}
 		}
+		cells := []string{fmt.Sprintf("%d in flight, answers of %v", sv.inFlight, sv.answer)}
+		for _, s := range lost {
+			cells = append(cells, s.text(1))
+		}
+		m.add(t, cells...)
+	}
+	if long() {
+		m.write(t)
 	}
 }
 
@@ -218,21 +235,33 @@ func TestLimitBesideRandomRefusals(t *testing.T) {
 	if long() {
 		end, seeds = time.Hour, 3
 	}
+	m := table{
+		file: "rate-control-beside-random.md", title: "A limit beside refusals at random, measured",
+		about: fmt.Sprintf("80,000 output tokens a minute; %v simulated, %d seeds; percent.", end, seeds),
+		head:  "server | 0.5 % refused: used | refused | 2 %: used | refused | 5 %: used | refused",
+	}
 	for _, sc := range []scenario{
 		{"headers", modelServer{output: 80_000, tell: "headers"}, limits.Config{}, 90, 1},
 		{"configured", modelServer{output: 80_000, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 80, 1},
 		{"headers, burst 5 s", modelServer{output: 80_000, burst: 5, tell: "headers"}, limits.Config{}, 80, 1},
 	} {
+		cells := []string{sc.name}
 		for _, share := range []float64{0.005, 0.02, 0.05} {
+			var used, refused span
 			for seed := uint64(1); seed <= seeds; seed++ {
 				sc.server.refusals = share
 				r := simulate(t, sc, seed, end)
+				used.add(r.share)
+				refused.add(r.refused)
 				t.Logf("%.1f %% at random: %s", 100*share, r.text)
 				if r.share < sc.want || r.refused > 100*share+sc.refuse {
 					t.Errorf("%s, seed %d: %.1f %% of the limit used, %.2f %% refused; want %.0f %%, %.1f %%",
 						sc.name, seed, r.share, r.refused, sc.want, 100*share+sc.refuse)
 				}
 			}
+			cells = append(cells, used.text(0), refused.text(1))
 		}
+		m.add(t, cells...)
 	}
+	m.write(t)
 }

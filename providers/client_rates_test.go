@@ -351,6 +351,12 @@ func TestLoad(t *testing.T) {
 	if n, err := strconv.ParseUint(os.Getenv("NIGHTSHIFT_SEEDS"), 10, 64); err == nil {
 		seeds = n
 	}
+	m := table{
+		file: "rate-control-simulator.md", title: "Rate control against the simulator, measured",
+		about: fmt.Sprintf("%d simulated minutes each, %d seeds; percent, lowest to highest seed.", minutes, seeds),
+		head:  "server | used | refused | early | first minute: used | refused",
+	}
+	measured := 0
 	for _, r := range loadTests {
 		t.Run(r.name, func(t *testing.T) {
 			if !long() && os.Getenv("NIGHTSHIFT_MINUTES") == "" && !r.short {
@@ -379,8 +385,12 @@ func TestLoad(t *testing.T) {
 			if r.outage {
 				name += " (back after " + back.text(0) + " s)"
 			}
-			t.Logf("| %s | %s | %s | %s | %s | %s |", name, used.text(1), refused.text(2), early.text(2), first.text(0), firstRefused.text(1))
+			m.add(t, name, used.text(1), refused.text(2), early.text(2), first.text(0), firstRefused.text(1))
+			measured++
 		})
+	}
+	if measured == len(loadTests) {
+		m.write(t)
 	}
 }
 

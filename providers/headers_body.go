@@ -60,7 +60,8 @@ var waitFields = []struct {
 	name string
 	unit time.Duration
 }{
-	{"retry_after", time.Second}, {"retryAfter", time.Second}, {"retry_after_seconds", time.Second}, {"retryAfterSeconds", time.Second},
+	{"retry_after", time.Second}, {"retryAfter", time.Second}, {"retry_after_seconds", time.Second}, {"retryAfterSeconds",
+		time.Second},
 	{"retry_after_ms", time.Millisecond}, {"retryAfterMs", time.Millisecond},
 }
 

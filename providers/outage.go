@@ -52,6 +52,7 @@ const useHTTPS = "base_url has to begin with https:// there"
 // for TLS.
 func plainToTLS(body []byte) bool {
 	text := string(body[:min(len(body), 1000)])
-	return strings.Contains(text, "HTTP request to an HTTPS server") || strings.Contains(text, "plain HTTP request was sent to HTTPS port") ||
+	return strings.Contains(text, "HTTP request to an HTTPS server") ||
+		strings.Contains(text, "plain HTTP request was sent to HTTPS port") ||
 		strings.Contains(text, "speaking plain HTTP to an SSL-enabled server port")
 }

@@ -30,8 +30,9 @@ func (k *call) fits(t *ticket) error {
 		return nil
 	}
 	return &nightshift.Error{
-		Class:   nightshift.ClassExceedsLimit,
-		Message: fmt.Sprintf("the prompt has %d bytes, at least %d tokens, and the configured limits let %d through in a minute", p.InputText, least, most),
-		Hint:    "shorten it, or raise the limits of the endpoint if the key has more",
+		Class: nightshift.ClassExceedsLimit,
+		Message: fmt.Sprintf("the prompt has %d bytes, at least %d tokens, and the configured limits let %d through in a "+
+			"minute", p.InputText, least, most),
+		Hint: "shorten it, or raise the limits of the endpoint if the key has more",
 	}
 }

@@ -16,7 +16,8 @@ import (
 
 // record makes the row of the output file. failure is nil when the sample was
 // answered.
-func (w *walk) record(s nightshift.Sample, c *conversation, failure *nightshift.Error, started time.Time) *nightshift.Record {
+func (w *walk) record(s nightshift.Sample, c *conversation, failure *nightshift.Error,
+	started time.Time) *nightshift.Record {
 	rec := &nightshift.Record{
 		Run: w.Name, Row: s.Index, ID: s.ID, Epoch: int32(s.Epoch),
 		Model: w.pool.Model, Endpoint: w.pool.Endpoint, Protocol: string(w.pool.Protocol), RequestedModel: w.pool.ModelID,

@@ -150,11 +150,14 @@ func repeated(answer nightshift.Response) []nightshift.Message {
 
 // complete asks the provider once. A panic below is a failed row, not the end
 // of a night's work.
-func (c *conversation) complete(ctx context.Context, turn int, history []nightshift.Attempt, settled int) (resp nightshift.Response, err error) {
+func (c *conversation) complete(ctx context.Context, turn int, history []nightshift.Attempt,
+	settled int) (resp nightshift.Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.Log.Error("panic while answering a row", "model", c.pool.Model, "row", c.sample.Index, "panic", p, "stack", string(debug.Stack()))
-			err = &nightshift.Error{Class: nightshift.ClassPanic, Message: fmt.Sprint(p), Hint: "this is a bug in nightshift", MaybeBilled: true}
+			c.Log.Error("panic while answering a row", "model", c.pool.Model, "row", c.sample.Index, "panic", p, "stack",
+				string(debug.Stack()))
+			err = &nightshift.Error{Class: nightshift.ClassPanic, Message: fmt.Sprint(p), Hint: "this is a bug in nightshift",
+				MaybeBilled: true}
 		}
 	}()
 	req := c.pool.Request(c.sample)

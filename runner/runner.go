@@ -135,7 +135,8 @@ type walk struct {
 }
 
 func newWalk(r *Run, l Pool, calls, feed context.Context, stopRun context.CancelCauseFunc) *walk {
-	w := &walk{Run: r, pool: l, calls: calls, stopRun: stopRun, tasks: make(chan func()), held: semaphore.NewWeighted(heldBytes)}
+	w := &walk{Run: r, pool: l, calls: calls, stopRun: stopRun, tasks: make(chan func()),
+		held: semaphore.NewWeighted(heldBytes)}
 	w.feed, w.stop = context.WithCancelCause(feed)
 	w.group.SetLimit(defaultPool)
 	if l.Concurrency > 0 {

@@ -106,7 +106,8 @@ func (b *background) concluded(now float64) {
 		expected := b.share * h.sent
 		b.measure(h.refused, h.sent)
 		switch {
-		case !b.isGuess && h.refused == 0 && expected > expectedRefusals, b.isGuess && h.sent >= h.enough && h.refused < confirmed-1:
+		case !b.isGuess && h.refused == 0 && expected > expectedRefusals, b.isGuess && h.sent >= h.enough &&
+			h.refused < confirmed-1:
 			b.reject(now)
 		case h.refused >= confirmed:
 			b.isGuess = false
@@ -294,7 +295,8 @@ func (b *background) judge(now float64, s refusalContext) judgement {
 	case b.hold.rate > 0 && b.hold.steps < mostSteps:
 		b.begin(now, b.hold.rate, b.hold.most)
 		return undecided
-	case b.hold.rate == 0 && !mostlyPaused && b.least > 0 && now >= b.hold.again && (b.recent >= b.hold.worth || b.share > 0):
+	case b.hold.rate == 0 && !mostlyPaused && b.least > 0 && now >= b.hold.again &&
+		(b.recent >= b.hold.worth || b.share > 0):
 		b.hold.before = s.inFlight
 		b.begin(now, min(b.least, s.rate), s.inFlight)
 	}

@@ -58,7 +58,8 @@ func (t *trouble) mixed() { t.alike, t.permanent = false, false }
 func (t *trouble) tell(now float64, down bool, silent float64) bool {
 	ago := now - t.warned
 	first := t.warned == 0 || t.warned < t.since
-	if !(down && first && (t.warned == 0 || ago > warnOutages)) && !(silent > silentFor && (t.warned == 0 || ago > warnSilence)) {
+	if !(down && first && (t.warned == 0 || ago > warnOutages)) &&
+		!(silent > silentFor && (t.warned == 0 || ago > warnSilence)) {
 		return false
 	}
 	t.warned = now
@@ -102,7 +103,8 @@ func (l *Limiter) stalled(now float64) *nightshift.StopError {
 	if words != "" {
 		err.Message += "; the last answer: " + words
 	}
-	err.Hint = cmp.Or(err.Hint, "see whether the endpoint is up and the key may use it") + "; then run the same command again"
+	err.Hint = cmp.Or(err.Hint, "see whether the endpoint is up and the key may use it") +
+		"; then run the same command again"
 	err.MaybeBilled = false
 	return &nightshift.StopError{Err: err}
 }

@@ -23,7 +23,8 @@ import (
 // failed before.
 func (s *Session) Calibrate(ctx context.Context, rows []int64) (dir string, stops []runner.Stop, err error) {
 	if st, err := view.Status(s.Plan.Out); err == nil && st.Live {
-		return "", nil, Usagef("%s is running (process %d), and spends the budget that --calibrate would: calibrate before or after",
+		return "", nil, Usagef("%s is running (process %d), and spends the budget that --calibrate would: calibrate "+
+			"before or after",
 			s.Plan.Out, st.PID)
 	}
 	clients, err := newClients(s.Plan, s.Log)

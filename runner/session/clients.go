@@ -165,7 +165,8 @@ func (f *clients) route(m plan.ResolvedModel, r providers.Route) (providers.Clie
 		return providers.ClientRoute{}, Usagef("endpoint %s: %w", e.Name, err)
 	}
 	f.wires = append(f.wires, w)
-	return providers.ClientRoute{Name: r.Name, Wire: w, Limiter: f.limiter(m, e), Weight: r.Weight, MostInput: mostInput(e.Limits)}, nil
+	return providers.ClientRoute{Name: r.Name, Wire: w, Limiter: f.limiter(m, e), Weight: r.Weight,
+		MostInput: mostInput(e.Limits)}, nil
 }
 
 // mostInput is the most input tokens that limits let through in a minute, 0 when

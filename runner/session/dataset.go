@@ -85,7 +85,8 @@ func sourceOf(s datasets.Spec) source {
 func (s source) spec() datasets.Spec {
 	return datasets.Spec{
 		Paths: s.Paths, Dir: s.Dir, Format: s.Format, Fields: s.Fields, System: s.System, Prompt: s.Prompt, Target: s.Target,
-		Cluster: s.Cluster, Category: s.Category, Filter: s.Filter, Sample: s.Sample, Offset: s.Offset, Limit: s.Limit, Seed: s.Seed,
+		Cluster: s.Cluster, Category: s.Category, Filter: s.Filter, Sample: s.Sample, Offset: s.Offset, Limit: s.Limit,
+		Seed:     s.Seed,
 		OnBadRow: s.OnBadRow, MaxLine: s.MaxLine, AllowDuplicateIDs: s.AllowDuplicateIDs, RepairUTF8: s.RepairUTF8,
 	}
 }

@@ -43,13 +43,15 @@ func (s *Session) ending(totals view.Totals, stops []runner.Stop, failure, inter
 	case failure != nil:
 		return end{"failed", failure}
 	case errors.Is(interrupted, ErrInterrupted):
-		return end{"interrupted", &Error{Interrupted, fmt.Errorf("interrupted with %d of %d answers on record; %s", sum.Rows, s.items(), resume)}}
+		return end{"interrupted", &Error{Interrupted,
+			fmt.Errorf("interrupted with %d of %d answers on record; %s", sum.Rows, s.items(), resume)}}
 	case len(stops) > 0:
 		return s.stopped(sum, stops, resume)
 	case sum.Rows < s.items():
 		return end{"stopped", &Error{Stopped, fmt.Errorf("%d of %d answers are on record; %s", sum.Rows, s.items(), resume)}}
 	case s.Plan.TolerateFailed.Exceeded(failed, sum.Rows):
-		return end{"finished", &Error{FailedRows, fmt.Errorf("finished, but %d of %d rows failed; nightshift run … --retry-failed runs them again", failed, sum.Rows)}}
+		return end{"finished", &Error{FailedRows,
+			fmt.Errorf("finished, but %d of %d rows failed; nightshift run … --retry-failed runs them again", failed, sum.Rows)}}
 	}
 	return end{state: "finished"}
 }

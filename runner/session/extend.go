@@ -98,7 +98,8 @@ func (e *extension) read(ctx context.Context, info view.Info) (store.NewRows, er
 		return store.NewRows{}, err
 	}
 	folder := versionDir(e.dir, len(info.Extensions)+1)
-	if err := errors.Join(os.RemoveAll(folder), os.MkdirAll(folder, 0o700)); err != nil { // of an extension that was cut short
+	if err := errors.Join(os.RemoveAll(folder),
+		os.MkdirAll(folder, 0o700)); err != nil { // of an extension that was cut short
 		return store.NewRows{}, &store.StorageError{Op: "creating", Path: folder, Err: err}
 	}
 	g, err := e.compare(ctx, folder)
@@ -113,7 +114,8 @@ func (e *extension) read(ctx context.Context, info view.Info) (store.NewRows, er
 func (e *extension) extensible() error {
 	switch s := e.as.Source; {
 	case e.as.Rows != nil:
-		return Usagef("%s uses rows that were chosen from %s: it has no more of them when the dataset grows. Start a new run for the new rows",
+		return Usagef("%s uses rows that were chosen from %s: it has no more of them when the dataset grows. Start a new "+
+			"run for the new rows",
 			e.dir, e.as.Rows.From)
 	case s.Sample > 0:
 		return Usagef("%s is a sample of %d rows: from a longer dataset other rows would have been drawn. Start a new run",
@@ -135,7 +137,8 @@ func (e *extension) compare(ctx context.Context, folder string) (store.NewRows, 
 	}
 	spec := e.as.Source.spec()
 	spec.Stdin, spec.Spool = e.Stdin, folder
-	spec.Versions = append(versionsOf(e.info.Extensions), datasets.Version{Rows: e.info.DatasetRows, Length: e.info.DatasetSize})
+	spec.Versions = append(versionsOf(e.info.Extensions),
+		datasets.Version{Rows: e.info.DatasetRows, Length: e.info.DatasetSize})
 	data, err := datasets.Open(ctx, spec)
 	if err != nil {
 		return store.NewRows{}, errors.Join(err, data.Close())
@@ -163,7 +166,8 @@ func (e *extension) compare(ctx context.Context, folder string) (store.NewRows, 
 	}
 	info := data.Info()
 	return store.NewRows{
-		Tool: e.Version, Plan: plan, DatasetHash: info.Hash, DatasetRows: info.Rows, DatasetSize: info.Bytes, Chunks: storeChunks(data),
+		Tool: e.Version, Plan: plan, DatasetHash: info.Hash, DatasetRows: info.Rows, DatasetSize: info.Bytes,
+		Chunks: storeChunks(data),
 	}, nil
 }
 
@@ -172,7 +176,8 @@ func (e *extension) compare(ctx context.Context, folder string) (store.NewRows, 
 func (e *extension) nothing() error {
 	info := e.dataset.Info()
 	if info.Bytes != e.info.DatasetSize {
-		return &Error{Mismatch, fmt.Errorf("%s has grown by blank lines only: take them out, or add rows behind them", last(info.Files))}
+		return &Error{Mismatch, fmt.Errorf("%s has grown by blank lines only: take them out, or add rows behind them",
+			last(info.Files))}
 	}
 	return errUnextended
 }
@@ -187,7 +192,8 @@ func (e *extension) explain(ctx context.Context, err error) error {
 		return err
 	}
 	if strings.HasPrefix(strings.ToLower(e.dataset.Info().Format), "one json list") {
-		err = fmt.Errorf("%w\na JSON list ends in ], so nothing can be put behind it: add rows in a further file, or keep the dataset as JSON lines",
+		err = fmt.Errorf("%w\na JSON list ends in ], so nothing can be put behind it: add rows in a further file, or keep "+
+			"the dataset as JSON lines",
 			err)
 	}
 	s := e.info.Chunks[changed.Chunk]

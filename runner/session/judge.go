@@ -70,7 +70,8 @@ func (s *Session) judgePlan(rs plan.ResolvedScorer, dir string) *plan.Resolved {
 	if rs.Embeds() {
 		p.Raw = string(runner.RawNone) // the vectors have a column of their own
 	}
-	p.Dataset = datasets.Spec{Paths: []string{scoring.RequestsFile}, Dir: dir, Fields: map[string]string{"id": "id", "prompt": "prompt"}}
+	p.Dataset = datasets.Spec{Paths: []string{scoring.RequestsFile}, Dir: dir,
+		Fields: map[string]string{"id": "id", "prompt": "prompt"}}
 	return &p
 }
 

@@ -97,7 +97,8 @@ func chooseFrom(dir string, words []string) (*Rows, error) {
 	if err != nil {
 		return nil, Usagef("--rows-from: %w", err)
 	}
-	c := &Rows{From: dir, Which: strings.Join(words, ","), DatasetHash: info.DatasetHash, Versions: versionsOf(info.Extensions), bits: make([]byte, (info.DatasetRows+7)/8)}
+	c := &Rows{From: dir, Which: strings.Join(words, ","), DatasetHash: info.DatasetHash,
+		Versions: versionsOf(info.Extensions), bits: make([]byte, (info.DatasetRows+7)/8)}
 	if err := c.byOutcome(words); err != nil {
 		return nil, fmt.Errorf("--rows-from: %w", err)
 	}

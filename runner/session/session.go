@@ -105,7 +105,8 @@ func (s *Session) identity() store.Identity {
 	id := store.Identity{
 		Name: s.Plan.Name, Tool: s.Version, PriceTable: s.Plan.Prices.ID(),
 		Plan: s.planAsRun(canonical), PlanHash: s.Rows.mark(hash), MayChange: []string{"source", "prices"},
-		DatasetHash: info.Hash, DatasetRows: info.Rows, DatasetSize: info.Bytes, Epochs: s.Plan.Epochs, Chunks: storeChunks(s.Dataset),
+		DatasetHash: info.Hash, DatasetRows: info.Rows, DatasetSize: info.Bytes, Epochs: s.Plan.Epochs,
+		Chunks: storeChunks(s.Dataset),
 	}
 	for _, m := range s.Plan.Models {
 		id.Models = append(id.Models, m.Name)
@@ -142,7 +143,8 @@ func InFlight(p *plan.Resolved) (n int) {
 // openStore opens the run directory for writing.
 func (s *Session) openStore(id store.Identity) (*store.Run, error) {
 	return store.Open(s.Plan.Out, id, store.Options{
-		Strict: s.Plan.Strict, RetryFailed: s.RetryFailed, MovedEndpoint: s.MovedEndpoint, Late: InFlight(s.Plan) >= manyInFlight,
+		Strict: s.Plan.Strict, RetryFailed: s.RetryFailed, MovedEndpoint: s.MovedEndpoint,
+		Late:   InFlight(s.Plan) >= manyInFlight,
 		Notice: func(text string) { s.Log.Warn(text) },
 	})
 }

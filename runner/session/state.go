@@ -122,7 +122,8 @@ type watch struct {
 // watch tells where a run stands; once started, also in live.json.
 func (s *Session) watch(st *store.Run) *watch {
 	now := time.Now()
-	return &watch{Session: s, run: st, pace: newPace(s, st.Totals()), path: filepath.Join(s.Plan.Out, reports.LiveFile), started: now, looked: now,
+	return &watch{Session: s, run: st, pace: newPace(s, st.Totals()), path: filepath.Join(s.Plan.Out, reports.LiveFile),
+		started: now, looked: now,
 		active: map[string]time.Duration{}, full: map[string]time.Duration{}, stop: make(chan struct{})}
 }
 
@@ -204,8 +205,9 @@ func (w *watch) state() State {
 	if now.IsZero() {
 		now = time.Now()
 	}
-	s := State{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.clients.budget), Run: w.run.Progress(), Stops: w.stops,
-		Name: w.Plan.Name, Items: w.items()}
+	s := State{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.clients.budget), Run: w.run.Progress(),
+		Stops: w.stops,
+		Name:  w.Plan.Name, Items: w.items()}
 	s.Run.Pace = w.pace.take(time.Now(), s.Run.Totals)
 	for _, l := range w.clients.named() {
 		state := l.State()

@@ -56,7 +56,8 @@ type rederived struct {
 // check is a view.Check. Rows without a raw body, and those whose body was
 // changed on its way into the file, prove nothing.
 func (r *rederiver) check(rec *nightshift.Record) error {
-	if !rec.Outcome.Answered() || rec.RawResponse == nil || rec.RawBytes != nil || hasAnyFlag(rec.Flags, "key_redacted", "multi_turn", "text_repaired") {
+	if !rec.Outcome.Answered() || rec.RawResponse == nil || rec.RawBytes != nil ||
+		hasAnyFlag(rec.Flags, "key_redacted", "multi_turn", "text_repaired") {
 		return nil
 	}
 	err := r.compare(rec, false)
@@ -111,14 +112,16 @@ func (r *rederiver) read(rec *nightshift.Record, doneMarkerOnly bool) (nightshif
 	if !ok {
 		var err error
 		w, err = wire.New(wire.Config{Transport: replay{}, Endpoint: providers.Endpoint{
-			Name: "record", Protocol: key.protocol, BaseURL: "http://127.0.0.1", Auth: providers.Auth{Scheme: "none"}, DoneMarkerOnly: doneMarkerOnly,
+			Name: "record", Protocol: key.protocol, BaseURL: "http://127.0.0.1",
+			Auth: providers.Auth{Scheme: "none"}, DoneMarkerOnly: doneMarkerOnly,
 		}})
 		if err != nil {
 			return nightshift.Response{}, err
 		}
 		r.wires[key] = w
 	}
-	ex := w.Send(context.WithValue(context.Background(), replay{}, *rec.RawResponse), providers.Prepared{Body: []byte("{}"), Model: rec.RequestedModel})
+	ex := w.Send(context.WithValue(context.Background(), replay{}, *rec.RawResponse),
+		providers.Prepared{Body: []byte("{}"), Model: rec.RequestedModel})
 	if ex.Err != nil {
 		return ex.Response, ex.Err
 	}

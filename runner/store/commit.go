@@ -121,7 +121,8 @@ func (r *Run) parquetFileMeta(key rundir.Key, gen int) parquetfile.Meta {
 	return parquetfile.Meta{
 		RunID: r.doc.RunID, Run: r.id.Name, Tool: r.id.Tool, Model: r.id.Models[key.Model],
 		Shard: key.Shard, Gen: gen, First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: r.id.Epochs,
-		DatasetHash: rundir.DatasetHash(key.Shard, r.doc.Extensions, r.id.DatasetHash), ChunkHash: rundir.HashText(s.Hash), PlanHash: r.id.PlanHash, PriceTableID: r.id.PriceTable,
+		DatasetHash: rundir.DatasetHash(key.Shard, r.doc.Extensions,
+			r.id.DatasetHash), ChunkHash: rundir.HashText(s.Hash), PlanHash: r.id.PlanHash, PriceTableID: r.id.PriceTable,
 	}
 }
 

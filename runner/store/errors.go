@@ -39,9 +39,11 @@ type MismatchError struct {
 }
 
 func (e *MismatchError) Error() string {
-	remedy := "go on with the plan and dataset it was made from, or give another --out; `nightshift compare A B` compares two runs"
+	remedy := "go on with the plan and dataset it was made from, or give another --out; `nightshift compare A B` " +
+		"compares two runs"
 	if e.OnlyEndpoint {
 		remedy = "if the same models are now served there, add --moved-endpoint; otherwise " + remedy
 	}
-	return fmt.Sprintf("%s belongs to another run; what differs:\n  %s\n%s", e.Dir, strings.Join(e.Differences, "\n  "), remedy)
+	return fmt.Sprintf("%s belongs to another run; what differs:\n  %s\n%s",
+		e.Dir, strings.Join(e.Differences, "\n  "), remedy)
 }

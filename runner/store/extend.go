@@ -92,7 +92,8 @@ func (r *Run) grow(g NewRows) error {
 	}
 	disk.CrashPoint("extend.units-written")
 	r.doc.Extensions = append(r.doc.Extensions, rundir.Extension{
-		At: time.Now().UTC(), Tool: g.Tool, Shards: len(before.Chunks), Rows: before.DatasetRows, Size: before.DatasetSize, DatasetHash: before.DatasetHash,
+		At: time.Now().UTC(), Tool: g.Tool, Shards: len(before.Chunks), Rows: before.DatasetRows, Size: before.DatasetSize,
+		DatasetHash: before.DatasetHash,
 	})
 	r.doc.Shards, r.doc.DatasetHash, r.doc.DatasetRows, r.doc.DatasetSize = len(g.Chunks), g.DatasetHash, g.DatasetRows, g.DatasetSize
 	err = r.setState(StateExtended)

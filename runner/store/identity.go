@@ -59,14 +59,18 @@ func (r *Run) identify() error {
 		return disk.Wrap("reading", r.dir.At(rundir.RunFile), err)
 	}
 	if err := json.Unmarshal(b, &r.doc); err != nil {
-		return &disk.StorageError{Op: "reading", Path: r.dir.At(rundir.RunFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
+		return &disk.StorageError{Op: "reading", Path: r.dir.At(rundir.RunFile), Err: err,
+			Hint: "the file is damaged: restore it from a copy, or give another --out"}
 	}
 	if r.doc.Format != rundir.FormatVersion {
-		return &disk.StorageError{Op: "reading", Path: r.dir.At(rundir.RunFile), Err: fmt.Errorf("format %d, this program knows %d", r.doc.Format, rundir.FormatVersion), Hint: "use the version of the program that made it"}
+		return &disk.StorageError{Op: "reading", Path: r.dir.At(rundir.RunFile),
+			Err:  fmt.Errorf("format %d, this program knows %d", r.doc.Format, rundir.FormatVersion),
+			Hint: "use the version of the program that made it"}
 	}
 	there, err := rundir.ReadChunks(r.fs, r.dir, r.doc.Shards)
 	if err != nil {
-		return &disk.StorageError{Op: "reading", Path: r.dir.At(rundir.ShardsFile), Err: err, Hint: "the file is damaged: restore it from a copy, or give another --out"}
+		return &disk.StorageError{Op: "reading", Path: r.dir.At(rundir.ShardsFile), Err: err,
+			Hint: "the file is damaged: restore it from a copy, or give another --out"}
 	}
 	if slices.Contains(r.doc.MovedPlans, r.id.PlanHash) {
 		r.id.PlanHash = r.doc.PlanHash
@@ -78,7 +82,8 @@ func (r *Run) identify() error {
 }
 
 func (r *Run) makeDirs() error {
-	for _, d := range []string{rundir.JournalDir, rundir.ResultsDir, rundir.ScoresDir, rundir.TmpDir, rundir.QuarantineDir} {
+	for _, d := range []string{rundir.JournalDir, rundir.ResultsDir, rundir.ScoresDir, rundir.TmpDir,
+		rundir.QuarantineDir} {
 		if err := r.fs.Mkdir(r.dir.At(d)); err != nil {
 			return disk.Wrap("creating", r.dir.At(d), err)
 		}
@@ -214,7 +219,8 @@ func chunkDifferences(there, here []rundir.Chunk) []string {
 		a, b := there[i], here[i]
 		switch {
 		case a.First != b.First || a.Rows != b.Rows:
-			return append(diff, fmt.Sprintf("unit %d: rows %d–%d → rows %d–%d", i, a.First, a.First+a.Rows-1, b.First, b.First+b.Rows-1))
+			return append(diff, fmt.Sprintf("unit %d: rows %d–%d → rows %d–%d",
+				i, a.First, a.First+a.Rows-1, b.First, b.First+b.Rows-1))
 		case a.Skipped != b.Skipped:
 			return append(diff, fmt.Sprintf("unit %d: %d rows used → %d rows used", i, a.Rows-a.Skipped, b.Rows-b.Skipped))
 		case a.Hash == b.Hash:

@@ -9,7 +9,8 @@ import (
 
 // Progress returns where the run stands.
 func (r *Run) Progress() rundir.Progress {
-	p := rundir.Progress{At: time.Now().UTC(), RunID: r.RunID(), PID: os.Getpid(), Totals: r.Totals(), Unsettled: r.Unsettled()}
+	p := rundir.Progress{At: time.Now().UTC(), RunID: r.RunID(), PID: os.Getpid(), Totals: r.Totals(),
+		Unsettled: r.Unsettled()}
 	r.mu.Lock()
 	p.LastWrite = r.wrote
 	unknown := slices.Clone(r.unknown)

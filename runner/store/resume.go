@@ -44,7 +44,8 @@ func (r *Run) readManifest() error {
 		return disk.Wrap("reading", name, err)
 	}
 	if m.RunID != "" && m.RunID != r.doc.RunID {
-		return &disk.StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it belongs to run %s, the directory to %s", m.RunID, r.doc.RunID), Hint: "move it away: it is made again from the parts"}
+		return &disk.StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it belongs to run %s, the directory to %s",
+			m.RunID, r.doc.RunID), Hint: "move it away: it is made again from the parts"}
 	}
 	if len(m.Damage) > 0 {
 		if err := r.keepDamage(rundir.ManifestFile, m.Damage); err != nil {
@@ -57,7 +58,9 @@ func (r *Run) readManifest() error {
 	for _, p := range m.ParquetFiles {
 		i, ok := r.models[p.Model]
 		if !ok || p.Shard < 0 || p.Shard >= len(r.id.Chunks) {
-			return &disk.StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it lists unit %d of model %q, which the run does not have", p.Shard, p.Model), Hint: "move it away: it is made again from the parts"}
+			return &disk.StorageError{Op: "reading", Path: name,
+				Err:  fmt.Errorf("it lists unit %d of model %q, which the run does not have", p.Shard, p.Model),
+				Hint: "move it away: it is made again from the parts"}
 		}
 		r.parquetFiles[rundir.Key{Model: i, Shard: p.Shard}] = p
 	}
@@ -102,12 +105,15 @@ func (r *Run) checkListed(p rundir.ParquetFile, there bool) error {
 		if size == p.Size {
 			return nil
 		}
-		return &disk.StorageError{Op: "opening", Path: name, Err: fmt.Errorf("it has %d bytes, the manifest says %d", size, p.Size), Hint: parquetFileHint}
+		return &disk.StorageError{Op: "opening", Path: name,
+			Err: fmt.Errorf("it has %d bytes, the manifest says %d", size, p.Size), Hint: parquetFileHint}
 	}
-	return &disk.StorageError{Op: "opening", Path: name, Err: fmt.Errorf("the manifest lists it and it is not there: %w", os.ErrNotExist), Hint: parquetFileHint}
+	return &disk.StorageError{Op: "opening", Path: name,
+		Err: fmt.Errorf("the manifest lists it and it is not there: %w", os.ErrNotExist), Hint: parquetFileHint}
 }
 
-const parquetFileHint = "restore the file from a copy; or, to have its rows sent and paid for again, move manifest.jsonl away: it is made again from the parts that are whole"
+const parquetFileHint = "restore the file from a copy; or, to have its rows sent and paid for again, move " +
+	"manifest.jsonl away: it is made again from the parts that are whole"
 
 // adoptParquetFile takes a Parquet file that the manifest lacks: a process ended between
 // publishing it and listing it.
@@ -126,7 +132,8 @@ func (r *Run) adoptParquetFile(name string) error {
 	}
 	parquetFile, err := r.readWholeParquetFile(path, key, gen)
 	if err != nil {
-		r.opts.Notice(fmt.Sprintf("%s is not whole (%v); it was moved to %s, and its rows are taken from the journal", path, err, rundir.QuarantineDir))
+		r.opts.Notice(fmt.Sprintf("%s is not whole (%v); it was moved to %s, and its rows are taken from the journal",
+			path, err, rundir.QuarantineDir))
 		r.quarantineFile(path)
 		return nil
 	}
@@ -225,7 +232,8 @@ func (r *Run) resumeShard(key rundir.Key, ids []rundir.JournalID) error {
 			}
 			continue
 		case id.Gen > gen:
-			r.opts.Notice(fmt.Sprintf("%s belongs to a generation whose base is missing; it was moved to %s", name, rundir.QuarantineDir))
+			r.opts.Notice(fmt.Sprintf("%s belongs to a generation whose base is missing; it was moved to %s",
+				name, rundir.QuarantineDir))
 			r.quarantineFile(name)
 			continue
 		}
@@ -248,7 +256,8 @@ func (r *Run) resumeShard(key rundir.Key, ids []rundir.JournalID) error {
 	}
 	u.register()
 	if n := j.Duplicates(); n > 0 {
-		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each is kept", key.Shard, u.model, n))
+		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each "+
+			"is kept", key.Shard, u.model, n))
 	}
 	return nil
 }
@@ -299,7 +308,8 @@ func (r *Run) keepDamage(name string, found []journal.Damage) error {
 	if tail {
 		r.opts.Notice(fmt.Sprintf("%s ends in a record that was not finished (%d bytes, kept in %s)", name, len(all), to))
 	} else {
-		r.opts.Notice(fmt.Sprintf("%s is damaged in %d places; the records around them are used, the damaged bytes are kept in %s", name, len(found), to))
+		r.opts.Notice(fmt.Sprintf("%s is damaged in %d places; the records around them are used, the damaged bytes are "+
+			"kept in %s", name, len(found), to))
 	}
 	return nil
 }

@@ -106,9 +106,11 @@ func (r *Run) newJournal(shard int) *journal.Index {
 // number last, and the Parquet file it replaces hold.
 func (r *Run) newShard(key rundir.Key, base *rundir.ParquetFile, j *journal.Index, last int) (*Shard, error) {
 	u := &Shard{
-		r: r, key: key, chunk: r.id.Chunks[key.Shard], model: r.id.Models[key.Model], slug: r.slugs[key.Model], gen: 1, base: base, j: j,
+		r: r, key: key, chunk: r.id.Chunks[key.Shard], model: r.id.Models[key.Model], slug: r.slugs[key.Model], gen: 1,
+		base: base, j: j,
 		baseLog: map[int64][]nightshift.Attempt{}, baseOf: map[int64]records.Tally{}, pastOf: map[int64]records.Tally{},
-		done: newBitset(j.Items()), left: r.id.Chunks[key.Shard].Items(r.id.Epochs), flying: map[int64]struct{}{}, kept: map[int64]*nightshift.Record{},
+		done: newBitset(j.Items()), left: r.id.Chunks[key.Shard].Items(r.id.Epochs), flying: map[int64]struct{}{},
+		kept: map[int64]*nightshift.Record{},
 	}
 	if base != nil {
 		u.gen = base.Gen + 1
@@ -204,7 +206,8 @@ func (u *Shard) readBase() error {
 
 // shardTotals are what a shard adds to the run's sums when it is opened.
 type shardTotals struct {
-	totals    records.Tally // its records; less what the Parquet file that it replaces said of the rows that are open again
+	// its records; less what the Parquet file that it replaces said of the rows that are open again
+	totals    records.Tally
 	unsettled records.Tally // what was spent on rows without a record
 	unknown   []rundir.Unknown
 }
@@ -359,7 +362,8 @@ func (u *Shard) Turns(row int64, epoch int) []nightshift.Response {
 	}
 	turns, err := u.j.Turns(item)
 	if err != nil {
-		u.r.opts.Notice(fmt.Sprintf("row %d: the answer to turn %d cannot be read and is asked for again: %v", row, len(turns)+1, err))
+		u.r.opts.Notice(fmt.Sprintf("row %d: the answer to turn %d cannot be read and is asked for again: %v",
+			row, len(turns)+1, err))
 	}
 	return turns
 }
@@ -373,7 +377,8 @@ func (u *Shard) PutTurn(row int64, epoch int, resp nightshift.Response) error {
 	for i, a := range resp.Attempts {
 		turn.Attempts[i] = records.RepairAttempt(a)
 	}
-	line, crc, err := journal.EncodeLine(journal.Line{K: journal.KindTurn, Row: row, Epoch: int32(epoch), At: time.Now().UTC(), Turn: turn})
+	line, crc, err := journal.EncodeLine(journal.Line{K: journal.KindTurn, Row: row, Epoch: int32(epoch),
+		At: time.Now().UTC(), Turn: turn})
 	if err != nil {
 		return fmt.Errorf("row %d: %w", row, err)
 	}
@@ -432,7 +437,8 @@ func (w *attemptLog) Accepted(in nightshift.Intent) error {
 
 func (w *attemptLog) Failed(a nightshift.Attempt) error {
 	a = records.RepairAttempt(a)
-	line, crc, err := journal.EncodeLine(journal.Line{K: journal.KindFailed, Row: w.row, Epoch: w.epoch, At: time.Now().UTC(), Attempt: &a})
+	line, crc, err := journal.EncodeLine(journal.Line{K: journal.KindFailed, Row: w.row, Epoch: w.epoch,
+		At: time.Now().UTC(), Attempt: &a})
 	if err != nil {
 		return fmt.Errorf("row %d: %w", w.row, err)
 	}
@@ -454,7 +460,8 @@ func (w *attemptLog) Failed(a nightshift.Attempt) error {
 func (u *Shard) Put(rec *nightshift.Record) error {
 	item, ok := u.j.Item(rec.Row, int(rec.Epoch))
 	if !ok || rec.Model != u.model {
-		return fmt.Errorf("store: a record of row %d epoch %d model %q does not belong into unit %d of model %q", rec.Row, rec.Epoch, rec.Model, u.key.Shard, u.model)
+		return fmt.Errorf("store: a record of row %d epoch %d model %q does not belong into unit %d of model %q",
+			rec.Row, rec.Epoch, rec.Model, u.key.Shard, u.model)
 	}
 	kept := records.Repaired(rec)
 	line, crc := journal.EncodeRecord(&kept, time.Now().UTC())

@@ -80,7 +80,8 @@ func (e *endpointForecast) work() {
 	}{
 		{"requests a minute", requests, l.Requests}, {"tokens a minute", e.in.plus(e.cap), l.Tokens},
 		{"input tokens a minute", e.in, l.InputTokens}, {"output tokens a minute", e.cap, l.OutputTokens},
-		{"concurrency and the time of an answer", span{e.latency / 120, e.latency / 60, e.latency / 30}, float64(l.Concurrency)},
+		{"concurrency and the time of an answer", span{e.latency / 120, e.latency / 60, e.latency / 30},
+			float64(l.Concurrency)},
 	} {
 		if d.limit <= 0 || d.need.High == 0 {
 			continue
@@ -157,7 +158,8 @@ func (f *Forecast) afford(p *plan.Resolved) {
 		for _, m := range f.Models {
 			largest = max(largest, m.largest.largestCost)
 		}
-		texts = append(texts, b.judge(*b.USD, view.Value(f.Total.CostUSD), f.Total.AtMostUSD, largest, func(x float64) string { return words.Dollars(x, false) }))
+		texts = append(texts, b.judge(*b.USD, view.Value(f.Total.CostUSD), f.Total.AtMostUSD, largest,
+			func(x float64) string { return words.Dollars(x, false) }))
 	}
 	if len(texts) > 0 {
 		b.Words = strings.Join(texts, "; ")
@@ -166,12 +168,14 @@ func (f *Forecast) afford(p *plan.Resolved) {
 
 // judge says whether one budget suffices. largest is the worst case of one
 // request, which must fit before it is sent.
-func (b *budgetForecast) judge(budget float64, need span, most *float64, largest float64, write func(float64) string) string {
+func (b *budgetForecast) judge(budget float64, need span, most *float64, largest float64,
+	write func(float64) string) string {
 	verdict, text := "maybe", fmt.Sprintf("a budget of %s may not suffice: the run takes %s to %s",
 		write(budget), write(need.Low), write(need.High))
 	switch {
 	case largest > budget:
-		verdict, text = "never", fmt.Sprintf("a budget of %s is too little: a single request may use %s and is not sent unless that fits",
+		verdict, text = "never", fmt.Sprintf("a budget of %s is too little: a single request may use %s and is not sent "+
+			"unless that fits",
 			write(budget), write(largest))
 	case most != nil && *most <= budget:
 		verdict, text = "enough", fmt.Sprintf("a budget of %s suffices, even if every answer is as long as it may be",
@@ -179,7 +183,8 @@ func (b *budgetForecast) judge(budget float64, need span, most *float64, largest
 	case need.High+largest <= budget:
 		verdict, text = "likely", fmt.Sprintf("a budget of %s very likely suffices", write(budget))
 	case need.Low > budget:
-		verdict, text = "short", fmt.Sprintf("a budget of %s does not suffice: about %.0f %% of the rows; the run stops there, resumable",
+		verdict, text = "short", fmt.Sprintf("a budget of %s does not suffice: about %.0f %% of the rows; the run stops "+
+			"there, resumable",
 			write(budget), 100*budget/need.Likely)
 	}
 	if worse(verdict, b.Verdict) {

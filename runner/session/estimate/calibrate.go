@@ -260,7 +260,8 @@ func (c *calibration) measure(p providers.Prepared, a *nightshift.Attempt) {
 // guessed is the prior's most likely input of one request.
 func guessed(p providers.Prepared) float64 {
 	foreign := foreignShare(p.Body)
-	m := measured{requests: 1, plain: float64(p.InputText) * (1 - foreign), foreign: float64(p.InputText) * foreign, media: float64(p.InputOther)}
+	m := measured{requests: 1, plain: float64(p.InputText) * (1 - foreign), foreign: float64(p.InputText) * foreign,
+		media: float64(p.InputOther)}
 	return priorInput(&m).Likely
 }
 

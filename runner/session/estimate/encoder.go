@@ -89,7 +89,8 @@ func (j *job) firstUncapped(ctx context.Context, e *encoder, format string) erro
 		}
 		var wrong *nightshift.Error
 		if _, err := e.encode(s); errors.As(err, &wrong) && slices.Contains(formats.CapNames(), wrong.Code) {
-			return session.Usagef("%s:%d: %s speaks the %s format, where every request needs max_tokens, and neither its params nor this row has it; "+
+			return session.Usagef("%s:%d: %s speaks the %s format, where every request needs max_tokens, and neither its "+
+				"params nor this row has it; "+
 				"add params: {max_tokens: 1024} to the model, or --max-tokens 1024", s.File, s.Line, e.model.Name, format)
 		}
 	}

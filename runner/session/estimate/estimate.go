@@ -24,7 +24,8 @@ func (f *Forecast) Unsendable(p *plan.Resolved) error {
 	var problems []error
 	for _, m := range f.Models {
 		if m.Unsendable > 0 && p.TolerateFailed.Exceeded(m.Unsendable, m.largest.looked) {
-			problems = append(problems, session.Usagef("%d of the %d rows looked at cannot be sent to %s: %s\ncorrect them, leave them out (--filter), or accept them: --tolerate-failed %d",
+			problems = append(problems, session.Usagef("%d of the %d rows looked at cannot be sent to %s: %s\ncorrect them, "+
+				"leave them out (--filter), or accept them: --tolerate-failed %d",
 				m.Unsendable, m.largest.looked, m.Model, m.Problem, m.Unsendable))
 		}
 	}
@@ -133,7 +134,8 @@ type Options struct {
 // New looks at the rows of a session and works out what its run would do.
 func New(ctx context.Context, s *session.Session, o Options) (*Forecast, error) {
 	j := &job{s}
-	f := &Forecast{Name: j.Plan.Name, Out: j.Plan.Out, Dataset: describeDataset(j.Dataset.Info()), Warnings: j.Warnings, Notes: j.Plan.Notes}
+	f := &Forecast{Name: j.Plan.Name, Out: j.Plan.Out, Dataset: describeDataset(j.Dataset.Info()), Warnings: j.Warnings,
+		Notes: j.Plan.Notes}
 	for _, k := range o.MissingKeys {
 		f.MissingKeys = append(f.MissingKeys, k.Message)
 	}
@@ -268,7 +270,8 @@ func (f *Forecast) doubts(j *job) {
 		if m.largest.uncapped {
 			note("how long the answers of %s can get: nothing caps them (max_tokens)", m.Model)
 		}
-		if p := m.model.Price; p != nil && p.MaxInput > 0 && float64(m.largest.largestIn)*plainTokens.Likely > float64(p.MaxInput) {
+		if p := m.model.Price; p != nil && p.MaxInput > 0 &&
+			float64(m.largest.largestIn)*plainTokens.Likely > float64(p.MaxInput) {
 			note("whether the longest prompt fits the %s tokens that %s reads", words.Short(p.MaxInput), m.Model)
 		}
 		if m.largest.media > 0 {
@@ -281,7 +284,8 @@ func (f *Forecast) doubts(j *job) {
 		}
 	}
 	if guessed {
-		note("how long answers are, and how the tokenizers cut: the ranges are guesses from the length of the prompts; --calibrate 5 asks each model 5 rows and measures")
+		note("how long answers are, and how the tokenizers cut: the ranges are guesses from the length of the prompts; " +
+			"--calibrate 5 asks each model 5 rows and measures")
 	}
 	if n := j.Dataset.Info().Selected; n > lookedRows {
 		note("the rows between those looked at: %d of %d were encoded", f.Models[0].largest.looked, n)

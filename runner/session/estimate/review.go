@@ -92,12 +92,14 @@ func (p *prefills) look(s nightshift.Sample) {
 }
 
 func (p *prefills) words(rows int) string {
-	text := fmt.Sprintf("%d of the first %d rows end with an assistant message, which is sent too: the model is asked to continue it, "+
+	text := fmt.Sprintf("%d of the first %d rows end with an assistant message, which is sent too: the model is asked "+
+		"to continue it, "+
 		"not to answer, and some models refuse that (first: %s). ", p.rows, rows, p.place)
 	if p.body {
 		return text + "If it is the expected answer, remove it from the rows' messages"
 	}
-	return text + "If it is the expected answer, set target: last_assistant in the plan's dataset (--target last_assistant): it is then not sent"
+	return text + "If it is the expected answer, set target: last_assistant in the plan's dataset (--target " +
+		"last_assistant): it is then not sent"
 }
 
 // An overrideCheck counts rows where the plan and the row set the same request
@@ -150,7 +152,8 @@ func sameParam(name string) []string {
 func (c *overrideCheck) note(j *job, rows int) {
 	for _, p := range c.model.Params {
 		if n := c.byPlan[p.Name]; n > 0 {
-			j.note("%s: the plan's %s (%s) is sent in place of the row's own in %d of the first %d rows; leave it out of the plan to keep theirs",
+			j.note("%s: the plan's %s (%s) is sent in place of the row's own in %d of the first %d rows; leave it out of the "+
+				"plan to keep theirs",
 				c.model.Name, p.Name, words.Cut(string(p.Value), 40), n, rows)
 		}
 		if n := c.byRow[p.Name]; n > 0 {
@@ -227,7 +230,8 @@ func (c *targetCheck) problem(j *job, rows int) error {
 		j.note("scorer %s cannot score %d of the first %d rows: %s", c.scorer.Name(), c.rows, rows, c.why)
 		return nil
 	}
-	remedy := "say what a right answer is: --target '{{ field }}', or target: in the plan's dataset; or leave the scorer out"
+	remedy := "say what a right answer is: --target '{{ field }}', or target: in the plan's dataset; or leave the " +
+		"scorer out"
 	if fields := j.Dataset.Info().Fields; len(fields) > 0 {
 		remedy += fmt.Sprintf("; the fields are %s", strings.Join(fields, ", "))
 	}

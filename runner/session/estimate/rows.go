@@ -189,7 +189,8 @@ func (m *measured) worst(e *encoder, s nightshift.Sample, p providers.Prepared, 
 // average turns sums over the rows looked at into figures a row.
 func (m *measured) average() {
 	n := max(float64(m.looked), 1)
-	for _, f := range []*float64{&m.requests, &m.plain, &m.foreign, &m.media, &m.resent, &m.cap, &m.worstIn, &m.worstOut, &m.worstCost} {
+	for _, f := range []*float64{&m.requests, &m.plain, &m.foreign, &m.media, &m.resent, &m.cap, &m.worstIn, &m.worstOut,
+		&m.worstCost} {
 		*f /= n
 	}
 	if m.requests > 0 {
@@ -240,7 +241,8 @@ type modelForecast struct {
 // forecastModel works out a model's figures for rows rows (times epochs).
 func forecastModel(e *encoder, m *measured, c *calibration, rows float64) modelForecast {
 	f := modelForecast{
-		Model: e.model.Name, ModelID: e.model.ModelID, Endpoint: e.model.Endpoint.Name, Protocol: e.dialect(), URL: e.target(),
+		Model: e.model.Name, ModelID: e.model.ModelID, Endpoint: e.model.Endpoint.Name, Protocol: e.dialect(),
+		URL:        e.target(),
 		Unsendable: m.unsendable, Problem: m.problem, PriceID: e.model.PriceID, model: e.model, largest: *m,
 		Requests: m.requests * rows, perRow: m.requests,
 	}
@@ -287,11 +289,13 @@ func (f *modelForecast) price(p *pricing.Price, worst float64, uncapped bool) {
 		return
 	}
 	each := func(in, out float64) float64 {
-		u := nightshift.Usage{ServiceTier: tier, Input: nightshift.Tokens(int64(math.Ceil(in / n))), Output: nightshift.Tokens(int64(math.Ceil(out / n)))}
+		u := nightshift.Usage{ServiceTier: tier, Input: nightshift.Tokens(int64(math.Ceil(in / n))),
+			Output: nightshift.Tokens(int64(math.Ceil(out / n)))}
 		cost, _ := pricing.Cost(*p, u)
 		return cost.Dollars() * f.Requests
 	}
-	f.CostUSD = &span{each(f.Input.Low, f.Output.Low), each(f.Input.Likely, f.Output.Likely), each(f.Input.High, f.Output.High)}
+	f.CostUSD = &span{each(f.Input.Low, f.Output.Low), each(f.Input.Likely, f.Output.Likely),
+		each(f.Input.High, f.Output.High)}
 	if !uncapped {
 		f.AtMostUSD = &worst
 	}
@@ -304,7 +308,8 @@ func forecastJudge(s plan.ResolvedScorer, models []modelForecast, answers float6
 		return modelForecast{}, err
 	}
 	f := modelForecast{
-		Model: s.Judge.Name, ModelID: s.Judge.ModelID, Endpoint: s.Judge.Endpoint.Name, Protocol: e.dialect(), URL: e.target(),
+		Model: s.Judge.Name, ModelID: s.Judge.ModelID, Endpoint: s.Judge.Endpoint.Name, Protocol: e.dialect(),
+		URL:   e.target(),
 		Judge: true, PriceID: s.Judge.PriceID, model: *s.Judge,
 	}
 	if s.Embeds() {

@@ -105,7 +105,8 @@ func (f *Forecast) printTable(p *printer) {
 	p.line("\nestimate (a range that should hold nine times in ten; retries and caching are not in it)")
 	t := tabwriter.NewWriter(p.w, 2, 8, 2, ' ', 0)
 	row := func(name string, requests float64, in, out span, cost *span, most *float64, atLeast bool) {
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\n", words.Visible(name), words.Short(int64(requests+0.5)), in.tokens(), out.tokens(), money(cost, atLeast), moneyAtMost(most))
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\n", words.Visible(name), words.Short(int64(requests+0.5)), in.tokens(),
+			out.tokens(), money(cost, atLeast), moneyAtMost(most))
 	}
 	fmt.Fprintln(t, "  \trequests\tinput tokens\toutput tokens\tcost\tat most")
 	for _, m := range f.Models {

@@ -35,7 +35,8 @@ func jsonFields(t reflect.Type) []jsonField {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		nullable := f.Type.Kind() == reflect.Pointer || f.Type.Kind() == reflect.Slice
 		if name == "" || name == "-" || (options == "omitempty") != nullable {
-			panic(fmt.Sprintf("store: %v.%s has the tag %q, and the journal needs a name, with omitempty where it can be nil", t, f.Name, f.Tag))
+			panic(fmt.Sprintf("store: %v.%s has the tag %q, and the journal needs a name, with omitempty where it can be nil",
+				t, f.Name, f.Tag))
 		}
 		fields = append(fields, jsonField{i, f, name, `"` + name + `":`, nullable})
 	}

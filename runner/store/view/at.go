@@ -55,7 +55,8 @@ func At[T any](dir, model string, rows []int64) iter.Seq2[T, error] {
 	}
 }
 
-func parquetFileAt[T any](v *rundir.Snapshot, parquetFile *rundir.ParquetFile, s rundir.Chunk, rows []int64, yield func(T) bool) error {
+func parquetFileAt[T any](v *rundir.Snapshot, parquetFile *rundir.ParquetFile, s rundir.Chunk, rows []int64,
+	yield func(T) bool) error {
 	f, err := parquetfile.Open(v.FS, v.Dir.At(rundir.ResultsDir, parquetFile.Name))
 	if err != nil {
 		return err

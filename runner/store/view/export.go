@@ -75,7 +75,8 @@ func Export(dir string, w io.Writer, format string, o ExportOptions) (rows int64
 	case FormatXLSX:
 		return exportXLSX(dir, w, o, joins)
 	}
-	return 0, fmt.Errorf("export format %q; there are %s, %s, %s and %s", format, FormatParquet, FormatCSV, FormatJSONL, FormatXLSX)
+	return 0, fmt.Errorf("export format %q; there are %s, %s, %s and %s",
+		format, FormatParquet, FormatCSV, FormatJSONL, FormatXLSX)
 }
 
 // records yields what is to be exported.
@@ -159,7 +160,8 @@ func copyShards(v *rundir.Snapshot, o ExportOptions, table *parquetfile.RecordTa
 	return nil
 }
 
-func copyGroups(v *rundir.Snapshot, parquetFile *rundir.ParquetFile, table *parquetfile.RecordTable) (copied bool, err error) {
+func copyGroups(v *rundir.Snapshot, parquetFile *rundir.ParquetFile, table *parquetfile.RecordTable) (copied bool,
+	err error) {
 	f, err := parquetfile.Open(v.FS, v.Dir.At(rundir.ResultsDir, parquetFile.Name))
 	if err != nil {
 		return false, err
@@ -440,7 +442,8 @@ func (t *joinTable) less(a, b scoreKey) bool { return t.compare(a, b) < 0 }
 
 // compare orders keys as Rows does.
 func (t *joinTable) compare(a, b scoreKey) int {
-	return cmp.Or(cmp.Compare(t.order[a.model], t.order[b.model]), cmp.Compare(a.row, b.row), cmp.Compare(a.epoch, b.epoch))
+	return cmp.Or(cmp.Compare(t.order[a.model], t.order[b.model]), cmp.Compare(a.row, b.row),
+		cmp.Compare(a.epoch, b.epoch))
 }
 
 // at returns the scores of one record.
@@ -498,8 +501,10 @@ func (j *joins) rowType() reflect.Type {
 	}
 	for i, c := range j.columns {
 		fields = append(fields,
-			reflect.StructField{Name: fmt.Sprintf("Score%d", i), Type: reflect.TypeFor[*float64](), Tag: reflect.StructTag(`parquet:"` + c + `,optional"`)},
-			reflect.StructField{Name: fmt.Sprintf("Status%d", i), Type: reflect.TypeFor[*string](), Tag: reflect.StructTag(`parquet:"` + c + `_status,optional,dict"`)})
+			reflect.StructField{Name: fmt.Sprintf("Score%d", i), Type: reflect.TypeFor[*float64](),
+				Tag: reflect.StructTag(`parquet:"` + c + `,optional"`)},
+			reflect.StructField{Name: fmt.Sprintf("Status%d", i), Type: reflect.TypeFor[*string](),
+				Tag: reflect.StructTag(`parquet:"` + c + `_status,optional,dict"`)})
 	}
 	return reflect.StructOf(fields)
 }

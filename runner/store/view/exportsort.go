@@ -40,7 +40,8 @@ func (t *joinTable) sort(rows iter.Seq2[nightshift.Score, error], limit int64) i
 }
 
 // sortPieces writes the scores as sorted files and returns their names.
-func (t *joinTable) sortPieces(rows iter.Seq2[nightshift.Score, error], limit int64, dir string) (files []string, err error) {
+func (t *joinTable) sortPieces(rows iter.Seq2[nightshift.Score, error], limit int64, dir string) (files []string,
+	err error) {
 	var piece []nightshift.Score
 	var size int64
 	flush := func() error {

@@ -23,7 +23,8 @@ func Extensions(dir string) ([]rundir.Extension, error) {
 		Extensions []rundir.Extension `json:"extensions"`
 	}
 	if err := json.Unmarshal(b, &doc); err != nil {
-		return nil, &disk.StorageError{Op: "reading", Path: rundir.Dir(dir).At(rundir.RunFile), Err: fmt.Errorf("damaged: %w", err), Hint: "restore it from a copy, or give another --out"}
+		return nil, &disk.StorageError{Op: "reading", Path: rundir.Dir(dir).At(rundir.RunFile),
+			Err: fmt.Errorf("damaged: %w", err), Hint: "restore it from a copy, or give another --out"}
 	}
 	return doc.Extensions, nil
 }

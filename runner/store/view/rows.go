@@ -72,7 +72,8 @@ type choice[T any] struct {
 
 // shardRows yields the rows of one shard. It returns false when the reader has
 // had enough.
-func shardRows[T any](v *rundir.Snapshot, key rundir.Key, c choice[T], project func(*nightshift.Record) T, yield func(T, error) bool) bool {
+func shardRows[T any](v *rundir.Snapshot, key rundir.Key, c choice[T], project func(*nightshift.Record) T,
+	yield func(T, error) bool) bool {
 	var zero T
 	goOn := true
 	err := v.WithShard(key, func(parquetFile *rundir.ParquetFile, j *journal.Index) error {
@@ -135,7 +136,8 @@ func within(v *rundir.Snapshot, f *parquetfile.File, s rundir.Chunk, o ReadOptio
 	return from, to, nil
 }
 
-func parquetFileRows[T any](v *rundir.Snapshot, parquetFile *rundir.ParquetFile, s rundir.Chunk, o ReadOptions, yield func(T) bool) error {
+func parquetFileRows[T any](v *rundir.Snapshot, parquetFile *rundir.ParquetFile, s rundir.Chunk, o ReadOptions,
+	yield func(T) bool) error {
 	f, err := parquetfile.Open(v.FS, v.Dir.At(rundir.ResultsDir, parquetFile.Name))
 	if err != nil {
 		return err

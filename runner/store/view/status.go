@@ -37,10 +37,11 @@ type StatusInfo struct {
 	Unknown []rundir.Unknown `json:"unknown,omitempty"` // stopped: attempts that may have been billed
 	Damage  []string         `json:"damage,omitempty"`
 
-	LastWrite time.Time          `json:"last_write"`
-	PerHour   float64            `json:"items_per_hour,omitempty"` // live: lately; else in the last start; 0 when not known
-	TimeLeft  time.Duration      `json:"time_left_ns,omitempty"`   // live only: of the slowest model; 0 when not known
-	Pace      []rundir.ModelPace `json:"pace,omitempty"`           // live only, where the process says it
+	LastWrite time.Time `json:"last_write"`
+	// live: lately; else in the last start; 0 when not known
+	PerHour  float64            `json:"items_per_hour,omitempty"`
+	TimeLeft time.Duration      `json:"time_left_ns,omitempty"` // live only: of the slowest model; 0 when not known
+	Pace     []rundir.ModelPace `json:"pace,omitempty"`         // live only, where the process says it
 }
 
 // Status looks at a live, stopped or damaged run. It takes no lock and
@@ -53,7 +54,8 @@ func StatusOn(fsys disk.FS, dir string) (StatusInfo, error) {
 
 // statusBy looks at a run; journals adds what those of open shards hold, where p
 // does not say it.
-func statusBy(fsys disk.FS, dir string, p *rundir.Progress, journals func(*rundir.Snapshot, *StatusInfo) error) (StatusInfo, error) {
+func statusBy(fsys disk.FS, dir string, p *rundir.Progress,
+	journals func(*rundir.Snapshot, *StatusInfo) error) (StatusInfo, error) {
 	v, err := rundir.Read(fsys, dir)
 	st := StatusInfo{Info: v.Info}
 	if err != nil {

@@ -157,7 +157,8 @@ func (r *VerifyReport) parquetFile(v *rundir.Snapshot, key rundir.Key, p rundir.
 	}
 }
 
-func (r *VerifyReport) content(v *rundir.Snapshot, key rundir.Key, p rundir.ParquetFile, path string, checks []Check) error {
+func (r *VerifyReport) content(v *rundir.Snapshot, key rundir.Key, p rundir.ParquetFile, path string,
+	checks []Check) error {
 	f, err := parquetfile.Open(v.FS, path)
 	if err != nil {
 		return err
@@ -167,7 +168,8 @@ func (r *VerifyReport) content(v *rundir.Snapshot, key rundir.Key, p rundir.Parq
 	want := parquetfile.Meta{
 		RunID: v.Info.RunID, Run: v.Info.Name, Model: v.Info.Models[key.Model], Shard: key.Shard, Gen: p.Gen,
 		First: s.First, Rows: s.Rows, Skipped: s.Skipped, Epochs: v.Info.Epochs,
-		DatasetHash: rundir.DatasetHash(key.Shard, v.Info.Extensions, v.Info.DatasetHash), ChunkHash: rundir.HashText(s.Hash), PlanHash: v.Info.PlanHash,
+		DatasetHash: rundir.DatasetHash(key.Shard, v.Info.Extensions,
+			v.Info.DatasetHash), ChunkHash: rundir.HashText(s.Hash), PlanHash: v.Info.PlanHash,
 	}
 	if err := f.Fits(want); err != nil {
 		return err

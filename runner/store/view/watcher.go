@@ -175,7 +175,8 @@ func StatusWith(dir string, p *rundir.Progress) (StatusInfo, error) {
 
 // standsFor reports whether a Progress is that of the live run st.
 func standsFor(p *rundir.Progress, st *StatusInfo, now time.Time) bool {
-	return p != nil && st.Live && p.RunID == st.RunID && p.PID == st.PID && now.Sub(p.At) < progressAge && now.Sub(p.At) > -progressAge
+	return p != nil && st.Live && p.RunID == st.RunID && p.PID == st.PID && now.Sub(p.At) < progressAge &&
+		now.Sub(p.At) > -progressAge
 }
 
 // take puts a Progress in the place of what Parquet files and journals say.

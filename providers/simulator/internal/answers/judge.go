@@ -22,7 +22,8 @@ func judge(prompt string, s random.Seed) (string, bool) {
 		a, b := pairScores(prompt)
 		return "Both answers were read closely.\n\n[[" + rounded(a) + ", " + rounded(b) + "]]", true
 	case strings.Contains(prompt, "[[rating]]") || strings.Contains(prompt, "[[5]]"):
-		return "The answer addresses the question with some room for improvement.\n\nRating: [[" + strconv.Itoa(1+s.Below("rating", 10)) + "]]", true
+		return "The answer addresses the question with some room for improvement.\n\nRating: [[" +
+			strconv.Itoa(1+s.Below("rating", 10)) + "]]", true
 	case strings.Contains(strings.ToUpper(prompt), "GRADE:"):
 		return judgeGrade(prompt), true
 	}
@@ -100,13 +101,16 @@ func untilMark(s string) string {
 // judgeGrade compares a submission with the criterion: C when it contains
 // it, P (where that is offered) when it has half of its words, else I.
 func judgeGrade(prompt string) string {
-	criterion := section(prompt, "criterion", "expert answer", "reference answer", "correct answer", "reference", "target", "ideal")
-	submission := section(prompt, "submission", "submitted answer", "student answer", "candidate answer", "response", "answer")
+	criterion := section(prompt, "criterion", "expert answer", "reference answer", "correct answer", "reference", "target",
+		"ideal")
+	submission := section(prompt, "submission", "submitted answer", "student answer", "candidate answer", "response",
+		"answer")
 	grade := "I"
 	lower := strings.ToLower(submission)
 	if c := strings.ToLower(strings.Trim(criterion, " .\n")); c != "" && strings.Contains(lower, c) {
 		grade = "C"
-	} else if strings.Contains(prompt, "GRADE: P") || strings.Contains(prompt, `"P"`) || strings.Contains(prompt, "P for") || strings.Contains(prompt, "P if") {
+	} else if strings.Contains(prompt, "GRADE: P") || strings.Contains(prompt, `"P"`) ||
+		strings.Contains(prompt, "P for") || strings.Contains(prompt, "P if") {
 		if overlap(c, lower) >= 0.5 {
 			grade = "P"
 		}

@@ -19,7 +19,8 @@ func Mentions(question, tool string) bool {
 		return true
 	}
 	for _, w := range strings.FieldsFunc(name, func(r rune) bool { return r == '_' || r == '-' || r == '.' }) {
-		if len(w) >= 4 && !slices.Contains([]string{"tool", "current", "function", "query"}, w) && strings.Contains(lower, w) {
+		if len(w) >= 4 && !slices.Contains([]string{"tool", "current", "function", "query"}, w) &&
+			strings.Contains(lower, w) {
 			return true
 		}
 	}
@@ -135,7 +136,8 @@ func (m *values) enum(values []json.RawMessage, s random.Seed) string {
 	lower := strings.ToLower(m.question)
 	for _, v := range values {
 		var text string
-		if json.Unmarshal(v, &text) == nil && text != "" && (strings.EqualFold(text, m.answer) || strings.Contains(lower, strings.ToLower(text))) {
+		if json.Unmarshal(v, &text) == nil && text != "" &&
+			(strings.EqualFold(text, m.answer) || strings.Contains(lower, strings.ToLower(text))) {
 			return string(v)
 		}
 	}

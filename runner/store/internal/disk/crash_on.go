@@ -22,7 +22,8 @@ var (
 var CrashPoints = []string{
 	"open.locked",
 	"create.dirs-made", "create.units-written",
-	"open.identified", "open.manifest-read", "open.parts-adopted", "open.journals-read", "open.stock-taken", "open.ballast-made",
+	"open.identified", "open.manifest-read", "open.parts-adopted", "open.journals-read", "open.stock-taken",
+	"open.ballast-made",
 	"journal.created", "intent.written", "failed.written", "turn.written", "result.written", "draft.grown",
 	"sync.before", "sync.after",
 	"commit.sealed", "commit.part-written", "commit.part-synced", "commit.part-named", "commit.name-synced",

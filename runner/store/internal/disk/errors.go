@@ -50,7 +50,8 @@ func Hint(err error) string {
 	case fsx.IsFull(err):
 		return "make room on the disk and start the same command again: it goes on where this one stopped"
 	case fsx.IsReadOnly(err):
-		return "the file system is mounted read-only, often after a disk error: look at the system log, mount it for writing and start the same command again"
+		return "the file system is mounted read-only, often after a disk error: look at the system log, mount it for " +
+			"writing and start the same command again"
 	case errors.Is(err, fs.ErrPermission):
 		return "the directory must be writable for this user"
 	case errors.Is(err, fs.ErrNotExist):

@@ -15,10 +15,14 @@ const flagRepaired = "text_repaired"
 
 // Fields of a Record by what may be wrong with them.
 var (
-	stringFields    = fieldsOf(reflect.TypeFor[nightshift.Record](), func(t reflect.Type) bool { return t.Kind() == reflect.String })
-	textFields      = fieldsOf(reflect.TypeFor[nightshift.Record](), func(t reflect.Type) bool { return t == reflect.TypeFor[*string]() })
-	floatFields     = fieldsOf(reflect.TypeFor[nightshift.Record](), func(t reflect.Type) bool { return t == reflect.TypeFor[*float64]() })
-	timeFields      = fieldsOf(reflect.TypeFor[nightshift.Record](), func(t reflect.Type) bool { return t == reflect.TypeFor[*time.Time]() })
+	stringFields = fieldsOf(reflect.TypeFor[nightshift.Record](),
+		func(t reflect.Type) bool { return t.Kind() == reflect.String })
+	textFields = fieldsOf(reflect.TypeFor[nightshift.Record](),
+		func(t reflect.Type) bool { return t == reflect.TypeFor[*string]() })
+	floatFields = fieldsOf(reflect.TypeFor[nightshift.Record](),
+		func(t reflect.Type) bool { return t == reflect.TypeFor[*float64]() })
+	timeFields = fieldsOf(reflect.TypeFor[nightshift.Record](),
+		func(t reflect.Type) bool { return t == reflect.TypeFor[*time.Time]() })
 	earliest        = time.Unix(0, math.MinInt64).UTC()
 	latest          = time.Unix(0, math.MaxInt64).UTC()
 	replacementRune = string(utf8.RuneError)

@@ -54,8 +54,9 @@ type Tally struct {
 	BilledInputTokens  nightshift.Count   `json:"billed_input_tokens,omitzero"`
 	BilledOutputTokens nightshift.Count   `json:"billed_output_tokens,omitzero"`
 	Cost               nightshift.NanoUSD `json:"cost_nano_usd"`
-	CostUnknown        int64              `json:"cost_unknown,omitempty"` // rows that were sent and whose cost is not known
-	Attempts           int64              `json:"attempts"`
+	// rows that were sent and whose cost is not known
+	CostUnknown int64 `json:"cost_unknown,omitempty"`
+	Attempts    int64 `json:"attempts"`
 
 	// Attempts that may have been billed without an answer, and the most they
 	// can have cost.

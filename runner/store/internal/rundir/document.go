@@ -60,7 +60,8 @@ func EncodeChunks(runID string, chunks []Chunk) ([]byte, error) {
 	lines := make([]shardLine, 0, len(chunks)+1)
 	lines = append(lines, shardLine{K: "units", RunID: runID, Shards: len(chunks)})
 	for i, s := range chunks {
-		lines = append(lines, shardLine{K: "unit", Shard: i, First: s.First, Rows: s.Rows, Skip: s.Skipped, Hash: hex.EncodeToString(s.Hash[:])})
+		lines = append(lines, shardLine{K: "unit", Shard: i, First: s.First, Rows: s.Rows, Skip: s.Skipped,
+			Hash: hex.EncodeToString(s.Hash[:])})
 	}
 	for _, l := range lines {
 		b, _, err := journal.EncodeLine(l)

@@ -58,7 +58,8 @@ func ListJournals(fsys disk.FS, dir Dir, slugs []string) (Journals, error) {
 // mergeRecords yields the records of a shard in order: those of its journal,
 // and where there is none the one of the Parquet file that it replaces. The record is
 // the reader's to keep.
-func MergeRecords(fsys disk.FS, dir Dir, base *ParquetFile, j *journal.Index) func(func(*nightshift.Record, error) bool) {
+func MergeRecords(fsys disk.FS, dir Dir, base *ParquetFile,
+	j *journal.Index) func(func(*nightshift.Record, error) bool) {
 	return func(yield func(*nightshift.Record, error) bool) {
 		if base != nil {
 			mergeBase(fsys, dir, base, j, yield)

@@ -84,7 +84,8 @@ func Read(fsys disk.FS, dir string) (*Snapshot, error) {
 	v.Info = Info{
 		Dir: dir, RunID: doc.RunID, Name: doc.Name, State: doc.State, CreatedAt: doc.CreatedAt, UpdatedAt: doc.UpdatedAt,
 		Tool: doc.Tool, PriceTable: doc.PriceTable, PlanHash: doc.PlanHash, Plan: doc.Plan,
-		DatasetHash: doc.DatasetHash, DatasetRows: doc.DatasetRows, DatasetSize: doc.DatasetSize, Extensions: doc.Extensions, Models: doc.Models, Epochs: doc.Epochs, Starts: doc.Starts,
+		DatasetHash: doc.DatasetHash, DatasetRows: doc.DatasetRows, DatasetSize: doc.DatasetSize, Extensions: doc.Extensions,
+		Models: doc.Models, Epochs: doc.Epochs, Starts: doc.Starts,
 	}
 	v.Slugs = Slugs(doc.Models)
 	if v.Info.Chunks, err = ReadChunks(fsys, v.Dir, doc.Shards); err != nil {
