@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	responses        nightshift.Protocol = "responses"
-	gemini           nightshift.Protocol = "gemini"
+	responses                            = nightshift.Responses
+	gemini                               = nightshift.Gemini
 	completions      nightshift.Protocol = "completions"
 	embeddings                           = nightshift.Embeddings
 	geminiEmbeddings                     = nightshift.GeminiEmbeddings

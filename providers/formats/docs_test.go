@@ -152,6 +152,48 @@ func chatBodyIn(f formats.Format, settings string) (map[string]string, error) {
 	return members, flatten("", p.Body, members)
 }
 
+// TestParamsBecomeWhatTheTableSays: a plan's parameters under Chat's names are
+// written as those of a row's Chat body are.
+func TestParamsBecomeWhatTheTableSays(t *testing.T) {
+	for _, f := range conversations() {
+		if p := f.Protocol(); p == nightshift.Chat || p == nightshift.Messages {
+			continue // they take a plan's parameters as written
+		}
+		for _, setting := range inTable {
+			var members map[string]json.RawMessage
+			if err := json.Unmarshal([]byte("{"+setting+"}"), &members); err != nil {
+				t.Fatal(err)
+			}
+			params := []nightshift.Param{{Name: "max_tokens", Value: json.RawMessage("64")}}
+			for _, name := range slices.Sorted(maps.Keys(members)) {
+				params = append(params, nightshift.Param{Name: name, Value: members[name]})
+			}
+			p, err := formats.Encode(f, nightshift.Request{
+				Model: "m", Messages: []nightshift.Message{{Role: nightshift.RoleUser, Text: "Hi"}}, Params: params,
+			}, false)
+			want, refused := chatBodyIn(f, ","+setting)
+			got := map[string]string{}
+			switch {
+			case err != nil && refused != nil:
+			case err == nil && flatten("", p.Body, got) == nil && refused == nil && maps.Equal(got, want):
+			case err == nil && len(members) == 1 && asSent(members, got): // the server may know more than the format
+			default:
+				t.Errorf("%s with %s: as a parameter %v (%v), in a row's body %v (%v)", f.Name(), setting, got, err, want, refused)
+			}
+		}
+	}
+}
+
+// asSent reports whether all members are in a body as they are.
+func asSent(members map[string]json.RawMessage, body map[string]string) bool {
+	for name, value := range members {
+		if body[name] != string(value) {
+			return false
+		}
+	}
+	return true
+}
+
 // flatten lists the members of an object by path, those of objects in it one by
 // one.
 func flatten(path string, object []byte, to map[string]string) error {

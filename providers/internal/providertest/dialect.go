@@ -45,6 +45,9 @@ type dialect interface {
 	// goesOn reports whether a stream may bring more of the answer after it has
 	// said why it ended: it is read to the connection's end.
 	goesOn() bool
+	// maySayNothing reports whether an answer that says nothing, and counts
+	// nothing, is one all the same.
+	maySayNothing() bool
 }
 
 // An ending is a reason to end other than that all is said.

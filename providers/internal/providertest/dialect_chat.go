@@ -19,6 +19,7 @@ func (chatDialect) header() map[string]string     { return nil }
 func (chatDialect) request(*nightshift.Request)   {}
 func (chatDialect) keys() (id, model string)      { return "id", "model" }
 func (chatDialect) goesOn() bool                  { return false }
+func (chatDialect) maySayNothing() bool           { return false }
 
 func (chatDialect) checkBody(tb testing.TB, body []byte, stream bool) {
 	checkMessages(tb, body, stream)

@@ -17,6 +17,7 @@ func (completionsDialect) path(bool) string              { return "/v1/completio
 func (completionsDialect) header() map[string]string     { return nil }
 func (completionsDialect) keys() (id, model string)      { return "id", "model" }
 func (completionsDialect) goesOn() bool                  { return false }
+func (completionsDialect) maySayNothing() bool           { return false }
 func (completionsDialect) toolCall(bool) string          { return "" }
 
 // request implements the dialect: a text has no roles.

@@ -12,12 +12,13 @@ import (
 
 type geminiDialect struct{}
 
-func (geminiDialect) protocol() nightshift.Protocol { return "gemini" }
+func (geminiDialect) protocol() nightshift.Protocol { return nightshift.Gemini }
 func (geminiDialect) auth() providers.Auth          { return providers.Auth{Scheme: providers.AuthGoog} }
 func (geminiDialect) header() map[string]string     { return nil }
 func (geminiDialect) request(*nightshift.Request)   {}
 func (geminiDialect) keys() (id, model string)      { return "responseId", "modelVersion" }
 func (geminiDialect) goesOn() bool                  { return true }
+func (geminiDialect) maySayNothing() bool           { return true }
 
 func (geminiDialect) path(stream bool) string {
 	if stream {

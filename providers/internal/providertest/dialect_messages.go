@@ -17,6 +17,7 @@ func (messagesDialect) path(bool) string              { return "/v1/messages" }
 func (messagesDialect) request(*nightshift.Request)   {}
 func (messagesDialect) keys() (id, model string)      { return "id", "model" }
 func (messagesDialect) goesOn() bool                  { return false }
+func (messagesDialect) maySayNothing() bool           { return false }
 
 func (messagesDialect) header() map[string]string {
 	return map[string]string{"Anthropic-Version": "2023-06-01"}

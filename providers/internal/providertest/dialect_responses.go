@@ -12,13 +12,14 @@ import (
 
 type responsesDialect struct{}
 
-func (responsesDialect) protocol() nightshift.Protocol { return "responses" }
+func (responsesDialect) protocol() nightshift.Protocol { return nightshift.Responses }
 func (responsesDialect) auth() providers.Auth          { return providers.Auth{Scheme: providers.AuthBearer} }
 func (responsesDialect) path(bool) string              { return "/v1/responses" }
 func (responsesDialect) header() map[string]string     { return nil }
 func (responsesDialect) request(*nightshift.Request)   {}
 func (responsesDialect) keys() (id, model string)      { return "id", "model" }
 func (responsesDialect) goesOn() bool                  { return false }
+func (responsesDialect) maySayNothing() bool           { return false }
 
 func (responsesDialect) checkBody(tb testing.TB, body []byte, stream bool) {
 	var said struct {

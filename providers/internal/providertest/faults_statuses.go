@@ -29,7 +29,7 @@ func statuses() []Fault {
 		}
 	}
 	portal := want(RetryStop, nightshift.ClassNotAnAPI)
-	portal.Also = hint("did you mean")
+	portal.Also = hint("is not that of an API")
 	key := want(Stop, nightshift.ClassAuth)
 	key.Also = hint("check the key")
 	faults := []Fault{
@@ -51,7 +51,7 @@ func statuses() []Fault {
 		{Number: 13, Name: "413", Respond: func(x *Exchange) { x.Answer(413, "<html>too large</html>") }, Want: want(Fail, nightshift.ClassTooLarge)},
 		{Number: 14, Name: "500", Respond: says(500, "api_error", "server_error", "oops"), Want: want(Break, nightshift.ClassServer), Client: true},
 		{Number: 16, Name: "200 with a web page", Respond: page(200), Want: portal, Client: true},
-		{Number: 16, Name: "404 with a web page", Respond: page(404), Want: Want{Outcome: StopModel, Class: nightshift.ClassNotFound, Also: hint("did you mean")}},
+		{Number: 16, Name: "404 with a web page", Respond: page(404), Want: Want{Outcome: StopModel, Class: nightshift.ClassNotFound, Also: hint("is not that of an API")}},
 		{Number: 17, Name: "200 with overloaded", Respond: says(200, "overloaded_error", "overloaded_error", "Overloaded"), Want: want(Break, nightshift.ClassOverloaded)},
 		{Number: 17, Name: "200 with a bad key", Respond: says(200, "authentication_error", "invalid_api_key", "bad key"), Want: want(Stop, nightshift.ClassAuth)},
 		{Number: 17, Name: "200 with a rate limit", Respond: says(200, "rate_limit_error", "rate_limit_exceeded", "slow"), Want: want(Wait, nightshift.ClassRateLimit)},
