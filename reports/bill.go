@@ -18,29 +18,29 @@ import (
 // that used tokens is in it once; money is in whole billionths of a dollar.
 // What is not known is counted, never taken for 0.
 type Bill struct {
-	Sources []string `json:"sources"` // as given: run directories and files
-	By      []string `json:"by"`      // what the lines are grouped by
-	Prices  string   `json:"prices"`  // "as recorded", or the id of the table it was priced again with
-	Lines   []Line   `json:"lines"`
-	Models  Entry    `json:"models"` // the sum of the lines
+	Sources []string   `json:"sources"` // as given: run directories and files
+	By      []string   `json:"by"`      // what the lines are grouped by
+	Prices  string     `json:"prices"`  // "as recorded", or the id of the table it was priced again with
+	Lines   []billLine `json:"lines"`
+	Models  entry      `json:"models"` // the sum of the lines
 	// Judges are the requests that scorers sent, a line for each judge's run.
-	Judges []Line `json:"judges,omitempty"`
+	Judges []billLine `json:"judges,omitempty"`
 	// Unsettled is what was spent on rows that have no record yet.
-	Unsettled  *Entry       `json:"unsettled,omitempty"`
-	Total      Entry        `json:"total"`
-	Projection []Projection `json:"projection,omitempty"`
+	Unsettled  *entry       `json:"unsettled,omitempty"`
+	Total      entry        `json:"total"`
+	Projection []projection `json:"projection,omitempty"`
 	Damage     []string     `json:"damage,omitempty"` // Parquet files that could not be read: their rows are not in it
 }
 
-// A Line is one group of a Bill.
-type Line struct {
+// A billLine is one group of a Bill.
+type billLine struct {
 	Key []string `json:"key"` // one value for each word of Bill.By
-	Entry
+	entry
 }
 
-// An Entry is tokens and money. The token classes are disjoint; reasoning
+// An entry is tokens and money. The token classes are disjoint; reasoning
 // lies inside output.
-type Entry struct {
+type entry struct {
 	Rows       int64 `json:"rows"`
 	Attempts   int64 `json:"attempts"`
 	Input      int64 `json:"input_tokens"` // neither read from nor written to a cache
@@ -70,12 +70,12 @@ type Entry struct {
 }
 
 // AtLeast reports whether the cost is a lower bound.
-func (e Entry) AtLeast() bool { return e.NoUsage+e.NoPrice > 0 }
+func (e entry) AtLeast() bool { return e.NoUsage+e.NoPrice > 0 }
 
 // Cost is the known cost.
-func (e Entry) Cost() nightshift.NanoUSD { return nightshift.NanoUSD(e.CostNanoUSD) }
+func (e entry) Cost() nightshift.NanoUSD { return nightshift.NanoUSD(e.CostNanoUSD) }
 
-func (e *Entry) add(o *Entry) {
+func (e *entry) add(o *entry) {
 	e.Rows += o.Rows
 	e.Attempts += o.Attempts
 	e.Input += o.Input
@@ -94,7 +94,7 @@ func (e *Entry) add(o *Entry) {
 }
 
 // addMost adds upper bounds; no bound stays none.
-func (e *Entry) addMost(most *int64) {
+func (e *entry) addMost(most *int64) {
 	if e.AtMostNanoUSD == nil || most == nil {
 		e.AtMostNanoUSD = nil
 		return
@@ -102,10 +102,10 @@ func (e *Entry) addMost(most *int64) {
 	*e.AtMostNanoUSD += *most
 }
 
-func newEntry() *Entry { return &Entry{AtMostNanoUSD: new(int64)} }
+func newEntry() *entry { return &entry{AtMostNanoUSD: new(int64)} }
 
 // closed returns the entry as it goes into a bill.
-func (e *Entry) closed() Entry {
+func (e *entry) closed() entry {
 	c := *e
 	c.CostUSD = c.Cost().Dollars()
 	if e.AtMostNanoUSD != nil {
@@ -115,9 +115,9 @@ func (e *Entry) closed() Entry {
 	return c
 }
 
-// A Projection is what the rows of one model that are not on record yet will
+// A projection is what the rows of one model that are not on record yet will
 // cost if they are like those that are.
-type Projection struct {
+type projection struct {
 	Run     string  `json:"run"`
 	Model   string  `json:"model"`
 	Rows    int64   `json:"rows_left"`
@@ -193,8 +193,8 @@ func (b *biller) plain(r *billRow) bool {
 func zero(n *int64) bool { return n == nil || *n == 0 }
 
 // simpleEntry is the bill of a simple row.
-func (r *billRow) simpleEntry() Entry {
-	return Entry{
+func (r *billRow) simpleEntry() entry {
+	return entry{
 		Attempts: 1, Input: view.Value(r.InputTokens), Output: view.Value(r.OutputTokens), Reasoning: view.Value(r.ReasoningTokens),
 		CacheRead: view.Value(r.CacheReadTokens), CacheWrite: view.Value(r.CacheWrite5mTokens) + view.Value(r.CacheWrite1hTokens),
 		CostNanoUSD: *r.CostNanoUSD, AtMostNanoUSD: r.CostNanoUSD,
@@ -245,14 +245,14 @@ type biller struct {
 	run    string
 	judge  bool
 	found  map[priceKey]*pricing.Price // nil where none is known
-	lines  map[string]*Line
+	lines  map[string]*billLine
 	models map[string]*costSpread // of the run in hand
-	simple map[lineKey]*Line
+	simple map[lineKey]*billLine
 	// What was found last is often asked for again.
 	priced    bool
 	priceKey  priceKey
 	lastPrice *pricing.Price
-	last      *Line // of the simple row before
+	last      *billLine // of the simple row before
 	lastKey   lineKey
 	logOnly   bool // the log must be read of every row
 }
@@ -271,8 +271,8 @@ type costSpread struct {
 
 func newBiller(by []string, table *pricing.Table) *biller {
 	return &biller{
-		by: by, table: table, found: map[priceKey]*pricing.Price{}, lines: map[string]*Line{},
-		models: map[string]*costSpread{}, simple: map[lineKey]*Line{},
+		by: by, table: table, found: map[priceKey]*pricing.Price{}, lines: map[string]*billLine{},
+		models: map[string]*costSpread{}, simple: map[lineKey]*billLine{},
 		logOnly: table != nil || slices.Contains(by, "hour"),
 	}
 }
@@ -281,7 +281,7 @@ func newBiller(by []string, table *pricing.Table) *biller {
 func (b *biller) begin(run string, prices map[string]RunPrice, judge bool) {
 	b.run, b.recall, b.judge = run, prices, judge
 	b.found = map[priceKey]*pricing.Price{}
-	b.simple, b.last, b.priced = map[lineKey]*Line{}, nil, false
+	b.simple, b.last, b.priced = map[lineKey]*billLine{}, nil, false
 	b.models = map[string]*costSpread{}
 }
 
@@ -293,8 +293,8 @@ func (b *biller) likewise() *biller {
 }
 
 // add bills one row and returns its part of the bill.
-func (b *biller) add(r *billRow) Entry {
-	sum := Entry{AtMostNanoUSD: new(int64)}
+func (b *biller) add(r *billRow) entry {
+	sum := entry{AtMostNanoUSD: new(int64)}
 	if !b.logOnly && b.plain(r) {
 		sum = r.simpleEntry()
 		sum.Rows = 1
@@ -310,7 +310,7 @@ func (b *biller) add(r *billRow) Entry {
 	return sum
 }
 
-func (b *biller) spread(model string, e *Entry) {
+func (b *biller) spread(model string, e *entry) {
 	s := b.models[model]
 	if s == nil {
 		s = &costSpread{}
@@ -323,10 +323,10 @@ func (b *biller) spread(model string, e *Entry) {
 	s.atLeast = s.atLeast || e.AtLeast()
 }
 
-func (b *biller) simpleLine(r *billRow) *Entry {
+func (b *biller) simpleLine(r *billRow) *entry {
 	key := lineKey{r.Model, r.Endpoint, r.Outcome, view.Value(r.StopReason), view.Value(r.Category), view.Value(r.ServedModel)}
 	if b.last != nil && key == b.lastKey {
-		return &b.last.Entry
+		return &b.last.entry
 	}
 	l, ok := b.simple[key]
 	defer func() { b.last, b.lastKey = l, key }()
@@ -338,7 +338,7 @@ func (b *biller) simpleLine(r *billRow) *Entry {
 		l = b.line(r, b.kind(kind), time.Time{}, view.Value(r.ServedModel))
 		b.simple[key] = l
 	}
-	return &l.Entry
+	return &l.entry
 }
 
 func (b *biller) kind(kind string) string {
@@ -349,7 +349,7 @@ func (b *biller) kind(kind string) string {
 }
 
 // addLog bills the attempts of a row one by one.
-func (b *biller) addLog(r *billRow, sum *Entry) {
+func (b *biller) addLog(r *billRow, sum *entry) {
 	attempts, ok := r.log()
 	if !ok {
 		attempts = []nightshift.Attempt{r.asAttempt()}
@@ -367,7 +367,7 @@ func (b *biller) addLog(r *billRow, sum *Entry) {
 		sum.add(&e)
 	}
 	if first { // nothing was sent
-		e := Entry{Rows: 1, AtMostNanoUSD: new(int64)}
+		e := entry{Rows: 1, AtMostNanoUSD: new(int64)}
 		b.line(r, b.kind(kindWasted), time.Time{}, "").add(&e)
 		sum.add(&e)
 	}
@@ -402,9 +402,9 @@ func attemptKind(r *billRow, a *nightshift.Attempt) string {
 }
 
 // attempt bills one attempt.
-func (b *biller) attempt(r *billRow, a *nightshift.Attempt) Entry {
+func (b *biller) attempt(r *billRow, a *nightshift.Attempt) entry {
 	u := a.Usage
-	e := Entry{
+	e := entry{
 		Attempts: 1, Input: u.Input.N(), CacheRead: u.CacheRead.N(), CacheWrite: u.CacheWrite5m.N() + u.CacheWrite1h.N(),
 		Output: u.Output.N(), Reasoning: u.Reasoning.N(), Searches: u.Searches.N(),
 	}
@@ -429,7 +429,7 @@ func (b *biller) attempt(r *billRow, a *nightshift.Attempt) Entry {
 }
 
 // bound is the most that an attempt can have cost, nil when nothing says.
-func bound(e Entry, a *nightshift.Attempt, cost nightshift.NanoUSD, priced bool) *int64 {
+func bound(e entry, a *nightshift.Attempt, cost nightshift.NanoUSD, priced bool) *int64 {
 	most := int64(cost)
 	switch {
 	case e.NoUsage > 0 && a.WorstCost > 0:
@@ -442,7 +442,7 @@ func bound(e Entry, a *nightshift.Attempt, cost nightshift.NanoUSD, priced bool)
 
 // cost prices an attempt: with the table when there is one, else as recorded.
 // Usage of an attempt that was cut is priced for what it says: a lower bound.
-func (b *biller) cost(r *billRow, a *nightshift.Attempt, e *Entry) (cost nightshift.NanoUSD, priced bool) {
+func (b *biller) cost(r *billRow, a *nightshift.Attempt, e *entry) (cost nightshift.NanoUSD, priced bool) {
 	price := b.price(r, a)
 	if price != nil {
 		if saved, ok := pricing.Saved(*price, a.Usage); ok {
@@ -513,7 +513,7 @@ func find(t *pricing.Table, list string, r *billRow, served string) *pricing.Pri
 }
 
 // line finds or makes the line of an attempt.
-func (b *biller) line(r *billRow, kind string, at time.Time, served string) *Line {
+func (b *biller) line(r *billRow, kind string, at time.Time, served string) *billLine {
 	key := make([]string, len(b.by))
 	for i, word := range b.by {
 		key[i] = b.value(word, r, kind, at, served)
@@ -521,7 +521,7 @@ func (b *biller) line(r *billRow, kind string, at time.Time, served string) *Lin
 	name := strings.Join(key, "\x00")
 	l, ok := b.lines[name]
 	if !ok {
-		l = &Line{Key: key, Entry: Entry{AtMostNanoUSD: new(int64)}}
+		l = &billLine{Key: key, entry: entry{AtMostNanoUSD: new(int64)}}
 		b.lines[name] = l
 	}
 	return l
@@ -558,12 +558,12 @@ func (b *biller) value(word string, r *billRow, kind string, at time.Time, serve
 
 // sorted returns the lines: hours and kinds in their own order, the others by
 // cost.
-func (b *biller) sorted() []Line {
-	lines := make([]Line, 0, len(b.lines))
+func (b *biller) sorted() []billLine {
+	lines := make([]billLine, 0, len(b.lines))
 	for _, l := range b.lines {
-		lines = append(lines, Line{l.Key, l.closed()})
+		lines = append(lines, billLine{l.Key, l.closed()})
 	}
-	slices.SortFunc(lines, func(x, y Line) int {
+	slices.SortFunc(lines, func(x, y billLine) int {
 		if slices.Contains(b.by, "hour") || slices.Contains(b.by, "attempt") {
 			return slices.Compare(x.Key, y.Key)
 		}
@@ -573,8 +573,8 @@ func (b *biller) sorted() []Line {
 }
 
 // project says what the rows of each model that are not on record will cost.
-func (b *biller) project(models []string, items int64) []Projection {
-	var all []Projection
+func (b *biller) project(models []string, items int64) []projection {
+	var all []projection
 	for _, m := range models {
 		s := b.models[m]
 		if s == nil || s.rows == 0 || s.rows >= items {
@@ -585,7 +585,7 @@ func (b *biller) project(models []string, items int64) []Projection {
 		variance := math.Max(s.squares/n-mean*mean, 0) * n / math.Max(n-1, 1)
 		// The costSpread of the rows to come, and of the mean they are judged by.
 		half := 1.96 * math.Sqrt(variance*(left+left*left/n))
-		all = append(all, Projection{
+		all = append(all, projection{
 			Run: b.run, Model: m, Rows: items - s.rows, CostUSD: left * mean,
 			LowUSD: math.Max(left*mean-half, 0), HighUSD: left*mean + half, AtLeast: s.atLeast,
 		})
@@ -607,7 +607,7 @@ func CheckDimensions(by []string) error {
 func (b *biller) merge(o *biller) {
 	for name, l := range o.lines {
 		if mine, ok := b.lines[name]; ok {
-			mine.add(&l.Entry)
+			mine.add(&l.entry)
 		} else {
 			b.lines[name] = l
 		}

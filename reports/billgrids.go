@@ -36,7 +36,7 @@ func (b *Bill) headline() string {
 }
 
 // money writes the cost of an entry: "-" where nothing of it is known.
-func (e Entry) money() string {
+func (e entry) money() string {
 	if e.CostNanoUSD == 0 && e.AtLeast() && e.AtMostNanoUSD == nil {
 		return render.Unknown
 	}
@@ -78,7 +78,7 @@ func (b *Bill) lines() render.Grid {
 		g.Head = append(g.Head, o.head)
 	}
 	g.Head = append(g.Head, "cost")
-	row := func(key []string, e Entry) {
+	row := func(key []string, e entry) {
 		cells := append(key[:len(key):len(key)], render.Count(e.Attempts), render.Count(e.Input), render.Count(e.Output))
 		for _, o := range optional {
 			cells = append(cells, o.cell(e))
@@ -86,7 +86,7 @@ func (b *Bill) lines() render.Grid {
 		g.Rows = append(g.Rows, append(cells, e.money()))
 	}
 	for _, l := range b.Lines {
-		row(l.Key, l.Entry)
+		row(l.Key, l.entry)
 	}
 	if g.Total {
 		key := make([]string, len(b.By))
@@ -99,24 +99,24 @@ func (b *Bill) lines() render.Grid {
 // An entryColumn is shown where it says something.
 type entryColumn struct {
 	head string
-	of   func(Entry) int64
-	cell func(Entry) string
+	of   func(entry) int64
+	cell func(entry) string
 }
 
 var entryColumns = []entryColumn{
-	{"cache read", func(e Entry) int64 { return e.CacheRead }, func(e Entry) string { return render.Count(e.CacheRead) }},
-	{"cache write", func(e Entry) int64 { return e.CacheWrite }, func(e Entry) string { return render.Count(e.CacheWrite) }},
-	{"reasoning", func(e Entry) int64 { return e.Reasoning }, func(e Entry) string { return render.Count(e.Reasoning) }},
-	{"searches", func(e Entry) int64 { return e.Searches }, func(e Entry) string { return render.Count(e.Searches) }},
-	{"no usage", func(e Entry) int64 { return e.NoUsage }, func(e Entry) string { return render.Count(e.NoUsage) }},
-	{"no price", func(e Entry) int64 { return e.NoPrice }, func(e Entry) string { return render.Count(e.NoPrice) }},
-	{"cache saved", func(e Entry) int64 { return e.SavedNanoUSD }, func(e Entry) string { return render.Money(e.SavedNanoUSD, false) }},
-	{"reported", func(e Entry) int64 { return e.ReportedAttempts }, func(e Entry) string { return e.reported() }},
+	{"cache read", func(e entry) int64 { return e.CacheRead }, func(e entry) string { return render.Count(e.CacheRead) }},
+	{"cache write", func(e entry) int64 { return e.CacheWrite }, func(e entry) string { return render.Count(e.CacheWrite) }},
+	{"reasoning", func(e entry) int64 { return e.Reasoning }, func(e entry) string { return render.Count(e.Reasoning) }},
+	{"searches", func(e entry) int64 { return e.Searches }, func(e entry) string { return render.Count(e.Searches) }},
+	{"no usage", func(e entry) int64 { return e.NoUsage }, func(e entry) string { return render.Count(e.NoUsage) }},
+	{"no price", func(e entry) int64 { return e.NoPrice }, func(e entry) string { return render.Count(e.NoPrice) }},
+	{"cache saved", func(e entry) int64 { return e.SavedNanoUSD }, func(e entry) string { return render.Money(e.SavedNanoUSD, false) }},
+	{"reported", func(e entry) int64 { return e.ReportedAttempts }, func(e entry) string { return e.reported() }},
 }
 
 // reported is the providers' own figure; at least, where not every request
 // that counts has one.
-func (e Entry) reported() string {
+func (e entry) reported() string {
 	if e.ReportedAttempts == 0 {
 		return "-"
 	}
@@ -136,11 +136,11 @@ func (b *Bill) optional() []entryColumn {
 // outside are the costs beside those of the models.
 func (b *Bill) outside() render.Grid {
 	g := render.Grid{Title: "Beside the models", Head: []string{"beside the models", "requests", "input", "output", "cost"}, Total: true}
-	row := func(name string, e Entry) {
+	row := func(name string, e entry) {
 		g.Rows = append(g.Rows, []string{name, render.Count(e.Attempts), render.Count(e.Input), render.Count(e.Output), e.money()})
 	}
 	for _, l := range b.Judges {
-		row(innerName(l.Key), l.Entry)
+		row(innerName(l.Key), l.entry)
 	}
 	if b.Unsettled != nil {
 		row("rows without a record", *b.Unsettled)

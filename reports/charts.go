@@ -151,7 +151,7 @@ func (s *Summary) charts() []chart {
 }
 
 // overTime draws stacked bars of a timeline.
-func (s *Summary) overTime(c chart, names []string, values func(Bin) []int64) chart {
+func (s *Summary) overTime(c chart, names []string, values func(bin) []int64) chart {
 	t := s.Timeline
 	var most, sum int64
 	for _, b := range t.Bins {
@@ -228,17 +228,17 @@ func timeTicks(x scale, first, last time.Time) []tick {
 
 func (s *Summary) tokensChart() chart {
 	return s.overTime(chart{ID: "tokens", Title: "Tokens over time", YLabel: "tokens"}, []string{"input", "output"},
-		func(b Bin) []int64 { return []int64{b.Input, b.Output} })
+		func(b bin) []int64 { return []int64{b.Input, b.Output} })
 }
 
 func (s *Summary) refusalsChart() chart {
 	return s.overTime(chart{ID: "refusals", Title: "Requests without an answer, over time", YLabel: "requests"},
 		[]string{"refused for rate limits", "failed", "declined by the model"},
-		func(b Bin) []int64 { return []int64{b.Refused, b.Failed, b.Declined} })
+		func(b bin) []int64 { return []int64{b.Refused, b.Failed, b.Declined} })
 }
 
 // distribution draws one line a model over buckets.
-func (s *Summary) distribution(c chart, of func(ModelSummary) Histogram, label func(float64) string) chart {
+func (s *Summary) distribution(c chart, of func(modelSummary) histogram, label func(float64) string) chart {
 	low, high, most := math.Inf(1), 0.0, 0.0
 	for _, m := range s.Models {
 		h := of(m)
@@ -306,7 +306,7 @@ func logTicks(x scale, label func(float64) string) []tick {
 
 func (s *Summary) latencyChart() chart {
 	c := s.distribution(chart{ID: "latency", Title: "Latency of answers", XLabel: "latency"},
-		func(m ModelSummary) Histogram { return m.LatencyHist }, func(v float64) string { return render.Seconds(&v) })
+		func(m modelSummary) histogram { return m.LatencyHist }, func(v float64) string { return render.Seconds(&v) })
 	var parts []string
 	for _, m := range s.Models {
 		parts = append(parts, m.Model+": half of the answers within "+render.Seconds(m.LatencyMS.P50)+", 95 % within "+render.Seconds(m.LatencyMS.P95))
@@ -317,7 +317,7 @@ func (s *Summary) latencyChart() chart {
 
 func (s *Summary) outputChart() chart {
 	c := s.distribution(chart{ID: "output", Title: "Output tokens of answers", XLabel: "output tokens"},
-		func(m ModelSummary) Histogram { return m.OutputHist }, short)
+		func(m modelSummary) histogram { return m.OutputHist }, short)
 	c.Summary = "how many tokens the answers of each model have"
 	return c
 }

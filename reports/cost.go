@@ -83,7 +83,7 @@ func checkPaths(paths []string) error {
 type costing struct {
 	bill           *Bill
 	models, judges *biller
-	unsettled      *Entry
+	unsettled      *entry
 }
 
 func (c *costing) source(path string) error {
@@ -199,9 +199,9 @@ func (c *costing) unrecorded(dir string) error {
 	return nil
 }
 
-func unsettledEntry(st view.StatusInfo) Entry {
+func unsettledEntry(st view.StatusInfo) entry {
 	t := st.Unsettled
-	e := Entry{
+	e := entry{
 		Attempts: t.Attempts + int64(len(st.Unknown)),
 		Input:    t.BilledInputTokens.N(), Output: t.BilledOutputTokens.N(),
 		CostNanoUSD: int64(t.Cost), NoUsage: t.MaybeBilled + int64(len(st.Unknown)),
@@ -283,16 +283,16 @@ func runPrices(plan json.RawMessage) map[string]RunPrice {
 func (c *costing) close() *Bill { return c.closeOver(c.models.sorted()) }
 
 // closeOver sums up: the models' lines, the judges' and the rest.
-func (c *costing) closeOver(lines []Line) *Bill {
+func (c *costing) closeOver(lines []billLine) *Bill {
 	b := c.bill
 	b.Lines, b.Judges = lines, c.judges.sorted()
 	models, total := newEntry(), newEntry()
 	for _, l := range b.Lines {
-		models.add(&l.Entry)
+		models.add(&l.entry)
 	}
 	total.add(models)
 	for _, l := range b.Judges {
-		total.add(&l.Entry)
+		total.add(&l.entry)
 	}
 	if c.unsettled != nil {
 		e := c.unsettled.closed()

@@ -39,7 +39,7 @@ func (s *Summary) document() *render.Document {
 	return d
 }
 
-func (e ErrorGroup) line() string {
+func (e errorGroup) line() string {
 	return sprintf("%s: %s failed with %s, first %s: %s", e.Model, render.Counted(e.Rows, "row"), e.Class, e.FirstID, e.Example)
 }
 
@@ -53,7 +53,7 @@ func (s *Summary) allWarnings() []string {
 // saidOfCosts reports whether a warning of the comparison says of a model's
 // cost what the summary says with its reason.
 func (s *Summary) saidOfCosts(warning string) bool {
-	return s.any(func(m ModelSummary) bool {
+	return s.any(func(m modelSummary) bool {
 		return (m.MaybeBilled > 0 || m.Bill.NoPrice > 0) && strings.HasPrefix(warning, m.Model+": the cost of ")
 	})
 }
@@ -109,9 +109,9 @@ var Outcomes = []nightshift.Outcome{
 func (s *Summary) outcomes() render.Grid {
 	g := render.Grid{Title: "Rows", Head: []string{"rows"}}
 	shown := slices.DeleteFunc(slices.Clone(Outcomes), func(o nightshift.Outcome) bool {
-		return o != nightshift.OutcomeOK && o != nightshift.OutcomeFailed && !s.any(func(m ModelSummary) bool { return m.Outcomes[o] > 0 })
+		return o != nightshift.OutcomeOK && o != nightshift.OutcomeFailed && !s.any(func(m modelSummary) bool { return m.Outcomes[o] > 0 })
 	})
-	notRun := s.any(func(m ModelSummary) bool { return m.NotRun() > 0 })
+	notRun := s.any(func(m modelSummary) bool { return m.NotRun() > 0 })
 	for _, o := range shown {
 		g.Head = append(g.Head, strings.ReplaceAll(string(o), "_", " "))
 	}
@@ -132,7 +132,7 @@ func (s *Summary) outcomes() render.Grid {
 	return g
 }
 
-func (s *Summary) any(is func(ModelSummary) bool) bool { return slices.ContainsFunc(s.Models, is) }
+func (s *Summary) any(is func(modelSummary) bool) bool { return slices.ContainsFunc(s.Models, is) }
 
 func (s *Summary) scores() render.Grid {
 	g := render.Grid{Title: "Scores", Texts: 2, Head: []string{"scores", "scorer", "mean", "95 % interval", "rows", "scored", "no answer", "unscored", "failed"}}
@@ -177,10 +177,10 @@ func (s *Summary) stops() render.Grid {
 func (s *Summary) spending() render.Grid {
 	g := render.Grid{Title: "Tokens and cost", Total: true, Head: []string{"tokens and cost", "input", "cached", "output", "reasoning", "cost", "per 1,000"}}
 	g.Note = "Input is without cached tokens; output includes reasoning; per 1,000 rows."
-	line := func(name string, e Entry) {
+	line := func(name string, e entry) {
 		each := "-"
 		if e.Rows > 0 {
-			each = Entry{CostNanoUSD: e.CostNanoUSD * 1000 / e.Rows, NoUsage: e.NoUsage, NoPrice: e.NoPrice, AtMostNanoUSD: e.AtMostNanoUSD}.money()
+			each = entry{CostNanoUSD: e.CostNanoUSD * 1000 / e.Rows, NoUsage: e.NoUsage, NoPrice: e.NoPrice, AtMostNanoUSD: e.AtMostNanoUSD}.money()
 		}
 		g.Rows = append(g.Rows, []string{name, render.Count(e.Input), render.Count(e.CacheRead + e.CacheWrite), render.Count(e.Output), render.Count(e.Reasoning), e.money(), each})
 	}
@@ -188,7 +188,7 @@ func (s *Summary) spending() render.Grid {
 		line(m.Model, m.Bill)
 	}
 	for _, j := range s.Judges {
-		line(innerName(j.Key), j.Entry)
+		line(innerName(j.Key), j.entry)
 	}
 	if s.Unsettled != nil {
 		line("rows without a record", *s.Unsettled)
@@ -202,7 +202,7 @@ func (s *Summary) spending() render.Grid {
 	return g
 }
 
-func mostMoney(e Entry) string {
+func mostMoney(e entry) string {
 	if e.AtMostNanoUSD == nil {
 		return "unknown"
 	}

@@ -9,15 +9,15 @@ import (
 // bucketsPerDecade is how finely histograms tell values apart.
 const bucketsPerDecade = 10
 
-// A Histogram counts values in buckets whose bounds grow by the same factor.
-type Histogram struct {
+// A histogram counts values in buckets whose bounds grow by the same factor.
+type histogram struct {
 	N       int64    `json:"n"`
 	Zeros   int64    `json:"zeros,omitempty"` // values of 0 and less, which have no bucket
-	Buckets []Bucket `json:"buckets"`
+	Buckets []bucket `json:"buckets"`
 }
 
-// A Bucket counts the values in [From, To).
-type Bucket struct {
+// A bucket counts the values in [From, To).
+type bucket struct {
 	From float64 `json:"from"`
 	To   float64 `json:"to"`
 	N    int64   `json:"n"`
@@ -41,11 +41,11 @@ func (b *logBuckets) add(v float64) {
 	b.counts[int(math.Floor(math.Log10(v)*bucketsPerDecade+1e-9))]++
 }
 
-func (b *logBuckets) histogram() Histogram {
-	h := Histogram{N: b.n, Zeros: b.zeros, Buckets: []Bucket{}}
+func (b *logBuckets) histogram() histogram {
+	h := histogram{N: b.n, Zeros: b.zeros, Buckets: []bucket{}}
 	edge := func(k int) float64 { return math.Pow(10, float64(k)/bucketsPerDecade) }
 	for _, k := range slices.Sorted(maps.Keys(b.counts)) {
-		h.Buckets = append(h.Buckets, Bucket{edge(k), edge(k + 1), b.counts[k]})
+		h.Buckets = append(h.Buckets, bucket{edge(k), edge(k + 1), b.counts[k]})
 	}
 	return h
 }

@@ -49,12 +49,12 @@ type Answer struct {
 	Output      *int64          `json:"output_tokens"`
 	Reasoning   *int64          `json:"reasoning_tokens,omitempty"`
 	LatencyMS   *float64        `json:"latency_ms"`
-	Scores      []ItemScore     `json:"scores,omitempty"`
+	Scores      []itemScore     `json:"scores,omitempty"`
 	Attempts    json.RawMessage `json:"attempts,omitempty"`
 }
 
-// An ItemScore is what one scorer said of an Answer.
-type ItemScore struct {
+// An itemScore is what one scorer said of an Answer.
+type itemScore struct {
 	Scorer      string   `json:"scorer"`
 	Value       *float64 `json:"value"`
 	Status      string   `json:"status"`
@@ -190,7 +190,7 @@ func joinScores(dir string, items map[compare.ItemKey]*Item) error {
 		for i := range item.Answers {
 			if item.Answers[i].Model == s.Model {
 				item.Answers[i].Scores = append(item.Answers[i].Scores,
-					ItemScore{s.Scorer, s.Value, string(s.Status), view.Value(s.Answer), view.Value(s.Explanation)})
+					itemScore{s.Scorer, s.Value, string(s.Status), view.Value(s.Answer), view.Value(s.Explanation)})
 			}
 		}
 	}

@@ -73,7 +73,7 @@ func TestBoundShares(t *testing.T) {
 }
 
 func TestBoundGrid(t *testing.T) {
-	s := &Summary{Models: []ModelSummary{
+	s := &Summary{Models: []modelSummary{
 		{Model: "a", LimitedBy: []LimitShare{{"output token limit", 0.92, 92}, {FreeRunning, 0.075, 7.5}, {"budget", 0.005, 0.5}}},
 		{Model: "b"},
 		{Model: "c", LimitedBy: []LimitShare{{FreeRunning, 0.6, 6}, {"concurrency", 0.4, 4}}},
@@ -87,7 +87,7 @@ c                           -         40 %         60 %
 	if strings.TrimRight(strings.Join(strings.Fields(got), " "), " ") != strings.Join(strings.Fields(want), " ") {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if g := (&Summary{Models: []ModelSummary{{Model: "a"}}}).grids(); len(g) > 0 && g[len(g)-1].Title == "Limited by" {
+	if g := (&Summary{Models: []modelSummary{{Model: "a"}}}).grids(); len(g) > 0 && g[len(g)-1].Title == "Limited by" {
 		t.Error("a table of nothing is shown")
 	}
 }

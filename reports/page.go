@@ -128,7 +128,7 @@ func (p *Page) fitting(room int) []json.RawMessage {
 		c := *i
 		c.Answers = append([]Answer(nil), i.Answers...)
 		for j := range c.Answers {
-			c.Answers[j].Scores = append([]ItemScore(nil), c.Answers[j].Scores...)
+			c.Answers[j].Scores = append([]itemScore(nil), c.Answers[j].Scores...)
 		}
 		c.Shorten(longestText)
 		b, err := itemJSON(&c)

@@ -42,7 +42,7 @@ func newPicker() *picker {
 	}}
 }
 
-func (p *picker) add(row *summaryRow, e *Entry) {
+func (p *picker) add(row *summaryRow, e *entry) {
 	key := compare.ItemKey{Row: row.Row, Epoch: row.Epoch}
 	chance := even(key)
 	switch o := nightshift.Outcome(row.Outcome); {

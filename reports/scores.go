@@ -11,10 +11,10 @@ import (
 	"nightshift/runner/store/view"
 )
 
-// A ScoreSummary is what one scorer said of one model. Mean and interval are
+// A scoreSummary is what one scorer said of one model. Mean and interval are
 // over the rows that have a score; how many those are stands beside them.
 // They are null where there is none.
-type ScoreSummary struct {
+type scoreSummary struct {
 	Model    string   `json:"model"`
 	Scorer   string   `json:"scorer"`
 	Answers  int64    `json:"answers"`   // scores of any status, repetitions included
@@ -31,7 +31,7 @@ type ScoreSummary struct {
 // scoreTally collects a ScoreSummary: the mean over repetitions of each item,
 // items one after the other.
 type scoreTally struct {
-	ScoreSummary
+	scoreSummary
 	row    int64
 	sum    float64
 	n      int64
@@ -72,9 +72,9 @@ func (t *scoreTally) flush() {
 
 // close makes the summary. label says which rows depend on each other; nil
 // when none do.
-func (t *scoreTally) close(label func(row int64) int32) ScoreSummary {
+func (t *scoreTally) close(label func(row int64) int32) scoreSummary {
 	t.flush()
-	s := t.ScoreSummary
+	s := t.scoreSummary
 	s.Items = int64(len(t.values))
 	if s.Items == 0 {
 		return s
@@ -102,7 +102,7 @@ func known(v float64) *float64 {
 }
 
 // scoreSummaries reads the score tables of a run.
-func scoreSummaries(dir string, models []string) ([]ScoreSummary, error) {
+func scoreSummaries(dir string, models []string) ([]scoreSummary, error) {
 	tallies := map[[2]string]*scoreTally{}
 	var order [][2]string
 	for s, err := range view.Scores(dir) {
@@ -112,7 +112,7 @@ func scoreSummaries(dir string, models []string) ([]ScoreSummary, error) {
 		key := [2]string{s.Scorer, s.Model}
 		t, ok := tallies[key]
 		if !ok {
-			t = &scoreTally{ScoreSummary: ScoreSummary{Model: s.Model, Scorer: s.Scorer}, row: -1}
+			t = &scoreTally{scoreSummary: scoreSummary{Model: s.Model, Scorer: s.Scorer}, row: -1}
 			tallies[key] = t
 			order = append(order, key)
 		}
@@ -135,7 +135,7 @@ func scoreSummaries(dir string, models []string) ([]ScoreSummary, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []ScoreSummary
+	var all []scoreSummary
 	for _, key := range order {
 		t := tallies[key]
 		if kinds[key[0]] == compare.Pairwise {

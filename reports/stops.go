@@ -13,16 +13,16 @@ type Stop struct {
 	Reason string `json:"reason"`
 }
 
-// A Silence is an endpoint that gave no answers when the running process, or
+// A silence is an endpoint that gave no answers when the running process, or
 // the one that was killed, looked last.
-type Silence struct {
+type silence struct {
 	Endpoint string    `json:"endpoint"`
 	Models   []string  `json:"models"`
 	Since    time.Time `json:"since"`
 	Error    string    `json:"error"` // the last
 }
 
-func (s Silence) line() string {
+func (s silence) line() string {
 	return sprintf("%s has given no answers since %s: %s", s.Endpoint, s.Since.UTC().Format(time.RFC3339), s.Error)
 }
 
@@ -43,14 +43,14 @@ type liveTroubles struct {
 
 // readTroubles says why the last start of a run stopped, and which endpoints
 // are silent in one that goes on. Both are empty when the run never said.
-func readTroubles(dir string) (stops []Stop, silent []Silence) {
+func readTroubles(dir string) (stops []Stop, silent []silence) {
 	var l liveTroubles
 	if readJSON(filepath.Join(dir, LiveFile), &l) != nil || len(l.Stops) > 0 {
 		return l.Stops, nil
 	}
 	for _, e := range l.Endpoints {
 		if e.Since != nil && (e.Down || e.Succeeded == 0) {
-			silent = append(silent, Silence{e.Name, e.Models, *e.Since, e.LastError})
+			silent = append(silent, silence{e.Name, e.Models, *e.Since, e.LastError})
 		}
 	}
 	return nil, silent
@@ -60,7 +60,7 @@ func readTroubles(dir string) (stops []Stop, silent []Silence) {
 // silent in one that goes on, a line each.
 func Troubles(dir string) []string { return troubleLines(readTroubles(dir)) }
 
-func troubleLines(stops []Stop, silent []Silence) (lines []string) {
+func troubleLines(stops []Stop, silent []silence) (lines []string) {
 	for _, s := range stops {
 		lines = append(lines, s.line())
 	}

@@ -28,34 +28,34 @@ type Summary struct {
 	State     string         `json:"state"`
 	Tool      string         `json:"tool"`
 	PlanHash  string         `json:"plan_hash"`
-	Dataset   DatasetFacts   `json:"dataset"`
+	Dataset   datasetFacts   `json:"dataset"`
 	Epochs    int            `json:"epochs"`
 	Started   *time.Time     `json:"started_at"`
 	Finished  *time.Time     `json:"finished_at"`
 	Worked    float64        `json:"worked_seconds"` // from first request to last answer of each start, added up
-	Models    []ModelSummary `json:"models"`
-	Judges    []Line         `json:"judges,omitempty"`    // what scorers' requests cost, by judge
-	Unsettled *Entry         `json:"unsettled,omitempty"` // spent on rows that have no record yet
-	Total     Entry          `json:"total"`               // of models, judges and unsettled rows
-	Scores    []ScoreSummary `json:"scores,omitempty"`
-	Errors    []ErrorGroup   `json:"errors,omitempty"`
+	Models    []modelSummary `json:"models"`
+	Judges    []billLine     `json:"judges,omitempty"`    // what scorers' requests cost, by judge
+	Unsettled *entry         `json:"unsettled,omitempty"` // spent on rows that have no record yet
+	Total     entry          `json:"total"`               // of models, judges and unsettled rows
+	Scores    []scoreSummary `json:"scores,omitempty"`
+	Errors    []errorGroup   `json:"errors,omitempty"`
 	Stops     []Stop         `json:"stops,omitempty"`  // why the last start ended early
-	Silent    []Silence      `json:"silent,omitempty"` // endpoints without answers at present
-	Timeline  Timeline       `json:"timeline"`
+	Silent    []silence      `json:"silent,omitempty"` // endpoints without answers at present
+	Timeline  stretches      `json:"timeline"`
 	Warnings  []string       `json:"warnings,omitempty"`
 	PriceDate string         `json:"price_table,omitempty"`
 	// Comparison is filled in by whoever compares the models; nil otherwise.
 	Comparison *compare.Block `json:"comparison,omitempty"`
 }
 
-// DatasetFacts say which dataset was run.
-type DatasetFacts struct {
+// datasetFacts say which dataset was run.
+type datasetFacts struct {
 	Rows int64  `json:"rows"`
 	Hash string `json:"hash"`
 }
 
-// A ModelSummary is one model's part of a Summary.
-type ModelSummary struct {
+// A modelSummary is one model's part of a Summary.
+type modelSummary struct {
 	Model          string                       `json:"model"`
 	Endpoint       string                       `json:"endpoint"`
 	RequestedModel string                       `json:"requested_model"`
@@ -64,7 +64,7 @@ type ModelSummary struct {
 	Rows           int64                        `json:"rows"`                    // on record
 	Outcomes       map[nightshift.Outcome]int64 `json:"outcomes"`
 	StopReasons    map[string]int64             `json:"stop_reasons"`
-	Bill           Entry                        `json:"bill"` // of all attempts
+	Bill           entry                        `json:"bill"` // of all attempts
 	MaybeBilled    int64                        `json:"rows_maybe_billed"`
 	AnswersNoUsage int64                        `json:"answers_without_usage"`
 	Attempts       int64                        `json:"attempts"`
@@ -73,8 +73,8 @@ type ModelSummary struct {
 
 	LatencyMS    stats.Percentiles `json:"latency_ms"`
 	FirstTokenMS stats.Percentiles `json:"first_token_ms"`
-	LatencyHist  Histogram         `json:"latency_histogram"`       // of answers, in milliseconds
-	OutputHist   Histogram         `json:"output_tokens_histogram"` // of answers
+	LatencyHist  histogram         `json:"latency_histogram"`       // of answers, in milliseconds
+	OutputHist   histogram         `json:"output_tokens_histogram"` // of answers
 
 	// LimitedBy is what limited the model's throughput, the most first, over all
 	// starts; nil when the run never said.
@@ -82,10 +82,10 @@ type ModelSummary struct {
 }
 
 // NotRun is how many rows have no record yet.
-func (m ModelSummary) NotRun() int64 { return max(m.Expected-m.Rows, 0) }
+func (m modelSummary) NotRun() int64 { return max(m.Expected-m.Rows, 0) }
 
 // Answered is how many rows a model's answer is on record for.
-func (m ModelSummary) Answered() int64 {
+func (m modelSummary) Answered() int64 {
 	var n int64
 	for o, k := range m.Outcomes {
 		if o.Answered() {
@@ -95,8 +95,8 @@ func (m ModelSummary) Answered() int64 {
 	return n
 }
 
-// An ErrorGroup is one way in which rows of a model failed.
-type ErrorGroup struct {
+// An errorGroup is one way in which rows of a model failed.
+type errorGroup struct {
 	Model   string `json:"model"`
 	Class   string `json:"class"`
 	Hint    string `json:"hint,omitempty"` // what to try
@@ -149,7 +149,7 @@ func (r *summaryRow) bill() *billRow {
 
 // summarize reads a run directory and shows every row to watch, with its cost.
 // Parquet files that are damaged are passed over and named in the warnings.
-func summarize(dir string, watch func(*summaryRow, *Entry)) (*Summary, view.Info, error) {
+func summarize(dir string, watch func(*summaryRow, *entry)) (*Summary, view.Info, error) {
 	info, err := view.ReadInfo(dir)
 	if err != nil {
 		return nil, info, err
@@ -205,10 +205,10 @@ func (s *Summary) others(dir string) error {
 	return nil
 }
 
-func (s *Summary) modelLines() []Line {
-	var lines []Line
+func (s *Summary) modelLines() []billLine {
+	var lines []billLine
 	for _, m := range s.Models {
-		lines = append(lines, Line{[]string{m.Model}, m.Bill})
+		lines = append(lines, billLine{[]string{m.Model}, m.Bill})
 	}
 	return lines
 }
@@ -217,7 +217,7 @@ func (s *Summary) modelLines() []Line {
 type tally struct {
 	models         map[string]*modelTally
 	order          []string
-	errors         map[[2]string]*ErrorGroup
+	errors         map[[2]string]*errorGroup
 	biller         *biller
 	timeline       timeline
 	started, ended *time.Time
@@ -225,14 +225,14 @@ type tally struct {
 }
 
 type modelTally struct {
-	ModelSummary
-	bill                *Entry
+	modelSummary
+	bill                *entry
 	latency, firstToken stats.Quantiles
 	latencies, outputs  logBuckets
 }
 
 func newTally(info view.Info) *tally {
-	t := &tally{models: map[string]*modelTally{}, errors: map[[2]string]*ErrorGroup{}, biller: newBiller([]string{"model"}, nil), worked: newWorktime(info.Starts)}
+	t := &tally{models: map[string]*modelTally{}, errors: map[[2]string]*errorGroup{}, biller: newBiller([]string{"model"}, nil), worked: newWorktime(info.Starts)}
 	t.biller.begin(info.Name, runPrices(info.Plan), false)
 	for _, m := range info.Models {
 		t.model(m)
@@ -243,7 +243,7 @@ func newTally(info view.Info) *tally {
 func (t *tally) model(name string) *modelTally {
 	m, ok := t.models[name]
 	if !ok {
-		m = &modelTally{bill: newEntry(), ModelSummary: ModelSummary{
+		m = &modelTally{bill: newEntry(), modelSummary: modelSummary{
 			Model: name, Served: map[string]int64{}, Outcomes: map[nightshift.Outcome]int64{},
 			StopReasons: map[string]int64{}, Flags: map[string]int64{},
 		}}
@@ -254,7 +254,7 @@ func (t *tally) model(name string) *modelTally {
 }
 
 // add counts a row and returns what it cost.
-func (t *tally) add(row *summaryRow) Entry {
+func (t *tally) add(row *summaryRow) entry {
 	m := t.model(row.Model)
 	m.Endpoint, m.RequestedModel = row.Endpoint, row.RequestedModel
 	outcome := nightshift.Outcome(row.Outcome)
@@ -306,7 +306,7 @@ func (t *tally) fail(row *summaryRow) {
 	key := [2]string{row.Model, *row.ErrorClass}
 	g, ok := t.errors[key]
 	if !ok {
-		g = &ErrorGroup{Model: row.Model, Class: *row.ErrorClass, Hint: hints[nightshift.ErrorClass(*row.ErrorClass)], Example: view.Value(row.ErrorMessage), FirstID: row.ID}
+		g = &errorGroup{Model: row.Model, Class: *row.ErrorClass, Hint: hints[nightshift.ErrorClass(*row.ErrorClass)], Example: view.Value(row.ErrorMessage), FirstID: row.ID}
 		t.errors[key] = g
 	}
 	g.Rows++
@@ -315,7 +315,7 @@ func (t *tally) fail(row *summaryRow) {
 func (t *tally) summary(dir string, info view.Info) *Summary {
 	s := &Summary{
 		Name: info.Name, Dir: dir, RunID: info.RunID, PlanHash: info.PlanHash, State: info.State, Tool: info.Tool, Epochs: info.Epochs, PriceDate: info.PriceTable,
-		Dataset: DatasetFacts{Rows: info.Rows(), Hash: info.DatasetHash},
+		Dataset: datasetFacts{Rows: info.Rows(), Hash: info.DatasetHash},
 		Started: t.started, Finished: t.ended, Worked: t.worked.total().Seconds(), Timeline: t.timeline.closed(),
 	}
 	for _, name := range t.order {
@@ -324,12 +324,12 @@ func (t *tally) summary(dir string, info view.Info) *Summary {
 		m.LatencyMS, m.FirstTokenMS = m.latency.Percentiles(), m.firstToken.Percentiles()
 		m.LatencyHist, m.OutputHist = m.latencies.histogram(), m.outputs.histogram()
 		m.Bill = m.bill.closed()
-		s.Models = append(s.Models, m.ModelSummary)
+		s.Models = append(s.Models, m.modelSummary)
 	}
 	for _, g := range t.errors {
 		s.Errors = append(s.Errors, *g)
 	}
-	slices.SortFunc(s.Errors, func(a, b ErrorGroup) int {
+	slices.SortFunc(s.Errors, func(a, b errorGroup) int {
 		return cmp.Or(cmp.Compare(b.Rows, a.Rows), cmp.Compare(a.Model, b.Model), cmp.Compare(a.Class, b.Class))
 	})
 	return s
@@ -344,7 +344,7 @@ func (s *Summary) warnings() []string {
 	return w
 }
 
-func (m *ModelSummary) warnings() []string {
+func (m *modelSummary) warnings() []string {
 	var w []string
 	if t := m.Outcomes[nightshift.OutcomeTruncated]; t*100 > m.Rows {
 		w = append(w, sprintf("%s: %s of %s answers were cut off (token cap or context window): raise max_tokens before comparing models", m.Model, render.Count(t), render.Count(m.Rows)))

@@ -14,16 +14,16 @@ import (
 // mostBins is how many stretches a Timeline has at most.
 const mostBins = 120
 
-// A Timeline is what happened when, in equal stretches of time. Stretches in
+// stretches are what happened when, in equal stretches of time. Stretches in
 // which nothing happened are left out.
-type Timeline struct {
+type stretches struct {
 	Seconds int64 `json:"seconds"` // length of a stretch
-	Bins    []Bin `json:"bins"`
+	Bins    []bin `json:"bins"`
 }
 
-// A Bin is one stretch of a Timeline. Answers and tokens count where the answer
+// A bin is one stretch. Answers and tokens count where the answer
 // ended, requests where they were sent.
-type Bin struct {
+type bin struct {
 	At       time.Time `json:"at"`
 	Answers  int64     `json:"answers"`
 	Input    int64     `json:"input_tokens"`
@@ -33,7 +33,7 @@ type Bin struct {
 	Declined int64     `json:"refusals"`         // answers in which the model declined
 }
 
-func (b *Bin) add(o *Bin) {
+func (b *bin) add(o *bin) {
 	b.Answers += o.Answers
 	b.Input += o.Input
 	b.Output += o.Output
@@ -42,17 +42,17 @@ func (b *Bin) add(o *Bin) {
 	b.Declined += o.Declined
 }
 
-// timeline collects a Timeline. Stretches begin with a second and double
+// timeline collects stretches. Stretches begin with a second and double
 // whenever there are too many.
 type timeline struct {
 	seconds     int64
-	bins        map[int64]*Bin // by the first second, since 1970
+	bins        map[int64]*bin // by the first second, since 1970
 	first, last int64
 }
 
-func (t *timeline) at(when time.Time) *Bin {
+func (t *timeline) at(when time.Time) *bin {
 	if t.bins == nil {
-		t.bins, t.seconds = map[int64]*Bin{}, 1
+		t.bins, t.seconds = map[int64]*bin{}, 1
 		t.first, t.last = when.Unix(), when.Unix()
 	}
 	t.first, t.last = min(t.first, when.Unix()), max(t.last, when.Unix())
@@ -62,7 +62,7 @@ func (t *timeline) at(when time.Time) *Bin {
 	key := when.Unix() - mod(when.Unix(), t.seconds)
 	b, ok := t.bins[key]
 	if !ok {
-		b = &Bin{}
+		b = &bin{}
 		t.bins[key] = b
 	}
 	return b
@@ -72,11 +72,11 @@ func mod(a, b int64) int64 { return (a%b + b) % b }
 
 func (t *timeline) widen() {
 	t.seconds *= 2
-	wide := map[int64]*Bin{}
+	wide := map[int64]*bin{}
 	for key, b := range t.bins {
 		key -= mod(key, t.seconds)
 		if wide[key] == nil {
-			wide[key] = &Bin{}
+			wide[key] = &bin{}
 		}
 		wide[key].add(b)
 	}
@@ -111,8 +111,8 @@ func (t *timeline) add(row *summaryRow) {
 	}
 }
 
-func (t *timeline) closed() Timeline {
-	line := Timeline{Seconds: t.seconds, Bins: []Bin{}}
+func (t *timeline) closed() stretches {
+	line := stretches{Seconds: t.seconds, Bins: []bin{}}
 	for _, key := range slices.Sorted(maps.Keys(t.bins)) {
 		b := *t.bins[key]
 		b.At = time.Unix(key, 0).UTC()

@@ -27,9 +27,9 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// PlainLen returns how many bytes at the front of s stand for themselves in a
+// plainLen returns how many bytes at the front of s stand for themselves in a
 // JSON string: ASCII without control characters, quotes and backslashes.
-func PlainLen[T string | []byte](s T) int {
+func plainLen[T string | []byte](s T) int {
 	const (
 		ones  = 0x0101010101010101
 		highs = 0x80 * ones
@@ -61,7 +61,7 @@ func AppendString(dst []byte, s string) []byte {
 	for i := 0; i < len(s); {
 		c := s[i]
 		if plain[c] {
-			i += PlainLen(s[i:])
+			i += plainLen(s[i:])
 			continue
 		}
 		if c == '"' || c == '\\' { // by far the most frequent, in JSON within JSON

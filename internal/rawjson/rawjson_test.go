@@ -82,12 +82,12 @@ func TestInt(t *testing.T) {
 }
 
 func TestDepthAndSizeAreBounded(t *testing.T) {
-	deep := strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth)
+	deep := strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth)
 	if _, err := Scan([]byte(deep)); err != nil {
-		t.Errorf("%d levels: %v", MaxDepth, err)
+		t.Errorf("%d levels: %v", maxDepth, err)
 	}
 	if _, err := Scan([]byte("[" + deep + "]")); !errors.Is(err, ErrDepth) {
-		t.Errorf("%d levels: %v, want ErrDepth", MaxDepth+1, err)
+		t.Errorf("%d levels: %v, want ErrDepth", maxDepth+1, err)
 	}
 	if _, err := Scan([]byte("[" + strings.Repeat("0,", maxNodes) + "0]")); !errors.Is(err, ErrNodes) {
 		t.Errorf("millions of values: %v, want ErrNodes", err)

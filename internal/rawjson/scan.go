@@ -16,14 +16,14 @@ import (
 	"sync"
 )
 
-// MaxDepth is the deepest nesting that is read.
-const MaxDepth = 200
+// maxDepth is the deepest nesting that is read.
+const maxDepth = 200
 
 // maxNodes bounds the memory of one document (24 bytes a node).
 const maxNodes = 4 << 20
 
 var (
-	// ErrDepth is returned for nesting deeper than [MaxDepth].
+	// ErrDepth is returned for nesting deeper than [maxDepth].
 	ErrDepth = errors.New("JSON is nested deeper than 200 levels")
 	// ErrNodes is returned for documents of more than four million values.
 	ErrNodes = errors.New("JSON holds more than four million values")
@@ -182,7 +182,7 @@ func (d *Doc) body(at int) (Kind, uint8, error) {
 // container reads an object or array. The children of an opaque key are
 // forgotten again.
 func (d *Doc) container(at int, closing byte, item func(*Doc) error) error {
-	if d.depth++; d.depth > MaxDepth {
+	if d.depth++; d.depth > maxDepth {
 		return ErrDepth
 	}
 	if err := d.items(closing, item); err != nil {
@@ -254,7 +254,7 @@ func (d *Doc) member() error {
 func (d *Doc) str() (flags uint8, err error) {
 	data, p := d.data, d.pos+1
 	for {
-		p += PlainLen(data[p:])
+		p += plainLen(data[p:])
 		if p == len(data) {
 			break
 		}

@@ -12,7 +12,7 @@ func unquote(raw []byte) (text string, repaired bool) {
 	var out strings.Builder
 	out.Grow(len(raw))
 	for i := 0; i < len(raw); {
-		n := PlainLen(raw[i:])
+		n := plainLen(raw[i:])
 		out.Write(raw[i : i+n])
 		i += n
 		if i == len(raw) {

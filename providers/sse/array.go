@@ -48,10 +48,10 @@ type ArrayReader struct {
 }
 
 // NewArrayReader returns an ArrayReader that refuses elements of more than
-// maxElement bytes; [DefaultMaxLine] when maxElement is not positive.
+// maxElement bytes; [defaultMaxLine] when maxElement is not positive.
 func NewArrayReader(r io.Reader, maxElement int) *ArrayReader {
 	if maxElement <= 0 {
-		maxElement = DefaultMaxLine
+		maxElement = defaultMaxLine
 	}
 	return &ArrayReader{r: bufio.NewReaderSize(r, 8<<10), max: maxElement}
 }

@@ -16,8 +16,8 @@ import (
 // than the reader's limit.
 var ErrLineTooLong = errors.New("event stream: line too long")
 
-// DefaultMaxLine is the limit that a Reader has when it is given none.
-const DefaultMaxLine = 16 << 20
+// defaultMaxLine is the limit that a Reader has when it is given none.
+const defaultMaxLine = 16 << 20
 
 // An Event is one event, comment or bare value of a stream.
 type Event struct {
@@ -51,10 +51,10 @@ type Reader struct {
 }
 
 // NewReader returns a Reader that refuses lines, and data of one event, of
-// more than maxLine bytes; [DefaultMaxLine] when maxLine is not positive.
+// more than maxLine bytes; [defaultMaxLine] when maxLine is not positive.
 func NewReader(r io.Reader, maxLine int) *Reader {
 	if maxLine <= 0 {
-		maxLine = DefaultMaxLine
+		maxLine = defaultMaxLine
 	}
 	return &Reader{r: bufio.NewReaderSize(r, 8<<10), maxLine: maxLine}
 }

@@ -167,7 +167,7 @@ func (m *matrix) describeRows() {
 // plan, and those that ask the same.
 func (m *matrix) cluster() error {
 	labels, groups := stats.Group(m.prompts)
-	facts := ClusterFacts{Clusters: groups, Duplicates: len(m.keys) - groups}
+	facts := clusterFacts{Clusters: groups, Duplicates: len(m.keys) - groups}
 	keys := make([]uint64, len(m.keys))
 	named := false
 	for _, r := range m.runs {

@@ -13,7 +13,7 @@ import (
 const fewItems = 5
 
 // breakdown adds the scores by category, largest first, and their macro means.
-func (m *matrix) breakdown(c *Comparison, r *ScorerResult, cols []scoredColumn) {
+func (m *matrix) breakdown(c *Comparison, r *scorerResult, cols []scoredColumn) {
 	if len(m.names) < 2 {
 		return
 	}
@@ -33,7 +33,7 @@ func (m *matrix) breakdown(c *Comparison, r *ScorerResult, cols []scoredColumn) 
 	pairs := m.pairs(c)
 	means, ses := make([][]float64, len(cols)), make([][]float64, len(cols))
 	for _, k := range order {
-		row := CategoryRow{Category: m.names[k], Items: len(members[k])}
+		row := categoryRow{Category: m.names[k], Items: len(members[k])}
 		part := make([][]float64, len(cols))
 		labels := chosenOf(m.labels, members[k])
 		for j, col := range cols {
@@ -59,7 +59,7 @@ func (m *matrix) breakdown(c *Comparison, r *ScorerResult, cols []scoredColumn) 
 	}
 	for j, col := range cols {
 		mean, se := stats.Macro(means[j], ses[j])
-		r.Macro = append(r.Macro, MacroScore{col.Label, defined(mean), defined(se)})
+		r.Macro = append(r.Macro, macroScore{col.Label, defined(mean), defined(se)})
 	}
 }
 
@@ -74,8 +74,8 @@ func chosenOf[T any](all []T, at []int32) []T {
 	return out
 }
 
-func cellOf(n int, mean float64, v stats.Interval) CellScore {
-	out := CellScore{N: n, Mean: defined(mean)}
+func cellOf(n int, mean float64, v stats.Interval) cellScore {
+	out := cellScore{N: n, Mean: defined(mean)}
 	if n >= fewItems {
 		out.Interval = rangeOf(v)
 	}
@@ -84,11 +84,11 @@ func cellOf(n int, mean float64, v stats.Interval) CellScore {
 
 // repeats says what the epochs of one model add; votes says whether the scorer
 // knows which answers are equal.
-func repeats(c scoredColumn, scorer int, votes bool) RepeatScore {
+func repeats(c scoredColumn, scorer int, votes bool) repeatScore {
 	k := c.epochs
 	scores := c.scores[scorer]
 	e := stats.Epochs(scores, k)
-	r := RepeatScore{
+	r := repeatScore{
 		Label: c.Label, Epochs: k, Within: defined(e.Within), Between: defined(e.Between),
 		Removable: defined(e.Removable), SEInfinite: defined(e.SEInfinite), Unstable: e.Unstable,
 	}
@@ -120,9 +120,9 @@ func repeats(c scoredColumn, scorer int, votes bool) RepeatScore {
 	return r
 }
 
-func atK(k int, values []float64) AtK {
+func atK(k int, values []float64) scoreAtK {
 	mean, se := stats.MeanSE(values)
-	return AtK{k, defined(mean), defined(se)}
+	return scoreAtK{k, defined(mean), defined(se)}
 }
 
 // someOf are 1, 2, 4, … and k itself.

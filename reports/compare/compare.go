@@ -44,52 +44,52 @@ type Options struct {
 // Markdown and JSON are renderings of it.
 type Comparison struct {
 	Created  time.Time     `json:"created_at"`
-	Runs     []ComparedRun `json:"runs"`
+	Runs     []runFacts    `json:"runs"`
 	Items    int           `json:"items"` // distinct rows over all runs
 	Epochs   int           `json:"epochs"`
-	Clusters *ClusterFacts `json:"clusters,omitempty"` // nil when all rows are independent
+	Clusters *clusterFacts `json:"clusters,omitempty"` // nil when all rows are independent
 	Alpha    float64       `json:"alpha"`
 	// ErrorsAsZero says that requests that failed count as wrong answers.
 	ErrorsAsZero bool            `json:"errors_as_zero,omitempty"`
 	Baseline     string          `json:"baseline,omitempty"` // empty for all pairs and for a baseline run
 	Warnings     []string        `json:"warnings,omitempty"`
-	Models       []ComparedModel `json:"models"`
-	Scorers      []ScorerResult  `json:"scorers"` // the first is the headline
+	Models       []comparedModel `json:"models"`
+	Scorers      []scorerResult  `json:"scorers"` // the first is the headline
 	// Preferences are the results of pairwise judges, Judges what is known of
 	// all judges.
-	Preferences []Preference          `json:"preferences,omitempty"`
+	Preferences []preference          `json:"preferences,omitempty"`
 	Judges      []scoring.JudgeReport `json:"judges,omitempty"`
 	// Cost of everything shown: of the models, and apart from them of judges.
-	Cost      Money        `json:"cost"`
-	JudgeCost *Money       `json:"judge_cost,omitempty"`
-	Gates     []GateResult `json:"gates,omitempty"`
+	Cost      money        `json:"cost"`
+	JudgeCost *money       `json:"judge_cost,omitempty"`
+	Gates     []gateResult `json:"gates,omitempty"`
 	// Invalid says why no gate can be passed; empty when they can.
 	Invalid    string `json:"invalid,omitempty"`
 	Incomplete bool   `json:"incomplete,omitempty"` // it is invalid because rows have not run
 }
 
-// Money is a sum that may be a lower bound.
-type Money struct {
+// money is a sum that may be a lower bound.
+type money struct {
 	NanoUSD int64   `json:"nano_usd"`
 	USD     float64 `json:"usd"`
 	AtLeast bool    `json:"at_least"` // some part of it is unknown
 }
 
-func (m Money) String() string {
+func (m money) String() string {
 	if m.NanoUSD == 0 && m.AtLeast {
 		return render.Unknown
 	}
 	return render.Money(m.NanoUSD, m.AtLeast)
 }
 
-func (m *Money) add(n int64, atLeast bool) {
+func (m *money) add(n int64, atLeast bool) {
 	m.NanoUSD += n
 	m.USD = float64(m.NanoUSD) / 1e9
 	m.AtLeast = m.AtLeast || atLeast
 }
 
-// A ComparedRun is one run of a Comparison.
-type ComparedRun struct {
+// A runFacts is one run of a Comparison.
+type runFacts struct {
 	Name       string     `json:"name"`
 	Dir        string     `json:"dir"`
 	Baseline   bool       `json:"baseline,omitempty"` // the earlier run
@@ -102,14 +102,14 @@ type ComparedRun struct {
 	Finished   *time.Time `json:"finished_at"`
 }
 
-// ClusterFacts say how items depend on each other.
-type ClusterFacts struct {
+// clusterFacts say how items depend on each other.
+type clusterFacts struct {
 	Clusters   int `json:"clusters"`
 	Duplicates int `json:"duplicate_prompts"` // items whose prompt an earlier one has
 }
 
-// A ComparedModel is one column of a Comparison: a model of one run.
-type ComparedModel struct {
+// A comparedModel is one column of a Comparison: a model of one run.
+type comparedModel struct {
 	Label     string            `json:"label"` // unique: the model's name, with its run's where that is needed
 	Model     string            `json:"model"`
 	Run       string            `json:"run"`
@@ -119,16 +119,16 @@ type ComparedModel struct {
 	Params    json.RawMessage   `json:"params,omitempty"`
 	Served    map[string]int64  `json:"served_models,omitempty"`
 	Samples   int64             `json:"samples"` // items × epochs
-	Stops     StopMix           `json:"stops"`
-	Cost      Money             `json:"cost"`
+	Stops     stopMix           `json:"stops"`
+	Cost      money             `json:"cost"`
 	NoCost    int64             `json:"rows_without_cost"`
 	Per1000   *float64          `json:"usd_per_1000,omitempty"`
 	LatencyMS stats.Percentiles `json:"latency_ms"`
-	Tokens    TokenSums         `json:"tokens"`
+	Tokens    tokenSums         `json:"tokens"`
 }
 
-// A StopMix counts how answers ended.
-type StopMix struct {
+// A stopMix counts how answers ended.
+type stopMix struct {
 	Completed int64            `json:"completed"`
 	Truncated int64            `json:"truncated"`
 	Refused   int64            `json:"refused"`
@@ -139,8 +139,8 @@ type StopMix struct {
 	Reasons   map[string]int64 `json:"reasons"`
 }
 
-// TokenSums are tokens of the answers on record, as far as reported.
-type TokenSums struct {
+// tokenSums are tokens of the answers on record, as far as reported.
+type tokenSums struct {
 	Input      int64 `json:"input"` // cached ones included
 	CacheRead  int64 `json:"cache_read"`
 	CacheWrite int64 `json:"cache_write"`
@@ -148,47 +148,47 @@ type TokenSums struct {
 	Reasoning  int64 `json:"reasoning"`
 }
 
-// A ScorerResult is what one scorer says of all models.
-type ScorerResult struct {
+// A scorerResult is what one scorer says of all models.
+type scorerResult struct {
 	scoring.Described
-	Models        []ModelScore   `json:"models"`
-	Deltas        []Delta        `json:"deltas,omitempty"`
-	Categories    []CategoryRow  `json:"categories,omitempty"`
-	Macro         []MacroScore   `json:"macro,omitempty"`
-	Repeats       []RepeatScore  `json:"repeats,omitempty"`
-	Disagreements []Disagreement `json:"disagreements,omitempty"`
+	Models        []modelScore   `json:"models"`
+	Deltas        []delta        `json:"deltas,omitempty"`
+	Categories    []categoryRow  `json:"categories,omitempty"`
+	Macro         []macroScore   `json:"macro,omitempty"`
+	Repeats       []repeatScore  `json:"repeats,omitempty"`
+	Disagreements []disagreement `json:"disagreements,omitempty"`
 	// Differing is how many items the models do not all score alike.
 	Differing int `json:"differing_items"`
 }
 
-// Range is an interval.
-type Range struct {
+// An interval has two ends.
+type interval struct {
 	Lower float64 `json:"lower"`
 	Upper float64 `json:"upper"`
 }
 
-// A ModelScore is how one model did by one scorer. Counts are of samples,
+// A modelScore is how one model did by one scorer. Counts are of samples,
 // which are items times epochs; N is of items.
-type ModelScore struct {
-	Label    string   `json:"label"`
-	N        int      `json:"n"`
-	Mean     *float64 `json:"mean"`
-	SE       *float64 `json:"se"`
-	Interval *Range   `json:"interval"`
-	Method   string   `json:"method"`
-	Scored   int64    `json:"scored"`
-	NoAnswer int64    `json:"no_answer"`
-	Unscored int64    `json:"unscored"`
-	Errors   int64    `json:"errors"`
-	NotRun   int64    `json:"not_run"`
-	Total    int64    `json:"total"`
-	Bounds   *Range   `json:"bounds,omitempty"` // what missing scores leave possible; only where it matters
+type modelScore struct {
+	Label    string    `json:"label"`
+	N        int       `json:"n"`
+	Mean     *float64  `json:"mean"`
+	SE       *float64  `json:"se"`
+	Interval *interval `json:"interval"`
+	Method   string    `json:"method"`
+	Scored   int64     `json:"scored"`
+	NoAnswer int64     `json:"no_answer"`
+	Unscored int64     `json:"unscored"`
+	Errors   int64     `json:"errors"`
+	NotRun   int64     `json:"not_run"`
+	Total    int64     `json:"total"`
+	Bounds   *interval `json:"bounds,omitempty"` // what missing scores leave possible; only where it matters
 	// ErrorsAsZero says that errors count as wrong, and not as missing.
 	ErrorsAsZero bool `json:"errors_as_zero,omitempty"`
 	// Completed and Truncated are the means over answers that ended by
 	// themselves, and over those that were cut off.
-	Completed Part `json:"completed"`
-	Truncated Part `json:"truncated"`
+	Completed part `json:"completed"`
+	Truncated part `json:"truncated"`
 	// Corpus is the statistic of all answers together, where the scorer has
 	// one beside the mean (chrF).
 	Corpus *float64 `json:"corpus,omitempty"`
@@ -200,7 +200,7 @@ type ModelScore struct {
 }
 
 // Missing is the share of samples without a score.
-func (m ModelScore) Missing() float64 {
+func (m modelScore) Missing() float64 {
 	if m.Total == 0 {
 		return 0
 	}
@@ -211,29 +211,29 @@ func (m ModelScore) Missing() float64 {
 	return float64(missing) / float64(m.Total)
 }
 
-// A Part is a mean over some samples; nil without any.
-type Part struct {
+// A part is a mean over some samples; nil without any.
+type part struct {
 	N    int64    `json:"n"`
 	Mean *float64 `json:"mean"`
 }
 
-// A Delta is one model against another on the items that both have a score
+// A delta is one model against another on the items that both have a score
 // for. It is positive when the model is better.
-type Delta struct {
-	Label    string   `json:"label"`
-	Against  string   `json:"against"`
-	N        int      `json:"n"`
-	LeftOut  int      `json:"left_out"`
-	Delta    *float64 `json:"delta"`
-	SE       *float64 `json:"se"`
-	Interval *Range   `json:"interval"`
-	Method   string   `json:"method"`
-	P        *float64 `json:"p"`
-	Adjusted *float64 `json:"p_adjusted"`
-	Test     string   `json:"test"`
-	Win      int      `json:"win"`
-	Tie      int      `json:"tie"`
-	Loss     int      `json:"loss"`
+type delta struct {
+	Label    string    `json:"label"`
+	Against  string    `json:"against"`
+	N        int       `json:"n"`
+	LeftOut  int       `json:"left_out"`
+	Delta    *float64  `json:"delta"`
+	SE       *float64  `json:"se"`
+	Interval *interval `json:"interval"`
+	Method   string    `json:"method"`
+	P        *float64  `json:"p"`
+	Adjusted *float64  `json:"p_adjusted"`
+	Test     string    `json:"test"`
+	Win      int       `json:"win"`
+	Tie      int       `json:"tie"`
+	Loss     int       `json:"loss"`
 	// Differing counts the items, or clusters of them, that differ at all.
 	Differing int `json:"differing"`
 	// Detectable is the smallest gap that these items show four times out of
@@ -241,7 +241,7 @@ type Delta struct {
 	// the gap that was seen.
 	Detectable *float64 `json:"smallest_detectable"`
 	Needed     *int     `json:"items_needed,omitempty"`
-	Verdict    Verdict  `json:"verdict"`
+	Verdict    verdict  `json:"verdict"`
 	Why        string   `json:"why"`            // the verdict in words
 	Note       string   `json:"note,omitempty"` // what the reader has to know of verdict and interval
 	// NewlyFailing are items that the other had right and the model has not,
@@ -257,76 +257,76 @@ type Delta struct {
 	failing, passing []int32   // items of the matrix
 }
 
-// A Verdict on a difference.
-type Verdict string
+// A verdict on a difference.
+type verdict string
 
 const (
-	Better   Verdict = "better"
-	Worse    Verdict = "worse"
-	NotShown Verdict = "no difference shown"
-	Withheld Verdict = "withheld" // cannot tell: what is missing could turn it
+	better   verdict = "better"
+	worse    verdict = "worse"
+	notShown verdict = "no difference shown"
+	withheld verdict = "withheld" // cannot tell: what is missing could turn it
 )
 
-// A CategoryRow is one category's scores. Deltas stand as in the ScorerResult;
+// A categoryRow is one category's scores. Deltas stand as in the ScorerResult;
 // no interval is given under five items.
-type CategoryRow struct {
+type categoryRow struct {
 	Category string      `json:"category"`
 	Items    int         `json:"items"`
-	Models   []CellScore `json:"models"`
-	Deltas   []CellScore `json:"deltas,omitempty"`
+	Models   []cellScore `json:"models"`
+	Deltas   []cellScore `json:"deltas,omitempty"`
 }
 
-// A CellScore is a mean of a category.
-type CellScore struct {
-	N        int      `json:"n"`
-	Mean     *float64 `json:"mean"`
-	Interval *Range   `json:"interval"`
+// A cellScore is a mean of a category.
+type cellScore struct {
+	N        int       `json:"n"`
+	Mean     *float64  `json:"mean"`
+	Interval *interval `json:"interval"`
 }
 
-// A MacroScore is the unweighted mean over categories.
-type MacroScore struct {
+// A macroScore is the unweighted mean over categories.
+type macroScore struct {
 	Label string   `json:"label"`
 	Mean  *float64 `json:"mean"`
 	SE    *float64 `json:"se"`
 }
 
-// A RepeatScore says what several answers to each item add.
-type RepeatScore struct {
-	Label      string   `json:"label"`
-	Epochs     int      `json:"epochs"`
-	Within     *float64 `json:"variance_within"`
-	Between    *float64 `json:"variance_between"`
-	Removable  *float64 `json:"removable_share"` // of the variance of the mean, by more epochs
-	SEInfinite *float64 `json:"se_endless_epochs"`
-	Unstable   int      `json:"unstable_items"` // neither always right nor always wrong
-	PassAtK    []AtK    `json:"pass_at_k"`
-	PassHatK   []AtK    `json:"pass_hat_k"`
-	Majority   Part     `json:"majority"`
-	Best       Part     `json:"best"`
+// A repeatScore says what several answers to each item add.
+type repeatScore struct {
+	Label      string     `json:"label"`
+	Epochs     int        `json:"epochs"`
+	Within     *float64   `json:"variance_within"`
+	Between    *float64   `json:"variance_between"`
+	Removable  *float64   `json:"removable_share"` // of the variance of the mean, by more epochs
+	SEInfinite *float64   `json:"se_endless_epochs"`
+	Unstable   int        `json:"unstable_items"` // neither always right nor always wrong
+	PassAtK    []scoreAtK `json:"pass_at_k"`
+	PassHatK   []scoreAtK `json:"pass_hat_k"`
+	Majority   part       `json:"majority"`
+	Best       part       `json:"best"`
 }
 
-// An AtK is a mean over items of a statistic of k answers.
-type AtK struct {
+// A scoreAtK is a mean over items of a statistic of k answers.
+type scoreAtK struct {
 	K    int      `json:"k"`
 	Mean *float64 `json:"mean"`
 	SE   *float64 `json:"se"`
 }
 
-// A Disagreement is an item that models score differently.
-type Disagreement struct {
+// A disagreement is an item that models score differently.
+type disagreement struct {
 	ID     string            `json:"id"`
 	Row    int64             `json:"row"` // of the first run
 	Spread float64           `json:"spread"`
 	System string            `json:"system,omitempty"`
 	Prompt string            `json:"prompt"` // messages as JSON
 	Target string            `json:"target,omitempty"`
-	Models []DisagreedAnswer `json:"models"`
+	Models []disagreedAnswer `json:"models"`
 
 	item int32
 }
 
-// A DisagreedAnswer is one model's first answer to an item in dispute.
-type DisagreedAnswer struct {
+// A disagreedAnswer is one model's first answer to an item in dispute.
+type disagreedAnswer struct {
 	Label       string   `json:"label"`
 	Mean        *float64 `json:"mean"` // over epochs
 	Output      string   `json:"output"`
@@ -379,11 +379,11 @@ func defined(v float64) *float64 {
 	return &v
 }
 
-func rangeOf(v stats.Interval) *Range {
+func rangeOf(v stats.Interval) *interval {
 	if defined(v.Lower) == nil || defined(v.Upper) == nil {
 		return nil
 	}
-	return &Range{v.Lower, v.Upper}
+	return &interval{v.Lower, v.Upper}
 }
 
 // model finds a column by its label or, where that is unique among the runs
@@ -405,8 +405,8 @@ func (c *Comparison) model(name string) (label string, ok bool) {
 }
 
 // scoreOf finds what a scorer says of a model.
-func (s *ScorerResult) scoreOf(label string) *ModelScore {
-	i := slices.IndexFunc(s.Models, func(m ModelScore) bool { return m.Label == label })
+func (s *scorerResult) scoreOf(label string) *modelScore {
+	i := slices.IndexFunc(s.Models, func(m modelScore) bool { return m.Label == label })
 	if i < 0 {
 		return nil
 	}

@@ -32,7 +32,7 @@ func asCorpus(d scoring.Described) scorers.Corpus {
 
 // corpus scores each model by a statistic of all its answers, with intervals
 // and differences by bootstrap over items (or clusters).
-func (m *matrix) corpus(c *Comparison, r *ScorerResult, scorer int) error {
+func (m *matrix) corpus(c *Comparison, r *scorerResult, scorer int) error {
 	statistic := asCorpus(r.Described).Statistic
 	counts := make([][][]float64, len(m.columns))
 	for i, col := range m.columns {
@@ -91,12 +91,12 @@ func (m *matrix) bootstrap(columns int) stats.Options {
 	return stats.Options{Clusters: m.labels, Resamples: min(max(resamples, 200), 10_000)}
 }
 
-func (m *matrix) corpusDeltas(c *Comparison, r *ScorerResult, counts [][][]float64,
+func (m *matrix) corpusDeltas(c *Comparison, r *scorerResult, counts [][][]float64,
 	statistic func([]float64) float64) error {
 	var ps []float64
 	for _, pair := range m.pairs(c) {
 		a, b := counts[pair[0]], counts[pair[1]]
-		d := Delta{Label: m.columns[pair[0]].Label, Against: m.columns[pair[1]].Label, N: len(m.keys),
+		d := delta{Label: m.columns[pair[0]].Label, Against: m.columns[pair[1]].Label, N: len(m.keys),
 			Method: "bootstrap", Test: "bootstrap z"}
 		both := append(a[:len(a):len(a)], b...)
 		gap := func(sums []float64) float64 { return statistic(sums[:len(a)]) - statistic(sums[len(a):]) }
@@ -131,16 +131,16 @@ func (m *matrix) corpusDeltas(c *Comparison, r *ScorerResult, counts [][][]float
 // decideCorpus puts the result into words. A statistic of the whole set has no
 // items to fill in: where one model lacks more than the other, there is no
 // verdict.
-func (d *Delta) decideCorpus(adjusted, alpha float64) {
+func (d *delta) decideCorpus(adjusted, alpha float64) {
 	if d.Delta == nil || d.missing != "" {
-		d.Verdict, d.Why = Withheld, "cannot tell: "+cmp.Or(d.missing, "there is nothing to compare")
+		d.Verdict, d.Why = withheld, "cannot tell: "+cmp.Or(d.missing, "there is nothing to compare")
 		return
 	}
 	d.Verdict = verdictOf(*d.Delta, adjusted, alpha)
 	d.readings = []reading{{verdict: d.Verdict, lower: *d.Delta - stats.NormalQuantile(0.95)**d.SE}}
 	d.Why = sprintf("no difference shown (gaps under %s points cannot be seen with %s items)", asPoints(*d.Detectable),
 		render.Count(int64(d.N)))
-	if d.Verdict != NotShown {
+	if d.Verdict != notShown {
 		d.Why = sprintf("%s than %s", d.Verdict, d.Against)
 	}
 }

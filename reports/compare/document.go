@@ -63,7 +63,7 @@ func (c *Comparison) cautions(d *render.Document) {
 // earlier run: among models of one run the disagreements show more.
 func (c *Comparison) changes(d *render.Document) {
 	list := ""
-	add := func(r ScorerResult, one Delta, n int, what, against string, ids []string) {
+	add := func(r scorerResult, one delta, n int, what, against string, ids []string) {
 		if n == 0 {
 			return
 		}
@@ -106,7 +106,7 @@ func (c *Comparison) disagreements(d *render.Document) {
 	}
 }
 
-func (d *Disagreement) text() string {
+func (d *disagreement) text() string {
 	s := lineOf("  "+d.ID+": ", lastMessage(d.Prompt))
 	if d.Target != "" {
 		s += lineOf("    target: ", d.Target)
@@ -117,7 +117,7 @@ func (d *Disagreement) text() string {
 	return s
 }
 
-func (d *Disagreement) markdown() string {
+func (d *disagreement) markdown() string {
 	s := "- " + render.Markdown(d.ID) + ": " + render.Markdown(inBrief(lastMessage(d.Prompt))) + "\n"
 	for _, a := range d.Models {
 		s += "  - " + render.Markdown(a.Label) + " " + shownAs(a.Mean, asScore) + ": " +

@@ -34,7 +34,7 @@ func (m *matrix) comparison() *Comparison {
 	for _, col := range m.columns {
 		col.finishFacts()
 		c.Epochs = max(c.Epochs, col.epochs)
-		c.Models = append(c.Models, col.ComparedModel)
+		c.Models = append(c.Models, col.comparedModel)
 		c.Cost.add(col.Cost.NanoUSD, col.Cost.AtLeast)
 	}
 	if m.options.BaselineRun == "" && !m.options.AllPairs {
@@ -43,8 +43,8 @@ func (m *matrix) comparison() *Comparison {
 	return c
 }
 
-func (m *matrix) describeRun(r *comparedRun) ComparedRun {
-	out := ComparedRun{
+func (m *matrix) describeRun(r *comparedRun) runFacts {
+	out := runFacts{
 		Name: r.info.Name, Dir: r.dir, Baseline: r.baseline, State: r.info.State, Tool: r.info.Tool,
 		Dataset: r.info.DatasetHash, Rows: r.info.DatasetRows, PriceTable: r.info.PriceTable,
 	}
@@ -116,8 +116,8 @@ type scoredColumn struct {
 	values []float64 // by item: means over epochs; NaN without one
 }
 
-func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*ScorerResult, error) {
-	r := &ScorerResult{Described: d}
+func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*scorerResult, error) {
+	r := &scorerResult{Described: d}
 	if d.Kind == scorers.OfCorpus {
 		return r, m.corpus(c, r, i)
 	}
@@ -185,10 +185,10 @@ func (m *matrix) statsOptions(epochs int) stats.Options {
 	return stats.Options{Clusters: m.labels, Epochs: epochs}
 }
 
-func (m *matrix) modelScore(c scoredColumn, scorer int) (ModelScore, error) {
+func (m *matrix) modelScore(c scoredColumn, scorer int) (modelScore, error) {
 	e, err := stats.Score(c.values, m.statsOptions(c.epochs))
 	if err != nil {
-		return ModelScore{}, err
+		return modelScore{}, err
 	}
 	s := c.coverage(scorer, m.options.ErrorsAsZero)
 	s.N, s.Mean, s.SE, s.Interval, s.Method = e.N, defined(e.Mean), defined(e.SE), rangeOf(e.Interval), e.Method
@@ -198,8 +198,8 @@ func (m *matrix) modelScore(c scoredColumn, scorer int) (ModelScore, error) {
 
 // coverage counts a model's scores by status, and takes the means over
 // completed and truncated answers.
-func (c *column) coverage(scorer int, errorsAsZero bool) ModelScore {
-	s := ModelScore{Label: c.Label, Total: int64(len(c.kind)), ErrorsAsZero: errorsAsZero}
+func (c *column) coverage(scorer int, errorsAsZero bool) modelScore {
+	s := modelScore{Label: c.Label, Total: int64(len(c.kind)), ErrorsAsZero: errorsAsZero}
 	var whole, cut running
 	sum := 0.0
 	for i, state := range c.status[scorer] {
@@ -246,15 +246,15 @@ type running struct {
 
 func (m *running) add(v float64) { m.n, m.sum = m.n+1, m.sum+v }
 
-func (m *running) part() Part {
+func (m *running) part() part {
 	if m.n == 0 {
-		return Part{}
+		return part{}
 	}
-	return Part{m.n, defined(m.sum / float64(m.n))}
+	return part{m.n, defined(m.sum / float64(m.n))}
 }
 
 // perCorrect is the price of a right answer. What failed rows cost counts.
-func (s *ModelScore) perCorrect(c scoredColumn) {
+func (s *modelScore) perCorrect(c scoredColumn) {
 	right := make([]float64, len(c.values))
 	for i, v := range c.values {
 		right[i] = v * float64(c.epochs)
@@ -283,7 +283,7 @@ func (c *column) failedItem(item int) bool {
 }
 
 // frontier marks the models that no other beats in both cost and score.
-func (r *ScorerResult) frontier(c *Comparison) {
+func (r *scorerResult) frontier(c *Comparison) {
 	cost, score := make([]float64, len(r.Models)), make([]float64, len(r.Models))
 	for i, s := range r.Models {
 		cost[i], score[i] = math.NaN(), math.NaN()
@@ -326,12 +326,12 @@ func (m *matrix) pairs(c *Comparison) [][2]int {
 // in for or against the model.
 type reading struct {
 	paired  stats.Paired
-	verdict Verdict
+	verdict verdict
 	lower   float64 // one-sided 95 % bound of the difference
 }
 
 // deltas compares pairs of models on the items that both have a score for.
-func (m *matrix) deltas(c *Comparison, r *ScorerResult, scorer int, cols []scoredColumn) error {
+func (m *matrix) deltas(c *Comparison, r *scorerResult, scorer int, cols []scoredColumn) error {
 	var ps []float64
 	for _, pair := range m.pairs(c) {
 		a, b := cols[pair[0]], cols[pair[1]]
@@ -364,7 +364,7 @@ func (m *matrix) deltas(c *Comparison, r *ScorerResult, scorer int, cols []score
 
 // fillIn adds how the difference would read if all that is missing went
 // against the model, and if all went for it.
-func (m *matrix) fillIn(d *Delta, scorer int, a, b scoredColumn) error {
+func (m *matrix) fillIn(d *delta, scorer int, a, b scoredColumn) error {
 	for _, fill := range [2][2]float64{{0, 1}, {1, 0}} {
 		p, err := stats.Compare(m.filledScores(a.column, scorer, fill[0]), m.filledScores(b.column, scorer, fill[1]),
 			m.statsOptions(max(a.epochs, b.epochs)))
@@ -381,8 +381,8 @@ func readingOf(p stats.Paired) reading {
 	return reading{paired: p, lower: lower}
 }
 
-func deltaOf(label, against string, p stats.Paired, alpha float64) Delta {
-	d := Delta{
+func deltaOf(label, against string, p stats.Paired, alpha float64) delta {
+	d := delta{
 		Label: label, Against: against, N: p.N, LeftOut: p.LeftOut, Delta: defined(p.Delta), SE: defined(p.SE),
 		Interval: rangeOf(p.Interval), Method: p.Method, P: defined(p.P), Test: p.Test,
 		Win: p.Win, Tie: p.Tie, Loss: p.Loss, Differing: p.Differing, paired: p,
@@ -402,7 +402,7 @@ func deltaOf(label, against string, p stats.Paired, alpha float64) Delta {
 // missingApart says that one model lacks more scores than the other: what is
 // missing may well be what it would have got wrong. It is empty where they
 // lack about as many.
-func missingApart(a, b ModelScore) string {
+func missingApart(a, b modelScore) string {
 	if math.Abs(a.Missing()-b.Missing()) <= coverageGap {
 		return ""
 	}
@@ -410,31 +410,31 @@ func missingApart(a, b ModelScore) string {
 		asPercent(b.Missing()), b.Label)
 }
 
-func verdictOf(delta, adjusted, alpha float64) Verdict {
+func verdictOf(delta, adjusted, alpha float64) verdict {
 	switch {
 	case adjusted < alpha && delta > 0:
-		return Better
+		return better
 	case adjusted < alpha && delta < 0:
-		return Worse
+		return worse
 	}
-	return NotShown
+	return notShown
 }
 
 // decide puts the result into words. Where what is missing could turn the
 // verdict, there is none.
-func (d *Delta) decide() {
+func (d *delta) decide() {
 	if len(d.readings) == 0 {
-		d.Verdict, d.Why = Withheld, "cannot tell: no item has a score for both"
+		d.Verdict, d.Why = withheld, "cannot tell: no item has a score for both"
 		return
 	}
 	d.Verdict = d.readings[0].verdict
 	if i := slices.IndexFunc(d.readings, func(r reading) bool { return r.verdict != d.Verdict }); i > 0 {
 		d.Why = sprintf("cannot tell: %s, which could turn “%s” into “%s”", d.missing, d.Verdict, d.readings[i].verdict)
-		d.Verdict = Withheld
+		d.Verdict = withheld
 		return
 	}
 	switch d.Verdict {
-	case Better, Worse:
+	case better, worse:
 		d.Why = sprintf("%s than %s", d.Verdict, d.Against)
 		d.Note = d.asymmetry()
 	default:
@@ -444,7 +444,7 @@ func (d *Delta) decide() {
 }
 
 // notShown says what could not have been seen either.
-func (d *Delta) notShown() string {
+func (d *delta) notShown() string {
 	units := "items"
 	if d.paired.Clusters > 0 {
 		units = "clusters"
@@ -470,7 +470,7 @@ const fewGraded = 50
 
 // asymmetry warns of a claim that rests on few graded differences, of which a
 // rare large one may not have been seen.
-func (d *Delta) asymmetry() string {
+func (d *delta) asymmetry() string {
 	oneSided := d.Win == 0 || d.Loss == 0
 	if !d.paired.Graded() || d.paired.Units() >= fewGraded || !oneSided && !(math.Abs(d.paired.Skewness) > 1) {
 		return ""
@@ -480,19 +480,19 @@ func (d *Delta) asymmetry() string {
 }
 
 // disagreement explains an interval that does not go with the verdict.
-func (d *Delta) disagreement() string {
+func (d *delta) disagreement() string {
 	if d.Interval == nil || d.Adjusted == nil {
 		return ""
 	}
 	apart := d.Interval.Lower > 0 || d.Interval.Upper < 0
 	switch {
-	case apart && d.Verdict == NotShown && *d.P < *d.Adjusted:
+	case apart && d.Verdict == notShown && *d.P < *d.Adjusted:
 		return "the interval excludes 0 but no difference is shown: p is adjusted for several comparisons and the " +
 			"interval is not"
-	case apart && d.Verdict == NotShown:
+	case apart && d.Verdict == notShown:
 		return sprintf("the interval excludes 0 but no difference is shown: the interval is approximate, the test "+
 			"(%s) is not, and the verdict goes by the test", d.Test)
-	case !apart && (d.Verdict == Better || d.Verdict == Worse):
+	case !apart && (d.Verdict == better || d.Verdict == worse):
 		return sprintf("the interval includes 0 though a difference is shown: it is wider than the test (%s) "+
 			"requires, and the verdict goes by the test", d.Test)
 	}

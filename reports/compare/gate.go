@@ -14,8 +14,8 @@ import (
 	"nightshift/reports/stats"
 )
 
-// A GateResult says whether one condition was met, and on what figures.
-type GateResult struct {
+// A gateResult says whether one condition was met, and on what figures.
+type gateResult struct {
 	Gate   string `json:"gate"`
 	Passed bool   `json:"passed"`
 	// CannotTell says that it was neither met nor missed: what is missing
@@ -25,7 +25,7 @@ type GateResult struct {
 }
 
 // Word is the result in a word.
-func (r GateResult) Word() string {
+func (r gateResult) Word() string {
 	switch {
 	case r.Passed:
 		return "passed"
@@ -333,7 +333,7 @@ func (c *Comparison) gate(texts []string, maxErrors float64) {
 	for _, text := range texts {
 		g, err := parseGate(text)
 		ownLimit = ownLimit || g.name == "error_rate"
-		r := GateResult{Gate: text}
+		r := gateResult{Gate: text}
 		var o outcome
 		if err == nil {
 			o, r.Detail, err = c.judge(g)
@@ -375,12 +375,12 @@ func (c *Comparison) differentRuns() bool { return len(c.Runs) > 1 }
 
 // Missed reports whether some gate was missed.
 func (c *Comparison) Missed() bool {
-	return slices.ContainsFunc(c.Gates, func(g GateResult) bool { return !g.Passed && !g.CannotTell })
+	return slices.ContainsFunc(c.Gates, func(g gateResult) bool { return !g.Passed && !g.CannotTell })
 }
 
 // CannotTell reports whether some gate was neither passed nor missed.
 func (c *Comparison) CannotTell() bool {
-	return slices.ContainsFunc(c.Gates, func(g GateResult) bool { return g.CannotTell })
+	return slices.ContainsFunc(c.Gates, func(g gateResult) bool { return g.CannotTell })
 }
 
 // knows refuses conditions that name what the comparison does not have.
@@ -434,7 +434,7 @@ func (c *Comparison) judge(g gate) (o outcome, detail string, err error) {
 }
 
 // money passes no upper limit where the sum is only known to be “at least”.
-func (g gate) money(m Money) outcome {
+func (g gate) money(m money) outcome {
 	return outcomeOf(g.holds(m.USD) && !(m.AtLeast && g.op[0] == '<'))
 }
 
@@ -479,11 +479,11 @@ func (c *Comparison) names() []string {
 
 func (c *Comparison) hasScorer(name string) bool {
 	return c.result(name) != nil || slices.ContainsFunc(c.Preferences,
-		func(p Preference) bool { return p.Name == name })
+		func(p preference) bool { return p.Name == name })
 }
 
 // result is what a scorer says; of the headline scorer when name is empty.
-func (c *Comparison) result(name string) *ScorerResult {
+func (c *Comparison) result(name string) *scorerResult {
 	for i := range c.Scorers {
 		if name == "" || c.Scorers[i].Name == name {
 			return &c.Scorers[i]
@@ -511,9 +511,9 @@ func (g gate) holds(v float64) bool {
 // judgeFigure compares one figure of one model with the limit. What is not
 // known does not pass.
 func (c *Comparison) judgeFigure(g gate, label, scorer string) (outcome, string) {
-	i := slices.IndexFunc(c.Models, func(m ComparedModel) bool { return m.Label == label })
+	i := slices.IndexFunc(c.Models, func(m comparedModel) bool { return m.Label == label })
 	m := c.Models[i]
-	var s ModelScore
+	var s modelScore
 	if r := c.result(scorer); r != nil {
 		if found := r.scoreOf(label); found != nil {
 			s = *found
@@ -544,7 +544,7 @@ func (c *Comparison) judgeFigure(g gate, label, scorer string) (outcome, string)
 }
 
 // share is what a rate counts, and of how many.
-func (m ComparedModel) share(name string, s ModelScore) (n, of int64) {
+func (m comparedModel) share(name string, s modelScore) (n, of int64) {
 	ran := m.Samples - m.Stops.NotRun
 	switch name {
 	case "error_rate":
@@ -570,7 +570,7 @@ func (g gate) ifKnown(v *float64, words func(float64) string) (outcome, string) 
 
 // shown tests the end of the interval that counts against the model: what is
 // claimed must be shown.
-func (g gate) shown(s ModelScore) (outcome, string) {
+func (g gate) shown(s modelScore) (outcome, string) {
 	if s.Mean == nil || s.Interval == nil {
 		return notMet, "has no score with an interval"
 	}
@@ -580,7 +580,7 @@ func (g gate) shown(s ModelScore) (outcome, string) {
 }
 
 // end is the end of an interval that counts against the claim.
-func (g gate) end(v Range) (float64, string) {
+func (g gate) end(v interval) (float64, string) {
 	if g.op[0] == '<' {
 		return v.Upper, "upper"
 	}
@@ -611,7 +611,7 @@ func (c *Comparison) regressions(g gate, label, scorer string) (outcome, string)
 }
 
 func (c *Comparison) winRate(g gate, label, judge string) (outcome, string) {
-	var found *PreferredPair
+	var found *preferredPair
 	for _, p := range c.Preferences {
 		if judge != "" && p.Name != judge {
 			continue
@@ -629,12 +629,12 @@ func (c *Comparison) winRate(g gate, label, judge string) (outcome, string) {
 	return found.gate(g)
 }
 
-func (c *Comparison) deltasOf(label, scorer string) []Delta {
+func (c *Comparison) deltasOf(label, scorer string) []delta {
 	r := c.result(scorer)
 	if r == nil {
 		return nil
 	}
-	var found []Delta
+	var found []delta
 	for _, d := range r.Deltas {
 		if d.Label == label {
 			found = append(found, d)
@@ -665,7 +665,7 @@ func (c *Comparison) judgeDecision(g gate) (o outcome, detail string, err error)
 }
 
 // gate judges a difference by all readings of what is missing.
-func (d Delta) gate(name string, margin float64) (outcome, string) {
+func (d delta) gate(name string, margin float64) (outcome, string) {
 	if len(d.readings) == 0 {
 		return cannotTell, d.Label + ": " + d.Why
 	}
@@ -677,11 +677,11 @@ func (d Delta) gate(name string, margin float64) (outcome, string) {
 	for _, r := range d.readings {
 		switch name {
 		case "better":
-			holds = append(holds, r.verdict == Better)
+			holds = append(holds, r.verdict == better)
 		case "noninferior":
 			holds = append(holds, r.lower > -margin)
 		default:
-			holds = append(holds, r.verdict != Worse)
+			holds = append(holds, r.verdict != worse)
 		}
 	}
 	o := agreed(holds)
@@ -693,7 +693,7 @@ func (d Delta) gate(name string, margin float64) (outcome, string) {
 
 // marginText says how far a difference is from being shown to be within the
 // margin.
-func (d Delta) marginText(margin float64) string {
+func (d delta) marginText(margin float64) string {
 	lower := d.readings[0].lower
 	text := sprintf("; one-sided 95 %% lower bound %s points, margin %s", withSign(100*lower), asPoints(margin))
 	if lower > -margin || d.Interval == nil {

@@ -33,7 +33,7 @@ func (c *Comparison) grids() []render.Grid {
 	return all
 }
 
-func (c *Comparison) scoreGrid(r *ScorerResult) render.Grid {
+func (c *Comparison) scoreGrid(r *scorerResult) render.Grid {
 	s := newGrid("Scores: "+r.Name, r.Name, "score", "95 % interval", "scored/total", "no answer", "unscored", "error")
 	for _, m := range r.Models {
 		s.Add(m.Label, shownAs(m.Mean, asScore), m.Interval.String(),
@@ -47,7 +47,7 @@ func (c *Comparison) scoreGrid(r *ScorerResult) render.Grid {
 	return s
 }
 
-func (c *Comparison) deltaGrids(r *ScorerResult) []render.Grid {
+func (c *Comparison) deltaGrids(r *scorerResult) []render.Grid {
 	if len(r.Deltas) == 0 {
 		return nil
 	}
@@ -72,11 +72,11 @@ func (c *Comparison) deltaGrids(r *ScorerResult) []render.Grid {
 }
 
 // sign is the verdict in a narrow column.
-func (v Verdict) sign() string {
+func (v verdict) sign() string {
 	switch v {
-	case Better, Worse:
+	case better, worse:
 		return string(v)
-	case Withheld:
+	case withheld:
 		return "?"
 	}
 	return "~"
@@ -91,15 +91,15 @@ func (c *Comparison) against() string {
 }
 
 // sentence is the verdict as a person would say it.
-func (d Delta) sentence() string {
+func (d delta) sentence() string {
 	s := d.Label + ": " + d.Why
-	if d.Verdict == Better || d.Verdict == Worse {
+	if d.Verdict == better || d.Verdict == worse {
 		s += " by " + asPoints(math.Abs(*d.Delta)) + " points"
 		if d.Interval != nil {
 			s += " (" + d.Interval.signedPoints() + ")"
 		}
 	}
-	if d.Verdict == NotShown && d.Needed != nil && *d.Needed > d.N {
+	if d.Verdict == notShown && d.Needed != nil && *d.Needed > d.N {
 		s += sprintf("; a gap of %s would take about %s", asPoints(math.Abs(*d.Delta)), render.Count(int64(*d.Needed)))
 	}
 	if d.LeftOut > 0 {
@@ -109,7 +109,7 @@ func (d Delta) sentence() string {
 }
 
 // brief is a difference in figures.
-func (d Delta) brief() string {
+func (d delta) brief() string {
 	return sprintf("%s points, 95 %% %s, p %s, adjusted %s",
 		shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }), d.Interval.signedPoints(),
 		shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
@@ -254,12 +254,12 @@ func (c *Comparison) stopGrid() render.Grid {
 	s := newGrid("How answers ended", "ended")
 	for _, way := range []struct {
 		name string
-		of   func(StopMix) int64
+		of   func(stopMix) int64
 	}{
-		{"completed", func(m StopMix) int64 { return m.Completed }},
-		{"truncated", func(m StopMix) int64 { return m.Truncated }},
-		{"refused", func(m StopMix) int64 { return m.Refused }}, {"empty", func(m StopMix) int64 { return m.Empty }},
-		{"error", func(m StopMix) int64 { return m.Errors }}, {"not run", func(m StopMix) int64 { return m.NotRun }},
+		{"completed", func(m stopMix) int64 { return m.Completed }},
+		{"truncated", func(m stopMix) int64 { return m.Truncated }},
+		{"refused", func(m stopMix) int64 { return m.Refused }}, {"empty", func(m stopMix) int64 { return m.Empty }},
+		{"error", func(m stopMix) int64 { return m.Errors }}, {"not run", func(m stopMix) int64 { return m.NotRun }},
 	} {
 		total := int64(0)
 		for _, m := range c.Models {
@@ -285,7 +285,7 @@ func (c *Comparison) stopGrid() render.Grid {
 	return s
 }
 
-func (c *Comparison) categoryGrids(r *ScorerResult) []render.Grid {
+func (c *Comparison) categoryGrids(r *scorerResult) []render.Grid {
 	if len(r.Categories) == 0 {
 		return nil
 	}
@@ -325,7 +325,7 @@ func (c *Comparison) categoryGrids(r *ScorerResult) []render.Grid {
 	return []render.Grid{s}
 }
 
-func (c *Comparison) repeatGrids(r *ScorerResult) []render.Grid {
+func (c *Comparison) repeatGrids(r *scorerResult) []render.Grid {
 	if len(r.Repeats) == 0 {
 		return nil
 	}
@@ -387,24 +387,24 @@ func pValue(p float64) string {
 	return sprintf("%.2f", p)
 }
 
-func (r *Range) String() string {
+func (r *interval) String() string {
 	if r == nil {
 		return "-"
 	}
 	return sprintf("%.3f – %.3f", r.Lower, r.Upper)
 }
 
-func (r *Range) signedPoints() string {
+func (r *interval) signedPoints() string {
 	if r == nil {
 		return "-"
 	}
 	return withSign(100*r.Lower) + " … " + withSign(100*r.Upper)
 }
 
-func (r *Range) percents() string { return asPercent(r.Lower) + " – " + asPercent(r.Upper) }
+func (r *interval) percents() string { return asPercent(r.Lower) + " – " + asPercent(r.Upper) }
 
 // half is the half width of an interval, for a narrow column.
-func (r *Range) half(scale float64) string {
+func (r *interval) half(scale float64) string {
 	if r == nil {
 		return ""
 	}

@@ -37,7 +37,7 @@ func (m *matrix) places() []place {
 
 // disagreements counts the items that models score differently, and keeps those
 // with the largest differences for the headline scorer, ties in row order.
-func (m *matrix) disagreements(r *ScorerResult, cols []scoredColumn) {
+func (m *matrix) disagreements(r *scorerResult, cols []scoredColumn) {
 	var differing []int32
 	spreads := map[int32]float64{}
 	for i := range m.keys {
@@ -57,9 +57,9 @@ func (m *matrix) disagreements(r *ScorerResult, cols []scoredColumn) {
 		return cmp.Or(cmp.Compare(spreads[b], spreads[a]), cmp.Compare(at[a].row, at[b].row), cmp.Compare(a, b))
 	})
 	for _, item := range differing[:min(most, len(differing))] {
-		d := Disagreement{Row: at[item].row, Spread: spreads[item], item: item}
+		d := disagreement{Row: at[item].row, Spread: spreads[item], item: item}
 		for _, c := range cols {
-			d.Models = append(d.Models, DisagreedAnswer{Label: c.Label, Mean: defined(c.values[item])})
+			d.Models = append(d.Models, disagreedAnswer{Label: c.Label, Mean: defined(c.values[item])})
 		}
 		r.Disagreements = append(r.Disagreements, d)
 	}
@@ -86,7 +86,7 @@ func spread(cols []scoredColumn, item int) float64 {
 }
 
 // changes lists the items that one model has right and the other has not.
-func (m *matrix) changes(r *ScorerResult, cols []scoredColumn) {
+func (m *matrix) changes(r *scorerResult, cols []scoredColumn) {
 	if len(r.Deltas) == 0 {
 		return
 	}
@@ -150,7 +150,7 @@ func (m *matrix) describeItems(c *Comparison) error {
 		if len(r.Disagreements) == 0 {
 			continue
 		}
-		wanted := map[int32]*Disagreement{}
+		wanted := map[int32]*disagreement{}
 		for k := range r.Disagreements {
 			wanted[r.Disagreements[k].item] = &r.Disagreements[k]
 		}
@@ -243,7 +243,7 @@ func eachWanted[T any](r *comparedRun, wanted map[int32]bool, models []string, w
 	return nil
 }
 
-func (m *matrix) describe(r *comparedRun, wanted map[int32]*Disagreement) error {
+func (m *matrix) describe(r *comparedRun, wanted map[int32]*disagreement) error {
 	labels := m.labelsOf(r)
 	models := make([]string, 0, len(labels))
 	for model := range labels {
@@ -264,9 +264,9 @@ func (m *matrix) describe(r *comparedRun, wanted map[int32]*Disagreement) error 
 }
 
 // explain adds what the scorer extracted and why.
-func (m *matrix) explain(r *comparedRun, d scoring.Described, wanted map[int32]*Disagreement) error {
+func (m *matrix) explain(r *comparedRun, d scoring.Described, wanted map[int32]*disagreement) error {
 	labels := m.labelsOf(r)
-	rows := map[int64]*Disagreement{}
+	rows := map[int64]*disagreement{}
 	for i, item := range r.items {
 		if w := wanted[item]; w != nil {
 			rows[r.table.items[i].row] = w
@@ -301,8 +301,8 @@ func (m *matrix) labelsOf(r *comparedRun) map[string]string {
 	return labels
 }
 
-func (d *Disagreement) answer(label string) *DisagreedAnswer {
-	i := slices.IndexFunc(d.Models, func(a DisagreedAnswer) bool { return a.Label == label })
+func (d *disagreement) answer(label string) *disagreedAnswer {
+	i := slices.IndexFunc(d.Models, func(a disagreedAnswer) bool { return a.Label == label })
 	if i < 0 {
 		return nil
 	}

@@ -34,7 +34,7 @@ type matrix struct {
 	categories []int32    // index into names, -1 for none
 	names      []string   // of the categories
 	labels     []int32    // clusters; nil when all items are independent
-	clusters   *ClusterFacts
+	clusters   *clusterFacts
 }
 
 // A comparedRun is one run on its way into the matrix.
@@ -62,7 +62,7 @@ type runPlan struct {
 
 // A column is one model of one run.
 type column struct {
-	ComparedModel
+	comparedModel
 	run    *comparedRun
 	index  int // among the matrix's columns
 	epochs int

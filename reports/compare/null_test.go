@@ -229,7 +229,7 @@ func TestWinRateGateRarelyPasses(t *testing.T) {
 						*n++
 					}
 				}
-				if pair.Verdict == Better {
+				if pair.Verdict == better {
 					told++
 				}
 			}
@@ -246,7 +246,7 @@ func TestWinRateGateRarelyPasses(t *testing.T) {
 
 // preferredOf is what a judge says of pairs; NaN is a verdict that could not be
 // read.
-func preferredOf(t *testing.T, pairs int, points func(i int) float64) PreferredPair {
+func preferredOf(t *testing.T, pairs int, points func(i int) float64) preferredPair {
 	t.Helper()
 	run := &comparedRun{}
 	m := &matrix{runs: []*comparedRun{run}, keys: make([][16]byte, pairs)}
@@ -261,7 +261,7 @@ func preferredOf(t *testing.T, pairs int, points func(i int) float64) PreferredP
 			one.points[i], one.read[i] = v, 1
 		}
 	}
-	p := &Preference{}
+	p := &preference{}
 	if err := m.weigh(p, []*pairing{one}, 0.05); err != nil {
 		t.Fatal(err)
 	}
@@ -273,14 +273,14 @@ func preferredOf(t *testing.T, pairs int, points func(i int) float64) PreferredP
 func TestUnreadVerdicts(t *testing.T) {
 	for name, tc := range map[string]struct {
 		wins, losses, unread int
-		verdict              Verdict
+		verdict              verdict
 		gate                 outcome
 	}{
-		"all read":       {30, 10, 0, Better, met},
-		"few unread":     {300, 100, 4, Better, met},
-		"could turn it":  {30, 10, 25, Withheld, cannotTell},
-		"could not":      {90, 10, 20, Better, met},
-		"never a winner": {20, 20, 1, NotShown, notMet},
+		"all read":       {30, 10, 0, better, met},
+		"few unread":     {300, 100, 4, better, met},
+		"could turn it":  {30, 10, 25, withheld, cannotTell},
+		"could not":      {90, 10, 20, better, met},
+		"never a winner": {20, 20, 1, notShown, notMet},
 	} {
 		p := preferredOf(t, tc.wins+tc.losses+tc.unread, func(i int) float64 {
 			switch {
@@ -312,9 +312,9 @@ func TestUnreadVerdicts(t *testing.T) {
 
 // TestJudgesCostCounts: a gate on what everything cost knows of the judges.
 func TestJudgesCostCounts(t *testing.T) {
-	c := &Comparison{Models: []ComparedModel{{Label: "a"}}}
+	c := &Comparison{Models: []comparedModel{{Label: "a"}}}
 	c.Cost.add(600_000_000, false)
-	c.JudgeCost = &Money{}
+	c.JudgeCost = &money{}
 	c.JudgeCost.add(500_000_000, false)
 	for gate, want := range map[string]outcome{"cost <= 1": notMet, "cost <= 1.2": met} {
 		g, err := parseGate(gate)

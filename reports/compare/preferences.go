@@ -13,35 +13,35 @@ import (
 	"nightshift/runner/store/view"
 )
 
-// A Preference is what one pairwise judge says.
-type Preference struct {
+// A preference is what one pairwise judge says.
+type preference struct {
 	scoring.Described
-	Pairs []PreferredPair `json:"pairs"`
+	Pairs []preferredPair `json:"pairs"`
 	// Ratings place three or more models on one scale; nil for two, or when
 	// they never match.
-	Ratings  []ModelRating `json:"ratings,omitempty"`
+	Ratings  []modelRating `json:"ratings,omitempty"`
 	Smoothed bool          `json:"smoothed,omitempty"` // some model never won or never lost
 	Note     string        `json:"note,omitempty"`
 }
 
-// A PreferredPair is one model against another, by item.
-type PreferredPair struct {
-	Label    string   `json:"label"`
-	Against  string   `json:"against"`
-	N        int      `json:"n"`
-	Unscored int      `json:"unscored"`
-	Bounds   *Range   `json:"bounds,omitempty"` // what unread verdicts leave possible; only where there are any
-	WinRate  *float64 `json:"win_rate"`         // a tie counts half
-	SE       *float64 `json:"se"`
-	Interval *Range   `json:"interval"`
-	P        *float64 `json:"p"`
-	Adjusted *float64 `json:"p_adjusted"`
-	Win      int      `json:"win"`
-	Tie      int      `json:"tie"`
-	Loss     int      `json:"loss"`
-	Verdict  Verdict  `json:"verdict"`
-	Why      string   `json:"why"`
-	Note     string   `json:"note,omitempty"`
+// A preferredPair is one model against another, by item.
+type preferredPair struct {
+	Label    string    `json:"label"`
+	Against  string    `json:"against"`
+	N        int       `json:"n"`
+	Unscored int       `json:"unscored"`
+	Bounds   *interval `json:"bounds,omitempty"` // what unread verdicts leave possible; only where there are any
+	WinRate  *float64  `json:"win_rate"`         // a tie counts half
+	SE       *float64  `json:"se"`
+	Interval *interval `json:"interval"`
+	P        *float64  `json:"p"`
+	Adjusted *float64  `json:"p_adjusted"`
+	Win      int       `json:"win"`
+	Tie      int       `json:"tie"`
+	Loss     int       `json:"loss"`
+	Verdict  verdict   `json:"verdict"`
+	Why      string    `json:"why"`
+	Note     string    `json:"note,omitempty"`
 
 	// readings are as it is and, where verdicts are missing, with all of them
 	// against and for the model.
@@ -53,14 +53,14 @@ type preferenceReading struct {
 	n        int
 	rate, p  float64
 	interval stats.Interval
-	verdict  Verdict
+	verdict  verdict
 }
 
-// A ModelRating is a model's place on a Bradley-Terry scale with mean 1000.
-type ModelRating struct {
-	Label    string  `json:"label"`
-	Rating   float64 `json:"rating"`
-	Interval *Range  `json:"interval"`
+// A modelRating is a model's place on a Bradley-Terry scale with mean 1000.
+type modelRating struct {
+	Label    string    `json:"label"`
+	Rating   float64   `json:"rating"`
+	Interval *interval `json:"interval"`
 }
 
 type preferenceRow struct {
@@ -93,7 +93,7 @@ func (m *matrix) preferences(c *Comparison) error {
 	}
 	for _, j := range c.Judges {
 		if c.JudgeCost == nil {
-			c.JudgeCost = &Money{}
+			c.JudgeCost = &money{}
 		}
 		c.JudgeCost.add(j.CostNanoUSD, j.CostUnknown > 0)
 	}
@@ -123,8 +123,8 @@ func (match *pairing) values(fill float64) []float64 {
 	return means
 }
 
-func (m *matrix) preference(c *Comparison, d scoring.Described) (*Preference, error) {
-	p := &Preference{Described: d}
+func (m *matrix) preference(c *Comparison, d scoring.Described) (*preference, error) {
+	p := &preference{Described: d}
 	pairings, err := m.pairings(d)
 	if err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (m *matrix) preference(c *Comparison, d scoring.Described) (*Preference, er
 
 // weigh adds the win rates of all pairings, with p values adjusted for all of
 // them.
-func (m *matrix) weigh(p *Preference, pairings []*pairing, alpha float64) error {
+func (m *matrix) weigh(p *preference, pairings []*pairing, alpha float64) error {
 	var ps []float64
 	for _, match := range pairings {
 		pair, err := m.preferred(match)
@@ -217,8 +217,8 @@ func opponent(params string) string {
 }
 
 // preferred compares what the first of two models took with an even split.
-func (m *matrix) preferred(match *pairing) (PreferredPair, error) {
-	p := PreferredPair{Label: m.columns[match.a].Label, Against: m.columns[match.b].Label, Unscored: match.unscored}
+func (m *matrix) preferred(match *pairing) (preferredPair, error) {
+	p := preferredPair{Label: m.columns[match.a].Label, Against: m.columns[match.b].Label, Unscored: match.unscored}
 	fills := []float64{math.NaN()}
 	if match.unscored > 0 {
 		fills = append(fills, 0, 1)
@@ -266,23 +266,23 @@ func (m *matrix) epochs() int {
 }
 
 // unreadMatters reports whether more verdicts are missing than may be.
-func (p *PreferredPair) unreadMatters() bool {
+func (p *preferredPair) unreadMatters() bool {
 	return float64(p.Unscored) > coverageGap*float64(p.Unscored+p.Win+p.Tie+p.Loss)
 }
 
 // judged are the readings that count: as it is, and where many verdicts could
 // not be read also with those for and against the model. A judge may well fail
 // on just the answers that would have lost.
-func (p *PreferredPair) judged() []preferenceReading {
+func (p *preferredPair) judged() []preferenceReading {
 	if p.unreadMatters() {
 		return p.readings
 	}
 	return p.readings[:1]
 }
 
-func (p *PreferredPair) decide() {
+func (p *preferredPair) decide() {
 	if p.N == 0 || p.WinRate == nil {
-		p.Verdict, p.Why = Withheld, "cannot tell: no pair was judged"
+		p.Verdict, p.Why = withheld, "cannot tell: no pair was judged"
 		return
 	}
 	p.Verdict = p.readings[0].verdict
@@ -290,14 +290,14 @@ func (p *PreferredPair) decide() {
 		if r.verdict != p.Verdict {
 			p.Why = sprintf("cannot tell: %s verdicts could not be read, with which the win rate lies in %s",
 				render.Count(int64(p.Unscored)), p.Bounds.percents())
-			p.Verdict = Withheld
+			p.Verdict = withheld
 			return
 		}
 	}
 	switch p.Verdict {
-	case Better:
+	case better:
 		p.Why = sprintf("preferred to %s", p.Against)
-	case Worse:
+	case worse:
 		p.Why = sprintf("%s is preferred", p.Against)
 	default:
 		p.Why = sprintf("no preference shown (%s pairs)", render.Count(int64(p.N)))
@@ -309,12 +309,12 @@ func (p *PreferredPair) decide() {
 }
 
 // gate judges a win rate by its interval, or by itself for point_win_rate.
-func (p *PreferredPair) gate(g gate) (outcome, string) {
+func (p *preferredPair) gate(g gate) (outcome, string) {
 	var holds []bool
 	for _, r := range p.judged() {
 		v := r.rate
 		if g.name == "win_rate" {
-			v, _ = g.end(Range(r.interval))
+			v, _ = g.end(interval(r.interval))
 		}
 		holds = append(holds, g.holds(v))
 	}
@@ -331,7 +331,7 @@ func (p *PreferredPair) gate(g gate) (outcome, string) {
 }
 
 // rate places three or more models on one scale.
-func (m *matrix) rate(p *Preference, pairings []*pairing) error {
+func (m *matrix) rate(p *preference, pairings []*pairing) error {
 	var players []int
 	for _, match := range pairings {
 		players = append(players, match.a, match.b)
@@ -360,10 +360,10 @@ func (m *matrix) rate(p *Preference, pairings []*pairing) error {
 	}
 	p.Smoothed = ratings.Smoothed
 	for i, player := range players {
-		p.Ratings = append(p.Ratings, ModelRating{m.columns[player].Label, ratings.Ratings[i],
+		p.Ratings = append(p.Ratings, modelRating{m.columns[player].Label, ratings.Ratings[i],
 			rangeOf(ratings.Ranges[i])})
 	}
-	slices.SortStableFunc(p.Ratings, func(a, b ModelRating) int {
+	slices.SortStableFunc(p.Ratings, func(a, b modelRating) int {
 		if a.Rating > b.Rating {
 			return -1
 		}

@@ -66,21 +66,21 @@ func noted(g render.Grid) render.Grid {
 	return g
 }
 
-func (d Delta) finding() render.Finding {
+func (d delta) finding() render.Finding {
 	return render.Finding{Level: levelOf(d.Verdict), Title: d.Label, Text: d.Why, Detail: d.brief()}
 }
 
-func levelOf(v Verdict) string {
+func levelOf(v verdict) string {
 	switch v {
-	case Better:
+	case better:
 		return "good"
-	case Worse:
+	case worse:
 		return "bad"
 	}
 	return "unsure"
 }
 
-func (c *Comparison) costPoints(r *ScorerResult) []CostPoint {
+func (c *Comparison) costPoints(r *scorerResult) []CostPoint {
 	var points []CostPoint
 	for i, m := range c.Models {
 		s := r.Models[i]

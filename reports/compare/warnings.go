@@ -72,7 +72,7 @@ func truncationBanner(c *Comparison) []string {
 		". Raise max_tokens and run again before believing a difference"}
 }
 
-func (s *ScorerResult) coverageWarnings(headline bool) []string {
+func (s *scorerResult) coverageWarnings(headline bool) []string {
 	lowest, highest := math.Inf(1), math.Inf(-1)
 	for _, m := range s.Models {
 		lowest, highest = math.Min(lowest, m.Missing()), math.Max(highest, m.Missing())

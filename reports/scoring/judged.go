@@ -331,11 +331,11 @@ func (r *JudgeReport) spend(dir string) error {
 	return nil
 }
 
-func rate(r scorers.Rate) *Rate {
+func rate(r scorers.Rate) *itemRate {
 	if r.N == 0 {
 		return nil
 	}
-	return &Rate{r.Value, r.N}
+	return &itemRate{r.Value, r.N}
 }
 
 // Families lists the models that come from the judge's own family, by their

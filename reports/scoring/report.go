@@ -38,9 +38,9 @@ type JudgeReport struct {
 	CostUnknown  int64 `json:"rows_without_cost"`
 
 	// Of pairwise judges.
-	Consistency   *Rate `json:"position_consistency,omitempty"` // same winner in both orders
-	FirstPosition *Rate `json:"first_position_win_rate,omitempty"`
-	Longer        *Rate `json:"longer_answer_win_rate,omitempty"`
+	Consistency   *itemRate `json:"position_consistency,omitempty"` // same winner in both orders
+	FirstPosition *itemRate `json:"first_position_win_rate,omitempty"`
+	Longer        *itemRate `json:"longer_answer_win_rate,omitempty"`
 
 	// Human is the agreement with the labels that rows carry.
 	Human *Agreement `json:"human_agreement,omitempty"`
@@ -50,8 +50,8 @@ type JudgeReport struct {
 	SameFamily []string `json:"same_family,omitempty"`
 }
 
-// A Rate is a share of n.
-type Rate struct {
+// An itemRate is a share of n.
+type itemRate struct {
 	Value float64 `json:"value"`
 	N     int     `json:"n"`
 }

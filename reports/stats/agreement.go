@@ -19,7 +19,7 @@ type Agreement struct {
 	// Weighted is Cohen's kappa with quadratic weights (1968): a grade beside
 	// the right one is half agreement. NaN where a label has no worth.
 	Weighted float64
-	// Alpha is Krippendorff's, of the judge and all people together (K.
+	// alpha is Krippendorff's, of the judge and all people together (K.
 	// Krippendorff, "Content Analysis", 2004): of squared differences of
 	// worth where all labels have one, else of labels that are equal or not.
 	Alpha float64
@@ -45,10 +45,10 @@ func Agree(judge []string, people [][]string, grades map[string]float64) Agreeme
 		t.add(label, people[i], grades)
 	}
 	a := Agreement{N: len(t.pairs), Share: t.share()}
-	a.Kappa = t.kappa(Nominal)
-	a.Weighted, a.Alpha, a.People = math.NaN(), Alpha(t.rows, Nominal), Alpha(t.people, Nominal)
+	a.Kappa = t.kappa(nominal)
+	a.Weighted, a.Alpha, a.People = math.NaN(), alpha(t.rows, nominal), alpha(t.people, nominal)
 	if t.graded {
-		a.Weighted, a.Alpha, a.People = t.kappa(Squared), Alpha(t.rows, Squared), Alpha(t.people, Squared)
+		a.Weighted, a.Alpha, a.People = t.kappa(squared), alpha(t.rows, squared), alpha(t.people, squared)
 	}
 	return a
 }
@@ -180,22 +180,22 @@ func (t *ratings) kappa(distance func(a, b float64) float64) float64 {
 	return 1 - observed.sum()*float64(len(t.pairs))/expected.sum()
 }
 
-// Nominal is the distance of labels that are equal or not.
-func Nominal(a, b float64) float64 {
+// nominal is the distance of labels that are equal or not.
+func nominal(a, b float64) float64 {
 	if a == b {
 		return 0
 	}
 	return 1
 }
 
-// Squared is the distance of values on a scale.
-func Squared(a, b float64) float64 { return (a - b) * (a - b) }
+// squared is the distance of values on a scale.
+func squared(a, b float64) float64 { return (a - b) * (a - b) }
 
-// Alpha is Krippendorff's alpha: 1 - observed/expected disagreement among all
+// alpha is Krippendorff's alpha: 1 - observed/expected disagreement among all
 // values that are given to the same unit by different raters, whoever and
 // however many they are. Units with one value do not count. NaN without pairs,
 // and where all values are alike.
-func Alpha(units [][]float64, distance func(a, b float64) float64) float64 {
+func alpha(units [][]float64, distance func(a, b float64) float64) float64 {
 	var within accumulator
 	var all []float64
 	for _, values := range units {

@@ -30,7 +30,7 @@ func Bootstrap(columns [][]float64, stat func(sums []float64) float64, opt Optio
 	}
 	slices.Sort(draws)
 	tail := (1 - opt.level()) / 2
-	return Interval{Percentile(draws, tail), Percentile(draws, 1-tail)}, nil
+	return Interval{percentile(draws, tail), percentile(draws, 1-tail)}, nil
 }
 
 // BootstrapSE is the standard deviation of a statistic of column sums over

@@ -20,7 +20,7 @@ type Estimate struct {
 // Score estimates the mean of the items that have a score.
 //
 // Scores that are all 0 or 1, of one epoch and of independent items, get
-// [Proportion]. Other scores that lie in 0..1 get, at each end, the further of
+// [proportion]. Other scores that lie in 0..1 get, at each end, the further of
 // Student's t and Wilson's interval for an effective number of units, clipped
 // to 0..1: the t interval alone has no width where all items score alike,
 // however few they are. Scores of another range get Student's t. The standard
@@ -35,7 +35,7 @@ func Score(values []float64, opt Options) (Estimate, error) {
 	}
 	if labels == nil && opt.Epochs <= 1 && len(kept) > 0 && binary(kept) {
 		e := meanT(kept, opt.level())
-		e.Interval = Proportion(Sum(kept), float64(len(kept)), opt.level())
+		e.Interval = proportion(Sum(kept), float64(len(kept)), opt.level())
 		e.DF, e.Method = math.NaN(), "wilson"
 		return e, nil
 	}
@@ -68,7 +68,7 @@ func (e *Estimate) boundedMean(values []float64, labels []int32, opt Options) {
 		n /= e.gradedShare()
 	}
 	t := e.Interval.clip(0, 1)
-	e.Interval = t.hull(Proportion(e.Mean*n, n, opt.level()))
+	e.Interval = t.hull(proportion(e.Mean*n, n, opt.level()))
 	if e.Interval != t {
 		e.Method += ", wilson"
 	}
@@ -253,13 +253,13 @@ func wilson(right, n, level float64) Interval {
 // exactBelow is how much less sure the exact interval of a proportion is.
 const exactBelow = 0.015
 
-// Proportion is the interval of a share of n independent items of which so
+// proportion is the interval of a share of n independent items of which so
 // many are right: Wilson's, widened to the exact one (C. J. Clopper and E. S.
 // Pearson, 1934) at level-1.5 % where that reaches further. Wilson's alone holds
 // the truth only on average: of ten items at a true share of .95 in 91 % of
 // samples instead of 95. The exact one never falls below its level, so neither
 // does this. Neither number need be whole: n may be an effective number.
-func Proportion(right, n, level float64) Interval {
+func proportion(right, n, level float64) Interval {
 	if !(n > 0) {
 		return undefined
 	}

@@ -60,7 +60,7 @@ func Compare(a, b []float64, opt Options) (Paired, error) {
 	e := estimateT(d, labels, opt.level())
 	p := Paired{N: len(d), LeftOut: len(a) - len(d), MeanA: Mean(x), MeanB: Mean(y), P: math.NaN(),
 		Delta: e.Mean, SE: e.SE, DF: e.DF, Interval: e.Interval, Method: e.Method, Clusters: e.Clusters, units: e.units()}
-	p.Win, p.Tie, p.Loss = Signs(d)
+	p.Win, p.Tie, p.Loss = signs(d)
 	if p.N == 0 {
 		return p, nil
 	}
@@ -68,7 +68,7 @@ func Compare(a, b []float64, opt Options) (Paired, error) {
 	if labels != nil {
 		sums = clusterSums(d, labels, 0)
 	}
-	up, _, down := Signs(sums)
+	up, _, down := signs(sums)
 	p.Differing, p.Skewness = up+down, skewness(sums)
 	if bounded(x) && bounded(y) {
 		p.furthest = 1
@@ -78,9 +78,9 @@ func Compare(a, b []float64, opt Options) (Paired, error) {
 	}
 	if labels == nil && opt.Epochs <= 1 && binary(x) && binary(y) {
 		p.DF, p.Method = math.NaN(), "agresti-min"
-		p.P, p.Test = McNemar(p.Win, p.Loss), "mcnemar exact"
+		p.P, p.Test = mcNemar(p.Win, p.Loss), "mcnemar exact"
 	} else {
-		p.P, p.Test = SignFlip(sums, opt)
+		p.P, p.Test = signFlip(sums, opt)
 	}
 	t := p.Interval.clip(-1, 1)
 	if p.Interval = p.At(opt.level()); p.furthest > 0 && p.Method != "agresti-min" && p.Interval != t {
@@ -118,7 +118,7 @@ func skewness(values []float64) float64 {
 // that the difference is above with probability 1-α.
 func (p Paired) At(level float64) Interval {
 	if p.Method == "agresti-min" {
-		return AgrestiMin(p.Win, p.Loss, p.N, level)
+		return agrestiMin(p.Win, p.Loss, p.N, level)
 	}
 	t := undefined
 	if df := p.units - 1; df >= 1 {
@@ -172,9 +172,9 @@ func common(a, b []float64, clusters []int32) (x, y, d []float64, labels []int32
 	return x, y, d, labels
 }
 
-// Signs counts the differences above, at and below zero; differences of at
+// signs counts the differences above, at and below zero; differences of at
 // most 1e-12 count as ties.
-func Signs(d []float64) (win, tie, loss int) {
+func signs(d []float64) (win, tie, loss int) {
 	for _, v := range d {
 		switch {
 		case v > tied:
@@ -188,11 +188,11 @@ func Signs(d []float64) (win, tie, loss int) {
 	return win, tie, loss
 }
 
-// AgrestiMin is the interval of a difference of two paired proportions, Wald's
+// agrestiMin is the interval of a difference of two paired proportions, Wald's
 // after adding half an observation to each of the four cells (A. Agresti and
 // Y. Min, 2005), clipped to -1..1. aOnly and bOnly are the items that only one
 // of the two got right, n all items.
-func AgrestiMin(aOnly, bOnly, n int, level float64) Interval {
+func agrestiMin(aOnly, bOnly, n int, level float64) Interval {
 	if n <= 0 {
 		return undefined
 	}
@@ -202,9 +202,9 @@ func AgrestiMin(aOnly, bOnly, n int, level float64) Interval {
 	return around(diff/total, half).clip(-1, 1)
 }
 
-// McNemar is the exact two-sided p of McNemar's test: min(1, 2·P(X <= min))
+// mcNemar is the exact two-sided p of McNemar's test: min(1, 2·P(X <= min))
 // with X binomial over the discordant items at one half; 1 without any.
-func McNemar(aOnly, bOnly int) float64 {
+func mcNemar(aOnly, bOnly int) float64 {
 	n := aOnly + bOnly
 	if n == 0 {
 		return 1

@@ -82,7 +82,7 @@ func (t *mcnemarTest) limit(k int) int {
 	limit, known := t.limits[k]
 	if !known {
 		limit = binomialQuantile(distuv.Binomial{N: float64(k), P: 0.5}, t.alpha/2)
-		for limit >= 0 && McNemar(limit, k-limit) > t.alpha {
+		for limit >= 0 && mcNemar(limit, k-limit) > t.alpha {
 			limit--
 		}
 		t.limits[k] = limit

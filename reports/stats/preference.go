@@ -43,7 +43,7 @@ func BradleyTerry(models int, games []Game, opt Options) (Rating, error) {
 	for j, c := range columns {
 		sums[j] = Sum(c)
 	}
-	ratings, smoothed, err := BradleyTerryPoints(models, sums)
+	ratings, smoothed, err := bradleyTerryPoints(models, sums)
 	if err != nil {
 		return Rating{}, err
 	}
@@ -77,7 +77,7 @@ func gameColumns(models int, games []Game) (columns [][]float64, prompts []int32
 func ratingRanges(models int, columns [][]float64, opt Options) ([]Interval, error) {
 	draws := make([][]float64, models)
 	err := resample(columns, opt, func(sums []float64) {
-		ratings, _, err := BradleyTerryPoints(models, sums)
+		ratings, _, err := bradleyTerryPoints(models, sums)
 		if err != nil {
 			return // a draw in which some models did not meet says nothing
 		}
@@ -89,7 +89,7 @@ func ratingRanges(models int, columns [][]float64, opt Options) ([]Interval, err
 	ranges := make([]Interval, models)
 	for m := range ranges {
 		slices.Sort(draws[m])
-		ranges[m] = Interval{Percentile(draws[m], tail), Percentile(draws[m], 1-tail)}
+		ranges[m] = Interval{percentile(draws[m], tail), percentile(draws[m], 1-tail)}
 	}
 	return ranges, err
 }
@@ -146,10 +146,10 @@ func likelihoodRanges(models int, points []float64, level float64) []Interval {
 	return ranges
 }
 
-// BradleyTerryPoints rates models from totals: points[a*models+b] is what a
+// bradleyTerryPoints rates models from totals: points[a*models+b] is what a
 // took from b, ties counted half. smoothed says that half a win each way was
 // added to every pair that met, because the likelihood had no maximum.
-func BradleyTerryPoints(models int, points []float64) (ratings []float64, smoothed bool, err error) {
+func bradleyTerryPoints(models int, points []float64) (ratings []float64, smoothed bool, err error) {
 	if models < 2 || len(points) != models*models {
 		return nil, false, errors.New("Bradley-Terry wants two or more models and a square of points")
 	}

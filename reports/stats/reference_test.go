@@ -97,7 +97,7 @@ func PairedT(a, b []float64, level float64) (Estimate, error) {
 // two paired proportions, Agresti and Min's, and whether it lies above
 // -margin.
 func NonInferiorBinary(aOnly, bOnly, n int, margin, alpha float64) (lower float64, pass bool) {
-	lower = AgrestiMin(aOnly, bOnly, n, 1-2*alpha).Lower
+	lower = agrestiMin(aOnly, bOnly, n, 1-2*alpha).Lower
 	return lower, lower > -margin
 }
 
@@ -126,9 +126,9 @@ func WinRate(wins, ties, losses int) (rate, se float64) {
 }
 
 // WinRateInterval is the interval of the share of comparisons won, a tie
-// counting half: [Proportion] of the points, which ties only make too wide.
+// counting half: [proportion] of the points, which ties only make too wide.
 func WinRateInterval(wins, ties, losses int, level float64) Interval {
-	return Proportion(float64(wins)+float64(ties)/2, float64(wins+ties+losses), level)
+	return proportion(float64(wins)+float64(ties)/2, float64(wins+ties+losses), level)
 }
 
 // AtLeast is 1 when k or more of the values are right answers, else 0; NaN

@@ -10,24 +10,24 @@ import (
 // tried.
 const exactFlips = 16
 
-// SignFlip is the two-sided randomisation test of paired differences: under no
+// signFlip is the two-sided randomisation test of paired differences: under no
 // difference each sign is as likely as the other, and the statistic is the
 // absolute sum (R. A. Fisher, 1935). Zeros are dropped. Up to 16 differences
 // it tries all patterns, beyond that Options.Resamples random ones with
 // p = (1 + exceed)/(1 + resamples). It returns p and the name of the test.
 // On differences of 0 and ±1 the exact test is McNemar's.
-func SignFlip(d []float64, opt Options) (p float64, test string) {
+func signFlip(d []float64, opt Options) (p float64, test string) {
 	sizes, observed := nonZero(d)
 	if len(sizes) <= exactFlips {
 		return signFlipExact(sizes, observed), "sign-flip exact"
 	}
 	exceed := countFlips(sizes, observed, opt.resamples(), opt.Seed^fingerprint(sizes))
-	return MonteCarloP(exceed, opt.resamples()), "sign-flip"
+	return monteCarloP(exceed, opt.resamples()), "sign-flip"
 }
 
-// MonteCarloP is the p of a random test of which exceed resamples were at
+// monteCarloP is the p of a random test of which exceed resamples were at
 // least as extreme as the data; the data count as one more, so it is never 0.
-func MonteCarloP(exceed, resamples int) float64 {
+func monteCarloP(exceed, resamples int) float64 {
 	return float64(1+exceed) / float64(1+resamples)
 }
 

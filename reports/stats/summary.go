@@ -6,10 +6,10 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// Percentile is the q-quantile of sorted values by linear interpolation at
+// percentile is the q-quantile of sorted values by linear interpolation at
 // (n-1)q (type 7 of R. J. Hyndman and Y. Fan, 1996; numpy's default). NaN
 // without values.
-func Percentile(sorted []float64, q float64) float64 {
+func percentile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 || !(q >= 0 && q <= 1) {
 		return math.NaN()
 	}

@@ -70,7 +70,7 @@ type Endpoint struct {
 	// Active is how long there have been requests in flight or waiting.
 	Active float64 `json:"active_seconds"`
 	// LimitedBy is what held requests back in that time, the most first.
-	LimitedBy []Share `json:"bound_by,omitempty"`
+	LimitedBy []share `json:"bound_by,omitempty"`
 
 	Limiter limits.State `json:"-"` // everything that the limiter says
 }
@@ -82,8 +82,8 @@ type Rate struct {
 	Limit float64 `json:"limit"` // 0 when not known
 }
 
-// A Share is how much of the time one thing held requests back.
-type Share struct {
+// A share is how much of the time one thing held requests back.
+type share struct {
 	What  string  `json:"what"`
 	Share float64 `json:"share"` // of the time, 0 to 1
 }
@@ -285,15 +285,15 @@ func pauseReason(s limits.State) string {
 
 // limitedShares turns times into shares of a time, the largest first. What is
 // left over is time in which no request waited for anything that is ours.
-func limitedShares(by map[limits.LimitedBy]time.Duration, full, short, elapsed time.Duration) []Share {
+func limitedShares(by map[limits.LimitedBy]time.Duration, full, short, elapsed time.Duration) []share {
 	if elapsed <= 0 {
 		return nil
 	}
-	var list []Share
+	var list []share
 	rest := elapsed
 	add := func(what string, d time.Duration) {
 		if d = min(d, rest); d > 0 {
-			list = append(list, Share{what, float64(d) / float64(elapsed)})
+			list = append(list, share{what, float64(d) / float64(elapsed)})
 			rest -= d
 		}
 	}
@@ -309,15 +309,15 @@ func limitedShares(by map[limits.LimitedBy]time.Duration, full, short, elapsed t
 const freeRunning = reports.FreeRunning
 
 // merged adds up shares of one name and sorts them.
-func merged(list []Share) (out []Share) {
+func merged(list []share) (out []share) {
 	for _, s := range list {
-		if i := slices.IndexFunc(out, func(o Share) bool { return o.What == s.What }); i >= 0 {
+		if i := slices.IndexFunc(out, func(o share) bool { return o.What == s.What }); i >= 0 {
 			out[i].Share += s.Share
 			continue
 		}
 		out = append(out, s)
 	}
-	slices.SortStableFunc(out, func(a, b Share) int {
+	slices.SortStableFunc(out, func(a, b share) int {
 		switch {
 		case a.Share > b.Share:
 			return -1

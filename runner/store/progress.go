@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Progress returns where the run stands.
+// progress returns where the run stands.
 func (r *Run) Progress() rundir.Progress {
 	p := rundir.Progress{At: time.Now().UTC(), RunID: r.RunID(), PID: os.Getpid(), Totals: r.Totals(),
 		Unsettled: r.Unsettled()}

@@ -371,7 +371,7 @@ func (r *Run) modelIndex(model string) int {
 	return i
 }
 
-// Totals returns the sums over all durable records. It is cheap.
+// totals returns the sums over all durable records. It is cheap.
 func (r *Run) Totals() records.Totals { return r.sums(r.totals) }
 
 // Unsettled returns what earlier processes spent on rows that have no record
@@ -390,7 +390,7 @@ func (r *Run) sums(of []records.Tally) records.Totals {
 	return t
 }
 
-// Unknown returns the attempts that may have been billed without an answer,
+// unknown returns the attempts that may have been billed without an answer,
 // as found when the run was opened.
 func (r *Run) Unknown() []rundir.Unknown {
 	r.mu.Lock()

@@ -46,9 +46,9 @@ type StatusInfo struct {
 
 // Status looks at a live, stopped or damaged run. It takes no lock and
 // changes nothing. Damage is listed, not an error.
-func Status(dir string) (StatusInfo, error) { return StatusOn(disk.OS{}, dir) }
+func Status(dir string) (StatusInfo, error) { return statusOn(disk.OS{}, dir) }
 
-func StatusOn(fsys disk.FS, dir string) (StatusInfo, error) {
+func statusOn(fsys disk.FS, dir string) (StatusInfo, error) {
 	return statusBy(fsys, dir, nil, func(v *rundir.Snapshot, st *StatusInfo) error { return st.addJournals(v) })
 }
 
