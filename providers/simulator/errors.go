@@ -14,6 +14,7 @@ type failure struct {
 	param   string
 	message string
 	header  [2]string
+	refused *refusal // the limit that was met; nil for other failures
 
 	raw         bool // body is sent as it is
 	contentType string
@@ -48,6 +49,8 @@ func (x *exchange) errorBody(f *failure) []byte {
 		o.object("error", e)
 		o.text("request_id", x.entry.RequestID)
 		return o.end()
+	case gemini:
+		return x.geminiError(f)
 	case envelope:
 		o := newObject()
 		o.raw("success", "false")

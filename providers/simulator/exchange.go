@@ -135,8 +135,11 @@ func (x *exchange) read() *failure {
 	x.key = apiKey(x.r.Header)
 	if !s.accepts(x.key) {
 		message := "invalid x-api-key"
-		if x.protocol.likeChat() {
+		switch {
+		case x.protocol.likeChat():
 			message = "Incorrect API key provided."
+		case x.protocol == gemini: // no 401 there
+			return &failure{status: 400, kind: "authentication_error", message: "API key not valid. Please pass a valid API key."}
 		}
 		return &failure{status: 401, kind: "authentication_error", message: message}
 	}
@@ -158,6 +161,8 @@ func (x *exchange) read() *failure {
 // parse reads a body by its protocol. The error is a *requestError.
 func (x *exchange) parse(body []byte) (*ask, error) {
 	switch x.protocol {
+	case gemini:
+		return parseGemini(x.r.URL, body)
 	case embeddings, geminiEmbeddings:
 		return parseEmbedding(x.protocol, x.r.URL.Path, body)
 	}
@@ -245,8 +250,12 @@ func (x *exchange) admit() *failure {
 		return nil
 	}
 	dialect := dialectFor(x.server.cfg.Limits.Headers, x.protocol)
-	x.limiter.told(x.start, waitHeaders(x.w.Header(), dialect, refused, x.start))
-	f := &failure{status: 429, kind: "rate_limit_error", message: rateLimitMessage(a.protocol, a.model, refused)}
+	wait := waitHeaders(x.w.Header(), dialect, refused, x.start)
+	if a.protocol == gemini { // in whole seconds of the body
+		wait = time.Duration(math.Ceil(refused.wait.Seconds())) * time.Second
+	}
+	x.limiter.told(x.start, wait)
+	f := &failure{status: 429, kind: "rate_limit_error", message: rateLimitMessage(a.protocol, a.model, refused), refused: refused}
 	if a.protocol.likeChat() && refused.dimension != dimRequests && refused.dimension >= 0 {
 		f.kind, f.code = "tokens", "rate_limit_exceeded"
 	}

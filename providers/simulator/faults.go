@@ -62,8 +62,8 @@ func (f Fault) validate() error {
 	if f.Share < 0 || f.Share > 1 || f.Share != f.Share {
 		return fmt.Errorf("fault %s: share %v is not between 0 and 1", f.Kind, f.Share)
 	}
-	if p := f.Only.Protocol; p != "" && p != string(messages) && p != string(chat) && p != string(completions) {
-		return fmt.Errorf("fault %s: unknown protocol %q, have messages, chat, completions", f.Kind, p)
+	if p := f.Only.Protocol; p != "" && p != string(messages) && p != string(chat) && p != string(completions) && p != string(gemini) {
+		return fmt.Errorf("fault %s: unknown protocol %q, have messages, chat, completions, gemini", f.Kind, p)
 	}
 	if findFault(f.Kind) == nil && FaultMixes()[f.Kind] == nil {
 		return fmt.Errorf("unknown fault %q, have the kinds %s and the mixes %s", f.Kind,
@@ -329,6 +329,10 @@ func errorInStream(bare bool) func(*exchange, *rendering) {
 		switch {
 		case bare:
 			body = append(body, '\n')
+		case x.ask.list:
+			body = []byte(",\r\n" + string(body) + "]")
+		case x.ask.protocol == gemini:
+			body = slices.Concat([]byte("data: "), compact(body), []byte("\r\n\r\n"))
 		case x.ask.protocol == messages:
 			body = []byte("event: error\ndata: " + string(body) + "\n\n")
 		default:
@@ -379,7 +383,7 @@ func malformed(x *exchange, out *rendering) {
 
 func padding(x *exchange, out *rendering) {
 	comment := "\n         \n"
-	if x.ask.stream {
+	if x.ask.stream && !x.ask.list {
 		comment = ": SIMULATOR PROCESSING\n\n"
 	}
 	out.pieces = append([]piece{{data: []byte(comment)}}, out.pieces...)

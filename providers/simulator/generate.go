@@ -123,7 +123,7 @@ func (x *exchange) reason(c *choice, s seed) {
 		tokens = min(tokens, a.budget)
 	}
 	c.reasoned = tokens
-	if a.protocol == messages || x.model.ReasoningField != "" || x.thinkingField() != "" {
+	if a.protocol == messages || a.showThoughts || x.model.ReasoningField != "" || x.thinkingField() != "" {
 		c.thinking = answers.Thinking(a.question, tokens, s)
 	}
 	if c.thinking != "" {

@@ -106,7 +106,7 @@ func dialectFor(configured string, p protocol) string {
 		return "openai"
 	case p == embeddings:
 		return "openai"
-	case p == envelope, p == geminiEmbeddings:
+	case p == envelope, p == geminiEmbeddings, p == gemini:
 		return "none"
 	}
 	return "anthropic"

@@ -143,6 +143,10 @@ func (x *exchange) render(r *reply) rendering {
 		return x.completionStream(r)
 	case x.ask.completion != nil:
 		return whole(x.completionBody(r), r)
+	case x.ask.protocol == gemini && x.ask.stream:
+		return x.geminiStream(r)
+	case x.ask.protocol == gemini:
+		return whole(x.geminiBody(r), r)
 	case x.ask.protocol == messages && x.ask.stream:
 		return x.messagesStream(r)
 	case x.ask.protocol == messages:

@@ -50,6 +50,9 @@ type ask struct {
 
 	embed *embedding // of a request for vectors; nil else
 
+	list         bool // Gemini: a stream as a JSON list
+	showThoughts bool // Gemini: thoughts are asked for
+
 	images      int // tokens of images and documents
 	marks       []mark
 	inputTokens int
@@ -254,7 +257,7 @@ func (a *ask) readCaps(w *wireAsk) error {
 		a.maxTokens, a.hasMax = *max, true
 	}
 	hottest := 1.0
-	if a.protocol.likeChat() {
+	if a.protocol.likeChat() || a.protocol == gemini {
 		hottest = 2
 	}
 	if t := w.Temperature; t != nil && (*t < 0 || *t > hottest) {

@@ -130,6 +130,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.serve(w, r, messages)
 		case strings.HasSuffix(path, "/chat/completions"):
 			s.serve(w, r, chat)
+		case isGemini(path):
+			s.serve(w, r, gemini)
 		case strings.HasSuffix(path, "/embeddings"):
 			s.serve(w, r, embeddings)
 		case strings.HasSuffix(path, ":batchEmbedContents"), strings.HasSuffix(path, ":embedContent"):
@@ -314,7 +316,7 @@ func (s *Server) spend(key string, tokens, sign int64) {
 
 // apiKey reads the key from whichever header holds it.
 func apiKey(h http.Header) string {
-	for _, name := range []string{"X-Api-Key", "Api-Key"} {
+	for _, name := range []string{"X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
 		if k := h.Get(name); k != "" {
 			return k
 		}

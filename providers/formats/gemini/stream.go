@@ -32,6 +32,9 @@ func (s *stream) Event(data []byte) (content bool, err *nightshift.Error) {
 		s.Unreadable(root, bad, s.fault)
 	default:
 		s.Count++
+		if s.second(answerOf(root)) {
+			return false, nil
+		}
 		content = s.a.take(answerOf(root))
 		if root.Get("error").Says() {
 			s.fault(root)
@@ -39,6 +42,23 @@ func (s *stream) Event(data []byte) (content bool, err *nightshift.Error) {
 		s.Mark()
 	}
 	return content, s.Err
+}
+
+// second deals with a piece of another answer, which its id tells: when a
+// gateway begins anew, what had come is dropped; after a whole answer the other
+// is. Two answers are never joined.
+func (s *stream) second(v rawjson.Value) bool {
+	id := v.Get("responseId").String()
+	if id == "" || s.a.id == "" || id == s.a.id {
+		return false
+	}
+	if s.finished() {
+		s.Flag(answer.FlagSecondAnswer)
+		return true
+	}
+	s.Flag(answer.FlagRestarted)
+	s.a = assembly{}
+	return false
 }
 
 func (s *stream) fault(v rawjson.Value) { s.Fault(v, false, len(s.a.candidates) > 0) }
