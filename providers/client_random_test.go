@@ -241,9 +241,9 @@ func TestLimitBesideRandomRefusals(t *testing.T) {
 		head:  "server | 0.5 % refused: used | refused | 2 %: used | refused | 5 %: used | refused",
 	}
 	for _, sc := range []scenario{
-		{"headers", modelServer{output: 80_000, tell: "headers"}, limits.Config{}, 90, 1},
-		{"configured", modelServer{output: 80_000, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 80, 1},
-		{"headers, burst 5 s", modelServer{output: 80_000, burst: 5, tell: "headers"}, limits.Config{}, 80, 1},
+		{"60 s bucket, headers", modelServer{output: 80_000, tell: "headers"}, limits.Config{}, 90, 1},
+		{"60 s bucket, limits configured", modelServer{output: 80_000, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 80, 1},
+		{"5 s burst bucket, headers", modelServer{output: 80_000, burst: 5, tell: "headers"}, limits.Config{}, 80, 1},
 	} {
 		cells := []string{sc.name}
 		for _, share := range []float64{0.005, 0.02, 0.05} {
