@@ -145,6 +145,11 @@ func TestEmbeddingsOfABatchFile(t *testing.T) {
 		}
 	}
 	out.Reset()
+	if code := run(context.Background(), []string{"verify", "--deep", filepath.Join(w.dir, "out")}, nil, &out, &errs, os.LookupEnv); code != exitOK ||
+		!strings.Contains(errs.String(), "1 raw") {
+		t.Errorf("exit code %d\n%s%s", code, &out, &errs)
+	}
+	out.Reset()
 	if code := run(context.Background(), []string{"export", filepath.Join(w.dir, "out"), "--format", "jsonl"}, nil, &out, &errs, os.LookupEnv); code != exitOK {
 		t.Fatal(errs.String())
 	}
@@ -171,7 +176,7 @@ dataset: {path: rows.jsonl}
 models: [{name: m, endpoint: sim, model: sim-large, params: {max_tokens: 40}, price: {input: 1, output: 1}}]
 endpoints: {sim: {protocol: messages, base_url: "%s", auth: none}}
 scorers:
-  - {type: embedding, name: near, model: emb, endpoint: sim, params: {dimensions: 32}, price: {input: 10, output: 0}}
+  - {type: embedding, name: near, model: emb, endpoint: sim, params: {dimensions: 32}, rows_per_request: 2, price: {input: 10, output: 0}}
 %s
 out: out
 `, web.URL, more))

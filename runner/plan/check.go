@@ -128,15 +128,20 @@ func (c *checker) model(path string, m Model) {
 
 // rowsPerRequest sees that only requests for vectors hold several rows.
 func (c *checker) rowsPerRequest(path string, m Model) {
-	const most = 2048
-	c.atLeast(path, m.RowsPerRequest, 0)
-	if m.RowsPerRequest > most {
-		c.at(path, "", "a request holds at most %d texts", most)
-	}
+	c.textsPerRequest(path, m.RowsPerRequest)
 	e, found := c.plan.merge(m.Endpoint, nil)
 	if m.RowsPerRequest > 1 && found && e.Protocol != "" && formats.Writes(e.Protocol) {
 		c.at(path, "leave it out, or give the endpoint protocol: embeddings",
 			"several rows in a request are for embeddings, and %s speaks %s", m.Endpoint, e.Protocol)
+	}
+}
+
+// textsPerRequest checks how many texts go into one request.
+func (c *checker) textsPerRequest(path string, n int64) {
+	const most = 2048
+	c.atLeast(path, n, 0)
+	if n > most {
+		c.at(path, "", "a request holds at most %d texts", most)
 	}
 }
 

@@ -306,6 +306,8 @@ type Scorer struct {
 	Price *Price `yaml:"price" json:"price,omitempty"`
 	// Judges: ask for a stream.
 	Stream bool `yaml:"stream" json:"stream,omitempty"`
+	// Scorers of type embedding: how many texts go into one request. Default: 1.
+	RowsPerRequest int64 `yaml:"rows_per_request" json:"rows_per_request,omitempty" jsonschema:"minimum=0,maximum=2048"`
 	// The scorer's own parameters.
 	Params Params `yaml:"-,rest" json:"-"`
 }

@@ -530,8 +530,9 @@ func (r *resolver) resolveJudge(path string, s Scorer) *ResolvedModel {
 		m.Price = s.Price
 	}
 	asked := r
-	if info, err := scorers.Lookup(s.Type); err == nil && info.Kind == scorers.Embedded {
+	if embeds(s.Type) {
 		asked = r.forVectors(m.Endpoint)
+		m.RowsPerRequest = max(m.RowsPerRequest, s.RowsPerRequest)
 	}
 	judge, ok := asked.resolveModel(path, m)
 	r.problems = asked.problems

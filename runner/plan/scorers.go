@@ -19,8 +19,10 @@ func (s Scorer) isJudge() bool {
 }
 
 // Embeds reports whether the scorer asks its model for vectors.
-func (s ResolvedScorer) Embeds() bool {
-	info, err := scorers.Lookup(s.Spec.Type)
+func (s ResolvedScorer) Embeds() bool { return embeds(s.Spec.Type) }
+
+func embeds(scorer string) bool {
+	info, err := scorers.Lookup(scorer)
 	return err == nil && info.Kind == scorers.Embedded
 }
 
@@ -98,6 +100,11 @@ func (c *checker) scorer(path string, s Scorer) {
 	judge := s.isJudge()
 	if judge {
 		c.judge(path, s)
+	}
+	c.textsPerRequest(path+".rows_per_request", s.RowsPerRequest)
+	if s.RowsPerRequest > 1 && !embeds(s.Type) {
+		c.at(path+".rows_per_request", "", "rows_per_request is for scorers of type embedding")
+		return
 	}
 	for name, given := range map[string]bool{
 		"model": s.Model != "", "endpoint": s.Endpoint != "", "template": s.Template != "",

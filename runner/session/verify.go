@@ -97,6 +97,7 @@ func (r *rederiver) compare(rec *nightshift.Record, doneMarkerOnly bool) error {
 		{"input_tokens", value(got.Usage.InputTotal().Pointer()), value(rec.InputTokens)},
 		{"output_tokens", value(got.Usage.Output.Pointer()), value(rec.OutputTokens)},
 		{"stop_reason", string(got.StopReason), value(rec.StopReason)},
+		{"embedding", string(slices.Concat(got.Vectors...).AppendBytes(nil)), string(rec.Embedding.AppendBytes(nil))},
 	} {
 		if c.got != c.want {
 			return fmt.Errorf("%s is not what the raw response says", c.what)

@@ -57,7 +57,7 @@ func (v *vectors) end() *nightshift.Error {
 			return wrong("the vectors have different lengths: %d and %d", len(v.all[0]), len(v.all[i]))
 		}
 	}
-	v.resp.Vectors = v.all
+	v.resp.Vectors, v.resp.StopReason = v.all, nightshift.StopEnd
 	return nil
 }
 
