@@ -80,8 +80,11 @@ func (e *encoding) write() ([]byte, error) {
 	}
 	raw := e.req.Body
 	t := e.translation()
-	if from, ok := Of(e.req.BodyProtocol); ok && from.Protocol() != e.Protocol() {
+	switch from, known := Of(e.req.BodyProtocol); {
+	case known && from.Protocol() != e.Protocol():
 		raw = t.Body(raw, from, e.req.Model)
+	case !known && e.req.BodyProtocol != "":
+		t.Cannot("body", "the row's request is in the format "+string(e.req.BodyProtocol))
 	}
 	if err := e.translate(t, raw); err != nil {
 		return nil, err

@@ -38,17 +38,17 @@ var messagesBody = batchBody{protocol: nightshift.Messages, url: "/messages", pr
 	}}
 
 // geminiBody has no line in an OpenAI batch file: [builder.geminiBatch].
-var geminiBody = batchBody{protocol: "gemini", prompt: "contents", want: "a list of contents",
+var geminiBody = batchBody{protocol: nightshift.Gemini, prompt: "contents", want: "a list of contents",
 	check: checkObjects, withSystem: geminiWithSystem}
 
 // batchBodies in the order in which the end of a url is tried.
 var batchBodies = []batchBody{
 	chatBody, messagesBody,
-	{protocol: "responses", url: "/responses", prompt: "input", want: "a text or a list of items",
+	{protocol: nightshift.Responses, url: "/responses", prompt: "input", want: "a text or a list of items",
 		check: checkItems, withSystem: responsesWithSystem},
-	{protocol: "completions", url: "/completions", prompt: "prompt", want: "a text or a list", check: checkTexts,
+	{protocol: nightshift.Completions, url: "/completions", prompt: "prompt", want: "a text or a list", check: checkTexts,
 		limits: map[string]limit{"logprobs": {[]rowjson.Kind{rowjson.Number, rowjson.Bool}, -1, 1e6, true}}},
-	{protocol: "embeddings", url: "/embeddings", prompt: "input", want: "a text or a list", check: checkTexts},
+	{protocol: nightshift.Embeddings, url: "/embeddings", prompt: "input", want: "a text or a list", check: checkTexts},
 	geminiBody,
 }
 

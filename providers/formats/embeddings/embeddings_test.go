@@ -65,6 +65,7 @@ func TestEncodeRefuses(t *testing.T) {
 		"empty among all": {Model: "m", Texts: []string{"a", ""}},
 		"a stream":        {Model: "m", Messages: []nightshift.Message{user}, Params: []nightshift.Param{{Name: "stream", Value: json.RawMessage("true")}}},
 		"packed bits":     {Model: "m", Messages: []nightshift.Message{user}, Params: []nightshift.Param{{Name: "encoding_format", Value: json.RawMessage(`"ubinary"`)}}},
+		"no such format":  {Model: "m", Body: json.RawMessage(`{"input":"a"}`), BodyProtocol: "telex"},
 		"a chat":          {Model: "m", Body: json.RawMessage(`{"messages":[{"role":"user","content":"a"}],"temperature":1}`), BodyProtocol: nightshift.Chat},
 	} {
 		if p, err := formats.Encode(format(t, nightshift.Embeddings), req, false); err == nil {
