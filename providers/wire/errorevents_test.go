@@ -102,3 +102,45 @@ func refusing(status int, body string) roundTrip {
 		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: -1}, nil
 	}
 }
+
+// An answer of a Responses server that says that it failed is an error under
+// HTTP 200, whatever it says of why.
+func TestAnswersThatFailed(t *testing.T) {
+	failed := func(fault string) string {
+		return `{"id":"r","object":"response","status":"failed","model":"m","output":[],"error":` + fault + `}`
+	}
+	const began = `data: {"type":"response.created","response":{"id":"r","object":"response","status":"in_progress","output":[]}}` + "\n\n"
+	for _, tc := range []struct {
+		name, fault string
+		class       nightshift.ErrorClass
+		code        string
+	}{
+		{"no word", `null`, nightshift.ClassServer, ""},
+		{"the server", `{"code":"server_error","message":"sorry"}`, nightshift.ClassServer, "server_error"},
+		{"no quota", `{"code":"insufficient_quota","message":"x"}`, nightshift.ClassQuota, "insufficient_quota"},
+		{"too large for the limit", `{"code":"rate_limit_exceeded","message":"Request too large: Limit 1, Requested 30."}`, nightshift.ClassExceedsLimit, "rate_limit_exceeded"},
+		{"policy", `{"code":"bio_policy","message":"x"}`, nightshift.ClassContentPolicy, "bio_policy"},
+	} {
+		for how, body := range map[string]string{
+			"whole":    failed(tc.fault),
+			"streamed": began + `data: {"type":"response.failed","response":` + failed(tc.fault) + "}\n\n",
+		} {
+			prepared := plain
+			prepared.Stream = how == "streamed"
+			e := endpoint("https://a.test")
+			e.Protocol = nightshift.Responses
+			x := build(t, e, answering(strings.NewReader(body))).Send(t.Context(), prepared)
+			if x.Err == nil || x.Err.Class != tc.class || tc.code != "" && x.Err.Code != tc.code {
+				t.Errorf("%s, %s: %v, want %s %s", tc.name, how, x.Err, tc.class, tc.code)
+			}
+		}
+	}
+	flat := began + `data: {"type":"error","code":"rate_limit_exceeded","message":"slow down","param":null,"sequence_number":1}` + "\n\n"
+	e := endpoint("https://a.test")
+	e.Protocol = nightshift.Responses
+	prepared := plain
+	prepared.Stream = true
+	if x := build(t, e, answering(strings.NewReader(flat))).Send(t.Context(), prepared); x.Err == nil || x.Err.Code != "rate_limit_exceeded" {
+		t.Errorf("a flat event: %+v", x.Err)
+	}
+}
