@@ -331,7 +331,7 @@ def raises(call):
     return False
 
 
-FORMATS = [Chat, Messages, Embeddings, GeminiEmbeddings]
+FORMATS = [Chat, Messages, Completions, Embeddings, GeminiEmbeddings]
 
 
 def check(form, url):

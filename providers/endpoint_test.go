@@ -284,9 +284,6 @@ func TestFormatsOfPresets(t *testing.T) {
 		{"lm-studio", responses, "http://localhost:1234/v1/responses", AuthNone},
 		{"simulator", gemini, "http://simulator.invalid/v1beta/models/{model}:generateContent", AuthNone},
 	} {
-		if !tc.protocol.Valid() {
-			continue
-		}
 		e, found := Lookup(tc.name, tc.protocol, nil)
 		if e.BaseURL == "" {
 			e.BaseURL = "https://needed.test"

@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	responses                            = nightshift.Responses
-	gemini                               = nightshift.Gemini
-	completions      nightshift.Protocol = "completions"
-	embeddings                           = nightshift.Embeddings
-	geminiEmbeddings                     = nightshift.GeminiEmbeddings
+	responses        = nightshift.Responses
+	gemini           = nightshift.Gemini
+	completions      = nightshift.Completions
+	embeddings       = nightshift.Embeddings
+	geminiEmbeddings = nightshift.GeminiEmbeddings
 )
 
 // besideChat are the wire formats that services have at the base URL and with
@@ -83,7 +83,7 @@ func inAllFormats(presets []Preset) (all []Preset) {
 		}
 		all = append(all, furtherFormats(presets, p.Name)...)
 	}
-	return slices.DeleteFunc(all, func(p Preset) bool { return !p.Protocol.Valid() })
+	return all
 }
 
 // furtherFormats are those of one service.

@@ -15,12 +15,26 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
+	"nightshift/providers/formats"
 	"nightshift/providers/internal/providertest"
 	"nightshift/providers/secrets"
 	"nightshift/providers/wire"
 )
 
 func TestSuite(t *testing.T) { providertest.Run(t, newWire) }
+
+// The suites try every format that answers with text.
+func TestEveryFormatIsTried(t *testing.T) {
+	tried := map[nightshift.Protocol]bool{}
+	for _, c := range providertest.Cases() {
+		tried[c.Protocol()] = true
+	}
+	for _, f := range formats.All {
+		if _, texts := f.(formats.TextsFormat); !texts && !tried[f.Protocol()] {
+			t.Errorf("nobody tries %s: add its dialect to providertest", f.Protocol())
+		}
+	}
+}
 
 // sharedDir finds the reference data beside the checkout, which is not part
 // of it.

@@ -2,7 +2,6 @@ package providertest
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,11 +59,7 @@ const (
 )
 
 // dialects are those of all wire formats that answer with text.
-var dialects = landed(messagesDialect{}, chatDialect{}, responsesDialect{}, geminiDialect{}, completionsDialect{})
-
-func landed(all ...dialect) []dialect {
-	return slices.DeleteFunc(all, func(d dialect) bool { return !d.protocol().Valid() })
-}
+var dialects = []dialect{messagesDialect{}, chatDialect{}, responsesDialect{}, geminiDialect{}, completionsDialect{}}
 
 // Counts of output tokens.
 const (

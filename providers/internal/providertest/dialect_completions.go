@@ -11,7 +11,7 @@ import (
 
 type completionsDialect struct{}
 
-func (completionsDialect) protocol() nightshift.Protocol { return "completions" }
+func (completionsDialect) protocol() nightshift.Protocol { return nightshift.Completions }
 func (completionsDialect) auth() providers.Auth          { return providers.Auth{Scheme: providers.AuthBearer} }
 func (completionsDialect) path(bool) string              { return "/v1/completions" }
 func (completionsDialect) header() map[string]string     { return nil }
