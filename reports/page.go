@@ -65,7 +65,7 @@ type pageData struct {
 	Banner     []render.Finding
 	Warnings   []string
 	Grids      []render.Grid
-	Charts     []chart
+	Charts     []render.Chart
 	LeftOut    string
 	Facts      [][2]string
 	Commands   []string
