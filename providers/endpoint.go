@@ -43,6 +43,10 @@ type Auth struct {
 	Header string // header name for scheme "header"
 	Env    string // environment variable that holds the key
 	File   string // file of mode 0600 that holds it
+	// Command is a program that prints it, and its arguments, with a zero byte
+	// after each but the last. Like a file it is read again when the key is
+	// refused.
+	Command string
 }
 
 // A Route is one key or base URL among several behind an endpoint.

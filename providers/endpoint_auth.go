@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"nightshift/providers/secrets"
 )
@@ -25,6 +26,8 @@ func (a Auth) Key() (secrets.Secret, error) {
 	switch {
 	case a.Scheme == AuthNone:
 		return secrets.Secret{}, nil
+	case a.Command != "":
+		return secrets.FromCommand(strings.Split(a.Command, "\x00")...)
 	case a.File != "":
 		return secrets.FromFile(a.File)
 	case a.Env != "":
@@ -32,6 +35,9 @@ func (a Auth) Key() (secrets.Secret, error) {
 	}
 	return secrets.Secret{}, errors.New("auth names neither an environment variable (env) nor a file that holds the key")
 }
+
+// Changes reports whether the key may be another one when it is read again.
+func (a Auth) Changes() bool { return a.Scheme != AuthNone && (a.File != "" || a.Command != "") }
 
 // HeaderName is the header that carries the key; "" for none.
 func (a Auth) HeaderName() string {
@@ -78,13 +84,19 @@ func (a Auth) validate() error {
 	if a.Scheme == AuthNone {
 		return nil
 	}
-	if a.Env != "" && a.File != "" {
-		return errors.New("auth names both env and file: keep one")
+	places := 0
+	for _, place := range []string{a.Env, a.File, a.Command} {
+		if place != "" {
+			places++
+		}
 	}
-	if a.Env == "" && a.File == "" {
-		return errors.New("auth names neither env nor file: say where the key is, or scheme none")
+	switch places {
+	case 0:
+		return errors.New("auth names neither env nor file nor command: say where the key is, or scheme none")
+	case 1:
+		return nil
 	}
-	return nil
+	return errors.New("auth names more than one of env, file and command: keep one")
 }
 
 // isToken reports whether s may be a header name.

@@ -131,7 +131,7 @@ func TestValidate(t *testing.T) {
 		"auth.scheme":   func(e *Endpoint) { e.Auth.Scheme = "basic" },
 		"auth.name":     func(e *Endpoint) { e.Auth = Auth{Scheme: AuthHeader, Env: "K", Header: "a b"} },
 		"neither env":   func(e *Endpoint) { e.Auth.Env = "" },
-		"both env":      func(e *Endpoint) { e.Auth.File = "f" },
+		"more than one": func(e *Endpoint) { e.Auth.File = "f" },
 		"headers:":      func(e *Endpoint) { e.Headers = map[string]string{"x y": "1"} },
 		"cannot be set": func(e *Endpoint) { e.Headers = map[string]string{"authorization": "x"} },
 		"line break":    func(e *Endpoint) { e.Headers = map[string]string{"x-a": "1\r\nx-b: 2"} },

@@ -5,13 +5,16 @@
 package secrets
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
+	"time"
 	"unique"
 )
 
@@ -106,6 +109,37 @@ func FromFile(path string) (Secret, error) {
 	}
 	if err := checkHeaderValue(value); err != nil {
 		return Secret{}, fmt.Errorf("the key file %s: %w", path, err)
+	}
+	return New(value), nil
+}
+
+// commandTime is how long a command that prints a key may take.
+const commandTime = 30 * time.Second
+
+// FromCommand runs a program and reads a key from what it prints: one line, to
+// standard output. What it says on standard error is not shown: it may hold the
+// key.
+func FromCommand(argv ...string) (Secret, error) {
+	if len(argv) == 0 || argv[0] == "" {
+		return Secret{}, errors.New("auth.command is empty: give the program that prints the key, and its arguments")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).Output()
+	switch {
+	case ctx.Err() != nil:
+		return Secret{}, fmt.Errorf("the command %s printed no key within %v", argv[0], commandTime)
+	case err != nil:
+		return Secret{}, fmt.Errorf("the command %s that prints the key failed: %v", argv[0], err)
+	case len(out) > maxKeyFile:
+		return Secret{}, fmt.Errorf("the command %s printed more than %d bytes: that does not look like a key", argv[0], maxKeyFile)
+	}
+	value := strings.TrimSpace(string(out))
+	if value == "" {
+		return Secret{}, fmt.Errorf("the command %s printed no key", argv[0])
+	}
+	if err := checkHeaderValue(value); err != nil {
+		return Secret{}, fmt.Errorf("what the command %s printed: %w", argv[0], err)
 	}
 	return New(value), nil
 }

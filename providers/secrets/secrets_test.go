@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -211,4 +212,21 @@ func FuzzRedactor(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestFromCommand(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("needs a shell")
+	}
+	key, err := FromCommand("sh", "-c", "echo token-from-command; echo token-noise >&2")
+	if err != nil || key.Reveal() != "token-from-command" {
+		t.Errorf("%v, %v", key, err)
+	}
+	for _, argv := range [][]string{
+		nil, {""}, {"sh", "-c", "echo sk-canary-in-vain; exit 3"}, {"sh", "-c", "true"}, {"sh", "-c", "echo sk-canary; echo two"}, {"no-such-program-here"},
+	} {
+		if key, err := FromCommand(argv...); err == nil || strings.Contains(err.Error(), "canary-in") || !key.IsZero() {
+			t.Errorf("%q: %v, %v", argv, key, err)
+		}
+	}
 }

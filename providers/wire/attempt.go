@@ -23,6 +23,7 @@ import (
 // An attempt is one Send.
 type attempt struct {
 	wire      *Wire
+	keyed     *keyed // the key that is sent
 	prepared  providers.Prepared
 	method    string   // empty means POST
 	to        *url.URL // nil means where the request goes
@@ -262,7 +263,7 @@ func (a *attempt) brokenOff(ctx context.Context, err error) *nightshift.Error {
 
 // clean returns a body without the key, as its own slice.
 func (a *attempt) clean(raw []byte) []byte {
-	safe := a.wire.redactor.Live(raw)
+	safe := a.keyed.redactor.Live(raw)
 	if len(safe) != len(raw) {
 		a.ex.Response.Flag("key_redacted")
 	}
@@ -272,7 +273,7 @@ func (a *attempt) clean(raw []byte) []byte {
 // redact takes the key out of what is shown to people and what was assembled
 // from pieces.
 func (a *attempt) redact() {
-	red := a.wire.redactor
+	red := a.keyed.redactor
 	if e := a.ex.Err; e != nil {
 		e.Message, e.Code, e.Hint, e.RequestID = red.Redact(e.Message), red.Redact(e.Code), red.Redact(e.Hint), red.Redact(e.RequestID)
 		e.Err = safely(red.Contains, e.Err)
@@ -313,6 +314,8 @@ func (a *attempt) explain(e *nightshift.Error) {
 
 func from(auth providers.Auth) string {
 	switch {
+	case auth.Command != "":
+		return " that the command prints"
 	case auth.File != "":
 		return " in the file " + auth.File
 	case auth.Env != "":

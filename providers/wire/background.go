@@ -124,9 +124,9 @@ func (j *job) cancelled(ctx context.Context) *nightshift.Error {
 // ask makes one request about the answer.
 func (j *job) ask(ctx context.Context, method string, to *url.URL) providers.Exchange {
 	p := providers.Prepared{Hash: j.prepared.Hash, Model: j.prepared.Model, Choices: j.prepared.Choices}
-	a := attempt{wire: j.Wire, prepared: p, method: method, to: to}
-	a.run(ctx)
-	return a.ex
+	return j.exchange(ctx, func(k *keyed) *attempt {
+		return &attempt{wire: j.Wire, prepared: p, method: method, to: to, keyed: k}
+	}).ex
 }
 
 // pending reports whether the answer is to be asked for again: it is not there

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -64,8 +65,8 @@ func (w *Wire) modelsPage(ctx context.Context, place string, page url.Values) (l
 	defer cancel()
 	text, wrong := w.get(ctx, withQuery(place, page))
 	if wrong != nil {
-		wrong.Message, wrong.Hint = w.redactor.Redact(wrong.Message), w.redactor.Redact(wrong.Hint)
-		wrong.Err = safely(w.redactor.Contains, wrong.Err)
+		wrong.Message, wrong.Hint = w.keys.current().redactor.Redact(wrong.Message), w.keys.current().redactor.Redact(wrong.Hint)
+		wrong.Err = safely(w.keys.current().redactor.Contains, wrong.Err)
 		return nil, nil, wrong
 	}
 	return readModels(text, place)
@@ -113,7 +114,7 @@ func (w *Wire) get(ctx context.Context, place string) ([]byte, *nightshift.Error
 	if err != nil {
 		return nil, &nightshift.Error{Class: nightshift.ClassInvalidRequest, Message: err.Error()}
 	}
-	req.Header = w.header()
+	req.Header = maps.Clone(w.keys.current().header)
 	req.Header.Del("Content-Type")
 	req.Header.Set("Accept", "application/json")
 	resp, err := w.transport.RoundTrip(req)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -127,7 +128,7 @@ func (a *attempt) handshake(_ tls.ConnectionState, err error) {
 }
 
 func (a *attempt) headers() http.Header {
-	h := a.wire.header()
+	h := maps.Clone(a.keyed.header)
 	h["Accept"] = acceptJSON
 	if a.prepared.Stream {
 		h["Accept"] = acceptStream

@@ -100,7 +100,7 @@ func (s *streamed) readAll(events events) error {
 func (s *streamed) done() bool { return s.format != nil && s.format.Done() }
 
 func (s *streamed) take(ev sse.Event) {
-	data := s.wire.redactor.Live(ev.Data)
+	data := s.keyed.redactor.Live(ev.Data)
 	if len(data) != len(ev.Data) {
 		s.ex.Response.Flag("key_redacted")
 	}

@@ -32,6 +32,9 @@ const (
 type Config struct {
 	Endpoint providers.Endpoint
 	Key      secrets.Secret
+	// ReadKey reads the key again: once for a request whose key was refused, and
+	// before a token is known to end. nil keeps Key.
+	ReadKey func() (secrets.Secret, error)
 	// Transport carries the requests; nil makes one with [NewTransport].
 	// Wires of one endpoint may share one.
 	Transport http.RoundTripper
@@ -49,10 +52,9 @@ type Wire struct {
 	endpoint  providers.Endpoint
 	format    formats.Format // in which requests are written
 	transport http.RoundTripper
-	owned     *http.Transport    // made here; nil when it was given
-	urls      sync.Map           // destination → *url.URL, of the requests so far
-	header    func() http.Header // of every request; a func, so that no printing shows the key
-	redactor  *secrets.Redactor
+	owned     *http.Transport // made here; nil when it was given
+	urls      sync.Map        // destination → *url.URL, of the requests so far
+	keys      keyring
 	timeouts  providers.Timeouts
 	maxBody   int64
 	maxLine   int
@@ -76,7 +78,6 @@ func New(c Config) (*Wire, error) {
 		endpoint:  c.Endpoint,
 		format:    format,
 		transport: c.Transport,
-		redactor:  secrets.NewRedactor(c.Key),
 		timeouts:  c.Endpoint.Timeouts.OrDefaults(),
 		maxBody:   orDefault(c.MaxBody, DefaultMaxBody),
 		maxLine:   orDefault(c.MaxLine, DefaultMaxLine),
@@ -88,13 +89,16 @@ func New(c Config) (*Wire, error) {
 	if w.endpoint.Auth.Scheme == "" {
 		w.endpoint.Auth.Scheme = format.AuthScheme()
 	}
-	w.header = header(c, w.endpoint.Auth, format)
+	auth := w.endpoint.Auth
+	w.keys.again = c.ReadKey
+	w.keys.as = func(key secrets.Secret) http.Header { return header(c, auth, key, format) }
+	w.keys.set(c.Key, nil)
 	return w, nil
 }
 
 func check(c Config) error {
 	e := c.Endpoint
-	if e.Auth.Scheme != providers.AuthNone && e.Auth.Env == "" && e.Auth.File == "" {
+	if e.Auth.Scheme != providers.AuthNone && e.Auth.Env == "" && e.Auth.File == "" && e.Auth.Command == "" {
 		e.Auth.Env = "given" // the key is here already: where it came from is no matter
 	}
 	if errs := e.Validate(); len(errs) > 0 {
@@ -113,9 +117,9 @@ func orDefault[N int | int64](n, otherwise N) N {
 	return n
 }
 
-// header makes the headers of every request, a map for each. The key goes in here and nowhere
+// header makes the headers of every request. The key goes in here and nowhere
 // else.
-func header(c Config, auth providers.Auth, format formats.Format) func() http.Header {
+func header(c Config, auth providers.Auth, key secrets.Secret, format formats.Format) http.Header {
 	h := http.Header{
 		"Content-Type":    {"application/json"},
 		"Accept-Encoding": {"gzip"}, // undone here, so that the caps count what comes out
@@ -131,8 +135,8 @@ func header(c Config, auth providers.Auth, format formats.Format) func() http.He
 			h[name] = []string{value}
 		}
 	}
-	auth.Set(h, c.Key)
-	return func() http.Header { return maps.Clone(h) }
+	auth.Set(h, key)
+	return h
 }
 
 // A destination is all of a request that its URL may depend on.
@@ -176,12 +180,28 @@ func (w *Wire) Send(ctx context.Context, p providers.Prepared) providers.Exchang
 	if p.Job != "" {
 		return w.follow(ctx, p, p.Job)
 	}
-	a := attempt{wire: w, prepared: p}
-	a.run(ctx)
+	a := w.exchange(ctx, func(k *keyed) *attempt { return &attempt{wire: w, prepared: p, keyed: k} })
 	if id := a.inBackground(); id != "" {
 		return w.follow(ctx, p, id)
 	}
 	return a.ex
+}
+
+// exchange makes an attempt with the key at hand, and once more when that is
+// refused and another can be read: nothing was done for the refused one.
+func (w *Wire) exchange(ctx context.Context, with func(*keyed) *attempt) *attempt {
+	a := with(w.keys.current())
+	a.run(ctx)
+	if e := a.ex.Err; e == nil || e.Class != nightshift.ClassAuth || e.Status == 0 {
+		return a
+	}
+	next, ok := w.keys.renew(a.keyed)
+	if !ok {
+		return a
+	}
+	again := with(next)
+	again.run(ctx)
+	return again
 }
 
 // CloseIdleConnections closes the connections that the Wire made and does not

@@ -121,8 +121,8 @@ func mergeAuth(base providers.Auth, own *Auth, protocol nightshift.Protocol) pro
 	to := base
 	set(&to.Scheme, own.Scheme)
 	set(&to.Header, own.Name)
-	if own.Env != "" || own.File != "" {
-		to.Env, to.File = own.Env, own.File
+	if own.Env != "" || own.File != "" || len(own.Command) > 0 {
+		to.Env, to.File, to.Command = own.Env, own.File, strings.Join(own.Command, "\x00")
 	}
 	if to.Scheme == "none" {
 		return providers.Auth{Scheme: "none"}
@@ -308,8 +308,8 @@ func (c *checker) auth(path string, a *Auth) {
 		c.at(path+".env", "export the key as a variable and name that here",
 			"env must be the name of an environment variable, not the key itself")
 	}
-	if a.Env != "" && a.File != "" {
-		c.at(path, "", "give env or file, not both")
+	if a.Env != "" && a.File != "" || len(a.Command) > 0 && (a.Env != "" || a.File != "") {
+		c.at(path, "", "give one of env, file and command")
 	}
 	if a.Name != "" && a.Scheme != "header" {
 		c.at(path+".name", "", "name goes with scheme: header")

@@ -221,8 +221,12 @@ type Auth struct {
 	Name string `yaml:"name" json:"name,omitempty"`
 	// Environment variable that holds the key.
 	Env string `yaml:"env" json:"env,omitempty"`
-	// File of mode 0600 that holds the key.
+	// File of mode 0600 that holds the key. It is read again when the key is
+	// refused.
 	File string `yaml:"file" json:"file,omitempty"`
+	// Program that prints the key, and its arguments. It is run again when the
+	// key is refused.
+	Command Strings `yaml:"command" json:"command,omitempty"`
 }
 
 // Limits are what one key may ask, per minute. 0 or absent is unknown.

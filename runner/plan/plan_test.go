@@ -311,7 +311,7 @@ func TestMistakes(t *testing.T) {
 		{"negative limit", "endpoints: {a: {preset: openai, limits: {concurrency: -1}}}", "concurrency is below zero"},
 		{"slash in name", "endpoints: {a/b: {preset: openai}}", "has no slash"},
 		{"header without name", "endpoints: {a: {preset: openai, auth: {scheme: header, env: A}}}", "header"},
-		{"env and file", "endpoints: {a: {preset: openai, auth: {env: A, file: b}}}", "env or file, not both"},
+		{"env and file", "endpoints: {a: {preset: openai, auth: {env: A, file: b}}}", "one of env, file and command"},
 		{"simulator settings elsewhere", "endpoints: {a: {preset: openai, simulator: {seed: 1}}}",
 			"only the simulator"},
 		{"idle route", "endpoints: {a: {preset: openai, routes: [{name: x}]}}", "a route needs a base_url or an auth"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -665,6 +666,11 @@ func (r *resolver) key(path string, a providers.Auth) {
 	before := len(r.problems)
 	switch {
 	case a.Scheme == "none" || a.Scheme == "":
+	case a.Command != "":
+		program, _, _ := strings.Cut(a.Command, "\x00")
+		if _, err := exec.LookPath(program); err != nil {
+			r.at(path+".command", "", "the program that prints the key cannot be run: %v", err)
+		}
 	case a.File != "":
 		if _, err := secrets.FromFile(a.File); err != nil {
 			r.at(path, "", "%v", err)

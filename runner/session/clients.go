@@ -39,8 +39,9 @@ type clients struct {
 	log        *slog.Logger
 	maxStall   time.Duration // how long a limiter goes on without a success
 
-	mu    sync.Mutex
-	order []namedLimiter // the limiters, as first met
+	keysMu sync.Mutex // held while keys changes
+	mu     sync.Mutex
+	order  []namedLimiter // the limiters, as first met
 }
 
 // A namedLimiter is called after the endpoint that was met first.
@@ -72,7 +73,7 @@ func newClients(p *plan.Resolved, log *slog.Logger) (*clients, error) {
 		}
 		f.pools = append(f.pools, pool)
 	}
-	f.redactor.Store(secrets.NewRedactor(f.keys...))
+	f.redactKeys()
 	return f, errors.Join(problems...)
 }
 
@@ -160,7 +161,9 @@ func (f *clients) route(m plan.ResolvedModel, r providers.Route) (providers.Clie
 			return providers.ClientRoute{}, err
 		}
 	}
-	w, err := wire.New(wire.Config{Endpoint: e, Key: key, Transport: transport, Concurrency: e.Limits.Concurrency})
+	w, err := wire.New(wire.Config{
+		Endpoint: e, Key: key, ReadKey: f.readKey(e.Auth), Transport: transport, Concurrency: e.Limits.Concurrency,
+	})
 	if err != nil {
 		return providers.ClientRoute{}, Usagef("endpoint %s: %w", e.Name, err)
 	}
@@ -184,8 +187,42 @@ func (f *clients) key(e providers.Endpoint) (secrets.Secret, error) {
 	if err != nil {
 		return secrets.Secret{}, Usagef("endpoint %s: %w", e.Name, err)
 	}
-	f.keys = append(f.keys, key)
+	f.know(key)
 	return key, nil
+}
+
+// know keeps a key for the redactor.
+func (f *clients) know(key secrets.Secret) {
+	f.keysMu.Lock()
+	defer f.keysMu.Unlock()
+	if !slices.Contains(f.keys, key) {
+		f.keys = append(f.keys, key)
+	}
+}
+
+// redactKeys makes the redactor take out all keys that are known.
+func (f *clients) redactKeys() {
+	f.keysMu.Lock()
+	defer f.keysMu.Unlock()
+	f.redactor.Store(secrets.NewRedactor(f.keys...))
+}
+
+// readKey reads a key again, and tells the redactor of the new one as well; nil
+// for keys that do not change.
+func (f *clients) readKey(auth providers.Auth) func() (secrets.Secret, error) {
+	if !auth.Changes() {
+		return nil
+	}
+	return func() (secrets.Secret, error) {
+		key, err := auth.Key()
+		if err != nil {
+			f.log.Warn("the key cannot be read again", "error", f.redact(err.Error()))
+			return key, err
+		}
+		f.know(key)
+		f.redactKeys()
+		return key, nil
+	}
 }
 
 // A RateLimitKey is what a server counts requests against: the place, the key

@@ -9,7 +9,6 @@ import (
 
 	"nightshift"
 	"nightshift/datasets"
-	"nightshift/providers/secrets"
 	"nightshift/reports"
 	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
@@ -254,7 +253,7 @@ func (s *Session) judgePool(rs plan.ResolvedScorer) (runner.Pool, error) {
 		}
 	}
 	pool, err := s.clients.pool(*rs.Judge, s.Plan)
-	s.clients.redactor.Store(secrets.NewRedactor(s.clients.keys...))
+	s.clients.redactKeys()
 	return pool, err
 }
 
