@@ -31,7 +31,8 @@ type Spec struct {
 
 	// Fields maps roles to field names or dotted paths: id, target, prompt
 	// (also question, input), system, messages, conversations, turns,
-	// instruction, category, cluster, params, images. Fields["target"] may be
+	// instruction, category, cluster, params, images, choices. Without a field of
+	// choices rows have none. Fields["target"] may be
 	// "last_assistant".
 	Fields map[string]string
 

@@ -24,6 +24,9 @@ func (w *walk) record(s nightshift.Sample, c *conversation, failure *nightshift.
 	}
 	describeSample(rec, s, c.messages)
 	resp := c.merged()
+	if w.pool.Likelihoods.asks() {
+		resp = c.judged()
+	}
 	describeAnswer(rec, resp)
 	describeSpending(rec, resp)
 	describeTiming(rec, resp, started)
@@ -63,8 +66,11 @@ func (w *walk) keepsRaw(rec *nightshift.Record) bool {
 // outcome says what became of the sample: of its first turn that was not ok,
 // where there are several.
 func (c *conversation) outcome(failure *nightshift.Error) nightshift.Outcome {
-	if failure != nil {
+	switch {
+	case failure != nil:
 		return nightshift.OutcomeFailed
+	case c.pool.Likelihoods.asks():
+		return nightshift.OutcomeOK
 	}
 	if i := c.firstOdd(); i >= 0 {
 		return outcomeOf(c.answers[i])
@@ -162,7 +168,7 @@ func describeAnswer(rec *nightshift.Record, r nightshift.Response) {
 	if len(r.ToolCalls) > 0 {
 		rec.ToolCalls = text(encode(r.ToolCalls))
 	}
-	if len(r.Choices) > 1 {
+	if len(r.Choices) > 1 || len(r.Choices) == 1 && r.Choices[0].Loglikelihood != nil {
 		rec.Choices = text(encode(r.Choices))
 	}
 	if n := int32(len(r.Vectors)); n > 0 {
@@ -311,6 +317,9 @@ func promptHash(s nightshift.Sample) string {
 		}
 		for _, t := range s.Turns {
 			b = appendPart(b, t)
+		}
+		for _, c := range s.Choices {
+			b = appendPart(b, c)
 		}
 		for _, p := range s.Params {
 			b = appendPart(b, p.Name)

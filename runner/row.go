@@ -116,6 +116,9 @@ type conversation struct {
 // run asks turn after turn. The error of a turn ends it; so does an answer
 // that nothing can follow.
 func (c *conversation) run(ctx context.Context, history []nightshift.Attempt, settled int) error {
+	if c.pool.Likelihoods.asks() {
+		return c.likelihoods(ctx, history, settled)
+	}
 	c.messages = c.sample.Messages
 	c.answers = c.shard.Turns(c.sample.Index, c.sample.Epoch)
 	for turn := 0; ; turn++ {
@@ -148,10 +151,20 @@ func repeated(answer nightshift.Response) []nightshift.Message {
 	return []nightshift.Message{{Role: nightshift.RoleAssistant, Text: *answer.Text}}
 }
 
-// complete asks the provider once. A panic below is a failed row, not the end
-// of a night's work.
+// complete asks the provider for the answer of one turn.
 func (c *conversation) complete(ctx context.Context, turn int, history []nightshift.Attempt,
-	settled int) (resp nightshift.Response, err error) {
+	settled int) (nightshift.Response, error) {
+	req := c.pool.Request(c.sample)
+	req.Messages = c.messages
+	req.Continues = turn < len(c.sample.Turns)
+	return c.send(ctx, turn, req, history, settled)
+}
+
+// send asks the provider once. A panic below is a failed row, not the end of a
+// night's work.
+func (c *conversation) send(
+	ctx context.Context, turn int, req nightshift.Request, history []nightshift.Attempt, settled int,
+) (resp nightshift.Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.Log.Error("panic while answering a row", "model", c.pool.Model, "row", c.sample.Index, "panic", p, "stack",
@@ -160,10 +173,7 @@ func (c *conversation) complete(ctx context.Context, turn int, history []nightsh
 				MaybeBilled: true}
 		}
 	}()
-	req := c.pool.Request(c.sample)
-	req.Messages = c.messages
 	req.Key = c.key(turn)
-	req.Continues = turn < len(c.sample.Turns)
 	req.Attempts, req.Settled, req.Unsent = history, settled, c.feed
 	req.AttemptLog = c.shard.AttemptLog(c.sample.Index, c.sample.Epoch)
 	return c.pool.Provider.Complete(ctx, req)

@@ -43,6 +43,7 @@ type Pool struct {
 	Params      []nightshift.Param
 	Stream      bool
 	Concurrency int // 0: as many as the provider lets through
+	Likelihoods Likelihoods
 }
 
 // Raw says which raw response bodies are kept.
@@ -292,6 +293,9 @@ func (w *walk) crowdWait() time.Duration {
 // weight is roughly what a sample holds in memory.
 func weight(s nightshift.Sample) int64 {
 	n := len(s.System) + len(s.Body) + len(s.Metadata) + len(s.Target) + 512
+	for _, c := range s.Choices {
+		n += len(c)
+	}
 	for _, m := range s.Messages {
 		n += len(m.Text) + len(m.Raw)
 	}

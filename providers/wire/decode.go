@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"nightshift"
 	"nightshift/internal/rawjson"
@@ -136,6 +137,18 @@ func (a *attempt) decodeAnswer(answer rawjson.Value) *nightshift.Error {
 	return e
 }
 
+// recount reads the usage as that of an answer without a word: what was echoed is
+// no output.
+func recount(r *nightshift.Response, format formats.Format, answer rawjson.Value) {
+	var silent nightshift.Response
+	format.DecodeUsage(&silent, answer)
+	r.Usage = silent.Usage
+	r.Flags = slices.DeleteFunc(r.Flags, func(f string) bool { return f == "usage_partial" })
+	for _, f := range silent.Flags {
+		r.Flag(f)
+	}
+}
+
 // score reads the log-probability that was asked for, and returns what is wrong
 // with it, or with the answer. An answer without a word is none of that.
 func (a *attempt) score(r *nightshift.Response, format formats.Format, answer rawjson.Value, e *nightshift.Error) *nightshift.Error {
@@ -154,6 +167,7 @@ func (a *attempt) score(r *nightshift.Response, format formats.Format, answer ra
 		return e
 	}
 	r.Loglikelihood = &l
+	recount(r, format, answer)
 	return nil
 }
 

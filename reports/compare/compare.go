@@ -192,6 +192,9 @@ type modelScore struct {
 	// Corpus is the statistic of all answers together, where the scorer has
 	// one beside the mean (chrF).
 	Corpus *float64 `json:"corpus,omitempty"`
+	// Words are the usual figures of a statistic whose score is none of them
+	// (perplexity).
+	Words string `json:"words,omitempty"`
 
 	PerCorrectUSD     *float64 `json:"usd_per_correct"`
 	PerCorrectSE      *float64 `json:"usd_per_correct_se"`

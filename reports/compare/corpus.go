@@ -33,7 +33,8 @@ func asCorpus(d scoring.Described) scorers.Corpus {
 // corpus scores each model by a statistic of all its answers, with intervals
 // and differences by bootstrap over items (or clusters).
 func (m *matrix) corpus(c *Comparison, r *scorerResult, scorer int) error {
-	statistic := asCorpus(r.Described).Statistic
+	whole := asCorpus(r.Described)
+	statistic := whole.Statistic
 	counts := make([][][]float64, len(m.columns))
 	for i, col := range m.columns {
 		counts[i] = col.corpusCounts(scorer)
@@ -42,7 +43,11 @@ func (m *matrix) corpus(c *Comparison, r *scorerResult, scorer int) error {
 		s.Completed.Mean, s.Truncated.Mean = nil, nil
 		if n := len(counts[i]); n > 0 {
 			s.N = int(s.Scored)
-			s.Mean = defined(statistic(columnSums(counts[i])))
+			sums := columnSums(counts[i])
+			s.Mean = defined(statistic(sums))
+			if w, ok := whole.(interface{ Words(sums []float64) string }); ok {
+				s.Words = w.Words(sums)
+			}
 			v, err := stats.Bootstrap(counts[i], statistic, m.bootstrap(n))
 			if err != nil {
 				return err

@@ -39,6 +39,9 @@ func (c *Comparison) scoreGrid(r *scorerResult) render.Grid {
 		s.Add(m.Label, shownAs(m.Mean, asScore), m.Interval.String(),
 			render.Count(m.Scored+m.NoAnswer)+"/"+render.Count(m.Total), render.Count(m.NoAnswer),
 			render.Count(m.Unscored), render.Count(m.Errors))
+		if m.Words != "" {
+			s.Notes = append(s.Notes, m.Label+": "+m.Words)
+		}
 		if m.Corpus != nil {
 			s.Notes = append(s.Notes, sprintf("%s: %s over all answers together; the score is the mean over answers",
 				m.Label, asScore(*m.Corpus)))

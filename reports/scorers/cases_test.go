@@ -292,6 +292,7 @@ func asFacts(raw json.RawMessage) Answer {
 		{&a.LatencyMS, []string{"latency_ms", "latencyMs", "latency"}},
 		{&a.CostUSD, []string{"cost_usd", "cost"}},
 		{&a.OutputTokens, []string{"output_tokens"}},
+		{&a.Choices, []string{"choices"}},
 	} {
 		for _, name := range fact.names {
 			if value, ok := f[name]; ok {

@@ -29,6 +29,7 @@ import (
 type Answer struct {
 	Text      string // empty when the model wrote none
 	ToolCalls []nightshift.ToolCall
+	Choices   []nightshift.Choice // all answers where there are several, or their log-probabilities
 
 	StopReason    nightshift.StopReason // our word; empty when unknown
 	RawStopReason string                // the server's own word
@@ -57,6 +58,9 @@ func FromRecord(r *nightshift.Record) (a Answer, ok bool) {
 		// The store writes this column itself; what it cannot read back is
 		// no tool call.
 		_ = json.Unmarshal([]byte(*r.ToolCalls), &a.ToolCalls)
+	}
+	if r.Choices != nil {
+		_ = json.Unmarshal([]byte(*r.Choices), &a.Choices)
 	}
 	return a, r.Outcome.Answered()
 }
@@ -234,6 +238,9 @@ func (r Result) beats(other Result) bool {
 func TargetProblem(s Scorer, target *Target) string {
 	if s.Type() == "stop_reason" {
 		return "" // looks at no target
+	}
+	if own, ok := s.(interface{ targetProblem(*Target) string }); ok {
+		return own.targetProblem(target)
 	}
 	zero, tokens := 0.0, int64(0)
 	r := s.Score(Answer{Outcome: nightshift.OutcomeOK, LatencyMS: &zero, CostUSD: &zero, OutputTokens: &tokens}, target)

@@ -166,6 +166,7 @@ type plainRow struct {
 	Outcome       nightshift.Outcome `parquet:"outcome,dict"`
 	Text          *string            `parquet:"text,optional"`
 	ToolCalls     *string            `parquet:"tool_calls,optional"`
+	Choices       *string            `parquet:"choices,optional"`
 	StopReason    *string            `parquet:"stop_reason,optional,dict"`
 	RawStopReason *string            `parquet:"raw_stop_reason,optional,dict"`
 	OutputTokens  *int64             `parquet:"output_tokens,optional"`
@@ -181,7 +182,7 @@ func withoutPrompts(rows iter.Seq2[plainRow, error]) iter.Seq2[answerRow, error]
 		for r, err := range rows {
 			if !yield(answerRow{
 				Run: r.Run, Row: r.Row, ID: r.ID, Epoch: r.Epoch, Model: r.Model, Outcome: r.Outcome,
-				Text: r.Text, ToolCalls: r.ToolCalls, StopReason: r.StopReason, RawStopReason: r.RawStopReason,
+				Text: r.Text, ToolCalls: r.ToolCalls, Choices: r.Choices, StopReason: r.StopReason, RawStopReason: r.RawStopReason,
 				OutputTokens: r.OutputTokens, CostUSD: r.CostUSD, LatencyMS: r.LatencyMS,
 				ErrorClass: r.ErrorClass, ErrorMessage: r.ErrorMessage, Target: r.Target,
 			}, err) {
@@ -194,7 +195,7 @@ func withoutPrompts(rows iter.Seq2[plainRow, error]) iter.Seq2[answerRow, error]
 // weight is about how many bytes a row holds.
 func (r *answerRow) weight() int64 {
 	n := 512
-	for _, s := range []*string{r.Text, r.ToolCalls, r.ErrorMessage, r.System, r.Input, r.Target, r.Metadata} {
+	for _, s := range []*string{r.Text, r.ToolCalls, r.Choices, r.ErrorMessage, r.System, r.Input, r.Target, r.Metadata} {
 		if s != nil {
 			n += len(*s)
 		}
@@ -212,6 +213,7 @@ type answerRow struct {
 	Outcome       nightshift.Outcome `parquet:"outcome,dict"`
 	Text          *string            `parquet:"text,optional"`
 	ToolCalls     *string            `parquet:"tool_calls,optional"`
+	Choices       *string            `parquet:"choices,optional"`
 	StopReason    *string            `parquet:"stop_reason,optional,dict"`
 	RawStopReason *string            `parquet:"raw_stop_reason,optional,dict"`
 	OutputTokens  *int64             `parquet:"output_tokens,optional"`
@@ -229,7 +231,7 @@ type answerRow struct {
 func (r answerRow) record() *nightshift.Record {
 	return &nightshift.Record{
 		Run: r.Run, Row: r.Row, ID: r.ID, Epoch: r.Epoch, Model: r.Model, Outcome: r.Outcome,
-		Text: r.Text, ToolCalls: r.ToolCalls, StopReason: r.StopReason, RawStopReason: r.RawStopReason,
+		Text: r.Text, ToolCalls: r.ToolCalls, Choices: r.Choices, StopReason: r.StopReason, RawStopReason: r.RawStopReason,
 		OutputTokens: r.OutputTokens, CostUSD: r.CostUSD, LatencyMS: r.LatencyMS,
 		ErrorClass: r.ErrorClass, ErrorMessage: r.ErrorMessage,
 		System: r.System, Input: r.Input, Target: r.Target, TargetIsList: r.TargetIsList, Metadata: r.Metadata,

@@ -10,6 +10,7 @@ import (
 
 	"nightshift"
 	"nightshift/internal/rawjson"
+	"nightshift/reports/scorers"
 )
 
 // identity is what two runs must agree in to be the same run: whatever changes
@@ -22,6 +23,8 @@ type identity struct {
 	Dataset identityDataset `json:"dataset"`
 	Epochs  int             `json:"epochs"`
 	Models  []identityModel `json:"models"`
+	// Likelihoods are asked for in place of answers; nil where answers are.
+	Likelihoods *scorers.Likelihoods `json:"likelihoods,omitempty"`
 }
 
 type identityDataset struct {
@@ -63,6 +66,9 @@ func (r *Resolved) Identity() (json.RawMessage, string) {
 			Cluster: d.Cluster, Category: d.Category, Limit: d.Limit, Offset: d.Offset, Sample: d.Sample,
 			Filter: d.Filter, Repair: d.RepairUTF8,
 		},
+	}
+	if r.Likelihoods.Asks() {
+		id.Likelihoods = &r.Likelihoods
 	}
 	if id.Dataset.Format == "auto" {
 		id.Dataset.Format = ""

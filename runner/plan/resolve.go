@@ -35,6 +35,9 @@ type Resolved struct {
 	Epochs  int
 	Models  []ResolvedModel
 	Scorers []ResolvedScorer
+	// Likelihoods are the log-probabilities that the scorers need: they are asked
+	// for in place of answers.
+	Likelihoods scorers.Likelihoods
 
 	BudgetUSD    *nightshift.NanoUSD // nil is no limit
 	BudgetTokens *int64              // nil is no limit
@@ -70,6 +73,8 @@ type ResolvedModel struct {
 	Folder    string
 	Params    []nightshift.Param
 	Stream    bool
+	// Likelihoods are asked for in place of answers; judges answer.
+	Likelihoods scorers.Likelihoods
 	// RowsPerRequest is how many rows go into one request for vectors; 0 and 1
 	// are one.
 	RowsPerRequest int
@@ -152,6 +157,7 @@ func (p *Plan) Resolve(getenv func(string) string) (*Resolved, error) {
 	r.dataset()
 	r.resolveModels()
 	r.resolveScorers()
+	r.likelihoods()
 	r.capped()
 	r.cappedJudges()
 	r.affordable()

@@ -56,7 +56,8 @@ type rederived struct {
 // check is a view.Check. Rows without a raw body, and those whose body was
 // changed on its way into the file, prove nothing.
 func (r *rederiver) check(rec *nightshift.Record) error {
-	if !rec.Outcome.Answered() || rec.RawResponse == nil || rec.RawBytes != nil ||
+	likelihoods := rec.Choices != nil && strings.Contains(*rec.Choices, `"loglikelihood":`) // of several requests
+	if likelihoods || !rec.Outcome.Answered() || rec.RawResponse == nil || rec.RawBytes != nil ||
 		hasAnyFlag(rec.Flags, "key_redacted", "multi_turn", "text_repaired") {
 		return nil
 	}

@@ -22,6 +22,7 @@ type Rules struct {
 	ids                               []path
 	prompt, target, system            path
 	category, cluster, params, images path
+	choicesPath                       path
 
 	wanted []string // the names of these, by slot
 
@@ -90,7 +91,7 @@ func compileTemplates(s *Options, p *problem.Problems) templates {
 // knownFields are the roles that Fields may map.
 var knownFields = []string{"id", "target", "prompt", "question", "input", "system", "messages", "conversations",
 	"turns",
-	"instruction", "category", "cluster", "params", "images"}
+	"instruction", "category", "cluster", "params", "images", "choices"}
 
 // Decide finds the rules for rows like these.
 func Decide(s *Options, rows []rowjson.Row, p *problem.Problems) *Rules {
@@ -286,6 +287,7 @@ func (r *Rules) mapFields(s *Options, rows []rowjson.Row) {
 	}
 	r.cluster = newPath(cmp.Or(s.Cluster, s.Fields["cluster"]))
 	r.images = newPath(s.Fields["images"])
+	r.choicesPath = newPath(s.Fields["choices"])
 	r.paramsMapped = s.Fields["params"] != ""
 	if !r.isBatch() {
 		r.params = or("params", "params")
@@ -310,7 +312,7 @@ func (r *Rules) usualTarget(rows []rowjson.Row) string {
 
 // giveSlots numbers the paths for the builders' layouts.
 func (r *Rules) giveSlots() {
-	all := []*path{&r.prompt, &r.target, &r.system, &r.category, &r.cluster, &r.params, &r.images}
+	all := []*path{&r.prompt, &r.target, &r.system, &r.category, &r.cluster, &r.params, &r.images, &r.choicesPath}
 	for i := range r.ids {
 		all = append(all, &r.ids[i])
 	}

@@ -178,13 +178,14 @@ type Builder struct {
 	layout layout
 	// check stops short of filling in the sample: every reason to refuse a row
 	// is found, nothing is allocated.
-	check   bool
-	trial   *Builder // for Try
-	s       nightshift.Sample
-	idValue rowjson.Value // of the row built last
-	media   []mediaUse
-	parts   []string // content parts to attach, as JSON
-	used    []string // top-level fields that metadata leaves out
+	check        bool
+	trial        *Builder // for Try
+	s            nightshift.Sample
+	idValue      rowjson.Value // of the row built last
+	media        []mediaUse
+	parts        []string // content parts to attach, as JSON
+	choiceLabels []string // by which the row's target may name a choice
+	used         []string // top-level fields that metadata leaves out
 }
 
 // NewBuilder returns a builder. One that checks finds every reason to refuse a
@@ -266,10 +267,11 @@ func (b *Builder) build(r rowjson.Row) problem.Reason {
 	if c := b.images(r); c.Bad() {
 		return c
 	}
-	if b.check {
-		return problem.Reason{}
+	if c := b.choices(r); c.Bad() || b.check {
+		return c
 	}
 	b.target(r)
+	b.nameTarget()
 	b.s.Category = b.label(r, &b.Rules.category)
 	b.s.Cluster = b.label(r, &b.Rules.cluster)
 	b.s.Metadata = b.metadata(r)

@@ -171,9 +171,13 @@ func (j *job) readCalibration(dir string, rows []nightshift.Sample) (map[string]
 		if err != nil {
 			return nil, err
 		}
-		p, err := encoders[r.Model].encode(samples[r.Row])
+		prepared, err := encoders[r.Model].all(samples[r.Row])
 		if err != nil {
 			continue // the look at the rows tells of it
+		}
+		p := prepared[0]
+		for _, more := range prepared[1:] { // the row's usage is that of all its requests
+			p.InputText += more.InputText
 		}
 		out[r.Model].note(p, &r)
 	}

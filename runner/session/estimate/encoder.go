@@ -39,13 +39,24 @@ func newEncoder(m plan.ResolvedModel) (*encoder, error) {
 	if err != nil {
 		return nil, session.Usagef("%w", err)
 	}
-	pool := runner.Pool{Model: m.Name, ModelID: m.ModelID, Params: m.Params, Stream: m.Stream}
+	pool := runner.Pool{Model: m.Name, ModelID: m.ModelID, Params: m.Params, Stream: m.Stream, Likelihoods: runner.Likelihoods(m.Likelihoods)}
 	return &encoder{m, pool, w}, nil
 }
 
 // encode makes the first request of a row.
 func (e *encoder) encode(s nightshift.Sample) (providers.Prepared, error) {
-	return e.wire.Prepare(e.pool.Request(s))
+	return e.wire.Prepare(e.pool.Requests(s)[0])
+}
+
+// all makes the requests of a row that are known before its answers.
+func (e *encoder) all(s nightshift.Sample) (prepared []providers.Prepared, err error) {
+	for _, req := range e.pool.Requests(s) {
+		p, err := e.wire.Prepare(req)
+		if prepared = append(prepared, p); err != nil {
+			return prepared, err
+		}
+	}
+	return prepared, nil
 }
 
 // target is where the model's requests go, in words.

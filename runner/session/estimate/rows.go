@@ -139,9 +139,9 @@ func whereToLook(d *datasets.Dataset) (places []int, each int) {
 
 // add looks at one row.
 func (m *measured) add(e *encoder, s nightshift.Sample) {
-	p, err := e.encode(s)
+	prepared, err := e.all(s)
 	if m.first == nil {
-		m.first, m.body = &s, p.Body
+		m.first, m.body = &s, prepared[0].Body
 	}
 	m.looked++
 	if err != nil {
@@ -150,6 +150,13 @@ func (m *measured) add(e *encoder, s nightshift.Sample) {
 		}
 		return
 	}
+	for _, p := range prepared {
+		m.request(e, s, p)
+	}
+}
+
+// request adds a request, and the turns after it.
+func (m *measured) request(e *encoder, s nightshift.Sample, p providers.Prepared) {
 	foreign := foreignShare(p.Body)
 	turns := len(s.Turns)
 	text := p.InputText * int64(turns+1)
