@@ -162,7 +162,9 @@ func (b *Batcher) send(ctx context.Context, items []*item, history []nightshift.
 func (b *Batcher) complete(ctx context.Context, req nightshift.Request) (resp nightshift.Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &nightshift.Error{Class: nightshift.ClassPanic, Message: fmt.Sprint(p), Hint: "this is a bug in nightshift", MaybeBilled: true}
+			err = &nightshift.Error{
+				Class: nightshift.ClassPanic, Message: fmt.Sprint(p), Hint: "this is a bug in nightshift", MaybeBilled: true,
+			}
 		}
 	}()
 	return b.Provider.Complete(ctx, req)

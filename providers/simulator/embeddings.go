@@ -154,7 +154,8 @@ func (x *exchange) tooManyTexts() *failure {
 	for _, text := range texts {
 		if n := answers.CountTokens(text); n > longest {
 			return &failure{status: 400, kind: "invalid_request_error", code: "context_length_exceeded", param: "input",
-				message: fmt.Sprintf("This model's maximum context length is %d tokens, however you requested %d tokens. Please reduce your prompt.", longest, n)}
+				message: fmt.Sprintf("This model's maximum context length is %d tokens, however you requested %d tokens. "+
+					"Please reduce your prompt.", longest, n)}
 		}
 	}
 	if len(texts) <= most {
@@ -163,13 +164,16 @@ func (x *exchange) tooManyTexts() *failure {
 	switch cfg.Refusal {
 	case "mistral":
 		return &failure{status: 400, raw: true, contentType: "application/json",
-			body: `{"object":"error","message":"Batch size too large","type":"invalid_request_batch_error","param":null,"code":"3210"}`}
+			body: `{"object":"error","message":"Batch size too large","type":"invalid_request_batch_error",` +
+				`"param":null,"code":"3210"}`}
 	case "llama.cpp":
 		return &failure{status: 500, raw: true, contentType: "application/json",
-			body: `{"error":{"code":500,"message":"input is too large to process. increase the physical batch size","type":"server_error"}}`}
+			body: `{"error":{"code":500,"message":"input is too large to process. increase the physical batch size",` +
+				`"type":"server_error"}}`}
 	case "tei":
 		return &failure{status: 413, raw: true, contentType: "application/json",
-			body: fmt.Sprintf(`{"error":"batch size %d > maximum allowed batch size %d","error_type":"Validation"}`, len(texts), most)}
+			body: fmt.Sprintf(`{"error":"batch size %d > maximum allowed batch size %d","error_type":"Validation"}`,
+				len(texts), most)}
 	}
 	return &failure{status: 400, kind: "invalid_request_error", param: "input",
 		message: fmt.Sprintf("'input' is invalid: an array of at most %d texts is expected, got %d", most, len(texts))}

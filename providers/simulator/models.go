@@ -114,7 +114,9 @@ func modelList(page []string, more bool) []byte {
 
 func (s *Server) serveModel(w http.ResponseWriter, r *http.Request, name string) {
 	if name == "" || s.cfg.OnlyModels && !slices.Contains(s.modelNames(), name) {
-		s.refuse(w, r, &failure{status: 404, kind: "not_found_error", param: "model", message: "The model '" + name + "' does not exist"})
+		s.refuse(w, r, &failure{
+			status: 404, kind: "not_found_error", param: "model", message: "The model '" + name + "' does not exist",
+		})
 		return
 	}
 	o := modelObject(name)

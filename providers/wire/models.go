@@ -42,7 +42,7 @@ const (
 func (w *Wire) Models(ctx context.Context) ([]Model, error) {
 	place, err := w.endpoint.ModelsURL()
 	if err != nil {
-		return nil, &nightshift.Error{Class: nightshift.ClassInvalidRequest, Message: err.Error(), Err: err}
+		return nil, noList(nightshift.ClassInvalidRequest, "the list of models has no URL", err)
 	}
 	var all []Model
 	page := url.Values{}
@@ -56,11 +56,13 @@ func (w *Wire) Models(ctx context.Context) ([]Model, error) {
 		}
 		page = next
 	}
-	return nil, &nightshift.Error{Class: nightshift.ClassBadResponse, Message: fmt.Sprintf("the list of models does not end within %d pages", maxPages)}
+	return nil, noList(nightshift.ClassBadResponse, fmt.Sprintf("the list of models has more than %d pages", maxPages), nil)
 }
 
 // modelsPage reads one page; next is nil after the last.
-func (w *Wire) modelsPage(ctx context.Context, place string, page url.Values) (list []Model, next url.Values, err error) {
+func (w *Wire) modelsPage(ctx context.Context, place string, page url.Values) (
+	list []Model, next url.Values, err error,
+) {
 	ctx, cancel := context.WithTimeout(ctx, listTime)
 	defer cancel()
 	text, wrong := w.get(ctx, withQuery(place, page))
@@ -93,8 +95,16 @@ func readModels(text []byte, place string) (list []Model, next url.Values, err e
 	return list, nextPage(root), nil
 }
 
-func notAList(place string) error {
-	return &nightshift.Error{Class: nightshift.ClassBadResponse, Message: place + " answered with something else than a list of models"}
+func notAList(place string) *nightshift.Error {
+	return noList(nightshift.ClassBadResponse, place+" answered with something else than a list of models", nil)
+}
+
+// noList says why there is no list; cause may be nil.
+func noList(class nightshift.ErrorClass, message string, cause error) *nightshift.Error {
+	if cause != nil {
+		message += ": " + cause.Error()
+	}
+	return &nightshift.Error{Class: class, Message: message, Err: cause}
 }
 
 func withQuery(place string, more url.Values) string {
@@ -112,14 +122,14 @@ func withQuery(place string, more url.Values) string {
 func (w *Wire) get(ctx context.Context, place string) ([]byte, *nightshift.Error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, place, nil)
 	if err != nil {
-		return nil, &nightshift.Error{Class: nightshift.ClassInvalidRequest, Message: err.Error()}
+		return nil, noList(nightshift.ClassInvalidRequest, "the list of models has no URL", err)
 	}
 	req.Header = maps.Clone(w.keys.current().header)
 	req.Header.Del("Content-Type")
 	req.Header.Set("Accept", "application/json")
 	resp, err := w.transport.RoundTrip(req)
 	if err != nil {
-		return nil, &nightshift.Error{Class: nightshift.ClassConnection, Message: place + " gave no answer: " + err.Error(), Err: err}
+		return nil, noList(nightshift.ClassConnection, place+" gave no answer", err)
 	}
 	defer resp.Body.Close()
 	b, err := newBody(resp, w.maxBody, func() {})
@@ -130,7 +140,7 @@ func (w *Wire) get(ctx context.Context, place string) ([]byte, *nightshift.Error
 		return nil, w.listRefused(resp, place, b.raw)
 	}
 	if err != nil {
-		return nil, &nightshift.Error{Class: nightshift.ClassCut, Message: "the list of models could not be read: " + err.Error(), Err: err}
+		return nil, noList(nightshift.ClassCut, "the list of models could not be read", err)
 	}
 	return b.raw, nil
 }
@@ -175,14 +185,16 @@ func listedModel(item rawjson.Value) Model {
 	m := Model{
 		ID: cmp.Or(item.Get("id").String(), strings.TrimPrefix(item.Get("name").String(), "models/")),
 		MaxInput: cmp.Or(tokens(item, "context_length", "context_window", "max_context_length", "max_model_len",
-			"max_input_tokens", "inputTokenLimit"), tokens(top, "context_length"), tokens(item.Get("meta"), "n_ctx_train")),
+			"max_input_tokens", "inputTokenLimit"), tokens(top, "context_length"),
+			tokens(item.Get("meta"), "n_ctx_train")),
 		MaxOutput: cmp.Or(tokens(item, "max_output_tokens", "max_completion_tokens", "outputTokenLimit", "max_tokens"),
 			tokens(top, "max_completion_tokens")),
 	}
 	for method := item.Get("supportedGenerationMethods").First(); method.Exists(); method = method.Next() {
 		m.Methods = append(m.Methods, method.String())
 	}
-	m.InputUSD, m.OutputUSD = perMillion(item.Get("pricing").Get("prompt")), perMillion(item.Get("pricing").Get("completion"))
+	stated := item.Get("pricing")
+	m.InputUSD, m.OutputUSD = perMillion(stated.Get("prompt")), perMillion(stated.Get("completion"))
 	return m
 }
 

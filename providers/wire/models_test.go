@@ -92,7 +92,7 @@ func TestModelsRefused(t *testing.T) {
 		{"no list", 404, `{"error":{"message":"Not Found"}}`, nightshift.ClassNotFound, "no list of models"},
 		{"a page", 200, `<html>Console</html>`, nightshift.ClassBadResponse, "something else than a list"},
 		{"an answer", 200, `{"choices":[]}`, nightshift.ClassBadResponse, "something else than a list"},
-		{"a list without end", 200, `{"data":[{"id":"a"}],"has_more":true,"last_id":"a"}`, nightshift.ClassBadResponse, "does not end"},
+		{"a list without end", 200, `{"data":[{"id":"a"}],"has_more":true,"last_id":"a"}`, nightshift.ClassBadResponse, "more than 200 pages"},
 		{"elsewhere", 302, ``, nightshift.ClassRedirect, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -12,7 +12,7 @@ type embeddingParams struct {
 	Endpoint  string   `json:"endpoint" doc:"endpoint that serves it"`
 	Params    anyJSON  `json:"params" type:"object" doc:"request parameters, such as dimensions"`
 	Field     string   `json:"field" doc:"field of the row to compare with, in place of the target"`
-	Threshold *float64 `json:"threshold" doc:"cosine from which the score is 1, and below which it is 0; without it the score is the cosine"`
+	Threshold *float64 `json:"threshold" doc:"cosine from which the score is 1, and 0 below; without it the cosine is the score"`
 }
 
 // An Embedder compares an answer with the row's target by their embeddings.

@@ -79,11 +79,13 @@ func (Format) ModelInURL() bool { return false }
 var packed = []string{"binary", "ubinary", "base64_binary"}
 
 // Params implements the format: parameters go into the body as written.
-func (Format) Params(t *conversation.Translation, params []nightshift.Param, _ rawjson.Value, _ string) []nightshift.Param {
+func (Format) Params(
+	t *conversation.Translation, params []nightshift.Param, _ rawjson.Value, _ string,
+) []nightshift.Param {
 	for _, p := range params {
 		var word string
 		if p.Name == "encoding_format" && json.Unmarshal(p.Value, &word) == nil && slices.Contains(packed, word) {
-			t.Invalid("encoding_format", "asks for packed bits, which are not read: leave it out, or write float or base64")
+			t.Invalid("encoding_format", "asks for packed bits, which are not read: write float or base64")
 		}
 	}
 	return params
@@ -119,7 +121,9 @@ func (Format) CountTexts(root rawjson.Value) int64 {
 
 // WriteTexts implements the format. One text is written as such, which servers
 // take that know no lists.
-func (Format) WriteTexts(_ *conversation.Translation, w *conversation.Writer, texts []string, params []nightshift.Param, _ string) {
+func (Format) WriteTexts(
+	_ *conversation.Translation, w *conversation.Writer, texts []string, params []nightshift.Param, _ string,
+) {
 	if len(texts) == 1 {
 		w.Str("input", texts[0])
 	} else {
@@ -149,9 +153,7 @@ const (
 func (Format) ParseBody(t *conversation.Translation, root rawjson.Value) (fields []conversation.Field) {
 	for f := root.First(); f.Exists(); f = f.Next() {
 		key := conversation.Key(f.Key())
-		switch {
-		case f.KeyIs("encoding_format") || !f.Set(): // how the vectors are written is the server's affair
-		default:
+		if f.Set() && !f.KeyIs("encoding_format") { // how vectors are written is the server's affair
 			fields = append(fields, conversation.Field{Key: key, Path: f.Key(), JSON: f.Raw()})
 		}
 	}
@@ -159,7 +161,9 @@ func (Format) ParseBody(t *conversation.Translation, root rawjson.Value) (fields
 }
 
 // WriteBody implements the format.
-func (f Format) WriteBody(t *conversation.Translation, w *conversation.Writer, fields []conversation.Field, model string) {
+func (f Format) WriteBody(
+	t *conversation.Translation, w *conversation.Writer, fields []conversation.Field, model string,
+) {
 	w.Str("model", model)
 	for _, field := range fields {
 		switch field.Key {

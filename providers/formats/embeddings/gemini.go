@@ -24,7 +24,9 @@ func (Gemini) AuthScheme() string { return "x-goog-api-key" }
 func (Gemini) ModelInURL() bool { return true }
 
 // Params implements the format.
-func (Gemini) Params(_ *conversation.Translation, params []nightshift.Param, _ rawjson.Value, _ string) []nightshift.Param {
+func (Gemini) Params(
+	_ *conversation.Translation, params []nightshift.Param, _ rawjson.Value, _ string,
+) []nightshift.Param {
 	named := make([]nightshift.Param, len(params))
 	for i, p := range params {
 		if named[i] = p; p.Name == "dimensions" {
@@ -52,7 +54,9 @@ func (Gemini) CountTexts(root rawjson.Value) int64 { return int64(root.Get("requ
 
 // WriteTexts implements the format. Parameters stand in the request of each
 // text.
-func (Gemini) WriteTexts(_ *conversation.Translation, w *conversation.Writer, texts []string, params []nightshift.Param, model string) {
+func (Gemini) WriteTexts(
+	_ *conversation.Translation, w *conversation.Writer, texts []string, params []nightshift.Param, model string,
+) {
 	w.In("requests", '[')
 	for _, text := range texts {
 		writeRequest(w, rawjson.AppendString(nil, text), params, model)
@@ -89,7 +93,9 @@ func (Gemini) ParseBody(t *conversation.Translation, _ rawjson.Value) []conversa
 }
 
 // WriteBody implements the format.
-func (Gemini) WriteBody(t *conversation.Translation, w *conversation.Writer, fields []conversation.Field, model string) {
+func (Gemini) WriteBody(
+	t *conversation.Translation, w *conversation.Writer, fields []conversation.Field, model string,
+) {
 	var texts [][]byte
 	var params []nightshift.Param
 	for _, f := range fields {
@@ -167,5 +173,6 @@ func (Gemini) DecodeUsage(resp *nightshift.Response, root rawjson.Value) {
 	}
 	resp.UsageRaw = usage.JSON()
 	r := answer.UsageReader{Response: resp, Raw: usage}
-	resp.Usage = settle(&r, nightshift.Usage{Input: r.FirstOf(usage.Get("promptTokenCount"), usage.Get("totalTokenCount"))})
+	input := r.FirstOf(usage.Get("promptTokenCount"), usage.Get("totalTokenCount"))
+	resp.Usage = settle(&r, nightshift.Usage{Input: input})
 }

@@ -18,7 +18,9 @@ type vectors struct {
 
 // wrong is an answer that was paid for and holds no vectors that can be used.
 func wrong(format string, args ...any) *nightshift.Error {
-	return &nightshift.Error{Class: nightshift.ClassBadResponse, Code: "bad_vectors", MaybeBilled: true, Message: fmt.Sprintf(format, args...)}
+	return &nightshift.Error{
+		Class: nightshift.ClassBadResponse, Code: "bad_vectors", MaybeBilled: true, Message: fmt.Sprintf(format, args...),
+	}
 }
 
 // place puts a vector where it belongs.
