@@ -37,7 +37,8 @@ func (s *Summary) refusalsChart() render.Chart {
 }
 
 // distribution draws one line a model over buckets.
-func (s *Summary) distribution(c render.Chart, of func(modelSummary) histogram, label func(float64) string) render.Chart {
+func (s *Summary) distribution(c render.Chart, of func(modelSummary) histogram,
+	label func(float64) string) render.Chart {
 	var all []render.Distribution
 	for _, m := range s.Models {
 		h := of(m)

@@ -368,7 +368,8 @@ func Scatter(c Chart, points []Point, xUnit, frontier string) Chart {
 
 // point draws one point and its interval.
 func (c *Chart) point(p Point, i int, x, y scale) {
-	d := dot{X: x.at(p.X), Y: y.at(p.Y), Colour: i % colours, Label: Shorten(Plain(p.Name), 24), Anchor: "start", Tip: p.Tip}
+	d := dot{X: x.at(p.X), Y: y.at(p.Y), Colour: i % colours, Label: Shorten(Plain(p.Name), 24), Anchor: "start",
+		Tip: p.Tip}
 	d.LabelX, d.LabelY = d.X+7, d.Y-6
 	if d.X > (plotLeft+plotRight)/2 {
 		d.LabelX, d.Anchor = d.X-7, "end"
