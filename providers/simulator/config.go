@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/ratelimit"
 )
 
 // Config says how a Server behaves. The zero value is an instant, unlimited,
@@ -103,7 +104,7 @@ type Limits struct {
 // How output tokens are charged to the limits.
 const (
 	ChargeActual = "actual"
-	ChargeMax    = "max_tokens"
+	ChargeMax    = ratelimit.ChargeMax
 )
 
 // HeaderDialects are the ways in which limits are told.

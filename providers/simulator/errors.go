@@ -3,6 +3,8 @@ package simulator
 import (
 	"net/http"
 	"strconv"
+
+	"nightshift/providers/simulator/internal/ratelimit"
 )
 
 // A failure is an answer that is an error.
@@ -14,7 +16,7 @@ type failure struct {
 	param   string
 	message string
 	header  [2]string
-	refused *refusal // the limit that was met; nil for other failures
+	refused *ratelimit.Refusal // the limit that was met; nil for other failures
 
 	raw         bool // body is sent as it is
 	contentType string

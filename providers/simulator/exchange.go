@@ -14,6 +14,7 @@ import (
 
 	"nightshift/providers/simulator/internal/answers"
 	"nightshift/providers/simulator/internal/random"
+	"nightshift/providers/simulator/internal/ratelimit"
 )
 
 // An exchange is one request on its way through the server.
@@ -28,9 +29,9 @@ type exchange struct {
 	ask      *ask
 	model    Model
 	try      int
-	limiter  *limiter
+	limiter  *ratelimit.Limiter
 	admitted bool // counted by the limiter
-	readings []reading
+	readings []ratelimit.Reading
 	fault    *activeFault
 	reply    *reply
 	entry    Entry
@@ -238,12 +239,12 @@ func (x *exchange) admit() *failure {
 	if x.limiter == nil {
 		return nil
 	}
-	x.entry.Early = x.limiter.early(x.start)
+	x.entry.Early = x.limiter.Early(x.start)
 	output := 0
 	if x.server.cfg.Limits.Charge == ChargeMax {
 		output = a.n * x.reserved()
 	}
-	refused, readings := x.limiter.admit(x.start, int(x.server.uncached(a, x.start)), output)
+	refused, readings := x.limiter.Admit(x.start, int(x.server.uncached(a, x.start)), output)
 	x.readings = readings
 	if refused == nil {
 		x.admitted = true
@@ -252,11 +253,11 @@ func (x *exchange) admit() *failure {
 	dialect := dialectFor(x.server.cfg.Limits.Headers, x.protocol)
 	wait := waitHeaders(x.w.Header(), dialect, refused, x.start)
 	if a.protocol == gemini { // in whole seconds of the body
-		wait = time.Duration(math.Ceil(refused.wait.Seconds())) * time.Second
+		wait = time.Duration(math.Ceil(refused.Wait.Seconds())) * time.Second
 	}
-	x.limiter.told(x.start, wait)
+	x.limiter.Told(x.start, wait)
 	f := &failure{status: 429, kind: "rate_limit_error", message: rateLimitMessage(a.protocol, a.model, refused), refused: refused}
-	if a.protocol.likeChat() && refused.dimension != dimRequests && refused.dimension >= 0 {
+	if a.protocol.likeChat() && refused.Dimension != ratelimit.Requests && refused.Dimension >= 0 {
 		f.kind, f.code = "tokens", "rate_limit_exceeded"
 	}
 	return f
@@ -321,7 +322,7 @@ func (x *exchange) fail(f *failure, outcome Outcome) (abort bool) {
 // noteWait remembers a wait that a fault told, in whole seconds.
 func (x *exchange) noteWait(f *failure) {
 	if seconds, err := strconv.Atoi(f.header[1]); err == nil && x.limiter != nil && seconds < 3600 {
-		x.limiter.told(x.start, time.Duration(seconds)*time.Second)
+		x.limiter.Told(x.start, time.Duration(seconds)*time.Second)
 	}
 }
 
@@ -356,7 +357,7 @@ func (x *exchange) settle(status int, outcome Outcome, billed Tokens) {
 		x.server.spend(x.key, billed.Total(), 1)
 	}
 	if x.admitted {
-		x.limiter.done(time.Now(), int(billed.Output))
+		x.limiter.Done(time.Now(), int(billed.Output))
 		x.admitted = false
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"nightshift/providers/simulator/internal/ratelimit"
 )
 
 // gemini is Google's generateContent and its stream. The model, and the wish
@@ -568,8 +570,8 @@ func (x *exchange) geminiDetails(f *failure) []object {
 	names := [2]string{"generate_content_paid_tier_requests", "GenerateRequestsPerMinutePerProjectPerModel"}
 	limit := int64(1000)
 	if r := f.refused; r != nil {
-		limit, wait = r.limit, r.wait
-		if r.dimension > dimRequests {
+		limit, wait = r.Limit, r.Wait
+		if r.Dimension > ratelimit.Requests {
 			names = [2]string{"generate_content_paid_tier_input_token_count", "GenerateContentPaidTierInputTokensPerModelPerMinute"}
 		}
 	}

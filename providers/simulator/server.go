@@ -18,6 +18,7 @@ import (
 
 	"nightshift/providers/simulator/internal/inprocess"
 	"nightshift/providers/simulator/internal/random"
+	"nightshift/providers/simulator/internal/ratelimit"
 )
 
 // A Server is the model server. It is an http.Handler and safe for concurrent
@@ -35,7 +36,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	started  time.Time
-	limiters map[string]*limiter
+	limiters map[string]*ratelimit.Limiter
 	tries    map[seed]int // faults suffered in a row, by conversation
 	cache    map[seed]time.Time
 	spent    map[string]*spending
@@ -59,7 +60,7 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg:      cfg,
 		book:     newBook(cfg.MaxLedger),
-		limiters: map[string]*limiter{},
+		limiters: map[string]*ratelimit.Limiter{},
 		tries:    map[seed]int{},
 		cache:    map[seed]time.Time{},
 		spent:    map[string]*spending{},
@@ -229,7 +230,7 @@ func (s *Server) readBody(r *http.Request) ([]byte, error) {
 }
 
 // limiter returns the limits of a key and model; nil when there are none.
-func (s *Server) limiter(key, model string, now time.Time) *limiter {
+func (s *Server) limiter(key, model string, now time.Time) *ratelimit.Limiter {
 	l := s.cfg.Limits
 	if l.Requests == 0 && l.Input == 0 && l.Output == 0 && l.Tokens == 0 && l.Concurrency == 0 {
 		return nil
@@ -240,7 +241,7 @@ func (s *Server) limiter(key, model string, now time.Time) *limiter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.limiters[key] == nil {
-		s.limiters[key] = newLimiter(l, s.cfg.Competitor, now)
+		s.limiters[key] = ratelimit.New(ratelimit.Limits(l), ratelimit.Competitor(s.cfg.Competitor), now)
 	}
 	return s.limiters[key]
 }

@@ -1,4 +1,8 @@
-package simulator
+// Package ratelimit keeps the rate limits of one key of a simulated server:
+// token buckets, fixed and sliding windows, requests in flight, and another
+// client that uses the same limits. It shares nothing with the limiter of
+// clients, on purpose.
+package ratelimit
 
 import (
 	"math"
@@ -8,44 +12,63 @@ import (
 
 // The dimensions that are limited, in the order in which they are told.
 const (
-	dimRequests = iota
-	dimInput
-	dimOutput
-	dimTokens
-	dimensions
+	Requests = iota
+	Input
+	Output
+	Tokens
+	Dimensions
 )
 
-// A limiter keeps the limits of one key (and model, where they have their own).
-type limiter struct {
+// Limits are those of the simulator's configuration, which describes them.
+type Limits struct {
+	Requests, Input, Output, Tokens int64
+	Concurrency                     int
+	Burst, Window, Sliding          time.Duration
+	Charge, Headers                 string
+	PerModel                        bool
+}
+
+// ChargeMax charges output at max_tokens when a request is admitted.
+const ChargeMax = "max_tokens"
+
+// A Competitor is that of the simulator's configuration.
+type Competitor struct {
+	Share        float64
+	Period, Busy time.Duration
+}
+
+// A Limiter keeps the limits of one key (and model, where they have their own).
+type Limiter struct {
 	mu      sync.Mutex
 	cfg     Limits
-	buckets [dimensions]*bucket // nil where there is no limit
+	buckets [Dimensions]*bucket // nil where there is no limit
 	running int
 	// A pause is what a client was last told to wait, from the first refusal
 	// of an episode on.
 	pausedAt, pauseEnds time.Time
 }
 
-// A refusal says which limit refused a request.
-type refusal struct {
-	dimension int // -1 for concurrency
-	limit     int64
-	used      int64
-	requested int64
-	wait      time.Duration // until it may pass; 0 when that cannot be said
-	never     bool          // larger than the limit itself
+// A Refusal says which limit refused a request.
+type Refusal struct {
+	Dimension int // -1 for concurrency
+	Limit     int64
+	Used      int64
+	Requested int64
+	Wait      time.Duration // until it may pass; 0 when that cannot be said
+	Never     bool          // larger than the limit itself
 }
 
-// A reading is what headers tell of one limit.
-type reading struct {
-	dimension        int
-	limit, remaining int64
-	reset            time.Duration // until the limit is whole again
+// A Reading is what headers tell of one limit.
+type Reading struct {
+	Dimension        int
+	Limit, Remaining int64
+	Reset            time.Duration // until the limit is whole again
 }
 
-func newLimiter(cfg Limits, n Competitor, now time.Time) *limiter {
-	l := &limiter{cfg: cfg}
-	for d, perMinute := range [dimensions]int64{cfg.Requests, cfg.Input, cfg.Output, cfg.Tokens} {
+// New returns the limiter of one key: no limit has been used yet.
+func New(cfg Limits, n Competitor, now time.Time) *Limiter {
+	l := &Limiter{cfg: cfg}
+	for d, perMinute := range [Dimensions]int64{cfg.Requests, cfg.Input, cfg.Output, cfg.Tokens} {
 		if perMinute > 0 {
 			l.buckets[d] = newBucket(cfg, n, perMinute, now)
 		}
@@ -53,25 +76,25 @@ func newLimiter(cfg Limits, n Competitor, now time.Time) *limiter {
 	return l
 }
 
-// admit takes a request's cost, or says why not. Output is what is charged on
+// Admit takes a request's cost, or says why not. Output is what is charged on
 // admission: max_tokens, or 0 when output is charged on completion.
-func (l *limiter) admit(now time.Time, input, output int) (r *refusal, readings []reading) {
+func (l *Limiter) Admit(now time.Time, input, output int) (r *Refusal, readings []Reading) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	cost := [dimensions]float64{1, float64(input), float64(output), float64(input + output)}
+	cost := [Dimensions]float64{1, float64(input), float64(output), float64(input + output)}
 	need := cost
-	need[dimOutput] = max(need[dimOutput], 1) // output charged later wants a bucket out of debt
+	need[Output] = max(need[Output], 1) // output charged later wants a bucket out of debt
 	for d, b := range l.buckets {
 		if b == nil {
 			continue
 		}
 		b.advance(now)
-		if wait := b.wait(need[d], now); wait > 0 && (r == nil || wait > r.wait) {
-			r = &refusal{d, b.perMinute, b.perMinute - b.remaining(), int64(need[d]), wait, need[d] > float64(b.perMinute)}
+		if wait := b.wait(need[d], now); wait > 0 && (r == nil || wait > r.Wait) {
+			r = &Refusal{d, b.perMinute, b.perMinute - b.remaining(), int64(need[d]), wait, need[d] > float64(b.perMinute)}
 		}
 	}
 	if r == nil && l.cfg.Concurrency > 0 && l.running >= l.cfg.Concurrency {
-		r = &refusal{dimension: -1, limit: int64(l.cfg.Concurrency), used: int64(l.running), requested: 1}
+		r = &Refusal{Dimension: -1, Limit: int64(l.cfg.Concurrency), Used: int64(l.running), Requested: 1}
 	}
 	if r == nil {
 		l.running++
@@ -85,24 +108,24 @@ func (l *limiter) admit(now time.Time, input, output int) (r *refusal, readings 
 }
 
 // read returns the state of all limits; the buckets have been advanced.
-func (l *limiter) read(now time.Time) (readings []reading) {
+func (l *Limiter) read(now time.Time) (readings []Reading) {
 	for d, b := range l.buckets {
 		if b != nil {
-			readings = append(readings, reading{d, b.perMinute, b.remaining(), b.refill(now)})
+			readings = append(readings, Reading{d, b.perMinute, b.remaining(), b.refill(now)})
 		}
 	}
 	return readings
 }
 
-// done ends a request and charges output that was not charged before.
-func (l *limiter) done(now time.Time, output int) {
+// Done ends a request and charges output that was not charged before.
+func (l *Limiter) Done(now time.Time, output int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running--
 	if l.cfg.Charge == ChargeMax {
 		return
 	}
-	for _, d := range []int{dimOutput, dimTokens} {
+	for _, d := range []int{Output, Tokens} {
 		if b := l.buckets[d]; b != nil {
 			b.advance(now)
 			b.take(now, float64(output))
@@ -110,8 +133,8 @@ func (l *limiter) done(now time.Time, output int) {
 	}
 }
 
-// told notes that a client was told to wait.
-func (l *limiter) told(now time.Time, wait time.Duration) {
+// Told notes that a client was told to wait.
+func (l *Limiter) Told(now time.Time, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if wait > 0 && now.After(l.pauseEnds) {
@@ -123,9 +146,9 @@ func (l *limiter) told(now time.Time, wait time.Duration) {
 // requests sent meanwhile are not held against the client.
 const underway = 100 * time.Millisecond
 
-// early reports whether a request comes before the end of a pause that its
+// Early reports whether a request comes before the end of a pause that its
 // sender must know of.
-func (l *limiter) early(now time.Time) bool {
+func (l *Limiter) Early(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return now.Before(l.pauseEnds.Add(-time.Millisecond)) && now.After(l.pausedAt.Add(underway))
