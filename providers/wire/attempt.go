@@ -32,6 +32,7 @@ type attempt struct {
 	tlsFailed atomic.Bool
 	ex        providers.Exchange
 
+	tier       string              // of service, as a header says
 	headerCost *nightshift.NanoUSD // what a header says that the answer cost; nil without one
 }
 
@@ -115,6 +116,7 @@ func (a *attempt) headersOf(resp *http.Response) {
 	r.Status = resp.StatusCode
 	r.RequestID = providers.RequestID(resp.Header)
 	a.headerCost = headerCost(resp.Header)
+	a.tier = strings.ToLower(resp.Header.Get("X-Gemini-Service-Tier"))
 	r.Usage.Reported = a.headerCost
 	a.ex.Limits = providers.ParseLimits(resp.Header, time.Now())
 	if !providers.RetryAfterCounts(resp.StatusCode) {

@@ -246,6 +246,9 @@ func (a *attempt) merge(r *nightshift.Response) {
 		r.Flag(flag)
 	}
 	*old = *r
+	if old.Usage.ServiceTier == "" && old.Usage.Known() {
+		old.Usage.ServiceTier = a.tier
+	}
 	if old.Usage.Reported == nil {
 		old.Usage.Reported = a.headerCost
 	}

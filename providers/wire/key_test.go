@@ -112,3 +112,26 @@ func TestKeyReadBeforeItEnds(t *testing.T) {
 		}
 	})
 }
+
+// The tier that served stands in a header where the usage does not say it.
+func TestTierFromHeader(t *testing.T) {
+	for usage, want := range map[string]string{
+		`{"promptTokenCount":1,"candidatesTokenCount":1,"totalTokenCount":2}`:                          "flex",
+		`{"promptTokenCount":1,"candidatesTokenCount":1,"totalTokenCount":2,"serviceTier":"standard"}`: "standard",
+	} {
+		body := `{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP"}],"usageMetadata":` + usage + `}`
+		w, err := wire.New(wire.Config{
+			Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+				h := http.Header{"X-Gemini-Service-Tier": {"flex"}}
+				return &http.Response{StatusCode: 200, Header: h, Body: io.NopCloser(strings.NewReader(body))}, nil
+			}),
+			Endpoint: providers.Endpoint{Name: "x", Protocol: nightshift.Gemini, BaseURL: "http://localhost", Auth: providers.Auth{Scheme: providers.AuthNone}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x := w.Send(t.Context(), providers.Prepared{Body: []byte("{}"), Model: "m"}); x.Err != nil || x.Response.Usage.ServiceTier != want {
+			t.Errorf("%s: tier %q, %v", usage, x.Response.Usage.ServiceTier, x.Err)
+		}
+	}
+}
