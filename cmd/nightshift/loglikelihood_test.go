@@ -282,3 +282,31 @@ func TestPerplexity(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// TestBaseModelExample runs the example of base models on multiple choice: both
+// scorers are there for every row, and the models are compared.
+func TestBaseModelExample(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	plan := filepath.Join(repository(t), "examples/basemodel/plan.yaml")
+	c := start(t, "run", plan, "-q", "--out", out)
+	if code := c.wait(t); code != exitOK {
+		t.Fatalf("exit code %d\n%s", code, c.errs.String())
+	}
+	for _, want := range []string{"acc vs large", "acc_norm vs large"} {
+		if !strings.Contains(c.out.String(), want) {
+			t.Errorf("stdout lacks %q:\n%s", want, c.out.String())
+		}
+	}
+	for _, table := range []string{"acc", "acc_norm"} {
+		n := 0
+		for s, err := range view.Scores(out, table) {
+			if err != nil || s.Value == nil {
+				t.Fatalf("%s: %+v, %v", table, s, err)
+			}
+			n++
+		}
+		if n != 48 {
+			t.Errorf("%s: %d scores, want 48", table, n)
+		}
+	}
+}
