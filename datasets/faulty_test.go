@@ -302,21 +302,35 @@ func TestBadRows(t *testing.T) {
 			"a row cannot choose its endpoint"},
 		{22, "key", row(`"api_key":"sk-123"`), datasets.Spec{}, `the field "api_key"`, ""},
 		{22, "headers", row(`"headers":{"x":"y"}`), datasets.Spec{}, `the field "headers"`, ""},
-		{22, "headers in params", row(`"params":{"extra_headers":{"x":"y"}}`), datasets.Spec{}, "params.extra_headers is refused", ""},
-		{22, "unknown parameter", row(`"params":{"max_tokens":5,"stream":true}`), datasets.Spec{}, `params."stream" is not a parameter that a row may set`, "plan"},
+		{22, "headers in params", row(`"params":{"extra_headers":{"x":"y"}}`), datasets.Spec{},
+			"params.extra_headers is refused", ""},
+		{22, "unknown parameter", row(`"params":{"max_tokens":5,"stream":true}`), datasets.Spec{},
+			`params."stream" is not a parameter that a row may set`, "plan"},
 		{22, "params that are data", row(`"params":{"x":5}`), datasets.Spec{}, "", ""},
-		{22, "batch to another host", `{"custom_id":"x","method":"POST","url":"https://evil/v1/chat/completions","body":{"messages":[{"role":"user","content":"Hi"}]}}`, datasets.Spec{}, "the row names a whole URL", ""},
-		{22, "batch with a key", `{"custom_id":"x","body":{"api_key":"k","messages":[{"role":"user","content":"Hi"}]}}`, datasets.Spec{}, "body.api_key is refused", ""},
-		{23, "max_tokens -1", row(`"params":{"max_tokens":-1}`), datasets.Spec{}, "params.max_tokens is -1, not between 1 and 10,000,000", ""},
-		{23, "max_tokens 10^9", row(`"params":{"max_tokens":1000000000}`), datasets.Spec{}, "params.max_tokens is 1000000000", ""},
-		{23, "max_tokens 1e999", row(`"params":{"max_tokens":1e999}`), datasets.Spec{}, "params.max_tokens is 1e999", ""},
+		{22, "batch to another host",
+			`{"custom_id":"x","method":"POST","url":"https://evil/v1/chat/completions","body":{"messages":[{"role":"user","content":"Hi"}]}}`, datasets.Spec{}, "the row names a whole URL", ""},
+		{22, "batch with a key", `{"custom_id":"x","body":{"api_key":"k","messages":[{"role":"user","content":"Hi"}]}}`,
+			datasets.Spec{}, "body.api_key is refused", ""},
+		{23, "max_tokens -1", row(`"params":{"max_tokens":-1}`), datasets.Spec{},
+			"params.max_tokens is -1, not between 1 and 10,000,000", ""},
+		{23, "max_tokens 10^9", row(`"params":{"max_tokens":1000000000}`), datasets.Spec{},
+			"params.max_tokens is 1000000000", ""},
+		{23, "max_tokens 1e999", row(`"params":{"max_tokens":1e999}`), datasets.Spec{}, "params.max_tokens is 1e999",
+			""},
 		{23, "max_tokens 1.5", row(`"params":{"max_tokens":1.5}`), datasets.Spec{}, "not a whole number", ""},
-		{23, "temperature NaN", row(`"params":{"temperature":NaN}`), datasets.Spec{}, "NaN and Infinity are not JSON", ""},
-		{23, "temperature as a text", row(`"params":{"temperature":"NaN"}`), datasets.Spec{}, "params.temperature is a text", ""},
-		{23, "n = 10^6", row(`"params":{"n":1000000}`), datasets.Spec{}, "params.n is 1000000, not between 1 and 128", ""},
-		{23, "in a batch", `{"custom_id":"x","body":{"max_tokens":-1,"messages":[{"role":"user","content":"Hi"}]}}`, datasets.Spec{}, "body.max_tokens is -1", ""},
-		{23, "in an Anthropic batch", `{"custom_id":"x","params":{"max_tokens":1000000000,"messages":[{"role":"user","content":"Hi"}]}}`, datasets.Spec{}, "params.max_tokens is 1000000000", ""},
-		{27, "escapes and bidi marks", `{"id":"=cmd|'/c'!A1","prompt":"<script>\u001b[2J\u202e"}`, datasets.Spec{}, "", ""},
+		{23, "temperature NaN", row(`"params":{"temperature":NaN}`), datasets.Spec{}, "NaN and Infinity are not JSON",
+			""},
+		{23, "temperature as a text", row(`"params":{"temperature":"NaN"}`), datasets.Spec{},
+			"params.temperature is a text", ""},
+		{23, "n = 10^6", row(`"params":{"n":1000000}`), datasets.Spec{}, "params.n is 1000000, not between 1 and 128",
+			""},
+		{23, "in a batch", `{"custom_id":"x","body":{"max_tokens":-1,"messages":[{"role":"user","content":"Hi"}]}}`,
+			datasets.Spec{}, "body.max_tokens is -1", ""},
+		{23, "in an Anthropic batch",
+			`{"custom_id":"x","params":{"max_tokens":1000000000,"messages":[{"role":"user","content":"Hi"}]}}`,
+			datasets.Spec{}, "params.max_tokens is 1000000000", ""},
+		{27, "escapes and bidi marks", `{"id":"=cmd|'/c'!A1","prompt":"<script>\u001b[2J\u202e"}`, datasets.Spec{}, "",
+			""},
 	} {
 		t.Run(fmt.Sprintf("%02d %s", tc.no, tc.name), func(t *testing.T) {
 			before, after := neighbours(tc.row, tc.spec)
@@ -373,7 +387,8 @@ func neighbours(row string, s datasets.Spec) (before, after string) {
 
 // 2, 3, 4, 5: lines.
 func TestLines(t *testing.T) {
-	content := "\xef\xbb\xbf" + good + "\r\n\n  \t\r\n" + `{"id":"b","prompt":"Hi"}` + "\n\n" + `{"id":"c","prompt":"Hi"`
+	content := "\xef\xbb\xbf" + good + "\r\n\n  \t\r\n" + `{"id":"b","prompt":"Hi"}` + "\n\n" +
+		`{"id":"c","prompt":"Hi"`
 	path := put(t, t.TempDir(), "data.jsonl", content)
 	o := run(t, datasets.Spec{Paths: []string{path}})
 	if got := fmt.Sprint(o.order); got != "[a b !]" {
@@ -398,14 +413,16 @@ func TestLines(t *testing.T) {
 // 14: identity.
 func TestIDs(t *testing.T) {
 	path := put(t, t.TempDir(), "data.jsonl", lines(
-		`{"prompt":"Hi"}`, `{"id":1,"prompt":"Hi"}`, `{"id":"2","prompt":"Hi"}`, `{"id":"","prompt":"Hi"}`, `{"id":null,"prompt":"Hi"}`,
+		`{"prompt":"Hi"}`, `{"id":1,"prompt":"Hi"}`, `{"id":"2","prompt":"Hi"}`, `{"id":"","prompt":"Hi"}`,
+		`{"id":null,"prompt":"Hi"}`,
 		`{"id":9007199254740993,"prompt":"Hi"}`, `{"custom_id":"c","prompt":"Hi"}`, `{"task_id":"t","prompt":"Hi"}`,
 		`{"question_id":81,"prompt":"Hi"}`, `{"key":"k","prompt":"Hi"}`))
 	o := run(t, datasets.Spec{Paths: []string{path}})
 	if o.err != nil {
 		t.Fatal(o.err)
 	}
-	if got, want := o.order, []string{"0", "1", "2", "3", "4", "9007199254740993", "c", "t", "81", "k"}; !slices.Equal(got, want) {
+	if got, want := o.order, []string{"0", "1", "2", "3", "4", "9007199254740993", "c", "t", "81",
+		"k"}; !slices.Equal(got, want) {
 		t.Errorf("ids are %v, want %v", got, want)
 	}
 	if n := o.d.Info().NoID; n != 3 {
@@ -449,7 +466,8 @@ func TestMedia(t *testing.T) {
 	put(t, data, "odd.bin", "\x01\x02\x03")
 	put(t, dir, "secret.txt", "secret")
 	put(t, data, "huge.png", png+strings.Repeat("x", 21<<20))
-	for link, to := range map[string]string{"out.png": "../secret.txt", "abs.png": "/etc/passwd", "proc.png": "/proc/self/environ", "in.png": "images/ok.png"} {
+	for link, to := range map[string]string{"out.png": "../secret.txt", "abs.png": "/etc/passwd",
+		"proc.png": "/proc/self/environ", "in.png": "images/ok.png"} {
 		if err := os.Symlink(to, filepath.Join(data, link)); err != nil {
 			t.Fatal(err)
 		}
@@ -470,11 +488,16 @@ func TestMedia(t *testing.T) {
 		{"chat image", image("file:images/ok.png"), image("data:image/png;base64," + b64), ""},
 		{"file with slashes", image("file://images/ok.png"), image("data:image/png;base64," + b64), ""},
 		{"link inside", image("file:in.png"), image("data:image/png;base64," + b64), ""},
-		{"messages image", source("image", "file:images/ok.png"), `{"type":"image","source":{"type":"base64","media_type":"image/png","data":"` + b64 + `"}}`, ""},
-		{"messages document", source("document", "file:doc.pdf"), `"media_type":"application/pdf","data":"JVBERi0xLjQgeA=="`, ""},
-		{"messages text", source("document", "file:note.txt"), `"source":{"type":"text","media_type":"text/plain","data":"plain"}`, ""},
-		{"chat file", `{"type":"file","file":{"filename":"d","file_data":"file:doc.pdf"}}`, `"file_data":"data:application/pdf;base64,JVBERi0xLjQgeA=="`, ""},
-		{"in a tool result", `{"type":"tool_result","tool_use_id":"1","content":[` + source("image", "file:images/ok.png") + `]}`, b64, ""},
+		{"messages image", source("image", "file:images/ok.png"),
+			`{"type":"image","source":{"type":"base64","media_type":"image/png","data":"` + b64 + `"}}`, ""},
+		{"messages document", source("document", "file:doc.pdf"),
+			`"media_type":"application/pdf","data":"JVBERi0xLjQgeA=="`, ""},
+		{"messages text", source("document", "file:note.txt"),
+			`"source":{"type":"text","media_type":"text/plain","data":"plain"}`, ""},
+		{"chat file", `{"type":"file","file":{"filename":"d","file_data":"file:doc.pdf"}}`,
+			`"file_data":"data:application/pdf;base64,JVBERi0xLjQgeA=="`, ""},
+		{"in a tool result", `{"type":"tool_result","tool_use_id":"1","content":[` + source("image",
+			"file:images/ok.png") + `]}`, b64, ""},
 		{"20 private host", image("http://169.254.169.254/latest"), image("http://169.254.169.254/latest"), ""},
 		{"20 absolute file URL", image("file:///etc/passwd"), "", "is refused"},
 		{"18 absolute", image("file:/etc/passwd"), "", "is refused"},
@@ -491,7 +514,8 @@ func TestMedia(t *testing.T) {
 		{"unknown kind", image("file:odd.bin"), "", "of a kind that is not known"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			row := `{"id":"x","messages":[{"role":"user","content":[{"type":"text","text":"Look: file:none"},` + tc.part + `]}]}`
+			row := `{"id":"x","messages":[{"role":"user","content":[{"type":"text","text":"Look: file:none"},` +
+				tc.part + `]}]}`
 			path := put(t, data, "data.jsonl", row+"\n")
 			o := run(t, datasets.Spec{Paths: []string{path}})
 			if o.err != nil {
@@ -510,7 +534,8 @@ func TestMedia(t *testing.T) {
 				t.Fatalf("bad rows: %v", o.bad)
 			}
 			s := o.samples[0]
-			if got := string(s.Messages[0].Raw); !strings.Contains(got, tc.want) || !strings.Contains(got, "Look: file:none") {
+			if got := string(s.Messages[0].Raw); !strings.Contains(got, tc.want) ||
+				!strings.Contains(got, "Look: file:none") {
 				t.Errorf("the message is %s\nwant in it %s", got, tc.want)
 			}
 			if strings.Contains(tc.want, b64) && !strings.Contains(string(s.Metadata), `"sha256":"`) {
@@ -538,7 +563,8 @@ func TestChangedFile(t *testing.T) {
 		appended bool
 		what     string
 	}{
-		{"edited", func(p string) { os.WriteFile(p, []byte(strings.Replace(rows, "Hi", "Ho", 1)), 0o600) }, false, "rows 0 to 0 are not what they were"},
+		{"edited", func(p string) { os.WriteFile(p, []byte(strings.Replace(rows, "Hi", "Ho", 1)), 0o600) }, false,
+			"rows 0 to 0 are not what they were"},
 		{"truncated", func(p string) { os.Truncate(p, 30) }, false, "shrunk"},
 		{"appended", func(p string) { os.WriteFile(p, []byte(rows+good+"\n"), 0o600) }, true, "grown"},
 		{"replaced", func(p string) {
@@ -556,7 +582,8 @@ func TestChangedFile(t *testing.T) {
 			tc.change(path)
 			o.read()
 			var changed *datasets.ChangedError
-			if !errors.As(o.failure, &changed) || changed.Appended != tc.appended || !strings.Contains(changed.Error(), tc.what) {
+			if !errors.As(o.failure, &changed) || changed.Appended != tc.appended ||
+				!strings.Contains(changed.Error(), tc.what) {
 				t.Fatalf("Read ended with %v, want a ChangedError with %q", o.failure, tc.what)
 			}
 			if len(o.samples) != 0 {
@@ -578,7 +605,8 @@ func TestChangedFile(t *testing.T) {
 func TestStreams(t *testing.T) {
 	dir := t.TempDir()
 	spool := filepath.Join(dir, "run")
-	s := datasets.Spec{Paths: []string{"-"}, Stdin: strings.NewReader(lines(good, `{"id":"b","prompt":"Hi"}`)), Spool: spool, OnBadRow: "record"}
+	s := datasets.Spec{Paths: []string{"-"}, Stdin: strings.NewReader(lines(good, `{"id":"b","prompt":"Hi"}`)),
+		Spool: spool, OnBadRow: "record"}
 	o := run(t, s)
 	if len(o.samples) != 2 || o.samples[1].File != "standard input" || o.samples[1].Line != 2 {
 		t.Fatalf("%v, samples %+v", o.err, o.samples)
@@ -620,7 +648,8 @@ func TestStreams(t *testing.T) {
 	if o := run(t, datasets.Spec{Paths: []string{fifo}}); len(o.samples) != 1 {
 		t.Errorf("a named pipe gives %v, %d samples", o.err, len(o.samples))
 	}
-	if o := run(t, datasets.Spec{Paths: []string{"/dev/zero"}}); o.err == nil || !strings.Contains(o.err.Error(), "not a regular file") {
+	if o := run(t, datasets.Spec{Paths: []string{"/dev/zero"}}); o.err == nil ||
+		!strings.Contains(o.err.Error(), "not a regular file") {
 		t.Errorf("a device gives %v", o.err)
 	}
 }

@@ -41,7 +41,8 @@ raw: none
 out: out
 `, more, protocol, web.URL))
 	var out, errs bytes.Buffer
-	if code := run(context.Background(), []string{"run", "-q", filepath.Join(w.dir, "plan.yaml")}, nil, &out, &errs, os.LookupEnv); code != exitOK {
+	if code := run(context.Background(), []string{"run", "-q", filepath.Join(w.dir, "plan.yaml")}, nil, &out, &errs,
+		os.LookupEnv); code != exitOK {
 		t.Fatalf("exit code %d\n%s%s", code, &out, &errs)
 	}
 	return filepath.Join(w.dir, "out")
@@ -58,12 +59,14 @@ func checkEmbeddings(t *testing.T, dir string, s *simulator.Server, rows int) {
 			t.Fatal(err)
 		}
 		if seen[r.ID] || r.Outcome != nightshift.OutcomeOK || len(r.Embedding) != 256 || deref(r.EmbeddingCount) != 1 {
-			t.Fatalf("%s: %s, %d numbers, seen before %v: %s", r.ID, r.Outcome, len(r.Embedding), seen[r.ID], deref(r.ErrorMessage))
+			t.Fatalf("%s: %s, %d numbers, seen before %v: %s", r.ID, r.Outcome, len(r.Embedding), seen[r.ID],
+				deref(r.ErrorMessage))
 		}
 		seen[r.ID] = true
 		input += deref(r.InputTokens)
 		billed += deref(r.BilledInputTokens)
-		if want := simulator.Embed("e", fmt.Sprintf("text number %d of %s", r.Row, strings.Repeat("words ", int(r.Row)%7)), 256); want[0] != r.Embedding[0] || want[255] != r.Embedding[255] {
+		if want := simulator.Embed("e", fmt.Sprintf("text number %d of %s", r.Row,
+			strings.Repeat("words ", int(r.Row)%7)), 256); want[0] != r.Embedding[0] || want[255] != r.Embedding[255] {
 			t.Fatalf("%s has the vector of another text", r.ID)
 		}
 		if deref(r.OutputTokens) != 0 {
@@ -72,7 +75,8 @@ func checkEmbeddings(t *testing.T, dir string, s *simulator.Server, rows int) {
 	}
 	ledger := s.Ledger()
 	if len(seen) != rows || input != ledger.DeliveredTokens.InputTotal() {
-		t.Errorf("%d rows of %d, %d tokens; the ledger delivered %d", len(seen), rows, input, ledger.DeliveredTokens.InputTotal())
+		t.Errorf("%d rows of %d, %d tokens; the ledger delivered %d", len(seen), rows, input,
+			ledger.DeliveredTokens.InputTotal())
 	}
 	summary, err := reports.BuildPage(dir, nil)
 	if err != nil {
@@ -107,11 +111,15 @@ func TestEmbeddingsUnderFaults(t *testing.T) {
 	}{
 		{"one by one", "embeddings", "", simulator.Embeddings{}},
 		{"Gemini", "gemini_embeddings", "", simulator.Embeddings{}},
-		{"in batches", "embeddings", ", rows_per_request: 16, params: {encoding_format: base64}", simulator.Embeddings{}},
+		{"in batches", "embeddings", ", rows_per_request: 16, params: {encoding_format: base64}",
+			simulator.Embeddings{}},
 		{"in batches of Gemini", "gemini_embeddings", ", rows_per_request: 7", simulator.Embeddings{}},
-		{"in batches that are too large for Mistral", "embeddings", ", rows_per_request: 16", simulator.Embeddings{MaxTexts: 5, Refusal: "mistral"}},
-		{"in batches that are too large for llama.cpp", "embeddings", ", rows_per_request: 16", simulator.Embeddings{MaxTexts: 5, Refusal: "llama.cpp"}},
-		{"in batches that are too large for TEI", "embeddings", ", rows_per_request: 16", simulator.Embeddings{MaxTexts: 5, Refusal: "tei"}},
+		{"in batches that are too large for Mistral", "embeddings", ", rows_per_request: 16",
+			simulator.Embeddings{MaxTexts: 5, Refusal: "mistral"}},
+		{"in batches that are too large for llama.cpp", "embeddings", ", rows_per_request: 16",
+			simulator.Embeddings{MaxTexts: 5, Refusal: "llama.cpp"}},
+		{"in batches that are too large for TEI", "embeddings", ", rows_per_request: 16",
+			simulator.Embeddings{MaxTexts: 5, Refusal: "tei"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			faults, err := simulator.ParseFaults("mixed=5%")
@@ -130,10 +138,13 @@ func TestEmbeddingsUnderFaults(t *testing.T) {
 // Rows of a batch file with several texts have all their vectors, in order.
 func TestEmbeddingsOfABatchFile(t *testing.T) {
 	w := &workspace{dir: t.TempDir()}
-	w.write(t, "rows.jsonl", `{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"model":"x","input":["one","two"],"dimensions":4,"encoding_format":"base64"}}`+"\n")
-	w.write(t, "plan.yaml", "version: 1\ndataset: {path: rows.jsonl}\nmodels: [{name: e, endpoint: simulator-embeddings, model: e}]\nout: out\n")
+	w.write(t, "rows.jsonl",
+		`{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"model":"x","input":["one","two"],"dimensions":4,"encoding_format":"base64"}}`+"\n")
+	w.write(t, "plan.yaml", "version: 1\ndataset: {path: rows.jsonl}\nmodels: [{name: e, endpoint: "+
+		"simulator-embeddings, model: e}]\nout: out\n")
 	var out, errs bytes.Buffer
-	if code := run(context.Background(), []string{"run", "-q", filepath.Join(w.dir, "plan.yaml")}, nil, &out, &errs, os.LookupEnv); code != exitOK {
+	if code := run(context.Background(), []string{"run", "-q", filepath.Join(w.dir, "plan.yaml")}, nil, &out, &errs,
+		os.LookupEnv); code != exitOK {
 		t.Fatalf("exit code %d\n%s%s", code, &out, &errs)
 	}
 	for r, err := range view.Rows[nightshift.Record](filepath.Join(w.dir, "out"), view.ReadOptions{}) {
@@ -145,12 +156,14 @@ func TestEmbeddingsOfABatchFile(t *testing.T) {
 		}
 	}
 	out.Reset()
-	if code := run(context.Background(), []string{"verify", "--deep", filepath.Join(w.dir, "out")}, nil, &out, &errs, os.LookupEnv); code != exitOK ||
+	if code := run(context.Background(), []string{"verify", "--deep", filepath.Join(w.dir, "out")}, nil, &out, &errs,
+		os.LookupEnv); code != exitOK ||
 		!strings.Contains(errs.String(), "1 raw") {
 		t.Errorf("exit code %d\n%s%s", code, &out, &errs)
 	}
 	out.Reset()
-	if code := run(context.Background(), []string{"export", filepath.Join(w.dir, "out"), "--format", "jsonl"}, nil, &out, &errs, os.LookupEnv); code != exitOK {
+	if code := run(context.Background(), []string{"export", filepath.Join(w.dir, "out"), "--format", "jsonl"}, nil,
+		&out, &errs, os.LookupEnv); code != exitOK {
 		t.Fatal(errs.String())
 	}
 	var line struct{ Embedding []float32 }
@@ -220,7 +233,8 @@ out: out
 			}
 			best = max(best, c)
 		}
-		if n++; want == nil && score.Status != nightshift.Unscored || want != nil && math.Abs(deref(score.Value)-max(best, 0)) > 1e-6 {
+		if n++; want == nil && score.Status != nightshift.Unscored || want != nil &&
+			math.Abs(deref(score.Value)-max(best, 0)) > 1e-6 {
 			t.Errorf("row %d: %v (%s), want %v", score.Row, deref(score.Value), score.Status, best)
 		}
 	}
@@ -243,10 +257,12 @@ out: out
 	if after := s.Ledger().Received; after != before {
 		t.Errorf("%d requests more to score the same again", after-before)
 	}
-	plan("  - {type: embedding, name: field, model: emb, endpoint: sim, params: {dimensions: 32}, field: gold, threshold: -1, price: {input: 10, output: 0}}\nbudget: {usd: 1}")
+	plan("  - {type: embedding, name: field, model: emb, endpoint: sim, params: {dimensions: 32}, field: gold, " +
+		"threshold: -1, price: {input: 10, output: 0}}\nbudget: {usd: 1}")
 	do(exitOK, "score", dir, "--plan", file)
 	for score, err := range view.Scores(dir, "field") {
-		if want := score.Row == 2; err != nil || (score.Status == nightshift.Scored) != want || want && deref(score.Value) != 1 {
+		if want := score.Row == 2; err != nil || (score.Status == nightshift.Scored) != want || want &&
+			deref(score.Value) != 1 {
 			t.Errorf("row %d by a field: %v %s, %v", score.Row, deref(score.Value), score.Status, err)
 		}
 	}

@@ -46,7 +46,8 @@ func formatTable(t *testing.T, rows int, url string, p nightshift.Protocol) *tab
 	d.plan, d.out = filepath.Join(d.dir, "plan.yaml"), filepath.Join(d.dir, "out")
 	var data bytes.Buffer
 	for i := range rows {
-		fmt.Fprintf(&data, "{\"id\": \"q-%d\", \"prompt\": \"Question %d: what is %d + 3?\", \"target\": \"x\"}\n", i, i, i)
+		fmt.Fprintf(&data, "{\"id\": \"q-%d\", \"prompt\": \"Question %d: what is %d + 3?\", \"target\": \"x\"}\n", i,
+			i, i)
 	}
 	text := fmt.Sprintf(`version: 1
 name: table

@@ -49,7 +49,8 @@ raw: none
 out: out
 `, stream, web.URL))
 			var out, errs bytes.Buffer
-			if code := run(context.Background(), []string{"run", "-q", filepath.Join(w.dir, "plan.yaml")}, nil, &out, &errs, os.LookupEnv); code != exitOK {
+			if code := run(context.Background(), []string{"run", "-q", filepath.Join(w.dir, "plan.yaml")}, nil, &out,
+				&errs, os.LookupEnv); code != exitOK {
 				t.Fatalf("exit code %d\n%s%s", code, &out, &errs)
 			}
 			checkAgainstLedger(t, filepath.Join(w.dir, "out"), s.Ledger(), rows)
@@ -131,7 +132,8 @@ func checkAgainstLedger(t *testing.T, dir string, ledger simulator.Ledger, rows 
 	}
 	delivered := ledger.DeliveredTokens
 	if len(seen) != rows || input != delivered.InputTotal() || output != delivered.Output {
-		t.Errorf("%d rows of %d, %d and %d tokens; the ledger delivered %d and %d", len(seen), rows, input, output, delivered.InputTotal(), delivered.Output)
+		t.Errorf("%d rows of %d, %d and %d tokens; the ledger delivered %d and %d", len(seen), rows, input, output,
+			delivered.InputTotal(), delivered.Output)
 	}
 	summary, err := reports.BuildPage(dir, nil)
 	if err != nil {

@@ -193,7 +193,8 @@ func limitedNow(s limits.State) string {
 	}[s.LimitedBy]
 	switch {
 	case rate.Limit > 0:
-		return fmt.Sprintf("%s %s/%s a minute", s.LimitedBy, words.Short(int64(rate.Used)), words.Short(int64(rate.Limit)))
+		return fmt.Sprintf("%s %s/%s a minute", s.LimitedBy, words.Short(int64(rate.Used)),
+			words.Short(int64(rate.Limit)))
 	case s.LimitedBy == limits.LimitInferred:
 		return fmt.Sprintf("%s a minute, inferred", words.Short(int64(s.Inferred)))
 	case s.LimitedBy == limits.LimitConcurrency:

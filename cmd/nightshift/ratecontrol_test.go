@@ -45,7 +45,8 @@ var pacings = []pacing{
 		used: 80},
 	{name: "Retry-After only", limits: "requests=6000,burst=5s,headers=retry-after", rows: 3500, refused: 3, early: 100,
 		long: true, used: 80},
-	{name: "limits unknown", limits: "requests=6000,burst=5s,headers=none", rows: 3500, refused: 3, long: true, used: 75},
+	{name: "limits unknown", limits: "requests=6000,burst=5s,headers=none", rows: 3500, refused: 3, long: true,
+		used: 75},
 	{name: "two limiters, one bucket", limits: "requests=6000,burst=5s", plan: "{concurrency: 400}", rows: 3500,
 		refused: 25, early: 2500, long: true},
 }

@@ -47,7 +47,8 @@ the record, and hashes the dataset. Exit code 6 when something is wrong.`,
 }
 
 func (a *app) printVerify(dir string, r view.VerifyReport) {
-	fmt.Fprintf(a.out, "%s: %d of %d rows on record, %d Parquet files (%d bytes hashed), %d open journals\n", dir, r.Recorded,
+	fmt.Fprintf(a.out, "%s: %d of %d rows on record, %d Parquet files (%d bytes hashed), %d open journals\n", dir,
+		r.Recorded,
 		r.Items, r.ParquetFiles, r.Bytes, r.Journals)
 	for _, p := range r.Problems {
 		fmt.Fprintln(a.out, "  "+p.String())

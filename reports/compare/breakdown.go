@@ -59,7 +59,7 @@ func (m *matrix) breakdown(c *Comparison, r *scorerResult, cols []scoredColumn) 
 	}
 	for j, col := range cols {
 		mean, se := stats.Macro(means[j], ses[j])
-		r.Macro = append(r.Macro, macroScore{col.Label, defined(mean), defined(se)})
+		r.Macro = append(r.Macro, macroScore{col.Label, stats.Defined(mean), stats.Defined(se)})
 	}
 }
 
@@ -75,7 +75,7 @@ func chosenOf[T any](all []T, at []int32) []T {
 }
 
 func cellOf(n int, mean float64, v stats.Interval) cellScore {
-	out := cellScore{N: n, Mean: defined(mean)}
+	out := cellScore{N: n, Mean: stats.Defined(mean)}
 	if n >= fewItems {
 		out.Interval = rangeOf(v)
 	}
@@ -89,8 +89,8 @@ func repeats(c scoredColumn, scorer int, votes bool) repeatScore {
 	scores := c.scores[scorer]
 	e := stats.Epochs(scores, k)
 	r := repeatScore{
-		Label: c.Label, Epochs: k, Within: defined(e.Within), Between: defined(e.Between),
-		Removable: defined(e.Removable), SEInfinite: defined(e.SEInfinite), Unstable: e.Unstable,
+		Label: c.Label, Epochs: k, Within: stats.Defined(e.Within), Between: stats.Defined(e.Between),
+		Removable: stats.Defined(e.Removable), SEInfinite: stats.Defined(e.SEInfinite), Unstable: e.Unstable,
 	}
 	ks := someOf(k)
 	pass, all := make([][]float64, len(ks)), make([][]float64, len(ks))
@@ -122,7 +122,7 @@ func repeats(c scoredColumn, scorer int, votes bool) repeatScore {
 
 func atK(k int, values []float64) scoreAtK {
 	mean, se := stats.MeanSE(values)
-	return scoreAtK{k, defined(mean), defined(se)}
+	return scoreAtK{k, stats.Defined(mean), stats.Defined(se)}
 }
 
 // someOf are 1, 2, 4, … and k itself.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -374,16 +373,8 @@ func Runs(o Options) (*Comparison, error) {
 	return c, nil
 }
 
-// defined is v for a JSON field; nil when it is undefined.
-func defined(v float64) *float64 {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return nil
-	}
-	return &v
-}
-
 func rangeOf(v stats.Interval) *interval {
-	if defined(v.Lower) == nil || defined(v.Upper) == nil {
+	if stats.Defined(v.Lower) == nil || stats.Defined(v.Upper) == nil {
 		return nil
 	}
 	return &interval{v.Lower, v.Upper}

@@ -44,11 +44,11 @@ func (m *matrix) corpus(c *Comparison, r *scorerResult, scorer int) error {
 		if n := len(counts[i]); n > 0 {
 			s.N = int(s.Scored)
 			sums := columnSums(counts[i])
-			s.Mean = defined(statistic(sums))
+			s.Mean = stats.Defined(statistic(sums))
 			if w, ok := whole.(interface{ Words(sums []float64) string }); ok {
 				s.Words = w.Words(sums)
 			}
-			v, err := stats.Bootstrap(counts[i], statistic, m.bootstrap(n))
+			v, _, err := stats.Bootstrap(counts[i], statistic, m.bootstrap(n))
 			if err != nil {
 				return err
 			}
@@ -107,27 +107,22 @@ func (m *matrix) corpusDeltas(c *Comparison, r *scorerResult, counts [][][]float
 		gap := func(sums []float64) float64 { return statistic(sums[:len(a)]) - statistic(sums[len(a):]) }
 		p := math.NaN()
 		if len(a) > 0 && len(b) > 0 {
-			opt := m.bootstrap(len(both))
-			v, err := stats.Bootstrap(both, gap, opt)
-			if err != nil {
-				return err
-			}
-			se, err := stats.BootstrapSE(both, gap, opt)
+			v, se, err := stats.Bootstrap(both, gap, m.bootstrap(len(both)))
 			if err != nil {
 				return err
 			}
 			delta := gap(columnSums(both))
-			d.Delta, d.SE, d.Interval = defined(delta), defined(se), rangeOf(v)
-			d.Detectable = defined(stats.DetectableGap(se, 0.8, 0.05))
+			d.Delta, d.SE, d.Interval = stats.Defined(delta), stats.Defined(se), rangeOf(v)
+			d.Detectable = stats.Defined(stats.DetectableGap(se, 0.8, 0.05))
 			p = normalP(delta, se)
-			d.P = defined(p)
+			d.P = stats.Defined(p)
 		}
 		d.missing = missingApart(r.Models[pair[0]], r.Models[pair[1]])
 		r.Deltas = append(r.Deltas, d)
 		ps = append(ps, p)
 	}
 	for i, adjusted := range stats.Holm(ps) {
-		r.Deltas[i].Adjusted = defined(adjusted)
+		r.Deltas[i].Adjusted = stats.Defined(adjusted)
 		r.Deltas[i].decideCorpus(adjusted, c.Alpha)
 	}
 	return nil

@@ -91,7 +91,7 @@ func (c *column) finishFacts() {
 	}
 	c.LatencyMS = c.latencies.Percentiles()
 	if n := c.Samples - c.Stops.NotRun; n > 0 {
-		c.Per1000 = defined(c.Cost.USD / float64(n) * 1000)
+		c.Per1000 = stats.Defined(c.Cost.USD / float64(n) * 1000)
 	}
 }
 
@@ -130,7 +130,7 @@ func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*scorerResul
 			return nil, err
 		}
 		if whole != nil {
-			score.Corpus = defined(whole.Statistic(columnSums(col.corpusCounts(i))))
+			score.Corpus = stats.Defined(whole.Statistic(columnSums(col.corpusCounts(i))))
 		}
 		r.Models = append(r.Models, score)
 	}
@@ -191,7 +191,8 @@ func (m *matrix) modelScore(c scoredColumn, scorer int) (modelScore, error) {
 		return modelScore{}, err
 	}
 	s := c.coverage(scorer, m.options.ErrorsAsZero)
-	s.N, s.Mean, s.SE, s.Interval, s.Method = e.N, defined(e.Mean), defined(e.SE), rangeOf(e.Interval), e.Method
+	s.N, s.Mean, s.SE = e.N, stats.Defined(e.Mean), stats.Defined(e.SE)
+	s.Interval, s.Method = rangeOf(e.Interval), e.Method
 	s.perCorrect(c)
 	return s, nil
 }
@@ -250,7 +251,7 @@ func (m *running) part() part {
 	if m.n == 0 {
 		return part{}
 	}
-	return part{m.n, defined(m.sum / float64(m.n))}
+	return part{m.n, stats.Defined(m.sum / float64(m.n))}
 }
 
 // perCorrect is the price of a right answer. What failed rows cost counts.
@@ -264,11 +265,11 @@ func (s *modelScore) perCorrect(c scoredColumn) {
 	}
 	each, se := stats.CostPerCorrect(c.cost, right)
 	if c.Cost.NanoUSD > 0 {
-		s.PerCorrectUSD, s.PerCorrectSE = defined(each), defined(se)
+		s.PerCorrectUSD, s.PerCorrectSE = stats.Defined(each), stats.Defined(se)
 	}
 	each, _ = stats.CostPerCorrect(c.latency, right)
 	if c.LatencyMS.N > 0 && !math.IsNaN(each) {
-		s.SecondsPerCorrect = defined(each / 1000)
+		s.SecondsPerCorrect = stats.Defined(each / 1000)
 	}
 }
 
@@ -350,7 +351,7 @@ func (m *matrix) deltas(c *Comparison, r *scorerResult, scorer int, cols []score
 	}
 	for i, adjusted := range stats.Holm(ps) {
 		d := &r.Deltas[i]
-		d.Adjusted = defined(adjusted)
+		d.Adjusted = stats.Defined(adjusted)
 		for k := range d.readings {
 			one := &d.readings[k]
 			family := slices.Clone(ps)
@@ -383,12 +384,13 @@ func readingOf(p stats.Paired) reading {
 
 func deltaOf(label, against string, p stats.Paired, alpha float64) delta {
 	d := delta{
-		Label: label, Against: against, N: p.N, LeftOut: p.LeftOut, Delta: defined(p.Delta), SE: defined(p.SE),
-		Interval: rangeOf(p.Interval), Method: p.Method, P: defined(p.P), Test: p.Test,
+		Label: label, Against: against, N: p.N, LeftOut: p.LeftOut, Delta: stats.Defined(p.Delta),
+		SE:       stats.Defined(p.SE),
+		Interval: rangeOf(p.Interval), Method: p.Method, P: stats.Defined(p.P), Test: p.Test,
 		Win: p.Win, Tie: p.Tie, Loss: p.Loss, Differing: p.Differing, paired: p,
 	}
 	if p.N > 0 {
-		d.Detectable = defined(p.Detectable(0.8, alpha))
+		d.Detectable = stats.Defined(p.Detectable(0.8, alpha))
 		d.readings = []reading{readingOf(p)}
 	}
 	if d.Delta != nil && d.SE != nil && *d.Delta != 0 {

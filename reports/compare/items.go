@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"nightshift/reports/scoring"
+	"nightshift/reports/stats"
 	"nightshift/runner/store/view"
 )
 
@@ -59,7 +60,7 @@ func (m *matrix) disagreements(r *scorerResult, cols []scoredColumn) {
 	for _, item := range differing[:min(most, len(differing))] {
 		d := disagreement{Row: at[item].row, Spread: spreads[item], item: item}
 		for _, c := range cols {
-			d.Models = append(d.Models, disagreedAnswer{Label: c.Label, Mean: defined(c.values[item])})
+			d.Models = append(d.Models, disagreedAnswer{Label: c.Label, Mean: stats.Defined(c.values[item])})
 		}
 		r.Disagreements = append(r.Disagreements, d)
 	}

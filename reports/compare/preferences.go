@@ -148,7 +148,7 @@ func (m *matrix) weigh(p *preference, pairings []*pairing, alpha float64) error 
 	}
 	for i, adjusted := range stats.Holm(ps) {
 		pair := &p.Pairs[i]
-		pair.Adjusted = defined(adjusted)
+		pair.Adjusted = stats.Defined(adjusted)
 		for k := range pair.readings {
 			one := &pair.readings[k]
 			family := slices.Clone(ps)
@@ -230,7 +230,7 @@ func (m *matrix) preferred(match *pairing) (preferredPair, error) {
 		}
 		p.readings = append(p.readings, preferenceReading{n: e.N, rate: e.Mean, p: s.P, interval: e.Interval})
 		if math.IsNaN(fill) {
-			p.N, p.WinRate, p.SE, p.P, p.Interval = e.N, defined(e.Mean), defined(e.SE), defined(s.P),
+			p.N, p.WinRate, p.SE, p.P, p.Interval = e.N, stats.Defined(e.Mean), stats.Defined(e.SE), stats.Defined(s.P),
 				rangeOf(e.Interval)
 			p.Win, p.Tie, p.Loss = s.Win, s.Tie, s.Loss
 		}

@@ -53,16 +53,19 @@ func TestEmbedder(t *testing.T) {
 		{"no answer", plain, Answer{Text: " "}, OneTarget("b"), nil, nightshift.NoAnswer},
 		{"a field", field, Answer{Text: "a", Metadata: `{"gold":"g"}`}, OneTarget("b"), []string{"g"}, ""},
 		{"a field with a list", field, Answer{Text: "a", Metadata: `{"gold":["g","h"]}`}, nil, []string{"g", "h"}, ""},
-		{"a field that is missing", field, Answer{Text: "a", Metadata: `{"x":1}`}, OneTarget("b"), nil, nightshift.Unscored},
+		{"a field that is missing", field, Answer{Text: "a", Metadata: `{"x":1}`}, OneTarget("b"), nil,
+			nightshift.Unscored},
 		{"a field that is no text", field, Answer{Text: "a", Metadata: `{"gold":{}}`}, nil, nil, nightshift.Unscored},
 	} {
 		text, targets, why := tc.e.Texts(tc.a, tc.target)
-		if why != nil && why.Status != tc.status || why == nil && (tc.status != "" || text != tc.a.Text) || !reflect.DeepEqual(targets, tc.targets) {
+		if why != nil && why.Status != tc.status || why == nil && (tc.status != "" || text != tc.a.Text) ||
+			!reflect.DeepEqual(targets, tc.targets) {
 			t.Errorf("%s: %q %q %+v", tc.name, text, targets, why)
 		}
 	}
 	up, down, side := []float32{0, 1}, []float32{0, -1}, []float32{1, 1}
-	if r := plain.Score(up, [][]float32{down, side}); math.Abs(*r.Value-math.Sqrt(0.5)) > 1e-7 || *r.Explanation != "cosine 0.7071" {
+	if r := plain.Score(up, [][]float32{down, side}); math.Abs(*r.Value-math.Sqrt(0.5)) > 1e-7 ||
+		*r.Explanation != "cosine 0.7071" {
 		t.Errorf("%+v", r)
 	}
 	if r := plain.Score(up, [][]float32{down}); *r.Value != 0 || *r.Explanation != "cosine -1.0000" {

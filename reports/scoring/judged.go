@@ -84,7 +84,7 @@ func (f *findings) score(one judgement) (nightshift.Score, error) {
 			why = "the judge gave no reply: " + failure(&nightshift.Record{Outcome: r.Outcome, ErrorClass: r.ErrorClass,
 				ErrorMessage: r.ErrorMessage})
 		default:
-			said[i] = text(r.Text)
+			said[i] = view.Value(r.Text)
 		}
 	}
 	if why != "" {
@@ -119,7 +119,7 @@ func (f *findings) read(one judgement, said []string) scorers.Result {
 func (f *findings) verdict(one judgement, said []string) scorers.Result {
 	if f.Grader == nil {
 		result, pair := f.Pairs.Combine(said...)
-		f.pairs = append(f.pairs, pair.WithLengths(text(one.rec.Text), text(one.other.Text)))
+		f.pairs = append(f.pairs, pair.WithLengths(view.Value(one.rec.Text), view.Value(one.other.Text)))
 		return result
 	}
 	result := f.Grader.Verdict(said[0])
@@ -133,9 +133,9 @@ func (f *findings) verdict(one judgement, said []string) scorers.Result {
 // for the judge; empty when none does.
 func (f *findings) verdictIn(one judgement) string {
 	switch {
-	case f.Grader != nil && f.Grader.Speaks(text(one.rec.Text)):
+	case f.Grader != nil && f.Grader.Speaks(view.Value(one.rec.Text)):
 		return "the answer itself holds a grade"
-	case f.Pairs != nil && (f.Pairs.Speaks(text(one.rec.Text)) || f.Pairs.Speaks(text(one.other.Text))):
+	case f.Pairs != nil && (f.Pairs.Speaks(view.Value(one.rec.Text)) || f.Pairs.Speaks(view.Value(one.other.Text))):
 		return "an answer itself holds a verdict"
 	}
 	return ""
@@ -273,18 +273,12 @@ func (f *findings) agreement() *Agreement {
 	if a.N == 0 {
 		return nil
 	}
-	h := &Agreement{N: a.N, Share: a.Share, Kappa: defined(a.Kappa), Alpha: defined(a.Alpha), People: defined(a.People)}
+	h := &Agreement{N: a.N, Share: a.Share, Kappa: stats.Defined(a.Kappa), Alpha: stats.Defined(a.Alpha),
+		People: stats.Defined(a.People)}
 	if len(grades) > 2 { // of two grades it is kappa
-		h.Weighted = defined(a.Weighted)
+		h.Weighted = stats.Defined(a.Weighted)
 	}
 	return h
-}
-
-func defined(v float64) *float64 {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return nil
-	}
-	return &v
 }
 
 // write adds the figures of the batches and keeps the report.

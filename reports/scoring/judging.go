@@ -215,23 +215,16 @@ func (j *Judging) ask(one *judgement, m, against int) {
 		return
 	}
 	shown := material(one.rec)
-	shown.Answer2 = text(one.other.Text)
+	shown.Answer2 = view.Value(one.other.Text)
 	one.questions = []question{j.question(m, against, one.rec, "a", j.Pairs.Prompt(shown, false))}
 	if j.Pairs.Swap() {
 		one.questions = append(one.questions, j.question(m, against, one.rec, "b", j.Pairs.Prompt(shown, true)))
 	}
 }
 
-func text(p *string) string {
-	if p == nil {
-		return ""
-	}
-	return *p
-}
-
 // material is what a judge is shown of a record.
 func material(rec *nightshift.Record) scorers.Material {
-	m := scorers.Material{Question: conversation(rec), Answer: text(rec.Text), Target: text(rec.Target)}
+	m := scorers.Material{Question: conversation(rec), Answer: view.Value(rec.Text), Target: view.Value(rec.Target)}
 	if rec.Metadata != nil {
 		var row struct {
 			Criterion json.RawMessage `json:"criterion"`
@@ -259,7 +252,7 @@ func conversation(rec *nightshift.Record) string {
 		Role    string          `json:"role"`
 		Content json.RawMessage `json:"content"`
 	}
-	input := text(rec.Input)
+	input := view.Value(rec.Input)
 	if json.Unmarshal([]byte(input), &turns) != nil || len(turns) == 0 {
 		return input
 	}
@@ -358,13 +351,13 @@ func (j *Judging) writeRequests(ctx context.Context, w io.Writer, replies *repli
 			if err != nil {
 				return n, err
 			}
-			again := heard.first != nil && heard.first.Outcome.Answered() && !j.reads(text(heard.first.Text)) &&
+			again := heard.first != nil && heard.first.Outcome.Answered() && !j.reads(view.Value(heard.first.Text)) &&
 				j.reask()
 			if heard.first != nil && !again || heard.again != nil {
 				continue
 			}
 			if again {
-				q.prompt = j.again(q.prompt, text(heard.first.Text))
+				q.prompt = j.again(q.prompt, view.Value(heard.first.Text))
 			}
 			line := request{ID: q.id(again), Prompt: q.prompt, RowID: one.rec.ID, Judged: one.rec.Model,
 				RowEpoch: one.rec.Epoch}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"nightshift/runner/store/view"
 )
 
 // trialReplies is how many replies a judge has to give one that can be read.
@@ -67,7 +69,7 @@ func (j *Judging) Trial(ctx context.Context) (*Trial, error) {
 			}
 			for _, r := range []*replyRow{h.first, h.again} {
 				if r != nil && r.Outcome.Answered() {
-					t.Hear(text(r.Text))
+					t.Hear(view.Value(r.Text))
 				}
 			}
 		}

@@ -43,7 +43,7 @@ func BenchmarkMillion(b *testing.B) {
 						mustCompare(b, m, models[0], bc.opt)
 					}
 				}
-				if _, err := stats.Bootstrap([][]float64{cost, models[0]},
+				if _, _, err := stats.Bootstrap([][]float64{cost, models[0]},
 					func(s []float64) float64 { return s[0] / s[1] }, bc.opt); err != nil {
 					b.Fatal(err)
 				}

@@ -13,36 +13,25 @@ import (
 // bounded.
 const blocks = 10_000
 
-// Bootstrap is the percentile interval of a statistic that is a function of
-// column sums, over resamples of items (or of clusters): BLEU over its counts,
-// a ratio over its two sums (B. Efron, 1979). columns[j][i] belongs to item i.
-// Resamples whose statistic is not finite are left out; NaN when none is left.
-// The order of items does not matter.
-func Bootstrap(columns [][]float64, stat func(sums []float64) float64, opt Options) (Interval, error) {
+// Bootstrap is the percentile interval and the standard error of a statistic
+// that is a function of column sums, over resamples of items (or of clusters):
+// BLEU over its counts, a ratio over its two sums (B. Efron, 1979).
+// columns[j][i] belongs to item i. Resamples whose statistic is not finite are
+// left out; NaN when none is left. The order of items does not matter.
+func Bootstrap(columns [][]float64, stat func(sums []float64) float64, opt Options) (v Interval, se float64,
+	err error) {
 	var draws []float64
-	err := resample(columns, opt, func(sums []float64) {
+	err = resample(columns, opt, func(sums []float64) {
 		if v := stat(sums); finite(v) {
 			draws = append(draws, v)
 		}
 	})
 	if err != nil {
-		return undefined, err
+		return undefined, math.NaN(), err
 	}
 	slices.Sort(draws)
 	tail := (1 - opt.level()) / 2
-	return Interval{percentile(draws, tail), percentile(draws, 1-tail)}, nil
-}
-
-// BootstrapSE is the standard deviation of a statistic of column sums over
-// resamples of items.
-func BootstrapSE(columns [][]float64, stat func(sums []float64) float64, opt Options) (float64, error) {
-	var draws []float64
-	err := resample(columns, opt, func(sums []float64) {
-		if v := stat(sums); finite(v) {
-			draws = append(draws, v)
-		}
-	})
-	return math.Sqrt(Variance(draws)), err
+	return Interval{percentile(draws, tail), percentile(draws, 1-tail)}, math.Sqrt(Variance(draws)), nil
 }
 
 // resample visits the column sums of each resample. sums is reused.

@@ -55,12 +55,7 @@ func (q *Quantiles) At(p float64) *float64 {
 	if !slices.IsSorted(q.values) {
 		slices.Sort(q.values)
 	}
-	pos := p * float64(len(q.values)-1)
-	lo := int(pos)
-	v := q.values[lo]
-	if lo+1 < len(q.values) {
-		v += (pos - float64(lo)) * (q.values[lo+1] - v)
-	}
+	v := percentile(q.values, p)
 	return &v
 }
 

@@ -17,7 +17,8 @@ func BootstrapMean(values []float64, opt Options) (Interval, error) {
 	if err != nil {
 		return undefined, err
 	}
-	return Bootstrap(columns, ratio, opt)
+	v, _, err := Bootstrap(columns, ratio, opt)
+	return v, err
 }
 
 // BootstrapMeanSE is the bootstrap standard error of the mean.
@@ -26,7 +27,8 @@ func BootstrapMeanSE(values []float64, opt Options) (float64, error) {
 	if err != nil {
 		return math.NaN(), err
 	}
-	return BootstrapSE(columns, ratio, opt)
+	_, se, err := Bootstrap(columns, ratio, opt)
+	return se, err
 }
 
 // ratio of two column sums; a column of ones makes it a mean.

@@ -160,7 +160,8 @@ func checkRandom(r *rand.Rand) []check {
 	x := randomScores(r, 50, false)
 	v, _ := stats.BootstrapMean(x, stats.Options{Resamples: 20_000})
 	cost, score := randomScores(r, 40, false), randomScores(r, 40, true)
-	w, _ := stats.Bootstrap([][]float64{cost, score}, func(s []float64) float64 { return s[0] / s[1] }, stats.Options{})
+	w, _, _ := stats.Bootstrap([][]float64{cost, score}, func(s []float64) float64 { return s[0] / s[1] },
+		stats.Options{})
 	return []check{
 		{"sign_flip_random", m{"d": d}, m{"p": p}, 0.012},
 		{"bootstrap_mean", m{"x": x}, m{"lower": v.Lower, "upper": v.Upper}, 0.006},

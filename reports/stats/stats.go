@@ -180,3 +180,11 @@ func scored(values []float64, labels []int32) ([]float64, []int32) {
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// Defined is v for a JSON field; nil when it is undefined.
+func Defined(v float64) *float64 {
+	if !finite(v) {
+		return nil
+	}
+	return &v
+}

@@ -11,9 +11,11 @@ func TestRowsPerRequest(t *testing.T) {
 	const head = "dataset: {path: rows.jsonl}\nmodels: [{name: m, model: e, "
 	for _, tc := range []struct{ model, wrong string }{
 		{"endpoint: openai-embeddings, rows_per_request: 64}]", ""},
-		{"endpoint: own, rows_per_request: 64}]\nendpoints: {own: {protocol: gemini_embeddings, base_url: https://h.test, auth: none}}", ""},
+		{"endpoint: own, rows_per_request: 64}]\nendpoints: {own: {protocol: gemini_embeddings, base_url: " +
+			"https://h.test, auth: none}}", ""},
 		{"endpoint: openai, rows_per_request: 1}]", ""},
-		{"endpoint: openai, rows_per_request: 64}]", "several rows in a request are for embeddings, and openai speaks chat"},
+		{"endpoint: openai, rows_per_request: 64}]",
+			"several rows in a request are for embeddings, and openai speaks chat"},
 		{"endpoint: openai-embeddings, rows_per_request: 5000}]", "at most 2048 texts"},
 		{"endpoint: openai-embeddings, rows_per_request: -1}]", "rows_per_request"},
 	} {
@@ -48,7 +50,8 @@ endpoints: {own: {protocol: messages, base_url: https://h.test/api, path: /api/v
 			t.Errorf("%s: %s, %v; want %s", r.Scorers[i].Spec.Name, got, err, want)
 		}
 	}
-	if r.Models[0].Endpoint.Protocol == nightshift.Embeddings || r.Plan.Endpoints["own"].Protocol != nightshift.Messages {
+	if r.Models[0].Endpoint.Protocol == nightshift.Embeddings ||
+		r.Plan.Endpoints["own"].Protocol != nightshift.Messages {
 		t.Error("the endpoints of the plan have changed")
 	}
 	// A key that is not set is told for the scorer, too.

@@ -197,7 +197,8 @@ func (c *checker) endpoint(name string, e Endpoint) {
 		return
 	}
 	if e.Prices != "" && c.plan.Prices == "" && !pricing.Embedded().Has(e.Prices) {
-		c.at(path+".prices", suggest(e.Prices, priceLists()), "no prices of a provider %q", redact(words.Shorten(e.Prices, 40)))
+		c.at(path+".prices", suggest(e.Prices, priceLists()), "no prices of a provider %q",
+			redact(words.Shorten(e.Prices, 40)))
 	}
 	c.oneOf(path+".protocol", string(e.Protocol), protocolNames()...)
 	c.oneOf(path+".envelope", e.Envelope, "none", "data")
@@ -231,7 +232,8 @@ func namesOf(protocols []nightshift.Protocol) (names []string) {
 func (c *checker) spoken(path string, m merged) {
 	if m.foreign && !m.ownURL && m.entry.Path == "" && m.Protocol.Valid() {
 		c.at(path, "choose one of these, or give the base_url of a server that speaks it",
-			"preset %s speaks %s, not %s", m.preset, strings.Join(namesOf(providers.ProtocolsOf(service(m.preset))), ", "), m.Protocol)
+			"preset %s speaks %s, not %s", m.preset,
+			strings.Join(namesOf(providers.ProtocolsOf(service(m.preset))), ", "), m.Protocol)
 	}
 }
 

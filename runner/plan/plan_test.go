@@ -303,7 +303,9 @@ func TestMistakes(t *testing.T) {
 			"keys belong in auth"},
 		{"host header", "endpoints: {a: {preset: openai, headers: {host: x}}}", "it follows from base_url"},
 		{"protocol", "endpoints: {a: {preset: openai, protocol: mesages}}", "did you mean messages?"},
-		{"a protocol that a preset does not speak", "endpoints: {a: {preset: moonshot, protocol: messages}, b: {preset: opeai, protocol: chat}}", "preset opeai speaks messages, not chat"},
+		{"a protocol that a preset does not speak",
+			"endpoints: {a: {preset: moonshot, protocol: messages}, b: {preset: opeai, protocol: chat}}",
+			"preset opeai speaks messages, not chat"},
 		{"envelope", "endpoints: {a: {preset: openai, envelope: x}}", "allowed: none, data"},
 		{"scheme", "endpoints: {a: {preset: openai, auth: {scheme: basic, env: A}}}",
 			`unknown endpoints.a.auth.scheme "basic"`},
@@ -637,7 +639,8 @@ func TestUnknownTierIsNoted(t *testing.T) {
 		"params: {max_tokens: 5, speed: fast}, price: {input: 3, output: 15, services: {fast: 6}}": false,
 	} {
 		r := resolve(t, "dataset: {path: a}\nmodels: [{endpoint: anthropic, model: claude-sonnet-4-6, "+more+"}]\n")
-		if noted := strings.Contains(strings.Join(r.Notes, "\n"), `tier "fast"`); noted != want || r.Models[0].Price == nil {
+		if noted := strings.Contains(strings.Join(r.Notes, "\n"), `tier "fast"`); noted != want ||
+			r.Models[0].Price == nil {
 			t.Errorf("%s: notes %q", more, r.Notes)
 		}
 	}
@@ -656,7 +659,8 @@ func TestMessagesNeedMaxTokens(t *testing.T) {
 }
 
 func TestEnvironmentChangesPresets(t *testing.T) {
-	p := parse(t, "dataset: {path: a}\nmodels: [{endpoint: anthropic, model: claude-sonnet-4-6, params: {max_tokens: 5}}]\n")
+	p := parse(t, "dataset: {path: a}\nmodels: [{endpoint: anthropic, model: claude-sonnet-4-6, params: "+
+		"{max_tokens: 5}}]\n")
 	r, err := p.Resolve(env("ANTHROPIC_AUTH_TOKEN", "t", "ANTHROPIC_BASE_URL", "https://proxy.example"))
 	if err != nil {
 		t.Fatal(err)
@@ -677,7 +681,8 @@ func TestEnvironmentChangesPresets(t *testing.T) {
 // A preset that is spoken to in its other protocol has that one's path, auth
 // and headers.
 func TestPresetInItsOtherProtocol(t *testing.T) {
-	r := resolve(t, "dataset: {path: a}\nmodels: [{endpoint: c, model: m, params: {max_tokens: 5}}]\nendpoints: {c: {preset: ccapi, protocol: chat}}\n")
+	r := resolve(t, "dataset: {path: a}\nmodels: [{endpoint: c, model: m, params: {max_tokens: 5}}]\nendpoints: {c: "+
+		"{preset: ccapi, protocol: chat}}\n")
 	want, _ := providers.Lookup("ccapi", nightshift.Chat, os.Getenv)
 	want.Name = "c"
 	if diff := cmp.Diff(want, r.Models[0].Endpoint); diff != "" {
@@ -694,13 +699,15 @@ func TestJSONOfPlanIsStable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(b), `"max_stall":"2h0m0s"`) || !strings.Contains(string(b), `"params":{"max_tokens":1024}`) {
+	if !strings.Contains(string(b), `"max_stall":"2h0m0s"`) ||
+		!strings.Contains(string(b), `"params":{"max_tokens":1024}`) {
 		t.Errorf("%s", b)
 	}
 }
 
 func FuzzParse(f *testing.F) {
-	for _, path := range []string{"testdata/contract.yaml", "../../examples/quickstart/plan.yaml", "../../examples/gateways/plan.yaml", "../../examples/comparison/plan.yaml"} {
+	for _, path := range []string{"testdata/contract.yaml", "../../examples/quickstart/plan.yaml",
+		"../../examples/gateways/plan.yaml", "../../examples/comparison/plan.yaml"} {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			f.Fatal(err)
@@ -712,7 +719,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("? {a: b}\n: c\n"))
 	f.Add([]byte("<<: [*x]\n"))
 	f.Add([]byte("models: [!!binary x, !!str 1, !!int \"x\", ~]\n"))
-	f.Add([]byte("dataset: {path: a}\nmodels: [{endpoint: simulator, model: m, params: {a: !!int x, b: 1e999999999, c: 0x, d: !!float}}]\n"))
+	f.Add([]byte("dataset: {path: a}\nmodels: [{endpoint: simulator, model: m, params: {a: !!int x, b: 1e999999999, " +
+		"c: 0x, d: !!float}}]\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := Parse("fuzz.yaml", b)
 		if err != nil {
@@ -726,7 +734,8 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
-		if strings.Contains(string(b), "file") || strings.Contains(string(b), "template") || strings.Contains(string(b), "prices") {
+		if strings.Contains(string(b), "file") || strings.Contains(string(b), "template") ||
+			strings.Contains(string(b), "prices") {
 			return // would read files
 		}
 		if r, err := p.Resolve(noEnv); err == nil {
@@ -736,12 +745,14 @@ func FuzzParse(f *testing.F) {
 }
 
 func TestPriceFor(t *testing.T) {
-	r := resolve(t, "dataset: {path: a}\nmodels: [{endpoint: openai, model: alias}, {endpoint: openrouter, model: gpt-5}, {endpoint: simulator, model: s, params: {max_tokens: 1}}]\n")
+	r := resolve(t, "dataset: {path: a}\nmodels: [{endpoint: openai, model: alias}, {endpoint: openrouter, model: "+
+		"gpt-5}, {endpoint: simulator, model: s, params: {max_tokens: 1}}]\n")
 	alias, routed, simulated := r.Models[0], r.Models[1], r.Models[2]
 	if _, _, ok := alias.priceFor(""); ok {
 		t.Error("an alias has a price")
 	}
-	if p, id, ok := alias.priceFor("gpt-5-2025-08-07"); !ok || p.Input == 0 || !strings.HasSuffix(id, "/openai/gpt-5-2025-08-07") {
+	if p, id, ok := alias.priceFor("gpt-5-2025-08-07"); !ok || p.Input == 0 ||
+		!strings.HasSuffix(id, "/openai/gpt-5-2025-08-07") {
 		t.Errorf("the answer's name leads to %q, %v", id, ok)
 	}
 	if _, id, ok := routed.priceFor("gpt-5"); ok {
@@ -771,7 +782,8 @@ func TestStrike(t *testing.T) {
 }
 
 func TestNearNamesBothOfTwo(t *testing.T) {
-	for word, want := range map[string]string{"opnai": "opeai or openai", "openai": "openai", "antropic": "anthropic", "zzzzz": ""} {
+	for word, want := range map[string]string{"opnai": "opeai or openai", "openai": "openai", "antropic": "anthropic",
+		"zzzzz": ""} {
 		if got := words.Near(word, []string{"openai", "opeai", "anthropic"}); got != want {
 			t.Errorf("words.Near(%q) = %q, want %q", word, got, want)
 		}

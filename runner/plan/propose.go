@@ -115,7 +115,10 @@ func guess(ctx context.Context, dataset string, s *scaffolding) (ok bool) {
 	fields := s.Info.Fields
 	s.Fields = map[string]string{}
 	if s.Info.NoID > 0 {
-		assign(s.Fields, "id", fields, func(name string) bool { return idName.MatchString(name) && allDiffer(rows, name) })
+		assign(s.Fields, "id", fields, func(name string) bool {
+			return idName.MatchString(name) &&
+				allDiffer(rows, name)
+		})
 	}
 	assign(s.Fields, "messages", fields, func(name string) bool { return listOf(rows, name, "role", "content") })
 	assign(s.Fields, "conversations", fields, func(name string) bool { return listOf(rows, name, "from", "value") })
