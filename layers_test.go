@@ -56,8 +56,7 @@ var may = map[string][]string{
 	"nightshift/providers/formats/internal/body":         {"nightshift", "nightshift/providers", "nightshift/internal/rawjson"},
 	"nightshift/providers/formats/internal/conversation": {"nightshift", "nightshift/internal/rawjson"},
 	"nightshift/providers/wire":                          {"nightshift/internal/netx", "nightshift", "nightshift/providers", "nightshift/providers/limits", "nightshift/providers/secrets", "nightshift/providers/formats", "nightshift/providers/sse", "nightshift/internal/rawjson"},
-	"nightshift/providers/internal/providertest":         {"nightshift", "nightshift/providers", "nightshift/providers/secrets"},
-	"nightshift/providers/internal/recordings":           {"nightshift"},
+	"nightshift/providers/internal/recordings":           {}, // tests only
 	"nightshift/runner":                                  {"nightshift", "nightshift/datasets", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/internal/rawjson", "nightshift/internal/attemptlog"},
 	"nightshift/runner/plan":                             {"nightshift", "nightshift/datasets", "nightshift/providers", "nightshift/providers/formats", "nightshift/providers/limits", "nightshift/providers/pricing", "nightshift/providers/secrets", "nightshift/reports/scorers", "nightshift/internal/rawjson", "nightshift/internal/words"},
 	"nightshift/runner/session":                          {"nightshift", "nightshift/datasets", "nightshift/internal/fsx", "nightshift/internal/words", "nightshift/providers", "nightshift/providers/batching", "nightshift/providers/limits", "nightshift/providers/pricing", "nightshift/providers/secrets", "nightshift/providers/simulator", "nightshift/providers/wire", "nightshift/runner", "nightshift/runner/plan", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/reports", "nightshift/reports/compare", "nightshift/reports/scorers", "nightshift/reports/scoring"},

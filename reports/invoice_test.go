@@ -58,10 +58,10 @@ func drawNight(seed uint64, exact bool) night {
 	if r.IntN(2) == 0 {
 		n.protocol = nightshift.Chat
 	}
-	modes := simulator.UsageModes()
+	modes := simulator.UsageModes(exact)
 	for range 1 + r.IntN(4) {
 		m := modes[r.IntN(len(modes))]
-		if !hopeless[m] && (!exact || simulator.UsageExact(m)) {
+		if !hopeless[m] {
 			n.modes = append(n.modes, m)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers/simulator"
+	"nightshift/providers/simulator/testdata/simtest"
 	"nightshift/runner/store/view"
 )
 
@@ -196,7 +197,7 @@ var modelIDs = map[string]string{"m": "sim-large", "c": "sim-small"}
 
 // key names a row's conversation in the ledger.
 func (d *table) key(model string, row int64) string {
-	return simulator.Key(modelIDs[model], "", d.prompts[row])
+	return simtest.Key(modelIDs[model], "", d.prompts[row])
 }
 
 // records are all rows on record by model and row; a row that is there twice

@@ -299,13 +299,6 @@ func (x *exchange) logprobs(text string) []answers.Token {
 	return m.Logprobs(text)
 }
 
-// A Token is a piece of a text with its log-probability.
-type Token = answers.Token
-
-// Logprobs are the tokens of a text with the log-probabilities that a model gives
-// them which knows no answers. The server gives none for the first.
-func Logprobs(model, text string) []Token { return answers.Model{Name: model}.Logprobs(text) }
-
 func number(p float64) string { return fmt.Sprintf("%.6f", p) }
 
 // A listOf is a JSON list in the making.

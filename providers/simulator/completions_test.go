@@ -78,7 +78,7 @@ func TestCompletionCaps(t *testing.T) {
 func TestCompletionLogprobs(t *testing.T) {
 	const prompt = "Question: how tall?\nAnswer: 10 m"
 	a := complete(t, inProcess(Config{}), `{"model":"m","prompt":`+quote(prompt)+`,"max_tokens":0,"echo":true,"logprobs":1}`)
-	choice, want := a.Choices[0], Logprobs("m", prompt)
+	choice, want := a.Choices[0], answers.Model{Name: "m"}.Logprobs(prompt)
 	if *choice.Text != prompt || strings.Join(choice.Logprobs.Tokens, "") != prompt || len(want) != len(choice.Logprobs.Values) {
 		t.Fatalf("%q in tokens %q", *choice.Text, choice.Logprobs.Tokens)
 	}

@@ -184,16 +184,13 @@ type Quota struct {
 	Kind string `json:"kind,omitempty"`
 }
 
-// ReadAnswers reads JSON lines for Config.Answers; errors begin with the name
-// and the line. A line's prompt stands in "prompt", "question" or "input"; a
-// text in "target", "answer" or "ideal" is the right answer for every model;
-// every other field that holds a text, or an object with a text in "solution",
-// "answer", "output", "text" or "response", is the answer of the model that has
-// the field's name.
-func ReadAnswers(r io.Reader, name string) (*answers.File, error) { return answers.Read(r, name) }
-
-// LoadAnswers reads AnswersFile, where one is named, as ReadAnswers does. A
-// relative path starts from the given folder.
+// LoadAnswers reads AnswersFile, where one is named, from JSON lines; errors
+// begin with the name and the line. A line's prompt stands in "prompt",
+// "question" or "input"; a text in "target", "answer" or "ideal" is the right
+// answer for every model; every other field that holds a text, or an object
+// with a text in "solution", "answer", "output", "text" or "response", is the
+// answer of the model that has the field's name. A relative path starts from
+// the given folder.
 func (c *Config) LoadAnswers(folder string) error {
 	if c.AnswersFile == "" {
 		return nil
@@ -220,7 +217,7 @@ func (c Config) Validate() error {
 	}
 	for _, m := range c.Usage {
 		if !knownUsage(m) {
-			bad = append(bad, fmt.Sprintf("unknown usage mode %q, have %s", m, strings.Join(UsageModes(), ", ")))
+			bad = append(bad, fmt.Sprintf("unknown usage mode %q, have %s", m, strings.Join(UsageModes(false), ", ")))
 		}
 	}
 	if h := c.Limits.Headers; h != "" && !slices.Contains(HeaderDialects, h) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/testdata/simtest"
 )
 
 // shapes are the ways to ask for the same thing.
@@ -292,7 +293,7 @@ func TestOtherPaths(t *testing.T) {
 		t.Errorf("count_tokens: %d %s", g.status, g.body)
 	}
 	c.post(messagesPath, simple("m", "Hi", ""))
-	for path, want := range map[string]string{"/healthz": "ok", "/v1/models": `"id":"sim-large"`, "/ledger": `"delivered": 1`, "/ledger?prompts=1": Key("m", "", "Hi")} {
+	for path, want := range map[string]string{"/healthz": "ok", "/v1/models": `"id":"sim-large"`, "/ledger": `"delivered": 1`, "/ledger?prompts=1": simtest.Key("m", "", "Hi")} {
 		resp, err := c.client.Get(c.base + path)
 		if err != nil {
 			t.Fatal(err)
@@ -344,7 +345,7 @@ func TestMultiTurnAndSystem(t *testing.T) {
 	if a := parse(t, messagesPath, c.post(messagesPath, body)); a.Text != "Tokyo" {
 		t.Errorf("text %q", a.Text)
 	}
-	key := Key("sage", "Answer with one word.", "What is the capital of France?", "Paris", "What is the capital of Japan?")
+	key := simtest.Key("sage", "Answer with one word.", "What is the capital of France?", "Paris", "What is the capital of Japan?")
 	if n := c.Prompts().Prompts[key]; n.Delivered != 1 || n.Prompt != "What is the capital of Japan?" {
 		t.Errorf("counter: %+v", n)
 	}

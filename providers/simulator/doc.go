@@ -18,7 +18,7 @@
 // # Answers
 //
 // A file of prompts and targets (a dataset, say) makes the models answer; see
-// [ReadAnswers]. A model has a skill, the share of questions it gets right;
+// [Config.LoadAnswers]. A model has a skill, the share of questions it gets right;
 // names say it (sim-large 0.93, sim-medium 0.8, sim-small 0.65) or
 // [Config].Models does. The wrong answers are targets of other prompts. The
 // file may also hold the text of each model. A prompt that is not in the file

@@ -17,12 +17,12 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	answers, err := simulator.ReadAnswers(strings.NewReader(`{"prompt": "What is 17 + 25?", "target": "42"}`), "answers.jsonl")
-	if err != nil {
+	config := simulator.Config{Faults: faults, AnswersFile: "answers.jsonl"} // {"prompt": "What is 17 + 25?", "target": "42"}
+	if err := config.LoadAnswers("testdata"); err != nil {
 		fmt.Println(err)
 		return
 	}
-	server := simulator.New(simulator.Config{Faults: faults, Answers: answers})
+	server := simulator.New(config)
 	client := &http.Client{Transport: server.Transport()}
 	body := `{"model":"sim-large","max_tokens":50,"messages":[{"role":"user","content":"What is 17 + 25? Answer with a single number."}]}`
 	for range 2 { // the first try goes wrong

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"nightshift/providers/simulator/testdata/simtest"
 )
 
 // TestAnswersDoNotDependOnOrder asks the same questions one after another and
@@ -89,7 +91,7 @@ func TestLedgerUnderConcurrency(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				if whole {
-					read[Key("m", "", prompt)]++
+					read[simtest.Key("m", "", prompt)]++
 					tokens += used
 				}
 			})

@@ -599,19 +599,4 @@ func (a *ask) conversation() seed {
 	return h.WithInt(uint64(a.images))
 }
 
-// Key identifies a conversation in the ledger: the model's name, the system
-// prompt ("" for none), and the turns, user and assistant by turns. Both
-// protocols give the same key.
-func Key(model, system string, turns ...string) string {
-	a := ask{model: model, system: system}
-	for i, t := range turns {
-		role := "user"
-		if i%2 == 1 {
-			role = "assistant"
-		}
-		a.turns = append(a.turns, turn{role: role, text: t})
-	}
-	return keyText(a.conversation())
-}
-
 func keyText(k seed) string { return fmt.Sprintf("%016x", uint64(k)) }

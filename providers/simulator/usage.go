@@ -39,27 +39,19 @@ var usageModes = []struct {
 	{"cost", chat, true, "with the provider's own cost in dollars"},
 }
 
-// UsageModes are the names that Config.Usage may hold.
-func UsageModes() []string {
+// UsageModes are the names that Config.Usage may hold; with exact those alone
+// from whose answers one can work out what was billed.
+func UsageModes(exact bool) []string {
 	var names []string
 	for _, m := range usageModes {
-		names = append(names, m.name)
+		if m.exact || !exact {
+			names = append(names, m.name)
+		}
 	}
 	return names
 }
 
-// UsageExact reports whether what was billed can be worked out from an answer
-// whose usage is reported in the named mode.
-func UsageExact(mode string) bool {
-	for _, m := range usageModes {
-		if m.name == mode {
-			return m.exact
-		}
-	}
-	return false
-}
-
-func knownUsage(mode string) bool { return slices.Contains(UsageModes(), mode) }
+func knownUsage(mode string) bool { return slices.Contains(UsageModes(false), mode) }
 
 // usageMode chooses how this conversation's usage is reported.
 func (x *exchange) usageMode() string {

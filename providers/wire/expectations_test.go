@@ -10,7 +10,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
-	"nightshift/providers/internal/recordings"
+	"nightshift/providers/internal/testdata/recordings"
 	"nightshift/providers/secrets"
 	"nightshift/providers/wire"
 )

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"nightshift/providers"
-	"nightshift/providers/internal/providertest"
+	"nightshift/providers/internal/testdata/providertest"
 	"nightshift/providers/secrets"
 	"nightshift/providers/wire"
 )

@@ -16,7 +16,7 @@ import (
 	"nightshift"
 	"nightshift/providers"
 	"nightshift/providers/formats"
-	"nightshift/providers/internal/providertest"
+	"nightshift/providers/internal/testdata/providertest"
 	"nightshift/providers/secrets"
 	"nightshift/providers/wire"
 )

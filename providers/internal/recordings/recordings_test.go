@@ -20,7 +20,7 @@ import (
 	"nightshift/internal/rawjson"
 	"nightshift/providers"
 	"nightshift/providers/formats"
-	"nightshift/providers/internal/recordings"
+	"nightshift/providers/internal/testdata/recordings"
 	"nightshift/providers/sse"
 )
 
@@ -177,7 +177,7 @@ func write(t *testing.T, table string, all []recordings.Expectation) {
 	if err := to.Encode(all); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(table, b.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join("../testdata/recordings", table), b.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
