@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"nightshift/providers/simulator/testdata/simtest"
 )
 
 // askGemini posts a body and returns the answer.
@@ -95,7 +97,7 @@ func TestGeminiKey(t *testing.T) {
 	s := New(Config{})
 	defer s.Close()
 	askGemini(t, s, "/v1beta/models/sim:generateContent", "k", `{"systemInstruction":{"parts":[{"text":"S"}]},"contents":[{"parts":[{"text":"a"}]},{"role":"model","parts":[{"text":"b"}]},{"role":"user","parts":[{"text":"c"}]}]}`)
-	if _, ok := s.Prompts().Prompts[Key("sim", "S", "a", "b", "c")]; !ok {
+	if _, ok := s.Prompts().Prompts[simtest.Key("sim", "S", "a", "b", "c")]; !ok {
 		t.Errorf("%+v", s.Prompts().Prompts)
 	}
 }
