@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"nightshift"
-	"nightshift/providers/simulator"
+	"nightshift/providers/simulator/testdata/simtest"
 	"nightshift/runner/store/view"
 )
 
@@ -86,7 +86,7 @@ func likeliest(q question) (plain, perByte int) {
 		before := len(strings.TrimRight(q.Prompt, " "))
 		whole := strings.TrimRight(q.Prompt, " ") + " " + choice
 		sum := 0.0
-		for _, token := range simulator.Logprobs("m", whole) {
+		for _, token := range simtest.Logprobs("m", whole) {
 			if token.At+len(token.Text) > before {
 				sum += token.Logprob
 			}
@@ -253,7 +253,7 @@ func TestPerplexity(t *testing.T) {
 	}
 	var sum, tokens, bytes float64
 	for _, r := range rows {
-		for i, token := range simulator.Logprobs("m", r.Prompt) {
+		for i, token := range simtest.Logprobs("m", r.Prompt) {
 			if i > 0 { // nothing stands before the first
 				sum, tokens, bytes = sum+token.Logprob, tokens+1, bytes+float64(len(token.Text))
 			}

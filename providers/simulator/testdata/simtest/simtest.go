@@ -4,6 +4,7 @@ package simtest
 import (
 	"fmt"
 
+	"nightshift/providers/simulator/internal/answers"
 	"nightshift/providers/simulator/internal/random"
 )
 
@@ -17,3 +18,7 @@ func Key(model, system string, turns ...string) string {
 	}
 	return fmt.Sprintf("%016x", uint64(h.WithInt(0)))
 }
+
+// Logprobs are the tokens of a text with the log-probabilities that a model
+// gives them which knows no answers. The server gives none for the first.
+func Logprobs(model, text string) []answers.Token { return answers.Model{Name: model}.Logprobs(text) }
