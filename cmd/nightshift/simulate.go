@@ -31,8 +31,8 @@ func (a *app) simulateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "simulate",
 		Short: "Serve the simulator: a model server for load tests, with limits, faults and a ledger",
-		Long: `Serves Messages and Chat Completions on a loopback port: deterministic answers,
-streams, rate limits with the vendors' headers, injected faults, and GET /ledger,
+		Long: `Serves every protocol on a loopback port: deterministic answers, streams,
+vectors, rate limits with the vendors' headers, injected faults, and GET /ledger,
 which says what was asked, answered and billed.`,
 		Example: `  nightshift simulate --addr 127.0.0.1:8089
   nightshift simulate --faults mixed=5% --limits requests=600,burst=5s
@@ -82,7 +82,7 @@ func (a *app) simulate(ctx context.Context, f *simulateFlags) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, func() { server.Close() })
-	fmt.Fprintf(a.err, "serving models at http://%s (Messages and Chat); ledger at http://%[1]s/ledger; "+
+	fmt.Fprintf(a.err, "serving models at http://%s (every protocol); ledger at http://%[1]s/ledger; "+
 		"Ctrl-C ends it\n", listener.Addr())
 	err = server.Serve(listener)
 	if ctx.Err() != nil {
