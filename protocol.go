@@ -30,8 +30,9 @@ var protocols = []protocolRow{
 	{name: Embeddings, path: "/embeddings", version: "/v1"},
 	{name: GeminiEmbeddings, path: "/models/{model}:batchEmbedContents", version: "/v1beta"},
 	{
-		name: Gemini, path: "/models/{model}:generateContent", streamed: "/models/{model}:streamGenerateContent?alt=sse",
-		version: "/v1beta", versioned: true,
+		name: Gemini, path: "/models/{model}:generateContent",
+		streamed: "/models/{model}:streamGenerateContent?alt=sse",
+		version:  "/v1beta", versioned: true,
 	},
 }
 

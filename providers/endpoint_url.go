@@ -164,7 +164,8 @@ func (e Endpoint) join(u *url.URL, path string) (string, error) {
 		return e.joinResource(u.Hostname(), base), nil
 	case whole && other == e.Protocol:
 		return base, nil
-	case whole && (!other.Versioned() || other.Verb(false) != "" || strings.HasSuffix(base, other.Version()+other.Path())):
+	case whole && (!other.Versioned() || other.Verb(false) != "" ||
+		strings.HasSuffix(base, other.Version()+other.Path())):
 		return "", fmt.Errorf("base_url ends in the path of protocol %s, and not of %s", other, e.Protocol)
 	case base == "" || e.Protocol.Versioned() && !strings.HasSuffix(base, e.Protocol.Version()):
 		return base + e.Protocol.Version() + end, nil

@@ -47,7 +47,8 @@ func (e Endpoint) joinResource(host, base string) string {
 }
 
 func isVertex(host string) bool {
-	return strings.HasSuffix(host, "aiplatform.googleapis.com") || strings.HasPrefix(host, "aiplatform.") && strings.HasSuffix(host, ".googleapis.com")
+	return strings.HasSuffix(host, "aiplatform.googleapis.com") ||
+		strings.HasPrefix(host, "aiplatform.") && strings.HasSuffix(host, ".googleapis.com")
 }
 
 // parent is a path without its last segment.

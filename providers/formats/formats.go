@@ -112,7 +112,10 @@ type StreamOptions = answer.StreamOptions
 
 // All are the wire formats that there are, in the order in which they are asked
 // whether an answer is theirs.
-var All = []Format{messages.Format{}, responses.Format{}, completions.Format{}, chat.Format{}, gemini.Format{}, embeddings.Format{}, embeddings.Gemini{}}
+var All = []Format{
+	messages.Format{}, responses.Format{}, completions.Format{}, chat.Format{}, gemini.Format{},
+	embeddings.Format{}, embeddings.Gemini{},
+}
 
 // fallback reads usage that tells no format: Chat's servers use the most names.
 var fallback Format = chat.Format{}

@@ -29,7 +29,8 @@ func isGemini(path string) bool {
 // geminiFields are the members that a body may have; any other is refused, as
 // the vendor does.
 var geminiFields = map[string]bool{
-	"model": true, "contents": true, "systemInstruction": true, "generationConfig": true, "safetySettings": true, "tools": true,
+	"model": true, "contents": true, "systemInstruction": true, "generationConfig": true,
+	"safetySettings": true, "tools": true,
 	"toolConfig": true, "cachedContent": true, "labels": true, "serviceTier": true,
 }
 
@@ -138,7 +139,8 @@ func readGemini(body []byte) (*geminiAsk, error) {
 	}
 	for name := range root {
 		if !geminiFields[name] {
-			return nil, &requestError{message: fmt.Sprintf("Invalid JSON payload received. Unknown name %q: Cannot find field.", name)}
+			message := fmt.Sprintf("Invalid JSON payload received. Unknown name %q: Cannot find field.", name)
+			return nil, &requestError{message: message}
 		}
 	}
 	again, err := json.Marshal(tree)
@@ -157,7 +159,8 @@ func readGemini(body []byte) (*geminiAsk, error) {
 
 // userNames are members whose contents are the user's, names included.
 var userNames = map[string]bool{
-	"args": true, "response": true, "properties": true, "parametersJsonSchema": true, "responseJsonSchema": true, "labels": true,
+	"args": true, "response": true, "properties": true, "labels": true,
+	"parametersJsonSchema": true, "responseJsonSchema": true,
 }
 
 // camelNames makes all names camelCase but those that are the user's.
@@ -194,7 +197,10 @@ func camelNames(v any) any {
 // wire brings the request into the terms of the other protocols.
 func (g *geminiAsk) wire() (*wireAsk, error) {
 	c := g.Config
-	w := &wireAsk{MaxTokens: c.MaxOutput, N: c.Candidates, Temperature: c.Temperature, TopP: c.TopP, StopSeqs: c.Stops, Seed: c.Seed}
+	w := &wireAsk{
+		MaxTokens: c.MaxOutput, N: c.Candidates, Temperature: c.Temperature, TopP: c.TopP,
+		StopSeqs: c.Stops, Seed: c.Seed,
+	}
 	if c.MaxOutput != nil && *c.MaxOutput < 1 {
 		return nil, &requestError{message: "max_output_tokens must be positive."}
 	}
@@ -508,7 +514,8 @@ func (s *geminiStreamer) send(candidate object, tail bool) {
 
 // geminiStatus are the vendor's words for HTTP statuses.
 var geminiStatus = map[int]string{
-	400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 402: "FAILED_PRECONDITION", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ABORTED",
+	400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 402: "FAILED_PRECONDITION",
+	403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ABORTED",
 	413: "INVALID_ARGUMENT", 429: "RESOURCE_EXHAUSTED", 499: "CANCELLED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
 }
 
@@ -521,7 +528,8 @@ func (x *exchange) geminiError(f *failure) []byte {
 	message := f.message
 	details := x.geminiDetails(f)
 	if f.status == 429 && details != nil {
-		message = "You exceeded your current quota, please check your plan and billing details. For more information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits."
+		message = "You exceeded your current quota, please check your plan and billing details. " +
+			"For more information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits."
 	}
 	e := newObject()
 	e.int("code", int64(f.code3()))
@@ -561,7 +569,8 @@ func (x *exchange) geminiDetails(f *failure) []object {
 		o.text("domain", "googleapis.com")
 		return []object{o}
 	case "insufficient_quota":
-		return []object{quotaFailureOf("generate_content_free_tier_requests", "GenerateRequestsPerDayPerProjectPerModel-FreeTier", 20)}
+		const metric, id = "generate_content_free_tier_requests", "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+		return []object{quotaFailureOf(metric, id, 20)}
 	case "rate_limit_error":
 	default:
 		return nil
@@ -572,7 +581,8 @@ func (x *exchange) geminiDetails(f *failure) []object {
 	if r := f.refused; r != nil {
 		limit, wait = r.Limit, r.Wait
 		if r.Dimension > ratelimit.Requests {
-			names = [2]string{"generate_content_paid_tier_input_token_count", "GenerateContentPaidTierInputTokensPerModelPerMinute"}
+			names[0] = "generate_content_paid_tier_input_token_count"
+			names[1] = "GenerateContentPaidTierInputTokensPerModelPerMinute"
 		}
 	}
 	details := []object{quotaFailureOf(names[0], names[1], limit)}

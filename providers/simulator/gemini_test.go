@@ -46,9 +46,6 @@ type geminiPiece struct {
 		} `json:"content"`
 		Reason string `json:"finishReason"`
 	} `json:"candidates"`
-	Usage struct {
-		Prompt, Candidates, Thoughts, Total int64
-	} `json:"-"`
 	RawUsage map[string]int64 `json:"usageMetadata"`
 	Model    string           `json:"modelVersion"`
 }

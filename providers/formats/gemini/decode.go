@@ -80,7 +80,9 @@ type call struct {
 func (a *assembly) take(v rawjson.Value) (content bool) {
 	keep(&a.id, v.Get("responseId"))
 	keep(&a.model, v.Get("modelVersion"))
-	if reason := word(v.Get("promptFeedback").Get("blockReason")); reason != "" && reason != "0" && reason != "BLOCK_REASON_UNSPECIFIED" {
+	switch reason := word(v.Get("promptFeedback").Get("blockReason")); reason {
+	case "", "0", "BLOCK_REASON_UNSPECIFIED":
+	default:
 		a.block = reason
 	}
 	list := v.Get("candidates")
@@ -255,7 +257,9 @@ func (a *assembly) finish(resp *nightshift.Response, doc *rawjson.Doc) {
 func (a *assembly) brokenOff() *nightshift.Error {
 	for _, c := range a.candidates {
 		if name(c.finish) == "OTHER" && strings.Contains(strings.ToLower(c.message), "internal error") {
-			return &nightshift.Error{Class: nightshift.ClassServer, Code: c.finish, MaybeBilled: true, Message: c.message}
+			return &nightshift.Error{
+				Class: nightshift.ClassServer, Code: c.finish, MaybeBilled: true, Message: c.message,
+			}
 		}
 	}
 	return nil

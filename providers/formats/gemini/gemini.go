@@ -65,7 +65,8 @@ func (Format) Measure(m *body.Meter, root rawjson.Value) {
 	}
 	config := get(root, "generationConfig")
 	m.Modalities(get(config, "responseModalities"))
-	for _, v := range []rawjson.Value{root.Get("tools"), get(config, "responseSchema"), get(config, "responseJsonSchema")} {
+	schema, own := get(config, "responseJsonSchema"), get(config, "responseSchema")
+	for _, v := range []rawjson.Value{root.Get("tools"), schema, own} {
 		if v.Set() {
 			m.JSON(v)
 		}

@@ -13,15 +13,19 @@ import (
 // neutral are the parameters that are translated. None of them is a field of
 // this format's bodies, but tools in another form.
 var neutral = []string{
-	"max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "stop", "seed", "n", "frequency_penalty", "presence_penalty",
-	"logprobs", "top_logprobs", "reasoning_effort", "reasoning", "thinking", "response_format", "tool_choice", "parallel_tool_calls",
-	"user", "safety_identifier", "service_tier", "stream_options", "logit_bias", "metadata", "store", "modalities", "cache_control",
+	"max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "stop", "seed", "n",
+	"frequency_penalty", "presence_penalty", "logprobs", "top_logprobs",
+	"reasoning_effort", "reasoning", "thinking", "response_format", "tool_choice", "parallel_tool_calls",
+	"user", "safety_identifier", "service_tier", "stream_options", "logit_bias", "metadata", "store", "modalities",
+	"cache_control",
 }
 
 // Params implements the format. The settings become members of
 // generationConfig, beside those that a parameter of that name or the row's own
 // body has.
-func (Format) Params(t *conversation.Translation, params []nightshift.Param, own rawjson.Value, model string) []nightshift.Param {
+func (Format) Params(
+	t *conversation.Translation, params []nightshift.Param, own rawjson.Value, model string,
+) []nightshift.Param {
 	names := neutral
 	for _, p := range params {
 		if p.Name == "tools" && !isOwnTools(p.Value) {
@@ -199,7 +203,8 @@ var budgets = map[string]int{"minimal": 1024, "low": 1024, "medium": 8192, "high
 func budget(t *conversation.Translation, f conversation.Field) int {
 	n, ok := budgets[f.Output.Effort]
 	if !ok {
-		t.Cannot(f.Path+" ("+f.Output.Effort+")", "choose minimal, low, medium or high, or set generationConfig.thinkingConfig in the model's params")
+		t.Cannot(f.Path+" ("+f.Output.Effort+")",
+			"choose minimal, low, medium or high, or set generationConfig.thinkingConfig in the model's params")
 	}
 	return n
 }

@@ -98,7 +98,8 @@ func shown(t *conversation.Translation, p rawjson.Value, path string) conversati
 	if signature := get(p, "thoughtSignature"); signature.Says() {
 		t.Cannot(path+".thoughtSignature", "leave the signatures of texts out of the conversation")
 	}
-	t.Only(p, path, "text", "thought", "thoughtSignature", "thought_signature", "inlineData", "inline_data", "fileData", "file_data")
+	t.Only(p, path, "text", "thought", "thoughtSignature", "thought_signature",
+		"inlineData", "inline_data", "fileData", "file_data")
 	switch text := p.Get("text"); {
 	case text.Kind() == rawjson.String:
 		return conversation.Part{Kind: conversation.Text, Path: path, Text: text.Raw()}
@@ -141,7 +142,8 @@ func (Format) ParseBody(t *conversation.Translation, root rawjson.Value) (fields
 		f := conversation.Field{Path: m.Key(), JSON: m.Raw()}
 		switch camel(m.Key()) {
 		case "contents":
-			f.Key, f.Turns = conversation.Messages, append(system(t, get(root, "systemInstruction")), t.List(m, "contents")...)
+			f.Key, f.Turns = conversation.Messages, system(t, get(root, "systemInstruction"))
+			f.Turns = append(f.Turns, t.List(m, "contents")...)
 		case "systemInstruction": // stands among the messages
 			continue
 		case "model":
@@ -224,7 +226,8 @@ func choice(t *conversation.Translation, v rawjson.Value) (c conversation.Choice
 
 // configKeys are the settings that others have as well.
 var configKeys = map[string]conversation.Key{
-	"maxOutputTokens": conversation.MaxTokens, "temperature": conversation.Temperature, "topP": conversation.TopP, "topK": conversation.TopK,
+	"maxOutputTokens": conversation.MaxTokens, "temperature": conversation.Temperature,
+	"topP": conversation.TopP, "topK": conversation.TopK,
 	"stopSequences": conversation.StopSequences, "seed": conversation.Seed, "candidateCount": conversation.Choices,
 	"presencePenalty": conversation.PresencePenalty, "frequencyPenalty": conversation.FrequencyPenalty,
 	"responseLogprobs": conversation.Logprobs, "logprobs": conversation.TopLogprobs,
@@ -249,7 +252,9 @@ func config(t *conversation.Translation, v rawjson.Value) (fields []conversation
 			t.Cannot(path, "")
 		case !answers:
 			answers = true
-			if f := output(t, v); f.Output.Off || f.Output.JSON || f.Output.Effort != "" || f.Output.Budget != nil || f.Output.Schema != nil {
+			f := output(t, v)
+			how := f.Output
+			if how.Off || how.JSON || how.Effort != "" || how.Budget != nil || how.Schema != nil {
 				fields = append(fields, f)
 			}
 		}
@@ -260,7 +265,8 @@ func config(t *conversation.Translation, v rawjson.Value) (fields []conversation
 func output(t *conversation.Translation, v rawjson.Value) conversation.Field {
 	f := conversation.Field{Key: conversation.Output, Path: "generationConfig.thinkingConfig"}
 	thinking := get(v, "thinkingConfig")
-	t.OnlyHint(thinking, f.Path, "leave it out: other formats show the thoughts that they show", "thinkingBudget", "thinking_budget", "thinkingLevel", "thinking_level")
+	t.OnlyHint(thinking, f.Path, "leave it out: other formats show the thoughts that they show",
+		"thinkingBudget", "thinking_budget", "thinkingLevel", "thinking_level")
 	budget, level := get(thinking, "thinkingBudget"), get(thinking, "thinkingLevel")
 	switch n, ok := budget.Int(); {
 	case ok && n == 0:

@@ -117,7 +117,8 @@ func modality(r *answer.UsageReader, list rawjson.Value, kind string) (sum night
 
 // traffic are Vertex's words for the tiers of service.
 var traffic = map[string]string{
-	"ON_DEMAND": "standard", "ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority", "PROVISIONED_THROUGHPUT": "provisioned",
+	"ON_DEMAND": "standard", "ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority",
+	"PROVISIONED_THROUGHPUT": "provisioned",
 }
 
 func tier(raw rawjson.Value) string {

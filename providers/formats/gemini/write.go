@@ -148,7 +148,9 @@ func (p *prompt) own(raw []byte) []byte {
 	p.t.Only(v, "messages", "role", "content")
 	inner := prompt{t: p.t, w: &conversation.Writer{}, names: p.names}
 	inner.open(role)
-	read := p.t.Content(content, "messages.content", func(v rawjson.Value, at string) conversation.Part { return p.t.TextOnly(v, at, "this message") })
+	read := p.t.Content(content, "messages.content", func(v rawjson.Value, at string) conversation.Part {
+		return p.t.TextOnly(v, at, "this message")
+	})
 	inner.content(conversation.Turn{Content: read})
 	inner.end()
 	return inner.w.Buf
@@ -172,7 +174,8 @@ func (p *prompt) part(part conversation.Part) {
 		writeText(p.w, part.Text, part.Signature)
 	case conversation.Image, conversation.Document, conversation.Audio:
 		if part.Detail != "" && part.Detail != "auto" {
-			p.t.Cannot(part.Path+".detail ("+part.Detail+")", "set generationConfig.mediaResolution in the model's params instead")
+			p.t.Cannot(part.Path+".detail ("+part.Detail+")",
+				"set generationConfig.mediaResolution in the model's params instead")
 		}
 		p.media(part.Media)
 	case conversation.Call:
@@ -181,7 +184,10 @@ func (p *prompt) part(part conversation.Part) {
 }
 
 // fileHosts begin the URLs that servers fetch from by themselves.
-var fileHosts = []string{"https://generativelanguage.googleapis.com/", "https://storage.googleapis.com/", "https://www.youtube.com/", "https://youtu.be/"}
+var fileHosts = []string{
+	"https://generativelanguage.googleapis.com/", "https://storage.googleapis.com/",
+	"https://www.youtube.com/", "https://youtu.be/",
+}
 
 func (p *prompt) media(m conversation.Media) {
 	p.w.Open('{')
@@ -224,7 +230,8 @@ func (p *prompt) call(part conversation.Part) {
 func (p *prompt) result(turn conversation.Turn) {
 	called, ok := p.names[turn.CallID]
 	if !ok {
-		p.t.Invalid("tool_call_id "+turn.CallID, "answers no tool call of the conversation, and the Gemini format needs the function's name")
+		p.t.Invalid("tool_call_id "+turn.CallID,
+			"answers no tool call of the conversation, and the Gemini format needs the function's name")
 	}
 	p.w.Open('{')
 	p.w.In("functionResponse", '{')
@@ -255,7 +262,9 @@ func (p *prompt) words(turn conversation.Turn) string {
 
 // WriteBody implements the format: contents, tools, then the configuration,
 // which holds most of the settings.
-func (d Format) WriteBody(t *conversation.Translation, w *conversation.Writer, fields []conversation.Field, model string) {
+func (d Format) WriteBody(
+	t *conversation.Translation, w *conversation.Writer, fields []conversation.Field, model string,
+) {
 	for _, f := range fields {
 		if f.Key == conversation.Messages {
 			d.WritePrompt(t, w, f.Turns)
