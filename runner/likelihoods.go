@@ -84,7 +84,8 @@ func (c *conversation) likelihoods(ctx context.Context, history []nightshift.Att
 // all requests.
 func (c *conversation) judged() nightshift.Response {
 	sum := c.merged()
-	sum.Text, sum.Thinking, sum.ToolCalls, sum.Choices, sum.StopReason, sum.RawStopReason = nil, nil, nil, nil, nightshift.StopEnd, ""
+	sum.Text, sum.Thinking, sum.ToolCalls, sum.Choices = nil, nil, nil, nil
+	sum.StopReason, sum.RawStopReason = nightshift.StopEnd, ""
 	var likeliest *nightshift.Choice
 	for i, a := range c.answers {
 		choice := nightshift.Choice{Index: i, Loglikelihood: a.Loglikelihood}

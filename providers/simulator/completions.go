@@ -182,7 +182,8 @@ func (x *exchange) completionBody(r *reply) []byte {
 	var choices []object
 	for i := range r.choices {
 		c := &r.choices[i]
-		prompt, piece := x.promptOf(i), completionPiece{index: i, text: c.text, to: len(c.text), finish: r.chatStop(c), null: c.null}
+		prompt := x.promptOf(i)
+		piece := completionPiece{index: i, text: c.text, to: len(c.text), finish: r.chatStop(c), null: c.null}
 		if x.ask.completion.echo {
 			piece.text, piece.to = prompt+c.text, len(prompt)+len(c.text)
 		}
@@ -295,7 +296,8 @@ func (x *exchange) promptLogprobs(prompt string) string {
 
 // logprobs are what the model of the request thinks of a text.
 func (x *exchange) logprobs(text string) []answers.Token {
-	m := answers.Model{Name: x.ask.model, Skill: x.model.Skill, Known: x.server.cfg.Answers, Seed: random.Start.WithInt(x.server.cfg.Seed)}
+	m := answers.Model{Name: x.ask.model, Skill: x.model.Skill, Known: x.server.cfg.Answers}
+	m.Seed = random.Start.WithInt(x.server.cfg.Seed)
 	return m.Logprobs(text)
 }
 

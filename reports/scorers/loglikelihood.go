@@ -13,8 +13,8 @@ import (
 )
 
 type loglikelihoodParams struct {
-	Normalize string `json:"normalize" doc:"none (acc of lm-evaluation-harness), bytes (its acc_bytes; for ASCII also its acc_norm) or characters (its acc_norm): what a choice's log-probability is divided by"`
-	Delimiter string `json:"delimiter" doc:"what stands between prompt and choice where neither has white space there; it is part of what is sent"`
+	Normalize string `json:"normalize" doc:"what a choice's sum is divided by: none, bytes or characters"`
+	Delimiter string `json:"delimiter" doc:"stands between prompt and choice where neither has white space"`
 }
 
 // loglikelihood is right where the choice that a model takes for the likeliest is
@@ -32,7 +32,8 @@ func newLoglikelihood(b base, p loglikelihoodParams) (*loglikelihood, error) {
 func (s *loglikelihood) Delimiter() string { return s.p.Delimiter }
 
 // noLikelihoods is why an answer cannot be scored.
-const noLikelihoods = "the answers of this run are not log-probabilities: the scorer must be in the plan when the run begins"
+const noLikelihoods = "the answers of this run are not log-probabilities: " +
+	"the scorer must be in the plan when the run begins"
 
 func (s *loglikelihood) Score(a Answer, target *Target) Result {
 	if target == nil {
@@ -189,8 +190,8 @@ func LikelihoodsFor(all []Scorer) (l Likelihoods, err error) {
 }
 
 func init() {
-	register("loglikelihood", Pure, "1", "the choice with the highest log-probability is the target; the run asks for those in place of answers",
+	register("loglikelihood", Pure, "1", "the likeliest choice is the target; the run asks for log-probabilities",
 		loglikelihoodParams{Normalize: "none", Delimiter: " "}, newLoglikelihood)
-	register("perplexity", OfCorpus, "1", "how well a model predicts the rows' prompts; the run asks for their log-probabilities in place of answers",
+	register("perplexity", OfCorpus, "1", "how well a model predicts the prompts; the run asks for log-probabilities",
 		perplexityParams{Unit: "token"}, newPerplexity)
 }

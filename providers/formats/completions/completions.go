@@ -84,7 +84,8 @@ func (Format) UsageParam() nightshift.Param {
 // Recognise implements the format: its choices hold a text and no message.
 func (Format) Recognise(o rawjson.Value) bool {
 	first := o.Get("choices").First()
-	return isObject(o.Get("object")) || first.Get("text").Exists() && !first.Get("message").Exists() && !first.Get("delta").Exists()
+	hasText := first.Get("text").Exists() && !first.Get("message").Exists() && !first.Get("delta").Exists()
+	return hasText || isObject(o.Get("object"))
 }
 
 // isObject reports whether a name is what servers call a completion.

@@ -132,7 +132,8 @@ func (a *assembly) fill(resp *nightshift.Response) {
 		}
 		if len(a.choices) > 1 {
 			resp.Choices = append(resp.Choices, nightshift.Choice{
-				Index: int(c.index), Text: orEmpty(text), Thinking: orEmpty(thinking), StopReason: c.stop(), RawStopReason: c.finish,
+				Index: int(c.index), Text: orEmpty(text), Thinking: orEmpty(thinking),
+				StopReason: c.stop(), RawStopReason: c.finish,
 			})
 		}
 	}

@@ -24,7 +24,8 @@ func (Format) Score(req nightshift.Request) (nightshift.Request, providers.Score
 	for _, m := range req.Messages {
 		if m.Raw != nil {
 			return req, providers.Scored{}, &nightshift.Error{
-				Class: nightshift.ClassUntranslatable, Code: "loglikelihood", Message: "a prompt that is not plain text cannot be scored", Hint: useTemplate,
+				Class: nightshift.ClassUntranslatable, Code: "loglikelihood",
+				Message: "a prompt that is not plain text cannot be scored", Hint: useTemplate,
 			}
 		}
 		before += m.Text
@@ -50,15 +51,16 @@ func (Format) Score(req nightshift.Request) (nightshift.Request, providers.Score
 // scoreParams adds to the user's parameters what asks for log-probabilities.
 func scoreParams(params []nightshift.Param) ([]nightshift.Param, error) {
 	for _, p := range params {
-		if v, err := rawjson.Scan(p.Value); err == nil && (p.Name == "max_tokens" || p.Name == "max_completion_tokens") {
-			if n, ok := v.Int(); !ok || n > 1 {
-				return nil, body.Invalid(p.Name, fmt.Sprintf(p.Name+" is %s, and a request for log-probabilities writes no answer", p.Value),
-					"leave it out, or set 1 for a server that refuses 0")
-			}
+		if capsAnswer(p) {
+			return nil, body.Invalid(p.Name,
+				fmt.Sprintf("%s is %s, and a request for log-probabilities writes no answer", p.Name, p.Value),
+				"leave it out, or set 1 for a server that refuses 0")
 		}
 	}
 	wants := []nightshift.Param{
-		{Name: "max_tokens", Value: []byte("0")}, {Name: "echo", Value: []byte("true")}, {Name: "logprobs", Value: []byte("1")},
+		{Name: "max_tokens", Value: []byte("0")},
+		{Name: "echo", Value: []byte("true")},
+		{Name: "logprobs", Value: []byte("1")},
 	}
 	if body.Has(params, "prompt_logprobs") {
 		wants = []nightshift.Param{{Name: "max_tokens", Value: []byte("1")}}
@@ -69,6 +71,16 @@ func scoreParams(params []nightshift.Param) ([]nightshift.Param, error) {
 		}
 	}
 	return params, nil
+}
+
+// capsAnswer reports whether a parameter lets the server write an answer.
+func capsAnswer(p nightshift.Param) bool {
+	if p.Name != "max_tokens" && p.Name != "max_completion_tokens" {
+		return false
+	}
+	v, err := rawjson.Scan(p.Value)
+	n, ok := v.Int()
+	return err == nil && (!ok || n > 1)
 }
 
 // A token is a piece of the prompt as the server cut it.
@@ -205,7 +217,8 @@ func find(text, rest string, gap int, first bool) (at, length int) {
 // isFragment reports whether a token is a part of a character, which servers show
 // as U+FFFD or as its bytes.
 func isFragment(t token) bool {
-	return strings.HasPrefix(t.text, "bytes:") || strings.HasPrefix(t.text, "<0x") || strings.ContainsRune(t.text, unicode.ReplacementChar)
+	return strings.HasPrefix(t.text, "bytes:") || strings.HasPrefix(t.text, "<0x") ||
+		strings.ContainsRune(t.text, unicode.ReplacementChar)
 }
 
 // sum adds up the tokens of the text to be scored. One that begins before it and
@@ -219,7 +232,7 @@ func sum(tokens []token, spans []span, s providers.Scored) (l nightshift.Loglike
 		case at.to <= s.From || at.to == at.from:
 			continue
 		case isFragment(t) && at.from < s.From:
-			return l, misaligned("the text to be scored begins in the middle of tokens that make one character")
+			return l, misaligned("the text to be scored begins among tokens that make one character")
 		case !t.known && at.from == 0:
 			reached = max(reached, at.to)
 			continue
@@ -242,7 +255,8 @@ func sum(tokens []token, spans []span, s providers.Scored) (l nightshift.Loglike
 func missing(what string) *nightshift.Error {
 	return &nightshift.Error{
 		Class: nightshift.ClassNoLogprobs, Message: "the server was asked for the log-probabilities of the prompt: " + what,
-		Hint: "llama.cpp and most hosted models give none; vLLM and SGLang do (echo with logprobs, or vLLM's prompt_logprobs among the params)",
+		Hint: "llama.cpp and most hosted models give none; vLLM and SGLang do " +
+			"(echo with logprobs, or vLLM's prompt_logprobs among the params)",
 	}
 }
 
@@ -252,7 +266,7 @@ func uncovered(prompt string, end int) *nightshift.Error {
 	if end == 0 {
 		return missing("it gave those of other text only")
 	}
-	return misaligned(fmt.Sprintf("the tokens that came are those of the first %d of the prompt's %d bytes", end, len(prompt)))
+	return misaligned(fmt.Sprintf("the tokens that came are those of %d of the prompt's %d bytes", end, len(prompt)))
 }
 
 func misaligned(what string) *nightshift.Error {

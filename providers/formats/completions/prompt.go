@@ -7,7 +7,8 @@ import (
 )
 
 // A conversation has no form here: what the roles become is for the user to say.
-const useTemplate = "this format has no roles: write the prompt as text with dataset.prompt, a template over the row's fields"
+const useTemplate = "this format has no roles: write the prompt as text with dataset.prompt, " +
+	"a template over the row's fields"
 
 // OwnsMessage implements the format, which has no messages.
 func (Format) OwnsMessage(rawjson.Value) bool { return false }
@@ -31,7 +32,8 @@ func (Format) ParseBody(t *conversation.Translation, body rawjson.Value) (fields
 		switch m.Key() {
 		case "prompt":
 			f.Key, f.Turns = conversation.Messages, []conversation.Turn{{Role: nightshift.RoleUser, Text: onePrompt(t, m)}}
-		case "model", "temperature", "top_p", "top_k", "stream", "user", "max_tokens", "n", "seed", "frequency_penalty", "presence_penalty":
+		case "model", "temperature", "top_p", "top_k", "stream", "user", "max_tokens", "n", "seed",
+			"frequency_penalty", "presence_penalty":
 		case "stop":
 			f.Key = conversation.StopSequences
 			if m.Kind() == rawjson.String {
@@ -109,14 +111,16 @@ func (Format) WritePrompt(t *conversation.Translation, w *conversation.Writer, t
 
 // noNames are parameters of Chat that ask for what this format does not have.
 var noNames = map[string]string{
-	"tools": useTemplate, "tool_choice": useTemplate, "parallel_tool_calls": useTemplate, "functions": useTemplate, "function_call": useTemplate,
+	"tools": useTemplate, "tool_choice": useTemplate, "parallel_tool_calls": useTemplate,
+	"functions": useTemplate, "function_call": useTemplate,
 	"response_format":  "vLLM takes a schema under another name; see its documents",
 	"reasoning_effort": "", "reasoning": "", "thinking": "", "modalities": "", "audio": "",
 }
 
 // Params implements the format. The cap has one name, and logprobs is the number of
 // alternatives.
-func (Format) Params(t *conversation.Translation, params []nightshift.Param, _ rawjson.Value, _ string) []nightshift.Param {
+func (Format) Params(t *conversation.Translation, params []nightshift.Param, _ rawjson.Value,
+	_ string) []nightshift.Param {
 	out := make([]nightshift.Param, 0, len(params))
 	top := []byte("1")
 	for _, p := range params {
@@ -159,7 +163,8 @@ func readTurn(turn conversation.Turn) saying {
 }
 
 // WriteBody implements the format.
-func (d Format) WriteBody(t *conversation.Translation, w *conversation.Writer, fields []conversation.Field, _ string) {
+func (d Format) WriteBody(t *conversation.Translation, w *conversation.Writer, fields []conversation.Field,
+	_ string) {
 	top := []byte("1")
 	for _, f := range fields {
 		if f.Key == conversation.TopLogprobs {
@@ -170,8 +175,9 @@ func (d Format) WriteBody(t *conversation.Translation, w *conversation.Writer, f
 		switch f.Key {
 		case conversation.Messages:
 			d.WritePrompt(t, w, f.Turns)
-		case conversation.Model, conversation.MaxTokens, conversation.Temperature, conversation.TopP, conversation.TopK, conversation.Stream,
-			conversation.User, conversation.Seed, conversation.Choices, conversation.FrequencyPenalty, conversation.PresencePenalty:
+		case conversation.Model, conversation.MaxTokens, conversation.Temperature, conversation.TopP,
+			conversation.TopK, conversation.Stream, conversation.User, conversation.Seed, conversation.Choices,
+			conversation.FrequencyPenalty, conversation.PresencePenalty:
 			w.Raw(string(f.Key), f.JSON)
 		case conversation.StopSequences:
 			w.Raw("stop", f.JSON)
