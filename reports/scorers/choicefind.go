@@ -9,6 +9,7 @@ import (
 
 	"nightshift/reports/scorers/internal/normalize"
 	"nightshift/reports/scorers/internal/numbers"
+	"nightshift/reports/scorers/internal/search"
 )
 
 // How a choice is found, without compat. First come markers, such as "answer:"
@@ -127,7 +128,7 @@ func choiceMarkers(text string) []span {
 	var found []span
 	for _, m := range choiceMarkerKinds {
 		for _, word := range m.words {
-			eachFold(text, word, func(i int) {
+			search.EachFold(text, word, func(i int) {
 				if at := m.re().FindStringIndex(text[i:]); at != nil && m.fits(text[:i]) &&
 					!strings.Contains(text[i:i+at[1]], "whether") {
 					found = append(found, span{i, i + at[1]})

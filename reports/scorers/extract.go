@@ -9,6 +9,7 @@ import (
 
 	"nightshift/reports/scorers/internal/normalize"
 	"nightshift/reports/scorers/internal/numbers"
+	"nightshift/reports/scorers/internal/search"
 )
 
 type matchParams struct {
@@ -200,7 +201,7 @@ type regexParams struct {
 type regex struct {
 	base
 	p  regexParams
-	re *searcher
+	re *search.Searcher
 }
 
 func newRegex(b base, p regexParams) (*regex, error) {
@@ -208,12 +209,12 @@ func newRegex(b base, p regexParams) (*regex, error) {
 	if p.IgnoreCase {
 		pattern = "(?i:" + pattern + ")"
 	}
-	re, err := newSearcher(pattern)
+	re, err := search.New(pattern)
 	return &regex{b, p, re}, err
 }
 
 func (s *regex) Score(a Answer, target *Target) Result {
-	at := s.re.find(a.Text)
+	at := s.re.Find(a.Text)
 	if s.p.MatchOnly || target == nil {
 		return s.matched(a.Text, at)
 	}
@@ -321,7 +322,7 @@ func (s *answer) folded(text string) string {
 // answerText takes the text after the last marker. why says what is missing.
 func answerText(text, kind string) (got, why string) {
 	end := -1
-	eachFold(text, "answer", func(i int) {
+	search.EachFold(text, "answer", func(i int) {
 		if at := answerMarker().FindStringIndex(text[i:]); at != nil {
 			end = i + at[1]
 		}

@@ -1,4 +1,5 @@
-package scorers
+// Package search finds the leftmost match of a pattern by the literal that it begins with.
+package search
 
 import (
 	"regexp"
@@ -6,11 +7,11 @@ import (
 	"strings"
 )
 
-// A searcher finds the leftmost match of a regular expression. Patterns that
+// A Searcher finds the leftmost match of a regular expression. Patterns that
 // begin with a literal are looked for by that literal first, case ignored or
 // not: regexp itself does so for case-sensitive ones only, and is ten times
 // slower for the rest.
-type searcher struct {
+type Searcher struct {
 	whole, anchored *regexp.Regexp
 	start           string // lower case; empty when the pattern has no such start
 }
@@ -19,12 +20,12 @@ type searcher struct {
 // literal is everywhere.
 const starts = 16
 
-func newSearcher(pattern string) (*searcher, error) {
+func New(pattern string) (*Searcher, error) {
 	whole, err := regexp.Compile(pattern)
 	if err != nil {
 		return nil, err
 	}
-	s := &searcher{whole: whole}
+	s := &Searcher{whole: whole}
 	if tree, err := syntax.Parse(pattern, syntax.Perl); err == nil {
 		s.start = literalStart(tree.Simplify())
 	}
@@ -55,9 +56,9 @@ func literalStart(re *syntax.Regexp) string {
 	return ""
 }
 
-// find returns the positions of the match and its groups, as
+// Find returns the positions of the match and its groups, as
 // regexp.FindStringSubmatchIndex does; nil for no match.
-func (s *searcher) find(text string) []int {
+func (s *Searcher) Find(text string) []int {
 	if s.start == "" {
 		return s.whole.FindStringSubmatchIndex(text)
 	}
@@ -111,9 +112,9 @@ func asciiLower(c byte) byte {
 	return c
 }
 
-// eachFold calls visit with every place where text holds word, ASCII case
+// EachFold calls visit with every place where text holds word, ASCII case
 // ignored.
-func eachFold(text, word string, visit func(i int)) {
+func EachFold(text, word string, visit func(i int)) {
 	for from := 0; ; from++ {
 		i := indexFold(text[from:], word)
 		if i < 0 {

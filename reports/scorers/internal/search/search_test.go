@@ -1,4 +1,4 @@
-package scorers
+package search
 
 import (
 	"regexp"
@@ -15,12 +15,12 @@ func FuzzSearch(f *testing.F) {
 	f.Add("(?i:(?m)x$)", "yx\nX")
 	f.Add("ab|ac|(?i)AD", "zad")
 	f.Fuzz(func(t *testing.T, pattern, text string) {
-		s, err := newSearcher(pattern)
+		s, err := New(pattern)
 		if err != nil {
 			return
 		}
 		want := regexp.MustCompile(pattern).FindStringSubmatchIndex(text)
-		if got := s.find(text); !slices.Equal(got, want) {
+		if got := s.Find(text); !slices.Equal(got, want) {
 			t.Errorf("%q in %q at %v, want %v", pattern, text, got, want)
 		}
 	})
