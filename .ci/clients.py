@@ -331,7 +331,7 @@ def raises(call):
     return False
 
 
-FORMATS = [Chat, Messages, Gemini, Completions, Embeddings, GeminiEmbeddings]
+FORMATS = [Chat, Messages, Responses, Gemini, Completions, Embeddings, GeminiEmbeddings]
 
 
 def check(form, url):

@@ -44,7 +44,7 @@ which says what was asked, answered and billed.`,
 	s.StringVar(&f.addr, "addr", "127.0.0.1:8089", "`ADDRESS` to serve at")
 	s.StringVar(&f.config, "config", "", "settings as a JSON `FILE`; flags win over it")
 	s.Uint64Var(&f.seed, "seed", 0, "seed of everything that is drawn")
-	s.StringVar(&f.latency, "latency", "", "how long answers take: base=…,first=…,per_token=…,jitter=…")
+	s.StringVar(&f.latency, "latency", "", "how long answers take: base=…,first=…,per_token=…,jitter=…,queue=…")
 	s.StringVar(&f.limits, "limits", "",
 		"rate limits: requests=…,input=…,output=…,tokens=…,concurrency=…,burst=…,charge=…,headers=…")
 	s.StringArrayVar(&f.faults, "faults", nil, "faults: KIND=SHARE,… such as mixed=5% or "+

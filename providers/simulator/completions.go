@@ -13,8 +13,8 @@ import (
 // usage are Chat's.
 const completions protocol = "completions"
 
-// likeChat reports whether errors, headers and usage are OpenAI's.
-func (p protocol) likeChat() bool { return p == chat || p == completions }
+// likeChat reports whether errors and headers are those of Chat Completions.
+func (p protocol) likeChat() bool { return p == chat || p == completions || p == responses }
 
 // A continuation is what only a request for a text completion says.
 type continuation struct {

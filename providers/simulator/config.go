@@ -73,6 +73,7 @@ type Latency struct {
 	FirstToken time.Duration // further time to the first token
 	PerToken   time.Duration // per output token
 	Jitter     float64       // sigma of the log-normal factor; 0 is none, 0.5 has a long tail
+	Queue      time.Duration // before an answer that is made in the background is begun
 }
 
 // Limits are kept per API key. A zero field is no limit.

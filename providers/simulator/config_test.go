@@ -14,7 +14,7 @@ func TestTextForms(t *testing.T) {
 		`"faults":["rate_limit=0.02","outage=1m0s@2m0s","cut_stream=0.01;during=10s@5s;hold=2s;protocol=chat;model=gpt;stream=true;contains=x;first=1"],"outages":["30s@1m0s"],"neighbour":"share=0.5,busy=10s,period=1m0s","usage":["twice"]}`
 	want := Config{
 		Seed:    3,
-		Latency: Latency{20 * time.Millisecond, 200 * time.Millisecond, 5 * time.Millisecond, 0.3},
+		Latency: Latency{20 * time.Millisecond, 200 * time.Millisecond, 5 * time.Millisecond, 0.3, 0},
 		Limits:  Limits{600, 40000, 8000, 90000, 24, 5 * time.Second, time.Minute, 7 * time.Second, "max_tokens", "openai", true},
 		Faults: []Fault{{Kind: "rate_limit", Share: 0.02}, {Kind: "outage", Share: 1, During: Window{2 * time.Minute, time.Minute}},
 			{"cut_stream", 0.01, Window{5 * time.Second, 10 * time.Second}, 2 * time.Second, Only{"chat", "gpt", &yes, "x", 1}}},

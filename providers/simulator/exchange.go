@@ -429,6 +429,9 @@ func (x *exchange) untilFirst(out *rendering) time.Duration {
 	if l == (Latency{}) {
 		return 0
 	}
+	if r := x.ask.response; r != nil && r.background && !x.ask.stream {
+		return x.scaled(l.Base) // the answer itself comes later
+	}
 	d := l.Base + l.FirstToken
 	if !x.ask.stream {
 		d += time.Duration(x.longest()) * l.PerToken

@@ -62,8 +62,9 @@ func (f Fault) validate() error {
 	if f.Share < 0 || f.Share > 1 || f.Share != f.Share {
 		return fmt.Errorf("fault %s: share %v is not between 0 and 1", f.Kind, f.Share)
 	}
-	if p := f.Only.Protocol; p != "" && p != string(messages) && p != string(chat) && p != string(completions) && p != string(gemini) {
-		return fmt.Errorf("fault %s: unknown protocol %q, have messages, chat, completions, gemini", f.Kind, p)
+	named := []protocol{messages, chat, completions, responses, gemini}
+	if p := protocol(f.Only.Protocol); p != "" && !slices.Contains(named, p) {
+		return fmt.Errorf("fault %s: unknown protocol %q, have %v", f.Kind, p, named)
 	}
 	if findFault(f.Kind) == nil && FaultMixes()[f.Kind] == nil {
 		return fmt.Errorf("unknown fault %q, have the kinds %s and the mixes %s", f.Kind,
@@ -244,7 +245,7 @@ var faultKinds = []faultKind{
 	}},
 	{name: "padding", about: "white space before JSON, comments in streams", benign: true, render: padding},
 	{name: "no_done", about: "a whole Chat stream without [DONE]", benign: true, render: func(x *exchange, out *rendering) {
-		if n := len(out.pieces); x.ask.stream && x.ask.protocol.likeChat() && n > 0 {
+		if n := len(out.pieces); x.ask.stream && x.ask.protocol.likeChat() && x.ask.protocol != responses && n > 0 {
 			out.pieces = out.pieces[:n-1]
 		}
 	}},
@@ -335,6 +336,8 @@ func errorInStream(bare bool) func(*exchange, *rendering) {
 			body = slices.Concat([]byte("data: "), compact(body), []byte("\r\n\r\n"))
 		case x.ask.protocol == messages:
 			body = []byte("event: error\ndata: " + string(body) + "\n\n")
+		case x.ask.protocol == responses:
+			body = []byte("event: error\ndata: {\"type\":\"error\"," + string(body[1:]) + "\n\n")
 		default:
 			body = []byte("data: " + string(body) + "\n\n")
 		}

@@ -32,6 +32,8 @@ func (x *exchange) generate() *reply {
 		prefix = "chatcmpl-"
 	case completions:
 		prefix = "cmpl-"
+	case responses:
+		prefix = "resp_"
 	}
 	r.id = ident(prefix, a.seed.With(x.entry.RequestID), 24)
 	r.tokens = x.server.inputTokens(a, x.start)

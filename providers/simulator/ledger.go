@@ -55,6 +55,8 @@ type Totals struct {
 	Faulted   int64 `json:"faulted"`   // hit by a fault, answered or not
 	Aborted   int64 `json:"aborted"`   // given up by the client
 	Early     int64 `json:"early"`     // sent although the client had been told to wait longer
+	Polls     int64 `json:"polls"`     // questions after answers that are made in the background
+	Cancelled int64 `json:"cancelled"` // cancellations of those
 
 	Billed          Tokens `json:"billed"`           // of all answers generated
 	DeliveredTokens Tokens `json:"delivered_tokens"` // of those written whole
@@ -178,6 +180,18 @@ func (b *book) arrive(now time.Time) {
 	l.Last = now
 	l.InFlight++
 	l.MaxInFlight = max(l.MaxInFlight, l.InFlight)
+}
+
+// poll notes a question after an answer that is made in the background, or its
+// cancellation.
+func (b *book) poll(cancelled bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if cancelled {
+		b.ledger.Cancelled++
+	} else {
+		b.ledger.Polls++
+	}
 }
 
 // settle adds an exchange (sign 1) or takes it out again (-1).

@@ -139,6 +139,12 @@ func (x *exchange) render(r *reply) rendering {
 	switch {
 	case x.ask.embed != nil:
 		return whole(x.embeddingBody(r), r)
+	case x.ask.response != nil && x.ask.response.background && r == x.reply:
+		return x.enqueue(r)
+	case x.ask.response != nil && x.ask.stream:
+		return x.responseStream(r)
+	case x.ask.response != nil:
+		return whole(x.responseBody(r), r)
 	case x.ask.completion != nil && x.ask.stream:
 		return x.completionStream(r)
 	case x.ask.completion != nil:

@@ -57,6 +57,7 @@ type ask struct {
 	marks       []mark
 	inputTokens int
 	completion  *continuation // of the Completions format alone
+	response    *responseAsk  // of the Responses format alone
 	key         seed          // of model and conversation
 	seed        seed          // key, with the server's seed and whatever else varies answers
 }
@@ -207,8 +208,11 @@ func (s *wireSource) UnmarshalJSON(b []byte) error {
 
 // parseAsk reads a request body. The error is a *requestError.
 func parseAsk(p protocol, body []byte) (*ask, error) {
-	if p == completions {
+	switch p {
+	case completions:
 		return parseCompletion(body)
+	case responses:
+		return parseResponse(body)
 	}
 	var w wireAsk
 	if err := json.Unmarshal(body, &w); err != nil {
@@ -245,7 +249,7 @@ func missing(p protocol, field string) error {
 // readCaps reads everything about the length and the number of answers.
 func (a *ask) readCaps(w *wireAsk) error {
 	max := w.MaxTokens
-	if max == nil && a.protocol == chat {
+	if max == nil && a.protocol.likeChat() {
 		max = w.MaxComplete
 	}
 	switch {
@@ -314,7 +318,7 @@ func (a *ask) readTools(w *wireAsk) error {
 		switch {
 		case t.Function != nil:
 			a.tools = append(a.tools, tool{t.Function.Name, t.Function.Description, t.Function.Parameters, false})
-		case t.Custom != nil && t.Custom.Name != "" && a.protocol == chat:
+		case t.Custom != nil && t.Custom.Name != "" && a.protocol.likeChat():
 			a.tools = append(a.tools, tool{t.Custom.Name, t.Custom.Description, nil, true})
 		case t.Name != "":
 			a.tools = append(a.tools, tool{t.Name, t.Description, t.InputSchema, false})
@@ -410,7 +414,7 @@ func (a *ask) readFormat(w *wireAsk) error {
 			}
 		}
 	}
-	if a.protocol == chat && a.effort != "" && a.effort != "none" {
+	if a.protocol.likeChat() && a.effort != "" && a.effort != "none" {
 		a.thinking = true
 	}
 	if w.Top != nil {
@@ -466,7 +470,7 @@ func (a *ask) readConversation(w *wireAsk) error {
 	}
 	p.mark(w.Cache)
 	a.inputTokens = p.tokens + a.images + 2
-	if a.marks == nil && a.protocol == chat && a.inputTokens >= 1024 {
+	if a.marks == nil && a.protocol.likeChat() && a.inputTokens >= 1024 {
 		a.marks = append(a.marks, mark{prefix: p.stable, tokens: p.stableTokens})
 	}
 	if a.question == "" && len(a.turns) > 0 {

@@ -25,7 +25,7 @@ import (
 // use.
 //
 // Paths are recognised by their end, so that every vendor's variant works:
-// …/v1/messages, …/chat/completions, …/v1/completions, /api/v1/messages (which wraps its answer
+// …/v1/messages, …/chat/completions, …/v1/completions, …/v1/responses, /api/v1/messages (which wraps its answer
 // in "data"), …/messages/count_tokens, …/models; GET /ledger (with ?prompts=1
 // for the counters of each conversation) and GET /healthz.
 type Server struct {
@@ -42,6 +42,7 @@ type Server struct {
 	spent    map[string]*spending
 	closed   bool
 	cancels  map[*exchange]context.CancelFunc
+	jobs     map[string]*job // made in the background, by id
 	servers  []*http.Server
 	requests uint64
 
@@ -65,6 +66,7 @@ func New(cfg Config) *Server {
 		cache:    map[seed]time.Time{},
 		spent:    map[string]*spending{},
 		cancels:  map[*exchange]context.CancelFunc{},
+		jobs:     map[string]*job{},
 	}
 	s.timed, s.drawn = activate(cfg.Faults, cfg.Outages)
 	return s
@@ -139,6 +141,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.serve(w, r, geminiEmbeddings)
 		case strings.HasSuffix(path, "/completions"):
 			s.serve(w, r, completions)
+		case strings.HasSuffix(path, "/responses"):
+			s.serve(w, r, responses)
+		case strings.Contains(path, "/responses/"):
+			s.serveJob(w, r, path)
 		default:
 			s.notFound(w, r)
 		}
@@ -151,6 +157,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveLedger(w, r)
 	case path == "/healthz" || path == "":
 		_, _ = io.WriteString(w, "ok\n")
+	case strings.Contains(path, "/responses/"):
+		s.serveJob(w, r, path)
 	case strings.HasSuffix(path, "/models"):
 		s.serveModels(w, r)
 	case strings.Contains(path, "/models/"):

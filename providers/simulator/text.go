@@ -93,13 +93,13 @@ func ParseLatency(s string) (l Latency, err error) {
 	return l, err
 }
 
-// UnmarshalText reads the form "base=20ms,first=200ms,token=5ms,jitter=0.3";
+// UnmarshalText reads the form "base=20ms,first=200ms,token=5ms,jitter=0.3,queue=5s";
 // first_token and per_token are understood too.
 func (l *Latency) UnmarshalText(text []byte) error {
 	*l = Latency{}
 	first, token := into(&l.FirstToken, parseDuration), into(&l.PerToken, parseDuration)
 	return setters{
-		"base": into(&l.Base, parseDuration), "jitter": into(&l.Jitter, parseFloat),
+		"base": into(&l.Base, parseDuration), "jitter": into(&l.Jitter, parseFloat), "queue": into(&l.Queue, parseDuration),
 		"first": first, "first_token": first, "token": token, "per_token": token,
 	}.read("latency", string(text))
 }

@@ -60,7 +60,7 @@ func (x *exchange) usageMode() string {
 	}
 	mode := random.Pick(x.ask.seed, "usage", x.server.cfg.Usage)
 	p := x.ask.protocol
-	if p.likeChat() {
+	if p.likeChat() && p != responses {
 		p = chat
 	}
 	for _, m := range usageModes {

@@ -249,14 +249,28 @@ func (s *Session) keepIndex() error {
 // told from a new one.
 func (s *Session) sayStart(st *store.Run) {
 	sum := st.Totals().Sum()
-	if sum.Rows == 0 {
+	if sum.Rows == 0 && len(st.Unknown()) == 0 {
 		s.Log.Info(fmt.Sprintf("%s: %s × %s into %s", s.Plan.Name, words.Counted(s.Dataset.Info().Selected, "row"),
 			words.Counted(int64(len(s.Plan.Models)), "model"), words.FromHere(s.Plan.Out)))
 		return
 	}
 	s.Log.Info(fmt.Sprintf("%s: resuming %s, %d of %d answers are on record",
 		s.Plan.Name, s.Plan.Out, sum.Rows, s.items()))
-	if n := len(st.Unknown()); n > 0 {
+	s.sayUnknown(st)
+}
+
+// sayUnknown says what becomes of requests whose outcome nobody knows.
+func (s *Session) sayUnknown(st *store.Run) {
+	unknown, asked := st.Unknown(), int64(0)
+	for _, u := range unknown {
+		if u.Job != "" {
+			asked++
+		}
+	}
+	if asked > 0 {
+		s.Log.Info(words.Counted(asked, "answer") + " that a server was making in the background will be asked for by id, not sent again")
+	}
+	if n := int64(len(unknown)) - asked; n > 0 {
 		what := "they will be sent again (--on-unknown skip leaves them)"
 		if s.Plan.SkipUnknown {
 			what = "they are recorded as unknown"

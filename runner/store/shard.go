@@ -248,7 +248,7 @@ func (u *Shard) unknown(item int64, t *journal.History) []rundir.Unknown {
 	for _, in := range t.Intents {
 		list = append(list, rundir.Unknown{
 			Model: u.model, Shard: u.key.Shard, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.At,
-			WorstTokens: in.WorstTokens, WorstCost: in.WorstCost,
+			WorstTokens: in.WorstTokens, WorstCost: in.WorstCost, Job: in.Job,
 		})
 	}
 	return list

@@ -190,7 +190,7 @@ func (st *StatusInfo) addAttemptHistories(model string, shard int, j *journal.In
 			}
 			st.Unknown = append(st.Unknown, rundir.Unknown{
 				Model: model, Shard: shard, Row: row, Epoch: epoch, Attempt: in.Attempt, At: in.At,
-				WorstTokens: in.WorstTokens, WorstCost: in.WorstCost,
+				WorstTokens: in.WorstTokens, WorstCost: in.WorstCost, Job: in.Job,
 			})
 		}
 	}

@@ -153,6 +153,8 @@ type Unknown struct {
 	At          time.Time          `json:"at"`
 	WorstTokens int64              `json:"worst_tokens"`
 	WorstCost   nightshift.NanoUSD `json:"worst_cost_nano_usd"`
+	// Job is the id under which the server can be asked for the answer.
+	Job string `json:"job,omitempty"`
 }
 
 // An Extension is what the dataset was before rows were added to it.

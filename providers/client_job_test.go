@@ -1,0 +1,99 @@
+package providers_test
+
+import (
+	"context"
+	"testing"
+
+	"nightshift"
+	"nightshift/providers"
+	"nightshift/providers/limits"
+)
+
+// A jobWire makes answers in the background: it says under which id, or is asked
+// for one.
+type jobWire struct {
+	script
+	asked []string
+}
+
+func (w *jobWire) Send(ctx context.Context, p providers.Prepared) providers.Exchange {
+	w.asked = append(w.asked, p.Job)
+	if p.Job == "" && p.Accepted != nil {
+		p.Accepted("resp_new")
+	}
+	return w.script.Send(ctx, p)
+}
+
+func TestJobsAreOnRecord(t *testing.T) {
+	wire := &jobWire{script: script{say: lastly(good())}}
+	client := newClient(wire)
+	seen := &notebook{}
+	if _, err := client.Complete(t.Context(), nightshift.Request{Model: "m", AttemptLog: seen}); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen.accepted) != 1 || seen.accepted[0].Job != "resp_new" || seen.accepted[0].Route != "one" || seen.accepted[0].WorstTokens != seen.intents[0].WorstTokens {
+		t.Errorf("%+v after %+v", seen.accepted, seen.intents)
+	}
+}
+
+// An answer that an earlier process asked for is taken up: one attempt, booked
+// once, on the route that was asked, and no new intent. When it is gone, the
+// request is sent again, as another attempt.
+func TestJobsOfAnEarlierProcess(t *testing.T) {
+	first := &notebook{}
+	_, _ = newClient(&script{say: lastly(good())}).Complete(t.Context(), nightshift.Request{Model: "m", AttemptLog: first})
+	worst := first.intents[0].WorstTokens
+	gone := bad(nightshift.ClassCut, 404)
+	gone.Err.MaybeBilled, gone.Sent = true, true
+	for _, tc := range []struct {
+		name     string
+		say      func(int, string) providers.Exchange
+		asked    int
+		classes  string
+		intents  int
+		maxSpent int64
+	}{
+		{"there", lastly(good()), 1, "ok", 0, 35},
+		{"gone", lastly(gone, good()), 2, "cut ok", 1, worst + 35},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			wire := &jobWire{script: script{say: tc.say}}
+			client := newClient(wire)
+			client.Budget = &limits.Budget{Tokens: 2 * worst}
+			client.Budget.Spend(worst, 0) // as a start books what is not known
+			seen := &notebook{}
+			earlier := nightshift.Attempt{N: 1, Class: nightshift.ClassUnknownOutcome, Job: "resp_old", Route: "one", WorstTokens: worst, MaybeBilled: true}
+			resp, err := client.Complete(t.Context(), nightshift.Request{Model: "m", AttemptLog: seen, Attempts: []nightshift.Attempt{earlier}})
+			if err != nil || len(wire.asked) != tc.asked || wire.asked[0] != "resp_old" || classesOf(resp.Attempts) != tc.classes || len(seen.intents) != tc.intents {
+				t.Errorf("%v, asked %q, %s, %d intents", err, wire.asked, classesOf(resp.Attempts), len(seen.intents))
+			}
+			if spent, _ := client.Budget.Spent(); spent > tc.maxSpent || spent < 35 {
+				t.Errorf("spent %d, want at most %d", spent, tc.maxSpent)
+			}
+			if reserved, _, _ := client.Budget.Reserved(); reserved != 0 {
+				t.Errorf("%d reserved", reserved)
+			}
+		})
+	}
+}
+
+// Work that failed before, and outcomes that nobody can be asked for, are sent
+// again.
+func TestJobsThatCannotBeAskedFor(t *testing.T) {
+	lost := nightshift.Attempt{N: 1, Class: nightshift.ClassUnknownOutcome, WorstTokens: 9, MaybeBilled: true}
+	old := lost
+	old.Job = "resp_old"
+	failed := nightshift.Attempt{N: 2, Class: nightshift.ClassServer}
+	for name, req := range map[string]nightshift.Request{
+		"no id":            {Attempts: []nightshift.Attempt{lost}},
+		"another since":    {Attempts: []nightshift.Attempt{old, failed}},
+		"a settled record": {Attempts: []nightshift.Attempt{old}, Settled: 1},
+	} {
+		wire := &jobWire{script: script{say: lastly(good())}}
+		req.Model = "m"
+		resp, err := newClient(wire).Complete(t.Context(), req)
+		if err != nil || len(wire.asked) != 1 || wire.asked[0] != "" || len(resp.Attempts) != len(req.Attempts)+1 {
+			t.Errorf("%s: %v, asked %q, %d attempts", name, err, wire.asked, len(resp.Attempts))
+		}
+	}
+}
