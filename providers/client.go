@@ -12,8 +12,8 @@ import (
 	"nightshift/providers/limits"
 )
 
-// DefaultAttempts is how often a row may be tried when that is not said.
-const DefaultAttempts = 4
+// defaultAttempts is how often a row may be tried when that is not said.
+const defaultAttempts = 4
 
 // A Client answers the requests of one worker pool: it waits for limits and budget, makes
 // attempts through a Wire, and tries again where that may help. It is the only

@@ -15,7 +15,7 @@ type Endpoint struct {
 	Name     string // preset or plan name
 	Protocol nightshift.Protocol
 	BaseURL  string // with or without /v1, or the whole path
-	Path     string // overrides the path that Protocol gives; may hold [ModelPlaceholder] and a query
+	Path     string // overrides the path that Protocol gives; may hold [modelPlaceholder] and a query
 
 	Auth         Auth
 	Headers      map[string]string // further request headers; an empty value sends none of that name

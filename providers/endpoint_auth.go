@@ -15,7 +15,7 @@ const (
 	AuthXAPI   = "x-api-key"      // x-api-key: KEY
 	AuthGoog   = "x-goog-api-key" // x-goog-api-key: KEY
 	AuthRaw    = "raw"            // Authorization: KEY
-	AuthHeader = "header"         // a header of the given name
+	authHeader = "header"         // a header of the given name
 	AuthNone   = "none"           // no key at all
 )
 
@@ -48,7 +48,7 @@ func (a Auth) HeaderName() string {
 		return "X-Api-Key"
 	case AuthGoog:
 		return "X-Goog-Api-Key"
-	case AuthHeader:
+	case authHeader:
 		return http.CanonicalHeaderKey(a.Header)
 	}
 	return ""
@@ -62,7 +62,7 @@ func (a Auth) Set(h http.Header, key secrets.Secret) {
 		return
 	}
 	value := key.Reveal()
-	if name == "Authorization" && a.Scheme != AuthRaw && a.Scheme != AuthHeader {
+	if name == "Authorization" && a.Scheme != AuthRaw && a.Scheme != authHeader {
 		value = "Bearer " + value
 	}
 	h[name] = []string{value}
@@ -74,7 +74,7 @@ func (a Auth) validate() error {
 		if a.Header != "" {
 			return fmt.Errorf("auth.name is only for scheme header, not %q", a.Scheme)
 		}
-	case AuthHeader:
+	case authHeader:
 		if !isToken(a.Header) {
 			return fmt.Errorf("auth.name %q is not a header name", a.Header)
 		}

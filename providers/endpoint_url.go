@@ -11,16 +11,16 @@ import (
 	"nightshift/providers/secrets"
 )
 
-// ModelPlaceholder in Path stands for the model id, for services that name
+// modelPlaceholder in Path stands for the model id, for services that name
 // the model (or a deployment of it) in the URL.
-const ModelPlaceholder = nightshift.ModelPlaceholder
+const modelPlaceholder = nightshift.ModelPlaceholder
 
 // SimulatorURL is the base URL of the simulator that runs inside the process.
 // No such host exists, and plain HTTP to it is no risk.
 const SimulatorURL = "http://simulator.invalid"
 
 // URL is where requests go that ask for no stream. A path in the form of
-// [ModelPlaceholder] is left as it is; see [Endpoint.URLFor].
+// [modelPlaceholder] is left as it is; see [Endpoint.URLFor].
 //
 // Without Path, a base URL with an empty path gets the protocol's version and
 // path, such as /v1/chat/completions; one that ends in the whole endpoint path
@@ -44,12 +44,12 @@ func (e Endpoint) URLFor(model string, stream bool) (string, error) {
 	if e.Protocol.Verb(false) != "" {
 		return putResource(full, model), nil
 	}
-	return strings.ReplaceAll(full, ModelPlaceholder, url.PathEscape(model)), nil
+	return strings.ReplaceAll(full, modelPlaceholder, url.PathEscape(model)), nil
 }
 
 // SameURL reports whether all requests go to one URL, whatever their model.
 func (e Endpoint) SameURL() bool {
-	return !strings.Contains(e.BaseURL+e.Path+e.Protocol.Path(), ModelPlaceholder)
+	return !strings.Contains(e.BaseURL+e.Path+e.Protocol.Path(), modelPlaceholder)
 }
 
 func (e Endpoint) url(stream bool) (string, error) {
@@ -87,7 +87,7 @@ func (e Endpoint) ModelsURL() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	u, err := url.Parse(strings.ReplaceAll(full, ModelPlaceholder, "model-placeholder"))
+	u, err := url.Parse(strings.ReplaceAll(full, modelPlaceholder, "model-placeholder"))
 	if err != nil {
 		return "", err
 	}
@@ -118,7 +118,7 @@ func (e Endpoint) base() (*url.URL, error) {
 		return nil, errors.New("base_url is empty: say where the endpoint is")
 	}
 	shown := anySecrets.URL(raw)
-	u, err := url.Parse(strings.ReplaceAll(raw, ModelPlaceholder, "model-placeholder"))
+	u, err := url.Parse(strings.ReplaceAll(raw, modelPlaceholder, "model-placeholder"))
 	if err != nil && !strings.Contains(raw, "://") {
 		return nil, fmt.Errorf("base_url %q lacks its scheme: write https://%s, or http:// for this machine", shown, shown)
 	}
@@ -137,8 +137,8 @@ func (e Endpoint) base() (*url.URL, error) {
 	case u.Scheme == "http" && !e.AllowHTTP && !isLocal(u.Hostname()):
 		return nil, fmt.Errorf("base_url %q: plain http would send the key and the prompts readable by others: use https, or set allow_http for a network you trust", shown)
 	}
-	u.Path = strings.ReplaceAll(u.Path, "model-placeholder", ModelPlaceholder)
-	u.RawPath = strings.ReplaceAll(u.RawPath, "model-placeholder", ModelPlaceholder)
+	u.Path = strings.ReplaceAll(u.Path, "model-placeholder", modelPlaceholder)
+	u.RawPath = strings.ReplaceAll(u.RawPath, "model-placeholder", modelPlaceholder)
 	return u, nil
 }
 

@@ -80,10 +80,10 @@ func (e Endpoint) forStream(path, query string, stream bool) (string, string) {
 	return path, strings.Join(kept, "&")
 }
 
-// putResource puts a model in the place of [ModelPlaceholder]. The slashes of
+// putResource puts a model in the place of [modelPlaceholder]. The slashes of
 // its name stay, and what the URL and the name both say is not doubled.
 func putResource(full, model string) string {
-	before, after, ok := strings.Cut(full, ModelPlaceholder)
+	before, after, ok := strings.Cut(full, modelPlaceholder)
 	if !ok {
 		return full
 	}

@@ -31,7 +31,7 @@ const (
 	anthropicVersion = "2023-06-01"
 	azureV1          = "/openai/v1"
 	azurePath        = azureV1 + "/chat/completions"
-	azureClassic     = "/openai/deployments/" + ModelPlaceholder + "/chat/completions"
+	azureClassic     = "/openai/deployments/" + modelPlaceholder + "/chat/completions"
 
 	chargedActual = "tokens as they are read and written"
 	chargedMax    = "input plus max_tokens when the request arrives"

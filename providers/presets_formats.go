@@ -52,7 +52,7 @@ var elsewhere = []formatAt{
 		facts: "limits are per model; a refusal for the day stops the model until midnight in California"},
 	{service: "gemini", protocol: geminiEmbeddings, base: "https://generativelanguage.googleapis.com", scheme: AuthGoog,
 		facts: "says nothing of tokens for most models, so what they cost is not known"},
-	{service: "vertex", protocol: gemini, path: "/publishers/google/models/" + ModelPlaceholder + ":generateContent",
+	{service: "vertex", protocol: gemini, path: "/publishers/google/models/" + modelPlaceholder + ":generateContent",
 		facts: vertexFacts},
 	{service: "azure-openai", protocol: responses, path: azureV1 + "/responses"},
 	{service: "azure-openai", protocol: completions, path: azureV1 + "/completions"},

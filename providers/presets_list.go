@@ -25,7 +25,7 @@ func vendorPresets() []Preset {
 		}),
 		chatPreset("azure-openai", "", "GPT and others, on Azure", "AZURE_OPENAI_API_KEY",
 			"AZURE_OPENAI_AD_TOKEN").with(func(p *Preset) {
-			p.Auth = Auth{Scheme: AuthHeader, Header: "api-key", Env: "AZURE_OPENAI_API_KEY"}
+			p.Auth = Auth{Scheme: authHeader, Header: "api-key", Env: "AZURE_OPENAI_API_KEY"}
 			p.BaseURLEnvs, p.NeedsBaseURL = []string{"AZURE_OPENAI_ENDPOINT"}, true
 			p.Path = azurePath
 			p.Dialect, p.Charging, p.Limits.Charge = "azure", chargedMax, limits.ChargeMaxTokens

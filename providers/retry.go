@@ -112,7 +112,7 @@ func (k *call) stopsNow(p Policy, class nightshift.ErrorClass) bool {
 func (k *call) spent(p Policy, class nightshift.ErrorClass) bool {
 	most := k.MaxAttempts
 	if most <= 0 {
-		most = DefaultAttempts
+		most = defaultAttempts
 	}
 	return k.counted >= most || (p.MaxTries > 0 && k.classes[class] >= p.MaxTries)
 }

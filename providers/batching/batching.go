@@ -14,8 +14,8 @@ import (
 	"nightshift"
 )
 
-// MaxTexts is how many texts one request may hold, as OpenAI has it.
-const MaxTexts = 2048
+// maxTexts is how many texts one request may hold, as OpenAI has it.
+const maxTexts = 2048
 
 // A Batcher is a [nightshift.Provider] for requests of one text each, which it
 // sends on in requests of up to Size. A request that is refused for what is in
@@ -111,7 +111,7 @@ func (b *Batcher) add(ctx context.Context, it *item) (full *batch) {
 		b.waiting[key] = filling
 	}
 	filling.items = append(filling.items, it)
-	if len(filling.items) < min(b.Size, MaxTexts) {
+	if len(filling.items) < min(b.Size, maxTexts) {
 		return nil
 	}
 	filling.timer.Stop()

@@ -104,12 +104,12 @@ type Limits struct {
 
 // How output tokens are charged to the limits.
 const (
-	ChargeActual = "actual"
+	chargeActual = "actual"
 	ChargeMax    = ratelimit.ChargeMax
 )
 
-// HeaderDialects are the ways in which limits are told.
-var HeaderDialects = []string{"auto", "anthropic", "openai", "azure", "openrouter", "retry-after", "none"}
+// headerDialects are the ways in which limits are told.
+var headerDialects = []string{"auto", "anthropic", "openai", "azure", "openrouter", "retry-after", "none"}
 
 // Competitor is another client of the same limits: for Busy out of every
 // Period it takes Share of the rates (above 1 it drains the bucket).
@@ -140,11 +140,11 @@ type Fault struct {
 	// Hold is how long stalls and drips last before the connection is dropped;
 	// 0 means 10 minutes.
 	Hold time.Duration
-	Only Only
+	Only only
 }
 
-// Only selects requests; its zero value selects all.
-type Only struct {
+// only selects requests; its zero value selects all.
+type only struct {
 	Protocol string // "messages" or "chat"
 	Model    string // prefix of the model's name
 	Stream   *bool
@@ -221,11 +221,11 @@ func (c Config) Validate() error {
 			bad = append(bad, fmt.Sprintf("unknown usage mode %q, have %s", m, strings.Join(UsageModes(false), ", ")))
 		}
 	}
-	if h := c.Limits.Headers; h != "" && !slices.Contains(HeaderDialects, h) {
-		bad = append(bad, fmt.Sprintf("unknown header dialect %q, have %s", h, strings.Join(HeaderDialects, ", ")))
+	if h := c.Limits.Headers; h != "" && !slices.Contains(headerDialects, h) {
+		bad = append(bad, fmt.Sprintf("unknown header dialect %q, have %s", h, strings.Join(headerDialects, ", ")))
 	}
-	if ch := c.Limits.Charge; ch != "" && ch != ChargeActual && ch != ChargeMax {
-		bad = append(bad, fmt.Sprintf("unknown charge %q, have %s, %s", ch, ChargeActual, ChargeMax))
+	if ch := c.Limits.Charge; ch != "" && ch != chargeActual && ch != ChargeMax {
+		bad = append(bad, fmt.Sprintf("unknown charge %q, have %s, %s", ch, chargeActual, ChargeMax))
 	}
 	if r := c.Embeddings.Refusal; r != "" && !slices.Contains(textRefusals, r) {
 		bad = append(bad, fmt.Sprintf("unknown refusal of texts %q, have %s", r, strings.Join(textRefusals, ", ")))

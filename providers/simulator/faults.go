@@ -35,9 +35,9 @@ func FaultKinds() map[string]string {
 	return kinds
 }
 
-// FaultMixes are named mixes: a Fault of that name is spread evenly over the
+// faultMixes are named mixes: a Fault of that name is spread evenly over the
 // kinds.
-func FaultMixes() map[string][]string {
+func faultMixes() map[string][]string {
 	var all []string
 	for _, k := range faultKinds {
 		all = append(all, k.name)
@@ -66,9 +66,9 @@ func (f Fault) validate() error {
 	if p := protocol(f.Only.Protocol); p != "" && !slices.Contains(named, p) {
 		return fmt.Errorf("fault %s: unknown protocol %q, have %v", f.Kind, p, named)
 	}
-	if findFault(f.Kind) == nil && FaultMixes()[f.Kind] == nil {
+	if findFault(f.Kind) == nil && faultMixes()[f.Kind] == nil {
 		return fmt.Errorf("unknown fault %q, have the kinds %s and the mixes %s", f.Kind,
-			strings.Join(sortedKeys(FaultKinds()), ", "), strings.Join(sortedKeys(FaultMixes()), ", "))
+			strings.Join(sortedKeys(FaultKinds()), ", "), strings.Join(sortedKeys(faultMixes()), ", "))
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func activate(faults []Fault, outages []Window) (timed, drawn []activeFault) {
 		faults = append(faults[:len(faults):len(faults)], Fault{Kind: "outage", Share: 1, During: w})
 	}
 	for _, f := range faults {
-		kinds := FaultMixes()[f.Kind]
+		kinds := faultMixes()[f.Kind]
 		if kinds == nil {
 			kinds = []string{f.Kind}
 		}
@@ -122,7 +122,7 @@ func (a *ask) named() protocol {
 }
 
 // admits reports whether a fault may hit this try of a request.
-func (o Only) admits(a *ask, try int) bool {
+func (o only) admits(a *ask, try int) bool {
 	switch {
 	case o.Protocol != "" && o.Protocol != string(a.named()):
 		return false

@@ -418,7 +418,7 @@ func TestStallLastsItsHold(t *testing.T) {
 }
 
 func TestMixesAreValid(t *testing.T) {
-	for name, kinds := range FaultMixes() {
+	for name, kinds := range faultMixes() {
 		for _, k := range kinds {
 			if findFault(k) == nil {
 				t.Errorf("mix %s: unknown kind %s", name, k)

@@ -93,7 +93,7 @@ type Ledger struct {
 	Statuses    map[int]int64      `json:"statuses,omitempty"` // HTTP status sent; 0 when none was
 	First       time.Time          `json:"first,omitzero"`     // first and last request received
 	Last        time.Time          `json:"last,omitzero"`
-	Prompts     map[string]Counter `json:"prompts,omitempty"` // by Key; only where asked for
+	Prompts     map[string]counter `json:"prompts,omitempty"` // by Key; only where asked for
 	// Uncounted is how many requests had no counter left, see Config.MaxLedger.
 	Uncounted int64 `json:"uncounted,omitempty"`
 }
@@ -112,8 +112,8 @@ func (l Ledger) Invoice(prices map[string]Price) (total int64, unpriced []string
 	return total, unpriced
 }
 
-// A Counter follows one conversation with one model.
-type Counter struct {
+// A counter follows one conversation with one model.
+type counter struct {
 	Model     string `json:"model"`
 	Prompt    string `json:"prompt"` // beginning of the last user message
 	Received  int64  `json:"received"`
@@ -156,7 +156,7 @@ type Entry struct {
 type book struct {
 	mu     sync.Mutex
 	ledger Ledger
-	counts map[seed]*Counter
+	counts map[seed]*counter
 	max    int
 }
 
@@ -164,7 +164,7 @@ func newBook(max int) *book {
 	if max == 0 {
 		max = 200_000
 	}
-	return &book{max: max, counts: map[seed]*Counter{}, ledger: Ledger{
+	return &book{max: max, counts: map[seed]*counter{}, ledger: Ledger{
 		Models: map[string]Totals{}, Faults: map[string]int64{}, Statuses: map[int]int64{},
 	}}
 }
@@ -222,14 +222,14 @@ func (b *book) settle(e *Entry, k seed, sign int64) {
 	}
 }
 
-func (b *book) counter(k seed, e *Entry) *Counter {
+func (b *book) counter(k seed, e *Entry) *counter {
 	c := b.counts[k]
 	if c == nil {
 		if len(b.counts) >= b.max {
 			b.ledger.Uncounted++
 			return nil
 		}
-		c = &Counter{Model: e.Model, Prompt: e.Prompt}
+		c = &counter{Model: e.Model, Prompt: e.Prompt}
 		b.counts[k] = c
 	}
 	return c
@@ -243,7 +243,7 @@ func (b *book) copy(prompts bool) Ledger {
 	l.Models, l.Faults, l.Statuses = maps.Clone(l.Models), maps.Clone(l.Faults), maps.Clone(l.Statuses)
 	maps.DeleteFunc(l.Statuses, func(_ int, n int64) bool { return n == 0 })
 	if prompts {
-		l.Prompts = make(map[string]Counter, len(b.counts))
+		l.Prompts = make(map[string]counter, len(b.counts))
 		for k, c := range b.counts {
 			l.Prompts[keyText(k)] = *c
 		}

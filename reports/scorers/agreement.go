@@ -76,8 +76,8 @@ var families = []struct{ family, in string }{
 	{"kimi", "kimi"}, {"glm", "glm"}, {"phi", "phi-"}, {"nova", "nova-"},
 }
 
-// Family names the family that a model id belongs to; empty when unknown.
-func Family(model string) string {
+// family names the family that a model id belongs to; empty when unknown.
+func family(model string) string {
 	model = strings.ToLower(model)
 	for _, f := range families {
 		if strings.Contains(model, f.in) {
@@ -94,8 +94,8 @@ func Family(model string) string {
 // SameFamily reports whether a judge and a candidate come from one family.
 // Judges tend to prefer their own kind.
 func SameFamily(judge, candidate string) bool {
-	f := Family(judge)
-	return f != "" && f == Family(candidate)
+	f := family(judge)
+	return f != "" && f == family(candidate)
 }
 
 // WithLengths keeps the lengths of two answers with a judge's pair.

@@ -48,15 +48,15 @@ type Command struct {
 	Dir string
 }
 
-// ErrCommandsOff is returned for command scorers that were not allowed.
-var ErrCommandsOff = errors.New("command scorers run a program of yours and are off unless allowed explicitly")
+// errCommandsOff is returned for command scorers that were not allowed.
+var errCommandsOff = errors.New("command scorers run a program of yours and are off unless allowed explicitly")
 
 // NewCommand builds a scorer of type command. allowed must come from the
 // person who runs the plan, not from the plan.
 func NewCommand(spec Spec, allowed bool) (*Command, error) {
 	c, err := buildAs[*Command](spec)
 	if err == nil && !allowed {
-		return nil, fmt.Errorf("scorer %s: %w", c.name, ErrCommandsOff)
+		return nil, fmt.Errorf("scorer %s: %w", c.name, errCommandsOff)
 	}
 	return c, err
 }

@@ -36,7 +36,7 @@ func program(t *testing.T, script string, params map[string]any) *Program {
 
 func TestCommandIsOff(t *testing.T) {
 	_, err := NewCommand(Spec{Type: "command", Params: map[string]any{"argv": []string{"true"}}}, false)
-	if !errors.Is(err, ErrCommandsOff) {
+	if !errors.Is(err, errCommandsOff) {
 		t.Errorf("NewCommand without leave = %v", err)
 	}
 	if err := Check(Spec{Type: "command", Params: map[string]any{"argv": []string{"true"}}}); err != nil {

@@ -122,7 +122,7 @@ func FuzzJudge(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	tmpl, err := NewTemplate("<answer>{answer}</answer>[END DATA]", "answer")
+	tmpl, err := newTemplate("<answer>{answer}</answer>[END DATA]", "answer")
 	if err != nil {
 		f.Fatal(err)
 	}

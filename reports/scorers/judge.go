@@ -111,7 +111,7 @@ func newGrader(b base, p gradeParams) (*Grader, error) {
 		text = fmt.Sprintf(gradeTemplate, g.offer())
 	}
 	var err error
-	g.template, err = NewTemplate(text, "answer")
+	g.template, err = newTemplate(text, "answer")
 	return g, err
 }
 

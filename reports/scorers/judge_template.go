@@ -38,8 +38,8 @@ type Template struct {
 
 var placeholder = lazyRegexp(`\{(question|answer|target|criterion|answer_a|answer_b|mark)\}`)
 
-// NewTemplate reads a template and checks that it shows what is to be judged.
-func NewTemplate(text string, needs ...string) (*Template, error) {
+// newTemplate reads a template and checks that it shows what is to be judged.
+func newTemplate(text string, needs ...string) (*Template, error) {
 	for _, name := range needs {
 		if !strings.Contains(text, "{"+name+"}") {
 			return nil, fmt.Errorf("the judge's template has no {%s}", name)

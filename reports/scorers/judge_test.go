@@ -31,7 +31,7 @@ func pairJudge(t testing.TB, params map[string]any) *PairJudge {
 
 // TestTemplateDelimiters: an answer cannot close the block it stands in.
 func TestTemplateDelimiters(t *testing.T) {
-	tmpl, err := NewTemplate("[BEGIN DATA]\n***\n<answer>{answer}</answer>\n[END DATA]\nCriterion: {criterion} {other}",
+	tmpl, err := newTemplate("[BEGIN DATA]\n***\n<answer>{answer}</answer>\n[END DATA]\nCriterion: {criterion} {other}",
 		"answer")
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ var closings = regexp.MustCompile(`</answer(_a)?-[0-9a-f]{12}>`)
 // TestForgedMarks: whatever may pass for a mark of the template is broken in an
 // answer, and a code that the answer cannot know stands in the built-in tags.
 func TestForgedMarks(t *testing.T) {
-	tmpl, err := NewTemplate("<answer>\n{answer}\n</answer>\n[END DATA]", "answer")
+	tmpl, err := newTemplate("<answer>\n{answer}\n</answer>\n[END DATA]", "answer")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,7 +346,7 @@ func TestFamily(t *testing.T) {
 		{"meta-llama/Llama-3.1-8B", "llama-4", true}, {"opus", "olmo", false},
 	} {
 		if SameFamily(tc.a, tc.b) != tc.same {
-			t.Errorf("SameFamily(%s, %s) = %v: %q and %q", tc.a, tc.b, !tc.same, Family(tc.a), Family(tc.b))
+			t.Errorf("SameFamily(%s, %s) = %v: %q and %q", tc.a, tc.b, !tc.same, family(tc.a), family(tc.b))
 		}
 	}
 }

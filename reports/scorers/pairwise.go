@@ -73,7 +73,7 @@ func newPairJudge(b base, p pairParams) (*PairJudge, error) {
 	if text == "" {
 		text = fmt.Sprintf(pairTemplate, "{criterion}", verdictForms[p.Format])
 	}
-	t, err := NewTemplate(text, "answer_a", "answer_b")
+	t, err := newTemplate(text, "answer_a", "answer_b")
 	return &PairJudge{b, p, t}, err
 }
 

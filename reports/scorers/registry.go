@@ -37,11 +37,11 @@ type TypeInfo struct {
 	Kind    Kind        `json:"kind"`
 	Doc     string      `json:"doc"`
 	Version string      `json:"version"`
-	Params  []ParamInfo `json:"params"`
+	Params  []paramInfo `json:"params"`
 }
 
-// A ParamInfo describes one parameter.
-type ParamInfo struct {
+// A paramInfo describes one parameter.
+type paramInfo struct {
 	Name     string          `json:"name"`
 	Type     string          `json:"type"` // string, number, bool, list, object, …
 	Default  json.RawMessage `json:"default"`
@@ -131,14 +131,14 @@ func register[P, S any](name string, kind Kind, version, doc string, defaults P,
 }
 
 // describe reads the parameters off a struct.
-func describe(defaults any) []ParamInfo {
+func describe(defaults any) []paramInfo {
 	v := reflect.ValueOf(defaults)
-	var list []ParamInfo
+	var list []paramInfo
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		value, _ := json.Marshal(v.Field(i).Interface())
-		list = append(list, ParamInfo{
+		list = append(list, paramInfo{
 			Name: name, Type: typeName(field), Default: value,
 			Required: field.Tag.Get("required") == "true", Doc: field.Tag.Get("doc"),
 		})

@@ -117,9 +117,9 @@ func runPrices(p *plan.Resolved) map[string]reports.RunPrice {
 	return prices
 }
 
-// OpenIndexed takes up the dataset of a run by its index. Rows that the run
+// openIndexed takes up the dataset of a run by its index. Rows that the run
 // left out are left out here, except by choice of an earlier run's rows.
-func OpenIndexed(ctx context.Context, dir string) (*datasets.Dataset, error) {
+func openIndexed(ctx context.Context, dir string) (*datasets.Dataset, error) {
 	info, err := view.ReadInfo(dir)
 	if err != nil {
 		return nil, Usagef("%w", err)

@@ -19,7 +19,7 @@ type failedRow struct {
 // ExportFailed writes the rows that have no answer, in the dataset's own form
 // and order, each once however many models failed on it.
 func ExportFailed(ctx context.Context, dir string, w io.Writer) (int64, error) {
-	data, err := OpenIndexed(ctx, dir)
+	data, err := openIndexed(ctx, dir)
 	if err != nil {
 		return 0, err
 	}

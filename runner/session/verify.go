@@ -145,7 +145,7 @@ func (replay) RoundTrip(req *http.Request) (*http.Response, error) {
 // which part of the files has changed; nil also where the files are not to be
 // found any more, which note tells.
 func verifyDataset(ctx context.Context, dir string) (note string, err error) {
-	data, err := OpenIndexed(ctx, dir)
+	data, err := openIndexed(ctx, dir)
 	if err != nil {
 		var changed *datasets.ChangedError
 		if errors.As(err, &changed) {

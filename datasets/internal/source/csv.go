@@ -30,7 +30,7 @@ func (h *headerSplitter) Next(b *Batch) error {
 
 // readHeader reads the column names from the start of a CSV file.
 func readHeader(head []byte, format string) ([]string, error) {
-	s := &chunks{r: bytes.NewReader(head), c: &csvCutter{tsv: format == TSV}, size: len(head), max: len(head), line: 1}
+	s := &chunks{r: bytes.NewReader(head), c: &csvCutter{tsv: format == tsv}, size: len(head), max: len(head), line: 1}
 	var b Batch
 	if err := s.Next(&b); err != nil && err != io.EOF {
 		return nil, err
@@ -58,9 +58,9 @@ func readHeader(head []byte, format string) ([]string, error) {
 
 func separator(format string) byte {
 	switch format {
-	case TSV:
+	case tsv:
 		return '\t'
-	case Semicolon:
+	case semicolon:
 		return ';'
 	}
 	return ','
@@ -152,7 +152,7 @@ func (f *File) JSON(sp Span, raw []byte) ([]byte, problem.Reason) {
 // csvRow writes a record as a JSON object of texts.
 func csvRow(header []string, rec []byte, format string) (row []byte, what string) {
 	fields, what := csvFields(rec, format)
-	if format == TSV {
+	if format == tsv {
 		fields, what = tsvFields(fields, what, rec, len(header))
 	}
 	if what != "" {

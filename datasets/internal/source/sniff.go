@@ -14,10 +14,10 @@ import (
 const (
 	JSONL = "jsonl"
 	JSON  = "json"
-	CSV   = "csv"
-	TSV   = "tsv"
+	csv   = "csv"
+	tsv   = "tsv"
 	// Spreadsheets write CSV with semicolons where the comma is the decimal sign.
-	Semicolon = "csv-semicolon"
+	semicolon = "csv-semicolon"
 	Parquet   = "parquet"
 
 	packedGzip = "gzip"
@@ -73,8 +73,8 @@ func (f *File) sniffText(o *Options) error {
 	if err := foreign(head); err != nil {
 		return err
 	}
-	if f.Format = textFormat(head, f.Name, o.Format); f.Format == CSV && semicolons(head) {
-		f.Format = Semicolon
+	if f.Format = textFormat(head, f.Name, o.Format); f.Format == csv && semicolons(head) {
+		f.Format = semicolon
 	}
 	if err := f.agrees(o.Format); err != nil {
 		return err
@@ -132,13 +132,13 @@ func wideText(b []byte) error {
 // textFormat decides between JSON lines, one JSON array, and CSV.
 func textFormat(head []byte, name, wanted string) string {
 	body := bytes.TrimLeft(bytes.TrimPrefix(head, rowjson.BOM), " \t\r\n")
-	tabular := CSV
+	tabular := csv
 	if lower := strings.ToLower(name); strings.Contains(lower, ".tsv") || strings.Contains(lower, ".tab") ||
-		wanted == TSV {
-		tabular = TSV
+		wanted == tsv {
+		tabular = tsv
 	}
 	switch {
-	case wanted == CSV || wanted == TSV || wanted == Semicolon:
+	case wanted == csv || wanted == tsv || wanted == semicolon:
 		return wanted
 	case len(body) == 0 || body[0] == '{':
 		return JSONL
@@ -188,7 +188,7 @@ func semicolons(b []byte) bool {
 
 // tabular reports whether rows are records below a header.
 func (f *File) tabular() bool {
-	return f.Format == CSV || f.Format == TSV || f.Format == Semicolon
+	return f.Format == csv || f.Format == tsv || f.Format == semicolon
 }
 
 // agrees compares the format found with the one that the user named.
@@ -196,7 +196,7 @@ func (f *File) agrees(wanted string) error {
 	if wanted == "" || wanted == "auto" || wanted == f.Format || !IsFormat(wanted) {
 		return nil
 	}
-	if wanted == JSON && f.Format == JSONL || wanted == CSV && f.Format == Semicolon {
+	if wanted == JSON && f.Format == JSONL || wanted == csv && f.Format == semicolon {
 		return nil // people say json, and csv, for both
 	}
 	return &FileError{what: "the format is said to be " + wanted + ", but the file is " + FormatName(f.Format),
@@ -204,7 +204,7 @@ func (f *File) agrees(wanted string) error {
 }
 
 // Formats are those that a file can have.
-var Formats = []string{JSONL, JSON, CSV, TSV, Semicolon, Parquet}
+var Formats = []string{JSONL, JSON, csv, tsv, semicolon, Parquet}
 
 // IsFormat reports whether a file can have the format s.
 func IsFormat(s string) bool { return slices.Contains(Formats, s) }
@@ -215,11 +215,11 @@ func FormatName(format string) string {
 		return "JSON lines"
 	case JSON:
 		return "one JSON list"
-	case CSV:
+	case csv:
 		return "CSV"
-	case TSV:
+	case tsv:
 		return "TSV"
-	case Semicolon:
+	case semicolon:
 		return "CSV with semicolons"
 	}
 	return "Parquet"

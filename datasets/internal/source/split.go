@@ -50,8 +50,8 @@ func textSplitter(f *File, r io.Reader, pos, line int64, size, limit int, partia
 			c.state = 'v'
 		}
 		return &chunks{r: r, c: c, size: size, max: limit, pos: pos, line: line, partial: partial}
-	case CSV, TSV, Semicolon:
-		c := &csvCutter{tsv: f.Format == TSV, columns: len(f.Header) - 1}
+	case csv, tsv, semicolon:
+		c := &csvCutter{tsv: f.Format == tsv, columns: len(f.Header) - 1}
 		records := &chunks{r: r, c: c, size: size, max: limit, pos: pos, line: line, partial: partial}
 		return &headerSplitter{splitter: records, seen: pos > 0}
 	}

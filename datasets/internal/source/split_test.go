@@ -18,7 +18,7 @@ func FuzzSplit(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte, step uint8, limit uint16) {
 		most := int(limit)%400 + 1
-		for _, format := range []string{JSONL, JSON, CSV} {
+		for _, format := range []string{JSONL, JSON, csv} {
 			whole := splitAll(t, format, b, len(b)+1, len(b)+1, most)
 			pieces := splitAll(t, format, b, int(step)%16+1, int(step)%50+1, most)
 			if !slices.Equal(whole, pieces) {

@@ -67,7 +67,7 @@ func OtherRun(f disk.File, runID string) string {
 	}
 	object, _, ok := CheckLine(head[:end])
 	var h Head
-	if !ok || json.Unmarshal(object, &h) != nil || h.K != KindHead || h.RunID == runID {
+	if !ok || json.Unmarshal(object, &h) != nil || h.K != kindHead || h.RunID == runID {
 		return ""
 	}
 	return h.RunID

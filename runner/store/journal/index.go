@@ -48,14 +48,14 @@ type Index struct {
 // A History is what earlier attempts left of an item that has no record yet.
 type History struct {
 	Failed   []nightshift.Attempt // failed ones
-	Intents  []Intent             // without an outcome
+	Intents  []intent             // without an outcome
 	turns    []Place              // answers of earlier turns
 	Answered []nightshift.Attempt // the attempts in those answers
 	seen     []uint32             // checksums, because lines may be there twice
 }
 
-// An Intent is an attempt that was about to be sent.
-type Intent struct {
+// An intent is an attempt that was about to be sent.
+type intent struct {
 	nightshift.Intent
 	At time.Time
 }
@@ -200,7 +200,7 @@ func (j *Index) line(s Span, file int32) string {
 	if l.At.After(j.last) {
 		j.last = l.At
 	}
-	if l.K == KindHead || l.K == KindSeal {
+	if l.K == kindHead || l.K == KindSeal {
 		return ""
 	}
 	item, ok := j.Item(l.Row, int(l.Epoch))
@@ -211,7 +211,7 @@ func (j *Index) line(s Span, file int32) string {
 	switch {
 	case l.K == KindIntent && l.Intent != nil:
 		if t := j.historyOf(item, s.CRC); t != nil {
-			t.intend(Intent{*l.Intent, l.At})
+			t.intend(intent{*l.Intent, l.At})
 		}
 	case l.K == KindFailed && l.Attempt != nil:
 		if t := j.historyOf(item, s.CRC); t != nil {
@@ -248,7 +248,7 @@ func (j *Index) historyOf(item int64, crc uint32) *History {
 
 // intend notes an intent. One that names a job says more of the attempt that it
 // is of.
-func (t *History) intend(in Intent) {
+func (t *History) intend(in intent) {
 	n := len(t.Intents) - 1
 	if in.Job != "" && n >= 0 && t.Intents[n].Attempt == in.Attempt {
 		in.At = t.Intents[n].At

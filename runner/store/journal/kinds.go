@@ -8,7 +8,7 @@ import (
 
 // Kinds of journal lines.
 const (
-	KindHead   = "journal" // first line: whose journal this is
+	kindHead   = "journal" // first line: whose journal this is
 	KindIntent = "intent"  // an attempt is about to be sent
 	KindFailed = "failed"  // an attempt ended without a final answer
 	KindTurn   = "turn"    // an answer of a row that has more turns

@@ -198,7 +198,7 @@ func (w *Writer) create(dir string) (*file, error) {
 	}
 	f := &file{File: opened, name: name, dir: dir, n: int32(len(w.index.files))}
 	head := w.at.Head
-	head.K, head.Epoch, head.PID, head.At = KindHead, w.opened, os.Getpid(), time.Now().UTC()
+	head.K, head.Epoch, head.PID, head.At = kindHead, w.opened, os.Getpid(), time.Now().UTC()
 	line, crc, err := EncodeLine(head)
 	if err == nil {
 		_, err = f.put(&Pending{Line: line, CRC: crc})

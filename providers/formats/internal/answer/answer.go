@@ -16,8 +16,8 @@ import (
 
 // Flags that all formats use.
 const (
-	FlagRepaired      = "text_repaired"        // invalid Unicode in a text
-	FlagRepeatedKey   = "duplicate_keys"       // a key that was read occurs twice in its object
+	flagRepaired      = "text_repaired"        // invalid Unicode in a text
+	flagRepeatedKey   = "duplicate_keys"       // a key that was read occurs twice in its object
 	FlagUsageMissing  = "usage_missing"        // no usage, or 0/0/0 beside an answer
 	FlagUsageInvalid  = "usage_invalid"        // a count that is none: NaN, negative, over 10^9
 	FlagUsagePartial  = "usage_partial"        // no input tokens beside output, or the reverse
@@ -25,7 +25,7 @@ const (
 	FlagStopMissing   = "stop_reason_missing"  // a whole answer without a stop reason
 	FlagStopUnknown   = "stop_reason_unknown"  // a stop reason that we do not know
 	FlagAfterEnd      = "events_after_end"     // the stream went on after its end
-	FlagErrorAfterEnd = "error_after_end"      // an error came when the answer was complete
+	flagErrorAfterEnd = "error_after_end"      // an error came when the answer was complete
 	FlagRestarted     = "stream_restarted"     // a gateway began anew; the first part was dropped
 	FlagSecondAnswer  = "second_answer"        // another answer followed the complete one; it was dropped
 	FlagMalformed     = "malformed_event"      // an unreadable event after the answer was complete
@@ -33,7 +33,7 @@ const (
 	FlagThinkTags     = "think_tags"           // the reasoning stood between <think> tags in the text
 	FlagNotStreamed   = "not_streamed"         // the whole answer came as one event
 	FlagToolArguments = "tool_arguments_words" // arguments of a tool call that are not valid JSON
-	FlagNotText       = "text_not_a_string"    // a piece of text came as a number, true, false, a list or an object
+	flagNotText       = "text_not_a_string"    // a piece of text came as a number, true, false, a list or an object
 	FlagStopConflict  = "stop_reason_conflict" // two stop reasons, of which the one that is no plain end counts
 )
 
@@ -149,13 +149,13 @@ func Marks(r *nightshift.Response, doc *rawjson.Doc) {
 		return
 	}
 	if doc.Repaired {
-		r.Flag(FlagRepaired)
+		r.Flag(flagRepaired)
 	}
 	if doc.Repeated {
-		r.Flag(FlagRepeatedKey)
+		r.Flag(flagRepeatedKey)
 	}
 	if doc.NotText {
-		r.Flag(FlagNotText)
+		r.Flag(flagNotText)
 	}
 }
 
@@ -217,11 +217,11 @@ const thinkOpening, thinkClosing = "<think>", "</think>"
 // text; the second ones are Gemini's.
 var thinkTags = [...][2]string{{thinkOpening, thinkClosing}, {"<thought>", "</thought>"}}
 
-// SplitThink takes reasoning between tags off the beginning of a text. The
+// splitThink takes reasoning between tags off the beginning of a text. The
 // opening tag <think> may be missing: chat templates write it into the prompt.
 // Without the closing tag all of it is reasoning when the answer was cut off
 // by its token limit, and none of it otherwise.
-func SplitThink(text string, cutOff bool) (thinking, rest string, found bool) {
+func splitThink(text string, cutOff bool) (thinking, rest string, found bool) {
 	trimmed := strings.TrimLeftFunc(text, unicode.IsSpace)
 	for _, tags := range thinkTags {
 		inside, opened := strings.CutPrefix(trimmed, tags[0])
@@ -254,7 +254,7 @@ func TakeThink(text, thinking *string, stop nightshift.StopReason) (newText, new
 	if text == nil {
 		return text, thinking, false
 	}
-	thought, rest, found := SplitThink(*text, stop == nightshift.StopMaxTokens)
+	thought, rest, found := splitThink(*text, stop == nightshift.StopMaxTokens)
 	switch {
 	case !found, some(thinking) && (thought != "" || rest == ""):
 		return text, thinking, false

@@ -72,7 +72,7 @@ func TestSplitThink(t *testing.T) {
 		{"<think>a", false, "", "<think>a", false},
 		{"x<think>a</think>", false, "", "x<think>a</think>", false},
 	} {
-		thinking, rest, found := SplitThink(tc.text, tc.cutOff)
+		thinking, rest, found := splitThink(tc.text, tc.cutOff)
 		if thinking != tc.thinking || rest != tc.rest || found != tc.found {
 			t.Errorf("SplitThink(%q, %v) = %q, %q, %v", tc.text, tc.cutOff, thinking, rest, found)
 		}

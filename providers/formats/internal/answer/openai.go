@@ -8,7 +8,7 @@ import (
 // Flags of the ways in which servers count.
 const (
 	FlagCacheExcluded    = "usage_cache_excluded"    // prompt_tokens without the cached ones
-	FlagReasoningOutside = "usage_reasoning_outside" // completion_tokens without the reasoning
+	flagReasoningOutside = "usage_reasoning_outside" // completion_tokens without the reasoning
 )
 
 // OpenAI sorts the counts of a usage object in OpenAI's manner into disjoint
@@ -144,10 +144,10 @@ func (c counts) output(r *UsageReader) nightshift.Count {
 	}
 	switch {
 	case surplus > 0:
-		r.Flag(FlagReasoningOutside)
+		r.Flag(flagReasoningOutside)
 		return nightshift.Tokens(c.completion.N() + surplus)
 	case c.completion.Known() && c.reasoning.N() > c.completion.N() && (Spoke(r.Response) || c.completion.N() == 0):
-		r.Flag(FlagReasoningOutside)
+		r.Flag(flagReasoningOutside)
 		return nightshift.Tokens(c.completion.N() + c.reasoning.N())
 	case surplus < 0:
 		r.Flag(FlagUsageOdd)

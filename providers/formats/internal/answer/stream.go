@@ -98,7 +98,7 @@ func (e *Events) Fault(v rawjson.Value, complete, begun bool) {
 	switch {
 	case err == nil:
 	case complete:
-		e.Flag(FlagErrorAfterEnd)
+		e.Flag(flagErrorAfterEnd)
 	default:
 		err.MaybeBilled = err.MaybeBilled || begun
 		e.Err = err
