@@ -53,9 +53,6 @@ func boundsWhatIsBilled(t *testing.T, f formats.Format, stream bool) {
 		if errors.Is(err, nightshift.ErrBudget) {
 			continue
 		}
-		if stop := new(nightshift.StopError); errors.As(err, &stop) && stop.Err.Class == nightshift.ClassNotFound {
-			t.Skip("the simulator does not speak this format")
-		}
 		if err != nil {
 			t.Fatalf("%s: %v", p.Body, err)
 		}
