@@ -14,7 +14,6 @@ type responseAsk struct {
 	store      bool
 	summary    bool // a summary of the reasoning is shown
 	sealed     bool // the reasoning comes encrypted too
-	created    int64
 }
 
 // unknownResponse are the parameters of Chat Completions that the format

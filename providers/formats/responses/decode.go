@@ -45,11 +45,10 @@ func (Format) DecodeUsage(resp *nightshift.Response, root rawjson.Value) {
 // An assembly is an answer as far as it has come, whole or in pieces.
 type assembly struct {
 	id, model, tier string
-	status, reason  string // the last that were said
-	blocked         bool   // by a content filter beside the model
-	background      bool   // the server goes on when nobody listens
-	limit           int64  // max_output_tokens as the server repeats it; 0 without
-	searched        nightshift.Count
+	status, reason  string  // the last that were said
+	blocked         bool    // by a content filter beside the model
+	background      bool    // the server goes on when nobody listens
+	limit           int64   // max_output_tokens as the server repeats it; 0 without
 	items           []*item // by index
 	usage           []byte
 	notFinite       bool // it held NaN or Infinity, null now
