@@ -62,9 +62,10 @@ func (f Fault) validate() error {
 	if f.Share < 0 || f.Share > 1 || f.Share != f.Share {
 		return fmt.Errorf("fault %s: share %v is not between 0 and 1", f.Kind, f.Share)
 	}
-	named := []protocol{messages, chat, completions, responses, gemini}
-	if p := protocol(f.Only.Protocol); p != "" && !slices.Contains(named, p) {
-		return fmt.Errorf("fault %s: unknown protocol %q, have %v", f.Kind, p, named)
+	named := []string{string(messages), string(chat), string(completions), string(responses), string(gemini),
+		string(embeddings), string(geminiEmbeddings)}
+	if p := f.Only.Protocol; p != "" && !slices.Contains(named, p) {
+		return fmt.Errorf("fault %s: unknown protocol %q, have %s", f.Kind, p, strings.Join(named, ", "))
 	}
 	if findFault(f.Kind) == nil && faultMixes()[f.Kind] == nil {
 		return fmt.Errorf("unknown fault %q, have the kinds %s and the mixes %s", f.Kind,
