@@ -193,7 +193,7 @@ func (Format) ParseBody(t *conversation.Translation, body rawjson.Value) (fields
 		case "tools":
 			f.Tools = tools(t, m)
 		case "parallel_tool_calls":
-			f.Key, f.Choice = conversation.ToolChoice, toolChoice(t, body)
+			f.Key, f.Choice = conversation.ToolChoice, t.ToolChoice(body, "function")
 			if f.Choice == (conversation.Choice{}) {
 				continue // parallel calls are the default
 			}
@@ -258,24 +258,6 @@ func tools(t *conversation.Translation, list rawjson.Value) (tools []conversatio
 		})
 	}
 	return tools
-}
-
-func toolChoice(t *conversation.Translation, body rawjson.Value) conversation.Choice {
-	c := conversation.Choice{Single: body.Get("parallel_tool_calls").IsFalse()}
-	v := body.Get("tool_choice")
-	switch {
-	case !v.Set():
-	case v.Get("type").Is("function"):
-		t.Only(v, "tool_choice", "type", "function")
-		c.Kind, c.Name = "tool", v.Get("function").Get("name").String()
-	case v.Is("auto"), v.Is("none"):
-		c.Kind = v.String()
-	case v.Is("required"):
-		c.Kind = "any"
-	default:
-		t.Cannot("tool_choice", "")
-	}
-	return c
 }
 
 // output reads reasoning_effort, OpenRouter's reasoning and DeepSeek's

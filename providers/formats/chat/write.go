@@ -182,7 +182,7 @@ func writeField(t *conversation.Translation, w *conversation.Writer, f conversat
 	case conversation.Tools:
 		writeTools(w, f.Tools)
 	case conversation.ToolChoice:
-		writeChoice(w, f.Choice)
+		w.ToolChoice(f.Choice, "function")
 	case conversation.Output:
 		writeOutput(t, w, f)
 	default:
@@ -205,25 +205,6 @@ func writeTools(w *conversation.Writer, tools []conversation.Tool) {
 		w.Close('}')
 	}
 	w.Close(']')
-}
-
-func writeChoice(w *conversation.Writer, c conversation.Choice) {
-	switch c.Kind {
-	case "auto", "none":
-		w.Str("tool_choice", c.Kind)
-	case "any":
-		w.Str("tool_choice", "required")
-	case "tool":
-		w.In("tool_choice", '{')
-		w.Str("type", "function")
-		w.In("function", '{')
-		w.Str("name", c.Name)
-		w.Close('}')
-		w.Close('}')
-	}
-	if c.Single {
-		w.Raw("parallel_tool_calls", []byte("false"))
-	}
 }
 
 func writeOutput(t *conversation.Translation, w *conversation.Writer, f conversation.Field) {

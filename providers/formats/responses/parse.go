@@ -170,7 +170,7 @@ func field(t *conversation.Translation, body, m rawjson.Value, one string) (f co
 	case "tools":
 		f.Tools = readTools(t, m)
 	case "parallel_tool_calls":
-		f.Key, f.Choice = conversation.ToolChoice, readChoice(t, body)
+		f.Key, f.Choice = conversation.ToolChoice, t.ToolChoice(body, "")
 		return f, f.Choice != (conversation.Choice{})
 	case "text":
 		f.Key, f.Output = conversation.Output, readOutput(t, body)
@@ -229,24 +229,6 @@ func readTools(t *conversation.Translation, list rawjson.Value) (tools []convers
 		})
 	}
 	return tools
-}
-
-func readChoice(t *conversation.Translation, body rawjson.Value) conversation.Choice {
-	c := conversation.Choice{Single: body.Get("parallel_tool_calls").IsFalse()}
-	v := body.Get("tool_choice")
-	switch {
-	case !v.Set():
-	case v.Get("type").Is("function"):
-		t.Only(v, "tool_choice", "type", "name")
-		c.Kind, c.Name = "tool", v.Get("name").String()
-	case v.Is("auto"), v.Is("none"):
-		c.Kind = v.String()
-	case v.Is("required"):
-		c.Kind = "any"
-	default:
-		t.Cannot("tool_choice", "")
-	}
-	return c
 }
 
 // readOutput reads reasoning and text, which say together how to answer. A

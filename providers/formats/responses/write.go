@@ -191,7 +191,7 @@ func writeField(t *conversation.Translation, w *conversation.Writer, f conversat
 	case conversation.Tools:
 		writeTools(w, f.Tools)
 	case conversation.ToolChoice:
-		writeChoice(w, f.Choice)
+		w.ToolChoice(f.Choice, "")
 	case conversation.Output:
 		writeOutput(t, w, f)
 	case conversation.Logprobs:
@@ -219,23 +219,6 @@ func writeTools(w *conversation.Writer, tools []conversation.Tool) {
 		w.Close('}')
 	}
 	w.Close(']')
-}
-
-func writeChoice(w *conversation.Writer, c conversation.Choice) {
-	switch c.Kind {
-	case "auto", "none":
-		w.Str("tool_choice", c.Kind)
-	case "any":
-		w.Str("tool_choice", "required")
-	case "tool":
-		w.In("tool_choice", '{')
-		w.Str("type", "function")
-		w.Str("name", c.Name)
-		w.Close('}')
-	}
-	if c.Single {
-		w.Raw("parallel_tool_calls", []byte("false"))
-	}
 }
 
 // writeOutput writes reasoning and text.
