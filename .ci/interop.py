@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 run = sys.argv[1]
 files = sorted(glob.glob(f"{run}/results/*.parquet"))
-assert files, f"no parts in {run}/results"
+assert files, f"no Parquet files in {run}/results"
 
 tables = [pq.read_table(f) for f in files]
 arrow_rows = sum(t.num_rows for t in tables)
@@ -26,4 +26,4 @@ for column in ("tool_calls", "usage_raw", "attempt_log", "input", "metadata"):
                 json.loads(value)
 
 summary = json.load(open(f"{run}/summary.json"))
-print(f"{len(files)} parts, {duck_rows} rows, {duck_tokens} output tokens: DuckDB and pyarrow agree; summary of {summary.get('name', run)!r} parses")
+print(f"{len(files)} Parquet files, {duck_rows} rows, {duck_tokens} output tokens: DuckDB and pyarrow agree; summary of {summary.get('name', run)!r} parses")

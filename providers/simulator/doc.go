@@ -1,7 +1,6 @@
 // Package simulator is a model server for load tests and tests. It speaks
-// the wire formats (Messages, Chat Completions and legacy Completions, streamed
-// and not, and the data envelope of some gateways), answers from a file instead of a model,
-// keeps rate limits as the vendors do, misbehaves on request, and writes a
+// all wire formats, streamed and not, and the data envelope of some gateways,
+// answers from a file instead of a model, keeps rate limits as the vendors do, misbehaves on request, and writes a
 // [Ledger] of what it received, served and billed.
 //
 // A [Server] is an http.Handler. [Server.Serve] puts it on a port,

@@ -6,7 +6,7 @@ import (
 )
 
 // An object writes a JSON object, field after field in the order of the calls.
-// Both formats are written with it: the oddities that are simulated need
+// All formats are written with it: the oddities that are simulated need
 // fields absent, doubled or of another type at will, which struct tags do not
 // give.
 type object []byte
