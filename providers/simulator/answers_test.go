@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/jsontext"
 )
 
 const answersFile = `{"question": "What is one and one?", "ground_truth": "2", "small": {"is_correct": false, "solution": "A: 3"}, "large": {"is_correct": true, "solution": "A: 2"}}
@@ -61,7 +62,7 @@ func TestRecordedSolutions(t *testing.T) {
 	right := map[string]int{}
 	for prompt, truth := range groundTruths(t, path) {
 		for model := range want {
-			a := parse(t, messagesPath, c.post(messagesPath, fmt.Sprintf(`{"model":%q,"max_tokens":4000,"messages":[{"role":"user","content":%s}]}`, model, quote(prompt+"\n\nThink step by step."))))
+			a := parse(t, messagesPath, c.post(messagesPath, fmt.Sprintf(`{"model":%q,"max_tokens":4000,"messages":[{"role":"user","content":%s}]}`, model, jsontext.Quote(prompt+"\n\nThink step by step."))))
 			if lastAnswer(a.Text) == lastAnswer(truth) {
 				right[model]++
 			}

@@ -2,6 +2,9 @@ package simulator
 
 import (
 	"time"
+
+	"nightshift/providers/simulator/internal/ledger"
+	"nightshift/providers/simulator/internal/requests"
 )
 
 // shortestCached is the least prefix that vendors cache, in tokens.
@@ -10,8 +13,8 @@ const shortestCached = 1024
 // cached looks the prompt's cache marks up at the given time: how many tokens
 // are read from the cache and how many newly written, by lifetime. With store,
 // they are kept from then on, and what was read is kept longer.
-func (s *Server) cached(a *ask, now time.Time, store bool) (read, write5m, write1h int64) {
-	if len(a.marks) == 0 {
+func (s *Server) cached(a *requests.Request, now time.Time, store bool) (read, write5m, write1h int64) {
+	if len(a.Marks) == 0 {
 		return 0, 0, 0
 	}
 	shortest := s.cfg.CacheMinimum
@@ -20,23 +23,23 @@ func (s *Server) cached(a *ask, now time.Time, store bool) (read, write5m, write
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, m := range a.marks {
-		if m.tokens < shortest {
+	for _, m := range a.Marks {
+		if m.Tokens < shortest {
 			continue
 		}
-		key, life := m.prefix.With(a.model), 5*time.Minute
-		if m.hour {
+		key, life := m.Prefix.With(a.Model), 5*time.Minute
+		if m.Hour {
 			life = time.Hour
 		}
-		if a.protocol.likeChat() {
-			m.tokens -= m.tokens % 128 // as that vendor counts
+		if a.Protocol.LikeChat() {
+			m.Tokens -= m.Tokens % 128 // as that vendor counts
 		}
-		upTo := int64(m.tokens)
+		upTo := int64(m.Tokens)
 		switch {
 		case now.Before(s.cache[key]):
 			read = max(read, upTo)
-		case a.protocol != messages: // written free of charge
-		case m.hour:
+		case a.Protocol != requests.Messages: // written free of charge
+		case m.Hour:
 			write1h = max(write1h, upTo-write5m-read)
 		default:
 			write5m = max(write5m, upTo-write1h-read)
@@ -61,13 +64,13 @@ func (s *Server) keep(key seed, now, until time.Time) {
 }
 
 // uncached is the input that counts towards the limits.
-func (s *Server) uncached(a *ask, now time.Time) int64 {
+func (s *Server) uncached(a *requests.Request, now time.Time) int64 {
 	read, _, _ := s.cached(a, now, false)
-	return int64(a.inputTokens) - read
+	return int64(a.InputTokens) - read
 }
 
 // inputTokens splits the input of a request into its classes.
-func (s *Server) inputTokens(a *ask, now time.Time) Tokens {
+func (s *Server) inputTokens(a *requests.Request, now time.Time) ledger.Tokens {
 	read, w5m, w1h := s.cached(a, now, true)
-	return Tokens{Input: int64(a.inputTokens) - read - w5m - w1h, CacheRead: read, CacheWrite5m: w5m, CacheWrite1h: w1h}
+	return ledger.Tokens{Input: int64(a.InputTokens) - read - w5m - w1h, CacheRead: read, CacheWrite5m: w5m, CacheWrite1h: w1h}
 }

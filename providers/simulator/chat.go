@@ -6,65 +6,67 @@ import (
 	"strings"
 
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/jsontext"
+	"nightshift/providers/simulator/internal/requests"
 )
 
 // chatBody renders a Chat answer, wrapped where the gateway wraps.
 func (x *exchange) chatBody(r *reply) []byte {
-	if x.ask.protocol == envelope {
+	if x.ask.Protocol == requests.Envelope {
 		return x.envelopeBody(r)
 	}
 	o := x.chatHead(r, "chat.completion")
-	var choices []object
+	var choices []jsontext.Object
 	for i := range r.choices {
 		c := &r.choices[i]
-		choice := newObject()
-		choice.int("index", int64(i))
-		choice.object("message", x.chatMessage(c))
+		choice := jsontext.New()
+		choice.Int("index", int64(i))
+		choice.Object("message", x.chatMessage(c))
 		x.chatLogprobs(&choice, x.visible(c))
-		choice.text("finish_reason", r.chatStop(c))
+		choice.Text("finish_reason", r.chatStop(c))
 		choices = append(choices, choice)
 	}
-	o.raw("choices", array(choices...))
+	o.Raw("choices", jsontext.Array(choices...))
 	if !r.noUsage {
-		o.object("usage", x.chatUsage(r, r.tokens))
+		o.Object("usage", x.chatUsage(r, r.tokens))
 	}
-	o.text("service_tier", "default")
-	o.text("system_fingerprint", "fp_simulator")
-	return o.end()
+	o.Text("service_tier", "default")
+	o.Text("system_fingerprint", "fp_simulator")
+	return o.End()
 }
 
-func (x *exchange) chatHead(r *reply, kind string) object {
-	o := newObject()
-	o.text("id", r.id)
-	o.text("object", kind)
-	o.int("created", r.created)
-	o.text("model", r.model)
+func (x *exchange) chatHead(r *reply, kind string) jsontext.Object {
+	o := jsontext.New()
+	o.Text("id", r.id)
+	o.Text("object", kind)
+	o.Int("created", r.created)
+	o.Text("model", r.model)
 	return o
 }
 
-func (x *exchange) chatMessage(c *choice) object {
-	o := newObject()
-	o.text("role", "assistant")
+func (x *exchange) chatMessage(c *choice) jsontext.Object {
+	o := jsontext.New()
+	o.Text("role", "assistant")
 	x.chatText(&o, c)
 	if c.refusal {
-		o.text("refusal", c.text)
+		o.Text("refusal", c.text)
 	} else {
-		o.null("refusal")
+		o.Null("refusal")
 	}
 	if field := x.thinkingField(); field != "" && c.thinking != "" {
-		o.text(field, c.thinking)
+		o.Text(field, c.thinking)
 	}
-	if len(c.calls) > 0 && x.ask.legacy {
-		f := newObject()
-		f.text("name", c.calls[0].name)
-		f.text("arguments", c.calls[0].arguments)
-		o.object("function_call", f)
+	if len(c.calls) > 0 && x.ask.Legacy {
+		f := jsontext.New()
+		f.Text("name", c.calls[0].name)
+		f.Text("arguments", c.calls[0].arguments)
+		o.Object("function_call", f)
 	} else if len(c.calls) > 0 {
-		var calls []object
+		var calls []jsontext.Object
 		for _, call := range c.calls {
 			calls = append(calls, chatCall(call))
 		}
-		o.raw("tool_calls", array(calls...))
+		o.Raw("tool_calls", jsontext.Array(calls...))
 	}
 	return o
 }
@@ -74,19 +76,19 @@ func (x *exchange) thinkingField() string {
 	switch f := x.model.ReasoningField; {
 	case f == "think_tags":
 		return ""
-	case f == "" && x.ask.protocol == chat && x.ask.thinking && x.ask.effort == "":
+	case f == "" && x.ask.Protocol == requests.Chat && x.ask.Thinking && x.ask.Effort == "":
 		return "reasoning_content" // asked for by the "thinking" extension, which shows it
 	default:
 		return f
 	}
 }
 
-func (x *exchange) chatText(o *object, c *choice) {
+func (x *exchange) chatText(o *jsontext.Object, c *choice) {
 	if c.null || c.refusal || c.text == "" && len(c.calls) > 0 {
-		o.null("content")
+		o.Null("content")
 		return
 	}
-	o.text("content", x.visible(c))
+	o.Text("content", x.visible(c))
 }
 
 // visible is the text with its thinking in tags, for models that do so.
@@ -97,15 +99,15 @@ func (x *exchange) visible(c *choice) string {
 	return c.text
 }
 
-func chatCall(c call) object {
+func chatCall(c call) jsontext.Object {
 	kind, input := c.words()
-	f := newObject()
-	f.text("name", c.name)
-	f.text(input, c.arguments)
-	o := newObject()
-	o.text("id", c.id)
-	o.text("type", kind)
-	o.object(kind, f)
+	f := jsontext.New()
+	f.Text("name", c.name)
+	f.Text(input, c.arguments)
+	o := jsontext.New()
+	o.Text("id", c.id)
+	o.Text("type", kind)
+	o.Object(kind, f)
 	return o
 }
 
@@ -118,9 +120,9 @@ func (c call) words() (kind, input string) {
 }
 
 // chatLogprobs writes log probabilities for the tokens of a text, where asked.
-func (x *exchange) chatLogprobs(o *object, text string) {
-	if !x.ask.logprobs {
-		o.null("logprobs")
+func (x *exchange) chatLogprobs(o *jsontext.Object, text string) {
+	if !x.ask.Logprobs {
+		o.Null("logprobs")
 		return
 	}
 	x.tokenLogprobs(o, text, 0)
@@ -128,56 +130,56 @@ func (x *exchange) chatLogprobs(o *object, text string) {
 
 // tokenLogprobs writes the log probabilities of a piece of a text, whose first
 // token is the text's from-th.
-func (x *exchange) tokenLogprobs(o *object, text string, from int) {
-	var tokens []object
+func (x *exchange) tokenLogprobs(o *jsontext.Object, text string, from int) {
+	var tokens []jsontext.Object
 	for i := from; len(text) > 0; i++ {
 		n := answers.NextToken(text)
-		p := -math.Pow(x.ask.seed.WithInt(uint64(i)).Roll("logprob"), 6)
+		p := -math.Pow(x.ask.Seed.WithInt(uint64(i)).Roll("logprob"), 6)
 		t := tokenLogprob(text[:n], p)
-		var top []object
-		for k := range x.ask.topLogprobs { // the token itself, then ever less likely ones
+		var top []jsontext.Object
+		for k := range x.ask.TopLogprobs { // the token itself, then ever less likely ones
 			other := text[:n]
 			if k > 0 {
 				other += strings.Repeat("~", k)
 			}
 			top = append(top, tokenLogprob(other, p-float64(k)))
 		}
-		t.raw("top_logprobs", array(top...))
+		t.Raw("top_logprobs", jsontext.Array(top...))
 		tokens = append(tokens, t)
 		text = text[n:]
 	}
-	o.raw("logprobs", `{"content":`+array(tokens...)+`,"refusal":null}`)
+	o.Raw("logprobs", `{"content":`+jsontext.Array(tokens...)+`,"refusal":null}`)
 }
 
-func tokenLogprob(token string, p float64) object {
-	o := newObject()
-	o.text("token", token)
-	o.raw("logprob", fmt.Sprintf("%.6f", p))
-	o.null("bytes")
+func tokenLogprob(token string, p float64) jsontext.Object {
+	o := jsontext.New()
+	o.Text("token", token)
+	o.Raw("logprob", fmt.Sprintf("%.6f", p))
+	o.Null("bytes")
 	return o
 }
 
 // envelopeBody is what the wrapping gateway answers: neither usage nor finish
 // reason nor type.
 func (x *exchange) envelopeBody(r *reply) []byte {
-	message := newObject()
-	message.text("role", "assistant")
-	message.text("content", r.choices[0].text)
-	choice := newObject()
-	choice.object("message", message)
-	data := newObject()
-	data.text("id", r.id)
-	data.text("model", r.model)
-	data.raw("choices", array(choice))
-	o := newObject()
-	o.raw("success", "true")
-	o.text("code", "200")
-	o.text("message", "successful")
-	o.object("data", data)
-	return o.end()
+	message := jsontext.New()
+	message.Text("role", "assistant")
+	message.Text("content", r.choices[0].text)
+	choice := jsontext.New()
+	choice.Object("message", message)
+	data := jsontext.New()
+	data.Text("id", r.id)
+	data.Text("model", r.model)
+	data.Raw("choices", jsontext.Array(choice))
+	o := jsontext.New()
+	o.Raw("success", "true")
+	o.Text("code", "200")
+	o.Text("message", "successful")
+	o.Object("data", data)
+	return o.End()
 }
 
-func chunkEvent(o object) []byte {
+func chunkEvent(o jsontext.Object) []byte {
 	b := append([]byte("data: "), o...)
 	return append(b, "}\n\n"...)
 }
@@ -214,48 +216,48 @@ func (x *exchange) chatStream(r *reply) rendering {
 }
 
 // chunk sends one chunk with a delta for one choice.
-func (s *chatStreamer) chunk(index int, delta object, finish string, tail bool) {
-	c := newObject()
-	o := newObject()
-	if s.ask.protocol == envelope {
-		o.text("id", s.reply.id)
-		o.text("model", s.reply.model)
-		c.object("delta", delta)
-		o.raw("choices", array(c))
+func (s *chatStreamer) chunk(index int, delta jsontext.Object, finish string, tail bool) {
+	c := jsontext.New()
+	o := jsontext.New()
+	if s.ask.Protocol == requests.Envelope {
+		o.Text("id", s.reply.id)
+		o.Text("model", s.reply.model)
+		c.Object("delta", delta)
+		o.Raw("choices", jsontext.Array(c))
 		s.out.add(chunkEvent(o), s.tokens, tail)
 		return
 	}
 	o = s.chatHead(s.reply, "chat.completion.chunk")
-	o.text("service_tier", "default")
-	o.text("system_fingerprint", "fp_simulator")
-	c.int("index", int64(index))
-	c.object("delta", delta)
+	o.Text("service_tier", "default")
+	o.Text("system_fingerprint", "fp_simulator")
+	c.Int("index", int64(index))
+	c.Object("delta", delta)
 	if s.piece != "" {
 		s.tokenLogprobs(&c, s.piece, s.at)
 	} else {
-		c.null("logprobs")
+		c.Null("logprobs")
 	}
 	if finish == "" {
-		c.null("finish_reason")
+		c.Null("finish_reason")
 	} else {
-		c.text("finish_reason", finish)
+		c.Text("finish_reason", finish)
 	}
-	o.raw("choices", array(c))
+	o.Raw("choices", jsontext.Array(c))
 	s.chunkUsage(&o, finish != "" && index == len(s.reply.choices)-1)
 	s.out.add(chunkEvent(o), s.tokens, tail)
 }
 
 // choice streams the content of one answer.
 func (s *chatStreamer) choice(index int, c *choice) {
-	first := newObject()
-	first.text("role", "assistant")
-	if s.ask.protocol != envelope {
+	first := jsontext.New()
+	first.Text("role", "assistant")
+	if s.ask.Protocol != requests.Envelope {
 		if len(c.calls) > 0 && c.text == "" {
-			first.null("content")
+			first.Null("content")
 		} else {
-			first.text("content", "")
+			first.Text("content", "")
 		}
-		first.null("refusal")
+		first.Null("refusal")
 	}
 	s.chunk(index, first, "", false)
 	before := s.tokens
@@ -279,12 +281,12 @@ func (s *chatStreamer) choice(index int, c *choice) {
 
 func (s *chatStreamer) deltas(index int, field, text string) {
 	before := s.tokens
-	parts, tokens := chunks(text, s.ask.seed)
+	parts, tokens := chunks(text, s.ask.Seed)
 	for i, part := range parts {
 		s.tokens = before + tokens[i]
-		d := newObject()
-		d.text(field, part)
-		if s.ask.logprobs && field == "content" {
+		d := jsontext.New()
+		d.Text(field, part)
+		if s.ask.Logprobs && field == "content" {
 			s.piece = part
 		}
 		s.chunk(index, d, "", false)
@@ -294,55 +296,55 @@ func (s *chatStreamer) deltas(index int, field, text string) {
 }
 
 func (s *chatStreamer) call(index, i int, c call) {
-	if s.ask.legacy {
-		f := newObject()
-		f.text("name", c.name)
-		f.text("arguments", c.arguments)
-		d := newObject()
-		d.object("function_call", f)
+	if s.ask.Legacy {
+		f := jsontext.New()
+		f.Text("name", c.name)
+		f.Text("arguments", c.arguments)
+		d := jsontext.New()
+		d.Object("function_call", f)
 		s.chunk(index, d, "", false)
 		return
 	}
 	kind, input := c.words()
 	o := chatCall(call{c.id, c.name, "", c.custom})
 	s.chunk(index, callDelta(i, o), "", false)
-	parts, _ := chunks(c.arguments, s.ask.seed)
+	parts, _ := chunks(c.arguments, s.ask.Seed)
 	for _, part := range parts {
-		f := newObject()
-		f.text(input, part)
-		o := newObject()
-		o.object(kind, f)
+		f := jsontext.New()
+		f.Text(input, part)
+		o := jsontext.New()
+		o.Object(kind, f)
 		s.chunk(index, callDelta(i, o), "", false)
 	}
 }
 
 // callDelta wraps a piece of the i-th tool call.
-func callDelta(i int, piece object) object {
-	o := newObject()
-	o.int("index", int64(i))
+func callDelta(i int, piece jsontext.Object) jsontext.Object {
+	o := jsontext.New()
+	o.Int("index", int64(i))
 	o = append(append(o, ','), piece[1:]...)
-	d := newObject()
-	d.raw("tool_calls", array(o))
+	d := jsontext.New()
+	d.Raw("tool_calls", jsontext.Array(o))
 	return d
 }
 
 func (s *chatStreamer) finish(index int, c *choice, last bool) {
-	if s.ask.protocol == envelope {
+	if s.ask.Protocol == requests.Envelope {
 		return // these streams end with [DONE] alone
 	}
 	finish := s.reply.chatStop(c)
-	if s.ask.legacy && finish == "tool_calls" {
+	if s.ask.Legacy && finish == "tool_calls" {
 		finish = "function_call"
 	}
-	s.chunk(index, newObject(), finish, true)
+	s.chunk(index, jsontext.New(), finish, true)
 }
 
 // usage sends the chunk that holds usage alone.
 func (s *chatStreamer) usage() {
 	o := s.chatHead(s.reply, "chat.completion.chunk")
-	o.text("service_tier", "default")
-	o.text("system_fingerprint", "fp_simulator")
-	o.raw("choices", "[]")
-	o.object("usage", s.chatUsage(s.reply, s.reply.tokens))
+	o.Text("service_tier", "default")
+	o.Text("system_fingerprint", "fp_simulator")
+	o.Raw("choices", "[]")
+	o.Object("usage", s.chatUsage(s.reply, s.reply.tokens))
 	s.out.add(chunkEvent(o), s.tokens, true)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/jsontext"
 )
 
 const completionsPath = "/v1/completions"
@@ -77,7 +78,7 @@ func TestCompletionCaps(t *testing.T) {
 // The log-probabilities of a prompt are those that a test can compute.
 func TestCompletionLogprobs(t *testing.T) {
 	const prompt = "Question: how tall?\nAnswer: 10 m"
-	a := complete(t, inProcess(Config{}), `{"model":"m","prompt":`+quote(prompt)+`,"max_tokens":0,"echo":true,"logprobs":1}`)
+	a := complete(t, inProcess(Config{}), `{"model":"m","prompt":`+jsontext.Quote(prompt)+`,"max_tokens":0,"echo":true,"logprobs":1}`)
 	choice, want := a.Choices[0], answers.Model{Name: "m"}.Logprobs(prompt)
 	if *choice.Text != prompt || strings.Join(choice.Logprobs.Tokens, "") != prompt || len(want) != len(choice.Logprobs.Values) {
 		t.Fatalf("%q in tokens %q", *choice.Text, choice.Logprobs.Tokens)
@@ -87,7 +88,7 @@ func TestCompletionLogprobs(t *testing.T) {
 			t.Errorf("token %d %q: %v at %d, want %v", i, choice.Logprobs.Tokens[i], p, choice.Logprobs.Offsets[i], want[i])
 		}
 	}
-	a = complete(t, inProcess(Config{}), `{"model":"m","prompt":`+quote(prompt)+`,"max_tokens":1,"prompt_logprobs":0}`)
+	a = complete(t, inProcess(Config{}), `{"model":"m","prompt":`+jsontext.Quote(prompt)+`,"max_tokens":1,"prompt_logprobs":0}`)
 	for i, candidates := range a.Choices[0].PromptLogprobs {
 		for _, c := range candidates {
 			if c.Token != want[i].Text || math.Abs(c.Logprob-want[i].Logprob) > 1e-9 {
@@ -96,7 +97,7 @@ func TestCompletionLogprobs(t *testing.T) {
 		}
 	}
 	none := inProcess(Config{Models: map[string]Model{"m": {NoPromptLogprobs: true}}})
-	a = complete(t, none, `{"model":"m","prompt":`+quote(prompt)+`,"max_tokens":1,"echo":true,"logprobs":1}`)
+	a = complete(t, none, `{"model":"m","prompt":`+jsontext.Quote(prompt)+`,"max_tokens":1,"echo":true,"logprobs":1}`)
 	if n := len(a.Choices[0].Logprobs.Values); n != 1 {
 		t.Errorf("%d log-probabilities of a model that gives none of the prompt, want that of its answer", n)
 	}

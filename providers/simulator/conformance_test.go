@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/jsontext"
+	"nightshift/providers/simulator/internal/ledger"
 	"nightshift/providers/simulator/testdata/simtest"
 )
 
@@ -202,7 +204,7 @@ func TestImagesCost(t *testing.T) {
 func TestCacheMarks(t *testing.T) {
 	c := inProcess(Config{CacheMinimum: 10})
 	long := strings.Repeat("The handbook says many things. ", 20)
-	body := `{"model":"m","max_tokens":20,"system":[{"type":"text","text":` + quote(long) + `,"cache_control":{"type":"ephemeral"%s}}],"messages":[{"role":"user","content":"Hello %d"}]}`
+	body := `{"model":"m","max_tokens":20,"system":[{"type":"text","text":` + jsontext.Quote(long) + `,"cache_control":{"type":"ephemeral"%s}}],"messages":[{"role":"user","content":"Hello %d"}]}`
 	first := parse(t, messagesPath, c.post(messagesPath, strings.NewReplacer("%s", "", "%d", "1").Replace(body)))
 	second := parse(t, messagesPath, c.post(messagesPath, strings.NewReplacer("%s", "", "%d", "2").Replace(body)))
 	wrote, read := first.in("cache_creation_input_tokens"), second.in("cache_read_input_tokens")
@@ -275,7 +277,7 @@ func TestErrorsInTheVendorsWords(t *testing.T) {
 		if g := c.post(envelopePath, simple("m", "Hi", ""), "Authorization", "Bearer bad"); g.status != 401 || !strings.Contains(g.body, `"success":false,"code":"401"`) {
 			t.Errorf("envelope: %d %s", g.status, g.body)
 		}
-		if l := c.Ledger(); l.Billed != (Tokens{}) || l.Answered != 0 || l.Rejected != l.Received {
+		if l := c.Ledger(); l.Billed != (ledger.Tokens{}) || l.Answered != 0 || l.Rejected != l.Received {
 			t.Errorf("ledger: %+v", l)
 		}
 	})

@@ -3,7 +3,6 @@ package simulator
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -11,12 +10,10 @@ import (
 	"strings"
 
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/jsontext"
+	"nightshift/providers/simulator/internal/ledger"
 	"nightshift/providers/simulator/internal/random"
-)
-
-const (
-	embeddings       protocol = "embeddings"        // OpenAI's
-	geminiEmbeddings protocol = "gemini_embeddings" // Gemini's batchEmbedContents
+	"nightshift/providers/simulator/internal/requests"
 )
 
 // Embeddings are what models make vectors of. The zero value takes 2,048 texts
@@ -32,124 +29,10 @@ type Embeddings struct {
 
 var textRefusals = []string{"openai", "mistral", "llama.cpp", "tei"}
 
-// An embedding is what a request for vectors asks for.
-type embedding struct {
-	texts      []string
-	dimensions int    // 0 where the request does not say
-	encoding   string // float, base64, or int8 in base64
-	single     bool   // embedContent: one vector, not in a list
-}
-
-// parseEmbedding reads a request for vectors. The model of Gemini's stands in
-// the path. The error is a *requestError.
-func parseEmbedding(p protocol, path string, body []byte) (*ask, error) {
-	a := &ask{protocol: p, n: 1, embed: &embedding{}}
-	read := a.readEmbedding
-	if p == geminiEmbeddings {
-		_, rest, _ := strings.Cut(path, "/models/")
-		verb := ""
-		a.model, verb, _ = strings.Cut(rest, ":")
-		a.embed.single = verb == "embedContent"
-		read = a.readGeminiEmbedding
-	}
-	if err := read(body); err != nil {
-		return nil, err
-	}
-	if len(a.embed.texts) == 0 {
-		return nil, invalid("input", "'$.input' is invalid: it is empty")
-	}
-	key := random.Start.With(a.model)
-	for _, text := range a.embed.texts {
-		if text == "" {
-			return nil, invalid("input", "'$.input' is invalid: a text is empty")
-		}
-		a.inputTokens += max(answers.CountTokens(text), 1)
-		key = key.With(text)
-	}
-	a.question, a.key, a.seed = a.embed.texts[0], key, key
-	return a, nil
-}
-
-// readEmbedding reads OpenAI's body.
-func (a *ask) readEmbedding(body []byte) error {
-	var w struct {
-		Model      string          `json:"model"`
-		Input      json.RawMessage `json:"input"`
-		Dimensions int             `json:"dimensions"`
-		Encoding   string          `json:"encoding_format"`
-	}
-	if err := json.Unmarshal(body, &w); err != nil {
-		return &requestError{message: "The request body is not valid JSON: " + err.Error()}
-	}
-	if w.Model == "" {
-		return missing(chat, "model")
-	}
-	if !slices.Contains([]string{"", "float", "base64", "base64_int8"}, w.Encoding) {
-		return invalid("encoding_format", "encoding_format: unknown value %q", w.Encoding)
-	}
-	a.model, a.embed.dimensions, a.embed.encoding = w.Model, w.Dimensions, w.Encoding
-	a.embed.texts = textsOf(w.Input)
-	return nil
-}
-
-// textsOf are the texts of an input. Tokens stand for themselves.
-func textsOf(input json.RawMessage) []string {
-	var one string
-	if json.Unmarshal(input, &one) == nil {
-		return []string{one}
-	}
-	var list []json.RawMessage
-	if json.Unmarshal(input, &list) != nil || len(list) == 0 {
-		return nil
-	}
-	if _, err := strconv.Atoi(string(list[0])); err == nil {
-		return []string{string(input)}
-	}
-	texts := make([]string, len(list))
-	for i, raw := range list {
-		if json.Unmarshal(raw, &texts[i]) != nil {
-			texts[i] = string(raw)
-		}
-	}
-	return texts
-}
-
-// A geminiEmbedding is what is asked of one text.
-type geminiEmbedding struct {
-	Content struct {
-		Parts []struct {
-			Text string `json:"text"`
-		} `json:"parts"`
-	} `json:"content"`
-	Dimensions int `json:"outputDimensionality"`
-}
-
-// readGeminiEmbedding reads a body of embedContent or batchEmbedContents.
-func (a *ask) readGeminiEmbedding(body []byte) error {
-	var w struct {
-		geminiEmbedding
-		Requests []geminiEmbedding `json:"requests"`
-	}
-	if err := json.Unmarshal(body, &w); err != nil {
-		return &requestError{message: "Invalid JSON payload received: " + err.Error()}
-	}
-	if a.embed.single {
-		w.Requests = []geminiEmbedding{w.geminiEmbedding}
-	}
-	for _, r := range w.Requests {
-		text := ""
-		for _, part := range r.Content.Parts {
-			text += part.Text
-		}
-		a.embed.texts, a.embed.dimensions = append(a.embed.texts, text), r.Dimensions
-	}
-	return nil
-}
-
 // tooManyTexts refuses requests of more texts than the server takes at once,
 // and texts that are too long.
 func (x *exchange) tooManyTexts() *failure {
-	cfg, texts := x.server.cfg.Embeddings, x.ask.embed.texts
+	cfg, texts := x.server.cfg.Embeddings, x.ask.Embed.Texts
 	most, longest := orDefault(cfg.MaxTexts, 2048), orDefault(cfg.MaxTokens, 8192)
 	for _, text := range texts {
 		if n := answers.CountTokens(text); n > longest {
@@ -188,47 +71,47 @@ func orDefault(n, otherwise int) int {
 
 // embeddingReply is the answer to a request for vectors: no words, no output.
 func (x *exchange) embeddingReply() *reply {
-	r := &reply{model: x.ask.model, created: x.start.Unix(), id: ident("embd-", x.ask.seed.With(x.entry.RequestID), 24)}
-	r.tokens = Tokens{Input: int64(x.ask.inputTokens)}
+	r := &reply{model: x.ask.Model, created: x.start.Unix(), id: ident("embd-", x.ask.Seed.With(x.entry.RequestID), 24)}
+	r.tokens = ledger.Tokens{Input: int64(x.ask.InputTokens)}
 	r.choices = []choice{{stop: stopEnd}}
 	return r
 }
 
 // embeddingBody renders the vectors of all texts.
 func (x *exchange) embeddingBody(r *reply) []byte {
-	e := x.ask.embed
-	dimensions := e.dimensions
+	e := x.ask.Embed
+	dimensions := e.Dimensions
 	if dimensions <= 0 {
 		dimensions = orDefault(x.server.cfg.Embeddings.Dimensions, 256)
 	}
-	var list []object
-	for i, text := range e.texts {
-		v := Embed(x.ask.model, text, dimensions)
-		o := newObject()
-		if x.ask.protocol == geminiEmbeddings {
-			o.raw("values", numbersText(v))
+	var list []jsontext.Object
+	for i, text := range e.Texts {
+		v := Embed(x.ask.Model, text, dimensions)
+		o := jsontext.New()
+		if x.ask.Protocol == requests.GeminiEmbeddings {
+			o.Raw("values", numbersText(v))
 		} else {
-			o.text("object", "embedding")
-			o.int("index", int64(i))
-			o.raw("embedding", e.encoded(v))
+			o.Text("object", "embedding")
+			o.Int("index", int64(i))
+			o.Raw("embedding", encoded(e, v))
 		}
 		list = append(list, o)
 	}
-	if x.ask.protocol == geminiEmbeddings {
+	if x.ask.Protocol == requests.GeminiEmbeddings {
 		return x.geminiVectors(r, list)
 	}
 	slices.Reverse(list) // the index says which is which, not the place
-	o := newObject()
-	o.text("object", "list")
-	o.raw("data", array(list...))
-	o.text("model", r.model)
+	o := jsontext.New()
+	o.Text("object", "list")
+	o.Raw("data", jsontext.Array(list...))
+	o.Text("model", r.model)
 	if !r.noUsage {
-		o.object("usage", embeddingUsage(r))
+		o.Object("usage", embeddingUsage(r))
 	}
-	return o.end()
+	return o.End()
 }
 
-func embeddingUsage(r *reply) object {
+func embeddingUsage(r *reply) jsontext.Object {
 	n := r.tokens.Input
 	if r.mode == "zero" {
 		n = 0
@@ -236,31 +119,31 @@ func embeddingUsage(r *reply) object {
 	if r.badUsage {
 		n = -n
 	}
-	usage := newObject()
-	usage.int("prompt_tokens", n)
-	usage.int("total_tokens", n)
+	usage := jsontext.New()
+	usage.Int("prompt_tokens", n)
+	usage.Int("total_tokens", n)
 	return usage
 }
 
-func (x *exchange) geminiVectors(r *reply, list []object) []byte {
-	o := newObject()
-	if x.ask.embed.single {
-		o.object("embedding", list[0])
+func (x *exchange) geminiVectors(r *reply, list []jsontext.Object) []byte {
+	o := jsontext.New()
+	if x.ask.Embed.Single {
+		o.Object("embedding", list[0])
 	} else {
-		o.raw("embeddings", array(list...))
+		o.Raw("embeddings", jsontext.Array(list...))
 	}
 	if !r.noUsage {
-		usage := newObject()
-		usage.int("promptTokenCount", r.tokens.Input)
-		o.object("usageMetadata", usage)
+		usage := jsontext.New()
+		usage.Int("promptTokenCount", r.tokens.Input)
+		o.Object("usageMetadata", usage)
 	}
-	return o.end()
+	return o.End()
 }
 
 // encoded is a vector as the request wants it.
-func (e *embedding) encoded(v []float32) string {
+func encoded(e *requests.Embedding, v []float32) string {
 	var raw []byte
-	switch e.encoding {
+	switch e.Encoding {
 	case "base64":
 		for _, f := range v {
 			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(f))
@@ -272,7 +155,7 @@ func (e *embedding) encoded(v []float32) string {
 	default:
 		return numbersText(v)
 	}
-	return quote(base64.StdEncoding.EncodeToString(raw))
+	return jsontext.Quote(base64.StdEncoding.EncodeToString(raw))
 }
 
 func numbersText(v []float32) string {

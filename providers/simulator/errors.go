@@ -4,7 +4,9 @@ import (
 	"net/http"
 	"strconv"
 
+	"nightshift/providers/simulator/internal/jsontext"
 	"nightshift/providers/simulator/internal/ratelimit"
+	"nightshift/providers/simulator/internal/requests"
 )
 
 // A failure is an answer that is an error.
@@ -44,46 +46,46 @@ func (x *exchange) errorBody(f *failure) []byte {
 		return []byte(f.body)
 	}
 	switch x.protocol {
-	case messages:
-		e := typed(f.kind)
-		e.text("message", f.message)
-		o := typed("error")
-		o.object("error", e)
-		o.text("request_id", x.entry.RequestID)
-		return o.end()
-	case gemini:
+	case requests.Messages:
+		e := jsontext.Typed(f.kind)
+		e.Text("message", f.message)
+		o := jsontext.Typed("error")
+		o.Object("error", e)
+		o.Text("request_id", x.entry.RequestID)
+		return o.End()
+	case requests.Gemini:
 		return x.geminiError(f)
-	case envelope:
-		o := newObject()
-		o.raw("success", "false")
-		o.text("code", strconv.Itoa(f.code3()))
-		o.text("message", f.message)
-		o.null("data")
-		return o.end()
+	case requests.Envelope:
+		o := jsontext.New()
+		o.Raw("success", "false")
+		o.Text("code", strconv.Itoa(f.code3()))
+		o.Text("message", f.message)
+		o.Null("data")
+		return o.End()
 	}
-	e := newObject()
-	e.text("message", f.message)
+	e := jsontext.New()
+	e.Text("message", f.message)
 	kind := chatTypes[f.kind]
 	if kind[0] == "" {
 		kind[0] = f.kind
 	}
-	e.text("type", kind[0])
+	e.Text("type", kind[0])
 	if f.param == "" {
-		e.null("param")
+		e.Null("param")
 	} else {
-		e.text("param", f.param)
+		e.Text("param", f.param)
 	}
 	switch {
 	case f.code != "":
-		e.text("code", f.code)
+		e.Text("code", f.code)
 	case kind[1] != "":
-		e.text("code", kind[1])
+		e.Text("code", kind[1])
 	default:
-		e.null("code")
+		e.Null("code")
 	}
-	o := newObject()
-	o.object("error", e)
-	return o.end()
+	o := jsontext.New()
+	o.Object("error", e)
+	return o.End()
 }
 
 func (f *failure) code3() int {
@@ -94,12 +96,12 @@ func (f *failure) code3() int {
 }
 
 // refuseRequest turns a refused request into a failure.
-func refuseRequest(err *requestError) *failure {
-	status := err.status
+func refuseRequest(err *requests.Error) *failure {
+	status := err.Status
 	if status == 0 {
 		status = http.StatusBadRequest
 	}
-	f := &failure{status: status, kind: "invalid_request_error", message: err.message, param: err.param, code: err.code}
+	f := &failure{status: status, kind: "invalid_request_error", message: err.Message, param: err.Param, code: err.Code}
 	if status == http.StatusNotFound {
 		f.kind = "not_found_error"
 	}

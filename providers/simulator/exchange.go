@@ -13,20 +13,25 @@ import (
 	"time"
 
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/ledger"
 	"nightshift/providers/simulator/internal/random"
 	"nightshift/providers/simulator/internal/ratelimit"
+	"nightshift/providers/simulator/internal/requests"
 )
+
+// A seed is what everything random is drawn from.
+type seed = random.Seed
 
 // An exchange is one request on its way through the server.
 type exchange struct {
 	server   *Server
-	protocol protocol
+	protocol requests.Protocol
 	w        http.ResponseWriter
 	r        *http.Request
 	start    time.Time
 	since    time.Duration // since the first request
 	key      string        // API key
-	ask      *ask
+	ask      *requests.Request
 	model    Model
 	try      int
 	limiter  *ratelimit.Limiter
@@ -34,13 +39,13 @@ type exchange struct {
 	readings []ratelimit.Reading
 	fault    *activeFault
 	reply    *reply
-	entry    Entry
+	entry    ledger.Entry
 	settled  bool
 	factor   float64 // of all latencies
 }
 
 // serve answers one request to a model.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, p protocol) {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, p requests.Protocol) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	x := &exchange{server: s, protocol: p, w: w, r: r.WithContext(ctx), start: time.Now(), factor: 1}
@@ -51,8 +56,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, p protocol) {
 	defer s.unregister(x)
 	var number uint64
 	x.since, number = s.begin(x.start)
-	s.book.arrive(x.start)
-	x.entry = Entry{Time: x.start, Protocol: string(p), RequestID: ident("req_", random.Start.WithInt(s.cfg.Seed).WithInt(number), 24)}
+	s.book.Arrive(x.start)
+	x.entry = ledger.Entry{Time: x.start, Protocol: string(p), RequestID: ident("req_", random.Start.WithInt(s.cfg.Seed).WithInt(number), 24)}
 	abort := x.run()
 	s.write(&x.entry)
 	if abort {
@@ -77,12 +82,12 @@ func (s *Server) unregister(x *exchange) {
 }
 
 // write appends an entry to the log.
-func (s *Server) write(e *Entry) {
+func (s *Server) write(e *ledger.Entry) {
 	if s.cfg.Log == nil {
 		return
 	}
 	e.Millis = math.Round(time.Since(e.Time).Seconds()*1e6) / 1e3
-	line := e.line()
+	line := e.Line()
 	s.logMu.Lock()
 	defer s.logMu.Unlock()
 	_, _ = s.cfg.Log.Write(line) // a load test goes on without its log
@@ -92,24 +97,24 @@ func (s *Server) write(e *Entry) {
 // the connection must be broken now.
 func (x *exchange) run() (abort bool) {
 	if f := x.read(); f != nil {
-		return x.fail(f, Rejected)
+		return x.fail(f, ledger.Rejected)
 	}
 	if f := x.timedFault(); f != nil {
-		return x.fail(f, Faulted)
+		return x.fail(f, ledger.Faulted)
 	}
 	if f := x.admit(); f != nil {
-		return x.fail(f, Refused)
+		return x.fail(f, ledger.Refused)
 	}
 	x.draw()
 	if x.fault != nil && x.fault.kind.refuse != nil {
-		x.server.tried(x.ask.key, true)
-		return x.fail(x.fault.kind.refuse(x), Faulted)
+		x.server.tried(x.ask.Key, true)
+		return x.fail(x.fault.kind.refuse(x), ledger.Faulted)
 	}
 	x.reply = x.generate()
 	if x.fault != nil && x.fault.kind.change != nil {
 		x.fault.kind.change(x, x.reply)
 	}
-	if x.ask.embed != nil { // whatever a fault has made of the words
+	if x.ask.Embed != nil { // whatever a fault has made of the words
 		x.reply.tokens.Output, x.reply.tokens.Reasoning = 0, 0
 	}
 	x.setUsage(x.reply)
@@ -119,7 +124,7 @@ func (x *exchange) run() (abort bool) {
 		x.fault.kind.render(x, &out)
 		broken = !x.fault.kind.benign
 	}
-	x.server.tried(x.ask.key, broken)
+	x.server.tried(x.ask.Key, broken)
 	return x.deliver(out, broken)
 }
 
@@ -137,22 +142,22 @@ func (x *exchange) read() *failure {
 	if !s.accepts(x.key) {
 		message := "invalid x-api-key"
 		switch {
-		case x.protocol.likeChat():
+		case x.protocol.LikeChat():
 			message = "Incorrect API key provided."
-		case x.protocol == gemini: // no 401 there
+		case x.protocol == requests.Gemini: // no 401 there
 			return &failure{status: 400, kind: "authentication_error", message: "API key not valid. Please pass a valid API key."}
 		}
 		return &failure{status: 401, kind: "authentication_error", message: message}
 	}
 	a, err := x.parse(body)
 	if err != nil {
-		var bad *requestError
+		var bad *requests.Error
 		errors.As(err, &bad)
 		return refuseRequest(bad)
 	}
 	x.ask = a
-	x.entry.Model, x.entry.Key, x.entry.Stream = a.model, keyText(a.key), a.stream
-	x.entry.Prompt = answers.Head(a.question, 160)
+	x.entry.Model, x.entry.Key, x.entry.Stream = a.Model, a.Key.Text(), a.Stream
+	x.entry.Prompt = answers.Head(a.Question, 160)
 	if s.exhausted(x.key) {
 		return quotaFailure(s.cfg.Quota.Kind)
 	}
@@ -160,24 +165,24 @@ func (x *exchange) read() *failure {
 }
 
 // parse reads a body by its protocol. The error is a *requestError.
-func (x *exchange) parse(body []byte) (*ask, error) {
+func (x *exchange) parse(body []byte) (*requests.Request, error) {
 	switch x.protocol {
-	case gemini:
-		return parseGemini(x.r.URL, body)
-	case embeddings, geminiEmbeddings:
-		return parseEmbedding(x.protocol, x.r.URL.Path, body)
+	case requests.Gemini:
+		return requests.ParseGemini(x.r.URL, body)
+	case requests.Embeddings, requests.GeminiEmbeddings:
+		return requests.ParseEmbedding(x.protocol, x.r.URL.Path, body)
 	}
-	return parseAsk(x.protocol, body)
+	return requests.Parse(x.protocol, body)
 }
 
 // findModel looks the model up and checks what it does not take.
 func (x *exchange) findModel() *failure {
 	a, cfg := x.ask, &x.server.cfg
-	m, known := cfg.Models[a.model]
-	if cfg.OnlyModels && !known && !cfg.Answers.Has(a.model) {
-		message := "model: " + a.model
-		if a.protocol.likeChat() {
-			message = "The model `" + a.model + "` does not exist or you do not have access to it."
+	m, known := cfg.Models[a.Model]
+	if cfg.OnlyModels && !known && !cfg.Answers.Has(a.Model) {
+		message := "model: " + a.Model
+		if a.Protocol.LikeChat() {
+			message = "The model `" + a.Model + "` does not exist or you do not have access to it."
 		}
 		return &failure{status: 404, kind: "not_found_error", message: message}
 	}
@@ -185,17 +190,17 @@ func (x *exchange) findModel() *failure {
 	if x.model.Context == 0 {
 		x.model.Context = defaultContext
 	}
-	if a.inputTokens > x.model.Context {
+	if a.InputTokens > x.model.Context {
 		return x.tooLong()
 	}
-	if a.embed != nil {
+	if a.Embed != nil {
 		if f := x.tooManyTexts(); f != nil {
 			return f
 		}
 	}
-	a.seed = a.seed.WithInt(cfg.Seed).WithInt(uint64(a.key))
+	a.Seed = a.Seed.WithInt(cfg.Seed).WithInt(uint64(a.Key))
 	if cfg.Strict {
-		if err := strict(a); err != nil {
+		if err := requests.Strict(a); err != nil {
 			return refuseRequest(err)
 		}
 	}
@@ -204,10 +209,10 @@ func (x *exchange) findModel() *failure {
 
 func (x *exchange) tooLong() *failure {
 	f := &failure{status: 400, kind: "invalid_request_error"}
-	f.message = fmt.Sprintf("prompt is too long: %d tokens > %d maximum", x.ask.inputTokens, x.model.Context)
-	if x.ask.protocol.likeChat() {
+	f.message = fmt.Sprintf("prompt is too long: %d tokens > %d maximum", x.ask.InputTokens, x.model.Context)
+	if x.ask.Protocol.LikeChat() {
 		f.code, f.param = "context_length_exceeded", "messages"
-		f.message = fmt.Sprintf("This model's maximum context length is %d tokens. However, your messages resulted in %d tokens. Please reduce the length of the messages.", x.model.Context, x.ask.inputTokens)
+		f.message = fmt.Sprintf("This model's maximum context length is %d tokens. However, your messages resulted in %d tokens. Please reduce the length of the messages.", x.model.Context, x.ask.InputTokens)
 	}
 	return f
 }
@@ -224,7 +229,7 @@ func (x *exchange) timedFault() *failure {
 	if open == nil {
 		return nil
 	}
-	u := x.ask.seed.WithInt(uint64(x.since)).Roll("timed fault")
+	u := x.ask.Seed.WithInt(uint64(x.since)).Roll("timed fault")
 	x.fault = drawFault(open, x.ask, 0, u)
 	if x.fault == nil || x.fault.kind.refuse == nil {
 		return nil
@@ -235,14 +240,14 @@ func (x *exchange) timedFault() *failure {
 // admit asks the limiter.
 func (x *exchange) admit() *failure {
 	a := x.ask
-	x.limiter = x.server.limiter(x.key, a.model, x.start)
+	x.limiter = x.server.limiter(x.key, a.Model, x.start)
 	if x.limiter == nil {
 		return nil
 	}
 	x.entry.Early = x.limiter.Early(x.start)
 	output := 0
 	if x.server.cfg.Limits.Charge == ChargeMax {
-		output = a.n * x.reserved()
+		output = a.N * x.reserved()
 	}
 	refused, readings := x.limiter.Admit(x.start, int(x.server.uncached(a, x.start)), output)
 	x.readings = readings
@@ -252,12 +257,12 @@ func (x *exchange) admit() *failure {
 	}
 	dialect := dialectFor(x.server.cfg.Limits.Headers, x.protocol)
 	wait := waitHeaders(x.w.Header(), dialect, refused, x.start)
-	if a.protocol == gemini { // in whole seconds of the body
+	if a.Protocol == requests.Gemini { // in whole seconds of the body
 		wait = time.Duration(math.Ceil(refused.Wait.Seconds())) * time.Second
 	}
 	x.limiter.Told(x.start, wait)
-	f := &failure{status: 429, kind: "rate_limit_error", message: rateLimitMessage(a.protocol, a.model, refused), refused: refused}
-	if a.protocol.likeChat() && refused.Dimension != ratelimit.Requests && refused.Dimension >= 0 {
+	f := &failure{status: 429, kind: "rate_limit_error", message: rateLimitMessage(a.Protocol, a.Model, refused), refused: refused}
+	if a.Protocol.LikeChat() && refused.Dimension != ratelimit.Requests && refused.Dimension >= 0 {
 		f.kind, f.code = "tokens", "rate_limit_exceeded"
 	}
 	return f
@@ -268,8 +273,8 @@ func (x *exchange) draw() {
 	if x.fault != nil || len(x.server.drawn) == 0 {
 		return
 	}
-	x.try = x.server.try(x.ask.key)
-	u := x.ask.seed.WithInt(uint64(x.try)).Roll("fault")
+	x.try = x.server.try(x.ask.Key)
+	u := x.ask.Seed.WithInt(uint64(x.try)).Roll("fault")
 	x.fault = drawFault(x.server.drawn, x.ask, x.try, u)
 }
 
@@ -279,8 +284,8 @@ func (x *exchange) outputCap() int {
 	if limit == 0 {
 		limit = 64_000
 	}
-	if x.ask.hasMax {
-		return min(limit, x.ask.maxTokens)
+	if x.ask.HasMax {
+		return min(limit, x.ask.MaxTokens)
 	}
 	return limit
 }
@@ -288,16 +293,16 @@ func (x *exchange) outputCap() int {
 // reserved is what an answer is charged beforehand; requests that set no cap
 // are charged as if they had set a usual one.
 func (x *exchange) reserved() int {
-	if x.ask.hasMax {
+	if x.ask.HasMax {
 		return x.outputCap()
 	}
 	return min(4096, x.outputCap())
 }
 
 // fail sends an error.
-func (x *exchange) fail(f *failure, outcome Outcome) (abort bool) {
+func (x *exchange) fail(f *failure, outcome ledger.Outcome) (abort bool) {
 	if !x.wait(x.scaled(x.server.cfg.Latency.Base)) {
-		x.settle(0, Aborted, Tokens{})
+		x.settle(0, ledger.Aborted, ledger.Tokens{})
 		return true
 	}
 	x.headers()
@@ -313,7 +318,7 @@ func (x *exchange) fail(f *failure, outcome Outcome) (abort bool) {
 	}
 	body := x.errorBody(f)
 	set(h, "Content-Length", strconv.Itoa(len(body)))
-	x.settle(f.status, outcome, Tokens{})
+	x.settle(f.status, outcome, ledger.Tokens{})
 	x.w.WriteHeader(f.status)
 	_, _ = x.w.Write(body)
 	return false
@@ -329,7 +334,7 @@ func (x *exchange) noteWait(f *failure) {
 // headers sets what every answer carries.
 func (x *exchange) headers() {
 	h := x.w.Header()
-	if x.protocol == messages {
+	if x.protocol == requests.Messages {
 		set(h, "Request-Id", x.entry.RequestID)
 	} else {
 		set(h, "X-Request-Id", x.entry.RequestID)
@@ -340,18 +345,18 @@ func (x *exchange) headers() {
 // settle enters the exchange in the ledger and frees its place. It comes
 // before the last byte is sent, so that a client that has read its answer
 // finds it in the ledger.
-func (x *exchange) settle(status int, outcome Outcome, billed Tokens) {
+func (x *exchange) settle(status int, outcome ledger.Outcome, billed ledger.Tokens) {
 	e := &x.entry
 	e.Status, e.Outcome, e.Tokens = status, outcome, billed
 	e.Answered = billed.Total() > 0
-	e.Delivered = outcome == Delivered
+	e.Delivered = outcome == ledger.Delivered
 	if x.fault != nil {
 		e.Fault = x.fault.Kind
 	}
 	if x.reply != nil {
 		e.Stop = x.reply.choices[0].stop
 	}
-	x.server.book.settle(e, x.conversationKey(), 1)
+	x.server.book.Settle(e, x.conversationKey(), 1)
 	x.settled = true
 	if e.Answered {
 		x.server.spend(x.key, billed.Total(), 1)
@@ -363,34 +368,34 @@ func (x *exchange) settle(status int, outcome Outcome, billed Tokens) {
 }
 
 // revise corrects an entry that was settled as delivered.
-func (x *exchange) revise(outcome Outcome) {
+func (x *exchange) revise(outcome ledger.Outcome) {
 	e := &x.entry
-	x.server.book.settle(e, x.conversationKey(), -1)
+	x.server.book.Settle(e, x.conversationKey(), -1)
 	e.Outcome, e.Delivered = outcome, false
-	x.server.book.settle(e, x.conversationKey(), 1)
+	x.server.book.Settle(e, x.conversationKey(), 1)
 }
 
 func (x *exchange) conversationKey() seed {
 	if x.ask == nil {
 		return 0
 	}
-	return x.ask.key
+	return x.ask.Key
 }
 
 // deliver sends a rendering, at the pace of the latency settings.
 func (x *exchange) deliver(out rendering, broken bool) (abort bool) {
 	tokens := x.reply.tokens
 	if !x.wait(x.untilFirst(&out)) {
-		x.settle(0, Aborted, x.partly(tokens, 0))
+		x.settle(0, ledger.Aborted, x.partly(tokens, 0))
 		return true
 	}
 	if out.ending == endStall && out.status == 0 {
-		x.settle(0, Faulted, tokens)
+		x.settle(0, ledger.Faulted, tokens)
 		x.wait(x.hold())
 		return true
 	}
 	if out.status == 0 {
-		x.settle(0, Faulted, tokens)
+		x.settle(0, ledger.Faulted, tokens)
 		return true
 	}
 	if out.ending == endEOF {
@@ -401,7 +406,7 @@ func (x *exchange) deliver(out rendering, broken bool) (abort bool) {
 	x.headers()
 	h := x.w.Header()
 	set(h, "Content-Type", out.contentType)
-	if !x.ask.stream && out.ending != endEOF {
+	if !x.ask.Stream && out.ending != endEOF {
 		set(h, "Content-Length", strconv.Itoa(x.bodyLength(&out)))
 	}
 	x.w.WriteHeader(out.status)
@@ -429,11 +434,11 @@ func (x *exchange) untilFirst(out *rendering) time.Duration {
 	if l == (Latency{}) {
 		return 0
 	}
-	if r := x.ask.response; r != nil && r.background && !x.ask.stream {
+	if r := x.ask.Response; r != nil && r.Background && !x.ask.Stream {
 		return x.scaled(l.Base) // the answer itself comes later
 	}
 	d := l.Base + l.FirstToken
-	if !x.ask.stream {
+	if !x.ask.Stream {
 		d += time.Duration(x.longest()) * l.PerToken
 	}
 	return x.scaled(d)
@@ -455,7 +460,7 @@ func (x *exchange) scaled(d time.Duration) time.Duration {
 	}
 	if x.factor == 1 {
 		if sigma := x.server.cfg.Latency.Jitter; sigma > 0 {
-			x.factor = math.Exp(sigma * x.ask.seed.WithInt(uint64(x.try)).Normal("latency"))
+			x.factor = math.Exp(sigma * x.ask.Seed.WithInt(uint64(x.try)).Normal("latency"))
 		}
 		if x.model.Speed > 0 {
 			x.factor *= x.model.Speed
@@ -465,22 +470,22 @@ func (x *exchange) scaled(d time.Duration) time.Duration {
 }
 
 // deliverWhole sends everything. The ledger has it before the last piece.
-func (x *exchange) deliverWhole(out *rendering, tokens Tokens) (abort bool) {
+func (x *exchange) deliverWhole(out *rendering, tokens ledger.Tokens) (abort bool) {
 	pace := x.scaled(x.server.cfg.Latency.PerToken)
-	if x.ask.stream && pace > 0 {
+	if x.ask.Stream && pace > 0 {
 		if sent, ok := x.paced(out, pace); !ok {
-			x.settle(out.status, Aborted, x.partly(tokens, sent))
+			x.settle(out.status, ledger.Aborted, x.partly(tokens, sent))
 			return true
 		}
 		out.pieces = out.pieces[len(out.pieces)-1:]
 	}
 	if x.r.Context().Err() != nil {
-		x.settle(out.status, Aborted, tokens)
+		x.settle(out.status, ledger.Aborted, tokens)
 		return true
 	}
-	x.settle(out.status, Delivered, tokens)
+	x.settle(out.status, ledger.Delivered, tokens)
 	if x.send(join(out.pieces)) != nil {
-		x.revise(Aborted)
+		x.revise(ledger.Aborted)
 		return true
 	}
 	return false
@@ -502,8 +507,8 @@ func (x *exchange) paced(out *rendering, pace time.Duration) (sent int, ok bool)
 }
 
 // deliverBroken sends what there is and does not end well.
-func (x *exchange) deliverBroken(out *rendering, tokens Tokens) (abort bool) {
-	x.settle(out.status, Faulted, tokens)
+func (x *exchange) deliverBroken(out *rendering, tokens ledger.Tokens) (abort bool) {
+	x.settle(out.status, ledger.Faulted, tokens)
 	err := x.send(join(out.pieces))
 	if err == nil && out.ending == endStall {
 		x.wait(x.hold())
@@ -513,9 +518,9 @@ func (x *exchange) deliverBroken(out *rendering, tokens Tokens) (abort bool) {
 
 // deliverClosing sends a body without a length over a taken-over connection,
 // whose end is the end of the body.
-func (x *exchange) deliverClosing(conn net.Conn, out *rendering, tokens Tokens) bool {
+func (x *exchange) deliverClosing(conn net.Conn, out *rendering, tokens ledger.Tokens) bool {
 	defer func() { _ = conn.Close() }()
-	x.settle(out.status, Faulted, tokens)
+	x.settle(out.status, ledger.Faulted, tokens)
 	_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nRequest-Id: %s\r\nConnection: close\r\n\r\n%s",
 		out.status, http.StatusText(out.status), out.contentType, x.entry.RequestID, join(out.pieces))
 	return false
@@ -523,19 +528,19 @@ func (x *exchange) deliverClosing(conn net.Conn, out *rendering, tokens Tokens) 
 
 // drip sends the body byte by byte over the hold time, or a few bytes at a
 // time where that is short: a millisecond is the least pause.
-func (x *exchange) drip(out *rendering, tokens Tokens) (abort bool) {
+func (x *exchange) drip(out *rendering, tokens ledger.Tokens) (abort bool) {
 	body := join(out.pieces)
 	step := 1 + int(int64(len(body))*int64(time.Millisecond)/int64(x.hold()))
 	pause := x.hold() * time.Duration(step) / time.Duration(len(body))
 	for ; len(body) > step; body = body[step:] {
 		if x.send(body[:step]) != nil || !x.wait(pause) {
-			x.settle(out.status, Aborted, tokens)
+			x.settle(out.status, ledger.Aborted, tokens)
 			return true
 		}
 	}
-	x.settle(out.status, Delivered, tokens)
+	x.settle(out.status, ledger.Delivered, tokens)
 	if x.send(body) != nil {
-		x.revise(Aborted)
+		x.revise(ledger.Aborted)
 		return true
 	}
 	return false
@@ -558,8 +563,8 @@ func join(pieces []piece) []byte {
 
 // partly is what an answer costs that was given up after some tokens: a
 // stream is ended there, anything else is generated to its end all the same.
-func (x *exchange) partly(t Tokens, sent int) Tokens {
-	if x.ask.stream {
+func (x *exchange) partly(t ledger.Tokens, sent int) ledger.Tokens {
+	if x.ask.Stream {
 		t.Output = min(t.Output, max(1, int64(sent)))
 		t.Reasoning = min(t.Reasoning, t.Output)
 	}
@@ -633,7 +638,7 @@ func (x *exchange) breakOff() {
 		a.BreakOff()
 		return
 	}
-	if x.entry.Status == 0 && x.entry.Outcome == Faulted {
+	if x.entry.Status == 0 && x.entry.Outcome == ledger.Faulted {
 		if conn := x.hijack(); conn != nil {
 			if tcp, ok := conn.(*net.TCPConn); ok {
 				_ = tcp.SetLinger(0)

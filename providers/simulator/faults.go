@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/requests"
 )
 
 // A faultKind is one way to go wrong. Exactly one of its funcs is set.
@@ -62,8 +63,8 @@ func (f Fault) validate() error {
 	if f.Share < 0 || f.Share > 1 || f.Share != f.Share {
 		return fmt.Errorf("fault %s: share %v is not between 0 and 1", f.Kind, f.Share)
 	}
-	named := []string{string(messages), string(chat), string(completions), string(responses), string(gemini),
-		string(embeddings), string(geminiEmbeddings)}
+	named := []string{string(requests.Messages), string(requests.Chat), string(requests.Completions), string(requests.Responses), string(requests.Gemini),
+		string(requests.Embeddings), string(requests.GeminiEmbeddings)}
 	if p := f.Only.Protocol; p != "" && !slices.Contains(named, p) {
 		return fmt.Errorf("fault %s: unknown protocol %q, have %s", f.Kind, p, strings.Join(named, ", "))
 	}
@@ -113,33 +114,24 @@ func activate(faults []Fault, outages []Window) (timed, drawn []activeFault) {
 	return timed, drawn
 }
 
-// named is the protocol by which faults name a request: what the wrapping gateway
-// is asked is Messages.
-func (a *ask) named() protocol {
-	if a.protocol == envelope {
-		return messages
-	}
-	return a.protocol
-}
-
 // admits reports whether a fault may hit this try of a request.
-func (o only) admits(a *ask, try int) bool {
+func (o only) admits(a *requests.Request, try int) bool {
 	switch {
-	case o.Protocol != "" && o.Protocol != string(a.named()):
+	case o.Protocol != "" && o.Protocol != string(a.Named()):
 		return false
-	case !strings.HasPrefix(a.model, o.Model):
+	case !strings.HasPrefix(a.Model, o.Model):
 		return false
-	case o.Stream != nil && *o.Stream != a.stream:
+	case o.Stream != nil && *o.Stream != a.Stream:
 		return false
 	case o.First > 0 && try >= o.First:
 		return false
 	}
-	return strings.Contains(a.question, o.Contains)
+	return strings.Contains(a.Question, o.Contains)
 }
 
 // drawFault chooses the fault of this try, or nil. One number is drawn and
 // the faults share the line from 0 to 1, so that shares add up exactly.
-func drawFault(faults []activeFault, a *ask, try int, u float64) *activeFault {
+func drawFault(faults []activeFault, a *requests.Request, try int, u float64) *activeFault {
 	for i := range faults {
 		f := &faults[i]
 		if !f.Only.admits(a, try) {
@@ -213,7 +205,7 @@ var faultKinds = []faultKind{
 	}},
 	{name: "done_after_cut", about: "a cut Chat stream that still sends [DONE]", render: func(x *exchange, out *rendering) {
 		cut(endEOF)(x, out)
-		if x.ask.stream && x.ask.protocol.likeChat() {
+		if x.ask.Stream && x.ask.Protocol.LikeChat() {
 			out.add([]byte("data: [DONE]\n\n"), 0, true)
 		}
 	}},
@@ -246,12 +238,12 @@ var faultKinds = []faultKind{
 	}},
 	{name: "padding", about: "white space before JSON, comments in streams", benign: true, render: padding},
 	{name: "no_done", about: "a whole Chat stream without [DONE]", benign: true, render: func(x *exchange, out *rendering) {
-		if n := len(out.pieces); x.ask.stream && x.ask.protocol.likeChat() && x.ask.protocol != responses && n > 0 {
+		if n := len(out.pieces); x.ask.Stream && x.ask.Protocol.LikeChat() && x.ask.Protocol != requests.Responses && n > 0 {
 			out.pieces = out.pieces[:n-1]
 		}
 	}},
 	{name: "crlf", about: "a stream with CRLF line ends and no space after the colon", benign: true, render: func(x *exchange, out *rendering) {
-		if !x.ask.stream {
+		if !x.ask.Stream {
 			return
 		}
 		for i := range out.pieces {
@@ -267,7 +259,7 @@ func failWith(status int, kind, message string) func(*exchange) *failure {
 
 func overloaded(x *exchange) *failure {
 	status := 529
-	if x.ask.protocol != messages {
+	if x.ask.Protocol != requests.Messages {
 		status = 503
 	}
 	return &failure{status: status, kind: "overloaded_error", message: "Overloaded"}
@@ -291,7 +283,7 @@ func fail429(retryAfter string) func(*exchange) *failure {
 		switch {
 		case value == "date":
 			value = x.start.Add(2 * time.Second).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
-		case value == "1" && dialectFor(x.server.cfg.Limits.Headers, x.ask.protocol) == "none" && x.ask.protocol != envelope:
+		case value == "1" && dialectFor(x.server.cfg.Limits.Headers, x.ask.Protocol) == "none" && x.ask.Protocol != requests.Envelope:
 			return f
 		}
 		f.header = [2]string{"Retry-After", value}
@@ -302,9 +294,9 @@ func fail429(retryAfter string) func(*exchange) *failure {
 // cut drops the rest of an answer after a random part of it.
 func cut(how ending) func(*exchange, *rendering) {
 	return func(x *exchange, out *rendering) {
-		at := x.ask.seed.WithInt(uint64(x.try)).Roll("cut")
+		at := x.ask.Seed.WithInt(uint64(x.try)).Roll("cut")
 		out.ending = how
-		if x.ask.stream {
+		if x.ask.Stream {
 			whole := 0
 			for whole < len(out.pieces) && !out.pieces[whole].tail {
 				whole++
@@ -323,7 +315,7 @@ func errorInStream(bare bool) func(*exchange, *rendering) {
 	return func(x *exchange, out *rendering) {
 		f := overloaded(x)
 		body := x.errorBody(f)
-		if !x.ask.stream {
+		if !x.ask.Stream {
 			out.pieces, out.status = []piece{{data: body}}, f.status
 			return
 		}
@@ -331,13 +323,13 @@ func errorInStream(bare bool) func(*exchange, *rendering) {
 		switch {
 		case bare:
 			body = append(body, '\n')
-		case x.ask.list:
+		case x.ask.List:
 			body = []byte(",\r\n" + string(body) + "]")
-		case x.ask.protocol == gemini:
+		case x.ask.Protocol == requests.Gemini:
 			body = slices.Concat([]byte("data: "), compact(body), []byte("\r\n\r\n"))
-		case x.ask.protocol == messages:
+		case x.ask.Protocol == requests.Messages:
 			body = []byte("event: error\ndata: " + string(body) + "\n\n")
-		case x.ask.protocol == responses:
+		case x.ask.Protocol == requests.Responses:
 			body = []byte("event: error\ndata: {\"type\":\"error\"," + string(body[1:]) + "\n\n")
 		default:
 			body = []byte("data: " + string(body) + "\n\n")
@@ -347,12 +339,12 @@ func errorInStream(bare bool) func(*exchange, *rendering) {
 }
 
 func keepaliveOnly(x *exchange, out *rendering) {
-	if !x.ask.stream {
+	if !x.ask.Stream {
 		out.pieces, out.status, out.ending = nil, 0, endStall
 		return
 	}
 	ping := ": keep-alive\n\n"
-	if x.ask.protocol == messages {
+	if x.ask.Protocol == requests.Messages {
 		ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n"
 	}
 	out.pieces, out.ending = []piece{{data: []byte(strings.Repeat(ping, 3))}}, endStall
@@ -361,12 +353,12 @@ func keepaliveOnly(x *exchange, out *rendering) {
 // twoAnswers restarts a stream under another id, as a gateway does that
 // retries upstream after it has sent a part.
 func twoAnswers(x *exchange, out *rendering) {
-	if !x.ask.stream {
+	if !x.ask.Stream {
 		return
 	}
 	r := x.reply
 	again := *r
-	again.id = ident(r.id[:4], x.ask.seed.With("again"), 24)
+	again.id = ident(r.id[:4], x.ask.Seed.With("again"), 24)
 	second := x.render(&again)
 	cut(endWell)(x, out)
 	out.pieces = append(out.pieces, second.pieces...)
@@ -374,7 +366,7 @@ func twoAnswers(x *exchange, out *rendering) {
 
 func malformed(x *exchange, out *rendering) {
 	last := len(out.pieces) - 1
-	if x.ask.stream { // the event before the closing ones
+	if x.ask.Stream { // the event before the closing ones
 		for last > 0 && out.pieces[last].tail {
 			last--
 		}
@@ -387,7 +379,7 @@ func malformed(x *exchange, out *rendering) {
 
 func padding(x *exchange, out *rendering) {
 	comment := "\n         \n"
-	if x.ask.stream && !x.ask.list {
+	if x.ask.Stream && !x.ask.List {
 		comment = ": SIMULATOR PROCESSING\n\n"
 	}
 	out.pieces = append([]piece{{data: []byte(comment)}}, out.pieces...)

@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 	"unicode/utf8"
+
+	"nightshift/providers/simulator/internal/ledger"
 )
 
 // faultWants says what each kind looks like to a client, on a stream and
@@ -346,13 +348,13 @@ func TestFaultShares(t *testing.T) {
 	c := inProcess(Config{Faults: faults})
 	hit := []int{}
 	for i := range n {
-		before := c.book.ledger.Faulted
+		before := c.book.Ledger.Faulted
 		c.post(chatPath, simple("m", fmt.Sprint("Question ", i), ""))
-		if waitIdle(t, c.Server); c.book.ledger.Faulted > before {
+		if waitIdle(t, c.Server); c.book.Ledger.Faulted > before {
 			hit = append(hit, i)
 		}
 	}
-	check := func(l Ledger, n float64) {
+	check := func(l ledger.Ledger, n float64) {
 		for kind, share := range want {
 			got := float64(l.Faults[kind]) / n
 			if math.Abs(got-share) > 4*math.Sqrt(share*(1-share)/n) {
@@ -363,9 +365,9 @@ func TestFaultShares(t *testing.T) {
 	check(c.Ledger(), n)
 	again := 0
 	for _, i := range hit {
-		before := c.book.ledger.Faulted
+		before := c.book.Ledger.Faulted
 		c.post(chatPath, simple("m", fmt.Sprint("Question ", i), ""))
-		if waitIdle(t, c.Server); c.book.ledger.Faulted > before {
+		if waitIdle(t, c.Server); c.book.Ledger.Faulted > before {
 			again++
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"nightshift/providers/simulator/internal/answers"
 	"nightshift/providers/simulator/internal/random"
+	"nightshift/providers/simulator/internal/requests"
 )
 
 // count sets the billed output to the sum of the choices.
@@ -19,43 +20,43 @@ func (r *reply) count() {
 // generate makes the answer to a request.
 func (x *exchange) generate() *reply {
 	a := x.ask
-	if a.embed != nil {
+	if a.Embed != nil {
 		return x.embeddingReply()
 	}
-	r := &reply{model: a.model, created: x.start.Unix(), forced: a.choice.kind == "tool"}
+	r := &reply{model: a.Model, created: x.start.Unix(), forced: a.Choice.Kind == "tool"}
 	if x.server.cfg.Vary {
 		x.vary()
 	}
 	prefix := "msg_01"
-	switch a.protocol {
-	case chat, envelope:
+	switch a.Protocol {
+	case requests.Chat, requests.Envelope:
 		prefix = "chatcmpl-"
-	case completions:
+	case requests.Completions:
 		prefix = "cmpl-"
-	case responses:
+	case requests.Responses:
 		prefix = "resp_"
 	}
-	r.id = ident(prefix, a.seed.With(x.entry.RequestID), 24)
+	r.id = ident(prefix, a.Seed.With(x.entry.RequestID), 24)
 	r.tokens = x.server.inputTokens(a, x.start)
-	if a.completion != nil {
+	if a.Completion != nil {
 		x.complete(r)
 		return r
 	}
-	for i := range a.n {
-		s := a.seed
+	for i := range a.N {
+		s := a.Seed
 		if i > 0 {
 			s = s.WithInt(uint64(i))
 		}
 		r.choices = append(r.choices, x.choose(s))
-		if a.protocol == messages {
+		if a.Protocol == requests.Messages {
 			break
 		}
 	}
 	r.count()
 	switch {
-	case a.seed.Roll("declines") < x.model.RefusalRate:
+	case a.Seed.Roll("declines") < x.model.RefusalRate:
 		x.decline(r)
-	case a.seed.Roll("truncates") < x.model.TruncateRate:
+	case a.Seed.Roll("truncates") < x.model.TruncateRate:
 		r.truncate(0.5)
 	}
 	return r
@@ -64,10 +65,10 @@ func (x *exchange) generate() *reply {
 // vary makes the answer depend on which sample of the conversation it is.
 func (x *exchange) vary() {
 	if id := x.r.Header.Get("Idempotency-Key"); id != "" {
-		x.ask.seed = x.ask.seed.With(id)
+		x.ask.Seed = x.ask.Seed.With(id)
 		return
 	}
-	x.ask.seed = x.ask.seed.WithInt(uint64(x.server.book.answeredBefore(x.ask.key)))
+	x.ask.Seed = x.ask.Seed.WithInt(uint64(x.server.book.AnsweredBefore(x.ask.Key)))
 }
 
 // choose makes one answer: what the model would say, cut to what was asked.
@@ -84,49 +85,40 @@ func (x *exchange) choose(s seed) choice {
 func (x *exchange) answer(c *choice, s seed) {
 	a, cfg := x.ask, &x.server.cfg
 	var known bool
-	if c.text, known = cfg.Answers.Find(a.question, a.model); known {
+	if c.text, known = cfg.Answers.Find(a.Question, a.Model); known {
 		return
 	}
 	if c.calls = x.toolCalls(s); len(c.calls) > 0 {
 		c.stop = stopTool
 		return
 	}
-	m := answers.Model{Name: a.model, Skill: x.model.Skill, Verbosity: x.model.Verbosity}
+	m := answers.Model{Name: a.Model, Skill: x.model.Skill, Verbosity: x.model.Verbosity}
 	m.Known, m.Seed = cfg.Answers, random.Start.WithInt(cfg.Seed)
-	c.text = m.Answer(a.asQuestion(), s)
-}
-
-// asQuestion is what a model is told of a request.
-func (a *ask) asQuestion() answers.Question {
-	q := answers.Question{System: a.system, Text: a.question, JSON: a.json, Schema: a.schema, Seed: a.seed}
-	if n := len(a.turns); n > 0 && a.turns[n-1].result {
-		q.Result = &a.turns[n-1].text
-	}
-	return q
+	c.text = m.Answer(a.AsQuestion(), s)
 }
 
 // reason thinks, when asked to or when the model always does.
 func (x *exchange) reason(c *choice, s seed) {
 	a := x.ask
 	tokens := x.model.Reasoning
-	if a.thinking {
+	if a.Thinking {
 		tokens = max(tokens, 40+s.Below("thinking", 200))
-		switch a.effort {
+		switch a.Effort {
 		case "minimal", "low":
 			tokens = max(1, tokens/4)
 		case "high", "xhigh", "max":
 			tokens *= 3
 		}
 	}
-	if tokens == 0 || a.effort == "none" {
+	if tokens == 0 || a.Effort == "none" {
 		return
 	}
-	if a.budget > 0 {
-		tokens = min(tokens, a.budget)
+	if a.Budget > 0 {
+		tokens = min(tokens, a.Budget)
 	}
 	c.reasoned = tokens
-	if a.protocol == messages || a.showThoughts || x.model.ReasoningField != "" || x.thinkingField() != "" {
-		c.thinking = answers.Thinking(a.question, tokens, s)
+	if a.Protocol == requests.Messages || a.ShowThoughts || x.model.ReasoningField != "" || x.thinkingField() != "" {
+		c.thinking = answers.Thinking(a.Question, tokens, s)
 	}
 	if c.thinking != "" {
 		c.reasoned = answers.CountTokens(c.thinking)
@@ -136,7 +128,7 @@ func (x *exchange) reason(c *choice, s seed) {
 // stopAt ends the text before the first stop sequence.
 func (x *exchange) stopAt(c *choice) {
 	first := -1
-	for _, stop := range x.ask.stop {
+	for _, stop := range x.ask.Stop {
 		at := strings.Index(c.text, stop)
 		if stop != "" && at >= 0 && (first < 0 || at < first) {
 			first, c.sequence = at, stop

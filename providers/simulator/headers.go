@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nightshift/providers/simulator/internal/ratelimit"
+	"nightshift/providers/simulator/internal/requests"
 )
 
 // limitHeaders tells the state of the limits in the given dialect.
@@ -100,26 +101,26 @@ func waitHeaders(h http.Header, dialect string, r *ratelimit.Refusal, now time.T
 }
 
 // dialectFor resolves the configured header dialect.
-func dialectFor(configured string, p protocol) string {
+func dialectFor(configured string, p requests.Protocol) string {
 	switch {
 	case configured != "" && configured != "auto":
 		return configured
-	case p.likeChat():
+	case p.LikeChat():
 		return "openai"
-	case p == embeddings:
+	case p == requests.Embeddings:
 		return "openai"
-	case p == envelope, p == geminiEmbeddings, p == gemini:
+	case p == requests.Envelope, p == requests.GeminiEmbeddings, p == requests.Gemini:
 		return "none"
 	}
 	return "anthropic"
 }
 
 // rateLimitMessage words a 429 as the protocol's vendor does.
-func rateLimitMessage(p protocol, model string, r *ratelimit.Refusal) string {
+func rateLimitMessage(p requests.Protocol, model string, r *ratelimit.Refusal) string {
 	if r.Dimension < 0 {
 		return fmt.Sprintf("Number of concurrent connections has exceeded your rate limit (%d). Please try again later.", r.Limit)
 	}
-	if p.likeChat() {
+	if p.LikeChat() {
 		words := [ratelimit.Dimensions]string{"requests per min (RPM)", "input tokens per min (TPM)", "output tokens per min (TPM)", "tokens per min (TPM)"}[r.Dimension]
 		if r.Never {
 			return fmt.Sprintf("Request too large for %s in organization org-simulator on %s: Limit %d, Requested %d. The input or output tokens must be reduced in order to run successfully.", model, words, r.Limit, r.Requested)

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"nightshift/providers/simulator/internal/jsontext"
 )
 
 // A caller sends requests to a server in one of the two ways.
@@ -93,7 +95,7 @@ const (
 // simple is a request of one user message; extra is further fields, each
 // with a comma behind it.
 func simple(model, prompt, extra string) string {
-	return fmt.Sprintf(`{"model":%q,%s"max_tokens":300,"messages":[{"role":"user","content":%s}]}`, model, extra, quote(prompt))
+	return fmt.Sprintf(`{"model":%q,%s"max_tokens":300,"messages":[{"role":"user","content":%s}]}`, model, extra, jsontext.Quote(prompt))
 }
 
 // An answer is what a client makes of a response.

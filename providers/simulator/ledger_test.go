@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"nightshift/providers/simulator/internal/ledger"
 	"nightshift/providers/simulator/testdata/simtest"
 )
 
@@ -193,11 +194,11 @@ func checkLog(t *testing.T, path string) (n int) {
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); n++ {
-		var e Entry
+		var e ledger.Entry
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			t.Fatalf("line %d: %v", n+1, err)
 		}
-		if e.Outcome == "" || e.Model != "m" || e.Key == "" || (e.Outcome == Delivered) != e.Delivered {
+		if e.Outcome == "" || e.Model != "m" || e.Key == "" || (e.Outcome == ledger.Delivered) != e.Delivered {
 			t.Errorf("entry %+v", e)
 		}
 	}
@@ -211,7 +212,7 @@ func TestInvoice(t *testing.T) {
 	}
 	l := c.Ledger()
 	a, b := l.Models["a"].Billed, l.Models["b"].Billed
-	total, unpriced := l.Invoice(map[string]Price{"a": {Input: 3000, Output: 15000}, "b": {Input: 1, Output: 2}})
+	total, unpriced := l.Invoice(map[string]ledger.Price{"a": {Input: 3000, Output: 15000}, "b": {Input: 1, Output: 2}})
 	want := 3000*a.Input + 15000*a.Output + b.Input + 2*b.Output
 	if total != want || len(unpriced) != 1 || unpriced[0] != "c" {
 		t.Errorf("Invoice = %d, %v, want %d, [c]", total, unpriced, want)

@@ -10,11 +10,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"nightshift/providers/simulator/internal/ledger"
 )
 
 // flood sends a request every interval for the given time, whatever comes
 // back, and returns how many were answered.
-func flood(t *testing.T, cfg Config, interval, total time.Duration, extra string) (answered int64, l Ledger) {
+func flood(t *testing.T, cfg Config, interval, total time.Duration, extra string) (answered int64, l ledger.Ledger) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := inProcess(cfg)
@@ -35,25 +37,25 @@ func TestRatesAreExact(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		cfg   Config
-		want  func(l Ledger) (got, want float64) // per flood of 5 minutes
+		want  func(l ledger.Ledger) (got, want float64) // per flood of 5 minutes
 		slack float64
 	}{
-		{"bucket of a minute", Config{Limits: Limits{Requests: 120}}, requests(120*minutes + 120), 1},
-		{"bucket of 5 s", Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}}, requests(120*minutes + 10), 1},
-		{"bucket of 1 s", Config{Limits: Limits{Requests: 60, Burst: time.Second}}, requests(60*minutes + 1), 1},
-		{"window", Config{Limits: Limits{Requests: 120, Window: time.Minute}}, requests(120 * minutes), 0},
-		{"sliding minute", Config{Limits: Limits{Requests: 120, Sliding: time.Minute}}, requests(120 * minutes), 0},
-		{"sliding minute of input", Config{Limits: Limits{Input: 1200, Sliding: time.Minute}}, func(l Ledger) (float64, float64) { return float64(l.Billed.Input), 1200 * minutes }, 25 * minutes},
-		{"input", Config{Limits: Limits{Input: 1200, Burst: 5 * time.Second}}, func(l Ledger) (float64, float64) { return float64(l.Billed.Input), 1200*minutes + 100 }, 25},
+		{"bucket of a minute", Config{Limits: Limits{Requests: 120}}, requestsOf(120*minutes + 120), 1},
+		{"bucket of 5 s", Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}}, requestsOf(120*minutes + 10), 1},
+		{"bucket of 1 s", Config{Limits: Limits{Requests: 60, Burst: time.Second}}, requestsOf(60*minutes + 1), 1},
+		{"window", Config{Limits: Limits{Requests: 120, Window: time.Minute}}, requestsOf(120 * minutes), 0},
+		{"sliding minute", Config{Limits: Limits{Requests: 120, Sliding: time.Minute}}, requestsOf(120 * minutes), 0},
+		{"sliding minute of input", Config{Limits: Limits{Input: 1200, Sliding: time.Minute}}, func(l ledger.Ledger) (float64, float64) { return float64(l.Billed.Input), 1200 * minutes }, 25 * minutes},
+		{"input", Config{Limits: Limits{Input: 1200, Burst: 5 * time.Second}}, func(l ledger.Ledger) (float64, float64) { return float64(l.Billed.Input), 1200*minutes + 100 }, 25},
 		// an answer is charged when it is there: the last ones may overdraw
-		{"output", Config{Limits: Limits{Output: 6000, Burst: 5 * time.Second}}, func(l Ledger) (float64, float64) { return float64(l.Billed.Output), 6000*minutes + 500 }, 400},
-		{"total tokens", Config{Limits: Limits{Tokens: 6000, Burst: 5 * time.Second}}, func(l Ledger) (float64, float64) { return float64(l.Billed.Total()), 6000*minutes + 500 }, 400},
-		{"max_tokens up front", Config{Limits: Limits{Output: 30_000, Charge: ChargeMax}}, requests((30_000*minutes + 30_000) / 300), 1},
-		{"a neighbour takes half", Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}, Competitor: Competitor{Share: 0.5}}, requests(60*minutes + 10), 1},
-		{"a neighbour takes all for half of the time", Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}, Competitor: Competitor{Share: 1, Period: 20 * time.Second, Busy: 10 * time.Second}}, requests(60*minutes + 10), 2},
-		{"a neighbour in windows", Config{Limits: Limits{Requests: 120, Window: time.Minute}, Competitor: Competitor{Share: 0.5, Period: time.Minute, Busy: 10 * time.Second}}, requests(110 * minutes), minutes},
-		{"24 at once", Config{Limits: Limits{Concurrency: 24}, Latency: Latency{FirstToken: 10 * time.Second}}, requests(24 * minutes * 60 / 10), 24},
-		{"an outage", Config{Outages: []Window{{At: time.Minute, For: 2 * time.Minute}}, Limits: Limits{Requests: 60, Window: time.Minute}}, requests(60 * 3), 0},
+		{"output", Config{Limits: Limits{Output: 6000, Burst: 5 * time.Second}}, func(l ledger.Ledger) (float64, float64) { return float64(l.Billed.Output), 6000*minutes + 500 }, 400},
+		{"total tokens", Config{Limits: Limits{Tokens: 6000, Burst: 5 * time.Second}}, func(l ledger.Ledger) (float64, float64) { return float64(l.Billed.Total()), 6000*minutes + 500 }, 400},
+		{"max_tokens up front", Config{Limits: Limits{Output: 30_000, Charge: ChargeMax}}, requestsOf((30_000*minutes + 30_000) / 300), 1},
+		{"a neighbour takes half", Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}, Competitor: Competitor{Share: 0.5}}, requestsOf(60*minutes + 10), 1},
+		{"a neighbour takes all for half of the time", Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}, Competitor: Competitor{Share: 1, Period: 20 * time.Second, Busy: 10 * time.Second}}, requestsOf(60*minutes + 10), 2},
+		{"a neighbour in windows", Config{Limits: Limits{Requests: 120, Window: time.Minute}, Competitor: Competitor{Share: 0.5, Period: time.Minute, Busy: 10 * time.Second}}, requestsOf(110 * minutes), minutes},
+		{"24 at once", Config{Limits: Limits{Concurrency: 24}, Latency: Latency{FirstToken: 10 * time.Second}}, requestsOf(24 * minutes * 60 / 10), 24},
+		{"an outage", Config{Outages: []Window{{At: time.Minute, For: 2 * time.Minute}}, Limits: Limits{Requests: 60, Window: time.Minute}}, requestsOf(60 * 3), 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, l := flood(t, tc.cfg, 100*time.Millisecond, minutes*time.Minute, "")
@@ -71,8 +73,8 @@ func TestRatesAreExact(t *testing.T) {
 	}
 }
 
-func requests(want float64) func(Ledger) (float64, float64) {
-	return func(l Ledger) (float64, float64) { return float64(l.Delivered), want }
+func requestsOf(want float64) func(ledger.Ledger) (float64, float64) {
+	return func(l ledger.Ledger) (float64, float64) { return float64(l.Delivered), want }
 }
 
 // TestRetryAfterIsRight: whoever waits as long as told is answered.

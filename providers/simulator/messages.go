@@ -3,35 +3,36 @@ package simulator
 import (
 	"strings"
 
+	"nightshift/providers/simulator/internal/jsontext"
 	"nightshift/providers/simulator/internal/random"
 )
 
 // messagesBody renders a Messages answer.
 func (x *exchange) messagesBody(r *reply) []byte {
 	c := &r.choices[0]
-	o := newObject()
-	o.text("id", r.id)
-	o.text("type", "message")
-	o.text("role", "assistant")
-	o.text("model", r.model)
-	o.raw("content", array(contentBlocks(c)...))
+	o := jsontext.New()
+	o.Text("id", r.id)
+	o.Text("type", "message")
+	o.Text("role", "assistant")
+	o.Text("model", r.model)
+	o.Raw("content", jsontext.Array(contentBlocks(c)...))
 	x.messagesEnd(&o, c)
 	if !r.noUsage {
-		o.object("usage", x.messagesUsage(r, true))
+		o.Object("usage", x.messagesUsage(r, true))
 	}
-	return o.end()
+	return o.End()
 }
 
 // messagesEnd writes why the answer ended.
-func (x *exchange) messagesEnd(o *object, c *choice) {
-	o.text("stop_reason", messagesStop(c.stop))
+func (x *exchange) messagesEnd(o *jsontext.Object, c *choice) {
+	o.Text("stop_reason", messagesStop(c.stop))
 	if c.stop == stopSequence {
-		o.text("stop_sequence", c.sequence)
+		o.Text("stop_sequence", c.sequence)
 	} else {
-		o.null("stop_sequence")
+		o.Null("stop_sequence")
 	}
 	if c.stop == stopRefusal {
-		o.raw("stop_details", `{"type":"refusal","category":"general_harms","explanation":"The request was declined by a safety classifier."}`)
+		o.Raw("stop_details", `{"type":"refusal","category":"general_harms","explanation":"The request was declined by a safety classifier."}`)
 	}
 }
 
@@ -40,27 +41,27 @@ func signature(thinking string) string {
 	return ident("Eq", random.Start.With(thinking), 86) + "=="
 }
 
-func contentBlocks(c *choice) []object {
-	var blocks []object
+func contentBlocks(c *choice) []jsontext.Object {
+	var blocks []jsontext.Object
 	if c.thinking != "" {
-		o := newObject()
-		o.text("type", "thinking")
-		o.text("thinking", c.thinking)
-		o.text("signature", signature(c.thinking))
+		o := jsontext.New()
+		o.Text("type", "thinking")
+		o.Text("thinking", c.thinking)
+		o.Text("signature", signature(c.thinking))
 		blocks = append(blocks, o)
 	}
 	if c.text != "" {
-		o := newObject()
-		o.text("type", "text")
-		o.text("text", c.text)
+		o := jsontext.New()
+		o.Text("type", "text")
+		o.Text("text", c.text)
 		blocks = append(blocks, o)
 	}
 	for _, call := range c.calls {
-		o := newObject()
-		o.text("type", "tool_use")
-		o.text("id", call.id)
-		o.text("name", call.name)
-		o.raw("input", call.arguments)
+		o := jsontext.New()
+		o.Text("type", "tool_use")
+		o.Text("id", call.id)
+		o.Text("name", call.name)
+		o.Raw("input", call.arguments)
 		blocks = append(blocks, o)
 	}
 	return blocks
@@ -68,8 +69,8 @@ func contentBlocks(c *choice) []object {
 
 // event writes one Messages event, padded before its last brace as the
 // vendor's are.
-func event(o object, padding int) []byte {
-	data := o.end()
+func event(o jsontext.Object, padding int) []byte {
+	data := o.End()
 	kind := string(data[len(`{"type":"`):])
 	kind, _, _ = strings.Cut(kind, `"`)
 	b := make([]byte, 0, len(data)+len(kind)+padding+20)
@@ -81,12 +82,6 @@ func event(o object, padding int) []byte {
 		b = append(b, ' ')
 	}
 	return append(b, "}\n\n"...)
-}
-
-func typed(kind string) object {
-	o := newObject()
-	o.text("type", kind)
-	return o
 }
 
 // messagesStream renders a Messages answer as a stream of events.
@@ -104,19 +99,19 @@ func (x *exchange) messagesStream(r *reply) rendering {
 	for _, call := range c.calls {
 		s.call(call)
 	}
-	end := typed("message_delta")
-	delta := newObject()
+	end := jsontext.Typed("message_delta")
+	delta := jsontext.New()
 	x.messagesEnd(&delta, c)
-	end.object("delta", delta)
+	end.Object("delta", delta)
 	if !r.noUsage {
-		end.object("usage", x.messagesUsage(r, true))
+		end.Object("usage", x.messagesUsage(r, true))
 	}
 	s.tokens = c.output
 	s.send(end, true)
 	if r.twice {
 		s.send(end, true)
 	}
-	s.send(typed("message_stop"), true)
+	s.send(jsontext.Typed("message_stop"), true)
 	return s.out
 }
 
@@ -129,51 +124,51 @@ type streamer struct {
 	tokens int
 }
 
-func (s *streamer) send(o object, tail bool) {
-	padding := s.ask.seed.WithInt(uint64(len(s.out.pieces))).Below("padding", 16)
+func (s *streamer) send(o jsontext.Object, tail bool) {
+	padding := s.ask.Seed.WithInt(uint64(len(s.out.pieces))).Below("padding", 16)
 	s.out.add(event(o, padding), s.tokens, tail)
 }
 
 func (s *streamer) start() {
-	m := newObject()
-	m.text("model", s.reply.model)
-	m.text("id", s.reply.id)
-	m.text("type", "message")
-	m.text("role", "assistant")
-	m.raw("content", "[]")
-	m.null("stop_reason")
-	m.null("stop_sequence")
+	m := jsontext.New()
+	m.Text("model", s.reply.model)
+	m.Text("id", s.reply.id)
+	m.Text("type", "message")
+	m.Text("role", "assistant")
+	m.Raw("content", "[]")
+	m.Null("stop_reason")
+	m.Null("stop_sequence")
 	if !s.noUsage {
-		m.object("usage", s.messagesUsage(s.reply, false))
+		m.Object("usage", s.messagesUsage(s.reply, false))
 	}
-	o := typed("message_start")
-	o.object("message", m)
+	o := jsontext.Typed("message_start")
+	o.Object("message", m)
 	s.send(o, false)
 }
 
 // open starts a content block.
-func (s *streamer) open(content object) {
-	o := typed("content_block_start")
-	o.int("index", int64(s.block))
-	o.object("content_block", content)
+func (s *streamer) open(content jsontext.Object) {
+	o := jsontext.Typed("content_block_start")
+	o.Int("index", int64(s.block))
+	o.Object("content_block", content)
 	s.send(o, false)
 	if s.block == 0 {
-		s.send(typed("ping"), false)
+		s.send(jsontext.Typed("ping"), false)
 	}
 }
 
 func (s *streamer) delta(kind, field, value string) {
-	d := typed(kind)
-	d.text(field, value)
-	o := typed("content_block_delta")
-	o.int("index", int64(s.block))
-	o.object("delta", d)
+	d := jsontext.Typed(kind)
+	d.Text(field, value)
+	o := jsontext.Typed("content_block_delta")
+	o.Int("index", int64(s.block))
+	o.Object("delta", d)
 	s.send(o, false)
 }
 
 func (s *streamer) close() {
-	o := typed("content_block_stop")
-	o.int("index", int64(s.block))
+	o := jsontext.Typed("content_block_stop")
+	o.Int("index", int64(s.block))
 	s.send(o, false)
 	s.block++
 }
@@ -181,7 +176,7 @@ func (s *streamer) close() {
 // deltas sends a text piece by piece.
 func (s *streamer) deltas(kind, field, text string) {
 	before := s.tokens
-	parts, tokens := chunks(text, s.ask.seed)
+	parts, tokens := chunks(text, s.ask.Seed)
 	for i, part := range parts {
 		s.tokens = before + tokens[i]
 		s.delta(kind, field, part)
@@ -189,9 +184,9 @@ func (s *streamer) deltas(kind, field, text string) {
 }
 
 func (s *streamer) thinking(c *choice) {
-	o := typed("thinking")
-	o.text("thinking", "")
-	o.text("signature", "")
+	o := jsontext.Typed("thinking")
+	o.Text("thinking", "")
+	o.Text("signature", "")
 	s.open(o)
 	s.deltas("thinking_delta", "thinking", c.thinking)
 	s.delta("signature_delta", "signature", signature(c.thinking))
@@ -199,18 +194,18 @@ func (s *streamer) thinking(c *choice) {
 }
 
 func (s *streamer) text(text string) {
-	o := typed("text")
-	o.text("text", "")
+	o := jsontext.Typed("text")
+	o.Text("text", "")
 	s.open(o)
 	s.deltas("text_delta", "text", text)
 	s.close()
 }
 
 func (s *streamer) call(c call) {
-	o := typed("tool_use")
-	o.text("id", c.id)
-	o.text("name", c.name)
-	o.raw("input", "{}")
+	o := jsontext.Typed("tool_use")
+	o.Text("id", c.id)
+	o.Text("name", c.name)
+	o.Raw("input", "{}")
 	s.open(o)
 	s.delta("input_json_delta", "partial_json", "")
 	if c.arguments != "{}" {

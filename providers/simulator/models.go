@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"nightshift/providers/simulator/internal/jsontext"
 )
 
 // modelNames are the models that the server lists. Unless the config says
@@ -22,26 +24,26 @@ func (s *Server) modelNames() []string {
 var modelsMade = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // modelObject describes a model with the fields of OpenAI and Anthropic.
-func modelObject(name string) object {
-	o := newObject()
-	o.text("id", name)
-	o.text("type", "model")
-	o.text("object", "model")
-	o.text("display_name", name)
-	o.int("created", modelsMade.Unix())
-	o.text("created_at", modelsMade.Format(time.RFC3339))
-	o.text("owned_by", "simulator")
+func modelObject(name string) jsontext.Object {
+	o := jsontext.New()
+	o.Text("id", name)
+	o.Text("type", "model")
+	o.Text("object", "model")
+	o.Text("display_name", name)
+	o.Int("created", modelsMade.Unix())
+	o.Text("created_at", modelsMade.Format(time.RFC3339))
+	o.Text("owned_by", "simulator")
 	return o
 }
 
 // googleModel describes a model as Google does.
-func (s *Server) googleModel(name string) object {
-	o := newObject()
-	o.text("name", "models/"+name)
-	o.text("displayName", name)
-	o.int("inputTokenLimit", int64(s.context(name)))
-	o.int("outputTokenLimit", 64_000)
-	o.raw("supportedGenerationMethods", `["generateContent","countTokens","embedContent"]`)
+func (s *Server) googleModel(name string) jsontext.Object {
+	o := jsontext.New()
+	o.Text("name", "models/"+name)
+	o.Text("displayName", name)
+	o.Int("inputTokenLimit", int64(s.context(name)))
+	o.Int("outputTokenLimit", 64_000)
+	o.Raw("supportedGenerationMethods", `["generateContent","countTokens","embedContent"]`)
 	return o
 }
 
@@ -84,32 +86,32 @@ func (s *Server) serveModels(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) googleList(page []string, more bool) []byte {
-	var list []object
+	var list []jsontext.Object
 	for _, name := range page {
 		list = append(list, s.googleModel(name))
 	}
-	o := newObject()
-	o.raw("models", array(list...))
+	o := jsontext.New()
+	o.Raw("models", jsontext.Array(list...))
 	if more {
-		o.text("nextPageToken", page[len(page)-1])
+		o.Text("nextPageToken", page[len(page)-1])
 	}
-	return o.end()
+	return o.End()
 }
 
 func modelList(page []string, more bool) []byte {
-	var list []object
+	var list []jsontext.Object
 	for _, name := range page {
 		list = append(list, modelObject(name))
 	}
-	o := newObject()
-	o.text("object", "list")
-	o.raw("data", array(list...))
-	o.raw("has_more", strconv.FormatBool(more))
+	o := jsontext.New()
+	o.Text("object", "list")
+	o.Raw("data", jsontext.Array(list...))
+	o.Raw("has_more", strconv.FormatBool(more))
 	if len(page) > 0 {
-		o.text("first_id", page[0])
-		o.text("last_id", page[len(page)-1])
+		o.Text("first_id", page[0])
+		o.Text("last_id", page[len(page)-1])
 	}
-	return o.end()
+	return o.End()
 }
 
 func (s *Server) serveModel(w http.ResponseWriter, r *http.Request, name string) {
@@ -124,5 +126,5 @@ func (s *Server) serveModel(w http.ResponseWriter, r *http.Request, name string)
 		o = s.googleModel(name)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(o.end(), '\n'))
+	_, _ = w.Write(append(o.End(), '\n'))
 }

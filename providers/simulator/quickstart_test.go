@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/jsontext"
 )
 
 // quickstart reads the example's dataset.
@@ -32,7 +33,7 @@ func knows(t testing.TB, pairs ...string) *answers.File {
 	t.Helper()
 	var lines strings.Builder
 	for i := 0; i < len(pairs); i += 2 {
-		lines.WriteString(`{"prompt":` + quote(pairs[i]) + `,"target":` + quote(pairs[i+1]) + "}\n")
+		lines.WriteString(`{"prompt":` + jsontext.Quote(pairs[i]) + `,"target":` + jsontext.Quote(pairs[i+1]) + "}\n")
 	}
 	known, err := answers.Read(strings.NewReader(lines.String()), "pairs")
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/ledger"
+	"nightshift/providers/simulator/internal/requests"
 )
 
 // A reply is a generated answer, before it takes the form of a protocol.
@@ -13,12 +15,12 @@ type reply struct {
 	model   string // as named in the answer
 	created int64  // Unix seconds
 	choices []choice
-	tokens  Tokens // what is billed
-	forced  bool   // a named tool was forced
+	tokens  ledger.Tokens // what is billed
+	forced  bool          // a named tool was forced
 
-	extra    Tokens // part of tokens that a compaction step used
-	mode     string // usage mode
-	twice    bool   // usage reported twice
+	extra    ledger.Tokens // part of tokens that a compaction step used
+	mode     string        // usage mode
+	twice    bool          // usage reported twice
 	noUsage  bool
 	badUsage bool
 }
@@ -137,27 +139,27 @@ func chunks(text string, s seed) (parts []string, tokens []int) {
 // render gives a reply the form of the request's protocol.
 func (x *exchange) render(r *reply) rendering {
 	switch {
-	case x.ask.embed != nil:
+	case x.ask.Embed != nil:
 		return whole(x.embeddingBody(r), r)
-	case x.ask.response != nil && x.ask.response.background && r == x.reply:
+	case x.ask.Response != nil && x.ask.Response.Background && r == x.reply:
 		return x.enqueue(r)
-	case x.ask.response != nil && x.ask.stream:
+	case x.ask.Response != nil && x.ask.Stream:
 		return x.responseStream(r)
-	case x.ask.response != nil:
+	case x.ask.Response != nil:
 		return whole(x.responseBody(r), r)
-	case x.ask.completion != nil && x.ask.stream:
+	case x.ask.Completion != nil && x.ask.Stream:
 		return x.completionStream(r)
-	case x.ask.completion != nil:
+	case x.ask.Completion != nil:
 		return whole(x.completionBody(r), r)
-	case x.ask.protocol == gemini && x.ask.stream:
+	case x.ask.Protocol == requests.Gemini && x.ask.Stream:
 		return x.geminiStream(r)
-	case x.ask.protocol == gemini:
+	case x.ask.Protocol == requests.Gemini:
 		return whole(x.geminiBody(r), r)
-	case x.ask.protocol == messages && x.ask.stream:
+	case x.ask.Protocol == requests.Messages && x.ask.Stream:
 		return x.messagesStream(r)
-	case x.ask.protocol == messages:
+	case x.ask.Protocol == requests.Messages:
 		return whole(x.messagesBody(r), r)
-	case x.ask.stream:
+	case x.ask.Stream:
 		return x.chatStream(r)
 	}
 	return whole(x.chatBody(r), r)

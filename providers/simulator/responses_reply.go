@@ -3,6 +3,9 @@ package simulator
 import (
 	"strconv"
 	"strings"
+
+	"nightshift/providers/simulator/internal/jsontext"
+	"nightshift/providers/simulator/internal/ledger"
 )
 
 // responseStatus is how an answer ended: its status, and the reason where it is
@@ -24,63 +27,63 @@ func responseStatus(c *choice) (status, reason string) {
 func (x *exchange) responseBody(r *reply) []byte {
 	status, reason := responseStatus(&r.choices[0])
 	o := x.responseObject(r, status, reason, x.responseItems(r))
-	return o.end()
+	return o.End()
 }
 
 // responseObject is an answer in some state, with the items that it has by then.
-func (x *exchange) responseObject(r *reply, status, reason string, items []object) object {
-	o := newObject()
-	o.text("id", r.id)
-	o.text("object", "response")
-	o.int("created_at", r.created)
-	o.text("status", status)
-	o.raw("background", strconv.FormatBool(x.ask.response.background))
-	o.null("error")
+func (x *exchange) responseObject(r *reply, status, reason string, items []jsontext.Object) jsontext.Object {
+	o := jsontext.New()
+	o.Text("id", r.id)
+	o.Text("object", "response")
+	o.Int("created_at", r.created)
+	o.Text("status", status)
+	o.Raw("background", strconv.FormatBool(x.ask.Response.Background))
+	o.Null("error")
 	if reason == "" {
-		o.null("incomplete_details")
+		o.Null("incomplete_details")
 	} else {
-		o.raw("incomplete_details", `{"reason":`+quote(reason)+`}`)
+		o.Raw("incomplete_details", `{"reason":`+jsontext.Quote(reason)+`}`)
 	}
-	if x.ask.hasMax {
-		o.int("max_output_tokens", int64(x.ask.maxTokens))
+	if x.ask.HasMax {
+		o.Int("max_output_tokens", int64(x.ask.MaxTokens))
 	} else {
-		o.null("max_output_tokens")
+		o.Null("max_output_tokens")
 	}
-	o.text("model", r.model)
-	o.raw("output", array(items...))
-	o.raw("parallel_tool_calls", "true")
-	o.null("previous_response_id")
-	o.text("service_tier", "default")
-	o.raw("store", strconv.FormatBool(x.ask.response.store))
-	o.raw("text", `{"format":{"type":"text"}}`)
-	o.text("tool_choice", "auto")
-	o.raw("tools", "[]")
+	o.Text("model", r.model)
+	o.Raw("output", jsontext.Array(items...))
+	o.Raw("parallel_tool_calls", "true")
+	o.Null("previous_response_id")
+	o.Text("service_tier", "default")
+	o.Raw("store", strconv.FormatBool(x.ask.Response.Store))
+	o.Raw("text", `{"format":{"type":"text"}}`)
+	o.Text("tool_choice", "auto")
+	o.Raw("tools", "[]")
 	over := status == "completed" || status == "incomplete" || status == "cancelled"
 	if r.noUsage || !over {
-		o.null("usage")
+		o.Null("usage")
 	} else {
-		o.object("usage", x.responseUsage(r))
+		o.Object("usage", x.responseUsage(r))
 	}
-	o.raw("metadata", "{}")
+	o.Raw("metadata", "{}")
 	return o
 }
 
-func (x *exchange) responseUsage(r *reply) object {
+func (x *exchange) responseUsage(r *reply) jsontext.Object {
 	t := r.tokens
 	if r.mode == "zero" {
-		t = Tokens{}
+		t = ledger.Tokens{}
 	}
 	input := t.InputTotal()
 	if r.badUsage {
 		input = -input
 	}
-	o := newObject()
-	o.int("input_tokens", input)
-	o.raw("input_tokens_details", `{"cached_tokens":`+strconv.FormatInt(t.CacheRead, 10)+
+	o := jsontext.New()
+	o.Int("input_tokens", input)
+	o.Raw("input_tokens_details", `{"cached_tokens":`+strconv.FormatInt(t.CacheRead, 10)+
 		`,"cache_write_tokens":`+strconv.FormatInt(t.CacheWrite5m, 10)+`}`)
-	o.int("output_tokens", t.Output)
-	o.raw("output_tokens_details", `{"reasoning_tokens":`+strconv.FormatInt(t.Reasoning, 10)+`}`)
-	o.int("total_tokens", input+t.Output)
+	o.Int("output_tokens", t.Output)
+	o.Raw("output_tokens_details", `{"reasoning_tokens":`+strconv.FormatInt(t.Reasoning, 10)+`}`)
+	o.Int("total_tokens", input+t.Output)
 	return o
 }
 
@@ -92,10 +95,10 @@ type responseItem struct {
 
 // responseParts are the items of an answer: reasoning, words, calls.
 func (x *exchange) responseParts(c *choice, r *reply) (items []responseItem) {
-	id := func(prefix string, n int) string { return ident(prefix, x.ask.seed.With(r.id).WithInt(uint64(n)), 32) }
+	id := func(prefix string, n int) string { return ident(prefix, x.ask.Seed.With(r.id).WithInt(uint64(n)), 32) }
 	if c.reasoned > 0 {
 		it := responseItem{kind: "reasoning", id: id("rs_", 0)}
-		if x.ask.response.summary {
+		if x.ask.Response.Summary {
 			it.text = c.thinking
 		}
 		items = append(items, it)
@@ -116,7 +119,7 @@ func (x *exchange) responseParts(c *choice, r *reply) (items []responseItem) {
 	return items
 }
 
-func (x *exchange) responseItems(r *reply) (items []object) {
+func (x *exchange) responseItems(r *reply) (items []jsontext.Object) {
 	for _, it := range x.responseParts(&r.choices[0], r) {
 		items = append(items, x.responseItem(&it, true))
 	}
@@ -124,7 +127,7 @@ func (x *exchange) responseItems(r *reply) (items []object) {
 }
 
 // responseItem is an item as it is at its beginning, or whole.
-func (x *exchange) responseItem(it *responseItem, whole bool) object {
+func (x *exchange) responseItem(it *responseItem, whole bool) jsontext.Object {
 	shown := *it
 	status := "completed"
 	if !whole {
@@ -138,56 +141,56 @@ func (x *exchange) responseItem(it *responseItem, whole bool) object {
 		if it.call.custom {
 			field = "input"
 		}
-		o := typed(it.kind)
-		o.text("id", it.id)
-		o.text("status", status)
-		o.text("call_id", it.call.id)
-		o.text("name", it.call.name)
-		o.text(field, shown.call.arguments)
+		o := jsontext.Typed(it.kind)
+		o.Text("id", it.id)
+		o.Text("status", status)
+		o.Text("call_id", it.call.id)
+		o.Text("name", it.call.name)
+		o.Text(field, shown.call.arguments)
 		return o
 	}
-	o := typed("message")
-	o.text("id", it.id)
-	o.text("status", status)
-	o.text("role", "assistant")
+	o := jsontext.Typed("message")
+	o.Text("id", it.id)
+	o.Text("status", status)
+	o.Text("role", "assistant")
 	if whole {
-		o.raw("content", array(responsePart(it.kind, it.text)))
+		o.Raw("content", jsontext.Array(responsePart(it.kind, it.text)))
 	} else {
-		o.raw("content", "[]")
+		o.Raw("content", "[]")
 	}
 	return o
 }
 
-func (x *exchange) reasoningItem(it *responseItem) object {
-	o := typed("reasoning")
-	o.text("id", it.id)
-	var summary []object
+func (x *exchange) reasoningItem(it *responseItem) jsontext.Object {
+	o := jsontext.Typed("reasoning")
+	o.Text("id", it.id)
+	var summary []jsontext.Object
 	if it.text != "" {
 		summary = append(summary, responsePart("summary", it.text))
 	}
-	o.raw("summary", array(summary...))
-	if x.ask.response.sealed {
-		o.text("encrypted_content", signature(it.id))
+	o.Raw("summary", jsontext.Array(summary...))
+	if x.ask.Response.Sealed {
+		o.Text("encrypted_content", signature(it.id))
 	}
 	return o
 }
 
 // responsePart is a part of what an item says.
-func responsePart(kind, text string) object {
+func responsePart(kind, text string) jsontext.Object {
 	switch kind {
 	case "refusal":
-		o := typed("refusal")
-		o.text("refusal", text)
+		o := jsontext.Typed("refusal")
+		o.Text("refusal", text)
 		return o
 	case "summary":
-		o := typed("summary_text")
-		o.text("text", text)
+		o := jsontext.Typed("summary_text")
+		o.Text("text", text)
 		return o
 	}
-	o := typed("output_text")
-	o.text("text", text)
-	o.raw("annotations", "[]")
-	o.raw("logprobs", "[]")
+	o := jsontext.Typed("output_text")
+	o.Text("text", text)
+	o.Raw("annotations", "[]")
+	o.Raw("logprobs", "[]")
 	return o
 }
 
@@ -206,11 +209,11 @@ func (x *exchange) responseStream(r *reply) rendering {
 	s := responseStreamer{exchange: x, reply: r}
 	s.out = rendering{status: 200, contentType: "text/event-stream; charset=utf-8"}
 	begun := "in_progress"
-	if x.ask.response.background {
+	if x.ask.Response.Background {
 		begun = "queued"
 	}
 	s.state("created", begun, "", nil)
-	if x.ask.response.background {
+	if x.ask.Response.Background {
 		s.state("queued", begun, "", nil)
 	}
 	s.state("in_progress", "in_progress", "", nil)
@@ -225,31 +228,31 @@ func (x *exchange) responseStream(r *reply) rendering {
 }
 
 // state sends an event that holds the answer in some state.
-func (s *responseStreamer) state(name, status, reason string, items []object) {
-	o := typed("response." + name)
-	o.object("response", s.responseObject(s.reply, status, reason, items))
+func (s *responseStreamer) state(name, status, reason string, items []jsontext.Object) {
+	o := jsontext.Typed("response." + name)
+	o.Object("response", s.responseObject(s.reply, status, reason, items))
 	s.send(o, name == "completed" || name == "incomplete")
 }
 
-func (s *responseStreamer) send(o object, tail bool) {
-	o.int("sequence_number", int64(s.number))
+func (s *responseStreamer) send(o jsontext.Object, tail bool) {
+	o.Int("sequence_number", int64(s.number))
 	s.number++
 	s.out.add(event(o, 0), s.tokens, tail)
 }
 
 // about begins an event about the item in hand.
-func (s *responseStreamer) about(it *responseItem, kind string) object {
-	o := typed("response." + kind)
-	o.text("item_id", it.id)
-	o.int("output_index", int64(s.index))
+func (s *responseStreamer) about(it *responseItem, kind string) jsontext.Object {
+	o := jsontext.Typed("response." + kind)
+	o.Text("item_id", it.id)
+	o.Int("output_index", int64(s.index))
 	return o
 }
 
 // item sends all of one item.
 func (s *responseStreamer) item(it *responseItem, c *choice) {
-	o := typed("response.output_item.added")
-	o.int("output_index", int64(s.index))
-	o.object("item", s.responseItem(it, false))
+	o := jsontext.Typed("response.output_item.added")
+	o.Int("output_index", int64(s.index))
+	o.Object("item", s.responseItem(it, false))
 	s.send(o, false)
 	switch it.kind {
 	case "reasoning":
@@ -264,22 +267,22 @@ func (s *responseStreamer) item(it *responseItem, c *choice) {
 	default:
 		s.part(it, "output_text", "text")
 	}
-	o = typed("response.output_item.done")
-	o.int("output_index", int64(s.index))
-	o.object("item", s.responseItem(it, true))
+	o = jsontext.Typed("response.output_item.done")
+	o.Int("output_index", int64(s.index))
+	o.Object("item", s.responseItem(it, true))
 	s.send(o, false)
 	s.index++
 }
 
 func (s *responseStreamer) part(it *responseItem, name, field string) {
 	o := s.about(it, "content_part.added")
-	o.int("content_index", 0)
-	o.object("part", responsePart(it.kind, ""))
+	o.Int("content_index", 0)
+	o.Object("part", responsePart(it.kind, ""))
 	s.send(o, false)
 	s.words(it, name, field, it.text)
 	o = s.about(it, "content_part.done")
-	o.int("content_index", 0)
-	o.object("part", responsePart(it.kind, it.text))
+	o.Int("content_index", 0)
+	o.Object("part", responsePart(it.kind, it.text))
 	s.send(o, false)
 }
 
@@ -288,13 +291,13 @@ func (s *responseStreamer) summary(it *responseItem) {
 		return
 	}
 	o := s.about(it, "reasoning_summary_part.added")
-	o.int("summary_index", 0)
-	o.object("part", responsePart("summary", ""))
+	o.Int("summary_index", 0)
+	o.Object("part", responsePart("summary", ""))
 	s.send(o, false)
 	s.words(it, "reasoning_summary_text", "text", it.text)
 	o = s.about(it, "reasoning_summary_part.done")
-	o.int("summary_index", 0)
-	o.object("part", responsePart("summary", it.text))
+	o.Int("summary_index", 0)
+	o.Object("part", responsePart("summary", it.text))
 	s.send(o, false)
 }
 
@@ -305,16 +308,16 @@ func (s *responseStreamer) words(it *responseItem, name, field, text string) {
 		index = "summary_index"
 	}
 	before := s.tokens
-	parts, tokens := chunks(text, s.ask.seed)
+	parts, tokens := chunks(text, s.ask.Seed)
 	for i, part := range parts {
 		s.tokens = before + tokens[i]
 		o := s.about(it, name+".delta")
-		o.int(index, 0)
-		o.text("delta", part)
+		o.Int(index, 0)
+		o.Text("delta", part)
 		s.send(o, false)
 	}
 	o := s.about(it, name+".done")
-	o.int(index, 0)
-	o.text(field, text)
+	o.Int(index, 0)
+	o.Text(field, text)
 	s.send(o, false)
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"nightshift/providers/simulator/internal/jsontext"
 	"nightshift/providers/simulator/testdata/simtest"
 )
 
@@ -54,7 +55,7 @@ func (r response) kinds() string {
 }
 
 func askResponse(question, more string) string {
-	return fmt.Sprintf(`{"model":"sim-large",%s"input":%s}`, more, quote(question))
+	return fmt.Sprintf(`{"model":"sim-large",%s"input":%s}`, more, jsontext.Quote(question))
 }
 
 func readResponse(t *testing.T, g got) (r response) {

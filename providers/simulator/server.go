@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"nightshift/providers/simulator/internal/inprocess"
+	"nightshift/providers/simulator/internal/ledger"
 	"nightshift/providers/simulator/internal/random"
 	"nightshift/providers/simulator/internal/ratelimit"
+	"nightshift/providers/simulator/internal/requests"
 )
 
 // A Server is the model server. It is an http.Handler and safe for concurrent
@@ -32,7 +34,7 @@ type Server struct {
 	cfg   Config
 	timed []activeFault
 	drawn []activeFault
-	book  *book
+	book  *ledger.Book
 
 	mu       sync.Mutex
 	started  time.Time
@@ -60,7 +62,7 @@ func New(cfg Config) *Server {
 	}
 	s := &Server{
 		cfg:      cfg,
-		book:     newBook(cfg.MaxLedger),
+		book:     ledger.New(cfg.MaxLedger),
 		limiters: map[string]*ratelimit.Limiter{},
 		tries:    map[seed]int{},
 		cache:    map[seed]time.Time{},
@@ -74,10 +76,10 @@ func New(cfg Config) *Server {
 
 // Ledger returns what the server did so far. An exchange is in it before the
 // last byte of its answer is sent.
-func (s *Server) Ledger() Ledger { return s.book.copy(false) }
+func (s *Server) Ledger() ledger.Ledger { return s.book.Copy(false) }
 
 // Prompts returns the ledger with the counters of every conversation.
-func (s *Server) Prompts() Ledger { return s.book.copy(true) }
+func (s *Server) Prompts() ledger.Ledger { return s.book.Copy(true) }
 
 // Serve answers on l until Close, and returns http.ErrServerClosed then.
 func (s *Server) Serve(l net.Listener) error {
@@ -128,21 +130,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case strings.HasSuffix(path, "/messages/count_tokens"):
 			s.countTokens(w, r)
 		case path == "/api/v1/messages":
-			s.serve(w, r, envelope)
+			s.serve(w, r, requests.Envelope)
 		case strings.HasSuffix(path, "/messages"):
-			s.serve(w, r, messages)
+			s.serve(w, r, requests.Messages)
 		case strings.HasSuffix(path, "/chat/completions"):
-			s.serve(w, r, chat)
-		case isGemini(path):
-			s.serve(w, r, gemini)
+			s.serve(w, r, requests.Chat)
+		case requests.IsGemini(path):
+			s.serve(w, r, requests.Gemini)
 		case strings.HasSuffix(path, "/embeddings"):
-			s.serve(w, r, embeddings)
+			s.serve(w, r, requests.Embeddings)
 		case strings.HasSuffix(path, ":batchEmbedContents"), strings.HasSuffix(path, ":embedContent"):
-			s.serve(w, r, geminiEmbeddings)
+			s.serve(w, r, requests.GeminiEmbeddings)
 		case strings.HasSuffix(path, "/completions"):
-			s.serve(w, r, completions)
+			s.serve(w, r, requests.Completions)
 		case strings.HasSuffix(path, "/responses"):
-			s.serve(w, r, responses)
+			s.serve(w, r, requests.Responses)
 		case strings.Contains(path, "/responses/"):
 			s.serveJob(w, r, path)
 		default:
@@ -176,10 +178,10 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 // refuse answers what is not a conversation with an error, in the words of the
 // vendor whose headers the request has, or whose path.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, f *failure) {
-	x := &exchange{server: s, protocol: chat}
+	x := &exchange{server: s, protocol: requests.Chat}
 	name := "X-Request-Id"
 	if r.Header.Get("Anthropic-Version") != "" || strings.HasSuffix(r.URL.Path, "/count_tokens") {
-		x.protocol, name = messages, "Request-Id"
+		x.protocol, name = requests.Messages, "Request-Id"
 	}
 	x.entry.RequestID = ident("req_", random.Start.WithInt(s.cfg.Seed).With("other").WithInt(s.others.Add(1)), 24)
 	set(w.Header(), name, x.entry.RequestID)
@@ -189,7 +191,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, f *failure) {
 }
 
 func (s *Server) serveLedger(w http.ResponseWriter, r *http.Request) {
-	l := s.book.copy(r.URL.Query().Get("prompts") != "")
+	l := s.book.Copy(r.URL.Query().Get("prompts") != "")
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
@@ -202,16 +204,16 @@ func (s *Server) countTokens(w http.ResponseWriter, r *http.Request) {
 	if err == nil && !bytes.Contains(body, []byte(`"max_tokens"`)) {
 		body = append([]byte(`{"max_tokens":1,`), bytes.TrimLeft(bytes.TrimSpace(body), "{")...)
 	}
-	var a *ask
+	var a *requests.Request
 	if err == nil {
-		a, err = parseAsk(messages, body)
+		a, err = requests.Parse(requests.Messages, body)
 	}
 	if err != nil {
 		s.refuse(w, r, &failure{status: 400, kind: "invalid_request_error", message: err.Error()})
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, `{"input_tokens":`+itoa(a.inputTokens)+"}\n")
+	_, _ = io.WriteString(w, `{"input_tokens":`+itoa(a.InputTokens)+"}\n")
 }
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}

@@ -2,51 +2,44 @@ package simulator
 
 import (
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/requests"
 )
 
 // toolCalls decides which tools are called: the forced one, or those that the
 // question speaks of.
 func (x *exchange) toolCalls(s seed) (calls []call) {
 	a := x.ask
-	if len(a.tools) == 0 || a.choice.kind == "none" {
+	if len(a.Tools) == 0 || a.Choice.Kind == "none" {
 		return nil
 	}
-	forced := a.choice.kind == "any" || a.choice.kind == "tool"
-	if n := len(a.turns); n > 0 && a.turns[n-1].result && !forced {
+	forced := a.Choice.Kind == "any" || a.Choice.Kind == "tool"
+	if n := len(a.Turns); n > 0 && a.Turns[n-1].Result && !forced {
 		return nil // the result is there: time to answer
 	}
-	var chosen []tool
-	for _, t := range a.tools {
+	var chosen []requests.Tool
+	for _, t := range a.Tools {
 		switch {
-		case a.choice.kind == "tool":
-			if t.name == a.choice.name {
+		case a.Choice.Kind == "tool":
+			if t.Name == a.Choice.Name {
 				chosen = append(chosen, t)
 			}
-		case answers.Mentions(a.question, t.name):
+		case answers.Mentions(a.Question, t.Name):
 			chosen = append(chosen, t)
 		}
 	}
 	if len(chosen) == 0 && forced {
-		chosen = a.tools[:1]
+		chosen = a.Tools[:1]
 	}
-	if a.choice.single || a.legacy {
+	if a.Choice.Single || a.Legacy {
 		chosen = chosen[:min(1, len(chosen))]
 	}
 	prefix := "toolu_01"
-	if a.protocol != messages {
+	if a.Protocol != requests.Messages {
 		prefix = "call_"
 	}
 	for i, t := range chosen {
-		from := s.WithInt(uint64(i)).With(t.name)
-		calls = append(calls, call{ident(prefix, from, 22), t.name, t.arguments(a.question, from), t.custom})
+		from := s.WithInt(uint64(i)).With(t.Name)
+		calls = append(calls, call{ident(prefix, from, 22), t.Name, t.Arguments(a.Question, from), t.Custom})
 	}
 	return calls
-}
-
-// arguments are what a tool is called with: a text for a custom tool, else JSON.
-func (t *tool) arguments(question string, s seed) string {
-	if t.custom {
-		return answers.Head(question, 200)
-	}
-	return answers.Arguments(t.schema, question, s)
 }

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"slices"
 
+	"nightshift/providers/simulator/internal/jsontext"
+	"nightshift/providers/simulator/internal/ledger"
 	"nightshift/providers/simulator/internal/random"
+	"nightshift/providers/simulator/internal/requests"
 )
 
 // usageModes are the ways in which usage is reported, with what each does.
@@ -12,7 +15,7 @@ import (
 // truth. Exact says that the truth can be worked out from the answer.
 var usageModes = []struct {
 	name     string
-	protocol protocol // "" is both
+	protocol requests.Protocol // "" is both
 	exact    bool
 	about    string
 }{
@@ -20,23 +23,23 @@ var usageModes = []struct {
 	{"absent", "", false, "no usage at all"},
 	{"zero", "", false, "all counts 0"},
 	{"twice", "", true, "reported twice in a stream"},
-	{"delta_output_only", messages, true, "message_delta holds output_tokens alone"},
-	{"start_zero", messages, true, "message_start holds zeros, message_delta the truth"},
-	{"grown", messages, true, "input_tokens grows between message_start and message_delta"},
-	{"split_absent", messages, true, "no cache_creation split; writes are 5 minute ones then"},
-	{"iterations", messages, true, "a compaction step, listed in iterations only, is billed on top"},
-	{"cache_included", messages, false, "input_tokens includes the cached ones"},
-	{"cached_outside", chat, false, "prompt_tokens excludes the cached ones; exact where cached is the larger"},
-	{"reasoning_outside", chat, true, "completion_tokens excludes reasoning, the total includes it"},
-	{"reasoning_in_total", chat, true, "reasoning shows in total_tokens alone"},
-	{"reasoning_over", chat, true, "reasoning_tokens exceeds completion_tokens"},
-	{"every_chunk", chat, true, "cumulative usage on every chunk"},
-	{"finish_chunk", chat, true, "usage on the chunk that holds the finish reason"},
-	{"groq", chat, true, "usage in x_groq on the finish chunk, and again in a last chunk"},
-	{"deepseek", chat, true, "prompt_cache_hit_tokens and prompt_cache_miss_tokens"},
-	{"moonshot", chat, true, "cached_tokens beside prompt_tokens"},
-	{"null_details", chat, true, "details are null"},
-	{"cost", chat, true, "with the provider's own cost in dollars"},
+	{"delta_output_only", requests.Messages, true, "message_delta holds output_tokens alone"},
+	{"start_zero", requests.Messages, true, "message_start holds zeros, message_delta the truth"},
+	{"grown", requests.Messages, true, "input_tokens grows between message_start and message_delta"},
+	{"split_absent", requests.Messages, true, "no cache_creation split; writes are 5 minute ones then"},
+	{"iterations", requests.Messages, true, "a compaction step, listed in iterations only, is billed on top"},
+	{"cache_included", requests.Messages, false, "input_tokens includes the cached ones"},
+	{"cached_outside", requests.Chat, false, "prompt_tokens excludes the cached ones; exact where cached is the larger"},
+	{"reasoning_outside", requests.Chat, true, "completion_tokens excludes reasoning, the total includes it"},
+	{"reasoning_in_total", requests.Chat, true, "reasoning shows in total_tokens alone"},
+	{"reasoning_over", requests.Chat, true, "reasoning_tokens exceeds completion_tokens"},
+	{"every_chunk", requests.Chat, true, "cumulative usage on every chunk"},
+	{"finish_chunk", requests.Chat, true, "usage on the chunk that holds the finish reason"},
+	{"groq", requests.Chat, true, "usage in x_groq on the finish chunk, and again in a last chunk"},
+	{"deepseek", requests.Chat, true, "prompt_cache_hit_tokens and prompt_cache_miss_tokens"},
+	{"moonshot", requests.Chat, true, "cached_tokens beside prompt_tokens"},
+	{"null_details", requests.Chat, true, "details are null"},
+	{"cost", requests.Chat, true, "with the provider's own cost in dollars"},
 }
 
 // UsageModes are the names that Config.Usage may hold; with exact those alone
@@ -58,10 +61,10 @@ func (x *exchange) usageMode() string {
 	if len(x.server.cfg.Usage) == 0 {
 		return "standard"
 	}
-	mode := random.Pick(x.ask.seed, "usage", x.server.cfg.Usage)
-	p := x.ask.protocol
-	if p.likeChat() && p != responses {
-		p = chat
+	mode := random.Pick(x.ask.Seed, "usage", x.server.cfg.Usage)
+	p := x.ask.Protocol
+	if p.LikeChat() && p != requests.Responses {
+		p = requests.Chat
 	}
 	for _, m := range usageModes {
 		if m.name == mode && (m.protocol == "" || m.protocol == p) {
@@ -85,15 +88,15 @@ func (x *exchange) setUsage(r *reply) {
 		r.tokens.CacheWrite5m += r.tokens.CacheWrite1h
 		r.tokens.CacheWrite1h = 0
 	case "iterations":
-		r.extra = Tokens{Input: r.tokens.InputTotal() + 500, Output: 40}
-		r.tokens.add(r.extra, 1)
+		r.extra = ledger.Tokens{Input: r.tokens.InputTotal() + 500, Output: 40}
+		r.tokens.Add(r.extra, 1)
 	case "null_details": // what is cached is not told, so it is not billed as such
 		r.tokens.Input, r.tokens.CacheRead = r.tokens.InputTotal(), 0
 		r.tokens.Reasoning = 0
 	case "reasoning_in_total":
 		r.tokens.Reasoning = 0
 	case "delta_output_only":
-		if x.ask.stream {
+		if x.ask.Stream {
 			r.tokens.Reasoning = 0
 		}
 	}
@@ -101,15 +104,15 @@ func (x *exchange) setUsage(r *reply) {
 
 // messagesUsage renders usage; in message_start (final false) the output is
 // only begun.
-func (x *exchange) messagesUsage(r *reply, final bool) object {
+func (x *exchange) messagesUsage(r *reply, final bool) jsontext.Object {
 	t := r.tokens
-	t.add(r.extra, -1)
-	o := newObject()
+	t.Add(r.extra, -1)
+	o := jsontext.New()
 	switch {
 	case r.mode == "zero" || r.mode == "start_zero" && !final:
-		t = Tokens{}
-	case r.mode == "delta_output_only" && final && x.ask.stream:
-		o.int("output_tokens", t.Output)
+		t = ledger.Tokens{}
+	case r.mode == "delta_output_only" && final && x.ask.Stream:
+		o.Int("output_tokens", t.Output)
 		return o
 	case r.mode == "grown" && !final:
 		t.Input /= 2
@@ -122,42 +125,42 @@ func (x *exchange) messagesUsage(r *reply, final bool) object {
 	if r.badUsage {
 		t.Input = -t.Input
 	}
-	o.int("input_tokens", t.Input)
-	o.int("cache_creation_input_tokens", t.CacheWrite5m+t.CacheWrite1h)
-	o.int("cache_read_input_tokens", t.CacheRead)
+	o.Int("input_tokens", t.Input)
+	o.Int("cache_creation_input_tokens", t.CacheWrite5m+t.CacheWrite1h)
+	o.Int("cache_read_input_tokens", t.CacheRead)
 	if r.mode != "split_absent" {
-		split := newObject()
-		split.int("ephemeral_5m_input_tokens", t.CacheWrite5m)
-		split.int("ephemeral_1h_input_tokens", t.CacheWrite1h)
-		o.object("cache_creation", split)
+		split := jsontext.New()
+		split.Int("ephemeral_5m_input_tokens", t.CacheWrite5m)
+		split.Int("ephemeral_1h_input_tokens", t.CacheWrite1h)
+		o.Object("cache_creation", split)
 	}
-	o.int("output_tokens", t.Output)
+	o.Int("output_tokens", t.Output)
 	if final && t.Reasoning > 0 {
-		details := newObject()
-		details.int("thinking_tokens", t.Reasoning)
-		o.object("output_tokens_details", details)
+		details := jsontext.New()
+		details.Int("thinking_tokens", t.Reasoning)
+		o.Object("output_tokens_details", details)
 	}
 	if final && r.mode == "iterations" {
-		o.raw("iterations", array(iteration("compaction", r.extra), iteration("message", t)))
+		o.Raw("iterations", jsontext.Array(iteration("compaction", r.extra), iteration("message", t)))
 	}
-	o.text("service_tier", "standard")
+	o.Text("service_tier", "standard")
 	return o
 }
 
-func iteration(kind string, t Tokens) object {
-	o := typed(kind)
-	o.int("input_tokens", t.Input)
-	o.int("cache_creation_input_tokens", t.CacheWrite5m+t.CacheWrite1h)
-	o.int("cache_read_input_tokens", t.CacheRead)
-	o.int("output_tokens", t.Output)
+func iteration(kind string, t ledger.Tokens) jsontext.Object {
+	o := jsontext.Typed(kind)
+	o.Int("input_tokens", t.Input)
+	o.Int("cache_creation_input_tokens", t.CacheWrite5m+t.CacheWrite1h)
+	o.Int("cache_read_input_tokens", t.CacheRead)
+	o.Int("output_tokens", t.Output)
 	return o
 }
 
 // chatUsage renders usage with the given counts: all of it, or what was
 // generated up to a chunk.
-func (x *exchange) chatUsage(r *reply, t Tokens) object {
+func (x *exchange) chatUsage(r *reply, t ledger.Tokens) jsontext.Object {
 	if r.mode == "zero" {
-		t = Tokens{}
+		t = ledger.Tokens{}
 	}
 	prompt, completion, reasoning := t.InputTotal(), t.Output, t.Reasoning
 	total := prompt + completion
@@ -177,38 +180,38 @@ func (x *exchange) chatUsage(r *reply, t Tokens) object {
 	if r.badUsage {
 		prompt = -prompt
 	}
-	o := newObject()
-	o.int("prompt_tokens", prompt)
-	o.int("completion_tokens", completion)
-	o.int("total_tokens", total)
+	o := jsontext.New()
+	o.Int("prompt_tokens", prompt)
+	o.Int("completion_tokens", completion)
+	o.Int("total_tokens", total)
 	switch r.mode {
 	case "deepseek":
-		o.int("prompt_cache_hit_tokens", t.CacheRead)
-		o.int("prompt_cache_miss_tokens", prompt-t.CacheRead)
+		o.Int("prompt_cache_hit_tokens", t.CacheRead)
+		o.Int("prompt_cache_miss_tokens", prompt-t.CacheRead)
 	case "moonshot":
-		o.int("cached_tokens", t.CacheRead)
+		o.Int("cached_tokens", t.CacheRead)
 	case "null_details":
-		o.null("prompt_tokens_details")
-		o.null("completion_tokens_details")
+		o.Null("prompt_tokens_details")
+		o.Null("completion_tokens_details")
 		return o
 	default:
-		details := newObject()
-		details.int("cached_tokens", t.CacheRead)
+		details := jsontext.New()
+		details.Int("cached_tokens", t.CacheRead)
 		if t.CacheWrite5m > 0 {
-			details.int("cache_write_tokens", t.CacheWrite5m)
+			details.Int("cache_write_tokens", t.CacheWrite5m)
 		}
-		details.int("audio_tokens", 0)
-		o.object("prompt_tokens_details", details)
+		details.Int("audio_tokens", 0)
+		o.Object("prompt_tokens_details", details)
 	}
 	if r.mode != "reasoning_in_total" {
-		details := newObject()
-		details.int("reasoning_tokens", reasoning)
-		details.int("accepted_prediction_tokens", 0)
-		details.int("rejected_prediction_tokens", 0)
-		o.object("completion_tokens_details", details)
+		details := jsontext.New()
+		details.Int("reasoning_tokens", reasoning)
+		details.Int("accepted_prediction_tokens", 0)
+		details.Int("rejected_prediction_tokens", 0)
+		o.Object("completion_tokens_details", details)
 	}
 	if r.mode == "cost" {
-		o.raw("cost", fmt.Sprintf("%.9f", float64(3*t.InputTotal()+15*t.Output)/1e6))
+		o.Raw("cost", fmt.Sprintf("%.9f", float64(3*t.InputTotal()+15*t.Output)/1e6))
 	}
 	return o
 }
@@ -224,14 +227,14 @@ func (r *reply) visibleTokens() int {
 
 // usageInLastChunk reports whether a stream ends with a usage chunk.
 func (x *exchange) usageInLastChunk(r *reply) bool {
-	if r.noUsage || x.ask.protocol == envelope || r.mode == "every_chunk" || r.mode == "finish_chunk" {
+	if r.noUsage || x.ask.Protocol == requests.Envelope || r.mode == "every_chunk" || r.mode == "finish_chunk" {
 		return false
 	}
-	return x.ask.includeUsage
+	return x.ask.IncludeUsage
 }
 
 // chunkUsage writes what a chunk says of usage.
-func (s *chatStreamer) chunkUsage(o *object, finish bool) {
+func (s *chatStreamer) chunkUsage(o *jsontext.Object, finish bool) {
 	r := s.reply
 	switch {
 	case r.noUsage:
@@ -241,12 +244,12 @@ func (s *chatStreamer) chunkUsage(o *object, finish bool) {
 			t.Output = int64(s.tokens)
 			t.Reasoning = min(t.Reasoning, t.Output)
 		}
-		o.object("usage", s.chatUsage(r, t))
+		o.Object("usage", s.chatUsage(r, t))
 	case r.mode == "groq" && finish:
-		g := newObject()
-		g.object("usage", s.chatUsage(r, r.tokens))
-		o.object("x_groq", g)
-	case s.ask.includeUsage:
-		o.null("usage")
+		g := jsontext.New()
+		g.Object("usage", s.chatUsage(r, r.tokens))
+		o.Object("x_groq", g)
+	case s.ask.IncludeUsage:
+		o.Null("usage")
 	}
 }

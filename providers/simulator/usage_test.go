@@ -5,18 +5,22 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"nightshift/providers/simulator/internal/jsontext"
+	"nightshift/providers/simulator/internal/ledger"
+	"nightshift/providers/simulator/internal/requests"
 )
 
 // readUsage works usage out by the rules for clients: cached tokens included
 // on Chat and excluded on Messages, reasoning found in a total that is larger
 // than its parts. It is the test's own.
-func readUsage(path string, a answer) (tokens Tokens, known bool) {
+func readUsage(path string, a answer) (tokens ledger.Tokens, known bool) {
 	at := func(path ...string) int64 { return max(0, a.in(path...)) }
 	if a.Usage == nil {
-		return Tokens{}, false
+		return ledger.Tokens{}, false
 	}
 	if path == messagesPath {
-		tokens = Tokens{
+		tokens = ledger.Tokens{
 			Input: at("input_tokens"), CacheRead: at("cache_read_input_tokens"), Output: at("output_tokens"),
 			CacheWrite5m: at("cache_creation", "ephemeral_5m_input_tokens"), CacheWrite1h: at("cache_creation", "ephemeral_1h_input_tokens"),
 			Reasoning: at("output_tokens_details", "thinking_tokens"),
@@ -43,7 +47,7 @@ func readUsage(path string, a answer) (tokens Tokens, known bool) {
 	if strings.Contains(fmt.Sprint(a.Usage["completion_tokens_details"]), "reasoning_tokens") && at("completion_tokens_details", "reasoning_tokens") > completion {
 		reasoning = -1 // more than there is: its share is not known
 	}
-	return Tokens{Input: prompt - cached, CacheRead: cached, Output: completion, Reasoning: reasoning}, total > 0
+	return ledger.Tokens{Input: prompt - cached, CacheRead: cached, Output: completion, Reasoning: reasoning}, total > 0
 }
 
 // TestUsageModes reads every mode, streamed and not, with a cached prefix and
@@ -55,13 +59,13 @@ func TestUsageModes(t *testing.T) {
 			for _, path := range []string{messagesPath, chatPath} {
 				for _, stream := range []string{"", `"stream":true,"stream_options":{"include_usage":true},`, `"stream":true,`} {
 					c := inProcess(Config{Usage: []string{mode}, Models: map[string]Model{"m": {Reasoning: 30}}})
-					var sum Tokens
+					var sum ledger.Tokens
 					known := true
 					for i := range 3 {
 						a := parse(t, path, c.post(path, usageRequest(path, long, stream, i)))
 						u, ok := readUsage(path, a)
 						known = known && ok
-						sum.add(u, 1)
+						sum.Add(u, 1)
 					}
 					truth := c.Ledger().Billed
 					if !slices.Contains(UsageModes(true), mode) {
@@ -92,17 +96,17 @@ func TestUsageModes(t *testing.T) {
 func usageRequest(path, long, stream string, i int) string {
 	question := fmt.Sprintf(`"messages":[%%s{"role":"user","content":"What is %d + 2?"}]}`, i)
 	if path == chatPath {
-		return `{"model":"m","max_tokens":300,` + stream + fmt.Sprintf(question, `{"role":"system","content":`+quote(long)+`},`)
+		return `{"model":"m","max_tokens":300,` + stream + fmt.Sprintf(question, `{"role":"system","content":`+jsontext.Quote(long)+`},`)
 	}
 	stream = strings.ReplaceAll(stream, `"stream_options":{"include_usage":true},`, "")
 	ttl := []string{"5m", "1h", "5m"}[i]
-	return `{"model":"m","max_tokens":300,` + stream + `"system":[{"type":"text","text":` + quote(long+ttl) + `,"cache_control":{"type":"ephemeral","ttl":"` + ttl + `"}}],` + fmt.Sprintf(question, "")
+	return `{"model":"m","max_tokens":300,` + stream + `"system":[{"type":"text","text":` + jsontext.Quote(long+ttl) + `,"cache_control":{"type":"ephemeral","ttl":"` + ttl + `"}}],` + fmt.Sprintf(question, "")
 }
 
 func applies(mode, path string) bool {
 	for _, m := range usageModes {
 		if m.name == mode {
-			return m.protocol == "" || (m.protocol == chat) == (path == chatPath)
+			return m.protocol == "" || (m.protocol == requests.Chat) == (path == chatPath)
 		}
 	}
 	return false

@@ -1,7 +1,10 @@
 // Package random draws numbers that depend on nothing but named circumstances.
 package random
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // A Seed is the state from which everything random is drawn. It is extended
 // with what the draw depends on, so that equal circumstances give equal draws
@@ -61,3 +64,6 @@ func (s Seed) Normal(purpose string) float64 {
 func Pick[T any](s Seed, purpose string, from []T) T {
 	return from[s.Below(purpose, len(from))]
 }
+
+// Text is the seed as 16 hexadecimal digits.
+func (s Seed) Text() string { return fmt.Sprintf("%016x", uint64(s)) }

@@ -1,104 +1,105 @@
-package simulator
+package requests
 
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"nightshift/providers/simulator/internal/answers"
 	"nightshift/providers/simulator/internal/random"
 )
 
-// A seed is what everything random is drawn from.
-type seed = random.Seed
+// A Protocol is a way of speaking, chosen by the path.
+type Protocol string
 
-// A protocol is a way of speaking, chosen by the path.
-type protocol string
-
+// The vendors' formats. Responses, Completions, Gemini and the formats of vectors
+// stand with their readers.
 const (
-	messages protocol = "messages"
-	chat     protocol = "chat"
-	envelope protocol = "envelope" // Messages asked, Chat choices answered inside "data"
+	Messages Protocol = "messages"
+	Chat     Protocol = "chat"
+	Envelope Protocol = "envelope" // Messages asked, Chat choices answered inside "data"
 )
 
-// An ask is a request of either protocol, in the server's own terms.
-type ask struct {
-	protocol protocol
-	model    string
+// A Request is a request of any protocol, in the server's own terms.
+type Request struct {
+	Protocol Protocol
+	Model    string
 	system   string
-	turns    []turn
-	question string // text of the last user turn
+	Turns    []turn
+	Question string // text of the last user turn
 
-	maxTokens    int // 0 when hasMax is false
-	hasMax       bool
-	stream       bool
-	includeUsage bool
-	n            int
-	stop         []string
-	tools        []tool
-	choice       toolChoice
-	thinking     bool   // asked for
-	budget       int    // thinking budget; 0 is free
-	effort       string // reasoning effort
+	MaxTokens    int // 0 when HasMax is false
+	HasMax       bool
+	Stream       bool
+	IncludeUsage bool
+	N            int
+	Stop         []string
+	Tools        []Tool
+	Choice       toolChoice
+	Thinking     bool   // asked for
+	Budget       int    // thinking budget; 0 is free
+	Effort       string // reasoning effort
 	json         bool   // JSON asked for by parameter
 	schema       json.RawMessage
-	logprobs     bool
-	topLogprobs  int    // alternatives beside each token
-	legacy       bool   // tools came as "functions"
+	Logprobs     bool
+	TopLogprobs  int    // alternatives beside each token
+	Legacy       bool   // tools came as "functions"
 	sampling     string // a sampling parameter that was sent
 	oldCap       bool   // the cap of Chat came under its old name
 
-	embed *embedding // of a request for vectors; nil else
+	Embed *Embedding // of a request for vectors; nil else
 
-	list         bool // Gemini: a stream as a JSON list
-	showThoughts bool // Gemini: thoughts are asked for
+	List         bool // Gemini: a stream as a JSON list
+	ShowThoughts bool // Gemini: thoughts are asked for
 
 	images      int // tokens of images and documents
-	marks       []mark
-	inputTokens int
-	completion  *continuation // of the Completions format alone
-	response    *responseAsk  // of the Responses format alone
-	key         seed          // of model and conversation
-	seed        seed          // key, with the server's seed and whatever else varies answers
+	Marks       []mark
+	InputTokens int
+	Completion  *continuation // of the Completions format alone
+	Response    *responseAsk  // of the Responses format alone
+	Key         random.Seed   // of model and conversation
+	Seed        random.Seed   // Key, with the server's seed and whatever else varies answers
 }
 
 // A turn is one message; images and tool results are kept as their text.
 type turn struct {
 	role   string
 	text   string
-	result bool // carries a tool result
+	Result bool // carries a tool result
 }
 
-type tool struct {
-	name, description string
+// A Tool is what the model may call.
+type Tool struct {
+	Name, description string
 	schema            json.RawMessage
-	custom            bool // its input is text (Chat)
+	Custom            bool // its input is text (Chat)
 }
 
 // toolChoice is "", "auto", "any", "none" or "tool" with a name.
 type toolChoice struct {
-	kind, name string
-	single     bool // parallel calls forbidden
+	Kind, Name string
+	Single     bool // parallel calls forbidden
 }
 
 // A mark is a cache breakpoint: the prompt up to it.
 type mark struct {
-	prefix seed
-	tokens int
-	hour   bool
+	Prefix random.Seed
+	Tokens int
+	Hour   bool
 }
 
 // A requestError is a 400 in the making.
-type requestError struct {
-	message     string
-	param, code string
-	status      int // 0 means 400
+type Error struct {
+	Message     string
+	Param, Code string
+	Status      int // 0 means 400
 }
 
-func (e *requestError) Error() string { return e.message }
+func (e *Error) Error() string { return e.Message }
 
 func invalid(param, format string, args ...any) error {
-	return &requestError{message: fmt.Sprintf(format, args...), param: param, code: "invalid_value"}
+	return &Error{Message: fmt.Sprintf(format, args...), Param: param, Code: "invalid_value"}
 }
 
 // wireAsk has the fields of both protocols: their names do not clash.
@@ -207,27 +208,27 @@ func (s *wireSource) UnmarshalJSON(b []byte) error {
 }
 
 // parseAsk reads a request body. The error is a *requestError.
-func parseAsk(p protocol, body []byte) (*ask, error) {
+func Parse(p Protocol, body []byte) (*Request, error) {
 	switch p {
-	case completions:
+	case Completions:
 		return parseCompletion(body)
-	case responses:
+	case Responses:
 		return parseResponse(body)
 	}
 	var w wireAsk
 	if err := json.Unmarshal(body, &w); err != nil {
-		return nil, &requestError{message: "The request body is not valid JSON: " + err.Error()}
+		return nil, &Error{Message: "The request body is not valid JSON: " + err.Error()}
 	}
-	a := &ask{protocol: p, stream: w.Stream, n: 1, logprobs: w.Logprobs}
+	a := &Request{Protocol: p, Stream: w.Stream, N: 1, Logprobs: w.Logprobs}
 	if w.Model == nil || *w.Model == "" {
 		return nil, missing(p, "model")
 	}
-	a.model = *w.Model
+	a.Model = *w.Model
 	if w.Messages == nil {
 		return nil, missing(p, "messages")
 	}
 	if len(w.Messages) == 0 {
-		return nil, &requestError{message: "messages: at least one message is required", param: "messages", code: "empty_array"}
+		return nil, &Error{Message: "messages: at least one message is required", Param: "messages", Code: "empty_array"}
 	}
 	steps := []func(*wireAsk) error{a.readCaps, a.readTools, a.readFormat, a.readConversation}
 	for _, step := range steps {
@@ -235,33 +236,33 @@ func parseAsk(p protocol, body []byte) (*ask, error) {
 			return nil, err
 		}
 	}
-	a.key = a.conversation()
+	a.Key = a.conversation()
 	return a, nil
 }
 
-func missing(p protocol, field string) error {
-	if p.likeChat() {
-		return &requestError{message: "Missing required parameter: '" + field + "'.", param: field, code: "missing_required_parameter"}
+func missing(p Protocol, field string) error {
+	if p.LikeChat() {
+		return &Error{Message: "Missing required parameter: '" + field + "'.", Param: field, Code: "missing_required_parameter"}
 	}
-	return &requestError{message: field + ": Field required", param: field}
+	return &Error{Message: field + ": Field required", Param: field}
 }
 
 // readCaps reads everything about the length and the number of answers.
-func (a *ask) readCaps(w *wireAsk) error {
+func (a *Request) readCaps(w *wireAsk) error {
 	max := w.MaxTokens
-	if max == nil && a.protocol.likeChat() {
+	if max == nil && a.Protocol.LikeChat() {
 		max = w.MaxComplete
 	}
 	switch {
-	case max == nil && a.protocol == messages:
-		return missing(messages, "max_tokens")
-	case max != nil && (*max < 0 || *max == 0 && a.protocol == chat):
+	case max == nil && a.Protocol == Messages:
+		return missing(Messages, "max_tokens")
+	case max != nil && (*max < 0 || *max == 0 && a.Protocol == Chat):
 		return invalid("max_tokens", "max_tokens: must be at least 1, got %d", *max)
 	case max != nil:
-		a.maxTokens, a.hasMax = *max, true
+		a.MaxTokens, a.HasMax = *max, true
 	}
 	hottest := 1.0
-	if a.protocol.likeChat() || a.protocol == gemini {
+	if a.Protocol.LikeChat() || a.Protocol == Gemini {
 		hottest = 2
 	}
 	if t := w.Temperature; t != nil && (*t < 0 || *t > hottest) {
@@ -281,73 +282,73 @@ func (a *ask) readCaps(w *wireAsk) error {
 		if *w.N < 1 || *w.N > 128 {
 			return invalid("n", "n: must be between 1 and 128, got %d", *w.N)
 		}
-		a.n = *w.N
+		a.N = *w.N
 	}
 	if w.StreamOptions != nil {
 		if !w.Stream {
 			return invalid("stream_options", "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
 		}
-		a.includeUsage = w.StreamOptions.IncludeUsage
+		a.IncludeUsage = w.StreamOptions.IncludeUsage
 	}
 	return a.readStops(w)
 }
 
-func (a *ask) readStops(w *wireAsk) error {
-	a.stop = w.StopSeqs
+func (a *Request) readStops(w *wireAsk) error {
+	a.Stop = w.StopSeqs
 	if len(w.Stop) > 0 && string(w.Stop) != "null" {
 		var one string
 		if json.Unmarshal(w.Stop, &one) == nil {
-			a.stop = []string{one}
-		} else if err := json.Unmarshal(w.Stop, &a.stop); err != nil {
+			a.Stop = []string{one}
+		} else if err := json.Unmarshal(w.Stop, &a.Stop); err != nil {
 			return invalid("stop", "stop: must be a string or an array of strings")
 		}
-		if len(a.stop) > 4 {
-			return invalid("stop", "stop: at most 4 sequences, got %d", len(a.stop))
+		if len(a.Stop) > 4 {
+			return invalid("stop", "stop: at most 4 sequences, got %d", len(a.Stop))
 		}
 	}
-	for _, s := range a.stop {
-		if strings.TrimSpace(s) == "" && a.protocol == messages {
+	for _, s := range a.Stop {
+		if strings.TrimSpace(s) == "" && a.Protocol == Messages {
 			return invalid("stop_sequences", "stop_sequences: each stop sequence must contain non-whitespace")
 		}
 	}
 	return nil
 }
 
-func (a *ask) readTools(w *wireAsk) error {
+func (a *Request) readTools(w *wireAsk) error {
 	for _, t := range w.Tools {
 		switch {
 		case t.Function != nil:
-			a.tools = append(a.tools, tool{t.Function.Name, t.Function.Description, t.Function.Parameters, false})
-		case t.Custom != nil && t.Custom.Name != "" && a.protocol.likeChat():
-			a.tools = append(a.tools, tool{t.Custom.Name, t.Custom.Description, nil, true})
+			a.Tools = append(a.Tools, Tool{t.Function.Name, t.Function.Description, t.Function.Parameters, false})
+		case t.Custom != nil && t.Custom.Name != "" && a.Protocol.LikeChat():
+			a.Tools = append(a.Tools, Tool{t.Custom.Name, t.Custom.Description, nil, true})
 		case t.Name != "":
-			a.tools = append(a.tools, tool{t.Name, t.Description, t.InputSchema, false})
+			a.Tools = append(a.Tools, Tool{t.Name, t.Description, t.InputSchema, false})
 		default:
 			return invalid("tools", "tools: each tool needs a name")
 		}
 	}
 	for _, f := range w.Functions {
-		a.tools, a.legacy = append(a.tools, tool{f.Name, f.Description, f.Parameters, false}), true
+		a.Tools, a.Legacy = append(a.Tools, Tool{f.Name, f.Description, f.Parameters, false}), true
 	}
 	choice := w.ToolChoice
-	if a.legacy {
+	if a.Legacy {
 		choice = w.FuncChoice
 	}
-	a.choice = readToolChoice(choice)
-	a.choice.single = a.choice.single || w.Parallel != nil && !*w.Parallel
-	if (a.choice.kind == "any" || a.choice.kind == "tool") && len(a.tools) == 0 {
+	a.Choice = readToolChoice(choice)
+	a.Choice.Single = a.Choice.Single || w.Parallel != nil && !*w.Parallel
+	if (a.Choice.Kind == "any" || a.Choice.Kind == "tool") && len(a.Tools) == 0 {
 		return invalid("tool_choice", "tool_choice: no tools are given")
 	}
-	if a.choice.kind == "tool" && a.tool(a.choice.name) == nil {
-		return invalid("tool_choice", "tool_choice: tool %q is not among the tools", a.choice.name)
+	if a.Choice.Kind == "tool" && a.tool(a.Choice.Name) == nil {
+		return invalid("tool_choice", "tool_choice: tool %q is not among the tools", a.Choice.Name)
 	}
 	return nil
 }
 
-func (a *ask) tool(name string) *tool {
-	for i := range a.tools {
-		if a.tools[i].name == name {
-			return &a.tools[i]
+func (a *Request) tool(name string) *Tool {
+	for i := range a.Tools {
+		if a.Tools[i].Name == name {
+			return &a.Tools[i]
 		}
 	}
 	return nil
@@ -362,7 +363,7 @@ func readToolChoice(raw json.RawMessage) toolChoice {
 		if word == "required" {
 			word = "any"
 		}
-		return toolChoice{kind: word}
+		return toolChoice{Kind: word}
 	}
 	var c struct {
 		Type     string `json:"type"`
@@ -380,42 +381,42 @@ func readToolChoice(raw json.RawMessage) toolChoice {
 	}
 	switch {
 	case c.Function.Name != "":
-		return toolChoice{kind: "tool", name: c.Function.Name}
+		return toolChoice{Kind: "tool", Name: c.Function.Name}
 	case c.Custom.Name != "":
-		return toolChoice{kind: "tool", name: c.Custom.Name}
+		return toolChoice{Kind: "tool", Name: c.Custom.Name}
 	case c.Type == "" && c.Name != "": // the old function_call
-		return toolChoice{kind: "tool", name: c.Name}
+		return toolChoice{Kind: "tool", Name: c.Name}
 	}
-	return toolChoice{kind: c.Type, name: c.Name, single: c.Single}
+	return toolChoice{Kind: c.Type, Name: c.Name, Single: c.Single}
 }
 
 // readFormat reads what is asked of form and of thinking.
-func (a *ask) readFormat(w *wireAsk) error {
+func (a *Request) readFormat(w *wireAsk) error {
 	if f := w.Format; f != nil {
 		a.json = f.Type == "json_object" || f.Type == "json_schema"
 		a.schema = f.Schema.Schema
 	}
-	a.effort = w.Effort
+	a.Effort = w.Effort
 	if o := w.Output; o != nil {
-		a.effort = o.Effort
+		a.Effort = o.Effort
 		if o.Format != nil && o.Format.Type == "json_schema" {
 			a.json, a.schema = true, o.Format.Schema
 		}
 	}
 	if t := w.Thinking; t != nil {
-		a.thinking = t.Type == "enabled" || t.Type == "adaptive"
-		a.budget = t.Budget
-		if a.protocol == messages && t.Type == "enabled" {
+		a.Thinking = t.Type == "enabled" || t.Type == "adaptive"
+		a.Budget = t.Budget
+		if a.Protocol == Messages && t.Type == "enabled" {
 			if t.Budget < 1024 {
 				return invalid("thinking.budget_tokens", "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
 			}
-			if t.Budget >= a.maxTokens {
+			if t.Budget >= a.MaxTokens {
 				return invalid("max_tokens", "`max_tokens` must be greater than `thinking.budget_tokens`.")
 			}
 		}
 	}
-	if a.protocol.likeChat() && a.effort != "" && a.effort != "none" {
-		a.thinking = true
+	if a.Protocol.LikeChat() && a.Effort != "" && a.Effort != "none" {
+		a.Thinking = true
 	}
 	if w.Top != nil {
 		if *w.Top < 0 || *w.Top > 20 {
@@ -424,18 +425,18 @@ func (a *ask) readFormat(w *wireAsk) error {
 		if !w.Logprobs {
 			return invalid("top_logprobs", "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.")
 		}
-		a.topLogprobs = *w.Top
+		a.TopLogprobs = *w.Top
 	}
 	if w.Seed != nil {
-		a.seed = random.Start.WithInt(uint64(*w.Seed))
+		a.Seed = random.Start.WithInt(uint64(*w.Seed))
 	}
 	return nil
 }
 
 // readConversation flattens system, tools and messages to text, counting
 // tokens and noting cache marks on the way.
-func (a *ask) readConversation(w *wireAsk) error {
-	p := prompt{ask: a, prefix: random.Start}
+func (a *Request) readConversation(w *wireAsk) error {
+	p := prompt{Request: a, prefix: random.Start}
 	for _, t := range w.Tools {
 		p.add(t.Name)
 		p.add(t.Description)
@@ -469,22 +470,22 @@ func (a *ask) readConversation(w *wireAsk) error {
 		}
 	}
 	p.mark(w.Cache)
-	a.inputTokens = p.tokens + a.images + 2
-	if a.marks == nil && a.protocol.likeChat() && a.inputTokens >= 1024 {
-		a.marks = append(a.marks, mark{prefix: p.stable, tokens: p.stableTokens})
+	a.InputTokens = p.tokens + a.images + 2
+	if a.Marks == nil && a.Protocol.LikeChat() && a.InputTokens >= 1024 {
+		a.Marks = append(a.Marks, mark{Prefix: p.stable, Tokens: p.stableTokens})
 	}
-	if a.question == "" && len(a.turns) > 0 {
-		a.question = a.turns[len(a.turns)-1].text
+	if a.Question == "" && len(a.Turns) > 0 {
+		a.Question = a.Turns[len(a.Turns)-1].text
 	}
 	return nil
 }
 
 // A prompt accumulates the text of a request.
 type prompt struct {
-	*ask
-	prefix       seed
+	*Request
+	prefix       random.Seed
 	tokens       int
-	stable       seed // prefix before the last message: what automatic caching shares
+	stable       random.Seed // prefix before the last message: what automatic caching shares
 	stableTokens int
 }
 
@@ -497,14 +498,14 @@ func (p *prompt) add(text string) {
 }
 
 func (p *prompt) mark(c *wireCache) {
-	if c != nil && len(p.marks) < 4 {
-		p.marks = append(p.marks, mark{p.prefix, p.tokens + p.images, c.TTL == "1h"})
+	if c != nil && len(p.Marks) < 4 {
+		p.Marks = append(p.Marks, mark{p.prefix, p.tokens + p.images, c.TTL == "1h"})
 	}
 }
 
 func (p *prompt) message(i int, m wireMessage) error {
 	p.stable, p.stableTokens = p.prefix, p.tokens
-	field := "messages." + itoa(i) + ".content"
+	field := "messages." + strconv.Itoa(i) + ".content"
 	p.tokens++
 	text, result, err := p.content(m.Content, field)
 	if err != nil {
@@ -520,7 +521,7 @@ func (p *prompt) message(i int, m wireMessage) error {
 		return nil
 	case "user":
 		if !result {
-			p.question = text
+			p.Question = text
 		}
 	case "assistant":
 	case "tool", "function":
@@ -528,7 +529,7 @@ func (p *prompt) message(i int, m wireMessage) error {
 	default:
 		return invalid(fmt.Sprintf("messages.%d.role", i), "messages.%d.role: unexpected role %q", i, m.Role)
 	}
-	p.turns = append(p.turns, turn{m.Role, text, result})
+	p.Turns = append(p.Turns, turn{m.Role, text, result})
 	return nil
 }
 
@@ -594,13 +595,37 @@ func joinLines(a, b string) string {
 	return a + "\n" + b
 }
 
-// conversation identifies what was asked of whom, in either protocol alike.
-func (a *ask) conversation() seed {
-	h := random.Start.With(a.model).With(a.system)
-	for _, t := range a.turns {
+// conversation identifies what was asked of whom, in all protocols alike.
+func (a *Request) conversation() random.Seed {
+	h := random.Start.With(a.Model).With(a.system)
+	for _, t := range a.Turns {
 		h = h.With(t.role).With(t.text)
 	}
 	return h.WithInt(uint64(a.images))
 }
 
-func keyText(k seed) string { return fmt.Sprintf("%016x", uint64(k)) }
+// AsQuestion is what a model is told of a request.
+func (a *Request) AsQuestion() answers.Question {
+	q := answers.Question{System: a.system, Text: a.Question, JSON: a.json, Schema: a.schema, Seed: a.Seed}
+	if n := len(a.Turns); n > 0 && a.Turns[n-1].Result {
+		q.Result = &a.Turns[n-1].text
+	}
+	return q
+}
+
+// Arguments are what a tool is called with: a text for a custom tool, else JSON.
+func (t *Tool) Arguments(question string, s random.Seed) string {
+	if t.Custom {
+		return answers.Head(question, 200)
+	}
+	return answers.Arguments(t.schema, question, s)
+}
+
+// Named is the protocol by which faults name a request: what the wrapping gateway
+// is asked is Messages.
+func (a *Request) Named() Protocol {
+	if a.Protocol == Envelope {
+		return Messages
+	}
+	return a.Protocol
+}

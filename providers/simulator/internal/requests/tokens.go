@@ -1,4 +1,4 @@
-package simulator
+package requests
 
 import (
 	"bytes"
@@ -36,16 +36,16 @@ func (p *prompt) media(b wireBlock, field string) error {
 	}
 	config, _, err := image.DecodeConfig(bytes.NewReader(raw))
 	if err != nil {
-		return &requestError{message: field + ": Could not process image", param: field, code: "invalid_image"}
+		return &Error{Message: field + ": Could not process image", Param: field, Code: "invalid_image"}
 	}
-	p.images += imageTokens(p.protocol, config.Width, config.Height)
+	p.images += imageTokens(p.Protocol, config.Width, config.Height)
 	return nil
 }
 
 // imageTokens follows the vendors' published rules: pixels / 750 up to 1,600
 // for Messages; 85 and 170 for each tile of 512 pixels for Chat.
-func imageTokens(p protocol, width, height int) int {
-	if p != chat {
+func imageTokens(p Protocol, width, height int) int {
+	if p != Chat {
 		return min(1600, max(1, width*height/750))
 	}
 	tiles := ((width + 511) / 512) * ((height + 511) / 512)

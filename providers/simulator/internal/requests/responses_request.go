@@ -1,19 +1,22 @@
-package simulator
+package requests
 
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
+
+	"nightshift/providers/simulator/internal/jsontext"
 )
 
-// responses is OpenAI's Responses format. Its headers are Chat's.
-const responses protocol = "responses"
+// Responses is OpenAI's Responses format. Its headers are Chat's.
+const Responses Protocol = "responses"
 
 // A responseAsk is what only a request of the Responses format says.
 type responseAsk struct {
-	background bool
-	store      bool
-	summary    bool // a summary of the reasoning is shown
-	sealed     bool // the reasoning comes encrypted too
+	Background bool
+	Store      bool
+	Summary    bool // a summary of the reasoning is shown
+	Sealed     bool // the reasoning comes encrypted too
 }
 
 // unknownResponse are the parameters of Chat Completions that the format
@@ -72,16 +75,16 @@ type wireItem struct {
 }
 
 // parseResponse reads a request body. The error is a *requestError.
-func parseResponse(body []byte) (*ask, error) {
+func parseResponse(body []byte) (*Request, error) {
 	var w wireResponse
 	if err := json.Unmarshal(body, &w); err != nil {
-		return nil, &requestError{message: "The request body is not valid JSON: " + err.Error()}
+		return nil, &Error{Message: "The request body is not valid JSON: " + err.Error()}
 	}
 	if err := w.check(body); err != nil {
 		return nil, err
 	}
-	a := &ask{protocol: responses, model: *w.Model, stream: w.Stream, n: 1, response: w.own()}
-	a.showThoughts = a.response.summary
+	a := &Request{Protocol: Responses, Model: *w.Model, Stream: w.Stream, N: 1, Response: w.own()}
+	a.ShowThoughts = a.Response.Summary
 	like, err := w.likeChat()
 	if err != nil {
 		return nil, err
@@ -91,7 +94,7 @@ func parseResponse(body []byte) (*ask, error) {
 			return nil, err
 		}
 	}
-	a.key = a.conversation()
+	a.Key = a.conversation()
 	return a, nil
 }
 
@@ -101,22 +104,22 @@ func (w *wireResponse) check(body []byte) error {
 	_ = json.Unmarshal(body, &names) // it is an object
 	for _, name := range unknownResponse {
 		if _, there := names[name]; there {
-			return &requestError{message: "Unknown parameter: '" + name + "'.", param: name, code: "unknown_parameter"}
+			return &Error{Message: "Unknown parameter: '" + name + "'.", Param: name, Code: "unknown_parameter"}
 		}
 	}
 	switch {
 	case w.Model == nil || *w.Model == "":
-		return missing(chat, "model")
+		return missing(Chat, "model")
 	case len(w.Input) == 0:
-		return missing(chat, "input")
+		return missing(Chat, "input")
 	case w.MaxOutput != nil && *w.MaxOutput < 16:
-		return &requestError{
-			message: "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got " + itoa(*w.MaxOutput) + " instead.",
-			param:   "max_output_tokens", code: "integer_below_min_value",
+		return &Error{
+			Message: "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got " + strconv.Itoa(*w.MaxOutput) + " instead.",
+			Param:   "max_output_tokens", Code: "integer_below_min_value",
 		}
 	case w.Previous != nil:
-		return &requestError{
-			message: "Previous response with id '" + *w.Previous + "' not found.", param: "previous_response_id", code: "previous_response_not_found",
+		return &Error{
+			Message: "Previous response with id '" + *w.Previous + "' not found.", Param: "previous_response_id", Code: "previous_response_not_found",
 		}
 	case w.Background && w.Store != nil && !*w.Store:
 		return invalid("background", "Background mode requires 'store' to be true.")
@@ -126,8 +129,8 @@ func (w *wireResponse) check(body []byte) error {
 
 func (w *wireResponse) own() *responseAsk {
 	return &responseAsk{
-		background: w.Background, store: w.Store == nil || *w.Store,
-		summary: w.Reasoning != nil && w.Reasoning.Summary != nil, sealed: slices.Contains(w.Include, "reasoning.encrypted_content"),
+		Background: w.Background, Store: w.Store == nil || *w.Store,
+		Summary: w.Reasoning != nil && w.Reasoning.Summary != nil, Sealed: slices.Contains(w.Include, "reasoning.encrypted_content"),
 	}
 }
 
@@ -164,14 +167,14 @@ func (w *wireResponse) format(like *wireAsk) error {
 	if w.Text == nil || w.Text.Format == nil {
 		return nil
 	}
-	f := newObject()
-	f.text("type", w.Text.Format.Type)
+	f := jsontext.New()
+	f.Text("type", w.Text.Format.Type)
 	if w.Text.Format.Type == "json_schema" {
-		s := newObject()
-		s.raw("schema", string(w.Text.Format.Schema))
-		f.object("json_schema", s)
+		s := jsontext.New()
+		s.Raw("schema", string(w.Text.Format.Schema))
+		f.Object("json_schema", s)
 	}
-	return json.Unmarshal(f.end(), &like.Format)
+	return json.Unmarshal(f.End(), &like.Format)
 }
 
 // choice is tool_choice as Chat has it.
@@ -183,17 +186,17 @@ func (w *wireResponse) choice() json.RawMessage {
 	if json.Unmarshal(w.ToolChoice, &c) != nil || c.Name == "" {
 		return w.ToolChoice
 	}
-	f := newObject()
-	f.text("name", c.Name)
-	o := typed(c.Type)
-	o.object(c.Type, f)
-	return o.end()
+	f := jsontext.New()
+	f.Text("name", c.Name)
+	o := jsontext.Typed(c.Type)
+	o.Object(c.Type, f)
+	return o.End()
 }
 
 // messages are instructions and input as Chat's messages.
 func (w *wireResponse) messages() (list []wireMessage, err error) {
 	if w.Instructions != "" {
-		list = append(list, wireMessage{Role: "system", Content: json.RawMessage(quote(w.Instructions))})
+		list = append(list, wireMessage{Role: "system", Content: json.RawMessage(jsontext.Quote(w.Instructions))})
 	}
 	var text string
 	if json.Unmarshal(w.Input, &text) == nil {
@@ -201,7 +204,7 @@ func (w *wireResponse) messages() (list []wireMessage, err error) {
 	}
 	var items []wireItem
 	if err := json.Unmarshal(w.Input, &items); err != nil || len(items) == 0 {
-		return nil, &requestError{message: "Invalid type for 'input': expected a string or a list of items.", param: "input", code: "invalid_type"}
+		return nil, &Error{Message: "Invalid type for 'input': expected a string or a list of items.", Param: "input", Code: "invalid_type"}
 	}
 	answered := map[string]bool{}
 	for _, it := range items {
@@ -213,10 +216,10 @@ func (w *wireResponse) messages() (list []wireMessage, err error) {
 			return nil, err
 		}
 		if it.Type == "function_call" && !answered[it.CallID] {
-			return nil, &requestError{message: "No tool output found for function call " + it.CallID + ".", param: "input"}
+			return nil, &Error{Message: "No tool output found for function call " + it.CallID + ".", Param: "input"}
 		}
 		if it.Type == "reasoning" && i == len(items)-1 {
-			return nil, &requestError{message: "Item of type 'reasoning' was provided without its required following item.", param: "input"}
+			return nil, &Error{Message: "Item of type 'reasoning' was provided without its required following item.", Param: "input"}
 		}
 		if !skip {
 			list = append(list, m)
@@ -233,7 +236,7 @@ func (it *wireItem) message(i int) (m wireMessage, skip bool, err error) {
 		content, err := chatContent(it.Content, i)
 		return wireMessage{Role: it.Role, Content: content}, false, err
 	case "function_call":
-		return wireMessage{Role: "assistant", Content: json.RawMessage(`""`), Calls: json.RawMessage(quote(it.Name + " " + it.Arguments))}, false, nil
+		return wireMessage{Role: "assistant", Content: json.RawMessage(`""`), Calls: json.RawMessage(jsontext.Quote(it.Name + " " + it.Arguments))}, false, nil
 	case "function_call_output":
 		content, err := chatContent(it.Output, i)
 		return wireMessage{Role: "tool", Content: content}, false, err
@@ -247,7 +250,7 @@ func (it *wireItem) message(i int) (m wireMessage, skip bool, err error) {
 func chatContent(raw json.RawMessage, i int) (json.RawMessage, error) {
 	var text string
 	if len(raw) == 0 || json.Unmarshal(raw, &text) == nil {
-		return json.RawMessage(quote(text)), nil
+		return json.RawMessage(jsontext.Quote(text)), nil
 	}
 	var parts []struct {
 		Type    string `json:"type"`
@@ -260,29 +263,29 @@ func chatContent(raw json.RawMessage, i int) (json.RawMessage, error) {
 	if err := json.Unmarshal(raw, &parts); err != nil {
 		return nil, invalid("input", "Invalid type for 'input[%d].content': expected a string or a list of parts.", i)
 	}
-	var list []object
+	var list []jsontext.Object
 	for _, p := range parts {
 		switch p.Type {
 		case "input_text", "output_text", "refusal":
-			o := typed("text")
-			o.text("text", p.Text+p.Refusal)
+			o := jsontext.Typed("text")
+			o.Text("text", p.Text+p.Refusal)
 			list = append(list, o)
 		case "input_image":
-			image := newObject()
-			image.text("url", p.Image)
-			image.text("detail", p.Detail)
-			o := typed("image_url")
-			o.object("image_url", image)
+			image := jsontext.New()
+			image.Text("url", p.Image)
+			image.Text("detail", p.Detail)
+			o := jsontext.Typed("image_url")
+			o.Object("image_url", image)
 			list = append(list, o)
 		case "input_file":
-			o := typed("document")
-			source := typed("base64")
-			source.text("data", p.File)
-			o.object("source", source)
+			o := jsontext.Typed("document")
+			source := jsontext.Typed("base64")
+			source.Text("data", p.File)
+			o.Object("source", source)
 			list = append(list, o)
 		default:
 			return nil, invalid("input", "Invalid value: '%s' for a part of 'input[%d].content'.", p.Type, i)
 		}
 	}
-	return json.RawMessage(array(list...)), nil
+	return json.RawMessage(jsontext.Array(list...)), nil
 }
