@@ -40,6 +40,7 @@ const (
 	ClassUntranslatable   ErrorClass = "untranslatable"     // cannot be said in the endpoint's protocol; nothing sent
 	ClassUnknownOutcome   ErrorClass = "unknown_outcome"    // the process ended between sending and reading
 	ClassCancelled        ErrorClass = "cancelled"          // we ended it
+	ClassBatchExpired     ErrorClass = "batch_expired"      // its batch ended before it had run: not billed
 	ClassInput            ErrorClass = "input"              // the dataset row is unusable; nothing sent
 	ClassPanic            ErrorClass = "panic"              // a bug of ours
 )

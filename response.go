@@ -132,4 +132,7 @@ type Attempt struct {
 	// Job is the id under which the server makes the answer in the background:
 	// an attempt whose outcome is unknown can be asked for under it.
 	Job string `json:"job,omitempty"`
+	// Batch is the server's id of the batch in which it travelled. Its times are
+	// those of the batch, and say nothing of how fast the model answers.
+	Batch string `json:"batch,omitempty"`
 }

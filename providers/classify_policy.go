@@ -57,6 +57,7 @@ var policies = map[nightshift.ErrorClass]Policy{
 	nightshift.ClassPanic:          failRow,
 	nightshift.ClassCancelled:      failRow,
 	nightshift.ClassUnknownOutcome: failRow,
+	nightshift.ClassBatchExpired:   {Retry: true}, // it has not run
 
 	nightshift.ClassConflict:         tryAgain,
 	nightshift.ClassOverloaded:       tryUnhealthy,

@@ -32,6 +32,7 @@ var hints = map[nightshift.ErrorClass]string{
 	nightshift.ClassUntranslatable:   "the row uses something that the endpoint's protocol cannot say: use the other protocol, or change the row",
 	nightshift.ClassUnknownOutcome:   "a process ended between sending and reading: --retry-failed sends them again, which may bill them twice",
 	nightshift.ClassCancelled:        "these were cancelled; the same command sends them again",
+	nightshift.ClassBatchExpired:     "their batch ended before they had run: run again with --retry-failed, or with then: live in the plan's batch block",
 	nightshift.ClassInput:            "the dataset row cannot be used: correct it (the message names the line)",
 	nightshift.ClassPanic:            "a mistake in nightshift: please report it with the message",
 }
