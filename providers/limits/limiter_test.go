@@ -589,11 +589,15 @@ func TestWindowFindsCeiling(t *testing.T) {
 					})
 				}
 				wg.Wait()
-				if most := 600 / 5.1 * float64(slots); float64(answered) < 0.8*most || float64(refused) > 0.02*float64(answered)+8 {
+				if most := 600 / 5.1 * float64(slots); float64(answered) < 0.8*most || float64(refused) > 0.03*float64(answered)+8 {
 					t.Errorf("%d answered of %.0f possible, %d refused", answered, most, refused)
 				}
-				if s := l.State(); !s.Found || s.Window < slots*9/10 || s.Window > slots+2 {
-					t.Errorf("window %d, found %v, want %d", s.Window, s.Found, slots)
+				// A request holds its slot for 5.0 of its 5.1 s, so that a few more may be in
+				// flight; where one more was accepted, the window tries a tenth more. After a refusal it
+				// steps back.
+				least, most := int(stepBack*float64(slots)), int(ceilingRises*5.1/5.0*float64(slots))+2
+				if s := l.State(); !s.Found || s.Window < least || s.Window > most {
+					t.Errorf("window %d, found %v, want %d to %d", s.Window, s.Found, least, most)
 				}
 			})
 		})
