@@ -31,6 +31,7 @@ type Endpoint struct {
 
 	Limits   limits.Config
 	Timeouts Timeouts
+	Batch    BatchAPI // its Dialect is empty where no batch API is known
 	// Routes are further keys or base URLs that serve the same models. Empty
 	// means one route: this endpoint itself.
 	Routes []Route

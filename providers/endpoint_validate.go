@@ -74,6 +74,7 @@ func (e Endpoint) Validate() []error {
 	}
 	add(validateLimits(e.Limits))
 	add(validateTimeouts(e.Timeouts))
+	add(e.Batch.validate())
 	for i, r := range e.Routes {
 		for _, err := range e.validateRoute(r) {
 			add(fmt.Errorf("routes[%d]: %w", i, err))

@@ -43,7 +43,11 @@ const (
 // Presets returns all presets, the vendors' own services first. The slice and
 // what it points to belong to the caller. The environment is not looked at.
 func Presets() []Preset {
-	return inAllFormats(slices.Concat(vendorPresets(), gatewayPresets(), localPresets()))
+	all := inAllFormats(slices.Concat(vendorPresets(), gatewayPresets(), localPresets()))
+	for i := range all {
+		all[i].Batch = batchOf(all[i].Name, all[i].Protocol)
+	}
+	return all
 }
 
 // Lookup finds a preset by name, for a protocol or for its native one (""), and

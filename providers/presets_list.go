@@ -82,6 +82,14 @@ func vendorPresets() []Preset {
 			"FIREWORKS_API_KEY").with(func(p *Preset) {
 			p.Dialect = "openai"
 		}),
+		chatPreset("deepinfra", "https://api.deepinfra.com/v1/openai", "open models on DeepInfra",
+			"DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"),
+		chatPreset("dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "Qwen and others, on Alibaba Cloud",
+			"DASHSCOPE_API_KEY").with(func(p *Preset) {
+			p.BaseURLEnvs = []string{"DASHSCOPE_BASE_URL"}
+			p.Facts = "in China base_url is https://dashscope.aliyuncs.com/compatible-mode/v1"
+		}),
+		chatPreset("doubleword", "https://api.doubleword.ai/v1", "open models on Doubleword", "DOUBLEWORD_API_KEY"),
 		chatPreset("xai", "https://api.x.ai/v1", "Grok, from xAI", "XAI_API_KEY").with(func(p *Preset) {
 			p.Facts = "reasoning tokens come on top of completion_tokens"
 		}),

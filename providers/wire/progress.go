@@ -128,6 +128,16 @@ func (w *watch) connected() {
 	}
 }
 
+// sending notes that a part of a long request is leaving: its answer is awaited
+// from then on.
+func (w *watch) sending() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.phase < flowing {
+		w.enter(awaiting, time.Now().Add(w.timeouts.FirstByte))
+	}
+}
+
 // progress notes that a part of the answer came.
 func (w *watch) progress() {
 	w.mu.Lock()
