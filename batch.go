@@ -81,6 +81,7 @@ type BatchAccount struct {
 type BatchCost struct {
 	Input, Output int64   // tokens
 	Cost          NanoUSD // at the batch price; 0 when that is not known
+	Queued        int64   // input tokens as well as they can be guessed, as limits on what may wait count them
 	Hash          string  // hex SHA-256 of the request body
 }
 
