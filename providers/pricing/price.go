@@ -214,7 +214,7 @@ func (p Price) factors(u nightshift.Usage) (factors []Factors, ok bool) {
 	switch f, listed := p.Services[u.ServiceTier]; {
 	case listed:
 		factors = append(factors, f)
-	case repriced(u.ServiceTier):
+	case !p.Covers(u.ServiceTier):
 		return nil, false
 	}
 	if f, listed := p.Regions[u.Region]; listed {
@@ -227,16 +227,31 @@ func (p Price) factors(u nightshift.Usage) (factors []Factors, ok bool) {
 // that are not known to (standard, default, a gateway's own) change nothing.
 func repriced(tier string) bool {
 	switch tier {
-	case "batch", "flex", "priority", "fast":
+	case Batch, "flex", "priority", "fast":
 		return true
 	}
 	return false
 }
 
+// Batch is the service tier of requests that are sent through a batch API.
+const Batch = "batch"
+
+// BatchTier is the service tier that an answer of a batch is priced by.
+// answered is the one that it names: providers write default, their own words
+// or nothing there, so a batch's answer is priced as one whatever it says,
+// unless it names another tier that is known to change prices.
+func BatchTier(answered string) string {
+	if repriced(answered) {
+		return answered
+	}
+	return Batch
+}
+
 // Covers reports whether the price of an answer of this service tier is known.
+// A model that is free is free in every tier.
 func (p Price) Covers(tier string) bool {
 	_, listed := p.Services[tier]
-	return listed || !repriced(tier)
+	return listed || p.free() || !repriced(tier)
 }
 
 // longFactor finds the tier of the highest threshold below the input.
@@ -268,16 +283,37 @@ func (p Price) searches(n int64) (nightshift.NanoUSD, bool) {
 // most vendors count as text, are allowed. Server-side searches, which no
 // token count bounds, are not in it.
 func WorstCase(p Price, in, out int64, media nightshift.Media) (worst nightshift.NanoUSD, ok bool) {
+	return p.worst(in, out, media, p.highest)
+}
+
+// WorstCaseIn is [WorstCase] of a request whose service tier is certain, as
+// that of a batch is. ok is false also where the price of the tier is not known.
+func WorstCaseIn(p Price, tier string, in, out int64, media nightshift.Media) (worst nightshift.NanoUSD, ok bool) {
+	if !p.Covers(tier) {
+		return 0, false
+	}
+	return p.worst(in, out, media, func(rate Rate, factor func(Factors) Factor, in int64) Rate {
+		rate = p.highestLong(rate, factor, in)
+		if f, listed := p.Services[tier]; listed {
+			rate = rate.times(factor(f))
+		}
+		return raised(rate, factor, p.Regions)
+	})
+}
+
+// worst is WorstCase with what makes a rate its highest.
+func (p Price) worst(in, out int64, media nightshift.Media, highest func(Rate, func(Factors) Factor, int64) Rate) (
+	worst nightshift.NanoUSD, ok bool) {
 	if p.free() {
 		return 0, true
 	}
 	input := max(
-		p.highest(p.Input, inputFactor, in),
-		p.highest(p.cacheRead(), readFactor, in),
-		p.highest(p.cacheWrite5m(), writeFactor, in),
-		p.highest(p.cacheWrite1h(), writeFactor, in),
+		highest(p.Input, inputFactor, in),
+		highest(p.cacheRead(), readFactor, in),
+		highest(p.cacheWrite5m(), writeFactor, in),
+		highest(p.cacheWrite1h(), writeFactor, in),
 	)
-	output := p.highest(p.Output, outputFactor, in)
+	output := highest(p.Output, outputFactor, in)
 	for _, m := range []struct {
 		asked  bool
 		rate   *Rate
@@ -295,7 +331,7 @@ func WorstCase(p Price, in, out int64, media nightshift.Media) (worst nightshift
 		case m.rate == nil:
 			return 0, false
 		default:
-			*m.side = max(*m.side, p.highest(*m.rate, m.factor, in))
+			*m.side = max(*m.side, highest(*m.rate, m.factor, in))
 		}
 	}
 	return add(bound(input, in), bound(output, out)), true
@@ -304,13 +340,19 @@ func WorstCase(p Price, in, out int64, media nightshift.Media) (worst nightshift
 // highest is the highest rate that any multiplier leads to when the input has
 // at most in tokens.
 func (p Price) highest(rate Rate, factor func(Factors) Factor, in int64) Rate {
+	return raised(raised(p.highestLong(rate, factor, in), factor, p.Services), factor, p.Regions)
+}
+
+// highestLong is the highest rate in any tier for long prompts that such an
+// input can reach.
+func (p Price) highestLong(rate Rate, factor func(Factors) Factor, in int64) Rate {
 	worst := rate
 	for _, l := range p.Long {
 		if in > l.Above {
 			worst = max(worst, rate.times(factor(l.Factors)))
 		}
 	}
-	return raised(raised(worst, factor, p.Services), factor, p.Regions)
+	return worst
 }
 
 // raised is the highest rate that one of the factors, or none, leads to.

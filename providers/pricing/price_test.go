@@ -185,6 +185,69 @@ func TestWorstCaseIsNeverBelowACost(t *testing.T) {
 	}
 }
 
+// The bound of one tier holds for the answers of that tier, is never above the
+// bound of all, and is not there where the tier has no price.
+func TestWorstCaseInOneTier(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	below := 0
+	for range 100_000 {
+		p, u := random(r)
+		in, out := u.InputTotal().N()+r.Int64N(3), u.Output.N()+r.Int64N(3)
+		worst, ok := WorstCaseIn(p, u.ServiceTier, in, out, nightshift.Media{})
+		cost, _ := Cost(p, u)
+		all, _ := WorstCase(p, in, out, nightshift.Media{})
+		if !ok || worst < cost || worst > all {
+			t.Fatalf("WorstCaseIn = %d, %v; the cost is %d, the bound of all tiers %d\nprice %+v\nusage %+v",
+				worst, ok, cost, all, p, u)
+		}
+		if worst < all {
+			below++
+		}
+	}
+	if below < 1000 {
+		t.Errorf("only %d bounds are below those of all tiers", below)
+	}
+	plain := Price{Rates: Rates{Input: usd(t, "3"), Output: usd(t, "15")}}
+	if got, ok := WorstCaseIn(plain, Batch, 1000, 500, nightshift.Media{}); ok {
+		t.Errorf("a batch without a batch price is bounded by %d", got)
+	}
+	if got, ok := WorstCaseIn(sonnet(t), Batch, 1000, 500, nightshift.Media{}); !ok || got > 7_500_000 {
+		t.Errorf("a batch at half the price is bounded by %d, %v", got, ok)
+	}
+	if got, ok := WorstCaseIn(Price{}, Batch, 1000, 500, all); got != 0 || !ok {
+		t.Errorf("a free model in a batch: %d, %v", got, ok)
+	}
+}
+
+// The batch price comes from the way a row was sent: no word of the answer makes
+// it the live one.
+func TestBatchTier(t *testing.T) {
+	for answered, want := range map[string]string{
+		"": Batch, "default": Batch, "standard": Batch, "auto": Batch, "batch": Batch, "on_demand": Batch,
+		"provisioned": Batch, "flex": "flex", "priority": "priority",
+	} {
+		if got := BatchTier(answered); got != want {
+			t.Errorf("BatchTier(%q) = %q, want %q", answered, got, want)
+		}
+	}
+	u := tokens(1000, 0, 0, 0, 100)
+	u.ServiceTier = BatchTier("default")
+	unlisted := Price{Rates: Rates{Input: usd(t, "3"), Output: usd(t, "15")}}
+	if got, ok := Cost(unlisted, u); ok {
+		t.Errorf("a batch without a batch price costs %d", got)
+	}
+	if got, ok := Cost(Price{}, u); got != 0 || !ok {
+		t.Errorf("a free model in a batch costs %d, %v", got, ok)
+	}
+	u.Searches = nightshift.Tokens(2)
+	search := nightshift.NanoUSD(10_000_000)
+	half := unlisted
+	half.Services, half.Search = map[string]Factors{Batch: Times(One / 2)}, &search
+	if got, ok := Cost(half, u); !ok || got != 1_500_000+750_000+20_000_000 {
+		t.Errorf("searches of a batch are not multiplied: %d, %v", got, ok)
+	}
+}
+
 func TestWorstCaseIsTight(t *testing.T) {
 	// Without tiers and cache classes the bound is the cost, give or take the
 	// allowance for rounding.

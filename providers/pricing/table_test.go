@@ -107,6 +107,35 @@ func TestEmbeddedTableHasHosts(t *testing.T) {
 	}
 }
 
+// What a batch costs is known where the vendor says it for all its models, by
+// class of tokens, and nowhere else.
+func TestEmbeddedBatchPrices(t *testing.T) {
+	half := Times(One / 2)
+	cached := Factors{Input: One / 2, CacheRead: One, CacheWrite: One / 2, Output: One / 2}
+	for _, c := range []struct {
+		provider, model string
+		want            Factors
+		known           bool
+	}{
+		{"openai", "gpt-5", half, true}, {"anthropic", "claude-sonnet-4-6", half, true},
+		{"gemini", "gemini-2.5-flash", cached, true}, {"mistral", "mistral-large-2512", half, true},
+		{"groq", "openai/gpt-oss-120b", cached, true},
+		{"fireworks", "accounts/fireworks/models/deepseek-v3p1", half, true},
+		{"xai", "grok-4.3", Times(800_000), true}, {"xai", "grok-4.5", Factors{}, false},
+		{"together", "deepseek-ai/DeepSeek-V3", Factors{}, false}, {"moonshot", "kimi-k3", Factors{}, false},
+		{"zhipu", "glm-4.5", Factors{}, false}, {"openrouter", "openai/gpt-5", Factors{}, false},
+	} {
+		p, _, ok := Embedded().Lookup(c.provider, c.model, "")
+		if got, known := p.Services[Batch]; !ok || known != c.known || got != c.want {
+			t.Errorf("%s/%s: %+v, %v, %v", c.provider, c.model, got, known, ok)
+		}
+	}
+	groq, _, _ := Embedded().Lookup("groq", "openai/gpt-oss-120b", "")
+	if groq.Services["flex"] != Times(One) {
+		t.Errorf("Groq's flex tier costs what the usual one does; this is %+v", groq.Services["flex"])
+	}
+}
+
 // A table without the column provider stands for its models everywhere, and
 // comes before the built-in prices.
 func TestWithoutProvider(t *testing.T) {
