@@ -92,7 +92,7 @@ func parseTokens(v string) (int64, error) {
 }
 
 func setFactor(m *map[string]Factors, name, v string) error {
-	f, err := parseFactors(v)
+	f, err := ParseFactors(v)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func parseLong(v string) (tiers []Long, err error) {
 		if !ok || err != nil || above < 0 {
 			return nil, fmt.Errorf("%q: want THRESHOLD:INPUT:OUTPUT, such as 200000:2:1.5", tier)
 		}
-		f, err := parseFactors(factors)
+		f, err := ParseFactors(factors)
 		if err != nil {
 			return nil, err
 		}

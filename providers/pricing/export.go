@@ -63,11 +63,11 @@ func listedText(m map[string]Factors, name string) string {
 	if !ok {
 		return ""
 	}
-	return f.text()
+	return f.String()
 }
 
-// text is one number where all classes have the same factor.
-func (f Factors) text() string {
+// String is one number where all classes have the same factor.
+func (f Factors) String() string {
 	if f == Times(f.Input) {
 		return f.Input.String()
 	}
@@ -77,8 +77,8 @@ func (f Factors) text() string {
 	return f.Input.String() + ":" + f.Output.String() + ":" + f.CacheRead.String() + ":" + f.CacheWrite.String()
 }
 
-// parseFactors reads N, INPUT:OUTPUT or INPUT:OUTPUT:CACHE_READ:CACHE_WRITE.
-func parseFactors(text string) (Factors, error) {
+// ParseFactors reads N, INPUT:OUTPUT or INPUT:OUTPUT:CACHE_READ:CACHE_WRITE.
+func ParseFactors(text string) (Factors, error) {
 	parts := strings.Split(text, ":")
 	values := make([]Factor, len(parts))
 	for i, part := range parts {
@@ -102,7 +102,7 @@ func parseFactors(text string) (Factors, error) {
 func longText(tiers []Long) string {
 	texts := make([]string, len(tiers))
 	for i, l := range tiers {
-		texts[i] = strconv.FormatInt(l.Above, 10) + ":" + l.text()
+		texts[i] = strconv.FormatInt(l.Above, 10) + ":" + l.String()
 	}
 	return strings.Join(texts, " ")
 }

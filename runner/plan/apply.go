@@ -279,6 +279,28 @@ func (a *applier) everyModel(o Option, values []string) {
 	}
 }
 
+// batchMode is the mode that --batch stands for; false takes a plan's away.
+func batchMode(text string) string {
+	switch strings.ToLower(text) {
+	case "true", "yes", "on", "1":
+		return ModeBatch
+	case "false", "no", "off", "0":
+		return ModeLive
+	}
+	return text
+}
+
+// everyMode sets the mode of all models and judges.
+func (a *applier) everyMode(o Option, values []string) {
+	a.everyModel(o, values)
+	a.set(fieldAt(a.plan, "judges.mode"), o.at("judges.mode"), values)
+	for i, s := range a.plan.Scorers {
+		if s.Mode != "" {
+			a.set(fieldAt(&a.plan.Scorers[i], o.path), o.at(fmt.Sprintf("scorers[%d].%s", i, o.path)), values)
+		}
+	}
+}
+
 // maxTokens sets the parameter that caps an answer.
 func (a *applier) maxTokens(o Option, values []string) {
 	for i, m := range a.plan.Models {

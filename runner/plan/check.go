@@ -32,6 +32,9 @@ func (c *checker) all() {
 	for _, name := range slices.Sorted(maps.Keys(p.Endpoints)) {
 		c.endpoint(name, p.Endpoints[name])
 	}
+	c.batch("batch", p.Batch)
+	c.mode("judges.mode", p.Judges.Mode)
+	c.batch("judges.batch", p.Judges.Batch)
 	c.budget()
 	c.atLeast("retry.attempts", int64(p.Retry.Attempts), 0)
 	c.scorers()
@@ -122,6 +125,8 @@ func (c *checker) model(path string, m Model) {
 	}
 	c.atLeast(path+".max_output", m.MaxOutput, 0)
 	c.rowsPerRequest(path+".rows_per_request", m)
+	c.mode(path+".mode", m.Mode)
+	c.batch(path+".batch", m.Batch)
 	c.params(path+".params", m.Params)
 	c.price(path+".price", m.Price)
 }

@@ -51,6 +51,10 @@ func Options() []Option {
 		{Flag: "param", Kind: List, apply: (*applier).params, Usage: "request parameter `KEY=JSON`; may be repeated"},
 		{Flag: "stream", Kind: Boolean, path: "stream", apply: (*applier).everyModel,
 			Usage: "ask for streamed answers"},
+		{Flag: "batch", Kind: Boolean, variable: "NIGHTSHIFT_BATCH", path: "mode", read: batchMode,
+			apply: (*applier).everyMode,
+			Usage: "send the rows of all models and judges in the providers' batches: about half the price, " +
+				"answers within a day"},
 		{Flag: "format", path: "dataset.format", Usage: "dataset format or shape, where it is not detected"},
 		{Flag: "limit", Kind: Integer, variable: "NIGHTSHIFT_LIMIT", path: "dataset.limit",
 			Usage: "use at most this many rows"},

@@ -33,6 +33,10 @@ type Plan struct {
 	Budget Budget `yaml:"budget" json:"budget,omitzero"`
 	// How often a row is tried again, and how long an outage may last.
 	Retry Retry `yaml:"retry" json:"retry,omitzero"`
+	// How the rows of models in mode batch travel; a model's own batch: goes before it.
+	Batch Batch `yaml:"batch" json:"batch,omitzero"`
+	// What all judges have in common.
+	Judges Judges `yaml:"judges" json:"judges,omitzero"`
 	// How answers are scored. A scorer can also be written as its bare type.
 	Scorers []Scorer `yaml:"scorers" json:"scorers,omitempty"`
 	// How models are compared.
@@ -127,6 +131,47 @@ type Model struct {
 	// How many rows go into one request for embeddings (at most 2048). A
 	// request that is refused is sent again in halves. Default: 1.
 	RowsPerRequest int64 `yaml:"rows_per_request" json:"rows_per_request,omitempty" jsonschema:"minimum=0,maximum=2048"`
+	// live (default): a request for each row. batch: the rows go in the provider's
+	// batches, at its batch price, and the answers come hours later.
+	Mode string `yaml:"mode" json:"mode,omitempty" jsonschema:"enum=live,enum=batch"`
+	// How the rows travel in mode batch, where it differs from the plan's batch:.
+	Batch Batch `yaml:"batch" json:"batch,omitzero"`
+}
+
+// A Batch says how rows travel in a provider's batches. What is left out, or 0,
+// is the provider's own.
+type Batch struct {
+	// Most rows in a batch.
+	MaxRequests int64 `yaml:"max_requests" json:"max_requests,omitempty" jsonschema:"minimum=0"`
+	// Most bytes of a batch, such as 100MB.
+	MaxBytes Size `yaml:"max_bytes" json:"max_bytes,omitempty"`
+	// Most tokens of all batches that are at the provider at once. Refusals teach
+	// it, too.
+	MaxEnqueuedTokens int64 `yaml:"max_enqueued_tokens" json:"max_enqueued_tokens,omitempty" jsonschema:"minimum=0"`
+	// How long the provider may take: 24h, 7d, or its own word.
+	Window Window `yaml:"window" json:"window,omitempty"`
+	// How often batches are looked at: 60s, or the first and the longest time,
+	// 10s..5m.
+	Poll Poll `yaml:"poll" json:"poll,omitzero"`
+	// When to cancel a batch that is not done, from its creation, such as 36h.
+	// Default: never; the provider ends it.
+	Deadline Span `yaml:"deadline" json:"deadline,omitempty"`
+	// What becomes of rows that a batch has ended without: next (default), the next
+	// batch; live, a request for each at the live price; fail, a failed row.
+	Then string `yaml:"then" json:"then,omitempty" jsonschema:"enum=next,enum=live,enum=fail"`
+	// A rest of fewer rows goes live, where then is live. Default 50.
+	MinRequests *int64 `yaml:"min_requests" json:"min_requests,omitempty" jsonschema:"minimum=0"`
+	// Files at the provider: keep (default), or delete once their rows are
+	// committed.
+	Remote string `yaml:"remote" json:"remote,omitempty" jsonschema:"enum=keep,enum=delete"`
+}
+
+// Judges are what all judges have in common.
+type Judges struct {
+	// live (default) or batch, for judges that do not say it themselves.
+	Mode string `yaml:"mode" json:"mode,omitempty" jsonschema:"enum=live,enum=batch"`
+	// How their requests travel in mode batch, over the plan's batch:.
+	Batch Batch `yaml:"batch" json:"batch,omitzero"`
 }
 
 // A Price is what a model costs in dollars per million tokens.
@@ -151,8 +196,9 @@ type Price struct {
 	ImageOutput *pricing.Rate `yaml:"image_output" json:"image_output,omitempty"`
 	// Multipliers of the whole request for long prompts.
 	Long []Long `yaml:"long" json:"long,omitempty"`
-	// Multipliers by the service tier that the answer names, such as batch: 0.5.
-	Services map[string]pricing.Factor `yaml:"services" json:"services,omitempty"`
+	// Multipliers by the service tier of the answer, such as batch: 0.5; one number,
+	// INPUT:OUTPUT, or INPUT:OUTPUT:CACHE_READ:CACHE_WRITE.
+	Services map[string]Multiplier `yaml:"services" json:"services,omitempty"`
 	// Multipliers by the region that the answer names, such as us: 1.1.
 	Regions map[string]pricing.Factor `yaml:"regions" json:"regions,omitempty"`
 	// Dollars per thousand server-side searches.
@@ -310,6 +356,8 @@ type Scorer struct {
 	Price *Price `yaml:"price" json:"price,omitempty"`
 	// Judges: ask for a stream.
 	Stream bool `yaml:"stream" json:"stream,omitempty"`
+	// Judges: live or batch. Default: judges.mode, else that of the entry of models.
+	Mode string `yaml:"mode" json:"mode,omitempty" jsonschema:"enum=live,enum=batch"`
 	// Scorers of type embedding: how many texts go into one request. Default: 1.
 	RowsPerRequest int64 `yaml:"rows_per_request" json:"rows_per_request,omitempty" jsonschema:"minimum=0,maximum=2048"`
 	// The scorer's own parameters.

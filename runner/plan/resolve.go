@@ -78,8 +78,12 @@ type ResolvedModel struct {
 	// RowsPerRequest is how many rows go into one request for vectors; 0 and 1
 	// are one.
 	RowsPerRequest int
-	Price          *pricing.Price // nil when unknown
-	PriceID        string         // which price; "plan" for one of the plan
+	// Mode is ModeLive or ModeBatch. Batch is there in both: batches of an earlier
+	// start are seen to also in mode live.
+	Mode    string
+	Batch   BatchSettings
+	Price   *pricing.Price // nil when unknown
+	PriceID string         // which price; "plan" for one of the plan
 	// MaxTokens is the cap that the parameters set on an answer, 0 for none.
 	// MaxOutput is the most output tokens of an answer: that cap, else what
 	// the plan or the price table say the model can write; 0 is unknown.
@@ -347,6 +351,7 @@ func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
 		Name: m.name(), ModelID: m.Model, Endpoint: e.Endpoint,
 		Preset: e.preset, Simulated: e.simulated(), Simulator: e.entry.Simulator, Folder: r.plan.Dir(),
 		Params: m.Params, Stream: m.Stream, RowsPerRequest: int(m.RowsPerRequest),
+		Mode: cmp.Or(m.Mode, ModeLive), Batch: m.Batch.over(r.plan.Batch).settings(),
 		PriceList: cmp.Or(e.entry.Prices, service(e.preset)), prices: r.out.Prices,
 	}
 	model.own, model.ownLists = r.own, r.ownLists(model.PriceList, m.Endpoint, service(e.preset))
@@ -354,6 +359,7 @@ func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
 		model.PriceList = "" // what a gateway charges is in nobody's list
 	}
 	r.priced(&model, m.Price)
+	r.batched(&model)
 	if f, ok := formats.Of(model.Endpoint.Protocol); ok {
 		model.MaxTokens = formats.ParamsCap(f, model.Params)
 	}
@@ -423,16 +429,24 @@ func (r *resolver) listedElsewhere(model string) string {
 
 func (r *resolver) noteTier(m *ResolvedModel) {
 	if tier := m.Tier(); !m.Price.Covers(tier) {
-		r.note("the price of %s in the tier %q, which its params ask for, is not known, so its cost is not "+
+		r.note("the price of %s in the tier %q, which %s, is not known, so its cost is not "+
 			"known either; "+
 			"set price: with services: {%s: …} in the plan",
-			m.Name, tier, tier)
+			m.Name, tier, m.whyTier(), tier)
 	}
 }
 
-// Tier is the service tier that the model's params ask for; "" is the usual
-// one. The answer decides what is billed.
+// Tier is the service tier that the model's requests are sent in; "" is the
+// usual one. Live, the answer decides what is billed.
 func (m ResolvedModel) Tier() string {
+	if m.Mode == ModeBatch {
+		return pricing.Batch
+	}
+	return m.asked()
+}
+
+// asked is the service tier that the model's params ask for.
+func (m ResolvedModel) asked() string {
 	tier := ""
 	for _, p := range m.Params {
 		var word string
@@ -447,6 +461,14 @@ func (m ResolvedModel) Tier() string {
 		}
 	}
 	return tier
+}
+
+// whyTier says what puts the model's requests into their service tier.
+func (m ResolvedModel) whyTier() string {
+	if m.Mode == ModeBatch {
+		return "mode: batch is billed in"
+	}
+	return "its params ask for"
 }
 
 // resolve turns the plan's notation into a price.
@@ -472,11 +494,22 @@ func (p *Price) resolve() pricing.Price {
 		factors := pricing.Factors{Input: in, CacheRead: in, CacheWrite: in, Output: write}
 		out.Long = append(out.Long, pricing.Long{Above: l.Above, Factors: factors})
 	}
-	out.Services = everyClass(p.Services)
+	out.Services = p.services()
 	out.Regions = everyClass(p.Regions)
 	if p.Searches != nil {
 		each := (nightshift.NanoUSD(*p.Searches) + 500) / 1000
 		out.Search = &each
+	}
+	return out
+}
+
+func (p *Price) services() map[string]pricing.Factors {
+	if p.Services == nil {
+		return nil
+	}
+	out := map[string]pricing.Factors{}
+	for name, m := range p.Services {
+		out[name] = pricing.Factors(m)
 	}
 	return out
 }
@@ -530,6 +563,8 @@ func (r *resolver) resolveJudge(path string, s Scorer) *ResolvedModel {
 		m = r.plan.Models[i]
 		m.Name = s.name()
 	}
+	m.Mode = cmp.Or(s.Mode, r.plan.Judges.Mode, m.Mode)
+	m.Batch = r.plan.Judges.Batch.over(m.Batch)
 	if s.Request != nil {
 		m.Params = s.Request
 	}
@@ -614,7 +649,7 @@ func (r *resolver) reservable(list string, m *ResolvedModel) {
 		r.at("budget.usd", fmt.Sprintf("add services: {%s: …} to the price of %s in %s "+
 			"(how many times the usual price it is), or give the budget in tokens", tier, m.Name, list),
 			"a budget in dollars needs the price of every model, "+
-				"and that of %s in the tier %q, which its params ask for, is not known", m.Name, tier)
+				"and that of %s in the tier %q, which %s, is not known", m.Name, tier, m.whyTier())
 	}
 	if m.MaxOutput == 0 && formats.Writes(m.Endpoint.Protocol) {
 		r.at("budget", fmt.Sprintf("add max_tokens to the params of %s, or max_output: beside them", m.Name),

@@ -58,7 +58,8 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[Duration]():
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string",
 			Pattern: `^[0-9.]+\s*(ns|us|µs|ms|s|m|h)([0-9.]+\s*(ns|us|µs|ms|s|m|h))*$`}, number}}
-	case reflect.TypeFor[Tolerance](), reflect.TypeFor[USD]():
+	case reflect.TypeFor[Tolerance](), reflect.TypeFor[USD](), reflect.TypeFor[Size](), reflect.TypeFor[Span](),
+		reflect.TypeFor[Window](), reflect.TypeFor[Poll](), reflect.TypeFor[Multiplier]():
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{text, number}}
 	case reflect.TypeFor[pricing.Rate](), reflect.TypeFor[pricing.Factor]():
 		return number
@@ -128,7 +129,8 @@ func TestSchemaHasEveryField(t *testing.T) {
 			typ = typ.Elem()
 		}
 		if typ.Kind() != reflect.Struct || typ.PkgPath() != "nightshift/runner/plan" || seen[typ] ||
-			typ == reflect.TypeFor[Tolerance]() {
+			typ == reflect.TypeFor[Tolerance]() || typ == reflect.TypeFor[Poll]() ||
+			typ == reflect.TypeFor[Multiplier]() {
 			return
 		}
 		seen[typ] = true

@@ -109,6 +109,7 @@ func (c *checker) scorer(path string, s Scorer) {
 	for name, given := range map[string]bool{
 		"model": s.Model != "", "endpoint": s.Endpoint != "", "template": s.Template != "",
 		"params": s.Request != nil, "price": s.Price != nil, "stream": s.Stream,
+		"mode": s.Mode != "",
 	} {
 		if given && !judge {
 			c.at(path+"."+name, "",
@@ -129,6 +130,7 @@ func (c *checker) scorer(path string, s Scorer) {
 func inline(template string) bool { return strings.ContainsAny(template, "{\n") }
 
 func (c *checker) judge(path string, s Scorer) {
+	c.mode(path+".mode", s.Mode)
 	c.params(path+".params", s.Request)
 	c.price(path+".price", s.Price)
 	switch {

@@ -11,6 +11,9 @@ import (
 // names. The error is as that of [Plan.Resolve].
 func (p *Plan) ResolveScoring(getenv func(string) string) (*Resolved, error) {
 	r := newResolver(p, getenv)
+	r.batch("batch", p.Batch)
+	r.mode("judges.mode", p.Judges.Mode)
+	r.batch("judges.batch", p.Judges.Batch)
 	r.budget()
 	r.checker.scorers()
 	r.gates()
