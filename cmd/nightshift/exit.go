@@ -12,6 +12,7 @@ const (
 	exitGate        = 5   // a gate was missed
 	exitStorage     = 6   // storage failed
 	exitMismatch    = 7   // the run directory belongs to another plan or dataset
+	exitSubmitted   = 8   // batches are submitted; the same command collects them
 	exitRunning     = 75  // the run is already running
 	exitInterrupted = 130 // interrupted, resumable
 )
@@ -20,7 +21,7 @@ var exitCodes = map[session.Reason]int{
 	session.Internal: exitInternal, session.Usage: exitUsage, session.FailedRows: exitFailedRows,
 	session.Stopped:    exitStopped,
 	session.GateMissed: exitGate, session.Storage: exitStorage, session.Mismatch: exitMismatch,
-	session.Running:     exitRunning,
+	session.Submitted: exitSubmitted, session.Running: exitRunning,
 	session.Interrupted: exitInterrupted,
 }
 

@@ -12,7 +12,7 @@ var exitsOf = map[string]string{
 	"run": "0 done, 1 internal error, 2 usage, plan or dataset invalid (nothing was sent), 3 more rows failed than " +
 		"tolerated, 4 stopped early " +
 		"(resumable), 5 a gate was missed, 6 storage failed, 7 the run directory belongs to another plan or dataset, " +
-		"75 already running, 130 interrupted (resumable).",
+		"8 batches submitted (the same command collects them), 75 already running, 130 interrupted (resumable).",
 	"extend": "0 extended, or nothing was added; 2 no run directory, or one that cannot be extended, or unusable " +
 		"rows; 6 storage failed; 7 the dataset is not the old one with appended rows; 75 the run is running.",
 	"verify":  "0 everything is as it was written, 2 no run directory, 6 something is damaged.",

@@ -67,7 +67,8 @@ Start with the quickstart, which needs no key and no network:
 Exit codes: 0 done, 1 internal error, 2 usage, plan or dataset invalid, 3 more
 rows failed than tolerated, 4 stopped early (resumable), 5 a gate was missed,
 6 storage failed, 7 the run directory belongs to another plan or dataset,
-75 already running, 130 interrupted (resumable).`,
+8 batches submitted (the same command collects them), 75 already running,
+130 interrupted (resumable).`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,

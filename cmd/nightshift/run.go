@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightshift/runner/plan"
 	"nightshift/runner/session"
 )
 
@@ -21,6 +22,7 @@ type runFlags struct {
 	retryFailed   bool
 	movedEndpoint bool
 	allowCommands bool
+	detach        bool
 	progress      string
 	logFormat     string
 	logFile       string
@@ -37,12 +39,17 @@ func (a *app) runCommand() *cobra.Command {
 Parquet. After a crash, Ctrl-C or a spent budget, repeat the command to resume: rows
 with an answer on record are never sent again.
 
+With --batch, or mode: batch in the plan, rows go in the provider's batches at about
+half the price, and the command waits for them. With --detach it ends with exit
+code 8 once they are submitted; the same command collects them, hours later.
+
 The first Ctrl-C stops sending and waits for requests in flight. The second stops
 waiting and keeps what was read. The third exits at once.`,
 		Example: `  nightshift run examples/quickstart/plan.yaml
   nightshift run --dataset prompts.jsonl --model anthropic/claude-sonnet-4-6 --max-tokens 1024 --out runs/first
   nightshift run tonight.yaml --budget-usd 40
-  nightshift run tonight.yaml --retry-failed`,
+  nightshift run tonight.yaml --retry-failed
+  nightshift run tonight.yaml --batch --detach`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.run(c.Context(), &f, args) },
 	}
@@ -53,6 +60,8 @@ waiting and keeps what was read. The third exits at once.`,
 	s.BoolVar(&f.retryFailed, "retry-failed", false, "run failed and unknown rows again")
 	s.BoolVar(&f.movedEndpoint, "moved-endpoint", false,
 		"resume although a model's base URL changed: the same model is now served there")
+	s.BoolVar(&f.detach, "detach", false,
+		"with batches: submit what limits and budget allow, then end with exit code 8; the same command goes on")
 	s.BoolVar(&f.allowCommands, "allow-commands", false, "run the programs of command scorers")
 	s.StringVar(&f.progress, "progress", "auto", "auto, bar, plain or none")
 	s.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -71,6 +80,14 @@ func (f *runFlags) validate() error {
 	}
 	if !oneOf(f.logFormat, "text", "json") {
 		return usageError("--log-format: %q is neither text nor json", f.logFormat)
+	}
+	return nil
+}
+
+// detachable sees that there is something to go away from.
+func (f *runFlags) detachable(p *plan.Resolved) error {
+	if f.detach && !p.HasBatches() {
+		return usageError("--detach leaves batches at the provider, and no model is in mode batch; add --batch")
 	}
 	return nil
 }
@@ -104,7 +121,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 		return err
 	}
 	defer s.Dataset.Close()
-	if err := session.CheckScorers(s.Plan, f.allowCommands); err != nil {
+	if err := errors.Join(session.CheckScorers(s.Plan, f.allowCommands), f.detachable(s.Plan)); err != nil {
 		return err
 	}
 	if f.dryRun {
@@ -115,6 +132,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 	s.Log, s.Sending, s.Show, s.Serve = log, waiting, show.start, startMetrics(s.Plan.Metrics, log)
 	s.RetryFailed, s.MovedEndpoint, s.AllowCommands, s.Scorers = f.retryFailed, f.movedEndpoint, f.allowCommands,
 		f.plan.scorers()
+	s.Detach = f.detach
 	result, err := s.Run(calls)
 	if result.Page != nil {
 		err = errors.Join(err, result.Page.Text(a.out))

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"slices"
 	"time"
 )
 
@@ -92,4 +93,11 @@ func (r *resolver) batched(m *ResolvedModel) {
 	if tier := m.asked(); tier != "" {
 		r.note("%s goes in batches and its params ask for the tier %q: providers refuse that, or ignore it", m.Name, tier)
 	}
+}
+
+// HasBatches reports whether a model or a judge goes in batches.
+func (r *Resolved) HasBatches() bool {
+	judged := func(s ResolvedScorer) bool { return s.Judge != nil && s.Judge.Mode == ModeBatch }
+	return slices.ContainsFunc(r.Models, func(m ResolvedModel) bool { return m.Mode == ModeBatch }) ||
+		slices.ContainsFunc(r.Scorers, judged)
 }

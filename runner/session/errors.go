@@ -24,6 +24,7 @@ const (
 	Mismatch                  // the run directory belongs to another plan or dataset
 	Running                   // the run is under way in another process
 	Interrupted               // interrupted, can be resumed
+	Submitted                 // batches are at the provider; the same command collects them
 )
 
 // An Error is an error with its reason.

@@ -38,6 +38,7 @@ type Options struct {
 	RetryFailed   bool     // send rows whose request failed again
 	MovedEndpoint bool     // go on although a model's base URL has changed
 	AllowCommands bool     // scorers may run programs
+	Detach        bool     // end once all batches that may be are submitted, without waiting for them
 	Scorers       []string // given in place of the plan's, for the next start of Score
 	AddScorers    bool     // Score: the scorers come beside those that are there
 
