@@ -41,12 +41,12 @@ type claim struct {
 	err    error
 }
 
-// A Reservation is a part of a Budget set aside for one attempt. Exactly one
-// of Settle, Keep and Release counts: the first.
+// A Reservation is a part of a Budget set aside for one attempt, or for a batch.
+// Exactly one of Settle, Keep and Release counts: the first.
 type Reservation struct {
 	budget *Budget
 	amount amount
-	once   sync.Once
+	closed bool
 }
 
 // Reserve sets the worst case of one attempt aside. Where it does not fit but
@@ -108,6 +108,42 @@ func (b *Budget) Reopen(tokens int64, cost nightshift.NanoUSD) *Reservation {
 	return &Reservation{budget: b, amount: a}
 }
 
+// Hold reserves what is under way already, as the batches of an earlier process
+// are, whether it fits or not. While more is held than the limits leave, nothing
+// else is reserved.
+func (b *Budget) Hold(tokens int64, cost nightshift.NanoUSD) *Reservation {
+	if b == nil {
+		return &Reservation{}
+	}
+	a := amount{tokens, cost}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.take(a)
+	return &Reservation{budget: b, amount: a}
+}
+
+// Grow adds to the reservation where that fits. Where it does not, later says
+// that it may do so once what others have reserved is settled. A reservation
+// that is settled does not grow.
+func (r *Reservation) Grow(tokens int64, cost nightshift.NanoUSD) (ok, later bool) {
+	b := r.budget
+	if b == nil {
+		return true, false
+	}
+	more := amount{tokens, cost}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case r.closed:
+		return false, false
+	case len(b.waiting) > 0 || !b.fits(more):
+		return false, b.open > 1
+	}
+	b.reserved = b.reserved.plus(more)
+	r.amount = r.amount.plus(more)
+	return true, false
+}
+
 // Spend books what an earlier process spent.
 func (b *Budget) Spend(tokens int64, cost nightshift.NanoUSD) {
 	b.mu.Lock()
@@ -134,28 +170,31 @@ func (b *Budget) Reserved() (tokens int64, cost nightshift.NanoUSD, waiting int)
 
 // Settle replaces the reservation by what was used.
 func (r *Reservation) Settle(tokens int64, cost nightshift.NanoUSD) {
-	r.close(amount{tokens, cost})
+	r.close(func(amount) amount { return amount{tokens, cost} })
 }
 
 // Keep books the reservation at its worst case: it may have been billed.
-func (r *Reservation) Keep() { r.close(r.amount) }
+func (r *Reservation) Keep() { r.close(func(reserved amount) amount { return reserved }) }
 
 // Release gives the reservation back: nothing was billed.
-func (r *Reservation) Release() { r.close(amount{}) }
+func (r *Reservation) Release() { r.close(func(amount) amount { return amount{} }) }
 
-func (r *Reservation) close(spent amount) {
-	if r.budget == nil {
+// close books what of the reservation was spent.
+func (r *Reservation) close(spent func(reserved amount) amount) {
+	b := r.budget
+	if b == nil {
 		return
 	}
-	r.once.Do(func() {
-		b := r.budget
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.reserved = b.reserved.minus(r.amount)
-		b.open--
-		b.spent = b.spent.plus(spent)
-		b.decide()
-	})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.closed = true
+	b.reserved = b.reserved.minus(r.amount)
+	b.open--
+	b.spent = b.spent.plus(spent(r.amount))
+	b.decide()
 }
 
 // decide grants the claims at the head of the queue that fit, and refuses

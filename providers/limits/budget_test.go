@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -184,4 +185,96 @@ func TestReserveDecidedWhileCancelled(t *testing.T) {
 		reserve(t, b, 10, 0)
 		cancel()
 	}
+}
+
+// A thousand runs of batches and live requests that are ended and started again,
+// each time with another budget: what is away stays reserved at its worst case,
+// also when it exceeds a smaller budget, and nothing new is reserved until it fits.
+func TestBudgetHoldsBatchesAcrossRestarts(t *testing.T) {
+	refused := 0
+	for seed := range uint64(1000) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		var spent amount  // by all starts
+		var away []amount // worst cases of batches at the provider
+		limit := amount{1000 + rng.Int64N(100_000), nightshift.NanoUSD(1000 + rng.Int64N(1_000_000))}
+		most := limit // of all budgets so far: nothing can be spent beyond it
+		for range 2 + rng.IntN(5) {
+			b := &Budget{Tokens: limit.tokens, Cost: limit.cost}
+			b.Spend(spent.tokens, spent.cost)
+			var held []*Reservation
+			var total amount
+			for _, a := range away {
+				held, total = append(held, b.Hold(a.tokens, a.cost)), total.plus(a)
+			}
+			before := spent.plus(total)
+			for range 30 {
+				spent, away, held = oneStep(t, rng, b, spent, away, held)
+				tokens, cost := b.Spent()
+				reservedTokens, reservedCost, _ := b.Reserved()
+				now := amount{tokens + reservedTokens, cost + reservedCost}
+				if now.tokens > max(limit.tokens, before.tokens) || now.cost > max(limit.cost, before.cost) {
+					t.Fatalf("seed %d: %v is spent or reserved of %v; %v was at the start", seed, now, limit, before)
+				}
+				if spent != (amount{tokens, cost}) {
+					t.Fatalf("seed %d: booked %d and %d, spent %v", seed, tokens, cost, spent)
+				}
+			}
+			if before.tokens > limit.tokens {
+				refused++
+			}
+			if spent.tokens > most.tokens || spent.cost > most.cost {
+				t.Fatalf("seed %d: %v is spent, of budgets of at most %v", seed, spent, most)
+			}
+			limit = amount{limit.tokens/2 + rng.Int64N(limit.tokens),
+				limit.cost/2 + nightshift.NanoUSD(rng.Int64N(int64(limit.cost)))}
+			most = amount{max(most.tokens, limit.tokens), max(most.cost, limit.cost)}
+		}
+	}
+	if refused < 100 {
+		t.Errorf("only %d starts had a budget below what was away", refused)
+	}
+}
+
+// oneStep cuts a batch row by row, collects one, or sends a live request.
+func oneStep(t *testing.T, rng *rand.Rand, b *Budget, spent amount, away []amount, held []*Reservation) (
+	amount, []amount, []*Reservation) {
+	t.Helper()
+	switch rng.IntN(3) {
+	case 0:
+		r, worst := b.Hold(0, 0), amount{}
+		for range 1 + rng.IntN(20) {
+			row := amount{1 + rng.Int64N(500), nightshift.NanoUSD(1 + rng.Int64N(5000))}
+			ok, later := r.Grow(row.tokens, row.cost)
+			if !ok {
+				if later != (len(held) > 0) {
+					t.Fatalf("%d others are away, and Grow says that it may grow later: %v", len(held), later)
+				}
+				break
+			}
+			worst = worst.plus(row)
+		}
+		if worst == (amount{}) {
+			r.Release()
+			break
+		}
+		away, held = append(away, worst), append(held, r)
+	case 1:
+		if len(away) == 0 {
+			break
+		}
+		i := rng.IntN(len(away))
+		used := amount{rng.Int64N(away[i].tokens + 1), nightshift.NanoUSD(rng.Int64N(int64(away[i].cost) + 1))}
+		held[i].Settle(used.tokens, used.cost)
+		if ok, later := held[i].Grow(1, 1); ok || later {
+			t.Fatal("a reservation that is settled grows")
+		}
+		spent, away, held = spent.plus(used), slices.Delete(away, i, i+1), slices.Delete(held, i, i+1)
+	default:
+		worst := amount{1 + rng.Int64N(500), nightshift.NanoUSD(1 + rng.Int64N(5000))}
+		if r, ok := b.TryReserve(worst.tokens, worst.cost); ok {
+			r.Keep()
+			spent = spent.plus(worst)
+		}
+	}
+	return spent, away, held
 }
