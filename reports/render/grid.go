@@ -91,7 +91,7 @@ func mapped(cells []string, f func(string) string) []string {
 func (g Grid) clipped(most int) Grid {
 	for _, r := range g.Rows {
 		for i := range min(g.texts(), len(r)) {
-			r[i] = Shorten(r[i], most)
+			r[i] = shorten(r[i], most)
 		}
 	}
 	return g
@@ -99,7 +99,7 @@ func (g Grid) clipped(most int) Grid {
 
 // shorten cuts a text to that many columns, in its middle: names differ at
 // both ends.
-func Shorten(s string, most int) string {
+func shorten(s string, most int) string {
 	if gotext.StringWidthWithoutEscSequences(s) <= most {
 		return s
 	}

@@ -326,7 +326,7 @@ func TestPanel(t *testing.T) {
 		{"mean", nil, -1},
 		{"vote", []Result{scored(1)}, -1},
 	} {
-		r := Panel(tc.rule, tc.verdicts)
+		r := combined(tc.rule, tc.verdicts)
 		if tc.want < 0 && (r.Value != nil || r.Status != nightshift.Unscored) || tc.want >= 0 &&
 			(r.Value == nil || *r.Value != tc.want) {
 			t.Errorf("Panel(%s, %v) = %+v, want %v", tc.rule, tc.verdicts, r, tc.want)

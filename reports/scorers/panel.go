@@ -39,9 +39,9 @@ func newJury(b base, p juryParams) (*Jury, error) {
 func (j *Jury) Judges() []string { return j.p.Judges }
 
 // Combine is the panel's verdict from one of each judge, in the order of
-// [Jury.Judges]; see [Panel]. Judges without a verdict are named.
+// [Jury.Judges]. Judges without a verdict are named.
 func (j *Jury) Combine(verdicts []Result) Result {
-	r := Panel(j.p.Rule, verdicts)
+	r := combined(j.p.Rule, verdicts)
 	var missing []string
 	for i, v := range verdicts {
 		if v.Value == nil && i < len(j.p.Judges) {
@@ -54,11 +54,11 @@ func (j *Jury) Combine(verdicts []Result) Result {
 	return r
 }
 
-// Panel combines the verdicts of several judges on one answer. With mean the
+// combined combines the verdicts of several judges on one answer. With mean the
 // value is their average, with majority the value that most of them gave, ties
 // averaged. Where a judge has no verdict, neither has the panel, unless most of
 // all its judges gave one value: then no further verdict could change it.
-func Panel(rule string, verdicts []Result) Result {
+func combined(rule string, verdicts []Result) Result {
 	if err := oneOf("panel", rule, "mean", "majority"); err != nil {
 		return unscored("%v", err)
 	}

@@ -24,11 +24,11 @@ type file struct {
 }
 
 // put appends a line.
-func (f *file) put(p *Pending) (Place, error) {
+func (f *file) put(p *Pending) (place, error) {
 	if err := disk.WriteFull(f, p.Line); err != nil {
-		return Place{}, err
+		return place{}, err
 	}
-	at := Place{Off: f.size, Len: int32(len(p.Line) - 1), File: f.n, CRC: p.CRC}
+	at := place{Off: f.size, Len: int32(len(p.Line) - 1), File: f.n, CRC: p.CRC}
 	f.size += int64(len(p.Line))
 	return at, nil
 }

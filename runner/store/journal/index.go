@@ -14,9 +14,9 @@ import (
 	"nightshift/runner/store/internal/records"
 )
 
-// A Place is where a line lies: file number, offset, length without the
+// A place is where a line lies: file number, offset, length without the
 // newline. Length 0 is nowhere.
-type Place struct {
+type place struct {
 	Off  int64
 	Len  int32
 	File int32
@@ -24,7 +24,7 @@ type Place struct {
 }
 
 // Compare orders places as they lie.
-func (l Place) Compare(m Place) int {
+func (l place) Compare(m place) int {
 	return cmp.Or(cmp.Compare(l.File, m.File), cmp.Compare(l.Off, m.Off))
 }
 
@@ -36,7 +36,7 @@ type Index struct {
 
 	files      []disk.File // by Place.File
 	names      []string
-	at         []Place                 // of the record of each item
+	at         []place                 // of the record of each item
 	open       map[int64]*History      // items that were sent and have no final record
 	redo       map[int64]records.Tally // items whose record says failed or unknown
 	totals     records.Tally           // of all records
@@ -49,7 +49,7 @@ type Index struct {
 type History struct {
 	Failed   []nightshift.Attempt // failed ones
 	Intents  []intent             // without an outcome
-	turns    []Place              // answers of earlier turns
+	turns    []place              // answers of earlier turns
 	Answered []nightshift.Attempt // the attempts in those answers
 	seen     []uint32             // checksums, because lines may be there twice
 }
@@ -75,7 +75,7 @@ type Damage struct {
 func NewIndex(first, rows int64, epochs int) *Index {
 	return &Index{
 		first: first, rows: rows, epochs: int64(epochs),
-		at:   make([]Place, rows*int64(epochs)),
+		at:   make([]place, rows*int64(epochs)),
 		open: map[int64]*History{},
 		redo: map[int64]records.Tally{},
 	}
@@ -207,7 +207,7 @@ func (j *Index) line(s Span, file int32) string {
 	if !ok {
 		return fmt.Sprintf("row %d epoch %d is not in this unit", l.Row, l.Epoch)
 	}
-	at := Place{Off: s.Off, Len: int32(len(s.Raw)), File: file, CRC: s.CRC}
+	at := place{Off: s.Off, Len: int32(len(s.Raw)), File: file, CRC: s.CRC}
 	switch {
 	case l.K == KindIntent && l.Intent != nil:
 		if t := j.historyOf(item, s.CRC); t != nil {
@@ -271,7 +271,7 @@ func (t *History) fail(a nightshift.Attempt) {
 
 // result notes the record of an item. The first answer stays; a record of
 // failure is replaced by any later one.
-func (j *Index) result(item int64, at Place, c *records.Columns) {
+func (j *Index) result(item int64, at place, c *records.Columns) {
 	delete(j.open, item)
 	old := j.at[item]
 	if old.Len == at.Len && old.CRC == at.CRC {
@@ -316,15 +316,15 @@ func (t *History) Attempts() []nightshift.Attempt {
 }
 
 // read returns the object of the line at a place, checked again.
-func (j *Index) read(at Place) ([]byte, error) {
-	lines, err := j.fetch([]Place{at})
+func (j *Index) read(at place) ([]byte, error) {
+	lines, err := j.fetch([]place{at})
 	if err != nil {
 		return nil, err
 	}
 	return j.check(at, lines[0])
 }
 
-func (j *Index) check(at Place, line []byte) ([]byte, error) {
+func (j *Index) check(at place, line []byte) ([]byte, error) {
 	object, crc, ok := CheckLine(line)
 	if !ok || crc != at.CRC {
 		return nil, fmt.Errorf("%s: the record at byte %d has changed since it was written", j.names[at.File], at.Off)
@@ -335,7 +335,7 @@ func (j *Index) check(at Place, line []byte) ([]byte, error) {
 // Record returns the record of an item that has one.
 func (j *Index) Record(item int64) (*nightshift.Record, error) {
 	at := j.at[item]
-	lines, err := j.fetch([]Place{at})
+	lines, err := j.fetch([]place{at})
 	if err != nil {
 		return nil, err
 	}
@@ -343,7 +343,7 @@ func (j *Index) Record(item int64) (*nightshift.Record, error) {
 }
 
 // decode returns the record of the line that was read at a place.
-func (j *Index) decode(at Place, line []byte) (*nightshift.Record, error) {
+func (j *Index) decode(at place, line []byte) (*nightshift.Record, error) {
 	object, err := j.check(at, line)
 	if err != nil {
 		return nil, err
@@ -376,7 +376,7 @@ func (j *Index) Turns(item int64) (answers []nightshift.Response, err error) {
 }
 
 // turn returns the answer at a place.
-func (j *Index) turn(at Place) (nightshift.Response, error) {
+func (j *Index) turn(at place) (nightshift.Response, error) {
 	b, err := j.read(at)
 	if err != nil {
 		return nightshift.Response{}, err

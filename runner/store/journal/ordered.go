@@ -20,7 +20,7 @@ const (
 // An Entry is a record in memory, or the place where it lies.
 type Entry struct {
 	Rec *nightshift.Record
-	at  Place
+	at  place
 }
 
 // Entry returns the record of an item; rec is that record where it is in
@@ -69,7 +69,7 @@ func (j *Index) Ordered(from int64, kept map[int64]*nightshift.Record) func(func
 
 // Load brings the records of the entries into memory.
 func (j *Index) Load(list []Entry) error {
-	var places []Place
+	var places []place
 	for _, e := range list {
 		if e.Rec == nil {
 			places = append(places, e.at)
@@ -92,7 +92,7 @@ func (j *Index) Load(list []Entry) error {
 }
 
 // fetch returns the lines at some places.
-func (j *Index) fetch(places []Place) ([][]byte, error) {
+func (j *Index) fetch(places []place) ([][]byte, error) {
 	order := make([]int, len(places))
 	for i := range order {
 		order[i] = i

@@ -59,13 +59,13 @@ func (t *Tail) Update(fsys disk.FS, n int, name, runID string, live bool) error 
 
 // Latest reads the n records that lie last, the latest first.
 func (t *Tail) Latest(fsys disk.FS, n int) (list []*nightshift.Record, err error) {
-	var places []Place
+	var places []place
 	for _, at := range t.at {
 		if at.Len > 0 {
 			places = append(places, at)
 		}
 	}
-	slices.SortFunc(places, func(a, b Place) int { return b.Compare(a) })
+	slices.SortFunc(places, func(a, b place) int { return b.Compare(a) })
 	open := &Index{names: t.names}
 	defer open.Close()
 	for _, name := range t.names {
@@ -76,7 +76,7 @@ func (t *Tail) Latest(fsys disk.FS, n int) (list []*nightshift.Record, err error
 		open.files = append(open.files, f)
 	}
 	for _, at := range places[:min(n, len(places))] {
-		line, err := open.fetch([]Place{at})
+		line, err := open.fetch([]place{at})
 		if err != nil {
 			return list, err
 		}

@@ -116,7 +116,7 @@ func (j *Index) addTurn(p *Pending) bool {
 		return false
 	}
 	p.turn = len(t.turns)
-	t.turns = append(t.turns, Place{})
+	t.turns = append(t.turns, place{})
 	t.Intents, t.Failed = nil, nil // the answer tells of them
 	return true
 }
@@ -159,7 +159,7 @@ func (w *Writer) write(p *Pending) error {
 }
 
 // place notes where a line lies.
-func (j *Index) place(p *Pending, at Place) {
+func (j *Index) place(p *Pending, at place) {
 	switch p.Kind {
 	case KindResult:
 		j.at[p.Item] = at
@@ -278,7 +278,7 @@ func (w *Writer) rewrite(dir string, fallback bool) error {
 		return err
 	}
 	f.fallback = fallback
-	at := make([]Place, len(w.pending))
+	at := make([]place, len(w.pending))
 	for i := range w.pending {
 		if at[i], err = f.put(&w.pending[i]); err != nil {
 			f.Close()

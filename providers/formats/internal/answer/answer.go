@@ -53,9 +53,9 @@ func Count(v rawjson.Value) (c nightshift.Count, bad bool) {
 	return nightshift.Tokens(n), false
 }
 
-// Cost reads a sum of dollars, times scale. Sums that are negative or not
+// dollars reads a sum of dollars, times scale. Sums that are negative or not
 // believable are nil.
-func Cost(v rawjson.Value, scale float64) *nightshift.NanoUSD {
+func dollars(v rawjson.Value, scale float64) *nightshift.NanoUSD {
 	f, ok := v.Float()
 	if f *= scale; !ok || f < 0 || f > 1e6 {
 		return nil

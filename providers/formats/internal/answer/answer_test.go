@@ -51,9 +51,9 @@ func TestCost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := Cost(v, tc.scale)
+		got := dollars(v, tc.scale)
 		if got == nil && tc.want != -1 || got != nil && int64(*got) != tc.want {
-			t.Errorf("Cost(%s, %v) = %v, want %d", tc.json, tc.scale, got, tc.want)
+			t.Errorf("dollars(%s, %v) = %v, want %d", tc.json, tc.scale, got, tc.want)
 		}
 	}
 }

@@ -63,10 +63,10 @@ func (r *UsageReader) Reported() *nightshift.NanoUSD {
 	if cost.Kind() == rawjson.Object {
 		cost = cost.Get("total_cost")
 	}
-	if usd := Cost(cost, 1); usd != nil {
+	if usd := dollars(cost, 1); usd != nil {
 		return usd
 	}
-	return Cost(r.Raw.Get("cost_in_usd_ticks"), 1e-10)
+	return dollars(r.Raw.Get("cost_in_usd_ticks"), 1e-10)
 }
 
 // Settle turns zeros that cannot be true into unknowns: no model answers

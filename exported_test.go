@@ -1,0 +1,278 @@
+package nightshift_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// unusedNames lists the exported names that no other package of the module
+// uses, each with the reason why it stays exported.
+var unusedNames = map[string]string{
+	// Values that stand beside others of their kind, which are used.
+	"providers.AuthXAPI": oneOf + "ways to send a key",
+	"providers/formats/internal/answer.FlagStopUnknown":   oneOf + "flags of an answer",
+	"providers/formats/internal/answer.FlagToolArguments": oneOf + "flags of an answer",
+	"providers/simulator.ChargeMax":                       oneOf + "ways to charge output tokens",
+	"providers/simulator/internal/ratelimit.Input":        oneOf + "dimensions of a limit",
+	"providers/simulator/internal/ratelimit.Output":       oneOf + "dimensions of a limit",
+	"runner/store/view.FormatCSV":                         oneOf + "formats of Export",
+	"runner/store/view.FormatJSONL":                       oneOf + "formats of Export",
+	"runner/store/view.FormatParquet":                     oneOf + "formats of Export",
+	"runner/store/view.FormatXLSX":                        oneOf + "formats of Export",
+
+	// What programs that use the packages as a library need.
+	"datasets.Problem":                library + "Open returns a list of them",
+	"providers/pricing.ParseFactor":   library + "prices that do not come from a plan",
+	"providers/pricing.ParseRate":     library + "prices that do not come from a plan",
+	"providers/pricing.Read":          library + "a price table in memory",
+	"providers/secrets.New":           library + "a key that does not come from the environment",
+	"providers/wire.DefaultMaxBody":   library + "what 0 means in Config",
+	"providers/wire.DefaultMaxLine":   library + "what 0 means in Config",
+	"reports/scoring.UnreadableError": library + "errors.As tells a judge that gives no verdicts",
+	"runner/plan.Parse":               library + "a plan in memory",
+	"runner/store/view.Unknown":       library + "a field of Status",
+
+	// What the simulator's users read or set.
+	"providers/simulator.Entry":      ledger,
+	"providers/simulator.Outcome":    ledger,
+	"providers/simulator.Delivered":  ledger,
+	"providers/simulator.Refused":    ledger,
+	"providers/simulator.Rejected":   ledger,
+	"providers/simulator.Faulted":    ledger,
+	"providers/simulator.Aborted":    ledger,
+	"providers/simulator.FaultKinds": library + "the names that Config.Faults may hold",
+	"providers/simulator.UsageModes": library + "the names that Config.Usage may hold",
+
+	// What tests of other packages compare with.
+	"providers.WorstInput":                          tests + "no answer uses more input than was reserved",
+	"providers/formats.TextsFormat":                 tests + "which formats are tried with texts",
+	"providers/formats/internal/conversation.Of":    tests + "who owns a message",
+	"providers/simulator.Embed":                     tests + "vectors arrive as they were made",
+	"providers/simulator/internal/answers.Read":     tests + "answers without a file",
+	"providers/wire.NewTransport":                   tests + "faults of a connection",
+	"reports/scorers.Cosine":                        tests + "scores of vectors",
+	"runner/store/internal/rundir.ParseJournalName": tests + damaged,
+	"runner/store/journal.CheckLine":                tests + damaged,
+	"runner/store/journal.LineBuffer":               tests + damaged,
+	"runner/store/journal.PrefixLen":                tests + damaged,
+	"runner/store/journal.ScannedLine":              tests + damaged,
+	"runner/store/journal.SealLine":                 tests + damaged,
+	"runner/store/parquetfile.DataBytes":            tests + damaged,
+	"runner/store/parquetfile.DataChecksum":         tests + damaged,
+	"runner/store/parquetfile.RowsChecksum":         tests + damaged,
+	"runner/store/view.VerifyOn":                    tests + damaged,
+}
+
+// Reasons.
+const (
+	oneOf   = "one of the "
+	library = "for programs that import the package: "
+	ledger  = "a line of the simulator's ledger, for programs that read it"
+	tests   = "for tests of other packages: "
+	damaged = "damaged run directories are read"
+)
+
+// TestExportedNamesAreUsed checks that a name is exported because another
+// package needs it. A package needs what it names, and what the names that it
+// uses are made of: the types of parameters, results, fields and methods, and
+// the values of such a type.
+func TestExportedNamesAreUsed(t *testing.T) {
+	m := loadModule(t)
+	needed := m.needed()
+	for _, o := range m.exported() {
+		reason := unusedNames[nameOf(o)]
+		switch {
+		case needed[o] && reason != "":
+			t.Errorf("%s is used by another package: delete it from unusedNames", nameOf(o))
+		case !needed[o] && reason == "":
+			t.Errorf("no other package uses %s (%s): write it in lower case, or add it to unusedNames with a reason",
+				nameOf(o), m.files.Position(o.Pos()))
+		}
+	}
+}
+
+// module is every package of the module, checked by go/types without its tests.
+type module struct {
+	files    *token.FileSet
+	export   map[string]string // import path → export data, for packages of others
+	packages map[string]*types.Package
+	uses     map[*types.Package]map[types.Object]bool // what a package names
+	others   types.Importer
+}
+
+type listedPackage struct {
+	ImportPath, Name, Dir, Export string
+	GoFiles                       []string
+}
+
+// loadModule type-checks the packages in the order of their imports.
+func loadModule(t *testing.T) *module {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps", "-export",
+		"-json=ImportPath,Name,Dir,Export,GoFiles", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	m := &module{files: token.NewFileSet(), export: map[string]string{},
+		packages: map[string]*types.Package{}, uses: map[*types.Package]map[types.Object]bool{}}
+	m.others = importer.ForCompiler(m.files, "gc", func(path string) (io.ReadCloser, error) {
+		return os.Open(m.export[path])
+	})
+	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
+		var p listedPackage
+		if err := dec.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		if !ours(p.ImportPath) {
+			m.export[p.ImportPath] = p.Export
+		} else if err := m.check(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
+// Import serves the packages checked so far, and those of others.
+func (m *module) Import(path string) (*types.Package, error) {
+	if p := m.packages[path]; p != nil {
+		return p, nil
+	}
+	return m.others.Import(path)
+}
+
+func (m *module) check(p listedPackage) error {
+	var files []*ast.File
+	for _, name := range p.GoFiles {
+		f, err := parser.ParseFile(m.files, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		files = append(files, f)
+	}
+	info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
+	checked, err := (&types.Config{Importer: m}).Check(p.ImportPath, m.files, files, info)
+	if err != nil {
+		return err
+	}
+	m.packages[p.ImportPath] = checked
+	m.uses[checked] = map[types.Object]bool{}
+	for _, o := range info.Uses {
+		m.uses[checked][o] = true
+	}
+	return nil
+}
+
+// exported returns the exported names of package level, in order.
+func (m *module) exported() []types.Object {
+	var all []types.Object
+	for _, path := range slices.Sorted(maps.Keys(m.packages)) {
+		p := m.packages[path]
+		for _, name := range p.Scope().Names() {
+			if o := p.Scope().Lookup(name); o.Exported() && p.Name() != "main" && p.Name() != "nightshift_test" {
+				all = append(all, o)
+			}
+		}
+	}
+	return all
+}
+
+// needed returns the names that other packages need.
+func (m *module) needed() map[types.Object]bool {
+	r := reach{needed: map[types.Object]bool{}, seen: map[types.Type]bool{}}
+	for p, used := range m.uses {
+		for o := range used {
+			if o.Pkg() != nil && o.Pkg() != p {
+				r.object(o)
+			}
+		}
+	}
+	for _, o := range m.exported() {
+		t, named := o.Type().(*types.Named)
+		if _, value := o.(*types.Const); value && named && r.needed[t.Obj()] {
+			r.needed[o] = true
+		}
+	}
+	return r.needed
+}
+
+// reach collects the names that a used name is made of.
+type reach struct {
+	needed map[types.Object]bool
+	seen   map[types.Type]bool
+}
+
+func (r *reach) object(o types.Object) {
+	r.needed[o] = true
+	r.visit(o.Type())
+}
+
+func (r *reach) visit(t types.Type) {
+	if t == nil || r.seen[t] {
+		return
+	}
+	r.seen[t] = true
+	switch t := t.(type) {
+	case *types.Named:
+		r.named(t)
+	case *types.Alias:
+		r.needed[t.Obj()] = true
+		r.visit(t.Rhs())
+	case *types.Struct:
+		for f := range t.Fields() {
+			r.member(f)
+		}
+	case *types.Interface:
+		for f := range t.Methods() {
+			r.member(f)
+		}
+	case *types.Signature:
+		for v := range t.Params().Variables() {
+			r.visit(v.Type())
+		}
+		for v := range t.Results().Variables() {
+			r.visit(v.Type())
+		}
+	case *types.Map:
+		r.visit(t.Key())
+		r.visit(t.Elem())
+	case interface{ Elem() types.Type }:
+		r.visit(t.Elem())
+	}
+}
+
+func (r *reach) named(t *types.Named) {
+	r.needed[t.Obj()] = true
+	for i := range t.TypeArgs().Len() {
+		r.visit(t.TypeArgs().At(i))
+	}
+	if t.Obj().Pkg() == nil || !ours(t.Obj().Pkg().Path()) {
+		return
+	}
+	r.visit(t.Underlying())
+	for f := range t.Methods() {
+		r.member(f)
+	}
+}
+
+func (r *reach) member(o types.Object) {
+	if v, field := o.(*types.Var); o.Exported() || field && v.Embedded() {
+		r.visit(o.Type())
+	}
+}
+
+func nameOf(o types.Object) string {
+	return strings.TrimPrefix(o.Pkg().Path(), "nightshift/") + "." + o.Name()
+}
