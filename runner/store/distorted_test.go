@@ -176,7 +176,8 @@ func TestFloatsThatAreNoNumbers(t *testing.T) {
 	if kept.LatencyMS != nil || kept.QueuedMS != nil {
 		t.Fatalf("kept %v, %v", *kept.LatencyMS, *kept.QueuedMS)
 	}
-	if line, _ := journal.EncodeRecord(&kept, time.Now()); !json.Valid(line[journal.PrefixLen : len(line)-1]) {
+	line, _ := journal.EncodeRecord(&kept, time.Now())
+	if object, _, ok := journal.CheckLine(line[:len(line)-1]); !ok || !json.Valid(object) {
 		t.Fatalf("no JSON: %s", line)
 	}
 }

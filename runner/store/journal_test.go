@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/json"
 	"math/rand/v2"
 	"path"
 	"reflect"
@@ -171,7 +172,8 @@ func FuzzJournal(f *testing.F) {
 	f.Add(fx.raw)
 	f.Add(fx.raw[:len(fx.raw)/2])
 	seal := func(s string) []byte {
-		b, _ := journal.SealLine(append(journal.LineBuffer(nil), s...))
+		b, _, err := journal.EncodeLine(json.RawMessage(s))
+		storetest.Must(f, err)
 		return b
 	}
 	f.Add(seal(`{"k":"result","row":1,"epoch":0,"record":{"row":2,"epoch":0}}`))

@@ -126,8 +126,8 @@ func parquetFileSums(t *testing.T, mem disk.FS, id Identity) string {
 	for _, name := range names {
 		pf, err := parquetfile.Open(mem, path.Join("/run", rundir.ResultsDir, name))
 		storetest.Must(t, err)
-		rows, _ := pf.Lookup(parquetfile.RowsChecksum)
-		data, _ := pf.Lookup(parquetfile.DataChecksum)
+		rows, _ := pf.Lookup("rows_crc32c")
+		data, _ := pf.Lookup("data_crc32c")
 		fmt.Fprintln(&b, name, pf.NumRows(), rows, data)
 		pf.Close()
 	}

@@ -20,7 +20,7 @@ func TestDecodeWritten(t *testing.T) {
 	for i := range int64(2000) {
 		want := records.Repaired(storetest.HostileRecord(rng, "m", i, 0))
 		line, _ := EncodeRecord(&want, time.Now().UTC())
-		object := line[PrefixLen : len(line)-1]
+		object := line[prefixLen : len(line)-1]
 		got, err := decodeRecord(object)
 		storetest.Must(t, err)
 		if !reflect.DeepEqual(*got, want) {
@@ -52,7 +52,7 @@ func TestDecodeRawBodies(t *testing.T) {
 	} {
 		rec := nightshift.Record{Row: 1, Model: "m", RawResponse: &c.raw}
 		line, _ := EncodeRecord(&rec, time.Now().UTC())
-		object := line[PrefixLen : len(line)-1]
+		object := line[prefixLen : len(line)-1]
 		if got := bytes.Contains(object, rawMark); got != c.packed {
 			t.Errorf("%s: packed is %v", name, got)
 		}
@@ -104,7 +104,7 @@ func FuzzDecodeRecord(f *testing.F) {
 			rec.RawResponse = storetest.Ptr(strings.Repeat(`data: {"delta":"`+rec.ID+`"}`+"\n\n", 100))
 		}
 		line, _ := EncodeRecord(&rec, time.Unix(1, 0).UTC())
-		f.Add(string(line[PrefixLen+len(`{"k":"result","row":`) : len(line)-1]))
+		f.Add(string(line[prefixLen+len(`{"k":"result","row":`) : len(line)-1]))
 	}
 	f.Fuzz(func(t *testing.T, rest string) {
 		rec, err := decodeRecord([]byte(`{"k":"result","row":` + rest))
@@ -113,7 +113,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		}
 		want := records.Repaired(rec)
 		line, _ := EncodeRecord(&want, time.Unix(1, 0).UTC())
-		again, err := decodeRecord(line[PrefixLen : len(line)-1])
+		again, err := decodeRecord(line[prefixLen : len(line)-1])
 		storetest.Must(t, err)
 		if !reflect.DeepEqual(*again, want) {
 			t.Fatal(storetest.FirstDifference(*again, want))
@@ -125,7 +125,7 @@ func FuzzDecodeRecord(f *testing.F) {
 func BenchmarkDecode(b *testing.B) {
 	kept := records.Repaired(storetest.LargeRecord(rand.New(rand.NewPCG(1, 1)), "m0", 0))
 	line, _ := EncodeRecord(&kept, time.Now())
-	object := line[PrefixLen : len(line)-1]
+	object := line[prefixLen : len(line)-1]
 	b.SetBytes(int64(len(object)))
 	b.ReportAllocs()
 	storetest.ReportCPU(b)

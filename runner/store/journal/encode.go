@@ -110,7 +110,7 @@ func EncodeRecord(rec *nightshift.Record, at time.Time) ([]byte, uint32) {
 		dropLine(block)
 	}
 	b = appendRecord(append(b, `,"record":`...), rec)
-	return SealLine(append(b, '}'))
+	return sealLine(append(b, '}'))
 }
 
 // EncodeIntent returns the line that announces an attempt.
@@ -125,7 +125,7 @@ func EncodeIntent(in nightshift.Intent, row int64, epoch int32, at time.Time) ([
 		b = rawjson.AppendString(append(b, `,"job":`...), in.Job)
 		b = rawjson.AppendString(append(b, `,"route":`...), in.Route)
 	}
-	return SealLine(append(b, "}}"...))
+	return sealLine(append(b, "}}"...))
 }
 
 // beginLine adds what every kind of line begins with.

@@ -23,7 +23,7 @@ import (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const (
-	PrefixLen = 9 // checksum and space
+	prefixLen = 9 // checksum and space
 	hexDigits = "0123456789abcdef"
 )
 
@@ -39,9 +39,9 @@ var lines sync.Pool
 func newLine(size int) []byte {
 	b, _ := lines.Get().(*[]byte)
 	if b == nil || cap(*b) < size {
-		return LineBuffer(make([]byte, 0, size))
+		return lineBuffer(make([]byte, 0, size))
 	}
-	return LineBuffer(*b)
+	return lineBuffer(*b)
 }
 
 // dropLine gives back a line that nobody will look at again.
@@ -51,12 +51,12 @@ func dropLine(b []byte) {
 	}
 }
 
-// LineBuffer begins a line in b.
-func LineBuffer(b []byte) []byte { return append(b[:0], "00000000 "...) }
+// lineBuffer begins a line in b.
+func lineBuffer(b []byte) []byte { return append(b[:0], "00000000 "...) }
 
-// SealLine finishes a line begun by lineBuffer and returns it with its checksum.
-func SealLine(b []byte) ([]byte, uint32) {
-	crc := crc32.Checksum(b[PrefixLen:], castagnoli)
+// sealLine finishes a line begun by lineBuffer and returns it with its checksum.
+func sealLine(b []byte) ([]byte, uint32) {
+	crc := crc32.Checksum(b[prefixLen:], castagnoli)
 	for i := range 8 {
 		b[i] = hexDigits[crc>>(28-4*i)&15]
 	}
@@ -66,20 +66,20 @@ func SealLine(b []byte) ([]byte, uint32) {
 // EncodeLine returns v as a line. v must marshal to an object whose first
 // member is "k".
 func EncodeLine(v any) ([]byte, uint32, error) {
-	buf := bytes.NewBuffer(LineBuffer(nil))
+	buf := bytes.NewBuffer(lineBuffer(nil))
 	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		return nil, 0, err
 	}
-	line, crc := SealLine(buf.Bytes()[:buf.Len()-1])
+	line, crc := sealLine(buf.Bytes()[:buf.Len()-1])
 	return line, crc, nil
 }
 
 // CheckLine returns the object of a line without its newline, and its
 // checksum; ok is false when the line is damaged.
 func CheckLine(b []byte) (object []byte, crc uint32, ok bool) {
-	if len(b) < PrefixLen+len(startMark) || b[8] != ' ' || !bytes.HasPrefix(b[PrefixLen:], startMark) {
+	if len(b) < prefixLen+len(startMark) || b[8] != ' ' || !bytes.HasPrefix(b[prefixLen:], startMark) {
 		return nil, 0, false
 	}
 	var want uint32
@@ -93,7 +93,7 @@ func CheckLine(b []byte) (object []byte, crc uint32, ok bool) {
 			return nil, 0, false
 		}
 	}
-	object = b[PrefixLen:]
+	object = b[prefixLen:]
 	if crc32.Checksum(object, castagnoli) != want {
 		return nil, 0, false
 	}
@@ -178,10 +178,10 @@ func yieldLine(b []byte, off int64, yield func(Span) error) error {
 // nextStart returns where in b the next record may begin, other than at 0;
 // len(b) when nowhere.
 func nextStart(b []byte) int {
-	if len(b) <= PrefixLen {
+	if len(b) <= prefixLen {
 		return len(b)
 	}
-	i := bytes.Index(b[PrefixLen+1:], startMark)
+	i := bytes.Index(b[prefixLen+1:], startMark)
 	if i < 0 {
 		return len(b)
 	}

@@ -9,7 +9,7 @@ import (
 
 func TestScanLinesFindsRecordsBehindDamage(t *testing.T) {
 	line := func(s string) string {
-		b, _ := SealLine(append(LineBuffer(nil), s...))
+		b, _ := sealLine(append(lineBuffer(nil), s...))
 		return string(b)
 	}
 	a, b, c := line(`{"k":"a"}`), line(`{"k":"b"}`), line(`{"k":"c"}`)
@@ -55,7 +55,7 @@ func TestScanLinesFindsRecordsBehindDamage(t *testing.T) {
 // A line may be longer than any buffer.
 func TestScanLongLines(t *testing.T) {
 	long := `{"k":"` + strings.Repeat("x", 3<<20) + `"}`
-	line, _ := SealLine(append(LineBuffer(nil), long...))
+	line, _ := sealLine(append(lineBuffer(nil), long...))
 	n := 0
 	storetest.Must(t, ScanLines(bytes.NewReader(append(line, line...)), func(s Span) error {
 		if string(s.Object) != long || s.Off != int64(n*len(line)) {
@@ -72,7 +72,7 @@ func TestScanLongLines(t *testing.T) {
 // FuzzScanLines: whatever the bytes, spans cover them in order, and every
 // record checks.
 func FuzzScanLines(f *testing.F) {
-	line, _ := SealLine(append(LineBuffer(nil), `{"k":"a"}`...))
+	line, _ := sealLine(append(lineBuffer(nil), `{"k":"a"}`...))
 	f.Add(line)
 	f.Add(append(line[:5:5], line...))
 	f.Add([]byte("\n\n00000000 {\"k\":\"a\"}\n"))
@@ -87,7 +87,7 @@ func FuzzScanLines(f *testing.F) {
 			}
 			end = s.Off + int64(len(s.Raw))
 			if s.Object != nil {
-				again, crc := SealLine(append(LineBuffer(nil), s.Object...))
+				again, crc := sealLine(append(lineBuffer(nil), s.Object...))
 				if crc != s.CRC || !bytes.Equal(again[:len(again)-1], s.Raw) {
 					t.Fatalf("%q is not the line of its object", s.Raw)
 				}

@@ -14,8 +14,8 @@ import (
 // CheckData compares the pages, byte for byte, with the checksum in the
 // footer.
 func (f *File) CheckData() error {
-	size, there := f.Lookup(DataBytes)
-	want, there2 := f.Lookup(DataChecksum)
+	size, there := f.Lookup(dataBytes)
+	want, there2 := f.Lookup(dataChecksum)
 	n, err := strconv.ParseInt(size, 10, 64)
 	if err != nil || !there || !there2 {
 		return errors.New("its footer has no checksum of the pages")

@@ -102,7 +102,7 @@ func (d *digester) sum() string { return fmt.Sprintf("%08x", d.all) }
 
 // check compares the footer with the records that went through d.
 func (d *digester) check(pf *parquet.File) error {
-	if want, there := pf.Lookup(RowsChecksum); !there || want != d.sum() {
+	if want, there := pf.Lookup(rowsChecksum); !there || want != d.sum() {
 		return fmt.Errorf("the checksum of its rows is %s, its footer says %q", d.sum(), want)
 	}
 	return nil

@@ -136,7 +136,7 @@ func sound(pf *parquet.File) error {
 	if rows != pf.NumRows() {
 		return fmt.Errorf("damaged footer: %d rows in groups, %d in all", rows, pf.NumRows())
 	}
-	if want, there := pf.Lookup(DataBytes); there && want != strconv.FormatInt(next, 10) {
+	if want, there := pf.Lookup(dataBytes); there && want != strconv.FormatInt(next, 10) {
 		return fmt.Errorf("damaged footer: pages end at %d, want %s", next, want)
 	}
 	return nil

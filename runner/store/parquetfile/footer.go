@@ -9,13 +9,13 @@ import (
 
 // Footer keys for checksums.
 const (
-	// DataBytes is the number of bytes before the page indexes and the footer.
-	DataBytes = "data_bytes"
-	// DataChecksum is the CRC-32C of those bytes.
-	DataChecksum = "data_crc32c"
-	// RowsChecksum is the checksum of all values. The checksums of pages cover
+	// dataBytes is the number of bytes before the page indexes and the footer.
+	dataBytes = "data_bytes"
+	// dataChecksum is the CRC-32C of those bytes.
+	dataChecksum = "data_crc32c"
+	// rowsChecksum is the checksum of all values. The checksums of pages cover
 	// neither their headers nor the footer.
-	RowsChecksum = "rows_crc32c"
+	rowsChecksum = "rows_crc32c"
 )
 
 // Meta is what a file of records says about itself in its footer.

@@ -63,7 +63,7 @@ func makeOlder(t *testing.T, fsys *storetest.MemFS, name, field string, list []*
 	var out bytes.Buffer
 	w := parquet.NewWriter(io.Writer(&out), writerOptions(parquet.SchemaOf(reflect.New(typ).Interface()))...)
 	for _, kv := range old.pf.Metadata().KeyValueMetadata {
-		if !slices.Contains([]string{RowsChecksum, DataChecksum, DataBytes}, kv.Key) {
+		if !slices.Contains([]string{rowsChecksum, dataChecksum, dataBytes}, kv.Key) {
 			w.SetKeyValueMetadata(kv.Key, kv.Value)
 		}
 	}
@@ -75,7 +75,7 @@ func makeOlder(t *testing.T, fsys *storetest.MemFS, name, field string, list []*
 		}
 		storetest.Must(t, w.Write(row.Interface()))
 	}
-	w.SetKeyValueMetadata(RowsChecksum, d.sum())
+	w.SetKeyValueMetadata(rowsChecksum, d.sum())
 	storetest.Must(t, w.Close())
 	storetest.Must(t, disk.WriteFile(fsys, "/older.tmp", name, out.Bytes()))
 }

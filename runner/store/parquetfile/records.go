@@ -58,7 +58,7 @@ func (w *RecordWriter) Name() string { return w.name }
 // closes the file and returns its length and SHA-256.
 func (w *RecordWriter) Finish() (size int64, sum string, err error) {
 	defer w.file.close()
-	w.file.w.SetKeyValueMetadata(RowsChecksum, w.digest.sum())
+	w.file.w.SetKeyValueMetadata(rowsChecksum, w.digest.sum())
 	disk.CrashPoint("commit.part-written")
 	if err := w.file.finish(); err != nil {
 		return 0, "", err
@@ -100,7 +100,7 @@ func compareBack(f disk.File, size, rows int64, want columnSums, all string) (er
 	if n := pf.NumRows(); n != rows {
 		return fmt.Errorf("the file reads back %d rows of %d; the journal is kept", n, rows)
 	}
-	if got, _ := pf.Lookup(RowsChecksum); got != all {
+	if got, _ := pf.Lookup(rowsChecksum); got != all {
 		return fmt.Errorf("the checksum of its rows is %s, its footer says %q; the journal is kept", all, got)
 	}
 	columns := pf.Schema().Columns()

@@ -107,8 +107,8 @@ func (p *writer[T]) finish() error {
 	if err := p.w.Flush(); err != nil {
 		return err
 	}
-	p.w.SetKeyValueMetadata(DataBytes, strconv.FormatInt(p.size, 10))
-	p.w.SetKeyValueMetadata(DataChecksum, fmt.Sprintf("%08x", p.crc))
+	p.w.SetKeyValueMetadata(dataBytes, strconv.FormatInt(p.size, 10))
+	p.w.SetKeyValueMetadata(dataChecksum, fmt.Sprintf("%08x", p.crc))
 	if err := p.w.Close(); err != nil {
 		return err
 	}

@@ -266,7 +266,8 @@ func TestVerify(t *testing.T) {
 			var out []byte
 			storetest.Must(t, journal.ScanLines(bytes.NewReader(b), func(s journal.Span) error {
 				object := bytes.Replace(s.Object, []byte(`"attempts":4`), []byte(`"attempts":5`), 1)
-				line, _ := journal.SealLine(append(journal.LineBuffer(nil), object...))
+				line, _, err := journal.EncodeLine(json.RawMessage(object))
+				storetest.Must(t, err)
 				out = append(out, line...)
 				return nil
 			}))
@@ -422,7 +423,7 @@ func TestExportParquet(t *testing.T) {
 		pf, err := parquetfile.Open(disk.OS{}, filepath.Join(dir, rundir.ResultsDir, name+".parquet"))
 		storetest.Must(t, err)
 		defer pf.Close()
-		size, _ := pf.Lookup(parquetfile.DataBytes)
+		size, _ := pf.Lookup("data_bytes")
 		var end int
 		fmt.Sscan(size, &end)
 		if !bytes.Contains(out.Bytes(), b[4:end]) {
