@@ -155,7 +155,7 @@ func (e Endpoint) BatchURL() (base, query string, err error) {
 	}
 	origin, at := u.Scheme+"://"+u.Host, e.Batch.BaseURL
 	if strings.Contains(at, AccountPlaceholder) {
-		return "", "", fmt.Errorf("the batch API needs the name of the account: set batch: {base_url: %q} of the endpoint, with it in the place of %s",
+		return "", "", fmt.Errorf("the batch API needs the name of the account: set batch_api: {base_url: %q} of the endpoint, with it in the place of %s",
 			origin+at, AccountPlaceholder)
 	}
 	switch {
@@ -164,7 +164,7 @@ func (e Endpoint) BatchURL() (base, query string, err error) {
 	case at != "":
 		own, err := Endpoint{BaseURL: at, AllowHTTP: e.AllowHTTP}.base()
 		if err != nil {
-			return "", "", fmt.Errorf("batch.%w", err)
+			return "", "", fmt.Errorf("batch_api.%w", err)
 		}
 		return own.Scheme + "://" + own.Host + cleanPath(own.EscapedPath()), own.RawQuery, checkQuery(own.RawQuery)
 	}
@@ -179,11 +179,11 @@ func (e Endpoint) BatchURL() (base, query string, err error) {
 // validate checks what a plan may have set.
 func (b BatchAPI) validate() error {
 	if b.Dialect != "" && !slices.Contains(BatchDialects(), b.Dialect) {
-		return fmt.Errorf("batch.dialect %q: choose %s", b.Dialect, strings.Join(BatchDialects(), ", "))
+		return fmt.Errorf("batch_api.dialect %q: choose %s", b.Dialect, strings.Join(BatchDialects(), ", "))
 	}
 	for _, n := range []int64{int64(b.MaxRows), b.MaxBytes, b.MaxLine, b.MaxEnqueued, int64(b.Window), int64(b.Poll), int64(b.Keep)} {
 		if n < 0 {
-			return errors.New("batch: a number is negative: leave it out when it is not known")
+			return errors.New("batch_api: a number is negative: leave it out when it is not known")
 		}
 	}
 	return nil

@@ -60,6 +60,7 @@ func (p *Plan) merge(name string, getenv func(string) string) (m merged, ok bool
 	}
 	m.Name = name
 	m.overlay()
+	m.batchAPI()
 	m.Auth.File = p.path(m.Auth.File)
 	for _, r := range m.Routes {
 		if r.Auth != nil {
@@ -102,6 +103,24 @@ func (m *merged) overlay() {
 	set(&to.Timeouts.Idle, time.Duration(e.Timeouts.Idle))
 	set(&to.Timeouts.Total, time.Duration(e.Timeouts.Total))
 	to.Routes = m.routes()
+}
+
+// batchAPI lays what the plan says of the batch API over the preset's facts,
+// which hold for the preset's own format only. Servers that nothing is known of
+// have the usual API of their format.
+func (m *merged) batchAPI() {
+	to := &m.Endpoint.Batch
+	if m.preset == "" || m.foreign {
+		*to = providers.BatchAPI{Dialect: providers.DefaultBatchDialect(m.Protocol)}
+	}
+	own := m.entry.BatchAPI
+	if own == nil {
+		return
+	}
+	if own.Dialect != "" && own.Dialect != to.Dialect {
+		*to = providers.BatchAPI{Dialect: own.Dialect}
+	}
+	set(&to.BaseURL, own.BaseURL)
 }
 
 // set takes a value that was given.
@@ -202,6 +221,9 @@ func (c *checker) endpoint(name string, e Endpoint) {
 	}
 	c.oneOf(path+".protocol", string(e.Protocol), protocolNames()...)
 	c.oneOf(path+".envelope", e.Envelope, "none", "data")
+	if e.BatchAPI != nil {
+		c.oneOf(path+".batch_api.dialect", e.BatchAPI.Dialect, providers.BatchDialects()...)
+	}
 	c.auth(path+".auth", e.Auth)
 	c.limits(path+".limits", e.Limits)
 	for _, header := range slices.Sorted(maps.Keys(e.Headers)) {

@@ -251,9 +251,22 @@ type Endpoint struct {
 	Timeouts Timeouts `yaml:"timeouts" json:"timeouts,omitzero"`
 	// Further keys or base URLs that serve the same models.
 	Routes []Route `yaml:"routes" json:"routes,omitempty"`
+	// Batch API of the endpoint, where it is not the preset's.
+	BatchAPI *BatchAPI `yaml:"batch_api" json:"batch_api,omitempty"`
 	// Settings of the built-in simulator, for an endpoint with preset
 	// simulator: latency, faults, limits. See `nightshift simulate --help`.
 	Simulator json.RawMessage `yaml:"simulator" json:"simulator,omitempty" jsonschema:"type=object"`
+}
+
+// BatchAPI says where an endpoint's batch API is, and how it is spoken to.
+type BatchAPI struct {
+	// openai (files and batches, as most gateways have them), azure, zhipu,
+	// mistral, together, xai, gemini, fireworks, anthropic or openrouter.
+	// Default: the preset's; of other endpoints openai, for Messages anthropic.
+	Dialect string `yaml:"dialect" json:"dialect,omitempty" jsonschema:"enum=openai,enum=azure,enum=zhipu,enum=mistral,enum=together,enum=xai,enum=gemini,enum=fireworks,enum=anthropic,enum=openrouter"`
+	// Where its paths begin, or a path on the endpoint's host. Default: beside
+	// the path of the requests.
+	BaseURL string `yaml:"base_url" json:"base_url,omitempty"`
 }
 
 // Auth says how a key is sent and where it is found. The key itself never

@@ -119,6 +119,7 @@ func TestContractPlan(t *testing.T) {
 			Charge: limits.ChargeActual},
 		Timeouts: providers.Timeouts{Connect: 10 * time.Second, FirstByte: 10 * time.Minute, Idle: time.Minute,
 			Total: 30 * time.Minute},
+		Batch: providers.BatchAPI{Dialect: providers.BatchAnthropic},
 	}
 	if diff := cmp.Diff(want, inside.Endpoint); diff != "" {
 		t.Errorf("endpoint corp:\n%s", diff)
