@@ -40,6 +40,9 @@ func (u *Shard) Commit() error {
 
 // seal closes the shard for records and makes its journal durable.
 func (u *Shard) seal() error {
+	if n := u.r.uncollected(u.key); n > 0 {
+		return fmt.Errorf("store: batch %d of unit %d of model %q is not collected", n, u.key.Shard, u.model)
+	}
 	u.mu.Lock()
 	if u.state != shardOpen || u.left > 0 {
 		defer u.mu.Unlock()
@@ -114,6 +117,7 @@ func (u *Shard) finishShard(parquetFile rundir.ParquetFile) {
 		_ = u.r.fs.Remove(name)
 		disk.CrashPoint("commit.journal-removed")
 	}
+	u.r.dropBatchFiles(u.key)
 }
 
 func (r *Run) parquetFileMeta(key rundir.Key, gen int) parquetfile.Meta {

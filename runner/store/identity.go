@@ -120,19 +120,30 @@ func (r *Run) create() error {
 
 // refuseRemains refuses a directory that holds answers but not whose they are.
 func (r *Run) refuseRemains() error {
+	if there, err := r.exists(r.dir.At(rundir.BatchLogFile)); err != nil || there {
+		return r.remains(rundir.BatchLogFile, err)
+	}
 	for _, d := range []string{rundir.ResultsDir, rundir.JournalDir} {
 		names, err := r.fs.List(r.dir.At(d))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return disk.Wrap("reading", r.dir.At(d), err)
 		}
 		if len(names) > 0 {
-			return &disk.StorageError{
-				Op: "opening", Path: string(r.dir), Err: fmt.Errorf("%s holds %s, but there is no %s", d, names[0], rundir.RunFile),
-				Hint: "restore " + rundir.RunFile + " from a copy, or give another --out",
-			}
+			return r.remains(d+"/"+names[0], nil)
 		}
 	}
 	return nil
+}
+
+// remains is the error that something of a run is there, but not whose it is.
+func (r *Run) remains(what string, err error) error {
+	if err != nil {
+		return disk.Wrap("reading", r.dir.At(what), err)
+	}
+	return &disk.StorageError{
+		Op: "opening", Path: string(r.dir), Err: fmt.Errorf("it holds %s, but there is no %s", what, rundir.RunFile),
+		Hint: "restore " + rundir.RunFile + " from a copy, or give another --out",
+	}
 }
 
 // started notes a new process in run.json.

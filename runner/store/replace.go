@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"nightshift"
+	"nightshift/runner/store/internal/batchlog"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/rundir"
 )
@@ -58,7 +59,11 @@ func (r *Run) nothingPaid() (bool, error) {
 			return false, nil
 		}
 	}
-	return ok && sum.MaybeBilled == 0 && sum.Cost == 0 &&
+	c, err := batchlog.Read(r.fs, r.dir.At(rundir.BatchLogFile))
+	if err != nil {
+		return false, disk.Wrap("reading", r.dir.At(rundir.BatchLogFile), err)
+	}
+	return ok && !c.Paid() && sum.MaybeBilled == 0 && sum.Cost == 0 &&
 		sum.BilledInputTokens.N() == 0 && sum.BilledOutputTokens.N() == 0, nil
 }
 
@@ -69,10 +74,13 @@ func (r *Run) replace() error {
 	if err := r.makeDirs(); err != nil {
 		return err
 	}
-	for _, d := range []string{rundir.ResultsDir, rundir.JournalDir, rundir.ScoresDir} {
+	for _, d := range []string{rundir.ResultsDir, rundir.JournalDir, rundir.ScoresDir, rundir.BatchesDir} {
 		if err := r.setAsideAll(d); err != nil {
 			return err
 		}
+	}
+	if err := r.setAsideBatchLog(); err != nil {
+		return err
 	}
 	for _, name := range []string{rundir.ManifestFile, rundir.RunFile} {
 		if err := r.fs.Remove(r.dir.At(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -88,6 +96,9 @@ func (r *Run) replace() error {
 // setAsideAll moves every file of a folder of the run to the quarantine.
 func (r *Run) setAsideAll(folder string) error {
 	names, err := r.fs.List(r.dir.At(folder))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return disk.Wrap("reading", r.dir.At(folder), err)
 	}
@@ -100,4 +111,18 @@ func (r *Run) setAsideAll(folder string) error {
 	return errors.Join(
 		disk.Wrap("syncing", r.dir.At(rundir.QuarantineDir), r.fs.SyncDir(r.dir.At(rundir.QuarantineDir))),
 		disk.Wrap("syncing", r.dir.At(folder), r.fs.SyncDir(r.dir.At(folder))))
+}
+
+// setAsideBatchLog moves the log of batches, of which none was created, to the
+// quarantine.
+func (r *Run) setAsideBatchLog() error {
+	from := r.dir.At(rundir.BatchLogFile)
+	if there, err := r.exists(from); err != nil || !there {
+		return disk.Wrap("reading", from, err)
+	}
+	to := r.dir.At(rundir.QuarantineDir, "replaced-"+r.doc.RunID+"-"+rundir.BatchLogFile)
+	if err := r.fs.Replace(from, to); err != nil {
+		return disk.Wrap("moving", from, err)
+	}
+	return disk.Wrap("syncing", r.dir.At(rundir.QuarantineDir), r.fs.SyncDir(r.dir.At(rundir.QuarantineDir)))
 }

@@ -26,6 +26,9 @@ func (r *Run) recover() error {
 		return err
 	}
 	disk.CrashPoint("open.parts-adopted")
+	if err := r.readBatches(); err != nil {
+		return err
+	}
 	for key, p := range r.parquetFiles {
 		r.totals[key.Model].Accumulate(&p.Totals, 1)
 		if r.opts.RetryFailed && p.Totals.Failed() > 0 {
@@ -203,7 +206,11 @@ func (r *Run) scanJournals() error {
 		if key.Shard >= len(r.id.Chunks) {
 			continue
 		}
-		if err := r.resumeShard(key, found.Files[key]); err != nil {
+		u, err := r.resumeShard(key, found.Files[key])
+		if err == nil && u != nil && r.uncollected(key) > 0 {
+			err = u.Release() // it takes no memory until its batches are back
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -212,10 +219,12 @@ func (r *Run) scanJournals() error {
 	return disk.Wrap("syncing", dir, r.fs.SyncDir(dir))
 }
 
-// resumeShard recovers one shard's journals. Those of a committed
-// generation have done their work.
-func (r *Run) resumeShard(key rundir.Key, ids []rundir.JournalID) error {
+// resumeShard recovers one shard from its journals; nil when none counts. Those
+// of a committed generation have done their work.
+func (r *Run) resumeShard(key rundir.Key, ids []rundir.JournalID) (*Shard, error) {
+	r.mu.Lock()
 	parquetFile, committed := r.parquetFiles[key]
+	r.mu.Unlock()
 	gen := 1
 	var base *rundir.ParquetFile
 	if committed {
@@ -228,7 +237,7 @@ func (r *Run) resumeShard(key rundir.Key, ids []rundir.JournalID) error {
 		switch {
 		case id.Gen < gen:
 			if err := r.fs.Remove(name); err != nil {
-				return disk.Wrap("removing", name, err)
+				return nil, disk.Wrap("removing", name, err)
 			}
 			continue
 		case id.Gen > gen:
@@ -240,26 +249,36 @@ func (r *Run) resumeShard(key rundir.Key, ids []rundir.JournalID) error {
 		last = max(last, id.Epoch)
 		if err := r.scanFile(j, name); err != nil {
 			j.Close()
-			return err
+			return nil, err
 		}
 	}
 	if last == 0 {
-		return nil
+		return nil, nil
 	}
 	u, err := r.newShard(key, base, j, last)
 	if err != nil {
 		j.Close()
-		return err
+		return nil, err
 	}
-	if committed {
-		r.retry[key] = true
+	return r.resumed(u), nil
+}
+
+// resumed adds a shard that was recovered to the run.
+func (r *Run) resumed(u *Shard) *Shard {
+	r.mu.Lock()
+	if other := r.shards[u.key]; other != nil { // opened by somebody else meanwhile
+		r.mu.Unlock()
+		u.j.Close()
+		return other
 	}
-	u.register()
-	if n := j.Duplicates(); n > 0 {
+	r.retry[u.key] = r.retry[u.key] || u.base != nil
+	again := u.register()
+	r.mu.Unlock()
+	if n := u.j.Duplicates(); n > 0 && !again {
 		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each "+
-			"is kept", key.Shard, u.model, n))
+			"is kept", u.key.Shard, u.model, n))
 	}
-	return nil
+	return u
 }
 
 // scanFile reads one journal file into j. A file of another run is set aside.

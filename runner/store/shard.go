@@ -73,6 +73,7 @@ func (r *Run) OpenShard(model string, shard int) (*Shard, error) {
 	parquetFile, committed := r.parquetFiles[key]
 	retry := r.retry[key]
 	u := r.shards[key]
+	_, released := r.released[key]
 	r.mu.Unlock()
 	if u != nil {
 		return u, nil
@@ -83,6 +84,11 @@ func (r *Run) OpenShard(model string, shard int) (*Shard, error) {
 	var base *rundir.ParquetFile
 	if committed {
 		base = &parquetFile
+	}
+	if released {
+		if u, err := r.reopen(key); u != nil || err != nil {
+			return u, err
+		}
 	}
 	u, err := r.newShard(key, base, r.newJournal(shard), 0)
 	if err != nil {
@@ -118,8 +124,11 @@ func (r *Run) newShard(key rundir.Key, base *rundir.ParquetFile, j *journal.Inde
 			return nil, err
 		}
 	}
+	r.mu.Lock()
+	settled := r.released[key].done
+	r.mu.Unlock()
 	for item := range j.Items() {
-		if j.Has(item) && !u.again(item) && !u.done.get(item) {
+		if j.Has(item) && (settled.get(item) || !u.again(item)) && !u.done.get(item) {
 			u.done.set(item)
 			u.left--
 		}
@@ -254,13 +263,24 @@ func (u *Shard) unknown(item int64, t *journal.History) []rundir.Unknown {
 	return list
 }
 
-// register adds the shard to the run, whose lock is held.
-func (u *Shard) register() {
+// register adds the shard to the run, whose lock is held, and reports whether it
+// comes back after it was released: its records are counted then.
+func (u *Shard) register() (again bool) {
+	left, again := u.r.released[u.key]
+	if again {
+		delete(u.r.released, u.key)
+		u.r.unsettled[u.key.Model].Accumulate(&left.unsettled, -1)
+		u.r.unknown = slices.DeleteFunc(u.r.unknown, func(x rundir.Unknown) bool {
+			return x.Model == u.model && x.Shard == u.key.Shard
+		})
+	} else {
+		u.r.totals[u.key.Model].Accumulate(&u.shardTotals.totals, 1)
+	}
 	u.r.shards[u.key] = u
-	u.r.totals[u.key.Model].Accumulate(&u.shardTotals.totals, 1)
 	u.r.unsettled[u.key.Model].Accumulate(&u.shardTotals.unsettled, 1)
 	u.r.unknown = append(u.r.unknown, u.shardTotals.unknown...)
 	u.shardTotals = shardTotals{}
+	return again
 }
 
 // items yields, in order, every item about which something is known besides a
@@ -408,6 +428,10 @@ func (w *attemptLog) Sending(in nightshift.Intent) error {
 	if err := w.u.r.Err(); err != nil {
 		return err
 	}
+	if n, in := w.u.r.inBatch(w.u.key, w.item); in {
+		return fmt.Errorf("store: row %d epoch %d of model %q is in batch %d, which is not collected", w.row, w.epoch,
+			w.u.model, n)
+	}
 	line, crc := journal.EncodeIntent(in, w.row, w.epoch, time.Now().UTC())
 	w.u.mu.Lock()
 	w.u.flying[w.item] = struct{}{}
@@ -549,5 +573,5 @@ type bitset []uint64
 
 func newBitset(n int64) bitset { return make(bitset, (n+63)/64) }
 
-func (b bitset) get(i int64) bool { return b[i/64]&(1<<(i%64)) != 0 }
+func (b bitset) get(i int64) bool { return b != nil && b[i/64]&(1<<(i%64)) != 0 }
 func (b bitset) set(i int64)      { b[i/64] |= 1 << (i % 64) }

@@ -8,6 +8,9 @@
 //	units.jsonl     the shards: first row, rows, SHA-256 of the chunk
 //	lock            held by the process that works on the run
 //	manifest.jsonl  one checksummed line per Parquet file
+//	batches.jsonl   one checksummed line per step of a batch, if there are any
+//	batches/        what was sent in batches, and what came back, until it is
+//	                in the results
 //	journal/        one file or more per open shard: intents, answers, failures
 //	results/        one Parquet file per committed shard, never changed
 //	scores/         score tables
@@ -113,10 +116,12 @@ type Run struct {
 
 	commitMu sync.Mutex // one commit at a time, which bounds memory
 	manifest *rundir.Manifest
+	batches  openBatches
 
 	mu           sync.Mutex // everything below; taken after a Shard's
 	parquetFiles map[rundir.Key]rundir.ParquetFile
 	shards       map[rundir.Key]*Shard
+	released     map[rundir.Key]releasedShard
 	retry        map[rundir.Key]bool // committed shards that are open again
 	totals       []records.Tally     // durable records, by model
 	unsettled    []records.Tally     // what earlier processes spent on rows without a record
@@ -176,6 +181,8 @@ func newRun(dir string, id Identity, o Options) *Run {
 		models:       map[string]int{},
 		parquetFiles: map[rundir.Key]rundir.ParquetFile{},
 		shards:       map[rundir.Key]*Shard{},
+		released:     map[rundir.Key]releasedShard{},
+		batches:      openBatches{open: map[int]Batch{}, shards: map[rundir.Key][]int{}},
 		retry:        map[rundir.Key]bool{},
 		totals:       make([]records.Tally, len(id.Models)),
 		unsettled:    make([]records.Tally, len(id.Models)),
@@ -225,6 +232,9 @@ func (r *Run) abandon() {
 	}
 	if r.manifest != nil {
 		r.manifest.Close()
+	}
+	if r.batches.log != nil {
+		r.batches.log.Close()
 	}
 	if r.lock != nil {
 		r.lock.Close()
@@ -433,6 +443,7 @@ func (r *Run) Close(state string) error {
 		u.closeFiles()
 	}
 	r.manifest.Close()
+	r.batches.log.Close()
 	r.lock.Close()
 	return r.Err()
 }
@@ -450,6 +461,9 @@ func (r *Run) settleAll() {
 		if err := u.journal.Flush(); err != nil {
 			r.fail(err)
 		}
+	}
+	if err := r.batches.log.Sync(); err != nil {
+		r.fail(disk.Wrap("writing", r.dir.At(rundir.BatchLogFile), err))
 	}
 }
 

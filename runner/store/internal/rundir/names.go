@@ -19,6 +19,8 @@ const (
 	ManifestFile    = "manifest.jsonl"
 	ShardsFile      = "units.jsonl"
 	ReserveFileName = "ballast"
+	BatchLogFile    = "batches.jsonl"
+	BatchesDir      = "batches"
 	JournalDir      = "journal"
 	ResultsDir      = "results"
 	ScoresDir       = "scores"
@@ -120,4 +122,22 @@ type Dir string
 
 func (p Dir) At(names ...string) string {
 	return filepath.Join(append([]string{string(p)}, names...)...)
+}
+
+// BatchInputName is the name of the input file of a batch.
+func BatchInputName(n int) string { return fmt.Sprintf("%06d.in.jsonl", n) }
+
+// BatchResultName is the name of the i-th file, from 0, with results of a batch.
+func BatchResultName(n, i int) string { return fmt.Sprintf("%06d.out%d.jsonl", n, i+1) }
+
+var batchFilePattern = regexp.MustCompile(`^(\d{6,9})\.(?:in|out\d{1,4})\.jsonl$`)
+
+// ParseBatchFileName returns the number of the batch whose file has this name.
+func ParseBatchFileName(name string) (n int, ok bool) {
+	m := batchFilePattern.FindStringSubmatch(name)
+	if m == nil {
+		return 0, false
+	}
+	n, _ = strconv.Atoi(m[1])
+	return n, n > 0
 }
