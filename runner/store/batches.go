@@ -129,7 +129,9 @@ func (r *Run) outlived(b *Batch) bool {
 	return committed && p.Gen >= b.Gen
 }
 
-func (r *Run) batchKey(b *Batch) rundir.Key { return rundir.Key{Model: r.models[b.Model], Shard: b.Shard} }
+func (r *Run) batchKey(b *Batch) rundir.Key {
+	return rundir.Key{Model: r.models[b.Model], Shard: b.Shard}
+}
 
 // spendExtras counts what collecting found paid for and in no record.
 func (r *Run) spendExtras(model int, s BatchSums) {
@@ -260,7 +262,9 @@ func (r *Run) inBatch(key rundir.Key, item int64) (n int, in bool) {
 
 // InBatch returns the number of the batch that holds an item: it was planned
 // with it and is not collected. Such an item is not to be sent by another way.
-func (u *Shard) InBatch(row int64, epoch int) (n int, in bool) { return u.r.inBatch(u.key, u.mustItem(row, epoch)) }
+func (u *Shard) InBatch(row int64, epoch int) (n int, in bool) {
+	return u.r.inBatch(u.key, u.mustItem(row, epoch))
+}
 
 // step writes one step of a batch, durable on return where that matters. An
 // error is a [*StorageError]; the run has then failed, and the next start goes on

@@ -249,7 +249,9 @@ func (r *Run) OpenBatchInput(n int) (f BatchReader, size int64, err error) {
 }
 
 // BatchInputPath is the name of the input file of a batch.
-func (r *Run) BatchInputPath(n int) string { return r.dir.At(rundir.BatchesDir, rundir.BatchInputName(n)) }
+func (r *Run) BatchInputPath(n int) string {
+	return r.dir.At(rundir.BatchesDir, rundir.BatchInputName(n))
+}
 
 // DropBatchInput deletes the input file of a batch, whose requests the provider
 // has read.

@@ -4,6 +4,7 @@ package store
 
 import (
 	"io/fs"
+	"nightshift/runner/store/internal/batchlog"
 	"nightshift/runner/store/internal/testdata/storetest"
 	"os"
 	"path/filepath"
@@ -45,6 +46,12 @@ func TestCrashPointsAreListed(t *testing.T) {
 		}
 		return err
 	}))
+	for _, kind := range batchlog.Kinds { // the log names them by the kind of the line
+		called = append(called, "batch."+kind+".written")
+		if batchlog.Synced(kind) {
+			called = append(called, "batch."+kind+".synced")
+		}
+	}
 	listed := slices.Clone(CrashPoints)
 	slices.Sort(listed)
 	slices.Sort(called)

@@ -321,8 +321,8 @@ func (u *Shard) mustItem(row int64, epoch int) int64 {
 	return item
 }
 
-// History returns the attempts that earlier processes made for an item that
-// has no final record, oldest first: those that failed, and those whose
+// History returns the attempts that earlier processes, or batches, made for an
+// item that has no final record, oldest first: those that failed, and those whose
 // outcome is unknown, with the most they can have cost. In a shard that runs
 // failed rows again, the attempts of the failed record are among them. They
 // belong into the item's record. Attempts that led to an answer of
@@ -406,6 +406,9 @@ func (u *Shard) PutTurn(row int64, epoch int, resp nightshift.Response) error {
 	defer u.mu.Unlock()
 	delete(u.flying, item)
 	err = u.append(journal.Pending{Line: line, CRC: crc, Item: item, Kind: journal.KindTurn})
+	if h := u.j.History(item); h != nil {
+		h.Answered = append(h.Answered, turn.Attempts...)
+	}
 	disk.CrashPoint("turn.written")
 	return err
 }
@@ -469,6 +472,9 @@ func (w *attemptLog) Failed(a nightshift.Attempt) error {
 	w.u.mu.Lock()
 	delete(w.u.flying, w.item)
 	err = w.u.append(journal.Pending{Line: line, CRC: crc, Item: w.item, Kind: journal.KindFailed})
+	if a.Batch != "" {
+		w.u.j.Failure(w.item, crc, a) // the row goes on hours later, or in another process
+	}
 	w.u.mu.Unlock()
 	disk.CrashPoint("failed.written")
 	return err

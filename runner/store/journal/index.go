@@ -246,6 +246,14 @@ func (j *Index) historyOf(item int64, crc uint32) *History {
 	return t
 }
 
+// Failure adds a failed attempt, whose line has this checksum, to the history of
+// an item.
+func (j *Index) Failure(item int64, crc uint32, a nightshift.Attempt) {
+	if t := j.historyOf(item, crc); t != nil {
+		t.fail(a)
+	}
+}
+
 // intend notes an intent. One that names a job says more of the attempt that it
 // is of.
 func (t *History) intend(in intent) {

@@ -29,8 +29,8 @@ const (
 )
 
 // Kinds are all kinds that are about a batch.
-var Kinds = []string{KindPlanned, KindUploaded, KindCreating, KindCreated, KindSuspect, KindState, KindCancel, KindEnded,
-	KindFetched, KindCollected, KindClosed}
+var Kinds = []string{KindPlanned, KindUploaded, KindCreating, KindCreated, KindSuspect, KindState, KindCancel,
+	KindEnded, KindFetched, KindCollected, KindClosed}
 
 // Synced reports whether a line of this kind is durable before what it tells of
 // goes on. The others reach the disk with the next one that is.
