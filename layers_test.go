@@ -12,8 +12,9 @@ import (
 // one way: nouns at the root, leaves above them, commands on top.
 var may = map[string][]string{
 	"nightshift":                     {},
-	"nightshift/providers/simulator": {"nightshift/providers/simulator/internal/answers", "nightshift/providers/simulator/internal/inprocess", "nightshift/providers/simulator/internal/jsontext", "nightshift/providers/simulator/internal/ledger", "nightshift/providers/simulator/internal/random", "nightshift/providers/simulator/internal/ratelimit", "nightshift/providers/simulator/internal/requests"},
+	"nightshift/providers/simulator": {"nightshift/providers/simulator/internal/answers", "nightshift/providers/simulator/internal/batches", "nightshift/providers/simulator/internal/inprocess", "nightshift/providers/simulator/internal/jsontext", "nightshift/providers/simulator/internal/ledger", "nightshift/providers/simulator/internal/random", "nightshift/providers/simulator/internal/ratelimit", "nightshift/providers/simulator/internal/requests"},
 	"nightshift/providers/simulator/internal/jsontext":   {},
+	"nightshift/providers/simulator/internal/batches":    {"nightshift/providers/simulator/internal/jsontext", "nightshift/providers/simulator/internal/ledger", "nightshift/providers/simulator/internal/random"},
 	"nightshift/providers/simulator/internal/ledger":     {"nightshift/providers/simulator/internal/random"},
 	"nightshift/providers/simulator/internal/requests":   {"nightshift/providers/simulator/internal/answers", "nightshift/providers/simulator/internal/jsontext", "nightshift/providers/simulator/internal/random"},
 	"nightshift/providers/simulator/internal/answers":    {"nightshift/providers/simulator/internal/random"},

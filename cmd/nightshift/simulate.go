@@ -20,6 +20,7 @@ import (
 type simulateFlags struct {
 	addr, config                       string
 	latency, limits, neighbour, ledger string
+	batches                            string
 	faults, outages, usage, keys       []string
 	seed                               uint64
 	answers                            string
@@ -33,9 +34,11 @@ func (a *app) simulateCommand() *cobra.Command {
 		Short: "Serve the simulator: a model server for load tests, with limits, faults and a ledger",
 		Long: `Serves every protocol on a loopback port: deterministic answers, streams,
 vectors, rate limits with the vendors' headers, injected faults, and GET /ledger,
-which says what was asked, answered and billed.`,
+which says what was asked, answered and billed. Files and batches are served too,
+as OpenAI, Anthropic and Google have them; GET /ledger?rows=1 lists their rows.`,
 		Example: `  nightshift simulate --addr 127.0.0.1:8089
   nightshift simulate --faults mixed=5% --limits requests=600,burst=5s
+  nightshift simulate --batches scale=8640,validate=1m,run=30m --faults create_error_made=5%
   nightshift simulate --latency base=200ms,per_token=5ms,jitter=0.4 --ledger ledger.jsonl`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.simulate(c.Context(), &f) },
@@ -49,6 +52,8 @@ which says what was asked, answered and billed.`,
 		"rate limits: requests=…,input=…,output=…,tokens=…,concurrency=…,burst=…,charge=…,headers=…")
 	s.StringArrayVar(&f.faults, "faults", nil, "faults: KIND=SHARE,… such as mixed=5% or "+
 		"rate_limit=2%,cut_stream=1%; may be repeated")
+	s.StringVar(&f.batches, "batches", "", "how batch APIs behave: scale=…,validate=…,run=…,cancel=…,window=…,queue=…,"+
+		"retention=…,others=…,projects,shape=…; scale=8640 makes a day pass in 10 s")
 	s.StringArrayVar(&f.outages, "outage", nil, "outage: LENGTH@START, such as 60s@120s; may be repeated")
 	s.StringVar(&f.neighbour, "neighbour", "", "another client of the same limits: share=…,period=…,busy=…")
 	s.StringArrayVar(&f.usage, "usage", nil, "odd ways to report usage; may be repeated")
@@ -110,6 +115,7 @@ func (f *simulateFlags) simulator(a *app) (simulator.Config, error) {
 	}
 	note("latency", parsed(f.latency, simulator.ParseLatency, &c.Latency))
 	note("limits", parsed(f.limits, simulator.ParseLimits, &c.Limits))
+	note("batches", parsed(f.batches, simulator.ParseBatches, &c.Batches))
 	if f.neighbour != "" {
 		note("neighbour", c.Competitor.UnmarshalText([]byte(f.neighbour)))
 	}

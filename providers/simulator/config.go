@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/batches"
 	"nightshift/providers/simulator/internal/ratelimit"
 )
 
@@ -58,6 +59,8 @@ type Config struct {
 	// MaxBody is the largest request body accepted, in bytes; 0 means 32 MB.
 	MaxBody int64 `json:"max_body,omitempty"`
 
+	// Batches says how the batch APIs behave.
+	Batches Batches `json:"batches,omitzero"`
 	// MaxLedger is how many conversations get counters of their own; 0 means
 	// 200,000, a negative number none. Totals always count all.
 	MaxLedger int `json:"max_ledger,omitempty"`
@@ -148,8 +151,10 @@ type only struct {
 	Protocol string // "messages" or "chat"
 	Model    string // prefix of the model's name
 	Stream   *bool
-	Contains string // part of the last user message
-	First    int    // only the first so many tries of a conversation
+	Contains string       // part of the last user message
+	First    int          // only the first so many tries of a conversation
+	Batch    batches.Span // of faults of batches: the number of the create call
+	Call     batches.Span // of faults of batches: the number of the call of its operation
 }
 
 // Model is what the server knows of one model. Zero fields mean the default.
@@ -229,6 +234,9 @@ func (c Config) Validate() error {
 	}
 	if r := c.Embeddings.Refusal; r != "" && !slices.Contains(textRefusals, r) {
 		bad = append(bad, fmt.Sprintf("unknown refusal of texts %q, have %s", r, strings.Join(textRefusals, ", ")))
+	}
+	if shape := c.Batches.Shape; shape != "" && !slices.Contains(batches.Shapes(), shape) {
+		bad = append(bad, fmt.Sprintf("unknown shape of batches %q, have %s", shape, strings.Join(batches.Shapes(), ", ")))
 	}
 	if k := c.Quota.Kind; k != "" && !slices.Contains(quotaKinds, k) {
 		bad = append(bad, fmt.Sprintf("unknown quota kind %q, have %s", k, strings.Join(quotaKinds, ", ")))

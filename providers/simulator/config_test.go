@@ -17,7 +17,7 @@ func TestTextForms(t *testing.T) {
 		Latency: Latency{20 * time.Millisecond, 200 * time.Millisecond, 5 * time.Millisecond, 0.3, 0},
 		Limits:  Limits{600, 40000, 8000, 90000, 24, 5 * time.Second, time.Minute, 7 * time.Second, "max_tokens", "openai", true},
 		Faults: []Fault{{Kind: "rate_limit", Share: 0.02}, {Kind: "outage", Share: 1, During: Window{2 * time.Minute, time.Minute}},
-			{"cut_stream", 0.01, Window{5 * time.Second, 10 * time.Second}, 2 * time.Second, only{"chat", "gpt", &yes, "x", 1}}},
+			{"cut_stream", 0.01, Window{5 * time.Second, 10 * time.Second}, 2 * time.Second, only{Protocol: "chat", Model: "gpt", Stream: &yes, Contains: "x", First: 1}}},
 		Outages:    []Window{{time.Minute, 30 * time.Second}},
 		Competitor: Competitor{0.5, time.Minute, 10 * time.Second},
 		Usage:      []string{"twice"},

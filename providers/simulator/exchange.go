@@ -42,6 +42,7 @@ type exchange struct {
 	entry    ledger.Entry
 	settled  bool
 	factor   float64 // of all latencies
+	batch    bool    // a row of a batch
 }
 
 // serve answers one request to a model.
@@ -149,6 +150,12 @@ func (x *exchange) read() *failure {
 		}
 		return &failure{status: 401, kind: "authentication_error", message: message}
 	}
+	return x.accept(body)
+}
+
+// accept parses a request and checks what can be known before it is answered.
+func (x *exchange) accept(body []byte) *failure {
+	s := x.server
 	a, err := x.parse(body)
 	if err != nil {
 		var bad *requests.Error

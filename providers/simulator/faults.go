@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nightshift/providers/simulator/internal/answers"
+	"nightshift/providers/simulator/internal/batches"
 	"nightshift/providers/simulator/internal/requests"
 )
 
@@ -32,6 +33,9 @@ func FaultKinds() map[string]string {
 	kinds := map[string]string{}
 	for _, k := range faultKinds {
 		kinds[k.name] = k.about
+	}
+	for _, k := range batches.Kinds {
+		kinds[k.Name] = k.About + " (of batches)"
 	}
 	return kinds
 }
@@ -68,7 +72,7 @@ func (f Fault) validate() error {
 	if p := f.Only.Protocol; p != "" && !slices.Contains(named, p) {
 		return fmt.Errorf("fault %s: unknown protocol %q, have %s", f.Kind, p, strings.Join(named, ", "))
 	}
-	if findFault(f.Kind) == nil && faultMixes()[f.Kind] == nil {
+	if findFault(f.Kind) == nil && faultMixes()[f.Kind] == nil && f.batchKinds() == nil {
 		return fmt.Errorf("unknown fault %q, have the kinds %s and the mixes %s", f.Kind,
 			strings.Join(sortedKeys(FaultKinds()), ", "), strings.Join(sortedKeys(faultMixes()), ", "))
 	}
@@ -96,6 +100,9 @@ func activate(faults []Fault, outages []Window) (timed, drawn []activeFault) {
 		faults = append(faults[:len(faults):len(faults)], Fault{Kind: "outage", Share: 1, During: w})
 	}
 	for _, f := range faults {
+		if f.batchKinds() != nil {
+			continue
+		}
 		kinds := faultMixes()[f.Kind]
 		if kinds == nil {
 			kinds = []string{f.Kind}

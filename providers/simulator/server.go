@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nightshift/providers/simulator/internal/batches"
 	"nightshift/providers/simulator/internal/inprocess"
 	"nightshift/providers/simulator/internal/ledger"
 	"nightshift/providers/simulator/internal/random"
@@ -28,13 +29,15 @@ import (
 //
 // Paths are recognised by their end, so that every vendor's variant works:
 // …/v1/messages, …/chat/completions, …/v1/completions, …/v1/responses, /api/v1/messages (which wraps its answer
-// in "data"), …/messages/count_tokens, …/models; GET /ledger (with ?prompts=1
-// for the counters of each conversation) and GET /healthz.
+// in "data"), …/messages/count_tokens, …/models; the batch APIs' …/files, …/batches and
+// their like; GET /ledger (with ?prompts=1 for the counters of each conversation,
+// ?rows=1 for those of the rows of batches too) and GET /healthz.
 type Server struct {
-	cfg   Config
-	timed []activeFault
-	drawn []activeFault
-	book  *ledger.Book
+	cfg     Config
+	timed   []activeFault
+	drawn   []activeFault
+	book    *ledger.Book
+	batches *batches.Service
 
 	mu       sync.Mutex
 	started  time.Time
@@ -71,15 +74,16 @@ func New(cfg Config) *Server {
 		jobs:     map[string]*job{},
 	}
 	s.timed, s.drawn = activate(cfg.Faults, cfg.Outages)
+	s.batches = batches.New(batches.Config(cfg.Batches), batchFaults(cfg.Faults), cfg.Seed, batchModel{s}, s.book)
 	return s
 }
 
 // Ledger returns what the server did so far. An exchange is in it before the
 // last byte of its answer is sent.
-func (s *Server) Ledger() ledger.Ledger { return s.book.Copy(false) }
+func (s *Server) Ledger() ledger.Ledger { return s.settled(false) }
 
 // Prompts returns the ledger with the counters of every conversation.
-func (s *Server) Prompts() ledger.Ledger { return s.book.Copy(true) }
+func (s *Server) Prompts() ledger.Ledger { return s.settled(true) }
 
 // Serve answers on l until Close, and returns http.ErrServerClosed then.
 func (s *Server) Serve(l net.Listener) error {
@@ -109,6 +113,7 @@ func (s *Server) Close() error {
 	for _, hs := range servers {
 		errs = append(errs, hs.Close())
 	}
+	s.batches.Close()
 	return errors.Join(errs...)
 }
 
@@ -123,6 +128,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(path, "//") { // gateways answer their console page here
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = io.WriteString(w, page(200, "Console")(nil).body)
+		return
+	}
+	if s.serveBatches(w, r) {
 		return
 	}
 	if r.Method == http.MethodPost {
@@ -191,7 +199,10 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, f *failure) {
 }
 
 func (s *Server) serveLedger(w http.ResponseWriter, r *http.Request) {
-	l := s.book.Copy(r.URL.Query().Get("prompts") != "")
+	l := s.settled(r.URL.Query().Get("prompts") != "")
+	if r.URL.Query().Get("rows") != "" {
+		l = s.Rows()
+	}
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")

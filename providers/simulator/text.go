@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"nightshift/providers/simulator/internal/batches"
 )
 
 // setters are what a text form may set, by name.
@@ -157,7 +159,8 @@ func ParseFaults(s string) ([]Fault, error) {
 
 // UnmarshalText reads one fault: KIND=SHARE, with ";during=LENGTH@START",
 // ";hold=2s", ";protocol=chat", ";model=PREFIX", ";stream=true",
-// ";contains=TEXT" and ";first=1" after it where wanted. The outage is
+// ";contains=TEXT" and ";first=1" after it where wanted; faults of batches take
+// ";batch=2" and ";call=1-3" too. The outage is
 // written outage=LENGTH@START.
 func (f *Fault) UnmarshalText(text []byte) error {
 	*f = Fault{}
@@ -185,6 +188,7 @@ func (f *Fault) UnmarshalText(text []byte) error {
 		"during": into(&f.During, parseWindow), "hold": into(&f.Hold, parseDuration), "stream": stream,
 		"protocol": into(&f.Only.Protocol, parseText), "model": into(&f.Only.Model, parseText),
 		"contains": into(&f.Only.Contains, parseText), "first": into(&f.Only.First, parseInt),
+		"batch": into(&f.Only.Batch, batches.ParseSpan), "call": into(&f.Only.Call, batches.ParseSpan),
 	}.read("fault "+f.Kind, strings.ReplaceAll(rest, ";", ","))
 	if err != nil {
 		return err

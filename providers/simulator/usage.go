@@ -143,7 +143,11 @@ func (x *exchange) messagesUsage(r *reply, final bool) jsontext.Object {
 	if final && r.mode == "iterations" {
 		o.Raw("iterations", jsontext.Array(iteration("compaction", r.extra), iteration("message", t)))
 	}
-	o.Text("service_tier", "standard")
+	tier := "standard"
+	if x.batch {
+		tier = "batch"
+	}
+	o.Text("service_tier", tier)
 	return o
 }
 

@@ -64,6 +64,13 @@ type Totals struct {
 
 	Billed          Tokens `json:"billed"`           // of all answers generated
 	DeliveredTokens Tokens `json:"delivered_tokens"` // of those written whole
+
+	// What travelled in batches, which is in none of the above and costs half.
+	BatchRows            int64  `json:"batch_rows"`
+	BatchAnswered        int64  `json:"batch_answered"` // and billed
+	BatchDelivered       int64  `json:"batch_delivered"`
+	BatchBilled          Tokens `json:"batch_billed"`
+	BatchDeliveredTokens Tokens `json:"batch_delivered_tokens"`
 }
 
 func (t *Totals) add(e *Entry, sign int64) {
@@ -98,11 +105,17 @@ type Ledger struct {
 	First       time.Time          `json:"first,omitzero"`     // first and last request received
 	Last        time.Time          `json:"last,omitzero"`
 	Prompts     map[string]counter `json:"prompts,omitempty"` // by Key; only where asked for
-	// Uncounted is how many requests had no counter left, see Config.MaxLedger.
+	// Calls to batch APIs, by operation: upload, files, file, content, remove,
+	// create, list, get, cancel, delete.
+	Calls map[string]int64 `json:"calls,omitempty"`
+	// Rows of batches by custom_id, and the batches; only where asked for.
+	Rows map[string]Row `json:"rows,omitempty"`
+	Made []Batch        `json:"made,omitempty"`
+	// Uncounted is how many requests or rows had no counter left, see Config.MaxLedger.
 	Uncounted int64 `json:"uncounted,omitempty"`
 }
 
-// Invoice prices all billed tokens, in nano-dollars; unpriced names the
+// Invoice prices all billed tokens, in nano-dollars, those of batches at half; unpriced names the
 // models without a price, which are not in the sum.
 func (l Ledger) Invoice(prices map[string]Price) (total int64, unpriced []string) {
 	for _, model := range slices.Sorted(maps.Keys(l.Models)) {
@@ -111,7 +124,8 @@ func (l Ledger) Invoice(prices map[string]Price) (total int64, unpriced []string
 			unpriced = append(unpriced, model)
 			continue
 		}
-		total += price.Cost(l.Models[model].Billed)
+		m := l.Models[model]
+		total += price.Cost(m.Billed) + price.Cost(m.BatchBilled)/2
 	}
 	return total, unpriced
 }
@@ -161,14 +175,17 @@ type Book struct {
 	mu     sync.Mutex
 	Ledger Ledger
 	counts map[random.Seed]*counter
+	rows   map[string]*Row // by custom_id
 	max    int
 }
 
+// New makes an empty book with counters for so many conversations; 0 means
+// 200,000.
 func New(max int) *Book {
 	if max == 0 {
 		max = 200_000
 	}
-	return &Book{max: max, counts: map[random.Seed]*counter{}, Ledger: Ledger{
+	return &Book{max: max, counts: map[random.Seed]*counter{}, rows: map[string]*Row{}, Ledger: Ledger{
 		Models: map[string]Totals{}, Faults: map[string]int64{}, Statuses: map[int]int64{},
 	}}
 }
@@ -245,6 +262,7 @@ func (b *Book) Copy(prompts bool) Ledger {
 	defer b.mu.Unlock()
 	l := b.Ledger
 	l.Models, l.Faults, l.Statuses = maps.Clone(l.Models), maps.Clone(l.Faults), maps.Clone(l.Statuses)
+	l.Calls = maps.Clone(l.Calls)
 	maps.DeleteFunc(l.Statuses, func(_ int, n int64) bool { return n == 0 })
 	if prompts {
 		l.Prompts = make(map[string]counter, len(b.counts))
