@@ -98,9 +98,10 @@ type Record struct {
 	Category     *string `json:"category,omitempty" parquet:"category,optional,dict"`
 	Cluster      *string `json:"cluster,omitempty" parquet:"cluster,optional"`
 	Metadata     *string `json:"metadata,omitempty" parquet:"metadata,optional"`
-	RowHash      string  `json:"row_hash" parquet:"row_hash"`                            // hex of Sample.Hash
-	PromptHash   string  `json:"prompt_hash" parquet:"prompt_hash"`                      // hex; equal for equal rendered prompts whatever the model
-	RequestHash  *string `json:"request_hash,omitempty" parquet:"request_hash,optional"` // hex SHA-256 of the body sent
+	RowHash      string  `json:"row_hash" parquet:"row_hash"` // hex of Sample.Hash
+	// hex; equal for equal rendered prompts whatever the model
+	PromptHash  string  `json:"prompt_hash" parquet:"prompt_hash"`
+	RequestHash *string `json:"request_hash,omitempty" parquet:"request_hash,optional"` // hex SHA-256 of the body sent
 
 	RawResponse *string `json:"raw_response,omitempty" parquet:"raw_response,optional"`
 	// RawBytes holds the body as read when it is not valid UTF-8; RawResponse
@@ -110,20 +111,22 @@ type Record struct {
 
 // A Score is a row of scores/*.parquet: what one scorer said of one answer.
 type Score struct {
-	Run           string      `json:"run" parquet:"run,dict"`
-	Row           int64       `json:"row" parquet:"row"`
-	ID            string      `json:"id" parquet:"id"`
-	Epoch         int32       `json:"epoch" parquet:"epoch"`
-	Model         string      `json:"model" parquet:"model,dict"`
-	Scorer        string      `json:"scorer" parquet:"scorer,dict"`
-	Value         *float64    `json:"value" parquet:"value,optional"` // nil when unscored or error
-	Status        ScoreStatus `json:"status" parquet:"status,dict"`
-	Answer        *string     `json:"answer,omitempty" parquet:"answer,optional"`       // what was extracted
-	Canonical     *string     `json:"canonical,omitempty" parquet:"canonical,optional"` // equal for answers that are equal to the scorer
-	Counts        *string     `json:"counts,omitempty" parquet:"counts,optional"`       // JSON list: what the answer adds to a statistic of all answers
-	Explanation   *string     `json:"explanation,omitempty" parquet:"explanation,optional"`
-	ScorerVersion string      `json:"scorer_version" parquet:"scorer_version,dict"`
-	Params        string      `json:"params" parquet:"params,dict"` // JSON object
+	Run    string      `json:"run" parquet:"run,dict"`
+	Row    int64       `json:"row" parquet:"row"`
+	ID     string      `json:"id" parquet:"id"`
+	Epoch  int32       `json:"epoch" parquet:"epoch"`
+	Model  string      `json:"model" parquet:"model,dict"`
+	Scorer string      `json:"scorer" parquet:"scorer,dict"`
+	Value  *float64    `json:"value" parquet:"value,optional"` // nil when unscored or error
+	Status ScoreStatus `json:"status" parquet:"status,dict"`
+	Answer *string     `json:"answer,omitempty" parquet:"answer,optional"` // what was extracted
+	// equal for answers that are equal to the scorer
+	Canonical *string `json:"canonical,omitempty" parquet:"canonical,optional"`
+	// JSON list: what the answer adds to a statistic of all answers
+	Counts        *string `json:"counts,omitempty" parquet:"counts,optional"`
+	Explanation   *string `json:"explanation,omitempty" parquet:"explanation,optional"`
+	ScorerVersion string  `json:"scorer_version" parquet:"scorer_version,dict"`
+	Params        string  `json:"params" parquet:"params,dict"` // JSON object
 }
 
 // A ScoreStatus says whether a score is one.

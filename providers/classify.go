@@ -57,15 +57,18 @@ func classify(status int, header http.Header, body []byte) *nightshift.Error {
 	text := errorEvent(bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))))
 	switch {
 	case status == http.StatusSwitchingProtocols, status != 0 && (status < 200 || status > 599):
-		return &nightshift.Error{Class: nightshift.ClassBadResponse, Message: "the server answered with HTTP status " + strconv.Itoa(status)}
+		return &nightshift.Error{Class: nightshift.ClassBadResponse,
+			Message: "the server answered with HTTP status " + strconv.Itoa(status)}
 	case status >= 300 && status < 400:
 		return &nightshift.Error{Class: nightshift.ClassRedirect, Message: redirectMessage(header)}
 	case status == http.StatusNoContent, status == http.StatusResetContent, len(text) == 0:
 		return emptyBody(status)
 	case status == http.StatusPartialContent:
-		return &nightshift.Error{Class: nightshift.ClassCut, MaybeBilled: true, Message: "the server sent a part of an answer (HTTP 206)"}
+		return &nightshift.Error{Class: nightshift.ClassCut, MaybeBilled: true,
+			Message: "the server sent a part of an answer (HTTP 206)"}
 	case status == http.StatusBadRequest && plainToTLS(text):
-		return &nightshift.Error{Class: nightshift.ClassTLS, Message: "the server speaks TLS there and was asked in plain HTTP", Hint: useHTTPS}
+		return &nightshift.Error{Class: nightshift.ClassTLS,
+			Message: "the server speaks TLS there and was asked in plain HTTP", Hint: useHTTPS}
 	case text[0] == '<':
 		return webPage(status, text)
 	}
@@ -77,7 +80,8 @@ func classify(status int, header http.Header, body []byte) *nightshift.Error {
 func ClassifyEvent(data []byte) *nightshift.Error {
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 || data[0] != '{' && data[0] != '[' || !json.Valid(data) {
-		return &nightshift.Error{Class: nightshift.ClassServer, MaybeBilled: true, Message: "the server ended the stream: " + tidy(clip(string(data), 300))}
+		return &nightshift.Error{Class: nightshift.ClassServer, MaybeBilled: true,
+			Message: "the server ended the stream: " + tidy(clip(string(data), 300))}
 	}
 	if e := Classify(0, nil, data); e != nil {
 		return e
@@ -107,7 +111,8 @@ func errorEvent(text []byte) []byte {
 
 func emptyBody(status int) *nightshift.Error {
 	if claimsSuccess(status) {
-		return &nightshift.Error{Class: nightshift.ClassEmptyResponse, MaybeBilled: true, Message: "the server answered with nothing"}
+		return &nightshift.Error{Class: nightshift.ClassEmptyResponse, MaybeBilled: true,
+			Message: "the server answered with nothing"}
 	}
 	return &nightshift.Error{Class: byStatus(status), Message: http.StatusText(status), MaybeBilled: gaveUp(status, false)}
 }
@@ -230,16 +235,21 @@ func unreadable(status int, text []byte, cause error) *nightshift.Error {
 	shown := clip(strings.Join(strings.Fields(string(text[:min(len(text), 4*maxMessage)])), " "), 300)
 	if !claimsSuccess(status) {
 		f := fault{message: shown, found: true}
-		return &nightshift.Error{Class: f.class(status), Message: shown, MaybeBilled: gaveUp(status, false) || f.fromUpstream(status)}
+		return &nightshift.Error{Class: f.class(status), Message: shown,
+			MaybeBilled: gaveUp(status, false) || f.fromUpstream(status)}
 	}
 	var syntax *json.SyntaxError
 	switch {
-	case errors.Is(cause, io.ErrUnexpectedEOF), errors.As(cause, &syntax) && syntax.Offset >= int64(len(text)) && (text[0] == '{' || text[0] == '['):
-		return &nightshift.Error{Class: nightshift.ClassCut, MaybeBilled: true, Message: "the answer stops in the middle of its JSON"}
+	case errors.Is(cause, io.ErrUnexpectedEOF), errors.As(cause, &syntax) && syntax.Offset >= int64(len(text)) &&
+		(text[0] == '{' || text[0] == '['):
+		return &nightshift.Error{Class: nightshift.ClassCut, MaybeBilled: true,
+			Message: "the answer stops in the middle of its JSON"}
 	case strings.Contains(cause.Error(), "exceeded max depth"):
-		return &nightshift.Error{Class: nightshift.ClassBadResponse, Code: CodeTooDeep, MaybeBilled: true, Message: "the answer's JSON is nested too deeply"}
+		return &nightshift.Error{Class: nightshift.ClassBadResponse, Code: CodeTooDeep, MaybeBilled: true,
+			Message: "the answer's JSON is nested too deeply"}
 	}
-	return &nightshift.Error{Class: nightshift.ClassBadResponse, MaybeBilled: true, Message: "the answer is not a JSON object: " + shown}
+	return &nightshift.Error{Class: nightshift.ClassBadResponse, MaybeBilled: true,
+		Message: "the answer is not a JSON object: " + shown}
 }
 
 // CodeTooDeep is the Code of a bad_response whose JSON is nested deeper than

@@ -108,7 +108,8 @@ func (f fault) ofModel(class nightshift.ErrorClass) bool {
 }
 
 // modelRefused finds refusals of one model in words.
-var modelRefused = regexp.MustCompile(`\b(access|sample from|use|permission|allowed)\b[^.]{0,60}\bmodel\b|无权(使用|访问)[^。]{0,12}模型`)
+var modelRefused = regexp.MustCompile(
+	`\b(access|sample from|use|permission|allowed)\b[^.]{0,60}\bmodel\b|无权(使用|访问)[^。]{0,12}模型`)
 
 // quotaHint says what to do about a limit that only a day or a plan lifts.
 func (f fault) quotaHint() string {

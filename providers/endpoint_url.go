@@ -135,7 +135,9 @@ func (e Endpoint) base() (*url.URL, error) {
 	case u.Fragment != "" || u.RawFragment != "":
 		return nil, fmt.Errorf("base_url %q: a URL of an API has no #fragment", shown)
 	case u.Scheme == "http" && !e.AllowHTTP && !isLocal(u.Hostname()):
-		return nil, fmt.Errorf("base_url %q: plain http would send the key and the prompts readable by others: use https, or set allow_http for a network you trust", shown)
+		return nil, fmt.Errorf(
+			"base_url %q: plain http would send the key and the prompts readable by others: use https, or set "+
+				"allow_http for a network you trust", shown)
 	}
 	u.Path = strings.ReplaceAll(u.Path, "model-placeholder", modelPlaceholder)
 	u.RawPath = strings.ReplaceAll(u.RawPath, "model-placeholder", modelPlaceholder)
@@ -213,11 +215,14 @@ func checkQuery(query string) error {
 	}
 	for name, list := range values {
 		if secretNames[strings.ToLower(name)] {
-			return fmt.Errorf("the URL carries a key in its query (%s=…): keys belong in auth, where they are kept out of logs", secrets.NewRedactor().Redact(name))
+			return fmt.Errorf(
+				"the URL carries a key in its query (%s=…): keys belong in auth, where they are kept out of logs",
+				secrets.NewRedactor().Redact(name))
 		}
 		for _, value := range list {
 			if anySecrets.Redact(value) != value {
-				return errors.New("the URL carries what looks like a key in its query: keys belong in auth, where they are kept out of logs")
+				return errors.New(
+					"the URL carries what looks like a key in its query: keys belong in auth, where they are kept out of logs")
 			}
 		}
 	}

@@ -109,7 +109,8 @@ func (e Endpoint) validateURL() error {
 		return err
 	}
 	path, _, _ := strings.Cut(full, "?")
-	for _, twice := range []string{"/v1/v1", "/chat/completions/chat/completions", "/messages/messages", "/v1/messages/v1"} {
+	for _, twice := range []string{"/v1/v1", "/chat/completions/chat/completions", "/messages/messages",
+		"/v1/messages/v1"} {
 		if strings.Contains(path, twice) {
 			return fmt.Errorf("the URL %s has a part of its path twice: check base_url and path", anySecrets.URL(full))
 		}
@@ -146,7 +147,8 @@ func validateHeader(name, value string) error {
 		return fmt.Errorf("headers: the value of %s holds a line break", name)
 	}
 	if anySecrets.Redact(value) != value {
-		return fmt.Errorf("headers: the value of %s looks like a key: keys belong in auth, where they are kept out of logs", name)
+		return fmt.Errorf(
+			"headers: the value of %s looks like a key: keys belong in auth, where they are kept out of logs", name)
 	}
 	return nil
 }

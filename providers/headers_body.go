@@ -97,17 +97,23 @@ func copiedHeaders(metadata jsonObject, now time.Time) (time.Duration, bool) {
 }
 
 var (
-	tryAgainIn = regexp.MustCompile(`(?i)\b(?:(?:try(?:ing)? again|retry|retrying|resets?|replenished|available|again|come back)(?: (?:in|after|for|at least|about))+|wait(?: (?:for|at least|about))*) ` +
-		`((?:[0-9]+(?:\.[0-9]+)?\s?(?:ms|milliseconds?|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?: and |,? ?))+)(?:[^a-z]|$)`)
+	tryAgainIn = regexp.MustCompile(
+		`(?i)\b(?:(?:try(?:ing)? again|retry|retrying|resets?|replenished|available|again|come back)(?: (?:in|` +
+			`after|for|at least|about))+|wait(?: (?:for|at least|about))*) ` +
+			`((?:[0-9]+(?:\.[0-9]+)?\s?(?:ms|milliseconds?|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|` +
+			`d)(?: and |,? ?))+)(?:[^a-z]|$)`)
 	// Azure API Management: "replenished in 00:12:30", or "11.23:30:12" with days.
-	replenishedIn = regexp.MustCompile(`(?i)\b(?:replenished|try again|retry|resets?) in (?:([0-9]+)\.)?([0-9]{1,2}):([0-9]{2}):([0-9]{2})\b`)
-	chineseWait   = regexp.MustCompile(`([0-9]+(?:\.[0-9]+)?) ?(毫秒|秒钟?|分钟?|小时|天)(?:之?后|再)`)
-	unitWord      = regexp.MustCompile(`([0-9.]+)\s?(ms|milli|s|m|h|d)[a-z]*`)
+	replenishedIn = regexp.MustCompile(
+		`(?i)\b(?:replenished|try again|retry|resets?) in (?:([0-9]+)\.)?([0-9]{1,2}):([0-9]{2}):([0-9]{2})\b`)
+	chineseWait = regexp.MustCompile(`([0-9]+(?:\.[0-9]+)?) ?(毫秒|秒钟?|分钟?|小时|天)(?:之?后|再)`)
+	unitWord    = regexp.MustCompile(`([0-9.]+)\s?(ms|milli|s|m|h|d)[a-z]*`)
 )
 
 var waitUnits = map[string]time.Duration{
-	"ms": time.Millisecond, "milli": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
-	"毫秒": time.Millisecond, "秒": time.Second, "秒钟": time.Second, "分": time.Minute, "分钟": time.Minute, "小时": time.Hour, "天": 24 * time.Hour,
+	"ms": time.Millisecond, "milli": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour,
+	"d":  24 * time.Hour,
+	"毫秒": time.Millisecond, "秒": time.Second, "秒钟": time.Second, "分": time.Minute, "分钟": time.Minute, "小时": time.Hour,
+	"天": 24 * time.Hour,
 }
 
 // sentenceWait reads "try again in 1m2.5s", "retry after 20 seconds" and

@@ -97,7 +97,8 @@ var batchTable = []batchFacts{
 	{[]string{"gemini"}, []nightshift.Protocol{gemini}, BatchAPI{Dialect: BatchGemini, MaxBytes: 2000 * mb,
 		MaxEnqueued: 3_000_000, Window: 2 * day, MaxWindow: 2 * day, Keep: 2 * day, Discount: 0.5, Cancel: true}},
 	{[]string{"mistral"}, []nightshift.Protocol{nightshift.Chat, embeddings}, BatchAPI{Dialect: BatchMistral,
-		MaxRows: 1_000_000, MaxBytes: 512 * mb, Window: day, MaxWindow: 7 * day, Discount: 0.5, Metadata: true, Cancel: true}},
+		MaxRows: 1_000_000, MaxBytes: 512 * mb, Window: day, MaxWindow: 7 * day, Discount: 0.5, Metadata: true,
+		Cancel: true}},
 	{[]string{"groq"}, []nightshift.Protocol{nightshift.Chat}, BatchAPI{Dialect: BatchOpenAI, MaxRows: 50_000,
 		MaxBytes: 200 * mb, Window: day, MaxWindow: 7 * day, Keep: 30 * day, Discount: 0.5, Metadata: true, Cancel: true}},
 	{[]string{"together"}, []nightshift.Protocol{nightshift.Chat, completions}, BatchAPI{Dialect: BatchTogether,
@@ -117,7 +118,8 @@ var batchTable = []batchFacts{
 	{[]string{"zhipu"}, []nightshift.Protocol{nightshift.Chat, embeddings}, BatchAPI{Dialect: BatchZhipu,
 		MaxRows: 50_000, MaxBytes: 100 * mb, Window: day, MaxWindow: day, Metadata: true, Cancel: true}},
 	{[]string{"doubleword"}, []nightshift.Protocol{nightshift.Chat, responses, embeddings}, BatchAPI{
-		Dialect: BatchOpenAI, MaxRows: 50_000, MaxBytes: 200 * mb, Window: day, MaxWindow: day, Metadata: true, Cancel: true}},
+		Dialect: BatchOpenAI, MaxRows: 50_000, MaxBytes: 200 * mb, Window: day, MaxWindow: day, Metadata: true,
+		Cancel: true}},
 	{[]string{"openrouter"}, []nightshift.Protocol{nightshift.Chat, responses, nightshift.Messages}, BatchAPI{
 		Dialect: BatchOpenRouter, BaseURL: "/api/beta", Window: day, MaxWindow: day, Keep: 30 * day}},
 	{[]string{"litellm"}, chatFamily, BatchAPI{Dialect: BatchOpenAI, MaxRows: 50_000, MaxBytes: 200 * mb,
@@ -155,8 +157,10 @@ func (e Endpoint) BatchURL() (base, query string, err error) {
 	}
 	origin, at := u.Scheme+"://"+u.Host, e.Batch.BaseURL
 	if strings.Contains(at, AccountPlaceholder) {
-		return "", "", fmt.Errorf("the batch API needs the name of the account: set batch_api: {base_url: %q} of the endpoint, with it in the place of %s",
-			origin+at, AccountPlaceholder)
+		return "", "",
+			fmt.Errorf("the batch API needs the name of the account: set batch_api: {base_url: %q} of the "+
+				"endpoint, with it in the place of %s",
+				origin+at, AccountPlaceholder)
 	}
 	switch {
 	case strings.HasPrefix(at, "/"):
@@ -181,7 +185,8 @@ func (b BatchAPI) validate() error {
 	if b.Dialect != "" && !slices.Contains(BatchDialects(), b.Dialect) {
 		return fmt.Errorf("batch_api.dialect %q: choose %s", b.Dialect, strings.Join(BatchDialects(), ", "))
 	}
-	for _, n := range []int64{int64(b.MaxRows), b.MaxBytes, b.MaxLine, b.MaxEnqueued, int64(b.Window), int64(b.Poll), int64(b.Keep)} {
+	for _, n := range []int64{int64(b.MaxRows), b.MaxBytes, b.MaxLine, b.MaxEnqueued, int64(b.Window), int64(b.Poll),
+		int64(b.Keep)} {
 		if n < 0 {
 			return errors.New("batch_api: a number is negative: leave it out when it is not known")
 		}

@@ -9,7 +9,8 @@ func vendorPresets() []Preset {
 			"ANTHROPIC_AUTH_TOKEN").with(func(p *Preset) {
 			p.BaseURLEnvs = []string{"ANTHROPIC_BASE_URL"}
 			p.Dialect, p.Charging, p.Limits.FreeCacheReads = "anthropic", chargedCached, true
-			p.Facts = "max_tokens is required; sends retry-after with good answers too; non-streamed answers of over ten minutes are refused"
+			p.Facts = "max_tokens is required; sends retry-after with good answers too; non-streamed answers of " +
+				"over ten minutes are refused"
 		}),
 		chatPreset("anthropic", "https://api.anthropic.com/v1", "Claude over Chat Completions, for comparison only",
 			"ANTHROPIC_API_KEY").with(func(p *Preset) {
@@ -29,7 +30,8 @@ func vendorPresets() []Preset {
 			p.BaseURLEnvs, p.NeedsBaseURL = []string{"AZURE_OPENAI_ENDPOINT"}, true
 			p.Path = azurePath
 			p.Dialect, p.Charging, p.Limits.Charge = "azure", chargedMax, limits.ChargeMaxTokens
-			p.Facts = "base_url is https://RESOURCE.openai.azure.com; model is the deployment's name; OPENAI_API_VERSION, or path: " + azureClassic + "?api-version=VERSION, takes the classic route"
+			p.Facts = "base_url is https://RESOURCE.openai.azure.com; model is the deployment's name; " +
+				"OPENAI_API_VERSION, or path: " + azureClassic + "?api-version=VERSION, takes the classic route"
 		}),
 		chatPreset("openrouter", "https://openrouter.ai/api/v1", "many vendors' models behind one key",
 			"OPENROUTER_API_KEY").with(func(p *Preset) {

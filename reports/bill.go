@@ -128,7 +128,8 @@ type projection struct {
 }
 
 // Dimensions are the words that a bill can be grouped by.
-var Dimensions = []string{"model", "endpoint", "category", "outcome", "stop_reason", "hour", "attempt", "served_model", "run"}
+var Dimensions = []string{"model", "endpoint", "category", "outcome", "stop_reason", "hour", "attempt", "served_model",
+	"run"}
 
 // Kinds of attempts, the values of the dimension "attempt".
 const (
@@ -195,8 +196,10 @@ func zero(n *int64) bool { return n == nil || *n == 0 }
 // simpleEntry is the bill of a simple row.
 func (r *billRow) simpleEntry() entry {
 	return entry{
-		Attempts: 1, Input: view.Value(r.InputTokens), Output: view.Value(r.OutputTokens), Reasoning: view.Value(r.ReasoningTokens),
-		CacheRead: view.Value(r.CacheReadTokens), CacheWrite: view.Value(r.CacheWrite5mTokens) + view.Value(r.CacheWrite1hTokens),
+		Attempts: 1, Input: view.Value(r.InputTokens), Output: view.Value(r.OutputTokens),
+		Reasoning:   view.Value(r.ReasoningTokens),
+		CacheRead:   view.Value(r.CacheReadTokens),
+		CacheWrite:  view.Value(r.CacheWrite5mTokens) + view.Value(r.CacheWrite1hTokens),
 		CostNanoUSD: *r.CostNanoUSD, AtMostNanoUSD: r.CostNanoUSD,
 	}
 }
@@ -324,7 +327,8 @@ func (b *biller) spread(model string, e *entry) {
 }
 
 func (b *biller) simpleLine(r *billRow) *entry {
-	key := lineKey{r.Model, r.Endpoint, r.Outcome, view.Value(r.StopReason), view.Value(r.Category), view.Value(r.ServedModel)}
+	key := lineKey{r.Model, r.Endpoint, r.Outcome, view.Value(r.StopReason), view.Value(r.Category),
+		view.Value(r.ServedModel)}
 	if b.last != nil && key == b.lastKey {
 		return &b.last.entry
 	}
@@ -381,8 +385,9 @@ func (r *billRow) asAttempt() nightshift.Attempt {
 		a.Cost = &cost
 	}
 	u := nightshift.Usage{
-		CacheRead: tokens(r.CacheReadTokens), CacheWrite5m: tokens(r.CacheWrite5mTokens), CacheWrite1h: tokens(r.CacheWrite1hTokens),
-		Output: tokens(r.OutputTokens), Reasoning: tokens(r.ReasoningTokens),
+		CacheRead: tokens(r.CacheReadTokens), CacheWrite5m: tokens(r.CacheWrite5mTokens),
+		CacheWrite1h: tokens(r.CacheWrite1hTokens),
+		Output:       tokens(r.OutputTokens), Reasoning: tokens(r.ReasoningTokens),
 	}
 	if r.InputTokens != nil {
 		u.Input = nightshift.Tokens(max(*r.InputTokens-u.CacheRead.N()-u.CacheWrite5m.N()-u.CacheWrite1h.N(), 0))

@@ -68,7 +68,8 @@ func (b *Bill) grids() []render.Grid {
 }
 
 func (b *Bill) lines() render.Grid {
-	g := render.Grid{Title: "Cost by " + strings.ReplaceAll(strings.Join(b.By, ", "), "_", " "), Texts: len(b.By), Total: len(b.Lines) != 1}
+	g := render.Grid{Title: "Cost by " + strings.ReplaceAll(strings.Join(b.By, ", "), "_", " "), Texts: len(b.By),
+		Total: len(b.Lines) != 1}
 	for _, word := range b.By {
 		g.Head = append(g.Head, strings.ReplaceAll(word, "_", " "))
 	}
@@ -105,12 +106,16 @@ type entryColumn struct {
 
 var entryColumns = []entryColumn{
 	{"cache read", func(e entry) int64 { return e.CacheRead }, func(e entry) string { return render.Count(e.CacheRead) }},
-	{"cache write", func(e entry) int64 { return e.CacheWrite }, func(e entry) string { return render.Count(e.CacheWrite) }},
+	{"cache write", func(e entry) int64 {
+		return e.CacheWrite
+	}, func(e entry) string { return render.Count(e.CacheWrite) }},
 	{"reasoning", func(e entry) int64 { return e.Reasoning }, func(e entry) string { return render.Count(e.Reasoning) }},
 	{"searches", func(e entry) int64 { return e.Searches }, func(e entry) string { return render.Count(e.Searches) }},
 	{"no usage", func(e entry) int64 { return e.NoUsage }, func(e entry) string { return render.Count(e.NoUsage) }},
 	{"no price", func(e entry) int64 { return e.NoPrice }, func(e entry) string { return render.Count(e.NoPrice) }},
-	{"cache saved", func(e entry) int64 { return e.SavedNanoUSD }, func(e entry) string { return render.Money(e.SavedNanoUSD, false) }},
+	{"cache saved", func(e entry) int64 {
+		return e.SavedNanoUSD
+	}, func(e entry) string { return render.Money(e.SavedNanoUSD, false) }},
 	{"reported", func(e entry) int64 { return e.ReportedAttempts }, func(e entry) string { return e.reported() }},
 }
 
@@ -135,9 +140,11 @@ func (b *Bill) optional() []entryColumn {
 
 // outside are the costs beside those of the models.
 func (b *Bill) outside() render.Grid {
-	g := render.Grid{Title: "Beside the models", Head: []string{"beside the models", "requests", "input", "output", "cost"}, Total: true}
+	g := render.Grid{Title: "Beside the models",
+		Head: []string{"beside the models", "requests", "input", "output", "cost"}, Total: true}
 	row := func(name string, e entry) {
-		g.Rows = append(g.Rows, []string{name, render.Count(e.Attempts), render.Count(e.Input), render.Count(e.Output), e.money()})
+		g.Rows = append(
+			g.Rows, []string{name, render.Count(e.Attempts), render.Count(e.Input), render.Count(e.Output), e.money()})
 	}
 	for _, l := range b.Judges {
 		row(innerName(l.Key), l.entry)
@@ -165,13 +172,20 @@ func (b *Bill) notes() []string {
 	var notes []string
 	t := b.Total
 	if t.NoUsage > 0 {
-		notes = append(notes, sprintf("%s requests were billed, or may have been, without saying what they used: costs read “at least”", render.Count(t.NoUsage)))
+		notes = append(
+			notes, sprintf(
+				"%s requests were billed, or may have been, without saying what they used: costs read “at least”",
+				render.Count(t.NoUsage)))
 	}
 	if t.NoPrice > 0 {
-		notes = append(notes, sprintf("%s requests have no known price: name one in the plan or give --prices FILE", render.Count(t.NoPrice)))
+		notes = append(
+			notes, sprintf("%s requests have no known price: name one in the plan or give --prices FILE",
+				render.Count(t.NoPrice)))
 	}
-	if diff := t.ReportedNanoUSD - t.CostNanoUSD; t.ReportedAttempts == t.Attempts && t.Attempts > 0 && !t.AtLeast() && diff != 0 {
-		notes = append(notes, sprintf("the providers' own figure is %s, %s from ours", exactMoney(t.ReportedNanoUSD), exactMoney(diff)))
+	if diff := t.ReportedNanoUSD - t.CostNanoUSD; t.ReportedAttempts == t.Attempts && t.Attempts > 0 && !t.AtLeast() &&
+		diff != 0 {
+		notes = append(
+			notes, sprintf("the providers' own figure is %s, %s from ours", exactMoney(t.ReportedNanoUSD), exactMoney(diff)))
 	}
 	for _, d := range b.Damage {
 		notes = append(notes, "cannot be read and is not billed: "+d)

@@ -56,7 +56,9 @@ func (s *Summary) latencyChart() render.Chart {
 		func(m modelSummary) histogram { return m.LatencyHist }, func(v float64) string { return render.Seconds(&v) })
 	var parts []string
 	for _, m := range s.Models {
-		parts = append(parts, m.Model+": half of the answers within "+render.Seconds(m.LatencyMS.P50)+", 95 % within "+render.Seconds(m.LatencyMS.P95))
+		parts = append(
+			parts, m.Model+": half of the answers within "+render.Seconds(m.LatencyMS.P50)+", 95 % within "+
+				render.Seconds(m.LatencyMS.P95))
 	}
 	c.Summary = strings.Join(parts, "; ")
 	return c

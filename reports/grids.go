@@ -40,7 +40,8 @@ func (s *Summary) document() *render.Document {
 }
 
 func (e errorGroup) line() string {
-	return sprintf("%s: %s failed with %s, first %s: %s", e.Model, render.Counted(e.Rows, "row"), e.Class, e.FirstID, e.Example)
+	return sprintf("%s: %s failed with %s, first %s: %s", e.Model, render.Counted(e.Rows, "row"), e.Class, e.FirstID,
+		e.Example)
 }
 
 func (s *Summary) allWarnings() []string {
@@ -67,7 +68,8 @@ func (s *Summary) findings() []render.Finding {
 }
 
 func (s *Summary) headline() string {
-	h := sprintf("%s: %s × %s", s.Name, render.Counted(s.Dataset.Rows, "row"), render.Counted(int64(len(s.Models)), "model"))
+	h := sprintf("%s: %s × %s", s.Name, render.Counted(s.Dataset.Rows, "row"),
+		render.Counted(int64(len(s.Models)), "model"))
 	if s.Epochs > 1 {
 		h += sprintf(" × %d epochs", s.Epochs)
 	}
@@ -109,7 +111,9 @@ var Outcomes = []nightshift.Outcome{
 func (s *Summary) outcomes() render.Grid {
 	g := render.Grid{Title: "Rows", Head: []string{"rows"}}
 	shown := slices.DeleteFunc(slices.Clone(Outcomes), func(o nightshift.Outcome) bool {
-		return o != nightshift.OutcomeOK && o != nightshift.OutcomeFailed && !s.any(func(m modelSummary) bool { return m.Outcomes[o] > 0 })
+		return o != nightshift.OutcomeOK && o != nightshift.OutcomeFailed && !s.any(func(m modelSummary) bool {
+			return m.Outcomes[o] > 0
+		})
 	})
 	notRun := s.any(func(m modelSummary) bool { return m.NotRun() > 0 })
 	for _, o := range shown {
@@ -135,7 +139,8 @@ func (s *Summary) outcomes() render.Grid {
 func (s *Summary) any(is func(modelSummary) bool) bool { return slices.ContainsFunc(s.Models, is) }
 
 func (s *Summary) scores() render.Grid {
-	g := render.Grid{Title: "Scores", Texts: 2, Head: []string{"scores", "scorer", "mean", "95 % interval", "rows", "scored", "no answer", "unscored", "failed"}}
+	g := render.Grid{Title: "Scores", Texts: 2,
+		Head: []string{"scores", "scorer", "mean", "95 % interval", "rows", "scored", "no answer", "unscored", "failed"}}
 	for _, c := range s.Scores {
 		interval := "-"
 		if c.Lower != nil && c.Upper != nil {
@@ -175,14 +180,18 @@ func (s *Summary) stops() render.Grid {
 
 // spending bills every attempt, in disjoint classes of tokens.
 func (s *Summary) spending() render.Grid {
-	g := render.Grid{Title: "Tokens and cost", Total: true, Head: []string{"tokens and cost", "input", "cached", "output", "reasoning", "cost", "per 1,000"}}
+	g := render.Grid{Title: "Tokens and cost", Total: true,
+		Head: []string{"tokens and cost", "input", "cached", "output", "reasoning", "cost", "per 1,000"}}
 	g.Note = "Input is without cached tokens; output includes reasoning; per 1,000 rows."
 	line := func(name string, e entry) {
 		each := "-"
 		if e.Rows > 0 {
-			each = entry{CostNanoUSD: e.CostNanoUSD * 1000 / e.Rows, NoUsage: e.NoUsage, NoPrice: e.NoPrice, AtMostNanoUSD: e.AtMostNanoUSD}.money()
+			each = entry{CostNanoUSD: e.CostNanoUSD * 1000 / e.Rows, NoUsage: e.NoUsage, NoPrice: e.NoPrice,
+				AtMostNanoUSD: e.AtMostNanoUSD}.money()
 		}
-		g.Rows = append(g.Rows, []string{name, render.Count(e.Input), render.Count(e.CacheRead + e.CacheWrite), render.Count(e.Output), render.Count(e.Reasoning), e.money(), each})
+		g.Rows = append(
+			g.Rows, []string{name, render.Count(e.Input), render.Count(e.CacheRead + e.CacheWrite),
+				render.Count(e.Output), render.Count(e.Reasoning), e.money(), each})
 	}
 	for _, m := range s.Models {
 		line(m.Model, m.Bill)
@@ -213,7 +222,9 @@ func (s *Summary) times() render.Grid {
 	g := render.Grid{Title: "Latency", Head: []string{"latency", "p50", "p90", "p95", "p99", "max", "first token p50"}}
 	for _, m := range s.Models {
 		l := m.LatencyMS
-		g.Rows = append(g.Rows, []string{m.Model, render.Seconds(l.P50), render.Seconds(l.P90), render.Seconds(l.P95), render.Seconds(l.P99), render.Seconds(l.Max), render.Seconds(m.FirstTokenMS.P50)})
+		g.Rows = append(
+			g.Rows, []string{m.Model, render.Seconds(l.P50), render.Seconds(l.P90), render.Seconds(l.P95),
+				render.Seconds(l.P99), render.Seconds(l.Max), render.Seconds(m.FirstTokenMS.P50)})
 	}
 	return g
 }

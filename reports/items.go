@@ -100,9 +100,12 @@ func (r *explorerRow) item() *Item {
 
 func (r *explorerRow) answer() Answer {
 	a := Answer{
-		Model: r.Model, Epoch: r.Epoch, Outcome: r.Outcome, Stop: view.Value(r.StopReason), Text: view.Value(r.Text), Thinking: view.Value(r.Thinking),
-		ToolCalls: view.Value(r.ToolCalls), ErrorClass: view.Value(r.ErrorClass), Error: view.Value(r.ErrorMessage), Flags: view.Value(r.Flags),
-		CostNanoUSD: r.CostNanoUSD, Input: r.InputTokens, Output: r.OutputTokens, Reasoning: r.ReasoningTokens, LatencyMS: r.LatencyMS,
+		Model: r.Model, Epoch: r.Epoch, Outcome: r.Outcome, Stop: view.Value(r.StopReason), Text: view.Value(r.Text),
+		Thinking:  view.Value(r.Thinking),
+		ToolCalls: view.Value(r.ToolCalls), ErrorClass: view.Value(r.ErrorClass), Error: view.Value(r.ErrorMessage),
+		Flags:       view.Value(r.Flags),
+		CostNanoUSD: r.CostNanoUSD, Input: r.InputTokens, Output: r.OutputTokens, Reasoning: r.ReasoningTokens,
+		LatencyMS: r.LatencyMS,
 	}
 	if s := view.Value(r.ServedModel); s != r.RequestedModel {
 		a.Served = s

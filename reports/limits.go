@@ -188,7 +188,9 @@ func (s *Summary) bounds() render.Grid {
 		row := []string{m.Model}
 		for _, what := range shown {
 			cell := "-"
-			if i := slices.IndexFunc(m.LimitedBy, func(b LimitShare) bool { return b.What == what }); i >= 0 && m.LimitedBy[i].Share >= 0.0005 {
+			if i := slices.IndexFunc(m.LimitedBy, func(b LimitShare) bool {
+				return b.What == what
+			}); i >= 0 && m.LimitedBy[i].Share >= 0.0005 {
 				cell = sprintf("%.0f %%", 100*m.LimitedBy[i].Share)
 				if m.LimitedBy[i].Share < 0.005 {
 					cell = "<1 %"

@@ -149,14 +149,16 @@ func (p *Page) fitting(room int) []json.RawMessage {
 }
 
 func (p *Page) data() *pageData {
-	d := &pageData{Summary: p.Summary, Headline: p.headline(), Banner: p.banner(), Warnings: p.allWarnings(), Grids: p.grids(), Charts: p.charts(), QueryLines: strings.Split(p.Query(), "\n")}
+	d := &pageData{Summary: p.Summary, Headline: p.headline(), Banner: p.banner(), Warnings: p.allWarnings(),
+		Grids: p.grids(), Charts: p.charts(), QueryLines: strings.Split(p.Query(), "\n")}
 	d.Data.Items = []json.RawMessage{}
 	d.Facts = p.facts()
 	for _, m := range p.Models {
 		d.Data.Models = append(d.Data.Models, m.Model)
 	}
 	d.Commands = []string{
-		"nightshift verify " + quote(p.Dir), "nightshift report " + quote(p.Dir), "nightshift cost " + quote(p.Dir) + " --by category,model",
+		"nightshift verify " + quote(p.Dir), "nightshift report " + quote(p.Dir),
+		"nightshift cost " + quote(p.Dir) + " --by category,model",
 		"nightshift view " + quote(p.Dir),
 	}
 	d.LeftOut = p.leftOut()
@@ -173,7 +175,8 @@ func (p *Page) banner() []render.Finding {
 	for _, m := range p.Models {
 		rows, answered, expected = rows+m.Rows, answered+m.Answered(), expected+m.Expected
 	}
-	state := render.Finding{Level: "plain", Title: "answers", Text: render.Count(answered) + " of " + render.Count(expected), Detail: p.State}
+	state := render.Finding{Level: "plain", Title: "answers",
+		Text: render.Count(answered) + " of " + render.Count(expected), Detail: p.State}
 	switch {
 	case answered == expected && expected > 0:
 		state.Level = "good"
@@ -188,11 +191,14 @@ func (p *Page) banner() []render.Finding {
 			cost.Detail = "at most " + mostMoney(p.Total)
 		}
 	}
-	tokens := render.Finding{Level: "plain", Title: "tokens", Text: render.Count(p.Total.Input + p.Total.CacheRead + p.Total.CacheWrite + p.Total.Output),
+	tokens := render.Finding{Level: "plain", Title: "tokens",
+		Text:   render.Count(p.Total.Input + p.Total.CacheRead + p.Total.CacheWrite + p.Total.Output),
 		Detail: render.Count(p.Total.Output) + " of them output"}
 	banner = append(banner, state, cost, tokens)
 	if took := p.took(); took > 0 {
-		banner = append(banner, render.Finding{Level: "plain", Title: "time", Text: took.String(), Detail: render.Count(int64(float64(answered)/took.Hours())) + " answers an hour"})
+		banner = append(
+			banner, render.Finding{Level: "plain", Title: "time", Text: took.String(),
+				Detail: render.Count(int64(float64(answered)/took.Hours())) + " answers an hour"})
 	}
 	return banner
 }
@@ -201,8 +207,11 @@ func (p *Page) leftOut() string {
 	if p.Left == 0 {
 		return "All " + render.Count(p.Kept) + " rows are in this page."
 	}
-	return sprintf("This page holds %s of %s rows: those that failed, were cut off, refused or retried, the most expensive, and an even sample of the rest. "+
-		"Figures and charts are of all rows. nightshift view shows every row; the query at the end has them all.", render.Count(p.Kept), render.Count(p.Kept+p.Left))
+	return sprintf(
+		"This page holds %s of %s rows: those that failed, were cut off, refused or retried, the most expensive, "+
+			"and an even sample of the rest. "+
+			"Figures and charts are of all rows. nightshift view shows every row; the query at the end has them all.",
+		render.Count(p.Kept), render.Count(p.Kept+p.Left))
 }
 
 func (p *Page) facts() [][2]string {
@@ -225,7 +234,8 @@ func (p *Page) facts() [][2]string {
 
 // Query is the DuckDB statement that has every row.
 func (p *Page) Query() string {
-	return "SELECT * FROM read_parquet('" + strings.ReplaceAll(filepath.ToSlash(filepath.Join(p.Dir, "results")), "'", "''") + "/*.parquet')\n" +
+	return "SELECT * FROM read_parquet('" + strings.ReplaceAll(filepath.ToSlash(filepath.Join(p.Dir, "results")), "'",
+		"''") + "/*.parquet')\n" +
 		"WHERE outcome <> 'ok' ORDER BY row, model;"
 }
 
@@ -238,6 +248,7 @@ func quote(s string) string {
 }
 
 var reportPage = sync.OnceValues(func() (*render.Page, error) {
-	return render.NewPage(assets, "report", "default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action 'none'",
+	return render.NewPage(assets, "report",
+		"default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action 'none'",
 		&pageData{Summary: &Summary{}})
 })

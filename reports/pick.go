@@ -37,7 +37,8 @@ type picker struct {
 
 func newPicker() *picker {
 	return &picker{kinds: map[string]*best{
-		"failed": {keep: keptFailed}, "truncated": {keep: keptTruncated}, "refused": {keep: keptRefused}, "flagged": {keep: keptFlagged},
+		"failed": {keep: keptFailed}, "truncated": {keep: keptTruncated}, "refused": {keep: keptRefused},
+		"flagged":   {keep: keptFlagged},
 		"expensive": {keep: keptExpensive}, "slow": {keep: keptSlow}, "sample": {keep: keptSample},
 	}}
 }
@@ -141,7 +142,9 @@ func (p *picker) chosen(different []compare.ItemKey) []compare.ItemKey {
 // inUnits keeps the keys of the units that hold most of them.
 func inUnits(keys []compare.ItemKey, units []store.Chunk) (kept []compare.ItemKey, read []store.Chunk) {
 	unitOf := func(k compare.ItemKey) int {
-		i, found := slices.BinarySearchFunc(units, k.Row, func(s store.Chunk, row int64) int { return cmp.Compare(s.First, row) })
+		i, found := slices.BinarySearchFunc(units, k.Row, func(s store.Chunk, row int64) int {
+			return cmp.Compare(s.First, row)
+		})
 		if !found {
 			i--
 		}

@@ -232,7 +232,8 @@ type modelTally struct {
 }
 
 func newTally(info view.Info) *tally {
-	t := &tally{models: map[string]*modelTally{}, errors: map[[2]string]*errorGroup{}, biller: newBiller([]string{"model"}, nil), worked: newWorktime(info.Starts)}
+	t := &tally{models: map[string]*modelTally{}, errors: map[[2]string]*errorGroup{},
+		biller: newBiller([]string{"model"}, nil), worked: newWorktime(info.Starts)}
 	t.biller.begin(info.Name, runPrices(info.Plan), false)
 	for _, m := range info.Models {
 		t.model(m)
@@ -306,7 +307,8 @@ func (t *tally) fail(row *summaryRow) {
 	key := [2]string{row.Model, *row.ErrorClass}
 	g, ok := t.errors[key]
 	if !ok {
-		g = &errorGroup{Model: row.Model, Class: *row.ErrorClass, Hint: hints[nightshift.ErrorClass(*row.ErrorClass)], Example: view.Value(row.ErrorMessage), FirstID: row.ID}
+		g = &errorGroup{Model: row.Model, Class: *row.ErrorClass, Hint: hints[nightshift.ErrorClass(*row.ErrorClass)],
+			Example: view.Value(row.ErrorMessage), FirstID: row.ID}
 		t.errors[key] = g
 	}
 	g.Rows++
@@ -314,7 +316,8 @@ func (t *tally) fail(row *summaryRow) {
 
 func (t *tally) summary(dir string, info view.Info) *Summary {
 	s := &Summary{
-		Name: info.Name, Dir: dir, RunID: info.RunID, PlanHash: info.PlanHash, State: info.State, Tool: info.Tool, Epochs: info.Epochs, PriceDate: info.PriceTable,
+		Name: info.Name, Dir: dir, RunID: info.RunID, PlanHash: info.PlanHash, State: info.State, Tool: info.Tool,
+		Epochs: info.Epochs, PriceDate: info.PriceTable,
 		Dataset: datasetFacts{Rows: info.Rows(), Hash: info.DatasetHash},
 		Started: t.started, Finished: t.ended, Worked: t.worked.total().Seconds(), Timeline: t.timeline.closed(),
 	}
@@ -347,10 +350,13 @@ func (s *Summary) warnings() []string {
 func (m *modelSummary) warnings() []string {
 	var w []string
 	if t := m.Outcomes[nightshift.OutcomeTruncated]; t*100 > m.Rows {
-		w = append(w, sprintf("%s: %s of %s answers were cut off (token cap or context window): raise max_tokens before comparing models", m.Model, render.Count(t), render.Count(m.Rows)))
+		w = append(w,
+			sprintf("%s: %s of %s answers were cut off (token cap or context window): raise max_tokens before "+
+				"comparing models", m.Model, render.Count(t), render.Count(m.Rows)))
 	}
 	if m.AnswersNoUsage > 0 {
-		w = append(w, sprintf("%s: %s answers came without usage: token sums are lower bounds", m.Model, render.Count(m.AnswersNoUsage)))
+		w = append(w,
+			sprintf("%s: %s answers came without usage: token sums are lower bounds", m.Model, render.Count(m.AnswersNoUsage)))
 	}
 	if m.MaybeBilled > 0 {
 		bound := ""
@@ -361,10 +367,14 @@ func (m *modelSummary) warnings() []string {
 		if m.MaybeBilled == 1 {
 			verb = "holds"
 		}
-		w = append(w, sprintf("%s: %s %s requests that may have been billed without an answer%s", m.Model, render.Counted(m.MaybeBilled, "row"), verb, bound))
+		w = append(w,
+			sprintf("%s: %s %s requests that may have been billed without an answer%s", m.Model,
+				render.Counted(m.MaybeBilled, "row"), verb, bound))
 	}
 	if m.Bill.NoPrice > 0 {
-		w = append(w, sprintf("%s: no price is known for %s requests: name one in the plan, or price again with nightshift cost --prices", m.Model, render.Count(m.Bill.NoPrice)))
+		w = append(w,
+			sprintf("%s: no price is known for %s requests: name one in the plan, or price again with nightshift "+
+				"cost --prices", m.Model, render.Count(m.Bill.NoPrice)))
 	}
 	if len(m.Served) > 1 || m.Flags["model_mismatch"] > 0 {
 		w = append(w, sprintf("%s: asked for %s, answered by %s", m.Model, m.RequestedModel, render.Tally(m.Served)))

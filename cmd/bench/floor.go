@@ -123,7 +123,8 @@ func (l *loop) row(line []byte) error {
 	if err := json.Unmarshal(line, &row); err != nil {
 		return err
 	}
-	body, err := json.Marshal(chatRequest{Model: "sim-large", Stream: l.stream, Messages: []chatMessage{{"user", row.Prompt}}})
+	body, err := json.Marshal(
+		chatRequest{Model: "sim-large", Stream: l.stream, Messages: []chatMessage{{"user", row.Prompt}}})
 	if err != nil {
 		return err
 	}

@@ -44,8 +44,9 @@ func (b *bench) inFlightScaling(ctx context.Context) ([]figure, error) {
 		each := float64(last.rss-first.rss) / float64(last.n-first.n) / 1024
 		figures = append(figures, figure{
 			name:     "memory of a request in flight",
-			measured: fmt.Sprintf("%.0f KiB (%d MiB in all with %d)", each, last.rss>>20, last.n), floor: fmt.Sprintf("%d MiB with %d", first.rss>>20, first.n),
-			reach: "≤ 64 KiB", reached: each <= 64,
+			measured: fmt.Sprintf("%.0f KiB (%d MiB in all with %d)", each, last.rss>>20, last.n),
+			floor:    fmt.Sprintf("%d MiB with %d", first.rss>>20, first.n),
+			reach:    "≤ 64 KiB", reached: each <= 64,
 		})
 	}
 	return figures, nil
@@ -64,7 +65,8 @@ func (p point) figure() figure {
 	ratio := p.rate / ideal
 	return figure{
 		name:     fmt.Sprintf("%d in flight, answers take %v", p.n, slow),
-		measured: fmt.Sprintf("%.1f requests/s", p.rate), floor: fmt.Sprintf("%.1f requests/s, of %.1f", p.floor, ideal), ratio: fmt.Sprintf("%.3f", ratio),
+		measured: fmt.Sprintf("%.1f requests/s", p.rate),
+		floor:    fmt.Sprintf("%.1f requests/s, of %.1f", p.floor, ideal), ratio: fmt.Sprintf("%.3f", ratio),
 		reach: "within 3 %", reached: math.Abs(1-ratio) <= 0.03,
 	}
 }

@@ -39,8 +39,9 @@ func instant(args []string) error {
 	}
 	defer data.Close()
 	id := store.Identity{
-		Name: "instant", PlanHash: "h", Plan: json.RawMessage(`{}`), DatasetHash: data.Info().Hash, DatasetRows: data.Info().Rows,
-		Models: []string{"instant"}, Epochs: 1,
+		Name: "instant", PlanHash: "h", Plan: json.RawMessage(`{}`), DatasetHash: data.Info().Hash,
+		DatasetRows: data.Info().Rows,
+		Models:      []string{"instant"}, Epochs: 1,
 	}
 	for _, s := range data.Chunks() {
 		id.Chunks = append(id.Chunks, store.Chunk{First: s.First, Rows: s.Rows, Hash: s.Hash})
@@ -51,7 +52,9 @@ func instant(args []string) error {
 	}
 	r := &runner.Run{
 		Name: "instant", Store: st, Dataset: data, Epochs: 1, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Pools: []runner.Pool{{Model: "instant", ModelID: "instant", Endpoint: "none", Protocol: nightshift.Protocols()[0], Provider: atOnce{}, Concurrency: concurrency}},
+		Pools: []runner.Pool{
+			{Model: "instant", ModelID: "instant", Endpoint: "none", Protocol: nightshift.Protocols()[0],
+				Provider: atOnce{}, Concurrency: concurrency}},
 	}
 	stops, err := r.Do(context.Background(), context.Background())
 	if len(stops) > 0 {
@@ -89,8 +92,10 @@ func (b *bench) memory(ctx context.Context) ([]figure, error) {
 	}
 	ratio := float64(many.rss) / float64(few.rss)
 	return []figure{{
-		name:     fmt.Sprintf("resident memory, %s short rows against %s, at %.0f rows/s", words.Thousands(int64(b.manyRows)), words.Thousands(int64(fewRows)), float64(b.manyRows)/many.wall.Seconds()),
-		measured: fmt.Sprintf("%d MiB", many.rss>>20), floor: fmt.Sprintf("%d MiB", few.rss>>20), ratio: fmt.Sprintf("%.2f", ratio),
+		name: fmt.Sprintf("resident memory, %s short rows against %s, at %.0f rows/s",
+			words.Thousands(int64(b.manyRows)), words.Thousands(int64(fewRows)), float64(b.manyRows)/many.wall.Seconds()),
+		measured: fmt.Sprintf("%d MiB", many.rss>>20), floor: fmt.Sprintf("%d MiB", few.rss>>20),
+		ratio: fmt.Sprintf("%.2f", ratio),
 		reach: "≤ 1.2 × and ≤ 256 MiB", aim: "≤ 128 MiB", reached: ratio <= 1.2 && many.rss <= 256<<20,
 	}}, nil
 }

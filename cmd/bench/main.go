@@ -146,7 +146,8 @@ func (b *bench) all(ctx context.Context, only string) (*report, error) {
 		}
 		r.figures = append(r.figures, figures...)
 		for _, f := range figures {
-			fmt.Fprintf(os.Stderr, "%s: %s, floor %s, ratio %s\n", f.name, f.measured, cmp.Or(f.floor, "none"), cmp.Or(f.ratio, "none"))
+			fmt.Fprintf(os.Stderr, "%s: %s, floor %s, ratio %s\n", f.name, f.measured, cmp.Or(f.floor, "none"),
+				cmp.Or(f.ratio, "none"))
 		}
 		fmt.Fprintf(os.Stderr, "(%s took %s)\n", s.name, time.Since(begun).Round(time.Second))
 	}

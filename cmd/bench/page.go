@@ -30,7 +30,8 @@ func (r *report) end() {
 
 // machine says what this was measured on, as far as the system tells.
 func machine(ctx context.Context) []string {
-	facts := []string{fmt.Sprintf("%s, %s/%s, %d processors", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())}
+	facts := []string{
+		fmt.Sprintf("%s, %s/%s, %d processors", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())}
 	if model := procLine("/proc/cpuinfo", "model name"); model != "" {
 		facts = append(facts, model)
 	}
@@ -81,7 +82,9 @@ func (r *report) markdown() string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", f.name, f.measured, f.floor, f.ratio, f.reach, f.aim, yes)
 	}
 	if r.profile != "" {
-		fmt.Fprintf(&b, "\nWhere the processor time of the non-streamed run goes (cumulative; lines overlap):\n\n```\n%s```\n", r.profile)
+		fmt.Fprintf(
+			&b, "\nWhere the processor time of the non-streamed run goes (cumulative; lines overlap):\n\n```\n%s```\n",
+			r.profile)
 	}
 	return b.String()
 }

@@ -24,14 +24,16 @@ import (
 // scorers measures the scorers that big runs use, on all processors.
 func (b *bench) scorers(context.Context) ([]figure, error) {
 	solution := strings.Repeat("She sells 16 - 3 - 4 = 9 duck eggs a day at $2 each.\n", 4) + "A: 18"
-	schema := map[string]any{"type": "object", "required": []string{"city"}, "properties": map[string]any{"city": map[string]any{"type": "string"}, "temp": map[string]any{"type": "number"}}}
+	schema := map[string]any{"type": "object", "required": []string{"city"},
+		"properties": map[string]any{"city": map[string]any{"type": "string"}, "temp": map[string]any{"type": "number"}}}
 	var figures []figure
 	for _, c := range []struct {
 		kind         string
 		params       map[string]any
 		text, target string
 	}{
-		{"exact", map[string]any{"normalize": []string{"strip", "lower"}}, "  Paris, the capital of France", "paris, the capital of france"},
+		{"exact", map[string]any{"normalize": []string{"strip", "lower"}}, "  Paris, the capital of France",
+			"paris, the capital of france"},
 		{"number", nil, solution, "18"},
 		{"regex", map[string]any{"pattern": `A: (-?\d+)`}, solution, "18"},
 		{"json_schema", map[string]any{"schema": schema}, `{"city": "Paris", "temp": 21.5}`, ""},
@@ -46,7 +48,9 @@ func (b *bench) scorers(context.Context) ([]figure, error) {
 			return nil, fmt.Errorf("%s: %w", c.kind, err)
 		}
 		figures = append(figures, figure{
-			name: "scorer " + c.kind, measured: fmt.Sprintf("%.0f rows/s, with %.1f processors", rate, (fsx.ProcessorTime()-before).Seconds()/time.Since(begun).Seconds()),
+			name: "scorer " + c.kind,
+			measured: fmt.Sprintf("%.0f rows/s, with %.1f processors", rate,
+				(fsx.ProcessorTime()-before).Seconds()/time.Since(begun).Seconds()),
 			reach: "≥ 200,000 rows/s", reached: rate >= 200_000,
 		})
 	}
@@ -117,7 +121,8 @@ func (b *bench) indexingOf(ctx context.Context, rows, size int, what string) (fi
 	rate, bare := float64(info.Size())/1e9/best.Seconds(), float64(info.Size())/1e9/read.Seconds()
 	return figure{
 		name:     fmt.Sprintf("indexing a dataset (%.1f GB, %s; best of 3)", float64(info.Size())/1e9, what),
-		measured: fmt.Sprintf("%.2f GB/s, with %.1f processors", rate, cpu.Seconds()/best.Seconds()), floor: fmt.Sprintf("%.1f GB/s, reading alone", bare), ratio: fmt.Sprintf("%.2f", rate/bare),
+		measured: fmt.Sprintf("%.2f GB/s, with %.1f processors", rate, cpu.Seconds()/best.Seconds()),
+		floor:    fmt.Sprintf("%.1f GB/s, reading alone", bare), ratio: fmt.Sprintf("%.2f", rate/bare),
 		reach: "≥ 0.4 GB/s", aim: "1 GB/s", reached: rate >= 0.4,
 	}, nil
 }
@@ -135,7 +140,8 @@ func readTime(path string) (time.Duration, error) {
 
 // resume runs the store's own benchmark of a resumed run.
 func (b *bench) resume(ctx context.Context) ([]figure, error) {
-	out, err := output(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkResume$", "-benchtime", "3x", "./runner/store")
+	out, err := output(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkResume$", "-benchtime", "3x",
+		"./runner/store")
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +166,8 @@ func metric(out, unit string) (float64, error) {
 
 // parquet runs the store's own benchmark of ways to write a Parquet file.
 func (b *bench) parquet(ctx context.Context) ([]figure, error) {
-	out, err := output(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkCodec$", "-benchtime", "3x", "./runner/store/parquetfile")
+	out, err := output(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkCodec$", "-benchtime", "3x",
+		"./runner/store/parquetfile")
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +189,8 @@ func (b *bench) parquet(ctx context.Context) ([]figure, error) {
 		}
 		figures = append(figures, figure{
 			name:     "Parquet, " + strings.ReplaceAll(name, "_", " "),
-			measured: fmt.Sprintf("%.1f %% of the raw bytes, %.0f MB/s of processor time", size, speed), reach: "documented", reached: true,
+			measured: fmt.Sprintf("%.1f %% of the raw bytes, %.0f MB/s of processor time", size, speed),
+			reach:    "documented", reached: true,
 		})
 	}
 	if len(figures) == 0 {
@@ -203,7 +211,10 @@ func (b *bench) startUp(ctx context.Context) ([]figure, error) {
 		first.CompareAndSwap(0, time.Now().UnixNano())
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"id":"x","object":"chat.completion","created":1,"model":"sim-large","choices":[{"index":0,"message":{"role":"assistant","content":"Yes."},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`)
+		_, _ = io.WriteString(
+			w, `{"id":"x","object":"chat.completion","created":1,"model":"sim-large","choices":[{"index":0,`+
+				`"message":{"role":"assistant","content":"Yes."},"finish_reason":"stop"}],`+
+				`"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`)
 	}))
 	defer server.Close()
 	var took []time.Duration

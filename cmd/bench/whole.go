@@ -79,7 +79,10 @@ func (b *bench) pairsOf(ctx context.Context, url, rows string, stream bool) ([]f
 	}
 	var bare, ours []usage
 	for i := range b.pairs {
-		u, err := run(ctx, b.self, append([]string{"floor", "-url", url, "-rows", rows, "-out", b.path("floor.jsonl"), "-concurrency", strconv.Itoa(concurrency)}, flags...)...)
+		u, err := run(
+			ctx, b.self,
+			append([]string{"floor", "-url", url, "-rows", rows, "-out", b.path("floor.jsonl"), "-concurrency",
+				strconv.Itoa(concurrency)}, flags...)...)
 		if err != nil {
 			return nil, err
 		}
@@ -151,9 +154,11 @@ func (b *bench) profileRun(ctx context.Context) (string, error) {
 
 // stages are the functions that a request's processor time is told apart by.
 var versions = []string{
-	"runner.(*walk).row", "providers.(*Client).Complete", "wire.(*Wire).Send", "wire.(*attempt).post", "wire.(*attempt).read",
+	"runner.(*walk).row", "providers.(*Client).Complete", "wire.(*Wire).Send", "wire.(*attempt).post",
+	"wire.(*attempt).read",
 	"http.(*persistConn).writeLoop", "http.(*persistConn).readLoop", "limits.(*Limiter).Wait", "store.(*witness).Sending",
-	"store.(*Shard).Put", "runner.(*walk).record", "store.(*Shard).Commit", "store.(*Shard).sync", "datasets.(*Dataset).Read", "reports.summarize",
+	"store.(*Shard).Put", "runner.(*walk).record", "store.(*Shard).Commit", "store.(*Shard).sync",
+	"datasets.(*Dataset).Read", "reports.summarize",
 	"runtime.gcBgMarkWorker", "runtime.schedule", "runtime.mallocgc", "syscall.Syscall", "syscall.RawSyscall6",
 }
 

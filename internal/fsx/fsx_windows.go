@@ -20,7 +20,8 @@ const shared = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE
 // OpenFile is os.OpenFile, but fails when name is a link, and lets the file be
 // renamed and removed while it is open.
 func OpenFile(name string, flag int, perm os.FileMode) (*os.File, error) {
-	f, err := create(name, access(flag), disposition(flag), windows.FILE_FLAG_OPEN_REPARSE_POINT|windows.FILE_FLAG_BACKUP_SEMANTICS)
+	f, err := create(name, access(flag), disposition(flag),
+		windows.FILE_FLAG_OPEN_REPARSE_POINT|windows.FILE_FLAG_BACKUP_SEMANTICS)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
@@ -168,7 +169,8 @@ func Identify(path string, _ os.FileInfo) (ID, error) {
 		_                                   uint32
 	}
 	id := ID{Device: uint64(info.VolumeSerialNumber), Inode: uint64(info.FileIndexHigh)<<32 | uint64(info.FileIndexLow)}
-	if windows.GetFileInformationByHandleEx(h, windows.FileBasicInfo, (*byte)(unsafe.Pointer(&basic)), uint32(unsafe.Sizeof(basic))) == nil {
+	if windows.GetFileInformationByHandleEx(h, windows.FileBasicInfo, (*byte)(unsafe.Pointer(&basic)),
+		uint32(unsafe.Sizeof(basic))) == nil {
 		id.Changed = basic.changed.Nanoseconds() // unknown on file systems that do not keep it
 	}
 	return id, nil
@@ -179,7 +181,8 @@ func IsReadOnly(err error) bool { return errors.Is(err, windows.ERROR_WRITE_PROT
 
 // IsFull reports whether err says that there is no room left.
 func IsFull(err error) bool {
-	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) || errors.Is(err, syscall.ENOSPC)
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) ||
+		errors.Is(err, syscall.ENOSPC)
 }
 
 // Publish gives a finished file its final name, or fails with fs.ErrExist when

@@ -24,9 +24,11 @@ func Confine(cmd *exec.Cmd, network bool) error {
 
 // ExplainStart says what to do when the system refuses to cut off the network.
 func ExplainStart(err error, network bool) error {
-	refused := errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.ENOSYS)
+	refused := errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSPC) ||
+		errors.Is(err, syscall.ENOSYS)
 	if !network && refused {
-		return fmt.Errorf("%w: this system refuses to start it without a network; set `network: true` if it may have one", err)
+		return fmt.Errorf(
+			"%w: this system refuses to start it without a network; set `network: true` if it may have one", err)
 	}
 	return err
 }

@@ -262,12 +262,15 @@ func merge(said rawjson.Value, more json.RawMessage) (json.RawMessage, error) {
 func (e *encoding) check(root rawjson.Value, p *providers.Prepared) error {
 	for _, param := range e.params {
 		if e.req.Body == nil && root.Get(param.Name).Exists() && root.Doc().Repeated {
-			return body.Invalid(param.Name, fmt.Sprintf("%s stands among the parameters, and the request has its own", param.Name), "keep one of the two")
+			return body.Invalid(
+				param.Name, fmt.Sprintf("%s stands among the parameters, and the request has its own", param.Name),
+				"keep one of the two")
 		}
 	}
 	if e.RequiresMaxTokens() && !root.Get(e.CapNames()[0]).Set() {
 		name := e.CapNames()[0]
-		return body.Invalid(name, fmt.Sprintf("the %s format needs %s", e.Name(), name), fmt.Sprintf("set %s in the model's params", name))
+		return body.Invalid(name, fmt.Sprintf("the %s format needs %s", e.Name(), name),
+			fmt.Sprintf("set %s in the model's params", name))
 	}
 	p.MaxOutput, p.Choices = e.Caps(root)
 	if f, ok := e.Format.(TextsFormat); ok {

@@ -79,7 +79,8 @@ type TextsFormat interface {
 	Format
 	// WriteTexts writes the members of a body that hold the texts, and the
 	// parameters.
-	WriteTexts(t *conversation.Translation, w *conversation.Writer, texts []string, params []nightshift.Param, model string)
+	WriteTexts(t *conversation.Translation, w *conversation.Writer, texts []string, params []nightshift.Param,
+		model string)
 	// CountTexts returns how many texts a body holds.
 	CountTexts(body rawjson.Value) int64
 }

@@ -16,7 +16,9 @@ import (
 // A group named keep is left in place. The first words of the pattern are
 // literal so that the regexp engine can skip ahead.
 var shapes = []*regexp.Regexp{
-	regexp.MustCompile(`(?i)(?P<keep>\bBearer\s+)(?:[A-Za-z0-9._~+/=-]{32,}|[A-Za-z._~+/=-]*[0-9][A-Za-z0-9._~+/=-]{7,}|[A-Za-z._~+/=-]{7,}[0-9][A-Za-z0-9._~+/=-]*)`),
+	regexp.MustCompile(
+		`(?i)(?P<keep>\bBearer\s+)(?:[A-Za-z0-9._~+/=-]{32,}|[A-Za-z._~+/=-]*[0-9][A-Za-z0-9._~+/=-]{7,}|` +
+			`[A-Za-z._~+/=-]{7,}[0-9][A-Za-z0-9._~+/=-]*)`),
 	regexp.MustCompile(`(?i)(?P<keep>\b(?:x-api-key|api-key|authorization)["']?\s*[:=]\s*["']?)[A-Za-z0-9._~+/=-]{16,}`),
 	regexp.MustCompile(`(?P<keep>\bsk-)[A-Za-z0-9_-]{8,}`),
 	regexp.MustCompile(`(?P<keep>\bAIza)[A-Za-z0-9_-]{20,}`),

@@ -132,7 +132,8 @@ func FromCommand(argv ...string) (Secret, error) {
 	case err != nil:
 		return Secret{}, fmt.Errorf("the command %s that prints the key failed: %v", argv[0], err)
 	case len(out) > maxKeyFile:
-		return Secret{}, fmt.Errorf("the command %s printed more than %d bytes: that does not look like a key", argv[0], maxKeyFile)
+		return Secret{},
+			fmt.Errorf("the command %s printed more than %d bytes: that does not look like a key", argv[0], maxKeyFile)
 	}
 	value := strings.TrimSpace(string(out))
 	if value == "" {

@@ -202,7 +202,8 @@ func (a *attempt) bodyWait(text []byte, e *nightshift.Error) {
 		report.RetryAfter, report.HasRetryAfter = d, true
 		return
 	}
-	waits := e.Class == nightshift.ClassRateLimit || e.Class == nightshift.ClassQuota || e.Class == nightshift.ClassOverloaded
+	waits := e.Class == nightshift.ClassRateLimit || e.Class == nightshift.ClassQuota ||
+		e.Class == nightshift.ClassOverloaded
 	if report.HasRetryAfter || !waits {
 		return
 	}
@@ -242,7 +243,8 @@ func (a *attempt) unread(ctx context.Context, resp *http.Response, b *body, err 
 
 // brokenOff says why reading an answer failed.
 func (a *attempt) brokenOff(ctx context.Context, err error) *nightshift.Error {
-	e := &nightshift.Error{Class: nightshift.ClassCut, MaybeBilled: true, Err: err, Message: "the connection broke in the middle of the answer: " + err.Error()}
+	e := &nightshift.Error{Class: nightshift.ClassCut, MaybeBilled: true, Err: err,
+		Message: "the connection broke in the middle of the answer: " + err.Error()}
 	switch {
 	case errors.Is(err, errTooLong), errors.Is(err, errBomb), errors.Is(err, sse.ErrLineTooLong):
 		e.Class, e.Message = nightshift.ClassTooLong, err.Error()
@@ -277,7 +279,8 @@ func (a *attempt) clean(raw []byte) []byte {
 func (a *attempt) redact() {
 	red := a.keyed.redactor
 	if e := a.ex.Err; e != nil {
-		e.Message, e.Code, e.Hint, e.RequestID = red.Redact(e.Message), red.Redact(e.Code), red.Redact(e.Hint), red.Redact(e.RequestID)
+		e.Message, e.Code, e.Hint, e.RequestID = red.Redact(e.Message), red.Redact(e.Code), red.Redact(e.Hint),
+			red.Redact(e.RequestID)
 		e.Err = safely(red.Contains, e.Err)
 	}
 	r := &a.ex.Response

@@ -66,7 +66,8 @@ func (w *Wire) follow(ctx context.Context, p providers.Prepared, id string) prov
 	if err != nil {
 		return providers.Exchange{Err: &nightshift.Error{Class: nightshift.ClassInvalidRequest, Message: err.Error()}}
 	}
-	j := job{Wire: w, prepared: p, target: at.JoinPath(url.PathEscape(id)), started: time.Now(), total: w.endpoint.Timeouts.Total}
+	j := job{Wire: w, prepared: p, target: at.JoinPath(url.PathEscape(id)), started: time.Now(),
+		total: w.endpoint.Timeouts.Total}
 	if j.total <= 0 {
 		j.total = backgroundTotal
 	}

@@ -199,7 +199,8 @@ func (g *gunzip) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	if errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || strings.HasPrefix(err.Error(), "flate: corrupt") {
+	if errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) ||
+		strings.HasPrefix(err.Error(), "flate: corrupt") {
 		err = fmt.Errorf("%w: %v", errEncoding, err)
 	}
 	g.err = err

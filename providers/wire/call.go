@@ -84,7 +84,8 @@ func (w *Wire) call(ctx context.Context, c Call, k *keyed) (Reply, *nightshift.E
 	defer a.watch.stop()
 	req, err := a.callRequest(ctx, c)
 	if err != nil {
-		return Reply{Unsent: true}, a.callFailed(&nightshift.Error{Class: nightshift.ClassInvalidRequest, Message: err.Error()})
+		return Reply{Unsent: true},
+			a.callFailed(&nightshift.Error{Class: nightshift.ClassInvalidRequest, Message: err.Error()})
 	}
 	resp, err := w.transport.RoundTrip(req)
 	if err != nil {
@@ -115,8 +116,11 @@ func (a *attempt) callRequest(ctx context.Context, c Call) (*http.Request, error
 		return nil, errors.New("the server named a place that does not speak TLS")
 	}
 	trace := &httptrace.ClientTrace{
-		GotConn:          func(httptrace.GotConnInfo) { a.watch.connected() },
-		WroteHeaders:     func() { a.journey.began.Store(true); a.journey.whole.Store(a.journey.whole.Load() || c.Body == nil) },
+		GotConn: func(httptrace.GotConnInfo) { a.watch.connected() },
+		WroteHeaders: func() {
+			a.journey.began.Store(true)
+			a.journey.whole.Store(a.journey.whole.Load() || c.Body == nil)
+		},
 		TLSHandshakeDone: a.handshake,
 	}
 	req := (&http.Request{
@@ -227,7 +231,9 @@ func (a *attempt) download(ctx context.Context, c Call, resp *http.Response, rep
 		sink := &watched{to: c.To, most: c.Most, progress: a.watch.progress}
 		_, err = io.Copy(sink, from)
 		if reply.Bytes = sink.n; sink.failed != nil {
-			return reply, &nightshift.Error{Class: nightshift.ClassInput, Message: "writing what was downloaded: " + sink.failed.Error(), Err: sink.failed}
+			return reply,
+				&nightshift.Error{Class: nightshift.ClassInput,
+					Message: "writing what was downloaded: " + sink.failed.Error(), Err: sink.failed}
 		}
 	}
 	if err != nil {

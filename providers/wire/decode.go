@@ -68,7 +68,8 @@ func (a *attempt) decodeList(doc *rawjson.Doc, text []byte) bool {
 // errorUsage reads what an error reply says that it used, and decides what is
 // to be thought of one that says nothing.
 func (a *attempt) errorUsage(root rawjson.Value, e *nightshift.Error) {
-	for _, place := range []rawjson.Value{root, root.Get("data"), root.Get("response"), root.Get("error"), root.Get("error").Get("metadata")} {
+	for _, place := range []rawjson.Value{root, root.Get("data"), root.Get("response"), root.Get("error"),
+		root.Get("error").Get("metadata")} {
 		a.usageOf(place)
 	}
 	broken := e.Class == nightshift.ClassServer || words(root)
@@ -151,14 +152,17 @@ func recount(r *nightshift.Response, format formats.Format, answer rawjson.Value
 
 // score reads the log-probability that was asked for, and returns what is wrong
 // with it, or with the answer. An answer without a word is none of that.
-func (a *attempt) score(r *nightshift.Response, format formats.Format, answer rawjson.Value, e *nightshift.Error) *nightshift.Error {
+func (a *attempt) score(r *nightshift.Response, format formats.Format, answer rawjson.Value,
+	e *nightshift.Error) *nightshift.Error {
 	if e != nil && e.Class != nightshift.ClassEmptyResponse {
 		return e
 	}
 	scoring, ok := format.(formats.Scoring)
 	if !ok {
 		return &nightshift.Error{
-			Class: nightshift.ClassNoLogprobs, Message: "the server was asked for the log-probabilities of the prompt and answered in the " + format.Name() + " format",
+			Class: nightshift.ClassNoLogprobs,
+			Message: "the server was asked for the log-probabilities of the prompt and answered " +
+				"in the " + format.Name() + " format",
 		}
 	}
 	l, e := scoring.Loglikelihood(answer, *a.prepared.Scored)
@@ -204,14 +208,16 @@ func mustClassify(status int, header http.Header, text []byte) *nightshift.Error
 	if e := providers.Classify(status, header, text); e != nil {
 		return e
 	}
-	return &nightshift.Error{Class: nightshift.ClassBadResponse, MaybeBilled: true, Message: "the answer is not a JSON object"}
+	return &nightshift.Error{Class: nightshift.ClassBadResponse, MaybeBilled: true,
+		Message: "the answer is not a JSON object"}
 }
 
 // unscannable tells JSON that was cut off from JSON that is too deep or never
 // was any.
 func unscannable(status int, header http.Header, text []byte, err error) *nightshift.Error {
 	var syntax *rawjson.SyntaxError
-	e := &nightshift.Error{Class: nightshift.ClassBadResponse, MaybeBilled: true, Message: "the answer cannot be read: " + err.Error(), Err: err}
+	e := &nightshift.Error{Class: nightshift.ClassBadResponse, MaybeBilled: true,
+		Message: "the answer cannot be read: " + err.Error(), Err: err}
 	switch {
 	case errors.Is(err, rawjson.ErrDepth), errors.Is(err, rawjson.ErrNodes):
 		e.Code = providers.CodeTooDeep
@@ -224,7 +230,8 @@ func unscannable(status int, header http.Header, text []byte, err error) *nights
 // suspicious reports whether an object may speak of an error; Classify then
 // says whether it does.
 func suspicious(o rawjson.Value) bool {
-	if o.Get("error").Says() || o.Get("type").Is("error") || o.Get("success").IsFalse() || o.Get("object").Is("error") || o.Get("base_resp").Set() {
+	if o.Get("error").Says() || o.Get("type").Is("error") || o.Get("success").IsFalse() ||
+		o.Get("object").Is("error") || o.Get("base_resp").Set() {
 		return true
 	}
 	if isAnswer(o) {

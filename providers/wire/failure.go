@@ -39,7 +39,8 @@ func (a *attempt) ended(ctx context.Context) *nightshift.Error {
 	case errors.As(cause, &late):
 		return &nightshift.Error{Class: late.class, Message: late.Error(), MaybeBilled: a.journey.whole.Load()}
 	}
-	return &nightshift.Error{Class: nightshift.ClassCancelled, Message: "cancelled: " + cause.Error(), MaybeBilled: a.journey.whole.Load()}
+	return &nightshift.Error{Class: nightshift.ClassCancelled, Message: "cancelled: " + cause.Error(),
+		MaybeBilled: a.journey.whole.Load()}
 }
 
 // transportError classifies what the transport says.
@@ -80,8 +81,10 @@ func (a *attempt) transportError(err error) *nightshift.Error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		e.Message = "the server closed the connection without an answer"
 	}
-	if closed := errors.Is(err, io.EOF) || errors.Is(err, netx.ErrReset); closed && a.wire.plain() && !a.wire.heard.Load() {
-		e.Code, e.Hint = providers.CodeNoHTTP, "check the port; if the server speaks TLS there, base_url has to begin with https://"
+	if closed := errors.Is(err, io.EOF) ||
+		errors.Is(err, netx.ErrReset); closed && a.wire.plain() && !a.wire.heard.Load() {
+		e.Code, e.Hint = providers.CodeNoHTTP,
+			"check the port; if the server speaks TLS there, base_url has to begin with https://"
 	}
 	return e
 }
@@ -92,7 +95,8 @@ func (w *Wire) plain() bool { return strings.HasPrefix(strings.ToLower(w.endpoin
 func dialHint(op *net.OpError) string {
 	switch {
 	case op.Op != "dial":
-		return "the proxy cannot be reached: check HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY), or except the endpoint's host in NO_PROXY"
+		return "the proxy cannot be reached: check HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY), or except the " +
+			"endpoint's host in NO_PROXY"
 	case errors.Is(op, netx.ErrRefused):
 		return "nothing listens there: check base_url, and that the server runs"
 	}
@@ -111,9 +115,11 @@ func refusedStream(text string) bool {
 // read.
 func malformed(text string) bool {
 	for _, part := range []string{
-		"malformed HTTP", "malformed MIME header", "server response headers exceeded", "response header list larger", "too many 1xx",
+		"malformed HTTP", "malformed MIME header", "server response headers exceeded", "response header list larger",
+		"too many 1xx",
 		"invalid Content-Length", "bad Content-Length", "unsupported transfer encoding", "too many transfer encodings",
-		"multiple Content-Length", "conflicting Content-Length", "invalid header", "malformed response", "frame_size_error", "FRAME_SIZE_ERROR", "unexpected ALPN protocol",
+		"multiple Content-Length", "conflicting Content-Length", "invalid header", "malformed response",
+		"frame_size_error", "FRAME_SIZE_ERROR", "unexpected ALPN protocol",
 	} {
 		if strings.Contains(text, part) {
 			return true
@@ -143,7 +149,8 @@ func tlsError(err error) *nightshift.Error {
 		e.Hint = "the certificate has expired, or this machine's clock is wrong"
 	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		e.Hint = "the server does not speak TLS there: check the port, or whether base_url should begin with http://"
-	case errors.As(err, &verify), errors.As(err, &invalid), errors.As(err, &alert), strings.Contains(err.Error(), "remote error: tls:"):
+	case errors.As(err, &verify), errors.As(err, &invalid), errors.As(err, &alert),
+		strings.Contains(err.Error(), "remote error: tls:"):
 	default:
 		return nil
 	}

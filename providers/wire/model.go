@@ -23,7 +23,8 @@ func (a *attempt) compareModel() {
 
 func namesDeployments(e providers.Endpoint) bool {
 	where := e.BaseURL + e.Path
-	return strings.Contains(where, "/deployments/") || strings.Contains(where, ".openai.azure.com") || strings.Contains(where, ".services.ai.azure.com")
+	return strings.Contains(where, "/deployments/") || strings.Contains(where, ".openai.azure.com") ||
+		strings.Contains(where, ".services.ai.azure.com")
 }
 
 // sameModel reports whether two names can mean the same model: without
@@ -37,7 +38,8 @@ func sameModel(asked, served string) bool {
 }
 
 var (
-	dateParts = regexp.MustCompile(`-(?:20\d{6}|20\d\d-\d\d-\d\d|\d\d-\d\d|\d\d-20\d\d|[01]\d[0-3]\d|2[3-9](?:0\d|1[0-2]))(?:-|$)`)
+	dateParts = regexp.MustCompile(
+		`-(?:20\d{6}|20\d\d-\d\d-\d\d|\d\d-\d\d|\d\d-20\d\d|[01]\d[0-3]\d|2[3-9](?:0\d|1[0-2]))(?:-|$)`)
 	separator = regexp.MustCompile(`[-_ .]+`)
 	// dated is OpenAI's variant of a model of the time before Chat.
 	dated = regexp.MustCompile(`^20\d\d-?\d\d-?\d\d(?:-v\d+)?$`)
@@ -56,7 +58,8 @@ func modelParts(name string) []string {
 	if dated.MatchString(variant) {
 		variant = ""
 	}
-	if variant != "" && variant != "free" && variant != "latest" && variant != "beta" && variant != "nitro" && variant != "floor" {
+	if variant != "" && variant != "free" && variant != "latest" && variant != "beta" && variant != "nitro" &&
+		variant != "floor" {
 		name += "-" + variant
 	}
 	name = dateParts.ReplaceAllString(name, "-")

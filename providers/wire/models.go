@@ -56,7 +56,8 @@ func (w *Wire) Models(ctx context.Context) ([]Model, error) {
 		}
 		page = next
 	}
-	return nil, noList(nightshift.ClassBadResponse, fmt.Sprintf("the list of models has more than %d pages", maxPages), nil)
+	return nil, noList(nightshift.ClassBadResponse, fmt.Sprintf("the list of models has more than %d pages", maxPages),
+		nil)
 }
 
 // modelsPage reads one page; next is nil after the last.
@@ -67,7 +68,8 @@ func (w *Wire) modelsPage(ctx context.Context, place string, page url.Values) (
 	defer cancel()
 	text, wrong := w.get(ctx, withQuery(place, page))
 	if wrong != nil {
-		wrong.Message, wrong.Hint = w.keys.current().redactor.Redact(wrong.Message), w.keys.current().redactor.Redact(wrong.Hint)
+		wrong.Message, wrong.Hint = w.keys.current().redactor.Redact(wrong.Message),
+			w.keys.current().redactor.Redact(wrong.Hint)
 		wrong.Err = safely(w.keys.current().redactor.Contains, wrong.Err)
 		return nil, nil, wrong
 	}

@@ -31,7 +31,8 @@ func pathProblem(e *nightshift.Error) bool {
 	if strings.Contains(said, "model") || e.Status == 503 {
 		return false
 	}
-	for _, sign := range []string{"web page", "invalid url", "not found", "no route", "cannot post", "method not allowed", "unknown path", "page"} {
+	for _, sign := range []string{"web page", "invalid url", "not found", "no route", "cannot post",
+		"method not allowed", "unknown path", "page"} {
 		if strings.Contains(said, sign) {
 			return true
 		}
@@ -52,7 +53,8 @@ func guess(path string) string {
 	}
 	for _, end := range parts[2:] {
 		base, found := strings.CutSuffix(path, end)
-		if found && !strings.Contains(base+"/", "/v1/") && !strings.Contains(base, "/v4") && !strings.Contains(base, "/openai") {
+		if found && !strings.Contains(base+"/", "/v1/") && !strings.Contains(base, "/v4") &&
+			!strings.Contains(base, "/openai") {
 			return base + "/v1" + end
 		}
 		if found && base == "/v1" {

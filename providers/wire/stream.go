@@ -165,7 +165,8 @@ func (s *streamed) choose(data []byte, name string) bool {
 }
 
 func (s *streamed) open(f formats.Format) {
-	s.format = f.NewStream(formats.StreamOptions{DoneMarkerOnly: s.wire.endpoint.DoneMarkerOnly, Choices: s.prepared.Choices})
+	s.format = f.NewStream(
+		formats.StreamOptions{DoneMarkerOnly: s.wire.endpoint.DoneMarkerOnly, Choices: s.prepared.Choices})
 }
 
 // end takes over the answer as far as it came.

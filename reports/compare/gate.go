@@ -76,7 +76,9 @@ type gate struct {
 	unit  string
 }
 
-var gateText = regexp.MustCompile(`^\s*([a-z_][a-z0-9_]*)\s*(?:\(([^()]*)\))?\s*(?::\s*([0-9.]+%?))?\s*(?:(<=|>=|<|>|==|!=)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(%|ms|s|m|h)?)?\s*$`)
+var gateText = regexp.MustCompile(
+	`^\s*([a-z_][a-z0-9_]*)\s*(?:\(([^()]*)\))?\s*(?::\s*([0-9.]+%?))?\s*(?:(<=|>=|<|>|==|` +
+		`!=)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(%|ms|s|m|h)?)?\s*$`)
 
 // What a gate may rest on.
 const (

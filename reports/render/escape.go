@@ -10,7 +10,8 @@ import (
 func Plain(s string) string { return words.VisibleLine(s) }
 
 var markdownSpecial = strings.NewReplacer(
-	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", "&lt;", ">", "&gt;", "&", "&amp;", "|", `\|`, "!", `\!`, "#", `\#`,
+	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", "&lt;", ">", "&gt;", "&", "&amp;", "|",
+	`\|`, "!", `\!`, "#", `\#`,
 )
 
 // Markdown makes a text from outside Plain text in Markdown.

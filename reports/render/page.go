@@ -42,7 +42,8 @@ func NewPage(files fs.FS, name, policy string, sample any) (*Page, error) {
 		return string(b)
 	}
 	script := text(assets, "explorer.js") + text(files, name+".js")
-	whole := strings.NewReplacer("/*style*/", text(assets, "page.css"), "/*script*/", script).Replace(text(files, name+".html"))
+	whole := strings.NewReplacer("/*style*/", text(assets, "page.css"), "/*script*/", script).Replace(
+		text(files, name+".html"))
 	t, err := template.New(name).Funcs(helpers).Parse(whole)
 	if err != nil {
 		return nil, err

@@ -49,7 +49,8 @@ var (
 		"．", ".", "！", "!", "？", "?",
 		"\u00a0", " ", "\u3000", " ", `\(`, "", `\)`, "", `\[`, "", `\]`, "", `\$`, "$", `\,`, " ", `\ `, " ")
 	htmlTag = lazyRegexp(`(?i)</?(?:b|strong|i|em|u|p|span|div|br|code|mark)\s*/?>`)
-	texWord = lazyRegexp(`\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathsf|mathit|mathbb|bf|rm|bm)\s*\{([^{}]*)\}`)
+	texWord = lazyRegexp(
+		`\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathsf|mathit|mathbb|bf|rm|bm)\s*\{([^{}]*)\}`)
 )
 
 // plainChoice writes full-width and typographic marks as ASCII, and takes the
@@ -90,19 +91,24 @@ type marker struct {
 
 var (
 	// unreal makes what follows an assumption.
-	unreal = lazyRegexp(`(?i)(?:\bif|\bwhether|\bunless|\bsuppose|\bassum\w+|n't (?:think|believe|say)|\bnot (?:think|believe|say|sure|certain)|\bdoubt|\bwhy)\s+(?:that\s+)?(?:the\s+|my\s+|your\s+)?(?:(?:correct|right|final|best)\s+)?$`)
+	unreal = lazyRegexp(
+		`(?i)(?:\bif|\bwhether|\bunless|\bsuppose|\bassum\w+|n't (?:think|believe|say)|\bnot (?:think|believe|say|` +
+			`sure|certain)|\bdoubt|\bwhy)\s+(?:that\s+)?(?:the\s+|my\s+|your\s+)?(?:(?:correct|right|final|best)\s+)?$`)
 	// closing opens a tag that ends something.
 	closing   = lazyRegexp(`</\w*$|\[/\w*$`)
 	lineStart = lazyRegexp(`(?i)(?:^|\n)[#*_>\s]*(?:(?:the|my|final|correct|best)\s+)*$`)
-	chosen    = lazyRegexp(`(?i)(?:\b(?:correct|right|best|final|my|selected|chosen|appropriate|suitable|accurate)\s+(?:answer\s+)?|["_<\[])$`)
-	mine      = lazyRegexp(`(?i)\b(?:I|I'd|I'll|I would|I will|I'm|I am|let's|we|we'd)\s+(?:\w+ly\s+)?$`)
-	decided   = lazyRegexp(`(?:^|[\s,.;:]|故|应|應|应该|應該|我|所以|因此|本题|最终|只能|答案)$`)
+	chosen    = lazyRegexp(
+		`(?i)(?:\b(?:correct|right|best|final|my|selected|chosen|appropriate|suitable|accurate)\s+(?:answer\s+)?|["_<\[])$`)
+	mine    = lazyRegexp(`(?i)\b(?:I|I'd|I'll|I would|I will|I'm|I am|let's|we|we'd)\s+(?:\w+ly\s+)?$`)
+	decided = lazyRegexp(`(?:^|[\s,.;:]|故|应|應|应该|應該|我|所以|因此|本题|最终|只能|答案)$`)
 
 	choiceMarkerKinds = []marker{
 		{words: []string{"answer"}, before: unreal,
 			re: lazyRegexp(`(?i)\Aanswers?["'*_)\x60]*\s*(?::|=+>?|->|→|⇒|\s[-–—]{1,2}\s)`)},
 		{words: []string{"answer"}, before: unreal,
-			re: lazyRegexp(`(?i)\Aanswers?(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for)\s[^.:;!?\n]{1,60}?)?["*_]*,?\s+(?:(?:would|should|must|will|has to)\s+be|is|are)\b["*_]*:?`)},
+			re: lazyRegexp(
+				`(?i)\Aanswers?(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for)\s[^.:;!?\n]{1,60}?)?["*_]*,` +
+					`?\s+(?:(?:would|should|must|will|has to)\s+be|is|are)\b["*_]*:?`)},
 		{words: []string{"answer"}, before: closing, re: lazyRegexp(`(?i)\Aanswer[>\]]`)},
 		{words: []string{"answer"}, after: lineStart, re: lazyRegexp(`(?i)\Aanswer[*_]*[ \t]*\n`)},
 		{words: []string{"response", "solution"}, re: lazyRegexp(`(?i)\A(?:response|solution)["'*_]*\s*:`),
@@ -111,11 +117,15 @@ var (
 		{words: []string{"ans"}, re: lazyRegexp(`(?i)\Aans\s*:`), after: lineStart},
 		{words: []string{`\boxed`}, re: lazyRegexp(`(?i)\A\\boxed\s*\{`)},
 		{words: []string{"option", "choice", "letter", "selection", "pick"}, before: closing, after: chosen,
-			re: lazyRegexp(`(?i)\A(?:option|choice|letter|selection|pick)(?:["'*_]*\s*:|["*_]*\s+(?:is|would be|should be|must be)\b["*_]*:?|[>\]])`)},
+			re: lazyRegexp(
+				`(?i)\A(?:option|choice|letter|selection|pick)(?:["'*_]*\s*:|["*_]*\s+(?:is|would be|should be|` +
+					`must be)\b["*_]*:?|[>\]])`)},
 		{words: []string{"choose", "pick", "select", "go with", "going with", "chose", "say"}, after: mine,
 			re: lazyRegexp(`(?i)\A(?:choose|pick|select|go with|going with|chose|say)\b["*_]*:?`)},
 		{words: []string{"respuesta", "réponse", "reponse", "antwort", "resposta", "risposta", "Ответ", "ответ"},
-			re: lazyRegexp(`(?i)\A(?:respuesta|r[ée]ponse|antwort|resposta|risposta|ответ)(?:\s+(?:correcta|correcte|final|finale|correta|corretta|exacte))?["*_]*\s*(?::|(?:es|est|ist|é|è)\s+(?:la\s+|a\s+)?)`)},
+			re: lazyRegexp(
+				`(?i)\A(?:respuesta|r[ée]ponse|antwort|resposta|risposta|ответ)(?:\s+(?:correcta|correcte|final|` +
+					`finale|correta|corretta|exacte))?["*_]*\s*(?::|(?:es|est|ist|é|è)\s+(?:la\s+|a\s+)?)`)},
 		{words: []string{"答案", "答え", "正解", "정답", "답은", "답:"},
 			re: lazyRegexp(`\A(?:答案(?:应该|應該|应|應)?(?:是|为|為|选|選|:)|(?:答え|正解)(?:は|:)|정답(?:은|:)|답(?:은|:))["*_]*\s*:?`)},
 		{words: []string{"正确选项", "正確選項"}, re: lazyRegexp(`\A正[确確][选選][项項](?:是|为|為|:)\s*:?`)},
@@ -151,8 +161,11 @@ func (m marker) fits(front string) bool {
 }
 
 // leadWords may stand between a marker and the letter.
-var leadWords = lazyRegexp(`(?i)\A(?:(?:clearly|definitely|obviously|probably|likely|most likely|certainly|therefore|thus|hence|indeed|simply|actually|still|then|just)\b[,\s]*)?` +
-	`(?:the\s+)?(?:(?:correct|right|best|final)\s+)?(?:(?:answer|option|choice|letter|alternative)s?\b(?:\s+label+ed)?(?:\s+letter)?\s*:?|选项|選項)?`)
+var leadWords = lazyRegexp(
+	`(?i)\A(?:(?:clearly|definitely|obviously|probably|likely|most likely|certainly|therefore|thus|hence|indeed|` +
+		`simply|actually|still|then|just)\b[,\s]*)?` +
+		`(?:the\s+)?(?:(?:correct|right|best|final)\s+)?(?:(?:answer|option|choice|letter|` +
+		`alternative)s?\b(?:\s+label+ed)?(?:\s+letter)?\s*:?|选项|選項)?`)
 
 // after reads what follows a marker. A marker binds when what follows is meant
 // as the answer even if it is none of the choices, so that an earlier one is
@@ -227,7 +240,9 @@ func loneLetter(line string) string {
 
 // givesReason matches what follows a letter that stands alone though no mark
 // says so.
-var givesReason = lazyRegexp(`^[*_)\]"'$]*(?:,?\s+(?i:because|since|due to|given that|as (?:it|the|this|that|these|they))\b|\s*(?:选项|選項|项|項|因为|因為|です|だ|입니다|이다|번))`)
+var givesReason = lazyRegexp(
+	`^[*_)\]"'$]*(?:,?\s+(?i:because|since|due to|given that|as (?:it|the|this|that|these|they))\b|\s*(?:选项|選項|项|項|` +
+		`因为|因為|です|だ|입니다|이다|번))`)
 
 // endsToken reports whether a letter before rest stands alone. Signs that make
 // it part of a name, a grade or a formula (A's, A-level, C++, A/B, B.C., A = 5)
@@ -289,11 +304,15 @@ func startsWord(s string) bool {
 
 var (
 	// letterRun is a list of letters at the start of a line.
-	letterRun = lazyRegexp(`(?i)^(?:[A-Z]+\b)(?:[)*$\s]*(?:,|;|&|/|\+|\band\b|\bor\b|和|与|與|及)[\s(*$]*(?:and\b\s*)?[(*$]*[A-Z]\b)*`)
+	letterRun = lazyRegexp(
+		`(?i)^(?:[A-Z]+\b)(?:[)*$\s]*(?:,|;|&|/|\+|\band\b|\bor\b|和|与|與|及)[\s(*$]*(?:and\b\s*)?[(*$]*[A-Z]\b)*`)
 	// secondLetter is another letter after the first one. It is a capital, or
 	// "C, a mammal" would be two.
-	secondLetter = lazyRegexp(`^[)\]*_$"'\x60\s]*(?:(?:,|;|&|/|\||\+|和|与|與|或|及|(?i:\(?\s*(?:and|or)\b))+[\s(\[*_$"'\x60]*(?i:(?:and|or|possibly|perhaps|maybe|option)\s+)*[(\[*_$"'\x60]*([A-Z])(?:[^A-Za-z0-9'’-]|$)|[)\]]\s*[(\[]([A-Z])[)\]]|[.?]\s+(?:(?i:or|and)\s+)?([A-Z])(?:[.?)]|$)|\s*[-–—]\s*([A-Z])(?:[.,;)]|$))`)
-	lowerSecond  = lazyRegexp(`^[)\]]?\s*(?:,|&|/|\band\b|\bor\b)\s*[(\[]?([a-z])[)\]]?(?:[.,;!\n]|$)`)
+	secondLetter = lazyRegexp(
+		`^[)\]*_$"'\x60\s]*(?:(?:,|;|&|/|\||\+|和|与|與|或|及|(?i:\(?\s*(?:and|or)\b))+[\s(\[*_$"'\x60]*(?i:(?:and|or|` +
+			`possibly|perhaps|maybe|option)\s+)*[(\[*_$"'\x60]*([A-Z])(?:[^A-Za-z0-9'’-]|$)|` +
+			`[)\]]\s*[(\[]([A-Z])[)\]]|[.?]\s+(?:(?i:or|and)\s+)?([A-Z])(?:[.?)]|$)|\s*[-–—]\s*([A-Z])(?:[.,;)]|$))`)
+	lowerSecond = lazyRegexp(`^[)\]]?\s*(?:,|&|/|\band\b|\bor\b)\s*[(\[]?([a-z])[)\]]?(?:[.,;!\n]|$)`)
 )
 
 // severalLetters reports a list of choices where one is asked for.
@@ -338,12 +357,16 @@ func (s *choice) byText(line string) string {
 
 var (
 	// lineLabel may stand before the letter of a line that says nothing else.
-	lineLabel = lazyRegexp(`(?i)^(?:(?:the|my|final|correct|best)\s+)*(?:(?:answer|ans|option|choice|letter)\b\s*|选项|選項|选择|選擇|选|選|我选|我選)`)
+	lineLabel = lazyRegexp(
+		`(?i)^(?:(?:the|my|final|correct|best)\s+)*(?:(?:answer|ans|option|choice|letter)\b\s*|选项|選項|选择|選擇|选|選|我选|我選)`)
 	// optionLine is a choice as a prompt lists it: (B) Paris, B) Paris,
 	// B. Paris, B - Paris.
 	optionLine = lazyRegexp(`^(?:([(\[])([A-Z])[)\]]|([A-Z])\)|([A-Z])\.|([A-Z])\s+[-–—])[*_]*\s+(.*)$`)
 	// disputed words make a line one about a choice, not the choice.
-	disputed  = lazyRegexp(`(?i)\b(?:not|n't|cannot|wrong|incorrect|false|unlikely|but|either|neither|nor|or|both|is|are|was|were|has|had|have|does|did|do|can|could|would|should|if|correct|eliminated?|excluded?|rejected|ruled)\b|n't\b|\?|\.\.\.|…|(?:^|[\s(])[A-Z](?:[).,:;\s]|$)`)
+	disputed = lazyRegexp(
+		`(?i)\b(?:not|n't|cannot|wrong|incorrect|false|unlikely|but|either|neither|nor|or|both|is|are|was|were|has|` +
+			`had|have|does|did|do|can|could|would|should|if|correct|eliminated?|excluded?|rejected|ruled)\b|n't\b|` +
+			`\?|\.\.\.|…|(?:^|[\s(])[A-Z](?:[).,:;\s]|$)`)
 	lineMarks = "*_$()[]{}<>\"'`.,:!✓✔✅☑👉\ufe0f \t\r"
 	lineOpens = lazyRegexp(`^(?:[#>\s]+|[-•]\s)*`) // heading, quotation, list
 )
@@ -449,10 +472,11 @@ func allWord(s string) bool {
 }
 
 const (
-	sentenceStart = `(?:^|[.!?\n]\s*|\n[-*#>\s]*)[*_"]*(?:(?i:so|therefore|thus|hence|then|clearly|finally|overall|okay|ok|yes|well|in conclusion),?\s+)?[*_"]*`
-	optionWord    = `(?:(?i:(?:the\s+)?(?:option|choice|letter|answer))\s+)?`
-	oneLetter     = `[*_("'$\[\x60]*([A-Z])[*_)"'$\]\x60]*`
-	sentenceEnd   = `[*_]*\s*(?:[.!][*_"]*(?:\s|$)|$|\n|,?\s+(?i:because|since)\b)`
+	sentenceStart = `(?:^|[.!?\n]\s*|\n[-*#>\s]*)[*_"]*(?:(?i:so|therefore|thus|hence|then|clearly|finally|overall|` +
+		`okay|ok|yes|well|in conclusion),?\s+)?[*_"]*`
+	optionWord  = `(?:(?i:(?:the\s+)?(?:option|choice|letter|answer))\s+)?`
+	oneLetter   = `[*_("'$\[\x60]*([A-Z])[*_)"'$\]\x60]*`
+	sentenceEnd = `[*_]*\s*(?:[.!][*_"]*(?:\s|$)|$|\n|,?\s+(?i:because|since)\b)`
 )
 
 // choiceSentences are sentences that name a choice.
@@ -462,7 +486,9 @@ var choiceSentences = []func() *regexp.Regexp{
 		`(?i:(?:correct|right|best|most appropriate|most accurate)(?:\s+(?:answer|option|choice|one))?|answer)` +
 		sentenceEnd),
 	lazyRegexp(sentenceStart +
-		`(?:(?i:i think|i believe|i guess|i'd say|i would say|i'd go with|definitely|probably|it's|it is|that's|that is|it must be|it has to be|it would be|that would be|must be)[,\s]+(?i:that\s+|it's\s+|it is\s+)?)+` + optionWord + oneLetter + sentenceEnd),
+		`(?:(?i:i think|i believe|i guess|i'd say|i would say|i'd go with|definitely|probably|it's|it is|that's|` +
+		`that is|it must be|it has to be|it would be|that would be|must be)[,\s]+(?i:that\s+|it's\s+|` +
+		`it is\s+)?)+` + optionWord + oneLetter + sentenceEnd),
 	lazyRegexp(`(?:^|[.!?\n]\s*)(?i:so|therefore|thus|hence)[,:]?\s+` + optionWord + oneLetter + sentenceEnd),
 	lazyRegexp(`(?:^|[.!?\n]\s*)[*_]*(?i:option|choice)\s+` + oneLetter + sentenceEnd),
 }

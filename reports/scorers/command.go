@@ -29,9 +29,10 @@ type commandParams struct {
 }
 
 // A Command scores by a program of the user's. The program reads one JSON
-// request per line and answers each with one line:
+// request per line and answers each with one line (wrapped here):
 //
-//	{"n": 1, "id": "q7", "output": "…", "target": "…", "input": "…", "tool_calls": […], "stop_reason": "end", "metadata": {…}}
+//	{"n": 1, "id": "q7", "output": "…", "target": "…", "input": "…", "tool_calls": […],
+//	 "stop_reason": "end", "metadata": {…}}
 //	{"value": 0.5, "status": "scored", "answer": "…", "explanation": "…"}
 //
 // Only value is required; null is no score. A reply may repeat n; one that

@@ -65,10 +65,13 @@ var (
 	gradeMark = lazyRegexp("(?i)GRADE[\\s*_\"'`]*:")
 	// gradeLead is what may stand before the grade: quotes, brackets,
 	// Markdown, LaTeX and HTML.
-	gradeLead = lazyRegexp("^(?:[\\s*_\"'“”‘’„«»`$({\\[【「『]|<(?:b|i|em|strong|code)>|<|\\\\(?:boxed|fbox|text[a-z]*|math[a-z]+)|\\\\[(\\[])*")
+	gradeLead = lazyRegexp(
+		"^(?:[\\s*_\"'“”‘’„«»`$({\\[【「『]|<(?:b|i|em|strong|code)>|<|\\\\(?:boxed|fbox|text[a-z]*|math[a-z]+)|\\\\[(\\[])*")
 	// Between two grades of which neither is the verdict: or, a slash; or
 	// nothing but marks, when the second ends the line.
-	orGrade   = lazyRegexp(`(?i)^[^\p{L}\p{N}\n]*?(?:[/|]|(?:or|oder|ou|vs|versus)\b|或者?|还是)(?:\s*\b(?:maybe|perhaps|possibly|even)\b)?[^\p{L}\p{N}\n]*`)
+	orGrade = lazyRegexp(
+		`(?i)^[^\p{L}\p{N}\n]*?(?:[/|]|(?:or|oder|ou|vs|versus)\b|或者?|还是)(?:\s*\b(?:maybe|perhaps|possibly|` +
+			`even)\b)?[^\p{L}\p{N}\n]*`)
 	andGrade  = lazyRegexp(`(?i)^[^\p{L}\p{N}\n]*(?:(?:and|und|et|to|then)\b)?[^\p{L}\p{N}\n]*`)
 	endOfLine = lazyRegexp(`^[^\p{L}\p{N}\n]*(?:\n|$)`)
 	// sentence is what follows the words A and I where they are no grades.

@@ -101,7 +101,9 @@ var (
 	unit = lazyRegexp(`^[ \-]?(?:[\p{L}\p{Sc}°%\\*_]+[./]?(?: |$)?){0,3}[.,*]*$`)
 	// noUnit are words that change the number before them, or make it a
 	// range, a time or a formula.
-	noUnit = lazyRegexp(`(?i)\b(?:or|to|and|plus|minus|times|over|more|less|most|least|hundred|thousand|[mb]illion|trillion|dozen|[ap]m|[xyznkei])\b|π`)
+	noUnit = lazyRegexp(
+		`(?i)\b(?:or|to|and|plus|minus|times|over|more|less|most|least|hundred|thousand|[mb]illion|trillion|dozen|` +
+			`[ap]m|[xyznkei])\b|π`)
 )
 
 // isUnit reports whether what follows a number leaves it as it is.

@@ -112,12 +112,15 @@ func text(p *string) string {
 // A Result is the score of one answer. Value is nil unless Status is Scored or
 // NoAnswer; corpus scorers have none even then.
 type Result struct {
-	Value       *float64               `json:"value"`
-	Status      nightshift.ScoreStatus `json:"status"`
-	Answer      *string                `json:"answer,omitempty"`      // what was extracted; nil when the whole answer was compared
-	Canonical   *string                `json:"canonical,omitempty"`   // equal for answers that are equal to the scorer; nil where it has no such notion
-	Counts      *string                `json:"counts,omitempty"`      // what a Corpus scorer with values of its own adds to the statistic of all answers, as JSON
-	Explanation *string                `json:"explanation,omitempty"` // for people; may be nil
+	Value  *float64               `json:"value"`
+	Status nightshift.ScoreStatus `json:"status"`
+	// what was extracted; nil when the whole answer was compared
+	Answer *string `json:"answer,omitempty"`
+	// equal for answers that are equal to the scorer; nil where it has no such notion
+	Canonical *string `json:"canonical,omitempty"`
+	// what a Corpus scorer with values of its own adds to the statistic of all answers, as JSON
+	Counts      *string `json:"counts,omitempty"`
+	Explanation *string `json:"explanation,omitempty"` // for people; may be nil
 }
 
 // NotRun is the result of a row whose request failed.

@@ -67,7 +67,8 @@ func combined(d Described, jury *scorers.Jury, members []*member) (s nightshift.
 	if verdicts[0].Status == nightshift.NotRun {
 		result = verdicts[0]
 	}
-	s.Scorer, s.Value, s.Status, s.Answer, s.Explanation = d.Name, result.Value, result.Status, result.Answer, result.Explanation
+	s.Scorer, s.Value, s.Status, s.Answer, s.Explanation = d.Name, result.Value, result.Status, result.Answer,
+		result.Explanation
 	s.ScorerVersion, s.Params = d.Version, string(d.Params)
 	return s, true, nil
 }

@@ -20,7 +20,8 @@ type ranked struct {
 }
 
 func byValue(a, b ranked) int {
-	return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.key.Row, b.key.Row), cmp.Compare(a.key.Epoch, b.key.Epoch), cmp.Compare(a.model, b.model))
+	return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.key.Row, b.key.Row),
+		cmp.Compare(a.key.Epoch, b.key.Epoch), cmp.Compare(a.model, b.model))
 }
 
 // A topList collects the highest rows of many.
@@ -83,14 +84,15 @@ func (s *scan) sorted() error {
 func (s *scan) sortedBySearch() error {
 	var top topList
 	for _, model := range s.models {
-		err := each(s, view.Rows[sortedTextRow](s.viewer.dir, view.ReadOptions{Models: []string{model}}), func(r *sortedTextRow) bool {
-			s.page.Looked++
-			if text := r.text(); s.wanted(r.Outcome, r.Flags, r.Attempts) && s.said(&text) {
-				k := keyRow{CostNanoUSD: r.CostNanoUSD, Output: r.Output, LatencyMS: r.LatencyMS}
-				top.add(ranked{model, compare.ItemKey{Row: r.Row, Epoch: r.Epoch}, k.value(s.sort)})
-			}
-			return s.page.Looked%256 != 0 || !s.late(scanLimit)
-		})
+		err := each(s, view.Rows[sortedTextRow](s.viewer.dir, view.ReadOptions{Models: []string{model}}),
+			func(r *sortedTextRow) bool {
+				s.page.Looked++
+				if text := r.text(); s.wanted(r.Outcome, r.Flags, r.Attempts) && s.said(&text) {
+					k := keyRow{CostNanoUSD: r.CostNanoUSD, Output: r.Output, LatencyMS: r.LatencyMS}
+					top.add(ranked{model, compare.ItemKey{Row: r.Row, Epoch: r.Epoch}, k.value(s.sort)})
+				}
+				return s.page.Looked%256 != 0 || !s.late(scanLimit)
+			})
 		if err != nil {
 			return err
 		}
@@ -119,7 +121,8 @@ type sortedTextRow struct {
 }
 
 func (r *sortedTextRow) text() textRow {
-	return textRow{r.Row, r.Epoch, r.ID, r.Outcome, r.Flags, r.Attempts, r.Text, r.Input, r.Target, r.ErrorMessage, r.Category}
+	return textRow{r.Row, r.Epoch, r.ID, r.Outcome, r.Flags, r.Attempts, r.Text, r.Input, r.Target, r.ErrorMessage,
+		r.Category}
 }
 
 // showRanked reads what the list shows of rows that lie anywhere.

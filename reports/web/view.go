@@ -58,7 +58,8 @@ func New(dir, secret string) (*Viewer, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Viewer{dir: dir, prefix: "/" + secret + "/", mux: http.NewServeMux(), policy: t.Policy, watch: view.NewWatcher(dir)}
+	v := &Viewer{dir: dir, prefix: "/" + secret + "/", mux: http.NewServeMux(), policy: t.Policy,
+		watch: view.NewWatcher(dir)}
 	v.mux.HandleFunc("GET "+v.prefix+"{$}", v.page)
 	v.mux.HandleFunc("GET "+v.prefix+"status", answering(v.status))
 	v.mux.HandleFunc("GET "+v.prefix+"rows", answering(v.rows))
@@ -132,8 +133,9 @@ func answering(f func(*http.Request) (any, error)) http.HandlerFunc {
 var assets embed.FS
 
 var viewPage = sync.OnceValues(func() (*render.Page, error) {
-	return render.NewPage(assets, "view", "default-src 'none'; style-src %s; script-src %s; connect-src 'self'; img-src data:; "+
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'", &viewData{})
+	return render.NewPage(assets, "view",
+		"default-src 'none'; style-src %s; script-src %s; connect-src 'self'; img-src data:; "+
+			"base-uri 'none'; form-action 'none'; frame-ancestors 'none'", &viewData{})
 })
 
 type viewData struct {
@@ -183,8 +185,9 @@ func (v *Viewer) status(*http.Request) (any, error) {
 	}
 	s := viewStatus{
 		State: st.State, Live: st.Live, Items: st.Items, Done: st.Done, Failed: st.Failed, InFlight: st.InFlight,
-		Spent: int64(st.Spent), AtMost: int64(st.AtMost), PerHour: st.PerHour, SecsLeft: st.TimeLeft.Seconds(), LastWrite: st.LastWrite,
-		Outcomes: map[string]map[string]int64{}, Damage: st.Damage,
+		Spent: int64(st.Spent), AtMost: int64(st.AtMost), PerHour: st.PerHour, SecsLeft: st.TimeLeft.Seconds(),
+		LastWrite: st.LastWrite,
+		Outcomes:  map[string]map[string]int64{}, Damage: st.Damage,
 	}
 	s.Trouble = reports.Troubles(v.dir)
 	for m, t := range st.All.Models {
@@ -211,7 +214,8 @@ type viewQuery struct {
 type viewCursor struct{ model, unit, row int }
 
 func readQuery(info view.Info, q url.Values) (viewQuery, error) {
-	v := viewQuery{models: info.Models, sort: q.Get("sort"), flagged: q.Get("flagged") != "", retried: q.Get("retried") != ""}
+	v := viewQuery{models: info.Models, sort: q.Get("sort"), flagged: q.Get("flagged") != "",
+		retried: q.Get("retried") != ""}
 	if m := q.Get("model"); m != "" {
 		i, err := strconv.Atoi(m) // its place in the plan
 		if err != nil || i < 0 || i >= len(info.Models) {
@@ -306,7 +310,8 @@ const preview = 400 // bytes of an answer in a list
 
 func (r *listRow) item() *reports.Item {
 	i := &reports.Item{Row: r.Row, Epoch: r.Epoch, ID: r.ID, Category: view.Value(r.Category), Answers: []reports.Answer{{
-		Model: r.Model, Outcome: r.Outcome, Text: view.Value(r.Text), Error: view.Value(r.ErrorMessage), ErrorClass: view.Value(r.ErrorClass),
+		Model: r.Model, Outcome: r.Outcome, Text: view.Value(r.Text), Error: view.Value(r.ErrorMessage),
+		ErrorClass:  view.Value(r.ErrorClass),
 		CostNanoUSD: r.CostNanoUSD, Output: r.Output, LatencyMS: r.LatencyMS,
 	}}}
 	i.Shorten(preview)
@@ -322,7 +327,8 @@ func (v *Viewer) rows(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &scan{viewer: v, info: info, viewQuery: q, began: time.Now(), ctx: r.Context(), page: viewRows{Items: []*reports.Item{}}}
+	s := &scan{viewer: v, info: info, viewQuery: q, began: time.Now(), ctx: r.Context(),
+		page: viewRows{Items: []*reports.Item{}}}
 	if q.sort != "" {
 		err = s.sorted()
 	} else {
@@ -383,7 +389,9 @@ func (s *scan) idle(model string, unit int) bool {
 	if s.outcomes == nil {
 		return false
 	}
-	i := slices.IndexFunc(s.info.ParquetFiles, func(p view.ParquetFile) bool { return p.Shard == unit && p.Model == model })
+	i := slices.IndexFunc(s.info.ParquetFiles, func(p view.ParquetFile) bool {
+		return p.Shard == unit && p.Model == model
+	})
 	if i < 0 || s.reopened(i) {
 		return false
 	}
@@ -415,22 +423,24 @@ func (s *scan) unit(at viewCursor) (next int, err error) {
 	var order []compare.ItemKey
 	n := 0
 	next = -1
-	err = s.keys(view.ReadOptions{Models: s.models[at.model : at.model+1], From: slice.First, To: slice.First + slice.Rows}, func(k compare.ItemKey, wanted bool) bool {
-		n++
-		if n <= at.row {
+	err = s.keys(
+		view.ReadOptions{Models: s.models[at.model : at.model+1], From: slice.First, To: slice.First + slice.Rows},
+		func(k compare.ItemKey, wanted bool) bool {
+			n++
+			if n <= at.row {
+				return true
+			}
+			if len(s.page.Items)+len(order) >= pageRows || n%256 == 0 && s.late(scanTime) {
+				next = n - 1
+				return false
+			}
+			s.page.Looked++
+			if wanted {
+				want[k] = len(order)
+				order = append(order, k)
+			}
 			return true
-		}
-		if len(s.page.Items)+len(order) >= pageRows || n%256 == 0 && s.late(scanTime) {
-			next = n - 1
-			return false
-		}
-		s.page.Looked++
-		if wanted {
-			want[k] = len(order)
-			order = append(order, k)
-		}
-		return true
-	})
+		})
 	if err != nil {
 		return -1, err
 	}
@@ -451,7 +461,8 @@ func (s *scan) keys(o view.ReadOptions, yield func(k compare.ItemKey, wanted boo
 }
 
 func (s *scan) wanted(outcome string, flags *string, attempts int32) bool {
-	return (s.outcomes == nil || slices.Contains(s.outcomes, outcome)) && (!s.flagged || flags != nil) && (!s.retried || reports.WasRetried(attempts, flags))
+	return (s.outcomes == nil || slices.Contains(s.outcomes, outcome)) && (!s.flagged || flags != nil) &&
+		(!s.retried || reports.WasRetried(attempts, flags))
 }
 
 func (s *scan) said(r *textRow) bool {
@@ -497,12 +508,13 @@ func (s *scan) show(model string, order []compare.ItemKey, place map[compare.Ite
 	for _, k := range order {
 		from, to = min(from, k.Row), max(to, k.Row)
 	}
-	err := each(s, view.Rows[listRow](s.viewer.dir, view.ReadOptions{Models: []string{model}, From: from, To: to + 1}), func(r *listRow) bool {
-		if i, ok := place[compare.ItemKey{Row: r.Row, Epoch: r.Epoch}]; ok {
-			items[i] = r.item()
-		}
-		return true
-	})
+	err := each(s, view.Rows[listRow](s.viewer.dir, view.ReadOptions{Models: []string{model}, From: from, To: to + 1}),
+		func(r *listRow) bool {
+			if i, ok := place[compare.ItemKey{Row: r.Row, Epoch: r.Epoch}]; ok {
+				items[i] = r.item()
+			}
+			return true
+		})
 	for _, i := range items {
 		if i != nil {
 			s.page.Items = append(s.page.Items, i)
@@ -627,7 +639,8 @@ func lastOfPart(dir string, p *view.ParquetFile) ([]listRow, error) {
 	}
 	var all []when
 	var damage *view.DamageError // told of by the status
-	for r, err := range view.Rows[when](dir, view.ReadOptions{Models: []string{p.Model}, From: p.First, To: p.First + p.Rows}) {
+	for r, err := range view.Rows[when](
+		dir, view.ReadOptions{Models: []string{p.Model}, From: p.First, To: p.First + p.Rows}) {
 		if errors.As(err, &damage) {
 			break
 		}

@@ -269,7 +269,8 @@ func (s *Session) sayUnknown(st *store.Run) {
 		}
 	}
 	if asked > 0 {
-		s.Log.Info(words.Counted(asked, "answer") + " that a server was making in the background will be asked for by id, not sent again")
+		s.Log.Info(words.Counted(asked, "answer") + " that a server was making in the background will be asked for " +
+			"by id, not sent again")
 	}
 	if n := int64(len(unknown)) - asked; n > 0 {
 		what := "they will be sent again (--on-unknown skip leaves them)"

@@ -70,7 +70,8 @@ func identityOf(i rundir.Info) Identity {
 // count.
 func (r *Run) grow(g NewRows) error {
 	before := r.id
-	r.id.Tool, r.id.DatasetHash, r.id.DatasetRows, r.id.DatasetSize, r.id.Chunks = g.Tool, g.DatasetHash, g.DatasetRows, g.DatasetSize, g.Chunks
+	r.id.Tool, r.id.DatasetHash, r.id.DatasetRows, r.id.DatasetSize, r.id.Chunks = g.Tool, g.DatasetHash, g.DatasetRows,
+		g.DatasetSize, g.Chunks
 	if g.Plan != nil {
 		r.id.Plan = g.Plan
 	}
@@ -95,7 +96,8 @@ func (r *Run) grow(g NewRows) error {
 		At: time.Now().UTC(), Tool: g.Tool, Shards: len(before.Chunks), Rows: before.DatasetRows, Size: before.DatasetSize,
 		DatasetHash: before.DatasetHash,
 	})
-	r.doc.Shards, r.doc.DatasetHash, r.doc.DatasetRows, r.doc.DatasetSize = len(g.Chunks), g.DatasetHash, g.DatasetRows, g.DatasetSize
+	r.doc.Shards, r.doc.DatasetHash, r.doc.DatasetRows, r.doc.DatasetSize = len(g.Chunks), g.DatasetHash, g.DatasetRows,
+		g.DatasetSize
 	err = r.setState(StateExtended)
 	disk.CrashPoint("extend.written")
 	return err

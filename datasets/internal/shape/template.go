@@ -158,7 +158,8 @@ func syntaxHint(source string) string {
 	return ""
 }
 
-var undefinedName = regexp.MustCompile(`(?:evaluate name "([^"]+)"|attribute '([^']+)' not found|item '+([^']+)'+ not found)`)
+var undefinedName = regexp.MustCompile(
+	`(?:evaluate name "([^"]+)"|attribute '([^']+)' not found|item '+([^']+)'+ not found)`)
 
 // readable shortens the library's chains of errors to their end, which says
 // what happened.
@@ -171,8 +172,10 @@ func readable(err error) string {
 }
 
 // ownFilterCalls are traces of the filters that compile adds, in errors.
-var ownFilterCalls = regexp.MustCompile(`filtered_expression\(([^()]*)\)|filtered_expression|unable to evaluate filter &\{<Token[^>]*>  (?:member|receiver|elements|pairs) \[\] map\[\]\}: ` +
-	`|invalid call to (?:filter ' (?:member|receiver|elements|pairs)'|function 'nightshift/[^']*'): `)
+var ownFilterCalls = regexp.MustCompile(
+	`filtered_expression\(([^()]*)\)|filtered_expression|unable to evaluate filter &\{<Token[^>]*>  (?:member|` +
+		`receiver|elements|pairs) \[\] map\[\]\}: ` +
+		`|invalid call to (?:filter ' (?:member|receiver|elements|pairs)'|function 'nightshift/[^']*'): `)
 
 // render makes the text for one row.
 func (t *template) render(data *exec.Context) (text string, c problem.Reason) {

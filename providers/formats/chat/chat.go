@@ -53,7 +53,8 @@ func (Format) AuthScheme() string { return providers.AuthBearer }
 func (Format) ModelInURL() bool { return false }
 
 // Params implements the format: parameters go into the body as written.
-func (Format) Params(_ *conversation.Translation, params []nightshift.Param, _ rawjson.Value, _ string) []nightshift.Param {
+func (Format) Params(_ *conversation.Translation, params []nightshift.Param, _ rawjson.Value,
+	_ string) []nightshift.Param {
 	return params
 }
 

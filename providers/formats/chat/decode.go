@@ -119,7 +119,8 @@ func (a *assembly) join() {
 }
 
 func (c *choice) absorb(d *choice) {
-	for _, t := range []struct{ to, from *answer.Text }{{&c.text, &d.text}, {&c.refusal, &d.refusal}, {&c.thinking, &d.thinking}} {
+	for _, t := range []struct{ to, from *answer.Text }{{&c.text, &d.text}, {&c.refusal, &d.refusal},
+		{&c.thinking, &d.thinking}} {
 		if t.from.Set() {
 			t.to.Add(t.from.String())
 		}
@@ -197,7 +198,8 @@ func (c *choice) add(m rawjson.Value) (content bool) {
 func (c *choice) addContent(v rawjson.Value) (content bool) {
 	first := v.First()
 	switch {
-	case v.Kind() == rawjson.Array && (!first.Exists() || first.Kind() == rawjson.String || first.Get("type").Set() || first.Get("text").Set()):
+	case v.Kind() == rawjson.Array &&
+		(!first.Exists() || first.Kind() == rawjson.String || first.Get("type").Set() || first.Get("text").Set()):
 		for part := first; part.Exists(); part = part.Next() {
 			content = c.addPart(part) || content
 		}
@@ -229,7 +231,8 @@ func (c *choice) addPart(v rawjson.Value) bool {
 // DeepSeek and most others; OpenRouter, Groq, vLLM, Ollama; Ollama's own,
 // Cohere; GitHub Copilot; Poe; lists of blocks from OpenRouter and LiteLLM.
 var reasoningFields = [...]string{
-	"reasoning_content", "reasoning", "thinking", "reasoning_text", "thinking_content", "thought", "thoughts", "cot_summary",
+	"reasoning_content", "reasoning", "thinking", "reasoning_text", "thinking_content", "thought", "thoughts",
+	"cot_summary",
 	"reasoning_details", "thinking_blocks",
 }
 

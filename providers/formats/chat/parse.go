@@ -13,8 +13,9 @@ import (
 // What only this format knows of messages.
 var (
 	ownRoles  = []string{"system", "developer", "tool", "function"}
-	ownFields = []string{"tool_calls", "tool_call_id", "function_call", "name", "refusal", "audio", "annotations", "reasoning_content", "reasoning", "reasoning_details"}
-	ownParts  = []string{"image_url", "input_audio", "file", "refusal", "video_url"}
+	ownFields = []string{"tool_calls", "tool_call_id", "function_call", "name", "refusal", "audio", "annotations",
+		"reasoning_content", "reasoning", "reasoning_details"}
+	ownParts = []string{"image_url", "input_audio", "file", "refusal", "video_url"}
 )
 
 // OwnsMessage implements the format.
@@ -87,7 +88,8 @@ func part(t *conversation.Translation, v rawjson.Value, path string) conversatio
 		audio := v.Get("input_audio")
 		t.Only(audio, path+".input_audio", "data", "format")
 		p.Kind = conversation.Audio
-		p.Media = conversation.Media{Path: path, Type: "audio/" + audio.Get("format").String(), Data: audio.Get("data").String()}
+		p.Media = conversation.Media{Path: path, Type: "audio/" + audio.Get("format").String(),
+			Data: audio.Get("data").String()}
 	case "file":
 		t.Only(v, path, "type", "file", "cache_control")
 		file := v.Get("file")
@@ -148,7 +150,8 @@ func toolCall(t *conversation.Translation, v rawjson.Value, path string) convers
 		t.Cannot(path+".function.arguments", "they must be a JSON object")
 	}
 	return conversation.Part{
-		Kind: conversation.Call, Path: path, ID: v.Get("id").String(), Name: function.Get("name").String(), Input: []byte(arguments),
+		Kind: conversation.Call, Path: path, ID: v.Get("id").String(), Name: function.Get("name").String(),
+		Input:     []byte(arguments),
 		Signature: google.Get("thought_signature").String(),
 	}
 }

@@ -158,7 +158,8 @@ func capName(model string) string {
 }
 
 // WriteBody implements the format.
-func (d Format) WriteBody(t *conversation.Translation, w *conversation.Writer, fields []conversation.Field, model string) {
+func (d Format) WriteBody(t *conversation.Translation, w *conversation.Writer, fields []conversation.Field,
+	model string) {
 	for _, f := range fields {
 		if f.Key == conversation.Messages {
 			d.WritePrompt(t, w, f.Turns)

@@ -45,7 +45,8 @@ func (Format) AuthScheme() string { return providers.AuthBearer }
 func (Format) ModelInURL() bool { return false }
 
 // Params implements the format: parameters go into the body as written.
-func (Format) Params(_ *conversation.Translation, params []nightshift.Param, _ rawjson.Value, _ string) []nightshift.Param {
+func (Format) Params(_ *conversation.Translation, params []nightshift.Param, _ rawjson.Value,
+	_ string) []nightshift.Param {
 	return params
 }
 
@@ -67,7 +68,8 @@ func (Format) Recognise(o rawjson.Value) bool {
 // RecogniseEvent implements the format.
 func (Format) RecogniseEvent(ev rawjson.Value) bool {
 	switch ev.Get("type").String() {
-	case "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop", "message":
+	case "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta",
+		"message_stop", "message":
 		return true
 	}
 	return (ev.Get("message").Get("usage").Exists() || ev.Get("content_block").Set()) && !ev.Get("choices").Exists()

@@ -12,7 +12,8 @@ import (
 // ownParts are the parts of content that only this format knows.
 var ownParts = map[string]bool{
 	"image": true, "document": true, "tool_use": true, "tool_result": true, "thinking": true, "redacted_thinking": true,
-	"search_result": true, "server_tool_use": true, "container_upload": true, "compaction": true, "mcp_tool_use": true, "mcp_tool_result": true,
+	"search_result": true, "server_tool_use": true, "container_upload": true, "compaction": true, "mcp_tool_use": true,
+	"mcp_tool_result": true,
 }
 
 // OwnsMessage implements the format: no field of a message tells.
@@ -64,12 +65,15 @@ func toolTurn(t *conversation.Translation, v rawjson.Value, path string) convers
 		t.Cannot(path+".is_error", "say in the result's text that it is an error")
 	}
 	t.Only(v, path, "type", "tool_use_id", "content", "is_error")
-	turn := conversation.Turn{Role: nightshift.RoleTool, Content: &conversation.Content{}, CallID: v.Get("tool_use_id").String()}
+	turn := conversation.Turn{Role: nightshift.RoleTool, Content: &conversation.Content{},
+		CallID: v.Get("tool_use_id").String()}
 	if turn.CallID == "" {
 		t.Invalid(path, "answers a tool call but has no tool_use_id")
 	}
 	if content := v.Get("content"); content.Set() {
-		turn.Content = t.Content(content, path+".content", func(v rawjson.Value, path string) conversation.Part { return shown(t, v, path) })
+		turn.Content = t.Content(content, path+".content", func(v rawjson.Value, path string) conversation.Part {
+			return shown(t, v, path)
+		})
 	}
 	return turn
 }
@@ -148,7 +152,8 @@ func toolCall(t *conversation.Translation, v rawjson.Value, path string) convers
 			t.Invalid(path+".input", "is "+in.Kind().String()+", not an object")
 		}
 	}
-	return conversation.Part{Kind: conversation.Call, Path: path, ID: v.Get("id").String(), Name: v.Get("name").String(), Input: input}
+	return conversation.Part{Kind: conversation.Call, Path: path, ID: v.Get("id").String(),
+		Name: v.Get("name").String(), Input: input}
 }
 
 // ParseBody implements the format.

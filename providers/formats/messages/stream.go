@@ -289,7 +289,9 @@ func (s *stream) End() (resp nightshift.Response, err *nightshift.Error) {
 func (s *stream) endedTooEarly(resp *nightshift.Response) *nightshift.Error {
 	switch {
 	case s.noOutput && resp.Usage.InputTotal().Known() && (answer.Spoke(resp) || resp.Thinking != nil):
-		return answer.Cut("the stream ended as if it were whole, with no output counted: a gateway may have hidden that its upstream broke off")
+		return answer.Cut(
+			"the stream ended as if it were whole, with no output counted: a gateway may have hidden that its " +
+				"upstream broke off")
 	case !s.Done() && (!s.m.sawOutput || s.anyOpen()):
 		return answer.Cut("the stream ended before its last events: no message_stop came")
 	}

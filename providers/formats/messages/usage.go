@@ -39,7 +39,8 @@ func (m *assembly) addUsage(usage rawjson.Value) {
 var merging = answer.UsageMerge{
 	Read: func(usage rawjson.Value) int64 {
 		split := usage.Get("cache_creation")
-		written := max(count(usage, "cache_creation_input_tokens", ""), count(split, "ephemeral_5m_input_tokens", "")+count(split, "ephemeral_1h_input_tokens", ""))
+		written := max(count(usage, "cache_creation_input_tokens", ""),
+			count(split, "ephemeral_5m_input_tokens", "")+count(split, "ephemeral_1h_input_tokens", ""))
 		return count(usage, "input_tokens", "prompt_tokens") + count(usage, "cache_read_input_tokens", "") + written
 	},
 	Wrote: func(usage rawjson.Value) int64 { return count(usage, "output_tokens", "completion_tokens") },
@@ -106,8 +107,10 @@ func openAICounts(r *answer.UsageReader, u *nightshift.Usage, billing rawjson.Va
 	}
 	inner := answer.UsageReader{Response: r.Response, Raw: own}
 	counts := inner.OpenAI()
-	u.Input, u.CacheRead, u.CacheWrite5m, u.CacheWrite1h = counts.Input, counts.CacheRead, counts.CacheWrite5m, counts.CacheWrite1h
-	u.AudioInput, u.ImageInput, u.AudioOutput, u.ImageOutput = counts.AudioInput, counts.ImageInput, counts.AudioOutput, counts.ImageOutput
+	u.Input, u.CacheRead, u.CacheWrite5m, u.CacheWrite1h = counts.Input, counts.CacheRead, counts.CacheWrite5m,
+		counts.CacheWrite1h
+	u.AudioInput, u.ImageInput, u.AudioOutput, u.ImageOutput = counts.AudioInput, counts.ImageInput, counts.AudioOutput,
+		counts.ImageOutput
 	if u.Output.Known() && counts.Output.N() > 0 {
 		u.Output, u.Reasoning = counts.Output, counts.Reasoning
 	}

@@ -104,7 +104,8 @@ func (a *assembly) failed(root rawjson.Value) *nightshift.Error {
 	case "cancelled":
 		return serverError("cancelled", "somebody else cancelled the answer at the server")
 	case "queued", "in_progress":
-		return answer.Shapeless(providers.CodeNotReady, "the server has taken the request and has no answer yet: its status is "+a.status)
+		return answer.Shapeless(providers.CodeNotReady,
+			"the server has taken the request and has no answer yet: its status is "+a.status)
 	}
 	return nil
 }

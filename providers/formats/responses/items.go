@@ -61,7 +61,8 @@ func readItem(v rawjson.Value, index int64) *item {
 		it.readInput(v.Get(field))
 	}
 	action := v.Get("action")
-	it.search = it.kind == "web_search_call" && !v.Get("status").Is("failed") && (!action.Get("type").Set() || action.Get("type").Is("search"))
+	it.search = it.kind == "web_search_call" && !v.Get("status").Is("failed") &&
+		(!action.Get("type").Set() || action.Get("type").Is("search"))
 	return it
 }
 

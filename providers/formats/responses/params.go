@@ -126,7 +126,8 @@ func (b settings) withDefaults(t *conversation.Translation) []nightshift.Param {
 	}
 	reasons := b.get("reasoning").Set() && !b.get("reasoning").Get("effort").Is("none")
 	if t.Continues && reasons && !b.get("include").Exists() && !b.get("store").IsTrue() {
-		params = append(params[:len(params):len(params)], nightshift.Param{Name: "include", Value: []byte(`["` + includeReasoning + `"]`)})
+		params = append(params[:len(params):len(params)],
+			nightshift.Param{Name: "include", Value: []byte(`["` + includeReasoning + `"]`)})
 	}
 	return params
 }

@@ -12,7 +12,8 @@ import (
 
 // itemKinds are the kinds of items beside messages that people write into
 // requests. Others end in _call or _output.
-var itemKinds = []string{"reasoning", "item_reference", "mcp_approval_request", "mcp_approval_response", "mcp_list_tools", "compaction"}
+var itemKinds = []string{"reasoning", "item_reference", "mcp_approval_request", "mcp_approval_response",
+	"mcp_list_tools", "compaction"}
 
 // ownParts are the parts of content that only this format knows.
 var ownParts = []string{"input_text", "output_text", "input_image", "input_file", kindSummary, kindReasoning}
@@ -118,13 +119,15 @@ func functionCall(t *conversation.Translation, v rawjson.Value, path string) con
 		t.Cannot(path+".arguments", "they must be a JSON object")
 	}
 	return conversation.Part{
-		Kind: conversation.Call, Path: path, ID: v.Get("call_id").String(), Name: v.Get("name").String(), Input: []byte(arguments),
+		Kind: conversation.Call, Path: path, ID: v.Get("call_id").String(), Name: v.Get("name").String(),
+		Input: []byte(arguments),
 	}
 }
 
 func callOutput(t *conversation.Translation, v rawjson.Value, path string) conversation.Turn {
 	t.Only(v, path, "type", "id", "call_id", "output", "status")
-	turn := conversation.Turn{Role: nightshift.RoleTool, Content: &conversation.Content{}, CallID: v.Get("call_id").String()}
+	turn := conversation.Turn{Role: nightshift.RoleTool, Content: &conversation.Content{},
+		CallID: v.Get("call_id").String()}
 	if turn.CallID == "" {
 		t.Invalid(path, "answers a function call but has no call_id")
 	}
@@ -203,7 +206,9 @@ func asks(how conversation.How) bool {
 // prompt reads instructions and input: a text, or a list of items.
 func prompt(t *conversation.Translation, body rawjson.Value) (turns []conversation.Turn) {
 	if said := body.Get("instructions"); said.Set() {
-		content := t.Content(said, "instructions", func(v rawjson.Value, path string) conversation.Part { return readContent(t, v, path) })
+		content := t.Content(said, "instructions", func(v rawjson.Value, path string) conversation.Part {
+			return readContent(t, v, path)
+		})
 		turns = append(turns, conversation.Turn{Role: nightshift.RoleSystem, Content: content})
 	}
 	switch input := body.Get("input"); input.Kind() {

@@ -353,7 +353,8 @@ func (s *stream) failure() *nightshift.Error {
 	case s.Count == 0 && !s.DoneWord:
 		return answer.Nothing()
 	case s.DoneWord:
-		return answer.Cut("the stream ended with [DONE] but without the event that ends an answer, such as response.completed")
+		return answer.Cut(
+			"the stream ended with [DONE] but without the event that ends an answer, such as response.completed")
 	}
 	return answer.Cut("the stream ended before the answer did: no response.completed came")
 }

@@ -98,7 +98,8 @@ func writeCall(t *conversation.Translation, w *conversation.Writer, p conversati
 
 // writeMessage writes a message; one that is a plain text as a string, which
 // every server reads.
-func writeMessage(t *conversation.Translation, w *conversation.Writer, role nightshift.Role, parts []conversation.Part) {
+func writeMessage(t *conversation.Translation, w *conversation.Writer, role nightshift.Role,
+	parts []conversation.Part) {
 	w.Open('{')
 	w.Str("role", string(role))
 	if len(parts) == 1 && parts[0].Kind == conversation.Text && parts[0].Cache == nil {
@@ -109,7 +110,8 @@ func writeMessage(t *conversation.Translation, w *conversation.Writer, role nigh
 	w.Close('}')
 }
 
-func writeParts(t *conversation.Translation, w *conversation.Writer, name string, role nightshift.Role, parts []conversation.Part) {
+func writeParts(t *conversation.Translation, w *conversation.Writer, name string, role nightshift.Role,
+	parts []conversation.Part) {
 	w.In(name, '[')
 	for _, p := range parts {
 		writePart(t, w, role, p)

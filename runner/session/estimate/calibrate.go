@@ -38,7 +38,8 @@ func (c *calibration) answers() int {
 
 // priorInput is the guess at a row's input tokens, over all its requests.
 func priorInput(m *measured) span {
-	return plainTokens.times(m.plain).plus(foreignTokens.times(m.foreign)).plus(mediaTokens.times(m.media)).plus(framing.times(m.requests))
+	return plainTokens.times(m.plain).plus(foreignTokens.times(m.foreign)).
+		plus(mediaTokens.times(m.media)).plus(framing.times(m.requests))
 }
 
 // input is the estimate of a row's input: the guess, put right by the ratio of

@@ -39,7 +39,8 @@ func newEncoder(m plan.ResolvedModel) (*encoder, error) {
 	if err != nil {
 		return nil, session.Usagef("%w", err)
 	}
-	pool := runner.Pool{Model: m.Name, ModelID: m.ModelID, Params: m.Params, Stream: m.Stream, Likelihoods: runner.Likelihoods(m.Likelihoods)}
+	pool := runner.Pool{Model: m.Name, ModelID: m.ModelID, Params: m.Params, Stream: m.Stream,
+		Likelihoods: runner.Likelihoods(m.Likelihoods)}
 	return &encoder{m, pool, w}, nil
 }
 

@@ -41,7 +41,8 @@ func (f *Forecast) printDataset(p *printer) {
 	p.line("%s: %s", words.Visible(f.Name), words.Visible(d.words))
 	p.line("  files     %s", words.Visible(strings.Join(d.Files, ", ")))
 	p.line("  fields    %s", words.Visible(strings.Join(d.Fields, ", ")))
-	p.line("  rows      %d selected of %d; %d bad, %d with an id that an earlier row has, %d without an id, %d blank lines",
+	p.line("  rows      %d selected of %d; %d bad, %d with an id that an earlier row has, %d without an id, %d "+
+		"blank lines",
 		d.Selected, d.Rows, d.Bad, d.Duplicates, d.NoID, d.Blank)
 	for _, problem := range d.Problems {
 		p.line("            ! %s", words.Visible(problem))

@@ -170,7 +170,8 @@ func MarkToolCalls(r *nightshift.Response, calls []nightshift.ToolCall) {
 
 // Unreadable is the error for an answer that cannot be read.
 func Unreadable(err error) *nightshift.Error {
-	e := &nightshift.Error{Class: nightshift.ClassBadResponse, MaybeBilled: true, Message: "the answer cannot be read: " + err.Error(), Err: err}
+	e := &nightshift.Error{Class: nightshift.ClassBadResponse, MaybeBilled: true,
+		Message: "the answer cannot be read: " + err.Error(), Err: err}
 	if errors.Is(err, rawjson.ErrDepth) {
 		e.Code = "nesting"
 	}
@@ -190,7 +191,8 @@ func Cut(message string) *nightshift.Error {
 
 // Nothing is the error for a stream without a single event.
 func Nothing() *nightshift.Error {
-	return &nightshift.Error{Class: nightshift.ClassEmptyResponse, MaybeBilled: true, Message: "the stream ended without any event"}
+	return &nightshift.Error{Class: nightshift.ClassEmptyResponse, MaybeBilled: true,
+		Message: "the stream ended without any event"}
 }
 
 // Empty is the error for what has the form of an answer and is none of a
@@ -199,7 +201,8 @@ func Nothing() *nightshift.Error {
 // or ended by its token limit may be empty. nil when r is an answer.
 func Empty(r *nightshift.Response) *nightshift.Error {
 	switch r.StopReason {
-	case nightshift.StopRefusal, nightshift.StopContentFilter, nightshift.StopMaxTokens, nightshift.StopContextWindow, nightshift.StopPause:
+	case nightshift.StopRefusal, nightshift.StopContentFilter, nightshift.StopMaxTokens, nightshift.StopContextWindow,
+		nightshift.StopPause:
 		return nil
 	}
 	if Spoke(r) || some(r.Thinking) || r.Usage.Output.N() > 0 {
@@ -241,7 +244,8 @@ func splitThink(text string, cutOff bool) (thinking, rest string, found bool) {
 // that is quoted is spoken of.
 func splitClosing(text string) (thinking, rest string, found bool) {
 	thinking, rest, found = strings.Cut(text, thinkClosing)
-	if !found || strings.Contains(thinking, thinkOpening) || thinking != "" && strings.ContainsRune("`'\"", rune(thinking[len(thinking)-1])) {
+	if !found || strings.Contains(thinking, thinkOpening) ||
+		thinking != "" && strings.ContainsRune("`'\"", rune(thinking[len(thinking)-1])) {
 		return "", text, false
 	}
 	return strings.TrimSpace(thinking), strings.TrimLeftFunc(rest, unicode.IsSpace), true

@@ -11,8 +11,10 @@ import (
 var (
 	inputFields = fields("input_tokens", "prompt_tokens", "input_tokens_details", "prompt_tokens_details",
 		"cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation", "cached_tokens", "cache_write_tokens",
-		"prompt_cache_hit_tokens", "prompt_cache_miss_tokens", "claude_cache_creation_5_m_tokens", "claude_cache_creation_1_h_tokens")
-	outputFields = fields("output_tokens", "completion_tokens", "output_tokens_details", "completion_tokens_details", "reasoning_tokens")
+		"prompt_cache_hit_tokens", "prompt_cache_miss_tokens", "claude_cache_creation_5_m_tokens",
+		"claude_cache_creation_1_h_tokens")
+	outputFields = fields("output_tokens", "completion_tokens", "output_tokens_details", "completion_tokens_details",
+		"reasoning_tokens")
 )
 
 func fields(names ...string) map[string]bool {

@@ -16,16 +16,19 @@ const (
 // tokens the reasoning, except where the numbers themselves say otherwise.
 func (r *UsageReader) OpenAI() nightshift.Usage {
 	raw := r.Raw
-	in, out := details(raw, "prompt_tokens_details", "input_tokens_details"), details(raw, "completion_tokens_details", "output_tokens_details")
+	in, out := details(raw, "prompt_tokens_details", "input_tokens_details"),
+		details(raw, "completion_tokens_details", "output_tokens_details")
 	c := counts{
 		prompt:     r.FirstOf(raw.Get("prompt_tokens"), raw.Get("input_tokens")),
 		completion: r.FirstOf(raw.Get("completion_tokens"), raw.Get("output_tokens")),
 		total:      r.Count(raw.Get("total_tokens")),
-		written:    r.LargestOf(in.Get("cache_write_tokens"), in.Get("cache_creation_tokens"), raw.Get("cache_creation_input_tokens"), raw.Get("cache_write_tokens")),
-		reasoning:  r.LargestOf(out.Get("reasoning_tokens"), raw.Get("reasoning_tokens")),
+		written: r.LargestOf(in.Get("cache_write_tokens"), in.Get("cache_creation_tokens"),
+			raw.Get("cache_creation_input_tokens"), raw.Get("cache_write_tokens")),
+		reasoning: r.LargestOf(out.Get("reasoning_tokens"), raw.Get("reasoning_tokens")),
 	}
 	// At the top level: DeepSeek, Moonshot, LiteLLM in front of Claude.
-	c.cached = r.LargestOf(in.Get("cached_tokens"), raw.Get("prompt_cache_hit_tokens"), raw.Get("cached_tokens"), raw.Get("cache_read_input_tokens"))
+	c.cached = r.LargestOf(in.Get("cached_tokens"), raw.Get("prompt_cache_hit_tokens"), raw.Get("cached_tokens"),
+		raw.Get("cache_read_input_tokens"))
 	u := nightshift.Usage{CacheRead: c.cached, Reasoning: c.reasoning}
 	u.CacheWrite5m, u.CacheWrite1h = r.Written(c.written, in, raw)
 	c.written = u.CacheWrite5m.Add(u.CacheWrite1h)
@@ -67,7 +70,8 @@ func searches(raw rawjson.Value) rawjson.Value {
 
 // splitNames are the objects that split cache writes by how long they last,
 // "" for the counts that stand beside the others.
-var splitNames = [...]string{"cache_creation", "cache_creation_token_details", "cache_creation_tokens_details", "cache_write_details", ""}
+var splitNames = [...]string{"cache_creation", "cache_creation_token_details", "cache_creation_tokens_details",
+	"cache_write_details", ""}
 
 // Written splits the tokens that were written to a cache into those for five
 // minutes and those for an hour, as any of the holders says. What the split
@@ -80,7 +84,8 @@ func (r *UsageReader) Written(written nightshift.Count, holders ...rawjson.Value
 				split = holder.Get(name)
 			}
 			m5 := r.FirstOf(split.Get("ephemeral_5m_input_tokens"), split.Get("claude_cache_creation_5_m_tokens"))
-			h1 := r.FirstOf(split.Get("ephemeral_1h_input_tokens"), split.Get("claude_cache_creation_1_h_tokens")) // new-api's names
+			// new-api's names
+			h1 := r.FirstOf(split.Get("ephemeral_1h_input_tokens"), split.Get("claude_cache_creation_1_h_tokens"))
 			if sum := m5.Add(h1); sum.Known() && (!for5m.Add(for1h).Known() || sum.N() > for5m.N()+for1h.N()) {
 				for5m, for1h = m5, h1
 			}

@@ -58,7 +58,8 @@ var failures = map[string]nightshift.ErrorClass{
 // filterWords are parts of stop words with which filters of every make end an
 // answer: "blocked", "guardrail_intervened" (Bedrock), "image_safety" and
 // "model_armor" (Google), "content_moderation".
-var filterWords = []string{"filter", "safety", "moderat", "guardrail", "blocked", "prohibit", "sensitiv", "policy", "censor", "violation", "model_armor", "inspection"}
+var filterWords = []string{"filter", "safety", "moderat", "guardrail", "blocked", "prohibit", "sensitiv", "policy",
+	"censor", "violation", "model_armor", "inspection"}
 
 // Stop translates a server's stop word, whatever its case. A word of a filter
 // that is not known is one of a filter all the same; any other unknown word is
@@ -87,11 +88,13 @@ func BrokenOff(word string) *nightshift.Error {
 	if !ok {
 		return nil
 	}
-	return &nightshift.Error{Class: class, Code: word, MaybeBilled: true, Message: "the server broke off the answer: " + word}
+	return &nightshift.Error{Class: class, Code: word, MaybeBilled: true,
+		Message: "the server broke off the answer: " + word}
 }
 
 // noStops are words with which servers say that a stream has not stopped yet.
-var noStops = map[string]bool{"null": true, "none": true, "nil": true, "undefined": true, "unspecified": true, "finish_reason_unspecified": true}
+var noStops = map[string]bool{"null": true, "none": true, "nil": true, "undefined": true, "unspecified": true,
+	"finish_reason_unspecified": true}
 
 // StopWord is the stop word of a piece of a stream; "" where the piece says
 // that there is none, be it in words.
@@ -111,7 +114,8 @@ func LaterStop(earlier, later string) (word string, conflict bool) {
 		return earlier, false
 	}
 	switch Stop(earlier) {
-	case nightshift.StopMaxTokens, nightshift.StopContextWindow, nightshift.StopRefusal, nightshift.StopContentFilter, nightshift.StopPause:
+	case nightshift.StopMaxTokens, nightshift.StopContextWindow, nightshift.StopRefusal, nightshift.StopContentFilter,
+		nightshift.StopPause:
 	default:
 		return later, false
 	}

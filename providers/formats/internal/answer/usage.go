@@ -80,7 +80,8 @@ func (r *UsageReader) Settle(u nightshift.Usage) nightshift.Usage {
 		u = nightshift.Usage{ServiceTier: u.ServiceTier, Region: u.Region, Reported: u.Reported}
 	case in.N() == 0 && out.N() > 0:
 		r.Flag(FlagUsagePartial)
-		u.Input, u.CacheRead, u.CacheWrite5m, u.CacheWrite1h = nightshift.Count{}, nightshift.Count{}, nightshift.Count{}, nightshift.Count{}
+		u.Input, u.CacheRead, u.CacheWrite5m, u.CacheWrite1h = nightshift.Count{}, nightshift.Count{},
+			nightshift.Count{}, nightshift.Count{}
 	case out.N() == 0 && answered:
 		r.Flag(FlagUsagePartial)
 		u.Output, u.Reasoning = nightshift.Count{}, nightshift.Count{}

@@ -34,7 +34,9 @@ func Params(params []nightshift.Param, model string) ([]nightshift.Param, error)
 		}
 		if p.Name == "model" && model != "" {
 			if !v.Is(model) {
-				return nil, Invalid("model", fmt.Sprintf("the parameters ask for model %.80s, the request for %q", p.Value, model), "name the model in one place only")
+				return nil, Invalid(
+					"model", fmt.Sprintf("the parameters ask for model %.80s, the request for %q", p.Value, model),
+					"name the model in one place only")
 			}
 			continue
 		}
@@ -171,7 +173,8 @@ func (e *editor) rebuild(root rawjson.Value, drop []string) {
 // Finish reads a finished body back and completes p, which holds what the body
 // does not say: its key, and model and stream where they stand in the URL.
 // check looks at the body, measures it and sets the caps.
-func Finish(buf []byte, p providers.Prepared, check func(root rawjson.Value, p *providers.Prepared) error) (providers.Prepared, error) {
+func Finish(buf []byte, p providers.Prepared, check func(root rawjson.Value, p *providers.Prepared) error) (
+	providers.Prepared, error) {
 	doc := rawjson.Borrow()
 	defer doc.Return()
 	root, err := doc.Scan(buf)
