@@ -19,10 +19,16 @@ type shard struct {
 	*store.Shard
 	pending    atomic.Int64 // rows in hand, and one for the feed
 	incomplete atomic.Bool  // some row was given up without a record
+	// giveBack, when not nil, is called in place of settle.
+	giveBack func(*shard)
 }
 
 // settle gives back one share of a shard and commits it when that was the last.
 func (w *walk) settle(u *shard) {
+	if u.giveBack != nil {
+		u.giveBack(u)
+		return
+	}
 	if u.pending.Add(-1) > 0 || u.incomplete.Load() || u.Remaining() > 0 {
 		return
 	}
@@ -119,28 +125,46 @@ func (c *conversation) run(ctx context.Context, history []nightshift.Attempt, se
 	if c.pool.Likelihoods.asks() {
 		return c.likelihoods(ctx, history, settled)
 	}
-	c.messages = c.sample.Messages
-	c.answers = c.shard.Turns(c.sample.Index, c.sample.Epoch)
-	for turn := 0; ; turn++ {
-		if turn >= len(c.answers) {
-			resp, err := c.complete(ctx, turn, history, settled)
-			c.answers = append(c.answers, resp)
-			if err != nil {
+	for over := c.recall(); !over; {
+		turn := len(c.answers)
+		resp, err := c.complete(ctx, turn, history, settled)
+		c.answers = append(c.answers, resp)
+		if err != nil {
+			return err
+		}
+		history, settled = nil, 0 // they belong to the turn that was under way
+		if turn < len(c.sample.Turns) {
+			if err := c.shard.PutTurn(c.sample.Index, c.sample.Epoch, resp); err != nil {
 				return err
 			}
-			history, settled = nil, 0 // they belong to the turn that was under way
-			if turn < len(c.sample.Turns) {
-				if err := c.shard.PutTurn(c.sample.Index, c.sample.Epoch, resp); err != nil {
-					return err
-				}
-			}
 		}
-		if turn == len(c.sample.Turns) || c.answers[turn].Text == nil {
-			return nil
-		}
-		c.messages = append(c.messages[:len(c.messages):len(c.messages)], repeated(c.answers[turn])...)
-		c.messages = append(c.messages, nightshift.Message{Role: nightshift.RoleUser, Text: c.sample.Turns[turn]})
+		over = c.proceed(turn)
 	}
+	return nil
+}
+
+// recall puts the conversation where the turns that are on record left it, and
+// reports whether it is over.
+func (c *conversation) recall() (over bool) {
+	c.messages = c.sample.Messages
+	c.answers = c.shard.Turns(c.sample.Index, c.sample.Epoch)
+	for turn := range c.answers {
+		if c.proceed(turn) {
+			return true
+		}
+	}
+	return false
+}
+
+// proceed adds an answer and the turn that follows it to the messages, and
+// reports whether there is none.
+func (c *conversation) proceed(turn int) (over bool) {
+	if turn == len(c.sample.Turns) || c.answers[turn].Text == nil {
+		return true
+	}
+	c.messages = append(c.messages[:len(c.messages):len(c.messages)], repeated(c.answers[turn])...)
+	c.messages = append(c.messages, nightshift.Message{Role: nightshift.RoleUser, Text: c.sample.Turns[turn]})
+	return false
 }
 
 // repeated are the messages with which an answer is put back for the next turn.
@@ -154,10 +178,15 @@ func repeated(answer nightshift.Response) []nightshift.Message {
 // complete asks the provider for the answer of one turn.
 func (c *conversation) complete(ctx context.Context, turn int, history []nightshift.Attempt,
 	settled int) (nightshift.Response, error) {
+	return c.send(ctx, turn, c.request(turn), history, settled)
+}
+
+// request is what one turn asks.
+func (c *conversation) request(turn int) nightshift.Request {
 	req := c.pool.Request(c.sample)
 	req.Messages = c.messages
 	req.Continues = turn < len(c.sample.Turns)
-	return c.send(ctx, turn, req, history, settled)
+	return req
 }
 
 // send asks the provider once. A panic below is a failed row, not the end of a

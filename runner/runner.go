@@ -44,6 +44,8 @@ type Pool struct {
 	Stream      bool
 	Concurrency int // 0: as many as the provider lets through
 	Likelihoods Likelihoods
+	// Batch, when not nil, is how rows travel in batches.
+	Batch *Batching
 }
 
 // Raw says which raw response bodies are kept.
@@ -67,7 +69,12 @@ type Run struct {
 	// Rows are the numbers of the rows to run, in order; nil is all. The store's
 	// chunks count the others as skipped.
 	Rows []int64
-	Log  *slog.Logger
+	// Detach ends pools with [ErrSubmitted] as soon as all batches that can be
+	// made are at the provider.
+	Detach bool
+	// Recall calls back the batches that are away; nothing else is sent then.
+	Recall Recall
+	Log    *slog.Logger
 }
 
 // A Stop is why a pool ended before its rows did.
@@ -146,26 +153,45 @@ func newWalk(r *Run, l Pool, calls, feed context.Context, stopRun context.Cancel
 	return w
 }
 
-// run walks the shards in order and returns why it ended early, or nil.
+// run settles the pool's rows and returns why it ended early, or nil.
 func (w *walk) run() error {
 	defer w.stop(nil)
-	for i, s := range w.Dataset.Chunks() {
-		if w.feed.Err() != nil {
-			break
+	if w.away() {
+		b := newBatches(w)
+		defer b.tidy()
+		if err := b.run(); err != nil {
+			w.ended(err)
 		}
-		if s.Selected == 0 || !w.wants(s.First, s.First+s.Rows) || w.Store.Committed(w.pool.Model, i) {
-			continue
-		}
-		if err := w.shard(i); err != nil {
-			w.stopRun(err)
-			break
-		}
+	}
+	if w.pool.Batch == nil || !w.pool.Batch.Submit {
+		w.live()
 	}
 	// Not errgroup.WithContext: calls in hand are being paid for, so whatever
 	// stops the feed stops nothing else. Workers never return errors.
 	close(w.tasks)
 	w.group.Wait()
 	return context.Cause(w.feed)
+}
+
+// live walks the shards in order and sends their rows one by one.
+func (w *walk) live() {
+	for i, s := range w.Dataset.Chunks() {
+		if w.feed.Err() != nil || w.Recall != RecallNone {
+			return
+		}
+		if w.settled(i, s) {
+			continue
+		}
+		if err := w.shard(i); err != nil {
+			w.stopRun(err)
+			return
+		}
+	}
+}
+
+// settled reports whether nothing is to be done for a shard.
+func (w *walk) settled(i int, s datasets.Chunk) bool {
+	return s.Selected == 0 || !w.wants(s.First, s.First+s.Rows) || w.Store.Committed(w.pool.Model, i)
 }
 
 // wants reports whether any row from first up to last, which is left out, is
