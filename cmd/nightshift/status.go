@@ -182,6 +182,7 @@ func (a *app) printStatus(s view.StatusInfo) {
 	if !s.LastWrite.IsZero() {
 		fmt.Fprintf(a.out, "  last write %s\n", s.LastWrite.Local().Format(time.DateTime))
 	}
+	a.printBatches(s.Batches, time.Now())
 	for _, u := range s.Unknown {
 		fmt.Fprintf(a.out, "  unknown    %s row %d epoch %d, attempt %d: at most %d tokens, %s\n",
 			u.Model, u.Row, u.Epoch, u.Attempt, u.WorstTokens, words.Dollars(u.WorstCost.Dollars(), false))

@@ -13,8 +13,11 @@ import (
 
 // Plural is the word for n things: "row" or "rows".
 func Plural(n int64, thing string) string {
-	if n == 1 {
+	switch {
+	case n == 1:
 		return thing
+	case strings.HasSuffix(thing, "batch"):
+		return thing + "es"
 	}
 	return thing + "s"
 }

@@ -17,7 +17,6 @@ import (
 	"nightshift"
 	"nightshift/runner/store/internal/batchlog"
 	"nightshift/runner/store/internal/disk"
-	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/rundir"
 )
 
@@ -135,20 +134,10 @@ func (r *Run) batchKey(b *Batch) rundir.Key {
 
 // spendExtras counts what collecting found paid for and in no record.
 func (r *Run) spendExtras(model int, s BatchSums) {
-	if s.Extras == 0 && s.ExtraCost == 0 {
-		return
-	}
-	t := extrasTally(s)
+	t := batchlog.Extras(s)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.unsettled[model].Accumulate(&t, 1)
-}
-
-func extrasTally(s BatchSums) records.Tally {
-	return records.Tally{
-		Cost: s.ExtraCost, BilledInputTokens: nightshift.Tokens(s.ExtraInput),
-		BilledOutputTokens: nightshift.Tokens(s.ExtraOutput),
-	}
 }
 
 // hostMark is a hash of where the run directory lies: it tells two copies of

@@ -34,6 +34,7 @@ type StatusInfo struct {
 	Spent     nightshift.NanoUSD `json:"spent_nano_usd"`   // known costs, rows without a record included
 	AtMost    nightshift.NanoUSD `json:"at_most_nano_usd"` // with the worst case of what is not known
 
+	Batches []ModelBatches   `json:"batches,omitempty"` // of models that have any, in the order of the plan
 	Unknown []rundir.Unknown `json:"unknown,omitempty"` // stopped: attempts that may have been billed
 	Damage  []string         `json:"damage,omitempty"`
 
@@ -76,9 +77,13 @@ func statusBy(fsys disk.FS, dir string, p *rundir.Progress,
 	st.Committed = len(v.Info.ParquetFiles)
 	st.All = v.Info.Totals.Add(records.Totals{}) // a copy: Info.Totals is of the committed shards
 	st.addParquetFiles(v)
-	if now := time.Now(); standsFor(p, &st, now) {
+	counted := standsFor(p, &st, time.Now())
+	if counted {
 		st.take(p)
 	} else if err := journals(v, &st); err != nil {
+		return st, err
+	}
+	if err := st.addBatches(v, counted); err != nil {
 		return st, err
 	}
 	st.sum(time.Now())
@@ -208,6 +213,9 @@ func (st *StatusInfo) sum(now time.Time) {
 	st.Done, st.Failed = all.Rows, all.Failed()
 	st.Spent = all.Cost + st.Unsettled.Cost
 	st.AtMost = st.Spent + all.MaybeCost + st.Unsettled.MaybeCost
+	for _, m := range st.Batches {
+		st.AtMost += m.Reserved
+	}
 	if len(st.Starts) == 0 {
 		return
 	}

@@ -32,9 +32,10 @@ type VerifyReport struct {
 	ParquetFiles int       `json:"parts"`
 	Bytes        int64     `json:"bytes"`         // of Parquet files, hashed
 	Journals     int       `json:"journal_units"` // shards with a journal
-	Items        int64     `json:"items"`         // of the whole run
-	Recorded     int64     `json:"recorded"`      // with a record
-	Decoded      int64     `json:"decoded"`       // records read to their last value
+	Batches      int       `json:"batches,omitempty"`
+	Items        int64     `json:"items"`    // of the whole run
+	Recorded     int64     `json:"recorded"` // with a record
+	Decoded      int64     `json:"decoded"`  // records read to their last value
 	Problems     []Problem `json:"problems,omitempty"`
 	MoreFound    int       `json:"more_problems,omitempty"` // beyond the first thousand
 }
@@ -65,7 +66,8 @@ type Check func(*nightshift.Record) error
 
 // Verify checks a run and changes nothing: checksums of manifest and shards,
 // size, SHA-256 and footer of every Parquet file, that every item is in one place,
-// and that the sums of the manifest are those of the Parquet files. Deep also decodes
+// that the sums of the manifest are those of the Parquet files, and that the log
+// of batches and their files agree. Deep also decodes
 // every value of every record, and hands it to the checks. The error is
 // about what prevents looking; what is found is in the report.
 func Verify(dir string, deep bool, checks ...Check) (VerifyReport, error) {
@@ -83,6 +85,9 @@ func VerifyOn(fsys disk.FS, dir string, deep bool, checks []Check) (VerifyReport
 		rep.note(false, v.Dir.At(rundir.ManifestFile), "byte %d: %s (%d bytes)", d.Off, d.Why, len(d.Bytes))
 	}
 	if err := rep.listed(v); err != nil {
+		return rep, err
+	}
+	if err := rep.batches(v); err != nil {
 		return rep, err
 	}
 	for key := range v.Chosen(nil, 0, 0) {

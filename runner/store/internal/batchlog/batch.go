@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/records"
 )
 
 // A Stage says how far a batch has come.
@@ -277,4 +278,13 @@ func fit(t time.Time) time.Time {
 		return time.Time{}
 	}
 	return t.UTC()
+}
+
+// Extras is what collecting found paid for and in no record.
+func Extras(s Sums) records.Tally {
+	t := records.Tally{Cost: s.ExtraCost}
+	if s.Extras > 0 {
+		t.BilledInputTokens, t.BilledOutputTokens = nightshift.Tokens(s.ExtraInput), nightshift.Tokens(s.ExtraOutput)
+	}
+	return t
 }

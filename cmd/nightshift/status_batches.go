@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"nightshift/internal/words"
+	"nightshift/runner/store/view"
+)
+
+// printBatches says where the batches of each model stand, by the files alone.
+func (a *app) printBatches(list []view.ModelBatches, now time.Time) {
+	for _, m := range list {
+		fmt.Fprintf(a.out, "  batches    %s: %s\n", words.Visible(m.Model), batchCounts(m))
+		fmt.Fprintf(a.out, "             %s\n", batchMoney(m, now))
+		if m.Lost > 0 {
+			fmt.Fprintf(a.out, "! %s: %s without an answer whether it was created: the next start looks for it\n",
+				words.Visible(m.Model), words.Counted(int64(m.Lost), "batch"))
+		}
+		if m.Vanishing > 0 && m.ResultsVanish != nil {
+			fmt.Fprintf(a.out, "! %s: results of %s are not fetched, and are deleted by the provider %s: start the run\n",
+				words.Visible(m.Model), words.Counted(int64(m.Vanishing), "batch"), until(*m.ResultsVanish, now))
+		}
+	}
+}
+
+func batchCounts(m view.ModelBatches) string {
+	parts := []string{words.Counted(int64(m.Batches), "batch")}
+	add := func(n int, format string, args ...any) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d ", n)+fmt.Sprintf(format, args...))
+		}
+	}
+	add(m.Collected, "collected")
+	add(m.Away, "in progress")
+	add(m.Ended, "ended and to be collected")
+	add(m.Lost, "to be looked for")
+	add(m.Waiting, "waiting (%s rows)", words.Thousands(m.RowsWaiting))
+	if m.RowsAway > 0 {
+		parts = append(parts, fmt.Sprintf("%s of %s rows away finished", words.Thousands(m.RowsDone),
+			words.Thousands(m.RowsAway)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func batchMoney(m view.ModelBatches, now time.Time) string {
+	spent := words.Dollars(m.Spent.Dollars(), m.CostUnknown > 0)
+	if m.Spent > 0 || m.CostUnknown == 0 {
+		spent += " spent"
+	}
+	parts := []string{words.Thousands(m.RowsRecorded) + " rows on record", spent}
+	if m.RowsAgain > 0 {
+		parts = append(parts, words.Thousands(m.RowsAgain)+" went again")
+	}
+	if m.RowsAway > 0 {
+		parts = append(parts, "at most "+words.Money(m.Reserved.Dollars())+" reserved")
+	}
+	if m.FirstExpiry != nil {
+		parts = append(parts, "the oldest expires "+until(*m.FirstExpiry, now))
+	}
+	if m.Extras > 0 {
+		parts = append(parts, fmt.Sprintf("%s answered twice (%s)", words.Counted(m.Extras, "row"),
+			words.Money(m.ExtraCost.Dollars())))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// until says how long it is to a time, or that it was.
+func until(t, now time.Time) string {
+	if d := t.Sub(now); d > 48*time.Hour {
+		return fmt.Sprintf("in %d days", int(d.Hours()/24))
+	} else if d > 0 {
+		return "in " + words.Duration(d)
+	}
+	return "at " + t.Local().Format(time.DateTime) + ", which is past"
+}
