@@ -62,6 +62,7 @@ var may = map[string][]string{
 	"nightshift/providers/formats/internal/body":         {"nightshift", "nightshift/providers", "nightshift/internal/rawjson"},
 	"nightshift/providers/formats/internal/conversation": {"nightshift", "nightshift/internal/rawjson"},
 	"nightshift/providers/wire":                          {"nightshift/internal/netx", "nightshift", "nightshift/providers", "nightshift/providers/limits", "nightshift/providers/secrets", "nightshift/providers/formats", "nightshift/providers/sse", "nightshift/internal/rawjson"},
+	"nightshift/providers/batch":                         {"nightshift", "nightshift/providers", "nightshift/providers/pricing", "nightshift/providers/secrets", "nightshift/providers/wire", "nightshift/internal/rawjson"},
 	"nightshift/providers/internal/recordings":           {}, // tests only
 	"nightshift/runner":                                  {"nightshift", "nightshift/datasets", "nightshift/runner/store", "nightshift/runner/store/view", "nightshift/internal/rawjson", "nightshift/internal/attemptlog"},
 	"nightshift/runner/plan":                             {"nightshift", "nightshift/datasets", "nightshift/providers", "nightshift/providers/formats", "nightshift/providers/limits", "nightshift/providers/pricing", "nightshift/providers/secrets", "nightshift/reports/scorers", "nightshift/internal/rawjson", "nightshift/internal/words"},
