@@ -9,52 +9,63 @@ import (
 // A Count is a number of tokens, or unknown. The zero value is unknown, which
 // is not zero.
 type Count struct {
-	n     int64
-	known bool
+	// bits are the number with its sign bit turned over: an unknown one takes no
+	// room of its own, and a usage is half as large.
+	bits uint64
 }
 
+const signBit = 1 << 63
+
 // Tokens returns a known count.
-func Tokens(n int64) Count { return Count{n, true} }
+func Tokens(n int64) Count { return Count{uint64(n) ^ signBit} }
 
 // Get returns the count and whether it is known; 0 when it is not.
-func (c Count) Get() (n int64, known bool) { return c.n, c.known }
+func (c Count) Get() (n int64, known bool) { return c.N(), c.Known() }
 
 // N returns the count, 0 when it is unknown.
-func (c Count) N() int64 { return c.n }
+func (c Count) N() int64 {
+	if !c.Known() {
+		return 0
+	}
+	return int64(c.bits ^ signBit)
+}
 
 // Known reports whether the count was reported.
-func (c Count) Known() bool { return c.known }
+func (c Count) Known() bool { return c.bits != 0 }
 
 // IsZero reports whether the count is unknown; it makes `omitzero` drop it.
-func (c Count) IsZero() bool { return !c.known }
+func (c Count) IsZero() bool { return !c.Known() }
 
 // Pointer returns the count for a nullable column.
 func (c Count) Pointer() *int64 {
-	if !c.known {
+	if !c.Known() {
 		return nil
 	}
-	n := c.n
+	n := c.N()
 	return &n
 }
 
 // Add sums two counts. An unknown part leaves the other as it is; two unknown
 // counts stay unknown.
 func (c Count) Add(d Count) Count {
-	return Count{c.n + d.n, c.known || d.known}
+	if !c.Known() && !d.Known() {
+		return c
+	}
+	return Tokens(c.N() + d.N())
 }
 
 func (c Count) String() string {
-	if !c.known {
+	if !c.Known() {
 		return "unknown"
 	}
-	return strconv.FormatInt(c.n, 10)
+	return strconv.FormatInt(c.N(), 10)
 }
 
 func (c Count) MarshalJSON() ([]byte, error) {
-	if !c.known {
+	if !c.Known() {
 		return []byte("null"), nil
 	}
-	return strconv.AppendInt(nil, c.n, 10), nil
+	return strconv.AppendInt(nil, c.N(), 10), nil
 }
 
 func (c *Count) UnmarshalJSON(b []byte) error {

@@ -204,7 +204,7 @@ func (k *call) try(ctx context.Context) (again bool, err error) {
 	}
 	ex := k.Routes[t.route].Wire.Send(ctx, t.prepared)
 	t.took = time.Since(t.sentAt)
-	return k.carryOut(ctx, t, k.conclude(ctx, t, ex))
+	return k.carryOut(ctx, t, k.conclude(ctx, t, &ex))
 }
 
 // announce puts an attempt on record before it is sent, and what an earlier

@@ -11,7 +11,7 @@ import (
 // An outcome is what an attempt came to. It is concluded once, when the
 // exchange has ended, and then carried out.
 type outcome struct {
-	Exchange
+	*Exchange
 	class nightshift.ErrorClass // of the attempt; empty when it answered
 	bill  bill
 	// event is what people are told; "" is nothing.
@@ -27,7 +27,7 @@ type outcome struct {
 }
 
 // conclude settles permit and reservation and decides what follows.
-func (k *call) conclude(ctx context.Context, t *ticket, ex Exchange) outcome {
+func (k *call) conclude(ctx context.Context, t *ticket, ex *Exchange) outcome {
 	switch {
 	case ex.Err == nil:
 		return k.answered(t, ex)
@@ -42,7 +42,7 @@ func (k *call) conclude(ctx context.Context, t *ticket, ex Exchange) outcome {
 func (k *call) carryOut(ctx context.Context, t *ticket, o outcome) (again bool, err error) {
 	a := k.record(t, o)
 	if o.open && k.req.AttemptLog != nil {
-		if err := k.req.AttemptLog.Failed(a); err != nil {
+		if err := k.req.AttemptLog.Failed(*a); err != nil {
 			return false, err
 		}
 	}
@@ -57,8 +57,8 @@ func (k *call) carryOut(ctx context.Context, t *ticket, o outcome) (again bool, 
 }
 
 // record adds a concluded attempt to the history.
-func (k *call) record(t *ticket, o outcome) nightshift.Attempt {
-	r := o.Response
+func (k *call) record(t *ticket, o outcome) *nightshift.Attempt {
+	r := &o.Response
 	a := nightshift.Attempt{
 		N:           len(k.attempts) + 1,
 		StartedAt:   t.sentAt,
@@ -87,14 +87,14 @@ func (k *call) record(t *ticket, o outcome) nightshift.Attempt {
 		}
 	}
 	k.attempts = append(k.attempts, a)
-	k.last, k.hash = r, t.prepared.Hash
+	k.last, k.hash = *r, t.prepared.Hash
 	k.last.Latency = cmp.Or(r.Latency, t.took)
 	k.queued, k.backoff = 0, 0
-	return a
+	return &k.attempts[len(k.attempts)-1]
 }
 
 // answered concludes an attempt that brought an answer.
-func (k *call) answered(t *ticket, ex Exchange) outcome {
+func (k *call) answered(t *ticket, ex *Exchange) outcome {
 	u := ex.Response.Usage
 	t.permit.Success(u, ex.Limits)
 	k.Estimator.Observe(k.req.Model, t.prepared, u)
@@ -103,7 +103,7 @@ func (k *call) answered(t *ticket, ex Exchange) outcome {
 }
 
 // cancelled concludes an attempt that we ended ourselves.
-func (k *call) cancelled(ctx context.Context, t *ticket, ex Exchange) outcome {
+func (k *call) cancelled(ctx context.Context, t *ticket, ex *Exchange) outcome {
 	var b bill
 	if ex.Sent {
 		b = k.worstCase(t, ex.Response.Usage)

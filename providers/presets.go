@@ -1,9 +1,11 @@
 package providers
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"nightshift"
 	"nightshift/providers/limits"
@@ -40,15 +42,18 @@ const (
 	chargedMoney  = "money only; requests may be limited"
 )
 
-// Presets returns all presets, the vendors' own services first. The slice and
-// what it points to belong to the caller. The environment is not looked at.
-func Presets() []Preset {
+// Presets returns all presets, the vendors' own services first. They belong to
+// everybody: what they point to must not be changed. The environment is not
+// looked at.
+func Presets() []Preset { return slices.Clone(presets()) }
+
+var presets = sync.OnceValue(func() []Preset {
 	all := inAllFormats(slices.Concat(vendorPresets(), gatewayPresets(), localPresets()))
 	for i := range all {
 		all[i].Batch = batchOf(all[i].Name, all[i].Protocol)
 	}
 	return all
-}
+})
 
 // Lookup finds a preset by name, for a protocol or for its native one (""), and
 // applies the environment as the vendors' own libraries do: ANTHROPIC_BASE_URL
@@ -82,8 +87,9 @@ func Lookup(name string, protocol nightshift.Protocol, getenv func(string) strin
 }
 
 func findPreset(name string, protocol nightshift.Protocol) (Preset, bool) {
-	for _, p := range Presets() {
+	for _, p := range presets() {
 		if p.Name == name && (protocol == "" || p.Protocol == protocol) {
+			p.Headers = maps.Clone(p.Headers) // an endpoint may get further ones
 			return p, true
 		}
 	}

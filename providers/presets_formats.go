@@ -122,7 +122,7 @@ func (p Preset) asFormat(f formatAt) Preset {
 // ProtocolsOf are the wire formats that a preset speaks, its native one first;
 // nil for an unknown name.
 func ProtocolsOf(name string) (all []nightshift.Protocol) {
-	for _, p := range Presets() {
+	for _, p := range presets() {
 		if p.Name == name {
 			all = append(all, p.Protocol)
 		}

@@ -19,7 +19,7 @@ const (
 )
 
 // failed concludes an attempt that brought no answer.
-func (k *call) failed(t *ticket, ex Exchange) outcome {
+func (k *call) failed(t *ticket, ex *Exchange) outcome {
 	policy := PolicyOf(ex.Err)
 	k.countClass(ex.Err.Class)
 	b := t.settle(k.billOfFailure(t, ex, policy))
@@ -51,7 +51,7 @@ func (k *call) failed(t *ticket, ex Exchange) outcome {
 
 // billOfFailure is the worst case where the attempt may have been billed, what
 // it used where the server said so all the same, else nothing.
-func (k *call) billOfFailure(t *ticket, ex Exchange, policy Policy) bill {
+func (k *call) billOfFailure(t *ticket, ex *Exchange, policy Policy) bill {
 	u := ex.Response.Usage
 	switch {
 	case policy.MaybeBilled && ex.Sent:
@@ -65,7 +65,7 @@ func (k *call) billOfFailure(t *ticket, ex Exchange, policy Policy) bill {
 // release ends the permit the way the error asks for. It reports whether the
 // attempt counts against the row, and whether the row is too large ever to
 // pass.
-func (k *call) release(t *ticket, ex Exchange, policy Policy) (counts, oversize bool) {
+func (k *call) release(t *ticket, ex *Exchange, policy Policy) (counts, oversize bool) {
 	switch {
 	case policy.Pauses:
 		refusal := t.permit.Refused(ex.Limits)
@@ -125,7 +125,7 @@ func toldNotTo(r limits.Report) bool { return r.ShouldRetry != nil && !*r.Should
 func failRowWith(e *nightshift.Error) outcome { return outcome{event: EventFailed, err: e} }
 
 // stopAndMove stops the route, and tries another where there is one.
-func (k *call) stopAndMove(t *ticket, ex Exchange, policy Policy) outcome {
+func (k *call) stopAndMove(t *ticket, ex *Exchange, policy Policy) outcome {
 	stop := &nightshift.StopError{Endpoint: k.Endpoint, Err: ex.Err}
 	if policy.StopsModel && !policy.StopsEndpoint {
 		stop.Model = k.req.Model

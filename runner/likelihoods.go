@@ -64,7 +64,8 @@ func (c *conversation) likelihoods(ctx context.Context, history []nightshift.Att
 	c.answers = c.shard.Turns(c.sample.Index, c.sample.Epoch)
 	n := max(len(c.sample.Choices), 1)
 	for i := len(c.answers); i < n; i++ {
-		resp, err := c.send(ctx, i, c.pool.likelihood(c.sample, i), history, settled)
+		req := c.pool.likelihood(c.sample, i)
+		resp, err := c.send(ctx, i, &req, history, settled)
 		c.answers = append(c.answers, resp)
 		if err != nil {
 			return err

@@ -27,9 +27,9 @@ func (w *walk) record(s nightshift.Sample, c *conversation, failure *nightshift.
 	if w.pool.Likelihoods.asks() {
 		resp = c.judged()
 	}
-	describeAnswer(rec, resp)
-	describeSpending(rec, resp)
-	describeTiming(rec, resp, started)
+	describeAnswer(rec, &resp)
+	describeSpending(rec, &resp)
+	describeTiming(rec, &resp, started)
 	rec.Outcome = c.outcome(failure)
 	if failure != nil {
 		rec.ErrorClass = text(string(failure.Class))
@@ -163,7 +163,7 @@ func describeSample(rec *nightshift.Record, s nightshift.Sample, messages []nigh
 	rec.PromptHash = promptHash(s)
 }
 
-func describeAnswer(rec *nightshift.Record, r nightshift.Response) {
+func describeAnswer(rec *nightshift.Record, r *nightshift.Response) {
 	rec.Text, rec.Thinking = r.Text, r.Thinking
 	if len(r.ToolCalls) > 0 {
 		rec.ToolCalls = text(encode(r.ToolCalls))
@@ -184,7 +184,7 @@ func describeAnswer(rec *nightshift.Record, r nightshift.Response) {
 	rec.Flags = text(strings.Join(r.Flags, ","))
 }
 
-func describeSpending(rec *nightshift.Record, r nightshift.Response) {
+func describeSpending(rec *nightshift.Record, r *nightshift.Response) {
 	u := r.Usage
 	rec.InputTokens = u.InputTotal().Pointer()
 	rec.CacheReadTokens = u.CacheRead.Pointer()
@@ -218,7 +218,7 @@ func describeSpending(rec *nightshift.Record, r nightshift.Response) {
 	}
 }
 
-func describeTiming(rec *nightshift.Record, r nightshift.Response, started time.Time) {
+func describeTiming(rec *nightshift.Record, r *nightshift.Response, started time.Time) {
 	if started.IsZero() {
 		return
 	}

@@ -127,14 +127,12 @@ func (c *conversation) run(ctx context.Context, history []nightshift.Attempt, se
 	}
 	for over := c.recall(); !over; {
 		turn := len(c.answers)
-		resp, err := c.complete(ctx, turn, history, settled)
-		c.answers = append(c.answers, resp)
-		if err != nil {
+		if err := c.complete(ctx, turn, history, settled); err != nil {
 			return err
 		}
 		history, settled = nil, 0 // they belong to the turn that was under way
 		if turn < len(c.sample.Turns) {
-			if err := c.shard.PutTurn(c.sample.Index, c.sample.Epoch, resp); err != nil {
+			if err := c.shard.PutTurn(c.sample.Index, c.sample.Epoch, c.answers[turn]); err != nil {
 				return err
 			}
 		}
@@ -175,10 +173,12 @@ func repeated(answer nightshift.Response) []nightshift.Message {
 	return []nightshift.Message{{Role: nightshift.RoleAssistant, Text: *answer.Text}}
 }
 
-// complete asks the provider for the answer of one turn.
-func (c *conversation) complete(ctx context.Context, turn int, history []nightshift.Attempt,
-	settled int) (nightshift.Response, error) {
-	return c.send(ctx, turn, c.request(turn), history, settled)
+// complete asks the provider for the answer of one turn, and keeps it.
+func (c *conversation) complete(ctx context.Context, turn int, history []nightshift.Attempt, settled int) error {
+	req := c.request(turn)
+	resp, err := c.send(ctx, turn, &req, history, settled)
+	c.answers = append(c.answers, resp)
+	return err
 }
 
 // request is what one turn asks.
@@ -192,7 +192,7 @@ func (c *conversation) request(turn int) nightshift.Request {
 // send asks the provider once. A panic below is a failed row, not the end of a
 // night's work.
 func (c *conversation) send(
-	ctx context.Context, turn int, req nightshift.Request, history []nightshift.Attempt, settled int,
+	ctx context.Context, turn int, req *nightshift.Request, history []nightshift.Attempt, settled int,
 ) (resp nightshift.Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -205,7 +205,7 @@ func (c *conversation) send(
 	req.Key = c.key(turn)
 	req.Attempts, req.Settled, req.Unsent = history, settled, c.feed
 	req.AttemptLog = c.shard.AttemptLog(c.sample.Index, c.sample.Epoch)
-	return c.pool.Provider.Complete(ctx, req)
+	return c.pool.Provider.Complete(ctx, *req)
 }
 
 // key is the same for a turn of a sample whenever it is sent.

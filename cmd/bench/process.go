@@ -20,6 +20,7 @@ import (
 // roles are what this binary does as a child of itself.
 var roles = map[string]func(args []string) error{
 	"serve":   serve,
+	"canned":  canned,
 	"floor":   floor,
 	"instant": instant,
 }

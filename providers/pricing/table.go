@@ -21,7 +21,15 @@ type Table struct {
 	prices []Price
 	index  map[string][]int // provider + "\x00" + model in lower case → positions in prices; provider "" holds all
 	anyone map[string]int   // model in lower case → position of the price that names no provider
-	layers []func() *Table  // the tables that this one is made of; it has no prices of its own then
+	layers []layer          // the tables that this one is made of; it has no prices of its own then
+}
+
+// A layer is one of several tables.
+type layer struct {
+	table func() *Table
+	// lists reports whether a table that has not been read lists a provider; nil
+	// where the table must be asked.
+	lists func(provider string) bool
 }
 
 //go:embed prices.csv
@@ -40,26 +48,36 @@ var embeddedOpenRouter []byte
 func Embedded() *Table { return embeddedTable() }
 
 var embeddedTable = sync.OnceValue(func() *Table {
-	makers := part("prices.csv", embedded)()
+	makers := part("prices.csv", embedded)
 	return &Table{
-		name: makers.name, date: makers.date,
-		layers: []func() *Table{
-			func() *Table { return makers },
+		name: makers.table().name, date: makers.table().date,
+		layers: []layer{
+			makers,
 			part("prices-hosts.csv", embeddedHosts),
 			part("prices-openrouter.csv", embeddedOpenRouter),
 		},
 	}
 })
 
-// part reads one of the program's own files, once.
-func part(name string, text []byte) func() *Table {
-	return sync.OnceValue(func() *Table {
+// part is one of the program's own files, whose first column is the provider.
+// It is read once, and not for a provider that it does not list.
+func part(name string, text []byte) layer {
+	table := sync.OnceValue(func() *Table {
 		t, err := Read(name, text)
 		if err != nil {
 			panic("the embedded price table: " + err.Error()) // a test reads it
 		}
 		return t
 	})
+	listed := sync.OnceValue(func() map[string]bool {
+		names := map[string]bool{}
+		for line := range bytes.Lines(text) {
+			provider, _, _ := bytes.Cut(line, []byte(","))
+			names[canonical(string(provider))] = true
+		}
+		return names
+	})
+	return layer{table, func(provider string) bool { return listed()[provider] }}
 }
 
 // Load reads a price table from a file: our own CSV, or the JSON of LiteLLM's
@@ -132,7 +150,7 @@ func (t *Table) Sources() []*Table {
 	}
 	var all []*Table
 	for _, layer := range t.layers {
-		all = append(all, layer().Sources()...)
+		all = append(all, layer.table().Sources()...)
 	}
 	return all
 }
@@ -174,10 +192,16 @@ func (t *Table) Has(provider string) bool {
 	if provider == "" {
 		return false
 	}
-	inLayer := func(layer func() *Table) bool { return layer().Has(provider) }
+	inLayer := func(l layer) bool { return l.may(provider) && l.table().Has(provider) }
 	return slices.ContainsFunc(t.layers, inLayer) || slices.ContainsFunc(t.prices, func(p Price) bool {
 		return canonical(p.Provider) == provider
 	})
+}
+
+// may reports whether the layer can have a price of a provider, by its canonical
+// name.
+func (l layer) may(provider string) bool {
+	return provider == "" || l.lists == nil || l.lists(provider)
 }
 
 func canonical(provider string) string {
@@ -202,12 +226,15 @@ func canonical(provider string) string {
 // through when no provider is given: what a gateway charges for a model of
 // someone else is its own affair.
 func (t *Table) Lookup(provider, requested, served string) (p Price, id string, ok bool) {
+	provider = canonical(provider)
 	for _, layer := range t.layers {
-		if p, id, ok := layer().Lookup(provider, requested, served); ok {
+		if !layer.may(provider) {
+			continue
+		}
+		if p, id, ok := layer.table().Lookup(provider, requested, served); ok {
 			return p, id, true
 		}
 	}
-	provider = canonical(provider)
 	for _, name := range []string{requested, served, undated(requested), undated(served)} {
 		if at, ok := t.find(provider, name); ok {
 			return t.prices[at], t.id(at), true
@@ -307,6 +334,6 @@ func (p Price) Text() bool {
 func (t *Table) With(other *Table) *Table {
 	return &Table{
 		name: other.name + "+" + t.name, date: other.date,
-		layers: []func() *Table{func() *Table { return other }, func() *Table { return t }},
+		layers: []layer{{table: func() *Table { return other }}, {table: func() *Table { return t }}},
 	}
 }
