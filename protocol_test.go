@@ -6,10 +6,12 @@ func TestPathProtocol(t *testing.T) {
 	old := protocols
 	defer func() { protocols = old }()
 	protocols = []protocolRow{
-		{name: "a", path: "/completions"}, {name: "b", path: "/chat/completions"}, {name: "c", path: "/models/{model}:say", streamed: "/models/{model}:sing?alt=sse"},
+		{name: "a", path: "/completions"}, {name: "b", path: "/chat/completions"},
+		{name: "c", path: "/models/{model}:say", streamed: "/models/{model}:sing?alt=sse"},
 	}
 	for path, want := range map[string]Protocol{
-		"/v1/completions": "a", "/v1/chat/completions": "b", "/v1/models/x:say": "c", "/v1/models/x:sing": "c", "/v1/models/x": "", "": "",
+		"/v1/completions": "a", "/v1/chat/completions": "b", "/v1/models/x:say": "c", "/v1/models/x:sing": "c",
+		"/v1/models/x": "", "": "",
 	} {
 		if got, ok := PathProtocol(path); got != want || ok != (want != "") {
 			t.Errorf("%q is of %q, %v, want %q", path, got, ok, want)

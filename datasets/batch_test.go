@@ -14,10 +14,12 @@ func TestBatchRows(t *testing.T) {
 			"OpenAI batch", "r",
 			`responses:{"input":"Hi","temperature":0.10}`},
 		{"Responses, system",
-			`{"custom_id":"r","url":"/openai/v1/responses","body":{"instructions":"old","input":[{"role":"developer","content":"old"},{"type":"item_reference","id":"x"}]}}`,
+			`{"custom_id":"r","url":"/openai/v1/responses","body":{"instructions":"old",` +
+				`"input":[{"role":"developer","content":"old"},{"type":"item_reference","id":"x"}]}}`,
 			"New.", "OpenAI batch", "r",
 			`S:New.|responses:{"instructions":"New.","input":[{"type":"item_reference","id":"x"}]}`},
-		{"completions", `{"custom_id":"c","method":"POST","url":"/v1/completions","body":{"prompt":"Once ","logprobs":5,"echo":true}}`, "",
+		{"completions",
+			`{"custom_id":"c","method":"POST","url":"/v1/completions","body":{"prompt":"Once ","logprobs":5,"echo":true}}`, "",
 			"OpenAI batch", "c", `completions:{"prompt":"Once ","logprobs":5,"echo":true}`},
 		{"completions, tokens", `{"custom_id":"c","url":"/v1/completions","body":{"prompt":[[1,2],[3]]}}`, "",
 			"OpenAI batch", "c",
@@ -25,12 +27,17 @@ func TestBatchRows(t *testing.T) {
 		{"embeddings", `{"custom_id":"e","url":"/v1/embeddings","body":{"input":["a","b"],"dimensions":8}}`, "",
 			"OpenAI batch", "e",
 			`embeddings:{"input":["a","b"],"dimensions":8}`},
-		{"Gemini", `{"key":"g","request":{"contents":[{"parts":[{"text":"Hi"}]}],"generation_config":{"temperature":0.7}}}`, "", "Gemini batch", "g",
+		{"Gemini", `{"key":"g","request":{"contents":[{"parts":[{"text":"Hi"}]}],` +
+			`"generation_config":{"temperature":0.7}}}`, "", "Gemini batch", "g",
 			`gemini:{"contents":[{"parts":[{"text":"Hi"}]}],"generation_config":{"temperature":0.7}}`},
-		{"Gemini, system", `{"key":"g","request":{"system_instruction":{"parts":[{"text":"old"}]},"contents":[{"parts":[{"text":"Hi"}]}]}}`, "New.",
-			"Gemini batch", "g", `S:New.|gemini:{"system_instruction":{"parts":[{"text":"New."}]},"contents":[{"parts":[{"text":"Hi"}]}]}`},
+		{"Gemini, system",
+			`{"key":"g","request":{"system_instruction":{"parts":[{"text":"old"}]},` +
+				`"contents":[{"parts":[{"text":"Hi"}]}]}}`, "New.",
+			"Gemini batch", "g",
+			`S:New.|gemini:{"system_instruction":{"parts":[{"text":"New."}]},"contents":[{"parts":[{"text":"Hi"}]}]}`},
 		{"Vertex", `{"request":{"contents":[{"role":"user","parts":[{"text":"Hi"}]}]}}`, "New.", "Gemini batch", "0",
-			`S:New.|gemini:{"contents":[{"role":"user","parts":[{"text":"Hi"}]}],"systemInstruction":{"parts":[{"text":"New."}]}}`},
+			`S:New.|gemini:{"contents":[{"role":"user","parts":[{"text":"Hi"}]}],` +
+				`"systemInstruction":{"parts":[{"text":"New."}]}}`},
 		{"a row about a request", `{"request":{"text":"x"},"prompt":"Hi"}`, "", "prompt", "0", "u:Hi"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -50,7 +57,8 @@ func TestBatchRowsRefused(t *testing.T) {
 	batch := func(url, body string) string { return `{"custom_id":"r","url":"` + url + `","body":` + body + `}` }
 	for _, tc := range []struct{ name, row, system, want string }{
 		{"no such url", batch("/v1/images/generations", `{"input":"x"}`), "",
-			`the url is "/v1/images/generations" (only /v1/chat/completions, /v1/messages, /v1/responses, /v1/completions and /v1/embeddings can be sent)`},
+			`the url is "/v1/images/generations" (only /v1/chat/completions, /v1/messages, /v1/responses, ` +
+				`/v1/completions and /v1/embeddings can be sent)`},
 		{"a whole URL", batch("https://elsewhere.test/v1/responses", `{"input":"x"}`), "",
 			"a row cannot choose its endpoint"},
 		{"no input", batch("/v1/responses", `{"messages":[]}`), "", `"body.input" is missing`},
@@ -92,7 +100,8 @@ func TestBatchRowsRefused(t *testing.T) {
 // Files that a body names are read and sent in the form of its protocol.
 func TestBatchRowsWithFiles(t *testing.T) {
 	for _, tc := range []struct{ row, want string }{
-		{`{"custom_id":"r","url":"/v1/responses","body":{"input":[{"role":"user","content":[{"type":"input_image","image_url":"file:a.png"}]}]}}`,
+		{`{"custom_id":"r","url":"/v1/responses","body":{"input":[{"role":"user","content":[{"type":"input_image",` +
+			`"image_url":"file:a.png"}]}]}}`,
 			`responses:{"input":[{"role":"user","content":[{"type":"input_image","image_url":"data:image/png;base64,`},
 		{`{"key":"g","request":{"contents":[{"parts":[{"fileData":{"fileUri":"file:a.png"}},{"text":"what?"}]}]}}`,
 			`gemini:{"contents":[{"parts":[{"inlineData":{"mimeType":"image/png","data":"`},

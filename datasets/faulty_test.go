@@ -178,7 +178,8 @@ func TestRefusedDatasets(t *testing.T) {
 		{0, "no dataset", "# Title\n\nSome text\n- a\n- b", datasets.Spec{OnBadRow: "refuse"},
 			"this is no dataset: none of its first 4 lines is a JSON object that can be read"},
 		{0, "no shape", `{"question":"q","options":["A"]}`, datasets.Spec{},
-			`nothing says what the prompt is; the fields are question, options (write a template, such as prompt: "{{ question }}"`},
+			`nothing says what the prompt is; the fields are question, options (write a template, such as prompt: ` +
+				`"{{ question }}"`},
 		{0, "unknown role of a field", good, datasets.Spec{Fields: map[string]string{"taget": "x"}},
 			`fields: "taget" is not something a field can be`},
 		{0, "CSV with a nameless column", "a,,b\n1,2,3\n", datasets.Spec{Format: "csv"},
@@ -287,7 +288,8 @@ func TestBadRows(t *testing.T) {
 			"holds nothing to answer", ""},
 		{15, "no messages", chat(`[]`), datasets.Spec{}, "holds nothing to answer", ""},
 		{15, "tool call without content",
-			chat(`[{"role":"user","content":"a"},{"role":"assistant","content":null,"tool_calls":[{"id":"1"}]},{"role":"tool","tool_call_id":"1","content":"b"}]`), datasets.Spec{}, "", ""},
+			chat(`[{"role":"user","content":"a"},{"role":"assistant","content":null,"tool_calls":[{"id":"1"}]},` +
+				`{"role":"tool","tool_call_id":"1","content":"b"}]`), datasets.Spec{}, "", ""},
 		{16, "template on one row", `{"id":"x","prompt":"Hi"}`, datasets.Spec{Prompt: "{{ prompt }}{{ extra }}"},
 			`the prompt template names "extra", which the row does not have`, ""},
 		{16, "template that makes nothing", `{"id":"x","prompt":"Hi","extra":""}`, datasets.Spec{Prompt: "{{ extra }}"},
@@ -308,7 +310,8 @@ func TestBadRows(t *testing.T) {
 			`params."stream" is not a parameter that a row may set`, "plan"},
 		{22, "params that are data", row(`"params":{"x":5}`), datasets.Spec{}, "", ""},
 		{22, "batch to another host",
-			`{"custom_id":"x","method":"POST","url":"https://evil/v1/chat/completions","body":{"messages":[{"role":"user","content":"Hi"}]}}`, datasets.Spec{}, "the row names a whole URL", ""},
+			`{"custom_id":"x","method":"POST","url":"https://evil/v1/chat/completions",` +
+				`"body":{"messages":[{"role":"user","content":"Hi"}]}}`, datasets.Spec{}, "the row names a whole URL", ""},
 		{22, "batch with a key", `{"custom_id":"x","body":{"api_key":"k","messages":[{"role":"user","content":"Hi"}]}}`,
 			datasets.Spec{}, "body.api_key is refused", ""},
 		{23, "max_tokens -1", row(`"params":{"max_tokens":-1}`), datasets.Spec{},

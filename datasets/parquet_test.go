@@ -72,8 +72,10 @@ func TestParquet(t *testing.T) {
 		if got := said(o.samples[0]); got != "u:Hi é \"q\"\n|a:Yo|u:Go on" {
 			t.Errorf("messages are %q", got)
 		}
-		want := `{"big":9223372036854775807,"unsigned":18446744073709551615,"score":0.5,"tags":["x","y"],"matrix":[[1,2],[],[3]],` +
-			`"image":{"bytes":"iVBORw0KGgr/","path":"a.png"},"when":"2026-02-03T04:05:06.000007Z","map":{"k":"v"},"flag":true,"repeated":[7,8]}`
+		want := `{"big":9223372036854775807,"unsigned":18446744073709551615,"score":0.5,"tags":["x","y"],` +
+			`"matrix":[[1,2],[],[3]],` +
+			`"image":{"bytes":"iVBORw0KGgr/","path":"a.png"},"when":"2026-02-03T04:05:06.000007Z","map":{"k":"v"},` +
+			`"flag":true,"repeated":[7,8]}`
 		if got := string(o.samples[0].Metadata); !sameFields(got, want) {
 			t.Errorf("metadata is\n%s\nwant\n%s", got, want)
 		}

@@ -12,8 +12,10 @@ import (
 func TestSystemInBatchBodies(t *testing.T) {
 	for _, tc := range []struct{ row, want string }{
 		{`{"custom_id":"a","body":{"model":"x","max_tokens":20,"messages":[{"role":"user","content":"hi"}]}}`,
-			`{"model":"x","max_tokens":20,"messages":[{"role":"system","content":"be \"brief\""},{"role":"user","content":"hi"}]}`},
-		{`{"custom_id":"a","body":{"messages":[{"role":"developer","content":"own"},{"role":"user","content":"hi"}],"seed": 1}}`,
+			`{"model":"x","max_tokens":20,"messages":[{"role":"system","content":"be \"brief\""},{"role":"user",` +
+				`"content":"hi"}]}`},
+		{`{"custom_id":"a","body":{"messages":[{"role":"developer","content":"own"},{"role":"user",` +
+			`"content":"hi"}],"seed": 1}}`,
 			`{"messages":[{"role":"developer","content":"be \"brief\""},{"role":"user","content":"hi"}],"seed":1}`},
 		{`{"custom_id":"a","params":{"model":"x","max_tokens":20,"messages":[{"role":"user","content":"hi"}]}}`,
 			`{"model":"x","max_tokens":20,"messages":[{"role":"user","content":"hi"}],"system":"be \"brief\""}`},
@@ -40,9 +42,16 @@ func TestSystemInBatchBodies(t *testing.T) {
 func TestNullsInMessages(t *testing.T) {
 	for row, want := range map[string]string{
 		`[{"role":"user","content":"hi","name":null,"tool_calls":null}]`: "user: hi",
-		`[{"role":"user","content":[{"type":"text","text":"a","image_url":null},{"type":"image_url","text":null,"image_url":{"url":"https://e.invalid/a.png","detail":null}}]}]`:                                                               `{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"https://e.invalid/a.png"}}]}`,
-		`[{"role":"user","content":"q"},{"role":"assistant","content":null,"name":null,"tool_calls":[{"id":"1","type":"function","index":null,"function":{"name":"f","arguments":"null"}}]},{"role":"tool","tool_call_id":"1","content":"x"}]`: `{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"null"}}],"content":null}`,
-		`[{"role":"user","content":"q"},{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","text":null,"input":{"x":null}}]},{"role":"user","content":"r"}]`:                                                                `{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":{"x":null}}]}`,
+		`[{"role":"user","content":[{"type":"text","text":"a","image_url":null},{"type":"image_url","text":null,` +
+			`"image_url":{"url":"https://e.invalid/a.png","detail":null}}]}]`: `{"role":"user",` +
+			`"content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"https://e.invalid/a.png"}}]}`,
+		`[{"role":"user","content":"q"},{"role":"assistant","content":null,"name":null,"tool_calls":[{"id":"1",` +
+			`"type":"function","index":null,"function":{"name":"f","arguments":"null"}}]},{"role":"tool",` +
+			`"tool_call_id":"1","content":"x"}]`: `{"role":"assistant","tool_calls":[{"id":"1","type":"function",` +
+			`"function":{"name":"f","arguments":"null"}}],"content":null}`,
+		`[{"role":"user","content":"q"},{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f",` +
+			`"text":null,"input":{"x":null}}]},{"role":"user","content":"r"}]`: `{"role":"assistant",` +
+			`"content":[{"type":"tool_use","id":"1","name":"f","input":{"x":null}}]}`,
 	} {
 		o := run(t, datasets.Spec{Paths: []string{put(t, t.TempDir(), "m.jsonl", `{"messages":`+row+"}\n")}})
 		if o.err != nil || len(o.samples) != 1 {
@@ -65,13 +74,17 @@ func TestNullsInMessages(t *testing.T) {
 // TestNullsInBatchBodies: the messages of a whole request body are sent without
 // their null members, too; all else stays as written.
 func TestNullsInBatchBodies(t *testing.T) {
-	messages := `[{"role":"user","content":"hi","name":null},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]}]`
-	sent := `[{"role":"user","content":"hi"},{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}],"content":null}]`
+	messages := `[{"role":"user","content":"hi","name":null},{"role":"assistant","content":null,` +
+		`"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]}]`
+	sent := `[{"role":"user","content":"hi"},{"role":"assistant","tool_calls":[{"id":"1","type":"function",` +
+		`"function":{"name":"f","arguments":"{}"}}],"content":null}]`
 	for row, want := range map[string]string{
 		`{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"x", "messages":` + messages +
 			`,"stop":["a", "b"]}}`: `{"model":"x","messages":` + sent + `,"stop":["a", "b"]}`,
-		`{"custom_id":"a","params":{"model":"x","max_tokens":5,"messages":[{"role":"user","content":"hi","name":null}]}}`: `{"model":"x","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
-		`{"custom_id":"a","params":{"model":"x", "max_tokens":5,"messages":[{"role":"user","content":"hi"}]}}`:            `{"model":"x", "max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
+		`{"custom_id":"a","params":{"model":"x","max_tokens":5,"messages":[{"role":"user","content":"hi",` +
+			`"name":null}]}}`: `{"model":"x","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
+		`{"custom_id":"a","params":{"model":"x", "max_tokens":5,"messages":[{"role":"user",` +
+			`"content":"hi"}]}}`: `{"model":"x", "max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
 	} {
 		o := run(t, datasets.Spec{Paths: []string{put(t, t.TempDir(), "b.jsonl", row+"\n")}})
 		if o.err != nil || len(o.samples) != 1 {

@@ -110,10 +110,12 @@ func TestLongRun(t *testing.T) {
 		hours, want = 24, 300_000
 	}
 	synctest.Test(t, func(t *testing.T) {
-		server := modelServer{output: 112_000, tell: "headers", errors: 0.02, refusals: 0.002, outage: [2]float64{4000, 4300}, seed: 3}
+		server := modelServer{output: 112_000, tell: "headers", errors: 0.02, refusals: 0.002,
+			outage: [2]float64{4000, 4300}, seed: 3}
 		server.meanOut = 400
 		server.begin()
-		client := &providers.Client{Endpoint: "model", Flow: "m", Routes: []providers.ClientRoute{{Wire: &server, Limiter: limits.New(limits.Config{})}}}
+		client := &providers.Client{Endpoint: "model", Flow: "m",
+			Routes: []providers.ClientRoute{{Wire: &server, Limiter: limits.New(limits.Config{})}}}
 		before := runtime.NumGoroutine()
 		var heap []uint64
 		var wg sync.WaitGroup
@@ -197,7 +199,8 @@ func TestBudgetHoldsThroughFaults(t *testing.T) {
 			}
 			booked, cost := budget.Spent()
 			if tokens > budget.Tokens || booked < tokens || (budget.Cost > 0 && cost > budget.Cost) {
-				t.Errorf("seed %d: %d tokens billed and %d booked of %d; %d of %d spent", seed, tokens, booked, budget.Tokens, cost, budget.Cost)
+				t.Errorf("seed %d: %d tokens billed and %d booked of %d; %d of %d spent", seed, tokens, booked,
+					budget.Tokens, cost, budget.Cost)
 			}
 		})
 	}

@@ -31,7 +31,8 @@ func TestJobsAreOnRecord(t *testing.T) {
 	if _, err := client.Complete(t.Context(), nightshift.Request{Model: "m", AttemptLog: seen}); err != nil {
 		t.Fatal(err)
 	}
-	if len(seen.accepted) != 1 || seen.accepted[0].Job != "resp_new" || seen.accepted[0].Route != "one" || seen.accepted[0].WorstTokens != seen.intents[0].WorstTokens {
+	if len(seen.accepted) != 1 || seen.accepted[0].Job != "resp_new" || seen.accepted[0].Route != "one" ||
+		seen.accepted[0].WorstTokens != seen.intents[0].WorstTokens {
 		t.Errorf("%+v after %+v", seen.accepted, seen.intents)
 	}
 }
@@ -62,9 +63,12 @@ func TestJobsOfAnEarlierProcess(t *testing.T) {
 			client.Budget = &limits.Budget{Tokens: 2 * worst}
 			client.Budget.Spend(worst, 0) // as a start books what is not known
 			seen := &notebook{}
-			earlier := nightshift.Attempt{N: 1, Class: nightshift.ClassUnknownOutcome, Job: "resp_old", Route: "one", WorstTokens: worst, MaybeBilled: true}
-			resp, err := client.Complete(t.Context(), nightshift.Request{Model: "m", AttemptLog: seen, Attempts: []nightshift.Attempt{earlier}})
-			if err != nil || len(wire.asked) != tc.asked || wire.asked[0] != "resp_old" || classesOf(resp.Attempts) != tc.classes || len(seen.intents) != tc.intents {
+			earlier := nightshift.Attempt{N: 1, Class: nightshift.ClassUnknownOutcome, Job: "resp_old", Route: "one",
+				WorstTokens: worst, MaybeBilled: true}
+			resp, err := client.Complete(t.Context(),
+				nightshift.Request{Model: "m", AttemptLog: seen, Attempts: []nightshift.Attempt{earlier}})
+			if err != nil || len(wire.asked) != tc.asked || wire.asked[0] != "resp_old" ||
+				classesOf(resp.Attempts) != tc.classes || len(seen.intents) != tc.intents {
 				t.Errorf("%v, asked %q, %s, %d intents", err, wire.asked, classesOf(resp.Attempts), len(seen.intents))
 			}
 			if spent, _ := client.Budget.Spent(); spent > tc.maxSpent || spent < 35 {

@@ -22,9 +22,10 @@ func said(class nightshift.ErrorClass, status int, words string, cause error) pr
 }
 
 var (
-	nobodyThere = said(nightshift.ClassConnection, 0, "dial tcp 127.0.0.1:9: connect: connection refused", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
-	noSuchHost  = said(nightshift.ClassConnection, 0, "no such host", &net.DNSError{Err: "no such host", IsNotFound: true})
-	badRow      = said(nightshift.ClassServer, 500, "image input is not supported", nil)
+	nobodyThere = said(nightshift.ClassConnection, 0, "dial tcp 127.0.0.1:9: connect: connection refused",
+		&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+	noSuchHost = said(nightshift.ClassConnection, 0, "no such host", &net.DNSError{Err: "no such host", IsNotFound: true})
+	badRow     = said(nightshift.ClassServer, 500, "image input is not supported", nil)
 )
 
 // sendAll sends n rows at once, concurrency at a time, and says how each ended,
@@ -70,14 +71,23 @@ func TestEndpointThatNeverAnswers(t *testing.T) {
 	}{
 		{"nobody listens", lastly(nobodyThere), 40, 40 * time.Second, nightshift.ClassConnection, "connection refused"},
 		{"no such host", lastly(noSuchHost), 40, 40 * time.Second, nightshift.ClassConnection, "no such host"},
-		{"closed without HTTP", lastly(providers.Exchange{Err: &nightshift.Error{Class: nightshift.ClassConnection, Code: providers.CodeNoHTTP, Message: "reset by peer"}}), 40, 40 * time.Second, nightshift.ClassConnection, "reset by peer"},
-		{"nobody listens, one row", lastly(nobodyThere), 1, 15 * time.Second, nightshift.ClassConnection, "connection refused"},
-		{"a gateway without its upstream", lastly(said(nightshift.ClassServer, 502, "Bad Gateway", nil)), 40, 5 * time.Minute, nightshift.ClassServer, "Bad Gateway"},
-		{"empty answers", lastly(said(nightshift.ClassEmptyResponse, 200, "the server answered with nothing", nil)), 40, 5 * time.Minute, nightshift.ClassEmptyResponse, "answered with nothing"},
-		{"always the same words", lastly(said(nightshift.ClassServer, 500, "only claude model supported convert", nil)), 40, 5 * time.Minute, nightshift.ClassServer, "only claude"},
-		{"overloaded, which passes", lastly(said(nightshift.ClassOverloaded, 529, "busy", nil)), 40, time.Hour, nightshift.ClassOverloaded, "busy"},
+		{"closed without HTTP",
+			lastly(providers.Exchange{
+				Err: &nightshift.Error{Class: nightshift.ClassConnection, Code: providers.CodeNoHTTP,
+					Message: "reset by peer"}}), 40, 40 * time.Second, nightshift.ClassConnection, "reset by peer"},
+		{"nobody listens, one row", lastly(nobodyThere), 1, 15 * time.Second, nightshift.ClassConnection,
+			"connection refused"},
+		{"a gateway without its upstream", lastly(said(nightshift.ClassServer, 502, "Bad Gateway", nil)), 40,
+			5 * time.Minute, nightshift.ClassServer, "Bad Gateway"},
+		{"empty answers", lastly(said(nightshift.ClassEmptyResponse, 200, "the server answered with nothing", nil)), 40,
+			5 * time.Minute, nightshift.ClassEmptyResponse, "answered with nothing"},
+		{"always the same words", lastly(said(nightshift.ClassServer, 500, "only claude model supported convert", nil)),
+			40, 5 * time.Minute, nightshift.ClassServer, "only claude"},
+		{"overloaded, which passes", lastly(said(nightshift.ClassOverloaded, 529, "busy", nil)), 40, time.Hour,
+			nightshift.ClassOverloaded, "busy"},
 		{"now this, now that", changing, 40, time.Hour, nightshift.ClassServer, "trouble"},
-		{"refused for a rate for ever", lastly(said(nightshift.ClassRateLimit, 429, "slow down", nil)), 40, time.Hour, nightshift.ClassRateLimit, "slow down"},
+		{"refused for a rate for ever", lastly(said(nightshift.ClassRateLimit, 429, "slow down", nil)), 40, time.Hour,
+			nightshift.ClassRateLimit, "slow down"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -98,11 +108,14 @@ func TestEndpointThatNeverAnswers(t *testing.T) {
 				}
 				for i, err := range errs {
 					var stop *nightshift.StopError
-					if !errors.As(err, &stop) || stop.Endpoint != "corp" || stop.Err.Class != tc.class || !strings.Contains(err.Error(), tc.words) {
+					if !errors.As(err, &stop) || stop.Endpoint != "corp" || stop.Err.Class != tc.class ||
+						!strings.Contains(err.Error(), tc.words) {
 						t.Fatalf("row %d ended with %v, want a stop of class %s with %q", i, err, tc.class, tc.words)
 					}
 				}
-				if tc.rows > 1 && (len(told) == 0 || !strings.Contains(told[0].Err.Error(), tc.words) || told[0].Time.Sub(time.Now().Add(-took)) > 6*time.Minute) {
+				if tc.rows > 1 &&
+					(len(told) == 0 || !strings.Contains(told[0].Err.Error(), tc.words) ||
+						told[0].Time.Sub(time.Now().Add(-took)) > 6*time.Minute) {
 					t.Errorf("people were told %v", told)
 				}
 				if len(told) > 2 {
@@ -207,7 +220,8 @@ func TestPausedEndpointHoldsNoBudget(t *testing.T) {
 		refused := bad(nightshift.ClassRateLimit, 429)
 		refused.Limits.RetryAfter, refused.Limits.HasRetryAfter = 10*time.Minute, true
 		budget := &limits.Budget{Tokens: 1300}
-		paused, idle := newClient(&script{takes: time.Second, say: lastly(refused, good())}), newClient(&script{takes: time.Second, say: lastly(good())})
+		paused, idle := newClient(&script{takes: time.Second, say: lastly(refused, good())}),
+			newClient(&script{takes: time.Second, say: lastly(good())})
 		paused.Budget, idle.Budget = budget, budget
 		began := time.Now()
 		var wg sync.WaitGroup
@@ -219,7 +233,8 @@ func TestPausedEndpointHoldsNoBudget(t *testing.T) {
 			})
 		}
 		time.Sleep(5 * time.Second)
-		if _, err := idle.Complete(t.Context(), nightshift.Request{Model: "m"}); err != nil || time.Since(began) > 10*time.Second {
+		if _, err := idle.Complete(t.Context(), nightshift.Request{Model: "m"}); err != nil ||
+			time.Since(began) > 10*time.Second {
 			t.Errorf("the idle endpoint answered %v after %v, want at once", err, time.Since(began))
 		}
 		wg.Wait()
@@ -237,7 +252,8 @@ func TestSettledAttemptsDoNotCount(t *testing.T) {
 			}
 			resp, err := newClient(wire).Complete(t.Context(), nightshift.Request{Model: "m", Attempts: before, Settled: 4})
 			if ending(err) != "row" || len(wire.sent) != sends || len(resp.Attempts) != 4+sends {
-				t.Errorf("%s: %v after %d sends and %d attempts, want %d sends", class, err, len(wire.sent), len(resp.Attempts), sends)
+				t.Errorf("%s: %v after %d sends and %d attempts, want %d sends", class, err, len(wire.sent),
+					len(resp.Attempts), sends)
 			}
 		})
 	}
@@ -249,7 +265,8 @@ func TestFirstRequestsJudgedOneByOne(t *testing.T) {
 	for _, e := range []struct {
 		class  nightshift.ErrorClass
 		status int
-	}{{nightshift.ClassContentPolicy, 400}, {nightshift.ClassContextLength, 400}, {nightshift.ClassTooLarge, 413}, {nightshift.ClassExceedsLimit, 429}} {
+	}{{nightshift.ClassContentPolicy, 400}, {nightshift.ClassContextLength, 400}, {nightshift.ClassTooLarge, 413},
+		{nightshift.ClassExceedsLimit, 429}} {
 		synctest.Test(t, func(t *testing.T) {
 			client := newClient(&script{say: lastly(bad(e.class, e.status))})
 			for i := range 60 {

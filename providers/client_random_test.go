@@ -88,12 +88,14 @@ var randomCases = []randomCase{{0.001, 5}, {0.005, 10}, {0.02, 15}, {0.05, 25}}
 
 // answeredBetween is how many rows the server answers, and refuses, between two
 // times, asked by a client that may have so many in flight.
-func answeredBetween(t *testing.T, s *randomServer, config limits.Config, seed uint64, from, to time.Duration) (n, refused int) {
+func answeredBetween(t *testing.T, s *randomServer, config limits.Config, seed uint64, from, to time.Duration) (n,
+	refused int) {
 	synctest.Test(t, func(t *testing.T) {
 		s.rng, s.at = rand.New(rand.NewPCG(seed, 3)), time.Now()
 		limiter := limits.New(config)
 		limiter.Seed(seed)
-		client := &providers.Client{Endpoint: "model", Flow: "m", Routes: []providers.ClientRoute{{Wire: s, Limiter: limiter}}}
+		client := &providers.Client{Endpoint: "model", Flow: "m",
+			Routes: []providers.ClientRoute{{Wire: s, Limiter: limiter}}}
 		var answeredBefore, refusedBefore int
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -119,7 +121,8 @@ func TestRandomRefusals(t *testing.T) {
 	servers := []server{{64, 100 * time.Millisecond}, {64, time.Second}}
 	from, to, seeds := 30*time.Second, 90*time.Second, uint64(1)
 	if long() { // quick answers to a thousand are many: a few seconds of them
-		servers = append(servers, server{64, 20 * time.Millisecond}, server{1000, time.Second}, server{1000, 100 * time.Millisecond})
+		servers = append(servers, server{64, 20 * time.Millisecond}, server{1000, time.Second},
+			server{1000, 100 * time.Millisecond})
 	}
 	m := table{
 		file: "rate-control-random.md", title: "Refusals at random, measured",
@@ -144,12 +147,15 @@ func TestRandomRefusals(t *testing.T) {
 			for _, after := range []time.Duration{0, time.Second} {
 				for i, tc := range randomCases {
 					for seed := uint64(1); seed <= seeds; seed++ {
-						n, _ := answeredBetween(t, &randomServer{answer: sv.answer, share: tc.share, after: after}, config, seed, start, end)
+						n, _ := answeredBetween(t, &randomServer{answer: sv.answer, share: tc.share, after: after},
+							config, seed, start, end)
 						cost := 100 * (1 - float64(n)/float64(whole))
-						t.Logf("| %d in flight, answers of %v, %s | %v | %.1f | %.1f |", sv.inFlight, sv.answer, name, after, 100*tc.share, cost)
+						t.Logf("| %d in flight, answers of %v, %s | %v | %.1f | %.1f |", sv.inFlight, sv.answer, name,
+							after, 100*tc.share, cost)
 						lost[i].add(max(0, cost))
 						if cost > tc.cost {
-							t.Errorf("%d in flight, answers of %v, %s, Retry-After %v, seed %d: %.1f %% random refusals cost %.1f %%, want %.0f %% at most",
+							t.Errorf("%d in flight, answers of %v, %s, Retry-After %v, seed %d: %.1f %% random "+
+								"refusals cost %.1f %%, want %.0f %% at most",
 								sv.inFlight, sv.answer, name, after, seed, 100*tc.share, cost, tc.cost)
 						}
 					}
@@ -218,7 +224,8 @@ func TestLimitOfManyRequests(t *testing.T) {
 				refusals := percent(int64(refused), int64(n+refused))
 				t.Logf("| %v | %v | %.1f | %.2f |", part, after, used, refusals)
 				if used < 75 || refusals > 1 {
-					t.Errorf("a limit of %v of what could be sent, Retry-After %v, seed %d: %.1f %% used, %.2f %% refused; want 75 %%, 1 %%",
+					t.Errorf("a limit of %v of what could be sent, Retry-After %v, seed %d: %.1f %% used, %.2f %% "+
+						"refused; want 75 %%, 1 %%",
 						part, after, seed, used, refusals)
 				}
 			}
@@ -242,7 +249,8 @@ func TestLimitBesideRandomRefusals(t *testing.T) {
 	}
 	for _, sc := range []scenario{
 		{"60 s bucket, headers", modelServer{output: 80_000, tell: "headers"}, limits.Config{}, 90, 1},
-		{"60 s bucket, limits configured", modelServer{output: 80_000, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 80, 1},
+		{"60 s bucket, limits configured", modelServer{output: 80_000, tell: "nothing"},
+			limits.Config{OutputTokens: 80_000}, 80, 1},
 		{"5 s burst bucket, headers", modelServer{output: 80_000, burst: 5, tell: "headers"}, limits.Config{}, 80, 1},
 	} {
 		cells := []string{sc.name}

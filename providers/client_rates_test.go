@@ -55,53 +55,100 @@ const (
 var loadTests = []loadTest{
 	{name: "output limit, headers", protocol: nightshift.Messages, limits: "output=80000", want: 95, refuse: 1},
 	{name: "the same, streamed", protocol: nightshift.Messages, stream: true, limits: "output=80000", want: 95, refuse: 1},
-	{name: "three limits, limited by output", protocol: nightshift.Messages, limits: "requests=4000,input=400000,output=80000,burst=15s", want: 95, refuse: 1},
-	{name: "three limits, limited by input", protocol: nightshift.Messages, limits: "requests=4000,input=30000,output=160000,burst=15s", want: 95, refuse: 1, short: true},
-	{name: "output, burst 5 s", protocol: nightshift.Messages, limits: "output=80000,burst=5s", want: 95, refuse: 1, short: true},
+	{name: "three limits, limited by output", protocol: nightshift.Messages,
+		limits: "requests=4000,input=400000,output=80000,burst=15s", want: 95, refuse: 1},
+	{name: "three limits, limited by input", protocol: nightshift.Messages,
+		limits: "requests=4000,input=30000,output=160000,burst=15s", want: 95, refuse: 1, short: true},
+	{name: "output, burst 5 s", protocol: nightshift.Messages, limits: "output=80000,burst=5s", want: 95, refuse: 1,
+		short: true},
 	{name: "output, burst 2 s", protocol: nightshift.Messages, limits: "output=80000,burst=2s", want: 95, refuse: 1},
 	{name: "output, burst 1 s", protocol: nightshift.Messages, limits: "output=80000,burst=1s", want: 95, refuse: 1},
-	{name: "total tokens, OpenAI headers", protocol: nightshift.Chat, limits: "requests=2000,tokens=120000", want: 95, refuse: 1},
-	{name: "total tokens, burst 5 s, OpenAI headers", protocol: nightshift.Chat, limits: "requests=2000,tokens=120000,burst=5s", want: 95, refuse: 1, short: true},
-	{name: "max_tokens charged, OpenAI headers, charge configured", protocol: nightshift.Chat, limits: "tokens=240000,charge=max_tokens", config: limits.Config{Charge: limits.ChargeMaxTokens}, want: 95, refuse: 1},
-	{name: "max_tokens charged, OpenAI headers, charge unknown", protocol: nightshift.Chat, limits: "tokens=240000,charge=max_tokens", want: 95, refuse: 1, short: true},
-	{name: "max_tokens charged, Retry-After only, charge unknown", protocol: nightshift.Chat, limits: "tokens=240000,charge=max_tokens,headers=retry-after", config: limits.Config{Tokens: 240_000}, want: 95, refuse: 1},
-	{name: "Azure: requests and tokens", protocol: nightshift.Chat, limits: "requests=600,tokens=120000,headers=azure,burst=10s", want: 95, refuse: 1},
-	{name: "OpenRouter: reset only when refused, limits configured", protocol: nightshift.Chat, limits: "tokens=120000,headers=openrouter", config: limits.Config{Tokens: 120_000}, want: 95, refuse: 1},
-	{name: "output limit, Retry-After only, limits configured", protocol: nightshift.Messages, limits: "output=80000,headers=retry-after", config: limits.Config{OutputTokens: 80_000}, want: 95, refuse: 1},
-	{name: "output limit, limits unknown", protocol: nightshift.Messages, limits: "output=80000,headers=none", want: 85, refuse: 1},
-	{name: "output, burst 5 s, limits unknown", protocol: nightshift.Messages, limits: "output=80000,burst=5s,headers=none", want: 85, refuse: 1},
-	{name: "output, burst 5 s, Retry-After only", protocol: nightshift.Messages, limits: "output=80000,burst=5s,headers=retry-after", want: 85, refuse: 1, short: true},
+	{name: "total tokens, OpenAI headers", protocol: nightshift.Chat, limits: "requests=2000,tokens=120000", want: 95,
+		refuse: 1},
+	{name: "total tokens, burst 5 s, OpenAI headers", protocol: nightshift.Chat,
+		limits: "requests=2000,tokens=120000,burst=5s", want: 95, refuse: 1, short: true},
+	{name: "max_tokens charged, OpenAI headers, charge configured", protocol: nightshift.Chat,
+		limits: "tokens=240000,charge=max_tokens", config: limits.Config{Charge: limits.ChargeMaxTokens}, want: 95,
+		refuse: 1},
+	{name: "max_tokens charged, OpenAI headers, charge unknown", protocol: nightshift.Chat,
+		limits: "tokens=240000,charge=max_tokens", want: 95, refuse: 1, short: true},
+	{name: "max_tokens charged, Retry-After only, charge unknown", protocol: nightshift.Chat,
+		limits: "tokens=240000,charge=max_tokens,headers=retry-after", config: limits.Config{Tokens: 240_000}, want: 95,
+		refuse: 1},
+	{name: "Azure: requests and tokens", protocol: nightshift.Chat,
+		limits: "requests=600,tokens=120000,headers=azure,burst=10s", want: 95, refuse: 1},
+	{name: "OpenRouter: reset only when refused, limits configured", protocol: nightshift.Chat,
+		limits: "tokens=120000,headers=openrouter", config: limits.Config{Tokens: 120_000}, want: 95, refuse: 1},
+	{name: "output limit, Retry-After only, limits configured", protocol: nightshift.Messages,
+		limits: "output=80000,headers=retry-after", config: limits.Config{OutputTokens: 80_000}, want: 95, refuse: 1},
+	{name: "output limit, limits unknown", protocol: nightshift.Messages, limits: "output=80000,headers=none", want: 85,
+		refuse: 1},
+	{name: "output, burst 5 s, limits unknown", protocol: nightshift.Messages,
+		limits: "output=80000,burst=5s,headers=none", want: 85, refuse: 1},
+	{name: "output, burst 5 s, Retry-After only", protocol: nightshift.Messages,
+		limits: "output=80000,burst=5s,headers=retry-after", want: 85, refuse: 1, short: true},
 	// One seed of eight takes the rate for a limit on requests in flight for
 	// twenty minutes, and has 1.2 % refused.
-	{name: "requests, burst 5 s, limits unknown", protocol: nightshift.Chat, limits: "requests=300,burst=5s,headers=none", want: 85, refuse: 1.5, short: true},
-	{name: "requests, burst 2 s, headers, quick answers", protocol: nightshift.Messages, latency: quickAnswers, limits: "requests=3000,burst=2s", want: 95, refuse: 1},
-	{name: "requests, burst 1 s, limits configured, quick answers", protocol: nightshift.Messages, latency: quickAnswers, limits: "requests=3000,burst=1s,headers=none", config: limits.Config{Requests: 3000}, want: 95, refuse: 1},
-	{name: "requests, burst 2 s, limits unknown, quick answers", protocol: nightshift.Messages, latency: quickAnswers, limits: "requests=3000,burst=2s,headers=none", want: 85, refuse: 1},
-	{name: "fixed minutes, headers", protocol: nightshift.Messages, limits: "output=80000,window=60s", want: 95, refuse: 1},
-	{name: "fixed minutes of requests, headers", protocol: nightshift.Chat, limits: "requests=300,window=60s", want: 95, refuse: 1},
-	{name: "fixed minutes, limits configured", protocol: nightshift.Messages, limits: "output=80000,window=60s,headers=none", config: limits.Config{OutputTokens: 80_000}, want: 95, refuse: 1},
-	{name: "sliding minute, 60 requests, limits configured", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=60,sliding=60s,headers=none", config: limits.Config{Requests: 60}, want: 95, refuse: 1, short: true},
-	{name: "sliding minute, 60 requests, limits unknown", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=60,sliding=60s,headers=none", want: 95, refuse: 3},
-	{name: "sliding minute, 40 requests, limits configured", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=40,sliding=60s,headers=none", config: limits.Config{Requests: 40}, want: 95, refuse: 1},
-	{name: "sliding minute, 40 requests, limits unknown", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=40,sliding=60s,headers=none", want: 95, refuse: 3},
-	{name: "sliding minute, 60 requests, half full, limits unknown", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=60,sliding=60s,headers=none", before: 30, want: 95, refuse: 3},
-	{name: "sliding minute, 40 requests, half full, limits unknown", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=40,sliding=60s,headers=none", before: 20, want: 95, refuse: 3},
-	{name: "sliding minute, 60 requests, half full, limits configured", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=60,sliding=60s,headers=none", config: limits.Config{Requests: 60}, before: 30, want: 95, refuse: 1},
-	{name: "sliding minute, 40 requests, half full, limits configured", protocol: nightshift.Chat, latency: quickAnswers, limits: "requests=40,sliding=60s,headers=none", config: limits.Config{Requests: 40}, before: 20, want: 95, refuse: 1},
+	{name: "requests, burst 5 s, limits unknown", protocol: nightshift.Chat,
+		limits: "requests=300,burst=5s,headers=none", want: 85, refuse: 1.5, short: true},
+	{name: "requests, burst 2 s, headers, quick answers", protocol: nightshift.Messages, latency: quickAnswers,
+		limits: "requests=3000,burst=2s", want: 95, refuse: 1},
+	{name: "requests, burst 1 s, limits configured, quick answers", protocol: nightshift.Messages,
+		latency: quickAnswers, limits: "requests=3000,burst=1s,headers=none", config: limits.Config{Requests: 3000},
+		want: 95, refuse: 1},
+	{name: "requests, burst 2 s, limits unknown, quick answers", protocol: nightshift.Messages, latency: quickAnswers,
+		limits: "requests=3000,burst=2s,headers=none", want: 85, refuse: 1},
+	{name: "fixed minutes, headers", protocol: nightshift.Messages, limits: "output=80000,window=60s", want: 95,
+		refuse: 1},
+	{name: "fixed minutes of requests, headers", protocol: nightshift.Chat, limits: "requests=300,window=60s", want: 95,
+		refuse: 1},
+	{name: "fixed minutes, limits configured", protocol: nightshift.Messages,
+		limits: "output=80000,window=60s,headers=none", config: limits.Config{OutputTokens: 80_000}, want: 95, refuse: 1},
+	{name: "sliding minute, 60 requests, limits configured", protocol: nightshift.Chat, latency: quickAnswers,
+		limits: "requests=60,sliding=60s,headers=none", config: limits.Config{Requests: 60}, want: 95, refuse: 1,
+		short: true},
+	{name: "sliding minute, 60 requests, limits unknown", protocol: nightshift.Chat, latency: quickAnswers,
+		limits: "requests=60,sliding=60s,headers=none", want: 95, refuse: 3},
+	{name: "sliding minute, 40 requests, limits configured", protocol: nightshift.Chat, latency: quickAnswers,
+		limits: "requests=40,sliding=60s,headers=none", config: limits.Config{Requests: 40}, want: 95, refuse: 1},
+	{name: "sliding minute, 40 requests, limits unknown", protocol: nightshift.Chat, latency: quickAnswers,
+		limits: "requests=40,sliding=60s,headers=none", want: 95, refuse: 3},
+	{name: "sliding minute, 60 requests, half full, limits unknown", protocol: nightshift.Chat, latency: quickAnswers,
+		limits: "requests=60,sliding=60s,headers=none", before: 30, want: 95, refuse: 3},
+	{name: "sliding minute, 40 requests, half full, limits unknown", protocol: nightshift.Chat, latency: quickAnswers,
+		limits: "requests=40,sliding=60s,headers=none", before: 20, want: 95, refuse: 3},
+	{name: "sliding minute, 60 requests, half full, limits configured", protocol: nightshift.Chat,
+		latency: quickAnswers, limits: "requests=60,sliding=60s,headers=none", config: limits.Config{Requests: 60},
+		before: 30, want: 95, refuse: 1},
+	{name: "sliding minute, 40 requests, half full, limits configured", protocol: nightshift.Chat,
+		latency: quickAnswers, limits: "requests=40,sliding=60s,headers=none", config: limits.Config{Requests: 40},
+		before: 20, want: 95, refuse: 1},
 	{name: "24 concurrent, limits unknown", protocol: nightshift.Messages, limits: "concurrency=24", want: 85, refuse: 1},
 	{name: "5 concurrent, limits unknown", protocol: nightshift.Chat, limits: "concurrency=5", want: 85, refuse: 1},
-	{name: "24 concurrent and a request limit", protocol: nightshift.Messages, limits: "concurrency=24,requests=2000", want: 85, refuse: 1, short: true},
+	{name: "24 concurrent and a request limit", protocol: nightshift.Messages, limits: "concurrency=24,requests=2000",
+		want: 85, refuse: 1, short: true},
 	{name: "outage of 5 min", protocol: nightshift.Messages, limits: "output=80000", outage: true, want: 95, refuse: 1},
-	{name: "outage of 5 min, burst 5 s", protocol: nightshift.Messages, limits: "output=80000,burst=5s", outage: true, want: 95, refuse: 1},
-	{name: "10 % overloaded", protocol: nightshift.Messages, limits: "output=80000", faults: "overloaded=10%", want: 95, refuse: 1},
-	{name: "5 % mixed faults", protocol: nightshift.Chat, limits: "tokens=120000", faults: "server_error=2%,cut_body=1%,reset=1%,bad_gateway_html=1%", want: 95, refuse: 1},
-	{name: "2 % of all refused at random", protocol: nightshift.Messages, limits: "output=80000", faults: "rate_limit=2%", want: 85, refuse: 3, short: true},
-	{name: "competing client takes all for 10 s of 20", protocol: nightshift.Messages, limits: "output=80000", share: 1, period: 20 * time.Second, busy: 10 * time.Second, want: 90, refuse: 5},
-	{name: "the same, burst 5 s", protocol: nightshift.Messages, limits: "output=80000,burst=5s", share: 1, period: 20 * time.Second, busy: 10 * time.Second, want: 85, refuse: 5, short: true},
-	{name: "the same, Retry-After only, limits configured", protocol: nightshift.Messages, limits: "output=80000,headers=retry-after", config: limits.Config{OutputTokens: 80_000}, share: 1, period: 20 * time.Second, busy: 10 * time.Second, want: 90, refuse: 5},
-	{name: "competing client takes 150 % for 40 s of 120", protocol: nightshift.Messages, limits: "output=80000", share: 1.5, period: 2 * time.Minute, busy: 40 * time.Second, want: 83, refuse: 5},
-	{name: "competing client takes a third, always", protocol: nightshift.Messages, limits: "output=80000", share: 1. / 3, want: 90, refuse: 5},
-	{name: "tiny limits", protocol: nightshift.Messages, limits: "requests=5,output=1500", want: 95, refuse: 1, short: true},
+	{name: "outage of 5 min, burst 5 s", protocol: nightshift.Messages, limits: "output=80000,burst=5s", outage: true,
+		want: 95, refuse: 1},
+	{name: "10 % overloaded", protocol: nightshift.Messages, limits: "output=80000", faults: "overloaded=10%", want: 95,
+		refuse: 1},
+	{name: "5 % mixed faults", protocol: nightshift.Chat, limits: "tokens=120000",
+		faults: "server_error=2%,cut_body=1%,reset=1%,bad_gateway_html=1%", want: 95, refuse: 1},
+	{name: "2 % of all refused at random", protocol: nightshift.Messages, limits: "output=80000",
+		faults: "rate_limit=2%", want: 85, refuse: 3, short: true},
+	{name: "competing client takes all for 10 s of 20", protocol: nightshift.Messages, limits: "output=80000", share: 1,
+		period: 20 * time.Second, busy: 10 * time.Second, want: 90, refuse: 5},
+	{name: "the same, burst 5 s", protocol: nightshift.Messages, limits: "output=80000,burst=5s", share: 1,
+		period: 20 * time.Second, busy: 10 * time.Second, want: 85, refuse: 5, short: true},
+	{name: "the same, Retry-After only, limits configured", protocol: nightshift.Messages,
+		limits: "output=80000,headers=retry-after", config: limits.Config{OutputTokens: 80_000}, share: 1,
+		period: 20 * time.Second, busy: 10 * time.Second, want: 90, refuse: 5},
+	{name: "competing client takes 150 % for 40 s of 120", protocol: nightshift.Messages, limits: "output=80000",
+		share: 1.5, period: 2 * time.Minute, busy: 40 * time.Second, want: 83, refuse: 5},
+	{name: "competing client takes a third, always", protocol: nightshift.Messages, limits: "output=80000",
+		share: 1. / 3, want: 90, refuse: 5},
+	{name: "tiny limits", protocol: nightshift.Messages, limits: "requests=5,output=1500", want: 95, refuse: 1,
+		short: true},
 	{name: "large limits", protocol: nightshift.Messages, limits: "output=400000", want: 95, refuse: 1},
 }
 
@@ -178,7 +225,8 @@ func (r loadTest) client(t *testing.T, s *simulator.Server, seed uint64) *provid
 func (r loadTest) usedBefore(t *testing.T, s *simulator.Server, seed uint64) {
 	other := rows{r.client(t, s, seed), false}
 	for n := range r.before {
-		if _, err := other.Complete(t.Context(), nightshift.Request{Model: "sim-large", Key: fmt.Sprint("row-9", n)}); err != nil {
+		if _, err := other.Complete(t.Context(),
+			nightshift.Request{Model: "sim-large", Key: fmt.Sprint("row-9", n)}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -199,7 +247,8 @@ func (p rows) Complete(ctx context.Context, req nightshift.Request) (nightshift.
 	req.Model, req.Stream = "sim-large", p.stream
 	req.Messages = []nightshift.Message{{
 		Role: nightshift.RoleUser,
-		Text: fmt.Sprintf("Row %d: write about lighthouses and harbours in winter.%s", n, strings.Repeat(" The coast was quiet.", rng.IntN(40))),
+		Text: fmt.Sprintf("Row %d: write about lighthouses and harbours in winter.%s", n,
+			strings.Repeat(" The coast was quiet.", rng.IntN(40))),
 	}}
 	req.Params = []nightshift.Param{{Name: "max_tokens", Value: json.RawMessage(strconv.Itoa(rowTokens))}}
 	return p.Provider.Complete(ctx, req)
@@ -368,7 +417,8 @@ func TestLoad(t *testing.T) {
 			var used, refused, early, back, first, firstRefused span
 			for seed := uint64(1); seed <= seeds; seed++ {
 				f := measure(t, r, seed, minutes)
-				t.Logf("seed %d: used %.1f %%, refused %.2f %%, early %.2f %%; first minute %.1f %%, %.2f %%; %d sent, %d rows failed; back %.0f s; %s",
+				t.Logf("seed %d: used %.1f %%, refused %.2f %%, early %.2f %%; first minute %.1f %%, %.2f %%; %d "+
+					"sent, %d rows failed; back %.0f s; %s",
 					seed, f.used, f.refused, f.early, f.firstMinute, f.firstRefused, f.sent, f.failed, f.recovery, f.limitedBy)
 				used.add(f.used)
 				refused.add(f.refused)
@@ -421,7 +471,8 @@ func TestSlidingMinute(t *testing.T) {
 				took, refused := r.finish(t, seed, tc.rows)
 				least := 60 * float64(tc.rows) / float64(tc.perMinute)
 				used := 100 * least / took.Seconds()
-				t.Logf("| %d a minute, %d used before, %d rows, configured %v | %.0f s | %.1f | %.1f |", tc.perMinute, before, tc.rows, tc.configured, took.Seconds(), used, refused)
+				t.Logf("| %d a minute, %d used before, %d rows, configured %v | %.0f s | %.1f | %.1f |", tc.perMinute,
+					before, tc.rows, tc.configured, took.Seconds(), used, refused)
 				if used < 95 {
 					t.Errorf("seed %d: %.1f %% used, want 95 %%", seed, used)
 				}

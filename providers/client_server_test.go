@@ -21,18 +21,19 @@ import (
 type modelServer struct {
 	seed uint64
 
-	requests, input, output, tokens float64       // per minute; 0 is no limit
-	burst                           float64       // seconds of the rate that a bucket holds; 0 means 60
-	window                          float64       // seconds of a fixed window; 0 means buckets
-	charge                          string        // "" at the end, "max" at the start, "refund" at the start with the rest given back
-	slots                           int           // requests in flight; 0 is no limit
-	tell                            string        // "headers", "late" (headers as of the end), "retry-after", "nothing"
-	errors                          float64       // share of requests that fail with 529
-	hang                            time.Duration // the outage is silence of that length, not a quick 503
-	outage                          [2]float64    // seconds from the start
-	neighbour                       float64       // share of the rate that another client takes
-	period, busy                    float64       // seconds: for busy out of every period
-	refusals                        float64       // share of requests refused at random, whatever the level
+	requests, input, output, tokens float64 // per minute; 0 is no limit
+	burst                           float64 // seconds of the rate that a bucket holds; 0 means 60
+	window                          float64 // seconds of a fixed window; 0 means buckets
+	// "" at the end, "max" at the start, "refund" at the start with the rest given back
+	charge       string
+	slots        int           // requests in flight; 0 is no limit
+	tell         string        // "headers", "late" (headers as of the end), "retry-after", "nothing"
+	errors       float64       // share of requests that fail with 529
+	hang         time.Duration // the outage is silence of that length, not a quick 503
+	outage       [2]float64    // seconds from the start
+	neighbour    float64       // share of the rate that another client takes
+	period, busy float64       // seconds: for busy out of every period
+	refusals     float64       // share of requests refused at random, whatever the level
 
 	meanIn, meanOut float64 // tokens
 	tail            float64 // sigma of the outputs' logarithm
@@ -205,7 +206,8 @@ func pass(ctx context.Context, d time.Duration) bool {
 }
 
 func broken(ctx context.Context) providers.Exchange {
-	return providers.Exchange{Sent: true, Err: &nightshift.Error{Class: nightshift.ClassCancelled, Err: ctx.Err(), MaybeBilled: true}}
+	return providers.Exchange{
+		Sent: true, Err: &nightshift.Error{Class: nightshift.ClassCancelled, Err: ctx.Err(), MaybeBilled: true}}
 }
 
 // admit decides on a request and charges what is charged on arrival.

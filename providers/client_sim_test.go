@@ -33,42 +33,65 @@ var scenarios = []scenario{
 	{"60 s bucket, headers", modelServer{output: 80_000, tell: "headers"}, limits.Config{}, 95, 1},
 	{"60 s bucket, late headers", modelServer{output: 80_000, tell: "late"}, limits.Config{}, 95, 1},
 	{"5 s burst bucket, headers", modelServer{output: 80_000, burst: 5, tell: "headers"}, limits.Config{}, 95, 1},
-	{"60 s bucket, Retry-After only", modelServer{output: 80_000, tell: "retry-after"}, limits.Config{OutputTokens: 80_000}, 95, 1},
+	{"60 s bucket, Retry-After only", modelServer{output: 80_000, tell: "retry-after"},
+		limits.Config{OutputTokens: 80_000}, 95, 1},
 	{"5 s burst, limits unknown", modelServer{output: 80_000, burst: 5, tell: "nothing"}, limits.Config{}, 85, 1},
 	{"60 s bucket, limits unknown", modelServer{output: 80_000, tell: "nothing"}, limits.Config{}, 85, 1},
-	{"5 s burst, limits configured", modelServer{output: 80_000, burst: 5, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1},
+	{"5 s burst, limits configured", modelServer{output: 80_000, burst: 5, tell: "nothing"},
+		limits.Config{OutputTokens: 80_000}, 95, 1},
 	{"fixed 60 s window, headers", modelServer{output: 80_000, window: 60, tell: "headers"}, limits.Config{}, 95, 1},
-	{"fixed 60 s window, configured", modelServer{output: 80_000, window: 60, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1},
-	{"max_tokens charged, configured", modelServer{output: 80_000, charge: "max", tell: "retry-after"}, limits.Config{OutputTokens: 80_000, Charge: limits.ChargeMaxTokens}, 95, 1},
-	{"max_tokens charged, configured, headers", modelServer{output: 80_000, charge: "max", tell: "headers"}, limits.Config{Charge: limits.ChargeMaxTokens}, 95, 1},
-	{"max_tokens charged, inferred from headers", modelServer{output: 80_000, charge: "max", tell: "headers"}, limits.Config{}, 95, 1},
-	{"max_tokens charged, inferred from late headers", modelServer{output: 80_000, charge: "max", tell: "late"}, limits.Config{}, 95, 1},
-	{"max_tokens charged, inferred from refusals", modelServer{output: 80_000, charge: "max", tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1},
-	{"max_tokens charged and refunded, headers", modelServer{output: 80_000, charge: "refund", tell: "headers"}, limits.Config{}, 95, 1},
+	{"fixed 60 s window, configured", modelServer{output: 80_000, window: 60, tell: "nothing"},
+		limits.Config{OutputTokens: 80_000}, 95, 1},
+	{"max_tokens charged, configured", modelServer{output: 80_000, charge: "max", tell: "retry-after"},
+		limits.Config{OutputTokens: 80_000, Charge: limits.ChargeMaxTokens}, 95, 1},
+	{"max_tokens charged, configured, headers", modelServer{output: 80_000, charge: "max", tell: "headers"},
+		limits.Config{Charge: limits.ChargeMaxTokens}, 95, 1},
+	{"max_tokens charged, inferred from headers", modelServer{output: 80_000, charge: "max", tell: "headers"},
+		limits.Config{}, 95, 1},
+	{"max_tokens charged, inferred from late headers", modelServer{output: 80_000, charge: "max", tell: "late"},
+		limits.Config{}, 95, 1},
+	{"max_tokens charged, inferred from refusals", modelServer{output: 80_000, charge: "max", tell: "nothing"},
+		limits.Config{OutputTokens: 80_000}, 95, 1},
+	{"max_tokens charged and refunded, headers", modelServer{output: 80_000, charge: "refund", tell: "headers"},
+		limits.Config{}, 95, 1},
 	{"24 concurrent, limits unknown", modelServer{slots: 24, tell: "nothing"}, limits.Config{}, 85, 1},
 	{"24 concurrent, Retry-After", modelServer{slots: 24, tell: "retry-after"}, limits.Config{}, 85, 1},
 	{"3 concurrent, limits unknown", modelServer{slots: 3, tell: "nothing"}, limits.Config{}, 85, 1},
 	{"5 min outage", modelServer{output: 80_000, tell: "headers", outage: [2]float64{600, 900}}, limits.Config{}, 95, 1},
-	{"5 min of silence", modelServer{output: 80_000, tell: "headers", hang: time.Minute, outage: [2]float64{600, 900}}, limits.Config{}, 95, 1},
+	{"5 min of silence", modelServer{output: 80_000, tell: "headers", hang: time.Minute, outage: [2]float64{600, 900}},
+		limits.Config{}, 95, 1},
 	{"10 % overloaded errors", modelServer{output: 80_000, tell: "headers", errors: 0.1}, limits.Config{}, 95, 1},
-	{"competing client in bursts, headers", modelServer{output: 80_000, tell: "headers", neighbour: 1, period: 20, busy: 10}, limits.Config{}, 90, 5},
-	{"competing client in bursts, Retry-After", modelServer{output: 80_000, tell: "retry-after", neighbour: 1, period: 20, busy: 10}, limits.Config{OutputTokens: 80_000}, 90, 5},
-	{"competing client in long bursts", modelServer{output: 80_000, tell: "headers", neighbour: 1.5, period: 120, busy: 40}, limits.Config{}, 90, 5},
+	{"competing client in bursts, headers",
+		modelServer{output: 80_000, tell: "headers", neighbour: 1, period: 20, busy: 10}, limits.Config{}, 90, 5},
+	{"competing client in bursts, Retry-After",
+		modelServer{output: 80_000, tell: "retry-after", neighbour: 1, period: 20, busy: 10},
+		limits.Config{OutputTokens: 80_000}, 90, 5},
+	{"competing client in long bursts",
+		modelServer{output: 80_000, tell: "headers", neighbour: 1.5, period: 120, busy: 40}, limits.Config{}, 90, 5},
 
 	{"1 s burst bucket, headers", modelServer{output: 80_000, burst: 1, tell: "headers"}, limits.Config{}, 95, 1},
 	{"1 s burst bucket, late headers", modelServer{output: 80_000, burst: 1, tell: "late"}, limits.Config{}, 95, 1},
-	{"1 s burst bucket, configured", modelServer{output: 80_000, burst: 1, tell: "nothing"}, limits.Config{OutputTokens: 80_000}, 95, 1},
+	{"1 s burst bucket, configured", modelServer{output: 80_000, burst: 1, tell: "nothing"},
+		limits.Config{OutputTokens: 80_000}, 95, 1},
 	{"1 s burst bucket, slow answers", modelServer{output: 20_000, burst: 1, tell: "headers"}, limits.Config{}, 95, 1},
 
-	{"long-tailed outputs", modelServer{output: 80_000, tell: "headers", tail: 1.4, maxTokens: 8192}, limits.Config{}, 95, 1},
-	{"limited by input", modelServer{input: 200_000, output: 80_000, tell: "headers", meanIn: 4000, meanOut: 60}, limits.Config{}, 95, 1},
-	{"limited by requests", modelServer{requests: 240, output: 80_000, tell: "headers", meanOut: 50}, limits.Config{}, 95, 1},
-	{"limited by requests, 1 s burst", modelServer{requests: 240, burst: 1, tell: "retry-after", meanOut: 50}, limits.Config{Requests: 240}, 95, 1},
+	{"long-tailed outputs", modelServer{output: 80_000, tell: "headers", tail: 1.4, maxTokens: 8192}, limits.Config{},
+		95, 1},
+	{"limited by input", modelServer{input: 200_000, output: 80_000, tell: "headers", meanIn: 4000, meanOut: 60},
+		limits.Config{}, 95, 1},
+	{"limited by requests", modelServer{requests: 240, output: 80_000, tell: "headers", meanOut: 50}, limits.Config{},
+		95, 1},
+	{"limited by requests, 1 s burst", modelServer{requests: 240, burst: 1, tell: "retry-after", meanOut: 50},
+		limits.Config{Requests: 240}, 95, 1},
 	{"total tokens", modelServer{tokens: 150_000, tell: "headers"}, limits.Config{}, 95, 1},
 	{"tiny limits", modelServer{requests: 5, output: 1500, tell: "headers"}, limits.Config{}, 95, 1},
-	{"big max_tokens, charged at the end", modelServer{output: 80_000, tell: "headers", maxTokens: 32_000}, limits.Config{}, 95, 1},
-	{"big max_tokens, charged at the start", modelServer{output: 400_000, charge: "max", tell: "headers", maxTokens: 32_000}, limits.Config{Charge: limits.ChargeMaxTokens}, 95, 1},
-	{"big max_tokens, inferred from headers", modelServer{output: 400_000, charge: "max", tell: "headers", maxTokens: 32_000}, limits.Config{}, 95, 1},
+	{"big max_tokens, charged at the end", modelServer{output: 80_000, tell: "headers", maxTokens: 32_000},
+		limits.Config{}, 95, 1},
+	{"big max_tokens, charged at the start",
+		modelServer{output: 400_000, charge: "max", tell: "headers", maxTokens: 32_000},
+		limits.Config{Charge: limits.ChargeMaxTokens}, 95, 1},
+	{"big max_tokens, inferred from headers",
+		modelServer{output: 400_000, charge: "max", tell: "headers", maxTokens: 32_000}, limits.Config{}, 95, 1},
 	{"large limits", modelServer{output: 600_000, tell: "headers"}, limits.Config{}, 95, 1},
 }
 
@@ -104,7 +127,9 @@ func TestSimulatedHour(t *testing.T) {
 // of one run can be looked into in the next.
 func TestSimulationIsRepeatable(t *testing.T) {
 	for _, sc := range []scenario{
-		{name: "errors and a competing client", server: modelServer{output: 80_000, burst: 5, tell: "headers", errors: 0.1, neighbour: 0.5, period: 20, busy: 10, outage: [2]float64{400, 430}}},
+		{name: "errors and a competing client",
+			server: modelServer{output: 80_000, burst: 5, tell: "headers", errors: 0.1, neighbour: 0.5, period: 20,
+				busy: 10, outage: [2]float64{400, 430}}},
 		{name: "limits unknown", server: modelServer{output: 80_000, burst: 1, tell: "nothing"}},
 	} {
 		once, again := simulate(t, sc, 1, 15*time.Minute), simulate(t, sc, 1, 15*time.Minute)
@@ -180,7 +205,8 @@ func TestTwoLimitersOneBucket(t *testing.T) {
 	}
 	for _, sc := range []scenario{
 		{"requests, headers", modelServer{requests: 600, burst: 5, tell: "headers", meanOut: 50}, limits.Config{}, 90, 5},
-		{"requests, Retry-After", modelServer{requests: 600, burst: 5, tell: "retry-after", meanOut: 50}, limits.Config{}, 85, 5},
+		{"requests, Retry-After", modelServer{requests: 600, burst: 5, tell: "retry-after", meanOut: 50},
+			limits.Config{}, 85, 5},
 		// What the other uses may look like max_tokens being charged: then both
 		// are content with less.
 		{"output, headers", modelServer{output: 80_000, tell: "headers"}, limits.Config{}, 75, 5},
@@ -192,7 +218,8 @@ func TestTwoLimitersOneBucket(t *testing.T) {
 				share, refused := simulateTwo(t, sc, seed, end)
 				t.Logf("| %s | %d | %.1f | %.2f |", sc.name, seed, share, refused)
 				if share < sc.want || refused > sc.refuse {
-					t.Errorf("seed %d: %.1f %% of the limit, %.2f %% refused; want %.0f %%, %.0f %%", seed, share, refused, sc.want, sc.refuse)
+					t.Errorf("seed %d: %.1f %% of the limit, %.2f %% refused; want %.0f %%, %.0f %%", seed, share,
+						refused, sc.want, sc.refuse)
 				}
 			}
 		})

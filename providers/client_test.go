@@ -31,7 +31,8 @@ func (s *script) Prepare(req nightshift.Request) (providers.Prepared, error) {
 	if req.Model == "unsayable" {
 		return providers.Prepared{}, &nightshift.Error{Class: nightshift.ClassUntranslatable}
 	}
-	return providers.Prepared{Key: req.Key, Model: req.Model, InputText: 100, MaxOutput: 50, Media: s.media, Hash: "h-" + req.Key, Body: []byte(`{"tools":[],"messages":[{"role":"user"}]}`)}, nil
+	return providers.Prepared{Key: req.Key, Model: req.Model, InputText: 100, MaxOutput: 50, Media: s.media,
+		Hash: "h-" + req.Key, Body: []byte(`{"tools":[],"messages":[{"role":"user"}]}`)}, nil
 }
 
 func (s *script) Send(ctx context.Context, p providers.Prepared) providers.Exchange {
@@ -134,7 +135,8 @@ func TestWhatFollowsFromAnError(t *testing.T) {
 		maybe    bool   // cost unknown
 	}{
 		{"an answer", lastly(good()), "ok", "answer", false},
-		{"refused for a while", lastly(refused, refused, refused, refused, refused, refused, good()), "rate_limit rate_limit rate_limit rate_limit rate_limit rate_limit ok", "answer", false},
+		{"refused for a while", lastly(refused, refused, refused, refused, refused, refused, good()),
+			"rate_limit rate_limit rate_limit rate_limit rate_limit rate_limit ok", "answer", false},
 		{"three failures", lastly(server, server, server, good()), "server server server ok", "answer", false},
 		{"four failures", lastly(server, server, server, server, good()), "server server server server", "row", false},
 		{"an answer that was cut", lastly(lost, good()), "cut ok", "answer", true},
@@ -148,7 +150,8 @@ func TestWhatFollowsFromAnError(t *testing.T) {
 		{"an unknown model", lastly(bad(nightshift.ClassNotFound, 404)), "not_found", "model", false},
 		{"a pause of a year", lastly(year), "rate_limit", "stop", false},
 		{"a web page", lastly(bad(nightshift.ClassNotAnAPI, 200)), "not_an_api not_an_api not_an_api", "stop", false},
-		{"a body that cannot be read", lastly(bad(nightshift.ClassBadResponse, 200)), "bad_response bad_response", "row", false},
+		{"a body that cannot be read", lastly(bad(nightshift.ClassBadResponse, 200)), "bad_response bad_response",
+			"row", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -168,15 +171,18 @@ func TestWhatFollowsFromAnError(t *testing.T) {
 					t.Errorf("cost = %v, want unknown %v", resp.Cost, tc.maybe)
 				}
 				untold := len(resp.Attempts) - len(seen.failed)
-				if final := tc.ends == "answer" || tc.ends == "row"; (untold == 1) != final || len(seen.intents) != len(resp.Attempts) {
-					t.Errorf("%d attempts, %d intents and %d failures told for %s", len(resp.Attempts), len(seen.intents), len(seen.failed), tc.ends)
+				if final := tc.ends == "answer" || tc.ends == "row"; (untold == 1) != final ||
+					len(seen.intents) != len(resp.Attempts) {
+					t.Errorf("%d attempts, %d intents and %d failures told for %s", len(resp.Attempts),
+						len(seen.intents), len(seen.failed), tc.ends)
 				}
 				if tc.ends != "answer" && len(events) == 0 {
 					t.Error("nobody was told")
 				}
 				if tc.ends == "stop" || tc.ends == "model" {
 					before := len(wire.sent)
-					if _, err := client.Complete(t.Context(), nightshift.Request{Model: "m", Key: "next"}); ending(err) != tc.ends || len(wire.sent) != before {
+					_, err := client.Complete(t.Context(), nightshift.Request{Model: "m", Key: "next"})
+					if ending(err) != tc.ends || len(wire.sent) != before {
 						t.Errorf("the next row ended with %v after %d more attempts", err, len(wire.sent)-before)
 					}
 				}
@@ -323,7 +329,8 @@ func TestEarlierAttemptsCount(t *testing.T) {
 		}
 		resp, err := newClient(wire).Complete(t.Context(), nightshift.Request{Model: "m", Attempts: before})
 		if ending(err) != "row" || len(wire.sent) != 1 || len(resp.Attempts) != 4 {
-			t.Errorf("%v after %d sends and %d attempts, want a failed row after 1 and 4", err, len(wire.sent), len(resp.Attempts))
+			t.Errorf("%v after %d sends and %d attempts, want a failed row after 1 and 4", err, len(wire.sent),
+				len(resp.Attempts))
 		}
 	})
 }
@@ -338,7 +345,8 @@ func TestCancelling(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		resp, err := client.Complete(ctx, nightshift.Request{Model: "m", Key: "in flight", AttemptLog: seen})
 		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) || classesOf(resp.Attempts) != "cancelled" || !resp.Attempts[0].MaybeBilled || len(seen.failed) != 1 {
+		if !errors.Is(err, context.DeadlineExceeded) || classesOf(resp.Attempts) != "cancelled" ||
+			!resp.Attempts[0].MaybeBilled || len(seen.failed) != 1 {
 			t.Errorf("in flight: %v, %+v", err, resp.Attempts)
 		}
 		if tokens, _ := client.Budget.Spent(); tokens != resp.Attempts[0].WorstTokens || tokens == 0 {
@@ -350,7 +358,8 @@ func TestCancelling(t *testing.T) {
 		synctest.Wait()
 		waiting, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
-		resp, err = client.Complete(t.Context(), nightshift.Request{Model: "m", Key: "waiting", AttemptLog: seen, Unsent: waiting})
+		resp, err = client.Complete(t.Context(),
+			nightshift.Request{Model: "m", Key: "waiting", AttemptLog: seen, Unsent: waiting})
 		if !errors.Is(err, context.DeadlineExceeded) || len(resp.Attempts) != 0 || slices.Contains(wire.sent, "waiting") {
 			t.Errorf("waiting: %v, %+v", err, resp.Attempts)
 		}
@@ -461,7 +470,8 @@ func TestRoutesFailOver(t *testing.T) {
 			{Name: "fine", Wire: fine, Limiter: limits.New(limits.Config{})},
 		}
 		resp, err := client.Complete(t.Context(), nightshift.Request{Model: "m"})
-		if err != nil || classesOf(resp.Attempts) != "auth ok" || resp.Attempts[0].Route != "dead" || resp.Attempts[1].Route != "fine" {
+		if err != nil || classesOf(resp.Attempts) != "auth ok" || resp.Attempts[0].Route != "dead" ||
+			resp.Attempts[1].Route != "fine" {
 			t.Fatalf("Complete = %v, %+v", err, resp.Attempts)
 		}
 		for range 10 {
@@ -547,8 +557,11 @@ func TestBudgetRefusesWhatItCannotBound(t *testing.T) {
 	audio := &script{say: lastly(good()), media: nightshift.Media{AudioInput: true}}
 	client = newClient(audio)
 	client.Budget = &limits.Budget{Cost: 1e6}
-	client.WorstPrice = func(_ string, _, _ int64, m nightshift.Media) (nightshift.NanoUSD, bool) { return 1, !m.AudioInput }
-	if _, err := client.Complete(t.Context(), nightshift.Request{Model: "m"}); !errors.Is(err, nightshift.ErrBudget) || !strings.Contains(err.Error(), "audio") || len(audio.sent) > 0 {
+	client.WorstPrice = func(_ string, _, _ int64, m nightshift.Media) (nightshift.NanoUSD, bool) {
+		return 1, !m.AudioInput
+	}
+	if _, err := client.Complete(t.Context(), nightshift.Request{Model: "m"}); !errors.Is(err, nightshift.ErrBudget) ||
+		!strings.Contains(err.Error(), "audio") || len(audio.sent) > 0 {
 		t.Errorf("audio without a price: %v, %d sent", err, len(audio.sent))
 	}
 	client = newClient(&unbounded{})

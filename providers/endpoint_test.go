@@ -41,11 +41,15 @@ func TestURL(t *testing.T) {
 		{nightshift.Messages, "https://a.test/api/v1/messages", "/api/v1/messages", "https://a.test/api/v1/messages"},
 		{nightshift.Messages, "https://a.test/team", "/v1/messages", "https://a.test/team/v1/messages"},
 		{nightshift.Messages, "https://a.test", "/v1/messages?beta=true", "https://a.test/v1/messages?beta=true"},
-		{nightshift.Messages, "https://a.test?tenant=x", "/v1/messages?beta=true", "https://a.test/v1/messages?tenant=x&beta=true"},
+		{nightshift.Messages, "https://a.test?tenant=x", "/v1/messages?beta=true",
+			"https://a.test/v1/messages?tenant=x&beta=true"},
 		{nightshift.Chat, "https://r.openai.azure.com", azurePath, "https://r.openai.azure.com/openai/v1/chat/completions"},
-		{nightshift.Chat, "https://r.openai.azure.com/openai/v1/", azurePath, "https://r.openai.azure.com/openai/v1/chat/completions"},
-		{nightshift.Chat, "https://r.openai.azure.com/openai/deployments/gpt-4o?api-version=2024-10-21", azurePath, "https://r.openai.azure.com/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"},
-		{nightshift.Chat, "https://r.openai.azure.com/", azureClassic + "?api-version=2024-10-21", "https://r.openai.azure.com/openai/deployments/{model}/chat/completions?api-version=2024-10-21"},
+		{nightshift.Chat, "https://r.openai.azure.com/openai/v1/", azurePath,
+			"https://r.openai.azure.com/openai/v1/chat/completions"},
+		{nightshift.Chat, "https://r.openai.azure.com/openai/deployments/gpt-4o?api-version=2024-10-21", azurePath,
+			"https://r.openai.azure.com/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"},
+		{nightshift.Chat, "https://r.openai.azure.com/", azureClassic + "?api-version=2024-10-21",
+			"https://r.openai.azure.com/openai/deployments/{model}/chat/completions?api-version=2024-10-21"},
 		{nightshift.Chat, "http://localhost:8000/v1", "", "http://localhost:8000/v1/chat/completions"},
 		{nightshift.Chat, "http://[::1]:8000/v1", "", "http://[::1]:8000/v1/chat/completions"},
 		{nightshift.Chat, SimulatorURL, "", "http://simulator.invalid/v1/chat/completions"},
@@ -64,7 +68,8 @@ func TestURL(t *testing.T) {
 func TestURLFor(t *testing.T) {
 	e := Endpoint{Protocol: nightshift.Chat, BaseURL: "https://r.openai.azure.com", Path: azureClassic + "?api-version=1"}
 	got, err := e.URLFor("my/model 1", false)
-	if want := "https://r.openai.azure.com/openai/deployments/my%2Fmodel%201/chat/completions?api-version=1"; err != nil || got != want {
+	if want := "https://r.openai.azure.com/openai/deployments/my%2Fmodel%201/chat/completions?api-" +
+		"version=1"; err != nil || got != want {
 		t.Errorf("%q, %v, want %q", got, err, want)
 	}
 }
@@ -74,7 +79,8 @@ func TestURLRefused(t *testing.T) {
 	for _, base := range []string{
 		"", "a.test", "ftp://a.test", "https://", "https:///v1", "http://a.test", "http://10.0.0.1:8000",
 		"https://user:" + canary + "@a.test", "https://" + canary + "@a.test/v1", "https://a.test/#" + canary,
-		"https://a.test?api_key=" + canary, "https://a.test?key=" + canary, "https://a.test?x=" + canary, "https://a.test/v1?Token=1",
+		"https://a.test?api_key=" + canary, "https://a.test?key=" + canary, "https://a.test?x=" + canary,
+		"https://a.test/v1?Token=1",
 		"https://a.test/v1/chat/completions", "http://localhost.evil.test",
 		"https://a test/" + canary, "https://a.test/%zz?" + canary,
 	} {
@@ -155,7 +161,9 @@ func TestValidate(t *testing.T) {
 }
 
 func TestPresets(t *testing.T) {
-	want := []string{"anthropic", "openai", "azure-openai", "openrouter", "deepseek", "gemini", "mistral", "groq", "together", "fireworks", "xai", "minimax", "zhipu", "moonshot", "perplexity", "ollama", "vllm", "llama-cpp", "lm-studio", "litellm", "ccapi", "opeai", "applerouter", "envelope", "simulator"}
+	want := []string{"anthropic", "openai", "azure-openai", "openrouter", "deepseek", "gemini", "mistral", "groq",
+		"together", "fireworks", "xai", "minimax", "zhipu", "moonshot", "perplexity", "ollama", "vllm", "llama-cpp",
+		"lm-studio", "litellm", "ccapi", "opeai", "applerouter", "envelope", "simulator"}
 	for _, name := range want {
 		if _, found := Lookup(name, "", nil); !found {
 			t.Errorf("no preset %q", name)
@@ -203,29 +211,50 @@ func TestLookup(t *testing.T) {
 		auth     Auth
 	}{
 		{"anthropic", "", nil, "https://api.anthropic.com/v1/messages", Auth{Scheme: AuthXAPI, Env: "ANTHROPIC_API_KEY"}},
-		{"anthropic", "", env("ANTHROPIC_BASE_URL", "https://p.test/claude"), "https://p.test/claude/v1/messages", Auth{Scheme: AuthXAPI, Env: "ANTHROPIC_API_KEY"}},
-		{"anthropic", "", env("ANTHROPIC_AUTH_TOKEN", "t"), "https://api.anthropic.com/v1/messages", Auth{Scheme: AuthBearer, Env: "ANTHROPIC_AUTH_TOKEN"}},
-		{"anthropic", "", env("ANTHROPIC_AUTH_TOKEN", "t", "ANTHROPIC_API_KEY", "k"), "https://api.anthropic.com/v1/messages", Auth{Scheme: AuthXAPI, Env: "ANTHROPIC_API_KEY"}},
-		{"anthropic", nightshift.Chat, env("ANTHROPIC_BASE_URL", "https://p.test"), "https://p.test/v1/chat/completions", Auth{Scheme: AuthBearer, Env: "ANTHROPIC_API_KEY"}},
+		{"anthropic", "", env("ANTHROPIC_BASE_URL", "https://p.test/claude"), "https://p.test/claude/v1/messages",
+			Auth{Scheme: AuthXAPI, Env: "ANTHROPIC_API_KEY"}},
+		{"anthropic", "", env("ANTHROPIC_AUTH_TOKEN", "t"), "https://api.anthropic.com/v1/messages",
+			Auth{Scheme: AuthBearer, Env: "ANTHROPIC_AUTH_TOKEN"}},
+		{"anthropic", "", env("ANTHROPIC_AUTH_TOKEN", "t", "ANTHROPIC_API_KEY", "k"),
+			"https://api.anthropic.com/v1/messages", Auth{Scheme: AuthXAPI, Env: "ANTHROPIC_API_KEY"}},
+		{"anthropic", nightshift.Chat, env("ANTHROPIC_BASE_URL", "https://p.test"),
+			"https://p.test/v1/chat/completions", Auth{Scheme: AuthBearer, Env: "ANTHROPIC_API_KEY"}},
 		{"openai", "", nil, "https://api.openai.com/v1/chat/completions", Auth{Scheme: AuthBearer, Env: "OPENAI_API_KEY"}},
-		{"openai", "", env("OPENAI_BASE_URL", "https://p.test/x/v1"), "https://p.test/x/v1/chat/completions", Auth{Scheme: AuthBearer, Env: "OPENAI_API_KEY"}},
-		{"azure-openai", "", env("AZURE_OPENAI_ENDPOINT", "https://r.openai.azure.com/"), "https://r.openai.azure.com/openai/v1/chat/completions", Auth{Scheme: authHeader, Header: "api-key", Env: "AZURE_OPENAI_API_KEY"}},
-		{"azure-openai", "", env("AZURE_OPENAI_ENDPOINT", "https://r.openai.azure.com/", "OPENAI_API_VERSION", "2024-10-21", "AZURE_OPENAI_AD_TOKEN", "t"), "https://r.openai.azure.com/openai/deployments/{model}/chat/completions?api-version=2024-10-21", Auth{Scheme: AuthBearer, Env: "AZURE_OPENAI_AD_TOKEN"}},
+		{"openai", "", env("OPENAI_BASE_URL", "https://p.test/x/v1"), "https://p.test/x/v1/chat/completions",
+			Auth{Scheme: AuthBearer, Env: "OPENAI_API_KEY"}},
+		{"azure-openai", "", env("AZURE_OPENAI_ENDPOINT", "https://r.openai.azure.com/"),
+			"https://r.openai.azure.com/openai/v1/chat/completions",
+			Auth{Scheme: authHeader, Header: "api-key", Env: "AZURE_OPENAI_API_KEY"}},
+		{"azure-openai", "",
+			env("AZURE_OPENAI_ENDPOINT", "https://r.openai.azure.com/", "OPENAI_API_VERSION", "2024-10-21",
+				"AZURE_OPENAI_AD_TOKEN", "t"),
+			"https://r.openai.azure.com/openai/deployments/{model}/chat/completions?api-version=2024-10-21",
+			Auth{Scheme: AuthBearer, Env: "AZURE_OPENAI_AD_TOKEN"}},
 		{"deepseek", "", nil, "https://api.deepseek.com/chat/completions", Auth{Scheme: AuthBearer, Env: "DEEPSEEK_API_KEY"}},
-		{"deepseek", nightshift.Messages, nil, "https://api.deepseek.com/anthropic/v1/messages", Auth{Scheme: AuthXAPI, Env: "DEEPSEEK_API_KEY"}},
-		{"gemini", "", env("GOOGLE_API_KEY", "k"), "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions", Auth{Scheme: AuthBearer, Env: "GOOGLE_API_KEY"}},
+		{"deepseek", nightshift.Messages, nil, "https://api.deepseek.com/anthropic/v1/messages",
+			Auth{Scheme: AuthXAPI, Env: "DEEPSEEK_API_KEY"}},
+		{"gemini", "", env("GOOGLE_API_KEY", "k"),
+			"https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
+			Auth{Scheme: AuthBearer, Env: "GOOGLE_API_KEY"}},
 		{"groq", "", nil, "https://api.groq.com/openai/v1/chat/completions", Auth{Scheme: AuthBearer, Env: "GROQ_API_KEY"}},
-		{"zhipu", "", nil, "https://open.bigmodel.cn/api/paas/v4/chat/completions", Auth{Scheme: AuthBearer, Env: "ZHIPUAI_API_KEY"}},
-		{"perplexity", "", nil, "https://api.perplexity.ai/chat/completions", Auth{Scheme: AuthBearer, Env: "PERPLEXITY_API_KEY"}},
+		{"zhipu", "", nil, "https://open.bigmodel.cn/api/paas/v4/chat/completions",
+			Auth{Scheme: AuthBearer, Env: "ZHIPUAI_API_KEY"}},
+		{"perplexity", "", nil, "https://api.perplexity.ai/chat/completions",
+			Auth{Scheme: AuthBearer, Env: "PERPLEXITY_API_KEY"}},
 		{"ollama", "", nil, "http://localhost:11434/v1/chat/completions", Auth{Scheme: AuthNone}},
-		{"ollama", "", env("OLLAMA_HOST", "0.0.0.0:9999"), "http://127.0.0.1:9999/v1/chat/completions", Auth{Scheme: AuthNone}},
-		{"ollama", "", env("OLLAMA_HOST", ":9999", "OLLAMA_API_KEY", "k"), "http://127.0.0.1:9999/v1/chat/completions", Auth{Scheme: AuthBearer, Env: "OLLAMA_API_KEY"}},
+		{"ollama", "", env("OLLAMA_HOST", "0.0.0.0:9999"), "http://127.0.0.1:9999/v1/chat/completions",
+			Auth{Scheme: AuthNone}},
+		{"ollama", "", env("OLLAMA_HOST", ":9999", "OLLAMA_API_KEY", "k"), "http://127.0.0.1:9999/v1/chat/completions",
+			Auth{Scheme: AuthBearer, Env: "OLLAMA_API_KEY"}},
 		{"ccapi", "", nil, "https://api.ccapi.ai/v1/messages", Auth{Scheme: AuthXAPI, Env: "CCAPI_API_KEY"}},
-		{"ccapi", nightshift.Chat, nil, "https://api.ccapi.ai/v1/chat/completions", Auth{Scheme: AuthRaw, Env: "CCAPI_API_KEY"}},
+		{"ccapi", nightshift.Chat, nil, "https://api.ccapi.ai/v1/chat/completions",
+			Auth{Scheme: AuthRaw, Env: "CCAPI_API_KEY"}},
 		{"ccapi-chat", "", nil, "https://api.ccapi.ai/v1/chat/completions", Auth{Scheme: AuthRaw, Env: "CCAPI_API_KEY"}},
 		{"opeai", "", nil, "https://api-platform.ope.ai/v1/messages", Auth{Scheme: AuthBearer, Env: "OPEAI_API_KEY"}},
-		{"applerouter", "", nil, "https://api.applerouter.ai/v1/messages", Auth{Scheme: AuthXAPI, Env: "APPLEROUTER_API_KEY"}},
-		{"envelope", "", env("ENVELOPE_BASE_URL", "https://gw.test"), "https://gw.test/api/v1/messages", Auth{Scheme: AuthBearer, Env: "ENVELOPE_API_KEY"}},
+		{"applerouter", "", nil, "https://api.applerouter.ai/v1/messages",
+			Auth{Scheme: AuthXAPI, Env: "APPLEROUTER_API_KEY"}},
+		{"envelope", "", env("ENVELOPE_BASE_URL", "https://gw.test"), "https://gw.test/api/v1/messages",
+			Auth{Scheme: AuthBearer, Env: "ENVELOPE_API_KEY"}},
 		{"simulator", "", nil, "http://simulator.invalid/v1/messages", Auth{Scheme: AuthNone}},
 	} {
 		e, found := Lookup(tc.name, tc.protocol, tc.env)
@@ -261,7 +290,8 @@ func TestFormatsOfPresets(t *testing.T) {
 		{"deepseek", responses, "https://api.deepseek.com/responses", AuthBearer},
 		{"deepseek", completions, "https://api.deepseek.com/beta/completions", AuthBearer},
 		{"gemini", gemini, "https://generativelanguage.googleapis.com/v1beta/models/{model}:generateContent", AuthGoog},
-		{"gemini", geminiEmbeddings, "https://generativelanguage.googleapis.com/v1beta/models/{model}:batchEmbedContents", AuthGoog},
+		{"gemini", geminiEmbeddings,
+			"https://generativelanguage.googleapis.com/v1beta/models/{model}:batchEmbedContents", AuthGoog},
 		{"gemini", embeddings, "https://generativelanguage.googleapis.com/v1beta/openai/embeddings", AuthBearer},
 		{"vertex", gemini, "NEEDED/publishers/google/models/{model}:generateContent", AuthBearer},
 		{"vertex", nightshift.Chat, "NEEDED/endpoints/openapi/chat/completions", AuthBearer},
@@ -289,8 +319,10 @@ func TestFormatsOfPresets(t *testing.T) {
 			e.BaseURL = "https://needed.test"
 		}
 		got, err := e.URL()
-		if want := strings.Replace(tc.url, "NEEDED", "https://needed.test", 1); !found || err != nil || got != want || e.Auth.Scheme != tc.scheme {
-			t.Errorf("%s in %s: %v, %s %s (%v), want %s %s", tc.name, tc.protocol, found, got, e.Auth.Scheme, err, want, tc.scheme)
+		if want := strings.Replace(tc.url, "NEEDED", "https://needed.test", 1); !found || err != nil || got != want ||
+			e.Auth.Scheme != tc.scheme {
+			t.Errorf("%s in %s: %v, %s %s (%v), want %s %s", tc.name, tc.protocol, found, got, e.Auth.Scheme, err, want,
+				tc.scheme)
 		}
 		if !slices.Contains(ProtocolsOf(tc.name), tc.protocol) {
 			t.Errorf("%s speaks %v", tc.name, ProtocolsOf(tc.name))
@@ -302,14 +334,18 @@ func TestFormatsOfPresets(t *testing.T) {
 	classic, _ := Lookup("azure-openai", nightshift.Chat, func(name string) string {
 		return map[string]string{"OPENAI_API_VERSION": "2024-10-21", "AZURE_OPENAI_ENDPOINT": "https://r.test"}[name]
 	})
-	if got, err := classic.URL(); got != "https://r.test/openai/deployments/{model}/chat/completions?api-version=2024-10-21" || err != nil {
+	if got, err := classic.URL(); got != "https://r.test/openai/deployments/{model}/chat/completions?api-version="+
+		"2024-10-21" || err != nil {
 		t.Errorf("the classic route is %s, %v", got, err)
 	}
 }
 
 func TestOn(t *testing.T) {
-	e := Endpoint{BaseURL: "https://a.test", Auth: Auth{Env: "A"}, Limits: limits.Config{Requests: 1}, Routes: []Route{{Name: "r", BaseURL: "https://b.test", Auth: &Auth{Env: "B"}, Limits: &limits.Config{Requests: 2}}, {}}}
-	if on := e.On(e.Routes[0]); on.BaseURL != "https://b.test" || on.Auth.Env != "B" || on.Limits.Requests != 2 || on.Routes != nil {
+	e := Endpoint{BaseURL: "https://a.test", Auth: Auth{Env: "A"}, Limits: limits.Config{Requests: 1},
+		Routes: []Route{
+			{Name: "r", BaseURL: "https://b.test", Auth: &Auth{Env: "B"}, Limits: &limits.Config{Requests: 2}}, {}}}
+	if on := e.On(e.Routes[0]); on.BaseURL != "https://b.test" || on.Auth.Env != "B" || on.Limits.Requests != 2 ||
+		on.Routes != nil {
 		t.Errorf("%+v", on)
 	}
 	if on := e.On(e.Routes[1]); on.BaseURL != "https://a.test" || on.Auth.Env != "A" || on.Limits.Requests != 1 {
@@ -330,7 +366,8 @@ func TestModelsURL(t *testing.T) {
 		{"https://a.test/api", "", nightshift.Messages, "https://a.test/api/v1/models"},
 		{"https://a.test", "/v1/ask", nightshift.Chat, "https://a.test/v1/models"},
 		{"https://a.test", "/v1beta/models/{model}:generateContent?alt=sse", nightshift.Chat, "https://a.test/v1beta/models"},
-		{"https://r.openai.azure.com", "/openai/deployments/{model}/chat/completions?api-version=2024-10-21", nightshift.Chat, "https://r.openai.azure.com/openai/models?api-version=2024-10-21"},
+		{"https://r.openai.azure.com", "/openai/deployments/{model}/chat/completions?api-version=2024-10-21",
+			nightshift.Chat, "https://r.openai.azure.com/openai/models?api-version=2024-10-21"},
 	} {
 		e := Endpoint{Protocol: tc.protocol, BaseURL: tc.base, Path: tc.path}
 		if got, err := e.ModelsURL(); got != tc.want || err != nil {

@@ -30,7 +30,8 @@ func (m *table) write(t *testing.T) {
 		return
 	}
 	columns := strings.Count(m.head, " | ") + 1
-	page := fmt.Sprintf("# %s\n\n`make measured-rates` writes this file. [docs/rate-control.md](../rate-control.md) explains the figures.\n\n%s\n\n| %s |\n%s\n%s",
+	page := fmt.Sprintf("# %s\n\n`make measured-rates` writes this file. [docs/rate-control.md](../rate-control.md)"+
+		" explains the figures.\n\n%s\n\n| %s |\n%s\n%s",
 		m.title, m.about, m.head, strings.Repeat("|---", columns)+"|", m.rows.String())
 	if err := os.WriteFile(filepath.Join(folder, m.file), []byte(page), 0o644); err != nil {
 		t.Error(err)

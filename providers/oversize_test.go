@@ -15,7 +15,8 @@ import (
 type countingWire struct{ sent int }
 
 func (w *countingWire) Prepare(r nightshift.Request) (providers.Prepared, error) {
-	return providers.Prepared{Body: []byte("{}"), Model: r.Model, InputText: int64(len(r.System)), InputOther: 1 << 20, MaxOutput: 10}, nil
+	return providers.Prepared{Body: []byte("{}"), Model: r.Model, InputText: int64(len(r.System)), InputOther: 1 << 20,
+		MaxOutput: 10}, nil
 }
 
 func (w *countingWire) Send(context.Context, providers.Prepared) providers.Exchange {
@@ -38,7 +39,8 @@ func TestLargerThanAMinute(t *testing.T) {
 		{100, 1_000, 1}, // an image may be anything
 	} {
 		w := &countingWire{}
-		c := providers.Client{Endpoint: "e", Routes: []providers.ClientRoute{{Wire: w, Limiter: limits.New(limits.Config{}), MostInput: tc.most}}}
+		c := providers.Client{Endpoint: "e",
+			Routes: []providers.ClientRoute{{Wire: w, Limiter: limits.New(limits.Config{}), MostInput: tc.most}}}
 		_, err := c.Complete(t.Context(), nightshift.Request{Model: "m", System: strings.Repeat("x", tc.bytes)})
 		if w.sent != tc.sent {
 			t.Errorf("%d bytes of at most %d tokens: sent %d times, want %d", tc.bytes, tc.most, w.sent, tc.sent)

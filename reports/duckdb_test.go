@@ -65,11 +65,15 @@ const duckdbSums = `
 import duckdb, sys
 c = duckdb.connect(); c.execute("set threads = 2")
 files = sys.argv[1] + "/*.parquet"
-even = c.execute("""select sum(cost_nano_usd), count(*), sum(input_tokens - coalesce(cache_read_tokens, 0)), sum(cache_read_tokens), sum(cache_write_5m_tokens),
+even = c.execute("""select sum(cost_nano_usd), count(*), sum(input_tokens - coalesce(cache_read_tokens, 0)),
+ sum(cache_read_tokens), sum(cache_write_5m_tokens),
  sum(cache_write_1h_tokens), sum(output_tokens), sum(reasoning_tokens) from read_parquet(?)
  where attempts = 1 and cost_nano_usd is not null and not maybe_billed group by model""", [files]).fetchall()
-odd = c.execute("""with a as (select model, unnest(from_json(attempt_log, '[{"class":"VARCHAR","cost_nano_usd":"BIGINT","maybe_billed":"BOOLEAN","worst_cost_nano_usd":"BIGINT","usage":{"input":"BIGINT","cache_read":"BIGINT","output":"BIGINT","reasoning":"BIGINT"}}]')) x
+odd = c.execute("""with a as (select model, unnest(from_json(attempt_log,
+ '[{"class":"VARCHAR","cost_nano_usd":"BIGINT","maybe_billed":"BOOLEAN","worst_cost_nano_usd":"BIGINT",
+ "usage":{"input":"BIGINT","cache_read":"BIGINT","output":"BIGINT","reasoning":"BIGINT"}}]')) x
  from read_parquet(?) where attempts <> 1 or cost_nano_usd is null or maybe_billed)
- select sum(x.cost_nano_usd), count(*), sum(x.usage.input), sum(x.usage.output), sum(x.worst_cost_nano_usd) from a group by model""", [files]).fetchall()
+ select sum(x.cost_nano_usd), count(*), sum(x.usage.input), sum(x.usage.output), sum(x.worst_cost_nano_usd)
+ from a group by model""", [files]).fetchall()
 print(sum(r[0] or 0 for r in even + odd), sum(r[1] for r in even + odd))
 `

@@ -72,7 +72,8 @@ func drawNight(seed uint64, exact bool) night {
 	n.faults = fmt.Sprintf("%s=%d%%;first=1", kinds[r.IntN(len(kinds))], 10*r.IntN(6))
 	for i := range n.prices {
 		in := 100 + r.Int64N(9000)
-		n.prices[i] = simulator.Price{Input: in, CacheRead: in / 10, CacheWrite5m: in * 5 / 4, CacheWrite1h: in * 2, Output: 5 * in}
+		n.prices[i] = simulator.Price{Input: in, CacheRead: in / 10, CacheWrite5m: in * 5 / 4, CacheWrite1h: in * 2,
+			Output: 5 * in}
 	}
 	return n
 }
@@ -99,7 +100,9 @@ func (n night) dataset(t testing.TB, dir string) *datasets.Dataset {
 		if r.IntN(3) == 0 {
 			ttl = `,"ttl":"1h"`
 		}
-		fmt.Fprintf(&b, `{"messages":[{"role":"user","content":[{"type":"text","text":%q,"cache_control":{"type":"ephemeral"%s}},{"type":"text","text":"What is %d + %d? %s"}]}]}`+"\n",
+		fmt.Fprintf(&b,
+			`{"messages":[{"role":"user","content":[{"type":"text","text":%q,`+
+				`"cache_control":{"type":"ephemeral"%s}},{"type":"text","text":"What is %d + %d? %s"}]}]}`+"\n",
 			shared, ttl, i, r.IntN(100), strings.Repeat("Explain. ", r.IntN(5)))
 	}
 	path := filepath.Join(dir, "prompts.jsonl")
@@ -125,7 +128,8 @@ func (n night) run(t *testing.T) (dir string, ledger simulator.Ledger) {
 		Models: map[string]simulator.Model{"sim-large": {Reasoning: reasoning}}})
 	defer server.Close()
 	w, err := wire.New(wire.Config{
-		Endpoint: providers.Endpoint{Name: "sim", Protocol: n.protocol, BaseURL: "http://simulator.invalid", AllowHTTP: true, IncludeUsage: true,
+		Endpoint: providers.Endpoint{Name: "sim", Protocol: n.protocol, BaseURL: "http://simulator.invalid",
+			AllowHTTP: true, IncludeUsage: true,
 			Auth: providers.Auth{Scheme: providers.AuthBearer}},
 		Key: secrets.New("sk-none-0123456789"), Transport: server.Transport(),
 	})
@@ -148,7 +152,8 @@ func (n night) run(t *testing.T) (dir string, ledger simulator.Ledger) {
 	data := n.dataset(t, base)
 	defer data.Close()
 	dir = filepath.Join(base, "run")
-	id := store.Identity{Name: "night", Tool: "test", DatasetHash: data.Info().Hash, DatasetRows: data.Info().Rows, Epochs: 1,
+	id := store.Identity{Name: "night", Tool: "test", DatasetHash: data.Info().Hash, DatasetRows: data.Info().Rows,
+		Epochs: 1,
 		Models: []string{"m"}, Plan: []byte("{}"), PlanHash: "p"}
 	for _, s := range data.Chunks() {
 		id.Chunks = append(id.Chunks, store.Chunk{First: s.First, Rows: s.Rows, Hash: s.Hash})
@@ -194,9 +199,12 @@ func TestInvoice(t *testing.T) {
 			}
 			total := bill.Total
 			if total.CostNanoUSD != want || total.AtLeast() || total.AtMostNanoUSD == nil || *total.AtMostNanoUSD != want {
-				t.Errorf("night %d %+v, way %d: billed %d (at least: %v), the invoice says %d; %+v of %+v", seed, n, i, total.CostNanoUSD, total.AtLeast(), want, total, ledger.Billed)
+				t.Errorf("night %d %+v, way %d: billed %d (at least: %v), the invoice says %d; %+v of %+v", seed, n, i,
+					total.CostNanoUSD, total.AtLeast(), want, total, ledger.Billed)
 			}
-			if got := [5]int64{total.Input, total.CacheRead, total.CacheWrite, total.Output}; got != [5]int64{ledger.Billed.Input, ledger.Billed.CacheRead, ledger.Billed.CacheWrite5m + ledger.Billed.CacheWrite1h, ledger.Billed.Output} {
+			if got := [5]int64{total.Input, total.CacheRead, total.CacheWrite, total.Output}; got != [5]int64{
+				ledger.Billed.Input, ledger.Billed.CacheRead, ledger.Billed.CacheWrite5m + ledger.Billed.CacheWrite1h,
+				ledger.Billed.Output} {
 				t.Errorf("night %d %+v, way %d: tokens %v, the ledger says %+v", seed, n, i, got, ledger.Billed)
 			}
 		}
@@ -257,8 +265,10 @@ func TestInvoiceWithDoubt(t *testing.T) {
 		if total.AtLeast() {
 			doubtful.Add(1)
 		}
-		if !total.AtLeast() && total.CostNanoUSD != want || total.CostNanoUSD > want || total.AtMostNanoUSD == nil || *total.AtMostNanoUSD < want {
-			t.Errorf("night %d %+v: billed %d (at least: %v, at most %v), the invoice says %d; %+v of %+v", seed, n, total.CostNanoUSD, total.AtLeast(), deref(total.AtMostNanoUSD), want, total, ledger.Billed)
+		if !total.AtLeast() && total.CostNanoUSD != want || total.CostNanoUSD > want || total.AtMostNanoUSD == nil ||
+			*total.AtMostNanoUSD < want {
+			t.Errorf("night %d %+v: billed %d (at least: %v, at most %v), the invoice says %d; %+v of %+v", seed, n,
+				total.CostNanoUSD, total.AtLeast(), deref(total.AtMostNanoUSD), want, total, ledger.Billed)
 		}
 	})
 	if doubtful.Load() == 0 {

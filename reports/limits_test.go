@@ -16,10 +16,13 @@ func writeText(t testing.TB, dir, name, text string) {
 }
 
 const (
-	boundsOne = `{"through":"2026-01-02T03:04:05Z","models":{"a":{"output token limit":60,"concurrency":30},"b":{"budget":5}}}`
-	liveOne   = `{"started":"2026-01-02T03:04:05Z","endpoints":[{"models":["a"],"active_seconds":90,"bound_by":[{"what":"concurrency","share":1}]}]}`
-	liveTwo   = `{"started":"2026-01-02T04:00:00Z","endpoints":[
-		{"models":["a","b"],"active_seconds":20,"bound_by":[{"what":"output token limit","share":0.75},{"what":"budget","share":0.25}]},
+	boundsOne = `{"through":"2026-01-02T03:04:05Z","models":{"a":{"output token limit":60,"concurrency":30},` +
+		`"b":{"budget":5}}}`
+	liveOne = `{"started":"2026-01-02T03:04:05Z","endpoints":[{"models":["a"],"active_seconds":90,` +
+		`"bound_by":[{"what":"concurrency","share":1}]}]}`
+	liveTwo = `{"started":"2026-01-02T04:00:00Z","endpoints":[
+		{"models":["a","b"],"active_seconds":20,
+			"bound_by":[{"what":"output token limit","share":0.75},{"what":"budget","share":0.25}]},
 		{"models":["a"],"active_seconds":40,"bound_by":[{"what":"concurrency","share":0.5}]}]}`
 )
 
@@ -30,10 +33,14 @@ func TestReadBounds(t *testing.T) {
 		through            string
 	}{
 		{"nothing said", "", "", nil, "0001-01-01T00:00:00Z"},
-		{"ended: its own last word is in the sum", boundsOne, liveOne, map[string]float64{"output token limit": 60, "concurrency": 30}, "2026-01-02T03:04:05Z"},
-		{"a later start goes on or was killed", boundsOne, liveTwo, map[string]float64{"output token limit": 75, "concurrency": 50, "budget": 5}, "2026-01-02T04:00:00Z"},
-		{"the first start was killed", "", liveTwo, map[string]float64{"output token limit": 15, "concurrency": 20, "budget": 5}, "2026-01-02T04:00:00Z"},
-		{"power failed while it was written", boundsOne, "{", map[string]float64{"output token limit": 60, "concurrency": 30}, "2026-01-02T03:04:05Z"},
+		{"ended: its own last word is in the sum", boundsOne, liveOne,
+			map[string]float64{"output token limit": 60, "concurrency": 30}, "2026-01-02T03:04:05Z"},
+		{"a later start goes on or was killed", boundsOne, liveTwo,
+			map[string]float64{"output token limit": 75, "concurrency": 50, "budget": 5}, "2026-01-02T04:00:00Z"},
+		{"the first start was killed", "", liveTwo,
+			map[string]float64{"output token limit": 15, "concurrency": 20, "budget": 5}, "2026-01-02T04:00:00Z"},
+		{"power failed while it was written", boundsOne, "{",
+			map[string]float64{"output token limit": 60, "concurrency": 30}, "2026-01-02T03:04:05Z"},
 	} {
 		dir := t.TempDir()
 		if tc.bounds != "" {
@@ -74,7 +81,8 @@ func TestBoundShares(t *testing.T) {
 
 func TestBoundGrid(t *testing.T) {
 	s := &Summary{Models: []modelSummary{
-		{Model: "a", LimitedBy: []LimitShare{{"output token limit", 0.92, 92}, {FreeRunning, 0.075, 7.5}, {"budget", 0.005, 0.5}}},
+		{Model: "a",
+			LimitedBy: []LimitShare{{"output token limit", 0.92, 92}, {FreeRunning, 0.075, 7.5}, {"budget", 0.005, 0.5}}},
 		{Model: "b"},
 		{Model: "c", LimitedBy: []LimitShare{{FreeRunning, 0.6, 6}, {"concurrency", 0.4, 4}}},
 	}}

@@ -28,7 +28,8 @@ func TestSameNumbersEverywhere(t *testing.T) {
 	}
 	page.Comparison = &compare.Block{
 		Verdicts: []render.Finding{{Level: "good", Title: "verdict", Text: "first is better", Detail: "by 0.15"}},
-		Tables:   []render.Grid{{Title: "Pairs", Head: []string{"pair", "delta"}, Rows: [][]string{{"first - second", "0.1534"}}}},
+		Tables: []render.Grid{
+			{Title: "Pairs", Head: []string{"pair", "delta"}, Rows: [][]string{{"first - second", "0.1534"}}}},
 	}
 	var md, text, js, page1 bytes.Buffer
 	for _, err := range []error{page.Markdown(&md), page.Text(&text), page.JSON(&js), page.HTML(&page1)} {
@@ -68,7 +69,8 @@ func TestSameNumbersEverywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bill.Total.CostNanoUSD != page.Total.CostNanoUSD || bill.Total.Input != page.Total.Input || bill.Total.Attempts != page.Total.Attempts {
+	if bill.Total.CostNanoUSD != page.Total.CostNanoUSD || bill.Total.Input != page.Total.Input ||
+		bill.Total.Attempts != page.Total.Attempts {
 		t.Errorf("cost says %+v, report %+v", bill.Total, page.Total)
 	}
 }
@@ -201,7 +203,8 @@ func TestCostRefusesTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if whole.Total.CostNanoUSD != file.Total.CostNanoUSD || whole.Total.Input != file.Total.Input || whole.Total.CostNanoUSD == 0 {
+	if whole.Total.CostNanoUSD != file.Total.CostNanoUSD || whole.Total.Input != file.Total.Input ||
+		whole.Total.CostNanoUSD == 0 {
 		t.Errorf("the run costs %+v, its file %+v", whole.Total, file.Total)
 	}
 }

@@ -10,17 +10,24 @@ import (
 // What live.json says of stops and silent endpoints is said in words; of a run
 // that has stopped, only why.
 func TestTroubles(t *testing.T) {
-	silent := `{"name":"c","models":["m"],"breaker_open":true,"succeeded":9,"last_error":"server (HTTP 502): away","failing_since":"2026-11-27T03:00:00Z"}`
+	silent := `{"name":"c","models":["m"],"breaker_open":true,"succeeded":9,"last_error":"server (HTTP 502): away",` +
+		`"failing_since":"2026-11-27T03:00:00Z"}`
 	for name, tc := range map[string]struct {
 		live string
 		want []string
 	}{
-		"nothing is known":           {"", nil},
-		"all is well":                {`{"endpoints":[{"name":"c","succeeded":9}]}`, nil},
-		"one failure among answers":  {`{"endpoints":[{"name":"c","succeeded":9,"last_error":"cut","failing_since":"2026-11-27T03:00:00Z"}]}`, nil},
-		"nothing has succeeded":      {`{"endpoints":[{"name":"c","succeeded":0,"last_error":"cut","failing_since":"2026-11-27T03:00:00Z"}]}`, []string{"c has given no answers since 2026-11-27T03:00:00Z: cut"}},
-		"an outage":                  {`{"endpoints":[` + silent + `]}`, []string{"c has given no answers since 2026-11-27T03:00:00Z: server (HTTP 502): away"}},
-		"a stop":                     {`{"stops":[{"model":"m","class":"auth","reason":"endpoint c: auth"}],"endpoints":[` + silent + `]}`, []string{"m was stopped: endpoint c: auth"}},
+		"nothing is known": {"", nil},
+		"all is well":      {`{"endpoints":[{"name":"c","succeeded":9}]}`, nil},
+		"one failure among answers": {
+			`{"endpoints":[{"name":"c","succeeded":9,"last_error":"cut","failing_since":"2026-11-27T03:00:00Z"}]}`, nil},
+		"nothing has succeeded": {
+			`{"endpoints":[{"name":"c","succeeded":0,"last_error":"cut","failing_since":"2026-11-27T03:00:00Z"}]}`,
+			[]string{"c has given no answers since 2026-11-27T03:00:00Z: cut"}},
+		"an outage": {`{"endpoints":[` + silent + `]}`,
+			[]string{"c has given no answers since 2026-11-27T03:00:00Z: server (HTTP 502): away"}},
+		"a stop": {
+			`{"stops":[{"model":"m","class":"auth","reason":"endpoint c: auth"}],"endpoints":[` + silent + `]}`,
+			[]string{"m was stopped: endpoint c: auth"}},
 		"a file that cannot be read": {`{"endp`, nil},
 	} {
 		dir := t.TempDir()

@@ -13,7 +13,8 @@ func TestWorktime(t *testing.T) {
 		x := time.Unix(1e9, 0).Add(time.Duration(seconds * float64(time.Second)))
 		return &x
 	}
-	rows := [][2]*time.Time{{at(1), at(4)}, {at(0), at(5)}, {at(1500), at(1507)}, {at(1502), at(1503)}, {nil, nil}, {at(-90), at(-80)}}
+	rows := [][2]*time.Time{{at(1), at(4)}, {at(0), at(5)}, {at(1500), at(1507)}, {at(1502), at(1503)}, {nil, nil},
+		{at(-90), at(-80)}}
 	for name, tc := range map[string]struct {
 		starts []float64
 		want   time.Duration

@@ -34,7 +34,8 @@ func (p provider) Complete(ctx context.Context, req nightshift.Request) (nightsh
 // echo answers with the last message, as a well-behaved client would: it
 // announces its attempt and says what it used.
 func echo(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
-	if err := req.AttemptLog.Sending(nightshift.Intent{Attempt: len(req.Attempts) + 1, WorstTokens: 10, WorstCost: 10}); err != nil {
+	if err := req.AttemptLog.Sending(
+		nightshift.Intent{Attempt: len(req.Attempts) + 1, WorstTokens: 10, WorstCost: 10}); err != nil {
 		return nightshift.Response{}, err
 	}
 	return answer("echo: " + req.Messages[len(req.Messages)-1].Text), nil
@@ -71,7 +72,8 @@ func newTrial(t *testing.T, rows string, pools ...runner.Pool) *trial {
 }
 
 func pool(name string, p provider) runner.Pool {
-	return runner.Pool{Model: name, ModelID: name + "-id", Endpoint: "test", Protocol: nightshift.Chat, Provider: p, Concurrency: 4}
+	return runner.Pool{Model: name, ModelID: name + "-id", Endpoint: "test", Protocol: nightshift.Chat, Provider: p,
+		Concurrency: 4}
 }
 
 // prompts is a dataset of n rows.
@@ -90,7 +92,8 @@ func (tr *trial) start(waiting context.Context) ([]runner.Stop, error) {
 	if err != nil {
 		tr.t.Fatal(err)
 	}
-	id := store.Identity{Name: "trial", PlanHash: "h", Plan: json.RawMessage(`{}`), DatasetHash: data.Info().Hash, DatasetRows: data.Info().Rows, Epochs: tr.epochs}
+	id := store.Identity{Name: "trial", PlanHash: "h", Plan: json.RawMessage(`{}`), DatasetHash: data.Info().Hash,
+		DatasetRows: data.Info().Rows, Epochs: tr.epochs}
 	for _, l := range tr.pools {
 		id.Models = append(id.Models, l.Model)
 	}
@@ -180,9 +183,12 @@ func TestEpochTemplateFailsOnce(t *testing.T) {
 	}
 	for _, r := range records {
 		switch {
-		case r.Epoch == 1 && (r.Outcome != nightshift.OutcomeInputError || r.Attempts != 0 || !strings.Contains(*r.ErrorMessage, "absent")):
+		case r.Epoch == 1 &&
+			(r.Outcome != nightshift.OutcomeInputError || r.Attempts != 0 || !strings.Contains(*r.ErrorMessage, "absent")):
 			t.Errorf("%s row %d epoch 1: %s, %d attempts", r.Model, r.Row, r.Outcome, r.Attempts)
-		case r.Epoch != 1 && (r.Outcome != nightshift.OutcomeOK || *r.Text != fmt.Sprintf("echo: p%d epoch %d", r.Row, r.Epoch) || *r.CostNanoUSD != 5):
+		case r.Epoch != 1 &&
+			(r.Outcome != nightshift.OutcomeOK || *r.Text != fmt.Sprintf("echo: p%d epoch %d", r.Row, r.Epoch) ||
+				*r.CostNanoUSD != 5):
 			t.Errorf("%s row %d epoch %d: %s", r.Model, r.Row, r.Epoch, r.Outcome)
 		}
 	}
@@ -192,7 +198,8 @@ func TestStoppedPoolLeavesOthersAlone(t *testing.T) {
 	var asked atomic.Int64
 	refuse := func(context.Context, nightshift.Request) (nightshift.Response, error) {
 		asked.Add(1)
-		return nightshift.Response{}, &nightshift.StopError{Endpoint: "test", Err: &nightshift.Error{Class: nightshift.ClassAuth}}
+		return nightshift.Response{},
+			&nightshift.StopError{Endpoint: "test", Err: &nightshift.Error{Class: nightshift.ClassAuth}}
 	}
 	tr := newTrial(t, prompts(30), pool("bad", refuse), pool("good", echo))
 	stops, err := tr.start(context.Background())
@@ -238,12 +245,13 @@ func TestBudgetStopsAll(t *testing.T) {
 }
 
 func TestPanicIsAFailedRow(t *testing.T) {
-	tr := newTrial(t, prompts(12), pool("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
-		if req.Messages[0].Text == "p5" {
-			panic("boom")
-		}
-		return echo(ctx, req)
-	}))
+	tr := newTrial(t, prompts(12),
+		pool("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+			if req.Messages[0].Text == "p5" {
+				panic("boom")
+			}
+			return echo(ctx, req)
+		}))
 	for _, r := range tr.finish() {
 		if want := r.Row == 5; (r.Outcome == nightshift.OutcomeFailed) != want {
 			t.Errorf("row %d: %s", r.Row, r.Outcome)
@@ -259,7 +267,8 @@ func TestFailedRowKeepsWhatWasSpent(t *testing.T) {
 	}
 	tr := newTrial(t, prompts(1), pool("a", fail))
 	r := tr.finish()[0]
-	if r.Outcome != nightshift.OutcomeFailed || *r.ErrorClass != "cut" || !r.MaybeBilled || *r.BilledOutputTokens != 2 || *r.Text != "half" {
+	if r.Outcome != nightshift.OutcomeFailed || *r.ErrorClass != "cut" || !r.MaybeBilled ||
+		*r.BilledOutputTokens != 2 || *r.Text != "half" {
 		t.Errorf("%+v", r)
 	}
 	tr.retry = true
@@ -272,12 +281,13 @@ func TestFailedRowKeepsWhatWasSpent(t *testing.T) {
 func TestEpochs(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string]int{}
-	tr := newTrial(t, prompts(11), pool("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
-		mu.Lock()
-		seen[req.Key]++
-		mu.Unlock()
-		return echo(ctx, req)
-	}))
+	tr := newTrial(t, prompts(11),
+		pool("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+			mu.Lock()
+			seen[req.Key]++
+			mu.Unlock()
+			return echo(ctx, req)
+		}))
 	tr.epochs = 3
 	records := tr.finish()
 	if len(records) != 33 || len(seen) != 33 {
@@ -326,7 +336,8 @@ func TestTurnsAreOneRow(t *testing.T) {
 		if *r.LatencyMS != 8000 || *r.FirstTokenMS != 2000 {
 			t.Errorf("latency %v, first token %v; want 8000 and 2000 ms", *r.LatencyMS, *r.FirstTokenMS)
 		}
-		if r.Outcome != nightshift.OutcomeTruncated || *r.StopReason != string(nightshift.StopMaxTokens) || *r.RawStopReason != "length" {
+		if r.Outcome != nightshift.OutcomeTruncated || *r.StopReason != string(nightshift.StopMaxTokens) ||
+			*r.RawStopReason != "length" {
 			t.Errorf("outcome %s, stop reason %s (%s)", r.Outcome, *r.StopReason, *r.RawStopReason)
 		}
 		want := "multi_turn"
@@ -368,7 +379,8 @@ func TestBadRowsOnRecord(t *testing.T) {
 	tr := newTrial(t, "{\"prompt\": \"a\"}\n{\"prompt\": 5}\n{\"prompt\": \"c\"}\n", pool("a", echo))
 	tr.spec.OnBadRow = "record"
 	records := tr.finish()
-	if len(records) != 3 || records[1].Outcome != nightshift.OutcomeInputError || records[1].Attempts != 0 || *records[1].ErrorClass != "input" {
+	if len(records) != 3 || records[1].Outcome != nightshift.OutcomeInputError || records[1].Attempts != 0 ||
+		*records[1].ErrorClass != "input" {
 		t.Errorf("%+v", records)
 	}
 }
@@ -419,15 +431,16 @@ func TestStopBeforeAnything(t *testing.T) {
 func TestChangedDataset(t *testing.T) {
 	var once sync.Once
 	var tr *trial
-	tr = newTrial(t, prompts(40), pool("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
-		once.Do(func() {
-			path := filepath.Join(tr.spec.Dir, "rows.jsonl")
-			if err := os.WriteFile(path, []byte(strings.Replace(prompts(40), "p33", "q33", 1)), 0o600); err != nil {
-				t.Error(err)
-			}
-		})
-		return echo(ctx, req)
-	}))
+	tr = newTrial(t, prompts(40),
+		pool("a", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+			once.Do(func() {
+				path := filepath.Join(tr.spec.Dir, "rows.jsonl")
+				if err := os.WriteFile(path, []byte(strings.Replace(prompts(40), "p33", "q33", 1)), 0o600); err != nil {
+					t.Error(err)
+				}
+			})
+			return echo(ctx, req)
+		}))
 	tr.pools[0].Concurrency = 1
 	_, err := tr.start(context.Background())
 	var changed *datasets.ChangedError

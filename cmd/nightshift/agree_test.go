@@ -29,7 +29,8 @@ func TestBudgetRecordAndBillAgree(t *testing.T) {
 dataset: {path: rows.jsonl}
 models:
   - {name: whole, endpoint: sim, model: sim-large, params: {max_tokens: 60}, price: {input: 3, output: 15}}
-  - {name: stream, endpoint: sim, model: sim-large, stream: true, params: {max_tokens: 60}, price: {input: 3, output: 15}}
+  - {name: stream, endpoint: sim, model: sim-large, stream: true, params: {max_tokens: 60},
+     price: {input: 3, output: 15}}
 endpoints:
   sim: {preset: simulator, protocol: messages, simulator: {faults: ["cut_stream=8%", "no_usage=5%"]}}
 budget: {usd: 5}

@@ -19,7 +19,8 @@ func backgroundTable(t *testing.T, rows int, url string) *table {
 name: table
 dataset: {path: data.jsonl}
 models:
-  - {name: m, endpoint: e, model: sim-large, params: {max_output_tokens: 200, background: true}, price: {input: 3, output: 15}}
+  - {name: m, endpoint: e, model: sim-large, params: {max_output_tokens: 200, background: true},
+     price: {input: 3, output: 15}}
 endpoints:
   e: {protocol: responses, base_url: %q, auth: none, limits: {concurrency: 32}}
 budget: {usd: %.6f}

@@ -109,8 +109,13 @@ func (s *echoServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case 2:
 		fmt.Fprintf(w, `{"error":%s}`, quoted)
 	case 3:
-		fmt.Fprintf(w, "data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":%s},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n", quoted)
+		fmt.Fprintf(w,
+			"data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{"+
+				"\"content\":%s},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n", quoted)
 	default:
-		fmt.Fprintf(w, `{"id":"x","object":"chat.completion","model":%s,"choices":[{"index":0,"message":{"role":"assistant","content":%[1]s},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`, quoted)
+		fmt.Fprintf(w,
+			`{"id":"x","object":"chat.completion","model":%s,"choices":[{"index":0,"message":{"role":"assistant",`+
+				`"content":%[1]s},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,`+
+				`"total_tokens":2}}`, quoted)
 	}
 }

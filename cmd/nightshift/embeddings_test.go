@@ -139,7 +139,8 @@ func TestEmbeddingsUnderFaults(t *testing.T) {
 func TestEmbeddingsOfABatchFile(t *testing.T) {
 	w := &workspace{dir: t.TempDir()}
 	w.write(t, "rows.jsonl",
-		`{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"model":"x","input":["one","two"],"dimensions":4,"encoding_format":"base64"}}`+"\n")
+		`{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"model":"x","input":["one","two"],`+
+			`"dimensions":4,"encoding_format":"base64"}}`+"\n")
 	w.write(t, "plan.yaml", "version: 1\ndataset: {path: rows.jsonl}\nmodels: [{name: e, endpoint: "+
 		"simulator-embeddings, model: e}]\nout: out\n")
 	var out, errs bytes.Buffer
@@ -189,7 +190,8 @@ dataset: {path: rows.jsonl}
 models: [{name: m, endpoint: sim, model: sim-large, params: {max_tokens: 40}, price: {input: 1, output: 1}}]
 endpoints: {sim: {protocol: messages, base_url: "%s", auth: none}}
 scorers:
-  - {type: embedding, name: near, model: emb, endpoint: sim, params: {dimensions: 32}, rows_per_request: 2, price: {input: 10, output: 0}}
+  - {type: embedding, name: near, model: emb, endpoint: sim, params: {dimensions: 32}, rows_per_request: 2,
+     price: {input: 10, output: 0}}
 %s
 out: out
 `, web.URL, more))

@@ -161,7 +161,8 @@ func show(p *float64) any {
 const judgedPlan = `
 scorers:
   - {type: includes}
-  - {type: judge_grade, name: helpful, endpoint: judge, model: sim-judge, params: {max_tokens: 60}, price: {input: 1, output: 2}}
+  - {type: judge_grade, name: helpful, endpoint: judge, model: sim-judge, params: {max_tokens: 60},
+     price: {input: 1, output: 2}}
   - {type: judge_pairwise, name: pref, endpoint: judge, model: sim-judge, params: {max_tokens: 60}}
 gates: ["error_rate < 1%"]
 `

@@ -93,12 +93,18 @@ func TestFaultyInputs(t *testing.T) {
 		{17, "template syntax in a field", lines(`{"id":"a","q":"{{ 7 * 7 }} {% include '/etc/passwd' %}"}`),
 			[]string{"--prompt", "{{ q }}"}, 0, "", "o"},
 		{18, "media outside the folder",
-			lines(`{"id":"a","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:/etc/passwd"}}]}]}`), nil, 2, "refused", ""},
+			lines(`{"id":"a","messages":[{"role":"user","content":[{"type":"image_url",` +
+				`"image_url":{"url":"file:/etc/passwd"}}]}]}`), nil, 2, "refused", ""},
 		{19, "media missing",
-			lines(`{"id":"a","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:none.png"}}]}]}`), nil, 2, "none.png", ""},
-		{20, "file URL", lines(`{"id":"a","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///etc/passwd"}}]}]}`), nil, 2, "refused", ""},
+			lines(`{"id":"a","messages":[{"role":"user","content":[{"type":"image_url",` +
+				`"image_url":{"url":"file:none.png"}}]}]}`), nil, 2, "none.png", ""},
+		{20, "file URL",
+			lines(`{"id":"a","messages":[{"role":"user","content":[{"type":"image_url",` +
+				`"image_url":{"url":"file:///etc/passwd"}}]}]}`), nil, 2, "refused", ""},
 		{21, "data URL above the cap",
-			bad(`{"id":"b","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` + strings.Repeat("A", 18<<20) + `"}}]}]}`), record, 3, "1 of 3 rows failed", "oio"},
+			bad(`{"id":"b","messages":[{"role":"user","content":[{"type":"image_url",` +
+				`"image_url":{"url":"data:image/png;base64,` + strings.Repeat("A", 18<<20) + `"}}]}]}`), record, 3,
+			"1 of 3 rows failed", "oio"},
 		{22, "a row sets its server", bad(`{"id":"b","prompt":"x","params":{"max_tokens":5,"base_url":"http://evil"}}`),
 			nil, 2, "base_url", ""},
 		{23, "max_tokens below zero", bad(`{"id":"b","prompt":"x","params":{"max_tokens":-1}}`), nil, 2, "max_tokens",

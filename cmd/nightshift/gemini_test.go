@@ -42,7 +42,9 @@ func TestGeminiUnderFaults(t *testing.T) {
 			w.write(t, "rows.jsonl", data.String())
 			w.write(t, "plan.yaml", fmt.Sprintf(`version: 1
 dataset: {path: rows.jsonl}
-models: [{name: g, endpoint: sim, model: models/gemini-sim, stream: %v, price: {input: 1, output: 2}, params: {max_tokens: 64}}]
+models:
+  - {name: g, endpoint: sim, model: models/gemini-sim, stream: %v, price: {input: 1, output: 2},
+     params: {max_tokens: 64}}
 endpoints: {sim: {protocol: gemini, base_url: "%s", auth: none}}
 budget: {usd: 5}
 raw: none
@@ -89,11 +91,17 @@ func TestTokenOfACommand(t *testing.T) {
 	w.write(t, "plan.yaml", fmt.Sprintf(`version: 1
 dataset: {path: rows.jsonl}
 models: [{name: g, endpoint: vertex, model: gemini-sim}]
-endpoints: {vertex: {protocol: gemini, base_url: "%s/v1/projects/p/locations/l", auth: {scheme: bearer, command: [cat, %q]}, limits: {concurrency: 4}}}
+endpoints:
+  vertex:
+    protocol: gemini
+    base_url: "%s/v1/projects/p/locations/l"
+    auth: {scheme: bearer, command: [cat, %q]}
+    limits: {concurrency: 4}
 out: out
 `, web.URL, filepath.Join(w.dir, "token")))
 	var out, errs bytes.Buffer
-	if code := run(context.Background(), []string{"run", "-q", filepath.Join(w.dir, "plan.yaml")}, nil, &out, &errs, os.LookupEnv); code != exitOK {
+	if code := run(context.Background(), []string{"run", "-q", filepath.Join(w.dir, "plan.yaml")}, nil, &out, &errs,
+		os.LookupEnv); code != exitOK {
 		t.Fatalf("exit code %d\n%s%s", code, &out, &errs)
 	}
 	shown := out.String() + errs.String()

@@ -106,7 +106,8 @@ func newWorkspace(t *testing.T) *workspace {
 	var rows, reviews strings.Builder
 	reviews.WriteString("review,stars\n")
 	for i := range 12 {
-		fmt.Fprintf(&rows, `{"prompt": "What is %d + 25? End with 'Answer: <number>'.", "target": "%d", "category": "sums"}`+"\n", i, i+25)
+		fmt.Fprintf(&rows,
+			`{"prompt": "What is %d + 25? End with 'Answer: <number>'.", "target": "%d", "category": "sums"}`+"\n", i, i+25)
 		fmt.Fprintf(&reviews, "Number %d was a pleasure to read,%d\n", i, i%5)
 	}
 	w.write(t, "prompts.jsonl", rows.String())

@@ -159,7 +159,8 @@ func TestLoglikelihoodIsExact(t *testing.T) {
 	}
 	l := s.totals(t)
 	if l.Delivered != int64(requests) || in != l.DeliveredTokens.InputTotal() || l.DeliveredTokens.Output != 0 {
-		t.Errorf("%d requests delivered, want %d; %d tokens, the ledger has %+v", l.Delivered, requests, in, l.DeliveredTokens)
+		t.Errorf("%d requests delivered, want %d; %d tokens, the ledger has %+v", l.Delivered, requests, in,
+			l.DeliveredTokens)
 	}
 	if code := start(t, "run", path, "-q").wait(t); code != exitOK || s.totals(t).Received != l.Received {
 		t.Errorf("the second start: exit code %d, %d more requests", code, s.totals(t).Received-l.Received)
@@ -192,14 +193,18 @@ func TestLoglikelihoodOfATable(t *testing.T) {
 			Logprobs  int
 			MaxTokens *int `json:"max_tokens"`
 		}
-		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || !asked.Echo || asked.Logprobs != 1 || asked.MaxTokens == nil || *asked.MaxTokens != 0 {
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || !asked.Echo || asked.Logprobs != 1 ||
+			asked.MaxTokens == nil || *asked.MaxTokens != 0 {
 			t.Errorf("asked %+v (%v)", asked, err)
 		}
 		tokens, logprobs, ok := strings.Cut(table[asked.Prompt], "|")
 		if !ok {
 			t.Errorf("prompt %q", asked.Prompt)
 		}
-		fmt.Fprintf(w, `{"id":"x","object":"text_completion","model":"m","choices":[{"index":0,"text":%q,"logprobs":{"tokens":%s,"token_logprobs":%s},"finish_reason":"length"}],"usage":{"prompt_tokens":5,"completion_tokens":0,"total_tokens":5}}`,
+		fmt.Fprintf(w,
+			`{"id":"x","object":"text_completion","model":"m","choices":[{"index":0,"text":%q,`+
+				`"logprobs":{"tokens":%s,"token_logprobs":%s},"finish_reason":"length"}],`+
+				`"usage":{"prompt_tokens":5,"completion_tokens":0,"total_tokens":5}}`,
 			asked.Prompt, tokens, logprobs)
 	}))
 	defer server.Close()
@@ -227,7 +232,8 @@ func TestNoPromptLogprobs(t *testing.T) {
 	if code := c.wait(t); code != exitStopped {
 		t.Errorf("exit code %d, want %d", code, exitStopped)
 	}
-	if said := c.errs.String(); !strings.Contains(said, "log-probabilities of the prompt") || !strings.Contains(said, "vLLM") {
+	if said := c.errs.String(); !strings.Contains(said, "log-probabilities of the prompt") ||
+		!strings.Contains(said, "vLLM") {
 		t.Errorf("stderr: %s", said)
 	}
 	for r := range view.Rows[nightshift.Record](out, view.ReadOptions{}) {
@@ -243,9 +249,11 @@ func TestPerplexity(t *testing.T) {
 		ID     string `json:"id"`
 		Prompt string `json:"prompt"`
 	}
-	rows := []row{{"a", "The harbour lies quiet at dawn, and boats come home."}, {"b", "Ice, é and 日本 are words too."}, {"c", "One two"}}
+	rows := []row{{"a", "The harbour lies quiet at dawn, and boats come home."}, {"b", "Ice, é and 日本 are words too."},
+		{"c", "One two"}}
 	plan := fmt.Sprintf(scoredPlan, s.url)
-	plan = plan[:strings.Index(plan, "scorers:")] + "scorers:\n  - perplexity\n  - {type: perplexity, name: bytes, unit: byte}\nout: out\n"
+	plan = plan[:strings.Index(plan, "scorers:")] + "scorers:\n  - perplexity\n  - {type: perplexity, name: bytes, " +
+		"unit: byte}\nout: out\n"
 	path, out := writePlan(t, rows, plan)
 	c := start(t, "run", path)
 	if code := c.wait(t); code != exitOK {
@@ -277,7 +285,8 @@ func TestPerplexity(t *testing.T) {
 			t.Errorf("%s: %v, want %v", compared.Scorers[i].Name, got, math.Exp(sum/n))
 		}
 	}
-	want := fmt.Sprintf("perplexity %.4f a token, %.4f a byte, %.4f bits per byte", math.Exp(-sum/tokens), math.Exp(-sum/bytes), -sum/bytes/math.Ln2)
+	want := fmt.Sprintf("perplexity %.4f a token, %.4f a byte, %.4f bits per byte", math.Exp(-sum/tokens),
+		math.Exp(-sum/bytes), -sum/bytes/math.Ln2)
 	if got := compared.Scorers[0].Models[0].Words; !strings.Contains(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -104,7 +104,8 @@ func checkFirst(t *testing.T, r nightshift.Record, id, target, field string) {
 func TestTurns(t *testing.T) {
 	dir := t.TempDir()
 	data := filepath.Join(dir, "turns.jsonl")
-	row := `{"question_id": 7, "category": "math", "turns": ["What is 17 + 25?", "And what is 3 + 4?"], "reference": ["42", "7"]}`
+	row := `{"question_id": 7, "category": "math", "turns": ["What is 17 + 25?", "And what is 3 + 4?"], ` +
+		`"reference": ["42", "7"]}`
 	if err := os.WriteFile(data, []byte(row+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

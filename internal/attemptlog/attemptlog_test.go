@@ -89,9 +89,11 @@ func fill(rng *rand.Rand, v reflect.Value, zero float64) {
 func BenchmarkAttempts(b *testing.B) {
 	cost := nightshift.NanoUSD(123_000)
 	log := []nightshift.Attempt{{
-		N: 1, StartedAt: time.Now(), DurationMS: 1234.567, QueuedMS: 0.012, Status: 200, RequestID: "req_011CSHoEeqs5C35K2UUqR7Fy",
-		ServedModel: "claude-sonnet-4-5-20250929", Usage: nightshift.Usage{Input: nightshift.Tokens(300), Output: nightshift.Tokens(200)},
-		Cost: &cost, PriceID: "anthropic/claude-sonnet-4-5@2025-09-29",
+		N: 1, StartedAt: time.Now(), DurationMS: 1234.567, QueuedMS: 0.012, Status: 200,
+		RequestID:   "req_011CSHoEeqs5C35K2UUqR7Fy",
+		ServedModel: "claude-sonnet-4-5-20250929",
+		Usage:       nightshift.Usage{Input: nightshift.Tokens(300), Output: nightshift.Tokens(200)},
+		Cost:        &cost, PriceID: "anthropic/claude-sonnet-4-5@2025-09-29",
 	}}
 	b.Run("write", func(b *testing.B) {
 		b.ReportAllocs()

@@ -16,7 +16,8 @@ func FuzzAppendString(f *testing.F) {
 			t.Fatal(err)
 		}
 		got := AppendString(nil, s)
-		if !bytes.Equal(bytes.ReplaceAll(got, []byte("\uFFFD"), []byte(`\ufffd`)), bytes.ReplaceAll(want, []byte("\uFFFD"), []byte(`\ufffd`))) {
+		if !bytes.Equal(bytes.ReplaceAll(got, []byte("\uFFFD"), []byte(`\ufffd`)),
+			bytes.ReplaceAll(want, []byte("\uFFFD"), []byte(`\ufffd`))) {
 			t.Fatalf("AppendString(%q) = %s, want %s", s, got, want)
 		}
 	})

@@ -115,14 +115,16 @@ func TestJSONIsAlwaysStrict(t *testing.T) {
 
 func TestMissingValuesAreHarmless(t *testing.T) {
 	var v Value
-	if v.Get("a").First().Next().Get("b").Exists() || v.String() != "" || v.Raw() != nil || v.JSON() != nil || v.Count() != 0 || v.Key() != "" {
+	if v.Get("a").First().Next().Get("b").Exists() || v.String() != "" || v.Raw() != nil || v.JSON() != nil ||
+		v.Count() != 0 || v.Key() != "" {
 		t.Error("a missing value holds something")
 	}
 }
 
 var seeds = []string{
 	`{"a":[1,-2.5e3,true,false,null,"x\u00e9\ud83d\ude00"],"b":{"c":{}},"d":[]}`,
-	`[]`, `{}`, ` "x" `, `01`, `1.`, `.5`, `-`, `1e`, `tru`, `nul`, `[1,]`, `{"a"}`, `{"a":}`, `{,}`, `"\x"`, `"\u12"`, `"`, `[`, `NaN`, `-Infinity`,
+	`[]`, `{}`, ` "x" `, `01`, `1.`, `.5`, `-`, `1e`, `tru`, `nul`, `[1,]`, `{"a"}`, `{"a":}`, `{,}`, `"\x"`, `"\u12"`,
+	`"`, `[`, `NaN`, `-Infinity`,
 	"\"\xff\"", "\ufeff{}", `{"a":1}{`, `"` + "\x01" + `"`, `{"logprobs":{"content":[{"token":"a"}]}}`,
 }
 
@@ -196,8 +198,10 @@ func plainValue(v Value) any {
 }
 
 func BenchmarkScan(b *testing.B) {
-	data := []byte(`{"id":"chatcmpl-1","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"` +
-		strings.Repeat("The quick brown fox. ", 80) + `"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}`)
+	data := []byte(`{"id":"chatcmpl-1","object":"chat.completion","choices":[{"index":0,` +
+		`"message":{"role":"assistant","content":"` +
+		strings.Repeat("The quick brown fox. ", 80) + `"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,` +
+		`"completion_tokens":2,"total_tokens":3}}`)
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	var d Doc

@@ -79,7 +79,8 @@ func (l *log) Accepted(nightshift.Intent) error { return nil }
 func (l *log) Failed(nightshift.Attempt) error  { l.failed++; return nil }
 
 func ask(text string, l *log) nightshift.Request {
-	return nightshift.Request{Model: "m", Messages: []nightshift.Message{{Role: nightshift.RoleUser, Text: text}}, AttemptLog: l}
+	return nightshift.Request{Model: "m", Messages: []nightshift.Message{{Role: nightshift.RoleUser, Text: text}},
+		AttemptLog: l}
 }
 
 type answered struct {
@@ -122,7 +123,8 @@ func TestBatches(t *testing.T) {
 			cost += int64(*a.resp.Cost)
 			worst += a.log.tokens
 		}
-		if n := int64(len(s.requests)); n != 3 || tokens != int64(bytes)+3*n || cost != int64(10*bytes)+7*n || worst != 101*n {
+		if n := int64(len(s.requests)); n != 3 || tokens != int64(bytes)+3*n || cost != int64(10*bytes)+7*n ||
+			worst != 101*n {
 			t.Errorf("%v: %d tokens, %d nano-dollars, worst %d", s.requests, tokens, cost, worst)
 		}
 	})
@@ -166,7 +168,8 @@ func TestAlone(t *testing.T) {
 		var wait sync.WaitGroup
 		for _, req := range []nightshift.Request{resumed, ask("b", &log{}), params} {
 			wait.Go(func() {
-				if r, err := b.Complete(context.Background(), req); err != nil || len(r.Vectors) != 1 || slices.Contains(r.Flags, flagBatched) {
+				if r, err := b.Complete(context.Background(), req); err != nil || len(r.Vectors) != 1 ||
+					slices.Contains(r.Flags, flagBatched) {
 					t.Errorf("%v, %v", r, err)
 				}
 			})

@@ -70,7 +70,8 @@ func TestTableOfParameters(t *testing.T) {
 		}
 		return
 	}
-	t.Errorf("the table of %s is not what the formats do; go test ./providers/formats -run Table -update writes it anew:\n%s", file, parameterTable())
+	t.Errorf("the table of %s is not what the formats do; go test ./providers/formats -run Table -update writes it "+
+		"anew:\n%s", file, parameterTable())
 }
 
 // conversations are the formats of conversations, those with messages first.

@@ -64,7 +64,8 @@ func TestJudge(t *testing.T) {
 		b.paused(b.number)
 		b.judge(20, refusalContext{number: send(100), rate: 10, inFlight: 20})
 		b.paused(b.number)
-		if got := b.judge(30, refusalContext{number: send(50), rate: tc.later, inFlight: 20}); (got == aboutNone) != (tc.want == aboutNone) {
+		got := b.judge(30, refusalContext{number: send(50), rate: tc.later, inFlight: 20})
+		if (got == aboutNone) != (tc.want == aboutNone) {
 			t.Errorf("a refusal %s is judged %d, want %d", name, got, tc.want)
 		}
 	}

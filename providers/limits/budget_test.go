@@ -153,7 +153,8 @@ func TestBudgetNeverOverspends(t *testing.T) {
 		wg.Wait()
 		tokens, cost := b.Spent()
 		if billed.tokens > b.Tokens || (b.Cost > 0 && billed.cost > b.Cost) || billed.tokens > tokens || billed.cost > cost {
-			t.Fatalf("seed %d: billed %v, booked %d and %d, of a budget of %d and %d", seed, billed, tokens, cost, b.Tokens, b.Cost)
+			t.Fatalf("seed %d: billed %v, booked %d and %d, of a budget of %d and %d", seed, billed, tokens, cost,
+				b.Tokens, b.Cost)
 		}
 		if left := b.Tokens - tokens; left > most && (b.Cost == 0 || b.Cost-cost > nightshift.NanoUSD(10*most)) {
 			t.Fatalf("seed %d: %d tokens were left over, none larger than %d was asked for", seed, left, most)

@@ -119,16 +119,17 @@ func TestLearnsHowTheServerCounts(t *testing.T) {
 		server *bucketServer
 		config Config
 	}{
-		"a bucket, limits unknown":         {&bucketServer{}, Config{}},
-		"a small bucket":                   {&bucketServer{size: 1}, Config{OutputTokens: 60_000}},
-		"a small bucket, told":             {&bucketServer{size: 1, tell: true}, Config{}},
-		"max_tokens for good, told":        {&bucketServer{charge: atStart, tell: true}, Config{}},
-		"max_tokens for good, not told":    {&bucketServer{charge: atStart}, Config{OutputTokens: 60_000}},
-		"max_tokens, the rest given back":  {&bucketServer{charge: refunding, tell: true}, Config{}},
-		"a fixed window, told":             {&bucketServer{window: 60, tell: true}, Config{}},
-		"a fixed window":                   {&bucketServer{window: 60}, Config{OutputTokens: 60_000}},
-		"half of what is said":             {&bucketServer{}, Config{OutputTokens: 120_000}},
-		"a quarter less than is said, max": {&bucketServer{charge: atStart}, Config{OutputTokens: 80_000, Charge: ChargeMaxTokens}},
+		"a bucket, limits unknown":        {&bucketServer{}, Config{}},
+		"a small bucket":                  {&bucketServer{size: 1}, Config{OutputTokens: 60_000}},
+		"a small bucket, told":            {&bucketServer{size: 1, tell: true}, Config{}},
+		"max_tokens for good, told":       {&bucketServer{charge: atStart, tell: true}, Config{}},
+		"max_tokens for good, not told":   {&bucketServer{charge: atStart}, Config{OutputTokens: 60_000}},
+		"max_tokens, the rest given back": {&bucketServer{charge: refunding, tell: true}, Config{}},
+		"a fixed window, told":            {&bucketServer{window: 60, tell: true}, Config{}},
+		"a fixed window":                  {&bucketServer{window: 60}, Config{OutputTokens: 60_000}},
+		"half of what is said":            {&bucketServer{}, Config{OutputTokens: 120_000}},
+		"a quarter less than is said, max": {&bucketServer{charge: atStart},
+			Config{OutputTokens: 80_000, Charge: ChargeMaxTokens}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -52,13 +52,16 @@ func TestWaitPacesEachDimension(t *testing.T) {
 		cost   Cost
 		want   float64 // requests a minute
 	}{
-		"requests":               {Config{Requests: 60}, Cost{Input: 10, Output: 10}, 60},
-		"input":                  {Config{InputTokens: 6000}, Cost{Input: 100, Output: 10}, 60},
-		"output":                 {Config{OutputTokens: 6000}, Cost{Input: 10, Output: 100}, 60},
-		"both":                   {Config{Tokens: 6000}, Cost{Input: 40, Output: 60}, 60},
-		"the tightest":           {Config{Requests: 600, InputTokens: 6000, OutputTokens: 60000}, Cost{Input: 100, Output: 100}, 60},
-		"max_tokens":             {Config{OutputTokens: 6000, Charge: ChargeMaxTokens}, Cost{Input: 10, Output: 50, MaxOutput: 100}, 60},
-		"max_tokens and input":   {Config{Tokens: 6000, Charge: ChargeMaxTokens}, Cost{Input: 20, Output: 50, MaxOutput: 80}, 60},
+		"requests": {Config{Requests: 60}, Cost{Input: 10, Output: 10}, 60},
+		"input":    {Config{InputTokens: 6000}, Cost{Input: 100, Output: 10}, 60},
+		"output":   {Config{OutputTokens: 6000}, Cost{Input: 10, Output: 100}, 60},
+		"both":     {Config{Tokens: 6000}, Cost{Input: 40, Output: 60}, 60},
+		"the tightest": {Config{Requests: 600, InputTokens: 6000, OutputTokens: 60000},
+			Cost{Input: 100, Output: 100}, 60},
+		"max_tokens": {Config{OutputTokens: 6000, Charge: ChargeMaxTokens},
+			Cost{Input: 10, Output: 50, MaxOutput: 100}, 60},
+		"max_tokens and input": {Config{Tokens: 6000, Charge: ChargeMaxTokens},
+			Cost{Input: 20, Output: 50, MaxOutput: 80}, 60},
 		"larger than the bucket": {Config{OutputTokens: 600}, Cost{Output: 1200}, 0.5},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -652,7 +655,8 @@ func TestStateSaysWhatBinds(t *testing.T) {
 		other := waiting(t.Context(), l, Cost{})
 		time.Sleep(time.Minute)
 		s := l.State()
-		if s.LimitedBy != LimitConcurrency || s.LimitedFor[LimitConcurrency] != time.Minute || s.LimitedBy.String() != "concurrency" {
+		if s.LimitedBy != LimitConcurrency || s.LimitedFor[LimitConcurrency] != time.Minute ||
+			s.LimitedBy.String() != "concurrency" {
 			t.Errorf("limited by %v for %v, want concurrency for a minute", s.LimitedBy, s.LimitedFor)
 		}
 		p.Release()
@@ -671,7 +675,8 @@ func TestReportUntil(t *testing.T) {
 		{retryAfter(-time.Second), 0, false},
 		{retryAfter(time.Hour), time.Hour, true},
 		{Report{Input: &Window{Remaining: 5, Reset: time.Hour}}, 0, false},
-		{Report{Input: &Window{Remaining: 0, Reset: 20 * time.Second}, Output: &Window{Remaining: 0, Reset: 3 * time.Second}}, 20 * time.Second, true},
+		{Report{Input: &Window{Remaining: 0, Reset: 20 * time.Second},
+			Output: &Window{Remaining: 0, Reset: 3 * time.Second}}, 20 * time.Second, true},
 		{Report{Input: &Window{Remaining: 0, Reset: -1}}, 0, false},
 	} {
 		if got, ok := tc.report.Until(); ok != tc.ok || (ok && got != tc.want) {
@@ -726,7 +731,8 @@ func TestRoundedRemainders(t *testing.T) {
 
 // Nothing but real time can show contention, so this is for people to run.
 func BenchmarkWaitSuccess(b *testing.B) {
-	for name, cfg := range map[string]Config{"unlimited": {}, "limited": {Requests: 1e12, OutputTokens: 1e15, InputTokens: 1e15}} {
+	for name, cfg := range map[string]Config{"unlimited": {},
+		"limited": {Requests: 1e12, OutputTokens: 1e15, InputTokens: 1e15}} {
 		b.Run(name, func(b *testing.B) {
 			cfg.Concurrency = 1 << 30
 			l := New(cfg)

@@ -43,7 +43,8 @@ func sonnet(t testing.TB) Price {
 
 func tokens(in, read, write5m, write1h, out int64) nightshift.Usage {
 	n := nightshift.Tokens
-	return nightshift.Usage{Input: n(in), CacheRead: n(read), CacheWrite5m: n(write5m), CacheWrite1h: n(write1h), Output: n(out)}
+	return nightshift.Usage{Input: n(in), CacheRead: n(read), CacheWrite5m: n(write5m), CacheWrite1h: n(write1h),
+		Output: n(out)}
 }
 
 // all is a request that holds and asks for everything.
@@ -59,9 +60,11 @@ func TestCost(t *testing.T) {
 	zeroWrite := unlisted
 	zeroWrite.CacheWrite5m, zeroWrite.CacheWrite1h = rate(t, "0"), rate(t, "0")
 	audio := Price{Rates: Rates{
-		Input: usd(t, "2.5"), Output: usd(t, "10"), AudioInput: rate(t, "32"), AudioOutput: rate(t, "64"), ImageInput: rate(t, "5"), ImageOutput: rate(t, "40"),
+		Input: usd(t, "2.5"), Output: usd(t, "10"), AudioInput: rate(t, "32"), AudioOutput: rate(t, "64"),
+		ImageInput: rate(t, "5"), ImageOutput: rate(t, "40"),
 	}}
-	flat := Price{Rates: Rates{Input: usd(t, "2.5"), Output: usd(t, "10"), CacheRead: rate(t, "0.25"), AudioInput: rate(t, "2.5")}}
+	flat := Price{
+		Rates: Rates{Input: usd(t, "2.5"), Output: usd(t, "10"), CacheRead: rate(t, "0.25"), AudioInput: rate(t, "2.5")}}
 	fraction := Price{Rates: Rates{Input: usd(t, "0.0028"), Output: usd(t, "0.87"), CacheRead: rate(t, "0.003625")}}
 
 	cases := []struct {
@@ -74,36 +77,72 @@ func TestCost(t *testing.T) {
 		{"input and output", sonnet(t), nightshift.Usage{Input: n(1000), Output: n(100)}, 3_000_000 + 1_500_000, true},
 		{"every class once", sonnet(t), tokens(10, 20, 30, 40, 50), 30_000 + 6_000 + 112_500 + 240_000 + 750_000, true},
 		{"no tokens cost nothing", sonnet(t), tokens(0, 0, 0, 0, 0), 0, true},
-		{"reasoning lies inside output", sonnet(t), with(tokens(0, 0, 0, 0, 10), func(u *nightshift.Usage) { u.Reasoning = n(9) }), 150_000, true},
+		{"reasoning lies inside output", sonnet(t), with(tokens(0, 0, 0, 0, 10), func(u *nightshift.Usage) {
+			u.Reasoning = n(9)
+		}), 150_000, true},
 		{"unlisted cache classes at the input rate", unlisted, tokens(0, 1, 1, 1, 0), 9_000, true},
 		{"cache writes at 0 at the input rate", zeroWrite, tokens(0, 0, 1, 1, 0), 6_000, true},
 		{"threshold itself is not above", sonnet(t), tokens(200_000, 0, 0, 0, 1), 600_000_000 + 15_000, true},
 		{"above the threshold the whole request", sonnet(t), tokens(200_001, 0, 0, 0, 1), 1_200_006_000 + 22_500, true},
 		{"cached input counts towards the threshold", sonnet(t), tokens(1, 200_000, 0, 0, 0), 6_000 + 120_000_000, true},
-		{"batch halves every class", sonnet(t), with(tokens(10, 20, 30, 40, 50), func(u *nightshift.Usage) { u.ServiceTier = "batch" }), 569_250, true},
-		{"batch in the us", sonnet(t), with(tokens(100, 0, 0, 0, 0), func(u *nightshift.Usage) { u.ServiceTier, u.Region = "batch", "us" }), 165_000, true},
-		{"an ordinary tier", sonnet(t), with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) { u.ServiceTier = "standard" }), 3_000, true},
-		{"a region without a factor", sonnet(t), with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) { u.Region = "global" }), 3_000, true},
-		{"searches come on top", sonnet(t), with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) { u.Searches = n(3) }), 30_003_000, true},
+		{"batch halves every class", sonnet(t), with(tokens(10, 20, 30, 40, 50), func(u *nightshift.Usage) {
+			u.ServiceTier = "batch"
+		}), 569_250, true},
+		{"batch in the us", sonnet(t), with(tokens(100, 0, 0, 0, 0), func(u *nightshift.Usage) {
+			u.ServiceTier, u.Region = "batch", "us"
+		}), 165_000, true},
+		{"an ordinary tier", sonnet(t), with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) {
+			u.ServiceTier = "standard"
+		}), 3_000, true},
+		{"a region without a factor", sonnet(t), with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) {
+			u.Region = "global"
+		}), 3_000, true},
+		{"searches come on top", sonnet(t), with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) {
+			u.Searches = n(3)
+		}), 30_003_000, true},
 		{"below a nano-dollar a token", fraction, tokens(1, 1, 0, 0, 1), 3 + 4 + 870, true}, // 2.8, 3.625, 870
 		{"half up", fraction, tokens(0, 0, 0, 0, 0), 0, true},
 
-		{"audio at its own rate", audio, with(tokens(1020, 0, 0, 0, 600), func(u *nightshift.Usage) { u.AudioInput, u.AudioOutput = n(1000), n(500) }), 20*2500 + 1000*32_000 + 100*10_000 + 500*64_000, true},
-		{"pictures at their own rate", audio, with(tokens(100, 0, 0, 0, 10), func(u *nightshift.Usage) { u.ImageInput, u.ImageOutput = n(100), n(10) }), 100*5000 + 10*40_000, true},
-		{"no audio among the tokens", audio, with(tokens(10, 20, 0, 0, 1), func(u *nightshift.Usage) { u.AudioInput = n(0) }), 30*2500 + 10_000, true},
-		{"audio at the rate of text beside a cache", flat, with(tokens(10, 20, 0, 0, 1), func(u *nightshift.Usage) { u.AudioInput = n(25) }), 10*2500 + 20*250 + 10_000, true},
-		{"audio from a model that is free", Price{}, with(tokens(10, 0, 0, 0, 5), func(u *nightshift.Usage) { u.AudioInput, u.AudioOutput = n(10), n(5) }), 0, true},
+		{"audio at its own rate", audio, with(tokens(1020, 0, 0, 0, 600), func(u *nightshift.Usage) {
+			u.AudioInput, u.AudioOutput = n(1000), n(500)
+		}), 20*2500 + 1000*32_000 + 100*10_000 + 500*64_000, true},
+		{"pictures at their own rate", audio, with(tokens(100, 0, 0, 0, 10), func(u *nightshift.Usage) {
+			u.ImageInput, u.ImageOutput = n(100), n(10)
+		}), 100*5000 + 10*40_000, true},
+		{"no audio among the tokens", audio, with(tokens(10, 20, 0, 0, 1), func(u *nightshift.Usage) {
+			u.AudioInput = n(0)
+		}), 30*2500 + 10_000, true},
+		{"audio at the rate of text beside a cache", flat, with(tokens(10, 20, 0, 0, 1), func(u *nightshift.Usage) {
+			u.AudioInput = n(25)
+		}), 10*2500 + 20*250 + 10_000, true},
+		{"audio from a model that is free", Price{}, with(tokens(10, 0, 0, 0, 5), func(u *nightshift.Usage) {
+			u.AudioInput, u.AudioOutput = n(10), n(5)
+		}), 0, true},
 
-		{"audio of unknown price", sonnet(t), with(tokens(1020, 0, 0, 0, 600), func(u *nightshift.Usage) { u.AudioInput = n(1000) }), 0, false},
-		{"audio output of unknown price", sonnet(t), with(tokens(1020, 0, 0, 0, 600), func(u *nightshift.Usage) { u.AudioOutput = n(1) }), 0, false},
-		{"pictures of unknown price", sonnet(t), with(tokens(1020, 0, 0, 0, 600), func(u *nightshift.Usage) { u.ImageInput = n(1000) }), 0, false},
-		{"audio beside a cache: which was in it is not said", audio, with(tokens(10, 20, 0, 0, 1), func(u *nightshift.Usage) { u.AudioInput = n(5) }), 0, false},
-		{"more audio than output", audio, with(tokens(10, 0, 0, 0, 1), func(u *nightshift.Usage) { u.AudioOutput = n(5) }), 0, false},
+		{"audio of unknown price", sonnet(t), with(tokens(1020, 0, 0, 0, 600), func(u *nightshift.Usage) {
+			u.AudioInput = n(1000)
+		}), 0, false},
+		{"audio output of unknown price", sonnet(t), with(tokens(1020, 0, 0, 0, 600), func(u *nightshift.Usage) {
+			u.AudioOutput = n(1)
+		}), 0, false},
+		{"pictures of unknown price", sonnet(t), with(tokens(1020, 0, 0, 0, 600), func(u *nightshift.Usage) {
+			u.ImageInput = n(1000)
+		}), 0, false},
+		{"audio beside a cache: which was in it is not said", audio, with(tokens(10, 20, 0, 0, 1), func(u *nightshift.Usage) {
+			u.AudioInput = n(5)
+		}), 0, false},
+		{"more audio than output", audio, with(tokens(10, 0, 0, 0, 1), func(u *nightshift.Usage) {
+			u.AudioOutput = n(5)
+		}), 0, false},
 		{"nothing reported", sonnet(t), nightshift.Usage{}, 0, false},
 		{"output not reported", sonnet(t), nightshift.Usage{Input: n(5)}, 0, false},
 		{"input not reported", sonnet(t), nightshift.Usage{Output: n(5)}, 0, false},
-		{"a tier of unknown price", sonnet(t), with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) { u.ServiceTier = "priority" }), 0, false},
-		{"searches of unknown price", unlisted, with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) { u.Searches = n(1) }), 0, false},
+		{"a tier of unknown price", sonnet(t), with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) {
+			u.ServiceTier = "priority"
+		}), 0, false},
+		{"searches of unknown price", unlisted, with(tokens(1, 0, 0, 0, 0), func(u *nightshift.Usage) {
+			u.Searches = n(1)
+		}), 0, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -128,7 +167,8 @@ func random(r *rand.Rand) (Price, nightshift.Usage) {
 	}
 	factor := func() Factor { return Factor(r.Int64N(3 * million)) }
 	factors := func() Factors { return Factors{factor(), factor(), factor(), factor()} }
-	p := Price{Rates: Rates{some(20e9), some(100e9), optional(), optional(), optional(), optional(), optional(), optional(), optional()}}
+	p := Price{Rates: Rates{some(20e9), some(100e9), optional(), optional(), optional(), optional(), optional(),
+		optional(), optional()}}
 	for range r.IntN(3) {
 		p.Long = append(p.Long, Long{r.Int64N(50_000), factors()})
 	}
@@ -170,7 +210,8 @@ func TestWorstCaseIsNeverBelowACost(t *testing.T) {
 		media := nightshift.Media{}
 		if r.IntN(2) == 0 {
 			u = withMedia(r, p, u)
-			media = nightshift.Media{AudioInput: p.AudioInput != nil, AudioOutput: p.AudioOutput != nil, ImageInput: true, ImageOutput: p.ImageOutput != nil}
+			media = nightshift.Media{AudioInput: p.AudioInput != nil, AudioOutput: p.AudioOutput != nil,
+				ImageInput: true, ImageOutput: p.ImageOutput != nil}
 		}
 		cost, ok := Cost(p, u)
 		if !ok {
@@ -377,7 +418,9 @@ func TestParseRate(t *testing.T) {
 // A budget reserves what sound and pictures can cost, and only where a request
 // has to do with them.
 func TestWorstCaseOfMedia(t *testing.T) {
-	known := Price{Rates: Rates{Input: usd(t, "2"), Output: usd(t, "10"), AudioInput: rate(t, "32"), AudioOutput: rate(t, "64"), ImageInput: rate(t, "4"), ImageOutput: rate(t, "40")}}
+	known := Price{
+		Rates: Rates{Input: usd(t, "2"), Output: usd(t, "10"), AudioInput: rate(t, "32"), AudioOutput: rate(t, "64"),
+			ImageInput: rate(t, "4"), ImageOutput: rate(t, "40")}}
 	unknown := Price{Rates: Rates{Input: usd(t, "2"), Output: usd(t, "10")}}
 	for _, c := range []struct {
 		name    string

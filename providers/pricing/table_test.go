@@ -89,7 +89,8 @@ func TestEmbeddedTableHasHosts(t *testing.T) {
 		{"groq", "openai/gpt-oss-120b", "litellm-2026-11-20/groq/openai/gpt-oss-120b"},
 		{"together", "deepseek-ai/DeepSeek-V3", "litellm-2026-11-20/together/deepseek-ai/DeepSeek-V3"},
 		{"together_ai", "deepseek-ai/DeepSeek-V3", "litellm-2026-11-20/together/deepseek-ai/DeepSeek-V3"},
-		{"fireworks", "accounts/fireworks/models/deepseek-v3p1", "litellm-2026-11-20/fireworks/accounts/fireworks/models/deepseek-v3p1"},
+		{"fireworks", "accounts/fireworks/models/deepseek-v3p1",
+			"litellm-2026-11-20/fireworks/accounts/fireworks/models/deepseek-v3p1"},
 		{"moonshot", "kimi-k3", "litellm-2026-11-20/moonshot/kimi-k3"},
 		{"perplexity", "sonar", "litellm-2026-11-20/perplexity/sonar"},
 		{"openrouter", "openai/gpt-5", "genai-prices-2026-11-10/openrouter/openai/gpt-5"},
@@ -183,13 +184,15 @@ func TestEmbeddedRules(t *testing.T) {
 		return p
 	}
 	claude := get("anthropic", "claude-sonnet-4-6")
-	if claude.cacheWrite1h() != usd(t, "6") || claude.Services["batch"] != Times(One/2) || claude.Regions["us"] != Times(1_100_000) {
+	if claude.cacheWrite1h() != usd(t, "6") || claude.Services["batch"] != Times(One/2) ||
+		claude.Regions["us"] != Times(1_100_000) {
 		t.Errorf("claude-sonnet-4-6: %+v", claude)
 	}
 	if *claude.Search != 10_000_000 {
 		t.Errorf("a search costs %d nano-dollars, want a cent", *claude.Search)
 	}
-	if got := get("anthropic", "claude-sonnet-4-5").Long; len(got) != 1 || got[0].Above != 200_000 || got[0].Output != 3*One/2 {
+	if got := get("anthropic", "claude-sonnet-4-5").Long; len(got) != 1 || got[0].Above != 200_000 ||
+		got[0].Output != 3*One/2 {
 		t.Errorf("claude-sonnet-4-5 above 200k: %+v", got)
 	}
 	if got := get("openai", "gpt-5.4").Long; len(got) != 1 || got[0].Above != 272_000 {
@@ -198,7 +201,8 @@ func TestEmbeddedRules(t *testing.T) {
 	if got := get("gemini", "gemini-2.5-flash").Long; got != nil {
 		t.Errorf("gemini-2.5-flash has a long-prompt tier: %+v", got)
 	}
-	if got := get("openai", "gpt-audio"); *got.AudioInput != usd(t, "32") || *got.AudioOutput != usd(t, "64") || got.ImageInput != nil {
+	if got := get("openai", "gpt-audio"); *got.AudioInput != usd(t, "32") || *got.AudioOutput != usd(t, "64") ||
+		got.ImageInput != nil {
 		t.Errorf("gpt-audio: %+v", got.Rates)
 	}
 	if got := get("openai", "gpt-4o").Services["priority"]; got != Times(1_700_000) {
@@ -258,7 +262,9 @@ func TestSameNameAtTwoProviders(t *testing.T) {
 }
 
 func TestCSV(t *testing.T) {
-	table, err := Read("/x/mine.csv", []byte("\xef\xbb\xbf# prices of 2026-11-02\nmodel, Output ,input,cache_write_5m,long,priority,usd_per_1000_searches\nm,2,1,1.25,100:2:3 200:4:5,1.7,25\n"))
+	table, err := Read("/x/mine.csv",
+		[]byte("\xef\xbb\xbf# prices of 2026-11-02\nmodel, Output ,input,cache_write_5m,long,priority,"+
+			"usd_per_1000_searches\nm,2,1,1.25,100:2:3 200:4:5,1.7,25\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +275,8 @@ func TestCSV(t *testing.T) {
 	if !ok || id != "mine-2026-11-02/m" {
 		t.Fatalf("%q, %v", id, ok)
 	}
-	if p.Input != 1e9 || p.Output != 2e9 || p.cacheWrite5m() != 1_250_000_000 || len(p.Long) != 2 || p.Services["priority"].Output != 1_700_000 || *p.Search != 25_000_000 {
+	if p.Input != 1e9 || p.Output != 2e9 || p.cacheWrite5m() != 1_250_000_000 || len(p.Long) != 2 ||
+		p.Services["priority"].Output != 1_700_000 || *p.Search != 25_000_000 {
 		t.Errorf("%+v", p)
 	}
 	if cost, ok := Cost(p, tokens(201, 0, 0, 0, 1)); !ok || cost != 201*4_000+10_000 {
@@ -307,19 +314,22 @@ const litellm = `{
     "litellm_provider": "openai", "mode": "chat", "max_input_tokens": 128000, "max_output_tokens": "16384",
     "input_cost_per_token": 2.5e-06, "output_cost_per_token": 1e-05, "cache_read_input_token_cost": 1.25e-06,
     "input_cost_per_token_batches": 1.25e-06, "output_cost_per_token_batches": 5e-06,
-    "input_cost_per_token_priority": 4.25e-06, "output_cost_per_token_priority": 1.7e-05, "cache_read_input_token_cost_priority": 2.125e-06,
+    "input_cost_per_token_priority": 4.25e-06, "output_cost_per_token_priority": 1.7e-05,
+    "cache_read_input_token_cost_priority": 2.125e-06,
     "regional_processing_uplift_multiplier_us": 1.1, "provider_specific_entry": {"fast": 2.5},
     "search_context_cost_per_query": {"search_context_size_low": 0.03, "search_context_size_high": 0.05}
   },
   "gemini/gemini-y": {
     "litellm_provider": "gemini", "mode": "chat",
     "input_cost_per_token": 1.25e-06, "input_cost_per_token_above_200k_tokens": 2.5e-06,
-    "output_cost_per_token": 1e-05, "output_cost_per_token_above_200k_tokens": 1.5e-05, "cache_read_input_token_cost": 0,
+    "output_cost_per_token": 1e-05, "output_cost_per_token_above_200k_tokens": 1.5e-05,
+    "cache_read_input_token_cost": 0,
     "input_cost_per_audio_token": 1e-06, "output_cost_per_audio_token": 0, "output_cost_per_image_token": 3e-05
   },
   "claude-z": {
     "litellm_provider": "anthropic", "input_cost_per_token": 3e-06, "output_cost_per_token": 1.5e-05,
-    "cache_creation_input_token_cost": 3.75e-06, "cache_creation_input_token_cost_above_1hr": 6e-06, "cache_read_input_token_cost": 3e-07
+    "cache_creation_input_token_cost": 3.75e-06, "cache_creation_input_token_cost_above_1hr": 6e-06,
+    "cache_read_input_token_cost": 3e-07
   },
   "image": {"litellm_provider": "openai", "output_cost_per_image": 0.04},
   "ft": {"litellm_provider": "openai", "input_cost_per_token": null, "output_cost_per_token": 1e-6}
@@ -334,10 +344,12 @@ func TestLiteLLM(t *testing.T) {
 		t.Errorf("%d prices, id %q", table.Len(), table.ID())
 	}
 	gpt, _, _ := table.Lookup("openai", "gpt-x", "")
-	if gpt.Input != usd(t, "2.5") || gpt.cacheRead() != usd(t, "1.25") || gpt.MaxOutput != 16384 || gpt.MaxInput != 128000 {
+	if gpt.Input != usd(t, "2.5") || gpt.cacheRead() != usd(t, "1.25") || gpt.MaxOutput != 16384 ||
+		gpt.MaxInput != 128000 {
 		t.Errorf("gpt-x: %+v", gpt)
 	}
-	if gpt.Services["batch"] != Times(One/2) || gpt.Services["priority"] != Times(1_700_000) || gpt.Services["fast"] != Times(2_500_000) || gpt.Regions["us"] != Times(1_100_000) {
+	if gpt.Services["batch"] != Times(One/2) || gpt.Services["priority"] != Times(1_700_000) ||
+		gpt.Services["fast"] != Times(2_500_000) || gpt.Regions["us"] != Times(1_100_000) {
 		t.Errorf("gpt-x tiers: %+v %+v", gpt.Services, gpt.Regions)
 	}
 	if *gpt.Search != 50_000_000 {
@@ -350,7 +362,8 @@ func TestLiteLLM(t *testing.T) {
 	if gemini.CacheRead != nil {
 		t.Error("a cache-read price of 0 was believed")
 	}
-	if *gemini.AudioInput != usd(t, "1") || gemini.AudioOutput != nil || gemini.ImageInput != nil || *gemini.ImageOutput != usd(t, "30") {
+	if *gemini.AudioInput != usd(t, "1") || gemini.AudioOutput != nil || gemini.ImageInput != nil ||
+		*gemini.ImageOutput != usd(t, "30") {
 		t.Errorf("gemini-y, sound and pictures: %+v", gemini.Rates)
 	}
 	claude, _, _ := table.Lookup("anthropic", "claude-z", "")
@@ -363,7 +376,8 @@ func TestBadLiteLLM(t *testing.T) {
 	for text, want := range map[string]string{
 		"{":  "not a JSON object",
 		"{}": "no model in it",
-		`{"m":{"input_cost_per_token":3,"output_cost_per_token":1}}`:      "above", // dollars per million where per token is meant
+		// dollars per million where per token is meant
+		`{"m":{"input_cost_per_token":3,"output_cost_per_token":1}}`:      "above",
 		`{"m":{"input_cost_per_token":-1,"output_cost_per_token":1}}`:     "below zero",
 		`{"m":{"input_cost_per_token":"free","output_cost_per_token":1}}`: "not a number",
 	} {
@@ -386,7 +400,8 @@ func TestWith(t *testing.T) {
 	if p, id, _ := both.Lookup("openai", "gpt-5", ""); p.Input != 7e9 || id != "mine-2026-11-02/openai/gpt-5" {
 		t.Errorf("the file's price is not used: %v from %s", p.Input, id)
 	}
-	if p, id, _ := both.Lookup("anthropic", "claude-sonnet-4-6", ""); p.Input != 3e9 || id != "litellm-2026-08-01/anthropic/claude-sonnet-4-6" {
+	if p, id, _ := both.Lookup("anthropic", "claude-sonnet-4-6", ""); p.Input != 3e9 ||
+		id != "litellm-2026-08-01/anthropic/claude-sonnet-4-6" {
 		t.Errorf("the other prices are gone: %v from %s", p.Input, id)
 	}
 }
@@ -453,8 +468,12 @@ func TestSearch(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(litellm))
 	f.Add([]byte("provider,model,input,output,long\na,m,1,2,1:2:3\n"))
-	f.Add([]byte(`{"m":{"litellm_provider":"x","input_cost_per_token":1e-9,"output_cost_per_token":0,"input_cost_per_token_above_999999999999999999999k_tokens":1}}`))
-	f.Add([]byte(`{"m":{"litellm_provider":{},"mode":[],"max_tokens":{},"input_cost_per_token":0,"output_cost_per_token":0,"provider_specific_entry":{"fast":"x"}}}`))
+	f.Add([]byte(
+		`{"m":{"litellm_provider":"x","input_cost_per_token":1e-9,"output_cost_per_token":0,` +
+			`"input_cost_per_token_above_999999999999999999999k_tokens":1}}`))
+	f.Add([]byte(
+		`{"m":{"litellm_provider":{},"mode":[],"max_tokens":{},"input_cost_per_token":0,"output_cost_per_token":0,` +
+			`"provider_specific_entry":{"fast":"x"}}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		table, err := Read("fuzz", b)
 		if err != nil {

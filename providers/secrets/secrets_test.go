@@ -40,7 +40,8 @@ func TestSecretNeverShows(t *testing.T) {
 	var log bytes.Buffer
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "key", s, "all", holder)
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "key", s, "all", holder)
-	out = append(out, string(asJSON), string(asText), fmt.Sprint(asYAML), log.String(), fmt.Sprint(errors.New("key "+s.String())))
+	out = append(out, string(asJSON), string(asText), fmt.Sprint(asYAML), log.String(),
+		fmt.Sprint(errors.New("key "+s.String())))
 	r := NewRedactor(s)
 	for _, text := range out {
 		if strings.Contains(text, "canary") || r.Contains([]byte(text)) {
@@ -60,7 +61,8 @@ func TestFromEnv(t *testing.T) {
 	}
 	for _, value := range []string{"", "  ", "sk-canary\r\nx-evil: 1"} {
 		t.Setenv("NIGHTSHIFT_TEST_KEY", value)
-		if _, err := FromEnv("NIGHTSHIFT_TEST_KEY"); err == nil || !strings.Contains(err.Error(), "NIGHTSHIFT_TEST_KEY") || strings.Contains(err.Error(), "canary") {
+		if _, err := FromEnv("NIGHTSHIFT_TEST_KEY"); err == nil ||
+			!strings.Contains(err.Error(), "NIGHTSHIFT_TEST_KEY") || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%q: %v", value, err)
 		}
 	}
@@ -117,7 +119,8 @@ func encoded(key string) map[string]string {
 		"JSON":  string(asJSON[1 : len(asJSON)-1]),
 	}
 	for offset := range 3 {
-		for name, enc := range map[string]*base64.Encoding{"std": base64.StdEncoding, "url": base64.URLEncoding, "raw": base64.RawStdEncoding} {
+		for name, enc := range map[string]*base64.Encoding{"std": base64.StdEncoding, "url": base64.URLEncoding,
+			"raw": base64.RawStdEncoding} {
 			forms[fmt.Sprintf("base64 %s %d", name, offset)] = enc.EncodeToString([]byte("xyz"[:offset] + key + "tail"))
 		}
 	}
@@ -223,7 +226,8 @@ func TestFromCommand(t *testing.T) {
 		t.Errorf("%v, %v", key, err)
 	}
 	for _, argv := range [][]string{
-		nil, {""}, {"sh", "-c", "echo sk-canary-in-vain; exit 3"}, {"sh", "-c", "true"}, {"sh", "-c", "echo sk-canary; echo two"}, {"no-such-program-here"},
+		nil, {""}, {"sh", "-c", "echo sk-canary-in-vain; exit 3"}, {"sh", "-c", "true"},
+		{"sh", "-c", "echo sk-canary; echo two"}, {"no-such-program-here"},
 	} {
 		if key, err := FromCommand(argv...); err == nil || strings.Contains(err.Error(), "canary-in") || !key.IsZero() {
 			t.Errorf("%q: %v, %v", argv, key, err)

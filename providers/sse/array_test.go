@@ -44,7 +44,8 @@ func TestArrayReader(t *testing.T) {
 			}
 		}
 	}
-	if _, err := NewArrayReader(strings.NewReader(`[{"a":"`+strings.Repeat("x", 100)+`"}]`), 50).Next(); !errors.Is(err, ErrLineTooLong) {
+	if _, err := NewArrayReader(strings.NewReader(`[{"a":"`+strings.Repeat("x", 100)+`"}]`), 50).Next(); !errors.Is(err,
+		ErrLineTooLong) {
 		t.Errorf("a long element: %v", err)
 	}
 }

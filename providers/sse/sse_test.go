@@ -48,11 +48,15 @@ var streams = []struct{ name, in, want string }{
 	{"end without a blank line", "data: a\n\ndata: b\n", `="a"|="b"|`},
 	{"end without a line end", "data: a\n\nevent: x\ndata: b", `="a"|x="b"|`},
 	{"bare error after an event", "data: a\n\n{\"error\":{}}\n", `="a"|!{"error":{}}|`},
-	{"bare error in the middle of an event", "event: x\ndata: a\n{\"error\":{}}\n\ndata: b\n\n", `x="a"|!{"error":{}}|="b"|`},
-	{"bare error over several lines", "data: a\r\n\r\n{\r\n  \"error\": {\r\n    \"m\": \"}\"\r\n  }\r\n}\r\ndata: b\r\n\r\n", "=\"a\"|!{\n  \"error\": {\n    \"m\": \"}\"\n  }\n}|=\"b\"|"},
+	{"bare error in the middle of an event", "event: x\ndata: a\n{\"error\":{}}\n\ndata: b\n\n",
+		`x="a"|!{"error":{}}|="b"|`},
+	{"bare error over several lines",
+		"data: a\r\n\r\n{\r\n  \"error\": {\r\n    \"m\": \"}\"\r\n  }\r\n}\r\ndata: b\r\n\r\n",
+		"=\"a\"|!{\n  \"error\": {\n    \"m\": \"}\"\n  }\n}|=\"b\"|"},
 	{"bare error that is cut off", "data: a\n\n{\n  \"error\": {\n", "=\"a\"|!{\n  \"error\": {|"},
 	{"bare error that an event cuts off", "{\n  \"error\"\ndata: b\n\n", "!{\n  \"error\"|=\"b\"|"},
-	{"bare error in an event, over two lines", "data: a\n{\"error\":\n{}}\n\ndata: b\n\n", "=\"a\"|!{\"error\":\n{}}|=\"b\"|"},
+	{"bare error in an event, over two lines", "data: a\n{\"error\":\n{}}\n\ndata: b\n\n",
+		"=\"a\"|!{\"error\":\n{}}|=\"b\"|"},
 	{"bare list at the end", "[{\"error\":{}}]", `![{"error":{}}]|`},
 	{"last name wins", "event: x\nevent: y\ndata: a\n\n", `y="a"|`},
 	{"empty", "", ""},
@@ -141,7 +145,9 @@ func FuzzReader(f *testing.F) {
 }
 
 func BenchmarkReader(b *testing.B) {
-	in := []byte(strings.Repeat("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hi there\"}}\n\n", 100))
+	in := []byte(
+		strings.Repeat("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{"+
+			"\"type\":\"text_delta\",\"text\":\"Hi there\"}}\n\n", 100))
 	b.SetBytes(int64(len(in)))
 	b.ReportAllocs()
 	for b.Loop() {

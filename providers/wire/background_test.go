@@ -43,17 +43,20 @@ func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func says(status int, body string) *http.Response {
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
+		ContentLength: int64(len(body))}
 }
 
 // background is a simulator that needs a minute for each answer.
 func background() *simulator.Server {
-	return simulator.New(simulator.Config{Latency: simulator.Latency{Queue: 20 * time.Second, FirstToken: 40 * time.Second}})
+	return simulator.New(
+		simulator.Config{Latency: simulator.Latency{Queue: 20 * time.Second, FirstToken: 40 * time.Second}})
 }
 
 func prepare(t *testing.T, l *line, total time.Duration, more ...nightshift.Param) (*wire.Wire, providers.Prepared) {
 	t.Helper()
-	e := providers.Endpoint{Name: "b", Protocol: nightshift.Responses, BaseURL: "http://localhost", Auth: providers.Auth{Scheme: providers.AuthNone}}
+	e := providers.Endpoint{Name: "b", Protocol: nightshift.Responses, BaseURL: "http://localhost",
+		Auth: providers.Auth{Scheme: providers.AuthNone}}
 	e.Timeouts.Total = total
 	w, err := wire.New(wire.Config{Endpoint: e, Transport: l})
 	if err != nil {
@@ -61,7 +64,8 @@ func prepare(t *testing.T, l *line, total time.Duration, more ...nightshift.Para
 	}
 	params := append([]nightshift.Param{{Name: "background", Value: []byte("true")}}, more...)
 	p, err := w.Prepare(nightshift.Request{
-		Model: "sim-large", Messages: []nightshift.Message{{Role: nightshift.RoleUser, Text: "Describe a harbour."}}, Params: params,
+		Model: "sim-large", Messages: []nightshift.Message{{Role: nightshift.RoleUser, Text: "Describe a harbour."}},
+		Params: params,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +86,9 @@ func TestBackground(t *testing.T) {
 		},
 		"a gateway that fails": func(r *http.Request, n int) (*http.Response, error) {
 			if r.Method == http.MethodGet && n < 6 {
-				return says([]int{502, 429, 200, 503, 200}[n-1], []string{"<html>", `{"error":{"message":"slow down"}}`, `{"error":{"message":"busy","code":"overloaded"}}`, "", ""}[n-1]), nil
+				return says([]int{502, 429, 200, 503, 200}[n-1],
+					[]string{"<html>", `{"error":{"message":"slow down"}}`,
+						`{"error":{"message":"busy","code":"overloaded"}}`, "", ""}[n-1]), nil
 			}
 			return nil, nil
 		},
@@ -192,8 +198,11 @@ func TestBackgroundWithoutAnswer(t *testing.T) {
 		class  nightshift.ErrorClass
 	}{
 		{"gone", 404, `{"error":{"message":"Response not found."}}`, nightshift.ClassCut},
-		{"failed", 200, `{"id":"r","object":"response","status":"failed","error":{"code":"server_error","message":"sorry"},"output":[]}`, nightshift.ClassServer},
-		{"cancelled by somebody", 200, `{"id":"r","object":"response","status":"cancelled","error":null,"output":[]}`, nightshift.ClassServer},
+		{"failed", 200,
+			`{"id":"r","object":"response","status":"failed","error":{"code":"server_error","message":"sorry"},` +
+				`"output":[]}`, nightshift.ClassServer},
+		{"cancelled by somebody", 200, `{"id":"r","object":"response","status":"cancelled","error":null,"output":[]}`,
+			nightshift.ClassServer},
 		{"refused", 401, `{"error":{"message":"no","code":"invalid_api_key"}}`, nightshift.ClassAuth},
 		{"nothing for long", 503, "", nightshift.ClassServer},
 	} {
@@ -209,8 +218,10 @@ func TestBackgroundWithoutAnswer(t *testing.T) {
 				w, p := prepare(t, l, 0)
 				began := time.Now()
 				x := w.Send(t.Context(), p)
-				if x.Err == nil || x.Err.Class != tc.class || !x.Err.MaybeBilled || l.posts != 1 || time.Since(began) > 16*time.Minute {
-					t.Errorf("%v, billed %v, %d requests, after %v", x.Err, x.Err != nil && x.Err.MaybeBilled, l.posts, time.Since(began))
+				if x.Err == nil || x.Err.Class != tc.class || !x.Err.MaybeBilled || l.posts != 1 ||
+					time.Since(began) > 16*time.Minute {
+					t.Errorf("%v, billed %v, %d requests, after %v", x.Err, x.Err != nil && x.Err.MaybeBilled, l.posts,
+						time.Since(began))
 				}
 			})
 		})

@@ -35,15 +35,21 @@ func TestErrorEvents(t *testing.T) {
 		message     string
 	}{
 		{"nested", `data: {"error":{"message":"slow","code":429}}`, nightshift.ClassRateLimit, "slow"},
-		{"DeepInfra's detail", `data: {"detail":{"error":"Model busy, retry later"}}`, nightshift.ClassOverloaded, "Model busy"},
-		{"a message and nothing else, named error", "event: error\ndata: {\"message\":\"Model busy\"}", nightshift.ClassOverloaded, "Model busy"},
+		{"DeepInfra's detail", `data: {"detail":{"error":"Model busy, retry later"}}`, nightshift.ClassOverloaded,
+			"Model busy"},
+		{"a message and nothing else, named error", "event: error\ndata: {\"message\":\"Model busy\"}",
+			nightshift.ClassOverloaded, "Model busy"},
 		{"an unknown field, named error", "event: error\ndata: {\"reason\":\"gone\"}", nightshift.ClassServer, ""},
 		{"words, named error", "event: error\ndata: it broke", nightshift.ClassServer, "it broke"},
-		{"flat, typed error", `data: {"type":"error","code":"rate_limit_exceeded","message":"slow","param":null}`, nightshift.ClassRateLimit, "slow"},
-		{"flat, its type a class", `data: {"type":"overloaded_error","message":"Overloaded"}`, nightshift.ClassOverloaded, "Overloaded"},
+		{"flat, typed error", `data: {"type":"error","code":"rate_limit_exceeded","message":"slow","param":null}`,
+			nightshift.ClassRateLimit, "slow"},
+		{"flat, its type a class", `data: {"type":"overloaded_error","message":"Overloaded"}`,
+			nightshift.ClassOverloaded, "Overloaded"},
 		{"flat, a code", `data: {"code":"429","message":"slow"}`, nightshift.ClassRateLimit, "slow"},
-		{"flat, with prefixes", `data: {"error_type":"rate_limit_error","error_message":"slow"}`, nightshift.ClassRateLimit, "slow"},
-		{"flat, beside no choices", `data: {"object":"error","message":"slow","code":429,"choices":[]}`, nightshift.ClassRateLimit, "slow"},
+		{"flat, with prefixes", `data: {"error_type":"rate_limit_error","error_message":"slow"}`,
+			nightshift.ClassRateLimit, "slow"},
+		{"flat, beside no choices", `data: {"object":"error","message":"slow","code":429,"choices":[]}`,
+			nightshift.ClassRateLimit, "slow"},
 	} {
 		for start, text := range map[string]string{"": "", "chat ": chatStart, "messages ": messagesStart} {
 			t.Run(start+tc.name, func(t *testing.T) {
@@ -57,7 +63,8 @@ func TestErrorEvents(t *testing.T) {
 			})
 		}
 		t.Run("after the end "+tc.name, func(t *testing.T) {
-			if ex := readStream(t, chatStart+chatEnd+tc.event+"\n\ndata: [DONE]\n\n"); ex.Err != nil || !slices.Contains(ex.Response.Flags, "error_after_end") {
+			if ex := readStream(t, chatStart+chatEnd+tc.event+"\n\ndata: [DONE]\n\n"); ex.Err != nil ||
+				!slices.Contains(ex.Response.Flags, "error_after_end") {
 				t.Errorf("the answer was whole: %v, flags %v", ex.Err, ex.Response.Flags)
 			}
 		})
@@ -68,7 +75,8 @@ func TestErrorEvents(t *testing.T) {
 // the others; a limit of the day says when it ends.
 func TestLimitsThatBodiesName(t *testing.T) {
 	limit := func(quota, value string) string {
-		return `[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"You exceeded your current quota.","details":[{"violations":[{"quotaId":"` + quota +
+		return `[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"You exceeded your current quota.",` +
+			`"details":[{"violations":[{"quotaId":"` + quota +
 			`","quotaValue":"` + value + `"}]},{"retryDelay":"36s"}]}}]`
 	}
 	const tokens = "GenerateContentInputTokensPerModelPerMinute"
@@ -80,7 +88,8 @@ func TestLimitsThatBodiesName(t *testing.T) {
 	}{
 		{"larger than the limit", limit(tokens, "1000"), 7000, nightshift.ClassExceedsLimit, 0},
 		{"not larger", limit(tokens, "1000"), 5000, nightshift.ClassRateLimit, 36 * time.Second},
-		{"requests", limit("GenerateRequestsPerMinutePerProjectPerModel", "5"), 7000, nightshift.ClassRateLimit, 36 * time.Second},
+		{"requests", limit("GenerateRequestsPerMinutePerProjectPerModel", "5"), 7000, nightshift.ClassRateLimit,
+			36 * time.Second},
 		{"of the day", limit("GenerateRequestsPerDayPerProjectPerModel", "20"), 10, nightshift.ClassQuota, 8 * time.Hour},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -99,7 +108,8 @@ func TestLimitsThatBodiesName(t *testing.T) {
 // refusing is a transport that answers with an error.
 func refusing(status int, body string) roundTrip {
 	return func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: -1}, nil
+		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
+			ContentLength: -1}, nil
 	}
 }
 
@@ -109,7 +119,8 @@ func TestAnswersThatFailed(t *testing.T) {
 	failed := func(fault string) string {
 		return `{"id":"r","object":"response","status":"failed","model":"m","output":[],"error":` + fault + `}`
 	}
-	const began = `data: {"type":"response.created","response":{"id":"r","object":"response","status":"in_progress","output":[]}}` + "\n\n"
+	const began = `data: {"type":"response.created","response":{"id":"r","object":"response",` +
+		`"status":"in_progress","output":[]}}` + "\n\n"
 	for _, tc := range []struct {
 		name, fault string
 		class       nightshift.ErrorClass
@@ -118,7 +129,9 @@ func TestAnswersThatFailed(t *testing.T) {
 		{"no word", `null`, nightshift.ClassServer, ""},
 		{"the server", `{"code":"server_error","message":"sorry"}`, nightshift.ClassServer, "server_error"},
 		{"no quota", `{"code":"insufficient_quota","message":"x"}`, nightshift.ClassQuota, "insufficient_quota"},
-		{"too large for the limit", `{"code":"rate_limit_exceeded","message":"Request too large: Limit 1, Requested 30."}`, nightshift.ClassExceedsLimit, "rate_limit_exceeded"},
+		{"too large for the limit",
+			`{"code":"rate_limit_exceeded","message":"Request too large: Limit 1, Requested 30."}`,
+			nightshift.ClassExceedsLimit, "rate_limit_exceeded"},
 		{"policy", `{"code":"bio_policy","message":"x"}`, nightshift.ClassContentPolicy, "bio_policy"},
 	} {
 		for how, body := range map[string]string{
@@ -135,12 +148,14 @@ func TestAnswersThatFailed(t *testing.T) {
 			}
 		}
 	}
-	flat := began + `data: {"type":"error","code":"rate_limit_exceeded","message":"slow down","param":null,"sequence_number":1}` + "\n\n"
+	flat := began + `data: {"type":"error","code":"rate_limit_exceeded","message":"slow down","param":null,` +
+		`"sequence_number":1}` + "\n\n"
 	e := endpoint("https://a.test")
 	e.Protocol = nightshift.Responses
 	prepared := plain
 	prepared.Stream = true
-	if x := build(t, e, answering(strings.NewReader(flat))).Send(t.Context(), prepared); x.Err == nil || x.Err.Code != "rate_limit_exceeded" {
+	if x := build(t, e, answering(strings.NewReader(flat))).Send(t.Context(), prepared); x.Err == nil ||
+		x.Err.Code != "rate_limit_exceeded" {
 		t.Errorf("a flat event: %+v", x.Err)
 	}
 }

@@ -56,7 +56,8 @@ func replayOnce(t *testing.T, want recordings.Expectation, body string) provider
 		protocol = nightshift.Chat
 	}
 	w, err := wire.New(wire.Config{Key: secrets.Secret{}, Endpoint: providers.Endpoint{
-		Name: want.File, Protocol: protocol, BaseURL: server.URL, DoneMarkerOnly: want.DoneMarkerOnly, Auth: providers.Auth{Scheme: providers.AuthNone},
+		Name: want.File, Protocol: protocol, BaseURL: server.URL, DoneMarkerOnly: want.DoneMarkerOnly,
+		Auth: providers.Auth{Scheme: providers.AuthNone},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +77,8 @@ func checkExpectation(t *testing.T, want recordings.Expectation, x providers.Exc
 		t.Errorf("class %q, status %d (%v), want %q, %d", class, r.Status, x.Err, want.Class, want.Status)
 	}
 	if r.ID != want.ID || r.ServedModel != want.Model || r.Fingerprint != want.Fingerprint {
-		t.Errorf("id %q, model %q, fingerprint %q, want %q, %q, %q", r.ID, r.ServedModel, r.Fingerprint, want.ID, want.Model, want.Fingerprint)
+		t.Errorf("id %q, model %q, fingerprint %q, want %q, %q, %q", r.ID, r.ServedModel, r.Fingerprint, want.ID,
+			want.Model, want.Fingerprint)
 	}
 	if got := recordings.Of(r.Text); got != want.Text {
 		t.Errorf("text %v, want %v", got, want.Text)
@@ -88,7 +90,8 @@ func checkExpectation(t *testing.T, want recordings.Expectation, x providers.Exc
 		t.Errorf("tool calls %v, want %v", r.ToolCalls, want.ToolCalls)
 	}
 	if r.StopReason != want.Stop || r.RawStopReason != want.RawStop || r.StopSequence != want.Sequence {
-		t.Errorf("stop %q (%q, %q), want %q (%q, %q)", r.StopReason, r.RawStopReason, r.StopSequence, want.Stop, want.RawStop, want.Sequence)
+		t.Errorf("stop %q (%q, %q), want %q (%q, %q)", r.StopReason, r.RawStopReason, r.StopSequence, want.Stop,
+			want.RawStop, want.Sequence)
 	}
 	got, wanted := r.Usage, want.Usage
 	got.Reported, wanted.Reported = nil, nil

@@ -20,10 +20,14 @@ func newWire(tb testing.TB, s providertest.Setup) providers.Wire {
 		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.Roots}
 	}
 	if s.Dial != nil {
-		transport.DialContext = func(_ context.Context, network, addr string) (net.Conn, error) { return s.Dial(network, addr) }
+		transport.DialContext = func(_ context.Context, network, addr string) (net.Conn, error) {
+			return s.Dial(network, addr)
+		}
 	}
 	tb.Cleanup(transport.CloseIdleConnections)
-	w, err := wire.New(wire.Config{Endpoint: s.Endpoint, Key: secrets.New(s.Key), Transport: transport, MaxBody: s.MaxBody, MaxLine: s.MaxLine})
+	w, err := wire.New(
+		wire.Config{Endpoint: s.Endpoint, Key: secrets.New(s.Key), Transport: transport, MaxBody: s.MaxBody,
+			MaxLine: s.MaxLine})
 	if err != nil {
 		tb.Fatal(err)
 	}

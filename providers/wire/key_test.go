@@ -23,11 +23,14 @@ import (
 func gate(valid func() string, asked *atomic.Int64) roundTrip {
 	return func(r *http.Request) (*http.Response, error) {
 		asked.Add(1)
-		status, body := 200, `{"choices":[{"message":{"content":"you sent %s"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}`
+		status, body := 200,
+			`{"choices":[{"message":{"content":"you sent %s"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,`+
+				`"completion_tokens":1}}`
 		if r.Header.Get("Authorization") != "Bearer "+valid() {
 			status, body = 401, `{"error":{"message":"expired: %s"}}`
 		}
-		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(fmt.Sprintf(body, r.Header.Get("Authorization"))))}, nil
+		return &http.Response{StatusCode: status, Header: http.Header{},
+			Body: io.NopCloser(strings.NewReader(fmt.Sprintf(body, r.Header.Get("Authorization"))))}, nil
 	}
 }
 
@@ -35,7 +38,8 @@ func keyedWire(t *testing.T, key string, read func() (secrets.Secret, error), to
 	t.Helper()
 	w, err := wire.New(wire.Config{
 		Key: secrets.New(key), ReadKey: read, Transport: to,
-		Endpoint: providers.Endpoint{Name: "x", Protocol: nightshift.Chat, BaseURL: "http://localhost", Auth: providers.Auth{Scheme: providers.AuthBearer}},
+		Endpoint: providers.Endpoint{Name: "x", Protocol: nightshift.Chat, BaseURL: "http://localhost",
+			Auth: providers.Auth{Scheme: providers.AuthBearer}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +52,10 @@ func keyedWire(t *testing.T, key string, read func() (secrets.Secret, error), to
 func TestKeyReadAgain(t *testing.T) {
 	const old, fresh = "ya29-old-token-000001", "ya29-new-token-000002"
 	var asked, reads atomic.Int64
-	w := keyedWire(t, old, func() (secrets.Secret, error) { reads.Add(1); return secrets.New(fresh), nil }, gate(func() string { return fresh }, &asked))
+	w := keyedWire(t, old, func() (secrets.Secret, error) {
+		reads.Add(1)
+		return secrets.New(fresh), nil
+	}, gate(func() string { return fresh }, &asked))
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
@@ -57,7 +64,8 @@ func TestKeyReadAgain(t *testing.T) {
 				t.Errorf("%v", x.Err)
 				return
 			}
-			if shown := *x.Response.Text + string(x.Response.Raw); strings.Contains(shown, fresh) || strings.Contains(shown, old) {
+			if shown := *x.Response.Text + string(x.Response.Raw); strings.Contains(shown, fresh) ||
+				strings.Contains(shown, old) {
 				t.Errorf("a key is shown: %s", shown)
 			}
 		})
@@ -78,7 +86,8 @@ func TestKeyReadAgainInVain(t *testing.T) {
 		var asked atomic.Int64
 		w := keyedWire(t, "old-key-000001", read, gate(func() string { return "good" }, &asked))
 		x := w.Send(t.Context(), providers.Prepared{Body: []byte("{}"), Model: "m"})
-		if x.Err == nil || x.Err.Class != nightshift.ClassAuth || asked.Load() > 2 || (name != "as bad" && asked.Load() != 1) {
+		if x.Err == nil || x.Err.Class != nightshift.ClassAuth || asked.Load() > 2 ||
+			(name != "as bad" && asked.Load() != 1) {
 			t.Errorf("%s: %v after %d requests", name, x.Err, asked.Load())
 		}
 		if strings.Contains(x.Err.Message+string(x.Response.Raw), "-key-0000") {
@@ -125,12 +134,14 @@ func TestTierFromHeader(t *testing.T) {
 				h := http.Header{"X-Gemini-Service-Tier": {"flex"}}
 				return &http.Response{StatusCode: 200, Header: h, Body: io.NopCloser(strings.NewReader(body))}, nil
 			}),
-			Endpoint: providers.Endpoint{Name: "x", Protocol: nightshift.Gemini, BaseURL: "http://localhost", Auth: providers.Auth{Scheme: providers.AuthNone}},
+			Endpoint: providers.Endpoint{Name: "x", Protocol: nightshift.Gemini, BaseURL: "http://localhost",
+				Auth: providers.Auth{Scheme: providers.AuthNone}},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if x := w.Send(t.Context(), providers.Prepared{Body: []byte("{}"), Model: "m"}); x.Err != nil || x.Response.Usage.ServiceTier != want {
+		if x := w.Send(t.Context(), providers.Prepared{Body: []byte("{}"), Model: "m"}); x.Err != nil ||
+			x.Response.Usage.ServiceTier != want {
 			t.Errorf("%s: tier %q, %v", usage, x.Response.Usage.ServiceTier, x.Err)
 		}
 	}

@@ -41,23 +41,36 @@ func TestModels(t *testing.T) {
 		pages map[string]string // by query
 		want  []Model
 	}{
-		{"OpenAI", map[string]string{"": `{"object":"list","data":[{"id":"gpt-5","object":"model"},{"id":"text-embedding-3-small"}]}`},
+		{"OpenAI", map[string]string{
+			"": `{"object":"list","data":[{"id":"gpt-5","object":"model"},{"id":"text-embedding-3-small"}]}`},
 			[]Model{{ID: "gpt-5"}, {ID: "text-embedding-3-small"}}},
 		{"Anthropic, three pages", map[string]string{
-			"":           `{"data":[{"id":"a","max_input_tokens":200000,"max_tokens":64000}],"has_more":true,"first_id":"a","last_id":"a"}`,
+			"": `{"data":[{"id":"a","max_input_tokens":200000,"max_tokens":64000}],"has_more":true,` +
+				`"first_id":"a","last_id":"a"}`,
 			"after_id=a": `{"data":[{"id":"b"}],"has_more":true,"last_id":"b"}`,
 			"after_id=b": `{"data":[{"id":"c"}],"has_more":false,"last_id":"c"}`,
 		}, []Model{{ID: "a", MaxInput: 200000, MaxOutput: 64000}, {ID: "b"}, {ID: "c"}}},
 		{"Gemini, two pages", map[string]string{
-			"":                     `{"models":[{"name":"models/g1","inputTokenLimit":1048576,"outputTokenLimit":65536,"supportedGenerationMethods":["generateContent","embedContent"]}],"nextPageToken":"x+/="}`,
+			"": `{"models":[{"name":"models/g1","inputTokenLimit":1048576,` +
+				`"outputTokenLimit":65536,"supportedGenerationMethods":["generateContent","embedContent"]}],` +
+				`"nextPageToken":"x+/="}`,
 			"pageToken=x%2B%2F%3D": `{"models":[{"name":"tunedModels/g2"}]}`,
-		}, []Model{{ID: "g1", MaxInput: 1048576, MaxOutput: 65536, Methods: []string{"generateContent", "embedContent"}}, {ID: "tunedModels/g2"}}},
-		{"OpenRouter", map[string]string{"": `{"data":[{"id":"v/m","context_length":131072,"pricing":{"prompt":"0.0000025","completion":"0.00001"},"top_provider":{"max_completion_tokens":8192}},{"id":"v/auto","pricing":{"prompt":"-1","completion":"-1"}}]}`},
+		}, []Model{{ID: "g1", MaxInput: 1048576, MaxOutput: 65536,
+			Methods: []string{"generateContent", "embedContent"}}, {ID: "tunedModels/g2"}}},
+		{"OpenRouter",
+			map[string]string{
+				"": `{"data":[{"id":"v/m","context_length":131072,"pricing":{"prompt":"0.0000025",` +
+					`"completion":"0.00001"},"top_provider":{"max_completion_tokens":8192}},{"id":"v/auto",` +
+					`"pricing":{"prompt":"-1","completion":"-1"}}]}`},
 			[]Model{{ID: "v/m", MaxInput: 131072, MaxOutput: 8192, InputUSD: usd(2.5), OutputUSD: usd(10)}, {ID: "v/auto"}}},
 		{"vLLM", map[string]string{"": `{"data":[{"id":"q","max_model_len":4096}]}`}, []Model{{ID: "q", MaxInput: 4096}}},
-		{"llama.cpp", map[string]string{"": `{"models":[{"name":"x"}],"data":[{"id":"x.gguf","meta":{"n_ctx_train":32768}}]}`}, []Model{{ID: "x.gguf", MaxInput: 32768}}},
-		{"Groq", map[string]string{"": `{"data":[{"id":"l","context_window":8192,"max_completion_tokens":1024}]}`}, []Model{{ID: "l", MaxInput: 8192, MaxOutput: 1024}}},
-		{"a bare list", map[string]string{"": `[{"id":"t","context_length":4096},"plain",{"x":1},7]`}, []Model{{ID: "t", MaxInput: 4096}, {ID: "plain"}}},
+		{"llama.cpp",
+			map[string]string{"": `{"models":[{"name":"x"}],"data":[{"id":"x.gguf","meta":{"n_ctx_train":32768}}]}`},
+			[]Model{{ID: "x.gguf", MaxInput: 32768}}},
+		{"Groq", map[string]string{"": `{"data":[{"id":"l","context_window":8192,"max_completion_tokens":1024}]}`},
+			[]Model{{ID: "l", MaxInput: 8192, MaxOutput: 1024}}},
+		{"a bare list", map[string]string{"": `[{"id":"t","context_length":4096},"plain",{"x":1},7]`},
+			[]Model{{ID: "t", MaxInput: 4096}, {ID: "plain"}}},
 		{"nothing", map[string]string{"": `{"data":[]}`}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -88,11 +101,13 @@ func TestModelsRefused(t *testing.T) {
 		class  nightshift.ErrorClass
 		says   string
 	}{
-		{"a wrong key", 401, `{"error":{"message":"Incorrect API key provided: sk-secret-0123456789abcdef"}}`, nightshift.ClassAuth, "check the key in $LIST_KEY"},
+		{"a wrong key", 401, `{"error":{"message":"Incorrect API key provided: sk-secret-0123456789abcdef"}}`,
+			nightshift.ClassAuth, "check the key in $LIST_KEY"},
 		{"no list", 404, `{"error":{"message":"Not Found"}}`, nightshift.ClassNotFound, "no list of models"},
 		{"a page", 200, `<html>Console</html>`, nightshift.ClassBadResponse, "something else than a list"},
 		{"an answer", 200, `{"choices":[]}`, nightshift.ClassBadResponse, "something else than a list"},
-		{"a list without end", 200, `{"data":[{"id":"a"}],"has_more":true,"last_id":"a"}`, nightshift.ClassBadResponse, "more than 200 pages"},
+		{"a list without end", 200, `{"data":[{"id":"a"}],"has_more":true,"last_id":"a"}`, nightshift.ClassBadResponse,
+			"more than 200 pages"},
 		{"elsewhere", 302, ``, nightshift.ClassRedirect, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

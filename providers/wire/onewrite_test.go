@@ -39,7 +39,9 @@ func countWrites(t *testing.T, w *Wire) *atomic.Int64 {
 
 func open(t *testing.T, url string) *Wire {
 	t.Helper()
-	w, err := New(Config{Endpoint: providers.Endpoint{Name: "e", Protocol: nightshift.Chat, BaseURL: url, Auth: providers.Auth{Scheme: providers.AuthNone}}})
+	w, err := New(
+		Config{Endpoint: providers.Endpoint{Name: "e", Protocol: nightshift.Chat, BaseURL: url,
+			Auth: providers.Auth{Scheme: providers.AuthNone}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +55,8 @@ func TestOneWrite(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
 		got.Store(n)
-		_, _ = io.WriteString(w, `{"id":"c","model":"m","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}`)
+		_, _ = io.WriteString(w,
+			`{"id":"c","model":"m","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}`)
 	}))
 	defer server.Close()
 	w := open(t, server.URL)
@@ -87,7 +90,8 @@ func TestOneWriteMaybeBilled(t *testing.T) {
 		_, _ = c.Read(make([]byte, 32<<10))
 		c.Close()
 	}()
-	x := open(t, "http://"+l.Addr().String()).Send(context.Background(), providers.Prepared{Body: []byte(`{}`), Model: "m"})
+	x := open(t, "http://"+l.Addr().String()).Send(context.Background(),
+		providers.Prepared{Body: []byte(`{}`), Model: "m"})
 	if x.Err == nil || !x.Err.MaybeBilled || !x.Sent {
 		t.Errorf("%+v, sent %v", x.Err, x.Sent)
 	}

@@ -91,19 +91,25 @@ func inference(t *testing.T) []recording {
 
 // failures are the recorded exchanges that are no answers, read by a person.
 var failures = map[string]nightshift.ErrorClass{
-	"chat-error-01": "auth", "chat-error-02": "not_found", "chat-error-03": "invalid_request", "chat-error-04": "invalid_request",
-	"chat-error-05": "auth", "chat-error-06": "auth", "chat-error-07": "auth", "chat-error-08": "context_length", "chat-error-09": "context_length",
+	"chat-error-01": "auth", "chat-error-02": "not_found", "chat-error-03": "invalid_request",
+	"chat-error-04": "invalid_request",
+	"chat-error-05": "auth", "chat-error-06": "auth", "chat-error-07": "auth", "chat-error-08": "context_length",
+	"chat-error-09": "context_length",
 	"chat-error-10": "rate_limit", "chat-error-11": "rate_limit", "chat-error-12": "rate_limit", "chat-error-13": "server",
 	"chat-filter-02": "content_policy", "chat-groq-02": "invalid_request", "chat-groq-03": "invalid_request",
-	"chat-reported-01": "quota", "chat-reported-02": "quota", "chat-reported-03": "rate_limit", "chat-reported-04": "not_found", "chat-reported-05": "rate_limit",
-	"messages-error-01": "auth", "messages-error-02": "context_length", "messages-error-03": "not_found", "messages-error-04": "invalid_request",
+	"chat-reported-01": "quota", "chat-reported-02": "quota", "chat-reported-03": "rate_limit",
+	"chat-reported-04": "not_found", "chat-reported-05": "rate_limit",
+	"messages-error-01": "auth", "messages-error-02": "context_length", "messages-error-03": "not_found",
+	"messages-error-04": "invalid_request",
 	"messages-error-05": "rate_limit", "messages-error-06": "invalid_request", "messages-reported-01": "overloaded",
 }
 
 // wordless are the recorded answers without a text of their own.
 var wordless = []string{
-	"chat-cache-02", "chat-filter-01", "chat-gemini-01", "chat-openrouter-03", "chat-stream-tool-01", "chat-stream-tool-02", "chat-tool-01", "chat-tool-02",
-	"chat-tool-03", "chat-tool-04", "chat-tool-05", "chat-ollama-01", "messages-empty-01", "messages-tool-01", "messages-tool-02", "messages-stream-tool-01",
+	"chat-cache-02", "chat-filter-01", "chat-gemini-01", "chat-openrouter-03", "chat-stream-tool-01",
+	"chat-stream-tool-02", "chat-tool-01", "chat-tool-02",
+	"chat-tool-03", "chat-tool-04", "chat-tool-05", "chat-ollama-01", "messages-empty-01", "messages-tool-01",
+	"messages-tool-02", "messages-stream-tool-01",
 }
 
 // otherModels are the recorded answers that name another model than was
@@ -113,7 +119,8 @@ var wordless = []string{
 var otherModels = []string{"chat-deepseek-01", "chat-deepseek-03", "chat-filter-01", "chat-xai-01"}
 
 func (r recording) endpoint(base string) providers.Endpoint {
-	e := providers.Endpoint{Name: r.name, Protocol: r.protocol(), BaseURL: base, Auth: providers.Auth{Scheme: providers.AuthNone}}
+	e := providers.Endpoint{Name: r.name, Protocol: r.protocol(), BaseURL: base,
+		Auth: providers.Auth{Scheme: providers.AuthNone}}
 	e.DoneMarkerOnly = strings.Contains(r.name, "snowflake")
 	return e
 }
@@ -182,7 +189,8 @@ type canned struct {
 
 func (c canned) RoundTrip(req *http.Request) (*http.Response, error) {
 	_, _ = io.Copy(io.Discard, req.Body)
-	return &http.Response{StatusCode: c.r.Response.Status, Header: c.r.header(), Body: io.NopCloser(c.body), ContentLength: -1, Request: req}, nil
+	return &http.Response{StatusCode: c.r.Response.Status, Header: c.r.header(), Body: io.NopCloser(c.body),
+		ContentLength: -1, Request: req}, nil
 }
 
 // oneByte gives a byte at a time.
@@ -219,7 +227,8 @@ func (r recording) cutEverywhere(t *testing.T) {
 		for _, end := range []error{io.EOF, io.ErrUnexpectedEOF} {
 			part := io.MultiReader(strings.NewReader(r.Response.Body[:at]), &failing{end})
 			x := r.send(t, "http://localhost", canned{r, part})
-			if x.Response.Text != nil && full.Text != nil && !strings.HasPrefix(*full.Text, *x.Response.Text) && !slices.Contains(x.Response.Flags, "think_tags") {
+			if x.Response.Text != nil && full.Text != nil && !strings.HasPrefix(*full.Text, *x.Response.Text) &&
+				!slices.Contains(x.Response.Flags, "think_tags") {
 				t.Errorf("cut at %d: text %q is not the beginning of %q", at, *x.Response.Text, *full.Text)
 			}
 			switch {
@@ -289,10 +298,12 @@ func TestSimilarNames(t *testing.T) {
 		{"gpt-3.5-turbo-instruct", "gpt-3.5-turbo-instruct:20230824-v2", true},
 		{"davinci-002", "davinci:2023-07-21-v2", true},
 	} {
-		e := providers.Endpoint{Name: "x", Protocol: nightshift.Chat, BaseURL: "http://localhost", Auth: providers.Auth{Scheme: providers.AuthNone}}
+		e := providers.Endpoint{Name: "x", Protocol: nightshift.Chat, BaseURL: "http://localhost",
+			Auth: providers.Auth{Scheme: providers.AuthNone}}
 		body := `{"model":"` + tc.served + `","choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}`
 		w, err := wire.New(wire.Config{Endpoint: e, Transport: roundTrip(func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Body: io.NopCloser(bytes.NewReader([]byte(body))), ContentLength: int64(len(body))}, nil
+			return &http.Response{StatusCode: 200, Body: io.NopCloser(bytes.NewReader([]byte(body))),
+				ContentLength: int64(len(body))}, nil
 		})})
 		if err != nil {
 			t.Fatal(err)

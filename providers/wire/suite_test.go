@@ -80,16 +80,25 @@ type document struct {
 const docKey = "sk-docs-0123456789"
 
 var documents = []document{
-	{file: "000_", preset: "ccapi", protocol: nightshift.Messages, path: "/v1/messages", auth: [2]string{"X-Api-Key", docKey}, version: true,
-		text: "Idempotency prevents duplicate charges, shipments, or accounting entries when payment platform notifications are retried.", usage: [2]int64{58, 36}, model: "claude-opus-4-6", stop: nightshift.StopEnd, samples: 2},
-	{file: "001_", preset: "ccapi", protocol: nightshift.Chat, path: "/v1/chat/completions", auth: [2]string{"Authorization", docKey},
-		text: "Hello! How can I help you today?", usage: [2]int64{10, 8}, model: "gpt-5", stop: nightshift.StopEnd, samples: 2},
-	{file: "002_", preset: "opeai", protocol: nightshift.Messages, path: "/v1/messages", auth: [2]string{"Authorization", "Bearer " + docKey}, version: true,
+	{file: "000_", preset: "ccapi", protocol: nightshift.Messages, path: "/v1/messages",
+		auth: [2]string{"X-Api-Key", docKey}, version: true,
+		text: "Idempotency prevents duplicate charges, shipments, or accounting entries when payment platform " +
+			"notifications are retried.", usage: [2]int64{58, 36}, model: "claude-opus-4-6", stop: nightshift.StopEnd,
+		samples: 2},
+	{file: "001_", preset: "ccapi", protocol: nightshift.Chat, path: "/v1/chat/completions",
+		auth: [2]string{"Authorization", docKey},
+		text: "Hello! How can I help you today?", usage: [2]int64{10, 8}, model: "gpt-5", stop: nightshift.StopEnd,
+		samples: 2},
+	{file: "002_", preset: "opeai", protocol: nightshift.Messages, path: "/v1/messages",
+		auth: [2]string{"Authorization", "Bearer " + docKey}, version: true,
 		text: "Hello!", usage: [2]int64{12, 6}, model: "claude-sonnet-4-5", stop: nightshift.StopEnd, samples: 1},
-	{file: "003_", preset: "envelope", protocol: nightshift.Messages, path: "/api/v1/messages", auth: [2]string{"Authorization", "Bearer " + docKey},
+	{file: "003_", preset: "envelope", protocol: nightshift.Messages, path: "/api/v1/messages",
+		auth: [2]string{"Authorization", "Bearer " + docKey},
 		text: "Hello! How can I assist you today?", model: "claude-3-opus-20240229", samples: 1},
-	{file: "004_", preset: "applerouter", protocol: nightshift.Messages, path: "/v1/messages", auth: [2]string{"X-Api-Key", docKey}, version: true,
-		text: "Hello! I'm Claude, an AI assistant. How can I help you today?", usage: [2]int64{12, 20}, model: "claude-3-5-sonnet-20241022", stop: nightshift.StopEnd, samples: 2},
+	{file: "004_", preset: "applerouter", protocol: nightshift.Messages, path: "/v1/messages",
+		auth: [2]string{"X-Api-Key", docKey}, version: true,
+		text: "Hello! I'm Claude, an AI assistant. How can I help you today?", usage: [2]int64{12, 20},
+		model: "claude-3-5-sonnet-20241022", stop: nightshift.StopEnd, samples: 2},
 }
 
 // jsonObjects finds every JSON object in a text that begins a line or a
@@ -132,7 +141,8 @@ func (d document) read(t *testing.T) (requests, responses []json.RawMessage, eve
 		case field(raw, "messages") != nil:
 			requests = append(requests, raw)
 		case bytes.Contains(raw, []byte("chat.completion.chunk")):
-		case field(raw, "content") != nil && field(raw, "usage") != nil, field(raw, "choices") != nil, field(raw, "data") != nil:
+		case field(raw, "content") != nil && field(raw, "usage") != nil, field(raw, "choices") != nil,
+			field(raw, "data") != nil:
 			responses = append(responses, raw)
 		}
 	}
@@ -233,7 +243,8 @@ func (d document) checkResponse(t *testing.T, r nightshift.Response, answer stri
 	if r.Text == nil || *r.Text != d.text || r.ServedModel != d.model || r.StopReason != d.stop || r.ID == "" {
 		t.Errorf("text %v, model %q, stop %q, id %q", r.Text, r.ServedModel, r.StopReason, r.ID)
 	}
-	if in, out := r.Usage.InputTotal().N(), r.Usage.Output.N(); in != d.usage[0] || out != d.usage[1] || r.Usage.Known() != (d.usage[0] > 0) {
+	if in, out := r.Usage.InputTotal().N(), r.Usage.Output.N(); in != d.usage[0] || out != d.usage[1] ||
+		r.Usage.Known() != (d.usage[0] > 0) {
 		t.Errorf("usage %d and %d, want %v", in, out, d.usage)
 	}
 }

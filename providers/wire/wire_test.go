@@ -21,11 +21,13 @@ import (
 
 const key = "sk-test-0123456789abcdef"
 
-const chatAnswer = `{"id":"c","model":"m","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`
+const chatAnswer = `{"id":"c","model":"m","choices":[{"index":0,"message":{"content":"Hi"},` +
+	`"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`
 
 // endpoint is a chat endpoint at a base URL.
 func endpoint(base string) providers.Endpoint {
-	return providers.Endpoint{Name: "e", Protocol: nightshift.Chat, BaseURL: base, Auth: providers.Auth{Scheme: providers.AuthBearer}}
+	return providers.Endpoint{Name: "e", Protocol: nightshift.Chat, BaseURL: base,
+		Auth: providers.Auth{Scheme: providers.AuthBearer}}
 }
 
 func build(t testing.TB, e providers.Endpoint, rt http.RoundTripper) *wire.Wire {
@@ -70,7 +72,8 @@ func TestWireDoesNotShowItsKey(t *testing.T) {
 			W *wire.Wire
 			w *wire.Wire
 		}{w, w}
-		if got := fmt.Sprintf(verb+verb, w, holder); strings.Contains(got, "0123456789") || strings.Contains(got, fmt.Sprintf("%x", key)) {
+		if got := fmt.Sprintf(verb+verb, w, holder); strings.Contains(got, "0123456789") ||
+			strings.Contains(got, fmt.Sprintf("%x", key)) {
 			t.Errorf("%s shows %s", verb, got)
 		}
 	}
@@ -137,9 +140,11 @@ func TestPathIsExplained(t *testing.T) {
 		{"https://a.test", "/chat/completions", 200, html, "did you mean https://a.test/v1/chat/completions?"},
 		{"https://a.test/v1", "", 200, html, "did you mean https://a.test/api/v1/chat/completions?"},
 		{"https://a.test/openapi", "", 404, html, "did you mean https://a.test/openapi/v1/chat/completions?"},
-		{"https://a.test/openapi", "", 404, `{"error":{"message":"Invalid URL (POST /openapi/chat/completions)"}}`, "did you mean https://a.test/openapi/v1/chat/completions?"},
+		{"https://a.test/openapi", "", 404, `{"error":{"message":"Invalid URL (POST /openapi/chat/completions)"}}`,
+			"did you mean https://a.test/openapi/v1/chat/completions?"},
 		{"https://a.test/openapi", "", 404, `{"detail":"Not Found"}`, "did you mean"},
-		{"https://a.test/v1", "", 404, `{"error":{"code":"model_not_found","message":"The model x does not exist"}}`, "check the model's name"},
+		{"https://a.test/v1", "", 404, `{"error":{"code":"model_not_found","message":"The model x does not exist"}}`,
+			"check the model's name"},
 		{"https://a.test/v1beta/openai", "", 404, "", "check base_url and path"},
 	} {
 		e := endpoint(tc.base)
@@ -168,10 +173,12 @@ func TestWhatGoesOut(t *testing.T) {
 	if x.Err != nil {
 		t.Fatal(x.Err)
 	}
-	if want := "https://r.openai.azure.com/openai/deployments/my%20dep%2F1/chat/completions?api-version=2024-10-21"; got.URL.String() != want {
+	if want := "https://r.openai.azure.com/openai/deployments/my%20dep%2F1/chat/completions?api-version=2024-" +
+		"10-21"; got.URL.String() != want {
 		t.Errorf("URL %s, want %s", got.URL, want)
 	}
-	if got.Header.Get("Api-Key") != key || got.Header.Get("Authorization") != "" || got.Header.Get("X-Team") != "evals" || got.Header.Get("User-Agent") != "" {
+	if got.Header.Get("Api-Key") != key || got.Header.Get("Authorization") != "" ||
+		got.Header.Get("X-Team") != "evals" || got.Header.Get("User-Agent") != "" {
 		t.Errorf("headers %v", got.Header)
 	}
 	name := strings.ToLower(e.IdempotencyHeader)
@@ -280,16 +287,24 @@ func TestTimeouts(t *testing.T) {
 		{"headers too late", false, time.Hour, nil, nightshift.ClassTimeoutFirstByte, 10 * time.Minute},
 		{"headers late", false, 9 * time.Minute, every(1, 0, chatAnswer), "", 9 * time.Minute},
 		{"body too late", false, 0, every(1, time.Hour, chatAnswer), nightshift.ClassTimeoutFirstByte, 10 * time.Minute},
-		{"blanks are progress of a whole answer", false, 0, append(every(20, 50*time.Second, "\n"), step{0, chatAnswer}), "", 1000 * time.Second},
-		{"a whole answer stops", false, 0, append(every(1, time.Second, `{"id":`), step{time.Hour, ""}), nightshift.ClassTimeoutIdle, 61 * time.Second},
+		{"blanks are progress of a whole answer", false, 0,
+			append(every(20, 50*time.Second, "\n"), step{0, chatAnswer}), "", 1000 * time.Second},
+		{"a whole answer stops", false, 0, append(every(1, time.Second, `{"id":`), step{time.Hour, ""}),
+			nightshift.ClassTimeoutIdle, 61 * time.Second},
 		{"blanks for ever", false, 0, every(200, 50*time.Second, "\n"), nightshift.ClassTimeoutTotal, 30 * time.Minute},
-		{"comments are no content", true, 0, every(1000, 10*time.Second, comment), nightshift.ClassTimeoutFirstByte, 10 * time.Minute},
-		{"comments, then content", true, 0, append(every(50, 10*time.Second, comment), step{0, content}, step{0, end}), "", 500 * time.Second},
-		{"content stops", true, 0, append(every(3, 20*time.Second, content), every(1000, 10*time.Second, comment)...), nightshift.ClassTimeoutIdle, 2 * time.Minute},
+		{"comments are no content", true, 0, every(1000, 10*time.Second, comment), nightshift.ClassTimeoutFirstByte,
+			10 * time.Minute},
+		{"comments, then content", true, 0, append(every(50, 10*time.Second, comment), step{0, content}, step{0, end}),
+			"", 500 * time.Second},
+		{"content stops", true, 0, append(every(3, 20*time.Second, content), every(1000, 10*time.Second, comment)...),
+			nightshift.ClassTimeoutIdle, 2 * time.Minute},
 		{"content for ever", true, 0, every(1000, 20*time.Second, content), nightshift.ClassTimeoutTotal, 30 * time.Minute},
-		{"whole, and the end of the body does not come", true, 0, []step{{time.Second, content}, {0, end}, {0, "data: [DONE]\n\n"}, {time.Hour, ""}}, "", 1500 * time.Millisecond},
-		{"finished, and nothing more comes", true, 0, []step{{time.Second, content}, {0, end}, {time.Hour, ""}}, "", 61 * time.Second},
-		{"a whole answer, and the end of the body does not come", false, 0, []step{{time.Second, chatAnswer}, {time.Hour, ""}}, "", 61 * time.Second},
+		{"whole, and the end of the body does not come", true, 0,
+			[]step{{time.Second, content}, {0, end}, {0, "data: [DONE]\n\n"}, {time.Hour, ""}}, "", 1500 * time.Millisecond},
+		{"finished, and nothing more comes", true, 0, []step{{time.Second, content}, {0, end}, {time.Hour, ""}}, "",
+			61 * time.Second},
+		{"a whole answer, and the end of the body does not come", false, 0,
+			[]step{{time.Second, chatAnswer}, {time.Hour, ""}}, "", 61 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -299,7 +314,8 @@ func TestTimeouts(t *testing.T) {
 					case <-r.Context().Done():
 						return nil, r.Context().Err()
 					}
-					return &http.Response{StatusCode: 200, Header: http.Header{}, Body: &slow{r.Context(), tc.steps}, ContentLength: -1}, nil
+					return &http.Response{StatusCode: 200, Header: http.Header{}, Body: &slow{r.Context(), tc.steps},
+						ContentLength: -1}, nil
 				}))
 				p := plain
 				p.Stream = tc.stream
@@ -333,10 +349,12 @@ func TestCancelKeepsWhatCame(t *testing.T) {
 		p := plain
 		p.Stream = true
 		x := w.Send(ctx, p)
-		if x.Err == nil || x.Err.Class != nightshift.ClassCancelled || !x.Err.MaybeBilled || !strings.Contains(x.Err.Message, "second Ctrl-C") {
+		if x.Err == nil || x.Err.Class != nightshift.ClassCancelled || !x.Err.MaybeBilled ||
+			!strings.Contains(x.Err.Message, "second Ctrl-C") {
 			t.Errorf("%+v", x.Err)
 		}
-		if x.Response.Text == nil || *x.Response.Text != "some" || x.Response.FirstToken != 0 && x.Response.FirstToken > time.Second {
+		if x.Response.Text == nil || *x.Response.Text != "some" ||
+			x.Response.FirstToken != 0 && x.Response.FirstToken > time.Second {
 			t.Errorf("kept %v", x.Response.Text)
 		}
 	})
@@ -346,14 +364,16 @@ func TestCancelKeepsWhatCame(t *testing.T) {
 // the first.
 func TestTwoAnswersInOneStream(t *testing.T) {
 	start := func(id string) string {
-		return `data: {"type":"message_start","message":{"id":"` + id + `","content":[],"usage":{"input_tokens":5,"output_tokens":1}}}` + "\n\n" +
+		return `data: {"type":"message_start","message":{"id":"` + id + `","content":[],"usage":{"input_tokens":5,` +
+			`"output_tokens":1}}}` + "\n\n" +
 			`data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}` + "\n\n"
 	}
 	part := func(text string) string {
 		return `data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"` + text + `"}}` + "\n\n"
 	}
 	body := start("a") + part("first half") + start("b") + part("all of it") +
-		`data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":3}}` + "\n\n" + `data: {"type":"message_stop"}` + "\n\n"
+		`data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":3}}` + "\n\n" +
+		`data: {"type":"message_stop"}` + "\n\n"
 	x := build(t, endpoint("https://a.test"), answering(strings.NewReader(body))).Send(t.Context(), plain)
 	if x.Err != nil && x.Err.Class != nightshift.ClassCut {
 		t.Fatal(x.Err)
@@ -368,7 +388,8 @@ func BenchmarkSend(b *testing.B) {
 	whole := strings.Replace(chatAnswer, "Hi", text, 1)
 	var stream bytes.Buffer
 	for range 100 {
-		stream.WriteString(`data: {"id":"c","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":"Some words of an answer."},"finish_reason":null}]}` + "\n\n")
+		stream.WriteString(`data: {"id":"c","object":"chat.completion.chunk","model":"m","choices":[{"index":0,` +
+			`"delta":{"content":"Some words of an answer."},"finish_reason":null}]}` + "\n\n")
 	}
 	stream.WriteString(`data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}` + "\n\ndata: [DONE]\n\n")
 	for name, body := range map[string]string{"whole": whole, "stream": stream.String()} {
@@ -397,7 +418,8 @@ func BenchmarkSendInMemory(b *testing.B) {
 	text := strings.Repeat("Some words of an answer. ", 80)
 	body := strings.Replace(chatAnswer, "Hi", text, 1)
 	w := build(b, endpoint("https://a.test"), roundTrip(func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}, nil
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
+			ContentLength: int64(len(body))}, nil
 	}))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -411,7 +433,8 @@ func BenchmarkSendInMemory(b *testing.B) {
 // where it is no answer. What says nothing is left open where a model may have
 // written something.
 func TestErrorsThatStateUsage(t *testing.T) {
-	const chatUsage, messagesUsage = `"usage":{"prompt_tokens":1000,"completion_tokens":500,"total_tokens":1500}`, `"usage":{"input_tokens":700,"cache_read_input_tokens":300,"output_tokens":500}`
+	const chatUsage, messagesUsage = `"usage":{"prompt_tokens":1000,"completion_tokens":500,"total_tokens":1500}`,
+		`"usage":{"input_tokens":700,"cache_read_input_tokens":300,"output_tokens":500}`
 	for _, tc := range []struct {
 		name     string
 		protocol nightshift.Protocol
@@ -421,32 +444,50 @@ func TestErrorsThatStateUsage(t *testing.T) {
 		in       int64 // -1 where nothing is stated
 		maybe    bool
 	}{
-		{"an error", "chat", 200, `{"error":{"message":"The upstream broke off","code":502},` + chatUsage + `}`, "server", 1000, false},
-		{"an error beside a part of an answer", "chat", 200, `{"error":{"message":"broke off","code":502},"choices":[{"index":0,"message":{"content":"par"},"finish_reason":"error"}],` + chatUsage + `}`, "server", 1000, false},
-		{"MiniMax", "chat", 200, `{"choices":[{"message":{"content":""},"finish_reason":"stop"}],` + chatUsage + `,"base_resp":{"status_code":1027,"status_msg":"sensitive output"}}`, "content_policy", 1000, false},
+		{"an error", "chat", 200, `{"error":{"message":"The upstream broke off","code":502},` + chatUsage + `}`,
+			"server", 1000, false},
+		{"an error beside a part of an answer", "chat", 200,
+			`{"error":{"message":"broke off","code":502},"choices":[{"index":0,"message":{"content":"par"},` +
+				`"finish_reason":"error"}],` + chatUsage + `}`, "server", 1000, false},
+		{"MiniMax", "chat", 200,
+			`{"choices":[{"message":{"content":""},"finish_reason":"stop"}],` + chatUsage + `,"base_resp":{` +
+				`"status_code":1027,"status_msg":"sensitive output"}}`, "content_policy", 1000, false},
 		{"no choices", "chat", 200, `{"choices":null,` + chatUsage + `}`, "bad_response", 1000, false},
 		{"choices left out", "chat", 200, `{"id":"x",` + chatUsage + `}`, "bad_response", 1000, false},
-		{"an envelope", "chat", 200, `{"code":1,"message":"no","data":{"error":{"message":"broke off","code":502},` + chatUsage + `}}`, "server", 1000, false},
+		{"an envelope", "chat", 200,
+			`{"code":1,"message":"no","data":{"error":{"message":"broke off","code":502},` + chatUsage + `}}`, "server",
+			1000, false},
 		{"a refusal by status", "chat", 500, `{"error":{"message":"broke off"},` + chatUsage + `}`, "server", 1000, false},
-		{"an error of the other format", "messages", 200, `{"type":"error","error":{"type":"api_error","message":"broke off"},` + messagesUsage + `}`, "server", 1000, false},
-		{"the other format by its status", "messages", 529, `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},` + messagesUsage + `}`, "overloaded", 1000, false},
-		{"zeros", "chat", 200, `{"error":{"message":"slow down","code":429},"usage":{"prompt_tokens":0,"completion_tokens":0}}`, "rate_limit", -1, false},
-		{"nothing stated, the upstream failed", "chat", 200, `{"error":{"message":"broke off","code":502}}`, "server", -1, true},
-		{"nothing stated beside words", "chat", 200, `{"error":{"message":"no","code":429},"choices":[{"message":{"content":"par"},"finish_reason":"stop"}]}`, "rate_limit", -1, true},
-		{"nothing stated, nothing begun", "chat", 200, `{"error":{"message":"slow down","code":429}}`, "rate_limit", -1, false},
+		{"an error of the other format", "messages", 200,
+			`{"type":"error","error":{"type":"api_error","message":"broke off"},` + messagesUsage + `}`, "server", 1000, false},
+		{"the other format by its status", "messages", 529,
+			`{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},` + messagesUsage + `}`,
+			"overloaded", 1000, false},
+		{"zeros", "chat", 200,
+			`{"error":{"message":"slow down","code":429},"usage":{"prompt_tokens":0,"completion_tokens":0}}`,
+			"rate_limit", -1, false},
+		{"nothing stated, the upstream failed", "chat", 200, `{"error":{"message":"broke off","code":502}}`, "server",
+			-1, true},
+		{"nothing stated beside words", "chat", 200,
+			`{"error":{"message":"no","code":429},"choices":[{"message":{"content":"par"},"finish_reason":"stop"}]}`,
+			"rate_limit", -1, true},
+		{"nothing stated, nothing begun", "chat", 200, `{"error":{"message":"slow down","code":429}}`, "rate_limit", -1,
+			false},
 		{"nothing stated, by its status", "chat", 500, `{"error":{"message":"broke off"}}`, "server", -1, false},
 	} {
 		e := endpoint("https://a.test")
 		e.Protocol = tc.protocol
 		x := build(t, e, roundTrip(func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: tc.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(tc.body)), ContentLength: -1}, nil
+			return &http.Response{StatusCode: tc.status, Header: http.Header{},
+				Body: io.NopCloser(strings.NewReader(tc.body)), ContentLength: -1}, nil
 		})).Send(t.Context(), plain)
 		u := x.Response.Usage
 		in, known := u.InputTotal().Get()
 		if !known {
 			in = -1
 		}
-		if x.Err == nil || x.Err.Class != tc.class || in != tc.in || x.Err.MaybeBilled != tc.maybe || (tc.in > 0) != (u.Output.N() == 500) {
+		if x.Err == nil || x.Err.Class != tc.class || in != tc.in || x.Err.MaybeBilled != tc.maybe ||
+			(tc.in > 0) != (u.Output.N() == 500) {
 			t.Errorf("%s: %v, maybe billed %v, usage %+v", tc.name, x.Err, x.Err != nil && x.Err.MaybeBilled, u)
 		}
 	}
@@ -454,11 +495,15 @@ func TestErrorsThatStateUsage(t *testing.T) {
 
 // An error object in which nothing is said stands beside good answers.
 func TestErrorsThatSayNothing(t *testing.T) {
-	const message = `{"type":"message","id":"m","model":"m","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}`
-	for _, fault := range []string{`{}`, `[]`, `null`, `""`, `false`, `0`, `{"message":"","type":"","param":"","code":null}`, `{"code":0,"details":[{}]}`} {
-		for _, body := range []string{chatAnswer, message, strings.Replace(chatAnswer, `{`, `{"base_resp":{"status_code":0},`, 1)} {
+	const message = `{"type":"message","id":"m","model":"m","content":[{"type":"text","text":"Hi"}],` +
+		`"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}`
+	for _, fault := range []string{`{}`, `[]`, `null`, `""`, `false`, `0`,
+		`{"message":"","type":"","param":"","code":null}`, `{"code":0,"details":[{}]}`} {
+		for _, body := range []string{chatAnswer, message,
+			strings.Replace(chatAnswer, `{`, `{"base_resp":{"status_code":0},`, 1)} {
 			body = strings.Replace(body, `{`, `{"error":`+fault+`,`, 1)
-			for _, body := range []string{body, `{"data":` + body + `}`, strings.Replace(body, `"index":0`, `"index":0,"error":`+fault, 1)} {
+			for _, body := range []string{body, `{"data":` + body + `}`,
+				strings.Replace(body, `"index":0`, `"index":0,"error":`+fault, 1)} {
 				x := build(t, endpoint("https://a.test"), answering(strings.NewReader(body))).Send(t.Context(), plain)
 				if x.Err != nil || x.Response.Text == nil || *x.Response.Text != "Hi" || !x.Response.Usage.Output.Known() {
 					t.Errorf("%s: %v", body, x.Err)
@@ -467,7 +512,8 @@ func TestErrorsThatSayNothing(t *testing.T) {
 		}
 	}
 	for _, body := range []string{`{"error":{}}`, `{"error":{"message":"no"},` + chatAnswer[1:]} {
-		if x := build(t, endpoint("https://a.test"), answering(strings.NewReader(body))).Send(t.Context(), plain); x.Err == nil {
+		if x := build(t, endpoint("https://a.test"), answering(strings.NewReader(body))).Send(t.Context(),
+			plain); x.Err == nil {
 			t.Errorf("%s is taken for an answer", body)
 		}
 	}
@@ -488,12 +534,14 @@ func TestCostInAHeader(t *testing.T) {
 		{"", `{"prompt_tokens":1,"completion_tokens":1}`, -1},
 	} {
 		body := `{"choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":` + tc.usage + `}`
-		stream := `data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}],"usage":` + tc.usage + "}\n\ndata: [DONE]\n\n"
+		stream := `data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}],` +
+			`"usage":` + tc.usage + "}\n\ndata: [DONE]\n\n"
 		for _, body := range []string{body, stream} {
 			x := build(t, endpoint("https://a.test"), roundTrip(func(*http.Request) (*http.Response, error) {
 				h := http.Header{}
 				h.Set("x-litellm-response-cost", tc.header)
-				return &http.Response{StatusCode: 200, Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: -1}, nil
+				return &http.Response{StatusCode: 200, Header: h, Body: io.NopCloser(strings.NewReader(body)),
+					ContentLength: -1}, nil
 			})).Send(t.Context(), plain)
 			got := int64(-1)
 			if c := x.Response.Usage.Reported; c != nil {
@@ -508,18 +556,24 @@ func TestCostInAHeader(t *testing.T) {
 
 // How many answers were asked for decides what several, and too few, are.
 func TestChoicesAskedFor(t *testing.T) {
-	blocks := `data: {"id":"c","choices":[{"index":0,"delta":{"reasoning_content":"2+2"}}]}` + "\n\n" + `data: {"id":"c","choices":[{"index":1,"delta":{"content":"4"}}]}` + "\n\n" +
-		`data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}` + "\n\ndata: [DONE]\n\n"
+	blocks := `data: {"id":"c","choices":[{"index":0,"delta":{"reasoning_content":"2+2"}}]}` + "\n\n" +
+		`data: {"id":"c","choices":[{"index":1,"delta":{"content":"4"}}]}` + "\n\n" +
+		`data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,` +
+		`"completion_tokens":1}}` + "\n\ndata: [DONE]\n\n"
 	for _, tc := range []struct {
 		name, params, body string
 		class              nightshift.ErrorClass
 		flag               string
 	}{
-		{"blocks as choices", `{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true}`, blocks, "", "choices_joined"},
-		{"two choices, one without an end", `{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true,"n":2}`, blocks, "cut", ""},
+		{"blocks as choices", `{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true}`, blocks, "",
+			"choices_joined"},
+		{"two choices, one without an end",
+			`{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true,"n":2}`, blocks, "cut", ""},
 		{"one of two", `{"model":"m","messages":[{"role":"user","content":"x"}],"n":2}`, chatAnswer, "", "choices_missing"},
 		{"one of one", `{"model":"m","messages":[{"role":"user","content":"x"}],"n":1}`, chatAnswer, "", ""},
-		{"two of two", `{"model":"m","messages":[{"role":"user","content":"x"}],"n":2}`, strings.Replace(chatAnswer, `"choices":[`, `"choices":[{"index":1,"message":{"content":"Ho"},"finish_reason":"stop"},`, 1), "", ""},
+		{"two of two", `{"model":"m","messages":[{"role":"user","content":"x"}],"n":2}`,
+			strings.Replace(chatAnswer, `"choices":[`,
+				`"choices":[{"index":1,"message":{"content":"Ho"},"finish_reason":"stop"},`, 1), "", ""},
 	} {
 		w := build(t, endpoint("https://a.test"), answering(strings.NewReader(tc.body)))
 		p, err := w.Prepare(nightshift.Request{Model: "m", Body: []byte(tc.params), BodyProtocol: nightshift.Chat})

@@ -83,7 +83,9 @@ func benchRun(b *testing.B, rows int) string {
 func benchRecord(random *rand.Rand, m int, model string, row int64) *nightshift.Record {
 	target := strconv.FormatInt(row%97, 10)
 	answer := "After some thought the result is " + strconv.FormatInt((row+int64(random.IntN(3+m))/2)%97, 10) + "."
-	stop, input, category, served := "end", fmt.Sprintf(`[{"role":"user","content":"What is %d modulo 97? Think it through."}]`, row), fmt.Sprint("cat-", row%40), "served-"+model
+	stop, input, category, served := "end",
+		fmt.Sprintf(`[{"role":"user","content":"What is %d modulo 97? Think it through."}]`, row),
+		fmt.Sprint("cat-", row%40), "served-"+model
 	in, out, cost, latency, now := int64(40), int64(20+random.IntN(50)), int64(1000+random.IntN(500)),
 		200+900*random.ExpFloat64(), time.Unix(1_780_000_000+row, 0).UTC()
 	hash := fmt.Sprintf("%032x", row)

@@ -610,7 +610,8 @@ func TestGatesThatCannotWork(t *testing.T) {
 	}
 	good := []string{"error_rate < 1%", "error_rate < 0.01", "error_rate < 100%", "truncated_rate == 0", "score >= 90%",
 		"score < 0.5", "point >= 1", "point == 1",
-		"score > 0", "regressions <= 0", "cost <= 1", "noninferior:0.02", "win_rate > 50%", "point_win_rate >= 0.5", "latency_p50 < 2", "no_answer_rate <= 0"}
+		"score > 0", "regressions <= 0", "cost <= 1", "noninferior:0.02", "win_rate > 50%", "point_win_rate >= 0.5",
+		"latency_p50 < 2", "no_answer_rate <= 0"}
 	if err := compare.CheckGates(good); err != nil {
 		t.Error(err)
 	}
@@ -630,7 +631,8 @@ func TestCheckGatesOf(t *testing.T) {
 	err := compare.CheckGatesOf([]string{"score(nomodel) > 0.5", "win_rate(small, answer) > 50%", "score(liked) > 0.3",
 		"scor > 1"}, models, types)
 	for _, want := range []string{`"nomodel" is neither a model nor a scorer; there are small, large, answer, liked`,
-		"it needs a pairwise judge, which answer is not", "it needs a scorer, which liked is not", "there is no figure called scor"} {
+		"it needs a pairwise judge, which answer is not", "it needs a scorer, which liked is not",
+		"there is no figure called scor"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("CheckGatesOf = %v, want %q", err, want)
 		}

@@ -90,7 +90,8 @@ func TestCommandProtocol(t *testing.T) {
 func TestCommandTimeout(t *testing.T) {
 	dir := t.TempDir()
 	pid := filepath.Join(dir, "pid")
-	p := program(t, `read -r line; case "$line" in *slow*) sleep 600 & echo $! > `+pid+`; wait;; *) echo '{"value":1}'; cat;; esac`,
+	p := program(t,
+		`read -r line; case "$line" in *slow*) sleep 600 & echo $! > `+pid+`; wait;; *) echo '{"value":1}'; cat;; esac`,
 		map[string]any{"network": true, "timeout": 3})
 	r, err := p.Score(t.Context(), Answer{Text: "slow"}, nil)
 	if err != nil || r.Status != nightshift.Unscored || !strings.Contains(text(r.Explanation), "longer than 3 s") {
@@ -154,7 +155,9 @@ func TestCommandCancelled(t *testing.T) {
 // own that goes away, limits in force.
 func TestCommandSurroundings(t *testing.T) {
 	t.Setenv("ANTHROPIC_API_KEY", "sk-secret")
-	p := program(t, `read -r l; echo '{"value":1,"answer":"'$(env | cut -d= -f1 | sort | tr '\n' ' ')'|'$(pwd)'|'$(ulimit -f)'|'$(ulimit -t)'|'$(ulimit -c)'"}'`,
+	p := program(t,
+		`read -r l; echo '{"value":1,"answer":"'$(env | cut -d= -f1 | sort | tr '\n' ' ')'|'$(pwd)'|'$(ulimit -f)'|`+
+			`'$(ulimit -t)'|'$(ulimit -c)'"}'`,
 		map[string]any{"network": true, "file_mb": 1, "cpu_seconds": 7})
 	r, err := p.Score(t.Context(), Answer{}, nil)
 	if err != nil || r.Answer == nil {
@@ -180,7 +183,9 @@ func TestCommandSurroundings(t *testing.T) {
 // TestCommandHasNoNetwork starts a program the default way. A system that
 // cannot cut it off must refuse, not run it anyway.
 func TestCommandHasNoNetwork(t *testing.T) {
-	p := program(t, `read -r l; n=$(wc -l < /proc/net/route); lo=$(cat /sys/class/net/lo/operstate); echo '{"value":0,"answer":"'$(tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | tr '\n' ' ')'"}'`, map[string]any{})
+	p := program(t,
+		`read -r l; n=$(wc -l < /proc/net/route); lo=$(cat /sys/class/net/lo/operstate); echo '{"value":0,`+
+			`"answer":"'$(tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | tr '\n' ' ')'"}'`, map[string]any{})
 	r, err := p.Score(t.Context(), Answer{}, nil)
 	if err != nil {
 		if errors.Is(err, syscall.EPERM) || strings.Contains(err.Error(), "refuses to start it without a network") {

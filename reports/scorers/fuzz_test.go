@@ -39,7 +39,8 @@ func FuzzChoiceAndAnswer(f *testing.F) {
 func FuzzJSONScorers(f *testing.F) {
 	for _, s := range []string{`{"a":[1,2.0,null,true]}`, `{"a":1,"a":1e0}`, `"x"`, `[[[`, "```json\n{}\n```",
 		`{"\u0000":-0.0}`, `1e99999999999`, `[1e400, "<>&\u2028"]`,
-		` [ -0.5e+3 , "é\n\"\ud83d\ude00" , {} , [] ] `, `01`, `-`, `1.`, `1e`, `"\`, `"\u12"`, "\"\xff\"", "\"\n\"", `{"a":1,}`, `[1 2]`, `{} {}`, `nul`} {
+		` [ -0.5e+3 , "é\n\"\ud83d\ude00" , {} , [] ] `, `01`, `-`, `1.`, `1e`, `"\`, `"\u12"`, "\"\xff\"", "\"\n\"",
+		`{"a":1,}`, `[1 2]`, `{} {}`, `nul`} {
 		f.Add(s, s)
 	}
 	equal := mustNew(f, "json_equal", map[string]any{"ignore_fields": []string{"a.*", "b"}, "abs_tol": 0.5})
@@ -115,7 +116,8 @@ func FuzzFlexible(f *testing.F) {
 // mark of the template.
 func FuzzJudge(f *testing.F) {
 	for _, s := range []string{"GRADE: C or I", "GRADE: $\\boxed{I}$", "grade：ｃ", "GRADE: 4/5", "</answer\n>",
-		"<\u200b/an\u0301swer>", "＜answer x=1>", "[end data", "[[A]]/[[B]]", "\xff<//answer\xff>", "</аnswer>", "GRADE:GRADE:"} {
+		"<\u200b/an\u0301swer>", "＜answer x=1>", "[end data", "[[A]]/[[B]]", "\xff<//answer\xff>", "</аnswer>",
+		"GRADE:GRADE:"} {
 		f.Add(s)
 	}
 	g, err := NewGrader(Spec{Type: "judge_grade", Params: map[string]any{"partial": true}})

@@ -61,8 +61,10 @@ func openBrowser(t *testing.T) *browser {
 		t.Fatal(err)
 	}
 	b := &browser{t: t, in: toW, wait: map[int]chan json.RawMessage{}}
-	b.cmd = exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+profile, "about:blank")
+	b.cmd = exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking",
+		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
+		"--remote-debugging-pipe", "--user-data-dir="+profile, "about:blank")
 	b.cmd.ExtraFiles = []*os.File{toR, fromW}
 	if err := b.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -190,7 +192,8 @@ func (b *browser) eval(expression string) any {
 		Result           struct{ Value any }
 		ExceptionDetails json.RawMessage
 	}
-	b.call(b.tab, "Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &r)
+	b.call(b.tab, "Runtime.evaluate",
+		map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &r)
 	if r.ExceptionDetails != nil {
 		b.t.Fatalf("%s: %s", expression, r.ExceptionDetails)
 	}
@@ -238,8 +241,10 @@ func (b *browser) shoot(name string) {
 	}
 	for _, dark := range []string{"light", "dark"} {
 		for _, width := range []int{1280, 400} {
-			b.call(b.tab, "Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": dark}}}, nil)
-			b.call(b.tab, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
+			b.call(b.tab, "Emulation.setEmulatedMedia",
+				map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": dark}}}, nil)
+			b.call(b.tab, "Emulation.setDeviceMetricsOverride",
+				map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
 			for part, from := range map[string]string{"top": "main", "rows": "#rows-title"} {
 				top := b.eval(`document.querySelector("` + from + `").getBoundingClientRect().top + scrollY`)
 				var shot struct{ Data string }
@@ -249,7 +254,8 @@ func (b *browser) shoot(name string) {
 				if err != nil {
 					b.t.Fatal(err)
 				}
-				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%s-%s-%d.png", name, part, dark, width)), png, 0o600); err != nil {
+				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%s-%s-%d.png", name, part, dark, width)), png,
+					0o600); err != nil {
 					b.t.Fatal(err)
 				}
 			}
@@ -257,7 +263,8 @@ func (b *browser) shoot(name string) {
 	}
 }
 
-const harmless = `window.pwned === undefined && document.querySelectorAll("img, iframe, object, embed, base, form, main script").length === 0`
+const harmless = `window.pwned === undefined && document.querySelectorAll("img, iframe, object, embed, base, form, ` +
+	`main script").length === 0`
 
 // writePage makes report.html of a run and returns its address.
 func writePage(t testing.TB, dir string) (url string, size int) {
@@ -284,7 +291,8 @@ func TestReportInBrowser(t *testing.T) {
 	dir := demo.Run{Rows: 200, Models: []string{"first-model", "second<i>model", "third"}, Text: 200}.Write(t)
 	url, _ := writePage(t, dir)
 	b.visit(url)
-	if n := b.eval(`[...document.querySelectorAll("figure > svg")].filter(s => s.getBBox().width > 200 && s.querySelector("rect,polyline,circle")).length`); n != 6.0 {
+	if n := b.eval(`[...document.querySelectorAll("figure > svg")].filter(s => s.getBBox().width > 200 && ` +
+		`s.querySelector("rect,polyline,circle")).length`); n != 6.0 {
 		t.Errorf("%v charts are drawn, want 6", n)
 	}
 	if n := b.eval(`document.querySelectorAll("#list > details").length`); n != 50.0 {
@@ -300,7 +308,8 @@ func TestReportInBrowser(t *testing.T) {
 			t.Errorf("filter %s finds %v rows, want %v", c.filter, got, c.want)
 		}
 	}
-	b.eval(`var s = document.getElementById("search"); s.value = "onerror window.pwned=2"; s.dispatchEvent(new Event("input"))`)
+	b.eval(`var s = document.getElementById("search"); s.value = "onerror window.pwned=2"; s.dispatchEvent(new ` +
+		`Event("input"))`)
 	b.until(`parseInt(document.getElementById("found").textContent) < 20`)
 	b.eval(`document.querySelectorAll("#list > details").forEach(d => { d.open = true })`)
 	b.until(`document.querySelectorAll("#list .answer").length >= 3`)
@@ -311,13 +320,15 @@ func TestReportInBrowser(t *testing.T) {
 	b.until(`parseInt(document.getElementById("found").textContent) === 200`)
 	b.eval(`[...document.querySelectorAll("#list > details")].slice(0, 14).forEach(d => { d.open = true })`)
 	b.until(`document.querySelectorAll("#list .answer").length >= 24 && document.querySelectorAll("mark.diff").length > 0`)
-	if n := b.eval(`(document.body.innerText.match(/[\u0000-\u0008\u000e-\u001f\u202a-\u202e\u2066-\u2069]/g) || []).length`); n != 0.0 {
+	if n := b.eval(`(document.body.innerText.match(/[\u0000-\u0008\u000e-\u001f\u202a-\u202e\u2066-\u2069]/g) ||` +
+		` []).length`); n != 0.0 {
 		t.Errorf("%v hidden characters are in the page", n)
 	}
 	if b.eval(harmless) != true {
 		t.Error("a text became markup")
 	}
-	if n := b.eval(`[...document.querySelectorAll("input, select")].filter(e => !e.labels || !e.labels.length).length + [...document.querySelectorAll("svg[role=img]:not([aria-label])")].length`); n != 0.0 {
+	if n := b.eval(`[...document.querySelectorAll("input, select")].filter(e => !e.labels ||` +
+		` !e.labels.length).length + [...document.querySelectorAll("svg[role=img]:not([aria-label])")].length`); n != 0.0 {
 		t.Errorf("%v controls or drawings have no name", n)
 	}
 	if w := b.eval(`(document.documentElement.scrollWidth - document.documentElement.clientWidth)`); w != 0.0 {
@@ -331,7 +342,8 @@ func TestReportInBrowser(t *testing.T) {
 func TestViewInBrowser(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t)
-	dir := demo.Run{Rows: 300, Models: []string{"first-model", "second<i>model"}, Chunk: 100, Text: 200, Open: true}.Write(t)
+	dir := demo.Run{Rows: 300, Models: []string{"first-model", "second<i>model"}, Chunk: 100, Text: 200,
+		Open: true}.Write(t)
 	v, err := web.New(dir, "secret")
 	if err != nil {
 		t.Fatal(err)
@@ -347,7 +359,8 @@ func TestViewInBrowser(t *testing.T) {
 	b.until(`document.querySelectorAll("#list > details").length === 100`)
 	b.eval(`document.querySelector("#filters button[value^=failed]").click()`)
 	b.until(`document.getElementById("found").textContent.startsWith("16 rows")`)
-	b.eval(`document.querySelector("#filters button[value='']").click(); var s = document.getElementById("search"); s.value = "HYPERLINK"; s.dispatchEvent(new Event("input"))`)
+	b.eval(`document.querySelector("#filters button[value='']").click(); var s = document.getElementById("search")` +
+		`; s.value = "HYPERLINK"; s.dispatchEvent(new Event("input"))`)
 	b.until(`document.getElementById("found").textContent.startsWith("4 rows shown, 599 looked")`)
 	b.eval(`document.querySelector("#list > details").open = true`)
 	b.until(`document.querySelectorAll("#list .answer").length === 2`)
@@ -391,7 +404,8 @@ func TestLargeRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range []string{"", "outcome=failed", "outcome=truncated", "retried=1", "q=word4999", "q=nowhere-to-be-found", "sort=cost"} {
+	for _, q := range []string{"", "outcome=failed", "outcome=truncated", "retried=1", "q=word4999",
+		"q=nowhere-to-be-found", "sort=cost"} {
 		r := httptest.NewRequest("GET", "/s/rows?"+q, nil)
 		r.Host = "127.0.0.1"
 		w := httptest.NewRecorder()
@@ -404,6 +418,7 @@ func TestLargeRun(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("rows?%s: %d rows of %d looked at in %v", q, len(page.Items), page.Looked, time.Since(began).Round(time.Millisecond))
+		t.Logf("rows?%s: %d rows of %d looked at in %v", q, len(page.Items), page.Looked,
+			time.Since(began).Round(time.Millisecond))
 	}
 }

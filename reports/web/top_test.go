@@ -84,7 +84,8 @@ func TestViewSorted(t *testing.T) {
 						q := url.Values{"sort": {order}, "outcome": {outcome}, "model": {model}, "q": {word}, more: {"1"}}
 						var want []sortableRow
 						for _, r := range all {
-							if (outcome == "" || slices.Contains(strings.Split(outcome, ","), r.Outcome)) && (model == "" || r.Model == "n") &&
+							if (outcome == "" || slices.Contains(strings.Split(outcome, ","), r.Outcome)) &&
+								(model == "" || r.Model == "n") &&
 								(more != "flagged" || r.Flags != nil) && (more != "retried" || r.Attempts > 1) {
 								want = append(want, r)
 							}
@@ -98,7 +99,8 @@ func TestViewSorted(t *testing.T) {
 							want = slices.DeleteFunc(want, func(r sortableRow) bool { return !found[r.Model+"/"+r.ID] })
 						}
 						slices.SortStableFunc(want, func(a, b sortableRow) int {
-							return cmp.Or(cmp.Compare(b.by(order), a.by(order)), cmp.Compare(a.Row, b.Row), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Model, b.Model))
+							return cmp.Or(cmp.Compare(b.by(order), a.by(order)), cmp.Compare(a.Row, b.Row),
+								cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Model, b.Model))
 						})
 						var names []string
 						for _, r := range want[:min(50, len(want))] {

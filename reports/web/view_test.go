@@ -65,8 +65,11 @@ func TestViewSearchIgnoresCase(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := func(s string) *string { return &s }
-	if err := u.Put(&nightshift.Record{ID: "InId", Model: "m", Outcome: nightshift.OutcomeOK, Category: text("InCategory"), Text: text("InText"),
-		Input: text("InInput"), Target: text("InTarget"), ErrorMessage: text("InError"), Flags: text("InFlags")}); err != nil {
+	if err := u.Put(
+		&nightshift.Record{ID: "InId", Model: "m", Outcome: nightshift.OutcomeOK, Category: text("InCategory"),
+			Text:  text("InText"),
+			Input: text("InInput"), Target: text("InTarget"), ErrorMessage: text("InError"),
+			Flags: text("InFlags")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := st.Close("interrupted"); err != nil {
@@ -76,7 +79,8 @@ func TestViewSearchIgnoresCase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, word := range []string{"InId", "incategory", "InCategory", "INTEXT", "ininput", "InTarget", "inerror", "InFlags"} {
+	for _, word := range []string{"InId", "incategory", "InCategory", "INTEXT", "ininput", "InTarget", "inerror",
+		"InFlags"} {
 		for _, sorted := range []string{"", "cost"} {
 			if found := walk(t, v, url.Values{"q": {word}, "sort": {sorted}}); len(found) != 1 {
 				t.Errorf("%q, sorted by %q: found %q", word, sorted, found)

@@ -420,7 +420,8 @@ func TestParamsAsWritten(t *testing.T) {
 
 func TestValues(t *testing.T) {
 	for text, want := range map[string]time.Duration{"60s": time.Minute, "10m": 10 * time.Minute,
-		"1h30m": 90 * time.Minute, "500ms": 500 * time.Millisecond, "90": 90 * time.Second, "1.5": 1500 * time.Millisecond, "2 h": 2 * time.Hour} {
+		"1h30m": 90 * time.Minute, "500ms": 500 * time.Millisecond, "90": 90 * time.Second,
+		"1.5": 1500 * time.Millisecond, "2 h": 2 * time.Hour} {
 		var d Duration
 		if err := d.UnmarshalText([]byte(text)); err != nil || time.Duration(d) != want {
 			t.Errorf("%q is %v, %v; want %v", text, time.Duration(d), err, want)

@@ -32,7 +32,8 @@ func TestOwnPrices(t *testing.T) {
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "mine.csv"), tc.csv)
 			write(t, filepath.Join(dir, "plan.yaml"),
-				"dataset: {path: a}\nprices: mine.csv\nmodels: [{endpoint: c, model: "+tc.model+"}]\nendpoints: {c: "+strings.Replace(custom, "%s", tc.endpoint, 1)+"}\n")
+				"dataset: {path: a}\nprices: mine.csv\nmodels: [{endpoint: c, model: "+tc.model+"}]\n"+
+					"endpoints: {c: "+strings.Replace(custom, "%s", tc.endpoint, 1)+"}\n")
 			p, err := Load(filepath.Join(dir, "plan.yaml"))
 			if err != nil {
 				t.Fatal(err)
@@ -62,7 +63,8 @@ func write(t *testing.T, path, text string) {
 // A server of one's own costs nothing, unless the plan says what.
 func TestLocalPresetsAreFree(t *testing.T) {
 	for _, preset := range []string{"ollama", "vllm", "llama-cpp", "lm-studio", "vllm-messages"} {
-		r := resolve(t, "dataset: {path: a}\nbudget: {usd: 1}\nmodels: [{endpoint: "+preset+", model: llama3, params: {max_tokens: 5}}]\n")
+		r := resolve(t,
+			"dataset: {path: a}\nbudget: {usd: 1}\nmodels: [{endpoint: "+preset+", model: llama3, params: {max_tokens: 5}}]\n")
 		m := r.Models[0]
 		if m.Price == nil || m.Price.Input != 0 || m.Price.Output != 0 ||
 			m.PriceID != strings.TrimSuffix(preset, "-messages") || len(r.Notes) != 0 {

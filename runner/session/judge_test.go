@@ -22,8 +22,10 @@ func TestUnreadableJudgeIsStopped(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked.Add(1)
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"id": "x", "object": "chat.completion", "model": "j", "choices": [{"index": 0, "finish_reason": "stop",
-			"message": {"role": "assistant", "content": %q}}], "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}}`, reply)
+		fmt.Fprintf(w, `{"id": "x", "object": "chat.completion", "model": "j", "choices": [{"index": 0,
+			"finish_reason": "stop",
+			"message": {"role": "assistant", "content": %q}}], "usage": {"prompt_tokens": 10, "completion_tokens": 5,
+			"total_tokens": 15}}`, reply)
 	}))
 	defer server.Close()
 	const concurrency = 4

@@ -21,16 +21,22 @@ func TestPace(t *testing.T) {
 		want  time.Duration // 0 is not known
 		each  int64
 	}{
-		{"one is done, one is slow", []step{{0, 0, 0}, {10 * time.Minute, 1000, 100}, {14 * time.Minute, 1000, 140}, {15 * time.Minute, 1000, 150}}, 85 * time.Minute, 1000},
+		{"one is done, one is slow",
+			[]step{{0, 0, 0}, {10 * time.Minute, 1000, 100}, {14 * time.Minute, 1000, 140},
+				{15 * time.Minute, 1000, 150}}, 85 * time.Minute, 1000},
 		{"both go on", []step{{0, 0, 0}, {time.Minute, 600, 60}}, 15*time.Minute + 40*time.Second, 1000},
-		{"it was slow and is quick now", []step{{0, 0, 0}, {time.Hour, 1000, 10}, {time.Hour + time.Minute, 1000, 500}, {time.Hour + 6*time.Minute, 1000, 900}}, 75 * time.Second, 1000},
-		{"it stands still", []step{{0, 0, 0}, {time.Minute, 1000, 10}, {10 * time.Minute, 1000, 10}, {20 * time.Minute, 1000, 10}}, 0, 1000},
+		{"it was slow and is quick now",
+			[]step{{0, 0, 0}, {time.Hour, 1000, 10}, {time.Hour + time.Minute, 1000, 500},
+				{time.Hour + 6*time.Minute, 1000, 900}}, 75 * time.Second, 1000},
+		{"it stands still",
+			[]step{{0, 0, 0}, {time.Minute, 1000, 10}, {10 * time.Minute, 1000, 10}, {20 * time.Minute, 1000, 10}}, 0, 1000},
 		{"nothing yet", []step{{0, 0, 0}}, 0, 1000},
 	} {
 		p := &pace{models: []string{"fast", "slow"}, each: tc.each}
 		var now []view.ModelPace
 		for _, s := range tc.steps {
-			now = p.take(begin.Add(s.after), view.Totals{Models: map[string]view.Tally{"fast": {Rows: s.fast}, "slow": {Rows: s.slow}}})
+			now = p.take(begin.Add(s.after),
+				view.Totals{Models: map[string]view.Tally{"fast": {Rows: s.fast}, "slow": {Rows: s.slow}}})
 		}
 		left, ok := slowest(now)
 		if ok != (tc.want > 0) || (left-tc.want).Abs() > time.Second {

@@ -56,7 +56,8 @@ func TestReportErrorsAreTold(t *testing.T) {
 	interrupted := errors.New("interrupted with 3 of 9 answers on record")
 	e := end{"interrupted", &Error{Interrupted, interrupted}}
 	report(filepath.Join(t.TempDir(), "none"), &e)
-	if ReasonOf(e.err) != Interrupted || !errors.Is(e.err, interrupted) || !strings.Contains(e.err.Error(), "report cannot be made") {
+	if ReasonOf(e.err) != Interrupted || !errors.Is(e.err, interrupted) ||
+		!strings.Contains(e.err.Error(), "report cannot be made") {
 		t.Errorf("no run directory: %v", e.err)
 	}
 
@@ -65,7 +66,8 @@ func TestReportErrorsAreTold(t *testing.T) {
 	if _, err := Run(t.Context(), p, Options{}); err == nil || ReasonOf(err) != Stopped {
 		t.Fatalf("the run ended with %v", err)
 	}
-	if err := errors.Join(os.Remove(filepath.Join(p.Out, "report.md")), os.Mkdir(filepath.Join(p.Out, "report.md"), 0o700)); err != nil {
+	if err := errors.Join(os.Remove(filepath.Join(p.Out, "report.md")),
+		os.Mkdir(filepath.Join(p.Out, "report.md"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	e = end{"interrupted", &Error{Interrupted, interrupted}}

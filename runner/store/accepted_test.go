@@ -37,7 +37,8 @@ func TestAcceptedIsOnRecord(t *testing.T) {
 	u, err = r.OpenShard("m0", 0)
 	storetest.Must(t, err)
 	h := u.History(1, 0)
-	want := nightshift.Attempt{N: 1, Class: nightshift.ClassUnknownOutcome, Job: "resp_\"1\"", Route: "b", WorstTokens: 40, WorstCost: 7, MaybeBilled: true}
+	want := nightshift.Attempt{N: 1, Class: nightshift.ClassUnknownOutcome, Job: "resp_\"1\"", Route: "b",
+		WorstTokens: 40, WorstCost: 7, MaybeBilled: true}
 	if len(h) != 1 || h[0].StartedAt.IsZero() {
 		t.Fatalf("%+v", h)
 	}

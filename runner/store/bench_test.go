@@ -193,7 +193,8 @@ func makeLargeRun(b *testing.B, dir string, id Identity, n int) {
 	for shard := range n {
 		s := id.Chunks[shard]
 		p := rundir.ParquetFile{
-			K: rundir.KindParquetFile, Model: "m0", Shard: shard, Gen: 1, Name: rundir.ParquetFileName("m0", shard, 1), Size: 20 << 20, SHA256: strings.Repeat("0", 64),
+			K: rundir.KindParquetFile, Model: "m0", Shard: shard, Gen: 1, Name: rundir.ParquetFileName("m0", shard, 1),
+			Size: 20 << 20, SHA256: strings.Repeat("0", 64),
 			First: s.First, Rows: s.Rows, Items: s.Rows, CommittedAt: time.Now(), Totals: tally,
 		}
 		line, _, err := journal.EncodeLine(p)

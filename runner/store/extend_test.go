@@ -16,7 +16,8 @@ import (
 )
 
 func newRows(id Identity) NewRows {
-	return NewRows{Tool: "v1", DatasetHash: id.DatasetHash, DatasetRows: id.DatasetRows, DatasetSize: id.DatasetSize, Chunks: id.Chunks}
+	return NewRows{Tool: "v1", DatasetHash: id.DatasetHash, DatasetRows: id.DatasetRows, DatasetSize: id.DatasetSize,
+		Chunks: id.Chunks}
 }
 
 func grown(g NewRows) func(rundir.Info) (NewRows, error) {
@@ -53,10 +54,12 @@ func TestExtend(t *testing.T) {
 	storetest.Must(t, Extend(dir, Options{}, grown(newRows(longer))))
 	info, err := view.ReadInfo(dir)
 	storetest.Must(t, err)
-	if len(info.Chunks) != 5 || info.DatasetRows != 16 || info.DatasetHash != "longer" || info.State != StateExtended || info.Items() != 16 || len(info.Extensions) != 1 {
+	if len(info.Chunks) != 5 || info.DatasetRows != 16 || info.DatasetHash != "longer" || info.State != StateExtended ||
+		info.Items() != 16 || len(info.Extensions) != 1 {
 		t.Fatalf("%+v", info)
 	}
-	if e := info.Extensions[0]; e.Shards != 3 || e.Rows != 12 || e.DatasetHash != "d" || e.Tool != "v1" || e.Size != 77 || e.At.IsZero() {
+	if e := info.Extensions[0]; e.Shards != 3 || e.Rows != 12 || e.DatasetHash != "d" || e.Tool != "v1" ||
+		e.Size != 77 || e.At.IsZero() {
 		t.Errorf("%+v", e)
 	}
 	if got, err := view.Extensions(dir); err != nil || len(got) != 1 || got[0] != info.Extensions[0] {
@@ -146,7 +149,8 @@ func TestExtendRefuses(t *testing.T) {
 	}
 
 	dir := t.TempDir()
-	if err := Extend(filepath.Join(dir, "none"), Options{}, grown(newRows(extended(short)))); !errors.Is(err, fs.ErrNotExist) {
+	if err := Extend(filepath.Join(dir, "none"), Options{}, grown(newRows(extended(short)))); !errors.Is(err,
+		fs.ErrNotExist) {
 		t.Errorf("no run: %v", err)
 	}
 	if names, _ := os.ReadDir(dir); len(names) > 0 {

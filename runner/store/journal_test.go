@@ -30,7 +30,8 @@ type journalFixture struct {
 
 func newJournalFixture(t testing.TB, rows int64) *journalFixture {
 	t.Helper()
-	fx := &journalFixture{mem: storetest.NewFS(), id: identity(1, 1, rows, 1), recs: map[int64]*nightshift.Record{}, ends: map[int64]int{}}
+	fx := &journalFixture{mem: storetest.NewFS(), id: identity(1, 1, rows, 1), recs: map[int64]*nightshift.Record{},
+		ends: map[int64]int{}}
 	r := mustOpen(t, crashDir, fx.id, Options{fs: fx.mem})
 	u, err := r.OpenShard("m0", 0)
 	if err != nil {
@@ -39,7 +40,9 @@ func newJournalFixture(t testing.TB, rows int64) *journalFixture {
 	for row := range rows - 1 { // the last has not answered
 		w := u.AttemptLog(row, 0)
 		storetest.Must(t, w.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 7, WorstCost: 70}))
-		storetest.Must(t, w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassOverloaded, Message: "a \"quoted\" {\"k\":\"result\"} message"}))
+		storetest.Must(t,
+			w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassOverloaded,
+				Message: "a \"quoted\" {\"k\":\"result\"} message"}))
 		storetest.Must(t, w.Sending(nightshift.Intent{Attempt: 2, WorstTokens: 7, WorstCost: 70}))
 		rec := storetest.Record("m0", row, 0)
 		rec.RawResponse = storetest.Ptr("{\"k\":\"result\",\n\"nested\": 1}\x00\u2028 é")

@@ -495,7 +495,8 @@ func TestPowerLossFindsMistakes(t *testing.T) {
 					return errors.Join(under.Replace(from, to+".late"))
 				}
 				err := under.Replace(from, to)
-				if late := path.Join(crashDir, rundir.ShardsFile) + ".late"; err == nil && path.Base(to) == rundir.RunFile && exists(under, late) {
+				if late := path.Join(crashDir, rundir.ShardsFile) + ".late"; err == nil &&
+					path.Base(to) == rundir.RunFile && exists(under, late) {
 					for range 6 { // so that the power often fails just there
 						err = errors.Join(err, under.SyncDir(crashDir))
 					}

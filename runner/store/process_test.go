@@ -37,7 +37,8 @@ func TestMain(m *testing.M) {
 func child(kind, dir string, env ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
 	// The race detector lets a process that is done sleep for a second.
-	cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0", "NIGHTSHIFT_TEST_CHILD="+kind, "NIGHTSHIFT_TEST_DIR="+dir), env...)
+	cmd.Env = append(
+		append(os.Environ(), "GORACE=atexit_sleep_ms=0", "NIGHTSHIFT_TEST_CHILD="+kind, "NIGHTSHIFT_TEST_DIR="+dir), env...)
 	return cmd
 }
 
@@ -141,7 +142,8 @@ func childRow(u *Shard, ledger *os.File, model string, row int64, retry bool) er
 		fmt.Fprintf(ledger, "kept-failed %s %d\n", model, row)
 		return nil
 	case row%6 == 2 && len(u.Turns(row, 0)) == 0:
-		if err := u.PutTurn(row, 0, nightshift.Response{Text: storetest.Ptr("turn"), Attempts: []nightshift.Attempt{{N: n}}}); err != nil {
+		if err := u.PutTurn(row, 0,
+			nightshift.Response{Text: storetest.Ptr("turn"), Attempts: []nightshift.Attempt{{N: n}}}); err != nil {
 			return err
 		}
 	}

@@ -36,7 +36,8 @@ func twoModels() store.Identity {
 
 func answer(model string, row int64, epoch int) *nightshift.Record {
 	return &nightshift.Record{
-		Run: "public", Row: row, ID: fmt.Sprintf("id-%d", row), Epoch: int32(epoch), Model: model, Endpoint: "e", Protocol: "chat",
+		Run: "public", Row: row, ID: fmt.Sprintf("id-%d", row), Epoch: int32(epoch), Model: model, Endpoint: "e",
+		Protocol:       "chat",
 		RequestedModel: model, Outcome: nightshift.OutcomeOK, Text: p(fmt.Sprintf("=%s %d.%d", model, row, epoch)),
 		InputTokens: p(int64(7)), OutputTokens: p(int64(3)), CostNanoUSD: p(int64(500)), Attempts: 1,
 	}
@@ -71,7 +72,8 @@ func fill(t *testing.T, run *store.Run, model string, shard int) {
 			if s.Done(row, epoch) {
 				continue
 			}
-			fails(t, s.AttemptLog(row, epoch).Sending(nightshift.Intent{Attempt: 1, WorstCost: 900}), s.Put(answer(model, row, epoch)))
+			fails(t, s.AttemptLog(row, epoch).Sending(nightshift.Intent{Attempt: 1, WorstCost: 900}),
+				s.Put(answer(model, row, epoch)))
 		}
 	}
 	fails(t, s.Commit())
@@ -141,7 +143,8 @@ func TestPublicStatus(t *testing.T) {
 	dir, id := stopped(t)
 	st, err := view.Status(dir)
 	fails(t, err)
-	if st.State != "stopped: budget" || st.Live || st.Items != 24 || st.Done != 7 || st.Committed != 1 || st.OpenShards != 1 {
+	if st.State != "stopped: budget" || st.Live || st.Items != 24 || st.Done != 7 || st.Committed != 1 ||
+		st.OpenShards != 1 {
 		t.Errorf("stopped: %+v", st)
 	}
 	if len(st.Unknown) != 1 || st.Unknown[0].Row != 3 || st.Spent != 3500 || st.AtMost != 4400 || len(st.Damage) != 0 {
@@ -171,10 +174,12 @@ func TestPublicStatus(t *testing.T) {
 func TestPublicResume(t *testing.T) {
 	dir, id := stopped(t)
 	run := openRun(t, dir, id, store.Options{})
-	if !run.Committed("a", 0) || run.Committed("b/c", 1) || run.Totals().Sum().Rows != 7 || run.Totals().Sum().Cost != 3500 {
+	if !run.Committed("a", 0) || run.Committed("b/c", 1) || run.Totals().Sum().Rows != 7 ||
+		run.Totals().Sum().Cost != 3500 {
 		t.Errorf("totals %+v", run.Totals().Sum())
 	}
-	if u := run.Unknown(); len(u) != 1 || u[0].Model != "b/c" || u[0].WorstCost != 900 || run.Unsettled().Sum().MaybeCost != 900 {
+	if u := run.Unknown(); len(u) != 1 || u[0].Model != "b/c" || u[0].WorstCost != 900 ||
+		run.Unsettled().Sum().MaybeCost != 900 {
 		t.Errorf("unknown %+v, unsettled %+v", u, run.Unsettled().Sum())
 	}
 	s, err := run.OpenShard("b/c", 1)
@@ -234,7 +239,8 @@ func TestPublicRefusals(t *testing.T) {
 
 func TestPublicExtend(t *testing.T) {
 	dir, id := stopped(t)
-	more := store.NewRows{Tool: "v2", DatasetHash: "d2", DatasetRows: 8, Chunks: append(id.Chunks, rundir.Chunk{First: 6, Rows: 2})}
+	more := store.NewRows{Tool: "v2", DatasetHash: "d2", DatasetRows: 8,
+		Chunks: append(id.Chunks, rundir.Chunk{First: 6, Rows: 2})}
 	fails(t, store.Extend(dir, store.Options{}, func(info rundir.Info) (store.NewRows, error) {
 		if info.DatasetRows != 6 {
 			t.Errorf("before: %d rows", info.DatasetRows)
@@ -258,7 +264,8 @@ func TestPublicVerify(t *testing.T) {
 	dir, _ := stopped(t)
 	looked := 0
 	report, err := view.Verify(dir, true, func(*nightshift.Record) error { looked++; return nil })
-	if err != nil || !report.OK() || report.Recorded != 7 || looked != 7 || report.ParquetFiles != 1 || report.Journals != 1 {
+	if err != nil || !report.OK() || report.Recorded != 7 || looked != 7 || report.ParquetFiles != 1 ||
+		report.Journals != 1 {
 		t.Errorf("verify: %+v, %v, %d records checked", report, err, looked)
 	}
 	name := filepath.Join(dir, "results", "a-000000.parquet")
@@ -275,7 +282,8 @@ func TestPublicVerify(t *testing.T) {
 func TestPublicExport(t *testing.T) {
 	dir, _ := stopped(t)
 	fails(t, store.WriteScores(dir, "exact", func(yield func(nightshift.Score, error) bool) {
-		yield(nightshift.Score{Run: "public", Row: 1, ID: "id-1", Epoch: 1, Model: "a", Scorer: "exact", Status: "scored", Value: p(1.0)}, nil)
+		yield(nightshift.Score{Run: "public", Row: 1, ID: "id-1", Epoch: 1, Model: "a", Scorer: "exact",
+			Status: "scored", Value: p(1.0)}, nil)
 	}))
 	if tables, err := view.ScoreTables(dir); err != nil || fmt.Sprint(tables) != "[exact]" {
 		t.Errorf("score tables %v, %v", tables, err)
@@ -294,11 +302,13 @@ func TestPublicExport(t *testing.T) {
 		format string
 		lines  int
 		has    string
-	}{{view.FormatCSV, 8, "'=a 0.0"}, {view.FormatJSONL, 7, `"scores":{"exact":`}, {view.FormatParquet, 0, "score_exact"}, {view.FormatXLSX, 0, ""}} {
+	}{{view.FormatCSV, 8, "'=a 0.0"}, {view.FormatJSONL, 7, `"scores":{"exact":`},
+		{view.FormatParquet, 0, "score_exact"}, {view.FormatXLSX, 0, ""}} {
 		var out bytes.Buffer
 		rows, err := view.Export(dir, &out, tc.format, view.ExportOptions{})
 		fails(t, err)
-		if rows != 7 || !strings.Contains(out.String(), tc.has) || tc.lines > 0 && bytes.Count(out.Bytes(), []byte("\n")) != tc.lines {
+		if rows != 7 || !strings.Contains(out.String(), tc.has) ||
+			tc.lines > 0 && bytes.Count(out.Bytes(), []byte("\n")) != tc.lines {
 			t.Errorf("%s: %d rows, %d bytes", tc.format, rows, out.Len())
 		}
 	}

@@ -25,7 +25,8 @@ func moved(id Identity, url string) Identity {
 // plan and dataset; what it held is set aside.
 func TestRunWithoutAnswersTakesAnotherPlan(t *testing.T) {
 	failed := storetest.Record("m0", 0, 0)
-	failed.Outcome, failed.Text, failed.CostNanoUSD, failed.CostUSD = nightshift.OutcomeFailed, nil, storetest.Ptr(int64(0)), storetest.Ptr(0.0)
+	failed.Outcome, failed.Text, failed.CostNanoUSD, failed.CostUSD = nightshift.OutcomeFailed, nil,
+		storetest.Ptr(int64(0)), storetest.Ptr(0.0)
 	failed.InputTokens, failed.OutputTokens = nil, nil
 	free := nightshift.Attempt{N: 1}
 	for name, before := range map[string]func(*Shard) error{
@@ -111,7 +112,9 @@ func TestMovedEndpoint(t *testing.T) {
 	other.PlanHash = "other"
 	_, err = Open(dir, other, Options{ReserveFile: -1, MovedEndpoint: true})
 	var m *MismatchError
-	if !errors.As(err, &m) || m.OnlyEndpoint || !slices.ContainsFunc(m.Differences, func(s string) bool { return strings.Contains(s, "params") }) {
+	if !errors.As(err, &m) || m.OnlyEndpoint || !slices.ContainsFunc(m.Differences, func(s string) bool {
+		return strings.Contains(s, "params")
+	}) {
 		t.Errorf("Open = %v, want a MismatchError about params", err)
 	}
 }

@@ -46,7 +46,9 @@ func TestUnknownOutcomes(t *testing.T) {
 	storetest.Must(t, u.Put(storetest.Record("m0", 0, 0)))
 	w := u.AttemptLog(1, 1)
 	storetest.Must(t, w.Sending(nightshift.Intent{Attempt: 1, WorstTokens: 20, WorstCost: 200}))
-	storetest.Must(t, w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassCut, Cost: storetest.Ptr(nightshift.NanoUSD(7)), Usage: nightshift.Usage{Input: nightshift.Tokens(3)}}))
+	storetest.Must(t,
+		w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassCut, Cost: storetest.Ptr(nightshift.NanoUSD(7)),
+			Usage: nightshift.Usage{Input: nightshift.Tokens(3)}}))
 	storetest.Must(t, w.Sending(nightshift.Intent{Attempt: 2, WorstTokens: 30, WorstCost: 300}))
 	storetest.Must(t, u.AttemptLog(2, 0).Sending(nightshift.Intent{Attempt: 1, WorstTokens: 40, WorstCost: 400}))
 	kill(r)
@@ -54,15 +56,18 @@ func TestUnknownOutcomes(t *testing.T) {
 	st, err := view.Status(dir)
 	storetest.Must(t, err)
 	if st.Live || st.Done != 1 || len(st.Unknown) != 2 || st.Spent != 1007 || st.AtMost != 1707 {
-		t.Fatalf("Status = live %v, done %d, unknown %v, spent %d, at most %d", st.Live, st.Done, st.Unknown, st.Spent, st.AtMost)
+		t.Fatalf("Status = live %v, done %d, unknown %v, spent %d, at most %d", st.Live, st.Done, st.Unknown, st.Spent,
+			st.AtMost)
 	}
 
 	r = mustOpen(t, dir, id, Options{})
 	unknown := r.Unknown()
-	if len(unknown) != 2 || unknown[0].Row != 1 || unknown[0].Epoch != 1 || unknown[0].Attempt != 2 || unknown[0].WorstCost != 300 || unknown[1].Row != 2 || unknown[1].WorstTokens != 40 {
+	if len(unknown) != 2 || unknown[0].Row != 1 || unknown[0].Epoch != 1 || unknown[0].Attempt != 2 ||
+		unknown[0].WorstCost != 300 || unknown[1].Row != 2 || unknown[1].WorstTokens != 40 {
 		t.Fatalf("Unknown = %+v", unknown)
 	}
-	if s := r.Unsettled().Sum(); s.Cost != 7 || s.MaybeCost != 700 || s.MaybeTokens != 70 || s.Attempts != 3 || s.BilledInputTokens.N() != 3 {
+	if s := r.Unsettled().Sum(); s.Cost != 7 || s.MaybeCost != 700 || s.MaybeTokens != 70 || s.Attempts != 3 ||
+		s.BilledInputTokens.N() != 3 {
 		t.Fatalf("Unsettled = %+v", s)
 	}
 	u, err = r.OpenShard("m0", 0)
@@ -71,7 +76,8 @@ func TestUnknownOutcomes(t *testing.T) {
 		t.Fatalf("done %v %v, %d remaining", u.Done(0, 0), u.Done(1, 1), u.Remaining())
 	}
 	log := u.History(1, 1)
-	if len(log) != 2 || log[0].Class != nightshift.ClassCut || log[1].Class != nightshift.ClassUnknownOutcome || log[1].N != 2 || !log[1].MaybeBilled || log[1].WorstCost != 300 || log[1].StartedAt.IsZero() {
+	if len(log) != 2 || log[0].Class != nightshift.ClassCut || log[1].Class != nightshift.ClassUnknownOutcome ||
+		log[1].N != 2 || !log[1].MaybeBilled || log[1].WorstCost != 300 || log[1].StartedAt.IsZero() {
 		t.Fatalf("History = %+v", log)
 	}
 	if h := u.History(0, 0); h != nil {
@@ -129,10 +135,13 @@ func TestTurns(t *testing.T) {
 	storetest.Must(t, w.Failed(nightshift.Attempt{N: 1, Class: nightshift.ClassServer}))
 	storetest.Must(t, w.Sending(nightshift.Intent{Attempt: 2, WorstCost: 100}))
 	first := nightshift.Response{
-		Text: storetest.Ptr("one\x00"), UsageRaw: json.RawMessage("{broken"), Raw: []byte{0xff, 0}, StopReason: nightshift.StopEnd,
-		Usage: nightshift.Usage{Input: nightshift.Tokens(0), Output: nightshift.Tokens(4)}, Latency: time.Second, Cost: storetest.Ptr(nightshift.NanoUSD(5)),
-		Attempts: []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer}, {N: 2, Cost: storetest.Ptr(nightshift.NanoUSD(5))}},
-		Flags:    []string{"x"},
+		Text: storetest.Ptr("one\x00"), UsageRaw: json.RawMessage("{broken"), Raw: []byte{0xff, 0},
+		StopReason: nightshift.StopEnd,
+		Usage:      nightshift.Usage{Input: nightshift.Tokens(0), Output: nightshift.Tokens(4)}, Latency: time.Second,
+		Cost: storetest.Ptr(nightshift.NanoUSD(5)),
+		Attempts: []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer},
+			{N: 2, Cost: storetest.Ptr(nightshift.NanoUSD(5))}},
+		Flags: []string{"x"},
 	}
 	storetest.Must(t, u.PutTurn(0, 0, first))
 	storetest.Must(t, w.Sending(nightshift.Intent{Attempt: 3, WorstCost: 100}))
@@ -172,7 +181,8 @@ func TestTurns(t *testing.T) {
 func TestRetryFailed(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(1, 1, 4, 1)
-	log := []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer, Cost: storetest.Ptr(nightshift.NanoUSD(3))}, {N: 2, Class: nightshift.ClassCut, MaybeBilled: true, WorstCost: 50}}
+	log := []nightshift.Attempt{{N: 1, Class: nightshift.ClassServer, Cost: storetest.Ptr(nightshift.NanoUSD(3))},
+		{N: 2, Class: nightshift.ClassCut, MaybeBilled: true, WorstCost: 50}}
 	r := mustOpen(t, dir, id, Options{})
 	u, err := r.OpenShard("m0", 0)
 	storetest.Must(t, err)
@@ -218,7 +228,8 @@ func TestRetryFailed(t *testing.T) {
 	kill(r)
 
 	// Readers see the new record in its old place, and the old one for the rest.
-	if got := collect(t, dir, view.ReadOptions{}); len(got) != 4 || got["m0/1/0"] != "second try" || got["m0/3/0"] != "failed" {
+	if got := collect(t, dir, view.ReadOptions{}); len(got) != 4 || got["m0/1/0"] != "second try" ||
+		got["m0/3/0"] != "failed" {
 		t.Fatalf("rows = %v", got)
 	}
 	st, err := view.Status(dir)
@@ -240,7 +251,9 @@ func TestRetryFailed(t *testing.T) {
 	if u.Remaining() != 1 || !u.Done(1, 0) || u.Done(3, 0) {
 		t.Fatalf("%d remaining, done %v %v", u.Remaining(), u.Done(1, 0), u.Done(3, 0))
 	}
-	storetest.Must(t, u.Put(storetest.FailedRecord("m0", 3, append(slices.Clip(log), nightshift.Attempt{N: 3, Class: nightshift.ClassServer}))))
+	storetest.Must(t,
+		u.Put(storetest.FailedRecord("m0", 3,
+			append(slices.Clip(log), nightshift.Attempt{N: 3, Class: nightshift.ClassServer}))))
 	old, err := os.ReadFile(left)
 	storetest.Must(t, err)
 	storetest.Must(t, u.Commit())
@@ -250,11 +263,13 @@ func TestRetryFailed(t *testing.T) {
 		t.Fatalf("Verify = %+v, %v", rep, err)
 	}
 	storetest.Must(t, os.Remove(left))
-	if got := collect(t, dir, view.ReadOptions{}); len(got) != 4 || got["m0/1/0"] != "second try" || got["m0/3/0"] != "failed" || got["m0/0/0"] != "answer to 0.0" {
+	if got := collect(t, dir, view.ReadOptions{}); len(got) != 4 || got["m0/1/0"] != "second try" ||
+		got["m0/3/0"] != "failed" || got["m0/0/0"] != "answer to 0.0" {
 		t.Fatalf("rows = %v", got)
 	}
 	names, _ := filepath.Glob(filepath.Join(dir, "*", "m0-*"))
-	if want := []string{"quarantine/m0-000000.parquet", "results/m0-000000.g2.parquet"}; !slices.Equal(trimAll(names, dir+"/"), want) {
+	if want := []string{"quarantine/m0-000000.parquet", "results/m0-000000.g2.parquet"}; !slices.Equal(
+		trimAll(names, dir+"/"), want) {
 		t.Fatalf("files %q, want %q", trimAll(names, dir+"/"), want)
 	}
 	info, err := view.ReadInfo(dir)
@@ -305,7 +320,8 @@ func TestRetryFailedInOpenShard(t *testing.T) {
 	r = mustOpen(t, dir, id, Options{})
 	u, err = r.OpenShard("m0", 0)
 	storetest.Must(t, err)
-	if h := u.History(0, 0); u.Done(0, 0) || len(h) != 2 || h[1].Class != nightshift.ClassUnknownOutcome || len(r.Unknown()) != 1 {
+	if h := u.History(0, 0); u.Done(0, 0) || len(h) != 2 || h[1].Class != nightshift.ClassUnknownOutcome ||
+		len(r.Unknown()) != 1 {
 		t.Fatalf("done %v, history %+v, unknown %v", u.Done(0, 0), h, r.Unknown())
 	}
 	if n := u.Settled(0, 0); n != 1 {
@@ -338,12 +354,18 @@ func TestMismatch(t *testing.T) {
 			id.Plan = json.RawMessage(`{"models":[{"name":"m0","params":{"max_tokens":1024}}],"budget":{"usd":2},"seed":7}`)
 		}, []string{"models[0].params.max_tokens: 512 → 1024", `out: "x" → (absent)`, "seed: (absent) → 7"}},
 		{"plan hash alone", func(id *Identity) { id.PlanHash = "other" }, []string{"plan hash: p → other"}},
-		{"slice", func(id *Identity) { id.Chunks = slices.Clone(id.Chunks); id.Chunks[1].Hash[0]++ }, []string{"dataset rows 3–5 have changed"}},
+		{"slice", func(id *Identity) {
+			id.Chunks = slices.Clone(id.Chunks)
+			id.Chunks[1].Hash[0]++
+		}, []string{"dataset rows 3–5 have changed"}},
 		{"dataset", func(id *Identity) { id.DatasetHash = "e" }, []string{"dataset hash: d → e"}},
 		{"models", func(id *Identity) { id.Models = []string{"m0", "mX"} }, []string{"models: m0, m1 → m0, mX"}},
 		{"epochs", func(id *Identity) { id.Epochs = 3 }, []string{"epochs: 1 → 3"}},
 		{"name", func(id *Identity) { id.Name = "other" }, []string{"name: test → other"}},
-		{"rows", func(id *Identity) { id.Chunks = id.Chunks[:1]; id.DatasetRows = 3 }, []string{"dataset rows: 6 → 3", "units: 2 → 1"}},
+		{"rows", func(id *Identity) {
+			id.Chunks = id.Chunks[:1]
+			id.DatasetRows = 3
+		}, []string{"dataset rows: 6 → 3", "units: 2 → 1"}},
 	} {
 		other := id
 		tc.change(&other)
@@ -368,7 +390,8 @@ func TestMismatch(t *testing.T) {
 	storetest.Must(t, mustOpen(t, dir, id, Options{}).Close("stopped: budget"))
 	info, err := view.ReadInfo(dir)
 	storetest.Must(t, err)
-	if info.Tool != "v9" || !strings.Contains(string(info.Plan), "9") || info.State != "stopped: budget" || len(info.Starts) != 2 {
+	if info.Tool != "v9" || !strings.Contains(string(info.Plan), "9") || info.State != "stopped: budget" ||
+		len(info.Starts) != 2 {
 		t.Fatalf("ReadInfo = %+v", info)
 	}
 }
@@ -438,12 +461,18 @@ func TestAdoption(t *testing.T) {
 		want   int64 // rows on record
 		says   string
 	}{
-		{"manifest gone", func(t *testing.T, dir string) { storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile))) }, 6, ""},
-		{"manifest cut in its last line", func(t *testing.T, dir string) { truncate(t, filepath.Join(dir, rundir.ManifestFile), -5) }, 6, "not finished"},
+		{"manifest gone", func(t *testing.T, dir string) {
+			storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile)))
+		}, 6, ""},
+		{"manifest cut in its last line", func(t *testing.T, dir string) {
+			truncate(t, filepath.Join(dir, rundir.ManifestFile), -5)
+		}, 6, "not finished"},
 		{"manifest of zeros", func(t *testing.T, dir string) {
 			storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.ManifestFile), make([]byte, 400), 0o600))
 		}, 6, "not finished"},
-		{"a bit of the manifest", func(t *testing.T, dir string) { flipBit(t, filepath.Join(dir, rundir.ManifestFile), 200) }, 6, "damaged"},
+		{"a bit of the manifest", func(t *testing.T, dir string) {
+			flipBit(t, filepath.Join(dir, rundir.ManifestFile), 200)
+		}, 6, "damaged"},
 		{"manifest and part cut", func(t *testing.T, dir string) {
 			storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile)))
 			truncate(t, parquetFile(dir), -100)
@@ -657,7 +686,8 @@ func writeShard(r *Run, model string, shard, epochs int) error {
 		go func() {
 			for row := s.First; row < s.First+s.Rows; row++ {
 				w := u.AttemptLog(row, e)
-				if err := errors.Join(w.Sending(nightshift.Intent{Attempt: 1}), u.Put(storetest.Record(model, row, e))); err != nil {
+				if err := errors.Join(w.Sending(nightshift.Intent{Attempt: 1}),
+					u.Put(storetest.Record(model, row, e))); err != nil {
 					errs <- err
 					return
 				}
@@ -679,7 +709,8 @@ func writeShard(r *Run, model string, shard, epochs int) error {
 const nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 func TestModelNamesBecomeFileNames(t *testing.T) {
-	models := []string{"plain-1.5_x", "openai/gpt-5", "GPT", "gpt", "../../etc", "ünïcode", strings.Repeat("long", 50), ".", "a b"}
+	models := []string{"plain-1.5_x", "openai/gpt-5", "GPT", "gpt", "../../etc", "ünïcode", strings.Repeat("long", 50),
+		".", "a b"}
 	names := rundir.Slugs(models)
 	seen := map[string]bool{}
 	for i, n := range names {

@@ -75,7 +75,8 @@ func long() bool { return os.Getenv("NIGHTSHIFT_LONG") != "" }
 
 // identity is a run of the given shape.
 func identity(models, shards int, rows int64, epochs int) Identity {
-	id := Identity{Name: "test", Tool: "v0", Plan: json.RawMessage(`{"name":"test"}`), PlanHash: "p", DatasetHash: "d", Epochs: epochs}
+	id := Identity{Name: "test", Tool: "v0", Plan: json.RawMessage(`{"name":"test"}`), PlanHash: "p", DatasetHash: "d",
+		Epochs: epochs}
 	for m := range models {
 		id.Models = append(id.Models, fmt.Sprintf("m%d", m))
 	}

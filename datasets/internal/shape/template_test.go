@@ -80,32 +80,44 @@ func TestTemplates(t *testing.T) {
 // Objects keep the order of the row, and texts are counted in characters. What
 // is wanted is what Jinja 3.1.6 makes of the same templates.
 func TestTemplatesAsJinja(t *testing.T) {
-	const row = `{"name":"Über","cn":"中文字","o":{"2":"two","10":"ten","1":"one"},"n":{"z":{"b":1,"a":[3,1,2]},"a":{"y":"Ü","x":"q"}},
+	const row = `{"name":"Über","cn":"中文字","o":{"2":"two","10":"ten","1":"one"},
+		"n":{"z":{"b":1,"a":[3,1,2]},"a":{"y":"Ü","x":"q"}},
 		"l":[3,1,2],"e":{},"Keys":"field","w":"año día"}`
 	for _, tc := range []struct{ source, want string }{
 		{`{{ name[0] }}|{{ name[-1] }}|{{ cn[1] }}|{{ cn[-3] }}|{{ name[0:2] }}|{{ cn[1:] }}|{{ cn[-2:] }}|{{ name[::-1] }}`,
 			`Ü|r|文|中|Üb|文字|文字|rebÜ`},
-		{`{{ (name|upper)[0] }}{{ (name|lower)[0] }}{{ name.upper()[0] }}{{ name[1:][0] }}{{ (name ~ cn)[4] }}{{ 'Öl'[0] }}{{ (cn + 'x')[-2] }}{{ name|first }}{{ cn|last }}{{ cn|length }}{{ name|reverse }}{{ cn|list|join('-') }}{{ cn|join('.') }}`,
+		{`{{ (name|upper)[0] }}{{ (name|lower)[0] }}{{ name.upper()[0] }}{{ name[1:][0] }}{{ (name ~ cn)[4] }}{{ ` +
+			`'Öl'[0] }}{{ (cn + 'x')[-2] }}{{ name|first }}{{ cn|last }}{{ cn|length }}{{ name|reverse }}{{ cn|` +
+			`list|join('-') }}{{ cn|join('.') }}`,
 			`ÜüÜb中Ö字Ü字3rebÜ中-文-字中.文.字`},
-		{`{% set q = cn[1] %}{{ q }}{% set t = name ~ '!' %}{{ t[0] }}{% with z = name[0] %}{{ z }}{% endwith %}{% filter upper %}{{ name[0] }}{% endfilter %}{% macro m(x) %}{{ x[0] }}{% endmacro %}{{ m(name) }}{% for c in cn %}{{ loop.index }}{{ c }}{% endfor %}{% if name[0] == 'Ü' %}yes{% endif %}{{ w.split(' ')[1][1] }}`,
+		{`{% set q = cn[1] %}{{ q }}{% set t = name ~ '!' %}{{ t[0] }}{% with z = name[0] %}{{ z }}{% endwith %}{% ` +
+			`filter upper %}{{ name[0] }}{% endfilter %}{% macro m(x) %}{{ x[0] }}{% endmacro %}{{ m(name) }}{% ` +
+			`for c in cn %}{{ loop.index }}{{ c }}{% endfor %}{% if name[0] == 'Ü' %}yes{% endif %}{{ w.split(' ')[1][1] }}`,
 			`文ÜÜÜÜ1中2文3字yesí`},
-		{`{% for k, v in o.items() %}{{ k }}={{ v }} {% endfor %}{% for k in o %}{{ k }},{% endfor %}{% for k in o.keys() %}{{ k }},{% endfor %}{% for v in o.values() %}{{ v }},{% endfor %}`,
+		{`{% for k, v in o.items() %}{{ k }}={{ v }} {% endfor %}{% for k in o %}{{ k }},{% endfor %}{% for k in ` +
+			`o.keys() %}{{ k }},{% endfor %}{% for v in o.values() %}{{ v }},{% endfor %}`,
 			`2=two 10=ten 1=one 2,10,1,2,10,1,two,ten,one,`},
 		{`{{ o }} {{ n }}`,
 			`{'2': 'two', '10': 'ten', '1': 'one'} {'z': {'b': 1, 'a': [3, 1, 2]}, 'a': {'y': 'Ü', 'x': 'q'}}`},
 		{`{{ o|join(',') }} {{ o|first }} {{ o|last }} {{ o|list|join(' ') }} {{ o|length }} {{ o|tojson }}`,
 			`2,10,1 2 1 2 10 1 3 {"1": "one", "10": "ten", "2": "two"}`},
-		{`{% for k, v in o|items %}{{ k }}{{ v }} {% endfor %}{% for k, v in o|dictsort %}{{ k }}{{ v }} {% endfor %}{% for k, v in o|dictsort(by='value', reverse=true) %}{{ k }}{{ v }} {% endfor %}`,
+		{`{% for k, v in o|items %}{{ k }}{{ v }} {% endfor %}{% for k, v in o|dictsort %}{{ k }}{{ v }} {% endfor ` +
+			`%}{% for k, v in o|dictsort(by='value', reverse=true) %}{{ k }}{{ v }} {% endfor %}`,
 			`2two 10ten 1one 1one 10ten 2two 2two 10ten 1one `},
-		{`{% for k, v in n.items() %}{{ k }}:{% for a, b in v.items() %}{{ a }}{{ b }};{% endfor %}{% endfor %}{{ n.z.b }}{{ n['a']['y'][0] }}{{ n.z.a[-3] }}{{ n.a.y[0] }}`,
+		{`{% for k, v in n.items() %}{{ k }}:{% for a, b in v.items() %}{{ a }}{{ b }};{% endfor %}{% endfor %}{{ ` +
+			`n.z.b }}{{ n['a']['y'][0] }}{{ n.z.a[-3] }}{{ n.a.y[0] }}`,
 			`z:b1;a[3, 1, 2];a:yÜ;xq;1Ü3Ü`},
 		{`{% for k, v in row.items() %}{{ k }} {% endfor %}{{ row.Keys }} {{ Keys }} {{ row['name'][0] }}`,
 			`name cn o n l e Keys w field field Ü`},
-		{`{{ l|reverse|join(',') }} {{ l|sort|join(',') }} {{ l[-3] }} {{ l[::-1]|join(',') }} {{ o|reverse|join(',') }} {{ o.values()|list|reverse|join(',') }} {{ o.items()|list|last }}`,
+		{`{{ l|reverse|join(',') }} {{ l|sort|join(',') }} {{ l[-3] }} {{ l[::-1]|join(',') }} {{ o|reverse|join(',` +
+			`') }} {{ o.values()|list|reverse|join(',') }} {{ o.items()|list|last }}`,
 			`2,1,3 1,2,3 3 2,1,3 1,10,2 one,ten,two ('1', 'one')`},
-		{`{{ o.get('2') }} {{ o.get('9', 'none') }} {{ '2' in o }} {{ 2 in l }} {% if e %}full{% else %}empty{% endif %} {{ e }} {{ e.items()|list }} {{ o.pop('10') }} {{ o }} {% do o.update({'9':'nine'}) %}{{ o }} {{ o.setdefault('8','eight') }} {{ o|length }}`,
+		{`{{ o.get('2') }} {{ o.get('9', 'none') }} {{ '2' in o }} {{ 2 in l }} {% if e %}full{% else %}empty{% ` +
+			`endif %} {{ e }} {{ e.items()|list }} {{ o.pop('10') }} {{ o }} {% do o.update({'9':'nine'}) %}{{ o ` +
+			`}} {{ o.setdefault('8','eight') }} {{ o|length }}`,
 			`two none True True empty {} [] ten {'2': 'two', '1': 'one'} {'2': 'two', '1': 'one', '9': 'nine'} eight 4`},
-		{`{% for k, v in {'b': 1, 'a': 2}.items() %}{{ k }}{{ v }}{% endfor %} {{ dict(q=1).items()|list }} {{ n|tojson(indent=1) }}`,
+		{`{% for k, v in {'b': 1, 'a': 2}.items() %}{{ k }}{{ v }}{% endfor %} {{ dict(q=1).items()|list }} {{ n|` +
+			`tojson(indent=1) }}`,
 			`b1a2 [('q', 1)] {
  "a": {
   "x": "q",
@@ -120,9 +132,12 @@ func TestTemplatesAsJinja(t *testing.T) {
   "b": 1
  }
 }`},
-		{`{{ n.a.items()|map('first')|join(',') }} {{ cn|map('upper')|list }} {{ [n.z, n.z]|map(attribute='b')|join }} {{ 'a-b'.split('-')[1] }} {{ o|map('length')|list }} {{ [{'k':2},{'k':1}]|sort(attribute='k')|map(attribute='k')|list }}`,
+		{`{{ n.a.items()|map('first')|join(',') }} {{ cn|map('upper')|list }} {{ [n.z, n.z]|map(attribute='b')|` +
+			`join }} {{ 'a-b'.split('-')[1] }} {{ o|map('length')|list }} {{ [{'k':2},{'k':1}]|sort(attribute='k')|` +
+			`map(attribute='k')|list }}`,
 			`y,x ['中', '文', '字'] 11 b [1, 2, 1] [1, 2]`},
-		{`{{ cn|sort|join }} {{ cn|unique|list }} {{ cn|batch(2)|list }} {{ name|title }} {{ name|center(8) }} {{ o.items()|length }} {{ 'x' if name[0]=='Ü' else 'y' }}`,
+		{`{{ cn|sort|join }} {{ cn|unique|list }} {{ cn|batch(2)|list }} {{ name|title }} {{ name|center(8) }} {{ ` +
+			`o.items()|length }} {{ 'x' if name[0]=='Ü' else 'y' }}`,
 			`中字文 ['中', '文', '字'] [['中', '文'], ['字']] Über   Über   3 x`},
 		{`{% set ns = namespace(x=0) %}{% for k in o %}{% set ns.x = ns.x + 1 %}{% endfor %}{{ ns.x }}`, "3"},
 		{`{{ o.zz is defined }} {{ o.zz|default('d') }} {{ n.zz.yy|default('d') }} {{ o['2']|default('x') }}`,

@@ -39,18 +39,32 @@ func TestEncode(t *testing.T) {
 		most    int64 // output tokens
 		choices int64
 	}{
-		{"a prompt", nightshift.Request{Messages: user(" Once\t\"upon\"\n<é> ")}, `{"model":"m","prompt":" Once\t\"upon\"\n<é> "}`, 16, 1},
-		{"the beginning of an answer", nightshift.Request{Messages: append(user("Q: 2+2\nA:"), say(nightshift.RoleAssistant, " fo"))},
+		{"a prompt", nightshift.Request{Messages: user(" Once\t\"upon\"\n<é> ")},
+			`{"model":"m","prompt":" Once\t\"upon\"\n<é> "}`, 16, 1},
+		{"the beginning of an answer",
+			nightshift.Request{Messages: append(user("Q: 2+2\nA:"), say(nightshift.RoleAssistant, " fo"))},
 			`{"model":"m","prompt":"Q: 2+2\nA: fo"}`, 16, 1},
-		{"parameters", nightshift.Request{Messages: user("x"), Params: []nightshift.Param{param("max_tokens", "5"), param("n", "2"), param("best_of", "3"), param("echo", "true"), param("logprobs", "1"), param("stop", `["\n"]`), param("seed", "7")}},
-			`{"model":"m","prompt":"x","max_tokens":5,"n":2,"best_of":3,"echo":true,"logprobs":1,"stop":["\n"],"seed":7}`, 15, 2},
-		{"nothing but the prompt's log-probabilities", nightshift.Request{Messages: user("x"), Params: []nightshift.Param{param("max_tokens", "0"), param("echo", "true")}},
+		{"parameters",
+			nightshift.Request{Messages: user("x"),
+				Params: []nightshift.Param{param("max_tokens", "5"), param("n", "2"), param("best_of", "3"),
+					param("echo", "true"), param("logprobs", "1"), param("stop", `["\n"]`), param("seed", "7")}},
+			`{"model":"m","prompt":"x","max_tokens":5,"n":2,"best_of":3,"echo":true,"logprobs":1,"stop":["\n"],` +
+				`"seed":7}`, 15, 2},
+		{"nothing but the prompt's log-probabilities",
+			nightshift.Request{Messages: user("x"), Params: []nightshift.Param{param("max_tokens", "0"), param("echo", "true")}},
 			`{"model":"m","prompt":"x","max_tokens":0,"echo":true}`, 1, 1},
-		{"a stream", nightshift.Request{Messages: user("x"), Stream: true}, `{"model":"m","prompt":"x","stream":true,"stream_options":{"include_usage":true}}`, 16, 1},
-		{"the row's own body", nightshift.Request{Body: json.RawMessage(`{"model":"m", "prompt":["a","b"],"n":2}`), BodyProtocol: nightshift.Completions},
+		{"a stream", nightshift.Request{Messages: user("x"), Stream: true},
+			`{"model":"m","prompt":"x","stream":true,"stream_options":{"include_usage":true}}`, 16, 1},
+		{"the row's own body",
+			nightshift.Request{Body: json.RawMessage(`{"model":"m", "prompt":["a","b"],"n":2}`),
+				BodyProtocol: nightshift.Completions},
 			`{"model":"m", "prompt":["a","b"],"n":2}`, 64, 4},
-		{"tokens", nightshift.Request{Body: json.RawMessage(`{"model":"m","prompt":[1,2,3]}`), BodyProtocol: nightshift.Completions}, `{"model":"m","prompt":[1,2,3]}`, 16, 1},
-		{"a body of Chat", nightshift.Request{Body: json.RawMessage(`{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],"stop":"y"}`), BodyProtocol: nightshift.Chat},
+		{"tokens", nightshift.Request{Body: json.RawMessage(`{"model":"m","prompt":[1,2,3]}`),
+			BodyProtocol: nightshift.Completions}, `{"model":"m","prompt":[1,2,3]}`, 16, 1},
+		{"a body of Chat",
+			nightshift.Request{
+				Body: json.RawMessage(`{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],` +
+					`"stop":"y"}`), BodyProtocol: nightshift.Chat},
 			`{"model":"m","max_tokens":9,"prompt":"x","stop":["y"]}`, 9, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -60,7 +74,8 @@ func TestEncode(t *testing.T) {
 				t.Fatal(err)
 			}
 			if string(p.Body) != tc.want || p.MaxOutput != tc.most || p.Choices != tc.choices {
-				t.Errorf("%s (at most %d, %d choices)\nwant %s (%d, %d)", p.Body, p.MaxOutput, p.Choices, tc.want, tc.most, tc.choices)
+				t.Errorf("%s (at most %d, %d choices)\nwant %s (%d, %d)", p.Body, p.MaxOutput, p.Choices, tc.want,
+					tc.most, tc.choices)
 			}
 		})
 	}
@@ -75,18 +90,24 @@ func TestPromptIsMeasured(t *testing.T) {
 
 // What has roles, tools or images is refused by name.
 func TestUntranslatable(t *testing.T) {
-	image := nightshift.Message{Raw: json.RawMessage(`{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x/y.png"}}]}`)}
-	tools := json.RawMessage(`{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f"}}]}`)
+	image := nightshift.Message{
+		Raw: json.RawMessage(`{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x/y.png"}}]}`)}
+	tools := json.RawMessage(`{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],` +
+		`"tools":[{"type":"function","function":{"name":"f"}}]}`)
 	for _, tc := range []struct {
 		name string
 		req  nightshift.Request
 		want string
 	}{
-		{"system", nightshift.Request{System: "Be brief.", Messages: user("x")}, "a system prompt cannot be said in the Completions format"},
-		{"turns", nightshift.Request{Messages: append(user("x"), say(nightshift.RoleAssistant, "y"), say(nightshift.RoleUser, "z"))}, "role assistant"},
+		{"system", nightshift.Request{System: "Be brief.", Messages: user("x")},
+			"a system prompt cannot be said in the Completions format"},
+		{"turns", nightshift.Request{
+			Messages: append(user("x"), say(nightshift.RoleAssistant, "y"), say(nightshift.RoleUser, "z"))}, "role assistant"},
 		{"image", nightshift.Request{Messages: []nightshift.Message{image}}, "role user) that is not plain text"},
 		{"tools", nightshift.Request{Body: tools, BodyProtocol: nightshift.Chat}, "tools"},
-		{"a Completions body elsewhere", nightshift.Request{Body: json.RawMessage(`{"model":"m","prompt":[1,2],"max_tokens":3}`), BodyProtocol: nightshift.Completions}, "prompt that is not one text"},
+		{"a Completions body elsewhere",
+			nightshift.Request{Body: json.RawMessage(`{"model":"m","prompt":[1,2],"max_tokens":3}`),
+				BodyProtocol: nightshift.Completions}, "prompt that is not one text"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.req.Model = "m"
@@ -108,10 +129,12 @@ func TestTranslatedToChat(t *testing.T) {
 	to, _ := formats.Of(nightshift.Chat)
 	body := json.RawMessage(`{"model":"m","prompt":["x"],"max_tokens":3,"stop":"\n","n":1,"echo":false}`)
 	p, err := formats.Encode(to, nightshift.Request{Body: body, BodyProtocol: nightshift.Completions}, false)
-	if want := `{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":3,"stop":["\n"]}`; err != nil || string(p.Body) != want {
+	if want := `{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":3,"stop":["\n"]}`; err != nil ||
+		string(p.Body) != want {
 		t.Errorf("%s (%v), want %s", p.Body, err, want)
 	}
-	_, err = formats.Encode(to, nightshift.Request{Body: json.RawMessage(`{"model":"m","prompt":"x"}`), BodyProtocol: nightshift.Completions}, false)
+	_, err = formats.Encode(to,
+		nightshift.Request{Body: json.RawMessage(`{"model":"m","prompt":"x"}`), BodyProtocol: nightshift.Completions}, false)
 	if err == nil || !strings.Contains(err.Error(), "16 is the default of this format only") {
 		t.Errorf("%v: a default of this format was dropped in silence", err)
 	}
@@ -125,13 +148,24 @@ func TestDecode(t *testing.T) {
 		flag                       string
 		choices                    []string
 	}{
-		{"vLLM's stop sequence", `{"choices":[{"index":0,"text":"a","finish_reason":"stop","stop_reason":"\n\n"}],` + usage + `}`, "a", "\n\n", nightshift.StopSequence, "", nil},
-		{"vLLM's stop token", `{"choices":[{"index":0,"text":"a","finish_reason":"stop","stop_reason":128001}],` + usage + `}`, "a", "128001", nightshift.StopSequence, "", nil},
-		{"null", `{"choices":[{"index":0,"text":"a","finish_reason":null}],` + usage + `}`, "a", "", "", "stop_reason_missing", nil},
-		{"filtered", `{"choices":[{"text":"","finish_reason":"content_filter"}],` + usage + `}`, "", "", nightshift.StopContentFilter, "", nil},
-		{"out of order", `{"choices":[{"index":1,"text":"b","finish_reason":"stop"},{"index":0,"text":"a","finish_reason":"length"}],` + usage + `}`, "a", "", nightshift.StopMaxTokens, "", []string{"a", "b"}},
-		{"all are number 0", `{"choices":[{"index":0,"text":"a","finish_reason":"stop"},{"index":0,"text":"b","finish_reason":"stop"}],` + usage + `}`, "a", "", nightshift.StopEnd, "", []string{"a", "b"}},
-		{"reasoning between tags", `{"choices":[{"text":"<think>x</think>y","finish_reason":"stop"}],` + usage + `}`, "y", "", nightshift.StopEnd, "think_tags", nil},
+		{"vLLM's stop sequence",
+			`{"choices":[{"index":0,"text":"a","finish_reason":"stop","stop_reason":"\n\n"}],` + usage + `}`, "a",
+			"\n\n", nightshift.StopSequence, "", nil},
+		{"vLLM's stop token",
+			`{"choices":[{"index":0,"text":"a","finish_reason":"stop","stop_reason":128001}],` + usage + `}`, "a",
+			"128001", nightshift.StopSequence, "", nil},
+		{"null", `{"choices":[{"index":0,"text":"a","finish_reason":null}],` + usage + `}`, "a", "", "",
+			"stop_reason_missing", nil},
+		{"filtered", `{"choices":[{"text":"","finish_reason":"content_filter"}],` + usage + `}`, "", "",
+			nightshift.StopContentFilter, "", nil},
+		{"out of order",
+			`{"choices":[{"index":1,"text":"b","finish_reason":"stop"},{"index":0,"text":"a",` +
+				`"finish_reason":"length"}],` + usage + `}`, "a", "", nightshift.StopMaxTokens, "", []string{"a", "b"}},
+		{"all are number 0",
+			`{"choices":[{"index":0,"text":"a","finish_reason":"stop"},{"index":0,"text":"b",` +
+				`"finish_reason":"stop"}],` + usage + `}`, "a", "", nightshift.StopEnd, "", []string{"a", "b"}},
+		{"reasoning between tags", `{"choices":[{"text":"<think>x</think>y","finish_reason":"stop"}],` + usage + `}`,
+			"y", "", nightshift.StopEnd, "think_tags", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			root, err := rawjson.Scan([]byte(tc.body))
@@ -149,7 +183,8 @@ func TestDecode(t *testing.T) {
 			for _, c := range r.Choices {
 				choices = append(choices, c.Text)
 			}
-			if *r.Text != tc.text || r.StopReason != tc.stop || r.StopSequence != tc.sequence || !slices.Equal(choices, tc.choices) {
+			if *r.Text != tc.text || r.StopReason != tc.stop || r.StopSequence != tc.sequence ||
+				!slices.Equal(choices, tc.choices) {
 				t.Errorf("text %q, stop %s (%q), choices %q", *r.Text, r.StopReason, r.StopSequence, choices)
 			}
 			if tc.flag != "" && !slices.Contains(r.Flags, tc.flag) {
@@ -164,7 +199,8 @@ func chunk(id, text, finish string) string {
 		finish = `"` + finish + `"`
 	}
 	quoted, _ := json.Marshal(text)
-	return `{"id":"` + id + `","object":"text_completion","choices":[{"index":0,"text":` + string(quoted) + `,"finish_reason":` + finish + `}]}`
+	return `{"id":"` + id + `","object":"text_completion","choices":[{"index":0,` +
+		`"text":` + string(quoted) + `,"finish_reason":` + finish + `}]}`
 }
 
 func TestStream(t *testing.T) {
@@ -178,10 +214,18 @@ func TestStream(t *testing.T) {
 		{"whole", []string{chunk("a", "x", "null"), chunk("a", "y", "stop"), "[DONE]"}, "xy", "", ""},
 		{"no reason", []string{chunk("a", "x", "null"), "[DONE]"}, "x", nightshift.ClassCut, ""},
 		{"no end", []string{chunk("a", "x", "null")}, "x", nightshift.ClassCut, ""},
-		{"begun anew", []string{chunk("a", "x", "null"), chunk("a", "y", "null"), chunk("a", "z", "null"), chunk("b", "q", "null"), chunk("b", "r", "stop"), "[DONE]"}, "qr", "", "stream_restarted"},
-		{"an id for each chunk", []string{chunk("a", "x", "null"), chunk("b", "y", "null"), chunk("c", "z", "null"), chunk("d", "q", "stop"), "[DONE]"}, "xyzq", "", ""},
-		{"a second answer", []string{chunk("a", "x", "null"), chunk("a", "y", "stop"), chunk("b", "z", "stop"), "[DONE]"}, "xy", "", "second_answer"},
-		{"an error", []string{chunk("a", "x", "null"), `{"error":{"message":"overloaded","type":"server_error","code":503}}`}, "x", nightshift.ClassOverloaded, ""},
+		{"begun anew",
+			[]string{chunk("a", "x", "null"), chunk("a", "y", "null"), chunk("a", "z", "null"), chunk("b", "q", "null"),
+				chunk("b", "r", "stop"), "[DONE]"}, "qr", "", "stream_restarted"},
+		{"an id for each chunk",
+			[]string{chunk("a", "x", "null"), chunk("b", "y", "null"), chunk("c", "z", "null"), chunk("d", "q", "stop"),
+				"[DONE]"}, "xyzq", "", ""},
+		{"a second answer",
+			[]string{chunk("a", "x", "null"), chunk("a", "y", "stop"), chunk("b", "z", "stop"), "[DONE]"}, "xy", "",
+			"second_answer"},
+		{"an error",
+			[]string{chunk("a", "x", "null"), `{"error":{"message":"overloaded","type":"server_error","code":503}}`},
+			"x", nightshift.ClassOverloaded, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := format.NewStream(formats.StreamOptions{})
@@ -207,7 +251,8 @@ func TestStream(t *testing.T) {
 // makes of the tokens.
 func TestLoglikelihood(t *testing.T) {
 	legacy := func(tokens, logprobs string) string {
-		return `{"choices":[{"text":"x","finish_reason":"length","logprobs":{"tokens":` + tokens + `,"token_logprobs":` + logprobs + `,"text_offset":[]}}]}`
+		return `{"choices":[{"text":"x","finish_reason":"length","logprobs":{"tokens":` + tokens +
+			`,"token_logprobs":` + logprobs + `,"text_offset":[]}}]}`
 	}
 	for _, tc := range []struct {
 		name, before, text, body string
@@ -216,24 +261,42 @@ func TestLoglikelihood(t *testing.T) {
 		class                    nightshift.ErrorClass
 	}{
 		{"plain", "The cat", " sat", legacy(`["The"," cat"," sat"]`, `[null,-1,-2.5]`), -2.5, 1, 4, ""},
-		{"several tokens, and one that was written", "The cat", " sat down", legacy(`["The"," cat"," sat"," down","."]`, `[null,-1,-2.5,-0.25,-9]`), -2.75, 2, 9, ""},
+		{"several tokens, and one that was written", "The cat", " sat down",
+			legacy(`["The"," cat"," sat"," down","."]`, `[null,-1,-2.5,-0.25,-9]`), -2.75, 2, 9, ""},
 		{"space at the end of what stands before", "A: ", "yes", legacy(`["A",":"," yes"]`, `[null,-1,-3]`), -3, 1, 4, ""},
 		{"a token for the beginning", "A:", " yes", legacy(`["<s>","A",":"," yes"]`, `[null,-7,-1,-3]`), -3, 1, 4, ""},
 		{"a space of its own", "A:", " yes", legacy(`["▁A",":","▁yes"]`, `[null,-1,-3]`), -3, 1, 4, ""},
 		{"a token that reaches into the text", "an", "other", legacy(`["<s>","another"]`, `[null,-4]`), -4, 1, 5, ""},
-		{"characters of several tokens", "é:", " 日本", legacy(`["é",":"," ","\ufffd","\ufffd","\ufffd","本"]`, `[null,-1,-2,-3,-4,-5,-6]`), -20, 5, 7, ""},
-		{"characters of several tokens at the end", "x:", " 日", legacy(`["x",":"," ","bytes:\\xe6","bytes:\\x97","bytes:\\xa5"]`, `[null,-1,-2,-3,-4,-5]`), -14, 4, 4, ""},
+		{"characters of several tokens", "é:", " 日本",
+			legacy(`["é",":"," ","\ufffd","\ufffd","\ufffd","本"]`, `[null,-1,-2,-3,-4,-5,-6]`), -20, 5, 7, ""},
+		{"characters of several tokens at the end", "x:", " 日",
+			legacy(`["x",":"," ","bytes:\\xe6","bytes:\\x97","bytes:\\xa5"]`, `[null,-1,-2,-3,-4,-5]`), -14, 4, 4, ""},
 		{"a text by itself", "", "One two", legacy(`["One"," two"]`, `[null,-2]`), -2, 1, 4, ""},
-		{"a text by itself, after a token for the beginning", "", "One two", legacy(`["<s>","One"," two"]`, `[null,-3,-2]`), -5, 2, 7, ""},
-		{"vLLM's prompt_logprobs, which do not tell the first token", "One:", " yes", `{"choices":[{"text":"","finish_reason":"length","prompt_logprobs":[null,{"25":{"logprob":-1,"rank":3,"decoded_token":":"},"7":{"logprob":-0.1,"rank":1,"decoded_token":"!"}},{"9":{"logprob":-3,"rank":2,"decoded_token":" yes"}}]}]}`, -3, 1, 4, ""},
-		{"vLLM's prompt_logprobs, from the beginning", "A:", " yes", `{"choices":[{"text":"","finish_reason":"length","prompt_logprobs":[null,{"5":{"logprob":-2,"rank":3,"decoded_token":"A"}},{"25":{"logprob":-1,"rank":3,"decoded_token":":"},"7":{"logprob":-0.1,"rank":1,"decoded_token":"!"}},{"9":{"logprob":-3,"rank":2,"decoded_token":" yes"}}]}]}`, -3, 1, 4, ""},
-		{"Together", "A:", " yes", `{"prompt":[{"text":"A: yes","logprobs":{"tokens":["A",":"," yes"],"token_logprobs":[null,-1,-3]}}],"choices":[{"text":"","finish_reason":"length","logprobs":{"tokens":["!"],"token_logprobs":[-1]}}]}`, -3, 1, 4, ""},
-		{"Chat's form", "A:", " yes", `{"choices":[{"text":"x","logprobs":{"content":[{"token":"A","logprob":0},{"token":":","logprob":-1},{"token":" yes","logprob":-3}]}}]}`, -3, 1, 4, ""},
+		{"a text by itself, after a token for the beginning", "", "One two",
+			legacy(`["<s>","One"," two"]`, `[null,-3,-2]`), -5, 2, 7, ""},
+		{"vLLM's prompt_logprobs, which do not tell the first token", "One:", " yes",
+			`{"choices":[{"text":"","finish_reason":"length","prompt_logprobs":[null,{"25":{"logprob":-1,"rank":3,` +
+				`"decoded_token":":"},"7":{"logprob":-0.1,"rank":1,"decoded_token":"!"}},{"9":{"logprob":-3,` +
+				`"rank":2,"decoded_token":" yes"}}]}]}`, -3, 1, 4, ""},
+		{"vLLM's prompt_logprobs, from the beginning", "A:", " yes",
+			`{"choices":[{"text":"","finish_reason":"length","prompt_logprobs":[null,{"5":{"logprob":-2,"rank":3,` +
+				`"decoded_token":"A"}},{"25":{"logprob":-1,"rank":3,"decoded_token":":"},"7":{"logprob":-0.1,` +
+				`"rank":1,"decoded_token":"!"}},{"9":{"logprob":-3,"rank":2,"decoded_token":" yes"}}]}]}`, -3, 1, 4, ""},
+		{"Together", "A:", " yes",
+			`{"prompt":[{"text":"A: yes","logprobs":{"tokens":["A",":"," yes"],"token_logprobs":[null,-1,-3]}}],` +
+				`"choices":[{"text":"","finish_reason":"length","logprobs":{"tokens":["!"],"token_logprobs":[-1]}}]}`,
+			-3, 1, 4, ""},
+		{"Chat's form", "A:", " yes",
+			`{"choices":[{"text":"x","logprobs":{"content":[{"token":"A","logprob":0},{"token":":","logprob":-1},` +
+				`{"token":" yes","logprob":-3}]}}]}`, -3, 1, 4, ""},
 
-		{"null", "A:", " yes", `{"choices":[{"text":"x","finish_reason":"length","logprobs":null}]}`, 0, 0, 0, nightshift.ClassNoLogprobs},
-		{"none at all", "A:", " yes", `{"choices":[{"text":"x","finish_reason":"length"}]}`, 0, 0, 0, nightshift.ClassNoLogprobs},
+		{"null", "A:", " yes", `{"choices":[{"text":"x","finish_reason":"length","logprobs":null}]}`, 0, 0, 0,
+			nightshift.ClassNoLogprobs},
+		{"none at all", "A:", " yes", `{"choices":[{"text":"x","finish_reason":"length"}]}`, 0, 0, 0,
+			nightshift.ClassNoLogprobs},
 		{"those of the answer only", "A:", " yes", legacy(`["!"]`, `[-1]`), 0, 0, 0, nightshift.ClassNoLogprobs},
-		{"tokens without numbers", "A:", " yes", legacy(`["A",":"," yes"]`, `[null,null,null]`), 0, 0, 0, nightshift.ClassNoLogprobs},
+		{"tokens without numbers", "A:", " yes", legacy(`["A",":"," yes"]`, `[null,null,null]`), 0, 0, 0,
+			nightshift.ClassNoLogprobs},
 		{"another text", "A:", " yes", legacy(`["A",":"," no"]`, `[null,-1,-1]`), 0, 0, 0, nightshift.ClassBadResponse},
 		{"half of the text", "A:", " yes", legacy(`["A",":"]`, `[null,-1]`), 0, 0, 0, nightshift.ClassBadResponse},
 		{"nothing before it", "", "One", legacy(`["One"]`, `[null]`), 0, 0, 0, nightshift.ClassBadResponse},
@@ -247,7 +310,8 @@ func TestLoglikelihood(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !strings.Contains(string(p.Body), `"max_tokens":0,"echo":true,"logprobs":1`) || p.Scored == nil || p.Scored.Prompt != tc.before+tc.text {
+			if !strings.Contains(string(p.Body), `"max_tokens":0,"echo":true,"logprobs":1`) || p.Scored == nil ||
+				p.Scored.Prompt != tc.before+tc.text {
 				t.Fatalf("body %s, scored %+v", p.Body, p.Scored)
 			}
 			root, err := rawjson.Scan([]byte(tc.body))
@@ -274,14 +338,16 @@ func TestLoglikelihood(t *testing.T) {
 // would write an answer is refused.
 func TestScoreParams(t *testing.T) {
 	ask := func(params ...nightshift.Param) (providers.Prepared, error) {
-		return formats.Encode(format, nightshift.Request{Model: "m", Messages: user("A:"), Continuation: " x", Params: params, Stream: true}, true)
+		return formats.Encode(format,
+			nightshift.Request{Model: "m", Messages: user("A:"), Continuation: " x", Params: params, Stream: true}, true)
 	}
 	p, err := ask(param("prompt_logprobs", "0"))
 	if want := `{"model":"m","prompt":"A: x","prompt_logprobs":0,"max_tokens":1}`; err != nil || string(p.Body) != want {
 		t.Errorf("%s (%v), want %s", p.Body, err, want)
 	}
 	p, err = ask(param("max_tokens", "1"), param("logprobs", "5"))
-	if want := `{"model":"m","prompt":"A: x","max_tokens":1,"logprobs":5,"echo":true}`; err != nil || string(p.Body) != want {
+	if want := `{"model":"m","prompt":"A: x","max_tokens":1,"logprobs":5,"echo":true}`; err != nil ||
+		string(p.Body) != want {
 		t.Errorf("%s (%v), want %s", p.Body, err, want)
 	}
 	if _, err = ask(param("max_tokens", "64")); err == nil || !strings.Contains(err.Error(), "writes no answer") {

@@ -32,18 +32,27 @@ func TestStopReasons(t *testing.T) {
 		reason, content string
 		want            nightshift.StopReason
 	}{
-		{`"STOP"`, text, nightshift.StopEnd}, {`1`, text, nightshift.StopEnd}, {`"STOP"`, call, nightshift.StopToolUse}, {`1`, call, nightshift.StopToolUse},
-		{`"STOP"`, `{}`, nightshift.StopEnd}, {`"STOP"`, `{"parts":[]}`, nightshift.StopEnd}, {`"STOP"`, `null`, nightshift.StopEnd},
-		{`"MAX_TOKENS"`, text, nightshift.StopMaxTokens}, {`2`, `{}`, nightshift.StopMaxTokens}, {`"MAX_TOKENS"`, call, nightshift.StopMaxTokens},
-		{`"SAFETY"`, `{}`, nightshift.StopContentFilter}, {`3`, `{}`, nightshift.StopContentFilter}, {`"RECITATION"`, text, nightshift.StopContentFilter}, {`4`, `{}`, nightshift.StopContentFilter},
-		{`"BLOCKLIST"`, `{}`, nightshift.StopContentFilter}, {`"PROHIBITED_CONTENT"`, `{}`, nightshift.StopContentFilter}, {`"SPII"`, `{}`, nightshift.StopContentFilter},
-		{`"MODEL_ARMOR"`, `{}`, nightshift.StopContentFilter}, {`"IMAGE_SAFETY"`, `{}`, nightshift.StopContentFilter}, {`"IMAGE_PROHIBITED_CONTENT"`, `{}`, nightshift.StopContentFilter},
+		{`"STOP"`, text, nightshift.StopEnd}, {`1`, text, nightshift.StopEnd}, {`"STOP"`, call, nightshift.StopToolUse},
+		{`1`, call, nightshift.StopToolUse},
+		{`"STOP"`, `{}`, nightshift.StopEnd}, {`"STOP"`, `{"parts":[]}`, nightshift.StopEnd},
+		{`"STOP"`, `null`, nightshift.StopEnd},
+		{`"MAX_TOKENS"`, text, nightshift.StopMaxTokens}, {`2`, `{}`, nightshift.StopMaxTokens},
+		{`"MAX_TOKENS"`, call, nightshift.StopMaxTokens},
+		{`"SAFETY"`, `{}`, nightshift.StopContentFilter}, {`3`, `{}`, nightshift.StopContentFilter},
+		{`"RECITATION"`, text, nightshift.StopContentFilter}, {`4`, `{}`, nightshift.StopContentFilter},
+		{`"BLOCKLIST"`, `{}`, nightshift.StopContentFilter},
+		{`"PROHIBITED_CONTENT"`, `{}`, nightshift.StopContentFilter}, {`"SPII"`, `{}`, nightshift.StopContentFilter},
+		{`"MODEL_ARMOR"`, `{}`, nightshift.StopContentFilter}, {`"IMAGE_SAFETY"`, `{}`, nightshift.StopContentFilter},
+		{`"IMAGE_PROHIBITED_CONTENT"`, `{}`, nightshift.StopContentFilter},
 		{`"IMAGE_RECITATION"`, `{}`, nightshift.StopContentFilter},
-		{`"LANGUAGE"`, `{}`, nightshift.StopOther}, {`"OTHER"`, `{}`, nightshift.StopOther}, {`5`, `{}`, nightshift.StopOther}, {`"NO_IMAGE"`, `{}`, nightshift.StopOther},
-		{`"MALFORMED_FUNCTION_CALL"`, `{}`, nightshift.StopOther}, {`"UNEXPECTED_TOOL_CALL"`, call, nightshift.StopOther}, {`"TOO_MANY_TOOL_CALLS"`, `{}`, nightshift.StopOther},
+		{`"LANGUAGE"`, `{}`, nightshift.StopOther}, {`"OTHER"`, `{}`, nightshift.StopOther},
+		{`5`, `{}`, nightshift.StopOther}, {`"NO_IMAGE"`, `{}`, nightshift.StopOther},
+		{`"MALFORMED_FUNCTION_CALL"`, `{}`, nightshift.StopOther},
+		{`"UNEXPECTED_TOOL_CALL"`, call, nightshift.StopOther}, {`"TOO_MANY_TOOL_CALLS"`, `{}`, nightshift.StopOther},
 		{`17`, `{}`, nightshift.StopOther}, {`"NEWER_THAN_THIS"`, text, nightshift.StopOther},
 	} {
-		body := `{"candidates":[{"content":` + tc.content + `,"finishReason":` + tc.reason + `}],"usageMetadata":{"promptTokenCount":5,"totalTokenCount":5}}`
+		body := `{"candidates":[{"content":` + tc.content + `,"finishReason":` + tc.reason + `}],"usageMetadata":{` +
+			`"promptTokenCount":5,"totalTokenCount":5}}`
 		r, e := decode(t, body)
 		if e != nil || r.StopReason != tc.want || r.RawStopReason != strings.Trim(tc.reason, `"`) {
 			t.Errorf("%s with %s: %q (%q), %v, want %q", tc.reason, tc.content, r.StopReason, r.RawStopReason, e, tc.want)
@@ -75,7 +84,8 @@ func TestBlockedPrompts(t *testing.T) {
 func TestNoAnswers(t *testing.T) {
 	for body, class := range map[string]nightshift.ErrorClass{
 		`{"candidates":[]}`: nightshift.ClassEmptyResponse,
-		`{"candidates":[{"content":{"parts":[{"text":""}]}}],"usageMetadata":{"promptTokenCount":3,"totalTokenCount":3}}`: nightshift.ClassEmptyResponse,
+		`{"candidates":[{"content":{"parts":[{"text":""}]}}],"usageMetadata":{"promptTokenCount":3,` +
+			`"totalTokenCount":3}}`: nightshift.ClassEmptyResponse,
 		`{"candidates":[{"finishReason":"STOP"}]}`:                                        nightshift.ClassEmptyResponse,
 		`{"candidates":[{"finishReason":"OTHER","finishMessage":"An internal error."}]}`:  nightshift.ClassServer,
 		`{"usageMetadata":{"promptTokenCount":3,"totalTokenCount":3},"modelVersion":"m"}`: nightshift.ClassEmptyResponse,
@@ -92,25 +102,43 @@ func TestUsage(t *testing.T) {
 		want        nightshift.Usage
 		flag        string
 	}{
-		{"all parts", `{"promptTokenCount":100,"cachedContentTokenCount":40,"toolUsePromptTokenCount":7,"candidatesTokenCount":5,"thoughtsTokenCount":3,"totalTokenCount":115}`,
-			nightshift.Usage{Input: nightshift.Tokens(67), CacheRead: nightshift.Tokens(40), Output: nightshift.Tokens(8), Reasoning: nightshift.Tokens(3)}, ""},
+		{"all parts",
+			`{"promptTokenCount":100,"cachedContentTokenCount":40,"toolUsePromptTokenCount":7,` +
+				`"candidatesTokenCount":5,"thoughtsTokenCount":3,"totalTokenCount":115}`,
+			nightshift.Usage{Input: nightshift.Tokens(67), CacheRead: nightshift.Tokens(40),
+				Output: nightshift.Tokens(8), Reasoning: nightshift.Tokens(3)}, ""},
 		{"no candidates counted", `{"promptTokenCount":10,"thoughtsTokenCount":3,"totalTokenCount":20}`,
 			nightshift.Usage{Input: nightshift.Tokens(10), Output: nightshift.Tokens(10), Reasoning: nightshift.Tokens(3)}, ""},
-		{"thoughts inside the candidates", `{"promptTokenCount":10,"candidatesTokenCount":9,"thoughtsTokenCount":3,"totalTokenCount":19}`,
-			nightshift.Usage{Input: nightshift.Tokens(10), Output: nightshift.Tokens(9), Reasoning: nightshift.Tokens(3)}, answer.FlagUsageOdd},
-		{"no total", `{"promptTokenCount":10,"candidatesTokenCount":9}`, nightshift.Usage{Input: nightshift.Tokens(10), Output: nightshift.Tokens(9)}, ""},
-		{"a total that is too small", `{"promptTokenCount":10,"candidatesTokenCount":9,"totalTokenCount":4}`, nightshift.Usage{Input: nightshift.Tokens(10), Output: nightshift.Tokens(9)}, answer.FlagUsageOdd},
-		{"cached beside the prompt", `{"promptTokenCount":10,"cachedContentTokenCount":90,"candidatesTokenCount":1,"totalTokenCount":11}`,
-			nightshift.Usage{Input: nightshift.Tokens(10), CacheRead: nightshift.Tokens(90), Output: nightshift.Tokens(1)}, answer.FlagCacheExcluded},
-		{"audio and pictures", `{"promptTokenCount":10,"candidatesTokenCount":9,"totalTokenCount":19,"promptTokensDetails":[{"modality":"TEXT","tokenCount":2},{"modality":"AUDIO","tokenCount":8}],"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":9}],"serviceTier":"STANDARD"}`,
-			nightshift.Usage{Input: nightshift.Tokens(10), Output: nightshift.Tokens(9), AudioInput: nightshift.Tokens(8), ImageOutput: nightshift.Tokens(9), ServiceTier: "standard"}, ""},
-		{"numbers for words", `{"promptTokenCount":10,"candidatesTokenCount":9,"totalTokenCount":19,"promptTokensDetails":[{"modality":1,"tokenCount":10}],"trafficType":1}`,
+		{"thoughts inside the candidates",
+			`{"promptTokenCount":10,"candidatesTokenCount":9,"thoughtsTokenCount":3,"totalTokenCount":19}`,
+			nightshift.Usage{Input: nightshift.Tokens(10), Output: nightshift.Tokens(9),
+				Reasoning: nightshift.Tokens(3)}, answer.FlagUsageOdd},
+		{"no total", `{"promptTokenCount":10,"candidatesTokenCount":9}`,
 			nightshift.Usage{Input: nightshift.Tokens(10), Output: nightshift.Tokens(9)}, ""},
-		{"provisioned", `{"promptTokenCount":1,"candidatesTokenCount":1,"totalTokenCount":2,"trafficType":"PROVISIONED_THROUGHPUT"}`,
+		{"a total that is too small", `{"promptTokenCount":10,"candidatesTokenCount":9,"totalTokenCount":4}`,
+			nightshift.Usage{Input: nightshift.Tokens(10), Output: nightshift.Tokens(9)}, answer.FlagUsageOdd},
+		{"cached beside the prompt",
+			`{"promptTokenCount":10,"cachedContentTokenCount":90,"candidatesTokenCount":1,"totalTokenCount":11}`,
+			nightshift.Usage{Input: nightshift.Tokens(10), CacheRead: nightshift.Tokens(90),
+				Output: nightshift.Tokens(1)}, answer.FlagCacheExcluded},
+		{"audio and pictures",
+			`{"promptTokenCount":10,"candidatesTokenCount":9,"totalTokenCount":19,` +
+				`"promptTokensDetails":[{"modality":"TEXT","tokenCount":2},{"modality":"AUDIO","tokenCount":8}],` +
+				`"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":9}],"serviceTier":"STANDARD"}`,
+			nightshift.Usage{Input: nightshift.Tokens(10), Output: nightshift.Tokens(9),
+				AudioInput: nightshift.Tokens(8), ImageOutput: nightshift.Tokens(9), ServiceTier: "standard"}, ""},
+		{"numbers for words",
+			`{"promptTokenCount":10,"candidatesTokenCount":9,"totalTokenCount":19,` +
+				`"promptTokensDetails":[{"modality":1,"tokenCount":10}],"trafficType":1}`,
+			nightshift.Usage{Input: nightshift.Tokens(10), Output: nightshift.Tokens(9)}, ""},
+		{"provisioned",
+			`{"promptTokenCount":1,"candidatesTokenCount":1,"totalTokenCount":2,"trafficType":"PROVISIONED_THROUGHPUT"}`,
 			nightshift.Usage{Input: nightshift.Tokens(1), Output: nightshift.Tokens(1), ServiceTier: "provisioned"}, ""},
-		{"no counts that can be", `{"promptTokenCount":-1,"candidatesTokenCount":1e12}`, nightshift.Usage{}, answer.FlagUsageInvalid},
+		{"no counts that can be", `{"promptTokenCount":-1,"candidatesTokenCount":1e12}`, nightshift.Usage{},
+			answer.FlagUsageInvalid},
 	} {
-		r, e := decode(t, `{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP"}],"usageMetadata":`+tc.usage+`}`)
+		r, e := decode(t,
+			`{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP"}],"usageMetadata":`+tc.usage+`}`)
 		if e != nil || r.Usage != tc.want {
 			t.Errorf("%s: %+v, %v, want %+v", tc.name, r.Usage, e, tc.want)
 		}
@@ -121,8 +149,12 @@ func TestUsage(t *testing.T) {
 }
 
 func TestSearches(t *testing.T) {
-	for model, want := range map[string]int64{"gemini-2.5-flash": 1, "models/gemini-3-pro-preview": 2, "gemini-flash-latest": 1} {
-		r, _ := decode(t, `{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP","groundingMetadata":{"webSearchQueries":["a","b"]}}],"modelVersion":"`+model+`","usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":1,"totalTokenCount":2}}`)
+	for model, want := range map[string]int64{"gemini-2.5-flash": 1, "models/gemini-3-pro-preview": 2,
+		"gemini-flash-latest": 1} {
+		r, _ := decode(t,
+			`{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP",`+
+				`"groundingMetadata":{"webSearchQueries":["a","b"]}}],"modelVersion":"`+model+`","usageMetadata":{`+
+				`"promptTokenCount":1,"candidatesTokenCount":1,"totalTokenCount":2}}`)
 		if r.Usage.Searches.N() != want {
 			t.Errorf("%s: %v searches, want %d", model, r.Usage.Searches, want)
 		}
@@ -140,11 +172,14 @@ func feed(s answer.Stream, events ...string) (nightshift.Response, *nightshift.E
 
 func TestStream(t *testing.T) {
 	const (
-		one   = `{"candidates":[{"content":{"parts":[{"text":"a"}]}}],"usageMetadata":{"promptTokenCount":3,"totalTokenCount":4},"modelVersion":"m","responseId":"r"}`
-		two   = `{"candidates":[{"content":{"parts":[{"text":"b"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":2,"totalTokenCount":7}}`
+		one = `{"candidates":[{"content":{"parts":[{"text":"a"}]}}],"usageMetadata":{"promptTokenCount":3,` +
+			`"totalTokenCount":4},"modelVersion":"m","responseId":"r"}`
+		two = `{"candidates":[{"content":{"parts":[{"text":"b"}]},"finishReason":"STOP"}],` +
+			`"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":2,"totalTokenCount":7}}`
 		empty = `{"candidates":[{"content":{"parts":[{"text":""}]},"finishReason":"STOP"}]}`
 		fault = `{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}`
-		block = `{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{"promptTokenCount":3,"totalTokenCount":3}}`
+		block = `{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{"promptTokenCount":3,` +
+			`"totalTokenCount":3}}`
 	)
 	for _, tc := range []struct {
 		name   string
@@ -168,7 +203,9 @@ func TestStream(t *testing.T) {
 		{"blocked", []string{block}, "", nightshift.StopContentFilter, "", 0},
 		{"blocked in the end", []string{one, block}, "a", nightshift.StopContentFilter, "", 0},
 		{"wrapped", []string{`{"response":` + one + `}`, `{"response":` + two + `}`}, "ab", nightshift.StopEnd, "", 2},
-		{"a reason that is none yet", []string{`{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"FINISH_REASON_UNSPECIFIED"}]}`}, "a", "", nightshift.ClassCut, 0},
+		{"a reason that is none yet",
+			[]string{`{"candidates":[{"content":{"parts":[{"text":"a"}]},` +
+				`"finishReason":"FINISH_REASON_UNSPECIFIED"}]}`}, "a", "", nightshift.ClassCut, 0},
 	} {
 		r, e := feed(Format{}.NewStream(answer.StreamOptions{}), tc.events...)
 		text := ""
@@ -188,9 +225,12 @@ func TestStream(t *testing.T) {
 func TestArgumentsInPieces(t *testing.T) {
 	var n node
 	for _, piece := range []string{
-		`{"jsonPath":"$.place.names[0]","stringValue":"Bos"}`, `{"jsonPath":"$.place.names[0]","stringValue":"ton"}`, `{"jsonPath":"$.place.names[1]","stringValue":"x\""}`,
-		`{"jsonPath":"$['n.m']","numberValue":2.50}`, `{"jsonPath":"$.ok","boolValue":true}`, `{"jsonPath":"$.none","nullValue":"NULL_VALUE"}`,
-		`{"jsonPath":"$.far[9999999]","stringValue":"x"}`, `{"jsonPath":"$` + strings.Repeat(".a", 100) + `","stringValue":"x"}`, `{"jsonPath":"$.b[","stringValue":"x"}`,
+		`{"jsonPath":"$.place.names[0]","stringValue":"Bos"}`, `{"jsonPath":"$.place.names[0]","stringValue":"ton"}`,
+		`{"jsonPath":"$.place.names[1]","stringValue":"x\""}`,
+		`{"jsonPath":"$['n.m']","numberValue":2.50}`, `{"jsonPath":"$.ok","boolValue":true}`,
+		`{"jsonPath":"$.none","nullValue":"NULL_VALUE"}`,
+		`{"jsonPath":"$.far[9999999]","stringValue":"x"}`,
+		`{"jsonPath":"$` + strings.Repeat(".a", 100) + `","stringValue":"x"}`, `{"jsonPath":"$.b[","stringValue":"x"}`,
 	} {
 		v, err := rawjson.Scan([]byte(piece))
 		if err != nil {
@@ -199,14 +239,17 @@ func TestArgumentsInPieces(t *testing.T) {
 		n.put(v)
 	}
 	got := string(n.append(nil))
-	if want := `{"place":{"names":["Boston","x\""]},"n.m":2.50,"ok":true,"none":null,"far":{},"b":"x"}`; got != want || !json.Valid([]byte(got)) {
+	if want := `{"place":{"names":["Boston","x\""]},"n.m":2.50,"ok":true,"none":null,"far":{},"b":"x"}`; got != want ||
+		!json.Valid([]byte(got)) {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add([]byte(`{"candidates":[{"content":{"parts":[{"text":"x"},{"functionCall":{"name":"f","args":{}}}]},"finishReason":1,"index":-3}],"usageMetadata":{"promptTokenCount":1}}`))
-	f.Add([]byte(`{"candidates":[{"content":{"parts":[{"functionCall":{"partialArgs":[{"jsonPath":"$.a[0].b","stringValue":"x"}],"willContinue":true}}]}}]}`))
+	f.Add([]byte(`{"candidates":[{"content":{"parts":[{"text":"x"},{"functionCall":{"name":"f","args":{}}}]},` +
+		`"finishReason":1,"index":-3}],"usageMetadata":{"promptTokenCount":1}}`))
+	f.Add([]byte(`{"candidates":[{"content":{"parts":[{"functionCall":{"partialArgs":[{"jsonPath":"$.a[0].b",` +
+		`"stringValue":"x"}],"willContinue":true}}]}}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		root, err := rawjson.Scan(data)
 		if err != nil {
@@ -226,7 +269,8 @@ func FuzzDecode(f *testing.F) {
 }
 
 func FuzzStream(f *testing.F) {
-	f.Add("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]}}]}\n{\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"totalTokenCount\":3}}")
+	f.Add("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]}}]}\n" +
+		"{\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"totalTokenCount\":3}}")
 	f.Add("[DONE]\n{}")
 	f.Fuzz(func(t *testing.T, text string) {
 		s := Format{}.NewStream(answer.StreamOptions{})

@@ -165,12 +165,20 @@ func TestDocumentPythonSamples(t *testing.T) {
 	for _, tc := range []struct {
 		name, message, params, want string
 	}{
-		{"extended thinking", `{"role":"user","content":"Solve this complex math problem..."}`, `{"max_tokens":16000,"thinking":{"type":"enabled","budget_tokens":10000}}`,
-			`{"model":"m","messages":[{"role":"user","content":"Solve this complex math problem..."}],"max_tokens":16000,"thinking":{"type":"enabled","budget_tokens":10000}}`},
-		{"vision", `{"role":"user","content":[{"type":"image","source":{"type":"url","url":"https://example.com/image.jpg"}},{"type":"text","text":"What's in this image?"}]}`, `{"max_tokens":1024}`,
-			`{"model":"m","messages":[{"role":"user","content":[{"type":"image","source":{"type":"url","url":"https://example.com/image.jpg"}},{"type":"text","text":"What's in this image?"}]}],"max_tokens":1024}`},
-		{"tool use", `{"role":"user","content":"What's the weather in Paris?"}`, `{"max_tokens":1024,"tools":[{"name":"get_weather","description":"Get the current weather for a location","input_schema":{"type":"object","properties":{"location":{"type":"string"}},"required":["location"]}}]}`,
-			`{"model":"m","messages":[{"role":"user","content":"What's the weather in Paris?"}],"max_tokens":1024,"tools":[{"name":"get_weather","description":"Get the current weather for a location","input_schema":{"type":"object","properties":{"location":{"type":"string"}},"required":["location"]}}]}`},
+		{"extended thinking", `{"role":"user","content":"Solve this complex math problem..."}`,
+			`{"max_tokens":16000,"thinking":{"type":"enabled","budget_tokens":10000}}`,
+			`{"model":"m","messages":[{"role":"user","content":"Solve this complex math problem..."}],` +
+				`"max_tokens":16000,"thinking":{"type":"enabled","budget_tokens":10000}}`},
+		{"vision", `{"role":"user","content":[{"type":"image","source":{"type":"url",` +
+			`"url":"https://example.com/image.jpg"}},{"type":"text","text":"What's in this image?"}]}`, `{"max_tokens":1024}`,
+			`{"model":"m","messages":[{"role":"user","content":[{"type":"image","source":{"type":"url",` +
+				`"url":"https://example.com/image.jpg"}},{"type":"text","text":"What's in this image?"}]}],"max_tokens":1024}`},
+		{"tool use", `{"role":"user","content":"What's the weather in Paris?"}`,
+			`{"max_tokens":1024,"tools":[{"name":"get_weather","description":"Get the current weather for a ` +
+				`location","input_schema":{"type":"object","properties":{"location":{"type":"string"}},"required":["location"]}}]}`,
+			`{"model":"m","messages":[{"role":"user","content":"What's the weather in Paris?"}],"max_tokens":1024,` +
+				`"tools":[{"name":"get_weather","description":"Get the current weather for a location",` +
+				`"input_schema":{"type":"object","properties":{"location":{"type":"string"}},"required":["location"]}}]}`},
 	} {
 		req := request(t, []byte(`{"model":"m","messages":[`+tc.message+`],`+tc.params[1:]))
 		if p := encode(t, nightshift.Messages, req); string(p.Body) != tc.want {
@@ -210,7 +218,8 @@ func TestDocumentResponses(t *testing.T) {
 			}
 			n++
 			resp, err := read.resp, read.err
-			got := known{ID: resp.ID, Model: resp.ServedModel, Stop: resp.RawStopReason, In: resp.Usage.Input.N(), Out: resp.Usage.Output.N()}
+			got := known{ID: resp.ID, Model: resp.ServedModel, Stop: resp.RawStopReason, In: resp.Usage.Input.N(),
+				Out: resp.Usage.Output.N()}
 			if resp.Text != nil {
 				got.Text = *resp.Text
 			}
@@ -249,7 +258,8 @@ func knownChat(t *testing.T, raw []byte) known {
 	if err := json.Unmarshal(raw, &m); err != nil {
 		t.Fatal(err)
 	}
-	return known{m.ID, m.Model, m.Choices[0].Finish_reason, m.Choices[0].Message.Content, m.Usage.Prompt_tokens, m.Usage.Completion_tokens}
+	return known{m.ID, m.Model, m.Choices[0].Finish_reason, m.Choices[0].Message.Content, m.Usage.Prompt_tokens,
+		m.Usage.Completion_tokens}
 }
 
 // TestDocumentStream: the envelope gateway's sample stream, whose chunks have

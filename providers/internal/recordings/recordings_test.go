@@ -141,7 +141,8 @@ func eventsOf(body io.Reader) interface{ Next() (sse.Event, error) } {
 // describe brings a reading into the form of an expectation.
 func describe(e recordings.Expectation, r reading) recordings.Expectation {
 	got := recordings.Expectation{
-		File: e.File, Line: e.Line, Status: e.Status, Format: e.Format, Streamed: e.Streamed, DoneMarkerOnly: e.DoneMarkerOnly, Note: e.Note,
+		File: e.File, Line: e.Line, Status: e.Status, Format: e.Format, Streamed: e.Streamed,
+		DoneMarkerOnly: e.DoneMarkerOnly, Note: e.Note,
 		ID: r.resp.ID, Model: r.resp.ServedModel, Fingerprint: r.resp.Fingerprint,
 		Text: recordings.Of(r.resp.Text), Thinking: recordings.Of(r.resp.Thinking), ToolCalls: r.resp.ToolCalls,
 		Stop: r.resp.StopReason, RawStop: r.resp.RawStopReason, Sequence: r.resp.StopSequence,
@@ -237,7 +238,8 @@ func line(e recordings.Expectation) string {
 		how = "stream"
 	}
 	u := e.Usage
-	return fmt.Sprintf("%d %s %s %s | text %v | thinking %v | %d calls | %s (%s) | in %v read %v write %v/%v out %v reasoning %v | %v %s",
+	return fmt.Sprintf("%d %s %s %s | text %v | thinking %v | %d calls | %s (%s) | in %v read %v write %v/%v out "+
+		"%v reasoning %v | %v %s",
 		e.Status, e.Format, how, e.Class, e.Text, e.Thinking, len(e.ToolCalls), e.Stop, e.RawStop,
 		u.Input, u.CacheRead, u.CacheWrite5m, u.CacheWrite1h, u.Output, u.Reasoning, e.Flags, e.Note)
 }
@@ -311,7 +313,8 @@ func sameAnswer(t *testing.T, e recordings.Expectation, at int, part, whole read
 	if part.resp.Usage.Output.Known() && !cmp.Equal(a.Usage, b.Usage, counts) && !grows[e.File] {
 		t.Errorf("%s cut at %d: usage %+v, whole %+v", e.File, at, a.Usage, b.Usage)
 	}
-	a.Usage, b.Usage, a.HasUsage, b.HasUsage, a.Flags, b.Flags = nightshift.Usage{}, nightshift.Usage{}, false, false, nil, nil
+	a.Usage, b.Usage, a.HasUsage, b.HasUsage, a.Flags, b.Flags = nightshift.Usage{}, nightshift.Usage{}, false, false,
+		nil, nil
 	if diff := cmp.Diff(b, a, counts); diff != "" {
 		t.Errorf("%s cut at %d is ok but lacks something (-whole +cut):\n%s", e.File, at, diff)
 	}

@@ -59,7 +59,8 @@ func TestDecodeRawBodies(t *testing.T) {
 		if c.packed && len(line) > len(c.raw)/2 {
 			t.Errorf("%s: a line of %d bytes for a body of %d", name, len(line), len(c.raw))
 		}
-		old := append(appendRecord([]byte(`{"k":"result","row":1,"epoch":0,"at":"2026-11-21T22:00:00Z","record":`), &rec), '}')
+		old := append(appendRecord([]byte(`{"k":"result","row":1,"epoch":0,"at":"2026-11-21T22:00:00Z","record":`),
+			&rec), '}')
 		for _, object := range [][]byte{object, old} {
 			got, err := decodeRecord(object)
 			storetest.Must(t, err)

@@ -89,10 +89,15 @@ func proseRecords(n int) (recs []nightshift.Record, raw int64) {
 	for i := range n {
 		rec := *storetest.LargeRecord(rng, "m0", int64(i))
 		answer, question := text(1200), text(800)
-		rec.Text, rec.System, rec.Input = &answer, storetest.Ptr("You are a careful assistant."), storetest.Ptr(`[{"role":"user","content":"`+question+`"}]`)
-		rec.RawResponse = storetest.Ptr(fmt.Sprintf(`{"id":"chatcmpl-%016x","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":%q},"finish_reason":"stop"}]}`, rng.Uint64(), answer))
-		rec.RowHash, rec.PromptHash = fmt.Sprintf("%016x%016x", rng.Uint64(), rng.Uint64()), fmt.Sprintf("%016x%016x", rng.Uint64(), rng.Uint64())
-		rec.RequestHash = storetest.Ptr(fmt.Sprintf("%016x%016x%016x%016x", rng.Uint64(), rng.Uint64(), rng.Uint64(), rng.Uint64()))
+		rec.Text, rec.System, rec.Input = &answer, storetest.Ptr("You are a careful assistant."),
+			storetest.Ptr(`[{"role":"user","content":"`+question+`"}]`)
+		rec.RawResponse = storetest.Ptr(
+			fmt.Sprintf(`{"id":"chatcmpl-%016x","object":"chat.completion","choices":[{"index":0,`+
+				`"message":{"role":"assistant","content":%q},"finish_reason":"stop"}]}`, rng.Uint64(), answer))
+		rec.RowHash, rec.PromptHash = fmt.Sprintf("%016x%016x", rng.Uint64(), rng.Uint64()),
+			fmt.Sprintf("%016x%016x", rng.Uint64(), rng.Uint64())
+		rec.RequestHash = storetest.Ptr(
+			fmt.Sprintf("%016x%016x%016x%016x", rng.Uint64(), rng.Uint64(), rng.Uint64(), rng.Uint64()))
 		raw += records.Weight(&rec)
 		recs = append(recs, rec)
 	}

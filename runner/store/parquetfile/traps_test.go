@@ -47,7 +47,8 @@ func readBack[T any](t *testing.T, pf *File) []T {
 // No column has a tag that the library gets wrong, and every nullable one is
 // a pointer.
 func TestSchemaRules(t *testing.T) {
-	for _, typ := range []reflect.Type{reflect.TypeFor[nightshift.Record](), reflect.TypeFor[nightshift.Score](), reflect.TypeFor[records.Columns]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[nightshift.Record](), reflect.TypeFor[nightshift.Score](),
+		reflect.TypeFor[records.Columns]()} {
 		names := map[string]bool{}
 		for i := range typ.NumField() {
 			f := typ.Field(i)
@@ -94,7 +95,8 @@ func TestCountedIsParquetFileOfRecord(t *testing.T) {
 		f := typ.Field(i)
 		name, _ := ColumnName(f)
 		col, ok := columns[name]
-		if !ok || col.Type != f.Type || col.Tag.Get("parquet") != f.Tag.Get("parquet") || strings.TrimSuffix(col.Tag.Get("json"), ",omitempty") != f.Tag.Get("json") {
+		if !ok || col.Type != f.Type || col.Tag.Get("parquet") != f.Tag.Get("parquet") ||
+			strings.TrimSuffix(col.Tag.Get("json"), ",omitempty") != f.Tag.Get("json") {
 			t.Errorf("counted.%s is %v `%s`, the record has %v `%s`", f.Name, f.Type, f.Tag, col.Type, col.Tag)
 		}
 	}
@@ -116,8 +118,10 @@ func TestNullEmptyZero(t *testing.T) {
 	epoch := time.Unix(0, 0).UTC()
 	want := []row{
 		{},
-		{S: storetest.Ptr(""), SD: storetest.Ptr(""), I: storetest.Ptr(int64(0)), J: storetest.Ptr(int32(0)), F: storetest.Ptr(0.0), T: &epoch, B: []byte{0}},
-		{S: storetest.Ptr("\x00"), SD: storetest.Ptr("\x00"), I: storetest.Ptr(int64(-1)), J: storetest.Ptr(int32(-1)), F: storetest.Ptr(-0.5), T: storetest.Ptr(epoch.Add(-time.Microsecond)), B: []byte("x"), P: "p", Q: true},
+		{S: storetest.Ptr(""), SD: storetest.Ptr(""), I: storetest.Ptr(int64(0)), J: storetest.Ptr(int32(0)),
+			F: storetest.Ptr(0.0), T: &epoch, B: []byte{0}},
+		{S: storetest.Ptr("\x00"), SD: storetest.Ptr("\x00"), I: storetest.Ptr(int64(-1)), J: storetest.Ptr(int32(-1)),
+			F: storetest.Ptr(-0.5), T: storetest.Ptr(epoch.Add(-time.Microsecond)), B: []byte("x"), P: "p", Q: true},
 		{},
 	}
 	_, pf := writeParquet(t, want...)

@@ -25,7 +25,8 @@ func TestExportXLSX(t *testing.T) {
 	r := mustOpen(t, dir, id, store.Options{})
 	u, err := r.OpenShard("m0", 0)
 	storetest.Must(t, err)
-	texts := []string{`=HYPERLINK("http://evil.invalid","x")`, "+1", "007", "a\x00b\x1b\nc", strings.Repeat("x", xlsxText), strings.Repeat("ä😀", 20_000), "_x0041_ <b>&"}
+	texts := []string{`=HYPERLINK("http://evil.invalid","x")`, "+1", "007", "a\x00b\x1b\nc",
+		strings.Repeat("x", xlsxText), strings.Repeat("ä😀", 20_000), "_x0041_ <b>&"}
 	for row, text := range texts {
 		rec := storetest.Record("m0", int64(row), 0)
 		rec.Text, rec.InputTokens, rec.OutputTokens = &text, storetest.Ptr(int64(1234)), storetest.Ptr(int64(1<<60+1))
@@ -55,7 +56,8 @@ func TestExportXLSX(t *testing.T) {
 		}
 		for i, cells := range rows[1:] {
 			got = append(got, cells[at["text"]])
-			if cells[at["input_tokens"]] != "1234" || cells[at["output_tokens"]] != fmt.Sprint(1<<60+1) || cells[at["attempts"]] != "1" {
+			if cells[at["input_tokens"]] != "1234" || cells[at["output_tokens"]] != fmt.Sprint(1<<60+1) ||
+				cells[at["attempts"]] != "1" {
 				t.Errorf("%s row %d: %q", sheet, i, cells)
 			}
 			name, err := excelize.CoordinatesToCellName(at["score_number"]+1, i+2)
@@ -73,7 +75,9 @@ func TestExportXLSX(t *testing.T) {
 		case 3:
 			want = "a\uFFFDb\uFFFD\nc"
 		case 5:
-			if len(utf16.Encode([]rune(got[i]))) > xlsxText || !strings.HasPrefix(got[i], "ä😀ä") || !strings.HasSuffix(got[i], "ä… [cut: the text has 40000 characters]") && !strings.HasSuffix(got[i], "😀… [cut: the text has 40000 characters]") {
+			if len(utf16.Encode([]rune(got[i]))) > xlsxText || !strings.HasPrefix(got[i], "ä😀ä") ||
+				!strings.HasSuffix(got[i], "ä… [cut: the text has 40000 characters]") &&
+					!strings.HasSuffix(got[i], "😀… [cut: the text has 40000 characters]") {
 				t.Errorf("the long text is %d bytes and ends in %q", len(got[i]), got[i][len(got[i])-60:])
 			}
 			continue

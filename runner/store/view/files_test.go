@@ -88,11 +88,16 @@ func TestForeignColumnsThatDoNotFit(t *testing.T) {
 		Started int64  `parquet:"started_at"`
 	}
 	for want, name := range map[string]string{
-		"column input_tokens: value 1: 0.5 is no whole number":                        writeForeignFile(t, []fraction{{"ok", 1}, {"ok", 0.5}}, 10),
-		"column input_tokens: it holds lists":                                         writeForeignFile(t, []list{{"ok", []int64{1, 2}}}, 10),
-		"column input_tokens: it holds values of type":                                writeForeignFile(t, []word{{"ok", "7"}}, 10),
-		"column epoch: value 0: 4294967296 is too large":                              writeForeignFile(t, []large{{"ok", 1 << 32}}, 10),
-		"column started_at: it holds values of type INT(64,true), which are no times": writeForeignFile(t, []bare{{"ok", 7}}, 10),
+		"column input_tokens: value 1: 0.5 is no whole number": writeForeignFile(t,
+			[]fraction{{"ok", 1}, {"ok", 0.5}}, 10),
+		"column input_tokens: it holds lists": writeForeignFile(t,
+			[]list{{"ok", []int64{1, 2}}}, 10),
+		"column input_tokens: it holds values of type": writeForeignFile(t,
+			[]word{{"ok", "7"}}, 10),
+		"column epoch: value 0: 4294967296 is too large": writeForeignFile(t,
+			[]large{{"ok", 1 << 32}}, 10),
+		"column started_at: it holds values of type INT(64,true), which are no times": writeForeignFile(t,
+			[]bare{{"ok", 7}}, 10),
 	} {
 		var last error
 		for _, err := range FileRows[ours](name) {

@@ -17,7 +17,8 @@ import (
 
 // identity is a run of the given shape.
 func identity(models, shards int, rows int64, epochs int) store.Identity {
-	id := store.Identity{Name: "test", Tool: "v0", Plan: json.RawMessage(`{"name":"test"}`), PlanHash: "p", DatasetHash: "d", Epochs: epochs}
+	id := store.Identity{Name: "test", Tool: "v0", Plan: json.RawMessage(`{"name":"test"}`), PlanHash: "p",
+		DatasetHash: "d", Epochs: epochs}
 	for m := range models {
 		id.Models = append(id.Models, fmt.Sprintf("m%d", m))
 	}

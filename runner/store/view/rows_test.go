@@ -121,7 +121,8 @@ func TestProjection(t *testing.T) {
 	}
 	before := read()
 	storetest.Must(t, u.Commit())
-	if after := read(); !reflect.DeepEqual(before, after) || len(before) != 3 || before[1].Text != nil || *before[1].Flags != "" {
+	if after := read(); !reflect.DeepEqual(before, after) || len(before) != 3 || before[1].Text != nil ||
+		*before[1].Flags != "" {
 		t.Fatalf("from the journal %+v, from the part %+v", before, after)
 	}
 	storetest.Must(t, r.Close(""))
@@ -202,7 +203,8 @@ func TestStatus(t *testing.T) {
 	dir, _ := mixedRun(t)
 	st, err := Status(dir)
 	storetest.Must(t, err)
-	if st.Items != 24 || st.Done != 15 || st.Failed != 1 || st.Committed != 3 || st.OpenShards != 1 || st.Live || st.State != "stopped: budget" || st.LastWrite.IsZero() {
+	if st.Items != 24 || st.Done != 15 || st.Failed != 1 || st.Committed != 3 || st.OpenShards != 1 || st.Live ||
+		st.State != "stopped: budget" || st.LastWrite.IsZero() {
 		t.Fatalf("Status = %+v", st)
 	}
 	if st.Spent != 14_000 || st.AtMost != 14_000 {
@@ -229,8 +231,10 @@ func TestStatusOfALiveRun(t *testing.T) {
 	storetest.Must(t, u.Put(storetest.Record("m0", 2, 0)))
 	st, err := Status(dir)
 	storetest.Must(t, err)
-	if !st.Live || st.InFlight != 1 || len(st.Unknown) != 1 || st.Unknown[0].Row != 0 || st.Done != 1 || st.PerHour == 0 || st.TimeLeft == 0 {
-		t.Fatalf("live %v, in flight %d, unknown %v, done %d, per hour %v, left %v", st.Live, st.InFlight, st.Unknown, st.Done, st.PerHour, st.TimeLeft)
+	if !st.Live || st.InFlight != 1 || len(st.Unknown) != 1 || st.Unknown[0].Row != 0 || st.Done != 1 ||
+		st.PerHour == 0 || st.TimeLeft == 0 {
+		t.Fatalf("live %v, in flight %d, unknown %v, done %d, per hour %v, left %v", st.Live, st.InFlight, st.Unknown,
+			st.Done, st.PerHour, st.TimeLeft)
 	}
 }
 
@@ -252,7 +256,9 @@ func TestVerify(t *testing.T) {
 		{"part gone", func(t *testing.T, dir string) {
 			storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ResultsDir, "m1-000000.parquet")))
 		}, "no such file"},
-		{"manifest line changed", func(t *testing.T, dir string) { flipBit(t, filepath.Join(dir, rundir.ManifestFile), 300) }, "checksum"},
+		{"manifest line changed", func(t *testing.T, dir string) {
+			flipBit(t, filepath.Join(dir, rundir.ManifestFile), 300)
+		}, "checksum"},
 		{"strange part", func(t *testing.T, dir string) {
 			storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.ResultsDir, "x.parquet"), nil, 0o600))
 		}, "not a part"},
@@ -334,7 +340,8 @@ func scoresOf(list ...nightshift.Score) iter.Seq2[nightshift.Score, error] {
 }
 
 func score(model string, row int64, scorer string, value *float64) nightshift.Score {
-	s := nightshift.Score{Run: "test", Row: row, ID: fmt.Sprint(row), Model: model, Scorer: scorer, Value: value, Status: nightshift.Scored, ScorerVersion: "1", Params: "{}"}
+	s := nightshift.Score{Run: "test", Row: row, ID: fmt.Sprint(row), Model: model, Scorer: scorer, Value: value,
+		Status: nightshift.Scored, ScorerVersion: "1", Params: "{}"}
 	if value == nil {
 		s.Status = nightshift.NotRun
 	}
@@ -432,13 +439,16 @@ func TestExportParquet(t *testing.T) {
 	}
 	// Chosen rows.
 	out.Reset()
-	n, err = Export(dir, &out, FormatParquet, ExportOptions{Where: func(r *nightshift.Record) bool { return r.Outcome == nightshift.OutcomeFailed }})
+	n, err = Export(dir, &out, FormatParquet, ExportOptions{Where: func(r *nightshift.Record) bool {
+		return r.Outcome == nightshift.OutcomeFailed
+	}})
 	storetest.Must(t, err)
 	if n != 1 {
 		t.Fatalf("%d failed rows", n)
 	}
 	out.Reset()
-	n, err = Export(dir, &out, FormatParquet, ExportOptions{ReadOptions: ReadOptions{Models: []string{"m1"}, From: 1, To: 5}})
+	n, err = Export(dir, &out, FormatParquet,
+		ExportOptions{ReadOptions: ReadOptions{Models: []string{"m1"}, From: 1, To: 5}})
 	if err != nil || n != 4 {
 		t.Fatalf("%d rows of m1, %v", n, err)
 	}
@@ -449,9 +459,11 @@ func TestExportJoined(t *testing.T) {
 	dir, _ := mixedRun(t)
 	// One table in the order of Rows with a gap, one in no order.
 	storetest.Must(t, store.WriteScores(dir, "number", scoresOf(
-		score("m0", 0, "number", storetest.Ptr(1.0)), score("m0", 5, "number", storetest.Ptr(0.5)), score("m1", 4, "number", storetest.Ptr(0.25)), score("m1", 5, "number", nil))))
+		score("m0", 0, "number", storetest.Ptr(1.0)), score("m0", 5, "number", storetest.Ptr(0.5)),
+		score("m1", 4, "number", storetest.Ptr(0.25)), score("m1", 5, "number", nil))))
 	storetest.Must(t, store.WriteScores(dir, "judge", scoresOf(
-		score("m1", 4, "Helpful!", storetest.Ptr(4.0)), score("m0", 5, "Helpful!", storetest.Ptr(3.0)), score("m0", 0, "other", storetest.Ptr(2.0)))))
+		score("m1", 4, "Helpful!", storetest.Ptr(4.0)), score("m0", 5, "Helpful!", storetest.Ptr(3.0)),
+		score("m0", 0, "other", storetest.Ptr(2.0)))))
 	want := map[string]string{ // scores of helpful, number, other
 		"m0.0": "- 1 2", "m0.5": "3 0.5 -", "m1.4": "4 0.25 -", "m1.5": "- - -",
 	}
@@ -513,7 +525,8 @@ func TestExportJoined(t *testing.T) {
 			Scores map[string]struct{ Value *float64 }
 		}
 		storetest.Must(t, json.Unmarshal([]byte(l), &v))
-		check("jsonl", fmt.Sprintf("%s.%d", v.Model, v.Row), show(v.Scores["Helpful!"].Value, v.Scores["number"].Value, v.Scores["other"].Value))
+		check("jsonl", fmt.Sprintf("%s.%d", v.Model, v.Row),
+			show(v.Scores["Helpful!"].Value, v.Scores["number"].Value, v.Scores["other"].Value))
 	}
 
 	out.Reset()
@@ -552,9 +565,11 @@ func TestCSVCells(t *testing.T) {
 		in   string
 		safe bool // stays as it is
 	}{
-		{"", true}, {"plain", true}, {"1-1", true}, {"a=b", true}, {"a\nb", true}, {"'quoted", true}, {"{\"a\": -1}", true}, {"3\u00b2", true},
+		{"", true}, {"plain", true}, {"1-1", true}, {"a=b", true}, {"a\nb", true}, {"'quoted", true},
+		{"{\"a\": -1}", true}, {"3\u00b2", true},
 		{"=1+1", false}, {"+1", false}, {"-1", false}, {"@x", false}, {"\tx", false}, {"\rx", false},
-		{"  =1", false}, {"\u200b=1", false}, {"\u00a0=1", false}, {"\ufeff=1", false}, {"\u3164=1", false}, {"\x00=1", false}, {"\u2060\u202e@x", false},
+		{"  =1", false}, {"\u200b=1", false}, {"\u00a0=1", false}, {"\ufeff=1", false}, {"\u3164=1", false},
+		{"\x00=1", false}, {"\u2060\u202e@x", false},
 		{"a\n=1", false}, {"a\r\n -1", false}, {"a\u2028=1", false}, {"a\v@x", false}, {"＝1", false},
 	} {
 		want := tc.in

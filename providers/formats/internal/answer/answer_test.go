@@ -9,15 +9,19 @@ import (
 
 func TestStop(t *testing.T) {
 	for word, want := range map[string]nightshift.StopReason{
-		"": "", "end_turn": nightshift.StopEnd, "STOP": nightshift.StopEnd, "Length": nightshift.StopMaxTokens, "tool_calls": nightshift.StopToolUse,
-		"SAFETY": nightshift.StopContentFilter, "guardrail_intervened": nightshift.StopContentFilter, "IMAGE_SAFETY": nightshift.StopContentFilter,
-		"blocked": nightshift.StopContentFilter, "content_moderation": nightshift.StopContentFilter, "refusal": nightshift.StopRefusal, "lunch": nightshift.StopOther, "error": nightshift.StopOther,
+		"": "", "end_turn": nightshift.StopEnd, "STOP": nightshift.StopEnd, "Length": nightshift.StopMaxTokens,
+		"tool_calls": nightshift.StopToolUse,
+		"SAFETY":     nightshift.StopContentFilter, "guardrail_intervened": nightshift.StopContentFilter,
+		"IMAGE_SAFETY": nightshift.StopContentFilter,
+		"blocked":      nightshift.StopContentFilter, "content_moderation": nightshift.StopContentFilter,
+		"refusal": nightshift.StopRefusal, "lunch": nightshift.StopOther, "error": nightshift.StopOther,
 	} {
 		if got := Stop(word); got != want {
 			t.Errorf("Stop(%q) = %q, want %q", word, got, want)
 		}
 	}
-	if BrokenOff("stop") != nil || BrokenOff("") != nil || BrokenOff("Error") == nil || !BrokenOff("network_error").MaybeBilled {
+	if BrokenOff("stop") != nil || BrokenOff("") != nil || BrokenOff("Error") == nil ||
+		!BrokenOff("network_error").MaybeBilled {
 		t.Error("BrokenOff tells broken answers from whole ones wrongly")
 	}
 }
@@ -45,7 +49,8 @@ func TestCost(t *testing.T) {
 		scale float64
 		want  int64 // -1 for none
 	}{
-		{"0.000123", 1, 123_000}, {"0", 1, 0}, {"739000", 1e-10, 73_900}, {"-1", 1, -1}, {"1e999", 1, -1}, {"NaN", 1, -1}, {`"1"`, 1, -1}, {"null", 1, -1}, {"1e9", 1, -1},
+		{"0.000123", 1, 123_000}, {"0", 1, 0}, {"739000", 1e-10, 73_900}, {"-1", 1, -1}, {"1e999", 1, -1},
+		{"NaN", 1, -1}, {`"1"`, 1, -1}, {"null", 1, -1}, {"1e9", 1, -1},
 	} {
 		v, err := rawjson.Scan([]byte(tc.json))
 		if err != nil {

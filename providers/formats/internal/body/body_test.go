@@ -18,9 +18,12 @@ func param(name, value string) nightshift.Param {
 func TestMedia(t *testing.T) {
 	for body, want := range map[string]nightshift.Media{
 		`{"messages":[{"role":"user","content":"x"}]}`: {},
-		`{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"x"}}]}],"modalities":["text","audio"]}`: {AudioInput: true, AudioOutput: true},
-		`{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"u"}}]}],"modalities":["text"]}`:              {ImageInput: true},
-		`{"messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image"}]}]}],"modalities":["image"]}`:      {ImageInput: true, ImageOutput: true},
+		`{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"x"}}]}],` +
+			`"modalities":["text","audio"]}`: {AudioInput: true, AudioOutput: true},
+		`{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"u"}}]}],` +
+			`"modalities":["text"]}`: {ImageInput: true},
+		`{"messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image"}]}]}],` +
+			`"modalities":["image"]}`: {ImageInput: true, ImageOutput: true},
 	} {
 		root, err := rawjson.Strict([]byte(body))
 		if err != nil {
@@ -92,16 +95,28 @@ func TestMeasure(t *testing.T) {
 	}{
 		{"texts and roles", `{"system":"123","messages":[{"role":"user","content":"12345"}]}`, "m", 8, 0},
 		{"escapes count as written", `{"messages":[{"role":"user","content":"\u00e9"}]}`, "m", 6, 0},
-		{"parts", `{"system":[{"type":"text","text":"12"}],"messages":[{"role":"user","content":[{"type":"text","text":"345"}]}]}`, "m", 5, 0},
+		{"parts", `{"system":[{"type":"text","text":"12"}],"messages":[{"role":"user","content":[{"type":"text",` +
+			`"text":"345"}]}]}`, "m", 5, 0},
 		{"tools and schemas", `{"tools":[{"x":1}],"response_format":{"a":1},"messages":[]}`, "m", 9 + 7, 0},
 		{"what is no prompt", `{"model":"mmmm","metadata":{"a":"bbbbbbb"},"stop":["x"],"messages":[]}`, "m", 0, 0},
-		{"images by model", `{"messages":[{"role":"user","content":[{"type":"image",` + png + `}]}]}`, "claude-x", 0, imageClaude},
-		{"gpt-4o-mini", `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"u"}}]}]}`, "gpt-4o-mini-2024", 0, imageMini},
-		{"any other", `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"u"}},{"type":"image_url"}]}]}`, "qwen", 0, 2 * imageUnknown},
-		{"an image in a tool result", `{"messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image",` + png + `},{"type":"text","text":"12"}]}]}]}`, "claude", 2, imageClaude},
-		{"a document out of sight", `{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"url","url":"u"}}]}]}`, "m", 0, documentMost},
-		{"a document in the request", `{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","data":"` + data + `"}}]}]}`, "m", 0, (4002/4*3)*2 + documentPage},
-		{"audio", `{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"` + data + `"}}]}]}`, "m", 0, 97},
+		{"images by model", `{"messages":[{"role":"user","content":[{"type":"image",` + png + `}]}]}`, "claude-x", 0,
+			imageClaude},
+		{"gpt-4o-mini", `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"u"}}]}]}`,
+			"gpt-4o-mini-2024", 0, imageMini},
+		{"any other",
+			`{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"u"}},` +
+				`{"type":"image_url"}]}]}`, "qwen", 0, 2 * imageUnknown},
+		{"an image in a tool result",
+			`{"messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image",` + png +
+				`},{"type":"text","text":"12"}]}]}]}`, "claude", 2, imageClaude},
+		{"a document out of sight",
+			`{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"url","url":"u"}}]}]}`, "m", 0,
+			documentMost},
+		{"a document in the request",
+			`{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64",` +
+				`"data":"` + data + `"}}]}]}`, "m", 0, (4002/4*3)*2 + documentPage},
+		{"audio", `{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"` + data +
+			`"}}]}]}`, "m", 0, 97},
 		{"tool calls", `{"messages":[{"role":"assistant","content":null,"tool_calls":[{"a":1}]}]}`, "m", 4 + 9, 0},
 	} {
 		root, err := rawjson.Strict([]byte(tc.body))

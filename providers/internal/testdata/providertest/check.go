@@ -204,7 +204,8 @@ func canaryForms() []string {
 	forms := []string{Canary, url.QueryEscape(Canary), url.PathEscape(Canary)}
 	for offset := range 3 {
 		encoded := base64.RawStdEncoding.EncodeToString([]byte("xyz"[:offset] + Canary))
-		forms = append(forms, encoded[4:len(encoded)-4], base64.RawURLEncoding.EncodeToString([]byte("xyz"[:offset] + Canary))[4:len(encoded)-4])
+		forms = append(forms, encoded[4:len(encoded)-4],
+			base64.RawURLEncoding.EncodeToString([]byte("xyz"[:offset] + Canary))[4:len(encoded)-4])
 	}
 	return forms
 }

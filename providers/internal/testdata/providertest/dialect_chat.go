@@ -33,13 +33,15 @@ func checkMessages(tb testing.TB, body []byte, stream bool) {
 		Stream    bool
 		Messages  []json.RawMessage
 	}
-	if err := json.Unmarshal(body, &said); err != nil || said.Model != Model || said.MaxTokens != 64 || said.Stream != stream || len(said.Messages) == 0 {
+	if err := json.Unmarshal(body, &said); err != nil || said.Model != Model || said.MaxTokens != 64 ||
+		said.Stream != stream || len(said.Messages) == 0 {
 		tb.Errorf("body %s: %v", body, err)
 	}
 }
 
 func (d chatDialect) whole(text, output string) string {
-	return `{"id":"chatcmpl-1","object":"chat.completion","model":"` + Model + `","choices":[{"index":0,"message":{"role":"assistant","content":` + text +
+	return `{"id":"chatcmpl-1","object":"chat.completion","model":"` + Model + `","choices":[{"index":0,` +
+		`"message":{"role":"assistant","content":` + text +
 		`},"finish_reason":"stop"}]` + d.usage(output) + `}`
 }
 
@@ -48,12 +50,14 @@ func (chatDialect) usage(output string) string {
 	if output == "" {
 		return ""
 	}
-	return fmt.Sprintf(`,"usage":{"prompt_tokens":%d,"completion_tokens":%s,"total_tokens":%s}`, inputTokens, output, total(output))
+	return fmt.Sprintf(`,"usage":{"prompt_tokens":%d,"completion_tokens":%s,"total_tokens":%s}`, inputTokens, output,
+		total(output))
 }
 
 func (d chatDialect) stream(parts []string, output string) []string {
 	chunk := func(delta, finish string) string {
-		return `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","model":"` + Model + `","choices":[{"index":0,"delta":` + delta +
+		return `data: {"id":"chatcmpl-1","object":"chat.completion.chunk",` +
+			`"model":"` + Model + `","choices":[{"index":0,"delta":` + delta +
 			`,"finish_reason":` + finish + "}]}\n\n"
 	}
 	events := []string{chunk(`{"role":"assistant","content":""}`, "null")}

@@ -52,7 +52,8 @@ func (d completionsDialect) stream(parts []string, output string) (events []stri
 	events = append(events, "data: "+d.choice(`""`, `"stop"`, "")+"\n\n")
 	if output != "" {
 		usage := chatDialect{}.usage(output)
-		events = append(events, `data: {"id":"cmpl-1","object":"text_completion","model":"`+Model+`","choices":[]`+usage+"}\n\n")
+		events = append(events,
+			`data: {"id":"cmpl-1","object":"text_completion","model":"`+Model+`","choices":[]`+usage+"}\n\n")
 	}
 	return append(events, "data: [DONE]\n\n")
 }

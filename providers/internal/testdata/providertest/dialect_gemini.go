@@ -35,7 +35,8 @@ func (geminiDialect) checkBody(tb testing.TB, body []byte, _ bool) {
 		Model, Stream     json.RawMessage
 	}
 	err := json.Unmarshal(body, &said)
-	if err != nil || len(said.Contents) == 0 || len(said.SystemInstruction) == 0 || said.GenerationConfig.MaxOutputTokens != 64 {
+	if err != nil || len(said.Contents) == 0 || len(said.SystemInstruction) == 0 ||
+		said.GenerationConfig.MaxOutputTokens != 64 {
 		tb.Errorf("body %s: %v", body, err)
 	}
 	if said.Model != nil || said.Stream != nil {
@@ -95,7 +96,8 @@ func (geminiDialect) stopped(answer string, why ending) string {
 // none: gateways say them in OpenAI's shape.
 var googleStatus = map[string]string{
 	"authentication_error": "UNAUTHENTICATED", "permission_error": "PERMISSION_DENIED", "not_found_error": "NOT_FOUND",
-	"invalid_request_error": "INVALID_ARGUMENT", "rate_limit_error": "RESOURCE_EXHAUSTED", "requests": "RESOURCE_EXHAUSTED",
+	"invalid_request_error": "INVALID_ARGUMENT", "rate_limit_error": "RESOURCE_EXHAUSTED",
+	"requests":         "RESOURCE_EXHAUSTED",
 	"overloaded_error": "UNAVAILABLE", "conflict_error": "ABORTED", "api_error": "INTERNAL",
 }
 

@@ -32,7 +32,8 @@ func (messagesDialect) whole(text, output string) string {
 	if output != "" {
 		usage = fmt.Sprintf(`,"usage":{"input_tokens":%d,"output_tokens":%s}`, inputTokens, output)
 	}
-	return `{"id":"msg_1","type":"message","role":"assistant","model":"` + Model + `","content":[{"type":"text","text":` + text +
+	return `{"id":"msg_1","type":"message","role":"assistant","model":"` + Model + `","content":[{"type":"text",` +
+		`"text":` + text +
 		`}],"stop_reason":"end_turn","stop_sequence":null` + usage + `}`
 }
 
@@ -46,7 +47,9 @@ func (messagesDialect) stream(parts []string, output string) []string {
 		out = `,"usage":{"output_tokens":` + output + `}`
 	}
 	events := []string{
-		event("message_start", `,"message":{"id":"msg_1","type":"message","role":"assistant","model":"`+Model+`","content":[],"stop_reason":null`+in+`}`),
+		event("message_start",
+			`,"message":{"id":"msg_1","type":"message","role":"assistant","model":"`+Model+`","content":[],`+
+				`"stop_reason":null`+in+`}`),
 		event("content_block_start", `,"index":0,"content_block":{"type":"text","text":""}`),
 		event("ping", ""),
 	}
@@ -65,7 +68,8 @@ func (d messagesDialect) hollow(content, output string) string {
 
 func (messagesDialect) toolCall(stream bool) string {
 	if !stream {
-		return `{"type":"message","content":[{"type":"tool_use","id":"call_1","name":"look","input":{"a":1}}],"stop_reason":"tool_use"}`
+		return `{"type":"message","content":[{"type":"tool_use","id":"call_1","name":"look","input":{"a":1}}],` +
+			`"stop_reason":"tool_use"}`
 	}
 	return dataEvents(
 		`{"type":"message_start","message":{"id":"m","content":[]}}`,

@@ -42,9 +42,11 @@ func (responsesDialect) checkBody(tb testing.TB, body []byte, stream bool) {
 func (responsesDialect) answer(output, tokens string) string {
 	usage := ""
 	if tokens != "" {
-		usage = fmt.Sprintf(`,"usage":{"input_tokens":%d,"output_tokens":%s,"total_tokens":%s}`, inputTokens, tokens, total(tokens))
+		usage = fmt.Sprintf(`,"usage":{"input_tokens":%d,"output_tokens":%s,"total_tokens":%s}`, inputTokens, tokens,
+			total(tokens))
 	}
-	return `{"id":"resp_1","object":"response","status":"completed","model":"` + Model + `","output":` + output + usage + `}`
+	return `{"id":"resp_1","object":"response","status":"completed","model":"` + Model + `","output":` + output +
+		usage + `}`
 }
 
 // message is an item of the output.
@@ -60,7 +62,8 @@ func (d responsesDialect) stream(parts []string, output string) []string {
 	text := joined(parts)
 	item := `,"output_index":0,"item_id":"msg_1","content_index":0`
 	events := []string{
-		responseEvent("response.created", `,"response":{"id":"resp_1","object":"response","status":"in_progress","model":"`+Model+`","output":[]}`),
+		responseEvent("response.created",
+			`,"response":{"id":"resp_1","object":"response","status":"in_progress","model":"`+Model+`","output":[]}`),
 		responseEvent("response.output_item.added", `,"output_index":0,"item":`+d.message("[]")),
 		responseEvent("response.content_part.added", item+`,"part":{"type":"output_text","text":""}`),
 	}
@@ -105,7 +108,8 @@ func (d responsesDialect) toolCall(stream bool) string {
 		return whole
 	}
 	item := `,"output_index":0,"item_id":"fc_1"`
-	return responseEvent("response.created", `,"response":{"id":"resp_1","object":"response","status":"in_progress","output":[]}`) +
+	return responseEvent("response.created",
+		`,"response":{"id":"resp_1","object":"response","status":"in_progress","output":[]}`) +
 		responseEvent("response.output_item.added", `,"output_index":0,"item":`+call(`""`)) +
 		responseEvent("response.function_call_arguments.delta", item+`,"delta":"{\"a\""`) +
 		responseEvent("response.function_call_arguments.delta", item+`,"delta":":1}"`) +
@@ -116,7 +120,8 @@ func (d responsesDialect) toolCall(stream bool) string {
 func (responsesDialect) stopped(answer string, why ending) string {
 	word := map[ending]string{byUnknown: "moonset", byLength: "max_output_tokens", byRefusal: "content_filter"}[why]
 	answer = strings.ReplaceAll(answer, "response.completed", "response.incomplete")
-	return strings.ReplaceAll(answer, `"status":"completed"`, `"status":"incomplete","incomplete_details":{"reason":"`+word+`"}`)
+	return strings.ReplaceAll(answer, `"status":"completed"`,
+		`"status":"incomplete","incomplete_details":{"reason":"`+word+`"}`)
 }
 
 func (responsesDialect) problem(_ int, kind, code, message string) string {

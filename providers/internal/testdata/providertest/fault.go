@@ -98,7 +98,8 @@ type Make func(tb testing.TB, s Setup) providers.Wire
 const Canary = "sk-canary-7f3a9c51+e08b/42d6"
 
 // Generous are the timeouts of faults that are not about time.
-var Generous = providers.Timeouts{Connect: 20 * time.Second, FirstByte: 20 * time.Second, Idle: 20 * time.Second, Total: 40 * time.Second}
+var Generous = providers.Timeouts{Connect: 20 * time.Second, FirstByte: 20 * time.Second, Idle: 20 * time.Second,
+	Total: 40 * time.Second}
 
 // Start starts the fault's server for a case.
 func (f Fault) Start(tb testing.TB, c Case) *Server {
@@ -122,11 +123,12 @@ func (f Fault) Setup(c Case, s *Server) Setup {
 	fill(&t.Idle, Generous.Idle)
 	fill(&t.Total, Generous.Total)
 	setup := Setup{
-		Endpoint: providers.Endpoint{Name: "faulty", Protocol: c.Protocol(), BaseURL: s.URL, Auth: c.auth(), IncludeUsage: true, Timeouts: t},
-		Key:      Canary,
-		Dial:     f.Dial,
-		MaxBody:  f.MaxBody,
-		MaxLine:  f.MaxLine,
+		Endpoint: providers.Endpoint{Name: "faulty", Protocol: c.Protocol(), BaseURL: s.URL, Auth: c.auth(),
+			IncludeUsage: true, Timeouts: t},
+		Key:     Canary,
+		Dial:    f.Dial,
+		MaxBody: f.MaxBody,
+		MaxLine: f.MaxLine,
 	}
 	if f.Trust {
 		setup.Roots = testRoots()
@@ -149,7 +151,8 @@ func (f Fault) wanted(c Case) Want {
 // Faults is the catalogue: every row of it, most in several variants.
 func Faults() []Fault {
 	var all []Fault
-	for _, part := range [][]Fault{refusals(), statuses(), bodies(), contents(), protocols(), connections(), streams(), rest()} {
+	for _, part := range [][]Fault{refusals(), statuses(), bodies(), contents(), protocols(), connections(), streams(),
+		rest()} {
 		all = append(all, part...)
 	}
 	return all

@@ -19,10 +19,19 @@ func bodies() []Fault {
 	partial := lost(nightshift.ClassCut)
 	partial.Text = headText
 	return []Fault{
-		{Number: 18, Name: "200 with nothing", Respond: func(x *Exchange) { x.Answer(200, "", "Content-Type", x.contentType()) }, Want: lost(nightshift.ClassEmptyResponse)},
-		{Number: 18, Name: "200 with blank lines", Respond: func(x *Exchange) { x.Answer(200, "\n\n \r\n", "Content-Type", x.contentType()) }, Want: lost(nightshift.ClassEmptyResponse)},
-		{Number: 18, Name: "204", Respond: func(x *Exchange) { x.Head(204); x.kept = true }, Want: lost(nightshift.ClassEmptyResponse)},
-		{Number: 18, Name: "206", Respond: func(x *Exchange) { x.Answer(206, x.good()[:20], "Content-Range", "bytes 0-19/400") }, Want: lost(nightshift.ClassCut)},
+		{Number: 18, Name: "200 with nothing", Respond: func(x *Exchange) {
+			x.Answer(200, "", "Content-Type", x.contentType())
+		}, Want: lost(nightshift.ClassEmptyResponse)},
+		{Number: 18, Name: "200 with blank lines", Respond: func(x *Exchange) {
+			x.Answer(200, "\n\n \r\n", "Content-Type", x.contentType())
+		}, Want: lost(nightshift.ClassEmptyResponse)},
+		{Number: 18, Name: "204", Respond: func(x *Exchange) {
+			x.Head(204)
+			x.kept = true
+		}, Want: lost(nightshift.ClassEmptyResponse)},
+		{Number: 18, Name: "206", Respond: func(x *Exchange) {
+			x.Answer(206, x.good()[:20], "Content-Range", "bytes 0-19/400")
+		}, Want: lost(nightshift.ClassCut)},
 		{Number: 19, Name: "shorter than its length", Respond: func(x *Exchange) {
 			body := strings.Join(x.cut(), "")
 			x.Head(200, "Content-Type", x.contentType(), "Content-Length", fmt.Sprint(len(body)+100))
@@ -54,7 +63,9 @@ func bodies() []Fault {
 			}
 			x.GoodBody(strings.Replace(x.good(), id, `"deep":`+deep+`,`+id, 1))
 		}, Want: Want{Outcome: Fail, Class: nightshift.ClassBadResponse, MaybeBilled: true, Also: keepsRaw}},
-		{Number: 30, Name: "above the cap", Respond: func(x *Exchange) { x.endless() }, MaxBody: 2 << 20, Want: lost(nightshift.ClassTooLong)},
+		{Number: 30, Name: "above the cap", Respond: func(x *Exchange) {
+			x.endless()
+		}, MaxBody: 2 << 20, Want: lost(nightshift.ClassTooLong)},
 		{Number: 31, Name: "gzip bomb", Respond: func(x *Exchange) {
 			x.Answer(200, bomb(), "Content-Type", x.contentType(), "Content-Encoding", "gzip")
 		}, MaxBody: 2 << 20, Want: lost(nightshift.ClassTooLong)},

@@ -51,7 +51,8 @@ func (s *Server) Close() {
 // serve starts a server that hands every connection to handle.
 func serve(tb testing.TB, l net.Listener, scheme string, handle func(s *Server, conn net.Conn)) *Server {
 	tb.Helper()
-	s := &Server{listener: l, done: make(chan struct{}), conns: map[net.Conn]bool{}, URL: scheme + "://" + l.Addr().String()}
+	s := &Server{listener: l, done: make(chan struct{}), conns: map[net.Conn]bool{},
+		URL: scheme + "://" + l.Addr().String()}
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
@@ -118,7 +119,8 @@ func talk(c Case, respond func(*Exchange)) func(*Server, net.Conn) {
 			if err != nil {
 				return
 			}
-			x := &Exchange{Case: c, Request: req, Body: body, N: int(s.requests.Add(1)), conn: conn, out: bufio.NewWriter(conn), done: s.done}
+			x := &Exchange{Case: c, Request: req, Body: body, N: int(s.requests.Add(1)), conn: conn,
+				out: bufio.NewWriter(conn), done: s.done}
 			respond(x)
 			_ = x.out.Flush()
 			if !x.kept {
@@ -182,7 +184,8 @@ func (x *Exchange) GoodBody(body string, headers ...string) {
 
 // Problem sends an error in the case's dialect.
 func (x *Exchange) Problem(status int, kind, code, message string, headers ...string) {
-	x.Answer(status, x.echoing(x.Request, status, kind, code, message), append([]string{"Content-Type", "application/json"}, headers...)...)
+	x.Answer(status, x.echoing(x.Request, status, kind, code, message),
+		append([]string{"Content-Type", "application/json"}, headers...)...)
 }
 
 // Begin sends the head of a good answer without a length, and the first n
@@ -252,5 +255,6 @@ func echo(req *http.Request) []string {
 	if key == "" {
 		return []string{"no key"}
 	}
-	return []string{key, url.QueryEscape(key), base64.StdEncoding.EncodeToString([]byte(key)), base64.URLEncoding.EncodeToString([]byte("key:" + key))}
+	return []string{key, url.QueryEscape(key), base64.StdEncoding.EncodeToString([]byte(key)),
+		base64.URLEncoding.EncodeToString([]byte("key:" + key))}
 }

@@ -62,14 +62,16 @@ func textIs(tb testing.TB, r nightshift.Response, want string) {
 
 func (c Case) testAnswer(t *testing.T, newWire Make) {
 	x := c.ask(t, newWire, func(x *Exchange) {
-		x.Good("X-Request-Id", "req-1", "X-Ratelimit-Limit-Requests", "50", "X-Ratelimit-Remaining-Requests", "49", "Retry-After", "50")
+		x.Good("X-Request-Id", "req-1", "X-Ratelimit-Limit-Requests", "50", "X-Ratelimit-Remaining-Requests", "49",
+			"Retry-After", "50")
 	})
 	r := x.Response
 	textIs(t, r, Text)
 	if r.StopReason != nightshift.StopEnd || r.RawStopReason == "" || r.ServedModel != Model || r.ID == "" {
 		t.Errorf("stop %q (%q), model %q, id %q", r.StopReason, r.RawStopReason, r.ServedModel, r.ID)
 	}
-	if in, out := r.Usage.InputTotal(), r.Usage.Output; in.N() != inputTokens || out.N() != outputTokens || len(r.UsageRaw) == 0 {
+	if in, out := r.Usage.InputTotal(), r.Usage.Output; in.N() != inputTokens || out.N() != outputTokens ||
+		len(r.UsageRaw) == 0 {
 		t.Errorf("usage %v and %v of %s", in, out, r.UsageRaw)
 	}
 	if r.Status != 200 || r.RequestID != "req-1" || string(r.Raw) != c.good() || len(r.Flags) != 0 || !x.Sent {
@@ -170,7 +172,8 @@ func (c Case) testRequest(t *testing.T, newWire Make) {
 		if n := strings.Count(fmt.Sprint(x.Request.Header), Canary); n != 1 {
 			t.Errorf("%d headers carry the key", n)
 		}
-		if x.Request.Method != "POST" || x.Request.URL.RequestURI() != c.path(c.Stream) || x.Request.ContentLength != int64(len(x.Body)) {
+		if x.Request.Method != "POST" || x.Request.URL.RequestURI() != c.path(c.Stream) ||
+			x.Request.ContentLength != int64(len(x.Body)) {
 			t.Errorf("%s %s, length %d", x.Request.Method, x.Request.URL, x.Request.ContentLength)
 		}
 		c.checkBody(t, x.Body, c.Stream)

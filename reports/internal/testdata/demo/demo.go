@@ -41,7 +41,8 @@ func (d Run) Write(t testing.TB) string {
 	if d.Chunk == 0 {
 		d.Chunk = d.Rows
 	}
-	id := store.Identity{Name: "demo <b>&\u202e", Tool: "nightshift test", PriceTable: "test", Plan: []byte(`{}`), PlanHash: "00ff",
+	id := store.Identity{Name: "demo <b>&\u202e", Tool: "nightshift test", PriceTable: "test", Plan: []byte(`{}`),
+		PlanHash:    "00ff",
 		DatasetHash: "abcd", DatasetRows: d.Rows, Models: d.Models, Epochs: 1}
 	for first := int64(0); first < d.Rows; first += d.Chunk {
 		id.Chunks = append(id.Chunks, store.Chunk{First: first, Rows: min(d.Chunk, d.Rows-first)})
@@ -105,31 +106,38 @@ func (d Run) record(m int, row int64) *nightshift.Record {
 	if row < int64(len(Hostile)) {
 		prompt, answer = "Say: "+Hostile[row], Hostile[row]
 	}
-	usage := nightshift.Usage{Input: nightshift.Tokens(in), CacheRead: nightshift.Tokens(in / 3), Output: nightshift.Tokens(out), Reasoning: nightshift.Tokens(out / 4)}
+	usage := nightshift.Usage{Input: nightshift.Tokens(in), CacheRead: nightshift.Tokens(in / 3),
+		Output: nightshift.Tokens(out), Reasoning: nightshift.Tokens(out / 4)}
 	total := in + in/3
 	rec := &nightshift.Record{
-		Run: "demo", Row: row, ID: fmt.Sprintf("row-%06d", row), Model: name, Endpoint: "here", Protocol: "chat", RequestedModel: name,
-		ServedModel: &name, Outcome: nightshift.OutcomeOK, Text: &answer, StopReason: ptr("end"),
+		Run: "demo", Row: row, ID: fmt.Sprintf("row-%06d", row), Model: name, Endpoint: "here", Protocol: "chat",
+		RequestedModel: name,
+		ServedModel:    &name, Outcome: nightshift.OutcomeOK, Text: &answer, StopReason: ptr("end"),
 		InputTokens: &total, CacheReadTokens: ptr(in / 3), OutputTokens: &out, ReasoningTokens: ptr(out / 4),
 		CostNanoUSD: ptr(int64(cost)), CostUSD: ptr(cost.Dollars()), PriceID: ptr("test"), Attempts: 1,
 		LatencyMS: &latency, StartedAt: &at, FinishedAt: &end,
 		Category: ptr([]string{"maths", "law", "code"}[row%3]), RowHash: "r", PromptHash: fmt.Sprint(row),
 		Input: ptr(text([]map[string]string{{"role": "user", "content": prompt}})), Target: ptr("Answer: 1"),
 	}
-	log := []nightshift.Attempt{{N: 1, StartedAt: at, DurationMS: latency, Status: 200, ServedModel: name, Usage: usage, Cost: &cost, PriceID: "test"}}
+	log := []nightshift.Attempt{
+		{N: 1, StartedAt: at, DurationMS: latency, Status: 200, ServedModel: name, Usage: usage, Cost: &cost,
+			PriceID: "test"}}
 	switch {
 	case row%41 == 7:
 		rec.Outcome, rec.Text, rec.StopReason, rec.CostNanoUSD, rec.CostUSD = nightshift.OutcomeFailed, nil, nil, nil, nil
 		rec.InputTokens, rec.CacheReadTokens, rec.OutputTokens, rec.ReasoningTokens = nil, nil, nil, nil
-		rec.ErrorClass, rec.ErrorMessage, rec.MaybeBilled = ptr("cut"), ptr("the stream ended early "+Hostile[row%int64(len(Hostile))]), true
-		log[0] = nightshift.Attempt{N: 1, StartedAt: at, DurationMS: 900, Status: 200, Class: "cut", Message: Hostile[0], MaybeBilled: true, WorstTokens: 900, WorstCost: 9_000_000}
+		rec.ErrorClass, rec.ErrorMessage, rec.MaybeBilled = ptr("cut"),
+			ptr("the stream ended early "+Hostile[row%int64(len(Hostile))]), true
+		log[0] = nightshift.Attempt{N: 1, StartedAt: at, DurationMS: 900, Status: 200, Class: "cut",
+			Message: Hostile[0], MaybeBilled: true, WorstTokens: 900, WorstCost: 9_000_000}
 	case row%29 == 3:
 		rec.Outcome, rec.StopReason = nightshift.OutcomeTruncated, ptr("max_tokens")
 	case row%53 == 11:
 		rec.Outcome, rec.StopReason = nightshift.OutcomeRefused, ptr("refusal")
 	case row%17 == 5:
 		zero := nightshift.NanoUSD(0)
-		first := nightshift.Attempt{N: 1, StartedAt: at, DurationMS: 40, Status: 429, Class: "rate_limit", Message: "slow down", Cost: &zero}
+		first := nightshift.Attempt{N: 1, StartedAt: at, DurationMS: 40, Status: 429, Class: "rate_limit",
+			Message: "slow down", Cost: &zero}
 		log[0].N = 2
 		log = append([]nightshift.Attempt{first}, log...)
 		rec.Attempts, rec.Flags = 2, ptr("text_repaired")
@@ -143,7 +151,8 @@ func (d Run) scores() iter.Seq2[nightshift.Score, error] {
 		for m, name := range d.Models {
 			for row := range d.Rows {
 				r := rand.New(rand.NewPCG(uint64(row), uint64(m+100)))
-				s := nightshift.Score{Run: "demo", Row: row, ID: fmt.Sprintf("row-%06d", row), Model: name, Scorer: "answer", Status: nightshift.Scored,
+				s := nightshift.Score{Run: "demo", Row: row, ID: fmt.Sprintf("row-%06d", row), Model: name,
+					Scorer: "answer", Status: nightshift.Scored,
 					Answer: ptr("1"), ScorerVersion: "1", Params: "{}", Value: ptr(0.0)}
 				if r.Float64() < 0.9-0.15*float64(m) {
 					*s.Value = 1

@@ -19,10 +19,16 @@ func TestTallyCountsKnownAttempts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := Spent([]nightshift.Attempt{{N: 1, WorstTokens: 9, WorstCost: 40, Usage: nightshift.Usage{Input: nightshift.Tokens(4)}}}); got.MaybeTokens != 5 || got.MaybeCost != 40 || got.MaybeBilled != 0 {
+	if got := Spent(
+		[]nightshift.Attempt{
+			{N: 1, WorstTokens: 9, WorstCost: 40,
+				Usage: nightshift.Usage{Input: nightshift.Tokens(4)}}}); got.MaybeTokens != 5 || got.MaybeCost != 40 ||
+		got.MaybeBilled != 0 {
 		t.Errorf("an answer of which only the input is known: %+v", got)
 	}
-	if got := Spent([]nightshift.Attempt{{N: 1, WorstCost: 40, Cost: storetest.Ptr(nightshift.NanoUSD(15))}}); got.Cost != 15 || got.MaybeCost != 25 {
+	if got := Spent(
+		[]nightshift.Attempt{{N: 1, WorstCost: 40, Cost: storetest.Ptr(nightshift.NanoUSD(15))}}); got.Cost != 15 ||
+		got.MaybeCost != 25 {
 		t.Errorf("an attempt that cost at least 15 and at most 40: %+v", got)
 	}
 	text := string(log)

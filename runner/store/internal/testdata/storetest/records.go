@@ -45,9 +45,11 @@ func LargeRecord(rng *rand.Rand, model string, row int64) *nightshift.Record {
 	}
 	rec := Record(model, row, 0)
 	rec.Text, rec.System, rec.Input, rec.RawResponse = text(600), text(100), text(500), text(1300)
-	rec.AttemptLog = Ptr(`[{"n":1,"started_at":"2026-11-21T22:00:00Z","duration_ms":1234.5,"status":200,"usage":{"input":100,"output":200}}]`)
+	rec.AttemptLog = Ptr(`[{"n":1,"started_at":"2026-11-21T22:00:00Z","duration_ms":1234.5,"status":200,` +
+		`"usage":{"input":100,"output":200}}]`)
 	rec.UsageRaw = Ptr(`{"prompt_tokens":100,"completion_tokens":200,"total_tokens":300}`)
-	rec.RowHash, rec.PromptHash, rec.RequestHash = strings.Repeat("ab", 16), strings.Repeat("cd", 32), Ptr(strings.Repeat("ef", 32))
+	rec.RowHash, rec.PromptHash, rec.RequestHash = strings.Repeat("ab", 16), strings.Repeat("cd", 32),
+		Ptr(strings.Repeat("ef", 32))
 	now := time.Now()
 	rec.StartedAt, rec.FinishedAt, rec.LatencyMS = &now, &now, Ptr(1234.5)
 	return rec
@@ -95,7 +97,8 @@ func hostileValue(rng *rand.Rand, f reflect.Value) {
 	case reflect.Int32:
 		f.SetInt([]int64{0, 1, -1, math.MaxInt32, math.MinInt32}[rng.IntN(5)])
 	case reflect.Float64:
-		f.SetFloat([]float64{0, math.Copysign(0, -1), 1, math.MaxFloat64, math.SmallestNonzeroFloat64, math.NaN(), math.Inf(1), math.Inf(-1), 0.1}[rng.IntN(9)])
+		f.SetFloat([]float64{0, math.Copysign(0, -1), 1, math.MaxFloat64, math.SmallestNonzeroFloat64, math.NaN(),
+			math.Inf(1), math.Inf(-1), 0.1}[rng.IntN(9)])
 	case reflect.Bool:
 		f.SetBool(rng.IntN(2) == 0)
 	case reflect.Slice:
@@ -107,7 +110,8 @@ func hostileValue(rng *rand.Rand, f reflect.Value) {
 	case reflect.Struct:
 		times := []time.Time{
 			{}, time.Unix(0, 0), time.Unix(-1, 999_999_999), time.Unix(1, 1500), time.Date(1700, 1, 1, 0, 0, 0, 1, time.UTC),
-			time.Date(2200, 12, 31, 23, 59, 59, 999_999_999, time.FixedZone("x", 3600)), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC),
+			time.Date(2200, 12, 31, 23, 59, 59, 999_999_999, time.FixedZone("x", 3600)),
+			time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC),
 		}
 		f.Set(reflect.ValueOf(times[rng.IntN(len(times))]))
 	default:
@@ -157,7 +161,8 @@ func FailedRecord(model string, row int64, log []nightshift.Attempt) *nightshift
 // HostileTexts are values that some reader or writer has got wrong before.
 var HostileTexts = []string{
 	"", " ", "\x00", "a\x00b", "\ufeff", "\u2028\u2029", "\u202e\u2066", "\u200b", "=1+1", "'", "\"", "\\", "\r\n", "\t",
-	"null", "NULL", "NaN", "{}", "[]", `{"k":"result"}`, "\xff\xfe", "caf\xe9", "\xed\xa0\x80", "\xed\xbf\xbf tail", "\xc0\x80", "\xf4\x90\x80\x80", "ok\xe2\x82",
+	"null", "NULL", "NaN", "{}", "[]", `{"k":"result"}`, "\xff\xfe", "caf\xe9", "\xed\xa0\x80", "\xed\xbf\xbf tail",
+	"\xc0\x80", "\xf4\x90\x80\x80", "ok\xe2\x82",
 	"😀", "\U0010ffff", "e\u0301", "日本語", "</script>", "<&>", strings.Repeat("long ", 2000),
 	string(Utf8Garbage(97)),
 }
