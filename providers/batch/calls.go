@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
-	"net/textproto"
 	"os"
 	"strconv"
 	"strings"
@@ -30,11 +29,7 @@ func (b *Batcher) Upload(ctx context.Context, name string, r io.Reader, size int
 			return nightshift.BatchFile{}, err
 		}
 	}
-	c, err := b.uploadCall(at, r, size)
-	if err != nil {
-		return nightshift.BatchFile{}, err
-	}
-	reply, err := b.call(ctx, c)
+	reply, err := b.send(ctx, at, r, size)
 	if err != nil {
 		return nightshift.BatchFile{}, err
 	}
@@ -42,6 +37,53 @@ func (b *Batcher) Upload(ctx context.Context, name string, r io.Reader, size int
 		return nightshift.BatchFile{ID: at.file}, nil
 	}
 	return b.uploaded(ctx, reply)
+}
+
+// send sends a file in the way of the dialect.
+func (b *Batcher) send(ctx context.Context, at place, r io.Reader, size int64) (wire.Reply, error) {
+	if b.session {
+		return b.sendInSession(ctx, at, r, size)
+	}
+	c, err := b.uploadCall(at, r, size)
+	if err != nil {
+		return wire.Reply{}, err
+	}
+	return b.call(ctx, c)
+}
+
+// sendInSession describes a file, and sends it to the URL that is answered.
+func (b *Batcher) sendInSession(ctx context.Context, at place, r io.Reader, size int64) (wire.Reply, error) {
+	start := textCall(http.MethodPost, b.url(b.upload, at), fmt.Sprintf(
+		`{"file":{"displayName":%s,"mimeType":"application/jsonl"}}`, quoted(strings.TrimSuffix(at.name, ".jsonl"))))
+	start.Header = http.Header{
+		"X-Goog-Upload-Protocol": {"resumable"}, "X-Goog-Upload-Command": {"start"},
+		"X-Goog-Upload-Header-Content-Length": {strconv.FormatInt(size, 10)},
+		"X-Goog-Upload-Header-Content-Type":   {"application/jsonl"},
+	}
+	reply, err := b.call(ctx, start)
+	if err != nil {
+		return reply, err
+	}
+	to := reply.Header.Get("X-Goog-Upload-Url")
+	if to == "" {
+		return reply, strange(reply, "the answer to an upload does not say where the file is to be sent")
+	}
+	h := http.Header{"X-Goog-Upload-Command": {"upload, finalize"}, "X-Goog-Upload-Offset": {"0"},
+		"Content-Type": {"application/jsonl"}}
+	return b.call(ctx, wire.Call{Method: http.MethodPost, URL: to, Header: h, Body: opener(r, "", size, ""), Length: size, NoKey: true})
+}
+
+// opener opens a body of size bytes of r between two texts; only where r can
+// be rewound does it open it again.
+func opener(r io.Reader, before string, size int64, after string) func() io.Reader {
+	opened := false
+	return func() io.Reader {
+		if opened && !rewind(r) {
+			return nil
+		}
+		opened = true
+		return io.MultiReader(strings.NewReader(before), io.LimitReader(r, size), strings.NewReader(after))
+	}
 }
 
 // makeDataset makes the place that a file is put in, under a name of ours.
@@ -60,7 +102,7 @@ func textCall(method, url, text string) wire.Call {
 func (b *Batcher) uploadCall(at place, r io.Reader, size int64) (wire.Call, error) {
 	var form strings.Builder
 	w := multipart.NewWriter(&form)
-	if err := b.formFields(w, at, size); err != nil {
+	if err := b.formFields(w, at); err != nil {
 		return wire.Call{}, err
 	}
 	before := form.String()
@@ -69,19 +111,7 @@ func (b *Batcher) uploadCall(at place, r io.Reader, size int64) (wire.Call, erro
 	}
 	after := form.String()[len(before):]
 	h := http.Header{"Content-Type": {w.FormDataContentType()}}
-	if b.related {
-		h["Content-Type"] = []string{"multipart/related; boundary=" + w.Boundary()}
-		h["X-Goog-Upload-Protocol"] = []string{"multipart"}
-	}
-	opened := false
-	open := func() io.Reader {
-		if opened && !rewind(r) {
-			return nil
-		}
-		opened = true
-		return io.MultiReader(strings.NewReader(before), io.LimitReader(r, size), strings.NewReader(after))
-	}
-	return wire.Call{Method: http.MethodPost, URL: b.url(b.upload, at), Header: h, Body: open,
+	return wire.Call{Method: http.MethodPost, URL: b.url(b.upload, at), Header: h, Body: opener(r, before, size, after),
 		Length: int64(len(before)) + size + int64(len(after))}, nil
 }
 
@@ -95,18 +125,7 @@ func rewind(r io.Reader) bool {
 }
 
 // formFields writes a form up to where the file's own bytes begin.
-func (b *Batcher) formFields(w *multipart.Writer, at place, size int64) error {
-	if b.related {
-		about, err := w.CreatePart(textproto.MIMEHeader{"Content-Type": {"application/json; charset=utf-8"}})
-		if err == nil {
-			_, err = fmt.Fprintf(about, `{"file":{"displayName":%s,"mimeType":"application/jsonl","sizeBytes":"%d"}}`,
-				quoted(strings.TrimSuffix(at.name, ".jsonl")), size)
-		}
-		if err == nil {
-			_, err = w.CreatePart(textproto.MIMEHeader{"Content-Type": {"application/jsonl"}})
-		}
-		return err
-	}
+func (b *Batcher) formFields(w *multipart.Writer, at place) error {
 	fields := [][2]string{{"purpose", b.purpose}, {"file_name", ""}, {"file_type", ""}, {"expires_after[anchor]", ""}, {"expires_after[seconds]", b.expires}}
 	if b.purpose == "batch-api" {
 		fields[1][1], fields[2][1] = at.name, "jsonl"
@@ -292,7 +311,7 @@ func (b *Batcher) Delete(ctx context.Context, batch nightshift.Batch) error {
 		}
 	}
 	for _, handle := range batch.Results {
-		if handle != b.result && !b.related { // Google's go with their batch
+		if handle != b.result && !b.session { // Google's go with their batch
 			remove(b.file, place{file: handle})
 		}
 	}

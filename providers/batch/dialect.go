@@ -17,7 +17,7 @@ type dialect struct {
 	purpose  string
 	expires  string // seconds until the server deletes an input file by itself
 	checked  bool   // a file must be processed before a batch is made of it
-	related  bool   // a file is sent as multipart/related, with a description
+	session  bool   // a file is described first, and then sent to the URL that is answered
 	dataset  string // path that makes the data set which a file is put in
 	file     string // of one file: what is known of it, and its deletion
 	sizes    bool   // that says how long the file is
@@ -84,7 +84,7 @@ var dialects = map[string]dialect{
 		d.content, d.pages, d.result, d.settles = "/batches/{id}/results?limit=200", true, "results", true
 	}),
 	providers.BatchGemini: {
-		upload: "//upload/v1beta/files", related: true, file: "/{file}",
+		upload: "//upload/v1beta/files", session: true, file: "/{file}",
 		content: "//download/v1beta/{file}:download?alt=media",
 		create:  "/models/{model}:batchGenerateContent", list: "/batches?pageSize=100", get: "/{id}", cancel: "/{id}:cancel",
 		remove: "/{id}",

@@ -141,7 +141,8 @@ func dialectCases() map[string]dialectCase {
 			}},
 		"gemini": {preset: "gemini", protocol: nightshift.Gemini, file: "files/abc", id: "batches/b1", lines: geminiRow + "\n",
 			answers: map[string]string{
-				"POST /upload/v1beta/files":                               `200 {"file":{"name":"files/abc","displayName":"n","sizeBytes":"12","expirationTime":"2026-09-23T10:00:00Z","state":"ACTIVE"}}`,
+				"POST /upload/v1beta/files":                               `200 {}`,
+				"POST /upload/session?upload_id=u1":                       `200 {"file":{"name":"files/abc","displayName":"n","sizeBytes":"12","expirationTime":"2026-09-23T10:00:00Z","state":"ACTIVE"}}`,
 				"POST /v1beta/models/m-1:batchGenerateContent":            `200 {"name":"batches/b1","metadata":{"@type":"x","state":"BATCH_STATE_PENDING","displayName":"ns1-7f3a2c-000012-b3","createTime":"2026-09-21T10:00:00.5Z","batchStats":{"requestCount":"0"}}}`,
 				"GET /v1beta/batches/b1":                                  "200 " + geminiBatch,
 				"GET /v1beta/batches?pageSize=100":                        `200 {"operations":[{"name":"batches/b0","metadata":{"state":"BATCH_STATE_RUNNING","displayName":"other"}}],"nextPageToken":"t2"}`,

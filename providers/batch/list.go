@@ -27,17 +27,6 @@ type page struct {
 	wait    time.Duration
 }
 
-// oldest is when the oldest batch of the page was created; zero when nothing
-// says so.
-func (p page) oldest() (t time.Time) {
-	for _, b := range p.batches {
-		if !b.CreatedAt.IsZero() && (t.IsZero() || b.CreatedAt.Before(t)) {
-			t = b.CreatedAt
-		}
-	}
-	return t
-}
-
 // newest is when the newest batch of the page was created.
 func (p page) newest() (t time.Time) {
 	for _, b := range p.batches {

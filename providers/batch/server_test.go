@@ -66,6 +66,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var status int
 	_, _ = fmt.Sscanf(answer, "%d", &status)
 	_, text, _ := strings.Cut(answer, " ")
+	w.Header().Set("X-Goog-Upload-Url", f.server.URL+"/upload/session?upload_id=u1")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, strings.NewReplacer("SERVER", f.server.URL, "DATASET", f.dataset(name)).Replace(text))
 }

@@ -40,6 +40,7 @@ type Call struct {
 // A Reply is what came back of a Call.
 type Reply struct {
 	Status int // 0 when no answer came
+	Header http.Header
 	Body   []byte
 	Bytes  int64         // of the body that were read, uncompressed
 	Date   time.Time     // the server's clock; zero when it does not say
@@ -172,7 +173,7 @@ func (*callBody) Close() error { return nil }
 
 // readCall takes the answer's headers and body.
 func (a *attempt) readCall(ctx context.Context, c Call, resp *http.Response) (Reply, *nightshift.Error) {
-	reply := Reply{Status: resp.StatusCode}
+	reply := Reply{Status: resp.StatusCode, Header: resp.Header}
 	reply.Date, _ = http.ParseTime(resp.Header.Get("Date"))
 	if report := providers.ParseLimits(resp.Header, time.Now()); report.HasRetryAfter {
 		reply.Wait = report.RetryAfter
