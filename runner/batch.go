@@ -103,6 +103,7 @@ type batch struct {
 	due      time.Time // of its next step
 	tries    int       // of its present step that failed
 	uploads  int       // of its file, as it was not found
+	refused  int       // create calls since the upload that were refused for now
 	gone     absence
 	here     map[string]store.LocalFile // result files that were fetched, by handle
 	cut      map[string]string          // hash of those that came without an end

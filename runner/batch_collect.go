@@ -340,7 +340,8 @@ func (c *collection) notRun(o *outcome, e *nightshift.Error) error {
 	case r.CancelledBy == "user":
 		return nil
 	}
-	a := c.attempt(o, nightshift.BatchResult{Err: &nightshift.Error{Class: nightshift.ClassBatchExpired, Message: e.Message}})
+	expired := &nightshift.Error{Class: nightshift.ClassBatchExpired, Message: e.Message}
+	a := c.attempt(o, nightshift.BatchResult{Err: expired})
 	a.MaybeBilled, a.WorstTokens, a.WorstCost = false, 0, 0
 	return c.again(o, a)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +28,10 @@ type fakeAPI struct {
 	before, after func(op string, n int) error
 	// result are the lines for a row of a batch; nil is one that answers.
 	result func(b *fakeBatch, row fakeRow) []fakeResult
+	// fails says why a batch fails when it is checked; nil is that it does not.
+	fails func(b *fakeBatch) *nightshift.BatchError
+	late  time.Duration // after which a create call that failed is carried out after all
+	deaf  bool          // cancelling is answered, and nothing else
 	// state changes how a batch looks from outside.
 	state func(b *fakeBatch, seen *nightshift.Batch)
 
@@ -58,13 +63,14 @@ type fakeRow struct {
 }
 
 type fakeResult struct {
-	ID      string                `json:"id"`
-	Text    string                `json:"text,omitempty"`
-	Class   nightshift.ErrorClass `json:"class,omitempty"`
-	Next    nightshift.BatchNext  `json:"next,omitempty"`
-	Error   bool                  `json:"-"` // stands in the error file
-	raw     string                // in place of the JSON
-	charged bool                  // was billed
+	ID    string                `json:"id"`
+	Text  string                `json:"text,omitempty"`
+	Class nightshift.ErrorClass `json:"class,omitempty"`
+	Next  nightshift.BatchNext  `json:"next,omitempty"`
+
+	inErrors bool   // stands in the error file
+	raw      string // in place of the JSON
+	charged  bool   // was billed
 }
 
 func newFake() *fakeAPI {
@@ -105,11 +111,12 @@ func (f *fakeAPI) Encode(dst []byte, id string, req nightshift.Request) ([]byte,
 		prompt += "|" + m.Text
 	}
 	if prompt == "|bad" {
-		return nil, nightshift.BatchCost{}, &nightshift.Error{Class: nightshift.ClassUntranslatable, Message: "cannot be said"}
+		return nil, nightshift.BatchCost{},
+			&nightshift.Error{Class: nightshift.ClassUntranslatable, Message: "cannot be said"}
 	}
 	line, err := json.Marshal(fakeRow{id, prompt[1:]})
-	return append(append(dst, line...), '\n'),
-		nightshift.BatchCost{Input: 10, Output: 10, Cost: fakeWorst, Queued: 4, Hash: "hash-" + prompt[1:]}, err
+	cost := nightshift.BatchCost{Input: 10, Output: 10, Cost: fakeWorst, Queued: 4, Hash: "hash-" + prompt[1:]}
+	return append(append(dst, line...), '\n'), cost, err
 }
 
 func (f *fakeAPI) Upload(_ context.Context, name string, r io.Reader, size int64) (nightshift.BatchFile, error) {
@@ -134,26 +141,75 @@ func (f *fakeAPI) Create(_ context.Context, o nightshift.BatchOrder) (nightshift
 	defer f.mu.Unlock()
 	after, err := f.op("create")
 	if err != nil {
+		if f.late > 0 {
+			f.createLate(o, f.late)
+		}
 		return nightshift.Batch{}, err
 	}
+	b, err := f.create(o)
+	if err != nil {
+		return nightshift.Batch{}, err
+	}
+	seen := f.seen(b)
+	return seen, after()
+}
+
+// createLate carries out a create call whose client has given it up.
+func (f *fakeAPI) createLate(o nightshift.BatchOrder, after time.Duration) {
+	time.AfterFunc(after, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		_, _ = f.create(o) // nobody hears of an error
+	})
+}
+
+func (f *fakeAPI) create(o nightshift.BatchOrder) (*fakeBatch, error) {
 	body, there := f.files[o.File.ID]
-	if !there {
-		return nightshift.Batch{}, &nightshift.BatchError{Cause: nightshift.BatchFileMissing, Next: nightshift.BatchAgain,
+	if f.limits.Inline {
+		body, _ = os.ReadFile(o.Path)
+	} else if !there {
+		return nil, &nightshift.BatchError{Cause: nightshift.BatchFileMissing, Next: nightshift.BatchAgain,
 			Err: &nightshift.Error{Class: nightshift.ClassNotFound, Status: 404, Message: "no such file"}}
 	}
 	f.nextID++
-	b := &fakeBatch{n: len(f.batches) + 1, id: fmt.Sprintf("batch-%d", f.nextID), file: o.File.ID, order: o, created: time.Now(),
-		phase: nightshift.BatchCompleted}
+	b := &fakeBatch{n: len(f.batches) + 1, id: fmt.Sprintf("batch-%d", f.nextID), file: o.File.ID, order: o,
+		created: time.Now(), phase: nightshift.BatchCompleted}
 	for line := range bytes.Lines(body) {
 		var row fakeRow
 		if err := json.Unmarshal(line, &row); err != nil {
-			return nightshift.Batch{}, err
+			return nil, err
 		}
 		b.rows = append(b.rows, row)
 	}
 	f.batches = append(f.batches, b)
-	seen := f.seen(b)
-	return seen, after()
+	return b, nil
+}
+
+// addForeign is a batch of somebody else.
+func (f *fakeAPI) addForeign(rows int) *fakeBatch {
+	b := &fakeBatch{id: "foreign", created: time.Now(), phase: nightshift.BatchCompleted}
+	for i := range rows {
+		b.rows = append(b.rows, fakeRow{ID: fmt.Sprint("row-", i), Prompt: fmt.Sprint("foreign ", i)})
+	}
+	f.batches = append(f.batches, b)
+	return b
+}
+
+// away is how many batches have not ended.
+func (f *fakeAPI) away() (n int) {
+	for _, b := range f.batches {
+		if s := f.seen(b); !s.Phase.Ended() {
+			n++
+		}
+	}
+	return n
+}
+
+// endAll makes the results of what has ended, also where nobody has asked.
+func (f *fakeAPI) endAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.away()
 }
 
 // seen is how a batch looks now.
@@ -164,7 +220,12 @@ func (f *fakeAPI) seen(b *fakeBatch) nightshift.Batch {
 	s := nightshift.Batch{ID: b.id, Phase: nightshift.BatchRunning, State: "in_progress", CreatedAt: b.created,
 		ExpiresAt: b.created.Add(f.expires), FileID: b.file, Name: b.order.Name}
 	end := b.created.Add(f.takes)
-	if !b.cancelled.IsZero() && b.cancelled.Before(end) {
+	if f.fails != nil {
+		if b.failure = f.fails(b); b.failure != nil {
+			end, b.phase = b.created.Add(30*time.Second), nightshift.BatchFailed
+		}
+	}
+	if !f.deaf && !b.cancelled.IsZero() && b.cancelled.Before(end) {
 		end, b.phase = b.cancelled.Add(time.Minute), nightshift.BatchCancelled
 		s.Phase = nightshift.BatchCancelling
 	}
@@ -193,7 +254,7 @@ func (f *fakeAPI) run(b *fakeBatch) {
 		}
 		lines := []fakeResult{{ID: row.ID, Text: "answer to " + row.Prompt}}
 		if b.phase == nightshift.BatchCancelled {
-			lines = []fakeResult{{ID: row.ID, Class: nightshift.ClassCancelled, Error: true}}
+			lines = []fakeResult{{ID: row.ID, Class: nightshift.ClassCancelled, inErrors: true}}
 		}
 		if f.result != nil {
 			lines = f.result(b, row)
@@ -207,13 +268,14 @@ func (f *fakeAPI) run(b *fakeBatch) {
 	}
 }
 
-func (f *fakeAPI) Find(_ context.Context, o nightshift.BatchOrder, since time.Time) (list []nightshift.Batch, err error) {
+func (f *fakeAPI) Find(_ context.Context, o nightshift.BatchOrder, since time.Time) ([]nightshift.Batch, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	after, err := f.op("find")
 	if err != nil {
 		return nil, err
 	}
+	var list []nightshift.Batch
 	for _, b := range f.batches {
 		if b.created.Before(since) {
 			continue
@@ -265,7 +327,7 @@ func (f *fakeAPI) Fetch(_ context.Context, b nightshift.Batch, handle string, w 
 		return err
 	}
 	for _, r := range f.batch(b.ID).output {
-		if r.Error != (handle == b.ID+"-errors") {
+		if r.inErrors != (handle == b.ID+"-errors") {
 			continue
 		}
 		line := []byte(r.raw)

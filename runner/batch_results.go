@@ -80,7 +80,8 @@ func (r *results) index(b *batches, a *batch, u *shard, f io.Reader) error {
 
 // of are the lines of an item.
 func (r *results) of(item int64) []resultLine {
-	first, _ := slices.BinarySearchFunc(r.lines, item, func(l resultLine, item int64) int { return cmp.Compare(l.item, item) })
+	byItem := func(l resultLine, item int64) int { return cmp.Compare(l.item, item) }
+	first, _ := slices.BinarySearchFunc(r.lines, item, byItem)
 	last := first
 	for last < len(r.lines) && r.lines[last].item == item {
 		last++

@@ -127,14 +127,13 @@ func (b *batches) created(a *batch, made nightshift.Batch, adopted bool) error {
 
 // refusedAtCreate deals with a create call that surely made no batch.
 func (b *batches) refusedAtCreate(a *batch, e *nightshift.BatchError) error {
-	tries := a.tries
 	if err := b.changed(a, b.Store.BatchUploaded(a.N, a.File)); err != nil {
 		return err
 	}
-	a.tries = tries
+	a.tries, a.refused = a.refused, a.refused+1
 	switch {
 	case e.Cause == nightshift.BatchFileMissing && !b.limits.Inline:
-		if a.tries < mostUploads {
+		if a.refused <= mostUploads {
 			return b.later(a, "creating", e) // a fresh file may be seen late
 		}
 		return b.uploadAnew(a)
@@ -151,7 +150,7 @@ func (b *batches) uploadAnew(a *batch) error {
 			Message: fmt.Sprintf("the endpoint does not find the input file %s of %s, which was uploaded %d times",
 				a.File.ID, a.Name, a.uploads), Hint: "try again later, or ask the provider"})
 	}
-	a.Stage, a.tries, a.due = store.BatchPlanned, 0, time.Time{}
+	a.Stage, a.tries, a.refused, a.due = store.BatchPlanned, 0, 0, time.Time{}
 	return nil
 }
 

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"nightshift"
@@ -59,6 +58,7 @@ type trial struct {
 	epochs int
 	skip   bool
 	retry  bool
+	tune   func(*runner.Run) // before it starts; may be nil
 }
 
 func newTrial(t *testing.T, rows string, pools ...runner.Pool) *trial {
@@ -100,12 +100,15 @@ func (tr *trial) start(waiting context.Context) ([]runner.Stop, error) {
 	for _, s := range data.Chunks() {
 		id.Chunks = append(id.Chunks, store.Chunk{First: s.First, Rows: s.Rows, Skipped: s.Rows - s.Selected, Hash: s.Hash})
 	}
-	st, err := store.Open(tr.dir, id, store.Options{RetryFailed: tr.retry})
+	st, err := store.Open(tr.dir, id, store.Options{RetryFailed: tr.retry, ReserveFile: -1})
 	if err != nil {
 		tr.t.Fatal(err)
 	}
 	r := &runner.Run{Name: "trial", Store: st, Dataset: data, Pools: tr.pools, Epochs: tr.epochs, SkipUnknown: tr.skip,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	if tr.tune != nil {
+		tr.tune(r)
+	}
 	stops, err := r.Do(context.Background(), waiting)
 	if closeErr := st.Close("tested"); closeErr != nil {
 		tr.t.Fatal(closeErr)
@@ -492,7 +495,7 @@ func TestSelectedRows(t *testing.T) {
 // Workers beyond a few hundred start one after another, all of them in the end.
 func TestManyWorkersStartOneByOne(t *testing.T) {
 	const workers = 1256
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var starts []time.Duration
 		inFlight, most := 0, 0
