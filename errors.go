@@ -24,6 +24,7 @@ const (
 	ClassContentPolicy    ErrorClass = "content_policy"     // refused for what it says
 	ClassConflict         ErrorClass = "conflict"           // 408, 409, 425
 	ClassOverloaded       ErrorClass = "overloaded"         // 529, 503 with a word
+	ClassNoCapacity       ErrorClass = "no_capacity"        // a cheap tier has no room: its requests wait, others pass
 	ClassServer           ErrorClass = "server"             // other 5xx
 	ClassTimeoutConnect   ErrorClass = "timeout_connect"    // no connection in time: not billed
 	ClassTimeoutFirstByte ErrorClass = "timeout_first_byte" // no headers or no first content in time

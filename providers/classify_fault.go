@@ -379,6 +379,9 @@ func (f fault) class(status int) nightshift.ErrorClass {
 // status says. Codes that say only that the request is wrong leave it to the
 // message what is wrong with it.
 func (f fault) verdict(inner int, message string) nightshift.ErrorClass {
+	if f.noCapacity(inner) {
+		return nightshift.ClassNoCapacity
+	}
 	if mayBeLength(inner) && f.tooLong() {
 		return nightshift.ClassContextLength
 	}
@@ -404,6 +407,12 @@ func (f fault) verdict(inner int, message string) nightshift.ErrorClass {
 		return class
 	}
 	return byStatus(inner)
+}
+
+// noCapacity reports whether a flex tier has no room: Groq's status for it, or
+// OpenAI's code.
+func (f fault) noCapacity(inner int) bool {
+	return inner == 498 || inner == 429 && slices.Contains(f.words, "resource_unavailable")
 }
 
 // byCode is the class of the first code or type that says what is the matter.

@@ -22,6 +22,9 @@ type Policy struct {
 	MaybeBilled bool
 	// FeedsBreaker: it speaks for the health of the endpoint.
 	FeedsBreaker bool
+	// Patient: nobody else is concerned and it may take hours. The row waits by
+	// itself, longer each time, for as long as an endpoint may be silent.
+	Patient bool
 	// MaxTries is the most attempts of a row that may end so; 0 leaves it to
 	// the row's own limit.
 	MaxTries int
@@ -36,7 +39,8 @@ var (
 
 // policies is the table. What is not in it fails the row.
 var policies = map[nightshift.ErrorClass]Policy{
-	nightshift.ClassRateLimit: {Retry: true, Pauses: true},
+	nightshift.ClassRateLimit:  {Retry: true, Pauses: true},
+	nightshift.ClassNoCapacity: {Retry: true, Patient: true},
 
 	nightshift.ClassQuota:      stopEndpoint,
 	nightshift.ClassAuth:       stopEndpoint,

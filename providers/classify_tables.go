@@ -29,7 +29,9 @@ func byStatus(status int) nightshift.ErrorClass {
 		return nightshift.ClassTooLarge
 	case 429:
 		return nightshift.ClassRateLimit
-	case 498, 529: // 498 is Groq's flex tier without capacity
+	case 498: // Groq's flex tier
+		return nightshift.ClassNoCapacity
+	case 529:
 		return nightshift.ClassOverloaded
 	}
 	if status >= 400 && status < 498 {

@@ -108,7 +108,7 @@ func TestClassify(t *testing.T) {
 		{"per day", 429, `{"error":{"message":"Rate limit reached for gpt-4 on requests per day (RPD): Limit 200, Used 200, Requested 1.","type":"requests","code":"rate_limit_exceeded"}}`, nightshift.ClassQuota},
 		{"free models", 429, `{"error":{"message":"Rate limit exceeded: free-models-per-day","code":429}}`, nightshift.ClassQuota},
 		{"deactivated", 401, `{"error":{"message":"x","code":"account_deactivated"}}`, nightshift.ClassPermission},
-		{"Groq flex", 498, `{"error":{"message":"capacity","code":"capacity_exceeded"}}`, nightshift.ClassOverloaded},
+		{"Groq flex", 498, `{"error":{"message":"capacity","code":"capacity_exceeded"}}`, nightshift.ClassNoCapacity},
 		{"xAI bad key", 400, `{"code":"Client specified an invalid argument","error":"Incorrect API key provided: xa***"}`, nightshift.ClassAuth},
 		{"moderation of OpenRouter", 403, `{"error":{"code":403,"message":"Your chosen model requires moderation and your input was flagged"}}`, nightshift.ClassContentPolicy},
 		{"413 in text", 413, "Request Entity Too Large", nightshift.ClassTooLarge},

@@ -39,6 +39,10 @@ type Client struct {
 	// is unknown, and such requests are then refused under a budget.
 	MaxOutput int64
 
+	// Flex: the requests go in a cheap tier of service, where an overloaded server
+	// is one that has no room for them now.
+	Flex bool
+
 	MaxAttempts int         // of one row, refusals for rate limits not counted; 0 means DefaultAttempts
 	OnEvent     func(Event) // told of retries, refusals and stops; called from many goroutines; may be nil
 	Estimator   *Estimator  // shared between clients of one model; nil means one of the client's own

@@ -13,7 +13,7 @@ import (
 // the endpoint has just begun to be silent. Errors that judge the row say
 // nothing of the endpoint.
 func (k *call) explain(t *ticket, e *nightshift.Error, p Policy) {
-	if !p.Pauses && !p.FeedsBreaker {
+	if !p.Pauses && !p.FeedsBreaker && !p.Patient {
 		return
 	}
 	r := k.Routes[t.route]

@@ -10,6 +10,9 @@ import (
 
 const (
 	longestBackoff = 30 * time.Second
+	// A tier without capacity gets some within minutes or hours.
+	firstCapacityWait   = 5 * time.Second
+	longestCapacityWait = 5 * time.Minute
 	// firstRest is how long a row waits at most after a first refusal that
 	// concerns nobody else and says nothing of the time.
 	firstRest = 200 * time.Millisecond
@@ -20,6 +23,7 @@ const (
 
 // failed concludes an attempt that brought no answer.
 func (k *call) failed(t *ticket, ex *Exchange) outcome {
+	ex.Err = k.ofTier(ex.Err)
 	policy := PolicyOf(ex.Err)
 	k.countClass(ex.Err.Class)
 	b := t.settle(k.billOfFailure(t, ex, policy))
@@ -75,6 +79,10 @@ func (k *call) release(t *ticket, ex *Exchange, policy Policy) (counts, oversize
 		if k.oversize.refusals > 0 {
 			k.turn = limits.Solo
 		}
+	case policy.Patient:
+		t.permit.NoCapacity()
+		k.standBack = k.untilCapacity(ex.Limits)
+		k.turn = limits.Retry
 	case policy.FeedsBreaker:
 		report := ex.Limits
 		report.Err = ex.Err
@@ -101,6 +109,28 @@ func (k *call) own(r limits.Refusal) {
 	random := k.Routes[0].Limiter.Random()
 	own := min(firstRest<<min(k.refusals-1, 10), longestBackoff)
 	k.standBack = max(time.Duration((0.5+random/2)*float64(own)), time.Duration((1+0.05*random)*float64(r.RetryAfter)))
+}
+
+// ofTier reads an error as the tier of the requests means it: in a flex tier,
+// an overloaded server is one without room for them.
+func (k *call) ofTier(e *nightshift.Error) *nightshift.Error {
+	if !k.Flex || e.Class != nightshift.ClassOverloaded {
+		return e
+	}
+	room := *e
+	room.Class = nightshift.ClassNoCapacity
+	return &room
+}
+
+// untilCapacity is how long a row waits after it was refused for want of
+// capacity: 5 s at first, then twice as long each time, up to five minutes, and
+// no shorter than the server asks.
+func (k *call) untilCapacity(r limits.Report) time.Duration {
+	refusals := k.classes[nightshift.ClassNoCapacity]
+	wait := min(firstCapacityWait<<min(max(refusals-1, 0), 10), longestCapacityWait)
+	random := k.Routes[0].Limiter.Random()
+	asked, _ := r.Until()
+	return max(time.Duration((0.5+random)*float64(wait)), time.Duration((1+0.05*random)*float64(asked)))
 }
 
 // stopsNow reports whether the error ends more than this row.
@@ -150,7 +180,7 @@ func (k *call) retry(t *ticket, p Policy, counts bool) outcome {
 	if counts {
 		o.wait = backoff(k.counted, k.Routes[t.route].Limiter.Random())
 	}
-	if p.Pauses {
+	if p.Pauses || p.Patient {
 		o.event, o.wait, k.standBack = EventRefused, k.standBack, 0
 	}
 	return o

@@ -16,6 +16,7 @@ var hints = map[nightshift.ErrorClass]string{
 	nightshift.ClassContentPolicy:    "refused for what the prompt says: these rows are no failures of the network and will be refused again",
 	nightshift.ClassConflict:         "run again with --retry-failed",
 	nightshift.ClassOverloaded:       "the endpoint was overloaded for longer than the attempts lasted: run again with --retry-failed, later",
+	nightshift.ClassNoCapacity:       "the cheap tier had no room: run again with --retry-failed, later, or without service_tier: flex",
 	nightshift.ClassServer:           "the endpoint failed repeatedly: run again with --retry-failed; if it fails on the same rows, look at them",
 	nightshift.ClassTimeoutConnect:   "no connection in time: check the network and base_url",
 	nightshift.ClassTimeoutFirstByte: "no answer began in time: raise the first-byte timeout for slow or reasoning models",

@@ -600,6 +600,30 @@ func (p *Permit) Failed(r Report) (own bool) {
 // state: it was refused for what it is, or cancelled.
 func (p *Permit) Release() { p.release(true) }
 
+// NoCapacity ends a permit whose request was refused because its tier of service
+// had no room for it. Requests at a lower rate would fare no better, so none is
+// held back. Where nothing has been answered for the longest stall, it ends all
+// waiting.
+func (p *Permit) NoCapacity() {
+	l := p.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, ok := p.end()
+	if !ok {
+		return
+	}
+	p.refund(false)
+	if p.trial {
+		l.pause.over()
+	}
+	l.closeBreaker(p)
+	if now >= l.endsAt() {
+		l.stop(l.stalled(now))
+		return
+	}
+	l.dispatch(now)
+}
+
 // Cancel gives back a permit that was not used.
 func (p *Permit) Cancel() { p.release(false) }
 

@@ -74,7 +74,8 @@ func (t *trouble) patience() (seconds float64, ok bool) {
 		return 0, false
 	case t.permanent:
 		return permanentFor, true
-	case t.last.Class == nightshift.ClassOverloaded || t.last.Class == nightshift.ClassRateLimit:
+	case t.last.Class == nightshift.ClassOverloaded || t.last.Class == nightshift.ClassRateLimit,
+		t.last.Class == nightshift.ClassNoCapacity:
 		return 0, false
 	}
 	return sameFor, true

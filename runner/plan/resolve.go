@@ -358,6 +358,9 @@ func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
 	if !r.out.Prices.Has(model.PriceList) {
 		model.PriceList = "" // what a gateway charges is in nobody's list
 	}
+	if model.Tier() == TierFlex {
+		model.Endpoint.Timeouts.FirstByte = cmp.Or(model.Endpoint.Timeouts.FirstByte, flexFirstByte)
+	}
 	r.priced(&model, m.Price)
 	r.batched(&model)
 	if f, ok := formats.Of(model.Endpoint.Protocol); ok {
@@ -436,6 +439,14 @@ func (r *resolver) noteTier(m *ResolvedModel) {
 	}
 }
 
+// TierFlex is the service tier that is cheaper and slower than the usual one,
+// and has no room at times.
+const TierFlex = "flex"
+
+// flexFirstByte is how long the first byte of an answer in the flex tier may
+// take where the plan does not say it: vendors aim at a quarter of an hour.
+const flexFirstByte = 30 * time.Minute
+
 // Tier is the service tier that the model's requests are sent in; "" is the
 // usual one. Live, the answer decides what is billed.
 func (m ResolvedModel) Tier() string {
@@ -456,7 +467,7 @@ func (m ResolvedModel) asked() string {
 		switch {
 		case p.Name == "speed" && word == "fast":
 			return word
-		case p.Name == "service_tier":
+		case p.Name == "service_tier", p.Name == "serviceTier":
 			tier = word
 		}
 	}

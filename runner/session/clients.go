@@ -107,6 +107,7 @@ func (f *clients) client(m plan.ResolvedModel, p *plan.Resolved) (*providers.Cli
 	c := &providers.Client{
 		Endpoint: m.Endpoint.Name, Flow: m.Name, Routes: routes, Budget: f.budget,
 		MaxOutput: m.MaxOutput, MaxAttempts: p.Attempts, OnEvent: f.event,
+		Flex: m.Tier() == plan.TierFlex,
 	}
 	if m.Price != nil {
 		price := *m.Price
