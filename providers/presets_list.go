@@ -22,7 +22,8 @@ func vendorPresets() []Preset {
 			p.BaseURLEnvs = []string{"OPENAI_BASE_URL"}
 			p.Dialect, p.Charging, p.Limits.Charge = "openai", chargedMax, limits.ChargeMaxTokens
 			p.CapName = "max_completion_tokens" // which all models take, and newer ones alone
-			p.Facts = "newer models take max_completion_tokens, not max_tokens"
+			p.Facts = "newer models take max_completion_tokens, not max_tokens; " +
+				"service_tier: flex costs half where a model has it"
 		}),
 		chatPreset("azure-openai", "", "GPT and others, on Azure", "AZURE_OPENAI_API_KEY",
 			"AZURE_OPENAI_AD_TOKEN").with(func(p *Preset) {
@@ -73,7 +74,7 @@ func vendorPresets() []Preset {
 			p.BaseURLEnvs = []string{"GROQ_BASE_URL"}
 			p.Path = "/openai/v1/chat/completions"
 			p.Dialect = "openai"
-			p.Facts = "request limits are per day, token limits per minute"
+			p.Facts = "request limits are per day, token limits per minute; service_tier: flex has higher limits at the same price"
 		}),
 		chatPreset("together", "https://api.together.xyz/v1", "open models on Together",
 			"TOGETHER_API_KEY").with(func(p *Preset) {

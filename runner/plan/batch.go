@@ -82,10 +82,16 @@ func (c *checker) batch(path string, b Batch) {
 // mode checks a word of mode:.
 func (c *checker) mode(path, mode string) { c.oneOf(path, mode, ModeLive, ModeBatch) }
 
-// batched notes what a model in batches does not do.
-func (r *resolver) batched(m *ResolvedModel) {
+// batched sees that the endpoint of a model in batches has a batch API, and
+// notes what the model does not do there.
+func (r *resolver) batched(path string, m *ResolvedModel) {
 	if m.Mode != ModeBatch {
 		return
+	}
+	if m.Endpoint.Batch.Dialect == "" {
+		r.at(path+".mode", "leave it live, or say where its batch API is: endpoints."+m.Endpoint.Name+
+			".batch_api: {dialect: openai}", "%s is in mode batch, and no batch API of %s is known for the format %s",
+			m.Name, m.Endpoint.Name, m.Endpoint.Protocol)
 	}
 	if m.RowsPerRequest > 1 {
 		r.note("%s goes in batches, where each row is a request of its own: rows_per_request is not used", m.Name)

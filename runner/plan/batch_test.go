@@ -172,6 +172,36 @@ scorers:
 	}
 }
 
+// A model whose endpoint has no batch API cannot go in batches.
+func TestBatchNeedsAnAPI(t *testing.T) {
+	text := `dataset: {path: rows.jsonl}
+models: [{endpoint: deepseek, model: deepseek-chat, params: {max_tokens: 5}}]
+`
+	p := apply(t, text, options{"batch": {"true"}})
+	_, err := p.Resolve(keys)
+	if err == nil || !strings.Contains(err.Error(), "no batch API of deepseek is known") ||
+		!strings.HasPrefix(err.Error(), "--batch:") {
+		t.Errorf("deepseek: %v", err)
+	}
+	own := strings.Replace(text, "endpoint: deepseek", "mode: batch, endpoint: deepseek", 1) +
+		"endpoints: {deepseek: {batch_api: {dialect: openai}}}\n"
+	if r := resolve(t, own); r.Models[0].Endpoint.Batch.Dialect != "openai" {
+		t.Errorf("with batch_api: %+v", r.Models[0].Endpoint.Batch)
+	}
+}
+
+// The flex tier is what the params ask for; its answers may take their time.
+func TestFlexTier(t *testing.T) {
+	for params, want := range map[string]string{
+		"service_tier: flex": TierFlex, "serviceTier: flex": TierFlex, "service_tier: default": "default", "top_k: 5": "",
+	} {
+		m := resolve(t, strings.Replace(small, "params: {", "params: {"+params+", ", 1)).Models[0]
+		if m.Tier() != want || (m.Endpoint.Timeouts.FirstByte == flexFirstByte) != (want == TierFlex) {
+			t.Errorf("%q: tier %q, first byte within %v", params, m.Tier(), m.Endpoint.Timeouts.FirstByte)
+		}
+	}
+}
+
 // What a batch costs must be known where a budget in dollars is to hold.
 func TestBatchPrice(t *testing.T) {
 	text := strings.Replace(small, "name: m,", "name: m, mode: batch,", 1)

@@ -362,7 +362,7 @@ func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
 		model.Endpoint.Timeouts.FirstByte = cmp.Or(model.Endpoint.Timeouts.FirstByte, flexFirstByte)
 	}
 	r.priced(&model, m.Price)
-	r.batched(&model)
+	r.batched(path, &model)
 	if f, ok := formats.Of(model.Endpoint.Protocol); ok {
 		model.MaxTokens = formats.ParamsCap(f, model.Params)
 	}

@@ -58,6 +58,7 @@ func TestEncode(t *testing.T) {
 		{"tools", ask("m", param("tools", tool), param("tool_choice", `{"type":"function","function":{"name":"f"}}`)),
 			`{` + hello + `,"tools":[{"functionDeclarations":[{"name":"f","description":"d","parametersJsonSchema":{"type":"object"}}]}],"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["f"]}}}`},
 		{"its own tools", ask("m", param("tools", `[{"googleSearch":{}}]`)), `{` + hello + `,"tools":[{"googleSearch":{}}]}`},
+		{"a tier of its own", ask("m", param("service_tier", `"flex"`)), `{` + hello + `,"serviceTier":"flex"}`},
 		{"parameters at their defaults", ask("m", param("n", "1"), param("tool_choice", `"auto"`), param("service_tier", `"default"`)), `{` + hello + `,"toolConfig":{"functionCallingConfig":{"mode":"AUTO"}}}`},
 		{"a call and its result", nightshift.Request{Model: "m", Messages: []nightshift.Message{user("w?"),
 			raw(`{"role":"assistant","content":"so","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\": 1.0}"},"extra_content":{"google":{"thought_signature":"SIG"}}},{"id":"c2","type":"function","function":{"name":"g","arguments":""}}]}`),

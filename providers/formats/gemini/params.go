@@ -3,6 +3,7 @@ package gemini
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"nightshift"
@@ -26,10 +27,13 @@ var neutral = []string{
 func (Format) Params(
 	t *conversation.Translation, params []nightshift.Param, own rawjson.Value, model string,
 ) []nightshift.Param {
-	names := neutral
+	names := slices.Clone(neutral)
 	for _, p := range params {
-		if p.Name == "tools" && !isOwnTools(p.Value) {
-			names = append(names[:len(names):len(names)], "tools")
+		switch {
+		case p.Name == "tools" && !isOwnTools(p.Value):
+			names = append(names, "tools")
+		case p.Name == "service_tier" && isOwnTier(p.Value):
+			names = slices.DeleteFunc(names, func(name string) bool { return name == p.Name })
 		}
 	}
 	fields, rest := t.Fields(params, names...)
@@ -151,6 +155,11 @@ func settings(t *conversation.Translation, fields []conversation.Field, model st
 		out = append(out, nightshift.Param{Name: configName, Value: object(config)})
 	}
 	return out
+}
+
+// isOwnTier reports whether a service tier is one that Gemini has by that name.
+func isOwnTier(value json.RawMessage) bool {
+	return slices.Contains([]string{`"flex"`, `"standard"`, `"priority"`}, string(value))
 }
 
 // configNames is [configKeys] the other way around.
