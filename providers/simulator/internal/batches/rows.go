@@ -179,7 +179,7 @@ func (s *Service) outcome(b *batch, q Question, r *row, strikes map[string]bool)
 		o.bare = true
 		return o
 	case strikes[rowError]:
-		status := []int{429, 500, 503}[r.at%3]
+		status := random.Pick(random.Start.With(r.id), "status", []int{429, 500, 503})
 		kind := map[int]string{429: "rate_limit_error", 500: "api_error", 503: "overloaded_error"}[status]
 		return refused(status, kind, "", "The server cannot answer now.")
 	}
@@ -188,7 +188,7 @@ func (s *Service) outcome(b *batch, q Question, r *row, strikes map[string]bool)
 		o.Body = without(o.Body, "usage", "usageMetadata")
 	}
 	if strikes[rowNoTier] {
-		o.Body = retiered(o.Body, r.at%2 == 0)
+		o.Body = retiered(o.Body, random.Start.With(r.id).Roll("tier") < 0.5)
 	}
 	return o
 }

@@ -153,7 +153,9 @@ func (l *line) writeHeader(status int) {
 	if l.sent == nil {
 		l.sent = http.Header{}
 	}
-	l.sent.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	if l.sent.Get("Date") == "" {
+		l.sent.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	}
 	l.length = -1
 	if v := l.sent.Get("Content-Length"); v != "" {
 		l.length, _ = strconv.ParseInt(v, 10, 64) // written by the handler
