@@ -1,12 +1,14 @@
 """Talks to the served simulator with the vendors' own Python clients, in every format: whole, streamed, with tools,
-and with errors. What the clients read must agree with the simulator's ledger.
+with errors, and in batches. What the clients read must agree with the simulator's ledger.
 
 usage: clients.py PATH/TO/nightshift
 """
+import io
 import json
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 
 import anthropic
@@ -20,6 +22,8 @@ QUESTION = "Describe a harbour at night in two sentences."
 CITY_QUESTION = "What is the weather in Oslo?"
 TOOL = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 SLOW = 30  # seconds that one call may take at most
+ROWS = 7  # of a batch
+TIMES = "scale=100,validate=20s,run=30s,cancel=10s"  # of batches: a hundredth of them, in fact
 
 # What goes wrong when the question asks for it: the fault, and the HTTP status that the client must report.
 FAULTS = {"auth": 401, "forbidden": 403, "not_found": 404, "bad_request": 400, "rate_limit": 429, "server_error": 500}
@@ -311,6 +315,147 @@ class GeminiEmbeddings(Embeddings):
         return first
 
 
+class OpenAIBatches:
+    """Batches over files, one for each endpoint."""
+    bodies = {
+        "/v1/chat/completions": lambda text: {
+            "model": MODEL, "max_tokens": 50, "messages": [{"role": "user", "content": text}]},
+        "/v1/responses": lambda text: {"model": MODEL, "max_output_tokens": 50, "input": text},
+        "/v1/completions": lambda text: {"model": MODEL, "max_tokens": 50, "prompt": text},
+        "/v1/embeddings": lambda text: {"model": "sim-embedding", "input": text},
+    }
+
+    def __init__(self, url, bill):
+        self.client = openai.OpenAI(base_url=url + "/v1", api_key="sk-any", max_retries=0, timeout=SLOW)
+        self.bill = bill
+
+    def make(self, endpoint, rows):
+        body = self.bodies[endpoint]
+        lines = [json.dumps({"custom_id": f"row-{i}", "method": "POST", "url": endpoint, "body": body(f"Question {i}?")})
+                 for i in range(rows)]
+        file = self.client.files.create(file=("rows.jsonl", "\n".join(lines).encode()), purpose="batch")
+        assert file.id in [other.id for other in self.client.files.list(purpose="batch")]
+        made = self.client.batches.create(
+            input_file_id=file.id, endpoint=endpoint, completion_window="24h", metadata={"purpose": "check"})
+        assert made.status == "validating" and made.metadata == {"purpose": "check"}, made
+        return made.id
+
+    def read(self):
+        for made in [self.make(endpoint, ROWS) for endpoint in self.bodies]:
+            batch = until(lambda: self.client.batches.retrieve(made), lambda batch: batch.status == "completed")
+            assert batch.request_counts.completed == ROWS and batch.error_file_id is None, batch
+            rows = [json.loads(line) for line in self.client.files.content(batch.output_file_id).text.splitlines()]
+            assert sorted(row["custom_id"] for row in rows) == sorted(f"row-{i}" for i in range(ROWS))
+            for row in rows:
+                usage = row["response"]["body"]["usage"]
+                given = usage.get("prompt_tokens", usage.get("input_tokens"))
+                self.bill.add(given, usage.get("completion_tokens", usage.get("output_tokens", 0)))
+            for file in (batch.input_file_id, batch.output_file_id):
+                assert self.client.files.delete(file).deleted
+
+    def cancel(self):
+        made = self.make("/v1/chat/completions", ROWS)
+        until(lambda: self.client.batches.retrieve(made), lambda batch: batch.status == "in_progress")
+        assert self.client.batches.cancel(made).status == "cancelling"
+        until(lambda: self.client.batches.retrieve(made), lambda batch: batch.status == "cancelled")
+        assert made in [batch.id for batch in self.client.batches.list(limit=1)], "not on the pages of the list"
+
+    def unknown(self):
+        return status(lambda: self.client.batches.retrieve("batch_none"))
+
+
+class MessageBatches:
+    """Batches whose requests travel in the call."""
+
+    def __init__(self, url, bill):
+        self.client = anthropic.Anthropic(base_url=url, api_key="sk-any", max_retries=0, timeout=SLOW)
+        self.batches = self.client.messages.batches
+        self.bill = bill
+
+    def make(self):
+        made = self.batches.create(requests=[
+            {"custom_id": f"row-{i}", "params": {
+                "model": MODEL, "max_tokens": 50, "messages": [{"role": "user", "content": f"Question {i}?"}]}}
+            for i in range(ROWS)])
+        assert made.processing_status == "in_progress" and made.request_counts.processing == ROWS, made
+        return made.id
+
+    def read(self):
+        made = self.make()
+        batch = until(lambda: self.batches.retrieve(made), lambda batch: batch.processing_status == "ended")
+        assert batch.request_counts.succeeded == ROWS, batch
+        rows = list(self.batches.results(made))
+        assert sorted(row.custom_id for row in rows) == sorted(f"row-{i}" for i in range(ROWS))
+        for row in rows:
+            usage = row.result.message.usage
+            assert row.result.type == "succeeded" and usage.service_tier == "batch", row
+            cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
+            self.bill.add(usage.input_tokens + cached, usage.output_tokens)
+        assert self.batches.delete(made).id == made
+        assert made not in [batch.id for batch in self.batches.list()]
+
+    def cancel(self):
+        made = self.make()
+        assert self.batches.cancel(made).processing_status == "canceling"
+        until(lambda: self.batches.retrieve(made), lambda batch: batch.processing_status == "ended")
+        assert {row.result.type for row in self.batches.results(made)} == {"canceled"}
+        assert made in [batch.id for batch in self.batches.list(limit=1)], "not on the pages of the list"
+
+    def unknown(self):
+        return status(lambda: self.batches.retrieve("msgbatch_none"))
+
+
+class GeminiBatches:
+    """Batches over files that are uploaded in pieces."""
+
+    def __init__(self, url, bill):
+        options = genai_types.HttpOptions(base_url=url, timeout=SLOW * 1000)
+        self.client = genai.Client(api_key="any", vertexai=False, http_options=options)
+        self.bill = bill
+
+    def make(self):
+        lines = [json.dumps({"key": f"row-{i}", "request": {
+            "contents": [{"role": "user", "parts": [{"text": f"Question {i}?"}]}],
+            "generationConfig": {"maxOutputTokens": 50}}}) for i in range(ROWS)]
+        file = self.client.files.upload(
+            file=io.BytesIO("\n".join(lines).encode()),
+            config=genai_types.UploadFileConfig(display_name="rows", mime_type="application/jsonl"))
+        config = genai_types.CreateBatchJobConfig(display_name="check")
+        made = self.client.batches.create(model=MODEL, src=file.name, config=config)
+        assert made.state.name == "JOB_STATE_PENDING" and made.display_name == "check", made
+        return made.name
+
+    def read(self):
+        made = self.make()
+        batch = until(lambda: self.client.batches.get(name=made), lambda batch: batch.state.name == "JOB_STATE_SUCCEEDED")
+        content = self.client.files.download(file=batch.dest.file_name)
+        rows = [json.loads(line) for line in content.decode().splitlines()]
+        assert sorted(row["key"] for row in rows) == sorted(f"row-{i}" for i in range(ROWS))
+        for row in rows:
+            usage = row["response"]["usageMetadata"]
+            self.bill.add(usage["promptTokenCount"], usage["candidatesTokenCount"])
+        self.client.batches.delete(name=made)
+        assert made not in [batch.name for batch in self.client.batches.list()]
+
+    def cancel(self):
+        made = self.make()
+        self.client.batches.cancel(name=made)
+        until(lambda: self.client.batches.get(name=made), lambda batch: batch.state.name == "JOB_STATE_CANCELLED")
+        assert made in [batch.name for batch in self.client.batches.list(config={"page_size": 1})]
+
+    def unknown(self):
+        return status(lambda: self.client.batches.get(name="batches/none"))
+
+
+def until(ask, done):
+    """Asks until the answer is as wanted, and returns it."""
+    deadline = time.monotonic() + SLOW
+    while not done(answer := ask()):
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.05)
+    return answer
+
+
 def status(call):
     """The HTTP status of the error that a call raises; None when it raises none."""
     try:
@@ -331,6 +476,7 @@ def raises(call):
     return False
 
 
+BATCHES = [OpenAIBatches, MessageBatches, GeminiBatches]
 FORMATS = [Chat, Messages, Responses, Gemini, Completions, Embeddings, GeminiEmbeddings]
 
 
@@ -353,18 +499,28 @@ def check(form, url):
     return bill
 
 
-def delivered(url):
+def check_batches(form, url):
+    """Makes, reads, cancels and deletes batches, and returns the bill of what was answered."""
+    bill = Bill()
+    client = form(url, bill)
+    client.read()
+    client.cancel()
+    assert client.unknown() == 404, client.unknown()
+    return bill
+
+
+def delivered(url, prefix=""):
     with urllib.request.urlopen(url + "/ledger", timeout=SLOW) as answer:
         totals = json.load(answer)
-    tokens = totals["delivered_tokens"]
+    tokens = totals[prefix + "delivered_tokens"]
     given = tokens["input"] + tokens["cache_read"] + tokens["cache_write_5m"] + tokens["cache_write_1h"]
-    return totals["delivered"], given, tokens["output"]
+    return totals[prefix + "delivered"], given, tokens["output"]
 
 
 def serve(nightshift):
     """Starts the simulator on a free port, with a fault for each of the questions that ask for one."""
     faults = [f"--faults={kind}=100%;contains={fail_with(kind)}" for kind in [*FAULTS, IN_STREAM]]
-    command = [nightshift, "simulate", "--addr=127.0.0.1:0", *faults]
+    command = [nightshift, "simulate", "--addr=127.0.0.1:0", "--batches=" + TIMES, *faults]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     line = server.stderr.readline()
     found = re.search(r"http://[0-9.:]+", line)
@@ -383,6 +539,13 @@ def main():
             counted = [bill.answers, bill.input, bill.output]
             assert not getattr(form, "counts", True) or counted == served, (form.__name__, counted, served)
             print(f"{form.__name__}: answers, input and output tokens {served}, as in the ledger; {len(FAULTS)} errors")
+        for form in BATCHES:
+            before = delivered(url, "batch_")
+            bill = check_batches(form, url)
+            served = [now - then for now, then in zip(delivered(url, "batch_"), before)]
+            counted = [bill.answers, bill.input, bill.output]
+            assert counted == served, (form.__name__, counted, served)
+            print(f"{form.__name__}: rows, input and output tokens {served}, as in the ledger")
     finally:
         server.terminate()
         server.wait(10)

@@ -88,7 +88,7 @@ func (s *Server) serveBatches(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	key := apiKey(r.Header)
-	if !s.accepts(key) {
+	if batches.NeedsKey(r) && !s.accepts(key) {
 		batches.Refuse(w, at, http.StatusUnauthorized, "Incorrect API key provided.")
 		return true
 	}

@@ -554,4 +554,3 @@ func numberOf(t *testing.T, body, name string) float64 {
 	f, _ := m[name].(float64)
 	return f
 }
-

@@ -105,20 +105,12 @@ func geminiFile(c *call, f *file) []byte {
 	return wrapped.End()
 }
 
-// createGemini makes a batch over a file or over requests in the call.
+// createGemini makes a batch over a file.
 func (c *call) createGemini() (abort bool) {
 	return c.create(func() (*order, *refusal) {
 		type config struct {
 			FileName  string `json:"file_name"`
 			FileName2 string `json:"fileName"`
-			Requests  *struct {
-				Requests []struct {
-					Request  json.RawMessage `json:"request"`
-					Metadata struct {
-						Key string `json:"key"`
-					} `json:"metadata"`
-				} `json:"requests"`
-			} `json:"requests"`
 		}
 		var w struct {
 			Batch struct {
@@ -135,25 +127,12 @@ func (c *call) createGemini() (abort bool) {
 			name: w.Batch.Name + w.Batch.Name2, model: c.at.id, endpoint: "/v1beta/models/" + c.at.id + ":generateContent",
 			window: 48 * time.Hour,
 		}
-		in := w.Batch.Input
-		if in.FileName == "" && in.Requests == nil {
-			in = w.Batch.Input2
+		for _, in := range []config{w.Batch.Input, w.Batch.Input2} {
+			o.inputID += in.FileName + in.FileName2
 		}
-		if in.Requests != nil {
-			o.input = &file{project: c.project, purpose: "batch"}
-			for i, r := range in.Requests.Requests {
-				line := jsontext.New()
-				key := r.Metadata.Key
-				if key == "" {
-					key = strconv.Itoa(i)
-				}
-				line.Text("key", key)
-				line.Raw("request", oneLine(r.Request))
-				_, _ = o.input.data.Write(append(line.End(), '\n'))
-			}
-			return o, nil
+		if o.inputID == "" { // requests in the call may come back under the wrong keys there
+			return nil, invalid("", "", "The simulator takes batches over files only: give input_config.file_name.")
 		}
-		o.inputID = in.FileName + in.FileName2
 		c.mu.Lock()
 		o.input = c.find(o.inputID)
 		c.mu.Unlock()

@@ -67,13 +67,24 @@ type place Place
 // Find says what a request asks for; ok is false when it is nothing of ours.
 func Find(r *http.Request) (at Place, ok bool) {
 	path := strings.TrimSuffix(r.URL.Path, "/")
-	for _, find := range []func(method, path string) (Place, bool){findMessages, findMistral, findGemini, findOpenAI} {
+	finders := []func(method, path string) (Place, bool){findMessages, findMistral, findOpenAI}
+	if r.Header.Get("X-Goog-Api-Key") != "" || strings.Contains(path, "/v1beta/") || uploads(r) {
+		finders = []func(method, path string) (Place, bool){findGemini}
+	}
+	for _, find := range finders {
 		if at, ok = find(r.Method, path); ok {
 			return at, true
 		}
 	}
 	return Place{}, false
 }
+
+// uploads reports whether a request goes on with an upload that was begun
+// before; its id lets it in.
+func uploads(r *http.Request) bool { return r.URL.Query().Get("upload_id") != "" }
+
+// NeedsKey reports whether a request must have a key.
+func NeedsKey(r *http.Request) bool { return !uploads(r) }
 
 // under cuts a path behind a folder: what is in it, empty for the folder.
 func under(path, folder string) (rest string, ok bool) {
@@ -129,22 +140,14 @@ func findGemini(method, path string) (Place, bool) {
 		_, model, _ := strings.Cut(before, "/models/")
 		return Place{gemini, opCreate, model}, method == http.MethodPost
 	}
-	if strings.HasSuffix(path, "/upload/v1beta/files") {
+	if strings.HasSuffix(path, "/files") && strings.Contains(path, "/upload/") {
 		return Place{gemini, opUpload, ""}, true
 	}
-	for folder, thing := range map[string]map[string]string{
-		"/v1beta/files":   {"GET": opFile, "GET download": opContent, "DELETE": opRemove},
-		"/v1beta/batches": {"GET": opGet, "POST cancel": opCancel, "DELETE": opDelete},
-	} {
-		rest, ok := under(path, folder)
-		if !ok {
-			continue
-		}
-		list := opFiles
-		if folder == "/v1beta/batches" {
-			list = opList
-		}
-		return member(gemini, method, strings.Replace(rest, ":", "/", 1), map[string]string{"GET": list}, thing), true
+	if rest, ok := under(path, "/files"); ok {
+		thing := map[string]string{"GET": opFile, "GET download": opContent, "DELETE": opRemove}
+		return member(gemini, method, strings.Replace(rest, ":", "/", 1), map[string]string{"GET": opFiles}, thing), true
 	}
-	return Place{}, false
+	rest, ok := under(path, "/batches")
+	thing := map[string]string{"GET": opGet, "POST cancel": opCancel, "DELETE": opDelete}
+	return member(gemini, method, strings.Replace(rest, ":", "/", 1), map[string]string{"GET": opList}, thing), ok
 }
