@@ -230,11 +230,34 @@ func (r *Run) generation(key rundir.Key) int {
 	return 1
 }
 
-// A BatchReader reads a file of a batch.
+// A BatchReader reads a file of a batch. Its errors are a [*StorageError], but
+// for io.EOF.
 type BatchReader interface {
 	io.Reader
 	io.ReaderAt
 	io.Closer
+}
+
+type batchReader struct {
+	disk.File
+	name string
+}
+
+func (f batchReader) Read(b []byte) (int, error) {
+	n, err := f.File.Read(b)
+	return n, f.wrap(err)
+}
+
+func (f batchReader) ReadAt(b []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(b, off)
+	return n, f.wrap(err)
+}
+
+func (f batchReader) wrap(err error) error {
+	if errors.Is(err, io.EOF) {
+		return err
+	}
+	return disk.Wrap("reading", f.name, err)
 }
 
 // OpenBatchInput opens the input file of a batch. It may be gone, or cut by a
@@ -271,7 +294,7 @@ func (r *Run) openBatchFile(name string, size int64) (BatchReader, error) {
 		f.Close()
 		return nil, disk.Wrap("reading", path, err)
 	}
-	return f, nil
+	return batchReader{f, path}, nil
 }
 
 // A BatchResultFile is a file with results that is being fetched.

@@ -87,15 +87,23 @@ func bringBack(t *testing.T, mem *storetest.MemFS) {
 // StorageError or get over it, and every answer that had been read must be
 // there when the disk works again, also after a power failure.
 func TestEveryOperationFailsOnce(t *testing.T) {
-	id := identity(1, 2, 3, 1)
+	// Every operation comes up, though not with every fault.
+	t.Run("live", func(t *testing.T) {
+		everyOperationFails(t, identity(1, 2, 3, 1), 6, func() *batched { return nil })
+	})
+	t.Run("batches", func(t *testing.T) { everyOperationFails(t, identity(1, 1, 2, 1), 6, newBatched) })
+}
+
+func everyOperationFails(t *testing.T, id Identity, step int, batches func() *batched) {
 	count := 0
 	probe := storetest.NewFS()
 	mustMkdir(t, probe, "/tmp")
 	probe.Before = func(op, name string) (int, error) { count++; return 0, nil }
-	if err := newClient(id, Options{}).run(probe); err != nil {
+	first := newClient(id, Options{})
+	first.batched = batches()
+	if err := first.run(probe); err != nil {
 		t.Fatal(err)
 	}
-	step := 6 // every operation comes up, though not with every fault
 	if long() {
 		step = 1
 	}
@@ -105,6 +113,7 @@ func TestEveryOperationFailsOnce(t *testing.T) {
 			mem := storetest.NewFS()
 			mustMkdir(t, mem, "/tmp")
 			c := newClient(id, Options{Strict: n%2 == 0})
+			c.batched = batches()
 			fired := f.failAt(mem, n)
 			err := c.run(mem)
 			mem.Before = nil

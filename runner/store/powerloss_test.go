@@ -54,8 +54,9 @@ type client struct {
 	sent    map[string]int
 	resent  []string // acknowledged items that were sent again
 	process int
-	current *Run  // while it is open
-	durable int64 // rows that Totals had counted
+	current *Run     // while it is open
+	durable int64    // rows that Totals had counted
+	batched *batched // nil when everything is sent live
 }
 
 func newClient(id Identity, o Options) *client {
@@ -70,7 +71,7 @@ func (c *client) fork() *client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := newClient(c.id, c.opts)
-	f.short, f.half = c.short, c.half
+	f.short, f.half, f.batched = c.short, c.half, c.batched.clone()
 	for k, v := range c.acked {
 		f.acked[k] = v
 	}
@@ -126,6 +127,12 @@ func (c *client) pass(fsys disk.FS, id Identity, half bool) error {
 			if r.Committed(m, n) {
 				continue
 			}
+			if c.batched != nil && !half {
+				if err := c.batchShard(r, m, n); err != nil {
+					return err
+				}
+				continue
+			}
 			u, err := r.OpenShard(m, n)
 			if err != nil {
 				return err
@@ -133,6 +140,11 @@ func (c *client) pass(fsys disk.FS, id Identity, half bool) error {
 			if err := c.shard(u, m, half); err != nil {
 				return err
 			}
+		}
+	}
+	if c.batched != nil {
+		if err := c.closeBatches(r); err != nil {
+			return err
 		}
 	}
 	return r.Close("finished")
@@ -245,7 +257,7 @@ func (c *client) check(fsys disk.FS) error {
 	if len(c.resent) > 0 {
 		return fmt.Errorf("acknowledged rows were sent again: %v", c.resent)
 	}
-	return nil
+	return c.checkBatches(fsys)
 }
 
 // sabotage changes the operations that the store asks for: a deliberate
@@ -261,6 +273,9 @@ func powerTrial(seed uint64, wreck sabotage, most int) (points int, err error) {
 	c := newClient(id, Options{Strict: seed%4 > 0, grow: 1 + rng.IntN(3), keep: int64(rng.IntN(8 << 10))})
 	if rng.IntN(2) == 0 {
 		c.id, c.short, c.half = extended(id), &id, rng.IntN(2) == 0
+	}
+	if seed%2 == 0 {
+		c.batched = newBatched()
 	}
 	mem := storetest.NewFS()
 	return c.trial(mem, wreck, rng, 0, most)
@@ -489,6 +504,10 @@ func TestPowerLossFindsMistakes(t *testing.T) {
 		"journal not synced before acknowledged": withoutSync("/journal/"),
 		"run.json not synced before its rename":  withoutSync("/tmp/run.json"),
 		"units not synced before their rename":   withoutSync("/tmp/units.jsonl"),
+		"log of batches not synced":              withoutSync("/" + rundir.BatchLogFile),
+		"input file of a batch not synced":       withoutSync(".in.jsonl"),
+		"results of a batch not synced":          withoutSync(".out1.jsonl"),
+		"folder of batches not synced":           withoutDirSync(rundir.BatchesDir),
 		"run.json extended before the units": func(under disk.FS) disk.FS {
 			return wrecked{FS: under, replaceHook: func(from, to string) error {
 				if path.Base(to) == rundir.ShardsFile && exists(under, path.Join(crashDir, rundir.RunFile)) {
