@@ -139,15 +139,14 @@ const (
 	kindJudge  = "judge"  // sent by a scorer
 )
 
-// billRow is what a bill reads of a Record.
-type billRow struct {
+// billedRow is what both a bill and a summary read of a Record.
+type billedRow struct {
 	Model              string   `parquet:"model,dict"`
 	Endpoint           string   `parquet:"endpoint,dict"`
 	RequestedModel     string   `parquet:"requested_model,dict"`
 	ServedModel        *string  `parquet:"served_model,optional,dict"`
 	Outcome            string   `parquet:"outcome,dict"`
 	StopReason         *string  `parquet:"stop_reason,optional,dict"`
-	Category           *string  `parquet:"category,optional,dict"`
 	InputTokens        *int64   `parquet:"input_tokens,optional"`
 	CacheReadTokens    *int64   `parquet:"cache_read_tokens,optional"`
 	CacheWrite5mTokens *int64   `parquet:"cache_write_5m_tokens,optional"`
@@ -159,6 +158,12 @@ type billRow struct {
 	MaybeBilled        bool     `parquet:"maybe_billed"`
 	Attempts           int32    `parquet:"attempts"`
 	AttemptLog         *string  `parquet:"attempt_log,optional"`
+}
+
+// billRow is what a bill reads of a Record.
+type billRow struct {
+	billedRow
+	Category *string `parquet:"category,optional,dict"`
 }
 
 func (r *billRow) answered() bool { return nightshift.Outcome(r.Outcome).Answered() }

@@ -20,20 +20,23 @@ func TestRetries(t *testing.T) {
 		want    int64
 		retried bool
 	}{
-		"one request": {summaryRow{Outcome: "ok", Attempts: 1, AttemptLog: log(ok)}, 0, false},
-		"two":         {summaryRow{Outcome: "ok", Attempts: 2, AttemptLog: log(failed, ok)}, 1, true},
-		"none":        {summaryRow{Outcome: "input_error"}, 0, false},
+		"one request": {summaryRow{billedRow: billedRow{Outcome: "ok", Attempts: 1, AttemptLog: log(ok)}}, 0, false},
+		"two":         {summaryRow{billedRow: billedRow{Outcome: "ok", Attempts: 2, AttemptLog: log(failed, ok)}}, 1, true},
+		"none":        {summaryRow{billedRow: billedRow{Outcome: "input_error"}}, 0, false},
 		"failed": {
-			summaryRow{Outcome: "failed", Attempts: 4, AttemptLog: log(failed, failed, failed, failed)}, 3, true},
+			summaryRow{billedRow: billedRow{Outcome: "failed", Attempts: 4,
+				AttemptLog: log(failed, failed, failed, failed)}}, 3, true},
 		"two turns": {
-			summaryRow{Outcome: "ok", Attempts: 2, AttemptLog: log(ok, ok), Flags: text("multi_turn")}, 0, false},
+			summaryRow{billedRow: billedRow{Outcome: "ok", Attempts: 2, AttemptLog: log(ok, ok)},
+				Flags: text("multi_turn")}, 0, false},
 		"two turns, one twice": {
-			summaryRow{Outcome: "ok", Attempts: 3, AttemptLog: log(ok, failed, ok),
+			summaryRow{billedRow: billedRow{Outcome: "ok", Attempts: 3, AttemptLog: log(ok, failed, ok)},
 				Flags: text("usage_missing,turn_retried,multi_turn")}, 1, true},
 		"second turn failed": {
-			summaryRow{Outcome: "failed", Attempts: 2, AttemptLog: log(ok, failed), Flags: text("multi_turn")}, 0, false},
+			summaryRow{billedRow: billedRow{Outcome: "failed", Attempts: 2, AttemptLog: log(ok, failed)},
+				Flags: text("multi_turn")}, 0, false},
 		"second turn failed thrice": {
-			summaryRow{Outcome: "failed", Attempts: 4, AttemptLog: log(ok, failed, failed, failed),
+			summaryRow{billedRow: billedRow{Outcome: "failed", Attempts: 4, AttemptLog: log(ok, failed, failed, failed)},
 				Flags: text("turn_retried,multi_turn")}, 2, true},
 	} {
 		if got := retries(&tc.row); got != tc.want {

@@ -107,45 +107,20 @@ type errorGroup struct {
 
 // summaryRow is what a summary reads of a Record.
 type summaryRow struct {
-	Row                int64      `parquet:"row"`
-	Epoch              int32      `parquet:"epoch"`
-	ID                 string     `parquet:"id"`
-	Model              string     `parquet:"model,dict"`
-	Endpoint           string     `parquet:"endpoint,dict"`
-	RequestedModel     string     `parquet:"requested_model,dict"`
-	ServedModel        *string    `parquet:"served_model,optional,dict"`
-	Outcome            string     `parquet:"outcome,dict"`
-	StopReason         *string    `parquet:"stop_reason,optional,dict"`
-	InputTokens        *int64     `parquet:"input_tokens,optional"`
-	CacheReadTokens    *int64     `parquet:"cache_read_tokens,optional"`
-	CacheWrite5mTokens *int64     `parquet:"cache_write_5m_tokens,optional"`
-	CacheWrite1hTokens *int64     `parquet:"cache_write_1h_tokens,optional"`
-	OutputTokens       *int64     `parquet:"output_tokens,optional"`
-	ReasoningTokens    *int64     `parquet:"reasoning_tokens,optional"`
-	CostNanoUSD        *int64     `parquet:"cost_nano_usd,optional"`
-	ReportedCostUSD    *float64   `parquet:"reported_cost_usd,optional"`
-	MaybeBilled        bool       `parquet:"maybe_billed"`
-	Attempts           int32      `parquet:"attempts"`
-	AttemptLog         *string    `parquet:"attempt_log,optional"`
-	LatencyMS          *float64   `parquet:"latency_ms,optional"`
-	FirstTokenMS       *float64   `parquet:"first_token_ms,optional"`
-	StartedAt          *time.Time `parquet:"started_at,optional,timestamp(microsecond)"`
-	FinishedAt         *time.Time `parquet:"finished_at,optional,timestamp(microsecond)"`
-	ErrorClass         *string    `parquet:"error_class,optional,dict"`
-	ErrorMessage       *string    `parquet:"error_message,optional"`
-	Flags              *string    `parquet:"flags,optional,dict"`
+	billedRow
+	Row          int64      `parquet:"row"`
+	Epoch        int32      `parquet:"epoch"`
+	ID           string     `parquet:"id"`
+	LatencyMS    *float64   `parquet:"latency_ms,optional"`
+	FirstTokenMS *float64   `parquet:"first_token_ms,optional"`
+	StartedAt    *time.Time `parquet:"started_at,optional,timestamp(microsecond)"`
+	FinishedAt   *time.Time `parquet:"finished_at,optional,timestamp(microsecond)"`
+	ErrorClass   *string    `parquet:"error_class,optional,dict"`
+	ErrorMessage *string    `parquet:"error_message,optional"`
+	Flags        *string    `parquet:"flags,optional,dict"`
 }
 
-func (r *summaryRow) bill() *billRow {
-	return &billRow{
-		Model: r.Model, Endpoint: r.Endpoint, RequestedModel: r.RequestedModel, ServedModel: r.ServedModel,
-		Outcome: r.Outcome, StopReason: r.StopReason,
-		InputTokens: r.InputTokens, CacheReadTokens: r.CacheReadTokens, CacheWrite5mTokens: r.CacheWrite5mTokens,
-		CacheWrite1hTokens: r.CacheWrite1hTokens, OutputTokens: r.OutputTokens, ReasoningTokens: r.ReasoningTokens,
-		CostNanoUSD: r.CostNanoUSD, ReportedCostUSD: r.ReportedCostUSD, MaybeBilled: r.MaybeBilled,
-		Attempts: r.Attempts, AttemptLog: r.AttemptLog,
-	}
-}
+func (r *summaryRow) bill() *billRow { return &billRow{billedRow: r.billedRow} }
 
 // summarize reads a run directory and shows every row to watch, with its cost.
 // Parquet files that are damaged are passed over and named in the warnings.

@@ -180,12 +180,7 @@ type plainRow struct {
 func withoutPrompts(rows iter.Seq2[plainRow, error]) iter.Seq2[answerRow, error] {
 	return func(yield func(answerRow, error) bool) {
 		for r, err := range rows {
-			if !yield(answerRow{
-				Run: r.Run, Row: r.Row, ID: r.ID, Epoch: r.Epoch, Model: r.Model, Outcome: r.Outcome,
-				Text: r.Text, ToolCalls: r.ToolCalls, Choices: r.Choices, StopReason: r.StopReason, RawStopReason: r.RawStopReason,
-				OutputTokens: r.OutputTokens, CostUSD: r.CostUSD, LatencyMS: r.LatencyMS,
-				ErrorClass: r.ErrorClass, ErrorMessage: r.ErrorMessage, Target: r.Target,
-			}, err) {
+			if !yield(answerRow{plainRow: r}, err) {
 				return
 			}
 		}
@@ -205,27 +200,11 @@ func (r *answerRow) weight() int64 {
 
 // An answerRow is what scorers may look at, as columns.
 type answerRow struct {
-	Run           string             `parquet:"run,dict"`
-	Row           int64              `parquet:"row"`
-	ID            string             `parquet:"id"`
-	Epoch         int32              `parquet:"epoch"`
-	Model         string             `parquet:"model,dict"`
-	Outcome       nightshift.Outcome `parquet:"outcome,dict"`
-	Text          *string            `parquet:"text,optional"`
-	ToolCalls     *string            `parquet:"tool_calls,optional"`
-	Choices       *string            `parquet:"choices,optional"`
-	StopReason    *string            `parquet:"stop_reason,optional,dict"`
-	RawStopReason *string            `parquet:"raw_stop_reason,optional,dict"`
-	OutputTokens  *int64             `parquet:"output_tokens,optional"`
-	CostUSD       *float64           `parquet:"cost_usd,optional"`
-	LatencyMS     *float64           `parquet:"latency_ms,optional"`
-	ErrorClass    *string            `parquet:"error_class,optional,dict"`
-	ErrorMessage  *string            `parquet:"error_message,optional"`
-	System        *string            `parquet:"system,optional"`
-	Input         *string            `parquet:"input,optional"`
-	Target        *string            `parquet:"target,optional"`
-	TargetIsList  *bool              `parquet:"target_is_list,optional"`
-	Metadata      *string            `parquet:"metadata,optional"`
+	plainRow
+	System       *string `parquet:"system,optional"`
+	Input        *string `parquet:"input,optional"`
+	TargetIsList *bool   `parquet:"target_is_list,optional"`
+	Metadata     *string `parquet:"metadata,optional"`
 }
 
 func (r answerRow) record() *nightshift.Record {

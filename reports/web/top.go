@@ -87,7 +87,7 @@ func (s *scan) sortedBySearch() error {
 		err := each(s, view.Rows[sortedTextRow](s.viewer.dir, view.ReadOptions{Models: []string{model}}),
 			func(r *sortedTextRow) bool {
 				s.page.Looked++
-				if text := r.text(); s.wanted(r.Outcome, r.Flags, r.Attempts) && s.said(&text) {
+				if s.wanted(r.Outcome, r.Flags, r.Attempts) && s.said(&r.textRow) {
 					k := keyRow{CostNanoUSD: r.CostNanoUSD, Output: r.Output, LatencyMS: r.LatencyMS}
 					top.add(ranked{model, compare.ItemKey{Row: r.Row, Epoch: r.Epoch}, k.value(s.sort)})
 				}
@@ -101,28 +101,12 @@ func (s *scan) sortedBySearch() error {
 	return s.showRanked(top.rows)
 }
 
-// A sortedTextRow is a textRow with what it is sorted by. It is flat: the
-// columns of a struct within would not be read.
+// A sortedTextRow is a textRow with what it is sorted by.
 type sortedTextRow struct {
-	Row          int64    `parquet:"row"`
-	Epoch        int32    `parquet:"epoch"`
-	ID           string   `parquet:"id"`
-	Outcome      string   `parquet:"outcome,dict"`
-	Flags        *string  `parquet:"flags,optional,dict"`
-	Attempts     int32    `parquet:"attempts"`
-	Text         *string  `parquet:"text,optional"`
-	Input        *string  `parquet:"input,optional"`
-	Target       *string  `parquet:"target,optional"`
-	ErrorMessage *string  `parquet:"error_message,optional"`
-	Category     *string  `parquet:"category,optional,dict"`
-	CostNanoUSD  *int64   `parquet:"cost_nano_usd,optional"`
-	Output       *int64   `parquet:"output_tokens,optional"`
-	LatencyMS    *float64 `parquet:"latency_ms,optional"`
-}
-
-func (r *sortedTextRow) text() textRow {
-	return textRow{r.Row, r.Epoch, r.ID, r.Outcome, r.Flags, r.Attempts, r.Text, r.Input, r.Target, r.ErrorMessage,
-		r.Category}
+	textRow
+	CostNanoUSD *int64   `parquet:"cost_nano_usd,optional"`
+	Output      *int64   `parquet:"output_tokens,optional"`
+	LatencyMS   *float64 `parquet:"latency_ms,optional"`
 }
 
 // showRanked reads what the list shows of rows that lie anywhere.

@@ -72,7 +72,7 @@ func (c *fieldColumn) fillLists(rows reflect.Value, at int64) error {
 		if err != nil {
 			return fmt.Errorf("row %d: %w", c.lists.row, err)
 		}
-		field := rows.Index(i).Field(c.field)
+		field := rows.Index(i).FieldByIndex(c.field)
 		field.Set(reflect.ValueOf(list).Convert(field.Type()))
 	}
 	return nil

@@ -50,7 +50,8 @@ func ReadRange[T any](f *File, from, to int64) iter.Seq2[T, error] {
 }
 
 // A Reader reads rows into structs with parquet tags. Columns that the file
-// lacks read as null. It belongs to one goroutine.
+// lacks read as null; fields of an embedded struct count as T's own. It belongs
+// to one goroutine.
 type Reader[T any] struct {
 	groups  []parquet.RowGroup
 	meta    []format.RowGroup // of the groups, as the footer has it
@@ -65,9 +66,8 @@ func NewReader[T any](f *File) (r *Reader[T], err error) {
 	defer noPanic(&err)
 	pf := f.pf
 	r = &Reader[T]{groups: pf.RowGroups(), meta: pf.Metadata().RowGroups, group: -1}
-	t := reflect.TypeFor[T]()
-	for i := range t.NumField() {
-		name, ok := ColumnName(t.Field(i))
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[T]()) {
+		name, ok := ColumnName(field)
 		if !ok {
 			continue
 		}
@@ -75,12 +75,12 @@ func NewReader[T any](f *File) (r *Reader[T], err error) {
 		if !ok {
 			continue
 		}
-		c := &fieldColumn{name: name, field: i, column: leaf.ColumnIndex}
-		if c.list = isList(t.Field(i).Type, leaf); c.list {
+		c := &fieldColumn{name: name, field: field.Index, column: leaf.ColumnIndex}
+		if c.list = isList(field.Type, leaf); c.list {
 			r.columns = append(r.columns, c)
 			continue
 		}
-		if c.set, err = setterOf(t.Field(i).Type, leaf); err != nil {
+		if c.set, err = setterOf(field.Type, leaf); err != nil {
 			return nil, fmt.Errorf("column %s: %w", name, err)
 		}
 		r.columns = append(r.columns, c)
@@ -158,7 +158,7 @@ func (r *Reader[T]) Close() {
 // A fieldColumn is the column of one field.
 type fieldColumn struct {
 	name   string
-	field  int    // of T
+	field  []int  // of T
 	column int    // of the file
 	set    setter // of a column that is no list
 	list   bool   // of numbers
@@ -192,7 +192,7 @@ func (c *fieldColumn) fill(rows reflect.Value, at int64) error {
 		return err
 	}
 	n := rows.Len()
-	field := func(i int) reflect.Value { return rows.Index(i).Field(c.field) }
+	field := func(i int) reflect.Value { return rows.Index(i).FieldByIndex(c.field) }
 	if field(0).Kind() != reflect.Pointer {
 		return c.cursor.each(n, func(i int, v *parquet.Value) error {
 			if v.IsNull() {

@@ -69,10 +69,11 @@ var recordColumns = func() (list []recordColumn) {
 	return list
 }()
 
-// ColumnName returns the column of a struct field; false when it has none.
+// ColumnName returns the column of a struct field; false when it has none, as
+// embedded structs.
 func ColumnName(f reflect.StructField) (string, bool) {
 	name, _, _ := strings.Cut(f.Tag.Get("parquet"), ",")
-	if !f.IsExported() || name == "-" {
+	if !f.IsExported() || f.Anonymous || name == "-" {
 		return "", false
 	}
 	if name == "" {

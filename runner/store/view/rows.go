@@ -25,8 +25,8 @@ type ReadOptions struct {
 // no lock, works on live, stopped and damaged runs, and holds a batch of rows
 // at a time.
 //
-// T is a struct whose fields carry parquet tags of [nightshift.Record]; only
-// the columns that it names are read. A field is of the Record's type, or of
+// T is a struct whose fields, and those of structs embedded in it, carry
+// parquet tags of [nightshift.Record]; only the columns that it names are read. A field is of the Record's type, or of
 // the type behind its pointer, in which case null reads as zero. The columns
 // row and epoch need not be among them.
 //
@@ -168,10 +168,9 @@ func projection[T any]() (func(*nightshift.Record) T, error) {
 		return nil, fmt.Errorf("store: rows are read into structs, not %v", t)
 	}
 	columns := parquetfile.RecordColumns()
-	type pair struct{ to, from int }
+	type pair struct{ to, from []int }
 	var pairs []pair
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range reflect.VisibleFields(t) {
 		name, ok := parquetfile.ColumnName(f)
 		if !ok {
 			continue
@@ -183,14 +182,14 @@ func projection[T any]() (func(*nightshift.Record) T, error) {
 		if want := from.Type; f.Type != want && !sameBehindPointer(f.Type, want) {
 			return nil, fmt.Errorf("store: %v.%s is a %v, the column %s a %v", t, f.Name, f.Type, name, want)
 		}
-		pairs = append(pairs, pair{i, from.Index[0]})
+		pairs = append(pairs, pair{f.Index, from.Index})
 	}
 	return func(r *nightshift.Record) T {
 		var row T
 		to, from := reflect.ValueOf(&row).Elem(), reflect.ValueOf(r).Elem()
 		for _, p := range pairs {
-			v := from.Field(p.from)
-			dst := to.Field(p.to)
+			v := from.FieldByIndex(p.from)
+			dst := to.FieldByIndex(p.to)
 			if v.Kind() == reflect.Pointer && dst.Kind() != reflect.Pointer {
 				if v.IsNil() {
 					continue

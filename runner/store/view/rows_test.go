@@ -91,10 +91,14 @@ func TestRowsOrderAndChoice(t *testing.T) {
 	}
 }
 
-// A projection reads the same from Parquet files and from journals.
+// A projection reads the same from Parquet files and from journals, the fields
+// of embedded structs among them.
 func TestProjection(t *testing.T) {
+	type numbered struct {
+		Row int64 `parquet:"row"`
+	}
 	type row struct {
-		Row   int64    `parquet:"row"`
+		numbered
 		Text  *string  `parquet:"text,optional"`
 		Cost  *float64 `parquet:"cost_usd,optional"`
 		Flags *string  `parquet:"flags,optional,dict"`
@@ -122,7 +126,7 @@ func TestProjection(t *testing.T) {
 	before := read()
 	storetest.Must(t, u.Commit())
 	if after := read(); !reflect.DeepEqual(before, after) || len(before) != 3 || before[1].Text != nil ||
-		*before[1].Flags != "" {
+		*before[1].Flags != "" || before[2].Row != 2 {
 		t.Fatalf("from the journal %+v, from the part %+v", before, after)
 	}
 	storetest.Must(t, r.Close(""))
