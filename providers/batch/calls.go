@@ -70,7 +70,8 @@ func (b *Batcher) sendInSession(ctx context.Context, at place, r io.Reader, size
 	}
 	h := http.Header{"X-Goog-Upload-Command": {"upload, finalize"}, "X-Goog-Upload-Offset": {"0"},
 		"Content-Type": {"application/jsonl"}}
-	return b.call(ctx, wire.Call{Method: http.MethodPost, URL: to, Header: h, Body: opener(r, "", size, ""), Length: size, NoKey: true})
+	return b.call(ctx, wire.Call{Method: http.MethodPost, URL: to, Header: h, Body: opener(r, "", size, ""), Length: size,
+		NoKey: true})
 }
 
 // opener opens a body of size bytes of r between two texts; only where r can
@@ -126,17 +127,18 @@ func rewind(r io.Reader) bool {
 
 // formFields writes a form up to where the file's own bytes begin.
 func (b *Batcher) formFields(w *multipart.Writer, at place) error {
-	fields := [][2]string{{"purpose", b.purpose}, {"file_name", ""}, {"file_type", ""}, {"expires_after[anchor]", ""}, {"expires_after[seconds]", b.expires}}
-	if b.purpose == "batch-api" {
-		fields[1][1], fields[2][1] = at.name, "jsonl"
+	var fields [][2]string
+	if b.purpose != "" {
+		fields = append(fields, [2]string{"purpose", b.purpose})
+	}
+	if b.titled {
+		fields = append(fields, [2]string{"file_name", at.name}, [2]string{"file_type", "jsonl"})
 	}
 	if b.expires != "" {
-		fields[3][1] = "created_at"
+		fields = append(fields, [2]string{"expires_after[anchor]", "created_at"},
+			[2]string{"expires_after[seconds]", b.expires})
 	}
 	for _, f := range fields {
-		if f[1] == "" {
-			continue
-		}
 		if err := w.WriteField(f[0], f[1]); err != nil {
 			return err
 		}
@@ -178,14 +180,14 @@ func (b *Batcher) awaitFile(ctx context.Context, id, status string) error {
 		switch strings.ToLower(status) {
 		case "pending", "running", "uploaded", "notstarted", "not_started", "processing":
 		case "error", "failed", "deleted":
-			return &nightshift.BatchError{Next: nightshift.BatchStop, Err: &nightshift.Error{Class: nightshift.ClassInvalidRequest,
-				Message: "the server refused the input file when it looked through it (" + status + ")"}}
+			return failed(nightshift.BatchStop, nightshift.ClassInvalidRequest,
+				"the server refused the input file when it looked through it ("+status+")")
 		default:
 			return nil
 		}
 		if time.Since(began) > fileWait {
-			return &nightshift.BatchError{Next: nightshift.BatchAgain, Err: &nightshift.Error{Class: nightshift.ClassServer,
-				Message: "the server has not looked through the input file for " + fileWait.String()}}
+			return failed(nightshift.BatchAgain, nightshift.ClassServer,
+				"the server has not looked through the input file for "+fileWait.String())
 		}
 		if err := sleep(ctx, fileLook); err != nil {
 			return err
@@ -259,8 +261,8 @@ func (b *Batcher) createCall(o nightshift.BatchOrder) (c wire.Call, closeFile fu
 		}
 		return io.MultiReader(strings.NewReader(before), &rows{from: file, left: size}, strings.NewReader(after))
 	}
-	return wire.Call{Method: http.MethodPost, URL: to, Body: open, Length: int64(len(before)) + size + int64(len(after))},
-		func() { _ = file.Close() }, nil
+	c = wire.Call{Method: http.MethodPost, URL: to, Body: open, Length: int64(len(before)) + size + int64(len(after))}
+	return c, func() { _ = file.Close() }, nil
 }
 
 // rowsSize is the size of a file of lines without the last line's end.
@@ -281,16 +283,17 @@ func rowsSize(file *os.File) (int64, error) {
 
 // unsent is an error of this machine before anything was sent.
 func unsent(err error) error {
-	return &nightshift.BatchError{Next: nightshift.BatchStop, Err: &nightshift.Error{Class: nightshift.ClassInput,
-		Message: "the input file of a batch cannot be read: " + err.Error(), Err: err}}
+	e := failed(nightshift.BatchStop, nightshift.ClassInput, "the input file of a batch cannot be read: "+err.Error())
+	e.Err.Err = err
+	return e
 }
 
 // Cancel implements [nightshift.Batcher]. A batch that has ended already is no
 // error.
 func (b *Batcher) Cancel(ctx context.Context, id string) error {
 	if b.cancel == "" {
-		return &nightshift.BatchError{Next: nightshift.BatchFinal, Err: &nightshift.Error{Class: nightshift.ClassInvalidRequest,
-			Message: "batches of endpoint " + b.Endpoint.Name + " cannot be cancelled"}}
+		return failed(nightshift.BatchFinal, nightshift.ClassInvalidRequest,
+			"batches of endpoint "+b.Endpoint.Name+" cannot be cancelled")
 	}
 	reply, err := b.call(ctx, textCall(http.MethodPost, b.url(b.cancel, place{id: id}), "{}"))
 	if reply.Status == http.StatusConflict {

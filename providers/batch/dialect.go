@@ -21,7 +21,7 @@ type dialect struct {
 	dataset  string // path that makes the data set which a file is put in
 	file     string // of one file: what is known of it, and its deletion
 	sizes    bool   // that says how long the file is
-	files    string // list of the files
+	titled   bool   // the form of an upload names the file in a field, too
 	content  string // of a result file
 	pages    bool   // content comes in pages of rows
 	links    bool   // content is a list of URLs, which carry their own key
@@ -49,9 +49,10 @@ type dialect struct {
 
 // openAI is the family that most services copy.
 var openAI = dialect{
-	upload: "/files", purpose: "batch", file: "/files/{file}", sizes: true, files: "/files?purpose=batch&limit=1000",
+	upload: "/files", purpose: "batch", file: "/files/{file}", sizes: true,
 	content: "/files/{file}/content",
-	create:  "/batches", list: "/batches?limit=100", after: "after", get: "/batches/{id}", cancel: "/batches/{id}/cancel",
+	create:  "/batches", list: "/batches?limit=100", after: "after",
+	get: "/batches/{id}", cancel: "/batches/{id}/cancel",
 	order: `{"input_file_id":$file,"endpoint":$endpoint,"completion_window":$window$metadata}`,
 	id:    "custom_id", body: "body", prefix: "/v1",
 }
@@ -64,7 +65,8 @@ var dialects = map[string]dialect{
 	}),
 	providers.BatchZhipu: openAI.with(func(d *dialect) {
 		d.prefix = "/v4"
-		d.order = `{"input_file_id":$file,"endpoint":$endpoint,"completion_window":$window,"auto_delete_input_file":false$metadata}`
+		d.order = `{"input_file_id":$file,"endpoint":$endpoint,"completion_window":$window,` +
+			`"auto_delete_input_file":false$metadata}` // by which a lost batch is found
 	}),
 	providers.BatchMistral: openAI.with(func(d *dialect) {
 		d.create, d.list, d.after, d.paged = "/batch/jobs", "/batch/jobs?page_size=100", "", true
@@ -73,7 +75,7 @@ var dialects = map[string]dialect{
 		d.bare = true
 	}),
 	providers.BatchTogether: openAI.with(func(d *dialect) {
-		d.upload, d.purpose, d.files = "/files/upload", "batch-api", "/files"
+		d.upload, d.purpose, d.titled = "/files/upload", "batch-api", true
 		d.list, d.after = "/batches", ""
 		d.order = `{"input_file_id":$file,"endpoint":$endpoint,"completion_window":$window}`
 		d.bare = true
@@ -86,10 +88,10 @@ var dialects = map[string]dialect{
 	providers.BatchGemini: {
 		upload: "//upload/v1beta/files", session: true, file: "/{file}",
 		content: "//download/v1beta/{file}:download?alt=media",
-		create:  "/models/{model}:batchGenerateContent", list: "/batches?pageSize=100", get: "/{id}", cancel: "/{id}:cancel",
-		remove: "/{id}",
-		order:  `{"batch":{"display_name":$name,"input_config":{"file_name":$file}}}`,
-		id:     "key", body: "request", bare: true,
+		create:  "/models/{model}:batchGenerateContent", list: "/batches?pageSize=100",
+		get: "/{id}", cancel: "/{id}:cancel", remove: "/{id}",
+		order: `{"batch":{"display_name":$name,"input_config":{"file_name":$file}}}`,
+		id:    "key", body: "request", bare: true,
 	},
 	providers.BatchFireworks: {
 		dataset: "/datasets", upload: "/datasets/{file}:upload", file: "/datasets/{file}",
@@ -100,8 +102,8 @@ var dialects = map[string]dialect{
 		id:    "custom_id", body: "body", bare: true,
 	},
 	providers.BatchAnthropic: {
-		create: "/messages/batches", list: "/messages/batches?limit=1000", after: "after_id", get: "/messages/batches/{id}",
-		cancel: "/messages/batches/{id}/cancel", remove: "/messages/batches/{id}",
+		create: "/messages/batches", list: "/messages/batches?limit=1000", after: "after_id",
+		get: "/messages/batches/{id}", cancel: "/messages/batches/{id}/cancel", remove: "/messages/batches/{id}",
 		content: "/messages/batches/{id}/results", result: "results",
 		order: `{"requests":[$rows]}`,
 		id:    "custom_id", body: "params", bare: true,

@@ -50,7 +50,7 @@ func unstreamed(body []byte) ([]byte, error) {
 	if bytes.Contains(body, []byte(`"stream`)) {
 		root, err := rawjson.Scan(body)
 		if err != nil {
-			return nil, &nightshift.Error{Class: nightshift.ClassInvalidRequest, Message: "the request's body cannot be read: " + err.Error()}
+			return nil, unreadable(err)
 		}
 		kept := []byte{'{'}
 		for m := root.First(); m.Exists(); m = m.Next() {
@@ -69,9 +69,14 @@ func unstreamed(body []byte) ([]byte, error) {
 	}
 	var line bytes.Buffer
 	if err := json.Compact(&line, body); err != nil {
-		return nil, &nightshift.Error{Class: nightshift.ClassInvalidRequest, Message: "the request's body cannot be read: " + err.Error()}
+		return nil, unreadable(err)
 	}
 	return line.Bytes(), nil
+}
+
+func unreadable(err error) *nightshift.Error {
+	return &nightshift.Error{Class: nightshift.ClassInvalidRequest,
+		Message: "the request's body cannot be read: " + err.Error()}
 }
 
 // worst is the most that a request can use and cost.
@@ -83,7 +88,8 @@ func (b *Batcher) worst(p providers.Prepared) (nightshift.BatchCost, error) {
 		c.Output = b.MaxOutput * max(p.Choices, 1)
 	}
 	if (b.NeedsTokens || b.NeedsCost) && c.Output == 0 && words {
-		return c, fmt.Errorf("model %s: nothing bounds the output, so no budget can; set max_tokens: %w", b.Model, nightshift.ErrBudget)
+		return c, fmt.Errorf("model %s: nothing bounds the output, so no budget can; set max_tokens: %w",
+			b.Model, nightshift.ErrBudget)
 	}
 	if b.WorstPrice != nil {
 		if cost, ok := b.WorstPrice(b.Model, c.Input, c.Output, p.Media); ok {
@@ -92,7 +98,8 @@ func (b *Batcher) worst(p providers.Prepared) (nightshift.BatchCost, error) {
 		}
 	}
 	if b.NeedsCost {
-		return c, fmt.Errorf("model %s: no price of batches is known, so no budget in dollars can hold: %w", b.Model, nightshift.ErrBudget)
+		return c, fmt.Errorf("model %s: no price of batches is known, so no budget in dollars can hold: %w",
+			b.Model, nightshift.ErrBudget)
 	}
 	return c, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"nightshift"
 	"nightshift/internal/rawjson"
@@ -44,7 +45,8 @@ func (b *Batcher) Fetch(ctx context.Context, batch nightshift.Batch, handle stri
 		return fileMissing(err)
 	}
 	if size.Known() && size.N() != reply.Bytes {
-		return cut(fmt.Sprintf("the result file %s has %d bytes by the server's word, and %d came", handle, size.N(), reply.Bytes))
+		return cut(fmt.Sprintf("the result file %s has %d bytes by the server's word, and %d came",
+			handle, size.N(), reply.Bytes))
 	}
 	return nil
 }
@@ -133,14 +135,16 @@ func (b *Batcher) fetchLinks(ctx context.Context, at place, w io.Writer) error {
 		links = append(links, l.Key()+"\x00"+l.String())
 	}
 	if len(links) == 0 {
-		return &nightshift.BatchError{Cause: nightshift.BatchFileMissing, Next: nightshift.BatchAgain,
-			Err: &nightshift.Error{Class: nightshift.ClassNotFound, Message: "the list of result files is empty"}}
+		e := failed(nightshift.BatchAgain, nightshift.ClassNotFound, "the list of result files is empty")
+		e.Cause = nightshift.BatchFileMissing
+		return e
 	}
 	slices.Sort(links)
 	for _, link := range links {
-		_, to, _ := bytes.Cut([]byte(link), []byte{0})
+		_, to, _ := strings.Cut(link, "\x00")
 		end := &lineEnd{to: w}
-		if _, err := b.call(ctx, wire.Call{Method: http.MethodGet, URL: string(to), To: end, Most: maxResult, NoKey: true}); err != nil {
+		c := wire.Call{Method: http.MethodGet, URL: to, To: end, Most: maxResult, NoKey: true}
+		if _, err := b.call(ctx, c); err != nil {
 			return err
 		}
 		if err := end.close(); err != nil {

@@ -163,12 +163,14 @@ func firstCount(v rawjson.Value, names ...string) nightshift.Count {
 }
 
 func (o object) counts() (c nightshift.BatchCounts) {
-	for _, place := range []rawjson.Value{o.get("request_counts", "batchStats", "batch_stats", "jobProgress"), o.root.Get("state"), o.root} {
-		c.Total = firstCount(place, "total", "requestCount", "request_count", "totalInputRequests", "num_requests", "total_requests")
+	own := o.get("request_counts", "batchStats", "batch_stats", "jobProgress")
+	for _, place := range []rawjson.Value{own, o.root.Get("state"), o.root} {
+		c.Total = firstCount(place, "total", "requestCount", "request_count", "totalInputRequests", "num_requests",
+			"total_requests")
 		c.Completed = firstCount(place, "succeeded", "completed", "successfulRequestCount", "successful_request_count",
 			"successfullyProcessedRequests", "num_success", "succeeded_requests")
-		c.Failed = sum(place, "failed", "errored", "canceled", "expired", "failedRequestCount", "failedRequests", "num_error",
-			"num_cancelled", "failed_requests")
+		c.Failed = sum(place, "failed", "errored", "canceled", "expired", "failedRequestCount", "failedRequests",
+			"num_error", "num_cancelled", "failed_requests")
 		if !c.Total.Known() && place.Get("processing").Set() {
 			c.Total = sum(place, "processing", "succeeded", "errored", "canceled", "expired")
 		}
@@ -225,7 +227,8 @@ func (o object) results(fixed string, p nightshift.BatchPhase) (all []string) {
 		}
 		return all
 	}
-	for _, name := range []string{"output_file_id", "output_file", "responsesFile", "responses_file", "fileName", "error_file_id", "error_file"} {
+	for _, name := range []string{"output_file_id", "output_file", "responsesFile", "responses_file", "fileName",
+		"error_file_id", "error_file"} {
 		if id := o.text(name); id != "" && !slices.Contains(all, id) {
 			all = append(all, id)
 		}

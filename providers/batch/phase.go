@@ -8,28 +8,30 @@ import (
 	"nightshift/internal/rawjson"
 )
 
-// phases are the words of all services for how a batch stands, in lower case
-// and without the beginnings that some put before them.
-var phases = map[string]nightshift.BatchPhase{
-	"validating": nightshift.BatchWaiting, "pending": nightshift.BatchWaiting, "queued": nightshift.BatchWaiting,
-	"created": nightshift.BatchWaiting, "creating": nightshift.BatchWaiting, "submitted": nightshift.BatchWaiting,
-	"validated": nightshift.BatchWaiting, "unspecified": nightshift.BatchWaiting, "creating_input_dataset": nightshift.BatchWaiting,
-
-	"in_progress": nightshift.BatchRunning, "running": nightshift.BatchRunning, "processing": nightshift.BatchRunning,
-	"progress": nightshift.BatchRunning, "finalizing": nightshift.BatchRunning, "started": nightshift.BatchRunning,
-	"writing_results": nightshift.BatchRunning, "paused": nightshift.BatchRunning, "updating": nightshift.BatchRunning,
-
-	"cancelling": nightshift.BatchCancelling, "canceling": nightshift.BatchCancelling,
-	"cancellation_requested": nightshift.BatchCancelling, "deleting": nightshift.BatchCancelling,
-
-	"completed": nightshift.BatchCompleted, "succeeded": nightshift.BatchCompleted, "success": nightshift.BatchCompleted,
-	"ended": nightshift.BatchCompleted, "done": nightshift.BatchCompleted, "finished": nightshift.BatchCompleted,
-	"partially_succeeded": nightshift.BatchCompleted, "complete": nightshift.BatchCompleted,
-
-	"expired": nightshift.BatchExpired, "timeout_exceeded": nightshift.BatchExpired, "timed_out": nightshift.BatchExpired,
-	"cancelled": nightshift.BatchCancelled, "canceled": nightshift.BatchCancelled, "early_stopped": nightshift.BatchCancelled,
-	"failed": nightshift.BatchFailed, "failure": nightshift.BatchFailed, "error": nightshift.BatchFailed,
+// words are those of all services for how a batch stands, in lower case and
+// without the beginnings that some put before them.
+var words = map[nightshift.BatchPhase]string{
+	nightshift.BatchWaiting: "validating validated pending queued created creating submitted unspecified " +
+		"creating_input_dataset",
+	nightshift.BatchRunning: "in_progress running processing progress finalizing started writing_results paused " +
+		"updating",
+	nightshift.BatchCancelling: "cancelling canceling cancellation_requested deleting",
+	nightshift.BatchCompleted:  "completed complete succeeded success ended done finished partially_succeeded",
+	nightshift.BatchExpired:    "expired timeout_exceeded timed_out",
+	nightshift.BatchCancelled:  "cancelled canceled early_stopped",
+	nightshift.BatchFailed:     "failed failure error",
 }
+
+// phases is what each word means.
+var phases = func() map[string]nightshift.BatchPhase {
+	m := map[string]nightshift.BatchPhase{}
+	for phase, list := range words {
+		for word := range strings.FieldsSeq(list) {
+			m[word] = phase
+		}
+	}
+	return m
+}()
 
 // phaseOf is what a word means.
 func phaseOf(word string) nightshift.BatchPhase {

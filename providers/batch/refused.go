@@ -66,24 +66,25 @@ func certain(reply wire.Reply) bool {
 // unread is a create call that was answered, but with no batch that can be
 // read: there may be one.
 func unread(reply wire.Reply, why string) error {
-	return &nightshift.BatchError{Lost: true, Next: nightshift.BatchAgain, Err: &nightshift.Error{
-		Class: nightshift.ClassBadResponse, Status: reply.Status, Message: why,
-	}}
+	e := strange(reply, why)
+	e.Lost = true
+	return e
 }
 
 // strange is an answer that cannot be read, of a call that may be made again.
-func strange(reply wire.Reply, why string) error {
-	return &nightshift.BatchError{Next: nightshift.BatchAgain, Err: &nightshift.Error{
-		Class: nightshift.ClassBadResponse, Status: reply.Status, Message: why,
-	}}
+func strange(reply wire.Reply, why string) *nightshift.BatchError {
+	e := failed(nightshift.BatchAgain, nightshift.ClassBadResponse, why)
+	e.Err.Status = reply.Status
+	return e
+}
+
+// failed is an error that this side states.
+func failed(next nightshift.BatchNext, class nightshift.ErrorClass, why string) *nightshift.BatchError {
+	return &nightshift.BatchError{Next: next, Err: &nightshift.Error{Class: class, Message: why}}
 }
 
 // cut is a download that is not what the server said it would be.
-func cut(why string) error {
-	return &nightshift.BatchError{Next: nightshift.BatchAgain, Err: &nightshift.Error{
-		Class: nightshift.ClassCut, Message: why,
-	}}
-}
+func cut(why string) error { return failed(nightshift.BatchAgain, nightshift.ClassCut, why) }
 
 // fileMissing makes a 404 of a file say so.
 func fileMissing(err error) error {
@@ -106,8 +107,9 @@ func gone(err error) bool {
 
 var (
 	// queueWords are how servers say that too much waits already.
-	queueWords = regexp.MustCompile(`(?i)token_limit_exceeded|enqueued|in[ _]?progress[^.]{0,40}limit|queue (?:is )?full|` +
-		`batch(?:es)? (?:limit|quota)|too many (?:active |concurrent |running )?batch|concurrent batch|limit of (?:active |concurrent )?batch`)
+	queueWords = regexp.MustCompile(`(?i)token_limit_exceeded|enqueued|in[ _]?progress[^.]{0,40}limit|` +
+		`queue (?:is )?full|batch(?:es)? (?:limit|quota)|too many (?:active |concurrent |running )?batch|` +
+		`concurrent batch|limit of (?:active |concurrent )?batch`)
 	// fileWords are how servers say that they cannot find the input file.
 	fileWords = regexp.MustCompile(`(?i)(?:cannot|could not|can't|couldn't) find (?:the )?(?:input )?file|` +
 		`does not have access to it|no such file|(?:input )?file[^.]{0,80}(?:not found|does not exist|not exist)|` +
@@ -123,13 +125,13 @@ var (
 // follows.
 func causeOf(e *nightshift.Error) (cause nightshift.BatchCause, line int, limit int64) {
 	said := e.Code + " " + e.Message
-	refusedWhole := e.Class == nightshift.ClassInvalidRequest || e.Class == nightshift.ClassNotFound || e.Status == 404 || e.Status == 422
+	ofRows := e.Class == nightshift.ClassInvalidRequest || e.Class == nightshift.ClassNotFound || e.Status == 422
 	switch {
 	case e.Class != nightshift.ClassQuota && queueWords.MatchString(said):
 		return nightshift.BatchQueueFull, 0, limitIn(e.Message)
 	case fileWords.MatchString(said):
 		return nightshift.BatchFileMissing, 0, 0
-	case !refusedWhole:
+	case !ofRows:
 	case lineWords.MatchString(e.Message):
 		line, _ = strconv.Atoi(lineWords.FindStringSubmatch(e.Message)[1])
 		return badRow(line)

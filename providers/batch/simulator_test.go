@@ -38,6 +38,8 @@ var services = []struct {
 	{"simulator", nightshift.Messages, ""},
 }
 
+var anyKey = secrets.New("sk-test-0123456789abcdef")
+
 func at(t *testing.T, preset string, p nightshift.Protocol, s *simulator.Server) *batch.Batcher {
 	t.Helper()
 	e, ok := providers.Lookup(preset, p, nil)
@@ -45,7 +47,7 @@ func at(t *testing.T, preset string, p nightshift.Protocol, s *simulator.Server)
 		t.Fatalf("no preset %s for %s", preset, p)
 	}
 	e.BaseURL, e.AllowHTTP = strings.Replace(e.BaseURL, "https://", "http://", 1), true // the simulator speaks no TLS
-	b, err := batch.New(batch.Config{Endpoint: e, Key: secrets.New("sk-test-0123456789abcdef"), Model: "m-1", Transport: s.Transport()})
+	b, err := batch.New(batch.Config{Endpoint: e, Key: anyKey, Model: "m-1", Transport: s.Transport()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +59,8 @@ func order(t *testing.T, b *batch.Batcher, p nightshift.Protocol, n int) nightsh
 	t.Helper()
 	var input []byte
 	for i := range n {
-		req := nightshift.Request{Model: "m-1", Messages: []nightshift.Message{{Role: nightshift.RoleUser, Text: fmt.Sprint("prompt ", i)}}}
+		prompt := nightshift.Message{Role: nightshift.RoleUser, Text: fmt.Sprint("prompt ", i)}
+		req := nightshift.Request{Model: "m-1", Messages: []nightshift.Message{prompt}}
 		if p == nightshift.Messages {
 			req.Params = []nightshift.Param{{Name: "max_tokens", Value: []byte("64")}}
 		}
@@ -86,7 +89,9 @@ func TestAgainstTheSimulator(t *testing.T) {
 	for _, c := range services {
 		t.Run(c.preset+"-"+string(c.protocol), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := simulator.New(simulator.Config{Batches: simulator.Batches{Shape: c.shape, Validate: time.Minute, Run: 30 * time.Minute, Others: 3}})
+				s := simulator.New(simulator.Config{Batches: simulator.Batches{
+					Shape: c.shape, Validate: time.Minute, Run: 30 * time.Minute, Others: 3,
+				}})
 				defer s.Close()
 				wholeWay(t, at(t, c.preset, c.protocol, s), c.protocol)
 			})
@@ -108,7 +113,8 @@ func wholeWay(t *testing.T, b *batch.Batcher, p nightshift.Protocol) {
 	}
 	time.Sleep(time.Hour)
 	got, err := b.Get(ctx, []string{made.ID, "nobody-has-this"})
-	if err != nil || len(got) != 2 || got[0].ID != made.ID || got[0].Phase != nightshift.BatchCompleted || got[1].Phase != nightshift.BatchGone {
+	if err != nil || len(got) != 2 || got[0].ID != made.ID || got[0].Phase != nightshift.BatchCompleted ||
+		got[1].Phase != nightshift.BatchGone {
 		t.Fatalf("Get: %+v, %v", got, err)
 	}
 	answered := map[string]bool{}
@@ -133,7 +139,8 @@ func wholeWay(t *testing.T, b *batch.Batcher, p nightshift.Protocol) {
 	}
 	var none bytes.Buffer
 	var wrong *nightshift.BatchError
-	if err := b.Fetch(ctx, got[0], got[0].Results[0], &none); !errors.As(err, &wrong) || wrong.Cause != nightshift.BatchFileMissing {
+	err = b.Fetch(ctx, got[0], got[0].Results[0], &none)
+	if !errors.As(err, &wrong) || wrong.Cause != nightshift.BatchFileMissing {
 		t.Errorf("Fetch of what was deleted: %v", err)
 	}
 }
