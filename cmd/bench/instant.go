@@ -27,6 +27,7 @@ func instant(args []string) error {
 	f := flag.NewFlagSet("instant", flag.ExitOnError)
 	rows := f.String("rows", "", "JSONL file with prompts")
 	out := f.String("out", "", "run directory")
+	models := f.Int("models", 1, "how many models answer")
 	_ = f.Parse(args) // exits on error
 	// As the program has it (cmd/nightshift/memory.go).
 	ballast := make([]byte, 97<<20)
@@ -40,8 +41,14 @@ func instant(args []string) error {
 	defer data.Close()
 	id := store.Identity{
 		Name: "instant", PlanHash: "h", Plan: json.RawMessage(`{}`), DatasetHash: data.Info().Hash,
-		DatasetRows: data.Info().Rows,
-		Models:      []string{"instant"}, Epochs: 1,
+		DatasetRows: data.Info().Rows, Epochs: 1,
+	}
+	var pools []runner.Pool
+	for i := range *models {
+		name := fmt.Sprintf("instant-%d", i)
+		id.Models = append(id.Models, name)
+		pools = append(pools, runner.Pool{Model: name, ModelID: name, Endpoint: "none",
+			Protocol: nightshift.Protocols()[0], Provider: atOnce{}, Concurrency: concurrency})
 	}
 	for _, s := range data.Chunks() {
 		id.Chunks = append(id.Chunks, store.Chunk{First: s.First, Rows: s.Rows, Hash: s.Hash})
@@ -52,9 +59,7 @@ func instant(args []string) error {
 	}
 	r := &runner.Run{
 		Name: "instant", Store: st, Dataset: data, Epochs: 1, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Pools: []runner.Pool{
-			{Model: "instant", ModelID: "instant", Endpoint: "none", Protocol: nightshift.Protocols()[0],
-				Provider: atOnce{}, Concurrency: concurrency}},
+		Pools: pools,
 	}
 	stops, err := r.Do(context.Background(), context.Background())
 	if len(stops) > 0 {

@@ -58,7 +58,8 @@ func (b *bench) scorers(context.Context) ([]figure, error) {
 }
 
 // scoreRate scores for a second on every processor.
-func scoreRate(s scorers.Scorer, a scorers.Answer, target string) (float64, error) {
+func scoreRate(s scorers.Scorer, a scorers.Answer, text string) (float64, error) {
+	target := scorers.OneTarget(text)
 	var n, wrong atomic.Int64
 	var wg sync.WaitGroup
 	begun := time.Now()
@@ -66,7 +67,7 @@ func scoreRate(s scorers.Scorer, a scorers.Answer, target string) (float64, erro
 		wg.Go(func() {
 			for time.Since(begun) < time.Second {
 				for range 1000 {
-					if r := s.Score(a, scorers.OneTarget(target)); r.Value == nil || *r.Value != 1 {
+					if r := s.Score(a, target); r.Value == nil || *r.Value != 1 {
 						wrong.Add(1)
 					}
 				}

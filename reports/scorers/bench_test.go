@@ -35,11 +35,11 @@ func BenchmarkScore(b *testing.B) {
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			s := mustNew(b, bc.kind, bc.params)
-			a := Answer{Text: bc.text}
+			a, target := Answer{Text: bc.text}, OneTarget(bc.target)
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if r := s.Score(a, OneTarget(bc.target)); r.Value == nil || *r.Value == 0 {
+					if r := s.Score(a, target); r.Value == nil || *r.Value == 0 {
 						b.Errorf("%+v", r)
 						return
 					}

@@ -59,7 +59,7 @@ func plainChoice(text string) string {
 	if !normalize.IsASCII(text) || strings.Contains(text, `\`) {
 		text = strings.Map(fullWidthLetter, choiceMarks.Replace(text))
 	}
-	if strings.Contains(text, "<") {
+	if holdsTag(text) {
 		text = htmlTag().ReplaceAllString(text, "")
 	}
 	for range 2 { // \textbf{\text{B}}
@@ -68,6 +68,20 @@ func plainChoice(text string) string {
 		}
 	}
 	return text
+}
+
+// holdsTag reports whether a text may have a tag of HTML in it.
+func holdsTag(text string) bool {
+	for {
+		_, rest, found := strings.Cut(text, "<")
+		if !found {
+			return false
+		}
+		if rest != "" && (rest[0] == '/' || rest[0] >= 'A') {
+			return true
+		}
+		text = rest
+	}
 }
 
 func fullWidthLetter(r rune) rune {
@@ -80,12 +94,13 @@ func fullWidthLetter(r rune) rune {
 // A span is where a marker stands.
 type span struct{ start, end int }
 
-// A marker is found by a word, ASCII case ignored, and an expression that
+// A marker is found by a word, ASCII letters in lower case, and an expression that
 // holds there. before is what the text in front may not end with.
 type marker struct {
 	words  []string
 	re     func() *regexp.Regexp
 	before func() *regexp.Regexp
+	hints  []string              // of which before needs one, in lower case; nil where that is not known
 	after  func() *regexp.Regexp // what the line in front must end with; nil for anything
 }
 
@@ -94,29 +109,31 @@ var (
 	unreal = lazyRegexp(
 		`(?i)(?:\bif|\bwhether|\bunless|\bsuppose|\bassum\w+|n't (?:think|believe|say)|\bnot (?:think|believe|say|` +
 			`sure|certain)|\bdoubt|\bwhy)\s+(?:that\s+)?(?:the\s+|my\s+|your\s+)?(?:(?:correct|right|final|best)\s+)?$`)
+	unrealHints = []string{"if", "whether", "unless", "suppose", "assum", "n't", "not", "doubt", "why"}
 	// closing opens a tag that ends something.
-	closing   = lazyRegexp(`</\w*$|\[/\w*$`)
-	lineStart = lazyRegexp(`(?i)(?:^|\n)[#*_>\s]*(?:(?:the|my|final|correct|best)\s+)*$`)
-	chosen    = lazyRegexp(
+	closingHints = []string{"</", "[/"}
+	closing      = lazyRegexp(`</\w*$|\[/\w*$`)
+	lineStart    = lazyRegexp(`(?i)(?:^|\n)[#*_>\s]*(?:(?:the|my|final|correct|best)\s+)*$`)
+	chosen       = lazyRegexp(
 		`(?i)(?:\b(?:correct|right|best|final|my|selected|chosen|appropriate|suitable|accurate)\s+(?:answer\s+)?|["_<\[])$`)
 	mine    = lazyRegexp(`(?i)\b(?:I|I'd|I'll|I would|I will|I'm|I am|let's|we|we'd)\s+(?:\w+ly\s+)?$`)
 	decided = lazyRegexp(`(?:^|[\s,.;:]|故|应|應|应该|應該|我|所以|因此|本题|最终|只能|答案)$`)
 
 	choiceMarkerKinds = []marker{
-		{words: []string{"answer"}, before: unreal,
+		{words: []string{"answer"}, before: unreal, hints: unrealHints,
 			re: lazyRegexp(`(?i)\Aanswers?["'*_)\x60]*\s*(?::|=+>?|->|→|⇒|\s[-–—]{1,2}\s)`)},
-		{words: []string{"answer"}, before: unreal,
+		{words: []string{"answer"}, before: unreal, hints: unrealHints,
 			re: lazyRegexp(
 				`(?i)\Aanswers?(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for)\s[^.:;!?\n]{1,60}?)?["*_]*,` +
 					`?\s+(?:(?:would|should|must|will|has to)\s+be|is|are)\b["*_]*:?`)},
-		{words: []string{"answer"}, before: closing, re: lazyRegexp(`(?i)\Aanswer[>\]]`)},
+		{words: []string{"answer"}, before: closing, hints: closingHints, re: lazyRegexp(`(?i)\Aanswer[>\]]`)},
 		{words: []string{"answer"}, after: lineStart, re: lazyRegexp(`(?i)\Aanswer[*_]*[ \t]*\n`)},
 		{words: []string{"response", "solution"}, re: lazyRegexp(`(?i)\A(?:response|solution)["'*_]*\s*:`),
 			after: lineStart},
 		{words: []string{"ans."}, re: lazyRegexp(`(?i)\Aans\.\s*:?`), after: lineStart},
 		{words: []string{"ans"}, re: lazyRegexp(`(?i)\Aans\s*:`), after: lineStart},
 		{words: []string{`\boxed`}, re: lazyRegexp(`(?i)\A\\boxed\s*\{`)},
-		{words: []string{"option", "choice", "letter", "selection", "pick"}, before: closing, after: chosen,
+		{words: []string{"option", "choice", "letter", "selection", "pick"}, before: closing, hints: closingHints, after: chosen,
 			re: lazyRegexp(
 				`(?i)\A(?:option|choice|letter|selection|pick)(?:["'*_]*\s*:|["*_]*\s+(?:is|would be|should be|` +
 					`must be)\b["*_]*:?|[>\]])`)},
@@ -136,10 +153,11 @@ var (
 // choiceMarkers returns where markers stand, from left to right.
 func choiceMarkers(text string) []span {
 	var found []span
+	lower := search.Lower(text)
 	for _, m := range choiceMarkerKinds {
 		for _, word := range m.words {
-			search.EachFold(text, word, func(i int) {
-				if at := m.re().FindStringIndex(text[i:]); at != nil && m.fits(text[:i]) &&
+			search.Each(lower, word, func(i int) {
+				if at := m.re().FindStringIndex(text[i:]); at != nil && m.fits(text[:i], lower[:i]) &&
 					!strings.Contains(text[i:i+at[1]], "whether") {
 					found = append(found, span{i, i + at[1]})
 				}
@@ -153,11 +171,19 @@ func choiceMarkers(text string) []span {
 // lookBack bounds how much of the text in front of a marker is looked at.
 const lookBack = 80
 
-func (m marker) fits(front string) bool {
+// fits looks at the text in front of a marker; lower is that in lower case.
+func (m marker) fits(front, lower string) bool {
 	if len(front) > lookBack {
-		front = strings.ToValidUTF8(front[len(front)-lookBack:], "")
+		front, lower = strings.ToValidUTF8(front[len(front)-lookBack:], ""), lower[len(lower)-lookBack:]
 	}
-	return (m.before == nil || !m.before().MatchString(front)) && (m.after == nil || m.after().MatchString(front))
+	return (m.before == nil || !m.hinted(lower) || !m.before().MatchString(front)) &&
+		(m.after == nil || m.after().MatchString(front))
+}
+
+// hinted reports whether before may match: looking for the words that it needs
+// takes a hundredth of the time.
+func (m marker) hinted(lower string) bool {
+	return m.hints == nil || slices.ContainsFunc(m.hints, func(w string) bool { return strings.Contains(lower, w) })
 }
 
 // leadWords may stand between a marker and the letter.

@@ -322,7 +322,7 @@ func (s *answer) folded(text string) string {
 // answerText takes the text after the last marker. why says what is missing.
 func answerText(text, kind string) (got, why string) {
 	end := -1
-	search.EachFold(text, "answer", func(i int) {
+	search.Each(search.Lower(text), "answer", func(i int) {
 		if at := answerMarker().FindStringIndex(text[i:]); at != nil {
 			end = i + at[1]
 		}

@@ -88,8 +88,10 @@ func targetNumber(t string) (numbers.Found, bool) {
 		t = t[i+len("####"):]
 	} else if inner, ok := lastBoxed(t); ok {
 		t = inner
-	} else if m := lastLineAnswer().FindStringSubmatch(t); m != nil {
-		t = m[1]
+	} else if strings.Contains(t, ":") {
+		if m := lastLineAnswer().FindStringSubmatch(t); m != nil {
+			t = m[1]
+		}
 	}
 	f, after, ok := numbers.Leading(t)
 	return f, ok && isUnit(after)
@@ -108,7 +110,7 @@ var (
 
 // isUnit reports whether what follows a number leaves it as it is.
 func isUnit(after string) bool {
-	return unit().MatchString(after) && !noUnit().MatchString(after)
+	return after == "" || unit().MatchString(after) && !noUnit().MatchString(after)
 }
 
 func shorten(s string) string {

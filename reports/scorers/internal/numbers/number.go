@@ -395,24 +395,22 @@ var currencies = []string{"USD", "EUR", "GBP"}
 
 // A numberSpan is where a number stands: s[start:end] holds digits, commas,
 // point, exponent and fraction; the sign may stand further left.
-type numberSpan struct {
-	start, end, next  int
-	negative, percent bool
-}
+type numberSpan struct{ start, end, next int }
 
 var groupMarks = strings.NewReplacer("_", "", "'", ",")
 
 func (n numberSpan) read(s string) (Found, bool) {
 	text := groupMarks.Replace(s[n.start:n.end])
 	q, ok := readQuantity(text)
-	if n.negative {
+	if minusBefore(s, n.start, n.end) {
 		text = "-" + text
 		q = q.negated()
 	}
-	if n.percent {
+	percent := percentAfter(s, n.end)
+	if percent {
 		text += "%"
 	}
-	return Found{q, n.percent, text}, ok
+	return Found{q, percent, text}, ok
 }
 
 // readQuantity reads "3", "3/4" or "2 3/4".
@@ -460,14 +458,14 @@ func scanNumber(s string, i int) (n numberSpan, ok bool) {
 		return numberSpan{next: after}, false
 	}
 	end = fractionEnd(s, i, end)
-	return numberSpan{
-		start: i, end: end, next: end,
-		negative: minusBefore(s, i, end), percent: percentAfter(s, end),
-	}, true
+	return numberSpan{start: i, end: end, next: end}, true
 }
 
 // isExponent reports a number right after ^.
 func isExponent(s string, i int) bool {
+	if i == 0 || strings.IndexByte("^{-+", s[i-1]) < 0 {
+		return false
+	}
 	head := strings.TrimSuffix(strings.TrimRight(s[:i], "-+"), "{")
 	return strings.HasSuffix(head, "^")
 }
@@ -639,6 +637,9 @@ func exponentEnd(s string, i int) int {
 // the minus means nothing, unless it is the unit of both ends of a range
 // (5月-6月).
 func minusBefore(s string, i, end int) bool {
+	if i == 0 || s[i-1] < utf8.RuneSelf && strings.IndexByte("-$\\*", s[i-1]) < 0 {
+		return false
+	}
 	head := strings.TrimRight(s[:i], "$€£¥\\*")
 	rest, minus := strings.CutSuffix(head, "-")
 	if !minus {
@@ -653,6 +654,9 @@ func minusBefore(s string, i, end int) bool {
 }
 
 func percentAfter(s string, i int) bool {
+	if i == len(s) || strings.IndexByte(" \\*%p", s[i]) < 0 {
+		return false
+	}
 	rest := strings.TrimLeft(s[i:], " \\*")
 	if strings.HasPrefix(rest, "%") {
 		return true

@@ -8,9 +8,9 @@ import (
 )
 
 // A Searcher finds the leftmost match of a regular expression. Patterns that
-// begin with a literal are looked for by that literal first, case ignored or
-// not: regexp itself does so for case-sensitive ones only, and is ten times
-// slower for the rest.
+// begin with a literal in which case is ignored are looked for by that literal
+// first. regexp itself does so for case-sensitive ones only, and is ten times
+// slower for these.
 type Searcher struct {
 	whole, anchored *regexp.Regexp
 	start           string // lower case; empty when the pattern has no such start
@@ -36,17 +36,19 @@ func New(pattern string) (*Searcher, error) {
 }
 
 // literalStart returns the ASCII letters, digits and marks that every match
-// begins with, as far as their other cases are ASCII too: k and s also have
-// the Kelvin sign and the long s.
+// begins with, case ignored, as far as their other cases are ASCII too: k and s
+// also have the Kelvin sign and the long s. It is empty where case counts.
 func literalStart(re *syntax.Regexp) string {
 	switch re.Op {
 	case syntax.OpConcat, syntax.OpCapture:
 		return literalStart(re.Sub[0])
 	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase == 0 {
+			return ""
+		}
 		var b strings.Builder
 		for _, r := range re.Rune {
-			lower := r | 0x20
-			if r >= 0x80 || re.Flags&syntax.FoldCase != 0 && (lower == 'k' || lower == 's') {
+			if lower := r | 0x20; r >= 0x80 || lower == 'k' || lower == 's' {
 				break
 			}
 			b.WriteRune(r)
@@ -87,9 +89,12 @@ func (s *Searcher) Find(text string) []int {
 // indexFold is the first place where s holds word, ASCII case ignored; -1 for
 // none. word is in lower case and not empty.
 func indexFold(s, word string) int {
-	first := word[0]
+	first, capital := word[0], word[0]
+	if 'a' <= first && first <= 'z' {
+		capital -= 'a' - 'A'
+	}
 	for i := 0; i+len(word) <= len(s); i++ {
-		if asciiLower(s[i]) == first && equalFold(s[i:i+len(word)], word) {
+		if c := s[i]; (c == first || c == capital) && equalFold(s[i:i+len(word)], word) {
 			return i
 		}
 	}
@@ -112,11 +117,20 @@ func asciiLower(c byte) byte {
 	return c
 }
 
-// EachFold calls visit with every place where text holds word, ASCII case
-// ignored.
-func EachFold(text, word string, visit func(i int)) {
+// Lower is a text with its ASCII letters in lower case: what stands in it stands
+// at the same place in the text.
+func Lower(text string) string {
+	b := []byte(text)
+	for i, c := range b {
+		b[i] = asciiLower(c)
+	}
+	return string(b)
+}
+
+// Each calls visit with every place where text holds word.
+func Each(text, word string, visit func(i int)) {
 	for from := 0; ; from++ {
-		i := indexFold(text[from:], word)
+		i := strings.Index(text[from:], word)
 		if i < 0 {
 			return
 		}
