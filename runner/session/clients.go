@@ -13,6 +13,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers"
+	"nightshift/providers/batch"
 	"nightshift/providers/batching"
 	"nightshift/providers/limits"
 	"nightshift/providers/pricing"
@@ -34,6 +35,7 @@ type clients struct {
 	limiters   map[RateLimitKey]*limits.Limiter
 	simulators map[string]*simulator.Server
 	wires      []*wire.Wire
+	batchers   []*batch.Batcher
 	keys       []secrets.Secret
 	redactor   atomic.Pointer[secrets.Redactor]
 	log        *slog.Logger
@@ -318,6 +320,9 @@ func (f *clients) event(e providers.Event) {
 func (f *clients) Close() {
 	for _, w := range f.wires {
 		w.CloseIdleConnections()
+	}
+	for _, b := range f.batchers {
+		b.Close()
 	}
 	for _, s := range f.simulators {
 		s.Close()

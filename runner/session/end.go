@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"nightshift"
 	"nightshift/internal/words"
@@ -45,6 +46,9 @@ func (s *Session) ending(totals view.Totals, stops []runner.Stop, failure, inter
 	case errors.Is(interrupted, ErrInterrupted):
 		return end{"interrupted", &Error{Interrupted,
 			fmt.Errorf("interrupted with %d of %d answers on record; %s", sum.Rows, s.items(), resume)}}
+	case len(stops) > 0 && !slices.ContainsFunc(stops, unsubmitted):
+		return end{"submitted", &Error{Submitted, fmt.Errorf("batches are submitted, %d of %d answers are on record; %s",
+			sum.Rows, s.items(), "the same command collects the rest")}}
 	case len(stops) > 0:
 		return s.stopped(sum, stops, resume)
 	case sum.Rows < s.items():
@@ -56,11 +60,15 @@ func (s *Session) ending(totals view.Totals, stops []runner.Stop, failure, inter
 	return end{state: "finished"}
 }
 
+// unsubmitted reports whether a model ended early, and not because all it could
+// do was to submit.
+func unsubmitted(s runner.Stop) bool { return !errors.Is(s.Err, runner.ErrSubmitted) }
+
 // stopped explains models that ended early.
 func (s *Session) stopped(sum view.Tally, stops []runner.Stop, resume string) end {
 	var reasons []error
 	state := "stopped"
-	for _, stop := range stops {
+	for _, stop := range slices.DeleteFunc(stops, func(s runner.Stop) bool { return !unsubmitted(s) }) {
 		if errors.Is(stop.Err, nightshift.ErrBudget) {
 			state = "stopped: budget"
 			continue

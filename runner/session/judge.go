@@ -177,11 +177,12 @@ func (s *Session) batch(ctx context.Context, rs plan.ResolvedScorer, dir string,
 	if err != nil {
 		return err
 	}
-	if err := one.keepIndex(); err != nil {
+	pools, err := one.batched(st, []runner.Pool{pool})
+	if err = errors.Join(err, one.keepIndex()); err != nil {
 		return errors.Join(err, st.Close("failed"))
 	}
 	endShow := one.show(one.watch(st).state)
-	stops, failure := one.loop(ctx, st, []runner.Pool{pool}, nil)
+	stops, failure := one.loop(ctx, st, pools, nil)
 	endShow()
 	e := one.ending(tolerant(st.Totals()), stops, failure, context.Cause(s.sending(ctx)))
 	if err := st.Close(e.state); err != nil && failure == nil {

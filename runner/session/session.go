@@ -155,6 +155,7 @@ func (s *Session) loop(calls context.Context, st *store.Run, pools []runner.Pool
 	r := &runner.Run{
 		Name: s.Plan.Name, Store: st, Dataset: s.Dataset, Pools: pools, Rows: rows,
 		Epochs: s.Plan.Epochs, Raw: runner.Raw(s.Plan.Raw), SkipUnknown: s.Plan.SkipUnknown, Log: s.Log,
+		Detach: s.Detach,
 	}
 	return r.Do(calls, s.sending(calls))
 }
@@ -189,6 +190,10 @@ func (s *Session) Run(ctx context.Context) (Result, error) {
 		return Result{}, errors.Join(err, st.Close("failed"))
 	}
 	defer s.clients.Close()
+	pools, err := s.batched(st, s.clients.pools)
+	if err != nil {
+		return Result{}, errors.Join(err, st.Close("failed"))
+	}
 	before := s.earlierLimits(st.WriteFile)
 	w := s.watch(st)
 	endServing, err := s.serve(w)
@@ -199,8 +204,9 @@ func (s *Session) Run(ctx context.Context) (Result, error) {
 	w.start()
 	endShow := s.show(w.state)
 	s.sayStart(st)
-	stops, err := s.loop(ctx, st, s.clients.pools, nil)
+	stops, err := s.loop(ctx, st, pools, nil)
 	endShow()
+	s.sayAway(st)
 	w.Close(stops)
 	if err := w.keepLimits(before, st.WriteFile); err != nil {
 		s.Log.Warn("what bound the run is not kept: " + err.Error())
