@@ -12,7 +12,8 @@ import (
 	"nightshift/providers/simulator/internal/jsontext"
 )
 
-const answersFile = `{"question": "What is one and one?", "ground_truth": "2", "small": {"is_correct": false, "solution": "A: 3"}, "large": {"is_correct": true, "solution": "A: 2"}}
+const answersFile = `{"question": "What is one and one?", "ground_truth": "2", ` +
+	`"small": {"is_correct": false, "solution": "A: 3"}, "large": {"is_correct": true, "solution": "A: 2"}}
 
 {"prompt": "Name a fish.", "large": "Trout", "n": 3}
 `
@@ -62,7 +63,10 @@ func TestRecordedSolutions(t *testing.T) {
 	right := map[string]int{}
 	for prompt, truth := range groundTruths(t, path) {
 		for model := range want {
-			a := parse(t, messagesPath, c.post(messagesPath, fmt.Sprintf(`{"model":%q,"max_tokens":4000,"messages":[{"role":"user","content":%s}]}`, model, jsontext.Quote(prompt+"\n\nThink step by step."))))
+			a := parse(t, messagesPath,
+				c.post(messagesPath,
+					fmt.Sprintf(`{"model":%q,"max_tokens":4000,"messages":[{"role":"user","content":%s}]}`, model,
+						jsontext.Quote(prompt+"\n\nThink step by step."))))
 			if lastAnswer(a.Text) == lastAnswer(truth) {
 				right[model]++
 			}
@@ -156,7 +160,9 @@ func quickstartConfig(t *testing.T) Config {
 }
 
 func TestForms(t *testing.T) {
-	c := inProcess(Config{Answers: knows(t, "What is the capital of France?", "Paris"), Models: map[string]Model{"sage": {Skill: &sure}}})
+	c := inProcess(
+		Config{Answers: knows(t, "What is the capital of France?", "Paris"),
+			Models: map[string]Model{"sage": {Skill: &sure}}})
 	for _, tc := range []struct{ instruction, want string }{
 		{"Answer with one word.", "=Paris"},
 		{"Give only the name, nothing else.", "=Paris"},
@@ -170,7 +176,8 @@ func TestForms(t *testing.T) {
 		a := parse(t, chatPath, c.post(chatPath, simple("sage", "What is the capital of France? "+tc.instruction, "")))
 		want, exact := strings.CutPrefix(tc.want, "=")
 		first, second, _ := strings.Cut(want, "|")
-		if exact && a.Text != want || !strings.Contains(a.Text, first) && (second == "" || !strings.Contains(a.Text, second)) {
+		if exact && a.Text != want ||
+			!strings.Contains(a.Text, first) && (second == "" || !strings.Contains(a.Text, second)) {
 			t.Errorf("%q: %q, want %q", tc.instruction, a.Text, tc.want)
 		}
 	}
@@ -180,8 +187,11 @@ func TestProse(t *testing.T) {
 	c := inProcess(Config{})
 	lengths := map[int]bool{}
 	for i := range 30 {
-		a := parse(t, chatPath, c.post(chatPath, simple("m", fmt.Sprintf("Please compare glaciers and volcanoes, version %d.", i), "")))
-		if !strings.Contains(a.Text, "glaciers") && !strings.Contains(a.Text, "volcanoes") && !strings.Contains(a.Text, "compare") && !strings.Contains(a.Text, "version") && !strings.Contains(strings.ToLower(a.Text), "glaciers") {
+		a := parse(t, chatPath,
+			c.post(chatPath, simple("m", fmt.Sprintf("Please compare glaciers and volcanoes, version %d.", i), "")))
+		if !strings.Contains(a.Text, "glaciers") && !strings.Contains(a.Text, "volcanoes") &&
+			!strings.Contains(a.Text, "compare") && !strings.Contains(a.Text, "version") &&
+			!strings.Contains(strings.ToLower(a.Text), "glaciers") {
 			t.Errorf("nothing about the question in %q", a.Text)
 		}
 		lengths[len(a.Text)] = true
@@ -189,12 +199,14 @@ func TestProse(t *testing.T) {
 	if len(lengths) < 15 {
 		t.Errorf("%d different lengths of 30", len(lengths))
 	}
-	if a := parse(t, chatPath, c.post(chatPath, simple("m", "Describe tides in two sentences.", ""))); strings.Count(a.Text, ".") != 2 {
+	if a := parse(t, chatPath, c.post(chatPath, simple("m", "Describe tides in two sentences.", ""))); strings.Count(
+		a.Text, ".") != 2 {
 		t.Errorf("two sentences: %q", a.Text)
 	}
 }
 
-const pairPrompt = `Compare. Say "[[A]]" if assistant A is better, "[[B]]" if assistant B is better, and "[[C]]" for a tie.
+const pairPrompt = `Compare. Say "[[A]]" if assistant A is better, "[[B]]" if assistant B is better, ` +
+	`and "[[C]]" for a tie.
 
 [User Question]
 Why is the sea salty?
@@ -234,9 +246,11 @@ func TestJudgePairs(t *testing.T) {
 
 func TestJudgeGrades(t *testing.T) {
 	c := inProcess(Config{})
-	prompt := "[Question]: What is the capital of France?\n***\n[Submission]: %s\n***\n[Criterion]: Paris\n***\nDoes the submission meet the criterion? End with 'GRADE: C' or 'GRADE: I'."
+	prompt := "[Question]: What is the capital of France?\n***\n[Submission]: %s\n***\n[Criterion]: Paris\n***\n" +
+		"Does the submission meet the criterion? End with 'GRADE: C' or 'GRADE: I'."
 	for submission, want := range map[string]string{"It is Paris, I think.": "GRADE: C", "Lyon": "GRADE: I"} {
-		if a := parse(t, messagesPath, c.post(messagesPath, simple("judge", fmt.Sprintf(prompt, submission), ""))); !strings.HasSuffix(a.Text, want) {
+		if a := parse(t, messagesPath,
+			c.post(messagesPath, simple("judge", fmt.Sprintf(prompt, submission), ""))); !strings.HasSuffix(a.Text, want) {
 			t.Errorf("%s: %q", submission, a.Text)
 		}
 	}

@@ -140,12 +140,14 @@ func protocolOf(path string) requests.Protocol {
 // row is refused.
 func (m batchModel) exchange(q batches.Question) (*exchange, *failure) {
 	at := &url.URL{Path: q.Path}
-	x := &exchange{server: m.Server, protocol: protocolOf(q.Path), r: &http.Request{URL: at, Header: http.Header{}}, start: q.Time}
+	x := &exchange{server: m.Server, protocol: protocolOf(q.Path), r: &http.Request{URL: at, Header: http.Header{}},
+		start: q.Time}
 	x.key, x.batch, x.factor = q.APIKey, true, 1
 	x.entry.RequestID = ident("req_", random.Start.WithInt(m.cfg.Seed).With(q.ID), 24)
 	f := x.accept(q.Body)
 	if f == nil && x.ask.Stream {
-		f = &failure{status: http.StatusBadRequest, kind: "invalid_request_error", message: "Streaming is not supported in batches."}
+		f = &failure{status: http.StatusBadRequest, kind: "invalid_request_error",
+			message: "Streaming is not supported in batches."}
 	}
 	return x, f
 }

@@ -128,8 +128,9 @@ func (c *batchClient) upload(content string) string {
 }
 
 func (c *batchClient) sendCreate(file string) got {
-	return c.postJSON("/v1/batches", fmt.Sprintf(`{"input_file_id":%q,"endpoint":"/v1/chat/completions","completion_window":"24h",`+
-		`"metadata":{"ns_run":"abc"}}`, file))
+	return c.postJSON("/v1/batches",
+		fmt.Sprintf(`{"input_file_id":%q,"endpoint":"/v1/chat/completions","completion_window":"24h",`+
+			`"metadata":{"ns_run":"abc"}}`, file))
 }
 
 // submit uploads so many rows, makes a batch of them and returns its id.
@@ -227,10 +228,12 @@ func TestBatchLife(t *testing.T) {
 			t.Errorf("batched %q, live %q", batched.Text, live.Text)
 		}
 		l := c.Rows()
-		if l.BatchRows != 100 || l.BatchAnswered != 100 || l.BatchDelivered != 100 || l.BatchBilled != l.BatchDeliveredTokens {
+		if l.BatchRows != 100 || l.BatchAnswered != 100 || l.BatchDelivered != 100 ||
+			l.BatchBilled != l.BatchDeliveredTokens {
 			t.Errorf("ledger: %+v", l.Totals)
 		}
-		if r := l.Rows["row-7"]; r.Received != 1 || r.Answered != 1 || r.Delivered != 1 || len(r.Batches) != 1 || r.Batches[0] != id {
+		if r := l.Rows["row-7"]; r.Received != 1 || r.Answered != 1 || r.Delivered != 1 || len(r.Batches) != 1 ||
+			r.Batches[0] != id {
 			t.Errorf("row-7: %+v", r)
 		}
 		if p := l.Prompts[l.Rows["row-7"].Prompt]; p.Answered != 2 {

@@ -160,7 +160,8 @@ var batchFaultTests = []struct {
 		id := c.submit(4)
 		c.await(id, 0, "validating")
 		e := c.failure(c.await(id, time.Minute, "failed"))
-		if e.Code != "token_limit_exceeded" || !strings.Contains(e.Message, "Limit: 2,000,000 enqueued tokens") || e.Line != nil {
+		if e.Code != "token_limit_exceeded" || !strings.Contains(e.Message, "Limit: 2,000,000 enqueued tokens") ||
+			e.Line != nil {
 			c.t.Errorf("errors %+v", e)
 		}
 	}},
@@ -231,7 +232,8 @@ var batchFaultTests = []struct {
 	{"counters_back=100%", func(c *batchClient) {
 		id := c.submit(10)
 		time.Sleep(time.Hour)
-		first, second := c.member(c.batch(id), "request_counts", "completed"), c.member(c.batch(id), "request_counts", "completed")
+		first, second := c.member(c.batch(id), "request_counts", "completed"),
+			c.member(c.batch(id), "request_counts", "completed")
 		if first+second != "105" && first+second != "510" {
 			c.t.Errorf("completed %s, then %s", first, second)
 		}

@@ -72,5 +72,6 @@ func (s *Server) uncached(a *requests.Request, now time.Time) int64 {
 // inputTokens splits the input of a request into its classes.
 func (s *Server) inputTokens(a *requests.Request, now time.Time) ledger.Tokens {
 	read, w5m, w1h := s.cached(a, now, true)
-	return ledger.Tokens{Input: int64(a.InputTokens) - read - w5m - w1h, CacheRead: read, CacheWrite5m: w5m, CacheWrite1h: w1h}
+	return ledger.Tokens{Input: int64(a.InputTokens) - read - w5m - w1h, CacheRead: read, CacheWrite5m: w5m,
+		CacheWrite1h: w1h}
 }

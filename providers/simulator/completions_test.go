@@ -53,14 +53,18 @@ func TestCompletionCaps(t *testing.T) {
 	}{
 		{"sixteen unless it is said otherwise", `{"model":"m","prompt":"Tell me of lighthouses"}`, 4 + 2, 16, 1},
 		{"said otherwise", `{"model":"m","prompt":"Tell me of lighthouses","max_tokens":5}`, 6, 5, 1},
-		{"best_of is billed in full", `{"model":"m","prompt":"Tell me of lighthouses","max_tokens":5,"n":2,"best_of":3}`, 6, 15, 2},
-		{"several prompts", `{"model":"m","prompt":["Tell me of lighthouses","Tell me of ships"],"max_tokens":5,"n":2}`, 6 + 4, 20, 4},
-		{"nothing but the prompt", `{"model":"m","prompt":"Tell me of lighthouses","max_tokens":0,"echo":true,"logprobs":1}`, 6, 0, 1},
+		{"best_of is billed in full",
+			`{"model":"m","prompt":"Tell me of lighthouses","max_tokens":5,"n":2,"best_of":3}`, 6, 15, 2},
+		{"several prompts", `{"model":"m","prompt":["Tell me of lighthouses","Tell me of ships"],"max_tokens":5,"n":2}`,
+			6 + 4, 20, 4},
+		{"nothing but the prompt",
+			`{"model":"m","prompt":"Tell me of lighthouses","max_tokens":0,"echo":true,"logprobs":1}`, 6, 0, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := inProcess(Config{})
 			a := complete(t, c, tc.body)
-			if a.Object != "text_completion" || a.Usage.Prompt != tc.prompt || a.Usage.Completion != tc.completed || len(a.Choices) != tc.choices {
+			if a.Object != "text_completion" || a.Usage.Prompt != tc.prompt || a.Usage.Completion != tc.completed ||
+				len(a.Choices) != tc.choices {
 				t.Errorf("%+v", a)
 			}
 			if l := c.Ledger(); l.DeliveredTokens.Output != tc.completed || l.DeliveredTokens.InputTotal() != tc.prompt {
@@ -78,17 +82,21 @@ func TestCompletionCaps(t *testing.T) {
 // The log-probabilities of a prompt are those that a test can compute.
 func TestCompletionLogprobs(t *testing.T) {
 	const prompt = "Question: how tall?\nAnswer: 10 m"
-	a := complete(t, inProcess(Config{}), `{"model":"m","prompt":`+jsontext.Quote(prompt)+`,"max_tokens":0,"echo":true,"logprobs":1}`)
+	a := complete(t, inProcess(Config{}),
+		`{"model":"m","prompt":`+jsontext.Quote(prompt)+`,"max_tokens":0,"echo":true,"logprobs":1}`)
 	choice, want := a.Choices[0], answers.Model{Name: "m"}.Logprobs(prompt)
-	if *choice.Text != prompt || strings.Join(choice.Logprobs.Tokens, "") != prompt || len(want) != len(choice.Logprobs.Values) {
+	if *choice.Text != prompt || strings.Join(choice.Logprobs.Tokens, "") != prompt ||
+		len(want) != len(choice.Logprobs.Values) {
 		t.Fatalf("%q in tokens %q", *choice.Text, choice.Logprobs.Tokens)
 	}
 	for i, p := range choice.Logprobs.Values {
-		if (p == nil) != (i == 0) || p != nil && math.Abs(*p-want[i].Logprob) > 1e-9 || choice.Logprobs.Offsets[i] != want[i].At {
+		if (p == nil) != (i == 0) || p != nil && math.Abs(*p-want[i].Logprob) > 1e-9 ||
+			choice.Logprobs.Offsets[i] != want[i].At {
 			t.Errorf("token %d %q: %v at %d, want %v", i, choice.Logprobs.Tokens[i], p, choice.Logprobs.Offsets[i], want[i])
 		}
 	}
-	a = complete(t, inProcess(Config{}), `{"model":"m","prompt":`+jsontext.Quote(prompt)+`,"max_tokens":1,"prompt_logprobs":0}`)
+	a = complete(t, inProcess(Config{}),
+		`{"model":"m","prompt":`+jsontext.Quote(prompt)+`,"max_tokens":1,"prompt_logprobs":0}`)
 	for i, candidates := range a.Choices[0].PromptLogprobs {
 		for _, c := range candidates {
 			if c.Token != want[i].Text || math.Abs(c.Logprob-want[i].Logprob) > 1e-9 {
@@ -144,8 +152,10 @@ func TestCompletionStream(t *testing.T) {
 		}
 		usage += chunk.Usage.Completion
 	}
-	if events[len(events)-1] != "data: [DONE]" || text != *whole.Choices[0].Text || finish != whole.Choices[0].FinishReason || usage != whole.Usage.Completion {
-		t.Errorf("%q (%s, %d tokens), whole %q (%s)", text, finish, usage, *whole.Choices[0].Text, whole.Choices[0].FinishReason)
+	if events[len(events)-1] != "data: [DONE]" || text != *whole.Choices[0].Text ||
+		finish != whole.Choices[0].FinishReason || usage != whole.Usage.Completion {
+		t.Errorf("%q (%s, %d tokens), whole %q (%s)", text, finish, usage, *whole.Choices[0].Text,
+			whole.Choices[0].FinishReason)
 	}
 	if !slices.Equal(tokens, whole.Choices[0].Logprobs.Tokens) {
 		t.Errorf("tokens %q, whole %q", tokens, whole.Choices[0].Logprobs.Tokens)

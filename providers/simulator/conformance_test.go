@@ -17,7 +17,8 @@ var shapes = []struct{ path, extra string }{
 	{messagesPath, ""}, {messagesPath, `"stream":true,`},
 	{chatPath, ""}, {chatPath, `"stream":true,"stream_options":{"include_usage":true},`},
 	{envelopePath, ""}, {envelopePath, `"stream":true,`},
-	{"/anthropic/v1/messages", ""}, {"/openai/v1/chat/completions", ""}, {"/chat/completions", ""}, {"/api/paas/v4/chat/completions", ""},
+	{"/anthropic/v1/messages", ""}, {"/openai/v1/chat/completions", ""}, {"/chat/completions", ""},
+	{"/api/paas/v4/chat/completions", ""},
 }
 
 var sure = 1.0
@@ -74,7 +75,8 @@ func TestUsageIsCounted(t *testing.T) {
 
 func TestMaxTokensTruncates(t *testing.T) {
 	c := inProcess(Config{})
-	body := `{"model":"m",%s"max_tokens":5,"messages":[{"role":"user","content":"Write an essay about volcanoes and glaciers."}]}`
+	body := `{"model":"m",%s"max_tokens":5,"messages":[{"role":"user","content":"Write an essay about volcanoes ` +
+		`and glaciers."}]}`
 	for _, s := range shapes[:4] {
 		a := parse(t, s.path, c.post(s.path, strings.Replace(body, "%s", s.extra, 1)))
 		stop := map[string]string{messagesPath: "max_tokens", chatPath: "length"}[s.path]
@@ -100,7 +102,8 @@ func TestStopSequences(t *testing.T) {
 
 func TestToolsAreCalled(t *testing.T) {
 	c := inProcess(Config{})
-	schema := `{"type":"object","properties":{"location":{"type":"string"},"unit":{"type":"string","enum":["celsius","fahrenheit"]}},"required":["location","unit"]}`
+	schema := `{"type":"object","properties":{"location":{"type":"string"},"unit":{"type":"string",` +
+		`"enum":["celsius","fahrenheit"]}},"required":["location","unit"]}`
 	m := `"tools":[{"name":"get_weather","description":"Weather","input_schema":` + schema + `}],`
 	h := `"tools":[{"type":"function","function":{"name":"get_weather","parameters":` + schema + `}}],`
 	prompt := "What is the weather in Lisbon, in celsius?"
@@ -122,11 +125,15 @@ func TestToolsAreCalled(t *testing.T) {
 			t.Errorf("%s %s: call %+v", tc.path, tc.extra, call)
 		}
 	}
-	if a := parse(t, chatPath, c.post(chatPath, simple("m", prompt, h+`"tool_choice":"none",`))); len(a.Calls) > 0 || a.Text == "" {
+	if a := parse(t, chatPath, c.post(chatPath, simple("m", prompt, h+`"tool_choice":"none",`))); len(a.Calls) > 0 ||
+		a.Text == "" {
 		t.Errorf("none: calls %v, text %q", a.Calls, a.Text)
 	}
-	after := `{"model":"m","max_tokens":99,` + m + `"messages":[{"role":"user","content":"Weather in Lisbon?"},{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"get_weather","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"19 degrees"}]}]}`
-	if a := parse(t, messagesPath, c.post(messagesPath, after)); !strings.Contains(a.Text, "19 degrees") || a.Stop != "end_turn" {
+	after := `{"model":"m","max_tokens":99,` + m + `"messages":[{"role":"user","content":"Weather in Lisbon?"},` +
+		`{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"get_weather","input":{}}]},` +
+		`{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"19 degrees"}]}]}`
+	if a := parse(t, messagesPath, c.post(messagesPath, after)); !strings.Contains(a.Text, "19 degrees") ||
+		a.Stop != "end_turn" {
 		t.Errorf("after the result: %q, stop %q", a.Text, a.Stop)
 	}
 }
@@ -134,20 +141,26 @@ func TestToolsAreCalled(t *testing.T) {
 func TestThinking(t *testing.T) {
 	c := inProcess(Config{Models: map[string]Model{"thinker": {Reasoning: 70}}})
 	for _, stream := range []string{"", `"stream":true,`} {
-		a := parse(t, messagesPath, c.post(messagesPath, `{"model":"m",`+stream+`"max_tokens":3000,"thinking":{"type":"enabled","budget_tokens":1024},"messages":[{"role":"user","content":"What is 2 + 2?"}]}`))
-		if n := a.in("output_tokens_details", "thinking_tokens"); a.Thinking == "" || n != int64(answers.CountTokens(a.Thinking)) || a.Text == "" {
+		a := parse(t, messagesPath,
+			c.post(messagesPath,
+				`{"model":"m",`+stream+`"max_tokens":3000,"thinking":{"type":"enabled","budget_tokens":1024},`+
+					`"messages":[{"role":"user","content":"What is 2 + 2?"}]}`))
+		if n := a.in("output_tokens_details", "thinking_tokens"); a.Thinking == "" ||
+			n != int64(answers.CountTokens(a.Thinking)) || a.Text == "" {
 			t.Errorf("thinking %q (%d), text %q", a.Thinking, n, a.Text)
 		}
 	}
 	a := parse(t, chatPath, c.post(chatPath, simple("thinker", "What is 2 + 2?", "")))
-	if n := a.in("completion_tokens_details", "reasoning_tokens"); n != 70 || a.Thinking != "" || a.in("completion_tokens") != 70+int64(answers.CountTokens(a.Text)) {
+	if n := a.in("completion_tokens_details", "reasoning_tokens"); n != 70 || a.Thinking != "" ||
+		a.in("completion_tokens") != 70+int64(answers.CountTokens(a.Text)) {
 		t.Errorf("hidden reasoning: %v, %q", a.Usage, a.Text)
 	}
 	a = parse(t, chatPath, c.post(chatPath, simple("m", "What is 2 + 2?", `"thinking":{"type":"enabled"},`)))
 	if a.Thinking == "" {
 		t.Error("the thinking extension shows no reasoning_content")
 	}
-	a = parse(t, chatPath, c.post(chatPath, `{"model":"thinker","max_tokens":50,"messages":[{"role":"user","content":"What is 2 + 2?"}]}`))
+	a = parse(t, chatPath,
+		c.post(chatPath, `{"model":"thinker","max_tokens":50,"messages":[{"role":"user","content":"What is 2 + 2?"}]}`))
 	if a.Text != "" || a.Stop != "length" || a.in("completion_tokens") != 50 {
 		t.Errorf("reasoning that uses everything up: %q, stop %q, %v", a.Text, a.Stop, a.Usage)
 	}
@@ -169,11 +182,14 @@ func TestSeveralChoices(t *testing.T) {
 
 func TestJSONModes(t *testing.T) {
 	c := inProcess(Config{Answers: knows(t, "What is 17 + 25?", "42"), Models: map[string]Model{"sage": {Skill: &sure}}})
-	schema := `{"type":"object","properties":{"answer":{"type":"integer"},"sure":{"type":"boolean"}},"required":["answer","sure"]}`
+	schema := `{"type":"object","properties":{"answer":{"type":"integer"},"sure":{"type":"boolean"}},` +
+		`"required":["answer","sure"]}`
 	for _, tc := range []struct{ path, extra, want string }{
 		{chatPath, `"response_format":{"type":"json_object"},`, `{"answer":42}`},
-		{chatPath, `"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":` + schema + `}},`, `{"answer":42,"sure":true}`},
-		{messagesPath, `"output_config":{"format":{"type":"json_schema","schema":` + schema + `}},`, `{"answer":42,"sure":true}`},
+		{chatPath, `"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":` + schema + `}},`,
+			`{"answer":42,"sure":true}`},
+		{messagesPath, `"output_config":{"format":{"type":"json_schema","schema":` + schema + `}},`,
+			`{"answer":42,"sure":true}`},
 	} {
 		if a := parse(t, tc.path, c.post(tc.path, simple("sage", "What is 17 + 25?", tc.extra))); a.Text != tc.want {
 			t.Errorf("%s: %q, want %q", tc.path, a.Text, tc.want)
@@ -186,16 +202,26 @@ const pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QD
 
 func TestImagesCost(t *testing.T) {
 	c := inProcess(Config{})
-	plain := parse(t, messagesPath, c.post(messagesPath, `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"What is this?"}]}]}`))
-	image := parse(t, messagesPath, c.post(messagesPath, `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"What is this?"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"`+pixel+`"}}]}]}`))
+	plain := parse(t, messagesPath,
+		c.post(messagesPath,
+			`{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"What is this?"}]}]}`))
+	image := parse(t, messagesPath,
+		c.post(messagesPath,
+			`{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"What is `+
+				`this?"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"`+pixel+`"}}]}]}`))
 	if image.in("input_tokens") != plain.in("input_tokens")+1 {
 		t.Errorf("an image of one pixel: %d, without it %d", image.in("input_tokens"), plain.in("input_tokens"))
 	}
-	tile := parse(t, chatPath, c.post(chatPath, `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"What is this?"},{"type":"image_url","image_url":{"url":"data:image/png;base64,`+pixel+`"}}]}]}`))
+	tile := parse(t, chatPath,
+		c.post(chatPath,
+			`{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"What is this?"},`+
+				`{"type":"image_url","image_url":{"url":"data:image/png;base64,`+pixel+`"}}]}]}`))
 	if tile.in("prompt_tokens") != plain.in("input_tokens")+255 {
 		t.Errorf("one tile: %d, without it %d", tile.in("prompt_tokens"), plain.in("input_tokens"))
 	}
-	bad := c.post(messagesPath, `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":"bm90IGFuIGltYWdl"}}]}]}`)
+	bad := c.post(messagesPath,
+		`{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"image",`+
+			`"source":{"type":"base64","data":"bm90IGFuIGltYWdl"}}]}]}`)
 	if bad.status != 400 {
 		t.Errorf("not an image: status %d", bad.status)
 	}
@@ -204,17 +230,20 @@ func TestImagesCost(t *testing.T) {
 func TestCacheMarks(t *testing.T) {
 	c := inProcess(Config{CacheMinimum: 10})
 	long := strings.Repeat("The handbook says many things. ", 20)
-	body := `{"model":"m","max_tokens":20,"system":[{"type":"text","text":` + jsontext.Quote(long) + `,"cache_control":{"type":"ephemeral"%s}}],"messages":[{"role":"user","content":"Hello %d"}]}`
+	body := `{"model":"m","max_tokens":20,"system":[{"type":"text","text":` + jsontext.Quote(long) +
+		`,"cache_control":{"type":"ephemeral"%s}}],"messages":[{"role":"user","content":"Hello %d"}]}`
 	first := parse(t, messagesPath, c.post(messagesPath, strings.NewReplacer("%s", "", "%d", "1").Replace(body)))
 	second := parse(t, messagesPath, c.post(messagesPath, strings.NewReplacer("%s", "", "%d", "2").Replace(body)))
 	wrote, read := first.in("cache_creation_input_tokens"), second.in("cache_read_input_tokens")
-	if wrote <= 0 || wrote != read || second.in("cache_creation_input_tokens") != 0 || first.in("cache_creation", "ephemeral_5m_input_tokens") != wrote {
+	if wrote <= 0 || wrote != read || second.in("cache_creation_input_tokens") != 0 ||
+		first.in("cache_creation", "ephemeral_5m_input_tokens") != wrote {
 		t.Errorf("wrote %v, read %v", first.Usage, second.Usage)
 	}
 	if first.in("input_tokens")+wrote != second.in("input_tokens")+read {
 		t.Errorf("the sums differ: %v, %v", first.Usage, second.Usage)
 	}
-	hour := parse(t, messagesPath, c.post(messagesPath, strings.NewReplacer("%s", `,"ttl":"1h"`, "%d", "1", "handbook", "almanac").Replace(body)))
+	hour := parse(t, messagesPath,
+		c.post(messagesPath, strings.NewReplacer("%s", `,"ttl":"1h"`, "%d", "1", "handbook", "almanac").Replace(body)))
 	if hour.in("cache_creation", "ephemeral_1h_input_tokens") != wrote {
 		t.Errorf("one hour: %v", hour.Usage)
 	}
@@ -224,7 +253,8 @@ func TestCacheMarks(t *testing.T) {
 }
 
 func TestErrorsInTheVendorsWords(t *testing.T) {
-	cfg := Config{Keys: []string{"good"}, OnlyModels: true, Models: map[string]Model{"m": {Context: 100}, "claude-opus-5": {}, "gpt-5": {}}, MaxBody: 4000, Strict: true}
+	cfg := Config{Keys: []string{"good"}, OnlyModels: true,
+		Models: map[string]Model{"m": {Context: 100}, "claude-opus-5": {}, "gpt-5": {}}, MaxBody: 4000, Strict: true}
 	everyWay(t, cfg, func(t *testing.T, c *caller) {
 		for _, tc := range []struct {
 			name, path, key, body string
@@ -233,23 +263,30 @@ func TestErrorsInTheVendorsWords(t *testing.T) {
 		}{
 			{"bad key", messagesPath, "bad", simple("m", "Hi", ""), 401, "authentication_error", ""},
 			{"bad key", chatPath, "bad", simple("m", "Hi", ""), 401, "invalid_request_error", "invalid_api_key"},
-			{"no max_tokens", messagesPath, "good", `{"model":"m","messages":[{"role":"user","content":"Hi"}]}`, 400, "invalid_request_error", ""},
+			{"no max_tokens", messagesPath, "good", `{"model":"m","messages":[{"role":"user","content":"Hi"}]}`, 400,
+				"invalid_request_error", ""},
 			{"no messages", chatPath, "good", `{"model":"m"}`, 400, "invalid_request_error", "missing_required_parameter"},
 			{"empty messages", chatPath, "good", `{"model":"m","messages":[]}`, 400, "invalid_request_error", "empty_array"},
 			{"unknown model", messagesPath, "good", simple("x", "Hi", ""), 404, "not_found_error", ""},
 			{"unknown model", chatPath, "good", simple("x", "Hi", ""), 404, "invalid_request_error", "model_not_found"},
 			{"no JSON", chatPath, "good", `{"model":`, 400, "invalid_request_error", ""},
-			{"unknown role", messagesPath, "good", `{"model":"m","max_tokens":9,"messages":[{"role":"robot","content":"Hi"}]}`, 400, "invalid_request_error", ""},
+			{"unknown role", messagesPath, "good",
+				`{"model":"m","max_tokens":9,"messages":[{"role":"robot","content":"Hi"}]}`, 400, "invalid_request_error", ""},
 			{"hot", messagesPath, "good", simple("m", "Hi", `"temperature":1.5,`), 400, "invalid_request_error", ""},
 			{"too long", messagesPath, "good", simple("m", strings.Repeat("word ", 200), ""), 400, "invalid_request_error", ""},
-			{"too long", chatPath, "good", simple("m", strings.Repeat("word ", 200), ""), 400, "invalid_request_error", "context_length_exceeded"},
+			{"too long", chatPath, "good", simple("m", strings.Repeat("word ", 200), ""), 400, "invalid_request_error",
+				"context_length_exceeded"},
 			{"too large", messagesPath, "good", simple("m", strings.Repeat("word ", 2000), ""), 413, "request_too_large", ""},
-			{"stream options without stream", chatPath, "good", simple("m", "Hi", `"stream_options":{"include_usage":true},`), 400, "invalid_request_error", "invalid_value"},
-			{"temperature", messagesPath, "good", simple("claude-opus-5", "Hi", `"temperature":0,`), 400, "invalid_request_error", ""},
+			{"stream options without stream", chatPath, "good",
+				simple("m", "Hi", `"stream_options":{"include_usage":true},`), 400, "invalid_request_error", "invalid_value"},
+			{"temperature", messagesPath, "good", simple("claude-opus-5", "Hi", `"temperature":0,`), 400,
+				"invalid_request_error", ""},
 			{"max_tokens", chatPath, "good", simple("gpt-5", "Hi", ""), 400, "invalid_request_error", "unsupported_parameter"},
-			{"budget", messagesPath, "good", simple("m", "Hi", `"thinking":{"type":"enabled","budget_tokens":5},`), 400, "invalid_request_error", ""},
+			{"budget", messagesPath, "good", simple("m", "Hi", `"thinking":{"type":"enabled","budget_tokens":5},`), 400,
+				"invalid_request_error", ""},
 		} {
-			for _, key := range [][2]string{{"X-Api-Key", tc.key}, {"Authorization", "Bearer " + tc.key}, {"Authorization", tc.key}, {"Api-Key", tc.key}} {
+			for _, key := range [][2]string{{"X-Api-Key", tc.key}, {"Authorization", "Bearer " + tc.key},
+				{"Authorization", tc.key}, {"Api-Key", tc.key}} {
 				g := c.post(tc.path, tc.body, key[0], key[1])
 				var e struct {
 					Type  string
@@ -266,7 +303,8 @@ func TestErrorsInTheVendorsWords(t *testing.T) {
 				if e.Error.Code != nil {
 					code = *e.Error.Code
 				}
-				if g.status != tc.status || e.Error.Type != tc.kind || code != tc.code || e.Error.Message == "" || (e.Type == "error") != (tc.path == messagesPath) {
+				if g.status != tc.status || e.Error.Type != tc.kind || code != tc.code || e.Error.Message == "" ||
+					(e.Type == "error") != (tc.path == messagesPath) {
 					t.Errorf("%s on %s with %s: %d %s", tc.name, tc.path, key[0], g.status, g.body)
 				}
 				if strings.Contains(g.body, tc.key) && tc.key == "bad" {
@@ -274,7 +312,8 @@ func TestErrorsInTheVendorsWords(t *testing.T) {
 				}
 			}
 		}
-		if g := c.post(envelopePath, simple("m", "Hi", ""), "Authorization", "Bearer bad"); g.status != 401 || !strings.Contains(g.body, `"success":false,"code":"401"`) {
+		if g := c.post(envelopePath, simple("m", "Hi", ""), "Authorization", "Bearer bad"); g.status != 401 ||
+			!strings.Contains(g.body, `"success":false,"code":"401"`) {
 			t.Errorf("envelope: %d %s", g.status, g.body)
 		}
 		if l := c.Ledger(); l.Billed != (ledger.Tokens{}) || l.Answered != 0 || l.Rejected != l.Received {
@@ -291,11 +330,13 @@ func TestOtherPaths(t *testing.T) {
 	if g := c.post("//v1/messages", "{}"); g.status != 200 || !strings.HasPrefix(g.body, "<!DOCTYPE") {
 		t.Errorf("two slashes: %d %s", g.status, g.body)
 	}
-	if g := c.post("/v1/messages/count_tokens", `{"model":"m","messages":[{"role":"user","content":"one two three"}]}`); g.body != "{\"input_tokens\":6}\n" {
+	if g := c.post("/v1/messages/count_tokens",
+		`{"model":"m","messages":[{"role":"user","content":"one two three"}]}`); g.body != "{\"input_tokens\":6}\n" {
 		t.Errorf("count_tokens: %d %s", g.status, g.body)
 	}
 	c.post(messagesPath, simple("m", "Hi", ""))
-	for path, want := range map[string]string{"/healthz": "ok", "/v1/models": `"id":"sim-large"`, "/ledger": `"delivered": 1`, "/ledger?prompts=1": simtest.Key("m", "", "Hi")} {
+	for path, want := range map[string]string{"/healthz": "ok", "/v1/models": `"id":"sim-large"`,
+		"/ledger": `"delivered": 1`, "/ledger?prompts=1": simtest.Key("m", "", "Hi")} {
 		resp, err := c.client.Get(c.base + path)
 		if err != nil {
 			t.Fatal(err)
@@ -307,7 +348,8 @@ func TestOtherPaths(t *testing.T) {
 			t.Errorf("%s = %s, want %s in it", path, b[:n], want)
 		}
 	}
-	if resp, err := c.client.Do(&http.Request{Method: "DELETE", URL: mustURL(c.base + messagesPath)}); err != nil || resp.StatusCode != 405 {
+	if resp, err := c.client.Do(&http.Request{Method: "DELETE", URL: mustURL(c.base + messagesPath)}); err != nil ||
+		resp.StatusCode != 405 {
 		t.Errorf("DELETE: %v, %v", resp, err)
 	}
 }
@@ -342,12 +384,17 @@ func TestLogprobs(t *testing.T) {
 }
 
 func TestMultiTurnAndSystem(t *testing.T) {
-	c := inProcess(Config{Answers: knows(t, "What is the capital of France?", "Paris", "What is the capital of Japan?", "Tokyo"), Models: map[string]Model{"sage": {Skill: &sure}}})
-	body := `{"model":"sage","max_tokens":99,"system":"Answer with one word.","messages":[{"role":"user","content":"What is the capital of France?"},{"role":"assistant","content":"Paris"},{"role":"user","content":"What is the capital of Japan?"}]}`
+	c := inProcess(
+		Config{Answers: knows(t, "What is the capital of France?", "Paris", "What is the capital of Japan?", "Tokyo"),
+			Models: map[string]Model{"sage": {Skill: &sure}}})
+	body := `{"model":"sage","max_tokens":99,"system":"Answer with one word.","messages":[{"role":"user",` +
+		`"content":"What is the capital of France?"},{"role":"assistant","content":"Paris"},{"role":"user",` +
+		`"content":"What is the capital of Japan?"}]}`
 	if a := parse(t, messagesPath, c.post(messagesPath, body)); a.Text != "Tokyo" {
 		t.Errorf("text %q", a.Text)
 	}
-	key := simtest.Key("sage", "Answer with one word.", "What is the capital of France?", "Paris", "What is the capital of Japan?")
+	key := simtest.Key("sage", "Answer with one word.", "What is the capital of France?", "Paris",
+		"What is the capital of Japan?")
 	if n := c.Prompts().Prompts[key]; n.Delivered != 1 || n.Prompt != "What is the capital of Japan?" {
 		t.Errorf("counter: %+v", n)
 	}

@@ -47,7 +47,8 @@ func cosine(a, b []float32) (dot float64) {
 func TestEmbeddings(t *testing.T) {
 	s := simulator.New(simulator.Config{})
 	a, status, text := askEmbeddings(t, s, "/v1/embeddings",
-		`{"model":"e","input":["the quick brown fox","The quick brown foxes","interest rates rose again","the quick brown fox"]}`)
+		`{"model":"e","input":["the quick brown fox","The quick brown foxes","interest rates rose again",`+
+			`"the quick brown fox"]}`)
 	if status != 200 || len(a.Data) != 4 || a.Usage.Prompt == 0 {
 		t.Fatal(status, text)
 	}
@@ -57,10 +58,12 @@ func TestEmbeddings(t *testing.T) {
 			t.Fatalf("%s", d.Embedding)
 		}
 	}
-	if same, near, far := cosine(v[0], v[3]), cosine(v[0], v[1]), cosine(v[0], v[2]); same < 0.99999 || near < 0.7 || far > 0.5 {
+	if same, near, far := cosine(v[0], v[3]), cosine(v[0], v[1]), cosine(v[0], v[2]); same < 0.99999 || near < 0.7 ||
+		far > 0.5 {
 		t.Errorf("cosines %v, %v, %v", same, near, far)
 	}
-	b, _, _ := askEmbeddings(t, s, "/v1/embeddings", `{"model":"e","input":"the quick brown fox","encoding_format":"base64"}`)
+	b, _, _ := askEmbeddings(t, s, "/v1/embeddings",
+		`{"model":"e","input":"the quick brown fox","encoding_format":"base64"}`)
 	var encoded string
 	_ = json.Unmarshal(b.Data[0].Embedding, &encoded)
 	raw, err := base64.StdEncoding.DecodeString(encoded)
@@ -97,8 +100,10 @@ func TestEmbeddingsRefused(t *testing.T) {
 		{"", `{"model":"e","input":"` + strings.Repeat("word ", 200) + `"}`, 400, "maximum context length is 100 tokens"},
 		{"", `{"model":"e","input":"a","encoding_format":"ubinary"}`, 400, "encoding_format"},
 	} {
-		s := simulator.New(simulator.Config{Embeddings: simulator.Embeddings{MaxTexts: 2, MaxTokens: 100, Refusal: tc.refusal}})
-		if _, status, text := askEmbeddings(t, s, "/v1/embeddings", tc.body); status != tc.status || !strings.Contains(text, tc.says) {
+		s := simulator.New(
+			simulator.Config{Embeddings: simulator.Embeddings{MaxTexts: 2, MaxTokens: 100, Refusal: tc.refusal}})
+		if _, status, text := askEmbeddings(t, s, "/v1/embeddings", tc.body); status != tc.status ||
+			!strings.Contains(text, tc.says) {
 			t.Errorf("%s %.60s: %d %s", tc.refusal, tc.body, status, text)
 		}
 	}

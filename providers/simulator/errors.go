@@ -116,11 +116,15 @@ func quotaFailure(kind string) *failure {
 	case "payment":
 		return findFault("payment").refuse(nil)
 	case "credit":
-		return &failure{status: 400, kind: "invalid_request_error", message: "Your credit balance is too low to access the API. Please go to Plans & Billing to upgrade or purchase credits."}
+		return &failure{status: 400, kind: "invalid_request_error",
+			message: "Your credit balance is too low to access the API. Please go to Plans & Billing to upgrade or " +
+				"purchase credits."}
 	case "forbidden":
 		return &failure{status: 403, kind: "permission_error", code: "insufficient_user_quota", message: "用户额度不足"}
 	case "token":
-		return &failure{status: 401, raw: true, contentType: "application/json", body: `{"error":{"message":"该令牌额度已用尽 (request id: 20260101000000000000000simulator)","type":"new_api_error","code":""}}`}
+		return &failure{status: 401, raw: true, contentType: "application/json",
+			body: `{"error":{"message":"该令牌额度已用尽 (request id: 20260101000000000000000simulator)",` +
+				`"type":"new_api_error","code":""}}`}
 	}
 	return findFault("quota").refuse(nil)
 }

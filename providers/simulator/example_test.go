@@ -17,14 +17,16 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	config := simulator.Config{Faults: faults, AnswersFile: "answers.jsonl"} // {"prompt": "What is 17 + 25?", "target": "42"}
+	// {"prompt": "What is 17 + 25?", "target": "42"}
+	config := simulator.Config{Faults: faults, AnswersFile: "answers.jsonl"}
 	if err := config.LoadAnswers("testdata"); err != nil {
 		fmt.Println(err)
 		return
 	}
 	server := simulator.New(config)
 	client := &http.Client{Transport: server.Transport()}
-	body := `{"model":"sim-large","max_tokens":50,"messages":[{"role":"user","content":"What is 17 + 25? Answer with a single number."}]}`
+	body := `{"model":"sim-large","max_tokens":50,"messages":[{"role":"user","content":"What is 17 + 25? Answer ` +
+		`with a single number."}]}`
 	for range 2 { // the first try goes wrong
 		resp, err := client.Post("http://simulator/v1/chat/completions", "application/json", strings.NewReader(body))
 		if err != nil {

@@ -58,7 +58,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, p requests.Protoc
 	var number uint64
 	x.since, number = s.begin(x.start)
 	s.book.Arrive(x.start)
-	x.entry = ledger.Entry{Time: x.start, Protocol: string(p), RequestID: ident("req_", random.Start.WithInt(s.cfg.Seed).WithInt(number), 24)}
+	x.entry = ledger.Entry{Time: x.start, Protocol: string(p),
+		RequestID: ident("req_", random.Start.WithInt(s.cfg.Seed).WithInt(number), 24)}
 	abort := x.run()
 	s.write(&x.entry)
 	if abort {
@@ -146,7 +147,8 @@ func (x *exchange) read() *failure {
 		case x.protocol.LikeChat():
 			message = "Incorrect API key provided."
 		case x.protocol == requests.Gemini: // no 401 there
-			return &failure{status: 400, kind: "authentication_error", message: "API key not valid. Please pass a valid API key."}
+			return &failure{status: 400, kind: "authentication_error",
+				message: "API key not valid. Please pass a valid API key."}
 		}
 		return &failure{status: 401, kind: "authentication_error", message: message}
 	}
@@ -219,7 +221,8 @@ func (x *exchange) tooLong() *failure {
 	f.message = fmt.Sprintf("prompt is too long: %d tokens > %d maximum", x.ask.InputTokens, x.model.Context)
 	if x.ask.Protocol.LikeChat() {
 		f.code, f.param = "context_length_exceeded", "messages"
-		f.message = fmt.Sprintf("This model's maximum context length is %d tokens. However, your messages resulted in %d tokens. Please reduce the length of the messages.", x.model.Context, x.ask.InputTokens)
+		f.message = fmt.Sprintf("This model's maximum context length is %d tokens. However, your messages resulted "+
+			"in %d tokens. Please reduce the length of the messages.", x.model.Context, x.ask.InputTokens)
 	}
 	return f
 }
@@ -268,7 +271,8 @@ func (x *exchange) admit() *failure {
 		wait = time.Duration(math.Ceil(refused.Wait.Seconds())) * time.Second
 	}
 	x.limiter.Told(x.start, wait)
-	f := &failure{status: 429, kind: "rate_limit_error", message: rateLimitMessage(a.Protocol, a.Model, refused), refused: refused}
+	f := &failure{status: 429, kind: "rate_limit_error", message: rateLimitMessage(a.Protocol, a.Model, refused),
+		refused: refused}
 	if a.Protocol.LikeChat() && refused.Dimension != ratelimit.Requests && refused.Dimension >= 0 {
 		f.kind, f.code = "tokens", "rate_limit_exceeded"
 	}

@@ -58,7 +58,8 @@ func faultMixes() map[string][]string {
 		"oddities": {"no_usage", "duplicate_usage", "bad_usage", "truncated", "refusal", "unknown_stop", "model_mismatch",
 			"null_content", "empty_answer", "padding", "bad_utf8", "control_characters", "no_done", "crlf"},
 		"hostile": slices.DeleteFunc(all, func(k string) bool {
-			return k == "outage" || slices.Contains([]string{"auth", "quota", "payment", "forbidden", "not_found", "redirect", "html_200"}, k)
+			return k == "outage" ||
+				slices.Contains([]string{"auth", "quota", "payment", "forbidden", "not_found", "redirect", "html_200"}, k)
 		}),
 	}
 }
@@ -67,7 +68,8 @@ func (f Fault) validate() error {
 	if f.Share < 0 || f.Share > 1 || f.Share != f.Share {
 		return fmt.Errorf("fault %s: share %v is not between 0 and 1", f.Kind, f.Share)
 	}
-	named := []string{string(requests.Messages), string(requests.Chat), string(requests.Completions), string(requests.Responses), string(requests.Gemini),
+	named := []string{string(requests.Messages), string(requests.Chat), string(requests.Completions),
+		string(requests.Responses), string(requests.Gemini),
 		string(requests.Embeddings), string(requests.GeminiEmbeddings)}
 	if p := f.Only.Protocol; p != "" && !slices.Contains(named, p) {
 		return fmt.Errorf("fault %s: unknown protocol %q, have %s", f.Kind, p, strings.Join(named, ", "))
@@ -162,18 +164,26 @@ var faultKinds = []faultKind{
 		return &failure{status: 429, raw: true}
 	}},
 	{name: "quota", about: "429 that means no quota left", refuse: func(*exchange) *failure {
-		return &failure{status: 429, kind: "insufficient_quota", code: "insufficient_quota", message: "You exceeded your current quota, please check your plan and billing details."}
+		return &failure{status: 429, kind: "insufficient_quota", code: "insufficient_quota",
+			message: "You exceeded your current quota, please check your plan and billing details."}
 	}},
-	{name: "payment", about: "402", refuse: failWith(402, "billing_error", "Your credit balance is too low to access the API.")},
-	{name: "bad_request", about: "400 for this try", refuse: failWith(400, "invalid_request_error", "The request could not be processed.")},
+	{name: "payment", about: "402",
+		refuse: failWith(402, "billing_error", "Your credit balance is too low to access the API.")},
+	{name: "bad_request", about: "400 for this try",
+		refuse: failWith(400, "invalid_request_error", "The request could not be processed.")},
 	{name: "context_length", about: "400 that says the prompt is too long", refuse: func(*exchange) *failure {
-		return &failure{status: 400, kind: "invalid_request_error", code: "context_length_exceeded", message: "prompt is too long: 250000 tokens > 200000 maximum"}
+		return &failure{status: 400, kind: "invalid_request_error", code: "context_length_exceeded",
+			message: "prompt is too long: 250000 tokens > 200000 maximum"}
 	}},
 	{name: "auth", about: "401", refuse: failWith(401, "authentication_error", "invalid x-api-key")},
-	{name: "forbidden", about: "403", refuse: failWith(403, "permission_error", "Your API key does not have permission to use the specified resource.")},
-	{name: "not_found", about: "404 for the model", refuse: failWith(404, "not_found_error", "The model does not exist or you do not have access to it.")},
-	{name: "conflict", about: "409", refuse: failWith(409, "conflict_error", "The resource was locked by another request.")},
-	{name: "request_timeout", about: "408", refuse: failWith(408, "timeout_error", "The request took too long to arrive.")},
+	{name: "forbidden", about: "403",
+		refuse: failWith(403, "permission_error", "Your API key does not have permission to use the specified resource.")},
+	{name: "not_found", about: "404 for the model",
+		refuse: failWith(404, "not_found_error", "The model does not exist or you do not have access to it.")},
+	{name: "conflict", about: "409",
+		refuse: failWith(409, "conflict_error", "The resource was locked by another request.")},
+	{name: "request_timeout", about: "408",
+		refuse: failWith(408, "timeout_error", "The request took too long to arrive.")},
 	{name: "too_large", about: "413 as the edge sends it, not JSON", refuse: page(413, "413 Request Entity Too Large")},
 	{name: "server_error", about: "500", refuse: failWith(500, "api_error", "Internal server error")},
 	{name: "overloaded", about: "529 on Messages, 503 on Chat", refuse: overloaded},
@@ -189,7 +199,9 @@ var faultKinds = []faultKind{
 		return f
 	}},
 	{name: "error_array", about: "429 as a JSON array", refuse: func(*exchange) *failure {
-		return &failure{status: 429, raw: true, contentType: "application/json", body: `[{"error":{"code":429,"message":"Resource has been exhausted (e.g. check quota).","status":"RESOURCE_EXHAUSTED"}}]`}
+		return &failure{status: 429, raw: true, contentType: "application/json",
+			body: `[{"error":{"code":429,"message":"Resource has been exhausted (e.g. check quota).",` +
+				`"status":"RESOURCE_EXHAUSTED"}}]`}
 	}},
 	{name: "redirect", about: "307 to another host", refuse: func(*exchange) *failure {
 		return &failure{status: 307, raw: true, header: [2]string{"Location", "https://redirected.invalid/v1/messages"}}
@@ -197,9 +209,10 @@ var faultKinds = []faultKind{
 	{name: "reset", about: "connection broken before any answer", render: func(_ *exchange, out *rendering) {
 		out.pieces, out.status, out.ending = nil, 0, endReset
 	}},
-	{name: "timeout", about: "no headers for the hold time, then the connection breaks", render: func(_ *exchange, out *rendering) {
-		out.pieces, out.status, out.ending = nil, 0, endStall
-	}},
+	{name: "timeout", about: "no headers for the hold time, then the connection breaks",
+		render: func(_ *exchange, out *rendering) {
+			out.pieces, out.status, out.ending = nil, 0, endStall
+		}},
 	{name: "empty", about: "200 with an empty body", render: func(_ *exchange, out *rendering) {
 		out.pieces, out.ending = nil, endEOF
 	}},
@@ -207,15 +220,17 @@ var faultKinds = []faultKind{
 	{name: "cut_body", about: "the body breaks in the middle", render: cut(endReset)},
 	{name: "cut_clean", about: "the body ends in the middle as if it were whole", render: cut(endEOF)},
 	{name: "stall_stream", about: "nothing more comes in the middle of the answer", render: cut(endStall)},
-	{name: "slow_drip", about: "the body comes a byte at a time over the hold time", benign: true, render: func(_ *exchange, out *rendering) {
-		out.ending = endDrip
-	}},
-	{name: "done_after_cut", about: "a cut Chat stream that still sends [DONE]", render: func(x *exchange, out *rendering) {
-		cut(endEOF)(x, out)
-		if x.ask.Stream && x.ask.Protocol.LikeChat() {
-			out.add([]byte("data: [DONE]\n\n"), 0, true)
-		}
-	}},
+	{name: "slow_drip", about: "the body comes a byte at a time over the hold time", benign: true,
+		render: func(_ *exchange, out *rendering) {
+			out.ending = endDrip
+		}},
+	{name: "done_after_cut", about: "a cut Chat stream that still sends [DONE]",
+		render: func(x *exchange, out *rendering) {
+			cut(endEOF)(x, out)
+			if x.ask.Stream && x.ask.Protocol.LikeChat() {
+				out.add([]byte("data: [DONE]\n\n"), 0, true)
+			}
+		}},
 	{name: "error_in_stream", about: "an error in the middle of the stream", render: errorInStream(false)},
 	{name: "bare_error", about: "an error as a bare JSON line in the middle of the stream", render: errorInStream(true)},
 	{name: "keepalive_only", about: "a stream of nothing but keep-alives for the hold time", render: keepaliveOnly},
@@ -228,36 +243,50 @@ var faultKinds = []faultKind{
 	{name: "no_usage", about: "a whole answer without usage", change: func(_ *exchange, r *reply) { r.noUsage = true }},
 	{name: "duplicate_usage", about: "usage twice in the stream", change: func(_ *exchange, r *reply) { r.twice = true }},
 	{name: "bad_usage", about: "a negative token count", change: func(_ *exchange, r *reply) { r.badUsage = true }},
-	{name: "truncated", about: "cut by max_tokens after half of the answer", change: func(_ *exchange, r *reply) { r.truncate(0.5) }},
+	{name: "truncated", about: "cut by max_tokens after half of the answer", change: func(_ *exchange, r *reply) {
+		r.truncate(0.5)
+	}},
 	{name: "refusal", about: "declined by the model", change: func(x *exchange, r *reply) { x.decline(r) }},
 	{name: "content_filter", about: "stopped by a content filter", change: func(_ *exchange, r *reply) {
 		r.truncate(0.3)
 		r.choices[0].stop = stopFilter
 	}},
-	{name: "unknown_stop", about: "a stop reason nobody knows", change: func(_ *exchange, r *reply) { r.choices[0].stop = "=galactic_alignment" }},
-	{name: "pause", about: "pause_turn, as with server tools", change: func(_ *exchange, r *reply) { r.choices[0].stop = "=pause_turn" }},
-	{name: "model_mismatch", about: "another model named than asked", change: func(_ *exchange, r *reply) { r.model += "-fallback" }},
+	{name: "unknown_stop", about: "a stop reason nobody knows", change: func(_ *exchange, r *reply) {
+		r.choices[0].stop = "=galactic_alignment"
+	}},
+	{name: "pause", about: "pause_turn, as with server tools", change: func(_ *exchange, r *reply) {
+		r.choices[0].stop = "=pause_turn"
+	}},
+	{name: "model_mismatch", about: "another model named than asked", change: func(_ *exchange, r *reply) {
+		r.model += "-fallback"
+	}},
 	{name: "null_content", about: "content null, or no blocks", change: func(_ *exchange, r *reply) { r.empty(true) }},
-	{name: "empty_answer", about: "an empty answer with a good stop reason", change: func(_ *exchange, r *reply) { r.empty(false) }},
-	{name: "bad_utf8", about: "bytes in the text that are not UTF-8", change: func(_ *exchange, r *reply) { r.choices[0].text += " \xff\xfe" }},
+	{name: "empty_answer", about: "an empty answer with a good stop reason", change: func(_ *exchange, r *reply) {
+		r.empty(false)
+	}},
+	{name: "bad_utf8", about: "bytes in the text that are not UTF-8", change: func(_ *exchange, r *reply) {
+		r.choices[0].text += " \xff\xfe"
+	}},
 	{name: "control_characters", about: "escapes, bidi marks and NUL in the text", change: func(_ *exchange, r *reply) {
 		r.choices[0].text += " \x1b[31m\u202e\x00</script>"
 	}},
 	{name: "padding", about: "white space before JSON, comments in streams", benign: true, render: padding},
-	{name: "no_done", about: "a whole Chat stream without [DONE]", benign: true, render: func(x *exchange, out *rendering) {
-		if n := len(out.pieces); x.ask.Stream && x.ask.Protocol.LikeChat() && x.ask.Protocol != requests.Responses && n > 0 {
-			out.pieces = out.pieces[:n-1]
-		}
-	}},
-	{name: "crlf", about: "a stream with CRLF line ends and no space after the colon", benign: true, render: func(x *exchange, out *rendering) {
-		if !x.ask.Stream {
-			return
-		}
-		for i := range out.pieces {
-			s := strings.ReplaceAll(string(out.pieces[i].data), "\n", "\r\n")
-			out.pieces[i].data = []byte(strings.Replace(s, "data: ", "data:", 1))
-		}
-	}},
+	{name: "no_done", about: "a whole Chat stream without [DONE]", benign: true,
+		render: func(x *exchange, out *rendering) {
+			if n := len(out.pieces); x.ask.Stream && x.ask.Protocol.LikeChat() && x.ask.Protocol != requests.Responses && n > 0 {
+				out.pieces = out.pieces[:n-1]
+			}
+		}},
+	{name: "crlf", about: "a stream with CRLF line ends and no space after the colon", benign: true,
+		render: func(x *exchange, out *rendering) {
+			if !x.ask.Stream {
+				return
+			}
+			for i := range out.pieces {
+				s := strings.ReplaceAll(string(out.pieces[i].data), "\n", "\r\n")
+				out.pieces[i].data = []byte(strings.Replace(s, "data: ", "data:", 1))
+			}
+		}},
 }
 
 func failWith(status int, kind, message string) func(*exchange) *failure {
@@ -273,11 +302,13 @@ func overloaded(x *exchange) *failure {
 }
 
 func unavailable(*exchange) *failure {
-	return &failure{status: 503, raw: true, contentType: "text/plain", body: "upstream connect error or disconnect/reset before headers. reset reason: connection failure"}
+	return &failure{status: 503, raw: true, contentType: "text/plain",
+		body: "upstream connect error or disconnect/reset before headers. reset reason: connection failure"}
 }
 
 func page(status int, title string) func(*exchange) *failure {
-	body := "<!DOCTYPE html>\n<html><head><title>" + title + "</title></head>\n<body><center><h1>" + title + "</h1></center></body></html>\n"
+	body := "<!DOCTYPE html>\n<html><head><title>" + title + "</title></head>\n" +
+		"<body><center><h1>" + title + "</h1></center></body></html>\n"
 	return func(*exchange) *failure {
 		return &failure{status: status, raw: true, contentType: "text/html; charset=utf-8", body: body}
 	}
@@ -285,12 +316,14 @@ func page(status int, title string) func(*exchange) *failure {
 
 func fail429(retryAfter string) func(*exchange) *failure {
 	return func(x *exchange) *failure {
-		f := &failure{status: 429, kind: "rate_limit_error", code: "rate_limit_exceeded", message: "This request would exceed your rate limit. Please try again later."}
+		f := &failure{status: 429, kind: "rate_limit_error", code: "rate_limit_exceeded",
+			message: "This request would exceed your rate limit. Please try again later."}
 		value := retryAfter
 		switch {
 		case value == "date":
 			value = x.start.Add(2 * time.Second).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
-		case value == "1" && dialectFor(x.server.cfg.Limits.Headers, x.ask.Protocol) == "none" && x.ask.Protocol != requests.Envelope:
+		case value == "1" && dialectFor(x.server.cfg.Limits.Headers, x.ask.Protocol) == "none" &&
+			x.ask.Protocol != requests.Envelope:
 			return f
 		}
 		f.header = [2]string{"Retry-After", value}
@@ -422,6 +455,7 @@ func (r *reply) empty(null bool) {
 func (x *exchange) decline(r *reply) {
 	text := "I'm sorry, but I can't help with that request."
 	r.choices = r.choices[:1]
-	r.choices[0] = choice{text: text, refusal: true, stop: stopRefusal, output: min(answers.CountTokens(text), x.outputCap())}
+	r.choices[0] = choice{text: text, refusal: true, stop: stopRefusal,
+		output: min(answers.CountTokens(text), x.outputCap())}
 	r.count()
 }

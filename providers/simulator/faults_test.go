@@ -91,7 +91,8 @@ var faultWants = map[string]func(t *testing.T, path string, stream bool, g got){
 			return
 		}
 		last := lastEvent(g.body)
-		if g.status != 200 || !strings.Contains(last, `"Overloaded"`) || !strings.Contains(last, "data: {") || finished(g.body) {
+		if g.status != 200 || !strings.Contains(last, `"Overloaded"`) || !strings.Contains(last, "data: {") ||
+			finished(g.body) {
 			t.Errorf("%+v", g)
 		}
 	},
@@ -122,7 +123,8 @@ var faultWants = map[string]func(t *testing.T, path string, stream bool, g got){
 		}
 	},
 	"duplicate_usage": func(t *testing.T, path string, stream bool, g got) {
-		if n := strings.Count(g.body, `tokens":`); stream && path == chatPath && strings.Count(g.body, `"prompt_tokens":`) != 2 || n == 0 {
+		if n := strings.Count(g.body, `tokens":`); stream && path == chatPath && strings.Count(g.body,
+			`"prompt_tokens":`) != 2 || n == 0 {
 			t.Errorf("%s", g.body)
 		}
 	},
@@ -181,7 +183,8 @@ var faultWants = map[string]func(t *testing.T, path string, stream bool, g got){
 }
 
 func finished(body string) bool {
-	return strings.Contains(body, "message_stop") || strings.Contains(body, `"finish_reason":"`) || strings.Contains(body, `"stop_reason":"`)
+	return strings.Contains(body, "message_stop") || strings.Contains(body, `"finish_reason":"`) ||
+		strings.Contains(body, `"stop_reason":"`)
 }
 
 func lastEvent(body string) string {
@@ -202,7 +205,8 @@ func wantError(status int, word string) func(*testing.T, string, bool, got) {
 		var e struct {
 			Error struct{ Message string }
 		}
-		if g.err != nil || g.status != status || json.Unmarshal([]byte(g.body), &e) != nil || e.Error.Message == "" || !strings.Contains(g.body, word) {
+		if g.err != nil || g.status != status || json.Unmarshal([]byte(g.body), &e) != nil || e.Error.Message == "" ||
+			!strings.Contains(g.body, word) {
 			t.Errorf("%+v", g)
 		}
 	}
@@ -210,7 +214,8 @@ func wantError(status int, word string) func(*testing.T, string, bool, got) {
 
 func wantPage(status int) func(*testing.T, string, bool, got) {
 	return func(t *testing.T, _ string, _ bool, g got) {
-		if g.status != status || !strings.HasPrefix(g.body, "<!DOCTYPE html>") || !strings.HasPrefix(g.header.Get("Content-Type"), "text/html") {
+		if g.status != status || !strings.HasPrefix(g.body, "<!DOCTYPE html>") ||
+			!strings.HasPrefix(g.header.Get("Content-Type"), "text/html") {
 			t.Errorf("%+v", g)
 		}
 	}
@@ -225,13 +230,15 @@ func wantText(status int, text string) func(*testing.T, string, bool, got) {
 }
 
 func wantCut(t *testing.T, _ string, _ bool, g got) {
-	if !errors.Is(g.err, io.ErrUnexpectedEOF) || g.status != 200 || g.body == "" || finished(g.body) && strings.Contains(g.body, "[DONE]") {
+	if !errors.Is(g.err, io.ErrUnexpectedEOF) || g.status != 200 || g.body == "" ||
+		finished(g.body) && strings.Contains(g.body, "[DONE]") {
 		t.Errorf("%+v", g)
 	}
 }
 
 func wantCutClean(t *testing.T, _ string, stream bool, g got) {
-	if g.err != nil || g.status != 200 || g.body == "" || stream && finished(g.body) || !stream && json.Valid([]byte(g.body)) {
+	if g.err != nil || g.status != 200 || g.body == "" || stream && finished(g.body) ||
+		!stream && json.Valid([]byte(g.body)) {
 		t.Errorf("%+v", g)
 	}
 }
@@ -343,7 +350,8 @@ func TestFaultShares(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]float64{"rate_limit": 0.11, "cut_stream": 0.06, "no_usage": 0.02, "server_error": 0.01, "reset": 0.01, "error_200": 0.01}
+	want := map[string]float64{"rate_limit": 0.11, "cut_stream": 0.06, "no_usage": 0.02, "server_error": 0.01,
+		"reset": 0.01, "error_200": 0.01}
 	const n = 8_000
 	c := inProcess(Config{Faults: faults})
 	hit := []int{}
@@ -412,7 +420,8 @@ func TestStallLastsItsHold(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			start = time.Now()
-			if g := c.postCtx(ctx, chatPath, simple("m", "Ho", `"stream":true,`)); !errors.Is(g.err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
+			if g := c.postCtx(ctx, chatPath, simple("m", "Ho", `"stream":true,`)); !errors.Is(g.err,
+				context.DeadlineExceeded) || time.Since(start) != time.Minute {
 				t.Errorf("%s: %v after %v", kind, g.err, time.Since(start))
 			}
 		})

@@ -13,7 +13,8 @@ import (
 // askGemini posts a body and returns the answer.
 func askGemini(t *testing.T, s *Server, path, key, body string) (int, http.Header, string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://simulator.invalid"+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://simulator.invalid"+path,
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,14 +51,16 @@ type geminiPiece struct {
 	Model    string           `json:"modelVersion"`
 }
 
-const geminiHello = `{"contents":[{"role":"user","parts":[{"text":"Hello?"}]}],"generation_config":{"max_output_tokens":64}}`
+const geminiHello = `{"contents":[{"role":"user","parts":[{"text":"Hello?"}]}],` +
+	`"generation_config":{"max_output_tokens":64}}`
 
 func TestGeminiWholeAndStreamed(t *testing.T) {
 	s := New(Config{})
 	defer s.Close()
 	status, _, body := askGemini(t, s, "/v1beta/models/sim:generateContent", "k", geminiHello)
 	var whole geminiPiece
-	if err := json.Unmarshal([]byte(body), &whole); err != nil || status != 200 || whole.Candidates[0].Reason == "" || whole.Model != "sim" {
+	if err := json.Unmarshal([]byte(body), &whole); err != nil || status != 200 || whole.Candidates[0].Reason == "" ||
+		whole.Model != "sim" {
 		t.Fatalf("%d %s: %v", status, body, err)
 	}
 	want := whole.Candidates[0].Content.Parts[0].Text
@@ -74,13 +77,16 @@ func TestGeminiWholeAndStreamed(t *testing.T) {
 			text += parts[0].Text
 		}
 	}
-	if text != want || last.Candidates[0].Reason == "" || last.RawUsage["totalTokenCount"] != whole.RawUsage["totalTokenCount"] {
+	if text != want || last.Candidates[0].Reason == "" ||
+		last.RawUsage["totalTokenCount"] != whole.RawUsage["totalTokenCount"] {
 		t.Errorf("streamed %q (%v), whole %q (%v)", text, last.RawUsage, want, whole.RawUsage)
 	}
 
-	_, header, body := askGemini(t, s, "/v1/projects/p/locations/l/publishers/google/models/sim:streamGenerateContent", "k", geminiHello)
+	_, header, body := askGemini(t, s, "/v1/projects/p/locations/l/publishers/google/models/sim:streamGenerateContent",
+		"k", geminiHello)
 	var list []geminiPiece
-	if err := json.Unmarshal([]byte(body), &list); err != nil || len(list) < 2 || !strings.HasPrefix(header.Get("Content-Type"), "application/json") {
+	if err := json.Unmarshal([]byte(body), &list); err != nil || len(list) < 2 ||
+		!strings.HasPrefix(header.Get("Content-Type"), "application/json") {
 		t.Errorf("without alt=sse: %v\n%s", err, body)
 	}
 	ledger := s.Ledger()
@@ -93,7 +99,9 @@ func TestGeminiWholeAndStreamed(t *testing.T) {
 func TestGeminiKey(t *testing.T) {
 	s := New(Config{})
 	defer s.Close()
-	askGemini(t, s, "/v1beta/models/sim:generateContent", "k", `{"systemInstruction":{"parts":[{"text":"S"}]},"contents":[{"parts":[{"text":"a"}]},{"role":"model","parts":[{"text":"b"}]},{"role":"user","parts":[{"text":"c"}]}]}`)
+	askGemini(t, s, "/v1beta/models/sim:generateContent", "k",
+		`{"systemInstruction":{"parts":[{"text":"S"}]},"contents":[{"parts":[{"text":"a"}]},{"role":"model",`+
+			`"parts":[{"text":"b"}]},{"role":"user","parts":[{"text":"c"}]}]}`)
 	if _, ok := s.Prompts().Prompts[simtest.Key("sim", "S", "a", "b", "c")]; !ok {
 		t.Errorf("%+v", s.Prompts().Prompts)
 	}
@@ -102,19 +110,25 @@ func TestGeminiKey(t *testing.T) {
 func TestGeminiTools(t *testing.T) {
 	s := New(Config{})
 	defer s.Close()
-	_, _, body := askGemini(t, s, "/v1beta/models/sim:generateContent", "k", `{"contents":[{"role":"user","parts":[{"text":"What is the weather?"}]}],
-		"tools":[{"functionDeclarations":[{"name":"get_weather","parametersJsonSchema":{"type":"object","properties":{"place_name":{"type":"string"}},"required":["place_name"]}}]}],
+	_, _, body := askGemini(t, s, "/v1beta/models/sim:generateContent", "k",
+		`{"contents":[{"role":"user","parts":[{"text":"What is the weather?"}]}],
+		"tools":[{"functionDeclarations":[{"name":"get_weather","parametersJsonSchema":{"type":"object",
+		"properties":{"place_name":{"type":"string"}},"required":["place_name"]}}]}],
 		"toolConfig":{"functionCallingConfig":{"mode":"ANY"}}}`)
 	var p geminiPiece
 	if err := json.Unmarshal([]byte(body), &p); err != nil {
 		t.Fatal(err)
 	}
 	part := p.Candidates[0].Content.Parts[0]
-	if part.Call == nil || part.Call.Name != "get_weather" || part.Signature == "" || p.Candidates[0].Reason != "STOP" || !strings.Contains(string(part.Call.Args), "place_name") {
+	if part.Call == nil || part.Call.Name != "get_weather" || part.Signature == "" ||
+		p.Candidates[0].Reason != "STOP" || !strings.Contains(string(part.Call.Args), "place_name") {
 		t.Errorf("%s", body)
 	}
-	status, _, body := askGemini(t, s, "/v1beta/models/sim:generateContent", "k", `{"contents":[{"role":"user","parts":[{"text":"w?"}]},{"role":"model","parts":[{"functionCall":{"name":"f","args":{}}}]},
-		{"role":"user","parts":[{"functionResponse":{"name":"f","response":{"result":"rain in Oslo"}}}]}],"tools":[{"functionDeclarations":[{"name":"f"}]}]}`)
+	status, _, body := askGemini(t, s, "/v1beta/models/sim:generateContent", "k",
+		`{"contents":[{"role":"user","parts":[{"text":"w?"}]},
+		{"role":"model","parts":[{"functionCall":{"name":"f","args":{}}}]},
+		{"role":"user","parts":[{"functionResponse":{"name":"f","response":{"result":"rain in Oslo"}}}]}],
+		"tools":[{"functionDeclarations":[{"name":"f"}]}]}`)
 	if status != 200 || !strings.Contains(body, `"text"`) {
 		t.Errorf("after the result: %d %s", status, body)
 	}
@@ -123,13 +137,17 @@ func TestGeminiTools(t *testing.T) {
 func TestGeminiThoughts(t *testing.T) {
 	s := New(Config{})
 	defer s.Close()
-	_, _, body := askGemini(t, s, "/v1beta/models/sim:generateContent", "k", `{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"thinkingConfig":{"includeThoughts":true,"thinkingBudget":50},"candidateCount":2}}`)
+	_, _, body := askGemini(t, s, "/v1beta/models/sim:generateContent", "k",
+		`{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"thinkingConfig":{"includeThoughts":true,`+
+			`"thinkingBudget":50},"candidateCount":2}}`)
 	var p geminiPiece
-	if err := json.Unmarshal([]byte(body), &p); err != nil || len(p.Candidates) != 2 || !p.Candidates[0].Content.Parts[0].Thought {
+	if err := json.Unmarshal([]byte(body), &p); err != nil || len(p.Candidates) != 2 ||
+		!p.Candidates[0].Content.Parts[0].Thought {
 		t.Fatalf("%v %s", err, body)
 	}
 	u := p.RawUsage
-	if u["thoughtsTokenCount"] == 0 || u["promptTokenCount"]+u["candidatesTokenCount"]+u["thoughtsTokenCount"] != u["totalTokenCount"] {
+	if u["thoughtsTokenCount"] == 0 ||
+		u["promptTokenCount"]+u["candidatesTokenCount"]+u["thoughtsTokenCount"] != u["totalTokenCount"] {
 		t.Errorf("%v", u)
 	}
 }
@@ -143,11 +161,14 @@ func TestGeminiErrors(t *testing.T) {
 		want            []string
 	}{
 		{"/v1beta/models/sim:generateContent", "wrong", geminiHello, 400, []string{"API_KEY_INVALID", "INVALID_ARGUMENT"}},
-		{"/v1beta/models/sim:generateContent", "k", `{"contents":[{"parts":[{"text":"a"}]}],"stream":true}`, 400, []string{`Unknown name \"stream\"`}},
+		{"/v1beta/models/sim:generateContent", "k", `{"contents":[{"parts":[{"text":"a"}]}],"stream":true}`, 400,
+			[]string{`Unknown name \"stream\"`}},
 		{"/v1beta/models/sim:generateContent", "k", `{"contents":[]}`, 400, []string{"contents is not specified"}},
-		{"/v1beta/models/sim:generateContent", "k", `{"contents":[{"role":"assistant","parts":[{"text":"a"}]}]}`, 400, []string{"valid role"}},
+		{"/v1beta/models/sim:generateContent", "k", `{"contents":[{"role":"assistant","parts":[{"text":"a"}]}]}`, 400,
+			[]string{"valid role"}},
 		{"/v1beta/models/sim:generateContent", "k", geminiHello, 200, []string{"candidates"}},
-		{"/v1beta/models/sim:streamGenerateContent?alt=sse", "k", geminiHello, 429, []string{"RESOURCE_EXHAUSTED", "QuotaFailure", "PerMinute", `"quotaValue": "1"`, "retryDelay"}},
+		{"/v1beta/models/sim:streamGenerateContent?alt=sse", "k", geminiHello, 429,
+			[]string{"RESOURCE_EXHAUSTED", "QuotaFailure", "PerMinute", `"quotaValue": "1"`, "retryDelay"}},
 	} {
 		status, _, body := askGemini(t, s, tc.path, tc.key, tc.body)
 		for _, want := range tc.want {
@@ -160,7 +181,8 @@ func TestGeminiErrors(t *testing.T) {
 
 func FuzzGemini(f *testing.F) {
 	f.Add(geminiHello)
-	f.Add(`{"contents":[{"parts":[{"functionCall":{"name":"f"}},{"inline_data":{"mime_type":"image/png","data":"x"}}]}],"tools":[{}],"toolConfig":{"functionCallingConfig":{"mode":"any"}}}`)
+	f.Add(`{"contents":[{"parts":[{"functionCall":{"name":"f"}},{"inline_data":{"mime_type":"image/png",` +
+		`"data":"x"}}]}],"tools":[{}],"toolConfig":{"functionCallingConfig":{"mode":"any"}}}`)
 	s := New(Config{})
 	f.Fuzz(func(t *testing.T, body string) {
 		status, _, text := askGemini(t, s, "/v1beta/models/sim:generateContent", "k", body)

@@ -118,15 +118,20 @@ func dialectFor(configured string, p requests.Protocol) string {
 // rateLimitMessage words a 429 as the protocol's vendor does.
 func rateLimitMessage(p requests.Protocol, model string, r *ratelimit.Refusal) string {
 	if r.Dimension < 0 {
-		return fmt.Sprintf("Number of concurrent connections has exceeded your rate limit (%d). Please try again later.", r.Limit)
+		return fmt.Sprintf("Number of concurrent connections has exceeded your rate limit (%d). Please try again "+
+			"later.", r.Limit)
 	}
 	if p.LikeChat() {
-		words := [ratelimit.Dimensions]string{"requests per min (RPM)", "input tokens per min (TPM)", "output tokens per min (TPM)", "tokens per min (TPM)"}[r.Dimension]
+		words := [ratelimit.Dimensions]string{"requests per min (RPM)", "input tokens per min (TPM)",
+			"output tokens per min (TPM)", "tokens per min (TPM)"}[r.Dimension]
 		if r.Never {
-			return fmt.Sprintf("Request too large for %s in organization org-simulator on %s: Limit %d, Requested %d. The input or output tokens must be reduced in order to run successfully.", model, words, r.Limit, r.Requested)
+			return fmt.Sprintf("Request too large for %s in organization org-simulator on %s: Limit %d, Requested "+
+				"%d. The input or output tokens must be reduced in order to run successfully.", model, words, r.Limit, r.Requested)
 		}
-		return fmt.Sprintf("Rate limit reached for %s in organization org-simulator on %s: Limit %d, Used %d, Requested %d. Please try again in %s.", model, words, r.Limit, r.Used, r.Requested, r.Wait.Round(time.Millisecond))
+		return fmt.Sprintf("Rate limit reached for %s in organization org-simulator on %s: Limit %d, Used %d, "+
+			"Requested %d. Please try again in %s.", model, words, r.Limit, r.Used, r.Requested, r.Wait.Round(time.Millisecond))
 	}
 	words := [ratelimit.Dimensions]string{"requests", "input tokens", "output tokens", "tokens"}[r.Dimension]
-	return fmt.Sprintf("This request would exceed the rate limit of %d %s per minute (org: simulator, model: %s). Please reduce the prompt length or the maximum tokens requested, or try again later.", r.Limit, words, model)
+	return fmt.Sprintf("This request would exceed the rate limit of %d %s per minute (org: simulator, model: %s). "+
+		"Please reduce the prompt length or the maximum tokens requested, or try again later.", r.Limit, words, model)
 }

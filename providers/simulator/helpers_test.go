@@ -95,7 +95,8 @@ const (
 // simple is a request of one user message; extra is further fields, each
 // with a comma behind it.
 func simple(model, prompt, extra string) string {
-	return fmt.Sprintf(`{"model":%q,%s"max_tokens":300,"messages":[{"role":"user","content":%s}]}`, model, extra, jsontext.Quote(prompt))
+	return fmt.Sprintf(`{"model":%q,%s"max_tokens":300,"messages":[{"role":"user","content":%s}]}`, model, extra,
+		jsontext.Quote(prompt))
 }
 
 // An answer is what a client makes of a response.
@@ -237,7 +238,8 @@ func parseChat(t testing.TB, body string) answer {
 		if i == 0 {
 			a.Text, a.Stop, a.Thinking = text, c.Finish, c.Message.Reasoning
 			for _, call := range c.Message.ToolCalls {
-				a.Calls = append(a.Calls, struct{ ID, Name, Arguments string }{call.ID, call.Function.Name, call.Function.Arguments})
+				a.Calls = append(a.Calls,
+					struct{ ID, Name, Arguments string }{call.ID, call.Function.Name, call.Function.Arguments})
 			}
 		}
 	}

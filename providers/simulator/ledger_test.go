@@ -56,7 +56,8 @@ func TestAnswersDoNotDependOnOrder(t *testing.T) {
 	if a, b := first.Ledger().Billed, second.Ledger().Billed; a != b {
 		t.Errorf("billed %+v, then %+v", a, b)
 	}
-	if other := inProcess(Config{Seed: 8, Faults: faults}); ask(other, 0)+ask(other, 1)+ask(other, 2)+ask(other, 3) == strings.Join(inOrder[:4], "") {
+	if other := inProcess(Config{Seed: 8, Faults: faults}); ask(other, 0)+ask(other, 1)+ask(other, 2)+ask(other,
+		3) == strings.Join(inOrder[:4], "") {
 		t.Error("another seed gives the same run")
 	}
 }
@@ -141,7 +142,8 @@ func (c *caller) behave(i int, prompt string) (whole bool, tokens int64) {
 	if stream {
 		extra = `"stream":true,`
 	}
-	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, c.base+messagesPath, strings.NewReader(simple("m", prompt, extra)))
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, c.base+messagesPath,
+		strings.NewReader(simple("m", prompt, extra)))
 	switch i % 7 {
 	case 0: // gives up at once
 		go cancel()
@@ -230,7 +232,8 @@ func TestLedgerIsBounded(t *testing.T) {
 }
 
 func TestQuota(t *testing.T) {
-	for kind, status := range map[string]int{"": 429, "insufficient_quota": 429, "payment": 402, "credit": 400, "forbidden": 403, "token": 401} {
+	for kind, status := range map[string]int{"": 429, "insufficient_quota": 429, "payment": 402, "credit": 400,
+		"forbidden": 403, "token": 401} {
 		c := inProcess(Config{Quota: Quota{Requests: 2, Kind: kind}})
 		for i := range 4 {
 			want := 200
@@ -268,7 +271,8 @@ func TestVary(t *testing.T) {
 		t.Error("the idempotency key does not decide the sample")
 	}
 	seeded := func(n string) string {
-		return parse(t, chatPath, inProcess(Config{}).post(chatPath, simple("m", "Tell me about otters.", `"seed":`+n+","))).Text
+		return parse(t, chatPath,
+			inProcess(Config{}).post(chatPath, simple("m", "Tell me about otters.", `"seed":`+n+","))).Text
 	}
 	if x, again, y := seeded("1"), seeded("1"), seeded("2"); x != again || x == y {
 		t.Error("the seed does not decide the sample")

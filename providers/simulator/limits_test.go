@@ -45,17 +45,39 @@ func TestRatesAreExact(t *testing.T) {
 		{"bucket of 1 s", Config{Limits: Limits{Requests: 60, Burst: time.Second}}, requestsOf(60*minutes + 1), 1},
 		{"window", Config{Limits: Limits{Requests: 120, Window: time.Minute}}, requestsOf(120 * minutes), 0},
 		{"sliding minute", Config{Limits: Limits{Requests: 120, Sliding: time.Minute}}, requestsOf(120 * minutes), 0},
-		{"sliding minute of input", Config{Limits: Limits{Input: 1200, Sliding: time.Minute}}, func(l ledger.Ledger) (float64, float64) { return float64(l.Billed.Input), 1200 * minutes }, 25 * minutes},
-		{"input", Config{Limits: Limits{Input: 1200, Burst: 5 * time.Second}}, func(l ledger.Ledger) (float64, float64) { return float64(l.Billed.Input), 1200*minutes + 100 }, 25},
+		{"sliding minute of input", Config{Limits: Limits{Input: 1200, Sliding: time.Minute}},
+			func(l ledger.Ledger) (float64, float64) {
+				return float64(l.Billed.Input), 1200 * minutes
+			}, 25 * minutes},
+		{"input", Config{Limits: Limits{Input: 1200, Burst: 5 * time.Second}}, func(l ledger.Ledger) (float64, float64) {
+			return float64(l.Billed.Input), 1200*minutes + 100
+		}, 25},
 		// an answer is charged when it is there: the last ones may overdraw
-		{"output", Config{Limits: Limits{Output: 6000, Burst: 5 * time.Second}}, func(l ledger.Ledger) (float64, float64) { return float64(l.Billed.Output), 6000*minutes + 500 }, 400},
-		{"total tokens", Config{Limits: Limits{Tokens: 6000, Burst: 5 * time.Second}}, func(l ledger.Ledger) (float64, float64) { return float64(l.Billed.Total()), 6000*minutes + 500 }, 400},
-		{"max_tokens up front", Config{Limits: Limits{Output: 30_000, Charge: ChargeMax}}, requestsOf((30_000*minutes + 30_000) / 300), 1},
-		{"a neighbour takes half", Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}, Competitor: Competitor{Share: 0.5}}, requestsOf(60*minutes + 10), 1},
-		{"a neighbour takes all for half of the time", Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}, Competitor: Competitor{Share: 1, Period: 20 * time.Second, Busy: 10 * time.Second}}, requestsOf(60*minutes + 10), 2},
-		{"a neighbour in windows", Config{Limits: Limits{Requests: 120, Window: time.Minute}, Competitor: Competitor{Share: 0.5, Period: time.Minute, Busy: 10 * time.Second}}, requestsOf(110 * minutes), minutes},
-		{"24 at once", Config{Limits: Limits{Concurrency: 24}, Latency: Latency{FirstToken: 10 * time.Second}}, requestsOf(24 * minutes * 60 / 10), 24},
-		{"an outage", Config{Outages: []Window{{At: time.Minute, For: 2 * time.Minute}}, Limits: Limits{Requests: 60, Window: time.Minute}}, requestsOf(60 * 3), 0},
+		{"output", Config{Limits: Limits{Output: 6000, Burst: 5 * time.Second}}, func(l ledger.Ledger) (float64, float64) {
+			return float64(l.Billed.Output), 6000*minutes + 500
+		}, 400},
+		{"total tokens", Config{Limits: Limits{Tokens: 6000, Burst: 5 * time.Second}},
+			func(l ledger.Ledger) (float64, float64) {
+				return float64(l.Billed.Total()), 6000*minutes + 500
+			}, 400},
+		{"max_tokens up front", Config{Limits: Limits{Output: 30_000, Charge: ChargeMax}},
+			requestsOf((30_000*minutes + 30_000) / 300), 1},
+		{"a neighbour takes half",
+			Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second}, Competitor: Competitor{Share: 0.5}},
+			requestsOf(60*minutes + 10), 1},
+		{"a neighbour takes all for half of the time",
+			Config{Limits: Limits{Requests: 120, Burst: 5 * time.Second},
+				Competitor: Competitor{Share: 1, Period: 20 * time.Second, Busy: 10 * time.Second}},
+			requestsOf(60*minutes + 10), 2},
+		{"a neighbour in windows",
+			Config{Limits: Limits{Requests: 120, Window: time.Minute},
+				Competitor: Competitor{Share: 0.5, Period: time.Minute, Busy: 10 * time.Second}},
+			requestsOf(110 * minutes), minutes},
+		{"24 at once", Config{Limits: Limits{Concurrency: 24}, Latency: Latency{FirstToken: 10 * time.Second}},
+			requestsOf(24 * minutes * 60 / 10), 24},
+		{"an outage",
+			Config{Outages: []Window{{At: time.Minute, For: 2 * time.Minute}},
+				Limits: Limits{Requests: 60, Window: time.Minute}}, requestsOf(60 * 3), 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, l := flood(t, tc.cfg, 100*time.Millisecond, minutes*time.Minute, "")
@@ -80,7 +102,9 @@ func requestsOf(want float64) func(ledger.Ledger) (float64, float64) {
 // TestRetryAfterIsRight: whoever waits as long as told is answered.
 func TestRetryAfterIsRight(t *testing.T) {
 	for _, dialect := range []string{"anthropic", "openai", "azure", "openrouter", "retry-after"} {
-		for _, limits := range []Limits{{Requests: 20, Burst: 3 * time.Second}, {Requests: 20, Window: time.Minute}, {Requests: 20, Sliding: time.Minute}, {Input: 150, Burst: 10 * time.Second}, {Output: 900, Charge: ChargeMax, Burst: 2 * time.Second}} {
+		for _, limits := range []Limits{{Requests: 20, Burst: 3 * time.Second}, {Requests: 20, Window: time.Minute},
+			{Requests: 20, Sliding: time.Minute}, {Input: 150, Burst: 10 * time.Second},
+			{Output: 900, Charge: ChargeMax, Burst: 2 * time.Second}} {
 			limits.Headers = dialect
 			synctest.Test(t, func(t *testing.T) {
 				c := inProcess(Config{Limits: limits})
@@ -151,16 +175,21 @@ func TestHeaderDialects(t *testing.T) {
 		want          map[string]string
 	}{
 		{"", messagesPath, apart, map[string]string{
-			"Anthropic-Ratelimit-Requests-Limit": "60", "Anthropic-Ratelimit-Requests-Remaining": "59", "Anthropic-Ratelimit-Requests-Reset": "2000-01-01T00:00:01Z",
-			"Anthropic-Ratelimit-Input-Tokens-Limit": "6000", "Anthropic-Ratelimit-Input-Tokens-Remaining": "5991", "Anthropic-Ratelimit-Output-Tokens-Remaining": "600000"}},
+			"Anthropic-Ratelimit-Requests-Limit": "60", "Anthropic-Ratelimit-Requests-Remaining": "59",
+			"Anthropic-Ratelimit-Requests-Reset":     "2000-01-01T00:00:01Z",
+			"Anthropic-Ratelimit-Input-Tokens-Limit": "6000", "Anthropic-Ratelimit-Input-Tokens-Remaining": "5991",
+			"Anthropic-Ratelimit-Output-Tokens-Remaining": "600000"}},
 		// These headers have no word for input or output alone.
 		{"auto", chatPath, apart, map[string]string{
 			"X-Ratelimit-Limit-Requests": "60", "X-Ratelimit-Limit-Tokens": "", "X-Ratelimit-Remaining-Tokens": ""}},
 		{"auto", chatPath, together, map[string]string{
 			"X-Ratelimit-Limit-Requests": "60", "X-Ratelimit-Remaining-Requests": "59", "X-Ratelimit-Reset-Requests": "1s",
 			"X-Ratelimit-Limit-Tokens": "6000", "X-Ratelimit-Remaining-Tokens": "5991", "X-Ratelimit-Reset-Tokens": "90ms"}},
-		{"azure", chatPath, together, map[string]string{"X-Ratelimit-Reset-Requests": "1", "X-Ratelimit-Renewalperiod-Tokens": "60", "X-Ratelimit-Reset-Tokens": "1"}},
-		{"none", chatPath, apart, map[string]string{"X-Ratelimit-Limit-Requests": "", "Anthropic-Ratelimit-Requests-Limit": ""}},
+		{"azure", chatPath, together,
+			map[string]string{"X-Ratelimit-Reset-Requests": "1", "X-Ratelimit-Renewalperiod-Tokens": "60",
+				"X-Ratelimit-Reset-Tokens": "1"}},
+		{"none", chatPath, apart,
+			map[string]string{"X-Ratelimit-Limit-Requests": "", "Anthropic-Ratelimit-Requests-Limit": ""}},
 		{"retry-after", messagesPath, apart, map[string]string{"Anthropic-Ratelimit-Requests-Limit": "", "Retry-After": ""}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -180,15 +209,18 @@ func TestHeaderDialects(t *testing.T) {
 func TestLimitWords(t *testing.T) {
 	c := inProcess(Config{Limits: Limits{Tokens: 50}})
 	g := c.post(chatPath, simple("m", strings.Repeat("long ", 100), ""))
-	if g.status != 429 || !strings.Contains(g.body, "Request too large for m") || !strings.Contains(g.body, "Limit 50, Requested 10") || !strings.Contains(g.body, `"type":"tokens"`) {
+	if g.status != 429 || !strings.Contains(g.body, "Request too large for m") ||
+		!strings.Contains(g.body, "Limit 50, Requested 10") || !strings.Contains(g.body, `"type":"tokens"`) {
 		t.Errorf("larger than the limit: %d %s", g.status, g.body)
 	}
 	c = inProcess(Config{Limits: Limits{Requests: 1}})
 	c.post(messagesPath, simple("m", "Hi", ""))
-	if g := c.post(messagesPath, simple("m", "Hi", "")); g.status != 429 || !strings.Contains(g.body, `"type":"rate_limit_error"`) || g.header.Get("X-Should-Retry") != "true" {
+	if g := c.post(messagesPath, simple("m", "Hi", "")); g.status != 429 ||
+		!strings.Contains(g.body, `"type":"rate_limit_error"`) || g.header.Get("X-Should-Retry") != "true" {
 		t.Errorf("Messages: %d %s %v", g.status, g.body, g.header)
 	}
-	if g := c.post(chatPath, simple("m", "Hi", "")); g.status != 429 || !strings.Contains(g.body, `"code":"rate_limit_exceeded"`) || !strings.Contains(g.body, "Please try again in") {
+	if g := c.post(chatPath, simple("m", "Hi", "")); g.status != 429 ||
+		!strings.Contains(g.body, `"code":"rate_limit_exceeded"`) || !strings.Contains(g.body, "Please try again in") {
 		t.Errorf("Chat: %d %s", g.status, g.body)
 	}
 }
@@ -207,7 +239,9 @@ func TestLimitsAreKeptPerKeyAndModel(t *testing.T) {
 
 func TestLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := inProcess(Config{Latency: Latency{Base: time.Second, FirstToken: 2 * time.Second, PerToken: 10 * time.Millisecond}, Models: map[string]Model{"slow": {Speed: 3}}})
+		c := inProcess(
+			Config{Latency: Latency{Base: time.Second, FirstToken: 2 * time.Second, PerToken: 10 * time.Millisecond},
+				Models: map[string]Model{"slow": {Speed: 3}}})
 		for _, extra := range []string{"", `"stream":true,`} {
 			start := time.Now()
 			a := parse(t, messagesPath, c.post(messagesPath, simple("m", "Describe the sea in detail.", extra)))

@@ -32,7 +32,8 @@ func (x *exchange) messagesEnd(o *jsontext.Object, c *choice) {
 		o.Null("stop_sequence")
 	}
 	if c.stop == stopRefusal {
-		o.Raw("stop_details", `{"type":"refusal","category":"general_harms","explanation":"The request was declined by a safety classifier."}`)
+		o.Raw("stop_details",
+			`{"type":"refusal","category":"general_harms","explanation":"The request was declined by a safety classifier."}`)
 	}
 }
 

@@ -100,12 +100,16 @@ func TestResponses(t *testing.T) {
 		const question = "Describe a harbour at night."
 		g := c.post(responsesPath, askResponse(question, `"instructions":"Be brief.","max_output_tokens":300,`))
 		whole := readResponse(t, g)
-		last, text := readEvents(t, c.post(responsesPath, askResponse(question, `"instructions":"Be brief.","max_output_tokens":300,"stream":true,`)).body)
-		if whole.Status != "completed" || whole.text() == "" || whole.text() != last.text() || text != last.text() || whole.kinds() != "message" {
+		last, text := readEvents(t,
+			c.post(responsesPath,
+				askResponse(question, `"instructions":"Be brief.","max_output_tokens":300,"stream":true,`)).body)
+		if whole.Status != "completed" || whole.text() == "" || whole.text() != last.text() || text != last.text() ||
+			whole.kinds() != "message" {
 			t.Errorf("%+v\n%+v", whole, last)
 		}
 		l := c.Prompts()
-		if want := l.Billed.InputTotal(); whole.Usage.Input+last.Usage.Input != want || whole.Usage.Output+last.Usage.Output != l.Billed.Output {
+		if want := l.Billed.InputTotal(); whole.Usage.Input+last.Usage.Input != want ||
+			whole.Usage.Output+last.Usage.Output != l.Billed.Output {
 			t.Errorf("usage %+v and %+v, ledger %+v", whole.Usage, last.Usage, l.Billed)
 		}
 		if n := l.Prompts[simtest.Key("sim-large", "Be brief.", question)]; n.Delivered != 2 {
@@ -115,14 +119,16 @@ func TestResponses(t *testing.T) {
 }
 
 func TestResponsesOfEveryKind(t *testing.T) {
-	tools := `"tools":[{"type":"function","name":"weather","parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}}],`
+	tools := `"tools":[{"type":"function","name":"weather","parameters":{"type":"object",` +
+		`"properties":{"city":{"type":"string"}},"required":["city"]}}],`
 	for _, tc := range []struct {
 		name, more, fault string
 		kinds, status     string
 		reason            string
 	}{
 		{"a tool", tools + `"tool_choice":{"type":"function","name":"weather"},`, "", "function_call", "completed", ""},
-		{"reasoning", `"reasoning":{"effort":"low","summary":"auto"},"include":["reasoning.encrypted_content"],`, "", "reasoning message", "completed", ""},
+		{"reasoning", `"reasoning":{"effort":"low","summary":"auto"},"include":["reasoning.encrypted_content"],`, "",
+			"reasoning message", "completed", ""},
 		{"cut", `"max_output_tokens":16,`, "", "message", "incomplete", "max_output_tokens"},
 		{"a refusal", "", "refusal", "message", "completed", ""},
 		{"filtered", "", "content_filter", "message", "incomplete", "content_filter"},
@@ -147,7 +153,8 @@ func TestResponsesOfEveryKind(t *testing.T) {
 					t.Errorf("%s %s %s, want %s %s %s", r.kinds(), r.Status, reason, tc.kinds, tc.status, tc.reason)
 				}
 			}
-			if tc.name == "reasoning" && (whole.Output[0].Sealed == "" || len(whole.Output[0].Summary) == 0 || whole.Usage.OutputDetails.Reasoning == 0) {
+			if tc.name == "reasoning" &&
+				(whole.Output[0].Sealed == "" || len(whole.Output[0].Summary) == 0 || whole.Usage.OutputDetails.Reasoning == 0) {
 				t.Errorf("%+v", whole)
 			}
 		})
@@ -162,7 +169,8 @@ func TestResponsesRefused(t *testing.T) {
 		{askResponse("a", `"previous_response_id":"resp_x",`), "previous_response_not_found"},
 		{askResponse("a", `"background":true,"store":false,`), "store"},
 		{`{"model":"m"}`, "Missing required parameter: 'input'"},
-		{`{"model":"m","input":[{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}]}`, "No tool output found"},
+		{`{"model":"m","input":[{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}]}`,
+			"No tool output found"},
 		{`{"model":"m","input":[{"role":"user","content":"a"},{"type":"reasoning","id":"rs"}]}`, "required following item"},
 		{`{"model":"m","input":[{"type":"hologram"}]}`, "hologram"},
 		{`{"model":"m","input":[{"role":"user","content":[{"type":"text","text":"a"}]}]}`, "Invalid value: 'text'"},
@@ -177,7 +185,8 @@ func TestResponsesRefused(t *testing.T) {
 // and in part when it is cancelled.
 func TestBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := inProcess(Config{Latency: Latency{FirstToken: 10 * time.Second, Queue: 5 * time.Second, PerToken: time.Millisecond}})
+		c := inProcess(
+			Config{Latency: Latency{FirstToken: 10 * time.Second, Queue: 5 * time.Second, PerToken: time.Millisecond}})
 		first := readResponse(t, c.post(responsesPath, askResponse("Describe a harbour.", `"background":true,`)))
 		if first.Status != "queued" || first.Usage != nil || len(first.Output) > 0 {
 			t.Fatalf("%+v", first)
@@ -198,7 +207,8 @@ func TestBackground(t *testing.T) {
 		if r := readResponse(t, c.post(responsesPath+"/"+second.ID+"/cancel", "")); r.Status != "cancelled" {
 			t.Errorf("%+v", r)
 		}
-		if m := c.Ledger(); m.Cancelled != 1 || m.Billed.Output >= 2*l.Billed.Output || m.Billed.Output == l.Billed.Output || m.Delivered != 1 {
+		if m := c.Ledger(); m.Cancelled != 1 || m.Billed.Output >= 2*l.Billed.Output ||
+			m.Billed.Output == l.Billed.Output || m.Delivered != 1 {
 			t.Errorf("%+v", m)
 		}
 		if g := c.get(t, responsesPath+"/resp_unknown"); g.status != 404 {

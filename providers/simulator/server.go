@@ -180,7 +180,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
-	s.refuse(w, r, &failure{status: 404, kind: "not_found_error", code: "unknown_url", message: "Invalid URL (" + r.Method + " " + r.URL.Path + ")"})
+	s.refuse(w, r,
+		&failure{status: 404, kind: "not_found_error", code: "unknown_url",
+			message: "Invalid URL (" + r.Method + " " + r.URL.Path + ")"})
 }
 
 // refuse answers what is not a conversation with an error, in the words of the

@@ -55,7 +55,8 @@ func TestTransportCancelWhileReading(t *testing.T) {
 func TestTransportHalfRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := inProcess(Config{Latency: Latency{PerToken: time.Second}})
-		req, _ := http.NewRequest(http.MethodPost, c.base+messagesPath, strings.NewReader(simple("m", "Write an essay about volcanoes.", `"stream":true,`)))
+		req, _ := http.NewRequest(http.MethodPost, c.base+messagesPath,
+			strings.NewReader(simple("m", "Write an essay about volcanoes.", `"stream":true,`)))
 		resp, err := c.client.Do(req)
 		if err != nil {
 			t.Fatal(err)

@@ -22,8 +22,9 @@ func readUsage(path string, a answer) (tokens ledger.Tokens, known bool) {
 	if path == messagesPath {
 		tokens = ledger.Tokens{
 			Input: at("input_tokens"), CacheRead: at("cache_read_input_tokens"), Output: at("output_tokens"),
-			CacheWrite5m: at("cache_creation", "ephemeral_5m_input_tokens"), CacheWrite1h: at("cache_creation", "ephemeral_1h_input_tokens"),
-			Reasoning: at("output_tokens_details", "thinking_tokens"),
+			CacheWrite5m: at("cache_creation", "ephemeral_5m_input_tokens"),
+			CacheWrite1h: at("cache_creation", "ephemeral_1h_input_tokens"),
+			Reasoning:    at("output_tokens_details", "thinking_tokens"),
 		}
 		if a.in("cache_creation", "ephemeral_5m_input_tokens") < 0 {
 			tokens.CacheWrite5m = at("cache_creation_input_tokens")
@@ -44,7 +45,8 @@ func readUsage(path string, a answer) (tokens ledger.Tokens, known bool) {
 		completion = total - prompt
 	}
 	reasoning := min(completion, at("completion_tokens_details", "reasoning_tokens"))
-	if strings.Contains(fmt.Sprint(a.Usage["completion_tokens_details"]), "reasoning_tokens") && at("completion_tokens_details", "reasoning_tokens") > completion {
+	if strings.Contains(fmt.Sprint(a.Usage["completion_tokens_details"]), "reasoning_tokens") &&
+		at("completion_tokens_details", "reasoning_tokens") > completion {
 		reasoning = -1 // more than there is: its share is not known
 	}
 	return ledger.Tokens{Input: prompt - cached, CacheRead: cached, Output: completion, Reasoning: reasoning}, total > 0
@@ -96,11 +98,13 @@ func TestUsageModes(t *testing.T) {
 func usageRequest(path, long, stream string, i int) string {
 	question := fmt.Sprintf(`"messages":[%%s{"role":"user","content":"What is %d + 2?"}]}`, i)
 	if path == chatPath {
-		return `{"model":"m","max_tokens":300,` + stream + fmt.Sprintf(question, `{"role":"system","content":`+jsontext.Quote(long)+`},`)
+		return `{"model":"m","max_tokens":300,` + stream + fmt.Sprintf(question,
+			`{"role":"system","content":`+jsontext.Quote(long)+`},`)
 	}
 	stream = strings.ReplaceAll(stream, `"stream_options":{"include_usage":true},`, "")
 	ttl := []string{"5m", "1h", "5m"}[i]
-	return `{"model":"m","max_tokens":300,` + stream + `"system":[{"type":"text","text":` + jsontext.Quote(long+ttl) + `,"cache_control":{"type":"ephemeral","ttl":"` + ttl + `"}}],` + fmt.Sprintf(question, "")
+	return `{"model":"m","max_tokens":300,` + stream + `"system":[{"type":"text","text":` + jsontext.Quote(long+ttl) +
+		`,"cache_control":{"type":"ephemeral","ttl":"` + ttl + `"}}],` + fmt.Sprintf(question, "")
 }
 
 func applies(mode, path string) bool {
@@ -114,7 +118,9 @@ func applies(mode, path string) bool {
 
 func TestUsageModesShowThemselves(t *testing.T) {
 	for _, tc := range []struct{ mode, path, want, not string }{
-		{"every_chunk", chatPath, `"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}],"usage":{"prompt_tokens"`, `"choices":[]`},
+		{"every_chunk", chatPath,
+			`"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}],` +
+				`"usage":{"prompt_tokens"`, `"choices":[]`},
 		{"finish_chunk", chatPath, `"finish_reason":"stop"}],"usage":{"prompt_tokens"`, `"choices":[]`},
 		{"groq", chatPath, `"x_groq":{"usage":{`, ""},
 		{"deepseek", chatPath, `"prompt_cache_hit_tokens":0,"prompt_cache_miss_tokens":`, "prompt_tokens_details"},

@@ -35,7 +35,8 @@ func TestModels(t *testing.T) {
 		Created                   int64
 	}
 	whole := func(m model, id string) bool {
-		return m.ID == id && m.Type == "model" && m.Object == "model" && m.DisplayName != "" && m.Created > 0 && strings.HasSuffix(m.CreatedAt, "Z")
+		return m.ID == id && m.Type == "model" && m.Object == "model" && m.DisplayName != "" && m.Created > 0 &&
+			strings.HasSuffix(m.CreatedAt, "Z")
 	}
 	c := inProcess(Config{OnlyModels: true, Models: map[string]Model{"org/one": {}}})
 	var list struct {
@@ -135,11 +136,13 @@ func TestLogprobsInStreams(t *testing.T) {
 		t.Errorf("whole %s\nstreamed %s", a, b)
 	}
 	for _, token := range streamed.Content {
-		if len(token.Top) != 2 || token.Top[0].Token != token.Token || token.Top[0].Logprob != token.Logprob || token.Top[1].Logprob >= token.Logprob {
+		if len(token.Top) != 2 || token.Top[0].Token != token.Token || token.Top[0].Logprob != token.Logprob ||
+			token.Top[1].Logprob >= token.Logprob {
 			t.Fatalf("alternatives of %q: %v", token.Token, token.Top)
 		}
 	}
-	for extra, want := range map[string]string{`"top_logprobs":2,`: "only allowed when", `"logprobs":true,"top_logprobs":21,`: "between 0 and 20"} {
+	for extra, want := range map[string]string{`"top_logprobs":2,`: "only allowed when",
+		`"logprobs":true,"top_logprobs":21,`: "between 0 and 20"} {
 		if g := c.post(chatPath, simple("m", "Hi", extra)); g.status != 400 || !strings.Contains(g.body, want) {
 			t.Errorf("%s: %d %s", extra, g.status, g.body)
 		}
@@ -148,7 +151,8 @@ func TestLogprobsInStreams(t *testing.T) {
 
 func TestCustomTools(t *testing.T) {
 	c := inProcess(Config{})
-	const tools = `"tools":[{"type":"custom","custom":{"name":"run_code","description":"Runs code"}}],"tool_choice":{"type":"custom","custom":{"name":"run_code"}},`
+	const tools = `"tools":[{"type":"custom","custom":{"name":"run_code","description":"Runs code"}}],` +
+		`"tool_choice":{"type":"custom","custom":{"name":"run_code"}},`
 	type call struct {
 		ID, Type string
 		Custom   struct{ Name, Input string }
@@ -162,7 +166,8 @@ func TestCustomTools(t *testing.T) {
 	}
 	decode(t, c.post(chatPath, simple("m", "Print 1", tools)).body, &whole)
 	calls := whole.Choices[0].Message.Calls
-	if len(calls) != 1 || calls[0].Type != "custom" || calls[0].Custom.Name != "run_code" || calls[0].Custom.Input != "Print 1" || calls[0].ID == "" {
+	if len(calls) != 1 || calls[0].Type != "custom" || calls[0].Custom.Name != "run_code" ||
+		calls[0].Custom.Input != "Print 1" || calls[0].ID == "" {
 		t.Fatalf("%+v", calls)
 	}
 	input := ""
@@ -193,9 +198,11 @@ func TestCustomTools(t *testing.T) {
 func TestSearchResults(t *testing.T) {
 	c := inProcess(Config{})
 	body := func(block string) string {
-		return `{"model":"m","max_tokens":50,"messages":[{"role":"user","content":[` + block + `{"type":"text","text":"What does it say?"}]}]}`
+		return `{"model":"m","max_tokens":50,"messages":[{"role":"user","content":[` + block + `{"type":"text",` +
+			`"text":"What does it say?"}]}]}`
 	}
-	const result = `{"type":"search_result","source":"https://a.test/x","title":"Weather","content":[{"type":"text","text":"It will rain in Lisbon tomorrow."}],"citations":{"enabled":true}},`
+	const result = `{"type":"search_result","source":"https://a.test/x","title":"Weather",` +
+		`"content":[{"type":"text","text":"It will rain in Lisbon tomorrow."}],"citations":{"enabled":true}},`
 	with := parse(t, messagesPath, c.post(messagesPath, body(result)))
 	without := parse(t, messagesPath, c.post(messagesPath, body("")))
 	if with.in("input_tokens") < without.in("input_tokens")+8 {

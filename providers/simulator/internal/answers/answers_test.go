@@ -50,7 +50,8 @@ func TestJudgeReadsTagsWithCodes(t *testing.T) {
 	plain := "<answer>\nIt is Paris.\n</answer>\n<criterion>\nParis\n</criterion>\nEnd with GRADE: X"
 	pair := "<answer_a>\nlong and good\n</answer_a>\n<answer_b>\nno\n</answer_b>\n[[A]], [[B]] or [[C]]"
 	for _, prompt := range []string{plain, pair} {
-		coded := strings.NewReplacer("er>", "er-0123456789ab>", "ion>", "ion-0123456789ab>", "_a>", "_a-0123456789ab>", "_b>", "_b-0123456789ab>").Replace(prompt)
+		coded := strings.NewReplacer("er>", "er-0123456789ab>", "ion>", "ion-0123456789ab>", "_a>", "_a-0123456789ab>",
+			"_b>", "_b-0123456789ab>").Replace(prompt)
 		want, _ := judge(prompt, random.Seed(1))
 		if got, ok := judge(coded, random.Seed(1)); !ok || got != want || coded == prompt {
 			t.Errorf("%q, without codes %q", got, want)
@@ -128,7 +129,8 @@ func TestQuickstartAnswers(t *testing.T) {
 			t.Errorf("%s: id or prompt occurs twice", r.ID)
 		}
 		seen[r.ID], seen[r.Prompt] = true, true
-		for _, suffix := range []string{"", "\n\nEnd with 'Answer: <answer>'.", "\n\nThink step by step. Give only the answer on the last line, as 'Answer: X'."} {
+		for _, suffix := range []string{"", "\n\nEnd with 'Answer: <answer>'.",
+			"\n\nThink step by step. Give only the answer on the last line, as 'Answer: X'."} {
 			if got, ok := known.target(r.Prompt + suffix); !ok || got != r.Target {
 				t.Errorf("%s: %q: answer %q (%v), want %q", r.ID, r.Prompt+suffix, got, ok, r.Target)
 			}
@@ -145,12 +147,15 @@ func FuzzQuestion(f *testing.F) {
 	for _, r := range quickstart(f) {
 		f.Add(r.Prompt)
 	}
-	for _, s := range []string{"", "Reverse ''", "first letter of ''", "How many letters are in \"\"?", "plural of", "what is the first word of '  '", "1/0", "((((", "Sort alphabetically: ,",
-		"Is 5 divisible by 0?", "remainder of 5 0", "[[A]] answer a: answer b:", "GRADE: [criterion]:", "A) x\nB) y", "\xff'é'", "Extract the name: ' '", "JSON name: a", "What is 9999999999 ** 99999?"} {
+	for _, s := range []string{"", "Reverse ''", "first letter of ''", "How many letters are in \"\"?", "plural of",
+		"what is the first word of '  '", "1/0", "((((", "Sort alphabetically: ,",
+		"Is 5 divisible by 0?", "remainder of 5 0", "[[A]] answer a: answer b:", "GRADE: [criterion]:", "A) x\nB) y",
+		"\xff'é'", "Extract the name: ' '", "JSON name: a", "What is 9999999999 ** 99999?"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, question string) {
-		(&values{question: question}).value("", []byte(`{"properties":{"city":{},"n":{"type":"number"},"text":{}}}`), random.Start, 0)
+		(&values{question: question}).value("", []byte(`{"properties":{"city":{},"n":{"type":"number"},"text":{}}}`),
+			random.Start, 0)
 		judge(question, random.Start)
 		if text := prose(question, 1, random.Start); text == "" {
 			t.Error("no prose")
@@ -159,7 +164,8 @@ func FuzzQuestion(f *testing.F) {
 }
 
 func TestTokensAreBoundedByBytes(t *testing.T) {
-	for _, s := range []string{"", " ", "a", "Hello, world!", "antidisestablishmentarianism", "日本語のテキスト", "\n\n\n", "1,234.5", "\xff\xfe", strings.Repeat("x y", 50)} {
+	for _, s := range []string{"", " ", "a", "Hello, world!", "antidisestablishmentarianism", "日本語のテキスト", "\n\n\n",
+		"1,234.5", "\xff\xfe", strings.Repeat("x y", 50)} {
 		if n := CountTokens(s); n > len(s) || n == 0 && s != "" {
 			t.Errorf("%q: %d tokens of %d bytes", s, n, len(s))
 		}

@@ -22,7 +22,8 @@ var (
 		"only give", "no explanation", "single letter", "letter only", "output only", "word only",
 	}
 	jsonWords = []string{
-		"reply in json", "respond in json", "answer in json", "reply with json", "respond with json", "as a json", "valid json",
+		"reply in json", "respond in json", "answer in json", "reply with json", "respond with json", "as a json",
+		"valid json",
 	}
 	stepWords = []string{"step by step", "show your work", "explain"}
 )

@@ -60,7 +60,8 @@ func (c *call) readBody(into any, most int64) *refusal {
 	case err != nil:
 		return invalid("", "", "The request body could not be read")
 	case int64(len(body)) > most:
-		return &refusal{status: http.StatusRequestEntityTooLarge, kind: "request_too_large", message: "Request exceeds the maximum size"}
+		return &refusal{status: http.StatusRequestEntityTooLarge, kind: "request_too_large",
+			message: "Request exceeds the maximum size"}
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return invalid("", "", "The request body is not valid JSON: "+err.Error())

@@ -261,8 +261,9 @@ func (b *batch) counted() (total, good, bad int, told bool) {
 // summary is a batch as the ledger lists it.
 func (b *batch) summary(now time.Time) ledger.Batch {
 	l := ledger.Batch{
-		ID: b.id, Number: b.number, Model: b.model, Name: b.name, Metadata: b.metadata, State: b.word(now), Created: b.created,
-		Rows: len(b.rows),
+		ID: b.id, Number: b.number, Model: b.model, Name: b.name, Metadata: b.metadata, State: b.word(now),
+		Created: b.created,
+		Rows:    len(b.rows),
 	}
 	if b.input != nil {
 		l.InputFile, l.Deleted = b.input.id, b.input.deleted

@@ -30,7 +30,8 @@ func (c *call) create(read func() (*order, *refusal)) (abort bool) {
 	number := c.creates
 	c.mu.Unlock()
 	if c.struck(createError, number) != nil {
-		return c.refuse(&refusal{status: 500, kind: "api_error", message: "The server had an error while processing your request."})
+		return c.refuse(
+			&refusal{status: 500, kind: "api_error", message: "The server had an error while processing your request."})
 	}
 	o, bad := read()
 	if bad != nil {
@@ -63,13 +64,14 @@ func (c *call) create(read func() (*order, *refusal)) (abort bool) {
 // createAnswer answers the call that has made a batch.
 func (c *call) createAnswer(number int, body, anonymous []byte) (abort bool) {
 	status := http.StatusOK
-	if c.cfg.Shape == ShapeTogether && c.at.style == openai {
+	if c.cfg.Shape == shapeTogether && c.at.style == openai {
 		status = http.StatusCreated
 		body, anonymous = []byte(`{"job":`+string(body)+`}`), []byte(`{"job":`+string(anonymous)+`}`)
 	}
 	switch {
 	case c.struck(createErrorMade, number) != nil:
-		return c.refuse(&refusal{status: 500, kind: "api_error", message: "The server had an error while processing your request."})
+		return c.refuse(
+			&refusal{status: 500, kind: "api_error", message: "The server had an error while processing your request."})
 	case c.struck(createCutMade, number) != nil:
 		return c.sendCut(status, body)
 	case c.struck(createNoID, number) != nil:
@@ -86,7 +88,8 @@ func (c *call) open(o *order, number int) *batch {
 	prefix := map[style]string{openai: "batch_", anthropic: "msgbatch_", gemini: "batches/", mistral: "job-"}[c.at.style]
 	b := &batch{
 		id: c.newID(prefix), number: number, style: c.at.style, shape: c.cfg.Shape, project: c.project, apiKey: c.apiKey,
-		endpoint: o.endpoint, model: o.model, name: o.name, metadata: o.metadata, window: o.windowText, input: o.input, created: c.now,
+		endpoint: o.endpoint, model: o.model, name: o.name, metadata: o.metadata, window: o.windowText, input: o.input,
+		created: c.now,
 	}
 	if b.input == nil {
 		b.name = o.inputID
@@ -160,7 +163,7 @@ func (c *call) listBatches() (abort bool) {
 			most = 1000
 		}
 		size := limit(q.Get("limit")+q.Get("pageSize")+q.Get("page_size"), 20, most)
-		if c.cfg.Shape == ShapeTogether && c.at.style == openai {
+		if c.cfg.Shape == shapeTogether && c.at.style == openai {
 			size = len(all)
 		}
 		from = min(from, len(all))
@@ -197,7 +200,7 @@ func (c *call) chosen(all []*batch) []*batch {
 			}
 		}
 		wanted := q["status"]
-		return c.cfg.Shape == ShapeGroq && len(q["id"]) > 0 && !slices.Contains(q["id"], b.id) ||
+		return c.cfg.Shape == shapeGroq && len(q["id"]) > 0 && !slices.Contains(q["id"], b.id) ||
 			c.at.style == mistral && len(wanted) > 0 && !slices.Contains(wanted, b.word(c.now))
 	})
 }
@@ -222,7 +225,7 @@ func (c *call) page(page []*batch, last string, more bool, total int) []byte {
 		o.Text("object", "list")
 		o.Int("total", int64(total))
 		return o.End()
-	case c.cfg.Shape == ShapeTogether && c.at.style == openai:
+	case c.cfg.Shape == shapeTogether && c.at.style == openai:
 		return []byte(data)
 	case c.at.style == openai:
 		o.Text("object", "list")
@@ -235,7 +238,7 @@ func (c *call) page(page []*batch, last string, more bool, total int) []byte {
 	textOrNull(&o, "first_id", first)
 	textOrNull(&o, "last_id", last)
 	o.Raw("has_more", strconv.FormatBool(more))
-	if c.cfg.Shape == ShapeGroq {
+	if c.cfg.Shape == shapeGroq {
 		paging := jsontext.New()
 		if more {
 			paging.Text("next_cursor", last)
@@ -247,8 +250,9 @@ func (c *call) page(page []*batch, last string, more bool, total int) []byte {
 
 // tooMany is a 429 that says how long to wait.
 func (c *call) tooMany(f *Fault) (abort bool) {
-	return c.refuse(&refusal{status: 429, kind: "rate_limit_error", code: "rate_limit_exceeded", message: "Too many requests.",
-		wait: c.held(f, 10*time.Second)})
+	return c.refuse(
+		&refusal{status: 429, kind: "rate_limit_error", code: "rate_limit_exceeded", message: "Too many requests.",
+			wait: c.held(f, 10*time.Second)})
 }
 
 // lookUp finds the batch that a call names; mu is held.
@@ -298,7 +302,7 @@ func (c *call) cancelBatch() (abort bool) {
 		switch {
 		case bad != nil:
 			return nil, bad
-		case b.phase.over() && b.style == openai && c.cfg.Shape == ShapeTogether:
+		case b.phase.over() && b.style == openai && c.cfg.Shape == shapeTogether:
 			return nil, &refusal{status: 409, kind: "conflict", message: "The batch has ended."}
 		case b.phase.over() && b.style == openai:
 			return nil, &refusal{status: 409, kind: "invalid_request_error",

@@ -11,7 +11,8 @@ import (
 )
 
 // endpoints are what OpenAI's batches may ask.
-var endpoints = []string{"/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings", "/v1/moderations"}
+var endpoints = []string{"/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings",
+	"/v1/moderations"}
 
 // mostRows is how many rows a batch may have.
 func (s *Service) mostRows(st style) int {
@@ -115,11 +116,13 @@ func (s *Service) checkRows(b *batch) *failure {
 			return bad
 		}
 		if seen[w.id()] && b.style != mistral {
-			return &failure{"duplicate_custom_id", "The custom_id for this request is a duplicate of another request: " + w.id(), "custom_id", number}
+			return &failure{"duplicate_custom_id",
+				"The custom_id for this request is a duplicate of another request: " + w.id(), "custom_id", number}
 		}
 		seen[w.id()] = true
 		if len(b.rows) >= s.mostRows(b.style) {
-			return &failure{code: "invalid_request", message: fmt.Sprintf("The batch has more than %d requests.", s.mostRows(b.style))}
+			return &failure{code: "invalid_request",
+				message: fmt.Sprintf("The batch has more than %d requests.", s.mostRows(b.style))}
 		}
 		b.rows = append(b.rows, row{at: at, size: int32(len(line)), id: w.id()})
 		if s.cfg.Queue > 0 {
@@ -139,9 +142,9 @@ func (b *batch) checkRow(w *wireRow, line []byte) *failure {
 	switch {
 	case w.CustomID == nil:
 		missing = "custom_id"
-	case w.Method == "" && b.shape != ShapeTogether:
+	case w.Method == "" && b.shape != shapeTogether:
 		missing = "method"
-	case w.URL == "" && b.shape != ShapeTogether:
+	case w.URL == "" && b.shape != shapeTogether:
 		missing = "url"
 	case len(w.Body) == 0:
 		missing = "body"
@@ -150,7 +153,8 @@ func (b *batch) checkRow(w *wireRow, line []byte) *failure {
 	}
 	switch {
 	case missing != "":
-		return &failure{code: "missing_required_parameter", param: missing, message: "Missing required parameter: '" + missing + "'."}
+		return &failure{code: "missing_required_parameter", param: missing,
+			message: "Missing required parameter: '" + missing + "'."}
 	case w.URL != "" && w.URL != b.endpoint:
 		return &failure{code: "invalid_url", param: "url",
 			message: "The URL provided for this request does not match the batch endpoint: " + b.endpoint + "."}
@@ -158,7 +162,8 @@ func (b *batch) checkRow(w *wireRow, line []byte) *failure {
 		return &failure{code: "mismatched_model", param: "body.model",
 			message: "The provided model '" + model + "' does not match the other requests' model '" + b.model + "'."}
 	case stream:
-		return &failure{code: "streaming_unsupported", param: "body.stream", message: "Streaming is not supported in batches."}
+		return &failure{code: "streaming_unsupported", param: "body.stream",
+			message: "Streaming is not supported in batches."}
 	}
 	return nil
 }
@@ -179,9 +184,10 @@ func (s *Service) checkQueue(b *batch) *failure {
 	if limit == 0 {
 		limit = 2_000_000
 	}
-	return &failure{code: "token_limit_exceeded", message: fmt.Sprintf("Enqueued token limit reached for %s in organization "+
-		"org-simulator. Limit: %s enqueued tokens. Please try again once some in_progress batches have been completed.",
-		b.model, thousands(limit))}
+	return &failure{code: "token_limit_exceeded",
+		message: fmt.Sprintf("Enqueued token limit reached for %s in organization "+
+			"org-simulator. Limit: %s enqueued tokens. Please try again once some in_progress batches have been completed.",
+			b.model, thousands(limit))}
 }
 
 // thousands writes a number with commas.

@@ -18,7 +18,8 @@ type refusal struct {
 }
 
 func invalid(code, param, message string) *refusal {
-	return &refusal{status: http.StatusBadRequest, kind: "invalid_request_error", code: code, param: param, message: message}
+	return &refusal{status: http.StatusBadRequest, kind: "invalid_request_error", code: code, param: param,
+		message: message}
 }
 
 func notFound(message string) *refusal {
@@ -35,7 +36,8 @@ func (c *call) refuse(f *refusal) (abort bool) {
 
 // geminiStatus are Google's words for HTTP statuses.
 var geminiStatus = map[int]string{
-	400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 404: "NOT_FOUND", 409: "ABORTED", 429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE",
+	400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 404: "NOT_FOUND", 409: "ABORTED", 429: "RESOURCE_EXHAUSTED",
+	503: "UNAVAILABLE",
 }
 
 func (f *refusal) body(s style) []byte {

@@ -53,7 +53,7 @@ func (c *call) createMistral() (abort bool) {
 
 // mistralRefusal checks the lines of an upload, as Mistral alone does.
 func (c *call) mistralRefusal(f *file) *refusal {
-	if c.cfg.Shape != ShapeMistral {
+	if c.cfg.Shape != shapeMistral {
 		return nil
 	}
 	bad := f.scan(func(number int, _ int64, line []byte) *failure {

@@ -33,7 +33,8 @@ func (c *call) createFromFile() (abort bool) {
 			return nil, invalid("invalid_value", "endpoint", "Invalid value: '"+w.Endpoint+"'. Supported values are: '"+
 				strings.Join(endpoints, "', '")+"'.")
 		case !ok:
-			return nil, invalid("invalid_value", "completion_window", "Invalid value: '"+w.Window+"'. Supported values are: '24h'.")
+			return nil, invalid("invalid_value", "completion_window",
+				"Invalid value: '"+w.Window+"'. Supported values are: '24h'.")
 		}
 		if bad := checkMetadata(w.Metadata); bad != nil {
 			return nil, bad
@@ -46,24 +47,26 @@ func (c *call) createFromFile() (abort bool) {
 
 // windowOf reads the time within which answers are wanted.
 func (c *call) windowOf(text string) (time.Duration, bool) {
-	if text == "" && c.cfg.Shape == ShapeTogether {
+	if text == "" && c.cfg.Shape == shapeTogether {
 		return 24 * time.Hour, true
 	}
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		n, err := strconv.Atoi(days)
-		return time.Duration(n) * 24 * time.Hour, err == nil && c.cfg.Shape == ShapeGroq
+		return time.Duration(n) * 24 * time.Hour, err == nil && c.cfg.Shape == shapeGroq
 	}
 	d, err := time.ParseDuration(text)
-	return d, err == nil && (d == 24*time.Hour || c.cfg.Shape == ShapeGroq && d >= 24*time.Hour && d <= 7*24*time.Hour)
+	return d, err == nil && (d == 24*time.Hour || c.cfg.Shape == shapeGroq && d >= 24*time.Hour && d <= 7*24*time.Hour)
 }
 
 func checkMetadata(metadata map[string]string) *refusal {
 	if len(metadata) > 16 {
-		return invalid("object_above_max_properties", "metadata", "Invalid 'metadata': too many properties. Expected at most 16.")
+		return invalid("object_above_max_properties", "metadata",
+			"Invalid 'metadata': too many properties. Expected at most 16.")
 	}
 	for name, value := range metadata {
 		if len(name) > 64 || len(value) > 512 {
-			return invalid("string_above_max_length", "metadata", "Invalid 'metadata': keys have at most 64 characters and values 512.")
+			return invalid("string_above_max_length", "metadata",
+				"Invalid 'metadata': keys have at most 64 characters and values 512.")
 		}
 	}
 	return nil
@@ -91,7 +94,7 @@ func (c *call) orderOf(id string, o *order) (*order, *refusal) {
 
 // openaiBatch is a batch in OpenAI's form, or that of those who have it almost.
 func (c *call) openaiBatch(b *batch) []byte {
-	if b.shape == ShapeTogether {
+	if b.shape == shapeTogether {
 		return c.togetherBatch(b)
 	}
 	o := jsontext.New()
@@ -142,7 +145,7 @@ func (c *call) openaiErrors(o *jsontext.Object, b *batch) {
 	} else {
 		e.Null("line")
 	}
-	if b.shape == ShapeGroq {
+	if b.shape == shapeGroq {
 		o.Raw("errors", jsontext.Array(e))
 		return
 	}

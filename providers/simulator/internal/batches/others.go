@@ -39,7 +39,8 @@ func (c *call) neighbours(b *batch) {
 func (s *Service) stranger(c *call, st style, rows int, at time.Time) {
 	prefix := map[style]string{openai: "batch_", anthropic: "msgbatch_", gemini: "batches/", mistral: "job-"}[st]
 	b := &batch{
-		id: s.newID(prefix), style: st, shape: s.cfg.Shape, project: c.project, foreign: true, created: at, model: "sim-small",
+		id: s.newID(prefix), style: st, shape: s.cfg.Shape, project: c.project, foreign: true, created: at,
+		model:    "sim-small",
 		endpoint: "/v1/chat/completions", window: "24h", faults: map[string]*Fault{},
 	}
 	switch st {
@@ -70,8 +71,10 @@ func strangeLine(st style, seed random.Seed, i int) []byte {
 		return fmt.Appendf(nil, `{"custom_id":"ticket-%d","params":{"model":"sim-small","max_tokens":20,`+
 			`"messages":[{"role":"user","content":%q}]}}`+"\n", i, question)
 	case gemini:
-		return fmt.Appendf(nil, `{"key":"ticket-%d","request":{"contents":[{"role":"user","parts":[{"text":%q}]}]}}`+"\n", i, question)
+		return fmt.Appendf(nil, `{"key":"ticket-%d","request":{"contents":[{"role":"user","parts":[{"text":%q}]}]}}`+
+			"\n", i, question)
 	}
-	return fmt.Appendf(nil, `{"custom_id":"ticket-%d","method":"POST","url":"/v1/chat/completions","body":{"model":"sim-small",`+
-		`"max_tokens":20,"messages":[{"role":"user","content":%q}]}}`+"\n", i, question)
+	return fmt.Appendf(nil,
+		`{"custom_id":"ticket-%d","method":"POST","url":"/v1/chat/completions","body":{"model":"sim-small",`+
+			`"max_tokens":20,"messages":[{"role":"user","content":%q}]}}`+"\n", i, question)
 }

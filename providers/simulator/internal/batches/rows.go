@@ -144,7 +144,8 @@ func (s *Service) strikes(b *batch, line []byte, kinds []string) map[string]bool
 	key := random.Start.With(string(w.request()))
 	strikes := map[string]bool{}
 	for _, kind := range kinds {
-		at := circumstance{batch: b.number, line: string(line), model: b.model, try: s.tries[key], seed: key.WithInt(uint64(s.tries[key]))}
+		at := circumstance{batch: b.number, line: string(line), model: b.model, try: s.tries[key],
+			seed: key.WithInt(uint64(s.tries[key]))}
 		if s.drawn(kind, at) != nil {
 			strikes[kind] = true
 		}
@@ -166,7 +167,8 @@ func (s *Service) outcome(b *batch, q Question, r *row, strikes map[string]bool)
 		return refused(400, "invalid_request_error", "invalid_value", "The request is not valid.")
 	case b.is(creditEnds) && b.done >= len(b.rows)/2 && b.style == anthropic:
 		return refused(400, "invalid_request_error", "",
-			"Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits.")
+			"Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade "+
+				"or purchase credits.")
 	case b.is(creditEnds) && b.done >= len(b.rows)/2:
 		return refused(429, "insufficient_quota", "insufficient_quota",
 			"You exceeded your current quota, please check your plan and billing details.")
@@ -346,7 +348,7 @@ func (b *batch) openaiLine(id string, o *outcome) []byte {
 	case o.nothing:
 		line.Raw("response", `{"status_code":0,"request_id":"","body":{}}`)
 		line.Null("error")
-	case b.shape == ShapeTogether && !o.good():
+	case b.shape == shapeTogether && !o.good():
 		e := jsontext.New()
 		e.Text("code", fmt.Sprint(o.Status))
 		e.Text("message", o.message)

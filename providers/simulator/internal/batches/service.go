@@ -32,14 +32,14 @@ type Config struct {
 
 // The shapes that paths alone do not tell apart.
 const (
-	ShapeOpenAI   = "openai"
-	ShapeGroq     = "groq"
-	ShapeTogether = "together"
-	ShapeMistral  = "mistral" // checks uploads; its jobs have a path of their own
+	shapeOpenAI   = "openai"
+	shapeGroq     = "groq"
+	shapeTogether = "together"
+	shapeMistral  = "mistral" // checks uploads; its jobs have a path of their own
 )
 
 // Shapes are the values of Config.Shape.
-func Shapes() []string { return []string{ShapeOpenAI, ShapeGroq, ShapeTogether, ShapeMistral} }
+func Shapes() []string { return []string{shapeOpenAI, shapeGroq, shapeTogether, shapeMistral} }
 
 // scaled is how long something of the vendors' time takes here.
 func (c *Config) scaled(d time.Duration) time.Duration {

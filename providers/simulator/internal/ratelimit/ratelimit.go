@@ -178,7 +178,8 @@ type withdrawal struct {
 }
 
 func newBucket(cfg Limits, n Competitor, perMinute int64, now time.Time) *bucket {
-	b := &bucket{perMinute: perMinute, rate: float64(perMinute) / 60, at: now, window: cfg.Window, competitor: n, origin: now}
+	b := &bucket{perMinute: perMinute, rate: float64(perMinute) / 60, at: now, window: cfg.Window, competitor: n,
+		origin: now}
 	burst := cfg.Burst
 	switch {
 	case cfg.Sliding > 0:

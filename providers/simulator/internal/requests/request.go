@@ -242,7 +242,8 @@ func Parse(p Protocol, body []byte) (*Request, error) {
 
 func missing(p Protocol, field string) error {
 	if p.LikeChat() {
-		return &Error{Message: "Missing required parameter: '" + field + "'.", Param: field, Code: "missing_required_parameter"}
+		return &Error{Message: "Missing required parameter: '" + field + "'.", Param: field,
+			Code: "missing_required_parameter"}
 	}
 	return &Error{Message: field + ": Field required", Param: field}
 }
@@ -408,7 +409,8 @@ func (a *Request) readFormat(w *wireAsk) error {
 		a.Budget = t.Budget
 		if a.Protocol == Messages && t.Type == "enabled" {
 			if t.Budget < 1024 {
-				return invalid("thinking.budget_tokens", "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
+				return invalid("thinking.budget_tokens",
+					"thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
 			}
 			if t.Budget >= a.MaxTokens {
 				return invalid("max_tokens", "`max_tokens` must be greater than `thinking.budget_tokens`.")

@@ -114,12 +114,14 @@ func (w *wireResponse) check(body []byte) error {
 		return missing(Chat, "input")
 	case w.MaxOutput != nil && *w.MaxOutput < 16:
 		return &Error{
-			Message: "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got " + strconv.Itoa(*w.MaxOutput) + " instead.",
-			Param:   "max_output_tokens", Code: "integer_below_min_value",
+			Message: "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, " +
+				"but got " + strconv.Itoa(*w.MaxOutput) + " instead.",
+			Param: "max_output_tokens", Code: "integer_below_min_value",
 		}
 	case w.Previous != nil:
 		return &Error{
-			Message: "Previous response with id '" + *w.Previous + "' not found.", Param: "previous_response_id", Code: "previous_response_not_found",
+			Message: "Previous response with id '" + *w.Previous + "' not found.", Param: "previous_response_id",
+			Code: "previous_response_not_found",
 		}
 	case w.Background && w.Store != nil && !*w.Store:
 		return invalid("background", "Background mode requires 'store' to be true.")
@@ -130,7 +132,8 @@ func (w *wireResponse) check(body []byte) error {
 func (w *wireResponse) own() *responseAsk {
 	return &responseAsk{
 		Background: w.Background, Store: w.Store == nil || *w.Store,
-		Summary: w.Reasoning != nil && w.Reasoning.Summary != nil, Sealed: slices.Contains(w.Include, "reasoning.encrypted_content"),
+		Summary: w.Reasoning != nil && w.Reasoning.Summary != nil,
+		Sealed:  slices.Contains(w.Include, "reasoning.encrypted_content"),
 	}
 }
 
@@ -138,7 +141,8 @@ func (w *wireResponse) own() *responseAsk {
 // further.
 func (w *wireResponse) likeChat() (*wireAsk, error) {
 	like := &wireAsk{
-		Model: w.Model, Stream: w.Stream, MaxComplete: w.MaxOutput, Temperature: w.Temperature, TopP: w.TopP, Parallel: w.Parallel,
+		Model: w.Model, Stream: w.Stream, MaxComplete: w.MaxOutput, Temperature: w.Temperature, TopP: w.TopP,
+		Parallel: w.Parallel,
 	}
 	if w.Reasoning != nil {
 		like.Effort = w.Reasoning.Effort
@@ -204,7 +208,8 @@ func (w *wireResponse) messages() (list []wireMessage, err error) {
 	}
 	var items []wireItem
 	if err := json.Unmarshal(w.Input, &items); err != nil || len(items) == 0 {
-		return nil, &Error{Message: "Invalid type for 'input': expected a string or a list of items.", Param: "input", Code: "invalid_type"}
+		return nil, &Error{Message: "Invalid type for 'input': expected a string or a list of items.", Param: "input",
+			Code: "invalid_type"}
 	}
 	answered := map[string]bool{}
 	for _, it := range items {
@@ -219,7 +224,8 @@ func (w *wireResponse) messages() (list []wireMessage, err error) {
 			return nil, &Error{Message: "No tool output found for function call " + it.CallID + ".", Param: "input"}
 		}
 		if it.Type == "reasoning" && i == len(items)-1 {
-			return nil, &Error{Message: "Item of type 'reasoning' was provided without its required following item.", Param: "input"}
+			return nil, &Error{Message: "Item of type 'reasoning' was provided without its required following item.",
+				Param: "input"}
 		}
 		if !skip {
 			list = append(list, m)
@@ -236,7 +242,8 @@ func (it *wireItem) message(i int) (m wireMessage, skip bool, err error) {
 		content, err := chatContent(it.Content, i)
 		return wireMessage{Role: it.Role, Content: content}, false, err
 	case "function_call":
-		return wireMessage{Role: "assistant", Content: json.RawMessage(`""`), Calls: json.RawMessage(jsontext.Quote(it.Name + " " + it.Arguments))}, false, nil
+		return wireMessage{Role: "assistant", Content: json.RawMessage(`""`),
+			Calls: json.RawMessage(jsontext.Quote(it.Name + " " + it.Arguments))}, false, nil
 	case "function_call_output":
 		content, err := chatContent(it.Output, i)
 		return wireMessage{Role: "tool", Content: content}, false, err
