@@ -290,15 +290,15 @@ func batchMode(text string) string {
 	return text
 }
 
-// everyMode sets the mode of all models and judges.
+// everyMode sets the mode of all models and judges, those too that later flags
+// name.
 func (a *applier) everyMode(o Option, values []string) {
-	a.everyModel(o, values)
-	a.set(fieldAt(a.plan, "judges.mode"), o.at("judges.mode"), values)
-	for i, s := range a.plan.Scorers {
-		if s.Mode != "" {
-			a.set(fieldAt(&a.plan.Scorers[i], o.path), o.at(fmt.Sprintf("scorers[%d].%s", i, o.path)), values)
-		}
+	if values[0] != ModeBatch && values[0] != ModeLive {
+		a.wrong(o, "write true or false", "%q is neither", values[0])
+		return
 	}
+	a.plan.allModes = values[0]
+	a.by(o, o.path)
 }
 
 // maxTokens sets the parameter that caps an answer.

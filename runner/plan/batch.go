@@ -88,8 +88,13 @@ func (r *resolver) batched(path string, m *ResolvedModel) {
 	if m.Mode != ModeBatch {
 		return
 	}
+	if r.plan.allModes != "" {
+		path = "mode"
+	} else {
+		path += ".mode"
+	}
 	if m.Endpoint.Batch.Dialect == "" {
-		r.at(path+".mode", "leave it live, or say where its batch API is: endpoints."+m.Endpoint.Name+
+		r.at(path, "leave it live, or say where its batch API is: endpoints."+m.Endpoint.Name+
 			".batch_api: {dialect: openai}", "%s is in mode batch, and no batch API of %s is known for the format %s",
 			m.Name, m.Endpoint.Name, m.Endpoint.Protocol)
 	}

@@ -86,7 +86,8 @@ func TestSizesAndSpans(t *testing.T) {
 			t.Errorf("size %q: %d, %v", text, got, err)
 		}
 	}
-	for text, want := range map[string]time.Duration{"0": 0, "2d": 48 * time.Hour, "1.5d": 36 * time.Hour, "90m": 90 * time.Minute} {
+	for text, want := range map[string]time.Duration{"0": 0, "2d": 48 * time.Hour, "1.5d": 36 * time.Hour,
+		"90m": 90 * time.Minute} {
 		var got Span
 		if err := got.UnmarshalText([]byte(text)); err != nil || time.Duration(got) != want {
 			t.Errorf("span %q: %v, %v", text, time.Duration(got), err)
@@ -151,7 +152,8 @@ scorers:
 	if got := modes(parse(t, text)); got != "batch live live live" {
 		t.Errorf("by the plan: %s", got)
 	}
-	if got := modes(parse(t, strings.Replace(text, "judges: {", "judges: {mode: batch, ", 1))); got != "batch live batch live" {
+	if got := modes(parse(t, strings.Replace(text, "judges: {", "judges: {mode: batch, ", 1))); got != "batch live "+
+		"batch live" {
 		t.Errorf("judges by the plan: %s", got)
 	}
 	if got := modes(apply(t, text, options{"batch": {"true"}})); got != "batch batch batch batch" {
@@ -165,10 +167,19 @@ scorers:
 		t.Errorf("NIGHTSHIFT_BATCH=1: %v", err)
 	}
 	p = parse(t, small)
-	if err := p.ApplyEnvironment(env("NIGHTSHIFT_BATCH", "maybe")); err == nil {
-		if _, err = p.Resolve(keys); err == nil || !strings.Contains(err.Error(), "NIGHTSHIFT_BATCH") {
-			t.Errorf("NIGHTSHIFT_BATCH=maybe: %v", err)
-		}
+	err := p.ApplyEnvironment(env("NIGHTSHIFT_BATCH", "maybe"))
+	if err == nil || !strings.HasPrefix(err.Error(), `NIGHTSHIFT_BATCH: "maybe" is neither`) {
+		t.Errorf("NIGHTSHIFT_BATCH=maybe: %v", err)
+	}
+	p = &Plan{} // the variable counts for models that flags name after it
+	if err := p.ApplyEnvironment(env("NIGHTSHIFT_BATCH", "1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Apply(options{"dataset": {"a"}, "model": {"simulator/m"}, "max-tokens": {"9"}}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := p.Resolve(keys); err != nil || r.Models[0].Mode != ModeBatch {
+		t.Errorf("a model of a flag: %v", err)
 	}
 }
 

@@ -63,7 +63,8 @@ type Plan struct {
 	// normal (default) survives kill -9, strict also power failure at once.
 	Durability string `yaml:"durability" json:"durability,omitempty" jsonschema:"enum=normal,enum=strict"`
 
-	source *source
+	source   *source
+	allModes string // mode of all models and judges, given by a flag; empty for none
 }
 
 // A Dataset says where the rows are and how they become prompts. Texts are

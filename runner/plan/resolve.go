@@ -351,7 +351,7 @@ func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
 		Name: m.name(), ModelID: m.Model, Endpoint: e.Endpoint,
 		Preset: e.preset, Simulated: e.simulated(), Simulator: e.entry.Simulator, Folder: r.plan.Dir(),
 		Params: m.Params, Stream: m.Stream, RowsPerRequest: int(m.RowsPerRequest),
-		Mode: cmp.Or(m.Mode, ModeLive), Batch: m.Batch.over(r.plan.Batch).settings(),
+		Mode: cmp.Or(r.plan.allModes, m.Mode, ModeLive), Batch: m.Batch.over(r.plan.Batch).settings(),
 		PriceList: cmp.Or(e.entry.Prices, service(e.preset)), prices: r.out.Prices,
 	}
 	model.own, model.ownLists = r.own, r.ownLists(model.PriceList, m.Endpoint, service(e.preset))

@@ -31,6 +31,9 @@ func (f *Forecast) hours() {
 	var order []*endpointForecast
 	byRateLimitKey := map[session.RateLimitKey]*endpointForecast{}
 	for _, m := range f.Models {
+		if m.model.Mode == plan.ModeBatch {
+			continue // no limit per minute counts there
+		}
 		key := session.RateLimitKeyOf(m.model, m.model.Endpoint)
 		e, ok := byRateLimitKey[key]
 		if !ok {
@@ -40,7 +43,7 @@ func (f *Forecast) hours() {
 		}
 		e.take(m)
 	}
-	known := true
+	known := len(order) > 0
 	var slowest span
 	for _, e := range order {
 		e.work()
@@ -98,6 +101,9 @@ func (e *endpointForecast) work() {
 }
 
 func (f *Forecast) printHours(p *printer) {
+	if len(f.Endpoints) == 0 {
+		return
+	}
 	p.line("\ntime")
 	for _, e := range f.Endpoints {
 		if e.Hours == nil {

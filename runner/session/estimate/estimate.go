@@ -170,6 +170,9 @@ func New(ctx context.Context, s *session.Session, o Options) (*Forecast, error) 
 		}
 		f.Models = append(f.Models, judge)
 	}
+	for i := range f.Models[:len(encoders)] {
+		f.Models[i].batched(j.Dataset, j.Plan.Epochs)
+	}
 	f.sum()
 	f.hours()
 	f.afford(j.Plan)
@@ -218,8 +221,8 @@ func (f *Forecast) showFirst(encoders []*encoder, samples []*measured) {
 		if s.Body != nil {
 			f.Prompt.System = "" // it is among the messages
 		}
-		if m.body != nil {
-			f.Prompt.Bodies[encoders[i].model.Name] = m.body
+		if m.firstBody != nil {
+			f.Prompt.Bodies[encoders[i].model.Name] = m.firstBody
 		}
 	}
 }
@@ -262,6 +265,8 @@ func (f *Forecast) doubts(j *job) {
 	for _, m := range f.Models {
 		guessed = guessed || m.Measured == 0
 		switch {
+		case m.CostUSD == nil && m.model.Mode == plan.ModeBatch && m.model.Price != nil:
+			note("the batch price of %s: money reads “at least”", m.Model)
 		case m.CostUSD == nil:
 			note("the price of %s: money reads “at least”", m.Model)
 		case len(m.model.Price.Long) > 0 && m.largest.largestIn > m.model.Price.Long[0].Above:

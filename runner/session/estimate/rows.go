@@ -62,9 +62,11 @@ type measured struct {
 	largestCost             float64 // dollars of the dearest request
 	largestIn, largestToken int64   // input and all tokens of the largest request
 	uncapped                bool    // nothing bounds some answers
+	body                    float64 // bytes of the request bodies a row
+	turns, tooLong          int64   // requests of the longest row; rows longer than a batch takes
 	spread                  float64 // relative standard error of what is extrapolated
 	first                   *nightshift.Sample
-	body                    []byte // of the first row
+	firstBody               []byte
 }
 
 // lookedRows bounds how many rows are encoded; the rest are taken to be like
@@ -141,7 +143,7 @@ func whereToLook(d *datasets.Dataset) (places []int, each int) {
 func (m *measured) add(e *encoder, s nightshift.Sample) {
 	prepared, err := e.all(s)
 	if m.first == nil {
-		m.first, m.body = &s, prepared[0].Body
+		m.first, m.firstBody = &s, prepared[0].Body
 	}
 	m.looked++
 	if err != nil {
@@ -159,6 +161,11 @@ func (m *measured) add(e *encoder, s nightshift.Sample) {
 func (m *measured) request(e *encoder, s nightshift.Sample, p providers.Prepared) {
 	foreign := foreignShare(p.Body)
 	turns := len(s.Turns)
+	m.turns = max(m.turns, int64(turns+1))
+	m.body += float64(len(p.Body)) * float64(turns+1)
+	if most := e.model.Endpoint.Batch.MaxLine; most > 0 && int64(len(p.Body)) > most {
+		m.tooLong++
+	}
 	text := p.InputText * int64(turns+1)
 	for i, t := range s.Turns { // each turn sends those before it again
 		text += int64(len(t) * (turns - i))
@@ -182,9 +189,9 @@ func (m *measured) worst(e *encoder, s nightshift.Sample, p providers.Prepared, 
 		m.worstOut += float64(most)
 		m.largestIn, m.largestToken = max(m.largestIn, in), max(m.largestToken, in+most)
 		if e.model.Price != nil {
-			cost, _ := pricing.WorstCase(*e.model.Price, in, most, p.Media)
-			m.worstCost += cost.Dollars()
-			m.largestCost = max(m.largestCost, cost.Dollars())
+			cost := worstCost(e.model, in, most, p.Media)
+			m.worstCost += cost
+			m.largestCost = max(m.largestCost, cost)
 		}
 		if turn == len(s.Turns) {
 			return
@@ -196,7 +203,8 @@ func (m *measured) worst(e *encoder, s nightshift.Sample, p providers.Prepared, 
 // average turns sums over the rows looked at into figures a row.
 func (m *measured) average() {
 	n := max(float64(m.looked), 1)
-	for _, f := range []*float64{&m.requests, &m.plain, &m.foreign, &m.media, &m.resent, &m.cap, &m.worstIn, &m.worstOut,
+	for _, f := range []*float64{&m.requests, &m.body, &m.plain, &m.foreign, &m.media, &m.resent, &m.cap, &m.worstIn,
+		&m.worstOut,
 		&m.worstCost} {
 		*f /= n
 	}
@@ -235,6 +243,9 @@ type modelForecast struct {
 	AtMostUSD    *float64 `json:"at_most_usd"`
 	// Measured says on how many real answers the estimate rests; 0 is none.
 	Measured int `json:"measured"`
+
+	// Batch says how the rows travel; null for a model that is live.
+	Batch *batchForecast `json:"batch,omitempty"`
 
 	Unsendable int64  `json:"unsendable_rows,omitempty"`
 	Problem    string `json:"unsendable_example,omitempty"`
@@ -287,25 +298,25 @@ func priorAnswer(m plan.ResolvedModel, most float64) span {
 
 // price fills in the money.
 func (f *modelForecast) price(p *pricing.Price, worst float64, uncapped bool) {
-	if p == nil {
-		return
+	if f.CostUSD = f.costIn(p, f.model.Tier()); f.CostUSD != nil && !uncapped {
+		f.AtMostUSD = &worst
+	}
+}
+
+// costIn is the cost in a service tier; nil where no price of it is known.
+func (f *modelForecast) costIn(p *pricing.Price, tier string) *span {
+	if p == nil || !p.Covers(tier) {
+		return nil
 	}
 	n := max(f.Requests, 1)
-	tier := f.model.Tier()
-	if !p.Covers(tier) {
-		return
-	}
 	each := func(in, out float64) float64 {
 		u := nightshift.Usage{ServiceTier: tier, Input: nightshift.Tokens(int64(math.Ceil(in / n))),
 			Output: nightshift.Tokens(int64(math.Ceil(out / n)))}
 		cost, _ := pricing.Cost(*p, u)
 		return cost.Dollars() * f.Requests
 	}
-	f.CostUSD = &span{each(f.Input.Low, f.Output.Low), each(f.Input.Likely, f.Output.Likely),
+	return &span{each(f.Input.Low, f.Output.Low), each(f.Input.Likely, f.Output.Likely),
 		each(f.Input.High, f.Output.High)}
-	if !uncapped {
-		f.AtMostUSD = &worst
-	}
 }
 
 // forecastJudge works out a judge's figures from those of the models it reads.

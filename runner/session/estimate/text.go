@@ -18,6 +18,7 @@ func (f *Forecast) Text(w io.Writer) error {
 	f.printDataset(p)
 	f.printPrompt(p)
 	f.printTable(p)
+	f.printBatches(p)
 	f.printHours(p)
 	f.Budget.print(p)
 	f.printNotes(p)
