@@ -1,10 +1,13 @@
 package store
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -193,4 +196,250 @@ func fileSize(t *testing.T, dir, name string) int64 {
 	info, err := os.Stat(filepath.Join(dir, name))
 	storetest.Must(t, err)
 	return info.Size()
+}
+
+// A run whose batches may be paid for is not given to another plan.
+func TestOtherPlanWhileBatchesAreAway(t *testing.T) {
+	for _, created := range []bool{false, true} {
+		dir := t.TempDir()
+		id := identity(1, 1, 4, 1)
+		r := mustOpen(t, dir, id, Options{})
+		u, err := r.OpenShard("m0", 0)
+		storetest.Must(t, err)
+		b := planBatch(t, r, u, 1, 0, 1)
+		if created {
+			storetest.Must(t, r.BatchCreating(b.N, time.Now()))
+		}
+		storetest.Must(t, r.Close("stopped: test"))
+		id.DatasetHash = "another"
+		r, err = Open(dir, id, Options{ReserveFile: -1})
+		var mismatch *MismatchError
+		if created {
+			if !errors.As(err, &mismatch) {
+				t.Fatalf("with a batch away: %v", err)
+			}
+			continue
+		}
+		storetest.Must(t, err)
+		if len(r.Batches()) != 0 {
+			t.Fatalf("the new run has batches: %+v", r.Batches())
+		}
+		storetest.Must(t, r.Close("stopped: test"))
+		names, err := os.ReadDir(filepath.Join(dir, rundir.QuarantineDir))
+		if err != nil || len(names) != 2 {
+			t.Fatalf("set aside: %v, %v", names, err)
+		}
+	}
+}
+
+// A log of batches without run.json is not written over, and a log of which
+// rows are lost, or of another run, is refused.
+func TestBatchLogIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	id := identity(1, 1, 4, 1)
+	r := mustOpen(t, dir, id, Options{})
+	u, err := r.OpenShard("m0", 0)
+	storetest.Must(t, err)
+	away(t, r, planBatch(t, r, u, 1, 0, 1).N, "x")
+	storetest.Must(t, r.Close("stopped: test"))
+	log, runFile := filepath.Join(dir, rundir.BatchLogFile), filepath.Join(dir, rundir.RunFile)
+	whole, err := os.ReadFile(log)
+	storetest.Must(t, err)
+	doc, err := os.ReadFile(runFile)
+	storetest.Must(t, err)
+	refused := func(want string) {
+		t.Helper()
+		var se *StorageError
+		if _, err := Open(dir, id, Options{ReserveFile: -1}); !errors.As(err, &se) || !strings.Contains(err.Error(), want) {
+			t.Fatalf("Open = %v, want a StorageError with %q", err, want)
+		}
+	}
+	lines := bytes.SplitAfter(bytes.Clone(whole), []byte{'\n'})
+	lines[1][30] ^= 4
+	lines[3][30] ^= 4
+	storetest.Must(t, os.WriteFile(log, bytes.Join(lines, nil), 0o600))
+	refused("which rows batch 1 has")
+	storetest.Must(t, os.WriteFile(log, whole, 0o600))
+	storetest.Must(t, os.WriteFile(runFile, bytes.Replace(doc, []byte(r.RunID()), []byte("0123456789abcdef"), 1), 0o600))
+	refused("belongs to run")
+	storetest.Must(t, os.Remove(runFile))
+	refused("it holds " + rundir.BatchLogFile)
+}
+
+// away brings a batch to the provider.
+func away(t *testing.T, r *Run, n int, id string) {
+	t.Helper()
+	storetest.Must(t, r.BatchUploaded(n, nightshift.BatchFile{ID: "file-" + id}))
+	storetest.Must(t, r.BatchCreating(n, time.Unix(1790000000, 0)))
+	storetest.Must(t, r.BatchCreated(n, nightshift.Batch{ID: id, Phase: nightshift.BatchRunning}, false))
+}
+
+// A directory that was copied says that there are two.
+func TestCopyWithBatchesAway(t *testing.T) {
+	dir := t.TempDir()
+	id := identity(1, 1, 4, 1)
+	r := mustOpen(t, filepath.Join(dir, "a"), id, Options{})
+	u, err := r.OpenShard("m0", 0)
+	storetest.Must(t, err)
+	away(t, r, planBatch(t, r, u, 1, 0, 1).N, "x")
+	storetest.Must(t, r.Close("stopped: test"))
+	storetest.Must(t, os.CopyFS(filepath.Join(dir, "b"), os.DirFS(filepath.Join(dir, "a"))))
+	for copied, want := range map[string]bool{"a": false, "b": true} {
+		said := false
+		r := mustOpen(t, filepath.Join(dir, copied), id, Options{Notice: func(text string) {
+			said = said || strings.Contains(text, "another machine")
+		}})
+		if b, _ := r.Batch(1); b.Stage != BatchCreated {
+			t.Fatalf("%+v", b)
+		}
+		storetest.Must(t, r.Close("stopped: test"))
+		if said != want {
+			t.Errorf("%s: said %v", copied, said)
+		}
+	}
+}
+
+// A shard that is released and opened again has the same sums, and its rows the
+// same history; what is done stays done, also where failed rows run again.
+func TestRelease(t *testing.T) {
+	dir := t.TempDir()
+	id := identity(1, 1, 6, 1)
+	r := mustOpen(t, dir, id, Options{})
+	u, err := r.OpenShard("m0", 0)
+	storetest.Must(t, err)
+	storetest.Must(t, u.AttemptLog(1, 0).Sending(nightshift.Intent{Attempt: 1, WorstCost: 7}))
+	storetest.Must(t, u.Put(storetest.FailedRecord("m0", 2, nil)))
+	storetest.Must(t, r.Close("stopped: test"))
+
+	r = mustOpen(t, dir, id, Options{RetryFailed: true})
+	for round := range 3 {
+		u, err = r.OpenShard("m0", 0)
+		storetest.Must(t, err)
+		if done := u.Done(2, 0); done != (round > 0) {
+			t.Fatalf("round %d: the failed row is done: %v", round, done)
+		}
+		switch round {
+		case 0:
+			storetest.Must(t, u.Put(storetest.Record("m0", 0, 0)))
+			storetest.Must(t, u.Put(storetest.FailedRecord("m0", 2, nil))) // fails once more
+			storetest.Must(t, u.AttemptLog(3, 0).Failed(nightshift.Attempt{N: 1, Batch: "x"}))
+		case 1:
+			if len(u.History(1, 0)) != 1 || len(u.History(3, 0)) != 1 || !u.HasBatch(3, 0, "x") {
+				t.Fatalf("history: %v, %v", u.History(1, 0), u.History(3, 0))
+			}
+			storetest.Must(t, u.Put(storetest.Record("m0", 1, 0)))
+		}
+		storetest.Must(t, u.Sync())
+		before := []any{r.Totals(), u.Remaining()}
+		storetest.Must(t, u.Release())
+		if got := r.Totals(); !reflect.DeepEqual(got, before[0]) {
+			t.Fatalf("round %d: totals %+v after release, were %+v", round, got, before[0])
+		}
+		u, err = r.OpenShard("m0", 0)
+		storetest.Must(t, err)
+		if got := []any{r.Totals(), u.Remaining()}; !reflect.DeepEqual(got, before) {
+			t.Fatalf("round %d: %+v after it was opened again, were %+v", round, got, before)
+		}
+		if want := map[bool]int{true: 1, false: 0}[round == 0]; len(r.Unknown()) != want {
+			t.Fatalf("round %d: unknown %+v", round, r.Unknown())
+		}
+		storetest.Must(t, u.Release())
+	}
+	u, err = r.OpenShard("m0", 0)
+	storetest.Must(t, err)
+	for row := range int64(6) {
+		if !u.Done(row, 0) {
+			storetest.Must(t, u.Put(storetest.Record("m0", row, 0)))
+		}
+	}
+	storetest.Must(t, u.Commit())
+	sum := r.Totals().Sum()
+	left := r.Unsettled().Sum()
+	storetest.Must(t, r.Close("finished"))
+	r = mustOpen(t, dir, id, Options{})
+	defer r.Close("")
+	if got := r.Totals().Sum(); !reflect.DeepEqual(got, sum) || sum.Rows != 6 || left.Attempts != 0 {
+		t.Fatalf("totals %+v, before the last start %+v, unsettled %+v", got, sum, left)
+	}
+}
+
+// A batch of the second generation of a shard is away: a start without
+// --retry-failed brings it home all the same.
+func TestBatchOfAnotherGeneration(t *testing.T) {
+	dir := t.TempDir()
+	id := identity(1, 1, 3, 1)
+	r := mustOpen(t, dir, id, Options{})
+	u, err := r.OpenShard("m0", 0)
+	storetest.Must(t, err)
+	for row := range int64(2) {
+		storetest.Must(t, u.Put(storetest.Record("m0", row, 0)))
+	}
+	storetest.Must(t, u.Put(storetest.FailedRecord("m0", 2, nil)))
+	storetest.Must(t, u.Commit())
+	storetest.Must(t, r.Close("finished"))
+
+	r = mustOpen(t, dir, id, Options{RetryFailed: true})
+	u, err = r.OpenShard("m0", 0)
+	storetest.Must(t, err)
+	b := planBatch(t, r, u, 1, 2)
+	away(t, r, b.N, "x")
+	storetest.Must(t, u.Release())
+	storetest.Must(t, r.Close("stopped: test"))
+
+	r = mustOpen(t, dir, id, Options{})
+	if r.Committed("m0", 0) {
+		t.Fatal("the shard counts as committed while its batch is away")
+	}
+	u, err = r.OpenShard("m0", 0)
+	storetest.Must(t, err)
+	if err := u.Commit(); err == nil {
+		t.Fatal("it was committed without its batch")
+	}
+	storetest.Must(t, u.Put(storetest.Record("m0", 2, 0)))
+	if err := u.Commit(); err == nil || !strings.Contains(err.Error(), "batch 1") {
+		t.Fatalf("committed before the batch is collected: %v", err)
+	}
+	storetest.Must(t, r.BatchCollected(b.N, BatchSums{Answers: 1}))
+	storetest.Must(t, u.Commit())
+	storetest.Must(t, r.CloseBatch(b.N, ""))
+	if got := r.Totals().Sum(); got.Rows != 3 || got.Failed() != 0 {
+		t.Fatalf("%+v", got)
+	}
+	storetest.Must(t, r.Close("finished"))
+}
+
+// A damaged log may have forgotten that a batch was collected: its shard is
+// committed, so there is nothing to be had of it.
+func TestCollectedLineIsDamaged(t *testing.T) {
+	dir := t.TempDir()
+	id := identity(1, 1, 1, 1)
+	r := mustOpen(t, dir, id, Options{})
+	u, err := r.OpenShard("m0", 0)
+	storetest.Must(t, err)
+	b := planBatch(t, r, u, 1, 0)
+	away(t, r, b.N, "x")
+	storetest.Must(t, u.Put(storetest.Record("m0", 0, 0)))
+	storetest.Must(t, r.BatchCollected(b.N, BatchSums{Answers: 1}))
+	storetest.Must(t, u.Commit())
+	storetest.Must(t, r.Close("stopped: test"))
+	name := filepath.Join(dir, rundir.BatchLogFile)
+	whole, err := os.ReadFile(name)
+	storetest.Must(t, err)
+	whole[len(whole)-5] ^= 4
+	storetest.Must(t, os.WriteFile(name, append(whole, "xx"...), 0o600))
+
+	var said []string
+	r = mustOpen(t, dir, id, Options{Notice: func(text string) { said = append(said, text) }})
+	if got, _ := r.Batch(b.N); got.Stage != BatchCollected || !slices.ContainsFunc(said, func(s string) bool {
+		return strings.Contains(s, "finished without it")
+	}) {
+		t.Fatalf("%+v, said %q", got, said)
+	}
+	storetest.Must(t, r.CloseBatch(b.N, ""))
+	storetest.Must(t, r.Close("finished"))
+	r = mustOpen(t, dir, id, Options{})
+	if len(r.Batches()) != 0 {
+		t.Fatalf("%+v", r.Batches())
+	}
+	storetest.Must(t, r.Close("finished"))
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -60,8 +61,9 @@ func childRun(dir string) int {
 		return 99
 	}
 	run := filepath.Join(dir, "run")
+	batched := childBatches(dir)
 	if info, err := view.ReadInfo(run); err != nil || len(info.Chunks) < len(id.Chunks) {
-		if code := childPass(run, ledger, childShort(), false); code != 0 {
+		if code := childPass(run, ledger, childShort(), false, batched); code != 0 {
 			return code
 		}
 		if err := Extend(run, Options{}, grown(newRows(id))); err != nil {
@@ -70,14 +72,34 @@ func childRun(dir string) int {
 		}
 	}
 	for _, retry := range []bool{false, true} {
-		if code := childPass(run, ledger, id, retry); code != 0 {
+		if code := childPass(run, ledger, id, retry, batched); code != 0 {
 			return code
 		}
 	}
 	return 0
 }
 
-func childPass(run string, ledger *os.File, id Identity, retry bool) int {
+// childBatches is a provider that answers the batches of a child, and survives
+// it.
+func childBatches(dir string) *client {
+	c := newClient(childIdentity(), Options{})
+	c.batched = newBatched()
+	name := filepath.Join(dir, "provider")
+	if b, err := os.ReadFile(name); err == nil {
+		if err := json.Unmarshal(b, c.batched.provider); err != nil {
+			panic(err)
+		}
+	}
+	c.batched.provider.save = func() {
+		b, err := json.Marshal(c.batched.provider)
+		if err := errors.Join(err, os.WriteFile(name+".new", b, 0o600), os.Rename(name+".new", name)); err != nil {
+			panic(err)
+		}
+	}
+	return c
+}
+
+func childPass(run string, ledger *os.File, id Identity, retry bool, batched *client) int {
 	r, err := Open(run, id, Options{ReserveFile: 1 << 20, RetryFailed: retry, grow: 1})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -86,19 +108,25 @@ func childPass(run string, ledger *os.File, id Identity, retry bool) int {
 	var g sync.WaitGroup
 	errs := make(chan error, 2)
 	for _, m := range id.Models {
-		g.Go(func() { errs <- childPool(r, ledger, m, retry) })
+		g.Go(func() { errs <- childPool(r, ledger, m, retry, batched) })
 	}
 	g.Wait()
-	if err := errors.Join(<-errs, <-errs, r.Close("finished")); err != nil {
+	if err := errors.Join(<-errs, <-errs, batched.closeBatches(r), r.Close("finished")); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 97
 	}
 	return 0
 }
 
-func childPool(r *Run, ledger *os.File, model string, retry bool) error {
+func childPool(r *Run, ledger *os.File, model string, retry bool, batched *client) error {
 	for n := range r.Shards() {
 		if r.Committed(model, n) {
+			continue
+		}
+		if model == "m1" {
+			if err := batched.batchShard(r, model, n); err != nil {
+				return err
+			}
 			continue
 		}
 		u, err := r.OpenShard(model, n)
@@ -130,6 +158,10 @@ func childRow(u *Shard, ledger *os.File, model string, row int64, retry bool) er
 	}
 	fmt.Fprintf(ledger, "sent %s %d\n", model, row)
 	switch {
+	case row%6 == 3:
+		if err := w.Accepted(nightshift.Intent{Attempt: n, WorstCost: 9, Job: "job"}); err != nil {
+			return err
+		}
 	case row%6 == 1 && !retry:
 		a := nightshift.Attempt{N: n, Class: nightshift.ClassServer}
 		if err := w.Failed(a); err != nil {
@@ -200,6 +232,7 @@ func checkBook(t *testing.T, dir string, b book, finished bool) {
 		}
 		return
 	}
+	checkProvider(t, dir, run)
 	got := collect(t, run, view.ReadOptions{})
 	st, err := view.Status(run)
 	storetest.Must(t, err)
@@ -230,6 +263,29 @@ func checkBook(t *testing.T, dir string, b book, finished bool) {
 	rep, err := view.Verify(run, true)
 	if err != nil || !rep.OK() {
 		t.Fatalf("Verify: %v, %v", rep.Problems, err)
+	}
+}
+
+// checkProvider compares the log of batches with what the provider has: it knows
+// every batch there, and no row was answered twice.
+func checkProvider(t *testing.T, dir, run string) {
+	t.Helper()
+	p := childBatches(dir).batched.provider
+	known := map[string]bool{}
+	list, err := view.Batches(run)
+	storetest.Must(t, err)
+	for _, b := range list {
+		known[b.Name] = b.Creates > 0
+	}
+	for name := range p.Batches {
+		if !known[name] {
+			t.Fatalf("%s is at the provider, and the log does not know that it was created", name)
+		}
+	}
+	for item, n := range p.Answers {
+		if n > 1 {
+			t.Fatalf("%s was answered, and paid for, %d times", item, n)
+		}
 	}
 }
 

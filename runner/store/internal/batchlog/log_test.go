@@ -191,7 +191,8 @@ func TestTwoRemotes(t *testing.T) {
 		storetest.Must(t, g.Ended(b, one))
 	})
 	got := read(t, mem).Batches[1]
-	if got.Stage != Created || len(got.Remotes) != 2 || got.Remotes[1].CancelledBy != "double" || !got.ExpiresAt().Equal(two.ExpiresAt) {
+	if got.Stage != Created || len(got.Remotes) != 2 || got.Remotes[1].CancelledBy != "double" ||
+		!got.ExpiresAt().Equal(two.ExpiresAt) {
 		t.Fatalf("%+v", got)
 	}
 	write(t, mem, func(g *Log) { storetest.Must(t, g.Ended(got, two)) })
