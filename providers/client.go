@@ -142,7 +142,7 @@ type call struct {
 	classes  map[nightshift.ErrorClass]int // attempts by how they ended
 	turn     limits.Turn
 	oversize oversizeDetection
-	past     limits.Past
+	history  limits.RowHistory
 	// refusals that concerned this row only, and how long it waits after the last
 	refusals  int
 	standBack time.Duration
@@ -333,7 +333,7 @@ func (k *call) wait(ctx context.Context, t *ticket) (err error) {
 	limiter := k.Routes[t.route].Limiter
 	cost := k.Estimator.Cost(k.req.Model, t.prepared)
 	cost.MaxOutput = t.output
-	cost.Turn, cost.Past = k.turn, &k.past
+	cost.Turn, cost.History = k.turn, &k.history
 	if len(k.Routes) > 1 { // look again for a better route now and then
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, reconsider, errReconsider)

@@ -28,8 +28,8 @@ func (s silence) line() string {
 
 func (s Stop) line() string { return sprintf("%s was stopped: %s", s.Model, s.Reason) }
 
-// liveTroubles is the part of live.json that says what went wrong.
-type liveTroubles struct {
+// liveStops is the part of live.json that says what went wrong.
+type liveStops struct {
 	Stops     []Stop `json:"stops"`
 	Endpoints []struct {
 		Name      string     `json:"name"`
@@ -41,10 +41,10 @@ type liveTroubles struct {
 	} `json:"endpoints"`
 }
 
-// readTroubles says why the last start of a run stopped, and which endpoints
+// readStops says why the last start of a run stopped, and which endpoints
 // are silent in one that goes on. Both are empty when the run never said.
-func readTroubles(dir string) (stops []Stop, silent []silence) {
-	var l liveTroubles
+func readStops(dir string) (stops []Stop, silent []silence) {
+	var l liveStops
 	if readJSON(filepath.Join(dir, LiveFile), &l) != nil || len(l.Stops) > 0 {
 		return l.Stops, nil
 	}
@@ -56,11 +56,11 @@ func readTroubles(dir string) (stops []Stop, silent []silence) {
 	return nil, silent
 }
 
-// Troubles says why the last start of a run stopped, or which endpoints are
+// StopLines says why the last start of a run stopped, or which endpoints are
 // silent in one that goes on, a line each.
-func Troubles(dir string) []string { return troubleLines(readTroubles(dir)) }
+func StopLines(dir string) []string { return stopLines(readStops(dir)) }
 
-func troubleLines(stops []Stop, silent []silence) (lines []string) {
+func stopLines(stops []Stop, silent []silence) (lines []string) {
 	for _, s := range stops {
 		lines = append(lines, s.line())
 	}

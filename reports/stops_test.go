@@ -9,7 +9,7 @@ import (
 
 // What live.json says of stops and silent endpoints is said in words; of a run
 // that has stopped, only why.
-func TestTroubles(t *testing.T) {
+func TestStopLines(t *testing.T) {
 	silent := `{"name":"c","models":["m"],"breaker_open":true,"succeeded":9,"last_error":"server (HTTP 502): away",` +
 		`"failing_since":"2026-11-27T03:00:00Z"}`
 	for name, tc := range map[string]struct {
@@ -36,7 +36,7 @@ func TestTroubles(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := troubleLines(readTroubles(dir)); !slices.Equal(got, tc.want) {
+		if got := stopLines(readStops(dir)); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
 	}

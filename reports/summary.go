@@ -159,8 +159,8 @@ func summarize(dir string, watch func(*summaryRow, *entry)) (*Summary, view.Info
 	if err := s.others(dir); err != nil {
 		return nil, info, err
 	}
-	s.Stops, s.Silent = readTroubles(dir)
-	s.Warnings = slices.Concat(troubleLines(s.Stops, s.Silent), damaged, s.warnings())
+	s.Stops, s.Silent = readStops(dir)
+	s.Warnings = slices.Concat(stopLines(s.Stops, s.Silent), damaged, s.warnings())
 	return s, info, nil
 }
 

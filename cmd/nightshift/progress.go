@@ -199,8 +199,8 @@ func limitedNow(s limits.State) string {
 		return fmt.Sprintf("%s a minute, inferred", words.Short(int64(s.Inferred)))
 	case s.LimitedBy == limits.LimitConcurrency:
 		return fmt.Sprintf("at most %d in flight", s.Window)
-	case s.LimitedBy == limits.LimitBreaker && s.Trouble != nil:
-		return fmt.Sprintf("%s (%s)", s.LimitedBy, kindOf(s.Trouble.Last))
+	case s.LimitedBy == limits.LimitBreaker && s.Failure != nil:
+		return fmt.Sprintf("%s (%s)", s.LimitedBy, kindOf(s.Failure.Last))
 	}
 	return s.LimitedBy.String()
 }

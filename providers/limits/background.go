@@ -252,13 +252,13 @@ const (
 
 // A refusalContext is what a refusal came upon.
 type refusalContext struct {
-	number   float64 // of the request that was refused
-	rate     float64 // what was sent lately, a second
-	inFlight int     // when it was sent, at most
-	resumed  float64 // when the last pause ended
-	growing  bool    // no limit has been met so far
-	exceeded bool    // requests have passed with more in flight
-	doubts   int     // how much more evidence is wanted, as limits are known that may explain it
+	number        float64 // of the request that was refused
+	rate          float64 // what was sent lately, a second
+	inFlight      int     // when it was sent, at most
+	resumed       float64 // when the last pause ended
+	growing       bool    // no limit has been met so far
+	exceeded      bool    // requests have passed with more in flight
+	extraEvidence int     // how much more evidence is wanted, as limits are known that may explain it
 }
 
 // judge takes in a refusal that no background explains.
@@ -285,7 +285,7 @@ func (b *background) judge(now float64, s refusalContext) judgement {
 	}
 	b.most = min(b.most, s.rate)
 	if b.least > clearlyMore*b.most || s.exceeded && b.othersPassed() {
-		if b.against++; b.against >= b.needed(s.number, s.doubts) {
+		if b.against++; b.against >= b.needed(s.number, s.extraEvidence) {
 			return aboutNone
 		}
 	}
@@ -336,8 +336,8 @@ func (b *background) stale(number float64) {
 
 // needed is how many refusals must speak against a limit: the more, the larger
 // the share that would be expected from then on. More of them come then, too.
-func (b *background) needed(number float64, doubts int) int {
-	return b.need + doubts + int(b.suspected(number)/needPerShare)
+func (b *background) needed(number float64, extraEvidence int) int {
+	return b.need + extraEvidence + int(b.suspected(number)/needPerShare)
 }
 
 func (b *background) begun(now float64) {

@@ -97,10 +97,10 @@ const (
 	rateLatencies = 1.5 // and so many answers long
 
 	// How many refusals more must speak against a limit where one is known.
-	usedOfMinute   = 15.0 // seconds of its rate used in the last minute make a limit possible
-	doubtsKnown    = 4    // it is configured
-	doubtsInferred = 2    // it was inferred
-	doubtsReported = 1    // the server itself says that enough is left
+	usedOfMinute    = 15.0 // seconds of its rate used in the last minute make a limit possible
+	extraConfigured = 4    // it is configured
+	extraInferred   = 2    // it was inferred
+	extraReported   = 1    // the server itself says that enough is left
 )
 
 // Pauses after a refusal.

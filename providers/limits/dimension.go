@@ -438,8 +438,8 @@ func (d *dimension) explore() {
 	}
 	best := d.best
 	for i := range d.bucketModels {
-		if m := &d.bucketModels[i]; m.rule != atStart && !m.fixed && m.doubt() < least {
-			best, least = i, m.doubt()
+		if m := &d.bucketModels[i]; m.rule != atStart && !m.fixed && m.penalty() < least {
+			best, least = i, m.penalty()
 		}
 	}
 	if best != d.best {
@@ -452,10 +452,10 @@ func (d *dimension) explore() {
 // choose picks the bucket model that is least contradicted. It stays with the one it
 // has unless another is clearly better.
 func (d *dimension) choose() {
-	best, least := d.best, betterBy*d.bucketModels[d.best].doubt()-betterByAtLeast
+	best, least := d.best, betterBy*d.bucketModels[d.best].penalty()-betterByAtLeast
 	for i := range d.bucketModels {
-		if doubt := d.bucketModels[i].doubt(); doubt < least {
-			best, least = i, doubt
+		if p := d.bucketModels[i].penalty(); p < least {
+			best, least = i, p
 		}
 	}
 	d.believe(best)
@@ -472,7 +472,7 @@ func (d *dimension) believe(best int) {
 	}
 }
 
-func (m *bucketModel) doubt() float64 { return m.predictionError + errorOfReport*m.off() }
+func (m *bucketModel) penalty() float64 { return m.predictionError + errorOfReport*m.off() }
 
 func (m *bucketModel) off() float64 { return min(m.offNow, m.offSent) }
 

@@ -52,7 +52,7 @@ type Limiter struct {
 	limitedFor         [numLimits]float64
 	biggest            int64 // most tokens, at their worst, of a request that passed
 	counts             counts
-	trouble            trouble
+	failures           failures
 	stopped            *nightshift.StopError
 
 	timer  *time.Timer
@@ -104,7 +104,7 @@ type Cost struct {
 	Output    int64 // estimate
 	MaxOutput int64 // most that the request permits; 0 is unknown
 	Turn      Turn
-	Past      *Past // what its row has met so far; may be nil
+	History   *RowHistory // what its row has met so far; may be nil
 }
 
 // worst is the most tokens that c can stand for.
@@ -283,7 +283,7 @@ func (p *Permit) Success(used nightshift.Usage, r Report) {
 	l.refusing -= refusalWeight * l.refusing
 	l.biggest = max(l.biggest, p.cost.worst())
 	l.active = now
-	l.trouble.answered()
+	l.failures.answered()
 	l.dispatch(now)
 }
 
@@ -346,13 +346,13 @@ func (l *Limiter) unrelated(now float64, p *Permit, r Report) bool {
 		return true
 	}
 	l.judged = l.background.judge(now, refusalContext{
-		number:   p.nth,
-		rate:     rate,
-		inFlight: l.peak.since(p.sent, now),
-		resumed:  l.pause.until,
-		growing:  l.growing(),
-		exceeded: l.learn.rate == 0 && (l.growing() || l.window.passedWith(p.number) >= enoughTogether),
-		doubts:   l.doubts(now),
+		number:        p.nth,
+		rate:          rate,
+		inFlight:      l.peak.since(p.sent, now),
+		resumed:       l.pause.until,
+		growing:       l.growing(),
+		exceeded:      l.learn.rate == 0 && (l.growing() || l.window.passedWith(p.number) >= enoughTogether),
+		extraEvidence: l.extraEvidence(now),
 	})
 	if l.judged != aboutNone {
 		return false
@@ -366,7 +366,7 @@ func (l *Limiter) unrelated(now float64, p *Permit, r Report) bool {
 // has to wait for it: no limit has been met, none that is known is in use, and
 // so many requests are sent that one would show soon.
 func (l *Limiter) isolated(now float64, p *Permit, rate float64) bool {
-	return !p.trial && rate >= guessRate && l.growing() && l.doubts(now) == 0 && !l.explainedByLimit(p)
+	return !p.trial && rate >= guessRate && l.growing() && l.extraEvidence(now) == 0 && !l.explainedByLimit(p)
 }
 
 // reported reports whether the server says what remains.
@@ -379,21 +379,21 @@ func (l *Limiter) reported() bool {
 	return false
 }
 
-// doubts says how much evidence more is wanted before a refusal is taken for
+// extraEvidence says how much evidence more is wanted before a refusal is taken for
 // one that comes at any rate: much where a known limit holds us back, which
 // others may have used, some where a limit was inferred.
-func (l *Limiter) doubts(now float64) int {
+func (l *Limiter) extraEvidence(now float64) int {
 	for i := range l.dims {
 		switch d := &l.dims[i]; {
 		case d.rate == 0 || d.used.perMinute(now) <= usedOfMinute*d.rate:
 		case d.reported && d.agrees():
-			return doubtsReported // the server itself says that enough is left
+			return extraReported // the server itself says that enough is left
 		default:
-			return doubtsKnown
+			return extraConfigured
 		}
 	}
 	if l.learn.rate > 0 {
-		return doubtsInferred
+		return extraInferred
 	}
 	return 0
 }
@@ -645,7 +645,7 @@ func (p *Permit) release(sent bool) {
 	}
 	if sent {
 		l.closeBreaker(p)
-		l.trouble.mixed()
+		l.failures.requestFault()
 	}
 	l.dispatch(now)
 }

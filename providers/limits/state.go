@@ -53,7 +53,7 @@ type State struct {
 
 	Sent, Succeeded, Refused, Failed int64
 
-	Trouble *Trouble              // nil when the last request was answered
+	Failure *Failure              // nil when the last request was answered
 	Stopped *nightshift.StopError // nil while in use
 }
 
@@ -90,8 +90,8 @@ func (l *Limiter) State() State {
 	if l.pause.until > now {
 		s.PausedUntil = time.Now().Add(seconds(l.pause.until - now))
 	}
-	if last := l.trouble.last; last != nil {
-		s.Trouble = &Trouble{last, l.start.Add(seconds(l.trouble.since))}
+	if last := l.failures.last; last != nil {
+		s.Failure = &Failure{last, l.start.Add(seconds(l.failures.since))}
 	}
 	if l.queue.waiting > 0 {
 		s.LimitedBy = l.limitedBy

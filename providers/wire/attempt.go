@@ -28,7 +28,7 @@ type attempt struct {
 	method    string   // empty means POST
 	to        *url.URL // nil means where the request goes
 	watch     *watch
-	journey   *journey // of the request that is or was on its way
+	sending   *sendProgress // of the request that is or was on its way
 	tlsFailed atomic.Bool
 	ex        providers.Exchange
 
@@ -37,7 +37,7 @@ type attempt struct {
 }
 
 func (a *attempt) run(ctx context.Context) {
-	a.journey = &journey{}
+	a.sending = &sendProgress{}
 	ctx, a.watch = newWatch(ctx, a.wire.timeouts)
 	defer a.watch.stop()
 	resp, err := a.post(ctx)
@@ -62,7 +62,7 @@ func (a *attempt) finish() {
 	if r.Latency == 0 {
 		r.Latency = time.Since(a.watch.started)
 	}
-	a.ex.Sent = a.journey.began.Load()
+	a.ex.Sent = a.sending.began.Load()
 	if e := a.ex.Err; e != nil {
 		e.Status = r.Status
 		if e.RequestID == "" {

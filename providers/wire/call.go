@@ -80,7 +80,7 @@ func (w *Wire) Call(ctx context.Context, c Call) (Reply, *nightshift.Error) {
 func (w *Wire) call(ctx context.Context, c Call, k *keyed) (Reply, *nightshift.Error) {
 	timeouts := w.timeouts
 	timeouts.Total = max(timeouts.Total, callTotal)
-	a := &attempt{wire: w, keyed: k, journey: &journey{}}
+	a := &attempt{wire: w, keyed: k, sending: &sendProgress{}}
 	ctx, a.watch = newWatch(ctx, timeouts)
 	defer a.watch.stop()
 	req, err := a.callRequest(ctx, c)
@@ -119,8 +119,8 @@ func (a *attempt) callRequest(ctx context.Context, c Call) (*http.Request, error
 	trace := &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { a.watch.connected() },
 		WroteHeaders: func() {
-			a.journey.began.Store(true)
-			a.journey.whole.Store(a.journey.whole.Load() || c.Body == nil)
+			a.sending.began.Store(true)
+			a.sending.whole.Store(a.sending.whole.Load() || c.Body == nil)
 		},
 		TLSHandshakeDone: a.handshake,
 	}
@@ -161,10 +161,10 @@ type callBody struct {
 
 func (b *callBody) Read(p []byte) (int, error) {
 	b.attempt.watch.sending()
-	b.attempt.journey.began.Store(true)
+	b.attempt.sending.began.Store(true)
 	n, err := b.from.Read(p)
 	if b.left -= int64(n); b.left <= 0 {
-		b.attempt.journey.whole.Store(true)
+		b.attempt.sending.whole.Store(true)
 	}
 	return n, err
 }

@@ -37,10 +37,10 @@ func (a *attempt) ended(ctx context.Context) *nightshift.Error {
 	case cause == nil:
 		return nil
 	case errors.As(cause, &late):
-		return &nightshift.Error{Class: late.class, Message: late.Error(), MaybeBilled: a.journey.whole.Load()}
+		return &nightshift.Error{Class: late.class, Message: late.Error(), MaybeBilled: a.sending.whole.Load()}
 	}
 	return &nightshift.Error{Class: nightshift.ClassCancelled, Message: "cancelled: " + cause.Error(),
-		MaybeBilled: a.journey.whole.Load()}
+		MaybeBilled: a.sending.whole.Load()}
 }
 
 // transportError classifies what the transport says.
@@ -48,7 +48,7 @@ func (a *attempt) transportError(err error) *nightshift.Error {
 	if e := tlsError(err); e != nil {
 		return e
 	}
-	e := &nightshift.Error{Class: nightshift.ClassConnection, Message: err.Error(), MaybeBilled: a.journey.whole.Load()}
+	e := &nightshift.Error{Class: nightshift.ClassConnection, Message: err.Error(), MaybeBilled: a.sending.whole.Load()}
 	text := err.Error()
 	var dns *net.DNSError
 	var op *net.OpError

@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 )
 
-// A journey is how far a request has come on its way to the server.
-type journey struct {
+// sendProgress is how far a request has come on its way to the server.
+type sendProgress struct {
 	began atomic.Bool // the first byte may have left
 	whole atomic.Bool // the last byte may have left
 }
@@ -24,16 +24,16 @@ type journey struct {
 // be rewound, so no layer below can send it twice.
 type sentBody struct {
 	bytes.Reader
-	journey *journey
+	sending *sendProgress
 	onRead  func()
 }
 
 func (b *sentBody) Read(p []byte) (int, error) {
 	b.onRead()
-	b.journey.began.Store(true)
+	b.sending.began.Store(true)
 	n, err := b.Reader.Read(p)
 	if b.Len() == 0 {
-		b.journey.whole.Store(true)
+		b.sending.whole.Store(true)
 	}
 	return n, err
 }
@@ -41,10 +41,10 @@ func (b *sentBody) Read(p []byte) (int, error) {
 // WriteTo is io.WriterTo; the reader's own would pass the tracking by.
 func (b *sentBody) WriteTo(w io.Writer) (int64, error) {
 	b.onRead()
-	b.journey.began.Store(true)
+	b.sending.began.Store(true)
 	n, err := b.Reader.WriteTo(w)
 	if err == nil {
-		b.journey.whole.Store(true)
+		b.sending.whole.Store(true)
 	}
 	return n, err
 }
@@ -58,7 +58,7 @@ func (a *attempt) post(ctx context.Context) (*http.Response, error) {
 		return nil, err
 	}
 	for try := 0; ; try++ {
-		a.journey = &journey{}
+		a.sending = &sendProgress{}
 		req := a.request(ctx)
 		req.URL, req.Host = target, target.Host
 		resp, err := a.wire.transport.RoundTrip(req)
@@ -84,7 +84,7 @@ func unsent(err error) bool {
 }
 
 func (a *attempt) request(ctx context.Context) *http.Request {
-	j := a.journey
+	j := a.sending
 	trace := &httptrace.ClientTrace{
 		GotConn:          func(httptrace.GotConnInfo) { a.watch.connected() },
 		WroteHeaders:     func() { j.began.Store(true) },
@@ -116,7 +116,7 @@ func (a *attempt) oneWrite() bool {
 }
 
 func (a *attempt) body() io.ReadCloser {
-	body := &sentBody{journey: a.journey, onRead: a.watch.connected}
+	body := &sentBody{sending: a.sending, onRead: a.watch.connected}
 	body.Reset(a.prepared.Body)
 	return body
 }

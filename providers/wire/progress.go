@@ -46,7 +46,7 @@ const drainTime = 500 * time.Millisecond
 // A watch ends an attempt that makes no progress. Times run from its making,
 // which is the dispatch.
 //
-// It has one timer, which is set anew only to ring earlier. When it rings too
+// It has one timer, which is set anew only to fire earlier. When it fires too
 // early, because there was progress meanwhile, it is put off: an attempt goes
 // through its phases much more often than one of them takes too long.
 type watch struct {
@@ -58,7 +58,7 @@ type watch struct {
 	phase phase
 	due   time.Time // when the phase has taken too long
 	timer *time.Timer
-	rings time.Time // when the timer does
+	fires time.Time // when the timer does
 }
 
 func newWatch(ctx context.Context, t providers.Timeouts) (context.Context, *watch) {
@@ -67,8 +67,8 @@ func newWatch(ctx context.Context, t providers.Timeouts) (context.Context, *watc
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.due = w.started.Add(t.Connect)
-	w.rings = w.end()
-	w.timer = time.AfterFunc(w.rings.Sub(w.started), w.ring)
+	w.fires = w.end()
+	w.timer = time.AfterFunc(w.fires.Sub(w.started), w.fire)
 	return ctx, w
 }
 
@@ -80,15 +80,15 @@ func (w *watch) end() time.Time {
 	return w.due
 }
 
-// ring is the timer's.
-func (w *watch) ring() {
+// fire is called by the timer.
+func (w *watch) fire() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.phase == over {
 		return
 	}
 	if left := time.Until(w.end()); left > 0 {
-		w.rings = w.end()
+		w.fires = w.end()
 		w.timer.Reset(left)
 		return
 	}
@@ -113,8 +113,8 @@ func (w *watch) why() *timeout {
 // enter begins a phase that may take until due. The lock is held.
 func (w *watch) enter(p phase, due time.Time) {
 	w.phase, w.due = p, due
-	if end := w.end(); end.Before(w.rings) {
-		w.rings = end
+	if end := w.end(); end.Before(w.fires) {
+		w.fires = end
 		w.timer.Reset(time.Until(end))
 	}
 }

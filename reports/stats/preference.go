@@ -139,7 +139,7 @@ func likelihoodRanges(models int, points []float64, level float64) []Interval {
 	}
 	z := NormalQuantile(twoSided(level))
 	for m := range ranges {
-		// The direction (1, …, 1), which was added to pin the sum, is no doubt.
+		// The direction (1, …, 1), which was added to pin the sum, has no uncertainty.
 		variance := math.Max(0, covariance.At(m, m)-1/float64(models))
 		ranges[m] = around(1000+400/math.Ln10*strengths[m], 400/math.Ln10*z*math.Sqrt(variance))
 	}

@@ -175,7 +175,7 @@ type viewStatus struct {
 	LastWrite time.Time                   `json:"last_write"`
 	Outcomes  map[string]map[string]int64 `json:"outcomes"` // by model and outcome
 	Damage    []string                    `json:"damage"`
-	Trouble   []string                    `json:"trouble,omitempty"` // why it stopped, or what gives no answers
+	Stops     []string                    `json:"stops,omitempty"` // why it stopped, or what gives no answers
 }
 
 func (v *Viewer) status(*http.Request) (any, error) {
@@ -189,7 +189,7 @@ func (v *Viewer) status(*http.Request) (any, error) {
 		LastWrite: st.LastWrite,
 		Outcomes:  map[string]map[string]int64{}, Damage: st.Damage,
 	}
-	s.Trouble = reports.Troubles(v.dir)
+	s.Stops = reports.StopLines(v.dir)
 	for m, t := range st.All.Models {
 		s.Outcomes[m] = map[string]int64{}
 		for o, n := range t.Outcomes {

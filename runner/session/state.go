@@ -212,7 +212,7 @@ func (w *watch) state() State {
 	for _, l := range w.clients.named() {
 		state := l.State()
 		e := endpointState(l, state)
-		w.clients.addTrouble(&e, state)
+		w.clients.addFailure(&e, state)
 		e.Models, e.Active = l.models, w.active[l.name].Seconds()
 		e.LimitedBy = limitedShares(state.LimitedFor, w.full[l.name], w.short, w.active[l.name])
 		s.Endpoints = append(s.Endpoints, e)
@@ -246,12 +246,12 @@ func endpointState(l namedLimiter, s limits.State) Endpoint {
 	return e
 }
 
-// addTrouble says why an endpoint is stopped or gives no answers.
-func (f *clients) addTrouble(e *Endpoint, s limits.State) {
+// addFailure says why an endpoint is stopped or gives no answers.
+func (f *clients) addFailure(e *Endpoint, s limits.State) {
 	if s.Stopped != nil {
 		e.Stopped = f.redact(s.Stopped.Error())
 	}
-	if t := s.Trouble; t != nil {
+	if t := s.Failure; t != nil {
 		e.LastError, e.FailingSince = f.redact(t.Last.Error()), &t.Since
 	}
 }

@@ -70,7 +70,7 @@
       if (s.per_hour) strip.appendChild(fact("plain", "rate", nightshift.count(Math.round(s.per_hour)) + " an hour", s.live && s.seconds_left ? span(s.seconds_left) + " left" : ""));
       var damage = $("damage");
       damage.textContent = "";
-      (s.trouble || []).concat(s.damage || []).forEach(function (d) { nightshift.put(damage.appendChild(nightshift.el("li")), d); });
+      (s.stops || []).concat(s.damage || []).forEach(function (d) { nightshift.put(damage.appendChild(nightshift.el("li")), d); });
       damage.hidden = !damage.firstChild;
       if ($("tail-box").open) tail();
       setTimeout(status, s.live ? 2000 : 15000);

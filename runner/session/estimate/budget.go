@@ -143,9 +143,9 @@ type budgetForecast struct {
 // verdicts from the best to the worst.
 var verdicts = []string{"none", "enough", "likely", "maybe", "short", "never"}
 
-// afford compares the estimate with the budget; the worse of dollars and tokens
+// checkBudget compares the estimate with the budget; the worse of dollars and tokens
 // counts.
-func (f *Forecast) afford(p *plan.Resolved) {
+func (f *Forecast) checkBudget(p *plan.Resolved) {
 	b := &f.Budget
 	b.Verdict, b.Words = "none", "there is no budget: the run may spend what it takes (--budget-usd, --budget-tokens)"
 	var texts []string

@@ -51,18 +51,18 @@ func (c *calibration) input(m *measured) span {
 		return prior
 	}
 	ratio := stats.Sum(c.inputs) / max(stats.Sum(c.guesses), 1)
-	doubt := 1.3 // of a single answer
+	factor := 1.3 // of a single answer
 	if len(c.inputs) > 1 {
-		doubt = max(1.02, c.ratioDoubt(ratio))
+		factor = max(1.02, c.ratioFactor(ratio))
 	}
 	likely := prior.Likely * ratio
-	return span{likely / doubt, likely, likely * doubt}
+	return span{likely / factor, likely, likely * factor}
 }
 
-// ratioDoubt is the factor that the ratio may be wrong by: Student's t times its
+// ratioFactor is the factor that the ratio may be wrong by: Student's t times its
 // jackknife standard error (the ratio without each answer in turn), which also
 // holds when one long prompt outweighs the others.
-func (c *calibration) ratioDoubt(ratio float64) float64 {
+func (c *calibration) ratioFactor(ratio float64) float64 {
 	n := float64(len(c.inputs))
 	inputs, guesses := stats.Sum(c.inputs), stats.Sum(c.guesses)
 	var squares float64
@@ -87,7 +87,7 @@ func (c *calibration) answer(prior span, most float64) span {
 		return prior
 	}
 	mean := stats.Mean(c.outputs)
-	doubt := 2.0 // of a single answer: half to double
+	factor := 2.0 // of a single answer: half to double
 	if len(c.outputs) > 1 {
 		n := float64(len(c.outputs))
 		logs := make([]float64, len(c.outputs))
@@ -96,9 +96,9 @@ func (c *calibration) answer(prior span, most float64) span {
 		}
 		v := stats.Variance(logs)
 		se := math.Sqrt(v/n + v*v/(2*(n-1)))
-		doubt = max(1.05, math.Exp(stats.TQuantile(0.95, n-1)*se))
+		factor = max(1.05, math.Exp(stats.TQuantile(0.95, n-1)*se))
 	}
-	s := span{mean / doubt, mean, mean * doubt}
+	s := span{mean / factor, mean, mean * factor}
 	if most > 0 {
 		s = s.atMost(most)
 	}

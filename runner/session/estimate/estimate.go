@@ -175,9 +175,9 @@ func New(ctx context.Context, s *session.Session, o Options) (*Forecast, error) 
 	}
 	f.sum()
 	f.hours()
-	f.afford(j.Plan)
+	f.checkBudget(j.Plan)
 	f.before(j)
-	f.doubts(j)
+	f.unknowns(j)
 	return f, nil
 }
 
@@ -258,8 +258,8 @@ func (f *Forecast) before(j *job) {
 	}
 }
 
-// doubts lists what is not known and would change the estimate.
-func (f *Forecast) doubts(j *job) {
+// unknowns lists what is not known and would change the estimate.
+func (f *Forecast) unknowns(j *job) {
 	note := func(format string, args ...any) { f.Unknown = append(f.Unknown, fmt.Sprintf(format, args...)) }
 	guessed := false
 	for _, m := range f.Models {

@@ -16,7 +16,7 @@ import (
 	"nightshift/runner/plan"
 )
 
-// A span is an estimate with its doubt: nine times in ten the truth should lie
+// A span is an estimate with its interval: nine times in ten the truth should lie
 // between Low and High. It is a forecast, never usage.
 type span struct {
 	Low    float64 `json:"low"`

@@ -2,10 +2,10 @@ package limits
 
 import "nightshift"
 
-// Past is what a row has met at a Limiter so far. The zero value is a row that
+// RowHistory is what a row has met at a Limiter so far. The zero value is a row that
 // has not failed. It belongs to one row, which has one request in flight at
 // most.
-type Past struct {
+type RowHistory struct {
 	at     *Limiter
 	sent   float64 // when the first attempt that failed was sent
 	failed float64 // when the last failure came
@@ -19,20 +19,20 @@ type Past struct {
 // there, and either sent first while others were answered, or after minutes in
 // which all failures were alike.
 func (l *Limiter) countsAgainstRow(p *Permit, now float64, err *nightshift.Error) (own, proved bool) {
-	past := p.cost.Past
-	if past == nil {
+	history := p.cost.History
+	if history == nil {
 		return !l.health.open, false
 	}
-	if past.at != l {
-		*past = Past{at: l, sent: p.sent, failed: now}
+	if history.at != l {
+		*history = RowHistory{at: l, sent: p.sent, failed: now}
 		return !l.health.open, false
 	}
-	past.proved = past.proved || l.health.answered > past.failed
-	past.failed = now
-	near := past.sent <= l.health.lastAnswer+lateRow
-	same := l.trouble.last != nil && l.trouble.alike && now-l.trouble.since > sameFor
+	history.proved = history.proved || l.health.answered > history.failed
+	history.failed = now
+	near := history.sent <= l.health.lastAnswer+lateRow
+	same := l.failures.last != nil && l.failures.alike && now-l.failures.since > sameFor
 	suspect := l.counts.succeeded > 0 && (near || same) && serverIsThere(err)
-	return !l.health.open || past.proved || suspect, past.proved
+	return !l.health.open || history.proved || suspect, history.proved
 }
 
 // serverIsThere reports whether a failure was made by the service that was
