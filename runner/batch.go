@@ -75,6 +75,9 @@ const (
 // crashPoint names a place where tests end the process.
 var crashPoint = func(name string) {}
 
+// haste divides the waits that no plan sets. Only tests raise it.
+var haste time.Duration = 1
+
 // batches is a pool whose rows travel in batches. One goroutine does everything
 // for them, a step at a time; only rows that go live are sent by others.
 type batches struct {
@@ -298,7 +301,7 @@ func (b *batches) sleep() {
 const idleAtMost = time.Minute
 
 func (b *batches) wakeAt() time.Time {
-	at := time.Now().Add(idleAtMost)
+	at := time.Now().Add(idleAtMost / haste)
 	sooner := func(t time.Time) {
 		if t.Before(at) {
 			at = t
@@ -360,7 +363,7 @@ func (b *batches) stopped(e *nightshift.Error) error {
 // time, 5 min at most, and a little by chance.
 func pause(tries int) time.Duration {
 	d := min(time.Second<<min(tries-1, 20), 5*time.Minute)
-	return jitter(d)
+	return jitter(d) / haste
 }
 
 // jitter is d, give or take a tenth.

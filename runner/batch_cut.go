@@ -345,7 +345,7 @@ func (c *cutting) finish() (moved bool, err error) {
 	switch {
 	case c.feed.Err() != nil, wait:
 		c.discard()
-		c.hungry = time.Now().Add(idleAtMost)
+		c.hungry = time.Now().Add(idleAtMost / haste)
 		return false, nil
 	case rows == 0 && c.starved:
 		c.discard()

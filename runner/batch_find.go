@@ -38,8 +38,8 @@ func (b *batches) lookUp(a *batch) error {
 	if len(a.Suspects) > 0 && a.due.After(time.Now()) {
 		return nil
 	}
-	if b.API.ServerTime().Sub(a.Creating) < grace {
-		a.due = time.Now().Add(lookUps[min(a.tries+1, len(lookUps)-1)])
+	if b.API.ServerTime().Sub(a.Creating) < grace/haste {
+		a.due = time.Now().Add(lookUps[min(a.tries+1, len(lookUps)-1)] / haste)
 		a.tries++
 		return nil
 	}

@@ -187,14 +187,14 @@ func (a *batch) waited(d time.Duration) bool {
 	if a.late.IsZero() {
 		a.late = time.Now()
 	}
-	return time.Since(a.late) >= d
+	return time.Since(a.late) >= d/haste
 }
 
 // stuck reports whether a batch goes on although it was cancelled long ago.
 func (b *batches) stuck(a *batch, r nightshift.Batch) bool {
 	for _, known := range a.Remotes {
 		if known.ID == r.ID {
-			return !known.CancelledAt.IsZero() && time.Since(known.CancelledAt) >= stuckFor
+			return !known.CancelledAt.IsZero() && time.Since(known.CancelledAt) >= stuckFor/haste
 		}
 	}
 	return false
@@ -218,7 +218,7 @@ func (b *batches) absent(a *batch, r nightshift.Batch) error {
 	if a.gone.times++; a.gone.times == 1 {
 		a.gone.since = time.Now()
 	}
-	if a.gone.times < absentTimes || time.Since(a.gone.since) < absentFor {
+	if a.gone.times < absentTimes || time.Since(a.gone.since) < absentFor/haste {
 		return nil
 	}
 	if now := b.API.Account(); b.otherAccount(a) {

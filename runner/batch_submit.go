@@ -89,7 +89,7 @@ func (b *batches) create(a *batch) error {
 	case !errors.As(err, &e) || e.Lost:
 		b.Log.Warn("the answer to creating "+a.Name+" was lost; it is looked for before anything is sent again",
 			"model", b.pool.Model, "error", err.Error())
-		a.due = time.Now().Add(lookUps[0])
+		a.due = time.Now().Add(lookUps[0] / haste)
 		return nil
 	}
 	return b.refusedAtCreate(a, e)
@@ -187,7 +187,7 @@ func (r *refusals) add(b *batches, e *nightshift.BatchError) error {
 		}
 	case nightshift.BatchFileMissing:
 		if r.files++; r.files < mostUploads {
-			b.hungry = time.Now().Add(time.Minute)
+			b.hungry = time.Now().Add(idleAtMost / haste)
 			return nil
 		}
 	}
@@ -209,7 +209,7 @@ func (q *queue) closed() bool { return time.Now().Before(q.resume) }
 // refuse learns from a refusal.
 func (q *queue) refuse(b *batches, e *nightshift.BatchError) {
 	q.limit = least(q.limit, e.Limit)
-	q.resume = time.Now().Add(max(queueRest, e.RetryAfter))
+	q.resume = time.Now().Add(max(queueRest/haste, e.RetryAfter))
 	b.Log.Info("the provider's queue of batches is full; more goes there when some of it has ended",
 		"model", b.pool.Model, "limit", q.limit)
 }

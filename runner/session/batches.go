@@ -1,7 +1,10 @@
 package session
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"nightshift"
@@ -70,27 +73,76 @@ func (b batchBudget) Hold(tokens int64, cost nightshift.NanoUSD) runner.Reservat
 	return b.Budget.Hold(tokens, cost)
 }
 
-// sayAway says which batches are at the providers when a process ends.
-func (s *Session) sayAway(st *store.Run) {
-	var rows, batches int64
-	var first time.Time
+// Cancel calls back the batches of a run that are away: those of one model, or
+// all when that is "". What they have answered by then is kept; their other rows
+// are as if they had not been sent. Without wait the providers are asked, and the
+// next start collects. It returns how many rows are still away.
+func Cancel(ctx context.Context, p *plan.Resolved, o Options, model string, wait bool) (away int64, err error) {
+	s, err := Open(ctx, p, o)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.Dataset.Close()) }()
+	st, err := s.openStore(s.identity())
+	if err != nil {
+		return 0, err
+	}
+	s.recall = runner.RecallAsk
+	if wait {
+		s.recall = runner.RecallWait
+	}
+	failure := s.callBack(ctx, st, model)
+	away, _ = rowsAway(st)
+	state := "stopped"
+	if st.Totals().Sum().Rows == s.items() {
+		state = "finished"
+	}
+	return away, errors.Join(failure, st.Close(state))
+}
+
+// callBack runs the pools that have batches away, which send nothing.
+func (s *Session) callBack(ctx context.Context, st *store.Run, model string) (err error) {
+	if s.clients, err = newClients(s.Plan, s.Log); err != nil {
+		return err
+	}
+	defer s.clients.Close()
+	s.clients.spend(st.Totals().Add(st.Unsettled()).Sum())
+	pools, err := s.batched(st, s.clients.pools)
+	if err != nil {
+		return err
+	}
+	others := func(p runner.Pool) bool { return p.Batch == nil || model != "" && p.Model != model }
+	stops, err := s.loop(ctx, st, slices.DeleteFunc(pools, others), nil)
+	for _, stop := range stops {
+		err = errors.Join(err, fmt.Errorf("%s: %w", stop.Model, stop.Err))
+	}
+	return err
+}
+
+// rowsAway is how many rows are at providers, and when the first of their
+// batches ends at the latest; zero when that is not known.
+func rowsAway(st *store.Run) (rows int64, first time.Time) {
 	for _, b := range st.Batches() {
 		if !b.Away() {
 			continue
 		}
 		rows += b.Rows
-		batches++
 		if at := b.ExpiresAt(); !at.IsZero() && (first.IsZero() || at.Before(first)) {
 			first = at
 		}
 	}
-	if batches == 0 {
+	return rows, first
+}
+
+// sayAway says which batches are at the providers when a process ends.
+func (s *Session) sayAway(st *store.Run) {
+	rows, first := rowsAway(st)
+	if rows == 0 {
 		return
 	}
 	until := ""
 	if !first.IsZero() {
 		until = ", the first until " + first.Local().Format("2006-01-02 15:04")
 	}
-	s.Log.Info(fmt.Sprintf("%s in %s stay at the provider%s; the same command collects them",
-		words.Counted(rows, "row"), words.Counted(batches, "batch"), until))
+	s.Log.Info(words.Counted(rows, "row") + " in batches are at the provider" + until + "; the same command collects them")
 }

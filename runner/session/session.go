@@ -59,7 +59,8 @@ type Session struct {
 	// Warnings come before all else: what is sent is probably not what was meant.
 	Warnings []string
 
-	clients *clients // nil until something is to be sent
+	clients *clients      // nil until something is to be sent
+	recall  runner.Recall // of batches that are away
 }
 
 // A Result is what a run came to. Its reports are nil when they could not be
@@ -155,7 +156,7 @@ func (s *Session) loop(calls context.Context, st *store.Run, pools []runner.Pool
 	r := &runner.Run{
 		Name: s.Plan.Name, Store: st, Dataset: s.Dataset, Pools: pools, Rows: rows,
 		Epochs: s.Plan.Epochs, Raw: runner.Raw(s.Plan.Raw), SkipUnknown: s.Plan.SkipUnknown, Log: s.Log,
-		Detach: s.Detach,
+		Detach: s.Detach, Recall: s.recall,
 	}
 	return r.Do(calls, s.sending(calls))
 }
