@@ -169,11 +169,26 @@ func (r *row) ofError(failure rawjson.Value) {
 	if n, err := strconv.Atoi(code); err == nil && n >= 300 && n < 600 {
 		status = n
 	}
-	r.status, r.err = status, providers.Classify(cmp.Or(status, http.StatusInternalServerError), nil, body)
+	r.status, r.err = status, classify(status, isText, body)
 	if code == "request_timeout" {
 		r.err.Class = nightshift.ClassServer
 	}
 	r.err.MaybeBilled = false
+}
+
+// classify reads the error of a row; status is 0 where it has none. Words alone
+// are taken for the server's fault, which is tried again.
+func classify(status int, wordsOnly bool, body []byte) *nightshift.Error {
+	said := status
+	if status == 0 && wordsOnly {
+		status = http.StatusInternalServerError
+	}
+	e := providers.Classify(status, nil, body)
+	if e == nil {
+		e = providers.Classify(http.StatusInternalServerError, nil, body)
+	}
+	e.Status = said
+	return e
 }
 
 // notRun is the error of a row that its batch ended without; nil for any other

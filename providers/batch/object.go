@@ -3,6 +3,7 @@ package batch
 import (
 	"cmp"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -281,6 +282,9 @@ func (o object) complaints() (all []complaint) {
 	return all
 }
 
+// passingWords are those of a server that failed by itself.
+var passingWords = regexp.MustCompile(`(?i)internal(?: server)?[ _]error|server_error|temporar|unavailable|timed? ?out`)
+
 // failure says why a batch failed: the complaint that names a line, else the
 // first.
 func (o object) failure() *nightshift.BatchError {
@@ -294,7 +298,9 @@ func (o object) failure() *nightshift.BatchError {
 	}
 	text, _ := rawjson.Marshal(map[string]any{"error": map[string]string{"code": c.code, "message": c.message}})
 	e := providers.Classify(400, nil, text)
-	e.Status = 0
+	if e.Status = 0; e.Class == nightshift.ClassInvalidRequest && passingWords.MatchString(c.code+" "+c.message) {
+		e.Class = nightshift.ClassServer
+	}
 	f := &nightshift.BatchError{Err: e, Next: nightshift.BatchStop}
 	f.Cause, f.Line, f.Limit = causeOf(e)
 	if f.Cause == "" || f.Cause == nightshift.BatchBadRow {
