@@ -26,7 +26,12 @@ type Bill struct {
 	// Judges are the requests that scorers sent, a line for each judge's run.
 	Judges []billLine `json:"judges,omitempty"`
 	// Unsettled is what was spent on rows that have no record yet.
-	Unsettled  *entry       `json:"unsettled,omitempty"`
+	Unsettled *entry `json:"unsettled,omitempty"`
+	// Extras are answers of batches for rows that had one already. They are in
+	// Unsettled.
+	Extras       int64 `json:"extras,omitempty"`
+	ExtraNanoUSD int64 `json:"extra_cost_nano_usd,omitempty"`
+
 	Total      entry        `json:"total"`
 	Projection []projection `json:"projection,omitempty"`
 	Damage     []string     `json:"damage,omitempty"` // Parquet files that could not be read: their rows are not in it
@@ -67,6 +72,10 @@ type entry struct {
 	// cache, where the price is known; negative where writing cost more than
 	// reading saved.
 	SavedNanoUSD int64 `json:"saved_nano_usd"`
+	// BatchAttempts travelled in batches. BatchSavedNanoUSD is what that saved
+	// against the live price, where both prices are known.
+	BatchAttempts     int64 `json:"batch_attempts,omitempty"`
+	BatchSavedNanoUSD int64 `json:"batch_saved_nano_usd,omitempty"`
 }
 
 // AtLeast reports whether the cost is a lower bound.
@@ -90,6 +99,8 @@ func (e *entry) add(o *entry) {
 	e.ReportedNanoUSD += o.ReportedNanoUSD
 	e.ReportedAttempts += o.ReportedAttempts
 	e.SavedNanoUSD += o.SavedNanoUSD
+	e.BatchAttempts += o.BatchAttempts
+	e.BatchSavedNanoUSD += o.BatchSavedNanoUSD
 	e.addMost(o.AtMostNanoUSD)
 }
 
@@ -128,8 +139,15 @@ type projection struct {
 }
 
 // Dimensions are the words that a bill can be grouped by.
-var Dimensions = []string{"model", "endpoint", "category", "outcome", "stop_reason", "hour", "attempt", "served_model",
+var Dimensions = []string{"model", "endpoint", "category", "outcome", "stop_reason", "hour", "attempt", "mode",
+	"served_model",
 	"run"}
+
+// Modes of attempts, the values of the dimension "mode".
+const (
+	modeLive  = "live"
+	modeBatch = "batch"
+)
 
 // Kinds of attempts, the values of the dimension "attempt".
 const (
@@ -160,6 +178,12 @@ type billedRow struct {
 	AttemptLog         *string  `parquet:"attempt_log,optional"`
 }
 
+// inBatches reports whether an attempt of the row travelled in a batch. It
+// searches the log, which is read only where there is one.
+func (r *billedRow) inBatches() bool {
+	return r.AttemptLog != nil && strings.Contains(*r.AttemptLog, `"batch":"`)
+}
+
 // billRow is what a bill reads of a Record.
 type billRow struct {
 	billedRow
@@ -171,7 +195,7 @@ func (r *billRow) answered() bool { return nightshift.Outcome(r.Outcome).Answere
 // simple reports whether the columns say all that the one attempt's log does,
 // but for what a cache saved.
 func (r *billRow) simple() bool {
-	return r.Attempts == 1 && r.CostNanoUSD != nil && !r.MaybeBilled && r.ReportedCostUSD == nil
+	return r.Attempts == 1 && r.CostNanoUSD != nil && !r.MaybeBilled && r.ReportedCostUSD == nil && !r.inBatches()
 }
 
 func (r *billRow) cached() bool {
@@ -344,7 +368,7 @@ func (b *biller) simpleLine(r *billRow) *entry {
 		if r.answered() {
 			kind = kindAnswer
 		}
-		l = b.line(r, b.kind(kind), time.Time{}, view.Value(r.ServedModel))
+		l = b.line(r, sending{kind: b.kind(kind), served: view.Value(r.ServedModel)})
 		b.simple[key] = l
 	}
 	return &l.entry
@@ -367,7 +391,8 @@ func (b *biller) addLog(r *billRow, sum *entry) {
 	for i := range attempts {
 		a := &attempts[i]
 		e := b.attempt(r, a)
-		l := b.line(r, b.kind(attemptKind(r, a)), a.StartedAt, cmp.Or(a.ServedModel, view.Value(r.ServedModel)))
+		l := b.line(r, sending{b.kind(attemptKind(r, a)), a.Batch != "", a.StartedAt,
+			cmp.Or(a.ServedModel, view.Value(r.ServedModel))})
 		if first {
 			e.Rows = 1
 			first = false
@@ -377,7 +402,7 @@ func (b *biller) addLog(r *billRow, sum *entry) {
 	}
 	if first { // nothing was sent
 		e := entry{Rows: 1, AtMostNanoUSD: new(int64)}
-		b.line(r, b.kind(kindWasted), time.Time{}, "").add(&e)
+		b.line(r, sending{kind: b.kind(kindWasted)}).add(&e)
 		sum.add(&e)
 	}
 }
@@ -418,6 +443,9 @@ func (b *biller) attempt(r *billRow, a *nightshift.Attempt) entry {
 		Attempts: 1, Input: u.Input.N(), CacheRead: u.CacheRead.N(), CacheWrite: u.CacheWrite5m.N() + u.CacheWrite1h.N(),
 		Output: u.Output.N(), Reasoning: u.Reasoning.N(), Searches: u.Searches.N(),
 	}
+	if a.Batch != "" {
+		e.BatchAttempts = 1
+	}
 	if u.Reported != nil {
 		e.ReportedNanoUSD, e.ReportedAttempts = int64(*u.Reported), 1
 	}
@@ -428,6 +456,9 @@ func (b *biller) attempt(r *billRow, a *nightshift.Attempt) entry {
 		return e
 	}
 	cost, priced := b.cost(r, a, &e)
+	if a.Batch != "" && priced {
+		e.BatchSavedNanoUSD = b.savedInBatch(r, a, cost)
+	}
 	if a.MaybeBilled || !whole {
 		e.NoUsage = 1
 	} else if !priced {
@@ -436,6 +467,22 @@ func (b *biller) attempt(r *billRow, a *nightshift.Attempt) entry {
 	e.CostNanoUSD = int64(cost)
 	e.AtMostNanoUSD = bound(e, a, cost, priced)
 	return e
+}
+
+// savedInBatch is what an attempt that cost so much would have cost more live,
+// and 0 where that is not known.
+func (b *biller) savedInBatch(r *billRow, a *nightshift.Attempt, cost nightshift.NanoUSD) int64 {
+	price := b.price(r, a)
+	if price == nil {
+		return 0
+	}
+	live := a.Usage
+	live.ServiceTier = ""
+	whole, ok := pricing.Cost(*price, live)
+	if !ok {
+		return 0
+	}
+	return int64(whole - cost)
 }
 
 // bound is the most that an attempt can have cost, nil when nothing says.
@@ -522,11 +569,19 @@ func find(t *pricing.Table, list string, r *billRow, served string) *pricing.Pri
 	return &p
 }
 
+// A sending is what the line of an attempt depends on, beside its row.
+type sending struct {
+	kind   string
+	batch  bool
+	at     time.Time
+	served string
+}
+
 // line finds or makes the line of an attempt.
-func (b *biller) line(r *billRow, kind string, at time.Time, served string) *billLine {
+func (b *biller) line(r *billRow, s sending) *billLine {
 	key := make([]string, len(b.by))
 	for i, word := range b.by {
-		key[i] = b.value(word, r, kind, at, served)
+		key[i] = b.value(word, r, s)
 	}
 	name := strings.Join(key, "\x00")
 	l, ok := b.lines[name]
@@ -539,7 +594,7 @@ func (b *biller) line(r *billRow, kind string, at time.Time, served string) *bil
 
 const unknownValue = "unknown"
 
-func (b *biller) value(word string, r *billRow, kind string, at time.Time, served string) string {
+func (b *biller) value(word string, r *billRow, s sending) string {
 	switch word {
 	case "model":
 		return r.Model
@@ -552,14 +607,19 @@ func (b *biller) value(word string, r *billRow, kind string, at time.Time, serve
 	case "stop_reason":
 		return cmp.Or(view.Value(r.StopReason), "none")
 	case "hour":
-		if at.IsZero() {
+		if s.at.IsZero() {
 			return unknownValue
 		}
-		return at.UTC().Format("2006-01-02 15:00")
+		return s.at.UTC().Format("2006-01-02 15:00")
 	case "attempt":
-		return kind
+		return s.kind
+	case "mode":
+		if s.batch {
+			return modeBatch
+		}
+		return modeLive
 	case "served_model":
-		return cmp.Or(served, unknownValue)
+		return cmp.Or(s.served, unknownValue)
 	case "run":
 		return b.run
 	}

@@ -116,6 +116,9 @@ var entryColumns = []entryColumn{
 	{"cache saved", func(e entry) int64 {
 		return e.SavedNanoUSD
 	}, func(e entry) string { return render.Money(e.SavedNanoUSD, false) }},
+	{"batch saved", func(e entry) int64 { return e.BatchSavedNanoUSD }, func(e entry) string {
+		return render.Money(e.BatchSavedNanoUSD, false)
+	}},
 	{"reported", func(e entry) int64 { return e.ReportedAttempts }, func(e entry) string { return e.reported() }},
 }
 
@@ -186,6 +189,11 @@ func (b *Bill) notes() []string {
 		diff != 0 {
 		notes = append(
 			notes, sprintf("the providers' own figure is %s, %s from ours", exactMoney(t.ReportedNanoUSD), exactMoney(diff)))
+	}
+	if b.Extras > 0 {
+		notes = append(notes,
+			sprintf("batches brought %s for rows that had one already (%s); rows without a record hold them",
+				render.Counted(b.Extras, "answer"), exactMoney(b.ExtraNanoUSD)))
 	}
 	for _, d := range b.Damage {
 		notes = append(notes, "cannot be read and is not billed: "+d)

@@ -188,7 +188,11 @@ func (c *costing) unrecorded(dir string) error {
 	if err != nil {
 		return err
 	}
-	if st.Unsettled.Attempts == 0 && len(st.Unknown) == 0 {
+	for _, m := range st.Batches {
+		c.bill.Extras += m.Extras
+		c.bill.ExtraNanoUSD += int64(m.ExtraCost)
+	}
+	if st.Unsettled.Attempts == 0 && len(st.Unknown) == 0 && st.Unsettled.Cost == 0 {
 		return nil
 	}
 	if c.unsettled == nil {

@@ -95,7 +95,7 @@ func (s *Summary) took() time.Duration {
 
 // grids are the tables of every rendering, in their order.
 func (s *Summary) grids() []render.Grid {
-	all := []render.Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.times(), s.bounds()}
+	all := []render.Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.byBatch(), s.times(), s.bounds()}
 	if s.Comparison != nil {
 		all = append(all, s.Comparison.Tables...)
 	}
@@ -222,6 +222,9 @@ func (s *Summary) times() render.Grid {
 	g := render.Grid{Title: "Latency", Head: []string{"latency", "p50", "p90", "p95", "p99", "max", "first token p50"}}
 	for _, m := range s.Models {
 		l := m.LatencyMS
+		if m.Batch != nil && l.N == 0 {
+			continue // batches have none
+		}
 		g.Rows = append(
 			g.Rows, []string{m.Model, render.Seconds(l.P50), render.Seconds(l.P90), render.Seconds(l.P95),
 				render.Seconds(l.P99), render.Seconds(l.Max), render.Seconds(m.FirstTokenMS.P50)})

@@ -76,6 +76,9 @@ type modelSummary struct {
 	LatencyHist  histogram         `json:"latency_histogram"`       // of answers, in milliseconds
 	OutputHist   histogram         `json:"output_tokens_histogram"` // of answers
 
+	// Batch is what travelled in batches; null where nothing did.
+	Batch *batchSummary `json:"batch,omitempty"`
+
 	// LimitedBy is what limited the model's throughput, the most first, over all
 	// starts; nil when the run never said.
 	LimitedBy []LimitShare `json:"bound_by,omitempty"`
@@ -156,7 +159,7 @@ func summarize(dir string, watch func(*summaryRow, *entry)) (*Summary, view.Info
 	for i := range s.Models {
 		s.Models[i].LimitedBy = bounds.Shares(s.Models[i].Model)
 	}
-	if err := s.others(dir); err != nil {
+	if err := errors.Join(s.others(dir), s.batches(dir)); err != nil {
 		return nil, info, err
 	}
 	s.Stops, s.Silent = readStops(dir)
@@ -252,6 +255,9 @@ func (t *tally) add(row *summaryRow) entry {
 	}
 	e := t.biller.add(row.bill())
 	m.bill.add(&e)
+	if row.inBatches() {
+		m.byBatch(row, &e)
+	}
 	t.timeline.add(row)
 	t.started, t.ended = view.Earlier(t.started, row.StartedAt), view.Later(t.ended, row.FinishedAt)
 	t.worked.add(row.StartedAt, row.FinishedAt)
@@ -318,6 +324,7 @@ func (s *Summary) warnings() []string {
 	var w []string
 	for _, m := range s.Models {
 		w = append(w, m.warnings()...)
+		w = append(w, m.batchWarnings()...)
 	}
 	return w
 }

@@ -21,13 +21,13 @@ is counted once, with or without an answer. Judges have lines of their own. Unkn
 costs are counted separately, and totals then read ≥.
 
 --by takes one word or several:
-` + strings.Join(reports.Dimensions, ", ") + `.
-The kinds of attempt are answer (gave the answer on record), retry (gave none, but
-the row was answered later), wasted (the row has no answer) and judge. Hours are
-UTC.`,
+` + wrap(strings.Join(reports.Dimensions, ", "), 80, 0) + `.
+The mode is live or batch. The kinds of attempt are answer (gave the answer on
+record), retry (gave none, but the row was answered later), wasted (the row has no
+answer) and judge. Hours are UTC.`,
 		Example: `  nightshift cost runs/tonight
   nightshift cost runs/tonight --by category,model
-  nightshift cost runs/tonight --by attempt
+  nightshift cost runs/tonight --by mode,attempt
   nightshift cost runs/a runs/b/results/*.parquet --prices my.csv --json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
