@@ -49,7 +49,7 @@ func answer(text string) nightshift.Response {
 	}
 }
 
-// A trial is a run directory, a dataset and lanes, opened again for each start.
+// A trial is a run directory, a dataset and pools, opened again for each start.
 type trial struct {
 	t      *testing.T
 	dir    string
@@ -157,7 +157,7 @@ func TestEveryRowOfEveryPool(t *testing.T) {
 	}
 	parts, err := filepath.Glob(tr.dir + "/results/*.parquet")
 	if err != nil || len(parts) != 8 {
-		t.Errorf("%d parts, want 4 units for each lane: %v", len(parts), err)
+		t.Errorf("%d parts, want 4 shards for each pool: %v", len(parts), err)
 	}
 }
 
@@ -217,7 +217,7 @@ func TestStoppedPoolLeavesOthersAlone(t *testing.T) {
 		t.Errorf("the refusing endpoint was asked %d times", n)
 	}
 	if records := tr.records(); len(records) != 30 {
-		t.Errorf("%d records, want the 30 of the good lane", len(records))
+		t.Errorf("%d records, want the 30 of the good pool", len(records))
 	}
 }
 
@@ -486,7 +486,7 @@ func TestSelectedRows(t *testing.T) {
 				t.Errorf("verify: %+v %v", rep, err)
 			}
 			if open, err := filepath.Glob(tr.dir + "/journal/*"); err != nil || len(open) != 0 {
-				t.Errorf("units were left open: %v", open)
+				t.Errorf("shards were left open: %v", open)
 			}
 		})
 	}

@@ -90,11 +90,11 @@ func (r *Run) checkBatchLog(c *batchlog.Content) error {
 	}
 	for _, b := range c.List() {
 		if _, ok := r.models[b.Model]; !ok || b.Shard >= len(r.id.Chunks) {
-			return refuse("it lists a batch of unit %d of model %q, which the run does not have", b.Shard, b.Model)
+			return refuse("it lists a batch of shard %d of model %q, which the run does not have", b.Shard, b.Model)
 		}
 		items := r.id.Chunks[b.Shard].Rows * int64(r.id.Epochs)
 		if n := len(b.Items); n > 0 && b.Items[n-1].First+b.Items[n-1].Count > items {
-			return refuse("batch %d has rows that are not in unit %d", b.N, b.Shard)
+			return refuse("batch %d has rows that are not in shard %d", b.N, b.Shard)
 		}
 	}
 	return nil
@@ -109,7 +109,7 @@ func (r *Run) resumeBatch(b Batch) {
 		return
 	}
 	if b.Holds() && r.outlived(&b) {
-		r.opts.Notice(fmt.Sprintf("batch %d was not collected, but its unit %d of %s is finished without it", b.N, b.Shard,
+		r.opts.Notice(fmt.Sprintf("batch %d was not collected, but its shard %d of %s is finished without it", b.N, b.Shard,
 			b.Model))
 		b.Stage = batchlog.Collected
 	}
@@ -361,7 +361,7 @@ func (r *Run) CloseBatch(n int, left string) error {
 	case b.Away():
 		return fmt.Errorf("store: batch %d has not been collected", n)
 	case b.Stage == batchlog.Collected && !r.outlived(&b):
-		return fmt.Errorf("store: batch %d is of unit %d of model %q, which is not committed", n, b.Shard, b.Model)
+		return fmt.Errorf("store: batch %d is of shard %d of model %q, which is not committed", n, b.Shard, b.Model)
 	}
 	r.removeBatchFiles(n)
 	disk.CrashPoint("batch.files-removed")

@@ -145,7 +145,7 @@ func (r *Run) NewBatch(model string, shard, round int) (*BatchInput, error) {
 	}
 	key := rundir.Key{Model: r.modelIndex(model), Shard: shard}
 	if shard < 0 || shard >= len(r.id.Chunks) {
-		return nil, fmt.Errorf("store: run %s has no unit %d", r.id.Name, shard)
+		return nil, fmt.Errorf("store: run %s has no shard %d", r.id.Name, shard)
 	}
 	r.batches.mu.Lock()
 	r.batches.last++
@@ -211,7 +211,7 @@ func (in *BatchInput) Finish(b Batch) (Batch, error) {
 func (in *BatchInput) free(items batchlog.Items) error {
 	for item := range items.All() {
 		if n, taken := in.file.r.inBatch(in.key, item); taken {
-			return fmt.Errorf("item %d of unit %d is in batch %d", item, in.key.Shard, n)
+			return fmt.Errorf("item %d of shard %d is in batch %d", item, in.key.Shard, n)
 		}
 	}
 	return nil

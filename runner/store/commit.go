@@ -27,7 +27,7 @@ func (u *Shard) Commit() error {
 	defer u.r.commitMu.Unlock()
 	parquetFile, err := u.publish()
 	if err != nil {
-		err = disk.Wrap(fmt.Sprintf("committing unit %d of %s", u.key.Shard, u.model), u.r.dir.At(rundir.ResultsDir), err)
+		err = disk.Wrap(fmt.Sprintf("committing shard %d of %s", u.key.Shard, u.model), u.r.dir.At(rundir.ResultsDir), err)
 		u.r.fail(err)
 		u.mu.Lock()
 		u.state = shardOpen
@@ -41,15 +41,15 @@ func (u *Shard) Commit() error {
 // seal closes the shard for records and makes its journal durable.
 func (u *Shard) seal() error {
 	if n := u.r.uncollected(u.key); n > 0 {
-		return fmt.Errorf("store: batch %d of unit %d of model %q is not collected", n, u.key.Shard, u.model)
+		return fmt.Errorf("store: batch %d of shard %d of model %q is not collected", n, u.key.Shard, u.model)
 	}
 	u.mu.Lock()
 	if u.state != shardOpen || u.left > 0 {
 		defer u.mu.Unlock()
 		if u.left > 0 {
-			return fmt.Errorf("store: unit %d of model %q has %d items without a record", u.key.Shard, u.model, u.left)
+			return fmt.Errorf("store: shard %d of model %q has %d items without a record", u.key.Shard, u.model, u.left)
 		}
-		return fmt.Errorf("store: unit %d of model %q is committed or closed", u.key.Shard, u.model)
+		return fmt.Errorf("store: shard %d of model %q is committed or closed", u.key.Shard, u.model)
 	}
 	u.state = shardCommitting
 	line, crc, err := journal.EncodeLine(journal.Line{K: journal.KindSeal, Row: u.chunk.First, At: time.Now().UTC()})

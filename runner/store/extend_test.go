@@ -72,7 +72,7 @@ func TestExtend(t *testing.T) {
 
 	r = mustOpen(t, dir, longer, Options{})
 	if s := r.Totals().Sum(); s.Rows != 6 || !r.Committed("m0", 0) || r.Committed("m0", 1) || r.Shards() != 5 {
-		t.Fatalf("%d rows on record, %d units", s.Rows, r.Shards())
+		t.Fatalf("%d rows on record, %d shards", s.Rows, r.Shards())
 	}
 	put(t, r, "m0", 1, 4)
 	put(t, r, "m0", 3, 2)
@@ -105,7 +105,7 @@ func TestExtend(t *testing.T) {
 		pf, err := parquetfile.Open(disk.OS{}, filepath.Join(dir, rundir.ResultsDir, rundir.ParquetFileName("m0", shard, 1)))
 		storetest.Must(t, err)
 		if got, _ := pf.Lookup("dataset_hash"); got != want {
-			t.Errorf("unit %d says dataset %q, want %q", shard, got, want)
+			t.Errorf("shard %d says dataset %q, want %q", shard, got, want)
 		}
 		pf.Close()
 	}
@@ -124,12 +124,12 @@ func TestExtendRefuses(t *testing.T) {
 		want string
 	}{
 		{"a row edited", edit(func(id *Identity) { id.Chunks[1].Hash[0]++ }), "dataset rows 4–7 have changed"},
-		{"other rows chosen", edit(func(id *Identity) { id.Chunks[1].Skipped = 1 }), "unit 1: 4 rows used → 3 rows used"},
-		{"the last unit grown", edit(func(id *Identity) {
+		{"other rows chosen", edit(func(id *Identity) { id.Chunks[1].Skipped = 1 }), "shard 1: 4 rows used → 3 rows used"},
+		{"the last shard grown", edit(func(id *Identity) {
 			id.Chunks = id.Chunks[:3]
 			id.Chunks[2].Rows, id.DatasetRows = 9, 17
-		}), "unit 2: rows 8–11 → rows 8–16"},
-		{"shorter", newRows(identity(1, 2, 4, 1)), "units: 3 → 2"},
+		}), "shard 2: rows 8–11 → rows 8–16"},
+		{"shorter", newRows(identity(1, 2, 4, 1)), "shards: 3 → 2"},
 		{"nothing added", newRows(short), "no rows were added"},
 		{"a gap", edit(func(id *Identity) { id.Chunks[3].First++ }), "want it to begin at 12"},
 	} {
@@ -190,18 +190,18 @@ func TestExtensionCutShort(t *testing.T) {
 	info, err := view.ReadInfo(dir)
 	storetest.Must(t, err)
 	if len(info.Chunks) != 2 || info.Items() != 16 {
-		t.Fatalf("%d units, %d items", len(info.Chunks), info.Items())
+		t.Fatalf("%d shards, %d items", len(info.Chunks), info.Items())
 	}
 	r = mustOpen(t, dir, short, Options{})
 	if r.Shards() != 2 || r.Totals().Sum().Rows != 3 {
-		t.Errorf("%d units, %d rows", r.Shards(), r.Totals().Sum().Rows)
+		t.Errorf("%d shards, %d rows", r.Shards(), r.Totals().Sum().Rows)
 	}
 	storetest.Must(t, r.Close("stopped: test"))
 	other := extended(extended(short))
 	storetest.Must(t, Extend(dir, Options{}, grown(newRows(other))))
 	r = mustOpen(t, dir, other, Options{})
 	if r.Shards() != 6 {
-		t.Errorf("%d units", r.Shards())
+		t.Errorf("%d shards", r.Shards())
 	}
 	storetest.Must(t, r.Close("stopped: test"))
 
@@ -209,7 +209,7 @@ func TestExtensionCutShort(t *testing.T) {
 	shards, err = rundir.EncodeChunks(runID, short.Chunks)
 	storetest.Must(t, err)
 	storetest.Must(t, os.WriteFile(filepath.Join(dir, rundir.ShardsFile), shards, 0o600))
-	if _, err := view.ReadInfo(dir); err == nil || !strings.Contains(err.Error(), "2 units are listed, run.json has 6") {
+	if _, err := view.ReadInfo(dir); err == nil || !strings.Contains(err.Error(), "2 shards are listed, run.json has 6") {
 		t.Errorf("ReadInfo = %v", err)
 	}
 }
@@ -245,7 +245,7 @@ func TestExtendFaults(t *testing.T) {
 		switch shards := len(info.Info.Chunks); {
 		case shards == 4:
 		case shards != 2 || err == nil:
-			t.Fatalf("%s failed: %d units, %v", broken, shards, err)
+			t.Fatalf("%s failed: %d shards, %v", broken, shards, err)
 		default:
 			storetest.Must(t, Extend(crashDir, Options{fs: mem}, grown(newRows(more))))
 		}

@@ -230,10 +230,10 @@ func chunkDifferences(there, here []rundir.Chunk) []string {
 		a, b := there[i], here[i]
 		switch {
 		case a.First != b.First || a.Rows != b.Rows:
-			return append(diff, fmt.Sprintf("unit %d: rows %d–%d → rows %d–%d",
+			return append(diff, fmt.Sprintf("shard %d: rows %d–%d → rows %d–%d",
 				i, a.First, a.First+a.Rows-1, b.First, b.First+b.Rows-1))
 		case a.Skipped != b.Skipped:
-			return append(diff, fmt.Sprintf("unit %d: %d rows used → %d rows used", i, a.Rows-a.Skipped, b.Rows-b.Skipped))
+			return append(diff, fmt.Sprintf("shard %d: %d rows used → %d rows used", i, a.Rows-a.Skipped, b.Rows-b.Skipped))
 		case a.Hash == b.Hash:
 		case len(diff) == most:
 			return append(diff, "… and more rows")
@@ -242,7 +242,7 @@ func chunkDifferences(there, here []rundir.Chunk) []string {
 		}
 	}
 	if len(there) != len(here) {
-		diff = append(diff, fmt.Sprintf("units: %d → %d", len(there), len(here)))
+		diff = append(diff, fmt.Sprintf("shards: %d → %d", len(there), len(here)))
 	}
 	return diff
 }

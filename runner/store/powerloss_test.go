@@ -508,7 +508,7 @@ func TestPowerLossFindsMistakes(t *testing.T) {
 		"input file of a batch not synced":       withoutSync(".in.jsonl"),
 		"results of a batch not synced":          withoutSync(".out1.jsonl"),
 		"folder of batches not synced":           withoutDirSync(rundir.BatchesDir),
-		"run.json extended before the units": func(under disk.FS) disk.FS {
+		"run.json extended before the shards": func(under disk.FS) disk.FS {
 			return wrecked{FS: under, replaceHook: func(from, to string) error {
 				if path.Base(to) == rundir.ShardsFile && exists(under, path.Join(crashDir, rundir.RunFile)) {
 					return errors.Join(under.Replace(from, to+".late"))

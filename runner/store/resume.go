@@ -48,7 +48,7 @@ func (r *Run) readManifest() error {
 	}
 	if m.RunID != "" && m.RunID != r.doc.RunID {
 		return &disk.StorageError{Op: "reading", Path: name, Err: fmt.Errorf("it belongs to run %s, the directory to %s",
-			m.RunID, r.doc.RunID), Hint: "move it away: it is made again from the parts"}
+			m.RunID, r.doc.RunID), Hint: "move it away: it is made again from the Parquet files"}
 	}
 	if len(m.Damage) > 0 {
 		if err := r.keepDamage(rundir.ManifestFile, m.Damage); err != nil {
@@ -62,8 +62,8 @@ func (r *Run) readManifest() error {
 		i, ok := r.models[p.Model]
 		if !ok || p.Shard < 0 || p.Shard >= len(r.id.Chunks) {
 			return &disk.StorageError{Op: "reading", Path: name,
-				Err:  fmt.Errorf("it lists unit %d of model %q, which the run does not have", p.Shard, p.Model),
-				Hint: "move it away: it is made again from the parts"}
+				Err:  fmt.Errorf("it lists shard %d of model %q, which the run does not have", p.Shard, p.Model),
+				Hint: "move it away: it is made again from the Parquet files"}
 		}
 		r.parquetFiles[rundir.Key{Model: i, Shard: p.Shard}] = p
 	}
@@ -116,7 +116,7 @@ func (r *Run) checkListed(p rundir.ParquetFile, there bool) error {
 }
 
 const parquetFileHint = "restore the file from a copy; or, to have its rows sent and paid for again, move " +
-	"manifest.jsonl away: it is made again from the parts that are whole"
+	"manifest.jsonl away: it is made again from the Parquet files that are whole"
 
 // adoptParquetFile takes a Parquet file that the manifest lacks: a process ended between
 // publishing it and listing it.
@@ -275,7 +275,7 @@ func (r *Run) resumed(u *Shard) *Shard {
 	again := u.register()
 	r.mu.Unlock()
 	if n := u.j.Duplicates(); n > 0 && !again {
-		r.opts.Notice(fmt.Sprintf("unit %d of %s: %d answers are there twice and were paid for twice; the first of each "+
+		r.opts.Notice(fmt.Sprintf("shard %d of %s: %d answers are there twice and were paid for twice; the first of each "+
 			"is kept", u.key.Shard, u.model, n))
 	}
 	return u

@@ -199,7 +199,7 @@ func TestRetryFailed(t *testing.T) {
 	// Without the option nothing is open.
 	r = mustOpen(t, dir, id, Options{})
 	if !r.Committed("m0", 0) {
-		t.Fatal("a unit with failed rows is open without being asked for")
+		t.Fatal("a shard with failed rows is open without being asked for")
 	}
 	storetest.Must(t, r.Close("finished"))
 
@@ -365,7 +365,7 @@ func TestMismatch(t *testing.T) {
 		{"rows", func(id *Identity) {
 			id.Chunks = id.Chunks[:1]
 			id.DatasetRows = 3
-		}, []string{"dataset rows: 6 → 3", "units: 2 → 1"}},
+		}, []string{"dataset rows: 6 → 3", "shards: 2 → 1"}},
 	} {
 		other := id
 		tc.change(&other)
@@ -481,7 +481,7 @@ func TestAdoption(t *testing.T) {
 			storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile)))
 			flipBit(t, parquetFile(dir), 60)
 		}, 3, "not whole"},
-		{"manifest gone, part of another unit under this name", func(t *testing.T, dir string) {
+		{"manifest gone, part of another shard under this name", func(t *testing.T, dir string) {
 			storetest.Must(t, os.Remove(filepath.Join(dir, rundir.ManifestFile)))
 			b, err := os.ReadFile(filepath.Join(dir, rundir.ResultsDir, "m0-000000.parquet"))
 			storetest.Must(t, err)
@@ -605,26 +605,26 @@ func TestPutRefusesWhatDoesNotBelong(t *testing.T) {
 	storetest.Must(t, err)
 	storetest.Must(t, u.Put(storetest.Record("m0", 0, 0)))
 	for name, rec := range map[string]*nightshift.Record{
-		"row of another unit": storetest.Record("m0", 3, 0),
-		"another model":       storetest.Record("m1", 1, 0),
-		"another epoch":       storetest.Record("m0", 1, 1),
-		"a second record":     storetest.Record("m0", 0, 0),
+		"row of another shard": storetest.Record("m0", 3, 0),
+		"another model":        storetest.Record("m1", 1, 0),
+		"another epoch":        storetest.Record("m0", 1, 1),
+		"a second record":      storetest.Record("m0", 0, 0),
 	} {
 		if err := u.Put(rec); err == nil {
 			t.Errorf("%s: Put is content", name)
 		}
 	}
 	if err := u.Commit(); err == nil {
-		t.Error("Commit is content with a unit that has items left")
+		t.Error("Commit is content with a shard that has items left")
 	}
 	if _, err := r.OpenShard("m9", 0); err == nil {
-		t.Error("OpenUnit is content with a model that is not there")
+		t.Error("OpenShard is content with a model that is not there")
 	}
 	if _, err := r.OpenShard("m0", 2); err == nil {
-		t.Error("OpenUnit is content with a unit that is not there")
+		t.Error("OpenShard is content with a shard that is not there")
 	}
 	if same, err := r.OpenShard("m0", 0); err != nil || same != u {
-		t.Errorf("OpenUnit again = %p, %v, want the same unit", same, err)
+		t.Errorf("OpenShard again = %p, %v, want the same shard", same, err)
 	}
 }
 
@@ -701,7 +701,7 @@ func writeShard(r *Run, model string, shard, epochs int) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("unit %d of %s: %w", shard, model, err)
+		return fmt.Errorf("shard %d of %s: %w", shard, model, err)
 	}
 	return u.Commit()
 }
@@ -756,7 +756,7 @@ func TestSkippedRows(t *testing.T) {
 		}
 	}
 	if err := u.Put(storetest.Record("m0", 3, 0)); err == nil {
-		t.Fatal("Put takes a record more than the unit has")
+		t.Fatal("Put takes a record more than the shard has")
 	}
 	storetest.Must(t, u.Commit())
 	u, err = r.OpenShard("m0", 2)

@@ -66,7 +66,7 @@ const maxWaiting = 8 << 20
 func (r *Run) OpenShard(model string, shard int) (*Shard, error) {
 	i, ok := r.models[model]
 	if !ok || shard < 0 || shard >= len(r.id.Chunks) {
-		return nil, fmt.Errorf("store: run %s has no unit %d of model %q", r.id.Name, shard, model)
+		return nil, fmt.Errorf("store: run %s has no shard %d of model %q", r.id.Name, shard, model)
 	}
 	key := rundir.Key{Model: i, Shard: shard}
 	r.mu.Lock()
@@ -79,7 +79,7 @@ func (r *Run) OpenShard(model string, shard int) (*Shard, error) {
 		return u, nil
 	}
 	if committed && !retry {
-		return nil, fmt.Errorf("store: unit %d of model %q is committed", shard, model)
+		return nil, fmt.Errorf("store: shard %d of model %q is committed", shard, model)
 	}
 	var base *rundir.ParquetFile
 	if committed {
@@ -149,7 +149,7 @@ func (u *Shard) location() journal.Location {
 			RunID: u.r.doc.RunID, Model: u.model, Shard: u.key.Shard, Gen: u.gen,
 			First: c.First, Rows: c.Rows, ChunkHash: rundir.HashText(c.Hash),
 		},
-		Shard: fmt.Sprintf("unit %d of %s", u.key.Shard, u.model),
+		Shard: fmt.Sprintf("shard %d of %s", u.key.Shard, u.model),
 	}
 }
 
@@ -200,7 +200,7 @@ func (u *Shard) readBase() error {
 		}
 		item, ok := u.j.Item(c.Row, int(c.Epoch))
 		if !ok {
-			return disk.Wrap("reading", name, fmt.Errorf("row %d epoch %d is not in unit %d", c.Row, c.Epoch, u.key.Shard))
+			return disk.Wrap("reading", name, fmt.Errorf("row %d epoch %d is not in shard %d", c.Row, c.Epoch, u.key.Shard))
 		}
 		if records.Retried(c.Outcome) {
 			u.baseLog[item] = c.Log()
@@ -316,7 +316,7 @@ func (u *Shard) Remaining() int64 {
 func (u *Shard) mustItem(row int64, epoch int) int64 {
 	item, ok := u.j.Item(row, epoch)
 	if !ok {
-		panic(fmt.Sprintf("store: row %d epoch %d is not in unit %d of model %q", row, epoch, u.key.Shard, u.model))
+		panic(fmt.Sprintf("store: row %d epoch %d is not in shard %d of model %q", row, epoch, u.key.Shard, u.model))
 	}
 	return item
 }
@@ -490,7 +490,7 @@ func (w *attemptLog) Failed(a nightshift.Attempt) error {
 func (u *Shard) Put(rec *nightshift.Record) error {
 	item, ok := u.j.Item(rec.Row, int(rec.Epoch))
 	if !ok || rec.Model != u.model {
-		return fmt.Errorf("store: a record of row %d epoch %d model %q does not belong into unit %d of model %q",
+		return fmt.Errorf("store: a record of row %d epoch %d model %q does not belong into shard %d of model %q",
 			rec.Row, rec.Epoch, rec.Model, u.key.Shard, u.model)
 	}
 	kept := records.Repaired(rec)
@@ -509,7 +509,7 @@ func (u *Shard) put(p journal.Pending, failed bool) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.state != shardOpen {
-		return fmt.Errorf("store: unit %d of model %q is closed", u.key.Shard, u.model)
+		return fmt.Errorf("store: shard %d of model %q is closed", u.key.Shard, u.model)
 	}
 	row, epoch := u.j.RowOf(p.Item)
 	if u.done.get(p.Item) {
@@ -537,7 +537,7 @@ func (u *Shard) put(p journal.Pending, failed bool) error {
 // append puts a line into the journal.
 func (u *Shard) append(p journal.Pending) error {
 	if u.state != shardOpen && u.state != shardCommitting {
-		return fmt.Errorf("store: unit %d of model %q is closed", u.key.Shard, u.model)
+		return fmt.Errorf("store: shard %d of model %q is closed", u.key.Shard, u.model)
 	}
 	u.r.noteSize(int64(len(p.Line)), len(u.flying))
 	err := u.journal.Append(p)

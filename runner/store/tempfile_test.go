@@ -85,7 +85,7 @@ func TestParquetFilesGrow(t *testing.T) {
 			t.Errorf("%s: %d bytes are still kept", name, n)
 		}
 		if r.grows != nil {
-			t.Errorf("%s: a unit still grows", name)
+			t.Errorf("%s: a shard still grows", name)
 		}
 		storetest.Must(t, r.Close("done"))
 		left, err := mem.List("/run/tmp")
@@ -247,7 +247,7 @@ func TestPutEndsBesideCommit(t *testing.T) {
 		t.Fatalf("%d late records", late)
 	}
 	if u.tempFile != nil || r.grows != nil {
-		t.Errorf("the committed unit holds a draft (%v) and the right to grow (%v)", u.tempFile != nil, r.grows != nil)
+		t.Errorf("the committed shard holds a draft (%v) and the right to grow (%v)", u.tempFile != nil, r.grows != nil)
 	}
 	storetest.Must(t, r.Close("done"))
 	if left, err := mem.List("/run/tmp"); err != nil || len(left) > 0 {

@@ -205,7 +205,7 @@ func (j *Index) line(s Span, file int32) string {
 	}
 	item, ok := j.Item(l.Row, int(l.Epoch))
 	if !ok {
-		return fmt.Sprintf("row %d epoch %d is not in this unit", l.Row, l.Epoch)
+		return fmt.Sprintf("row %d epoch %d is not in this shard", l.Row, l.Epoch)
 	}
 	at := place{Off: s.Off, Len: int32(len(s.Raw)), File: file, CRC: s.CRC}
 	switch {

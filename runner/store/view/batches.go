@@ -177,7 +177,7 @@ func (r *VerifyReport) batches(v *rundir.Snapshot) error {
 		r.Batches++
 		key := rundir.Key{Model: slices.Index(v.Info.Models, b.Model), Shard: b.Shard}
 		if key.Model < 0 || b.Shard >= len(v.Info.Chunks) {
-			r.note(false, path, "batch %d is of unit %d of model %q, which the run does not have", b.N, b.Shard, b.Model)
+			r.note(false, path, "batch %d is of shard %d of model %q, which the run does not have", b.N, b.Shard, b.Model)
 			continue
 		}
 		if b.Holds() {
@@ -194,7 +194,7 @@ func (r *VerifyReport) alone(path string, b *Batch, others []*Batch) {
 	for _, o := range others {
 		for item := range b.Items.All() {
 			if o.Items.Has(item) {
-				r.note(false, path, "item %d of unit %d is in batch %d and in batch %d", item, b.Shard, o.N, b.N)
+				r.note(false, path, "item %d of shard %d is in batch %d and in batch %d", item, b.Shard, o.N, b.N)
 				return
 			}
 		}

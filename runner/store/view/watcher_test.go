@@ -111,7 +111,7 @@ func TestWatcher(t *testing.T) {
 			storetest.Must(t, u.Commit())
 			check("committed")
 			if latest, err := LatestRows[nightshift.Record](w, model, n, 3); err != nil || len(latest) != 0 {
-				t.Errorf("%d rows in the journal of a committed unit, %v", len(latest), err)
+				t.Errorf("%d rows in the journal of a committed shard, %v", len(latest), err)
 			}
 		}
 	}

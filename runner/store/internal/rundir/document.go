@@ -106,9 +106,9 @@ func ReadChunks(fsys disk.FS, dir Dir, shards int) ([]Chunk, error) {
 	case err != nil:
 		return chunks, err
 	case want != len(chunks):
-		return chunks, fmt.Errorf("%d units are listed, %d announced", len(chunks), want)
+		return chunks, fmt.Errorf("%d shards are listed, %d announced", len(chunks), want)
 	case shards > len(chunks):
-		return chunks, fmt.Errorf("%d units are listed, %s has %d", len(chunks), RunFile, shards)
+		return chunks, fmt.Errorf("%d shards are listed, %s has %d", len(chunks), RunFile, shards)
 	}
 	return chunks[:shards], nil
 }
