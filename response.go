@@ -105,6 +105,10 @@ func (r *Response) Flag(name string) {
 	r.Flags = append(r.Flags, name)
 }
 
+// WorkerJob begins the Job of attempts that a worker on another machine was
+// given: only a run with workers can ask for them.
+const WorkerJob = "worker/"
+
 // An Attempt is one HTTP exchange, kept as part of a record's attempt_log.
 type Attempt struct {
 	N           int        `json:"n"` // 1-based
@@ -129,10 +133,14 @@ type Attempt struct {
 	WorstTokens int64   `json:"worst_tokens,omitempty"`
 	WorstCost   NanoUSD `json:"worst_cost_nano_usd,omitempty"`
 	Kept        string  `json:"partial,omitempty"` // partial text of an answer that was cut
-	// Job is the id under which the server makes the answer in the background:
-	// an attempt whose outcome is unknown can be asked for under it.
+	// Job is the id under which the server makes the answer in the background, or
+	// under which a worker on another machine was given the attempt: one whose
+	// outcome is unknown can be asked for under it.
 	Job string `json:"job,omitempty"`
 	// Batch is the server's id of the batch in which it travelled. Its times are
 	// those of the batch, and say nothing of how fast the model answers.
 	Batch string `json:"batch,omitempty"`
+	// Worker is the name of the worker that made the attempt; empty for one of
+	// this process.
+	Worker string `json:"worker,omitempty"`
 }

@@ -60,7 +60,6 @@ var policies = map[nightshift.ErrorClass]Policy{
 	nightshift.ClassInput:          failRow,
 	nightshift.ClassPanic:          failRow,
 	nightshift.ClassCancelled:      failRow,
-	nightshift.ClassUnknownOutcome: failRow,
 	nightshift.ClassBatchExpired:   {Retry: true}, // it has not run
 
 	nightshift.ClassConflict:         tryAgain,
@@ -75,6 +74,10 @@ var policies = map[nightshift.ErrorClass]Policy{
 	nightshift.ClassEmptyResponse:    tryUnhealthy,
 	nightshift.ClassBadResponse:      {Retry: true, Counts: true, MaxTries: 2},
 	nightshift.ClassTooLong:          {Retry: true, Counts: true, MaxTries: 2},
+
+	// A worker was lost with the request: that says nothing of row or endpoint,
+	// unless it happens to one row again and again.
+	nightshift.ClassUnknownOutcome: {Retry: true, MaxTries: 4},
 }
 
 // PolicyOf says what follows from an error. A nil error asks for nothing.

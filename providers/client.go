@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nightshift"
@@ -18,15 +18,18 @@ const defaultAttempts = 4
 // A Client answers the requests of one worker pool: it waits for limits and budget, makes
 // attempts through a Wire, and tries again where that may help. It is the only
 // place that does. A Client implements [nightshift.Provider] and is safe for
-// concurrent use; its fields must not change after the first call.
+// concurrent use; its fields must not change after the first call. [Client.AddRoute]
+// adds routes even then.
 type Client struct {
 	Endpoint string // for messages and events
 	Flow     string // whose share of the limits this is; usually the model's name in the plan
 
 	// Routes are the keys or base URLs that serve the same models; at least
-	// one. Clients that share a key share its Limiter.
+	// one, unless RoutesCome. Clients that share a key share its Limiter.
 	Routes []ClientRoute
-	Budget *limits.Budget // of the whole run; nil is no limit
+	// RoutesCome says that routes are added while requests wait for them.
+	RoutesCome bool
+	Budget     *limits.Budget // of the whole run; nil is no limit
 
 	// Price returns what a usage costs; ok is false when no price is known.
 	// nil means that there are no prices.
@@ -48,7 +51,9 @@ type Client struct {
 	Estimator   *Estimator  // shared between clients of one model; nil means one of the client's own
 
 	once    sync.Once
+	routes  atomic.Pointer[[]ClientRoute] // Routes and those that were added; the slice never changes
 	mu      sync.Mutex
+	changed chan struct{} // closed when routes have come or gone
 	stopped map[stopKey]*nightshift.StopError
 	begun   int // attempts of the first few that were settled
 	refused int // and refused as wrong in themselves
@@ -65,6 +70,8 @@ type ClientRoute struct {
 	// through at once, where they are configured; 0 is not known. Requests that
 	// surely have more are failed unsent.
 	MostInput int64
+
+	remote RemoteWire // Wire, where it is one
 }
 
 // stopKey names what was stopped: a model on a route.
@@ -103,13 +110,12 @@ func (c *Client) init() {
 			c.Estimator = &Estimator{}
 		}
 		c.stopped = map[stopKey]*nightshift.StopError{}
-		c.Routes = slices.Clone(c.Routes)
-		for i := range c.Routes {
-			r := &c.Routes[i]
-			if r.Limiter == nil {
-				r.Limiter = limits.New(limits.Config{})
-			}
+		c.changed = make(chan struct{})
+		routes := make([]ClientRoute, 0, len(c.Routes))
+		for _, r := range c.Routes {
+			routes = append(routes, r.ready())
 		}
+		c.routes.Store(&routes)
 	})
 }
 
@@ -120,7 +126,7 @@ func (c *Client) init() {
 // cancelled that may have been billed.
 func (c *Client) Complete(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
 	c.init()
-	if len(c.Routes) == 0 {
+	if len(c.list()) == 0 && !c.RoutesCome {
 		return nightshift.Response{}, errors.New("providers: a client without routes")
 	}
 	call := &call{Client: c, req: req, attempts: append([]nightshift.Attempt(nil), req.Attempts...)}
@@ -133,7 +139,7 @@ func (c *Client) Complete(ctx context.Context, req nightshift.Request) (nightshi
 type call struct {
 	*Client
 	req      nightshift.Request
-	prepared []Prepared // by route; what has no body yet is not prepared
+	prepared []Prepared // by route, of those that were there; what has no body yet is not prepared
 	attempts []nightshift.Attempt
 	last     nightshift.Response // of the last attempt
 	hash     string
@@ -201,12 +207,19 @@ func (k *call) try(ctx context.Context) (again bool, err error) {
 	// been billed stays booked. The first call of each counts.
 	defer t.permit.Release()
 	defer t.reserved.Keep()
+	if k.settleLate(t.prepared.Hash) {
+		t.unsent()
+		return false, nil
+	}
 	if err := k.announce(t); err != nil {
-		t.permit.Cancel()
-		t.reserved.Release()
+		t.unsent()
 		return false, err
 	}
-	ex := k.Routes[t.route].Wire.Send(ctx, t.prepared)
+	ex := k.at(t.route).Wire.Send(ctx, t.prepared)
+	if ex.Returned && ctx.Err() == nil {
+		t.unsent()
+		return true, nil
+	}
 	t.took = time.Since(t.sentAt)
 	return k.carryOut(ctx, t, k.conclude(ctx, t, &ex))
 }
@@ -216,6 +229,7 @@ func (k *call) try(ctx context.Context) (again bool, err error) {
 func (k *call) announce(t *ticket) error {
 	t.sentAt = time.Now()
 	in := t.intent(len(k.attempts) + 1)
+	k.nameAttempt(t, &in)
 	k.followJob(t, in)
 	if k.req.AttemptLog == nil || t.prepared.Job != "" {
 		return nil
@@ -236,6 +250,12 @@ type ticket struct {
 	took      time.Duration // from sending to the end of the exchange
 }
 
+// unsent gives back what an attempt holds that was not made.
+func (t *ticket) unsent() {
+	t.permit.Cancel()
+	t.reserved.Release()
+}
+
 func (t *ticket) worstTokens() int64 { return t.input + t.output }
 
 func (t *ticket) intent(n int) nightshift.Intent {
@@ -248,7 +268,14 @@ func (k *call) admit(ctx context.Context) (*ticket, error) {
 	began := time.Now()
 	defer func() { k.queued += time.Since(began) }()
 	for {
+		changed := k.routeChange()
 		route, err := k.route()
+		if errors.Is(err, errAway) {
+			err = awaitRoute(ctx, changed)
+			if err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -274,13 +301,13 @@ func (k *call) admit(ctx context.Context) (*ticket, error) {
 
 // prepare encodes the request for a route, once.
 func (k *call) prepare(route int) (Prepared, error) {
-	if k.prepared == nil {
-		k.prepared = make([]Prepared, len(k.Routes))
+	if missing := route + 1 - len(k.prepared); missing > 0 {
+		k.prepared = append(k.prepared, make([]Prepared, missing)...)
 	}
 	if p := k.prepared[route]; p.Body != nil {
 		return p, nil
 	}
-	p, err := k.Routes[route].Wire.Prepare(k.req)
+	p, err := k.at(route).Wire.Prepare(k.req)
 	if err != nil {
 		return Prepared{}, err
 	}
@@ -330,11 +357,11 @@ func ofMedia(m nightshift.Media) string {
 // other: the permit would keep others from being sent, whose end is waited for,
 // and the reservation would keep money from those whose endpoint is ready.
 func (k *call) wait(ctx context.Context, t *ticket) (err error) {
-	limiter := k.Routes[t.route].Limiter
+	limiter := k.at(t.route).Limiter
 	cost := k.Estimator.Cost(k.req.Model, t.prepared)
 	cost.MaxOutput = t.output
 	cost.Turn, cost.History = k.turn, &k.history
-	if len(k.Routes) > 1 { // look again for a better route now and then
+	if len(k.list()) > 1 || k.RoutesCome { // look again for a better route now and then
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, reconsider, errReconsider)
 		defer cancel()
@@ -364,6 +391,7 @@ func (k *call) wait(ctx context.Context, t *ticket) (err error) {
 
 // response is the last attempt's, with what all of them used.
 func (k *call) response() nightshift.Response {
+	k.settleLate("")
 	r := k.last
 	r.Attempts = k.attempts
 	r.RequestHash = k.hash

@@ -2,6 +2,7 @@ package providers
 
 import (
 	"slices"
+	"strings"
 
 	"nightshift"
 )
@@ -15,7 +16,8 @@ func (k *call) takeJob() {
 		return
 	}
 	last := k.attempts[n]
-	if last.Class != nightshift.ClassUnknownOutcome || last.Job == "" {
+	remote := strings.HasPrefix(last.Job, nightshift.WorkerJob)
+	if last.Class != nightshift.ClassUnknownOutcome || last.Job == "" || remote && !k.RoutesCome {
 		return
 	}
 	k.job, k.attempts = &last, k.attempts[:n]
@@ -26,7 +28,7 @@ func (k *call) takeJob() {
 func (k *call) route() (int, error) {
 	if k.job != nil {
 		named := func(r ClientRoute) bool { return r.Name == k.job.Route }
-		if i := slices.IndexFunc(k.Routes, named); i >= 0 && k.stop(i, k.req.Model) == nil {
+		if i := slices.IndexFunc(k.list(), named); i >= 0 && !k.at(i).away() && k.stop(i, k.req.Model) == nil {
 			return i, nil
 		}
 	}
@@ -39,6 +41,9 @@ func (k *call) route() (int, error) {
 func (k *call) followJob(t *ticket, in nightshift.Intent) {
 	if k.job != nil {
 		t.prepared.Job, t.sentAt = k.job.Job, k.job.StartedAt
+		if strings.HasPrefix(k.job.Job, nightshift.WorkerJob) {
+			t.prepared.Attempt = k.job.Job
+		}
 		k.job = nil
 		return
 	}
@@ -46,7 +51,7 @@ func (k *call) followJob(t *ticket, in nightshift.Intent) {
 	if log == nil {
 		return
 	}
-	in.Route = k.Routes[t.route].Name
+	in.Route = k.at(t.route).Name
 	t.prepared.Accepted = func(id string) {
 		in.Job = id
 		// Where the record of runs fails, the run ends; what the server makes is

@@ -47,7 +47,7 @@ func (k *call) carryOut(ctx context.Context, t *ticket, o outcome) (again bool, 
 		}
 	}
 	if o.event != "" {
-		route := k.Routes[t.route].Name
+		route := k.at(t.route).Name
 		k.event(Event{Kind: o.event, Route: route, Model: k.req.Model, Attempt: a.N, Err: o.Err, Wait: o.wait})
 	}
 	if !o.again {
@@ -75,9 +75,11 @@ func (k *call) record(t *ticket, o outcome) *nightshift.Attempt {
 		MaybeBilled: o.bill.maybe,
 		WorstTokens: o.bill.worstTokens,
 		WorstCost:   o.bill.worstCost,
+		Job:         t.prepared.Attempt,
+		Worker:      o.Worker,
 	}
-	if len(k.Routes) > 1 {
-		a.Route = k.Routes[t.route].Name
+	if len(k.list()) > 1 || t.prepared.Attempt != "" {
+		a.Route = k.at(t.route).Name
 	}
 	if e := o.Err; e != nil {
 		a.Message = e.Error()

@@ -15,20 +15,26 @@ const reconsider = 5 * time.Second
 var errReconsider = errors.New("another route may be ready")
 
 // choose picks a route by its weight and by how ready it is. The error is a
-// *nightshift.StopError when all of them are stopped.
+// *nightshift.StopError when all of them are stopped, and errAway when there is
+// none at present.
 func (c *Client) choose(model string) (int, error) {
-	if len(c.Routes) == 1 {
+	routes := c.list()
+	if len(routes) == 1 && !c.RoutesCome {
 		if stop := c.stop(0, model); stop != nil {
 			return 0, stop
 		}
 		return 0, nil
 	}
-	weights := make([]float64, len(c.Routes))
-	sum := 0.0
+	weights := make([]float64, len(routes))
+	sum, away := 0.0, len(routes) == 0
 	var stop, soonest *nightshift.StopError
-	for i, r := range c.Routes {
+	for i, r := range routes {
 		if stop = c.stop(i, model); stop != nil {
 			soonest = earlier(soonest, stop)
+			continue
+		}
+		if r.away() {
+			away = true
 			continue
 		}
 		// A route whose breaker is open gets next to nothing, but not nothing:
@@ -36,10 +42,13 @@ func (c *Client) choose(model string) (int, error) {
 		weights[i] = weight(r) * max(r.Limiter.Spare(), 1e-9)
 		sum += weights[i]
 	}
+	if sum == 0 && away {
+		return 0, errAway
+	}
 	if sum == 0 {
 		return 0, soonest
 	}
-	pick := c.Routes[0].Limiter.Random() * sum
+	pick := routes[0].Limiter.Random() * sum
 	last := 0
 	for i, w := range weights {
 		if w == 0 {
@@ -97,7 +106,7 @@ func (c *Client) stops(route int, stop *nightshift.StopError) {
 	c.stopped[key] = stop
 	c.mu.Unlock()
 	if !known {
-		c.event(Event{Kind: EventStopped, Route: c.Routes[route].Name, Model: stop.Model, Err: stop.Err})
+		c.event(Event{Kind: EventStopped, Route: c.at(route).Name, Model: stop.Model, Err: stop.Err})
 	}
 }
 

@@ -16,7 +16,7 @@ func (k *call) explain(t *ticket, e *nightshift.Error, p Policy) {
 	if !p.Pauses && !p.FeedsBreaker && !p.Patient {
 		return
 	}
-	r := k.Routes[t.route]
+	r := k.at(t.route)
 	if r.Limiter.Explain(e, isPermanent(e)) {
 		k.event(Event{Kind: EventSilent, Route: r.Name, Model: k.req.Model, Attempt: len(k.attempts) + 1, Err: e})
 	}
@@ -25,7 +25,7 @@ func (k *call) explain(t *ticket, e *nightshift.Error, p Policy) {
 // neverThere reports whether a row that would fail now has met an endpoint that
 // has never answered and cannot before a person has changed something.
 func (k *call) neverThere(t *ticket, e *nightshift.Error, p Policy) bool {
-	return isPermanent(e) && k.spent(p, e.Class) && k.Routes[t.route].Limiter.State().Succeeded == 0
+	return isPermanent(e) && k.spent(p, e.Class) && k.at(t.route).Limiter.State().Succeeded == 0
 }
 
 // isPermanent reports whether a failure to connect does not heal by itself:

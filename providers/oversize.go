@@ -20,7 +20,7 @@ func LeastInput(p Prepared) int64 { return p.InputText / surelyTokens }
 // fits refuses a request that is larger than all that its route's limits let
 // through in a minute: it would be refused again and again.
 func (k *call) fits(t *ticket) error {
-	most := k.Routes[t.route].MostInput
+	most := k.at(t.route).MostInput
 	if most <= 0 {
 		return nil
 	}

@@ -2,6 +2,7 @@ package providers
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"nightshift"
@@ -106,7 +107,7 @@ func (k *call) own(r limits.Refusal) {
 		return
 	}
 	k.refusals++
-	random := k.Routes[0].Limiter.Random()
+	random := k.at(0).Limiter.Random()
 	own := min(firstRest<<min(k.refusals-1, 10), longestBackoff)
 	k.standBack = max(time.Duration((0.5+random/2)*float64(own)), time.Duration((1+0.05*random)*float64(r.RetryAfter)))
 }
@@ -165,11 +166,11 @@ func (k *call) stopAndMove(t *ticket, ex *Exchange, policy Policy) outcome {
 	}
 	k.stops(t.route, stop)
 	if stop.Model == "" {
-		k.Routes[t.route].Limiter.Stop(stop)
+		k.at(t.route).Limiter.Stop(stop)
 	}
 	k.classes[ex.Err.Class] = 0 // another route starts afresh
 	_, err := k.choose(k.req.Model)
-	return outcome{open: true, again: err == nil, err: err}
+	return outcome{open: true, again: err == nil || errors.Is(err, errAway), err: err}
 }
 
 // retry asks for another attempt. A failed row stands back by itself; a refused
@@ -178,7 +179,7 @@ func (k *call) stopAndMove(t *ticket, ex *Exchange, policy Policy) outcome {
 func (k *call) retry(t *ticket, p Policy, counts bool) outcome {
 	o := outcome{open: true, again: true, event: EventRetry}
 	if counts {
-		o.wait = backoff(k.counted, k.Routes[t.route].Limiter.Random())
+		o.wait = backoff(k.counted, k.at(t.route).Limiter.Random())
 	}
 	if p.Pauses || p.Patient {
 		o.event, o.wait, k.standBack = EventRefused, k.standBack, 0
@@ -244,7 +245,7 @@ func (k *call) planStop(e *nightshift.Error) *nightshift.StopError {
 	why := *e
 	why.Hint = "every one of the first requests was refused: look at the plan's model, params and endpoint"
 	stop := &nightshift.StopError{Endpoint: k.Endpoint, Model: k.req.Model, Err: &why}
-	for i := range k.Routes {
+	for i := range k.list() {
 		k.stops(i, stop)
 	}
 	return stop

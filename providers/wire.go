@@ -17,6 +17,21 @@ type Wire interface {
 	Send(ctx context.Context, p Prepared) Exchange
 }
 
+// A RemoteWire gives its attempts to workers on other machines. They keep an
+// answer under the attempt's id until it is on record, so that a later process
+// can ask for it, and may bring it after the attempt was given up.
+type RemoteWire interface {
+	Wire
+	// Away reports that no worker is there that could send. When that changes
+	// [Client.LookAgain] is to be called.
+	Away() bool
+	// NewAttempt makes the id of an attempt: [nightshift.WorkerJob] and more.
+	NewAttempt() string
+	// Late returns what became of an attempt that was given up as unknown, once,
+	// when it is known after all.
+	Late(attempt string) (Exchange, bool)
+}
+
 // Prepared is an encoded request, ready to be sent any number of times.
 type Prepared struct {
 	Body   []byte
@@ -40,6 +55,8 @@ type Prepared struct {
 	// Job is the id of an answer that the server makes in the background: it is
 	// asked for, and nothing is sent. Empty for a request that is to be sent.
 	Job string
+	// Attempt is the id of the attempt for a [RemoteWire]; empty for others.
+	Attempt string
 	// Accepted, when not nil, is told under which id the server makes the answer
 	// in the background, before that is asked for.
 	Accepted func(id string)
@@ -65,4 +82,9 @@ type Exchange struct {
 	Limits   limits.Report       // what the headers said
 	// Sent is true once the first byte of the request may have reached the server.
 	Sent bool
+	// Returned is true when a [RemoteWire] has certainly sent nothing, for want of
+	// a worker: no attempt was made, and another route may be asked.
+	Returned bool
+	// Worker is the name of the worker that sent; empty for this process.
+	Worker string
 }

@@ -55,7 +55,7 @@ func appendAttempt(dst []byte, a *nightshift.Attempt) []byte {
 	if a.WorstCost != 0 {
 		o = o.integer("worst_cost_nano_usd", int64(a.WorstCost))
 	}
-	return append(o.text("partial", a.Kept).text("job", a.Job).text("batch", a.Batch), '}')
+	return append(o.text("partial", a.Kept).text("job", a.Job).text("batch", a.Batch).text("worker", a.Worker), '}')
 }
 
 func (o object) usage(u *nightshift.Usage) object {

@@ -1,0 +1,160 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"nightshift"
+	"nightshift/internal/netx"
+	"nightshift/providers"
+	"nightshift/providers/limits"
+)
+
+// Prepared is a [providers.Prepared] without its body, and without what concerns
+// the hub alone.
+type Prepared struct {
+	Hash      string            `json:"hash"`
+	Stream    bool              `json:"stream,omitempty"`
+	Key       string            `json:"key,omitempty"`
+	Model     string            `json:"model"`
+	InputText int64             `json:"input_text"`
+	Other     int64             `json:"input_other,omitempty"`
+	Media     nightshift.Media  `json:"media,omitzero"`
+	Choices   int64             `json:"choices,omitempty"`
+	Texts     int64             `json:"texts,omitempty"`
+	Job       string            `json:"job,omitempty"`
+	MaxOutput int64             `json:"max_output,omitempty"`
+	Scored    *providers.Scored `json:"scored,omitempty"`
+}
+
+// PackDo makes the message that gives an attempt away.
+func PackDo(id, endpoint string, p providers.Prepared) (Frame, error) {
+	return Pack(KindDo, Do{id, endpoint, Prepared{
+		Hash: p.Hash, Stream: p.Stream, Key: p.Key, Model: p.Model, InputText: p.InputText, Other: p.InputOther,
+		Media: p.Media, Choices: p.Choices, Texts: p.Texts, Job: p.Job, MaxOutput: p.MaxOutput, Scored: p.Scored,
+	}}, p.Body)
+}
+
+// UnpackDo reads it.
+func UnpackDo(f Frame) (Do, providers.Prepared, error) {
+	d, err := Unpack[Do](f)
+	if err == nil && (len(f.Blobs) != 1 || d.ID == "") {
+		err = ErrDamaged
+	}
+	if err != nil {
+		return d, providers.Prepared{}, err
+	}
+	p := d.Prepared
+	return d, providers.Prepared{
+		Body: f.Blobs[0], Hash: p.Hash, Stream: p.Stream, Key: p.Key, Model: p.Model, InputText: p.InputText,
+		InputOther: p.Other, Media: p.Media, Choices: p.Choices, Texts: p.Texts, Job: p.Job, MaxOutput: p.MaxOutput,
+		Scored: p.Scored,
+	}, nil
+}
+
+// done is the head of an answer: an [providers.Exchange] without its long texts.
+type done struct {
+	ID       string              `json:"id"`
+	Response nightshift.Response `json:"response"`
+	UsageRaw []byte              `json:"usage_raw,omitempty"` // may be no valid JSON
+	Err      *failure            `json:"error,omitempty"`
+	Limits   limits.Report       `json:"limits,omitzero"`
+	Sent     bool                `json:"sent,omitempty"`
+	Text     bool                `json:"text,omitempty"` // there is one
+	Thinking bool                `json:"thinking,omitempty"`
+	Raw      bool                `json:"raw,omitempty"`
+}
+
+// A failure is a [nightshift.Error] with what matters of its cause.
+type failure struct {
+	nightshift.Error
+	Refused bool `json:"refused,omitempty"` // nobody listened
+	NoHost  bool `json:"no_host,omitempty"` // there is no such host
+}
+
+// PackDone makes the message that brings an answer.
+func PackDone(id string, ex providers.Exchange) (Frame, error) {
+	r := ex.Response
+	d := done{
+		ID: id, UsageRaw: r.UsageRaw, Err: failureOf(ex.Err), Limits: ex.Limits, Sent: ex.Sent,
+		Text: r.Text != nil, Thinking: r.Thinking != nil, Raw: r.Raw != nil,
+	}
+	blobs := [][]byte{bytesOf(r.Text), bytesOf(r.Thinking), r.Raw}
+	r.Text, r.Thinking, r.Raw, r.UsageRaw = nil, nil, nil, nil
+	d.Response, d.Limits.Err = r, nil
+	return Pack(KindDone, d, blobs...)
+}
+
+// UnpackDone reads it.
+func UnpackDone(f Frame) (id string, ex providers.Exchange, err error) {
+	d, err := Unpack[done](f)
+	if err == nil && (len(f.Blobs) != 3 || d.ID == "") {
+		err = ErrDamaged
+	}
+	if err != nil {
+		return "", ex, err
+	}
+	r := d.Response
+	r.UsageRaw = d.UsageRaw
+	r.Text, r.Thinking = textOf(d.Text, f.Blobs[0]), textOf(d.Thinking, f.Blobs[1])
+	if r.Raw = nil; d.Raw {
+		r.Raw = f.Blobs[2]
+	}
+	r.Attempts, r.Cost, r.PriceID, r.Queued, r.Backoff = nil, nil, "", 0, 0 // the hub's own
+	return d.ID, providers.Exchange{Response: r, Err: d.Err.error(), Limits: d.Limits, Sent: d.Sent}, nil
+}
+
+func bytesOf(s *string) []byte {
+	if s == nil {
+		return nil
+	}
+	return []byte(*s)
+}
+
+func textOf(there bool, b []byte) *string {
+	if !there {
+		return nil
+	}
+	s := string(b)
+	return &s
+}
+
+func failureOf(e *nightshift.Error) *failure {
+	if e == nil {
+		return nil
+	}
+	f := &failure{Error: *e, Refused: errors.Is(e, netx.ErrRefused)}
+	var dns *net.DNSError
+	f.NoHost = errors.As(e, &dns) && dns.IsNotFound
+	if e.Message == "" && e.Err != nil {
+		f.Message = e.Err.Error()
+	}
+	f.Err = nil
+	return f
+}
+
+func (f *failure) error() *nightshift.Error {
+	if f == nil {
+		return nil
+	}
+	e := f.Error
+	switch {
+	case f.Refused:
+		e.Err = fmt.Errorf("on the worker: %w", netx.ErrRefused)
+	case f.NoHost:
+		e.Err = &net.DNSError{Err: "no such host on the worker", IsNotFound: true}
+	}
+	return &e
+}
+
+// IDOf reads which attempt a Done is of.
+func IDOf(f Frame) (string, error) {
+	head, err := Unpack[struct {
+		ID string `json:"id"`
+	}](f)
+	if err == nil && head.ID == "" {
+		err = ErrDamaged
+	}
+	return head.ID, err
+}
