@@ -113,7 +113,7 @@ func (k *call) amend(a *nightshift.Attempt, ex Exchange) {
 	b := k.used(t, ex.Response.Usage)
 	a.Class, a.Message = "", ""
 	if e := ex.Err; e != nil {
-		b = k.billOfFailure(t, ex, PolicyOf(e))
+		b = k.billOfFailure(t, &ex, PolicyOf(e))
 		a.Class, a.Message = e.Class, e.Error()
 	}
 	t.settle(b)
@@ -122,4 +122,17 @@ func (k *call) amend(a *nightshift.Attempt, ex Exchange) {
 	a.DurationMS = milliseconds(r.Latency)
 	a.Cost, a.PriceID, a.MaybeBilled, a.WorstTokens, a.WorstCost = b.cost, b.priceID, b.maybe, b.worstTokens, b.worstCost
 	a.Worker = ex.Worker
+}
+
+// SettleLate is an attempt on record as unknown, as a late answer shows it to be.
+// price is the model's, nil for none. Where the answer does not say what was used,
+// the worst case stays.
+func SettleLate(a nightshift.Attempt, late Exchange,
+	price func(nightshift.Usage) (nightshift.NanoUSD, string, bool)) nightshift.Attempt {
+	c := &Client{RoutesCome: true}
+	if price != nil {
+		c.Price = func(_ string, u nightshift.Usage) (nightshift.NanoUSD, string, bool) { return price(u) }
+	}
+	(&call{Client: c}).amend(&a, late)
+	return a
 }

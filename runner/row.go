@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -77,7 +78,7 @@ func (w *walk) answer(u *shard, s nightshift.Sample) (rec *nightshift.Record, er
 	}
 	history := u.History(s.Index, s.Epoch)
 	settled := u.Settled(s.Index, s.Epoch)
-	if w.SkipUnknown && lostAnswer(history[settled:]) {
+	if w.SkipUnknown && lostAnswer(history[settled:], w.pool.Workers) {
 		return w.unknown(s, history), nil
 	}
 	started := time.Now()
@@ -97,10 +98,10 @@ func isStop(err error) bool {
 
 // lostAnswer reports whether an earlier process may have paid for this row
 // without learning the answer. One that the server makes in the background can
-// still be asked for.
-func lostAnswer(history []nightshift.Attempt) bool {
+// still be asked for, and where there are workers, one that was given to them.
+func lostAnswer(history []nightshift.Attempt, workers bool) bool {
 	for i, a := range history {
-		canBeAsked := a.Job != "" && i == len(history)-1
+		canBeAsked := a.Job != "" && i == len(history)-1 && (workers || !strings.HasPrefix(a.Job, nightshift.WorkerJob))
 		if a.Class == nightshift.ClassUnknownOutcome && !canBeAsked {
 			return true
 		}

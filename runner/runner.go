@@ -46,6 +46,9 @@ type Pool struct {
 	Likelihoods Likelihoods
 	// Batch, when not nil, is how rows travel in batches.
 	Batch *Batching
+	// Workers says that workers on other machines send the requests: they can be
+	// asked for answers that an earlier process has not read.
+	Workers bool
 }
 
 // Raw says which raw response bodies are kept.

@@ -9,6 +9,8 @@ func (a *app) commands() []*cobra.Command {
 		a.checkCommand(),
 		a.initCommand(),
 		a.statusCommand(),
+		a.workCommand(),
+		a.joinKeyCommand(),
 		a.extendCommand(),
 		a.scoreCommand(),
 		a.reportCommand(),

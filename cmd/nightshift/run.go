@@ -27,6 +27,7 @@ type runFlags struct {
 	logFormat     string
 	logFile       string
 	quiet         bool
+	workers       workersFlags
 	verbose       bool
 }
 
@@ -63,6 +64,7 @@ waiting and keeps what was read. The third exits at once.`,
 	s.BoolVar(&f.detach, "detach", false,
 		"with batches: submit what limits and budget allow, then end with exit code 8; the same command goes on")
 	s.BoolVar(&f.allowCommands, "allow-commands", false, "run the programs of command scorers")
+	f.workers.add(s)
 	s.StringVar(&f.progress, "progress", "auto", "auto, bar, plain or none")
 	s.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	s.StringVar(&f.logFile, "log-file", "", "write the log to this `FILE` as well")
@@ -78,6 +80,9 @@ func (f *runFlags) validate() error {
 	if !f.dryRun && (f.check.calibrate != 0 || f.check.asJSON) {
 		return usageError("--calibrate and --json go with --dry-run, which estimates instead of running")
 	}
+	if err := f.workers.validate(); err != nil {
+		return err
+	}
 	if !oneOf(f.logFormat, "text", "json") {
 		return usageError("--log-format: %q is neither text nor json", f.logFormat)
 	}
@@ -90,6 +95,15 @@ func (f *runFlags) detachable(p *plan.Resolved) error {
 		return usageError("--detach leaves batches at the provider, and no model is in mode batch; add --batch")
 	}
 	return nil
+}
+
+// needKeys reports whether this process sends with keys of its own. Where there
+// are workers it sends with those that it has.
+func (f *runFlags) needKeys() bool {
+	if f.dryRun {
+		return f.check.calibrate > 0
+	}
+	return f.workers.listen == ""
 }
 
 func oneOf(s string, words ...string) bool {
@@ -113,7 +127,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 	defer closeLog()
 	calls, waiting, release := interrupts(ctx, func(s string) { log.Warn(s) })
 	defer release()
-	s, missing, err := a.prepare(waiting, &f.plan, args, !f.dryRun || f.check.calibrate > 0)
+	s, missing, err := a.prepare(waiting, &f.plan, args, f.needKeys())
 	if waiting.Err() != nil {
 		return &session.Error{Reason: session.Interrupted, Err: errors.New("interrupted before anything was sent")}
 	}
@@ -133,6 +147,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 	s.RetryFailed, s.MovedEndpoint, s.AllowCommands, s.Scorers = f.retryFailed, f.movedEndpoint, f.allowCommands,
 		f.plan.scorers()
 	s.Detach = f.detach
+	s.Workers = f.workers.session()
 	result, err := s.Run(calls)
 	if result.Page != nil {
 		err = errors.Join(err, result.Page.Text(a.out))

@@ -21,6 +21,12 @@ var errInterruptedAgain = errors.New("interrupted again")
 // time, ends calls: what is in flight is given up. The third ends the process.
 // say is told what happens; stop releases the signals.
 func interrupts(parent context.Context, say func(string)) (calls, waiting context.Context, stop func()) {
+	return interruptsWithin(parent, grace, say)
+}
+
+// interruptsWithin is interrupts with another grace time.
+func interruptsWithin(parent context.Context, grace time.Duration, say func(string)) (
+	calls, waiting context.Context, stop func()) {
 	calls, cancelCalls := context.WithCancelCause(parent)
 	waiting, cancelWaiting := context.WithCancelCause(calls)
 	signals := make(chan os.Signal, 3)

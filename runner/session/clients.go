@@ -38,6 +38,7 @@ type clients struct {
 	batchers   []*batch.Batcher
 	keys       []secrets.Secret
 	redactor   atomic.Pointer[secrets.Redactor]
+	cluster    *cluster // whose workers send; nil where this process does
 	log        *slog.Logger
 	maxStall   time.Duration // how long a limiter goes on without a success
 
@@ -56,8 +57,14 @@ type namedLimiter struct {
 
 // newClients opens the way to a plan's models.
 func newClients(p *plan.Resolved, log *slog.Logger) (*clients, error) {
+	return newClientsOver(p, log, nil)
+}
+
+// newClientsOver is newClients where workers send, unless c is nil.
+func newClientsOver(p *plan.Resolved, log *slog.Logger, c *cluster) (*clients, error) {
 	f := &clients{
-		budget: &limits.Budget{}, limiters: map[RateLimitKey]*limits.Limiter{}, simulators: map[string]*simulator.Server{},
+		cluster: c,
+		budget:  &limits.Budget{}, limiters: map[RateLimitKey]*limits.Limiter{}, simulators: map[string]*simulator.Server{},
 		log: log, maxStall: p.MaxStall,
 	}
 	if p.BudgetTokens != nil {
@@ -93,6 +100,7 @@ func (f *clients) pool(m plan.ResolvedModel, p *plan.Resolved) (runner.Pool, err
 	return runner.Pool{
 		Model: m.Name, ModelID: m.ModelID, Endpoint: m.Endpoint.Name, Protocol: m.Endpoint.Protocol,
 		Provider: provider, Likelihoods: runner.Likelihoods(m.Likelihoods), Params: m.Params, Stream: m.Stream, Concurrency: rows,
+		Workers: f.remote(m),
 	}, nil
 }
 
@@ -102,9 +110,12 @@ func (f *clients) pool(m plan.ResolvedModel, p *plan.Resolved) (runner.Pool, err
 func rowsAtHand(inFlight int) int { return max(inFlight, min(9*inFlight, 4096)) }
 
 func (f *clients) client(m plan.ResolvedModel, p *plan.Resolved) (*providers.Client, error) {
-	routes, err := f.routes(m)
-	if err != nil {
-		return nil, err
+	var routes []providers.ClientRoute
+	if !f.remote(m) {
+		var err error
+		if routes, err = f.routes(m); err != nil {
+			return nil, err
+		}
 	}
 	c := &providers.Client{
 		Endpoint: m.Endpoint.Name, Flow: m.Name, Routes: routes, Budget: f.budget,
@@ -120,6 +131,9 @@ func (f *clients) client(m plan.ResolvedModel, p *plan.Resolved) (*providers.Cli
 		c.WorstPrice = func(_ string, in, out int64, media nightshift.Media) (nightshift.NanoUSD, bool) {
 			return pricing.WorstCase(price, in, out, media)
 		}
+	}
+	if f.remote(m) {
+		f.attach(m, c)
 	}
 	return c, nil
 }
@@ -143,17 +157,7 @@ func (f *clients) routes(m plan.ResolvedModel) ([]providers.ClientRoute, error) 
 
 // route is the endpoint of a model with what one route changes.
 func (f *clients) route(m plan.ResolvedModel, r providers.Route) (providers.ClientRoute, error) {
-	e := m.Endpoint
-	e.Routes = nil
-	if r.BaseURL != "" {
-		e.BaseURL = r.BaseURL
-	}
-	if r.Auth != nil {
-		e.Auth = *r.Auth
-	}
-	if r.Limits != nil {
-		e.Limits = *r.Limits
-	}
+	e := with(m.Endpoint, r)
 	key, err := f.key(e)
 	if err != nil {
 		return providers.ClientRoute{}, err
@@ -236,14 +240,12 @@ type RateLimitKey struct {
 	key     secrets.Secret
 	missing providers.Auth // where the key would be, when it is not set
 	limits  limits.Config
+	account string // which key of workers; empty for one of this process
 }
 
 // RateLimitKeyOf is the rate-limit key of a model at an endpoint.
 func RateLimitKeyOf(m plan.ResolvedModel, e providers.Endpoint) RateLimitKey {
-	at := RateLimitKey{server: e.Name, limits: e.Limits}
-	if u, err := url.Parse(e.BaseURL); err == nil && u.Host != "" && !m.Simulated {
-		at.server = u.Scheme + "://" + u.Host
-	}
+	at := RateLimitKey{server: serverOf(m, e), limits: e.Limits}
 	key, err := e.Auth.Key()
 	if at.key = key; err != nil {
 		at.missing = e.Auth
@@ -251,21 +253,30 @@ func RateLimitKeyOf(m plan.ResolvedModel, e providers.Endpoint) RateLimitKey {
 	return at
 }
 
+// serverOf is the place where a server counts requests.
+func serverOf(m plan.ResolvedModel, e providers.Endpoint) string {
+	if u, err := url.Parse(e.BaseURL); err == nil && u.Host != "" && !m.Simulated {
+		return u.Scheme + "://" + u.Host
+	}
+	return e.Name
+}
+
 // limiter returns the one limiter of a rate-limit key, shared by all models that
 // use it.
 func (f *clients) limiter(m plan.ResolvedModel, e providers.Endpoint) *limits.Limiter {
-	at := RateLimitKeyOf(m, e)
+	return f.limiterAt(RateLimitKeyOf(m, e), e.Name, m, e)
+}
+
+func (f *clients) limiterAt(at RateLimitKey, name string, m plan.ResolvedModel, e providers.Endpoint) *limits.Limiter {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	l, ok := f.limiters[at]
 	if !ok {
 		config := e.Limits
 		config.MaxStall = f.maxStall
 		l = limits.New(config)
 		f.limiters[at] = l
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !ok {
-		f.order = append(f.order, namedLimiter{name: e.Name, config: e.Limits, Limiter: l})
+		f.order = append(f.order, namedLimiter{name: name, config: e.Limits, Limiter: l})
 	}
 	for i := range f.order {
 		if used := &f.order[i]; used.Limiter == l && !slices.Contains(used.models, m.Name) {

@@ -172,11 +172,12 @@ func (s *Session) batch(ctx context.Context, rs plan.ResolvedScorer, dir string,
 	if err != nil {
 		return err
 	}
-	one.clients, pool.Provider = s.clients, &judgeOnTrial{pool.Provider, trial}
+	one.clients, one.cluster, pool.Provider = s.clients, s.cluster, &judgeOnTrial{pool.Provider, trial}
 	st, err := one.openStore(one.identity())
 	if err != nil {
 		return err
 	}
+	s.cluster.enter(dir, st)
 	pools, err := one.batched(st, []runner.Pool{pool})
 	if err = errors.Join(err, one.keepIndex()); err != nil {
 		return errors.Join(err, st.Close("failed"))

@@ -39,6 +39,7 @@ type Options struct {
 	MovedEndpoint bool     // go on although a model's base URL has changed
 	AllowCommands bool     // scorers may run programs
 	Detach        bool     // end once all batches that may be are submitted, without waiting for them
+	Workers       *Workers // send the requests; nil sends from this process
 	Scorers       []string // given in place of the plan's, for the next start of Score
 	AddScorers    bool     // Score: the scorers come beside those that are there
 
@@ -60,6 +61,7 @@ type Session struct {
 	Warnings []string
 
 	clients *clients      // nil until something is to be sent
+	cluster *cluster      // nil without workers
 	recall  runner.Recall // of batches that are away
 }
 
@@ -146,8 +148,9 @@ func InFlight(p *plan.Resolved) (n int) {
 func (s *Session) openStore(id store.Identity) (*store.Run, error) {
 	return store.Open(s.Plan.Out, id, store.Options{
 		Strict: s.Plan.Strict, RetryFailed: s.RetryFailed, MovedEndpoint: s.MovedEndpoint,
-		Late:   InFlight(s.Plan) >= manyInFlight,
-		Notice: func(text string) { s.Log.Warn(text) },
+		Late:    InFlight(s.Plan) >= manyInFlight,
+		Durable: s.cluster.durable(s.Plan.Out),
+		Notice:  func(text string) { s.Log.Warn(text) },
 	})
 }
 
@@ -176,21 +179,23 @@ func (s *Session) show(state func() State) (end func()) {
 }
 
 // Run is [Run] of a session.
-func (s *Session) Run(ctx context.Context) (Result, error) {
+func (s *Session) Run(ctx context.Context) (r Result, err error) {
 	if err := errors.Join(CheckScorers(s.Plan, s.AllowCommands), CheckGates(s.Plan)); err != nil {
 		return Result{}, err
 	}
 	for _, note := range slices.Concat(s.Warnings, s.Plan.Notes) {
 		s.Log.Warn(note)
 	}
+	s.cluster = newCluster(s.Workers)
 	st, err := s.openStore(s.identity())
 	if err != nil {
 		return Result{}, err
 	}
-	if err := s.begin(st); err != nil {
-		return Result{}, errors.Join(err, st.Close("failed"))
+	if err := s.begin(ctx, st); err != nil {
+		return Result{}, errors.Join(err, s.cluster.Close(""), st.Close("failed"))
 	}
 	defer s.clients.Close()
+	defer func() { err = errors.Join(err, s.cluster.Close(r.State)) }()
 	pools, err := s.batched(st, s.clients.pools)
 	if err != nil {
 		return Result{}, errors.Join(err, st.Close("failed"))
@@ -217,13 +222,16 @@ func (s *Session) Run(ctx context.Context) (Result, error) {
 }
 
 // begin keeps what the run is found again by and opens the way to the models.
-func (s *Session) begin(st *store.Run) (err error) {
+func (s *Session) begin(ctx context.Context, st *store.Run) (err error) {
 	for _, keep := range []func() error{s.keepIndex, s.keepRows, s.keepScorers} {
 		if err := keep(); err != nil {
 			return err
 		}
 	}
-	if s.clients, err = newClients(s.Plan, s.Log); err != nil {
+	if err := s.cluster.open(ctx, s, st); err != nil {
+		return err
+	}
+	if s.clients, err = newClientsOver(s.Plan, s.Log, s.cluster); err != nil {
 		return err
 	}
 	s.clients.spend(st.Totals().Add(st.Unsettled()).Sum())

@@ -15,6 +15,7 @@ import (
 	"nightshift/providers/limits"
 	"nightshift/reports"
 	"nightshift/runner"
+	"nightshift/runner/cluster/hub"
 	"nightshift/runner/store"
 	"nightshift/runner/store/view"
 )
@@ -34,6 +35,7 @@ type State struct {
 	Endpoints []Endpoint     `json:"endpoints"`
 	Budget    Budget         `json:"budget"`
 	Stops     []reports.Stop `json:"stops,omitempty"` // why models ended early, once the process has ended
+	Workers   []hub.Worker   `json:"workers,omitempty"`
 	// Run is what is on record, so that nobody has to count it in the journals.
 	Run view.Progress `json:"run"`
 
@@ -206,8 +208,8 @@ func (w *watch) state() State {
 		now = time.Now()
 	}
 	s := State{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.clients.budget), Run: w.run.Progress(),
-		Stops: w.stops,
-		Name:  w.Plan.Name, Items: w.items()}
+		Stops: w.stops, Workers: w.cluster.workers(),
+		Name: w.Plan.Name, Items: w.items()}
 	s.Run.Pace = w.pace.take(time.Now(), s.Run.Totals)
 	for _, l := range w.clients.named() {
 		state := l.State()

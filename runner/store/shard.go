@@ -171,6 +171,9 @@ func (o owner) Durable(lines []journal.Pending) {
 			r.unsettled[model].Accumulate(&t, -1)
 			delete(o.pastOf, p.Item)
 		}
+		if tell := r.opts.Durable; tell != nil {
+			tell(o.model, p.Record.Log())
+		}
 	}
 }
 

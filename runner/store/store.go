@@ -40,6 +40,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/rundir"
@@ -90,6 +91,9 @@ type Options struct {
 	// Late makes a Parquet file only when its shard is complete, instead of letting it
 	// grow: that takes some 40 MiB less memory while requests are in flight.
 	Late bool
+	// Durable is told of the attempts of each record that is on the disk. It is
+	// called from any goroutine, and must not call the Run or its shards.
+	Durable func(model string, attempts []nightshift.Attempt)
 	// ReserveFile is the size of the file that is removed when the disk is full;
 	// 0 means 64 MiB, negative none.
 	ReserveFile int64
@@ -113,6 +117,8 @@ type Run struct {
 
 	docMu sync.Mutex // run.json
 	doc   rundir.Document
+
+	lateMu sync.Mutex // the file of late answers
 
 	commitMu sync.Mutex // one commit at a time, which bounds memory
 	manifest *rundir.Manifest

@@ -19,9 +19,8 @@ import (
 type Account struct {
 	Name     string // "" for the first of an endpoint
 	Endpoint providers.Endpoint
-	// Places is told how many requests its workers can have in flight at once.
-	Places func(int)
 
+	places   []func(int)
 	id, mark string
 	worker   string // of a private one
 	hub      *Hub
@@ -79,17 +78,14 @@ func (h *Hub) account(e *endpoint, o protocol.Account, worker string) (a *Accoun
 	return a, true
 }
 
-// Private reports whether the account is that of one worker's own server.
-func (a *Account) Private() bool { return a.worker != "" }
-
 // peopleChanged tells accounts how many places they have, and who waits for
 // them; h.mu is held.
 func (h *Hub) peopleChanged(p *peer) {
 	h.note()
 	for _, e := range h.endpoints {
 		for _, a := range e.accounts {
-			if places, n := a.Places, a.slots(); places != nil {
-				places(n)
+			for _, tell := range a.places {
+				tell(a.slots())
 			}
 		}
 		for _, look := range e.look {
@@ -113,12 +109,22 @@ func (p *peer) can(a *Account) bool {
 	return p.conn != nil && p.ready && !p.draining && slices.Contains(p.accounts, a)
 }
 
-// SetPlaces sets Places and calls it.
-func (a *Account) SetPlaces(places func(int)) {
+// OnPlaces has tell told how many requests the account's workers can have in
+// flight at once, now and whenever that changes.
+func (a *Account) OnPlaces(tell func(int)) {
 	a.hub.mu.Lock()
 	defer a.hub.mu.Unlock()
-	a.Places = places
-	places(a.slots())
+	a.places = append(a.places, tell)
+	tell(a.slots())
+}
+
+// Account names what has limits of its own: a key, by its mark, or a worker's
+// server.
+func (a *Account) Account() string {
+	if a.worker != "" {
+		return "worker " + a.worker
+	}
+	return "key " + a.mark
 }
 
 // Prepare implements [providers.Wire].

@@ -164,11 +164,11 @@ func (h *Hub) refuse(hello protocol.Hello) *protocol.Refusal {
 	switch {
 	case hello.Protocol != protocol.Version:
 		return &protocol.Refusal{Reason: protocol.RefusedVersion, Text: fmt.Sprintf(
-			"the worker speaks protocol %d (nightshift %s), the hub %d (nightshift %s): use the same version on both",
+			"the worker speaks protocol %d (%s), the hub %d (%s): use the same version on both",
 			hello.Protocol, hello.Version, protocol.Version, h.Version)}
 	case hello.Version != h.Version && !h.AllowSkew && !hello.AllowSkew:
 		return &protocol.Refusal{Reason: protocol.RefusedVersion, Text: fmt.Sprintf(
-			"the worker is nightshift %s, the hub %s; answers are decoded on the worker, so use the same version on both "+
+			"the worker is %s, the hub %s; answers are decoded on the worker, so use the same version on both "+
 				"(--allow-skew lets it work all the same)", hello.Version, h.Version)}
 	case hello.Name == "" || len(hello.Name) > maxName || hello.Boot == "" || len(hello.Boot) > maxName:
 		return &protocol.Refusal{Reason: protocol.RefusedHello, Text: "the worker has no name, or one that is too long"}

@@ -1,0 +1,31 @@
+package view
+
+import (
+	"nightshift"
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
+)
+
+// LateAnswers are attempts that a run has on record as unknown, because the
+// worker that made them was lost, and what some of them turned out to be.
+type LateAnswers struct {
+	Open    []rundir.Late                 // as they are in the records
+	Settled map[string]nightshift.Attempt // by Job
+}
+
+// Late reads them; a run without workers has none.
+func Late(dir string) (LateAnswers, error) {
+	open, settled, err := rundir.ReadLate(disk.OS{}, rundir.Dir(dir))
+	return LateAnswers{open, settled}, err
+}
+
+// Settle puts what attempts turned out to be in the place of what a record has
+// of them.
+func (l LateAnswers) Settle(log []nightshift.Attempt) []nightshift.Attempt {
+	for i, a := range log {
+		if s, ok := l.Settled[a.Job]; ok && a.Class == nightshift.ClassUnknownOutcome {
+			log[i] = s
+		}
+	}
+	return log
+}
