@@ -47,7 +47,7 @@ func UnpackDo(f Frame) (Do, providers.Prepared, error) {
 	}
 	p := d.Prepared
 	return d, providers.Prepared{
-		Body: f.Blobs[0], Hash: p.Hash, Stream: p.Stream, Key: p.Key, Model: p.Model, InputText: p.InputText,
+		Body: f.Blobs[0], Attempt: d.ID, Hash: p.Hash, Stream: p.Stream, Key: p.Key, Model: p.Model, InputText: p.InputText,
 		InputOther: p.Other, Media: p.Media, Choices: p.Choices, Texts: p.Texts, Job: p.Job, MaxOutput: p.MaxOutput,
 		Scored: p.Scored,
 	}, nil

@@ -31,7 +31,7 @@ func (w *worker) connect(calls context.Context) (reached bool, err error) {
 	if err := conn.Say(protocol.KindHello, hello); err != nil {
 		return false, err
 	}
-	late := time.AfterFunc(leaseBeats*w.Beat, conn.Close)
+	late := time.AfterFunc(w.Patience, conn.Close)
 	welcome, err := hear(conn)
 	late.Stop()
 	if err != nil {
@@ -239,7 +239,7 @@ func (w *worker) beat(s *session) {
 		w.mu.Lock()
 		over := w.session != s
 		now := w.Clock()
-		lost := now-s.answered > leaseBeats*w.Beat
+		lost := now-s.answered > w.Patience
 		s.said[n] = now
 		held := len(w.spool.ids())
 		w.mu.Unlock()

@@ -54,6 +54,9 @@ type Options struct {
 	Clock func() time.Duration
 	// Beat is for tests; 0 means [Beat].
 	Beat time.Duration
+	// Patience is how long a connection may bring no answer before another is
+	// made; 0 means three leases.
+	Patience time.Duration
 }
 
 // Reasons why [Run] ends otherwise than well.
@@ -124,6 +127,9 @@ func (w *worker) fill() {
 	}
 	if w.Beat <= 0 {
 		w.Beat = Beat
+	}
+	if w.Patience <= 0 {
+		w.Patience = 3 * leaseBeats * w.Beat
 	}
 	if w.Open == nil {
 		w.Open = w.openWire

@@ -1,0 +1,103 @@
+package hub_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// mutants are what the simulation must find: each breaks one rule of the
+// protocol.
+var mutants = []struct{ name, file, from, to string }{
+	{"no lease", "runner/cluster/worker/attempt.go",
+		"case w.Clock()-s.answered >= leaseBeats*w.Beat:", "case w.Clock() < 0:"},
+	{"a lease from when the answer came", "runner/cluster/worker/session.go",
+		"s.answered = max(s.answered, said)", "s.answered = max(said, w.Clock())"},
+	{"kept before it is on record", "runner/cluster/hub/account.go",
+		"k.result <- verdict{ex: an.ex}", "p.keep([]string{k.id}); k.result <- verdict{ex: an.ex}"},
+	{"nothing in the spool's file", "runner/cluster/worker/spool.go",
+		"n, err := s.file.WriteAt(line, s.size)", "n, err := len(line), error(nil)"},
+	{"no table of attempts", "runner/cluster/worker/attempt.go",
+		"if _, flying := w.flying[d.ID]; flying {", "if w.flying[d.ID] != nil && w.Slots < 0 {"},
+	{"a worker is given up before its lease ends", "runner/cluster/hub/peer.go",
+		"time.AfterFunc(h.Back, func() { h.gone(p) })", "h.Back = 0; go h.gone(p)"},
+	{"silence that is shorter than an answer takes", "runner/cluster/hub/peer.go",
+		"left := h.Silence - conn.Silence()", "left := h.Silence/10 - conn.Silence()"},
+	{"late answers are dropped", "runner/cluster/hub/account.go",
+		"case k.state == lost:\n\t\tk.state, k.late, k.peer = held, &an, p", "case k.state == lost:\n\t\tk.peer = p"},
+	{"late answers to recorded rows are dropped", "runner/cluster/hub/account.go",
+		"case k.state == recorded && k.late == nil:", "case k.state == recorded && h.closed:"},
+	{"no intent before the task", "runner/store/shard.go",
+		"w.u.flying[w.item] = struct{}{}", "if w.u.flying[w.item] = struct{}{}; in.Job != \"\" {\n\t\tw.u.mu.Unlock()\n\t\treturn nil\n\t}"},
+	{"a new start asks nobody", "runner/cluster/hub/account.go",
+		"left := h.Back - time.Since(h.started)", "left := time.Duration(0)"},
+	{"what another process held is given up", "runner/cluster/hub/peer.go",
+		"case p.holds[k.id]:", "case p.holds[k.id] && k.peer == p:"},
+}
+
+// TestMutants breaks one rule after the other and sees the simulation fail.
+func TestMutants(t *testing.T) {
+	if os.Getenv("NIGHTSHIFT_LONG") == "" {
+		t.Skip("compiles the packages for each mutant; set NIGHTSHIFT_LONG=1")
+	}
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			overlay := mutate(t, root, m.file, m.from, m.to)
+			cmd := exec.Command("go", "test", "-overlay", overlay, "./runner/cluster/hub", "-run", "^TestSimulation$",
+				"-count=1", "-cluster.seeds", "600", "-timeout", "5m")
+			cmd.Dir = root
+			out, err := cmd.CombinedOutput()
+			if err == nil {
+				t.Fatalf("the simulation has not noticed")
+			}
+			if !strings.Contains(string(out), "--- FAIL: TestSimulation") && !strings.Contains(string(out), "test timed out") {
+				t.Fatalf("it failed otherwise: %s", out)
+			}
+			t.Log(firstProblem(string(out)))
+		})
+	}
+}
+
+// mutate writes a changed copy of a file, and the overlay that names it.
+func mutate(t *testing.T, root, file, from, to string) (overlay string) {
+	t.Helper()
+	path := filepath.Join(root, file)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(text), from) != 1 {
+		t.Fatalf("%s has %q %d times: the mutant must be written anew", file, from, strings.Count(string(text), from))
+	}
+	dir := t.TempDir()
+	changed := filepath.Join(dir, "changed.go")
+	if err := os.WriteFile(changed, []byte(strings.Replace(string(text), from, to, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	doc, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay = filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(overlay, doc, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return overlay
+}
+
+// firstProblem is the first line that says what went wrong.
+func firstProblem(out string) string {
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, "_test.go:") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return strings.TrimSpace(out[:min(len(out), 200)])
+}

@@ -1,0 +1,515 @@
+package hub_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nightshift"
+	"nightshift/datasets"
+	"nightshift/internal/attemptlog"
+	"nightshift/providers"
+	"nightshift/providers/limits"
+	"nightshift/providers/secrets"
+	"nightshift/runner"
+	"nightshift/runner/cluster/hub"
+	"nightshift/runner/cluster/worker"
+	"nightshift/runner/store"
+	"nightshift/runner/store/view"
+)
+
+var (
+	seeds = flag.Int("cluster.seeds", 0, "seeds of the simulation; 0 is the usual number")
+	first = flag.Uint64("cluster.first", 1, "first seed of the simulation")
+	tell  = flag.Bool("cluster.log", false, "log what hub and workers say")
+)
+
+// TestSimulation plays a run with workers on a network that delays, repeats and
+// cuts, and kills hub and workers at random moments. Every row has one record in
+// the end, every payment was announced, nothing is begun after it was given up,
+// and the bill is what the provider charged.
+func TestSimulation(t *testing.T) {
+	n := *seeds
+	if n == 0 {
+		n = 60
+		if os.Getenv("NIGHTSHIFT_LONG") != "" {
+			n = 1000
+		}
+	}
+	synctest.Test(t, func(t *testing.T) { // one for all: decoders that packages share stay within it
+		for seed := *first; seed < *first+uint64(n) && !t.Failed(); seed++ {
+			w := newWorld(t, seed)
+			w.play()
+			w.check()
+			_ = os.RemoveAll(w.dir)
+			if t.Failed() {
+				t.Errorf("go test ./runner/cluster/hub -run TestSimulation -cluster.first %d -cluster.seeds 1 -cluster.log", seed)
+			}
+		}
+	})
+}
+
+const (
+	rows  = 40
+	price = 7 // nano-dollars for each token of an answer
+)
+
+// A world is everything in one simulation.
+type world struct {
+	t      *testing.T
+	seed   uint64
+	random *rand.Rand
+	net    *network
+	dir    string
+	data   string
+	begun  time.Time
+
+	mu       sync.Mutex
+	ledger   []payment
+	hub      *hubProcess
+	hubs     int
+	workers  map[string]*workerProcess // by name
+	boots    int
+	forgot   bool                 // a worker's disk was lost
+	lostMost int                  // attempts that may be paid twice
+	onlyHubs bool                 // nothing but hubs is killed
+	killed   map[string]time.Time // workers, by process
+	all      sync.WaitGroup
+	stop     context.CancelFunc
+	ctx      context.Context
+}
+
+// A payment is one request that the provider has charged for.
+type payment struct {
+	attempt string // filled in by the worker's wire
+	key     string
+	at      time.Time
+	tokens  int64
+	process string
+	// answered is when the worker had the answer; zero when it never did.
+	answered time.Time
+}
+
+func newWorld(t *testing.T, seed uint64) *world {
+	w := &world{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 3)), net: newNetwork(seed), dir: filepath.Join(t.TempDir(), fmt.Sprint(seed)),
+		workers: map[string]*workerProcess{}, killed: map[string]time.Time{}, begun: time.Now(), onlyHubs: seed%4 == 0}
+	w.ctx, w.stop = context.WithCancel(context.Background())
+	if err := os.MkdirAll(w.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for i := range rows {
+		fmt.Fprintf(&b, `{"id":"r%d","prompt":"question %d"}`+"\n", i, i)
+	}
+	w.data = filepath.Join(w.dir, "data.jsonl")
+	if err := os.WriteFile(w.data, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) roll(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.random.IntN(n)
+}
+
+func (w *world) log(who string) *slog.Logger {
+	if !*tell {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("who", who)
+}
+
+// A hubProcess is one start of the hub.
+type hubProcess struct {
+	name  string
+	dir   string
+	hub   *hub.Hub
+	store *store.Run
+	kill  context.CancelFunc
+	done  chan struct{} // closed when every row has a record, or it was killed
+	whole bool
+}
+
+// startHub starts a hub on a run directory.
+func (w *world) startHub(dir string) {
+	w.hubs++
+	p := &hubProcess{name: fmt.Sprint("hub", w.hubs), dir: dir, done: make(chan struct{})}
+	data, err := datasets.Open(w.ctx, datasets.Spec{Paths: []string{w.data}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	id := store.Identity{Name: "sim", PlanHash: "h", Plan: json.RawMessage(`{}`), DatasetHash: data.Info().Hash,
+		DatasetRows: data.Info().Rows, Epochs: 1, Models: []string{"m"}}
+	for _, s := range data.Chunks() {
+		id.Chunks = append(id.Chunks, store.Chunk{First: s.First, Rows: s.Rows, Hash: s.Hash})
+	}
+	var mu sync.Mutex // until the hub is there
+	mu.Lock()
+	p.store, err = store.Open(dir, id, store.Options{ReserveFile: -1, Durable: func(model string, a []nightshift.Attempt) {
+		mu.Lock()
+		h := p.hub
+		mu.Unlock()
+		h.Durable(dir, model, a)
+	}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	o := hub.Options{Run: "sim", Version: "v", Epoch: int64(w.hubs), Silence: 20 * time.Second, Log: w.log(p.name)}
+	late, err := view.Late(dir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, l := range late.Open {
+		if _, settled := late.Settled[l.Attempt.Job]; !settled {
+			o.Unknown = append(o.Unknown, hub.Unknown{Dir: dir, Model: l.Model, Attempt: l.Attempt})
+		}
+	}
+	o.Note = func(u hub.Unknown, ex *providers.Exchange) error {
+		a := u.Attempt
+		if ex != nil {
+			a = providers.SettleLate(a, *ex, cost)
+		}
+		return p.store.PutLate(u.Model, a, ex != nil)
+	}
+	p.hub = hub.New(o)
+	mu.Unlock()
+	ctx, kill := context.WithCancel(w.ctx)
+	p.kill = kill
+	client := &providers.Client{Endpoint: "e", Flow: "m", RoutesCome: true, MaxOutput: 100, Budget: &limits.Budget{},
+		Price: func(_ string, u nightshift.Usage) (nightshift.NanoUSD, string, bool) { return cost(u) },
+		WorstPrice: func(_ string, in, out int64, _ nightshift.Media) (nightshift.NanoUSD, bool) {
+			return nightshift.NanoUSD(price * (in + out)), true
+		}}
+	end := providers.Endpoint{Name: "e", Protocol: nightshift.Chat, BaseURL: "http://127.0.0.1:1/v1",
+		Auth: providers.Auth{Scheme: providers.AuthNone}}
+	p.hub.Add("e", end, func(a *hub.Account) {
+		l := limits.New(limits.Config{Concurrency: 16})
+		a.OnPlaces(l.SetPlaces)
+		client.AddRoute(providers.ClientRoute{Name: a.Name, Wire: a, Limiter: l})
+	}, client.LookAgain)
+	run := &runner.Run{Name: "sim", Store: p.store, Dataset: data, Epochs: 1, Log: w.log(p.name),
+		Pools: []runner.Pool{{Model: "m", ModelID: "m", Endpoint: "e", Protocol: nightshift.Chat, Provider: client,
+			Concurrency: 16, Workers: true}}}
+	w.all.Go(func() {
+		defer data.Close()
+		defer close(p.done)
+		stops, err := run.Do(ctx, ctx)
+		if ctx.Err() == nil {
+			if err != nil || len(stops) > 0 {
+				w.t.Errorf("the run ended with %v, %v", stops, err)
+			}
+			p.whole = true
+		}
+	})
+	w.mu.Lock()
+	w.hub = p
+	w.mu.Unlock()
+}
+
+func cost(u nightshift.Usage) (nightshift.NanoUSD, string, bool) {
+	n, ok := u.Output.Get()
+	return nightshift.NanoUSD(price * n), "p", ok
+}
+
+// killHub ends a hub as a kill does: nothing more leaves it, and what it had
+// written is what the next finds.
+func (w *world) killHub() {
+	w.mu.Lock()
+	p := w.hub
+	w.hub = nil
+	w.mu.Unlock()
+	w.net.cut(p.name)
+	next := filepath.Join(w.dir, fmt.Sprint("run", w.hubs+1))
+	if err := os.CopyFS(next, os.DirFS(p.dir)); err != nil {
+		w.t.Fatal(err)
+	}
+	p.kill()
+	w.all.Go(func() {
+		<-p.done
+		_ = p.store.Close("killed")
+		p.hub.Close(false)
+	})
+	time.Sleep(time.Duration(w.roll(4000)) * time.Millisecond)
+	w.startHub(next)
+}
+
+// A workerProcess is one start of a worker.
+type workerProcess struct {
+	name, process, spool string
+	dead                 chan struct{}
+	stop                 context.CancelFunc
+	once                 sync.Once
+}
+
+func (w *world) startWorker(name, spool string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.boots++
+	p := &workerProcess{name: name, process: fmt.Sprint(name, "-", w.boots), spool: spool, dead: make(chan struct{})}
+	ctx, stop := context.WithCancel(w.ctx)
+	p.stop = stop
+	w.workers[name] = p
+	start := w.begun
+	o := worker.Options{Name: name, Slots: 8, Spool: spool, Version: "v", Log: w.log(p.process), Patience: 2 * time.Minute,
+		Clock: func() time.Duration { return time.Since(start) },
+		Open: func(providers.Endpoint) (providers.Wire, secrets.Secret, error) {
+			return &chargingWire{w, p}, secrets.Secret{}, nil
+		},
+		Dial: func(context.Context) (net.Conn, error) {
+			w.mu.Lock()
+			to := w.hub
+			w.mu.Unlock()
+			select {
+			case <-p.dead:
+				return nil, errors.New("dead")
+			default:
+			}
+			if to == nil {
+				return nil, errors.New("connection refused")
+			}
+			client, server := w.net.dial(p.process, to.name)
+			go to.hub.ServeConn(server)
+			return client, nil
+		}}
+	w.all.Go(func() { _ = worker.Run(ctx, ctx, o) })
+}
+
+// killWorker ends a worker as a kill does, and starts it again, sometimes without
+// its disk.
+func (w *world) killWorker(name string, forget bool) {
+	w.mu.Lock()
+	p := w.workers[name]
+	w.lostMost += 8
+	w.forgot = w.forgot || forget
+	w.killed[p.process] = time.Now()
+	w.mu.Unlock()
+	close(p.dead)
+	w.net.cut(p.process)
+	next := filepath.Join(w.dir, fmt.Sprint("spool-", p.process))
+	if err := os.MkdirAll(next, 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	if !forget {
+		if err := os.CopyFS(next, os.DirFS(p.spool)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	p.stop()
+	time.Sleep(time.Duration(w.roll(30_000)) * time.Millisecond)
+	w.startWorker(name, next)
+}
+
+// A chargingWire is a provider that answers after a while and charges when it is
+// asked.
+type chargingWire struct {
+	w *world
+	p *workerProcess
+}
+
+func (c *chargingWire) Prepare(nightshift.Request) (providers.Prepared, error) {
+	return providers.Prepared{}, errors.New("workers prepare nothing")
+}
+
+func (c *chargingWire) Send(ctx context.Context, p providers.Prepared) providers.Exchange {
+	select {
+	case <-c.p.dead:
+		<-c.w.ctx.Done() // a process that was killed does nothing
+		return providers.Exchange{Err: &nightshift.Error{Class: nightshift.ClassCancelled}}
+	default:
+	}
+	if c.w.roll(15) == 0 {
+		return providers.Exchange{Sent: true, Err: &nightshift.Error{Class: nightshift.ClassServer, Status: 500, Message: "trouble"},
+			Response: nightshift.Response{Status: 500}}
+	}
+	tokens := int64(1 + c.w.roll(50))
+	c.w.mu.Lock()
+	n := len(c.w.ledger)
+	c.w.ledger = append(c.w.ledger, payment{attempt: p.Attempt, key: p.Key, at: time.Now(), tokens: tokens, process: c.p.process})
+	c.w.mu.Unlock()
+	took := time.Duration(50+c.w.roll(3000)) * time.Millisecond
+	select {
+	case <-time.After(took):
+	case <-c.p.dead:
+		<-c.w.ctx.Done()
+	case <-ctx.Done():
+		return providers.Exchange{Sent: true, Err: &nightshift.Error{Class: nightshift.ClassCancelled, MaybeBilled: true}}
+	}
+	c.w.mu.Lock()
+	c.w.ledger[n].answered = time.Now()
+	c.w.mu.Unlock()
+	text := "answer to " + p.Key
+	return providers.Exchange{Sent: true, Response: nightshift.Response{Text: &text, Status: 200, RequestHash: p.Hash,
+		StopReason: nightshift.StopEnd, Latency: took,
+		Usage: nightshift.Usage{Input: nightshift.Tokens(10), Output: nightshift.Tokens(tokens)}}}
+}
+
+// play runs the world until every row has a record, with kills and cuts, and
+// lets everything that is late arrive.
+func (w *world) play() {
+	w.startHub(filepath.Join(w.dir, "run1"))
+	for i := range 3 {
+		w.startWorker(fmt.Sprint("w", i), filepath.Join(w.dir, fmt.Sprint("spool", i)))
+	}
+	for range 12 {
+		time.Sleep(time.Duration(w.roll(2500)) * time.Millisecond)
+		if w.over() {
+			break
+		}
+		w.trouble()
+	}
+	for !w.over() {
+		time.Sleep(time.Second)
+		if time.Since(w.begun) > time.Hour {
+			w.t.Errorf("not finished after an hour")
+			break
+		}
+	}
+	time.Sleep(5 * time.Minute) // for what is late
+	p := w.hub
+	if err := p.store.Close("finished"); err != nil {
+		w.t.Error(err)
+	}
+	time.Sleep(10 * time.Second) // for what the last records let go
+	p.hub.Close(true)
+	w.stop()
+	w.all.Wait()
+	time.Sleep(5 * time.Minute) // for what is still on its way
+}
+
+func (w *world) over() bool {
+	select {
+	case <-w.hub.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// trouble makes one thing go wrong.
+func (w *world) trouble() {
+	name := fmt.Sprint("w", w.roll(3))
+	w.mu.Lock()
+	process := w.workers[name].process
+	w.mu.Unlock()
+	kind := w.roll(10)
+	if w.onlyHubs {
+		kind = 9
+	}
+	switch kind {
+	case 0, 1:
+		w.killWorker(name, false)
+	case 2:
+		w.killWorker(name, true)
+	case 3, 4:
+		w.net.cut(process)
+	case 5: // frozen, or cut off without a word
+		w.lostMost += 8
+		d := time.Duration(w.roll(60)) * time.Second
+		w.net.stall(process, 0, d)
+		w.net.stall(process, 1, d+time.Duration(w.roll(20)-10)*time.Second)
+	case 6:
+		w.lostMost += 8
+		w.net.stall(process, w.roll(2), time.Duration(w.roll(60))*time.Second)
+	default:
+		w.killHub()
+	}
+}
+
+// check compares records, bill and ledger.
+func (w *world) check() {
+	dir := w.hub.dir
+	late, err := view.Late(dir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	attempts := map[string]nightshift.Attempt{}
+	seen := map[int64]int{}
+	for rec, err := range view.Rows[nightshift.Record](dir, view.ReadOptions{}) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if seen[rec.Row]++; rec.Outcome != nightshift.OutcomeOK {
+			w.t.Errorf("row %d ended as %s", rec.Row, rec.Outcome)
+		}
+		if rec.Text == nil || *rec.Text != fmt.Sprintf("answer to sim-m-%d-0-0", rec.Row) {
+			w.t.Errorf("row %d has the answer of another", rec.Row)
+		}
+		log, err := attemptlog.Parse(*rec.AttemptLog)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, a := range late.Settle(log) {
+			attempts[a.Job] = a
+		}
+	}
+	for i := range int64(rows) {
+		if seen[i] != 1 {
+			w.t.Errorf("row %d has %d records", i, seen[i])
+		}
+	}
+	w.checkLedger(attempts)
+}
+
+func (w *world) checkLedger(attempts map[string]nightshift.Attempt) {
+	paid, last, times := map[string]bool{}, map[string]payment{}, map[string]int{}
+	for _, p := range w.ledger {
+		a, announced := attempts[p.attempt]
+		switch {
+		case !announced:
+			w.t.Errorf("%s was paid for and is on no record", p.attempt)
+		case paid[p.attempt]:
+			w.t.Errorf("%s was paid for twice", p.attempt)
+		case a.Class == nightshift.ClassUnknownOutcome && (a.WorstCost < nightshift.NanoUSD(price*p.tokens) || !a.MaybeBilled):
+			w.t.Errorf("%s cost %d tokens; the record says at most %d", p.attempt, p.tokens, a.WorstCost)
+		case a.Class == nightshift.ClassUnknownOutcome && w.spooled(p):
+			w.t.Errorf("%s is unknown, although its answer was in a spool", p.attempt)
+		case a.Class == "" && (a.Cost == nil || *a.Cost != nightshift.NanoUSD(price*p.tokens)):
+			w.t.Errorf("%s cost %d tokens, and is on the bill with %v", p.attempt, p.tokens, a.Cost)
+		}
+		paid[p.attempt] = true
+		if before, ok := last[p.key]; ok && number(p.attempt) < number(before.attempt) && epoch(p.attempt) == epoch(before.attempt) {
+			w.t.Errorf("%s was begun after %s, which took its place", p.attempt, before.attempt)
+		}
+		last[p.key] = p
+		times[p.key]++
+	}
+	twice := 0
+	for _, n := range times {
+		twice += n - 1
+	}
+	if twice > w.lostMost {
+		w.t.Errorf("%d paid twice; at most %d were in flight where something was lost", twice, w.lostMost)
+	}
+	if *tell {
+		w.t.Logf("seed %d: %d payments, %d twice, %d starts of hubs, %d of workers, %v", w.seed, len(w.ledger), twice, w.hubs,
+			w.boots, time.Since(w.begun).Round(time.Second))
+	}
+}
+
+// spooled reports whether the answer to a payment was surely in a spool, and no
+// disk was lost.
+func (w *world) spooled(p payment) bool {
+	killed, dead := w.killed[p.process]
+	return !w.forgot && !p.answered.IsZero() && (!dead || p.answered.Before(killed))
+}
+
+func number(attempt string) (n int) {
+	_, _ = fmt.Sscan(attempt[strings.LastIndexByte(attempt, '-')+1:], &n)
+	return n
+}
+
+func epoch(attempt string) string { return attempt[:strings.LastIndexByte(attempt, '-')] }
