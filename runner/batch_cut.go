@@ -210,7 +210,7 @@ const (
 
 // follows says by the attempts of a row, since it was begun, where it goes.
 func (c *cutting) follows(begun []nightshift.Attempt) way {
-	if c.SkipUnknown && lostAnswer(begun) {
+	if c.SkipUnknown && lostAnswer(begun, c.pool.Workers) {
 		return goUnknown
 	}
 	expired := 0

@@ -29,10 +29,12 @@ type workersFlags struct {
 }
 
 func (f *workersFlags) add(s *pflag.FlagSet) {
-	s.StringVar(&f.listen, "listen", "", "let workers on other machines send the requests: listen for them on this `ADDRESS` "+
-		"(host:port)")
-	s.StringVar(&f.join, "join", "", "with --listen: `DIR` with the files of nightshift join-key (default: join in the run "+
-		"directory, made if missing)")
+	s.StringVar(&f.listen, "listen", "",
+		"let workers on other machines send the requests: listen for them on this `ADDRESS` "+
+			"(host:port)")
+	s.StringVar(&f.join, "join", "",
+		"with --listen: `DIR` with the files of nightshift join-key (default: join in the run "+
+			"directory, made if missing)")
 	s.BoolVar(&f.noLocal, "no-local", false, "with --listen: this process sends nothing itself")
 	s.BoolVar(&f.allowSkew, "allow-skew", false, "with --listen: take workers of another version")
 	s.DurationVar(&f.silence, "worker-silence", 2*time.Minute,

@@ -99,8 +99,9 @@ func (f *clients) pool(m plan.ResolvedModel, p *plan.Resolved) (runner.Pool, err
 	}
 	return runner.Pool{
 		Model: m.Name, ModelID: m.ModelID, Endpoint: m.Endpoint.Name, Protocol: m.Endpoint.Protocol,
-		Provider: provider, Likelihoods: runner.Likelihoods(m.Likelihoods), Params: m.Params, Stream: m.Stream, Concurrency: rows,
-		Workers: f.remote(m),
+		Provider: provider, Likelihoods: runner.Likelihoods(m.Likelihoods), Params: m.Params, Stream: m.Stream,
+		Concurrency: rows,
+		Workers:     f.remote(m),
 	}, nil
 }
 

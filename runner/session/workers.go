@@ -79,7 +79,8 @@ func (c *cluster) open(ctx context.Context, s *Session, st *store.Run) error {
 	if err != nil {
 		return err
 	}
-	o := hub.Options{Run: st.RunID(), Version: s.Version, AllowSkew: c.AllowSkew, Silence: c.Silence, Log: s.Log, Note: c.note}
+	o := hub.Options{Run: st.RunID(), Version: s.Version, AllowSkew: c.AllowSkew, Silence: c.Silence, Log: s.Log,
+		Note: c.note}
 	if o.Epoch, err = nextEpoch(st, s.Plan.Out); err != nil {
 		return err
 	}

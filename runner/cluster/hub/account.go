@@ -191,7 +191,8 @@ func (a *Account) Send(ctx context.Context, p providers.Prepared) providers.Exch
 
 // give hands an attempt to the worker with the most free slots, and waits while
 // none has one. Without any worker the attempt is returned.
-func (a *Account) give(ctx context.Context, p providers.Prepared, tried map[*peer]bool) (*attempt, *providers.Exchange) {
+func (a *Account) give(ctx context.Context, p providers.Prepared, tried map[*peer]bool) (*attempt,
+	*providers.Exchange) {
 	h := a.hub
 	for {
 		h.mu.Lock()
@@ -443,7 +444,8 @@ func (a *Account) unreachable(k *attempt, ex providers.Exchange, tried map[*peer
 	if over := p.failures - enoughFailures; over >= 0 && over%enoughFailures == 0 {
 		rest := min(firstRest<<min(over/enoughFailures, 4), longestRest)
 		p.sitsOut, p.why = time.Now().Add(rest), ex.Err.Error()
-		h.Log.Warn(fmt.Sprintf("worker %s cannot reach %s and is left alone for %s: %v", p.name, a.Endpoint.Name, rest, ex.Err))
+		h.Log.Warn(fmt.Sprintf("worker %s cannot reach %s and is left alone for %s: %v", p.name, a.Endpoint.Name, rest,
+			ex.Err))
 	}
 	tried[p] = true
 	for _, o := range h.peers {

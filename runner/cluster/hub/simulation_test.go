@@ -103,7 +103,8 @@ type payment struct {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 3)), net: newNetwork(seed), dir: filepath.Join(t.TempDir(), fmt.Sprint(seed)),
+	w := &world{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 3)), net: newNetwork(seed),
+		dir:     filepath.Join(t.TempDir(), fmt.Sprint(seed)),
 		workers: map[string]*workerProcess{}, killed: map[string]time.Time{}, begun: time.Now(), onlyHubs: seed%4 == 0}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
@@ -332,13 +333,15 @@ func (c *chargingWire) Send(ctx context.Context, p providers.Prepared) providers
 	default:
 	}
 	if c.w.roll(15) == 0 {
-		return providers.Exchange{Sent: true, Err: &nightshift.Error{Class: nightshift.ClassServer, Status: 500, Message: "trouble"},
+		return providers.Exchange{
+			Sent: true, Err: &nightshift.Error{Class: nightshift.ClassServer, Status: 500, Message: "trouble"},
 			Response: nightshift.Response{Status: 500}}
 	}
 	tokens := int64(1 + c.w.roll(50))
 	c.w.mu.Lock()
 	n := len(c.w.ledger)
-	c.w.ledger = append(c.w.ledger, payment{attempt: p.Attempt, key: p.Key, at: time.Now(), tokens: tokens, process: c.p.process})
+	c.w.ledger = append(c.w.ledger,
+		payment{attempt: p.Attempt, key: p.Key, at: time.Now(), tokens: tokens, process: c.p.process})
 	c.w.mu.Unlock()
 	took := time.Duration(50+c.w.roll(3000)) * time.Millisecond
 	select {
@@ -473,7 +476,8 @@ func (w *world) checkLedger(attempts map[string]nightshift.Attempt) {
 			w.t.Errorf("%s was paid for and is on no record", p.attempt)
 		case paid[p.attempt]:
 			w.t.Errorf("%s was paid for twice", p.attempt)
-		case a.Class == nightshift.ClassUnknownOutcome && (a.WorstCost < nightshift.NanoUSD(price*p.tokens) || !a.MaybeBilled):
+		case a.Class == nightshift.ClassUnknownOutcome &&
+			(a.WorstCost < nightshift.NanoUSD(price*p.tokens) || !a.MaybeBilled):
 			w.t.Errorf("%s cost %d tokens; the record says at most %d", p.attempt, p.tokens, a.WorstCost)
 		case a.Class == nightshift.ClassUnknownOutcome && w.spooled(p):
 			w.t.Errorf("%s is unknown, although its answer was in a spool", p.attempt)
@@ -481,7 +485,8 @@ func (w *world) checkLedger(attempts map[string]nightshift.Attempt) {
 			w.t.Errorf("%s cost %d tokens, and is on the bill with %v", p.attempt, p.tokens, a.Cost)
 		}
 		paid[p.attempt] = true
-		if before, ok := last[p.key]; ok && number(p.attempt) < number(before.attempt) && epoch(p.attempt) == epoch(before.attempt) {
+		if before, ok := last[p.key]; ok && number(p.attempt) < number(before.attempt) &&
+			epoch(p.attempt) == epoch(before.attempt) {
 			w.t.Errorf("%s was begun after %s, which took its place", p.attempt, before.attempt)
 		}
 		last[p.key] = p

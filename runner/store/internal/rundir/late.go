@@ -12,9 +12,9 @@ import (
 	"nightshift/runner/store/internal/disk"
 )
 
-// LateFile lists attempts that records have as unknown, and what late answers
+// lateFile lists attempts that records have as unknown, and what late answers
 // said of them: the rows had been sent again by then.
-const LateFile = "late.jsonl"
+const lateFile = "late.jsonl"
 
 // A Late is a line of it. The first of an attempt has it as it is in the record,
 // as unknown; the second, with Settled, as it turned out to be.
@@ -28,7 +28,7 @@ type Late struct {
 // which that was noted, and what they turned out to be; settled is nil for those
 // that nobody knows of. A line that was not finished is none.
 func ReadLate(fsys disk.FS, dir Dir) (open []Late, settled map[string]nightshift.Attempt, err error) {
-	name := dir.At(LateFile)
+	name := dir.At(lateFile)
 	f, err := fsys.Open(name, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
@@ -64,7 +64,7 @@ func AppendLate(fsys disk.FS, dir Dir, l Late) error {
 	if err != nil {
 		return err
 	}
-	name := dir.At(LateFile)
+	name := dir.At(lateFile)
 	f, err := fsys.Open(name, os.O_RDWR|os.O_CREATE|os.O_APPEND)
 	if err != nil {
 		return disk.Wrap("writing", name, err)
