@@ -353,6 +353,7 @@ func TestCancelling(t *testing.T) {
 			t.Errorf("spent %d, want the worst case %d", tokens, resp.Attempts[0].WorstTokens)
 		}
 
+		client = newClient(wire)
 		client.Routes[0].Limiter = limits.New(limits.Config{Concurrency: 1})
 		go client.Complete(t.Context(), nightshift.Request{Model: "m", Key: "first"})
 		synctest.Wait()
