@@ -63,10 +63,11 @@ func (a *app) joinKeyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "join-key --host HOST:PORT",
 		Short: "Make the files by which a run and its workers know each other",
-		Long: `Writes two files of mode 0600: hub.key for nightshift run --listen, and worker.join
-for nightshift work. Hub and worker show each other their certificates, and talk to
-nobody else; no certificate authority is needed. Whoever has worker.join can take
-requests of the run and answer them: copy it as you would copy a private key.`,
+		Long: `Writes two files of mode 0600: hub.key for nightshift run --listen, and
+worker.join for nightshift work. Hub and worker show each other their
+certificates and talk to nobody else; no certificate authority is needed.
+Whoever has worker.join can take requests of the run and answer them: copy it as
+you would copy a private key.`,
 		Example: `  nightshift join-key --host vm1.example:7420 --dir join
   nightshift run tonight.yaml --listen 0.0.0.0:7420 --join join`,
 		Args: cobra.NoArgs,
@@ -106,14 +107,14 @@ func (a *app) workCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "work JOINFILE",
 		Short: "Send requests for a run on another machine, with this machine's keys",
-		Long: `Connects to the hub of a run (nightshift run --listen) and sends requests for it, with
-the keys in this process's environment. Workers may come and go at any time. Answers
-are kept in the spool until the hub has them on record; start a worker again with the
-same spool after a crash, and no answer is lost.
+		Long: `Connects to the hub of a run (nightshift run --listen) and sends requests for
+it, with the keys in this process's environment. Workers may come and go at any
+time. Answers are kept in the spool until the hub has them on record; start a
+worker again with the same spool after a crash, and no answer is lost.
 
-SIGTERM or Ctrl-C drains: nothing new is taken, what is in flight is finished within
---grace, reported, and the process ends with exit code 0. It also ends with 0 when the
-run has ended.`,
+SIGTERM or Ctrl-C drains: nothing new is taken, what is in flight is finished
+within --grace and reported, and the process ends with exit code 0. It also ends
+with 0 when the run has ended.`,
 		Example: `  ANTHROPIC_API_KEY=… nightshift work worker.join
   nightshift work worker.join --name gpu-7 --endpoint local=http://127.0.0.1:8000/v1`,
 		Args: cobra.ExactArgs(1),

@@ -48,9 +48,10 @@ func TestSimulation(t *testing.T) {
 			n = 1000
 		}
 	}
+	base := memoryDir(t)
 	synctest.Test(t, func(t *testing.T) { // one for all: decoders that packages share stay within it
 		for seed := *first; seed < *first+uint64(n) && !t.Failed(); seed++ {
-			w := newWorld(t, seed)
+			w := newWorld(t, base, seed)
 			w.play()
 			w.check()
 			_ = os.RemoveAll(w.dir)
@@ -59,6 +60,17 @@ func TestSimulation(t *testing.T) {
 			}
 		}
 	})
+}
+
+// memoryDir is a directory in memory where there is one: the simulation syncs
+// thousands of small files.
+func memoryDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "nightshift-simulation-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 const (
@@ -102,9 +114,9 @@ type payment struct {
 	answered time.Time
 }
 
-func newWorld(t *testing.T, seed uint64) *world {
+func newWorld(t *testing.T, base string, seed uint64) *world {
 	w := &world{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 3)), net: newNetwork(seed),
-		dir:     filepath.Join(t.TempDir(), fmt.Sprint(seed)),
+		dir:     filepath.Join(base, fmt.Sprint(seed)),
 		workers: map[string]*workerProcess{}, killed: map[string]time.Time{}, begun: time.Now(), onlyHubs: seed%4 == 0}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
@@ -190,7 +202,7 @@ func (w *world) startHub(dir string) {
 	mu.Unlock()
 	ctx, kill := context.WithCancel(w.ctx)
 	p.kill = kill
-	client := &providers.Client{Endpoint: "e", Flow: "m", RoutesCome: true, MaxOutput: 100, Budget: &limits.Budget{},
+	client := &providers.Client{Endpoint: "e", Flow: "m", RoutesCome: true, MaxAttempts: 20, MaxOutput: 100, Budget: &limits.Budget{},
 		Price: func(_ string, u nightshift.Usage) (nightshift.NanoUSD, string, bool) { return cost(u) },
 		WorstPrice: func(_ string, in, out int64, _ nightshift.Media) (nightshift.NanoUSD, bool) {
 			return nightshift.NanoUSD(price * (in + out)), true
@@ -445,15 +457,17 @@ func (w *world) check() {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if seen[rec.Row]++; rec.Outcome != nightshift.OutcomeOK {
-			w.t.Errorf("row %d ended as %s", rec.Row, rec.Outcome)
-		}
-		if rec.Text == nil || *rec.Text != fmt.Sprintf("answer to sim-m-%d-0-0", rec.Row) {
-			w.t.Errorf("row %d has the answer of another", rec.Row)
-		}
+		seen[rec.Row]++
 		log, err := attemptlog.Parse(*rec.AttemptLog)
 		if err != nil {
 			w.t.Fatal(err)
+		}
+		switch {
+		case rec.Outcome == nightshift.OutcomeFailed && lostOften(log):
+		case rec.Outcome != nightshift.OutcomeOK:
+			w.t.Errorf("row %d ended as %s", rec.Row, rec.Outcome)
+		case rec.Text == nil || *rec.Text != fmt.Sprintf("answer to sim-m-%d-0-0", rec.Row):
+			w.t.Errorf("row %d has the answer of another", rec.Row)
 		}
 		for _, a := range late.Settle(log) {
 			attempts[a.Job] = a
@@ -465,6 +479,18 @@ func (w *world) check() {
 		}
 	}
 	w.checkLedger(attempts)
+}
+
+// lostOften reports whether a row was lost with workers so often that it may be
+// what ends them.
+func lostOften(log []nightshift.Attempt) bool {
+	n := 0
+	for _, a := range log {
+		if a.Class == nightshift.ClassUnknownOutcome {
+			n++
+		}
+	}
+	return n >= 4
 }
 
 func (w *world) checkLedger(attempts map[string]nightshift.Attempt) {
