@@ -15,6 +15,9 @@ var exitsOf = map[string]string{
 		"8 batches submitted (the same command collects them), 75 already running, 130 interrupted (resumable).",
 	"extend": "0 extended, or nothing was added; 2 no run directory, or one that cannot be extended, or unusable " +
 		"rows; 6 storage failed; 7 the dataset is not the old one with appended rows; 75 the run is running.",
+	"work": "0 the run has ended, or everything is finished and reported after a signal; 1 internal error, 2 usage, or " +
+		"hub and worker do not belong together, 4 no hub within --give-up, or answers are left in the spool; 6 the " +
+		"spool cannot be written, 75 another process has this name or spool.",
 	"verify":  "0 everything is as it was written, 2 no run directory, 6 something is damaged.",
 	"compare": "0 compared, 2 no such run, 5 a gate was missed.",
 }

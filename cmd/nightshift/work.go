@@ -26,6 +26,7 @@ type workersFlags struct {
 	noLocal   bool
 	allowSkew bool
 	silence   time.Duration
+	beat      time.Duration
 }
 
 func (f *workersFlags) add(s *pflag.FlagSet) {
@@ -39,14 +40,21 @@ func (f *workersFlags) add(s *pflag.FlagSet) {
 	s.BoolVar(&f.allowSkew, "allow-skew", false, "with --listen: take workers of another version")
 	s.DurationVar(&f.silence, "worker-silence", 2*time.Minute,
 		"with --listen: give up a worker that says nothing for so long")
+	addBeat(s, &f.beat)
+}
+
+// addBeat adds a flag for tests: all times of the protocol are so many beats.
+func addBeat(s *pflag.FlagSet, beat *time.Duration) {
+	s.DurationVar(beat, "beat", worker.Beat, "how often a worker says that it is there; the same on hub and workers")
+	_ = s.MarkHidden("beat") // it exists
 }
 
 func (f *workersFlags) validate() error {
 	if f.listen == "" && (f.join != "" || f.noLocal || f.allowSkew) {
 		return usageError("--join, --no-local and --allow-skew go with --listen")
 	}
-	if f.silence < 15*time.Second {
-		return usageError("--worker-silence: at least 15s, after which a worker begins nothing any more")
+	if least := session.LeastSilence(f.beat); f.silence < least {
+		return usageError("--worker-silence: at least %s: a worker may begin requests for nearly so long", least)
 	}
 	return nil
 }
@@ -55,7 +63,8 @@ func (f *workersFlags) session() *session.Workers {
 	if f.listen == "" {
 		return nil
 	}
-	return &session.Workers{Listen: f.listen, Join: f.join, Local: !f.noLocal, AllowSkew: f.allowSkew, Silence: f.silence}
+	return &session.Workers{Listen: f.listen, Join: f.join, Local: !f.noLocal, AllowSkew: f.allowSkew,
+		Silence: f.silence, Beat: f.beat}
 }
 
 func (a *app) joinKeyCommand() *cobra.Command {
@@ -100,6 +109,7 @@ type workFlags struct {
 	allowSkew     bool
 	allowCommands bool
 	verbose       bool
+	beat          time.Duration
 }
 
 func (a *app) workCommand() *cobra.Command {
@@ -113,8 +123,8 @@ time. Answers are kept in the spool until the hub has them on record; start a
 worker again with the same spool after a crash, and no answer is lost.
 
 SIGTERM or Ctrl-C drains: nothing new is taken, what is in flight is finished
-within --grace and reported, and the process ends with exit code 0. It also ends
-with 0 when the run has ended.`,
+within --grace and reported, and then the process ends. It also ends when the run
+has ended.`,
 		Example: `  ANTHROPIC_API_KEY=… nightshift work worker.join
   nightshift work worker.join --name gpu-7 --endpoint local=http://127.0.0.1:8000/v1`,
 		Args: cobra.ExactArgs(1),
@@ -133,12 +143,13 @@ with 0 when the run has ended.`,
 	s.BoolVar(&f.allowSkew, "allow-skew", false, "work for a hub of another version")
 	s.BoolVar(&f.allowCommands, "allow-commands", false, "run the programs that the plan names to print keys")
 	s.BoolVarP(&f.verbose, "verbose", "v", false, "log every try to connect")
+	addBeat(s, &f.beat)
 	return c
 }
 
 func (f *workFlags) options() (worker.Options, error) {
 	o := worker.Options{Name: f.name, Slots: f.slots, Spool: f.spool, Version: version(), AllowSkew: f.allowSkew,
-		AllowCommands: f.allowCommands, GiveUp: f.giveUp, Private: map[string]string{}}
+		AllowCommands: f.allowCommands, GiveUp: f.giveUp, Beat: f.beat, Private: map[string]string{}}
 	if o.Name == "" {
 		host, err := os.Hostname()
 		if err != nil {

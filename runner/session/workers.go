@@ -37,6 +37,16 @@ type Workers struct {
 	Local     bool          // this process works as well, with the keys that it has
 	AllowSkew bool          // take workers of another version
 	Silence   time.Duration // after which a worker is given up whose connection seems to stand; 0 is the default
+	Beat      time.Duration // of the protocol, as the workers have it; 0 is the default
+}
+
+// LeastSilence is how long after its last word a worker certainly begins nothing
+// any more, and how long the hub waits for one whose connection has ended.
+func LeastSilence(beat time.Duration) time.Duration {
+	if beat <= 0 {
+		beat = worker.Beat
+	}
+	return 15 * beat / 2
 }
 
 // Names below the run directory.
@@ -79,7 +89,8 @@ func (c *cluster) open(ctx context.Context, s *Session, st *store.Run) error {
 	if err != nil {
 		return err
 	}
-	o := hub.Options{Run: st.RunID(), Version: s.Version, AllowSkew: c.AllowSkew, Silence: c.Silence, Log: s.Log,
+	o := hub.Options{Run: st.RunID(), Version: s.Version, AllowSkew: c.AllowSkew, Silence: c.Silence,
+		Back: LeastSilence(c.Beat), Log: s.Log,
 		Note: c.note}
 	if o.Epoch, err = nextEpoch(st, s.Plan.Out); err != nil {
 		return err
@@ -179,7 +190,8 @@ func nextEpoch(st *store.Run, out string) (int64, error) {
 // workHere runs a worker in this process.
 func (c *cluster) workHere(ctx context.Context, s *Session) {
 	o := worker.Options{
-		Name: "hub", Spool: filepath.Join(s.Plan.Out, localDir), Version: s.Version, Log: s.Log, AllowCommands: true,
+		Name: "hub", Spool: filepath.Join(s.Plan.Out, localDir), Version: s.Version, Log: s.Log, Beat: c.Beat,
+		AllowCommands: true,
 		Dial: func(context.Context) (net.Conn, error) {
 			here, there := net.Pipe()
 			c.local.Go(func() { c.hub.ServeConn(there) })

@@ -202,8 +202,9 @@ func (w *world) startHub(dir string) {
 	mu.Unlock()
 	ctx, kill := context.WithCancel(w.ctx)
 	p.kill = kill
-	client := &providers.Client{Endpoint: "e", Flow: "m", RoutesCome: true, MaxAttempts: 20, MaxOutput: 100, Budget: &limits.Budget{},
-		Price: func(_ string, u nightshift.Usage) (nightshift.NanoUSD, string, bool) { return cost(u) },
+	client := &providers.Client{Endpoint: "e", Flow: "m", RoutesCome: true, MaxAttempts: 20, MaxOutput: 100,
+		Budget: &limits.Budget{},
+		Price:  func(_ string, u nightshift.Usage) (nightshift.NanoUSD, string, bool) { return cost(u) },
 		WorstPrice: func(_ string, in, out int64, _ nightshift.Media) (nightshift.NanoUSD, bool) {
 			return nightshift.NanoUSD(price * (in + out)), true
 		}}

@@ -75,8 +75,12 @@ func TestStrangers(t *testing.T) {
 	otherHub, otherWorker, _ := files(t)
 	l, other := listen(t, hub), listen(t, otherHub)
 	for name, dial := range map[string]func() (net.Conn, error){
-		"a worker of another hub": func() (net.Conn, error) { return otherWorker.Dial(context.Background(), l.Addr().String()) },
-		"a hub of other workers":  func() (net.Conn, error) { return worker.Dial(context.Background(), other.Addr().String()) },
+		"a worker of another hub": func() (net.Conn, error) {
+			return otherWorker.Dial(context.Background(), l.Addr().String())
+		},
+		"a hub of other workers": func() (net.Conn, error) {
+			return worker.Dial(context.Background(), other.Addr().String())
+		},
 	} {
 		c, err := dial()
 		var refused *protocol.Refusal

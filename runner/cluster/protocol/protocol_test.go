@@ -50,7 +50,8 @@ func TestExchangesArriveAsTheyWere(t *testing.T) {
 		}},
 		"nothing": {},
 		"a refusal": {Sent: true, Response: nightshift.Response{Status: 429, Raw: []byte{}},
-			Err: &nightshift.Error{Class: nightshift.ClassRateLimit, Status: 429, Code: "slow", Message: "slow down", OfModel: true},
+			Err: &nightshift.Error{Class: nightshift.ClassRateLimit, Status: 429, Code: "slow", Message: "slow down",
+				OfModel: true},
 			Limits: limits.Report{RetryAfter: 3 * time.Second, HasRetryAfter: true, ShouldRetry: &should,
 				Tokens: &limits.Window{Limit: 5, Remaining: -1, Reset: -1}}},
 	} {
@@ -71,7 +72,8 @@ func TestExchangesArriveAsTheyWere(t *testing.T) {
 // The hub tells failures apart by their causes, which are no text.
 func TestCausesArrive(t *testing.T) {
 	refused := providers.Exchange{Err: &nightshift.Error{Class: nightshift.ClassConnection, Err: netx.ErrRefused}}
-	nowhere := providers.Exchange{Err: &nightshift.Error{Class: nightshift.ClassConnection, Err: &net.DNSError{IsNotFound: true}}}
+	nowhere := providers.Exchange{
+		Err: &nightshift.Error{Class: nightshift.ClassConnection, Err: &net.DNSError{IsNotFound: true}}}
 	for _, ex := range []providers.Exchange{refused, nowhere} {
 		f, err := protocol.PackDone("a", ex)
 		if err != nil {
@@ -126,7 +128,8 @@ func TestDamagedFrames(t *testing.T) {
 			t.Errorf("an end after %d bytes was not noticed", i)
 		}
 	}
-	if _, err := protocol.Read(bufio.NewReader(strings.NewReader("\xff\xff\xff\x7f0000x")), protocol.MaxFrame); err == nil {
+	if _, err := protocol.Read(bufio.NewReader(strings.NewReader("\xff\xff\xff\x7f0000x")),
+		protocol.MaxFrame); err == nil {
 		t.Error("a length of 2 GiB was believed")
 	}
 	huge := protocol.Frame{Kind: protocol.KindDone, Blobs: [][]byte{make([]byte, protocol.MaxFrame)}}

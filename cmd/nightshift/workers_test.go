@@ -1,0 +1,184 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"nightshift"
+	"nightshift/internal/attemptlog"
+	"nightshift/providers/simulator"
+	"nightshift/runner/cluster/join"
+	"nightshift/runner/store/view"
+)
+
+// A site is a hub and its workers in processes of their own.
+type site struct {
+	t       *testing.T
+	s       *server
+	d       *table
+	address string
+	hub     *client
+	workers []*client
+}
+
+// newSite starts a hub for a table's plan and so many workers.
+func newSite(t *testing.T, s *server, d *table, workers int) *site {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &site{t: t, s: s, d: d, address: l.Addr().String()}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := join.Make(filepath.Join(d.dir, "join"), c.address); err != nil {
+		t.Fatal(err)
+	}
+	c.startHub()
+	for i := range workers {
+		c.workers = append(c.workers, nil)
+		c.startWorker(i)
+	}
+	t.Cleanup(func() {
+		for _, p := range append(c.workers, c.hub) {
+			p.cmd.Process.Kill()
+		}
+	})
+	return c
+}
+
+const beat = "200ms" // all times of the protocol are a tenth of what they are
+
+func (c *site) startHub() {
+	c.hub = start(c.t, "run", c.d.plan, "--progress", "none", "--listen", c.address,
+		"--join", filepath.Join(c.d.dir, "join"), "--no-local", "--beat", beat, "--worker-silence", "3s")
+}
+
+func (c *site) startWorker(i int) {
+	c.workers[i] = start(c.t, "work", filepath.Join(c.d.dir, "join", join.WorkerFile), "--name", fmt.Sprint("w", i),
+		"--spool", filepath.Join(c.d.dir, fmt.Sprint("spool", i)), "--beat", beat, "--slots", "12")
+}
+
+func (c *site) killHub() {
+	c.hub.cmd.Process.Kill()
+	if c.hub.wait(c.t) == -1 {
+		c.startHub()
+		return
+	}
+	c.hub = start(c.t, "run", c.d.plan, "-q") // it was done
+}
+
+func (c *site) killWorker(i int) {
+	c.workers[i].cmd.Process.Kill()
+	c.workers[i].wait(c.t)
+	c.startWorker(i)
+}
+
+// freeze stops a worker for a while.
+func (c *site) freeze(i int, d time.Duration) {
+	c.workers[i].cmd.Process.Signal(syscall.SIGSTOP)
+	asleep(d)
+	c.workers[i].cmd.Process.Signal(syscall.SIGCONT)
+}
+
+// finish waits for the end of the run, and checks records, bill and ledger. exact
+// says that nothing but hubs was killed: then no row may be sent twice.
+func (c *site) finish(exact bool) {
+	t := c.t
+	t.Helper()
+	if code := c.hub.wait(t); code != exitOK {
+		t.Fatalf("the hub ended with %d: %s", code, c.hub.errs.String())
+	}
+	for i, w := range c.workers {
+		if code := w.wait(t); code != exitOK {
+			t.Errorf("worker %d ended with %d: %s", i, code, w.errs.String())
+		}
+	}
+	late, err := view.Late(c.d.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var known, most int64
+	for _, r := range c.d.records(t) {
+		log, err := attemptlog.Parse(deref(r.AttemptLog))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range late.Settle(log) {
+			known += int64(deref(a.Cost))
+			most += int64(max(deref(a.Cost), a.WorstCost))
+			if a.Worker == "" && a.Class != nightshift.ClassUnknownOutcome {
+				t.Errorf("%s/%d was not sent by a worker", r.Model, r.Row)
+			}
+		}
+	}
+	l := c.s.totals(t)
+	bill, unpriced := l.Invoice(
+		map[string]simulator.Price{"sim-large": {Input: 3000, Output: 15000}, "sim-small": {Input: 1000, Output: 2000}})
+	if len(unpriced) > 0 || bill < known || bill > most {
+		t.Errorf("the server charged %d, the records say %d to %d; not priced: %v", bill, known, most, unpriced)
+	}
+	// Attempts that were announced and did not leave are unknown, and cost nothing.
+	if exact && (known != bill || l.Received != int64(2*len(c.d.prompts))) {
+		t.Errorf("%d requests for %d rows; %d nano-dollars were charged, %d are on record", l.Received,
+			2*len(c.d.prompts), bill, known)
+	}
+	compareRuns(t, c.d, c.s)
+}
+
+// TestHubIsKilled kills the hub again and again: no row is sent twice.
+func TestHubIsKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills real processes")
+	}
+	s := serve(t, "--latency", "base=150ms,jitter=0.5")
+	c := newSite(t, s, newTable(t, rowsToKill, s.url, ""), 2)
+	for range 4 {
+		asleep(time.Duration(300+rand.IntN(700)) * time.Millisecond)
+		c.killHub()
+	}
+	c.finish(true)
+}
+
+// TestWorkersAreKilled kills and freezes workers, and hubs with them.
+func TestWorkersAreKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills real processes")
+	}
+	runs := 1
+	if os.Getenv("NIGHTSHIFT_LONG") != "" {
+		runs = 40
+	}
+	for range runs {
+		seed := uint64(time.Now().UnixNano())
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { killAtRandom(t, rand.New(rand.NewPCG(seed, 0))) })
+	}
+}
+
+func killAtRandom(t *testing.T, random *rand.Rand) {
+	s := serve(t, "--latency", "base=250ms,jitter=0.5")
+	c := newSite(t, s, newTable(t, rowsToKill, s.url, ""), 3+random.IntN(3))
+	for range 5 {
+		asleep(time.Duration(200+random.IntN(600)) * time.Millisecond)
+		i := random.IntN(len(c.workers))
+		switch random.IntN(5) {
+		case 0, 1:
+			c.killWorker(i)
+		case 2:
+			c.killWorker(i)
+			c.killHub()
+		case 3:
+			c.killHub()
+		case 4:
+			c.freeze(i, time.Duration(random.IntN(5000))*time.Millisecond)
+		}
+	}
+	c.finish(false)
+}
