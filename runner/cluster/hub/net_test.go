@@ -27,7 +27,7 @@ func newNetwork(seed uint64) *network {
 type link struct {
 	net            *network
 	worker, hub    string // processes at its ends
-	a, b, ours, to net.Conn
+	ours, to       net.Conn
 	up, down       chan frame // on their way to the hub, and to the worker
 	once           sync.Once
 	done           chan struct{}

@@ -266,7 +266,6 @@ type workerProcess struct {
 	name, process, spool string
 	dead                 chan struct{}
 	stop                 context.CancelFunc
-	once                 sync.Once
 }
 
 func (w *world) startWorker(name, spool string) {
@@ -430,11 +429,11 @@ func (w *world) trouble() {
 		w.killWorker(name, false)
 	case 2:
 		w.killWorker(name, true)
-	case 3, 4:
+	case 3:
 		w.net.cut(process)
-	case 5: // frozen, or cut off without a word
+	case 4, 5: // frozen, or cut off without a word
 		w.lostMost += 8
-		d := time.Duration(w.roll(60)) * time.Second
+		d := time.Duration(w.roll(90)) * time.Second
 		w.net.stall(process, 0, d)
 		w.net.stall(process, 1, d+time.Duration(w.roll(20)-10)*time.Second)
 	case 6:

@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"bufio"
-	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -164,6 +163,3 @@ func (k *Conn) Close() {
 	k.mu.Unlock()
 	_ = k.conn.Close()
 }
-
-// IsClosed reports whether an error says no more than that a connection ended.
-func IsClosed(err error) bool { return errors.Is(err, net.ErrClosed) }
