@@ -25,12 +25,12 @@ func newNetwork(seed uint64) *network {
 
 // A link is one connection between a worker and a hub.
 type link struct {
-	net            *network
-	worker, hub    string // processes at its ends
-	ours, to       net.Conn
-	up, down       chan frame // on their way to the hub, and to the worker
-	once           sync.Once
-	done           chan struct{}
+	net         *network
+	worker, hub string // processes at its ends
+	ours, to    net.Conn
+	up, down    chan frame // on their way to the hub, and to the worker
+	once        sync.Once
+	done        chan struct{}
 
 	mu      sync.Mutex
 	stalled [2]time.Time // until when nothing arrives: at the hub, at the worker
