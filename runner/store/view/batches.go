@@ -67,13 +67,13 @@ func Batches(dir string) ([]Batch, error) {
 	return list, nil
 }
 
-// addBatches reads the log of batches. Answers beyond the first of a row are in
-// no record: what they cost is added where no process says it.
-func (st *StatusInfo) addBatches(v *rundir.Snapshot, counted bool) error {
-	c, err := batchlog.Read(v.FS, v.Dir.At(rundir.BatchLogFile))
-	if err != nil {
-		return err
-	}
+func readBatches(v *rundir.Snapshot) (*batchlog.Content, error) {
+	return batchlog.Read(v.FS, v.Dir.At(rundir.BatchLogFile))
+}
+
+// addBatches adds what the log of batches says. Answers beyond the first of a
+// row are in no record: what they cost is added where no process has counted it.
+func (st *StatusInfo) addBatches(v *rundir.Snapshot, c *batchlog.Content, counted bool) {
 	for _, d := range c.Damage {
 		if !d.AtTail {
 			st.note("%s: byte %d: %s", d.Path, d.Off, d.Why)
@@ -95,7 +95,6 @@ func (st *StatusInfo) addBatches(v *rundir.Snapshot, counted bool) error {
 			st.modelBatches(v, b.Model).add(b, now)
 		}
 	}
-	return nil
 }
 
 // modelBatches returns the entry of a model, in the order of the plan.

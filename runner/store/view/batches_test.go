@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -159,4 +160,28 @@ func TestVerifyBatches(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A watcher sees what is added to the log, and has no batches where there is none.
+func TestWatcherSeesBatches(t *testing.T) {
+	dir := t.TempDir()
+	r, err := store.Open(dir, identity(1, 1, 10, 1), store.Options{ReserveFile: -1})
+	storetest.Must(t, err)
+	w := NewWatcher(dir)
+	for n, want := range [][]ModelBatches{nil, {{Model: "m0", Batches: 1, Waiting: 1, RowsWaiting: 2}},
+		{{Model: "m0", Batches: 1, Lost: 1, RowsAway: 2, ReservedTokens: 10, Reserved: 100}}} {
+		switch n {
+		case 1:
+			planned(t, r, "m0", 0, 0, 1)
+		case 2:
+			storetest.Must(t, r.BatchCreating(1, time.Now()))
+		}
+		for range 2 {
+			st, err := w.Status(nil)
+			if err != nil || !reflect.DeepEqual(st.Batches, want) {
+				t.Fatalf("step %d: %+v, %v, want %+v", n, st.Batches, err, want)
+			}
+		}
+	}
+	storetest.Must(t, r.Close("stopped"))
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/runner/store/internal/batchlog"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/rundir"
@@ -50,13 +51,14 @@ type StatusInfo struct {
 func Status(dir string) (StatusInfo, error) { return statusOn(disk.OS{}, dir) }
 
 func statusOn(fsys disk.FS, dir string) (StatusInfo, error) {
-	return statusBy(fsys, dir, nil, func(v *rundir.Snapshot, st *StatusInfo) error { return st.addJournals(v) })
+	return statusBy(fsys, dir, nil, func(v *rundir.Snapshot, st *StatusInfo) error { return st.addJournals(v) },
+		readBatches)
 }
 
 // statusBy looks at a run; journals adds what those of open shards hold, where p
-// does not say it.
-func statusBy(fsys disk.FS, dir string, p *rundir.Progress,
-	journals func(*rundir.Snapshot, *StatusInfo) error) (StatusInfo, error) {
+// does not say it, and batches reads the log of batches.
+func statusBy(fsys disk.FS, dir string, p *rundir.Progress, journals func(*rundir.Snapshot, *StatusInfo) error,
+	batches func(*rundir.Snapshot) (*batchlog.Content, error)) (StatusInfo, error) {
 	v, err := rundir.Read(fsys, dir)
 	st := StatusInfo{Info: v.Info}
 	if err != nil {
@@ -83,9 +85,11 @@ func statusBy(fsys disk.FS, dir string, p *rundir.Progress,
 	} else if err := journals(v, &st); err != nil {
 		return st, err
 	}
-	if err := st.addBatches(v, counted); err != nil {
+	log, err := batches(v)
+	if err != nil {
 		return st, err
 	}
+	st.addBatches(v, log, counted)
 	st.sum(time.Now())
 	return st, nil
 }

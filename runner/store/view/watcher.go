@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"nightshift/runner/store/internal/batchlog"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/rundir"
@@ -26,6 +27,9 @@ type Watcher struct {
 	mu     sync.Mutex
 	runID  string
 	shards map[rundir.Key]*watched
+
+	batches     *batchlog.Content // of a log of this size
+	batchesSize int64
 }
 
 // watched is what is known of the journals of one open shard.
@@ -56,7 +60,20 @@ func (w *Watcher) Status(p *rundir.Progress) (StatusInfo, error) {
 			}
 		}
 		return nil
-	})
+	}, w.readBatches)
+}
+
+// readBatches reads the log of batches where it has grown.
+func (w *Watcher) readBatches(v *rundir.Snapshot) (*batchlog.Content, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	size, err := v.FS.Size(v.Dir.At(rundir.BatchLogFile))
+	if err == nil && w.batches != nil && size == w.batchesSize && w.batches.RunID == v.Info.RunID {
+		return w.batches, nil
+	}
+	w.batches, err = readBatches(v)
+	w.batchesSize = size
+	return w.batches, err
 }
 
 // looked is a shard's journals as a look has left them.
@@ -170,7 +187,8 @@ const progressAge = 10 * time.Second
 // StatusWith is [Status] of a run whose process says where it stands. The
 // journals are looked into only where that is not of now or of another run.
 func StatusWith(dir string, p *rundir.Progress) (StatusInfo, error) {
-	return statusBy(disk.OS{}, dir, p, func(v *rundir.Snapshot, st *StatusInfo) error { return st.addJournals(v) })
+	return statusBy(disk.OS{}, dir, p, func(v *rundir.Snapshot, st *StatusInfo) error { return st.addJournals(v) },
+		readBatches)
 }
 
 // standsFor reports whether a Progress is that of the live run st.
