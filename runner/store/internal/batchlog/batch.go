@@ -135,48 +135,48 @@ func (b *Batch) first(of func(*Remote) time.Time) time.Time {
 
 // apply adds a line, and says what is wrong with it. Lines may come in any order
 // that a log with damage can have.
-func (b *Batch) apply(l *Line) string {
+func (b *Batch) apply(l *line) string {
 	if l.Plan != nil && b.Model == "" {
 		if why := b.plan(l.Plan, l.At); why != "" {
 			return why
 		}
 	}
 	switch {
-	case l.K == KindPlanned && l.Plan != nil:
+	case l.K == kindPlanned && l.Plan != nil:
 		b.Stage = Planned
-	case l.K == KindUploaded && l.File != nil:
+	case l.K == kindUploaded && l.File != nil:
 		b.Stage = Uploaded
 		b.File = nightshift.BatchFile{ID: l.File.ID, ExpiresAt: l.File.ExpiresAt}
 		b.Remotes, b.Suspects = nil, nil
-	case l.K == KindCreating && l.Create != nil:
+	case l.K == kindCreating && l.Create != nil:
 		b.Stage = Creating
 		b.Creating, b.Host = l.Create.Server, l.Create.Host
 		b.Creates++
 		b.Remotes, b.Suspects = nil, nil
-	case l.K == KindCreated && l.Remote != nil:
+	case l.K == kindCreated && l.Remote != nil:
 		r := b.remote(l.Remote)
 		r.Adopted = l.Adopted
 		b.Suspects = nil
 		b.follow()
-	case l.K == KindSuspect:
+	case l.K == kindSuspect:
 		b.Suspects = l.Suspects
-	case l.K == KindState && l.Remote != nil:
+	case l.K == kindState && l.Remote != nil:
 		b.remote(l.Remote)
 		b.follow()
-	case l.K == KindEnded && l.Remote != nil:
+	case l.K == kindEnded && l.Remote != nil:
 		b.remote(l.Remote).Over = true
 		b.follow()
-	case l.K == KindCancel:
+	case l.K == kindCancel:
 		if i := b.find(l.ID); i >= 0 {
 			b.Remotes = slices.Clone(b.Remotes)
 			b.Remotes[i].CancelledBy, b.Remotes[i].CancelledAt = l.By, l.At
 		}
-	case l.K == KindFetched:
+	case l.K == kindFetched:
 		b.Stage, b.Results = Fetched, l.Results
-	case l.K == KindCollected && l.Sums != nil:
+	case l.K == kindCollected && l.Sums != nil:
 		b.Stage, b.Sums = Collected, *l.Sums
 		b.Items = nil
-	case l.K == KindClosed:
+	case l.K == kindClosed:
 		b.Stage, b.Left = Closed, l.Left
 		b.Items, b.Results, b.Suspects = nil, nil, nil
 	default:
@@ -187,7 +187,7 @@ func (b *Batch) apply(l *Line) string {
 }
 
 // plan takes over what was planned.
-func (b *Batch) plan(p *Plan, at time.Time) string {
+func (b *Batch) plan(p *plan, at time.Time) string {
 	if p.Model == "" || p.Shard < 0 || p.Gen < 1 || p.Items.Count() != p.Rows {
 		return "a batch of no shard, or of other rows than it counts"
 	}
@@ -203,8 +203,8 @@ func (b *Batch) plan(p *Plan, at time.Time) string {
 }
 
 // planned is the other way.
-func (b *Batch) planned() *Plan {
-	return &Plan{
+func (b *Batch) planned() *plan {
+	return &plan{
 		Model: b.Model, Shard: b.Shard, Gen: b.Gen, Round: b.Round, Name: b.Name,
 		Account: account{BaseURL: b.Account.BaseURL, Key: b.Account.Key, Route: b.Account.Route},
 		Items:   b.Items, Rows: b.Rows, Bytes: b.Bytes, SHA256: b.SHA256,

@@ -15,31 +15,42 @@ import (
 const (
 	kindHead      = "batches"   // first line: whose log this is
 	kindTorn      = "torn"      // the bytes before it were being written when a process ended
-	KindPlanned   = "planned"   // the input file is written
-	KindUploaded  = "uploaded"  // the provider has the file
-	KindCreating  = "creating"  // the batch is about to be created: the intent of all its rows
-	KindCreated   = "created"   // the provider has said under which id
-	KindSuspect   = "suspect"   // batches of the provider that may be this one
-	KindState     = "state"     // what the provider says of it has changed
-	KindCancel    = "cancel"    // it is about to be cancelled
-	KindEnded     = "ended"     // it has ended at the provider
-	KindFetched   = "fetched"   // its results are on the disk
-	KindCollected = "collected" // the journal has them
-	KindClosed    = "closed"    // nothing is left to do
+	kindPlanned   = "planned"   // the input file is written
+	kindUploaded  = "uploaded"  // the provider has the file
+	kindCreating  = "creating"  // the batch is about to be created: the intent of all its rows
+	kindCreated   = "created"   // the provider has said under which id
+	kindSuspect   = "suspect"   // batches of the provider that may be this one
+	kindState     = "state"     // what the provider says of it has changed
+	kindCancel    = "cancel"    // it is about to be cancelled
+	kindEnded     = "ended"     // it has ended at the provider
+	kindFetched   = "fetched"   // its results are on the disk
+	kindCollected = "collected" // the journal has them
+	kindClosed    = "closed"    // nothing is left to do
 )
 
-// Kinds are all kinds that are about a batch.
-var Kinds = []string{KindPlanned, KindUploaded, KindCreating, KindCreated, KindSuspect, KindState, KindCancel,
-	KindEnded, KindFetched, KindCollected, KindClosed}
+// kinds are all kinds that are about a batch.
+var kinds = []string{kindPlanned, kindUploaded, kindCreating, kindCreated, kindSuspect, kindState, kindCancel,
+	kindEnded, kindFetched, kindCollected, kindClosed}
 
-// Synced reports whether a line of this kind is durable before what it tells of
+// synced reports whether a line of this kind is durable before what it tells of
 // goes on. The others reach the disk with the next one that is.
-func Synced(kind string) bool {
+func synced(kind string) bool {
 	switch kind {
-	case KindUploaded, KindSuspect, KindState, KindEnded, KindClosed:
+	case kindUploaded, kindSuspect, kindState, kindEnded, kindClosed:
 		return false
 	}
 	return true
+}
+
+// CrashPoints are the names of the points that writing the log passes.
+func CrashPoints() (names []string) {
+	for _, kind := range kinds {
+		names = append(names, "batch."+kind+".written")
+		if synced(kind) {
+			names = append(names, "batch."+kind+".synced")
+		}
+	}
+	return names
 }
 
 // head is the first line of the log.
@@ -55,13 +66,13 @@ type torn struct {
 	Bytes int64  `json:"bytes"`
 }
 
-// A Line is a step of a batch.
-type Line struct {
+// A line is a step of a batch.
+type line struct {
 	K     string    `json:"k"`
 	Batch int       `json:"batch"`
 	At    time.Time `json:"at"`
 
-	Plan     *Plan       `json:"plan,omitempty"`   // planned; creating has it again, so that no single damage loses it
+	Plan     *plan       `json:"plan,omitempty"`   // planned; creating has it again, so that no single damage loses it
 	File     *file       `json:"file,omitempty"`   // uploaded
 	Create   *create     `json:"create,omitempty"` // creating
 	Remote   *remote     `json:"remote,omitempty"` // created, state, ended
@@ -74,9 +85,9 @@ type Line struct {
 	Left     string      `json:"left,omitempty"`    // closed: what became of it
 }
 
-// A Plan is a batch as it was cut: which rows, where they go, what they can
+// A plan is a batch as it was cut: which rows, where they go, what they can
 // cost. Its rows are of one shard and one generation of that.
-type Plan struct {
+type plan struct {
 	Model string `json:"model"`
 	Shard int    `json:"unit"`
 	Gen   int    `json:"generation"`

@@ -69,7 +69,7 @@ func (c *Content) scan(f disk.File, name string) error {
 // line adds what one line says; it returns what is wrong with it, or "".
 func (c *Content) line(s journal.Span) string {
 	var l struct {
-		Line
+		line
 		RunID string `json:"run_id"` // of the first line
 		Off   int64  `json:"off"`    // of a torn line
 		Bytes int64  `json:"bytes"`
@@ -83,14 +83,14 @@ func (c *Content) line(s journal.Span) string {
 	case kindTorn:
 		c.dismiss(l.Off, l.Off+l.Bytes)
 	default:
-		return c.step(&l.Line)
+		return c.step(&l.line)
 	}
 	c.good()
 	return ""
 }
 
 // step adds a step of a batch.
-func (c *Content) step(l *Line) string {
+func (c *Content) step(l *line) string {
 	if l.Batch < 1 || l.Batch > maxNumber {
 		return fmt.Sprintf("there is no batch %d", l.Batch)
 	}
@@ -267,24 +267,24 @@ func (g *Log) write(v any, synced bool) error {
 	if g.err == nil {
 		g.err = g.put(v)
 	}
-	if l, ok := v.(*Line); ok {
+	if l, ok := v.(*line); ok {
 		disk.CrashPoint("batch." + l.K + ".written")
 	}
 	if g.err == nil && synced {
 		g.err = g.sync()
 	}
-	if l, ok := v.(*Line); ok && synced {
+	if l, ok := v.(*line); ok && synced {
 		disk.CrashPoint("batch." + l.K + ".synced")
 	}
 	return g.err
 }
 
 // append writes a step of a batch, and then adds it to the batch.
-func (g *Log) append(b *Batch, l Line) error {
+func (g *Log) append(b *Batch, l line) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l.Batch, l.At = b.N, time.Now().UTC()
-	if err := g.write(&l, Synced(l.K)); err != nil {
+	if err := g.write(&l, synced(l.K)); err != nil {
 		return err
 	}
 	if why := b.apply(&l); why != "" {
@@ -317,33 +317,33 @@ func (g *Log) Planned(b *Batch) error {
 	if p := b.planned(); (&Batch{}).plan(p, time.Time{}) != "" {
 		return fmt.Errorf("batch %d: %s", b.N, (&Batch{}).plan(p, time.Time{}))
 	}
-	return g.append(b, Line{K: KindPlanned, Plan: b.planned()})
+	return g.append(b, line{K: kindPlanned, Plan: b.planned()})
 }
 
 // Uploaded logs that the provider has the input file. Whatever was created from
 // an earlier one is given up.
 func (g *Log) Uploaded(b *Batch, f nightshift.BatchFile) error {
-	return g.append(b, Line{K: KindUploaded, File: &file{ID: f.ID, ExpiresAt: fit(f.ExpiresAt)}})
+	return g.append(b, line{K: kindUploaded, File: &file{ID: f.ID, ExpiresAt: fit(f.ExpiresAt)}})
 }
 
 // Creating logs that a batch is about to be created, at this time of the server.
 func (g *Log) Creating(b *Batch, server time.Time) error {
-	return g.append(b, Line{K: KindCreating, Plan: b.planned(), Create: &create{Server: fit(server), Host: g.host}})
+	return g.append(b, line{K: kindCreating, Plan: b.planned(), Create: &create{Server: fit(server), Host: g.host}})
 }
 
 // Created logs a batch of the provider that is this one.
 func (g *Log) Created(b *Batch, r nightshift.Batch, adopted bool) error {
-	return g.append(b, Line{K: KindCreated, Remote: logged(r), Adopted: adopted})
+	return g.append(b, line{K: kindCreated, Remote: logged(r), Adopted: adopted})
 }
 
 // Suspects logs which batches of the provider may be this one.
 func (g *Log) Suspects(b *Batch, ids []string) error {
-	return g.append(b, Line{K: KindSuspect, Suspects: ids})
+	return g.append(b, line{K: kindSuspect, Suspects: ids})
 }
 
 // State logs how a batch of the provider stands, where that has changed.
 func (g *Log) State(b *Batch, r nightshift.Batch) error {
-	l := Line{K: KindState, Remote: logged(r)}
+	l := line{K: kindState, Remote: logged(r)}
 	if i := b.find(r.ID); i >= 0 && same(logged(b.Remotes[i].Batch), l.Remote) {
 		return nil
 	}
@@ -360,25 +360,25 @@ func same(a, b *remote) bool {
 // Cancel logs that a batch of the provider is about to be cancelled, and by
 // whom.
 func (g *Log) Cancel(b *Batch, id, by string) error {
-	return g.append(b, Line{K: KindCancel, ID: id, By: by})
+	return g.append(b, line{K: kindCancel, ID: id, By: by})
 }
 
 // Ended logs that a batch of the provider has ended.
 func (g *Log) Ended(b *Batch, r nightshift.Batch) error {
-	return g.append(b, Line{K: KindEnded, Remote: logged(r)})
+	return g.append(b, line{K: kindEnded, Remote: logged(r)})
 }
 
 // Fetched logs that the results are on the disk.
 func (g *Log) Fetched(b *Batch, files []LocalFile) error {
-	return g.append(b, Line{K: KindFetched, Results: files})
+	return g.append(b, line{K: kindFetched, Results: files})
 }
 
 // Collected logs what collecting came to. The journal of the shard is durable.
 func (g *Log) Collected(b *Batch, s Sums) error {
-	return g.append(b, Line{K: KindCollected, Sums: &s})
+	return g.append(b, line{K: kindCollected, Sums: &s})
 }
 
 // Closed logs that nothing is left to do.
 func (g *Log) Closed(b *Batch, left string) error {
-	return g.append(b, Line{K: KindClosed, Left: left})
+	return g.append(b, line{K: kindClosed, Left: left})
 }
