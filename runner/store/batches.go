@@ -304,9 +304,13 @@ func (r *Run) BatchSuspects(n int, ids []string) error {
 }
 
 // BatchState notes how a batch of the provider stands; nothing is written where
-// that is as before.
+// that is as before. The input file is deleted when the batch runs.
 func (r *Run) BatchState(n int, remote nightshift.Batch) error {
-	return r.step(n, func(g *batchlog.Log, b *Batch) error { return g.State(b, remote) })
+	err := r.step(n, func(g *batchlog.Log, b *Batch) error { return g.State(b, remote) })
+	if err == nil {
+		r.dropBatchInput(n, remote.Phase)
+	}
+	return err
 }
 
 // BatchCancel notes, durable on return, that the provider is about to be asked

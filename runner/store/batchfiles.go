@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"nightshift"
 	"nightshift/runner/store/internal/batchlog"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/rundir"
@@ -260,8 +261,9 @@ func (f batchReader) wrap(err error) error {
 	return disk.Wrap("reading", f.name, err)
 }
 
-// OpenBatchInput opens the input file of a batch. It may be gone, or cut by a
-// disk that failed: the error is then a [*StorageError].
+// OpenBatchInput opens the input file of a batch that has not been created. It
+// may be gone, or cut by a disk that failed: the error is then a
+// [*StorageError].
 func (r *Run) OpenBatchInput(n int) (f BatchReader, size int64, err error) {
 	b, ok := r.Batch(n)
 	if !ok {
@@ -276,9 +278,15 @@ func (r *Run) BatchInputPath(n int) string {
 	return r.dir.At(rundir.BatchesDir, rundir.BatchInputName(n))
 }
 
-// DropBatchInput deletes the input file of a batch, whose requests the provider
-// has read.
-func (r *Run) DropBatchInput(n int) { _ = r.fs.Remove(r.BatchInputPath(n)) }
+// dropBatchInput deletes the input file of a batch once the provider has read all
+// of it: so that the disk does not have to hold what is away.
+func (r *Run) dropBatchInput(n int, p nightshift.BatchPhase) {
+	switch p {
+	case nightshift.BatchRunning, nightshift.BatchCancelling, nightshift.BatchCompleted, nightshift.BatchExpired,
+		nightshift.BatchCancelled:
+		_ = r.fs.Remove(r.BatchInputPath(n))
+	}
+}
 
 func (r *Run) openBatchFile(name string, size int64) (BatchReader, error) {
 	path := r.dir.At(rundir.BatchesDir, name)

@@ -125,7 +125,7 @@ func (c *client) plan(r *Run, u *Shard) error {
 		return err
 	}
 	for item := range u.j.Items() {
-		row, epoch := u.ItemRow(item)
+		row, epoch := u.j.RowOf(item)
 		if u.Done(row, epoch) || in.Rows() == 2 {
 			continue
 		}
@@ -251,7 +251,7 @@ func (c *client) collect(r *Run, u *Shard, b Batch) error {
 	for _, line := range lines {
 		name, outcome, _ := strings.Cut(line, " ")
 		row, epoch := itemOf(name)
-		if u.HasBatch(row, epoch, b.Lead().ID) {
+		if known(u, row, epoch, b.Lead().ID) {
 			continue
 		}
 		if outcome == "failed" {

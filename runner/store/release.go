@@ -1,10 +1,6 @@
 package store
 
 import (
-	"errors"
-	"fmt"
-
-	"nightshift"
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/rundir"
@@ -68,42 +64,3 @@ func (r *Run) reopen(key rundir.Key) (*Shard, error) {
 // Item is the number of a (row, epoch) in the shard, as batches count them; false
 // when it is not in it.
 func (u *Shard) Item(row int64, epoch int) (int64, bool) { return u.j.Item(row, epoch) }
-
-// ItemRow is the inverse of [Shard.Item].
-func (u *Shard) ItemRow(item int64) (row int64, epoch int) { return u.j.RowOf(item) }
-
-// Record returns the record of an item that has one.
-func (u *Shard) Record(row int64, epoch int) (*nightshift.Record, error) {
-	item := u.mustItem(row, epoch)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if !u.j.Has(item) {
-		if u.base != nil && u.done.get(item) {
-			return nil, errors.New("store: the record is in the Parquet file of the generation before")
-		}
-		return nil, fmt.Errorf("store: row %d epoch %d of model %q has no record", row, epoch, u.model)
-	}
-	return u.j.Record(item)
-}
-
-// HasBatch reports whether what a batch of the provider says of an item is in
-// the journal already: its record, or an attempt of that batch. A collection
-// that begins again passes over it.
-func (u *Shard) HasBatch(row int64, epoch int, id string) bool {
-	item := u.mustItem(row, epoch)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.done.get(item) {
-		return true
-	}
-	if h := u.j.History(item); h != nil {
-		for _, list := range [][]nightshift.Attempt{h.Failed, h.Answered} {
-			for _, a := range list {
-				if a.Batch == id {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}

@@ -409,9 +409,6 @@ func (u *Shard) PutTurn(row int64, epoch int, resp nightshift.Response) error {
 	defer u.mu.Unlock()
 	delete(u.flying, item)
 	err = u.append(journal.Pending{Line: line, CRC: crc, Item: item, Kind: journal.KindTurn})
-	if h := u.j.History(item); h != nil {
-		h.Answered = append(h.Answered, turn.Attempts...)
-	}
 	disk.CrashPoint("turn.written")
 	return err
 }
