@@ -22,6 +22,7 @@ func (a *app) commands() []*cobra.Command {
 		a.simulateCommand(),
 		a.presetsCommand(),
 		a.modelsCommand(),
+		a.batchesCommand(),
 		a.pricesCommand(),
 		a.schemaCommand(),
 		a.completionCommand(),

@@ -80,6 +80,7 @@ func completeArgs(c *cobra.Command) completer {
 
 var flagCompletions = map[string]completer{
 	"model":       completeModels,
+	"endpoint":    completePresets,
 	"rows-from":   completeRuns,
 	"rows":        fixed("failed", "truncated", "refused", "empty", "different"),
 	"protocol":    fixed(protocols()...),

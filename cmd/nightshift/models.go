@@ -58,13 +58,9 @@ endpoint gives no list.`,
 }
 
 func (a *app) models(ctx context.Context, name string, search []string, f modelsFlags) error {
-	p, name, err := f.load(name)
+	endpoint, err := a.endpointOf(f, name)
 	if err != nil {
-		return aboutEndpoint(err)
-	}
-	endpoint, err := p.Endpoint(name, a.getenv)
-	if err != nil {
-		return aboutEndpoint(err)
+		return aboutEndpoint(err, "ENDPOINT")
 	}
 	list, err := session.Models(ctx, endpoint)
 	if wrong := (*nightshift.Error)(nil); errors.As(err, &wrong) && wrong.Class == nightshift.ClassAuth &&
@@ -93,16 +89,25 @@ func (a *app) models(ctx context.Context, name string, search []string, f models
 	return a.printModels(priced, all)
 }
 
-// aboutEndpoint names the argument where a plan's mistakes name the flags that
-// it stands for.
-func aboutEndpoint(err error) error {
+// endpointOf is the endpoint of that name.
+func (a *app) endpointOf(f modelsFlags, name string) (plan.ResolvedModel, error) {
+	p, name, err := f.load(name)
+	if err != nil {
+		return plan.ResolvedModel{}, err
+	}
+	return p.Endpoint(name, a.getenv)
+}
+
+// aboutEndpoint names the argument or flag where a plan's mistakes name the flags
+// that it stands for.
+func aboutEndpoint(err error, named string) error {
 	var mistakes *plan.Errors
 	if !errors.As(err, &mistakes) {
 		return err
 	}
 	for i, p := range mistakes.Problems {
 		if p.Flag == "--model" || p.Flag == "--base-url" {
-			mistakes.Problems[i].Flag = "ENDPOINT"
+			mistakes.Problems[i].Flag = named
 		}
 	}
 	return mistakes

@@ -107,8 +107,8 @@ func (o object) marks() (run, name string) {
 	if shard, n := m.Get("ns_shard").String(), m.Get("ns_batch").String(); name == "" && run != "" && shard != "" {
 		name = "ns1-" + run + "-" + shard + "-b" + n
 	}
-	if parts := strings.Split(name, "-"); run == "" && len(parts) >= 4 && parts[0] == "ns1" {
-		run = parts[1]
+	if run == "" {
+		run, _ = marksIn(name)
 	}
 	return run, strings.TrimSuffix(name, ".jsonl")
 }
