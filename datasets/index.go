@@ -620,6 +620,18 @@ func (d *Dataset) eachRow(ctx context.Context, f *source.File, do func(source.Sp
 	if err != nil {
 		return err
 	}
+	return eachBatch(ctx, rows, func(b *source.Batch) bool {
+		for _, r := range b.Rows {
+			if !do(r, b.Text(r)) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// eachBatch reads rows in order until do returns false, and closes them.
+func eachBatch(ctx context.Context, rows *source.Rows, do func(*source.Batch) bool) error {
 	defer rows.Close()
 	var b source.Batch
 	for ctx.Err() == nil {
@@ -628,10 +640,8 @@ func (d *Dataset) eachRow(ctx context.Context, f *source.File, do func(source.Sp
 		} else if err != nil {
 			return err
 		}
-		for _, r := range b.Rows {
-			if !do(r, b.Text(r)) {
-				return nil
-			}
+		if !do(&b) {
+			return nil
 		}
 	}
 	return ctx.Err()

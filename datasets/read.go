@@ -274,20 +274,10 @@ func (d *Dataset) cutPiece(ctx context.Context, f *source.File, from, to, line i
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	var b source.Batch
-	for ctx.Err() == nil {
-		if err := rows.Next(&b); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
+	return eachBatch(ctx, rows, func(b *source.Batch) bool {
 		h.Write(b.Data)
-		if !do(f, &b) {
-			return nil
-		}
-	}
-	return ctx.Err()
+		return do(f, b)
+	})
 }
 
 // Raw yields rows in the dataset's own form, without the end of the line: a

@@ -203,37 +203,19 @@ func (d *dimension) need(m *bucketModel, c Cost) float64 {
 
 // arrival is what a server with rule r charges when c arrives.
 func (d *dimension) arrival(r rule, c Cost) float64 {
-	out := 0.0
-	if r != atEnd {
-		out = float64(max(c.MaxOutput, c.Output))
+	if r == atEnd {
+		return d.charged(float64(c.Input), 0)
 	}
-	switch d.kind {
-	case dimRequests:
-		return 1
-	case dimInput:
-		return float64(c.Input)
-	case dimTokens:
-		return float64(c.Input) + out
-	}
-	return out
+	return d.charged(float64(c.Input), float64(max(c.MaxOutput, c.Output)))
 }
 
 // reserve is what the pacer books for c: what the server will have charged in
-// the end, as far as can be firstGuess.
+// the end, as far as that is known.
 func (d *dimension) reserve(c Cost) float64 {
-	out := float64(c.Output)
 	if d.bucketModels[d.best].rule == atStart {
-		out = float64(max(c.MaxOutput, c.Output))
+		return d.charged(float64(c.Input), float64(max(c.MaxOutput, c.Output)))
 	}
-	switch d.kind {
-	case dimRequests:
-		return 1
-	case dimInput:
-		return float64(c.Input)
-	case dimTokens:
-		return float64(c.Input) + out
-	}
-	return out
+	return d.charged(float64(c.Input), float64(c.Output))
 }
 
 // A charge is what one request has booked in one dimension.
@@ -294,7 +276,8 @@ func (d *dimension) settle(s charge, c Cost, in, out float64) {
 	}
 }
 
-// charged is what a request counts in this dimension in the end.
+// charged is what a request of so many input and output tokens counts in this
+// dimension.
 func (d *dimension) charged(in, out float64) float64 {
 	switch d.kind {
 	case dimRequests:

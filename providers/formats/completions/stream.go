@@ -129,18 +129,8 @@ func (s *stream) failure() *nightshift.Error {
 		return nil
 	case s.a.brokenOff() != nil:
 		return s.a.brokenOff()
-	case s.Malformed != nil && s.DoneWord:
-		return answer.Unreadable(s.Malformed)
-	case s.Malformed != nil:
-		return answer.Cut("the stream ended in the middle of an event")
-	case s.pieces, s.DoneWord && s.opt.DoneMarkerOnly && len(s.a.choices) > 0:
+	case s.Malformed == nil && (s.pieces || s.DoneWord && s.opt.DoneMarkerOnly && len(s.a.choices) > 0):
 		return nil
-	case s.Count == 0 && !s.DoneWord:
-		return answer.Nothing()
-	case s.DoneWord:
-		err := answer.Cut("the stream ended with [DONE] but without a finish_reason")
-		err.Hint = "if this endpoint never sends a finish_reason, set done_marker_only: true for it"
-		return err
 	}
-	return answer.Cut("the stream ended before the answer did: no finish_reason came")
+	return s.NoFinishReason()
 }

@@ -97,14 +97,10 @@ func (s *stream) failure() *nightshift.Error {
 	switch {
 	case s.Err != nil:
 		return s.Err
-	case s.Malformed != nil && s.DoneWord:
-		return answer.Unreadable(s.Malformed)
-	case s.Malformed != nil:
-		return answer.Cut("the stream ended in the middle of an event")
-	case s.finished():
+	case s.Malformed == nil && s.finished():
 		return nil
-	case s.Count == 0:
+	case s.Malformed == nil && s.Count == 0:
 		return answer.Nothing()
 	}
-	return answer.Cut("the stream ended before the answer did: no finishReason came")
+	return s.Incomplete("finishReason")
 }

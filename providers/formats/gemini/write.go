@@ -34,19 +34,7 @@ func isSystem(t conversation.Turn) bool {
 
 // writeSystem joins system messages by a blank line.
 func writeSystem(w *conversation.Writer, turns []conversation.Turn) {
-	var texts []string
-	var parts []conversation.Part
-	for _, turn := range turns {
-		if !isSystem(turn) {
-			continue
-		}
-		if text, ok := turn.Words(); ok && parts == nil {
-			texts = append(texts, text)
-		} else {
-			parts = conversation.AppendParts(parts, texts, turn)
-			texts = nil
-		}
-	}
+	texts, parts := conversation.Chosen(turns, isSystem)
 	if texts != nil {
 		parts = []conversation.Part{conversation.Plain(strings.Join(texts, "\n\n"))}
 	}

@@ -64,19 +64,7 @@ func endMessage(w *conversation.Writer) {
 // writeSystem joins system messages: texts by a blank line, anything else as a
 // list of text blocks.
 func writeSystem(w *conversation.Writer, turns []conversation.Turn) {
-	var texts []string
-	var parts []conversation.Part
-	for _, turn := range turns {
-		if !isSystem(turn) {
-			continue
-		}
-		if text, ok := turn.Words(); ok && parts == nil {
-			texts = append(texts, text)
-		} else {
-			parts = conversation.AppendParts(parts, texts, turn)
-			texts = nil
-		}
-	}
+	texts, parts := conversation.Chosen(turns, isSystem)
 	switch {
 	case parts != nil:
 		w.In("system", '[')

@@ -346,15 +346,6 @@ func (s *stream) failure() *nightshift.Error {
 		return s.Err
 	case s.terminal:
 		return s.failed
-	case s.Malformed != nil && s.DoneWord:
-		return answer.Unreadable(s.Malformed)
-	case s.Malformed != nil:
-		return answer.Cut("the stream ended in the middle of an event")
-	case s.Count == 0 && !s.DoneWord:
-		return answer.Nothing()
-	case s.DoneWord:
-		return answer.Cut(
-			"the stream ended with [DONE] but without the event that ends an answer, such as response.completed")
 	}
-	return answer.Cut("the stream ended before the answer did: no response.completed came")
+	return s.Incomplete("response.completed")
 }

@@ -105,6 +105,31 @@ func (e *Events) Fault(v rawjson.Value, complete, begun bool) {
 	}
 }
 
+// Incomplete says why a stream that brought no end of its answer holds no whole
+// one. end is what ends an answer in the format.
+func (e *Events) Incomplete(end string) *nightshift.Error {
+	switch {
+	case e.Malformed != nil && e.DoneWord:
+		return Unreadable(e.Malformed)
+	case e.Malformed != nil:
+		return Cut("the stream ended in the middle of an event")
+	case e.Count == 0 && !e.DoneWord:
+		return Nothing()
+	case e.DoneWord:
+		return Cut("the stream ended with [DONE] but without " + end)
+	}
+	return Cut("the stream ended before the answer did: it has no " + end)
+}
+
+// NoFinishReason is [Events.Incomplete] where a finish_reason ends each choice.
+func (e *Events) NoFinishReason() *nightshift.Error {
+	err := e.Incomplete("finish_reason")
+	if e.DoneWord && e.Malformed == nil {
+		err.Hint = "if this endpoint never sends a finish_reason, set done_marker_only: true for it"
+	}
+	return err
+}
+
 // Flag notes an oddity of the stream.
 func (e *Events) Flag(name string) { e.flags.Flag(name) }
 

@@ -60,6 +60,22 @@ func (t *Translation) TextOnly(v rawjson.Value, path, what string, further ...st
 // Plain is a part that is a text.
 func Plain(text string) Part { return Part{Kind: Text, Text: rawjson.AppendString(nil, text)} }
 
+// Chosen collects what the chosen turns say: texts, or parts once one of them
+// is more than a text.
+func Chosen(turns []Turn, chosen func(Turn) bool) (texts []string, parts []Part) {
+	for _, turn := range turns {
+		if !chosen(turn) {
+			continue
+		}
+		if text, ok := turn.Words(); ok && parts == nil {
+			texts = append(texts, text)
+		} else {
+			parts, texts = AppendParts(parts, texts, turn), nil
+		}
+	}
+	return texts, parts
+}
+
 // AppendParts appends texts and what a turn holds, as parts.
 func AppendParts(parts []Part, texts []string, turn Turn) []Part {
 	for _, text := range texts {
