@@ -45,15 +45,21 @@ func batchCounts(m view.ModelBatches) string {
 }
 
 func batchMoney(m view.ModelBatches, now time.Time) string {
+	parts := []string{words.Thousands(m.RowsRecorded) + " rows on record"}
 	spent := words.Dollars(m.Spent.Dollars(), m.CostUnknown > 0)
 	if m.Spent > 0 || m.CostUnknown == 0 {
 		spent += " spent"
 	}
-	parts := []string{words.Thousands(m.RowsRecorded) + " rows on record", spent}
+	if m.Collected > 0 {
+		parts = append(parts, spent)
+	}
 	if m.RowsAgain > 0 {
 		parts = append(parts, words.Thousands(m.RowsAgain)+" went again")
 	}
-	if m.RowsAway > 0 {
+	switch {
+	case m.Unpriced > 0:
+		parts = append(parts, "at most "+words.Short(m.ReservedTokens)+" tokens reserved, cost unknown")
+	case m.RowsAway > 0:
 		parts = append(parts, "at most "+words.Money(m.Reserved.Dollars())+" reserved")
 	}
 	if m.FirstExpiry != nil {

@@ -35,6 +35,7 @@ type ModelBatches struct {
 	// home have cost; answers beyond the first of a row included.
 	ReservedTokens int64              `json:"reserved_tokens"`
 	Reserved       nightshift.NanoUSD `json:"reserved_nano_usd"`
+	Unpriced       int                `json:"unpriced,omitempty"` // batches away whose price is not known
 	Spent          nightshift.NanoUSD `json:"spent_nano_usd"`
 	CostUnknown    int64              `json:"cost_unknown,omitempty"`
 	Extras         int64              `json:"extras,omitempty"`
@@ -139,6 +140,9 @@ func (m *ModelBatches) add(b *Batch, now time.Time) {
 	m.RowsDone += min(b.Rows, max(0, b.Lead().Counts.Completed.N()+b.Lead().Counts.Failed.N()))
 	m.ReservedTokens += b.WorstTokens
 	m.Reserved += b.WorstCost
+	if b.WorstCost == 0 && b.WorstTokens > 0 {
+		m.Unpriced++
+	}
 	m.FirstExpiry = earlier(m.FirstExpiry, b.ExpiresAt())
 	vanish := b.ResultsVanish()
 	m.ResultsVanish = earlier(m.ResultsVanish, vanish)
