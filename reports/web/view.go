@@ -174,6 +174,7 @@ type viewStatus struct {
 	SecsLeft  float64                     `json:"seconds_left"`
 	LastWrite time.Time                   `json:"last_write"`
 	Outcomes  map[string]map[string]int64 `json:"outcomes"` // by model and outcome
+	Batches   []view.ModelBatches         `json:"batches,omitempty"`
 	Damage    []string                    `json:"damage"`
 	Stops     []string                    `json:"stops,omitempty"` // why it stopped, or what gives no answers
 }
@@ -187,7 +188,7 @@ func (v *Viewer) status(*http.Request) (any, error) {
 		State: st.State, Live: st.Live, Items: st.Items, Done: st.Done, Failed: st.Failed, InFlight: st.InFlight,
 		Spent: int64(st.Spent), AtMost: int64(st.AtMost), PerHour: st.PerHour, SecsLeft: st.TimeLeft.Seconds(),
 		LastWrite: st.LastWrite,
-		Outcomes:  map[string]map[string]int64{}, Damage: st.Damage,
+		Outcomes:  map[string]map[string]int64{}, Batches: st.Batches, Damage: st.Damage,
 	}
 	s.Stops = reports.StopLines(v.dir)
 	for m, t := range st.All.Models {

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"nightshift"
 	"nightshift/reports"
@@ -185,5 +187,33 @@ func TestViewPages(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("outcome %q: %d rows, want %d", outcome, len(got), len(want))
 		}
+	}
+}
+
+// TestViewBatches: the page is told where batches stand.
+func TestViewBatches(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	id := store.Identity{Name: "run", Plan: []byte(`{}`), PlanHash: "00ff", DatasetHash: "abcd", DatasetRows: 1,
+		Models: []string{"m"}, Chunks: []store.Chunk{{Rows: 1}}}
+	st, err := store.Open(dir, id, store.Options{ReserveFile: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := st.NewBatch("m", 0, 1)
+	if err == nil {
+		err = in.Add(0, []byte("{}\n"))
+	}
+	if err == nil {
+		_, err = in.Finish(store.Batch{})
+	}
+	if err == nil {
+		err = st.BatchCreating(in.N, time.Now())
+	}
+	if err := errors.Join(err, st.Close("submitted")); err != nil {
+		t.Fatal(err)
+	}
+	want := `"batches":[{"model":"m","batches":1,"waiting":0,"lost":1,`
+	if w := ask(t, dir, "status"); w.Code != 200 || !strings.Contains(w.Body.String(), want) {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

@@ -68,6 +68,10 @@
       strip.appendChild(fact(s.at_most_nano_usd > s.spent_nano_usd ? "unsure" : "plain", "spent", nightshift.money(s.spent_nano_usd, s.at_most_nano_usd > s.spent_nano_usd),
         s.at_most_nano_usd > s.spent_nano_usd ? "at most " + nightshift.money(s.at_most_nano_usd) : ""));
       if (s.per_hour) strip.appendChild(fact("plain", "rate", nightshift.count(Math.round(s.per_hour)) + " an hour", s.live && s.seconds_left ? span(s.seconds_left) + " left" : ""));
+      (s.batches || []).forEach(function (b) {
+        strip.appendChild(fact(b.lost || b.vanishing ? "unsure" : "plain", "batches of " + b.model, nightshift.count(b.rows_away) + " rows away",
+          b.collected + " of " + b.batches + " batches collected" + (b.waiting ? ", " + b.waiting + " waiting" : "")));
+      });
       var damage = $("damage");
       damage.textContent = "";
       (s.stops || []).concat(s.damage || []).forEach(function (d) { nightshift.put(damage.appendChild(nightshift.el("li")), d); });
