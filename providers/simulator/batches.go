@@ -2,8 +2,10 @@ package simulator
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -113,6 +115,15 @@ func (s *Server) Rows() Ledger {
 	l := s.book.Copy(true)
 	l.Made, l.Rows = made, s.book.Rows()
 	return l
+}
+
+// writeLedger writes the ledger with the rows of batches into a file.
+func (s *Server) writeLedger(path string) error {
+	b, err := json.MarshalIndent(s.Rows(), "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o600)
 }
 
 // A batchModel answers the rows of batches as live requests are answered, but

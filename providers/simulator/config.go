@@ -64,6 +64,9 @@ type Config struct {
 	// MaxLedger is how many conversations get counters of their own; 0 means
 	// 200,000, a negative number none. Totals always count all.
 	MaxLedger int `json:"max_ledger,omitempty"`
+	// LedgerFile is written when the server is closed: the ledger with the rows of
+	// batches, as GET /ledger?rows=1 tells it.
+	LedgerFile string `json:"ledger_file,omitempty"`
 	// Log receives one JSON line per exchange, each with a single Write call,
 	// when the exchange is settled. May be nil.
 	Log io.Writer `json:"-"`

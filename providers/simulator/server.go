@@ -113,6 +113,9 @@ func (s *Server) Close() error {
 	for _, hs := range servers {
 		errs = append(errs, hs.Close())
 	}
+	if s.cfg.LedgerFile != "" {
+		errs = append(errs, s.writeLedger(s.cfg.LedgerFile))
+	}
 	s.batches.Close()
 	return errors.Join(errs...)
 }
