@@ -193,9 +193,10 @@ type billRow struct {
 func (r *billRow) answered() bool { return nightshift.Outcome(r.Outcome).Answered() }
 
 // simple reports whether the columns say all that the one attempt's log does,
-// but for what a cache saved.
+// but for what a cache saved, and what it may be priced with.
 func (r *billRow) simple() bool {
-	return r.Attempts == 1 && r.CostNanoUSD != nil && !r.MaybeBilled && r.ReportedCostUSD == nil && !r.inBatches()
+	known := r.CostNanoUSD != nil || r.InputTokens != nil && r.OutputTokens != nil
+	return r.Attempts == 1 && known && !r.MaybeBilled && r.ReportedCostUSD == nil && !r.inBatches()
 }
 
 func (r *billRow) cached() bool {
@@ -206,10 +207,12 @@ func (r *billRow) cached() bool {
 // saved follows from the columns when they lead to the recorded cost, so that
 // no service tier or region can have changed the price.
 func (b *biller) plain(r *billRow) bool {
-	if !r.simple() {
+	switch {
+	case !r.simple():
 		return false
-	}
-	if !r.cached() {
+	case r.CostNanoUSD == nil:
+		return b.price(r, &nightshift.Attempt{}) == nil && !strings.Contains(view.Value(r.AttemptLog), `"searches"`)
+	case !r.cached():
 		return true
 	}
 	price := b.price(r, &nightshift.Attempt{})
@@ -224,13 +227,17 @@ func zero(n *int64) bool { return n == nil || *n == 0 }
 
 // simpleEntry is the bill of a simple row.
 func (r *billRow) simpleEntry() entry {
-	return entry{
+	e := entry{
 		Attempts: 1, Input: view.Value(r.InputTokens), Output: view.Value(r.OutputTokens),
 		Reasoning:   view.Value(r.ReasoningTokens),
 		CacheRead:   view.Value(r.CacheReadTokens),
 		CacheWrite:  view.Value(r.CacheWrite5mTokens) + view.Value(r.CacheWrite1hTokens),
-		CostNanoUSD: *r.CostNanoUSD, AtMostNanoUSD: r.CostNanoUSD,
+		CostNanoUSD: view.Value(r.CostNanoUSD), AtMostNanoUSD: r.CostNanoUSD,
 	}
+	if r.CostNanoUSD == nil {
+		e.NoPrice = 1
+	}
+	return e
 }
 
 // saved is what a cache saved on a plain row.

@@ -162,7 +162,7 @@ type fieldColumn struct {
 	column int    // of the file
 	set    setter // of a column that is no list
 	list   bool   // of numbers
-	empty  bool   // all lists of the row group are null
+	empty  bool   // all values of the row group are null
 	chunk  parquet.ColumnChunk
 	cursor cursor
 	lists  *listCursor // nil where all lists are null
@@ -182,8 +182,11 @@ func (c *fieldColumn) open(chunk parquet.ColumnChunk) {
 
 // fill sets the field in all rows, a slice of T, from the row at of the group.
 func (c *fieldColumn) fill(rows reflect.Value, at int64) error {
-	if c.list {
+	switch {
+	case c.list:
 		return c.fillLists(rows, at)
+	case c.empty: // nothing is read where there is nothing
+		return nil
 	}
 	if at < c.cursor.row {
 		c.open(c.chunk)
