@@ -97,9 +97,10 @@ var homes = map[string][]string{
 	"github.com/invopop/jsonschema":            {"nightshift/runner/plan"},
 	"github.com/santhosh-tekuri/jsonschema/v6": {"nightshift/reports/scorers", "nightshift/runner/plan"},
 	"github.com/nikolalohinski/gonja/v2":       {"nightshift/datasets/internal/shape"},
-	"github.com/klauspost/compress":            {"nightshift/datasets/internal/source", "nightshift/runner/store/journal"}, // of files; of streams in the journal
-	"gonum.org/v1/gonum":                       {"nightshift/reports/stats"},
-	"github.com/jedib0t/go-pretty/v6":          {"nightshift/reports/render"},
+	"github.com/klauspost/compress": {"nightshift/datasets/internal/source", "nightshift/runner/store/journal",
+		"nightshift/runner/store/parquetfile"}, // of files; of streams in the journal; of pages
+	"gonum.org/v1/gonum":              {"nightshift/reports/stats"},
+	"github.com/jedib0t/go-pretty/v6": {"nightshift/reports/render"},
 }
 
 type listed struct {

@@ -30,7 +30,7 @@ func instant(args []string) error {
 	models := f.Int("models", 1, "how many models answer")
 	_ = f.Parse(args) // exits on error
 	// As the program has it (cmd/nightshift/memory.go).
-	ballast := make([]byte, 97<<20)
+	ballast := make([]byte, 37<<20)
 	defer runtime.KeepAlive(ballast)
 	debug.SetGCPercent(40)
 

@@ -128,7 +128,11 @@ func (a *attempt) headersOf(resp *http.Response) {
 // without one. 0 is what it says of models whose price it does not know, and of
 // streams before they begin.
 func headerCost(h http.Header) *nightshift.NanoUSD {
-	usd, err := strconv.ParseFloat(h.Get("X-Litellm-Response-Cost"), 64)
+	stated := h.Get("X-Litellm-Response-Cost")
+	if stated == "" {
+		return nil
+	}
+	usd, err := strconv.ParseFloat(stated, 64)
 	if err != nil || !(usd > 0 && usd < 1e6) {
 		return nil
 	}

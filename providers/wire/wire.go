@@ -52,8 +52,9 @@ type Wire struct {
 	endpoint  providers.Endpoint
 	format    formats.Format // in which requests are written
 	transport http.RoundTripper
-	owned     *http.Transport // made here; nil when it was given
-	urls      sync.Map        // destination → *url.URL, of the requests so far
+	owned     *http.Transport         // made here; nil when it was given
+	url       atomic.Pointer[url.URL] // of all requests, where it depends on nothing of them; nil before the first
+	urls      sync.Map                // destination → *url.URL, of the requests so far, where it does
 	keys      keyring
 	timeouts  providers.Timeouts
 	maxBody   int64
@@ -147,10 +148,10 @@ type destination struct {
 
 // target is where a request goes.
 func (w *Wire) target(p providers.Prepared) (*url.URL, error) {
-	var to destination
-	if !w.endpoint.SameURL() {
-		to = destination{p.Model, p.Stream}
+	if known := w.url.Load(); known != nil {
+		return known, nil
 	}
+	to := destination{p.Model, p.Stream}
 	if known, ok := w.urls.Load(to); ok {
 		return known.(*url.URL), nil
 	}
@@ -159,10 +160,15 @@ func (w *Wire) target(p providers.Prepared) (*url.URL, error) {
 		return nil, err
 	}
 	u, err := url.Parse(full)
-	if err == nil {
+	switch {
+	case err != nil:
+		return nil, err
+	case w.endpoint.SameURL():
+		w.url.Store(u)
+	default:
 		w.urls.Store(to, u)
 	}
-	return u, err
+	return u, nil
 }
 
 // Prepare implements [providers.Wire].

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"nightshift"
 	"nightshift/internal/rawjson"
@@ -18,7 +17,7 @@ const (
 	// BatchRows is how many rows are written and read at a time.
 	BatchRows     = 64
 	rowsPerGroup  = 50_000
-	bytesPerGroup = 64 << 20 // raw bytes after which a row group is closed
+	bytesPerGroup = 16 << 20 // raw bytes after which a row group is closed: compressed, it waits in memory for that
 )
 
 // shortColumns keep page statistics, which make filters fast. All other text
@@ -35,10 +34,10 @@ var shortColumns = map[string]bool{
 func writerOptions(schema *parquet.Schema) []parquet.WriterOption {
 	opts := []parquet.WriterOption{
 		schema,
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
+		parquet.Compression(&codec{}),
 		parquet.DataPageVersion(1),
 		parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain),
-		parquet.PageBufferSize(1 << 20),
+		parquet.PageBufferSize(pageBytes),
 		parquet.WriteBufferSize(0), // writer has its own buffer and counts what goes through it
 		parquet.DictionaryMaxBytes(1 << 20),
 		parquet.MaxRowsPerRowGroup(rowsPerGroup),

@@ -175,7 +175,7 @@ func TestEncodings(t *testing.T) {
 // Rows leave memory in groups, whether they are many or large.
 func TestRowGroupsAreClosed(t *testing.T) {
 	mem := storetest.NewFS()
-	w, err := create(mem, "/f", nil, func(*nightshift.Score) int64 { return 20 << 20 })
+	w, err := create(mem, "/f", nil, func(*nightshift.Score) int64 { return 5 << 20 })
 	storetest.Must(t, err)
 	for i := range 10 {
 		storetest.Must(t, w.add(nightshift.Score{Row: int64(i), Params: "{}"}))
@@ -184,7 +184,7 @@ func TestRowGroupsAreClosed(t *testing.T) {
 	pf, err := Open(mem, "/f")
 	storetest.Must(t, err)
 	if n := len(pf.pf.Metadata().RowGroups); n != 3 {
-		t.Errorf("10 rows of 20 MiB are in %d row groups, want 3", n)
+		t.Errorf("10 rows of 5 MiB are in %d row groups, want 3", n)
 	}
 	small := make([]nightshift.Score, rowsPerGroup+10)
 	_, pf = writeParquet(t, small...)
