@@ -11,6 +11,7 @@ func (a *app) commands() []*cobra.Command {
 		a.statusCommand(),
 		a.workCommand(),
 		a.joinKeyCommand(),
+		a.cancelCommand(),
 		a.extendCommand(),
 		a.scoreCommand(),
 		a.reportCommand(),

@@ -13,6 +13,9 @@ var exitsOf = map[string]string{
 		"tolerated, 4 stopped early " +
 		"(resumable), 5 a gate was missed, 6 storage failed, 7 the run directory belongs to another plan or dataset, " +
 		"8 batches submitted (the same command collects them), 75 already running, 130 interrupted (resumable).",
+	"cancel": "0 called back, or no batches were away; 2 no run directory, or its plan is not known; 4 a provider " +
+		"refused (the same command goes on); 6 storage failed; 7 plan or dataset are not the run's; 75 the run is " +
+		"running; 130 interrupted.",
 	"extend": "0 extended, or nothing was added; 2 no run directory, or one that cannot be extended, or unusable " +
 		"rows; 6 storage failed; 7 the dataset is not the old one with appended rows; 75 the run is running.",
 	"work": "0 the run has ended, or everything is finished and reported after a signal; 1 internal error, 2 usage, or " +

@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"nightshift/runner/plan"
+	"nightshift/runner/session"
 )
 
 // planFlags are the flags that say what to run: the options of a plan, and
@@ -84,6 +86,60 @@ func (f *planFlags) load(a *app, args []string) (*plan.Plan, error) {
 	}
 	problems = append(problems, p.ApplyEnvironment(a.getenv), p.Apply(givenOptions(f.set)))
 	return p, errors.Join(problems...)
+}
+
+// start says how the run was started, for commands that find its plan again.
+func (f *planFlags) start(a *app, args []string) *session.Start {
+	s := &session.Start{Options: plan.Given(a.getenv, givenOptions(f.set)), RowsFrom: absolute(f.rowsFrom)}
+	if len(args) == 1 {
+		s.Plan = absolute(args[0])
+	}
+	if f.rowsFrom != "" {
+		s.Rows = f.rows
+	}
+	return s
+}
+
+// absolute is a path that means the same in any directory.
+func absolute(path string) string {
+	if full, err := filepath.Abs(path); err == nil && path != "" {
+		return full
+	}
+	return path
+}
+
+// planOf resolves the plan that a run was started with: file, where it is named,
+// else the one that the run directory remembers.
+func (a *app) planOf(dir, file string) (*plan.Resolved, *session.Rows, error) {
+	start, known, err := session.ReadStart(dir)
+	if err != nil {
+		return nil, nil, usageError("%s: %w", dir, err)
+	}
+	if file != "" {
+		start.Plan, known = file, true
+	}
+	if !known {
+		return nil, nil, usageError("%s does not say which plan it was started with; name it with --plan FILE", dir)
+	}
+	p, problems := &plan.Plan{}, []error(nil)
+	if start.Plan != "" {
+		loaded, err := plan.Load(start.Plan)
+		if loaded == nil {
+			return nil, nil, errors.Join(unreadable(start.Plan, err), usageError("name the plan with --plan FILE"))
+		}
+		p, problems = loaded, append(problems, err)
+	}
+	problems = append(problems, p.Apply(start.Options))
+	resolved, err := p.Resolve(a.getenv)
+	if err := errors.Join(append(problems, err)...); err != nil {
+		return nil, nil, err
+	}
+	resolved.Out = dir
+	if start.RowsFrom == "" {
+		return resolved, nil, nil
+	}
+	rows, err := session.RowsFrom(start.RowsFrom, start.Rows, dir)
+	return resolved, rows, err
 }
 
 // unreadable gives a plan that cannot be read at all a remedy; mistakes in it

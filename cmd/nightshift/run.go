@@ -146,7 +146,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 	s.Log, s.Sending, s.Show, s.Serve = log, waiting, show.start, startMetrics(s.Plan.Metrics, log)
 	s.RetryFailed, s.MovedEndpoint, s.AllowCommands, s.Scorers = f.retryFailed, f.movedEndpoint, f.allowCommands,
 		f.plan.scorers()
-	s.Detach = f.detach
+	s.Detach, s.Start = f.detach, f.plan.start(a, args)
 	s.Workers = f.workers.session()
 	result, err := s.Run(calls)
 	if result.Page != nil {

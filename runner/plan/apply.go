@@ -26,18 +26,40 @@ func (p *Plan) Apply(flags map[string][]string) error {
 // ApplyEnvironment lays the NIGHTSHIFT_… variables over the plan. Flags go
 // before them, so apply those afterwards.
 func (p *Plan) ApplyEnvironment(getenv func(string) string) error {
+	return p.apply(environment(getenv), func(o Option) string { return o.variable })
+}
+
+// Given are the options that the environment and flags give together, as values
+// of flags that mean the same in any directory. Flags go before the environment.
+func Given(getenv func(string) string, flags map[string][]string) map[string][]string {
+	values := environment(getenv)
+	for _, o := range Options() {
+		if given := flags[o.Flag]; len(given) > 0 {
+			values[o.Flag] = slices.Clone(given)
+		}
+		for i, text := range values[o.Flag] {
+			if o.read != nil {
+				values[o.Flag][i] = o.read(text)
+			}
+		}
+	}
+	return values
+}
+
+// environment are the values of the NIGHTSHIFT_… variables, by flag.
+func environment(getenv func(string) string) map[string][]string {
 	values := map[string][]string{}
 	for _, o := range Options() {
 		if o.variable == "" {
 			continue
 		}
-		if text := strings.TrimSpace(getenv(o.variable)); o.Kind == List {
+		if text := strings.TrimSpace(getenv(o.variable)); text != "" && o.Kind == List {
 			values[o.Flag] = strings.Fields(text)
 		} else if text != "" {
 			values[o.Flag] = []string{text}
 		}
 	}
-	return p.apply(values, func(o Option) string { return o.variable })
+	return values
 }
 
 func (p *Plan) apply(values map[string][]string, label func(Option) string) error {

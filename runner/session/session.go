@@ -38,6 +38,7 @@ type Options struct {
 	RetryFailed   bool     // send rows whose request failed again
 	MovedEndpoint bool     // go on although a model's base URL has changed
 	AllowCommands bool     // scorers may run programs
+	Start         *Start   // kept in the run directory; nil keeps nothing
 	Detach        bool     // end once all batches that may be are submitted, without waiting for them
 	Workers       *Workers // send the requests; nil sends from this process
 	Scorers       []string // given in place of the plan's, for the next start of Score
@@ -223,7 +224,7 @@ func (s *Session) Run(ctx context.Context) (r Result, err error) {
 
 // begin keeps what the run is found again by and opens the way to the models.
 func (s *Session) begin(ctx context.Context, st *store.Run) (err error) {
-	for _, keep := range []func() error{s.keepIndex, s.keepRows, s.keepScorers} {
+	for _, keep := range []func() error{s.keepIndex, s.keepRows, s.keepScorers, s.keepStart} {
 		if err := keep(); err != nil {
 			return err
 		}
