@@ -342,7 +342,7 @@ func (c *collection) notRun(o *outcome, e *nightshift.Error) error {
 	}
 	expired := &nightshift.Error{Class: nightshift.ClassBatchExpired, Message: e.Message}
 	a := c.attempt(o, nightshift.BatchResult{Err: expired})
-	a.MaybeBilled, a.WorstTokens, a.WorstCost = false, 0, 0
+	a.MaybeBilled, a.WorstTokens, a.WorstCost, a.Cost = false, 0, 0, new(nightshift.NanoUSD)
 	return c.again(o, a)
 }
 

@@ -53,7 +53,7 @@ func (a *app) cancel(c *cobra.Command, dir string, f *cancelFlags) error {
 		fmt.Fprintf(a.out, "%s: no batches are at a provider\n", dir)
 		return nil
 	}
-	p, rows, err := a.planOf(absolute(dir), f.plan)
+	p, rows, err := a.planOf(absolutePath(dir), f.plan)
 	if err != nil {
 		return err
 	}

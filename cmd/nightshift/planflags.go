@@ -90,9 +90,9 @@ func (f *planFlags) load(a *app, args []string) (*plan.Plan, error) {
 
 // start says how the run was started, for commands that find its plan again.
 func (f *planFlags) start(a *app, args []string) *session.Start {
-	s := &session.Start{Options: plan.Given(a.getenv, givenOptions(f.set)), RowsFrom: absolute(f.rowsFrom)}
+	s := &session.Start{Options: plan.Given(a.getenv, givenOptions(f.set)), RowsFrom: absolutePath(f.rowsFrom)}
 	if len(args) == 1 {
-		s.Plan = absolute(args[0])
+		s.Plan = absolutePath(args[0])
 	}
 	if f.rowsFrom != "" {
 		s.Rows = f.rows
@@ -100,8 +100,8 @@ func (f *planFlags) start(a *app, args []string) *session.Start {
 	return s
 }
 
-// absolute is a path that means the same in any directory.
-func absolute(path string) string {
+// absolutePath is a path that means the same in any directory.
+func absolutePath(path string) string {
 	if full, err := filepath.Abs(path); err == nil && path != "" {
 		return full
 	}

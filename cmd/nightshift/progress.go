@@ -158,13 +158,36 @@ func line(s session.State) string {
 	if inFlight > 0 {
 		parts = append(parts, fmt.Sprintf("%d in flight", inFlight))
 	}
-	if left, ok := s.TimeLeft(); ok && left > 0 {
+	parts = append(parts, batchWords(s.Batches, time.Now())...)
+	if left, ok := s.TimeLeft(); ok && left > 0 && s.Batches.Away == 0 {
 		parts = append(parts, words.Duration(left)+" left")
 	}
 	if note := holding(s); note != "" {
 		parts = append(parts, note)
 	}
 	return strings.Join(parts, "  ")
+}
+
+// batchWords say where the batches stand that are not collected.
+func batchWords(b session.Batches, now time.Time) (parts []string) {
+	if b.Away > 0 {
+		text := fmt.Sprintf("%s at the provider (%s of %s rows done", words.Counted(int64(b.Away), "batch"),
+			words.Thousands(b.Done), words.Thousands(b.Rows))
+		if b.ReservedUSD > 0 {
+			text += ", at most " + words.Money(b.ReservedUSD) + " reserved"
+		}
+		if b.Expires.After(now) {
+			text += ", the first ends within " + words.Duration(b.Expires.Sub(now))
+		}
+		parts = append(parts, text+")")
+	}
+	if b.Ended > 0 {
+		parts = append(parts, words.Counted(int64(b.Ended), "batch")+" to be collected")
+	}
+	if b.Waiting > 0 {
+		parts = append(parts, words.Counted(int64(b.Waiting), "batch")+" waiting to be created")
+	}
+	return parts
 }
 
 // holding is what holds requests back at this moment; empty when nothing does.

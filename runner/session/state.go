@@ -39,8 +39,42 @@ type State struct {
 	// Run is what is on record, so that nobody has to count it in the journals.
 	Run view.Progress `json:"run"`
 
+	// Batches are those that are not collected. The files say the same to others.
+	Batches Batches `json:"-"`
+
 	Name  string `json:"-"` // of the run
 	Items int64  `json:"-"` // answers that the run is to bring
+}
+
+// Batches is where the batches stand that are not collected.
+type Batches struct {
+	Waiting, Away, Ended int   // not created yet; at the provider, or looked for there; to be collected
+	Rows, Done           int64 // of those away, and how many of them the provider has done
+	ReservedUSD          float64
+	Expires              time.Time // when the first of those away ends; zero when not known
+}
+
+// batchesOf sums up the batches of a run that are not collected.
+func batchesOf(st *store.Run) (s Batches) {
+	for _, b := range st.Batches() {
+		switch b.Stage {
+		case store.BatchPlanned, store.BatchUploaded:
+			s.Waiting++
+		case store.BatchCreating, store.BatchCreated:
+			s.Away++
+			s.Rows += b.Rows
+			s.Done += min(b.Rows, max(0, b.Lead().Counts.Completed.N()+b.Lead().Counts.Failed.N()))
+			if at := b.ExpiresAt(); !at.IsZero() && (s.Expires.IsZero() || at.Before(s.Expires)) {
+				s.Expires = at
+			}
+		case store.BatchEnded, store.BatchFetched:
+			s.Ended++
+		}
+		if b.Away() {
+			s.ReservedUSD += b.WorstCost.Dollars()
+		}
+	}
+	return s
 }
 
 // An Endpoint is one limiter: a server and key.
@@ -208,7 +242,7 @@ func (w *watch) state() State {
 		now = time.Now()
 	}
 	s := State{At: now, Started: w.started, PID: os.Getpid(), Budget: budgetState(w.clients.budget), Run: w.run.Progress(),
-		Stops: w.stops, Workers: w.cluster.workers(),
+		Stops: w.stops, Workers: w.cluster.workers(), Batches: batchesOf(w.run),
 		Name: w.Plan.Name, Items: w.items()}
 	s.Run.Pace = w.pace.take(time.Now(), s.Run.Totals)
 	for _, l := range w.clients.named() {
@@ -417,8 +451,8 @@ func (s *Session) sayLimited(w *watch) {
 		return
 	}
 	for _, e := range state.Endpoints {
-		if e.Sent > 0 {
-			s.Log.Info(e.Name + ": " + e.LimitedWords())
+		if by := e.LimitedWords(); e.Sent > 0 && by != "" {
+			s.Log.Info(e.Name + ": " + by)
 		}
 	}
 }
