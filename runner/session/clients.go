@@ -40,7 +40,8 @@ type clients struct {
 	redactor   atomic.Pointer[secrets.Redactor]
 	cluster    *cluster // whose workers send; nil where this process does
 	log        *slog.Logger
-	maxStall   time.Duration // how long a limiter goes on without a success
+	maxStall   time.Duration    // how long a limiter goes on without a success
+	away       map[string]worst // of batches that are away, by run directory: counted as spent
 
 	keysMu sync.Mutex // held while keys changes
 	mu     sync.Mutex
@@ -65,7 +66,7 @@ func newClientsOver(p *plan.Resolved, log *slog.Logger, c *cluster) (*clients, e
 	f := &clients{
 		cluster: c,
 		budget:  &limits.Budget{}, limiters: map[RateLimitKey]*limits.Limiter{}, simulators: map[string]*simulator.Server{},
-		log: log, maxStall: p.MaxStall,
+		log: log, maxStall: p.MaxStall, away: map[string]worst{},
 	}
 	if p.BudgetTokens != nil {
 		f.budget.Tokens = *p.BudgetTokens

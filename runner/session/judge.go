@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"nightshift"
@@ -178,6 +179,7 @@ func (s *Session) batch(ctx context.Context, rs plan.ResolvedScorer, dir string,
 		return err
 	}
 	s.cluster.enter(dir, st)
+	s.clients.giveBack(dir)
 	pools, err := one.batched(st, []runner.Pool{pool})
 	if err = errors.Join(err, one.keepIndex()); err != nil {
 		return errors.Join(err, st.Close("failed"))
@@ -185,6 +187,7 @@ func (s *Session) batch(ctx context.Context, rs plan.ResolvedScorer, dir string,
 	endShow := one.show(one.watch(st).state)
 	stops, failure := one.loop(ctx, st, pools, nil)
 	endShow()
+	one.sayAway(st)
 	e := one.ending(tolerant(st.Totals()), stops, failure, context.Cause(s.sending(ctx)))
 	if err := st.Close(e.state); err != nil && failure == nil {
 		return err
@@ -266,7 +269,7 @@ func (f *clients) spend(sum view.Tally) {
 }
 
 // spendBefore takes what a run has cost off the budget, the worst case of what
-// may have been billed included.
+// may have been billed and of its batches that are away included.
 func (f *clients) spendBefore(dir string) error {
 	st, err := view.Status(dir)
 	if err != nil {
@@ -274,8 +277,27 @@ func (f *clients) spendBefore(dir string) error {
 	}
 	var sum view.Tally
 	sum = sum.Add(st.All.Sum()).Add(st.Unsettled)
-	f.budget.Spend(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N()+sum.MaybeTokens, st.AtMost)
+	var away worst
+	for _, m := range st.Batches {
+		away.tokens, away.cost = away.tokens+m.ReservedTokens, away.cost+m.Reserved
+	}
+	f.budget.Spend(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N()+sum.MaybeTokens+away.tokens, st.AtMost)
+	f.away[filepath.Clean(dir)] = away
 	return nil
+}
+
+// worst is the most that batches can use and cost.
+type worst struct {
+	tokens int64
+	cost   nightshift.NanoUSD
+}
+
+// giveBack takes the batches of a run that is opened now off what is spent: they
+// are reserved one by one from here on.
+func (f *clients) giveBack(dir string) {
+	away := f.away[filepath.Clean(dir)]
+	f.budget.Spend(-away.tokens, -away.cost)
+	delete(f.away, filepath.Clean(dir))
 }
 
 // spendWithin takes what the runs below a run have cost off the budget: its
