@@ -70,44 +70,45 @@ var specificWords = map[string]nightshift.ErrorClass{
 	"commoditynotpurchased":          nightshift.ClassQuota, // the same
 	"allocationquota.freetieronly":   nightshift.ClassQuota, // the same, with 403
 
-	"account_deactivated":           nightshift.ClassPermission,
-	"access_terminated":             nightshift.ClassPermission,
-	"access_denied":                 nightshift.ClassPermission,
-	"permission_error":              nightshift.ClassPermission,
-	"permission_denied":             nightshift.ClassPermission,
-	"unsupported_country":           nightshift.ClassPermission,
-	"unsupported_country_region":    nightshift.ClassPermission,
-	"request_forbidden":             nightshift.ClassPermission,
-	"organization_restricted":       nightshift.ClassPermission,
-	"model_terms_required":          nightshift.ClassPermission,
-	"data_residency_mismatch":       nightshift.ClassPermission, // OpenAI, of an answer that failed
-	"service_disabled":              nightshift.ClassPermission,
-	"permissiondenied":              nightshift.ClassPermission,
-	"invalid_api_key":               nightshift.ClassAuth,
-	"api_key_invalid":               nightshift.ClassAuth,
-	"authentication_error":          nightshift.ClassAuth,
-	"invalid_authentication":        nightshift.ClassAuth,
-	"invalid_authentication_error":  nightshift.ClassAuth, // Moonshot
-	"incorrect_api_key_error":       nightshift.ClassAuth,
-	"unauthenticated":               nightshift.ClassAuth,
-	"unauthorized":                  nightshift.ClassAuth,
-	"invalid_token":                 nightshift.ClassAuth,
-	"auth_error":                    nightshift.ClassAuth, // LiteLLM
-	"token_expired":                 nightshift.ClassAuth,
-	"no_db_connection":              nightshift.ClassAuth, // LiteLLM's proxy without a database: any key but its own
-	"model_not_found":               nightshift.ClassNotFound,
-	"model_not_found_error":         nightshift.ClassNotFound,
-	"model_not_exist":               nightshift.ClassNotFound,
-	"unknown_model":                 nightshift.ClassNotFound,
-	"invalid_model":                 nightshift.ClassNotFound,
-	"not_found_error":               nightshift.ClassNotFound,
-	"deploymentnotfound":            nightshift.ClassNotFound,
-	"notfounderror":                 nightshift.ClassNotFound, // vLLM
-	"resource_not_found_error":      nightshift.ClassNotFound, // Moonshot
-	"get_channel_failed":            nightshift.ClassNotFound,
-	"api_not_implemented":           nightshift.ClassNotFound,
-	"model_decommissioned":          nightshift.ClassNotFound,
-	"model_price_error":             nightshift.ClassNotFound, // new-api: nobody has set the model's price, so it is not served
+	"account_deactivated":          nightshift.ClassPermission,
+	"access_terminated":            nightshift.ClassPermission,
+	"access_denied":                nightshift.ClassPermission,
+	"permission_error":             nightshift.ClassPermission,
+	"permission_denied":            nightshift.ClassPermission,
+	"unsupported_country":          nightshift.ClassPermission,
+	"unsupported_country_region":   nightshift.ClassPermission,
+	"request_forbidden":            nightshift.ClassPermission,
+	"organization_restricted":      nightshift.ClassPermission,
+	"model_terms_required":         nightshift.ClassPermission,
+	"data_residency_mismatch":      nightshift.ClassPermission, // OpenAI, of an answer that failed
+	"service_disabled":             nightshift.ClassPermission,
+	"permissiondenied":             nightshift.ClassPermission,
+	"invalid_api_key":              nightshift.ClassAuth,
+	"api_key_invalid":              nightshift.ClassAuth,
+	"authentication_error":         nightshift.ClassAuth,
+	"invalid_authentication":       nightshift.ClassAuth,
+	"invalid_authentication_error": nightshift.ClassAuth, // Moonshot
+	"incorrect_api_key_error":      nightshift.ClassAuth,
+	"unauthenticated":              nightshift.ClassAuth,
+	"unauthorized":                 nightshift.ClassAuth,
+	"invalid_token":                nightshift.ClassAuth,
+	"auth_error":                   nightshift.ClassAuth, // LiteLLM
+	"token_expired":                nightshift.ClassAuth,
+	"no_db_connection":             nightshift.ClassAuth, // LiteLLM's proxy without a database: any key but its own
+	"model_not_found":              nightshift.ClassNotFound,
+	"model_not_found_error":        nightshift.ClassNotFound,
+	"model_not_exist":              nightshift.ClassNotFound,
+	"unknown_model":                nightshift.ClassNotFound,
+	"invalid_model":                nightshift.ClassNotFound,
+	"not_found_error":              nightshift.ClassNotFound,
+	"deploymentnotfound":           nightshift.ClassNotFound,
+	"notfounderror":                nightshift.ClassNotFound, // vLLM
+	"resource_not_found_error":     nightshift.ClassNotFound, // Moonshot
+	"get_channel_failed":           nightshift.ClassNotFound,
+	"api_not_implemented":          nightshift.ClassNotFound,
+	"model_decommissioned":         nightshift.ClassNotFound,
+	// new-api: nobody has set the model's price, so it is not served
+	"model_price_error":             nightshift.ClassNotFound,
 	"content_filter":                nightshift.ClassContentPolicy,
 	"content_policy_violation":      nightshift.ClassContentPolicy,
 	"content_policy":                nightshift.ClassContentPolicy,
@@ -178,7 +179,8 @@ var wordPatterns = []struct {
 	{"", "_image", "", nightshift.ClassInvalidRequest}, // OpenAI: a dozen codes of pictures that cannot be used
 	{"image_", "", "", nightshift.ClassInvalidRequest},
 	{"empty_image", "", "", nightshift.ClassInvalidRequest},
-	{"", "ratelimitexceeded", "", nightshift.ClassRateLimit}, // Volcengine Ark: ModelAccountTpmRateLimitExceeded and its family
+	// Volcengine Ark: ModelAccountTpmRateLimitExceeded and its family
+	{"", "ratelimitexceeded", "", nightshift.ClassRateLimit},
 }
 
 // failedPrecondition is Google's word for a request that the account may not
@@ -357,7 +359,8 @@ var phrases = []phrase{
 	{"model not found", []int{0, 400, 500}, nightshift.ClassNotFound},
 	{"invalid url (", []int{0, 400, 404}, nightshift.ClassNotFound},
 	{"无可用渠道", []int{0, 503, 500}, nightshift.ClassNotFound},
-	{"invalid provider passed", []int{0, 400}, nightshift.ClassNotFound},               // Portkey: the plan's headers are wrong
+	// Portkey: the plan's headers are wrong
+	{"invalid provider passed", []int{0, 400}, nightshift.ClassNotFound},
 	{"x-portkey-provider header is required", []int{0, 400}, nightshift.ClassNotFound}, // the same
 	{"messages is not supported by", []int{500}, nightshift.ClassNotFound},             // Portkey: its route, not the row
 	{"only claude model supported convert", []int{500}, nightshift.ClassNotFound},      // new-api of 2025, the same
@@ -396,7 +399,8 @@ var upstreamFailures = []string{
 }
 
 // moneyWords speak of an account, not of a limit that a moment's end lifts.
-var moneyWords = regexp.MustCompile(`credits?\b|balance|top[- ]?up|recharge|prepaid|spend|payment|overdue|arrear|欠费|余额|充值`)
+var moneyWords = regexp.MustCompile(`credits?\b|balance|top[- ]?up|recharge|prepaid|spend|payment|overdue|arrear|` +
+	`欠费|余额|充值`)
 
 // quotaWords are the words of class quota that servers also use for a limit
 // per minute or hour.
@@ -424,19 +428,25 @@ func byPhrase(table []phrase, message string, status int) (nightshift.ErrorClass
 // codes and quota names in lower case: minutes and hours pass while a run
 // waits, days do not.
 var (
-	shortWindow = regexp.MustCompile(`per[ _-]?(minute|second|hour)|\bper[ _-]?(min|sec|hr)\b|\bper \d+ ?(s|sec|seconds?|m|min|minutes?|h|hours?)\b|` +
-		`\bby(minute|second|hour)|userbymodelby(minute|second)|(requests?|reqs?|tokens?|calls?|\d) ?/ ?(\d+ ?)?(min|minutes?|s|sec|seconds?|h|hr|hours?)\b|` +
-		`\b(in|within|every|over) \d+ ?(s|sec|seconds?|min|minutes?|h|hrs?|hours?)\b|\b(\w+_)?[rtq]p[ms](_\w+)?\b|[rtq]pm(ratelimit|exceeded)|` +
+	shortWindow = regexp.MustCompile(`per[ _-]?(minute|second|hour)|\bper[ _-]?(min|sec|hr)\b|\bper \d+ ?(s|sec|` +
+		`seconds?|m|min|minutes?|h|hours?)\b|` +
+		`\bby(minute|second|hour)|userbymodelby(minute|second)|(requests?|reqs?|tokens?|calls?|` +
+		`\d) ?/ ?(\d+ ?)?(min|minutes?|s|sec|seconds?|h|hr|hours?)\b|` +
+		`\b(in|within|every|over) \d+ ?(s|sec|seconds?|min|minutes?|h|hrs?|hours?)\b|\b(\w+_)?[rtq]p[ms](_\w+)?\b|` +
+		`[rtq]pm(ratelimit|exceeded)|` +
 		`\bhourly\b|\b(this|last|current|next|every|each|a|an|one) (minute|hour)\b|\bminute limit|每分钟|每秒|每小时|分钟内|秒内|小时内`)
-	longWindow = regexp.MustCompile(`per[ _-]?day|\bper[ _-]?(week|month)|\bdaily\b|(requests?|reqs?|tokens?|calls?|\d) ?/ ?(day|week|month)\b|\b(\w+_)?[rt]pd(_\w+)?\b|[rt]pd(ratelimit|exceeded)|` +
-		`byday\b|\b86400 ?s|\b24[ -]?h(ours?|rs?)?\b|24 ?小时|\b1440 ?(m|min|分钟)|\bmidnight\b|\btomorrow\b|明天|次日|零点|\b(weekly|monthly) (\w+ )?(limit|quota|usage|cap|allowance|credits)|每天|每日|当日|今日|每周|每月|本月`)
+	longWindow = regexp.MustCompile(`per[ _-]?day|\bper[ _-]?(week|month)|\bdaily\b|(requests?|reqs?|tokens?|` +
+		`calls?|\d) ?/ ?(day|week|month)\b|\b(\w+_)?[rt]pd(_\w+)?\b|[rt]pd(ratelimit|exceeded)|` +
+		`byday\b|\b86400 ?s|\b24[ -]?h(ours?|rs?)?\b|24 ?小时|\b1440 ?(m|min|分钟)|\bmidnight\b|\btomorrow\b|明天|次日|零点|` +
+		`\b(weekly|monthly) (\w+ )?(limit|quota|usage|cap|allowance|credits)|每天|每日|当日|今日|每周|每月|本月`)
 	// noQuota is Gemini's way to say that a model is not in the plan at all.
 	noQuota = regexp.MustCompile(`\blimit: 0(,|\.?\s|\.?$)`)
 )
 
 // requested finds "Limit 6000, Used 10, Requested 7000" in a 429 of OpenAI,
 // Groq and their likes.
-var requested = regexp.MustCompile(`(?i)\blimit:? ([0-9][0-9,]*)(?:, *used:? [0-9][0-9,]*)?, *requested:? ([0-9][0-9,]*)`)
+var requested = regexp.MustCompile(
+	`(?i)\blimit:? ([0-9][0-9,]*)(?:, *used:? [0-9][0-9,]*)?, *requested:? ([0-9][0-9,]*)`)
 
 // exceedsLimit reports whether one request alone is larger than the limit, so
 // that no waiting lets it pass.

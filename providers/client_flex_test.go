@@ -148,13 +148,15 @@ func TestNoCapacityIsRecognised(t *testing.T) {
 		body   string
 		want   nightshift.ErrorClass
 	}{
-		{429, `{"error":{"message":"Resource Unavailable","type":"rate_limit_error","param":null,"code":"resource_unavailable"}}`,
+		{429, `{"error":{"message":"Resource Unavailable","type":"rate_limit_error","param":null,` +
+			`"code":"resource_unavailable"}}`,
 			nightshift.ClassNoCapacity},
 		{498, `{"error":{"message":"Flex tier capacity exceeded","type":"server_error","code":"capacity_exceeded"}}`,
 			nightshift.ClassNoCapacity},
 		{429, `{"error":{"message":"Rate limit reached","type":"tokens","code":"rate_limit_exceeded"}}`,
 			nightshift.ClassRateLimit},
-		{503, `{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}`, nightshift.ClassOverloaded},
+		{503, `{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}`,
+			nightshift.ClassOverloaded},
 	} {
 		if got := providers.Classify(tc.status, nil, []byte(tc.body)); got.Class != tc.want {
 			t.Errorf("%d %s: class %s, want %s", tc.status, tc.body, got.Class, tc.want)

@@ -74,7 +74,8 @@ func vendorPresets() []Preset {
 			p.BaseURLEnvs = []string{"GROQ_BASE_URL"}
 			p.Path = "/openai/v1/chat/completions"
 			p.Dialect = "openai"
-			p.Facts = "request limits are per day, token limits per minute; service_tier: flex has higher limits at the same price"
+			p.Facts = "request limits are per day, token limits per minute; service_tier: flex has higher limits " +
+				"at the same price"
 		}),
 		chatPreset("together", "https://api.together.xyz/v1", "open models on Together",
 			"TOGETHER_API_KEY").with(func(p *Preset) {

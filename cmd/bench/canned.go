@@ -106,13 +106,16 @@ func cannedFor(path string, body []byte) []byte {
 
 // cannedWords are the parts of the answer, each an event of its own where it is
 // streamed.
-var cannedWords = []string{"The harbour keeps ", "the railway, ", "the library keeps ", "the market, ", "and the answer ", "is 42."}
+var cannedWords = []string{"The harbour keeps ", "the railway, ", "the library keeps ", "the market, ",
+	"and the answer ", "is 42."}
 
 var (
-	cannedChat = whole(`{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"sim-large","choices":[{"index":0,` +
+	cannedChat = whole(`{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"sim-large",` +
+		`"choices":[{"index":0,` +
 		`"message":{"role":"assistant","content":"` + strings.Join(cannedWords, "") + `"},"finish_reason":"stop"}],` +
 		`"usage":{"prompt_tokens":16,"completion_tokens":17,"total_tokens":33}}`)
-	cannedMessages = whole(`{"id":"msg_1","type":"message","role":"assistant","model":"sim-large","content":[{"type":"text","text":"` +
+	cannedMessages = whole(`{"id":"msg_1","type":"message","role":"assistant","model":"sim-large",` +
+		`"content":[{"type":"text","text":"` +
 		strings.Join(cannedWords, "") + `"}],"stop_reason":"end_turn","stop_sequence":null,` +
 		`"usage":{"input_tokens":16,"output_tokens":17}}`)
 	cannedChatStream     = streamed(chatEvents())
@@ -120,7 +123,8 @@ var (
 )
 
 func whole(body string) []byte {
-	return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		len(body), body)
 }
 
 // streamed is an answer in chunks, one an event.
@@ -133,9 +137,11 @@ func streamed(events []string) []byte {
 }
 
 func chatEvents() (events []string) {
-	const begin = `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"sim-large","choices":[`
+	const begin = `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,` +
+		`"model":"sim-large","choices":[`
 	for _, w := range cannedWords {
-		events = append(events, begin+`{"index":0,"delta":{"role":"assistant","content":"`+w+`"},"finish_reason":null}]}`+"\n\n")
+		events = append(events,
+			begin+`{"index":0,"delta":{"role":"assistant","content":"`+w+`"},"finish_reason":null}]}`+"\n\n")
 	}
 	return append(events,
 		begin+`{"index":0,"delta":{},"finish_reason":"stop"}]}`+"\n\n",
@@ -148,8 +154,9 @@ func messagesEvents() []string {
 		return "event: " + kind + "\ndata: {\"type\":\"" + kind + "\"" + rest + "}\n\n"
 	}
 	events := []string{
-		event("message_start", `,"message":{"id":"msg_1","type":"message","role":"assistant","model":"sim-large","content":[],`+
-			`"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":16,"output_tokens":1}}`),
+		event("message_start",
+			`,"message":{"id":"msg_1","type":"message","role":"assistant","model":"sim-large","content":[],`+
+				`"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":16,"output_tokens":1}}`),
 		event("content_block_start", `,"index":0,"content_block":{"type":"text","text":""}`),
 	}
 	for _, w := range cannedWords {

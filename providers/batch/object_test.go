@@ -28,8 +28,9 @@ func TestPhases(t *testing.T) {
 		"Completed": nightshift.BatchCompleted, "JOB_STATE_PARTIALLY_SUCCEEDED": nightshift.BatchCompleted,
 		"expired": nightshift.BatchExpired, "TIMEOUT_EXCEEDED": nightshift.BatchExpired,
 		"JOB_STATE_EXPIRED": nightshift.BatchExpired,
-		"cancelled":         nightshift.BatchCancelled, "canceled": nightshift.BatchCancelled, "CANCELLED": nightshift.BatchCancelled,
-		"failed": nightshift.BatchFailed, "FAILED": nightshift.BatchFailed, "BATCH_STATE_FAILED": nightshift.BatchFailed,
+		"cancelled":         nightshift.BatchCancelled, "canceled": nightshift.BatchCancelled,
+		"CANCELLED": nightshift.BatchCancelled,
+		"failed":    nightshift.BatchFailed, "FAILED": nightshift.BatchFailed, "BATCH_STATE_FAILED": nightshift.BatchFailed,
 		"contemplating": nightshift.BatchStrange, "": nightshift.BatchStrange,
 	} {
 		if got := phaseOf(word); got != want {

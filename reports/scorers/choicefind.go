@@ -133,7 +133,8 @@ var (
 		{words: []string{"ans."}, re: lazyRegexp(`(?i)\Aans\.\s*:?`), after: lineStart},
 		{words: []string{"ans"}, re: lazyRegexp(`(?i)\Aans\s*:`), after: lineStart},
 		{words: []string{`\boxed`}, re: lazyRegexp(`(?i)\A\\boxed\s*\{`)},
-		{words: []string{"option", "choice", "letter", "selection", "pick"}, before: closing, hints: closingHints, after: chosen,
+		{words: []string{"option", "choice", "letter", "selection", "pick"}, before: closing, hints: closingHints,
+			after: chosen,
 			re: lazyRegexp(
 				`(?i)\A(?:option|choice|letter|selection|pick)(?:["'*_]*\s*:|["*_]*\s+(?:is|would be|should be|` +
 					`must be)\b["*_]*:?|[>\]])`)},

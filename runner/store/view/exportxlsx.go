@@ -245,15 +245,18 @@ func (b *workbook) finish() error {
 			i+1, xlsxRels, i+1)
 	}
 	for _, part := range [][2]string{
-		{"xl/workbook.xml", `<workbook xmlns="` + xlsxMain + `" xmlns:r="` + xlsxRels + `"><bookViews><workbookView/></bookViews>` +
-			`<sheets>` + names.String() + `</sheets></workbook>`},
-		{"xl/_rels/workbook.xml.rels", `<Relationships xmlns="` + xlsxPack + `relationships">` + relations.String() + `</Relationships>`},
+		{"xl/workbook.xml",
+			`<workbook xmlns="` + xlsxMain + `" xmlns:r="` + xlsxRels + `"><bookViews><workbookView/></bookViews>` +
+				`<sheets>` + names.String() + `</sheets></workbook>`},
+		{"xl/_rels/workbook.xml.rels",
+			`<Relationships xmlns="` + xlsxPack + `relationships">` + relations.String() + `</Relationships>`},
 		{"_rels/.rels", `<Relationships xmlns="` + xlsxPack + `relationships"><Relationship Id="rId1" Type="` + xlsxRels +
 			`/officeDocument" Target="xl/workbook.xml"/></Relationships>`},
 		{"[Content_Types].xml", `<Types xmlns="` + xlsxPack + `content-types">` +
 			`<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>` +
 			`<Default Extension="xml" ContentType="application/xml"/>` +
-			`<Override PartName="/xl/workbook.xml" ContentType="` + xlsxType + `sheet.main+xml"/>` + types.String() + `</Types>`},
+			`<Override PartName="/xl/workbook.xml" ContentType="` + xlsxType + `sheet.main+xml"/>` + types.String() +
+			`</Types>`},
 	} {
 		w, err := b.zip.Create(part[0])
 		if err != nil {

@@ -70,14 +70,14 @@ func Chosen(turns []Turn, chosen func(Turn) bool) (texts []string, parts []Part)
 		if text, ok := turn.Words(); ok && parts == nil {
 			texts = append(texts, text)
 		} else {
-			parts, texts = AppendParts(parts, texts, turn), nil
+			parts, texts = appendParts(parts, texts, turn), nil
 		}
 	}
 	return texts, parts
 }
 
-// AppendParts appends texts and what a turn holds, as parts.
-func AppendParts(parts []Part, texts []string, turn Turn) []Part {
+// appendParts appends texts and what a turn holds, as parts.
+func appendParts(parts []Part, texts []string, turn Turn) []Part {
 	for _, text := range texts {
 		parts = append(parts, Plain(text))
 	}

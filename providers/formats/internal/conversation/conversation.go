@@ -242,8 +242,8 @@ func joined(turns []Turn) []Turn {
 		if !before.called() && !after.called() || !before.spoken() || !after.spoken() {
 			continue
 		}
-		parts := AppendParts(nil, nil, before)
-		turns[i-1] = Turn{Role: before.Role, Content: &Content{Parts: AppendParts(parts, nil, after)}}
+		parts := appendParts(nil, nil, before)
+		turns[i-1] = Turn{Role: before.Role, Content: &Content{Parts: appendParts(parts, nil, after)}}
 		turns = slices.Delete(turns, i, i+1)
 		i--
 	}

@@ -22,9 +22,11 @@ var (
 var CrashPoints = []string{
 	"open.locked",
 	"create.dirs-made", "create.units-written",
-	"open.identified", "open.manifest-read", "open.parts-adopted", "open.batches-read", "open.journals-read", "open.stock-taken",
+	"open.identified", "open.manifest-read", "open.parts-adopted", "open.batches-read", "open.journals-read",
+	"open.stock-taken",
 	"open.ballast-made",
-	"journal.created", "intent.written", "accepted.written", "failed.written", "turn.written", "result.written", "draft.grown",
+	"journal.created", "intent.written", "accepted.written", "failed.written", "turn.written", "result.written",
+	"draft.grown",
 	"sync.before", "sync.after",
 	"commit.sealed", "commit.part-written", "commit.part-synced", "commit.part-named", "commit.name-synced",
 	"manifest.written", "commit.listed", "commit.old-part-moved", "commit.journal-removed",
