@@ -2,6 +2,7 @@ package batchlog
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -278,4 +279,17 @@ func sealed(b []byte) []byte {
 func sealLine(object []byte) []byte {
 	crc := crc32.Checksum(object, crc32.MakeTable(crc32.Castagnoli))
 	return fmt.Appendf(nil, "%08x %s", crc, object)
+}
+
+func TestItemRangeJSON(t *testing.T) {
+	for text, want := range map[string]ItemRange{
+		"[0,1]": {0, 1}, " [7, 20000] ": {7, 20000}, "[0,0]": {}, "[-1,2]": {}, "[1]": {}, "[1,2,3]": {}, "7": {},
+		`["1","2"]`: {}, "[1.5,2]": {}, "[9999999999999,1]": {}, "[[1],2]": {}, "null": {}, "[1e3,2]": {},
+	} {
+		var got ItemRange
+		err := json.Unmarshal([]byte(text), &got)
+		if got != want || (err == nil) != (want.Count > 0) {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
 }
