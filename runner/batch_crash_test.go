@@ -119,7 +119,8 @@ func runBatches(dir, url string) (stops []runner.Stop, err error) {
 	e.BaseURL, e.AllowHTTP = url+"/v1", true
 	e.Timeouts.Connect, e.Timeouts.FirstByte = 500*time.Millisecond, 500*time.Millisecond
 	e.Timeouts.Idle, e.Timeouts.Total = 500*time.Millisecond, 500*time.Millisecond
-	api, err := batch.New(batch.Config{Endpoint: e, Key: secrets.New("sk-test-0123456789abcdef"), Model: "m-1", MaxOutput: 50})
+	key := secrets.New("sk-test-0123456789abcdef")
+	api, err := batch.New(batch.Config{Endpoint: e, Key: key, Model: "m-1", MaxOutput: 50})
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +222,8 @@ func batchServer(t *testing.T, seed uint64) (*simulator.Server, string) {
 		t.Fatal(err)
 	}
 	s := simulator.New(simulator.Config{Seed: seed, Faults: faults, Batches: simulator.Batches{
-		Scale: crashHaste, Validate: 20 * time.Second, Run: 2 * time.Minute, Cancel: 30 * time.Second, Window: 30 * time.Minute,
+		Scale: crashHaste, Validate: 20 * time.Second, Run: 2 * time.Minute, Cancel: 30 * time.Second,
+		Window: 30 * time.Minute,
 	}})
 	h := httptest.NewServer(s)
 	t.Cleanup(func() {

@@ -774,6 +774,21 @@ func TestBatchDetach(t *testing.T) {
 	})
 }
 
+// A model that goes live beside one that is detached is finished.
+func TestBatchDetachBesideLive(t *testing.T) {
+	inBatches(t, 30, func(t *testing.T, tr *batchTrial) {
+		slow := func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+			time.Sleep(time.Minute)
+			return echo(ctx, req)
+		}
+		tr.pools = append(tr.pools, pool("live", slow))
+		tr.detach(t)
+		if n := len(tr.records()); n != 30 {
+			t.Errorf("%d rows on record, want the 30 of the live model", n)
+		}
+	})
+}
+
 // When a person interrupts, a create call that is under way is waited for.
 func TestBatchInterrupted(t *testing.T) {
 	inBatches(t, 30, func(t *testing.T, tr *batchTrial) {

@@ -61,6 +61,8 @@ func (w *walk) ended(err error) {
 		// The feed has ended already; nothing to add.
 	case errors.As(err, &stop):
 		w.stop(stop)
+	case errors.Is(err, ErrSubmitted): // other pools go on
+		w.stop(err)
 	default: // the budget, or storage
 		w.stopRun(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,14 +19,14 @@ import (
 // batched gives the pools whose rows travel in batches, or have batches that are
 // away, the way to the batch API. What is away is set aside in the budget.
 func (s *Session) batched(st *store.Run, pools []runner.Pool) ([]runner.Pool, error) {
-	away := map[string]bool{}
+	known := map[string]bool{}
 	for _, b := range st.Batches() {
-		away[b.Model] = true
+		known[b.Model] = true
 	}
 	list := make([]runner.Pool, len(pools))
 	for i, pool := range pools {
 		m := s.model(pool.Model)
-		if m.Mode == plan.ModeBatch || away[m.Name] {
+		if m.Mode == plan.ModeBatch || known[m.Name] {
 			b, err := s.clients.batching(m, s.Plan)
 			if err != nil {
 				return nil, err
@@ -77,7 +78,7 @@ func (b batchBudget) Hold(tokens int64, cost nightshift.NanoUSD) runner.Reservat
 // all when that is "". What they have answered by then is kept; their other rows
 // are as if they had not been sent. Without wait the providers are asked, and the
 // next start collects. It returns how many rows are still away.
-func Cancel(ctx context.Context, p *plan.Resolved, o Options, model string, wait bool) (away int64, err error) {
+func Cancel(ctx context.Context, p *plan.Resolved, o Options, model string, wait bool) (left int64, err error) {
 	s, err := Open(ctx, p, o)
 	if err != nil {
 		return 0, err
@@ -92,12 +93,14 @@ func Cancel(ctx context.Context, p *plan.Resolved, o Options, model string, wait
 		s.recall = runner.RecallWait
 	}
 	failure := s.callBack(ctx, st, model)
-	away, _ = rowsAway(st)
+	for _, a := range awayOf(st) {
+		left += a.rows
+	}
 	state := "stopped"
 	if st.Totals().Sum().Rows == s.items() {
 		state = "finished"
 	}
-	return away, errors.Join(failure, st.Close(state))
+	return left, errors.Join(failure, st.Close(state))
 }
 
 // callBack runs the pools that have batches away, which send nothing.
@@ -119,30 +122,39 @@ func (s *Session) callBack(ctx context.Context, st *store.Run, model string) (er
 	return err
 }
 
-// rowsAway is how many rows are at providers, and when the first of their
-// batches ends at the latest; zero when that is not known.
-func rowsAway(st *store.Run) (rows int64, first time.Time) {
+// An away is what of a model is at the provider.
+type away struct {
+	rows, batches int64
+	first         time.Time // when the first batch ends at the latest; zero when that is not known
+}
+
+// awayOf is what of each model is at its provider.
+func awayOf(st *store.Run) map[string]away {
+	models := map[string]away{}
 	for _, b := range st.Batches() {
 		if !b.Away() {
 			continue
 		}
-		rows += b.Rows
-		if at := b.ExpiresAt(); !at.IsZero() && (first.IsZero() || at.Before(first)) {
-			first = at
+		a := models[b.Model]
+		a.rows += b.Rows
+		a.batches++
+		if at := b.ExpiresAt(); !at.IsZero() && (a.first.IsZero() || at.Before(a.first)) {
+			a.first = at
 		}
+		models[b.Model] = a
 	}
-	return rows, first
+	return models
 }
 
-// sayAway says which batches are at the providers when a process ends.
+// sayAway says which rows are at the providers when a process ends.
 func (s *Session) sayAway(st *store.Run) {
-	rows, first := rowsAway(st)
-	if rows == 0 {
-		return
+	models := awayOf(st)
+	for _, name := range slices.Sorted(maps.Keys(models)) {
+		a, until := models[name], ""
+		if !a.first.IsZero() {
+			until = ", which expire from " + a.first.Local().Format("2006-01-02 15:04") + " on"
+		}
+		s.Log.Info(fmt.Sprintf("%s: %s are in %s at the provider%s; the same command collects them", name,
+			words.Counted(a.rows, "row"), words.Counted(a.batches, "batch"), until))
 	}
-	until := ""
-	if !first.IsZero() {
-		until = ", the first until " + first.Local().Format("2006-01-02 15:04")
-	}
-	s.Log.Info(words.Counted(rows, "row") + " in batches are at the provider" + until + "; the same command collects them")
 }
