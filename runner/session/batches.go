@@ -93,7 +93,7 @@ func Cancel(ctx context.Context, p *plan.Resolved, o Options, model string, wait
 		s.recall = runner.RecallWait
 	}
 	failure := s.callBack(ctx, st, model)
-	for _, a := range awayOf(st) {
+	for _, a := range atProviders(st) {
 		left += a.rows
 	}
 	state := "stopped"
@@ -128,8 +128,8 @@ type away struct {
 	first         time.Time // when the first batch ends at the latest; zero when that is not known
 }
 
-// awayOf is what of each model is at its provider.
-func awayOf(st *store.Run) map[string]away {
+// atProviders is what of each model is at its provider.
+func atProviders(st *store.Run) map[string]away {
 	models := map[string]away{}
 	for _, b := range st.Batches() {
 		if !b.Away() {
@@ -148,7 +148,7 @@ func awayOf(st *store.Run) map[string]away {
 
 // sayAway says which rows are at the providers when a process ends.
 func (s *Session) sayAway(st *store.Run) {
-	models := awayOf(st)
+	models := atProviders(st)
 	for _, name := range slices.Sorted(maps.Keys(models)) {
 		a, until := models[name], ""
 		if !a.first.IsZero() {
