@@ -108,11 +108,13 @@ type batch struct {
 	uploads  int       // of its file, as it was not found
 	refused  int       // create calls since the upload that were refused for now
 	gone     absence
-	here     map[string]store.LocalFile // result files that were fetched, by handle
-	cut      map[string]string          // hash of those that came without an end
-	reread   int                        // how often its results were fetched again, as rows were missing
-	late     time.Time                  // when it ended without the files that it ought to have; zero before
-	cleared  []string                   // ids that turned out not to be of this batch
+	// uncancelled says that a person was told that it cannot be cancelled yet.
+	uncancelled bool
+	here        map[string]store.LocalFile // result files that were fetched, by handle
+	cut         map[string]string          // hash of those that came without an end
+	reread      int                        // how often its results were fetched again, as rows were missing
+	late        time.Time                  // when it ended without the files that it ought to have; zero before
+	cleared     []string                   // ids that turned out not to be of this batch
 }
 
 // steps say what is to be done for a batch at each stage.

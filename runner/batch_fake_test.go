@@ -21,6 +21,7 @@ type fakeAPI struct {
 	limits  nightshift.BatchLimits
 	account nightshift.BatchAccount
 	takes   time.Duration // from creation to the end of a batch
+	cancels time.Duration // from cancelling to the end
 	expires time.Duration
 
 	// before and after are told of the n-th call of an operation; an error is
@@ -77,7 +78,7 @@ func newFake() *fakeAPI {
 	return &fakeAPI{
 		limits:  nightshift.BatchLimits{Rows: 1000, Window: "24h", Cancel: true, Retention: 30 * 24 * time.Hour},
 		account: nightshift.BatchAccount{BaseURL: "http://fake", Key: "key-1"},
-		takes:   20 * time.Minute, expires: 24 * time.Hour,
+		takes:   20 * time.Minute, cancels: time.Minute, expires: 24 * time.Hour,
 		calls: map[string]int{}, files: map[string][]byte{}, billed: map[string]int{},
 	}
 }
@@ -226,7 +227,7 @@ func (f *fakeAPI) seen(b *fakeBatch) nightshift.Batch {
 		}
 	}
 	if !f.deaf && !b.cancelled.IsZero() && b.cancelled.Before(end) {
-		end, b.phase = b.cancelled.Add(time.Minute), nightshift.BatchCancelled
+		end, b.phase = b.cancelled.Add(f.cancels), nightshift.BatchCancelled
 		s.Phase = nightshift.BatchCancelling
 	}
 	if !time.Now().Before(end) {

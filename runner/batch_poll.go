@@ -211,6 +211,10 @@ const (
 	absentFor   = 10 * time.Minute
 )
 
+// absentFor is how long the provider may not know a batch before it is given up;
+// less where the plan has it asked often.
+func (b *batches) absentFor() time.Duration { return min(absentFor, 10*b.looks.most) / haste }
+
 // absent deals with a batch that the provider does not know. That never means
 // that it was not submitted: another key may be in use, or somebody has deleted
 // it.
@@ -218,7 +222,7 @@ func (b *batches) absent(a *batch, r nightshift.Batch) error {
 	if a.gone.times++; a.gone.times == 1 {
 		a.gone.since = time.Now()
 	}
-	if a.gone.times < absentTimes || time.Since(a.gone.since) < absentFor/haste {
+	if a.gone.times < absentTimes || time.Since(a.gone.since) < b.absentFor() {
 		return nil
 	}
 	if now := b.API.Account(); b.otherAccount(a) {
@@ -287,7 +291,8 @@ func (b *batches) cancel(a *batch, id, by string) error {
 		}
 	}
 	crashPoint("batch.cancel-noted")
-	if err := b.API.Cancel(b.cleanUp(), id); err != nil {
+	if err := b.API.Cancel(b.cleanUp(), id); err != nil && !a.uncancelled {
+		a.uncancelled = true
 		b.Log.Info("batch "+id+" could not be cancelled yet", "model", b.pool.Model, "error", err.Error())
 	}
 	return nil

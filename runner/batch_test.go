@@ -214,6 +214,9 @@ func TestBatchRowErrors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			inBatches(t, 10, func(t *testing.T, tr *batchTrial) {
 				times := 0
+				tr.api.state = func(_ *fakeBatch, s *nightshift.Batch) {
+					s.Counts.Completed, s.Counts.Failed = nightshift.Tokens(10), nightshift.Tokens(0) // which is not so
+				}
 				tr.api.result = func(_ *fakeBatch, row fakeRow) []fakeResult {
 					if row.Prompt == "p3" && times < test.times {
 						times++
@@ -708,6 +711,7 @@ func TestBatchRowMissing(t *testing.T) {
 func TestBatchGone(t *testing.T) {
 	inBatches(t, 10, func(t *testing.T, tr *batchTrial) {
 		tr.skip = true
+		tr.api.before = onCall("create", 3, refused("", nightshift.BatchStop, nightshift.ClassAuth))
 		tr.api.state = func(b *fakeBatch, s *nightshift.Batch) {
 			if time.Since(b.created) > 5*time.Minute {
 				*s = nightshift.Batch{ID: s.ID, Phase: nightshift.BatchGone}
@@ -844,7 +848,8 @@ func TestBatchDeadline(t *testing.T) {
 		t.Run(fmt.Sprint("ignored ", ignored), func(t *testing.T) {
 			inBatches(t, 10, func(t *testing.T, tr *batchTrial) {
 				tr.api.takes, tr.b.Deadline, tr.b.Then = 5*time.Hour, time.Hour, runner.ThenLive
-				tr.api.deaf = ignored
+				tr.api.deaf, tr.api.cancels = ignored, 30*time.Minute
+				tr.api.before = onCall("create", 3, refused("", nightshift.BatchStop, nightshift.ClassAuth))
 				ended := false
 				tr.api.state = func(_ *fakeBatch, s *nightshift.Batch) { ended = s.Phase.Ended() }
 				tr.pools[0].Provider = provider(func(ctx context.Context,
