@@ -294,6 +294,7 @@ type biller struct {
 	last      *billLine // of the simple row before
 	lastKey   lineKey
 	logOnly   bool // the log must be read of every row
+	late      view.LateAnswers
 }
 
 type priceKey struct{ model, endpoint, requested, served string }
@@ -322,12 +323,20 @@ func (b *biller) begin(run string, prices map[string]RunPrice, judge bool) {
 	b.found = map[priceKey]*pricing.Price{}
 	b.simple, b.last, b.priced = map[lineKey]*billLine{}, nil, false
 	b.models = map[string]*costSpread{}
+	b.late = view.LateAnswers{}
+}
+
+// settleLate reads what late answers say of the attempts of the run in hand.
+func (b *biller) settleLate(dir string) (err error) {
+	b.late, err = view.Late(dir)
+	return err
 }
 
 // likewise returns an empty biller for rows of the same run.
 func (b *biller) likewise() *biller {
 	own := newBiller(b.by, b.table)
 	own.begin(b.run, b.recall, b.judge)
+	own.late = b.late
 	return own
 }
 
@@ -394,6 +403,7 @@ func (b *biller) addLog(r *billRow, sum *entry) {
 	if !ok {
 		attempts = []nightshift.Attempt{r.asAttempt()}
 	}
+	attempts = b.late.Settle(attempts)
 	first := true
 	for i := range attempts {
 		a := &attempts[i]

@@ -164,6 +164,9 @@ func (c *costing) run(dir string) error {
 		return err
 	}
 	c.models.begin(info.Name, runPrices(info.Plan), false)
+	if err := c.models.settleLate(dir); err != nil {
+		return err
+	}
 	if err := c.units(c.models, dir); err != nil {
 		return err
 	}
@@ -266,6 +269,9 @@ func (c *costing) judge(dir string) error {
 		name = CalibrationDir
 	}
 	c.judges.begin(name, runPrices(info.Plan), true)
+	if err := c.judges.settleLate(dir); err != nil {
+		return err
+	}
 	if err := c.units(c.judges, dir); err != nil {
 		return err
 	}

@@ -133,6 +133,9 @@ func summarize(dir string, watch func(*summaryRow, *entry)) (*Summary, view.Info
 		return nil, info, err
 	}
 	t := newTally(info)
+	if err := t.biller.settleLate(dir); err != nil {
+		return nil, info, err
+	}
 	var damaged []string
 	for row, err := range view.Rows[summaryRow](dir, view.ReadOptions{}) {
 		var damage *view.DamageError
@@ -241,9 +244,6 @@ func (t *tally) add(row *summaryRow) entry {
 	m.Outcomes[outcome]++
 	m.Attempts += int64(row.Attempts)
 	m.Retries += retries(row)
-	if row.MaybeBilled {
-		m.MaybeBilled++
-	}
 	if row.ServedModel != nil {
 		m.Served[*row.ServedModel]++
 	}
@@ -255,6 +255,10 @@ func (t *tally) add(row *summaryRow) entry {
 	}
 	e := t.biller.add(row.bill())
 	m.bill.add(&e)
+	settled := len(t.biller.late.Settled) > 0 && e.AtMostNanoUSD != nil && *e.AtMostNanoUSD == e.CostNanoUSD
+	if row.MaybeBilled && !settled {
+		m.MaybeBilled++
+	}
 	if row.inBatches() {
 		m.byBatch(row, &e)
 	}

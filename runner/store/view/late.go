@@ -3,6 +3,7 @@ package view
 import (
 	"nightshift"
 	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/rundir"
 )
 
@@ -28,4 +29,20 @@ func (l LateAnswers) Settle(log []nightshift.Attempt) []nightshift.Attempt {
 		}
 	}
 	return log
+}
+
+// difference is what late answers add to the costs on record, and to the most
+// that may have been spent.
+func (l LateAnswers) difference() (cost, most nightshift.NanoUSD) {
+	for _, o := range l.Open {
+		s, ok := l.Settled[o.Attempt.Job]
+		if !ok {
+			continue
+		}
+		was := records.Spent([]nightshift.Attempt{o.Attempt})
+		is := records.Spent([]nightshift.Attempt{s})
+		cost += is.Cost - was.Cost
+		most += is.Cost + is.MaybeCost - was.Cost - was.MaybeCost
+	}
+	return cost, most
 }

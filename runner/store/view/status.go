@@ -30,6 +30,8 @@ type StatusInfo struct {
 	Committed  int   `json:"committed_units"`
 	OpenShards int   `json:"open_units"`
 
+	late LateAnswers
+
 	All       records.Totals     `json:"all"`              // Parquet files and journals
 	Unsettled records.Tally      `json:"unsettled"`        // spent on rows without a record
 	Spent     nightshift.NanoUSD `json:"spent_nano_usd"`   // known costs, rows without a record included
@@ -90,6 +92,11 @@ func statusBy(fsys disk.FS, dir string, p *rundir.Progress, journals func(*rundi
 		return st, err
 	}
 	st.addBatches(v, log, counted)
+	open, settled, err := rundir.ReadLate(v.FS, v.Dir)
+	if err != nil {
+		return st, err
+	}
+	st.late = LateAnswers{open, settled}
 	st.sum(time.Now())
 	return st, nil
 }
@@ -217,6 +224,8 @@ func (st *StatusInfo) sum(now time.Time) {
 	st.Done, st.Failed = all.Rows, all.Failed()
 	st.Spent = all.Cost + st.Unsettled.Cost
 	st.AtMost = st.Spent + all.MaybeCost + st.Unsettled.MaybeCost
+	cost, most := st.late.difference()
+	st.Spent, st.AtMost = st.Spent+cost, st.AtMost+most
 	for _, m := range st.Batches {
 		st.AtMost += m.Reserved
 	}
