@@ -21,9 +21,11 @@ func TestLateAnswersAreOnTheBill(t *testing.T) {
 		t.Fatal(err)
 	}
 	cost := nightshift.NanoUSD(100)
-	lost := nightshift.Attempt{N: 1, Class: nightshift.ClassUnknownOutcome, MaybeBilled: true, WorstTokens: 900, WorstCost: 900,
-		Job: nightshift.WorkerJob + "x-1-1"}
-	good := nightshift.Attempt{N: 2, Cost: &cost, Usage: nightshift.Usage{Input: nightshift.Tokens(1), Output: nightshift.Tokens(2)}}
+	lost := nightshift.Attempt{N: 1, Class: nightshift.ClassUnknownOutcome, MaybeBilled: true, WorstTokens: 900,
+		WorstCost: 900,
+		Job:       nightshift.WorkerJob + "x-1-1"}
+	good := nightshift.Attempt{N: 2, Cost: &cost,
+		Usage: nightshift.Usage{Input: nightshift.Tokens(1), Output: nightshift.Tokens(2)}}
 	log := string(attemptlog.Append(nil, []nightshift.Attempt{lost, good}))
 	shard, err := r.OpenShard("m", 0)
 	if err != nil {
@@ -47,7 +49,8 @@ func TestLateAnswersAreOnTheBill(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := page.Summary.Models[0]
-		if m.Bill.CostNanoUSD != spent || m.Bill.AtMostNanoUSD == nil || *m.Bill.AtMostNanoUSD != most || m.MaybeBilled != maybe {
+		if m.Bill.CostNanoUSD != spent || m.Bill.AtMostNanoUSD == nil || *m.Bill.AtMostNanoUSD != most ||
+			m.MaybeBilled != maybe {
 			t.Errorf("%s: the report says %d to %v, %d rows, want %d to %d", what, m.Bill.CostNanoUSD, m.Bill.AtMostNanoUSD,
 				m.MaybeBilled, spent, most)
 		}

@@ -57,13 +57,13 @@ func UnpackDo(f Frame) (Do, providers.Prepared, error) {
 type done struct {
 	ID       string              `json:"id"`
 	Response nightshift.Response `json:"response"`
-	UsageRaw []byte              `json:"usage_raw,omitempty"` // may be no valid JSON
 	Err      *failure            `json:"error,omitempty"`
 	Limits   limits.Report       `json:"limits,omitzero"`
 	Sent     bool                `json:"sent,omitempty"`
 	Text     bool                `json:"text,omitempty"` // there is one
 	Thinking bool                `json:"thinking,omitempty"`
 	Raw      bool                `json:"raw,omitempty"`
+	UsageRaw bool                `json:"usage_raw,omitempty"` // which may be no valid JSON
 }
 
 // A failure is a [nightshift.Error] with what matters of its cause.
@@ -77,10 +77,10 @@ type failure struct {
 func PackDone(id string, ex providers.Exchange) (Frame, error) {
 	r := ex.Response
 	d := done{
-		ID: id, UsageRaw: r.UsageRaw, Err: failureOf(ex.Err), Limits: ex.Limits, Sent: ex.Sent,
+		ID: id, UsageRaw: r.UsageRaw != nil, Err: failureOf(ex.Err), Limits: ex.Limits, Sent: ex.Sent,
 		Text: r.Text != nil, Thinking: r.Thinking != nil, Raw: r.Raw != nil,
 	}
-	blobs := [][]byte{bytesOf(r.Text), bytesOf(r.Thinking), r.Raw}
+	blobs := [][]byte{bytesOf(r.Text), bytesOf(r.Thinking), r.Raw, r.UsageRaw}
 	r.Text, r.Thinking, r.Raw, r.UsageRaw = nil, nil, nil, nil
 	d.Response, d.Limits.Err = r, nil
 	return Pack(KindDone, d, blobs...)
@@ -89,14 +89,16 @@ func PackDone(id string, ex providers.Exchange) (Frame, error) {
 // UnpackDone reads it.
 func UnpackDone(f Frame) (id string, ex providers.Exchange, err error) {
 	d, err := Unpack[done](f)
-	if err == nil && (len(f.Blobs) != 3 || d.ID == "") {
+	if err == nil && (len(f.Blobs) != 4 || d.ID == "") {
 		err = ErrDamaged
 	}
 	if err != nil {
 		return "", ex, err
 	}
 	r := d.Response
-	r.UsageRaw = d.UsageRaw
+	if r.UsageRaw = nil; d.UsageRaw {
+		r.UsageRaw = f.Blobs[3]
+	}
 	r.Text, r.Thinking = textOf(d.Text, f.Blobs[0]), textOf(d.Thinking, f.Blobs[1])
 	if r.Raw = nil; d.Raw {
 		r.Raw = f.Blobs[2]

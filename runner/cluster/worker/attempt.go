@@ -174,7 +174,16 @@ func (w *worker) pack(id string, ex providers.Exchange) protocol.Frame {
 		f, _ = protocol.PackDone(id, providers.Exchange{Sent: ex.Sent, Err: why,
 			Response: nightshift.Response{Usage: ex.Response.Usage, Status: ex.Response.Status}})
 	}
-	return w.redact(f)
+	f, changed := w.redact(f)
+	if !changed {
+		return f
+	}
+	if _, _, err := protocol.UnpackDone(f); err != nil {
+		f, _ = protocol.PackDone(id, providers.Exchange{Sent: ex.Sent, Err: &nightshift.Error{
+			Class: nightshift.ClassBadResponse, MaybeBilled: ex.Sent,
+			Message: "the answer cannot be read any more without the keys that were in it"}})
+	}
+	return f
 }
 
 func size(f protocol.Frame) (n int) {
@@ -187,15 +196,17 @@ func size(f protocol.Frame) (n int) {
 
 // redact takes every key of this worker out of a message, not only that of the
 // endpoint that answered.
-func (w *worker) redact(f protocol.Frame) protocol.Frame {
+func (w *worker) redact(f protocol.Frame) (_ protocol.Frame, changed bool) {
 	w.mu.Lock()
 	red := w.redactor
 	w.mu.Unlock()
+	changed = red.Contains(f.Head)
 	f.Head = red.Live(f.Head)
 	for i, b := range f.Blobs {
+		changed = changed || red.Contains(b)
 		f.Blobs[i] = red.Live(b)
 	}
-	return f
+	return f, changed
 }
 
 // cancel gives attempts up.

@@ -1,0 +1,324 @@
+package hub_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nightshift"
+	"nightshift/providers"
+	"nightshift/providers/secrets"
+	"nightshift/runner/cluster/hub"
+	"nightshift/runner/cluster/protocol"
+	"nightshift/runner/cluster/worker"
+)
+
+// A scriptedWire answers as it is told.
+type scriptedWire struct {
+	takes time.Duration
+	say   func() providers.Exchange
+
+	mu   sync.Mutex
+	sent []string
+}
+
+func (s *scriptedWire) Prepare(nightshift.Request) (providers.Prepared, error) {
+	return providers.Prepared{}, errors.New("workers prepare nothing")
+}
+
+func (s *scriptedWire) Send(ctx context.Context, p providers.Prepared) providers.Exchange {
+	s.mu.Lock()
+	s.sent = append(s.sent, p.Attempt)
+	s.mu.Unlock()
+	select {
+	case <-time.After(s.takes):
+		return s.say()
+	case <-ctx.Done():
+		return providers.Exchange{Sent: true, Err: &nightshift.Error{Class: nightshift.ClassCancelled}}
+	}
+}
+
+func (s *scriptedWire) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sent)
+}
+
+func says(text string) func() providers.Exchange {
+	return func() providers.Exchange {
+		return providers.Exchange{Sent: true, Response: nightshift.Response{Text: &text, Status: 200, Raw: []byte(text)}}
+	}
+}
+
+// A bench is a hub for one endpoint and the accounts that have come.
+type bench struct {
+	t   *testing.T
+	hub *hub.Hub
+
+	mu       sync.Mutex
+	accounts []*hub.Account
+}
+
+func newBench(t *testing.T, o hub.Options) *bench {
+	if o.Run == "" {
+		o.Run, o.Version, o.Epoch = "run", "v", 1
+	}
+	b := &bench{t: t, hub: hub.New(o)}
+	b.hub.Add("corp", providers.Endpoint{Name: "corp", Protocol: nightshift.Chat, BaseURL: "http://127.0.0.1:1/v1",
+		Auth: providers.Auth{Env: "CORP_KEY"}}, func(a *hub.Account) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.accounts = append(b.accounts, a)
+	}, func() {})
+	return b
+}
+
+func (b *bench) names() (list []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.accounts {
+		list = append(list, a.Account())
+	}
+	slices.Sort(list)
+	return list
+}
+
+// options are those of a worker with a key, which connects to the bench's hub.
+func (b *bench) options(name, key string, to providers.Wire) worker.Options {
+	began := time.Now()
+	return worker.Options{Name: name, Slots: 4, Spool: filepath.Join(b.t.TempDir(), name), Version: "v",
+		Clock: func() time.Duration { return time.Since(began) },
+		Open: func(providers.Endpoint) (providers.Wire, secrets.Secret, error) {
+			return to, secrets.New(key), nil
+		},
+		Dial: func(context.Context) (net.Conn, error) {
+			here, there := net.Pipe()
+			go b.hub.ServeConn(there)
+			return here, nil
+		}}
+}
+
+// start runs a worker; the error with which it ends comes from the channel.
+func (b *bench) start(o worker.Options) (ended chan error, drain, kill context.CancelFunc) {
+	calls, kill := context.WithCancel(context.Background())
+	waiting, drain := context.WithCancel(calls)
+	ended = make(chan error, 1)
+	go func() { ended <- worker.Run(calls, waiting, o) }()
+	time.Sleep(time.Second)
+	return ended, drain, kill
+}
+
+// bubble runs a test in simulated time, and lets everything end.
+func bubble(t *testing.T, play func(t *testing.T)) {
+	synctest.Test(t, func(t *testing.T) {
+		play(t)
+		time.Sleep(5 * time.Minute)
+	})
+}
+
+func (b *bench) send(a *hub.Account) providers.Exchange {
+	return a.Send(b.t.Context(), providers.Prepared{Attempt: a.NewAttempt(), Body: []byte("{}"), Model: "m"})
+}
+
+// Workers with one key are one account, those with another are another, and an
+// endpoint that one worker alone reaches is its own, as long as it is there.
+func TestAccounts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, hub.Options{})
+		own := &scriptedWire{say: says("own")}
+		private := b.options("gpu", "key-one-123", own)
+		private.Private = map[string]string{"corp": "http://127.0.0.1:8000/v1"}
+		var kills []context.CancelFunc
+		for _, o := range []worker.Options{b.options("w1", "key-one-123", &scriptedWire{say: says("1")}),
+			b.options("w2", "key-one-123", &scriptedWire{say: says("2")}),
+			b.options("w3", "key-two-456", &scriptedWire{say: says("3")}), private} {
+			_, _, kill := b.start(o)
+			kills = append(kills, kill)
+		}
+		names := b.names()
+		if len(names) != 3 || names[2] != "worker gpu" {
+			t.Fatalf("accounts %q, want two keys and gpu", names)
+		}
+		for _, a := range b.accounts {
+			if a.Account() != "worker gpu" {
+				continue
+			}
+			if ex := b.send(a); ex.Err != nil || ex.Worker != "gpu" || own.count() != 1 || a.Away() {
+				t.Errorf("%+v by %s", ex.Err, ex.Worker)
+			}
+			kills[3]()
+			time.Sleep(time.Second)
+			if ex := b.send(a); !ex.Returned || !a.Away() {
+				t.Errorf("without its worker: %+v", ex)
+			}
+			kills[3] = func() {}
+			_, _, kills[3] = b.start(private)
+			if ex := b.send(a); ex.Err != nil || a.Away() {
+				t.Errorf("after it came back: %+v", ex)
+			}
+		}
+		for _, kill := range kills {
+			kill()
+		}
+	})
+}
+
+// No key leaves a worker, in whatever it comes, and none is in its spool.
+func TestKeysStay(t *testing.T) {
+	const canary = "sk-canary-\"quoted\"-0123456789"
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, hub.Options{})
+		text := "your key is " + canary
+		wire := &scriptedWire{say: func() providers.Exchange {
+			return providers.Exchange{
+				Sent: true, Err: &nightshift.Error{Class: nightshift.ClassServer, Message: text, Code: canary},
+				Response: nightshift.Response{Text: &text, Thinking: &text, Raw: []byte(text), Status: 500, RequestID: canary,
+					ToolCalls: []nightshift.ToolCall{{Arguments: text}}, UsageRaw: []byte(text)}}
+		}}
+		o := b.options("w", canary, wire)
+		_, _, kill := b.start(o)
+		ex := b.send(b.accounts[0])
+		f, err := protocol.PackDone("a", ex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := append(f.Head, bytes.Join(f.Blobs, nil)...)
+		spool, err := os.ReadFile(filepath.Join(o.Spool, "spool-run.dat"))
+		if err != nil || len(spool) == 0 {
+			t.Fatalf("%d bytes in the spool, %v", len(spool), err)
+		}
+		if !strings.Contains(*ex.Response.Text, "***") {
+			t.Errorf("the text is %q", *ex.Response.Text)
+		}
+		red := secrets.NewRedactor(secrets.New(canary))
+		if red.Contains(whole) || red.Contains(spool) {
+			t.Error("the key has left")
+		}
+		kill()
+	})
+}
+
+// A worker that drains finishes what it has, waits until that is on record, and
+// takes nothing new.
+func TestDrain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, hub.Options{})
+		slow := &scriptedWire{takes: 5 * time.Second, say: says("x")}
+		ended, drain, _ := b.start(b.options("w", "", slow))
+		a := b.accounts[0]
+		attempt := a.NewAttempt()
+		got := make(chan providers.Exchange, 1)
+		go func() { got <- a.Send(t.Context(), providers.Prepared{Attempt: attempt, Body: []byte("{}")}) }()
+		time.Sleep(time.Second)
+		drain()
+		time.Sleep(time.Second)
+		if ex := b.send(a); !ex.Returned {
+			t.Errorf("something new was taken: %+v", ex)
+		}
+		if ex := <-got; ex.Err != nil {
+			t.Errorf("what was in flight: %v", ex.Err)
+		}
+		time.Sleep(10 * time.Second)
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended with %v before the answer was on record", err)
+		default:
+		}
+		b.hub.Durable("", "m", []nightshift.Attempt{{Job: attempt}})
+		time.Sleep(10 * time.Second)
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("it does not end")
+		}
+	})
+}
+
+// Who does not fit is told why, and does not come back.
+func TestRefusals(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, hub.Options{})
+		_, _, kill := b.start(b.options("w", "", &scriptedWire{say: says("x")}))
+		defer kill()
+		twin, _, _ := b.start(b.options("w", "", &scriptedWire{}))
+		if err := <-twin; !errors.Is(err, worker.ErrNameTaken) {
+			t.Errorf("the second of a name: %v", err)
+		}
+		other := b.options("old", "", &scriptedWire{})
+		other.Version = "v0"
+		var refused *protocol.Refusal
+		ended, _, _ := b.start(other)
+		if err := <-ended; !errors.As(err, &refused) || !strings.Contains(err.Error(), "v0") {
+			t.Errorf("another version: %v", err)
+		}
+		other.AllowSkew, other.Name = true, "skewed"
+		ended, _, stop := b.start(other)
+		select {
+		case err := <-ended:
+			t.Errorf("another version that is allowed: %v", err)
+		default:
+		}
+		stop()
+	})
+}
+
+// A hub of an earlier start is left alone: what it says is old.
+func TestEarlierHub(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		late := newBench(t, hub.Options{Run: "run", Version: "v", Epoch: 2})
+		early := newBench(t, hub.Options{Run: "run", Version: "v", Epoch: 1})
+		wire := &scriptedWire{say: says("x")}
+		to := late
+		o := late.options("w", "", wire)
+		var ends []net.Conn
+		o.Dial = func(context.Context) (net.Conn, error) {
+			here, there := net.Pipe()
+			ends = append(ends, there)
+			go to.hub.ServeConn(there)
+			return here, nil
+		}
+		_, _, kill := late.start(o)
+		to = early
+		ends[0].Close()
+		time.Sleep(30 * time.Second)
+		if n := len(early.names()); n != 0 {
+			t.Error("the worker works for a hub of an earlier start")
+		}
+		kill()
+	})
+}
+
+// Where a worker cannot reach the server others are asked, and nobody is charged.
+func TestWorkerThatReachesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, hub.Options{})
+		deaf := &scriptedWire{say: func() providers.Exchange {
+			return providers.Exchange{Err: &nightshift.Error{Class: nightshift.ClassConnection, Message: "no route to host"}}
+		}}
+		fine := &scriptedWire{takes: 50 * time.Millisecond, say: says("x")}
+		_, _, kill := b.start(b.options("deaf", "", deaf))
+		defer kill()
+		_, _, kill2 := b.start(b.options("fine", "", fine))
+		defer kill2()
+		for range 40 {
+			if ex := b.send(b.accounts[0]); ex.Err != nil || ex.Worker != "fine" {
+				t.Fatalf("%v by %s", ex.Err, ex.Worker)
+			}
+		}
+		if n := deaf.count(); n < 8 || n > 16 {
+			t.Errorf("the worker that reaches nothing was asked %d times, want about 8 before it is left alone", n)
+		}
+	})
+}
