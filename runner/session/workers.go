@@ -89,7 +89,7 @@ func (c *cluster) open(ctx context.Context, s *Session, st *store.Run) error {
 	if err != nil {
 		return err
 	}
-	o := hub.Options{Run: st.RunID(), Version: s.Version, AllowSkew: c.AllowSkew, Silence: c.Silence,
+	o := hub.Options{Run: st.RunID(), Dir: s.Plan.Out, Version: s.Version, AllowSkew: c.AllowSkew, Silence: c.Silence,
 		Back: LeastSilence(c.Beat), Log: s.Log,
 		Note: c.note}
 	if o.Epoch, err = nextEpoch(st, s.Plan.Out); err != nil {
@@ -240,12 +240,29 @@ func (c *cluster) note(u hub.Unknown, late *providers.Exchange) error {
 		return fmt.Errorf("the run in %s is not open", u.Dir)
 	}
 	a := u.Attempt
+	if u.Model == "" {
+		if price = c.onlyPrice(); price == nil {
+			return errors.New("it is not known which model answered")
+		}
+	}
 	if late != nil {
 		a = providers.SettleLate(a, *late, price)
 		c.log.Info("an answer came after its row had been sent again: it is on the bill", "model", u.Model,
 			"worker", late.Worker)
 	}
 	return st.PutLate(u.Model, a, late != nil)
+}
+
+// onlyPrice is the price of the run's model where there is but one.
+func (c *cluster) onlyPrice() func(nightshift.Usage) (nightshift.NanoUSD, string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, price := range c.prices {
+		if len(c.prices) == 1 {
+			return price
+		}
+	}
+	return nil
 }
 
 // Close tells the workers how the run has ended. state is as in run.json.

@@ -30,6 +30,7 @@ const (
 // Options say how a hub works. Run and Version must be given.
 type Options struct {
 	Run       string // id of the run
+	Dir       string // its directory
 	Version   string // of the program
 	AllowSkew bool   // take workers of another version
 	Epoch     int64  // which start of the run this is; higher each time
@@ -47,7 +48,7 @@ type Options struct {
 // Unknown is an attempt that a row's record has as unknown.
 type Unknown struct {
 	Dir     string // of the run whose row it is
-	Model   string // by its name in the plan
+	Model   string // by its name in the plan; empty where that is not known
 	Attempt nightshift.Attempt
 }
 
@@ -200,6 +201,10 @@ func (h *Hub) Durable(dir, model string, attempts []nightshift.Attempt) {
 			continue
 		}
 		k := h.attempts[a.Job]
+		if k == nil && a.Class == nightshift.ClassUnknownOutcome { // of an earlier start, and nobody asked for it
+			k = &attempt{id: a.Job, state: lost, tracked: true}
+			h.attempts[a.Job] = k
+		}
 		switch {
 		case k == nil:
 		case k.state == answered, k.state == held && a.Class != nightshift.ClassUnknownOutcome:
@@ -251,6 +256,9 @@ func (h *Hub) settle(k *attempt) {
 // Close ends the hub: workers are told whether everything is on record, and
 // that they may go then.
 func (h *Hub) Close(complete bool) {
+	if complete {
+		h.settleLeftovers()
+	}
 	h.mu.Lock()
 	h.closed = true
 	var all sync.WaitGroup
@@ -295,6 +303,25 @@ func (h *Hub) lose(k *attempt, why string) {
 	}
 	k.state = lost
 	k.result <- verdict{lost: why}
+}
+
+// settleLeftovers puts answers of earlier starts on record that no row has asked
+// for: with every row on record, theirs has the attempt as unknown, or as settled
+// already, and then the note changes nothing.
+func (h *Hub) settleLeftovers() {
+	var left []*attempt
+	h.mu.Lock()
+	for id, k := range h.attempts {
+		if k.state == held && !h.ofThisStart(id) {
+			k.state = recorded
+			k.unknown = Unknown{Dir: h.Dir, Attempt: nightshift.Attempt{Job: id, Class: nightshift.ClassUnknownOutcome}}
+			left = append(left, k)
+		}
+	}
+	h.mu.Unlock()
+	for _, k := range left {
+		h.settle(k)
+	}
 }
 
 // sayLost says in a line how many requests are given up with a worker.

@@ -43,7 +43,7 @@ var (
 func TestSimulation(t *testing.T) {
 	n := *seeds
 	if n == 0 {
-		n = 60
+		n = 100
 		if os.Getenv("NIGHTSHIFT_LONG") != "" {
 			n = 1000
 		}
@@ -181,7 +181,8 @@ func (w *world) startHub(dir string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	o := hub.Options{Run: "sim", Version: "v", Epoch: int64(w.hubs), Silence: 20 * time.Second, Log: w.log(p.name)}
+	o := hub.Options{Run: "sim", Dir: dir, Version: "v", Epoch: int64(w.hubs), Silence: 20 * time.Second,
+		Log: w.log(p.name)}
 	late, err := view.Late(dir)
 	if err != nil {
 		w.t.Fatal(err)

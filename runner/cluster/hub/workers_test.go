@@ -82,6 +82,13 @@ func newBench(t *testing.T, o hub.Options) *bench {
 	return b
 }
 
+// first is the account that came first.
+func (b *bench) first() *hub.Account {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.accounts[0]
+}
+
 func (b *bench) names() (list []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -186,7 +193,7 @@ func TestKeysStay(t *testing.T) {
 		}}
 		o := b.options("w", canary, wire)
 		_, _, kill := b.start(o)
-		ex := b.send(b.accounts[0])
+		ex := b.send(b.first())
 		f, err := protocol.PackDone("a", ex)
 		if err != nil {
 			t.Fatal(err)
@@ -214,7 +221,7 @@ func TestDrain(t *testing.T) {
 		b := newBench(t, hub.Options{})
 		slow := &scriptedWire{takes: 5 * time.Second, say: says("x")}
 		ended, drain, _ := b.start(b.options("w", "", slow))
-		a := b.accounts[0]
+		a := b.first()
 		attempt := a.NewAttempt()
 		got := make(chan providers.Exchange, 1)
 		go func() { got <- a.Send(t.Context(), providers.Prepared{Attempt: attempt, Body: []byte("{}")}) }()
@@ -313,7 +320,7 @@ func TestWorkerThatReachesNothing(t *testing.T) {
 		_, _, kill2 := b.start(b.options("fine", "", fine))
 		defer kill2()
 		for range 40 {
-			if ex := b.send(b.accounts[0]); ex.Err != nil || ex.Worker != "fine" {
+			if ex := b.send(b.first()); ex.Err != nil || ex.Worker != "fine" {
 				t.Fatalf("%v by %s", ex.Err, ex.Worker)
 			}
 		}
