@@ -37,8 +37,6 @@ var mutants = []struct{ name, file, from, to string }{
 		"if w.u.flying[w.item] = struct{}{}; in.Job != \"\" {\n\t\tw.u.mu.Unlock()\n\t\treturn nil\n\t}"},
 	{"a new start asks nobody", "runner/cluster/hub/account.go",
 		"left := h.Back - time.Since(h.started)", "left := time.Duration(0)"},
-	{"what another process held is given up", "runner/cluster/hub/peer.go",
-		"case p.holds[k.id]:", "case p.holds[k.id] && k.peer == p:"},
 }
 
 // TestMutants breaks one rule after the other and sees a test fail.

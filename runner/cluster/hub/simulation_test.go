@@ -296,10 +296,23 @@ func (w *world) startWorker(name, spool string) {
 				return nil, errors.New("connection refused")
 			}
 			client, server := w.net.dial(p.process, to.name)
+			if !w.alive(p, to) { // it was killed meanwhile, and so is the connection
+				client.Close()
+				server.Close()
+				return nil, errors.New("connection reset")
+			}
 			go to.hub.ServeConn(server)
 			return client, nil
 		}}
 	w.all.Go(func() { _ = worker.Run(ctx, ctx, o) })
+}
+
+// alive reports whether neither end of a connection has been killed.
+func (w *world) alive(p *workerProcess, h *hubProcess) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, killed := w.killed[p.process]
+	return w.hub == h && !killed
 }
 
 // killWorker ends a worker as a kill does, and starts it again, sometimes without
