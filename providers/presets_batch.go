@@ -111,7 +111,7 @@ var batchTable = []batchFacts{
 	{[]string{"xai"}, []nightshift.Protocol{nightshift.Chat, responses}, BatchAPI{Dialect: BatchXAI, MaxRows: 50_000,
 		MaxBytes: 200 * mb, MaxLine: 25 * mb, Window: 30 * day, MaxWindow: 30 * day, Cancel: true}},
 	{[]string{"fireworks"}, []nightshift.Protocol{nightshift.Chat}, BatchAPI{Dialect: BatchFireworks,
-		BaseURL: "/v1/accounts/" + AccountPlaceholder, MaxBytes: 150 * mb, Window: day, MaxWindow: day, Discount: 0.5}},
+		BaseURL: "/v1/accounts/" + accountPlaceholder, MaxBytes: 150 * mb, Window: day, MaxWindow: day, Discount: 0.5}},
 	{[]string{"dashscope"}, []nightshift.Protocol{nightshift.Chat, embeddings}, BatchAPI{Dialect: BatchOpenAI,
 		MaxRows: 50_000, MaxBytes: 500 * mb, Window: day, MaxWindow: 14 * day, Discount: 0.5, Cancel: true}},
 	{[]string{"moonshot"}, []nightshift.Protocol{nightshift.Chat}, BatchAPI{Dialect: BatchOpenAI, MaxBytes: 100 * mb,
@@ -131,9 +131,9 @@ var batchTable = []batchFacts{
 		MaxRows: 100_000, MaxBytes: 256 * mb, Window: day, MaxWindow: day, Keep: 29 * day, Discount: 0.5, Cancel: true}},
 }
 
-// AccountPlaceholder stands in a BaseURL for the name of an account, which only
+// accountPlaceholder stands in a BaseURL for the name of an account, which only
 // its owner knows.
-const AccountPlaceholder = "{account}"
+const accountPlaceholder = "{account}"
 
 // batchOf is the batch API of a service for a format.
 func batchOf(service string, p nightshift.Protocol) BatchAPI {
@@ -157,11 +157,11 @@ func (e Endpoint) BatchURL() (base, query string, err error) {
 		return "", "", err
 	}
 	origin, at := u.Scheme+"://"+u.Host, e.Batch.BaseURL
-	if strings.Contains(at, AccountPlaceholder) {
+	if strings.Contains(at, accountPlaceholder) {
 		return "", "",
 			fmt.Errorf("the batch API needs the name of the account: set batch_api: {base_url: %q} of the "+
 				"endpoint, with it in the place of %s",
-				origin+at, AccountPlaceholder)
+				origin+at, accountPlaceholder)
 	}
 	switch {
 	case strings.HasPrefix(at, "/"):
