@@ -63,6 +63,10 @@ scorers:
 		!strings.Contains(out, "at most $0.0") {
 		t.Errorf("status: %s", out)
 	}
+	if out, _ := ends(t, exitOK, "status", run, "--ask"); strings.Count(out, "  asked      mini: batch ") != 3 ||
+		!strings.Contains(out, "of 10 rows done") {
+		t.Errorf("status --ask: %s", out)
+	}
 	time.Sleep(1200 * time.Millisecond) // two hours there
 	_, errs = ends(t, exitSubmitted, "run", plan, "--detach")
 	if !strings.Contains(errs, "judge grade: ") || !strings.Contains(errs, "answers=10") {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ import (
 )
 
 func (a *app) statusCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, ask bool
 	c := &cobra.Command{
 		Use:   "status RUN",
 		Short: "Show the progress of a running, stopped or damaged run",
@@ -25,10 +26,14 @@ shows each rate against its limit, the requests in flight, what limits the next
 request, and pauses with their reason. For a run that has ended it shows what limited
 its requests. It takes no lock and changes nothing.
 
-Exit codes: 0 the run was found, in whatever state; 2 it was not.`,
+All that is said of batches is from the run's own files. With --ask the providers are
+asked once, with the keys of the environment and the plan of the last start.
+
+Exit codes: 0 the run was found, in whatever state; 2 it was not; 4 a provider that
+was asked does not answer.`,
 		Example: "  nightshift status runs/tonight\n  nightshift status runs/tonight --json | jq .done",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			live, ok := session.ReadState(args[0])
 			s, err := view.StatusWith(args[0], &live.Run)
 			if err != nil {
@@ -39,16 +44,26 @@ Exit codes: 0 the run was found, in whatever state; 2 it was not.`,
 				if ok {
 					full.Now = &live
 				}
-				return a.printJSON(full)
+				var err error
+				if ask {
+					full.Asked, err = a.askBatches(c.Context(), args[0])
+				}
+				return errors.Join(err, a.printJSON(full))
 			}
 			a.printStatus(s)
 			if ok {
 				a.printLive(s, live)
 			}
+			if ask {
+				asked, err := a.askBatches(c.Context(), args[0])
+				a.printAsked(asked, time.Now())
+				return err
+			}
 			return nil
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	c.Flags().BoolVar(&ask, "ask", false, "ask the providers once how the batches stand that are there")
 	return c
 }
 
@@ -57,6 +72,8 @@ type fullStatus struct {
 	view.StatusInfo
 	// Now is what the process does, or did last; null when it never said.
 	Now *session.State `json:"now"`
+	// Asked is how batches stand at their providers, where that was asked for.
+	Asked []session.AskedBatch `json:"asked,omitempty"`
 }
 
 // printLive says what the limiters do, or did.

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	"nightshift/internal/words"
+	"nightshift/runner/session"
 	"nightshift/runner/store/view"
 )
 
@@ -80,4 +82,33 @@ func until(t, now time.Time) string {
 		return "in " + words.Duration(d)
 	}
 	return "at " + t.Local().Format(time.DateTime) + ", which is past"
+}
+
+// askBatches asks the providers how the batches of a run stand.
+func (a *app) askBatches(ctx context.Context, dir string) ([]session.AskedBatch, error) {
+	p, _, err := a.planOf(absolutePath(dir), "")
+	if err != nil {
+		return nil, err
+	}
+	return session.AskBatches(ctx, p, dir)
+}
+
+// printAsked says how batches stand at their providers.
+func (a *app) printAsked(list []session.AskedBatch, now time.Time) {
+	if len(list) == 0 {
+		fmt.Fprintln(a.out, "  asked      no batches are at a provider")
+	}
+	for _, b := range list {
+		state := string(b.Batch.Phase)
+		if b.Batch.State != "" {
+			state = b.Batch.State
+		}
+		done := b.Batch.Counts.Completed.N() + b.Batch.Counts.Failed.N()
+		text := fmt.Sprintf("%s of %s rows done", words.Thousands(done), words.Thousands(b.Batch.Counts.Total.N()))
+		if at := b.Batch.ExpiresAt; !at.IsZero() && !b.Batch.Phase.Ended() {
+			text += ", expires " + until(at, now)
+		}
+		fmt.Fprintf(a.out, "  asked      %s: batch %d (%s): %s, %s\n", words.Visible(b.Model), b.N, words.Visible(b.Batch.ID),
+			words.Visible(state), text)
+	}
 }
