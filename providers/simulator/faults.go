@@ -58,7 +58,7 @@ func faultMixes() map[string][]string {
 		"oddities": {"no_usage", "duplicate_usage", "bad_usage", "truncated", "refusal", "unknown_stop", "model_mismatch",
 			"null_content", "empty_answer", "padding", "bad_utf8", "control_characters", "no_done", "crlf"},
 		"hostile": slices.DeleteFunc(all, func(k string) bool {
-			return k == "outage" ||
+			return k == "outage" || k == "no_capacity" ||
 				slices.Contains([]string{"auth", "quota", "payment", "forbidden", "not_found", "redirect", "html_200"}, k)
 		}),
 	}
@@ -166,6 +166,10 @@ var faultKinds = []faultKind{
 	{name: "quota", about: "429 that means no quota left", refuse: func(*exchange) *failure {
 		return &failure{status: 429, kind: "insufficient_quota", code: "insufficient_quota",
 			message: "You exceeded your current quota, please check your plan and billing details."}
+	}},
+	{name: "no_capacity", about: "429 of a flex tier that has no room", refuse: func(*exchange) *failure {
+		return &failure{status: 429, kind: "rate_limit_error", code: "resource_unavailable",
+			message: "Resource Unavailable: there is no capacity for this tier of service at present."}
 	}},
 	{name: "payment", about: "402",
 		refuse: failWith(402, "billing_error", "Your credit balance is too low to access the API.")},

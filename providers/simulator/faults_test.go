@@ -32,6 +32,7 @@ var faultWants = map[string]func(t *testing.T, path string, stream bool, g got){
 		}
 	},
 	"quota":            wantError(429, "insufficient_quota"),
+	"no_capacity":      wantError(429, "Resource Unavailable"),
 	"payment":          wantError(402, ""),
 	"bad_request":      wantError(400, "invalid_request_error"),
 	"context_length":   wantError(400, "prompt is too long"),
