@@ -25,7 +25,7 @@ measured-rates:
 	NIGHTSHIFT_LONG=1 NIGHTSHIFT_SEEDS=2 NIGHTSHIFT_MEASURED=$(CURDIR)/docs/measured go test -count=1 -timeout 2h \
 		-run 'SideBySide|TestLoad$$|RandomRefusals$$|LimitBesideRandom' ./providers
 
-# Writes docs/measured/performance.md, in under ten minutes; BENCHFLAGS="-only whole
+# Writes docs/measured/performance.md, in a quarter of an hour; BENCHFLAGS="-only whole
 # -page ''" measures a part of it. Best on a machine that does nothing else.
 BENCHFLAGS ?=
 bench:

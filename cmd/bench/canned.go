@@ -7,10 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // canned is the role of a server that costs little: it reads a request, knows
@@ -19,7 +21,10 @@ import (
 // of them in the kernel, so that what is measured is the client.
 func canned(args []string) error {
 	f := flag.NewFlagSet("canned", flag.ExitOnError)
+	most := f.Int64("most", math.MaxInt64, "answer so many requests and let the others wait")
 	_ = f.Parse(args) // exits on error
+	var left atomic.Int64
+	left.Store(*most)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -37,12 +42,13 @@ func canned(args []string) error {
 		if err != nil {
 			return err
 		}
-		go serveCanned(conn)
+		go serveCanned(conn, &left)
 	}
 }
 
-// serveCanned answers the requests of one connection until it ends.
-func serveCanned(conn net.Conn) {
+// serveCanned answers the requests of one connection until it ends, as long as
+// any are left.
+func serveCanned(conn net.Conn, left *atomic.Int64) {
 	defer conn.Close()
 	in := bufio.NewReaderSize(conn, 16<<10)
 	var body []byte
@@ -56,6 +62,10 @@ func serveCanned(conn net.Conn) {
 		}
 		body = body[:size]
 		if _, err := io.ReadFull(in, body); err != nil {
+			return
+		}
+		if left.Add(-1) < 0 {
+			_, _ = in.ReadByte() // until the client gives up
 			return
 		}
 		if _, err := conn.Write(cannedFor(path, body)); err != nil {
@@ -106,25 +116,24 @@ func cannedFor(path string, body []byte) []byte {
 
 // cannedWords are the parts of the answer, each an event of its own where it is
 // streamed.
-var cannedWords = []string{"The harbour keeps ", "the railway, ", "the library keeps ", "the market, ",
-	"and the answer ", "is 42."}
+var cannedWords = []string{
+	"The harbour keeps ", "the railway, ", "the library keeps ", "the market, ", "and the answer ", "is 42.",
+}
 
 var (
 	cannedChat = whole(`{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"sim-large",` +
-		`"choices":[{"index":0,` +
-		`"message":{"role":"assistant","content":"` + strings.Join(cannedWords, "") + `"},"finish_reason":"stop"}],` +
-		`"usage":{"prompt_tokens":16,"completion_tokens":17,"total_tokens":33}}`)
+		`"choices":[{"index":0,"message":{"role":"assistant","content":"` + strings.Join(cannedWords, "") + `"},` +
+		`"finish_reason":"stop"}],"usage":{"prompt_tokens":16,"completion_tokens":17,"total_tokens":33}}`)
 	cannedMessages = whole(`{"id":"msg_1","type":"message","role":"assistant","model":"sim-large",` +
-		`"content":[{"type":"text","text":"` +
-		strings.Join(cannedWords, "") + `"}],"stop_reason":"end_turn","stop_sequence":null,` +
-		`"usage":{"input_tokens":16,"output_tokens":17}}`)
+		`"content":[{"type":"text","text":"` + strings.Join(cannedWords, "") + `"}],"stop_reason":"end_turn",` +
+		`"stop_sequence":null,"usage":{"input_tokens":16,"output_tokens":17}}`)
 	cannedChatStream     = streamed(chatEvents())
 	cannedMessagesStream = streamed(messagesEvents())
 )
 
 func whole(body string) []byte {
-	return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		len(body), body)
+	const head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+	return fmt.Appendf(nil, "%s%d\r\n\r\n%s", head, len(body), body)
 }
 
 // streamed is an answer in chunks, one an event.
@@ -137,15 +146,17 @@ func streamed(events []string) []byte {
 }
 
 func chatEvents() (events []string) {
-	const begin = `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,` +
-		`"model":"sim-large","choices":[`
+	event := func(rest string) string {
+		return `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"sim-large",` +
+			rest + "}\n\n"
+	}
 	for _, w := range cannedWords {
-		events = append(events,
-			begin+`{"index":0,"delta":{"role":"assistant","content":"`+w+`"},"finish_reason":null}]}`+"\n\n")
+		events = append(events, event(`"choices":[{"index":0,"delta":{"role":"assistant","content":"`+w+
+			`"},"finish_reason":null}]`))
 	}
 	return append(events,
-		begin+`{"index":0,"delta":{},"finish_reason":"stop"}]}`+"\n\n",
-		begin+`],"usage":{"prompt_tokens":16,"completion_tokens":17,"total_tokens":33}}`+"\n\n",
+		event(`"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]`),
+		event(`"choices":[],"usage":{"prompt_tokens":16,"completion_tokens":17,"total_tokens":33}`),
 		"data: [DONE]\n\n")
 }
 
@@ -154,13 +165,13 @@ func messagesEvents() []string {
 		return "event: " + kind + "\ndata: {\"type\":\"" + kind + "\"" + rest + "}\n\n"
 	}
 	events := []string{
-		event("message_start",
-			`,"message":{"id":"msg_1","type":"message","role":"assistant","model":"sim-large","content":[],`+
-				`"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":16,"output_tokens":1}}`),
+		event("message_start", `,"message":{"id":"msg_1","type":"message","role":"assistant","model":"sim-large",`+
+			`"content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":16,"output_tokens":1}}`),
 		event("content_block_start", `,"index":0,"content_block":{"type":"text","text":""}`),
 	}
 	for _, w := range cannedWords {
-		events = append(events, event("content_block_delta", `,"index":0,"delta":{"type":"text_delta","text":"`+w+`"}`))
+		events = append(events, event("content_block_delta",
+			`,"index":0,"delta":{"type":"text_delta","text":"`+w+`"}`))
 	}
 	return append(events,
 		event("content_block_stop", `,"index":0`),

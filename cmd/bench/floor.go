@@ -24,6 +24,7 @@ func floor(args []string) error {
 	out := f.String("out", "", "file for the answers")
 	concurrency := f.Int("concurrency", 64, "requests in flight")
 	stream := f.Bool("stream", false, "ask for streams")
+	path := f.String("path", chatPath, "of the requests")
 	after := f.Int("after", 0, "print the rate after so many answers")
 	_ = f.Parse(args) // exits on error
 
@@ -37,7 +38,7 @@ func floor(args []string) error {
 		return err
 	}
 	l := &loop{
-		url: *url + "/v1/chat/completions", stream: *stream, out: bufio.NewWriterSize(file, 64<<10),
+		url: *url + *path, stream: *stream, out: bufio.NewWriterSize(file, 64<<10),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: *concurrency}},
 	}
 	lines := make(chan []byte)
@@ -78,10 +79,17 @@ type loop struct {
 	err  error       // the first
 }
 
+// The formats that the bare loop speaks, by the paths of their requests.
+const (
+	chatPath     = "/v1/chat/completions"
+	messagesPath = "/v1/messages"
+)
+
 type chatRequest struct {
 	Model    string        `json:"model"`
 	Messages []chatMessage `json:"messages"`
 	Stream   bool          `json:"stream,omitempty"`
+	Most     int           `json:"max_tokens,omitempty"` // of an answer; Messages wants it
 }
 
 type chatMessage struct {
@@ -89,7 +97,14 @@ type chatMessage struct {
 	Content string `json:"content"`
 }
 
+// A chatAnswer is an answer, or an event of one, in either format.
 type chatAnswer struct {
+	Content []struct {
+		Text string `json:"text"`
+	} `json:"content"`
+	Delta struct {
+		Text string `json:"text"`
+	} `json:"delta"`
 	Choices []struct {
 		Message struct {
 			Content string `json:"content"`
@@ -162,10 +177,13 @@ func (l *loop) read(body io.Reader) (string, error) {
 	if err := json.Unmarshal(all, &a); err != nil {
 		return "", err
 	}
-	if len(a.Choices) == 0 {
-		return "", fmt.Errorf("no answer in %s", all)
+	switch {
+	case len(a.Choices) > 0:
+		return a.Choices[0].Message.Content, nil
+	case len(a.Content) > 0:
+		return a.Content[0].Text, nil
 	}
-	return a.Choices[0].Message.Content, nil
+	return "", fmt.Errorf("no answer in %s", all)
 }
 
 func readStream(body io.Reader) (string, error) {
@@ -180,6 +198,7 @@ func readStream(body io.Reader) (string, error) {
 		if err := json.Unmarshal(data, &a); err != nil {
 			return "", err
 		}
+		text.WriteString(a.Delta.Text)
 		if len(a.Choices) > 0 {
 			text.WriteString(a.Choices[0].Delta.Content)
 		}

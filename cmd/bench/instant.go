@@ -96,13 +96,35 @@ func (b *bench) memory(ctx context.Context) ([]figure, error) {
 		return nil, err
 	}
 	ratio := float64(many.rss) / float64(few.rss)
-	return []figure{{
+	figures := []figure{{
 		name: fmt.Sprintf("resident memory, %s short rows against %s, at %.0f rows/s",
 			words.Thousands(int64(b.manyRows)), words.Thousands(int64(fewRows)), float64(b.manyRows)/many.wall.Seconds()),
 		measured: fmt.Sprintf("%d MiB", many.rss>>20), floor: fmt.Sprintf("%d MiB", few.rss>>20),
 		ratio: fmt.Sprintf("%.2f", ratio),
 		reach: "≤ 1.2 × and ≤ 256 MiB", aim: "≤ 128 MiB", reached: ratio <= 1.2 && many.rss <= 256<<20,
-	}}, nil
+	}}
+	usual, err := b.usualMemory(ctx)
+	return append(figures, usual), err
+}
+
+// usualMemory is that of a short run of usual rows, against the simulator.
+func (b *bench) usualMemory(ctx context.Context) (figure, error) {
+	const n = 8000
+	rows, out := b.path("usual.jsonl"), b.path("usual")
+	defer os.RemoveAll(out)
+	if err := writeRows(rows, n, 1000); err != nil {
+		return figure{}, err
+	}
+	url, end, err := b.server(ctx)
+	if err != nil {
+		return figure{}, err
+	}
+	defer end()
+	u, err := b.nightshift(ctx, url, rows, out, concurrency)
+	return figure{
+		name:     fmt.Sprintf("resident memory, %s rows of 1 KB, %d at once", words.Thousands(n), concurrency),
+		measured: fmt.Sprintf("%d MiB", u.rss>>20), reach: "≤ 96 MiB", aim: "≤ 64 MiB", reached: u.rss <= 96<<20,
+	}, err
 }
 
 func (b *bench) instantRun(ctx context.Context, n int) (usage, error) {

@@ -56,6 +56,7 @@ var sections = []struct {
 	run  func(*bench, context.Context) ([]figure, error)
 }{
 	{"whole", (*bench).wholeRuns},
+	{"cheap", (*bench).cheapRuns},
 	{"inflight", (*bench).inFlightScaling},
 	{"memory", (*bench).memory},
 	{"scorers", (*bench).scorers},
@@ -63,6 +64,9 @@ var sections = []struct {
 	{"resume", (*bench).resume},
 	{"parquet", (*bench).parquet},
 	{"startup", (*bench).startUp},
+	{"files", (*bench).files},
+	{"status", (*bench).liveStatus},
+	{"build", (*bench).buildSize},
 }
 
 func main() {

@@ -88,7 +88,12 @@ func serve(args []string) error {
 
 // server starts a child that serves models; end stops it.
 func (b *bench) server(ctx context.Context, args ...string) (url string, end func(), err error) {
-	c := exec.CommandContext(ctx, b.self, append([]string{"serve"}, args...)...)
+	return b.serverAs(ctx, "serve", args...)
+}
+
+// serverAs is server in one of the roles that serve.
+func (b *bench) serverAs(ctx context.Context, role string, args ...string) (url string, end func(), err error) {
+	c := exec.CommandContext(ctx, b.self, append([]string{role}, args...)...)
 	c.Stderr = os.Stderr
 	in, err := c.StdinPipe()
 	if err != nil {
