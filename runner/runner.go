@@ -43,6 +43,10 @@ type Pool struct {
 	Params      []nightshift.Param
 	Stream      bool
 	Concurrency int // 0: as many as the provider lets through
+	// InFlight is how many of them the provider lets through at once, where that
+	// is fewer: beyond it a row is taken up only when no other has ended for a
+	// while, since the others may wait for something of their own. 0 is not known.
+	InFlight    int
 	Likelihoods Likelihoods
 	// Batch, when not nil, is how rows travel in batches.
 	Batch *Batching
@@ -309,10 +313,14 @@ func (w *walk) do(task func()) {
 const (
 	crowd      = 256
 	crowdEvery = 400 * time.Microsecond
+	spareEvery = 20 * time.Millisecond // beyond those that can be in flight
 )
 
 // crowdWait is how long the next worker is to wait before it starts.
 func (w *walk) crowdWait() time.Duration {
+	if n := w.pool.InFlight; n > 0 && w.workers >= n {
+		return spareEvery
+	}
 	if w.workers < crowd {
 		return 0
 	}

@@ -102,6 +102,7 @@ func (f *clients) pool(m plan.ResolvedModel, p *plan.Resolved) (runner.Pool, err
 		Model: m.Name, ModelID: m.ModelID, Endpoint: m.Endpoint.Name, Protocol: m.Endpoint.Protocol,
 		Provider: provider, Likelihoods: runner.Likelihoods(m.Likelihoods), Params: m.Params, Stream: m.Stream,
 		Concurrency: rows,
+		InFlight:    m.Endpoint.Limits.Concurrency * max(m.RowsPerRequest, 1),
 		Workers:     f.remote(m),
 	}, nil
 }
