@@ -51,8 +51,9 @@ func TestDetach(t *testing.T) {
 	s := serve(t, "--batches", "scale=8640,validate=1m,run=2h,window=24h")
 	plan := batchPlanFile(t, s.url, `judges: {mode: batch}
 scorers:
-  - {type: judge_grade, name: grade, endpoint: e, model: sim-large, params: {max_tokens: 50}, price: {input: 1, output: 2,
-     services: {batch: 0.5}}, template: "Is {answer} right? Reply with GRADE: C or GRADE: I."}
+  - {type: judge_grade, name: grade, endpoint: e, model: sim-large, params: {max_tokens: 50},
+     price: {input: 1, output: 2, services: {batch: 0.5}},
+     template: "Is {answer} right? Reply with GRADE: C or GRADE: I."}
 `)
 	run := filepath.Join(filepath.Dir(plan), "out")
 	_, errs := ends(t, exitSubmitted, "run", plan, "--detach", "-q")
@@ -103,7 +104,8 @@ func TestCancel(t *testing.T) {
 	if out, _ := ends(t, exitOK, "cancel", run); !strings.Contains(out, "no batches are at a provider") {
 		t.Errorf("cancelled again: %s", out)
 	}
-	if out, _ := ends(t, exitOK, "status", run); strings.Contains(out, "in progress") || strings.Contains(out, "reserved") {
+	if out, _ := ends(t, exitOK, "status", run); strings.Contains(out, "in progress") ||
+		strings.Contains(out, "reserved") {
 		t.Errorf("status: %s", out)
 	}
 	if out, _ := ends(t, exitOK, "run", plan, "--batch=false", "-q"); !strings.Contains(out, "finished") {
