@@ -289,16 +289,21 @@ func TestEarlierHub(t *testing.T) {
 		wire := &scriptedWire{say: says("x")}
 		to := late
 		o := late.options("w", "", wire)
+		var mu sync.Mutex // of to and ends
 		var ends []net.Conn
 		o.Dial = func(context.Context) (net.Conn, error) {
 			here, there := net.Pipe()
+			mu.Lock()
+			defer mu.Unlock()
 			ends = append(ends, there)
 			go to.hub.ServeConn(there)
 			return here, nil
 		}
 		_, _, kill := late.start(o)
+		mu.Lock()
 		to = early
 		ends[0].Close()
+		mu.Unlock()
 		time.Sleep(30 * time.Second)
 		if n := len(early.names()); n != 0 {
 			t.Error("the worker works for a hub of an earlier start")
