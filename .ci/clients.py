@@ -23,7 +23,7 @@ CITY_QUESTION = "What is the weather in Oslo?"
 TOOL = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 SLOW = 30  # seconds that one call may take at most
 ROWS = 7  # of a batch
-TIMES = "scale=100,validate=20s,run=30s,cancel=10s"  # of batches: a hundredth of them, in fact
+TIMES = "scale=100,validate=20s,run=20s,cancel=10s"  # of batches: a hundredth of them, in fact
 
 # What goes wrong when the question asks for it: the fault, and the HTTP status that the client must report.
 FAULTS = {"auth": 401, "forbidden": 403, "not_found": 404, "bad_request": 400, "rate_limit": 429, "server_error": 500}
