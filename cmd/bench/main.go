@@ -59,6 +59,7 @@ var sections = []struct {
 	{"cheap", (*bench).cheapRuns},
 	{"inflight", (*bench).inFlightScaling},
 	{"memory", (*bench).memory},
+	{"batches", (*bench).batches},
 	{"scorers", (*bench).scorers},
 	{"index", (*bench).indexing},
 	{"resume", (*bench).resume},
