@@ -88,11 +88,7 @@ func (r *resolver) batched(path string, m *ResolvedModel) {
 	if m.Mode != ModeBatch {
 		return
 	}
-	if r.plan.allModes != "" {
-		path = "mode"
-	} else {
-		path += ".mode"
-	}
+	path = r.modePath(path)
 	if m.Endpoint.Batch.Dialect == "" {
 		r.at(path, "leave it live, or say where its batch API is: endpoints."+m.Endpoint.Name+
 			".batch_api: {dialect: openai}", "%s is in mode batch, and no batch API of %s is known for the format %s",
@@ -104,6 +100,14 @@ func (r *resolver) batched(path string, m *ResolvedModel) {
 	if tier := m.asked(); tier != "" {
 		r.note("%s goes in batches and its params ask for the tier %q: providers refuse that, or ignore it", m.Name, tier)
 	}
+}
+
+// modePath is where the mode of the model at path was written.
+func (r *resolver) modePath(path string) string {
+	if r.plan.allModes != "" {
+		return "mode"
+	}
+	return path + ".mode"
 }
 
 // HasBatches reports whether a model or a judge goes in batches.

@@ -78,6 +78,15 @@ func TestBatchKeysRefused(t *testing.T) {
 	}
 }
 
+// Batches carry requests for answers, not for log-probabilities.
+func TestLikelihoodsDoNotGoInBatches(t *testing.T) {
+	text := strings.Replace(small, "name: m,", "name: m, mode: batch,", 1) + "scorers: [{type: loglikelihood}]\n"
+	_, err := parse(t, text).Resolve(keys)
+	if err == nil || !strings.Contains(err.Error(), "plan.yaml:2:26: m is in mode batch, and its scorers need log-prob") {
+		t.Errorf("mode batch with loglikelihood: %v", err)
+	}
+}
+
 func TestSizesAndSpans(t *testing.T) {
 	for text, want := range map[string]Size{"0": 0, "5000": 5000, "100MB": 1e8, "100 mb": 1e8, "1.5k": 1500,
 		"64MiB": 64 << 20, "2G": 2e9, "1GiB": 1 << 30} {

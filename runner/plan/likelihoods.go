@@ -39,6 +39,10 @@ func (r *resolver) likelihoods() {
 			r.at(fmt.Sprintf("models[%d].endpoint", i), "base models are scored over an endpoint with protocol: completions",
 				"%s speaks the %s format, in which log-probabilities of a given text cannot be asked for", m.Name, f.Name())
 		}
+		if m.Mode == ModeBatch {
+			r.at(r.modePath(fmt.Sprintf("models[%d]", i)), "leave it live",
+				"%s is in mode batch, and its scorers need log-probabilities, which batches do not carry", m.Name)
+		}
 	}
 	if r.out.Epochs > 1 {
 		r.note("log-probabilities are the same in every epoch: leave epochs out")
