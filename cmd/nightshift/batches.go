@@ -152,7 +152,8 @@ func (a *app) fetchBatch(ctx context.Context, f batchesFlags) error {
 		return &session.Error{Reason: session.Stopped, Err: fmt.Errorf("%s has no batch %s: it is another key's, "+
 			"or another project's, or was deleted", f.endpoint, words.Visible(f.fetch))}
 	case len(b.Results) == 0:
-		_, err = fmt.Fprintf(a.err, "batch %s has no results (state %s)\n", words.Visible(b.ID), words.Visible(orDash(b.State)))
+		_, err = fmt.Fprintf(a.err, "batch %s has no results (state %s)\n", words.Visible(b.ID),
+			words.Visible(orDash(b.State)))
 	}
 	return err
 }
