@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightshift/internal/words"
 	"nightshift/providers"
 	"nightshift/providers/pricing"
 	"nightshift/runner/plan"
@@ -99,7 +100,7 @@ func (a *app) showPreset(name string, asJSON bool) error {
 			{"base URL", p.BaseURL}, {"path", p.Path}, {"requests go to", requestURL(p)},
 			{"auth", p.Auth.Scheme}, {"key", strings.Join(p.KeyEnvs, ", ")},
 			{"base URL from", strings.Join(p.BaseURLEnvs, ", ")}, {"rate headers", p.Dialect}, {"charged", p.Charging},
-			{"cost", freeText(p)}, {"know", p.Facts},
+			{"cost", freeText(p)}, {"batches", batchText(p.Batch)}, {"know", p.Facts},
 		} {
 			if f[1] != "" {
 				fmt.Fprintf(w, "  %s\t%s\n", f[0], f[1])
@@ -119,6 +120,27 @@ func requestURL(p providers.Preset) string {
 		return ""
 	}
 	return full
+}
+
+// batchText says what is known of a batch API; empty where there is none.
+func batchText(b providers.BatchAPI) string {
+	if b.Dialect == "" {
+		return ""
+	}
+	parts := []string{"API " + b.Dialect}
+	add := func(known bool, format string, args ...any) {
+		if known {
+			parts = append(parts, fmt.Sprintf(format, args...))
+		}
+	}
+	add(b.MaxRows > 0, "%s rows", words.Thousands(int64(b.MaxRows)))
+	add(b.MaxBytes > 0, "%s MB", words.Thousands(b.MaxBytes/1e6))
+	add(b.MaxEnqueued > 0, "%s tokens away at once", words.Thousands(b.MaxEnqueued))
+	add(b.Window > 0, "within %d h", int(b.Window.Hours()))
+	add(b.Keep > 0, "results kept %d days", int(b.Keep.Hours()/24))
+	add(b.Discount > 0, "×%g of the live price", b.Discount)
+	add(!b.Cancel, "no cancelling")
+	return strings.Join(parts, ", ")
 }
 
 // freeText says of a server of one's own what its answers cost.
