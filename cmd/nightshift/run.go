@@ -89,10 +89,16 @@ func (f *runFlags) validate() error {
 	return nil
 }
 
-// detachable sees that there is something to go away from.
+// detachable sees that there is something to go away from, and that it stays there.
 func (f *runFlags) detachable(p *plan.Resolved) error {
 	if f.detach && !p.HasBatches() {
 		return usageError("--detach leaves batches at the provider, and no model is in mode batch; add --batch")
+	}
+	for _, m := range p.Models {
+		if f.detach && m.Mode == plan.ModeBatch && m.Simulated {
+			return usageError("--detach leaves batches at the provider, and that of %s is a simulator in this process: it ends "+
+				"with it; leave --detach out, or start nightshift simulate and send there", m.Name)
+		}
 	}
 	return nil
 }
