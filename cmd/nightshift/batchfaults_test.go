@@ -170,8 +170,8 @@ var batchFaultOutcomes = []struct {
 	{"empty_handle=100%", "", allHome},
 	{"wrong_counts=100%", "", allHome},
 	{"expired_half=100%;batch=1", "", allHome},
-	// five of ten had run; the other batch is still away
-	{"cancelled_by_others=100%;batch=1", "", batchOutcome{ok: 5, billed: 12, exit: exitStopped}},
+	// five of ten had run; the other batch is still away: it is billed for what has run
+	{"cancelled_by_others=100%;batch=1", "", batchOutcome{ok: 5, billed: stillRunning, exit: exitStopped}},
 	{"cancel_ignored=100%", "deadline: 10m", allHome},
 	// it was answered and billed, and is sent again
 	{"cancelled_row_lost=100%;batch=1,stuck_running=100%;batch=1", "deadline: 40m",
@@ -208,6 +208,9 @@ var batchFaultOutcomes = []struct {
 
 var allHome = batchOutcome{ok: 20, billed: 20}
 
+// stillRunning stands for 5 rows and some of 10, by when the batches were looked at.
+const stillRunning = -1
+
 // TestBatchFaultOutcomes runs the program under every fault of the simulator's
 // batches: which rows are on record, what the server billed, what the run says
 // of answers beyond its records, and how it ends. The bill holds in all of them.
@@ -217,6 +220,9 @@ func TestBatchFaultOutcomes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o, l, s, log := runUnderFault(t, tc.faults, tc.settings)
+			if tc.want.billed == stillRunning && o.billed > 5 && o.billed < 15 {
+				o.billed = stillRunning
+			}
 			if o != tc.want {
 				t.Errorf("%+v, want %+v\n%s", o, tc.want, log)
 			}

@@ -32,7 +32,7 @@ are then kept.
 The plan is the one that the run was started with; --plan names another place. The
 keys are read from the environment as for run.`,
 		Example: `  nightshift cancel runs/tonight
-  nightshift cancel runs/tonight --model mini
+  nightshift cancel runs/tonight --model gpt-5
   nightshift cancel runs/tonight --no-wait`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.cancel(c, args[0], &f) },

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -18,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift/providers/simulator"
+	"nightshift/runner/cluster/join"
 )
 
 // everyCommand is the program as its help shows it.
@@ -82,7 +85,7 @@ func TestExamples(t *testing.T) {
 }
 
 // A workspace is a folder with what examples need, and a server for them.
-type workspace struct{ dir, server string }
+type workspace struct{ dir, server, batch string }
 
 func newWorkspace(t *testing.T) *workspace {
 	models := simulator.New(simulator.Config{})
@@ -132,7 +135,44 @@ out: runs/tonight
 	if _, err := exec.LookPath("jq"); err != nil {
 		w.write(t, "bin/jq", "#!/bin/sh\nexec cat\n")
 	}
+	if err := join.Make(w.dir, "127.0.0.1:1"); err != nil {
+		t.Fatal(err)
+	}
+	w.batch = w.submit(t)
 	return w
+}
+
+// submit makes a batch of one row at the server.
+func (w *workspace) submit(t *testing.T) string {
+	t.Helper()
+	const row = `{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt-5", ` +
+		`"max_completion_tokens": 9, "messages": [{"role": "user", "content": "What is 1 + 1?"}]}}`
+	file := w.post(t, "/v1/files", "multipart/form-data; boundary=B", "--B\r\n"+
+		"Content-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--B\r\n"+
+		"Content-Disposition: form-data; name=\"file\"; filename=\"a.jsonl\"\r\n\r\n"+row+"\n\r\n--B--\r\n")
+	return w.post(t, "/v1/batches", "application/json",
+		`{"input_file_id": "`+file+`", "endpoint": "/v1/chat/completions", "completion_window": "24h"}`)
+}
+
+// post asks the server for something that has an id, and returns that.
+func (w *workspace) post(t *testing.T, path, kind, body string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.server+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", kind)
+	req.Header.Set("Authorization", "Bearer k-openai")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var made struct{ ID string }
+	if err := json.NewDecoder(resp.Body).Decode(&made); err != nil || made.ID == "" {
+		t.Fatalf("%s: %s, %v", path, resp.Status, err)
+	}
+	return made.ID
 }
 
 func (w *workspace) write(t *testing.T, name, text string) {
@@ -150,6 +190,9 @@ func (w *workspace) write(t *testing.T, name, text string) {
 func (w *workspace) copy(t *testing.T) string {
 	dir := filepath.Join(t.TempDir(), "w")
 	if err := os.CopyFS(dir, os.DirFS(w.dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(dir, join.WorkerFile), 0o600); err != nil { // a copy has other modes
 		t.Fatal(err)
 	}
 	return dir
@@ -183,7 +226,7 @@ func (w *workspace) shell(t *testing.T, dir, line string) *exec.Cmd {
 func (w *workspace) try(t *testing.T, dir string, c *cobra.Command, line string) {
 	t.Helper()
 	typed := strings.NewReplacer(`"${fpath[1]}/_nightshift"`, "_nightshift", "127.0.0.1:8089",
-		"127.0.0.1:0").Replace(line)
+		"127.0.0.1:0", "batch_68f3", w.batch).Replace(line)
 	if servers[c.Name()] != "" {
 		if c.Flags().Lookup("addr") != nil && !strings.Contains(typed, "--addr") {
 			typed += " --addr 127.0.0.1:0"
@@ -198,13 +241,13 @@ func (w *workspace) try(t *testing.T, dir string, c *cobra.Command, line string)
 
 // servers are the commands that go on until they are interrupted, with what
 // they say when they are ready.
-var servers = map[string]string{"simulate": "serving models", "view": "http://"}
+var servers = map[string]string{"simulate": "serving models", "view": "http://", "work": "looking for the hub"}
 
 // interrupt runs a command that serves, waits until it says that it does, and
 // ends it as Ctrl-C would.
 func (w *workspace) interrupt(t *testing.T, dir, line, ready string) {
 	t.Helper()
-	c := w.shell(t, dir, "exec "+line)
+	c := w.shell(t, dir, "exec env "+line)
 	said := &lockedBuffer{}
 	c.Stdout, c.Stderr = said, said
 	if err := c.Start(); err != nil {

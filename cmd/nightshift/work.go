@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -193,6 +194,7 @@ func (a *app) work(ctx context.Context, f *workFlags, path string) error {
 	if err := awaitServers(waiting, o.Private, f.wait); err != nil {
 		return err
 	}
+	log.Info("looking for the hub", "name", o.Name, "hub", cmp.Or(f.hub, file.Address))
 	return workError(worker.Run(calls, waiting, o))
 }
 
