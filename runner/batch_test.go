@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -942,9 +943,13 @@ func TestBatchDelete(t *testing.T) {
 	for _, want := range []bool{true, false} {
 		inBatches(t, 20, func(t *testing.T, tr *batchTrial) {
 			tr.b.Delete = want
-			tr.api.before = func(op string, _ int) error {
+			tr.api.before = func(op string, n int) error {
 				if op == "delete" && len(tr.records()) == 0 {
 					t.Error("deleted before anything was on record")
+				}
+				committed, err := filepath.Glob(filepath.Join(tr.dir, "results", "*.parquet"))
+				if op == "delete" && (err != nil || len(committed) < n) {
+					t.Errorf("deletion %d with %d shards committed, %v", n, len(committed), err)
 				}
 				return nil
 			}
