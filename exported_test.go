@@ -54,7 +54,6 @@ var unusedNames = map[string]string{
 	"providers/simulator.Embed":                     tests + "vectors arrive as they were made",
 	"providers/simulator/internal/answers.Read":     tests + "answers without a file",
 	"reports/scorers.Cosine":                        tests + "scores of vectors",
-	"runner/store/internal/batchlog.CrashPoints":    tests + "the list of points at which a process is killed is whole",
 	"runner/store/internal/rundir.ParseJournalName": tests + damaged,
 	"runner/store/journal.CheckLine":                tests + damaged,
 	"runner/store/journal.ScannedLine":              tests + damaged,

@@ -25,11 +25,10 @@ type BatchAPI struct {
 	MaxLine     int64 // bytes of one row
 	MaxEnqueued int64 // tokens of all batches of a model that are away at once
 
-	Window    time.Duration // within which a batch ends, where nothing else is asked for
-	MaxWindow time.Duration // the longest that may be asked for
-	Poll      time.Duration // least time between two looks
-	Keep      time.Duration // after the creation of a batch, its results vanish
-	Discount  float64       // price of a row as a part of the live price, for all models alike; 0 is not known
+	Window   time.Duration // within which a batch ends, where nothing else is asked for
+	Poll     time.Duration // least time between two polls
+	Keep     time.Duration // after the creation of a batch, its results vanish
+	Discount float64       // price of a row as a part of the live price, for all models alike; 0 is not known
 
 	Metadata bool // names and values can be put on a batch, and come back
 	Cancel   bool // a batch can be cancelled
@@ -88,47 +87,47 @@ var chatFamily = []nightshift.Protocol{nightshift.Chat, responses, completions, 
 // docs/batches.md says what of it is uncertain.
 var batchTable = []batchFacts{
 	{[]string{"openai"}, chatFamily, BatchAPI{Dialect: BatchOpenAI, MaxRows: 50_000, MaxBytes: 200 * mb,
-		Window: day, MaxWindow: day, Keep: 30 * day, Discount: 0.5, Metadata: true, Cancel: true}},
+		Window: day, Keep: 30 * day, Discount: 0.5, Metadata: true, Cancel: true}},
 	{[]string{"azure-openai"}, chatFamily, BatchAPI{Dialect: BatchAzure, MaxRows: 50_000, MaxBytes: 200 * mb,
-		Window: day, MaxWindow: day, Poll: time.Minute, Discount: 0.5, Metadata: true, Cancel: true}},
+		Window: day, Poll: time.Minute, Discount: 0.5, Metadata: true, Cancel: true}},
 	{[]string{"anthropic"}, []nightshift.Protocol{nightshift.Messages}, BatchAPI{Dialect: BatchAnthropic,
-		MaxRows: 100_000, MaxBytes: 256 * mb, Window: day, MaxWindow: day, Poll: 10 * time.Second, Keep: 29 * day,
+		MaxRows: 100_000, MaxBytes: 256 * mb, Window: day, Poll: 10 * time.Second, Keep: 29 * day,
 		Discount: 0.5, Cancel: true}},
 	{[]string{"gemini"}, []nightshift.Protocol{gemini}, BatchAPI{Dialect: BatchGemini, MaxBytes: 2000 * mb,
-		MaxEnqueued: 3_000_000, Window: 2 * day, MaxWindow: 2 * day, Keep: 2 * day, Discount: 0.5, Cancel: true}},
+		MaxEnqueued: 3_000_000, Window: 2 * day, Keep: 2 * day, Discount: 0.5, Cancel: true}},
 	{[]string{"mistral"}, []nightshift.Protocol{nightshift.Chat, embeddings}, BatchAPI{Dialect: BatchMistral,
-		MaxRows: 1_000_000, MaxBytes: 512 * mb, Window: day, MaxWindow: 7 * day, Discount: 0.5, Metadata: true,
+		MaxRows: 1_000_000, MaxBytes: 512 * mb, Window: day, Discount: 0.5, Metadata: true,
 		Cancel: true}},
 	{[]string{"groq"}, []nightshift.Protocol{nightshift.Chat}, BatchAPI{Dialect: BatchOpenAI, MaxRows: 50_000,
-		MaxBytes: 200 * mb, Window: day, MaxWindow: 7 * day, Keep: 30 * day, Discount: 0.5, Metadata: true,
+		MaxBytes: 200 * mb, Window: day, Keep: 30 * day, Discount: 0.5, Metadata: true,
 		Cancel: true}},
 	{[]string{"together"}, []nightshift.Protocol{nightshift.Chat, completions}, BatchAPI{Dialect: BatchTogether,
-		MaxRows: 50_000, MaxBytes: 100 * mb, MaxLine: 10 * mb, MaxEnqueued: 30_000_000_000, Window: day, MaxWindow: day,
+		MaxRows: 50_000, MaxBytes: 100 * mb, MaxLine: 10 * mb, MaxEnqueued: 30_000_000_000, Window: day,
 		Poll: 30 * time.Second, Cancel: true}},
 	{[]string{"deepinfra"}, []nightshift.Protocol{nightshift.Chat, completions, embeddings}, BatchAPI{
-		Dialect: BatchOpenAI, BaseURL: "/v1", MaxRows: 50_000, MaxBytes: 200 * mb, Window: day, MaxWindow: day,
+		Dialect: BatchOpenAI, BaseURL: "/v1", MaxRows: 50_000, MaxBytes: 200 * mb, Window: day,
 		Metadata: true, Cancel: true}},
 	{[]string{"xai"}, []nightshift.Protocol{nightshift.Chat, responses}, BatchAPI{Dialect: BatchXAI, MaxRows: 50_000,
-		MaxBytes: 200 * mb, MaxLine: 25 * mb, Window: 30 * day, MaxWindow: 30 * day, Cancel: true}},
+		MaxBytes: 200 * mb, MaxLine: 25 * mb, Window: 30 * day, Cancel: true}},
 	{[]string{"fireworks"}, []nightshift.Protocol{nightshift.Chat}, BatchAPI{Dialect: BatchFireworks,
-		BaseURL: "/v1/accounts/" + accountPlaceholder, MaxBytes: 150 * mb, Window: day, MaxWindow: day, Discount: 0.5}},
+		BaseURL: "/v1/accounts/" + accountPlaceholder, MaxBytes: 150 * mb, Window: day, Discount: 0.5}},
 	{[]string{"dashscope"}, []nightshift.Protocol{nightshift.Chat, embeddings}, BatchAPI{Dialect: BatchOpenAI,
-		MaxRows: 50_000, MaxBytes: 500 * mb, Window: day, MaxWindow: 14 * day, Discount: 0.5, Cancel: true}},
+		MaxRows: 50_000, MaxBytes: 500 * mb, Window: day, Discount: 0.5, Cancel: true}},
 	{[]string{"moonshot"}, []nightshift.Protocol{nightshift.Chat}, BatchAPI{Dialect: BatchOpenAI, MaxBytes: 100 * mb,
-		Window: day, MaxWindow: 7 * day, Metadata: true, Cancel: true}},
+		Window: day, Metadata: true, Cancel: true}},
 	{[]string{"zhipu"}, []nightshift.Protocol{nightshift.Chat, embeddings}, BatchAPI{Dialect: BatchZhipu,
-		MaxRows: 50_000, MaxBytes: 100 * mb, Window: day, MaxWindow: day, Metadata: true, Cancel: true}},
+		MaxRows: 50_000, MaxBytes: 100 * mb, Window: day, Metadata: true, Cancel: true}},
 	{[]string{"doubleword"}, []nightshift.Protocol{nightshift.Chat, responses, embeddings}, BatchAPI{
-		Dialect: BatchOpenAI, MaxRows: 50_000, MaxBytes: 200 * mb, Window: day, MaxWindow: day, Metadata: true,
+		Dialect: BatchOpenAI, MaxRows: 50_000, MaxBytes: 200 * mb, Window: day, Metadata: true,
 		Cancel: true}},
 	{[]string{"openrouter"}, []nightshift.Protocol{nightshift.Chat, responses, nightshift.Messages}, BatchAPI{
-		Dialect: BatchOpenRouter, BaseURL: "/api/beta", Window: day, MaxWindow: day, Keep: 30 * day}},
+		Dialect: BatchOpenRouter, BaseURL: "/api/beta", Window: day, Keep: 30 * day}},
 	{[]string{"litellm"}, chatFamily, BatchAPI{Dialect: BatchOpenAI, MaxRows: 50_000, MaxBytes: 200 * mb,
-		Window: day, MaxWindow: day, Metadata: true, Cancel: true}},
+		Window: day, Metadata: true, Cancel: true}},
 	{[]string{"simulator"}, chatFamily, BatchAPI{Dialect: BatchOpenAI, MaxRows: 50_000, MaxBytes: 200 * mb,
-		Window: day, MaxWindow: day, Keep: 30 * day, Discount: 0.5, Metadata: true, Cancel: true}},
+		Window: day, Keep: 30 * day, Discount: 0.5, Metadata: true, Cancel: true}},
 	{[]string{"simulator"}, []nightshift.Protocol{nightshift.Messages}, BatchAPI{Dialect: BatchAnthropic,
-		MaxRows: 100_000, MaxBytes: 256 * mb, Window: day, MaxWindow: day, Keep: 29 * day, Discount: 0.5, Cancel: true}},
+		MaxRows: 100_000, MaxBytes: 256 * mb, Window: day, Keep: 29 * day, Discount: 0.5, Cancel: true}},
 }
 
 // accountPlaceholder stands in a BaseURL for the name of an account, which only

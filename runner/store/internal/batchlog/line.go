@@ -28,10 +28,6 @@ const (
 	kindClosed    = "closed"    // nothing is left to do
 )
 
-// kinds are all kinds that are about a batch.
-var kinds = []string{kindPlanned, kindUploaded, kindCreating, kindCreated, kindSuspect, kindState, kindCancel,
-	kindEnded, kindFetched, kindCollected, kindClosed}
-
 // synced reports whether a line of this kind is durable before what it tells of
 // goes on. The others reach the disk with the next one that is.
 func synced(kind string) bool {
@@ -40,17 +36,6 @@ func synced(kind string) bool {
 		return false
 	}
 	return true
-}
-
-// CrashPoints are the names of the points that writing the log passes.
-func CrashPoints() (names []string) {
-	for _, kind := range kinds {
-		names = append(names, "batch."+kind+".written")
-		if synced(kind) {
-			names = append(names, "batch."+kind+".synced")
-		}
-	}
-	return names
 }
 
 // head is the first line of the log.
