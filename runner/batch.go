@@ -1,10 +1,11 @@
 package runner
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,8 +76,8 @@ const (
 // crashPoint names a place where tests end the process.
 var crashPoint = func(name string) {}
 
-// haste divides the waits that no plan sets. Only tests raise it.
-var haste time.Duration = 1
+// speedup divides the waits that no plan sets. Only tests raise it.
+var speedup time.Duration = 1
 
 // batches is a pool whose rows travel in batches. One goroutine does everything
 // for them, a step at a time; only rows that go live are sent by others.
@@ -89,10 +90,10 @@ type batches struct {
 	again   []int    // shards with rows that go again
 	cursor  int      // the first chunk that has not been looked at
 	queue   queue
-	looks   looks
+	polling polling
 	strange map[string]bool // state words that a person was told of
 	refused refusals
-	hungry  time.Time // no batch is cut before: the next would be too small
+	nextCut time.Time // no batch is cut before: the next would be too small
 
 	mu    sync.Mutex
 	open  map[int]*shard // in memory: that being cut, that being collected, those with rows that go live
@@ -169,22 +170,14 @@ func (b *batches) add(known store.Batch, reserved Reservation) {
 }
 
 func (b *batches) setDefaults() {
-	b.PollFirst = orElse(b.PollFirst, 10*time.Second)
-	b.PollMost = max(orElse(b.PollMost, 5*time.Minute), b.PollFirst)
-	b.Attempts = orElse(b.Attempts, 4)
+	b.PollFirst = cmp.Or(b.PollFirst, 10*time.Second)
+	b.PollMost = max(cmp.Or(b.PollMost, 5*time.Minute), b.PollFirst)
+	b.Attempts = cmp.Or(b.Attempts, 4)
 	b.MaxRows = least(b.MaxRows, b.limits.Rows)
 	b.MaxBytes = least(b.MaxBytes, b.limits.Bytes)
 	b.queue.limit = least(b.MaxTokens, b.limits.Tokens)
-	b.looks.first = max(b.PollFirst, b.limits.Poll)
-	b.looks.most = max(b.PollMost, b.limits.Poll)
-}
-
-func orElse[T comparable](value, other T) T {
-	var zero T
-	if value == zero {
-		return other
-	}
-	return value
+	b.polling.first = max(b.PollFirst, b.limits.Poll)
+	b.polling.most = max(b.PollMost, b.limits.Poll)
 }
 
 // least is the smaller of two limits, of which 0 is none.
@@ -221,7 +214,7 @@ func (b *batches) run() error {
 // turn asks how batches stand, takes the step of each batch that is due, and
 // cuts the next. It reports whether anything came of it.
 func (b *batches) turn() (moved bool, err error) {
-	if err := b.look(); err != nil {
+	if err := b.poll(); err != nil {
 		return false, err
 	}
 	for _, a := range b.due() {
@@ -303,7 +296,7 @@ func (b *batches) sleep() {
 const idleAtMost = time.Minute
 
 func (b *batches) wakeAt() time.Time {
-	at := time.Now().Add(idleAtMost / haste)
+	at := time.Now().Add(idleAtMost / speedup)
 	sooner := func(t time.Time) {
 		if t.Before(at) {
 			at = t
@@ -314,7 +307,7 @@ func (b *batches) wakeAt() time.Time {
 			sooner(a.due)
 		}
 		if a.Stage == store.BatchCreated {
-			sooner(b.looks.next)
+			sooner(b.polling.next)
 		}
 	}
 	return at
@@ -331,6 +324,12 @@ func (b *batches) changed(a *batch, err error) error {
 		a.tries, a.due = 0, time.Time{}
 	}
 	return nil
+}
+
+// remote is the batch at the provider with that id, as it stands.
+func (a *batch) remote(id string) store.BatchRemote {
+	r, _ := a.RemoteOf(id)
+	return r
 }
 
 // later plans another try of a step that failed, or says why there is to be
@@ -365,7 +364,7 @@ func (b *batches) stopped(e *nightshift.Error) error {
 // time, 5 min at most, and a little by chance.
 func pause(tries int) time.Duration {
 	d := min(time.Second<<min(tries-1, 20), 5*time.Minute)
-	return jitter(d) / haste
+	return jitter(d) / speedup
 }
 
 // jitter is d, give or take a tenth.
@@ -375,12 +374,7 @@ func jitter(d time.Duration) time.Duration {
 
 // forget takes a batch that is closed off the list.
 func (b *batches) forget(a *batch) {
-	for i, other := range b.list {
-		if other == a {
-			b.list = append(b.list[:i], b.list[i+1:]...)
-			return
-		}
-	}
+	b.list = slices.DeleteFunc(b.list, func(other *batch) bool { return other == a })
 }
 
 // hold is [Budget.Hold], also without a budget.
@@ -395,7 +389,3 @@ type unlimited struct{}
 
 func (unlimited) Grow(int64, nightshift.NanoUSD) (ok, later bool) { return true, false }
 func (unlimited) Settle(int64, nightshift.NanoUSD)                {}
-
-// cleanUp is the context of what is to be finished although the feed may have
-// ended.
-func (b *batches) cleanUp() context.Context { return b.calls }

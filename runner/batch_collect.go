@@ -113,7 +113,7 @@ func (c *collection) concernsAll() bool {
 
 // samples yields the rows of the batch.
 func (c *collection) samples(do func(nightshift.Sample) error) error {
-	for s, err := range c.Dataset.ReadEpochs(c.cleanUp(), c.a.Shard, max(c.Epochs, 1)) {
+	for s, err := range c.Dataset.ReadEpochs(c.calls, c.a.Shard, max(c.Epochs, 1)) {
 		var bad *datasets.RowError
 		if errors.As(err, &bad) {
 			continue // it was not sent
@@ -158,12 +158,12 @@ func (c *collection) seen(got *readResult) {
 		c.sums.Failed++
 	default:
 		c.sums.Answers++
-		c.count(c.attemptOf(got.Response), false)
+		c.count(attemptOf(got.Response), false)
 	}
 }
 
 // attemptOf is the attempt of an answer.
-func (c *collection) attemptOf(r nightshift.Response) (a nightshift.Attempt) {
+func attemptOf(r nightshift.Response) (a nightshift.Attempt) {
 	if n := len(r.Attempts); n > 0 {
 		a = r.Attempts[n-1]
 	}
@@ -248,10 +248,8 @@ func (c *collection) extra(r nightshift.Response) {
 // remote is the batch at the provider with that id; the one that leads where it
 // is not said.
 func (c *collection) remote(id string) store.BatchRemote {
-	for _, r := range c.a.Remotes {
-		if r.ID == id {
-			return r
-		}
+	if r, known := c.a.RemoteOf(id); known {
+		return r
 	}
 	return c.a.Lead()
 }
@@ -371,16 +369,13 @@ func (c *collection) response(o *outcome, got nightshift.BatchResult) nightshift
 	c.count(a, true)
 	resp.Attempts = append(slices.Clip(o.history), a)
 	resp.Cost, resp.PriceID = costOf(resp.Attempts), a.PriceID
-	_, resp.RequestHash = c.worst(o)
+	resp.RequestHash = c.worst(o).Hash
 	return resp
 }
 
 // attempt is the trip of a row in this batch.
 func (c *collection) attempt(o *outcome, got nightshift.BatchResult) nightshift.Attempt {
-	var a nightshift.Attempt
-	if n := len(got.Response.Attempts); n > 0 {
-		a = got.Response.Attempts[n-1]
-	}
+	a := attemptOf(got.Response)
 	if e := got.Err; e != nil {
 		a.Class, a.Message, a.MaybeBilled = e.Class, e.Error(), a.MaybeBilled || e.MaybeBilled
 	}
@@ -389,7 +384,7 @@ func (c *collection) attempt(o *outcome, got nightshift.BatchResult) nightshift.
 		a.DurationMS = float64(end.Sub(a.StartedAt)) / 1e6
 	}
 	if a.MaybeBilled && a.WorstTokens == 0 {
-		cost, _ := c.worst(o)
+		cost := c.worst(o)
 		a.WorstTokens, a.WorstCost = cost.Input+cost.Output, cost.Cost
 	}
 	return a
@@ -403,17 +398,14 @@ func started(r store.BatchRemote) time.Time {
 	return r.CreatedAt
 }
 
-// worst is the most that the row's request can have used, and its hash.
-func (c *collection) worst(o *outcome) (nightshift.BatchCost, string) {
-	turn := len(o.talk.answers)
-	req := o.talk.request(turn)
-	req.Stream = false
-	line, cost, err := c.API.Encode(c.line[:0], ticketOf(o.talk.sample, turn).id(c.a.Name), req)
+// worst is the most that the row's request can have used.
+func (c *collection) worst(o *outcome) nightshift.BatchCost {
+	line, cost, err := c.encode(c.line[:0], c.a.Name, o.talk)
 	if err != nil {
-		return nightshift.BatchCost{}, ""
+		return nightshift.BatchCost{}
 	}
 	c.line = line
-	return cost, cost.Hash
+	return cost
 }
 
 // count adds an attempt to what the batch has cost; one that is new on record,
@@ -485,7 +477,7 @@ func (b *batches) collected(a *batch, sums store.BatchSums, used amount) error {
 	if !b.holds(a.Shard) {
 		b.lookAgain(a.Shard)
 	}
-	b.hungry = time.Time{}
+	b.nextCut = time.Time{}
 	b.Log.Info(a.Name+" is collected", "model", b.pool.Model, "answers", sums.Answers, "failed", sums.Failed,
 		"again", sums.Again+sums.Expired, "missing", sums.Missing)
 	return nil

@@ -44,7 +44,7 @@ func (b *batches) cut() (moved bool, err error) {
 
 // room reports whether another batch may be made now.
 func (b *batches) room() bool {
-	if time.Now().Before(b.hungry) {
+	if time.Now().Before(b.nextCut) {
 		return false
 	}
 	ahead, away := 0, 0
@@ -125,7 +125,7 @@ type cutting struct {
 	sum      store.Batch // worst case and input tokens so far
 	line     []byte
 	full     bool // no further row fits now
-	starved  bool // because the budget has no more
+	noRoom   bool // because the budget has no more
 	later    bool // and may have more when other requests have been settled
 }
 
@@ -250,10 +250,7 @@ func (c *cutting) add(talk *conversation) error {
 	if err := c.begin(); err != nil {
 		return err
 	}
-	turn := len(talk.answers)
-	req := talk.request(turn)
-	req.Stream = false
-	line, cost, err := c.API.Encode(c.line[:0], ticketOf(talk.sample, turn).id(c.input.Name), req)
+	line, cost, err := c.encode(c.line[:0], c.input.Name, talk)
 	if err == nil {
 		c.line = line
 		err = c.tooLong(int64(len(line)), cost)
@@ -274,6 +271,14 @@ func (c *cutting) add(talk *conversation) error {
 	c.sum.InputTokens += cost.Queued
 	item, _ := c.u.Item(talk.sample.Index, talk.sample.Epoch)
 	return c.input.Add(item, line)
+}
+
+// encode appends the input line of a row's next turn in the batch with that name.
+func (b *batches) encode(dst []byte, name string, talk *conversation) ([]byte, nightshift.BatchCost, error) {
+	turn := len(talk.answers)
+	req := talk.request(turn)
+	req.Stream = false
+	return b.API.Encode(dst, ticketOf(talk.sample, turn).id(name), req)
 }
 
 // begin makes the input file for the first row.
@@ -309,12 +314,12 @@ func (c *cutting) fits(bytes int64, cost nightshift.BatchCost) bool {
 	case c.MaxRows > 0 && rows >= int64(c.MaxRows), c.MaxBytes > 0 && c.input.Bytes()+bytes > c.MaxBytes:
 		return false
 	case c.queue.limit > 0 && c.queued()+c.sum.InputTokens+cost.Queued > c.queue.limit:
-		c.starved = rows < int64(c.MinRows)
+		c.noRoom = rows < int64(c.MinRows)
 		return false
 	}
 	ok, later := c.reserved.Grow(cost.Input+cost.Output, cost.Cost)
 	if !ok {
-		c.starved, c.later = rows < int64(c.MinRows), later
+		c.noRoom, c.later = rows < int64(c.MinRows), later
 	}
 	return ok
 }
@@ -341,13 +346,13 @@ func (c *cutting) finish() (moved bool, err error) {
 	if c.input != nil {
 		rows = c.input.Rows()
 	}
-	wait := c.starved && (c.later || c.holdsAny())
+	wait := c.noRoom && (c.later || c.holdsAny())
 	switch {
 	case c.feed.Err() != nil, wait:
 		c.discard()
-		c.hungry = time.Now().Add(idleAtMost / haste)
+		c.nextCut = time.Now().Add(idleAtMost / speedup)
 		return false, nil
-	case rows == 0 && c.starved:
+	case rows == 0 && c.noRoom:
 		c.discard()
 		return false, nightshift.ErrBudget
 	case rows == 0:

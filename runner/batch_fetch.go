@@ -106,7 +106,7 @@ func (b *batches) readAgain(a *batch) bool {
 	if a.reread >= len(rereads) || !b.mayHaveMore(a) {
 		return false
 	}
-	a.Stage, a.tries, a.due = store.BatchEnded, 0, time.Now().Add(rereads[a.reread]/haste)
+	a.Stage, a.tries, a.due = store.BatchEnded, 0, time.Now().Add(rereads[a.reread]/speedup)
 	a.here, a.cut = map[string]store.LocalFile{}, map[string]string{}
 	a.reread++
 	return true

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"nightshift"
-	"nightshift/runner/store"
 )
 
 // lookUps are the times between looks for a batch whose create call was not
@@ -38,8 +37,8 @@ func (b *batches) lookUp(a *batch) error {
 	if len(a.Suspects) > 0 && a.due.After(time.Now()) {
 		return nil
 	}
-	if b.API.ServerTime().Sub(a.Creating) < grace/haste {
-		a.due = time.Now().Add(lookUps[min(a.tries+1, len(lookUps)-1)] / haste)
+	if b.API.ServerTime().Sub(a.Creating) < grace/speedup {
+		a.due = time.Now().Add(lookUps[min(a.tries+1, len(lookUps)-1)] / speedup)
 		a.tries++
 		return nil
 	}
@@ -73,7 +72,8 @@ func (b *batches) find(a *batch) ([]nightshift.Batch, error) {
 // their ids on record.
 func (b *batches) ours(id string) bool {
 	return slices.ContainsFunc(b.list, func(a *batch) bool {
-		return slices.ContainsFunc(a.Remotes, func(r store.BatchRemote) bool { return r.ID == id })
+		_, known := a.RemoteOf(id)
+		return known
 	})
 }
 
@@ -97,7 +97,7 @@ func (b *batches) examine(a *batch, suspects []nightshift.Batch) (sure []nightsh
 		}
 	}
 	if len(waiting) > 0 {
-		a.due = time.Now().Add(b.looks.most)
+		a.due = time.Now().Add(b.polling.most)
 	}
 	return sure, b.suspect(a, waiting)
 }

@@ -21,9 +21,9 @@ var mutants = []struct {
 		return err
 	}
 	crashPoint("batch.create-sent")
-	made, err := b.API.Create(b.cleanUp(), b.order(a))
+	made, err := b.API.Create(b.calls, b.order(a))
 	crashPoint("batch.create-answered")
-`, `	made, err := b.API.Create(b.cleanUp(), b.order(a))
+`, `	made, err := b.API.Create(b.calls, b.order(a))
 	crashPoint("batch.create-answered")
 	if err := b.changed(a, b.Store.BatchCreating(a.N, b.API.ServerTime())); err != nil {
 		return err
@@ -44,7 +44,7 @@ var mutants = []struct {
 		"	if b.Delete {\n		b.deleted(b.calls, a)\n	}\n", ".", "TestBatchDelete", ""},
 	{"a create call that was lost is repeated", "batch_submit.go", `	crashPoint("batch.create-answered")
 `, `	if err != nil {
-		made, err = b.API.Create(b.cleanUp(), b.order(a))
+		made, err = b.API.Create(b.calls, b.order(a))
 	}
 `, ".", "TestBatchCreateLost", ""},
 	{"counts decide which files are read", "batch_fetch.go", "			i++\n",

@@ -9,9 +9,9 @@ import (
 	"nightshift/runner/store"
 )
 
-// looks say when the provider is asked again how batches stand: soon after the
+// polling says when the provider is asked again how batches stand: soon after the
 // latest was created, then more and more seldom.
-type looks struct {
+type polling struct {
 	first, most time.Duration
 	next        time.Time
 	since       time.Time // when the latest batch was created
@@ -19,17 +19,17 @@ type looks struct {
 	failed      int
 }
 
-// fastFor is how long after a creation looks are a minute apart at most.
+// fastFor is how long after a creation polls are a minute apart at most.
 const fastFor = time.Hour
 
 // begin starts over: a batch was created.
-func (l *looks) begin() {
+func (l *polling) begin() {
 	now := time.Now()
 	l.since, l.pause, l.next = now, l.first, now.Add(l.first)
 }
 
-// plan sets the next look, after one; later is what the provider asked for.
-func (l *looks) plan(later time.Duration) {
+// plan sets the next poll, after one; later is what the provider asked for.
+func (l *polling) plan(later time.Duration) {
 	now := time.Now()
 	most := l.most
 	if now.Sub(l.since) < fastFor {
@@ -39,10 +39,10 @@ func (l *looks) plan(later time.Duration) {
 	l.next = now.Add(max(jitter(l.pause), later))
 }
 
-// look asks for all batches at once how they stand, when it is time to.
-func (b *batches) look() error {
+// poll asks for all batches at once how they stand, when it is time to.
+func (b *batches) poll() error {
 	asked := b.atProvider()
-	if len(asked) == 0 || time.Now().Before(b.looks.next) {
+	if len(asked) == 0 || time.Now().Before(b.polling.next) {
 		return nil
 	}
 	of := map[string]*batch{}
@@ -53,7 +53,7 @@ func (b *batches) look() error {
 	}
 	got, err := b.API.Get(b.feed, ids)
 	crashPoint("batch.polled")
-	if err := b.lookFailed(err); err != nil {
+	if err := b.pollFailed(err); err != nil {
 		return err
 	}
 	later := retryAfter(err)
@@ -65,7 +65,7 @@ func (b *batches) look() error {
 			}
 		}
 	}
-	b.looks.plan(later)
+	b.polling.plan(later)
 	return b.callBack()
 }
 
@@ -77,18 +77,18 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// lookFailed passes on an error that a person has to do something about. Others
-// count for nothing: the next look is as good.
-func (b *batches) lookFailed(err error) error {
+// pollFailed passes on an error that a person has to do something about. Others
+// count for nothing: the next poll is as good.
+func (b *batches) pollFailed(err error) error {
 	var e *nightshift.BatchError
 	switch {
 	case err == nil:
-		b.looks.failed = 0
+		b.polling.failed = 0
 		return nil
 	case errors.As(err, &e) && e.Next == nightshift.BatchStop:
 		return b.stopped(e.Err)
 	}
-	if b.looks.failed++; b.looks.failed == 3 && b.feed.Err() == nil {
+	if b.polling.failed++; b.polling.failed == 3 && b.feed.Err() == nil {
 		b.Log.Warn("the provider does not say how batches stand; they go on, and it is asked again",
 			"model", b.pool.Model, "error", err.Error())
 	}
@@ -187,17 +187,13 @@ func (a *batch) waited(d time.Duration) bool {
 	if a.late.IsZero() {
 		a.late = time.Now()
 	}
-	return time.Since(a.late) >= d/haste
+	return time.Since(a.late) >= d/speedup
 }
 
 // stuck reports whether a batch goes on although it was cancelled long ago.
 func (b *batches) stuck(a *batch, r nightshift.Batch) bool {
-	for _, known := range a.Remotes {
-		if known.ID == r.ID {
-			return !known.CancelledAt.IsZero() && time.Since(known.CancelledAt) >= stuckFor/haste
-		}
-	}
-	return false
+	at := a.remote(r.ID).CancelledAt
+	return !at.IsZero() && time.Since(at) >= stuckFor/speedup
 }
 
 // An absence is how long the provider has not known a batch.
@@ -213,7 +209,7 @@ const (
 
 // absentFor is how long the provider may not know a batch before it is given up;
 // less where the plan has it asked often.
-func (b *batches) absentFor() time.Duration { return min(absentFor, 10*b.looks.most) / haste }
+func (b *batches) absentFor() time.Duration { return min(absentFor, 10*b.polling.most) / speedup }
 
 // absent deals with a batch that the provider does not know. That never means
 // that it was not submitted: another key may be in use, or somebody has deleted
@@ -232,7 +228,7 @@ func (b *batches) absent(a *batch, r nightshift.Batch) error {
 			Hint: "use the key of the account or project in which it was made"})
 	}
 	if _, err := b.API.Find(b.feed, b.order(a), a.Creating.Add(-lookBack)); err != nil {
-		return nil // the next look may tell more
+		return nil // the next poll may tell more
 	}
 	return b.giveUp(a, r, "the provider does not know it any more: it was deleted, or its results were kept no longer")
 }
@@ -257,18 +253,16 @@ func (b *batches) callBack() error {
 
 // calledBackBy says who wants a batch to end now; nobody is "".
 func (b *batches) calledBackBy(a *batch, id string) string {
-	for _, r := range a.Remotes {
-		switch {
-		case r.ID != id:
-		case r.Phase == nightshift.BatchCancelling, r.Phase.Ended():
-			return ""
-		case b.Recall != RecallNone:
-			return "user"
-		case r.CancelledBy != "": // asked, and it does not know of it
-			return r.CancelledBy
-		case b.Deadline > 0 && b.age(a, r) > b.Deadline:
-			return "deadline"
-		}
+	r := a.remote(id)
+	switch {
+	case r.Phase == nightshift.BatchCancelling, r.Phase.Ended():
+		return ""
+	case b.Recall != RecallNone:
+		return "user"
+	case r.CancelledBy != "": // asked, and it does not know of it
+		return r.CancelledBy
+	case b.Deadline > 0 && b.age(a, r) > b.Deadline:
+		return "deadline"
 	}
 	return ""
 }
@@ -283,34 +277,25 @@ func (b *batches) age(a *batch, r store.BatchRemote) time.Duration {
 }
 
 // cancel notes who wants a batch to end and asks the provider for it. An error
-// is no matter: the next look finds out whether to ask again.
+// is no matter: the next poll finds out whether to ask again.
 func (b *batches) cancel(a *batch, id, by string) error {
-	if !cancelled(a, id) {
+	if a.remote(id).CancelledBy == "" {
 		if err := b.changed(a, b.Store.BatchCancel(a.N, id, by)); err != nil {
 			return err
 		}
 	}
 	crashPoint("batch.cancel-noted")
-	if err := b.API.Cancel(b.cleanUp(), id); err != nil && !a.uncancelled {
+	if err := b.API.Cancel(b.calls, id); err != nil && !a.uncancelled {
 		a.uncancelled = true
 		b.Log.Info("batch "+id+" could not be cancelled yet", "model", b.pool.Model, "error", err.Error())
 	}
 	return nil
 }
 
-func cancelled(a *batch, id string) bool {
-	for _, r := range a.Remotes {
-		if r.ID == id {
-			return r.CancelledBy != ""
-		}
-	}
-	return false
-}
-
 // recalled reports whether every batch has been asked to end.
 func (b *batches) recalled() bool {
 	for _, r := range b.atProvider() {
-		if !cancelled(r.batch, r.id) {
+		if r.remote(r.id).CancelledBy == "" {
 			return false
 		}
 	}

@@ -57,7 +57,7 @@ func (b *batches) busy(i int) bool {
 func (b *batches) close(a *batch) error {
 	left := "files left at the provider"
 	if b.Delete {
-		left = b.deleted(b.cleanUp(), a)
+		left = b.deleted(b.calls, a)
 	}
 	crashPoint("batch.remote-deleted")
 	if err := b.Store.CloseBatch(a.N, left); err != nil {

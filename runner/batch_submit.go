@@ -1,10 +1,12 @@
 package runner
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"nightshift"
@@ -54,16 +56,10 @@ func (b *batches) drop(a *batch, why string) error {
 
 // lookAgain puts a shard back among those that rows are taken from.
 func (b *batches) lookAgain(i int) {
-	b.hungry = time.Time{}
-	if i >= b.cursor {
-		return
+	b.nextCut = time.Time{}
+	if i < b.cursor && !slices.Contains(b.again, i) {
+		b.again = append(b.again, i)
 	}
-	for _, other := range b.again {
-		if other == i {
-			return
-		}
-	}
-	b.again = append(b.again, i)
 }
 
 // create makes the batch: the one call that spends money. It is announced
@@ -80,7 +76,7 @@ func (b *batches) create(a *batch) error {
 		return err
 	}
 	crashPoint("batch.create-sent")
-	made, err := b.API.Create(b.cleanUp(), b.order(a))
+	made, err := b.API.Create(b.calls, b.order(a))
 	crashPoint("batch.create-answered")
 	var e *nightshift.BatchError
 	switch {
@@ -89,7 +85,7 @@ func (b *batches) create(a *batch) error {
 	case !errors.As(err, &e) || e.Lost:
 		b.Log.Warn("the answer to creating "+a.Name+" was lost; it is looked for before anything is sent again",
 			"model", b.pool.Model, "error", err.Error())
-		a.due = time.Now().Add(lookUps[0] / haste)
+		a.due = time.Now().Add(lookUps[0] / speedup)
 		return nil
 	}
 	return b.refusedAtCreate(a, e)
@@ -106,7 +102,7 @@ func (b *batches) otherAccount(a *batch) bool {
 func (b *batches) order(a *batch) nightshift.BatchOrder {
 	return nightshift.BatchOrder{
 		Name: a.Name, File: a.File, Path: b.Store.BatchInputPath(a.N), Rows: int(a.Rows), Bytes: a.Bytes,
-		Window: orElse(b.Window, b.limits.Window),
+		Window: cmp.Or(b.Window, b.limits.Window),
 		Metadata: map[string]string{
 			"ns_run": b.Store.RunMark(), "ns_shard": fmt.Sprint(a.Shard), "ns_batch": fmt.Sprint(a.N),
 			"ns_sha256": a.SHA256, "ns_host": b.Store.HostMark(),
@@ -120,7 +116,7 @@ func (b *batches) created(a *batch, made nightshift.Batch, adopted bool) error {
 		return err
 	}
 	crashPoint("batch.created")
-	b.looks.begin()
+	b.polling.begin()
 	b.Log.Info(fmt.Sprintf("%s is at the provider", a.Name), "model", b.pool.Model, "rows", a.Rows, "id", made.ID)
 	return nil
 }
@@ -187,7 +183,7 @@ func (r *refusals) add(b *batches, e *nightshift.BatchError) error {
 		}
 	case nightshift.BatchFileMissing:
 		if r.files++; r.files < mostUploads {
-			b.hungry = time.Now().Add(idleAtMost / haste)
+			b.nextCut = time.Now().Add(idleAtMost / speedup)
 			return nil
 		}
 	}
@@ -209,7 +205,7 @@ func (q *queue) closed() bool { return time.Now().Before(q.resume) }
 // refuse learns from a refusal.
 func (q *queue) refuse(b *batches, e *nightshift.BatchError) {
 	q.limit = least(q.limit, e.Limit)
-	q.resume = time.Now().Add(max(queueRest/haste, e.RetryAfter))
+	q.resume = time.Now().Add(max(queueRest/speedup, e.RetryAfter))
 	b.Log.Info("the provider's queue of batches is full; more goes there when some of it has ended",
 		"model", b.pool.Model, "limit", q.limit)
 }

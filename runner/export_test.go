@@ -6,4 +6,4 @@ import "time"
 func CrashAt(f func(name string)) { crashPoint = f }
 
 // Hasten makes waits that no plan sets so many times shorter.
-func Hasten(times time.Duration) { haste = times }
+func Hasten(times time.Duration) { speedup = times }

@@ -225,6 +225,15 @@ func (b *Batch) remote(m *remote) *Remote {
 	return &b.Remotes[i]
 }
 
+// RemoteOf is the batch at the provider with that id.
+func (b *Batch) RemoteOf(id string) (r Remote, known bool) {
+	i := b.find(id)
+	if known = i >= 0; known {
+		r = b.Remotes[i]
+	}
+	return r, known
+}
+
 func (b *Batch) find(id string) int {
 	return slices.IndexFunc(b.Remotes, func(r Remote) bool { return r.ID == id })
 }
