@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -94,12 +95,8 @@ func (a *app) printRemote(list []nightshift.Batch, now time.Time) error {
 	fmt.Fprintln(w, "ID\tRUN\tSHARD\tBATCH\tROWS\tDONE\tSTATE\tAGE\tRESULTS")
 	for _, b := range list {
 		shard, number := shardOf(b.Name)
-		state := b.State
-		if state == "" {
-			state = string(b.Phase)
-		}
 		cells := []string{b.ID, b.Run, shard, number, known(b.Counts.Total), known(b.Counts.Completed.Add(b.Counts.Failed)),
-			state, age(b.CreatedAt, now), strings.Join(b.Results, " ")}
+			cmp.Or(b.State, string(b.Phase)), age(b.CreatedAt, now), strings.Join(b.Results, " ")}
 		for i, cell := range cells {
 			cells[i] = words.Visible(orDash(cell))
 		}

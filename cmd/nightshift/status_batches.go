@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -99,10 +100,7 @@ func (a *app) printAsked(list []session.AskedBatch, now time.Time) {
 		fmt.Fprintln(a.out, "  asked      no batches are at a provider")
 	}
 	for _, b := range list {
-		state := string(b.Batch.Phase)
-		if b.Batch.State != "" {
-			state = b.Batch.State
-		}
+		state := cmp.Or(b.Batch.State, string(b.Batch.Phase))
 		done := b.Batch.Counts.Completed.N() + b.Batch.Counts.Failed.N()
 		text := fmt.Sprintf("%s of %s rows done", words.Thousands(done), words.Thousands(b.Batch.Counts.Total.N()))
 		if at := b.Batch.ExpiresAt; !at.IsZero() && !b.Batch.Phase.Ended() {

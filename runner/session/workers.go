@@ -95,16 +95,8 @@ func (c *cluster) open(ctx context.Context, s *Session, st *store.Run) error {
 	if o.Epoch, err = nextEpoch(st, s.Plan.Out); err != nil {
 		return err
 	}
-	for _, dir := range append([]string{s.Plan.Out}, reports.InnerRuns(s.Plan.Out)...) {
-		late, err := view.Late(dir)
-		if err != nil {
-			return err
-		}
-		for _, l := range late.Open {
-			if _, settled := late.Settled[l.Attempt.Job]; !settled {
-				o.Unknown = append(o.Unknown, hub.Unknown{Dir: dir, Model: l.Model, Attempt: l.Attempt})
-			}
-		}
+	if o.Unknown, err = unsettled(s.Plan.Out); err != nil {
+		return err
 	}
 	listener, err := file.Listen(c.Listen)
 	if err != nil {
@@ -124,6 +116,23 @@ func (c *cluster) open(ctx context.Context, s *Session, st *store.Run) error {
 		c.workHere(ctx, s)
 	}
 	return nil
+}
+
+// unsettled are the attempts of a run and its judges that are on record as
+// unknown, and that no late answer has settled.
+func unsettled(out string) (list []hub.Unknown, err error) {
+	for _, dir := range append([]string{out}, reports.InnerRuns(out)...) {
+		late, err := view.Late(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range late.Open {
+			if _, settled := late.Settled[l.Attempt.Job]; !settled {
+				list = append(list, hub.Unknown{Dir: dir, Model: l.Model, Attempt: l.Attempt})
+			}
+		}
+	}
+	return list, nil
 }
 
 // joinFile reads the hub's file, or makes those of a new hub; path is that of the

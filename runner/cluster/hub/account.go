@@ -78,9 +78,9 @@ func (h *Hub) account(e *endpoint, o protocol.Account, worker string) (a *Accoun
 	return a, true
 }
 
-// peopleChanged tells accounts how many places they have, and who waits for
+// workersChanged tells accounts how many places they have, and who waits for
 // them; h.mu is held.
-func (h *Hub) peopleChanged(p *peer) {
+func (h *Hub) workersChanged() {
 	h.note()
 	for _, e := range h.endpoints {
 		for _, a := range e.accounts {

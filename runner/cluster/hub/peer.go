@@ -241,7 +241,7 @@ func (h *Hub) take(p *peer, conn *protocol.Conn, f protocol.Frame) error {
 	case protocol.KindDraining:
 		h.mu.Lock()
 		p.draining = true
-		h.peopleChanged(p)
+		h.workersChanged()
 		h.mu.Unlock()
 		h.Log.Info("worker " + p.name + " drains")
 		return nil
@@ -266,7 +266,7 @@ func (h *Hub) readied(p *peer, r protocol.Ready) {
 		h.keepAgain(p)
 	}
 	told := h.takeAccounts(p, r.Accounts)
-	h.peopleChanged(p)
+	h.workersChanged()
 	n := len(r.Held)
 	h.mu.Unlock()
 	for _, tell := range told {
@@ -329,7 +329,7 @@ func (h *Hub) leave(p *peer, conn *protocol.Conn, err error) {
 		return // it is back already, over another
 	}
 	p.conn, p.left = nil, time.Now()
-	h.peopleChanged(p)
+	h.workersChanged()
 	if h.closed {
 		return
 	}
@@ -363,5 +363,5 @@ func (h *Hub) gone(p *peer) {
 	}
 	h.sayLost(p, n)
 	h.peers = slices.DeleteFunc(h.peers, func(o *peer) bool { return o == p })
-	h.peopleChanged(p)
+	h.workersChanged()
 }
