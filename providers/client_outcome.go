@@ -53,7 +53,7 @@ func (k *call) carryOut(ctx context.Context, t *ticket, o outcome) (again bool, 
 	if !o.again {
 		return false, o.err
 	}
-	return true, k.rest(ctx, o.wait)
+	return true, k.rest(ctx, t.route, o.wait)
 }
 
 // record adds a concluded attempt to the history.

@@ -187,8 +187,8 @@ func (k *call) retry(t *ticket, p Policy, counts bool) outcome {
 	return o
 }
 
-// rest waits before the next attempt.
-func (k *call) rest(ctx context.Context, wait time.Duration) error {
+// rest waits before the next attempt, no longer than the route works.
+func (k *call) rest(ctx context.Context, route int, wait time.Duration) error {
 	if wait == 0 {
 		return nil
 	}
@@ -199,6 +199,8 @@ func (k *call) rest(ctx context.Context, wait time.Duration) error {
 	unsent := k.unsent(ctx)
 	select {
 	case <-timer.C:
+		return nil
+	case <-k.at(route).Limiter.Stopped():
 		return nil
 	case <-unsent.Done():
 		return unsent.Err()

@@ -46,6 +46,7 @@ type Limiter struct {
 	active     float64 // since when nothing has succeeded, idle times left out
 
 	idleSince          float64   // when the last request ended
+	comesAgain         bool      // the row of that request waits by itself, to be sent again
 	judged             judgement // of the refusal in hand
 	concurrencyLimited bool      // the last reaction was to a limit on requests in flight
 	limitedBy          LimitedBy
@@ -54,6 +55,7 @@ type Limiter struct {
 	counts             counts
 	failures           failures
 	stopped            *nightshift.StopError
+	halt               chan struct{} // closed while stopped is set
 
 	timer  *time.Timer
 	wakeAt float64 // +Inf while the timer is not set
@@ -70,6 +72,7 @@ func New(cfg Config) *Limiter {
 		share:      share{now: 1, last: 1},
 		window:     newWindow(cfg.Concurrency),
 		maxStall:   cfg.MaxStall.Seconds(),
+		halt:       make(chan struct{}),
 		wakeAt:     math.Inf(1),
 		background: newBackground(),
 	}
@@ -157,7 +160,7 @@ func (l *Limiter) Wait(ctx context.Context, flow string, c Cost) (*Permit, error
 		l.mu.Unlock()
 		return nil, err
 	}
-	if idle := now - l.idleSince; l.inFlight == 0 && l.queue.waiting == 0 && idle > idleFor {
+	if idle := now - l.idleSince; !l.comesAgain && l.inFlight == 0 && l.queue.waiting == 0 && idle > idleFor {
 		l.active += idle // with nothing to send, nothing can succeed
 	}
 	w := &waiter{cost: c, flow: l.queue.flow(flow)}
@@ -222,10 +225,18 @@ func (l *Limiter) closed() error {
 		return nil
 	}
 	if until := l.stopped.Until; !until.IsZero() && !time.Now().Before(until) {
-		l.stopped = nil
+		l.stopped, l.halt = nil, make(chan struct{})
 		return nil
 	}
 	return l.stopped
+}
+
+// Stopped returns a channel that is closed once Wait would return an error: a
+// row that waits by itself need not wait any longer.
+func (l *Limiter) Stopped() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.halt
 }
 
 // Stop ends all waiting with err, now and later; until err.Until where that is
@@ -237,6 +248,9 @@ func (l *Limiter) Stop(err *nightshift.StopError) {
 }
 
 func (l *Limiter) stop(err *nightshift.StopError) {
+	if l.stopped == nil {
+		close(l.halt)
+	}
 	l.stopped = err
 	for _, w := range l.queue.drain() {
 		w.err = err
@@ -613,6 +627,7 @@ func (p *Permit) NoCapacity() {
 		return
 	}
 	p.refund(false)
+	l.comesAgain = true
 	if p.trial {
 		l.pause.over()
 	}
@@ -668,7 +683,7 @@ func (p *Permit) end() (now float64, ok bool) {
 	now = l.now()
 	l.advance(now)
 	l.inFlight--
-	l.idleSince = now
+	l.idleSince, l.comesAgain = now, false
 	if p.probe {
 		l.health.probes--
 	}
