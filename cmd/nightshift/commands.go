@@ -21,6 +21,7 @@ func (a *app) commands() []*cobra.Command {
 		a.exportCommand(),
 		a.verifyCommand(),
 		a.simulateCommand(),
+		a.scorersCommand(),
 		a.presetsCommand(),
 		a.modelsCommand(),
 		a.batchesCommand(),

@@ -38,6 +38,7 @@ type TypeInfo struct {
 	Doc     string      `json:"doc"`
 	Version string      `json:"version"`
 	Params  []paramInfo `json:"params"`
+	Guide
 }
 
 // A paramInfo describes one parameter.
@@ -115,7 +116,8 @@ func build(spec Spec) (any, error) {
 // names and doc texts; defaults are the parameters before the plan's are
 // written over them.
 func register[P, S any](name string, kind Kind, version, doc string, defaults P, make func(base, P) (S, error)) {
-	info := TypeInfo{Type: name, Kind: kind, Doc: doc, Version: version, Params: describe(defaults)}
+	info := TypeInfo{Type: name, Kind: kind, Doc: doc, Version: version, Params: describe(defaults),
+		Guide: guides[name]}
 	registry[name] = entry{info, func(b base, params map[string]any) (any, error) {
 		p, err := decode(defaults, info, params)
 		if err != nil {
