@@ -40,6 +40,9 @@ var crashPoints = []string{
 const (
 	crashRows  = 60
 	crashHaste = 2000 // how many times faster than at a vendor time passes
+	// mostExpired is after how many batches that ended too early a row is given up.
+	// On a busy machine the hastened deadline, 600 ms, passes so often now and then.
+	mostExpired = 3
 )
 
 // The test binary is the program that is killed, when the environment says so.
@@ -261,6 +264,7 @@ type bill struct {
 	records int
 	unknown int64 // attempts that the run lists as possibly paid
 	unsure  bool  // it was in a batch that was created more than once
+	expired int64 // batches that ended before it had run
 }
 
 // checkPaid compares what the run has on record with what the server was paid
@@ -287,6 +291,8 @@ func checkPaid(t *testing.T, s *simulator.Server, dir string) {
 		switch more := b.billed - 1; {
 		case b.records != 1:
 			t.Errorf("row %d has %d records", n, b.records)
+		case more < 0 && b.expired >= mostExpired:
+			t.Logf("row %d was in %d batches that ended before it had run", n, b.expired)
 		case more < 0:
 			t.Errorf("row %d was never billed", n)
 		case more > b.unknown+extras && !b.unsure:
@@ -312,17 +318,21 @@ func records(t *testing.T, dir string, bills []bill) {
 			t.Fatal(err)
 		}
 		bills[r.Row].records++
-		if r.Outcome != nightshift.OutcomeOK && r.Outcome != nightshift.OutcomeTruncated {
+		for _, a := range attemptsOf(t, r) {
+			switch a.Class {
+			case nightshift.ClassUnknownOutcome:
+				bills[r.Row].unknown++
+			case nightshift.ClassBatchExpired:
+				bills[r.Row].expired++
+			}
+		}
+		if r.Outcome != nightshift.OutcomeOK && r.Outcome != nightshift.OutcomeTruncated &&
+			bills[r.Row].expired < mostExpired {
 			message := ""
 			if r.ErrorMessage != nil {
 				message = *r.ErrorMessage
 			}
 			t.Errorf("row %d: %s %s", r.Row, r.Outcome, message)
-		}
-		for _, a := range attemptsOf(t, r) {
-			if a.Class == nightshift.ClassUnknownOutcome {
-				bills[r.Row].unknown++
-			}
 		}
 	}
 }
