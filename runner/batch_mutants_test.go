@@ -10,8 +10,7 @@ import (
 )
 
 // Mistakes that would lose answers or money, each made in a copy of a file, and
-// the tests that have to fail then. What is not synced is found by the store's
-// own test, which lets the power fail.
+// the tests that have to fail then.
 var mutants = []struct {
 	name, file, old, new, pkg, run string
 	kills                          string // of processes, where that is what finds it
@@ -30,6 +29,8 @@ var mutants = []struct {
 	}
 	crashPoint("batch.create-sent")
 `, ".", "BatchKill", "60"},
+	{"the provider's id is not synced", "store/internal/batchlog/line.go", "	case kindUploaded, kindSuspect,",
+		"	case kindCreated, kindUploaded, kindSuspect,", "./store", "TestPowerLoss", ""},
 	{"the error file is not read", "batch_fetch.go",
 		"range r.Results {", "range r.Results[:1] {", ".", "TestBatchRowErrors", ""},
 	{"a batch that is not found is sent again", "batch_poll.go", `	return b.giveUp(a, r, "the provider does not know`,
