@@ -140,7 +140,7 @@ type projection struct {
 
 // Dimensions are the words that a bill can be grouped by.
 var Dimensions = []string{"model", "endpoint", "category", "outcome", "stop_reason", "hour", "attempt", "mode",
-	"served_model",
+	"served_model", "worker",
 	"run"}
 
 // Modes of attempts, the values of the dimension "mode".
@@ -313,7 +313,7 @@ func newBiller(by []string, table *pricing.Table) *biller {
 	return &biller{
 		by: by, table: table, found: map[priceKey]*pricing.Price{}, lines: map[string]*billLine{},
 		models: map[string]*costSpread{}, simple: map[lineKey]*billLine{},
-		logOnly: table != nil || slices.Contains(by, "hour"),
+		logOnly: table != nil || slices.Contains(by, "hour") || slices.Contains(by, "worker"),
 	}
 }
 
@@ -409,7 +409,7 @@ func (b *biller) addLog(r *billRow, sum *entry) {
 		a := &attempts[i]
 		e := b.attempt(r, a)
 		l := b.line(r, sending{b.kind(attemptKind(r, a)), a.Batch != "", a.StartedAt,
-			cmp.Or(a.ServedModel, view.Value(r.ServedModel))})
+			cmp.Or(a.ServedModel, view.Value(r.ServedModel)), workerOf(a)})
 		if first {
 			e.Rows = 1
 			first = false
@@ -592,6 +592,7 @@ type sending struct {
 	batch  bool
 	at     time.Time
 	served string
+	worker string
 }
 
 // line finds or makes the line of an attempt.
@@ -637,10 +638,21 @@ func (b *biller) value(word string, r *billRow, s sending) string {
 		return modeLive
 	case "served_model":
 		return cmp.Or(s.served, unknownValue)
+	case "worker":
+		return cmp.Or(s.worker, "none")
 	case "run":
 		return b.run
 	}
 	return ""
+}
+
+// workerOf names the worker that made an attempt: empty where the run's own
+// process did, and unknown where it was lost before its worker was known.
+func workerOf(a *nightshift.Attempt) string {
+	if a.Worker == "" && strings.HasPrefix(a.Job, nightshift.WorkerJob) {
+		return unknownValue
+	}
+	return a.Worker
 }
 
 // sorted returns the lines: hours and kinds in their own order, the others by

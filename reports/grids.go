@@ -95,7 +95,8 @@ func (s *Summary) took() time.Duration {
 
 // grids are the tables of every rendering, in their order.
 func (s *Summary) grids() []render.Grid {
-	all := []render.Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.byBatch(), s.times(), s.bounds()}
+	all := []render.Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.byBatch(), s.times(),
+		s.byWorker(), s.bounds()}
 	if s.Comparison != nil {
 		all = append(all, s.Comparison.Tables...)
 	}

@@ -22,28 +22,31 @@ import (
 
 // A Summary is what became of a run. Nil pointers are unknown.
 type Summary struct {
-	Name      string         `json:"name"`
-	Dir       string         `json:"dir"`
-	RunID     string         `json:"run_id"`
-	State     string         `json:"state"`
-	Tool      string         `json:"tool"`
-	PlanHash  string         `json:"plan_hash"`
-	Dataset   datasetFacts   `json:"dataset"`
-	Epochs    int            `json:"epochs"`
-	Started   *time.Time     `json:"started_at"`
-	Finished  *time.Time     `json:"finished_at"`
-	Worked    float64        `json:"worked_seconds"` // from first request to last answer of each start, added up
-	Models    []modelSummary `json:"models"`
-	Judges    []billLine     `json:"judges,omitempty"`    // what scorers' requests cost, by judge
-	Unsettled *entry         `json:"unsettled,omitempty"` // spent on rows that have no record yet
-	Total     entry          `json:"total"`               // of models, judges and unsettled rows
-	Scores    []scoreSummary `json:"scores,omitempty"`
-	Errors    []errorGroup   `json:"errors,omitempty"`
-	Stops     []Stop         `json:"stops,omitempty"`  // why the last start ended early
-	Silent    []silence      `json:"silent,omitempty"` // endpoints without answers at present
-	Timeline  stretches      `json:"timeline"`
-	Warnings  []string       `json:"warnings,omitempty"`
-	PriceDate string         `json:"price_table,omitempty"`
+	Name     string         `json:"name"`
+	Dir      string         `json:"dir"`
+	RunID    string         `json:"run_id"`
+	State    string         `json:"state"`
+	Tool     string         `json:"tool"`
+	PlanHash string         `json:"plan_hash"`
+	Dataset  datasetFacts   `json:"dataset"`
+	Epochs   int            `json:"epochs"`
+	Started  *time.Time     `json:"started_at"`
+	Finished *time.Time     `json:"finished_at"`
+	Worked   float64        `json:"worked_seconds"` // from first request to last answer of each start, added up
+	Models   []modelSummary `json:"models"`
+	// Workers are those that sent requests of the rows on record; none where the
+	// run's own process sent them all.
+	Workers   []workerSummary `json:"workers,omitempty"`
+	Judges    []billLine      `json:"judges,omitempty"`    // what scorers' requests cost, by judge
+	Unsettled *entry          `json:"unsettled,omitempty"` // spent on rows that have no record yet
+	Total     entry           `json:"total"`               // of models, judges and unsettled rows
+	Scores    []scoreSummary  `json:"scores,omitempty"`
+	Errors    []errorGroup    `json:"errors,omitempty"`
+	Stops     []Stop          `json:"stops,omitempty"`  // why the last start ended early
+	Silent    []silence       `json:"silent,omitempty"` // endpoints without answers at present
+	Timeline  stretches       `json:"timeline"`
+	Warnings  []string        `json:"warnings,omitempty"`
+	PriceDate string          `json:"price_table,omitempty"`
 	// Comparison is filled in by whoever compares the models; nil otherwise.
 	Comparison *compare.Block `json:"comparison,omitempty"`
 }
@@ -197,6 +200,7 @@ func (s *Summary) modelLines() []billLine {
 // A tally collects rows into a summary.
 type tally struct {
 	models         map[string]*modelTally
+	workers        map[string]*workerSummary // by name
 	order          []string
 	errors         map[[2]string]*errorGroup
 	biller         *biller
@@ -213,7 +217,8 @@ type modelTally struct {
 }
 
 func newTally(info view.Info) *tally {
-	t := &tally{models: map[string]*modelTally{}, errors: map[[2]string]*errorGroup{},
+	t := &tally{models: map[string]*modelTally{}, workers: map[string]*workerSummary{},
+		errors: map[[2]string]*errorGroup{},
 		biller: newBiller([]string{"model"}, nil), worked: newWorktime(info.Starts)}
 	t.biller.begin(info.Name, runPrices(info.Plan), false)
 	for _, m := range info.Models {
@@ -262,6 +267,7 @@ func (t *tally) add(row *summaryRow) entry {
 	if row.inBatches() {
 		m.byBatch(row, &e)
 	}
+	t.byWorker(row)
 	t.timeline.add(row)
 	t.started, t.ended = view.Earlier(t.started, row.StartedAt), view.Later(t.ended, row.FinishedAt)
 	t.worked.add(row.StartedAt, row.FinishedAt)
@@ -314,6 +320,7 @@ func (t *tally) summary(dir string, info view.Info) *Summary {
 		m.Bill = m.bill.closed()
 		s.Models = append(s.Models, m.modelSummary)
 	}
+	s.Workers = t.workerSummaries(dir)
 	for _, g := range t.errors {
 		s.Errors = append(s.Errors, *g)
 	}

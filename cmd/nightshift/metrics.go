@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"nightshift/providers/limits"
+	"nightshift/runner/cluster/hub"
 	"nightshift/runner/session"
 )
 
@@ -110,6 +111,14 @@ var (
 	metricBudgetSpent  = desc("budget_spent", "What is spent, earlier starts included.", "unit")
 	metricBudgetOpen   = desc("budget_reserved", "The worst case of what is in flight.", "unit")
 	metricBudgetNeeded = desc("budget_waiting", "Requests that wait for budget.")
+	metricWorkers      = desc("workers", "Workers that are connected; absent without --listen.")
+	metricWorkerInfo   = desc("worker_info", "1 for a worker that is connected, 0 for one that is away or gone.",
+		"worker", "version")
+	metricWorkerRequests = desc("worker_requests_total", "Requests of a worker by what became of them.", "worker", "result")
+	metricWorkerSlots    = desc("worker_slots", "Most requests in flight on a worker; 0 when it is not connected.",
+		"worker")
+	metricWorkerInFlight = desc("worker_in_flight", "Requests in flight on a worker.", "worker")
+	metricWorkerHeld     = desc("worker_held", "Answers that a worker keeps until they are on record.", "worker")
 )
 
 // allMetrics are those above.
@@ -150,6 +159,30 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		limiterMetrics(e.Name, e.Limiter, count, gauge)
 	}
 	budgetMetrics(state.Budget, gauge)
+	if state.Workers != nil {
+		workerMetrics(state.Workers, count, gauge)
+	}
+}
+
+func workerMetrics(list []hub.Worker, count, gauge putFunc) {
+	connected := 0
+	for _, w := range list {
+		there, slots := 0.0, 0.0
+		if w.Connected {
+			there, slots = 1, float64(w.Slots)
+			connected++
+		}
+		name := strings.ToValidUTF8(w.Name, "?")
+		gauge(metricWorkerInfo, there, name, strings.ToValidUTF8(w.Version, "?"))
+		for result, n := range map[string]int64{"answered": w.Answered, "refused": w.Refused, "failed": w.Failed,
+			"lost": w.Lost, "late": w.Late} {
+			count(metricWorkerRequests, float64(n), name, result)
+		}
+		gauge(metricWorkerSlots, slots, name)
+		gauge(metricWorkerInFlight, float64(w.InFlight), name)
+		gauge(metricWorkerHeld, float64(w.Held), name)
+	}
+	gauge(metricWorkers, float64(connected))
 }
 
 type putFunc = func(d *prometheus.Desc, v float64, labels ...string)

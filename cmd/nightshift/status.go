@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift/internal/words"
-	"nightshift/runner/cluster/hub"
 	"nightshift/runner/session"
 	"nightshift/runner/store"
 	"nightshift/runner/store/view"
@@ -105,21 +104,6 @@ func (a *app) printLive(s view.StatusInfo, l session.State) {
 	if running && b.Waiting > 0 {
 		fmt.Fprintf(a.out, "  budget     %d requests wait for what others have reserved (%s tokens, %s)\n", b.Waiting,
 			words.Short(b.ReservedTokens), words.Dollars(b.ReservedUSD, false))
-	}
-}
-
-// printWorkers says what each worker does.
-func (a *app) printWorkers(list []hub.Worker) {
-	for _, w := range list {
-		fmt.Fprintf(a.out, "  worker %-10s %d of %d slots in use, %d answered, %d failed", words.Visible(w.Name), w.InFlight,
-			w.Slots, w.Answered, w.Failed)
-		if w.Held > 0 {
-			fmt.Fprintf(a.out, ", %d in its spool", w.Held)
-		}
-		if w.Note != "" {
-			fmt.Fprintf(a.out, "; %s since %s", words.Visible(w.Note), w.LastSeen.Local().Format(time.TimeOnly))
-		}
-		fmt.Fprintln(a.out)
 	}
 }
 

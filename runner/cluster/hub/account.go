@@ -50,6 +50,7 @@ func (h *Hub) takeAccounts(p *peer, offered []protocol.Account) (told []func()) 
 			}
 		}
 	}
+	p.seen.Private = p.private()
 	return told
 }
 
@@ -264,6 +265,7 @@ func (h *Hub) await(ctx context.Context, k *attempt) (verdict, *providers.Exchan
 	h.mu.Lock()
 	if k.state == flying && h.attempts[k.id] == k {
 		k.state = lost
+		k.peer.seen.Lost++
 		k.peer.inFlight--
 		if k.peer.conn != nil {
 			_ = k.peer.conn.Say(protocol.KindCancel, protocol.IDs{IDs: []string{k.id}})
@@ -370,14 +372,17 @@ func (h *Hub) done(p *peer, id string, an answer) {
 		p.keep([]string{id}) // it is on record, and the worker has not heard
 	case k == nil:
 		h.attempts[id] = &attempt{id: id, state: held, peer: p, late: &an, tracked: true}
+		p.seen.count(an.ex.Err)
 		h.note()
 	case k.state == flying:
 		h.landed(k, p, an)
 	case k.state == lost:
 		k.state, k.late, k.peer = held, &an, p
+		p.seen.Late++
 		h.Log.Info("worker "+p.name+" came back with an answer that was given up", "attempt", id)
 	case k.state == recorded && k.late == nil:
 		k.late = &an
+		p.seen.Late++
 		h.mu.Unlock()
 		h.settle(k)
 		return
@@ -389,9 +394,7 @@ func (h *Hub) done(p *peer, id string, an answer) {
 func (h *Hub) landed(k *attempt, p *peer, an answer) {
 	k.peer.inFlight--
 	k.peer, k.state = p, answered
-	if p.done++; an.ex.Err != nil {
-		p.failed++
-	}
+	p.seen.count(an.ex.Err)
 	if !k.tracked { // no record names it
 		delete(h.attempts, k.id)
 		p.keep([]string{k.id})

@@ -62,6 +62,7 @@ type Hub struct {
 	mu        sync.Mutex
 	peers     []*peer // those that are connected, and those that may come back
 	endpoints []*endpoint
+	seen      map[string]*Worker  // by name, those that are gone included
 	attempts  map[string]*attempt // that workers have, or whose answers are not on record
 	next      int64
 	changed   chan struct{} // closed when a slot has become free, or a worker came or went
@@ -123,7 +124,8 @@ func New(o Options) *Hub {
 	if o.Silence <= 0 {
 		o.Silence = DefaultSilence
 	}
-	h := &Hub{Options: o, started: time.Now(), attempts: map[string]*attempt{}, changed: make(chan struct{})}
+	h := &Hub{Options: o, started: time.Now(), attempts: map[string]*attempt{}, seen: map[string]*Worker{},
+		changed: make(chan struct{})}
 	for _, u := range o.Unknown {
 		id := u.Attempt.Job
 		h.attempts[id] = &attempt{id: id, state: recorded, unknown: u, tracked: true}
@@ -274,18 +276,6 @@ func (h *Hub) Close(complete bool) {
 	h.serving.Wait()
 }
 
-// Workers says what is known of each worker, by name.
-func (h *Hub) Workers() []Worker {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var list []Worker
-	for _, p := range h.peers {
-		list = append(list, p.describe())
-	}
-	slices.SortFunc(list, func(a, b Worker) int { return strings.Compare(a.Name, b.Name) })
-	return list
-}
-
 // wait waits for a change, or until ctx ends.
 func wait(ctx context.Context, changed <-chan struct{}) error {
 	select {
@@ -302,6 +292,7 @@ func (h *Hub) lose(k *attempt, why string) {
 		return
 	}
 	k.state = lost
+	k.peer.seen.Lost++
 	k.result <- verdict{lost: why}
 }
 

@@ -31,43 +31,10 @@ type peer struct {
 	sitsOut  time.Time // until when it is not asked after them
 	why      string    // the last of these failures
 
-	done, failed int64
+	seen *Worker // what is known under the name
 	// keptSaid are attempts that it was told are kept and that it may not have
 	// heard of: they are said again after a new connection.
 	keptSaid []string
-}
-
-// Worker is what is known of a worker.
-type Worker struct {
-	Name      string    `json:"name"`
-	Version   string    `json:"version,omitempty"`
-	Slots     int       `json:"slots"`
-	InFlight  int       `json:"in_flight"`
-	Answered  int64     `json:"answered"`
-	Failed    int64     `json:"failed"`
-	Held      int       `json:"held"` // answers that it keeps
-	Connected bool      `json:"connected"`
-	LastSeen  time.Time `json:"last_seen"`
-	Note      string    `json:"note,omitempty"` // what holds it back
-}
-
-func (p *peer) describe() Worker {
-	w := Worker{Name: p.name, Version: p.version, Slots: p.slots, InFlight: p.inFlight, Answered: p.done,
-		Failed: p.failed, Held: p.unkept, Connected: p.conn != nil, LastSeen: p.left}
-	if p.conn != nil {
-		w.LastSeen = time.Now().Add(-p.conn.Silence())
-	}
-	switch {
-	case p.conn == nil:
-		w.Note = "away"
-	case time.Until(p.sitsOut) > 0:
-		w.Note = "sits out: " + p.why
-	case p.draining:
-		w.Note = "drains"
-	case len(p.missing) > 0:
-		w.Note = p.missing[0].Why
-	}
-	return w
 }
 
 // keep tells the worker that answers are on record; the hub's lock is held.
@@ -140,13 +107,14 @@ func (h *Hub) welcome(conn *protocol.Conn, hello protocol.Hello) (*peer, *protoc
 		}
 	}
 	if p == nil {
-		p = &peer{name: hello.Name, boot: hello.Boot}
+		p = &peer{name: hello.Name, boot: hello.Boot, seen: h.seenAs(hello.Name)}
 		h.peers = append(h.peers, p)
 	}
 	if p.conn != nil {
 		p.conn.Close() // the other end has given it up
 	}
 	p.conn, p.version, p.slots, p.draining, p.ready = conn, hello.Version, min(max(hello.Slots, 1), maxSlots), false, false
+	p.seen.Version, p.seen.Slots = hello.Version, p.slots
 	w := protocol.Welcome{Run: h.Run, Epoch: h.Epoch}
 	for _, e := range h.endpoints {
 		w.Endpoints = append(w.Endpoints, e.Endpoint)
@@ -329,6 +297,7 @@ func (h *Hub) leave(p *peer, conn *protocol.Conn, err error) {
 		return // it is back already, over another
 	}
 	p.conn, p.left = nil, time.Now()
+	p.seen.LastSeen = p.left.Add(-conn.Silence())
 	h.workersChanged()
 	if h.closed {
 		return
@@ -363,5 +332,6 @@ func (h *Hub) gone(p *peer) {
 	}
 	h.sayLost(p, n)
 	h.peers = slices.DeleteFunc(h.peers, func(o *peer) bool { return o == p })
+	h.forgetGone()
 	h.workersChanged()
 }

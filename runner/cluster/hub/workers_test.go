@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -331,6 +332,64 @@ func TestWorkerThatReachesNothing(t *testing.T) {
 		}
 		if n := deaf.count(); n < 8 || n > 16 {
 			t.Errorf("the worker that reaches nothing was asked %d times, want about 8 before it is left alone", n)
+		}
+	})
+}
+
+// The hub says what each worker has done: answers, refusals, failures, what was
+// lost with it and what came after all, also once it is gone.
+func TestWhatIsSaidOfWorkers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, hub.Options{})
+		next := says("x")
+		wire := &scriptedWire{takes: 50 * time.Millisecond, say: func() providers.Exchange { return next() }}
+		o := b.options("w", "key", wire)
+		o.Private = map[string]string{"corp": "http://127.0.0.1:8000/v1"}
+		_, _, kill := b.start(o)
+		account := b.first()
+		b.send(account)
+		for _, class := range []nightshift.ErrorClass{nightshift.ClassRateLimit, nightshift.ClassServer} {
+			next = func() providers.Exchange {
+				return providers.Exchange{Sent: true, Err: &nightshift.Error{Class: class}}
+			}
+			b.send(account)
+		}
+		next, wire.takes = says("late"), time.Minute
+		lost := make(chan providers.Exchange, 1)
+		go func() { lost <- b.send(account) }()
+		time.Sleep(time.Second)
+		w := b.hub.Workers()[0]
+		if w.Name != "w" || w.Version != "v" || !w.Connected || w.Slots != 4 || w.InFlight != 1 || w.Answered != 1 ||
+			w.Refused != 1 || w.Failed != 1 || w.Lost != 0 || !slices.Equal(w.Private, []string{"corp"}) ||
+			!w.Since.Before(w.LastSeen) {
+			t.Errorf("a worker at work: %+v", w)
+		}
+		kill()
+		if ex := <-lost; ex.Err == nil || ex.Worker != "w" {
+			t.Errorf("the request of a worker that is gone: %+v", ex)
+		}
+		if w = b.hub.Workers()[0]; w.Connected || w.Lost != 1 || w.Answered != 1 || w.Note != "gone" {
+			t.Errorf("a worker that is gone: %+v", w)
+		}
+		_, _, kill = b.start(o) // with the spool in which its answer is: that it was stopped
+		defer kill()
+		if w = b.hub.Workers()[0]; !w.Connected || w.Lost != 1 || w.Late != 1 || w.Note != "" {
+			t.Errorf("a worker that came back: %+v", w)
+		}
+	})
+}
+
+// Machines that come and go under new names are not remembered for ever.
+func TestWorkersThatAreGoneAreForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, hub.Options{})
+		for i := range 230 {
+			_, _, kill := b.start(b.options(fmt.Sprint("spot-", i), "", &scriptedWire{}))
+			kill()
+		}
+		time.Sleep(time.Minute)
+		if list := b.hub.Workers(); len(list) != 200 {
+			t.Errorf("%d workers are remembered", len(list))
 		}
 	})
 }

@@ -18,8 +18,12 @@ type endpointForecast struct {
 	Requests float64  `json:"requests"`
 	Hours    *span    `json:"hours"`           // null when no limit is configured and nothing was measured
 	Limited  string   `json:"bound,omitempty"` // what decides the hours
+	// Machines says whether further machines would make it end sooner.
+	Machines machinesForecast `json:"more_machines"`
 
 	why          string
+	baseURL      string
+	simulated    bool // in this process
 	limits       limits.Config
 	in, out, cap span
 	latency      float64 // seconds of all answers, one after the other
@@ -37,7 +41,8 @@ func (f *Forecast) hours() {
 		key := session.RateLimitKeyOf(m.model, m.model.Endpoint)
 		e, ok := byRateLimitKey[key]
 		if !ok {
-			e = &endpointForecast{Name: m.Endpoint, limits: m.model.Endpoint.Limits}
+			e = &endpointForecast{Name: m.Endpoint, limits: m.model.Endpoint.Limits, baseURL: m.model.Endpoint.BaseURL,
+				simulated: m.model.Simulated}
 			byRateLimitKey[key] = e
 			order = append(order, e)
 		}
@@ -47,6 +52,7 @@ func (f *Forecast) hours() {
 	var slowest span
 	for _, e := range order {
 		e.work()
+		e.machines()
 		f.Endpoints = append(f.Endpoints, *e)
 		if e.Hours == nil {
 			known = false
@@ -72,6 +78,9 @@ func (e *endpointForecast) take(m modelForecast) {
 	e.latency += m.latency.Likely * m.Requests
 }
 
+// byConcurrency is what decides where answers take long.
+const byConcurrency = "concurrency and the time of an answer"
+
 // work finds the limit that takes longest.
 func (e *endpointForecast) work() {
 	l := e.limits
@@ -83,7 +92,7 @@ func (e *endpointForecast) work() {
 	}{
 		{"requests a minute", requests, l.Requests}, {"tokens a minute", e.in.plus(e.cap), l.Tokens},
 		{"input tokens a minute", e.in, l.InputTokens}, {"output tokens a minute", e.cap, l.OutputTokens},
-		{"concurrency and the time of an answer", span{e.latency / 120, e.latency / 60, e.latency / 30},
+		{byConcurrency, span{e.latency / 120, e.latency / 60, e.latency / 30},
 			float64(l.Concurrency)},
 	} {
 		if d.limit <= 0 || d.need.High == 0 {

@@ -3,6 +3,7 @@ package estimate
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"nightshift/providers/limits"
@@ -137,5 +138,36 @@ func TestHours(t *testing.T) {
 	timed := endpointForecast{Requests: 600, latency: 7200, limits: limits.Config{Concurrency: 2}}
 	if timed.work(); math.Abs(view.Value(timed.Hours).Likely-1) > 1e-9 {
 		t.Errorf("two hours of answers, two at a time: %+v", timed.Hours)
+	}
+}
+
+// More machines help where each reaches a server of its own, or where the limits
+// let through more than one machine sends; never where all share one limit.
+func TestMoreMachines(t *testing.T) {
+	const remote = "https://llm.example.com/v1"
+	for _, tc := range []struct {
+		limits    limits.Config
+		url       string
+		simulated bool
+		help, why string
+	}{
+		{limits.Config{Requests: 600}, remote, false, "no", "limit on requests a minute decides (10 requests a second)"},
+		{limits.Config{InputTokens: 60_000}, remote, false, "no", "input tokens a minute decides (10 requests a second)"},
+		{limits.Config{Requests: 600_000}, remote, false, "yes", "lets 10.0k requests a second through"},
+		{limits.Config{Concurrency: 64}, remote, false, "no", "its concurrency of 64 decides"},
+		{limits.Config{Concurrency: 50_000}, remote, false, "yes", "one machine has ports for about 28.0k"},
+		{limits.Config{}, remote, false, "not known", "no limits are configured"},
+		{limits.Config{Requests: 600}, "http://127.0.0.1:8000/v1", false, "yes", "--endpoint e=http://127.0.0.1:8000/v1"},
+		{limits.Config{}, "http://[::1]:8000/v1", false, "yes", "a model server of its own"},
+		{limits.Config{}, "http://localhost/v1", true, "no", "the simulator is in this process"},
+	} {
+		same := span{60_000, 60_000, 60_000}
+		e := endpointForecast{Name: "e", Requests: 600, in: same, out: same, cap: same, limits: tc.limits, baseURL: tc.url,
+			simulated: tc.simulated}
+		e.work()
+		e.machines()
+		if e.Machines.Help != tc.help || !strings.Contains(e.Machines.Why, tc.why) {
+			t.Errorf("%+v at %s: %+v; want %s: %s", tc.limits, tc.url, e.Machines, tc.help, tc.why)
+		}
 	}
 }

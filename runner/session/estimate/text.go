@@ -20,6 +20,7 @@ func (f *Forecast) Text(w io.Writer) error {
 	f.printTable(p)
 	f.printBatches(p)
 	f.printHours(p)
+	f.printMachines(p)
 	f.Budget.print(p)
 	f.printNotes(p)
 	return p.err
