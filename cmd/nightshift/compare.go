@@ -83,7 +83,7 @@ func (a *app) compare(f *compareFlags) error {
 		return comparisonError(err)
 	}
 	if f.junit != "" {
-		if err := render(f.junit, c.JUnit); err != nil {
+		if err := writeWhole(f.junit, c.JUnit); err != nil {
 			return err
 		}
 	}
@@ -141,7 +141,7 @@ func (f *compareFlags) write(a *app, c *compare.Comparison) error {
 		case ".md":
 			how = c.Markdown
 		}
-		if err := render(f.output, how); err != nil {
+		if err := writeWhole(f.output, how); err != nil {
 			return err
 		}
 	}
@@ -154,8 +154,8 @@ func (f *compareFlags) write(a *app, c *compare.Comparison) error {
 	return c.Text(a.out)
 }
 
-// render writes a file whole or not at all.
-func render(path string, how func(io.Writer) error) error {
+// writeWhole writes a file whole or not at all.
+func writeWhole(path string, how func(io.Writer) error) error {
 	var b bytes.Buffer
 	if err := how(&b); err != nil {
 		return err

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"nightshift/internal/words"
 	"nightshift/runner/session"
@@ -131,10 +129,4 @@ func wrapUsage(c *cobra.Command) {
 		}
 		return usageError("%w\nusage: %s\nsee: %s --help", err, c.UseLine(), c.CommandPath())
 	}
-}
-
-// isTerminal reports whether w is a terminal that understands cursor movement.
-func (a *app) isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && a.getenv("TERM") != "dumb"
 }

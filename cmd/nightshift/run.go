@@ -148,7 +148,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 		return a.estimate(waiting, s, missing, f.check)
 	}
 	defer a.steadyHeap(s.Plan)()
-	show := &display{out: a.err, log: w, mode: a.progressMode(f.progress, f.quiet)}
+	show := a.display(w, a.progressMode(f.progress, f.quiet))
 	s.Log, s.Sending, s.Show, s.Serve = log, waiting, show.start, startMetrics(s.Plan.Metrics, log)
 	s.RetryFailed, s.MovedEndpoint, s.AllowCommands, s.Scorers = f.retryFailed, f.movedEndpoint, f.allowCommands,
 		f.plan.scorers()

@@ -69,7 +69,7 @@ func (a *app) score(c *cobra.Command, dir string, f *scoreFlags) error {
 	log := slog.New(&plainHandler{w: screen, level: level})
 	calls, waiting, release := interrupts(c.Context(), func(s string) { log.Warn(s) })
 	defer release()
-	show := &display{out: a.err, log: screen, mode: a.progressMode("auto", f.quiet)}
+	show := a.display(screen, a.progressMode("auto", f.quiet))
 	tables, err := session.Score(calls, dir, resolved, session.Options{
 		Sending: waiting, Log: log, Version: version(), Show: show.start,
 		AllowCommands: f.allowCommands, RetryFailed: f.retryFailed, Scorers: given, AddScorers: len(f.scorers) > 0,

@@ -368,7 +368,7 @@ func Scatter(c Chart, points []Point, xUnit, frontier string) Chart {
 
 // point draws one point and its interval.
 func (c *Chart) point(p Point, i int, x, y scale) {
-	d := dot{X: x.at(p.X), Y: y.at(p.Y), Colour: i % colours, Label: shorten(Plain(p.Name), 24), Anchor: "start",
+	d := dot{X: x.at(p.X), Y: y.at(p.Y), Colour: i % colours, Label: Shorten(Plain(p.Name), 24), Anchor: "start",
 		Tip: p.Tip}
 	d.LabelX, d.LabelY = d.X+7, d.Y-6
 	if d.X > (plotLeft+plotRight)/2 {
@@ -433,7 +433,7 @@ func Shares(c Chart, names []string, bars []ShareBar) Chart {
 
 // shareBar draws one bar below top.
 func (c *Chart) shareBar(b ShareBar, names []string, top float64, x scale) {
-	c.YTicks = append(c.YTicks, tick{top + 11, shorten(Plain(b.Name), 15)})
+	c.YTicks = append(c.YTicks, tick{top + 11, Shorten(Plain(b.Name), 15)})
 	row, left := []string{b.Name}, 0.0
 	for j, n := range b.Counts {
 		row = append(row, Count(n))

@@ -91,16 +91,19 @@ func mapped(cells []string, f func(string) string) []string {
 func (g Grid) clipped(most int) Grid {
 	for _, r := range g.Rows {
 		for i := range min(g.texts(), len(r)) {
-			r[i] = shorten(r[i], most)
+			r[i] = Shorten(r[i], most)
 		}
 	}
 	return g
 }
 
-// shorten cuts a text to that many columns, in its middle: names differ at
+// Columns is how many columns of a terminal a text takes.
+func Columns(s string) int { return gotext.StringWidthWithoutEscSequences(s) }
+
+// Shorten cuts a text to that many columns, in its middle: names differ at
 // both ends.
-func shorten(s string, most int) string {
-	if gotext.StringWidthWithoutEscSequences(s) <= most {
+func Shorten(s string, most int) string {
+	if Columns(s) <= most {
 		return s
 	}
 	runes := []rune(s)
@@ -108,7 +111,7 @@ func shorten(s string, most int) string {
 	for ; keep > 1; keep-- {
 		head, tail := (keep+1)/2, keep/2
 		short := string(runes[:min(head, len(runes))]) + "…" + string(runes[max(len(runes)-tail, 0):])
-		if gotext.StringWidthWithoutEscSequences(short) <= most {
+		if Columns(short) <= most {
 			return short
 		}
 	}
