@@ -113,3 +113,37 @@ func TestCancel(t *testing.T) {
 	}
 	ends(t, exitOK, "verify", run)
 }
+
+// What a judge was asked in batches is called back with the run's own; the next
+// start asks it anew.
+func TestCancelJudge(t *testing.T) {
+	s := serve(t, "--batches", "scale=8640,validate=1m,run=23h,cancel=5m,window=24h")
+	plan := batchPlanFile(t, s.url, `judges: {mode: batch}
+scorers:
+  - {type: judge_grade, name: grade, endpoint: e, model: sim-large, params: {max_tokens: 50},
+     price: {input: 1, output: 2, services: {batch: 0.5}},
+     template: "Is {answer} right? Reply with GRADE: C or GRADE: I."}
+`)
+	text, err := os.ReadFile(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := strings.Replace(string(text), "mode: batch", "mode: live", 1)
+	if err := os.WriteFile(plan, []byte(live), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := filepath.Join(filepath.Dir(plan), "out")
+	ends(t, exitSubmitted, "run", plan, "--detach", "-q")
+	ends(t, exitOK, "cancel", run, "--model", "mini") // the judge is none of the run's models
+	if out, _ := ends(t, exitOK, "cancel", run); !strings.Contains(out, "called back 30 rows") {
+		t.Errorf("cancel says %s", out)
+	}
+	if out, _ := ends(t, exitOK, "cancel", run); !strings.Contains(out, "no batches are at a provider") {
+		t.Errorf("cancelled again: %s", out)
+	}
+	out, _ := ends(t, exitOK, "run", plan, "--batch=false", "-q")
+	if !strings.Contains(out, "finished") || strings.Contains(out, "not run") {
+		t.Errorf("live: %s", out)
+	}
+	ends(t, exitOK, "verify", run)
+}

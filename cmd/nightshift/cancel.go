@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift/internal/words"
+	"nightshift/reports"
 	"nightshift/runner/session"
 	"nightshift/runner/store/view"
 )
@@ -23,8 +24,8 @@ func (a *app) cancelCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cancel RUN",
 		Short: "Call back the batches of a run that are at a provider",
-		Long: `Asks the providers to end the batches of a run, waits until they have ended, and
-collects what has run by then: that is paid for. The budget gets the rest back.
+		Long: `Asks the providers to end the batches of a run and of its judges, waits until they
+have ended, and collects what has run by then: that is paid for. The budget gets the rest back.
 Rows that have not run are as if they had not been sent, and the command that made
 the run goes on with them. A provider may finish a batch all the same; its answers
 are then kept.
@@ -73,8 +74,8 @@ func (a *app) cancel(c *cobra.Command, dir string, f *cancelFlags) error {
 	return nil
 }
 
-// away is how many rows of the run, or of one model of it, are in batches that
-// are at a provider or are to be looked for there.
+// away is how many rows of the run and its judges, or of one model of it, are in
+// batches that are at a provider or are to be looked for there.
 func (f *cancelFlags) away(dir string) (rows int64, err error) {
 	info, err := view.ReadInfo(dir)
 	if err != nil {
@@ -87,13 +88,22 @@ func (f *cancelFlags) away(dir string) (rows int64, err error) {
 		}
 		return 0, usageError("--model: %s has no model %q%s", dir, f.model, hint)
 	}
-	st, err := view.Status(dir)
-	for _, m := range st.Batches {
-		if f.model == "" || m.Model == f.model {
-			rows += m.RowsAway
+	runs := []string{dir}
+	if f.model == "" {
+		runs = append(runs, reports.InnerRuns(dir)...)
+	}
+	for _, run := range runs {
+		st, err := view.Status(run)
+		if err != nil {
+			return 0, err
+		}
+		for _, m := range st.Batches {
+			if f.model == "" || m.Model == f.model {
+				rows += m.RowsAway
+			}
 		}
 	}
-	return rows, err
+	return rows, nil
 }
 
 func (a *app) printCancelled(dir string, before, left int64, asked bool) {

@@ -14,6 +14,7 @@ import (
 	"nightshift/runner"
 	"nightshift/runner/plan"
 	"nightshift/runner/store"
+	"nightshift/runner/store/view"
 )
 
 // batched gives the pools whose rows travel in batches, or have batches that are
@@ -75,24 +76,49 @@ func (b batchBudget) Hold(tokens int64, cost nightshift.NanoUSD) runner.Reservat
 }
 
 // Cancel calls back the batches of a run that are away: those of one model, or
-// all when that is "". What they have answered by then is kept; their other rows
-// are as if they had not been sent. Without wait the providers are asked, and the
-// next start collects. It returns how many rows are still away.
+// all, with those of its judges, when that is "". What they have answered by then
+// is kept; their other rows are as if they had not been sent. Without wait the
+// providers are asked, and the next start collects. It returns how many rows are
+// still away.
 func Cancel(ctx context.Context, p *plan.Resolved, o Options, model string, wait bool) (left int64, err error) {
 	s, err := Open(ctx, p, o)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.Dataset.Close()) }()
-	st, err := s.openStore(s.identity())
-	if err != nil {
-		return 0, err
-	}
 	s.recall = runner.RecallAsk
 	if wait {
 		s.recall = runner.RecallWait
 	}
-	failure := s.callBack(ctx, st, model)
+	if s.clients, err = newClients(s.Plan, s.Log); err != nil {
+		return 0, err
+	}
+	defer s.clients.Close()
+	left, err = s.callBack(ctx, s.clients.pools, model)
+	if model != "" {
+		return left, err
+	}
+	for _, rs := range s.Plan.Scorers {
+		if rs.Judge == nil {
+			continue
+		}
+		more, failure := s.callBackJudge(ctx, rs)
+		left, err = left+more, errors.Join(err, failure)
+	}
+	return left, err
+}
+
+// callBack runs the pools that have batches away, which send nothing.
+func (s *Session) callBack(ctx context.Context, all []runner.Pool, model string) (left int64, err error) {
+	st, err := s.openStore(s.identity())
+	if err != nil {
+		return 0, err
+	}
+	s.clients.spend(st.Totals().Add(st.Unsettled()).Sum())
+	stops, failure := s.callBackPools(ctx, st, all, model)
+	for _, stop := range stops {
+		failure = errors.Join(failure, fmt.Errorf("%s: %w", stop.Model, stop.Err))
+	}
 	for _, a := range atProviders(st) {
 		left += a.rows
 	}
@@ -103,23 +129,45 @@ func Cancel(ctx context.Context, p *plan.Resolved, o Options, model string, wait
 	return left, errors.Join(failure, st.Close(state))
 }
 
-// callBack runs the pools that have batches away, which send nothing.
-func (s *Session) callBack(ctx context.Context, st *store.Run, model string) (err error) {
-	if s.clients, err = newClients(s.Plan, s.Log); err != nil {
-		return err
-	}
-	defer s.clients.Close()
-	s.clients.spend(st.Totals().Add(st.Unsettled()).Sum())
-	pools, err := s.batched(st, s.clients.pools)
+func (s *Session) callBackPools(ctx context.Context, st *store.Run, all []runner.Pool, model string) ([]runner.Stop,
+	error) {
+	pools, err := s.batched(st, slices.Clone(all))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	others := func(p runner.Pool) bool { return p.Batch == nil || model != "" && p.Model != model }
-	stops, err := s.loop(ctx, st, slices.DeleteFunc(pools, others), nil)
-	for _, stop := range stops {
-		err = errors.Join(err, fmt.Errorf("%s: %w", stop.Model, stop.Err))
+	return s.loop(ctx, st, slices.DeleteFunc(pools, others), nil)
+}
+
+// callBackJudge calls back what a judge's own runs have at the provider.
+func (s *Session) callBackJudge(ctx context.Context, rs plan.ResolvedScorer) (left int64, err error) {
+	j, err := s.judging(rs)
+	if err != nil {
+		return 0, err
 	}
-	return err
+	begun, _, err := j.Batches()
+	if err != nil {
+		return 0, err
+	}
+	for _, dir := range begun {
+		if st, failure := view.Status(dir); failure != nil || len(st.Batches) == 0 || !s.ours(dir, rs) {
+			err = errors.Join(err, failure)
+			continue
+		}
+		more, failure := s.callBackVerdicts(ctx, rs, dir)
+		left, err = left+more, errors.Join(err, failure)
+	}
+	return left, err
+}
+
+func (s *Session) callBackVerdicts(ctx context.Context, rs plan.ResolvedScorer, dir string) (left int64, err error) {
+	one, pool, err := s.judgeRun(ctx, rs, dir)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, one.Dataset.Close()) }()
+	one.recall = s.recall
+	return one.callBack(ctx, []runner.Pool{pool}, "")
 }
 
 // An away is what of a model is at the provider.

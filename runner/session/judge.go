@@ -163,17 +163,12 @@ func (s *Session) ours(dir string, rs plan.ResolvedScorer) bool {
 
 // batch runs one of the judge's runs to its end.
 func (s *Session) batch(ctx context.Context, rs plan.ResolvedScorer, dir string, trial *scoring.Trial) (err error) {
-	one := &Session{Options: s.Options, Plan: s.judgePlan(rs, dir)}
-	one.Rows, one.MovedEndpoint = nil, false
-	if one.Dataset, err = one.openDataset(s.sending(ctx)); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, one.Dataset.Close()) }()
-	pool, err := s.judgePool(rs)
+	one, pool, err := s.judgeRun(ctx, rs, dir)
 	if err != nil {
 		return err
 	}
-	one.clients, one.cluster, pool.Provider = s.clients, s.cluster, &judgeOnTrial{pool.Provider, trial}
+	defer func() { err = errors.Join(err, one.Dataset.Close()) }()
+	pool.Provider = &judgeOnTrial{pool.Provider, trial}
 	st, err := one.openStore(one.identity())
 	if err != nil {
 		return err
@@ -199,6 +194,20 @@ func (s *Session) batch(ctx context.Context, rs plan.ResolvedScorer, dir string,
 		return &Error{ReasonOf(e.err), fmt.Errorf("judge %s: %w", rs.Judge.Name, e.err)}
 	}
 	return nil
+}
+
+// judgeRun is one of the judge's runs, whose dataset the caller closes, and the
+// way to the judge.
+func (s *Session) judgeRun(ctx context.Context, rs plan.ResolvedScorer, dir string) (*Session, runner.Pool, error) {
+	one := &Session{Options: s.Options, Plan: s.judgePlan(rs, dir)}
+	one.Rows, one.MovedEndpoint = nil, false
+	pool, err := s.judgePool(rs)
+	if err != nil {
+		return nil, pool, err
+	}
+	one.clients, one.cluster = s.clients, s.cluster
+	one.Dataset, err = one.openDataset(s.sending(ctx))
+	return one, pool, err
 }
 
 // A judgeOnTrial is asked nothing more once its first replies have shown that it
