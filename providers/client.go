@@ -208,6 +208,9 @@ func (k *call) try(ctx context.Context) (again bool, err error) {
 	defer t.permit.Release()
 	defer t.reserved.Keep()
 	if k.settleLate(t.prepared.Hash) {
+		if k.job != nil { // that attempt may be billed all the same
+			t.reserved.Keep()
+		}
 		t.unsent()
 		return false, nil
 	}
@@ -391,6 +394,7 @@ func (k *call) wait(ctx context.Context, t *ticket) (err error) {
 
 // response is the last attempt's, with what all of them used.
 func (k *call) response() nightshift.Response {
+	k.returnJob()
 	k.settleLate("")
 	r := k.last
 	r.Attempts = k.attempts

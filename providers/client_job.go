@@ -23,6 +23,15 @@ func (k *call) takeJob() {
 	k.job, k.attempts = &last, k.attempts[:n]
 }
 
+// returnJob puts an attempt that nothing has followed back where it was taken
+// from: the request ended otherwise, and that attempt may have been paid for.
+func (k *call) returnJob() {
+	if k.job != nil {
+		k.attempts = append(k.attempts, *k.job)
+		k.job = nil
+	}
+}
+
 // route picks the route of the next attempt: the one that makes the answer in
 // the background, where there is one.
 func (k *call) route() (int, error) {

@@ -101,3 +101,66 @@ func TestJobsThatCannotBeAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// A lateWire is a [providers.RemoteWire] that knows what became of attempts.
+type lateWire struct {
+	jobWire
+	late map[string]providers.Exchange // by attempt
+}
+
+func (w *lateWire) Away() bool         { return false }
+func (w *lateWire) NewAttempt() string { return nightshift.WorkerJob + "run-2-1" }
+
+func (w *lateWire) Late(attempt string) (providers.Exchange, bool) {
+	ex, ok := w.late[attempt]
+	delete(w.late, attempt)
+	return ex, ok
+}
+
+// An earlier attempt's late answer settles a row while its last attempt is still
+// with a worker: that one stays on record, and booked at what it costs at most
+// unless its answer is there too.
+func TestJobsBesideALateAnswer(t *testing.T) {
+	const worst = 175 // tokens of an attempt
+	lost, last := nightshift.WorkerJob+"run-1-30", nightshift.WorkerJob+"run-1-47"
+	answer := good()
+	answer.Response.RequestHash = "h-"
+	for _, tc := range []struct {
+		name    string
+		late    map[string]providers.Exchange
+		classes string
+		spent   int64
+	}{
+		{"with a worker", map[string]providers.Exchange{lost: answer}, "ok unknown_outcome", 35 + worst},
+		{"answered too", map[string]providers.Exchange{lost: answer, last: answer}, "ok ok", 35 + 35},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			wire := &lateWire{jobWire: jobWire{script: script{say: lastly(good())}}, late: tc.late}
+			client := newClient(wire)
+			client.RoutesCome = true
+			client.Budget = &limits.Budget{Tokens: 10 * worst}
+			client.Budget.Spend(2*worst, 0) // as a start books what is not known
+			attempt := nightshift.Attempt{N: 1, Class: nightshift.ClassUnknownOutcome, Job: lost, WorstTokens: worst,
+				MaybeBilled: true}
+			second := attempt
+			second.N, second.Job = 2, last
+			resp, err := client.Complete(t.Context(),
+				nightshift.Request{Model: "m", Attempts: []nightshift.Attempt{attempt, second}})
+			if err != nil || len(wire.asked) != 0 || resp.Text == nil {
+				t.Errorf("%v, asked %q, %+v", err, wire.asked, resp)
+			}
+			if got := classesOf(resp.Attempts); got != tc.classes {
+				t.Fatalf("attempts %q, want %q", got, tc.classes)
+			}
+			if resp.Attempts[1].Job != last || resp.Attempts[1].N != 2 {
+				t.Errorf("%+v", resp.Attempts[1])
+			}
+			if spent, _ := client.Budget.Spent(); spent != tc.spent {
+				t.Errorf("spent %d, want %d", spent, tc.spent)
+			}
+			if reserved, _, _ := client.Budget.Reserved(); reserved != 0 {
+				t.Errorf("%d reserved", reserved)
+			}
+		})
+	}
+}
