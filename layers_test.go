@@ -110,7 +110,8 @@ var may = map[string][]string{
 	"nightshift/providers/batch": {"nightshift", "nightshift/providers", "nightshift/providers/pricing",
 		"nightshift/providers/secrets", "nightshift/providers/wire", "nightshift/internal/rawjson"},
 	"nightshift/providers/internal/recordings": {}, // tests only
-	"nightshift/runner": {"nightshift", "nightshift/datasets", "nightshift/runner/store",
+	"nightshift/runner/reuse":                  {"nightshift", "nightshift/runner/store/view"},
+	"nightshift/runner": {"nightshift", "nightshift/datasets", "nightshift/runner/reuse", "nightshift/runner/store",
 		"nightshift/runner/store/view", "nightshift/internal/rawjson", "nightshift/internal/attemptlog"},
 	"nightshift/runner/plan": {"nightshift", "nightshift/datasets", "nightshift/providers",
 		"nightshift/providers/formats", "nightshift/providers/limits", "nightshift/providers/pricing",
@@ -129,7 +130,7 @@ var may = map[string][]string{
 		"nightshift/providers/batching", "nightshift/providers/limits", "nightshift/providers/pricing",
 		"nightshift/providers/secrets", "nightshift/providers/simulator", "nightshift/providers/wire",
 		"nightshift/runner", "nightshift/runner/cluster/hub", "nightshift/runner/cluster/join",
-		"nightshift/runner/cluster/worker", "nightshift/runner/plan", "nightshift/runner/store",
+		"nightshift/runner/cluster/worker", "nightshift/runner/plan", "nightshift/runner/reuse", "nightshift/runner/store",
 		"nightshift/runner/store/view", "nightshift/reports", "nightshift/reports/compare",
 		"nightshift/reports/scorers", "nightshift/reports/scoring"},
 	"nightshift/runner/session/estimate": {"nightshift", "nightshift/datasets", "nightshift/internal/words",

@@ -107,6 +107,13 @@ type Record struct {
 	// RawBytes holds the body as read when it is not valid UTF-8; RawResponse
 	// is then its repaired text.
 	RawBytes []byte `json:"raw_bytes,omitempty" parquet:"raw_bytes,optional"`
+
+	// ReusedFrom names the run that was sent the request and paid for the answer,
+	// as name@run_id; nil for what this run sent itself. The costs and attempts
+	// above are then those of this run only.
+	ReusedFrom *string `json:"reused_from,omitempty" parquet:"reused_from,optional,dict"`
+	// ReusedCostNanoUSD is what the answer cost there; nil where that is not known.
+	ReusedCostNanoUSD *int64 `json:"reused_cost_nano_usd,omitempty" parquet:"reused_cost_nano_usd,optional"`
 }
 
 // A Score is a row of scores/*.parquet: what one scorer said of one answer.

@@ -76,6 +76,10 @@ type entry struct {
 	// against the live price, where both prices are known.
 	BatchAttempts     int64 `json:"batch_attempts,omitempty"`
 	BatchSavedNanoUSD int64 `json:"batch_saved_nano_usd,omitempty"`
+	// Reused rows have the answer of another run, which paid ReusedNanoUSD for
+	// them as far as that is known: CostNanoUSD does not hold it.
+	Reused        int64 `json:"reused,omitempty"`
+	ReusedNanoUSD int64 `json:"reused_cost_nano_usd,omitempty"`
 }
 
 // AtLeast reports whether the cost is a lower bound.
@@ -101,6 +105,8 @@ func (e *entry) add(o *entry) {
 	e.SavedNanoUSD += o.SavedNanoUSD
 	e.BatchAttempts += o.BatchAttempts
 	e.BatchSavedNanoUSD += o.BatchSavedNanoUSD
+	e.Reused += o.Reused
+	e.ReusedNanoUSD += o.ReusedNanoUSD
 	e.addMost(o.AtMostNanoUSD)
 }
 
@@ -155,6 +161,7 @@ const (
 	kindRetry  = "retry"  // brought none, for a row that was answered in the end
 	kindWasted = "wasted" // for a row without an answer
 	kindJudge  = "judge"  // sent by a scorer
+	kindReused = "reused" // nothing was sent: the answer is another run's
 )
 
 // billedRow is what both a bill and a summary read of a Record.
@@ -176,6 +183,8 @@ type billedRow struct {
 	MaybeBilled        bool     `parquet:"maybe_billed"`
 	Attempts           int32    `parquet:"attempts"`
 	AttemptLog         *string  `parquet:"attempt_log,optional"`
+	ReusedFrom         *string  `parquet:"reused_from,optional,dict"`
+	ReusedCostNanoUSD  *int64   `parquet:"reused_cost_nano_usd,optional"`
 }
 
 // inBatches reports whether an attempt of the row travelled in a batch. It
@@ -196,7 +205,7 @@ func (r *billRow) answered() bool { return nightshift.Outcome(r.Outcome).Answere
 // but for what a cache saved, and what it may be priced with.
 func (r *billRow) simple() bool {
 	known := r.CostNanoUSD != nil || r.InputTokens != nil && r.OutputTokens != nil
-	return r.Attempts == 1 && known && !r.MaybeBilled && r.ReportedCostUSD == nil && !r.inBatches()
+	return r.Attempts == 1 && known && r.ReusedFrom == nil && !r.MaybeBilled && r.ReportedCostUSD == nil && !r.inBatches()
 }
 
 func (r *billRow) cached() bool {
@@ -305,7 +314,8 @@ type lineKey struct{ model, endpoint, outcome, stop, category, served string }
 // A costSpread is what a projection needs of one model's rows.
 type costSpread struct {
 	rows         int64
-	sum, squares float64 // dollars
+	reused       int64   // of rows; those that remain are sent, so these say nothing of their cost
+	sum, squares float64 // dollars, of the others
 	atLeast      bool
 }
 
@@ -366,6 +376,10 @@ func (b *biller) spread(model string, e *entry) {
 	}
 	usd := float64(e.CostNanoUSD) / 1e9
 	s.rows++
+	s.reused += e.Reused
+	if e.Reused > 0 {
+		return
+	}
 	s.sum += usd
 	s.squares += usd * usd
 	s.atLeast = s.atLeast || e.AtLeast()
@@ -405,6 +419,12 @@ func (b *biller) addLog(r *billRow, sum *entry) {
 	}
 	attempts = b.late.Settle(attempts)
 	first := true
+	if r.ReusedFrom != nil {
+		e := entry{Rows: 1, Reused: 1, ReusedNanoUSD: view.Value(r.ReusedCostNanoUSD), AtMostNanoUSD: new(int64)}
+		b.line(r, sending{kind: b.kind(kindReused), served: view.Value(r.ServedModel)}).add(&e)
+		sum.add(&e)
+		first = false
+	}
 	for i := range attempts {
 		a := &attempts[i]
 		e := b.attempt(r, a)
@@ -676,10 +696,10 @@ func (b *biller) project(models []string, items int64) []projection {
 	var all []projection
 	for _, m := range models {
 		s := b.models[m]
-		if s == nil || s.rows == 0 || s.rows >= items {
+		if s == nil || s.rows == s.reused || s.rows >= items {
 			continue
 		}
-		left, n := float64(items-s.rows), float64(s.rows)
+		left, n := float64(items-s.rows), float64(s.rows-s.reused)
 		mean := s.sum / n
 		variance := math.Max(s.squares/n-mean*mean, 0) * n / math.Max(n-1, 1)
 		// The costSpread of the rows to come, and of the mean they are judged by.
@@ -718,6 +738,7 @@ func (b *biller) merge(o *biller) {
 			continue
 		}
 		mine.rows += s.rows
+		mine.reused += s.reused
 		mine.sum += s.sum
 		mine.squares += s.squares
 		mine.atLeast = mine.atLeast || s.atLeast

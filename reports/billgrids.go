@@ -190,6 +190,9 @@ func (b *Bill) notes() []string {
 		notes = append(
 			notes, sprintf("the providers' own figure is %s, %s from ours", exactMoney(t.ReportedNanoUSD), exactMoney(diff)))
 	}
+	if t.Reused > 0 {
+		notes = append(notes, reusedNote(t))
+	}
 	if b.Extras > 0 {
 		notes = append(notes,
 			sprintf("batches brought %s for rows that had one already (%s); rows without a record hold them",
@@ -199,6 +202,12 @@ func (b *Bill) notes() []string {
 		notes = append(notes, "cannot be read and is not billed: "+d)
 	}
 	return notes
+}
+
+// reusedNote says what was taken over from other runs.
+func reusedNote(e entry) string {
+	return sprintf("%s taken over from earlier runs, which paid %s for them; nothing was paid for them here",
+		render.Counted(e.Reused, "answer"), render.Money(e.ReusedNanoUSD, false))
 }
 
 // dollars is a cost in dollars, for JSON and charts.

@@ -184,10 +184,13 @@ func (s *Summary) spending() render.Grid {
 	g := render.Grid{Title: "Tokens and cost", Total: true,
 		Head: []string{"tokens and cost", "input", "cached", "output", "reasoning", "cost", "per 1,000"}}
 	g.Note = "Input is without cached tokens; output includes reasoning; per 1,000 rows."
+	if s.Total.Reused > 0 {
+		g.Note += " " + reusedNote(s.Total) + "; per 1,000 counts what they cost there."
+	}
 	line := func(name string, e entry) {
 		each := "-"
 		if e.Rows > 0 {
-			each = entry{CostNanoUSD: e.CostNanoUSD * 1000 / e.Rows, NoUsage: e.NoUsage, NoPrice: e.NoPrice,
+			each = entry{CostNanoUSD: (e.CostNanoUSD + e.ReusedNanoUSD) * 1000 / e.Rows, NoUsage: e.NoUsage, NoPrice: e.NoPrice,
 				AtMostNanoUSD: e.AtMostNanoUSD}.money()
 		}
 		g.Rows = append(

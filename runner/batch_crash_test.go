@@ -50,6 +50,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("NIGHTSHIFT_TEST_BATCHES"); dir != "" {
 		os.Exit(batchChild(dir, os.Getenv("NIGHTSHIFT_TEST_URL"), os.Getenv("NIGHTSHIFT_TEST_CRASH")))
 	}
+	if dir := os.Getenv("NIGHTSHIFT_TEST_TAKEOVER"); dir != "" {
+		os.Exit(reuseChild(dir, os.Getenv("NIGHTSHIFT_TEST_FROM"), os.Getenv("NIGHTSHIFT_TEST_CRASH")))
+	}
 	os.Exit(m.Run())
 }
 

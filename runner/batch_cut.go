@@ -35,6 +35,10 @@ func (b *batches) cut() (moved bool, err error) {
 		return false, err
 	}
 	defer b.settle(u)
+	if err := b.takeOver(u, i); err != nil {
+		u.incomplete.Store(true)
+		return false, err
+	}
 	c := &cutting{batches: b, u: u, number: i, round: b.round(i), rest: b.rest(i, u)}
 	if err := c.read(); err != nil {
 		return false, err

@@ -198,9 +198,12 @@ func describeSpending(rec *nightshift.Record, r *nightshift.Response) {
 		rec.CostNanoUSD, rec.CostUSD = &nano, &usd
 	}
 	rec.PriceID = text(r.PriceID)
+	describeAttempts(rec, r.Attempts)
+}
 
+func describeAttempts(rec *nightshift.Record, attempts []nightshift.Attempt) {
 	var billed nightshift.Usage
-	for _, a := range r.Attempts {
+	for _, a := range attempts {
 		billed = billed.Add(a.Usage)
 		rec.MaybeBilled = rec.MaybeBilled || a.MaybeBilled
 	}
@@ -209,10 +212,10 @@ func describeSpending(rec *nightshift.Record, r *nightshift.Response) {
 		usd := billed.Reported.Dollars()
 		rec.ReportedCostUSD = &usd
 	}
-	rec.Attempts = int32(len(r.Attempts))
-	if len(r.Attempts) > 0 {
+	rec.Attempts = int32(len(attempts))
+	if len(attempts) > 0 {
 		rec.AttemptLog = text(using(func(b []byte) ([]byte, string) {
-			b = attemptlog.Append(b, r.Attempts)
+			b = attemptlog.Append(b, attempts)
 			return b, string(b)
 		}))
 	}

@@ -53,6 +53,7 @@ type Pool struct {
 	// Workers says that workers on other machines send the requests: they can be
 	// asked for answers that an earlier process has not read.
 	Workers bool
+	Reuse   *Reuse // answers of earlier runs, taken over in place of sending; may be nil
 }
 
 // Raw says which raw response bodies are kept.
@@ -147,11 +148,14 @@ type walk struct {
 	workers int       // started so far
 	crowded time.Time // when they became a crowd
 	held    *semaphore.Weighted
+	taken   map[int]bool // shards for which earlier runs were looked through
+	// takenOver counts the answers that earlier runs had.
+	takenOver int64
 }
 
 func newWalk(r *Run, l Pool, calls, feed context.Context, stopRun context.CancelCauseFunc) *walk {
 	w := &walk{Run: r, pool: l, calls: calls, stopRun: stopRun, tasks: make(chan func()),
-		held: semaphore.NewWeighted(heldBytes)}
+		held: semaphore.NewWeighted(heldBytes), taken: map[int]bool{}}
 	w.feed, w.stop = context.WithCancelCause(feed)
 	w.group.SetLimit(defaultPool)
 	if l.Concurrency > 0 {
@@ -163,6 +167,7 @@ func newWalk(r *Run, l Pool, calls, feed context.Context, stopRun context.Cancel
 // run settles the pool's rows and returns why it ended early, or nil.
 func (w *walk) run() error {
 	defer w.stop(nil)
+	defer w.sayTaken()
 	if w.away() {
 		b := newBatches(w)
 		defer b.tidy()
@@ -233,6 +238,10 @@ func (w *walk) shard(i int) error {
 	u := &shard{Shard: su}
 	u.pending.Store(1) // the feed's own share, so that no worker commits early
 	defer func() { w.settle(u) }()
+	if err := w.takeOver(u, i); err != nil {
+		u.incomplete.Store(true)
+		return err
+	}
 
 	for s, err := range w.Dataset.ReadEpochs(w.feed, i, max(w.Epochs, 1)) {
 		if w.feed.Err() != nil {

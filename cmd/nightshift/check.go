@@ -46,6 +46,7 @@ Exit codes: 0 the plan can run, 2 something is wrong with it.`,
 		Example: `  nightshift check examples/quickstart/plan.yaml
   nightshift check --dataset prompts.jsonl --model anthropic/claude-sonnet-4-6 --max-tokens 1024
   nightshift check tonight.yaml --calibrate 5
+  nightshift check three-models.yaml --reuse runs/two-models
   nightshift check tonight.yaml --json | jq .total.cost_usd`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -82,6 +82,7 @@ var flagCompletions = map[string]completer{
 	"model":       completeModels,
 	"endpoint":    completePresets,
 	"rows-from":   completeRuns,
+	"reuse":       completeRuns,
 	"rows":        fixed("failed", "truncated", "refused", "empty", "different"),
 	"protocol":    fixed(protocols()...),
 	"auth":        fixed("bearer", "x-api-key", "x-goog-api-key", "raw", "header:", "none"),

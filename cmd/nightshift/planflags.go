@@ -17,6 +17,7 @@ import (
 type planFlags struct {
 	set            *pflag.FlagSet
 	rowsFrom, rows string
+	reuse          []string
 }
 
 func (f *planFlags) add(c *cobra.Command) {
@@ -30,6 +31,8 @@ func (f *planFlags) add(c *cobra.Command) {
 		}
 		addOption(f.set, o)
 	}
+	f.set.StringArrayVar(&f.reuse, "reuse", nil, "take over answers of an earlier `RUN` where the request is the same, "+
+		"in place of sending it again; repeatable; a resumed run keeps them, none forgets them")
 }
 
 func addOption(s *pflag.FlagSet, o plan.Option) {

@@ -38,7 +38,8 @@ func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys
 	if err := errors.Join(wrong, err, rowsErr, metricsProblem(p)); err != nil {
 		return nil, nil, errors.Join(err, a.rowsToo(ctx, p))
 	}
-	s, err = session.Open(ctx, resolved, session.Options{Stdin: a.in, Version: version(), Rows: rows})
+	s, err = session.Open(ctx, resolved, session.Options{Stdin: a.in, Version: version(), Rows: rows,
+		Reuse: f.reuse})
 	if err != nil {
 		return nil, nil, err
 	}

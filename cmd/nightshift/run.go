@@ -44,13 +44,18 @@ With --batch, or mode: batch in the plan, rows go in the provider's batches at a
 half the price, and the command waits for them. With --detach it ends with exit
 code 8 once they are submitted; the same command collects them, hours later.
 
+With --reuse RUN, answers of an earlier run are taken over where endpoint, model and
+every byte of the request are the same: one more model, one more epoch or a corrected
+row costs what is new. docs/reuse.md has the rules.
+
 The first Ctrl-C stops sending and waits for requests in flight. The second stops
 waiting and keeps what was read. The third exits at once.`,
 		Example: `  nightshift run examples/quickstart/plan.yaml
   nightshift run --dataset prompts.jsonl --model anthropic/claude-sonnet-4-6 --max-tokens 1024 --out runs/first
   nightshift run tonight.yaml --budget-usd 40
   nightshift run tonight.yaml --retry-failed
-  nightshift run tonight.yaml --batch --detach`,
+  nightshift run tonight.yaml --batch --detach
+  nightshift run three-models.yaml --reuse runs/two-models`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.run(c.Context(), &f, args) },
 	}

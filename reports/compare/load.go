@@ -141,6 +141,8 @@ type factRow struct {
 	Output       *int64     `parquet:"output_tokens,optional"`
 	Reasoning    *int64     `parquet:"reasoning_tokens,optional"`
 	Cost         *int64     `parquet:"cost_nano_usd,optional"`
+	ReusedCost   *int64     `parquet:"reused_cost_nano_usd,optional"` // of an answer that another run paid for
+	ReusedFrom   *string    `parquet:"reused_from,optional,dict"`
 	Latency      *float64   `parquet:"latency_ms,optional"`
 	MaybeBilled  bool       `parquet:"maybe_billed"`
 	Started      *time.Time `parquet:"started_at,optional,timestamp(microsecond)"`
@@ -538,13 +540,14 @@ func (c *column) take(row *factRow, item int) {
 }
 
 func (c *column) takeCost(row *factRow, item int, outcome nightshift.Outcome) {
-	unknown := row.Cost == nil && outcome.Answered()
+	unknown := outcome.Answered() && (row.Cost == nil || row.ReusedFrom != nil && row.ReusedCost == nil)
 	if unknown {
 		c.NoCost++
 		c.cost[item] = math.NaN()
 	}
-	c.Cost.add(view.Value(row.Cost), unknown || row.MaybeBilled)
-	c.cost[item] += float64(view.Value(row.Cost)) / 1e9
+	cost := view.Value(row.Cost) + view.Value(row.ReusedCost)
+	c.Cost.add(cost, unknown || row.MaybeBilled)
+	c.cost[item] += float64(cost) / 1e9
 }
 
 func kindOf(o nightshift.Outcome) answerKind {

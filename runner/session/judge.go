@@ -175,6 +175,10 @@ func (s *Session) batch(ctx context.Context, rs plan.ResolvedScorer, dir string,
 	}
 	s.cluster.enter(dir, st)
 	s.clients.giveBack(dir)
+	pool.Reuse, err = s.reusing(*rs.Judge, s.reused)
+	if err != nil {
+		return errors.Join(err, st.Close("failed"))
+	}
 	pools, err := one.batched(st, []runner.Pool{pool})
 	if err = errors.Join(err, one.keepIndex()); err != nil {
 		return errors.Join(err, st.Close("failed"))
@@ -262,6 +266,9 @@ func (s *Session) judgePool(rs plan.ResolvedScorer) (runner.Pool, error) {
 			return runner.Pool{}, err
 		}
 		s.clients = f
+		if s.reused, err = s.openReuse(); err != nil {
+			return runner.Pool{}, err
+		}
 		if err := errors.Join(f.spendBefore(s.Plan.Out), f.spendWithin(s.Plan.Out)); err != nil {
 			return runner.Pool{}, err
 		}

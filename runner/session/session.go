@@ -21,6 +21,7 @@ import (
 	"nightshift/reports"
 	"nightshift/runner"
 	"nightshift/runner/plan"
+	"nightshift/runner/reuse"
 	"nightshift/runner/store"
 	"nightshift/runner/store/view"
 )
@@ -41,6 +42,7 @@ type Options struct {
 	Start         *Start   // kept in the run directory; nil keeps nothing
 	Detach        bool     // end once all batches that may be are submitted, without waiting for them
 	Workers       *Workers // send the requests; nil sends from this process
+	Reuse         []string // run directories whose answers are taken over; "none" forgets those of earlier starts
 	Scorers       []string // given in place of the plan's, for the next start of Score
 	AddScorers    bool     // Score: the scorers come beside those that are there
 
@@ -61,9 +63,10 @@ type Session struct {
 	// Warnings come before all else: what is sent is probably not what was meant.
 	Warnings []string
 
-	clients *clients      // nil until something is to be sent
-	cluster *cluster      // nil without workers
-	recall  runner.Recall // of batches that are away
+	clients *clients       // nil until something is to be sent
+	cluster *cluster       // nil without workers
+	recall  runner.Recall  // of batches that are away
+	reused  *reuse.Answers // that may be taken over; nil for none
 }
 
 // A Result is what a run came to. Its reports are nil when they could not be
@@ -187,6 +190,9 @@ func (s *Session) Run(ctx context.Context) (r Result, err error) {
 	for _, note := range slices.Concat(s.Warnings, s.Plan.Notes) {
 		s.Log.Warn(note)
 	}
+	if s.reused, err = s.openReuse(); err != nil {
+		return Result{}, err
+	}
 	s.cluster = newCluster(s.Workers)
 	st, err := s.openStore(s.identity())
 	if err != nil {
@@ -198,7 +204,7 @@ func (s *Session) Run(ctx context.Context) (r Result, err error) {
 	defer s.clients.Close()
 	defer func() { err = errors.Join(err, s.cluster.Close(r.State)) }()
 	pools, err := s.batched(st, s.clients.pools)
-	if err != nil {
+	if err = errors.Join(err, s.withReuse(pools)); err != nil {
 		return Result{}, errors.Join(err, st.Close("failed"))
 	}
 	before := s.earlierLimits(st.WriteFile)
@@ -211,6 +217,7 @@ func (s *Session) Run(ctx context.Context) (r Result, err error) {
 	w.start()
 	endShow := s.show(w.state)
 	s.sayStart(st)
+	s.sayReuse()
 	stops, err := s.loop(ctx, st, pools, nil)
 	endShow()
 	s.sayAway(st)
@@ -224,7 +231,7 @@ func (s *Session) Run(ctx context.Context) (r Result, err error) {
 
 // begin keeps what the run is found again by and opens the way to the models.
 func (s *Session) begin(ctx context.Context, st *store.Run) (err error) {
-	for _, keep := range []func() error{s.keepIndex, s.keepRows, s.keepScorers, s.keepStart} {
+	for _, keep := range []func() error{s.keepIndex, s.keepRows, s.keepScorers, s.keepStart, s.keepReuse} {
 		if err := keep(); err != nil {
 			return err
 		}

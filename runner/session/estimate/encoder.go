@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 
 	"nightshift"
 	"nightshift/internal/words"
 	"nightshift/providers"
 	"nightshift/providers/formats"
-	"nightshift/providers/wire"
 	"nightshift/runner"
 	"nightshift/runner/plan"
 	"nightshift/runner/session"
@@ -25,19 +23,10 @@ type encoder struct {
 	wire  providers.Wire
 }
 
-// nowhere is the transport of wires that only encode.
-type nowhere struct{}
-
-func (nowhere) RoundTrip(*http.Request) (*http.Response, error) {
-	return nil, errors.New("nothing is sent here")
-}
-
 func newEncoder(m plan.ResolvedModel) (*encoder, error) {
-	e := m.Endpoint
-	e.Auth, e.Routes = providers.Auth{Scheme: providers.AuthNone}, nil
-	w, err := wire.New(wire.Config{Endpoint: e, Transport: nowhere{}})
+	w, err := session.EncodingWire(m)
 	if err != nil {
-		return nil, session.Usagef("%w", err)
+		return nil, err
 	}
 	pool := runner.Pool{Model: m.Name, ModelID: m.ModelID, Params: m.Params, Stream: m.Stream,
 		Likelihoods: runner.Likelihoods(m.Likelihoods)}

@@ -52,9 +52,12 @@ type Forecast struct {
 	// Calibration is what the real requests brought, by model; absent without.
 	Calibration map[string]*calibration `json:"calibration,omitempty"`
 	OnRecord    int64                   `json:"on_record,omitempty"` // answers of an earlier start
-	Unknown     []string                `json:"unknown,omitempty"`
-	MissingKeys []string                `json:"missing_keys,omitempty"`
-	Notes       []string                `json:"notes,omitempty"`
+	// Reused counts, by model, the answers that are taken over from other runs; the
+	// figures of the models do not hold them.
+	Reused      map[string]int64 `json:"reused,omitempty"`
+	Unknown     []string         `json:"unknown,omitempty"`
+	MissingKeys []string         `json:"missing_keys,omitempty"`
+	Notes       []string         `json:"notes,omitempty"`
 }
 
 type datasetForecast struct {
@@ -163,13 +166,19 @@ func New(ctx context.Context, s *session.Session, o Options) (*Forecast, error) 
 		}
 		f.models(encoders, samples, answers)
 	}
+	var judges []modelForecast
 	for _, s := range judgesOf(j.Plan) {
-		judge, err := forecastJudge(s, f.Models[:len(encoders)], answers)
+		judge, err := forecastJudge(s, f.Models, answers)
 		if err != nil {
 			return nil, err
 		}
-		f.Models = append(f.Models, judge)
+		judges = append(judges, judge)
 	}
+	if f.Reused, err = j.Reusable(ctx); err != nil {
+		return nil, err
+	}
+	f.models(encoders, samples, answers)
+	f.Models = append(f.Models, judges...)
 	for i := range f.Models[:len(encoders)] {
 		f.Models[i].batched(j.Dataset, j.Plan.Epochs)
 	}
@@ -184,7 +193,8 @@ func New(ctx context.Context, s *session.Session, o Options) (*Forecast, error) 
 func (f *Forecast) models(encoders []*encoder, samples []*measured, answers float64) {
 	f.Models = nil
 	for i, e := range encoders {
-		f.Models = append(f.Models, forecastModel(e, samples[i], f.Calibration[e.model.Name], answers))
+		left := max(answers-float64(f.Reused[e.model.Name]), 0)
+		f.Models = append(f.Models, forecastModel(e, samples[i], f.Calibration[e.model.Name], left))
 	}
 }
 

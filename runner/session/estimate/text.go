@@ -53,6 +53,12 @@ func (f *Forecast) printDataset(p *printer) {
 	if f.OnRecord > 0 {
 		p.line("            %d answers are on record there already; the estimate counts them again", f.OnRecord)
 	}
+	for _, m := range f.Models {
+		if n, ok := f.Reused[m.Model]; ok && !m.Judge {
+			p.line("  reuse     %s: %s taken over from earlier runs; the estimate leaves them out", words.Visible(m.Model),
+				words.Counted(n, "answer"))
+		}
+	}
 }
 
 func (f *Forecast) printPrompt(p *printer) {
