@@ -407,12 +407,14 @@ func (h *Hub) landed(k *attempt, p *peer, an answer) {
 // attempt back: its lease is over, or its spool is full.
 const restAfterReturn = time.Second
 
-// notSent takes an attempt back that a worker has not begun.
-func (h *Hub) notSent(p *peer, n protocol.NotSent) {
+// notSent takes an attempt back that a worker has not begun. What came over an
+// earlier connection says nothing: the attempt may have been given to the worker
+// once more since.
+func (h *Hub) notSent(p *peer, conn *protocol.Conn, n protocol.NotSent) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	k := h.attempts[n.ID]
-	if k == nil || k.state != flying || k.peer != p {
+	if k == nil || k.state != flying || k.peer != p || p.conn != conn {
 		return
 	}
 	p.rests = time.Now().Add(restAfterReturn)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,18 +15,18 @@ import (
 // stalls one or both directions of a connection and cuts connections, with all
 // that is on its way.
 type network struct {
-	mu     sync.Mutex
-	random *rand.Rand
-	links  map[*link]bool
+	seed  uint64
+	mu    sync.Mutex
+	made  uint64 // links so far
+	links []*link
 }
 
-func newNetwork(seed uint64) *network {
-	return &network{random: rand.New(rand.NewPCG(seed, 7)), links: map[*link]bool{}}
-}
+func newNetwork(seed uint64) *network { return &network{seed: seed} }
 
 // A link is one connection between a worker and a hub.
 type link struct {
 	net         *network
+	number      uint64
 	worker, hub string // processes at its ends
 	ours, to    net.Conn
 	up, down    chan frame // on their way to the hub, and to the worker
@@ -49,7 +50,9 @@ func (n *network) dial(worker, hub string) (client, server net.Conn) {
 	client, l.ours = net.Pipe()
 	server, l.to = net.Pipe()
 	n.mu.Lock()
-	n.links[l] = true
+	n.made++
+	l.number = n.made
+	n.links = append(n.links, l)
 	n.mu.Unlock()
 	go l.collect(l.ours, l.up, 0)
 	go l.collect(l.to, l.down, 1)
@@ -61,6 +64,7 @@ func (n *network) dial(worker, hub string) (client, server net.Conn) {
 // collect takes messages from one end.
 func (l *link) collect(from net.Conn, onto chan frame, way int) {
 	r := bufio.NewReader(from)
+	random := rand.New(rand.NewPCG(l.net.seed, 2*l.number+uint64(way))) // of this direction, whatever others do
 	last := time.Time{}
 	for {
 		f, err := protocol.Read(r, protocol.MaxFrame)
@@ -68,10 +72,10 @@ func (l *link) collect(from net.Conn, onto chan frame, way int) {
 			onto <- frame{at: last, end: true} // after what is on its way, as from a process that ended
 			return
 		}
-		delay, twice := l.net.fate()
-		if at := time.Now().Add(delay); at.After(last) {
+		if at := time.Now().Add(delayOf(f.Kind, random)); at.After(last) {
 			last = at
 		}
+		twice := random.IntN(20) == 0
 		onto <- frame{Frame: f, at: last}
 		if twice && (f.Kind == protocol.KindDo || f.Kind == protocol.KindDone || f.Kind == protocol.KindKept) {
 			onto <- frame{Frame: f, at: last}
@@ -79,14 +83,19 @@ func (l *link) collect(from net.Conn, onto chan frame, way int) {
 	}
 }
 
-func (n *network) fate() (delay time.Duration, twice bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delay = time.Duration(n.random.IntN(80)) * time.Millisecond
-	if n.random.IntN(200) == 0 {
-		delay += time.Duration(n.random.IntN(12)) * time.Second
+// delayOf is how long a message travels. The three of a handshake and the pause
+// before it (2.5 s at most) take less than [hub.DefaultBack] together, so that
+// nothing is given up where nothing was lost.
+func delayOf(kind protocol.Kind, random *rand.Rand) time.Duration {
+	delay := time.Duration(random.IntN(80)) * time.Millisecond
+	seconds, slow := random.IntN(12), random.IntN(200) == 0
+	if kind <= protocol.KindReady {
+		seconds %= 4
 	}
-	return delay, n.random.IntN(20) == 0
+	if slow {
+		delay += time.Duration(seconds) * time.Second
+	}
+	return delay
 }
 
 // deliver hands messages over when it is their time.
@@ -132,7 +141,7 @@ func (l *link) cut() {
 		_ = l.ours.Close()
 		_ = l.to.Close()
 		l.net.mu.Lock()
-		delete(l.net.links, l)
+		l.net.links = slices.DeleteFunc(l.net.links, func(o *link) bool { return o == l })
 		l.net.mu.Unlock()
 	})
 }
@@ -141,7 +150,7 @@ func (l *link) cut() {
 func (n *network) of(process string) (list []*link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for l := range n.links {
+	for _, l := range n.links {
 		if l.worker == process || l.hub == process {
 			list = append(list, l)
 		}

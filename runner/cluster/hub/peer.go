@@ -181,7 +181,7 @@ func (h *Hub) take(p *peer, conn *protocol.Conn, f protocol.Frame) error {
 	case protocol.KindReady:
 		r, err := protocol.Unpack[protocol.Ready](f)
 		if err == nil {
-			h.readied(p, r)
+			h.readied(p, conn, r)
 		}
 		return err
 	case protocol.KindAlive:
@@ -203,7 +203,7 @@ func (h *Hub) take(p *peer, conn *protocol.Conn, f protocol.Frame) error {
 	case protocol.KindNotSent:
 		n, err := protocol.Unpack[protocol.NotSent](f)
 		if err == nil {
-			h.notSent(p, n)
+			h.notSent(p, conn, n)
 		}
 		return err
 	case protocol.KindDraining:
@@ -218,9 +218,13 @@ func (h *Hub) take(p *peer, conn *protocol.Conn, f protocol.Frame) error {
 }
 
 // readied takes in what a worker holds and can send. Later words of it on the
-// same connection only add accounts.
-func (h *Hub) readied(p *peer, r protocol.Ready) {
+// same connection only add accounts. What came over an earlier connection is old.
+func (h *Hub) readied(p *peer, conn *protocol.Conn, r protocol.Ready) {
 	h.mu.Lock()
+	if p.conn != conn {
+		h.mu.Unlock()
+		return
+	}
 	first := !p.ready
 	p.ready, p.missing = true, r.Missing
 	if first {

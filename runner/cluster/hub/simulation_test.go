@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/cryptotest"
 	"testing/synctest"
 	"time"
 
@@ -51,6 +53,7 @@ func TestSimulation(t *testing.T) {
 	base := memoryDir(t)
 	synctest.Test(t, func(t *testing.T) { // one for all: decoders that packages share stay within it
 		for seed := *first; seed < *first+uint64(n) && !t.Failed(); seed++ {
+			cryptotest.SetGlobalRandom(t, seed)
 			w := newWorld(t, base, seed)
 			w.play()
 			w.check()
@@ -133,11 +136,9 @@ func newWorld(t *testing.T, base string, seed uint64) *world {
 	return w
 }
 
-func (w *world) roll(n int) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.random.IntN(n)
-}
+// roll is for the goroutine that plays; others have random numbers of their own,
+// so that a seed plays the same whatever their order is.
+func (w *world) roll(n int) int { return w.random.IntN(n) }
 
 func (w *world) log(who string) *slog.Logger {
 	if !*tell {
@@ -248,6 +249,7 @@ func (w *world) killHub() {
 	w.hub = nil
 	w.mu.Unlock()
 	w.net.cut(p.name)
+	synctest.Wait() // a copy is of one moment
 	next := filepath.Join(w.dir, fmt.Sprint("run", w.hubs+1))
 	if err := os.CopyFS(next, os.DirFS(p.dir)); err != nil {
 		w.t.Fatal(err)
@@ -326,6 +328,7 @@ func (w *world) killWorker(name string, forget bool) {
 	w.mu.Unlock()
 	close(p.dead)
 	w.net.cut(p.process)
+	synctest.Wait() // a copy is of one moment
 	next := filepath.Join(w.dir, fmt.Sprint("spool-", p.process))
 	if err := os.MkdirAll(next, 0o700); err != nil {
 		w.t.Fatal(err)
@@ -358,18 +361,21 @@ func (c *chargingWire) Send(ctx context.Context, p providers.Prepared) providers
 		return providers.Exchange{Err: &nightshift.Error{Class: nightshift.ClassCancelled}}
 	default:
 	}
-	if c.w.roll(15) == 0 {
+	attempt := fnv.New64a()
+	_, _ = attempt.Write([]byte(p.Attempt)) // never fails
+	random := rand.New(rand.NewPCG(c.w.seed, attempt.Sum64()))
+	if random.IntN(15) == 0 {
 		return providers.Exchange{
 			Sent: true, Err: &nightshift.Error{Class: nightshift.ClassServer, Status: 500, Message: "trouble"},
 			Response: nightshift.Response{Status: 500}}
 	}
-	tokens := int64(1 + c.w.roll(50))
+	tokens := int64(1 + random.IntN(50))
 	c.w.mu.Lock()
 	n := len(c.w.ledger)
 	c.w.ledger = append(c.w.ledger,
 		payment{attempt: p.Attempt, key: p.Key, at: time.Now(), tokens: tokens, process: c.p.process})
 	c.w.mu.Unlock()
-	took := time.Duration(50+c.w.roll(3000)) * time.Millisecond
+	took := time.Duration(50+random.IntN(3000)) * time.Millisecond
 	select {
 	case <-time.After(took):
 	case <-c.p.dead:
@@ -430,6 +436,7 @@ func (w *world) over() bool {
 
 // trouble makes one thing go wrong.
 func (w *world) trouble() {
+	synctest.Wait() // what was begun in this moment is under way
 	name := fmt.Sprint("w", w.roll(3))
 	w.mu.Lock()
 	process := w.workers[name].process
