@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ out: out
 // makes in the background.
 func (s *server) polled(t *testing.T, n int64) {
 	t.Helper()
-	for range 1000 {
+	for range 6000 { // a minute: else it hangs
 		if s.totals(t).Polls >= n {
 			return
 		}
@@ -50,7 +51,7 @@ func (s *server) polled(t *testing.T, n int64) {
 // guess.
 func TestBackgroundKill(t *testing.T) {
 	const rows = 12
-	s := serve(t, "--latency", "queue=3s")
+	s := serve(t, "--latency", "queue=8s")
 	d := backgroundTable(t, rows, s.url)
 	c := start(t, "run", d.plan, "-q")
 	s.polled(t, rows) // the ids of all are on record before that
@@ -86,11 +87,10 @@ func TestBackgroundGivenUp(t *testing.T) {
 	d := backgroundTable(t, rows, s.url)
 	c := start(t, "run", d.plan, "-q")
 	s.polled(t, rows)
-	for range 2 {
-		if err := c.cmd.Process.Signal(os.Interrupt); err != nil {
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} { // two that are one signal might be heard as one
+		if err := c.cmd.Process.Signal(s); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 	if code := c.wait(t); code != exitInterrupted {
 		t.Errorf("exit code %d\n%s", code, c.errs.String())

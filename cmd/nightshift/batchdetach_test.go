@@ -89,7 +89,7 @@ scorers:
 // Batches are called back by the run directory alone; their rows can then go
 // live, and nothing is paid for twice.
 func TestCancel(t *testing.T) {
-	s := serve(t, "--batches", "scale=8640,validate=1m,run=23h,cancel=5m,window=24h")
+	s := serve(t, "--batches", "scale=864,validate=1m,run=23h,cancel=5m,window=24h")
 	plan := batchPlanFile(t, s.url, "")
 	run := filepath.Join(filepath.Dir(plan), "out")
 	ends(t, exitSubmitted, "run", plan, "--detach", "-q")
@@ -117,7 +117,7 @@ func TestCancel(t *testing.T) {
 // What a judge was asked in batches is called back with the run's own; the next
 // start asks it anew.
 func TestCancelJudge(t *testing.T) {
-	s := serve(t, "--batches", "scale=8640,validate=1m,run=23h,cancel=5m,window=24h")
+	s := serve(t, "--batches", "scale=864,validate=1m,run=23h,cancel=5m,window=24h")
 	plan := batchPlanFile(t, s.url, `judges: {mode: batch}
 scorers:
   - {type: judge_grade, name: grade, endpoint: e, model: sim-large, params: {max_tokens: 50},

@@ -111,7 +111,7 @@ func runUnderFault(t *testing.T, faults, settings string) (o batchOutcome, l sim
 func inBubble(t *testing.T, plan string) (log string, exit int) {
 	t.Helper()
 	var errw bytes.Buffer
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // else it hangs
 	defer cancel()
 	c := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestRunInBubble$")
 	c.Env = append(os.Environ(), "NIGHTSHIFT_BUBBLE_PLAN="+plan)

@@ -162,19 +162,15 @@ func TestInterrupt(t *testing.T) {
 
 // TestSecondInterrupt gives up what is in flight and keeps it as unknown.
 func TestSecondInterrupt(t *testing.T) {
-	s := serve(t, "--latency", "base=30s")
+	s := serve(t, "--latency", "base=1h") // longer than go test lets a test run
 	d := newTable(t, 40, s.url, "")
 	c := start(t, "run", d.plan)
 	s.awaits(t, 16)
 	c.cmd.Process.Signal(syscall.SIGTERM)
 	asleep(300 * time.Millisecond)
-	begun := time.Now()
 	c.cmd.Process.Signal(os.Interrupt)
 	if code := c.wait(t); code != exitInterrupted {
 		t.Fatalf("exit code %d, want %d\n%s", code, exitInterrupted, c.errs.String())
-	}
-	if waited := time.Since(begun); waited > 15*time.Second {
-		t.Errorf("the second signal took %s", waited)
 	}
 	for name, r := range d.records(t) {
 		t.Errorf("%s is on record as %s", name, r.Outcome)

@@ -255,7 +255,7 @@ func (w *workspace) interrupt(t *testing.T, dir, line, ready string) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // else it hangs
 	defer cancel()
 	for !strings.Contains(said.String(), ready) {
 		select {

@@ -61,9 +61,10 @@ func TestLiveView(t *testing.T) {
 		ended <- run(ctx, []string{"run", plan, "--metrics-addr", "0"}, strings.NewReader(""), io.Discard, &errs,
 			os.LookupEnv)
 	}()
+	// The run takes a minute: 600 rows at 600 a minute.
 	told := regexp.MustCompile(`s: .*of 600 requests a minute.*waiting for the request limit`)
 	var status string
-	for deadline := time.Now().Add(15 * time.Second); !told.MatchString(status); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(50 * time.Second); !told.MatchString(status); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("status says\n%s\nthe run says\n%s", status, errs.String())
 		}
