@@ -51,7 +51,7 @@ func (s *server) polled(t *testing.T, n int64) {
 // guess.
 func TestBackgroundKill(t *testing.T) {
 	const rows = 12
-	s := serve(t, "--latency", "queue=8s")
+	s := serve(t, "--latency", "queue=3s")
 	d := backgroundTable(t, rows, s.url)
 	c := start(t, "run", d.plan, "-q")
 	s.polled(t, rows) // the ids of all are on record before that

@@ -77,7 +77,6 @@ func checkKilled(t *testing.T, s *server, d *table, known map[string]int, before
 	if _, err := os.Stat(d.out + "/run.json"); err != nil {
 		return // killed before the run existed
 	}
-	asleep(60 * time.Millisecond) // let the server finish what it was answering
 	received := s.received(t)
 	checkResent(t, s, known)
 	records := d.records(t)

@@ -111,12 +111,21 @@ func (s *server) awaits(t testing.TB, inFlight int64) {
 	t.Fatalf("the server never had %d requests in flight", inFlight)
 }
 
-// received counts the requests in the ledger file by conversation.
+// received counts the requests in the ledger file by conversation, once all that
+// were answered are in it: that is a moment after the answer.
 func (s *server) received(t testing.TB) map[string]int {
 	t.Helper()
-	b, err := os.ReadFile(s.ledger)
-	if err != nil {
-		t.Fatal(err)
+	var b []byte
+	for range 1200 { // a minute: else they never will be
+		l := s.totals(t)
+		var err error
+		if b, err = os.ReadFile(s.ledger); err != nil {
+			t.Fatal(err)
+		}
+		if l.InFlight == 0 && int64(bytes.Count(b, []byte("\n"))) >= l.Received {
+			break
+		}
+		asleep(50 * time.Millisecond)
 	}
 	counts := map[string]int{}
 	for _, line := range bytes.Split(b, []byte("\n")) {
