@@ -147,8 +147,8 @@ var may = map[string][]string{
 	"nightshift/reports": {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view",
 		"nightshift/providers/pricing", "nightshift/reports/compare", "nightshift/reports/render",
 		"nightshift/reports/scoring", "nightshift/reports/stats", "nightshift/internal/attemptlog"},
-	"nightshift/reports/web": {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view",
-		"nightshift/reports", "nightshift/reports/compare", "nightshift/reports/render"},
+	"nightshift/reports/web": {"nightshift", "nightshift/internal/attemptlog", "nightshift/internal/words",
+		"nightshift/runner/store/view", "nightshift/reports", "nightshift/reports/render"},
 }
 
 // homes lists which packages may import a third-party library. A library that
@@ -175,6 +175,7 @@ var homes = map[string][]string{
 		"nightshift/runner/store/parquetfile"}, // of files; of streams in the journal; of pages
 	"gonum.org/v1/gonum":              {"nightshift/reports/stats"},
 	"github.com/jedib0t/go-pretty/v6": {"nightshift/reports/render"},
+	"github.com/yuin/goldmark":        {"nightshift/reports/web"},
 }
 
 type listed struct {

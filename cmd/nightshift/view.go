@@ -21,27 +21,31 @@ import (
 func (a *app) viewCommand() *cobra.Command {
 	var port int
 	c := &cobra.Command{
-		Use:   "view RUN",
-		Short: "View a run of any size in a browser, also while it runs",
-		Long: `Serves a page on this machine only (127.0.0.1) and prints its address, which contains
-a secret. Rows are found, filtered and sorted by reading the files of the run on
-demand. Ctrl-C ends it.`,
-		Example: "  nightshift view runs/tonight",
-		Args:    cobra.ExactArgs(1),
+		Use:   "view [RUN|FOLDER]...",
+		Short: "View runs of any size in a browser, also while they run",
+		Long: `Serves pages on this machine only (127.0.0.1) and prints their address, which
+contains a secret: a list of the runs below a folder, what became of each run, its
+rows and models with filters, search and sorting, and single rows with everything on
+record. Without an argument the runs are those below the folder runs. Rows are read
+from the files on demand; nothing is written. Ctrl-C ends it.`,
+		Example: "  nightshift view runs\n  nightshift view runs/tonight --port 8080",
 		RunE: func(c *cobra.Command, args []string) error {
 			if port < 0 || port > 65535 {
 				return usageError("--port: %d is no port", port)
 			}
-			return a.view(c.Context(), args[0], port)
+			if len(args) == 0 {
+				args = []string{"runs"}
+			}
+			return a.view(c.Context(), args, port)
 		},
 	}
 	c.Flags().IntVar(&port, "port", 0, "port to listen on (default: a free one)")
 	return c
 }
 
-func (a *app) view(ctx context.Context, dir string, port int) error {
+func (a *app) view(ctx context.Context, paths []string, port int) error {
 	secret := strings.ToLower(rand.Text())
-	viewer, err := web.New(dir, secret)
+	viewer, err := web.New(paths, secret, web.Options{})
 	if err != nil {
 		return usageError("%w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +17,6 @@ import (
 
 	"nightshift/reports"
 	"nightshift/reports/internal/testdata/demo"
-	"nightshift/reports/web"
 )
 
 // A browser is headless Chromium, spoken to over a pipe in its own protocol.
@@ -338,45 +336,6 @@ func TestReportInBrowser(t *testing.T) {
 	b.quiet("file:///", "data:")
 }
 
-// TestViewInBrowser looks through the same run by the server.
-func TestViewInBrowser(t *testing.T) {
-	t.Parallel()
-	b := openBrowser(t)
-	dir := demo.Run{Rows: 300, Models: []string{"first-model", "second<i>model"}, Chunk: 100, Text: 200,
-		Open: true}.Write(t)
-	v, err := web.New(dir, "secret")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(v)
-	defer server.Close()
-	b.visit(server.URL + "/secret/")
-	b.until(`document.getElementById("strip").textContent.includes("599 of 600")`)
-	if n := b.eval(`document.querySelectorAll("#list > details").length`); n != 50.0 {
-		t.Errorf("%v rows are listed, want 50", n)
-	}
-	b.eval(`document.getElementById("more").click()`)
-	b.until(`document.querySelectorAll("#list > details").length === 100`)
-	b.eval(`document.querySelector("#filters button[value^=failed]").click()`)
-	b.until(`document.getElementById("found").textContent.startsWith("16 rows")`)
-	b.eval(`document.querySelector("#filters button[value='']").click(); var s = document.getElementById("search")` +
-		`; s.value = "HYPERLINK"; s.dispatchEvent(new Event("input"))`)
-	b.until(`document.getElementById("found").textContent.startsWith("4 rows shown, 599 looked")`)
-	b.eval(`document.querySelector("#list > details").open = true`)
-	b.until(`document.querySelectorAll("#list .answer").length === 2`)
-	b.eval(`s.value = ""; s.dispatchEvent(new Event("input"))`)
-	b.until(`document.querySelectorAll("#list > details").length === 50`)
-	b.eval(`[...document.querySelectorAll("#list > details")].slice(0, 7).forEach(d => { d.open = true })`)
-	b.until(`document.querySelectorAll("#list .answer").length === 14`)
-	b.eval(`document.getElementById("tail-box").open = true`)
-	b.until(`document.querySelectorAll("#tail > details").length === 15`)
-	if b.eval(harmless) != true {
-		t.Error("a text became markup")
-	}
-	b.shoot("view")
-	b.quiet(server.URL+"/secret/", "data:")
-}
-
 // TestLargeRun makes a run of 100,000 rows, opens its report and looks through
 // it by the server, and says how long each took.
 func TestLargeRun(t *testing.T) {
@@ -400,25 +359,11 @@ func TestLargeRun(t *testing.T) {
 	if ms > 2000 {
 		t.Errorf("the report takes %.0f ms to open, want 2,000", ms)
 	}
-	v, err := web.New(dir, "s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, q := range []string{"", "outcome=failed", "outcome=truncated", "retried=1", "q=word4999",
-		"q=nowhere-to-be-found", "sort=cost"} {
-		r := httptest.NewRequest("GET", "/s/rows?"+q, nil)
-		r.Host = "127.0.0.1"
-		w := httptest.NewRecorder()
+	v := viewer(t, dir)
+	for _, q := range []string{"", "show=failed", "show=truncated", "show=retried", "q=word4999",
+		"q=nowhere-to-be-found", "sort=-cost"} {
 		began := time.Now()
-		v.ServeHTTP(w, r)
-		var page struct {
-			Items  []*reports.Item
-			Looked int64 `json:"looked_at"`
-		}
-		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("rows?%s: %d rows of %d looked at in %v", q, len(page.Items), page.Looked,
-			time.Since(began).Round(time.Millisecond))
+		page := body(t, v, "run/"+runName(dir)+"?"+q)
+		t.Logf("%s: %s hits in %v", q, hitsPattern.FindStringSubmatch(page)[1], time.Since(began).Round(time.Millisecond))
 	}
 }

@@ -1,196 +1,437 @@
 package web_test
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
+	"fmt"
+	"html"
+	"maps"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"nightshift"
-	"nightshift/reports"
 	"nightshift/reports/internal/testdata/demo"
 	"nightshift/reports/web"
 	"nightshift/runner/store"
 	stored "nightshift/runner/store/view"
 )
 
-// ask puts one question to a viewer.
-func ask(t *testing.T, dir, question string) *httptest.ResponseRecorder {
+// viewer makes a viewer of some paths below the secret "s".
+func viewer(t testing.TB, paths ...string) *web.Viewer {
 	t.Helper()
-	v, err := web.New(dir, "s")
+	v, err := web.New(paths, "s", web.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := httptest.NewRequest("GET", "/s/"+question, nil)
+	return v
+}
+
+// get asks a viewer for a path below the secret.
+func get(t testing.TB, v http.Handler, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest("GET", "/s/"+path, nil)
 	r.Host = "127.0.0.1"
 	w := httptest.NewRecorder()
 	v.ServeHTTP(w, r)
 	return w
 }
 
-// TestViewEmptyRun: a run without rows has nothing that was finished last.
+// body asks for a page that must be there.
+func body(t testing.TB, v http.Handler, path string) string {
+	t.Helper()
+	w := get(t, v, path)
+	if w.Code != http.StatusOK {
+		t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+var (
+	rowPattern  = regexp.MustCompile(`<tr data-row id="(r\d+-\d+)"`)
+	hitsPattern = regexp.MustCompile(`id="found" role="status"><b>(\d+)</b>`)
+	nextPattern = regexp.MustCompile(`id="next" rel="next" href="([^"]*)"`)
+)
+
+// rows are the rows of all pages of a question, and how many hits the page says.
+func rows(t *testing.T, v http.Handler, run string, q url.Values) (ids []string, hits string) {
+	t.Helper()
+	path := "run/" + run + "?" + q.Encode()
+	for range 100 {
+		page := body(t, v, path)
+		for strings.Contains(page, `data-partial="true"`) {
+			page = body(t, v, path)
+		}
+		hits = hitsPattern.FindStringSubmatch(page)[1]
+		for _, m := range rowPattern.FindAllStringSubmatch(page, -1) {
+			ids = append(ids, m[1])
+		}
+		next := nextPattern.FindStringSubmatch(page)
+		if next == nil {
+			return ids, hits
+		}
+		path = strings.TrimPrefix(strings.Split(html.UnescapeString(next[1]), "#")[0], "/s/")
+	}
+	t.Fatal("no end")
+	return nil, ""
+}
+
+// runName is what a run given by itself is called.
+func runName(dir string) string { return url.PathEscape(filepath.Base(dir)) }
+
+// TestViewGuards: other hosts, other sites, other methods and unknown runs get
+// nothing, and every answer carries the policy.
+func TestViewGuards(t *testing.T) {
+	dir := demo.Run{Rows: 10, Models: []string{"m"}}.Write(t)
+	v := viewer(t, dir)
+	run := "/s/run/" + runName(dir)
+	for _, c := range []struct {
+		method, path, host string
+		header             map[string]string
+		want               int
+	}{
+		{"GET", run, "127.0.0.1:8080", map[string]string{"Sec-Fetch-Site": "none"}, 200},
+		{"GET", run, "localhost:8080", nil, 200},
+		{"GET", run, "[::1]:8080", nil, 200},
+		{"GET", run, "127.0.0.1", map[string]string{"Sec-Fetch-Site": "same-origin"}, 200},
+		{"GET", run, "127.0.0.1:9", map[string]string{"Origin": "http://127.0.0.1:9"}, 200},
+		{"GET", "/s/view.js", "127.0.0.1", nil, 200},
+		{"GET", "/s/view.css", "127.0.0.1", nil, 200},
+		{"GET", "/s/", "127.0.0.1", nil, 302}, // one run alone
+		{"GET", run, "evil.invalid", nil, 403},
+		{"GET", run, "127.0.0.1.evil.invalid:80", nil, 403},
+		{"GET", run, "localhost:80@evil.invalid", nil, 403},
+		{"GET", run, "127.0.0.1", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
+		{"GET", run, "127.0.0.1", map[string]string{"Sec-Fetch-Site": "same-site"}, 403},
+		{"GET", run, "127.0.0.1", map[string]string{"Origin": "http://evil.invalid"}, 403},
+		{"GET", "/", "127.0.0.1", nil, 404},
+		{"GET", "/other/run/x", "127.0.0.1", nil, 404},
+		{"GET", "/s/run/none", "127.0.0.1", nil, 404},
+		{"GET", "/s/run/..%2f..%2fetc", "127.0.0.1", nil, 404},
+		{"GET", "/s/report/..%2f" + runName(dir), "127.0.0.1", nil, 404},
+		{"POST", run, "127.0.0.1", nil, 405},
+		{"GET", run + "?show=nothing", "127.0.0.1", nil, 400},
+		{"GET", run + "?model=x", "127.0.0.1", nil, 400},
+		{"GET", run + "?model=7", "127.0.0.1", nil, 400},
+		{"GET", run + "?sort=colour", "127.0.0.1", nil, 400},
+		{"GET", run + "?sort=cost.9", "127.0.0.1", nil, 400},
+		{"GET", run + "?scorer=none", "127.0.0.1", nil, 400},
+		{"GET", run + "?value=high", "127.0.0.1", nil, 400},
+		{"GET", run + "?page=0", "127.0.0.1", nil, 400},
+		{"GET", run + "?with=none", "127.0.0.1", nil, 404},
+		{"GET", run + "?page=99999", "127.0.0.1", nil, 200}, // the last one
+		{"GET", "/s/row/" + runName(dir) + "?row=x", "127.0.0.1", nil, 400},
+		{"GET", "/s/row/" + runName(dir) + "?row=99", "127.0.0.1", nil, 404},
+		{"GET", "/s/row/" + runName(dir) + "?row=1&epoch=3", "127.0.0.1", nil, 404},
+	} {
+		r := httptest.NewRequest(c.method, c.path, nil)
+		r.Host = c.host
+		for k, v := range c.header {
+			r.Header.Set(k, v)
+		}
+		w := httptest.NewRecorder()
+		v.ServeHTTP(w, r)
+		if w.Code != c.want {
+			t.Errorf("%s %s of %s (%v): %d, want %d: %.200s", c.method, c.path, c.host, c.header, w.Code, c.want, w.Body)
+		}
+		policy := w.Header().Get("Content-Security-Policy")
+		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+			t.Errorf("%s: policy %q", c.path, policy)
+		}
+	}
+}
+
+// TestViewEmptyRun: a run without rows has pages too.
 func TestViewEmptyRun(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	id := store.Identity{Name: "empty", Plan: []byte(`{}`), PlanHash: "00ff", DatasetHash: "abcd", Models: []string{"m"}}
+	writeRun(t, dir, id, nil)
+	for _, question := range []string{"", "run/run", "run/run?sort=-cost", "run/run?q=x", "status/run"} {
+		if w := get(t, viewer(t, dir), question); w.Code != 200 && w.Code != 302 {
+			t.Errorf("%s: %d %s", question, w.Code, w.Body)
+		}
+	}
+	if _, err := web.New([]string{t.TempDir()}, "s", web.Options{}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a folder without runs: %v", err)
+	}
+}
+
+// writeRun writes a run of one chunk with some records and closes it.
+func writeRun(t testing.TB, dir string, id store.Identity, records []*nightshift.Record) {
+	t.Helper()
 	st, err := store.Open(dir, id, store.Options{ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, m := range id.Models {
+		if len(id.Chunks) == 0 {
+			continue
+		}
+		shard, err := st.OpenShard(m, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			if r.Model == m {
+				err = errors.Join(err, shard.Put(r))
+			}
+		}
+		if err := errors.Join(err, shard.Commit()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := st.Close("finished"); err != nil {
 		t.Fatal(err)
 	}
-	for _, question := range []string{"tail", "status", "rows", "rows?sort=cost"} {
-		if w := ask(t, dir, question); w.Code != 200 {
-			t.Errorf("%s: %d %s", question, w.Code, w.Body)
-		}
-	}
 }
 
-// TestViewSearchIgnoresCase: words are found in every column that is searched,
-// however they are written.
-func TestViewSearchIgnoresCase(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "run")
-	id := store.Identity{Name: "run", Plan: []byte(`{}`), PlanHash: "00ff", DatasetHash: "abcd", DatasetRows: 1,
-		Models: []string{"m"}, Chunks: []store.Chunk{{Rows: 1}}}
-	st, err := store.Open(dir, id, store.Options{ReserveFile: -1})
-	if err != nil {
-		t.Fatal(err)
+// A fact is what the tests below know of one answer.
+type fact struct {
+	Row      int64      `parquet:"row"`
+	Epoch    int32      `parquet:"epoch"`
+	ID       string     `parquet:"id"`
+	Model    string     `parquet:"model,dict"`
+	Outcome  string     `parquet:"outcome,dict"`
+	Flags    *string    `parquet:"flags,optional,dict"`
+	Attempts int32      `parquet:"attempts"`
+	Category *string    `parquet:"category,optional,dict"`
+	Class    *string    `parquet:"error_class,optional,dict"`
+	Text     *string    `parquet:"text,optional"`
+	Cost     *int64     `parquet:"cost_nano_usd,optional"`
+	Input    *int64     `parquet:"input_tokens,optional"`
+	Output   *int64     `parquet:"output_tokens,optional"`
+	Latency  *float64   `parquet:"latency_ms,optional"`
+	Finished *time.Time `parquet:"finished_at,optional,timestamp(microsecond)"`
+	score    *nightshift.Score
+}
+
+// A known is a run as its files have it, by row and then model.
+type known map[int64]map[string]*fact
+
+func read(t *testing.T, dir string) known {
+	t.Helper()
+	k := known{}
+	for f, err := range stored.Rows[fact](dir, stored.ReadOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k[f.Row] == nil {
+			k[f.Row] = map[string]*fact{}
+		}
+		k[f.Row][f.Model] = &f
 	}
-	u, err := st.OpenShard("m", 0)
-	if err != nil {
-		t.Fatal(err)
+	for s, err := range stored.Scores(dir) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := k[s.Row][s.Model]; f != nil {
+			f.score = &s
+		}
 	}
-	text := func(s string) *string { return &s }
-	if err := u.Put(
-		&nightshift.Record{ID: "InId", Model: "m", Outcome: nightshift.OutcomeOK, Category: text("InCategory"),
-			Text:  text("InText"),
-			Input: text("InInput"), Target: text("InTarget"), ErrorMessage: text("InError"),
-			Flags: text("InFlags")}); err != nil {
-		t.Fatal(err)
+	return k
+}
+
+// chosen are the rows that a test lets pass, in the order of the dataset.
+func (k known) chosen(pass func(map[string]*fact) bool) (ids []string) {
+	for _, row := range slices.Sorted(maps.Keys(k)) {
+		if pass(k[row]) {
+			ids = append(ids, fmt.Sprintf("r%d-0", row))
+		}
 	}
-	if err := st.Close("interrupted"); err != nil {
-		t.Fatal(err)
-	}
-	v, err := web.New(dir, "s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, word := range []string{"InId", "incategory", "InCategory", "INTEXT", "ininput", "InTarget", "inerror",
-		"InFlags"} {
-		for _, sorted := range []string{"", "cost"} {
-			if found := walk(t, v, url.Values{"q": {word}, "sort": {sorted}}); len(found) != 1 {
-				t.Errorf("%q, sorted by %q: found %q", word, sorted, found)
+	return ids
+}
+
+// any lets a row pass that has one such answer.
+func anyOf(pass func(*fact) bool) func(map[string]*fact) bool {
+	return func(of map[string]*fact) bool {
+		for _, f := range of {
+			if pass(f) {
+				return true
 			}
 		}
+		return false
 	}
 }
 
-// TestViewRefuses asks as others would.
-func TestViewRefuses(t *testing.T) {
-	dir := demo.Run{Rows: 20, Models: []string{"m"}}.Write(t)
-	v, err := web.New(dir, "secret")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ask := func(method, path, host, site string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(method, path, nil)
-		r.Host = host
-		if site != "" {
-			r.Header.Set("Sec-Fetch-Site", site)
-		}
-		w := httptest.NewRecorder()
-		v.ServeHTTP(w, r)
-		return w
-	}
+func isOutcome(words ...string) func(map[string]*fact) bool {
+	return anyOf(func(f *fact) bool { return slices.Contains(words, f.Outcome) })
+}
+
+// TestViewFilters asks for every filter and compares with the files.
+func TestViewFilters(t *testing.T) {
+	dir := demo.Run{Rows: 260, Models: []string{"m", "n"}, Chunk: 100, Open: true}.Write(t)
+	v, k := viewer(t, dir), read(t, dir)
+	scored := func(f *fact) bool { return f.score != nil && f.score.Value != nil }
 	for _, c := range []struct {
-		method, path, host, site string
-		want                     int
+		query string
+		pass  func(map[string]*fact) bool
 	}{
-		{"GET", "/secret/", "127.0.0.1:8080", "none", http.StatusOK},
-		{"GET", "/secret/", "localhost:8080", "", http.StatusOK},
-		{"GET", "/secret/", "[::1]:8080", "", http.StatusOK},
-		{"GET", "/secret/rows", "127.0.0.1", "same-origin", http.StatusOK},
-		{"GET", "/secret/", "evil.invalid", "", http.StatusForbidden},
-		{"GET", "/secret/", "127.0.0.1.evil.invalid:80", "", http.StatusForbidden},
-		{"GET", "/secret/", "localhost:80@evil.invalid", "", http.StatusForbidden},
-		{"GET", "/secret/rows", "127.0.0.1", "cross-site", http.StatusForbidden},
-		{"GET", "/secret/rows", "127.0.0.1", "same-site", http.StatusForbidden},
-		{"GET", "/", "127.0.0.1", "", http.StatusNotFound},
-		{"GET", "/other/rows", "127.0.0.1", "", http.StatusNotFound},
-		{"POST", "/secret/rows", "127.0.0.1", "", http.StatusMethodNotAllowed},
-		{"GET", "/secret/rows?cursor=9.9.9", "127.0.0.1", "", http.StatusBadRequest},
-		{"GET", "/secret/rows?cursor=-1.0.0", "127.0.0.1", "", http.StatusBadRequest},
-		{"GET", "/secret/rows?model=none", "127.0.0.1", "", http.StatusBadRequest},
-		{"GET", "/secret/rows?sort=text", "127.0.0.1", "", http.StatusBadRequest},
-		{"GET", "/secret/item?row=x&epoch=0", "127.0.0.1", "", http.StatusBadRequest},
-		{"GET", "/secret/item?row=99&epoch=0", "127.0.0.1", "", http.StatusBadRequest},
+		{"", func(map[string]*fact) bool { return true }},
+		{"show=failed", isOutcome("failed", "input_error", "unknown")},
+		{"show=truncated", isOutcome("truncated")},
+		{"show=refused", isOutcome("refused", "empty")},
+		{"show=flagged", anyOf(func(f *fact) bool { return f.Flags != nil })},
+		{"show=retried", anyOf(func(f *fact) bool { return f.Attempts > 1 })},
+		{"show=wrong", anyOf(func(f *fact) bool { return scored(f) && *f.score.Value == 0 })},
+		{"show=wrong&model=2", func(of map[string]*fact) bool { return of["n"] != nil && scored(of["n"]) && *of["n"].score.Value == 0 }},
+		{"show=different", func(of map[string]*fact) bool {
+			return of["n"] != nil && scored(of["m"]) && scored(of["n"]) && *of["m"].score.Value != *of["n"].score.Value
+		}},
+		{"show=truncated&category=law", func(of map[string]*fact) bool {
+			return isOutcome("truncated")(of) && *of["m"].Category == "law"
+		}},
+		{"category=none", func(map[string]*fact) bool { return false }},
+		{"class=cut", anyOf(func(f *fact) bool { return f.Class != nil && *f.Class == "cut" })},
+		{"value=1", anyOf(func(f *fact) bool { return scored(f) && *f.score.Value == 1 })},
+		{"value=%3C0.5&model=1", func(of map[string]*fact) bool { return scored(of["m"]) && *of["m"].score.Value < 0.5 }},
+		{"value=0..0.4&scorer=answer", anyOf(func(f *fact) bool { return scored(f) && *f.score.Value <= 0.4 })},
+		{"value=none", anyOf(func(f *fact) bool { return f.score != nil && f.score.Value == nil })},
+		{"q=ANSWER:+2", anyOf(func(f *fact) bool { return f.Text != nil && strings.Contains(*f.Text, "Answer: 2") })},
+		{"q=answer:+2&show=wrong&category=code", func(of map[string]*fact) bool {
+			return *of["m"].Category == "code" && anyOf(func(f *fact) bool { return scored(f) && *f.score.Value == 0 })(of) &&
+				anyOf(func(f *fact) bool { return f.Text != nil && strings.Contains(*f.Text, "Answer: 2") })(of)
+		}},
+		{"q=nowhere-to-be-found", func(map[string]*fact) bool { return false }},
 	} {
-		w := ask(c.method, c.path, c.host, c.site)
-		if w.Code != c.want {
-			t.Errorf("%s %s of %s (%s): %d, want %d: %s", c.method, c.path, c.host, c.site, w.Code, c.want, w.Body)
+		q, err := url.ParseQuery(c.query)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
-			t.Errorf("%s: no policy", c.path)
+		want := k.chosen(c.pass)
+		got, hits := rows(t, v, runName(dir), q)
+		if c.query[:min(2, len(c.query))] == "q=" && c.query != "q=nowhere-to-be-found" {
+			// The words are looked for one by one, also in prompts and targets.
+			if len(got) < len(want) || len(want) == 0 {
+				t.Errorf("%s: %d rows, want at least %d of them", c.query, len(got), len(want))
+			}
+			continue
 		}
-	}
-}
-
-// TestViewPages walks a run page by page, by every filter, and compares with
-// the rows of the store.
-func TestViewPages(t *testing.T) {
-	d := demo.Run{Rows: 260, Models: []string{"m", "n"}, Chunk: 100, Open: true}
-	dir := d.Write(t)
-	v, err := web.New(dir, "s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	type key struct {
-		ID      string `parquet:"id"`
-		Model   string `parquet:"model,dict"`
-		Outcome string `parquet:"outcome,dict"`
-	}
-	for _, outcome := range []string{"", "failed", "truncated", "ok", "empty"} {
-		var want, got []string
-		for r, err := range stored.Rows[key](dir, stored.ReadOptions{}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if outcome == "" || r.Outcome == outcome {
-				want = append(want, r.Model+"/"+r.ID)
-			}
-		}
-		for cursor, pages := "", 0; pages < 30; pages++ {
-			r := httptest.NewRequest("GET", "/s/rows?outcome="+outcome+"&cursor="+cursor, nil)
-			r.Host = "127.0.0.1"
-			w := httptest.NewRecorder()
-			v.ServeHTTP(w, r)
-			var page struct {
-				Items []*reports.Item
-				Next  string
-			}
-			if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
-				t.Fatal(err, w.Body)
-			}
-			for _, i := range page.Items {
-				got = append(got, i.Answers[0].Model+"/"+i.ID)
-			}
-			if cursor = page.Next; cursor == "" {
-				break
-			}
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("outcome %q: %d rows, want %d", outcome, len(got), len(want))
+		if !slices.Equal(got, want) || hits != fmt.Sprint(len(want)) {
+			t.Errorf("%s: %s hits, %d rows, want %d", c.query, hits, len(got), len(want))
 		}
 	}
 }
 
-// TestViewBatches: the page is told where batches stand.
+// TestViewOrders sorts by everything that is shown, up and down, and compares
+// all pages with the files.
+func TestViewOrders(t *testing.T) {
+	dir := demo.Run{Rows: 130, Models: []string{"m", "n"}, Chunk: 50, Open: true}.Write(t)
+	v, k := viewer(t, dir), read(t, dir)
+	number := func(p *int64) float64 {
+		if p == nil {
+			return math.NaN()
+		}
+		return float64(*p)
+	}
+	outcomes := []string{"ok", "truncated", "refused", "empty", "failed", "input_error", "unknown"}
+	for word, value := range map[string]func(*fact) float64{
+		"cost": func(f *fact) float64 { return number(f.Cost) }, "input": func(f *fact) float64 { return number(f.Input) },
+		"output": func(f *fact) float64 { return number(f.Output) }, "latency": func(f *fact) float64 { return *f.Latency },
+		"outcome":  func(f *fact) float64 { return float64(slices.Index(outcomes, f.Outcome)) },
+		"finished": func(f *fact) float64 { return float64(f.Finished.UnixMicro()) },
+		"score": func(f *fact) float64 {
+			if f.score == nil || f.score.Value == nil {
+				return math.NaN()
+			}
+			return *f.score.Value
+		},
+		"id":       func(f *fact) float64 { return float64(f.Row) },
+		"category": func(f *fact) float64 { return float64(slices.Index([]string{"code", "law", "maths"}, *f.Category)) },
+	} {
+		for _, sign := range []string{"", "-"} {
+			for lane, model := range []string{"m", "n"} {
+				if word == "category" && model == "n" {
+					continue // of the row, not of a model
+				}
+				want := slices.Sorted(maps.Keys(k))
+				slices.SortStableFunc(want, func(a, b int64) int {
+					x, y := math.NaN(), math.NaN()
+					if k[a][model] != nil {
+						x = value(k[a][model])
+					}
+					if k[b][model] != nil {
+						y = value(k[b][model])
+					}
+					switch {
+					case math.IsNaN(x) || math.IsNaN(y):
+						return cmp.Compare(boolInt(math.IsNaN(x)), boolInt(math.IsNaN(y)))
+					case sign == "-":
+						return cmp.Compare(y, x)
+					}
+					return cmp.Compare(x, y)
+				})
+				var ids []string
+				for _, row := range want {
+					ids = append(ids, fmt.Sprintf("r%d-0", row))
+				}
+				q := url.Values{"sort": {fmt.Sprintf("%s%s.%d", sign, word, lane+1)}}
+				if got, _ := rows(t, v, runName(dir), q); !slices.Equal(got, ids) {
+					t.Errorf("%v:\n got %v\nwant %v", q, got, ids)
+				}
+			}
+		}
+	}
+	// Over all models: their sum.
+	want := slices.Sorted(maps.Keys(k))
+	sum := func(row int64) (n int64) {
+		for _, f := range k[row] {
+			if f.Cost != nil {
+				n += *f.Cost
+			}
+		}
+		return n
+	}
+	slices.SortStableFunc(want, func(a, b int64) int { return cmp.Compare(sum(b), sum(a)) })
+	got, _ := rows(t, v, runName(dir), url.Values{"sort": {"-cost"}})
+	for i, row := range want[:100] { // the last ones failed and have no cost
+		if got[i] != fmt.Sprintf("r%d-0", row) {
+			t.Fatalf("place %d: %s, want row %d", i, got[i], row)
+		}
+	}
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// TestViewHarmless: nothing of what models and datasets say becomes markup, on
+// any page.
+func TestViewHarmless(t *testing.T) {
+	dir := demo.Run{Rows: 60, Models: []string{"first-model", "second<i>model"}, Open: true}.Write(t)
+	v := viewer(t, dir)
+	paths := []string{"run/" + runName(dir), "run/" + runName(dir) + "?q=" + url.QueryEscape(`"><script>alert(1)</script>`),
+		"run/" + runName(dir) + "?category=" + url.QueryEscape(`"><img src=x>`)}
+	for row := range 12 {
+		for _, more := range []string{"", "&markdown=1"} {
+			paths = append(paths, fmt.Sprintf("row/%s?row=%d%s", runName(dir), row, more))
+		}
+	}
+	for _, path := range paths {
+		page := body(t, v, path)
+		for _, bad := range []string{"<img", "<iframe", "<svg", "<script>", "<i>model", "javascript:alert\"", "\u202e",
+			"\x1b", "\u200b", " onerror=\""} {
+			if strings.Contains(page, bad) {
+				t.Errorf("%s holds %q", path, bad)
+			}
+		}
+		if n := strings.Count(page, "<script"); n != 1 {
+			t.Errorf("%s: %d scripts", path, n)
+		}
+	}
+}
+
+// TestViewBatches: the page tells where batches stand.
 func TestViewBatches(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	id := store.Identity{Name: "run", Plan: []byte(`{}`), PlanHash: "00ff", DatasetHash: "abcd", DatasetRows: 1,
@@ -212,8 +453,8 @@ func TestViewBatches(t *testing.T) {
 	if err := errors.Join(err, st.Close("submitted")); err != nil {
 		t.Fatal(err)
 	}
-	want := `"batches":[{"model":"m","batches":1,"waiting":0,"lost":1,`
-	if w := ask(t, dir, "status"); w.Code != 200 || !strings.Contains(w.Body.String(), want) {
-		t.Errorf("%d %s", w.Code, w.Body)
+	if page := body(t, viewer(t, dir), "status/run"); !strings.Contains(page, "batches of m") ||
+		!strings.Contains(page, "0 of 1 batches collected") {
+		t.Error(page)
 	}
 }

@@ -1,116 +1,171 @@
+"use strict";
+// The pages work without this script. It adds keys, copying, rows that come
+// without a new page, and a run that is shown live. Pages of this server are
+// the only markup that it takes in; nothing here builds any from a text.
 (function () {
-  var $ = function (id) { return document.getElementById(id); };
-  var list = $("list"), more = $("more"), found = $("found"), filter = "", next = "", asked = 0, shown = 0, looked = 0;
+  var body = document.body, page = body.dataset.page;
+  function $(id) { return document.getElementById(id); }
+  function say(text) { $("said").textContent = ""; $("said").textContent = text; }
 
-  function get(path, then, failed) {
-    fetch(path, { credentials: "omit", cache: "no-store" }).then(function (r) {
-      if (!r.ok) return r.text().then(function (t) { throw new Error(t); });
-      return r.json();
-    }).then(then).catch(function (e) { (failed || function (e) { found.textContent = String(e.message || e); })(e); });
-  }
-
-  function load(item, done) { get("item?row=" + item.row + "&epoch=" + item.epoch, done); }
-
-  function query(cursor) {
-    var q = new URLSearchParams();
-    if ($("search").value.trim()) q.set("q", $("search").value);
-    if ($("model").value) q.set("model", $("model").value);
-    if ($("sort").value) q.set("sort", $("sort").value);
-    if (filter === "retried" || filter === "flagged") q.set(filter, "1");
-    else if (filter) q.set("outcome", filter);
-    if (cursor) q.set("cursor", cursor);
-    return "rows?" + q;
-  }
-
-  function show(cursor) {
-    var mine = ++asked;
-    if (!cursor) { shown = 0; looked = 0; }
-    list.setAttribute("aria-busy", "true");
-    get(query(cursor), function (page) {
-      if (mine !== asked) return;
-      if (!cursor) list.textContent = "";
-      page.items.forEach(function (i) { list.appendChild(nightshift.entry(i, load)); });
-      shown += page.items.length;
-      looked += page.looked_at;
-      next = page.next || "";
-      more.hidden = !next;
-      more.textContent = page.partial ? "Go on searching" : "Show more";
-      found.textContent = nightshift.count(shown) + " rows shown, " + nightshift.count(looked) + " looked at" +
-        (next ? (page.partial ? "; the search is not at the end" : "; there are more") : "") +
-        (page.notes ? "; " + page.notes.join("; ") : "");
-      list.removeAttribute("aria-busy");
-      document.documentElement.setAttribute("data-ready", "yes");
-    });
-  }
-
-  function fact(level, title, text, detail) {
-    var li = nightshift.el("li", level);
-    nightshift.put(li.appendChild(nightshift.el("span", "k")), title);
-    nightshift.put(li.appendChild(nightshift.el("b")), text);
-    if (detail) nightshift.put(li.appendChild(nightshift.el("span", "k")), detail);
-    return li;
-  }
-
-  function span(seconds) {
-    if (seconds < 90) return Math.round(seconds) + " s";
-    if (seconds < 5400) return Math.round(seconds / 60) + " min";
-    return (seconds / 3600).toFixed(1) + " h";
-  }
-
-  function status() {
-    get("status", function (s) {
-      nightshift.put($("state"), "").textContent = s.live ? "running" : s.state;
-      $("bar").value = s.items ? s.done / s.items : 0;
-      var strip = $("strip");
-      strip.textContent = "";
-      strip.appendChild(fact(s.failed ? "bad" : "good", "on record", nightshift.count(s.done) + " of " + nightshift.count(s.items),
-        nightshift.count(s.failed) + " failed" + (s.live ? ", " + nightshift.count(s.in_flight) + " in flight" : "")));
-      strip.appendChild(fact(s.at_most_nano_usd > s.spent_nano_usd ? "unsure" : "plain", "spent", nightshift.money(s.spent_nano_usd, s.at_most_nano_usd > s.spent_nano_usd),
-        s.at_most_nano_usd > s.spent_nano_usd ? "at most " + nightshift.money(s.at_most_nano_usd) : ""));
-      if (s.per_hour) strip.appendChild(fact("plain", "rate", nightshift.count(Math.round(s.per_hour)) + " an hour", s.live && s.seconds_left ? span(s.seconds_left) + " left" : ""));
-      (s.batches || []).forEach(function (b) {
-        strip.appendChild(fact(b.lost || b.vanishing ? "unsure" : "plain", "batches of " + b.model, nightshift.count(b.rows_away) + " rows away",
-          b.collected + " of " + b.batches + " batches collected" + (b.waiting ? ", " + b.waiting + " waiting" : "")));
-      });
-      var damage = $("damage");
-      damage.textContent = "";
-      (s.stops || []).concat(s.damage || []).forEach(function (d) { nightshift.put(damage.appendChild(nightshift.el("li")), d); });
-      damage.hidden = !damage.firstChild;
-      if ($("tail-box").open) tail();
-      setTimeout(status, s.live ? 2000 : 15000);
-    }, function () {
-      $("state").textContent = "nightshift view has ended";
-      setTimeout(status, 5000);
-    });
-  }
-
-  var open = {};
-  function tail() {
-    get("tail", function (rows) {
-      var box = $("tail");
-      box.textContent = "";
-      rows.forEach(function (i) {
-        var e = nightshift.entry(i, load), key = i.row + "/" + i.epoch + "/" + i.answers[0].model;
-        e.addEventListener("toggle", function () { open[key] = e.open; });
-        if (open[key]) e.open = true;
-        box.appendChild(e);
-      });
-    });
-  }
-
-  document.querySelectorAll("#filters button").forEach(function (b) {
-    b.addEventListener("click", function () {
-      filter = b.value;
-      document.querySelectorAll("#filters button").forEach(function (o) { o.setAttribute("aria-pressed", String(o === b)); });
-      show("");
+  // Copying.
+  document.addEventListener("click", function (e) {
+    var b = e.target.closest && e.target.closest("button.copy");
+    if (!b) return;
+    var text = b.id === "copy-address" ? location.href : $(b.dataset.copy).textContent;
+    navigator.clipboard.writeText(text).then(function () { say("Copied"); b.dataset.done = "yes"; }, function () {
+      say("The browser does not permit copying");
     });
   });
-  var waiting = 0;
-  $("search").addEventListener("input", function () { clearTimeout(waiting); waiting = setTimeout(function () { show(""); }, 250); });
-  $("sort").addEventListener("change", function () { show(""); });
-  $("model").addEventListener("change", function () { show(""); });
-  more.addEventListener("click", function () { show(next); });
-  $("tail-box").addEventListener("toggle", function () { if ($("tail-box").open) tail(); });
-  status();
-  show("");
+
+  // Rows that come without a new page.
+  var asked = 0;
+  function part(url) {
+    var u = new URL(url, location.href);
+    u.searchParams.set("part", "rows");
+    u.hash = "";
+    return fetch(u, { cache: "no-store", credentials: "omit" }).then(function (r) {
+      return r.text().then(function (text) {
+        if (!r.ok) throw new Error(text.trim());
+        return new DOMParser().parseFromString(text, "text/html");
+      });
+    });
+  }
+
+  // go shows the rows of an address. quiet keeps the history as it is.
+  function go(url, quiet) {
+    var mine = ++asked, old = $("rows");
+    old.setAttribute("aria-busy", "true");
+    part(url).then(function (doc) {
+      if (mine !== asked) return;
+      if (!quiet) history.pushState(null, "", url);
+      swap(old, doc.getElementById("rows"));
+    }).catch(function (e) {
+      if (mine !== asked) return;
+      old.removeAttribute("aria-busy");
+      if (!quiet) { $("found").textContent = String(e.message || e); say(String(e.message || e)); }
+    });
+  }
+
+  // swap puts new rows in the place of old ones and leaves the reader where
+  // they were.
+  function swap(old, fresh) {
+    var at = document.activeElement, field = at && at.form && at.form.id === "ask" ? at.name : "";
+    var key = at && at.id, from = at && at.selectionStart, chosen = current();
+    var typed = field === "q" || field === "value" ? at.value : null;
+    old.replaceWith(document.adoptNode(fresh));
+    if (field) {
+      var again = $("ask").elements[field];
+      if (typed !== null) again.value = typed;
+      again.focus({ preventScroll: true });
+      if (typed !== null) try { again.setSelectionRange(from, from); } catch (e) { /* not a text field */ }
+    } else if (key && $(key)) $(key).focus({ preventScroll: true });
+    if (chosen && $(chosen.id)) choose($(chosen.id), false);
+    body.dataset.swaps = Number(body.dataset.swaps || 0) + 1;
+    later();
+  }
+
+  function address() {
+    var form = $("ask"), q = new URLSearchParams();
+    new FormData(form).forEach(function (v, k) { if (v !== "") q.set(k, v); });
+    return form.action.split("#")[0] + "?" + q + "#rows";
+  }
+
+  if (page === "run") {
+    var typing = 0;
+    document.addEventListener("input", function (e) {
+      if (!e.target.form || e.target.form.id !== "ask" || e.target.tagName === "SELECT") return;
+      clearTimeout(typing);
+      typing = setTimeout(function () { go(address()); }, 300);
+    });
+    document.addEventListener("change", function (e) {
+      if (e.target.form && e.target.form.id === "ask" && e.target.tagName === "SELECT") go(address());
+    });
+    document.addEventListener("submit", function (e) {
+      if (e.target.id !== "ask") return;
+      e.preventDefault();
+      clearTimeout(typing);
+      go(address());
+    });
+    document.addEventListener("click", function (e) {
+      var a = e.target.closest && e.target.closest("a");
+      if (!a || e.button || e.metaKey || e.ctrlKey || e.shiftKey) return;
+      if (!a.closest("#filters, #ask, .pages, .sorts, #found, .overview") || a.pathname !== location.pathname) return;
+      e.preventDefault();
+      go(a.href);
+      if (a.closest(".overview, .pages")) $("rows").scrollIntoView();
+    });
+    addEventListener("popstate", function () { go(location.href, true); });
+  }
+
+  // Live: the status and, while the run goes on or a search is not at its
+  // end, the rows.
+  var waiting = 0, doneBefore = "";
+  function later() {
+    clearTimeout(waiting);
+    if (page !== "run") return;
+    var live = $("status").dataset.live === "true", partial = $("rows").dataset.partial === "true";
+    if (partial) waiting = setTimeout(function () { go(location.href, true); }, 300);
+    else if (live) waiting = setTimeout(tick, 2000);
+  }
+  function tick() {
+    fetch($("status").dataset.href, { cache: "no-store", credentials: "omit" }).then(function (r) {
+      if (!r.ok) throw new Error();
+      return r.text();
+    }).then(function (text) {
+      var fresh = new DOMParser().parseFromString(text, "text/html").getElementById("status");
+      var ended = fresh.dataset.live !== "true", done = fresh.querySelector("progress").value;
+      $("status").replaceWith(document.adoptNode(fresh));
+      if (ended) { say("The run has ended"); location.reload(); return; }
+      if (done !== doneBefore) { doneBefore = done; go(location.href, true); } else later();
+    }).catch(function () { waiting = setTimeout(tick, 5000); });
+  }
+
+  // Keys.
+  function rows() { return Array.prototype.slice.call(document.querySelectorAll("tr[data-row]")); }
+  function current() { return document.querySelector("tr[data-row][aria-current]"); }
+  function choose(row, focus) {
+    var old = current();
+    if (old) old.removeAttribute("aria-current");
+    row.setAttribute("aria-current", "true");
+    if (!focus) return;
+    row.scrollIntoView({ block: "nearest" });
+    var a = row.querySelector("th a");
+    if (a) a.focus({ preventScroll: true });
+  }
+  function move(by) {
+    var list = rows(), i = list.indexOf(current());
+    i = i < 0 ? (by > 0 ? 0 : list.length - 1) : Math.max(0, Math.min(list.length - 1, i + by));
+    if (list[i]) choose(list[i], true);
+  }
+  function press(id) { if ($(id)) $(id).click(); }
+  var keys = {
+    "/": function () { if ($("search")) { $("search").focus(); $("search").select(); } },
+    j: function () { move(1); },
+    k: function () { move(-1); },
+    ArrowRight: function () { press("next"); },
+    ArrowLeft: function () { press("previous"); },
+    u: function () { press("up"); },
+    m: function () { press("markdown"); },
+    "?": function () { if (!$("help").open) $("help").showModal(); }
+  };
+  document.addEventListener("keydown", function (e) {
+    if (e.ctrlKey || e.metaKey || e.altKey || $("help").open) return;
+    var t = e.target, typing = /^(INPUT|SELECT|TEXTAREA)$/.test(t.tagName) && t.type !== "checkbox";
+    if (typing) {
+      if (e.key === "Escape") t.blur();
+      return;
+    }
+    if (/^Arrow/.test(e.key) && (t.tagName === "PRE" || t.classList.contains("scroll")) && t.scrollWidth > t.clientWidth) return;
+    if (e.key === "Enter") {
+      if (t === body && current()) { e.preventDefault(); current().querySelector("th a").click(); }
+      return;
+    }
+    if (keys[e.key]) { e.preventDefault(); keys[e.key](); }
+  });
+
+  // A row that an address names is the chosen one.
+  var named = location.hash.slice(1) && document.getElementById(location.hash.slice(1));
+  if (named && named.matches("tr[data-row]")) choose(named, true);
+  later();
+  document.documentElement.dataset.ready = "yes";
 })();

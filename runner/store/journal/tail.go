@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 
-	"nightshift"
 	"nightshift/runner/store/internal/disk"
 )
 
@@ -55,36 +54,4 @@ func (t *Tail) Update(fsys disk.FS, n int, name, runID string, live bool) error 
 	err = t.scanFrom(io.NewSectionReader(f, t.read[n], end-t.read[n]), n, t.read[n])
 	t.read[n] = end
 	return err
-}
-
-// Latest reads the n records that lie last, the latest first.
-func (t *Tail) Latest(fsys disk.FS, n int) (list []*nightshift.Record, err error) {
-	var places []place
-	for _, at := range t.at {
-		if at.Len > 0 {
-			places = append(places, at)
-		}
-	}
-	slices.SortFunc(places, func(a, b place) int { return b.Compare(a) })
-	open := &Index{names: t.names}
-	defer open.Close()
-	for _, name := range t.names {
-		f, err := fsys.Open(name, os.O_RDONLY)
-		if err != nil {
-			return nil, err
-		}
-		open.files = append(open.files, f)
-	}
-	for _, at := range places[:min(n, len(places))] {
-		line, err := open.fetch([]place{at})
-		if err != nil {
-			return list, err
-		}
-		rec, err := open.decode(at, line[0])
-		if err != nil {
-			return list, err
-		}
-		list = append(list, rec)
-	}
-	return list, nil
 }

@@ -64,3 +64,32 @@ func readScores(fsys disk.FS, dir rundir.Dir, tables []string) iter.Seq2[nightsh
 func ScoreRows[T any](dir, table string) iter.Seq2[T, error] {
 	return parquetfile.Rows[T](disk.OS{}, rundir.Dir(dir).At(rundir.ScoresDir, table+".parquet"))
 }
+
+// ScoresAt yields the rows of one score table at some places in it, counted
+// from 0 and rising. T is as for [ScoreRows]. An error ends it.
+func ScoresAt[T any](dir, table string, places []int64) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var zero T
+		f, err := parquetfile.Open(disk.OS{}, rundir.Dir(dir).At(rundir.ScoresDir, table+".parquet"))
+		if err != nil {
+			yield(zero, err)
+			return
+		}
+		defer f.Close()
+		r, err := parquetfile.NewReader[T](f)
+		if err != nil {
+			yield(zero, err)
+			return
+		}
+		defer r.Close()
+		for _, place := range places {
+			one := make([]T, 1)
+			if place < 0 || place >= f.NumRows() {
+				continue // the table was written anew meanwhile
+			}
+			if err := r.Read(one, place); !yield(one[0], err) || err != nil {
+				return
+			}
+		}
+	}
+}

@@ -149,38 +149,6 @@ func (w *Watcher) shard(v *rundir.Snapshot, key rundir.Key, ids []rundir.Journal
 	return u, nil
 }
 
-// LatestRows returns up to n of the rows of one shard that were recorded last in
-// its journal, the latest first; none when the shard has no journal. T is as for
-// [Rows].
-func LatestRows[T any](w *Watcher, model string, shard, n int) (rows []T, err error) {
-	project, err := projection[T]()
-	if err != nil {
-		return nil, err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	v, err := rundir.Read(w.fs, w.dir)
-	if err != nil {
-		return nil, err
-	}
-	live, _ := w.fs.Locked(v.Dir.At(rundir.LockName)) // as good as stopped when that cannot be known
-	if _, err := w.look(v, live); err != nil {
-		return nil, err
-	}
-	u := w.shards[rundir.Key{Model: slices.Index(v.Info.Models, model), Shard: shard}]
-	if u == nil {
-		return nil, nil
-	}
-	records, err := u.j.Latest(v.FS, n)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // committed meanwhile
-	}
-	for _, rec := range records {
-		rows = append(rows, project(rec))
-	}
-	return rows, err
-}
-
 // progressAge is how old a Progress may be to stand for a live run.
 const progressAge = 10 * time.Second
 
