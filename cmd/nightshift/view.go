@@ -45,7 +45,7 @@ from the files on demand; nothing is written. Ctrl-C ends it.`,
 
 func (a *app) view(ctx context.Context, paths []string, port int) error {
 	secret := strings.ToLower(rand.Text())
-	viewer, err := web.New(paths, secret, web.Options{})
+	viewer, err := web.New(paths, secret, web.Options{Request: rebuildRequest})
 	if err != nil {
 		return usageError("%w", err)
 	}
