@@ -62,7 +62,7 @@ func (d Run) Write(t testing.TB) string {
 				if last && row == s.First+s.Rows-1 {
 					break
 				}
-				if err := unit.Put(d.record(m, row)); err != nil {
+				if err := unit.Put(d.Record(m, row)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -89,8 +89,8 @@ func (d Run) Write(t testing.TB) string {
 
 var demoStart = time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)
 
-// record is the answer of one model to one row; the same each time.
-func (d Run) record(m int, row int64) *nightshift.Record {
+// Record is the answer of one model to one row; the same each time.
+func (d Run) Record(m int, row int64) *nightshift.Record {
 	r := rand.New(rand.NewPCG(uint64(row), uint64(m)))
 	name := d.Models[m]
 	in, out := 80+r.Int64N(900), int64(20+r.ExpFloat64()*220)
