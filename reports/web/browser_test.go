@@ -207,7 +207,8 @@ func (b *browser) until(expression string) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	b.t.Fatalf("never true: %s; the page says %v", expression, b.eval("document.body.innerText.slice(0, 400)"))
+	b.t.Fatalf("never true: %s; the page says %v", expression, b.eval(`location.href + " " + `+
+		`((document.getElementById("found") || document.body).innerText.slice(0, 400))`))
 }
 
 func (b *browser) visit(url string) {
