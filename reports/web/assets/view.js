@@ -152,7 +152,7 @@
     if (e.ctrlKey || e.metaKey || e.altKey || $("help").open) return;
     var t = e.target, typing = /^(INPUT|SELECT|TEXTAREA)$/.test(t.tagName) && t.type !== "checkbox";
     if (typing) {
-      if (e.key === "Escape") t.blur();
+      if (e.key === "Escape") { e.preventDefault(); t.blur(); } // or a search field would be emptied
       return;
     }
     if (/^Arrow/.test(e.key) && (t.tagName === "PRE" || t.classList.contains("scroll")) && t.scrollWidth > t.clientWidth) return;
