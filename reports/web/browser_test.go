@@ -198,11 +198,12 @@ func (b *browser) eval(expression string) any {
 	return r.Result.Value
 }
 
-// until waits for an expression to be true.
+// until waits for an expression to be true. What it needs may not be there
+// yet, while a page is being loaded.
 func (b *browser) until(expression string) {
 	b.t.Helper()
 	for range 600 {
-		if b.eval(expression) == true {
+		if b.eval("(function () { try { return "+expression+" } catch (e) { return false } })()") == true {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
