@@ -19,6 +19,7 @@ func (a *app) commands() []*cobra.Command {
 		a.costCommand(),
 		a.viewCommand(),
 		a.exportCommand(),
+		a.sqlCommand(),
 		a.verifyCommand(),
 		a.simulateCommand(),
 		a.scorersCommand(),

@@ -18,26 +18,37 @@ import (
 
 func (a *app) exportCommand() *cobra.Command {
 	var format, out string
-	var models []string
-	var failed bool
+	var models, columns []string
+	var failed, wide bool
 	c := &cobra.Command{
 		Use:   "export RUN",
 		Short: "Write one flat table: answers joined with their scores, as Parquet, CSV, JSON lines or a workbook",
-		Long: `Writes one row for each answer, with a column for each scorer. No text becomes a
-formula in a workbook (xlsx) or CSV. Cells of a workbook hold 32,767 characters;
-longer texts are cut and marked. Rows beyond 1,048,575 go into further sheets. The
-other formats hold everything.`,
+		Long: `Writes one row for each answer, with a column for each scorer. It works on runs that
+are not finished, too.
+
+--wide writes one row for each prompt (and epoch), with columns for each model, such
+as sonnet_text, gpt_5_text and sonnet_score_number. --columns says which columns; with
+--wide, those of an answer stand there once for each model.
+
+No text becomes a formula in a workbook (xlsx) or CSV. Cells of a workbook hold
+32,767 characters; longer texts are cut and marked. Rows beyond 1,048,575 go into
+further sheets. The other formats hold everything.`,
 		Example: `  nightshift export runs/tonight --output answers.csv
   nightshift export runs/tonight --output answers.xlsx
+  nightshift export runs/tonight --wide --output side-by-side.xlsx
+  nightshift export runs/tonight --columns id,model,text,cost_usd --output answers.csv
   nightshift export runs/tonight --format jsonl | jq .text
   nightshift export runs/tonight --failed --output again.jsonl`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if failed && (wide || columns != nil) {
+				return usageError("--failed writes rows of the dataset; --wide and --columns are for answers")
+			}
 			format, err := exportFormat(format, out, failed)
 			if err != nil {
 				return err
 			}
-			o := view.ExportOptions{ReadOptions: view.ReadOptions{Models: models}}
+			o := view.ExportOptions{ReadOptions: view.ReadOptions{Models: models}, Columns: columns, Wide: wide}
 			return a.export(c.Context(), args[0], out, format, failed, o)
 		},
 	}
@@ -46,6 +57,9 @@ other formats hold everything.`,
 	s.StringVar(&format, "format", "", "parquet, csv, jsonl or xlsx (default: by the file's ending; jsonl to "+
 		"standard output)")
 	s.StringArrayVar(&models, "model", nil, "only this model; may be repeated")
+	s.StringSliceVar(&columns, "columns", nil,
+		"only these columns, in this order: `NAME,NAME…` (docs/output.md lists them)")
+	s.BoolVar(&wide, "wide", false, "one row for each prompt, with columns for each model")
 	s.BoolVar(&failed, "failed", false, "the rows to run again, in the dataset's own form")
 	return c
 }
@@ -80,21 +94,40 @@ func (a *app) export(ctx context.Context, dir, out, format string, failed bool, 
 	}
 	if out == "" {
 		_, err := write(a.out)
-		return err
+		return columnError(err)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(out), ".export-*")
+	var rows int64
+	err := writeWhole(out, func(w io.Writer) (err error) {
+		rows, err = write(w)
+		return err
+	})
+	if err != nil {
+		return columnError(err)
+	}
+	fmt.Fprintf(a.err, "%d rows into %s\n", rows, out)
+	return nil
+}
+
+// writeWhole writes a file whole or not at all.
+func writeWhole(name string, write func(io.Writer) error) error {
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".export-*")
 	if err != nil {
 		return usageError("--output: %w", err)
 	}
 	defer os.Remove(tmp.Name())
 	buffered := bufio.NewWriterSize(tmp, 1<<20)
-	rows, err := write(buffered)
+	err = write(buffered)
 	if err = errors.Join(err, buffered.Flush(), tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp.Name(), out); err != nil {
-		return err
+	return os.Rename(tmp.Name(), name)
+}
+
+// columnError makes a column that there is not a mistake of the command line.
+func columnError(err error) error {
+	var unknown *view.UnknownColumnError
+	if errors.As(err, &unknown) {
+		return usageError("--columns: %w", unknown)
 	}
-	fmt.Fprintf(a.err, "%d rows into %s\n", rows, out)
-	return nil
+	return err
 }

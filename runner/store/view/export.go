@@ -1,6 +1,7 @@
 package view
 
 import (
+	"bufio"
 	"cmp"
 	"encoding/base64"
 	"encoding/csv"
@@ -16,8 +17,8 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/internal/rawjson"
 	"nightshift/runner/store/internal/disk"
-	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/journal"
 	"nightshift/runner/store/parquetfile"
@@ -39,6 +40,11 @@ type ExportOptions struct {
 	Scores []string
 	// Where keeps the records for which it is true; nil keeps all.
 	Where func(*nightshift.Record) bool
+	// Columns are those to write, in this order; nil means all.
+	Columns []string
+	// Wide writes one row for each row and epoch of the dataset, with columns
+	// for each model.
+	Wide bool
 
 	sheetRows int   // of a workbook's sheet; 0 means as many as there can be
 	sortBytes int64 // of a score table in another order that are sorted in memory; 0 means defaultsortBytes
@@ -60,20 +66,26 @@ func Export(dir string, w io.Writer, format string, o ExportOptions) (rows int64
 			return 0, err
 		}
 	}
-	joins, err := openJoins(o.FS, rundir.Dir(dir), o.Scores, o.sortBytes)
+	if format == FormatParquet && len(o.Scores) == 0 && o.Columns == nil && !o.Wide {
+		return exportRecords(dir, w, o)
+	}
+	t, err := openTable(dir, o)
 	if err != nil {
 		return 0, err
 	}
-	defer joins.close()
+	defer t.close()
 	switch format {
 	case FormatParquet:
-		return exportParquet(dir, w, o, joins)
+		return exportParquet(dir, w, o, t)
 	case FormatCSV:
-		return exportCSV(dir, w, o, joins)
+		return exportCSV(w, t)
 	case FormatJSONL:
-		return exportJSONL(dir, w, o, joins)
+		if o.Columns == nil && !o.Wide {
+			return exportNested(dir, w, o, t.joins[0])
+		}
+		return exportJSONL(w, t)
 	case FormatXLSX:
-		return exportXLSX(dir, w, o, joins)
+		return exportXLSX(w, o, t)
 	}
 	return 0, fmt.Errorf("export format %q; there are %s, %s, %s and %s",
 		format, FormatParquet, FormatCSV, FormatJSONL, FormatXLSX)
@@ -93,10 +105,8 @@ func (o ExportOptions) records(dir string) iter.Seq2[nightshift.Record, error] {
 	}
 }
 
-func exportParquet(dir string, w io.Writer, o ExportOptions, joins *joins) (int64, error) {
-	if len(joins.columns) > 0 {
-		return exportJoined(dir, w, o, joins)
-	}
+// exportRecords writes records as they are, without scores.
+func exportRecords(dir string, w io.Writer, o ExportOptions) (int64, error) {
 	v, err := rundir.Read(o.FS, dir)
 	if err != nil {
 		return 0, err
@@ -170,33 +180,36 @@ func copyGroups(v *rundir.Snapshot, parquetFile *rundir.ParquetFile, table *parq
 	return table.CopyGroups(f)
 }
 
-// exportJoined writes rows of a struct type made at run time: the columns of a
-// Record and those of the scorers.
-func exportJoined(dir string, w io.Writer, o ExportOptions, joins *joins) (int64, error) {
+// exportParquet writes rows of a struct type made at run time.
+func exportParquet(dir string, w io.Writer, o ExportOptions, t *table) (int64, error) {
 	v, err := rundir.Read(o.FS, dir)
 	if err != nil {
 		return 0, err
 	}
-	t := joins.rowType()
-	table := parquetfile.NewStructTable(w, t, exportMeta(v))
+	typ := t.structType()
+	out := parquetfile.NewStructTable(w, typ, exportMeta(v))
 	var rows int64
-	for rec, err := range o.records(dir) {
+	for cells, err := range t.rows {
 		if err != nil {
 			return rows, err
 		}
-		scores, err := joins.of(&rec)
-		if err != nil {
-			return rows, err
+		row, weight := reflect.New(typ).Elem(), int64(0)
+		for i, c := range cells {
+			if c.IsValid() {
+				row.Field(i).Set(c)
+				weight += weightOf(c)
+			}
 		}
-		if err := table.Add(joins.row(t, &rec, scores).Interface(), records.Weight(&rec)); err != nil {
+		if err := out.Add(row.Addr().Interface(), weight); err != nil {
 			return rows, err
 		}
 		rows++
 	}
-	return rows, table.Close()
+	return rows, out.Close()
 }
 
-func exportJSONL(dir string, w io.Writer, o ExportOptions, joins *joins) (int64, error) {
+// exportNested writes whole records, with their scores as an object in each.
+func exportNested(dir string, w io.Writer, o ExportOptions, joins *joins) (int64, error) {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	type line struct {
@@ -238,35 +251,24 @@ type jsonScore struct {
 	Explanation *string                `json:"explanation,omitempty"`
 }
 
-func exportCSV(dir string, w io.Writer, o ExportOptions, joins *joins) (int64, error) {
+func exportCSV(w io.Writer, t *table) (int64, error) {
 	cw := csv.NewWriter(w)
-	header := exportHeader(joins)
-	if err := cw.Write(header); err != nil {
+	if err := cw.Write(t.names()); err != nil {
 		return 0, err
 	}
 	var rows int64
-	cells := make([]string, 0, len(header))
-	for rec, err := range o.records(dir) {
+	texts := make([]string, len(t.columns))
+	for cells, err := range t.rows {
 		if err != nil {
 			return rows, err
 		}
-		scores, err := joins.of(&rec)
-		if err != nil {
-			return rows, err
-		}
-		cells = cells[:0]
-		v := reflect.ValueOf(&rec).Elem()
-		for i := range v.NumField() {
-			cells = append(cells, csvCell(v.Field(i)))
-		}
-		for _, s := range scores {
-			if s == nil {
-				cells = append(cells, "", "")
-				continue
+		for i, c := range cells {
+			texts[i] = ""
+			if c.IsValid() {
+				texts[i] = csvCell(c)
 			}
-			cells = append(cells, csvCell(reflect.ValueOf(s.Value)), csvText(string(s.Status)))
 		}
-		if err := cw.Write(cells); err != nil {
+		if err := cw.Write(texts); err != nil {
 			return rows, err
 		}
 		rows++
@@ -275,17 +277,35 @@ func exportCSV(dir string, w io.Writer, o ExportOptions, joins *joins) (int64, e
 	return rows, cw.Error()
 }
 
-// exportHeader names the columns of a flat table.
-func exportHeader(joins *joins) (header []string) {
-	t := reflect.TypeFor[nightshift.Record]()
-	for i := range t.NumField() {
-		name, _ := parquetfile.ColumnName(t.Field(i))
-		header = append(header, name)
+// exportJSONL writes one object for each row, with its members in the order of
+// the columns.
+func exportJSONL(w io.Writer, t *table) (int64, error) {
+	out := bufio.NewWriter(w)
+	var rows int64
+	for cells, err := range t.rows {
+		if err != nil {
+			return rows, err
+		}
+		for i, c := range cells {
+			out.WriteString(map[bool]string{true: "{", false: ","}[i == 0])
+			var value any
+			if c.IsValid() {
+				value = c.Interface()
+			}
+			if v, ok := value.(nightshift.Vector); ok {
+				value = []float32(v) // as a list
+			}
+			text, err := rawjson.Marshal(value)
+			if err != nil {
+				return rows, err
+			}
+			out.WriteString(strconv.Quote(t.columns[i].name) + ":")
+			out.Write(text)
+		}
+		out.WriteString("}\n")
+		rows++
 	}
-	for _, c := range joins.columns {
-		header = append(header, c, c+"_status")
-	}
-	return header
+	return rows, out.Flush()
 }
 
 // csvCell renders a column value.
@@ -400,11 +420,7 @@ func openJoins(fsys disk.FS, dir rundir.Dir, tables []string, sortBytes int64) (
 	j.scorers = slices.Sorted(maps.Keys(scorers))
 	taken := map[string]int{}
 	for _, s := range j.scorers {
-		c := "score_" + strings.ToLower(strings.NewReplacer(".", "_", "-", "_").Replace(rundir.PlainName(s)))
-		if taken[c]++; taken[c] > 1 {
-			c += "_" + strconv.Itoa(taken[c])
-		}
-		j.columns = append(j.columns, c)
+		j.columns = append(j.columns, once(taken, "score_"+columnOf(s)))
 	}
 	return j, nil
 }
@@ -489,42 +505,6 @@ func (j *joins) of(rec *nightshift.Record) ([]*nightshift.Score, error) {
 		}
 	}
 	return scores, nil
-}
-
-func (j *joins) rowType() reflect.Type {
-	rec := reflect.TypeFor[nightshift.Record]()
-	var fields []reflect.StructField
-	for i := range rec.NumField() {
-		f := rec.Field(i)
-		f.Offset, f.Index = 0, nil
-		fields = append(fields, f)
-	}
-	for i, c := range j.columns {
-		fields = append(fields,
-			reflect.StructField{Name: fmt.Sprintf("Score%d", i), Type: reflect.TypeFor[*float64](),
-				Tag: reflect.StructTag(`parquet:"` + c + `,optional"`)},
-			reflect.StructField{Name: fmt.Sprintf("Status%d", i), Type: reflect.TypeFor[*string](),
-				Tag: reflect.StructTag(`parquet:"` + c + `_status,optional,dict"`)})
-	}
-	return reflect.StructOf(fields)
-}
-
-func (j *joins) row(t reflect.Type, rec *nightshift.Record, scores []*nightshift.Score) reflect.Value {
-	row := reflect.New(t)
-	from := reflect.ValueOf(rec).Elem()
-	n := from.NumField()
-	for i := range n {
-		row.Elem().Field(i).Set(from.Field(i))
-	}
-	for i, s := range scores {
-		if s == nil {
-			continue
-		}
-		status := string(s.Status)
-		row.Elem().Field(n + 2*i).Set(reflect.ValueOf(s.Value))
-		row.Elem().Field(n + 2*i + 1).Set(reflect.ValueOf(&status))
-	}
-	return row
 }
 
 func (j *joins) close() {

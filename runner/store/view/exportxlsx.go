@@ -13,8 +13,6 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
-
-	"nightshift"
 )
 
 // What a workbook can hold, by "Excel specifications and limits" (Microsoft).
@@ -35,46 +33,33 @@ type workbook struct {
 	row    int // written into the sheet
 }
 
-// exportXLSX writes one row for each record. Texts are cells of texts, so that
+// exportXLSX writes one row for each row of the table. Texts are cells of texts, so that
 // none is taken for a formula; those that are too long are cut and say so.
 // Whole numbers that a cell cannot hold exactly, and times, are texts too.
-func exportXLSX(dir string, w io.Writer, o ExportOptions, joins *joins) (rows int64, err error) {
+func exportXLSX(w io.Writer, o ExportOptions, t *table) (rows int64, err error) {
 	b := &workbook{zip: zip.NewWriter(w), limit: xlsxRows}
 	if o.sheetRows > 0 {
 		b.limit = o.sheetRows
 	}
-	for _, name := range exportHeader(joins) {
+	for _, name := range t.names() {
 		b.header = append(b.header, name)
 	}
-	for rec, err := range o.records(dir) {
+	for values, err := range t.rows {
 		if err != nil {
 			return rows, err
 		}
-		scores, err := joins.of(&rec)
-		if err != nil {
-			return rows, err
+		cells := make([]any, len(values))
+		for i, v := range values {
+			if v.IsValid() {
+				cells[i] = xlsxCell(v)
+			}
 		}
-		if err := b.add(xlsxCells(&rec, scores)); err != nil {
+		if err := b.add(cells); err != nil {
 			return rows, err
 		}
 		rows++
 	}
 	return rows, b.finish()
-}
-
-func xlsxCells(rec *nightshift.Record, scores []*nightshift.Score) (cells []any) {
-	v := reflect.ValueOf(rec).Elem()
-	for i := range v.NumField() {
-		cells = append(cells, xlsxCell(v.Field(i)))
-	}
-	for _, s := range scores {
-		if s == nil {
-			cells = append(cells, nil, nil)
-			continue
-		}
-		cells = append(cells, xlsxCell(reflect.ValueOf(s.Value)), xlsxString(string(s.Status)))
-	}
-	return cells
 }
 
 // xlsxCell is a column value as a cell; nil is an empty one.

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"nightshift/runner/store/view"
+)
+
+func (a *app) sqlCommand() *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use:   "sql RUN",
+		Short: "Write views for DuckDB: answers joined with scores, one row a prompt, one row a model",
+		Long: `Writes a script for DuckDB, views.sql in the run directory, and prints how to open
+it. The script makes views over the run's Parquet files and copies nothing:
+
+  answers  one row for each answer, its scores, and cost_at_most_usd
+  scores   what each scorer said of each answer
+  wide     one row for each prompt, with columns for each model
+  models   one row for each model
+  judges   the replies of judges, where there are any
+
+Rows of an unfinished part of a run are in its journal and not in the views yet;
+nightshift export has them.`,
+		Example: "  nightshift sql runs/tonight\n  nightshift sql runs/tonight --output views.sql",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.writeSQL(args[0], out)
+		},
+	}
+	c.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write (default: views.sql in the run directory)")
+	return c
+}
+
+func (a *app) writeSQL(dir, out string) error {
+	text, err := view.SQL(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return usageError("%w", err)
+	case errors.Is(err, view.ErrNoParquet):
+		return usageError("%s: %w; nightshift export %s -o answers.parquet writes what is on record", dir, err, dir)
+	case err != nil:
+		return err
+	}
+	if out == "" {
+		out = filepath.Join(dir, "views.sql")
+	}
+	if err := writeWhole(out, func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := a.warnOpen(dir); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.out, "%[1]s has the views answers, scores, wide and models. Open it with\n\n"+
+		"  duckdb -init %[1]s\n  python3 -c 'import duckdb; duckdb.execute(open(\"%[1]s\").read()); "+
+		"duckdb.sql(\"from models\").show()'\n", out)
+	return err
+}
+
+// warnOpen says how many rows are not in Parquet files yet.
+func (a *app) warnOpen(dir string) error {
+	files, err := view.ShardFiles(dir)
+	open := 0
+	for _, f := range files {
+		if f.Path == "" {
+			open++
+		}
+	}
+	if err == nil && open > 0 {
+		fmt.Fprintf(a.err, "parts of the run are not finished: their rows are in the journal and not in the views; "+
+			"nightshift export has them\n")
+	}
+	return err
+}

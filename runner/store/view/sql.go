@@ -1,0 +1,167 @@
+package view
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"nightshift/runner/store/internal/disk"
+	"nightshift/runner/store/internal/rundir"
+)
+
+// ErrNoParquet says that no row of a run is in a Parquet file yet.
+var ErrNoParquet = errors.New("no answer is in a Parquet file yet")
+
+// SQL is a script for DuckDB that makes views over the Parquet files of a run:
+// answers (joined with their scores), scores, wide (one row for each row and
+// epoch of the dataset), models, and judges where there are any. Paths are
+// absolute. Rows that are still in a journal are not in the views. The error
+// is [ErrNoParquet] when there is no file to read.
+func SQL(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	v, err := rundir.Read(disk.OS{}, abs)
+	if err != nil {
+		return "", err
+	}
+	if found, err := filepath.Glob(filepath.Join(globSafe(abs), "results", "*.parquet")); err != nil || len(found) == 0 {
+		return "", errors.Join(err, ErrNoParquet)
+	}
+	o := ExportOptions{ReadOptions: ReadOptions{FS: disk.OS{}}}
+	if o.Scores, err = ScoreTables(abs); err != nil {
+		return "", err
+	}
+	wide, err := openWide(abs, o)
+	if err != nil {
+		return "", err
+	}
+	defer wide.close()
+	s := script{dir: abs, models: v.Info.Models, wide: wide.columns}
+	if len(wide.joins) > 0 {
+		s.scorers, s.columns = wide.joins[0].scorers, wide.joins[0].columns
+	}
+	return s.text(v.Info.Name), nil
+}
+
+// A script is one for DuckDB under way.
+type script struct {
+	strings.Builder
+	dir              string
+	models           []string
+	scorers, columns []string // as [joins] has them
+	wide             []column
+}
+
+func (s *script) text(name string) string {
+	fmt.Fprintf(s, "-- Views of the run %s, for DuckDB. nightshift sql writes this file.\n", oneLine(name))
+	s.scoreViews()
+	s.answers()
+	s.wideView()
+	s.modelsView()
+	if found, _ := filepath.Glob(filepath.Join(globSafe(s.dir), "judges", "*", "results", "*.parquet")); len(found) > 0 {
+		fmt.Fprintf(s, "\n-- The replies of the judges, one row for each.\n"+
+			"create or replace view judges as\nselect * from %s;\n", s.files("judges", "*", "results", "*.parquet"))
+	}
+	return s.String()
+}
+
+// files is a reading of Parquet files below the run's directory.
+func (s *script) files(path ...string) string {
+	pattern := globSafe(s.dir) + "/" + strings.Join(path, "/")
+	return "read_parquet(" + sqlText(filepath.ToSlash(pattern)) + ", union_by_name = true)"
+}
+
+func (s *script) scoreViews() {
+	if len(s.scorers) == 0 {
+		return
+	}
+	fmt.Fprintf(s, "\n-- What each scorer said of each answer.\ncreate or replace view scores as\nselect * from %s;\n",
+		s.files("scores", "*.parquet"))
+}
+
+// atMost is the most that the attempts of a row can have cost: what each cost,
+// or, where a part of its usage is unknown, the worst case that was reserved
+// for it. It is null where nothing bounds it.
+const atMost = `(
+    select case when count(*) = count(most) then coalesce(sum(most), 0) / 1e9 end
+    from (
+      select case
+        when class is not null and not coalesce(maybe_billed, false) and usage is null then 0
+        when coalesce(maybe_billed, false) or usage.input is null or usage.output is null
+          then case when worst_cost_nano_usd > 0 then greatest(coalesce(cost_nano_usd, 0), worst_cost_nano_usd) end
+        else cost_nano_usd end as most
+      from (select unnest(from_json(a.attempt_log, '[{"class":"VARCHAR","cost_nano_usd":"BIGINT",
+        "maybe_billed":"BOOLEAN","worst_cost_nano_usd":"BIGINT","usage":{"input":"BIGINT","output":"BIGINT"}}]'),
+        recursive := false) as attempt), lateral (select attempt.*)
+    )
+  )`
+
+func (s *script) answers() {
+	s.WriteString("\n-- One row for each answer, with a column for each scorer, and the most that it can have cost.\n" +
+		"create or replace view answers as\n")
+	if len(s.scorers) == 0 {
+		fmt.Fprintf(s, "select a.*, %s as cost_at_most_usd\nfrom %s a;\n", atMost, s.files("results", "*.parquet"))
+		return
+	}
+	fmt.Fprintf(s, "select a.*, %s as cost_at_most_usd, s.* exclude (model, row, epoch)\nfrom %s a\nleft join (\n"+
+		"  select model, row, epoch", atMost, s.files("results", "*.parquet"))
+	for i, scorer := range s.scorers {
+		where := "filter (where scorer = " + sqlText(scorer) + ")"
+		fmt.Fprintf(s, ",\n    any_value(value) %s as %s,\n    any_value(status) %s as %s", where, sqlName(s.columns[i]),
+			where, sqlName(s.columns[i]+"_status"))
+	}
+	s.WriteString("\n  from scores group by model, row, epoch\n" +
+		") s on s.model = a.model and s.row = a.row and s.epoch = a.epoch;\n")
+}
+
+func (s *script) wideView() {
+	s.WriteString("\n-- One row for each row of the dataset and epoch, with columns for each model.\n" +
+		"create or replace view wide as\nselect ")
+	for i, c := range s.wide {
+		if i > 0 {
+			s.WriteString(",\n  ")
+		}
+		switch {
+		case c.lane >= 0:
+			fmt.Fprintf(s, "any_value(%s) filter (where model = %s) as %s", sqlName(c.of), sqlText(s.models[c.lane]),
+				sqlName(c.name))
+		case c.name == "row" || c.name == "epoch":
+			s.WriteString(sqlName(c.name))
+		default:
+			fmt.Fprintf(s, "any_value(%s) as %s", sqlName(c.name), sqlName(c.name))
+		}
+	}
+	s.WriteString("\nfrom answers group by row, epoch order by row, epoch;\n")
+}
+
+func (s *script) modelsView() {
+	s.WriteString(`
+-- One row for each model.
+create or replace view models as
+select model, count(*) as answers, count(*) filter (where outcome = 'ok') as ok,
+  count(*) filter (where outcome = 'truncated') as truncated, count(*) filter (where outcome = 'refused') as refused,
+  count(*) filter (where outcome in ('failed', 'input_error', 'unknown')) as failed`)
+	for _, c := range s.columns {
+		fmt.Fprintf(s, ",\n  avg(%s) as %s", sqlName(c), sqlName(c))
+	}
+	s.WriteString(`,
+  sum(input_tokens) as input_tokens, sum(output_tokens) as output_tokens, sum(cost_usd) as cost_usd,
+  case when count(*) = count(cost_at_most_usd) then sum(cost_at_most_usd) end as cost_at_most_usd,
+  quantile_cont(latency_ms, 0.5) as latency_p50_ms, quantile_cont(latency_ms, 0.95) as latency_p95_ms
+from answers group by model order by model;
+`)
+}
+
+func sqlText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+func sqlName(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// globSafe is a path in a pattern, which its own characters do not take part in.
+func globSafe(path string) string {
+	return strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]").Replace(path)
+}
