@@ -27,8 +27,8 @@ func (a *app) exportCommand() *cobra.Command {
 are not finished, too.
 
 --wide writes one row for each prompt (and epoch), with columns for each model, such
-as sonnet_text, gpt_5_text and sonnet_score_number. --columns says which columns; with
---wide, those of an answer stand there once for each model.
+as sonnet_text, gpt_5_text and sonnet_score_number. --columns says which columns;
+with --wide, those of an answer stand there once for each model.
 
 No text becomes a formula in a workbook (xlsx) or CSV. Cells of a workbook hold
 32,767 characters; longer texts are cut and marked. Rows beyond 1,048,575 go into
@@ -97,7 +97,7 @@ func (a *app) export(ctx context.Context, dir, out, format string, failed bool, 
 		return columnError(err)
 	}
 	var rows int64
-	err := writeWhole(out, func(w io.Writer) (err error) {
+	err := writeOutput(out, func(w io.Writer) (err error) {
 		rows, err = write(w)
 		return err
 	})
@@ -108,8 +108,8 @@ func (a *app) export(ctx context.Context, dir, out, format string, failed bool, 
 	return nil
 }
 
-// writeWhole writes a file whole or not at all.
-func writeWhole(name string, write func(io.Writer) error) error {
+// writeOutput writes a large file whole or not at all.
+func writeOutput(name string, write func(io.Writer) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".export-*")
 	if err != nil {
 		return usageError("--output: %w", err)

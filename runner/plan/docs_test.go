@@ -1,14 +1,17 @@
 package plan
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"nightshift/providers"
 	"nightshift/reports/scorers"
 )
 
@@ -19,6 +22,9 @@ func TestDocsAreCurrent(t *testing.T) {
 		text       func(*testing.T) string
 	}{
 		{"scorers.md", "scorers", scorersPart},
+		{"plan.md", "plan", planPart},
+		{"environment.md", "variables", variablesPart},
+		{"environment.md", "keys", keysPart},
 	} {
 		t.Run(part.name, func(t *testing.T) { currentPart(t, part.page, part.name, part.text(t)) })
 	}
@@ -107,4 +113,144 @@ func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 // cell is a text that stands in Markdown as it is.
 func cell(s string) string {
 	return strings.NewReplacer("|", `\|`, "<", "&lt;", "*", `\*`).Replace(s)
+}
+
+// planPart has a table for each mapping of a plan: its keys, what they hold, and
+// the flags and variables that set them too.
+func planPart(t *testing.T) string {
+	var root map[string]any
+	if err := json.Unmarshal(Schema(), &root); err != nil {
+		t.Fatal(err)
+	}
+	p := planPage{root: root, seen: map[reflect.Type]bool{}}
+	p.section("", reflect.TypeFor[Plan]())
+	return p.text.String()
+}
+
+type planPage struct {
+	root map[string]any
+	seen map[reflect.Type]bool
+	text strings.Builder
+}
+
+// section writes the keys of one struct, then those of the structs in it.
+func (p *planPage) section(path string, typ reflect.Type) {
+	if p.seen[typ] {
+		return
+	}
+	p.seen[typ] = true
+	properties := propertiesOf(p.root, typ.Name())
+	if path != "" {
+		fmt.Fprintf(&p.text, "\n### `%s`\n", path)
+	}
+	p.text.WriteString("\n| key | holds | meaning | flag, variable |\n|---|---|---|---|\n")
+	fields, _ := fieldsOf(typ)
+	for _, f := range fields {
+		property, _ := properties[f.name].(map[string]any)
+		if property == nil {
+			continue
+		}
+		meaning, _ := property["description"].(string)
+		fmt.Fprintf(&p.text, "| `%s` | %s | %s | %s |\n", f.name, p.holds(property), cell(meaning),
+			flagsOf(strings.TrimPrefix(path+"."+f.name, ".")))
+	}
+	for _, f := range fields {
+		inner, below := typ.Field(f.index).Type, strings.TrimPrefix(path+"."+f.name, ".")
+		for slices.Contains([]reflect.Kind{reflect.Pointer, reflect.Slice, reflect.Map}, inner.Kind()) {
+			switch inner.Kind() {
+			case reflect.Slice:
+				below += "[]"
+			case reflect.Map:
+				below += ".NAME"
+			}
+			inner = inner.Elem()
+		}
+		if inner.Kind() == reflect.Struct && propertiesOf(p.root, inner.Name()) != nil {
+			p.section(below, inner)
+		}
+	}
+}
+
+// holds says what a key's value is.
+func (p *planPage) holds(property map[string]any) string {
+	if words, ok := property["enum"].([]any); ok {
+		var list []string
+		for _, w := range words {
+			list = append(list, fmt.Sprintf("`%v`", w))
+		}
+		return strings.Join(list, ", ")
+	}
+	if property["type"] == "array" {
+		return "list"
+	}
+	if kind, ok := property["type"].(string); ok {
+		return map[string]string{"string": "text", "integer": "whole number", "number": "number",
+			"boolean": "true or false", "object": "mapping"}[kind]
+	}
+	if alternatives, ok := property["oneOf"].([]any); ok {
+		var list []string
+		for _, a := range alternatives {
+			if word := p.holds(a.(map[string]any)); !slices.Contains(list, word) {
+				list = append(list, word)
+			}
+		}
+		return strings.Join(list, " or ")
+	}
+	return "mapping"
+}
+
+// flagsOf are the flags and variables that set the key at a path.
+func flagsOf(path string) string {
+	var list []string
+	ofPlan, _ := fieldsOf(reflect.TypeFor[Plan]())
+	for _, o := range Options() {
+		first, _, _ := strings.Cut(o.path, ".")
+		places := []string{o.path}
+		if !slices.ContainsFunc(ofPlan, func(f field) bool { return f.name == first }) { // of every model or endpoint
+			places = []string{"models[]." + o.path, "endpoints.NAME." + o.path}
+		}
+		if o.path == "" || !slices.Contains(places, path) {
+			continue
+		}
+		list = append(list, "`--"+o.Flag+"`")
+		if o.variable != "" {
+			list = append(list, "`"+o.variable+"`")
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// variablesPart has the variables of the option table.
+func variablesPart(*testing.T) string {
+	var b strings.Builder
+	b.WriteString("| variable | flag | what it sets |\n|---|---|---|\n")
+	for _, o := range Options() {
+		if o.variable != "" {
+			fmt.Fprintf(&b, "| `%s` | `--%s` | %s |\n", o.variable, o.Flag, cell(o.Usage))
+		}
+	}
+	return b.String()
+}
+
+// keysPart has the variables of the presets.
+func keysPart(*testing.T) string {
+	var b strings.Builder
+	b.WriteString("| preset | key | address, where set |\n|---|---|---|\n")
+	seen := map[string]bool{}
+	for _, preset := range providers.Presets() {
+		if seen[preset.Name] || len(preset.KeyEnvs)+len(preset.BaseURLEnvs) == 0 {
+			continue
+		}
+		seen[preset.Name] = true
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", preset.Name, quotedNames(preset.KeyEnvs), quotedNames(preset.BaseURLEnvs))
+	}
+	return b.String()
+}
+
+func quotedNames(names []string) string {
+	var list []string
+	for _, n := range names {
+		list = append(list, "`"+n+"`")
+	}
+	return strings.Join(list, ", ")
 }
