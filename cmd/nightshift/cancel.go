@@ -25,7 +25,8 @@ func (a *app) cancelCommand() *cobra.Command {
 		Use:   "cancel RUN",
 		Short: "Call back the batches of a run that are at a provider",
 		Long: `Asks the providers to end the batches of a run and of its judges, waits until they
-have ended, and collects what has run by then: that is paid for. The budget gets the rest back.
+have ended, and collects what has run by then: that is paid for. The budget gets
+the rest back.
 Rows that have not run are as if they had not been sent, and the command that made
 the run goes on with them. A provider may finish a batch all the same; its answers
 are then kept.

@@ -17,12 +17,29 @@ import (
 type checkFlags struct {
 	calibrate int
 	asJSON    bool
+	pilot     string
+	detect    float64 // in points
 }
+
+// given reports whether any of them is set.
+func (f *checkFlags) given() bool { return *f != checkFlags{} }
 
 func (f *checkFlags) add(c *cobra.Command) {
 	c.Flags().IntVar(&f.calibrate, "calibrate", 0,
 		"send `N` real requests to each model and estimate from the answers (costs money, within the budget)")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print the estimate as JSON")
+	c.Flags().Float64Var(&f.detect, "detect", 0, "how many rows show a difference of so many `POINTS`, such as 3")
+	c.Flags().StringVar(&f.pilot, "pilot", "", "earlier `RUN` of such models and rows, which shows how far their scores lie apart")
+}
+
+func (f *checkFlags) check() (err error) {
+	if f.calibrate < 0 {
+		err = usageError("--calibrate: %d is below zero", f.calibrate)
+	}
+	if !(f.detect >= 0 && f.detect < 100) {
+		err = errors.Join(err, usageError("--detect: %v is no number of points between 0 and 100", f.detect))
+	}
+	return err
 }
 
 func (a *app) checkCommand() *cobra.Command {
@@ -39,6 +56,11 @@ whether the budget is sufficient.
 Nothing is sent and no key is needed. With --calibrate N, N real requests go to each
 model, and the estimate is based on their answers.
 
+Where models are compared, it says which difference the rows can show, and how many
+rows a difference of 2, 5 and 10 points needs, or one of --detect POINTS: a true
+difference is then found four times out of five. How often only one of two models is
+right is a guess, unless an earlier run tells it: --pilot RUN.
+
 The ranges should hold nine times out of ten. They do not include retries and
 savings from prompt caching.
 
@@ -47,11 +69,12 @@ Exit codes: 0 the plan can run, 2 something is wrong with it.`,
   nightshift check --dataset prompts.jsonl --model anthropic/claude-sonnet-4-6 --max-tokens 1024
   nightshift check tonight.yaml --calibrate 5
   nightshift check three-models.yaml --reuse runs/two-models
+  nightshift check tonight.yaml --detect 3 --pilot runs/tonight
   nightshift check tonight.yaml --json | jq .total.cost_usd`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if cf.calibrate < 0 {
-				return usageError("--calibrate: %d is below zero", cf.calibrate)
+			if err := cf.check(); err != nil {
+				return err
 			}
 			s, missing, err := a.prepare(c.Context(), &f, args, cf.calibrate > 0)
 			if err != nil {
@@ -71,6 +94,7 @@ func (a *app) estimate(ctx context.Context, s *session.Session, missing []plan.P
 	s.Log = slog.New(&plainHandler{w: a.err, level: slog.LevelWarn})
 	forecast, err := estimate.New(ctx, s, estimate.Options{
 		Calibrate: f.calibrate, MissingKeys: missing, Notice: func(text string) { fmt.Fprintln(a.err, text) },
+		Pilot: f.pilot, Detect: f.detect / 100,
 	})
 	if err != nil {
 		return err

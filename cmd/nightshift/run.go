@@ -82,8 +82,11 @@ func (f *runFlags) validate() error {
 	if !oneOf(f.progress, "auto", "bar", "plain", "none") {
 		return usageError("--progress: %q is none of auto, bar, plain, none", f.progress)
 	}
-	if !f.dryRun && (f.check.calibrate != 0 || f.check.asJSON) {
-		return usageError("--calibrate and --json go with --dry-run, which estimates instead of running")
+	if !f.dryRun && f.check.given() {
+		return usageError("--calibrate, --detect, --pilot and --json go with --dry-run, which estimates instead of running")
+	}
+	if err := f.check.check(); err != nil {
+		return err
 	}
 	if err := f.workers.validate(); err != nil {
 		return err

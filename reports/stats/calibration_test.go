@@ -243,3 +243,46 @@ func TestEpochsAreNotItems(t *testing.T) {
 		t.Errorf("intervals over answers covered %.3f: the simulation shows nothing", c)
 	}
 }
+
+// TestPairedItems: summed over all outcomes of so many rows, the exact test finds
+// the gap four times out of five, and with one row fewer it does not.
+func TestPairedItems(t *testing.T) {
+	for _, tc := range []struct{ gap, share float64 }{{0.3, 0.05}, {0.3, 0.4}, {0.2, 0.2}, {0.2, 0.4}, {0.1, 0.2}} {
+		n := stats.PairedItems(tc.gap, tc.share, 0.8, 0.05)
+		now, before := mcnemarPower(n, tc.gap, tc.share), mcnemarPower(n-1, tc.gap, tc.share)
+		if now < 0.8-1e-6 || before >= 0.8 {
+			t.Errorf("gap %v, share %v: %d rows find it in %.4f, one fewer in %.4f", tc.gap, tc.share, n, now, before)
+		}
+	}
+	if n := stats.PairedItems(0, 0.2, 0.8, 0.05); n != -1 {
+		t.Errorf("no gap needs %d rows", n)
+	}
+	if n := stats.PairedItems(0.01, 0.2, 0.8, 0.05); n < 15_600 || n > 15_800 {
+		t.Errorf("a gap of a point needs %d rows, want (1.96+0.84)² × 0.1999 / 0.0001 = 15,690", n)
+	}
+}
+
+// mcnemarPower is the chance that the exact test finds a gap, from the trinomial
+// probability of every outcome.
+func mcnemarPower(n int, gap, share float64) (power float64) {
+	share = math.Max(share, gap)
+	win, lose := (share+gap)/2, (share-gap)/2
+	fact := func(k int) float64 { v, _ := math.Lgamma(float64(k) + 1); return v }
+	term := func(k int, p float64) float64 {
+		if k == 0 {
+			return 0
+		}
+		return float64(k) * math.Log(p)
+	}
+	for wins := range n + 1 {
+		for losses := range n - wins + 1 {
+			if stats.McNemar(wins, losses) > 0.05 {
+				continue
+			}
+			same := n - wins - losses
+			power += math.Exp(fact(n) - fact(wins) - fact(losses) - fact(same) + term(wins, win) + term(losses, lose) +
+				term(same, 1-share))
+		}
+	}
+	return power
+}

@@ -37,7 +37,7 @@ func (p Paired) Detectable(power, alpha float64) float64 {
 		return math.NaN()
 	}
 	if p.Method == "agresti-min" {
-		return mcnemarGap(p.N, float64(p.Differing)/float64(p.N), power, alpha)
+		return PairedGap(p.N, float64(p.Differing)/float64(p.N), power, alpha)
 	}
 	df := p.units - 1
 	return (TQuantile(1-alpha/2, df) + TQuantile(power, df)) * p.SE
@@ -47,9 +47,10 @@ func (p Paired) Detectable(power, alpha float64) float64 {
 // taken from the exact test. Beyond, a normal approximation is as good.
 const exactGap = 2000
 
-// mcnemarGap is the smallest gap that McNemar's exact test finds with the
-// given power, when this share of n items differs; NaN when none does.
-func mcnemarGap(n int, share, power, alpha float64) float64 {
+// PairedGap is the smallest gap that McNemar's exact test finds with the
+// given power, when a share of n items is right for one model alone; NaN when none
+// does. Where the gap is larger than the share, that many differ.
+func PairedGap(n int, share, power, alpha float64) float64 {
 	if share*float64(n) > exactGap {
 		return DetectableGap(math.Sqrt(share/float64(n)), power, alpha)
 	}
@@ -61,6 +62,35 @@ func mcnemarGap(n int, share, power, alpha float64) float64 {
 	for high-low > 1e-4 {
 		mid := (low + high) / 2
 		if t.power(math.Max(share, mid), mid) >= power {
+			high = mid
+		} else {
+			low = mid
+		}
+	}
+	return high
+}
+
+// PairedItems is how many items McNemar's exact test needs to show a gap with the
+// given power, when a share of them, the gap at least, is right for one model
+// alone. The exact power rises in steps with the number of items and falls a
+// little between them: one item fewer does not do, some more may just not. It is
+// -1 when no number would do.
+func PairedItems(gap, share, power, alpha float64) int {
+	share = math.Max(share, gap)
+	n := ItemsNeeded(gap, share-gap*gap, power, alpha)
+	if n < 0 || float64(n)*share > exactGap {
+		return n
+	}
+	enough := func(n int) bool {
+		t := mcnemarTest{n: n, alpha: alpha, limits: map[int]int{}}
+		return t.power(share, gap) >= power
+	}
+	low, high := 0, max(n, 1)
+	for !enough(high) {
+		low, high = high, high+high/4+1
+	}
+	for high-low > 1 {
+		if mid := (low + high) / 2; enough(mid) {
 			high = mid
 		} else {
 			low = mid

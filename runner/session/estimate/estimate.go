@@ -49,6 +49,9 @@ type Forecast struct {
 	Endpoints []endpointForecast `json:"endpoints"`
 	Hours     *span              `json:"hours"` // of the slowest; null when not known
 	Budget    budgetForecast     `json:"budget"`
+	// Comparison says what differences between the models these rows can show;
+	// absent for one model and without scorers.
+	Comparison *comparisonForecast `json:"comparison,omitempty"`
 	// Calibration is what the real requests brought, by model; absent without.
 	Calibration map[string]*calibration `json:"calibration,omitempty"`
 	OnRecord    int64                   `json:"on_record,omitempty"` // answers of an earlier start
@@ -132,6 +135,8 @@ type Options struct {
 	Calibrate   int               // rows to send to each model, to learn from the answers
 	MissingKeys []plan.Problem    // keys that a run would need
 	Notice      func(text string) // hears what is about to be spent; may be nil
+	Pilot       string            // an earlier run that says how far the models' scores lie apart
+	Detect      float64           // the difference of scores that rows are counted for; 0 means some usual ones
 }
 
 // New looks at the rows of a session and works out what its run would do.
@@ -187,7 +192,7 @@ func New(ctx context.Context, s *session.Session, o Options) (*Forecast, error) 
 	f.checkBudget(j.Plan)
 	f.before(j)
 	f.unknowns(j)
-	return f, nil
+	return f, f.compared(j.Plan, o)
 }
 
 func (f *Forecast) models(encoders []*encoder, samples []*measured, answers float64) {

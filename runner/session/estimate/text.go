@@ -22,6 +22,7 @@ func (f *Forecast) Text(w io.Writer) error {
 	f.printHours(p)
 	f.printMachines(p)
 	f.Budget.print(p)
+	f.printComparison(p)
 	f.printNotes(p)
 	return p.err
 }
