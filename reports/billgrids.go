@@ -30,7 +30,7 @@ func (b *Bill) document() *render.Document {
 func (b *Bill) headline() string {
 	h := b.Total.money() + " for " + render.Count(b.Total.Attempts) + " requests, prices " + b.Prices
 	if most := b.Total.AtMostNanoUSD; b.Total.AtLeast() && most != nil {
-		h += "; at most " + exactMoney(*most)
+		h += "; at most " + render.Money(*most, false)
 	}
 	return h
 }
@@ -41,19 +41,6 @@ func (e entry) money() string {
 		return render.Unknown
 	}
 	return render.Money(e.CostNanoUSD, e.AtLeast())
-}
-
-// exactMoney writes every digit of an amount that is not 0.
-func exactMoney(nano int64) string {
-	sign := ""
-	if nano < 0 {
-		sign, nano = "-", -nano
-	}
-	frac := strings.TrimRight(sprintf("%09d", nano%1e9), "0")
-	for len(frac) < 2 {
-		frac += "0"
-	}
-	return sprintf("%s$%d.%s", sign, nano/1e9, frac)
 }
 
 func (b *Bill) grids() []render.Grid {
@@ -188,7 +175,7 @@ func (b *Bill) notes() []string {
 	if diff := t.ReportedNanoUSD - t.CostNanoUSD; t.ReportedAttempts == t.Attempts && t.Attempts > 0 && !t.AtLeast() &&
 		diff != 0 {
 		notes = append(
-			notes, sprintf("the providers' own figure is %s, %s from ours", exactMoney(t.ReportedNanoUSD), exactMoney(diff)))
+			notes, sprintf("the providers' own figure is %s, %s from ours", render.Money(t.ReportedNanoUSD, false), render.Money(diff, false)))
 	}
 	if t.Reused > 0 {
 		notes = append(notes, reusedNote(t))
@@ -196,7 +183,7 @@ func (b *Bill) notes() []string {
 	if b.Extras > 0 {
 		notes = append(notes,
 			sprintf("batches brought %s for rows that had one already (%s); rows without a record hold them",
-				render.Counted(b.Extras, "answer"), exactMoney(b.ExtraNanoUSD)))
+				render.Counted(b.Extras, "answer"), render.Money(b.ExtraNanoUSD, false)))
 	}
 	for _, d := range b.Damage {
 		notes = append(notes, "cannot be read and is not billed: "+d)

@@ -77,11 +77,23 @@ func (s *Summary) headline() string {
 	if took := s.took(); took > 0 {
 		h += " in " + took.String()
 	}
+	return h + ", " + s.costWords()
+}
+
+// costWords is what the run cost in all, and what of it went to judges.
+func (s *Summary) costWords() string {
 	cost := s.Total.money()
 	if cost == render.Unknown {
-		cost = "cost " + cost
+		return "cost " + cost
 	}
-	return h + ", " + cost
+	var judges entry
+	for _, j := range s.Judges {
+		judges.add(&j.entry)
+	}
+	if judges.CostNanoUSD == 0 {
+		return cost
+	}
+	return cost + " (of it " + judges.money() + " for judges)"
 }
 
 // took is how long the run worked, without the rest between its starts.

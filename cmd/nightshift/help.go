@@ -33,7 +33,7 @@ func completeHelp(c *cobra.Command) {
 	if c.Long == "" {
 		c.Long = wrap(c.Short+".", 80, 0)
 	}
-	if strings.Contains(strings.ToLower(c.Long), "exit code") {
+	if strings.Contains(c.Long, "Exit codes:") {
 		return
 	}
 	codes := exitsOf[c.Name()]

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -66,6 +67,9 @@ func givenOptions(s *pflag.FlagSet) map[string][]string {
 	}
 	return values
 }
+
+// given is the value of an option on the command line; empty where it is not there.
+func (f *planFlags) given(flag string) string { return strings.Join(givenOptions(f.set)[flag], " ") }
 
 // scorers are those on the command line.
 func (f *planFlags) scorers() []string { return givenOptions(f.set)["scorer"] }

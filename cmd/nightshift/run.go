@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -47,6 +49,10 @@ code 8 once they are submitted; the same command collects them, hours later.
 With --reuse RUN, answers of an earlier run are taken over where endpoint, model and
 every byte of the request are the same: one more model, one more epoch or a corrected
 row costs what is new. docs/reuse.md has the rules.
+
+With --deadline 07:00 it stops sending in time for what is in flight to end before
+seven and ends with exit code 4; the same command goes on. With --notify URL it posts
+a JSON summary there when it ends, well or not.
 
 The first Ctrl-C stops sending and waits for requests in flight. The second stops
 waiting and keeps what was read. The third exits at once.`,
@@ -129,7 +135,7 @@ func oneOf(s string, words ...string) bool {
 	return false
 }
 
-func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
+func (a *app) run(ctx context.Context, f *runFlags, args []string) (err error) {
 	if err := f.validate(); err != nil {
 		return err
 	}
@@ -141,6 +147,12 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 	defer closeLog()
 	calls, waiting, release := interrupts(ctx, func(s string) { log.Warn(s) })
 	defer release()
+	mode := a.progressMode(f.progress, f.quiet)
+	end := runEnd{bell: mode == "bar", started: time.Now(),
+		to: cmp.Or(f.plan.given("notify"), a.getenv("NIGHTSHIFT_NOTIFY"))}
+	if !f.dryRun {
+		defer func() { end.tell(a.err, log, err) }()
+	}
 	s, missing, err := a.prepare(waiting, &f.plan, args, f.needKeys())
 	if waiting.Err() != nil {
 		return &session.Error{Reason: session.Interrupted, Err: errors.New("interrupted before anything was sent")}
@@ -149,6 +161,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 		return err
 	}
 	defer s.Dataset.Close()
+	end.to, end.name = s.Plan.Notify, s.Plan.Name
 	if err := errors.Join(session.CheckScorers(s.Plan, f.allowCommands), f.detachable(s.Plan)); err != nil {
 		return err
 	}
@@ -156,13 +169,14 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) error {
 		return a.estimate(waiting, s, missing, f.check)
 	}
 	defer a.steadyHeap(s.Plan)()
-	show := a.display(w, a.progressMode(f.progress, f.quiet))
+	show := a.display(w, mode)
 	s.Log, s.Sending, s.Show, s.Serve = log, waiting, show.start, startMetrics(s.Plan.Metrics, log)
 	s.RetryFailed, s.MovedEndpoint, s.AllowCommands, s.Scorers = f.retryFailed, f.movedEndpoint, f.allowCommands,
 		f.plan.scorers()
 	s.Detach, s.Start = f.detach, f.plan.start(a, args)
 	s.Workers = f.workers.session()
 	result, err := s.Run(calls)
+	end.result = result
 	if result.Page != nil {
 		err = errors.Join(err, result.Page.Text(a.out))
 	}

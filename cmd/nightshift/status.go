@@ -9,7 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightshift"
 	"nightshift/internal/words"
+	"nightshift/reports"
 	"nightshift/runner/session"
 	"nightshift/runner/store"
 	"nightshift/runner/store/view"
@@ -39,7 +41,7 @@ was asked does not answer.`,
 				return usageError("%w", err)
 			}
 			if asJSON {
-				full := fullStatus{StatusInfo: s}
+				full := fullStatus{StatusInfo: s, Judges: judgesSpent(args[0])}
 				if ok {
 					full.Now = &live
 				}
@@ -49,7 +51,7 @@ was asked does not answer.`,
 				}
 				return errors.Join(err, a.printJSON(full))
 			}
-			a.printStatus(s)
+			a.printStatus(s, judgesSpent(args[0]))
 			if ok {
 				a.printLive(s, live)
 			}
@@ -69,10 +71,48 @@ was asked does not answer.`,
 // fullStatus is the output of `status --json`.
 type fullStatus struct {
 	view.StatusInfo
+	// Judges is what judges and calibrations have cost, which is not in "spent".
+	Judges spending `json:"judges"`
 	// Now is what the process does, or did last; null when it never said.
 	Now *session.State `json:"now"`
 	// Asked is how batches stand at their providers, where that was asked for.
 	Asked []session.AskedBatch `json:"asked,omitempty"`
+}
+
+// A spending is what some runs have cost.
+type spending struct {
+	Spent  nightshift.NanoUSD `json:"spent_nano_usd"`   // known costs
+	AtMost nightshift.NanoUSD `json:"at_most_nano_usd"` // with the worst case of what is not known
+	// AtLeast is true where some cost is not known.
+	AtLeast bool `json:"at_least"`
+}
+
+func (p spending) add(s view.StatusInfo) spending {
+	return spending{p.Spent + s.Spent, p.AtMost + s.AtMost, p.AtLeast || s.All.Sum().CostUnknown > 0}
+}
+
+// judgesSpent is what the judges and calibrations of a run have cost. One that
+// cannot be read is left out, as its run is damaged and says so itself.
+func judgesSpent(dir string) (sum spending) {
+	for _, inner := range reports.InnerRuns(dir) {
+		if s, err := view.Status(inner); err == nil {
+			sum = sum.add(s)
+		}
+	}
+	return sum
+}
+
+// words say what was spent, and what of it on judges.
+func (p spending) words(judges spending) string {
+	text := strings.TrimPrefix(words.Dollars(p.Spent.Dollars(), p.AtLeast), "cost ")
+	if p.AtMost > p.Spent {
+		text += fmt.Sprintf(", at most %s with what may have been billed", words.Dollars(p.AtMost.Dollars(), false))
+	}
+	if judges.AtMost > 0 || judges.AtLeast {
+		text += fmt.Sprintf(" (of it %s for judges)",
+			strings.TrimPrefix(words.Dollars(judges.Spent.Dollars(), judges.AtLeast), "cost "))
+	}
+	return text
 }
 
 // printLive says what the limiters do, or did.
@@ -163,7 +203,7 @@ func (a *app) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
-func (a *app) printStatus(s view.StatusInfo) {
+func (a *app) printStatus(s view.StatusInfo, judges spending) {
 	state := s.State
 	switch {
 	case s.Live:
@@ -186,12 +226,7 @@ func (a *app) printStatus(s view.StatusInfo) {
 	if s.Live {
 		fmt.Fprintf(a.out, "  in flight  %d\n", s.InFlight)
 	}
-	fmt.Fprintf(a.out, "  spent      %s", strings.TrimPrefix(words.Dollars(s.Spent.Dollars(),
-		s.All.Sum().CostUnknown > 0), "cost "))
-	if s.AtMost > s.Spent {
-		fmt.Fprintf(a.out, ", at most %s with what may have been billed", words.Dollars(s.AtMost.Dollars(), false))
-	}
-	fmt.Fprintln(a.out)
+	fmt.Fprintf(a.out, "  spent      %s\n", judges.add(s).words(judges))
 	if s.PerHour > 0 {
 		fmt.Fprintf(a.out, "  rate       %.0f an hour\n", s.PerHour)
 	}

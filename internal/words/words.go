@@ -4,8 +4,10 @@ package words
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -42,13 +44,22 @@ func Short(n int64) string {
 	return fmt.Sprintf("%.0fT", f)
 }
 
-// Money writes dollars with as many places as it takes to see the cents that
-// matter.
+// Money writes dollars with as many places as it takes to see what matters: cents,
+// below a dollar four places, and below a tenth of a cent two digits that are not zero.
 func Money(usd float64) string {
-	if usd != 0 && usd < 1 && usd > -1 {
+	size := math.Abs(usd)
+	switch {
+	case size == 0 || size >= 1:
+		return fmt.Sprintf("$%.2f", usd)
+	case size >= 0.001:
 		return fmt.Sprintf("$%.4f", usd)
 	}
-	return fmt.Sprintf("$%.2f", usd)
+	places := min(1-int(math.Floor(math.Log10(size))), 9)
+	text := strconv.FormatFloat(usd, 'f', places, 64)
+	if places < 9 {
+		return "$" + strings.TrimSuffix(text, "0")
+	}
+	return "$" + text
 }
 
 // Dollars is [Money]. Where some cost is not known it is said to be at least so

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"nightshift/internal/words"
 	"nightshift/reports/render"
 	"nightshift/reports/stats"
 )
@@ -529,10 +530,10 @@ func (c *Comparison) judgeFigure(g gate, label, scorer string) (outcome, string)
 	case "cost":
 		return g.money(m.Cost), "costs " + m.Cost.String()
 	case "cost_per_1000":
-		return g.ifKnown(m.Per1000, func(v float64) string { return sprintf("costs $%.4g for 1,000 rows", v) })
+		return g.ifKnown(m.Per1000, func(v float64) string { return "costs " + words.Money(v) + " for 1,000 rows" })
 	case "cost_per_correct":
 		return g.ifKnown(s.PerCorrectUSD,
-			func(v float64) string { return sprintf("costs $%.4g for a right answer", v) })
+			func(v float64) string { return "costs " + words.Money(v) + " for a right answer" })
 	case "latency_p50", "latency_p90", "latency_p95", "latency_p99":
 		return g.inTime(m.LatencyMS)
 	case "regressions":

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"nightshift/internal/words"
 	"nightshift/reports/render"
 	"nightshift/reports/scoring"
 )
@@ -203,7 +204,7 @@ func (c *Comparison) moneyGrid() render.Grid {
 		each, mark := "n/a", ""
 		if headline != nil {
 			if one := headline.scoreOf(m.Label); one != nil {
-				each = shownAs(one.PerCorrectUSD, dollarsEach)
+				each = shownAs(one.PerCorrectUSD, words.Money)
 				if one.PerCorrectUSD == nil {
 					each = "n/a"
 				}
@@ -212,7 +213,7 @@ func (c *Comparison) moneyGrid() render.Grid {
 				}
 			}
 		}
-		per := shownAs(m.Per1000, dollarsEach)
+		per := shownAs(m.Per1000, words.Money)
 		if m.Cost.String() == render.Unknown {
 			per, each = render.Unknown, render.Unknown
 		}
@@ -367,16 +368,6 @@ func withSign(v float64) string {
 		return strings.Replace(s, "-", "−", 1)
 	}
 	return "+0.0"
-}
-
-func dollarsEach(v float64) string {
-	switch {
-	case v >= 1:
-		return sprintf("$%.2f", v)
-	case v >= 0.001:
-		return sprintf("$%.4f", v)
-	}
-	return sprintf("$%.2g", v)
 }
 
 // pValue writes a p as far as it can be believed.

@@ -31,9 +31,14 @@ func (p *Plan) ApplyEnvironment(getenv func(string) string) error {
 
 // Given are the options that the environment and flags give together, as values
 // of flags that mean the same in any directory. Flags go before the environment.
+// Those that may hold a secret are left out.
 func Given(getenv func(string) string, flags map[string][]string) map[string][]string {
 	values := environment(getenv)
 	for _, o := range Options() {
+		if o.secret {
+			delete(values, o.Flag)
+			continue
+		}
 		if given := flags[o.Flag]; len(given) > 0 {
 			values[o.Flag] = slices.Clone(given)
 		}

@@ -43,6 +43,8 @@ func (c *checker) all() {
 	c.oneOf("raw", p.Raw, "all", "errors", "none")
 	c.oneOf("on_unknown", p.OnUnknown, "resend", "skip")
 	c.oneOf("durability", p.Durability, "normal", "strict")
+	c.deadline()
+	c.notify()
 }
 
 // oneOf checks a word; empty is the default.

@@ -8,6 +8,7 @@ type Option struct {
 	Usage string // help text; backquotes mark the name of the value
 
 	variable string // environment variable; empty for none
+	secret   bool   // its value is not kept in the run directory
 	path     string // the field that it sets, below what apply says
 	hint     string // what to write instead of a value that cannot be read
 	// read turns a value of the command line into the plan's; nil keeps it.
@@ -101,6 +102,10 @@ func Options() []Option {
 		{Flag: "prices", variable: "NIGHTSHIFT_PRICES", path: "prices", read: abs,
 			Usage: "price table `FILE`: our CSV or LiteLLM's JSON"},
 		{Flag: "raw", variable: "NIGHTSHIFT_RAW", path: "raw", Usage: "which raw bodies are kept: all, errors or none"},
+		{Flag: "deadline", variable: "NIGHTSHIFT_DEADLINE", path: "deadline",
+			Usage: "stop sending in time for requests in flight to end by this `TIME`, such as 07:00"},
+		{Flag: "notify", variable: "NIGHTSHIFT_NOTIFY", path: "notify", secret: true,
+			Usage: "post a JSON summary to this `URL` when the run ends, well or not"},
 		{Flag: "on-unknown", path: "on_unknown",
 			Usage: "rows that may have been billed without an answer: resend or skip"},
 		{Flag: "durability", path: "durability",

@@ -57,6 +57,13 @@ type Plan struct {
 	// Address at which Prometheus metrics are served, such as 127.0.0.1:9090.
 	// Default: nowhere.
 	Metrics string `yaml:"metrics" json:"metrics,omitempty"`
+	// When the run has to have ended: a time of day such as 07:00, which is the next
+	// one after the start, or a date with a time. Sending stops in time for what is
+	// in flight to end before it; the same command goes on. Default: none.
+	Deadline string `yaml:"deadline" json:"deadline,omitempty"`
+	// Address to which a JSON summary is posted when the run ends, well or not.
+	// Default: none.
+	Notify string `yaml:"notify" json:"notify,omitempty"`
 	// What happens to rows that may have been billed without an answer on
 	// record: resend (default) or skip.
 	OnUnknown string `yaml:"on_unknown" json:"on_unknown,omitempty" jsonschema:"enum=resend,enum=skip"`

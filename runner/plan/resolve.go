@@ -52,6 +52,8 @@ type Resolved struct {
 	SkipUnknown    bool   // rows that may have been billed are not sent again
 	Strict         bool   // durability strict
 	Metrics        string // address for Prometheus metrics; empty for none
+	Deadline       string // for [DeadlineAt]; empty for none
+	Notify         string // URL to which the end of the run is posted; empty for none
 
 	Prices *pricing.Table
 	// Notes are worth knowing before the run: prices
@@ -218,6 +220,7 @@ func (r *resolver) settings() {
 	out.SkipUnknown = p.OnUnknown == "skip"
 	out.Strict = p.Durability == "strict"
 	out.Metrics = p.Metrics
+	out.Deadline, out.Notify = p.Deadline, p.Notify
 }
 
 // defaultName is the plan file's name, or the dataset's.

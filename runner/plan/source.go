@@ -113,7 +113,7 @@ func parent(path string) string {
 // What may be a key: the value of a field called so, and texts that look so.
 var (
 	secretField = regexp.MustCompile(`(?i)((?:^|[\s{,"'-])["']?[\w-]*(?:key|token|secret|password|passwd|` +
-		`authorization|credential|cookie)["']?\s*:\s*)(\S.*)$`)
+		`authorization|credential|cookie|notify)["']?\s*:\s*)(\S.*)$`)
 	secretText = regexp.MustCompile(`(?i)\b(?:sk|pk|rk|xai|gsk|hf|ghp|key)[-_][A-Za-z0-9_\-.]{8,}|\bbearer\s+\S+|` +
 		`\bAIza[\w-]{10,}|\beyJ[\w-]{10,}[\w.-]*|//[^/\s@]+@|[A-Za-z0-9_\-]{40,}`)
 )

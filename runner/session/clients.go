@@ -42,6 +42,7 @@ type clients struct {
 	log        *slog.Logger
 	maxStall   time.Duration    // how long a limiter goes on without a success
 	away       map[string]worst // of batches that are away, by run directory: counted as spent
+	latest     latency          // of the requests of all models
 
 	keysMu sync.Mutex // held while keys changes
 	mu     sync.Mutex
@@ -93,9 +94,9 @@ func (f *clients) pool(m plan.ResolvedModel, p *plan.Resolved) (runner.Pool, err
 		return runner.Pool{}, err
 	}
 	rows := rowsAtHand(m.Endpoint.Limits.Concurrency)
-	var provider nightshift.Provider = client
+	var provider nightshift.Provider = timedProvider{client, &f.latest}
 	if n := m.RowsPerRequest; n > 1 {
-		provider = &batching.Batcher{Provider: client, Size: n}
+		provider = &batching.Batcher{Provider: provider, Size: n}
 		rows = min(rows*n, 4096*16)
 	}
 	return runner.Pool{

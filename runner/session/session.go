@@ -72,7 +72,9 @@ type Session struct {
 // A Result is what a run came to. Its reports are nil when they could not be
 // made.
 type Result struct {
-	State      string // as in run.json: finished, interrupted, stopped, stopped: budget or failed
+	// State is as in run.json: finished, interrupted, stopped, stopped: budget,
+	// stopped: deadline or failed.
+	State      string
 	Page       *reports.Page
 	Comparison *compare.Comparison
 }
@@ -190,6 +192,10 @@ func (s *Session) Run(ctx context.Context) (r Result, err error) {
 	for _, note := range slices.Concat(s.Warnings, s.Plan.Notes) {
 		s.Log.Warn(note)
 	}
+	deadline, err := s.deadline()
+	if err != nil {
+		return Result{}, err
+	}
 	if s.reused, err = s.openReuse(); err != nil {
 		return Result{}, err
 	}
@@ -203,6 +209,8 @@ func (s *Session) Run(ctx context.Context) (r Result, err error) {
 	}
 	defer s.clients.Close()
 	defer func() { err = errors.Join(err, s.cluster.Close(r.State)) }()
+	ctx, endDeadline := s.underDeadline(ctx, deadline)
+	defer endDeadline()
 	pools, err := s.batched(st, s.clients.pools)
 	if err = errors.Join(err, s.withReuse(pools)); err != nil {
 		return Result{}, errors.Join(err, st.Close("failed"))

@@ -191,7 +191,7 @@ func (w *watch) Close(stops []runner.Stop) {
 	w.mu.Lock()
 	w.ended = w.looked
 	for _, s := range stops {
-		if !errors.Is(s.Err, ErrInterrupted) && unsubmitted(s) {
+		if !asked(s.Err) && unsubmitted(s) {
 			w.stops = append(w.stops, w.clients.stop(s))
 		}
 	}
