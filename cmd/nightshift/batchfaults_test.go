@@ -114,7 +114,7 @@ func inBubble(t *testing.T, plan string) (log string, exit int) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // else it hangs
 	defer cancel()
 	c := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestRunInBubble$")
-	c.Env = append(os.Environ(), "NIGHTSHIFT_BUBBLE_PLAN="+plan)
+	c.Env = append(os.Environ(), bubblePlan+"="+plan)
 	c.Stderr = &errw
 	err := c.Run()
 	var ended *exec.ExitError
@@ -124,9 +124,12 @@ func inBubble(t *testing.T, plan string) (log string, exit int) {
 	return errw.String(), c.ProcessState.ExitCode()
 }
 
+// bubblePlan is the variable that names the plan for TestRunInBubble.
+const bubblePlan = "NIGHTSHIFT_BUBBLE_PLAN"
+
 // TestRunInBubble is the other half of inBubble.
 func TestRunInBubble(t *testing.T) {
-	plan := os.Getenv("NIGHTSHIFT_BUBBLE_PLAN")
+	plan := os.Getenv(bubblePlan)
 	if plan == "" {
 		t.Skip("a part of other tests")
 	}

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,19 +24,29 @@ import (
 	"nightshift/runner/store/view"
 )
 
-// program builds the real program once, for tests that kill it.
+// program is the real program, for tests that kill it: the binary of the tests,
+// which is the program when it is called so. Where the race detector makes that
+// slow, the program is built once.
 var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "nightshift-binary-*")
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "nightshift")
+	if self, err := os.Executable(); err == nil && !withRaceDetector() && os.Symlink(self, path) == nil {
+		return path, nil
+	}
 	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return path, nil
 })
+
+func withRaceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
 
 func mustBinary(t testing.TB) string {
 	t.Helper()

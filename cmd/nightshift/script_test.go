@@ -9,10 +9,33 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"nightshift/internal/fsx"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"nightshift": main})
+	if os.Getenv(bubblePlan) != "" { // it needs no copy of the program, and leaves none
+		os.Exit(m.Run())
+	}
+	testscript.Main(inMemory{m}, map[string]func(){"nightshift": main})
+}
+
+// inMemory runs tests with their files in memory where there is room: they sync
+// thousands of small ones. Tests of the store are on the disk.
+type inMemory struct{ *testing.M }
+
+func (t inMemory) Run() int {
+	const shm, needed = "/dev/shm", 4 << 30 // bytes; the tests take some hundred MB
+	if free, err := fsx.FreeSpace(shm); err != nil || free < needed || os.Getenv("TMPDIR") != "" {
+		return t.M.Run()
+	}
+	dir, err := os.MkdirTemp(shm, "nightshift-tests-")
+	if err != nil {
+		return t.M.Run()
+	}
+	defer os.RemoveAll(dir)
+	os.Setenv("TMPDIR", dir)
+	return t.M.Run()
 }
 
 // TestScripts types at the real command and reads what it answers. The exit
