@@ -48,6 +48,13 @@ func (b *browser) at(text string) {
 		`document.documentElement.dataset.ready === "yes"`, text))
 }
 
+// title waits until a page with this heading takes keys.
+func (b *browser) title(text string) {
+	b.t.Helper()
+	b.until(fmt.Sprintf(`document.querySelector("h1").textContent === %q && `+
+		`document.documentElement.dataset.ready === "yes"`, text))
+}
+
 func (b *browser) click(selector string) {
 	b.t.Helper()
 	b.until(fmt.Sprintf(`!!document.querySelector(%q)`, selector))
@@ -134,7 +141,7 @@ func TestViewClicks(t *testing.T) {
 	b.at("sort=-cost")
 	b.hits(count(said))
 	b.eval(`window.before = true; location.reload()`)
-	b.until(`window.before === undefined && !!document.documentElement && document.documentElement.dataset.ready === "yes"`)
+	b.until(`window.before === undefined && document.documentElement.dataset.ready === "yes"`)
 	b.hits(count(said))
 	for name, want := range map[string]string{"q": "wOrd12", "category": "law", "model": "2", "value": "<0.5",
 		"sort": "-cost"} {
@@ -170,16 +177,18 @@ func TestViewClicks(t *testing.T) {
 	b.until(`document.querySelector("tr[aria-current]").id === "r1-0"`)
 	b.press("Enter")
 	b.at("/row/")
-	b.until(`document.querySelector("h1").textContent === "row-000001"`)
+	b.title("row-000001")
 	b.press("ArrowRight")
-	b.until(`document.querySelector("h1").textContent === "row-000002"`)
+	b.title("row-000002")
 	b.press("ArrowLeft")
-	b.until(`document.querySelector("h1").textContent === "row-000001"`)
+	b.title("row-000001")
 	b.press("m")
 	b.at("markdown=1")
 	b.until(`document.querySelectorAll(".rendered").length === 2`)
+	b.title("row-000001")
 	b.press("m")
 	b.until(`document.querySelectorAll(".rendered").length === 0 && document.querySelectorAll("#text0").length === 1`)
+	b.title("row-000001")
 	b.press("?")
 	b.until(`document.getElementById("help").open`)
 	b.press("Escape")
@@ -240,7 +249,7 @@ func TestViewRuns(t *testing.T) {
 	b.press("j", "Enter")
 	b.until(`document.querySelectorAll(".answer").length === 3`)
 	b.press("u")
-	b.at("with=")
+	b.at("/run/")
 	b.click("#up")
 	b.until(`document.querySelectorAll("tr[data-row] input").length === 2`)
 	b.quiet(server.URL+"/s/", "data:")

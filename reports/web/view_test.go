@@ -281,7 +281,9 @@ func TestViewFilters(t *testing.T) {
 		{"show=flagged", anyOf(func(f *fact) bool { return f.Flags != nil })},
 		{"show=retried", anyOf(func(f *fact) bool { return f.Attempts > 1 })},
 		{"show=wrong", anyOf(func(f *fact) bool { return scored(f) && *f.score.Value == 0 })},
-		{"show=wrong&model=2", func(of map[string]*fact) bool { return of["n"] != nil && scored(of["n"]) && *of["n"].score.Value == 0 }},
+		{"show=wrong&model=2", func(of map[string]*fact) bool {
+			return of["n"] != nil && scored(of["n"]) && *of["n"].score.Value == 0
+		}},
 		{"show=different", func(of map[string]*fact) bool {
 			return of["n"] != nil && scored(of["m"]) && scored(of["n"]) && *of["m"].score.Value != *of["n"].score.Value
 		}},
@@ -410,7 +412,8 @@ func boolInt(b bool) int {
 func TestViewHarmless(t *testing.T) {
 	dir := demo.Run{Rows: 60, Models: []string{"first-model", "second<i>model"}, Open: true}.Write(t)
 	v := viewer(t, dir)
-	paths := []string{"run/" + runName(dir), "run/" + runName(dir) + "?q=" + url.QueryEscape(`"><script>alert(1)</script>`),
+	paths := []string{"run/" + runName(dir),
+		"run/" + runName(dir) + "?q=" + url.QueryEscape(`"><script>alert(1)</script>`),
 		"run/" + runName(dir) + "?category=" + url.QueryEscape(`"><img src=x>`)}
 	for row := range 12 {
 		for _, more := range []string{"", "&markdown=1"} {
