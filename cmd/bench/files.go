@@ -56,7 +56,8 @@ func (b *bench) files(ctx context.Context) ([]figure, error) {
 		}
 		figures = append(figures, f)
 	}
-	return figures, nil
+	viewed, err := b.viewed(ctx, out)
+	return append(figures, viewed...), err
 }
 
 // writeQuestions writes a dataset of n rows with ids, targets and categories.

@@ -245,8 +245,9 @@ func TestViewRuns(t *testing.T) {
 	}
 	b.click(`[data-filter="different"]`)
 	b.at("show=different")
-	b.until(`document.querySelectorAll("tr[data-row]").length > 3`)
+	b.until(`document.querySelectorAll("tr[data-row]").length < 30`)
 	b.press("j", "Enter")
+	b.at("/row/")
 	b.until(`document.querySelectorAll(".answer").length === 3`)
 	b.press("u")
 	b.at("/run/")
