@@ -318,6 +318,7 @@ func factsOf(rec *nightshift.Record) (list []pair) {
 	if served := view.Value(rec.ServedModel); served != rec.RequestedModel {
 		add("answered by", served)
 	}
+	add("taken over from", view.Value(rec.ReusedFrom))
 	add("flags", view.Value(rec.Flags))
 	if rec.FinishedAt != nil {
 		add("answered", rec.FinishedAt.Local().Format(time.DateTime))
