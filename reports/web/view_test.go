@@ -461,3 +461,39 @@ func TestViewBatches(t *testing.T) {
 		t.Error(page)
 	}
 }
+
+// TestViewBeside puts runs of different datasets side by side: rows are put
+// together by their ids.
+func TestViewBeside(t *testing.T) {
+	folder := t.TempDir()
+	for name, d := range map[string]demo.Run{"a": {Rows: 40, Models: []string{"m"}},
+		"b": {Rows: 70, Models: []string{"m"}}} {
+		if err := os.Rename(d.Write(t), filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := viewer(t, folder)
+	for _, c := range []struct{ run, with, note string }{{"a", "b", "40 are in both"}, {"b", "a", "40 are in both"}} {
+		page := body(t, v, "run/"+c.run+"?with="+c.with)
+		if !strings.Contains(page, c.note) || !strings.Contains(page, "m · a") || !strings.Contains(page, "m · b") {
+			t.Errorf("%s beside %s: no note %q", c.run, c.with, c.note)
+		}
+		// The same answers and scores in both: none differ, in the rows that both have.
+		if got, hits := rows(t, v, c.run, url.Values{"with": {c.with}, "show": {"different"}}); hits != "0" {
+			t.Errorf("%s beside %s: %s rows differ: %v", c.run, c.with, hits, got)
+		}
+		if page := body(t, v, "row/"+c.run+"?row=7&with="+c.with); strings.Count(page, "the stream ended early") != 2 {
+			t.Errorf("row 7 of %s beside %s is not that of both", c.run, c.with)
+		}
+	}
+	if w := get(t, v, "run/a?with=a"); w.Code != http.StatusBadRequest {
+		t.Errorf("a run beside itself: %d", w.Code)
+	}
+	r := httptest.NewRequest("GET", "/s/both?run=b&run=a", nil)
+	r.Host = "127.0.0.1"
+	w := httptest.NewRecorder()
+	v.ServeHTTP(w, r)
+	if w.Code != http.StatusFound || w.Header().Get("Location") != "/s/run/b?with=a" {
+		t.Errorf("two ticked runs: %d %s", w.Code, w.Header().Get("Location"))
+	}
+}
