@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -255,5 +256,42 @@ func (w *workspace) tryLine(t *testing.T, dir, line string) {
 	}
 	if out, err := w.shell(t, dir, typed).CombinedOutput(); err != nil {
 		t.Errorf("%s\n%v\n%s", line, err, out)
+	}
+}
+
+var (
+	sqlBlock    = regexp.MustCompile("(?ms)^```sql\n(.*?)^```$")
+	pythonBlock = regexp.MustCompile("(?ms)^```python\n(.*?)^```$")
+)
+
+// TestDocsQueries asks the questions of docs/reading.md: in SQL through the
+// views of the quickstart's run, and in Python.
+func TestDocsQueries(t *testing.T) {
+	text := pages(t)["docs/reading.md"]
+	w := newWorkspace(t)
+	w.runs(t, w.dir)
+	programs := map[string]string{}
+	for _, m := range pythonBlock.FindAllStringSubmatch(text, -1) {
+		programs[strings.Fields(m[1])[1]] = m[1]
+	}
+	for _, m := range sqlBlock.FindAllStringSubmatch(text, -1) {
+		programs["duckdb"] = "import duckdb\nduckdb.execute(open('runs/quickstart/views.sql').read())\n" +
+			"for question in '''" + m[1] + "'''.split(';\\n'):\n  if question.strip(): duckdb.sql(question).show()\n"
+	}
+	if len(programs) != 3 {
+		t.Fatalf("%d programs, want those for pandas, polars and duckdb", len(programs))
+	}
+	w.tryLine(t, w.dir, "nightshift sql runs/quickstart")
+	for library, program := range programs {
+		t.Run(library, func(t *testing.T) {
+			if exec.Command("python3", "-c", "import pytz, pyarrow, "+library).Run() != nil {
+				t.Skipf("needs python3 with %s, pyarrow and pytz", library)
+			}
+			c := exec.Command("python3", "-c", program)
+			c.Dir = w.dir
+			if out, err := c.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
 	}
 }

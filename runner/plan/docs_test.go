@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -253,4 +254,31 @@ func quotedNames(names []string) string {
 		list = append(list, "`"+n+"`")
 	}
 	return strings.Join(list, ", ")
+}
+
+var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
+
+// TestDocsPlans reads the pieces of plans in all pages: each has only keys that
+// there are, with values of their types.
+func TestDocsPlans(t *testing.T) {
+	found, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := 0
+	for _, page := range append(found, "../../README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range yamlBlock.FindAllStringSubmatch(string(text), -1) {
+			blocks++
+			if _, err := Parse(page, []byte(m[1])); err != nil {
+				t.Errorf("%v\n%s", err, m[1])
+			}
+		}
+	}
+	if blocks < 30 {
+		t.Errorf("only %d pieces of plans were found", blocks)
+	}
 }

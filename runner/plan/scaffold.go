@@ -172,7 +172,7 @@ func (s scaffolding) models(put func(string, ...any)) {
 func (s scaffolding) scorers(put func(string, ...any)) {
 	if s.Info.Target == "" && s.Target == "" && !s.LastAssistant {
 		put("# The rows have no target. With dataset.target set, answers can be scored:")
-		put("# scorers: [exact]")
+		put("# scorers: [exact]            # nightshift scorers lists them")
 		return
 	}
 	if s.Info.Target != "" {
