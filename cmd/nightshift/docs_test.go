@@ -99,7 +99,8 @@ func TestDocsErrorClasses(t *testing.T) {
 	_, table, _ := strings.Cut(pages(t)["docs/troubleshooting.md"], "<!-- classes -->")
 	table, _, _ = strings.Cut(table, "\n## ")
 	documented := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| [^|]+ \\| [^|]+ \\| [^|]+ \\|$").FindAllStringSubmatch(table, -1) {
+	line := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| [^|]+ \\| [^|]+ \\| [^|]+ \\|$")
+	for _, m := range line.FindAllStringSubmatch(table, -1) {
 		documented[m[1]] = true
 	}
 	classes := errorClasses(t)

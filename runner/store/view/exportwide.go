@@ -2,6 +2,7 @@ package view
 
 import (
 	"cmp"
+	"encoding/json"
 	"iter"
 	"reflect"
 	"slices"
@@ -46,7 +47,7 @@ func openWide(dir string, o ExportOptions) (*table, error) {
 		of.Models = []string{m}
 		lanes[i] = &lane{answers: scoredAnswers(dir, of, j)}
 	}
-	if t.columns, err = wideColumns(models, t.joins, o.Columns); err != nil {
+	if t.columns, err = wideColumns(models, t.joins, o.Columns, ofRow(v.Info.Plan)); err != nil {
 		t.close()
 		return nil, err
 	}
@@ -55,7 +56,8 @@ func openWide(dir string, o ExportOptions) (*table, error) {
 }
 
 // wideColumns are the columns of a wide table: the keys, then those asked for.
-func wideColumns(models []string, joins []*joins, names []string) ([]column, error) {
+// ofRow reports whether a column says the same of all models.
+func wideColumns(models []string, joins []*joins, names []string, ofRow func(string) bool) ([]column, error) {
 	if len(models) == 0 {
 		return nil, nil
 	}
@@ -89,9 +91,19 @@ func wideColumns(models []string, joins []*joins, names []string) ([]column, err
 	return list, nil
 }
 
-// ofRow reports whether a column says the same of all models.
-func ofRow(name string) bool {
-	return slices.Contains(wideKeys, name) || slices.Contains(wideOfRow, name) || slices.Contains(rowsOwn, name)
+// ofRow returns a function that reports whether a column says the same of all
+// models. Where a plan asks in several ways, prompts are those of a model.
+func ofRow(plan json.RawMessage) func(name string) bool {
+	var p struct{ Models []struct{ Variant string } }
+	varied := json.Unmarshal(plan, &p) == nil && slices.ContainsFunc(p.Models, func(m struct{ Variant string }) bool {
+		return m.Variant != ""
+	})
+	return func(name string) bool {
+		if varied && (name == "input" || name == "system") {
+			return false
+		}
+		return slices.Contains(wideKeys, name) || slices.Contains(wideOfRow, name) || slices.Contains(rowsOwn, name)
+	}
 }
 
 // ofModel is a column of one model. It may be null: a model may lack an answer.

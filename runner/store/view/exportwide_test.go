@@ -3,6 +3,7 @@ package view
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -118,5 +119,29 @@ func TestExportColumns(t *testing.T) {
 	var unknown *UnknownColumnError
 	if !errors.As(err, &unknown) || !strings.Contains(err.Error(), `"txt"; did you mean text?`) {
 		t.Error(err)
+	}
+}
+
+// TestExportWideVariants: where the models of a plan are asked in different
+// ways, each has its own prompt.
+func TestExportWideVariants(t *testing.T) {
+	dir := t.TempDir()
+	id := identity(2, 1, 1, 1)
+	id.Plan = json.RawMessage(`{"models":[{"name":"m0","variant":"short"},{"name":"m1","variant":"long"}]}`)
+	r := mustOpen(t, dir, id, store.Options{})
+	for _, model := range id.Models {
+		u, err := r.OpenShard(model, 0)
+		storetest.Must(t, err)
+		rec := storetest.Record(model, 0, 0)
+		rec.Input = storetest.Ptr("asked of " + model)
+		storetest.Must(t, u.Put(rec))
+	}
+	storetest.Must(t, r.Close("stopped"))
+	var out bytes.Buffer
+	_, err := Export(dir, &out, FormatCSV, ExportOptions{Wide: true, Columns: []string{"run", "input"}})
+	storetest.Must(t, err)
+	want := "row,id,epoch,run,m0_input,m1_input\n0,0,0,test,asked of m0,asked of m1\n"
+	if idsAsRows(t, out.String()) != want {
+		t.Errorf("%s\nwant\n%s", out.String(), want)
 	}
 }
