@@ -1,5 +1,5 @@
 # Everything here is also what .ci/run does, in smaller pieces.
-.PHONY: build test race long fuzz measured-rates bench bench-parts bench-peers lint ci
+.PHONY: build test race long fuzz measured-rates bench bench-parts bench-peers lint ci release
 
 build:
 	go build -trimpath -o nightshift ./cmd/nightshift
@@ -39,6 +39,14 @@ bench-parts:
 # directory.
 bench-peers:
 	cmd/bench/peers/run.sh
+
+# Releases of six systems into dist/: archives, what is in each binary (an SBOM in
+# CycloneDX, of cyclonedx-gomod) and checksums. The version in the binaries is the
+# tag that is checked out.
+SYSTEMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+SBOM ?= github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+release:
+	bash .ci/release "$(SBOM)" $(SYSTEMS)
 
 lint:
 	gofmt -l . && go vet ./... && go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...

@@ -1,6 +1,8 @@
 package main
 
 import (
+	_ "embed"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,15 +15,21 @@ import (
 	"nightshift/datasets"
 	"nightshift/providers"
 	"nightshift/providers/pricing"
+	"nightshift/reports"
 	"nightshift/reports/scorers"
 )
+
+// withoutPackage follows the script for bash.
+//
+//go:embed completion.bash
+var withoutPackage string
 
 func (a *app) completionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print a completion script for a shell",
 		Long: `Prints a script with which a shell completes commands, flags, models, presets,
-plans and run directories.`,
+plans and run directories. That for bash needs bash 4 and no package.`,
 		Example: `  source <(nightshift completion bash)
   nightshift completion bash > ~/.local/share/bash-completion/completions/nightshift
   nightshift completion zsh > "${fpath[1]}/_nightshift"
@@ -33,7 +41,11 @@ plans and run directories.`,
 			root := c.Root()
 			switch args[0] {
 			case "bash":
-				return root.GenBashCompletionV2(a.out, true)
+				if err := root.GenBashCompletionV2(a.out, true); err != nil {
+					return err
+				}
+				_, err := io.WriteString(a.out, withoutPackage)
+				return err
 			case "zsh":
 				return root.GenZshCompletion(a.out)
 			case "fish":
@@ -83,6 +95,8 @@ var flagCompletions = map[string]completer{
 	"endpoint":    completePresets,
 	"rows-from":   completeRuns,
 	"reuse":       completeRuns,
+	"by":          fixed(reports.Dimensions...),
+	"gate":        cobra.NoFileCompletions,
 	"rows":        fixed("failed", "truncated", "refused", "empty", "different"),
 	"protocol":    fixed(protocols()...),
 	"auth":        fixed("bearer", "x-api-key", "x-goog-api-key", "raw", "header:", "none"),

@@ -72,6 +72,9 @@ rows failed than tolerated, 4 stopped early (resumable), 5 a gate was missed,
 		Args:          cobra.ArbitraryArgs,
 		RunE:          noCommand,
 	}
+	root.Version = version()
+	root.SetVersionTemplate(versionText())
+	root.Flags().Bool("version", false, "print the version, commit, date and Go version")
 	root.SuggestionsMinimumDistance = 2
 	a.addProfile(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
