@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -60,16 +61,25 @@ type Spec struct {
 	// of the first version alone decide the shape.
 	Versions   []Version
 	RepairUTF8 bool   // replace invalid UTF-8 and lone surrogates by U+FFFD
-	Spool      string // folder for a copy of standard input, and for temporary files
+	Spool      string // folder for a copy of standard input, for downloads and temporary files
+	// Downloads is a folder for datasets of the Hugging Face hub, which runs may
+	// share; "" is one in Spool.
+	Downloads string
+	Notice    func(text string) // hears of downloads; may be nil
 
 	Stdin  io.Reader // nil is os.Stdin
 	copies []string  // copies of the streams, from an earlier start
 }
 
+// IsRemote reports whether a path names a dataset of the Hugging Face hub:
+// hf://owner/name[/config]:split.
+func IsRemote(path string) bool { return source.IsRemote(path) }
+
 // source is the part of a Spec that concerns files.
 func (s *Spec) source() source.Options {
 	return source.Options{Paths: s.Paths, Dir: s.Dir, Format: s.Format, MaxLine: s.MaxLine, MaxRatio: s.MaxRatio,
-		MaxBytes: s.MaxBytes, Stdin: s.Stdin, Spool: s.Spool, Copies: s.copies}
+		MaxBytes: s.MaxBytes, Stdin: s.Stdin, Spool: s.Spool, Copies: s.copies,
+		Downloads: cmp.Or(s.Downloads, os.Getenv("NIGHTSHIFT_DOWNLOADS")), Notice: s.Notice}
 }
 
 // shape is the part of a Spec that says how rows become samples.

@@ -66,7 +66,7 @@ func (f *planFlags) chooseRows(out string) (*session.Rows, error) {
 // that people see both at once.
 func (a *app) rowsToo(ctx context.Context, p *plan.Plan) error {
 	spec, ok := p.Rows()
-	if !ok || len(spec.Paths) == 0 || spec.Paths[0] == "-" {
+	if !ok || len(spec.Paths) == 0 || spec.Paths[0] == "-" || datasets.IsRemote(spec.Paths[0]) {
 		return nil
 	}
 	data, err := datasets.Open(ctx, spec)

@@ -62,7 +62,7 @@ func endsWithAnswer(ctx context.Context, spec datasets.Spec) bool {
 // pathFrom is how a plan at output names a file that is relative to the working
 // directory.
 func pathFrom(output, file string) string {
-	if output == "" || filepath.IsAbs(file) {
+	if output == "" || filepath.IsAbs(file) || datasets.IsRemote(file) {
 		return file
 	}
 	dir, err := filepath.Abs(filepath.Dir(output))

@@ -28,6 +28,7 @@ func (s *Session) openDataset(ctx context.Context) (*datasets.Dataset, error) {
 	}
 	folder := versionDir(s.Plan.Out, len(extensions))
 	spec.Stdin, spec.Spool, spec.Versions = s.Stdin, folder, versionsOf(extensions)
+	spec.Notice = func(text string) { s.Log.Info(text) }
 	if rows != nil {
 		spec.SelectRows, spec.Versions = rows.has, rows.Versions
 	}
@@ -69,6 +70,9 @@ type source struct {
 	MaxLine           int64             `json:"max_line,omitempty"`
 	AllowDuplicateIDs bool              `json:"allow_duplicate_ids,omitempty"`
 	RepairUTF8        bool              `json:"repair_utf8,omitempty"`
+	// Downloaded are the files that came from the Hugging Face hub, each with the
+	// revision that the run reads.
+	Downloaded []string `json:"downloaded,omitempty"`
 }
 
 func sourceOf(s datasets.Spec) source {
@@ -78,7 +82,7 @@ func sourceOf(s datasets.Spec) source {
 	}
 	return source{
 		s.Paths, dir, s.Format, s.Fields, s.System, s.Prompt, s.Target, s.Cluster, s.Category, s.Filter,
-		s.Sample, s.Offset, s.Limit, s.Seed, s.OnBadRow, s.MaxLine, s.AllowDuplicateIDs, s.RepairUTF8,
+		s.Sample, s.Offset, s.Limit, s.Seed, s.OnBadRow, s.MaxLine, s.AllowDuplicateIDs, s.RepairUTF8, nil,
 	}
 }
 
@@ -102,7 +106,13 @@ type planAsRun struct {
 }
 
 func (s *Session) planAsRun(canonical json.RawMessage) json.RawMessage {
-	b, err := json.Marshal(planAsRun{canonical, s.Rows, sourceOf(s.Plan.Dataset), runPrices(s.Plan)})
+	from := sourceOf(s.Plan.Dataset)
+	for _, file := range s.Dataset.Info().Files {
+		if datasets.IsRemote(file) {
+			from.Downloaded = append(from.Downloaded, file)
+		}
+	}
+	b, err := json.Marshal(planAsRun{canonical, s.Rows, from, runPrices(s.Plan)})
 	if err != nil {
 		return canonical
 	}

@@ -31,6 +31,9 @@ type Options struct {
 	Stdin  io.Reader // nil is os.Stdin
 	Spool  string    // folder for a copy of standard input
 	Copies []string  // copies of the streams, from an earlier start
+	// Downloads is a folder for datasets of the Hugging Face hub; "" is one in Spool.
+	Downloads string
+	Notice    func(text string) // hears of downloads; may be nil
 
 	streams int // streams spooled so far
 }
@@ -97,6 +100,9 @@ func ProblemOf(name string, err error) problem.Problem {
 func (o *Options) resolve(ctx context.Context, path string) ([]*File, error) {
 	if path == "-" {
 		return o.spooled(ctx, "standard input", cmp.Or[io.Reader](o.Stdin, os.Stdin))
+	}
+	if IsRemote(path) {
+		return o.fromHub(ctx, path)
 	}
 	full := path
 	if !filepath.IsAbs(full) {
