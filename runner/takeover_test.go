@@ -161,7 +161,8 @@ func TestTakeOverTurns(t *testing.T) {
 	if asked := l.take(); !slices.Equal(asked, []string{"first", "third"}) {
 		t.Errorf("asked %v", asked)
 	}
-	if r := records[1]; *r.Text != "echo: other" || *r.ReusedCostNanoUSD != 10 || !strings.Contains(*r.Input, "echo: first") {
+	r := records[1]
+	if *r.Text != "echo: other" || *r.ReusedCostNanoUSD != 10 || !strings.Contains(*r.Input, "echo: first") {
 		t.Errorf("%+v", r)
 	}
 }
@@ -189,7 +190,8 @@ func TestTakeOverKeepsWhatFailed(t *testing.T) {
 func reuseChild(dir, from, crash string) int {
 	killAt(crash)
 	err := func() error {
-		data, err := datasets.Open(context.Background(), datasets.Spec{Paths: []string{"rows.jsonl"}, Dir: dir, ShardRows: 20})
+		data, err := datasets.Open(context.Background(),
+			datasets.Spec{Paths: []string{"rows.jsonl"}, Dir: dir, ShardRows: 20})
 		if err != nil {
 			return err
 		}

@@ -195,7 +195,8 @@ func TestFetchErrors(t *testing.T) {
 
 func TestNewHub(t *testing.T) {
 	env := map[string]string{"HF_ENDPOINT": "http://hub.example", "HF_TOKEN": "hf_secret"}
-	if _, err := NewHub(func(name string) string { return env[name] }); err == nil || strings.Contains(err.Error(), "hf_") {
+	_, err := NewHub(func(name string) string { return env[name] })
+	if err == nil || strings.Contains(err.Error(), "hf_") {
 		t.Errorf("a token goes in the clear: %v", err)
 	}
 	if h, err := NewHub(func(string) string { return "" }); err != nil || h.at("api") != "https://huggingface.co/api" {
