@@ -114,6 +114,11 @@ type Record struct {
 	ReusedFrom *string `json:"reused_from,omitempty" parquet:"reused_from,optional,dict"`
 	// ReusedCostNanoUSD is what the answer cost there; nil where that is not known.
 	ReusedCostNanoUSD *int64 `json:"reused_cost_nano_usd,omitempty" parquet:"reused_cost_nano_usd,optional"`
+
+	// Variant is the way in which the model was asked, and VariantOf the model's
+	// name in the plan; Model is both. They are nil in runs without variants.
+	Variant   *string `json:"variant,omitempty" parquet:"variant,optional,dict"`
+	VariantOf *string `json:"variant_of,omitempty" parquet:"variant_of,optional,dict"`
 }
 
 // A Score is a row of scores/*.parquet: what one scorer said of one answer.

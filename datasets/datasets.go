@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"io"
 	"iter"
 	"math"
@@ -139,7 +140,8 @@ type Dataset struct {
 	// foreign says that a file is no dataset at all.
 	foreign bool
 
-	reader source.Reader
+	reader   source.Reader
+	variants []*Dataset
 }
 
 // Info is what the first pass found.
@@ -384,7 +386,11 @@ func (d *Dataset) Close() error {
 	if d.rules != nil {
 		d.rules.Close()
 	}
-	return d.reader.Close()
+	err := d.reader.Close()
+	for _, v := range d.variants {
+		err = errors.Join(err, v.Close())
+	}
+	return err
 }
 
 // hashOf is the identity of the whole dataset: SHA-256 over the length and hash

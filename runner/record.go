@@ -21,6 +21,7 @@ func (w *walk) record(s nightshift.Sample, c *conversation, failure *nightshift.
 	rec := &nightshift.Record{
 		Run: w.Name, Row: s.Index, ID: s.ID, Epoch: int32(s.Epoch),
 		Model: w.pool.Model, Endpoint: w.pool.Endpoint, Protocol: string(w.pool.Protocol), RequestedModel: w.pool.ModelID,
+		Variant: text(w.pool.Variant), VariantOf: text(w.pool.VariantOf),
 	}
 	describeSample(rec, s, c.messages)
 	resp := c.merged()

@@ -54,6 +54,10 @@ type Pool struct {
 	// asked for answers that an earlier process has not read.
 	Workers bool
 	Reuse   *Reuse // answers of earlier runs, taken over in place of sending; may be nil
+	// Variant and VariantOf are those of the pool's records; empty without variants.
+	Variant, VariantOf string
+	// Dataset has the run's rows with the pool's own templates; nil is the run's.
+	Dataset *datasets.Dataset
 }
 
 // Raw says which raw response bodies are kept.
@@ -154,6 +158,10 @@ type walk struct {
 }
 
 func newWalk(r *Run, l Pool, calls, feed context.Context, stopRun context.CancelCauseFunc) *walk {
+	if l.Dataset != nil {
+		own := *r
+		own.Dataset, r = l.Dataset, &own
+	}
 	w := &walk{Run: r, pool: l, calls: calls, stopRun: stopRun, tasks: make(chan func()),
 		held: semaphore.NewWeighted(heldBytes), taken: map[int]bool{}}
 	w.feed, w.stop = context.WithCancelCause(feed)

@@ -18,6 +18,15 @@ import (
 // Budget, records and bill say the same of a run in which answers are cut,
 // with what was known of their usage.
 func TestBudgetRecordAndBillAgree(t *testing.T) {
+	for name, more := range map[string]string{
+		"models":   "",
+		"variants": "variants: [{name: plain, params: {temperature: [0, 1]}}, {name: brief, prompt: \"{{ prompt }}.\"}]\n",
+	} {
+		t.Run(name, func(t *testing.T) { budgetRecordAndBillAgree(t, more) })
+	}
+}
+
+func budgetRecordAndBillAgree(t *testing.T, more string) {
 	dir := t.TempDir()
 	var rows bytes.Buffer
 	for i := range 80 {
@@ -36,7 +45,7 @@ endpoints:
 budget: {usd: 5}
 tolerate_failed: 100%
 out: out
-`)
+`+more)
 	var out, errs bytes.Buffer
 	if code := run(context.Background(), []string{"run", "-q", filepath.Join(dir, "plan.yaml")}, nil, &out, &errs,
 		os.LookupEnv); code != exitOK {

@@ -7,12 +7,14 @@ import (
 	"io/fs"
 	"nightshift/reports/compare"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"nightshift/internal/fsx"
+	"nightshift/runner/plan"
 	"nightshift/runner/session"
 )
 
@@ -51,6 +53,7 @@ failures, or missing scores could decide it), 4 the run is not complete.`,
 	}
 	s := c.Flags()
 	s.StringVar(&f.options.Baseline, "baseline", "", "`MODEL` that the others are compared with (default: the plan's)")
+	s.StringVar(&f.options.Along, "along", "", "with variants, compare along `models`, variants or all (default: the plan's)")
 	s.StringVar(&f.options.BaselineRun, "baseline-run", "", "an earlier `RUN`: compare each model with itself there")
 	s.BoolVar(&f.options.AllPairs, "all-pairs", false, "compare every pair of models")
 	s.StringArrayVar(&f.options.Models, "model", nil, "only this `MODEL`; may be repeated")
@@ -93,6 +96,9 @@ func (a *app) compare(f *compareFlags) error {
 	return session.GateError(c)
 }
 
+// alongWords are what models with variants can be compared along.
+var alongWords = []string{plan.AlongModels, plan.AlongVariants, plan.AlongAll}
+
 // settle turns the shorthand flags into gates and checks them.
 func (f *compareFlags) settle() error {
 	gates := f.gates
@@ -113,6 +119,9 @@ func (f *compareFlags) settle() error {
 			return usageError("--max-errors: %q is no share; write 1%% or 0.01", f.maxErrors)
 		}
 		f.options.MaxErrors = share
+	}
+	if along := f.options.Along; along != "" && !slices.Contains(alongWords, along) {
+		return usageError("--along: %q is none of %s", along, strings.Join(alongWords, ", "))
 	}
 	if f.options.Alpha < 0 || f.options.Alpha >= 1 {
 		return usageError("--alpha: %v is not between 0 and 1", f.options.Alpha)

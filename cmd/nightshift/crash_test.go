@@ -33,7 +33,19 @@ func TestKill(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	left := kills(t)
 	for left > 0 {
-		left -= killRun(t, random, min(left, 20))
+		left -= killRun(t, random, min(left, 20), "", nil)
+	}
+}
+
+// TestKillWithVariants is TestKill of a plan whose models are asked in two ways.
+func TestKillWithVariants(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	variants := map[string]string{"plain": "", "brief": " Be brief."}
+	for left := kills(t) / 2; left > 0; {
+		left -= killRun(t, random, min(left, 20),
+			"variants: [{name: plain}, {name: brief, prompt: \"{{ prompt }} Be brief.\"}]\n", variants)
 	}
 }
 
@@ -41,9 +53,10 @@ const rowsToKill = 150
 
 // killRun is one run that is killed up to most times; it returns how often it
 // was.
-func killRun(t *testing.T, random *rand.Rand, most int) (killed int) {
+func killRun(t *testing.T, random *rand.Rand, most int, more string, variants map[string]string) (killed int) {
 	s := serve(t, "--latency", "base=15ms,token=1ms,jitter=0.5")
-	d := newTable(t, rowsToKill, s.url, "")
+	d := newTable(t, rowsToKill, s.url, more)
+	d.variants = variants
 	known := map[string]int{} // requests received for rows that were on record
 	listed := map[view.Unknown]bool{}
 	for killed < most {
@@ -65,7 +78,7 @@ func killRun(t *testing.T, random *rand.Rand, most int) (killed int) {
 }
 
 // mostInFlight is how many rows can be between their intent and their record:
-// one for each worker of the plan's two lanes. The limiter lets 16 through at a
+// one for each place of the plan's two endpoints, whatever the variants. The limiter lets 16 through at a
 // time, but gives a place away when an answer has been read, which is moments
 // before it is written down.
 const mostInFlight = 2 * 16
@@ -132,8 +145,8 @@ func compareRuns(t *testing.T, d *table, s *server) {
 		t.Fatalf("the undisturbed run: exit code %d", code)
 	}
 	want := calm.records(t)
-	if len(got) != len(want) || len(want) != 2*rowsToKill {
-		t.Fatalf("%d rows after kills, %d undisturbed, want %d", len(got), len(want), 2*rowsToKill)
+	if all := d.lanes() * rowsToKill; len(got) != len(want) || len(want) != all {
+		t.Fatalf("%d rows after kills, %d undisturbed, want %d", len(got), len(want), all)
 	}
 	for name, w := range want {
 		g := got[name]

@@ -182,6 +182,7 @@ func (c *client) wait(t testing.TB) int {
 type table struct {
 	dir, plan, out string
 	prompts        []string
+	variants       map[string]string // what follows the prompt, by variant
 }
 
 func newTable(t testing.TB, rows int, url string, more string) *table {
@@ -218,8 +219,12 @@ var modelIDs = map[string]string{"m": "sim-large", "c": "sim-small"}
 
 // key names a row's conversation in the ledger.
 func (d *table) key(model string, row int64) string {
-	return simtest.Key(modelIDs[model], "", d.prompts[row])
+	name, variant, _ := strings.Cut(model, "/")
+	return simtest.Key(modelIDs[name], "", d.prompts[row]+d.variants[variant])
 }
+
+// lanes is how many answers a row has.
+func (d *table) lanes() int { return len(modelIDs) * max(len(d.variants), 1) }
 
 // records are all rows on record by model and row; a row that is there twice
 // fails the test.

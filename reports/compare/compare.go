@@ -21,8 +21,11 @@ type Options struct {
 	Models      []string // names of models to compare; nil is all
 	Baseline    string   // name of a model; default the plan's, else the first
 	AllPairs    bool     // compare every pair and not only with the baseline
-	Scorers     []string // names, the headline first; nil is all, as the plan orders them
-	Alpha       float64  // level of significance; default the plan's, else 0.05
+	// Along is what models with variants are compared along: models, variants or all;
+	// default the plan's.
+	Along   string
+	Scorers []string // names, the headline first; nil is all, as the plan orders them
+	Alpha   float64  // level of significance; default the plan's, else 0.05
 	// ErrorsAsZero counts requests that failed as wrong answers. Default: they
 	// have no score, and their share is shown.
 	ErrorsAsZero bool
@@ -49,11 +52,14 @@ type Comparison struct {
 	Clusters *clusterFacts `json:"clusters,omitempty"` // nil when all rows are independent
 	Alpha    float64       `json:"alpha"`
 	// ErrorsAsZero says that requests that failed count as wrong answers.
-	ErrorsAsZero bool            `json:"errors_as_zero,omitempty"`
-	Baseline     string          `json:"baseline,omitempty"` // empty for all pairs and for a baseline run
-	Warnings     []string        `json:"warnings,omitempty"`
-	Models       []comparedModel `json:"models"`
-	Scorers      []scorerResult  `json:"scorers"` // the first is the headline
+	ErrorsAsZero bool   `json:"errors_as_zero,omitempty"`
+	Baseline     string `json:"baseline,omitempty"` // empty where there is no single one
+	// Along is models or variants where each model is compared with one of its own;
+	// empty otherwise.
+	Along    string          `json:"along,omitempty"`
+	Warnings []string        `json:"warnings,omitempty"`
+	Models   []comparedModel `json:"models"`
+	Scorers  []scorerResult  `json:"scorers"` // the first is the headline
 	// Preferences are the results of pairwise judges, Judges what is known of
 	// all judges.
 	Preferences []preference          `json:"preferences,omitempty"`
@@ -65,6 +71,9 @@ type Comparison struct {
 	// Invalid says why no gate can be passed; empty when they can.
 	Invalid    string `json:"invalid,omitempty"`
 	Incomplete bool   `json:"incomplete,omitempty"` // it is invalid because rows have not run
+
+	group     string          // along models or variants: the model or variant that others are compared with
+	baselines map[string]bool // labels of models that others are compared with
 }
 
 // money is a sum that may be a lower bound.
@@ -112,7 +121,9 @@ type comparedModel struct {
 	Label     string            `json:"label"` // unique: the model's name, with its run's where that is needed
 	Model     string            `json:"model"`
 	Run       string            `json:"run"`
-	Earlier   bool              `json:"earlier,omitempty"` // of the baseline run
+	Earlier   bool              `json:"earlier,omitempty"`    // of the baseline run
+	Variant   string            `json:"variant,omitempty"`    // how the model was asked
+	VariantOf string            `json:"variant_of,omitempty"` // the model's name without it
 	ModelID   string            `json:"model_id"`
 	Endpoint  string            `json:"endpoint,omitempty"`
 	Params    json.RawMessage   `json:"params,omitempty"`
@@ -224,6 +235,7 @@ type part struct {
 type delta struct {
 	Label    string    `json:"label"`
 	Against  string    `json:"against"`
+	Differs  []string  `json:"differs,omitempty"` // what the one was asked otherwise; only with variants
 	N        int       `json:"n"`
 	LeftOut  int       `json:"left_out"`
 	Delta    *float64  `json:"delta"`
@@ -381,21 +393,25 @@ func rangeOf(v stats.Interval) *interval {
 }
 
 // model finds a column by its label or, where that is unique among the runs
-// that are not the earlier one, its model name.
-func (c *Comparison) model(name string) (label string, ok bool) {
-	var found []string
+// that are not the earlier one, its model name. The name of a model with variants
+// stands for all of them, that of a variant for it with every model.
+func (c *Comparison) model(name string) (labels []string) {
+	var found, several []string
 	for _, m := range c.Models {
-		if m.Label == name {
-			return name, true
-		}
-		if m.Model == name && !m.Earlier {
+		switch {
+		case m.Label == name:
+			return []string{name}
+		case m.Earlier:
+		case m.Model == name:
 			found = append(found, m.Label)
+		case m.Variant != "" && (m.VariantOf == name || m.Variant == name):
+			several = append(several, m.Label)
 		}
 	}
 	if len(found) == 1 {
-		return found[0], true
+		return found
 	}
-	return "", false
+	return several
 }
 
 // scoreOf finds what a scorer says of a model.

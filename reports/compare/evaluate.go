@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"nightshift/reports/render"
@@ -20,6 +21,13 @@ const Pairwise = "judge_pairwise"
 // coverageGap is how far the shares of missing scores, or of truncated
 // answers, may lie apart.
 const coverageGap = 0.01
+
+// What models with variants are compared along, where it is not one baseline for
+// all.
+const (
+	alongModels   = "models"
+	alongVariants = "variants"
+)
 
 // comparison begins a Comparison with everything but scores.
 func (m *matrix) comparison() *Comparison {
@@ -39,8 +47,36 @@ func (m *matrix) comparison() *Comparison {
 	}
 	if m.options.BaselineRun == "" && !m.options.AllPairs {
 		c.Baseline = m.baseline(c, first.Baseline)
+		c.Along = cmp.Or(m.options.Along, first.Along)
 	}
+	m.oppose(c)
 	return c
+}
+
+// oppose decides which models are compared: each with one of its own where that is
+// along models or variants, else all with the baseline.
+func (m *matrix) oppose(c *Comparison) {
+	c.baselines = map[string]bool{c.Baseline: true}
+	if c.Along != alongModels && c.Along != alongVariants || len(m.runs) > 1 && m.options.Along == "" {
+		c.Along = ""
+		return
+	}
+	var ways []scoring.Way
+	for _, col := range m.columns {
+		of := strings.TrimSuffix(col.Label, "/"+col.Variant) // with the run's name, where labels have it
+		ways = append(ways, scoring.Way{Name: col.Label, Variant: col.Variant, VariantOf: of})
+	}
+	at := slices.IndexFunc(ways, func(w scoring.Way) bool { return w.Name == c.Baseline })
+	m.opponents = scoring.Opponents(ways, at, c.Along)
+	if c.group = ways[at].Variant; c.Along == alongModels {
+		c.group = ways[at].VariantOf
+	}
+	c.Baseline, c.baselines = "", map[string]bool{}
+	for i, other := range m.opponents {
+		if other < 0 {
+			c.baselines[m.columns[i].Label] = true
+		}
+	}
 }
 
 func (m *matrix) describeRun(r *comparedRun) runFacts {
@@ -62,9 +98,13 @@ func (m *matrix) baseline(c *Comparison, planned string) string {
 		if name == "" {
 			continue
 		}
-		for _, col := range c.Models {
-			if col.Label == name || col.Model == name {
-				return col.Label
+		for _, fits := range []func(comparedModel) bool{
+			func(m comparedModel) bool { return m.Label == name || m.Model == name },
+			func(m comparedModel) bool { return m.VariantOf == name },
+			func(m comparedModel) bool { return m.Variant == name },
+		} {
+			if i := slices.IndexFunc(c.Models, fits); i >= 0 {
+				return c.Models[i].Label
 			}
 		}
 	}
@@ -314,6 +354,10 @@ func (m *matrix) pairs(c *Comparison) [][2]int {
 				if i <= j {
 					continue
 				}
+			case m.opponents != nil:
+				if m.opponents[i] != j {
+					continue
+				}
 			case i == j || other.Label != c.Baseline:
 				continue
 			}
@@ -341,6 +385,7 @@ func (m *matrix) deltas(c *Comparison, r *scorerResult, scorer int, cols []score
 			return err
 		}
 		d := deltaOf(a.Label, b.Label, p, c.Alpha)
+		d.Differs = a.differsFrom(b.column)
 		if d.missing = missingApart(r.Models[pair[0]], r.Models[pair[1]]); d.missing != "" {
 			if err := m.fillIn(&d, scorer, a, b); err != nil {
 				return err

@@ -445,8 +445,8 @@ func (g gate) money(m money) outcome {
 // and the headline scorer when it names none.
 func (c *Comparison) gateArguments(args []string) (labels []string, scorer string, err error) {
 	for _, arg := range args {
-		if label, ok := c.model(arg); ok {
-			labels = append(labels, label)
+		if found := c.model(arg); found != nil {
+			labels = append(labels, found...)
 			continue
 		}
 		if !c.hasScorer(arg) {
@@ -610,7 +610,7 @@ func (c *Comparison) regressions(g gate, label, scorer string) (outcome, string)
 		return outcomeOf(g.holds(float64(d.NewlyFailingCount))),
 			sprintf("newly fails %d rows that %s has right", d.NewlyFailingCount, d.Against)
 	}
-	return outcomeOf(label == c.Baseline), "is the baseline"
+	return outcomeOf(c.baselines[label]), "is the baseline"
 }
 
 func (c *Comparison) winRate(g gate, label, judge string) (outcome, string) {
@@ -621,13 +621,13 @@ func (c *Comparison) winRate(g gate, label, judge string) (outcome, string) {
 		}
 		for i, pair := range p.Pairs {
 			if pair.Label == label && pair.WinRate != nil &&
-				(found == nil || pair.Against == c.Baseline && found.Against != c.Baseline) {
+				(found == nil || c.baselines[pair.Against] && !c.baselines[found.Against]) {
 				found = &p.Pairs[i]
 			}
 		}
 	}
 	if found == nil {
-		return outcomeOf(label == c.Baseline), "was not compared by a judge"
+		return outcomeOf(c.baselines[label]), "was not compared by a judge"
 	}
 	return found.gate(g)
 }

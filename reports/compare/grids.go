@@ -23,6 +23,7 @@ func (c *Comparison) grids() []render.Grid {
 	var all []render.Grid
 	for i := range c.Scorers {
 		all = append(all, c.scoreGrid(&c.Scorers[i]))
+		all = append(all, c.variantGrids(&c.Scorers[i])...)
 		all = append(all, c.deltaGrids(&c.Scorers[i])...)
 	}
 	all = append(all, c.preferenceGrids()...)
@@ -60,7 +61,7 @@ func (c *Comparison) deltaGrids(r *scorerResult) []render.Grid {
 	s.Texts = 2
 	for _, d := range r.Deltas {
 		name := d.Label
-		if c.against() == "…" {
+		if c.Baseline == "" && c.Along == "" {
 			name += " − " + d.Against
 		}
 		s.Add(name, d.Verdict.sign(), shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }),
@@ -68,6 +69,9 @@ func (c *Comparison) deltaGrids(r *scorerResult) []render.Grid {
 			sprintf("%s/%s/%s", render.Count(int64(d.Win)), render.Count(int64(d.Tie)), render.Count(int64(d.Loss))),
 			shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
 		s.Notes = append(s.Notes, d.sentence())
+		if len(d.Differs) > 0 {
+			s.Notes = append(s.Notes, d.Label+" differs from "+d.Against+" in "+join(d.Differs, ", "))
+		}
 		if d.Note != "" {
 			s.Notes = append(s.Notes, d.Label+": "+d.Note)
 		}
@@ -86,9 +90,13 @@ func (v verdict) sign() string {
 	return "~"
 }
 
-// against names the baseline; … when there is no single one.
+// against names the baseline, along models or variants the one of each group; …
+// when there is no single one.
 func (c *Comparison) against() string {
-	if c.Baseline == "" {
+	switch {
+	case c.group != "":
+		return c.group
+	case c.Baseline == "":
 		return "…"
 	}
 	return c.Baseline

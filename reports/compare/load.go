@@ -33,6 +33,7 @@ type matrix struct {
 	prompts    []uint64   // hash of the rendered prompt
 	categories []int32    // index into names, -1 for none
 	names      []string   // of the categories
+	opponents  []int      // of each column, where models are compared along models or variants; else nil
 	labels     []int32    // clusters; nil when all items are independent
 	clusters   *clusterFacts
 }
@@ -51,7 +52,9 @@ type comparedRun struct {
 // A runPlan is what run.json says of the models.
 type runPlan struct {
 	Plan struct {
-		Models []struct {
+		Dataset asked `json:"dataset"`
+		Models  []struct {
+			asked
 			Name     string          `json:"name"`
 			Endpoint string          `json:"endpoint"`
 			Model    string          `json:"model"`
@@ -60,11 +63,18 @@ type runPlan struct {
 	} `json:"plan"`
 }
 
+// asked are the templates that rows are asked with.
+type asked struct {
+	System string `json:"system"`
+	Prompt string `json:"prompt"`
+}
+
 // A column is one model of one run.
 type column struct {
 	comparedModel
 	run    *comparedRun
 	index  int // among the matrix's columns
+	asked  asked
 	epochs int
 	cap    int64 // on output tokens; 0 when there is none
 
@@ -251,10 +261,7 @@ func parallel(tasks []func() error) error {
 func (m *matrix) chooseColumns() error {
 	for _, r := range m.runs {
 		for _, name := range r.info.Models {
-			if m.options.Models != nil && !slices.Contains(m.options.Models, name) {
-				continue
-			}
-			m.columns = append(m.columns, newColumn(r, name))
+			m.choose(newColumn(r, name))
 		}
 	}
 	if len(m.columns) == 0 {
@@ -267,6 +274,15 @@ func (m *matrix) chooseColumns() error {
 	return nil
 }
 
+// choose takes a column when it is asked for: by its name, or by that of its model
+// or variant.
+func (m *matrix) choose(c *column) {
+	named := func(name string) bool { return name != "" && slices.Contains(m.options.Models, name) }
+	if m.options.Models == nil || named(c.Model) || named(c.Variant) || named(c.VariantOf) {
+		m.columns = append(m.columns, c)
+	}
+}
+
 func newColumn(r *comparedRun, name string) *column {
 	c := &column{run: r, epochs: max(r.info.Epochs, 1)}
 	c.Model, c.Run, c.Label, c.ModelID, c.Earlier = name, r.info.Name, name, name, r.baseline
@@ -274,6 +290,15 @@ func newColumn(r *comparedRun, name string) *column {
 	for _, p := range r.plan.Plan.Models {
 		if p.Name == name {
 			c.ModelID, c.Endpoint, c.Params = p.Model, p.Endpoint, p.Params
+			c.asked = r.plan.Plan.Dataset
+		}
+		if p.Name == name && p.asked != (asked{}) {
+			c.asked = p.asked
+		}
+	}
+	for _, way := range scoring.Ways(r.info) {
+		if way.Name == name && way.Variant != "" {
+			c.Variant, c.VariantOf = way.Variant, way.VariantOf
 		}
 	}
 	var caps struct {

@@ -1,6 +1,8 @@
 package compare
 
 import (
+	"slices"
+
 	"nightshift/reports/render"
 )
 
@@ -50,7 +52,7 @@ func (c *Comparison) blockTables() []render.Grid {
 	var all []render.Grid
 	for i := range c.Scorers {
 		r := &c.Scorers[i]
-		for _, g := range append(append(c.deltaGrids(r), c.categoryGrids(r)...), c.repeatGrids(r)...) {
+		for _, g := range slices.Concat(c.variantGrids(r), c.deltaGrids(r), c.categoryGrids(r), c.repeatGrids(r)) {
 			all = append(all, noted(g))
 		}
 	}

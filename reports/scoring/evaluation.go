@@ -24,6 +24,7 @@ type Evaluation struct {
 	Given    []string    `json:"given,omitempty"` // scorers as the command line gave them, in place of the plan's
 	Scorers  []Described `json:"scorers"`
 	Baseline string      `json:"baseline,omitempty"`
+	Along    string      `json:"along,omitempty"` // what models with variants are compared along
 	Alpha    float64     `json:"alpha,omitempty"`
 	Gates    []string    `json:"gates,omitempty"`
 }

@@ -34,8 +34,10 @@ import (
 type Judging struct {
 	Run    string   // run directory
 	Models []string // of the run, in its order
-	// Baseline is the model that pairwise judges compare the others with.
-	Baseline string
+	// Baseline is the model that pairwise judges compare the others with, and Along
+	// what models with variants are compared along; see [Opponents].
+	Baseline, Along string
+	Ways            []Way // of Models; only where Along is set
 	// Key identifies the judge: model, endpoint and parameters. Another key
 	// asks anew.
 	Key string
@@ -165,9 +167,16 @@ func (j *Judging) pairs() iter.Seq2[judgement, error] {
 				j.Baseline))
 			return
 		}
+		opponents := make([]int, len(j.Models))
+		for m := range opponents {
+			opponents[m] = baseline
+		}
+		if j.Along != "" {
+			opponents = Opponents(j.Ways, baseline, j.Along)
+		}
 		for m := range j.Models {
 			for against := range j.Models {
-				meet := against == baseline || j.Pairs.AllPairs() && m != baseline && against < m
+				meet := against == opponents[m] || j.Pairs.AllPairs() && m != baseline && against < m
 				if m != against && meet && !j.pair(m, against, yield) {
 					return
 				}

@@ -266,7 +266,7 @@ func (a *applier) models(o Option, words []string) {
 		a.by(o, fmt.Sprintf("models[%d]", i))
 	}
 	// A baseline of the plan may be none of the models any more.
-	if names := (&checker{plan: a.plan}).modelNames(); a.given["baseline"] == nil &&
+	if names := a.plan.comparedNames(); a.given["baseline"] == nil &&
 		!slices.Contains(names, a.plan.Compare.Baseline) {
 		a.plan.Compare.Baseline = ""
 	}

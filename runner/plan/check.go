@@ -29,6 +29,7 @@ func (c *checker) all() {
 	c.dataset(p.Dataset)
 	c.atLeast("epochs", int64(p.Epochs), 0)
 	c.models()
+	c.variants()
 	for _, name := range slices.Sorted(maps.Keys(p.Endpoints)) {
 		c.endpoint(name, p.Endpoints[name])
 	}
@@ -189,10 +190,14 @@ func (c *checker) params(path string, params Params) {
 		case p.Name == "stream":
 			c.at(path+".stream", "write stream: true beside params", "stream is not a parameter")
 		case slices.Contains(formats.CapNames(), p.Name):
-			if n, ok := wholeNumber(p.Value); !ok || n < 1 {
-				c.at(path+"."+p.Name, "", "%s must be a whole number above zero; this is %s", p.Name,
-					words.Shorten(string(p.Value), 40))
+			for _, value := range c.values(path+"."+p.Name, p) {
+				if n, ok := wholeNumber(value); !ok || n < 1 {
+					c.at(path+"."+p.Name, "", "%s must be a whole number above zero; this is %s", p.Name,
+						words.Shorten(string(value), 40))
+				}
 			}
+		default:
+			c.values(path+"."+p.Name, p)
 		}
 	}
 }
@@ -229,10 +234,7 @@ func (c *checker) budget() {
 }
 
 func (c *checker) compare() {
-	b := c.plan.Compare.Baseline
-	if b != "" && len(c.plan.Models) > 0 && !slices.Contains(c.modelNames(), b) {
-		c.at("compare.baseline", suggest(b, c.modelNames()), "no model is called %q", b)
-	}
+	c.along()
 	if a := c.plan.Compare.Alpha; a < 0 || a >= 1 {
 		c.at("compare.alpha", "0.05 is usual", "alpha must lie between 0 and 1; this is %v", a)
 	}

@@ -51,6 +51,12 @@ type identityModel struct {
 	Path     string `json:"path,omitempty"`
 	Model    string `json:"model"`
 	Params   Params `json:"params"`
+	// Of a model that is asked in several ways: the way, the model's own name, and
+	// the templates, which then do not stand in the dataset.
+	Variant   string `json:"variant,omitempty"`
+	VariantOf string `json:"variant_of,omitempty"`
+	System    string `json:"system,omitempty"`
+	Prompt    string `json:"prompt,omitempty"`
 }
 
 // Identity is the canonical JSON of what defines the run, and the hex SHA-256
@@ -76,8 +82,16 @@ func (r *Resolved) Identity() (json.RawMessage, string) {
 	if d.Sample > 0 { // a seed without a sample changes nothing
 		id.Dataset.Seed = d.Seed
 	}
+	varied := slices.ContainsFunc(r.Models, func(m ResolvedModel) bool { return m.Variant != "" })
+	if varied {
+		id.Dataset.System, id.Dataset.Prompt = "", ""
+	}
 	for _, m := range r.Models {
-		id.Models = append(id.Models, m.identity())
+		one := m.identity()
+		if varied {
+			one.Variant, one.VariantOf, one.System, one.Prompt = m.Variant, m.VariantOf, m.System, m.Prompt
+		}
+		id.Models = append(id.Models, one)
 	}
 	slices.SortFunc(id.Models, func(a, b identityModel) int { return strings.Compare(a.Name, b.Name) })
 	text := encode(id)

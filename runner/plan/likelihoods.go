@@ -1,8 +1,6 @@
 package plan
 
 import (
-	"fmt"
-
 	"nightshift/providers/formats"
 	"nightshift/reports/scorers"
 )
@@ -36,11 +34,11 @@ func (r *resolver) likelihoods() {
 		r.out.Models[i].Likelihoods = l
 		f, ok := formats.Of(m.Endpoint.Protocol)
 		if _, scores := f.(formats.Scoring); ok && !scores {
-			r.at(fmt.Sprintf("models[%d].endpoint", i), "base models are scored over an endpoint with protocol: completions",
-				"%s speaks the %s format, in which log-probabilities of a given text cannot be asked for", m.Name, f.Name())
+			r.at(m.path+".endpoint", "base models are scored over an endpoint with protocol: completions",
+				"%s speaks the %s format, in which log-probabilities of a given text cannot be asked for", m.nameInPlan(), f.Name())
 		}
 		if m.Mode == ModeBatch {
-			r.at(r.modePath(fmt.Sprintf("models[%d]", i)), "leave it live",
+			r.at(r.modePath(m.path), "leave it live",
 				"%s is in mode batch, and its scorers need log-probabilities, which batches do not carry", m.Name)
 		}
 	}

@@ -26,6 +26,9 @@ type Plan struct {
 	Epochs int `yaml:"epochs" json:"epochs,omitempty" jsonschema:"minimum=1"`
 	// The models that answer.
 	Models []Model `yaml:"models" json:"models" jsonschema:"minItems=1"`
+	// Variants of system prompt, prompt, parameters and tools, each tried with every
+	// model.
+	Variants []Variant `yaml:"variants" json:"variants,omitempty"`
 	// Endpoints beside the presets, by name. An entry with a preset's name
 	// starts from that preset.
 	Endpoints map[string]Endpoint `yaml:"endpoints" json:"endpoints,omitempty"`
@@ -127,7 +130,9 @@ type Model struct {
 	Endpoint string `yaml:"endpoint" json:"endpoint" jsonschema:"required"`
 	// Model id as the endpoint knows it.
 	Model string `yaml:"model" json:"model" jsonschema:"required,oneof_type=string;number"`
-	// Fields of the request body, which go into it as they are written here.
+	// Fields of the request body, which go into it as they are written here. A
+	// list of values for a parameter that takes one, such as temperature: [0, 0.7],
+	// tries each.
 	Params Params `yaml:"params" json:"params,omitempty"`
 	// Ask for a stream.
 	Stream bool `yaml:"stream" json:"stream,omitempty"`
@@ -144,6 +149,22 @@ type Model struct {
 	Mode string `yaml:"mode" json:"mode,omitempty" jsonschema:"enum=live,enum=batch"`
 	// How the rows travel in mode batch, where it differs from the plan's batch:.
 	Batch Batch `yaml:"batch" json:"batch,omitzero"`
+}
+
+// A Variant is one way to ask, tried with every model: what it leaves out is the
+// dataset's and the model's own.
+type Variant struct {
+	// Unique name: MODEL/NAME is what outputs call the pair of model and variant.
+	Name string `yaml:"name" json:"name" jsonschema:"required,oneof_type=string;number"`
+	// System prompt, a template, in place of the dataset's. An empty text is none.
+	System *string `yaml:"system" json:"system,omitempty"`
+	// Prompt, a template, in place of the dataset's.
+	Prompt *string `yaml:"prompt" json:"prompt,omitempty"`
+	// Fields of the request body over those of the model. A list of values for a
+	// parameter that takes one, such as temperature: [0, 0.7], makes a variant of each.
+	Params Params `yaml:"params" json:"params,omitempty"`
+	// Tools that the model is offered, as the endpoint's format writes them.
+	Tools []Params `yaml:"tools" json:"tools,omitempty"`
 }
 
 // A Batch says how rows travel in a provider's batches. What is left out, or 0,
@@ -387,8 +408,12 @@ type Scorer struct {
 
 // Compare says how models are compared.
 type Compare struct {
-	// Name of the model that the others are compared with. Default: the first.
+	// Name of the model, variant, or MODEL/VARIANT that the others are compared
+	// with. Default: the first.
 	Baseline string `yaml:"baseline" json:"baseline,omitempty"`
+	// With variants: compare variants of the same model (variants, default), models
+	// asked in the same way (models), or everything with one baseline (all).
+	Along string `yaml:"along" json:"along,omitempty" jsonschema:"enum=models,enum=variants,enum=all"`
 	// Level of significance; default 0.05.
 	Alpha float64 `yaml:"alpha" json:"alpha,omitempty" jsonschema:"exclusiveMinimum=0,exclusiveMaximum=1"`
 }

@@ -45,6 +45,7 @@ type Resolved struct {
 	MaxStall     time.Duration
 
 	Baseline       string // name of the model that others are compared with
+	Along          string // AlongModels, AlongVariants or AlongAll; empty where no model has variants
 	Alpha          float64
 	Gates          []string
 	TolerateFailed Tolerance
@@ -63,7 +64,13 @@ type Resolved struct {
 
 // A ResolvedModel is one model, or a judge.
 type ResolvedModel struct {
-	Name     string
+	Name string
+	// Variant is the way in which the model is asked, and VariantOf the model's
+	// name in the plan; Name is both. They are empty where there is only one way.
+	Variant, VariantOf string
+	// System and Prompt are the templates of this way to ask.
+	System, Prompt string
+
 	ModelID  string
 	Endpoint providers.Endpoint
 	Preset   string // preset that the endpoint started from; empty for none
@@ -95,10 +102,14 @@ type ResolvedModel struct {
 	// when it has prices of its own.
 	PriceList string
 
+	path     string // in the plan
 	prices   *pricing.Table
 	own      *pricing.Table // the plan's; nil without one
 	ownLists []string       // the names under which the plan's table may have the endpoint
 }
+
+// nameInPlan is the model's name without its variant.
+func (m *ResolvedModel) nameInPlan() string { return cmp.Or(m.VariantOf, m.Name) }
 
 // LacksMaxTokens reports whether the model's format requires max_tokens in
 // every request and the parameters do not set it. format is its name.
@@ -210,10 +221,7 @@ func (r *resolver) settings() {
 	out.Attempts = cmp.Or(p.Retry.Attempts, 4)
 	out.MaxStall = cmp.Or(time.Duration(p.Retry.MaxStall), limits.DefaultMaxStall)
 	out.Alpha = cmp.Or(p.Compare.Alpha, 0.05)
-	out.Baseline = p.Compare.Baseline
-	if out.Baseline == "" && len(p.Models) > 0 {
-		out.Baseline = p.Models[0].name()
-	}
+	out.Baseline, out.Along = p.baseline(), p.along()
 	out.Gates = p.Gates
 	out.TolerateFailed = p.TolerateFailed
 	out.Raw = cmp.Or(p.Raw, "all")
@@ -276,14 +284,17 @@ func (r *resolver) prices() {
 	r.own, r.out.Prices = t, pricing.Embedded().With(t)
 }
 
-// dataset reads texts that stand in files.
+// dataset reads texts that stand in files. The templates are those of the first
+// variant, where there are several.
 func (r *resolver) dataset() {
-	d := r.plan.Dataset
+	d, first := r.plan.Dataset, lane{from: -1}
+	if first.system, first.prompt = d.System, d.Prompt; len(r.plan.Models) > 0 {
+		first = r.plan.lanes()[0]
+	}
+	system, prompt := r.laneTexts(first)
 	r.out.Dataset = datasets.Spec{
 		Paths: slices.Clone(d.Path), Dir: r.plan.source.dir, Format: d.Format, Fields: maps.Clone(d.Fields),
-		System:  r.fromFile("dataset.system", d.System),
-		Prompt:  r.fromFile("dataset.prompt", d.Prompt),
-		Target:  r.fromFile("dataset.target", d.Target),
+		System: system, Prompt: prompt, Target: r.fromFile("dataset.target", d.Target),
 		Cluster: d.Cluster, Category: d.Category,
 		Filter: d.Filter, Sample: d.Sample, Offset: d.Offset, Limit: d.Limit, Seed: d.Seed,
 		OnBadRow: d.OnBadRow, MaxLine: d.MaxLine, AllowDuplicateIDs: d.AllowDuplicateIDs, RepairUTF8: d.RepairUTF8,
@@ -334,11 +345,18 @@ func (r *resolver) readText(path, name string) string {
 }
 
 func (r *resolver) resolveModels() {
-	for i, m := range r.plan.Models {
-		path := fmt.Sprintf("models[%d]", i)
-		if model, ok := r.resolveModel(path, m); ok {
-			r.out.Models = append(r.out.Models, model)
+	for _, l := range r.plan.lanes() {
+		m := r.plan.Models[l.model]
+		m.Params = l.params
+		model, ok := r.resolveModel(fmt.Sprintf("models[%d]", l.model), m)
+		if !ok {
+			continue
 		}
+		model.System, model.Prompt = r.laneTexts(l)
+		if l.variant != "" {
+			model.Name, model.Variant, model.VariantOf = l.name, l.variant, model.Name
+		}
+		r.out.Models = append(r.out.Models, model)
 	}
 }
 
@@ -351,7 +369,7 @@ func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
 	}
 	r.environment(path, &e)
 	model := ResolvedModel{
-		Name: m.name(), ModelID: m.Model, Endpoint: e.Endpoint,
+		path: path, Name: m.name(), ModelID: m.Model, Endpoint: e.Endpoint,
 		Preset: e.preset, Simulated: e.simulated(), Simulator: e.entry.Simulator, Folder: r.plan.Dir(),
 		Params: m.Params, Stream: m.Stream, RowsPerRequest: int(m.RowsPerRequest),
 		Mode: cmp.Or(r.plan.allModes, m.Mode, ModeLive), Batch: m.Batch.over(r.plan.Batch).settings(),
@@ -621,19 +639,19 @@ func (r *resolver) forVectors(endpoint string) *resolver {
 // Rows may bring their own; where a template
 // makes the prompt, they hardly do.
 func (r *resolver) capped() {
-	for i, m := range r.out.Models {
+	for _, m := range r.out.Models {
 		format, lacks := m.LacksMaxTokens()
 		if !lacks {
 			continue
 		}
 		hint := "add params: {max_tokens: 1024}, or --max-tokens 1024"
 		if d := r.out.Dataset; d.Prompt != "" && d.Fields["params"] == "" {
-			r.at(fmt.Sprintf("models[%d].params", i), hint, "%s speaks %s, where every request needs max_tokens",
-				m.Name, format)
+			r.at(m.path+".params", hint, "%s speaks %s, where every request needs max_tokens",
+				m.nameInPlan(), format)
 			continue
 		}
-		r.note("%s speaks %s, where every request needs max_tokens, and only rows can bring it: %s", m.Name, format,
-			hint)
+		r.note("%s speaks %s, where every request needs max_tokens, and only rows can bring it: %s", m.nameInPlan(),
+			format, hint)
 	}
 }
 
@@ -656,18 +674,18 @@ func (r *resolver) affordable() {
 func (r *resolver) reservable(list string, m *ResolvedModel) {
 	if r.out.BudgetUSD != nil && m.Price == nil {
 		r.at("budget.usd", fmt.Sprintf("add price: {input: …, output: …} to %s in %s, "+
-			"name a list with prices: on its endpoint, or give the budget in tokens", m.Name, list),
-			"a budget in dollars needs the price of every model, and that of %s (%s) is not known", m.Name, m.ModelID)
+			"name a list with prices: on its endpoint, or give the budget in tokens", m.nameInPlan(), list),
+			"a budget in dollars needs the price of every model, and that of %s (%s) is not known", m.nameInPlan(), m.ModelID)
 	}
 	if tier := m.Tier(); r.out.BudgetUSD != nil && m.Price != nil && !m.Price.Covers(tier) {
 		r.at("budget.usd", fmt.Sprintf("add services: {%s: …} to the price of %s in %s "+
-			"(how many times the usual price it is), or give the budget in tokens", tier, m.Name, list),
+			"(how many times the usual price it is), or give the budget in tokens", tier, m.nameInPlan(), list),
 			"a budget in dollars needs the price of every model, "+
-				"and that of %s in the tier %q, which %s, is not known", m.Name, tier, m.whyTier())
+				"and that of %s in the tier %q, which %s, is not known", m.nameInPlan(), tier, m.whyTier())
 	}
 	if m.MaxOutput == 0 && formats.Writes(m.Endpoint.Protocol) {
-		r.at("budget", fmt.Sprintf("add max_tokens to the params of %s, or max_output: beside them", m.Name),
-			"a budget needs the most that an answer can be, and nothing caps those of %s", m.Name)
+		r.at("budget", fmt.Sprintf("add max_tokens to the params of %s, or max_output: beside them", m.nameInPlan()),
+			"a budget needs the most that an answer can be, and nothing caps those of %s", m.nameInPlan())
 	}
 }
 

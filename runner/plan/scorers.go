@@ -170,7 +170,7 @@ func (c *checker) gates() {
 }
 
 func (c *checker) gateArgument(path, arg string) {
-	known := c.modelNames()
+	known := c.plan.comparedNames()
 	for _, s := range c.plan.Scorers {
 		known = append(known, s.name())
 	}

@@ -64,7 +64,7 @@ func (s *Session) Calibrate(ctx context.Context, rows []int64) (dir string, stop
 func (s *Session) calibration() *Session {
 	p := *s.Plan
 	p.Name, p.Epochs, p.Scorers = p.Name+"/calibration", 1, nil
-	one := &Session{Options: s.Options, Plan: &p, Dataset: s.Dataset}
+	one := &Session{Options: s.Options, Plan: &p, Dataset: s.Dataset, variants: s.variants}
 	one.RetryFailed, one.MovedEndpoint = true, false
 	return one
 }

@@ -105,6 +105,7 @@ func (f *clients) pool(m plan.ResolvedModel, p *plan.Resolved) (runner.Pool, err
 		Concurrency: rows,
 		InFlight:    m.Endpoint.Limits.Concurrency * max(m.RowsPerRequest, 1),
 		Workers:     f.remote(m),
+		Variant:     m.Variant, VariantOf: m.VariantOf,
 	}, nil
 }
 

@@ -49,6 +49,43 @@ func (s *Session) openDataset(ctx context.Context) (*datasets.Dataset, error) {
 	return d, nil
 }
 
+// openVariants makes the dataset with the templates of every variant. Models that
+// share templates share it.
+func (s *Session) openVariants(ctx context.Context) error {
+	type texts struct{ system, prompt string }
+	made := map[texts]*datasets.Dataset{{s.Plan.Dataset.System, s.Plan.Dataset.Prompt}: nil}
+	var problems []error
+	for _, m := range s.Plan.Models {
+		if m.Variant == "" {
+			continue
+		}
+		own := texts{m.System, m.Prompt}
+		d, ok := made[own]
+		if !ok {
+			var err error
+			if d, err = s.Dataset.Variant(ctx, m.Variant, m.System, m.Prompt); err != nil {
+				problems = append(problems, err)
+			}
+			made[own] = d
+		}
+		if d != nil {
+			s.variants[m.Name] = d
+		}
+	}
+	if err := errors.Join(problems...); err != nil {
+		return errors.Join(err, s.Dataset.Close())
+	}
+	return nil
+}
+
+// RowsOf is the dataset with a model's templates.
+func (s *Session) RowsOf(model string) *datasets.Dataset {
+	if d := s.variants[model]; d != nil {
+		return d
+	}
+	return s.Dataset
+}
+
 // source is the part of a plan that finds the dataset's rows again. It is kept
 // in run.json beside what identifies the run.
 type source struct {

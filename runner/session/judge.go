@@ -46,9 +46,10 @@ func (s *Session) judging(rs plan.ResolvedScorer) (*scoring.Judging, error) {
 	}
 	p := s.judgePlan(rs, "")
 	_, key := p.Identity()
-	j := &scoring.Judging{Run: s.Plan.Out, Models: info.Models, Baseline: s.Plan.Baseline, Key: key}
+	j := &scoring.Judging{Run: s.Plan.Out, Models: info.Models, Ways: scoring.Ways(info), Baseline: s.Plan.Baseline,
+		Along: s.Plan.Along, Key: key}
 	if e, err := scoring.ReadEvaluation(s.Plan.Out); err == nil && j.Baseline == "" {
-		j.Baseline = e.Baseline
+		j.Baseline, j.Along = e.Baseline, e.Along
 	}
 	if j.Baseline == "" {
 		j.Baseline = info.Models[0]

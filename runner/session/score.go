@@ -48,11 +48,16 @@ func CheckGates(p *plan.Resolved) error {
 	return nil
 }
 
-// modelNames are the names of the plan's models.
+// modelNames are the names by which gates call the plan's models: those of variants,
+// and of models with any variant, among them.
 func modelNames(p *plan.Resolved) []string {
 	var names []string
 	for _, m := range p.Models {
-		names = append(names, m.Name)
+		for _, name := range []string{m.Name, m.VariantOf, m.Variant} {
+			if name != "" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
 	}
 	return names
 }
@@ -156,7 +161,8 @@ func (s *Session) evaluation() (scoring.Evaluation, error) {
 	if err != nil || s.AddScorers {
 		return before, err
 	}
-	e := scoring.Evaluation{Given: s.Scorers, Baseline: s.Plan.Baseline, Alpha: s.Plan.Alpha, Gates: s.Plan.Gates}
+	e := scoring.Evaluation{Given: s.Scorers, Baseline: s.Plan.Baseline, Along: s.Plan.Along,
+		Alpha: s.Plan.Alpha, Gates: s.Plan.Gates}
 	if e.Plan, err = planFile(s.Plan); err != nil {
 		return e, err
 	}

@@ -67,6 +67,9 @@ type Session struct {
 	cluster *cluster       // nil without workers
 	recall  runner.Recall  // of batches that are away
 	reused  *reuse.Answers // that may be taken over; nil for none
+	// variants is the dataset with the templates of models that have others than the
+	// first, by model.
+	variants map[string]*datasets.Dataset
 }
 
 // A Result is what a run came to. Its reports are nil when they could not be
@@ -97,7 +100,9 @@ func Run(ctx context.Context, p *plan.Resolved, o Options) (Result, error) {
 func Open(ctx context.Context, p *plan.Resolved, o Options) (*Session, error) {
 	s := newSession(p, o)
 	var err error
-	s.Dataset, err = s.openDataset(ctx)
+	if s.Dataset, err = s.openDataset(ctx); err == nil {
+		err = s.openVariants(ctx)
+	}
 	return s, err
 }
 
@@ -105,7 +110,7 @@ func newSession(p *plan.Resolved, o Options) *Session {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Session{Options: o, Plan: p}
+	return &Session{Options: o, Plan: p, variants: map[string]*datasets.Dataset{}}
 }
 
 // identity is what the run directory belongs to.
@@ -162,6 +167,9 @@ func (s *Session) openStore(id store.Identity) (*store.Run, error) {
 
 // loop sends what is not on record yet. rows are those to be sent, nil for all.
 func (s *Session) loop(calls context.Context, st *store.Run, pools []runner.Pool, rows []int64) ([]runner.Stop, error) {
+	for i := range pools {
+		pools[i].Dataset = s.variants[pools[i].Model]
+	}
 	r := &runner.Run{
 		Name: s.Plan.Name, Store: st, Dataset: s.Dataset, Pools: pools, Rows: rows,
 		Epochs: s.Plan.Epochs, Raw: runner.Raw(s.Plan.Raw), SkipUnknown: s.Plan.SkipUnknown, Log: s.Log,

@@ -131,7 +131,7 @@ func (j *job) calibrate(ctx context.Context, n int) (map[string]*calibration, er
 	if err != nil {
 		return nil, err
 	}
-	out, err := j.readCalibration(dir, rows)
+	out, err := j.readCalibration(ctx, dir, n)
 	for _, s := range stops {
 		if c := out[s.Model]; c != nil && c.Failed == "" {
 			c.Failed = s.Err.Error()
@@ -155,24 +155,28 @@ type calibrationRow struct {
 }
 
 // readCalibration takes in the answers that are on record.
-func (j *job) readCalibration(dir string, rows []nightshift.Sample) (map[string]*calibration, error) {
-	samples := map[int64]nightshift.Sample{}
-	for _, s := range rows {
-		samples[s.Index] = s
-	}
+func (j *job) readCalibration(ctx context.Context, dir string, n int) (map[string]*calibration, error) {
+	samples := map[string]map[int64]nightshift.Sample{}
 	out, encoders := map[string]*calibration{}, map[string]*encoder{}
 	for _, m := range j.Plan.Models {
 		e, err := newEncoder(m)
 		if err != nil {
 			return nil, err
 		}
-		out[m.Name], encoders[m.Name] = &calibration{}, e
+		rows, err := someRows(ctx, j.RowsOf(m.Name), n)
+		if err != nil {
+			return nil, err
+		}
+		out[m.Name], encoders[m.Name], samples[m.Name] = &calibration{}, e, map[int64]nightshift.Sample{}
+		for _, s := range rows {
+			samples[m.Name][s.Index] = s
+		}
 	}
 	for r, err := range view.Rows[calibrationRow](dir, view.ReadOptions{}) {
 		if err != nil {
 			return nil, err
 		}
-		prepared, err := encoders[r.Model].all(samples[r.Row])
+		prepared, err := encoders[r.Model].all(samples[r.Model][r.Row])
 		if err != nil {
 			continue // the look at the rows tells of it
 		}

@@ -84,7 +84,7 @@ func (j *job) capped(ctx context.Context) error {
 const cappedRows = 1000
 
 func (j *job) firstUncapped(ctx context.Context, e *encoder, format string) error {
-	for s, err := range j.Dataset.First(ctx, cappedRows) {
+	for s, err := range j.RowsOf(e.model.Name).First(ctx, cappedRows) {
 		if err != nil {
 			continue // told elsewhere
 		}

@@ -155,7 +155,7 @@ func New(ctx context.Context, s *session.Session, o Options) (*Forecast, error) 
 		}
 		encoders = append(encoders, e)
 	}
-	samples, err := look(ctx, j.Dataset, encoders)
+	samples, err := j.look(ctx, encoders)
 	if err != nil {
 		return nil, err
 	}
@@ -231,13 +231,16 @@ func (f *Forecast) showFirst(encoders []*encoder, samples []*measured) {
 			continue
 		}
 		s := m.first
+		if m.firstBody != nil {
+			f.Prompt.Bodies[encoders[i].model.Name] = m.firstBody
+		}
+		if f.Prompt.name != "" { // of variants the first is shown
+			continue
+		}
 		f.Prompt.Row, f.Prompt.ID, f.Prompt.name = s.Index, s.ID, rowName(*s)
 		f.Prompt.System, f.Prompt.Messages, f.Prompt.Turns, f.Prompt.Target = s.System, messagesOf(s), s.Turns, s.Target
 		if s.Body != nil {
 			f.Prompt.System = "" // it is among the messages
-		}
-		if m.firstBody != nil {
-			f.Prompt.Bodies[encoders[i].model.Name] = m.firstBody
 		}
 	}
 }

@@ -73,6 +73,30 @@ type measured struct {
 // them.
 const lookedRows = 20_000
 
+// look is look of each model's own rows: those with the templates of its variant.
+func (j *job) look(ctx context.Context, encoders []*encoder) ([]*measured, error) {
+	all := make([]*measured, len(encoders))
+	for i, e := range encoders {
+		if all[i] != nil {
+			continue
+		}
+		rows, alike, places := j.RowsOf(e.model.Name), []*encoder{}, []int{}
+		for k, other := range encoders {
+			if j.RowsOf(other.model.Name) == rows {
+				alike, places = append(alike, other), append(places, k)
+			}
+		}
+		found, err := look(ctx, rows, alike)
+		if err != nil {
+			return nil, err
+		}
+		for k, at := range places {
+			all[at] = found[k]
+		}
+	}
+	return all, nil
+}
+
 // look encodes rows for every model: all of them, or those from eight places
 // of a large dataset.
 func look(ctx context.Context, d *datasets.Dataset, encoders []*encoder) ([]*measured, error) {

@@ -98,6 +98,8 @@ var ColumnMeanings = func() string {
 		"reused_from":          "the run that paid for the answer, name@run_id; null: this run. Costs and attempts are this run's",
 		"reused_cost_nano_usd": "what the answer cost there",
 		"raw_bytes":            "the body as read, where it was not valid UTF-8",
+		"variant":              "how the model was asked, in runs with variants",
+		"variant_of":           "the model's name in the plan, without the variant",
 	}
 	b, err := rawjson.Marshal(meanings)
 	if err != nil {
