@@ -250,8 +250,9 @@ func (s *Session) Reusable(ctx context.Context) (map[string]int64, error) {
 }
 
 func (s *Session) reusableOf(ctx context.Context, pool runner.Pool) (n int64, err error) {
-	for i := range s.Dataset.Chunks() {
-		for sample, err := range s.Dataset.ReadEpochs(ctx, i, max(s.Plan.Epochs, 1)) {
+	rows := s.RowsOf(pool.Model)
+	for i := range rows.Chunks() {
+		for sample, err := range rows.ReadEpochs(ctx, i, max(s.Plan.Epochs, 1)) {
 			if err == nil && pool.Reusable(sample) {
 				n++
 			}
