@@ -33,8 +33,11 @@ type run struct {
 	cache     *cache
 	watch     *view.Watcher
 
-	mu         sync.Mutex // held while files are read
+	load sync.Mutex // held while columns are read
+
+	mu         sync.Mutex
 	last       *stand
+	warmed     string // version of the columns that were read ahead
 	looked     time.Time
 	categories codes[uint16]
 	classes    codes[uint8]
@@ -213,17 +216,29 @@ type columnKey struct {
 	name string
 }
 
-// eachLane reads a column of all lanes, several at a time.
+// eachLane brings a column of all lanes up to date, several at a time.
 func eachLane[R any, T any, P interface {
 	*R
 	at() (int64, int32)
 }](r *run, s *stand, name string, value func(*R) T, none T) ([][]T, error) {
 	all := make([][]T, len(s.Models))
+	missing := false
+	for lane := range s.Models {
+		c, _ := r.cache.get(columnKey{r, lane, name}).(*column[T])
+		if c.of(s, lane) {
+			all[lane] = c.data
+		} else {
+			missing = true
+		}
+	}
+	if !missing {
+		return all, nil
+	}
 	errs := make([]error, len(s.Models))
 	turns := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))
 	var wait sync.WaitGroup
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.load.Lock()
+	defer r.load.Unlock()
 	for lane := range s.Models {
 		turns <- struct{}{}
 		wait.Go(func() {
@@ -242,7 +257,7 @@ func laneColumn[R any, T any, P interface {
 }](r *run, s *stand, lane int, name string, value func(*R) T, none T) ([]T, error) {
 	key := columnKey{r, lane, name}
 	old, _ := r.cache.get(key).(*column[T])
-	if old != nil && len(old.data) == s.items() && slices.Equal(old.files, s.files[lane]) {
+	if old.of(s, lane) {
 		return old.data, nil
 	}
 	c := &column[T]{s.files[lane], make([]T, s.items())}
@@ -281,6 +296,11 @@ func laneColumn[R any, T any, P interface {
 	var one T
 	r.cache.put(key, c, int64(len(c.data))*int64(unsafe.Sizeof(one)))
 	return c.data, nil
+}
+
+// of reports whether the column holds what the files of a lane do.
+func (c *column[T]) of(s *stand, lane int) bool {
+	return c != nil && len(c.data) == s.items() && slices.Equal(c.files, s.files[lane])
 }
 
 // sameAs reports whether a chunk of the column is in old.
@@ -473,20 +493,53 @@ type scoreRow struct {
 
 // scores are the tables of a run.
 func (r *run) scores(s *stand) (tables []*scoreTable, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for _, name := range s.tables {
 		key := columnKey{r, -2, name + s.tableOf[name] + fmt.Sprint(s.items())}
 		t, ok := r.cache.get(key).(*scoreTable)
 		if !ok {
-			if t, err = r.readScores(s, name); err != nil {
+			if t, err = r.table(s, name, key); err != nil {
 				return nil, err
 			}
-			r.cache.put(key, t, int64(len(s.Models)*s.items())*int64(unsafe.Sizeof(score{})))
 		}
 		tables = append(tables, t)
 	}
 	return tables, nil
+}
+
+// table reads a table of scores, unless somebody else just has.
+func (r *run) table(s *stand, name string, key columnKey) (*scoreTable, error) {
+	r.load.Lock()
+	defer r.load.Unlock()
+	if t, ok := r.cache.get(key).(*scoreTable); ok {
+		return t, nil
+	}
+	t, err := r.readScores(s, name)
+	if err == nil {
+		r.cache.put(key, t, int64(len(s.Models)*s.items())*int64(unsafe.Sizeof(score{})))
+	}
+	return t, err
+}
+
+// large is how many items of a lane make a column worth reading ahead.
+const large = 50_000
+
+// warm reads ahead what people sort by, so that the first page in that order
+// comes at once. Runs that go on change too often for that.
+func (r *run) warm(s *stand) {
+	r.mu.Lock()
+	done := r.warmed == s.version
+	r.warmed = s.version
+	r.mu.Unlock()
+	if done || s.items() < large {
+		return
+	}
+	go func() {
+		for _, word := range []string{"cost", "latency", "output", "input"} {
+			if _, err := r.numbers(s, word); err != nil {
+				return // whoever sorts by it is told
+			}
+		}
+	}()
 }
 
 func (r *run) readScores(s *stand, name string) (*scoreTable, error) {

@@ -199,25 +199,12 @@ func (c *cell) fill(a *listRow) {
 		facts = append(facts, render.Count(*a.Input)+" in, "+render.Count(*a.Output)+" out")
 	}
 	if a.CostNanoUSD != nil {
-		facts = append(facts, small(*a.CostNanoUSD))
+		facts = append(facts, render.Money(*a.CostNanoUSD, false))
 	}
 	if a.LatencyMS != nil {
 		facts = append(facts, render.Seconds(a.LatencyMS))
 	}
 	c.Facts = strings.Join(facts, " · ")
-}
-
-// small writes the cost of one answer: two digits that matter where it is less
-// than a cent.
-func small(nano int64) string {
-	if nano >= 10_000_000 || nano <= 0 {
-		return render.Money(nano, false)
-	}
-	places := 2
-	for n := nano; n < 1_000_000_000; n *= 10 {
-		places++
-	}
-	return fmt.Sprintf("$%.*f", min(places-1, 9), float64(nano)/1e9)
 }
 
 // mark is how a score is shown; ok is false where there is none.

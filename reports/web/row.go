@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"nightshift"
@@ -160,12 +161,16 @@ func rowAnchor(row int64, epoch int32) string { return fmt.Sprintf("r%d-%d", row
 
 // fillRow reads the row of every lane.
 func (v *Viewer) fillRow(t *table, d *rowData, item int) error {
-	first := ""
+	records, errs := make([]*nightshift.Record, len(t.lanes)), make([]error, len(t.lanes))
+	var wait sync.WaitGroup
 	for l := range t.lanes {
-		rec, err := t.record(l, item)
-		if err != nil {
-			return err
-		}
+		wait.Go(func() { records[l], errs[l] = t.record(l, item) })
+	}
+	if wait.Wait(); errors.Join(errs...) != nil {
+		return errors.Join(errs...)
+	}
+	first := ""
+	for l, rec := range records {
 		if rec == nil {
 			d.Answers = append(d.Answers, answer{Lane: t.lanes[l].Name})
 			continue
@@ -305,7 +310,7 @@ func factsOf(rec *nightshift.Record) (list []pair) {
 	add("output tokens", counted(rec.OutputTokens))
 	add("reasoning", strings.TrimPrefix(counted(rec.ReasoningTokens), "0"))
 	if rec.CostNanoUSD != nil {
-		add("cost", small(*rec.CostNanoUSD))
+		add("cost", render.Money(*rec.CostNanoUSD, false))
 	} else {
 		add("cost", render.Unknown)
 	}

@@ -25,6 +25,7 @@ type listedRun struct {
 	Failed      int64
 	Models      int
 	Cost        string
+	nano        int64 // of it
 	Scores      []string
 	Started     time.Time
 	When        string
@@ -72,7 +73,7 @@ func sortRuns(runs []listedRun, order string) {
 		case "rows":
 			return cmp.Compare(b.Done, a.Done)
 		case "cost":
-			return strings.Compare(b.Cost, a.Cost)
+			return cmp.Compare(b.nano, a.nano)
 		}
 		return b.Started.Compare(a.Started)
 	})
@@ -87,7 +88,8 @@ func (v *Viewer) listed(run *run) listedRun {
 	}
 	l.Title, l.State, l.Live, l.Models = st.Name, stateOf(st), st.Live, len(st.Models)
 	l.Done, l.Items, l.Failed = st.Done, st.Items, st.Failed
-	l.Cost = render.Money(int64(st.Spent), st.AtMost > st.Spent)
+	spent, most, _ := spending(run.dir, st)
+	l.Cost, l.nano = render.Money(int64(spent), most > spent), int64(spent)
 	l.Started = st.CreatedAt
 	if n := len(st.Starts); n > 0 {
 		l.Started = st.Starts[n-1].At
@@ -205,6 +207,9 @@ func (v *Viewer) runPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for i, run := range runs {
+		if !d.Status.Live {
+			run.warm(t.stands[i])
+		}
 		o, err := v.overview(run, t.stands[i], d.Status.Live && i == 0)
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"nightshift"
 	"nightshift/internal/words"
 	"nightshift/reports"
 	"nightshift/reports/render"
@@ -69,9 +70,13 @@ func (v *Viewer) status(run *run) (statusData, error) {
 	if st.Live {
 		answers.Detail += ", " + render.Count(st.InFlight) + " in flight"
 	}
-	spent := render.Finding{Level: "plain", Title: "spent", Text: render.Money(int64(st.Spent), st.AtMost > st.Spent)}
-	if st.AtMost > st.Spent {
-		spent.Level, spent.Detail = "unsure", "at most "+render.Money(int64(st.AtMost), false)
+	cost, most, judges := spending(run.dir, st)
+	spent := render.Finding{Level: "plain", Title: "spent", Text: render.Money(int64(cost), most > cost)}
+	if most > cost {
+		spent.Level, spent.Detail = "unsure", "at most "+render.Money(int64(most), false)
+	}
+	if judges > 0 {
+		spent.Title += ", judges included"
 	}
 	d.Facts = []render.Finding{answers, spent}
 	if st.Live && st.PerHour > 0 {
@@ -96,6 +101,18 @@ func (v *Viewer) status(run *run) (statusData, error) {
 		}
 	}
 	return d, nil
+}
+
+// spending is what a run has cost with its judges, at most, and what of it the
+// judges.
+func spending(dir string, st view.StatusInfo) (spent, most, judges nightshift.NanoUSD) {
+	spent, most = st.Spent, st.AtMost
+	for _, inner := range reports.InnerRuns(dir) {
+		if j, err := view.Status(inner); err == nil { // one that is damaged says so itself
+			spent, most, judges = spent+j.Spent, most+j.AtMost, judges+j.Spent
+		}
+	}
+	return spent, most, judges
 }
 
 func batchFact(b view.ModelBatches) render.Finding {
