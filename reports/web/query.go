@@ -453,7 +453,6 @@ type looks struct {
 	query
 	scorers  []*scorerLanes
 	same     func(l, item int) float64
-	category int // code, by run; -1 is any
 	from, to int // lanes
 	classes  []int
 	cats     []int
