@@ -28,7 +28,7 @@ var may = map[string][]string{
 	"nightshift/providers/simulator/internal/random":    {},
 	"nightshift/providers/simulator/internal/ratelimit": {},
 	"nightshift/providers/sse":                          {},
-	"nightshift/providers/secrets":                      {},
+	"nightshift/providers/secrets":                      {"nightshift/internal/fsx"},
 	"nightshift/reports/stats":                          {},
 	"nightshift/internal/netx":                          {},
 	"nightshift/internal/fsx":                           {},

@@ -133,3 +133,18 @@ func noLinks(err error) bool {
 	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS) ||
 		errors.Is(err, unix.EMLINK)
 }
+
+// OthersRead reports whether others than the process's own user may read a file,
+// or write it. A file of root's that a group may read is no such file for another
+// user: so Kubernetes and others hand secrets to processes that are not root's.
+func OthersRead(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return othersRead(info.Mode().Perm(), ok && st.Uid == 0, os.Geteuid() == 0)
+}
+
+func othersRead(mode os.FileMode, rootOwns, root bool) bool {
+	if rootOwns && !root {
+		return mode&0o037 != 0
+	}
+	return mode&0o077 != 0
+}

@@ -205,3 +205,7 @@ func Publish(from, to string) error {
 // Reserve is left to the caller: NTFS gives up space beyond the length of a
 // file when the file is closed.
 func Reserve(*os.File, int64, int64) error { return errors.ErrUnsupported }
+
+// OthersRead reports whether others than the process's own user may read a file;
+// Windows has no such bits.
+func OthersRead(os.FileInfo) bool { return false }

@@ -12,10 +12,11 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"time"
 	"unique"
+
+	"nightshift/internal/fsx"
 )
 
 const mask = "***"
@@ -92,7 +93,7 @@ func FromFile(path string) (Secret, error) {
 	if !info.Mode().IsRegular() {
 		return Secret{}, fmt.Errorf("the key file %s is not a regular file", path)
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // Windows has no such bits
+	if fsx.OthersRead(info) {
 		return Secret{}, fmt.Errorf("others may read the key file %s (mode %04o): run chmod 600 %s",
 			path, info.Mode().Perm(), path)
 	}

@@ -20,7 +20,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"nightshift/internal/fsx"
@@ -142,9 +141,9 @@ func private(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
+	if fsx.OthersRead(info) {
 		return fmt.Errorf("others may read it (mode %04o): chmod 600 it, and make new files with nightshift join-key "+
-			"if somebody may have", mode)
+			"if somebody may have", info.Mode().Perm())
 	}
 	return nil
 }
