@@ -207,11 +207,23 @@ func (s *spool) ids() []string {
 	return list
 }
 
-// failing is the error of the last write.
+// failing is the error of the last write. After one it writes again, a line that
+// says nothing: nothing else may be written until there is room.
 func (s *spool) failing() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err
+	if s.err == nil {
+		return nil
+	}
+	f, err := protocol.Pack(protocol.KindKept, protocol.IDs{})
+	if err != nil {
+		return err
+	}
+	line, err := f.Append(bytes.Clone(mark))
+	if err != nil {
+		return err
+	}
+	return s.append(line)
 }
 
 // syncLoop puts what was written on the disk, by group.
