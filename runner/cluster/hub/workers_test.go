@@ -393,3 +393,65 @@ func TestWorkersThatAreGoneAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// The lease runs from when a word was said that the hub has answered, however late
+// the answer comes: the hub counts from there too.
+func TestLease(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, hub.Options{})
+		wire := &scriptedWire{say: says("x")}
+		o := b.options("w", "", wire)
+		var once sync.Once
+		o.Dial = func(context.Context) (here net.Conn, err error) {
+			err = errors.New("one connection is enough")
+			once.Do(func() {
+				var there net.Conn
+				here, there = net.Pipe()
+				err = nil
+				go slowHub(t, there)
+			})
+			return here, err
+		}
+		_, _, kill := b.start(o)
+		time.Sleep(20 * time.Second)
+		kill()
+		if n := wire.count(); n != 1 {
+			t.Errorf("%d requests were begun, want the one that came within 10 s of the first word", n)
+		}
+	})
+}
+
+// slowHub answers a worker's first word after 9 s, gives it an attempt at once and
+// another 12 s after that word.
+func slowHub(t *testing.T, c net.Conn) {
+	conn := protocol.NewConn(c)
+	began := time.Now()
+	say := func(at time.Duration, f protocol.Frame, err error) {
+		time.AfterFunc(at-time.Since(began), func() {
+			if err == nil {
+				err = conn.Send(f)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for {
+		f, err := conn.Read(protocol.MaxFrame)
+		if err != nil {
+			return
+		}
+		if f.Kind != protocol.KindHello {
+			continue
+		}
+		corp := protocol.Endpoint{ID: "e", Endpoint: providers.Endpoint{Name: "corp", Protocol: nightshift.Chat,
+			BaseURL: "http://127.0.0.1:1/v1"}}
+		_ = conn.Say(protocol.KindWelcome, protocol.Welcome{Run: "run", Epoch: 1, Endpoints: []protocol.Endpoint{corp}})
+		f, err = protocol.Pack(protocol.KindAnswer, protocol.Alive{N: 1})
+		say(9*time.Second, f, err)
+		for id, at := range map[string]time.Duration{"worker/run-1-1": 9 * time.Second, "worker/run-1-2": 12 * time.Second} {
+			f, err = protocol.PackDo(id, "e", providers.Prepared{Body: []byte("{}"), Hash: "h", Model: "m"})
+			say(at+time.Millisecond, f, err)
+		}
+	}
+}
