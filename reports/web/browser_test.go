@@ -61,6 +61,7 @@ func openBrowser(t *testing.T) *browser {
 	b := &browser{t: t, in: toW, wait: map[int]chan json.RawMessage{}}
 	b.cmd = exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking",
+		"--allow-pre-commit-input", // else keys that come before the first paint of a page are dropped
 		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
 		"--remote-debugging-pipe", "--user-data-dir="+profile, "about:blank")
 	b.cmd.ExtraFiles = []*os.File{toR, fromW}
