@@ -12,13 +12,13 @@ import (
 func (b *Bill) JSON(w io.Writer) error { return render.JSON(w, b) }
 
 // Text writes the bill for a terminal.
-func (b *Bill) Text(w io.Writer) error { return b.document().WriteText(w) }
+func (b *Bill) Text(w io.Writer) error { return b.document(render.ScreenOf(w)).WriteText(w) }
 
 // Markdown writes the bill for a page.
-func (b *Bill) Markdown(w io.Writer) error { return b.document().WriteMarkdown(w) }
+func (b *Bill) Markdown(w io.Writer) error { return b.document(render.Screen{}).WriteMarkdown(w) }
 
-func (b *Bill) document() *render.Document {
-	d := &render.Document{}
+func (b *Bill) document(screen render.Screen) *render.Document {
+	d := &render.Document{Screen: screen}
 	d.Lead(b.headline())
 	for _, g := range b.grids() {
 		d.Grid(g)

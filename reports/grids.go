@@ -14,14 +14,14 @@ import (
 // JSON writes the summary as indented JSON; docs/report.md describes it.
 func (s *Summary) JSON(w io.Writer) error { return render.JSON(w, s) }
 
-// Text writes the summary for a terminal of 80 columns.
-func (s *Summary) Text(w io.Writer) error { return s.document().WriteText(w) }
+// Text writes the summary for a terminal, as wide as w says ([render.ScreenOf]).
+func (s *Summary) Text(w io.Writer) error { return s.document(render.ScreenOf(w)).WriteText(w) }
 
 // Markdown writes the summary for a page or a pull request.
-func (s *Summary) Markdown(w io.Writer) error { return s.document().WriteMarkdown(w) }
+func (s *Summary) Markdown(w io.Writer) error { return s.document(render.Screen{}).WriteMarkdown(w) }
 
-func (s *Summary) document() *render.Document {
-	d := &render.Document{Heading: "## "}
+func (s *Summary) document(screen render.Screen) *render.Document {
+	d := &render.Document{Heading: "## ", Screen: screen}
 	d.Block("# " + render.Markdown(s.Name))
 	d.Lead(s.headline())
 	for _, f := range s.findings() {

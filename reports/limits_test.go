@@ -86,7 +86,7 @@ func TestBoundGrid(t *testing.T) {
 		{Model: "b"},
 		{Model: "c", LimitedBy: []LimitShare{{FreeRunning, 0.6, 6}, {"concurrency", 0.4, 4}}},
 	}}
-	got := s.bounds().Text()
+	got := s.bounds().Text(render.Screen{})
 	want := `limited by  output token rate  concurrency  not limited
 ─────────────────────────────────────────────────────────
 a                        92 %            -          8 %

@@ -160,7 +160,7 @@ func (f *compareFlags) write(a *app, c *compare.Comparison) error {
 	case f.markdown:
 		return c.Markdown(a.out)
 	}
-	return c.Text(a.out)
+	return c.Text(a.screen())
 }
 
 // writeWhole writes a file whole or not at all.

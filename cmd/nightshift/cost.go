@@ -52,7 +52,7 @@ answer) and judge. Hours are UTC.`,
 			case asMarkdown:
 				return bill.Markdown(a.out)
 			}
-			return bill.Text(a.out)
+			return bill.Text(a.screen())
 		},
 	}
 	c.Flags().StringSliceVar(&by, "by", nil, "group by these `WORDS` (default model)")

@@ -45,7 +45,7 @@ many as fit into --max-size.`,
 			case asMarkdown:
 				return page.Markdown(a.out)
 			}
-			return page.Text(a.out)
+			return page.Text(a.screen())
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print summary.json")

@@ -178,7 +178,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) (err error) {
 	result, err := s.Run(calls)
 	end.result = result
 	if result.Page != nil {
-		err = errors.Join(err, result.Page.Text(a.out))
+		err = errors.Join(err, result.Page.Text(a.screen()))
 	}
 	return err
 }

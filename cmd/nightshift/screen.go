@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/term"
@@ -25,6 +26,32 @@ func sizeOf(w io.Writer) (width, height int) {
 		}
 	}
 	return 80, 24
+}
+
+// pipeColumns is how wide tables are written where the output is no terminal and
+// COLUMNS says nothing.
+const pipeColumns = 120
+
+// A screenWriter is the output with what is known of the screen behind it.
+type screenWriter struct {
+	io.Writer
+	screen render.Screen
+}
+
+func (s screenWriter) Screen() render.Screen { return s.screen }
+
+// screen is the output for tables. There are colours on a terminal alone, and none
+// with NO_COLOR or TERM=dumb.
+func (a *app) screen() io.Writer {
+	if a.isTerminal(a.out) {
+		width, _ := sizeOf(a.out)
+		return screenWriter{a.out, render.Screen{Columns: width, Colour: a.getenv("NO_COLOR") == ""}}
+	}
+	columns, err := strconv.Atoi(a.getenv("COLUMNS"))
+	if err != nil || columns < 20 {
+		columns = pipeColumns
+	}
+	return screenWriter{a.out, render.Screen{Columns: columns}}
 }
 
 // A block is some lines at the lower end of a terminal that are drawn again and

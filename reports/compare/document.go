@@ -13,15 +13,15 @@ import (
 )
 
 // Text writes the comparison for a terminal.
-func (c *Comparison) Text(w io.Writer) error { return c.document().WriteText(w) }
+func (c *Comparison) Text(w io.Writer) error { return c.document(render.ScreenOf(w)).WriteText(w) }
 
 // Markdown writes the comparison for a pull request or a page.
-func (c *Comparison) Markdown(w io.Writer) error { return c.document().WriteMarkdown(w) }
+func (c *Comparison) Markdown(w io.Writer) error { return c.document(render.Screen{}).WriteMarkdown(w) }
 
 // document begins with the verdict in Markdown, where a reader may look no
 // further, and ends with the gates in a terminal, where the end is seen first.
-func (c *Comparison) document() *render.Document {
-	d := &render.Document{Heading: "**"}
+func (c *Comparison) document(screen render.Screen) *render.Document {
+	d := &render.Document{Heading: "**", Screen: screen}
 	d.Block("### " + render.Markdown(c.Runs[0].Name) + ": " + c.verdictLine())
 	d.Lines(c.facts())
 	if len(c.Gates) > 0 {
@@ -98,7 +98,7 @@ func (c *Comparison) disagreements(d *render.Document) {
 		list := ""
 		for i, one := range r.Disagreements[:min(len(r.Disagreements), 10)] {
 			if i < 5 {
-				d.Lines(one.text())
+				d.Lines(one.text(d.Screen.Prose()))
 			}
 			list += one.markdown()
 		}
@@ -106,13 +106,13 @@ func (c *Comparison) disagreements(d *render.Document) {
 	}
 }
 
-func (d *disagreement) text() string {
-	s := lineOf("  "+d.ID+": ", lastMessage(d.Prompt))
+func (d *disagreement) text(most int) string {
+	s := lineOf(most, "  "+d.ID+": ", lastMessage(d.Prompt))
 	if d.Target != "" {
-		s += lineOf("    target: ", d.Target)
+		s += lineOf(most, "    target: ", d.Target)
 	}
 	for _, a := range d.Models {
-		s += lineOf(sprintf("    %s %s: ", a.Label, shownAs(a.Mean, asScore)), cmp.Or(a.Answer, a.Output))
+		s += lineOf(most, sprintf("    %s %s: ", a.Label, shownAs(a.Mean, asScore)), cmp.Or(a.Answer, a.Output))
 	}
 	return s
 }
@@ -132,10 +132,10 @@ func (c *Comparison) gateNotes(d *render.Document) {
 	}
 	d.Gap()
 	for _, g := range c.Gates {
-		d.Note("gate "+g.Word()+": ", g.Gate+" ("+g.Detail+")")
+		d.Verdict(g.level(), "gate "+g.Word()+": ", "", g.Gate+" ("+g.Detail+")")
 	}
 	if c.Invalid != "" {
-		d.Note("invalid: ", c.Invalid)
+		d.Verdict("bad", "invalid: ", "", c.Invalid)
 	}
 }
 
@@ -207,9 +207,9 @@ func idList(ids []string, n int) string {
 	return s
 }
 
-// lineOf cuts a text to what a terminal line holds.
-func lineOf(label, text string) string {
-	return words.Shorten(render.Plain(label)+render.Plain(strings.Join(strings.Fields(text), " ")), render.Width) + "\n"
+// lineOf cuts a text to a line of so many characters.
+func lineOf(most int, label, text string) string {
+	return words.Shorten(render.Plain(label)+render.Plain(strings.Join(strings.Fields(text), " ")), most) + "\n"
 }
 
 // lastMessage is the text of the last message of a prompt, for people.

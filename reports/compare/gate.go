@@ -25,6 +25,17 @@ type gateResult struct {
 	Detail     string `json:"detail"`
 }
 
+// level is the result as the level of a finding.
+func (r gateResult) level() string {
+	switch {
+	case r.Passed:
+		return "good"
+	case r.CannotTell:
+		return "unsure"
+	}
+	return "bad"
+}
+
 // Word is the result in a word.
 func (r gateResult) Word() string {
 	switch {

@@ -30,14 +30,8 @@ func (c *Comparison) Block() *Block {
 		}
 	}
 	for _, g := range c.Gates {
-		s := render.Finding{Level: "bad", Title: "Gate", Text: g.Gate + " " + g.Word(), Detail: g.Detail}
-		switch {
-		case g.Passed:
-			s.Level = "good"
-		case g.CannotTell:
-			s.Level = "unsure"
-		}
-		b.Verdicts = append(b.Verdicts, s)
+		b.Verdicts = append(b.Verdicts,
+			render.Finding{Level: g.level(), Title: "Gate", Text: g.Gate + " " + g.Word(), Detail: g.Detail})
 	}
 	if c.Invalid != "" {
 		b.Verdicts = append([]render.Finding{{Level: "bad", Title: "Invalid", Text: c.Invalid}}, b.Verdicts...)

@@ -26,11 +26,12 @@ func JSON(w io.Writer, v any) error {
 // Markdown. What is added is made harmless for each.
 type Document struct {
 	Heading string // begins the titles of tables in Markdown: "## " or "**"; empty leaves them out
+	Screen  Screen // for which the text is written
 
 	text, markdown strings.Builder
 }
 
-// WriteText writes the report for a terminal of 80 columns.
+// WriteText writes the report for a terminal.
 func (d *Document) WriteText(w io.Writer) error { return write(w, &d.text) }
 
 // WriteMarkdown writes the report for a page or a pull request.
@@ -57,21 +58,31 @@ func (d *Document) Gap() { d.text.WriteString("\n") }
 
 // Note adds a sentence to the text, broken into lines. mark begins the first
 // one; the others are set in by its width, or by two without a mark.
-func (d *Document) Note(mark, sentence string) {
+func (d *Document) Note(mark, sentence string) { d.Verdict("", mark, "", sentence) }
+
+// Verdict is [Document.Note] with the mark and the words before the sentence in the
+// colour of a level.
+func (d *Document) Verdict(level, mark, lead, sentence string) {
 	indent := strings.Repeat(" ", len([]rune(mark)))
 	if mark == "" {
 		indent = "  "
 	}
-	line, words := mark, 0
-	for word := range strings.FieldsSeq(Plain(sentence)) {
-		if words > 0 && len([]rune(line))+1+len([]rune(word)) > Width {
+	coloured := len(strings.Fields(Plain(lead)))
+	columns, words := len([]rune(mark)), 0
+	line := d.Screen.paint(level, mark)
+	for i, word := range strings.Fields(Plain(lead + " " + sentence)) {
+		if words > 0 && columns+1+len([]rune(word)) > d.Screen.Prose() {
 			d.text.WriteString(line + "\n")
-			line, words = indent, 0
+			line, columns, words = indent, len(indent), 0
 		}
 		if words > 0 {
-			line += " "
+			line, columns = line+" ", columns+1
 		}
-		line, words = line+word, words+1
+		columns, words = columns+len([]rune(word)), words+1
+		if i < coloured {
+			word = d.Screen.paint(level, word)
+		}
+		line += word
 	}
 	d.text.WriteString(line + "\n")
 }
@@ -86,16 +97,17 @@ func (d *Document) Lead(sentence string) {
 func (d *Document) Finding(f Finding) {
 	line := f.Title + ": " + f.Text
 	d.Block("> **" + Markdown(line) + "** " + Markdown(f.Detail))
+	detail := ""
 	if f.Detail != "" {
-		line += " (" + f.Detail + ")"
+		detail = "(" + f.Detail + ")"
 	}
-	d.Note("» ", line)
+	d.Verdict(f.Level, "» ", line, detail)
 }
 
 // Grid adds a table with its notes.
 func (d *Document) Grid(g Grid) {
 	d.Gap()
-	d.Lines(g.Text())
+	d.Lines(g.Text(d.Screen))
 	if d.Heading != "" {
 		d.title(g.Title)
 	}

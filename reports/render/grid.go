@@ -46,28 +46,45 @@ func (g Grid) Numeric(column int) bool { return column >= g.texts() }
 // Last reports whether a row is the sum of those before it; templates ask.
 func (g Grid) Last(row int) bool { return g.Total && row == len(g.Rows)-1 }
 
-const Width = 80
-
 // nameWidths are what names are cut to, one after the other, where a table is
 // too wide.
 var nameWidths = []int{26, 21, 17}
 
-// text renders the grid for a terminal. Columns that do not fit beside each
-// other go under each other, each block with the names before it.
-func (g Grid) Text() string {
-	g = g.escaped()
+// Text renders the grid for a terminal. Columns of nothing but zeros are left out.
+// Those that do not fit beside each other go under each other, each block with the
+// names before it.
+func (g Grid) Text(s Screen) string {
+	g = g.escaped().withoutZeros()
 	for _, most := range nameWidths {
-		if width(g.render()) <= Width {
+		if width(g.render()) <= s.width() {
 			break
 		}
 		g = g.clipped(most)
 	}
 	var blocks []string
-	for _, part := range g.split() {
+	for _, part := range g.split(s.width()) {
 		blocks = append(blocks, trimLines(part.render()))
 	}
 	return strings.Join(blocks, "\n\n")
 }
+
+// withoutZeros leaves out the columns of numbers that say nothing: 0 or unknown in
+// every row. One column stays whatever it says.
+func (g Grid) withoutZeros() Grid {
+	var keep []int
+	for i := g.texts(); i < len(g.Head); i++ {
+		if slices.ContainsFunc(g.Rows, func(r []string) bool { return i < len(r) && !slices.Contains(nothing, r[i]) }) {
+			keep = append(keep, i)
+		}
+	}
+	if len(keep) == 0 && len(g.Head) > g.texts() {
+		keep = []int{g.texts()}
+	}
+	return g.chosen(keep)
+}
+
+// nothing is what a cell says that says nothing.
+var nothing = []string{"", "0", "-", "0 %", "0.0 %"}
 
 func (g Grid) escaped() Grid {
 	e := g
@@ -119,12 +136,12 @@ func Shorten(s string, most int) string {
 }
 
 // split cuts the columns into blocks that fit the terminal.
-func (g Grid) split() []Grid {
+func (g Grid) split(most int) []Grid {
 	var parts []Grid
 	next := g.texts()
 	for next < len(g.Head) {
 		end := next + 1
-		for end < len(g.Head) && width(g.columns(next, end+1).render()) <= Width {
+		for end < len(g.Head) && width(g.columns(next, end+1).render()) <= most {
 			end++
 		}
 		parts = append(parts, g.columns(next, end))
@@ -138,8 +155,23 @@ func (g Grid) split() []Grid {
 
 // columns is the grid with its text columns and those in [from, to).
 func (g Grid) columns(from, to int) Grid {
+	var list []int
+	for i := from; i < to; i++ {
+		list = append(list, i)
+	}
+	return g.chosen(list)
+}
+
+// chosen is the grid with its text columns and the listed ones.
+func (g Grid) chosen(list []int) Grid {
 	pick := func(r []string) []string {
-		return slices.Concat(r[:g.texts()], r[from:to])
+		out := slices.Clone(r[:min(g.texts(), len(r))])
+		for _, i := range list {
+			if i < len(r) {
+				out = append(out, r[i])
+			}
+		}
+		return out
 	}
 	c := Grid{Title: g.Title, Texts: g.Texts, Head: pick(g.Head), Total: g.Total}
 	for _, r := range g.Rows {
