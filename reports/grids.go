@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/reports/compare"
 	"nightshift/reports/render"
 )
 
@@ -48,7 +49,11 @@ func (s *Summary) allWarnings() []string {
 	if s.Comparison == nil {
 		return s.Warnings
 	}
-	return slices.Concat(slices.DeleteFunc(slices.Clone(s.Comparison.Warnings), s.saidOfCosts), s.Warnings)
+	said := slices.Clone(s.Warnings)
+	if slices.ContainsFunc(s.Comparison.Warnings, compare.IsTruncation) {
+		said = slices.DeleteFunc(said, func(w string) bool { return strings.Contains(w, cutOff) })
+	}
+	return slices.Concat(slices.DeleteFunc(slices.Clone(s.Comparison.Warnings), s.saidOfCosts), said)
 }
 
 // saidOfCosts reports whether a warning of the comparison says of a model's

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"nightshift/reports/render"
 	"os"
 	"path/filepath"
 	"strings"

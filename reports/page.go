@@ -27,6 +27,7 @@ type Page struct {
 	Items   []*Item
 	MaxSize int       // bytes; 0 means DefaultMaxSize
 	Made    time.Time // when; zero leaves it out
+	plan    planShown
 	// Kept and Left are how many rows HTML took in and left out.
 	Kept, Left int64
 }
@@ -50,7 +51,7 @@ func BuildPage(dir string, add func(*Summary) error) (*Page, error) {
 		different = s.Comparison.Different
 	}
 	keys, units := inUnits(p.chosen(different), info.Chunks)
-	page := &Page{Summary: s, Made: time.Now()}
+	page := &Page{Summary: s, Made: time.Now(), plan: showPlan(info)}
 	if page.Items, err = ReadItems(dir, keys, units); err != nil {
 		return nil, err
 	}
@@ -64,7 +65,9 @@ type pageData struct {
 	Headline   string
 	Banner     []render.Finding
 	Warnings   []string
+	Glance     render.Grid // what a manager wants to know, a line for each model
 	Grids      []render.Grid
+	Plan       planShown
 	Charts     []render.Chart
 	LeftOut    string
 	Facts      [][2]string
@@ -150,16 +153,12 @@ func (p *Page) fitting(room int) []json.RawMessage {
 
 func (p *Page) data() *pageData {
 	d := &pageData{Summary: p.Summary, Headline: p.headline(), Banner: p.banner(), Warnings: p.allWarnings(),
-		Grids: p.grids(), Charts: p.charts(), QueryLines: strings.Split(p.Query(), "\n")}
+		Glance: p.glance(), Grids: p.grids(), Charts: p.charts(), QueryLines: strings.Split(p.Query(), "\n"),
+		Plan: p.plan, Commands: p.commands()}
 	d.Data.Items = []json.RawMessage{}
 	d.Facts = p.facts()
 	for _, m := range p.Models {
 		d.Data.Models = append(d.Data.Models, m.Model)
-	}
-	d.Commands = []string{
-		"nightshift verify " + quote(p.Dir), "nightshift report " + quote(p.Dir),
-		"nightshift cost " + quote(p.Dir) + " --by category,model",
-		"nightshift view " + quote(p.Dir),
 	}
 	d.LeftOut = p.leftOut()
 	if !p.Made.IsZero() {
@@ -234,9 +233,9 @@ func (p *Page) facts() [][2]string {
 
 // Query is the DuckDB statement that has every row.
 func (p *Page) Query() string {
-	return "SELECT * FROM read_parquet('" + strings.ReplaceAll(filepath.ToSlash(filepath.Join(p.Dir, "results")), "'",
-		"''") + "/*.parquet')\n" +
-		"WHERE outcome <> 'ok' ORDER BY row, model;"
+	results := filepath.ToSlash(filepath.Join(p.absolute(), "results"))
+	return "SELECT * FROM read_parquet('" + strings.ReplaceAll(results, "'", "''") + "/*.parquet')\n" +
+		"ORDER BY row, epoch, model;"
 }
 
 // quote makes an argument for a shell.

@@ -340,12 +340,14 @@ func (s *Summary) warnings() []string {
 	return w
 }
 
+// cutOff is how a warning says that answers were truncated.
+const cutOff = "were cut off (token cap or context window)"
+
 func (m *modelSummary) warnings() []string {
 	var w []string
 	if t := m.Outcomes[nightshift.OutcomeTruncated]; t*100 > m.Rows {
 		w = append(w,
-			sprintf("%s: %s of %s answers were cut off (token cap or context window): raise max_tokens before "+
-				"comparing models", m.Model, render.Count(t), render.Count(m.Rows)))
+			sprintf("%s: %s of %s answers "+cutOff+": raise max_tokens before comparing models", m.Model, render.Count(t), render.Count(m.Rows)))
 	}
 	if m.AnswersNoUsage > 0 {
 		w = append(w,

@@ -3,6 +3,7 @@ package compare
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"nightshift/reports/render"
 )
@@ -49,6 +50,11 @@ func costUnknown(model string, answers int64) string {
 	return sprintf("%s: the cost of %s answers is unknown: its total reads “at least”", model, render.Count(answers))
 }
 
+const truncatedAnswers = "TRUNCATED ANSWERS: "
+
+// IsTruncation reports whether a warning of a comparison is about truncated answers.
+func IsTruncation(warning string) bool { return strings.HasPrefix(warning, truncatedAnswers) }
+
 // truncationBanner warns when a cap on tokens may have decided the result.
 func truncationBanner(c *Comparison) []string {
 	shares := make([]float64, len(c.Models))
@@ -68,7 +74,7 @@ func truncationBanner(c *Comparison) []string {
 	for i, m := range c.Models {
 		parts = append(parts, sprintf("%s %s", m.Label, asPercent(shares[i])))
 	}
-	return []string{"TRUNCATED ANSWERS: " + join(parts, ", ") +
+	return []string{truncatedAnswers + join(parts, ", ") +
 		". Raise max_tokens and run again before believing a difference"}
 }
 

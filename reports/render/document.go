@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -110,6 +111,8 @@ func (d *Document) Grid(g Grid) {
 	d.Lines(g.Text(d.Screen))
 	if d.Heading != "" {
 		d.title(g.Title)
+		g.Head = slices.Clone(g.Head)
+		g.Head[0] = g.HeadOf(0)
 	}
 	d.Block(g.Markdown())
 	if g.Note != "" {

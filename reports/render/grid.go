@@ -40,6 +40,15 @@ func (g *Grid) Column(head string, rows int, cell func(i int) string) {
 // texts is how many columns are text: at least the first.
 func (g Grid) texts() int { return max(g.Texts, 1) }
 
+// HeadOf is the head of a column below the grid's title, which it does not repeat;
+// templates ask.
+func (g Grid) HeadOf(column int) string {
+	if column == 0 && strings.EqualFold(g.Head[0], g.Title) {
+		return "model"
+	}
+	return g.Head[column]
+}
+
 // Numeric reports whether a column holds numbers; templates ask.
 func (g Grid) Numeric(column int) bool { return column >= g.texts() }
 

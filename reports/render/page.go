@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"io/fs"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 
 	"nightshift/internal/words"
@@ -18,7 +19,24 @@ import (
 var assets embed.FS
 
 // helpers are the functions of templates.
-var helpers = template.FuncMap{"plain": Plain, "count": Count, "counted": Counted}
+var helpers = template.FuncMap{"plain": Plain, "count": Count, "counted": Counted, "breakable": breakable, "lines": lines}
+
+func lines(s string) []string { return strings.Split(s, "\n") }
+
+// breakable is a text for HTML that may be broken behind punctuation, so that it
+// need not be broken in the middle of a word.
+func breakable(s string) template.HTML {
+	var b strings.Builder
+	last := ' '
+	for _, r := range Plain(s) {
+		if strings.ContainsRune("_-/.,:()=@", last) && !unicode.IsSpace(r) && !unicode.IsDigit(r) {
+			b.WriteString("<wbr>")
+		}
+		b.WriteString(template.HTMLEscapeString(string(r)))
+		last = r
+	}
+	return template.HTML(b.String()) // every character is escaped
+}
 
 // A Page is a template of an HTML page with its style and script, and the
 // content security policy that permits these two and nothing else.

@@ -163,6 +163,20 @@ var nightshift = (function () {
     if (item.cut) parent.appendChild(el("p", "note", "Long texts are cut here; the query below has them whole."));
   }
 
+  // marks has a tick, a cross or a value for each scorer.
+  function marks(parent, scores) {
+    scores.forEach(function (s, i) {
+      var known = s.value !== null && s.value !== undefined, mark = "?", kind = "partly", said = s.status;
+      if (known && s.value === 1) { mark = "✓"; kind = "right"; said = "right"; }
+      else if (known && s.value === 0) { mark = "✗"; kind = "wrong"; said = s.status === "scored" ? "wrong" : s.status; }
+      else if (known) { mark = said = String(Math.round(s.value * 1000) / 1000); }
+      var m = parent.appendChild(el("span", kind, (i ? " " : "") + mark));
+      m.setAttribute("role", "img");
+      m.setAttribute("aria-label", s.scorer + ": " + said);
+      m.title = s.scorer + ": " + said;
+    });
+  }
+
   // entry is one line of the list; load(item, done) completes an item before
   // it is opened.
   function entry(item, load) {
@@ -173,6 +187,7 @@ var nightshift = (function () {
     item.answers.forEach(function (a) {
       var one = s.appendChild(el("span", "brief"));
       put(one.appendChild(el("span", "chip o-" + a.outcome)), a.outcome);
+      if (a.scores && a.scores.length) marks(one.appendChild(el("span", "marks")), a.scores);
       put(one.appendChild(el("span", "name")), a.model);
       var text = one.appendChild(el("bdi", "gist"));
       put(text, (a.text || a.error_message || "").slice(0, 160).replace(/\s+/g, " "));
