@@ -164,7 +164,7 @@ func TestBatchesInBills(t *testing.T) {
 		"mode requests input output batch saved cost",
 		"batch 10 8,000 4,000 $0.0080 $0.0080",
 		"live 2 2,000 1,000 $0.00 $0.0040",
-		"batches brought 1 answer for rows that had one already ($0.001); rows without a record hold them",
+		"batches brought 1 answer for rows that had one already ($0.0010); rows without a record hold them",
 	} {
 		if !strings.Contains(squeezed(text.String()), want) {
 			t.Errorf("%q is not in\n%s", want, text.String())

@@ -11,7 +11,7 @@ import (
 // charts are the drawings of a report; those without data are left out.
 func (s *Summary) charts() []render.Chart {
 	all := []render.Chart{
-		s.tokensChart(), s.refusalsChart(), s.latencyChart(), s.costChart(), s.stopsChart(), s.outputChart(),
+		s.costChart(), s.latencyChart(), s.tokensChart(), s.refusalsChart(), s.stopsChart(), s.outputChart(),
 	}
 	return slices.DeleteFunc(all, render.Chart.Empty)
 }

@@ -28,6 +28,9 @@ func (s *Summary) document(screen render.Screen) *render.Document {
 	for _, f := range s.findings() {
 		d.Finding(f)
 	}
+	if g := s.glance(); len(g.Rows) > 0 {
+		d.Block("## " + g.Title + "\n\n" + g.Markdown())
+	}
 	for _, g := range s.grids() {
 		d.Grid(g)
 	}

@@ -44,8 +44,11 @@ func TestSameNumbersEverywhere(t *testing.T) {
 	if got := htmlTables(page1.String()); !slices.Equal(got, want) {
 		t.Errorf("HTML differs from Markdown:\n%q\n%q", got, want)
 	}
+	// The terminal has no columns of zeros, and says at the top what the glance says.
+	left := []string{"no answer", "unscored", "first token p50", "answered", "half within", "score: answer"}
 	for _, cell := range want {
-		if !strings.Contains(text.String(), cell) {
+		if !slices.Contains(left, cell) && !strings.Contains(cell, " to ") &&
+			!strings.Contains(cell, " of ") && !strings.Contains(text.String(), cell) {
 			t.Errorf("the terminal lacks %q", cell)
 		}
 	}
