@@ -175,7 +175,8 @@ func (b *Bill) notes() []string {
 	if diff := t.ReportedNanoUSD - t.CostNanoUSD; t.ReportedAttempts == t.Attempts && t.Attempts > 0 && !t.AtLeast() &&
 		diff != 0 {
 		notes = append(
-			notes, sprintf("the providers' own figure is %s, %s from ours", render.Money(t.ReportedNanoUSD, false), render.Money(diff, false)))
+			notes, sprintf("the providers' own figure is %s, %s from ours", render.Money(t.ReportedNanoUSD, false),
+				render.Money(diff, false)))
 	}
 	if t.Reused > 0 {
 		notes = append(notes, reusedNote(t))

@@ -347,7 +347,8 @@ func (m *modelSummary) warnings() []string {
 	var w []string
 	if t := m.Outcomes[nightshift.OutcomeTruncated]; t*100 > m.Rows {
 		w = append(w,
-			sprintf("%s: %s of %s answers "+cutOff+": raise max_tokens before comparing models", m.Model, render.Count(t), render.Count(m.Rows)))
+			sprintf("%s: %s of %s answers "+cutOff+": raise max_tokens before comparing models", m.Model,
+				render.Count(t), render.Count(m.Rows)))
 	}
 	if m.AnswersNoUsage > 0 {
 		w = append(w,

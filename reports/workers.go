@@ -115,7 +115,7 @@ func (t *tally) workerSummaries(dir string) (list []workerSummary) {
 // byWorker is the table of workers; it has no rows where the run's own process
 // sent everything.
 func (s *Summary) byWorker() render.Grid {
-	g := render.Grid{Title: "Workers",
+	g := render.Grid{Title: "Workers", Of: "worker",
 		Head: []string{"workers", "rows", "requests", "refused", "failed", "lost", "late", "first (UTC)", "last (UTC)"},
 		Note: "Lost were given up with their worker; late are those whose answer came after all, and is on the bill. " +
 			"Requests of judges are not in it; nightshift cost --by worker has what each cost."}

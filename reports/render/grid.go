@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ type Grid struct {
 	Texts int        `json:"texts,omitempty"`
 	Head  []string   `json:"head"`
 	Rows  [][]string `json:"rows"`
+	Of    string     `json:"-"` // what a row is about; empty is a model
 	// Total says that the last row is the sum of those before it.
 	Total bool `json:"total,omitempty"`
 }
@@ -44,7 +46,7 @@ func (g Grid) texts() int { return max(g.Texts, 1) }
 // templates ask.
 func (g Grid) HeadOf(column int) string {
 	if column == 0 && strings.EqualFold(g.Head[0], g.Title) {
-		return "model"
+		return cmp.Or(g.Of, "model")
 	}
 	return g.Head[column]
 }
