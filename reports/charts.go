@@ -103,7 +103,7 @@ func markFrontier(points []compare.CostPoint) {
 
 func (s *Summary) costChart() render.Chart {
 	costs := s.costPoints()
-	if len(costs) == 0 {
+	if !slices.ContainsFunc(costs, func(p compare.CostPoint) bool { return p.USD > 0 }) {
 		return render.Chart{}
 	}
 	c := render.Chart{ID: "cost", Title: "Cost against score", XLabel: "dollars per 1,000 rows", YLabel: "score"}

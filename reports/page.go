@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"nightshift/reports/compare"
 	"nightshift/reports/render"
@@ -169,7 +170,10 @@ func (p *Page) data() *pageData {
 
 // banner is the comparison's verdict, then what became of the run.
 func (p *Page) banner() []render.Finding {
-	banner := append([]render.Finding(nil), p.findings()...)
+	var banner []render.Finding
+	for _, f := range p.findings() {
+		banner = append(banner, inBrief(f))
+	}
 	var rows, answered, expected int64
 	for _, m := range p.Models {
 		rows, answered, expected = rows+m.Rows, answered+m.Answered(), expected+m.Expected
@@ -200,6 +204,20 @@ func (p *Page) banner() []render.Finding {
 				Detail: render.Count(int64(float64(answered)/took.Hours())) + " answers an hour"})
 	}
 	return banner
+}
+
+// longestVerdict is how many characters a verdict of the strip may have.
+const longestVerdict = 60
+
+// inBrief moves the reason of a long verdict to the details.
+func inBrief(f render.Finding) render.Finding {
+	at := strings.IndexAny(f.Text, ":(")
+	if utf8.RuneCountInString(f.Text) <= longestVerdict || at < 1 || f.Title == "Gate" {
+		return f
+	}
+	f.Detail = strings.TrimSpace(strings.TrimLeft(f.Text[at:], ":")) + "; " + f.Detail
+	f.Text = strings.TrimSpace(f.Text[:at])
+	return f
 }
 
 func (p *Page) leftOut() string {
