@@ -160,6 +160,7 @@ var elsewhere = map[string]string{
 	"duckdb": "needs DuckDB", "vllm": "needs a graphics card", "docker": "needs Docker", "python3": "needs a package",
 	"vm1$": "needs several machines", "vm2$": "needs several machines", "vm3$": "needs several machines",
 	"go": "the gate runs it", "make": "the gate runs it", "runner/store/prove.sh": "the gate runs it",
+	"sha256sum": "needs a release", "tar": "needs a release", "sudo": "needs a release",
 	"source": "changes the shell that it runs in", "cut": "needs a run that is going on",
 }
 
@@ -167,6 +168,10 @@ var elsewhere = map[string]string{
 var notHere = map[string]string{
 	"nightshift models vllm":                                                    "needs a vLLM server",
 	"nightshift run --dataset prompts.jsonl --model vllm/":                      "needs a vLLM server",
+	"nightshift completion zsh >":                                               "writes where zsh looks",
+	"nightshift completion powershell":                                          "needs PowerShell",
+	"nightshift check --dataset hf://":                                          "needs the network",
+	"nightshift run --dataset hf://":                                            "needs the network",
 	"nightshift run …":                                                          "stands for any run",
 	"nightshift run tonight.yaml --batch":                                       "takes as long as a batch",
 	"nightshift run plan.yaml --batch":                                          "takes as long as a batch",
