@@ -53,7 +53,8 @@ failures, or missing scores could decide it), 4 the run is not complete.`,
 	}
 	s := c.Flags()
 	s.StringVar(&f.options.Baseline, "baseline", "", "`MODEL` that the others are compared with (default: the plan's)")
-	s.StringVar(&f.options.Along, "along", "", "with variants, compare along `models`, variants or all (default: the plan's)")
+	s.StringVar(&f.options.Along, "along", "",
+		"with variants, compare along `models`, variants or all (default: the plan's)")
 	s.StringVar(&f.options.BaselineRun, "baseline-run", "", "an earlier `RUN`: compare each model with itself there")
 	s.BoolVar(&f.options.AllPairs, "all-pairs", false, "compare every pair of models")
 	s.StringArrayVar(&f.options.Models, "model", nil, "only this `MODEL`; may be repeated")

@@ -89,7 +89,8 @@ compare: {along: variant, baseline: both/max_tokens=1}
 		t.Error(diff)
 	}
 	_, err = parse(t, small+"variants: [{name: b, params: {seed: [1, 1]}}]\n").Resolve(keys)
-	if got := problems(t, err); len(got) != 1 || !strings.Contains(got[0].Message, "two variants would be called m/b/seed=1") {
+	const twice = "two variants would be called m/b/seed=1"
+	if got := problems(t, err); len(got) != 1 || got[0].Message != twice {
 		t.Errorf("a value twice: %v", err)
 	}
 	_, err = parse(t, small+"compare: {along: variants}\n").Resolve(keys)
