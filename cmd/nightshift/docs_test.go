@@ -185,8 +185,6 @@ var prepared = map[string]string{
 	"README.md":          "rm -r runs; printf 'ticket,subject,category\n1,Cannot log in,login\n' > tickets.csv",
 	"docs/start.md":      "rm -r runs",
 	"docs/durability.md": "cp -r runs/tonight runs/x",
-	"docs/reuse.md": "cp -r runs/tonight runs/two-models; " +
-		"sed 's|runs/tonight|runs/three-models|' tonight.yaml > three-models.yaml",
 }
 
 // TestDocsCommands types every line of every shell block of every page at a

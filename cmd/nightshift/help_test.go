@@ -74,6 +74,9 @@ func TestExamples(t *testing.T) {
 			if strings.Contains(c.Use, "RUN") || c.Name() == "check" { // check --pilot reads one
 				w.runs(t, dir)
 			}
+			if c.Name() == "run" { // --reuse reads one
+				w.try(t, dir, c, "nightshift run -q tonight.yaml --out runs/two-models")
+			}
 			if c.Name() == "init" {
 				os.Remove(filepath.Join(dir, "tonight.yaml"))
 			}
@@ -125,6 +128,15 @@ models:
   - {name: gpt-5, endpoint: openai, model: gpt-5, params: {max_completion_tokens: 300}}
 scorers: [{type: includes}]
 out: runs/tonight
+`)
+	w.write(t, "three-models.yaml", `version: 1
+name: three-models
+dataset: {path: prompts.jsonl}
+models:
+  - {name: sonnet, endpoint: anthropic, model: claude-sonnet-4-6, params: {max_tokens: 300}}
+  - {name: gpt-5, endpoint: openai, model: gpt-5, params: {max_completion_tokens: 300}}
+  - {name: mini, endpoint: openai, model: gpt-5-mini, params: {max_completion_tokens: 300}}
+out: runs/three-models
 `)
 	for _, folder := range []string{".local/share/man/man1", ".local/share/bash-completion/completions",
 		".config/fish/completions", "bin"} {
@@ -206,6 +218,7 @@ func (w *workspace) runs(t *testing.T, dir string) {
 			"runs/quickstart",
 		"nightshift score runs/tonight --plan tonight.yaml",
 		"cp -r runs/tonight runs/a; cp -r runs/tonight runs/b; cp -r runs/tonight runs/last-week",
+		"cp -r runs/tonight runs/two-models",
 	} {
 		if out, err := w.shell(t, dir, line).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", line, err, out)
