@@ -136,9 +136,9 @@ func knownCost(log string) (cost *int64, atLeast bool) {
 	return cost, cost != nil
 }
 
-// ReadItems reads the items of some keys, in the order of the keys. units are
+// readItems reads the items of some keys, in the order of the keys. units are
 // the stretches of the dataset that hold them.
-func ReadItems(dir string, keys []compare.ItemKey, units []store.Chunk) ([]*Item, error) {
+func readItems(dir string, keys []compare.ItemKey, units []store.Chunk) ([]*Item, error) {
 	want := make(map[compare.ItemKey]*Item, len(keys))
 	for _, k := range keys {
 		want[k] = nil

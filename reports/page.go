@@ -53,7 +53,7 @@ func BuildPage(dir string, add func(*Summary) error) (*Page, error) {
 	}
 	keys, units := inUnits(p.chosen(different), info.Chunks)
 	page := &Page{Summary: s, Made: time.Now(), plan: showPlan(info)}
-	if page.Items, err = ReadItems(dir, keys, units); err != nil {
+	if page.Items, err = readItems(dir, keys, units); err != nil {
 		return nil, err
 	}
 	return page, nil

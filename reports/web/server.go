@@ -24,9 +24,9 @@ import (
 	"nightshift/runner/store/view"
 )
 
-// Memory is how many bytes a Viewer keeps of what it has read of runs. More is
+// memory is how many bytes a Viewer keeps of what it has read of runs. More is
 // held for a moment where one question needs more.
-const Memory = 384 << 20
+const memory = 384 << 20
 
 // A Viewer shows runs of any size in a browser, live while they go on. It reads
 // their files on demand and keeps in memory what rows are chosen and sorted
@@ -59,7 +59,7 @@ type Options struct {
 // path holds no run.
 func New(paths []string, secret string, o Options) (*Viewer, error) {
 	v := &Viewer{Options: o, paths: paths, prefix: "/" + secret + "/", mux: http.NewServeMux(),
-		cache: newCache(Memory), runs: map[string]*run{}}
+		cache: newCache(memory), runs: map[string]*run{}}
 	for _, p := range paths {
 		if len(runsBelow(p)) == 0 {
 			return nil, noRun(p)
