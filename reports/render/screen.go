@@ -2,13 +2,13 @@ package render
 
 import "io"
 
-// Width is how many columns a text is written for where nobody says.
-const Width = 80
+// defaultColumns is how many columns a text is written for where nobody says.
+const defaultColumns = 80
 
 // widestProse is the longest line of sentences: longer ones are hard to read.
 const widestProse = 100
 
-// A Screen is what a text is written for. The zero value has [Width] columns and
+// A Screen is what a text is written for. The zero value has 80 columns and
 // no colours.
 type Screen struct {
 	Columns int
@@ -26,7 +26,7 @@ func ScreenOf(w io.Writer) Screen {
 // width is how many columns a line may have.
 func (s Screen) width() int {
 	if s.Columns <= 0 {
-		return Width
+		return defaultColumns
 	}
 	return s.Columns
 }

@@ -12,15 +12,15 @@ import (
 	"nightshift/runner/plan"
 )
 
-// ErrDeadline is the cause for which sending ends in time for the plan's deadline.
-var ErrDeadline = errors.New("the deadline is near")
+// errDeadline is the cause for which sending ends in time for the plan's deadline.
+var errDeadline = errors.New("the deadline is near")
 
 // errAtDeadline is the cause for which requests in flight are given up.
 var errAtDeadline = errors.New("the deadline has come")
 
 // asked reports whether sending ended because the user wanted it to.
 func asked(cause error) bool {
-	return errors.Is(cause, ErrInterrupted) || errors.Is(cause, ErrDeadline)
+	return errors.Is(cause, ErrInterrupted) || errors.Is(cause, errDeadline)
 }
 
 const (
@@ -76,7 +76,7 @@ func (s *Session) keepDeadline(at time.Time, endSending, giveUp context.CancelCa
 		if need := s.clients.latest.need(whole); sending && left <= need {
 			s.Log.Warn(fmt.Sprintf("the deadline %s is near: nothing more is sent, requests take up to %s",
 				at.Format(time.TimeOnly), words.Duration(need)))
-			endSending(ErrDeadline)
+			endSending(errDeadline)
 			sending = false
 		}
 		if left <= 0 {

@@ -43,7 +43,7 @@ func TestDeadline(t *testing.T) {
 				if left := time.Until(at); left > tc.ends || left < tc.ends-deadlineTick {
 					t.Errorf("sending ended %s before the deadline, want %s", left, tc.ends)
 				}
-				if !errors.Is(context.Cause(s.Sending), ErrDeadline) || calls.Err() != nil {
+				if !errors.Is(context.Cause(s.Sending), errDeadline) || calls.Err() != nil {
 					t.Errorf("sending: %v, calls: %v", context.Cause(s.Sending), calls.Err())
 				}
 				<-calls.Done()
@@ -87,7 +87,7 @@ func TestEndAtDeadline(t *testing.T) {
 	all := s.items()
 	for rows, want := range map[int64]string{all - 1: "stopped: deadline", all: "finished"} {
 		totals := view.Totals{Models: map[string]view.Tally{"m": {Rows: rows}}}
-		e := s.ending(totals, []runner.Stop{{Model: "m", Err: ErrDeadline}}[:all-rows], nil, ErrDeadline)
+		e := s.ending(totals, []runner.Stop{{Model: "m", Err: errDeadline}}[:all-rows], nil, errDeadline)
 		if e.state != want || (e.err != nil) != (rows < all) || e.err != nil && ReasonOf(e.err) != Stopped {
 			t.Errorf("%d of %d: %q, %v", rows, all, e.state, e.err)
 		}

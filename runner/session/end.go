@@ -46,7 +46,7 @@ func (s *Session) ending(totals view.Totals, stops []runner.Stop, failure, inter
 	case errors.Is(interrupted, ErrInterrupted):
 		return end{"interrupted", &Error{Interrupted,
 			fmt.Errorf("interrupted with %d of %d answers on record; %s", sum.Rows, s.items(), resume)}}
-	case errors.Is(interrupted, ErrDeadline) && sum.Rows < s.items():
+	case errors.Is(interrupted, errDeadline) && sum.Rows < s.items():
 		return end{"stopped: deadline", &Error{Stopped, fmt.Errorf("stopped for the deadline %s with %d of %d answers on record; %s",
 			s.Plan.Deadline, sum.Rows, s.items(), resume)}}
 	case len(stops) > 0 && !slices.ContainsFunc(stops, unsubmitted):

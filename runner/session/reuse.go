@@ -28,8 +28,8 @@ import (
 // second start takes over the same.
 const reuseFile = "reuse.json"
 
-// ReuseNone in place of a run forgets the runs of earlier starts.
-const ReuseNone = "none"
+// reuseNone in place of a run forgets the runs of earlier starts.
+const reuseNone = "none"
 
 // A reusedRun is a run whose answers are taken over.
 type reusedRun struct {
@@ -45,7 +45,7 @@ func (s *Session) reusedRuns() ([]reusedRun, error) {
 		return nil, err
 	}
 	for _, dir := range s.Reuse {
-		if dir == ReuseNone {
+		if dir == reuseNone {
 			list = nil
 			continue
 		}

@@ -91,14 +91,14 @@ func pause(tries int) time.Duration { return time.Second << min(tries-1, 5) }
 // has failed. A download that got on begins to count anew.
 const mostTries = 5
 
-// A StatusError is an answer of the hub that is none.
-type StatusError struct {
+// A statusError is an answer of the hub that is none.
+type statusError struct {
 	Status int
 	What   string // that was asked for
 	token  bool
 }
 
-func (e *StatusError) Error() string {
+func (e *statusError) Error() string {
 	text := fmt.Sprintf("the hub answers %d to a request for %s", e.Status, e.What)
 	switch e.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -139,14 +139,14 @@ func (h *Hub) get(ctx context.Context, address, what string, from int64) (*http.
 	resp.Body = watch(resp.Body, stop)
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
 		resp.Body.Close()
-		return nil, &StatusError{resp.StatusCode, what, h.token != ""}
+		return nil, &statusError{resp.StatusCode, what, h.token != ""}
 	}
 	return resp, nil
 }
 
 // final reports whether a request would fail again.
 func final(ctx context.Context, err error) bool {
-	var status *StatusError
+	var status *statusError
 	if errors.As(err, &status) {
 		return status.Status != http.StatusTooManyRequests && status.Status < 500
 	}
@@ -288,7 +288,7 @@ func (f remoteFile) size() int64 {
 // that the hub holds only the beginning of the split.
 func (h *Hub) files(ctx context.Context, n Name) (list []remoteFile, partial bool, err error) {
 	list, err = h.tree(ctx, n, n.Split)
-	var status *StatusError
+	var status *statusError
 	if errors.As(err, &status) && status.Status == http.StatusNotFound {
 		partial = true
 		if list, err = h.tree(ctx, n, "partial-"+n.Split); errors.As(err, &status) {
