@@ -32,6 +32,7 @@ var may = map[string][]string{
 	"nightshift/reports/stats":                          {},
 	"nightshift/internal/netx":                          {},
 	"nightshift/internal/fsx":                           {},
+	"nightshift/internal/s3":                            {},
 	"nightshift/internal/words":                         {},
 	"nightshift/internal/rawjson":                       {},
 	"nightshift/internal/attemptlog":                    {"nightshift", "nightshift/internal/rawjson"},
@@ -72,6 +73,7 @@ var may = map[string][]string{
 		"nightshift/runner/store/internal/disk", "nightshift/runner/store/internal/records",
 		"nightshift/runner/store/internal/rundir", "nightshift/runner/store/journal", "nightshift/runner/store/parquetfile",
 		"nightshift/internal/rawjson", "nightshift/internal/words"},
+	"nightshift/runner/store/bucket": {"nightshift/internal/fsx", "nightshift/internal/s3"},
 	"nightshift/runner/store": {"nightshift", "nightshift/internal/fsx",
 		"nightshift/runner/store/internal/batchlog", "nightshift/runner/store/internal/disk",
 		"nightshift/runner/store/internal/records", "nightshift/runner/store/internal/rundir",
@@ -129,7 +131,7 @@ var may = map[string][]string{
 		"nightshift/providers", "nightshift/providers/secrets", "nightshift/providers/wire",
 		"nightshift/runner/cluster/protocol"},
 	"nightshift/runner/session": {"nightshift", "nightshift/datasets", "nightshift/internal/fsx",
-		"nightshift/internal/words", "nightshift/providers", "nightshift/providers/batch",
+		"nightshift/internal/s3", "nightshift/internal/words", "nightshift/runner/store/bucket", "nightshift/providers", "nightshift/providers/batch",
 		"nightshift/providers/batching", "nightshift/providers/limits", "nightshift/providers/pricing",
 		"nightshift/providers/secrets", "nightshift/providers/simulator", "nightshift/providers/wire",
 		"nightshift/runner", "nightshift/runner/cluster/hub", "nightshift/runner/cluster/join",
@@ -176,7 +178,8 @@ var homes = map[string][]string{
 	"github.com/santhosh-tekuri/jsonschema/v6": {"nightshift/reports/scorers", "nightshift/runner/plan"},
 	"github.com/nikolalohinski/gonja/v2":       {"nightshift/datasets/internal/shape"},
 	"github.com/klauspost/compress": {"nightshift/datasets/internal/source", "nightshift/runner/store/journal",
-		"nightshift/runner/store/parquetfile"}, // of files; of streams in the journal; of pages
+		"nightshift/runner/store/parquetfile", // of files; of streams in the journal; of pages;
+		"nightshift/runner/store/bucket"},     // of what is shipped
 	"gonum.org/v1/gonum":              {"nightshift/reports/stats"},
 	"github.com/jedib0t/go-pretty/v6": {"nightshift/reports/render"},
 	"github.com/yuin/goldmark":        {"nightshift/reports/web"},

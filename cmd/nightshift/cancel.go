@@ -37,7 +37,12 @@ keys are read from the environment as for run.`,
   nightshift cancel runs/tonight --model gpt-5
   nightshift cancel runs/tonight --no-wait`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return a.cancel(c, args[0], &f) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := localOnly(args[0], "cancel"); err != nil {
+				return err
+			}
+			return a.cancel(c, args[0], &f)
+		},
 	}
 	s := c.Flags()
 	s.StringVar(&f.model, "model", "", "only the batches of the model with this `NAME`")

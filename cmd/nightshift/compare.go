@@ -16,6 +16,7 @@ import (
 	"nightshift/internal/fsx"
 	"nightshift/runner/plan"
 	"nightshift/runner/session"
+	"nightshift/runner/store/bucket"
 )
 
 // compareFlags are the flags of `compare`.
@@ -47,8 +48,17 @@ failures, or missing scores could decide it), 4 the run is not complete.`,
   nightshift compare runs/a runs/b --all-pairs --markdown > comment.md`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			f.options.Runs = args
-			return a.compare(&f)
+			runs := args
+			if f.options.BaselineRun != "" {
+				runs = append(slices.Clone(args), f.options.BaselineRun)
+			}
+			return a.reading(c.Context(), runs, bucket.ReadOptions{}, func(a *app, dirs []string) error {
+				f.options.Runs = dirs[:len(args)]
+				if len(dirs) > len(args) {
+					f.options.BaselineRun = dirs[len(args)]
+				}
+				return a.compare(&f)
+			})
 		},
 	}
 	s := c.Flags()

@@ -7,6 +7,7 @@ import (
 
 	"nightshift/providers/pricing"
 	"nightshift/reports"
+	"nightshift/runner/store/bucket"
 )
 
 func (a *app) costCommand() *cobra.Command {
@@ -30,7 +31,7 @@ answer) and judge. Hours are UTC.`,
   nightshift cost runs/tonight --by mode,attempt
   nightshift cost runs/a runs/b/results/*.parquet --prices my.csv --json`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			o := reports.CostOptions{By: by}
 			if err := reports.CheckDimensions(by); err != nil {
 				return usageError("--by: %w", err)
@@ -42,17 +43,18 @@ answer) and judge. Hours are UTC.`,
 				}
 				o.Prices = table
 			}
-			bill, err := reports.Cost(args, o)
-			if err != nil {
-				return usageError("%w", err)
-			}
-			switch {
-			case asJSON:
-				return bill.JSON(a.out)
-			case asMarkdown:
-				return bill.Markdown(a.out)
-			}
-			return bill.Text(a.screen())
+			return a.reading(c.Context(), args, bucket.ReadOptions{}, func(a *app, dirs []string) error {
+				bill, err := reports.Cost(dirs, o)
+				switch {
+				case err != nil:
+					return usageError("%w", err)
+				case asJSON:
+					return bill.JSON(a.out)
+				case asMarkdown:
+					return bill.Markdown(a.out)
+				}
+				return bill.Text(a.screen())
+			})
 		},
 	}
 	c.Flags().StringSliceVar(&by, "by", nil, "group by these `WORDS` (default model)")

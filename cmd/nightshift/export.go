@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift/runner/session"
+	"nightshift/runner/store/bucket"
 	"nightshift/runner/store/view"
 )
 
@@ -49,7 +50,9 @@ further sheets. The other formats hold everything.`,
 				return err
 			}
 			o := view.ExportOptions{ReadOptions: view.ReadOptions{Models: models}, Columns: columns, Wide: wide}
-			return a.export(c.Context(), args[0], out, format, failed, o)
+			return a.reading(c.Context(), args, bucket.ReadOptions{}, func(_ *app, dirs []string) error {
+				return a.export(c.Context(), dirs[0], out, format, failed, o)
+			})
 		},
 	}
 	s := c.Flags()

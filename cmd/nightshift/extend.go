@@ -28,6 +28,9 @@ rows that differ are shown. The operation is atomic.`,
   nightshift extend runs/tonight --dataset prompts.jsonl --dataset august.jsonl`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := localOnly(args[0], "extend"); err != nil {
+				return err
+			}
 			added, err := session.Extend(c.Context(), args[0],
 				session.ExtendOptions{Paths: paths, DryRun: dryRun, Stdin: a.in, Version: version()})
 			if err != nil {

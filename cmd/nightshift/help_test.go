@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightshift/internal/testdata/s3test"
 	"nightshift/providers/simulator"
 	"nightshift/runner/cluster/join"
 )
@@ -88,13 +89,19 @@ func TestExamples(t *testing.T) {
 }
 
 // A workspace is a folder with what examples need, and a server for them.
-type workspace struct{ dir, server, batch string }
+type workspace struct {
+	dir, server, batch string
+	bucket             []string // variables of a store with the bucket "runs"
+}
 
 func newWorkspace(t *testing.T) *workspace {
 	models := simulator.New(simulator.Config{})
 	server := httptest.NewServer(models)
 	t.Cleanup(func() { server.Close(); models.Close() })
 	w := &workspace{dir: t.TempDir(), server: server.URL}
+	for name, value := range s3test.New(t).Env() {
+		w.bucket = append(w.bucket, name+"="+value)
+	}
 	if err := os.CopyFS(filepath.Join(w.dir, "examples"),
 		os.DirFS(filepath.Join(repository(t), "examples"))); err != nil {
 		t.Fatal(err)
@@ -229,7 +236,7 @@ func (w *workspace) runs(t *testing.T, dir string) {
 func (w *workspace) shell(t *testing.T, dir, line string) *exec.Cmd {
 	c := exec.CommandContext(t.Context(), "bash", "-c", "set -o pipefail; "+line)
 	c.Dir = dir
-	c.Env = append(os.Environ(), "HOME="+dir, "NO_COLOR=1", "PATH="+os.Getenv("PATH")+":"+filepath.Join(dir, "bin"),
+	c.Env = append(append(os.Environ(), w.bucket...), "HOME="+dir, "NO_COLOR=1", "PATH="+os.Getenv("PATH")+":"+filepath.Join(dir, "bin"),
 		"ANTHROPIC_API_KEY=k-anthropic", "OPENAI_API_KEY=k-openai", "ANTHROPIC_BASE_URL="+w.server,
 		"OPENAI_BASE_URL="+w.server+"/v1")
 	return c

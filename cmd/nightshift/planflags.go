@@ -19,6 +19,7 @@ type planFlags struct {
 	set            *pflag.FlagSet
 	rowsFrom, rows string
 	reuse          []string
+	options        session.Options // beside what the plan says
 }
 
 func (f *planFlags) add(c *cobra.Command) {

@@ -38,13 +38,14 @@ func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys
 	if err := errors.Join(wrong, err, rowsErr, metricsProblem(p)); err != nil {
 		return nil, nil, errors.Join(err, a.rowsToo(ctx, p))
 	}
-	s, err = session.Open(ctx, resolved, session.Options{Stdin: a.in, Version: version(), Rows: rows,
-		Reuse: f.reuse})
+	o := f.options
+	o.Stdin, o.Version, o.Rows, o.Reuse = a.in, version(), rows, f.reuse
+	s, err = session.Open(ctx, resolved, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := estimate.Review(ctx, s); err != nil {
-		return nil, nil, errors.Join(err, s.Dataset.Close())
+		return nil, nil, errors.Join(err, s.Dataset.Close(), s.Release())
 	}
 	return s, missing, nil
 }

@@ -8,8 +8,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift/internal/fsx"
+	"nightshift/internal/s3"
 	"nightshift/reports"
 	"nightshift/runner/session"
+	"nightshift/runner/store/bucket"
 )
 
 func (a *app) reportCommand() *cobra.Command {
@@ -25,27 +27,26 @@ many as fit into --max-size.`,
 		Example: `  nightshift report runs/quickstart
   nightshift report runs/quickstart --json | jq .total.cost_usd`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			page, err := reports.BuildPage(args[0], session.AddComparison)
-			if err != nil {
-				return usageError("%w", err)
-			}
-			page.MaxSize = int(maxSize * 1e6)
-			if err := session.WriteReports(args[0], page.Summary); err != nil {
-				return err
-			}
-			if !noHTML {
-				if err := a.writePage(args[0], page); err != nil {
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.reading(c.Context(), args, bucket.ReadOptions{}, func(a *app, dirs []string) error {
+				page, err := reports.BuildPage(dirs[0], session.AddComparison)
+				if err != nil {
+					return usageError("%w", err)
+				}
+				page.MaxSize = int(maxSize * 1e6)
+				if s3.IsURL(args[0]) {
+					a.sayCopies(args[0])
+				} else if err := a.writeReports(dirs[0], page, noHTML); err != nil {
 					return err
 				}
-			}
-			switch {
-			case asJSON:
-				return page.JSON(a.out)
-			case asMarkdown:
-				return page.Markdown(a.out)
-			}
-			return page.Text(a.screen())
+				switch {
+				case asJSON:
+					return page.JSON(a.out)
+				case asMarkdown:
+					return page.Markdown(a.out)
+				}
+				return page.Text(a.screen())
+			})
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print summary.json")
@@ -53,6 +54,14 @@ many as fit into --max-size.`,
 	c.Flags().Float64Var(&maxSize, "max-size", reports.DefaultMaxSize/1e6, "most `MB` that report.html may have")
 	c.Flags().BoolVar(&noHTML, "no-html", false, "leave report.html as it is")
 	return c
+}
+
+// writeReports writes the reports into the run directory.
+func (a *app) writeReports(dir string, page *reports.Page, noHTML bool) error {
+	if err := session.WriteReports(dir, page.Summary); err != nil || noHTML {
+		return err
+	}
+	return a.writePage(dir, page)
 }
 
 // writePage writes report.html and says where it is and what it lacks.

@@ -30,6 +30,7 @@ type runFlags struct {
 	logFile       string
 	quiet         bool
 	workers       workersFlags
+	workDir       string
 	verbose       bool
 }
 
@@ -61,7 +62,8 @@ waiting and keeps what was read. The third exits at once.`,
   nightshift run tonight.yaml --budget-usd 40
   nightshift run tonight.yaml --retry-failed
   nightshift run tonight.yaml --batch --detach
-  nightshift run three-models.yaml --reuse runs/two-models`,
+  nightshift run three-models.yaml --reuse runs/two-models
+  nightshift run tonight.yaml --out s3://runs/tonight --work-dir work`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.run(c.Context(), &f, args) },
 	}
@@ -76,6 +78,8 @@ waiting and keeps what was read. The third exits at once.`,
 		"with batches: submit what limits and budget allow, then end with exit code 8; the same command goes on")
 	s.BoolVar(&f.allowCommands, "allow-commands", false, "run the programs of command scorers")
 	f.workers.add(s)
+	s.StringVar(&f.workDir, "work-dir", "",
+		"with --out s3://bucket/run: local `DIR` of the run (default: one below the user's cache directory)")
 	s.StringVar(&f.progress, "progress", "auto", "auto, bar, plain or none")
 	s.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	s.StringVar(&f.logFile, "log-file", "", "write the log to this `FILE` as well")
@@ -147,6 +151,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) (err error) {
 	defer closeLog()
 	calls, waiting, release := interrupts(ctx, func(s string) { log.Warn(s) })
 	defer release()
+	f.plan.options = session.Options{Log: log, Kept: a.withBucket(f.workDir, f.dryRun)}
 	mode := a.progressMode(f.progress, f.quiet)
 	end := runEnd{bell: mode == "bar", started: time.Now(),
 		to: cmp.Or(f.plan.given("notify"), a.getenv("NIGHTSHIFT_NOTIFY"))}
@@ -160,7 +165,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer s.Dataset.Close()
+	defer func() { err = errors.Join(err, s.Dataset.Close(), s.Release()) }()
 	end.to, end.name = s.Plan.Notify, s.Plan.Name
 	if err := errors.Join(session.CheckScorers(s.Plan, f.allowCommands), f.detachable(s.Plan)); err != nil {
 		return err

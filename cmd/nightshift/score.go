@@ -40,7 +40,12 @@ spent budget, repeat the command to resume; no request is sent twice.`,
   nightshift score runs/tonight --scorer number:style=gsm8k_flexible
   nightshift score runs/tonight --scorer '{type: judge_grade, name: helpful, endpoint: openai, model: gpt-5-mini}'`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return a.score(c, args[0], &f) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := localOnly(args[0], "score"); err != nil {
+				return err
+			}
+			return a.score(c, args[0], &f)
+		},
 	}
 	s := c.Flags()
 	s.StringVar(&f.plan, "plan", "", "take scorers and comparison from this plan `FILE`")

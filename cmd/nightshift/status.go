@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"nightshift/reports"
 	"nightshift/runner/session"
 	"nightshift/runner/store"
+	"nightshift/runner/store/bucket"
 	"nightshift/runner/store/view"
 )
 
@@ -35,37 +37,43 @@ was asked does not answer.`,
 		Example: "  nightshift status runs/tonight\n  nightshift status runs/tonight --json | jq .done",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			live, ok := session.ReadState(args[0])
-			s, err := view.StatusWith(args[0], &live.Run)
-			if err != nil {
-				return usageError("%w", err)
-			}
-			if asJSON {
-				full := fullStatus{StatusInfo: s, Judges: judgesSpent(args[0])}
-				if ok {
-					full.Now = &live
-				}
-				var err error
-				if ask {
-					full.Asked, err = a.askBatches(c.Context(), args[0])
-				}
-				return errors.Join(err, a.printJSON(full))
-			}
-			a.printStatus(s, judgesSpent(args[0]))
-			if ok {
-				a.printLive(s, live)
-			}
-			if ask {
-				asked, err := a.askBatches(c.Context(), args[0])
-				a.printAsked(asked, time.Now())
-				return err
-			}
-			return nil
+			return a.reading(c.Context(), args, bucket.ReadOptions{StatusOnly: true}, func(a *app, dirs []string) error {
+				return a.status(c.Context(), dirs[0], asJSON, ask)
+			})
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	c.Flags().BoolVar(&ask, "ask", false, "ask the providers once how the batches stand that are there")
 	return c
+}
+
+func (a *app) status(ctx context.Context, dir string, asJSON, ask bool) error {
+	live, ok := session.ReadState(dir)
+	s, err := view.StatusWith(dir, &live.Run)
+	if err != nil {
+		return usageError("%w", err)
+	}
+	if asJSON {
+		full := fullStatus{StatusInfo: s, Judges: judgesSpent(dir)}
+		if ok {
+			full.Now = &live
+		}
+		var err error
+		if ask {
+			full.Asked, err = a.askBatches(ctx, dir)
+		}
+		return errors.Join(err, a.printJSON(full))
+	}
+	a.printStatus(s, judgesSpent(dir))
+	if ok {
+		a.printLive(s, live)
+	}
+	if ask {
+		asked, err := a.askBatches(ctx, dir)
+		a.printAsked(asked, time.Now())
+		return err
+	}
+	return nil
 }
 
 // fullStatus is the output of `status --json`.

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"nightshift/runner/session"
+	"nightshift/runner/store/bucket"
 	"nightshift/runner/store/view"
 )
 
@@ -21,29 +23,35 @@ the record, and hashes the dataset. Exit code 6 when something is wrong.`,
 		Example: "  nightshift verify runs/tonight --deep",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			rep, notes, err := session.Verify(c.Context(), args[0], deep)
-			if err != nil {
-				return usageError("%w", err)
-			}
-			for _, note := range notes {
-				fmt.Fprintln(a.err, note)
-			}
-			if asJSON {
-				err = a.printJSON(rep)
-			} else {
-				a.printVerify(args[0], rep)
-			}
-			if err == nil && !rep.OK() {
-				return &session.Error{Reason: session.Storage,
-					Err: fmt.Errorf("%s is damaged: restore the files named above from a copy, or run again to do "+
-						"their rows again", args[0])}
-			}
-			return err
+			return a.reading(c.Context(), args, bucket.ReadOptions{Fresh: true}, func(a *app, dirs []string) error {
+				return a.verify(c.Context(), dirs[0], deep, asJSON)
+			})
 		},
 	}
 	c.Flags().BoolVar(&deep, "deep", false, "decode every page")
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return c
+}
+
+func (a *app) verify(ctx context.Context, dir string, deep, asJSON bool) error {
+	rep, notes, err := session.Verify(ctx, dir, deep)
+	if err != nil {
+		return usageError("%w", err)
+	}
+	for _, note := range notes {
+		fmt.Fprintln(a.err, note)
+	}
+	if asJSON {
+		err = a.printJSON(rep)
+	} else {
+		a.printVerify(dir, rep)
+	}
+	if err == nil && !rep.OK() {
+		return &session.Error{Reason: session.Storage,
+			Err: fmt.Errorf("%s is damaged: restore the files named above from a copy, or run again to do "+
+				"their rows again", dir)}
+	}
+	return err
 }
 
 func (a *app) printVerify(dir string, r view.VerifyReport) {

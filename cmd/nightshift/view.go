@@ -9,13 +9,16 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"nightshift/internal/s3"
 	"nightshift/reports/web"
+	"nightshift/runner/store/bucket"
 )
 
 func (a *app) viewCommand() *cobra.Command {
@@ -44,6 +47,19 @@ from the files on demand; nothing is written. Ctrl-C ends it.`,
 }
 
 func (a *app) view(ctx context.Context, paths []string, port int) error {
+	paths = slices.Clone(paths)
+	for i, path := range paths {
+		if !s3.IsURL(path) {
+			continue
+		}
+		s, err := a.copyOf(ctx, path, bucket.ReadOptions{})
+		if err != nil {
+			return err
+		}
+		stop := keepFresh(ctx, s, func(text string) { fmt.Fprintln(a.err, text) })
+		defer func() { stop(); _ = s.Close() }()
+		paths[i] = s.Dir
+	}
 	secret := strings.ToLower(rand.Text())
 	viewer, err := web.New(paths, secret, web.Options{Request: rebuildRequest})
 	if err != nil {

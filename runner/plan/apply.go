@@ -184,7 +184,7 @@ func (a *applier) plain(o Option, values []string) { a.set(fieldAt(a.plan, o.pat
 
 // abs makes a path of the command line independent of the plan's folder.
 func abs(path string) string {
-	if path == "-" || path == "" || datasets.IsRemote(path) {
+	if path == "-" || path == "" || inBucket(path) || datasets.IsRemote(path) {
 		return path
 	}
 	if full, err := filepath.Abs(path); err == nil {

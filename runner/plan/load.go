@@ -139,8 +139,11 @@ func (a *Auth) decodeNode(d *decoder, n *yaml.Node, path string) {
 
 // path is a file of the plan: relative to the plan's folder.
 func (p *Plan) path(name string) string {
-	if name == "" || name == "-" || filepath.IsAbs(name) || p.source == nil || p.source.dir == "" {
+	if name == "" || name == "-" || filepath.IsAbs(name) || inBucket(name) || p.source == nil || p.source.dir == "" {
 		return name
 	}
 	return filepath.Join(p.source.dir, name)
 }
+
+// inBucket reports whether a run directory is a URL like s3://bucket/run.
+func inBucket(name string) bool { return strings.HasPrefix(name, "s3://") }

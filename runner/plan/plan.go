@@ -52,7 +52,7 @@ type Plan struct {
 	TolerateFailed Tolerance `yaml:"tolerate_failed" json:"tolerate_failed,omitzero"`
 	// Which raw bodies are kept; default all.
 	Raw string `yaml:"raw" json:"raw,omitempty" jsonschema:"enum=all,enum=errors,enum=none"`
-	// Run directory, relative to the plan. Default: runs/NAME.
+	// Run directory, relative to the plan, or s3://bucket/run. Default: runs/NAME.
 	Out string `yaml:"out" json:"out,omitempty"`
 	// Price table that goes before the built-in one: our CSV, or LiteLLM's
 	// model_prices_and_context_window.json.

@@ -9,6 +9,7 @@ import (
 	"nightshift/datasets"
 	"nightshift/runner/plan"
 	"nightshift/runner/store"
+	"nightshift/runner/store/bucket"
 )
 
 // A Reason is why something ended otherwise than well.
@@ -54,6 +55,9 @@ func ReasonOf(err error) Reason {
 		mismatch *store.MismatchError
 		locked   *store.LockedError
 		storage  *store.StorageError
+		used     *bucket.InUseError
+		taken    *bucket.TakenOverError
+		away     *bucket.AwayError
 		stop     *nightshift.StopError
 	)
 	switch {
@@ -63,9 +67,9 @@ func ReasonOf(err error) Reason {
 		return Usage
 	case errors.As(err, &changed), errors.As(err, &mismatch):
 		return Mismatch
-	case errors.As(err, &locked):
+	case errors.As(err, &locked), errors.As(err, &used), errors.As(err, &taken):
 		return Running
-	case errors.As(err, &storage):
+	case errors.As(err, &storage), errors.As(err, &away):
 		return Storage
 	case errors.Is(err, nightshift.ErrBudget), errors.As(err, &stop):
 		return Stopped

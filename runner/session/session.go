@@ -44,6 +44,7 @@ type Options struct {
 	Workers       *Workers // send the requests; nil sends from this process
 	Reuse         []string // run directories whose answers are taken over; "none" forgets those of earlier starts
 	Scorers       []string // given in place of the plan's, for the next start of Score
+	Kept          *Kept    // for a run directory that is in a bucket
 	AddScorers    bool     // Score: the scorers come beside those that are there
 
 	// Serve is called before anything is sent; end is called when the run has
@@ -99,9 +100,15 @@ func Run(ctx context.Context, p *plan.Resolved, o Options) (Result, error) {
 // Open reads the dataset and sees that the run can begin. Nothing is sent.
 func Open(ctx context.Context, p *plan.Resolved, o Options) (*Session, error) {
 	s := newSession(p, o)
-	var err error
+	err := s.Kept.keep(ctx, s)
+	if err != nil {
+		return s, err
+	}
 	if s.Dataset, err = s.openDataset(ctx); err == nil {
 		err = s.openVariants(ctx)
+	}
+	if err != nil {
+		err = errors.Join(err, s.Release())
 	}
 	return s, err
 }
@@ -160,7 +167,8 @@ func (s *Session) openStore(id store.Identity) (*store.Run, error) {
 	return store.Open(s.Plan.Out, id, store.Options{
 		Strict: s.Plan.Strict, RetryFailed: s.RetryFailed, MovedEndpoint: s.MovedEndpoint,
 		Late:    InFlight(s.Plan) >= manyInFlight,
-		Durable: s.cluster.durable(s.Plan.Out),
+		Durable: s.Kept.durable(s.Plan.Out, s.cluster.durable(s.Plan.Out)),
+		Remote:  s.Kept.remote(),
 		Notice:  func(text string) { s.Log.Warn(text) },
 	})
 }
@@ -194,6 +202,15 @@ func (s *Session) show(state func() State) (end func()) {
 
 // Run is [Run] of a session.
 func (s *Session) Run(ctx context.Context) (r Result, err error) {
+	defer s.Kept.hurry(ctx)()
+	r, err = s.run(ctx)
+	if left := s.Release(); left != nil && !errors.Is(err, left) {
+		err = errors.Join(err, left)
+	}
+	return r, err
+}
+
+func (s *Session) run(ctx context.Context) (r Result, err error) {
 	if err := errors.Join(CheckScorers(s.Plan, s.AllowCommands), CheckGates(s.Plan)); err != nil {
 		return Result{}, err
 	}
@@ -259,7 +276,7 @@ func (s *Session) begin(ctx context.Context, st *store.Run) (err error) {
 		return err
 	}
 	s.clients.spend(st.Totals().Add(st.Unsettled()).Sum())
-	return s.clients.spendWithin(s.Plan.Out)
+	return errors.Join(s.clients.spendWithin(s.Plan.Out), s.Kept.shipAll())
 }
 
 func (s *Session) serve(w *watch) (end func(), err error) {
@@ -291,11 +308,11 @@ func (s *Session) sayStart(st *store.Run) {
 	sum := st.Totals().Sum()
 	if sum.Rows == 0 && len(st.Unknown()) == 0 {
 		s.Log.Info(fmt.Sprintf("%s: %s × %s into %s", s.Plan.Name, words.Counted(s.Dataset.Info().Selected, "row"),
-			words.Counted(int64(len(s.Plan.Models)), "model"), words.FromHere(s.Plan.Out)))
+			words.Counted(int64(len(s.Plan.Models)), "model"), s.place()))
 		return
 	}
 	s.Log.Info(fmt.Sprintf("%s: resuming %s, %d of %d answers are on record",
-		s.Plan.Name, s.Plan.Out, sum.Rows, s.items()))
+		s.Plan.Name, s.place(), sum.Rows, s.items()))
 	s.sayUnknown(st)
 }
 
@@ -343,7 +360,7 @@ func (s *Session) report(comparison *compare.Comparison, e *end) *reports.Page {
 		return nil
 	})
 	if err != nil {
-		e.also(fmt.Errorf("the report cannot be made: %w; nightshift report %s tries again", err, s.Plan.Out))
+		e.also(fmt.Errorf("the report cannot be made: %w; nightshift report %s tries again", err, s.place()))
 		return nil
 	}
 	path := filepath.Join(s.Plan.Out, "report.html")

@@ -259,6 +259,13 @@ func (u *Shard) InBatch(row int64, epoch int) (n int, in bool) {
 // error is a [*StorageError]; the run has then failed, and the next start goes on
 // from what the log has.
 func (r *Run) step(n int, write func(*batchlog.Log, *Batch) error) error {
+	if err := r.note(n, write); err != nil {
+		return err
+	}
+	return r.ship()
+}
+
+func (r *Run) note(n int, write func(*batchlog.Log, *Batch) error) error {
 	r.batches.writing.Lock()
 	defer r.batches.writing.Unlock()
 	b, ok := r.Batch(n)

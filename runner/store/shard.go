@@ -444,6 +444,9 @@ func (w *attemptLog) Sending(in nightshift.Intent) error {
 	if err == nil {
 		err = w.u.r.Err()
 	}
+	if err == nil {
+		err = w.u.r.ship()
+	}
 	return err
 }
 
@@ -453,11 +456,14 @@ func (w *attemptLog) Sending(in nightshift.Intent) error {
 func (w *attemptLog) Accepted(in nightshift.Intent) error {
 	line, crc := journal.EncodeIntent(in, w.row, w.epoch, time.Now().UTC())
 	w.u.mu.Lock()
-	defer w.u.mu.Unlock()
 	err := w.u.append(journal.Pending{Line: line, CRC: crc, Item: w.item, Kind: journal.KindIntent})
 	disk.CrashPoint("accepted.written")
 	if err == nil {
 		err = w.u.journal.Wait()
+	}
+	w.u.mu.Unlock()
+	if err == nil {
+		err = w.u.r.ship()
 	}
 	return err
 }

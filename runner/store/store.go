@@ -94,6 +94,9 @@ type Options struct {
 	// Durable is told of the attempts of each record that is on the disk. It is
 	// called from any goroutine, and must not call the Run or its shards.
 	Durable func(model string, attempts []nightshift.Attempt)
+	// Remote is where the run directory is kept besides; nil is nowhere. Nothing is
+	// sent before its intent is there.
+	Remote Remote
 	// ReserveFile is the size of the file that is removed when the disk is full;
 	// 0 means 64 MiB, negative none.
 	ReserveFile int64
@@ -102,6 +105,17 @@ type Options struct {
 	pace time.Duration // 0 means syncEvery
 	grow int           // 0 means growEvery
 	keep int64         // 0 means maxKept
+}
+
+// A Remote keeps what a run writes elsewhere. Its methods are called from any
+// goroutine.
+type Remote interface {
+	// Ship waits until everything that is in the run directory now is there too.
+	Ship(dir string) error
+	// Failed is closed when nothing more can be kept there.
+	Failed() <-chan struct{}
+	// Err is why; nil before.
+	Err() error
 }
 
 // A Run is a run directory opened for writing. Its methods are safe for
@@ -177,7 +191,31 @@ func Open(dir string, id Identity, o Options) (*Run, error) {
 		return nil, err
 	}
 	go r.syncLoop()
+	if o.Remote != nil {
+		go r.heedRemote()
+	}
 	return r, nil
+}
+
+// heedRemote ends the run when nothing more can be kept elsewhere.
+func (r *Run) heedRemote() {
+	select {
+	case <-r.opts.Remote.Failed():
+		r.fail(r.opts.Remote.Err())
+	case <-r.stop:
+	}
+}
+
+// ship waits until what was written is also where the run is kept besides.
+func (r *Run) ship() error {
+	if r.opts.Remote == nil {
+		return nil
+	}
+	err := r.opts.Remote.Ship(string(r.dir))
+	if err != nil {
+		r.fail(err)
+	}
+	return err
 }
 
 func newRun(dir string, id Identity, o Options) *Run {

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"nightshift/internal/s3"
+	"nightshift/runner/session"
+	"nightshift/runner/store/bucket"
+)
+
+// refreshEvery is how often the copy of a run that is viewed is brought up to date.
+const refreshEvery = 2 * time.Second
+
+// reading gives do the directories of runs to read. A run in a bucket is copied
+// into one for as long as that takes; what do prints names its address instead.
+func (a *app) reading(ctx context.Context, runs []string, o bucket.ReadOptions,
+	do func(a *app, dirs []string) error) (err error) {
+	dirs, names := make([]string, len(runs)), []string(nil)
+	for i, run := range runs {
+		if dirs[i] = run; !s3.IsURL(run) {
+			continue
+		}
+		s, failed := a.copyOf(ctx, run, o)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, s.Close()) }()
+		dirs[i] = s.Dir
+		names = append(names, s.Dir, strings.TrimSuffix(run, "/"))
+	}
+	if names == nil {
+		return do(a, dirs)
+	}
+	replace := strings.NewReplacer(names...)
+	b := *a
+	b.out, b.err = renamed{a.out, replace}, renamed{a.err, replace}
+	if err := do(&b, dirs); err != nil {
+		return &renamedError{err, replace.Replace(err.Error())}
+	}
+	return nil
+}
+
+// copyOf copies a run from its bucket.
+func (a *app) copyOf(ctx context.Context, run string, o bucket.ReadOptions) (*bucket.Snapshot, error) {
+	b, err := s3.Open(run, s3.FromEnv(a.getenv))
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	s, err := bucket.Read(ctx, b, o)
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	return s, nil
+}
+
+// keepFresh brings a copy up to date, until stop is called.
+func keepFresh(ctx context.Context, s *bucket.Snapshot, say func(string)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		said := ""
+		for tick := time.NewTicker(refreshEvery); ; {
+			select {
+			case <-ctx.Done():
+				tick.Stop()
+				return
+			case <-tick.C:
+			}
+			text := ""
+			if err := s.Refresh(ctx); err != nil && ctx.Err() == nil {
+				text = err.Error()
+			}
+			if text != said && text != "" {
+				say("the page shows the run as it was: " + text)
+			}
+			said = text
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// localOnly refuses runs in buckets where a command changes a run.
+func localOnly(run, command string) error {
+	if !s3.IsURL(run) {
+		return nil
+	}
+	return usageError("nightshift %s changes a run, and works on a local directory: use it on the run's --work-dir where "+
+		"it ran last; the next nightshift run with --out %s ships what it changed", command, run)
+}
+
+// renamed writes text in which directories are named as the person named them.
+type renamed struct {
+	io.Writer
+	names *strings.Replacer
+}
+
+func (r renamed) Write(p []byte) (int, error) {
+	if _, err := r.names.WriteString(r.Writer, string(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// A renamedError is an error with another text.
+type renamedError struct {
+	error
+	text string
+}
+
+func (e *renamedError) Error() string { return e.text }
+func (e *renamedError) Unwrap() error { return e.error }
+
+// sayCopies says where the reports of a run in a bucket are.
+func (a *app) sayCopies(run string) {
+	fmt.Fprintf(a.err, "reports of the last start's end: %s/report.html; nightshift view %s shows the run as it is\n", run,
+		run)
+}
+
+// withBucket are the options of commands that send for a run which may be in a
+// bucket.
+func (a *app) withBucket(workDir string, look bool) *session.Kept {
+	return &session.Kept{WorkDir: workDir, Getenv: a.getenv, Look: look}
+}
