@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"nightshift/internal/s3"
 	"nightshift/runner/session"
 	"nightshift/runner/store/bucket"
@@ -122,8 +124,19 @@ func (a *app) sayCopies(run string) {
 		run)
 }
 
-// withBucket are the options of commands that send for a run which may be in a
-// bucket.
-func (a *app) withBucket(workDir string, look bool) *session.Kept {
-	return &session.Kept{WorkDir: workDir, Getenv: a.getenv, Look: look}
+// addKept adds the flags of runs that are kept in a bucket.
+func addKept(s *pflag.FlagSet, k *session.Kept) {
+	s.StringVar(&k.WorkDir, "work-dir", "",
+		"with --out s3://bucket/run: local `DIR` of the run (default: one below the user's cache directory)")
+	s.DurationVar(&k.Patience, "bucket-patience", 5*time.Minute,
+		"with --out s3://bucket/run: how long the bucket may be away before the run ends")
+	s.DurationVar(&k.TakeOver, "take-over-after", 15*time.Second, "how long another process must have given no sign")
+	_ = s.MarkHidden("take-over-after") // for tests; it exists
+}
+
+// keeping is where a run is kept that may be in a bucket; look says that nothing
+// is to be sent for it.
+func (a *app) keeping(k session.Kept, look bool) *session.Kept {
+	k.Getenv, k.Look = a.getenv, look
+	return &k
 }

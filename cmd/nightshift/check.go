@@ -76,7 +76,7 @@ Exit codes: 0 the plan can run, 2 something is wrong with it.`,
 			if err := cf.check(); err != nil {
 				return err
 			}
-			f.options.Kept = a.withBucket("", true)
+			f.options.Kept = a.keeping(session.Kept{}, true)
 			s, missing, err := a.prepare(c.Context(), &f, args, cf.calibrate > 0)
 			if err != nil {
 				return err

@@ -30,7 +30,7 @@ type runFlags struct {
 	logFile       string
 	quiet         bool
 	workers       workersFlags
-	workDir       string
+	kept          session.Kept
 	verbose       bool
 }
 
@@ -78,8 +78,7 @@ waiting and keeps what was read. The third exits at once.`,
 		"with batches: submit what limits and budget allow, then end with exit code 8; the same command goes on")
 	s.BoolVar(&f.allowCommands, "allow-commands", false, "run the programs of command scorers")
 	f.workers.add(s)
-	s.StringVar(&f.workDir, "work-dir", "",
-		"with --out s3://bucket/run: local `DIR` of the run (default: one below the user's cache directory)")
+	addKept(s, &f.kept)
 	s.StringVar(&f.progress, "progress", "auto", "auto, bar, plain or none")
 	s.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	s.StringVar(&f.logFile, "log-file", "", "write the log to this `FILE` as well")
@@ -151,7 +150,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) (err error) {
 	defer closeLog()
 	calls, waiting, release := interrupts(ctx, func(s string) { log.Warn(s) })
 	defer release()
-	f.plan.options = session.Options{Log: log, Kept: a.withBucket(f.workDir, f.dryRun)}
+	f.plan.options = session.Options{Log: log, Kept: a.keeping(f.kept, f.dryRun)}
 	mode := a.progressMode(f.progress, f.quiet)
 	end := runEnd{bell: mode == "bar", started: time.Now(),
 		to: cmp.Or(f.plan.given("notify"), a.getenv("NIGHTSHIFT_NOTIFY"))}

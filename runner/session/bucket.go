@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"nightshift"
 	"nightshift/internal/s3"
@@ -22,6 +23,12 @@ type Kept struct {
 	// Look is set where nothing is to be sent: the bucket is left alone, and the
 	// run is as the local directory has it.
 	Look bool
+	// Patience is how long the store may be away before the run ends; 0 is 5
+	// minutes.
+	Patience time.Duration
+	// TakeOver is after how long without a sign the run of another process is taken
+	// over; 0 is 15 s.
+	TakeOver time.Duration
 
 	address string // URL; "" while the run is not in a bucket
 	writer  *bucket.Writer
@@ -57,7 +64,7 @@ func (k *Kept) keep(ctx context.Context, s *Session) error {
 	if k.Look {
 		return nil
 	}
-	k.writer, err = bucket.Open(ctx, b, k.WorkDir, bucket.Options{Log: s.Log, Version: s.Version})
+	k.writer, err = bucket.Open(ctx, b, k.WorkDir, bucket.Options{Log: s.Log, Patience: k.Patience, Quiet: k.TakeOver})
 	return bucketError(err)
 }
 

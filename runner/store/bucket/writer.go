@@ -37,8 +37,7 @@ const (
 
 // Options of [Open]. The zero value is the normal way.
 type Options struct {
-	Log     *slog.Logger // nil discards
-	Version string       // of the program
+	Log *slog.Logger // nil discards
 	// Patience is how long the store may be away before the run ends; 0 is 5
 	// minutes.
 	Patience time.Duration

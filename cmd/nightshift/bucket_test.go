@@ -1,0 +1,335 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"nightshift/internal/attemptlog"
+	"nightshift/internal/s3"
+	"nightshift/internal/testdata/s3test"
+	"nightshift/providers/simulator"
+	"nightshift/runner/store/bucket"
+	"nightshift/runner/store/view"
+)
+
+// A store is an object store with the bucket "runs".
+type objectStore interface{ Env() map[string]string }
+
+// A bucketSite is a run in a bucket, on machines that come and go.
+type bucketSite struct {
+	t       *testing.T
+	env     []string
+	getenv  func(string) string
+	s       *server
+	d       *table
+	machine string // its directory
+}
+
+func newBucketSite(t *testing.T, store objectStore) *bucketSite {
+	t.Helper()
+	s := serve(t, "--latency", "base=15ms,token=1ms,jitter=0.5")
+	b := &bucketSite{t: t, s: s, d: newTable(t, rowsToKill, s.url, "")}
+	vars := store.Env()
+	vars["HOME"], vars["XDG_CACHE_HOME"] = t.TempDir(), t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", vars["XDG_CACHE_HOME"]) // of what this process reads
+	b.getenv = func(name string) string { return vars[name] }
+	b.env = os.Environ()
+	for name, value := range vars {
+		b.env = append(b.env, name+"="+value)
+	}
+	b.otherMachine()
+	return b
+}
+
+// otherMachine is one that knows nothing of the run.
+func (b *bucketSite) otherMachine() { b.machine = filepath.Join(b.t.TempDir(), "work") }
+
+func (b *bucketSite) start(more ...string) *client {
+	b.t.Helper()
+	c := &client{cmd: exec.Command(mustBinary(b.t), append([]string{"run", b.d.plan, "--progress", "none",
+		"--out", "s3://runs/tonight", "--work-dir", b.machine, "--take-over-after", "300ms"}, more...)...)}
+	c.cmd.Env, c.cmd.Stderr, c.cmd.Stdout = b.env, &c.errs, &c.out
+	if err := c.cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	return c
+}
+
+// inBucket makes the table's directory a copy of what the bucket has; false when
+// that is nothing.
+func (b *bucketSite) inBucket() (done func(), ok bool) {
+	b.t.Helper()
+	at, err := s3.Open("s3://runs/tonight", s3.FromEnv(b.getenv))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	copied, err := bucket.Read(b.t.Context(), at, bucket.ReadOptions{})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.d.out = copied.Dir
+	return func() {
+		if err := copied.Close(); err != nil {
+			b.t.Error(err)
+		}
+	}, true
+}
+
+// check looks at what a killed process left in the bucket: what is on record there
+// is not sent again, and every request that the server has received is on record
+// or listed as unknown.
+func (b *bucketSite) check(known map[string]int) {
+	t := b.t
+	t.Helper()
+	received := b.s.received(t)
+	checkResent(t, b.s, known)
+	done, ok := b.inBucket()
+	if !ok {
+		return
+	}
+	defer done()
+	if _, err := os.Stat(b.d.out + "/run.json"); err != nil {
+		return
+	}
+	for _, r := range b.d.records(t) {
+		known[b.d.key(r.Model, r.Row)] = received[b.d.key(r.Model, r.Row)]
+	}
+	if err := os.Remove(b.d.out + "/lock"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err) // it says that the process lives, for its last sign is not long ago
+	}
+	status, err := view.Status(b.d.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]bool{}
+	for _, u := range status.Unknown {
+		listed[b.d.key(u.Model, u.Row)] = true
+	}
+	for key, n := range received {
+		if _, onRecord := known[key]; n > 0 && key != "" && !onRecord && !listed[key] {
+			t.Errorf("a request reached the server, and in the bucket it is neither on record nor unknown: %s", key)
+		}
+	}
+}
+
+// checkBill compares the bill with what the server charged.
+func (b *bucketSite) checkBill() {
+	t := b.t
+	t.Helper()
+	var known, most int64
+	for _, r := range b.d.records(t) {
+		log, err := attemptlog.Parse(deref(r.AttemptLog))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range log {
+			known += int64(deref(a.Cost))
+			most += int64(max(deref(a.Cost), a.WorstCost))
+		}
+	}
+	l := b.s.totals(t)
+	bill, unpriced := l.Invoice(
+		map[string]simulator.Price{"sim-large": {Input: 3000, Output: 15000}, "sim-small": {Input: 1000, Output: 2000}})
+	if len(unpriced) > 0 || bill < known || bill > most {
+		t.Errorf("the server charged %d, the records say %d to %d; not priced: %v", bill, known, most, unpriced)
+	}
+}
+
+// TestBucketKill kills the program at random moments and goes on, on the same
+// machine or on one that knows nothing of the run.
+func TestBucketKill(t *testing.T) {
+	left := kills(t)
+	t.Run("imitation", func(t *testing.T) {
+		s := s3test.New(t)
+		killInBucket(t, newBucketSite(t, s), left)
+		if n := s.Requests(http.MethodPost); n > 0 { // as multipart uploads are
+			t.Errorf("%d POST requests", n)
+		}
+	})
+	t.Run("versitygw", func(t *testing.T) { killInBucket(t, newBucketSite(t, s3test.NewGateway(t)), left) })
+}
+
+func killInBucket(t *testing.T, b *bucketSite, left int) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	known := map[string]int{}
+	for range left {
+		c := b.start("-q")
+		asleep(time.Duration(50+random.IntN(900)) * time.Millisecond)
+		c.cmd.Process.Kill()
+		if c.wait(t) != -1 {
+			break // it was done before
+		}
+		b.check(known)
+		if random.IntN(2) == 0 {
+			b.otherMachine()
+		}
+	}
+	c := b.start()
+	if code := c.wait(t); code != exitOK {
+		t.Fatalf("the last start: exit code %d\n%s", code, &c.errs)
+	}
+	checkResent(t, b.s, known)
+	done, ok := b.inBucket()
+	if !ok {
+		t.Fatal("there is no run in the bucket")
+	}
+	defer done()
+	b.checkBill()
+	compareRuns(t, b.d, b.s)
+}
+
+// TestBucketTwice starts two machines at once: one goes on, the other says who
+// has the run.
+func TestBucketTwice(t *testing.T) {
+	b := newBucketSite(t, s3test.New(t))
+	one := b.start("--take-over-after", "1m")
+	b.otherMachine()
+	two := b.start("--take-over-after", "1m")
+	codes := map[int]*client{one.wait(t): one, two.wait(t): two}
+	loser := codes[exitRunning]
+	if codes[exitOK] == nil || loser == nil {
+		t.Fatalf("%v\n%s\n%s", codes, &one.errs, &two.errs)
+	}
+	host, _ := os.Hostname()
+	if said := loser.errs.String(); !strings.Contains(said, "is in use by process") || !strings.Contains(said, host) {
+		t.Errorf("%s", said)
+	}
+}
+
+// TestBucketTakenOver freezes a machine until another has taken its run over. When
+// it wakes it sends nothing and names the other.
+func TestBucketTakenOver(t *testing.T) {
+	b := newBucketSite(t, s3test.New(t))
+	known := map[string]int{}
+	first := b.start("-q")
+	b.s.awaits(t, 5)
+	first.cmd.Process.Signal(syscall.SIGSTOP)
+	b.check(known)
+	b.otherMachine()
+	second := b.start("-q")
+	if code := second.wait(t); code != exitOK {
+		t.Fatalf("exit code %d\n%s", code, &second.errs)
+	}
+	before := b.s.totals(t).Received
+	first.cmd.Process.Signal(syscall.SIGCONT)
+	if code := first.wait(t); code != exitRunning || !strings.Contains(first.errs.String(), "was taken over by process") {
+		t.Errorf("exit code %d\n%s", code, &first.errs)
+	}
+	if after := b.s.totals(t).Received; after != before {
+		t.Errorf("%d requests were sent by the one that was taken over", after-before)
+	}
+	checkResent(t, b.s, known)
+}
+
+// TestBucketAway lets the store fail for a while, and then for too long.
+func TestBucketAway(t *testing.T) {
+	store := s3test.New(t)
+	var away atomic.Bool
+	store.Fault = func(*http.Request) (int, bool) {
+		if away.Load() {
+			return http.StatusServiceUnavailable, false
+		}
+		return 0, false
+	}
+	b := newBucketSite(t, store)
+	c := b.start()
+	b.s.awaits(t, 5)
+	away.Store(true)
+	asleep(500 * time.Millisecond)
+	away.Store(false)
+	if code := c.wait(t); code != exitOK {
+		t.Fatalf("exit code %d\n%s", code, &c.errs)
+	}
+	done, ok := b.inBucket()
+	if !ok {
+		t.Fatal("there is no run in the bucket")
+	}
+	b.checkBill()
+	done()
+}
+
+// TestBucketAwayTooLong ends the run, and the same command goes on when the store
+// is back. Nothing that was on record is sent again.
+func TestBucketAwayTooLong(t *testing.T) {
+	g := s3test.NewGateway(t)
+	b := newBucketSite(t, g)
+	c := b.start("--bucket-patience", "300ms")
+	b.s.awaits(t, 5)
+	g.Kill()
+	if code := c.wait(t); code != exitStorage || !strings.Contains(c.errs.String(), "the same command on this machine") {
+		t.Fatalf("exit code %d\n%s", code, &c.errs)
+	}
+	known := map[string]int{}
+	b.d.out = b.machine
+	received := b.s.received(t)
+	for _, r := range b.d.records(t) {
+		known[b.d.key(r.Model, r.Row)] = received[b.d.key(r.Model, r.Row)]
+	}
+	g.Start()
+	if c = b.start(); c.wait(t) != exitOK {
+		t.Fatalf("%s", &c.errs)
+	}
+	checkResent(t, b.s, known)
+	b.checkBill()
+	compareRuns(t, b.d, b.s)
+}
+
+// The commands that read runs read them in a bucket, and write nothing there.
+func TestBucketCommands(t *testing.T) {
+	store := s3test.New(t)
+	b := newBucketSite(t, store)
+	if c := b.start("-q"); c.wait(t) != exitOK {
+		t.Fatalf("%s", &c.errs)
+	}
+	puts := store.Requests(http.MethodPut)
+	for line, want := range map[string]string{
+		"status s3://runs/tonight":                       "on record  300 of 300, 0 failed",
+		"report s3://runs/tonight":                       "150 rows × 2 models, finished",
+		"verify s3://runs/tonight --deep":                "s3://runs/tonight: 300 of 300 rows on record",
+		"cost s3://runs/tonight --by model":              "300 requests",
+		"export s3://runs/tonight --format csv":          "q-149",
+		"compare s3://runs/tonight":                      "nothing has been scored",
+		"score s3://runs/tonight --scorer number":        "changes a run",
+		"extend s3://runs/tonight":                       "changes a run",
+		"cancel s3://runs/tonight":                       "changes a run",
+		"status s3://runs/none":                          "there is no run at s3://runs/none",
+		"status s3://other/none":                         "NoSuchBucket",
+		"run " + b.d.plan + " --work-dir x --out y":      "--work-dir goes with --out s3://",
+		"check " + b.d.plan + " --out s3://runs/tonight": "150 rows",
+	} {
+		cmd := exec.Command(mustBinary(t), strings.Fields(line)...)
+		cmd.Env = b.env
+		out, _ := cmd.CombinedOutput()
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%s: want %q, got\n%s", line, want, out)
+		}
+		if strings.Contains(string(out), "test-secret") || strings.Contains(string(out), "buckets/run-") {
+			t.Errorf("%s: says what it must not:\n%s", line, out)
+		}
+	}
+	if n := store.Requests(http.MethodPut); n != puts {
+		t.Errorf("%d objects were written by reading", n-puts)
+	}
+	for _, key := range store.Keys("") {
+		if strings.Contains(string(store.Object(key)), "test-secret") {
+			t.Errorf("%s holds a key", key)
+		}
+	}
+}
