@@ -43,8 +43,12 @@ func (s screenWriter) Screen() render.Screen { return s.screen }
 // screen is the output for tables. There are colours on a terminal alone, and none
 // with NO_COLOR or TERM=dumb.
 func (a *app) screen() io.Writer {
-	if a.isTerminal(a.out) {
-		width, _ := sizeOf(a.out)
+	out := a.out
+	if r, ok := out.(renamed); ok {
+		out = r.Writer
+	}
+	if a.isTerminal(out) {
+		width, _ := sizeOf(out)
 		return screenWriter{a.out, render.Screen{Columns: width, Colour: a.getenv("NO_COLOR") == ""}}
 	}
 	columns, err := strconv.Atoi(a.getenv("COLUMNS"))
