@@ -84,7 +84,8 @@ func probe(ctx context.Context, b *s3.Bucket, key string) error {
 		return err
 	}
 	// Unless it was, and the answer that said so was lost.
-	if after, err := b.Head(ctx, key); err != nil || after.ETag != info.ETag {
+	after, err := retried(ctx, func() (s3.Object, error) { return b.Head(ctx, key) })
+	if err != nil || after.ETag != info.ETag {
 		return err
 	}
 	return unfit("an object cannot be replaced by its ETag")
@@ -116,7 +117,8 @@ func raceToCreate(ctx context.Context, b *s3.Bucket, key string) (won int, err e
 		return won, err
 	}
 	// One may have created it and not been told: its answer was lost.
-	if _, err = b.Head(ctx, key); err == nil {
+	_, err = retried(ctx, func() (s3.Object, error) { return b.Head(ctx, key) })
+	if err == nil {
 		won = 1
 	} else if errors.Is(err, s3.ErrNotFound) {
 		err = nil
