@@ -41,6 +41,9 @@ var unusedNames = map[string]string{
 	"providers/secrets.New":           library + "a key that does not come from the environment",
 	"providers/wire.DefaultMaxBody":   library + "what 0 means in Config",
 	"providers/wire.DefaultMaxLine":   library + "what 0 means in Config",
+	"internal/s3.ErrNoKeys":           library + "errors.Is tells a machine without credentials",
+	"internal/s3.Error":               library + "errors.As tells how a store refused",
+	"runner/store/bucket.UnfitError":  library + "errors.As tells a store that ignores conditions",
 	"reports/scoring.UnreadableError": library + "errors.As tells a judge that gives no verdicts",
 	"runner/plan.Parse":               library + "a plan in memory",
 
@@ -54,6 +57,8 @@ var unusedNames = map[string]string{
 	"providers/simulator.Embed":                     tests + "vectors arrive as they were made",
 	"providers/simulator/internal/answers.Read":     tests + "answers without a file",
 	"reports/scorers.Cosine":                        tests + "scores of vectors",
+	"internal/s3.Parse":                             tests + "addresses of buckets",
+	"runner/store/bucket.Probe":                     tests + "stores that ignore conditions",
 	"runner/store/internal/rundir.ParseJournalName": tests + damaged,
 	"runner/store/journal.CheckLine":                tests + damaged,
 	"runner/store/journal.ScannedLine":              tests + damaged,

@@ -22,8 +22,8 @@ import (
 	"time"
 )
 
-// MaxObject is the most bytes that one request may store; stores take 5 GiB.
-const MaxObject = 5 << 30
+// maxObject is the most bytes that one request may store; stores take 5 GiB.
+const maxObject = 5 << 30
 
 // A Bucket is a bucket and the beginning of all keys in it.
 type Bucket struct {
@@ -102,8 +102,8 @@ func (b *Bucket) Put(ctx context.Context, key string, body []byte, when Conditio
 // object.
 func (b *Bucket) PutFile(ctx context.Context, key string, body io.ReaderAt, size int64, sum [32]byte,
 	when Condition) (etag string, err error) {
-	if size > MaxObject {
-		return "", fmt.Errorf("%s has %d bytes; a single request stores at most %d", key, size, int64(MaxObject))
+	if size > maxObject {
+		return "", fmt.Errorf("%s has %d bytes; a single request stores at most %d", key, size, int64(maxObject))
 	}
 	q := request{method: http.MethodPut, key: key, body: body, size: size, sum: hex.EncodeToString(sum[:]),
 		header: http.Header{"X-Amz-Meta-Sha256": {hex.EncodeToString(sum[:])}}}
