@@ -29,8 +29,9 @@ type noticeModel struct {
 
 // Notice is the summary in a few figures.
 func (s *Summary) Notice() *Notice {
-	n := &Notice{CostUSD: dollars(s.Total.CostNanoUSD), AtLeast: s.Total.AtLeast(), Seconds: s.Worked, Models: []noticeModel{},
-		money: s.costWords()}
+	n := &Notice{CostUSD: dollars(s.Total.CostNanoUSD), AtLeast: s.Total.AtLeast(), Seconds: s.Worked,
+		Models: []noticeModel{},
+		money:  s.costWords()}
 	for _, m := range s.Models {
 		one := noticeModel{Model: m.Model, Answered: m.Answered(), Failed: m.Rows - m.Answered(),
 			CostUSD: dollars(m.Bill.CostNanoUSD), AtLeast: m.Bill.AtLeast()}

@@ -29,7 +29,8 @@ func (f *checkFlags) add(c *cobra.Command) {
 		"send `N` real requests to each model and estimate from the answers (costs money, within the budget)")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print the estimate as JSON")
 	c.Flags().Float64Var(&f.detect, "detect", 0, "how many rows show a difference of so many `POINTS`, such as 3")
-	c.Flags().StringVar(&f.pilot, "pilot", "", "earlier `RUN` of such models and rows, which shows how far their scores lie apart")
+	c.Flags().StringVar(&f.pilot, "pilot", "",
+		"earlier `RUN` of such models and rows, which shows how far their scores lie apart")
 }
 
 func (f *checkFlags) check() (err error) {

@@ -236,7 +236,8 @@ func (w *workspace) runs(t *testing.T, dir string) {
 func (w *workspace) shell(t *testing.T, dir, line string) *exec.Cmd {
 	c := exec.CommandContext(t.Context(), "bash", "-c", "set -o pipefail; "+line)
 	c.Dir = dir
-	c.Env = append(append(os.Environ(), w.bucket...), "HOME="+dir, "NO_COLOR=1", "PATH="+os.Getenv("PATH")+":"+filepath.Join(dir, "bin"),
+	c.Env = append(append(os.Environ(), w.bucket...), "HOME="+dir, "NO_COLOR=1",
+		"PATH="+os.Getenv("PATH")+":"+filepath.Join(dir, "bin"),
 		"ANTHROPIC_API_KEY=k-anthropic", "OPENAI_API_KEY=k-openai", "ANTHROPIC_BASE_URL="+w.server,
 		"OPENAI_BASE_URL="+w.server+"/v1")
 	return c

@@ -114,8 +114,9 @@ var (
 	metricWorkers      = desc("workers", "Workers that are connected; absent without --listen.")
 	metricWorkerInfo   = desc("worker_info", "1 for a worker that is connected, 0 for one that is away or gone.",
 		"worker", "version")
-	metricWorkerRequests = desc("worker_requests_total", "Requests of a worker by what became of them.", "worker", "result")
-	metricWorkerSlots    = desc("worker_slots", "Most requests in flight on a worker; 0 when it is not connected.",
+	metricWorkerRequests = desc("worker_requests_total", "Requests of a worker by what became of them.",
+		"worker", "result")
+	metricWorkerSlots = desc("worker_slots", "Most requests in flight on a worker; 0 when it is not connected.",
 		"worker")
 	metricWorkerInFlight = desc("worker_in_flight", "Requests in flight on a worker.", "worker")
 	metricWorkerHeld     = desc("worker_held", "Answers that a worker keeps until they are on record.", "worker")

@@ -70,7 +70,8 @@ func (e *runEnd) tell(terminal io.Writer, log *slog.Logger, err error) {
 // notificationOf describes the end of a run.
 func notificationOf(name string, r session.Result, err error, started, now time.Time) notification {
 	code := exitCode(err)
-	n := notification{Result: "failure", ExitCode: code, State: r.State, Run: name, Started: started.UTC(), Ended: now.UTC()}
+	n := notification{Result: "failure", ExitCode: code, State: r.State, Run: name,
+		Started: started.UTC(), Ended: now.UTC()}
 	n.Host, _ = os.Hostname()
 	switch code {
 	case exitOK:

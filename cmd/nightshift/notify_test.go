@@ -46,7 +46,8 @@ func TestNotify(t *testing.T) {
 	dir := t.TempDir()
 	rows := filepath.Join(dir, "rows.jsonl")
 	for path, text := range map[string]string{
-		rows:                            `{"prompt":"zebra one","target":"1"}` + "\n" + `{"prompt":"zebra two","target":"2"}` + "\n",
+		rows: `{"prompt":"zebra one","target":"1"}` + "\n" +
+			`{"prompt":"zebra two","target":"2"}` + "\n",
 		filepath.Join(dir, "bad.jsonl"): `{"prompt":"zebra`,
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -101,7 +102,8 @@ func TestNotifyFails(t *testing.T) {
 	for to, want := range map[string]string{m.URL: "HTTP 503", gone.URL: "connection refused", refusing.URL: "HTTP 302"} {
 		var out bytes.Buffer
 		notify(to+"/T0/s3cret", notification{}, slog.New(&plainHandler{w: &out}))
-		if !strings.Contains(out.String(), "! the notification was not delivered: ") || !strings.Contains(out.String(), want) ||
+		if !strings.Contains(out.String(), "! the notification was not delivered: ") ||
+			!strings.Contains(out.String(), want) ||
 			strings.Contains(out.String(), "s3cret") {
 			t.Errorf("%s: %s", to, out.String())
 		}

@@ -124,7 +124,8 @@ func aState(done int64) session.State {
 	for i, name := range []string{"claude-sonnet-4-6-with-a-name-that-is-long", "小さいモデル", "gpt-5"} {
 		rows := done / int64(i+1)
 		left := time.Duration(200-rows) * time.Second
-		t := view.Tally{Rows: rows, BilledInputTokens: nightshift.Tokens(rows * 300), Cost: nightshift.NanoUSD(rows * 1_234_567)}
+		t := view.Tally{Rows: rows, BilledInputTokens: nightshift.Tokens(rows * 300),
+			Cost: nightshift.NanoUSD(rows * 1_234_567)}
 		if i == 1 {
 			t.Outcomes = map[nightshift.Outcome]int64{nightshift.OutcomeFailed: 3}
 		}

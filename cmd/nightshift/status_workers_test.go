@@ -15,7 +15,8 @@ import (
 )
 
 var someWorkers = []hub.Worker{
-	{Name: "gpu-1", Version: "v1", Since: time.Unix(1, 0), Slots: 8, InFlight: 3, Answered: 40, Refused: 2, Failed: 1, Held: 5,
+	{Name: "gpu-1", Version: "v1", Since: time.Unix(1, 0), Slots: 8, InFlight: 3, Answered: 40, Refused: 2, Failed: 1,
+		Held:      5,
 		Connected: true, LastSeen: time.Unix(90, 0), Private: []string{"local"}, Note: "drains"},
 	{Name: "spot\x1b[2J", Version: "v2", Slots: 8, Lost: 6, Late: 4, LastSeen: time.Unix(50, 0), Note: "gone"},
 }

@@ -19,7 +19,8 @@ import (
 var assets embed.FS
 
 // helpers are the functions of templates.
-var helpers = template.FuncMap{"plain": Plain, "count": Count, "counted": Counted, "breakable": breakable, "lines": lines}
+var helpers = template.FuncMap{"plain": Plain, "count": Count, "counted": Counted, "breakable": breakable,
+	"lines": lines}
 
 func lines(s string) []string { return strings.Split(s, "\n") }
 

@@ -34,7 +34,8 @@ func TestGoldenPages(t *testing.T) {
 		}
 	}
 	v := viewer(t, folder)
-	for name, path := range map[string]string{"runs": "?sort=name", "run": "run/one?sort=-cost.2&part=rows", "row": "row/one?row=7",
+	for name, path := range map[string]string{"runs": "?sort=name", "run": "run/one?sort=-cost.2&part=rows",
+		"row":   "row/one?row=7",
 		"wrong": "run/one?show=wrong&part=rows", "markdown": "row/one?row=5&markdown=1",
 		"both": "run/one?with=deep%2Ftwo&part=rows", "status": "status/deep/two"} {
 		page := whenPattern.ReplaceAllString(strings.ReplaceAll(body(t, v, path), folder, "/runs"), "<td>when</td>")

@@ -156,7 +156,9 @@ func (a *Answers) Len() int { return len(a.list) }
 // with the id, else the first: the same one whenever it is asked for.
 func (a *Answers) Find(req Request, id string) (Place, bool) {
 	key := req.key()
-	i, found := slices.BinarySearchFunc(a.list, key, func(e entry, key [16]byte) int { return bytes.Compare(e.key[:], key[:]) })
+	i, found := slices.BinarySearchFunc(a.list, key, func(e entry, key [16]byte) int {
+		return bytes.Compare(e.key[:], key[:])
+	})
 	if !found {
 		return Place{}, false
 	}

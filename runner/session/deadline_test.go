@@ -76,7 +76,8 @@ func TestDeadlineAndInterrupt(t *testing.T) {
 // then is finished.
 func TestEndAtDeadline(t *testing.T) {
 	folder := t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, "rows.jsonl"), []byte(`{"prompt":"a"}`+"\n"+`{"prompt":"b"}`+"\n"), 0o600); err != nil {
+	rows := []byte(`{"prompt":"a"}` + "\n" + `{"prompt":"b"}` + "\n")
+	if err := os.WriteFile(filepath.Join(folder, "rows.jsonl"), rows, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, err := Open(t.Context(), resolved(t, folder, "deadline: 07:00\n"), Options{})

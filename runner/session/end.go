@@ -47,8 +47,8 @@ func (s *Session) ending(totals view.Totals, stops []runner.Stop, failure, inter
 		return end{"interrupted", &Error{Interrupted,
 			fmt.Errorf("interrupted with %d of %d answers on record; %s", sum.Rows, s.items(), resume)}}
 	case errors.Is(interrupted, errDeadline) && sum.Rows < s.items():
-		return end{"stopped: deadline", &Error{Stopped, fmt.Errorf("stopped for the deadline %s with %d of %d answers on record; %s",
-			s.Plan.Deadline, sum.Rows, s.items(), resume)}}
+		return end{"stopped: deadline", &Error{Stopped, fmt.Errorf("stopped for the deadline %s with %d of %d answers on "+
+			"record; %s", s.Plan.Deadline, sum.Rows, s.items(), resume)}}
 	case len(stops) > 0 && !slices.ContainsFunc(stops, unsubmitted):
 		return end{"submitted", &Error{Submitted, fmt.Errorf("batches are submitted, %d of %d answers are on record; %s",
 			sum.Rows, s.items(), "the same command collects the rest")}}

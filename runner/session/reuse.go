@@ -89,8 +89,8 @@ func reusable(dir, out string) (reusedRun, error) {
 		return reusedRun{}, err
 	}
 	if here, err := filepath.Abs(out); err == nil && here == full {
-		return reusedRun{}, Usagef("--reuse: %s is the run's own directory, which resumes without it; name an earlier run, or "+
-			"another --out", dir)
+		return reusedRun{}, Usagef("--reuse: %s is the run's own directory, which resumes without it; name an earlier run, "+
+			"or another --out", dir)
 	}
 	info, err := view.ReadInfo(full)
 	if err != nil {

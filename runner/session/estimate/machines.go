@@ -38,8 +38,8 @@ func (e *endpointForecast) machines() {
 		*m = machinesForecast{"yes", fmt.Sprintf("its limit on %s lets %s requests a second through, and one machine of two "+
 			"processors sends about %s", e.Limited, words.Short(int64(rate)), words.Short(machineRate))}
 	case rate > 0:
-		*m = machinesForecast{"no", fmt.Sprintf("its limit on %s decides (%.3g requests a second), and all machines share it; "+
-			"another key or region would help (routes:)", e.Limited, rate)}
+		*m = machinesForecast{"no", fmt.Sprintf("its limit on %s decides (%.3g requests a second), and all machines "+
+			"share it; another key or region would help (routes:)", e.Limited, rate)}
 	case l.Concurrency > machineInFlight:
 		*m = machinesForecast{"yes", fmt.Sprintf("its concurrency is %s, and one machine has ports for about %s connections "+
 			"to an address", words.Short(int64(l.Concurrency)), words.Short(machineInFlight))}

@@ -95,7 +95,8 @@ var ColumnMeanings = func() string {
 		"attempt_log":          "JSON array, one object per HTTP request",
 		"embedding":            "the vector of the text; of several texts (embedding_count) one after the other",
 		"outcome":              "ok, truncated, refused, empty, failed, input_error, unknown",
-		"reused_from":          "the run that paid for the answer, name@run_id; null: this run. Costs and attempts are this run's",
+		"reused_from": "the run that paid for the answer, name@run_id; null: this run. Costs and " +
+			"attempts are this run's",
 		"reused_cost_nano_usd": "what the answer cost there",
 		"raw_bytes":            "the body as read, where it was not valid UTF-8",
 		"variant":              "how the model was asked, in runs with variants",
