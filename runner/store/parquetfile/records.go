@@ -103,6 +103,9 @@ func compareBack(f disk.File, size, rows int64, want columnSums, all string) (er
 	if got, _ := pf.Lookup(rowsChecksum); got != all {
 		return fmt.Errorf("the checksum of its rows is %s, its footer says %q; the journal is kept", all, got)
 	}
+	if _, err := NewReader[nightshift.Record](opened); err != nil { // its types, which the values do not show
+		return fmt.Errorf("%w; the journal is kept", err)
+	}
 	columns := pf.Schema().Columns()
 	if len(columns) != len(recordColumns) {
 		return fmt.Errorf("the file reads back %d columns of %d; the journal is kept", len(columns), len(recordColumns))
