@@ -153,7 +153,8 @@ var may = map[string][]string{
 		"nightshift/reports/stats", "nightshift/internal/words"},
 	"nightshift/reports": {"nightshift", "nightshift/runner/store", "nightshift/runner/store/view",
 		"nightshift/providers/pricing", "nightshift/reports/compare", "nightshift/reports/render",
-		"nightshift/reports/scoring", "nightshift/reports/stats", "nightshift/internal/attemptlog"},
+		"nightshift/reports/scoring", "nightshift/reports/stats", "nightshift/internal/attemptlog",
+		"nightshift/internal/fsx"},
 	"nightshift/reports/web": {"nightshift", "nightshift/internal/attemptlog", "nightshift/internal/words",
 		"nightshift/runner/store/view", "nightshift/reports", "nightshift/reports/render"},
 }

@@ -2,17 +2,14 @@ package reports
 
 import (
 	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"nightshift/internal/fsx"
 	"nightshift/reports/render"
 )
 
@@ -146,14 +143,7 @@ func ReadBounds(dir string) (Bounds, error) {
 
 // readJSON reads a file into v, which stays as it is when there is none.
 func readJSON(path string, v any) error {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, v)
-	}
-	if err != nil {
+	if err := fsx.ReadJSON(path, v); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

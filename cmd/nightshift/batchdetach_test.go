@@ -34,6 +34,14 @@ out: out
 	return filepath.Join(dir, "plan.yaml")
 }
 
+// batchJudge is a judge whose requests go in batches.
+const batchJudge = `judges: {mode: batch}
+scorers:
+  - {type: judge_grade, name: grade, endpoint: e, model: sim-large, params: {max_tokens: 50},
+     price: {input: 1, output: 2, services: {batch: 0.5}},
+     template: "Is {answer} right? Reply with GRADE: C or GRADE: I."}
+`
+
 // ends runs a command and checks its exit code.
 func ends(t *testing.T, code int, args ...string) (out, errs string) {
 	t.Helper()
@@ -49,12 +57,7 @@ func ends(t *testing.T, code int, args ...string) (out, errs string) {
 // requests too.
 func TestDetach(t *testing.T) {
 	s := serve(t, "--batches", "scale=8640,validate=1m,run=2h,window=24h")
-	plan := batchPlanFile(t, s.url, `judges: {mode: batch}
-scorers:
-  - {type: judge_grade, name: grade, endpoint: e, model: sim-large, params: {max_tokens: 50},
-     price: {input: 1, output: 2, services: {batch: 0.5}},
-     template: "Is {answer} right? Reply with GRADE: C or GRADE: I."}
-`)
+	plan := batchPlanFile(t, s.url, batchJudge)
 	run := filepath.Join(filepath.Dir(plan), "out")
 	_, errs := ends(t, exitSubmitted, "run", plan, "--detach", "-q")
 	if !strings.Contains(errs, "batches are submitted") {
@@ -118,12 +121,7 @@ func TestCancel(t *testing.T) {
 // start asks it anew.
 func TestCancelJudge(t *testing.T) {
 	s := serve(t, "--batches", "scale=864,validate=1m,run=23h,cancel=5m,window=24h")
-	plan := batchPlanFile(t, s.url, `judges: {mode: batch}
-scorers:
-  - {type: judge_grade, name: grade, endpoint: e, model: sim-large, params: {max_tokens: 50},
-     price: {input: 1, output: 2, services: {batch: 0.5}},
-     template: "Is {answer} right? Reply with GRADE: C or GRADE: I."}
-`)
+	plan := batchPlanFile(t, s.url, batchJudge)
 	text, err := os.ReadFile(plan)
 	if err != nil {
 		t.Fatal(err)

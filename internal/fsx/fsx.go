@@ -6,6 +6,7 @@
 package fsx
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -21,6 +22,19 @@ var ErrLocked = errors.New("locked")
 type ID struct {
 	Device, Inode uint64
 	Changed       int64
+}
+
+// ReadJSON reads the JSON of a file into v, which stays as it is when there is no
+// such file.
+func ReadJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, v)
 }
 
 // WriteFile puts b under the name path: whole or not at all, and durable when

@@ -98,11 +98,7 @@ func (v *Viewer) rowPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || err2 != nil || row < 0 || epoch < 0 {
 		return badQuestion("row and epoch are numbers")
 	}
-	runs, err := v.pair(r, q.with)
-	if err != nil {
-		return err
-	}
-	t, err := openTable(runs...)
+	runs, t, err := v.open(r, q.with)
 	if err != nil {
 		return err
 	}

@@ -149,6 +149,16 @@ func (v *Viewer) pair(r *http.Request, with string) ([]*run, error) {
 	return []*run{a, b}, err
 }
 
+// open is the run of an address, and the one it is put beside, as one table.
+func (v *Viewer) open(r *http.Request, with string) ([]*run, *table, error) {
+	runs, err := v.pair(r, with)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := openTable(runs...)
+	return runs, t, err
+}
+
 type runData struct {
 	Prefix   string
 	Name     string
@@ -186,11 +196,7 @@ func (v *Viewer) runPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	runs, err := v.pair(r, q.with)
-	if err != nil {
-		return err
-	}
-	t, err := openTable(runs...)
+	runs, t, err := v.open(r, q.with)
 	if err != nil {
 		return err
 	}

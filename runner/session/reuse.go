@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"nightshift"
+	"nightshift/internal/fsx"
 	"nightshift/internal/words"
 	"nightshift/providers"
 	"nightshift/providers/wire"
@@ -69,14 +70,7 @@ func (s *Session) reusedRuns() ([]reusedRun, error) {
 
 func keptReuse(out string) (list []reusedRun, err error) {
 	path := filepath.Join(out, reuseFile)
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &list)
-	}
-	if err != nil {
+	if err := fsx.ReadJSON(path, &list); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	return list, nil

@@ -226,14 +226,7 @@ func readPins(path string) (map[string]string, error) {
 	if path == "" {
 		return pins, nil
 	}
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return pins, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &pins)
-	}
-	if err != nil {
+	if err := fsx.ReadJSON(path, &pins); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	return pins, nil
