@@ -1,10 +1,6 @@
 package stats
 
-import (
-	"math"
-
-	"gonum.org/v1/gonum/stat/distuv"
-)
+import "math"
 
 // tied is how far apart two scores may be and still count as a tie.
 const tied = 1e-12
@@ -209,6 +205,5 @@ func mcNemar(aOnly, bOnly int) float64 {
 	if n == 0 {
 		return 1
 	}
-	x := distuv.Binomial{N: float64(n), P: 0.5}
-	return math.Min(1, 2*x.CDF(float64(min(aOnly, bOnly))))
+	return math.Min(1, 2*binomial{n, 0.5}.cdf(min(aOnly, bOnly)))
 }

@@ -1,10 +1,6 @@
 package stats
 
-import (
-	"math"
-
-	"gonum.org/v1/gonum/stat/distuv"
-)
+import "math"
 
 // DetectableGap is the smallest true gap that a two-sided test at level alpha
 // finds with the given power, when the standard error is se:
@@ -111,7 +107,7 @@ type mcnemarTest struct {
 func (t *mcnemarTest) limit(k int) int {
 	limit, known := t.limits[k]
 	if !known {
-		limit = binomialQuantile(distuv.Binomial{N: float64(k), P: 0.5}, t.alpha/2)
+		limit = binomial{k, 0.5}.quantile(t.alpha / 2)
 		for limit >= 0 && mcNemar(limit, k-limit) > t.alpha {
 			limit--
 		}
@@ -125,7 +121,7 @@ func (t *mcnemarTest) limit(k int) int {
 // other.
 func (t *mcnemarTest) power(share, gap float64) float64 {
 	share = math.Max(share, gap)
-	differing := distuv.Binomial{N: float64(t.n), P: share}
+	differing := binomial{t.n, share}
 	spread := 5*math.Sqrt(float64(t.n)*share*(1-share)) + 1
 	centre := float64(t.n) * share
 	sum := 0.0
@@ -134,9 +130,9 @@ func (t *mcnemarTest) power(share, gap float64) float64 {
 		if limit < 0 {
 			continue
 		}
-		losses := distuv.Binomial{N: float64(k), P: (1 - gap/share) / 2}
-		found := losses.CDF(float64(limit)) + 1 - losses.CDF(float64(k-limit-1))
-		sum += differing.Prob(float64(k)) * found
+		losses := binomial{k, (1 - gap/share) / 2}
+		found := losses.cdf(limit) + 1 - losses.cdf(k-limit-1)
+		sum += differing.prob(k) * found
 	}
 	return sum
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"math"
 	"slices"
-
-	"gonum.org/v1/gonum/mat"
 )
 
 // A Game is the result of model A against model B on one prompt.
@@ -129,18 +127,16 @@ func likelihoodRanges(models int, points []float64, level float64) []Interval {
 	points = halfWins(models, points)
 	strengths := fitStrengths(models, points)
 	_, hessian := slopes(models, points, strengths)
-	var cholesky mat.Cholesky
-	if !cholesky.Factorize(hessian) {
-		return ranges
-	}
-	var covariance mat.SymDense
-	if cholesky.InverseTo(&covariance) != nil {
+	factors, ok := factorize(hessian)
+	if !ok {
 		return ranges
 	}
 	z := NormalQuantile(twoSided(level))
 	for m := range ranges {
+		unit := make([]float64, models)
+		unit[m] = 1
 		// The direction (1, …, 1), which was added to pin the sum, has no uncertainty.
-		variance := math.Max(0, covariance.At(m, m)-1/float64(models))
+		variance := math.Max(0, factors.solve(unit)[m]-1/float64(models))
 		ranges[m] = around(1000+400/math.Ln10*strengths[m], 400/math.Ln10*z*math.Sqrt(variance))
 	}
 	return ranges
@@ -248,27 +244,25 @@ func likelihood(points, strengths []float64) float64 {
 	return sum
 }
 
-// slopes are the gradient and the negative Hessian of the likelihood. It only
-// knows differences, so the Hessian is singular along (1, …, 1); adding that
-// direction to it pins the sum of the strengths.
-func slopes(models int, points, strengths []float64) (*mat.VecDense, *mat.SymDense) {
-	gradient := mat.NewVecDense(models, nil)
-	hessian := mat.NewSymDense(models, nil)
+// slopes are the gradient and the negative Hessian of the likelihood, of which
+// the lower half is filled. It only knows differences, so the Hessian is
+// singular along (1, …, 1); adding that direction to it pins the sum of the
+// strengths.
+func slopes(models int, points, strengths []float64) (gradient []float64, hessian [][]float64) {
+	gradient, hessian = make([]float64, models), make([][]float64, models)
 	for a := range models {
-		for b := range models {
-			hessian.SetSym(a, b, 1/float64(models))
-		}
+		hessian[a] = slices.Repeat([]float64{1 / float64(models)}, a+1)
 	}
 	for a := range models {
 		for b := range a {
 			won, lost := points[a*models+b], points[b*models+a]
 			p := 1 / (1 + math.Exp(strengths[b]-strengths[a]))
 			slope, curve := won-(won+lost)*p, (won+lost)*p*(1-p)
-			gradient.SetVec(a, gradient.AtVec(a)+slope)
-			gradient.SetVec(b, gradient.AtVec(b)-slope)
-			hessian.SetSym(a, a, hessian.At(a, a)+curve)
-			hessian.SetSym(b, b, hessian.At(b, b)+curve)
-			hessian.SetSym(a, b, hessian.At(a, b)-curve)
+			gradient[a] += slope
+			gradient[b] -= slope
+			hessian[a][a] += curve
+			hessian[b][b] += curve
+			hessian[a][b] -= curve
 		}
 	}
 	return gradient, hessian
@@ -276,15 +270,11 @@ func slopes(models int, points, strengths []float64) (*mat.VecDense, *mat.SymDen
 
 func newtonStep(models int, points, strengths []float64) ([]float64, bool) {
 	gradient, hessian := slopes(models, points, strengths)
-	var cholesky mat.Cholesky
-	if !cholesky.Factorize(hessian) {
+	factors, ok := factorize(hessian)
+	if !ok {
 		return nil, false
 	}
-	step := mat.NewVecDense(models, nil)
-	if cholesky.SolveVecTo(step, gradient) != nil {
-		return nil, false
-	}
-	return step.RawVector().Data, true
+	return factors.solve(gradient), true
 }
 
 func maxAbs(values []float64) float64 {

@@ -3,8 +3,6 @@ package stats
 import (
 	"math"
 	"slices"
-
-	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Formulae that the program has no use for. Published vectors and scipy check
@@ -189,9 +187,8 @@ func PercentileRange(sorted []float64, q, level float64) Interval {
 	if n == 0 {
 		return undefined
 	}
-	ranks := distuv.Binomial{N: float64(n), P: q}
+	ranks := binomial{n, q}
 	tail := (1 - level) / 2
-	lower := binomialQuantile(ranks, tail)
-	upper := binomialQuantile(ranks, 1-tail)
+	lower, upper := ranks.quantile(tail), ranks.quantile(1-tail)
 	return Interval{sorted[max(lower-1, 0)], sorted[min(upper, n-1)]}
 }

@@ -17,8 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-
-	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Options say how items depend on each other and how sure to be. The zero
@@ -96,17 +94,6 @@ func around(centre, half float64) Interval {
 var undefined = Interval{math.NaN(), math.NaN()}
 
 var errLengths = errors.New("columns of different lengths")
-
-// NormalQuantile is the p-quantile of the standard normal distribution.
-func NormalQuantile(p float64) float64 { return distuv.UnitNormal.Quantile(p) }
-
-// TQuantile is the p-quantile of Student's t with df degrees of freedom.
-func TQuantile(p, df float64) float64 {
-	if !(df > 0) {
-		return math.NaN()
-	}
-	return distuv.StudentsT{Mu: 0, Sigma: 1, Nu: df}.Quantile(p)
-}
 
 // twoSided is the upper quantile point of a two-sided interval.
 func twoSided(level float64) float64 { return 1 - (1-level)/2 }

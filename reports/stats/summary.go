@@ -1,10 +1,6 @@
 package stats
 
-import (
-	"math"
-
-	"gonum.org/v1/gonum/stat/distuv"
-)
+import "math"
 
 // percentile is the q-quantile of sorted values by linear interpolation at
 // (n-1)q (type 7 of R. J. Hyndman and Y. Fan, 1996; numpy's default). NaN
@@ -19,20 +15,6 @@ func percentile(sorted []float64, q float64) float64 {
 		return sorted[len(sorted)-1]
 	}
 	return sorted[low] + (place-float64(low))*(sorted[low+1]-sorted[low])
-}
-
-// binomialQuantile is the smallest k with P(X <= k) >= p.
-func binomialQuantile(x distuv.Binomial, p float64) int {
-	low, high := 0, int(x.N)
-	for low < high {
-		mid := (low + high) / 2
-		if x.CDF(float64(mid)) >= p {
-			high = mid
-		} else {
-			low = mid + 1
-		}
-	}
-	return low
 }
 
 // CostPerCorrect is what one correct answer cost, Σcost/Σscore, with the
