@@ -16,6 +16,7 @@ func (a *app) commands() []*cobra.Command {
 		a.scoreCommand(),
 		a.reportCommand(),
 		a.compareCommand(),
+		a.historyCommand(),
 		a.costCommand(),
 		a.viewCommand(),
 		a.exportCommand(),

@@ -266,6 +266,7 @@ type delta struct {
 	NewlyPassingCount int      `json:"newly_passing_count"`
 
 	paired           stats.Paired
+	corpus           bool      // of a statistic of all answers together
 	readings         []reading // as it is; where scores are missing also against and for the model
 	missing          string    // what is missing, where it may matter
 	failing, passing []int32   // items of the matrix

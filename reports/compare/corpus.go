@@ -98,14 +98,12 @@ func (m *matrix) bootstrap(columns int) stats.Options {
 
 func (m *matrix) corpusDeltas(c *Comparison, r *scorerResult, counts [][][]float64,
 	statistic func([]float64) float64) error {
-	var ps []float64
 	for _, pair := range m.pairs(c) {
 		a, b := counts[pair[0]], counts[pair[1]]
 		d := delta{Label: m.columns[pair[0]].Label, Against: m.columns[pair[1]].Label, N: len(m.keys),
-			Method: "bootstrap", Test: "bootstrap z"}
+			Method: "bootstrap", Test: "bootstrap z", corpus: true}
 		both := append(a[:len(a):len(a)], b...)
 		gap := func(sums []float64) float64 { return statistic(sums[:len(a)]) - statistic(sums[len(a):]) }
-		p := math.NaN()
 		if len(a) > 0 && len(b) > 0 {
 			v, se, err := stats.Bootstrap(both, gap, m.bootstrap(len(both)))
 			if err != nil {
@@ -114,17 +112,12 @@ func (m *matrix) corpusDeltas(c *Comparison, r *scorerResult, counts [][][]float
 			delta := gap(columnSums(both))
 			d.Delta, d.SE, d.Interval = stats.Defined(delta), stats.Defined(se), rangeOf(v)
 			d.Detectable = stats.Defined(stats.DetectableGap(se, 0.8, 0.05))
-			p = normalP(delta, se)
-			d.P = stats.Defined(p)
+			d.P = stats.Defined(normalP(delta, se))
 		}
 		d.missing = missingApart(r.Models[pair[0]], r.Models[pair[1]])
 		r.Deltas = append(r.Deltas, d)
-		ps = append(ps, p)
 	}
-	for i, adjusted := range stats.Holm(ps) {
-		r.Deltas[i].Adjusted = stats.Defined(adjusted)
-		r.Deltas[i].decideCorpus(adjusted, c.Alpha)
-	}
+	decideTogether(r.family(), c.Alpha)
 	return nil
 }
 

@@ -377,7 +377,6 @@ type reading struct {
 
 // deltas compares pairs of models on the items that both have a score for.
 func (m *matrix) deltas(c *Comparison, r *scorerResult, scorer int, cols []scoredColumn) error {
-	var ps []float64
 	for _, pair := range m.pairs(c) {
 		a, b := cols[pair[0]], cols[pair[1]]
 		p, err := stats.Compare(a.values, b.values, m.statsOptions(max(a.epochs, b.epochs)))
@@ -392,20 +391,44 @@ func (m *matrix) deltas(c *Comparison, r *scorerResult, scorer int, cols []score
 			}
 		}
 		r.Deltas = append(r.Deltas, d)
-		ps = append(ps, p.P)
+	}
+	decideTogether(r.family(), c.Alpha)
+	return nil
+}
+
+func (r *scorerResult) family() []*delta {
+	all := make([]*delta, len(r.Deltas))
+	for i := range r.Deltas {
+		all[i] = &r.Deltas[i]
+	}
+	return all
+}
+
+// decideTogether adjusts the p of the differences that are shown together, and
+// decides each of them. It may be called again with a larger family.
+func decideTogether(family []*delta, alpha float64) {
+	ps := make([]float64, len(family))
+	for i, d := range family {
+		ps[i] = math.NaN()
+		if d.P != nil {
+			ps[i] = *d.P
+		}
 	}
 	for i, adjusted := range stats.Holm(ps) {
-		d := &r.Deltas[i]
+		d := family[i]
 		d.Adjusted = stats.Defined(adjusted)
+		if d.corpus {
+			d.decideCorpus(adjusted, alpha)
+			continue
+		}
 		for k := range d.readings {
 			one := &d.readings[k]
-			family := slices.Clone(ps)
-			family[i] = one.paired.P
-			one.verdict = verdictOf(one.paired.Delta, stats.Holm(family)[i], c.Alpha)
+			others := slices.Clone(ps)
+			others[i] = one.paired.P
+			one.verdict = verdictOf(one.paired.Delta, stats.Holm(others)[i], alpha)
 		}
 		d.decide()
 	}
-	return nil
 }
 
 // fillIn adds how the difference would read if all that is missing went
@@ -470,6 +493,7 @@ func verdictOf(delta, adjusted, alpha float64) verdict {
 // decide puts the result into words. Where what is missing could turn the
 // verdict, there is none.
 func (d *delta) decide() {
+	d.Note = ""
 	if len(d.readings) == 0 {
 		d.Verdict, d.Why = withheld, "cannot tell: no item has a score for both"
 		return

@@ -64,10 +64,7 @@ func (c *Comparison) deltaGrids(r *scorerResult) []render.Grid {
 		if c.Baseline == "" && c.Along == "" {
 			name += " − " + d.Against
 		}
-		s.Add(name, d.Verdict.sign(), shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }),
-			d.Interval.signedPoints(),
-			sprintf("%s/%s/%s", render.Count(int64(d.Win)), render.Count(int64(d.Tie)), render.Count(int64(d.Loss))),
-			shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
+		s.Add(append([]string{name}, d.cells()...)...)
 		s.Notes = append(s.Notes, d.sentence())
 		if len(d.Differs) > 0 {
 			s.Notes = append(s.Notes, d.Label+" differs from "+d.Against+" in "+join(d.Differs, ", "))
@@ -77,6 +74,14 @@ func (c *Comparison) deltaGrids(r *scorerResult) []render.Grid {
 		}
 	}
 	return []render.Grid{s}
+}
+
+// cells are the figures of a difference in a table, its sign first.
+func (d delta) cells() []string {
+	return []string{d.Verdict.sign(), shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }),
+		d.Interval.signedPoints(),
+		sprintf("%s/%s/%s", render.Count(int64(d.Win)), render.Count(int64(d.Tie)), render.Count(int64(d.Loss))),
+		shownAs(d.P, pValue), shownAs(d.Adjusted, pValue)}
 }
 
 // sign is the verdict in a narrow column.

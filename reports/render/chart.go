@@ -347,12 +347,8 @@ func Scatter(c Chart, points []Point, xUnit, frontier string) Chart {
 		low = math.Min(low, orElse(p.Low, p.Y))
 		high = math.Max(high, orElse(p.High, p.Y))
 	}
-	pad := math.Max((high-low)*0.08, 0.005)
-	y := scale{low - pad, high + pad, plotBottom, plotTop, false}
-	step := niceStep((y.to - y.from) / 4)
-	for v := math.Ceil(y.from/step) * step; v <= y.to; v += step {
-		c.YTicks = append(c.YTicks, tick{y.at(v), ShortNumber(v)})
-	}
+	var y scale
+	y, c.YTicks = around(low, high)
 	xStep := niceStep(math.Max(most, 1e-9) / 4)
 	xTop := xStep * math.Ceil(math.Max(most, 1e-9)*1.02/xStep)
 	x := scale{0, xTop, plotLeft, plotRight, false}
@@ -364,6 +360,84 @@ func Scatter(c Chart, points []Point, xUnit, frontier string) Chart {
 	}
 	c.front(points, frontier, x, y)
 	return c
+}
+
+// around is a scale that holds the values from low to high, and not much more.
+func around(low, high float64) (s scale, ticks []tick) {
+	pad := math.Max((high-low)*0.08, 0.005)
+	s = scale{low - pad, high + pad, plotBottom, plotTop, false}
+	step := niceStep((s.to - s.from) / 4)
+	for v := math.Ceil(s.from/step) * step; v <= s.to; v += step {
+		ticks = append(ticks, tick{s.at(v), ShortNumber(v)})
+	}
+	return s, ticks
+}
+
+// A Series is one line of a chart over time, its moments in order.
+type Series struct {
+	Name    string
+	Moments []Moment
+}
+
+// A Moment is one value of a Series.
+type Moment struct {
+	At        time.Time
+	Y         float64
+	Low, High *float64 // its interval; nil where there is none
+	Tip       string
+}
+
+// Trend draws a line for each series, with a dot and an interval for each of its
+// values.
+func Trend(c Chart, all []Series) Chart {
+	low, high := math.Inf(1), math.Inf(-1)
+	var first, last time.Time
+	for _, s := range all {
+		for _, m := range s.Moments {
+			low, high = math.Min(low, orElse(m.Low, m.Y)), math.Max(high, orElse(m.High, m.Y))
+			if first.IsZero() || m.At.Before(first) {
+				first = m.At
+			}
+			if m.At.After(last) {
+				last = m.At
+			}
+		}
+	}
+	if last.IsZero() {
+		return Chart{}
+	}
+	c.Height = chartHeight
+	var y scale
+	y, c.YTicks = around(low, high)
+	x := scale{0, last.Sub(first).Seconds(), plotLeft + 8, plotRight - 8, false}
+	if c.XTicks = timeTicks(x, first, last); last.Equal(first) {
+		c.XTicks = c.XTicks[:1]
+	}
+	for i, s := range all {
+		c.series(s, i, first, x, y)
+	}
+	return c
+}
+
+// series draws one line; the series of a chart stand a little apart, so that
+// intervals of one time do not hide each other.
+func (c *Chart) series(s Series, i int, first time.Time, x, y scale) {
+	const apart = 3
+	var path []string
+	colour := i % colours
+	for _, m := range s.Moments {
+		at, value := x.at(m.At.Sub(first).Seconds())+apart*float64(colour), y.at(m.Y)
+		path = append(path, fmt.Sprintf("%g,%g", at, value))
+		c.Dots = append(c.Dots, dot{X: at, Y: value, Colour: colour, Anchor: "start", Tip: m.Tip})
+		if m.Low != nil && m.High != nil {
+			whisker := fmt.Sprintf("%g,%g %g,%g", at, y.at(*m.Low), at, y.at(*m.High))
+			c.Lines = append(c.Lines, line{whisker, "whisker l" + strconv.Itoa(colour), m.Tip})
+		}
+	}
+	if len(path) > 1 {
+		c.Lines = append(c.Lines, line{strings.Join(path, " "), "line l" + strconv.Itoa(colour), s.Name})
+	}
+	c.Legend = append(c.Legend, legend{colour, s.Name})
 }
 
 // point draws one point and its interval.

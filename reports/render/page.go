@@ -46,9 +46,9 @@ type Page struct {
 	Policy string
 }
 
-// NewPage reads the template and the script of a page from the folder assets
-// of files. Style and the script that pages share come before its own. All
-// are put into the template as text before it is parsed, so no value is ever
+// NewPage reads the template and, where that asks for one, the script of a page
+// from the folder assets of files. Style, the script and the templates that pages
+// share are added. All are put into the template as text before it is parsed, so no value is ever
 // taken for either. policy has two %s, for the hashes of style and script;
 // they are those of what a browser gets, so the template is executed once
 // with sample.
@@ -60,9 +60,11 @@ func NewPage(files fs.FS, name, policy string, sample any) (*Page, error) {
 		}
 		return string(b)
 	}
-	script := text(assets, "explorer.js") + text(files, name+".js")
-	whole := strings.NewReplacer("/*style*/", text(assets, "page.css"), "/*script*/", script).Replace(
-		text(files, name+".html"))
+	page, script := text(files, name+".html")+text(assets, "parts.html"), ""
+	if strings.Contains(page, "/*script*/") {
+		script = text(assets, "explorer.js") + text(files, name+".js")
+	}
+	whole := strings.NewReplacer("/*style*/", text(assets, "page.css"), "/*script*/", script).Replace(page)
 	t, err := template.New(name).Funcs(helpers).Parse(whole)
 	if err != nil {
 		return nil, err

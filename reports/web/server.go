@@ -61,7 +61,7 @@ func New(paths []string, secret string, o Options) (*Viewer, error) {
 	v := &Viewer{Options: o, paths: paths, prefix: "/" + secret + "/", mux: http.NewServeMux(),
 		cache: newCache(memory), runs: map[string]*run{}}
 	for _, p := range paths {
-		if len(runsBelow(p)) == 0 {
+		if len(view.RunsBelow(p)) == 0 {
 			return nil, noRun(p)
 		}
 	}
@@ -227,7 +227,7 @@ func ago(t time.Time) string {
 func (v *Viewer) discover() {
 	found := map[string]string{}
 	for _, p := range v.paths {
-		for _, dir := range runsBelow(p) {
+		for _, dir := range view.RunsBelow(p) {
 			name, err := filepath.Rel(p, dir)
 			if abs, absErr := filepath.Abs(p); absErr == nil && (name == "." || len(v.paths) > 1) {
 				name = filepath.Join(filepath.Base(abs), name)
@@ -250,37 +250,6 @@ func (v *Viewer) discover() {
 			delete(v.runs, name)
 		}
 	}
-}
-
-// mostDepth and mostFolders bound the search for runs below a folder.
-const (
-	mostDepth   = 5
-	mostFolders = 20_000
-)
-
-// runsBelow are the run directories at and below a path. Runs inside of runs,
-// those of judges, are not among them, and links are not followed.
-func runsBelow(path string) (dirs []string) {
-	seen := 0
-	_ = filepath.WalkDir(path, func(at string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return nil // a folder that cannot be read holds no run for us
-		}
-		rel, _ := filepath.Rel(path, at)
-		if seen++; seen > mostFolders {
-			return fs.SkipAll
-		}
-		if _, err := view.ReadInfo(at); err == nil {
-			dirs = append(dirs, at)
-			return fs.SkipDir
-		}
-		if name := d.Name(); rel != "." && (strings.HasPrefix(name, ".") || name == "node_modules") ||
-			strings.Count(rel, string(filepath.Separator)) >= mostDepth-1 {
-			return fs.SkipDir
-		}
-		return nil
-	})
-	return dirs
 }
 
 // find is the run that an address names.

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"nightshift/internal/s3"
+	"nightshift/reports/compare"
+	"nightshift/runner/store/bucket"
+	"nightshift/runner/store/view"
+)
+
+func (a *app) historyCommand() *cobra.Command {
+	var o compare.HistoryOptions
+	var asJSON, asMarkdown bool
+	var outputs []string
+	c := &cobra.Command{
+		Use:   "history [RUN|FOLDER]...",
+		Short: "Show many runs of one dataset over time: leaderboard, trend, what changed",
+		Long: `Reads the runs below the folders (without an argument, those below the folder runs)
+and shows those of the newest run's dataset: a leaderboard, the scores over time, and
+the newest run against each earlier one, on the same rows, with p corrected for all
+of these comparisons. Runs that cannot be compared are named with the reason.
+
+Exit code 0, whatever changed; nightshift compare --baseline-run has gates. 2: there
+is nothing to show.`,
+		Example: `  nightshift history runs
+  nightshift history runs --last 10 --output history.html
+  nightshift history runs --output index.json --output index.html`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.Last < 0 {
+				return usageError("--last: %d is no number of runs", o.Last)
+			}
+			if o.Alpha < 0 || o.Alpha >= 1 {
+				return usageError("--alpha: %v is not between 0 and 1", o.Alpha)
+			}
+			runs, err := runsOf(args)
+			if err != nil {
+				return err
+			}
+			return a.reading(c.Context(), runs, bucket.ReadOptions{}, func(a *app, dirs []string) error {
+				o.Runs = dirs
+				h, err := compare.NewHistory(o)
+				if err != nil {
+					return comparisonError(err)
+				}
+				return a.writeHistory(h, outputs, asJSON, asMarkdown)
+			})
+		},
+	}
+	s := c.Flags()
+	s.StringVar(&o.Scorer, "scorer", "", "the `SCORER` to go by (default: the first of the newest run)")
+	s.StringArrayVar(&o.Models, "model", nil, "only this `MODEL`; may be repeated")
+	s.IntVar(&o.Last, "last", 0, "only so many of the newest runs (default: all)")
+	s.Float64Var(&o.Alpha, "alpha", 0, "level of significance (default: the newest plan's, else 0.05)")
+	s.BoolVar(&o.ErrorsAsZero, "errors-as-zero", false, "count failed requests as wrong answers")
+	s.BoolVar(&o.AnyPrompts, "any-prompts", false, "take runs also where rows of one id differ in prompt or target")
+	s.BoolVar(&o.AnyData, "any-dataset", false, "take runs of other datasets too, and pair their rows by id")
+	s.BoolVar(&asJSON, "json", false, "print as JSON")
+	s.BoolVar(&asMarkdown, "markdown", false, "print as Markdown")
+	s.StringArrayVarP(&outputs, "output", "o", nil,
+		"write into this `FILE`, by its ending HTML, JSON, Markdown or text; may be repeated")
+	return c
+}
+
+// runsOf are the runs at and below paths; runs in buckets stand for themselves.
+func runsOf(paths []string) ([]string, error) {
+	if len(paths) == 0 {
+		paths = []string{"runs"}
+	}
+	var runs []string
+	for _, p := range paths {
+		found := []string{p}
+		if !s3.IsURL(p) {
+			found = view.RunsBelow(p)
+		}
+		if len(found) == 0 {
+			return nil, usageError("%s is not a run directory, and holds none", p)
+		}
+		for _, dir := range found {
+			if !slices.Contains(runs, dir) {
+				runs = append(runs, dir)
+			}
+		}
+	}
+	return runs, nil
+}
+
+func (a *app) writeHistory(h *compare.History, outputs []string, asJSON, asMarkdown bool) error {
+	for _, name := range outputs {
+		how := h.Text
+		switch filepath.Ext(name) {
+		case ".html", ".htm":
+			how = h.HTML
+		case ".json":
+			how = h.JSON
+		case ".md":
+			how = h.Markdown
+		}
+		if err := writeWhole(name, how); err != nil {
+			return err
+		}
+	}
+	switch {
+	case asJSON:
+		return h.JSON(a.out)
+	case asMarkdown:
+		return h.Markdown(a.out)
+	}
+	return h.Text(a.screen())
+}

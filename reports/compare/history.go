@@ -1,0 +1,405 @@
+package compare
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"nightshift/internal/words"
+	"nightshift/reports/render"
+	"nightshift/reports/scoring"
+	"nightshift/runner/store/view"
+)
+
+// HistoryOptions say of which runs the history is. Only Runs must be given.
+type HistoryOptions struct {
+	Runs    []string // run directories, in any order
+	Last    int      // only so many of the newest runs; 0 is all
+	Scorer  string   // default: the newest run's headline
+	Models  []string // names of models; nil is all
+	Alpha   float64  // level of significance; default the newest plan's, else 0.05
+	AnyData bool     // take runs of other datasets too, and pair their rows by id
+
+	ErrorsAsZero, AnyPrompts bool // as in [Options]
+}
+
+// A History is how models did in many runs of one dataset, and how the newest
+// run differs from each earlier one. Its tests are one family. Text, Markdown,
+// HTML and JSON are renderings of it.
+type History struct {
+	Created time.Time         `json:"created_at"`
+	Scorer  scoring.Described `json:"scorer"`
+	Alpha   float64           `json:"alpha"`
+	Runs    []pastRun         `json:"runs"` // the newest last
+	// Leaders has each model once, as it did in the newest run that has it, the best
+	// score first.
+	Leaders []leader  `json:"leaderboard"`
+	Changes []change  `json:"changes"` // of the newest run, against the run before it first
+	LeftOut []leftOut `json:"left_out,omitempty"`
+}
+
+// A pastRun is one run of a History.
+type pastRun struct {
+	runFacts
+	Label  string      `json:"label"`            // unique: its name, or its directory where two have one name
+	Report string      `json:"report,omitempty"` // path of its report.html, where there is one
+	Models []pastModel `json:"models"`
+}
+
+// A pastModel is one model of a run, by the scorer that the history is about.
+type pastModel struct {
+	comparedModel
+	Score modelScore `json:"score"`
+}
+
+// A leader is a line of the leaderboard.
+type leader struct {
+	Model string `json:"model"`
+	Run   string `json:"run"` // label
+
+	of *pastModel
+	at *time.Time
+}
+
+// A change is the newest run against an earlier one. Deltas name models, and the
+// earlier run as what they are against.
+type change struct {
+	Run    string  `json:"run"`     // label of the newest
+	Since  string  `json:"against"` // label of the earlier one
+	Deltas []delta `json:"deltas"`
+}
+
+// A leftOut is a run that is not shown, and why.
+type leftOut struct {
+	Run string `json:"run"` // directory
+	Why string `json:"why"`
+}
+
+// A candidate is a run that may be part of a history.
+type candidate struct {
+	*comparedRun
+	began time.Time
+}
+
+// NewHistory reads the runs. It reads files only. An [*IncomparableError] says that
+// there is nothing to show.
+func NewHistory(o HistoryOptions) (*History, error) {
+	h := &History{Created: time.Now().UTC().Truncate(time.Second), Changes: []change{}}
+	runs, err := h.candidates(o)
+	if err != nil {
+		return nil, err
+	}
+	newest := runs[len(runs)-1]
+	if err := h.chooseScorer(newest, o.Scorer); err != nil {
+		return nil, err
+	}
+	runs = h.ofOneDataset(runs, o)
+	var kept []candidate
+	for _, r := range runs[:len(runs)-1] {
+		var deltas []delta
+		if err := h.against(newest, r, o, &deltas); err != nil {
+			if err := h.leave(r.dir, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		kept = append(kept, r)
+		h.Changes = append(h.Changes, change{Deltas: deltas})
+	}
+	for _, r := range append(kept, newest) {
+		if err := h.addRun(r, o); err != nil {
+			return nil, err
+		}
+	}
+	h.label()
+	h.lead()
+	return h, nil
+}
+
+// options are those of a comparison by the history's scorer.
+func (h *History) options(o HistoryOptions, runs ...string) Options {
+	return Options{Runs: runs, Scorers: []string{h.Scorer.Name}, Models: o.Models, Alpha: o.Alpha,
+		ErrorsAsZero: o.ErrorsAsZero, AnyPrompts: o.AnyPrompts, Disagreements: -1}
+}
+
+// candidates opens the runs that have scores, the newest last.
+func (h *History) candidates(o HistoryOptions) ([]candidate, error) {
+	var runs []candidate
+	for _, dir := range o.Runs {
+		c, err := openCandidate(dir)
+		if err != nil {
+			if err := h.leave(dir, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		runs = append(runs, c)
+	}
+	if len(runs) == 0 {
+		return nil, incomparable("there is no run with scores%s", h.reasons())
+	}
+	slices.SortStableFunc(runs, func(a, b candidate) int {
+		return cmp.Or(a.began.Compare(b.began), a.info.CreatedAt.Compare(b.info.CreatedAt), cmp.Compare(a.dir, b.dir))
+	})
+	return runs, nil
+}
+
+// reasons are why runs were left out, a line each.
+func (h *History) reasons() string {
+	text := ""
+	for _, l := range h.LeftOut {
+		text += "\n" + l.Run + ": " + l.Why
+	}
+	return text
+}
+
+// openCandidate opens a run that has scores.
+func openCandidate(dir string) (candidate, error) {
+	r, err := openCompared(dir)
+	if err != nil {
+		return candidate{}, err
+	}
+	if headlineOf(r.evaluation) == nil {
+		return candidate{}, incomparable("it has no scores; nightshift score %s --scorer … does", dir)
+	}
+	began, err := r.began()
+	return candidate{r, began}, err
+}
+
+// headlineOf is the first scorer that gives scores; nil where there is none.
+func headlineOf(e scoring.Evaluation) *scoring.Described {
+	for _, s := range e.Scorers {
+		if s.Type != Pairwise {
+			return &s
+		}
+	}
+	return nil
+}
+
+// began is when the first request of the run was sent; where no record says so,
+// when the run was made.
+func (r *comparedRun) began() (time.Time, error) {
+	type startRow struct {
+		Started *time.Time `parquet:"started_at,optional,timestamp(microsecond)"`
+	}
+	var first *time.Time
+	for row, err := range view.Rows[startRow](r.dir, view.ReadOptions{}) {
+		if err != nil {
+			return time.Time{}, err
+		}
+		first = view.Earlier(first, row.Started)
+	}
+	if first == nil {
+		return r.info.CreatedAt, nil
+	}
+	return *first, nil
+}
+
+// leave takes note of a run that is not shown. What is wrong with the disk, and not
+// with the run, is an error.
+func (h *History) leave(dir string, why error) error {
+	var unfit *IncomparableError
+	var damaged *view.DamageError
+	if !errors.As(why, &unfit) && !errors.As(why, &damaged) && !errors.Is(why, fs.ErrNotExist) {
+		return why
+	}
+	h.LeftOut = append(h.LeftOut, leftOut{dir, why.Error()})
+	return nil
+}
+
+func (h *History) chooseScorer(newest candidate, name string) error {
+	h.Scorer = *headlineOf(newest.evaluation)
+	if name == "" {
+		return nil
+	}
+	i := slices.IndexFunc(newest.evaluation.Scorers, func(d scoring.Described) bool {
+		return d.Name == name && d.Type != Pairwise
+	})
+	if i < 0 {
+		return incomparable("scorer %s has not scored the newest run, %s; nightshift score %[2]s --scorer … does", name,
+			newest.dir)
+	}
+	h.Scorer = newest.evaluation.Scorers[i]
+	return nil
+}
+
+// ofOneDataset keeps the runs of the newest run's dataset, and of them the last ones.
+func (h *History) ofOneDataset(runs []candidate, o HistoryOptions) []candidate {
+	newest := runs[len(runs)-1].info
+	runs = slices.DeleteFunc(runs, func(r candidate) bool {
+		other := r.info.DatasetHash != newest.DatasetHash && !o.AnyData
+		if other {
+			h.LeftOut = append(h.LeftOut, leftOut{r.dir, sprintf("it is of another dataset (%s rows, %.12s) than the "+
+				"newest run (%s rows, %.12s); --any-dataset pairs rows by id", render.Count(r.info.DatasetRows),
+				r.info.DatasetHash, render.Count(newest.DatasetRows), newest.DatasetHash)})
+		}
+		return other
+	})
+	if o.Last > 0 && len(runs) > o.Last {
+		for _, r := range runs[:len(runs)-o.Last] {
+			h.LeftOut = append(h.LeftOut, leftOut{r.dir, sprintf("only the last %d runs were asked for", o.Last)})
+		}
+		runs = runs[len(runs)-o.Last:]
+	}
+	return runs
+}
+
+// against compares the newest run's models with themselves in an earlier run.
+func (h *History) against(newest, earlier candidate, o HistoryOptions, deltas *[]delta) error {
+	options := h.options(o, newest.dir)
+	options.BaselineRun = earlier.dir
+	m, err := loadMatrix(options)
+	if err != nil {
+		return err
+	}
+	c := m.comparison()
+	if err := m.evaluate(c); err != nil {
+		return err
+	}
+	if err := m.describeItems(c); err != nil {
+		return err
+	}
+	h.Alpha, *deltas = c.Alpha, c.Scorers[0].Deltas
+	for i := range *deltas {
+		d := &(*deltas)[i]
+		d.Label = c.Models[slices.IndexFunc(c.Models, func(m comparedModel) bool { return m.Label == d.Label })].Model
+	}
+	return nil
+}
+
+// addRun adds what the run says by itself.
+func (h *History) addRun(r candidate, o HistoryOptions) error {
+	m, err := loadMatrix(h.options(o, r.dir))
+	if err != nil {
+		return err
+	}
+	c := m.comparison()
+	if err := m.evaluate(c); err != nil {
+		return err
+	}
+	past := pastRun{runFacts: c.Runs[0]}
+	past.Started = &r.began
+	h.Alpha = c.Alpha
+	if report := filepath.Join(r.dir, "report.html"); isFile(report) {
+		past.Report = filepath.ToSlash(report)
+	}
+	for i, model := range c.Models {
+		past.Models = append(past.Models, pastModel{model, c.Scorers[0].Models[i]})
+	}
+	h.Runs = append(h.Runs, past)
+	return nil
+}
+
+func isFile(path string) bool {
+	s, err := os.Stat(path)
+	return err == nil && s.Mode().IsRegular()
+}
+
+// label names runs, and decides all differences as one family.
+func (h *History) label() {
+	seen := map[string]int{}
+	for _, r := range h.Runs {
+		seen[r.Name]++
+	}
+	for i := range h.Runs {
+		r := &h.Runs[i]
+		if r.Label = r.Name; seen[r.Name] > 1 {
+			r.Label = filepath.ToSlash(r.Dir)
+		}
+	}
+	var family []*delta
+	newest := h.newest().Label
+	for i := range h.Changes {
+		c := &h.Changes[i]
+		c.Run, c.Since = newest, h.Runs[i].Label
+		for k := range c.Deltas {
+			c.Deltas[k].Against = c.Since
+			family = append(family, &c.Deltas[k])
+		}
+	}
+	decideTogether(family, h.Alpha)
+	slices.Reverse(h.Changes)
+}
+
+func (h *History) newest() *pastRun { return &h.Runs[len(h.Runs)-1] }
+
+// lead makes the leaderboard.
+func (h *History) lead() {
+	for i := range slices.Backward(h.Runs) {
+		r := &h.Runs[i]
+		for k := range r.Models {
+			m := &r.Models[k]
+			if !slices.ContainsFunc(h.Leaders, func(l leader) bool { return l.Model == m.Model }) {
+				h.Leaders = append(h.Leaders, leader{m.Model, r.Label, m, r.Started})
+			}
+		}
+	}
+	slices.SortStableFunc(h.Leaders, func(a, b leader) int {
+		return cmp.Compare(orLowest(b.of.Score.Mean), orLowest(a.of.Score.Mean))
+	})
+}
+
+// orLowest puts what has no score last.
+func orLowest(mean *float64) float64 {
+	if mean == nil {
+		return -1
+	}
+	return *mean
+}
+
+// MarshalJSON adds the figures of the line.
+func (l leader) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Model    string     `json:"model"`
+		Run      string     `json:"run"`
+		Began    *time.Time `json:"started_at"`
+		Mean     *float64   `json:"mean"`
+		Interval *interval  `json:"interval"`
+		N        int        `json:"n"`
+		Per1000  *float64   `json:"usd_per_1000"`
+	}{l.Model, l.Run, l.at, l.of.Score.Mean, l.of.Score.Interval, l.of.Score.N, l.of.Per1000})
+}
+
+// models are the names of all models, those of the newest run first.
+func (h *History) models() (names []string) {
+	for _, r := range slices.Backward(h.Runs) {
+		for _, m := range r.Models {
+			if !slices.Contains(names, m.Model) {
+				names = append(names, m.Model)
+			}
+		}
+	}
+	return names
+}
+
+// model is how one model did in a run; nil where it had no part.
+func (r *pastRun) model(name string) *pastModel {
+	i := slices.IndexFunc(r.Models, func(m pastModel) bool { return m.Model == name })
+	if i < 0 {
+		return nil
+	}
+	return &r.Models[i]
+}
+
+// when writes a time for a table.
+func when(t *time.Time) string {
+	if t == nil {
+		return render.Unknown
+	}
+	return t.UTC().Format("2006-01-02 15:04")
+}
+
+// headline says in a sentence of what the history is.
+func (h *History) headline() string {
+	s := sprintf("%s by %s", words.Counted(int64(len(h.Runs)), "run"), h.Scorer.Name)
+	if n := len(h.Runs); n > 1 {
+		s += ", " + strings.Join([]string{when(h.Runs[0].Started), when(h.newest().Started)}, " to ") + " UTC"
+	}
+	return s + "; the newest is " + h.newest().Label
+}

@@ -1,0 +1,153 @@
+package compare_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"nightshift"
+	"nightshift/reports/compare"
+)
+
+// pastTrial is a run of one model that was right so often, so many days after the
+// first of the month.
+func pastTrial(t *testing.T, name string, day int, seed uint64, share float64, ids []string) string {
+	at := time.Date(2026, 11, 1+day, 22, 0, 0, 0, time.UTC)
+	return trial{name: name, ids: ids, models: []string{"m"}, value: right(seed, share),
+		tweak: func(r *nightshift.Record) { r.StartedAt, r.FinishedAt = &at, &at }}.write(t)
+}
+
+// historyJSON is the index as a site reads it.
+type historyJSON struct {
+	Runs []struct {
+		Label  string
+		Models []struct {
+			Model string
+			Score struct{ Mean float64 }
+		}
+	}
+	Leaders []struct {
+		Model, Run string
+		Mean       float64
+	} `json:"leaderboard"`
+	Changes []struct {
+		Run, Against string
+		Deltas       []struct {
+			Label, Verdict string
+			P              float64
+			Adjusted       float64  `json:"p_adjusted"`
+			Failing        int      `json:"newly_failing_count"`
+			FailingIDs     []string `json:"newly_failing"`
+		}
+	}
+	LeftOut []struct{ Run, Why string } `json:"left_out"`
+}
+
+func readHistory(t *testing.T, o compare.HistoryOptions) (h *compare.History, index historyJSON) {
+	t.Helper()
+	h, err := compare.NewHistory(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := h.JSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b.Bytes(), &index); err != nil {
+		t.Fatal(err)
+	}
+	return h, index
+}
+
+// TestHistoryFindsTheRunThatBroke: two runs alike, then one that is worse. It is
+// worse than both, by p that are corrected for both comparisons.
+func TestHistoryFindsTheRunThatBroke(t *testing.T) {
+	ids := rowIDs(200)
+	newest := pastTrial(t, "wed", 2, 7, 0.5, ids)
+	runs := []string{newest, pastTrial(t, "mon", 0, 1, 0.9, ids), pastTrial(t, "tue", 1, 2, 0.9, ids)}
+	_, index := readHistory(t, compare.HistoryOptions{Runs: runs})
+	var order []string
+	for _, r := range index.Runs {
+		order = append(order, r.Label)
+	}
+	if got := strings.Join(order, " "); got != "mon tue wed" {
+		t.Errorf("runs in the order %s, want that of time", got)
+	}
+	if l := index.Leaders; len(l) != 1 || l[0].Run != "wed" || l[0].Mean != index.Runs[2].Models[0].Score.Mean {
+		t.Errorf("leaderboard %+v, want the model of the newest run", l)
+	}
+	if len(index.Changes) != 2 || index.Changes[0].Against != "tue" || index.Changes[1].Against != "mon" {
+		t.Fatalf("changes %+v, want tue and then mon", index.Changes)
+	}
+	smallest := min(index.Changes[0].Deltas[0].P, index.Changes[1].Deltas[0].P)
+	for _, c := range index.Changes {
+		d := c.Deltas[0]
+		if d.Label != "m" || d.Verdict != "worse" || d.Failing < 50 || len(d.FailingIDs) == 0 {
+			t.Errorf("against %s: %+v, want worse, with the rows that newly fail", c.Against, d)
+		}
+		if d.P == smallest && d.Adjusted != 2*d.P { // Holm: the smallest of two counts twice
+			t.Errorf("against %s: p %g, adjusted %g, want both tests in one family", c.Against, d.P, d.Adjusted)
+		}
+	}
+}
+
+// TestHistoryNamesWhatIsLeftOut: a run of other rows, one that nobody scored, one
+// that is damaged, and one beyond the last two.
+func TestHistoryNamesWhatIsLeftOut(t *testing.T) {
+	ids := rowIDs(20)
+	other := pastTrial(t, "other", 0, 1, 0.9, ids[:10])
+	unscored := pastTrial(t, "unscored", 1, 1, 0.9, ids)
+	if err := os.Remove(unscored + "/evaluation.json"); err != nil {
+		t.Fatal(err)
+	}
+	old := pastTrial(t, "old", 1, 1, 0.9, ids)
+	runs := []string{other, unscored, old, pastTrial(t, "a", 2, 1, 0.9, ids), pastTrial(t, "b", 3, 1, 0.9, ids),
+		t.TempDir()}
+	_, index := readHistory(t, compare.HistoryOptions{Runs: runs, Last: 2})
+	why := map[string]string{}
+	for _, l := range index.LeftOut {
+		why[l.Run] = l.Why
+	}
+	for dir, want := range map[string]string{other: "another dataset (10 rows", unscored: "nightshift score",
+		old: "only the last 2 runs", runs[5]: "not a run directory"} {
+		if !strings.Contains(why[dir], want) {
+			t.Errorf("%s is left out because %q, want %q", dir, why[dir], want)
+		}
+	}
+	if len(index.Runs) != 2 {
+		t.Errorf("%d runs are shown, want 2", len(index.Runs))
+	}
+	if _, index := readHistory(t, compare.HistoryOptions{Runs: runs, AnyData: true}); len(index.Runs) != 4 {
+		t.Errorf("with other datasets %d runs are shown, want 4", len(index.Runs))
+	}
+	if _, err := compare.NewHistory(compare.HistoryOptions{Runs: []string{unscored}}); err == nil ||
+		!strings.Contains(err.Error(), "no run with scores") {
+		t.Errorf("error %v, want that there is no run with scores", err)
+	}
+}
+
+// TestHistoryRenderings: names of runs are text in every rendering, and the page has
+// the chart and loads nothing.
+func TestHistoryRenderings(t *testing.T) {
+	ids := rowIDs(20)
+	h, _ := readHistory(t, compare.HistoryOptions{Runs: []string{
+		pastTrial(t, "<b>mon|", 0, 1, 0.9, ids), pastTrial(t, "tue\x1b[31m", 1, 2, 0.5, ids)}})
+	for name, write := range map[string]func(io.Writer) error{"text": h.Text, "Markdown": h.Markdown, "HTML": h.HTML} {
+		var b strings.Builder
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		page := b.String()
+		if strings.Contains(page, "\x1b") || name == "HTML" && strings.Contains(page, "<b>mon") {
+			t.Errorf("%s: the name of a run is more than text:\n%s", name, page)
+		}
+		if name == "HTML" && (strings.Count(page, "<circle") != 2 || strings.Contains(page, "http://") ||
+			strings.Contains(page, "https://")) {
+			t.Errorf("the page has no trend of two runs, or an address:\n%s", page)
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package compare
+
+import (
+	"embed"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"nightshift/internal/words"
+	"nightshift/reports/render"
+)
+
+//go:embed assets
+var assets embed.FS
+
+// Text writes the history for a terminal.
+func (h *History) Text(w io.Writer) error { return h.document(render.ScreenOf(w)).WriteText(w) }
+
+// Markdown writes the history for a page.
+func (h *History) Markdown(w io.Writer) error { return h.document(render.Screen{}).WriteMarkdown(w) }
+
+// JSON writes the history as indented JSON.
+func (h *History) JSON(w io.Writer) error { return render.JSON(w, h) }
+
+func (h *History) document(screen render.Screen) *render.Document {
+	d := &render.Document{Heading: "## ", Screen: screen}
+	d.Lead(h.headline())
+	for _, f := range h.findings() {
+		d.Finding(f)
+	}
+	for _, g := range h.grids() {
+		d.Grid(g)
+	}
+	d.Remarks("Left out", "! ", render.Remarked(h.leftOut()))
+	return d
+}
+
+// findings are what became of each model since the run before.
+func (h *History) findings() []render.Finding {
+	var all []render.Finding
+	for _, c := range h.Changes[:min(len(h.Changes), 1)] {
+		for _, d := range c.Deltas {
+			all = append(all, d.finding())
+		}
+	}
+	return all
+}
+
+func (h *History) leftOut() []string {
+	var all []string
+	for _, l := range h.LeftOut {
+		all = append(all, l.Run+": "+l.Why)
+	}
+	return all
+}
+
+func (h *History) grids() []render.Grid {
+	all := []render.Grid{h.leaderGrid(), h.trendGrid()}
+	if len(h.Changes) > 0 {
+		all = append(all, h.changeGrid())
+	}
+	return all
+}
+
+func (h *History) leaderGrid() render.Grid {
+	g := newGrid("Leaderboard", "Leaderboard", "run", "score", "95 % interval", "scored/total", "per 1,000")
+	g.Texts = 2
+	for _, l := range h.Leaders {
+		per := render.Unknown
+		if l.of.Cost.String() != render.Unknown {
+			per = shownAs(l.of.Per1000, words.Money)
+		}
+		s := l.of.Score
+		g.Add(l.Model, l.Run, shownAs(s.Mean, asScore), s.Interval.String(),
+			render.Count(s.Scored+s.NoAnswer)+"/"+render.Count(s.Total), per)
+	}
+	g.Note = "Each model as it did in the newest run that has it. A place is no verdict: nightshift compare tests " +
+		"differences."
+	return g
+}
+
+// trendGrid has a line for each run and a column for each model.
+func (h *History) trendGrid() render.Grid {
+	g := newGrid("Trend", "Trend", "began (UTC)")
+	g.Texts, g.Of = 2, "run"
+	names := h.models()
+	g.Head = append(g.Head, names...)
+	for _, r := range h.Runs {
+		cells := []string{r.Label, when(r.Started)}
+		for _, name := range names {
+			cell := ""
+			if m := r.model(name); m != nil {
+				cell = shownAs(m.Score.Mean, asScore) + m.Score.Interval.half(1)
+			}
+			cells = append(cells, cell)
+		}
+		g.Add(cells...)
+		if r.State != "finished" {
+			g.Notes = append(g.Notes, sprintf("%s is not finished (%s): figures are of what is on record", r.Label, r.State))
+		}
+	}
+	return g
+}
+
+// changeGrid compares the newest run with each earlier one.
+func (h *History) changeGrid() render.Grid {
+	g := newGrid("Changes of "+h.newest().Label, h.newest().Label+" vs", "model", "", "delta", "95 % interval",
+		"win/tie/loss", "p", "adj. p")
+	g.Texts = 3
+	for _, c := range h.Changes {
+		for _, d := range c.Deltas {
+			g.Add(append([]string{c.Since, d.Label}, d.cells()...)...)
+			if d.Verdict != notShown {
+				g.Notes = append(g.Notes, c.Since+": "+d.sentence())
+			}
+		}
+		if len(c.Deltas) == 0 {
+			g.Notes = append(g.Notes, c.Since+": none of its models is in "+h.newest().Label)
+		}
+	}
+	g.Note = "Rows are paired by id. Adjusted p are corrected for all comparisons of this table."
+	return g
+}
+
+// chart draws a line for each model.
+func (h *History) chart() render.Chart {
+	var all []render.Series
+	for _, name := range h.models() {
+		s := render.Series{Name: name}
+		for i := range h.Runs {
+			r := &h.Runs[i]
+			m := r.model(name)
+			if m == nil || m.Score.Mean == nil {
+				continue
+			}
+			p := render.Moment{At: *r.Started, Y: *m.Score.Mean,
+				Tip: sprintf("%s in %s: %s, 95 %% %s", name, r.Label, asScore(*m.Score.Mean), m.Score.Interval)}
+			if m.Score.Interval != nil {
+				p.Low, p.High = &m.Score.Interval.Lower, &m.Score.Interval.Upper
+			}
+			s.Moments = append(s.Moments, p)
+		}
+		all = append(all, s)
+	}
+	c := render.Chart{ID: "trend", Title: "Scores over time", YLabel: "score by " + h.Scorer.Name,
+		Summary: "bars are 95 % intervals", Table: h.trendGrid()}
+	return render.Trend(c, all)
+}
+
+// historyData is what the template sees.
+type historyData struct {
+	Policy, Headline, Made string
+	Banner                 []render.Finding
+	Charts                 []render.Chart
+	Grids                  []render.Grid
+	LeftOut                []string
+}
+
+// HTML writes the history as one page that loads nothing.
+func (h *History) HTML(w io.Writer) error {
+	t, err := historyPage()
+	if err != nil {
+		return err
+	}
+	d := historyData{Policy: t.Policy, Headline: h.headline(), Made: h.Created.Format(time.DateTime + " UTC"),
+		Banner: h.findings(), LeftOut: h.leftOut()}
+	if c := h.chart(); !c.Empty() {
+		d.Charts = append(d.Charts, c)
+	}
+	for _, g := range h.grids() {
+		g.Notes = slices.DeleteFunc(append([]string{g.Note}, g.Notes...), func(s string) bool { return s == "" })
+		d.Grids = append(d.Grids, noted(g))
+	}
+	return t.Execute(w, d)
+}
+
+var historyPage = sync.OnceValues(func() (*render.Page, error) {
+	return render.NewPage(assets, "history",
+		"default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action 'none'", historyData{})
+})
