@@ -111,7 +111,9 @@ var may = map[string][]string{
 	"nightshift/providers/formats/internal/conversation": {"nightshift", "nightshift/internal/rawjson"},
 	"nightshift/providers/wire": {"nightshift/internal/netx", "nightshift",
 		"nightshift/providers", "nightshift/providers/limits", "nightshift/providers/secrets",
-		"nightshift/providers/formats", "nightshift/providers/sse", "nightshift/internal/rawjson"},
+		"nightshift/providers/formats", "nightshift/providers/sse", "nightshift/providers/wire/plainhttp",
+		"nightshift/internal/rawjson"},
+	"nightshift/providers/wire/plainhttp": {"nightshift/internal/netx"},
 	"nightshift/providers/batch": {"nightshift", "nightshift/providers", "nightshift/providers/pricing",
 		"nightshift/providers/secrets", "nightshift/providers/wire", "nightshift/internal/rawjson"},
 	"nightshift/providers/internal/recordings": {}, // tests only

@@ -113,7 +113,7 @@ func (a *attempt) callRequest(ctx context.Context, c Call) (*http.Request, error
 	if err != nil || to.Host == "" {
 		return nil, errors.New("the URL of a call cannot be read")
 	}
-	if c.NoKey && to.Scheme != "https" && !a.wire.plain() {
+	if c.NoKey && to.Scheme != "https" && !a.wire.withoutTLS() {
 		return nil, errors.New("the server named a place that does not speak TLS")
 	}
 	trace := &httptrace.ClientTrace{

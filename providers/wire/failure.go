@@ -71,7 +71,7 @@ func (a *attempt) transportError(err error) *nightshift.Error {
 		e.MaybeBilled = false // not all of the request left
 	case unsent(err), refusedStream(text):
 		e.MaybeBilled = false
-	case a.wire.plain() && strings.Contains(text, `malformed HTTP response "\x15\x03`): // an alert of TLS
+	case a.wire.withoutTLS() && strings.Contains(text, `malformed HTTP response "\x15\x03`): // an alert of TLS
 		e.Class, e.MaybeBilled = nightshift.ClassTLS, false
 		e.Message = "the server speaks TLS there and was asked in plain HTTP"
 		e.Hint = "base_url has to begin with https:// there"
@@ -82,15 +82,17 @@ func (a *attempt) transportError(err error) *nightshift.Error {
 		e.Message = "the server closed the connection without an answer"
 	}
 	if closed := errors.Is(err, io.EOF) ||
-		errors.Is(err, netx.ErrReset); closed && a.wire.plain() && !a.wire.heard.Load() {
+		errors.Is(err, netx.ErrReset); closed && a.wire.withoutTLS() && !a.wire.heard.Load() {
 		e.Code, e.Hint = providers.CodeNoHTTP,
 			"check the port; if the server speaks TLS there, base_url has to begin with https://"
 	}
 	return e
 }
 
-// plain reports whether requests go out without TLS.
-func (w *Wire) plain() bool { return strings.HasPrefix(strings.ToLower(w.endpoint.BaseURL), "http://") }
+// withoutTLS reports whether requests go out without TLS.
+func (w *Wire) withoutTLS() bool {
+	return strings.HasPrefix(strings.ToLower(w.endpoint.BaseURL), "http://")
+}
 
 func dialHint(op *net.OpError) string {
 	switch {

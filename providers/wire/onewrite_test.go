@@ -33,6 +33,7 @@ func countWrites(t *testing.T, w *Wire) *atomic.Int64 {
 		c, err := dial(ctx, network, addr)
 		return writes{c, n}, err
 	}
+	w.plain.Dial = w.owned.DialContext
 	t.Cleanup(w.CloseIdleConnections)
 	return n
 }

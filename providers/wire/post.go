@@ -12,12 +12,20 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+
+	"nightshift/providers/wire/plainhttp"
 )
 
 // sendProgress is how far a request has come on its way to the server.
 type sendProgress struct {
 	began atomic.Bool // the first byte may have left
 	whole atomic.Bool // the last byte may have left
+}
+
+// leaves notes that the whole request leaves at once.
+func (p *sendProgress) leaves() {
+	p.began.Store(true)
+	p.whole.Store(true)
 }
 
 // sentBody is a request's body that tells how far it has been read. It cannot
@@ -59,14 +67,27 @@ func (a *attempt) post(ctx context.Context) (*http.Response, error) {
 	}
 	for try := 0; ; try++ {
 		a.sending = &sendProgress{}
-		req := a.request(ctx)
-		req.URL, req.Host = target, target.Host
-		resp, err := a.wire.transport.RoundTrip(req)
+		resp, err := a.roundTrip(ctx, target)
 		if err == nil || try == 2 || !unsent(err) {
 			return resp, err
 		}
 	}
 }
+
+// roundTrip sends the request by the transport that suits it.
+func (a *attempt) roundTrip(ctx context.Context, target *url.URL) (*http.Response, error) {
+	if a.oneWrite() && plainhttp.Suits(target, a.wire.owned.Proxy) {
+		return a.wire.plain.Send(ctx, plainhttp.Request{
+			Method: a.httpMethod(), URL: target, Header: a.headers(), Body: a.prepared.Body,
+			Connected: a.watch.connected, Sending: a.sending.leaves,
+		})
+	}
+	req := a.request(ctx)
+	req.URL, req.Host = target, target.Host
+	return a.wire.transport.RoundTrip(req)
+}
+
+func (a *attempt) httpMethod() string { return cmp.Or(a.method, http.MethodPost) }
 
 // target is where the request goes.
 func (a *attempt) target() (*url.URL, error) {
@@ -93,11 +114,11 @@ func (a *attempt) request(ctx context.Context) *http.Request {
 	body := a.body()
 	if a.oneWrite() {
 		// Nothing has left yet: headers and body go out together, right after this.
-		trace.WroteHeaders = func() { j.began.Store(true); j.whole.Store(true) }
+		trace.WroteHeaders = j.leaves
 		body = io.NopCloser(bytes.NewReader(a.prepared.Body))
 	}
 	req := (&http.Request{
-		Method: cmp.Or(a.method, http.MethodPost), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Method: a.httpMethod(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: a.headers(), Body: body, ContentLength: int64(len(a.prepared.Body)),
 	}).WithContext(httptrace.WithClientTrace(ctx, trace))
 	if len(a.prepared.Body) == 0 {

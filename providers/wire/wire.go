@@ -18,6 +18,7 @@ import (
 	"nightshift/providers"
 	"nightshift/providers/formats"
 	"nightshift/providers/secrets"
+	"nightshift/providers/wire/plainhttp"
 )
 
 // Caps on what is read of one answer, in decompressed bytes.
@@ -53,6 +54,7 @@ type Wire struct {
 	format    formats.Format // in which requests are written
 	transport http.RoundTripper
 	owned     *http.Transport         // made here; nil when it was given
+	plain     *plainhttp.Transport    // beside owned, for short requests without TLS
 	url       atomic.Pointer[url.URL] // of all requests, where it depends on nothing of them; nil before the first
 	urls      sync.Map                // destination → *url.URL, of the requests so far, where it does
 	keys      keyring
@@ -84,7 +86,7 @@ func New(c Config) (*Wire, error) {
 		maxLine:   orDefault(c.MaxLine, DefaultMaxLine),
 	}
 	if w.transport == nil {
-		w.owned = NewTransport(c.Concurrency)
+		w.owned, w.plain = NewTransport(c.Concurrency), newPlain(c.Concurrency)
 		w.transport = w.owned
 	}
 	if w.endpoint.Auth.Scheme == "" {
@@ -215,5 +217,6 @@ func (w *Wire) exchange(ctx context.Context, with func(*keyed) *attempt) *attemp
 func (w *Wire) CloseIdleConnections() {
 	if w.owned != nil {
 		w.owned.CloseIdleConnections()
+		w.plain.CloseIdleConnections()
 	}
 }
