@@ -21,7 +21,8 @@ import (
 )
 
 func transport(dial func(context.Context, string, string) (net.Conn, error)) *plainhttp.Transport {
-	return &plainhttp.Transport{Dial: dial, MaxIdle: 64, IdleTimeout: time.Minute, MaxHeader: 64 << 10, ReadBuffer: 2 << 10}
+	return &plainhttp.Transport{Dial: dial, MaxIdle: 64, IdleTimeout: time.Minute, MaxHeader: 64 << 10,
+		ReadBuffer: 2 << 10}
 }
 
 func request(t testing.TB, to, body string) plainhttp.Request {
