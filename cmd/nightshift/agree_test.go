@@ -18,6 +18,7 @@ import (
 // Budget, records and bill say the same of a run in which answers are cut,
 // with what was known of their usage.
 func TestBudgetRecordAndBillAgree(t *testing.T) {
+	t.Parallel()
 	for name, more := range map[string]string{
 		"models":   "",
 		"variants": "variants: [{name: plain, params: {temperature: [0, 1]}}, {name: brief, prompt: \"{{ prompt }}.\"}]\n",
@@ -27,6 +28,7 @@ func TestBudgetRecordAndBillAgree(t *testing.T) {
 }
 
 func budgetRecordAndBillAgree(t *testing.T, more string) {
+	t.Parallel()
 	dir := t.TempDir()
 	var rows bytes.Buffer
 	for i := range 80 {

@@ -82,6 +82,7 @@ func TestBackgroundKill(t *testing.T) {
 // TestBackgroundGivenUp interrupts a run twice: what the server still makes is
 // cancelled there.
 func TestBackgroundGivenUp(t *testing.T) {
+	t.Parallel()
 	const rows = 3
 	s := serve(t, "--latency", "queue=60s")
 	d := backgroundTable(t, rows, s.url)

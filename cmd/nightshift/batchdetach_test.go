@@ -56,6 +56,7 @@ func ends(t *testing.T, code int, args ...string) (out, errs string) {
 // A run is submitted by one process and collected by another, its judge's
 // requests too.
 func TestDetach(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "--batches", "scale=8640,validate=1m,run=2h,window=24h")
 	plan := batchPlanFile(t, s.url, batchJudge)
 	run := filepath.Join(filepath.Dir(plan), "out")
@@ -92,6 +93,7 @@ func TestDetach(t *testing.T) {
 // Batches are called back by the run directory alone; their rows can then go
 // live, and nothing is paid for twice.
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "--batches", "scale=864,validate=1m,run=23h,cancel=5m,window=24h")
 	plan := batchPlanFile(t, s.url, "")
 	run := filepath.Join(filepath.Dir(plan), "out")
@@ -120,6 +122,7 @@ func TestCancel(t *testing.T) {
 // What a judge was asked in batches is called back with the run's own; the next
 // start asks it anew.
 func TestCancelJudge(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "--batches", "scale=864,validate=1m,run=23h,cancel=5m,window=24h")
 	plan := batchPlanFile(t, s.url, batchJudge)
 	text, err := os.ReadFile(plan)

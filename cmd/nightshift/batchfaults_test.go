@@ -218,6 +218,7 @@ const stillRunning = -1
 // batches: which rows are on record, what the server billed, what the run says
 // of answers beyond its records, and how it ends. The bill holds in all of them.
 func TestBatchFaultOutcomes(t *testing.T) {
+	t.Parallel()
 	for _, tc := range batchFaultOutcomes {
 		name, _, _ := strings.Cut(tc.faults, "=")
 		t.Run(name, func(t *testing.T) {

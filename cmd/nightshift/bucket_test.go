@@ -43,7 +43,6 @@ func newBucketSite(t *testing.T, store objectStore) *bucketSite {
 	b := &bucketSite{t: t, s: s, d: newTable(t, rowsToKill, s.url, "")}
 	vars := store.Env()
 	vars["HOME"], vars["XDG_CACHE_HOME"] = t.TempDir(), t.TempDir()
-	t.Setenv("XDG_CACHE_HOME", vars["XDG_CACHE_HOME"]) // of what this process reads
 	b.getenv = func(name string) string { return vars[name] }
 	b.env = os.Environ()
 	for name, value := range vars {
@@ -153,15 +152,20 @@ func (b *bucketSite) checkBill() {
 // TestBucketKill kills the program at random moments and goes on, on the same
 // machine or on one that knows nothing of the run.
 func TestBucketKill(t *testing.T) {
+	t.Parallel()
 	left := kills(t)
 	t.Run("imitation", func(t *testing.T) {
+		t.Parallel()
 		s := s3test.New(t)
 		killInBucket(t, newBucketSite(t, s), left)
 		if n := s.Requests(http.MethodPost); n > 0 { // as multipart uploads are
 			t.Errorf("%d POST requests", n)
 		}
 	})
-	t.Run("versitygw", func(t *testing.T) { killInBucket(t, newBucketSite(t, s3test.NewGateway(t)), left) })
+	t.Run("versitygw", func(t *testing.T) {
+		t.Parallel()
+		killInBucket(t, newBucketSite(t, s3test.NewGateway(t)), left)
+	})
 }
 
 func killInBucket(t *testing.T, b *bucketSite, left int) {
@@ -198,6 +202,7 @@ func killInBucket(t *testing.T, b *bucketSite, left int) {
 // TestBucketTwice starts two machines at once: one goes on, the other says who
 // has the run.
 func TestBucketTwice(t *testing.T) {
+	t.Parallel()
 	b := newBucketSite(t, s3test.New(t))
 	one := b.start("--take-over-after", "1m")
 	b.otherMachine()
@@ -216,6 +221,7 @@ func TestBucketTwice(t *testing.T) {
 // TestBucketTakenOver freezes a machine until another has taken its run over. When
 // it wakes it sends nothing and names the other.
 func TestBucketTakenOver(t *testing.T) {
+	t.Parallel()
 	b := newBucketSite(t, s3test.New(t))
 	known := map[string]int{}
 	first := b.start("-q")
@@ -240,6 +246,7 @@ func TestBucketTakenOver(t *testing.T) {
 
 // TestBucketAway lets the store fail for a while, and then for too long.
 func TestBucketAway(t *testing.T) {
+	t.Parallel()
 	store := s3test.New(t)
 	var away atomic.Bool
 	store.Fault = func(*http.Request) (int, bool) {
@@ -268,6 +275,7 @@ func TestBucketAway(t *testing.T) {
 // TestBucketAwayTooLong ends the run, and the same command goes on when the store
 // is back. Nothing that was on record is sent again.
 func TestBucketAwayTooLong(t *testing.T) {
+	t.Parallel()
 	g := s3test.NewGateway(t)
 	b := newBucketSite(t, g)
 	c := b.start("--bucket-patience", "300ms")
@@ -293,6 +301,7 @@ func TestBucketAwayTooLong(t *testing.T) {
 
 // The commands that read runs read them in a bucket, and write nothing there.
 func TestBucketCommands(t *testing.T) {
+	t.Parallel()
 	store := s3test.New(t)
 	b := newBucketSite(t, store)
 	if c := b.start("-q"); c.wait(t) != exitOK {

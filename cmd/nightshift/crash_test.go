@@ -28,6 +28,7 @@ func kills(t *testing.T) int {
 // again, nothing is lost or there twice, what was in flight is listed, and in
 // the end the files equal those of a run that nobody disturbed.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -39,6 +40,7 @@ func TestKill(t *testing.T) {
 
 // TestKillWithVariants is TestKill of a plan whose models are asked in two ways.
 func TestKillWithVariants(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -93,6 +93,7 @@ func TestSlurmScript(t *testing.T) {
 // A task whose model server ends gives its place back, and one that is told to end
 // drains and ends its server.
 func TestSlurmTaskEnds(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts processes")
 	}

@@ -190,6 +190,7 @@ var prepared = map[string]string{
 // TestDocsCommands types every line of every shell block of every page at a
 // shell, in a folder that has the files they speak of, as TestExamples does.
 func TestDocsCommands(t *testing.T) {
+	t.Parallel()
 	w := newWorkspace(t)
 	w.runs(t, w.dir)
 	for page, text := range pages(t) {
@@ -198,6 +199,7 @@ func TestDocsCommands(t *testing.T) {
 			continue
 		}
 		t.Run(page, func(t *testing.T) {
+			t.Parallel()
 			dir := w.copy(t)
 			w.tryLine(t, dir, cmp.Or(prepared[page], "true"))
 			for _, line := range lines {
@@ -283,6 +285,7 @@ var (
 // TestDocsQueries asks the questions of docs/reading.md: in SQL through the
 // views of the quickstart's run, and in Python.
 func TestDocsQueries(t *testing.T) {
+	t.Parallel()
 	text := pages(t)["docs/reading.md"]
 	w := newWorkspace(t)
 	w.runs(t, w.dir)

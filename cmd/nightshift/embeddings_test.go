@@ -101,6 +101,7 @@ func checkEmbeddings(t *testing.T, dir string, s *simulator.Server, rows int) {
 // Two thousand rows under 5 % mixed faults (fewer in the short form): every row
 // once, its own vector, and tokens and money as in the ledger.
 func TestEmbeddingsUnderFaults(t *testing.T) {
+	t.Parallel()
 	rows := 300
 	if os.Getenv("NIGHTSHIFT_LONG") != "" {
 		rows = 2000
@@ -122,6 +123,7 @@ func TestEmbeddingsUnderFaults(t *testing.T) {
 			simulator.Embeddings{MaxTexts: 5, Refusal: "tei"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			faults, err := simulator.ParseFaults("mixed=5%")
 			if err != nil {
 				t.Fatal(err)
@@ -176,6 +178,7 @@ func TestEmbeddingsOfABatchFile(t *testing.T) {
 // An embedding scorer asks for each text once, through the run's budget, scores
 // by the cosine, and asks for nothing twice.
 func TestEmbeddingScorer(t *testing.T) {
+	t.Parallel()
 	s := simulator.New(simulator.Config{})
 	web := httptest.NewServer(s)
 	t.Cleanup(func() { web.Close(); s.Close() })

@@ -16,6 +16,7 @@ import (
 // and a request limit: every row is there once and answered, and its tokens are
 // what the ledger says was served.
 func TestFaultsAndLimits(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "--faults", "mixed=5%", "--limits", "requests=12000,burst=5s", "--latency", "base=2ms,jitter=0.3")
 	d := newTable(t, 400, s.url, "")
 	c := start(t, "run", d.plan)
@@ -51,6 +52,7 @@ func checkServed(t *testing.T, d *table, s *server, want int) {
 
 // TestRealDataset is the same with a dataset that people use.
 func TestRealDataset(t *testing.T) {
+	t.Parallel()
 	path, err := filepath.Abs(filepath.Join(repository(t), "../shared/data/datasets/gsm8k_test.jsonl"))
 	if err != nil {
 		t.Fatal(err)
@@ -70,6 +72,7 @@ func TestRealDataset(t *testing.T) {
 // TestTokenBudget gives half of what a dataset needs: the ledger never bills
 // more, and a larger budget finishes the rest only.
 func TestTokenBudget(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "--faults", "mixed=5%")
 	d := newTable(t, 120, s.url, "")
 	whole := *d
@@ -115,6 +118,7 @@ func TestTokenBudget(t *testing.T) {
 
 // TestDollarBudgetNeedsPrice refuses before anything is sent.
 func TestDollarBudgetNeedsPrice(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	d := newTable(t, 5, s.url, "")
 	b, err := os.ReadFile(d.plan)
@@ -136,6 +140,7 @@ func TestDollarBudgetNeedsPrice(t *testing.T) {
 
 // TestInterrupt drains on the first signal and says how to go on.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "--latency", "base=80ms")
 	d := newTable(t, 400, s.url, "")
 	c := start(t, "run", d.plan)
@@ -162,6 +167,7 @@ func TestInterrupt(t *testing.T) {
 
 // TestSecondInterrupt gives up what is in flight and keeps it as unknown.
 func TestSecondInterrupt(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "--latency", "base=1h") // longer than go test lets a test run
 	d := newTable(t, 40, s.url, "")
 	c := start(t, "run", d.plan)

@@ -37,6 +37,7 @@ out: out
 // the scores are those of the authors, and every figure is what numpy and scipy
 // make of the same files.
 func TestPublishedScores(t *testing.T) {
+	t.Parallel()
 	shared := filepath.Join(repository(t), "../shared/data/datasets")
 	answers, questions := filepath.Join(shared, "gsm8k_example_model_solutions.jsonl"),
 		filepath.Join(shared, "gsm8k_test.jsonl")
@@ -188,6 +189,7 @@ func judged(t testing.TB, rows int, s, judge *server) *table {
 // times over: the same command goes on, what a judge has said is not asked
 // again, and what was spent is all there.
 func TestKilledJudge(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("kills real processes")
 	}
@@ -253,6 +255,7 @@ func TestKilledJudge(t *testing.T) {
 // TestJudgesShareTheBudget: what models and judges cost together stays under
 // the plan's budget, and a larger one finishes the rest.
 func TestJudgesShareTheBudget(t *testing.T) {
+	t.Parallel()
 	s, judge := serve(t), serve(t)
 	d := judged(t, 30, s, judge)
 	c := start(t, "run", d.plan, "-q", "--budget-tokens", "9000")

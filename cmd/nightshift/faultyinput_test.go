@@ -34,6 +34,7 @@ func utf16Text(text string) string {
 // what the message says, that nothing is sent for what is refused, and what is
 // on record for rows that are.
 func TestFaultyInputs(t *testing.T) {
+	t.Parallel()
 	const good = `{"id":"a","prompt":"What is 1 + 1?"}` + "\n"
 	lines := func(rows ...string) string { return strings.Join(rows, "\n") + "\n" }
 	bad := func(row string) string { return good + row + "\n" + `{"id":"z","prompt":"What is 2 + 2?"}` + "\n" }

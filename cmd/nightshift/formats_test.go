@@ -17,6 +17,7 @@ var noText = map[nightshift.Protocol]bool{nightshift.Embeddings: true, nightshif
 // with 5 % mixed faults: every row is there once and answered, its tokens are what
 // the ledger says was served, and its price what those tokens cost.
 func TestFormatsUnderFaults(t *testing.T) {
+	t.Parallel()
 	rows := 150
 	if os.Getenv("NIGHTSHIFT_LONG") != "" {
 		rows = 2000
@@ -26,6 +27,7 @@ func TestFormatsUnderFaults(t *testing.T) {
 			continue
 		}
 		t.Run(string(p), func(t *testing.T) {
+			t.Parallel()
 			s := serve(t, "--faults", "mixed=5%")
 			d := formatTable(t, rows, s.url, p)
 			c := start(t, "run", d.plan)

@@ -23,6 +23,7 @@ import (
 // Two thousand rows over Gemini under 5 % mixed faults: every row once, tokens
 // and money as in the ledger.
 func TestGeminiUnderFaults(t *testing.T) {
+	t.Parallel()
 	const rows = 2000
 	for _, stream := range []bool{false, true} {
 		t.Run(fmt.Sprintf("streamed %v", stream), func(t *testing.T) {

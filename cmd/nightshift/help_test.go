@@ -68,9 +68,11 @@ func examples(c *cobra.Command) (list []string) {
 // TestExamples types every example of every command's help at a shell, in a
 // folder that has the files it speaks of, against the simulator.
 func TestExamples(t *testing.T) {
+	t.Parallel()
 	w := newWorkspace(t)
 	for _, c := range everyCommand(t) {
 		t.Run(c.Name(), func(t *testing.T) {
+			t.Parallel()
 			dir := w.copy(t)
 			if strings.Contains(c.Use, "RUN") || c.Name() == "check" { // check --pilot reads one
 				w.runs(t, dir)

@@ -123,6 +123,7 @@ func questions(n int) (all []question) {
 // the test computes, each request is answered once, and tokens and money are those of
 // the ledger.
 func TestLoglikelihoodIsExact(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "--faults", "mixed=5%")
 	rows := questions(60)
 	path, out := writePlan(t, rows, fmt.Sprintf(scoredPlan, s.url))

@@ -94,6 +94,7 @@ func TestFinishedRunOfAnEarlierVersion(t *testing.T) {
 }
 
 func TestKilledRunOfAnEarlierVersionResumes(t *testing.T) {
+	t.Parallel()
 	run := oldRun(t, "stopped")
 	plan := filepath.Join(filepath.Dir(run), "plan.yaml")
 	code, out, errs := call(t, context.Background(), "status", run)

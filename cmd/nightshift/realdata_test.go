@@ -26,6 +26,7 @@ func realDatasets(t *testing.T) string {
 // path alone, and a template of one line where the field names are the file's
 // own: every row is answered, and ids, targets and metadata reach the Parquet.
 func TestPublishedDatasets(t *testing.T) {
+	t.Parallel()
 	dir := realDatasets(t)
 	for _, tc := range []struct {
 		file     string

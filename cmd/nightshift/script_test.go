@@ -2,9 +2,12 @@ package main
 
 import (
 	"errors"
+	"flag"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"testing"
 
@@ -17,25 +20,37 @@ func TestMain(m *testing.M) {
 	if os.Getenv(bubblePlan) != "" { // it needs no copy of the program, and leaves none
 		os.Exit(m.Run())
 	}
-	testscript.Main(inMemory{m}, map[string]func(){"nightshift": main})
+	testscript.Main(ownFolder{m}, map[string]func(){"nightshift": main})
 }
 
-// inMemory runs tests with their files in memory where there is room: they sync
-// thousands of small ones. Tests of the store are on the disk.
-type inMemory struct{ *testing.M }
+// ownFolder runs tests in a folder of their own. Most of them wait for servers, so
+// that more of them run at once than there are processors.
+type ownFolder struct{ *testing.M }
 
-func (t inMemory) Run() int {
-	const shm, needed = "/dev/shm", 4 << 30 // bytes; the tests take some hundred MB
-	if free, err := fsx.FreeSpace(shm); err != nil || free < needed || os.Getenv("TMPDIR") != "" {
-		return t.M.Run()
-	}
-	dir, err := os.MkdirTemp(shm, "nightshift-tests-")
+func (t ownFolder) Run() int {
+	dir, err := os.MkdirTemp(inMemory(), "nightshift-tests-")
 	if err != nil {
-		return t.M.Run()
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	defer os.RemoveAll(dir)
 	os.Setenv("TMPDIR", dir)
+	os.Setenv("XDG_CACHE_HOME", dir) // not the user's own
+	flag.Parse()
+	if atOnce := flag.Lookup("test.parallel"); atOnce.Value.String() == atOnce.DefValue {
+		flag.Set(atOnce.Name, strconv.Itoa(3*runtime.GOMAXPROCS(0)))
+	}
 	return t.M.Run()
+}
+
+// inMemory is where files are in memory, if there is room: the tests sync thousands
+// of small ones. Those of the store are on the disk.
+func inMemory() string {
+	const shm, needed = "/dev/shm", 4 << 30 // bytes; the tests take some hundred MB
+	if free, err := fsx.FreeSpace(shm); err != nil || free < needed || os.Getenv("TMPDIR") != "" {
+		return ""
+	}
+	return shm
 }
 
 // TestScripts types at the real command and reads what it answers. The exit

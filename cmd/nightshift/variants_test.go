@@ -36,6 +36,7 @@ out: out
 
 // The table finds the differences that were planted between prompts, and no others.
 func TestVariantsFindWhatIsPlanted(t *testing.T) {
+	t.Parallel()
 	w := &workspace{dir: t.TempDir()}
 	var rows, known bytes.Buffer
 	for i := range 200 {

@@ -154,6 +154,7 @@ func TestHubIsKilled(t *testing.T) {
 
 // TestWorkersAreKilled kills and freezes workers, and hubs with them.
 func TestWorkersAreKilled(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("kills real processes")
 	}

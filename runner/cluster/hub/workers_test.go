@@ -368,11 +368,13 @@ func TestWhatIsSaidOfWorkers(t *testing.T) {
 		if ex := <-lost; ex.Err == nil || ex.Worker != "w" {
 			t.Errorf("the request of a worker that is gone: %+v", ex)
 		}
+		synctest.Wait() // the request ends before the worker counts as gone
 		if w = b.hub.Workers()[0]; w.Connected || w.Lost != 1 || w.Answered != 1 || w.Note != "gone" {
 			t.Errorf("a worker that is gone: %+v", w)
 		}
 		_, _, kill = b.start(o) // with the spool in which its answer is: that it was stopped
 		defer kill()
+		synctest.Wait() // it hands its spool in after it has joined
 		if w = b.hub.Workers()[0]; !w.Connected || w.Lost != 1 || w.Late != 1 || w.Note != "" {
 			t.Errorf("a worker that came back: %+v", w)
 		}

@@ -158,6 +158,6 @@ func rest() []Fault {
 		{Number: 50, Name: "hangs after a whole stream", Respond: func(x *Exchange) {
 			x.Begin(len(x.events()))
 			x.Hang()
-		}, Applies: streamed, Want: Want{Outcome: OK, Text: fullText}},
+		}, Applies: streamed, Timeouts: providers.Timeouts{Idle: time.Second}, Want: Want{Outcome: OK, Text: fullText}},
 	}
 }
