@@ -24,7 +24,7 @@ var mutants = []struct{ name, file, from, to string }{
 		"if _, flying := w.flying[d.ID]; flying {", "if w.flying[d.ID] != nil && w.Slots < 0 {"},
 	{"a worker is given up before its lease ends", "runner/cluster/hub/peer.go",
 		"time.AfterFunc(h.Back, func() { h.gone(p) })", "h.Back = 0; go h.gone(p)"},
-	{"silence that is shorter than an answer takes", "runner/cluster/hub/peer.go",
+	{"a worker is given up long before --worker-silence", "runner/cluster/hub/peer.go",
 		"left := h.Silence - conn.Silence()", "left := h.Silence/10 - conn.Silence()"},
 	{"hubs of earlier starts are obeyed", "runner/cluster/worker/session.go",
 		"if welcome.Epoch < w.epoch && welcome.Run == w.run {", "if welcome.Epoch < 0 {"},
@@ -35,6 +35,8 @@ var mutants = []struct{ name, file, from, to string }{
 	{"no intent before the task", "runner/store/shard.go",
 		"w.u.flying[w.item] = struct{}{}",
 		"if w.u.flying[w.item] = struct{}{}; in.Job != \"\" {\n\t\tw.u.mu.Unlock()\n\t\treturn nil\n\t}"},
+	{"a new start does not book what is unknown", "runner/store/view/status.go",
+		"st.AtMost = st.Spent + all.MaybeCost + st.Unsettled.MaybeCost", "st.AtMost = st.Spent + all.MaybeCost"},
 	{"a new start asks nobody", "runner/cluster/hub/account.go",
 		"left := h.Back - time.Since(h.started)", "left := time.Duration(0)"},
 }
@@ -52,7 +54,7 @@ func TestMutants(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			overlay := mutate(t, root, m.file, m.from, m.to)
 			cmd := exec.Command("go", "test", "-overlay", overlay, "./runner/cluster/hub", "-run",
-				"^Test(Simulation|Drain|EarlierHub|Accounts|Lease)$",
+				"^Test(Simulation|BudgetOfWorkers|Drain|EarlierHub|Accounts|Lease|FrozenWorker)$",
 				"-count=1", "-cluster.seeds", "400", "-timeout", "5m")
 			cmd.Dir = root
 			out, err := cmd.CombinedOutput()

@@ -43,23 +43,44 @@ var (
 // the end, every payment was announced, nothing is begun after it was given up,
 // and the bill is what the provider charged.
 func TestSimulation(t *testing.T) {
-	n := *seeds
-	if n == 0 {
-		n = 100
-		if os.Getenv("NIGHTSHIFT_LONG") != "" {
-			n = 1000
+	eachSeed(t, 80, func(*world) {}, (*world).check)
+}
+
+// TestBudgetOfWorkers plays runs whose budgets end somewhere between the first row
+// and the last. Whatever is killed, cut or late, the provider never charges more
+// than the budget, and what is on record covers what it has charged.
+func TestBudgetOfWorkers(t *testing.T) {
+	stopped := 0
+	eachSeed(t, 20, func(w *world) { w.budget = nightshift.NanoUSD(1000 + w.roll(dear)) }, func(w *world) {
+		w.checkBudget()
+		if w.hub.spent {
+			stopped++
 		}
+	})
+	if stopped == 0 {
+		t.Error("no budget ended a run: they are too large for this test to see anything")
+	}
+}
+
+// eachSeed plays a world for each of n seeds, 1,000 in the long form, and checks it.
+func eachSeed(t *testing.T, n int, prepare, check func(*world)) {
+	if os.Getenv("NIGHTSHIFT_LONG") != "" {
+		n = 1000
+	}
+	if *seeds > 0 {
+		n = *seeds
 	}
 	base := memoryDir(t)
 	synctest.Test(t, func(t *testing.T) { // one for all: decoders that packages share stay within it
 		for seed := *first; seed < *first+uint64(n) && !t.Failed(); seed++ {
 			cryptotest.SetGlobalRandom(t, seed)
 			w := newWorld(t, base, seed)
+			prepare(w)
 			w.play()
-			w.check()
+			check(w)
 			_ = os.RemoveAll(w.dir)
 			if t.Failed() {
-				t.Errorf("go test ./runner/cluster/hub -run TestSimulation -cluster.first %d -cluster.seeds 1 -cluster.log", seed)
+				t.Errorf("go test ./runner/cluster/hub -run %s -cluster.first %d -cluster.seeds 1 -cluster.log", t.Name(), seed)
 			}
 		}
 	})
@@ -78,7 +99,8 @@ func memoryDir(t *testing.T) string {
 
 const (
 	rows  = 40
-	price = 7 // nano-dollars for each token of an answer
+	price = 7                 // nano-dollars for each token of an answer
+	dear  = rows * price * 60 // more than most runs cost: answers have 25 tokens on average, some are paid twice
 )
 
 // A world is everything in one simulation.
@@ -100,6 +122,7 @@ type world struct {
 	forgot   bool                 // a worker's disk was lost
 	lostMost int                  // attempts that may be paid twice
 	onlyHubs bool                 // nothing but hubs is killed
+	budget   nightshift.NanoUSD   // of the run; 0 is none
 	killed   map[string]time.Time // workers, by process
 	all      sync.WaitGroup
 	stop     context.CancelFunc
@@ -154,8 +177,8 @@ type hubProcess struct {
 	hub   *hub.Hub
 	store *store.Run
 	kill  context.CancelFunc
-	done  chan struct{} // closed when every row has a record, or it was killed
-	whole bool
+	done  chan struct{} // closed when every row has a record, the budget is spent, or it was killed
+	spent bool          // the budget has ended the run
 }
 
 // startHub starts a hub on a run directory.
@@ -202,10 +225,12 @@ func (w *world) startHub(dir string) {
 	}
 	p.hub = hub.New(o)
 	mu.Unlock()
+	budget := &limits.Budget{Cost: w.budget}
+	budget.Spend(0, w.booked(dir))
 	ctx, kill := context.WithCancel(w.ctx)
 	p.kill = kill
 	client := &providers.Client{Endpoint: "e", Flow: "m", RoutesCome: true, MaxAttempts: 20, MaxOutput: 100,
-		Budget: &limits.Budget{},
+		Budget: budget,
 		Price:  func(_ string, u nightshift.Usage) (nightshift.NanoUSD, string, bool) { return cost(u) },
 		WorstPrice: func(_ string, in, out int64, _ nightshift.Media) (nightshift.NanoUSD, bool) {
 			return nightshift.NanoUSD(price * (in + out)), true
@@ -225,15 +250,24 @@ func (w *world) startHub(dir string) {
 		defer close(p.done)
 		stops, err := run.Do(ctx, ctx)
 		if ctx.Err() == nil {
-			if err != nil || len(stops) > 0 {
+			p.spent = w.budget > 0 && len(stops) == 1 && errors.Is(stops[0].Err, nightshift.ErrBudget)
+			if err != nil || len(stops) > 0 && !p.spent {
 				w.t.Errorf("the run ended with %v, %v", stops, err)
 			}
-			p.whole = true
 		}
 	})
 	w.mu.Lock()
 	w.hub = p
 	w.mu.Unlock()
+}
+
+// booked is what a run has cost at most, by its files, as a start books it.
+func (w *world) booked(dir string) nightshift.NanoUSD {
+	st, err := view.Status(dir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return st.AtMost
 }
 
 func cost(u nightshift.Usage) (nightshift.NanoUSD, string, bool) {
@@ -415,11 +449,15 @@ func (w *world) play() {
 	}
 	time.Sleep(5 * time.Minute) // for what is late
 	p := w.hub
-	if err := p.store.Close("finished"); err != nil {
+	state := "finished"
+	if p.spent {
+		state = "stopped"
+	}
+	if err := p.store.Close(state); err != nil {
 		w.t.Error(err)
 	}
 	time.Sleep(10 * time.Second) // for what the last records let go
-	p.hub.Close(true)
+	p.hub.Close(!p.spent)
 	w.stop()
 	w.all.Wait()
 	time.Sleep(5 * time.Minute) // for what is still on its way
@@ -500,6 +538,19 @@ func (w *world) check() {
 		}
 	}
 	w.checkLedger(attempts)
+}
+
+// checkBudget compares what the provider has charged with the budget and with what
+// is on record.
+func (w *world) checkBudget() {
+	var charged nightshift.NanoUSD
+	for _, p := range w.ledger {
+		charged += nightshift.NanoUSD(price * p.tokens)
+	}
+	if booked := w.booked(w.hub.dir); charged > booked || charged > w.budget {
+		w.t.Errorf("seed %d: %d was charged, the records say at most %d, the budget was %d", w.seed, charged, booked,
+			w.budget)
+	}
 }
 
 // lostOften reports whether a row was lost with workers so often that it may be

@@ -396,6 +396,50 @@ func TestWorkersThatAreGoneAreForgotten(t *testing.T) {
 	})
 }
 
+// A worker that is frozen for less than the hub's patience keeps what it has: its
+// answer is the row's, and nobody else is asked. One that is frozen for longer is
+// given up [hub.DefaultBack] after the hub has closed its connection.
+func TestFrozenWorker(t *testing.T) {
+	for _, tc := range []struct {
+		frozen time.Duration
+		lost   bool
+	}{{90 * time.Second, false}, {hub.DefaultSilence + hub.DefaultBack + 10*time.Second, true}} {
+		bubble(t, func(t *testing.T) {
+			b := newBench(t, hub.Options{})
+			wire := &scriptedWire{takes: 10 * time.Second, say: says("x")}
+			between := newNetwork(1)
+			o := b.options("w", "", wire)
+			o.Patience = 10 * time.Minute // a frozen process has none
+			o.Dial = func(context.Context) (net.Conn, error) {
+				here, there := between.dial("w", "hub")
+				go b.hub.ServeConn(there)
+				return here, nil
+			}
+			_, _, kill := b.start(o)
+			defer kill()
+			time.Sleep(3 * time.Minute) // until the hub has looked at its silence before
+			began := time.Now()
+			time.AfterFunc(time.Second, func() {
+				between.stall("w", 0, tc.frozen)
+				between.stall("w", 1, tc.frozen)
+			})
+			ex := b.send(b.first())
+			took := time.Since(began)
+			if lost := ex.Err != nil && ex.Err.Class == nightshift.ClassUnknownOutcome; lost != tc.lost || ex.Worker != "w" {
+				t.Errorf("frozen for %s: after %s %+v", tc.frozen, took, ex)
+			}
+			if n := wire.count(); n != 1 {
+				t.Errorf("frozen for %s: %d requests", tc.frozen, n)
+			}
+			// Its last word may be two beats old, and messages travel for up to 12 s here.
+			most := hub.DefaultSilence + hub.DefaultBack
+			if took < min(tc.frozen, most-2*worker.Beat) || took > most+15*time.Second {
+				t.Errorf("frozen for %s: it ended after %s", tc.frozen, took)
+			}
+		})
+	}
+}
+
 // The lease runs from when a word was said that the hub has answered, however late
 // the answer comes: the hub counts from there too.
 func TestLease(t *testing.T) {

@@ -266,9 +266,12 @@ func (t *History) intend(in intent) {
 	t.Intents = append(t.Intents, in)
 }
 
-// fail notes a failed attempt; it is the outcome of its intent.
+// fail notes a failed attempt; it is the outcome of its intent. What is said once
+// more of an attempt with a job takes the place of what was said before: a later
+// process has asked after it again, in vain, and it is paid for once.
 func (t *History) fail(a nightshift.Attempt) {
-	t.Failed = append(t.Failed, a)
+	again := func(o nightshift.Attempt) bool { return a.Job != "" && o.Job == a.Job && o.N == a.N }
+	t.Failed = append(slices.DeleteFunc(t.Failed, again), a)
 	for i := len(t.Intents) - 1; i >= 0; i-- {
 		if t.Intents[i].Attempt == a.N {
 			t.Intents = slices.Delete(t.Intents, i, i+1)
