@@ -139,6 +139,8 @@ type Score struct {
 	Explanation   *string `json:"explanation,omitempty" parquet:"explanation,optional"`
 	ScorerVersion string  `json:"scorer_version" parquet:"scorer_version,dict"`
 	Params        string  `json:"params" parquet:"params,dict"` // JSON object
+	// JSON list of {name, value, weight}: what the value is made of, such as criteria
+	Parts *string `json:"parts,omitempty" parquet:"parts,optional"`
 }
 
 // A ScoreStatus says whether a score is one.

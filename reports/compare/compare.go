@@ -162,6 +162,7 @@ type tokenSums struct {
 type scorerResult struct {
 	scoring.Described
 	Models        []modelScore   `json:"models"`
+	Parts         []partScore    `json:"parts,omitempty"`
 	Deltas        []delta        `json:"deltas,omitempty"`
 	Categories    []categoryRow  `json:"categories,omitempty"`
 	Macro         []macroScore   `json:"macro,omitempty"`

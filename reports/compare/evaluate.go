@@ -175,6 +175,9 @@ func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*scorerResul
 		r.Models = append(r.Models, score)
 	}
 	r.frontier(c)
+	if err := m.parts(r, i); err != nil {
+		return nil, err
+	}
 	if err := m.deltas(c, r, i, cols); err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ func (c *Comparison) grids() []render.Grid {
 	var all []render.Grid
 	for i := range c.Scorers {
 		all = append(all, c.scoreGrid(&c.Scorers[i]))
+		all = append(all, c.partGrids(&c.Scorers[i])...)
 		all = append(all, c.variantGrids(&c.Scorers[i])...)
 		all = append(all, c.deltaGrids(&c.Scorers[i])...)
 	}

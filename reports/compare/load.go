@@ -83,6 +83,7 @@ type column struct {
 	scores  [][]float64    // by scorer; NaN without one
 	status  [][]scoreState // by scorer
 	answers [][]string     // by scorer; only with several epochs
+	parts   []partColumns  // by scorer
 	// By item, over its epochs; NaN when unknown.
 	cost, latency []float64
 	latencies     stats.Quantiles
@@ -165,6 +166,8 @@ type scoreRow struct {
 	Model  string                 `parquet:"model,dict"`
 	Value  *float64               `parquet:"value,optional"`
 	Status nightshift.ScoreStatus `parquet:"status,dict"`
+	// Parts is missing from tables that are older than the column.
+	Parts *string `parquet:"parts,optional"`
 }
 
 // answeredRow is a scoreRow with what was extracted, for votes and for
@@ -179,6 +182,7 @@ type answeredRow struct {
 	// Canonical is missing from tables that are older than the column.
 	Canonical *string `parquet:"canonical,optional"`
 	Counts    *string `parquet:"counts,optional"`
+	Parts     *string `parquet:"parts,optional"`
 }
 
 // vote is what the answer counts as among the epochs of an item, or its counts
@@ -503,6 +507,7 @@ func (c *column) allocate(items, scorers int) {
 		c.scores = append(c.scores, make([]float64, items*c.epochs))
 		c.status = append(c.status, make([]scoreState, items*c.epochs))
 		c.answers = append(c.answers, nil)
+		c.parts = append(c.parts, partColumns{})
 		for j := range c.scores[i] {
 			c.scores[i][j] = math.NaN()
 		}

@@ -46,7 +46,8 @@ func (c *Comparison) blockTables() []render.Grid {
 	var all []render.Grid
 	for i := range c.Scorers {
 		r := &c.Scorers[i]
-		for _, g := range slices.Concat(c.variantGrids(r), c.deltaGrids(r), c.categoryGrids(r), c.repeatGrids(r)) {
+		for _, g := range slices.Concat(c.partGrids(r), c.variantGrids(r), c.deltaGrids(r), c.categoryGrids(r),
+			c.repeatGrids(r)) {
 			all = append(all, noted(g))
 		}
 	}

@@ -29,7 +29,8 @@ func (in *scoreReader) plain(rows iter.Seq2[scoreRow, error]) error {
 		if err != nil {
 			return err
 		}
-		in.take(answeredRow{Row: s.Row, Epoch: s.Epoch, Model: s.Model, Value: s.Value, Status: s.Status})
+		in.take(answeredRow{Row: s.Row, Epoch: s.Epoch, Model: s.Model, Value: s.Value, Status: s.Status,
+			Parts: s.Parts})
 	}
 	return nil
 }
@@ -67,6 +68,9 @@ func (in *scoreReader) take(s answeredRow) {
 	c.status[in.scorer][i] = stateOf(s.Status)
 	if s.Value != nil {
 		c.scores[in.scorer][i] = *s.Value
+	}
+	if s.Parts != nil {
+		c.parts[in.scorer].take(*s.Parts, i/c.epochs, len(c.cost))
 	}
 	if vote := s.vote(); c.answers[in.scorer] != nil && vote != nil {
 		c.answers[in.scorer][i] = *vote

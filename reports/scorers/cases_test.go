@@ -24,6 +24,7 @@ type scorerCase struct {
 	Params     map[string]any  `json:"params"`
 	Prediction json.RawMessage `json:"prediction"`
 	Target     json.RawMessage `json:"target"`
+	Row        json.RawMessage `json:"row"` // its other fields
 	Score      *float64        `json:"score"`
 	Extracted  *string         `json:"extracted"`
 	Status     string          `json:"status"`
@@ -155,7 +156,9 @@ func runCase(c scorerCase) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return s.Score(asAnswer(c.Prediction), asTarget(c.Target)), nil
+	a := asAnswer(c.Prediction)
+	a.Metadata = string(c.Row)
+	return s.Score(a, asTarget(c.Target)), nil
 }
 
 func runPair(spec Spec, c scorerCase) (Result, error) {

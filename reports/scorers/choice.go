@@ -17,7 +17,7 @@ type choiceParams struct {
 	Compat     string     `json:"compat" doc:"take the letter exactly as another tool does: inspect (Inspect at commit 499e615), simple_evals or mmlu_pro (lm-evaluation-harness)"`
 }
 
-// choiceList is a number of choices, or their texts.
+// choiceList is a number of choices, or their texts: a list, or an object {text: […]}.
 type choiceList struct {
 	N     int
 	Texts []string
@@ -35,7 +35,12 @@ func (c *choiceList) UnmarshalJSON(raw []byte) error {
 	if json.Unmarshal(raw, &c.N) == nil {
 		return nil
 	}
-	if json.Unmarshal(raw, &c.Texts) != nil {
+	var labelled struct {
+		Text []string `json:"text"`
+	}
+	if json.Unmarshal(raw, &labelled) == nil && labelled.Text != nil { // ARC writes {text: […], label: […]}
+		c.Texts = labelled.Text
+	} else if json.Unmarshal(raw, &c.Texts) != nil {
 		return fmt.Errorf("choices: want a number or a list of texts, have %s", raw)
 	}
 	c.N = len(c.Texts)

@@ -33,7 +33,8 @@ type commandParams struct {
 //
 //	{"n": 1, "id": "q7", "output": "…", "target": "…", "input": "…", "tool_calls": […],
 //	 "stop_reason": "end", "metadata": {…}}
-//	{"value": 0.5, "status": "scored", "answer": "…", "explanation": "…"}
+//	{"value": 0.5, "status": "scored", "answer": "…", "explanation": "…",
+//	 "parts": [{"name": "style", "value": 1, "weight": 1}]}
 //
 // Only value is required; null is no score. A reply may repeat n; one that
 // repeats another n is an error. The program runs in a directory of its own,
@@ -213,6 +214,11 @@ func readReply(line []byte, n int) (Result, error) {
 	r := reply.Result
 	if r.Value != nil && !(*r.Value >= 0 && *r.Value <= 1) {
 		return Result{}, fmt.Errorf("the command's value %v is not in 0..1", *r.Value)
+	}
+	for _, part := range r.Parts {
+		if part.Name == "" || !(part.Value >= 0 && part.Value <= 1) || !(part.Weight >= 0) {
+			return Result{}, fmt.Errorf("the command's part %q is not in 0..1", shorten(part.Name))
+		}
 	}
 	if r.Status == "" {
 		r.Status = nightshift.Scored

@@ -55,6 +55,22 @@ var guides = map[string]Guide{
 			Row:    `{"prompt": "Which version of HTTP uses QUIC?", "target": "3"}`,
 			Answer: "That is version 3.", Score: 1, Read: "3"}},
 
+	"ifeval": {Group: "Texts", Reads: "the whole answer; the row's instruction_id_list and kwargs, as IFEval's " +
+		"dataset has them",
+		Gives: "1 when all instructions are followed to the letter, else 0; parts: the same loosely, and the share of " +
+			"instructions, strictly and loosely",
+		Example: Example{Plan: `ifeval`,
+			Row: `{"prompt": "Name three rivers of Europe. Use no commas and at least 8 words.", "instruction_id_list": ` +
+				`["punctuation:no_comma", "length_constraints:number_words"], "kwargs": [{}, {"relation": "at least", ` +
+				`"num_words": 8}]}`,
+			Answer: "The Danube and the Rhine and the Loire.", Score: 1}},
+	"checks": {Group: "Texts", Reads: "what each of its scorers reads; the row's list of checks",
+		Gives: "1 when every check gives 1, else 0; with rule: share their weighted mean; unscored where a row lists none",
+		Example: Example{Plan: `checks`,
+			Row: `{"prompt": "Invite Ada to lunch in one sentence.", "checks": [{"type": "includes", "target": "Ada"}, ` +
+				`{"type": "length_max", "threshold": 20, "unit": "words"}, {"type": "regex", "pattern": "\\?$"}]}`,
+			Answer: "Dear Ada, will you have lunch with me?", Score: 1}},
+
 	"number": {Group: "Numbers, letters and formulae",
 		Reads: "the last (or another) number of the answer; the number in the row's target",
 		Gives: "1 when they are equal within the tolerance, else 0; no_answer without a number",

@@ -96,7 +96,7 @@ func rightChoice(choices []string, target *Target) (int, error) {
 	return 0, fmt.Errorf("the row's target %q is none of its %d choices", want, len(choices))
 }
 
-// targetProblem implements what [TargetProblem] asks: without an answer nothing is
+// targetProblem implements what [RowProblem] asks: without an answer nothing is
 // known of the choices.
 func (s *loglikelihood) targetProblem(target *Target) string {
 	if target == nil {

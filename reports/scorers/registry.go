@@ -84,6 +84,9 @@ func New(spec Spec) (Scorer, error) { return buildAs[Scorer](spec) }
 type entry struct {
 	info  TypeInfo
 	build func(base base, params map[string]any) (any, error)
+	// read checks parameters without building anything; elsewhere are the names of
+	// those that are given in another place.
+	read func(params map[string]any, elsewhere []string) error
 }
 
 var registry = map[string]entry{}
@@ -105,21 +108,27 @@ func build(spec Spec) (any, error) {
 	if b.name == "" {
 		b.name = spec.Type
 	}
-	built, err := e.build(b, spec.Params)
+	var built any
+	var err error
+	if fields := rowFields(e.info, spec.Params); len(fields) > 0 {
+		built, err = newFromRow(b, e, spec, fields)
+	} else {
+		built, err = e.build(b, spec.Params)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("scorer %s: %w", b.name, err)
 	}
 	return built, nil
 }
 
-// register adds a type. P is a struct of parameters whose fields carry json
-// names and doc texts; defaults are the parameters before the plan's are
-// written over them.
+// register adds a type. A check method of P checks what no row can change. P is a
+// struct of parameters whose fields carry json names and doc texts; defaults are the
+// parameters before the plan's are written over them.
 func register[P, S any](name string, kind Kind, version, doc string, defaults P, make func(base, P) (S, error)) {
 	info := TypeInfo{Type: name, Kind: kind, Doc: doc, Version: version, Params: describe(defaults),
 		Guide: guides[name]}
-	registry[name] = entry{info, func(b base, params map[string]any) (any, error) {
-		p, err := decode(defaults, info, params)
+	build := func(b base, params map[string]any) (any, error) {
+		p, err := decode(defaults, info, params, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -129,7 +138,15 @@ func register[P, S any](name string, kind Kind, version, doc string, defaults P,
 		}
 		b.params = string(written)
 		return make(b, p)
-	}}
+	}
+	read := func(params map[string]any, elsewhere []string) error {
+		p, err := decode(defaults, info, params, elsewhere)
+		if c, ok := any(p).(interface{ check() error }); ok && err == nil {
+			return c.check()
+		}
+		return err
+	}
+	registry[name] = entry{info, build, read}
 }
 
 // describe reads the parameters off a struct.
@@ -166,9 +183,9 @@ func typeName(f reflect.StructField) string {
 	}
 }
 
-// decode writes params over the defaults. Unknown names and missing required
-// ones are errors.
-func decode[P any](defaults P, info TypeInfo, params map[string]any) (P, error) {
+// decode writes params over the defaults. Unknown names are errors, and so are
+// required ones that are missing and not given elsewhere.
+func decode[P any](defaults P, info TypeInfo, params map[string]any, elsewhere []string) (P, error) {
 	names := make([]string, len(info.Params))
 	for i, p := range info.Params {
 		names[i] = p.Name
@@ -180,7 +197,7 @@ func decode[P any](defaults P, info TypeInfo, params map[string]any) (P, error) 
 		}
 	}
 	for _, p := range info.Params {
-		if _, given := params[p.Name]; p.Required && !given {
+		if _, given := params[p.Name]; p.Required && !given && !slices.Contains(elsewhere, p.Name) {
 			errs = append(errs, fmt.Errorf("parameter %q is missing: %s", p.Name, p.Doc))
 		}
 	}

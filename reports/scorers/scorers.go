@@ -39,7 +39,8 @@ type Answer struct {
 	CostUSD      *float64 // of all attempts
 	OutputTokens *int64
 
-	// Input and Metadata are handed to command scorers and judges only.
+	// Input and Metadata are there for command scorers, judges, and scorers of which
+	// [ReadsRow] says so.
 	Input    string // the prompt: messages as JSON
 	Metadata string // the row's other fields as a JSON object; may be empty
 	ID       string // the row's id; may be empty
@@ -119,8 +120,20 @@ type Result struct {
 	// equal for answers that are equal to the scorer; nil where it has no such notion
 	Canonical *string `json:"canonical,omitempty"`
 	// what a Corpus scorer with values of its own adds to the statistic of all answers, as JSON
-	Counts      *string `json:"counts,omitempty"`
+	Counts *string `json:"counts,omitempty"`
+	// what the value is made of, or further values beside it
+	Parts       []Part  `json:"parts,omitempty"`
 	Explanation *string `json:"explanation,omitempty"` // for people; may be nil
+}
+
+// A Part is a value in 0..1 beside the score of an answer, such as one criterion of
+// several. Reports show its mean over all answers.
+type Part struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	// Weight is what the value counts in the mean, such as the number of instructions
+	// of which it is a share. 0 stands for 1.
+	Weight float64 `json:"weight,omitempty"`
 }
 
 // NotRun is the result of a row whose request failed.
@@ -235,18 +248,27 @@ func (r Result) beats(other Result) bool {
 	return *r.Value > *other.Value
 }
 
-// TargetProblem says why no answer could be scored against a target, as with a
-// target of number that is no number; "" when answers can be. A nil target is
-// a row without one. It sends nothing, so it can be asked before a run.
-func TargetProblem(s Scorer, target *Target) string {
+// RowProblem says why no answer to a row could be scored, as with a target of
+// number that is no number, or a parameter that the row lacks; "" when answers can
+// be. A nil target is a row without one; metadata are the row's other fields. It
+// sends nothing, so it can be asked before a run.
+func RowProblem(s Scorer, target *Target, metadata string) string {
 	if s.Type() == "stop_reason" {
 		return "" // looks at no target
+	}
+	if row, ok := s.(*fromRow); ok {
+		of, err := row.of(metadata)
+		if err != nil {
+			return err.Error()
+		}
+		return RowProblem(of, target, metadata)
 	}
 	if own, ok := s.(interface{ targetProblem(*Target) string }); ok {
 		return own.targetProblem(target)
 	}
 	zero, tokens := 0.0, int64(0)
-	r := s.Score(Answer{Outcome: nightshift.OutcomeOK, LatencyMS: &zero, CostUSD: &zero, OutputTokens: &tokens}, target)
+	r := s.Score(Answer{Outcome: nightshift.OutcomeOK, LatencyMS: &zero, CostUSD: &zero, OutputTokens: &tokens,
+		Metadata: metadata}, target)
 	if r.Status != nightshift.Unscored {
 		return ""
 	}

@@ -279,7 +279,7 @@ func TestTargetOf(t *testing.T) {
 }
 
 // TestTargetProblem: what check can say before a run.
-func TestTargetProblem(t *testing.T) {
+func TestRowProblem(t *testing.T) {
 	for _, tc := range []struct {
 		scorer string
 		params map[string]any
@@ -302,7 +302,7 @@ func TestTargetProblem(t *testing.T) {
 		{"length_max", map[string]any{"threshold": 1, "unit": "output_tokens"}, nil, ""},
 		{"json_valid", nil, nil, ""},
 	} {
-		got := TargetProblem(mustNew(t, tc.scorer, tc.params), tc.target)
+		got := RowProblem(mustNew(t, tc.scorer, tc.params), tc.target, "")
 		if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
 			t.Errorf("%s of %+v: %q, want %q", tc.scorer, tc.target, got, tc.want)
 		}

@@ -98,10 +98,11 @@ func (t *Tally) add(s *nightshift.Score) {
 // Write scores every record of a run and writes the table of one scorer, in
 // place of any that is there. It holds some thousand answers at a time, or some
 // 16 MiB where they are large, and uses all cores. The tallies are by model, in
-// the order of the run's models. Prompts and metadata are read for commands only.
+// the order of the run's models. Prompts and metadata are read for scorers that want
+// them only.
 func Write(ctx context.Context, dir string, d Described, score Func) ([]Tally, error) {
 	rows := withoutPrompts(view.Rows[plainRow](dir, view.ReadOptions{}))
-	if d.Kind == scorers.OfCommand {
+	if d.readsRow() {
 		rows = view.Rows[answerRow](dir, view.ReadOptions{})
 	}
 	scores := inOrder(rows, (*answerRow).weight, func(r answerRow) (nightshift.Score, error) {
@@ -151,8 +152,21 @@ func (d Described) score(rec *nightshift.Record, r scorers.Result) nightshift.Sc
 		Run: rec.Run, Row: rec.Row, ID: rec.ID, Epoch: rec.Epoch, Model: rec.Model, Scorer: d.Name,
 		Value: r.Value, Status: r.Status, Answer: r.Answer, Canonical: r.Canonical, Counts: r.Counts,
 		Explanation:   r.Explanation,
-		ScorerVersion: d.Version, Params: string(d.Params),
+		ScorerVersion: d.Version, Params: string(d.Params), Parts: partsOf(r),
 	}
+}
+
+// partsOf are a result's parts as the tables hold them: JSON, nil for none.
+func partsOf(r scorers.Result) *string {
+	if len(r.Parts) == 0 {
+		return nil
+	}
+	b, err := json.Marshal(r.Parts)
+	if err != nil {
+		return nil // a value that is no number
+	}
+	text := string(b)
+	return &text
 }
 
 // A plainRow is what scorers look at that run in this process: an answerRow
@@ -175,6 +189,7 @@ type plainRow struct {
 	ErrorClass    *string            `parquet:"error_class,optional,dict"`
 	ErrorMessage  *string            `parquet:"error_message,optional"`
 	Target        *string            `parquet:"target,optional"`
+	TargetIsList  *bool              `parquet:"target_is_list,optional"`
 }
 
 func withoutPrompts(rows iter.Seq2[plainRow, error]) iter.Seq2[answerRow, error] {
@@ -201,10 +216,9 @@ func (r *answerRow) weight() int64 {
 // An answerRow is what scorers may look at, as columns.
 type answerRow struct {
 	plainRow
-	System       *string `parquet:"system,optional"`
-	Input        *string `parquet:"input,optional"`
-	TargetIsList *bool   `parquet:"target_is_list,optional"`
-	Metadata     *string `parquet:"metadata,optional"`
+	System   *string `parquet:"system,optional"`
+	Input    *string `parquet:"input,optional"`
+	Metadata *string `parquet:"metadata,optional"`
 }
 
 func (r answerRow) record() *nightshift.Record {
@@ -256,6 +270,15 @@ func Describe(s interface {
 		d.Kind = info.Kind
 	}
 	return d
+}
+
+// readsRow reports whether the scorer looks at prompts and metadata.
+func (d Described) readsRow() bool {
+	if d.Kind == scorers.OfCommand {
+		return true
+	}
+	spec, err := d.Spec()
+	return err == nil && scorers.ReadsRow(spec)
 }
 
 // Spec is what the scorer is built from.

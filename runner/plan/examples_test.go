@@ -136,6 +136,10 @@ func exampleAnswer(t *testing.T, e scorers.Example) (scorers.Answer, *scorers.Ta
 		if err != nil {
 			t.Fatal(err)
 		}
+		if sample.Metadata != nil {
+			metadata := string(sample.Metadata)
+			r.Metadata = &metadata
+		}
 		if sample.HasTarget {
 			r.Target, r.TargetIsList = &sample.Target, &sample.TargetIsList
 		}

@@ -212,7 +212,7 @@ func (c *targetCheck) look(s nightshift.Sample) {
 	if s.HasTarget {
 		target = scorers.NewTarget(s.Target, s.TargetIsList)
 	}
-	problem := scorers.TargetProblem(c.scorer, target)
+	problem := scorers.RowProblem(c.scorer, target, string(s.Metadata))
 	if problem == "" {
 		return
 	}
@@ -232,6 +232,9 @@ func (c *targetCheck) problem(j *job, rows int) error {
 	}
 	remedy := "say what a right answer is: --target '{{ field }}', or target: in the plan's dataset; or leave the " +
 		"scorer out"
+	if strings.Contains(c.why, "the row has no field") {
+		remedy = "name a field that the rows have, write the parameter into the plan, or leave the scorer out"
+	}
 	if fields := j.Dataset.Info().Fields; len(fields) > 0 {
 		remedy += fmt.Sprintf("; the fields are %s", strings.Join(fields, ", "))
 	}
