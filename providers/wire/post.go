@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"strings"
 	"sync/atomic"
 
@@ -61,13 +60,13 @@ func (*sentBody) Close() error { return nil }
 
 // post sends the request and waits for the answer's headers.
 func (a *attempt) post(ctx context.Context) (*http.Response, error) {
-	target, err := a.target()
+	to, err := a.target()
 	if err != nil {
 		return nil, err
 	}
 	for try := 0; ; try++ {
 		a.sending = &sendProgress{}
-		resp, err := a.roundTrip(ctx, target)
+		resp, err := a.roundTrip(ctx, to)
 		if err == nil || try == 2 || !unsent(err) {
 			return resp, err
 		}
@@ -75,24 +74,24 @@ func (a *attempt) post(ctx context.Context) (*http.Response, error) {
 }
 
 // roundTrip sends the request by the transport that suits it.
-func (a *attempt) roundTrip(ctx context.Context, target *url.URL) (*http.Response, error) {
-	if a.oneWrite() && plainhttp.Suits(target, a.wire.owned.Proxy) {
+func (a *attempt) roundTrip(ctx context.Context, to *target) (*http.Response, error) {
+	if to.plain && a.oneWrite() {
 		return a.wire.plain.Send(ctx, plainhttp.Request{
-			Method: a.httpMethod(), URL: target, Header: a.headers(), Body: a.prepared.Body,
+			Method: a.httpMethod(), URL: to.URL, Header: a.headers(), Body: a.prepared.Body,
 			Connected: a.watch.connected, Sending: a.sending.leaves,
 		})
 	}
 	req := a.request(ctx)
-	req.URL, req.Host = target, target.Host
+	req.URL, req.Host = to.URL, to.Host
 	return a.wire.transport.RoundTrip(req)
 }
 
 func (a *attempt) httpMethod() string { return cmp.Or(a.method, http.MethodPost) }
 
 // target is where the request goes.
-func (a *attempt) target() (*url.URL, error) {
+func (a *attempt) target() (*target, error) {
 	if a.to != nil {
-		return a.to, nil
+		return &target{URL: a.to}, nil
 	}
 	return a.wire.target(a.prepared)
 }

@@ -53,10 +53,10 @@ type Wire struct {
 	endpoint  providers.Endpoint
 	format    formats.Format // in which requests are written
 	transport http.RoundTripper
-	owned     *http.Transport         // made here; nil when it was given
-	plain     *plainhttp.Transport    // beside owned, for short requests without TLS
-	url       atomic.Pointer[url.URL] // of all requests, where it depends on nothing of them; nil before the first
-	urls      sync.Map                // destination → *url.URL, of the requests so far, where it does
+	owned     *http.Transport        // made here; nil when it was given
+	plain     *plainhttp.Transport   // beside owned, for short requests without TLS
+	url       atomic.Pointer[target] // of all requests, where it depends on nothing of them; nil before the first
+	urls      sync.Map               // destination → *target, of the requests so far, where it does
 	keys      keyring
 	timeouts  providers.Timeouts
 	maxBody   int64
@@ -148,29 +148,36 @@ type destination struct {
 	stream bool
 }
 
+// A target is where requests go.
+type target struct {
+	*url.URL
+	plain bool // by plainhttp, where they are short
+}
+
 // target is where a request goes.
-func (w *Wire) target(p providers.Prepared) (*url.URL, error) {
+func (w *Wire) target(p providers.Prepared) (*target, error) {
 	if known := w.url.Load(); known != nil {
 		return known, nil
 	}
 	to := destination{p.Model, p.Stream}
 	if known, ok := w.urls.Load(to); ok {
-		return known.(*url.URL), nil
+		return known.(*target), nil
 	}
 	full, err := w.endpoint.URLFor(p.Model, p.Stream)
 	if err != nil {
 		return nil, err
 	}
 	u, err := url.Parse(full)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case w.endpoint.SameURL():
-		w.url.Store(u)
-	default:
-		w.urls.Store(to, u)
 	}
-	return u, nil
+	t := &target{URL: u, plain: w.owned != nil && plainhttp.Suits(u, w.owned.Proxy)}
+	if w.endpoint.SameURL() {
+		w.url.Store(t)
+	} else {
+		w.urls.Store(to, t)
+	}
+	return t, nil
 }
 
 // Prepare implements [providers.Wire].

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"math"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
@@ -23,7 +24,8 @@ func Read[T any](f *File) iter.Seq2[T, error] {
 	return ReadRange[T](f, 0, f.NumRows())
 }
 
-// ReadRange is [Read] from row from up to row to, which is excluded.
+// ReadRange is [Read] from row from up to row to, which is excluded. While the
+// rows of a batch are used, those of the next are read.
 func ReadRange[T any](f *File, from, to int64) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
@@ -33,20 +35,57 @@ func ReadRange[T any](f *File, from, to int64) iter.Seq2[T, error] {
 			return
 		}
 		defer r.Close()
-		for row := from; row < to; {
-			batch := make([]T, min(r.batch, to-row))
-			if err := r.Read(batch, row); err != nil {
-				yield(zero, err)
+		batches, stop := r.ahead(from, to)
+		defer stop()
+		for b := range batches {
+			if b.err != nil {
+				yield(zero, b.err)
 				return
 			}
-			for i := range batch {
-				if !yield(batch[i], nil) {
+			for i := range b.rows {
+				if !yield(b.rows[i], nil) {
 					return
 				}
 			}
-			row += int64(len(batch))
 		}
 	}
+}
+
+// A batch is rows that were read together.
+type batch[T any] struct {
+	rows []T
+	err  error // why reading ended
+}
+
+// ahead reads the rows of a range in batches, one ahead of its user. stop ends
+// it and returns when nothing is read any more.
+func (r *Reader[T]) ahead(from, to int64) (batches <-chan batch[T], stop func()) {
+	out, stopped := make(chan batch[T]), make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		defer close(out)
+		var room [2][]T // one is read while the other is used
+		for row := from; row < to; {
+			n := min(r.batch, to-row)
+			if int64(cap(room[0])) < n {
+				room[0] = make([]T, n)
+			}
+			b := batch[T]{rows: room[0][:n]}
+			clear(b.rows)
+			b.err = r.Read(b.rows, row)
+			select {
+			case out <- b:
+			case <-stopped:
+				return
+			}
+			if b.err != nil {
+				return
+			}
+			room[0], room[1] = room[1], room[0]
+			row += n
+		}
+	})
+	return out, func() { close(stopped); reading.Wait() }
 }
 
 // A Reader reads rows into structs with parquet tags. Columns that the file

@@ -67,6 +67,13 @@ func TestRowsFromAnywhere(t *testing.T) {
 		if !reflect.DeepEqual(stretch, got) {
 			t.Fatalf("the stretch of %d rows from %d differs", len(got), from)
 		}
+		for r, err := range ReadRange[row](pf, int64(from), int64(len(want))) {
+			storetest.Must(t, err)
+			if !reflect.DeepEqual(r, got[0]) {
+				t.Fatalf("the first row from %d differs", from)
+			}
+			break // what is read ahead is given up
+		}
 	}
 	if err := r.Read(make([]row, 2), int64(len(want)-1)); err == nil {
 		t.Error("a row behind the last is read")
