@@ -178,6 +178,12 @@ func (p *Plan) Resolve(getenv func(string) string) (*Resolved, error) {
 	r.capped()
 	r.cappedJudges()
 	r.affordable()
+	return r.result()
+}
+
+// result is what is ready, with an error where keys alone are missing, or what is
+// wrong.
+func (r *resolver) result() (*Resolved, error) {
 	r.problems = slices.DeleteFunc(r.problems, r.source.reported)
 	err := r.err()
 	if e, ok := err.(*Errors); ok && !e.OnlyKeys() {

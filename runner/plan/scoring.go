@@ -1,9 +1,6 @@
 package plan
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // ResolveScoring makes only that part of a plan ready that scores answers
 // which are there already: scorers with their judges, budget and comparison.
@@ -22,12 +19,7 @@ func (p *Plan) ResolveScoring(getenv func(string) string) (*Resolved, error) {
 	r.resolveScorers()
 	r.cappedJudges()
 	r.affordable()
-	r.problems = slices.DeleteFunc(r.problems, r.source.reported)
-	err := r.err()
-	if e, ok := err.(*Errors); ok && !e.OnlyKeys() {
-		return nil, err
-	}
-	return r.out, err
+	return r.result()
 }
 
 // cappedJudges sees that judges have max_tokens where their format requires it.

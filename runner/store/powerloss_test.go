@@ -553,8 +553,8 @@ func TestPowerLossFindsMistakes(t *testing.T) {
 	}
 	for name, wreck := range mistakes {
 		t.Run(name, func(t *testing.T) {
-			for seed := uint64(1); seed <= 60; seed++ {
-				if _, found := powerTrial(seed, wreck, 300); found != nil {
+			for seed := uint64(1); seed <= 300; seed++ { // many kinds of run rather than one to its last state
+				if _, found := powerTrial(seed, wreck, 50); found != nil {
 					t.Logf("seed %d: %v", seed, found)
 					return
 				}

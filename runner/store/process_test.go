@@ -291,7 +291,7 @@ func checkProvider(t *testing.T, dir, run string) {
 
 // A process that is killed at any moment loses nothing that it had read.
 func TestKill(t *testing.T) {
-	rounds := 4
+	rounds := 2 // each is killed some twenty times
 	if long() {
 		rounds = 200
 	}

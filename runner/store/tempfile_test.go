@@ -25,9 +25,9 @@ import (
 // came and however few of them could be kept.
 func TestParquetFilesGrow(t *testing.T) {
 	rng := rand.New(rand.NewPCG(21, 21))
-	id := identity(2, 2, 150, 2)
+	id := identity(2, 2, 60, 2)
 	id.Chunks[0].Skipped = 3
-	skipped := map[int64]bool{5: true, 6: true, 140: true}
+	skipped := map[int64]bool{5: true, 6: true, 50: true}
 	recs := map[string][]*nightshift.Record{}
 	for _, model := range id.Models {
 		for n, s := range id.Chunks {
@@ -142,7 +142,7 @@ func TestTempFileThatFails(t *testing.T) {
 	for i := range noise {
 		noise[i] = ' ' + byte(rng.IntN(95))
 	}
-	for _, op := range []string{"create", "write"} {
+	for op, text := range map[string]string{"create": "short", "write": string(noise)} {
 		mem := storetest.NewFS()
 		id := identity(1, 1, 40, 1)
 		r, err := Open("/run", id, Options{fs: mem, grow: 1, ReserveFile: -1, Notice: func(s string) { t.Error(s) }})
@@ -159,7 +159,7 @@ func TestTempFileThatFails(t *testing.T) {
 		storetest.Must(t, err)
 		for row := range int64(40) {
 			rec := storetest.Record("m0", row, 0)
-			rec.Text = storetest.Ptr(fmt.Sprint(row) + string(noise))
+			rec.Text = storetest.Ptr(fmt.Sprint(row) + text)
 			storetest.Must(t, u.Put(rec))
 		}
 		if failures != 1 {

@@ -142,16 +142,9 @@ func toolCall(t *conversation.Translation, v rawjson.Value, path string) convers
 	t.Only(google, path+".extra_content.google", "thought_signature")
 	function := v.Get("function")
 	t.Only(function, path+".function", "name", "arguments")
-	arguments := strings.TrimSpace(function.Get("arguments").String())
-	if arguments == "" {
-		arguments = "{}"
-	}
-	if input, err := rawjson.Strict([]byte(arguments)); err != nil || input.Kind() != rawjson.Object {
-		t.Cannot(path+".function.arguments", "they must be a JSON object")
-	}
 	return conversation.Part{
 		Kind: conversation.Call, Path: path, ID: v.Get("id").String(), Name: function.Get("name").String(),
-		Input:     []byte(arguments),
+		Input:     t.Arguments(function.Get("arguments"), path+".function.arguments"),
 		Signature: google.Get("thought_signature").String(),
 	}
 }

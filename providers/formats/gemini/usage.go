@@ -41,26 +41,12 @@ func (a *assembly) total() int64 {
 // tokens lie inside the prompt, and the results of the server's tools and the
 // thoughts beside it and the candidates: the total is the sum of all four.
 func (a *assembly) readUsage(resp *nightshift.Response) {
-	doc := rawjson.Borrow()
-	defer doc.Return()
-	raw, err := doc.Scan(a.usage)
-	if err != nil {
-		resp.Flag(answer.FlagUsageMissing)
-		return
-	}
-	resp.UsageRaw = a.usage
-	r := answer.UsageReader{Response: resp, Raw: raw}
-	if a.notFinite {
-		r.Flag(answer.FlagUsageInvalid)
-	}
-	if a.usageShrank {
-		r.Flag(answer.FlagUsageOdd)
-	}
-	u := classes(&r, raw)
-	u.Searches = a.searches()
-	u.ServiceTier = tier(raw)
-	u.Reported = r.Reported()
-	resp.Usage = r.Settle(u)
+	answer.ReadUsage(resp, a.usage, a.notFinite, a.usageShrank, func(r *answer.UsageReader) nightshift.Usage {
+		u := classes(r, r.Raw)
+		u.Searches = a.searches()
+		u.ServiceTier = tier(r.Raw)
+		return u
+	})
 }
 
 func classes(r *answer.UsageReader, raw rawjson.Value) nightshift.Usage {

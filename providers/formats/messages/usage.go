@@ -56,22 +56,12 @@ func count(usage rawjson.Value, name, other string) int64 {
 // readUsage sorts the usage object into disjoint classes. In this format the
 // input tokens do not include the cached ones.
 func (m *assembly) readUsage(resp *nightshift.Response) {
-	doc := rawjson.Borrow()
-	defer doc.Return()
-	raw, err := doc.Scan(m.usage)
-	if err != nil {
-		resp.Flag(answer.FlagUsageMissing)
-		return
-	}
-	resp.UsageRaw = m.usage
-	r := answer.UsageReader{Response: resp, Raw: raw}
-	if m.notFinite {
-		r.Flag(answer.FlagUsageInvalid)
-	}
-	if m.usageShrank {
-		r.Flag(answer.FlagUsageOdd)
-	}
-	u := m.classes(&r, raw)
+	answer.ReadUsage(resp, m.usage, m.notFinite, m.usageShrank, m.read)
+}
+
+func (m *assembly) read(r *answer.UsageReader) nightshift.Usage {
+	raw := r.Raw
+	u := m.classes(r, raw)
 	u.Reasoning = r.Count(raw.Get("output_tokens_details").Get("thinking_tokens"))
 	u.Searches = r.Count(raw.Get("server_tool_use").Get("web_search_requests"))
 	u.ServiceTier = raw.Get("service_tier").String()
@@ -79,14 +69,13 @@ func (m *assembly) readUsage(resp *nightshift.Response) {
 		u.ServiceTier = "fast"
 	}
 	u.Region = raw.Get("inference_geo").String()
-	u.Reported = r.Reported()
 	if !m.sawOutput { // the first event's output count is no total
 		u.Output = nightshift.Count{}
-		resp.Flag(answer.FlagUsagePartial)
+		r.Flag(answer.FlagUsagePartial)
 	}
-	openAICounts(&r, &u, raw.Get("billing_usage"))
-	m.iterations(&r, &u, raw.Get("iterations"))
-	resp.Usage = r.Settle(u)
+	openAICounts(r, &u, raw.Get("billing_usage"))
+	m.iterations(r, &u, raw.Get("iterations"))
+	return u
 }
 
 // openAICounts replaces the counts by those of a gateway's upstream (new-api in

@@ -292,27 +292,16 @@ func (a *assembly) readUsage(resp *nightshift.Response) {
 		tier = ""
 	}
 	resp.Usage.ServiceTier = tier
-	doc := rawjson.Borrow()
-	defer doc.Return()
-	raw, err := doc.Scan(a.usage)
-	if err != nil {
-		resp.Flag(answer.FlagUsageMissing)
-		return
-	}
-	resp.UsageRaw = a.usage
-	r := answer.UsageReader{Response: resp, Raw: raw}
-	if a.notFinite {
-		r.Flag(answer.FlagUsageInvalid)
-	}
-	u := r.OpenAI()
-	u.ServiceTier, u.Reported = tier, r.Reported()
-	u.Searches = a.searches(&r, u.Searches)
-	if resp.StopReason == nightshift.StopMaxTokens && u.Output.Known() && u.Output.N() == 0 {
-		// The cap was used up and nothing is counted, which cannot be.
-		r.Flag(answer.FlagUsagePartial)
-		u.Output, u.Reasoning = nightshift.Count{}, nightshift.Count{}
-	}
-	resp.Usage = r.Settle(u)
+	answer.ReadUsage(resp, a.usage, a.notFinite, false, func(r *answer.UsageReader) nightshift.Usage {
+		u := r.OpenAI()
+		u.ServiceTier, u.Searches = tier, a.searches(r, u.Searches)
+		if resp.StopReason == nightshift.StopMaxTokens && u.Output.Known() && u.Output.N() == 0 {
+			// The cap was used up and nothing is counted, which cannot be.
+			r.Flag(answer.FlagUsagePartial)
+			u.Output, u.Reasoning = nightshift.Count{}, nightshift.Count{}
+		}
+		return u
+	})
 }
 
 // searches counts what the server searched: as it says (xAI), or by the items

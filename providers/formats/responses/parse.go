@@ -111,16 +111,9 @@ func readContent(t *conversation.Translation, v rawjson.Value, path string) conv
 
 func functionCall(t *conversation.Translation, v rawjson.Value, path string) conversation.Part {
 	t.Only(v, path, "type", "id", "call_id", "name", "arguments", "status")
-	arguments := strings.TrimSpace(v.Get("arguments").String())
-	if arguments == "" {
-		arguments = "{}"
-	}
-	if input, err := rawjson.Strict([]byte(arguments)); err != nil || input.Kind() != rawjson.Object {
-		t.Cannot(path+".arguments", "they must be a JSON object")
-	}
 	return conversation.Part{
 		Kind: conversation.Call, Path: path, ID: v.Get("call_id").String(), Name: v.Get("name").String(),
-		Input: []byte(arguments),
+		Input: t.Arguments(v.Get("arguments"), path+".arguments"),
 	}
 }
 

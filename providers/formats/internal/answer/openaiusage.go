@@ -58,26 +58,12 @@ func (u *OpenAIUsage) JSON() []byte { return u.joined }
 // word, which goes before that of the usage.
 func (u *OpenAIUsage) Read(resp *nightshift.Response, tier string) {
 	resp.Usage.ServiceTier = tier
-	doc := rawjson.Borrow()
-	defer doc.Return()
-	raw, err := doc.Scan(u.joined)
-	if err != nil {
-		resp.Flag(FlagUsageMissing)
-		return
-	}
-	resp.UsageRaw = u.joined
-	r := UsageReader{Response: resp, Raw: raw}
-	if u.notFinite {
-		r.Flag(FlagUsageInvalid)
-	}
-	if u.shrank {
-		r.Flag(FlagUsageOdd)
-	}
-	sorted := r.OpenAI()
-	sorted.ServiceTier = tier
-	if tier == "" {
-		sorted.ServiceTier = raw.Get("service_tier").String()
-	}
-	sorted.Reported = r.Reported()
-	resp.Usage = r.Settle(sorted)
+	ReadUsage(resp, u.joined, u.notFinite, u.shrank, func(r *UsageReader) nightshift.Usage {
+		sorted := r.OpenAI()
+		sorted.ServiceTier = tier
+		if tier == "" {
+			sorted.ServiceTier = r.Raw.Get("service_tier").String()
+		}
+		return sorted
+	})
 }

@@ -12,6 +12,31 @@ type UsageReader struct {
 	Raw      rawjson.Value
 }
 
+// ReadUsage sorts a usage object into disjoint classes, with read, and flags the
+// answer: where there is none, where a number in it was none (notFinite), and where
+// a later one counted less (shrank).
+func ReadUsage(resp *nightshift.Response, usage []byte, notFinite, shrank bool,
+	read func(*UsageReader) nightshift.Usage) {
+	doc := rawjson.Borrow()
+	defer doc.Return()
+	raw, err := doc.Scan(usage)
+	if err != nil {
+		resp.Flag(FlagUsageMissing)
+		return
+	}
+	resp.UsageRaw = usage
+	r := UsageReader{Response: resp, Raw: raw}
+	if notFinite {
+		r.Flag(FlagUsageInvalid)
+	}
+	if shrank {
+		r.Flag(FlagUsageOdd)
+	}
+	u := read(&r)
+	u.Reported = r.Reported()
+	resp.Usage = r.Settle(u)
+}
+
 // Flag notes an oddity of the usage.
 func (r *UsageReader) Flag(name string) { r.Response.Flag(name) }
 

@@ -10,9 +10,11 @@
 package conversation
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"nightshift"
 	"nightshift/internal/rawjson"
@@ -173,6 +175,16 @@ type Translation struct {
 
 	calls int        // of functions so far
 	open  []openCall // those without a result
+}
+
+// Arguments are those of a call of a tool, a JSON object in a string; an empty one
+// is no argument.
+func (t *Translation) Arguments(v rawjson.Value, path string) []byte {
+	text := []byte(cmp.Or(strings.TrimSpace(v.String()), "{}"))
+	if input, err := rawjson.Strict(text); err != nil || input.Kind() != rawjson.Object {
+		t.Cannot(path, "they must be a JSON object")
+	}
+	return text
 }
 
 // Cannot notes what the target cannot say.
