@@ -2,10 +2,8 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -48,11 +46,7 @@ budget: {usd: 5}
 tolerate_failed: 100%
 out: out
 `+more)
-	var out, errs bytes.Buffer
-	if code := run(context.Background(), []string{"run", "-q", filepath.Join(dir, "plan.yaml")}, nil, &out, &errs,
-		os.LookupEnv); code != exitOK {
-		t.Fatalf("exit code %d\n%s%s", code, &out, &errs)
-	}
+	succeeds(t, "run", "-q", filepath.Join(dir, "plan.yaml"))
 	dir = filepath.Join(dir, "out")
 
 	status, err := view.Status(dir)

@@ -14,7 +14,6 @@ import (
 
 	"nightshift"
 	"nightshift/providers/simulator"
-	"nightshift/reports"
 	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 	"nightshift/runner/store/view"
@@ -40,11 +39,7 @@ budget: {usd: 5}
 raw: none
 out: out
 `, more, protocol, web.URL))
-	var out, errs bytes.Buffer
-	if code := run(context.Background(), []string{"run", "-q", filepath.Join(w.dir, "plan.yaml")}, nil, &out, &errs,
-		os.LookupEnv); code != exitOK {
-		t.Fatalf("exit code %d\n%s%s", code, &out, &errs)
-	}
+	succeeds(t, "run", "-q", filepath.Join(w.dir, "plan.yaml"))
 	return filepath.Join(w.dir, "out")
 }
 
@@ -78,21 +73,7 @@ func checkEmbeddings(t *testing.T, dir string, s *simulator.Server, rows int) {
 		t.Errorf("%d rows of %d, %d tokens; the ledger delivered %d", len(seen), rows, input,
 			ledger.DeliveredTokens.InputTotal())
 	}
-	summary, err := reports.BuildPage(dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Answers that broke on the way may have been billed: between the two.
-	least, most := summary.Total.CostNanoUSD, summary.Total.CostNanoUSD
-	if summary.Total.AtMostNanoUSD != nil {
-		most = *summary.Total.AtMostNanoUSD
-	}
-	if money := 20 * ledger.Billed.InputTotal(); money < least || money > most {
-		t.Errorf("the ledger billed %d nano-dollars, the report says %d to %d", money, least, most)
-	}
-	if want := 20 * ledger.DeliveredTokens.InputTotal(); least < want {
-		t.Errorf("the report says at least %d nano-dollars, the ledger delivered %d", least, want)
-	}
+	checkReport(t, dir, 20*ledger.DeliveredTokens.InputTotal(), 20*ledger.Billed.InputTotal())
 	if billed < input {
 		t.Errorf("%d tokens billed, %d used", billed, input)
 	}
@@ -145,11 +126,7 @@ func TestEmbeddingsOfABatchFile(t *testing.T) {
 			`"dimensions":4,"encoding_format":"base64"}}`+"\n")
 	w.write(t, "plan.yaml", "version: 1\ndataset: {path: rows.jsonl}\nmodels: [{name: e, endpoint: "+
 		"simulator-embeddings, model: e}]\nout: out\n")
-	var out, errs bytes.Buffer
-	if code := run(context.Background(), []string{"run", "-q", filepath.Join(w.dir, "plan.yaml")}, nil, &out, &errs,
-		os.LookupEnv); code != exitOK {
-		t.Fatalf("exit code %d\n%s%s", code, &out, &errs)
-	}
+	succeeds(t, "run", "-q", filepath.Join(w.dir, "plan.yaml"))
 	for r, err := range view.Rows[nightshift.Record](filepath.Join(w.dir, "out"), view.ReadOptions{}) {
 		if err != nil || r.ID != "a" || deref(r.EmbeddingCount) != 2 || len(r.Embedding) != 8 {
 			t.Fatalf("%v, %s: %d vectors in %d numbers", err, r.ID, deref(r.EmbeddingCount), len(r.Embedding))
@@ -158,20 +135,14 @@ func TestEmbeddingsOfABatchFile(t *testing.T) {
 			t.Errorf("the second vector is %v, want %v", r.Embedding[4:], two)
 		}
 	}
-	out.Reset()
-	if code := run(context.Background(), []string{"verify", "--deep", filepath.Join(w.dir, "out")}, nil, &out, &errs,
-		os.LookupEnv); code != exitOK ||
-		!strings.Contains(errs.String(), "1 raw") {
-		t.Errorf("exit code %d\n%s%s", code, &out, &errs)
+	if code, _, said := call(t, t.Context(), "verify", "--deep", filepath.Join(w.dir, "out")); code != exitOK ||
+		!strings.Contains(said, "1 raw") {
+		t.Errorf("exit code %d\n%s", code, said)
 	}
-	out.Reset()
-	if code := run(context.Background(), []string{"export", filepath.Join(w.dir, "out"), "--format", "jsonl"}, nil,
-		&out, &errs, os.LookupEnv); code != exitOK {
-		t.Fatal(errs.String())
-	}
+	out := succeeds(t, "export", filepath.Join(w.dir, "out"), "--format", "jsonl")
 	var line struct{ Embedding []float32 }
-	if err := json.Unmarshal(out.Bytes(), &line); err != nil || len(line.Embedding) != 8 {
-		t.Errorf("%v: %s", err, &out)
+	if err := json.Unmarshal(out, &line); err != nil || len(line.Embedding) != 8 {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

@@ -50,25 +50,6 @@ func checkServed(t *testing.T, d *table, s *server, want int) {
 	}
 }
 
-// TestRealDataset is the same with a dataset that people use.
-func TestRealDataset(t *testing.T) {
-	t.Parallel()
-	path, err := filepath.Abs(filepath.Join(repository(t), "../shared/data/datasets/gsm8k_test.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("needs ../shared/data/datasets/gsm8k_test.jsonl beside the checkout")
-	}
-	s := serve(t, "--faults", "mixed=5%", "--limits", "requests=30000,burst=5s")
-	d := newTable(t, 1, s.url, "")
-	c := start(t, "run", d.plan, "--dataset", path)
-	if code := c.wait(t); code != exitOK {
-		t.Fatalf("exit code %d\n%s\n%s", code, c.out.String(), c.errs.String())
-	}
-	checkServed(t, d, s, 2*1319)
-}
-
 // TestTokenBudget gives half of what a dataset needs: the ledger never bills
 // more, and a larger budget finishes the rest only.
 func TestTokenBudget(t *testing.T) {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"nightshift"
+	"nightshift/reports"
 )
 
 // noText are the wire formats whose answers are no text.
@@ -70,8 +72,26 @@ out: out
 	return d
 }
 
-// checkPrices compares what the answers cost with what the ledger delivered; the
-// cost of answers that needed one attempt is exactly that of their tokens.
+// checkReport compares the money that a report speaks of with what the answers cost
+// and with what the server billed, in nano-dollars. Answers that broke on the way may
+// have been billed: the bill is between the two that the report has.
+func checkReport(t *testing.T, dir string, answers, billed int64) {
+	t.Helper()
+	summary, err := reports.BuildPage(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	least := summary.Total.CostNanoUSD
+	most := cmp.Or(deref(summary.Total.AtMostNanoUSD), least)
+	if least < answers || billed < least || billed > most {
+		t.Errorf("the report says %d to %d nano-dollars, the answers cost %d, the server billed %d", least, most, answers,
+			billed)
+	}
+}
+
+// checkPrices compares what the answers cost with what the ledger delivered and the
+// server billed; the cost of answers that needed one attempt is exactly that of their
+// tokens.
 func checkPrices(t *testing.T, d *table, s *server) {
 	t.Helper()
 	const in, out = 3000, 15000 // nano-dollars a token
@@ -87,4 +107,6 @@ func checkPrices(t *testing.T, d *table, s *server) {
 	if want := in*served.InputTotal() + out*served.Output; sum != want {
 		t.Errorf("the answers cost %d, what the ledger delivered costs %d", sum, want)
 	}
+	billed := s.totals(t).Billed
+	checkReport(t, d.out, sum, in*billed.InputTotal()+out*billed.Output)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
@@ -41,10 +40,7 @@ models:
   - {name: responses, endpoint: c, model: sim-small, params: {max_output_tokens: 40}}
 out: run
 `)
-	var said bytes.Buffer
-	if code := run(t.Context(), []string{"run", plan, "-q"}, nil, &said, &said, os.LookupEnv); code != exitOK {
-		t.Fatalf("exit code %d: %s", code, &said)
-	}
+	succeeds(t, "run", plan, "-q")
 	n := 0
 	for rec, err := range view.Rows[nightshift.Record](filepath.Join(dir, "run"), view.ReadOptions{}) {
 		if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -80,11 +79,11 @@ func TestVariantsFindWhatIsPlanted(t *testing.T) {
 // succeeds runs a command that is to succeed and returns what it prints.
 func succeeds(t *testing.T, args ...string) []byte {
 	t.Helper()
-	var out, errs bytes.Buffer
-	if code := run(context.Background(), args, nil, &out, &errs, os.LookupEnv); code != exitOK {
-		t.Fatalf("%v: exit code %d\n%s%s", args, code, &out, &errs)
+	code, out, errs := call(t, t.Context(), args...)
+	if code != exitOK {
+		t.Fatalf("%v: exit code %d\n%s%s", args, code, out, errs)
 	}
-	return out.Bytes()
+	return []byte(out)
 }
 
 // checkPlanted compares the verdicts of a comparison with those wanted; all others

@@ -3,7 +3,6 @@ package chat
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"nightshift"
 	"nightshift/internal/rawjson"

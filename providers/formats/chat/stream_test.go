@@ -6,6 +6,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers/formats/internal/answer"
+	"nightshift/providers/formats/internal/testdata/answertest"
 )
 
 // play gives the events of a script, one a line, to a stream.
@@ -337,7 +338,7 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte(tool(`{"index":0,"id":"t","function":{"name":"f","arguments":{}}}`)+tool(`{}`)+`{"error":"x"}`), false)
 	f.Fuzz(func(t *testing.T, script []byte, doneOnly bool) {
 		resp, err := play(options{DoneMarkerOnly: doneOnly}, string(script))
-		checkSane(t, resp, err)
+		answertest.CheckSane(t, resp, err)
 		if err == nil && !doneOnly && resp.RawStopReason == "" {
 			t.Fatalf("an answer without a finish reason: %+v", resp)
 		}

@@ -1,27 +1,18 @@
 package messages
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
 	"nightshift"
-	"nightshift/internal/rawjson"
 	"nightshift/providers/formats/internal/answer"
+	"nightshift/providers/formats/internal/testdata/answertest"
 )
 
 // Decode reads a whole answer.
-func Decode(body []byte) (resp nightshift.Response, e *nightshift.Error) {
-	doc := rawjson.Borrow()
-	defer doc.Return()
-	root, err := doc.Scan(body)
-	if err != nil {
-		return resp, answer.Unreadable(err)
-	}
-	e = Format{}.Decode(&resp, root)
-	return resp, e
+func Decode(body []byte) (nightshift.Response, *nightshift.Error) {
+	return answertest.Decode(Format{}, body)
 }
 
 // show writes what a response holds in one line, leaving out what it does not.
@@ -272,36 +263,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"content":"x","stop_reason":7,"usage":[]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		resp, err := Decode(data)
-		checkSane(t, resp, err)
+		answertest.CheckSane(t, resp, err)
 	})
-}
-
-func checkSane(t *testing.T, r nightshift.Response, err *nightshift.Error) {
-	t.Helper()
-	u := r.Usage
-	for _, c := range []nightshift.Count{u.Input, u.CacheRead, u.CacheWrite5m, u.CacheWrite1h, u.Output, u.Reasoning,
-		u.Searches} {
-		if c.N() < 0 {
-			t.Fatalf("negative count in %+v", u)
-		}
-	}
-	if u.Output.Known() && u.Reasoning.N() > u.Output.N() {
-		t.Fatalf("more reasoning than output: %+v", u)
-	}
-	if r.UsageRaw != nil && !json.Valid(r.UsageRaw) {
-		t.Fatalf("UsageRaw is not JSON: %s", r.UsageRaw)
-	}
-	if _, e := json.Marshal(r); e != nil {
-		t.Fatalf("the response cannot be written down: %v", e)
-	}
-	seen := slices.Clone(r.Flags)
-	slices.Sort(seen)
-	if len(slices.Compact(seen)) != len(r.Flags) {
-		t.Fatalf("a flag twice: %v", r.Flags)
-	}
-	if err != nil && err.Class == "" {
-		t.Fatalf("an error without a class: %+v", err)
-	}
 }
 
 func BenchmarkDecode(b *testing.B) {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"nightshift"
+	"nightshift/providers/formats/internal/testdata/answertest"
 )
 
 // play gives the events of a script, one a line, to a stream.
@@ -293,7 +294,7 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte(hello + close0 + stopped + msg(hi, ended)))
 	f.Fuzz(func(t *testing.T, script []byte) {
 		_, resp, err := play(string(script))
-		checkSane(t, resp, err)
+		answertest.CheckSane(t, resp, err)
 		if err == nil && resp.RawStopReason == "" && !strings.Contains(string(script), `content`) {
 			t.Fatalf("an answer without a stop reason: %+v", resp)
 		}

@@ -3,23 +3,17 @@ package responses
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
 	"nightshift"
-	"nightshift/internal/rawjson"
 	"nightshift/providers/formats/internal/answer"
+	"nightshift/providers/formats/internal/testdata/answertest"
 )
 
 // decode reads a whole answer.
-func decode(body string) (resp nightshift.Response, err *nightshift.Error) {
-	root, bad := rawjson.Scan([]byte(body))
-	if bad != nil {
-		return resp, answer.Unreadable(bad)
-	}
-	err = Format{}.Decode(&resp, root)
-	return resp, err
+func decode(body string) (nightshift.Response, *nightshift.Error) {
+	return answertest.Decode(Format{}, []byte(body))
 }
 
 // stream reads the data of events to the end.
@@ -341,27 +335,6 @@ func TestRepeat(t *testing.T) {
 	}
 }
 
-func checkSane(t *testing.T, r nightshift.Response, err *nightshift.Error) {
-	t.Helper()
-	u := r.Usage
-	for _, c := range []nightshift.Count{u.Input, u.CacheRead, u.CacheWrite5m, u.Output, u.Reasoning, u.Searches} {
-		if c.N() < 0 {
-			t.Fatalf("negative count in %+v", u)
-		}
-	}
-	if _, e := json.Marshal(r); e != nil {
-		t.Fatalf("the response cannot be written down: %v", e)
-	}
-	seen := slices.Clone(r.Flags)
-	slices.Sort(seen)
-	if len(slices.Compact(seen)) != len(r.Flags) {
-		t.Fatalf("a flag twice: %v", r.Flags)
-	}
-	if err != nil && err.Class == "" {
-		t.Fatalf("an error without a class: %+v", err)
-	}
-}
-
 // FuzzDecode: whatever comes, there is no panic, and what was read can be
 // written down.
 func FuzzDecode(f *testing.F) {
@@ -371,7 +344,7 @@ func FuzzDecode(f *testing.F) {
 			`{"type":"reasoning","summary":"x","encrypted_content":"\ud800"},7,null,{"content":[7]}`)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := decode(string(data))
-		checkSane(t, r, err)
+		answertest.CheckSane(t, r, err)
 	})
 }
 
@@ -385,6 +358,6 @@ func FuzzStream(f *testing.F) {
 		"\n" + ended("completed", `{"output":[[],{}]}`))
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := readStream(strings.Split(text, "\n")...)
-		checkSane(t, r, err)
+		answertest.CheckSane(t, r, err)
 	})
 }
