@@ -2,18 +2,17 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"nightshift/internal/fsx"
+	"nightshift/internal/testdata/waiting"
 )
 
 func TestMain(m *testing.M) {
@@ -36,10 +35,7 @@ func (t ownFolder) Run() int {
 	defer os.RemoveAll(dir)
 	os.Setenv("TMPDIR", dir)
 	os.Setenv("XDG_CACHE_HOME", dir) // not the user's own
-	flag.Parse()
-	if atOnce := flag.Lookup("test.parallel"); atOnce.Value.String() == atOnce.DefValue {
-		flag.Set(atOnce.Name, strconv.Itoa(3*runtime.GOMAXPROCS(0)))
-	}
+	waiting.AtOnce()
 	return t.M.Run()
 }
 

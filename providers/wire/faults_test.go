@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"os"
 	"testing"
 
+	"nightshift/internal/testdata/waiting"
 	"nightshift/providers"
 	"nightshift/providers/internal/testdata/providertest"
 	"nightshift/providers/secrets"
@@ -32,6 +34,11 @@ func newWire(tb testing.TB, s providertest.Setup) providers.Wire {
 		tb.Fatal(err)
 	}
 	return w
+}
+
+func TestMain(m *testing.M) {
+	waiting.AtOnce()
+	os.Exit(m.Run())
 }
 
 func TestFaults(t *testing.T) { providertest.RunFaults(t, newWire) }

@@ -38,7 +38,7 @@ func crashPoints(t testing.TB) int {
 		}
 		return n
 	}
-	return 600
+	return 400
 }
 
 // client is a run as the runner would do it: every open item is announced,

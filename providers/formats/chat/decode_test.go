@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"nightshift"
-	"nightshift/providers/formats/internal/answer"
 	"nightshift/providers/formats/internal/testdata/answertest"
 )
 
