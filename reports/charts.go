@@ -107,7 +107,7 @@ func (s *Summary) costChart() render.Chart {
 		return render.Chart{}
 	}
 	c := render.Chart{ID: "cost", Title: "Cost against score", XLabel: "dollars per 1,000 rows", YLabel: "score"}
-	c.Summary = "dashed: no model is both cheaper and better than these; bars are 95 % intervals"
+	c.Summary = "bars are 95 % intervals"
 	c.Table = render.Grid{Title: c.Title, Head: []string{"model", "per 1,000 rows", "score", "low", "high"}}
 	var points []render.Point
 	for _, p := range costs {
@@ -118,7 +118,20 @@ func (s *Summary) costChart() render.Chart {
 		})
 		c.Table.Add(p.Model, money, score(&p.Score), score(p.Lower), score(p.Upper))
 	}
-	return render.Scatter(c, points, "$", "no model is both cheaper and better than these")
+	const frontier = "no model is both cheaper and better than these"
+	drawn := 0
+	for _, p := range points {
+		if p.Frontier {
+			drawn++
+		}
+	}
+	switch {
+	case drawn > 1:
+		c.Summary = "dashed: " + frontier + "; " + c.Summary
+	case slices.ContainsFunc(costs, func(p compare.CostPoint) bool { return p.AtLeast }):
+		c.Summary += "; costs with ≥ are lower bounds"
+	}
+	return render.Scatter(c, points, frontier)
 }
 
 // stopsChart draws one bar a model, of the shares of its stop reasons and of

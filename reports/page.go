@@ -153,7 +153,8 @@ func (p *Page) fitting(room int) []json.RawMessage {
 }
 
 func (p *Page) data() *pageData {
-	d := &pageData{Summary: p.Summary, Headline: p.headline(), Banner: p.banner(), Warnings: p.allWarnings(),
+	d := &pageData{Summary: p.Summary, Headline: strings.TrimPrefix(p.headline(), p.Name+": "),
+		Banner: p.banner(), Warnings: p.allWarnings(),
 		Glance: p.glance(), Grids: p.grids(), Charts: p.charts(), QueryLines: strings.Split(p.Query(), "\n"),
 		Plan: p.plan, Commands: p.commands()}
 	d.Data.Items = []json.RawMessage{}

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"os"
@@ -57,9 +58,10 @@ func showPlan(info view.Info) (p planShown) {
 		}
 	}
 	for _, m := range kept.Plan.Models {
-		params := string(m.Params)
-		if params == "" || params == "null" {
-			params = "{}"
+		params := "{}"
+		var b bytes.Buffer
+		if string(m.Params) != "null" && json.Indent(&b, m.Params, "", "  ") == nil {
+			params = b.String()
 		}
 		p.Models = append(p.Models, [2]string{m.Name, sprintf("%s at %s (%s, %s)\n%s", m.Model, m.Endpoint, m.Protocol,
 			m.BaseURL, params)})

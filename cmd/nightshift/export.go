@@ -91,6 +91,9 @@ func exportFormat(format, out string, failed bool) (string, error) {
 
 // export writes to a file, whole or not at all, or to standard output.
 func (a *app) export(ctx context.Context, dir, out, format string, failed bool, o view.ExportOptions) error {
+	if _, err := view.ReadInfo(dir); err != nil {
+		return usageError("%w", err)
+	}
 	write := func(w io.Writer) (int64, error) { return view.Export(dir, w, format, o) }
 	if failed {
 		write = func(w io.Writer) (int64, error) { return session.ExportFailed(ctx, dir, w) }

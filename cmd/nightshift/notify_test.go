@@ -88,6 +88,37 @@ func TestNotify(t *testing.T) {
 	}
 }
 
+// TestNotifyOfScores: scoring tells of its end, too, also when it could not begin.
+func TestNotifyOfScores(t *testing.T) {
+	dir := t.TempDir()
+	rows, out := filepath.Join(dir, "rows.jsonl"), filepath.Join(dir, "out")
+	if err := os.WriteFile(rows, []byte(`{"prompt":"zebra","target":"1"}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := call(t, t.Context(), "run", "--dataset", rows, "--model", "simulator/sim-large",
+		"--max-tokens", "60", "-q", "--name", "first", "--out", out); code != exitOK {
+		t.Fatal(stderr)
+	}
+	for scorer, want := range map[string]notification{
+		"includes": {Result: "success", Text: "scores of first: finished"},
+		"includs": {Result: "failure", ExitCode: exitUsage,
+			Text: "scores of first: not begun: plan, dataset or arguments are wrong"},
+	} {
+		m := newMailbox(t, 0)
+		code, _, stderr := call(t, t.Context(), "score", out, "-q", "--scorer", scorer, "--notify", m.URL+"/T0/s3cret")
+		if code != want.ExitCode || len(m.bodies) != 1 {
+			t.Fatalf("%s: exit code %d, %d notifications\n%s", scorer, code, len(m.bodies), stderr)
+		}
+		var n notification
+		if err := json.Unmarshal([]byte(m.bodies[0]), &n); err != nil {
+			t.Fatal(err)
+		}
+		if n.Result != want.Result || n.ExitCode != want.ExitCode || n.Text != want.Text {
+			t.Errorf("%s", m.bodies[0])
+		}
+	}
+}
+
 // A notification that cannot be delivered is a warning that does not hold the
 // address; one that is refused for good is not sent again.
 func TestNotifyFails(t *testing.T) {

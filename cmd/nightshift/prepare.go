@@ -31,7 +31,8 @@ func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys
 	}
 	rows, rowsErr := f.chooseRows(out)
 	if wrong == nil && err == nil {
-		wrong = errors.Join(session.CheckScorers(resolved, true), session.CheckGates(resolved))
+		wrong = errors.Join(session.CheckScorers(resolved, true), session.CheckGates(resolved),
+			session.CheckSimulators(resolved))
 	} else if gates := compare.CheckGates(p.Gates); gates != nil {
 		wrong = errors.Join(wrong, usageError("%w", gates))
 	}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"nightshift/reports/compare"
 	"slices"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,24 +56,30 @@ spent budget, repeat the command to resume; no request is sent twice.`,
 	s.BoolVar(&f.retryFailed, "retry-failed", false, "ask judges again where a request failed")
 	s.String("budget-usd", "", "most `DOLLARS` that the run may cost, judges included")
 	s.Int64("budget-tokens", 0, "most tokens that the run may use, judges included")
+	s.String("notify", "", "`URL` that a JSON summary is posted to when scoring ends, well or not")
 	s.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, only warnings")
 	return c
 }
 
-func (a *app) score(c *cobra.Command, dir string, f *scoreFlags) error {
-	if _, err := view.ReadInfo(dir); err != nil {
-		return usageError("%w", err)
-	}
-	resolved, given, err := a.scoringPlan(c, dir, f)
-	if err != nil {
-		return err
-	}
+func (a *app) score(c *cobra.Command, dir string, f *scoreFlags) (err error) {
 	level := slog.LevelInfo
 	if f.quiet {
 		level = slog.LevelWarn
 	}
 	screen := &switchWriter{w: a.err}
 	log := slog.New(&plainHandler{w: screen, level: level})
+	info, err := view.ReadInfo(dir)
+	if err != nil {
+		return usageError("%w", err)
+	}
+	end := runEnd{name: "scores of " + info.Name, started: time.Now(),
+		to: cmp.Or(c.Flag("notify").Value.String(), a.getenv("NIGHTSHIFT_NOTIFY"))}
+	defer func() { end.tell(a.err, log, err) }()
+	resolved, given, err := a.scoringPlan(c, dir, f)
+	if err != nil {
+		return err
+	}
+	end.to = cmp.Or(end.to, resolved.Notify)
 	calls, waiting, release := interrupts(c.Context(), func(s string) { log.Warn(s) })
 	defer release()
 	show := a.display(screen, a.progressMode("auto", f.quiet))

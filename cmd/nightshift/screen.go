@@ -47,15 +47,60 @@ func (a *app) screen() io.Writer {
 	if r, ok := out.(renamed); ok {
 		out = r.Writer
 	}
-	if a.isTerminal(out) {
-		width, _ := sizeOf(out)
-		return screenWriter{a.out, render.Screen{Columns: width, Colour: a.getenv("NO_COLOR") == ""}}
+	return screenWriter{a.out, screenOf(terminalColumns(out), a.getenv)}
+}
+
+// terminalColumns is how wide the terminal is that w writes to, whatever it
+// understands; 0 where it is none.
+func terminalColumns(w io.Writer) int {
+	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0
 	}
-	columns, err := strconv.Atoi(a.getenv("COLUMNS"))
+	width, _ := sizeOf(w)
+	return width
+}
+
+// screenOf is the screen of a terminal of so many columns; 0 is none.
+func screenOf(terminal int, getenv func(string) string) render.Screen {
+	if terminal > 0 {
+		return render.Screen{Columns: terminal, Colour: getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"}
+	}
+	columns, err := strconv.Atoi(getenv("COLUMNS"))
 	if err != nil || columns < 20 {
 		columns = pipeColumns
 	}
-	return screenWriter{a.out, render.Screen{Columns: columns}}
+	return render.Screen{Columns: columns}
+}
+
+// folded breaks the lines of a text at spaces so that they fit so many columns; the
+// rest of a line is set in by four more than its beginning. 0 leaves all as it is.
+func folded(text string, columns int) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		indent := strings.Repeat(" ", len(line)-len(strings.TrimLeft(line, " "))+4)
+		for columns > 0 && render.Columns(strings.TrimSuffix(line, "\n")) > columns {
+			at := lastSpace(line, len(indent), columns)
+			if at < 0 {
+				break
+			}
+			b.WriteString(strings.TrimRight(line[:at], " ") + "\n")
+			line = indent + strings.TrimLeft(line[at:], " ")
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// lastSpace is the last space behind the first so many bytes that leaves a line of
+// at most so many columns before it; -1 for none.
+func lastSpace(line string, behind, columns int) int {
+	last := -1
+	for i, r := range line {
+		if r == ' ' && i > behind && render.Columns(line[:i]) <= columns {
+			last = i
+		}
+	}
+	return last
 }
 
 // A block is some lines at the lower end of a terminal that are drawn again and

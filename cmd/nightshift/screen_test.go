@@ -115,3 +115,41 @@ func shellWords(command string) (words []string) {
 	}
 	return words
 }
+
+// TestScreenOf: a terminal has its width and colours, unless NO_COLOR or TERM=dumb
+// say otherwise; what is none has COLUMNS or 120.
+func TestScreenOf(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		terminal int
+		env      map[string]string
+		want     render.Screen
+	}{
+		{"terminal", 60, nil, render.Screen{Columns: 60, Colour: true}},
+		{"COLUMNS of a shell is older than the window", 60, map[string]string{"COLUMNS": "200"},
+			render.Screen{Columns: 60, Colour: true}},
+		{"NO_COLOR", 60, map[string]string{"NO_COLOR": "1"}, render.Screen{Columns: 60}},
+		{"dumb", 60, map[string]string{"TERM": "dumb"}, render.Screen{Columns: 60}},
+		{"pipe", 0, nil, render.Screen{Columns: 120}},
+		{"pipe with COLUMNS", 0, map[string]string{"COLUMNS": "40"}, render.Screen{Columns: 40}},
+	} {
+		if got := screenOf(tc.terminal, func(name string) string { return tc.env[name] }); got != tc.want {
+			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestFolded(t *testing.T) {
+	const text = "name: finished\n  spent      at least $0.17, at most $0.20 – for judges\n\n  averyveryverylongword\n"
+	for columns, want := range map[int]string{
+		0: text, 80: text,
+		24: "name: finished\n  spent      at least\n      $0.17, at most\n      $0.20 – for judges\n\n" +
+			"  averyveryverylongword\n",
+		18: "name: finished\n  spent      at\n      least $0.17,\n      at most\n      $0.20 – for\n      judges\n\n" +
+			"  averyveryverylongword\n",
+	} {
+		if got := folded(text, columns); got != want {
+			t.Errorf("%d columns:\n%s\nwant\n%s", columns, got, want)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,9 @@ func (a *app) simulateCommand() *cobra.Command {
 		Long: `Serves every protocol on a loopback port: deterministic answers, streams,
 vectors, rate limits with the vendors' headers, injected faults, and GET /ledger,
 which says what was asked, answered and billed. Files and batches are served too,
-as OpenAI, Anthropic and Google have them; GET /ledger?rows=1 lists their rows.`,
+as OpenAI, Anthropic and Google have them; GET /ledger?rows=1 lists their rows.
+
+` + faultsHelp(),
 		Example: `  nightshift simulate --addr 127.0.0.1:8089
   nightshift simulate --faults mixed=5% --limits requests=600,burst=5s
   nightshift simulate --batches scale=8640,validate=1m,run=30m --faults create_error_made=5%
@@ -64,6 +67,13 @@ as OpenAI, Anthropic and Google have them; GET /ledger?rows=1 lists their rows.`
 	s.BoolVar(&f.strict, "strict", false, "refuse parameters that the vendors' models refuse")
 	s.StringVar(&f.ledger, "ledger", "", "append one JSON line for each exchange to this `FILE`")
 	return c
+}
+
+// faultsHelp lists what --faults takes.
+func faultsHelp() string {
+	kinds, mixes := simulator.FaultNames()
+	return wrap("Faults: "+strings.Join(kinds, ", ")+". Mixes of them: "+strings.Join(mixes, ", ")+
+		". docs/simulator.md says what those of batches do.", 80, 0)
 }
 
 func (a *app) simulate(ctx context.Context, f *simulateFlags) error {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -64,10 +66,14 @@ func (a *app) status(ctx context.Context, dir string, asJSON, ask bool) error {
 		}
 		return errors.Join(err, a.printJSON(full))
 	}
-	a.printStatus(s, judgesSpent(dir))
+	var text strings.Builder
+	inner := *a
+	inner.out = &text
+	inner.printStatus(s, judgesSpent(dir))
 	if ok {
-		a.printLive(s, live)
+		inner.printLive(s, live)
 	}
+	io.WriteString(a.out, folded(text.String(), terminalColumns(a.out)))
 	if ask {
 		asked, err := a.askBatches(ctx, dir)
 		a.printAsked(asked, time.Now())
@@ -168,8 +174,8 @@ func (a *app) printPace(pace []view.ModelPace) {
 		case m.TimeLeft != nil:
 			left = words.Duration(*m.TimeLeft) + " left"
 		}
-		fmt.Fprintf(a.out, "    %s: %d of %d, %.0f an hour, %s\n", words.Visible(m.Model), m.Done, m.Items, m.PerHour,
-			left)
+		fmt.Fprintf(a.out, "    %s: %s of %s, %s answers an hour, %s\n", words.Visible(m.Model), words.Thousands(m.Done),
+			words.Thousands(m.Items), words.Thousands(int64(math.Round(m.PerHour))), left)
 	}
 }
 
@@ -230,13 +236,18 @@ func (a *app) printStatus(s view.StatusInfo, judges spending) {
 		}
 		fmt.Fprintf(a.out, "  extended %s from %d to %d rows\n", e.At.Local().Format(time.DateTime), e.Rows, rows)
 	}
-	fmt.Fprintf(a.out, "  on record  %d of %d, %d failed\n", s.Done, s.Items, s.Failed)
+	fmt.Fprintf(a.out, "  on record  %s of %s, %s failed\n", words.Thousands(s.Done), words.Thousands(s.Items),
+		words.Thousands(s.Failed))
+	if all := s.All.Sum(); all.Reused > 0 {
+		fmt.Fprintf(a.out, "  taken over %s from earlier runs, which paid %s for them; nothing was paid for them here\n",
+			words.Counted(all.Reused, "answer"), words.Dollars(all.ReusedCost.Dollars(), false))
+	}
 	if s.Live {
 		fmt.Fprintf(a.out, "  in flight  %d\n", s.InFlight)
 	}
 	fmt.Fprintf(a.out, "  spent      %s\n", judges.add(s).words(judges))
 	if s.PerHour > 0 {
-		fmt.Fprintf(a.out, "  rate       %.0f an hour\n", s.PerHour)
+		fmt.Fprintf(a.out, "  rate       %s answers an hour\n", words.Thousands(int64(math.Round(s.PerHour))))
 	}
 	if s.TimeLeft > 0 {
 		fmt.Fprintf(a.out, "  time left  %s\n", words.Duration(s.TimeLeft))

@@ -8,6 +8,7 @@ package fsx
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,8 +41,8 @@ func ReadJSON(path string, v any) error {
 // WriteFile puts b under the name path: whole or not at all, and durable when
 // it returns. The mode is 0600.
 func WriteFile(path string, b []byte) error {
-	tmp := path + ".tmp"
-	os.Remove(tmp) // of a process that was killed
+	tmp := fmt.Sprintf("%s.%d.tmp", path, os.Getpid()) // two processes may write the same report
+	os.Remove(tmp)                                     // of a process that was killed
 	f, err := OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ func Plural(n int64, thing string) string {
 
 // Counted is a number of things: "1 row", "2 rows".
 func Counted(n int64, thing string) string {
-	return fmt.Sprintf("%d %s", n, Plural(n, thing))
+	return Thousands(n) + " " + Plural(n, thing)
 }
 
 // Short writes a count in three digits or so: 950, 1.2k, 34M.

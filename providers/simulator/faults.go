@@ -40,6 +40,10 @@ func FaultKinds() map[string]string {
 	return kinds
 }
 
+// FaultNames are the names that faults are asked for by, sorted: of single kinds,
+// and of mixes.
+func FaultNames() (kinds, mixes []string) { return sortedKeys(FaultKinds()), sortedKeys(faultMixes()) }
+
 // faultMixes are named mixes: a Fault of that name is spread evenly over the
 // kinds.
 func faultMixes() map[string][]string {
@@ -75,8 +79,7 @@ func (f Fault) validate() error {
 		return fmt.Errorf("fault %s: unknown protocol %q, have %s", f.Kind, p, strings.Join(named, ", "))
 	}
 	if findFault(f.Kind) == nil && faultMixes()[f.Kind] == nil && f.batchKinds() == nil {
-		return fmt.Errorf("unknown fault %q, have the kinds %s and the mixes %s", f.Kind,
-			strings.Join(sortedKeys(FaultKinds()), ", "), strings.Join(sortedKeys(faultMixes()), ", "))
+		return fmt.Errorf("unknown fault %q; nightshift simulate --help lists them", f.Kind)
 	}
 	return nil
 }

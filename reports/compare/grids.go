@@ -3,6 +3,7 @@ package compare
 import (
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"nightshift/internal/words"
@@ -57,7 +58,7 @@ func (c *Comparison) deltaGrids(r *scorerResult) []render.Grid {
 	if len(r.Deltas) == 0 {
 		return nil
 	}
-	s := newGrid("Differences: "+r.Name, r.Name+" vs "+c.against(), "", "delta", "95 % interval", "win/tie/loss", "p",
+	s := newGrid("Differences: "+r.Name, r.Name+" vs "+c.against(), "", "points", "95 % interval", "win/tie/loss", "p",
 		"adj. p")
 	s.Texts = 2
 	for _, d := range r.Deltas {
@@ -118,10 +119,11 @@ func (d delta) sentence() string {
 		}
 	}
 	if d.Verdict == notShown && d.Needed != nil && *d.Needed > d.N {
-		s += sprintf("; a gap of %s would take about %s", asPoints(math.Abs(*d.Delta)), render.Count(int64(*d.Needed)))
+		s += sprintf("; a gap of %s points would take about %s", asPoints(math.Abs(*d.Delta)),
+			render.Counted(int64(*d.Needed), "item"))
 	}
 	if d.LeftOut > 0 {
-		s += sprintf("; %s items left out", render.Count(int64(d.LeftOut)))
+		s += sprintf("; %s left out", render.Counted(int64(d.LeftOut), "item"))
 	}
 	return s
 }
@@ -340,6 +342,9 @@ func (c *Comparison) categoryGrids(r *scorerResult) []render.Grid {
 	}
 	s.Add(micro...)
 	s.Add(macro...)
+	if len(r.Deltas) > 0 {
+		s.Notes = append(s.Notes, "n: items; Δ: in points, hundredths of the score")
+	}
 	return []render.Grid{s}
 }
 
@@ -361,6 +366,12 @@ func (c *Comparison) repeatGrids(r *scorerResult) []render.Grid {
 			cells = append(cells, shownAs(rep.PassAtK[i].Mean, asScore), shownAs(rep.PassHatK[i].Mean, asScore))
 		}
 		s.Add(cells...)
+	}
+	s.Notes = append(s.Notes, "within, between: variance of the scores of an item, and between items; best: the best "+
+		"of an item's answers; pass@k: one of k answers is right, pass^k: all are")
+	if slices.ContainsFunc(r.Repeats, func(rep repeatScore) bool { return rep.Unstable > 0 }) {
+		s.Notes = append(s.Notes, "unstable: items neither always right nor always wrong; removable: share of the mean's "+
+			"variance that more epochs would remove")
 	}
 	return []render.Grid{s}
 }

@@ -337,9 +337,8 @@ type Point struct {
 }
 
 // Scatter draws points with their intervals, and a dashed line through the
-// frontier, of which frontier says what it means. xUnit stands before the
-// numbers of the horizontal axis.
-func Scatter(c Chart, points []Point, xUnit, frontier string) Chart {
+// frontier, of which frontier says what it means. X is in dollars.
+func Scatter(c Chart, points []Point, frontier string) Chart {
 	c.Height = chartHeight
 	most, low, high := 0.0, math.Inf(1), math.Inf(-1)
 	for _, p := range points {
@@ -353,7 +352,7 @@ func Scatter(c Chart, points []Point, xUnit, frontier string) Chart {
 	xTop := xStep * math.Ceil(math.Max(most, 1e-9)*1.02/xStep)
 	x := scale{0, xTop, plotLeft, plotRight, false}
 	for v := 0.0; v <= xTop*1.001; v += xTop / 4 {
-		c.XTicks = append(c.XTicks, tick{x.at(v), xUnit + ShortNumber(v)})
+		c.XTicks = append(c.XTicks, tick{x.at(v), dollarTick(v, xTop/4)})
 	}
 	for i, p := range points {
 		c.point(p, i, x, y)
@@ -438,6 +437,19 @@ func (c *Chart) series(s Series, i int, first time.Time, x, y scale) {
 		c.Lines = append(c.Lines, line{strings.Join(path, " "), "line l" + strconv.Itoa(colour), s.Name})
 	}
 	c.Legend = append(c.Legend, legend{colour, s.Name})
+}
+
+// dollarTick writes dollars on an axis with as many places as its steps have, two
+// or more where they have any.
+func dollarTick(v, step float64) string {
+	places := 0
+	for scaled := step; places < 9 && math.Abs(scaled-math.Round(scaled)) > 1e-6; scaled *= 10 {
+		places++
+	}
+	if places > 0 {
+		places = max(places, 2)
+	}
+	return "$" + strconv.FormatFloat(v, 'f', places, 64)
 }
 
 // point draws one point and its interval.

@@ -147,8 +147,8 @@ func (d *Document) Remarks(title, mark string, remarks []Remark) {
 		d.title(title)
 	}
 	var list strings.Builder
+	d.Gap()
 	for _, r := range remarks {
-		d.Gap()
 		d.Note(mark, r.Text)
 		list.WriteString("- " + Markdown(r.Text))
 		if r.Hint != "" {

@@ -36,7 +36,7 @@ func Seconds(ms *float64) string {
 }
 
 // Counted is a number of things: "1 row", "1,200 rows".
-func Counted(n int64, thing string) string { return Count(n) + " " + words.Plural(n, thing) }
+func Counted(n int64, thing string) string { return words.Counted(n, thing) }
 
 // Unknown is a figure of which nothing is known.
 const Unknown = "unknown"

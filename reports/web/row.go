@@ -319,7 +319,14 @@ func factsOf(rec *nightshift.Record) (list []pair) {
 	if served := view.Value(rec.ServedModel); served != rec.RequestedModel {
 		add("answered by", served)
 	}
-	add("taken over from", view.Value(rec.ReusedFrom))
+	if rec.ReusedFrom != nil {
+		add("taken over from", *rec.ReusedFrom)
+		paid := render.Unknown
+		if rec.ReusedCostNanoUSD != nil {
+			paid = render.Money(*rec.ReusedCostNanoUSD, false)
+		}
+		add("paid there", paid)
+	}
 	add("flags", view.Value(rec.Flags))
 	if rec.FinishedAt != nil {
 		add("answered", rec.FinishedAt.Local().Format(time.DateTime))

@@ -122,14 +122,32 @@ func guess(ctx context.Context, dataset string, s *scaffolding) (ok bool) {
 	}
 	assign(s.Fields, "messages", fields, func(name string) bool { return listOf(rows, name, "role", "content") })
 	assign(s.Fields, "conversations", fields, func(name string) bool { return listOf(rows, name, "from", "value") })
-	for _, want := range targetNames {
-		if i := slices.IndexFunc(fields, func(f string) bool { return strings.EqualFold(f, want) }); i >= 0 &&
-			s.Target == "" {
-			s.Target = fields[i]
-		}
-	}
+	s.Target = targetField(fields)
 	s.Prompt = longestField(rows, fields, s.Target)
 	return s.Prompt != "" || s.Fields["messages"] != "" || s.Fields["conversations"] != ""
+}
+
+// bracketed is a remark at the end of a name, as in "Label (gold)".
+var bracketed = regexp.MustCompile(`\s*[(\[{][^)\]}]*[)\]}]\s*$`)
+
+// gold is how people mark the right answer in a name.
+var gold = regexp.MustCompile(`(?i)(^|[^a-z])(gold|golden|expected|target)([^a-z]|$)`)
+
+// targetField is the field that holds the right answer by its name, else by its
+// name without a remark, else by a word in it; empty for none.
+func targetField(fields []string) string {
+	for _, name := range []func(string) string{strings.TrimSpace,
+		func(f string) string { return bracketed.ReplaceAllString(f, "") }} {
+		for _, want := range targetNames {
+			if i := slices.IndexFunc(fields, func(f string) bool { return strings.EqualFold(name(f), want) }); i >= 0 {
+				return fields[i]
+			}
+		}
+	}
+	if i := slices.IndexFunc(fields, gold.MatchString); i >= 0 {
+		return fields[i]
+	}
+	return ""
 }
 
 // assign gives a role to the first field that is fit for it.

@@ -13,6 +13,7 @@ func (p *Plan) ResolveScoring(getenv func(string) string) (*Resolved, error) {
 	r.batch("judges.batch", p.Judges.Batch)
 	r.budget()
 	r.checker.scorers()
+	r.checker.notify()
 	r.gates()
 	r.settings()
 	r.prices()

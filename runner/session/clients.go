@@ -291,6 +291,24 @@ func (f *clients) limiterAt(at RateLimitKey, name string, m plan.ResolvedModel, 
 	return l
 }
 
+// CheckSimulators finds what is wrong with the settings of simulators, each
+// endpoint's once.
+func CheckSimulators(p *plan.Resolved) error {
+	seen := map[string]bool{}
+	var problems []error
+	for _, m := range p.Models {
+		name := m.Endpoint.Name
+		if !m.Simulated || seen[name] {
+			continue
+		}
+		seen[name] = true
+		if _, err := simulator.ParseConfig(m.Simulator); err != nil {
+			problems = append(problems, Usagef("endpoint %s: simulator: %w", name, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
 // simulator returns the in-process server behind an endpoint.
 func (f *clients) simulator(m plan.ResolvedModel) (http.RoundTripper, error) {
 	name := m.Endpoint.Name

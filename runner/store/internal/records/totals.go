@@ -63,6 +63,10 @@ type Tally struct {
 	MaybeBilled int64              `json:"maybe_billed,omitempty"` // rows
 	MaybeTokens int64              `json:"maybe_tokens,omitempty"`
 	MaybeCost   nightshift.NanoUSD `json:"maybe_cost_nano_usd,omitempty"`
+
+	// Rows with the answer of another run, and what that run paid for them.
+	Reused     int64              `json:"reused,omitempty"`
+	ReusedCost nightshift.NanoUSD `json:"reused_cost_nano_usd,omitempty"`
 }
 
 // Failed is the number of rows that --retry-failed would run again.
@@ -96,6 +100,8 @@ func (t *Tally) Accumulate(o *Tally, sign int64) {
 	t.MaybeBilled += sign * o.MaybeBilled
 	t.MaybeTokens += sign * o.MaybeTokens
 	t.MaybeCost += nightshift.NanoUSD(sign) * o.MaybeCost
+	t.Reused += sign * o.Reused
+	t.ReusedCost += nightshift.NanoUSD(sign) * o.ReusedCost
 }
 
 func addMap[K comparable](to *map[K]int64, from map[K]int64, sign int64) {
@@ -134,6 +140,8 @@ type Columns struct {
 	MaybeBilled        bool               `json:"maybe_billed" parquet:"maybe_billed"`
 	Attempts           int32              `json:"attempts" parquet:"attempts"`
 	AttemptLog         *string            `json:"attempt_log" parquet:"attempt_log,optional"`
+	ReusedFrom         *string            `json:"reused_from" parquet:"reused_from,optional,dict"`
+	ReusedCostNanoUSD  *int64             `json:"reused_cost_nano_usd" parquet:"reused_cost_nano_usd,optional"`
 }
 
 func ColumnsOf(r *nightshift.Record) Columns {
@@ -141,6 +149,7 @@ func ColumnsOf(r *nightshift.Record) Columns {
 		r.Row, r.Epoch, r.Outcome, r.StopReason,
 		r.InputTokens, r.CacheReadTokens, r.CacheWrite5mTokens, r.CacheWrite1hTokens, r.OutputTokens, r.ReasoningTokens,
 		r.CostNanoUSD, r.BilledInputTokens, r.BilledOutputTokens, r.MaybeBilled, r.Attempts, r.AttemptLog,
+		r.ReusedFrom, r.ReusedCostNanoUSD,
 	}
 }
 
@@ -180,6 +189,12 @@ func (t *Tally) Count(c *Columns) {
 	}
 	if c.MaybeBilled {
 		t.MaybeBilled++
+	}
+	if c.ReusedFrom != nil {
+		t.Reused++
+		if c.ReusedCostNanoUSD != nil {
+			t.ReusedCost += nightshift.NanoUSD(*c.ReusedCostNanoUSD)
+		}
 	}
 	if (c.MaybeBilled || unpriced) && c.mayOwe() {
 		for _, a := range c.Log() {
