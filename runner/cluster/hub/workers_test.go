@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -345,6 +346,16 @@ func TestWhatIsSaidOfWorkers(t *testing.T) {
 		wire := &scriptedWire{takes: 50 * time.Millisecond, say: func() providers.Exchange { return next() }}
 		o := b.options("w", "key", wire)
 		o.Private = map[string]string{"corp": "http://127.0.0.1:8000/v1"}
+		var away atomic.Bool
+		dial, connections := o.Dial, make(chan net.Conn, 2)
+		o.Dial = func(ctx context.Context) (net.Conn, error) {
+			if away.Load() {
+				return nil, errors.New("no way to the hub")
+			}
+			c, err := dial(ctx)
+			connections <- c
+			return c, err
+		}
 		_, _, kill := b.start(o)
 		account := b.first()
 		b.send(account)
@@ -364,6 +375,10 @@ func TestWhatIsSaidOfWorkers(t *testing.T) {
 			!w.Since.Before(w.LastSeen) {
 			t.Errorf("a worker at work: %+v", w)
 		}
+		away.Store(true) // it has no time to say that its request has ended
+		if err := (<-connections).Close(); err != nil {
+			t.Error(err)
+		}
 		kill()
 		if ex := <-lost; ex.Err == nil || ex.Worker != "w" {
 			t.Errorf("the request of a worker that is gone: %+v", ex)
@@ -372,6 +387,7 @@ func TestWhatIsSaidOfWorkers(t *testing.T) {
 		if w = b.hub.Workers()[0]; w.Connected || w.Lost != 1 || w.Answered != 1 || w.Note != "gone" {
 			t.Errorf("a worker that is gone: %+v", w)
 		}
+		away.Store(false)
 		_, _, kill = b.start(o) // with the spool in which its answer is: that it was stopped
 		defer kill()
 		synctest.Wait() // it hands its spool in after it has joined
