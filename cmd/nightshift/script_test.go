@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -34,7 +35,10 @@ func (t ownFolder) Run() int {
 	}
 	defer os.RemoveAll(dir)
 	os.Setenv("TMPDIR", dir)
-	os.Setenv("XDG_CACHE_HOME", dir) // not the user's own
+	if cache, err := os.UserCacheDir(); err == nil && os.Getenv("GOCACHE") == "" {
+		os.Setenv("GOCACHE", filepath.Join(cache, "go-build")) // what is built is built with what is there
+	}
+	os.Setenv("XDG_CACHE_HOME", dir) // what is fetched from buckets does not go to the user's own
 	waiting.AtOnce()
 	return t.M.Run()
 }
