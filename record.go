@@ -119,6 +119,9 @@ type Record struct {
 	// name in the plan; Model is both. They are nil in runs without variants.
 	Variant   *string `json:"variant,omitempty" parquet:"variant,optional,dict"`
 	VariantOf *string `json:"variant_of,omitempty" parquet:"variant_of,optional,dict"`
+	// Dataset is the name of the row's dataset, where the plan has several; ID then
+	// begins with it and a slash. It is nil in runs with one dataset.
+	Dataset *string `json:"dataset,omitempty" parquet:"dataset,optional,dict"`
 }
 
 // A Score is a row of scores/*.parquet: what one scorer said of one answer.

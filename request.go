@@ -68,6 +68,7 @@ type Sample struct {
 	// looks like one.
 	TargetIsList bool
 	Category     string          // group for breakdowns; may be empty
+	Dataset      string          // name of the row's dataset, where the plan has several; else empty
 	Cluster      string          // group of dependent rows; may be empty
 	Metadata     json.RawMessage // JSON object of the row's other fields as written; nil when there are none
 

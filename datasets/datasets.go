@@ -68,8 +68,14 @@ type Spec struct {
 	Downloads string
 	Notice    func(text string) // hears of downloads; may be nil
 
-	Stdin  io.Reader // nil is os.Stdin
-	copies []string  // copies of the streams, from an earlier start
+	// Parts, where there are any, are datasets of their own that are read as one, in
+	// this order. Of the fields above and below only SelectRows, Versions, Spool,
+	// Downloads, Notice and Stdin then count.
+	Parts []Part
+
+	Stdin       io.Reader // nil is os.Stdin
+	copies      []string  // copies of the streams, from an earlier start
+	firstStream int       // number of the first copy of a stream
 }
 
 // IsRemote reports whether a path names a dataset of the Hugging Face hub:
@@ -79,7 +85,7 @@ func IsRemote(path string) bool { return source.IsRemote(path) }
 // source is the part of a Spec that concerns files.
 func (s *Spec) source() source.Options {
 	return source.Options{Paths: s.Paths, Dir: s.Dir, Format: s.Format, MaxLine: s.MaxLine, MaxRatio: s.MaxRatio,
-		MaxBytes: s.MaxBytes, Stdin: s.Stdin, Spool: s.Spool, Copies: s.copies,
+		MaxBytes: s.MaxBytes, Stdin: s.Stdin, Spool: s.Spool, Copies: s.copies, FirstStream: s.firstStream,
 		Downloads: cmp.Or(s.Downloads, os.Getenv("NIGHTSHIFT_DOWNLOADS")), Notice: s.Notice}
 }
 
@@ -142,6 +148,7 @@ type Dataset struct {
 
 	reader   source.Reader
 	variants []*Dataset
+	parts    []joinedPart // of several datasets; all but spec, chunks and info is then theirs
 }
 
 // Info is what the first pass found.
@@ -214,6 +221,9 @@ type Chunk struct {
 // With OnBadRow "record", bad rows are no reason to refuse: they are counted in
 // Info and yielded by Read as errors.
 func Open(ctx context.Context, s Spec) (*Dataset, error) {
+	if s.Parts != nil {
+		return join(s, func(_ int, one Spec) (*Dataset, error) { return Open(ctx, one) })
+	}
 	var p problem.Problems
 	s = s.withDefaults(&p)
 	if p.Total > 0 {
@@ -361,8 +371,12 @@ func (d *Dataset) Info() Info { return d.info }
 func (d *Dataset) Chunks() []Chunk { return d.chunks }
 
 // First yields up to n selected rows from the start of the dataset, and what is
-// wrong with unusable ones among them.
+// wrong with unusable ones among them. Of several datasets it yields about as many
+// from each.
 func (d *Dataset) First(ctx context.Context, n int) iter.Seq2[nightshift.Sample, error] {
+	if d.parts != nil {
+		return d.firstOfParts(ctx, n)
+	}
 	return func(yield func(nightshift.Sample, error) bool) {
 		for i, chunk := range d.Chunks() {
 			if chunk.Selected == 0 {
@@ -389,6 +403,9 @@ func (d *Dataset) Close() error {
 	err := d.reader.Close()
 	for _, v := range d.variants {
 		err = errors.Join(err, v.Close())
+	}
+	for _, p := range d.parts {
+		err = errors.Join(err, p.data.Close())
 	}
 	return err
 }

@@ -65,6 +65,11 @@ func (s *Spec) fingerprint() string {
 // WriteIndex keeps the result of the first pass, so that LoadIndex can do
 // without. The file is there whole or not at all.
 func (d *Dataset) WriteIndex(path string) error {
+	for k, p := range d.parts {
+		if err := p.data.WriteIndex(partIndex(path, k)); err != nil || k == len(d.parts)-1 {
+			return err
+		}
+	}
 	var out bytes.Buffer
 	out.WriteString(indexMagic)
 	meta := stored{Spec: d.spec.fingerprint(), Files: d.files, Info: d.info, Passed: d.picked.passing,
@@ -92,6 +97,9 @@ func (d *Dataset) WriteIndex(path string) error {
 // Spec.SelectRows is asked about every row again. Together with a Filter that
 // would need the rows, so that combination is ErrStale too.
 func LoadIndex(ctx context.Context, path string, s Spec) (*Dataset, error) {
+	if s.Parts != nil {
+		return join(s, func(k int, one Spec) (*Dataset, error) { return LoadIndex(ctx, partIndex(path, k), one) })
+	}
 	var p problem.Problems
 	if s = s.withDefaults(&p); p.Total > 0 {
 		return nil, &p
@@ -255,6 +263,9 @@ func same(f *source.File, path string) error {
 // renews the index; other data is a *ChangedError. An index that is damaged or
 // of another version is made again.
 func Resume(ctx context.Context, path string, s Spec) (*Dataset, error) {
+	if s.Parts != nil {
+		return join(s, func(k int, one Spec) (*Dataset, error) { return resumePart(ctx, partIndex(path, k), one) })
+	}
 	d, err := LoadIndex(ctx, path, s)
 	if !errors.Is(err, ErrStale) {
 		return d, err
@@ -318,7 +329,7 @@ func (d *Dataset) Continues(before []Chunk) error {
 // have been opened with the end of the earlier one as its last version.
 func (d *Dataset) Extends(before []Chunk) error {
 	for i, old := range before {
-		changed := &ChangedError{File: d.files[len(d.files)-1].Name, Chunk: i}
+		changed := &ChangedError{File: d.info.Files[len(d.info.Files)-1], Chunk: i}
 		rows := "rows " + words.Thousands(old.First) + " to " + words.Thousands(old.First+old.Rows-1)
 		if i < len(d.chunks) {
 			now := d.chunks[i]

@@ -36,6 +36,9 @@ func (d *Dataset) Read(ctx context.Context, chunk int) iter.Seq2[nightshift.Samp
 // epochs of a row one behind the other. A template may fail for some epochs of
 // a row only; each *RowError concerns the epoch of the Sample beside it.
 func (d *Dataset) ReadEpochs(ctx context.Context, chunk, epochs int) iter.Seq2[nightshift.Sample, error] {
+	if p := d.partAt(chunk); p != nil {
+		return p.read(ctx, chunk, epochs)
+	}
 	return func(yield func(nightshift.Sample, error) bool) {
 		if d.chunks[chunk].Selected == 0 {
 			return
@@ -206,6 +209,9 @@ func isIO(err error) bool {
 func (d *Dataset) changed(chunk int) *ChangedError {
 	e := &ChangedError{What: "rows " + words.Thousands(d.chunks[chunk].First) + " to " +
 		words.Thousands(d.chunks[chunk].First+d.chunks[chunk].Rows-1) + " are not what they were", Chunk: chunk}
+	if p := d.partAt(chunk); p != nil {
+		e.File = p.data.changed(chunk - p.chunk).File
+	}
 	for i, f := range d.files {
 		if s := d.chunks[chunk]; i == 0 || f.Base <= s.Offset {
 			e.File = f.Name
@@ -284,6 +290,9 @@ func (d *Dataset) cutPiece(ctx context.Context, f *source.File, from, to, line i
 // line of JSON (also for JSON lists and Parquet), or a CSV record;
 // Info.RawFormat says which. The rows are indexes in ascending order.
 func (d *Dataset) Raw(ctx context.Context, rows []int64) iter.Seq2[[]byte, error] {
+	if d.parts != nil {
+		return d.rawOfParts(ctx, rows)
+	}
 	return func(yield func([]byte, error) bool) {
 		for i, c := range d.chunks {
 			n, _ := slices.BinarySearch(rows, c.First+c.Rows)

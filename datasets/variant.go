@@ -9,14 +9,21 @@ import (
 	"nightshift/internal/words"
 )
 
+// Templates are the texts that make requests of rows; empty is none.
+type Templates struct{ System, Prompt string }
+
 // Variant is the dataset with other templates of system prompt and prompt: the
 // same rows in the same chunks, which are not indexed again. name is for messages.
 // The error is a *Problems when the templates do not fit the rows; with OnBadRow
-// "record" only when they fit none of those that are tried. d closes it.
-func (d *Dataset) Variant(ctx context.Context, name, system, prompt string) (*Dataset, error) {
+// "record" only when they fit none of those that are tried. d closes it. texts are
+// those of each of several datasets, else one.
+func (d *Dataset) Variant(ctx context.Context, name string, texts []Templates) (*Dataset, error) {
+	if d.parts != nil {
+		return d.joinedVariant(ctx, name, texts)
+	}
 	v := &Dataset{spec: d.spec, files: d.files, chunks: d.chunks, info: d.info, picked: d.picked,
 		reader: source.Reader{Options: d.reader.Options}}
-	v.spec.System, v.spec.Prompt = system, prompt
+	v.spec.System, v.spec.Prompt = texts[0].System, texts[0].Prompt
 	d.variants = append(d.variants, v)
 	var p problem.Problems
 	if v.decide(&p); p.Total == 0 {

@@ -158,7 +158,7 @@ func describeSample(rec *nightshift.Record, s nightshift.Sample, messages []nigh
 	if s.HasTarget {
 		rec.Target, rec.TargetIsList = &s.Target, &s.TargetIsList
 	}
-	rec.Category, rec.Cluster = text(s.Category), text(s.Cluster)
+	rec.Category, rec.Cluster, rec.Dataset = text(s.Category), text(s.Cluster), text(s.Dataset)
 	rec.Metadata = text(string(s.Metadata))
 	rec.RowHash = hex.EncodeToString(s.Hash[:])
 	rec.PromptHash = promptHash(s)

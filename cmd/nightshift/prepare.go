@@ -68,8 +68,14 @@ func (f *planFlags) chooseRows(out string) (*session.Rows, error) {
 // that people see both at once.
 func (a *app) rowsToo(ctx context.Context, p *plan.Plan) error {
 	spec, ok := p.Rows()
-	if !ok || len(spec.Paths) == 0 || spec.Paths[0] == "-" || datasets.IsRemote(spec.Paths[0]) {
-		return nil
+	specs := []datasets.Spec{spec}
+	for _, part := range spec.Parts {
+		specs = append(specs, part.Spec)
+	}
+	for _, s := range specs[min(len(spec.Parts), 1):] {
+		if !ok || len(s.Paths) == 0 || s.Paths[0] == "-" || datasets.IsRemote(s.Paths[0]) {
+			return nil
+		}
 	}
 	data, err := datasets.Open(ctx, spec)
 	return errors.Join(err, data.Close())

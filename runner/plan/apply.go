@@ -174,13 +174,24 @@ func fieldAt(target any, path string) reflect.Value {
 			v = own.Elem()
 		}
 		fields, _ := fieldsOf(v.Type())
-		v = v.Field(fields[slices.IndexFunc(fields, func(f field) bool { return f.name == name })].index)
+		v = v.FieldByIndex(fields[slices.IndexFunc(fields, func(f field) bool { return f.name == name })].index)
 	}
 	return v
 }
 
-// plain sets a field of the plan itself.
-func (a *applier) plain(o Option, values []string) { a.set(fieldAt(a.plan, o.path), o, values) }
+// plain sets a field of the plan itself; one of the dataset is set for each of
+// several.
+func (a *applier) plain(o Option, values []string) {
+	inner, ofDataset := strings.CutPrefix(o.path, "dataset.")
+	if !ofDataset || a.plan.Datasets == nil {
+		a.set(fieldAt(a.plan, o.path), o, values)
+		return
+	}
+	a.plan.Datasets = slices.Clone(a.plan.Datasets)
+	for i := range a.plan.Datasets {
+		a.set(fieldAt(&a.plan.Datasets[i], inner), o.at(fmt.Sprintf("datasets[%d].%s", i, inner)), values)
+	}
+}
 
 // abs makes a path of the command line independent of the plan's folder.
 func abs(path string) string {
@@ -212,6 +223,10 @@ func unsigned(text string) string {
 // dataset sets the paths. Without a dataset in the plan, the flag is at fault
 // for whatever the dataset lacks.
 func (a *applier) dataset(o Option, values []string) {
+	if a.plan.Datasets != nil {
+		a.wrong(o, "change their paths in the plan", "the plan has several datasets, each with its own path")
+		return
+	}
 	a.plain(o, values)
 	if a.source.nodes["dataset"] == nil {
 		a.by(o, "dataset")
@@ -226,8 +241,22 @@ func (a *applier) fields(o Option, values []string) {
 			a.wrong(o, "write --field id=ticket", "%q is not ROLE=FIELD", text)
 			continue
 		}
-		a.plan.Dataset.Fields = with(a.plan.Dataset.Fields, role, name)
-		a.by(o, "dataset.fields."+role)
+		a.eachDataset(func(path string, d *Dataset) {
+			d.Fields = with(d.Fields, role, name)
+			a.by(o, path+".fields."+role)
+		})
+	}
+}
+
+// eachDataset changes the plan's dataset, or each of several.
+func (a *applier) eachDataset(change func(path string, d *Dataset)) {
+	if a.plan.Datasets == nil {
+		change("dataset", &a.plan.Dataset)
+		return
+	}
+	a.plan.Datasets = slices.Clone(a.plan.Datasets)
+	for i := range a.plan.Datasets {
+		change(fmt.Sprintf("datasets[%d]", i), &a.plan.Datasets[i].Dataset)
 	}
 }
 
@@ -427,9 +456,13 @@ func (a *applier) keyVariable(o Option, values []string) {
 	a.onlyEndpoint(o.at("auth.file"), []string{""})
 }
 
-// scorers replaces the plan's scorers.
+// scorers replaces the plan's scorers, those of its datasets too.
 func (a *applier) scorers(o Option, values []string) {
 	a.plan.Scorers = nil
+	a.plan.Datasets = slices.Clone(a.plan.Datasets)
+	for i := range a.plan.Datasets {
+		a.plan.Datasets[i].Scorers = nil
+	}
 	a.replaced(o)
 	for _, text := range values {
 		if s, ok := a.scorer(o, text); ok {

@@ -26,7 +26,7 @@ func (c *checker) all() {
 		c.at("version", "this program reads version 1", "unknown plan version %d", p.Version)
 	}
 	c.name("name", p.Name)
-	c.dataset(p.Dataset)
+	c.datasets()
 	c.atLeast("epochs", int64(p.Epochs), 0)
 	c.models()
 	c.variants()
@@ -73,23 +73,28 @@ func (c *checker) name(path, name string) {
 	}
 }
 
-func (c *checker) dataset(d Dataset) {
+// dataset checks one dataset at a path of the plan.
+func (c *checker) dataset(path string, d Dataset) {
 	if len(d.Path) == 0 {
-		c.at("dataset.path", "add dataset: {path: FILE}, or --dataset FILE", "no dataset is named")
+		hint := "add path: FILE"
+		if path == "dataset" {
+			hint = "add dataset: {path: FILE}, or --dataset FILE"
+		}
+		c.at(path+".path", hint, "no dataset is named")
 	}
-	for i, path := range d.Path {
-		if path == "" {
-			c.at(fmt.Sprintf("dataset.path[%d]", i), "", "a path is empty")
+	for i, file := range d.Path {
+		if file == "" {
+			c.at(fmt.Sprintf("%s.path[%d]", path, i), "", "a path is empty")
 		}
 	}
 	if slices.Contains(d.Path, "-") && len(d.Path) > 1 {
-		c.at("dataset.path", "", "standard input (-) cannot be one of several files")
+		c.at(path+".path", "", "standard input (-) cannot be one of several files")
 	}
-	c.atLeast("dataset.limit", d.Limit, 0)
-	c.atLeast("dataset.offset", d.Offset, 0)
-	c.atLeast("dataset.sample", d.Sample, 0)
-	c.oneOf("dataset.on_bad_row", d.OnBadRow, "refuse", "record")
-	c.atLeast("dataset.max_line", d.MaxLine, 0)
+	c.atLeast(path+".limit", d.Limit, 0)
+	c.atLeast(path+".offset", d.Offset, 0)
+	c.atLeast(path+".sample", d.Sample, 0)
+	c.oneOf(path+".on_bad_row", d.OnBadRow, "refuse", "record")
+	c.atLeast(path+".max_line", d.MaxLine, 0)
 }
 
 func (c *checker) models() {
@@ -235,6 +240,10 @@ func (c *checker) budget() {
 
 func (c *checker) compare() {
 	c.along()
+	c.oneOf("compare.average", c.plan.Compare.Average, AverageDatasets, AverageRows)
+	if c.plan.Compare.Average != "" && c.plan.Datasets == nil {
+		c.at("compare.average", "leave it out", "there is one dataset, and nothing to average over")
+	}
 	if a := c.plan.Compare.Alpha; a < 0 || a >= 1 {
 		c.at("compare.alpha", "0.05 is usual", "alpha must lie between 0 and 1; this is %v", a)
 	}

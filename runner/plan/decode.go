@@ -276,7 +276,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 	var others []pair
 	for _, p := range pairs {
 		if i := slices.IndexFunc(fields, func(f field) bool { return f.name == p.key }); i >= 0 {
-			d.decode(p.value, v.Field(fields[i].index), join(path, p.key))
+			d.decode(p.value, v.FieldByIndex(fields[i].index), join(path, p.key))
 			continue
 		}
 		if rest < 0 && !(path == "" && strings.HasPrefix(p.key, "x-")) {
@@ -338,11 +338,12 @@ func join(path, key string) string {
 // A field is a struct field that a plan can set.
 type field struct {
 	name  string
-	index int
+	index []int // as in reflect.Value.FieldByIndex
 }
 
 // fieldsOf lists the fields by their yaml tags; rest is the index of the
-// field that takes unknown keys, -1 without one.
+// field that takes unknown keys, -1 without one. Those of an embedded struct are
+// among them.
 func fieldsOf(t reflect.Type) (fields []field, rest int) {
 	rest = -1
 	for i := range t.NumField() {
@@ -350,8 +351,13 @@ func fieldsOf(t reflect.Type) (fields []field, rest int) {
 		switch {
 		case option == "rest":
 			rest = i
+		case option == "inline":
+			inner, _ := fieldsOf(t.Field(i).Type)
+			for _, f := range inner {
+				fields = append(fields, field{f.name, append([]int{i}, f.index...)})
+			}
 		case name != "":
-			fields = append(fields, field{name, i})
+			fields = append(fields, field{name, []int{i}})
 		}
 	}
 	return fields, rest

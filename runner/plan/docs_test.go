@@ -156,7 +156,7 @@ func (p *planPage) section(path string, typ reflect.Type) {
 			flagsOf(strings.TrimPrefix(path+"."+f.name, ".")))
 	}
 	for _, f := range fields {
-		inner, below := typ.Field(f.index).Type, strings.TrimPrefix(path+"."+f.name, ".")
+		inner, below := typ.FieldByIndex(f.index).Type, strings.TrimPrefix(path+"."+f.name, ".")
 		for slices.Contains([]reflect.Kind{reflect.Pointer, reflect.Slice, reflect.Map}, inner.Kind()) {
 			switch inner.Kind() {
 			case reflect.Slice:

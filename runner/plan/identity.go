@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"nightshift"
+	"nightshift/datasets"
 	"nightshift/internal/rawjson"
 	"nightshift/reports/scorers"
 )
@@ -21,8 +22,10 @@ import (
 type identity struct {
 	Version int             `json:"version"`
 	Dataset identityDataset `json:"dataset"`
-	Epochs  int             `json:"epochs"`
-	Models  []identityModel `json:"models"`
+	// Datasets are those of a plan with several; Dataset is then empty.
+	Datasets []identityPart  `json:"datasets,omitempty"`
+	Epochs   int             `json:"epochs"`
+	Models   []identityModel `json:"models"`
 	// Likelihoods are asked for in place of answers; nil where answers are.
 	Likelihoods *scorers.Likelihoods `json:"likelihoods,omitempty"`
 }
@@ -43,6 +46,11 @@ type identityDataset struct {
 	Repair   bool              `json:"repair_utf8,omitempty"`
 }
 
+type identityPart struct {
+	Name string `json:"name"`
+	identityDataset
+}
+
 type identityModel struct {
 	Name     string `json:"name"`
 	Endpoint string `json:"endpoint"`
@@ -57,6 +65,13 @@ type identityModel struct {
 	VariantOf string `json:"variant_of,omitempty"`
 	System    string `json:"system,omitempty"`
 	Prompt    string `json:"prompt,omitempty"`
+	// Templates are in place of System and Prompt where there are several datasets.
+	Templates []identityTexts `json:"templates,omitempty"`
+}
+
+type identityTexts struct {
+	System string `json:"system,omitempty"`
+	Prompt string `json:"prompt,omitempty"`
 }
 
 // Identity is the canonical JSON of what defines the run, and the hex SHA-256
@@ -64,32 +79,22 @@ type identityModel struct {
 // are in the order of their names and parameters too; number texts are as the
 // plan has them, since they go into the requests.
 func (r *Resolved) Identity() (json.RawMessage, string) {
-	d := r.Dataset
-	id := identity{
-		Version: 1, Epochs: r.Epochs,
-		Dataset: identityDataset{
-			Format: d.Format, Fields: d.Fields, System: d.System, Prompt: d.Prompt, Target: d.Target,
-			Cluster: d.Cluster, Category: d.Category, Limit: d.Limit, Offset: d.Offset, Sample: d.Sample,
-			Filter: d.Filter, Repair: d.RepairUTF8,
-		},
-	}
+	id := identity{Version: 1, Epochs: r.Epochs}
 	if r.Likelihoods.Asks() {
 		id.Likelihoods = &r.Likelihoods
 	}
-	if id.Dataset.Format == "auto" {
-		id.Dataset.Format = ""
-	}
-	if d.Sample > 0 { // a seed without a sample changes nothing
-		id.Dataset.Seed = d.Seed
-	}
 	varied := slices.ContainsFunc(r.Models, func(m ResolvedModel) bool { return m.Variant != "" })
-	if varied {
-		id.Dataset.System, id.Dataset.Prompt = "", ""
+	if r.Dataset.Parts == nil {
+		id.Dataset = identityOf(r.Dataset, varied)
+	}
+	for _, part := range r.Dataset.Parts {
+		id.Datasets = append(id.Datasets, identityPart{part.Name, identityOf(part.Spec, varied)})
 	}
 	for _, m := range r.Models {
 		one := m.identity()
 		if varied {
-			one.Variant, one.VariantOf, one.System, one.Prompt = m.Variant, m.VariantOf, m.System, m.Prompt
+			one.Variant, one.VariantOf = m.Variant, m.VariantOf
+			one.askedWith(m.Templates)
 		}
 		id.Models = append(id.Models, one)
 	}
@@ -97,6 +102,36 @@ func (r *Resolved) Identity() (json.RawMessage, string) {
 	text := encode(id)
 	sum := sha256.Sum256(text)
 	return text, hex.EncodeToString(sum[:])
+}
+
+// identityOf is what of a dataset's section defines the run. The templates of varied
+// models stand in those.
+func identityOf(d datasets.Spec, varied bool) identityDataset {
+	id := identityDataset{
+		Format: d.Format, Fields: d.Fields, System: d.System, Prompt: d.Prompt, Target: d.Target,
+		Cluster: d.Cluster, Category: d.Category, Limit: d.Limit, Offset: d.Offset, Sample: d.Sample,
+		Filter: d.Filter, Repair: d.RepairUTF8,
+	}
+	if id.Format == "auto" {
+		id.Format = ""
+	}
+	if d.Sample > 0 { // a seed without a sample changes nothing
+		id.Seed = d.Seed
+	}
+	if varied {
+		id.System, id.Prompt = "", ""
+	}
+	return id
+}
+
+func (m *identityModel) askedWith(list []datasets.Templates) {
+	if len(list) == 1 {
+		m.System, m.Prompt = list[0].System, list[0].Prompt
+		return
+	}
+	for _, one := range list {
+		m.Templates = append(m.Templates, identityTexts{one.System, one.Prompt})
+	}
 }
 
 func (m ResolvedModel) identity() identityModel {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"nightshift/datasets"
 	"nightshift/providers/formats"
 	"nightshift/reports/scorers"
 )
@@ -24,12 +25,12 @@ func (r *resolver) likelihoods() {
 	if r.out.Likelihoods = l; !l.Asks() {
 		return
 	}
-	if fields := &r.out.Dataset.Fields; l.Choices && (*fields)[choicesField] == "" {
-		if *fields == nil {
-			*fields = map[string]string{}
+	r.allAsked()
+	r.eachSpec(func(_ string, s *datasets.Spec) {
+		if l.Choices && s.Fields[choicesField] == "" {
+			s.Fields = with(s.Fields, choicesField, choicesField)
 		}
-		(*fields)[choicesField] = choicesField
-	}
+	})
 	for i, m := range r.out.Models {
 		r.out.Models[i].Likelihoods = l
 		f, ok := formats.Of(m.Endpoint.Protocol)

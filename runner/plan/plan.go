@@ -21,7 +21,7 @@ type Plan struct {
 	// name without its ending.
 	Name string `yaml:"name" json:"name,omitempty"`
 	// The rows and how they become prompts.
-	Dataset Dataset `yaml:"dataset" json:"dataset"`
+	Dataset Dataset `yaml:"dataset" json:"dataset,omitzero"`
 	// Answers per row and model; default 1.
 	Epochs int `yaml:"epochs" json:"epochs,omitempty" jsonschema:"minimum=1"`
 	// The models that answer.
@@ -42,6 +42,8 @@ type Plan struct {
 	Judges Judges `yaml:"judges" json:"judges,omitzero"`
 	// How answers are scored. A scorer can also be written as its bare type.
 	Scorers []Scorer `yaml:"scorers" json:"scorers,omitempty"`
+	// Several datasets in one run, in place of dataset.
+	Datasets []NamedDataset `yaml:"datasets" json:"datasets,omitempty"`
 	// How models are compared.
 	Compare Compare `yaml:"compare" json:"compare,omitzero"`
 	// Conditions that the run must meet, such as "error_rate < 1%",
@@ -120,6 +122,15 @@ type Dataset struct {
 	RepairUTF8 bool `yaml:"repair_utf8" json:"repair_utf8,omitempty"`
 	// Longest row in bytes; default 16 MiB.
 	MaxLine int64 `yaml:"max_line" json:"max_line,omitempty" jsonschema:"minimum=0"`
+}
+
+// A NamedDataset is one of several datasets of a run.
+type NamedDataset struct {
+	// Unique name: NAME/ID is what outputs call the dataset's rows.
+	Name    string `yaml:"name" json:"name" jsonschema:"required,oneof_type=string;number"`
+	Dataset `yaml:",inline"`
+	// Scorers of its answers, in place of the plan's.
+	Scorers []Scorer `yaml:"scorers" json:"scorers,omitempty"`
 }
 
 // A Model is one column of the comparison.
@@ -416,4 +427,7 @@ type Compare struct {
 	Along string `yaml:"along" json:"along,omitempty" jsonschema:"enum=models,enum=variants,enum=all"`
 	// Level of significance; default 0.05.
 	Alpha float64 `yaml:"alpha" json:"alpha,omitempty" jsonschema:"exclusiveMinimum=0,exclusiveMaximum=1"`
+	// What the average over several datasets weighs each by: datasets (all alike,
+	// default), or rows.
+	Average string `yaml:"average" json:"average,omitempty" jsonschema:"enum=datasets,enum=rows"`
 }

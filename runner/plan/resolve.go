@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +46,7 @@ type Resolved struct {
 	Baseline       string // name of the model that others are compared with
 	Along          string // AlongModels, AlongVariants or AlongAll; empty where no model has variants
 	Alpha          float64
+	Average        string // AverageDatasets or AverageRows; empty for one dataset
 	Gates          []string
 	TolerateFailed Tolerance
 	Raw            string // all, errors or none
@@ -68,8 +68,8 @@ type ResolvedModel struct {
 	// Variant is the way in which the model is asked, and VariantOf the model's
 	// name in the plan; Name is both. They are empty where there is only one way.
 	Variant, VariantOf string
-	// System and Prompt are the templates of this way to ask.
-	System, Prompt string
+	// Templates are those of this way to ask, for each of several datasets, else one.
+	Templates []datasets.Templates
 
 	ModelID  string
 	Endpoint providers.Endpoint
@@ -147,6 +147,8 @@ type ResolvedScorer struct {
 	Scorer scorers.Scorer
 	// Judge is the model that is asked; nil for scorers that send nothing.
 	Judge *ResolvedModel
+	// Datasets are the names of those that it scores; nil is all.
+	Datasets []string
 }
 
 // A resolver does the work of Resolve.
@@ -228,6 +230,9 @@ func (r *resolver) settings() {
 	out.MaxStall = cmp.Or(time.Duration(p.Retry.MaxStall), limits.DefaultMaxStall)
 	out.Alpha = cmp.Or(p.Compare.Alpha, 0.05)
 	out.Baseline, out.Along = p.baseline(), p.along()
+	if p.Datasets != nil {
+		out.Average = cmp.Or(p.Compare.Average, AverageDatasets)
+	}
 	out.Gates = p.Gates
 	out.TolerateFailed = p.TolerateFailed
 	out.Raw = cmp.Or(p.Raw, "all")
@@ -290,23 +295,6 @@ func (r *resolver) prices() {
 	r.own, r.out.Prices = t, pricing.Embedded().With(t)
 }
 
-// dataset reads texts that stand in files. The templates are those of the first
-// variant, where there are several.
-func (r *resolver) dataset() {
-	d, first := r.plan.Dataset, lane{from: -1}
-	if first.system, first.prompt = d.System, d.Prompt; len(r.plan.Models) > 0 {
-		first = r.plan.lanes()[0]
-	}
-	system, prompt := r.laneTexts(first)
-	r.out.Dataset = datasets.Spec{
-		Paths: slices.Clone(d.Path), Dir: r.plan.source.dir, Format: d.Format, Fields: maps.Clone(d.Fields),
-		System: system, Prompt: prompt, Target: r.fromFile("dataset.target", d.Target),
-		Cluster: d.Cluster, Category: d.Category,
-		Filter: d.Filter, Sample: d.Sample, Offset: d.Offset, Limit: d.Limit, Seed: d.Seed,
-		OnBadRow: d.OnBadRow, MaxLine: d.MaxLine, AllowDuplicateIDs: d.AllowDuplicateIDs, RepairUTF8: d.RepairUTF8,
-	}
-}
-
 // Rows is the dataset section alone, for commands that tell what is wrong with
 // the rows together with what is wrong with the plan. ok is false when the
 // section itself has mistakes; Resolve tells them.
@@ -315,10 +303,11 @@ func (p *Plan) Rows() (spec datasets.Spec, ok bool) {
 		p.source = newSource("", nil)
 	}
 	r := &resolver{checker: checker{report: report{source: p.source}, plan: p}, out: &Resolved{Plan: p}}
-	r.checker.dataset(p.Dataset)
+	r.checker.datasets()
 	r.dataset()
 	wrong := func(k Problem) bool {
-		return k.Path == "" && k.Flag == "" || k.Path == "dataset" || within(k.Path, "dataset")
+		return k.Path == "" && k.Flag == "" || slices.ContainsFunc([]string{"dataset", "datasets"},
+			func(section string) bool { return k.Path == section || within(k.Path, section) })
 	}
 	return r.out.Dataset, len(r.problems) == 0 && !slices.ContainsFunc(p.source.known, wrong)
 }
@@ -358,7 +347,7 @@ func (r *resolver) resolveModels() {
 		if !ok {
 			continue
 		}
-		model.System, model.Prompt = r.laneTexts(l)
+		model.Templates = r.templates(l)
 		if l.variant != "" {
 			model.Name, model.Variant, model.VariantOf = l.name, l.variant, model.Name
 		}
@@ -564,10 +553,10 @@ func everyClass(factors map[string]pricing.Factor) map[string]pricing.Factors {
 }
 
 func (r *resolver) resolveScorers() {
-	for i, s := range r.plan.Scorers {
-		path := fmt.Sprintf("scorers[%d]", i)
+	for _, s := range r.plan.placedScorers() {
+		path := s.path
 		template := r.template(path+".template", s.Template)
-		out := ResolvedScorer{Spec: s.spec(template)}
+		out := ResolvedScorer{Spec: s.spec(template), Datasets: s.datasets}
 		if template != s.Template { // the checker knows the others
 			if err := scorers.Check(out.Spec); err != nil {
 				r.at(path+".template", "", "%v", err)
@@ -575,7 +564,7 @@ func (r *resolver) resolveScorers() {
 		}
 		out.Scorer, _ = scorers.New(out.Spec) // the checker has said what is wrong with it
 		if s.isJudge() {
-			out.Judge = r.resolveJudge(path, s)
+			out.Judge = r.resolveJudge(path, s.Scorer)
 		}
 		r.out.Scorers = append(r.out.Scorers, out)
 	}
@@ -651,7 +640,11 @@ func (r *resolver) capped() {
 			continue
 		}
 		hint := "add params: {max_tokens: 1024}, or --max-tokens 1024"
-		if d := r.out.Dataset; d.Prompt != "" && d.Fields["params"] == "" {
+		templated := false
+		r.eachSpec(func(_ string, d *datasets.Spec) {
+			templated = templated || d.Prompt != "" && d.Fields["params"] == ""
+		})
+		if templated {
 			r.at(m.path+".params", hint, "%s speaks %s, where every request needs max_tokens",
 				m.nameInPlan(), format)
 			continue

@@ -93,6 +93,9 @@ func comments(t *testing.T) map[string]string {
 		found[name] = prose(decl.Doc)
 		if s, ok := spec.Type.(*ast.StructType); ok {
 			for _, f := range s.Fields.List {
+				if f.Names == nil { // embedded
+					continue
+				}
 				found[name+"."+f.Names[0].Name] = prose(f.Doc)
 			}
 		}
@@ -143,7 +146,7 @@ func TestSchemaHasEveryField(t *testing.T) {
 			} else if p["description"] == nil {
 				t.Errorf("%s.%s has no description", typ.Name(), f.name)
 			}
-			walk(typ.Field(f.index).Type)
+			walk(typ.FieldByIndex(f.index).Type)
 		}
 		if len(properties) != len(fields) {
 			t.Errorf("%s: %d properties in the schema, %d fields", typ.Name(), len(properties), len(fields))

@@ -71,20 +71,25 @@ func (s Scorer) name() string {
 }
 
 func (c *checker) scorers() {
-	seen := map[string]int{}
-	for i, s := range c.plan.Scorers {
-		path := fmt.Sprintf("scorers[%d]", i)
-		c.name(path+".name", s.Name)
-		c.scorer(path, s)
+	seen := map[string]string{}
+	if c.plan.unused() {
+		c.at("scorers", "leave them out, or a dataset's own", "every dataset has scorers of its own, so these score nothing")
+	}
+	for _, s := range c.plan.placedScorers() {
+		c.name(s.path+".name", s.Name)
+		c.scorer(s.path, s.Scorer)
 		if s.name() == "" {
 			continue
 		}
 		if first, twice := seen[s.name()]; twice {
-			c.at(path+".name", "give each a name of its own",
-				"scorers[%d] and scorers[%d] are both called %s", first, i, s.name())
+			c.at(s.path+".name", "give each a name of its own", "%s and %s are both called %s", first, s.path, s.name())
 			continue
 		}
-		seen[s.name()] = i
+		if c.plan.Datasets != nil && (s.name() == AverageScorer || strings.Contains(s.name(), "/")) {
+			c.at(s.path+".name", "", "a scorer of several datasets is not called %s, and has no slash in its name",
+				AverageScorer)
+		}
+		seen[s.name()] = s.path
 	}
 }
 
@@ -171,8 +176,11 @@ func (c *checker) gates() {
 
 func (c *checker) gateArgument(path, arg string) {
 	known := c.plan.comparedNames()
-	for _, s := range c.plan.Scorers {
+	for _, s := range c.plan.placedScorers() {
 		known = append(known, s.name())
+	}
+	for _, d := range c.plan.Datasets {
+		known = append(known, d.Name)
 	}
 	if arg == "" || slices.Contains(known, arg) || strings.ContainsAny(arg[:1], "0123456789.-+\"'") {
 		return

@@ -1,7 +1,5 @@
 package plan
 
-import "fmt"
-
 // ResolveScoring makes only that part of a plan ready that scores answers
 // which are there already: scorers with their judges, budget and comparison.
 // Neither dataset nor models are looked at, except for a model that a judge
@@ -30,7 +28,7 @@ func (r *resolver) cappedJudges() {
 			continue
 		}
 		if format, lacks := s.Judge.LacksMaxTokens(); lacks {
-			r.at(fmt.Sprintf("scorers[%d].params", i), "add params: {max_tokens: 1024}",
+			r.at(r.plan.placedScorers()[i].path+".params", "add params: {max_tokens: 1024}",
 				"judge %s speaks %s, where every request needs max_tokens", s.Judge.Name, format)
 		}
 	}

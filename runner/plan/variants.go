@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"nightshift"
+	"nightshift/datasets"
 	"nightshift/internal/words"
 	"nightshift/providers/formats"
 )
@@ -32,8 +33,6 @@ type lane struct {
 	name    string // in every output
 	variant string // the part of it after the model's name; empty where the plan has no variants
 	params  Params
-	system  string // templates, as the plan has them
-	prompt  string
 	from    int // in the plan's variants, -1 for none
 }
 
@@ -44,26 +43,18 @@ func (p *Plan) lanes() []lane {
 	for i, m := range p.Models {
 		if len(p.Variants) == 0 {
 			l := lane{model: i, name: m.name(), params: m.Params, from: -1}
-			all = append(all, l.with(Variant{}, p.Dataset).eachValue(m.name())...)
+			all = append(all, l.with(Variant{}).eachValue(m.name())...)
 		}
 		for k, v := range p.Variants {
 			l := lane{model: i, name: m.name(), variant: v.Name, params: m.Params, from: k}
-			all = append(all, l.with(v, p.Dataset).eachValue(m.name())...)
+			all = append(all, l.with(v).eachValue(m.name())...)
 		}
 	}
 	return all
 }
 
-// with is the lane with a variant's texts and parameters over those of dataset and
-// model.
-func (l lane) with(v Variant, d Dataset) lane {
-	l.system, l.prompt = d.System, d.Prompt
-	if v.System != nil {
-		l.system = *v.System
-	}
-	if v.Prompt != nil {
-		l.prompt = *v.Prompt
-	}
+// with is the lane with a variant's parameters over those of the model.
+func (l lane) with(v Variant) lane {
 	if len(v.Params) == 0 && v.Tools == nil {
 		return l
 	}
@@ -262,17 +253,18 @@ func (p *Plan) along() string {
 	return AlongVariants
 }
 
-// laneTexts reads the templates of a lane that stand in files.
-func (r *resolver) laneTexts(l lane) (system, prompt string) {
-	path := func(field string, own bool) string {
-		if own {
-			return fmt.Sprintf("variants[%d].%s", l.from, field)
-		}
-		return "dataset." + field
-	}
+// laneTexts are the templates of a lane for the dataset at a path of the plan, the
+// variant's over the dataset's. Those that stand in files are read.
+func (r *resolver) laneTexts(path string, d Dataset, l lane) datasets.Templates {
 	var v Variant
 	if l.from >= 0 {
 		v = r.plan.Variants[l.from]
 	}
-	return r.fromFile(path("system", v.System != nil), l.system), r.fromFile(path("prompt", v.Prompt != nil), l.prompt)
+	text := func(field, usual string, own *string) string {
+		if own == nil {
+			return r.fromFile(path+"."+field, usual)
+		}
+		return r.fromFile(fmt.Sprintf("variants[%d].%s", l.from, field), *own)
+	}
+	return datasets.Templates{System: text("system", d.System, v.System), Prompt: text("prompt", d.Prompt, v.Prompt)}
 }

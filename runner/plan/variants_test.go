@@ -26,7 +26,7 @@ compare: {baseline: terse/temperature=0}
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, asked{m.Name, m.Variant, m.VariantOf, m.System, m.Prompt, string(params)})
+		got = append(got, asked{m.Name, m.Variant, m.VariantOf, m.Templates[0].System, m.Templates[0].Prompt, string(params)})
 	}
 	const tools = `,"tools":[{"name":"f"}]`
 	first := func(seed string) string { return `{"max_tokens":10,"stop":["x","y"],"seed":` + seed }

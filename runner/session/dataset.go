@@ -52,18 +52,20 @@ func (s *Session) openDataset(ctx context.Context) (*datasets.Dataset, error) {
 // openVariants makes the dataset with the templates of every variant. Models that
 // share templates share it.
 func (s *Session) openVariants(ctx context.Context) error {
-	type texts struct{ system, prompt string }
-	made := map[texts]*datasets.Dataset{{s.Plan.Dataset.System, s.Plan.Dataset.Prompt}: nil}
+	made := map[string]*datasets.Dataset{}
 	var problems []error
-	for _, m := range s.Plan.Models {
+	for i, m := range s.Plan.Models {
+		own := fmt.Sprintf("%q", m.Templates)
+		if i == 0 { // the dataset has them
+			made[own] = nil
+		}
 		if m.Variant == "" {
 			continue
 		}
-		own := texts{m.System, m.Prompt}
 		d, ok := made[own]
 		if !ok {
 			var err error
-			if d, err = s.Dataset.Variant(ctx, m.Variant, m.System, m.Prompt); err != nil {
+			if d, err = s.Dataset.Variant(ctx, m.Variant, m.Templates); err != nil {
 				problems = append(problems, err)
 			}
 			made[own] = d
@@ -110,20 +112,43 @@ type source struct {
 	// Downloaded are the files that came from the Hugging Face hub, each with the
 	// revision that the run reads.
 	Downloaded []string `json:"downloaded,omitempty"`
+	// Parts are the several datasets of the run; the fields above are then empty.
+	Parts []sourcePart `json:"datasets,omitempty"`
+}
+
+// A sourcePart is one of several datasets, with how many rows it had.
+type sourcePart struct {
+	Name string `json:"name"`
+	Rows int64  `json:"rows"`
+	source
 }
 
 func sourceOf(s datasets.Spec) source {
+	if s.Parts != nil {
+		var whole source
+		for _, p := range s.Parts {
+			whole.Parts = append(whole.Parts, sourcePart{Name: p.Name, source: sourceOf(p.Spec)})
+		}
+		return whole
+	}
 	dir, err := filepath.Abs(s.Dir)
 	if err != nil {
 		dir = s.Dir
 	}
 	return source{
 		s.Paths, dir, s.Format, s.Fields, s.System, s.Prompt, s.Target, s.Cluster, s.Category, s.Filter,
-		s.Sample, s.Offset, s.Limit, s.Seed, s.OnBadRow, s.MaxLine, s.AllowDuplicateIDs, s.RepairUTF8, nil,
+		s.Sample, s.Offset, s.Limit, s.Seed, s.OnBadRow, s.MaxLine, s.AllowDuplicateIDs, s.RepairUTF8, nil, nil,
 	}
 }
 
 func (s source) spec() datasets.Spec {
+	if s.Parts != nil {
+		var whole datasets.Spec
+		for _, p := range s.Parts {
+			whole.Parts = append(whole.Parts, datasets.Part{Name: p.Name, Spec: p.spec()})
+		}
+		return whole
+	}
 	return datasets.Spec{
 		Paths: s.Paths, Dir: s.Dir, Format: s.Format, Fields: s.Fields, System: s.System, Prompt: s.Prompt, Target: s.Target,
 		Cluster: s.Cluster, Category: s.Category, Filter: s.Filter, Sample: s.Sample, Offset: s.Offset, Limit: s.Limit,
@@ -144,16 +169,24 @@ type planAsRun struct {
 
 func (s *Session) planAsRun(canonical json.RawMessage) json.RawMessage {
 	from := sourceOf(s.Plan.Dataset)
-	for _, file := range s.Dataset.Info().Files {
-		if datasets.IsRemote(file) {
-			from.Downloaded = append(from.Downloaded, file)
-		}
+	from.downloaded(s.Dataset.Info())
+	for i, section := range s.Dataset.Sections() {
+		from.Parts[i].Rows = section.Info.Rows
 	}
 	b, err := json.Marshal(planAsRun{canonical, s.Rows, from, runPrices(s.Plan)})
 	if err != nil {
 		return canonical
 	}
 	return b
+}
+
+// downloaded notes which files came from the hub.
+func (s *source) downloaded(info datasets.Info) {
+	for _, file := range info.Files {
+		if datasets.IsRemote(file) {
+			s.Downloaded = append(s.Downloaded, file)
+		}
+	}
 }
 
 func runPrices(p *plan.Resolved) map[string]reports.RunPrice {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"nightshift/datasets"
@@ -124,6 +125,38 @@ func (e *extension) extensible() error {
 		return Usagef("%s was made by a version of the program that did not note the length of the dataset: start a new run",
 			e.dir)
 	}
+	return e.extensibleParts()
+}
+
+// extensibleParts refuses what several datasets cannot take: new rows go behind all
+// others, which is the end of the last dataset.
+func (e *extension) extensibleParts() error {
+	parts := e.as.Source.Parts
+	if parts == nil {
+		return nil
+	}
+	last := parts[len(parts)-1]
+	switch {
+	case last.Sample > 0:
+		return Usagef("%s of %s is a sample of %d rows: from a longer dataset other rows would have been drawn. Start a new run",
+			last.Name, e.dir, last.Sample)
+	case len(e.Paths) > 0:
+		return Usagef("%s has several datasets: add the rows to the files of the last, %s, and name no file here", e.dir,
+			last.Name)
+	}
+	return nil
+}
+
+// grown refuses rows that came to a dataset which others follow.
+func (e *extension) grown() error {
+	sections := e.dataset.Sections()
+	for i, part := range e.as.Source.Parts {
+		if now := sections[i].Info.Rows; now != part.Rows && i < len(sections)-1 {
+			return &Error{Mismatch, fmt.Errorf("dataset %s has %d rows and had %d: of several datasets only the last, %s, can "+
+				"be extended, since new rows go behind all others. Put the old file back, or start a new run", part.Name,
+				now, part.Rows, sections[len(sections)-1].Name)}
+		}
+	}
 	return nil
 }
 
@@ -144,6 +177,9 @@ func (e *extension) compare(ctx context.Context, folder string) (store.NewRows, 
 		return store.NewRows{}, errors.Join(err, data.Close())
 	}
 	e.dataset = data
+	if err := e.grown(); err != nil {
+		return store.NewRows{}, err
+	}
 	before := make([]datasets.Chunk, len(e.info.Chunks))
 	for i, s := range e.info.Chunks {
 		before[i] = datasets.Chunk{First: s.First, Rows: s.Rows, Selected: s.Rows - s.Skipped, Hash: s.Hash}
@@ -159,6 +195,9 @@ func (e *extension) compare(ctx context.Context, folder string) (store.NewRows, 
 	}
 	if err := data.WriteIndex(filepath.Join(folder, indexFile)); err != nil {
 		return store.NewRows{}, &store.StorageError{Op: "writing", Path: folder, Err: err}
+	}
+	for i, section := range data.Sections() {
+		e.as.Source.Parts[i].Rows = section.Info.Rows
 	}
 	plan, err := json.Marshal(e.as)
 	if err != nil {
@@ -238,8 +277,9 @@ func (e *extension) added() Added {
 func (e *extension) tidy() {
 	old := versionDir(e.dir, len(e.info.Extensions))
 	_ = os.Remove(filepath.Join(old, indexFile))
+	parts, _ := filepath.Glob(filepath.Join(old, indexFile+".*"))
 	copies, _ := filepath.Glob(filepath.Join(old, "dataset.input-*"))
-	for _, name := range copies {
+	for _, name := range slices.Concat(parts, copies) {
 		_ = os.Remove(name)
 	}
 	if old != e.dir {

@@ -28,9 +28,11 @@ type Options struct {
 	MaxRatio int64 // most that compressed files may grow
 	MaxBytes int64 // most that one compressed file may unpack to
 
-	Stdin  io.Reader // nil is os.Stdin
-	Spool  string    // folder for a copy of standard input
-	Copies []string  // copies of the streams, from an earlier start
+	Stdin io.Reader // nil is os.Stdin
+	Spool string    // folder for a copy of standard input
+	// FirstStream is the number of the first such copy.
+	FirstStream int
+	Copies      []string // copies of the streams, from an earlier start
 	// Downloads is a folder for datasets of the Hugging Face hub; "" is one in Spool.
 	Downloads string
 	Notice    func(text string) // hears of downloads; may be nil
@@ -202,7 +204,7 @@ func (o *Options) spooled(ctx context.Context, name string, r io.Reader) ([]*Fil
 	if err := os.MkdirAll(o.Spool, 0o700); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(o.Spool, fmt.Sprintf("dataset.input-%d", o.streams))
+	path := filepath.Join(o.Spool, fmt.Sprintf("dataset.input-%d", o.FirstStream+o.streams))
 	o.streams++
 	if err := spool(ctx, path, r); err != nil {
 		return nil, err

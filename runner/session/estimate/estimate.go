@@ -41,6 +41,9 @@ type Forecast struct {
 	Name    string          `json:"name"`
 	Out     string          `json:"out"`
 	Dataset datasetForecast `json:"dataset"`
+	// Datasets are the several datasets of the plan, with what the models make of
+	// them; judges are left out.
+	Datasets []sectionForecast `json:"datasets,omitempty"`
 	Prompt  promptForecast  `json:"first_prompt"`
 	Models  []modelForecast `json:"models"` // judges last
 	Total   totalForecast   `json:"total"`
@@ -160,7 +163,7 @@ func New(ctx context.Context, s *session.Session, o Options) (*Forecast, error) 
 		return nil, err
 	}
 	f.showFirst(encoders, samples)
-	answers := float64(j.Dataset.Info().Selected-j.Dataset.Info().Bad) * float64(j.Plan.Epochs)
+	answers := j.answersOf(j.Dataset.Info())
 	f.models(encoders, samples, answers)
 	if o.Calibrate > 0 {
 		if o.Notice != nil {
@@ -173,7 +176,7 @@ func New(ctx context.Context, s *session.Session, o Options) (*Forecast, error) 
 	}
 	var judges []modelForecast
 	for _, s := range judgesOf(j.Plan) {
-		judge, err := forecastJudge(s, f.Models, answers)
+		judge, err := forecastJudge(s, f.Models, j.answers(s))
 		if err != nil {
 			return nil, err
 		}
@@ -186,6 +189,9 @@ func New(ctx context.Context, s *session.Session, o Options) (*Forecast, error) 
 	f.Models = append(f.Models, judges...)
 	for i := range f.Models[:len(encoders)] {
 		f.Models[i].batched(j.Dataset, j.Plan.Epochs)
+	}
+	if err := f.sections(ctx, j, encoders); err != nil {
+		return nil, err
 	}
 	f.sum()
 	f.hours()

@@ -54,7 +54,9 @@ func (j *job) review(ctx context.Context) error {
 			c.look(s)
 		}
 		for _, c := range checks {
-			c.look(s)
+			if c.of.Scores(s.Dataset) {
+				c.look(s)
+			}
 		}
 	}
 	if same && rows > 1 {
@@ -68,7 +70,7 @@ func (j *job) review(ctx context.Context) error {
 	}
 	var problems []error
 	for _, c := range checks {
-		problems = append(problems, c.problem(j, rows))
+		problems = append(problems, c.problem(j))
 	}
 	return errors.Join(problems...)
 }
@@ -172,7 +174,11 @@ var singleBraces = regexp.MustCompile(`(?:^|[^{])\{\s*(\w+)\s*\}(?:[^}]|$)`)
 
 // braces is a hint for templates whose placeholders have one brace.
 func (j *job) braces() string {
-	for _, found := range singleBraces.FindAllStringSubmatch(j.Plan.Dataset.Prompt, -1) {
+	prompt := j.Plan.Dataset.Prompt
+	for _, part := range j.Plan.Dataset.Parts {
+		prompt += "\n" + part.Spec.Prompt
+	}
+	for _, found := range singleBraces.FindAllStringSubmatch(prompt, -1) {
 		if slices.Contains(j.Dataset.Info().Fields, found[1]) {
 			return fmt.Sprintf(": the prompt has { %s } in single braces; a field is written {{ %s }}", found[1], found[1])
 		}
@@ -183,9 +189,10 @@ func (j *job) braces() string {
 // A targetCheck counts rows that a scorer cannot score, whatever a model
 // answers: their target is missing, or is none that the scorer can read.
 type targetCheck struct {
-	scorer scorers.Scorer
-	rows   int
-	why    string // for the first of them
+	scorer    scorers.Scorer
+	of        plan.ResolvedScorer
+	rows, bad int    // rows that it is to score, and those that it cannot
+	why       string // for the first of them
 }
 
 // targetChecks are checks for the plan's scorers that need no request.
@@ -202,12 +209,13 @@ func (j *job) targetChecks() (checks []*targetCheck, err error) {
 		if err != nil {
 			return nil, session.Usagef("%w", err)
 		}
-		checks = append(checks, &targetCheck{scorer: scorer})
+		checks = append(checks, &targetCheck{scorer: scorer, of: s})
 	}
 	return checks, nil
 }
 
 func (c *targetCheck) look(s nightshift.Sample) {
+	c.rows++
 	var target *scorers.Target
 	if s.HasTarget {
 		target = scorers.NewTarget(s.Target, s.TargetIsList)
@@ -216,18 +224,18 @@ func (c *targetCheck) look(s nightshift.Sample) {
 	if problem == "" {
 		return
 	}
-	if c.rows++; c.why == "" {
+	if c.bad++; c.why == "" {
 		c.why = fmt.Sprintf("%s:%d: %s", s.File, s.Line, problem)
 	}
 }
 
 // problem is an error when no row can be scored, and a note when some cannot.
-func (c *targetCheck) problem(j *job, rows int) error {
+func (c *targetCheck) problem(j *job) error {
 	switch {
-	case c.rows == 0:
+	case c.bad == 0:
 		return nil
-	case c.rows < rows:
-		j.note("scorer %s cannot score %d of the first %d rows: %s", c.scorer.Name(), c.rows, rows, c.why)
+	case c.bad < c.rows:
+		j.note("scorer %s cannot score %d of the first %d rows: %s", c.scorer.Name(), c.bad, c.rows, c.why)
 		return nil
 	}
 	remedy := "say what a right answer is: --target '{{ field }}', or target: in the plan's dataset; or leave the " +
@@ -238,5 +246,5 @@ func (c *targetCheck) problem(j *job, rows int) error {
 	if fields := j.Dataset.Info().Fields; len(fields) > 0 {
 		remedy += fmt.Sprintf("; the fields are %s", strings.Join(fields, ", "))
 	}
-	return session.Usagef("scorer %s can score none of the first %d rows: %s\n%s", c.scorer.Name(), rows, c.why, remedy)
+	return session.Usagef("scorer %s can score none of the first %d rows: %s\n%s", c.scorer.Name(), c.rows, c.why, remedy)
 }

@@ -47,6 +47,9 @@ func (f *Forecast) printDataset(p *printer) {
 	p.line("  rows      %d selected of %d; %d bad, %d with an id that an earlier row has, %d without an id, %d "+
 		"blank lines",
 		d.Selected, d.Rows, d.Bad, d.Duplicates, d.NoID, d.Blank)
+	for _, one := range f.Datasets {
+		p.line("  dataset   %s: %s", words.Visible(one.Name), words.Visible(one.words))
+	}
 	for _, problem := range d.Problems {
 		p.line("            ! %s", words.Visible(problem))
 	}
@@ -133,6 +136,7 @@ func (f *Forecast) printTable(p *printer) {
 	if p.err == nil {
 		p.err = t.Flush()
 	}
+	f.printSections(p)
 	for _, m := range f.Models {
 		if c := f.Calibration[m.Model]; c != nil && !m.Judge {
 			p.line("  %s: measured on %d answers to %d requests, %s tokens, %s",
@@ -141,6 +145,23 @@ func (f *Forecast) printTable(p *printer) {
 				p.line("  ! %s: %s", words.Visible(m.Model), words.Visible(c.Failed))
 			}
 		}
+	}
+}
+
+// printSections shows what each of several datasets takes.
+func (f *Forecast) printSections(p *printer) {
+	if f.Datasets == nil {
+		return
+	}
+	p.line("\nby dataset (all models together, without judges)")
+	t := tabwriter.NewWriter(p.w, 2, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "  \trows\tinput tokens\toutput tokens\tcost")
+	for _, d := range f.Datasets {
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", words.Visible(d.Name), words.Short(d.Selected), d.Input.tokens(),
+			d.Output.tokens(), money(d.CostUSD, d.CostAtLeast))
+	}
+	if p.err == nil {
+		p.err = t.Flush()
 	}
 }
 

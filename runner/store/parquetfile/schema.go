@@ -101,6 +101,7 @@ var ColumnMeanings = func() string {
 		"raw_bytes":            "the body as read, where it was not valid UTF-8",
 		"variant":              "how the model was asked, in runs with variants",
 		"variant_of":           "the model's name in the plan, without the variant",
+		"dataset":              "name of the row's dataset, in runs with several",
 	}
 	b, err := rawjson.Marshal(meanings)
 	if err != nil {
