@@ -29,10 +29,16 @@ type Embedding struct {
 	// asks anew.
 	Key    string
 	Scorer *scorers.Embedder
+	// Datasets are those whose answers are scored, in runs with several; nil is all.
+	Datasets []string
 }
 
 // Described names the scorer for the run's files.
-func (e *Embedding) Described() Described { return Describe(e.Scorer) }
+func (e *Embedding) Described() Described {
+	d := Describe(e.Scorer)
+	d.Datasets = e.Datasets
+	return d
+}
 
 // Batches are the directories of the scorer's runs that have begun, oldest
 // first, and next is where another would go.
@@ -51,7 +57,7 @@ func (e *Embedding) digest(text string) digest {
 // records yields the records of the run, by model and row.
 func (e *Embedding) records() iter.Seq2[*nightshift.Record, error] {
 	return func(yield func(*nightshift.Record, error) bool) {
-		for r, err := range view.Rows[answerRow](e.Run, view.ReadOptions{Models: e.Models}) {
+		for r, err := range e.Described().only(view.Rows[answerRow](e.Run, view.ReadOptions{Models: e.Models})) {
 			if !yield(r.record(), err) || err != nil {
 				return
 			}

@@ -42,16 +42,27 @@ type Judging struct {
 	// asks anew.
 	Key string
 
+	// Datasets are those whose answers are judged, in runs with several; nil is all.
+	Datasets []string
+
 	Grader *scorers.Grader    // one of the two
 	Pairs  *scorers.PairJudge // is set
 }
 
 // Described names the judge for the run's files.
-func (j *Judging) Described() Described {
+func (j *Judging) Described() (d Described) {
 	if j.Grader != nil {
-		return Describe(j.Grader)
+		d = Describe(j.Grader)
+	} else {
+		d = Describe(j.Pairs)
 	}
-	return Describe(j.Pairs)
+	d.Datasets = j.Datasets
+	return d
+}
+
+// answers yields what a model answered, as far as it is judged.
+func (j *Judging) answers(model string) iter.Seq2[answerRow, error] {
+	return Described{Datasets: j.Datasets}.only(view.Rows[answerRow](j.Run, view.ReadOptions{Models: []string{model}}))
 }
 
 // against is what the scores of one pair carry as parameters.
@@ -134,7 +145,7 @@ func (j *Judging) grades() iter.Seq2[judgement, error] {
 	d := j.Described()
 	return func(yield func(judgement, error) bool) {
 		for m, model := range j.Models {
-			for r, err := range view.Rows[answerRow](j.Run, view.ReadOptions{Models: []string{model}}) {
+			for r, err := range j.answers(model) {
 				if err != nil {
 					yield(judgement{}, err)
 					return
@@ -187,10 +198,10 @@ func (j *Judging) pairs() iter.Seq2[judgement, error] {
 
 func (j *Judging) pair(m, against int, yield func(judgement, error) bool) bool {
 	d := j.Described().against(j.Models[against])
-	theirs, stop := iter.Pull2(view.Rows[answerRow](j.Run, view.ReadOptions{Models: []string{j.Models[against]}}))
+	theirs, stop := iter.Pull2(j.answers(j.Models[against]))
 	defer stop()
 	other, err, more := theirs()
-	for r, rowErr := range view.Rows[answerRow](j.Run, view.ReadOptions{Models: []string{j.Models[m]}}) {
+	for r, rowErr := range j.answers(j.Models[m]) {
 		for more && err == nil && (other.Row < r.Row || other.Row == r.Row && other.Epoch < r.Epoch) {
 			other, err, more = theirs()
 		}

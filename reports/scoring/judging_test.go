@@ -393,7 +393,7 @@ func TestPanelCombines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := scoring.WritePanel(t.Context(), dir, jury); err != nil {
+	if _, err := scoring.WritePanel(t.Context(), dir, scoring.Describe(jury), jury); err != nil {
 		t.Fatal(err)
 	}
 	status, values := tables(t, dir, "jury")

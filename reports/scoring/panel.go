@@ -12,9 +12,8 @@ import (
 
 // WritePanel combines the tables of several scorers of a run into one. The
 // tables must have been written for the same answers; they are in the order of
-// the records, and read side by side.
-func WritePanel(ctx context.Context, dir string, jury *scorers.Jury) ([]Tally, error) {
-	d := Describe(jury)
+// the records, and read side by side. d describes the jury.
+func WritePanel(ctx context.Context, dir string, d Described, jury *scorers.Jury) ([]Tally, error) {
 	return writeTable(dir, d.Table(), func(yield func(nightshift.Score, error) bool) {
 		var members []*member
 		for _, name := range jury.Judges() {

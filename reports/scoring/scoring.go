@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"nightshift"
@@ -101,9 +102,9 @@ func (t *Tally) add(s *nightshift.Score) {
 // the order of the run's models. Prompts and metadata are read for scorers that want
 // them only.
 func Write(ctx context.Context, dir string, d Described, score Func) ([]Tally, error) {
-	rows := withoutPrompts(view.Rows[plainRow](dir, view.ReadOptions{}))
+	rows := d.only(withoutPrompts(view.Rows[plainRow](dir, view.ReadOptions{})))
 	if d.readsRow() {
-		rows = view.Rows[answerRow](dir, view.ReadOptions{})
+		rows = d.only(view.Rows[answerRow](dir, view.ReadOptions{}))
 	}
 	scores := inOrder(rows, (*answerRow).weight, func(r answerRow) (nightshift.Score, error) {
 		if err := ctx.Err(); err != nil {
@@ -190,6 +191,7 @@ type plainRow struct {
 	ErrorMessage  *string            `parquet:"error_message,optional"`
 	Target        *string            `parquet:"target,optional"`
 	TargetIsList  *bool              `parquet:"target_is_list,optional"`
+	Dataset       *string            `parquet:"dataset,optional,dict"` // missing from older runs
 }
 
 func withoutPrompts(rows iter.Seq2[plainRow, error]) iter.Seq2[answerRow, error] {
@@ -238,6 +240,22 @@ type Described struct {
 	Kind    scorers.Kind    `json:"kind"`
 	Version string          `json:"version"`
 	Params  json.RawMessage `json:"params"`
+	// Datasets are those that it scores, in runs with several; nil is all.
+	Datasets []string `json:"datasets,omitempty"`
+}
+
+// only leaves out rows of datasets that the scorer does not score.
+func (d Described) only(rows iter.Seq2[answerRow, error]) iter.Seq2[answerRow, error] {
+	if d.Datasets == nil {
+		return rows
+	}
+	return func(yield func(answerRow, error) bool) {
+		for r, err := range rows {
+			if (err != nil || slices.Contains(d.Datasets, view.Value(r.Dataset))) && !yield(r, err) {
+				return
+			}
+		}
+	}
 }
 
 // Table is the name of the scorer's table: its own name where that is good for
@@ -258,13 +276,16 @@ func (d Described) Table() string {
 	return plain[:min(len(plain), 40)] + "_" + hex.EncodeToString(sum[:4])
 }
 
-// Describe names a scorer of any kind.
-func Describe(s interface {
+// A Named is a scorer of any kind.
+type Named interface {
 	Name() string
 	Type() string
 	Version() string
 	Params() string
-}) Described {
+}
+
+// Describe names a scorer.
+func Describe(s Named) Described {
 	d := Described{Name: s.Name(), Type: s.Type(), Version: s.Version(), Params: json.RawMessage(s.Params())}
 	if info, err := scorers.Lookup(d.Type); err == nil {
 		d.Kind = info.Kind

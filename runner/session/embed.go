@@ -37,7 +37,8 @@ func (s *Session) embedding(rs plan.ResolvedScorer) (*scoring.Embedding, error) 
 		return nil, Usagef("%w", err)
 	}
 	_, key := s.judgePlan(rs, "").Identity()
-	return &scoring.Embedding{Run: s.Plan.Out, Models: info.Models, Key: key, Scorer: scorer}, nil
+	return &scoring.Embedding{Run: s.Plan.Out, Models: info.Models, Key: key, Scorer: scorer,
+		Datasets: rs.Datasets}, nil
 }
 
 // askVectors finishes batches that were begun, then asks for what is missing.

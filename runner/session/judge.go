@@ -47,7 +47,7 @@ func (s *Session) judging(rs plan.ResolvedScorer) (*scoring.Judging, error) {
 	p := s.judgePlan(rs, "")
 	_, key := p.Identity()
 	j := &scoring.Judging{Run: s.Plan.Out, Models: info.Models, Ways: scoring.Ways(info), Baseline: s.Plan.Baseline,
-		Along: s.Plan.Along, Key: key}
+		Along: s.Plan.Along, Key: key, Datasets: rs.Datasets}
 	if e, err := scoring.ReadEvaluation(s.Plan.Out); err == nil && j.Baseline == "" {
 		j.Baseline, j.Along = e.Baseline, e.Along
 	}

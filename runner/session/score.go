@@ -224,9 +224,16 @@ func (s *Session) one(ctx context.Context, rs plan.ResolvedScorer) (ScoreTable, 
 	case scorers.Combined:
 		return s.byPanel(s.sending(ctx), rs)
 	}
-	t := ScoreTable{Described: scoring.Describe(rs.Scorer)}
+	t := ScoreTable{Described: described(rs.Scorer, rs)}
 	t.Tallies, err = scoring.Write(s.sending(ctx), s.Plan.Out, t.Described, scoring.Pure(rs.Scorer))
 	return t, err
+}
+
+// described names a scorer of a plan for the run's files.
+func described(s scoring.Named, rs plan.ResolvedScorer) scoring.Described {
+	d := scoring.Describe(s)
+	d.Datasets = rs.Datasets
+	return d
 }
 
 func (s *Session) byProgram(ctx context.Context, rs plan.ResolvedScorer) (t ScoreTable, err error) {
@@ -240,7 +247,7 @@ func (s *Session) byProgram(ctx context.Context, rs plan.ResolvedScorer) (t Scor
 		return t, err
 	}
 	defer func() { err = errors.Join(err, program.Close()) }()
-	t.Described = scoring.Describe(c)
+	t.Described = described(c, rs)
 	t.Tallies, err = scoring.Write(ctx, s.Plan.Out, t.Described, scoring.ByProgram(program))
 	return t, err
 }
@@ -250,7 +257,7 @@ func (s *Session) byPanel(ctx context.Context, rs plan.ResolvedScorer) (t ScoreT
 	if err != nil {
 		return t, Usagef("%w", err)
 	}
-	t.Described = scoring.Describe(jury)
-	t.Tallies, err = scoring.WritePanel(ctx, s.Plan.Out, jury)
+	t.Described = described(jury, rs)
+	t.Tallies, err = scoring.WritePanel(ctx, s.Plan.Out, t.Described, jury)
 	return t, err
 }
