@@ -44,9 +44,9 @@ type Forecast struct {
 	// Datasets are the several datasets of the plan, with what the models make of
 	// them; judges are left out.
 	Datasets []sectionForecast `json:"datasets,omitempty"`
-	Prompt  promptForecast  `json:"first_prompt"`
-	Models  []modelForecast `json:"models"` // judges last
-	Total   totalForecast   `json:"total"`
+	Prompt   promptForecast    `json:"first_prompt"`
+	Models   []modelForecast   `json:"models"` // judges last
+	Total    totalForecast     `json:"total"`
 	// Endpoints are the servers and keys with the hours that their work takes;
 	// they work at the same time.
 	Endpoints []endpointForecast `json:"endpoints"`
