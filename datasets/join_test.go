@@ -60,7 +60,8 @@ func TestJoinedDatasets(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if want := []string{`{"prompt":"1+2","target":"3"}`, `{"id":"b","term":"cat","means":"Katze"}`}; !slices.Equal(raw, want) {
+	want := []string{`{"prompt":"1+2","target":"3"}`, `{"id":"b","term":"cat","means":"Katze"}`}
+	if !slices.Equal(raw, want) {
 		t.Errorf("raw rows %q, want %q", raw, want)
 	}
 	v, err := d.Variant(context.Background(), "plain", []datasets.Templates{{}, {Prompt: "{{ term }}?"}})

@@ -138,8 +138,8 @@ func (e *extension) extensibleParts() error {
 	last := parts[len(parts)-1]
 	switch {
 	case last.Sample > 0:
-		return Usagef("%s of %s is a sample of %d rows: from a longer dataset other rows would have been drawn. Start a new run",
-			last.Name, e.dir, last.Sample)
+		return Usagef("%s of %s is a sample of %d rows: from a longer dataset other rows would have been drawn. Start a "+
+			"new run", last.Name, e.dir, last.Sample)
 	case len(e.Paths) > 0:
 		return Usagef("%s has several datasets: add the rows to the files of the last, %s, and name no file here", e.dir,
 			last.Name)
