@@ -39,6 +39,7 @@ func (m *matrix) align() error {
 		return err
 	}
 	m.describeRows()
+	m.divide()
 	return m.cluster()
 }
 

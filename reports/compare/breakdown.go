@@ -19,13 +19,21 @@ func (m *matrix) breakdown(c *Comparison, r *scorerResult, cols []scoredColumn) 
 	}
 	members := make([][]int32, len(m.names))
 	for i, k := range m.categories {
-		if k >= 0 {
+		if k < 0 {
+			continue
+		}
+		if _, inside := slices.BinarySearch(m.members, int32(i)); inside || m.members == nil {
 			members[k] = append(members[k], int32(i))
 		}
 	}
-	order := make([]int, len(m.names))
-	for i := range order {
-		order[i] = i
+	var order []int
+	for i := range members {
+		if len(members[i]) > 0 {
+			order = append(order, i)
+		}
+	}
+	if len(order) < 2 {
+		return
 	}
 	slices.SortFunc(order, func(a, b int) int {
 		return cmp.Or(cmp.Compare(len(members[b]), len(members[a])), cmp.Compare(m.names[a], m.names[b]))

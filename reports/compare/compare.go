@@ -161,6 +161,8 @@ type tokenSums struct {
 // A scorerResult is what one scorer says of all models.
 type scorerResult struct {
 	scoring.Described
+	// Dataset is the one of several that the result is of; Name is then DATASET/SCORER.
+	Dataset       string         `json:"dataset,omitempty"`
 	Models        []modelScore   `json:"models"`
 	Parts         []partScore    `json:"parts,omitempty"`
 	Deltas        []delta        `json:"deltas,omitempty"`
@@ -170,6 +172,8 @@ type scorerResult struct {
 	Disagreements []disagreement `json:"disagreements,omitempty"`
 	// Differing is how many items the models do not all score alike.
 	Differing int `json:"differing_items"`
+
+	scored scoring.Described // the scorer itself
 }
 
 // An interval has two ends.

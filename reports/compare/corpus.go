@@ -38,7 +38,7 @@ func (m *matrix) corpus(c *Comparison, r *scorerResult, scorer int) error {
 	counts := make([][][]float64, len(m.columns))
 	for i, col := range m.columns {
 		counts[i] = col.corpusCounts(scorer)
-		s := col.coverage(scorer, false)
+		s := col.coverage(scorer, m.members, false)
 		s.Method, s.Bounds = "bootstrap", nil
 		s.Completed.Mean, s.Truncated.Mean = nil, nil
 		if n := len(counts[i]); n > 0 {

@@ -137,11 +137,14 @@ func (c *column) finishFacts() {
 
 // evaluate adds what every scorer says.
 func (m *matrix) evaluate(c *Comparison) error {
+	if m.sections != nil {
+		return m.evaluateSections(c)
+	}
 	for i, d := range m.scorers {
 		if d.Type == Pairwise {
 			continue
 		}
-		r, err := m.scorer(c, i, d)
+		r, _, err := m.scorer(c, i, d)
 		if err != nil {
 			return err
 		}
@@ -156,10 +159,10 @@ type scoredColumn struct {
 	values []float64 // by item: means over epochs; NaN without one
 }
 
-func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*scorerResult, error) {
-	r := &scorerResult{Described: d}
+func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*scorerResult, []scoredColumn, error) {
+	r := &scorerResult{Described: d, scored: d}
 	if d.Kind == scorers.OfCorpus {
-		return r, m.corpus(c, r, i)
+		return r, nil, m.corpus(c, r, i)
 	}
 	whole := asCorpus(d)
 	cols := make([]scoredColumn, len(m.columns))
@@ -167,7 +170,7 @@ func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*scorerResul
 		cols[j] = scoredColumn{col, m.itemScores(col, i)}
 		score, err := m.modelScore(cols[j], i)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if whole != nil {
 			score.Corpus = stats.Defined(whole.Statistic(columnSums(col.corpusCounts(i))))
@@ -176,10 +179,10 @@ func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*scorerResul
 	}
 	r.frontier(c)
 	if err := m.parts(r, i); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := m.deltas(c, r, i, cols); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m.breakdown(c, r, cols)
 	for _, col := range cols {
@@ -188,7 +191,7 @@ func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*scorerResul
 		}
 	}
 	m.disagreements(r, cols)
-	return r, nil
+	return r, cols, nil
 }
 
 // itemScores are the means over epochs.
@@ -225,15 +228,15 @@ func (m *matrix) filledScores(c *column, scorer int, fill float64) []float64 {
 }
 
 func (m *matrix) statsOptions(epochs int) stats.Options {
-	return stats.Options{Clusters: m.labels, Epochs: epochs}
+	return stats.Options{Clusters: pick(m, m.labels), Epochs: epochs}
 }
 
 func (m *matrix) modelScore(c scoredColumn, scorer int) (modelScore, error) {
-	e, err := stats.Score(c.values, m.statsOptions(c.epochs))
+	e, err := stats.Score(pick(m, c.values), m.statsOptions(c.epochs))
 	if err != nil {
 		return modelScore{}, err
 	}
-	s := c.coverage(scorer, m.options.ErrorsAsZero)
+	s := c.coverage(scorer, m.members, m.options.ErrorsAsZero)
 	s.N, s.Mean, s.SE = e.N, stats.Defined(e.Mean), stats.Defined(e.SE)
 	s.Interval, s.Method = rangeOf(e.Interval), e.Method
 	s.perCorrect(c)
@@ -241,12 +244,20 @@ func (m *matrix) modelScore(c scoredColumn, scorer int) (modelScore, error) {
 }
 
 // coverage counts a model's scores by status, and takes the means over
-// completed and truncated answers.
-func (c *column) coverage(scorer int, errorsAsZero bool) modelScore {
+// completed and truncated answers. members are the items that count; nil is all.
+func (c *column) coverage(scorer int, members []int32, errorsAsZero bool) modelScore {
 	s := modelScore{Label: c.Label, Total: int64(len(c.kind)), ErrorsAsZero: errorsAsZero}
+	if members != nil {
+		s.Total = int64(len(members) * c.epochs)
+	}
 	var whole, cut running
 	sum := 0.0
 	for i, state := range c.status[scorer] {
+		if members != nil {
+			if _, inside := slices.BinarySearch(members, int32(i/c.epochs)); !inside {
+				continue
+			}
+		}
 		switch {
 		case c.kind[i] == notRun:
 			s.NotRun++
@@ -382,7 +393,7 @@ type reading struct {
 func (m *matrix) deltas(c *Comparison, r *scorerResult, scorer int, cols []scoredColumn) error {
 	for _, pair := range m.pairs(c) {
 		a, b := cols[pair[0]], cols[pair[1]]
-		p, err := stats.Compare(a.values, b.values, m.statsOptions(max(a.epochs, b.epochs)))
+		p, err := stats.Compare(pick(m, a.values), pick(m, b.values), m.statsOptions(max(a.epochs, b.epochs)))
 		if err != nil {
 			return err
 		}
@@ -438,8 +449,8 @@ func decideTogether(family []*delta, alpha float64) {
 // against the model, and if all went for it.
 func (m *matrix) fillIn(d *delta, scorer int, a, b scoredColumn) error {
 	for _, fill := range [2][2]float64{{0, 1}, {1, 0}} {
-		p, err := stats.Compare(m.filledScores(a.column, scorer, fill[0]), m.filledScores(b.column, scorer, fill[1]),
-			m.statsOptions(max(a.epochs, b.epochs)))
+		p, err := stats.Compare(pick(m, m.filledScores(a.column, scorer, fill[0])),
+			pick(m, m.filledScores(b.column, scorer, fill[1])), m.statsOptions(max(a.epochs, b.epochs)))
 		if err != nil {
 			return err
 		}

@@ -180,6 +180,9 @@ func (g gate) resolve(models []string, types map[string]string) error {
 		}
 	}
 	need := gateKinds[g.name].needs
+	if need == "" && slices.ContainsFunc(args, func(arg string) bool { return types[arg] == ADataset }) {
+		return fmt.Errorf("gate %q: %s is a figure of the whole run, not of one dataset", g.text, g.name)
+	}
 	fits := func(scorer string) bool { return (types[scorer] == Pairwise) == (need == aJudge) }
 	switch {
 	case need == "":
@@ -455,9 +458,18 @@ func (g gate) money(m money) outcome {
 // gateArguments are the models and the scorer that a gate names; all models
 // and the headline scorer when it names none.
 func (c *Comparison) gateArguments(args []string) (labels []string, scorer string, err error) {
+	dataset, inner := "", "" // a scorer of several datasets
 	for _, arg := range args {
 		if found := c.model(arg); found != nil {
 			labels = append(labels, found...)
+			continue
+		}
+		if c.hasDataset(arg) {
+			dataset = arg
+			continue
+		}
+		if name, _ := c.sectionResult("", arg); name != "" && !c.hasScorer(arg) {
+			inner = arg
 			continue
 		}
 		if !c.hasScorer(arg) {
@@ -465,6 +477,14 @@ func (c *Comparison) gateArguments(args []string) (labels []string, scorer strin
 				join(c.names(), ", "))
 		}
 		scorer = arg
+	}
+	if dataset+inner != "" {
+		var several bool
+		scorer, several = c.sectionResult(dataset, inner)
+		if scorer == "" || several {
+			return nil, "", fmt.Errorf("scorer %s and dataset %s do not name one result; there are %s", inner, dataset,
+				join(c.names(), ", "))
+		}
 	}
 	if len(labels) == 0 {
 		for _, m := range c.Models {

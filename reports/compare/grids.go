@@ -21,7 +21,7 @@ func newGrid(title string, head ...string) render.Grid { return render.Grid{Titl
 
 // grids are all tables of the comparison, in the order of reading.
 func (c *Comparison) grids() []render.Grid {
-	var all []render.Grid
+	all := c.sectionGrids()
 	for i := range c.Scorers {
 		all = append(all, c.scoreGrid(&c.Scorers[i]))
 		all = append(all, c.partGrids(&c.Scorers[i])...)

@@ -68,6 +68,9 @@ func (m *matrix) disagreements(r *scorerResult, cols []scoredColumn) {
 
 // headline is the name of the first scorer that gives scores.
 func (m *matrix) headline() string {
+	if m.head != "" {
+		return m.head
+	}
 	for _, s := range m.scorers {
 		if s.Type != Pairwise {
 			return s.Name
@@ -159,11 +162,12 @@ func (m *matrix) describeItems(c *Comparison) error {
 			if err := m.describe(run, wanted); err != nil {
 				return err
 			}
-			if err := m.explain(run, r.Described, wanted); err != nil {
+			if err := m.explain(run, r.scored, wanted); err != nil {
 				return err
 			}
 		}
 	}
+	m.averageDisagreements(c)
 	return nil
 }
 

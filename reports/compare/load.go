@@ -34,6 +34,9 @@ type matrix struct {
 	categories []int32    // index into names, -1 for none
 	names      []string   // of the categories
 	opponents  []int      // of each column, where models are compared along models or variants; else nil
+	sections   []section  // of several datasets; nil for one
+	members    []int32    // items of the dataset that is looked at; nil is all
+	head       string     // name of the scorer whose disagreements are kept; default the first
 	labels     []int32    // clusters; nil when all items are independent
 	clusters   *clusterFacts
 }
@@ -126,6 +129,7 @@ type item struct {
 	prompt, target uint64
 	cluster        uint64 // 0 for none
 	category       int32  // index into categories, -1 for none
+	dataset        string // of several; else empty
 }
 
 type itemRow struct {
@@ -137,6 +141,7 @@ type itemRow struct {
 	Category   *string            `parquet:"category,optional,dict"`
 	Cluster    *string            `parquet:"cluster,optional"`
 	PromptHash string             `parquet:"prompt_hash"`
+	Dataset    *string            `parquet:"dataset,optional,dict"` // missing from older runs
 }
 
 type factRow struct {
@@ -431,6 +436,12 @@ func (t *itemTable) add(row *itemRow) {
 	}
 	if row.Cluster != nil {
 		one.cluster = hash64(*row.Cluster)
+	}
+	if row.Dataset != nil {
+		one.dataset = *row.Dataset
+		if n := len(t.items); n > 0 && t.items[n-1].dataset == one.dataset {
+			one.dataset = t.items[n-1].dataset // the same text in memory
+		}
 	}
 	t.items = append(t.items, one)
 }

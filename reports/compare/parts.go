@@ -71,7 +71,7 @@ func (m *matrix) parts(r *scorerResult, scorer int) error {
 				at[name] = i
 				r.Parts = append(r.Parts, partScore{name, make([]partCell, len(m.columns))})
 			}
-			e, err := stats.Score(col.parts[scorer].byName[name].linear(), m.statsOptions(col.epochs))
+			e, err := stats.Score(pick(m, col.parts[scorer].byName[name].linear()), m.statsOptions(col.epochs))
 			if err != nil {
 				return err
 			}

@@ -44,6 +44,9 @@ func (c *Comparison) Block() *Block {
 // among the verdicts.
 func (c *Comparison) blockTables() []render.Grid {
 	var all []render.Grid
+	for _, g := range c.sectionGrids() {
+		all = append(all, noted(g))
+	}
 	for i := range c.Scorers {
 		r := &c.Scorers[i]
 		for _, g := range slices.Concat(c.partGrids(r), c.variantGrids(r), c.deltaGrids(r), c.categoryGrids(r),

@@ -26,6 +26,7 @@ type Evaluation struct {
 	Baseline string      `json:"baseline,omitempty"`
 	Along    string      `json:"along,omitempty"` // what models with variants are compared along
 	Alpha    float64     `json:"alpha,omitempty"`
+	Average  string      `json:"average,omitempty"` // what an average over several datasets weighs them by
 	Gates    []string    `json:"gates,omitempty"`
 }
 

@@ -66,7 +66,14 @@ func modelNames(p *plan.Resolved) []string {
 func scorerTypes(p *plan.Resolved) map[string]string {
 	types := map[string]string{}
 	for _, s := range p.Scorers {
-		types[cmp.Or(s.Spec.Name, s.Spec.Type)] = s.Spec.Type
+		name := cmp.Or(s.Spec.Name, s.Spec.Type)
+		types[name] = s.Spec.Type
+		for _, dataset := range p.DatasetNames() {
+			if s.Scores(dataset) {
+				types[dataset], types[plan.AverageScorer] = compare.ADataset, plan.AverageScorer
+				types[dataset+"/"+name] = s.Spec.Type
+			}
+		}
 	}
 	return types
 }
@@ -162,7 +169,7 @@ func (s *Session) evaluation() (scoring.Evaluation, error) {
 		return before, err
 	}
 	e := scoring.Evaluation{Given: s.Scorers, Baseline: s.Plan.Baseline, Along: s.Plan.Along,
-		Alpha: s.Plan.Alpha, Gates: s.Plan.Gates}
+		Alpha: s.Plan.Alpha, Average: s.Plan.Average, Gates: s.Plan.Gates}
 	if e.Plan, err = planFile(s.Plan); err != nil {
 		return e, err
 	}

@@ -1,0 +1,421 @@
+package compare
+
+import (
+	"cmp"
+	"encoding/json"
+	"math"
+	"slices"
+
+	"nightshift/reports/render"
+	"nightshift/reports/scorers"
+	"nightshift/reports/scoring"
+	"nightshift/reports/stats"
+)
+
+// ADataset is what [CheckGatesOf] is told for the type of a dataset's name, which
+// stands for the first scorer of that dataset.
+const ADataset = "dataset"
+
+// averageName is what the average over several datasets is called among the scorers.
+const averageName = "average"
+
+// byRows weighs datasets by their rows, in place of all alike.
+const byRows = "rows"
+
+// A section is one of several datasets of the runs.
+type section struct {
+	name    string
+	members []int32 // items
+}
+
+// A sectionHead is the scorer that a dataset's score in the average comes from: its
+// first that scores single answers.
+type sectionHead struct {
+	*matrix // with the dataset's items as members
+	name    string
+	scorer  int
+	cols    []scoredColumn
+	at      int // of its result in the comparison
+}
+
+// divide finds the datasets of the items, in the order of the rows.
+func (m *matrix) divide() {
+	at, seen := map[string]int{}, make([]bool, len(m.keys))
+	for _, r := range m.runs {
+		for i, item := range r.items {
+			name := r.table.items[i].dataset
+			if name == "" || seen[item] {
+				continue
+			}
+			seen[item] = true
+			k, known := at[name]
+			if !known {
+				k = len(m.sections)
+				at[name] = k
+				m.sections = append(m.sections, section{name: name})
+			}
+			m.sections[k].members = append(m.sections[k].members, item)
+		}
+	}
+	for _, s := range m.sections { // no figure depends on the order of the rows
+		slices.Sort(s.members)
+	}
+}
+
+// within is the matrix with the items of one dataset, as one scorer sees them.
+func (m *matrix) within(s section, scorer int) *matrix {
+	inside := make([]bool, len(m.keys))
+	for _, item := range s.members {
+		inside[item] = true
+	}
+	sub := *m
+	sub.members, sub.head, sub.columns = s.members, m.scorers[scorer].Name, nil
+	for _, col := range m.columns {
+		sub.columns = append(sub.columns, col.within(inside, scorer))
+	}
+	return &sub
+}
+
+// within is a copy of the column where one scorer has scored items inside only.
+func (c *column) within(inside []bool, scorer int) *column {
+	own := *c
+	own.scores, own.status, own.answers = slices.Clone(c.scores), slices.Clone(c.status), slices.Clone(c.answers)
+	own.scores[scorer], own.status[scorer] = slices.Clone(c.scores[scorer]), slices.Clone(c.status[scorer])
+	own.answers[scorer] = slices.Clone(c.answers[scorer])
+	for i := range own.scores[scorer] {
+		if inside[i/c.epochs] {
+			continue
+		}
+		own.scores[scorer][i], own.status[scorer][i] = math.NaN(), stateNone
+		if own.answers[scorer] != nil {
+			own.answers[scorer][i] = ""
+		}
+	}
+	return &own
+}
+
+// pick are the values of the items that are looked at.
+func pick[T any](m *matrix, all []T) []T {
+	if m.members == nil {
+		return all
+	}
+	return chosenOf(all, m.members)
+}
+
+// evaluateSections adds what every scorer says of every dataset, and in front of all
+// the average over the datasets. All first differences of the datasets are decided
+// together, as are those of each further scorer; those of the average are a family
+// of their own, the first that is looked at.
+func (m *matrix) evaluateSections(c *Comparison) error {
+	var heads []sectionHead
+	c.Scorers = []scorerResult{{}}
+	for _, s := range m.sections {
+		first := true
+		for i, d := range m.scorers {
+			if d.Type == Pairwise || d.Datasets != nil && !slices.Contains(d.Datasets, s.name) {
+				continue
+			}
+			sub := m.within(s, i)
+			r, cols, err := sub.scorer(c, i, d)
+			if err != nil {
+				return err
+			}
+			if r.Dataset, r.Name = s.name, s.name+"/"+d.Name; first && d.Kind != scorers.OfCorpus {
+				first = false
+				heads = append(heads, sectionHead{sub, s.name, i, cols, len(c.Scorers)})
+			}
+			c.Scorers = append(c.Scorers, *r)
+		}
+	}
+	c.decideSections(heads)
+	if len(heads) < 2 {
+		c.Scorers = c.Scorers[1:]
+		return nil
+	}
+	r, err := m.average(c, heads)
+	if err != nil {
+		return err
+	}
+	c.Scorers[0] = *r
+	return nil
+}
+
+// decideSections decides the differences of all datasets by families.
+func (c *Comparison) decideSections(heads []sectionHead) {
+	families := map[string][]*delta{}
+	for i := range c.Scorers[1:] {
+		r := &c.Scorers[i+1]
+		family := r.scored.Name
+		if slices.ContainsFunc(heads, func(h sectionHead) bool { return h.at == i+1 }) {
+			family = ""
+		}
+		families[family] = append(families[family], r.family()...)
+	}
+	for _, family := range families {
+		decideTogether(family, c.Alpha)
+	}
+}
+
+// average is the mean over the datasets of each one's first score.
+func (m *matrix) average(c *Comparison, heads []sectionHead) (*scorerResult, error) {
+	rows := m.runs[0].evaluation.Average == byRows
+	r := &scorerResult{Described: scoring.Described{Name: averageName, Type: averageName, Version: "1",
+		Params: json.RawMessage(`{"weights":"datasets"}`)}}
+	if rows {
+		r.Params = json.RawMessage(`{"weights":"rows"}`)
+	}
+	for j, col := range m.columns {
+		r.Models = append(r.Models, c.averageScore(heads, col, j, rows))
+	}
+	r.frontier(c)
+	for k, pair := range m.pairs(c) {
+		d, err := m.averageDelta(c, r, heads, pair, rows)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range heads {
+			one := c.Scorers[h.at].Deltas[k]
+			d.failing, d.passing = append(d.failing, one.failing...), append(d.passing, one.passing...)
+			d.NewlyFailingCount += one.NewlyFailingCount
+			d.NewlyPassingCount += one.NewlyPassingCount
+		}
+		r.Deltas = append(r.Deltas, d)
+	}
+	decideTogether(r.family(), c.Alpha)
+	for _, h := range heads {
+		r.Differing += c.Scorers[h.at].Differing
+	}
+	return r, nil
+}
+
+// averageScore is one model's.
+func (c *Comparison) averageScore(heads []sectionHead, col *column, model int, rows bool) modelScore {
+	s := modelScore{Label: col.Label, Method: "average of datasets"}
+	var parts []weighed
+	values := make([]float64, len(col.cost))
+	for i := range values {
+		values[i] = math.NaN()
+	}
+	for _, h := range heads {
+		one := c.Scorers[h.at].Models[model]
+		s.N, s.ErrorsAsZero = s.N+one.N, one.ErrorsAsZero
+		s.Scored, s.NoAnswer, s.Unscored = s.Scored+one.Scored, s.NoAnswer+one.NoAnswer, s.Unscored+one.Unscored
+		s.Errors, s.NotRun, s.Total = s.Errors+one.Errors, s.NotRun+one.NotRun, s.Total+one.Total
+		parts = append(parts, weighedOf(one.N, one.Mean, one.SE, one.Interval))
+		for _, item := range h.members {
+			values[item] = h.cols[model].values[item]
+		}
+	}
+	mean := average(parts, rows)
+	s.Mean, s.SE, s.Interval = stats.Defined(mean.value), stats.Defined(mean.se), mean.interval()
+	s.perCorrect(scoredColumn{col, values})
+	return s
+}
+
+// averageDelta is one model against another.
+func (m *matrix) averageDelta(c *Comparison, r *scorerResult, heads []sectionHead, pair [2]int,
+	rows bool) (delta, error) {
+	a, b := m.columns[pair[0]], m.columns[pair[1]]
+	first, err := m.averageReading(heads, pair, rows, func(h sectionHead, col, _ int) []float64 {
+		return h.cols[col].values
+	})
+	if err != nil {
+		return delta{}, err
+	}
+	d := deltaOf(a.Label, b.Label, first.paired, c.Alpha)
+	d.Differs = a.differsFrom(b)
+	if len(d.readings) == 0 {
+		return d, nil
+	}
+	d.readings[0] = first
+	d.missing = missingApart(r.Models[pair[0]], r.Models[pair[1]])
+	for _, fill := range [][2]float64{{0, 1}, {1, 0}} {
+		if d.missing == "" {
+			break
+		}
+		one, err := m.averageReading(heads, pair, rows, func(h sectionHead, col, side int) []float64 {
+			return h.filledScores(h.cols[col].column, h.scorer, fill[side])
+		})
+		if err != nil {
+			return delta{}, err
+		}
+		d.readings = append(d.readings, one)
+	}
+	return d, nil
+}
+
+// averageReading compares two models by the average. Its test flips the signs of all
+// item differences, each with the weight that it has in the average; the standard
+// error adds the variances of the datasets, and the interval their intervals.
+func (m *matrix) averageReading(heads []sectionHead, pair [2]int, rows bool,
+	values func(h sectionHead, col, side int) []float64) (reading, error) {
+	var at95, at90 []weighed
+	var x, y []float64
+	var labels []int32
+	epochs := max(m.columns[pair[0]].epochs, m.columns[pair[1]].epochs)
+	total := 0
+	for _, h := range heads {
+		a, b := pick(h.matrix, values(h, pair[0], 0)), pick(h.matrix, values(h, pair[1], 1))
+		p, err := stats.Compare(a, b, h.statsOptions(epochs))
+		if err != nil {
+			return reading{}, err
+		}
+		at95 = append(at95, weighed{p.N, p.Delta, p.SE, p.Lower, p.Upper})
+		lower := p.At(0.9)
+		at90 = append(at90, weighed{p.N, p.Delta, p.SE, lower.Lower, lower.Upper})
+		total += p.N
+		x, y, labels = append(x, a...), append(y, b...), append(labels, pick(h.matrix, m.labels)...)
+	}
+	i := 0
+	for k, h := range heads {
+		weight := weightOf(at95, k, rows) * float64(total) / float64(at95[k].n)
+		for range h.members {
+			x[i], y[i] = weight*x[i], weight*y[i]
+			i++
+		}
+	}
+	p, err := stats.Compare(x, y, stats.Options{Clusters: labels, Epochs: epochs})
+	if err != nil {
+		return reading{}, err
+	}
+	mean, oneSided := average(at95, rows), average(at90, rows)
+	p.Delta, p.SE, p.Method = mean.value, mean.se, "average of datasets"
+	p.Interval = stats.Interval{Lower: mean.lower, Upper: mean.upper}
+	return reading{paired: p, lower: oneSided.lower}, nil
+}
+
+// A weighed figure goes into an average, or is one.
+type weighed struct {
+	n                       int
+	value, se, lower, upper float64
+}
+
+func weighedOf(n int, mean, se *float64, i *interval) weighed {
+	w := weighed{n, math.NaN(), math.NaN(), math.NaN(), math.NaN()}
+	if mean != nil {
+		w.value = *mean
+	}
+	if se != nil {
+		w.se = *se
+	}
+	if i != nil {
+		w.lower, w.upper = i.Lower, i.Upper
+	}
+	return w
+}
+
+func (w weighed) interval() *interval { return rangeOf(stats.Interval{Lower: w.lower, Upper: w.upper}) }
+
+// weightOf is the share of one figure in the average: that of its rows, or the same
+// for all.
+func weightOf(all []weighed, k int, rows bool) float64 {
+	if !rows {
+		return 1 / float64(len(all))
+	}
+	sum := 0
+	for _, one := range all {
+		sum += one.n
+	}
+	return float64(all[k].n) / float64(sum)
+}
+
+// average is Σwv, its standard error √Σ(w·se)², since the rows of different datasets
+// are independent. Its interval reaches at each end as far as the ends of the
+// figures' own intervals do together, √Σ(w·distance)² (G. Y. Zou and A. Donner,
+// 2008): it stays honest where all scores of a dataset are alike.
+func average(all []weighed, rows bool) weighed {
+	var out weighed
+	for k, one := range all {
+		w := weightOf(all, k, rows)
+		out.n += one.n
+		out.value += w * one.value
+		out.se += (w * one.se) * (w * one.se)
+		out.lower += (w * (one.value - one.lower)) * (w * (one.value - one.lower))
+		out.upper += (w * (one.upper - one.value)) * (w * (one.upper - one.value))
+	}
+	out.se = math.Sqrt(out.se)
+	out.lower, out.upper = out.value-math.Sqrt(out.lower), out.value+math.Sqrt(out.upper)
+	return out
+}
+
+// sectionGrids show the scores once more: a dataset a line, and their average.
+func (c *Comparison) sectionGrids() []render.Grid {
+	average := c.average()
+	if average == nil {
+		return nil
+	}
+	g := newGrid("Datasets", "score by dataset", "n")
+	for _, m := range average.Models {
+		g.Head = append(g.Head, m.Label)
+	}
+	for _, d := range average.Deltas {
+		g.Head = append(g.Head, "Δ "+d.Label)
+	}
+	line := func(r *scorerResult, name string) {
+		n := 0
+		var cells []string
+		for _, m := range r.Models {
+			n = max(n, m.N)
+			cells = append(cells, shownAs(m.Mean, asScore)+m.Interval.half(1))
+		}
+		for _, d := range r.Deltas {
+			cells = append(cells, shownAs(d.Delta, func(v float64) string { return withSign(100 * v) })+
+				d.Interval.half(100))
+		}
+		g.Add(append([]string{name, render.Count(int64(n))}, cells...)...)
+	}
+	shown := ""
+	for i := range c.Scorers[1:] {
+		if r := &c.Scorers[i+1]; r.Dataset != shown && len(r.Deltas) == len(average.Deltas) {
+			line(r, r.Name)
+			shown = r.Dataset
+		}
+	}
+	line(average, "average")
+	g.Notes = append(g.Notes, "the average weighs all datasets alike")
+	if string(average.Params) == `{"weights":"rows"}` {
+		g.Notes[0] = "the average weighs each dataset by its rows"
+	}
+	return []render.Grid{g}
+}
+
+// average is the result that averages over datasets; nil without one.
+func (c *Comparison) average() *scorerResult {
+	if len(c.Scorers) == 0 || c.Scorers[0].Type != averageName {
+		return nil
+	}
+	return &c.Scorers[0]
+}
+
+// averageDisagreements are the largest of all datasets' first scorers.
+func (m *matrix) averageDisagreements(c *Comparison) {
+	average := c.average()
+	if average == nil {
+		return
+	}
+	for _, r := range c.Scorers[1:] {
+		average.Disagreements = append(average.Disagreements, r.Disagreements...)
+	}
+	slices.SortStableFunc(average.Disagreements, func(a, b disagreement) int { return cmp.Compare(b.Spread, a.Spread) })
+	most := cmp.Or(m.options.Disagreements, shownDisagreements)
+	average.Disagreements = average.Disagreements[:min(max(most, 0), len(average.Disagreements))]
+}
+
+// sectionResult finds the result that a gate means by the names of a dataset and a
+// scorer, either of which may be empty: a dataset alone stands for its first scorer.
+func (c *Comparison) sectionResult(dataset, scorer string) (name string, several bool) {
+	for _, r := range c.Scorers {
+		if r.Dataset == "" || dataset != "" && r.Dataset != dataset || scorer != "" && r.scored.Name != scorer {
+			continue
+		}
+		if name != "" {
+			return name, dataset == ""
+		}
+		name = r.Name
+	}
+	return name, false
+}
+
+func (c *Comparison) hasDataset(name string) bool {
+	return slices.ContainsFunc(c.Scorers, func(r scorerResult) bool { return name != "" && r.Dataset == name })
+}
