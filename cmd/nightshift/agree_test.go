@@ -18,8 +18,11 @@ import (
 func TestBudgetRecordAndBillAgree(t *testing.T) {
 	t.Parallel()
 	for name, more := range map[string]string{
-		"models":   "",
-		"variants": "variants: [{name: plain, params: {temperature: [0, 1]}}, {name: brief, prompt: \"{{ prompt }}.\"}]\n",
+		"models": "dataset: {path: rows.jsonl}\n",
+		"datasets": "datasets: [{name: first, path: rows.jsonl, limit: 50}, " +
+			"{name: last, path: rows.jsonl, offset: 50, prompt: \"Say: {{ prompt }}\"}]\n",
+		"variants": "dataset: {path: rows.jsonl}\n" +
+			"variants: [{name: plain, params: {temperature: [0, 1]}}, {name: brief, prompt: \"{{ prompt }}.\"}]\n",
 	} {
 		t.Run(name, func(t *testing.T) { budgetRecordAndBillAgree(t, more) })
 	}
@@ -35,7 +38,6 @@ func budgetRecordAndBillAgree(t *testing.T, more string) {
 	w := &workspace{dir: dir}
 	w.write(t, "rows.jsonl", rows.String())
 	w.write(t, "plan.yaml", `version: 1
-dataset: {path: rows.jsonl}
 models:
   - {name: whole, endpoint: sim, model: sim-large, params: {max_tokens: 60}, price: {input: 3, output: 15}}
   - {name: stream, endpoint: sim, model: sim-large, stream: true, params: {max_tokens: 60},

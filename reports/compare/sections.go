@@ -371,11 +371,11 @@ func (c *Comparison) sectionGrids() []render.Grid {
 			shown = r.Dataset
 		}
 	}
-	line(average, "average")
-	g.Notes = append(g.Notes, "the average weighs all datasets alike")
+	name := "average (datasets alike)"
 	if string(average.Params) == `{"weights":"rows"}` {
-		g.Notes[0] = "the average weighs each dataset by its rows"
+		name = "average (by rows)"
 	}
+	line(average, name)
 	return []render.Grid{g}
 }
 
