@@ -90,6 +90,14 @@ var guides = map[string]Guide{
 			Row:    `{"prompt": "What is 1/2 of 3/2?", "target": "\\frac{3}{4}"}`,
 			Answer: `It is \boxed{\dfrac34}.`, Score: 1, Read: `\dfrac34`}},
 
+	"math_equal": {Group: "Numbers, letters and formulae",
+		Reads: "the formula in the answer, in LaTeX or as it is typed; the row's target",
+		Gives: "1 when both have the same value (1/2 and 0.5, (x+1)^2 and x^2+2x+1, {1,2} and {2,1}), else 0; what cannot " +
+			"be read is compared as a text",
+		Example: Example{Plan: `math_equal`,
+			Row:    `{"prompt": "Expand (x+1)(x-1).", "target": "x^2-1"}`,
+			Answer: `It is \boxed{(x-1)(1+x)}.`, Score: 1, Read: "(x-1)(1+x)"}},
+
 	"f1": {Group: "Similarity", Reads: "the words of the answer; those of the row's target",
 		Gives: "2·precision·recall / (precision + recall) of the shared words",
 		Example: Example{Plan: `f1`,
@@ -115,6 +123,25 @@ var guides = map[string]Guide{
 		Example: Example{Plan: `bleu`,
 			Row:    `{"prompt": "Translate: …", "target": ["The dog bit the man.", "The dog had bit the man."]}`,
 			Answer: "The dog bit the man.", Score: 1}},
+
+	"turns": {Group: "Facts of the answer", Reads: "the answer of each turn; the row's target, a list with one for " +
+		"each turn",
+		Gives: "the mean over the turns (or all, or the last); parts: each turn; null in the target leaves a turn out",
+		Example: Example{Plan: `{type: turns, scorer: number}`,
+			Row:    `{"prompt": "And 2 + 25?", "target": ["27"]}`,
+			Answer: "It is 27.", Score: 1}},
+	"brier": {Group: "Facts of the answer", Reads: "the confidence that the answer states, and what another scorer " +
+		"says of it",
+		Gives: "1 − (confidence − right)², so that 1 is best; no_answer without a stated confidence",
+		Example: Example{Plan: `{type: brier, scorer: {type: answer, kind: word}}`,
+			Row:    `{"prompt": "Where is the Louvre? Say how confident you are, in percent.", "target": "Paris"}`,
+			Answer: "Confidence: 80%\nANSWER: Paris", Score: 0.96, Read: "0.8"}},
+	"ece": {Group: "Facts of the answer", Reads: "the confidence that each answer states, and what another scorer " +
+		"says of it",
+		Gives: "1 − the expected calibration error, one figure for all answers of a model; a single answer has no value",
+		Example: Example{Plan: `{type: ece, scorer: {type: answer, kind: word}}`,
+			Row:    `{"prompt": "Where is the Louvre? Say how confident you are, in percent.", "target": "Paris"}`,
+			Answer: "Confidence: 75%\nANSWER: Paris", Score: 0.75}},
 
 	"json_valid": {Group: "JSON", Reads: "the whole answer",
 		Gives: "1 when it is JSON, else 0",

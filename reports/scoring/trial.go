@@ -126,7 +126,8 @@ func (j *Judging) unreadable(reply string) string {
 	if j.Pairs != nil {
 		return "it never gives a verdict on offer in double brackets, such as [[A]]"
 	}
-	if r := j.Grader.Verdict(reply); strings.Contains(strings.ToUpper(reply), "GRADE") && r.Explanation != nil {
+	graded := strings.Contains(strings.ToUpper(reply), "GRADE") || !j.Grader.Graded()
+	if r := j.Grader.Verdict(reply); graded && r.Explanation != nil {
 		return *r.Explanation
 	}
 	return "it never says GRADE:"

@@ -21,6 +21,8 @@ func judge(prompt string, s random.Seed) (string, bool) {
 	case strings.Contains(prompt, "[[x, y]]") || strings.Contains(prompt, "[[x,y]]"):
 		a, b := pairScores(prompt)
 		return "Both answers were read closely.\n\n[[" + rounded(a) + ", " + rounded(b) + "]]", true
+	case criteria.MatchString(prompt):
+		return judgeCriteria(prompt, s), true
 	case strings.Contains(prompt, "[[rating]]") || strings.Contains(prompt, "[[5]]"):
 		return "The answer addresses the question with some room for improvement.\n\nRating: [[" +
 			strconv.Itoa(1+s.Below("rating", 10)) + "]]", true
@@ -33,6 +35,18 @@ func judge(prompt string, s random.Seed) (string, bool) {
 // tagCode finds the code of one request at the end of a tag:
 // <answer-0123456789ab>.
 var tagCode = regexp.MustCompile(`(</?[a-z_]+)-[0-9a-f]{12}>`)
+
+// criteria finds the lines of a prompt that ask for a rating each.
+var criteria = regexp.MustCompile(`(?m)^(\S[^:\n]*): \[\[rating\]\]$`)
+
+// judgeCriteria rates each criterion from 1 to 5, which most scales have room for.
+func judgeCriteria(prompt string, s random.Seed) string {
+	said := "I read the answer for each criterion in turn.\n"
+	for _, m := range criteria.FindAllStringSubmatch(prompt, -1) {
+		said += "\n" + m[1] + ": [[" + strconv.Itoa(1+s.Below("rating "+m[1], 5)) + "]]"
+	}
+	return said
+}
 
 // rounded writes a score between 0 and 1 as a rating of up to 10, in halves.
 func rounded(v float64) string { return strconv.FormatFloat(float64(int(v*20))/2, 'f', -1, 64) }
