@@ -21,8 +21,8 @@ func TestScoringExamples(t *testing.T) {
 		{"ifeval", []string{"ifeval, parts large small", "prompt_strict 1.000 0.000", "prompt_loose 1.000 0.250",
 			"instruction_strict 1.000 0.375", "instruction_loose 1.000 0.500"}},
 		{"math", []string{"large math_equal 1.000", "small math_equal 0.000"}},
-		{"calibration", []string{"large brier 0.930", "small brier 0.379", "right 0.667 0.333",
-			"large: expected calibration error 0.233 in 10 bins", "small: expected calibration error"}},
+		{"calibration", []string{"large brier 0.930", "small brier 0.369", "right 0.667 0.333",
+			"ece vs large", "small ~ −38.0"}},
 		{"turns", []string{"turn 1 1.000 1.000", "turn 2 1.000 0.000", "small turns 0.500"}},
 		{"rubric", []string{"rubric, parts large small", "accuracy 0.", "style 0."}},
 	} {

@@ -50,6 +50,14 @@ func (c *confidence) readsRow() bool {
 	return ok && r.readsRow()
 }
 
+// targetProblem is that of the scorer that says what is right.
+func (c *confidence) targetProblem(target *Target) string {
+	if c.inner.target != nil || c.readsRow() {
+		return ""
+	}
+	return RowProblem(c.inner.scorer, target, "")
+}
+
 var stated = lazyRegexp(`^\s*([0-9]+(?:\.[0-9]+)?)\s*(%?)\s*$`)
 
 // read returns the stated confidence in 0..1 and what the answer is worth; bad is the
