@@ -267,8 +267,8 @@ func (v *verdictReader) offer(grades string) string {
 func (v *verdictReader) ending(grades string) string {
 	if len(v.criteria) == 0 {
 		return "How well does the answer meet the criterion? Differences in wording and form do not\nmatter; " +
-			"contradictions and " +
-			"missing parts do. Think it through step by step, then end\nwith your verdict and nothing else:\n\n" + v.form(grades) + "\n"
+			"contradictions and missing parts " +
+			"do. Think it through step by step, then end\nwith your verdict and nothing else:\n\n" + v.form(grades) + "\n"
 	}
 	var b strings.Builder
 	b.WriteString("Judge the answer by each of these criteria, apart from the others:\n\n")

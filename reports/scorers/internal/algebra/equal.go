@@ -41,10 +41,14 @@ type quantity struct {
 }
 
 var (
-	textUnit = regexp.MustCompile(`\s*\\(?:text|mathrm|mbox|textrm|operatorname)\s*\{([^{}]*[A-Za-z]{2}[^{}]*)\}(?:\^\{?([23])\}?)?\s*$`)
-	wordUnit = regexp.MustCompile(`(?i)([0-9}\)])\s*\b((?:square|cubic|sq\.?|cu\.?)? ?(?:mm|cm|dm|km|m|inch(?:es)?|in|f(?:oo|ee)?t|yards?|miles?|` +
-		`met(?:er|re)s?|centimet(?:er|re)s?|kilomet(?:er|re)s?|units?|dollars?|cents?|euros?|degrees?|percent|hours?|minutes?|seconds?|` +
-		`days?|weeks?|years?|kg|grams?|pounds?|lit(?:er|re)s?|mph|km/h|people|students?|ways|points?|items?))(?:\^\{?([23])\}?|([²³]))?$`)
+	textUnit = regexp.MustCompile(`\s*\\(?:text|mathrm|mbox|textrm` +
+		`|operatorname)\s*\{([^{}]*[A-Za-z]{2}[^{}]*)\}(?:\^\{?([23])\}?)?\s*$`)
+	wordUnit = regexp.MustCompile(`(?i)([0-9}\)])\s*\b((?:square|cubic|sq\.?|cu\.?)? ?(?:mm|cm|dm|km|m|inch(?:es)?` +
+		`|in|f(?:oo|ee)?t|yards?|miles?|` +
+		`met(?:er|re)s?|centimet(?:er|re)s?|kilomet(?:er|re)s?|units?|dollars?|cents?|euros?|degrees?|percent|hours?` +
+		`|minutes?|seconds?|` +
+		`days?|weeks?|years?|kg|grams?|pounds?|lit(?:er|re)s?|mph|km/h|people|students?|ways|points?` +
+		`|items?))(?:\^\{?([23])\}?|([²³]))?$`)
 	percentage = regexp.MustCompile(`\s*\\?%\s*$`)
 	names      = regexp.MustCompile(`^\s*(?:[A-Za-z](?:_\{?\w+\}?)?|[A-Za-z]\([A-Za-z]\))\s*=\s*`)
 )
@@ -71,7 +75,8 @@ func split(text string) quantity {
 }
 
 var sameUnit = map[string]string{"inches": "in", "inch": "in", "feet": "ft", "foot": "ft", "meter": "m", "metre": "m",
-	"centimeter": "cm", "centimetre": "cm", "kilometer": "km", "kilometre": "km", "gram": "g", "sq": "square", "cu": "cubic"}
+	"centimeter": "cm", "centimetre": "cm", "kilometer": "km", "kilometre": "km", "gram": "g", "sq": "square",
+	"cu": "cubic"}
 
 // plainUnit writes a unit in one of its ways: without plural and points.
 func plainUnit(unit string) string {

@@ -34,7 +34,8 @@ type parser struct {
 }
 
 var plainer = strings.NewReplacer(
-	`\\`, `\\`, `\left`, "", `\right`, "", `\displaystyle`, "", `\limits`, "", `\dfrac`, `\frac`, `\tfrac`, `\frac`, `\cfrac`, `\frac`,
+	`\\`, `\\`, `\left`, "", `\right`, "", `\displaystyle`, "", `\limits`, "", `\dfrac`, `\frac`, `\tfrac`,
+	`\frac`, `\cfrac`, `\frac`,
 	`\!`, "", `\,`, " ", `\;`, " ", `\:`, " ", `\ `, " ", `\quad`, " ", `\qquad`, " ", "~", " ", `\$`, "", "$", "",
 	`\(`, "", `\)`, "", `\cdot`, "*", `\times`, "*", "·", "*", "×", "*", "⋅", "*", `\div`, "/", "÷", "/", "−", "-",
 	"–", "-", `\leq`, "≤", `\le`, "≤", "<=", "≤", `\geq`, "≥", `\ge`, "≥", ">=", "≥", `\lt`, "<", `\gt`, ">",
@@ -278,7 +279,8 @@ func (p *parser) signed() (*node, error) {
 func (p *parser) startsFactor() bool {
 	t := p.peek()
 	switch t {
-	case "", "+", "-", "*", "/", ",", ")", "]", "}", "⦄", "=", "<", ">", "≤", "≥", "∈", "∪", "±", "|", "&", `\\`, `\end`, "^", "_", "!",
+	case "", "+", "-", "*", "/", ",", ")", "]", "}", "⦄", "=", "<", ">", "≤", "≥", "∈", "∪", "±", "|", "&", `\\`,
+		`\end`, "^", "_", "!",
 		"%", "…":
 		return false
 	}
@@ -328,15 +330,17 @@ func (p *parser) group(open, end string) (*node, error) {
 	return n, err
 }
 
-var functions = map[string]bool{"sin": true, "cos": true, "tan": true, "cot": true, "sec": true, "csc": true, "arcsin": true,
+var functions = map[string]bool{"sin": true, "cos": true, "tan": true, "cot": true, "sec": true, "csc": true,
+	"arcsin": true,
 	"arccos": true, "arctan": true, "sinh": true, "cosh": true, "tanh": true, "ln": true, "log": true, "exp": true,
 	"sqrt": true, "abs": true}
 
 var (
-	numeral  = regexp.MustCompile(`^(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)`)
-	word     = regexp.MustCompile(`^[A-Za-z]+`)
-	textual  = regexp.MustCompile(`^\\(?:text|mathrm|mathbf|textbf|mbox|mathit|operatorname|mathbb)$`)
-	greek    = regexp.MustCompile(`^\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|nu|rho|sigma|tau|phi|varphi|omega)$`)
+	numeral = regexp.MustCompile(`^(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)`)
+	word    = regexp.MustCompile(`^[A-Za-z]+`)
+	textual = regexp.MustCompile(`^\\(?:text|mathrm|mathbf|textbf|mbox|mathit|operatorname|mathbb)$`)
+	greek   = regexp.MustCompile(`^\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|nu|rho|sigma|tau|phi` +
+		`|varphi|omega)$`)
 	matrices = regexp.MustCompile(`^\{([pbvB]?matrix|array)\}(?:\{[lcr|]*\})?`)
 )
 
@@ -517,7 +521,8 @@ func (p *parser) operand() (*node, error) {
 		return p.atom()
 	}
 	left, err := p.power()
-	for err == nil && p.startsFactor() && !strings.HasPrefix(p.peek(), `\`) && p.peek() != "(" && !functions[word.FindString(p.rest)] {
+	for err == nil && p.startsFactor() && !strings.HasPrefix(p.peek(), `\`) && p.peek() != "(" &&
+		!functions[word.FindString(p.rest)] {
 		var right *node
 		right, err = p.power()
 		left = &node{op: "*", args: []*node{left, right}}
