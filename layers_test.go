@@ -57,7 +57,7 @@ var may = map[string][]string{
 		"nightshift/reports/scorers/internal/search", "nightshift/reports/scorers/internal/instructions",
 		"nightshift/reports/scorers/internal/algebra"},
 	"nightshift/reports/scorers/internal/search":   {},
-	"nightshift/reports/scorers/internal/algebra":   {},
+	"nightshift/reports/scorers/internal/algebra":  {},
 	"nightshift/reports/scorers/internal/language": {},
 	"nightshift/reports/scorers/internal/instructions": {"nightshift/reports/scorers/internal/language",
 		"nightshift/reports/scorers/internal/normalize"},
