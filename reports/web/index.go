@@ -41,6 +41,7 @@ type run struct {
 	looked     time.Time
 	categories codes[uint16]
 	classes    codes[uint8]
+	datasets   codes[uint8] // of runs with several
 	searches   map[string]*search
 }
 
@@ -177,6 +178,7 @@ type head struct {
 	flagged  bool
 	retried  bool
 	class    uint8
+	dataset  uint8
 	category uint16
 }
 
@@ -188,6 +190,7 @@ type headRow struct {
 	Attempts   int32   `parquet:"attempts"`
 	Category   *string `parquet:"category,optional,dict"`
 	ErrorClass *string `parquet:"error_class,optional,dict"`
+	Dataset    *string `parquet:"dataset,optional,dict"` // missing from older runs
 }
 
 func (h *headRow) at() (int64, int32) { return h.Row, h.Epoch }
@@ -200,7 +203,8 @@ func (r *run) heads(s *stand) ([][]head, error) {
 	}
 	return eachLane(r, s, "", func(h *headRow) head {
 		return head{outcome: places[h.Outcome], flagged: h.Flags != nil, retried: reports.WasRetried(h.Attempts, h.Flags),
-			class: r.classes.of(h.ErrorClass), category: r.categories.of(h.Category)}
+			class: r.classes.of(h.ErrorClass), category: r.categories.of(h.Category),
+			dataset: r.datasets.of(h.Dataset)}
 	}, head{})
 }
 

@@ -28,6 +28,7 @@ type matrix struct {
 	Models  []choice
 	Classes []choice
 	Cats    []choice
+	Sets    []choice // datasets of runs with several
 	Scorers []choice
 	Values  []string // examples
 	Sorts   []choice
@@ -267,6 +268,7 @@ func (m *matrix) choices(t *table, h *hits) {
 		}
 		m.Lanes = append(m.Lanes, head)
 	}
+	m.Sets = listed(t.words(func(r *run) []string { return r.datasets.list() }), q.dataset)
 	m.Cats = listed(t.words(func(r *run) []string { return r.categories.list() }), q.category)
 	m.Classes = listed(t.words(func(r *run) []string { return r.classes.list() }), q.class)
 	for _, s := range t.scores {
@@ -376,7 +378,8 @@ func (m *matrix) Filtered() bool { return m.filterKey() != (query{lane: -1, with
 
 // Cleared is the query without any filter.
 func (m *matrix) Cleared() string {
-	return m.address("show", "", "model", "", "category", "", "class", "", "scorer", "", "value", "", "q", "")
+	return m.address("show", "", "model", "", "dataset", "", "category", "",
+		"class", "", "scorer", "", "value", "", "q", "")
 }
 
 // pathOf is the address of a run's page of one kind.

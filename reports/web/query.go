@@ -61,6 +61,7 @@ type query struct {
 	show     filter
 	lane     int // that filters look at; -1 is any
 	category string
+	dataset  string // of several; empty for any
 	class    string // of the error
 	scorer   string // name of a table; empty is any
 	value    valueRange
@@ -80,7 +81,8 @@ var sorts = []struct{ Word, Name string }{
 }
 
 func readQuery(v url.Values) (q query, err error) {
-	q = query{values: v, lane: -1, by: -1, category: v.Get("category"), class: v.Get("class"), scorer: v.Get("scorer"),
+	q = query{values: v, lane: -1, by: -1, category: v.Get("category"), dataset: v.Get("dataset"),
+		class: v.Get("class"), scorer: v.Get("scorer"),
 		words: strings.Fields(strings.ToLower(v.Get("q"))), with: v.Get("with")}
 	q.show = filter(slices.Index(filterWords[:], v.Get("show")))
 	if q.show < 0 {
@@ -145,11 +147,12 @@ func (q query) address(pairs ...string) string {
 }
 
 // fields are what an address of a matrix keeps.
-var fields = []string{"show", "model", "category", "class", "scorer", "value", "q", "sort", "page", "with"}
+var fields = []string{"show", "model", "dataset", "category", "class", "scorer", "value", "q", "sort", "page", "with"}
 
 // filterKey is what the filtered rows follow from.
 func (q query) filterKey() string {
-	return strings.Join([]string{filterWords[q.show], strconv.Itoa(q.lane), q.category, q.class, q.scorer, q.value.text,
+	return strings.Join([]string{filterWords[q.show], strconv.Itoa(q.lane), q.dataset, q.category,
+		q.class, q.scorer, q.value.text,
 		strings.Join(q.words, " "), q.with}, "\x00")
 }
 
@@ -456,6 +459,7 @@ type looks struct {
 	from, to int // lanes
 	classes  []int
 	cats     []int
+	datasets []int
 }
 
 // filtered collects the rows of a query in the order of the dataset.
@@ -476,6 +480,7 @@ func (t *table) filtered(q query, found *finding) (*hits, error) {
 	for _, lane := range t.lanes {
 		l.classes = append(l.classes, codeOf(q.class, lane.run.classes.list()))
 		l.cats = append(l.cats, codeOf(q.category, lane.run.categories.list()))
+		l.datasets = append(l.datasets, codeOf(q.dataset, lane.run.datasets.list()))
 	}
 	h := &hits{}
 	for f := range filters {
@@ -518,7 +523,7 @@ func codeOf(word string, words []string) int {
 // anything is on record for it.
 func (l *looks) mask(item int) (mask uint16, there bool) {
 	wanted := l.value.text == "" && l.class == ""
-	category := l.query.category == ""
+	category, dataset := l.query.category == "", l.query.dataset == ""
 	for n := range l.lanes {
 		h := l.head(n, item)
 		if h.outcome == 0 {
@@ -526,6 +531,7 @@ func (l *looks) mask(item int) (mask uint16, there bool) {
 		}
 		there = true
 		category = category || int(h.category) == l.cats[n]
+		dataset = dataset || int(h.dataset) == l.datasets[n]
 		if n < l.from || n >= l.to {
 			continue
 		}
@@ -542,7 +548,7 @@ func (l *looks) mask(item int) (mask uint16, there bool) {
 			mask |= 1 << wrong
 		}
 	}
-	if !wanted || !category {
+	if !wanted || !category || !dataset {
 		return 0, there
 	}
 	if mask != 0 && l.differs(item) {

@@ -322,6 +322,26 @@ func TestViewFilters(t *testing.T) {
 	}
 }
 
+// The rows of one of several datasets are shown alone.
+func TestViewFiltersDatasets(t *testing.T) {
+	dir := demo.Run{Rows: 60, Models: []string{"m"}, Datasets: []string{"sums", "words"}}.Write(t)
+	v := viewer(t, dir)
+	for query, want := range map[string]string{"": "60", "dataset=words": "30", "dataset=words&category=law": "10",
+		"dataset=none": "0"} {
+		q, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, hits := rows(t, v, runName(dir), q); hits != want {
+			t.Errorf("%q: %s rows, want %s", query, hits, want)
+		}
+	}
+	page := body(t, v, "run/"+runName(dir))
+	if !strings.Contains(page, `<select name="dataset">`) || !strings.Contains(page, ">words</option>") {
+		t.Error("the page does not offer the datasets")
+	}
+}
+
 // TestViewOrders sorts by everything that is shown, up and down, and compares
 // all pages with the files.
 func TestViewOrders(t *testing.T) {

@@ -32,6 +32,8 @@ type Run struct {
 	Chunk  int64 // rows of a unit; 0 is all
 	Text   int   // bytes of an answer, about
 	Open   bool  // leave the last unit uncommitted
+	// Datasets are names of several datasets of the rows, one behind the other.
+	Datasets []string
 }
 
 // Write makes the run and returns its directory.
@@ -118,6 +120,9 @@ func (d Run) Record(m int, row int64) *nightshift.Record {
 		LatencyMS: &latency, StartedAt: &at, FinishedAt: &end,
 		Category: ptr([]string{"maths", "law", "code"}[row%3]), RowHash: "r", PromptHash: fmt.Sprint(row),
 		Input: ptr(text([]map[string]string{{"role": "user", "content": prompt}})), Target: ptr("Answer: 1"),
+	}
+	if n := int64(len(d.Datasets)); n > 0 {
+		rec.Dataset = &d.Datasets[row*n/d.Rows]
 	}
 	log := []nightshift.Attempt{
 		{N: 1, StartedAt: at, DurationMS: latency, Status: 200, ServedModel: name, Usage: usage, Cost: &cost,
