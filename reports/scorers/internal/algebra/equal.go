@@ -50,7 +50,6 @@ var (
 		`days?|weeks?|years?|kg|grams?|pounds?|lit(?:er|re)s?|mph|km/h|people|students?|ways|points?` +
 		`|items?))(?:\^\{?([23])\}?|([²³]))?$`)
 	percentage = regexp.MustCompile(`\s*\\?%\s*$`)
-	names      = regexp.MustCompile(`^\s*(?:[A-Za-z](?:_\{?\w+\}?)?|[A-Za-z]\([A-Za-z]\))\s*=\s*`)
 )
 
 // split takes a unit and a percent sign off a formula.

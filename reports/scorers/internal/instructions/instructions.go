@@ -7,7 +7,6 @@ package instructions
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -80,9 +79,6 @@ var kinds = map[string]func(*reader) func(string) bool{
 	"change_case:english_lowercase":                 englishLowercase,
 	"punctuation:no_comma":                          noComma,
 }
-
-// IDs are the instructions that there are, in order.
-func IDs() []string { return slices.Sorted(maps.Keys(kinds)) }
 
 // New reads an instruction. Arguments that it does not know, and those that are
 // null, are passed over: some copies of the dataset list every argument there is.

@@ -2,6 +2,7 @@ package instructions
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -107,10 +108,10 @@ func TestKinds(t *testing.T) {
 		}
 		seen[tc.id] = n
 	}
-	if ids := IDs(); len(ids) != 25 {
-		t.Errorf("%d kinds, want 25", len(ids))
+	if len(kinds) != 25 {
+		t.Errorf("%d kinds, want 25", len(kinds))
 	}
-	for _, id := range IDs() {
+	for id := range kinds {
 		if n := seen[id]; n[0] == 0 || n[1] == 0 {
 			t.Errorf("%s is tested %d times followed, %d times broken", id, n[0], n[1])
 		}
@@ -197,7 +198,7 @@ func FuzzInstructions(f *testing.F) {
 	f.Add("Hello *world*\n\nP.S. \"yes\"", "word")
 	f.Add("\xff\n***\n[", "\xff(")
 	f.Add("ǅ İ ſ K", "k")
-	ids := IDs()
+	ids := slices.Sorted(maps.Keys(kinds))
 	f.Fuzz(func(t *testing.T, answer, word string) {
 		args := Arguments{"keywords": []any{word}, "keyword": word, "frequency": 1.0, "relation": "at least",
 			"forbidden_words": []any{word}, "letter": "e", "let_frequency": 1.0, "let_relation": "less than",

@@ -89,9 +89,7 @@ func tokens(text string) []string {
 				from = i + utf8.RuneLen(r)
 			}
 		}
-		for _, word := range strings.Split(field[min(from, len(field)):], "--") {
-			all = append(all, word)
-		}
+		all = append(all, strings.Split(field[min(from, len(field)):], "--")...)
 	}
 	var out []string
 	for _, word := range all {
