@@ -2,6 +2,8 @@ package nightshift
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 )
 
@@ -74,6 +76,46 @@ type Sample struct {
 
 	// Hash is the first 16 bytes of the SHA-256 of the raw row.
 	Hash [16]byte
+}
+
+// PromptHash names what a sample asks, whatever the model: the first 16 bytes
+// of a SHA-256 in hex. Samples with equal hashes are the same question.
+func (s *Sample) PromptHash() string { return HashPrompt(s.AppendPrompt(nil)) }
+
+// HashPrompt is the [Sample.PromptHash] of what [Sample.AppendPrompt] made.
+func HashPrompt(prompt []byte) string {
+	sum := sha256.Sum256(prompt)
+	return hex.EncodeToString(sum[:16])
+}
+
+// AppendPrompt appends all that a sample asks to b.
+func (s *Sample) AppendPrompt(b []byte) []byte {
+	b = appendPart(b, s.System)
+	b = appendPart(b, s.Body)
+	for _, m := range s.Messages {
+		b = appendPart(b, m.Role)
+		b = appendPart(b, m.Text)
+		b = appendPart(b, m.Raw)
+	}
+	for _, t := range s.Turns {
+		b = appendPart(b, t)
+	}
+	for _, c := range s.Choices {
+		b = appendPart(b, c)
+	}
+	for _, p := range s.Params {
+		b = appendPart(b, p.Name)
+		b = appendPart(b, p.Value)
+	}
+	return b
+}
+
+// appendPart appends a text behind its length, so that no two lists of texts
+// run together.
+func appendPart[T ~string | ~[]byte](b []byte, s T) []byte {
+	n := len(s)
+	b = append(b, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
+	return append(b, s...)
 }
 
 // A Request is one prompt in terms that all wire formats share.

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"slices"
 	"strings"
@@ -308,36 +307,10 @@ func messagesJSON(messages []nightshift.Message) string {
 	})
 }
 
-// promptHash names what a sample asks, whatever the model: the first 16 bytes
-// of a SHA-256 in hex. Rows with equal hashes are the same question.
+// promptHash is [nightshift.Sample.PromptHash] with memory that is used again.
 func promptHash(s nightshift.Sample) string {
 	return using(func(b []byte) ([]byte, string) {
-		b = appendPart(b, s.System)
-		b = appendPart(b, s.Body)
-		for _, m := range s.Messages {
-			b = appendPart(b, m.Role)
-			b = appendPart(b, m.Text)
-			b = appendPart(b, m.Raw)
-		}
-		for _, t := range s.Turns {
-			b = appendPart(b, t)
-		}
-		for _, c := range s.Choices {
-			b = appendPart(b, c)
-		}
-		for _, p := range s.Params {
-			b = appendPart(b, p.Name)
-			b = appendPart(b, p.Value)
-		}
-		sum := sha256.Sum256(b)
-		return b, hex.EncodeToString(sum[:16])
+		b = s.AppendPrompt(b)
+		return b, nightshift.HashPrompt(b)
 	})
-}
-
-// appendPart appends a text behind its length, so that no two lists of texts
-// run together.
-func appendPart[T ~string | ~[]byte](b []byte, s T) []byte {
-	n := len(s)
-	b = append(b, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
-	return append(b, s...)
 }

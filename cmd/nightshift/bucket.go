@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"nightshift/internal/s3"
+	"nightshift/reports/exchange"
 	"nightshift/runner/session"
 	"nightshift/runner/store/bucket"
 )
@@ -19,12 +20,22 @@ import (
 const refreshEvery = 2 * time.Second
 
 // reading gives do the directories of runs to read. A run in a bucket is copied
-// into one for as long as that takes; what do prints names its address instead.
+// into one for as long as that takes, and the results of another tool are read into
+// one; what do prints names the address or the file instead.
 func (a *app) reading(ctx context.Context, runs []string, o bucket.ReadOptions,
 	do func(a *app, dirs []string) error) (err error) {
 	dirs, names := make([]string, len(runs)), []string(nil)
 	for i, run := range runs {
-		if dirs[i] = run; !s3.IsURL(run) {
+		if dirs[i] = run; exchange.Looks(run) {
+			dir, remove, failed := a.importOf(run)
+			if failed != nil {
+				return failed
+			}
+			defer func() { err = errors.Join(err, remove()) }()
+			dirs[i], names = dir, append(names, dir, run)
+			continue
+		}
+		if !s3.IsURL(run) {
 			continue
 		}
 		s, failed := a.copyOf(ctx, run, o)

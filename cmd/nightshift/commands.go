@@ -20,6 +20,7 @@ func (a *app) commands() []*cobra.Command {
 		a.costCommand(),
 		a.viewCommand(),
 		a.exportCommand(),
+		a.importCommand(),
 		a.sqlCommand(),
 		a.verifyCommand(),
 		a.simulateCommand(),

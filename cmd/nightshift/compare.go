@@ -38,7 +38,8 @@ func (a *app) compareCommand() *cobra.Command {
 		Short: "Compare models: paired differences with confidence intervals, cost, gates",
 		Long: `Compares the models of one run, or of several runs of one dataset, on the rows that
 all have scores for: means with intervals, paired differences with exact tests, cost
-and latency of a right answer, stop reasons, categories, disagreements.
+and latency of a right answer, stop reasons, categories, disagreements. A RUN may
+also be results of promptfoo, lm-evaluation-harness or Inspect (docs/moving.md).
 
 Gates turn the result into an exit code: 0 passed, 5 missed, 3 cannot tell (too many
 failures, or missing scores could decide it), 4 the run is not complete.`,
@@ -69,7 +70,7 @@ failures, or missing scores could decide it), 4 the run is not complete.`,
 	s.BoolVar(&f.options.AllPairs, "all-pairs", false, "compare every pair of models")
 	s.StringArrayVar(&f.options.Models, "model", nil, "only this `MODEL`; may be repeated")
 	s.StringArrayVar(&f.options.Scorers, "scorer", nil,
-		"only this `SCORER`, the first is the headline; may be repeated")
+		"only this `SCORER`, the first is the headline; OURS=THEIRS sets it beside one of another name; may be repeated")
 	s.Float64Var(&f.options.Alpha, "alpha", 0, "level of significance (default: the plan's, else 0.05)")
 	s.BoolVar(&f.options.ErrorsAsZero, "errors-as-zero", false, "count failed requests as wrong answers")
 	s.BoolVar(&f.options.AnyPrompts, "any-prompts", false,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightshift/reports/exchange"
 	"nightshift/runner/session"
 	"nightshift/runner/store/bucket"
 	"nightshift/runner/store/view"
@@ -33,17 +34,31 @@ with --wide, those of an answer stand there once for each model.
 
 No text becomes a formula in a workbook (xlsx) or CSV. Cells of a workbook hold
 32,767 characters; longer texts are cut and marked. Rows beyond 1,048,575 go into
-further sheets. The other formats hold everything.`,
+further sheets. The other formats hold everything.
+
+--format inspect writes a log as Inspect reads it, --format lm-eval samples of
+lm-evaluation-harness, each of one model: a file where --output ends in .json or
+.jsonl, else a folder with files of every model.`,
 		Example: `  nightshift export runs/tonight --output answers.csv
   nightshift export runs/tonight --output answers.xlsx
   nightshift export runs/tonight --wide --output side-by-side.xlsx
   nightshift export runs/tonight --columns id,model,text,cost_usd --output answers.csv
   nightshift export runs/tonight --format jsonl | jq .text
-  nightshift export runs/tonight --failed --output again.jsonl`,
+  nightshift export runs/tonight --failed --output again.jsonl
+  nightshift export runs/tonight --format inspect --output logs
+  nightshift export runs/tonight --format lm-eval --model sonnet --output samples.jsonl`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if failed && (wide || columns != nil) {
 				return usageError("--failed writes rows of the dataset; --wide and --columns are for answers")
+			}
+			if format == exchange.Inspect || format == exchange.LMEval {
+				if failed || wide || columns != nil {
+					return usageError("--format %s takes no --failed, --wide and --columns", format)
+				}
+				return a.reading(c.Context(), args, bucket.ReadOptions{}, func(a *app, dirs []string) error {
+					return a.exportForeign(dirs[0], out, format, models)
+				})
 			}
 			format, err := exportFormat(format, out, failed)
 			if err != nil {
@@ -57,14 +72,44 @@ further sheets. The other formats hold everything.`,
 	}
 	s := c.Flags()
 	s.StringVarP(&out, "output", "o", "", "`FILE` to write (default: standard output)")
-	s.StringVar(&format, "format", "", "parquet, csv, jsonl or xlsx (default: by the file's ending; jsonl to "+
-		"standard output)")
+	s.StringVar(&format, "format", "", "parquet, csv, jsonl, xlsx, inspect or lm-eval (default: by the "+
+		"file's ending; jsonl to standard output)")
 	s.StringArrayVar(&models, "model", nil, "only this model; may be repeated")
 	s.StringSliceVar(&columns, "columns", nil,
 		"only these columns, in this order: `NAME,NAME…` (docs/output.md lists them)")
 	s.BoolVar(&wide, "wide", false, "one row for each prompt, with columns for each model")
 	s.BoolVar(&failed, "failed", false, "the rows to run again, in the dataset's own form")
 	return c
+}
+
+// exportForeign writes the models in another tool's format: one to a file or to
+// standard output, or all into a folder.
+func (a *app) exportForeign(dir, out, format string, models []string) error {
+	models, err := exchange.Models(dir, models)
+	var bad *exchange.FileError
+	if errors.As(err, &bad) {
+		return usageError("--model: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	ending := map[string]string{exchange.Inspect: ".json", exchange.LMEval: ".jsonl"}[format]
+	if out != "" && filepath.Ext(out) != ending {
+		files, err := exchange.ExportFolder(out, dir, models, format)
+		for _, f := range files {
+			fmt.Fprintln(a.err, f)
+		}
+		return err
+	}
+	if len(models) > 1 {
+		return usageError("--format %s writes one model into a file: name it with --model (%s), or a folder with --output",
+			format, strings.Join(models, ", "))
+	}
+	write := func(w io.Writer) error { return exchange.Export(w, dir, models[0], format) }
+	if out == "" {
+		return write(a.out)
+	}
+	return writeOutput(out, write)
 }
 
 // exportFormat is the format that is asked for: by its name, or else by the
@@ -77,7 +122,7 @@ func exportFormat(format, out string, failed bool) (string, error) {
 	case failed:
 		return format, nil
 	case format != "" && !oneOf(format, "parquet", "csv", "jsonl", "xlsx"):
-		return "", usageError("--format: %q is none of parquet, csv, jsonl, xlsx", format)
+		return "", usageError("--format: %q is none of parquet, csv, jsonl, xlsx, inspect, lm-eval", format)
 	case format != "":
 		return format, nil
 	case out == "":

@@ -129,6 +129,8 @@ func newWorkspace(t *testing.T) *workspace {
 	w.write(t, "august.jsonl", `{"prompt": "What is 1 + 125?", "target": "126"}`+"\n")
 	w.write(t, "reviews.csv", reviews.String())
 	w.write(t, "my.csv", "provider,model,input,output\nmine,my-model,1,2\n")
+	w.write(t, "results.json", `{"results": {"results": [{"provider": "theirs", "vars": {"ticket": "a"}, "score": 1,
+"prompt": {"raw": "What is 1 + 1?"}, "response": {"output": "2"}}]}}`)
 	w.write(t, "tonight.yaml", `version: 1
 name: tonight
 dataset: {path: prompts.jsonl}

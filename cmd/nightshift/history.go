@@ -8,6 +8,7 @@ import (
 
 	"nightshift/internal/s3"
 	"nightshift/reports/compare"
+	"nightshift/reports/exchange"
 	"nightshift/runner/store/bucket"
 	"nightshift/runner/store/view"
 )
@@ -65,7 +66,8 @@ is nothing to show.`,
 	return c
 }
 
-// runsOf are the runs at and below paths; runs in buckets stand for themselves.
+// runsOf are the runs at and below paths; runs in buckets and other tools' files stand
+// for themselves.
 func runsOf(paths []string) ([]string, error) {
 	if len(paths) == 0 {
 		paths = []string{"runs"}
@@ -73,7 +75,7 @@ func runsOf(paths []string) ([]string, error) {
 	var runs []string
 	for _, p := range paths {
 		found := []string{p}
-		if !s3.IsURL(p) {
+		if !s3.IsURL(p) && !exchange.Looks(p) {
 			found = view.RunsBelow(p)
 		}
 		if len(found) == 0 {

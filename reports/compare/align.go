@@ -81,14 +81,22 @@ func (r *comparedRun) place(keys [][16]byte) {
 	}
 }
 
+// A fingerprint is what a row asks and wants in a run.
+type fingerprint struct {
+	prompt, target uint64
+	run            *comparedRun
+}
+
+// targetUnknown reports whether one of the two comes from a file that does not say
+// what is wanted.
+func (f fingerprint) targetUnknown(other fingerprint) bool {
+	return f.target == 0 && f.run.plan.Imported != "" || other.target == 0 && other.run.plan.Imported != ""
+}
+
 // fingerprints refuses runs whose rows of one id ask or want something else.
 func (m *matrix) fingerprints() error {
 	if m.options.AnyPrompts || len(m.runs) == 1 {
 		return nil
-	}
-	type fingerprint struct {
-		prompt, target uint64
-		run            *comparedRun
 	}
 	first := make([]fingerprint, len(m.keys))
 	for _, r := range m.runs {
@@ -102,7 +110,7 @@ func (m *matrix) fingerprints() error {
 				*f = have
 				continue
 			}
-			if f.prompt == have.prompt && f.target == have.target {
+			if f.prompt == have.prompt && (f.target == have.target || f.targetUnknown(have)) {
 				continue
 			}
 			if differ == 0 {

@@ -42,6 +42,8 @@ type History struct {
 	Leaders []leader  `json:"leaderboard"`
 	Changes []change  `json:"changes"` // of the newest run, against the run before it first
 	LeftOut []leftOut `json:"left_out,omitempty"`
+
+	other string // name of the scorer in runs that have it by another
 }
 
 // A pastRun is one run of a History.
@@ -124,7 +126,11 @@ func NewHistory(o HistoryOptions) (*History, error) {
 
 // options are those of a comparison by the history's scorer.
 func (h *History) options(o HistoryOptions, runs ...string) Options {
-	return Options{Runs: runs, Scorers: []string{h.Scorer.Name}, Models: o.Models, Alpha: o.Alpha,
+	scorer := h.Scorer.Name
+	if h.other != "" {
+		scorer += "=" + h.other
+	}
+	return Options{Runs: runs, Scorers: []string{scorer}, Models: o.Models, Alpha: o.Alpha,
 		ErrorsAsZero: o.ErrorsAsZero, AnyPrompts: o.AnyPrompts, Disagreements: -1}
 }
 
@@ -218,6 +224,7 @@ func (h *History) chooseScorer(newest candidate, name string) error {
 	if name == "" {
 		return nil
 	}
+	name, h.other, _ = strings.Cut(name, "=")
 	i := slices.IndexFunc(newest.evaluation.Scorers, func(d scoring.Described) bool {
 		return d.Name == name && d.Type != Pairwise
 	})

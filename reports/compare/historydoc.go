@@ -57,8 +57,8 @@ func (h *History) leftOut() []string {
 
 func (h *History) grids() []render.Grid {
 	all := []render.Grid{h.leaderGrid(), h.trendGrid()}
-	if len(h.Changes) > 0 {
-		all = append(all, h.changeGrid())
+	if g := h.changeGrid(); len(g.Rows) > 0 {
+		all = append(all, g)
 	}
 	return all
 }

@@ -11,6 +11,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ type matrix struct {
 	sections   []section  // of several datasets; nil for one
 	members    []int32    // items of the dataset that is looked at; nil is all
 	head       string     // name of the scorer whose disagreements are kept; default the first
+	notices    []string   // what weakens the comparison of these runs
 	labels     []int32    // clusters; nil when all items are independent
 	clusters   *clusterFacts
 }
@@ -48,13 +50,15 @@ type comparedRun struct {
 	evaluation scoring.Evaluation
 	plan       runPlan
 	baseline   bool
+	own        map[string]scoring.Described // the run's scorers, by the names of the matrix's
 	table      itemTable
 	items      []int32 // of the matrix, for each of the table
 }
 
 // A runPlan is what run.json says of the models.
 type runPlan struct {
-	Plan struct {
+	Imported string `json:"imported"` // the tool whose file the run was read from; else empty
+	Plan     struct {
 		Dataset asked `json:"dataset"`
 		Models  []struct {
 			asked
@@ -350,55 +354,133 @@ func (m *matrix) label() {
 	}
 }
 
-// chooseScorers takes the scorers that every run has a table of.
+// chooseScorers takes the scorers that every run has a table of. In runs that were
+// imported they may go by another name.
 func (m *matrix) chooseScorers() error {
-	known := map[string]int{}
 	without := 0
 	for _, r := range m.runs {
+		r.own = map[string]scoring.Described{}
 		if len(r.evaluation.Scorers) == 0 {
 			without++
-		}
-		for _, s := range r.evaluation.Scorers {
-			known[s.Name]++
 		}
 	}
 	if without == len(m.runs) && m.options.Scorers == nil {
 		return nil // cost, latency and the ways of ending can be compared all the same
 	}
-	for _, s := range m.runs[0].evaluation.Scorers {
-		if known[s.Name] == len(m.runs) && (m.options.Scorers == nil || slices.Contains(m.options.Scorers, s.Name)) {
-			m.scorers = append(m.scorers, s)
+	if m.options.Scorers != nil {
+		for _, name := range m.options.Scorers {
+			if err := m.choosePair(strings.Cut(name, "=")); err != nil {
+				return err
+			}
 		}
+		return m.sameScorers()
 	}
-	for _, name := range m.options.Scorers {
-		if known[name] < len(m.runs) {
-			return incomparable("scorer %s has not scored every run; nightshift score RUN --scorer … does", name)
+	for _, s := range m.runs[0].evaluation.Scorers {
+		m.chooseScorer(s.Name, func(r *comparedRun) *scoring.Described { return r.scorer(s.Name) })
+	}
+	if len(m.scorers) == 0 && m.imported() {
+		if first := headlineOf(m.runs[0].evaluation); first != nil {
+			m.chooseScorer(first.Name, func(r *comparedRun) *scoring.Described { return headlineOf(r.evaluation) })
 		}
 	}
 	if len(m.scorers) == 0 {
 		return incomparable("no scorer has scored all of these runs; nightshift score RUN --scorer … does")
 	}
-	if m.options.Scorers != nil {
-		slices.SortStableFunc(m.scorers, func(a, b scoring.Described) int {
-			return slices.Index(m.options.Scorers, a.Name) - slices.Index(m.options.Scorers, b.Name)
-		})
-	}
 	return m.sameScorers()
 }
 
-// sameScorers refuses tables of one name that were made in different ways.
+// chooseScorer takes a scorer that every run has, each by its own name.
+func (m *matrix) chooseScorer(name string, of func(*comparedRun) *scoring.Described) bool {
+	for _, r := range m.runs {
+		if of(r) == nil {
+			return false
+		}
+	}
+	for _, r := range m.runs {
+		r.own[name] = *of(r)
+	}
+	m.scorers = append(m.scorers, m.runs[0].own[name])
+	m.scorers[len(m.scorers)-1].Name = name
+	return true
+}
+
+// choosePair takes a scorer by its name or, in runs that have none of that name, by
+// the other one.
+func (m *matrix) choosePair(name, other string, paired bool) error {
+	found := m.chooseScorer(name, func(r *comparedRun) *scoring.Described {
+		if d := r.scorer(name); d != nil || !paired {
+			return d
+		}
+		return r.scorer(other)
+	})
+	switch {
+	case found:
+		return nil
+	case paired:
+		return incomparable("not every run was scored by %s or %s; there are %s", name, other, m.scorerNames())
+	case m.imported():
+		return incomparable("scorer %s has not scored every run; there are %s. --scorer %[1]s=NAME sets it beside one of "+
+			"another name", name, m.scorerNames())
+	}
+	return incomparable("scorer %s has not scored every run; nightshift score RUN --scorer … does", name)
+}
+
+// scorerNames lists the scorers of every run.
+func (m *matrix) scorerNames() string {
+	var all []string
+	for _, r := range m.runs {
+		for _, s := range r.evaluation.Scorers {
+			if !slices.Contains(all, s.Name) {
+				all = append(all, s.Name)
+			}
+		}
+	}
+	return join(all, ", ")
+}
+
+// imported reports whether some run was read from another tool's file.
+func (m *matrix) imported() bool {
+	return slices.ContainsFunc(m.runs, func(r *comparedRun) bool { return r.plan.Imported != "" })
+}
+
+// scorer is the run's scorer of a name; nil where it has none.
+func (r *comparedRun) scorer(name string) *scoring.Described {
+	i := slices.IndexFunc(r.evaluation.Scorers, func(d scoring.Described) bool { return d.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &r.evaluation.Scorers[i]
+}
+
+// sameScorers refuses tables of one name that were made in different ways. Those of
+// other tools are set beside each other, with a warning.
 func (m *matrix) sameScorers() error {
 	for _, s := range m.scorers {
+		first := m.runs[0].own[s.Name]
 		for _, r := range m.runs[1:] {
-			i := slices.IndexFunc(r.evaluation.Scorers, func(d scoring.Described) bool { return d.Name == s.Name })
-			d := r.evaluation.Scorers[i]
-			if d.Type != s.Type || d.Version != s.Version || string(d.Params) != string(s.Params) {
+			d := r.own[s.Name]
+			switch {
+			case d.Type == first.Type && d.Version == first.Version && string(d.Params) == string(first.Params) &&
+				d.Name == first.Name:
+			case d.Type == scoring.Imported || first.Type == scoring.Imported:
+				m.notices = append(m.notices, sprintf("%s of %s is set beside %s of %s: where their rules differ, a part of the "+
+					"difference is theirs; nightshift import and nightshift score give both the same scorer",
+					told(first), m.runs[0].dir, told(d), r.dir))
+			default:
 				return incomparable("%s and %s were scored by different scorers called %s; nightshift score both "+
 					"again with one plan", m.runs[0].dir, r.dir, s.Name)
 			}
 		}
 	}
 	return nil
+}
+
+// told names a scorer in a sentence.
+func told(d scoring.Described) string {
+	if d.Type == scoring.Imported {
+		return d.Version + "'s " + d.Name
+	}
+	return d.Name
 }
 
 // loadItems reads which items a run has. All models are asked the same rows,
@@ -607,6 +689,7 @@ func kindOf(o nightshift.Outcome) answerKind {
 
 // loadScores reads one score table into the columns of its run.
 func (m *matrix) loadScores(r *comparedRun, scorer int, d scoring.Described) error {
+	d = r.own[d.Name]
 	in := scoreReader{run: r, columns: map[string]*column{}, scorer: scorer}
 	for _, c := range m.columns {
 		if c.run == r {

@@ -13,7 +13,7 @@ const fewMissing = 0.01
 
 // warnings say what weakens the comparison, the worst first.
 func (m *matrix) warnings(c *Comparison) []string {
-	w := truncationBanner(c)
+	w := append(truncationBanner(c), m.notices...)
 	if len(c.Scorers)+len(c.Preferences) == 0 {
 		w = append(w, "nothing has been scored: nightshift score RUN --scorer … does")
 	}

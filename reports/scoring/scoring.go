@@ -233,6 +233,10 @@ func (r answerRow) record() *nightshift.Record {
 	}
 }
 
+// Imported is the type of scorers of other tools, whose scores were read from their
+// files: only the tool could score again.
+const Imported = "imported"
+
 // Described is a scorer as a run's files name it.
 type Described struct {
 	Name    string          `json:"name"`

@@ -93,3 +93,42 @@ func ScoresAt[T any](dir, table string, places []int64) iter.Seq2[T, error] {
 		}
 	}
 }
+
+// A ScoredRecord is a record with its scores by scorer; those it has.
+type ScoredRecord struct {
+	nightshift.Record
+	Scores map[string]*nightshift.Score
+}
+
+// Scored yields the rows on record of a run, in the order of [Rows], with what every
+// score table says of them.
+func Scored(dir string, o ReadOptions) iter.Seq2[ScoredRecord, error] {
+	return func(yield func(ScoredRecord, error) bool) {
+		tables, err := ScoreTables(dir)
+		if err != nil {
+			yield(ScoredRecord{}, err)
+			return
+		}
+		j, err := openJoins(disk.OS{}, rundir.Dir(dir), tables, 0)
+		if err != nil {
+			yield(ScoredRecord{}, err)
+			return
+		}
+		defer j.close()
+		for rec, err := range Rows[nightshift.Record](dir, o) {
+			one := ScoredRecord{Record: rec, Scores: map[string]*nightshift.Score{}}
+			if err == nil {
+				var scores []*nightshift.Score
+				scores, err = j.of(&rec)
+				for i, s := range scores {
+					if s != nil {
+						one.Scores[j.scorers[i]] = s
+					}
+				}
+			}
+			if !yield(one, err) || err != nil {
+				return
+			}
+		}
+	}
+}
