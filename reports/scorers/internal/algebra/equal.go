@@ -102,7 +102,7 @@ type comparison struct {
 
 // steps bounds the work of one comparison, points bounds where it evaluates.
 const (
-	mostSteps = 200_000
+	mostSteps = 50_000
 	points    = 4
 )
 
@@ -384,8 +384,11 @@ func (c *comparison) mod(n *node, point int) (v uint64, ok bool) {
 
 // over divides; nothing is divided by 0.
 func (c *comparison) over(a, b uint64) (uint64, bool) {
-	if b == 0 {
+	switch b {
+	case 0:
 		return 0, false
+	case 1:
+		return a, true
 	}
 	return c.times(a, c.toPower(b, c.prime-2)), true
 }
