@@ -21,7 +21,7 @@ import (
 type simulateFlags struct {
 	addr, config                       string
 	latency, limits, neighbour, ledger string
-	batches                            string
+	batches, cache                     string
 	faults, outages, usage, keys       []string
 	seed                               uint64
 	answers                            string
@@ -57,6 +57,8 @@ as OpenAI, Anthropic and Google have them; GET /ledger?rows=1 lists their rows.
 		"rate_limit=2%,cut_stream=1%; may be repeated")
 	s.StringVar(&f.batches, "batches", "", "how batch APIs behave: scale=…,validate=…,run=…,cancel=…,window=…,queue=…,"+
 		"retention=…,others=…,projects,shape=…; scale=8640 makes a day pass in 10 s")
+	s.StringVar(&f.cache, "cache", "", "a prompt cache as vendors have: on,style=marker|automatic,minimum=…,block=…,"+
+		"lifetime=…,servers=…")
 	s.StringArrayVar(&f.outages, "outage", nil, "outage: LENGTH@START, such as 60s@120s; may be repeated")
 	s.StringVar(&f.neighbour, "neighbour", "", "another client of the same limits: share=…,period=…,busy=…")
 	s.StringArrayVar(&f.usage, "usage", nil, "odd ways to report usage; may be repeated")
@@ -125,6 +127,7 @@ func (f *simulateFlags) simulator(a *app) (simulator.Config, error) {
 	}
 	note("latency", parsed(f.latency, simulator.ParseLatency, &c.Latency))
 	note("limits", parsed(f.limits, simulator.ParseLimits, &c.Limits))
+	note("cache", parsed(f.cache, simulator.ParseCache, &c.Cache))
 	note("batches", parsed(f.batches, simulator.ParseBatches, &c.Batches))
 	if f.neighbour != "" {
 		note("neighbour", c.Competitor.UnmarshalText([]byte(f.neighbour)))

@@ -64,14 +64,23 @@ func (s *Server) keep(key seed, now, until time.Time) {
 }
 
 // uncached is the input that counts towards the limits.
-func (s *Server) uncached(a *requests.Request, now time.Time) int64 {
-	read, _, _ := s.cached(a, now, false)
-	return int64(a.InputTokens) - read
+func (x *exchange) uncached() int64 {
+	if x.server.prompts != nil {
+		read, _, _ := x.server.prompts.read(x)
+		return int64(x.ask.InputTokens) - read
+	}
+	read, _, _ := x.server.cached(x.ask, x.start, false)
+	return int64(x.ask.InputTokens) - read
 }
 
 // inputTokens splits the input of a request into its classes.
-func (s *Server) inputTokens(a *requests.Request, now time.Time) ledger.Tokens {
-	read, w5m, w1h := s.cached(a, now, true)
-	return ledger.Tokens{Input: int64(a.InputTokens) - read - w5m - w1h, CacheRead: read, CacheWrite5m: w5m,
+func (x *exchange) inputTokens() ledger.Tokens {
+	var read, w5m, w1h int64
+	if x.server.prompts != nil {
+		read, w5m, w1h, x.entry.CacheReadable = x.server.prompts.take(x)
+	} else {
+		read, w5m, w1h = x.server.cached(x.ask, x.start, true)
+	}
+	return ledger.Tokens{Input: int64(x.ask.InputTokens) - read - w5m - w1h, CacheRead: read, CacheWrite5m: w5m,
 		CacheWrite1h: w1h}
 }

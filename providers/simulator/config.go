@@ -18,7 +18,7 @@ import (
 // Config says how a Server behaves. The zero value is an instant, unlimited,
 // faultless server that accepts any key and any model.
 //
-// Latency, Limits, Fault, Window and Competitor have a text form, used by
+// Latency, Limits, Cache, Fault, Window and Competitor have a text form, used by
 // flags and, as strings, in JSON.
 type Config struct {
 	Seed       uint64     `json:"seed,omitempty"`
@@ -56,6 +56,8 @@ type Config struct {
 	// CacheMinimum is the shortest prompt prefix, in tokens, that is cached; 0
 	// means 1024, as at the vendors.
 	CacheMinimum int `json:"cache_minimum,omitempty"`
+	// Cache is a prompt cache like those of the vendors, in place of the simple one.
+	Cache Cache `json:"cache,omitzero"`
 	// MaxBody is the largest request body accepted, in bytes; 0 means 32 MB.
 	MaxBody int64 `json:"max_body,omitempty"`
 

@@ -30,6 +30,7 @@ type exchange struct {
 	r        *http.Request
 	start    time.Time
 	since    time.Duration // since the first request
+	number   uint64        // of the request
 	key      string        // API key
 	ask      *requests.Request
 	model    Model
@@ -55,11 +56,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, p requests.Protoc
 		return
 	}
 	defer s.unregister(x)
-	var number uint64
-	x.since, number = s.begin(x.start)
+	x.since, x.number = s.begin(x.start)
 	s.book.Arrive(x.start)
 	x.entry = ledger.Entry{Time: x.start, Protocol: string(p),
-		RequestID: ident("req_", random.Start.WithInt(s.cfg.Seed).WithInt(number), 24)}
+		RequestID: ident("req_", random.Start.WithInt(s.cfg.Seed).WithInt(x.number), 24)}
 	abort := x.run()
 	s.write(&x.entry)
 	if abort {
@@ -259,7 +259,7 @@ func (x *exchange) admit() *failure {
 	if x.server.cfg.Limits.Charge == ChargeMax {
 		output = a.N * x.reserved()
 	}
-	refused, readings := x.limiter.Admit(x.start, int(x.server.uncached(a, x.start)), output)
+	refused, readings := x.limiter.Admit(x.start, int(x.uncached()), output)
 	x.readings = readings
 	if refused == nil {
 		x.admitted = true

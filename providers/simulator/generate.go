@@ -37,7 +37,7 @@ func (x *exchange) generate() *reply {
 		prefix = "resp_"
 	}
 	r.id = ident(prefix, a.Seed.With(x.entry.RequestID), 24)
-	r.tokens = x.server.inputTokens(a, x.start)
+	r.tokens = x.inputTokens()
 	if a.Completion != nil {
 		x.complete(r)
 		return r

@@ -44,6 +44,7 @@ type Server struct {
 	limiters map[string]*ratelimit.Limiter
 	tries    map[seed]int // faults suffered in a row, by conversation
 	cache    map[seed]time.Time
+	prompts  *promptCache // nil where cache holds what is cached
 	spent    map[string]*spending
 	closed   bool
 	cancels  map[*exchange]context.CancelFunc
@@ -69,6 +70,7 @@ func New(cfg Config) *Server {
 		limiters: map[string]*ratelimit.Limiter{},
 		tries:    map[seed]int{},
 		cache:    map[seed]time.Time{},
+		prompts:  newPromptCache(cfg.Cache),
 		spent:    map[string]*spending{},
 		cancels:  map[*exchange]context.CancelFunc{},
 		jobs:     map[string]*job{},

@@ -62,7 +62,10 @@ type Totals struct {
 	Polls     int64 `json:"polls"`     // questions after answers that are made in the background
 	Cancelled int64 `json:"cancelled"` // cancellations of those
 
-	Billed          Tokens `json:"billed"`           // of all answers generated
+	Billed Tokens `json:"billed"` // of all answers generated
+	// CacheReadable is what an oracle would have read from the prompt cache: all that
+	// earlier requests share. Only where Config.Cache is on.
+	CacheReadable   int64  `json:"cache_readable,omitempty"`
 	DeliveredTokens Tokens `json:"delivered_tokens"` // of those written whole
 
 	// What travelled in batches, which is in none of the above and costs half.
@@ -88,6 +91,9 @@ func (t *Totals) add(e *Entry, sign int64) {
 	count(&t.Aborted, e.Outcome == Aborted)
 	count(&t.Early, e.Early)
 	t.Billed.Add(e.Tokens, sign)
+	if e.Answered {
+		t.CacheReadable += sign * e.CacheReadable
+	}
 	if e.Delivered {
 		t.DeliveredTokens.Add(e.Tokens, sign)
 	}
@@ -168,6 +174,8 @@ type Entry struct {
 	Stream    bool      `json:"stream,omitempty"`
 	Stop      string    `json:"stop,omitempty"`
 	Tokens    Tokens    `json:"tokens"`
+	// CacheReadable is how many of the tokens an earlier request shares.
+	CacheReadable int64 `json:"cache_readable,omitempty"`
 }
 
 // A Book is the ledger while it is written.

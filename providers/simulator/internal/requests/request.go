@@ -53,8 +53,12 @@ type Request struct {
 	List         bool // Gemini: a stream as a JSON list
 	ShowThoughts bool // Gemini: thoughts are asked for
 
-	images      int // tokens of images and documents
-	Marks       []mark
+	images int // tokens of images and documents
+	Marks  []mark
+	// Steps are where a cache may find that the prompt is as another's up to there:
+	// the end of each text, and every few tokens within one.
+	Steps       []Step
+	CacheKey    string // prompt_cache_key
 	InputTokens int
 	Completion  *continuation // of the Completions format alone
 	Response    *responseAsk  // of the Responses format alone
@@ -81,6 +85,15 @@ type toolChoice struct {
 	Kind, Name string
 	Single     bool // parallel calls forbidden
 }
+
+// A Step is a place in the prompt: what stands before it, and its tokens.
+type Step struct {
+	Prefix random.Seed
+	Tokens int
+}
+
+// stepTokens is how many tokens lie between the steps within a text.
+const stepTokens = 64
 
 // A mark is a cache breakpoint: the prompt up to it.
 type mark struct {
@@ -145,6 +158,7 @@ type wireAsk struct {
 	Logprobs bool       `json:"logprobs"`
 	Top      *int       `json:"top_logprobs"`
 	Cache    *wireCache `json:"cache_control"`
+	CacheKey string     `json:"prompt_cache_key"`
 }
 
 type wireMessage struct {
@@ -439,6 +453,7 @@ func (a *Request) readFormat(w *wireAsk) error {
 // tokens and noting cache marks on the way.
 func (a *Request) readConversation(w *wireAsk) error {
 	p := prompt{Request: a, prefix: random.Start}
+	a.CacheKey = w.CacheKey
 	for _, t := range w.Tools {
 		p.add(t.Name)
 		p.add(t.Description)
@@ -495,8 +510,21 @@ func (p *prompt) add(text string) {
 	if text == "" {
 		return
 	}
+	from, n := 0, 0
+	for at := 0; at < len(text); n++ {
+		if n > 0 && n%stepTokens == 0 {
+			p.step(text[from:at])
+			from = at
+		}
+		at += answers.NextToken(text[at:])
+		p.tokens++
+	}
+	p.step(text[from:])
+}
+
+func (p *prompt) step(text string) {
 	p.prefix = p.prefix.With(text)
-	p.tokens += answers.CountTokens(text)
+	p.Steps = append(p.Steps, Step{p.prefix, p.tokens + p.images})
 }
 
 func (p *prompt) mark(c *wireCache) {

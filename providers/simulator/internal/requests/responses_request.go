@@ -42,6 +42,7 @@ type wireResponse struct {
 	Tools        []wireFlatTool  `json:"tools"`
 	ToolChoice   json.RawMessage `json:"tool_choice"`
 	Parallel     *bool           `json:"parallel_tool_calls"`
+	CacheKey     string          `json:"prompt_cache_key"`
 	Reasoning    *struct {
 		Effort  string  `json:"effort"`
 		Summary *string `json:"summary"`
@@ -142,7 +143,7 @@ func (w *wireResponse) own() *responseAsk {
 func (w *wireResponse) likeChat() (*wireAsk, error) {
 	like := &wireAsk{
 		Model: w.Model, Stream: w.Stream, MaxComplete: w.MaxOutput, Temperature: w.Temperature, TopP: w.TopP,
-		Parallel: w.Parallel,
+		Parallel: w.Parallel, CacheKey: w.CacheKey,
 	}
 	if w.Reasoning != nil {
 		like.Effort = w.Reasoning.Effort
