@@ -155,11 +155,31 @@ type Request struct {
 	Settled int
 	// AttemptLog, when not nil, is told of every attempt as it happens.
 	AttemptLog AttemptLog
+	// Cache, when not nil, is the request's turn among those that share a prefix in
+	// the server's prompt cache.
+	Cache CacheTurn
 	// Unsent, when not nil, is the context of the request as long as it has not
 	// been sent: when it ends, the request is given up, while one in flight goes
 	// on until the context given to Complete ends. That is how a run stops
 	// without losing what is being paid for.
 	Unsent context.Context
+}
+
+// A CacheTurn lets one request write a prefix into a prompt cache while the
+// others that share it wait. Its methods are called from the goroutine that called
+// Complete, but for Written.
+type CacheTurn interface {
+	// Begin asks whether an attempt may be sent by a route now. Every attempt that
+	// may is ended by Ended; one that may not asks again after Wait. note goes into
+	// the attempt's record.
+	Begin(route string) (note *Caching, ok bool)
+	// Wait waits until it is worth asking again.
+	Wait(ctx context.Context) error
+	// Written is called when the first part of an answer has come: the prefix is in
+	// the cache then.
+	Written()
+	// Ended is called when the attempt has ended, whatever became of it.
+	Ended(answered bool, used Usage)
 }
 
 // An AttemptLog writes down every attempt as it happens, so that what may have

@@ -143,4 +143,19 @@ type Attempt struct {
 	// Worker is the name of the worker that made the attempt; empty for one of
 	// this process.
 	Worker string `json:"worker,omitempty"`
+	// Cache says what was expected of the prompt cache; nil where rows are not sent
+	// by their common prefixes.
+	Cache *Caching `json:"cache,omitempty"`
+}
+
+// Caching is what was expected of a prompt cache, and done for it. Tokens are
+// estimates until answers have told how many there are.
+type Caching struct {
+	Prefix   string `json:"prefix"`                  // names what the request shares with others
+	Tokens   int64  `json:"tokens"`                  // of the prefix
+	Expected int64  `json:"expected_read,omitempty"` // tokens that should have been in the cache
+	// Marker is the lifetime of the cache markers that were added to the request
+	// ("5m", "1h"), Key the prompt_cache_key; empty where none was.
+	Marker string `json:"marker,omitempty"`
+	Key    string `json:"key,omitempty"`
 }

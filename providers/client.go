@@ -199,9 +199,14 @@ func (k *call) unsent(ctx context.Context) context.Context {
 
 // try makes one attempt, and reports whether another should follow.
 func (k *call) try(ctx context.Context) (again bool, err error) {
-	t, err := k.admit(k.unsent(ctx))
+	t, err := k.admitInTurn(k.unsent(ctx))
 	if err != nil {
 		return false, err
+	}
+	answered := false
+	if turn := k.req.Cache; turn != nil && t.begun {
+		t.prepared.Begun = turn.Written
+		defer func() { turn.Ended(answered, k.last.Usage) }()
 	}
 	// Whatever happens below, the permit is given back, and what may have
 	// been billed stays booked. The first call of each counts.
@@ -224,7 +229,30 @@ func (k *call) try(ctx context.Context) (again bool, err error) {
 		return true, nil
 	}
 	t.took = time.Since(t.sentAt)
+	answered = ex.Err == nil
 	return k.carryOut(ctx, t, k.conclude(ctx, t, &ex))
+}
+
+// admitInTurn is admit for a request that may have to leave the writing of a
+// prefix to another. It waits with neither permit nor reservation, and then asks
+// for both again.
+func (k *call) admitInTurn(ctx context.Context) (*ticket, error) {
+	for {
+		t, err := k.admit(ctx)
+		if err != nil || k.req.Cache == nil || k.job != nil {
+			return t, err
+		}
+		if t.caching, t.begun = k.req.Cache.Begin(k.at(t.route).Name); t.begun {
+			return t, nil
+		}
+		t.unsent()
+		began := time.Now()
+		err = k.req.Cache.Wait(ctx)
+		k.queued += time.Since(began)
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // announce puts an attempt on record before it is sent, and what an earlier
@@ -251,6 +279,10 @@ type ticket struct {
 	worstCost nightshift.NanoUSD
 	sentAt    time.Time
 	took      time.Duration // from sending to the end of the exchange
+	// begun says that the request's CacheTurn let it go, and caching with what
+	// expectations; nil without.
+	begun   bool
+	caching *nightshift.Caching
 }
 
 // unsent gives back what an attempt holds that was not made.

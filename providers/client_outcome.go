@@ -77,6 +77,7 @@ func (k *call) record(t *ticket, o outcome) *nightshift.Attempt {
 		WorstCost:   o.bill.worstCost,
 		Job:         t.prepared.Attempt,
 		Worker:      o.Worker,
+		Cache:       t.caching,
 	}
 	if len(k.list()) > 1 || t.prepared.Attempt != "" {
 		a.Route = k.at(t.route).Name

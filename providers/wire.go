@@ -60,6 +60,9 @@ type Prepared struct {
 	// Accepted, when not nil, is told under which id the server makes the answer
 	// in the background, before that is asked for.
 	Accepted func(id string)
+	// Begun, when not nil, is told when the first part of an answer has come: the
+	// first content of a stream, else the headers.
+	Begun func()
 	// MaxOutput is the most output tokens the request permits over all its
 	// choices; 0 when the request sets no cap.
 	MaxOutput int64

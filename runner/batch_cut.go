@@ -194,7 +194,7 @@ func (c *cutting) row(s nightshift.Sample) error {
 	case goFail:
 		return c.u.Put(c.notRun(talk, history))
 	case goLive:
-		if !c.send(c.u, s) {
+		if !c.send(c.u, row{Sample: s}) {
 			c.full = true // the feed has ended
 		}
 		return nil

@@ -12,6 +12,7 @@ import (
 
 	"nightshift"
 	"nightshift/datasets"
+	"nightshift/runner/prefix"
 	"nightshift/runner/store"
 )
 
@@ -22,6 +23,13 @@ type shard struct {
 	incomplete atomic.Bool  // some row was given up without a record
 	// giveBack, when not nil, is called in place of settle.
 	giveBack func(*shard)
+}
+
+// A row is one sample on its way.
+type row struct {
+	nightshift.Sample
+	prefix *prefix.Prefix // what it shares with others; nil for nothing, or where that is no matter
+	turn   *prefix.Turn   // nil without a prefix
 }
 
 // settle gives back one share of a shard and commits it when that was the last.
@@ -40,8 +48,9 @@ func (w *walk) settle(u *shard) {
 
 // row brings one sample to a record, or marks its shard incomplete when it did
 // not run.
-func (w *walk) row(u *shard, s nightshift.Sample) {
-	rec, err := w.answer(u, s)
+func (w *walk) row(u *shard, r row) {
+	defer r.turn.Release()
+	rec, err := w.answer(u, r)
 	if err == nil {
 		err = u.Put(rec)
 	}
@@ -74,7 +83,8 @@ func isContext(err error) bool {
 
 // answer sends a sample and returns its record. An error means that there is
 // none: the row has not run, or its end was not learned.
-func (w *walk) answer(u *shard, s nightshift.Sample) (rec *nightshift.Record, err error) {
+func (w *walk) answer(u *shard, r row) (rec *nightshift.Record, err error) {
+	s := r.Sample
 	if w.feed.Err() != nil {
 		return nil, context.Cause(w.feed)
 	}
@@ -84,7 +94,7 @@ func (w *walk) answer(u *shard, s nightshift.Sample) (rec *nightshift.Record, er
 		return w.unknown(s, history), nil
 	}
 	started := time.Now()
-	c := conversation{walk: w, shard: u, sample: s}
+	c := conversation{walk: w, shard: u, sample: s, row: r}
 	err = c.run(w.calls, history, settled)
 	var failure *nightshift.Error
 	if err != nil && (!errors.As(err, &failure) || failure.Class == nightshift.ClassCancelled || isStop(err)) {
@@ -117,6 +127,7 @@ type conversation struct {
 	*walk
 	shard  *shard
 	sample nightshift.Sample
+	row    row // with its prefix; zero where it is not sent by one
 
 	messages []nightshift.Message  // as sent last
 	answers  []nightshift.Response // one a turn
@@ -189,7 +200,7 @@ func (c *conversation) request(turn int) nightshift.Request {
 	req := c.pool.Request(c.sample)
 	req.Messages = c.messages
 	req.Continues = turn < len(c.sample.Turns)
-	return req
+	return c.cached(turn, req)
 }
 
 // send asks the provider once. A panic below is a failed row, not the end of a

@@ -22,6 +22,7 @@ import (
 
 	"nightshift"
 	"nightshift/datasets"
+	"nightshift/runner/prefix"
 	"nightshift/runner/store"
 )
 
@@ -58,6 +59,8 @@ type Pool struct {
 	Variant, VariantOf string
 	// Dataset has the run's rows with the pool's own templates; nil is the run's.
 	Dataset *datasets.Dataset
+	// Caching, when not nil, sends rows that share a prefix together.
+	Caching *Caching
 }
 
 // Raw says which raw response bodies are kept.
@@ -155,6 +158,7 @@ type walk struct {
 	taken   map[int]bool // shards for which earlier runs were looked through
 	// takenOver counts the answers that earlier runs had.
 	takenOver int64
+	table     *prefix.Table // of a pool with Caching; nil else
 }
 
 func newWalk(r *Run, l Pool, calls, feed context.Context, stopRun context.CancelCauseFunc) *walk {
@@ -168,6 +172,9 @@ func newWalk(r *Run, l Pool, calls, feed context.Context, stopRun context.Cancel
 	w.group.SetLimit(defaultPool)
 	if l.Concurrency > 0 {
 		w.group.SetLimit(l.Concurrency)
+	}
+	if c := l.Caching; c != nil && !l.Likelihoods.asks() {
+		w.table = prefix.NewTable(c.Lifetime, c.TokensPerByte)
 	}
 	return w
 }
@@ -251,42 +258,52 @@ func (w *walk) shard(i int) error {
 		return err
 	}
 
+	if w.table != nil {
+		return w.directed(u, i)
+	}
+	_, err = w.each(u, i, func(s nightshift.Sample) bool { return w.send(u, row{Sample: s}) })
+	return err
+}
+
+// each calls do for the rows of a shard that have no record, in the dataset's
+// order, until do returns false or the feed ends, which leaves the shard
+// incomplete; whole reports that neither happened. Rows that cannot be sent get
+// their record here.
+func (w *walk) each(u *shard, i int, do func(nightshift.Sample) bool) (whole bool, err error) {
 	for s, err := range w.Dataset.ReadEpochs(w.feed, i, max(w.Epochs, 1)) {
 		if w.feed.Err() != nil {
 			u.incomplete.Store(true)
-			return nil
+			return false, nil
 		}
 		if !w.wantsRow(s, err) {
 			continue
 		}
-		if err == nil && !w.send(u, s) {
+		if err == nil && !u.Done(s.Index, s.Epoch) && !do(s) {
 			u.incomplete.Store(true)
-			return nil
+			return false, nil
 		}
 		if err != nil && !w.inputError(u, s, err) {
 			u.incomplete.Store(true)
-			return fmt.Errorf("reading the dataset: %w", err)
+			return false, fmt.Errorf("reading the dataset: %w", err)
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // send gives a sample that has no record yet to the pool; it blocks while the
 // pool is full, so reading never runs ahead. It reports whether that was
 // possible before the feed ended.
-func (w *walk) send(u *shard, s nightshift.Sample) bool {
-	if u.Done(s.Index, s.Epoch) {
-		return true
-	}
-	size := min(weight(s), heldBytes)
+func (w *walk) send(u *shard, r row) bool {
+	size := min(weight(r.Sample), heldBytes)
 	if w.held.Acquire(w.feed, size) != nil {
+		r.turn.Release()
 		return false
 	}
 	u.pending.Add(1)
 	w.do(func() {
 		defer w.held.Release(size)
 		defer w.settle(u)
-		w.row(u, s)
+		w.row(u, r)
 	})
 	return true
 }

@@ -55,7 +55,20 @@ func appendAttempt(dst []byte, a *nightshift.Attempt) []byte {
 	if a.WorstCost != 0 {
 		o = o.integer("worst_cost_nano_usd", int64(a.WorstCost))
 	}
-	return append(o.text("partial", a.Kept).text("job", a.Job).text("batch", a.Batch).text("worker", a.Worker), '}')
+	o = o.text("partial", a.Kept).text("job", a.Job).text("batch", a.Batch).text("worker", a.Worker)
+	if a.Cache != nil {
+		o = o.key("cache").caching(a.Cache)
+	}
+	return append(o, '}')
+}
+
+func (o object) caching(c *nightshift.Caching) object {
+	o = append(append(append(o, '{'), `"prefix":`...), rawjson.AppendString(nil, c.Prefix)...)
+	o = o.integer("tokens", c.Tokens)
+	if c.Expected != 0 {
+		o = o.integer("expected_read", c.Expected)
+	}
+	return append(o.text("marker", c.Marker).text("key", c.Key), '}')
 }
 
 func (o object) usage(u *nightshift.Usage) object {

@@ -49,8 +49,9 @@ func ParseCache(s string) (c Cache, err error) {
 func (c *Cache) UnmarshalText(text []byte) error {
 	*c = Cache{On: strings.TrimSpace(string(text)) != ""}
 	return setters{
-		"on": into(&c.On, strconv.ParseBool), "style": into(&c.Style, parseCacheStyle), "minimum": into(&c.Minimum, parseInt),
-		"block": into(&c.Block, parseInt), "lifetime": into(&c.Lifetime, parseDuration), "servers": into(&c.Servers, parseInt),
+		"on": into(&c.On, strconv.ParseBool), "style": into(&c.Style, parseCacheStyle),
+		"minimum": into(&c.Minimum, parseInt), "block": into(&c.Block, parseInt),
+		"lifetime": into(&c.Lifetime, parseDuration), "servers": into(&c.Servers, parseInt),
 	}.read("cache", string(text))
 }
 

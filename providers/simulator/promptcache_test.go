@@ -112,8 +112,8 @@ func TestPromptCacheWithin(t *testing.T) {
 
 func TestParseCache(t *testing.T) {
 	got, err := ParseCache("style=marker,minimum=2048,lifetime=1h,servers=3,block=64")
-	if want := (Cache{On: true, Style: CacheMarker, Minimum: 2048, Lifetime: time.Hour, Servers: 3, Block: 64}); got != want ||
-		err != nil {
+	want := Cache{On: true, Style: CacheMarker, Minimum: 2048, Lifetime: time.Hour, Servers: 3, Block: 64}
+	if got != want || err != nil {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, bad := range []string{"style=odd", "minimum=x", "ttl=5m"} {

@@ -54,6 +54,13 @@ func (a *attempt) run(ctx context.Context) {
 
 func (a *attempt) fail(e *nightshift.Error) { a.ex.Err = e }
 
+// begun tells that an answer has begun.
+func (a *attempt) begun() {
+	if a.prepared.Begun != nil {
+		a.prepared.Begun()
+	}
+}
+
 // finish fills in what is known whatever happened, and takes the key out of
 // everything.
 func (a *attempt) finish() {
@@ -83,6 +90,9 @@ func (a *attempt) read(ctx context.Context, resp *http.Response) {
 		return
 	}
 	success := resp.StatusCode < 300
+	if success && !a.prepared.Stream {
+		a.begun()
+	}
 	limit := a.wire.maxBody
 	if !success {
 		limit = min(limit, maxErrorBody)

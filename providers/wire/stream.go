@@ -140,6 +140,7 @@ func (s *streamed) accepted() {
 func (s *streamed) content() {
 	if s.ex.Response.FirstToken == 0 {
 		s.ex.Response.FirstToken = time.Since(s.watch.started)
+		s.begun()
 	}
 	s.watch.progress()
 }

@@ -134,6 +134,7 @@ func (c *checker) model(path string, m Model) {
 	c.atLeast(path+".max_output", m.MaxOutput, 0)
 	c.rowsPerRequest(path+".rows_per_request", m)
 	c.mode(path+".mode", m.Mode)
+	c.oneOf(path+".cache", m.Cache, cacheWords...)
 	c.batch(path+".batch", m.Batch)
 	c.params(path+".params", m.Params)
 	c.price(path+".price", m.Price)

@@ -57,6 +57,8 @@ func Options() []Option {
 			apply: (*applier).everyMode,
 			Usage: "send the rows of all models and judges in the providers' batches: about half the price, " +
 				"answers within a day"},
+		{Flag: "cache", variable: "NIGHTSHIFT_CACHE", path: "cache", apply: (*applier).everyModel,
+			Usage: "send rows that share a beginning together, for the prompt cache: auto, off, order, 5m or 1h"},
 		{Flag: "format", path: "dataset.format", Usage: "dataset format or shape, where it is not detected"},
 		{Flag: "limit", Kind: Integer, variable: "NIGHTSHIFT_LIMIT", path: "dataset.limit",
 			Usage: "use at most this many rows"},

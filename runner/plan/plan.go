@@ -147,6 +147,10 @@ type Model struct {
 	Params Params `yaml:"params" json:"params,omitempty"`
 	// Ask for a stream.
 	Stream bool `yaml:"stream" json:"stream,omitempty"`
+	// Rows that share a beginning are sent together, so that the prompt cache has it:
+	// off (default); order changes their order alone; auto adds cache markers, where
+	// they pay, and prompt_cache_key too; 5m and 1h add markers of that lifetime.
+	Cache string `yaml:"cache" json:"cache,omitempty" jsonschema:"enum=auto,enum=off,enum=order,enum=5m,enum=1h"`
 	// Price, in dollars per million tokens. Default: the price table's.
 	Price *Price `yaml:"price" json:"price,omitempty"`
 	// The most output tokens that the model can write, where no parameter

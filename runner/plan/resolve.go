@@ -91,6 +91,7 @@ type ResolvedModel struct {
 	// start are seen to also in mode live.
 	Mode    string
 	Batch   BatchSettings
+	Cache   Caching        // how rows are sent for the sake of the prompt cache
 	Price   *pricing.Price // nil when unknown
 	PriceID string         // which price; "plan" for one of the plan
 	// MaxTokens is the cap that the parameters set on an answer, 0 for none.
@@ -378,6 +379,7 @@ func (r *resolver) resolveModel(path string, m Model) (ResolvedModel, bool) {
 		model.Endpoint.Timeouts.FirstByte = cmp.Or(model.Endpoint.Timeouts.FirstByte, flexFirstByte)
 	}
 	r.priced(&model, m.Price)
+	r.caching(path, &model, m.Cache)
 	r.batched(path, &model)
 	if f, ok := formats.Of(model.Endpoint.Protocol); ok {
 		model.MaxTokens = formats.ParamsCap(f, model.Params)

@@ -15,6 +15,7 @@ import (
 	"nightshift/providers"
 	"nightshift/providers/batch"
 	"nightshift/providers/batching"
+	"nightshift/providers/formats"
 	"nightshift/providers/limits"
 	"nightshift/providers/pricing"
 	"nightshift/providers/secrets"
@@ -106,7 +107,20 @@ func (f *clients) pool(m plan.ResolvedModel, p *plan.Resolved) (runner.Pool, err
 		InFlight:    m.Endpoint.Limits.Concurrency * max(m.RowsPerRequest, 1),
 		Workers:     f.remote(m),
 		Variant:     m.Variant, VariantOf: m.VariantOf,
+		Caching: cachingOf(m),
 	}, nil
+}
+
+// cachingOf is how a model's rows are sent for its prompt cache; nil where they are
+// not, which is so with the requests of embeddings.
+func cachingOf(m plan.ResolvedModel) *runner.Caching {
+	c := m.Cache
+	if c.Mode == plan.CacheOff || !formats.Writes(m.Endpoint.Protocol) {
+		return nil
+	}
+	minimum, step := c.Bytes()
+	return &runner.Caching{Minimum: minimum, Step: step, Pays: c.Pays, Lifetime: c.Lifetime,
+		TokensPerByte: providers.TokensPerByte, Marker: c.Marker, Key: c.Key}
 }
 
 // rowsAtHand is how many rows a worker pool takes up where so many may be in flight,
