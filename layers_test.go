@@ -151,6 +151,7 @@ var may = map[string][]string{
 	"nightshift/runner/session/estimate": {"nightshift", "nightshift/datasets", "nightshift/internal/words",
 		"nightshift/providers", "nightshift/providers/formats", "nightshift/providers/limits",
 		"nightshift/providers/pricing", "nightshift/providers/wire", "nightshift/runner", "nightshift/runner/plan",
+		"nightshift/runner/prefix",
 		"nightshift/runner/session", "nightshift/runner/store", "nightshift/runner/store/view",
 		"nightshift/reports/compare", "nightshift/reports/scorers", "nightshift/reports/stats",
 		"nightshift/internal/attemptlog"},

@@ -72,6 +72,10 @@ type entry struct {
 	// cache, where the price is known; negative where writing cost more than
 	// reading saved.
 	SavedNanoUSD int64 `json:"saved_nano_usd"`
+	// MissedNanoUSD is what was paid beyond the price of cache reads for tokens that
+	// should have been in the cache, CacheMisses for how many attempts.
+	MissedNanoUSD int64 `json:"missed_nano_usd,omitempty"`
+	CacheMisses   int64 `json:"cache_misses,omitempty"`
 	// BatchAttempts travelled in batches. BatchSavedNanoUSD is what that saved
 	// against the live price, where both prices are known.
 	BatchAttempts     int64 `json:"batch_attempts,omitempty"`
@@ -103,6 +107,8 @@ func (e *entry) add(o *entry) {
 	e.ReportedNanoUSD += o.ReportedNanoUSD
 	e.ReportedAttempts += o.ReportedAttempts
 	e.SavedNanoUSD += o.SavedNanoUSD
+	e.MissedNanoUSD += o.MissedNanoUSD
+	e.CacheMisses += o.CacheMisses
 	e.BatchAttempts += o.BatchAttempts
 	e.BatchSavedNanoUSD += o.BatchSavedNanoUSD
 	e.Reused += o.Reused
@@ -146,7 +152,7 @@ type projection struct {
 
 // Dimensions are the words that a bill can be grouped by.
 var Dimensions = []string{"model", "endpoint", "category", "outcome", "stop_reason", "hour", "attempt", "mode",
-	"served_model", "worker",
+	"served_model", "worker", "prefix",
 	"run"}
 
 // Modes of attempts, the values of the dimension "mode".
@@ -193,6 +199,12 @@ func (r *billedRow) inBatches() bool {
 	return r.AttemptLog != nil && strings.Contains(*r.AttemptLog, `"batch":"`)
 }
 
+// missed reports whether the row may have missed what should have been in the
+// prompt cache; the log says it.
+func (r *billedRow) missed() bool {
+	return zero(r.CacheReadTokens) && r.AttemptLog != nil && strings.Contains(*r.AttemptLog, `"expected_read":`)
+}
+
 // billRow is what a bill reads of a Record.
 type billRow struct {
 	billedRow
@@ -205,7 +217,8 @@ func (r *billRow) answered() bool { return nightshift.Outcome(r.Outcome).Answere
 // but for what a cache saved, and what it may be priced with.
 func (r *billRow) simple() bool {
 	known := r.CostNanoUSD != nil || r.InputTokens != nil && r.OutputTokens != nil
-	return r.Attempts == 1 && known && r.ReusedFrom == nil && !r.MaybeBilled && r.ReportedCostUSD == nil && !r.inBatches()
+	return r.Attempts == 1 && known && r.ReusedFrom == nil && !r.MaybeBilled && r.ReportedCostUSD == nil &&
+		!r.inBatches() && !r.missed()
 }
 
 func (r *billRow) cached() bool {
@@ -323,7 +336,8 @@ func newBiller(by []string, table *pricing.Table) *biller {
 	return &biller{
 		by: by, table: table, found: map[priceKey]*pricing.Price{}, lines: map[string]*billLine{},
 		models: map[string]*costSpread{}, simple: map[lineKey]*billLine{},
-		logOnly: table != nil || slices.Contains(by, "hour") || slices.Contains(by, "worker"),
+		logOnly: table != nil || slices.Contains(by, "hour") || slices.Contains(by, "worker") ||
+			slices.Contains(by, "prefix"),
 	}
 }
 
@@ -429,7 +443,7 @@ func (b *biller) addLog(r *billRow, sum *entry) {
 		a := &attempts[i]
 		e := b.attempt(r, a)
 		l := b.line(r, sending{b.kind(attemptKind(r, a)), a.Batch != "", a.StartedAt,
-			cmp.Or(a.ServedModel, view.Value(r.ServedModel)), workerOf(a)})
+			cmp.Or(a.ServedModel, view.Value(r.ServedModel)), workerOf(a), prefixOf(a)})
 		if first {
 			e.Rows = 1
 			first = false
@@ -542,6 +556,7 @@ func (b *biller) cost(r *billRow, a *nightshift.Attempt, e *entry) (cost nightsh
 		if saved, ok := pricing.Saved(*price, a.Usage); ok {
 			e.SavedNanoUSD = int64(saved)
 		}
+		b.countMiss(price, a, e)
 	}
 	if b.table == nil && a.Cost != nil && (*a.Cost > 0 || !a.Usage.Known()) {
 		return *a.Cost, true
@@ -561,6 +576,20 @@ func (b *biller) cost(r *billRow, a *nightshift.Attempt, e *entry) (cost nightsh
 	}
 	cost, priced = pricing.Cost(*price, u)
 	return cost, priced
+}
+
+// countMiss adds what an attempt cost more because the cache did not have its
+// prefix.
+func (b *biller) countMiss(price *pricing.Price, a *nightshift.Attempt, e *entry) {
+	hit, missed := missed(a)
+	if !missed {
+		return
+	}
+	e.CacheMisses = 1
+	real, ok := pricing.Cost(*price, a.Usage)
+	if could, ok2 := pricing.Cost(*price, hit); ok && ok2 {
+		e.MissedNanoUSD = int64(real - could)
+	}
 }
 
 // price finds the price of an attempt; nil when it is not known.
@@ -613,6 +642,7 @@ type sending struct {
 	at     time.Time
 	served string
 	worker string
+	prefix string
 }
 
 // line finds or makes the line of an attempt.
@@ -660,10 +690,39 @@ func (b *biller) value(word string, r *billRow, s sending) string {
 		return cmp.Or(s.served, unknownValue)
 	case "worker":
 		return cmp.Or(s.worker, "none")
+	case "prefix":
+		return cmp.Or(s.prefix, "none")
 	case "run":
 		return b.run
 	}
 	return ""
+}
+
+// prefixOf names what an attempt shared with others; empty for nothing.
+func prefixOf(a *nightshift.Attempt) string {
+	if a.Cache == nil {
+		return ""
+	}
+	return a.Cache.Prefix
+}
+
+// missed is the usage of an attempt as it would have been, had the cache had what
+// it should have had; ok is false where it had, or where that is not told.
+func missed(a *nightshift.Attempt) (u nightshift.Usage, ok bool) {
+	u = a.Usage
+	if a.Cache == nil || a.Cache.Expected == 0 || u.CacheRead.N() > 0 || !u.InputTotal().Known() {
+		return u, false
+	}
+	left := a.Cache.Expected
+	for _, class := range []*nightshift.Count{&u.CacheWrite5m, &u.CacheWrite1h, &u.Input} {
+		n := min(left, class.N())
+		if n > 0 {
+			*class = nightshift.Tokens(class.N() - n)
+			u.CacheRead = u.CacheRead.Add(nightshift.Tokens(n))
+		}
+		left -= n
+	}
+	return u, true
 }
 
 // workerOf names the worker that made an attempt: empty where the run's own

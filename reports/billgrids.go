@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"fmt"
 	"io"
 	"strings"
 
@@ -93,6 +94,7 @@ type entryColumn struct {
 
 var entryColumns = []entryColumn{
 	{"cache read", func(e entry) int64 { return e.CacheRead }, func(e entry) string { return render.Count(e.CacheRead) }},
+	{"cache hit", func(e entry) int64 { return e.CacheRead }, entry.cacheHit},
 	{"cache write", func(e entry) int64 {
 		return e.CacheWrite
 	}, func(e entry) string { return render.Count(e.CacheWrite) }},
@@ -103,10 +105,18 @@ var entryColumns = []entryColumn{
 	{"cache saved", func(e entry) int64 {
 		return e.SavedNanoUSD
 	}, func(e entry) string { return render.Money(e.SavedNanoUSD, false) }},
+	{"cache missed", func(e entry) int64 {
+		return e.MissedNanoUSD
+	}, func(e entry) string { return render.Money(e.MissedNanoUSD, false) }},
 	{"batch saved", func(e entry) int64 { return e.BatchSavedNanoUSD }, func(e entry) string {
 		return render.Money(e.BatchSavedNanoUSD, false)
 	}},
 	{"reported", func(e entry) int64 { return e.ReportedAttempts }, func(e entry) string { return e.reported() }},
+}
+
+// cacheHit is the share of the input that was read from a prompt cache.
+func (e entry) cacheHit() string {
+	return fmt.Sprintf("%.1f %%", 100*float64(e.CacheRead)/float64(max(e.Input+e.CacheRead+e.CacheWrite, 1)))
 }
 
 // reported is the providers' own figure; at least, where not every request

@@ -115,7 +115,7 @@ func (s *Summary) took() time.Duration {
 
 // grids are the tables of every rendering, in their order.
 func (s *Summary) grids() []render.Grid {
-	all := []render.Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.byBatch(), s.times(),
+	all := []render.Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.caching(), s.byBatch(), s.times(),
 		s.byWorker(), s.bounds()}
 	if s.Comparison != nil {
 		all = append(all, s.Comparison.Tables...)
@@ -195,6 +195,23 @@ func (s *Summary) stops() render.Grid {
 			row = append(row, render.Count(m.StopReasons[r]))
 		}
 		g.Rows = append(g.Rows, row)
+	}
+	return g
+}
+
+// caching is what the prompt cache had of each model's input.
+func (s *Summary) caching() render.Grid {
+	g := render.Grid{Title: "Prompt cache",
+		Head: []string{"prompt cache", "read", "of input", "written", "saved", "missed", "misses"}}
+	g.Note = "Saved is against the same tokens without a cache; missed is what was paid for tokens that should have been " +
+		"in the cache."
+	for _, m := range s.Models {
+		e := m.Bill
+		if e.CacheRead+e.CacheWrite+e.CacheMisses == 0 {
+			continue
+		}
+		g.Rows = append(g.Rows, []string{m.Model, render.Count(e.CacheRead), e.cacheHit(), render.Count(e.CacheWrite),
+			render.Money(e.SavedNanoUSD, false), render.Money(e.MissedNanoUSD, false), render.Count(e.CacheMisses)})
 	}
 	return g
 }

@@ -25,7 +25,8 @@ costs are counted separately, and totals then read ≥.
 ` + wrap(strings.Join(reports.Dimensions, ", "), 80, 0) + `.
 The mode is live or batch. The kinds of attempt are answer (gave the answer on
 record), retry (gave none, but the row was answered later), wasted (the row has no
-answer) and judge. Hours are UTC.`,
+answer) and judge. Hours are UTC. Prefixes are
+what rows of models with cache: share.`,
 		Example: `  nightshift cost runs/tonight
   nightshift cost runs/tonight --by category,model
   nightshift cost runs/tonight --by mode,attempt

@@ -14,6 +14,7 @@ import (
 	"nightshift/reports/scorers"
 	"nightshift/reports/stats"
 	"nightshift/runner/plan"
+	"nightshift/runner/prefix"
 )
 
 // A span is an estimate with its interval: nine times in ten the truth should lie
@@ -65,6 +66,7 @@ type measured struct {
 	body                    float64 // bytes of the request bodies a row
 	turns, tooLong          int64   // requests of the longest row; rows longer than a batch takes
 	spread                  float64 // relative standard error of what is extrapolated
+	prompts                 prefix.Finder
 	first                   *nightshift.Sample
 	firstBody               []byte
 }
@@ -179,6 +181,10 @@ func (m *measured) add(e *encoder, s nightshift.Sample) {
 	for _, p := range prepared {
 		m.request(e, s, p)
 	}
+	if e.shares() {
+		req := e.pool.Request(s)
+		m.prompts.Add(&req)
+	}
 }
 
 // request adds a request, and the turns after it.
@@ -270,6 +276,8 @@ type modelForecast struct {
 
 	// Batch says how the rows travel; null for a model that is live.
 	Batch *batchForecast `json:"batch,omitempty"`
+	// Caching says what the prompts share; absent where that is nothing to cache.
+	Caching *cacheForecast `json:"caching,omitempty"`
 
 	Unsendable int64  `json:"unsendable_rows,omitempty"`
 	Problem    string `json:"unsendable_example,omitempty"`
@@ -298,6 +306,7 @@ func forecastModel(e *encoder, m *measured, c *calibration, rows float64) modelF
 		f.AtMostTokens = new((m.worstIn + m.worstOut) * rows)
 	}
 	f.price(e.model.Price, m.worstCost*rows, m.uncapped)
+	f.Caching = m.caching(e.model, rows)
 	return f
 }
 

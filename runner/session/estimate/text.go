@@ -19,6 +19,7 @@ func (f *Forecast) Text(w io.Writer) error {
 	f.printPrompt(p)
 	f.printTable(p)
 	f.printBatches(p)
+	f.printCaching(p)
 	f.printHours(p)
 	f.printMachines(p)
 	f.Budget.print(p)
