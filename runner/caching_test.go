@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"nightshift"
@@ -122,7 +121,7 @@ func (n cacheNight) trial(t *testing.T, server *simulator.Server) *trial {
 // long it took.
 func (n cacheNight) run(t *testing.T) (records []nightshift.Record, l simulator.Ledger, took time.Duration) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		server := n.server()
 		defer server.Close()
 		tr := n.trial(t, server)
@@ -198,7 +197,7 @@ func TestCacheReads(t *testing.T) {
 // request, and so is each prefix of a run that goes on after it was stopped.
 func TestCacheResumed(t *testing.T) {
 	n := cacheNight{protocol: nightshift.Messages, documents: 3, each: 60, caching: &runner.Caching{Marker: "5m"}}
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		server := n.server()
 		defer server.Close()
 		tr := n.trial(t, server)
@@ -230,7 +229,7 @@ func TestCacheResumed(t *testing.T) {
 func TestCacheBudget(t *testing.T) {
 	n := cacheNight{protocol: nightshift.Messages, documents: 2, each: 60, caching: &runner.Caching{Marker: "5m"},
 		budget: &limits.Budget{Cost: 100_000_000}}
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		server := n.server()
 		defer server.Close()
 		stops, err := n.trial(t, server).start(t.Context())
