@@ -123,7 +123,7 @@ var may = map[string][]string{
 		"nightshift/providers/secrets", "nightshift/providers/wire", "nightshift/internal/rawjson"},
 	"nightshift/providers/internal/recordings": {}, // tests only
 	"nightshift/runner/reuse":                  {"nightshift", "nightshift/runner/store/view"},
-	"nightshift/runner/prefix": {"nightshift", "nightshift/internal/rawjson"},
+	"nightshift/runner/prefix":                 {"nightshift", "nightshift/internal/rawjson"},
 	"nightshift/runner": {"nightshift", "nightshift/datasets", "nightshift/runner/prefix", "nightshift/runner/reuse",
 		"nightshift/runner/store",
 		"nightshift/runner/store/view", "nightshift/internal/rawjson", "nightshift/internal/attemptlog"},
