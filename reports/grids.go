@@ -203,8 +203,8 @@ func (s *Summary) stops() render.Grid {
 func (s *Summary) caching() render.Grid {
 	g := render.Grid{Title: "Prompt cache",
 		Head: []string{"prompt cache", "read", "of input", "written", "saved", "missed", "misses"}}
-	g.Note = "Saved is against the same tokens without a cache; missed is what was paid for tokens that should have been " +
-		"in the cache."
+	g.Note = "Saved is against the same tokens without a cache; missed is what was paid for tokens that should " +
+		"have been in the cache."
 	for _, m := range s.Models {
 		e := m.Bill
 		if e.CacheRead+e.CacheWrite+e.CacheMisses == 0 {
