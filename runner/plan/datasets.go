@@ -59,8 +59,8 @@ func (c *checker) datasetName(path, name string) {
 
 // What the average over several datasets weighs each of them by.
 const (
-	AverageDatasets = "datasets" // all alike
-	AverageRows     = "rows"
+	averageDatasets = "datasets" // all alike
+	averageRows     = "rows"
 )
 
 // AverageScorer is what the average over several datasets is called among the
