@@ -49,7 +49,6 @@ type cacheNight struct {
 	caching         *runner.Caching
 	config          simulator.Config
 	budget          *limits.Budget
-	waiting         func(*simulator.Server) context.Context // ends the run early; may be nil
 }
 
 func (n cacheNight) rows() string {
