@@ -199,10 +199,13 @@ func (d *Dataset) partAt(chunk int) *joinedPart {
 	return nil
 }
 
-// read yields the rows of one of the part's chunks as rows of the whole.
-func (p *joinedPart) read(ctx context.Context, chunk, epochs int) iter.Seq2[nightshift.Sample, error] {
+// read yields the rows that are wanted of one of the part's chunks, as rows of the
+// whole.
+func (p *joinedPart) read(ctx context.Context, chunk, epochs int, wanted func(row int64) bool,
+) iter.Seq2[nightshift.Sample, error] {
+	here := func(row int64) bool { return wanted(row + p.row) }
 	return func(yield func(nightshift.Sample, error) bool) {
-		for s, err := range p.data.ReadEpochs(ctx, chunk-p.chunk, epochs) {
+		for s, err := range p.data.ReadRows(ctx, chunk-p.chunk, epochs, here) {
 			if s.File != "" || err == nil { // else there is no row
 				s.Index, s.ID, s.Dataset = s.Index+p.row, p.name+"/"+s.ID, p.name
 			}
@@ -271,7 +274,7 @@ func (d *Dataset) firstIn(ctx context.Context, p *joinedPart, n int) iter.Seq2[n
 			if p.data.chunks[i].Selected == 0 {
 				continue
 			}
-			for s, err := range p.read(ctx, p.chunk+i, 1) {
+			for s, err := range p.read(ctx, p.chunk+i, 1, allRows) {
 				if n == 0 || !yield(s, err) {
 					return
 				}

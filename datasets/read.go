@@ -36,8 +36,16 @@ func (d *Dataset) Read(ctx context.Context, chunk int) iter.Seq2[nightshift.Samp
 // epochs of a row one behind the other. A template may fail for some epochs of
 // a row only; each *RowError concerns the epoch of the Sample beside it.
 func (d *Dataset) ReadEpochs(ctx context.Context, chunk, epochs int) iter.Seq2[nightshift.Sample, error] {
+	return d.ReadRows(ctx, chunk, epochs, allRows)
+}
+
+func allRows(int64) bool { return true }
+
+// ReadRows is ReadEpochs of the rows that are wanted; the others are not rendered.
+func (d *Dataset) ReadRows(ctx context.Context, chunk, epochs int, wanted func(row int64) bool,
+) iter.Seq2[nightshift.Sample, error] {
 	if p := d.partAt(chunk); p != nil {
-		return p.read(ctx, chunk, epochs)
+		return p.read(ctx, chunk, epochs, wanted)
 	}
 	return func(yield func(nightshift.Sample, error) bool) {
 		if d.chunks[chunk].Selected == 0 {
@@ -45,7 +53,7 @@ func (d *Dataset) ReadEpochs(ctx context.Context, chunk, epochs int) iter.Seq2[n
 		}
 		b := shape.NewBuilder(d.rules, false)
 		err := d.rows(ctx, chunk, func(at place, raw []byte) bool {
-			return d.yieldEpochs(b, at, raw, epochs, yield)
+			return !wanted(at.index) || d.yieldEpochs(b, at, raw, epochs, yield)
 		})
 		if err != nil {
 			yield(nightshift.Sample{}, err)

@@ -68,6 +68,7 @@ func (w *walk) ended(err error) {
 	switch {
 	case w.feed.Err() != nil && isContext(err):
 		// The feed has ended already; nothing to add.
+	case errors.Is(err, errNotNeeded):
 	case errors.As(err, &stop):
 		w.stop(stop)
 	case errors.Is(err, ErrSubmitted): // other pools go on

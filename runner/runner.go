@@ -84,6 +84,8 @@ type Run struct {
 	// Rows are the numbers of the rows to run, in order; nil is all. The store's
 	// chunks count the others as skipped.
 	Rows []int64
+	// Order, when not nil, is the order in which rows are sent one by one.
+	Order Order
 	// Detach ends pools with [ErrSubmitted] as soon as all batches that can be
 	// made are at the provider.
 	Detach bool
@@ -197,11 +199,21 @@ func (w *walk) run() error {
 	// stops the feed stops nothing else. Workers never return errors.
 	close(w.tasks)
 	w.group.Wait()
-	return context.Cause(w.feed)
+	if w.Order != nil {
+		w.Order.Ended(w.pool.Model)
+	}
+	if cause := context.Cause(w.feed); cause != errNotNeeded {
+		return cause
+	}
+	return nil
 }
 
 // live walks the shards in order and sends their rows one by one.
 func (w *walk) live() {
+	if w.Order != nil {
+		w.inOrder()
+		return
+	}
 	for i, s := range w.Dataset.Chunks() {
 		if w.feed.Err() != nil || w.Recall != RecallNone {
 			return

@@ -25,6 +25,7 @@ type runFlags struct {
 	movedEndpoint bool
 	allowCommands bool
 	detach        bool
+	allRows       bool
 	progress      string
 	logFormat     string
 	logFile       string
@@ -76,6 +77,8 @@ waiting and keeps what was read. The third exits at once.`,
 		"resume although a model's base URL changed: the same model is now served there")
 	s.BoolVar(&f.detach, "detach", false,
 		"with batches: submit what limits and budget allow, then end with exit code 8; the same command goes on")
+	s.BoolVar(&f.allRows, "all-rows", false,
+		"with stop_when or precision in the plan: go on to the last row, although the comparison needs no more")
 	s.BoolVar(&f.allowCommands, "allow-commands", false, "run the programs of command scorers")
 	f.workers.add(s)
 	addKept(s, &f.kept)
@@ -177,6 +180,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) (err error) {
 	s.Log, s.Sending, s.Show, s.Serve = log, waiting, show.start, startMetrics(s.Plan.Metrics, log)
 	s.RetryFailed, s.MovedEndpoint, s.AllowCommands, s.Scorers = f.retryFailed, f.movedEndpoint, f.allowCommands,
 		f.plan.scorers()
+	s.AllRows = f.allRows
 	s.Detach, s.Start = f.detach, f.plan.start(a, args)
 	s.Workers = f.workers.session()
 	result, err := s.Run(calls)

@@ -28,6 +28,7 @@ type Evaluation struct {
 	Alpha    float64     `json:"alpha,omitempty"`
 	Average  string      `json:"average,omitempty"` // what an average over several datasets weighs them by
 	Gates    []string    `json:"gates,omitempty"`
+	Stop     *StopRule   `json:"stop_when,omitempty"` // when the comparison needs no more rows; nil is never
 }
 
 // ReadEvaluation returns what is known about the scoring of a run; the zero

@@ -97,24 +97,32 @@ func (t *Tally) add(s *nightshift.Score) {
 }
 
 // Write scores every record of a run and writes the table of one scorer, in
-// place of any that is there. It holds some thousand answers at a time, or some
-// 16 MiB where they are large, and uses all cores. The tallies are by model, in
-// the order of the run's models. Prompts and metadata are read for scorers that want
-// them only.
+// place of any that is there. The tallies are by model, in the order of the run's
+// models.
 func Write(ctx context.Context, dir string, d Described, score Func) ([]Tally, error) {
+	return writeTable(dir, d.Table(), Scores(ctx, dir, d, score))
+}
+
+// Scores scores every record of a run. It holds some thousand answers at a time, or
+// some 16 MiB where they are large, and uses all cores. Prompts and metadata are
+// read for scorers that want them only.
+func Scores(ctx context.Context, dir string, d Described, score Func) iter.Seq2[nightshift.Score, error] {
 	rows := d.only(withoutPrompts(view.Rows[plainRow](dir, view.ReadOptions{})))
 	if d.readsRow() {
 		rows = d.only(view.Rows[answerRow](dir, view.ReadOptions{}))
 	}
-	scores := inOrder(rows, (*answerRow).weight, func(r answerRow) (nightshift.Score, error) {
+	return inOrder(rows, (*answerRow).weight, func(r answerRow) (nightshift.Score, error) {
 		if err := ctx.Err(); err != nil {
 			return nightshift.Score{}, err
 		}
-		rec := r.record()
-		result, err := guarded(ctx, score, rec)
-		return d.score(rec, result), err
+		return d.One(ctx, r.record(), score)
 	})
-	return writeTable(dir, d.Table(), scores)
+}
+
+// One scores one record.
+func (d Described) One(ctx context.Context, rec *nightshift.Record, score Func) (nightshift.Score, error) {
+	result, err := guarded(ctx, score, rec)
+	return d.score(rec, result), err
 }
 
 // writeTable writes a table and counts what goes into it.

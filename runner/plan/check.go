@@ -248,6 +248,7 @@ func (c *checker) compare() {
 	if a := c.plan.Compare.Alpha; a < 0 || a >= 1 {
 		c.at("compare.alpha", "0.05 is usual", "alpha must lie between 0 and 1; this is %v", a)
 	}
+	c.stopping()
 }
 
 func (c *checker) modelNames() []string {

@@ -434,4 +434,13 @@ type Compare struct {
 	// What the average over several datasets weighs each by: datasets (all alike,
 	// default), or rows.
 	Average string `yaml:"average" json:"average,omitempty" jsonschema:"enum=datasets,enum=rows"`
+	// decided: rows go in random order, and no more are sent once every difference is
+	// shown (or, with smallest_difference, shown to be no larger). Default: all rows.
+	StopWhen string `yaml:"stop_when" json:"stop_when,omitempty" jsonschema:"enum=decided"`
+	// With stop_when: a difference that is shown to be smaller than this, such as "2
+	// points", counts as decided, too.
+	SmallestDifference Points `yaml:"smallest_difference" json:"smallest_difference,omitzero"`
+	// No more rows are sent once every difference is known to ± this, such as "1.5
+	// points". With stop_when, once each is decided or known so well.
+	Precision Points `yaml:"precision" json:"precision,omitzero"`
 }

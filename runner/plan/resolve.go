@@ -46,7 +46,8 @@ type Resolved struct {
 	Baseline       string // name of the model that others are compared with
 	Along          string // AlongModels, AlongVariants or AlongAll; empty where no model has variants
 	Alpha          float64
-	Average        string // averageDatasets or averageRows; empty for one dataset
+	Average        string   // averageDatasets or averageRows; empty for one dataset
+	Stopping       Stopping // when the comparison needs no more rows
 	Gates          []string
 	TolerateFailed Tolerance
 	Raw            string // all, errors or none
@@ -234,6 +235,8 @@ func (r *resolver) settings() {
 	if p.Datasets != nil {
 		out.Average = cmp.Or(p.Compare.Average, averageDatasets)
 	}
+	out.Stopping = Stopping{Decided: p.Compare.StopWhen != "", Smallest: float64(p.Compare.SmallestDifference),
+		Precision: float64(p.Compare.Precision)}
 	out.Gates = p.Gates
 	out.TolerateFailed = p.TolerateFailed
 	out.Raw = cmp.Or(p.Raw, "all")

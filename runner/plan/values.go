@@ -122,6 +122,29 @@ func (t Tolerance) MarshalText() ([]byte, error) {
 	return strconv.AppendInt(nil, t.Count, 10), nil
 }
 
+// Points is a difference of scores, written as "1.5 points": 0.015.
+type Points float64
+
+// UnmarshalText reads a number of points. A bare number is refused: 1.5 and 0.015 could
+// both be meant.
+func (p *Points) UnmarshalText(b []byte) error {
+	number, ok := strings.CutSuffix(strings.TrimSuffix(strings.TrimSpace(string(b)), "s"), "point")
+	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if !ok || err != nil || !(f > 0 && f < 100) {
+		return fmt.Errorf("%q is no difference of scores; write \"1.5 points\", which is 0.015 of a score", b)
+	}
+	*p = Points(f / 100)
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (p Points) MarshalText() ([]byte, error) {
+	return []byte(strconv.FormatFloat(math.Round(float64(p)*1e8)/1e6, 'g', -1, 64) + " points"), nil
+}
+
+// IsZero reports whether the difference was left out.
+func (p Points) IsZero() bool { return p == 0 }
+
 // IsZero reports whether no failed row is tolerated.
 func (t Tolerance) IsZero() bool { return t == Tolerance{} }
 

@@ -39,10 +39,11 @@ func (e *end) because(err error) {
 func (s *Session) ending(totals view.Totals, stops []runner.Stop, failure, interrupted error) end {
 	const resume = "the same command goes on where this stopped"
 	sum := totals.Sum()
-	failed := sum.Outcomes[nightshift.OutcomeFailed] + sum.Outcomes[nightshift.OutcomeInputError]
 	switch {
 	case failure != nil:
 		return end{"failed", failure}
+	case sum.Rows < s.items() && len(stops) == 0 && s.decider.decided():
+		return s.completed(Decided, sum)
 	case errors.Is(interrupted, ErrInterrupted):
 		return end{"interrupted", &Error{Interrupted,
 			fmt.Errorf("interrupted with %d of %d answers on record; %s", sum.Rows, s.items(), resume)}}
@@ -56,11 +57,18 @@ func (s *Session) ending(totals view.Totals, stops []runner.Stop, failure, inter
 		return s.stopped(sum, stops, resume)
 	case sum.Rows < s.items():
 		return end{"stopped", &Error{Stopped, fmt.Errorf("%d of %d answers are on record; %s", sum.Rows, s.items(), resume)}}
-	case s.Plan.TolerateFailed.Exceeded(failed, sum.Rows):
-		return end{"finished", &Error{FailedRows,
+	}
+	return s.completed("finished", sum)
+}
+
+// completed is the end of a run that has all answers that it needs.
+func (s *Session) completed(state string, sum view.Tally) end {
+	failed := sum.Outcomes[nightshift.OutcomeFailed] + sum.Outcomes[nightshift.OutcomeInputError]
+	if s.Plan.TolerateFailed.Exceeded(failed, sum.Rows) {
+		return end{state, &Error{FailedRows,
 			fmt.Errorf("finished, but %d of %d rows failed; nightshift run … --retry-failed runs them again", failed, sum.Rows)}}
 	}
-	return end{state: "finished"}
+	return end{state: state}
 }
 
 // unsubmitted reports whether a model ended early, and not because all it could

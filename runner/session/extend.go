@@ -14,6 +14,7 @@ import (
 
 	"nightshift/datasets"
 	"nightshift/internal/words"
+	"nightshift/reports/scoring"
 	"nightshift/runner/store"
 	"nightshift/runner/store/view"
 )
@@ -113,7 +114,14 @@ func (e *extension) read(ctx context.Context, info view.Info) (store.NewRows, er
 // extensible refuses runs of which nobody could say what the rows of a longer
 // dataset are.
 func (e *extension) extensible() error {
+	order, err := scoring.ReadOrder(e.dir)
+	if err != nil {
+		return err
+	}
 	switch s := e.as.Source; {
+	case order != nil:
+		return Usagef("%s sends its rows in a random order that was drawn before the first one, and new rows are not in it. "+
+			"Start a new run; with --reuse %s it takes over the answers", e.dir, e.dir)
 	case e.as.Rows != nil:
 		return Usagef("%s uses rows that were chosen from %s: it has no more of them when the dataset grows. Start a new "+
 			"run for the new rows",

@@ -169,7 +169,7 @@ func (s *Session) evaluation() (scoring.Evaluation, error) {
 		return before, err
 	}
 	e := scoring.Evaluation{Given: s.Scorers, Baseline: s.Plan.Baseline, Along: s.Plan.Along,
-		Alpha: s.Plan.Alpha, Average: s.Plan.Average, Gates: s.Plan.Gates}
+		Alpha: s.Plan.Alpha, Average: s.Plan.Average, Gates: s.Plan.Gates, Stop: s.stopsBy(before)}
 	if e.Plan, err = planFile(s.Plan); err != nil {
 		return e, err
 	}
@@ -184,6 +184,14 @@ func (s *Session) evaluation() (scoring.Evaluation, error) {
 		e.Put(old)
 	}
 	return e, nil
+}
+
+// stopsBy is the rule by which the run may stop early: the plan's, else the one of before.
+func (s *Session) stopsBy(before scoring.Evaluation) *scoring.StopRule {
+	if s.Plan.Stopping == (plan.Stopping{}) {
+		return before.Stop
+	}
+	return new(scoring.StopRule(s.Plan.Stopping))
 }
 
 // planFile is the absolute path of a plan; empty for one that is in no file.
@@ -208,7 +216,7 @@ func (s *Session) keepScorers() error {
 	if e.Plan, err = planFile(s.Plan); err != nil {
 		return err
 	}
-	e.Given = s.Scorers
+	e.Given, e.Stop = s.Scorers, s.stopsBy(e)
 	if err := e.WriteFile(s.Plan.Out); err != nil {
 		return &store.StorageError{Op: "writing", Path: s.Plan.Out, Err: err}
 	}

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"nightshift"
 	"nightshift/datasets"
 	"nightshift/internal/fsx"
 	"nightshift/internal/words"
@@ -46,6 +47,7 @@ type Options struct {
 	Scorers       []string // given in place of the plan's, for the next start of Score
 	Kept          *Kept    // for a run directory that is in a bucket
 	AddScorers    bool     // Score: the scorers come beside those that are there
+	AllRows       bool     // go on to the last row although the comparison needs no more
 
 	// Serve is called before anything is sent; end is called when the run has
 	// ended. An error stops the run before it begins.
@@ -65,6 +67,7 @@ type Session struct {
 	Warnings []string
 
 	clients *clients       // nil until something is to be sent
+	decider *decider       // nil where rows go in the dataset's order
 	cluster *cluster       // nil without workers
 	recall  runner.Recall  // of batches that are away
 	reused  *reuse.Answers // that may be taken over; nil for none
@@ -76,8 +79,8 @@ type Session struct {
 // A Result is what a run came to. Its reports are nil when they could not be
 // made.
 type Result struct {
-	// State is as in run.json: finished, interrupted, stopped, stopped: budget,
-	// stopped: deadline or failed.
+	// State is as in run.json: finished, stopped: decided, interrupted, stopped,
+	// stopped: budget, stopped: deadline or failed.
 	State      string
 	Page       *reports.Page
 	Comparison *compare.Comparison
@@ -166,10 +169,11 @@ func InFlight(p *plan.Resolved) (n int) {
 func (s *Session) openStore(id store.Identity) (*store.Run, error) {
 	return store.Open(s.Plan.Out, id, store.Options{
 		Strict: s.Plan.Strict, RetryFailed: s.RetryFailed, MovedEndpoint: s.MovedEndpoint,
-		Late:    InFlight(s.Plan) >= manyInFlight,
-		Durable: s.Kept.durable(s.Plan.Out, s.cluster.durable(s.Plan.Out)),
-		Remote:  s.Kept.remote(),
-		Notice:  func(text string) { s.Log.Warn(text) },
+		Late:     InFlight(s.Plan) >= manyInFlight,
+		Durable:  s.Kept.durable(s.Plan.Out, s.cluster.durable(s.Plan.Out)),
+		Remote:   s.Kept.remote(),
+		Recorded: func(rec *nightshift.Record) { s.decider.Recorded(rec) },
+		Notice:   func(text string) { s.Log.Warn(text) },
 	})
 }
 
@@ -181,7 +185,7 @@ func (s *Session) loop(calls context.Context, st *store.Run, pools []runner.Pool
 	r := &runner.Run{
 		Name: s.Plan.Name, Store: st, Dataset: s.Dataset, Pools: pools, Rows: rows,
 		Epochs: s.Plan.Epochs, Raw: runner.Raw(s.Plan.Raw), SkipUnknown: s.Plan.SkipUnknown, Log: s.Log,
-		Detach: s.Detach, Recall: s.recall,
+		Detach: s.Detach, Recall: s.recall, Order: s.decider.ordered(),
 	}
 	return r.Do(calls, s.sending(calls))
 }
@@ -251,6 +255,7 @@ func (s *Session) run(ctx context.Context) (r Result, err error) {
 	endShow := s.show(w.state)
 	s.sayStart(st)
 	s.sayReuse()
+	s.sayOrder()
 	stops, err := s.loop(ctx, st, pools, nil)
 	endShow()
 	s.sayAway(st)
@@ -268,6 +273,9 @@ func (s *Session) begin(ctx context.Context, st *store.Run) (err error) {
 		if err := keep(); err != nil {
 			return err
 		}
+	}
+	if s.decider, err = s.newDecider(ctx); err != nil {
+		return err
 	}
 	if err := s.cluster.open(ctx, s, st); err != nil {
 		return err

@@ -508,6 +508,9 @@ func (u *Shard) Put(rec *nightshift.Record) error {
 	}
 	disk.CrashPoint("result.written")
 	u.keep(item, &kept)
+	if tell := u.r.opts.Recorded; tell != nil {
+		tell(&kept)
+	}
 	return nil
 }
 

@@ -94,6 +94,9 @@ type Options struct {
 	// Durable is told of the attempts of each record that is on the disk. It is
 	// called from any goroutine, and must not call the Run or its shards.
 	Durable func(model string, attempts []nightshift.Attempt)
+	// Recorded is told of each record that is put, as it is kept. It may be called
+	// from any goroutine, and must not change the record, nor call the Run or its shards.
+	Recorded func(*nightshift.Record)
 	// Remote is where the run directory is kept besides; nil is nowhere. Nothing is
 	// sent before its intent is there.
 	Remote Remote

@@ -1,0 +1,179 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"nightshift"
+	"nightshift/datasets"
+)
+
+// An Order says in which order rows are sent, where that is not the dataset's, and
+// how far. Its methods are safe for concurrent use.
+type Order interface {
+	// Rows are the numbers of the rows to send, first to last.
+	Rows() []int64
+	// Next waits until a model may send the row at a place of the order. It returns
+	// false when ctx has ended, or the model is to send no more.
+	Next(ctx context.Context, model string, place int) bool
+	// Enough is closed when a model is to send no more. What it has not sent by
+	// then is left.
+	Enough(model string) <-chan struct{}
+	// Ended is told when a model's pool has ended, whatever for.
+	Ended(model string)
+}
+
+// errNotNeeded ends a pool whose further answers nobody needs.
+var errNotNeeded = errors.New("no more answers are needed")
+
+// The rows of the order are read some at a time: at first few, then as many as were
+// read before, as far as they fit into memory.
+const (
+	firstRound = 512
+	roundBytes = 16 << 20
+)
+
+// An orderedWalk sends the rows of a pool in the run's order.
+type orderedWalk struct {
+	*walk
+	places map[int64]int  // of the rows that are being read
+	shards map[int]*shard // that are open, by chunk
+}
+
+// A turn is an item whose turn is to come.
+type turn struct {
+	place  int
+	shard  *shard
+	sample nightshift.Sample
+	err    error // *datasets.RowError of a row that cannot be sent
+}
+
+// inOrder sends the rows in the run's order. All shards stay open until the end.
+func (w *walk) inOrder() {
+	o := &orderedWalk{walk: w, shards: map[int]*shard{}}
+	go func() {
+		select {
+		case <-w.Order.Enough(w.pool.Model):
+			w.stop(errNotNeeded)
+		case <-w.feed.Done():
+		}
+	}()
+	err := o.rounds()
+	if err != nil {
+		w.stopRun(err)
+	}
+	for _, u := range o.shards {
+		if err != nil || w.feed.Err() != nil {
+			u.incomplete.Store(true)
+		}
+		w.settle(u)
+	}
+}
+
+// rounds reads and sends all rows.
+func (o *orderedWalk) rounds() error {
+	rows := o.Order.Rows()
+	for first := 0; first < len(rows) && o.feed.Err() == nil; {
+		last := min(len(rows), first+max(firstRound, first))
+		turns, end, err := o.read(rows[first:last], first)
+		if err != nil {
+			return err
+		}
+		for _, t := range turns {
+			if !o.take(t) {
+				return nil
+			}
+		}
+		first = end
+	}
+	return nil
+}
+
+// take sends an item when its turn has come. It returns false when the feed has ended.
+func (o *orderedWalk) take(t turn) bool {
+	if t.shard.Done(t.sample.Index, t.sample.Epoch) {
+		return true
+	}
+	if !o.Order.Next(o.feed, o.pool.Model, t.place) || o.feed.Err() != nil {
+		return false
+	}
+	if t.err != nil {
+		return o.inputError(t.shard, t.sample, t.err)
+	}
+	return o.send(t.shard, row{Sample: t.sample})
+}
+
+// read reads rows, of which the first has the place first in the order, and returns their items
+// in that order, and the place behind the last of them. It is all of the rows unless they are large.
+func (o *orderedWalk) read(rows []int64, first int) (turns []turn, end int, err error) {
+	o.places = make(map[int64]int, len(rows))
+	for i, row := range rows {
+		o.places[row] = first + i
+	}
+	sorted, held := slices.Sorted(slices.Values(rows)), int64(0)
+	end = first + len(rows)
+	for i, c := range o.Dataset.Chunks() {
+		at, _ := slices.BinarySearch(sorted, c.First)
+		if at == len(sorted) || sorted[at] >= c.First+c.Rows || o.Store.Committed(o.pool.Model, i) {
+			continue
+		}
+		u, err := o.open(i)
+		if err != nil {
+			return nil, 0, err
+		}
+		wanted := func(row int64) bool {
+			place, ok := o.places[row]
+			return ok && place < end
+		}
+		for s, err := range o.Dataset.ReadRows(o.feed, i, max(o.Epochs, 1), wanted) {
+			var bad *datasets.RowError
+			switch {
+			case o.feed.Err() != nil:
+				return nil, end, nil
+			case err != nil && !errors.As(err, &bad):
+				return nil, 0, fmt.Errorf("reading the dataset: %w", err)
+			}
+			turns = append(turns, turn{o.places[s.Index], u, s, err})
+			if held += weight(s); held > roundBytes && end-first > 1 {
+				turns, end, held = halve(turns, first, end)
+			}
+		}
+	}
+	sortTurns(turns)
+	return turns, end, nil
+}
+
+// halve keeps the items of the first half of the places.
+func halve(turns []turn, first, end int) ([]turn, int, int64) {
+	end = first + (end-first+1)/2
+	turns = slices.DeleteFunc(turns, func(t turn) bool { return t.place >= end })
+	held := int64(0)
+	for _, t := range turns {
+		held += weight(t.sample)
+	}
+	return turns, end, held
+}
+
+// open opens the shard of a chunk, once.
+func (o *orderedWalk) open(chunk int) (*shard, error) {
+	if u := o.shards[chunk]; u != nil {
+		return u, nil
+	}
+	opened, err := o.Store.OpenShard(o.pool.Model, chunk)
+	if err != nil {
+		return nil, err
+	}
+	u := &shard{Shard: opened}
+	u.pending.Store(1) // the feed's own share, so that no worker commits early
+	o.shards[chunk] = u
+	return u, o.takeOver(u, chunk)
+}
+
+func sortTurns(turns []turn) {
+	slices.SortFunc(turns, func(a, b turn) int {
+		return cmp.Or(cmp.Compare(a.place, b.place), cmp.Compare(a.sample.Epoch, b.sample.Epoch))
+	})
+}
