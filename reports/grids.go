@@ -163,6 +163,9 @@ func (s *Summary) scores() render.Grid {
 	g := render.Grid{Title: "Scores", Texts: 2,
 		Head: []string{"scores", "scorer", "mean", "95 % interval", "rows", "scored", "no answer", "unscored", "failed"}}
 	for _, c := range s.Scores {
+		if c.Method != "" {
+			g.Head[3] = "95 % " + c.Method
+		}
 		interval := "-"
 		if c.Lower != nil && c.Upper != nil {
 			interval = score(c.Lower) + " to " + score(c.Upper)

@@ -26,6 +26,9 @@ type scoreSummary struct {
 	Mean     *float64 `json:"mean"`
 	Lower    *float64 `json:"lower"` // 95 % interval
 	Upper    *float64 `json:"upper"`
+	// Method is "confidence sequence" where the run may stop early; Items are then those
+	// that count, in the order of sending.
+	Method string `json:"interval_method,omitempty"`
 }
 
 // scoreTally collects a ScoreSummary: the mean over repetitions of each item,
@@ -38,6 +41,8 @@ type scoreTally struct {
 	epochs int
 	values []float64
 	rows   []int64 // of the values
+	// byRow has all rows, NaN for those without a score, where the run may stop early.
+	byRow map[int64]float64
 }
 
 func (t *scoreTally) add(s *nightshift.Score) {
@@ -64,6 +69,9 @@ func (t *scoreTally) add(s *nightshift.Score) {
 }
 
 func (t *scoreTally) flush() {
+	if t.byRow != nil && t.row >= 0 {
+		t.byRow[t.row] = t.sum / float64(t.n) // 0/0 is NaN
+	}
 	if t.n > 0 {
 		t.values, t.rows = append(t.values, t.sum/float64(t.n)), append(t.rows, t.row)
 	}
@@ -72,9 +80,12 @@ func (t *scoreTally) flush() {
 
 // close makes the summary. label says which rows depend on each other; nil
 // when none do.
-func (t *scoreTally) close(label func(row int64) int32) scoreSummary {
+func (t *scoreTally) close(label func(row int64) int32, order *scoring.Order) scoreSummary {
 	t.flush()
 	s := t.scoreSummary
+	if order != nil {
+		return t.sequential(*order)
+	}
 	s.Items = int64(len(t.values))
 	if s.Items == 0 {
 		return s
@@ -93,6 +104,19 @@ func (t *scoreTally) close(label func(row int64) int32) scoreSummary {
 	return s
 }
 
+// sequential makes the summary of a run that may stop early.
+func (t *scoreTally) sequential(order scoring.Order) scoreSummary {
+	s := t.scoreSummary
+	s.Method = "confidence sequence"
+	q, ok := order.Sequence(t.byRow)
+	if s.Items = int64(q.N()); !ok || s.Items == 0 {
+		return s
+	}
+	v := q.Interval(0.05)
+	s.Mean, s.Lower, s.Upper = known(q.Mean()), known(v.Lower), known(v.Upper)
+	return s
+}
+
 // known is nil where there is no number.
 func known(v float64) *float64 {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -103,6 +127,10 @@ func known(v float64) *float64 {
 
 // scoreSummaries reads the score tables of a run.
 func scoreSummaries(dir string, models []string) ([]scoreSummary, error) {
+	sent, err := scoring.ReadOrder(dir)
+	if err != nil {
+		return nil, err
+	}
 	tallies := map[[2]string]*scoreTally{}
 	var order [][2]string
 	for s, err := range view.Scores(dir) {
@@ -113,6 +141,9 @@ func scoreSummaries(dir string, models []string) ([]scoreSummary, error) {
 		t, ok := tallies[key]
 		if !ok {
 			t = &scoreTally{scoreSummary: scoreSummary{Model: s.Model, Scorer: s.Scorer}, row: -1}
+			if sent != nil {
+				t.byRow = map[int64]float64{}
+			}
 			tallies[key] = t
 			order = append(order, key)
 		}
@@ -141,7 +172,7 @@ func scoreSummaries(dir string, models []string) ([]scoreSummary, error) {
 		if kinds[key[0]] == compare.Pairwise {
 			t.epochs *= 2 // a verdict is a win, half of one or none: two answers
 		}
-		all = append(all, t.close(label))
+		all = append(all, t.close(label, sent))
 	}
 	return all, nil
 }

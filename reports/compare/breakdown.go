@@ -41,6 +41,9 @@ func (m *matrix) breakdown(c *Comparison, r *scorerResult, cols []scoredColumn) 
 	pairs := m.pairs(c)
 	means, ses := make([][]float64, len(cols)), make([][]float64, len(cols))
 	for _, k := range order {
+		if m.arrival != nil {
+			members[k] = m.arrival.among(members[k])
+		}
 		row := categoryRow{Category: m.names[k], Items: len(members[k])}
 		part := make([][]float64, len(cols))
 		labels := chosenOf(m.labels, members[k])
@@ -49,6 +52,9 @@ func (m *matrix) breakdown(c *Comparison, r *scorerResult, cols []scoredColumn) 
 			e, err := stats.Score(part[j], stats.Options{Clusters: labels, Epochs: col.epochs})
 			if err != nil {
 				continue // the whole column has passed the same checks
+			}
+			if m.arrival != nil {
+				e = m.arrival.score(col.values, members[k])
 			}
 			row.Models = append(row.Models, cellOf(e.N, e.Mean, e.Interval))
 			if e.N > 0 {
@@ -59,6 +65,9 @@ func (m *matrix) breakdown(c *Comparison, r *scorerResult, cols []scoredColumn) 
 			epochs := max(cols[pair[0]].epochs, cols[pair[1]].epochs)
 			p, err := stats.Compare(part[pair[0]], part[pair[1]],
 				stats.Options{Clusters: labels, Epochs: epochs, Resamples: 1})
+			if m.arrival != nil {
+				p.Interval = m.arrival.difference(cols[pair[0]].values, cols[pair[1]].values, members[k])
+			}
 			if err == nil {
 				row.Deltas = append(row.Deltas, cellOf(p.N, p.Delta, p.Interval))
 			}

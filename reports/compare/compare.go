@@ -65,7 +65,10 @@ type Comparison struct {
 	Preferences []preference          `json:"preferences,omitempty"`
 	Judges      []scoring.JudgeReport `json:"judges,omitempty"`
 	// Cost of everything shown: of the models, and apart from them of judges.
-	Cost      money        `json:"cost"`
+	Cost money `json:"cost"`
+	// Stopping is nil where no run may stop early. Otherwise all intervals and p are those of
+	// confidence sequences.
+	Stopping  *stopping    `json:"stopping,omitempty"`
 	JudgeCost *money       `json:"judge_cost,omitempty"`
 	Gates     []gateResult `json:"gates,omitempty"`
 	// Invalid says why no gate can be passed; empty when they can.
@@ -270,6 +273,11 @@ type delta struct {
 	NewlyFailingCount int      `json:"newly_failing_count"`
 	NewlyPassingCount int      `json:"newly_passing_count"`
 
+	// Peeking is how wide the interval of a run that may stop early is, as a multiple of
+	// one for a fixed number of items.
+	Peeking *float64 `json:"width_over_fixed,omitempty"`
+
+	rule             *scoring.StopRule // nil where no run may stop early
 	paired           stats.Paired
 	corpus           bool      // of a statistic of all answers together
 	readings         []reading // as it is; where scores are missing also against and for the model
@@ -284,7 +292,8 @@ const (
 	better   verdict = "better"
 	worse    verdict = "worse"
 	notShown verdict = "no difference shown"
-	withheld verdict = "withheld" // cannot tell: what is missing could turn it
+	tooSmall verdict = "difference too small" // to matter, as the plan says
+	withheld verdict = "withheld"             // cannot tell: what is missing could turn it
 )
 
 // A categoryRow is one category's scores. Deltas stand as in the ScorerResult;
@@ -374,6 +383,7 @@ func Runs(o Options) (*Comparison, error) {
 		return nil, err
 	}
 	c := m.comparison()
+	c.Stopping = m.stopping(c)
 	if err := m.evaluate(c); err != nil {
 		return nil, err
 	}

@@ -52,7 +52,9 @@ func (m *matrix) corpus(c *Comparison, r *scorerResult, scorer int) error {
 			if err != nil {
 				return err
 			}
-			s.Interval = rangeOf(v)
+			if s.Interval = rangeOf(v); m.arrival != nil { // its ends are for a fixed number of items
+				s.Interval, s.Method = nil, ""
+			}
 		}
 		r.Models = append(r.Models, s)
 	}
@@ -66,7 +68,7 @@ func (c *column) corpusCounts(scorer int) [][]float64 {
 	var columns [][]float64
 	items := len(c.cost)
 	for i, text := range c.answers[scorer] {
-		if text == "" || c.status[scorer][i] == stateUnscored {
+		if text == "" || c.status[scorer][i] == stateUnscored || c.outside(i/c.epochs) {
 			continue
 		}
 		var counts []float64
@@ -115,6 +117,11 @@ func (m *matrix) corpusDeltas(c *Comparison, r *scorerResult, counts [][][]float
 			d.P = stats.Defined(normalP(delta, se))
 		}
 		d.missing = missingApart(r.Models[pair[0]], r.Models[pair[1]])
+		if m.arrival != nil {
+			d.SE, d.Interval, d.Detectable, d.P, d.Method, d.Test = nil, nil, nil, nil, "", ""
+			d.missing = "the run may stop early, and for a statistic of all answers together there is no " +
+				bySequence
+		}
 		r.Deltas = append(r.Deltas, d)
 	}
 	decideTogether(r.family(), c.Alpha)

@@ -112,8 +112,11 @@ func (m *matrix) baseline(c *Comparison, planned string) string {
 }
 
 func (c *column) finishFacts() {
-	c.Samples = int64(len(c.kind))
-	for _, k := range c.kind {
+	for i, k := range c.kind {
+		if k == notRun && c.outside(i/c.epochs) {
+			continue
+		}
+		c.Samples++
 		switch k {
 		case completed:
 			c.Stops.Completed++
@@ -188,6 +191,9 @@ func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*scorerResul
 	for _, col := range cols {
 		if col.epochs > 1 {
 			r.Repeats = append(r.Repeats, repeats(col, i, whole == nil))
+			if m.arrival != nil {
+				r.Repeats[len(r.Repeats)-1].withoutErrors()
+			}
 		}
 	}
 	m.disagreements(r, cols)
@@ -204,7 +210,7 @@ func (m *matrix) itemScores(c *column, scorer int) []float64 {
 func (m *matrix) filledScores(c *column, scorer int, fill float64) []float64 {
 	scores := slices.Clone(c.scores[scorer])
 	for i, v := range scores {
-		if !math.IsNaN(v) {
+		if !math.IsNaN(v) || c.outside(i/c.epochs) {
 			continue
 		}
 		if scores[i] = fill; m.options.ErrorsAsZero && c.kind[i] == failed {
@@ -231,15 +237,25 @@ func (m *matrix) statsOptions(epochs int) stats.Options {
 	return stats.Options{Clusters: pick(m, m.labels), Epochs: epochs}
 }
 
+// estimate estimates the mean of item scores.
+func (m *matrix) estimate(values []float64, epochs int) (stats.Estimate, error) {
+	if m.arrival != nil {
+		return m.arrival.score(values, m.arrival.items), nil
+	}
+	return stats.Score(pick(m, values), m.statsOptions(epochs))
+}
+
 func (m *matrix) modelScore(c scoredColumn, scorer int) (modelScore, error) {
-	e, err := stats.Score(pick(m, c.values), m.statsOptions(c.epochs))
+	e, err := m.estimate(c.values, c.epochs)
 	if err != nil {
 		return modelScore{}, err
 	}
 	s := c.coverage(scorer, m.members, m.options.ErrorsAsZero)
 	s.N, s.Mean, s.SE = e.N, stats.Defined(e.Mean), stats.Defined(e.SE)
 	s.Interval, s.Method = rangeOf(e.Interval), e.Method
-	s.perCorrect(c)
+	if s.perCorrect(c); m.arrival != nil {
+		s.PerCorrectSE = nil
+	}
 	return s, nil
 }
 
@@ -257,6 +273,10 @@ func (c *column) coverage(scorer int, members []int32, errorsAsZero bool) modelS
 			if _, inside := slices.BinarySearch(members, int32(i/c.epochs)); !inside {
 				continue
 			}
+		}
+		if c.outside(i / c.epochs) {
+			s.Total--
+			continue
 		}
 		switch {
 		case c.kind[i] == notRun:
@@ -313,7 +333,7 @@ func (s *modelScore) perCorrect(c scoredColumn) {
 	right := make([]float64, len(c.values))
 	for i, v := range c.values {
 		right[i] = v * float64(c.epochs)
-		if math.IsNaN(v) && s.Errors > 0 && c.failedItem(i) {
+		if math.IsNaN(v) && s.Errors > 0 && !c.outside(i) && c.failedItem(i) {
 			right[i] = 0
 		}
 	}
@@ -384,20 +404,20 @@ func (m *matrix) pairs(c *Comparison) [][2]int {
 // A reading is what a difference says, as it is or with what is missing filled
 // in for or against the model.
 type reading struct {
-	paired  stats.Paired
-	verdict verdict
-	lower   float64 // one-sided 95 % bound of the difference
+	sequence *stats.Sequence // in place of paired, where a run may stop early
+	paired   stats.Paired
+	verdict  verdict
+	lower    float64 // one-sided 95 % bound of the difference
 }
 
 // deltas compares pairs of models on the items that both have a score for.
 func (m *matrix) deltas(c *Comparison, r *scorerResult, scorer int, cols []scoredColumn) error {
 	for _, pair := range m.pairs(c) {
 		a, b := cols[pair[0]], cols[pair[1]]
-		p, err := stats.Compare(pick(m, a.values), pick(m, b.values), m.statsOptions(max(a.epochs, b.epochs)))
+		d, err := m.delta(a, b, c.Alpha)
 		if err != nil {
 			return err
 		}
-		d := deltaOf(a.Label, b.Label, p, c.Alpha)
 		d.Differs = a.differsFrom(b.column)
 		if d.missing = missingApart(r.Models[pair[0]], r.Models[pair[1]]); d.missing != "" {
 			if err := m.fillIn(&d, scorer, a, b); err != nil {
@@ -408,6 +428,17 @@ func (m *matrix) deltas(c *Comparison, r *scorerResult, scorer int, cols []score
 	}
 	decideTogether(r.family(), c.Alpha)
 	return nil
+}
+
+func (m *matrix) delta(a, b scoredColumn, alpha float64) (delta, error) {
+	if m.arrival != nil {
+		return m.sequentialDelta(a, b)
+	}
+	p, err := stats.Compare(pick(m, a.values), pick(m, b.values), m.statsOptions(max(a.epochs, b.epochs)))
+	if err != nil {
+		return delta{}, err
+	}
+	return deltaOf(a.Label, b.Label, p, alpha), nil
 }
 
 func (r *scorerResult) family() []*delta {
@@ -430,6 +461,10 @@ func decideTogether(family []*delta, alpha float64) {
 	}
 	for i, adjusted := range stats.Holm(ps) {
 		d := family[i]
+		if d.rule != nil { // Bonferroni: the verdicts go by intervals that hold together
+			d.decideBySequence(alpha/float64(len(family)), len(family))
+			continue
+		}
 		d.Adjusted = stats.Defined(adjusted)
 		if d.corpus {
 			d.decideCorpus(adjusted, alpha)
@@ -449,8 +484,12 @@ func decideTogether(family []*delta, alpha float64) {
 // against the model, and if all went for it.
 func (m *matrix) fillIn(d *delta, scorer int, a, b scoredColumn) error {
 	for _, fill := range [2][2]float64{{0, 1}, {1, 0}} {
-		p, err := stats.Compare(pick(m, m.filledScores(a.column, scorer, fill[0])),
-			pick(m, m.filledScores(b.column, scorer, fill[1])), m.statsOptions(max(a.epochs, b.epochs)))
+		x, y := m.filledScores(a.column, scorer, fill[0]), m.filledScores(b.column, scorer, fill[1])
+		if m.arrival != nil {
+			d.readings = append(d.readings, m.sequentialReading(x, y)...)
+			continue
+		}
+		p, err := stats.Compare(pick(m, x), pick(m, y), m.statsOptions(max(a.epochs, b.epochs)))
 		if err != nil {
 			return err
 		}
@@ -530,6 +569,9 @@ func (d *delta) decide() {
 
 // notShown says what could not have been seen either.
 func (d *delta) notShown() string {
+	if d.rule != nil {
+		return d.undecided()
+	}
 	units := "items"
 	if d.paired.Clusters > 0 {
 		units = "clusters"
@@ -557,7 +599,7 @@ const fewGraded = 50
 // rare large one may not have been seen.
 func (d *delta) asymmetry() string {
 	oneSided := d.Win == 0 || d.Loss == 0
-	if !d.paired.Graded() || d.paired.Units() >= fewGraded || !oneSided && !(math.Abs(d.paired.Skewness) > 1) {
+	if d.rule != nil || !d.paired.Graded() || d.paired.Units() >= fewGraded || !oneSided && !(math.Abs(d.paired.Skewness) > 1) {
 		return ""
 	}
 	return sprintf("the differences are graded, skewed and of fewer than %d items: the test takes them for "+
@@ -566,6 +608,9 @@ func (d *delta) asymmetry() string {
 
 // disagreement explains an interval that does not go with the verdict.
 func (d *delta) disagreement() string {
+	if d.rule != nil {
+		return d.peeking()
+	}
 	if d.Interval == nil || d.Adjusted == nil {
 		return ""
 	}

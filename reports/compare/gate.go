@@ -730,7 +730,7 @@ func (d delta) gate(name string, margin float64) (outcome, string) {
 func (d delta) marginText(margin float64) string {
 	lower := d.readings[0].lower
 	text := sprintf("; one-sided 95 %% lower bound %s points, margin %s", withSign(100*lower), asPoints(margin))
-	if lower > -margin || d.Interval == nil {
+	if lower > -margin || d.Interval == nil || d.rule != nil {
 		return text
 	}
 	se := (d.Interval.Upper - d.Interval.Lower) / (2 * stats.NormalQuantile(0.975))

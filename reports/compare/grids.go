@@ -28,6 +28,7 @@ func (c *Comparison) grids() []render.Grid {
 		all = append(all, c.variantGrids(&c.Scorers[i])...)
 		all = append(all, c.deltaGrids(&c.Scorers[i])...)
 	}
+	all = append(all, c.stoppingGrids()...)
 	all = append(all, c.preferenceGrids()...)
 	all = append(all, c.moneyGrid(), c.tokenGrid(), c.latencyGrid(), c.stopGrid())
 	for i := range c.Scorers {
@@ -38,7 +39,7 @@ func (c *Comparison) grids() []render.Grid {
 }
 
 func (c *Comparison) scoreGrid(r *scorerResult) render.Grid {
-	s := newGrid("Scores: "+r.Name, r.Name, "score", "95 % interval", "scored/total", "no answer", "unscored", "error")
+	s := newGrid("Scores: "+r.Name, r.Name, "score", c.intervalHead(0.05), "scored/total", "no answer", "unscored", "error")
 	for _, m := range r.Models {
 		s.Add(m.Label, shownAs(m.Mean, asScore), m.Interval.String(),
 			render.Count(m.Scored+m.NoAnswer)+"/"+render.Count(m.Total), render.Count(m.NoAnswer),
@@ -58,8 +59,8 @@ func (c *Comparison) deltaGrids(r *scorerResult) []render.Grid {
 	if len(r.Deltas) == 0 {
 		return nil
 	}
-	s := newGrid("Differences: "+r.Name, r.Name+" vs "+c.against(), "", "points", "95 % interval", "win/tie/loss", "p",
-		"adj. p")
+	s := newGrid("Differences: "+r.Name, r.Name+" vs "+c.against(), "", "points", c.intervalHead(c.Alpha), "win/tie/loss",
+		c.pHead(), "adj. p")
 	s.Texts = 2
 	for _, d := range r.Deltas {
 		name := d.Label
@@ -130,7 +131,11 @@ func (d delta) sentence() string {
 
 // brief is a difference in figures.
 func (d delta) brief() string {
-	return sprintf("%s points, 95 %% %s, p %s, adjusted %s",
+	words := "%s points, 95 %% %s, p %s, adjusted %s"
+	if d.rule != nil {
+		words = "%s points, confidence sequence %s, always-valid p %s, adjusted %s"
+	}
+	return sprintf(words,
 		shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }), d.Interval.signedPoints(),
 		shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
 }
@@ -138,7 +143,7 @@ func (d delta) brief() string {
 func (c *Comparison) preferenceGrids() []render.Grid {
 	var all []render.Grid
 	for _, p := range c.Preferences {
-		s := newGrid("Preferences: "+p.Name, p.Name, "against", "", "win rate", "95 % interval", "p", "win/tie/loss",
+		s := newGrid("Preferences: "+p.Name, p.Name, "against", "", "win rate", c.intervalHead(0.05), c.pHead(), "win/tie/loss",
 			"unread")
 		s.Texts = 3
 		for _, pair := range p.Pairs {

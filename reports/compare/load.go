@@ -39,6 +39,7 @@ type matrix struct {
 	members    []int32    // items of the dataset that is looked at; nil is all
 	head       string     // name of the scorer whose disagreements are kept; default the first
 	notices    []string   // what weakens the comparison of these runs
+	arrival    *arrival   // the order of sending, where a run may stop early; else nil
 	labels     []int32    // clusters; nil when all items are independent
 	clusters   *clusterFacts
 }
@@ -94,6 +95,8 @@ type column struct {
 	// By item, over its epochs; NaN when unknown.
 	cost, latency []float64
 	latencies     stats.Quantiles
+	place         []int32 // of each item in the order of sending; nil where no run may stop early
+	arrived       int     // items that are counted in that order
 	started       *time.Time
 	finished      *time.Time
 }
@@ -237,7 +240,10 @@ func loadMatrix(o Options) (*matrix, error) {
 	if err := m.align(); err != nil {
 		return nil, err
 	}
-	return m, m.loadColumns()
+	if err := m.loadColumns(); err != nil {
+		return nil, err
+	}
+	return m, m.arrive()
 }
 
 func openCompared(dir string) (*comparedRun, error) {

@@ -193,6 +193,9 @@ func (m *matrix) pairings(d scoring.Described) ([]*pairing, error) {
 				order = append(order, match)
 			}
 			item := r.items[at]
+			if m.columns[a].outside(int(item)) || m.columns[b].outside(int(item)) {
+				continue
+			}
 			if s.Value == nil {
 				match.unscored++
 				match.unread[item]++
@@ -249,11 +252,14 @@ func (m *matrix) againstEven(values []float64) (stats.Estimate, stats.Paired, er
 		even[i] = 0.5
 	}
 	opt := m.statsOptions(2 * m.epochs())
-	e, err := stats.Score(values, opt)
+	e, err := m.estimate(values, opt.Epochs)
 	if err != nil {
 		return e, stats.Paired{}, err
 	}
 	s, err := stats.Compare(values, even, opt)
+	if err == nil && m.arrival != nil {
+		s.P = m.arrival.p(values, 0.5)
+	}
 	return e, s, err
 }
 
@@ -360,6 +366,9 @@ func (m *matrix) rate(p *preference, pairings []*pairing) error {
 	}
 	p.Smoothed = ratings.Smoothed
 	for i, player := range players {
+		if m.arrival != nil { // there is no confidence sequence of ratings
+			ratings.Ranges[i] = stats.Interval{Lower: math.NaN(), Upper: math.NaN()}
+		}
 		p.Ratings = append(p.Ratings, modelRating{m.columns[player].Label, ratings.Ratings[i],
 			rangeOf(ratings.Ranges[i])})
 	}

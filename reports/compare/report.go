@@ -54,7 +54,7 @@ func (c *Comparison) blockTables() []render.Grid {
 			all = append(all, noted(g))
 		}
 	}
-	for _, g := range c.preferenceGrids() {
+	for _, g := range slices.Concat(c.stoppingGrids(), c.preferenceGrids()) {
 		all = append(all, noted(g))
 	}
 	return all

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"nightshift/reports/render"
+	"nightshift/reports/scoring"
 )
 
 // fewMissing is the share of scores that may be missing without a warning.
@@ -21,7 +22,7 @@ func (m *matrix) warnings(c *Comparison) []string {
 		w = append(w, s.coverageWarnings(i == 0)...)
 	}
 	for _, r := range c.Runs {
-		if r.State != "finished" {
+		if r.State != "finished" && r.State != scoring.Decided {
 			w = append(w, sprintf("%s is not finished (%s): figures are of what is on record", r.Name, r.State))
 		}
 	}

@@ -14,6 +14,10 @@ import (
 	"nightshift/reports/stats"
 )
 
+// Decided is the state of a run that has stopped because its comparison needs no
+// more rows.
+const Decided = "stopped: decided"
+
 // A StopRule says when a comparison needs no more rows. The zero value is never.
 type StopRule struct {
 	Decided   bool    `json:"decided,omitempty"`             // the interval of the difference excludes 0,
@@ -22,8 +26,7 @@ type StopRule struct {
 }
 
 // Closed reports whether a comparison needs no more rows, of which the differences
-// came in this order; NaN is none. alpha is the probability of an error in it. Once
-// closed, it stays so whatever comes.
+// came in this order; NaN is none. alpha is the probability of an error in it.
 func (r StopRule) Closed(differences []float64, units []int32, alpha float64) bool {
 	s, err := stats.NewSequence(UnitMeans(differences, units), -1, 1)
 	switch {
@@ -133,6 +136,27 @@ func UnitMeans(values []float64, units []int32) []float64 {
 		sum, n = 0, 0
 	}
 	return means
+}
+
+// Sequence is the confidence sequence of scores in 0..1 by row, up to the first row
+// of the order that has none; a score that is NaN counts as none of its unit. ok is
+// false where some score lies outside.
+func (o Order) Sequence(scores map[int64]float64) (s stats.Sequence, ok bool) {
+	units := o.Units()
+	var values []float64
+	for _, row := range o.Rows {
+		v, there := scores[row]
+		if !there {
+			break
+		}
+		values = append(values, v)
+	}
+	n := len(values)
+	for n > 0 && n < len(units) && units[n] == units[n-1] {
+		n--
+	}
+	s, err := stats.NewSequence(UnitMeans(values[:n], units[:n]), 0, 1)
+	return s, err == nil
 }
 
 // ReadOrder returns the order of the run in dir; nil where it has none.

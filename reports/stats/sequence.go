@@ -54,16 +54,16 @@ func (s Sequence) N() int { return len(s.up) }
 // Mean is the arithmetic mean; NaN without values.
 func (s Sequence) Mean() float64 { return s.low + s.span*Mean(s.up) }
 
-// Interval holds the mean at all times with probability 1-alpha. Where the two
-// gamblers contradict each other, which happens with probability alpha at most, it is
-// what lies between their bounds.
+// Interval is what is not excluded by what the gamblers own now: it and all intervals
+// of before hold the mean with probability 1-alpha. That part of it which an earlier
+// one has left is excluded as well, see [Sequence.Above]; what all of them have in common
+// is no good interval, though, because it becomes ever narrower by chance.
 func (s Sequence) Interval(alpha float64) Interval {
-	lower, upper := bound(s.up, 2/alpha), 1-bound(s.down, 2/alpha)
-	return Interval{s.low + s.span*math.Min(lower, upper), s.low + s.span*math.Max(lower, upper)}
+	return Interval{s.low + s.span*bound(s.up, 2/alpha), s.low + s.span*(1-bound(s.down, 2/alpha))}
 }
 
-// Lower is the bound that the mean lies above at all times with probability
-// 1-alpha.
+// Lower is the end of a one-sided interval: the mean lies above it at all times with
+// probability 1-alpha.
 func (s Sequence) Lower(alpha float64) float64 { return s.low + s.span*bound(s.up, 1/alpha) }
 
 // P is the p of a mean that was never excluded at a level above it, two-sided: it
@@ -73,22 +73,23 @@ func (s Sequence) P(mean float64) float64 {
 	return math.Min(1, 2/math.Max(most(s.up, m, math.Inf(1)), most(s.down, 1-m, math.Inf(1))))
 }
 
-// Above reports whether [Sequence.Interval] lies above a mean.
+// Above reports whether [Sequence.Interval] has ever been above a mean.
 func (s Sequence) Above(mean, alpha float64) bool {
 	return most(s.up, (mean-s.low)/s.span, 2/alpha) >= 2/alpha
 }
 
-// Below reports whether [Sequence.Interval] lies below a mean.
+// Below reports whether [Sequence.Interval] has ever been below a mean.
 func (s Sequence) Below(mean, alpha float64) bool {
 	return most(s.down, 1-(mean-s.low)/s.span, 2/alpha) >= 2/alpha
 }
 
-// bound is the highest mean against which the gambler above it has won so much. The
-// capital falls as the mean rises.
-func bound(values []float64, capital float64) float64 {
+// bound is the highest mean against which the gambler above it owns so much. The capital
+// falls as the mean rises.
+func bound(values []float64, enough float64) float64 {
 	low, high := 0.0, 1.0
 	for range 30 {
-		if mid := (low + high) / 2; most(values, mid, capital) >= capital {
+		mid := (low + high) / 2
+		if _, owns := play(values, mid, math.Inf(1)); owns >= enough {
 			low = mid
 		} else {
 			high = mid
@@ -100,27 +101,34 @@ func bound(values []float64, capital float64) float64 {
 // endless is a capital beyond which counting makes no sense.
 const endless = 1e290
 
-// most is the most that the capital of the gambler above m ever was, beginning
-// with 1; where it reaches enough it is counted no further.
+// most is the most that the capital of the gambler above m ever was; where it reaches
+// enough it is counted no further.
 func most(values []float64, m, enough float64) float64 {
+	peak, _ := play(values, m, math.Min(enough, endless))
+	return peak
+}
+
+// play is the most that the capital of the gambler above m ever was, beginning with 1, and what
+// it is in the end, or when it reaches enough.
+func play(values []float64, m, enough float64) (peak, owns float64) {
 	if m <= 0 {
-		return 1 // nothing lies below the range
+		return 1, 1 // nothing lies below the range
 	}
-	enough = math.Min(enough, endless)
 	var capital [len(stakes)]float64
 	for i := range capital {
 		capital[i] = 1.0 / float64(len(stakes))
 	}
-	peak := 1.0
+	peak, owns = 1, 1
 	for _, v := range values {
-		sum, ratio := 0.0, v/m
+		ratio := v / m
+		owns = 0
 		for i, stake := range stakes {
 			capital[i] *= 1 - stake + stake*ratio
-			sum += capital[i]
+			owns += capital[i]
 		}
-		if peak = math.Max(peak, sum); peak >= enough {
-			return peak
+		if peak = max(peak, owns); peak >= enough {
+			break
 		}
 	}
-	return peak
+	return peak, owns
 }

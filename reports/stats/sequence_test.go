@@ -126,24 +126,25 @@ func TestSequenceCoverage(t *testing.T) {
 	}
 }
 
-// All that a sequence says goes together, and nothing that was excluded comes back.
+// All that a sequence says goes together, and no mean that was excluded comes back.
 func TestSequenceAgreesWithItself(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	const alpha = 0.05
 	values := rightOrWrongPairs(0.3, 0.1)(r, 800)
-	before := stats.Interval{Lower: -1, Upper: 1}
+	means := []float64{-0.3, -0.05, 0, 0.05, 0.1, 0.4}
+	gone := map[float64]bool{}
 	for n := 0; n <= len(values); n += 40 {
 		s := sequenceOf(t, values[:n], -1, 1)
 		v := s.Interval(alpha)
-		if v.Lower < before.Lower-1e-8 || v.Upper > before.Upper+1e-8 {
-			t.Errorf("after %d: %v reaches beyond %v of before", n, v, before)
+		if mean := s.Mean(); n > 0 && !(v.Lower < mean && mean < v.Upper) {
+			t.Errorf("after %d: %v lies outside %v", n, mean, v)
 		}
-		before = v
-		for _, m := range []float64{-0.3, -0.05, 0, 0.05, 0.1, 0.4} {
+		for _, m := range means {
 			above, below := s.Above(m, alpha), s.Below(m, alpha)
-			if above != (v.Lower > m) || below != (v.Upper < m) {
+			if v.Lower > m && !above || v.Upper < m && !below || gone[m] && !above && !below {
 				t.Errorf("after %d: above %v %v, below %v; the interval is %v", n, m, above, below, v)
 			}
+			gone[m] = above || below
 			if got := s.P(m) <= alpha; got != (above || below) {
 				t.Errorf("after %d: p of %v is %v and the interval %v", n, m, s.P(m), v)
 			}
@@ -152,8 +153,8 @@ func TestSequenceAgreesWithItself(t *testing.T) {
 			t.Errorf("after %d: one-sided at alpha/2 %v, two-sided at alpha %v", n, lower, v.Lower)
 		}
 	}
-	if !(before.Lower > 0) {
-		t.Errorf("800 pairs that differ by 10 points leave %v", before)
+	if !gone[0] || gone[0.1] {
+		t.Errorf("800 pairs that differ by 10 points exclude %v", gone)
 	}
 }
 
@@ -220,6 +221,37 @@ func TestSequenceMedianRows(t *testing.T) {
 			100*c.gap, 100*c.share, median, late, stats.PairedItems(c.gap, c.share, 0.8, alpha))
 		if median > c.most {
 			t.Errorf("%v points, %v differ: the median is %d rows, more than %d", 100*c.gap, c.share, median, c.most)
+		}
+	}
+}
+
+// width is that of the interval, as a multiple of Agresti and Min's for the same pairs.
+func width(t *testing.T, d []float64, alpha float64) float64 {
+	a, b := make([]float64, len(d)), make([]float64, len(d))
+	for i, v := range d {
+		a[i], b[i] = math.Max(0, v), math.Max(0, -v)
+	}
+	fixed, err := stats.Compare(a, b, stats.Options{Level: 1 - alpha, Resamples: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := sequenceOf(t, d, -1, 1).Interval(alpha)
+	return (v.Upper - v.Lower) / (fixed.Upper - fixed.Lower)
+}
+
+// What it costs that one may look at any time: intervals are wider, and by less than twice
+// where a hundred pairs or more are there.
+func TestSequenceWidth(t *testing.T) {
+	for _, n := range []int{100, 300, 1000, 3000, 10_000} {
+		r := rand.New(rand.NewPCG(9, 10))
+		var widths []float64
+		for range 5 {
+			widths = append(widths, width(t, rightOrWrongPairs(0.2, 0.05)(r, n), 0.05))
+		}
+		slices.Sort(widths)
+		t.Logf("%d pairs: %.2f times as wide", n, widths[2])
+		if !(widths[0] > 1) || !(widths[4] < 2.2) {
+			t.Errorf("%d pairs: %v times as wide as an interval for a fixed number", n, widths)
 		}
 	}
 }

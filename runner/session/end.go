@@ -7,6 +7,7 @@ import (
 
 	"nightshift"
 	"nightshift/internal/words"
+	"nightshift/reports/scoring"
 	"nightshift/runner"
 	"nightshift/runner/store/view"
 )
@@ -43,7 +44,7 @@ func (s *Session) ending(totals view.Totals, stops []runner.Stop, failure, inter
 	case failure != nil:
 		return end{"failed", failure}
 	case sum.Rows < s.items() && len(stops) == 0 && s.decider.decided():
-		return s.completed(Decided, sum)
+		return s.completed(scoring.Decided, sum)
 	case errors.Is(interrupted, ErrInterrupted):
 		return end{"interrupted", &Error{Interrupted,
 			fmt.Errorf("interrupted with %d of %d answers on record; %s", sum.Rows, s.items(), resume)}}

@@ -17,10 +17,6 @@ import (
 	"nightshift/runner/plan"
 )
 
-// Decided is the state of a run that has stopped because its comparison needs no
-// more rows.
-const Decided = "stopped: decided"
-
 // A decider says in which order rows are sent, and when a model need send no more. What it
 // decides by is the answers on record, taken in that order up to the first row
 // that a model has none of, so that neither the pace of answers nor an interruption changes it.
@@ -62,7 +58,7 @@ func (a *answers) gone() bool { return a.ended && a.complete < len(a.recorded) }
 type comparison struct {
 	model, other *answers
 	open         bool
-	next         int // places at which it is looked at again
+	next         int // rows after which it is looked at again, whatever the pace of answers
 }
 
 // newDecider finds the order of a run that may stop early; nil where it is no such run.
@@ -220,9 +216,9 @@ func (d *decider) take(s *nightshift.Score) bool {
 // something has changed.
 func (d *decider) look() {
 	for _, c := range d.pairs {
-		if n := d.whole(min(c.model.complete, c.other.complete)); c.open && n >= c.next {
-			c.next = n + max(5, n/50) // a fiftieth later at most
-			c.open = !d.closed(c, n)
+		for n := min(c.model.complete, c.other.complete); c.open && c.next <= n; {
+			c.open = !d.closed(c, d.whole(c.next))
+			c.next += max(5, c.next/50)
 		}
 	}
 	d.needed()

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What each model of stoppingPlan answers is planted by row: old and same have eight of
+// ten rows right, worse has five of the same ten. The dataset is sorted: what only old
+// has right stands at its end, and in its order nothing would be seen for long.
+const stoppingPlan = `version: 1
+dataset: {path: rows.jsonl, prompt: "{{ q }}", target: "{{ t }}", seed: 5}
+models:
+  - {name: old, endpoint: sim, model: old, params: {max_tokens: 60}, price: {input: 1, output: 5}}
+  - {name: same, endpoint: sim, model: same, params: {max_tokens: 60}, price: {input: 1, output: 5}}
+  - {name: worse, endpoint: sim, model: worse, params: {max_tokens: 60}, price: {input: 1, output: 5}}
+endpoints:
+  sim: {preset: simulator, protocol: chat, limits: {concurrency: 8}, simulator: {answers: answers.jsonl}}
+scorers: [exact]
+compare: {baseline: old, COMPARE}
+gates: [no_regression(same), score(old) >= 0.5]
+out: out
+`
+
+func writeStopping(t *testing.T, compare string) *workspace {
+	t.Helper()
+	const rows = 1000
+	w := &workspace{dir: t.TempDir()}
+	var list, known bytes.Buffer
+	for i := range rows {
+		q, target := fmt.Sprintf("What is %d plus %d?", i, 1000+i), fmt.Sprint(1000+2*i)
+		fmt.Fprintf(&list, `{"q": %q, "t": %q}`+"\n", q, target)
+		answer := map[string]string{"prompt": q}
+		for model, right := range map[string]int{"old": 800, "same": 800, "worse": 500} {
+			if answer[model] = "no idea"; i >= rows-right {
+				answer[model] = target
+			}
+		}
+		line, err := json.Marshal(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&known, "%s\n", line)
+	}
+	w.write(t, "rows.jsonl", list.String())
+	w.write(t, "answers.jsonl", known.String())
+	w.write(t, "plan.yaml", strings.Replace(stoppingPlan, "COMPARE", compare, 1))
+	return w
+}
+
+// stopped is what the test looks at of comparison.json.
+type stopped struct {
+	Stopping *struct {
+		Rows   int
+		Models []struct {
+			Label   string
+			Counted int   `json:"rows_counted"`
+			NotSent int64 `json:"answers_not_sent"`
+		}
+		Saved *float64 `json:"saved_usd"`
+	}
+	Scorers []struct {
+		Models []struct {
+			SE     *float64
+			Method string
+		}
+		Deltas []struct {
+			Label, Verdict, Method, Test string
+			SE                           *float64
+			Detectable                   *float64 `json:"smallest_detectable"`
+			Interval                     struct{ Lower, Upper float64 }
+			Peeking                      float64 `json:"width_over_fixed"`
+		}
+	}
+}
+
+func readStopped(t *testing.T, w *workspace) (c stopped) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.dir, "out", "comparison.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err != nil || c.Stopping == nil || len(c.Scorers) != 1 {
+		t.Fatalf("%v: no comparison of a run that may stop early: %s", err, text)
+	}
+	return c
+}
+
+// checkVerdicts sees that nothing but confidence sequences stands in a comparison.
+func checkVerdicts(t *testing.T, c stopped, want map[string]string) {
+	t.Helper()
+	for _, d := range c.Scorers[0].Deltas {
+		if d.Verdict != want[d.Label] {
+			t.Errorf("%s is %q, want %q (%+v)", d.Label, d.Verdict, want[d.Label], d.Interval)
+		}
+		if d.SE != nil || d.Detectable != nil || d.Method != "confidence sequence" || d.Test != d.Method {
+			t.Errorf("%s has figures for a fixed number of rows: %+v", d.Label, d)
+		}
+		if !(d.Peeking > 1) {
+			t.Errorf("%s: an interval for any time is %v times as wide as one for a fixed number", d.Label, d.Peeking)
+		}
+	}
+	for _, m := range c.Scorers[0].Models {
+		if m.SE != nil || m.Method != "confidence sequence" {
+			t.Errorf("a score has figures for a fixed number of rows: %+v", m)
+		}
+	}
+}
+
+// A run stops when its comparison is decided, is complete then, sends nothing when it is
+// started again, and goes on to the last row when that is asked for.
+func TestRunStopsWhenDecided(t *testing.T) {
+	w := writeStopping(t, "stop_when: decided, smallest_difference: 8 points")
+	plan, out := filepath.Join(w.dir, "plan.yaml"), filepath.Join(w.dir, "out")
+	succeeds(t, "run", "-q", plan)
+	first := readStopped(t, w)
+	want := map[string]string{"same": "difference too small", "worse": "worse"}
+	checkVerdicts(t, first, want)
+	if first.Stopping.Rows != 1000 || first.Stopping.Saved == nil || !(*first.Stopping.Saved > 0) {
+		t.Errorf("saved: %+v", first.Stopping)
+	}
+	for _, m := range first.Stopping.Models {
+		// What is sent ends at once, so that no model is further than the others by more
+		// than it may be ahead: see session.ahead.
+		if m.Counted < 20 || m.Counted > 500 || m.NotSent < 400 {
+			t.Errorf("%s: %d of 1000 rows counted, %d not sent", m.Label, m.Counted, m.NotSent)
+		}
+	}
+	status := string(succeeds(t, "status", out))
+	if !strings.Contains(status, "stopped: decided") {
+		t.Errorf("status: %s", status)
+	}
+	report := string(succeeds(t, "report", out))
+	for _, fixed := range []string{"95 % interval", " 95 % −", "not finished", "Invalid"} {
+		if strings.Contains(report, fixed) {
+			t.Errorf("the report says %q:\n%s", fixed, report)
+		}
+	}
+	if compared := string(succeeds(t, "compare", out)); !strings.Contains(compared, "always-valid p") {
+		t.Errorf("compare: %s", compared)
+	}
+
+	succeeds(t, "run", "-q", plan)
+	if again := readStopped(t, w); fmt.Sprint(again.Stopping.Models) != fmt.Sprint(first.Stopping.Models) {
+		t.Errorf("a second start went on: %v, before %v", again.Stopping.Models, first.Stopping.Models)
+	}
+
+	succeeds(t, "run", "-q", plan, "--all-rows")
+	all := readStopped(t, w)
+	checkVerdicts(t, all, want)
+	for _, m := range all.Stopping.Models {
+		if m.Counted != 1000 || m.NotSent != 0 {
+			t.Errorf("with --all-rows %s has %d of 1000 rows, %d not sent", m.Label, m.Counted, m.NotSent)
+		}
+	}
+	var errs bytes.Buffer
+	code := run(context.Background(), []string{"extend", out}, nil, io.Discard, &errs, os.LookupEnv)
+	if code != exitUsage || !strings.Contains(errs.String(), "random order") {
+		t.Errorf("extend ends with %d: %s", code, &errs)
+	}
+}
+
+// A run stops when its differences are known well enough.
+func TestRunStopsWhenPrecise(t *testing.T) {
+	w := writeStopping(t, "precision: 12 points")
+	succeeds(t, "run", "-q", filepath.Join(w.dir, "plan.yaml"))
+	c := readStopped(t, w)
+	for _, d := range c.Scorers[0].Deltas {
+		if width := d.Interval.Upper - d.Interval.Lower; width > 0.24 {
+			t.Errorf("%s is known to ± %.1f points, want 12", d.Label, 50*width)
+		}
+	}
+	for _, m := range c.Stopping.Models {
+		if m.NotSent == 0 {
+			t.Errorf("%s was asked all rows", m.Label)
+		}
+	}
+}
