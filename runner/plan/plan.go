@@ -439,8 +439,8 @@ type Compare struct {
 	StopWhen string `yaml:"stop_when" json:"stop_when,omitempty" jsonschema:"enum=decided"`
 	// With stop_when: a difference that is shown to be smaller than this, such as "2
 	// points", counts as decided, too.
-	SmallestDifference Points `yaml:"smallest_difference" json:"smallest_difference,omitzero"`
+	SmallestDifference Points `yaml:"smallest_difference" json:"smallest_difference,omitzero" jsonschema:"type=string"`
 	// No more rows are sent once every difference is known to ± this, such as "1.5
 	// points". With stop_when, once each is decided or known so well.
-	Precision Points `yaml:"precision" json:"precision,omitzero"`
+	Precision Points `yaml:"precision" json:"precision,omitzero" jsonschema:"type=string"`
 }
