@@ -17,8 +17,8 @@ import (
 // messages before the last, shares it between all keys and shows it at once.
 type Cache struct {
 	On bool
-	// Style is CacheMarker: prompts are written where cache_control stands, at a
-	// price; or CacheAutomatic: all are, free of charge. "" is by the protocol:
+	// Style is cacheMarker: prompts are written where cache_control stands, at a
+	// price; or cacheAutomatic: all are, free of charge. "" is by the protocol:
 	// Messages has markers, all others are automatic.
 	Style    string
 	Minimum  int           // shortest prefix that is cached, in tokens; 0 means 1024
@@ -31,8 +31,8 @@ type Cache struct {
 
 // Styles of prompt caches.
 const (
-	CacheMarker    = "marker"
-	CacheAutomatic = "automatic"
+	cacheMarker    = "marker"
+	cacheAutomatic = "automatic"
 )
 
 // mostPrefixes bounds what a cache and its oracle remember.
@@ -56,8 +56,8 @@ func (c *Cache) UnmarshalText(text []byte) error {
 }
 
 func parseCacheStyle(s string) (string, error) {
-	if s != CacheMarker && s != CacheAutomatic {
-		return "", fmt.Errorf("unknown style %q, have %s, %s", s, CacheMarker, CacheAutomatic)
+	if s != cacheMarker && s != cacheAutomatic {
+		return "", fmt.Errorf("unknown style %q, have %s, %s", s, cacheMarker, cacheAutomatic)
 	}
 	return s, nil
 }
@@ -102,9 +102,9 @@ func newPromptCache(c Cache) *promptCache {
 // marked reports whether a request is cached by its markers.
 func (c *promptCache) marked(a *requests.Request) bool {
 	switch c.Style {
-	case CacheMarker:
+	case cacheMarker:
 		return true
-	case CacheAutomatic:
+	case cacheAutomatic:
 		return false
 	}
 	return a.Protocol == requests.Messages

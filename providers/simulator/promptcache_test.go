@@ -112,7 +112,7 @@ func TestPromptCacheWithin(t *testing.T) {
 
 func TestParseCache(t *testing.T) {
 	got, err := ParseCache("style=marker,minimum=2048,lifetime=1h,servers=3,block=64")
-	want := Cache{On: true, Style: CacheMarker, Minimum: 2048, Lifetime: time.Hour, Servers: 3, Block: 64}
+	want := Cache{On: true, Style: cacheMarker, Minimum: 2048, Lifetime: time.Hour, Servers: 3, Block: 64}
 	if got != want || err != nil {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -599,7 +599,8 @@ const fewGraded = 50
 // rare large one may not have been seen.
 func (d *delta) asymmetry() string {
 	oneSided := d.Win == 0 || d.Loss == 0
-	if d.rule != nil || !d.paired.Graded() || d.paired.Units() >= fewGraded || !oneSided && !(math.Abs(d.paired.Skewness) > 1) {
+	if d.rule != nil || !d.paired.Graded() || d.paired.Units() >= fewGraded ||
+		!oneSided && !(math.Abs(d.paired.Skewness) > 1) {
 		return ""
 	}
 	return sprintf("the differences are graded, skewed and of fewer than %d items: the test takes them for "+

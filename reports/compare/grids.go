@@ -39,7 +39,8 @@ func (c *Comparison) grids() []render.Grid {
 }
 
 func (c *Comparison) scoreGrid(r *scorerResult) render.Grid {
-	s := newGrid("Scores: "+r.Name, r.Name, "score", c.intervalHead(0.05), "scored/total", "no answer", "unscored", "error")
+	s := newGrid("Scores: "+r.Name, r.Name, "score", c.intervalHead(0.05), "scored/total", "no answer", "unscored",
+		"error")
 	for _, m := range r.Models {
 		s.Add(m.Label, shownAs(m.Mean, asScore), m.Interval.String(),
 			render.Count(m.Scored+m.NoAnswer)+"/"+render.Count(m.Total), render.Count(m.NoAnswer),
@@ -143,8 +144,8 @@ func (d delta) brief() string {
 func (c *Comparison) preferenceGrids() []render.Grid {
 	var all []render.Grid
 	for _, p := range c.Preferences {
-		s := newGrid("Preferences: "+p.Name, p.Name, "against", "", "win rate", c.intervalHead(0.05), c.pHead(), "win/tie/loss",
-			"unread")
+		s := newGrid("Preferences: "+p.Name, p.Name, "against", "", "win rate", c.intervalHead(0.05), c.pHead(),
+			"win/tie/loss", "unread")
 		s.Texts = 3
 		for _, pair := range p.Pairs {
 			s.Add(pair.Label, pair.Against, pair.Verdict.sign(), shownAs(pair.WinRate, asPercent),

@@ -14,19 +14,19 @@ import (
 const (
 	CacheOff   = "off"
 	CacheOrder = "order"
-	CacheAuto  = "auto"
-	Cache5m    = "5m"
+	cacheAuto  = "auto"
+	cache5m    = "5m"
 	Cache1h    = "1h"
 )
 
 const cacheStep = 256 // tokens that a longer prefix has more than the one within it
 
-var cacheWords = []string{CacheAuto, CacheOff, CacheOrder, Cache5m, Cache1h}
+var cacheWords = []string{cacheAuto, CacheOff, CacheOrder, cache5m, Cache1h}
 
 // Caching is how the rows of a model are sent for the sake of its prompt cache.
 type Caching struct {
-	Mode   string // CacheOff, CacheOrder, CacheAuto, Cache5m or Cache1h
-	Marker string // Cache5m or Cache1h: of the markers that are added; empty for none
+	Mode   string // CacheOff, CacheOrder, cacheAuto, cache5m or Cache1h
+	Marker string // cache5m or Cache1h: of the markers that are added; empty for none
 	Key    bool   // prompt_cache_key is added
 	providers.PromptCache
 	price *pricing.Price
@@ -36,7 +36,7 @@ type Caching struct {
 func (r *resolver) caching(path string, m *ResolvedModel, mode string) {
 	c := Caching{Mode: cmp.Or(mode, CacheOff), price: m.Price,
 		PromptCache: providers.CacheOf(m.Preset, m.Endpoint.Protocol, m.ModelID)}
-	ownWords := c.Mode == Cache5m || c.Mode == Cache1h
+	ownWords := c.Mode == cache5m || c.Mode == Cache1h
 	switch {
 	case c.Mode == CacheOff || c.Mode == CacheOrder:
 	case !formats.Writes(m.Endpoint.Protocol):
@@ -44,7 +44,7 @@ func (r *resolver) caching(path string, m *ResolvedModel, mode string) {
 	case !ownWords:
 		c.Key = c.PromptCache.Key
 		if c.Style == providers.CacheMarker && takesMarkers(m.Endpoint.Protocol) && c.price != nil {
-			c.Marker = Cache5m
+			c.Marker = cache5m
 		}
 	case c.Known && c.Style == providers.CacheAutomatic || !takesMarkers(m.Endpoint.Protocol):
 		r.at(path+".cache", "write cache: auto", "%s has no cache markers, whose lifetime %s would be: %s caches by itself",
@@ -53,7 +53,7 @@ func (r *resolver) caching(path string, m *ResolvedModel, mode string) {
 		c.Marker = c.Mode
 	}
 	switch c.Marker {
-	case Cache5m:
+	case cache5m:
 		c.Lifetime = 5 * time.Minute
 	case Cache1h:
 		c.Lifetime = time.Hour
@@ -70,7 +70,7 @@ func takesMarkers(p nightshift.Protocol) bool {
 // marker is set of its own accord, only when writing it once and reading it for
 // the others costs less than sending it each time.
 func (c Caching) Pays(rows int) bool {
-	if rows < 2 || c.Mode != CacheAuto || c.Marker == "" {
+	if rows < 2 || c.Mode != cacheAuto || c.Marker == "" {
 		return rows >= 2
 	}
 	size, none, n := nightshift.Tokens(1000), nightshift.Tokens(0), nightshift.NanoUSD(rows)

@@ -135,7 +135,7 @@ func TestUsage(t *testing.T) {
 			`{"promptTokenCount":1,"candidatesTokenCount":1,"totalTokenCount":2,"trafficType":"PROVISIONED_THROUGHPUT"}`,
 			nightshift.Usage{Input: nightshift.Tokens(1), Output: nightshift.Tokens(1), ServiceTier: "provisioned"}, ""},
 		{"no counts that can be", `{"promptTokenCount":-1,"candidatesTokenCount":1e12}`, nightshift.Usage{},
-			answer.FlagUsageInvalid},
+			"usage_invalid"},
 	} {
 		r, e := decode(t,
 			`{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP"}],"usageMetadata":`+tc.usage+`}`)

@@ -19,7 +19,7 @@ const (
 	flagRepaired      = "text_repaired"        // invalid Unicode in a text
 	flagRepeatedKey   = "duplicate_keys"       // a key that was read occurs twice in its object
 	FlagUsageMissing  = "usage_missing"        // no usage, or 0/0/0 beside an answer
-	FlagUsageInvalid  = "usage_invalid"        // a count that is none: NaN, negative, over 10^9
+	flagUsageInvalid  = "usage_invalid"        // a count that is none: NaN, negative, over 10^9
 	FlagUsagePartial  = "usage_partial"        // no input tokens beside output, or the reverse
 	FlagUsageOdd      = "usage_inconsistent"   // counts that contradict each other
 	FlagStopMissing   = "stop_reason_missing"  // a whole answer without a stop reason

@@ -27,7 +27,7 @@ func ReadUsage(resp *nightshift.Response, usage []byte, notFinite, shrank bool,
 	resp.UsageRaw = usage
 	r := UsageReader{Response: resp, Raw: raw}
 	if notFinite {
-		r.Flag(FlagUsageInvalid)
+		r.Flag(flagUsageInvalid)
 	}
 	if shrank {
 		r.Flag(FlagUsageOdd)
@@ -44,7 +44,7 @@ func (r *UsageReader) Flag(name string) { r.Response.Flag(name) }
 func (r *UsageReader) Count(v rawjson.Value) nightshift.Count {
 	c, bad := Count(v)
 	if bad {
-		r.Flag(FlagUsageInvalid)
+		r.Flag(flagUsageInvalid)
 	}
 	return c
 }
