@@ -226,7 +226,7 @@ func (k *call) try(ctx context.Context) (again bool, err error) {
 	ex := k.at(t.route).Wire.Send(ctx, t.prepared)
 	if ex.Returned && ctx.Err() == nil {
 		t.unsent()
-		return true, nil
+		return true, k.withdraw(t)
 	}
 	t.took = time.Since(t.sentAt)
 	answered = ex.Err == nil

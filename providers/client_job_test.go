@@ -164,3 +164,37 @@ func TestJobsBesideALateAnswer(t *testing.T) {
 		})
 	}
 }
+
+// An attempt that was announced and that no worker could be given is on record as
+// not sent: it costs nothing, even when no other attempt follows it.
+func TestAnnouncedAndNotSent(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		answers := lastly(providers.Exchange{Returned: true}, good())
+		wire := &lateWire{jobWire: jobWire{script: script{say: answers}}}
+		client := newClient(wire)
+		client.RoutesCome = true
+		seen := &notebook{}
+		req := nightshift.Request{Model: "m", AttemptLog: seen}
+		if ends {
+			unsent, end := context.WithCancel(t.Context())
+			req.Unsent = unsent
+			wire.say = func(n int, key string) providers.Exchange {
+				end()
+				return answers(n, key)
+			}
+		}
+		resp, err := client.Complete(ctx, req)
+		if (err != nil) != ends || len(seen.failed) != 1 {
+			t.Fatalf("%v; not sent: %+v", err, seen.failed)
+		}
+		a := seen.failed[0]
+		if a.N != 1 || a.Job != seen.intents[0].Job || a.Class != nightshift.ClassCancelled || a.MaybeBilled {
+			t.Errorf("%+v of %+v", a, seen.intents[0])
+		}
+		if want := map[bool]string{false: "ok", true: ""}[ends]; classesOf(resp.Attempts) != want {
+			t.Errorf("attempts %q, want %q", classesOf(resp.Attempts), want)
+		}
+	}
+}

@@ -74,6 +74,17 @@ func (k *call) nameAttempt(t *ticket, in *nightshift.Intent) {
 	in.Job, in.Route = t.prepared.Attempt, k.at(t.route).Name
 }
 
+// withdraw puts on record that an attempt was announced and not sent, because
+// nobody was there to send it: it costs nothing, also when no other follows it.
+func (k *call) withdraw(t *ticket) error {
+	if k.req.AttemptLog == nil {
+		return nil
+	}
+	return k.req.AttemptLog.Failed(nightshift.Attempt{N: len(k.attempts) + 1, StartedAt: t.sentAt,
+		Class: nightshift.ClassCancelled, Message: "not sent: no worker was there", Job: t.prepared.Attempt,
+		Route: k.at(t.route).Name})
+}
+
 // settleLate takes in what became of attempts that were given up, and reports
 // whether one of them has answered the request with this hash.
 func (k *call) settleLate(hash string) (answered bool) {

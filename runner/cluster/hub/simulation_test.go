@@ -547,7 +547,7 @@ func (w *world) checkBudget() {
 	for _, p := range w.ledger {
 		charged += nightshift.NanoUSD(price * p.tokens)
 	}
-	if booked := w.booked(w.hub.dir); charged > booked || charged > w.budget {
+	if booked := w.booked(w.hub.dir); charged > booked || booked > w.budget {
 		w.t.Errorf("seed %d: %d was charged, the records say at most %d, the budget was %d", w.seed, charged, booked,
 			w.budget)
 	}
