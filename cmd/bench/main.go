@@ -57,6 +57,7 @@ var sections = []struct {
 }{
 	{"whole", (*bench).wholeRuns},
 	{"cheap", (*bench).cheapRuns},
+	{"cluster", (*bench).cluster},
 	{"inflight", (*bench).inFlightScaling},
 	{"memory", (*bench).memory},
 	{"batches", (*bench).batches},

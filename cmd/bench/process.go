@@ -63,9 +63,16 @@ func output(ctx context.Context, name string, args ...string) (string, error) {
 func serve(args []string) error {
 	f := flag.NewFlagSet("serve", flag.ExitOnError)
 	latency := f.String("latency", "", "as `nightshift simulate` takes it")
+	limits := f.String("limits", "", "as `nightshift simulate` takes it")
 	_ = f.Parse(args) // exits on error
 	var c simulator.Config
 	c.MaxLedger = -1
+	if *limits != "" {
+		var err error
+		if c.Limits, err = simulator.ParseLimits(*limits); err != nil {
+			return err
+		}
+	}
 	if *latency != "" {
 		var err error
 		if c.Latency, err = simulator.ParseLatency(*latency); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -159,8 +160,8 @@ func TestWorkersAreKilled(t *testing.T) {
 		t.Skip("kills real processes")
 	}
 	runs := 1
-	if os.Getenv("NIGHTSHIFT_LONG") != "" {
-		runs = 40
+	if n, err := strconv.Atoi(os.Getenv("NIGHTSHIFT_CLUSTERS")); err == nil {
+		runs = n
 	}
 	for range runs {
 		seed := uint64(time.Now().UnixNano())

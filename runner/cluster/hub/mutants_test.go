@@ -54,7 +54,7 @@ func TestMutants(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			overlay := mutate(t, root, m.file, m.from, m.to)
 			cmd := exec.Command("go", "test", "-overlay", overlay, "./runner/cluster/hub", "-run",
-				"^Test(Simulation|BudgetOfWorkers|Drain|EarlierHub|Accounts|Lease|FrozenWorker)$",
+				"^Test(Simulation|BudgetOfWorkers|Drain|EarlierHub|Accounts|Lease|FrozenWorker|WhatIsSaidOfWorkers)$",
 				"-count=1", "-cluster.seeds", "400", "-timeout", "5m")
 			cmd.Dir = root
 			out, err := cmd.CombinedOutput()

@@ -367,7 +367,8 @@ func TestWhatIsSaidOfWorkers(t *testing.T) {
 		}
 		next, wire.takes = says("late"), time.Minute
 		lost := make(chan providers.Exchange, 1)
-		go func() { lost <- b.send(account) }()
+		attempt := account.NewAttempt()
+		go func() { lost <- account.Send(t.Context(), providers.Prepared{Attempt: attempt, Body: []byte("{}")}) }()
 		time.Sleep(time.Second)
 		w := b.hub.Workers()[0]
 		if w.Name != "w" || w.Version != "v" || !w.Connected || w.Slots != 4 || w.InFlight != 1 || w.Answered != 1 ||
@@ -393,6 +394,9 @@ func TestWhatIsSaidOfWorkers(t *testing.T) {
 		synctest.Wait() // it hands its spool in after it has joined
 		if w = b.hub.Workers()[0]; !w.Connected || w.Lost != 1 || w.Late != 1 || w.Note != "" {
 			t.Errorf("a worker that came back: %+v", w)
+		}
+		if _, there := account.Late(attempt); !there {
+			t.Error("what it brought is not there for the row")
 		}
 	})
 }

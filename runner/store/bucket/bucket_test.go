@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func at(t *testing.T, s *s3test.Server, run string) *s3.Bucket {
+func at(t testing.TB, s *s3test.Server, run string) *s3.Bucket {
 	t.Helper()
 	b, err := s3.Open("s3://runs/"+run, s3.FromEnv(s.Getenv))
 	if err != nil {
@@ -43,7 +43,7 @@ func at(t *testing.T, s *s3test.Server, run string) *s3.Bucket {
 	return b
 }
 
-func open(t *testing.T, b *s3.Bucket, dir string) *bucket.Writer {
+func open(t testing.TB, b *s3.Bucket, dir string) *bucket.Writer {
 	t.Helper()
 	w, err := bucket.Open(t.Context(), b, dir, bucket.Options{Quiet: 300 * time.Millisecond,
 		Patience: 300 * time.Millisecond}.Unpaced())
@@ -54,7 +54,7 @@ func open(t *testing.T, b *s3.Bucket, dir string) *bucket.Writer {
 }
 
 // write puts a file into a run; add adds to one.
-func write(t *testing.T, dir, name, text string) {
+func write(t testing.TB, dir, name, text string) {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
@@ -62,7 +62,7 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-func add(t *testing.T, dir, name, text string) {
+func add(t testing.TB, dir, name, text string) {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -112,7 +112,7 @@ func same(t *testing.T, got, want map[string]string) {
 	}
 }
 
-func ship(t *testing.T, w *bucket.Writer, dir string) {
+func ship(t testing.TB, w *bucket.Writer, dir string) {
 	t.Helper()
 	if err := w.Ship(dir); err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func ship(t *testing.T, w *bucket.Writer, dir string) {
 }
 
 // aRun writes what a run writes, in its order, and ships it now and then.
-func aRun(t *testing.T, w *bucket.Writer, dir string, shards int) {
+func aRun(t testing.TB, w *bucket.Writer, dir string, shards int) {
 	t.Helper()
 	write(t, dir, "run.json", `{"state":"running"}`)
 	write(t, dir, "dataset.idx", strings.Repeat("index", 100_000)) // an object of its own

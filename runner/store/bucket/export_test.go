@@ -26,8 +26,28 @@ func (o Options) Unpaced() Options {
 	return o
 }
 
-// Decode is decode for the fuzzer.
-func Decode(b []byte) (entries int, err error) {
+// A Named is a file that a piece of the log names.
+type Named struct{ Path, Object, SHA256 string }
+
+// Decode is decode for the fuzzer: the files that a piece names, and the piece
+// packed anew. It is applied to nothing but a state.
+func Decode(b []byte) (names []Named, again []byte, err error) {
 	p, err := decode(b)
-	return len(p.entries), err
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range p.entries {
+		names = append(names, Named{e.Path, e.Object, e.SHA256})
+	}
+	s := newState()
+	s.apply(p)
+	s.obsolete()
+	again, err = p.encode()
+	return names, again, err
 }
+
+// Pack packs what is to be a piece.
+func Pack(raw []byte) []byte { return packer().EncodeAll(raw, nil) }
+
+// Unpack is the other way.
+func Unpack(b []byte) ([]byte, error) { return unpacker().DecodeAll(b, nil) }

@@ -27,7 +27,9 @@ package bucket
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -197,11 +199,14 @@ func (e *entry) check() error {
 	if e.Len < 0 || e.Off < 0 || e.Size < 0 || e.Off > 1<<50 {
 		return fmt.Errorf("%s: a negative or absurd length", e.Path)
 	}
+	if sum, err := hex.DecodeString(e.SHA256); err != nil || len(sum) != sha256.Size && e.Kind == entryObject {
+		return fmt.Errorf("%s: %q is no SHA-256", e.Path, e.SHA256) // copies are kept under it
+	}
 	switch e.Kind {
 	case entryAt, entryFile, entryGone:
 		return nil
 	case entryObject:
-		if e.Object != e.Path && !strings.HasPrefix(e.Object, filesDir) || len(e.SHA256) != 64 {
+		if e.Object != e.Path && !strings.HasPrefix(e.Object, filesDir) {
 			return fmt.Errorf("%s: %q is no object of a run", e.Path, e.Object)
 		}
 		return nil
