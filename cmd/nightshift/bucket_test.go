@@ -1,4 +1,4 @@
-//go:build unix
+//go:build !windows
 
 package main
 
@@ -341,4 +341,52 @@ func TestBucketCommands(t *testing.T) {
 			t.Errorf("%s holds a key", key)
 		}
 	}
+}
+
+// TestBucketWorkers keeps a run in a bucket whose requests workers send, and whose
+// store is slow. The hub's machine is lost, and another takes over: what workers
+// hold is not sent again, for an answer stays with them until the bucket has it.
+func TestBucketWorkers(t *testing.T) {
+	store := s3test.New(t)
+	store.Fault = func(*http.Request) (int, bool) {
+		asleep(30 * time.Millisecond)
+		return 0, false
+	}
+	b := newBucketSite(t, store)
+	c := newSite(t, b.s, b.d, time.Second, 0)
+	hub := func() *client {
+		return b.start("--listen", c.address, "--join", filepath.Join(b.d.dir, "join"), "--no-local", "--beat", "1s",
+			"--worker-silence", "15s")
+	}
+	c.hub.cmd.Process.Kill() // it is to be in the bucket
+	c.hub.wait(t)
+	c.hub = hub()
+	for i := range 2 {
+		c.workers = append(c.workers, nil)
+		c.startWorker(i)
+	}
+	b.s.awaits(t, 5)
+	asleep(time.Second)
+	c.hub.cmd.Process.Kill()
+	c.hub.wait(t)
+	b.otherMachine()
+	c.hub = hub()
+	if code := c.hub.wait(t); code != exitOK {
+		t.Fatalf("exit code %d\n%s", code, &c.hub.errs)
+	}
+	for _, w := range c.workers {
+		if code := w.wait(t); code != exitOK {
+			t.Errorf("a worker ended with %d: %s", code, &w.errs)
+		}
+	}
+	done, ok := b.inBucket()
+	if !ok {
+		t.Fatal("there is no run in the bucket")
+	}
+	defer done()
+	if l := b.s.totals(t); l.Received != int64(2*len(b.d.prompts)) {
+		t.Errorf("%d requests for %d rows", l.Received, 2*len(b.d.prompts))
+	}
+	b.checkBill()
+	compareRuns(t, b.d, b.s)
 }
