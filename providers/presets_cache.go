@@ -35,7 +35,7 @@ const (
 	cacheShort = 5 * time.Minute
 	cacheLong  = time.Hour
 
-	anthropicCaching = "platform.claude.com/docs, prompt caching (2026-10)"
+	anthropicCaching = "Anthropic's figures as docs.orq.ai and docs.truefoundry.com quote them (2026-10)"
 	geminiCaching    = "ai.google.dev/gemini-api/docs/caching (2026-10)"
 	openAICaching    = "developers.openai.com, prompt caching (2026-10)"
 	ownCaching       = "automatic prefix caching of the server"
@@ -46,6 +46,7 @@ var cacheRules = []cacheRule{
 	{"anthropic", "opus-4-5", marked(4096, anthropicCaching)},
 	{"anthropic", "opus-4-6", marked(4096, anthropicCaching)},
 	{"anthropic", "opus-4-7", marked(2048, anthropicCaching)},
+	{"anthropic", "sonnet-4-6", marked(2048, anthropicCaching)},
 	{"anthropic", "haiku-4-5", marked(4096, anthropicCaching)},
 	{"anthropic", "haiku", marked(2048, anthropicCaching)},
 	{"anthropic", "", marked(1024, anthropicCaching)},
