@@ -172,7 +172,7 @@ func attemptOf(r nightshift.Response) (a nightshift.Attempt) {
 
 // outcome is what is known of a row before its result is read.
 func (c *collection) outcome(s nightshift.Sample, remote store.BatchRemote) *outcome {
-	o := &outcome{talk: &conversation{walk: c.walk, shard: c.u, sample: s}, remote: remote}
+	o := &outcome{talk: &conversation{walk: c.walk, shard: c.u, row: row{Sample: s}}, remote: remote}
 	if c.u.Done(s.Index, s.Epoch) {
 		return o
 	}
@@ -272,7 +272,7 @@ func (c *collection) conclude(o *outcome, got nightshift.BatchResult) error {
 	case got.Err.Class == nightshift.ClassBatchExpired, got.Err.Class == nightshift.ClassCancelled:
 		return c.notRun(o, got.Err)
 	case got.Next == nightshift.BatchStop && !c.final:
-		c.stops, c.stop = append(c.stops, o.talk.sample), got.Err
+		c.stops, c.stop = append(c.stops, o.talk.row.Sample), got.Err
 		return nil
 	case got.Next == nightshift.BatchAgain && tried(o.begun)+1 < c.Attempts:
 		c.sums.Again++
@@ -297,7 +297,7 @@ func (c *collection) answered(o *outcome, got nightshift.BatchResult) error {
 	turn := len(o.talk.answers)
 	resp := c.response(o, got)
 	o.talk.answers = append(o.talk.answers, resp)
-	s := o.talk.sample
+	s := o.talk.row.Sample
 	if turn < len(s.Turns) {
 		if err := c.u.PutTurn(s.Index, s.Epoch, resp); err != nil {
 			return err
@@ -313,7 +313,7 @@ func (c *collection) answered(o *outcome, got nightshift.BatchResult) error {
 func (c *collection) failed(o *outcome, got nightshift.BatchResult) error {
 	c.sums.Failed++
 	o.talk.answers = append(o.talk.answers, c.response(o, got))
-	return c.u.Put(c.record(o.talk.sample, o.talk, got.Err, started(o.remote)))
+	return c.u.Put(c.record(o.talk.row.Sample, o.talk, got.Err, started(o.remote)))
 }
 
 // again notes an attempt after which the row goes again, unless an earlier pass
@@ -323,7 +323,7 @@ func (c *collection) again(o *outcome, a nightshift.Attempt) error {
 	if o.noted {
 		return nil
 	}
-	return c.u.AttemptLog(o.talk.sample.Index, o.talk.sample.Epoch).Failed(a)
+	return c.u.AttemptLog(o.talk.row.Index, o.talk.row.Epoch).Failed(a)
 }
 
 // notRun deals with a row whose batch ended before it had run. Where somebody
@@ -509,7 +509,7 @@ func (b *batches) recordBadRow(a *batch, e *nightshift.BatchError) error {
 		if item != bad || u.Done(s.Index, s.Epoch) {
 			return nil
 		}
-		o := &outcome{talk: &conversation{walk: b.walk, shard: u, sample: s}, remote: a.Lead(),
+		o := &outcome{talk: &conversation{walk: b.walk, shard: u, row: row{Sample: s}}, remote: a.Lead(),
 			history: u.History(s.Index, s.Epoch)}
 		o.talk.recall()
 		o.talk.answers = append(o.talk.answers, nightshift.Response{Attempts: o.history, Cost: costOf(o.history)})

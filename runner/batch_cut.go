@@ -182,7 +182,7 @@ func (c *cutting) row(s nightshift.Sample) error {
 	if _, in := c.u.InBatch(s.Index, s.Epoch); in {
 		return nil
 	}
-	talk := &conversation{walk: c.walk, shard: c.u, sample: s}
+	talk := &conversation{walk: c.walk, shard: c.u, row: row{Sample: s}}
 	if talk.recall() {
 		return c.u.Put(c.record(s, talk, nil, time.Now()))
 	}
@@ -246,7 +246,7 @@ func (c *cutting) notRun(talk *conversation, history []nightshift.Attempt) *nigh
 	talk.answers = append(talk.answers, nightshift.Response{Attempts: history, Cost: costOf(history)})
 	failure := &nightshift.Error{Class: last.Class, Message: last.Message,
 		Hint: "then: live in the plan's batch block sends such rows at the live price"}
-	return c.record(talk.sample, talk, failure, last.StartedAt)
+	return c.record(talk.row.Sample, talk, failure, last.StartedAt)
 }
 
 // add puts a row into the batch, unless it does not fit any more.
@@ -262,7 +262,7 @@ func (c *cutting) add(talk *conversation) error {
 	var bad *nightshift.Error
 	if errors.As(err, &bad) && !isStop(err) {
 		talk.answers = append(talk.answers, nightshift.Response{})
-		return c.u.Put(c.record(talk.sample, talk, bad, time.Now()))
+		return c.u.Put(c.record(talk.row.Sample, talk, bad, time.Now()))
 	}
 	if err != nil {
 		return err
@@ -273,7 +273,7 @@ func (c *cutting) add(talk *conversation) error {
 	c.sum.WorstTokens += cost.Input + cost.Output
 	c.sum.WorstCost += cost.Cost
 	c.sum.InputTokens += cost.Queued
-	item, _ := c.u.Item(talk.sample.Index, talk.sample.Epoch)
+	item, _ := c.u.Item(talk.row.Index, talk.row.Epoch)
 	return c.input.Add(item, line)
 }
 
@@ -282,7 +282,7 @@ func (b *batches) encode(dst []byte, name string, talk *conversation) ([]byte, n
 	turn := len(talk.answers)
 	req := talk.request(turn)
 	req.Stream = false
-	return b.API.Encode(dst, ticketOf(talk.sample, turn).id(name), req)
+	return b.API.Encode(dst, ticketOf(talk.row.Sample, turn).id(name), req)
 }
 
 // begin makes the input file for the first row.

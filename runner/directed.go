@@ -23,9 +23,6 @@ type Caching struct {
 	// empty where the provider caches by itself, or nothing is to be added.
 	Marker string
 	Key    bool // requests get a prompt_cache_key
-	// InOrder keeps the dataset's order: rows wait for their prefix to be written,
-	// and are not put together.
-	InOrder bool
 }
 
 // cached is a request with what makes the server cache its prefix.
@@ -108,7 +105,7 @@ func (d *direction) look() (whole bool, err error) {
 	d.prefixes = f.Find(prefix.Rule{Minimum: c.Minimum, Step: c.Step, Pays: c.Pays})
 	d.places, d.passOf = make([]int, len(weights)), make([]int, len(weights))
 	var size int64
-	for place, n := range d.order() {
+	for place, n := range prefix.Order(d.prefixes) {
 		if size += weights[n]; size > heldBytes && size > weights[n] {
 			d.passes++
 			size = weights[n]
@@ -117,18 +114,6 @@ func (d *direction) look() (whole bool, err error) {
 	}
 	d.passes++
 	return whole, err
-}
-
-// order is the order in which rows are sent.
-func (d *direction) order() []int {
-	if !d.pool.Caching.InOrder {
-		return prefix.Order(d.prefixes)
-	}
-	order := make([]int, len(d.prefixes))
-	for n := range order {
-		order[n] = n
-	}
-	return order
 }
 
 // pass reads the rows of one pass and sends them.
@@ -145,7 +130,7 @@ func (d *direction) pass(pass int) (whole bool, err error) {
 		return false, err
 	}
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(d.place(a), d.place(b)) })
-	q := newTurns(d.table, rows, d.pool)
+	q := newPrefixQueue(d.table, rows, d.pool)
 	for {
 		r, more := q.next(d.feed)
 		if !more {
@@ -161,11 +146,11 @@ func (d *direction) pass(pass int) (whole bool, err error) {
 
 func (d *direction) place(r row) int { return d.places[d.numbers[item{r.Index, r.Epoch}]] }
 
-// turns give out the rows of a pass, each when its prefix is in the cache or
+// A prefixQueue gives out the rows of a pass, each when its prefix is in the cache or
 // to be written by it. Rows of one prefix are a group. As many groups are open as
 // keep the pool busy: the more there are, the longer each has to stay in the
 // cache.
-type turns struct {
+type prefixQueue struct {
 	table  *prefix.Table
 	pool   Pool
 	open   []*group
@@ -178,20 +163,15 @@ type group struct {
 	rows   []row
 }
 
-func newTurns(t *prefix.Table, rows []row, p Pool) *turns {
-	q := &turns{table: t, pool: p}
+func newPrefixQueue(t *prefix.Table, rows []row, p Pool) *prefixQueue {
+	q := &prefixQueue{table: t, pool: p}
 	var last *group
 	for _, r := range rows {
-		switch {
-		case p.Caching.InOrder: // one group, whose rows wait for their turn in the client
-			if last == nil {
-				last = &group{}
-				q.groups = append(q.groups, last)
-			}
-		case r.prefix == nil:
+		if r.prefix == nil {
 			q.alone = append(q.alone, r)
 			continue
-		case last == nil || last.prefix != r.prefix:
+		}
+		if last == nil || last.prefix != r.prefix {
 			last = &group{prefix: r.prefix}
 			q.groups = append(q.groups, last)
 		}
@@ -202,7 +182,7 @@ func newTurns(t *prefix.Table, rows []row, p Pool) *turns {
 
 // next waits for a row that can be given out; more is false when there is none
 // left. When the feed has ended it returns any row.
-func (q *turns) next(feed context.Context) (r row, more bool) {
+func (q *prefixQueue) next(feed context.Context) (r row, more bool) {
 	for len(q.open)+len(q.groups)+len(q.alone) > 0 {
 		changed := q.table.Changed()
 		if r, ok := q.ready(); ok {
@@ -221,13 +201,13 @@ func (q *turns) next(feed context.Context) (r row, more bool) {
 	return row{}, false
 }
 
-// recheck is when turns look again at prefixes that nobody has written.
+// recheck is when a queue looks again at prefixes that nobody has written.
 const recheck = 10 * time.Second
 
 // ready takes a row that can go now. A prefix that is not in the cache comes
 // first, since its other rows wait.
-func (q *turns) ready() (row, bool) {
-	if _, waiting := q.table.Load(); waiting >= ahead && !q.pool.Caching.InOrder {
+func (q *prefixQueue) ready() (row, bool) {
+	if _, waiting := q.table.Load(); waiting >= ahead {
 		return row{}, false
 	}
 	for q.opens() {
@@ -258,7 +238,7 @@ func (q *turns) ready() (row, bool) {
 
 // opens reports whether another group is needed: those that are open have too few
 // rows for what is in flight, and as much again.
-func (q *turns) opens() bool {
+func (q *prefixQueue) opens() bool {
 	if len(q.groups) == 0 {
 		return false
 	}
@@ -270,7 +250,7 @@ func (q *turns) opens() bool {
 }
 
 // take takes the next row of an open group, and gives it its turn.
-func (q *turns) take(i int) row {
+func (q *prefixQueue) take(i int) row {
 	g := q.open[i]
 	r := g.rows[0]
 	if g.rows = g.rows[1:]; len(g.rows) == 0 {

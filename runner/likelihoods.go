@@ -60,11 +60,11 @@ func (l Likelihoods) between(prompt, choice string) string {
 // likelihoods asks for the log-probabilities of a sample one after the other. What
 // an earlier process has had is not asked for again.
 func (c *conversation) likelihoods(ctx context.Context, history []nightshift.Attempt, settled int) error {
-	c.messages = c.sample.Messages
-	c.answers = c.shard.Turns(c.sample.Index, c.sample.Epoch)
-	n := max(len(c.sample.Choices), 1)
+	c.messages = c.row.Messages
+	c.answers = c.shard.Turns(c.row.Index, c.row.Epoch)
+	n := max(len(c.row.Choices), 1)
 	for i := len(c.answers); i < n; i++ {
-		req := c.pool.likelihood(c.sample, i)
+		req := c.pool.likelihood(c.row.Sample, i)
 		resp, err := c.send(ctx, i, &req, history, settled)
 		c.answers = append(c.answers, resp)
 		if err != nil {
@@ -72,7 +72,7 @@ func (c *conversation) likelihoods(ctx context.Context, history []nightshift.Att
 		}
 		history, settled = nil, 0 // they belong to the request that was under way
 		if i < n-1 {
-			if err := c.shard.PutTurn(c.sample.Index, c.sample.Epoch, resp); err != nil {
+			if err := c.shard.PutTurn(c.row.Index, c.row.Epoch, resp); err != nil {
 				return err
 			}
 		}
@@ -90,15 +90,15 @@ func (c *conversation) judged() nightshift.Response {
 	var likeliest *nightshift.Choice
 	for i, a := range c.answers {
 		choice := nightshift.Choice{Index: i, Loglikelihood: a.Loglikelihood}
-		if i < len(c.sample.Choices) {
-			choice.Text = c.sample.Choices[i]
+		if i < len(c.row.Choices) {
+			choice.Text = c.row.Choices[i]
 		}
 		sum.Choices = append(sum.Choices, choice)
 		if a.Loglikelihood != nil && (likeliest == nil || a.Loglikelihood.Sum > likeliest.Loglikelihood.Sum) {
 			likeliest = &choice
 		}
 	}
-	if likeliest != nil && len(c.sample.Choices) > 0 {
+	if likeliest != nil && len(c.row.Choices) > 0 {
 		sum.Text = &likeliest.Text
 	}
 	return sum

@@ -39,12 +39,11 @@ const (
 // An orderedWalk sends the rows of a pool in the run's order.
 type orderedWalk struct {
 	*walk
-	places map[int64]int  // of the rows that are being read
 	shards map[int]*shard // that are open, by chunk
 }
 
-// A turn is an item whose turn is to come.
-type turn struct {
+// An orderedRow is a row in one of its epochs, with its place in the order.
+type orderedRow struct {
 	place  int
 	shard  *shard
 	sample nightshift.Sample
@@ -78,12 +77,12 @@ func (o *orderedWalk) rounds() error {
 	rows := o.Order.Rows()
 	for first := 0; first < len(rows) && o.feed.Err() == nil; {
 		last := min(len(rows), first+max(firstRound, first))
-		turns, end, err := o.read(rows[first:last], first)
+		list, end, err := o.read(rows[first:last], first)
 		if err != nil {
 			return err
 		}
-		for _, t := range turns {
-			if !o.take(t) {
+		for _, r := range list {
+			if !o.take(r) {
 				return nil
 			}
 		}
@@ -92,26 +91,26 @@ func (o *orderedWalk) rounds() error {
 	return nil
 }
 
-// take sends an item when its turn has come. It returns false when the feed has ended.
-func (o *orderedWalk) take(t turn) bool {
-	if t.shard.Done(t.sample.Index, t.sample.Epoch) {
+// take sends a row when the order allows it. It returns false when the feed has ended.
+func (o *orderedWalk) take(r orderedRow) bool {
+	if r.shard.Done(r.sample.Index, r.sample.Epoch) {
 		return true
 	}
-	if !o.Order.Next(o.feed, o.pool.Model, t.place) || o.feed.Err() != nil {
+	if !o.Order.Next(o.feed, o.pool.Model, r.place) || o.feed.Err() != nil {
 		return false
 	}
-	if t.err != nil {
-		return o.inputError(t.shard, t.sample, t.err)
+	if r.err != nil {
+		return o.inputError(r.shard, r.sample, r.err)
 	}
-	return o.send(t.shard, row{Sample: t.sample})
+	return o.send(r.shard, row{Sample: r.sample})
 }
 
-// read reads rows, of which the first has the place first in the order, and returns their items
+// read reads rows, of which the first has the place first in the order, and returns them
 // in that order, and the place behind the last of them. It is all of the rows unless they are large.
-func (o *orderedWalk) read(rows []int64, first int) (turns []turn, end int, err error) {
-	o.places = make(map[int64]int, len(rows))
+func (o *orderedWalk) read(rows []int64, first int) (list []orderedRow, end int, err error) {
+	places := make(map[int64]int, len(rows))
 	for i, row := range rows {
-		o.places[row] = first + i
+		places[row] = first + i
 	}
 	sorted, held := slices.Sorted(slices.Values(rows)), int64(0)
 	end = first + len(rows)
@@ -125,7 +124,7 @@ func (o *orderedWalk) read(rows []int64, first int) (turns []turn, end int, err 
 			return nil, 0, err
 		}
 		wanted := func(row int64) bool {
-			place, ok := o.places[row]
+			place, ok := places[row]
 			return ok && place < end
 		}
 		for s, err := range o.Dataset.ReadRows(o.feed, i, max(o.Epochs, 1), wanted) {
@@ -136,25 +135,25 @@ func (o *orderedWalk) read(rows []int64, first int) (turns []turn, end int, err 
 			case err != nil && !errors.As(err, &bad):
 				return nil, 0, fmt.Errorf("reading the dataset: %w", err)
 			}
-			turns = append(turns, turn{o.places[s.Index], u, s, err})
+			list = append(list, orderedRow{places[s.Index], u, s, err})
 			if held += weight(s); held > roundBytes && end-first > 1 {
-				turns, end, held = halve(turns, first, end)
+				list, end, held = halve(list, first, end)
 			}
 		}
 	}
-	sortTurns(turns)
-	return turns, end, nil
+	sortRows(list)
+	return list, end, nil
 }
 
-// halve keeps the items of the first half of the places.
-func halve(turns []turn, first, end int) ([]turn, int, int64) {
+// halve keeps the rows of the first half of the places.
+func halve(list []orderedRow, first, end int) ([]orderedRow, int, int64) {
 	end = first + (end-first+1)/2
-	turns = slices.DeleteFunc(turns, func(t turn) bool { return t.place >= end })
+	list = slices.DeleteFunc(list, func(r orderedRow) bool { return r.place >= end })
 	held := int64(0)
-	for _, t := range turns {
-		held += weight(t.sample)
+	for _, r := range list {
+		held += weight(r.sample)
 	}
-	return turns, end, held
+	return list, end, held
 }
 
 // open opens the shard of a chunk, once.
@@ -172,8 +171,8 @@ func (o *orderedWalk) open(chunk int) (*shard, error) {
 	return u, o.takeOver(u, chunk)
 }
 
-func sortTurns(turns []turn) {
-	slices.SortFunc(turns, func(a, b turn) int {
+func sortRows(list []orderedRow) {
+	slices.SortFunc(list, func(a, b orderedRow) int {
 		return cmp.Or(cmp.Compare(a.place, b.place), cmp.Compare(a.sample.Epoch, b.sample.Epoch))
 	})
 }

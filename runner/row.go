@@ -95,7 +95,7 @@ func (w *walk) answer(u *shard, r row) (rec *nightshift.Record, err error) {
 		return w.unknown(s, history), nil
 	}
 	started := time.Now()
-	c := conversation{walk: w, shard: u, sample: s, row: r}
+	c := conversation{walk: w, shard: u, row: r}
 	err = c.run(w.calls, history, settled)
 	var failure *nightshift.Error
 	if err != nil && (!errors.As(err, &failure) || failure.Class == nightshift.ClassCancelled || isStop(err)) {
@@ -126,9 +126,8 @@ func lostAnswer(history []nightshift.Attempt, workers bool) bool {
 // for each of its turns.
 type conversation struct {
 	*walk
-	shard  *shard
-	sample nightshift.Sample
-	row    row // with its prefix; zero where it is not sent by one
+	shard *shard
+	row   row
 
 	messages []nightshift.Message  // as sent last
 	answers  []nightshift.Response // one a turn
@@ -146,8 +145,8 @@ func (c *conversation) run(ctx context.Context, history []nightshift.Attempt, se
 			return err
 		}
 		history, settled = nil, 0 // they belong to the turn that was under way
-		if turn < len(c.sample.Turns) {
-			if err := c.shard.PutTurn(c.sample.Index, c.sample.Epoch, c.answers[turn]); err != nil {
+		if turn < len(c.row.Turns) {
+			if err := c.shard.PutTurn(c.row.Index, c.row.Epoch, c.answers[turn]); err != nil {
 				return err
 			}
 		}
@@ -159,8 +158,8 @@ func (c *conversation) run(ctx context.Context, history []nightshift.Attempt, se
 // recall puts the conversation where the turns that are on record left it, and
 // reports whether it is over.
 func (c *conversation) recall() (over bool) {
-	c.messages = c.sample.Messages
-	c.answers = c.shard.Turns(c.sample.Index, c.sample.Epoch)
+	c.messages = c.row.Messages
+	c.answers = c.shard.Turns(c.row.Index, c.row.Epoch)
 	for turn := range c.answers {
 		if c.proceed(turn) {
 			return true
@@ -172,11 +171,11 @@ func (c *conversation) recall() (over bool) {
 // proceed adds an answer and the turn that follows it to the messages, and
 // reports whether there is none.
 func (c *conversation) proceed(turn int) (over bool) {
-	if turn == len(c.sample.Turns) || c.answers[turn].Text == nil {
+	if turn == len(c.row.Turns) || c.answers[turn].Text == nil {
 		return true
 	}
 	c.messages = append(c.messages[:len(c.messages):len(c.messages)], repeated(c.answers[turn])...)
-	c.messages = append(c.messages, nightshift.Message{Role: nightshift.RoleUser, Text: c.sample.Turns[turn]})
+	c.messages = append(c.messages, nightshift.Message{Role: nightshift.RoleUser, Text: c.row.Turns[turn]})
 	return false
 }
 
@@ -198,9 +197,9 @@ func (c *conversation) complete(ctx context.Context, turn int, history []nightsh
 
 // request is what one turn asks.
 func (c *conversation) request(turn int) nightshift.Request {
-	req := c.pool.Request(c.sample)
+	req := c.pool.Request(c.row.Sample)
 	req.Messages = c.messages
-	req.Continues = turn < len(c.sample.Turns)
+	req.Continues = turn < len(c.row.Turns)
 	return c.cached(turn, req)
 }
 
@@ -211,7 +210,7 @@ func (c *conversation) send(
 ) (resp nightshift.Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.Log.Error("panic while answering a row", "model", c.pool.Model, "row", c.sample.Index, "panic", p, "stack",
+			c.Log.Error("panic while answering a row", "model", c.pool.Model, "row", c.row.Index, "panic", p, "stack",
 				string(debug.Stack()))
 			err = &nightshift.Error{Class: nightshift.ClassPanic, Message: fmt.Sprint(p), Hint: "this is a bug in nightshift",
 				MaybeBilled: true}
@@ -219,7 +218,7 @@ func (c *conversation) send(
 	}()
 	req.Key = c.key(turn)
 	req.Attempts, req.Settled, req.Unsent = history, settled, c.feed
-	req.AttemptLog = c.shard.AttemptLog(c.sample.Index, c.sample.Epoch)
+	req.AttemptLog = c.shard.AttemptLog(c.row.Index, c.row.Epoch)
 	return c.pool.Provider.Complete(ctx, *req)
 }
 
@@ -227,8 +226,8 @@ func (c *conversation) send(
 func (c *conversation) key(turn int) string {
 	b := make([]byte, 0, 64)
 	b = append(append(append(append(b, c.Name...), '-'), c.pool.Model...), '-')
-	b = append(strconv.AppendInt(b, c.sample.Index, 10), '-')
-	b = append(strconv.AppendInt(b, int64(c.sample.Epoch), 10), '-')
+	b = append(strconv.AppendInt(b, c.row.Index, 10), '-')
+	b = append(strconv.AppendInt(b, int64(c.row.Epoch), 10), '-')
 	return string(strconv.AppendInt(b, int64(turn), 10))
 }
 
@@ -243,7 +242,7 @@ func (w *walk) inputError(u *shard, s nightshift.Sample, err error) bool {
 		return true
 	}
 	failure := &nightshift.Error{Class: nightshift.ClassInput, Message: bad.Error()}
-	rec := w.record(s, &conversation{walk: w, shard: u, sample: s}, failure, time.Time{})
+	rec := w.record(s, &conversation{walk: w, shard: u, row: row{Sample: s}}, failure, time.Time{})
 	rec.Outcome = nightshift.OutcomeInputError
 	if err := u.Put(rec); err != nil {
 		w.stopRun(err)
@@ -254,7 +253,7 @@ func (w *walk) inputError(u *shard, s nightshift.Sample, err error) bool {
 // unknown is the record of a row that may have been paid for and is not to be
 // sent again.
 func (w *walk) unknown(s nightshift.Sample, history []nightshift.Attempt) *nightshift.Record {
-	c := conversation{walk: w, sample: s, messages: s.Messages,
+	c := conversation{walk: w, row: row{Sample: s}, messages: s.Messages,
 		answers: []nightshift.Response{{Attempts: history}}}
 	failure := &nightshift.Error{Class: nightshift.ClassUnknownOutcome,
 		Message: "an earlier process ended between sending this row and reading its answer"}

@@ -18,7 +18,7 @@ func Plural(n int64, thing string) string {
 	switch {
 	case n == 1:
 		return thing
-	case strings.HasSuffix(thing, "batch"):
+	case strings.HasSuffix(thing, "batch"), strings.HasSuffix(thing, "prefix"):
 		return thing + "es"
 	}
 	return thing + "s"

@@ -16,9 +16,6 @@ import (
 // stands for the first scorer of that dataset.
 const ADataset = "dataset"
 
-// averageName is what the average over several datasets is called among the scorers.
-const averageName = "average"
-
 // byRows weighs datasets by their rows, in place of all alike.
 const byRows = "rows"
 
@@ -159,7 +156,7 @@ func (c *Comparison) decideSections(heads []sectionHead) {
 // average is the mean over the datasets of each one's first score.
 func (m *matrix) average(c *Comparison, heads []sectionHead) (*scorerResult, error) {
 	rows := m.runs[0].evaluation.Average == byRows
-	r := &scorerResult{Described: scoring.Described{Name: averageName, Type: averageName, Version: "1",
+	r := &scorerResult{Described: scoring.Described{Name: scorers.Average, Type: scorers.Average, Version: "1",
 		Params: json.RawMessage(`{"weights":"datasets"}`)}}
 	if rows {
 		r.Params = json.RawMessage(`{"weights":"rows"}`)
@@ -381,7 +378,7 @@ func (c *Comparison) sectionGrids() []render.Grid {
 
 // average is the result that averages over datasets; nil without one.
 func (c *Comparison) average() *scorerResult {
-	if len(c.Scorers) == 0 || c.Scorers[0].Type != averageName {
+	if len(c.Scorers) == 0 || c.Scorers[0].Type != scorers.Average {
 		return nil
 	}
 	return &c.Scorers[0]

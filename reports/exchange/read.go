@@ -10,7 +10,6 @@ package exchange
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"os"
@@ -361,7 +360,5 @@ func scoreOf(value float64) nightshift.Score {
 
 // named is an error about a field that should hold something else.
 func (p place) named(at int, field string, v rawjson.Value, want string) error {
-	return p.fault(at, "%s is %s, and should be %s", field, article(v), want)
+	return p.fault(at, "%s is %v, and should be %s", field, v.Kind(), want)
 }
-
-func article(v rawjson.Value) string { return fmt.Sprint(v.Kind()) }

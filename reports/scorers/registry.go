@@ -20,6 +20,10 @@ type Spec struct {
 	Params map[string]any // by parameter name; what is absent has its default
 }
 
+// Average is what the average over several datasets is called among the scores of a
+// run. No scorer of such a run has this name.
+const Average = "average"
+
 // A Kind says what a scorer needs besides the answer.
 type Kind string
 

@@ -50,7 +50,7 @@ func (c *checker) datasetName(path, name string) {
 		c.at(path, "add name: maths, for example", "each of several datasets needs a name")
 	case strings.ContainsAny(name, "(),/"):
 		c.at(path, "", "the name of a dataset has no brackets, commas and slashes")
-	case name == AverageScorer || slices.Contains(c.plan.comparedNames(), name):
+	case name == scorers.Average || slices.Contains(c.plan.comparedNames(), name):
 		c.at(path, "gates could not tell them apart; take another", "the name %s is taken", name)
 	default:
 		c.name(path, name)
@@ -62,10 +62,6 @@ const (
 	averageDatasets = "datasets" // all alike
 	averageRows     = "rows"
 )
-
-// AverageScorer is what the average over several datasets is called among the
-// scorers of a run.
-const AverageScorer = "average"
 
 // A placedScorer is a scorer with its place in the plan and the names of the
 // datasets that it scores; nil is all.

@@ -85,9 +85,9 @@ func (c *checker) scorers() {
 			c.at(s.path+".name", "give each a name of its own", "%s and %s are both called %s", first, s.path, s.name())
 			continue
 		}
-		if c.plan.Datasets != nil && (s.name() == AverageScorer || strings.Contains(s.name(), "/")) {
+		if c.plan.Datasets != nil && (s.name() == scorers.Average || strings.Contains(s.name(), "/")) {
 			c.at(s.path+".name", "", "a scorer of several datasets is not called %s, and has no slash in its name",
-				AverageScorer)
+				scorers.Average)
 		}
 		seen[s.name()] = s.path
 	}

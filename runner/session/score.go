@@ -70,7 +70,7 @@ func scorerTypes(p *plan.Resolved) map[string]string {
 		types[name] = s.Spec.Type
 		for _, dataset := range p.DatasetNames() {
 			if s.Scores(dataset) {
-				types[dataset], types[plan.AverageScorer] = compare.ADataset, plan.AverageScorer
+				types[dataset], types[scorers.Average] = compare.ADataset, scorers.Average
 				types[dataset+"/"+name] = s.Spec.Type
 			}
 		}

@@ -63,7 +63,7 @@ func (t *Transport) Send(ctx context.Context, r Request) (*http.Response, error)
 	if err != nil {
 		return nil, err
 	}
-	c.stop = context.AfterFunc(ctx, c.abort)
+	c.stop = context.AfterFunc(ctx, func() { c.Close() })
 	r.Connected()
 	resp, err := c.exchange(r, t.MaxHeader)
 	if err != nil {
@@ -143,9 +143,6 @@ type conn struct {
 	stop    func() bool // ends what ends the connection with the context
 	idle    time.Time   // when it was put back
 }
-
-// abort ends what is being read or written.
-func (c *conn) abort() { c.Close() }
 
 // Read is io.Reader, for in.
 func (c *conn) Read(p []byte) (int, error) {

@@ -111,7 +111,7 @@ func (f *cacheForecast) words() string {
 		how += ", as far as its format tells"
 	}
 	text := fmt.Sprintf("%s of those looked at share %s; about %s input tokens can be read from the cache, %s; "+
-		"%s, from %s tokens on; cache: %s", words.Counted(f.Rows, "row"), counted(f.Prefixes, "prefix", "prefixes"),
+		"%s, from %s tokens on; cache: %s", words.Counted(f.Rows, "row"), words.Counted(f.Prefixes, "prefix"),
 		words.Short(int64(f.Read)), saves, how, words.Thousands(f.Minimum), f.Mode)
 	switch {
 	case f.Mode == plan.CacheOff && f.Style == providers.CacheMarker:
@@ -122,11 +122,4 @@ func (f *cacheForecast) words() string {
 		text += ": no markers are added"
 	}
 	return text
-}
-
-func counted(n int64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return words.Thousands(n) + " " + many
 }
