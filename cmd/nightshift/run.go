@@ -4,10 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,13 +22,9 @@ type runFlags struct {
 	allowCommands bool
 	detach        bool
 	allRows       bool
-	progress      string
-	logFormat     string
-	logFile       string
-	quiet         bool
 	workers       workersFlags
 	kept          session.Kept
-	verbose       bool
+	talkFlags
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -82,17 +74,13 @@ waiting and keeps what was read. The third exits at once.`,
 	s.BoolVar(&f.allowCommands, "allow-commands", false, "run the programs of command scorers")
 	f.workers.add(s)
 	addKept(s, &f.kept)
-	s.StringVar(&f.progress, "progress", "auto", "auto, bar, plain or none")
-	s.StringVar(&f.logFormat, "log-format", "text", "text or json")
-	s.StringVar(&f.logFile, "log-file", "", "write the log to this `FILE` as well")
-	s.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, only warnings")
-	s.BoolVarP(&f.verbose, "verbose", "v", false, "log every retry")
+	f.talkFlags.add(s)
 	return c
 }
 
 func (f *runFlags) validate() error {
-	if !oneOf(f.progress, "auto", "bar", "plain", "none") {
-		return usageError("--progress: %q is none of auto, bar, plain, none", f.progress)
+	if err := f.talkFlags.validate(); err != nil {
+		return err
 	}
 	if !f.dryRun && f.check.given() {
 		return usageError("--calibrate, --detect, --pilot and --json go with --dry-run, which estimates instead of running")
@@ -100,22 +88,16 @@ func (f *runFlags) validate() error {
 	if err := f.check.check(); err != nil {
 		return err
 	}
-	if err := f.workers.validate(); err != nil {
-		return err
-	}
-	if !oneOf(f.logFormat, "text", "json") {
-		return usageError("--log-format: %q is neither text nor json", f.logFormat)
-	}
-	return nil
+	return f.workers.validate()
 }
 
 // detachable sees that there is something to go away from, and that it stays there.
-func (f *runFlags) detachable(p *plan.Resolved) error {
-	if f.detach && !p.HasBatches() {
+func detachable(detach bool, p *plan.Resolved) error {
+	if detach && !p.HasBatches() {
 		return usageError("--detach leaves batches at the provider, and no model is in mode batch; add --batch")
 	}
 	for _, m := range p.Models {
-		if f.detach && m.Mode == plan.ModeBatch && m.Simulated {
+		if detach && m.Mode == plan.ModeBatch && m.Simulated {
 			return usageError("--detach leaves batches at the provider, and that of %s is a simulator in this process: it ends "+
 				"with it; leave --detach out, or start nightshift simulate and send there", m.Name)
 		}
@@ -146,7 +128,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) (err error) {
 		return err
 	}
 	w := &switchWriter{w: a.err}
-	log, closeLog, err := a.logger(f, w)
+	log, closeLog, err := f.logger(w)
 	if err != nil {
 		return err
 	}
@@ -169,7 +151,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Dataset.Close(), s.Release()) }()
 	end.to, end.name = s.Plan.Notify, s.Plan.Name
-	if err := errors.Join(session.CheckScorers(s.Plan, f.allowCommands), f.detachable(s.Plan)); err != nil {
+	if err := errors.Join(session.CheckScorers(s.Plan, f.allowCommands), detachable(f.detach, s.Plan)); err != nil {
 		return err
 	}
 	if f.dryRun {
@@ -189,28 +171,4 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) (err error) {
 		err = errors.Join(err, result.Page.Text(a.screen()))
 	}
 	return err
-}
-
-// logger builds the log: to the terminal, and to a file when asked.
-func (a *app) logger(f *runFlags, w io.Writer) (*slog.Logger, func(), error) {
-	level := slog.LevelInfo
-	if f.quiet {
-		level = slog.LevelWarn
-	}
-	if f.verbose {
-		level = slog.LevelDebug
-	}
-	close := func() {}
-	if f.logFile != "" {
-		file, err := os.OpenFile(filepath.Clean(f.logFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if err != nil {
-			return nil, nil, usageError("--log-file: %w", err)
-		}
-		close = func() { file.Close() }
-		w = io.MultiWriter(w, file)
-	}
-	if f.logFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})), close, nil
-	}
-	return slog.New(&plainHandler{w: w, level: level}), close, nil
 }

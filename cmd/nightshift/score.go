@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"nightshift/reports/compare"
 	"slices"
 	"text/tabwriter"
@@ -21,11 +20,15 @@ import (
 // scoreFlags are the flags of `score`.
 type scoreFlags struct {
 	plan          string
-	scorers       []string
 	allowCommands bool
 	retryFailed   bool
-	quiet         bool
+	detach        bool
+	talkFlags
 }
+
+// scoreOptions are the options of a plan that `score` has as flags too: what says how
+// judges are asked, in the words of `run`.
+var scoreOptions = []string{"scorer", "batch", "budget-usd", "budget-tokens", "prices", "deadline", "notify"}
 
 func (a *app) scoreCommand() *cobra.Command {
 	var f scoreFlags
@@ -36,8 +39,9 @@ func (a *app) scoreCommand() *cobra.Command {
 of --scorer, else of --plan, else of the plan of the run. The same answers and
 scorers give the same file, to the byte.
 
-Judges send requests. Requests and replies are kept below judges/. After a crash or a
-spent budget, repeat the command to resume; no request is sent twice.`,
+Judges send requests. Requests and replies are kept below judges/. After a crash, a
+spent budget or a deadline, repeat the command to resume; no request is sent twice.
+Budget, prices, deadline, batches and notifications are those of run.`,
 		Example: `  nightshift score runs/tonight
   nightshift score runs/tonight --scorer number:style=gsm8k_flexible
   nightshift score runs/tonight --scorer '{type: judge_grade, name: helpful, endpoint: openai, model: gpt-5-mini}'`,
@@ -51,28 +55,35 @@ spent budget, repeat the command to resume; no request is sent twice.`,
 	}
 	s := c.Flags()
 	s.StringVar(&f.plan, "plan", "", "take scorers and comparison from this plan `FILE`")
-	s.StringArrayVar(&f.scorers, "scorer", nil, "`SCORER`, such as number or exact:normalize=squad; may be repeated")
+	for _, o := range plan.Options() {
+		if slices.Contains(scoreOptions, o.Flag) {
+			addOption(s, o)
+		}
+	}
 	s.BoolVar(&f.allowCommands, "allow-commands", false, "run the programs of command scorers")
 	s.BoolVar(&f.retryFailed, "retry-failed", false, "ask judges again where a request failed")
-	s.String("budget-usd", "", "most `DOLLARS` that the run may cost, judges included")
-	s.Int64("budget-tokens", 0, "most tokens that the run may use, judges included")
-	s.String("notify", "", "`URL` that a JSON summary is posted to when scoring ends, well or not")
-	s.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, only warnings")
+	s.BoolVar(&f.detach, "detach", false,
+		"with batches: submit what budget allows, then end with exit code 8; the same command goes on")
+	f.talkFlags.add(s)
 	return c
 }
 
 func (a *app) score(c *cobra.Command, dir string, f *scoreFlags) (err error) {
-	level := slog.LevelInfo
-	if f.quiet {
-		level = slog.LevelWarn
+	if err := f.validate(); err != nil {
+		return err
 	}
 	screen := &switchWriter{w: a.err}
-	log := slog.New(&plainHandler{w: screen, level: level})
+	log, closeLog, err := f.logger(screen)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
 	info, err := view.ReadInfo(dir)
 	if err != nil {
 		return usageError("%w", err)
 	}
-	end := runEnd{name: "scores of " + info.Name, started: time.Now(),
+	mode := a.progressMode(f.progress, f.quiet)
+	end := runEnd{name: "scores of " + info.Name, started: time.Now(), bell: mode == "bar",
 		to: cmp.Or(c.Flag("notify").Value.String(), a.getenv("NIGHTSHIFT_NOTIFY"))}
 	defer func() { end.tell(a.err, log, err) }()
 	resolved, given, err := a.scoringPlan(c, dir, f)
@@ -82,10 +93,11 @@ func (a *app) score(c *cobra.Command, dir string, f *scoreFlags) (err error) {
 	end.to = cmp.Or(end.to, resolved.Notify)
 	calls, waiting, release := interrupts(c.Context(), func(s string) { log.Warn(s) })
 	defer release()
-	show := a.display(screen, a.progressMode("auto", f.quiet))
+	show := a.display(screen, mode)
 	tables, err := session.Score(calls, dir, resolved, session.Options{
 		Sending: waiting, Log: log, Version: version(), Show: show.start,
-		AllowCommands: f.allowCommands, RetryFailed: f.retryFailed, Scorers: given, AddScorers: len(f.scorers) > 0,
+		AllowCommands: f.allowCommands, RetryFailed: f.retryFailed, Detach: f.detach, Scorers: given,
+		AddScorers: c.Flags().Changed("scorer"),
 	})
 	printScores(a, tables)
 	return err
@@ -95,8 +107,8 @@ func (a *app) score(c *cobra.Command, dir string, f *scoreFlags) (err error) {
 // that the run was made with, for which given are those that its command line
 // put in their place.
 func (a *app) scoringPlan(c *cobra.Command, dir string, f *scoreFlags) (p *plan.Resolved, given []string, err error) {
-	path := f.plan
-	if path == "" && len(f.scorers) == 0 {
+	path, asked := f.plan, givenOptions(c.Flags())["scorer"]
+	if path == "" && len(asked) == 0 {
 		e, err := scoring.ReadEvaluation(dir)
 		if err != nil {
 			return nil, nil, usageError("%w", err)
@@ -105,7 +117,7 @@ func (a *app) scoringPlan(c *cobra.Command, dir string, f *scoreFlags) (p *plan.
 			return nil, nil, usageError("%s: nothing says how to score it; name --scorer or --plan", dir)
 		}
 	}
-	p, err = a.resolveScoring(c, path, append(slices.Clone(f.scorers), given...), f)
+	p, err = a.resolveScoring(c, path, slices.Concat(asked, given), f)
 	return p, given, err
 }
 
@@ -121,7 +133,7 @@ func (a *app) resolveScoring(c *cobra.Command, path string, names []string, f *s
 	}
 	options := givenOptions(c.Flags())
 	options["scorer"] = names
-	problems = append(problems, p.Apply(options))
+	problems = append(problems, p.ApplyEnvironment(a.getenv, scoreOptions...), p.Apply(options))
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
@@ -135,7 +147,7 @@ func (a *app) resolveScoring(c *cobra.Command, path string, names []string, f *s
 	if err := compare.CheckGates(resolved.Gates); err != nil {
 		return nil, usageError("%w", err)
 	}
-	return resolved, session.CheckScorers(resolved, f.allowCommands)
+	return resolved, errors.Join(session.CheckScorers(resolved, f.allowCommands), detachable(f.detach, resolved))
 }
 
 // printScores prints a line for each scorer and model.

@@ -184,7 +184,7 @@ func (a *app) work(ctx context.Context, f *workFlags, path string) error {
 		return usageError("%w", err)
 	}
 	o.Dial = func(ctx context.Context) (net.Conn, error) { return file.Dial(ctx, f.hub) }
-	log, _, err := a.logger(&runFlags{logFormat: "text", verbose: f.verbose}, a.err)
+	log, _, err := (&talkFlags{logFormat: "text", verbose: f.verbose}).logger(a.err)
 	if err != nil {
 		return err
 	}

@@ -24,10 +24,12 @@ func (p *Plan) Apply(flags map[string][]string) error {
 	return p.apply(flags, func(o Option) string { return "--" + o.Flag })
 }
 
-// ApplyEnvironment lays the NIGHTSHIFT_… variables over the plan. Flags go
-// before them, so apply those afterwards.
-func (p *Plan) ApplyEnvironment(getenv func(string) string) error {
-	return p.apply(environment(getenv), func(o Option) string { return o.variable })
+// ApplyEnvironment lays the NIGHTSHIFT_… variables over the plan, those of the named
+// flags alone where any are named. Flags go before them, so apply those afterwards.
+func (p *Plan) ApplyEnvironment(getenv func(string) string, flags ...string) error {
+	values := environment(getenv)
+	maps.DeleteFunc(values, func(flag string, _ []string) bool { return len(flags) > 0 && !slices.Contains(flags, flag) })
+	return p.apply(values, func(o Option) string { return o.variable })
 }
 
 // Given are the options that the environment and flags give together, as values

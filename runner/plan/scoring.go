@@ -11,6 +11,7 @@ func (p *Plan) ResolveScoring(getenv func(string) string) (*Resolved, error) {
 	r.batch("judges.batch", p.Judges.Batch)
 	r.budget()
 	r.checker.scorers()
+	r.checker.deadline()
 	r.checker.notify()
 	r.gates()
 	r.settings()

@@ -43,7 +43,7 @@ type clients struct {
 	log        *slog.Logger
 	maxStall   time.Duration    // how long a limiter goes on without a success
 	away       map[string]worst // of batches that are away, by run directory: counted as spent
-	latest     latency          // of the requests of all models
+	latest     *latency         // of the requests of all models
 
 	keysMu sync.Mutex // held while keys changes
 	mu     sync.Mutex
@@ -60,15 +60,16 @@ type namedLimiter struct {
 
 // newClients opens the way to a plan's models.
 func newClients(p *plan.Resolved, log *slog.Logger) (*clients, error) {
-	return newClientsOver(p, log, nil)
+	return newClientsOver(p, log, nil, &latency{})
 }
 
-// newClientsOver is newClients where workers send, unless c is nil.
-func newClientsOver(p *plan.Resolved, log *slog.Logger, c *cluster) (*clients, error) {
+// newClientsOver is newClients where workers send, unless c is nil; latest is told how
+// long requests take.
+func newClientsOver(p *plan.Resolved, log *slog.Logger, c *cluster, latest *latency) (*clients, error) {
 	f := &clients{
 		cluster: c,
 		budget:  &limits.Budget{}, limiters: map[RateLimitKey]*limits.Limiter{}, simulators: map[string]*simulator.Server{},
-		log: log, maxStall: p.MaxStall, away: map[string]worst{},
+		log: log, maxStall: p.MaxStall, away: map[string]worst{}, latest: latest,
 	}
 	if p.BudgetTokens != nil {
 		f.budget.Tokens = *p.BudgetTokens
@@ -95,7 +96,7 @@ func (f *clients) pool(m plan.ResolvedModel, p *plan.Resolved) (runner.Pool, err
 		return runner.Pool{}, err
 	}
 	rows := rowsAtHand(m.Endpoint.Limits.Concurrency)
-	var provider nightshift.Provider = timedProvider{client, &f.latest}
+	var provider nightshift.Provider = timedProvider{client, f.latest}
 	if n := m.RowsPerRequest; n > 1 {
 		provider = &batching.Batcher{Provider: provider, Size: n}
 		rows = min(rows*n, 4096*16)

@@ -66,6 +66,17 @@ func (s *Session) underDeadline(ctx context.Context, at time.Time) (calls contex
 	}
 }
 
+// endedBy is the error with which scoring ended, where that was not an interrupt but
+// the deadline.
+func (s *Session) endedBy(ctx context.Context, err error) error {
+	var known *Error
+	if errors.As(err, &known) || !errors.Is(err, context.Canceled) ||
+		!errors.Is(context.Cause(s.sending(ctx)), errDeadline) {
+		return err
+	}
+	return &Error{Stopped, fmt.Errorf("stopped for the deadline %s", s.Plan.Deadline)}
+}
+
 // keepDeadline ends sending in time, and what is in flight at the deadline.
 func (s *Session) keepDeadline(at time.Time, endSending, giveUp context.CancelCauseFunc, done <-chan struct{}) {
 	whole := time.Until(at)
@@ -73,7 +84,7 @@ func (s *Session) keepDeadline(at time.Time, endSending, giveUp context.CancelCa
 	defer tick.Stop()
 	for sending := true; ; {
 		left := time.Until(at)
-		if need := s.clients.latest.need(whole); sending && left <= need {
+		if need := s.latest.need(whole); sending && left <= need {
 			s.Log.Warn(fmt.Sprintf("the deadline %s is near: nothing more is sent, requests take up to %s",
 				at.Format(time.TimeOnly), words.Duration(need)))
 			endSending(errDeadline)

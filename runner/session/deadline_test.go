@@ -3,9 +3,15 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,9 +38,8 @@ func TestDeadline(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSession(&plan.Resolved{Deadline: "07:00"}, Options{Log: slog.New(slog.DiscardHandler)})
-				s.clients = &clients{}
 				if tc.latency > 0 {
-					s.clients.latest.ended(tc.latency)
+					s.latest.ended(tc.latency)
 				}
 				at := time.Now().Add(tc.whole)
 				calls, stop := s.underDeadline(t.Context(), at)
@@ -61,7 +66,6 @@ func TestDeadlineAndInterrupt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sending, interrupt := context.WithCancelCause(t.Context())
 		s := newSession(&plan.Resolved{Deadline: "07:00"}, Options{Sending: sending})
-		s.clients = &clients{}
 		_, stop := s.underDeadline(t.Context(), time.Now().Add(time.Hour))
 		interrupt(ErrInterrupted)
 		synctest.Wait()
@@ -115,4 +119,56 @@ func (a answered) Complete(context.Context, nightshift.Request) (r nightshift.Re
 		r.Attempts = append(r.Attempts, nightshift.Attempt{DurationMS: ms})
 	}
 	return r, nil
+}
+
+// Judges keep the deadline when stored answers are scored: the judge, who answers
+// nothing before it, is asked no more than may be in flight, the end can be resumed,
+// and the next start asks the rest. Scorers that send nothing have no deadline.
+func TestScoreDeadline(t *testing.T) {
+	const rows, concurrency = 60, 2
+	var asked atomic.Int64
+	answers := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if io.Copy(io.Discard, r.Body); !answers {
+			<-r.Context().Done()
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"id": "x", "object": "chat.completion", "model": "j", "choices": [{"index": 0, "finish_reason":
+			"stop", "message": {"role": "assistant", "content": "GRADE: C"}}], "usage": {"prompt_tokens": 10,
+			"completion_tokens": 5, "total_tokens": 15}}`)
+	}))
+	defer server.Close()
+	judged := fmt.Sprintf(`endpoints:
+  judge: {base_url: %s/v1, protocol: chat, auth: {scheme: none}, limits: {concurrency: %d}}
+scorers: [{type: judge_grade, name: helpful, endpoint: judge, model: j, params: {max_tokens: 50}}]
+`, server.URL, concurrency)
+	first := simulated(t, rows, "")
+	if _, err := Run(t.Context(), first, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	score := func(within time.Duration, more string) ([]ScoreTable, error) {
+		p := again(t, first, more)
+		p.Deadline = time.Now().Add(within).Format(time.RFC3339Nano)
+		return Score(t.Context(), p.Out, p, Options{})
+	}
+	_, err := score(time.Second, judged)
+	if err == nil || ReasonOf(err) != Stopped || !strings.Contains(err.Error(), "stopped for the deadline") {
+		t.Errorf("at the deadline: %v", err)
+	}
+	if n := asked.Load(); n > concurrency { // none on a machine that needs half a second to begin
+		t.Errorf("%d requests, want at most %d", n, concurrency)
+	}
+	answers = true
+	tables, err := score(24*time.Hour, judged)
+	if err != nil || len(tables) != 1 || tables[0].Tallies[0].Scored != rows {
+		t.Errorf("%v, %v", tables, err)
+	}
+	if _, err := score(-time.Hour, judged); err == nil || ReasonOf(err) != Usage {
+		t.Errorf("a deadline that has passed: %v", err)
+	}
+	if _, err := score(-time.Hour, "scorers: [includes]\n"); err != nil {
+		t.Errorf("nothing is sent: %v", err)
+	}
 }

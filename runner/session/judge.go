@@ -262,7 +262,7 @@ func (s *Session) judgePool(rs plan.ResolvedScorer) (runner.Pool, error) {
 	if s.clients == nil {
 		p := *s.Plan
 		p.Models = nil
-		f, err := newClients(&p, s.Log)
+		f, err := newClientsOver(&p, s.Log, nil, &s.latest)
 		if err != nil {
 			return runner.Pool{}, err
 		}

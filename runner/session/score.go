@@ -104,11 +104,20 @@ type ScoreTable struct {
 }
 
 // Score scores the stored answers of the run in dir with the scorers of a plan.
-// Judges send requests, which is what the plan's budget is for.
+// Judges send requests, which is what the plan's budget and deadline are for.
 func Score(ctx context.Context, dir string, p *plan.Resolved, o Options) ([]ScoreTable, error) {
 	run := *p
 	run.Out = dir
 	s := newSession(&run, o)
+	if slices.ContainsFunc(run.Scorers, func(rs plan.ResolvedScorer) bool { return rs.Judge != nil }) {
+		deadline, err := s.deadline()
+		if err != nil {
+			return nil, err
+		}
+		var endDeadline func()
+		ctx, endDeadline = s.underDeadline(ctx, deadline)
+		defer endDeadline()
+	}
 	defer func() {
 		if s.clients != nil {
 			s.clients.Close()
@@ -137,7 +146,7 @@ func (s *Session) score(ctx context.Context) ([]ScoreTable, error) {
 				e.Put(t.Described)
 			}
 			if err != nil {
-				return tables, errors.Join(err, s.keep(e))
+				return tables, errors.Join(s.endedBy(ctx, err), s.keep(e))
 			}
 		}
 	}

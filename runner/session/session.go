@@ -67,6 +67,7 @@ type Session struct {
 	Warnings []string
 
 	clients *clients       // nil until something is to be sent
+	latest  latency        // of the requests of clients
 	decider *decider       // nil where rows go in the dataset's order
 	cluster *cluster       // nil without workers
 	recall  runner.Recall  // of batches that are away
@@ -280,7 +281,7 @@ func (s *Session) begin(ctx context.Context, st *store.Run) (err error) {
 	if err := s.cluster.open(ctx, s, st); err != nil {
 		return err
 	}
-	if s.clients, err = newClientsOver(s.Plan, s.Log, s.cluster); err != nil {
+	if s.clients, err = newClientsOver(s.Plan, s.Log, s.cluster, &s.latest); err != nil {
 		return err
 	}
 	s.clients.spend(st.Totals().Add(st.Unsettled()).Sum())
