@@ -49,6 +49,7 @@ type cacheNight struct {
 	caching         *runner.Caching
 	config          simulator.Config
 	budget          *limits.Budget
+	order           runner.Order // nil is the dataset's
 }
 
 func (n cacheNight) rows() string {
@@ -113,6 +114,7 @@ func (n cacheNight) trial(t *testing.T, server *simulator.Server) *trial {
 	}
 	tr := newTrial(t, n.rows(), p)
 	tr.spec.ShardRows = 20_000
+	tr.tune = func(r *runner.Run) { r.Order = n.order }
 	return tr
 }
 
@@ -189,6 +191,38 @@ func TestCacheReads(t *testing.T) {
 				t.Errorf("took %v, undirected %v", took, plainTook)
 			}
 		})
+	}
+}
+
+// A fixedOrder sends rows in an order, and never enough of them.
+type fixedOrder []int64
+
+func (o fixedOrder) Rows() []int64 { return o }
+
+func (fixedOrder) Next(ctx context.Context, _ string, _ int) bool { return ctx.Err() == nil }
+
+func (fixedOrder) Enough(string) <-chan struct{} { return nil }
+
+func (fixedOrder) Ended(string) {}
+
+// TestCacheInOrder: rows that have to go in an order of their own find their prefix in the cache
+// as well, and all that can be read is, but for what each prefix and each time of reading writes.
+func TestCacheInOrder(t *testing.T) {
+	for _, n := range []cacheNight{
+		{protocol: nightshift.Messages, documents: 1, each: 600, caching: &runner.Caching{Marker: "5m"}, stream: true},
+		{protocol: nightshift.Chat, documents: 10, each: 20, caching: &runner.Caching{}, inText: true},
+	} {
+		order := make(fixedOrder, n.documents*n.each)
+		for i, row := range rand.New(rand.NewPCG(3, 4)).Perm(len(order)) {
+			order[i] = int64(row)
+		}
+		n.order = order
+		_, l, _ := n.run(t)
+		share := float64(l.Billed.CacheRead) / float64(l.CacheReadable)
+		t.Logf("%d prefixes: read %.2f %% of what could be read, wrote %d", n.documents, 100*share, l.Billed.CacheWrite5m)
+		if share < 0.9 {
+			t.Errorf("%d prefixes: read %.1f %% of what could be read, want 90 %%", n.documents, 100*share)
+		}
 	}
 }
 

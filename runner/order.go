@@ -9,6 +9,7 @@ import (
 
 	"nightshift"
 	"nightshift/datasets"
+	"nightshift/runner/prefix"
 )
 
 // An Order says in which order rows are sent, where that is not the dataset's, and
@@ -47,7 +48,8 @@ type orderedRow struct {
 	place  int
 	shard  *shard
 	sample nightshift.Sample
-	err    error // *datasets.RowError of a row that cannot be sent
+	err    error          // *datasets.RowError of a row that cannot be sent
+	prefix *prefix.Prefix // what it shares with others that were read with it; nil for nothing
 }
 
 // inOrder sends the rows in the run's order. All shards stay open until the end.
@@ -81,6 +83,7 @@ func (o *orderedWalk) rounds() error {
 		if err != nil {
 			return err
 		}
+		o.findPrefixes(list)
 		for _, r := range list {
 			if !o.take(r) {
 				return nil
@@ -102,7 +105,32 @@ func (o *orderedWalk) take(r orderedRow) bool {
 	if r.err != nil {
 		return o.inputError(r.shard, r.sample, r.err)
 	}
-	return o.send(r.shard, row{Sample: r.sample})
+	out := row{Sample: r.sample, prefix: r.prefix}
+	if o.table != nil {
+		out.turn = o.table.Turn(r.prefix)
+	}
+	return o.send(r.shard, out)
+}
+
+// findPrefixes finds what the rows share, where the pool's prompt cache is to have it. The
+// order stays: the first row of a prefix writes it, and those that come meanwhile wait.
+func (o *orderedWalk) findPrefixes(list []orderedRow) {
+	if o.table == nil {
+		return
+	}
+	var f prefix.Finder
+	var found []int
+	for i, r := range list {
+		if r.err == nil {
+			req := o.pool.Request(r.sample)
+			f.Add(&req)
+			found = append(found, i)
+		}
+	}
+	c := o.pool.Caching
+	for i, p := range f.Find(prefix.Rule{Minimum: c.Minimum, Step: c.Step, Pays: c.Pays}) {
+		list[found[i]].prefix = p
+	}
 }
 
 // read reads rows, of which the first has the place first in the order, and returns them
@@ -135,7 +163,7 @@ func (o *orderedWalk) read(rows []int64, first int) (list []orderedRow, end int,
 			case err != nil && !errors.As(err, &bad):
 				return nil, 0, fmt.Errorf("reading the dataset: %w", err)
 			}
-			list = append(list, orderedRow{places[s.Index], u, s, err})
+			list = append(list, orderedRow{place: places[s.Index], shard: u, sample: s, err: err})
 			if held += weight(s); held > roundBytes && end-first > 1 {
 				list, end, held = halve(list, first, end)
 			}

@@ -6,10 +6,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"nightshift"
+	"nightshift/providers/simulator/testdata/simtest"
+	"nightshift/runner/store/view"
 )
 
 // What each model of stoppingPlan answers is planted by row: old and same have eight of
@@ -81,9 +87,9 @@ type stopped struct {
 	}
 }
 
-func readStopped(t *testing.T, w *workspace) (c stopped) {
+func readStopped(t *testing.T, out string) (c stopped) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(w.dir, "out", "comparison.json"))
+	text, err := os.ReadFile(filepath.Join(out, "comparison.json"))
 	if err == nil {
 		err = json.Unmarshal(text, &c)
 	}
@@ -120,7 +126,7 @@ func TestRunStopsWhenDecided(t *testing.T) {
 	w := writeStopping(t, "stop_when: decided, smallest_difference: 8 points")
 	plan, out := filepath.Join(w.dir, "plan.yaml"), filepath.Join(w.dir, "out")
 	succeeds(t, "run", "-q", plan)
-	first := readStopped(t, w)
+	first := readStopped(t, out)
 	want := map[string]string{"same": "difference too small", "worse": "worse"}
 	checkVerdicts(t, first, want)
 	if first.Stopping.Rows != 1000 || first.Stopping.Saved == nil || !(*first.Stopping.Saved > 0) {
@@ -148,12 +154,12 @@ func TestRunStopsWhenDecided(t *testing.T) {
 	}
 
 	succeeds(t, "run", "-q", plan)
-	if again := readStopped(t, w); fmt.Sprint(again.Stopping.Models) != fmt.Sprint(first.Stopping.Models) {
+	if again := readStopped(t, out); fmt.Sprint(again.Stopping.Models) != fmt.Sprint(first.Stopping.Models) {
 		t.Errorf("a second start went on: %v, before %v", again.Stopping.Models, first.Stopping.Models)
 	}
 
 	succeeds(t, "run", "-q", plan, "--all-rows")
-	all := readStopped(t, w)
+	all := readStopped(t, out)
 	checkVerdicts(t, all, want)
 	for _, m := range all.Stopping.Models {
 		if m.Counted != 1000 || m.NotSent != 0 {
@@ -171,7 +177,7 @@ func TestRunStopsWhenDecided(t *testing.T) {
 func TestRunStopsWhenPrecise(t *testing.T) {
 	w := writeStopping(t, "precision: 12 points")
 	succeeds(t, "run", "-q", filepath.Join(w.dir, "plan.yaml"))
-	c := readStopped(t, w)
+	c := readStopped(t, filepath.Join(w.dir, "out"))
 	for _, d := range c.Scorers[0].Deltas {
 		if width := d.Interval.Upper - d.Interval.Lower; width > 0.24 {
 			t.Errorf("%s is known to ± %.1f points, want 12", d.Label, 50*width)
@@ -182,4 +188,115 @@ func TestRunStopsWhenPrecise(t *testing.T) {
 			t.Errorf("%s was asked all rows", m.Label)
 		}
 	}
+}
+
+// servedBy makes the plan's models be asked at a server outside the program.
+func (w *workspace) servedBy(t *testing.T, s *server) (plan string) {
+	t.Helper()
+	plan = filepath.Join(w.dir, "plan.yaml")
+	text, err := os.ReadFile(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after, _ := strings.Cut(string(text), "{preset: simulator, protocol: chat, ")
+	_, after, _ = strings.Cut(after, "simulator: {answers: answers.jsonl}}")
+	endpoint := fmt.Sprintf(`{protocol: chat, base_url: "%s/v1", auth: none, limits: {concurrency: 24}}`, s.url)
+	w.write(t, "plan.yaml", before+endpoint+after)
+	return plan
+}
+
+// TestKillWithStopping kills a run that may stop early, again and again: no row on record is sent
+// again, it decides what an undisturbed run decides, nothing is sent once that is so, and of all
+// rows both say the same.
+func TestKillWithStopping(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	w := writeStopping(t, "stop_when: decided, smallest_difference: 8 points")
+	s := serve(t, "--answers", filepath.Join(w.dir, "answers.jsonl"), "--latency", "base=8ms,jitter=0.8")
+	plan, out, calm := w.servedBy(t, s), filepath.Join(w.dir, "out"), filepath.Join(w.dir, "calm")
+	known := map[string]int{}
+	for range kills(t) / 2 {
+		c := start(t, "run", plan, "--progress", "none", "-q")
+		asleep(time.Duration(20+random.IntN(150)) * time.Millisecond)
+		c.cmd.Process.Kill()
+		if c.wait(t) != -1 {
+			break // it was done before
+		}
+		checkResent(t, s, known)
+		known = onRecord(t, s, out)
+	}
+	for _, dir := range []string{out, calm} {
+		if c := start(t, "run", plan, "-q", "--out", dir); c.wait(t) != exitOK {
+			t.Fatalf("the last start: %s", &c.errs)
+		}
+		if dir == out {
+			checkResent(t, s, known)
+		}
+		checkVerdicts(t, readStopped(t, dir), map[string]string{"same": "difference too small", "worse": "worse"})
+		succeeds(t, "verify", dir)
+	}
+
+	sent := s.totals(t).Received
+	if c := start(t, "run", plan, "-q"); c.wait(t) != exitOK || s.totals(t).Received != sent {
+		t.Errorf("a run that was decided sent %d requests more: %s", s.totals(t).Received-sent, &c.errs)
+	}
+	var said []string
+	for _, dir := range []string{out, calm} {
+		if c := start(t, "run", plan, "-q", "--all-rows", "--out", dir); c.wait(t) != exitOK {
+			t.Fatalf("--all-rows: %s", &c.errs)
+		}
+		said = append(said, comparedScores(t, dir))
+	}
+	if said[0] != said[1] {
+		t.Errorf("after kills the comparison of all rows is\n%s\nundisturbed\n%s", said[0], said[1])
+	}
+}
+
+// onRecord counts the requests that the server received for rows that are on record.
+func onRecord(t *testing.T, s *server, out string) map[string]int {
+	t.Helper()
+	known := map[string]int{}
+	if _, err := os.Stat(filepath.Join(out, "run.json")); err != nil {
+		return known // killed before the run existed
+	}
+	received := s.received(t)
+	for r, err := range view.Rows[nightshift.Record](out, view.ReadOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := simtest.Key(r.Model, "", fmt.Sprintf("What is %d plus %d?", r.Row, 1000+r.Row))
+		if received[key] == 0 {
+			t.Errorf("row %d of %s is on record, and the server knows nothing of it", r.Row, r.Model)
+		}
+		known[key] = received[key]
+	}
+	return known
+}
+
+// comparedScores are the scores and differences of a run's comparison, without what costs and
+// takes time.
+func comparedScores(t *testing.T, dir string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "comparison.json"))
+	var c struct {
+		Scorers []map[string]any `json:"scorers"`
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err != nil || len(c.Scorers) != 1 {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for _, m := range c.Scorers[0]["models"].([]any) {
+		for _, name := range []string{"usd_per_correct", "usd_per_correct_se", "seconds_per_correct", "frontier"} {
+			delete(m.(map[string]any), name)
+		}
+	}
+	b, err := json.MarshalIndent(c.Scorers, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

@@ -43,10 +43,6 @@ func (c *checker) stopping() {
 			"all rows of one can decide when to stop")
 	}
 	for i, m := range c.plan.Models {
-		if cmp.Or(m.Cache, CacheOff) != CacheOff {
-			c.at(path, "leave one of them out", "models[%d] has cache: %s, which sends rows by their prefixes: "+
-				"they have to go in random order", i, m.Cache)
-		}
 		if cmp.Or(c.plan.allModes, m.Mode) == ModeBatch {
 			c.at(path, "leave it out, or send live", "models[%d] goes in batches, whose answers all come at the end: "+
 				"there is nothing to stop", i)

@@ -17,7 +17,6 @@ func TestStoppingRefused(t *testing.T) {
 	two := "datasets: [{name: x, path: rows.jsonl}, {name: y, path: more.jsonl}]\n"
 	for plan, want := range map[string]string{
 		dataset + models(", mode: batch") + exact:                             "goes in batches",
-		dataset + models(", cache: order") + exact:                            "has cache: order",
 		dataset + models(""):                                                  "the plan has no scorer",
 		dataset + models("") + "scorers: [{type: command, command: [cat]}]\n": "runs a program after the run",
 		dataset + "models: [" + strings.NewReplacer("NAME", "a", "MORE", "").Replace(model) + "]\n" + exact: "has one model",
@@ -28,5 +27,5 @@ func TestStoppingRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %q", plan, err, want)
 		}
 	}
-	resolve(t, dataset+models("")+exact+"compare: {stop_when: decided}\n")
+	resolve(t, dataset+models(", cache: order")+exact+"compare: {stop_when: decided}\n")
 }

@@ -43,7 +43,7 @@ func (s *Session) ending(totals view.Totals, stops []runner.Stop, failure, inter
 	switch {
 	case failure != nil:
 		return end{"failed", failure}
-	case sum.Rows < s.items() && len(stops) == 0 && s.decider.decided():
+	case sum.Rows < s.items() && s.decider.decided(): // whatever else ended it: nothing is missing
 		return s.completed(scoring.Decided, sum)
 	case errors.Is(interrupted, ErrInterrupted):
 		return end{"interrupted", &Error{Interrupted,
