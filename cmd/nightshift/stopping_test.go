@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parquet-go/parquet-go"
+
 	"nightshift"
 	"nightshift/providers/simulator/testdata/simtest"
 	"nightshift/runner/store/view"
@@ -153,6 +155,8 @@ func TestRunStopsWhenDecided(t *testing.T) {
 		t.Errorf("compare: %s", compared)
 	}
 
+	exportsStopped(t, w.dir, first)
+
 	succeeds(t, "run", "-q", plan)
 	if again := readStopped(t, out); fmt.Sprint(again.Stopping.Models) != fmt.Sprint(first.Stopping.Models) {
 		t.Errorf("a second start went on: %v, before %v", again.Stopping.Models, first.Stopping.Models)
@@ -170,6 +174,41 @@ func TestRunStopsWhenDecided(t *testing.T) {
 	code := run(context.Background(), []string{"extend", out}, nil, io.Discard, &errs, os.LookupEnv)
 	if code != exitUsage || !strings.Contains(errs.String(), "random order") {
 		t.Errorf("extend ends with %d: %s", code, &errs)
+	}
+}
+
+// exportsStopped sees that all answers of a stopped run are taken out, whose shards are not complete, and
+// that it counts as done.
+func exportsStopped(t *testing.T, dir string, c stopped) {
+	t.Helper()
+	out, answers := filepath.Join(dir, "out"), int64(0)
+	for _, m := range c.Stopping.Models {
+		answers += int64(c.Stopping.Rows) - m.NotSent
+	}
+	succeeds(t, "export", out, "-o", filepath.Join(dir, "answers.parquet"))
+	file, err := os.Open(filepath.Join(dir, "answers.parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := parquet.OpenFile(file, info.Size()); err != nil || p.NumRows() != answers {
+		t.Errorf("the Parquet file has %d rows of %d answers: %v", p.NumRows(), answers, err)
+	}
+	wide := succeeds(t, "export", out, "--wide", "--format", "jsonl")
+	cells := bytes.Count(wide, []byte(`_outcome":"ok"`)) // null for a model that was not asked
+	if int64(cells) != answers {
+		t.Errorf("side by side there are %d answers of %d: %.300s", cells, answers, wide)
+	}
+	if log := succeeds(t, "export", out, "--format", "inspect", "--model", "old"); !bytes.Contains(log,
+		[]byte(`"status":"success"`)) {
+		t.Errorf("Inspect's log is of no success: %.300s", log)
+	}
+	if verified := succeeds(t, "verify", out); !bytes.Contains(verified, []byte("ok")) {
+		t.Errorf("verify: %s", verified)
 	}
 }
 

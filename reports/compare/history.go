@@ -368,9 +368,10 @@ func (l leader) MarshalJSON() ([]byte, error) {
 		Began    *time.Time `json:"started_at"`
 		Mean     *float64   `json:"mean"`
 		Interval *interval  `json:"interval"`
+		Method   string     `json:"method"` // of the interval
 		N        int        `json:"n"`
 		Per1000  *float64   `json:"usd_per_1000"`
-	}{l.Model, l.Run, l.at, l.of.Score.Mean, l.of.Score.Interval, l.of.Score.N, l.of.Per1000})
+	}{l.Model, l.Run, l.at, l.of.Score.Mean, l.of.Score.Interval, l.of.Score.Method, l.of.Score.N, l.of.Per1000})
 }
 
 // models are the names of all models, those of the newest run first.

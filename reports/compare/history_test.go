@@ -3,6 +3,7 @@ package compare_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"nightshift"
 	"nightshift/reports/compare"
+	"nightshift/reports/scoring"
 )
 
 // pastTrial is a run of one model that was right so often, so many days after the
@@ -61,6 +63,54 @@ func readHistory(t *testing.T, o compare.HistoryOptions) (h *compare.History, in
 		t.Fatal(err)
 	}
 	return h, index
+}
+
+// mayStop makes a run of so many rows one that may stop early.
+func mayStop(t *testing.T, dir string, rows int) {
+	t.Helper()
+	numbers, prompts := make([]int64, rows), make([]uint64, rows)
+	for i := range numbers {
+		numbers[i] = int64(i)
+	}
+	order, err := scoring.NewOrder(7, numbers, prompts, prompts)
+	if err == nil {
+		err = order.WriteFile(dir)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestHistoryOfRunsThatMayStop: intervals are called what they are, where all runs may stop early,
+// and where some may.
+func TestHistoryOfRunsThatMayStop(t *testing.T) {
+	ids := rowIDs(100)
+	runs := []string{pastTrial(t, "mon", 0, 1, 0.9, ids), pastTrial(t, "tue", 1, 2, 0.5, ids)}
+	for stopped := range 3 {
+		if stopped > 0 {
+			mayStop(t, runs[2-stopped], len(ids))
+		}
+		h, index := readHistory(t, compare.HistoryOptions{Runs: runs})
+		var text, page bytes.Buffer
+		if err := errors.Join(h.Text(&text), h.HTML(&page)); err != nil {
+			t.Fatal(err)
+		}
+		// The leaderboard has the newest run only, the table of changes a difference between two:
+		// of a run that may stop early with any other there is a sequence only.
+		all := text.String()
+		for _, said := range []bool{strings.Contains(all, "confidence sequence"), strings.Contains(all, "always-valid p"),
+			strings.Contains(page.String(), "confidence sequence")} {
+			if said != (stopped > 0) {
+				t.Errorf("%d of 2 runs may stop: %s", stopped, all)
+			}
+		}
+		if stopped == 2 && strings.Contains(all, "95 % interval") {
+			t.Errorf("all runs may stop: %s", all)
+		}
+		if verdict := index.Changes[0].Deltas[0].Verdict; verdict != "worse" {
+			t.Errorf("%d of 2 runs may stop: %s", stopped, verdict)
+		}
+	}
 }
 
 // TestHistoryFindsTheRunThatBroke: two runs alike, then one that is worse. It is

@@ -4,11 +4,13 @@ import (
 	"embed"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"nightshift/internal/words"
 	"nightshift/reports/render"
+	"nightshift/reports/scoring"
 )
 
 //go:embed assets
@@ -64,7 +66,8 @@ func (h *History) grids() []render.Grid {
 }
 
 func (h *History) leaderGrid() render.Grid {
-	g := newGrid("Leaderboard", "Leaderboard", "run", "score", "95 % interval", "scored/total", "per 1,000")
+	g := newGrid("Leaderboard", "Leaderboard", "run", "score", intervalHead(h.leaderMethods(), 0.05), "scored/total",
+		"per 1,000")
 	g.Texts = 2
 	for _, l := range h.Leaders {
 		per := render.Unknown
@@ -78,6 +81,56 @@ func (h *History) leaderGrid() render.Grid {
 	g.Note = "Each model as it did in the newest run that has it. A place is no verdict: nightshift compare tests " +
 		"differences."
 	return g
+}
+
+// leaderMethods are how the leaderboard's intervals were made.
+func (h *History) leaderMethods() (methods []string) {
+	for _, l := range h.Leaders {
+		methods = append(methods, l.of.Score.Method)
+	}
+	return methods
+}
+
+// changeMethods are how the intervals of all differences were made.
+func (h *History) changeMethods() (methods []string) {
+	for _, c := range h.Changes {
+		for _, d := range c.Deltas {
+			methods = append(methods, d.Method)
+		}
+	}
+	return methods
+}
+
+// intervalHead heads a column of intervals that were made so. Those of runs that may stop early
+// are confidence sequences, with the probability alpha of an error.
+func intervalHead(methods []string, alpha float64) string {
+	switch {
+	case !slices.Contains(methods, bySequence):
+		return "95 % interval"
+	case slices.ContainsFunc(methods, func(m string) bool { return m != bySequence }):
+		return "95 % interval or sequence"
+	}
+	return sprintf("%.3g %% confidence sequence", 100*(1-alpha))
+}
+
+// bySequence reports whether the run's intervals are confidence sequences.
+func (r *pastRun) bySequence() bool {
+	return slices.ContainsFunc(r.Models, func(m pastModel) bool { return m.Score.Method == bySequence })
+}
+
+// notes say what the run's figures are of, where that is not the whole run.
+func (r *pastRun) notes() (notes []string) {
+	switch r.State {
+	case "finished":
+	case scoring.Decided:
+		notes = append(notes, r.Label+" was stopped when its comparison was decided: figures are of the rows that count")
+	default:
+		notes = append(notes, sprintf("%s is not finished (%s): figures are of what is on record", r.Label, r.State))
+	}
+	if r.bySequence() {
+		notes = append(notes, "Intervals of "+r.Label+" are confidence sequences: they hold at any time, and are wider")
+	}
+	return notes
 }
 
 // trendGrid has a line for each run and a column for each model.
@@ -96,17 +149,21 @@ func (h *History) trendGrid() render.Grid {
 			cells = append(cells, cell)
 		}
 		g.Add(cells...)
-		if r.State != "finished" {
-			g.Notes = append(g.Notes, sprintf("%s is not finished (%s): figures are of what is on record", r.Label, r.State))
-		}
+		g.Notes = append(g.Notes, r.notes()...)
 	}
 	return g
 }
 
 // changeGrid compares the newest run with each earlier one.
 func (h *History) changeGrid() render.Grid {
-	g := newGrid("Changes of "+h.newest().Label, h.newest().Label+" vs", "model", "", "delta", "95 % interval",
-		"win/tie/loss", "p", "adj. p")
+	methods := h.changeMethods()
+	p := "p"
+	head := intervalHead(methods, h.Alpha)
+	if strings.HasSuffix(head, bySequence) {
+		p = "always-valid p"
+	}
+	g := newGrid("Changes of "+h.newest().Label, h.newest().Label+" vs", "model", "", "delta", head, "win/tie/loss", p,
+		"adj. p")
 	g.Texts = 3
 	for _, c := range h.Changes {
 		for _, d := range c.Deltas {
@@ -134,8 +191,8 @@ func (h *History) chart() render.Chart {
 			if m == nil || m.Score.Mean == nil {
 				continue
 			}
-			p := render.Moment{At: *r.Started, Y: *m.Score.Mean,
-				Tip: sprintf("%s in %s: %s, 95 %% %s", name, r.Label, asScore(*m.Score.Mean), m.Score.Interval)}
+			p := render.Moment{At: *r.Started, Y: *m.Score.Mean, Tip: sprintf("%s in %s: %s, %s %s", name, r.Label,
+				asScore(*m.Score.Mean), intervalHead([]string{m.Score.Method}, 0.05), m.Score.Interval)}
 			if m.Score.Interval != nil {
 				p.Low, p.High = &m.Score.Interval.Lower, &m.Score.Interval.Upper
 			}
@@ -144,7 +201,7 @@ func (h *History) chart() render.Chart {
 		all = append(all, s)
 	}
 	c := render.Chart{ID: "trend", Title: "Scores over time", YLabel: "score by " + h.Scorer.Name,
-		Summary: "bars are 95 % intervals", Table: h.trendGrid()}
+		Summary: "bars are " + intervalHead(h.leaderMethods(), 0.05) + "s", Table: h.trendGrid()}
 	return render.Trend(c, all)
 }
 

@@ -22,7 +22,7 @@ func (m *matrix) warnings(c *Comparison) []string {
 		w = append(w, s.coverageWarnings(i == 0)...)
 	}
 	for _, r := range c.Runs {
-		if r.State != "finished" && r.State != scoring.Decided {
+		if !scoring.Complete(r.State) {
 			w = append(w, sprintf("%s is not finished (%s): figures are of what is on record", r.Name, r.State))
 		}
 	}

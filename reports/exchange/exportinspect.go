@@ -8,6 +8,7 @@ import (
 
 	"nightshift"
 	"nightshift/internal/rawjson"
+	"nightshift/reports/scoring"
 	"nightshift/runner/store/view"
 )
 
@@ -96,7 +97,7 @@ func (s *source) inspectHead(completed int64) any {
 		scores = append(scores, one)
 	}
 	status := "success"
-	if s.info.State != "finished" {
+	if !scoring.Complete(s.info.State) {
 		status = "cancelled"
 	}
 	return struct {

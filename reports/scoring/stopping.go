@@ -18,6 +18,9 @@ import (
 // more rows.
 const Decided = "stopped: decided"
 
+// Complete reports whether a run that has ended in this state has all answers that it needs.
+func Complete(state string) bool { return state == "finished" || state == Decided }
+
 // A StopRule says when a comparison needs no more rows. The zero value is never.
 type StopRule struct {
 	Decided   bool    `json:"decided,omitempty"`             // the interval of the difference excludes 0,

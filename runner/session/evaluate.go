@@ -16,7 +16,7 @@ import (
 // What goes wrong becomes how the run ended, unless it ended badly already.
 // The comparison is nil when there is nothing to evaluate.
 func (s *Session) evaluate(ctx context.Context, e *end) *compare.Comparison {
-	if e.state != "finished" && e.state != scoring.Decided || len(s.Plan.Scorers)+len(s.Plan.Gates) == 0 {
+	if !scoring.Complete(e.state) || len(s.Plan.Scorers)+len(s.Plan.Gates) == 0 {
 		return nil
 	}
 	if _, err := s.score(ctx); err != nil {

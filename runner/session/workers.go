@@ -21,6 +21,7 @@ import (
 	"nightshift/providers"
 	"nightshift/providers/limits"
 	"nightshift/reports"
+	"nightshift/reports/scoring"
 	"nightshift/runner/cluster/hub"
 	"nightshift/runner/cluster/join"
 	"nightshift/runner/cluster/worker"
@@ -280,7 +281,7 @@ func (c *cluster) Close(state string) error {
 		return nil
 	}
 	err := c.listener.Close()
-	c.hub.Close(state == "finished")
+	c.hub.Close(scoring.Complete(state))
 	c.local.Wait()
 	return err
 }

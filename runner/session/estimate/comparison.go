@@ -8,6 +8,7 @@ import (
 
 	"nightshift/internal/words"
 	"nightshift/reports/compare"
+	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
 	"nightshift/runner/plan"
 	"nightshift/runner/session"
@@ -35,6 +36,8 @@ type comparisonForecast struct {
 	// Scorers say how far scores lie apart; one without a name where that is a
 	// guess.
 	Scorers []scorerForecast `json:"scorers"`
+	// Stopping is of runs that may stop early; absent for others.
+	Stopping *stoppingForecast `json:"stopping,omitempty"`
 }
 
 type scorerForecast struct {
@@ -83,6 +86,9 @@ func (f *Forecast) compared(p *plan.Resolved, o Options) error {
 		c.Scorers = append(c.Scorers, c.scorer(pilot, gaps))
 	}
 	f.Comparison = c
+	if rule := scoring.StopRule(p.Stopping); rule != (scoring.StopRule{}) && c.Rows > 0 {
+		c.Stopping = f.stopping(rule, pilots[0], gaps)
+	}
 	return nil
 }
 
@@ -151,6 +157,7 @@ func (f *Forecast) printComparison(p *printer) {
 	for _, s := range c.Scorers {
 		p.line("  %s: %s", s.name(), s.spread(c.Pilot))
 	}
+	f.printStopping(p)
 }
 
 func (s scorerForecast) name() string { return words.Visible(cmp.Or(s.Scorer, "right or wrong")) }
