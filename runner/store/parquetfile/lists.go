@@ -53,9 +53,8 @@ func openLists(chunk parquet.ColumnChunk) *listCursor {
 	return &listCursor{pages: chunk.Pages(), buf: make([]parquet.Value, 1024)}
 }
 
-// fillLists sets the field in all rows, a slice of T, from the row at of the
-// group.
-func (c *fieldColumn) fillLists(rows reflect.Value, at int64) error {
+// fillLists sets the field in n rows, from the row at of the group.
+func (c *fieldColumn) fillLists(to place, n int, at int64) error {
 	if c.lists == nil {
 		return nil
 	}
@@ -67,14 +66,15 @@ func (c *fieldColumn) fillLists(rows reflect.Value, at int64) error {
 			return err
 		}
 	}
-	for i := range rows.Len() {
+	lists := make([][]float32, n)
+	for i := range lists {
 		list, err := c.lists.next()
 		if err != nil {
 			return fmt.Errorf("row %d: %w", c.lists.row, err)
 		}
-		field := rows.Index(i).FieldByIndex(c.field)
-		field.Set(reflect.ValueOf(list).Convert(field.Type()))
+		lists[i] = list
 	}
+	scatter(to, nil, 0, lists)
 	return nil
 }
 
@@ -93,7 +93,11 @@ func (l *listCursor) next() (list []float32, err error) {
 			return list, nil
 		}
 		if !v.IsNull() {
-			list = append(list, float32(real64(v)))
+			number := v.Float()
+			if v.Kind() == parquet.Double {
+				number = float32(v.Double())
+			}
+			list = append(list, number)
 		}
 		l.ready = l.ready[1:]
 	}
