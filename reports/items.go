@@ -176,9 +176,17 @@ func readItems(dir string, keys []compare.ItemKey, units []store.Chunk) ([]*Item
 	return items, nil
 }
 
+// scoreShown is what an Item reads of a Score.
+type scoreShown struct {
+	scoredRow
+	Answer      *string `parquet:"answer,optional"`
+	Explanation *string `parquet:"explanation,optional"`
+}
+
 // joinScores adds the scores to the items.
 func joinScores(dir string, items map[compare.ItemKey]*Item) error {
-	for s, err := range view.Scores(dir) {
+	wanted := func(row int64, epoch int32) bool { return items[compare.ItemKey{Row: row, Epoch: epoch}] != nil }
+	for s, err := range view.ScoresOf[scoreShown](dir, wanted) {
 		var damage *view.DamageError
 		if errors.As(err, &damage) {
 			return nil

@@ -45,7 +45,17 @@ type scoreTally struct {
 	byRow map[int64]float64
 }
 
-func (t *scoreTally) add(s *nightshift.Score) {
+// scoredRow is what a summary reads of a Score.
+type scoredRow struct {
+	Row    int64                  `parquet:"row"`
+	Epoch  int32                  `parquet:"epoch"`
+	Model  string                 `parquet:"model,dict"`
+	Scorer string                 `parquet:"scorer,dict"`
+	Value  *float64               `parquet:"value,optional"`
+	Status nightshift.ScoreStatus `parquet:"status,dict"`
+}
+
+func (t *scoreTally) add(s *scoredRow) {
 	if s.Row != t.row {
 		t.flush()
 		t.row = s.Row
@@ -133,19 +143,21 @@ func scoreSummaries(dir string, models []string) ([]scoreSummary, error) {
 	}
 	tallies := map[[2]string]*scoreTally{}
 	var order [][2]string
-	for s, err := range view.Scores(dir) {
+	var t *scoreTally // of the score before
+	for s, err := range view.AllScores[scoredRow](dir) {
 		if err != nil {
 			return nil, err
 		}
-		key := [2]string{s.Scorer, s.Model}
-		t, ok := tallies[key]
-		if !ok {
-			t = &scoreTally{scoreSummary: scoreSummary{Model: s.Model, Scorer: s.Scorer}, row: -1}
-			if sent != nil {
-				t.byRow = map[int64]float64{}
+		if t == nil || t.Model != s.Model || t.Scorer != s.Scorer {
+			key := [2]string{s.Scorer, s.Model}
+			if t = tallies[key]; t == nil {
+				t = &scoreTally{scoreSummary: scoreSummary{Model: s.Model, Scorer: s.Scorer}, row: -1}
+				if sent != nil {
+					t.byRow = map[int64]float64{}
+				}
+				tallies[key] = t
+				order = append(order, key)
 			}
-			tallies[key] = t
-			order = append(order, key)
 		}
 		t.add(&s)
 	}

@@ -20,7 +20,8 @@ func (m *matrix) align() error {
 		oneDataset = oneDataset && r.info.DatasetHash == m.runs[0].info.DatasetHash
 	}
 	for _, r := range m.runs {
-		double := r.table.doubles()
+		r.order = r.table.inOrder()
+		double := r.table.doubles(r.order)
 		if len(double) > 0 && !oneDataset {
 			id := r.idOf(r.table.items[double[0]].row)
 			return incomparable("%s has %d rows whose id another row has (first: %s, row %d), so its rows cannot be "+
@@ -29,6 +30,9 @@ func (m *matrix) align() error {
 		}
 		for _, i := range double {
 			binary.BigEndian.PutUint64(r.table.items[i].key[8:], uint64(r.table.items[i].row))
+		}
+		if len(double) > 0 {
+			r.order = r.table.inOrder()
 		}
 	}
 	m.collectKeys()
@@ -43,19 +47,34 @@ func (m *matrix) align() error {
 	return m.cluster()
 }
 
-// doubles returns the places of rows whose id an earlier row has.
-func (t *itemTable) doubles() []int {
-	order := make([]int, len(t.items))
+// A placed is the beginning of an item's key, and where its table has the item.
+type placed struct {
+	key uint64
+	at  int32
+}
+
+// inOrder are the items in the order of their keys, those of one key in that of the
+// table.
+func (t *itemTable) inOrder() []placed {
+	order := make([]placed, len(t.items))
 	for i := range order {
-		order[i] = i
+		order[i] = placed{binary.BigEndian.Uint64(t.items[i].key[:]), int32(i)}
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(bytes.Compare(t.items[a].key[:], t.items[b].key[:]), cmp.Compare(a, b))
+	slices.SortFunc(order, func(a, b placed) int {
+		if a.key != b.key {
+			return cmp.Compare(a.key, b.key)
+		}
+		return cmp.Or(bytes.Compare(t.items[a.at].key[:], t.items[b.at].key[:]), cmp.Compare(a.at, b.at))
 	})
+	return order
+}
+
+// doubles returns the places of rows whose id an earlier row has.
+func (t *itemTable) doubles(order []placed) []int {
 	var double []int
 	for k := 1; k < len(order); k++ {
-		if t.items[order[k]].key == t.items[order[k-1]].key {
-			double = append(double, order[k])
+		if t.items[order[k].at].key == t.items[order[k-1].at].key {
+			double = append(double, int(order[k].at))
 		}
 	}
 	return double
@@ -64,21 +83,45 @@ func (t *itemTable) doubles() []int {
 // collectKeys makes the sorted list of all items.
 func (m *matrix) collectKeys() {
 	for _, r := range m.runs {
-		for _, one := range r.table.items {
-			m.keys = append(m.keys, one.key)
+		keys := make([][16]byte, len(r.order))
+		for i, p := range r.order {
+			keys[i] = r.table.items[p.at].key
+		}
+		m.keys = union(m.keys, keys)
+	}
+}
+
+// union merges two sorted lists of keys into one that has each once.
+func union(a, b [][16]byte) [][16]byte {
+	if len(a) == 0 {
+		return b
+	}
+	all := make([][16]byte, 0, max(len(a), len(b)))
+	for len(a) > 0 && len(b) > 0 {
+		c := bytes.Compare(a[0][:], b[0][:])
+		if c <= 0 {
+			all, a = append(all, a[0]), a[1:]
+		} else {
+			all = append(all, b[0])
+		}
+		if c >= 0 {
+			b = b[1:]
 		}
 	}
-	slices.SortFunc(m.keys, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
-	m.keys = slices.Clip(slices.Compact(m.keys))
+	return slices.Clip(append(append(all, a...), b...))
 }
 
 // place finds the matrix's items of a run.
 func (r *comparedRun) place(keys [][16]byte) {
 	r.items = make([]int32, len(r.table.items))
-	for i, one := range r.table.items {
-		at, _ := slices.BinarySearchFunc(keys, one.key, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
-		r.items[i] = int32(at)
+	at := 0
+	for _, p := range r.order {
+		for keys[at] != r.table.items[p.at].key {
+			at++
+		}
+		r.items[p.at] = int32(at)
 	}
+	r.order = nil
 }
 
 // A fingerprint is what a row asks and wants in a run.

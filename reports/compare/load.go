@@ -53,7 +53,8 @@ type comparedRun struct {
 	baseline   bool
 	own        map[string]scoring.Described // the run's scorers, by the names of the matrix's
 	table      itemTable
-	items      []int32 // of the matrix, for each of the table
+	order      []placed // of the table; while items are aligned
+	items      []int32  // of the matrix, for each of the table
 }
 
 // A runPlan is what run.json says of the models.
@@ -495,7 +496,8 @@ func (r *comparedRun) loadItems() error {
 	t := &r.table
 	t.byName = map[string]int32{}
 	for _, model := range r.info.Models {
-		more := itemTable{byName: t.byName, categories: t.categories}
+		more := itemTable{byName: t.byName, categories: t.categories,
+			items: make([]item, 0, min(r.info.DatasetRows, 1<<20))}
 		for row, err := range view.Rows[itemRow](r.dir, view.ReadOptions{Models: []string{model}}) {
 			if err != nil {
 				return err
@@ -546,6 +548,10 @@ func (t *itemTable) categoryOf(name string) int32 {
 
 // merge adds the items of another model that are not there yet.
 func (t *itemTable) merge(more *itemTable) {
+	if len(t.items) == 0 {
+		t.items = more.items
+		return
+	}
 	known := t.items // sorted; what is added goes behind it
 	for i, one := range more.items {
 		if i < len(known) && known[i].row == one.row {

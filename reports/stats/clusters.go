@@ -8,18 +8,25 @@ import (
 // Group labels items by key: equal keys get equal labels, counted from 0 in
 // order of first appearance. It returns the labels and how many there are.
 func Group(keys []uint64) (labels []int32, groups int) {
-	order := make([]int32, len(keys))
-	for i := range order {
-		order[i] = int32(i)
+	type keyed struct {
+		key uint64
+		at  int32
 	}
-	slices.SortFunc(order, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(keys[a], keys[b]), cmp.Compare(a, b))
+	order := make([]keyed, len(keys)) // the keys with their places: a sort that looks them up takes twice as long
+	for i, key := range keys {
+		order[i] = keyed{key, int32(i)}
+	}
+	slices.SortFunc(order, func(a, b keyed) int {
+		if a.key != b.key {
+			return cmp.Compare(a.key, b.key)
+		}
+		return cmp.Compare(a.at, b.at)
 	})
 	first := make([]int32, len(keys)) // the first item with the same key
-	for k, i := range order {
-		first[i] = i
-		if k > 0 && keys[order[k-1]] == keys[i] {
-			first[i] = first[order[k-1]]
+	for k, o := range order {
+		first[o.at] = o.at
+		if k > 0 && order[k-1].key == o.key {
+			first[o.at] = first[order[k-1].at]
 		}
 	}
 	return number(first)

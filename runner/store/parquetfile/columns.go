@@ -131,7 +131,7 @@ func (t *typed[V]) fill(c *cursor, to place, n int) error {
 		levels, known := c.levels(rows)
 		if known > 0 {
 			if err := t.put(c, to.from(i), levels, known); err != nil {
-				return fmt.Errorf("after value %d: %w", c.row, err)
+				return c.place(err, levels)
 			}
 		}
 		c.pass(rows, known)
@@ -175,7 +175,7 @@ func (t *typed[V]) own(page encoding.Values, from, n int) error {
 func (t *typed[V]) look(d parquet.Dictionary, page encoding.Values, from, n int) (err error) {
 	if d != t.dictionary {
 		if t.words, err = t.read(d.Page().Data(), 0, d.Len(), nil); err != nil {
-			return err
+			return fmt.Errorf("dictionary: %w", err)
 		}
 		t.dictionary = d
 	}
@@ -188,6 +188,35 @@ func (t *typed[V]) look(d parquet.Dictionary, page encoding.Values, from, n int)
 		}
 	}
 	return nil
+}
+
+// An unfit is a value that its field cannot hold, counted from the first that was
+// asked for, without nulls.
+type unfit struct {
+	at  int
+	why string
+}
+
+func (u unfit) Error() string { return u.why }
+
+// place says of which value of the column an error is.
+func (c *cursor) place(err error, levels []byte) error {
+	u, ok := err.(unfit)
+	if !ok {
+		return err
+	}
+	row := u.at
+	for i, known := 0, 0; i < len(levels); i++ {
+		if levels[i] != c.top {
+			continue
+		}
+		if known == u.at {
+			row = i
+			break
+		}
+		known++
+	}
+	return fmt.Errorf("value %d: %w", c.row+int64(row), err)
 }
 
 // valuesFor returns the filler of fields of type t. Files that another program has
@@ -266,9 +295,9 @@ func wholes(page encoding.Values, from, n int, into []int64) ([]int64, error) {
 		return into, nil
 	}
 	floats, err := reals(page, from, n, nil)
-	for _, x := range floats {
+	for i, x := range floats {
 		if x != math.Trunc(x) || math.Abs(x) > 1<<53 {
-			return nil, fmt.Errorf("%v is no whole number", x)
+			return nil, unfit{i, fmt.Sprintf("%v is no whole number", x)}
 		}
 		into = append(into, int64(x))
 	}
@@ -280,9 +309,9 @@ func smallWholes(page encoding.Values, from, n int, into []int32) ([]int32, erro
 		return append(into, page.Int32()[from:from+n]...), nil
 	}
 	large, err := wholes(page, from, n, nil)
-	for _, v := range large {
+	for i, v := range large {
 		if v != int64(int32(v)) {
-			return nil, fmt.Errorf("%d is too large", v)
+			return nil, unfit{i, fmt.Sprintf("%d is too large", v)}
 		}
 		into = append(into, int32(v))
 	}

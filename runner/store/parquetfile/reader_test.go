@@ -1,6 +1,7 @@
 package parquetfile
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -92,4 +93,60 @@ func writeForeign[T any](t *testing.T, rows []T, perGroup int64) string {
 	storetest.Must(t, w.Close())
 	storetest.Must(t, f.Close())
 	return name
+}
+
+// Numbers of other types, and columns that another program gave a dictionary, read
+// as what they say; nulls in between take nothing.
+func TestColumnsAsOthersWriteThem(t *testing.T) {
+	type foreign struct {
+		Row     int32    `parquet:"row"`
+		Tokens  *int64   `parquet:"input_tokens,optional,dict"`
+		Cost    *float64 `parquet:"cost_nano_usd,optional"`
+		Latency float32  `parquet:"latency_ms"`
+		Billed  *bool    `parquet:"maybe_billed,optional"`
+		Model   *string  `parquet:"model,optional,dict"`
+	}
+	type row struct {
+		Row     int64    `parquet:"row"`
+		Tokens  *int64   `parquet:"input_tokens,optional"`
+		Cost    *int64   `parquet:"cost_nano_usd,optional"`
+		Latency *float64 `parquet:"latency_ms,optional"`
+		Billed  bool     `parquet:"maybe_billed"`
+		Model   string   `parquet:"model,dict"`
+	}
+	rng := rand.New(rand.NewPCG(7, 7))
+	var written []foreign
+	var want []row
+	for i := range 2000 {
+		f, r := foreign{Row: int32(i), Latency: float32(i) / 2}, row{Row: int64(i)}
+		r.Latency = storetest.Ptr(float64(f.Latency))
+		if rng.IntN(3) > 0 {
+			f.Tokens = storetest.Ptr(rng.Int64N(5))
+			r.Tokens = storetest.Ptr(*f.Tokens)
+		}
+		if rng.IntN(2) > 0 {
+			f.Cost, r.Cost = storetest.Ptr(float64(i)), storetest.Ptr(int64(i))
+		}
+		if rng.IntN(2) > 0 {
+			r.Billed = rng.IntN(2) > 0
+			f.Billed = storetest.Ptr(r.Billed)
+		}
+		if rng.IntN(4) > 0 {
+			r.Model = fmt.Sprint("m", rng.IntN(3))
+			f.Model = storetest.Ptr(r.Model)
+		}
+		written, want = append(written, f), append(want, r)
+	}
+	b, err := os.ReadFile(writeForeign(t, written, 700))
+	storetest.Must(t, err)
+	pf, err := parquet.OpenFile(bytes.NewReader(b), int64(len(b)))
+	storetest.Must(t, err)
+	var got []row
+	for r, err := range Read[row](&File{pf: pf}) {
+		storetest.Must(t, err)
+		got = append(got, r)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Error("rows differ")
+	}
 }

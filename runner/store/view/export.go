@@ -410,7 +410,7 @@ func openJoins(fsys disk.FS, dir rundir.Dir, tables []string, sortBytes int64) (
 			j.close()
 			return nil, err
 		}
-		rows := readScores(fsys, dir, []string{name})
+		rows := readScores[nightshift.Score](fsys, dir, []string{name})
 		if !t.sorted {
 			rows = t.sort(rows, cmp.Or(sortBytes, defaultsortBytes))
 		}

@@ -32,21 +32,27 @@ func scoreTables(fsys disk.FS, dir rundir.Dir) ([]string, error) {
 // Scores yields the scores of the named tables, of all tables when none is
 // named, in the order in which they were written. An error ends it.
 func Scores(dir string, tables ...string) iter.Seq2[nightshift.Score, error] {
-	return readScores(disk.OS{}, rundir.Dir(dir), tables)
+	return readScores[nightshift.Score](disk.OS{}, rundir.Dir(dir), tables)
 }
 
-func readScores(fsys disk.FS, dir rundir.Dir, tables []string) iter.Seq2[nightshift.Score, error] {
-	return func(yield func(nightshift.Score, error) bool) {
+// AllScores is [Scores] of all tables, as structs like those of [ScoreRows].
+func AllScores[T any](dir string) iter.Seq2[T, error] {
+	return readScores[T](disk.OS{}, rundir.Dir(dir), nil)
+}
+
+func readScores[T any](fsys disk.FS, dir rundir.Dir, tables []string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
 		if len(tables) == 0 {
 			var err error
 			if tables, err = scoreTables(fsys, dir); err != nil {
-				yield(nightshift.Score{}, err)
+				var none T
+				yield(none, err)
 				return
 			}
 		}
 		for _, name := range tables {
 			path := dir.At(rundir.ScoresDir, name+".parquet")
-			for s, err := range parquetfile.Rows[nightshift.Score](fsys, path) {
+			for s, err := range parquetfile.Rows[T](fsys, path) {
 				if err != nil {
 					err = &rundir.DamageError{Path: path, Err: err}
 				}
@@ -89,6 +95,46 @@ func ScoresAt[T any](dir, table string, places []int64) iter.Seq2[T, error] {
 			}
 			if err := r.Read(one, place); !yield(one[0], err) || err != nil {
 				return
+			}
+		}
+	}
+}
+
+// ScoresOf yields the scores of the rows that are wanted, of all tables and in their
+// order. T is as for [ScoreRows]; of the other rows only their numbers are read. An
+// error ends it, a [*DamageError] where it is a table that is damaged.
+func ScoresOf[T any](dir string, wanted func(row int64, epoch int32) bool) iter.Seq2[T, error] {
+	type place struct {
+		Row   int64 `parquet:"row"`
+		Epoch int32 `parquet:"epoch"`
+	}
+	return func(yield func(T, error) bool) {
+		var none T
+		tables, err := ScoreTables(dir)
+		if err != nil {
+			yield(none, err)
+			return
+		}
+		for _, table := range tables {
+			var places []int64
+			at := int64(0)
+			for p, err := range readScores[place](disk.OS{}, rundir.Dir(dir), []string{table}) {
+				if err != nil {
+					yield(none, err)
+					return
+				}
+				if wanted(p.Row, p.Epoch) {
+					places = append(places, at)
+				}
+				at++
+			}
+			for s, err := range ScoresAt[T](dir, table, places) {
+				if err != nil {
+					err = &rundir.DamageError{Path: rundir.Dir(dir).At(rundir.ScoresDir, table+".parquet"), Err: err}
+				}
+				if !yield(s, err) || err != nil {
+					return
+				}
 			}
 		}
 	}
