@@ -32,6 +32,7 @@ var may = map[string][]string{
 	"nightshift/reports/stats":                          {},
 	"nightshift/internal/netx":                          {},
 	"nightshift/internal/fsx":                           {},
+	"nightshift/internal/heap":                          {},
 	"nightshift/internal/s3":                            {},
 	"nightshift/internal/words":                         {},
 	"nightshift/internal/rawjson":                       {},

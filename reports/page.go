@@ -1,9 +1,11 @@
 package reports
 
 import (
+	"bufio"
 	"bytes"
 	"embed"
 	"encoding/json"
+	"errors"
 	"io"
 	"path/filepath"
 	"strings"
@@ -75,11 +77,15 @@ type pageData struct {
 	Commands   []string
 	QueryLines []string
 	Data       struct {
-		Models namesJSON         `json:"models"`
-		Items  []json.RawMessage `json:"items"`
+		Models namesJSON `json:"models"`
+		Items  []int     `json:"items"` // none: they are put in afterwards
 	}
 	Made string
 }
+
+// itemsPlace is where the rows go in a page that was made without them. Texts
+// that are not the page's own have no bare quotes.
+const itemsPlace = `"items":[]`
 
 // HTML writes the page as one file that needs no other. Rows are added, in
 // their order, as long as they fit.
@@ -98,11 +104,36 @@ func (p *Page) HTML(w io.Writer) error {
 	if most <= 0 {
 		most = DefaultMaxSize
 	}
-	d.Data.Items = p.fitting(most - empty.Len() - 500)
-	p.Kept = int64(len(d.Data.Items))
+	items := p.fitting(most - empty.Len() - 500)
+	p.Kept = int64(len(items))
 	p.Left = max(p.Dataset.Rows*int64(max(p.Epochs, 1))-p.Kept, 0)
 	d.LeftOut = p.leftOut()
-	return t.Execute(w, d)
+	empty.Reset()
+	if err := t.Execute(&empty, d); err != nil {
+		return err
+	}
+	return withItems(w, empty.Bytes(), items)
+}
+
+// withItems writes a page that was made without rows, and them in their place:
+// the template would make several copies of them all.
+func withItems(w io.Writer, page []byte, items []json.RawMessage) error {
+	before, after, there := bytes.Cut(page, []byte(itemsPlace))
+	if !there {
+		return errors.New("the page has no place for rows")
+	}
+	out := bufio.NewWriter(w) // keeps the first error
+	_, _ = out.Write(before)
+	_, _ = out.WriteString(strings.TrimSuffix(itemsPlace, "]"))
+	for i, item := range items {
+		if i > 0 {
+			_ = out.WriteByte(',')
+		}
+		_, _ = out.Write(item)
+	}
+	_ = out.WriteByte(']')
+	_, _ = out.Write(after)
+	return out.Flush()
 }
 
 // itemJSON is an item in which characters that cannot be seen are written as
@@ -157,7 +188,7 @@ func (p *Page) data() *pageData {
 		Banner: p.banner(), Warnings: p.allWarnings(),
 		Glance: p.glance(), Grids: p.grids(), Charts: p.charts(), QueryLines: strings.Split(p.Query(), "\n"),
 		Plan: p.plan, Commands: p.commands()}
-	d.Data.Items = []json.RawMessage{}
+	d.Data.Items = []int{}
 	d.Facts = p.facts()
 	for _, m := range p.Models {
 		d.Data.Models = append(d.Data.Models, m.Model)

@@ -9,13 +9,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"strconv"
 	"time"
 
 	"nightshift"
 	"nightshift/datasets"
+	"nightshift/internal/heap"
 	"nightshift/internal/words"
 	"nightshift/runner"
 	"nightshift/runner/store"
@@ -30,9 +29,7 @@ func instant(args []string) error {
 	models := f.Int("models", 1, "how many models answer")
 	_ = f.Parse(args) // exits on error
 	// As the program has it (cmd/nightshift/memory.go).
-	ballast := make([]byte, 37<<20)
-	defer runtime.KeepAlive(ballast)
-	debug.SetGCPercent(40)
+	defer heap.Keep(16<<20-int64(*models)*concurrency*(16<<10), 40)()
 
 	data, err := datasets.Open(context.Background(), datasets.Spec{Paths: []string{*rows}})
 	if err != nil {

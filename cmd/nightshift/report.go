@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -66,15 +66,15 @@ func (a *app) writeReports(dir string, page *reports.Page, noHTML bool) error {
 
 // writePage writes report.html and says where it is and what it lacks.
 func (a *app) writePage(dir string, page *reports.Page) error {
-	var b bytes.Buffer
-	if err := page.HTML(&b); err != nil {
-		return err
-	}
 	path := filepath.Join(dir, "report.html")
-	if err := fsx.WriteFile(path, b.Bytes()); err != nil {
+	if err := fsx.WriteWith(path, page.HTML); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.err, "%s: %.1f MB\n", path, float64(b.Len())/1e6)
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.err, "%s: %.1f MB\n", path, float64(info.Size())/1e6)
 	if page.Left > 0 {
 		fmt.Fprintf(a.err, "it holds %d of %d rows; all of them, with DuckDB:\n%s\n", page.Kept, page.Kept+page.Left,
 			page.Query())

@@ -6,9 +6,11 @@
 package fsx
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -41,14 +43,23 @@ func ReadJSON(path string, v any) error {
 // WriteFile puts b under the name path: whole or not at all, and durable when
 // it returns. The mode is 0600.
 func WriteFile(path string, b []byte) error {
+	return WriteWith(path, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+}
+
+// WriteWith is [WriteFile] of what write writes, which need not be in memory
+// at once. An error of write is part of what is returned.
+func WriteWith(path string, write func(io.Writer) error) error {
 	tmp := fmt.Sprintf("%s.%d.tmp", path, os.Getpid()) // two processes may write the same report
 	os.Remove(tmp)                                     // of a process that was killed
 	f, err := OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	buf := bufio.NewWriterSize(f, 64<<10)
+	if err := errors.Join(write(buf), buf.Flush(), f.Sync(), f.Close()); err != nil {
 		os.Remove(tmp)
 		return &fs.PathError{Op: "write", Path: path, Err: err}
 	}

@@ -4,7 +4,6 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -392,11 +391,7 @@ func WriteReports(dir string, s *reports.Summary) error {
 
 // writeFile writes a file whole or not at all.
 func writeFile(path string, render func(io.Writer) error) error {
-	var b bytes.Buffer
-	if err := render(&b); err != nil {
-		return err
-	}
-	if err := fsx.WriteFile(path, b.Bytes()); err != nil {
+	if err := fsx.WriteWith(path, render); err != nil {
 		return &store.StorageError{Op: "writing", Path: path, Err: err}
 	}
 	return nil

@@ -7,12 +7,12 @@ import (
 	"github.com/parquet-go/parquet-go/compress/zstd"
 )
 
-// A codec compresses as parquet-go's does at its fastest level, in an eighth of
+// A codec compresses as parquet-go's does at its fastest level, in a part of
 // the memory: a page is hardly ever larger than pageBytes, so an encoder need
 // not look further back.
 type codec struct{ zstd.Codec }
 
-const pageBytes = 1 << 20
+const pageBytes = 256 << 10
 
 var encoders = sync.Pool{New: func() any {
 	e, err := kzstd.NewWriter(nil, kzstd.WithEncoderLevel(kzstd.SpeedFastest), kzstd.WithEncoderConcurrency(1),

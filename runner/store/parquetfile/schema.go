@@ -17,7 +17,7 @@ const (
 	// BatchRows is how many rows are written and read at a time.
 	BatchRows     = 64
 	rowsPerGroup  = 50_000
-	bytesPerGroup = 16 << 20 // raw bytes after which a row group is closed: compressed, it waits in memory for that
+	bytesPerGroup = 8 << 20 // raw bytes after which a row group is closed: compressed, it waits in memory for that
 )
 
 // shortColumns keep page statistics, which make filters fast. All other text

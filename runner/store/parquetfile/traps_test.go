@@ -183,8 +183,8 @@ func TestRowGroupsAreClosed(t *testing.T) {
 	storetest.Must(t, w.finish())
 	pf, err := Open(mem, "/f")
 	storetest.Must(t, err)
-	if n := len(pf.pf.Metadata().RowGroups); n != 3 {
-		t.Errorf("10 rows of 5 MiB are in %d row groups, want 3", n)
+	if n := len(pf.pf.Metadata().RowGroups); n != 5 {
+		t.Errorf("10 rows of 5 MiB are in %d row groups, want 5", n)
 	}
 	small := make([]nightshift.Score, rowsPerGroup+10)
 	_, pf = writeParquet(t, small...)

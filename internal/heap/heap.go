@@ -1,0 +1,54 @@
+// Package heap says how far the heap grows before it is collected.
+package heap
+
+import (
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
+)
+
+// Keep lets garbage grow to so many bytes, and to that percentage of what is
+// live beyond them, until end is called. The runtime knows a percentage alone,
+// with which a small heap is collected every few megabytes: a percentage that
+// comes to the same is set after each collection.
+func Keep(garbage int64, percent int) (end func()) {
+	k := &keeper{garbage: garbage, percent: int64(percent)}
+	k.before = debug.SetGCPercent(percent)
+	k.set()
+	return func() {
+		k.ended.Store(true)
+		debug.SetGCPercent(k.before)
+	}
+}
+
+type keeper struct {
+	garbage, percent int64
+	before           int // the percentage that was set, to be set again
+	now              int64
+	ended            atomic.Bool
+}
+
+// set takes the percentage that suits what the last collection has found alive,
+// and comes back after the next one.
+func (k *keeper) set() {
+	if k.ended.Load() {
+		return
+	}
+	if want := k.garbage*100/max(live(), 1<<20) + k.percent; want*10 > k.now*11 || want*11 < k.now*10 {
+		k.now = want
+		debug.SetGCPercent(int(want)) // stops the world for a moment
+	}
+	collected := new(marker)
+	runtime.SetFinalizer(collected, func(*marker) { k.set() })
+}
+
+// A marker is garbage from the beginning: it is found by the next collection.
+type marker struct{ _ [16]byte }
+
+// live is what the last collection has found alive, in bytes.
+func live() int64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return int64(sample[0].Value.Uint64())
+}
