@@ -191,19 +191,53 @@ type billedRow struct {
 	AttemptLog         *string  `parquet:"attempt_log,optional"`
 	ReusedFrom         *string  `parquet:"reused_from,optional,dict"`
 	ReusedCostNanoUSD  *int64   `parquet:"reused_cost_nano_usd,optional"`
+
+	looked bool // the log was looked through
+	names  logNames
 }
 
-// inBatches reports whether an attempt of the row travelled in a batch. It
-// searches the log, which is read only where there is one.
-func (r *billedRow) inBatches() bool {
-	return r.AttemptLog != nil && strings.Contains(*r.AttemptLog, `"batch":"`)
+// logNames are what the log of a row names somewhere. Most logs name nothing of it
+// and need not be parsed.
+type logNames struct{ batch, class, expected, searches, worker bool }
+
+// says is what the row's log names. The log is looked through once.
+func (r *billedRow) says() logNames {
+	if !r.looked && r.AttemptLog != nil {
+		r.names = namesIn(*r.AttemptLog)
+	}
+	r.looked = true
+	return r.names
 }
+
+// namesIn finds all names in one go: a search for each takes three times as long,
+// and was an eighth of the time of a report.
+func namesIn(log string) (names logNames) {
+	for i := range len(log) - 1 {
+		if log[i] != '"' {
+			continue
+		}
+		switch rest := log[i+1:]; rest[0] {
+		case 'b':
+			names.batch = names.batch || strings.HasPrefix(rest, `batch":"`)
+		case 'c':
+			names.class = names.class || strings.HasPrefix(rest, `class"`)
+		case 'e':
+			names.expected = names.expected || strings.HasPrefix(rest, `expected_read":`)
+		case 's':
+			names.searches = names.searches || strings.HasPrefix(rest, `searches"`)
+		case 'w':
+			names.worker = names.worker || strings.HasPrefix(rest, `worker":"`)
+		}
+	}
+	return names
+}
+
+// inBatches reports whether an attempt of the row travelled in a batch.
+func (r *billedRow) inBatches() bool { return r.says().batch }
 
 // missed reports whether the row may have missed what should have been in the
 // prompt cache; the log says it.
-func (r *billedRow) missed() bool {
-	return zero(r.CacheReadTokens) && r.AttemptLog != nil && strings.Contains(*r.AttemptLog, `"expected_read":`)
-}
+func (r *billedRow) missed() bool { return zero(r.CacheReadTokens) && r.says().expected }
 
 // billRow is what a bill reads of a Record.
 type billRow struct {
@@ -233,7 +267,7 @@ func (b *biller) plain(r *billRow) bool {
 	case !r.simple():
 		return false
 	case r.CostNanoUSD == nil:
-		return b.price(r, &nightshift.Attempt{}) == nil && !strings.Contains(view.Value(r.AttemptLog), `"searches"`)
+		return b.price(r, &nightshift.Attempt{}) == nil && !r.says().searches
 	case !r.cached():
 		return true
 	}

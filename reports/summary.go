@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"nightshift"
@@ -139,6 +140,11 @@ func summarize(dir string, watch func(*summaryRow, *entry)) (*Summary, view.Info
 	if err := t.biller.settleLate(dir); err != nil {
 		return nil, info, err
 	}
+	var scores []scoreSummary
+	var unscored error
+	var scoring sync.WaitGroup // beside the rows
+	scoring.Go(func() { scores, unscored = scoreSummaries(dir, info.Models) })
+	defer scoring.Wait()
 	var damaged []string
 	for row, err := range view.Rows[summaryRow](dir, view.ReadOptions{}) {
 		var damage *view.DamageError
@@ -155,8 +161,9 @@ func summarize(dir string, watch func(*summaryRow, *entry)) (*Summary, view.Info
 		}
 	}
 	s := t.summary(dir, info)
-	if s.Scores, err = scoreSummaries(dir, info.Models); err != nil {
-		damaged = append(damaged, "scores: "+err.Error())
+	scoring.Wait()
+	if s.Scores = scores; unscored != nil {
+		damaged = append(damaged, "scores: "+unscored.Error())
 	}
 	bounds, err := ReadBounds(dir)
 	if err != nil {
@@ -243,6 +250,7 @@ func (t *tally) model(name string) *modelTally {
 // add counts a row and returns what it cost.
 func (t *tally) add(row *summaryRow) entry {
 	m := t.model(row.Model)
+	row.says() // once, before the row is copied
 	m.Endpoint, m.RequestedModel = row.Endpoint, row.RequestedModel
 	outcome := nightshift.Outcome(row.Outcome)
 	m.Rows++

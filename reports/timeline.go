@@ -3,7 +3,6 @@ package reports
 import (
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"nightshift"
@@ -93,7 +92,7 @@ func (t *timeline) add(row *summaryRow) {
 			b.Declined++
 		}
 	}
-	if row.AttemptLog == nil || !strings.Contains(*row.AttemptLog, `"class"`) {
+	if !row.says().class {
 		return
 	}
 	log, err := attemptlog.Parse(*row.AttemptLog)

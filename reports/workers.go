@@ -32,7 +32,7 @@ type workerSummary struct {
 // byWorker counts the requests of a row by the workers that made them. Rows that
 // no worker had anything to do with cost one search of their log.
 func (t *tally) byWorker(row *summaryRow) {
-	if row.AttemptLog == nil || !strings.Contains(*row.AttemptLog, `"worker":"`) {
+	if !row.says().worker {
 		return
 	}
 	log, err := attemptlog.Parse(*row.AttemptLog)
