@@ -27,13 +27,12 @@ def sandbox(folder):
     bwrap = shutil.which("bwrap")
     if not bwrap:
         raise RuntimeError("bubblewrap (bwrap) is not installed: generated programs are not run without a sandbox")
-    words = [bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
-    for path in ("/usr", "/lib", "/lib64", "/bin", "/etc/alternatives"):
+    words = [bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL",
+             "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
+    # A virtual environment is one folder, and the Python that it was made with another.
+    for path in ("/usr", "/lib", "/lib64", "/bin", "/etc/alternatives", sys.base_prefix, sys.prefix):
         words += ["--ro-bind-try", path, path]
-    if not sys.prefix.startswith("/usr"):
-        words += ["--ro-bind", sys.prefix, sys.prefix]
-    return words + ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--ro-bind", folder, "/work",
-                    "--chdir", "/tmp", "--setenv", "PATH", "/usr/bin:/bin"]
+    return words + ["--ro-bind", folder, "/work", "--chdir", "/tmp", "--setenv", "PATH", "/usr/bin:/bin"]
 
 
 def program(row):

@@ -96,7 +96,7 @@ func (s *ifeval) Score(a Answer, _ *Target) Result {
 }
 
 func init() {
-	register("ifeval", Pure, "1", "the answer follows the verifiable instructions of its row, as IFEval defines them",
+	register("ifeval", Pure, "2", "the answer follows the verifiable instructions of its row, as IFEval defines them",
 		ifevalParams{Instructions: json.RawMessage(`{"field":"instruction_id_list"}`),
 			Kwargs: json.RawMessage(`{"field":"kwargs"}`), Measure: "prompt_strict"}, newIFEval)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -209,5 +210,32 @@ func TestEvaluationKeepsOrder(t *testing.T) {
 	}
 	if none, err := scoring.ReadEvaluation(t.TempDir()); err != nil || none.Scorers != nil {
 		t.Errorf("without a file: %+v, %v", none, err)
+	}
+}
+
+// TestTargetsThatAreLists: alternatives exist only where the dataset had a list, also when answers
+// on record are scored; runs of before that was kept have them wherever a target looks like a list.
+func TestTargetsThatAreLists(t *testing.T) {
+	isList := []*bool{new(true), new(false), nil}
+	dir := newRun(t, t.TempDir()+"/run", ids(6), []string{"m"}, func(r *nightshift.Record) {
+		target, text := `["Paris","Lyon"]`, "Lyon"
+		if r.Row >= 3 {
+			text = target
+		}
+		r.Target, r.Text, r.TargetIsList = &target, &text, isList[r.Row%3]
+	})
+	s := scorer(t, "exact", nil)
+	if _, err := scoring.Write(t.Context(), dir, scoring.Describe(s), scoring.Pure(s)); err != nil {
+		t.Fatal(err)
+	}
+	var got []float64
+	for one, err := range view.Scores(dir, "exact") {
+		if err != nil || one.Value == nil {
+			t.Fatalf("%+v: %v", one, err)
+		}
+		got = append(got, *one.Value)
+	}
+	if want := []float64{1, 0, 1, 0, 1, 0}; !slices.Equal(got, want) {
+		t.Errorf("scores %v, want %v", got, want)
 	}
 }

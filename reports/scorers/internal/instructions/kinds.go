@@ -123,7 +123,8 @@ func numberParagraphs(r *reader) func(string) bool {
 func numberWords(r *reader) func(string) bool {
 	enough := r.relation("relation", r.number("num_words"))
 	return func(answer string) bool {
-		return enough(len(strings.FieldsFunc(answer, func(r rune) bool { return !normalize.IsWord(r) })))
+		apart := func(r rune) bool { return !normalize.IsWord(r) && !unicode.IsMark(r) }
+		return enough(len(strings.FieldsFunc(answer, apart)))
 	}
 }
 

@@ -7,24 +7,38 @@ import (
 	"unicode/utf8"
 )
 
-// closing may stand between the end of a sentence and the white space after it.
-const closing = `)"'”’]}*_»`
+const (
+	// closing may stand between the end of a sentence and the white space after it.
+	closing = `)"'”’]}»` + marking
+	// marking does so as well, and is of the next sentence, also where nothing follows.
+	marking = `*`
+)
 
 // abbreviations end in a point that ends no sentence.
-var abbreviations = strings.Fields("dr mr mrs ms messrs prof st jr sr inc ltd co corp bros vs e.g i.e u.s u.k " +
-	"u.n u.s.a " +
-	"d.c a.m p.m ph.d phd gov gen sen rep reps col lt maj adm capt sgt ave rd ft mg yr jan feb aug sept sep oct nov dec " +
-	"mon tues wed thurs fri minn mass calif conn colo ariz tenn fla okla tex wash mich vol fig cf al approx dept est")
+var abbreviations = strings.Fields("dr mr mrs ms messrs prof st jr sr inc ltd co corp bros vs u.s u.k " +
+	"u.n u.s.a d.c a.m p.m ph.d gen sen rep reps col lt maj adm ave ft mg yr jan feb aug sept sep oct nov dec tues wed " +
+	"fri c d e f g h j k l m n p r s t v w minn calif conn colo ariz tenn fla okla wash mich w.va n.y n.j va pa")
+
+// starters begin a sentence, with a capital, also behind an abbreviation.
+var starters = strings.Fields("although among both but despite even he however i if in indeed instead it many " +
+	"meanwhile moreover most nevertheless nor since so some the there these they this though thus under when while yet")
 
 // sentences counts the sentences of a text, after the rules that the Punkt method
 // (T. Kiss and J. Strunk 2006) has learnt for English: a mark that ends one stands
 // at the end of a word, and is not the point of an abbreviation, an initial, an
 // ellipsis or a number with more of the sentence behind it. Line breaks end none.
 func sentences(text string) int {
-	words := strings.Fields(text)
+	words := slices.DeleteFunc(strings.Fields(text), func(w string) bool { return strings.Trim(w, `)"'”’]}»`) == "" })
+	if len(words) == 0 && strings.TrimSpace(text) != "" {
+		return 1 // nothing but quotes
+	}
 	n := 0
 	for i, w := range words {
-		if i == len(words)-1 || endsSentence(w, words[i+1]) {
+		if i == len(words)-1 {
+			if n++; strings.HasSuffix(w, marking) && endsSentence(w, "") {
+				n++
+			}
+		} else if endsSentence(w, words[i+1]) {
 			n++
 		}
 	}
@@ -41,14 +55,14 @@ func endsSentence(word, next string) bool {
 	case strings.HasSuffix(word, "?"), strings.HasSuffix(word, "!"):
 		return true
 	case strings.HasSuffix(word, ".."), strings.HasSuffix(word, "…"):
-		return !lower && strings.HasSuffix(word, "..")
+		return !lower && strings.HasSuffix(word, "..") && strings.Trim(word, ".") != ""
 	case !strings.HasSuffix(word, "."):
 		return false
 	}
 	core := strings.ToLower(strings.TrimLeft(strings.TrimSuffix(word, "."), `("'“‘[{*_`))
 	if last := core[strings.LastIndexByte(core, '-')+1:]; slices.Contains(abbreviations, core) ||
 		slices.Contains(abbreviations, last) {
-		return false
+		return startsUpper(next) && slices.Contains(starters, strings.ToLower(strings.Trim(next, closing+`.,;:!?`)))
 	}
 	isNumber := core != "" && strings.Trim(core, "0123456789.,") == ""
 	switch {
@@ -101,7 +115,7 @@ func tokens(text string) []string {
 // parts reports whether a character of a word is a token of its own.
 func parts(word string, i int, r rune) bool {
 	switch {
-	case strings.ContainsRune(";@#$%&?!()[]{}<>\"“”«»…", r):
+	case strings.ContainsRune(";@#$%&?!()[]{}<>\"“”‘’„«»…", r):
 		return true
 	case r == ',' || r == ':':
 		next := i + 1
@@ -119,8 +133,7 @@ func uncontracted(word string) []string {
 		return []string{word[:at], word[at:]}
 	}
 	for _, ending := range contractions {
-		if rest := len(word) - len(ending); rest > 0 && strings.HasSuffix(strings.ReplaceAll(lower, "’", "'"), ending) &&
-			strings.HasSuffix(lower, ending) {
+		if rest := len(word) - len(ending); rest > 0 && strings.HasSuffix(lower, ending) {
 			return []string{word[:rest], word[rest:]}
 		}
 	}

@@ -40,7 +40,7 @@ var languages = map[string][]profile{
 			"all were we when your can there an which their if do will each about how up out them then she " +
 			"many some so these " +
 			"would into has her two him see could been who its now my than you i he me our us more no just over also new " +
-			"because any these give day most very here like hello", ""},
+			"because any these give day most very here like hello am", ""},
 		{"de", "der die das und ist in den von zu mit sich des auf für nicht ein eine als auch es an werden aus er " +
 			"hat dass " +
 			"sie nach wird bei einer um am sind noch wie einem über einen so zum war haben nur oder aber vor zur bis mehr " +
