@@ -61,7 +61,7 @@ type Prepared struct {
 	// in the background, before that is asked for.
 	Accepted func(id string)
 	// Begun, when not nil, is told when the first part of an answer has come: the
-	// first content of a stream, else the headers.
+	// first content of a stream, else the first byte that is not blank.
 	Begun func()
 	// MaxOutput is the most output tokens the request permits over all its
 	// choices; 0 when the request sets no cap.

@@ -21,8 +21,9 @@ type Caching struct {
 	TokensPerByte float64
 	// Marker is the lifetime of the cache markers that requests get ("5m", "1h");
 	// empty where the provider caches by itself, or nothing is to be added.
-	Marker string
-	Key    bool // requests get a prompt_cache_key
+	Marker   string
+	ByMarker bool // nothing is cached of requests without a marker
+	Key      bool // requests get a prompt_cache_key
 }
 
 // cached is a request with what makes the server cache its prefix.
@@ -37,9 +38,13 @@ func (c *conversation) cached(turn int, req nightshift.Request) nightshift.Reque
 	var marker, key string
 	if caching.Marker != "" {
 		var marked bool
-		if req, marked = prefix.Mark(req, p, caching.Marker); marked {
+		if req, marked = prefix.Mark(req, p, caching.Minimum, caching.Marker); marked {
 			marker = caching.Marker
 		}
+	}
+	if caching.ByMarker && marker == "" && !prefix.Marked(&req) {
+		c.row.turn.Leave()
+		return req
 	}
 	if caching.Key && !prefix.Marked(&req) {
 		key = fmt.Sprintf("nightshift-%016x", p.Hash)

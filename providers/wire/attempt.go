@@ -54,7 +54,8 @@ func (a *attempt) run(ctx context.Context) {
 
 func (a *attempt) fail(e *nightshift.Error) { a.ex.Err = e }
 
-// begun tells that an answer has begun.
+// begun tells that an answer has begun. Headers and blanks say nothing: some
+// gateways send them at once, to keep the connection open.
 func (a *attempt) begun() {
 	if a.prepared.Begun != nil {
 		a.prepared.Begun()
@@ -90,9 +91,6 @@ func (a *attempt) read(ctx context.Context, resp *http.Response) {
 		return
 	}
 	success := resp.StatusCode < 300
-	if success && !a.prepared.Stream {
-		a.begun()
-	}
 	limit := a.wire.maxBody
 	if !success {
 		limit = min(limit, maxErrorBody)
@@ -118,6 +116,9 @@ func (a *attempt) read(ctx context.Context, resp *http.Response) {
 	}
 	byBytes = true
 	a.watch.progress()
+	if success {
+		a.begun()
+	}
 	a.readWhole(ctx, resp, b, b.rest())
 }
 

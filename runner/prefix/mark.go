@@ -15,23 +15,25 @@ import (
 const mostMarks = 4
 
 // Mark puts a cache marker of a lifetime ("5m" or "1h") at the end of each prefix
-// that a request has. ok is false, and the request as it was, where it has markers
-// of its own, or where no prefix ends at a place that can be marked. A text is
-// divided at white space, for which its prefix may lose up to blockBytes.
-func Mark(req nightshift.Request, p *Prefix, lifetime string) (marked nightshift.Request, ok bool) {
+// that a request has, or at the last place before that can be marked and has the
+// bytes of minimum before it. ok is false, and the request as it was, where it has
+// markers of its own, or no such place. A text is divided at white space.
+func Mark(req nightshift.Request, p *Prefix, minimum int64, lifetime string) (marked nightshift.Request, ok bool) {
 	o := outlineOf(&req)
 	if o.marked || req.Body != nil {
 		return req, false
 	}
 	m := marking{req: req, marker: markerOf(lifetime)}
 	var places []place
+	from := 0
 	for _, part := range p.path() {
 		if part.ends > len(o.ends) {
 			return req, false // the request is not the row's
 		}
-		if at, found := m.settle(o.ends[part.ends-1].place); found && !slices.Contains(places, at) {
+		if at, found := m.last(o.ends[from:part.ends], minimum); found && !slices.Contains(places, at) {
 			places = append(places, at)
 		}
+		from = part.ends
 	}
 	places = places[max(0, len(places)-mostMarks):]
 	if len(places) == 0 {
@@ -57,11 +59,24 @@ type marking struct {
 	marker string
 }
 
-// settle finds the last place up to a boundary that can be marked.
+// last finds the last of some boundaries that can be marked.
+func (m *marking) last(ends []boundary, minimum int64) (at place, found bool) {
+	for _, end := range slices.Backward(ends) {
+		if end.bytes < minimum {
+			break
+		}
+		if at, found = m.settle(end.place); found {
+			return at, true
+		}
+	}
+	return place{}, false
+}
+
+// settle finds the place at a boundary, or a little before it, that can be marked.
 func (m *marking) settle(at place) (place, bool) {
 	switch {
 	case at.part == partTools:
-		return at, at.offset < 0
+		return at, at.offset < 0 && m.toolList() != nil
 	case at.part == partSystem:
 		return textPlace(m.req.System, at)
 	case m.req.Messages[at.message].Raw == nil:
@@ -97,10 +112,25 @@ func markable(part json.RawMessage) bool {
 		return false
 	}
 	switch root.Get("type").String() {
-	case "text", "image", "document", "image_url", "tool_use", "tool_result", "search_result":
+	case "text":
+		return strings.TrimSpace(root.Get("text").String()) != ""
+	case "image", "document", "image_url", "file", "tool_use", "tool_result", "search_result":
 		return true
 	}
 	return false
+}
+
+// toolList are the request's tools; nil where their last cannot be marked.
+func (m *marking) toolList() (list []json.RawMessage) {
+	for _, p := range m.req.Params {
+		if p.Name != "tools" || json.Unmarshal(p.Value, &list) != nil || len(list) == 0 {
+			continue
+		}
+		if root, err := rawjson.Scan(list[len(list)-1]); err != nil || !root.First().Exists() {
+			return nil
+		}
+	}
+	return list
 }
 
 // apply writes the markers. What it changes is copied.
@@ -187,13 +217,13 @@ func (m *marking) withMarker(object json.RawMessage) json.RawMessage {
 
 // tools marks the last tool.
 func (m *marking) tools() {
+	list := m.toolList()
+	list[len(list)-1] = m.withMarker(list[len(list)-1])
+	marked, _ := rawjson.Marshal(list) // of what was JSON already
 	m.req.Params = slices.Clone(m.req.Params)
 	for i, p := range m.req.Params {
-		var list []json.RawMessage
-		if p.Name != "tools" || json.Unmarshal(p.Value, &list) != nil || len(list) == 0 {
-			continue
+		if p.Name == "tools" {
+			m.req.Params[i].Value = marked
 		}
-		list[len(list)-1] = m.withMarker(list[len(list)-1])
-		m.req.Params[i].Value, _ = rawjson.Marshal(list) // of what was JSON already
 	}
 }

@@ -20,6 +20,14 @@ const (
 	blockShare = 128
 )
 
+// What a part that is no text counts for, in bytes of text: an image for about 1,600
+// tokens, as Anthropic counts one of a megapixel; a document for the 25th of its
+// size, as scans and texts have it, and an image at least. Answers tell more.
+const (
+	imageBytes    = 6000
+	documentShare = 25
+)
+
 // A place is where a boundary lies in a request.
 type place struct {
 	part    part
@@ -90,6 +98,31 @@ func (o *outline) add(kind, text string, at place) {
 	}
 }
 
+// part appends a part of a message's content.
+func (o *outline) part(element json.RawMessage, at place) {
+	weight := int64(0)
+	if root, err := rawjson.Scan(element); err == nil {
+		switch root.Get("type").String() {
+		case "image", "image_url", "input_image":
+			weight = imageBytes
+		case "document", "file", "input_file":
+			if kind := root.Get("source").Get("type"); !kind.Is("text") && !kind.Is("content") {
+				weight = max(imageBytes, int64(len(element)/documentShare))
+			}
+		}
+	}
+	if weight == 0 {
+		o.add("part", string(element), at)
+		return
+	}
+	o.mix("part")
+	o.mix(string(element))
+	o.mix("\xff")
+	o.bytes += weight
+	at.offset = -1
+	o.end(at)
+}
+
 // outlineOf reads a request in the order in which prompt caches do: tools, system
 // prompt, messages.
 func outlineOf(req *nightshift.Request) *outline {
@@ -136,7 +169,7 @@ func (o *outline) message(m nightshift.Message, at place) {
 	o.mix(string(m.Role))
 	for i, element := range list {
 		at.element = i
-		o.add("part", string(element), at)
+		o.part(element, at)
 	}
 	o.mix(string(m.Raw[len(m.Raw)-1:]))
 }

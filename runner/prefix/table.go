@@ -195,6 +195,14 @@ func (t *Table) Turn(p *Prefix) *Turn {
 // and a prompt_cache_key.
 func (u *Turn) Add(marker, key string) { u.marker, u.key = marker, key }
 
+// Leave gives up the turn's prefix: nothing of the row's requests will be cached.
+func (u *Turn) Leave() {
+	u.table.mu.Lock()
+	defer u.table.mu.Unlock()
+	u.letGo()
+	u.prefix = nil
+}
+
 // Begin implements [nightshift.CacheTurn].
 func (u *Turn) Begin(route string) (*nightshift.Caching, bool) {
 	t := u.table

@@ -121,7 +121,8 @@ func cachingOf(m plan.ResolvedModel) *runner.Caching {
 	}
 	minimum, step := c.Bytes()
 	return &runner.Caching{Minimum: minimum, Step: step, Pays: c.Pays, Lifetime: c.Lifetime,
-		TokensPerByte: providers.TokensPerByte, Marker: c.Marker, Key: c.Key}
+		TokensPerByte: providers.TokensPerByte, Marker: c.Marker, Key: c.Key,
+		ByMarker: c.Known && c.Style == providers.CacheMarker}
 }
 
 // rowsAtHand is how many rows a worker pool takes up where so many may be in flight,
