@@ -3,6 +3,7 @@ package reports
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -188,7 +189,7 @@ type billedRow struct {
 	ReportedCostUSD    *float64 `parquet:"reported_cost_usd,optional"`
 	MaybeBilled        bool     `parquet:"maybe_billed"`
 	Attempts           int32    `parquet:"attempts"`
-	AttemptLog         *string  `parquet:"attempt_log,optional"`
+	AttemptLog         *string  `parquet:"attempt_log,optional" texts:"passing"`
 	ReusedFrom         *string  `parquet:"reused_from,optional,dict"`
 	ReusedCostNanoUSD  *int64   `parquet:"reused_cost_nano_usd,optional"`
 
@@ -209,27 +210,39 @@ func (r *billedRow) says() logNames {
 	return r.names
 }
 
-// namesIn finds all names in one go: a search for each takes three times as long,
-// and was an eighth of the time of a report.
+// namesIn finds the names by letters of theirs that logs have few of: a search for
+// each name takes ten times as long, and was an eighth of the time of a report.
 func namesIn(log string) (names logNames) {
-	for i := range len(log) - 1 {
-		if log[i] != '"' {
-			continue
-		}
-		switch rest := log[i+1:]; rest[0] {
-		case 'b':
-			names.batch = names.batch || strings.HasPrefix(rest, `batch":"`)
-		case 'c':
-			names.class = names.class || strings.HasPrefix(rest, `class"`)
-		case 'e':
-			names.expected = names.expected || strings.HasPrefix(rest, `expected_read":`)
-		case 's':
-			names.searches = names.searches || strings.HasPrefix(rest, `searches"`)
-		case 'w':
-			names.worker = names.worker || strings.HasPrefix(rest, `worker":"`)
-		}
+	for at := range occurrences(log, 'c') {
+		names.batch = names.batch || stands(log, at-4, `"batch":"`)
+		names.class = names.class || stands(log, at-1, `"class"`)
+		names.expected = names.expected || stands(log, at-5, `"expected_read":`)
+		names.searches = names.searches || stands(log, at-5, `"searches"`)
+	}
+	for at := range occurrences(log, 'w') {
+		names.worker = names.worker || stands(log, at-1, `"worker":"`)
 	}
 	return names
+}
+
+// occurrences yields where a letter is.
+func occurrences(s string, letter byte) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for at := 0; ; at++ {
+			n := strings.IndexByte(s[at:], letter)
+			if n < 0 {
+				return
+			}
+			if at += n; !yield(at) {
+				return
+			}
+		}
+	}
+}
+
+// stands reports whether a name is at a place of s, which may be before its first.
+func stands(s string, at int, name string) bool {
+	return at >= 0 && strings.HasPrefix(s[at:], name)
 }
 
 // inBatches reports whether an attempt of the row travelled in a batch.
@@ -267,11 +280,11 @@ func (b *biller) plain(r *billRow) bool {
 	case !r.simple():
 		return false
 	case r.CostNanoUSD == nil:
-		return b.price(r, &nightshift.Attempt{}) == nil && !r.says().searches
+		return b.price(r, "") == nil && !r.says().searches
 	case !r.cached():
 		return true
 	}
-	price := b.price(r, &nightshift.Attempt{})
+	price := b.price(r, "")
 	if price == nil {
 		return true
 	}
@@ -284,7 +297,7 @@ func zero(n *int64) bool { return n == nil || *n == 0 }
 // simpleEntry is the bill of a simple row.
 func (r *billRow) simpleEntry() entry {
 	e := entry{
-		Attempts: 1, Input: view.Value(r.InputTokens), Output: view.Value(r.OutputTokens),
+		Rows: 1, Attempts: 1, Input: view.Value(r.InputTokens), Output: view.Value(r.OutputTokens),
 		Reasoning:   view.Value(r.ReasoningTokens),
 		CacheRead:   view.Value(r.CacheReadTokens),
 		CacheWrite:  view.Value(r.CacheWrite5mTokens) + view.Value(r.CacheWrite1hTokens),
@@ -298,7 +311,7 @@ func (r *billRow) simpleEntry() entry {
 
 // saved is what a cache saved on a plain row.
 func (b *biller) saved(r *billRow) int64 {
-	price := b.price(r, &nightshift.Attempt{})
+	price := b.price(r, "")
 	if price == nil {
 		return 0
 	}
@@ -344,13 +357,15 @@ type biller struct {
 	models map[string]*costSpread // of the run in hand
 	simple map[lineKey]*billLine
 	// What was found last is often asked for again.
-	priced    bool
-	priceKey  priceKey
-	lastPrice *pricing.Price
-	last      *billLine // of the simple row before
-	lastKey   lineKey
-	logOnly   bool // the log must be read of every row
-	late      view.LateAnswers
+	priced     bool
+	priceKey   priceKey
+	lastPrice  *pricing.Price
+	last       *billLine // of the simple row before
+	lastKey    lineKey
+	lastModel  string
+	lastSpread *costSpread
+	logOnly    bool // the log must be read of every row
+	late       view.LateAnswers
 }
 
 type priceKey struct{ model, endpoint, requested, served string }
@@ -380,7 +395,7 @@ func (b *biller) begin(run string, prices map[string]RunPrice, judge bool) {
 	b.run, b.recall, b.judge = run, prices, judge
 	b.found = map[priceKey]*pricing.Price{}
 	b.simple, b.last, b.priced = map[lineKey]*billLine{}, nil, false
-	b.models = map[string]*costSpread{}
+	b.models, b.lastSpread = map[string]*costSpread{}, nil
 	b.late = view.LateAnswers{}
 }
 
@@ -399,17 +414,16 @@ func (b *biller) likewise() *biller {
 }
 
 // add bills one row and returns its part of the bill.
-func (b *biller) add(r *billRow) entry {
-	sum := entry{AtMostNanoUSD: new(int64)}
+func (b *biller) add(r *billRow) (sum entry) {
 	if !b.logOnly && b.plain(r) {
 		sum = r.simpleEntry()
-		sum.Rows = 1
 		if r.cached() {
 			sum.Input = max(sum.Input-sum.CacheRead-sum.CacheWrite, 0)
 			sum.SavedNanoUSD = b.saved(r)
 		}
 		b.simpleLine(r).add(&sum)
 	} else {
+		sum.AtMostNanoUSD = new(int64)
 		b.addLog(r, &sum)
 	}
 	b.spread(r.Model, &sum)
@@ -417,11 +431,13 @@ func (b *biller) add(r *billRow) entry {
 }
 
 func (b *biller) spread(model string, e *entry) {
-	s := b.models[model]
-	if s == nil {
-		s = &costSpread{}
-		b.models[model] = s
+	if b.lastSpread == nil || model != b.lastModel {
+		if b.models[model] == nil {
+			b.models[model] = &costSpread{}
+		}
+		b.lastModel, b.lastSpread = model, b.models[model]
 	}
+	s := b.lastSpread
 	usd := float64(e.CostNanoUSD) / 1e9
 	s.rows++
 	s.reused += e.Reused
@@ -557,7 +573,7 @@ func (b *biller) attempt(r *billRow, a *nightshift.Attempt) entry {
 // savedInBatch is what an attempt that cost so much would have cost more live,
 // and 0 where that is not known.
 func (b *biller) savedInBatch(r *billRow, a *nightshift.Attempt, cost nightshift.NanoUSD) int64 {
-	price := b.price(r, a)
+	price := b.price(r, a.ServedModel)
 	if price == nil {
 		return 0
 	}
@@ -585,7 +601,7 @@ func bound(e entry, a *nightshift.Attempt, cost nightshift.NanoUSD, priced bool)
 // cost prices an attempt: with the table when there is one, else as recorded.
 // Usage of an attempt that was cut is priced for what it says: a lower bound.
 func (b *biller) cost(r *billRow, a *nightshift.Attempt, e *entry) (cost nightshift.NanoUSD, priced bool) {
-	price := b.price(r, a)
+	price := b.price(r, a.ServedModel)
 	if price != nil {
 		if saved, ok := pricing.Saved(*price, a.Usage); ok {
 			e.SavedNanoUSD = int64(saved)
@@ -626,9 +642,10 @@ func (b *biller) countMiss(price *pricing.Price, a *nightshift.Attempt, e *entry
 	}
 }
 
-// price finds the price of an attempt; nil when it is not known.
-func (b *biller) price(r *billRow, a *nightshift.Attempt) *pricing.Price {
-	served := cmp.Or(a.ServedModel, view.Value(r.ServedModel))
+// price finds the price of an attempt that a model answered, by default the one of
+// the row; nil when it is not known.
+func (b *biller) price(r *billRow, served string) *pricing.Price {
+	served = cmp.Or(served, view.Value(r.ServedModel))
 	key := priceKey{r.Model, r.Endpoint, r.RequestedModel, served}
 	if b.priced && key == b.priceKey {
 		return b.lastPrice

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -129,12 +130,13 @@ func (c *costing) files(b *biller, files []view.ShardFile, dir string) error {
 // file bills one unit: from its Parquet file, or row by row where a journal
 // lies over it. Of one that cannot be read to its end nothing is billed.
 func (c *costing) file(f view.ShardFile, dir string) error {
-	rows := view.FileRows[billRow](f.Path)
+	batches := view.FileBatches[billRow](f.Path)
 	if f.Path == "" {
-		rows = view.Rows[billRow](dir, view.ReadOptions{Models: []string{f.Model}, From: f.First, To: f.First + f.Rows})
+		batches = oneByOne(view.Rows[billRow](dir,
+			view.ReadOptions{Models: []string{f.Model}, From: f.First, To: f.First + f.Rows}))
 	}
 	own := c.models.likewise()
-	for r, err := range rows {
+	for rows, err := range batches {
 		var damage *view.DamageError
 		switch {
 		case errors.As(err, &damage):
@@ -143,10 +145,23 @@ func (c *costing) file(f view.ShardFile, dir string) error {
 		case err != nil:
 			return err
 		}
-		own.add(&r)
+		for i := range rows {
+			own.add(&rows[i])
+		}
 	}
 	c.models.merge(own)
 	return nil
+}
+
+// oneByOne is rows as batches of one.
+func oneByOne[T any](rows iter.Seq2[T, error]) iter.Seq2[[]T, error] {
+	return func(yield func([]T, error) bool) {
+		for row, err := range rows {
+			if !yield([]T{row}, err) {
+				return
+			}
+		}
+	}
 }
 
 // units bills all rows of a run.

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -117,7 +118,7 @@ type summaryRow struct {
 	billedRow
 	Row          int64      `parquet:"row"`
 	Epoch        int32      `parquet:"epoch"`
-	ID           string     `parquet:"id"`
+	ID           string     `parquet:"id" texts:"passing"`
 	LatencyMS    *float64   `parquet:"latency_ms,optional"`
 	FirstTokenMS *float64   `parquet:"first_token_ms,optional"`
 	StartedAt    *time.Time `parquet:"started_at,optional,timestamp(microsecond)"`
@@ -307,7 +308,7 @@ func (t *tally) fail(row *summaryRow) {
 	g, ok := t.errors[key]
 	if !ok {
 		g = &errorGroup{Model: row.Model, Class: *row.ErrorClass, Hint: hints[nightshift.ErrorClass(*row.ErrorClass)],
-			Example: view.Value(row.ErrorMessage), FirstID: row.ID}
+			Example: view.Value(row.ErrorMessage), FirstID: strings.Clone(row.ID)}
 		t.errors[key] = g
 	}
 	g.Rows++

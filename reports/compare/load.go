@@ -142,13 +142,13 @@ type item struct {
 
 type itemRow struct {
 	Row        int64              `parquet:"row"`
-	ID         string             `parquet:"id"`
+	ID         string             `parquet:"id" texts:"passing"`
 	Epoch      int32              `parquet:"epoch"`
 	Outcome    nightshift.Outcome `parquet:"outcome,dict"`
-	Target     *string            `parquet:"target,optional"`
+	Target     *string            `parquet:"target,optional" texts:"passing"`
 	Category   *string            `parquet:"category,optional,dict"`
-	Cluster    *string            `parquet:"cluster,optional"`
-	PromptHash string             `parquet:"prompt_hash"`
+	Cluster    *string            `parquet:"cluster,optional" texts:"passing"`
+	PromptHash string             `parquet:"prompt_hash" texts:"passing"`
 	Dataset    *string            `parquet:"dataset,optional,dict"` // missing from older runs
 }
 

@@ -101,6 +101,8 @@ func scatter[V any](to place, levels []byte, top byte, values []V) {
 
 // A filler puts the values of a column into a field of rows.
 type filler interface {
+	// batch says that what comes next is for another batch of rows.
+	batch()
 	// fill takes the next n values. Where one is null, the field stays as it is.
 	fill(c *cursor, to place, n int) error
 }
@@ -110,8 +112,13 @@ type filler interface {
 type typed[V any] struct {
 	pointer bool
 	read    pageReader[V]
-	values  []V
-	to      []*V
+	// Where texts are passing: what comes before each batch, and how dictionaries are
+	// read, which outlast it. nil elsewhere.
+	begin   func()
+	lasting pageReader[V]
+
+	values []V
+	to     []*V
 	// The dictionary of the page at hand, read once for all pages that share it. Fields
 	// that are pointers point into words.
 	dictionary parquet.Dictionary
@@ -121,6 +128,12 @@ type typed[V any] struct {
 // A pageReader appends n values of a page to into, from the one at from, counted
 // without nulls.
 type pageReader[V any] func(page encoding.Values, from, n int, into []V) ([]V, error)
+
+func (t *typed[V]) batch() {
+	if t.begin != nil {
+		t.begin()
+	}
+}
 
 func (t *typed[V]) fill(c *cursor, to place, n int) error {
 	for i := 0; i < n; {
@@ -174,7 +187,11 @@ func (t *typed[V]) own(page encoding.Values, from, n int) error {
 // look finds values in their dictionary.
 func (t *typed[V]) look(d parquet.Dictionary, page encoding.Values, from, n int) (err error) {
 	if d != t.dictionary {
-		if t.words, err = t.read(d.Page().Data(), 0, d.Len(), nil); err != nil {
+		read := t.read
+		if t.lasting != nil {
+			read = t.lasting
+		}
+		if t.words, err = read(d.Page().Data(), 0, d.Len(), nil); err != nil {
 			return fmt.Errorf("dictionary: %w", err)
 		}
 		t.dictionary = d
@@ -219,9 +236,10 @@ func (c *cursor) place(err error, levels []byte) error {
 	return fmt.Errorf("value %d: %w", c.row+int64(row), err)
 }
 
-// valuesFor returns the filler of fields of type t. Files that another program has
+// valuesFor returns the filler of a field. Files that another program has
 // written may hold whole numbers as floating-point ones, and times in other units.
-func valuesFor(t reflect.Type, leaf parquet.LeafColumn) (filler, error) {
+func valuesFor(field reflect.StructField, leaf parquet.LeafColumn) (filler, error) {
+	t := field.Type
 	pointer := t.Kind() == reflect.Pointer
 	if pointer {
 		t = t.Elem()
@@ -236,6 +254,9 @@ func valuesFor(t reflect.Type, leaf parquet.LeafColumn) (filler, error) {
 	case t == reflect.TypeFor[time.Time]() && kind == parquet.Int64:
 		read, err := times(leaf)
 		return &typed[time.Time]{pointer: pointer, read: read}, err
+	case t.Kind() == reflect.String && text && field.Tag.Get("texts") == "passing":
+		p := &passing{}
+		return &typed[string]{pointer: pointer, read: p.read, begin: p.begin, lasting: texts()}, nil
 	case t.Kind() == reflect.String && text:
 		return &typed[string]{pointer: pointer, read: texts()}, nil
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 && text:
@@ -274,6 +295,29 @@ func texts() pageReader[string] {
 		}
 		return into, nil
 	}
+}
+
+// passing reads texts into memory that is used again for the batch after the next.
+type passing struct {
+	now, before []byte
+}
+
+func (p *passing) begin() { p.now, p.before = p.before[:0], p.now }
+
+func (p *passing) read(page encoding.Values, from, n int, into []string) ([]string, error) {
+	for i := from; i < from+n; i++ {
+		b := bytesAt(&page, i)
+		if len(b) == 0 {
+			into = append(into, "")
+			continue
+		}
+		if cap(p.now)-len(p.now) < len(b) { // what is there stays with those who have it
+			p.now = make([]byte, 0, max(2*cap(p.now), len(b), 16<<10))
+		}
+		p.now = append(p.now, b...)
+		into = append(into, unsafe.String(&p.now[len(p.now)-len(b)], len(b)))
+	}
+	return into, nil
 }
 
 func bodies(page encoding.Values, from, n int, into [][]byte) ([][]byte, error) {

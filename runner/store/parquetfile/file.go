@@ -168,22 +168,16 @@ func Rows[T any](fsys disk.FS, name string) iter.Seq2[T, error] {
 	}
 }
 
-// ForeignRows is [Rows] of a file of results that another program may have
-// written. The second return value tells whether an error is about the
-// content of the file.
-func ForeignRows[T any](f *os.File) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
+// ForeignBatches is [Batches] of a whole file of results that another program may
+// have written.
+func ForeignBatches[T any](f *os.File) iter.Seq2[[]T, error] {
+	return func(yield func([]T, error) bool) {
 		opened, err := openForeign(f)
 		if err != nil {
-			var zero T
-			yield(zero, err)
+			yield(nil, err)
 			return
 		}
-		for row, err := range Read[T](opened) {
-			if !yield(row, err) || err != nil {
-				return
-			}
-		}
+		Batches[T](opened, 0, opened.NumRows())(yield)
 	}
 }
 

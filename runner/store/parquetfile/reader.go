@@ -14,19 +14,39 @@ import (
 // parquet-go goes from columns to rows of values, to rows of the asked-for
 // columns, to structs, and takes thirty times as long.
 
-// Read yields the rows of an open file. Every row owns its memory.
+// Read yields the rows of an open file. Every row owns its memory, but for texts of
+// fields with the tag texts:"passing": they are good until the next row is asked for,
+// and whoever wants to keep one clones it. That saves the memory of texts that are
+// only looked at.
 func Read[T any](f *File) iter.Seq2[T, error] {
 	return ReadRange[T](f, 0, f.NumRows())
 }
 
-// ReadRange is [Read] from row from up to row to, which is excluded. While the
-// rows of a batch are used, those of the next are read.
+// ReadRange is [Read] from row from up to row to, which is excluded.
 func ReadRange[T any](f *File, from, to int64) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		var zero T
+		for rows, err := range Batches[T](f, from, to) {
+			if err != nil {
+				var zero T
+				yield(zero, err)
+				return
+			}
+			for i := range rows {
+				if !yield(rows[i], nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Batches is [ReadRange] of several rows at a time. A batch is good until the next
+// is asked for: while one is used, the next is read. An error ends it.
+func Batches[T any](f *File, from, to int64) iter.Seq2[[]T, error] {
+	return func(yield func([]T, error) bool) {
 		r, err := NewReader[T](f)
 		if err != nil {
-			yield(zero, err)
+			yield(nil, err)
 			return
 		}
 		defer r.Close()
@@ -34,13 +54,11 @@ func ReadRange[T any](f *File, from, to int64) iter.Seq2[T, error] {
 		defer stop()
 		for b := range batches {
 			if b.err != nil {
-				yield(zero, b.err)
+				yield(nil, b.err)
 				return
 			}
-			for i := range b.rows {
-				if !yield(b.rows[i], nil) {
-					return
-				}
+			if !yield(b.rows, nil) {
+				return
 			}
 		}
 	}
@@ -113,7 +131,7 @@ func NewReader[T any](f *File) (r *Reader[T], err error) {
 			list: isList(field.Type, leaf)}
 		c.cursor.top = byte(leaf.MaxDefinitionLevel)
 		if !c.list {
-			if c.values, err = valuesFor(field.Type, leaf); err != nil {
+			if c.values, err = valuesFor(field, leaf); err != nil {
 				return nil, fmt.Errorf("column %s: %w", name, err)
 			}
 		}
@@ -146,9 +164,14 @@ func batchOf(pf *parquet.File, columns []*fieldColumn) int64 {
 }
 
 // Read fills the batch with the rows from row on. Going forward is cheap,
-// going back is not.
+// going back is not. Passing texts are good until the Read after the next.
 func (r *Reader[T]) Read(batch []T, row int64) (err error) {
 	defer noPanic(&err)
+	for _, c := range r.columns {
+		if c.values != nil {
+			c.values.batch()
+		}
+	}
 	for done := 0; done < len(batch); {
 		if err := r.goTo(row); err != nil {
 			return err

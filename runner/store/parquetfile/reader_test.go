@@ -150,3 +150,40 @@ func TestColumnsAsOthersWriteThem(t *testing.T) {
 		t.Error("rows differ")
 	}
 }
+
+// Passing texts are what other texts are, for as long as their row is looked at: in
+// plain pages and in those with a dictionary, over pages and row groups.
+func TestPassingTexts(t *testing.T) {
+	type foreign struct {
+		Text  *string `parquet:"text,optional"`
+		Model string  `parquet:"model,dict"`
+	}
+	type passing struct {
+		Text  *string `parquet:"text,optional" texts:"passing"`
+		Model string  `parquet:"model,dict" texts:"passing"`
+	}
+	rng := rand.New(rand.NewPCG(3, 3))
+	var written []foreign
+	for i := range 5000 {
+		f := foreign{Model: fmt.Sprint("m", i/900)}
+		if rng.IntN(3) > 0 {
+			f.Text = storetest.Ptr(strings.Repeat(fmt.Sprint(i), rng.IntN(20)))
+		}
+		written = append(written, f)
+	}
+	b, err := os.ReadFile(writeForeign(t, written, 1700))
+	storetest.Must(t, err)
+	pf, err := parquet.OpenFile(bytes.NewReader(b), int64(len(b)))
+	storetest.Must(t, err)
+	at := 0
+	for got, err := range Read[passing](&File{pf: pf}) {
+		storetest.Must(t, err)
+		if want := written[at]; got.Model != want.Model || !reflect.DeepEqual(got.Text, want.Text) {
+			t.Fatalf("row %d is %+v, want %+v", at, got, want)
+		}
+		at++
+	}
+	if at != len(written) {
+		t.Errorf("%d rows of %d", at, len(written))
+	}
+}

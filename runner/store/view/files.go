@@ -2,10 +2,11 @@ package view
 
 import (
 	"iter"
+	"os"
+
 	"nightshift/runner/store/internal/disk"
 	"nightshift/runner/store/internal/rundir"
 	"nightshift/runner/store/parquetfile"
-	"os"
 )
 
 // FileRows yields the rows of one Parquet file of results, wherever it comes
@@ -14,18 +15,36 @@ import (
 // [*DamageError] when the file is no Parquet file that can be read.
 func FileRows[T any](path string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		var zero T
+		for rows, err := range FileBatches[T](path) {
+			if err != nil {
+				var zero T
+				yield(zero, err)
+				return
+			}
+			for i := range rows {
+				if !yield(rows[i], nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// FileBatches is [FileRows] of several rows at a time, which are good until the next
+// are asked for.
+func FileBatches[T any](path string) iter.Seq2[[]T, error] {
+	return func(yield func([]T, error) bool) {
 		f, err := os.Open(path)
 		if err != nil {
-			yield(zero, err)
+			yield(nil, err)
 			return
 		}
 		defer f.Close()
-		for row, err := range parquetfile.ForeignRows[T](f) {
+		for rows, err := range parquetfile.ForeignBatches[T](f) {
 			if err != nil {
 				err = &rundir.DamageError{Path: path, Err: err}
 			}
-			if !yield(row, err) || err != nil {
+			if !yield(rows, err) || err != nil {
 				return
 			}
 		}
