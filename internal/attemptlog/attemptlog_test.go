@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,6 +33,9 @@ func TestAppend(t *testing.T) {
 		if got, err := attemptlog.Parse(string(want)); err != nil || !reflect.DeepEqual(got, back) {
 			t.Errorf("%s is read as\n%+v (%v), by encoding/json as\n%+v", want, got, err, back)
 		}
+		if got, ok := attemptlog.Jobs(string(want)); ok && !slices.Equal(got, jobsOf(back)) {
+			t.Errorf("%s has the jobs %q, not %q", want, jobsOf(back), got)
+		}
 	}
 	check([]nightshift.Attempt{})
 	check([]nightshift.Attempt{{}, {N: 2}})
@@ -47,6 +51,29 @@ func TestAppend(t *testing.T) {
 			fill(rng, reflect.ValueOf(&log[i]).Elem(), 0.5)
 		}
 		check(log)
+	}
+}
+
+func jobsOf(log []nightshift.Attempt) (jobs []string) {
+	for _, a := range log {
+		if a.Job != "" {
+			jobs = append(jobs, a.Job)
+		}
+	}
+	return jobs
+}
+
+// TestJobs reads the jobs of a log without the rest.
+func TestJobs(t *testing.T) {
+	log := string(attemptlog.Append(nil, []nightshift.Attempt{
+		{N: 1, Message: `,"job":"no"`, Job: "worker/run-1-1", Worker: "w"}, {N: 2, Batch: "b"},
+		{N: 3, Job: "worker/run-1-2"}}))
+	want := []string{"worker/run-1-1", "worker/run-1-2"}
+	if got, ok := attemptlog.Jobs(log); !ok || !slices.Equal(got, want) {
+		t.Errorf("%s: %q, %v", log, got, ok)
+	}
+	if _, ok := attemptlog.Jobs(string(attemptlog.Append(nil, []nightshift.Attempt{{Job: `a"b`}}))); ok {
+		t.Error("a job with a quote is not read as it is")
 	}
 }
 

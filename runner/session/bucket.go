@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"nightshift"
 	"nightshift/internal/s3"
 	"nightshift/internal/words"
 	"nightshift/runner/store"
@@ -100,15 +99,15 @@ func (k *Kept) remote() store.Remote {
 }
 
 // durable is told of records when they are in the bucket too.
-func (k *Kept) durable(dir string, tell func(string, []nightshift.Attempt)) func(string, []nightshift.Attempt) {
+func (k *Kept) durable(dir string, tell func(string, []string)) func(string, []string) {
 	if k == nil || k.writer == nil || tell == nil {
 		return tell
 	}
 	w := k.writer
-	return func(model string, attempts []nightshift.Attempt) {
+	return func(model string, logs []string) {
 		w.After(dir, func(err error) {
 			if err == nil {
-				tell(model, attempts)
+				tell(model, logs)
 			}
 		})
 	}

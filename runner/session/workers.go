@@ -226,16 +226,16 @@ func (c *cluster) enter(dir string, st *store.Run) {
 }
 
 // durable tells the hub what is on record in a directory; nil without workers.
-func (c *cluster) durable(dir string) func(model string, attempts []nightshift.Attempt) {
+func (c *cluster) durable(dir string) func(model string, logs []string) {
 	if c == nil {
 		return nil
 	}
-	return func(model string, attempts []nightshift.Attempt) {
+	return func(model string, logs []string) {
 		c.mu.Lock()
 		h := c.hub
 		c.mu.Unlock()
 		if h != nil {
-			h.Durable(dir, model, attempts)
+			h.Durable(dir, model, logs)
 		}
 	}
 }

@@ -162,6 +162,7 @@ func (o owner) Durable(lines []journal.Pending) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.wrote = time.Now().UTC()
+	var logs []string
 	for _, p := range lines {
 		if p.Record == nil {
 			continue
@@ -171,9 +172,12 @@ func (o owner) Durable(lines []journal.Pending) {
 			r.unsettled[model].Accumulate(&t, -1)
 			delete(o.pastOf, p.Item)
 		}
-		if tell := r.opts.Durable; tell != nil {
-			tell(o.model, p.Record.Log())
+		if log := p.Record.AttemptLog; log != nil && r.opts.Durable != nil {
+			logs = append(logs, *log)
 		}
+	}
+	if len(logs) > 0 {
+		r.opts.Durable(o.model, logs)
 	}
 }
 

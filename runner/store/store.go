@@ -91,9 +91,9 @@ type Options struct {
 	// Late makes a Parquet file only when its shard is complete, instead of letting it
 	// grow: that takes some 40 MiB less memory while requests are in flight.
 	Late bool
-	// Durable is told of the attempts of each record that is on the disk. It is
+	// Durable is told the attempt logs of records that are on the disk now. It is
 	// called from any goroutine, and must not call the Run or its shards.
-	Durable func(model string, attempts []nightshift.Attempt)
+	Durable func(model string, logs []string)
 	// Recorded is told of each record that is put, as it is kept. It may be called
 	// from any goroutine, and must not change the record, nor call the Run or its shards.
 	Recorded func(*nightshift.Record)

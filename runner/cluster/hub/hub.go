@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/internal/attemptlog"
 	"nightshift/internal/words"
 	"nightshift/providers"
 	"nightshift/runner/cluster/protocol"
@@ -192,38 +193,78 @@ func (h *Hub) Serve(l net.Listener) error {
 	}
 }
 
-// Durable is told which attempts are in a record of a run that is on the disk.
-// Their answers need not be kept any longer.
-func (h *Hub) Durable(dir, model string, attempts []nightshift.Attempt) {
-	var notes []func()
+// Durable is told the attempt logs of records of a run that are on the disk. Answers
+// to their attempts need not be kept any longer.
+func (h *Hub) Durable(dir, model string, logs []string) {
+	var unknown []*attempt
 	kept := map[*peer][]string{}
 	h.mu.Lock()
-	for _, a := range attempts {
-		if !h.ours(a.Job) {
+	for _, log := range logs {
+		if h.keepAnswered(log, kept) {
 			continue
 		}
-		k := h.attempts[a.Job]
-		if k == nil && a.Class == nightshift.ClassUnknownOutcome { // of an earlier start, and nobody asked for it
-			k = &attempt{id: a.Job, state: lost, tracked: true}
-			h.attempts[a.Job] = k
+		attempts, err := attemptlog.Parse(log)
+		if err != nil {
+			continue // it is no log of ours
 		}
-		switch {
-		case k == nil:
-		case k.state == answered, k.state == held && a.Class != nightshift.ClassUnknownOutcome:
-			delete(h.attempts, a.Job)
-			kept[k.peer] = append(kept[k.peer], a.Job)
-		case k.state == lost, k.state == held:
-			k.state, k.unknown = recorded, Unknown{dir, model, a}
-			notes = append(notes, func() { h.settle(k) })
+		for _, a := range attempts {
+			if k := h.onRecord(Unknown{dir, model, a}, kept); k != nil {
+				unknown = append(unknown, k)
+			}
 		}
 	}
 	for p, ids := range kept {
 		p.keep(ids)
 	}
 	h.mu.Unlock()
-	for _, note := range notes {
-		note()
+	for _, k := range unknown {
+		h.settle(k)
 	}
+}
+
+// keepAnswered adds the attempts of a log to what is kept, by worker, where each of
+// them has brought its answer, which is nearly always; h.mu is held.
+func (h *Hub) keepAnswered(log string, kept map[*peer][]string) bool {
+	jobs, ok := attemptlog.Jobs(log)
+	if !ok || len(jobs) == 0 {
+		return false
+	}
+	for _, id := range jobs {
+		if k := h.attempts[id]; k == nil || k.state != answered {
+			return false
+		}
+	}
+	for _, id := range jobs {
+		if k := h.attempts[id]; k != nil {
+			delete(h.attempts, id)
+			kept[k.peer] = append(kept[k.peer], id)
+		}
+	}
+	return true
+}
+
+// onRecord takes in that an attempt is on record, and returns it where it is so as
+// unknown; h.mu is held.
+func (h *Hub) onRecord(u Unknown, kept map[*peer][]string) *attempt {
+	a := u.Attempt
+	if !h.ours(a.Job) {
+		return nil
+	}
+	k := h.attempts[a.Job]
+	if k == nil && a.Class == nightshift.ClassUnknownOutcome { // of an earlier start, and nobody asked for it
+		k = &attempt{id: a.Job, state: lost, tracked: true}
+		h.attempts[a.Job] = k
+	}
+	switch {
+	case k == nil:
+	case k.state == answered, k.state == held && a.Class != nightshift.ClassUnknownOutcome:
+		delete(h.attempts, a.Job)
+		kept[k.peer] = append(kept[k.peer], a.Job)
+	case k.state == lost, k.state == held:
+		k.state, k.unknown = recorded, u
+		return k
+	}
+	return nil
 }
 
 // settle puts on record what became of an attempt that is recorded as unknown,

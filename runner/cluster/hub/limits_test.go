@@ -129,7 +129,7 @@ type durable struct {
 
 func (d durable) Send(ctx context.Context, p providers.Prepared) providers.Exchange {
 	ex := d.Account.Send(ctx, p)
-	d.hub.Durable("", "m", []nightshift.Attempt{{Job: p.Attempt}})
+	d.hub.Durable("", "m", []string{`[{"n":1,"job":"` + p.Attempt + `"}]`})
 	return ex
 }
 

@@ -196,11 +196,11 @@ func (w *world) startHub(dir string) {
 	}
 	var mu sync.Mutex // until the hub is there
 	mu.Lock()
-	p.store, err = store.Open(dir, id, store.Options{ReserveFile: -1, Durable: func(model string, a []nightshift.Attempt) {
+	p.store, err = store.Open(dir, id, store.Options{ReserveFile: -1, Durable: func(model string, logs []string) {
 		mu.Lock()
 		h := p.hub
 		mu.Unlock()
-		h.Durable(dir, model, a)
+		h.Durable(dir, model, logs)
 	}})
 	if err != nil {
 		w.t.Fatal(err)

@@ -212,6 +212,13 @@ func TestKeysStay(t *testing.T) {
 		if red.Contains(whole) || red.Contains(spool) {
 			t.Error("the key has left")
 		}
+		// An answer of the usual kind can still be read afterwards.
+		wire.say = func() providers.Exchange {
+			return providers.Exchange{Sent: true, Response: nightshift.Response{Text: &text, RequestID: canary, Status: 200}}
+		}
+		if ex = b.send(b.first()); ex.Err != nil || ex.Response.RequestID != "***" {
+			t.Errorf("an answer with the key in its id: %q, %v", ex.Response.RequestID, ex.Err)
+		}
 		kill()
 	})
 }
@@ -242,7 +249,7 @@ func TestDrain(t *testing.T) {
 			t.Fatalf("it ended with %v before the answer was on record", err)
 		default:
 		}
-		b.hub.Durable("", "m", []nightshift.Attempt{{Job: attempt}})
+		b.hub.Durable("", "m", []string{`[{"n":1,"job":"` + attempt + `"}]`})
 		time.Sleep(10 * time.Second)
 		select {
 		case err := <-ended:

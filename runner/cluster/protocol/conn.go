@@ -21,7 +21,8 @@ type Conn struct {
 	start  time.Time
 
 	mu     sync.Mutex
-	queue  net.Buffers
+	queue  [][]byte
+	spare  []byte // room for a piece
 	closed bool
 	ready  chan struct{} // holds one token when the queue is not empty
 	done   chan struct{} // closed when nothing is written any more
@@ -70,16 +71,23 @@ func (k *Conn) Say(kind Kind, head any) error {
 // Send queues a frame. An error means that it will not arrive; without one it
 // may still not.
 func (k *Conn) Send(f Frame) error {
-	b, err := f.Append(nil)
-	if err != nil {
-		return err
+	var alone []byte
+	if f.size() > piece { // not while others wait for the lock
+		var err error
+		if alone, err = f.Append(make([]byte, 0, 8+f.size())); err != nil {
+			return err
+		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
 		return net.ErrClosed
 	}
-	k.queue = append(k.queue, b)
+	if alone != nil {
+		k.queue = append(k.queue, alone)
+	} else if err := k.join(f); err != nil {
+		return err
+	}
 	select {
 	case k.ready <- struct{}{}:
 	default:
@@ -87,53 +95,71 @@ func (k *Conn) Send(f Frame) error {
 	return nil
 }
 
+// piece is how many bytes of small frames are written at once.
+const piece = 64 << 10
+
+// join adds a small frame to the last piece, or begins another; k.mu is held.
+func (k *Conn) join(f Frame) (err error) {
+	last := len(k.queue) - 1
+	if last < 0 || cap(k.queue[last])-len(k.queue[last]) < 8+f.size() {
+		next := k.spare
+		if k.spare = nil; next == nil {
+			next = make([]byte, 0, piece+8)
+		}
+		k.queue = append(k.queue, next)
+		last++
+	}
+	k.queue[last], err = f.Append(k.queue[last])
+	return err
+}
+
+// shortest is the shortest time between two writes: where there is much to say,
+// each costs more than what it carries.
+const shortest = time.Millisecond
+
 // write sends what is queued, as much at once as there is.
 func (k *Conn) write() {
 	defer close(k.done)
+	var last time.Time
 	for range k.ready {
+		time.Sleep(shortest - time.Since(last))
 		k.mu.Lock()
 		batch := k.queue
 		k.queue = nil
 		k.mu.Unlock()
-		for len(batch) > 0 {
-			if err := k.writeSome(&batch); err != nil {
+		for _, b := range batch {
+			if err := k.writeAll(b); err != nil {
 				k.Close()
 				return
 			}
 		}
+		last = time.Now()
+		k.reuse(batch)
 	}
 }
 
-// writeSome writes a part of a batch within the time for one.
-func (k *Conn) writeSome(batch *net.Buffers) error {
-	const atOnce = 64
-	some := (*batch)[:min(len(*batch), atOnce)]
-	*batch = (*batch)[len(some):]
-	joined := join(some)
-	for len(joined) > 0 {
+// writeAll writes a piece, a part at a time within the time for one.
+func (k *Conn) writeAll(b []byte) error {
+	const atOnce = 1 << 20
+	for len(b) > 0 {
 		_ = k.conn.SetWriteDeadline(time.Now().Add(writeWithin))
-		n, err := k.conn.Write(joined[:min(len(joined), 1<<20)])
-		if joined = joined[n:]; err != nil {
+		n, err := k.conn.Write(b[:min(len(b), atOnce)])
+		if b = b[n:]; err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// join makes one piece of several, so that small messages share a packet.
-func join(some net.Buffers) []byte {
-	if len(some) == 1 {
-		return some[0]
+// reuse keeps the room of what was written for the next piece.
+func (k *Conn) reuse(batch [][]byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, b := range batch {
+		if cap(b) == piece+8 {
+			k.spare = b[:0]
+		}
 	}
-	n := 0
-	for _, b := range some {
-		n += len(b)
-	}
-	all := make([]byte, 0, n)
-	for _, b := range some {
-		all = append(all, b...)
-	}
-	return all
 }
 
 // Finish sends what is queued and closes the connection, within a time.

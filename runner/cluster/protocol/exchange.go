@@ -30,15 +30,19 @@ type Prepared struct {
 
 // PackDo makes the message that gives an attempt away.
 func PackDo(id, endpoint string, p providers.Prepared) (Frame, error) {
-	return Pack(KindDo, Do{id, endpoint, Prepared{
+	d := Do{id, endpoint, Prepared{
 		Hash: p.Hash, Stream: p.Stream, Key: p.Key, Model: p.Model, InputText: p.InputText, Other: p.InputOther,
 		Media: p.Media, Choices: p.Choices, Texts: p.Texts, Job: p.Job, MaxOutput: p.MaxOutput, Scored: p.Scored,
-	}}, p.Body)
+	}}
+	if head, whole := shortHead(d, (*coder).do); whole {
+		return Frame{KindDo, head, [][]byte{p.Body}}, nil
+	}
+	return Pack(KindDo, d, p.Body)
 }
 
 // UnpackDo reads it.
 func UnpackDo(f Frame) (Do, providers.Prepared, error) {
-	d, err := Unpack[Do](f)
+	d, err := unpackHead(f, (*coder).do)
 	if err == nil && (len(f.Blobs) != 1 || d.ID == "") {
 		err = ErrDamaged
 	}
@@ -73,8 +77,32 @@ type failure struct {
 	NoHost  bool `json:"no_host,omitempty"` // there is no such host
 }
 
+// unpackHead reads a head in either form.
+func unpackHead[T any](f Frame, fields func(*coder, *T)) (T, error) {
+	if isShort(f.Head) {
+		return readShort(f.Head, fields)
+	}
+	return Unpack[T](f)
+}
+
 // PackDone makes the message that brings an answer.
 func PackDone(id string, ex providers.Exchange) (Frame, error) {
+	d, blobs := split(id, ex)
+	if head, whole := shortHead(d, (*coder).done); whole {
+		return Frame{KindDone, head, blobs}, nil
+	}
+	return Pack(KindDone, d, blobs...)
+}
+
+// PackDoneAsText is PackDone with a head in which a text can be replaced by
+// another: as JSON.
+func PackDoneAsText(id string, ex providers.Exchange) (Frame, error) {
+	d, blobs := split(id, ex)
+	return Pack(KindDone, d, blobs...)
+}
+
+// split takes the long texts out of an answer.
+func split(id string, ex providers.Exchange) (done, [][]byte) {
 	r := ex.Response
 	d := done{
 		ID: id, UsageRaw: r.UsageRaw != nil, Err: failureOf(ex.Err), Limits: ex.Limits, Sent: ex.Sent,
@@ -82,13 +110,14 @@ func PackDone(id string, ex providers.Exchange) (Frame, error) {
 	}
 	blobs := [][]byte{bytesOf(r.Text), bytesOf(r.Thinking), r.Raw, r.UsageRaw}
 	r.Text, r.Thinking, r.Raw, r.UsageRaw = nil, nil, nil, nil
+	r.Attempts, r.Cost, r.PriceID, r.Queued, r.Backoff = nil, nil, "", 0, 0 // the hub's own
 	d.Response, d.Limits.Err = r, nil
-	return Pack(KindDone, d, blobs...)
+	return d, blobs
 }
 
 // UnpackDone reads it.
 func UnpackDone(f Frame) (id string, ex providers.Exchange, err error) {
-	d, err := Unpack[done](f)
+	d, err := unpackHead(f, (*coder).done)
 	if err == nil && (len(f.Blobs) != 4 || d.ID == "") {
 		err = ErrDamaged
 	}
@@ -151,7 +180,14 @@ func (f *failure) error() *nightshift.Error {
 }
 
 // IDOf reads which attempt a Done is of.
-func IDOf(f Frame) (string, error) {
+func IDOf(f Frame) (id string, err error) {
+	if isShort(f.Head) {
+		c := coder{rest: string(f.Head[1:]), reading: true}
+		if text(&c, &id); c.bad || id == "" {
+			err = ErrDamaged
+		}
+		return id, err
+	}
 	head, err := Unpack[struct {
 		ID string `json:"id"`
 	}](f)

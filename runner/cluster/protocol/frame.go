@@ -19,7 +19,7 @@ import (
 )
 
 // Version is the number of the protocol. Others are refused.
-const Version = 1
+const Version = 2
 
 // MaxFrame bounds one frame, in bytes: an answer with its raw body, its text and
 // its reasoning, each of which a wire caps at 64 MiB.
@@ -49,12 +49,21 @@ const (
 	kinds
 )
 
-// A Frame is one message as it travels: a head in JSON, and blobs for what is
-// long or need not be text.
+// A Frame is one message as it travels: a head, in JSON or in a short form, and
+// blobs for what is long or need not be text.
 type Frame struct {
 	Kind  Kind
 	Head  []byte
 	Blobs [][]byte
+}
+
+// size is how many bytes the content of a frame takes at most.
+func (f Frame) size() int {
+	n := 2 + binary.MaxVarintLen64*(1+len(f.Blobs)) + len(f.Head)
+	for _, b := range f.Blobs {
+		n += len(b)
+	}
+	return n
 }
 
 var table = crc32.MakeTable(crc32.Castagnoli)

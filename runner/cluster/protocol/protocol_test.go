@@ -3,8 +3,12 @@ package protocol_test
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -66,6 +70,123 @@ func TestExchangesArriveAsTheyWere(t *testing.T) {
 		if diff := cmp.Diff(ex, got, cmp.Comparer(func(a, b nightshift.Count) bool { return a == b })); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+	}
+}
+
+// Each field of an answer and of a request arrives, alone and with all others:
+// those for which the short form has a place, and those that came later.
+func TestEveryFieldArrives(t *testing.T) {
+	var all providers.Exchange
+	response, report := reflect.TypeFor[nightshift.Response](), reflect.TypeFor[limits.Report]()
+	hubs := []string{"Attempts", "Cost", "PriceID", "Queued", "Backoff"}
+	for i := range response.NumField() {
+		if slices.Contains(hubs, response.Field(i).Name) {
+			continue
+		}
+		var ex providers.Exchange
+		fill(reflect.ValueOf(&ex.Response).Elem().Field(i))
+		fill(reflect.ValueOf(&all.Response).Elem().Field(i))
+		arrives(t, response.Field(i).Name, ex)
+	}
+	for i := range report.NumField() {
+		if report.Field(i).Name == "Err" {
+			continue // the hub's own
+		}
+		var ex providers.Exchange
+		fill(reflect.ValueOf(&ex.Limits).Elem().Field(i))
+		fill(reflect.ValueOf(&all.Limits).Elem().Field(i))
+		arrives(t, report.Field(i).Name, ex)
+	}
+	arrives(t, "all", all)
+	var usual providers.Exchange
+	usual.Response.Usage, usual.Response.Flags = all.Response.Usage, all.Response.Flags
+	usual.Limits = all.Limits
+	arrives(t, "usual", usual)
+	if f, err := protocol.PackDone("a", usual); err != nil || f.Head[0] == '{' {
+		t.Error("a usual answer is not in the short form", err)
+	}
+
+	prepared := reflect.TypeFor[protocol.Prepared]()
+	for i := range prepared.NumField() {
+		d := protocol.Do{ID: "a", Endpoint: "e"}
+		fill(reflect.ValueOf(&d.Prepared).Elem().Field(i))
+		p := d.Prepared
+		f, err := protocol.PackDo(d.ID, d.Endpoint, providers.Prepared{
+			Hash: p.Hash, Stream: p.Stream, Key: p.Key, Model: p.Model, InputText: p.InputText, InputOther: p.Other,
+			Media: p.Media, Choices: p.Choices, Texts: p.Texts, Job: p.Job, MaxOutput: p.MaxOutput, Scored: p.Scored})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := protocol.UnpackDo(travel(t, f))
+		if err != nil || !reflect.DeepEqual(got, d) {
+			t.Errorf("%s arrives as %+v (%v)", prepared.Field(i).Name, got, err)
+		}
+	}
+}
+
+func arrives(t *testing.T, name string, ex providers.Exchange) {
+	t.Helper()
+	sent := fmt.Sprintf("%+v", ex)
+	f, err := protocol.PackDone("a-1", ex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asText, err := protocol.PackDoneAsText("a-1", ex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now := fmt.Sprintf("%+v", ex); now != sent {
+		t.Errorf("%s: packing made %s of %s", name, now, sent)
+	}
+	for _, f := range []protocol.Frame{f, asText} {
+		f = travel(t, f)
+		if id, err := protocol.IDOf(f); id != "a-1" {
+			t.Errorf("%s: it is of %q (%v)", name, id, err)
+		}
+		_, got, err := protocol.UnpackDone(f)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(ex, got, cmp.Comparer(func(a, b nightshift.Count) bool { return a == b })); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// fill gives every part of a value something that is not zero.
+func fill(v reflect.Value) {
+	switch v.Interface().(type) {
+	case nightshift.Count:
+		v.Set(reflect.ValueOf(nightshift.Tokens(-3)))
+		return
+	case json.RawMessage:
+		v.SetBytes([]byte(`{"a":1}`))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			fill(v.Index(i))
+		}
+	case reflect.Interface:
+	case reflect.String:
+		v.SetString("Grüße")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Float32, reflect.Float64:
+		v.SetFloat(-1.5)
+	case reflect.Uint8:
+		v.SetUint(7)
+	default:
+		v.SetInt(-12345678901 % (1 << 30))
 	}
 }
 

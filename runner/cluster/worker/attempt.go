@@ -58,9 +58,9 @@ func (w *worker) open(e protocol.Endpoint) account {
 // know adds a key to those that are taken out of everything that leaves; w.mu
 // is held.
 func (w *worker) know(key secrets.Secret) {
-	if !key.IsZero() && !slices.Contains(w.keys, key) {
-		w.keys = append(w.keys, key)
-		w.redactor = secrets.NewRedactor(w.keys...)
+	if !key.IsZero() && !slices.Contains(w.known, key) {
+		w.known = append(w.known, key)
+		w.redactor = secrets.NewRedactor(w.known...)
 	}
 }
 
@@ -171,8 +171,12 @@ func (w *worker) pack(id string, ex providers.Exchange) protocol.Frame {
 		if err != nil {
 			why.Class, why.Message = nightshift.ClassBadResponse, "the answer cannot be brought to the hub: "+err.Error()
 		}
-		f, _ = protocol.PackDone(id, providers.Exchange{Sent: ex.Sent, Err: why,
-			Response: nightshift.Response{Usage: ex.Response.Usage, Status: ex.Response.Status}})
+		ex = providers.Exchange{Sent: ex.Sent, Err: why,
+			Response: nightshift.Response{Usage: ex.Response.Usage, Status: ex.Response.Status}}
+		f, _ = protocol.PackDone(id, ex)
+	}
+	if w.keys().Contains(f.Head) {
+		f, _ = protocol.PackDoneAsText(id, ex)
 	}
 	f, changed := w.redact(f)
 	if !changed {
@@ -194,12 +198,17 @@ func size(f protocol.Frame) (n int) {
 	return n
 }
 
+// keys finds every key of this worker.
+func (w *worker) keys() *secrets.Redactor {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.redactor
+}
+
 // redact takes every key of this worker out of a message, not only that of the
 // endpoint that answered.
 func (w *worker) redact(f protocol.Frame) (_ protocol.Frame, changed bool) {
-	w.mu.Lock()
-	red := w.redactor
-	w.mu.Unlock()
+	red := w.keys()
 	changed = red.Contains(f.Head)
 	f.Head = red.Live(f.Head)
 	for i, b := range f.Blobs {

@@ -85,7 +85,7 @@ type worker struct {
 	wires    map[string]account
 	opened   []protocol.Endpoint // as the hub named them
 	redactor *secrets.Redactor
-	keys     []secrets.Secret
+	known    []secrets.Secret // keys that the redactor finds
 }
 
 // A session is one connection, from its welcome on.
