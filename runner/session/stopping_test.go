@@ -192,7 +192,7 @@ var longStopping = os.Getenv("NIGHTSHIFT_LONG") != ""
 // Runs without a difference claim one in no more than alpha of all cases. All seeds are fixed, and
 // what a run decides hangs on nothing else.
 func TestStoppedRunsFalseDecisions(t *testing.T) {
-	runs, rows := 5, 100
+	runs, rows := 3, 80
 	if longStopping {
 		runs, rows = 2000, 300
 	}
@@ -216,7 +216,7 @@ func TestStoppedRunsRowsSaved(t *testing.T) {
 		rows, runs int
 		gap        float64
 		most       int // answers of a model that half of the runs send at most
-	}{{600, 5, 0.2, 300}}
+	}{{400, 3, 0.2, 300}}
 	if longStopping {
 		cases = append(cases[:0], cases[0], cases[0], cases[0])
 		for i, gap := range []float64{0.03, 0.05, 0.1} {
@@ -239,7 +239,7 @@ func TestStoppedRunsRowsSaved(t *testing.T) {
 }
 
 // plantFixed draws rows with a fixed seed: enough of them to be stopped before the last.
-func plantFixed() stoppingTrial { return plant(rand.New(rand.NewPCG(5, 6)), 800, 0.3, 0.15) }
+func plantFixed() stoppingTrial { return plant(rand.New(rand.NewPCG(5, 6)), 400, 0.3, 0.2) }
 
 // A run that is broken off at any time, and given up with what is in flight, decides in the
 // end as one that nobody disturbed.
@@ -247,7 +247,7 @@ func TestStoppedRunGoesOn(t *testing.T) {
 	s := plantFixed()
 	p := s.write(t, t.TempDir())
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
-	for range 8 {
+	for range 4 {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Duration(random.IntN(60))*time.Millisecond, func() { cancel(ErrInterrupted) })
 		r, err := Run(ctx, p, Options{})
@@ -271,10 +271,10 @@ func TestStoppedRunGoesOn(t *testing.T) {
 func TestStoppedRunBudget(t *testing.T) {
 	s := plantFixed()
 	dir := t.TempDir()
-	s.more = "budget: {tokens: 1000}\n"
+	s.more = "budget: {tokens: 700}\n"
 	_, err := Run(t.Context(), s.write(t, dir), Options{})
 	if ReasonOf(err) != Stopped || !errors.Is(err, nightshift.ErrBudget) && !strings.Contains(err.Error(), "budget") {
-		t.Fatalf("with 1,000 tokens: %v", err)
+		t.Fatalf("with 700 tokens: %v", err)
 	}
 	s.more = "budget: {tokens: 3000000}\n"
 	p := s.write(t, dir)
@@ -294,7 +294,7 @@ func TestStoppedRunBudget(t *testing.T) {
 	}
 	var said int64
 	for _, m := range r.Comparison.Stopping.Models {
-		said += 800 - m.NotSent
+		said += int64(len(s.old)) - m.NotSent
 	}
 	if int64(answers) != said {
 		t.Errorf("%d answers are on record, the comparison says %d", answers, said)
