@@ -17,6 +17,7 @@ import (
 	"nightshift"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
+	"nightshift/runner"
 	"nightshift/runner/plan"
 	"nightshift/runner/store/view"
 )
@@ -322,5 +323,24 @@ func TestStoppedRunJudged(t *testing.T) {
 	}
 	if judged.Name != "grade" || scores == 0 || scores > got.sent {
 		t.Errorf("%s: %d scores of %d answers", judged.Name, scores, got.sent)
+	}
+}
+
+// A run that is decided is complete, also when the budget or Ctrl-C ended its last requests; one
+// with a comparison that is open is not.
+func TestDecidedIsComplete(t *testing.T) {
+	s, err := Open(t.Context(), plantFixed().write(t, t.TempDir()), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Dataset.Close()
+	stops := []runner.Stop{{Model: "old", Err: nightshift.ErrBudget}}
+	s.decider = &decider{score: func(*nightshift.Record) nightshift.Score { return nightshift.Score{} }}
+	if e := s.ending(view.Totals{}, stops, nil, ErrInterrupted); e.state != scoring.Decided || e.err != nil {
+		t.Errorf("decided: %s, %v", e.state, e.err)
+	}
+	s.decider.pairs = []*comparison{{open: true}}
+	if e := s.ending(view.Totals{}, stops, nil, nil); e.state != "stopped: budget" || ReasonOf(e.err) != Stopped {
+		t.Errorf("undecided: %s, %v", e.state, e.err)
 	}
 }
