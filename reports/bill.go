@@ -199,7 +199,11 @@ type billedRow struct {
 
 // logNames are what the log of a row names somewhere. Most logs name nothing of it
 // and need not be parsed.
-type logNames struct{ batch, class, expected, searches, worker bool }
+type logNames struct {
+	batch, class, searches, worker bool
+	expected                       int64  // tokens that should have been in the prompt cache; of several the most
+	prefix                         string // that the first of its attempts shared with other rows
+}
 
 // says is what the row's log names. The log is looked through once.
 func (r *billedRow) says() logNames {
@@ -216,11 +220,18 @@ func namesIn(log string) (names logNames) {
 	for at := range occurrences(log, 'c') {
 		names.batch = names.batch || stands(log, at-4, `"batch":"`)
 		names.class = names.class || stands(log, at-1, `"class"`)
-		names.expected = names.expected || stands(log, at-5, `"expected_read":`)
+		if stands(log, at-5, `"expected_read":`) {
+			names.expected = max(names.expected, leadingNumber(log[at-5+len(`"expected_read":`):]))
+		}
 		names.searches = names.searches || stands(log, at-5, `"searches"`)
 	}
 	for at := range occurrences(log, 'w') {
 		names.worker = names.worker || stands(log, at-1, `"worker":"`)
+	}
+	for at := range occurrences(log, 'x') {
+		if stands(log, at-6, `"prefix":"`) && names.prefix == "" {
+			names.prefix, _, _ = strings.Cut(log[at-6+len(`"prefix":"`):], `"`)
+		}
 	}
 	return names
 }
@@ -250,7 +261,18 @@ func (r *billedRow) inBatches() bool { return r.says().batch }
 
 // missed reports whether the row may have missed what should have been in the
 // prompt cache; the log says it.
-func (r *billedRow) missed() bool { return zero(r.CacheReadTokens) && r.says().expected }
+func (r *billedRow) missed() bool { return fellShort(view.Value(r.CacheReadTokens), r.says().expected) }
+
+func leadingNumber(s string) (n int64) {
+	for i := 0; i < len(s) && '0' <= s[i] && s[i] <= '9' && n < 1<<50; i++ {
+		n = n*10 + int64(s[i]-'0')
+	}
+	return n
+}
+
+// fellShort reports whether so little was read from the cache that the prefix was
+// not in it: at most a shorter one within it. Half leaves room for estimates.
+func fellShort(read, expected int64) bool { return read*2 < expected }
 
 // billRow is what a bill reads of a Record.
 type billRow struct {
@@ -761,10 +783,10 @@ func prefixOf(a *nightshift.Attempt) string {
 // it should have had; ok is false where it had, or where that is not told.
 func missed(a *nightshift.Attempt) (u nightshift.Usage, ok bool) {
 	u = a.Usage
-	if a.Cache == nil || a.Cache.Expected == 0 || u.CacheRead.N() > 0 || !u.InputTotal().Known() {
+	if a.Cache == nil || !fellShort(u.CacheRead.N(), a.Cache.Expected) || !u.InputTotal().Known() {
 		return u, false
 	}
-	left := a.Cache.Expected
+	left := a.Cache.Expected - u.CacheRead.N()
 	for _, class := range []*nightshift.Count{&u.CacheWrite5m, &u.CacheWrite1h, &u.Input} {
 		n := min(left, class.N())
 		if n > 0 {

@@ -115,8 +115,8 @@ func (s *Summary) took() time.Duration {
 
 // grids are the tables of every rendering, in their order.
 func (s *Summary) grids() []render.Grid {
-	all := []render.Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.caching(), s.byBatch(), s.times(),
-		s.byWorker(), s.bounds()}
+	all := []render.Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.caching(), s.byPrefix(), s.byBatch(),
+		s.times(), s.byWorker(), s.bounds()}
 	if s.Comparison != nil {
 		all = append(all, s.Comparison.Tables...)
 	}

@@ -81,6 +81,11 @@ type modelSummary struct {
 	LatencyHist  histogram         `json:"latency_histogram"`       // of answers, in milliseconds
 	OutputHist   histogram         `json:"output_tokens_histogram"` // of answers
 
+	// Prefixes are the beginnings that rows shared which were sent by them, those with
+	// the most input first; PrefixesLeft is the rest of them, as one.
+	Prefixes     []prefixSummary `json:"prefixes,omitempty"`
+	PrefixesLeft *prefixSummary  `json:"prefixes_left,omitempty"`
+
 	// Batch is what travelled in batches; null where nothing did.
 	Batch *batchSummary `json:"batch,omitempty"`
 
@@ -222,6 +227,7 @@ type modelTally struct {
 	bill                *entry
 	latency, firstToken stats.Quantiles
 	latencies, outputs  logBuckets
+	prefixes            map[string]*entry
 }
 
 func newTally(info view.Info) *tally {
@@ -276,6 +282,7 @@ func (t *tally) add(row *summaryRow) entry {
 	if row.inBatches() {
 		m.byBatch(row, &e)
 	}
+	m.byPrefix(row, &e)
 	t.byWorker(row)
 	t.timeline.add(row)
 	t.started, t.ended = view.Earlier(t.started, row.StartedAt), view.Later(t.ended, row.FinishedAt)
@@ -327,6 +334,7 @@ func (t *tally) summary(dir string, info view.Info) *Summary {
 		m.LatencyMS, m.FirstTokenMS = m.latency.Percentiles(), m.firstToken.Percentiles()
 		m.LatencyHist, m.OutputHist = m.latencies.histogram(), m.outputs.histogram()
 		m.Bill = m.bill.closed()
+		m.closePrefixes()
 		s.Models = append(s.Models, m.modelSummary)
 	}
 	s.Workers = t.workerSummaries(dir)

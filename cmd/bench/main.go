@@ -61,6 +61,7 @@ var sections = []struct {
 	{"inflight", (*bench).inFlightScaling},
 	{"memory", (*bench).memory},
 	{"batches", (*bench).batches},
+	{"cache", (*bench).caching},
 	{"scorers", (*bench).scorers},
 	{"index", (*bench).indexing},
 	{"resume", (*bench).resume},

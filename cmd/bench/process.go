@@ -64,6 +64,7 @@ func serve(args []string) error {
 	f := flag.NewFlagSet("serve", flag.ExitOnError)
 	latency := f.String("latency", "", "as `nightshift simulate` takes it")
 	limits := f.String("limits", "", "as `nightshift simulate` takes it")
+	cache := f.String("cache", "", "as `nightshift simulate` takes it")
 	_ = f.Parse(args) // exits on error
 	var c simulator.Config
 	c.MaxLedger = -1
@@ -78,6 +79,10 @@ func serve(args []string) error {
 		if c.Latency, err = simulator.ParseLatency(*latency); err != nil {
 			return err
 		}
+	}
+	var err error
+	if c.Cache, err = simulator.ParseCache(*cache); err != nil {
+		return err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -16,7 +16,8 @@ const patience = 2 * time.Minute
 // margin is the share of a lifetime that is left unused: clocks and ways differ.
 const margin = 20
 
-// mostStates bounds how many prefixes are remembered that nobody uses.
+// mostStates is how many prefixes are remembered before those are dropped that have
+// expired.
 const mostStates = 50_000
 
 // A Table knows which prefixes are in the prompt cache, as far as the requests of
@@ -28,6 +29,7 @@ type Table struct {
 
 	mu       sync.Mutex
 	states   map[uint64]*state
+	most     int           // states before expired ones are dropped
 	changed  chan struct{} // closed when a state has changed, and made anew
 	inFlight int           // requests that have begun and not ended
 	waiting  int           // turns that were given and have not begun
@@ -50,7 +52,7 @@ type onRoute struct {
 // their last use; perByte is how many tokens a byte is, for estimates.
 func NewTable(lifetime time.Duration, perByte float64) *Table {
 	return &Table{lifetime: lifetime - lifetime/margin, perByte: perByte, states: map[uint64]*state{},
-		changed: make(chan struct{})}
+		most: mostStates, changed: make(chan struct{})}
 }
 
 func (t *Table) state(hash uint64) *state {
@@ -65,9 +67,10 @@ func (t *Table) state(hash uint64) *state {
 
 // forget drops what has expired, when there is much.
 func (t *Table) forget() {
-	if len(t.states) < mostStates {
+	if len(t.states) < t.most {
 		return
 	}
+	defer func() { t.most = max(mostStates, 2*len(t.states)) }()
 	now := time.Now()
 	for hash, s := range t.states {
 		if s.claim == nil && !s.warm(now) && !s.written(now) {
