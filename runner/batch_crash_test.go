@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,12 +22,15 @@ import (
 
 	"nightshift"
 	"nightshift/datasets"
+	"nightshift/internal/s3"
+	"nightshift/internal/testdata/s3test"
 	"nightshift/providers"
 	"nightshift/providers/batch"
 	"nightshift/providers/secrets"
 	"nightshift/providers/simulator"
 	"nightshift/runner"
 	"nightshift/runner/store"
+	"nightshift/runner/store/bucket"
 	"nightshift/runner/store/view"
 )
 
@@ -48,7 +53,8 @@ const (
 // The test binary is the program that is killed, when the environment says so.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("NIGHTSHIFT_TEST_BATCHES"); dir != "" {
-		os.Exit(batchChild(dir, os.Getenv("NIGHTSHIFT_TEST_URL"), os.Getenv("NIGHTSHIFT_TEST_CRASH")))
+		os.Exit(batchChild(dir, os.Getenv("NIGHTSHIFT_TEST_URL"), os.Getenv("NIGHTSHIFT_TEST_BUCKET"),
+			os.Getenv("NIGHTSHIFT_TEST_CRASH")))
 	}
 	if dir := os.Getenv("NIGHTSHIFT_TEST_TAKEOVER"); dir != "" {
 		os.Exit(reuseChild(dir, os.Getenv("NIGHTSHIFT_TEST_FROM"), os.Getenv("NIGHTSHIFT_TEST_CRASH")))
@@ -63,11 +69,11 @@ const (
 )
 
 // batchChild runs what is left of a run in batches, and is killed when it passes
-// a point for the n-th time.
-func batchChild(dir, url, crash string) int {
+// a point for the n-th time. store is the address of a bucket's store; "" is none.
+func batchChild(dir, url, store, crash string) int {
 	killAt(crash)
 	runner.Hasten(crashHaste)
-	stops, err := runBatches(dir, url)
+	stops, err := runBatches(dir, url, store)
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
@@ -107,7 +113,7 @@ func (i impatient) Limits() nightshift.BatchLimits {
 	return l
 }
 
-func runBatches(dir, url string) (stops []runner.Stop, err error) {
+func runBatches(dir, url, keep string) (stops []runner.Stop, err error) {
 	data, err := datasets.Open(context.Background(), datasets.Spec{Paths: []string{"rows.jsonl"}, Dir: dir, ShardRows: 20})
 	if err != nil {
 		return nil, err
@@ -117,7 +123,17 @@ func runBatches(dir, url string) (stops []runner.Stop, err error) {
 	for _, s := range data.Chunks() {
 		id.Chunks = append(id.Chunks, store.Chunk{First: s.First, Rows: s.Rows, Hash: s.Hash})
 	}
-	st, err := store.Open(filepath.Join(dir, "run"), id, store.Options{ReserveFile: -1})
+	o := store.Options{ReserveFile: -1}
+	if keep != "" {
+		w, err := bucket.Open(context.Background(), inBucket(keep), filepath.Join(dir, "run"),
+			bucket.Options{Quiet: 20 * time.Millisecond, Pace: -1})
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, w.Close()) }()
+		o.Remote = w
+	}
+	st, err := store.Open(filepath.Join(dir, "run"), id, o)
 	if err != nil {
 		return nil, err
 	}
@@ -159,12 +175,22 @@ func kills(t *testing.T) int {
 // time they pass it, while the server does everything wrong that a server can,
 // and asks the server in the end what it was paid for.
 func TestBatchKill(t *testing.T) {
+	killOften(t, nil)
+}
+
+// TestBatchKillInBucket does the same to a run in a bucket. Every second time the
+// machine is lost too, and another takes over with what is in the bucket.
+func TestBatchKillInBucket(t *testing.T) {
+	killOften(t, s3test.New(t))
+}
+
+func killOften(t *testing.T, keep *s3test.Server) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	passed := map[string]int{}
 	for left := kills(t); left > 0; {
-		left -= max(1, killBatches(t, random, min(left, 8), passed))
+		left -= max(1, killBatches(t, random, min(left, 8), passed, keep))
 		if t.Failed() {
 			return
 		}
@@ -174,9 +200,13 @@ func TestBatchKill(t *testing.T) {
 
 // killBatches is one run that is killed up to most times; it returns how often it
 // was.
-func killBatches(t *testing.T, random *rand.Rand, most int, passed map[string]int) (killed int) {
+func killBatches(t *testing.T, random *rand.Rand, most int, passed map[string]int, keep *s3test.Server) (killed int) {
 	server, url := batchServer(t, random.Uint64())
 	dir := t.TempDir()
+	address := ""
+	if keep != nil {
+		address = fmt.Sprintf("%s/runs/%d", keep.URL, random.Uint64())
+	}
 	if err := os.WriteFile(filepath.Join(dir, "rows.jsonl"), []byte(prompts(crashRows)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +215,7 @@ func killBatches(t *testing.T, random *rand.Rand, most int, passed map[string]in
 			break
 		}
 		point := crashPoints[random.IntN(len(crashPoints))] + [...]string{":1", ":3"}[random.IntN(2)]
-		code := runChild(t, dir, url, point)
+		code := runChild(t, dir, url, address, point)
 		if code == 0 {
 			break
 		}
@@ -193,10 +223,13 @@ func killBatches(t *testing.T, random *rand.Rand, most int, passed map[string]in
 			killed++
 			passed[point]++
 		}
+		if keep != nil && random.IntN(2) == 0 {
+			loseMachine(t, dir, address)
+		}
 		checkAway(t, server, dir)
 	}
 	for range 100 {
-		if code := runChild(t, dir, url, ""); code == 0 {
+		if code := runChild(t, dir, url, address, ""); code == 0 {
 			checkPaid(t, server, dir)
 			return killed
 		}
@@ -205,12 +238,43 @@ func killBatches(t *testing.T, random *rand.Rand, most int, passed map[string]in
 	return killed
 }
 
+// inBucket is a run in the bucket of a store, both in one URL.
+func inBucket(address string) *s3.Bucket {
+	u, err := url.Parse(address)
+	if err != nil {
+		panic(err)
+	}
+	b, err := s3.Open("s3:/"+u.Path, s3.Config{Endpoint: "http://" + u.Host, Region: "us-east-1",
+		Keys: func(context.Context) (s3.Keys, error) { return s3.Keys{ID: "test-id", Secret: "test-secret"}, nil }})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// loseMachine leaves of a run what is in its bucket, as a machine that has nothing
+// else finds it.
+func loseMachine(t *testing.T, dir, address string) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(dir, "run")); err != nil {
+		t.Fatal(err)
+	}
+	w, err := bucket.Open(t.Context(), inBucket(address), filepath.Join(dir, "run"),
+		bucket.Options{Quiet: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // runChild returns the exit code, -1 of one that was killed.
-func runChild(t *testing.T, dir, url, crash string) int {
+func runChild(t *testing.T, dir, url, address, crash string) int {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", "NIGHTSHIFT_TEST_BATCHES="+dir, "NIGHTSHIFT_TEST_URL="+url,
-		"NIGHTSHIFT_TEST_CRASH="+crash)
+		"NIGHTSHIFT_TEST_BUCKET="+address, "NIGHTSHIFT_TEST_CRASH="+crash)
 	out, _ := cmd.CombinedOutput()
 	code := cmd.ProcessState.ExitCode()
 	if code != 0 && code != -1 && code != childStopped {
@@ -245,7 +309,7 @@ func checkAway(t *testing.T, s *simulator.Server, dir string) {
 	t.Helper()
 	known, unsure := map[string]bool{}, map[string]bool{}
 	list, err := view.Batches(filepath.Join(dir, "run"))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // nothing had come into the bucket
 		t.Fatal(err)
 	}
 	for _, b := range list {

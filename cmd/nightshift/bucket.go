@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -98,13 +99,22 @@ func keepFresh(ctx context.Context, s *bucket.Snapshot, say func(string)) (stop 
 	return func() { cancel(); <-done }
 }
 
-// localOnly refuses runs in buckets where a command changes a run.
-func localOnly(run, command string) error {
+// changing gives do the directory of a run to change. For a run in a bucket it is
+// the local one, and this process is the run's writer for as long as that takes.
+func (a *app) changing(ctx context.Context, run string, k *session.Kept, do func(dir string) error) (err error) {
 	if !s3.IsURL(run) {
-		return nil
+		if k.WorkDir != "" {
+			return usageError("--work-dir goes with s3://bucket/run; %s is the run directory itself", run)
+		}
+		return do(run)
 	}
-	return usageError("nightshift %s changes a run, and works on a local directory: use it on the run's --work-dir where "+
-		"it ran last; the next nightshift run with --out %s ships what it changed", command, run)
+	k.Existing = true
+	dir, err := k.Take(ctx, run, slog.New(&plainHandler{w: a.err, level: slog.LevelInfo}))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, k.Release()) }()
+	return do(dir)
 }
 
 // renamed writes text in which directories are named as the person named them.
@@ -135,12 +145,13 @@ func (a *app) sayCopies(run string) {
 		run)
 }
 
-// addKept adds the flags of runs that are kept in a bucket.
-func addKept(s *pflag.FlagSet, k *session.Kept) {
+// addKept adds the flags of runs that are kept in a bucket; with says what they go
+// with.
+func addKept(s *pflag.FlagSet, k *session.Kept, with string) {
 	s.StringVar(&k.WorkDir, "work-dir", "",
-		"with --out s3://bucket/run: local `DIR` of the run (default: one below the user's cache directory)")
+		"with "+with+": local `DIR` of the run (default: one below the user's cache directory)")
 	s.DurationVar(&k.Patience, "bucket-patience", 5*time.Minute,
-		"with --out s3://bucket/run: how long the bucket may be away before the run ends")
+		"with "+with+": how long the bucket may be away before the command ends")
 	s.DurationVar(&k.TakeOver, "take-over-after", 15*time.Second, "how long another process must have given no sign")
 	_ = s.MarkHidden("take-over-after") // for tests; it exists
 }

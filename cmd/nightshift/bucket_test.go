@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bufio"
 	"errors"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
@@ -299,7 +301,24 @@ func TestBucketAwayTooLong(t *testing.T) {
 	compareRuns(t, b.d, b.s)
 }
 
-// The commands that read runs read them in a bucket, and write nothing there.
+// says runs commands, each with a text that it has to print.
+func (b *bucketSite) says(lines [][2]string) {
+	b.t.Helper()
+	for _, line := range lines {
+		cmd := exec.Command(mustBinary(b.t), strings.Fields(line[0])...)
+		cmd.Env, cmd.Dir = b.env, b.d.dir
+		out, _ := cmd.CombinedOutput()
+		if !strings.Contains(string(out), line[1]) {
+			b.t.Errorf("%s: want %q, got\n%s", line[0], line[1], out)
+		}
+		if strings.Contains(string(out), "test-secret") || strings.Contains(string(out), "buckets/run-") {
+			b.t.Errorf("%s: says what it must not:\n%s", line[0], out)
+		}
+	}
+}
+
+// The commands that read runs read them in a bucket, and write nothing there; those
+// that change a run change it there.
 func TestBucketCommands(t *testing.T) {
 	t.Parallel()
 	store := s3test.New(t)
@@ -308,39 +327,89 @@ func TestBucketCommands(t *testing.T) {
 		t.Fatalf("%s", &c.errs)
 	}
 	puts := store.Requests(http.MethodPut)
-	for line, want := range map[string]string{
-		"status s3://runs/tonight":                       "on record  300 of 300, 0 failed",
-		"report s3://runs/tonight":                       "150 rows × 2 models, finished",
-		"verify s3://runs/tonight --deep":                "s3://runs/tonight: 300 of 300 rows on record",
-		"cost s3://runs/tonight --by model":              "300 requests",
-		"export s3://runs/tonight --format csv":          "q-149",
-		"compare s3://runs/tonight":                      "nothing has been scored",
-		"score s3://runs/tonight --scorer number":        "changes a run",
-		"extend s3://runs/tonight":                       "changes a run",
-		"cancel s3://runs/tonight":                       "changes a run",
-		"status s3://runs/none":                          "there is no run at s3://runs/none",
-		"status s3://other/none":                         "NoSuchBucket",
-		"run " + b.d.plan + " --work-dir x --out y":      "--work-dir goes with --out s3://",
-		"check " + b.d.plan + " --out s3://runs/tonight": "150 rows",
-	} {
-		cmd := exec.Command(mustBinary(t), strings.Fields(line)...)
-		cmd.Env = b.env
-		out, _ := cmd.CombinedOutput()
-		if !strings.Contains(string(out), want) {
-			t.Errorf("%s: want %q, got\n%s", line, want, out)
-		}
-		if strings.Contains(string(out), "test-secret") || strings.Contains(string(out), "buckets/run-") {
-			t.Errorf("%s: says what it must not:\n%s", line, out)
-		}
+	b.says([][2]string{
+		{"status s3://runs/tonight", "on record  300 of 300, 0 failed"},
+		{"report s3://runs/tonight", "150 rows × 2 models, finished"},
+		{"verify s3://runs/tonight --deep", "s3://runs/tonight: 300 of 300 rows on record"},
+		{"cost s3://runs/tonight --by model", "300 requests"},
+		{"export s3://runs/tonight --format csv", "q-149"},
+		{"compare s3://runs/tonight", "nothing has been scored"},
+		{"history s3://runs", "add the name of the run"},
+		{"sql s3://runs/tonight", "name it with --output"},
+		{"sql s3://runs/tonight --output views.sql", "views.sql has the views"},
+		{"status s3://runs/none", "there is no run at s3://runs/none"},
+		{"status s3://other/none", "NoSuchBucket"},
+		{"run " + b.d.plan + " --work-dir x --out y", "--work-dir goes with --out s3://"},
+		{"score y --work-dir x", "--work-dir goes with s3://"},
+		{"score s3://runs/none --scorer number", "there is no run at s3://runs/none"},
+		{"check " + b.d.plan + " --out s3://runs/tonight", "150 rows"},
+		{"check " + b.d.plan + " --reuse s3://runs/none", "there is no run at s3://runs/none"},
+		{"check " + b.d.plan + " --reuse s3://runs/tonight/", "m: 150 answers taken over"},
+		{"check " + b.d.plan + " --rows-from s3://runs/tonight", "s3://runs/tonight has no rows that are failed"},
+		{"check " + b.d.plan + " --rows-from s3://runs/none", "there is no run at s3://runs/none"},
+	})
+	if text, err := os.ReadFile(filepath.Join(b.d.dir, "views.sql")); err != nil ||
+		!strings.Contains(string(text), "'s3://runs/tonight/results/*.parquet'") {
+		t.Errorf("%v:\n%s", err, text)
 	}
 	if n := store.Requests(http.MethodPut); n != puts {
 		t.Errorf("%d objects were written by reading", n-puts)
+	}
+	if pages := b.view("s3://runs/tonight"); !strings.Contains(pages, "<code>s3://runs/tonight</code>") ||
+		strings.Contains(pages, "buckets/run-") {
+		t.Errorf("the page of view:\n%s", pages)
+	}
+	b.says([][2]string{
+		{"score s3://runs/tonight --scorer number --work-dir scoring", "number  m"},
+		{"compare s3://runs/tonight", "150/150"},
+		{"history s3://runs/tonight", "Leaderboard"},
+		{"check " + b.d.plan + " --scorer number --pilot s3://runs/tonight", "of rows in s3://runs/tonight"},
+		{"run " + b.d.plan + " --rows-from s3://runs/tonight --rows different --out runs/few", "has no rows that are"},
+		{"extend s3://runs/tonight --work-dir extending", "no rows were added"},
+		{"cancel s3://runs/tonight --work-dir extending", "no batches are at a provider"},
+		{"run " + b.d.plan + " --reuse s3://runs/tonight --out s3://runs/again", "300 answers of earlier runs can be taken"},
+		{"run " + b.d.plan + " --out s3://runs/again --work-dir elsewhere", "resuming s3://runs/again, 300 of 300"},
+	})
+	if keys := store.Keys("tonight/scores/"); len(keys) != 1 {
+		t.Errorf("scores for other programs: %v", keys)
 	}
 	for _, key := range store.Keys("") {
 		if strings.Contains(string(store.Object(key)), "test-secret") {
 			t.Errorf("%s holds a key", key)
 		}
 	}
+}
+
+// view is the page that the command of that name shows first.
+func (b *bucketSite) view(run string) string {
+	b.t.Helper()
+	cmd := exec.Command(mustBinary(b.t), "view", run)
+	cmd.Env = b.env
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	}()
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	resp, err := http.Get(strings.TrimSpace(address))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(page)
 }
 
 // TestBucketWorkers keeps a run in a bucket whose requests workers send, and whose

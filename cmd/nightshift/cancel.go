@@ -17,6 +17,7 @@ import (
 type cancelFlags struct {
 	model, plan string
 	noWait      bool
+	kept        session.Kept
 }
 
 func (a *app) cancelCommand() *cobra.Command {
@@ -38,20 +39,19 @@ keys are read from the environment as for run.`,
   nightshift cancel runs/tonight --no-wait`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := localOnly(args[0], "cancel"); err != nil {
-				return err
-			}
-			return a.cancel(c, args[0], &f)
+			k := a.keeping(f.kept, false)
+			return a.changing(c.Context(), args[0], k, func(dir string) error { return a.cancel(c, dir, &f, k) })
 		},
 	}
 	s := c.Flags()
 	s.StringVar(&f.model, "model", "", "only the batches of the model with this `NAME`")
 	s.BoolVar(&f.noWait, "no-wait", false, "only ask; the command that made the run collects")
+	addKept(s, &f.kept, "s3://bucket/run")
 	s.StringVar(&f.plan, "plan", "", "plan `FILE` of the run, where it is not where it was")
 	return c
 }
 
-func (a *app) cancel(c *cobra.Command, dir string, f *cancelFlags) error {
+func (a *app) cancel(c *cobra.Command, dir string, f *cancelFlags, k *session.Kept) error {
 	before, err := f.away(dir)
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ func (a *app) cancel(c *cobra.Command, dir string, f *cancelFlags) error {
 		fmt.Fprintf(a.out, "%s: no batches are at a provider\n", dir)
 		return nil
 	}
-	p, rows, err := a.planOf(absolutePath(dir), f.plan)
+	p, start, err := a.planOf(absolutePath(dir), f.plan)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (a *app) cancel(c *cobra.Command, dir string, f *cancelFlags) error {
 	calls, waiting, release := interrupts(c.Context(), func(s string) { log.Warn(s) })
 	defer release()
 	left, err := session.Cancel(calls, p, session.Options{Sending: waiting, Log: log, Stdin: a.in, Version: version(),
-		Rows: rows}, f.model, !f.noWait)
+		RowsFrom: start.RowsFrom, WhichRows: start.Rows, Kept: k}, f.model, !f.noWait)
 	if err != nil {
 		return err
 	}

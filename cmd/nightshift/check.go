@@ -8,9 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightshift/internal/s3"
 	"nightshift/runner/plan"
 	"nightshift/runner/session"
 	"nightshift/runner/session/estimate"
+	"nightshift/runner/store/bucket"
 )
 
 // checkFlags are the flags of `check`, which `run --dry-run` takes too.
@@ -82,7 +84,7 @@ Exit codes: 0 the plan can run, 2 something is wrong with it.`,
 			if err != nil {
 				return err
 			}
-			defer s.Dataset.Close()
+			defer func() { _ = errors.Join(s.Dataset.Close(), s.Release()) }()
 			return a.estimate(c.Context(), s, missing, cf)
 		},
 	}
@@ -93,6 +95,16 @@ Exit codes: 0 the plan can run, 2 something is wrong with it.`,
 
 // estimate prints what a run would do.
 func (a *app) estimate(ctx context.Context, s *session.Session, missing []plan.Problem, f checkFlags) error {
+	if !s3.IsURL(f.pilot) {
+		return a.forecast(ctx, s, missing, f)
+	}
+	return a.reading(ctx, []string{f.pilot}, bucket.ReadOptions{}, func(a *app, dirs []string) error {
+		f.pilot = dirs[0]
+		return a.forecast(ctx, s, missing, f)
+	})
+}
+
+func (a *app) forecast(ctx context.Context, s *session.Session, missing []plan.Problem, f checkFlags) error {
 	s.Log = slog.New(&plainHandler{w: a.err, level: slog.LevelWarn})
 	forecast, err := estimate.New(ctx, s, estimate.Options{
 		Calibrate: f.calibrate, MissingKeys: missing, Notice: func(text string) { fmt.Fprintln(a.err, text) },

@@ -12,6 +12,7 @@ import (
 func (a *app) extendCommand() *cobra.Command {
 	var paths []string
 	var dryRun bool
+	var kept session.Kept
 	c := &cobra.Command{
 		Use:   "extend RUN",
 		Short: "Add rows that were appended to the dataset to the run",
@@ -28,21 +29,21 @@ rows that differ are shown. The operation is atomic.`,
   nightshift extend runs/tonight --dataset prompts.jsonl --dataset august.jsonl`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := localOnly(args[0], "extend"); err != nil {
-				return err
-			}
-			added, err := session.Extend(c.Context(), args[0],
-				session.ExtendOptions{Paths: paths, DryRun: dryRun, Stdin: a.in, Version: version()})
-			if err != nil {
-				return err
-			}
-			a.printAdded(added, dryRun)
-			return nil
+			return a.changing(c.Context(), args[0], a.keeping(kept, false), func(dir string) error {
+				added, err := session.Extend(c.Context(), dir,
+					session.ExtendOptions{Paths: paths, DryRun: dryRun, Stdin: a.in, Version: version()})
+				if err != nil {
+					return err
+				}
+				a.printAdded(added, dryRun)
+				return nil
+			})
 		},
 	}
 	s := c.Flags()
 	s.StringArrayVar(&paths, "dataset", nil, "all `FILE`s of the dataset, the old ones first, where they are not "+
 		"those of before; may be repeated")
+	addKept(s, &kept, "s3://bucket/run")
 	s.BoolVar(&dryRun, "dry-run", false, "say what would be added, change nothing")
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"nightshift/internal/s3"
 	"nightshift/runner/plan"
 	"nightshift/runner/session"
 )
@@ -108,46 +109,43 @@ func (f *planFlags) start(a *app, args []string) *session.Start {
 	return s
 }
 
-// absolutePath is a path that means the same in any directory.
+// absolutePath is a path that means the same in any directory; a URL stays as it
+// is.
 func absolutePath(path string) string {
-	if full, err := filepath.Abs(path); err == nil && path != "" {
+	if full, err := filepath.Abs(path); err == nil && path != "" && !s3.IsURL(path) {
 		return full
 	}
 	return path
 }
 
 // planOf resolves the plan that a run was started with: file, where it is named,
-// else the one that the run directory remembers.
-func (a *app) planOf(dir, file string) (*plan.Resolved, *session.Rows, error) {
+// else the one that the run directory remembers. start is how it was started.
+func (a *app) planOf(dir, file string) (p *plan.Resolved, start session.Start, err error) {
 	start, known, err := session.ReadStart(dir)
 	if err != nil {
-		return nil, nil, usageError("%s: %w", dir, err)
+		return nil, start, usageError("%s: %w", dir, err)
 	}
 	if file != "" {
 		start.Plan, known = file, true
 	}
 	if !known {
-		return nil, nil, usageError("%s does not say which plan it was started with; name it with --plan FILE", dir)
+		return nil, start, usageError("%s does not say which plan it was started with; name it with --plan FILE", dir)
 	}
-	p, problems := &plan.Plan{}, []error(nil)
+	written, problems := &plan.Plan{}, []error(nil)
 	if start.Plan != "" {
 		loaded, err := plan.Load(start.Plan)
 		if loaded == nil {
-			return nil, nil, errors.Join(unreadable(start.Plan, err), usageError("name the plan with --plan FILE"))
+			return nil, start, errors.Join(unreadable(start.Plan, err), usageError("name the plan with --plan FILE"))
 		}
-		p, problems = loaded, append(problems, err)
+		written, problems = loaded, append(problems, err)
 	}
-	problems = append(problems, p.Apply(start.Options))
-	resolved, err := p.Resolve(a.getenv)
+	problems = append(problems, written.Apply(start.Options))
+	p, err = written.Resolve(a.getenv)
 	if err := errors.Join(append(problems, err)...); err != nil {
-		return nil, nil, err
+		return nil, start, err
 	}
-	resolved.Out = dir
-	if start.RowsFrom == "" {
-		return resolved, nil, nil
-	}
-	rows, err := session.RowsFrom(start.RowsFrom, start.Rows, dir)
-	return resolved, rows, err
+	p.Out = dir
+	return p, start, nil
 }
 
 // unreadable gives a plan that cannot be read at all a remedy; mistakes in it

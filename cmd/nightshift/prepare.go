@@ -25,22 +25,17 @@ func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys
 	if errors.As(err, &mistakes) && mistakes.OnlyKeys() && !needKeys {
 		missing, err = mistakes.Problems, nil
 	}
-	out := ""
-	if resolved != nil {
-		out = resolved.Out
-	}
-	rows, rowsErr := f.chooseRows(out)
 	if wrong == nil && err == nil {
 		wrong = errors.Join(session.CheckScorers(resolved, true), session.CheckGates(resolved),
 			session.CheckSimulators(resolved))
 	} else if gates := compare.CheckGates(p.Gates); gates != nil {
 		wrong = errors.Join(wrong, usageError("%w", gates))
 	}
-	if err := errors.Join(wrong, err, rowsErr, metricsProblem(p)); err != nil {
+	if err := errors.Join(wrong, err, f.rowsProblem(), metricsProblem(p)); err != nil {
 		return nil, nil, errors.Join(err, a.rowsToo(ctx, p))
 	}
 	o := f.options
-	o.Stdin, o.Version, o.Rows, o.Reuse = a.in, version(), rows, f.reuse
+	o.Stdin, o.Version, o.RowsFrom, o.WhichRows, o.Reuse = a.in, version(), f.rowsFrom, f.rows, f.reuse
 	s, err = session.Open(ctx, resolved, o)
 	if err != nil {
 		return nil, nil, err
@@ -51,17 +46,12 @@ func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys
 	return s, missing, nil
 }
 
-// chooseRows reads the rows that --rows-from asks for. out is the run directory
-// that will use them.
-func (f *planFlags) chooseRows(out string) (*session.Rows, error) {
-	if f.rowsFrom != "" {
-		return session.RowsFrom(f.rowsFrom, f.rows, out)
+// rowsProblem is what is wrong with --rows.
+func (f *planFlags) rowsProblem() error {
+	if f.rowsFrom == "" && f.set.Changed("rows") {
+		return usageError("--rows %s says which rows of an earlier run to use; name the run with --rows-from RUN", f.rows)
 	}
-	if f.set.Changed("rows") {
-		return nil, usageError("--rows %s says which rows of an earlier run to use; name the run with --rows-from RUN",
-			f.rows)
-	}
-	return nil, nil
+	return nil
 }
 
 // rowsToo is what is wrong with the dataset of a plan that is wrong itself: so

@@ -73,7 +73,7 @@ waiting and keeps what was read. The third exits at once.`,
 		"with stop_when or precision in the plan: go on to the last row, although the comparison needs no more")
 	s.BoolVar(&f.allowCommands, "allow-commands", false, "run the programs of command scorers")
 	f.workers.add(s)
-	addKept(s, &f.kept)
+	addKept(s, &f.kept, "--out s3://bucket/run")
 	f.talkFlags.add(s)
 	return c
 }

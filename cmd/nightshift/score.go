@@ -23,6 +23,7 @@ type scoreFlags struct {
 	allowCommands bool
 	retryFailed   bool
 	detach        bool
+	kept          session.Kept
 	talkFlags
 }
 
@@ -47,10 +48,8 @@ Budget, prices, deadline, batches and notifications are those of run.`,
   nightshift score runs/tonight --scorer '{type: judge_grade, name: helpful, endpoint: openai, model: gpt-5-mini}'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := localOnly(args[0], "score"); err != nil {
-				return err
-			}
-			return a.score(c, args[0], &f)
+			k := a.keeping(f.kept, false)
+			return a.changing(c.Context(), args[0], k, func(dir string) error { return a.score(c, dir, &f, k) })
 		},
 	}
 	s := c.Flags()
@@ -64,11 +63,12 @@ Budget, prices, deadline, batches and notifications are those of run.`,
 	s.BoolVar(&f.retryFailed, "retry-failed", false, "ask judges again where a request failed")
 	s.BoolVar(&f.detach, "detach", false,
 		"with batches: submit what budget allows, then end with exit code 8; the same command goes on")
+	addKept(s, &f.kept, "s3://bucket/run")
 	f.talkFlags.add(s)
 	return c
 }
 
-func (a *app) score(c *cobra.Command, dir string, f *scoreFlags) (err error) {
+func (a *app) score(c *cobra.Command, dir string, f *scoreFlags, k *session.Kept) (err error) {
 	if err := f.validate(); err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (a *app) score(c *cobra.Command, dir string, f *scoreFlags) (err error) {
 	tables, err := session.Score(calls, dir, resolved, session.Options{
 		Sending: waiting, Log: log, Version: version(), Show: show.start,
 		AllowCommands: f.allowCommands, RetryFailed: f.retryFailed, Detach: f.detach, Scorers: given,
-		AddScorers: c.Flags().Changed("scorer"),
+		AddScorers: c.Flags().Changed("scorer"), Kept: k,
 	})
 	printScores(a, tables)
 	return err

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"nightshift/internal/s3"
+	"nightshift/runner/store/bucket"
 	"nightshift/runner/store/view"
 )
 
@@ -27,19 +31,30 @@ it. The script makes views over the run's Parquet files and copies nothing:
   judges   the replies of judges, where there are any
 
 Rows of an unfinished part of a run are in its journal and not in the views yet;
-nightshift export has them.`,
+nightshift export has them. Of a run in a bucket the views read the files there.`,
 		Example: "  nightshift sql runs/tonight\n  nightshift sql runs/tonight --output views.sql",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return a.writeSQL(args[0], out)
+		RunE: func(c *cobra.Command, args []string) error {
+			if !s3.IsURL(args[0]) {
+				return a.writeSQL(args[0], "", cmp.Or(out, filepath.Join(args[0], "views.sql")))
+			}
+			if out == "" {
+				return usageError("the views of a run in a bucket are written into a file here: name it with --output")
+			}
+			run := strings.TrimRight(args[0], "/")
+			return a.reading(c.Context(), args, bucket.ReadOptions{}, func(a *app, dirs []string) error {
+				return a.writeSQL(dirs[0], run, out)
+			})
 		},
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write (default: views.sql in the run directory)")
 	return c
 }
 
-func (a *app) writeSQL(dir, out string) error {
-	text, err := view.SQL(dir)
+// writeSQL writes the views of the run in dir, whose files DuckDB finds at place, if
+// that is elsewhere.
+func (a *app) writeSQL(dir, place, out string) error {
+	text, err := view.SQL(dir, place)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return usageError("%w", err)
@@ -47,9 +62,6 @@ func (a *app) writeSQL(dir, out string) error {
 		return usageError("%s: %w; nightshift export %s -o answers.parquet writes what is on record", dir, err, dir)
 	case err != nil:
 		return err
-	}
-	if out == "" {
-		out = filepath.Join(dir, "views.sql")
 	}
 	if err := writeWhole(out, func(w io.Writer) error {
 		_, err := io.WriteString(w, text)
@@ -63,6 +75,9 @@ func (a *app) writeSQL(dir, out string) error {
 	_, err = fmt.Fprintf(a.out, "%[1]s has the views answers, scores, wide and models. Open it with\n\n"+
 		"  duckdb -init %[1]s\n  python3 -c 'import duckdb; duckdb.execute(open(\"%[1]s\").read()); "+
 		"duckdb.sql(\"from models\").show()'\n", out)
+	if place != "" {
+		fmt.Fprintln(a.err, "DuckDB needs the keys of the bucket, from: create secret (type s3, provider credential_chain)")
+	}
 	return err
 }
 

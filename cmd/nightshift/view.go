@@ -48,6 +48,7 @@ from the files on demand; nothing is written. Ctrl-C ends it.`,
 
 func (a *app) view(ctx context.Context, paths []string, port int) error {
 	paths = slices.Clone(paths)
+	names := map[string]string{}
 	for i, path := range paths {
 		if !s3.IsURL(path) {
 			continue
@@ -58,10 +59,10 @@ func (a *app) view(ctx context.Context, paths []string, port int) error {
 		}
 		stop := keepFresh(ctx, s, func(text string) { fmt.Fprintln(a.err, text) })
 		defer func() { stop(); _ = s.Close() }()
-		paths[i] = s.Dir
+		paths[i], names[s.Dir] = s.Dir, strings.TrimRight(path, "/")
 	}
 	secret := strings.ToLower(rand.Text())
-	viewer, err := web.New(paths, secret, web.Options{Request: rebuildRequest})
+	viewer, err := web.New(paths, secret, web.Options{Request: rebuildRequest, Names: names})
 	if err != nil {
 		return usageError("%w", err)
 	}

@@ -49,7 +49,10 @@ func (v *Viewer) home(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, v.pathOf("run", runs[0]), http.StatusFound)
 		return nil
 	}
-	d := homeData{Prefix: v.prefix, Paths: v.paths, Missing: len(runs) == 0, Order: r.URL.Query().Get("sort")}
+	d := homeData{Prefix: v.prefix, Missing: len(runs) == 0, Order: r.URL.Query().Get("sort")}
+	for _, p := range v.paths {
+		d.Paths = append(d.Paths, v.called(p))
+	}
 	for _, run := range runs {
 		if r.Context().Err() != nil {
 			return nil
@@ -201,7 +204,7 @@ func (v *Viewer) runPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	base := v.pathOf("run", runs[0])
-	d := runData{Prefix: v.prefix, Name: runs[0].name, Title: t.stands[0].Name, Dir: runs[0].dir, Base: base,
+	d := runData{Prefix: v.prefix, Name: runs[0].name, Title: t.stands[0].Name, Dir: v.called(runs[0].dir), Base: base,
 		With: q.with, List: len(v.all()) > 1, Plan: indented(t.stands[0].Plan)}
 	if d.Matrix, err = v.matrixOf(t, q, base, v.pathOf("row", runs[0])); err != nil {
 		return err
@@ -266,9 +269,9 @@ func (v *Viewer) overview(run *run, s *stand, live bool) (overview, error) {
 			o.Note = "This summary was made now and compares nothing: nightshift report and nightshift compare do."
 		case sum != nil:
 			o.Note = fmt.Sprintf("This summary is of %s answers; %s are on record. Make it anew with nightshift report %s.",
-				render.Count(sum.Recorded()), render.Count(st.Done), run.dir)
+				render.Count(sum.Recorded()), render.Count(st.Done), v.called(run.dir))
 		default:
-			o.Note = "There is no summary yet. Make it with nightshift report " + run.dir + "."
+			o.Note = "There is no summary yet. Make it with nightshift report " + v.called(run.dir) + "."
 		}
 	}
 	if sum == nil {

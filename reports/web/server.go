@@ -4,6 +4,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
@@ -52,7 +53,12 @@ type Options struct {
 	// Request rebuilds the body of the last request for a record from the plan
 	// in the run directory. Nil shows none.
 	Request func(dir string, rec *nightshift.Record) ([]byte, error)
+	// Names are what people call runs, by the path given to [New], where that is
+	// another: runs in buckets are copied to read them.
+	Names map[string]string
 }
+
+func (o *Options) called(path string) string { return cmp.Or(o.Names[path], path) }
 
 // New makes a viewer of run directories and folders of run directories. secret
 // becomes the first part of every path. The error is fs.ErrNotExist where a

@@ -85,7 +85,8 @@ func Cancel(ctx context.Context, p *plan.Resolved, o Options, model string, wait
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, s.Dataset.Close()) }()
+	defer s.Kept.hurry(ctx)()
+	defer func() { err = errors.Join(err, s.Dataset.Close(), s.closeCopies()) }()
 	s.recall = runner.RecallAsk
 	if wait {
 		s.recall = runner.RecallWait

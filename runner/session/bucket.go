@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,8 @@ type Kept struct {
 	// Look is set where nothing is to be sent: the bucket is left alone, and the
 	// run is as the local directory has it.
 	Look bool
+	// Existing is set where the run must be in the bucket already.
+	Existing bool
 	// Patience is how long the store may be away before the run ends; 0 is 5
 	// minutes.
 	Patience time.Duration
@@ -36,35 +39,54 @@ type Kept struct {
 // keep takes the run directory from a bucket, where the plan names one. The
 // plan's run directory is the local one from then on.
 func (k *Kept) keep(ctx context.Context, s *Session) error {
-	if !s3.IsURL(s.Plan.Out) {
-		if k != nil && k.WorkDir != "" {
+	switch {
+	case s3.IsURL(s.Plan.Out) && k == nil:
+		return Usagef("%s: a run in a bucket needs its credentials", s.Plan.Out)
+	case !s3.IsURL(s.Plan.Out):
+		if k != nil && k.WorkDir != "" && k.writer == nil {
 			return Usagef("--work-dir goes with --out s3://bucket/run; %s is the run directory itself", s.Plan.Out)
 		}
 		return nil
 	}
-	if k == nil {
-		return Usagef("%s: a run in a bucket needs its credentials", s.Plan.Out)
-	}
-	b, err := s3.Open(s.Plan.Out, s3.FromEnv(k.Getenv))
+	dir, err := k.Take(ctx, s.Plan.Out, s.Log)
+	p := *s.Plan
+	p.Out = dir
+	s.Plan = &p
+	return err
+}
+
+// Take makes this process the writer of the run at a URL, unless nothing is to be
+// sent, and returns its local directory, which is brought to where the bucket is.
+// [Kept.Release] lets go of the run.
+func (k *Kept) Take(ctx context.Context, run string, log *slog.Logger) (dir string, err error) {
+	b, err := s3.Open(run, s3.FromEnv(k.Getenv))
 	if err != nil {
-		return Usagef("--out: %w", err)
+		return "", Usagef("%w", err)
 	}
 	if k.WorkDir == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			return Usagef("--out %s needs a local directory; name it with --work-dir DIR", s.Plan.Out)
+			return "", Usagef("%s needs a local directory; name it with --work-dir DIR", run)
 		}
 		k.WorkDir = filepath.Join(cache, "nightshift", "runs", b.Name, filepath.FromSlash(b.Prefix))
 	}
 	k.address = strings.TrimSuffix(b.Address(""), "/")
-	p := *s.Plan
-	p.Out = k.WorkDir
-	s.Plan = &p
 	if k.Look {
+		return k.WorkDir, nil
+	}
+	k.writer, err = bucket.Open(ctx, b, k.WorkDir, bucket.Options{Log: log, Patience: k.Patience, Quiet: k.TakeOver,
+		Existing: k.Existing})
+	return k.WorkDir, bucketError(err)
+}
+
+// Release lets go of the run, and ships what is left.
+func (k *Kept) Release() error {
+	if k == nil || k.writer == nil {
 		return nil
 	}
-	k.writer, err = bucket.Open(ctx, b, k.WorkDir, bucket.Options{Log: s.Log, Patience: k.Patience, Quiet: k.TakeOver})
-	return bucketError(err)
+	w := k.writer
+	k.writer = nil
+	return w.Close()
 }
 
 // bucketError gives an error at the start its reason: what passes is a store
@@ -75,19 +97,50 @@ func bucketError(err error) error {
 	case err == nil, errors.As(err, &used), errors.Is(err, context.Canceled):
 		return err
 	case s3.Passing(err):
-		return &Error{Storage, fmt.Errorf("--out: %w; nothing was sent", err)}
+		return &Error{Storage, fmt.Errorf("%w; nothing was sent", err)}
 	}
-	return Usagef("--out: %w; nothing was sent", err)
+	return Usagef("%w; nothing was sent", err)
 }
 
-// Release lets go of a bucket, and ships what is left.
+// Release lets go of the run's bucket, and of copies of runs in buckets.
 func (s *Session) Release() error {
-	if s.Kept == nil || s.Kept.writer == nil {
-		return nil
+	return errors.Join(s.closeCopies(), s.Kept.Release())
+}
+
+func (s *Session) closeCopies() (err error) {
+	for _, c := range s.copies {
+		err = errors.Join(err, c.Close())
 	}
-	w := s.Kept.writer
-	s.Kept.writer = nil
-	return w.Close()
+	s.copies = nil
+	return err
+}
+
+// reading is the directory of a run to read. One that is in a bucket is copied,
+// for as long as the session lasts.
+func (s *Session) reading(ctx context.Context, run string) (dir string, err error) {
+	if !s3.IsURL(run) {
+		return run, nil
+	}
+	if c := s.copies[run]; c != nil {
+		return c.Dir, nil
+	}
+	getenv := os.Getenv
+	if s.Kept != nil {
+		getenv = s.Kept.Getenv
+	}
+	b, err := s3.Open(run, s3.FromEnv(getenv))
+	if err != nil {
+		return "", err
+	}
+	c, err := bucket.Read(ctx, b, bucket.ReadOptions{})
+	if err != nil {
+		return "", err
+	}
+	if s.copies == nil {
+		s.copies = map[string]*bucket.Snapshot{}
+	}
+	s.copies[run] = c
+	return c.Dir, nil
 }
 
 // remote is where the store keeps what it writes besides.

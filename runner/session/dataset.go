@@ -21,7 +21,7 @@ const indexFile = "dataset.idx"
 // openDataset reads the dataset once, or takes up the index that an earlier
 // start left in the run directory. Standard input is copied there.
 func (s *Session) openDataset(ctx context.Context) (*datasets.Dataset, error) {
-	spec, rows := s.Plan.Dataset, s.Rows
+	spec, rows := s.Plan.Dataset, s.rows
 	extensions, err := view.Extensions(s.Plan.Out)
 	if err != nil {
 		return nil, err
@@ -161,7 +161,7 @@ func (s source) spec() datasets.Spec {
 // came from, which may change.
 type planAsRun struct {
 	Plan   json.RawMessage `json:"plan"`
-	Rows   *Rows           `json:"rows,omitempty"`
+	Rows   *chosenRows     `json:"rows,omitempty"`
 	Source source          `json:"source"`
 	// Prices by model, so that a bill can be explained from the run alone.
 	Prices map[string]reports.RunPrice `json:"prices,omitempty"`
@@ -173,7 +173,7 @@ func (s *Session) planAsRun(canonical json.RawMessage) json.RawMessage {
 	for i, section := range s.Dataset.Sections() {
 		from.Parts[i].Rows = section.Info.Rows
 	}
-	b, err := json.Marshal(planAsRun{canonical, s.Rows, from, runPrices(s.Plan)})
+	b, err := json.Marshal(planAsRun{canonical, s.rows, from, runPrices(s.Plan)})
 	if err != nil {
 		return canonical
 	}

@@ -205,8 +205,8 @@ func (s *Session) batch(ctx context.Context, rs plan.ResolvedScorer, dir string,
 // way to the judge.
 func (s *Session) judgeRun(ctx context.Context, rs plan.ResolvedScorer, dir string) (*Session, runner.Pool, error) {
 	one := &Session{Options: s.Options, Plan: s.judgePlan(rs, dir)}
-	one.Rows, one.MovedEndpoint = nil, false
-	pool, err := s.judgePool(rs)
+	one.MovedEndpoint = false
+	pool, err := s.judgePool(ctx, rs)
 	if err != nil {
 		return nil, pool, err
 	}
@@ -258,7 +258,7 @@ func tolerant(t view.Totals) view.Totals {
 
 // judgePool is the way to the judge: through the run's own limiters and
 // budget, where there is a run.
-func (s *Session) judgePool(rs plan.ResolvedScorer) (runner.Pool, error) {
+func (s *Session) judgePool(ctx context.Context, rs plan.ResolvedScorer) (runner.Pool, error) {
 	if s.clients == nil {
 		p := *s.Plan
 		p.Models = nil
@@ -267,7 +267,7 @@ func (s *Session) judgePool(rs plan.ResolvedScorer) (runner.Pool, error) {
 			return runner.Pool{}, err
 		}
 		s.clients = f
-		if s.reused, err = s.openReuse(); err != nil {
+		if s.reused, err = s.openReuse(ctx); err != nil {
 			return runner.Pool{}, err
 		}
 		if err := errors.Join(f.spendBefore(s.Plan.Out), f.spendWithin(s.Plan.Out)); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"nightshift"
 	"nightshift/internal/fsx"
+	"nightshift/internal/s3"
 	"nightshift/internal/words"
 	"nightshift/providers"
 	"nightshift/providers/wire"
@@ -34,13 +35,13 @@ const reuseNone = "none"
 
 // A reusedRun is a run whose answers are taken over.
 type reusedRun struct {
-	Dir   string `json:"dir"` // absolute
+	Dir   string `json:"dir"` // absolute, or the URL of one in a bucket
 	RunID string `json:"run_id"`
 }
 
 // reusedRuns are the runs to take answers from: those of earlier starts, and
 // those that are asked for now.
-func (s *Session) reusedRuns() ([]reusedRun, error) {
+func (s *Session) reusedRuns(ctx context.Context) ([]reusedRun, error) {
 	list, err := keptReuse(s.Plan.Out)
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func (s *Session) reusedRuns() ([]reusedRun, error) {
 			list = nil
 			continue
 		}
-		one, err := reusable(dir, s.Plan.Out)
+		one, err := s.reusable(ctx, dir)
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +60,11 @@ func (s *Session) reusedRuns() ([]reusedRun, error) {
 		}
 	}
 	for _, r := range list {
-		info, err := view.ReadInfo(r.Dir)
+		dir, err := s.reading(ctx, r.Dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("--reuse: %w", err)
+		}
+		info, err := view.ReadInfo(dir)
 		if err != nil || info.RunID != r.RunID {
 			return nil, Usagef("answers of the run %s are taken over here, and it is not there any more: put it back, or start "+
 				"with --reuse none to send for what is left", r.Dir)
@@ -76,33 +81,49 @@ func keptReuse(out string) (list []reusedRun, err error) {
 	return list, nil
 }
 
-// reusable is the run in a directory, to be taken over into another.
-func reusable(dir, out string) (reusedRun, error) {
-	full, err := filepath.Abs(dir)
+// reusable is the run in a directory or a bucket, to be taken over into this one.
+func (s *Session) reusable(ctx context.Context, run string) (reusedRun, error) {
+	full, err := absolute(run)
 	if err != nil {
 		return reusedRun{}, err
 	}
-	if here, err := filepath.Abs(out); err == nil && here == full {
+	if here, err := filepath.Abs(s.Plan.Out); full == s.place() || err == nil && here == full {
 		return reusedRun{}, Usagef("--reuse: %s is the run's own directory, which resumes without it; name an earlier run, "+
-			"or another --out", dir)
+			"or another --out", run)
 	}
-	info, err := view.ReadInfo(full)
+	dir, err := s.reading(ctx, full)
 	if err != nil {
-		return reusedRun{}, Usagef("--reuse: %s is no run directory: %w", dir, err)
+		return reusedRun{}, Usagef("--reuse: %w", err)
+	}
+	info, err := view.ReadInfo(dir)
+	if err != nil {
+		return reusedRun{}, Usagef("--reuse: %s is no run directory: %w", run, err)
 	}
 	return reusedRun{full, info.RunID}, nil
 }
 
+// absolute is a run's directory or URL in the form that means the same anywhere.
+func absolute(run string) (string, error) {
+	if s3.IsURL(run) {
+		return strings.TrimRight(run, "/"), nil
+	}
+	return filepath.Abs(run)
+}
+
 // openReuse reads which answers can be taken over; nil where none are to be.
 // The judges' requests of those runs are among them.
-func (s *Session) openReuse() (*reuse.Answers, error) {
-	list, err := s.reusedRuns()
+func (s *Session) openReuse(ctx context.Context) (*reuse.Answers, error) {
+	list, err := s.reusedRuns(ctx)
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
 	var runs []reuse.Run
 	for _, r := range list {
-		for _, dir := range append([]string{r.Dir}, reports.InnerRuns(r.Dir)...) {
+		outer, err := s.reading(ctx, r.Dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, dir := range append([]string{outer}, reports.InnerRuns(outer)...) {
 			one, err := s.sourceRun(dir)
 			if err != nil {
 				return nil, err
@@ -145,8 +166,8 @@ func (s *Session) sourceRun(dir string) (reuse.Run, error) {
 }
 
 // keepReuse notes whose answers are taken over. Without any, nothing is written.
-func (s *Session) keepReuse() error {
-	list, err := s.reusedRuns()
+func (s *Session) keepReuse(ctx context.Context) error {
+	list, err := s.reusedRuns(ctx)
 	path := filepath.Join(s.Plan.Out, reuseFile)
 	if err != nil {
 		return err
@@ -221,7 +242,7 @@ func (s *Session) withReuse(pools []runner.Pool) error {
 // Reusable counts, by model, the answers that a run would take over. It reads
 // every row of the dataset. The map is nil where no run is named.
 func (s *Session) Reusable(ctx context.Context) (map[string]int64, error) {
-	answers, err := s.openReuse()
+	answers, err := s.openReuse(ctx)
 	if answers == nil || err != nil {
 		return nil, err
 	}

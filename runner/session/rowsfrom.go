@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -24,10 +25,10 @@ import (
 // chosen, so that a second start chooses the same even if that run has moved on.
 const chosenFile = "rows.json"
 
-// Rows are rows of a dataset that an earlier run picked out. nil is all
+// chosenRows are rows of a dataset that an earlier run picked out. nil is all
 // rows.
-type Rows struct {
-	From        string `json:"from"`  // run directory
+type chosenRows struct {
+	From        string `json:"from"`  // run directory, or the URL of one in a bucket
 	Which       string `json:"which"` // failed, different, …
 	Count       int64  `json:"count"`
 	DatasetHash string `json:"dataset_hash"`
@@ -36,12 +37,13 @@ type Rows struct {
 	// into the same slices.
 	Versions []datasets.Version `json:"stages,omitempty"`
 
+	dir  string // where the run is read
 	bits []byte // bit n is row n
 }
 
-// chosenOnDisk is Rows with the rows.
+// chosenOnDisk is chosenRows with the rows.
 type chosenOnDisk struct {
-	Rows
+	chosenRows
 	Bits []byte `json:"bits"`
 }
 
@@ -51,34 +53,45 @@ var rowChoices = map[string]nightshift.Outcome{
 	"refused": nightshift.OutcomeRefused, "empty": nightshift.OutcomeEmpty, "different": "",
 }
 
-// RowsFrom are the rows of the run in directory from that which names, in words
-// separated by commas: failed, truncated, refused, empty, different. out is the
-// run directory that will use them: what was chosen for it before is chosen
-// again.
-func RowsFrom(from, which, out string) (*Rows, error) {
-	words := strings.Split(which, ",")
+// chooseRows chooses the rows of an earlier run that are asked for. What was
+// chosen at an earlier start is chosen again.
+func (s *Session) chooseRows(ctx context.Context) error {
+	if s.RowsFrom == "" {
+		return nil
+	}
+	words := strings.Split(s.WhichRows, ",")
 	for _, w := range words {
 		if _, ok := rowChoices[w]; !ok {
-			return nil, Usagef("--rows: %q is none of failed, truncated, refused, empty, different", w)
+			return Usagef("--rows: %q is none of failed, truncated, refused, empty, different", w)
 		}
 	}
-	if out != "" {
-		kept, err := readChosen(filepath.Join(out, chosenFile))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		if err == nil && kept.From == from && kept.Which == which {
-			return kept, nil
-		}
+	kept, err := readChosen(filepath.Join(s.Plan.Out, chosenFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	c, err := chooseFrom(from, words)
-	if err == nil && c.Count == 0 {
-		err = Usagef("--rows-from: %s has no rows that are %s", from, strings.Join(words, " or "))
+	if err == nil && sameRun(kept.From, s.RowsFrom) && kept.Which == s.WhichRows {
+		s.rows = kept
+		return nil
 	}
-	return c, err
+	dir, err := s.reading(ctx, s.RowsFrom)
+	if err != nil {
+		return Usagef("--rows-from: %w", err)
+	}
+	s.rows, err = chooseFrom(dir, s.RowsFrom, words)
+	if err == nil && s.rows.Count == 0 {
+		err = Usagef("--rows-from: %s has no rows that are %s", s.RowsFrom, strings.Join(words, " or "))
+	}
+	return err
 }
 
-func readChosen(path string) (*Rows, error) {
+// sameRun reports whether two names are of one run.
+func sameRun(one, other string) bool {
+	a, errA := absolute(one)
+	b, errB := absolute(other)
+	return a == b && errA == nil && errB == nil
+}
+
+func readChosen(path string) (*chosenRows, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -88,23 +101,23 @@ func readChosen(path string) (*Rows, error) {
 		return nil, &store.StorageError{Op: "reading", Path: path, Err: err}
 	}
 	kept.bits = kept.Bits
-	return &kept.Rows, nil
+	return &kept.chosenRows, nil
 }
 
-// chooseFrom goes through an earlier run.
-func chooseFrom(dir string, words []string) (*Rows, error) {
+// chooseFrom goes through an earlier run, whose name is from.
+func chooseFrom(dir, from string, words []string) (*chosenRows, error) {
 	info, err := view.ReadInfo(dir)
 	if err != nil {
 		return nil, Usagef("--rows-from: %w", err)
 	}
-	c := &Rows{From: dir, Which: strings.Join(words, ","), DatasetHash: info.DatasetHash,
+	c := &chosenRows{From: from, dir: dir, Which: strings.Join(words, ","), DatasetHash: info.DatasetHash,
 		Versions: versionsOf(info.Extensions), bits: make([]byte, (info.DatasetRows+7)/8)}
 	if err := c.byOutcome(words); err != nil {
 		return nil, fmt.Errorf("--rows-from: %w", err)
 	}
 	if slices.Contains(words, "different") {
 		if len(info.Models) < 2 {
-			return nil, Usagef("--rows different: %s has one model only", dir)
+			return nil, Usagef("--rows different: %s has one model only", from)
 		}
 		if err := c.byDifference(info); err != nil {
 			return nil, fmt.Errorf("--rows-from: %w", err)
@@ -117,7 +130,7 @@ func chooseFrom(dir string, words []string) (*Rows, error) {
 
 // byOutcome chooses rows by what became of them with any model. Rows that
 // could not be sent and rows whose answer was lost count as failed.
-func (c *Rows) byOutcome(words []string) error {
+func (c *chosenRows) byOutcome(words []string) error {
 	type row struct {
 		Row     int64              `parquet:"row"`
 		Outcome nightshift.Outcome `parquet:"outcome,dict"`
@@ -134,7 +147,7 @@ func (c *Rows) byOutcome(words []string) error {
 	if wanted == nil {
 		return nil
 	}
-	for r, err := range view.Rows[row](c.From, view.ReadOptions{}) {
+	for r, err := range view.Rows[row](c.dir, view.ReadOptions{}) {
 		if err != nil {
 			return err
 		}
@@ -147,9 +160,9 @@ func (c *Rows) byOutcome(words []string) error {
 
 // byDifference chooses rows that models did differently on: in their scores
 // where the run has some, else in the words of their answers.
-func (c *Rows) byDifference(info view.Info) error {
+func (c *chosenRows) byDifference(info view.Info) error {
 	d := difference{rows: c, first: make([]uint32, info.DatasetRows), now: make([]uint32, info.DatasetRows)}
-	tables, err := view.ScoreTables(c.From)
+	tables, err := view.ScoreTables(c.dir)
 	if err != nil {
 		return err
 	}
@@ -169,7 +182,7 @@ func (c *Rows) byDifference(info view.Info) error {
 // difference compares what models made of each row, by sums that do not depend
 // on the order in which things come. 0 is nothing.
 type difference struct {
-	rows       *Rows
+	rows       *chosenRows
 	first, now []uint32
 }
 
@@ -201,7 +214,7 @@ func (d *difference) answers(model string) error {
 		Epoch int32   `parquet:"epoch"`
 		Text  *string `parquet:"text,optional"`
 	}
-	for r, err := range view.Rows[row](d.rows.From, view.ReadOptions{Models: []string{model}}) {
+	for r, err := range view.Rows[row](d.rows.dir, view.ReadOptions{Models: []string{model}}) {
 		if err != nil {
 			return err
 		}
@@ -213,7 +226,7 @@ func (d *difference) answers(model string) error {
 }
 
 func (d *difference) scores(model string) error {
-	for s, err := range view.Scores(d.rows.From) {
+	for s, err := range view.Scores(d.rows.dir) {
 		if err != nil {
 			return err
 		}
@@ -224,7 +237,7 @@ func (d *difference) scores(model string) error {
 	return nil
 }
 
-func (c *Rows) choose(row int64) {
+func (c *chosenRows) choose(row int64) {
 	if row < 0 || row/8 >= int64(len(c.bits)) || c.has(row) {
 		return
 	}
@@ -233,12 +246,12 @@ func (c *Rows) choose(row int64) {
 }
 
 // has reports whether a row was chosen.
-func (c *Rows) has(row int64) bool {
+func (c *chosenRows) has(row int64) bool {
 	return row >= 0 && row/8 < int64(len(c.bits)) && c.bits[row/8]&(1<<(row%8)) != 0
 }
 
 // fits sees that the rows are rows of this dataset.
-func (c *Rows) fits(info datasets.Info) error {
+func (c *chosenRows) fits(info datasets.Info) error {
 	if c == nil || c.DatasetHash == info.Hash {
 		return nil
 	}
@@ -247,7 +260,7 @@ func (c *Rows) fits(info datasets.Info) error {
 }
 
 // mark makes the choice a part of what identifies a run.
-func (c *Rows) mark(planHash string) string {
+func (c *chosenRows) mark(planHash string) string {
 	if c == nil {
 		return planHash
 	}
@@ -257,11 +270,11 @@ func (c *Rows) mark(planHash string) string {
 
 // keepRows writes the choice into the run directory.
 func (s *Session) keepRows() error {
-	if s.Rows == nil {
+	if s.rows == nil {
 		return nil
 	}
 	return writeFile(filepath.Join(s.Plan.Out, chosenFile), func(w io.Writer) error {
-		b, err := json.Marshal(chosenOnDisk{*s.Rows, s.Rows.bits})
+		b, err := json.Marshal(chosenOnDisk{*s.rows, s.rows.bits})
 		if err == nil {
 			_, err = w.Write(b)
 		}

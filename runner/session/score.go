@@ -109,6 +109,7 @@ func Score(ctx context.Context, dir string, p *plan.Resolved, o Options) ([]Scor
 	run := *p
 	run.Out = dir
 	s := newSession(&run, o)
+	defer s.Kept.hurry(ctx)()
 	if slices.ContainsFunc(run.Scorers, func(rs plan.ResolvedScorer) bool { return rs.Judge != nil }) {
 		deadline, err := s.deadline()
 		if err != nil {
@@ -118,12 +119,11 @@ func Score(ctx context.Context, dir string, p *plan.Resolved, o Options) ([]Scor
 		ctx, endDeadline = s.underDeadline(ctx, deadline)
 		defer endDeadline()
 	}
-	defer func() {
-		if s.clients != nil {
-			s.clients.Close()
-		}
-	}()
-	return s.score(ctx)
+	tables, err := s.score(ctx)
+	if s.clients != nil {
+		s.clients.Close()
+	}
+	return tables, errors.Join(err, s.closeCopies())
 }
 
 // score writes a table for every scorer: first those that send nothing, then

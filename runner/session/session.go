@@ -23,6 +23,7 @@ import (
 	"nightshift/runner/plan"
 	"nightshift/runner/reuse"
 	"nightshift/runner/store"
+	"nightshift/runner/store/bucket"
 	"nightshift/runner/store/view"
 )
 
@@ -35,7 +36,8 @@ type Options struct {
 	Stdin   io.Reader    // the dataset where the plan says "-"
 	Version string       // of the program, for run.json
 
-	Rows          *Rows    // rows of an earlier run to use; nil is all
+	RowsFrom      string   // the earlier run that says which rows to use; "" is all
+	WhichRows     string   // of it, with commas: failed, truncated, refused, empty, different
 	RetryFailed   bool     // send rows whose request failed again
 	MovedEndpoint bool     // go on although a model's base URL has changed
 	AllowCommands bool     // scorers may run programs
@@ -65,6 +67,7 @@ type Session struct {
 	// Warnings come before all else: what is sent is probably not what was meant.
 	Warnings []string
 
+	rows    *chosenRows    // of an earlier run; nil is all
 	clients *clients       // nil until something is to be sent
 	latest  latency        // of the requests of clients
 	decider *decider       // nil where rows go in the dataset's order
@@ -74,6 +77,7 @@ type Session struct {
 	// variants is the dataset with the templates of models that have others than the
 	// first, by model.
 	variants map[string]*datasets.Dataset
+	copies   map[string]*bucket.Snapshot // of runs in buckets that are read, by URL
 }
 
 // A Result is what a run came to. Its reports are nil when they could not be
@@ -107,7 +111,10 @@ func Open(ctx context.Context, p *plan.Resolved, o Options) (*Session, error) {
 	if err != nil {
 		return s, err
 	}
-	if s.Dataset, err = s.openDataset(ctx); err == nil {
+	if err = s.chooseRows(ctx); err == nil {
+		s.Dataset, err = s.openDataset(ctx)
+	}
+	if err == nil {
 		err = s.openVariants(ctx)
 	}
 	if err != nil {
@@ -129,7 +136,7 @@ func (s *Session) identity() store.Identity {
 	info := s.Dataset.Info()
 	id := store.Identity{
 		Name: s.Plan.Name, Tool: s.Version, PriceTable: s.Plan.Prices.ID(),
-		Plan: s.planAsRun(canonical), PlanHash: s.Rows.mark(hash), MayChange: []string{"source", "prices"},
+		Plan: s.planAsRun(canonical), PlanHash: s.rows.mark(hash), MayChange: []string{"source", "prices"},
 		DatasetHash: info.Hash, DatasetRows: info.Rows, DatasetSize: info.Bytes, Epochs: s.Plan.Epochs,
 		Chunks: storeChunks(s.Dataset),
 	}
@@ -225,7 +232,7 @@ func (s *Session) run(ctx context.Context) (r Result, err error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if s.reused, err = s.openReuse(); err != nil {
+	if s.reused, err = s.openReuse(ctx); err != nil {
 		return Result{}, err
 	}
 	s.cluster = newCluster(s.Workers)
@@ -269,7 +276,8 @@ func (s *Session) run(ctx context.Context) (r Result, err error) {
 
 // begin keeps what the run is found again by and opens the way to the models.
 func (s *Session) begin(ctx context.Context, st *store.Run) (err error) {
-	for _, keep := range []func() error{s.keepIndex, s.keepRows, s.keepScorers, s.keepStart, s.keepReuse} {
+	for _, keep := range []func() error{s.keepIndex, s.keepRows, s.keepScorers, s.keepStart,
+		func() error { return s.keepReuse(ctx) }} {
 		if err := keep(); err != nil {
 			return err
 		}

@@ -46,7 +46,7 @@ func at(t testing.TB, s *s3test.Server, run string) *s3.Bucket {
 func open(t testing.TB, b *s3.Bucket, dir string) *bucket.Writer {
 	t.Helper()
 	w, err := bucket.Open(t.Context(), b, dir, bucket.Options{Quiet: 300 * time.Millisecond,
-		Patience: 300 * time.Millisecond}.Unpaced())
+		Patience: 300 * time.Millisecond, Pace: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +317,7 @@ func TestUncertainAnswers(t *testing.T) {
 		}
 		return http.StatusInternalServerError, n.Add(1)%2 == 0
 	}
-	w, err := bucket.Open(t.Context(), at(t, s, "a"), here, bucket.Options{Quiet: time.Second}.Unpaced())
+	w, err := bucket.Open(t.Context(), at(t, s, "a"), here, bucket.Options{Quiet: time.Second, Pace: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +350,7 @@ func TestAway(t *testing.T) {
 	}
 	var log bytes.Buffer
 	w, err := bucket.Open(t.Context(), at(t, s, "a"), here, bucket.Options{Patience: 300 * time.Millisecond,
-		Log: slog.New(slog.NewTextHandler(&log, nil))}.Unpaced())
+		Log: slog.New(slog.NewTextHandler(&log, nil)), Pace: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,12 +20,6 @@ func (w *Writer) closeWithout() {
 // JoinAt is how many small pieces are joined.
 func (w *Writer) JoinAt(n int) { w.opts.pieces = n }
 
-// Unpaced leaves out the pauses between pieces.
-func (o Options) Unpaced() Options {
-	o.pace = -1
-	return o
-}
-
 // A Named is a file that a piece of the log names.
 type Named struct{ Path, Object, SHA256 string }
 

@@ -6,7 +6,8 @@
 //	log/000000000001 …  what was written, in numbered pieces
 //	results/*.parquet   the Parquet files, under their own names
 //	files/…             other large files of the run, under names never used again
-//	report.html, report.md, summary.json   copies for people, when a run ends
+//	report.html, report.md, summary.json, scores/*.parquet
+//	                    copies for people and other programs, when a run ends
 //
 // # One writer
 //

@@ -63,7 +63,7 @@ func prepare(ctx context.Context, b *s3.Bucket, dir string, o Options) (*Writer,
 	if o.Quiet <= 0 {
 		o.Quiet = quietFor
 	}
-	o.pieces, o.pace = cmp.Or(o.pieces, mostPieces), cmp.Or(o.pace, shipEvery)
+	o.pieces, o.Pace = cmp.Or(o.pieces, mostPieces), cmp.Or(o.Pace, shipEvery)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("--work-dir: %w", err)
 	}
@@ -95,21 +95,24 @@ func (w *Writer) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := Probe(ctx, w.bucket); err != nil {
-		return err
-	}
 	staging := filepath.Join(w.dir, stagingDir)
 	if err := os.RemoveAll(staging); err != nil {
 		return err
 	}
-	copied := newCopy(w.bucket, staging, w.state)
-	if err := copied.catchUp(ctx); err != nil {
+	staged := newCopy(w.bucket, staging, w.state)
+	if err := staged.catchUp(ctx); err != nil {
 		return err
 	}
 	last := w.state.last
+	if last.Seq == 0 && w.opts.Existing {
+		return fmt.Errorf("there is no run at %s: %w", w.Address(), fs.ErrNotExist)
+	}
+	if err := Probe(ctx, w.bucket); err != nil {
+		return err
+	}
 	ours := last.Seq == 0 || slices.Contains(had.Writers, last.Writer)
 	if last.Seq > 0 && last.Kind != kindEnd && !ours {
-		if err := w.waitForQuiet(ctx, copied); err != nil {
+		if err := w.waitForQuiet(ctx, staged); err != nil {
 			return err
 		}
 		last = w.state.last
@@ -123,10 +126,10 @@ func (w *Writer) open(ctx context.Context) error {
 	if err := w.keepNote(had.Writers); err != nil {
 		return err
 	}
-	if err := w.claim(ctx, copied); err != nil {
+	if err := w.claim(ctx, staged); err != nil {
 		return err
 	}
-	if err := w.settle(ctx, copied); err != nil {
+	if err := w.settle(ctx, staged); err != nil {
 		return err
 	}
 	if err := errors.Join(os.RemoveAll(staging), w.keepNote(nil)); err != nil {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,9 +45,13 @@ type Options struct {
 	// Quiet is after how long without a sign another writer is taken over; 0 is
 	// 15 s.
 	Quiet time.Duration
+	// Pace is the shortest time between two writes of the log; 0 is 100 ms, negative
+	// none.
+	Pace time.Duration
+	// Existing refuses a bucket that does not have the run.
+	Existing bool
 
-	pieces int           // 0 means mostPieces
-	pace   time.Duration // 0 means shipEvery
+	pieces int // 0 means mostPieces
 }
 
 // A Writer ships what a run writes into its directory. There is one for each
@@ -219,7 +224,7 @@ func (w *Writer) GiveUp(cause error) {
 }
 
 // Close ships what is left and lets go of the run, so that another process can
-// take it over at once. Copies of the reports are put beside the log. The error
+// take it over at once. Copies of reports and scores are put beside the log. The error
 // is why the bucket lacks something, if it does.
 func (w *Writer) Close() error {
 	answer := make(chan error, 1)
@@ -256,7 +261,7 @@ func (w *Writer) loop() {
 			w.fail(err)
 			continue
 		}
-		sleep(w.ctx, w.opts.pace-time.Since(begun))
+		sleep(w.ctx, w.opts.Pace-time.Since(begun))
 	}
 }
 
@@ -539,14 +544,18 @@ func (g *several) Go(do func()) {
 	})
 }
 
-// reports are copied for people when a run ends.
-var reportFiles = []string{"report.html", "report.md", "summary.json"}
+// copied are files that people and other programs find under their own names when
+// a run has ended.
+var copied = []string{"report.html", "report.md", "summary.json", "scores/*.parquet"}
 
-// copyReports puts the reports beside the log, under their own names. They are
-// made from the run, so that a copy that fails is no loss.
+// copyReports puts copies of reports and scores beside the log. They are made from
+// the run, so that a copy that fails is no loss.
 func (w *Writer) copyReports() {
-	for _, name := range reportFiles {
-		text, err := os.ReadFile(filepath.Join(w.dir, name))
+	for _, name := range w.state.names() {
+		if !slices.ContainsFunc(copied, func(p string) bool { ok, err := path.Match(p, name); return ok && err == nil }) {
+			continue
+		}
+		text, err := os.ReadFile(w.local(name))
 		if err != nil {
 			continue
 		}

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -16,9 +17,10 @@ var ErrNoParquet = errors.New("no answer is in a Parquet file yet")
 // SQL is a script for DuckDB that makes views over the Parquet files of a run:
 // answers (joined with their scores), scores, wide (one row for each row and
 // epoch of the dataset), models, and judges where there are any. Paths are
-// absolute. Rows that are still in a journal are not in the views. The error
-// is [ErrNoParquet] when there is no file to read.
-func SQL(dir string) (string, error) {
+// absolute, or below place where the directory is a copy of what is there. Rows
+// that are still in a journal are not in the views. The error is [ErrNoParquet]
+// when there is no file to read.
+func SQL(dir, place string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
@@ -39,7 +41,7 @@ func SQL(dir string) (string, error) {
 		return "", err
 	}
 	defer wide.close()
-	s := script{dir: abs, models: v.Info.Models, wide: wide.columns}
+	s := script{dir: abs, place: cmp.Or(place, abs), models: v.Info.Models, wide: wide.columns}
 	if len(wide.joins) > 0 {
 		s.scorers, s.columns = wide.joins[0].scorers, wide.joins[0].columns
 	}
@@ -49,7 +51,7 @@ func SQL(dir string) (string, error) {
 // A script is one for DuckDB under way.
 type script struct {
 	strings.Builder
-	dir              string
+	dir, place       string
 	models           []string
 	scorers, columns []string // as [joins] has them
 	wide             []column
@@ -70,7 +72,7 @@ func (s *script) text(name string) string {
 
 // files is a reading of Parquet files below the run's directory.
 func (s *script) files(path ...string) string {
-	pattern := globSafe(s.dir) + "/" + strings.Join(path, "/")
+	pattern := globSafe(s.place) + "/" + strings.Join(path, "/")
 	return "read_parquet(" + sqlText(filepath.ToSlash(pattern)) + ", union_by_name = true)"
 }
 
