@@ -39,9 +39,9 @@ type bucketSite struct {
 	machine string // its directory
 }
 
-func newBucketSite(t *testing.T, store objectStore) *bucketSite {
+func newBucketSite(t *testing.T, store objectStore, serving ...string) *bucketSite {
 	t.Helper()
-	s := serve(t, "--latency", "base=15ms,token=1ms,jitter=0.5")
+	s := serve(t, append(serving, "--latency", "base=15ms,token=1ms,jitter=0.5")...)
 	b := &bucketSite{t: t, s: s, d: newTable(t, rowsToKill, s.url, "")}
 	vars := store.Env()
 	vars["HOME"], vars["XDG_CACHE_HOME"] = t.TempDir(), t.TempDir()

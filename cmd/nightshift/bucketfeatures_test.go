@@ -1,0 +1,117 @@
+//go:build !windows
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"nightshift/internal/testdata/s3test"
+)
+
+// TestBucketTakesAllOfARun kills runs of every kind on one machine after the other,
+// each with nothing but plan, dataset and bucket. In the end every answer is on
+// record once, and every request that was paid stands on the bill.
+func TestBucketTakesAllOfARun(t *testing.T) {
+	t.Parallel()
+	const judge = "  - {type: judge_grade, name: helpful, endpoint: two, model: sim-small, params: {max_tokens: 60},\n" +
+		"     price: {input: 1, output: 2}, criterion: It answers.}\n"
+	for name, more := range map[string]string{
+		"judges": "scorers:\n" + judge,
+		"judges in batches": "batch: {min_requests: 1, max_requests: 40, poll: 50ms..200ms}\njudges: {mode: batch}\nscorers:\n" +
+			judge,
+		"models in batches": "batch: {min_requests: 1, max_requests: 40, poll: 50ms..200ms}\n",
+		"several datasets":  "datasets:\n  - {name: a, path: data.jsonl, limit: 60}\n  - {name: b, path: data.jsonl, limit: 90}\n",
+		"variants":          "variants:\n  - {name: plain}\n  - {name: short, system: Be short.}\n",
+		"stop_when": "scorers:\n  - {type: number}\ncompare: {baseline: m, stop_when: decided, " +
+			"smallest_difference: 20 points}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBucketSite(t, s3test.New(t), "--batches", "scale=8640,validate=1m,run=1h,window=24h")
+			b.rewrite(more, strings.Contains(name, "models in batches"))
+			var order string
+			for kill := range 3 {
+				c := b.start("-q")
+				asleep(time.Duration(300+300*kill) * time.Millisecond)
+				_ = c.cmd.Process.Kill()
+				if code := c.wait(t); code != -1 && code != exitOK {
+					t.Fatalf("exit code %d\n%s", code, &c.errs)
+				}
+				if text, err := os.ReadFile(filepath.Join(b.machine, "order.json")); err == nil {
+					order = string(text)
+				}
+				b.otherMachine()
+			}
+			c := b.start("-q")
+			if code := c.wait(t); code != exitOK {
+				t.Fatalf("exit code %d\n%s", code, &c.errs)
+			}
+			if text, err := os.ReadFile(filepath.Join(b.machine, "order.json")); err == nil && string(text) != order {
+				t.Error("the last machine had another order of rows")
+			}
+			b.otherMachine()
+			b.checkWhole(name == "stop_when")
+		})
+	}
+}
+
+// rewrite gives the plan more, in place of what it says otherwise.
+func (b *bucketSite) rewrite(more string, batch bool) {
+	text, err := os.ReadFile(b.d.plan)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	plan := string(text)
+	if strings.HasPrefix(more, "datasets:") {
+		plan = strings.Replace(plan, "dataset: {path: data.jsonl}\n", "", 1)
+	}
+	if batch {
+		plan = strings.Replace(plan, "endpoint: two,", "endpoint: two, mode: batch,", 1)
+		plan = strings.Replace(plan, "stream: true, ", "", 1)
+	}
+	if err := os.WriteFile(b.d.plan, []byte(plan+more), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// checkWhole sees that a run in the bucket is complete and verified, and that its
+// bill has at least as many requests as the server was sent.
+func (b *bucketSite) checkWhole(early bool) {
+	t := b.t
+	t.Helper()
+	var status struct {
+		Done, Items int64
+		State       string
+	}
+	b.json(&status, "status", "s3://runs/tonight", "--json")
+	if status.Done != status.Items && !(early && status.State == "stopped: decided") {
+		t.Errorf("%d of %d answers, %s", status.Done, status.Items, status.State)
+	}
+	b.says([][2]string{{"verify s3://runs/tonight --deep", "\nok\n"}})
+	var bill struct {
+		Total struct{ Attempts int64 }
+	}
+	b.json(&bill, "cost", "s3://runs/tonight", "--json")
+	if got := b.s.totals(t).Received; got == 0 || got > bill.Total.Attempts {
+		t.Errorf("the server was sent %d requests, the bill has %d", got, bill.Total.Attempts)
+	}
+}
+
+func (b *bucketSite) json(v any, args ...string) {
+	b.t.Helper()
+	cmd := exec.Command(mustBinary(b.t), args...)
+	cmd.Env = b.env
+	out, err := cmd.Output()
+	if err == nil {
+		err = json.Unmarshal(out, v)
+	}
+	if err != nil {
+		b.t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+}
