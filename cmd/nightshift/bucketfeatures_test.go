@@ -19,24 +19,27 @@ import (
 // record once, and every request that was paid stands on the bill.
 func TestBucketTakesAllOfARun(t *testing.T) {
 	t.Parallel()
-	const judge = "  - {type: judge_grade, name: helpful, endpoint: two, model: sim-small, params: {max_tokens: 60},\n" +
-		"     price: {input: 1, output: 2}, criterion: It answers.}\n"
-	for name, more := range map[string]string{
-		"judges": "scorers:\n" + judge,
-		"judges in batches": "batch: {min_requests: 1, max_requests: 40, poll: 50ms..200ms}\njudges: {mode: batch}\nscorers:\n" +
-			judge,
-		"models in batches": "batch: {min_requests: 1, max_requests: 40, poll: 50ms..200ms}\n",
-		"several datasets":  "datasets:\n  - {name: a, path: data.jsonl, limit: 60}\n  - {name: b, path: data.jsonl, limit: 90}\n",
-		"variants":          "variants:\n  - {name: plain}\n  - {name: short, system: Be short.}\n",
+	const judge = "scorers:\n  - {type: judge_grade, name: helpful, endpoint: two, model: sim-small,\n" +
+		"     params: {max_tokens: 60}, price: {input: 1, output: 2}, criterion: It answers.}\n"
+	const batches = "batch: {min_requests: 1, max_requests: 40, poll: 50ms..200ms}\n"
+	kinds := map[string]string{
+		"judges in batches": batches + "judges: {mode: batch}\n" + judge,
+		"several datasets": "datasets:\n  - {name: a, path: data.jsonl, limit: 60}\n" +
+			"  - {name: b, path: data.jsonl, limit: 90}\n",
 		"stop_when": "scorers:\n  - {type: number}\ncompare: {baseline: m, stop_when: decided, " +
 			"smallest_difference: 20 points}\n",
-	} {
+	}
+	if os.Getenv("NIGHTSHIFT_LONG") != "" {
+		kinds["judges"], kinds["models in batches"] = judge, batches
+		kinds["variants"] = "variants:\n  - {name: plain}\n  - {name: short, system: Be short.}\n"
+	}
+	for name, more := range kinds {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBucketSite(t, s3test.New(t), "--batches", "scale=8640,validate=1m,run=1h,window=24h")
 			b.rewrite(more, strings.Contains(name, "models in batches"))
 			var order string
-			for kill := range 3 {
+			for kill := range 2 {
 				c := b.start("-q")
 				asleep(time.Duration(300+300*kill) * time.Millisecond)
 				_ = c.cmd.Process.Kill()
