@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -116,7 +118,9 @@ func (a *app) forecast(ctx context.Context, s *session.Session, missing []plan.P
 	if f.asJSON {
 		err = a.printJSON(forecast)
 	} else {
-		err = forecast.Text(a.out)
+		var text strings.Builder
+		err = forecast.Text(&text)
+		io.WriteString(a.out, folded(text.String(), terminalColumns(a.out)))
 	}
 	return errors.Join(err, forecast.Unsendable(s.Plan))
 }

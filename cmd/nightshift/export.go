@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightshift/internal/words"
 	"nightshift/reports/exchange"
 	"nightshift/runner/session"
 	"nightshift/runner/store/bucket"
@@ -155,7 +156,7 @@ func (a *app) export(ctx context.Context, dir, out, format string, failed bool, 
 	if err != nil {
 		return columnError(err)
 	}
-	fmt.Fprintf(a.err, "%d rows into %s\n", rows, out)
+	fmt.Fprintf(a.err, "%s into %s\n", words.Counted(rows, "row"), out)
 	return nil
 }
 

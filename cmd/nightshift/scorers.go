@@ -138,9 +138,14 @@ func exampleLines(e scorers.Example) (lines [][2]string) {
 	return lines
 }
 
-// field prints a name, and a text that is wrapped beside it.
+// field prints a name, and a text that is wrapped beside it: to 90 columns, or to
+// those of a narrower terminal.
 func field(a *app, name string, indent int, text string) {
-	lines := strings.Split(wrap(text, 90-indent, 0), "\n")
+	width := 90
+	if columns := terminalColumns(a.out); columns > 0 {
+		width = max(min(width, columns-1), indent+12)
+	}
+	lines := strings.Split(wrap(text, width-indent, 0), "\n")
 	for i, line := range lines {
 		if i > 0 {
 			name = ""

@@ -10,6 +10,7 @@ import (
 	"nightshift/reports/render"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
+	"nightshift/runner/store/view"
 )
 
 // Options say what to compare, and how. Only Runs must be given.
@@ -152,13 +153,21 @@ type stopMix struct {
 	Reasons   map[string]int64 `json:"reasons"`
 }
 
-// tokenSums are tokens of the answers on record, as far as reported.
+// tokenSums are tokens of the answers on record, as far as reported; nil where no
+// answer reports them.
 type tokenSums struct {
-	Input      int64 `json:"input"` // cached ones included
-	CacheRead  int64 `json:"cache_read"`
-	CacheWrite int64 `json:"cache_write"`
-	Output     int64 `json:"output"`
-	Reasoning  int64 `json:"reasoning"`
+	Input      *int64 `json:"input"` // cached ones included
+	CacheRead  *int64 `json:"cache_read"`
+	CacheWrite *int64 `json:"cache_write"`
+	Output     *int64 `json:"output"`
+	Reasoning  *int64 `json:"reasoning"`
+}
+
+// addKnown adds what is known to a sum.
+func addKnown(sum **int64, tokens *int64) {
+	if tokens != nil {
+		*sum = new(view.Value(*sum) + *tokens)
+	}
 }
 
 // A scorerResult is what one scorer says of all models.

@@ -251,8 +251,11 @@ func (c *Comparison) tokenGrid() render.Grid {
 	s := newGrid("Tokens", "tokens", "input", "cache read", "cache write", "output", "of which reasoning")
 	for _, m := range c.Models {
 		t := m.Tokens
-		s.Add(m.Label, render.Count(t.Input), render.Count(t.CacheRead), render.Count(t.CacheWrite),
-			render.Count(t.Output), render.Count(t.Reasoning))
+		row := []string{m.Label}
+		for _, n := range []*int64{t.Input, t.CacheRead, t.CacheWrite, t.Output, t.Reasoning} {
+			row = append(row, render.Known(n))
+		}
+		s.Add(row...)
 	}
 	return s
 }

@@ -666,11 +666,12 @@ func (c *column) take(row *factRow, item int) {
 		c.latency[item] += *row.Latency
 		c.latencies.Add(*row.Latency)
 	}
-	c.Tokens.Input += view.Value(row.Input)
-	c.Tokens.CacheRead += view.Value(row.CacheRead)
-	c.Tokens.CacheWrite += view.Value(row.CacheWrite5m) + view.Value(row.CacheWrite1h)
-	c.Tokens.Output += view.Value(row.Output)
-	c.Tokens.Reasoning += view.Value(row.Reasoning)
+	addKnown(&c.Tokens.Input, row.Input)
+	addKnown(&c.Tokens.CacheRead, row.CacheRead)
+	addKnown(&c.Tokens.CacheWrite, row.CacheWrite5m)
+	addKnown(&c.Tokens.CacheWrite, row.CacheWrite1h)
+	addKnown(&c.Tokens.Output, row.Output)
+	addKnown(&c.Tokens.Reasoning, row.Reasoning)
 	c.started, c.finished = view.Earlier(c.started, row.Started), view.Later(c.finished, row.Finished)
 }
 

@@ -14,6 +14,14 @@ var sprintf = fmt.Sprintf
 // Count writes a number with thousands separators.
 func Count(n int64) string { return words.Thousands(n) }
 
+// Known is Count; "-" when unknown.
+func Known(n *int64) string {
+	if n == nil {
+		return "-"
+	}
+	return Count(*n)
+}
+
 // Money writes billionths of a dollar; atLeast marks a lower bound.
 func Money(nano int64, atLeast bool) string {
 	if atLeast {

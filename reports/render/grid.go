@@ -61,11 +61,10 @@ func (g Grid) Last(row int) bool { return g.Total && row == len(g.Rows)-1 }
 // too wide.
 var nameWidths = []int{26, 21, 17}
 
-// Text renders the grid for a terminal. Columns of nothing but zeros are left out.
-// Those that do not fit beside each other go under each other, each block with the
-// names before it.
+// Text renders the grid for a terminal. Columns that do not fit beside each other go
+// under each other, each block with the names before it.
 func (g Grid) Text(s Screen) string {
-	g = g.escaped().withoutZeros()
+	g = g.escaped().Shown()
 	for _, most := range nameWidths {
 		if width(g.render()) <= s.width() {
 			break
@@ -79,9 +78,9 @@ func (g Grid) Text(s Screen) string {
 	return strings.Join(blocks, "\n\n")
 }
 
-// withoutZeros leaves out the columns of numbers that say nothing: 0 or unknown in
-// every row. One column stays whatever it says.
-func (g Grid) withoutZeros() Grid {
+// Shown is the grid as every rendering shows it: without the columns of numbers that
+// say nothing, which are 0 or unknown in every row. One column stays whatever it says.
+func (g Grid) Shown() Grid {
 	var keep []int
 	for i := g.texts(); i < len(g.Head); i++ {
 		if slices.ContainsFunc(g.Rows, func(r []string) bool { return i < len(r) && !slices.Contains(nothing, r[i]) }) {
@@ -184,7 +183,8 @@ func (g Grid) chosen(list []int) Grid {
 		}
 		return out
 	}
-	c := Grid{Title: g.Title, Texts: g.Texts, Head: pick(g.Head), Total: g.Total}
+	c := g
+	c.Head, c.Rows = pick(g.Head), nil
 	for _, r := range g.Rows {
 		c.Rows = append(c.Rows, pick(r))
 	}
@@ -211,8 +211,9 @@ func trimLines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// markdown renders the grid as a table of GitHub's Markdown.
+// Markdown renders the grid as a table of GitHub's Markdown.
 func (g Grid) Markdown() string {
+	g = g.Shown()
 	var b strings.Builder
 	line := func(cells []string) {
 		b.WriteString("|")

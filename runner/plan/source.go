@@ -164,6 +164,9 @@ func (r *report) syntax(err error) {
 	r.problems = append(r.problems, Problem{File: r.source.name, Message: redact(err.Error())})
 }
 
+// datasetEndings are those of files that are datasets and no plans.
+var datasetEndings = []string{".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz", ".zst"}
+
 // loadError places what the YAML library says, without its talk of stages.
 func (r *report) loadError(e *yaml.LoadError) {
 	mark := e.Mark
@@ -174,6 +177,9 @@ func (r *report) loadError(e *yaml.LoadError) {
 	if strings.Contains(e.Message, "tab") ||
 		mark.Line > 0 && mark.Line <= len(r.source.lines) && strings.HasPrefix(r.source.lines[mark.Line-1], "\t") {
 		hint = "YAML is indented with spaces, not tabs"
+	}
+	if slices.Contains(datasetEndings, filepath.Ext(r.source.name)) {
+		hint = "a dataset goes after --dataset"
 	}
 	r.line(mark.Line, mark.Column, "", hint, "not YAML: "+redact(e.Message))
 }
