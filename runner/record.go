@@ -225,7 +225,7 @@ func describeTiming(rec *nightshift.Record, r *nightshift.Response, started time
 	if started.IsZero() {
 		return
 	}
-	begin, end := started.UTC(), time.Now().UTC()
+	begin, end := started.UTC().Truncate(time.Microsecond), time.Now().UTC().Truncate(time.Microsecond)
 	rec.StartedAt, rec.FinishedAt = &begin, &end
 	rec.QueuedMS, rec.BackoffMS = milliseconds(r.Queued), milliseconds(r.Backoff)
 	if r.Latency > 0 {

@@ -4,8 +4,8 @@ package netx
 
 import "net"
 
-// CanTell reports whether [Alive] can tell a closed connection on this system.
+// CanTell reports whether [Watch] can tell a closed connection on this system.
 const CanTell = false
 
-// Alive cannot tell on this system.
-func Alive(net.Conn) bool { return false }
+// Watch cannot tell on this system.
+func Watch(net.Conn) (alive func() bool) { return func() bool { return false } }

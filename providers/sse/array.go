@@ -53,7 +53,14 @@ func NewArrayReader(r io.Reader, maxElement int) *ArrayReader {
 	if maxElement <= 0 {
 		maxElement = defaultMaxLine
 	}
-	return &ArrayReader{r: bufio.NewReaderSize(r, 8<<10), max: maxElement}
+	return &ArrayReader{r: buffer(r), max: maxElement}
+}
+
+// Close is [Reader.Close].
+func (r *ArrayReader) Close() {
+	r.r.Reset(nil)
+	buffers.Put(r.r)
+	r.r, r.err = nil, io.EOF
 }
 
 // Next returns the next element. The error is io.EOF after the end of the

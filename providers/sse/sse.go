@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 )
 
 // ErrLineTooLong is returned when a line, or the data of one event, is longer
@@ -56,7 +57,24 @@ func NewReader(r io.Reader, maxLine int) *Reader {
 	if maxLine <= 0 {
 		maxLine = defaultMaxLine
 	}
-	return &Reader{r: bufio.NewReaderSize(r, 8<<10), maxLine: maxLine}
+	return &Reader{r: buffer(r), maxLine: maxLine}
+}
+
+// buffers are used again: an answer is often shorter than one of them.
+var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 8<<10) }}
+
+func buffer(r io.Reader) *bufio.Reader {
+	b := buffers.Get().(*bufio.Reader)
+	b.Reset(r)
+	return b
+}
+
+// Close gives back what the reader holds. It is of no use afterwards, and neither
+// is the event that it returned last.
+func (r *Reader) Close() {
+	r.r.Reset(nil)
+	buffers.Put(r.r)
+	r.r, r.err, r.held = nil, io.EOF, false
 }
 
 // Next returns the next event, comment or bare line. Events without data are

@@ -34,6 +34,8 @@ type keyed struct {
 	redactor *secrets.Redactor
 	expires  time.Time // zero where that is not known
 	earlier  []secrets.Secret
+	// lines and streamLines are the headers as plainhttp sends them.
+	lines, streamLines []byte
 }
 
 // set makes a key the current one. Texts are cleared of the earlier ones, too:
@@ -41,6 +43,7 @@ type keyed struct {
 func (r *keyring) set(key secrets.Secret, earlier []secrets.Secret) *keyed {
 	k := &keyed{key: key, header: r.as(key), expires: expiry(key), earlier: earlier}
 	k.redactor = secrets.NewRedactor(append([]secrets.Secret{key}, earlier...)...)
+	k.lines, k.streamLines = headerLinesFor(k.header, acceptJSON), headerLinesFor(k.header, acceptStream)
 	r.now.Store(k)
 	return k
 }

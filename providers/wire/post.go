@@ -77,7 +77,7 @@ func (a *attempt) post(ctx context.Context) (*http.Response, error) {
 func (a *attempt) roundTrip(ctx context.Context, to *target) (*http.Response, error) {
 	if to.plain && a.oneWrite() {
 		return a.wire.plain.Send(ctx, plainhttp.Request{
-			Method: a.httpMethod(), URL: to.URL, Header: a.headers(), Body: a.prepared.Body,
+			Method: a.httpMethod(), URL: to.URL, Header: a.headerLines(), Body: a.prepared.Body,
 			Connected: a.watch.connected, Sending: a.sending.leaves,
 		})
 	}
@@ -159,6 +159,25 @@ func (a *attempt) headers() http.Header {
 		h[strings.ToLower(name)] = []string{a.prepared.Key}
 	}
 	return h
+}
+
+// headerLines are the headers as plainhttp sends them.
+func (a *attempt) headerLines() []byte {
+	switch {
+	case a.wire.endpoint.IdempotencyHeader != "" && a.prepared.Key != "":
+		return plainhttp.HeaderLines(a.headers())
+	case a.prepared.Stream:
+		return a.keyed.streamLines
+	}
+	return a.keyed.lines
+}
+
+// headerLinesFor are those of a key's requests that accept this, where nothing
+// else is of a request's own.
+func headerLinesFor(h http.Header, accept []string) []byte {
+	h = maps.Clone(h)
+	h["Accept"] = accept
+	return plainhttp.HeaderLines(h)
 }
 
 var (

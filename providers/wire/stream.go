@@ -24,6 +24,7 @@ func (a *attempt) readStream(ctx context.Context, b *body, form kind) {
 		events = sse.NewArrayReader(from, a.wire.maxLine)
 	}
 	err := s.readAll(events)
+	events.Close()
 	a.ex.Response.Raw = a.clean(b.raw)
 	if a.ex.Response.Latency == 0 {
 		a.ex.Response.Latency = time.Since(a.watch.started)
@@ -35,7 +36,10 @@ func (a *attempt) readStream(ctx context.Context, b *body, form kind) {
 }
 
 // events are what a stream consists of.
-type events interface{ Next() (sse.Event, error) }
+type events interface {
+	Next() (sse.Event, error)
+	Close()
+}
 
 // endStream settles what came: an answer that is whole is one, even when the
 // connection broke after it.

@@ -491,9 +491,9 @@ func (w *attemptLog) Failed(a nightshift.Attempt) error {
 }
 
 // Put keeps the record of an item: it is written on return, and durable too
-// when the run is strict. The record is not changed; what is kept of it has
-// valid UTF-8 only, with the flag text_repaired where that took a repair. What
-// its pointers point to must not change afterwards.
+// when the run is strict. The record is not changed, here or afterwards; what is
+// kept has valid UTF-8 only, with the flag text_repaired where that took a
+// repair.
 //
 // When storage fails Put returns a [*StorageError]. The record is then still
 // held, and is saved as soon as there is a way: see [Run.Close].
@@ -503,17 +503,17 @@ func (u *Shard) Put(rec *nightshift.Record) error {
 		return fmt.Errorf("store: a record of row %d epoch %d model %q does not belong into shard %d of model %q",
 			rec.Row, rec.Epoch, rec.Model, u.key.Shard, u.model)
 	}
-	kept := records.Repaired(rec)
-	line, crc := journal.EncodeRecord(&kept, time.Now().UTC())
-	c := records.ColumnsOf(&kept)
+	kept := records.Sound(rec)
+	line, crc := journal.EncodeRecord(kept, time.Now().UTC())
+	c := records.ColumnsOf(kept)
 	p := journal.Pending{Line: line, CRC: crc, Item: item, Kind: journal.KindResult, Record: &c}
 	if err := u.put(p, records.Retried(kept.Outcome)); err != nil {
 		return err
 	}
 	disk.CrashPoint("result.written")
-	u.keep(item, &kept)
+	u.keep(item, kept)
 	if tell := u.r.opts.Recorded; tell != nil {
-		tell(&kept)
+		tell(kept)
 	}
 	return nil
 }

@@ -27,12 +27,20 @@ import (
 type Request struct {
 	Method string
 	URL    *url.URL
-	Header http.Header // without Host and Content-Length
+	Header []byte // its lines as [HeaderLines] makes them, without Host and Content-Length
 	Body   []byte
 	// Connected is called once a connection is there, before anything is sent.
 	Connected func()
 	// Sending is called before the write: from then on the server may have all.
 	Sending func()
+}
+
+// HeaderLines returns headers as they are sent. Requests that have them in common
+// can share the result.
+func HeaderLines(h http.Header) []byte {
+	var b bytes.Buffer
+	_ = h.Write(&b) // cannot fail
+	return b.Bytes()
 }
 
 // Suits reports whether requests to this address can go this way: plain HTTP
@@ -124,9 +132,7 @@ func (c *conn) write(r Request) error {
 	b.WriteString("\r\nContent-Length: ")
 	b.Write(strconv.AppendInt(b.AvailableBuffer(), int64(len(r.Body)), 10))
 	b.WriteString("\r\n")
-	if err := r.Header.Write(b); err != nil {
-		return err
-	}
+	b.Write(r.Header)
 	b.WriteString("\r\n")
 	b.Write(r.Body)
 	r.Sending()
@@ -141,6 +147,7 @@ type conn struct {
 	in      *bufio.Reader
 	left    int64       // bytes that may still be read; without bound but for headers
 	stop    func() bool // ends what ends the connection with the context
+	alive   func() bool // whether it is open and silent, while it is idle
 	idle    time.Time   // when it was put back
 }
 

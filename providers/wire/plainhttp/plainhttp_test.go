@@ -31,7 +31,7 @@ func request(t testing.TB, to, body string) plainhttp.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return plainhttp.Request{Method: http.MethodPost, URL: u, Header: http.Header{"Content-Type": {"text/plain"}},
+	return plainhttp.Request{Method: http.MethodPost, URL: u, Header: plainhttp.HeaderLines(http.Header{"Content-Type": {"text/plain"}}),
 		Body: []byte(body), Connected: func() {}, Sending: func() {}}
 }
 

@@ -32,7 +32,7 @@ func (t *Transport) connection(ctx context.Context, address string) (*conn, erro
 		if c == nil {
 			break
 		}
-		if netx.Alive(c.Conn) {
+		if c.alive() {
 			return c, nil
 		}
 		c.Close()
@@ -41,7 +41,7 @@ func (t *Transport) connection(ctx context.Context, address string) (*conn, erro
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: raw, address: address, left: math.MaxInt64}
+	c := &conn{Conn: raw, address: address, left: math.MaxInt64, alive: netx.Watch(raw)}
 	c.in = bufio.NewReaderSize(c, t.ReadBuffer)
 	return c, nil
 }

@@ -41,7 +41,7 @@ func (w *RecordWriter) Add(rec *nightshift.Record) error {
 	w.items++
 	c := records.ColumnsOf(rec)
 	w.totals.Count(&c)
-	return w.file.add(*rec)
+	return w.file.add(rec)
 }
 
 // Items is the number of records so far.

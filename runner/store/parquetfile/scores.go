@@ -20,7 +20,8 @@ func WriteScores(fsys disk.FS, name string, scores iter.Seq2[nightshift.Score, e
 		if err != nil {
 			return err
 		}
-		if err := w.add(records.RepairScore(s)); err != nil {
+		sound := records.RepairScore(s)
+		if err := w.add(&sound); err != nil {
 			return disk.Wrap("writing", name, err)
 		}
 	}

@@ -25,7 +25,7 @@ func writeParquet[T any](t *testing.T, rows ...T) (*storetest.MemFS, *File) {
 	w, err := create(mem, "/f", map[string]string{"a": "b"}, func(*T) int64 { return 1 })
 	storetest.Must(t, err)
 	for _, row := range rows {
-		storetest.Must(t, w.add(row))
+		storetest.Must(t, w.add(&row))
 	}
 	storetest.Must(t, w.finish())
 	storetest.Must(t, w.close())
@@ -178,7 +178,7 @@ func TestRowGroupsAreClosed(t *testing.T) {
 	w, err := create(mem, "/f", nil, func(*nightshift.Score) int64 { return 5 << 20 })
 	storetest.Must(t, err)
 	for i := range 10 {
-		storetest.Must(t, w.add(nightshift.Score{Row: int64(i), Params: "{}"}))
+		storetest.Must(t, w.add(&nightshift.Score{Row: int64(i), Params: "{}"}))
 	}
 	storetest.Must(t, w.finish())
 	pf, err := Open(mem, "/f")
@@ -217,7 +217,7 @@ func TestDictionaryOverflow(t *testing.T) {
 	w, err := create(mem, "/f", nil, func(*row) int64 { return 30 << 10 }) // several row groups
 	storetest.Must(t, err)
 	for _, r := range want {
-		storetest.Must(t, w.add(r))
+		storetest.Must(t, w.add(&r))
 	}
 	storetest.Must(t, w.finish())
 	pf, err := Open(mem, "/f")
@@ -268,7 +268,7 @@ func TestParquetWriterReportsFullDisk(t *testing.T) {
 			rec := storetest.Record("m0", i, 0)
 			rec.Text = storetest.Ptr(string(storetest.Utf8Garbage(400)))
 			rec.ID = fmt.Sprintf("%x", sha256.Sum256([]byte{byte(i)}))
-			if err = w.add(*rec); err != nil {
+			if err = w.add(rec); err != nil {
 				break
 			}
 		}

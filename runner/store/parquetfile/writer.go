@@ -37,10 +37,10 @@ func newRowWriter[T any](out io.Writer, meta map[string]string) rowWriter[T] {
 	return rowWriter[T]{w: w}
 }
 
-// add takes one row of about this many raw bytes.
-func (p *rowWriter[T]) add(row T, weight int64) error {
+// add takes one row of about this many raw bytes, and copies it.
+func (p *rowWriter[T]) add(row *T, weight int64) error {
 	p.pending += weight
-	p.batch = append(p.batch, row)
+	p.batch = append(p.batch, *row)
 	if len(p.batch) < BatchRows && p.pending < bytesPerGroup {
 		return nil
 	}
@@ -96,7 +96,7 @@ func (p *writer[T]) Write(b []byte) (int, error) {
 	return p.buf.Write(b)
 }
 
-func (p *writer[T]) add(row T) error { return p.rowWriter.add(row, p.weigh(&row)) }
+func (p *writer[T]) add(row *T) error { return p.rowWriter.add(row, p.weigh(row)) }
 
 // finish writes the remaining rows and the footer, with the checksum of the
 // bytes before it, and syncs the file. The file stays open for reading.
@@ -131,7 +131,7 @@ func NewRecordTable(w io.Writer, meta map[string]string) *RecordTable {
 }
 
 // Add writes one record.
-func (t *RecordTable) Add(rec *nightshift.Record) error { return t.add(*rec, records.Weight(rec)) }
+func (t *RecordTable) Add(rec *nightshift.Record) error { return t.add(rec, records.Weight(rec)) }
 
 // CopyGroups copies the row groups of f as they are. It copies nothing and
 // returns false where f has other columns, as a file of an older version has.

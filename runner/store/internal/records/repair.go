@@ -38,6 +38,52 @@ func fieldsOf(t reflect.Type, want func(reflect.Type) bool) []int {
 	return fields
 }
 
+// Sound returns rec where journal and Parquet hold it alike as it is, and else
+// its [Repaired] copy.
+func Sound(rec *nightshift.Record) *nightshift.Record {
+	if isSound(rec) {
+		return rec
+	}
+	r := Repaired(rec)
+	return &r
+}
+
+// isSound reports whether [Repaired] would change nothing.
+func isSound(rec *nightshift.Record) bool {
+	if rec.RawBytes != nil && len(rec.RawBytes) == 0 || rec.Embedding != nil {
+		return false
+	}
+	v := reflect.ValueOf(rec).Elem()
+	for _, i := range stringFields {
+		if !utf8.ValidString(v.Field(i).String()) {
+			return false
+		}
+	}
+	for _, i := range textFields {
+		if f := v.Field(i); !f.IsNil() && !utf8.ValidString(f.Elem().String()) {
+			return false
+		}
+	}
+	for _, i := range floatFields {
+		if f := v.Field(i); !f.IsNil() && !finite(f.Elem().Float()) {
+			return false
+		}
+	}
+	for _, i := range timeFields {
+		if t := v.Field(i).Interface().(*time.Time); t != nil && !fitsColumn(*t) {
+			return false
+		}
+	}
+	return true
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// fitsColumn reports whether a time is one that a timestamp column gives back.
+func fitsColumn(t time.Time) bool {
+	return t.Location() == time.UTC && t.Nanosecond()%1000 == 0 && !t.IsZero() && !t.Before(earliest) && !t.After(latest)
+}
+
 // Repaired returns a copy of rec that journal and Parquet hold alike: texts
 // are valid UTF-8 (a body that was not is kept as RawBytes), numbers are
 // finite, and times are whole microseconds in UTC that fit the column.
@@ -58,7 +104,7 @@ func Repaired(rec *nightshift.Record) nightshift.Record {
 	}
 	for _, i := range floatFields {
 		if f := v.Field(i); !f.IsNil() {
-			if x := f.Elem().Float(); math.IsNaN(x) || math.IsInf(x, 0) {
+			if !finite(f.Elem().Float()) {
 				f.SetZero()
 			}
 		}
