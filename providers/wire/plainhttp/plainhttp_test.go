@@ -31,8 +31,8 @@ func request(t testing.TB, to, body string) plainhttp.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return plainhttp.Request{Method: http.MethodPost, URL: u, Header: plainhttp.HeaderLines(http.Header{"Content-Type": {"text/plain"}}),
-		Body: []byte(body), Connected: func() {}, Sending: func() {}}
+	return plainhttp.Request{Method: http.MethodPost, URL: u, Body: []byte(body), Connected: func() {}, Sending: func() {},
+		Header: plainhttp.HeaderLines(http.Header{"Content-Type": {"text/plain"}})}
 }
 
 // A server that says what it was asked, and counts its connections.
