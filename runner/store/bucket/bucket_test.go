@@ -292,7 +292,7 @@ func TestOneWriter(t *testing.T) {
 	err = first.Ship(here)
 	var taken *bucket.TakenOverError
 	if !errors.As(err, &taken) || taken.PID != os.Getpid() {
-		t.Errorf("the one before: %v", err)
+		t.Fatalf("the one before: %v", err)
 	}
 	select {
 	case <-first.Failed():

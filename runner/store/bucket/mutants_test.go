@@ -60,7 +60,7 @@ func TestMutants(t *testing.T) {
 	packages := map[string]string{"bucket": ".", "runner": "../..", "../cmd/nightshift": "../../../cmd/nightshift"}
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
-			cmd := exec.Command("go", "test", "-run", "^("+m.run+")", "-count=1", "-timeout", "5m", packages[m.pkg])
+			cmd := exec.Command("go", "test", "-run", "^("+m.run+")", "-count=1", "-timeout", "2m", packages[m.pkg])
 			cmd.Env = append(os.Environ(), "GOFLAGS=-trimpath -overlay="+mutate(t, m.file, m.from, m.to), "NIGHTSHIFT_LONG=",
 				"NIGHTSHIFT_KILLS=40")
 			out, err := cmd.CombinedOutput()
