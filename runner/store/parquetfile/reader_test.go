@@ -53,7 +53,7 @@ func TestRowsFromAnywhere(t *testing.T) {
 	r, err := NewReader[row](pf)
 	storetest.Must(t, err)
 	defer r.Close()
-	for range 300 {
+	for range 80 {
 		from := rng.IntN(len(want))
 		got := make([]row, min(1+rng.IntN(300), len(want)-from))
 		storetest.Must(t, r.Read(got, int64(from)))
