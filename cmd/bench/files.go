@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,20 +75,21 @@ func writeQuestions(path string, n int) error {
 // besideDuckDB compares with DuckDB, where Python has it: the same sums from
 // the same columns.
 func (b *bench) besideDuckDB(ctx context.Context, f *figure, dir string, seconds float64) {
-	const script = `import duckdb, sys, time
+	const script = `import duckdb, json, sys, time
 begun = time.time()
 duckdb.sql("""SELECT model, endpoint, outcome, stop_reason, category, served_model, count(*), sum(input_tokens),
     sum(output_tokens), sum(cost_nano_usd), sum(reasoning_tokens), sum(cache_read_tokens), sum(attempts),
     sum(len(attempt_log)) FROM read_parquet(%r) GROUP BY ALL""" % sys.argv[1]).fetchall()
-print(time.time() - begun)`
+print(json.dumps([time.time() - begun, duckdb.__version__]))`
 	f.reach = "≤ 2 × DuckDB"
-	said, err := exec.CommandContext(ctx, "python3", "-c", script, filepath.Join(dir, "results", "*.parquet")).Output()
+	said, err := exec.CommandContext(ctx, b.python, "-c", script, filepath.Join(dir, "results", "*.parquet")).Output()
 	var theirs float64
-	if err != nil || json.Unmarshal(bytes.TrimSpace(said), &theirs) != nil || theirs <= 0 {
-		f.floor, f.reached = "no DuckDB here", false
+	var version string
+	if err != nil || json.Unmarshal(said, &[]any{&theirs, &version}) != nil || theirs <= 0 {
+		f.floor, f.reached = "no DuckDB here: -python PATH names a Python that has it", false
 		return
 	}
-	f.floor, f.ratio = fmt.Sprintf("%.1f s, DuckDB", theirs), fmt.Sprintf("%.2f", seconds/theirs)
+	f.floor, f.ratio = fmt.Sprintf("%.2f s, DuckDB %s", theirs, version), fmt.Sprintf("%.2f", seconds/theirs)
 	f.aim, f.reached = "≤ 1 ×", seconds <= 2*theirs
 }
 

@@ -48,6 +48,10 @@ type settings struct {
 	inFlight string
 	manyRows int // of the run whose memory is compared
 	profile  bool
+	// growthRows are the sizes of runs whose growth is measured, with commas, and chart
+	// is the file for the drawing.
+	growthRows, chart string
+	python            string // that has DuckDB
 }
 
 // sections are the parts of the table, in order.
@@ -60,6 +64,7 @@ var sections = []struct {
 	{"cluster", (*bench).cluster},
 	{"inflight", (*bench).inFlightScaling},
 	{"memory", (*bench).memory},
+	{"growth", (*bench).growth},
 	{"batches", (*bench).batches},
 	{"cache", (*bench).caching},
 	{"scorers", (*bench).scorers},
@@ -96,6 +101,10 @@ func measure() error {
 	flag.IntVar(&b.pairs, "pairs", 5, "how often floor and run are measured, in turn")
 	flag.StringVar(&b.inFlight, "in-flight", "10,100,1000,5000", "requests in flight, with commas")
 	flag.IntVar(&b.manyRows, "many-rows", 1_000_000, "rows of the run whose memory is compared with that of 100,000")
+	flag.StringVar(&b.growthRows, "growth", "10000,100000,1000000", "rows of the runs whose growth is measured, with "+
+		"commas")
+	flag.StringVar(&b.chart, "chart", "docs/measured/growth.svg", "draw growth into this file; empty for none")
+	flag.StringVar(&b.python, "python", "python3", "a Python that has the module duckdb, to compare cost with")
 	flag.BoolVar(&b.profile, "profile", true, "add the top of a processor profile of the whole run")
 	flag.StringVar(&b.program, "nightshift", "", "the program; empty builds it")
 	flag.StringVar(&only, "only", "", "measure only these sections, with commas: "+strings.Join(sectionNames(), ", "))

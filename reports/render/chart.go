@@ -439,6 +439,50 @@ func (c *Chart) series(s Series, i int, first time.Time, x, y scale) {
 	c.Legend = append(c.Legend, legend{colour, s.Name})
 }
 
+// A Curve is one line of a chart whose axes are both logarithmic.
+type Curve struct {
+	Name   string
+	Points []Point // in the order of X
+}
+
+// Curves draws lines over axes that are both logarithmic, so that what grows in
+// proportion rises evenly and what does not grow is level. Values must be above 0.
+func Curves(c Chart, all []Curve) Chart {
+	x := scale{math.Inf(1), 0, plotLeft + 8, plotRight - 8, true}
+	y := scale{math.Inf(1), 0, plotBottom, plotTop, true}
+	for _, curve := range all {
+		for _, p := range curve.Points {
+			x.from, x.to = math.Min(x.from, p.X), math.Max(x.to, p.X)
+			y.from, y.to = math.Min(y.from, p.Y), math.Max(y.to, p.Y)
+		}
+	}
+	if x.to == 0 {
+		return Chart{}
+	}
+	c.Height = chartHeight
+	y.from, y.to = math.Pow(10, math.Floor(math.Log10(y.from))), math.Pow(10, math.Ceil(math.Log10(y.to)))
+	c.XTicks, c.YTicks = powers(x), powers(y)
+	for i, curve := range all {
+		var path []string
+		for _, p := range curve.Points {
+			at := dot{X: x.at(p.X), Y: y.at(p.Y), Colour: i % colours, Anchor: "start", Tip: p.Tip}
+			path = append(path, fmt.Sprintf("%g,%g", at.X, at.Y))
+			c.Dots = append(c.Dots, at)
+		}
+		c.Lines = append(c.Lines, line{strings.Join(path, " "), "line l" + strconv.Itoa(i%colours), curve.Name})
+		c.Legend = append(c.Legend, legend{i % colours, curve.Name})
+	}
+	return c
+}
+
+// powers are the powers of ten on a logarithmic axis.
+func powers(s scale) (ticks []tick) {
+	for v := math.Pow(10, math.Ceil(math.Log10(s.from*0.999))); v <= s.to*1.001; v *= 10 {
+		ticks = append(ticks, tick{s.at(v), ShortNumber(v)})
+	}
+	return ticks
+}
+
 // dollarTick writes dollars on an axis with as many places as its steps have, two
 // or more where they have any.
 func dollarTick(v, step float64) string {

@@ -14,14 +14,17 @@ def files(path):
     return [os.path.join(d, f) for d, _, names in os.walk(path) for f in names]
 
 
-def kept(path):
-    """What is left of the answers."""
-    if os.path.isfile(path):
-        return f"{sum(1 for _ in open(path)):,} lines of prompt and text, written when the process got to it"
-    if os.path.isdir(os.path.join(path, "results")):
-        return "Parquet: answers, usage, cost, raw bodies, attempts; reports; resumable"
-    return "SQLite and JSON"
-
+KEPT = {
+    "nightshift": "Parquet: answers, usage, cost, raw bodies, attempts; reports; resumable",
+    "openai": "a line of prompt and text for each, written when the process got to it",
+    "litellm": "a line of prompt and text for each, written when the process got to it",
+    "saturate": "Parquet: prompt, text, tokens; resumable",
+    "inspect-ai": "its log: conversations, usage, events",
+    "bespokelabs-curator": "its cache: requests and responses; resumable",
+    "batchllm-ai": "a line for each: text, tokens, latency",
+    "evalscope": "SQLite: requests, responses, times",
+    "promptfoo": "SQLite and JSON",
+}
 
 begun = time.monotonic()
 with open(log, "w") as f:
@@ -34,4 +37,4 @@ if done.returncode != 0 and not (name.startswith("promptfoo") and done.returncod
 size = sum(os.path.getsize(f) for f in files(out))
 cpu = (used.ru_utime + used.ru_stime) / rows
 print(f"| {name} | {rows / wall:,.0f} | {wall:.1f} s | {cpu * 1e6:,.0f} µs | {used.ru_maxrss // 1024} MiB "
-      f"| {size / 1e6:.1f} MB in {len(files(out))} files | {kept(out)} |", flush=True)
+      f"| {size / 1e6:.1f} MB in {len(files(out))} files | {KEPT[name.split()[0]]} |", flush=True)

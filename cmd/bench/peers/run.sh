@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Sends the same requests through other clients and through nightshift, against
-# one server process, and prints a table. Installs the clients below a
-# temporary directory; skips, with a line, what cannot be had. Never a gate.
+# one server process, and prints a table. Installs each client into a directory of
+# its own; skips, with a line, what cannot be had or run. Never a gate.
 #   ROWS         requests (default 4000)
 #   CONCURRENCY  in flight (default 64)
+#   PEERS        directory for what is installed, kept for the next time (default
+#                a temporary one)
 set -uo pipefail
 cd "$(dirname "$0")/../../.."
 rows="${ROWS:-4000}" concurrency="${CONCURRENCY:-64}"
 here="$PWD/cmd/bench/peers"
 dir="$(mktemp -d)"
+peers="${PEERS:-$dir}"
 server=
 trap 'if [ -n "$server" ]; then kill "$server"; fi; rm -rf "$dir"' EXIT
 
@@ -18,11 +21,14 @@ server=$!
 for _ in $(seq 50); do grep -q http "$dir/server" && break; sleep 0.1; done
 url="$(grep -o 'http://[0-9.:]*' "$dir/server" | head -1)"
 
-python3 - "$rows" >"$dir/rows.jsonl" <<'PY'
+python3 - "$rows" "$dir" <<'PY'
 import json, sys
 filler = "Consider the harbour, the railway, the library and the market of the old town, and who keeps them. " * 20
-for i in range(int(sys.argv[1])):
-    print(json.dumps({"prompt": (f"Report {i}, in detail. " + filler)[:1000]}))
+with open(sys.argv[2] + "/rows.jsonl", "w") as rows, open(sys.argv[2] + "/rows.txt", "w") as lines:
+    for i in range(int(sys.argv[1])):
+        prompt = (f"Report {i}, in detail. " + filler)[:1000]
+        rows.write(json.dumps({"prompt": prompt, "input": prompt}) + "\n")
+        lines.write(prompt + "\n")
 PY
 
 echo "| client | requests/s | wall | processor time of a request | most memory | on disk | what is kept |"
@@ -30,33 +36,55 @@ echo "|---|---|---|---|---|---|---|"
 
 # measure NAME OUT COMMAND...: OUT is what the client leaves.
 measure() {
-  python3 "$here/measure.py" "$rows" "$dir/log" "$@"
+  timeout 900 python3 "$here/measure.py" "$rows" "$dir/log" "$@" || echo "skipped $1: not done in 15 minutes" >&2
+}
+
+# python PACKAGE WORDS OUT ARGUMENTS...: installs a package of PyPI and measures what
+# its Python runs with these arguments; $bin is where its programs are.
+python() {
+  local package="$1" words="$2" out="$3" name="${1%%[*}"
+  shift 3
+  bin="$peers/$name/bin"
+  if ! "$bin/pip" show -q "$name" >/dev/null 2>&1; then
+    if ! python3 -m venv "$peers/$name" >"$dir/pip" 2>&1 ||
+      ! timeout 900 "$bin/pip" install -q --disable-pip-version-check "$package" openai >>"$dir/pip" 2>&1; then
+      echo "skipped $name: pip could not install it: $(tail -1 "$dir/pip")" >&2
+      return
+    fi
+  fi
+  version="$("$bin/pip" show "$name" 2>/dev/null | sed -n 's/^Version: //p')"
+  measure "$name $version$words" "$out" env OPENAI_API_KEY=none HF_HOME="$dir/hf" HF_HUB_OFFLINE=1 \
+    INSPECT_EVAL_LOG_FILE_PATTERN='{task}' TELEMETRY_ENABLED=false HOSTED_CURATOR_VIEWER=0 \
+    LITELLM_LOCAL_MODEL_COST_MAP=True "$bin/python" "$@"
 }
 
 mkdir "$dir/ns"
 measure "nightshift" "$dir/ns/run" "$dir/nightshift" run --dataset "$dir/rows.jsonl" --model openai/sim-large \
   --base-url "$url/v1" --auth none --concurrency "$concurrency" --out "$dir/ns/run" --quiet
 
-if python3 -m venv "$dir/venv" >/dev/null 2>&1; then
-  for client in openai litellm; do
-    if "$dir/venv/bin/pip" install -q --disable-pip-version-check "$client" >"$dir/pip" 2>&1; then
-      version="$("$dir/venv/bin/pip" show "$client" 2>/dev/null | sed -n 's/^Version: //p')"
-      measure "$client $version, asyncio.gather" "$dir/$client.jsonl" \
-        "$dir/venv/bin/python" "$here/gather.py" "$client" "$url" "$dir/rows.jsonl" "$dir/$client.jsonl" "$concurrency"
-    else
-      echo "skipped $client: pip could not install it" >&2
-    fi
-  done
-else
-  echo "skipped the Python clients: python3 -m venv is not to be had" >&2
-fi
+for client in openai litellm; do
+  python "$client" ", asyncio.gather" "$dir/$client.jsonl" \
+    "$here/gather.py" "$client" "$url" "$dir/rows.jsonl" "$dir/$client.jsonl" "$concurrency"
+done
+for client in saturate inspect curator; do
+  package="$client"
+  case "$client" in inspect) package=inspect-ai ;; curator) package=bespokelabs-curator ;; esac
+  python "$package" "" "$dir/$client" "$here/run_$client.py" "$url" "$dir/rows.jsonl" "$dir/$client" "$concurrency"
+done
+python batchllm-ai "" "$dir/batchllm.jsonl" -m batchllm.cli run "$dir/rows.jsonl" -m sim-large \
+  --base-url "$url/v1" --api-key none -c "$concurrency" -o "$dir/batchllm.jsonl"
+python 'evalscope[perf]' ", perf" "$dir/evalscope" -m evalscope.cli.cli perf --model sim-large \
+  --url "$url/v1/chat/completions" --api openai --dataset line_by_line --dataset-path "$dir/rows.txt" \
+  --parallel "$concurrency" --number "$rows" --outputs-dir "$dir/evalscope"
 
-if command -v npm >/dev/null && npm install --silent --no-audit --no-fund --prefix "$dir/npm" promptfoo >"$dir/npm.log" 2>&1; then
-  version="$(node -p "require('$dir/npm/node_modules/promptfoo/package.json').version")"
+npm="$peers/npm"
+if [ -x "$npm/node_modules/.bin/promptfoo" ] || { command -v npm >/dev/null &&
+  timeout 900 npm install --silent --no-audit --no-fund --prefix "$npm" promptfoo >"$dir/npm.log" 2>&1; }; then
+  version="$(node -p "require('$npm/node_modules/promptfoo/package.json').version")"
   mkdir "$dir/promptfoo"
   python3 "$here/promptfoo.py" "$url" "$dir/rows.jsonl" "$dir/promptfoo.json"
   measure "promptfoo $version" "$dir/promptfoo" env PROMPTFOO_CONFIG_DIR="$dir/promptfoo" PROMPTFOO_DISABLE_TELEMETRY=1 PROMPTFOO_DISABLE_UPDATE=1 \
-    OPENAI_API_KEY=none "$dir/npm/node_modules/.bin/promptfoo" eval -c "$dir/promptfoo.json" --max-concurrency "$concurrency" \
+    OPENAI_API_KEY=none "$npm/node_modules/.bin/promptfoo" eval -c "$dir/promptfoo.json" --max-concurrency "$concurrency" \
     --no-cache --no-progress-bar --no-table -o "$dir/promptfoo/out.json"
 else
   echo "skipped promptfoo: npm is not there or could not install it" >&2
