@@ -51,8 +51,9 @@ type ExportOptions struct {
 }
 
 // Export writes one flat table of a run to w and returns the number of rows.
-// Each scorer adds a column score_<scorer> with its value and one
-// score_<scorer>_status. Rows that have no score have null there.
+// Each scorer adds a column score_<scorer> with its value, one
+// score_<scorer>_status, and one score_<scorer>_<part> for each part that its values
+// are made of. Rows that have no score have null there.
 //
 // Where no score is joined and no row left out, Parquet row groups are copied
 // as they are. In CSV, texts that a spreadsheet would take for a formula get a
@@ -234,7 +235,7 @@ func exportNested(dir string, w io.Writer, o ExportOptions, joins *joins) (int64
 			if l.Scores == nil {
 				l.Scores = map[string]jsonScore{}
 			}
-			l.Scores[joins.scorers[i]] = jsonScore{s.Value, s.Status, s.Answer, s.Explanation}
+			l.Scores[joins.scorers[i]] = jsonScore{s.Value, s.Status, s.Answer, s.Explanation, rawParts(s)}
 		}
 		if err := enc.Encode(l); err != nil {
 			return rows, err
@@ -249,6 +250,7 @@ type jsonScore struct {
 	Status      nightshift.ScoreStatus `json:"status"`
 	Answer      *string                `json:"answer,omitempty"`
 	Explanation *string                `json:"explanation,omitempty"`
+	Parts       json.RawMessage        `json:"parts,omitempty"`
 }
 
 func exportCSV(w io.Writer, t *table) (int64, error) {
@@ -371,6 +373,7 @@ func csvText(s string) string {
 type joins struct {
 	scorers []string // sorted
 	columns []string // their column names
+	parts   []part   // of what the values are made, by scorer
 	tables  []*joinTable
 }
 
@@ -404,9 +407,10 @@ func openJoins(fsys disk.FS, dir rundir.Dir, tables []string, sortBytes int64) (
 		order[m] = i
 	}
 	scorers := map[string]bool{}
+	var parts []part
 	for _, name := range tables {
 		t := &joinTable{order: order, sorted: true}
-		if err := t.survey(fsys, dir, name, scorers); err != nil {
+		if err := t.survey(fsys, dir, name, scorers, &parts); err != nil {
 			j.close()
 			return nil, err
 		}
@@ -420,19 +424,23 @@ func openJoins(fsys disk.FS, dir rundir.Dir, tables []string, sortBytes int64) (
 	j.scorers = slices.Sorted(maps.Keys(scorers))
 	taken := map[string]int{}
 	for _, s := range j.scorers {
-		j.columns = append(j.columns, once(taken, "score_"+columnOf(s)))
+		column := once(taken, "score_"+columnOf(s))
+		j.columns = append(j.columns, column)
+		taken[column+"_status"]++
 	}
+	j.nameParts(parts, taken)
 	return j, nil
 }
 
-// survey reads the keys of a table: which scorers it holds, and whether it is
-// in the order of Rows.
-func (t *joinTable) survey(fsys disk.FS, dir rundir.Dir, name string, scorers map[string]bool) error {
+// survey reads the keys of a table: which scorers it holds and what their values are
+// made of, and whether it is in the order of Rows.
+func (t *joinTable) survey(fsys disk.FS, dir rundir.Dir, name string, scorers map[string]bool, parts *[]part) error {
 	type key struct {
-		Row    int64  `parquet:"row"`
-		Epoch  int32  `parquet:"epoch"`
-		Model  string `parquet:"model,dict"`
-		Scorer string `parquet:"scorer,dict"`
+		Row    int64   `parquet:"row"`
+		Epoch  int32   `parquet:"epoch"`
+		Model  string  `parquet:"model,dict"`
+		Scorer string  `parquet:"scorer,dict"`
+		Parts  *string `parquet:"parts,optional"` // missing from older tables
 	}
 	path := dir.At(rundir.ScoresDir, name+".parquet")
 	last := scoreKey{row: -1}
@@ -442,6 +450,9 @@ func (t *joinTable) survey(fsys disk.FS, dir rundir.Dir, name string, scorers ma
 			return &rundir.DamageError{Path: path, Err: err}
 		}
 		scorers[k.Scorer] = true
+		if k.Parts != nil {
+			addParts(parts, k.Scorer, *k.Parts)
+		}
 		if _, known := t.order[k.Model]; !known {
 			continue // joined to no row
 		}

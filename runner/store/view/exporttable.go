@@ -99,8 +99,8 @@ func once(taken map[string]int, name string) string {
 	return name
 }
 
-// allColumns are the columns of an answer: those of its record, and two for
-// each scorer.
+// allColumns are the columns of an answer: those of its record, two for each scorer,
+// and one for each part of its values.
 func allColumns(j *joins) (all []column) {
 	t := reflect.TypeFor[nightshift.Record]()
 	for i := range t.NumField() {
@@ -113,6 +113,9 @@ func allColumns(j *joins) (all []column) {
 	}
 	for i, name := range j.columns {
 		all = append(all, scoreColumns(i, name)...)
+	}
+	for _, p := range j.parts {
+		all = append(all, partColumn(p))
 	}
 	return all
 }

@@ -18,7 +18,7 @@ var (
 	wideKeys    = []string{"row", "id", "epoch"}
 	wideOfRow   = []string{"category", "system", "input", "target", "metadata"}
 	wideOfModel = []string{"outcome", "text", "cost_usd", "latency_ms"}
-	rowsOwn     = []string{"run", "target_is_list", "cluster", "row_hash"} // also the same for all models
+	rowsOwn     = []string{"run", "target_is_list", "cluster", "row_hash", "dataset"} // also the same for all models
 
 )
 
@@ -47,7 +47,7 @@ func openWide(dir string, o ExportOptions) (*table, error) {
 		of.Models = []string{m}
 		lanes[i] = &lane{answers: scoredAnswers(dir, of, j)}
 	}
-	if t.columns, err = wideColumns(models, t.joins, o.Columns, ofRow(v.Info.Plan)); err != nil {
+	if t.columns, err = wideColumns(models, t.joins, o.Columns, planOf(v.Info.Plan)); err != nil {
 		t.close()
 		return nil, err
 	}
@@ -56,14 +56,13 @@ func openWide(dir string, o ExportOptions) (*table, error) {
 }
 
 // wideColumns are the columns of a wide table: the keys, then those asked for.
-// ofRow reports whether a column says the same of all models.
-func wideColumns(models []string, joins []*joins, names []string, ofRow func(string) bool) ([]column, error) {
+func wideColumns(models []string, joins []*joins, names []string, plan widePlan) ([]column, error) {
 	if len(models) == 0 {
 		return nil, nil
 	}
 	all := allColumns(joins[0]) // the scorers of all models
 	if names == nil {
-		names = slices.Concat(wideOfRow, wideOfModel[:2], joins[0].columns, wideOfModel[2:])
+		names = slices.Concat(plan.ofRow(), wideOfModel[:2], joins[0].columns, joins[0].partNames(), wideOfModel[2:])
 	}
 	names = slices.Concat(wideKeys, slices.DeleteFunc(slices.Clone(names), func(n string) bool {
 		return slices.Contains(wideKeys, n)
@@ -74,7 +73,7 @@ func wideColumns(models []string, joins []*joins, names []string, ofRow func(str
 	}
 	var list []column
 	for _, c := range wanted {
-		if ofRow(c.name) {
+		if plan.same(c.name) {
 			c.lane = -1
 			list = append(list, c)
 		}
@@ -83,7 +82,7 @@ func wideColumns(models []string, joins []*joins, names []string, ofRow func(str
 	for lane, m := range models {
 		prefix := once(taken, columnOf(m)) + "_"
 		for _, c := range wanted {
-			if !ofRow(c.name) {
+			if !plan.same(c.name) {
 				list = append(list, ofModel(c, prefix, lane))
 			}
 		}
@@ -91,19 +90,43 @@ func wideColumns(models []string, joins []*joins, names []string, ofRow func(str
 	return list, nil
 }
 
-// ofRow returns a function that reports whether a column says the same of all
-// models. Where a plan asks in several ways, prompts are those of a model.
-func ofRow(plan json.RawMessage) func(name string) bool {
-	var p struct{ Models []struct{ Variant string } }
-	varied := json.Unmarshal(plan, &p) == nil && slices.ContainsFunc(p.Models, func(m struct{ Variant string }) bool {
-		return m.Variant != ""
-	})
-	return func(name string) bool {
-		if varied && (name == "input" || name == "system") {
-			return false
+// A widePlan is what the plan of a run says of a wide table's columns.
+type widePlan struct {
+	varied   bool // models are asked in several ways
+	datasets bool // there are several
+}
+
+func planOf(raw json.RawMessage) (w widePlan) {
+	var run struct {
+		Plan struct {
+			Models   []struct{ Variant string }
+			Datasets []struct{}
 		}
-		return slices.Contains(wideKeys, name) || slices.Contains(wideOfRow, name) || slices.Contains(rowsOwn, name)
 	}
+	if json.Unmarshal(raw, &run) != nil {
+		return w // of another tool
+	}
+	w.varied = slices.ContainsFunc(run.Plan.Models, func(m struct{ Variant string }) bool { return m.Variant != "" })
+	w.datasets = len(run.Plan.Datasets) > 0
+	return w
+}
+
+// ofRow are the columns of the dataset's row that a table has when nothing else is
+// asked for.
+func (w widePlan) ofRow() []string {
+	if w.datasets {
+		return append([]string{"dataset"}, wideOfRow...)
+	}
+	return wideOfRow
+}
+
+// same reports whether a column says the same of all models. Where a plan asks in
+// several ways, prompts are those of a model.
+func (w widePlan) same(name string) bool {
+	if w.varied && (name == "input" || name == "system") {
+		return false
+	}
+	return slices.Contains(wideKeys, name) || slices.Contains(wideOfRow, name) || slices.Contains(rowsOwn, name)
 }
 
 // ofModel is a column of one model. It may be null: a model may lack an answer.

@@ -127,7 +127,7 @@ func TestExportColumns(t *testing.T) {
 func TestExportWideVariants(t *testing.T) {
 	dir := t.TempDir()
 	id := identity(2, 1, 1, 1)
-	id.Plan = json.RawMessage(`{"models":[{"name":"m0","variant":"short"},{"name":"m1","variant":"long"}]}`)
+	id.Plan = json.RawMessage(`{"plan":{"models":[{"name":"m0","variant":"short"},{"name":"m1","variant":"long"}]}}`)
 	r := mustOpen(t, dir, id, store.Options{})
 	for _, model := range id.Models {
 		u, err := r.OpenShard(model, 0)
@@ -143,5 +143,57 @@ func TestExportWideVariants(t *testing.T) {
 	want := "row,id,epoch,run,m0_input,m1_input\n0,0,0,test,asked of m0,asked of m1\n"
 	if idsAsRows(t, out.String()) != want {
 		t.Errorf("%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// TestExportParts: what a score is made of has a column for each part, beside the name
+// of the dataset where there are several.
+func TestExportParts(t *testing.T) {
+	dir := t.TempDir()
+	id := identity(1, 1, 2, 1)
+	id.Plan = json.RawMessage(`{"plan":{"datasets":[{"name":"a"},{"name":"b"}]}}`)
+	r := mustOpen(t, dir, id, store.Options{})
+	u, err := r.OpenShard("m0", 0)
+	storetest.Must(t, err)
+	for row, dataset := range []string{"a", "b"} {
+		rec := storetest.Record("m0", int64(row), 0)
+		rec.Dataset = &dataset
+		storetest.Must(t, u.Put(rec))
+	}
+	storetest.Must(t, r.Close("stopped"))
+	made := score("m0", 0, "rubric", storetest.Ptr(0.75))
+	made.Parts = storetest.Ptr(`[{"name":"Tone of voice","value":0.5},{"name":"status","value":1,"weight":3},` +
+		`{"name":"status","value":0}]`)
+	storetest.Must(t, store.WriteScores(dir, "rubric", scoresOf(made,
+		score("m0", 1, "rubric", storetest.Ptr(1.0)))))
+	wide := ExportOptions{Wide: true, Columns: []string{"dataset", "score_rubric", "score_rubric_tone_of_voice",
+		"score_rubric_status_2"}}
+	for _, tc := range []struct {
+		format string
+		o      ExportOptions
+		want   []string
+	}{
+		{FormatCSV, wide, []string{
+			"row,id,epoch,dataset,m0_score_rubric,m0_score_rubric_tone_of_voice,m0_score_rubric_status_2\n",
+			"0,a,0.75,0.5,0.75\n", "0,b,1,,\n"}},
+		{FormatCSV, ExportOptions{Wide: true}, []string{"row,id,epoch,dataset,category,",
+			"m0_score_rubric,m0_score_rubric_tone_of_voice,m0_score_rubric_status_2,m0_cost_usd,"}},
+		{FormatCSV, ExportOptions{}, []string{
+			",score_rubric,score_rubric_status,score_rubric_tone_of_voice,score_rubric_status_2\n",
+			",0.75,scored,0.5,0.75\n", ",1,scored,,\n"}},
+		{FormatJSONL, ExportOptions{}, []string{`"parts":[{"name":"Tone of voice","value":0.5},`}},
+	} {
+		var out bytes.Buffer
+		_, err := Export(dir, &out, tc.format, tc.o)
+		storetest.Must(t, err)
+		for _, want := range tc.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s %+v: no %q in\n%s", tc.format, tc.o, want, out.String())
+			}
+		}
+	}
+	var out bytes.Buffer
+	if _, err := Export(dir, &out, FormatParquet, ExportOptions{Wide: true}); err != nil {
+		t.Error(err)
 	}
 }

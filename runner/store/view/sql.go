@@ -16,10 +16,10 @@ var ErrNoParquet = errors.New("no answer is in a Parquet file yet")
 
 // SQL is a script for DuckDB that makes views over the Parquet files of a run:
 // answers (joined with their scores), scores, wide (one row for each row and
-// epoch of the dataset), models, and judges where there are any. Paths are
-// absolute, or below place where the directory is a copy of what is there. Rows
-// that are still in a journal are not in the views. The error is [ErrNoParquet]
-// when there is no file to read.
+// epoch of the dataset), models, datasets where there are several, and judges where
+// there are any. Paths are absolute, or below place where the directory is a copy of
+// what is there. Rows that are still in a journal are not in the views. The error is
+// [ErrNoParquet] when there is no file to read.
 func SQL(dir, place string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -41,9 +41,10 @@ func SQL(dir, place string) (string, error) {
 		return "", err
 	}
 	defer wide.close()
-	s := script{dir: abs, place: cmp.Or(place, abs), models: v.Info.Models, wide: wide.columns}
+	s := script{dir: abs, place: cmp.Or(place, abs), models: v.Info.Models, wide: wide.columns,
+		plan: planOf(v.Info.Plan)}
 	if len(wide.joins) > 0 {
-		s.scorers, s.columns = wide.joins[0].scorers, wide.joins[0].columns
+		s.scorers, s.columns, s.parts = wide.joins[0].scorers, wide.joins[0].columns, wide.joins[0].parts
 	}
 	return s.text(v.Info.Name), nil
 }
@@ -54,7 +55,9 @@ type script struct {
 	dir, place       string
 	models           []string
 	scorers, columns []string // as [joins] has them
+	parts            []part
 	wide             []column
+	plan             widePlan
 }
 
 func (s *script) text(name string) string {
@@ -63,6 +66,7 @@ func (s *script) text(name string) string {
 	s.answers()
 	s.wideView()
 	s.modelsView()
+	s.datasetsView()
 	if found, _ := filepath.Glob(filepath.Join(globSafe(s.dir), "judges", "*", "results", "*.parquet")); len(found) > 0 {
 		fmt.Fprintf(s, "\n-- The replies of the judges, one row for each.\n"+
 			"create or replace view judges as\nselect * from %s;\n", s.files("judges", "*", "results", "*.parquet"))
@@ -115,8 +119,21 @@ func (s *script) answers() {
 		fmt.Fprintf(s, ",\n    any_value(value) %s as %s,\n    any_value(status) %s as %s", where, sqlName(s.columns[i]),
 			where, sqlName(s.columns[i]+"_status"))
 	}
+	for _, p := range s.parts {
+		fmt.Fprintf(s, ",\n    any_value(%s) filter (where scorer = %s) as %s", partSQL(p.name), sqlText(p.scorer),
+			sqlName(p.column))
+	}
 	s.WriteString("\n  from scores group by model, row, epoch\n" +
 		") s on s.model = a.model and s.row = a.row and s.epoch = a.epoch;\n")
+}
+
+// partSQL reads one part of a score, as partValue does.
+func partSQL(name string) string {
+	return `(
+      select sum(coalesce(nullif(weight, 0), 1) * value) / sum(coalesce(nullif(weight, 0), 1))
+      from (select unnest(from_json(parts, '[{"name":"VARCHAR","value":"DOUBLE","weight":"DOUBLE"}]'), recursive := true))
+      where name = ` + sqlText(name) + `
+    )`
 }
 
 func (s *script) wideView() {
@@ -143,18 +160,42 @@ func (s *script) modelsView() {
 	s.WriteString(`
 -- One row for each model.
 create or replace view models as
-select model, count(*) as answers, count(*) filter (where outcome = 'ok') as ok,
+select model`)
+	if s.plan.varied {
+		s.WriteString(", any_value(variant_of) as variant_of, any_value(variant) as variant")
+	}
+	s.figures()
+	s.WriteString("\nfrom answers group by model order by model;\n")
+}
+
+// datasetsView is as that of the models, where there are several datasets.
+func (s *script) datasetsView() {
+	if !s.plan.datasets {
+		return
+	}
+	s.WriteString(`
+-- One row for each dataset and model.
+create or replace view datasets as
+select dataset, model`)
+	s.figures()
+	s.WriteString("\nfrom answers group by dataset, model order by min(row), model;\n")
+}
+
+// figures are what is counted, averaged and summed of a group of answers.
+func (s *script) figures() {
+	s.WriteString(`, count(*) as answers, count(*) filter (where outcome = 'ok') as ok,
   count(*) filter (where outcome = 'truncated') as truncated, count(*) filter (where outcome = 'refused') as refused,
   count(*) filter (where outcome in ('failed', 'input_error', 'unknown')) as failed`)
 	for _, c := range s.columns {
 		fmt.Fprintf(s, ",\n  avg(%s) as %s", sqlName(c), sqlName(c))
 	}
+	for _, p := range s.parts {
+		fmt.Fprintf(s, ",\n  avg(%s) as %s", sqlName(p.column), sqlName(p.column))
+	}
 	s.WriteString(`,
   sum(input_tokens) as input_tokens, sum(output_tokens) as output_tokens, sum(cost_usd) as cost_usd,
   case when count(*) = count(cost_at_most_usd) then sum(cost_at_most_usd) end as cost_at_most_usd,
-  quantile_cont(latency_ms, 0.5) as latency_p50_ms, quantile_cont(latency_ms, 0.95) as latency_p95_ms
-from answers group by model order by model;
-`)
+  quantile_cont(latency_ms, 0.5) as latency_p50_ms, quantile_cont(latency_ms, 0.95) as latency_p95_ms`)
 }
 
 func sqlText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
