@@ -178,6 +178,7 @@ type scorerResult struct {
 	Models        []modelScore   `json:"models"`
 	Parts         []partScore    `json:"parts,omitempty"`
 	Deltas        []delta        `json:"deltas,omitempty"`
+	Effects       []effect       `json:"effects,omitempty"` // main effects, of a grid of variants
 	Categories    []categoryRow  `json:"categories,omitempty"`
 	Macro         []macroScore   `json:"macro,omitempty"`
 	Repeats       []repeatScore  `json:"repeats,omitempty"`

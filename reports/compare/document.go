@@ -240,6 +240,12 @@ func (c *Comparison) gateGrid() render.Grid {
 func (c *Comparison) verdictLine() string {
 	var parts []string
 	for _, r := range c.Scorers[:min(len(c.Scorers), 1)] {
+		for _, e := range r.Effects {
+			parts = append(parts, render.Markdown(e.name()+" "+e.Why))
+		}
+		if len(r.Effects) > 0 {
+			continue
+		}
 		for _, d := range r.Deltas {
 			parts = append(parts, render.Markdown(d.Label+" "+d.Why))
 		}

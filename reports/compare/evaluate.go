@@ -187,6 +187,9 @@ func (m *matrix) scorer(c *Comparison, i int, d scoring.Described) (*scorerResul
 	if err := m.deltas(c, r, i, cols); err != nil {
 		return nil, nil, err
 	}
+	if err := m.effects(c, r, i, cols); err != nil {
+		return nil, nil, err
+	}
 	m.breakdown(c, r, cols)
 	for _, col := range cols {
 		if col.epochs > 1 {

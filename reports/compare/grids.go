@@ -26,6 +26,7 @@ func (c *Comparison) grids() []render.Grid {
 		all = append(all, c.scoreGrid(&c.Scorers[i]))
 		all = append(all, c.partGrids(&c.Scorers[i])...)
 		all = append(all, c.variantGrids(&c.Scorers[i])...)
+		all = append(all, c.effectGrids(&c.Scorers[i])...)
 		all = append(all, c.deltaGrids(&c.Scorers[i])...)
 	}
 	all = append(all, c.stoppingGrids()...)

@@ -11,6 +11,9 @@ func (c *Comparison) Block() *Block {
 	b := &Block{Warnings: c.Warnings, Data: c}
 	headline := c.result("")
 	if headline != nil {
+		for _, e := range headline.Effects {
+			b.Verdicts = append(b.Verdicts, e.finding())
+		}
 		for _, d := range headline.Deltas {
 			s := d.finding()
 			if len(c.Scorers)+len(c.Preferences) > 1 {
@@ -49,7 +52,7 @@ func (c *Comparison) blockTables() []render.Grid {
 	}
 	for i := range c.Scorers {
 		r := &c.Scorers[i]
-		for _, g := range slices.Concat(c.partGrids(r), c.variantGrids(r), c.deltaGrids(r), c.categoryGrids(r),
+		for _, g := range slices.Concat(c.partGrids(r), c.variantGrids(r), c.effectGrids(r), c.deltaGrids(r), c.categoryGrids(r),
 			c.repeatGrids(r)) {
 			all = append(all, noted(g))
 		}

@@ -179,6 +179,9 @@ func (m *matrix) average(c *Comparison, heads []sectionHead) (*scorerResult, err
 		r.Deltas = append(r.Deltas, d)
 	}
 	decideTogether(r.family(), c.Alpha)
+	if err := m.averageEffects(c, r, heads, rows); err != nil {
+		return nil, err
+	}
 	for _, h := range heads {
 		r.Differing += c.Scorers[h.at].Differing
 	}
@@ -213,8 +216,9 @@ func (c *Comparison) averageScore(heads []sectionHead, col *column, model int, r
 func (m *matrix) averageDelta(c *Comparison, r *scorerResult, heads []sectionHead, pair [2]int,
 	rows bool) (delta, error) {
 	a, b := m.columns[pair[0]], m.columns[pair[1]]
-	first, err := m.averageReading(heads, pair, rows, func(h sectionHead, col, _ int) []float64 {
-		return h.cols[col].values
+	epochs := max(a.epochs, b.epochs)
+	first, err := m.averageReading(heads, rows, epochs, func(h sectionHead, side int) []float64 {
+		return h.cols[pair[side]].values
 	})
 	if err != nil {
 		return delta{}, err
@@ -230,8 +234,8 @@ func (m *matrix) averageDelta(c *Comparison, r *scorerResult, heads []sectionHea
 		if d.missing == "" {
 			break
 		}
-		one, err := m.averageReading(heads, pair, rows, func(h sectionHead, col, side int) []float64 {
-			return h.filledScores(h.cols[col].column, h.scorer, fill[side])
+		one, err := m.averageReading(heads, rows, epochs, func(h sectionHead, side int) []float64 {
+			return h.filledScores(h.cols[pair[side]].column, h.scorer, fill[side])
 		})
 		if err != nil {
 			return delta{}, err
@@ -241,18 +245,17 @@ func (m *matrix) averageDelta(c *Comparison, r *scorerResult, heads []sectionHea
 	return d, nil
 }
 
-// averageReading compares two models by the average. Its test flips the signs of all
+// averageReading compares two sides by the average. Its test flips the signs of all
 // item differences, each with the weight that it has in the average; the standard
 // error adds the variances of the datasets, and the interval their intervals.
-func (m *matrix) averageReading(heads []sectionHead, pair [2]int, rows bool,
-	values func(h sectionHead, col, side int) []float64) (reading, error) {
+func (m *matrix) averageReading(heads []sectionHead, rows bool, epochs int,
+	values func(h sectionHead, side int) []float64) (reading, error) {
 	var at95, at90 []weighed
 	var x, y []float64
 	var labels []int32
-	epochs := max(m.columns[pair[0]].epochs, m.columns[pair[1]].epochs)
 	total := 0
 	for _, h := range heads {
-		a, b := pick(h.matrix, values(h, pair[0], 0)), pick(h.matrix, values(h, pair[1], 1))
+		a, b := pick(h.matrix, values(h, 0)), pick(h.matrix, values(h, 1))
 		p, err := stats.Compare(a, b, h.statsOptions(epochs))
 		if err != nil {
 			return reading{}, err
