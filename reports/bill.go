@@ -153,8 +153,7 @@ type projection struct {
 
 // Dimensions are the words that a bill can be grouped by.
 var Dimensions = []string{"model", "endpoint", "category", "outcome", "stop_reason", "hour", "attempt", "mode",
-	"served_model", "worker", "prefix",
-	"run"}
+	"served_model", "worker", "prefix", "dataset", "variant", "variant_of", "run"}
 
 // Modes of attempts, the values of the dimension "mode".
 const (
@@ -278,6 +277,10 @@ func fellShort(read, expected int64) bool { return read*2 < expected }
 type billRow struct {
 	billedRow
 	Category *string `parquet:"category,optional,dict"`
+	// These are missing from older runs.
+	Variant   *string `parquet:"variant,optional,dict"`
+	VariantOf *string `parquet:"variant_of,optional,dict"`
+	Dataset   *string `parquet:"dataset,optional,dict"`
 }
 
 func (r *billRow) answered() bool { return nightshift.Outcome(r.Outcome).Answered() }
@@ -743,6 +746,12 @@ func (b *biller) value(word string, r *billRow, s sending) string {
 		return r.Endpoint
 	case "category":
 		return cmp.Or(view.Value(r.Category), "none")
+	case "dataset":
+		return cmp.Or(view.Value(r.Dataset), "none")
+	case "variant":
+		return cmp.Or(view.Value(r.Variant), "none")
+	case "variant_of":
+		return cmp.Or(view.Value(r.VariantOf), r.Model)
 	case "outcome":
 		return r.Outcome
 	case "stop_reason":

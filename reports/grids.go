@@ -117,10 +117,24 @@ func (s *Summary) took() time.Duration {
 func (s *Summary) grids() []render.Grid {
 	all := []render.Grid{s.outcomes(), s.scores(), s.stops(), s.spending(), s.caching(), s.byPrefix(), s.byBatch(),
 		s.times(), s.byWorker(), s.bounds()}
+	s.split(all)
 	if s.Comparison != nil {
 		all = append(all, s.Comparison.Tables...)
 	}
 	return slices.DeleteFunc(all, func(g render.Grid) bool { return len(g.Rows) == 0 || len(g.Head) < 2 })
+}
+
+// split gives models and the variants in which they were asked a column each.
+func (s *Summary) split(grids []render.Grid) {
+	parts := map[string][2]string{}
+	for _, m := range s.Models {
+		if m.Variant != "" {
+			parts[m.Model] = [2]string{m.VariantOf, m.Variant}
+		}
+	}
+	for i := range grids {
+		grids[i].SplitNames(parts, "variant")
+	}
 }
 
 // Outcomes are all outcomes of a row in the order of reading.

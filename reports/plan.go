@@ -143,7 +143,9 @@ func (s *Summary) glance() render.Grid {
 	}
 	g.Column("cost", len(s.Models), func(i int) string { return s.Models[i].Bill.money() })
 	g.Column("half within", len(s.Models), func(i int) string { return render.Seconds(s.Models[i].LatencyMS.P50) })
-	return g
+	all := []render.Grid{g}
+	s.split(all)
+	return all[0]
 }
 
 // scoreOf is a model's mean by a scorer, with its interval.

@@ -18,6 +18,7 @@ import (
 	"nightshift"
 	"nightshift/reports/compare"
 	"nightshift/reports/render"
+	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
 	"nightshift/runner/store/view"
 )
@@ -64,6 +65,8 @@ type modelSummary struct {
 	Model          string                       `json:"model"`
 	Endpoint       string                       `json:"endpoint"`
 	RequestedModel string                       `json:"requested_model"`
+	Variant        string                       `json:"variant,omitempty"`       // how the model was asked
+	VariantOf      string                       `json:"variant_of,omitempty"`    // the model's name without it
 	Served         map[string]int64             `json:"served_models,omitempty"` // rows by the model that answered
 	Expected       int64                        `json:"expected"`                // rows × epochs
 	Rows           int64                        `json:"rows"`                    // on record
@@ -235,8 +238,10 @@ func newTally(info view.Info) *tally {
 		errors: map[[2]string]*errorGroup{},
 		biller: newBiller([]string{"model"}, nil), worked: newWorktime(info.Starts)}
 	t.biller.begin(info.Name, runPrices(info.Plan), false)
-	for _, m := range info.Models {
-		t.model(m)
+	for _, way := range scoring.Ways(info) {
+		if m := t.model(way.Name); way.Variant != "" {
+			m.Variant, m.VariantOf = way.Variant, way.VariantOf
+		}
 	}
 	return t
 }

@@ -64,6 +64,8 @@ failures, or missing scores could decide it), 4 the run is not complete.`,
 	}
 	s := c.Flags()
 	s.StringVar(&f.options.Baseline, "baseline", "", "`MODEL` that the others are compared with (default: the plan's)")
+	s.StringVar(&f.options.Average, "average", "",
+		"with several datasets, weigh `datasets` alike in their average (macro), or each by its rows (default: the plan's)")
 	s.StringVar(&f.options.Along, "along", "",
 		"with variants, compare along `models`, variants or all (default: the plan's)")
 	s.StringVar(&f.options.BaselineRun, "baseline-run", "", "an earlier `RUN`: compare each model with itself there")
@@ -108,6 +110,9 @@ func (a *app) compare(f *compareFlags) error {
 	return session.GateError(c)
 }
 
+// averageWords are what the average over several datasets can weigh each by.
+var averageWords = []string{plan.AverageDatasets, plan.AverageRows}
+
 // alongWords are what models with variants can be compared along.
 var alongWords = []string{plan.AlongModels, plan.AlongVariants, plan.AlongAll}
 
@@ -131,6 +136,9 @@ func (f *compareFlags) settle() error {
 			return usageError("--max-errors: %q is no share; write 1%% or 0.01", f.maxErrors)
 		}
 		f.options.MaxErrors = share
+	}
+	if average := f.options.Average; average != "" && !slices.Contains(averageWords, average) {
+		return usageError("--average: %q is none of %s", average, strings.Join(averageWords, ", "))
 	}
 	if along := f.options.Along; along != "" && !slices.Contains(alongWords, along) {
 		return usageError("--along: %q is none of %s", along, strings.Join(alongWords, ", "))

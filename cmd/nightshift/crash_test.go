@@ -38,7 +38,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// TestKillWithVariants is TestKill of a plan whose models are asked in two ways.
+// TestKillWithVariants is TestKill of a plan whose models are asked in two ways, each on
+// two datasets, within a budget.
 func TestKillWithVariants(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -47,7 +48,7 @@ func TestKillWithVariants(t *testing.T) {
 	variants := map[string]string{"plain": "", "brief": " Be brief."}
 	for left := kills(t) / 2; left > 0; {
 		left -= killRun(t, random, min(left, 20),
-			"variants: [{name: plain}, {name: brief, prompt: \"{{ prompt }} Be brief.\"}]\n", variants)
+			"variants: [{name: plain}, {name: brief, prompt: \"{{ prompt }} Be brief.\"}]\nbudget: {usd: 50}\n", variants)
 	}
 }
 
@@ -58,7 +59,9 @@ const rowsToKill = 150
 func killRun(t *testing.T, random *rand.Rand, most int, more string, variants map[string]string) (killed int) {
 	s := serve(t, "--latency", "base=15ms,token=1ms,jitter=0.5")
 	d := newTable(t, rowsToKill, s.url, more)
-	d.variants = variants
+	if d.variants = variants; variants != nil {
+		d.divide(t)
+	}
 	known := map[string]int{} // requests received for rows that were on record
 	listed := map[view.Unknown]bool{}
 	for killed < most {

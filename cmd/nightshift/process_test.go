@@ -214,6 +214,29 @@ out: out
 	return d
 }
 
+// divide makes two datasets of the rows, a third of them in the second.
+func (d *table) divide(t testing.TB) {
+	t.Helper()
+	read := func(name string) string {
+		b, err := os.ReadFile(filepath.Join(d.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	lines := strings.SplitAfter(read("data.jsonl"), "\n")
+	at := 2 * len(d.prompts) / 3
+	for name, text := range map[string]string{
+		"first.jsonl": strings.Join(lines[:at], ""), "second.jsonl": strings.Join(lines[at:], ""),
+		"plan.yaml": strings.Replace(read("plan.yaml"), "dataset: {path: data.jsonl}",
+			"datasets: [{name: first, path: first.jsonl}, {name: second, path: second.jsonl}]", 1),
+	} {
+		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // modelIDs are the ids that the plan's models have at the server.
 var modelIDs = map[string]string{"m": "sim-large", "c": "sim-small"}
 

@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
 // What the models of plantedPlan answer is known by row, model and prompt: large has
-// nine of ten rows right when asked plainly and seven when it is to be brief, small six
-// and eight; "Please" and the temperature change nothing.
+// nine of ten rows right, but seven when it is to be brief; small has six, but eight when
+// it is asked with "Please". The temperature changes nothing.
 func plantedRight(model, variant string, row int) bool {
 	right := map[string]int{
-		"large plain": 9, "large please": 9, "large brief": 7, "small plain": 6, "small please": 6, "small brief": 8,
+		"large plain": 9, "large please": 9, "large brief": 7, "small plain": 6, "small please": 8, "small brief": 6,
 	}
 	return row%10 < right[model+" "+variant]
 }
@@ -67,13 +69,70 @@ func TestVariantsFindWhatIsPlanted(t *testing.T) {
 	}
 	checkPlanted(t, "along variants", text, map[string]string{
 		"large/brief/temperature=0": "worse", "large/brief/temperature=0.7": "worse",
-		"small/brief/temperature=0": "better", "small/brief/temperature=0.7": "better",
+		"small/please/temperature=0": "better", "small/please/temperature=0.7": "better",
 	}, 10)
 	checkPlanted(t, "along models", succeeds(t, "compare", dir, "--along", "models", "--json"), map[string]string{
 		"small/plain/temperature=0": "worse", "small/plain/temperature=0.7": "worse",
 		"small/please/temperature=0": "worse", "small/please/temperature=0.7": "worse",
-		"small/brief/temperature=0": "better", "small/brief/temperature=0.7": "better",
+		"small/brief/temperature=0": "worse", "small/brief/temperature=0.7": "worse",
 	}, 6)
+	checkEffects(t, text)
+	for name, want := range map[string][]string{
+		"comparison.md": {"| model | small | large | worse | −16.7 |", "| small | brief/temperature=0.7 | ~ |"},
+		"report.html":   {"Main effects: exact", "variant brief"},
+	} {
+		if name == "report.html" {
+			succeeds(t, "report", dir)
+		}
+		shown, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !bytes.Contains(shown, []byte(w)) {
+				t.Errorf("%s has no %q: %.3000s", name, w, shown)
+			}
+		}
+	}
+	shown := strings.Join(strings.Fields(string(succeeds(t, "compare", dir))), " ")
+	for _, want := range []string{"exact, main effects", "variant brief plain worse −10.0"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the terminal has no %q:\n%.2000s", want, shown)
+		}
+	}
+}
+
+// checkEffects compares the main effects with those that were planted: by model
+// (9+9+7 against 6+8+6 of 30), by prompt (7+6 and 9+8 against 9+6 of 20), by temperature
+// none. The four are one Holm family.
+func checkEffects(t *testing.T, comparison []byte) {
+	t.Helper()
+	var c struct {
+		Scorers []struct {
+			Effects []struct {
+				Factor, Label, Against, Verdict string
+				Delta, P                        float64
+				Adjusted                        float64 `json:"p_adjusted"`
+				Cells                           int     `json:"averaged_over"`
+				Interval                        struct{ Lower, Upper float64 }
+			}
+		}
+	}
+	if err := json.Unmarshal(comparison, &c); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range c.Scorers[0].Effects {
+		got = append(got, fmt.Sprintf("%s %s-%s %+.1f %s %d", e.Factor, e.Label, e.Against, 100*e.Delta, e.Verdict, e.Cells))
+		if e.Interval.Lower > e.Delta || e.Interval.Upper < e.Delta || e.Adjusted < e.P {
+			t.Errorf("%+v", e)
+		}
+	}
+	want := []string{"model small-large -16.7 worse 6", "variant please-plain +10.0 better 4",
+		"variant brief-plain -10.0 worse 4", "temperature 0.7-0 +0.0 no difference shown 6"}
+	if !slices.Equal(got, want) {
+		t.Errorf("main effects:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 }
 
 // succeeds runs a command that is to succeed and returns what it prints.

@@ -24,7 +24,10 @@ type Options struct {
 	AllPairs    bool     // compare every pair and not only with the baseline
 	// Along is what models with variants are compared along: models, variants or all;
 	// default the plan's.
-	Along   string
+	Along string
+	// Average is what the average over several datasets weighs each by: datasets (all
+	// alike) or rows; default the plan's.
+	Average string
 	Scorers []string // names, the headline first; nil is all, as the plan orders them
 	Alpha   float64  // level of significance; default the plan's, else 0.05
 	// ErrorsAsZero counts requests that failed as wrong answers. Default: they

@@ -36,7 +36,7 @@ func (c *Comparison) grids() []render.Grid {
 		all = append(all, c.categoryGrids(&c.Scorers[i])...)
 		all = append(all, c.repeatGrids(&c.Scorers[i])...)
 	}
-	return all
+	return c.split(all)
 }
 
 func (c *Comparison) scoreGrid(r *scorerResult) render.Grid {

@@ -60,7 +60,7 @@ func (c *Comparison) blockTables() []render.Grid {
 	for _, g := range slices.Concat(c.stoppingGrids(), c.preferenceGrids()) {
 		all = append(all, noted(g))
 	}
-	return all
+	return c.split(all)
 }
 
 // noted is the table with what there is to say of it as its note.

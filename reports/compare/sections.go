@@ -155,7 +155,7 @@ func (c *Comparison) decideSections(heads []sectionHead) {
 
 // average is the mean over the datasets of each one's first score.
 func (m *matrix) average(c *Comparison, heads []sectionHead) (*scorerResult, error) {
-	rows := m.runs[0].evaluation.Average == byRows
+	rows := cmp.Or(m.options.Average, m.runs[0].evaluation.Average) == byRows
 	r := &scorerResult{Described: scoring.Described{Name: scorers.Average, Type: scorers.Average, Version: "1",
 		Params: json.RawMessage(`{"weights":"datasets"}`)}}
 	if rows {

@@ -91,3 +91,18 @@ func (c *Comparison) variantGrids(r *scorerResult) []render.Grid {
 	}
 	return []render.Grid{g}
 }
+
+// split gives models and the variants in which they were asked a column each. Where
+// runs are put side by side, names have the run's before them and stay whole.
+func (c *Comparison) split(grids []render.Grid) []render.Grid {
+	parts := map[string][2]string{}
+	for _, m := range c.Models {
+		if m.Variant != "" && m.Label == m.Model {
+			parts[m.Label] = [2]string{m.VariantOf, m.Variant}
+		}
+	}
+	for i := range grids {
+		grids[i].SplitNames(parts, "variant")
+	}
+	return grids
+}

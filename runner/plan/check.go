@@ -241,7 +241,7 @@ func (c *checker) budget() {
 
 func (c *checker) compare() {
 	c.along()
-	c.oneOf("compare.average", c.plan.Compare.Average, averageDatasets, averageRows)
+	c.oneOf("compare.average", c.plan.Compare.Average, AverageDatasets, AverageRows)
 	if c.plan.Compare.Average != "" && c.plan.Datasets == nil {
 		c.at("compare.average", "leave it out", "there is one dataset, and nothing to average over")
 	}

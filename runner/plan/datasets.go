@@ -59,8 +59,8 @@ func (c *checker) datasetName(path, name string) {
 
 // What the average over several datasets weighs each of them by.
 const (
-	averageDatasets = "datasets" // all alike
-	averageRows     = "rows"
+	AverageDatasets = "datasets" // all alike
+	AverageRows     = "rows"
 )
 
 // A placedScorer is a scorer with its place in the plan and the names of the

@@ -46,7 +46,7 @@ type Resolved struct {
 	Baseline       string // name of the model that others are compared with
 	Along          string // AlongModels, AlongVariants or AlongAll; empty where no model has variants
 	Alpha          float64
-	Average        string   // averageDatasets or averageRows; empty for one dataset
+	Average        string   // AverageDatasets or AverageRows; empty for one dataset
 	Stopping       Stopping // when the comparison needs no more rows
 	Gates          []string
 	TolerateFailed Tolerance
@@ -233,7 +233,7 @@ func (r *resolver) settings() {
 	out.Alpha = cmp.Or(p.Compare.Alpha, 0.05)
 	out.Baseline, out.Along = p.baseline(), p.along()
 	if p.Datasets != nil {
-		out.Average = cmp.Or(p.Compare.Average, averageDatasets)
+		out.Average = cmp.Or(p.Compare.Average, AverageDatasets)
 	}
 	out.Stopping = Stopping{Decided: p.Compare.StopWhen != "", Smallest: float64(p.Compare.SmallestDifference),
 		Precision: float64(p.Compare.Precision)}
