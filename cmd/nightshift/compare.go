@@ -65,7 +65,7 @@ failures, or missing scores could decide it), 4 the run is not complete.`,
 	s := c.Flags()
 	s.StringVar(&f.options.Baseline, "baseline", "", "`MODEL` that the others are compared with (default: the plan's)")
 	s.StringVar(&f.options.Average, "average", "",
-		"with several datasets, weigh `datasets` alike in their average (macro), or each by its rows (default: the plan's)")
+		"with several datasets, average over `datasets` (alike) or over rows (default: the plan's)")
 	s.StringVar(&f.options.Along, "along", "",
 		"with variants, compare along `models`, variants or all (default: the plan's)")
 	s.StringVar(&f.options.BaselineRun, "baseline-run", "", "an earlier `RUN`: compare each model with itself there")

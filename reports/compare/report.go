@@ -52,8 +52,8 @@ func (c *Comparison) blockTables() []render.Grid {
 	}
 	for i := range c.Scorers {
 		r := &c.Scorers[i]
-		for _, g := range slices.Concat(c.partGrids(r), c.variantGrids(r), c.effectGrids(r), c.deltaGrids(r), c.categoryGrids(r),
-			c.repeatGrids(r)) {
+		for _, g := range slices.Concat(c.partGrids(r), c.variantGrids(r), c.effectGrids(r), c.deltaGrids(r),
+			c.categoryGrids(r), c.repeatGrids(r)) {
 			all = append(all, noted(g))
 		}
 	}

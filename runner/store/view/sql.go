@@ -131,7 +131,8 @@ func (s *script) answers() {
 func partSQL(name string) string {
 	return `(
       select sum(coalesce(nullif(weight, 0), 1) * value) / sum(coalesce(nullif(weight, 0), 1))
-      from (select unnest(from_json(parts, '[{"name":"VARCHAR","value":"DOUBLE","weight":"DOUBLE"}]'), recursive := true))
+      from (select unnest(from_json(parts, '[{"name":"VARCHAR","value":"DOUBLE","weight":"DOUBLE"}]'),
+        recursive := true))
       where name = ` + sqlText(name) + `
     )`
 }
