@@ -2,6 +2,7 @@ package bucket_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -215,6 +216,11 @@ func TestInUse(t *testing.T) {
 	s, here := s3test.New(t), t.TempDir()
 	w := open(t, at(t, s, "a"), here)
 	aRun(t, w, here, 1)
+	soon, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+	defer cancel()
+	if _, err := bucket.Open(soon, at(t, s, "a"), t.TempDir(), bucket.Options{Quiet: time.Minute}); err == nil {
+		t.Error("one that is silent for a moment was taken over")
+	}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
