@@ -31,15 +31,16 @@ var drawing = sync.OnceValues(func() (*template.Template, error) {
 	}
 	const file = `{{define "file"}}<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 -8 440 {{.FileHeight}}" ` +
 		`font-family="system-ui, sans-serif">
-<style>/*style*/
-svg > svg { width: 432px; height: {{.Frame}}px; }</style>
+<style>/*style*/</style>
 <rect x="-4" y="-8" width="440" height="{{.FileHeight}}" style="fill: var(--bg)"></rect>
-{{template "drawing" .}}
+<svg width="432" height="{{.Frame}}">{{template "drawing" .}}</svg>
 {{range $i, $l := .Legend}}<rect class="f{{$l.Colour}}" x="50" y="{{$.LegendY $i}}" width="10" height="10"></rect>` +
 		`<text x="66" y="{{$.LegendY $i}}" dy="9">{{plain $l.Label}}</text>
 {{end}}</svg>
 {{end}}`
-	whole := strings.Replace(file, "/*style*/", string(style), 1)
+	// Drawings fill their place in a page; in a file the place is given.
+	own := strings.Replace(string(style), "svg { width: 100%; height: auto; display: block; }\n", "", 1)
+	whole := strings.Replace(file, "/*style*/", own, 1)
 	return template.New("file").Funcs(helpers).Parse(whole + string(parts))
 })
 
