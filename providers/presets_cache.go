@@ -15,7 +15,10 @@ type PromptCache struct {
 	Minimum  int64         // tokens of the shortest prefix that is cached
 	Lifetime time.Duration // after the last use, where no marker says it
 	Key      bool          // takes prompt_cache_key, which leads requests to one cache
-	Source   string        // where that was read
+	// AtEnd: a prompt is in the cache when the answer to it has ended, not before.
+	AtEnd   bool
+	Shortly bool   // markers live for 5 minutes alone
+	Source  string // where that was read
 }
 
 // Styles of prompt caches: without being asked, or where cache_control stands.
@@ -35,7 +38,11 @@ const (
 	cacheShort = 5 * time.Minute
 	cacheLong  = time.Hour
 
-	anthropicCaching = "Anthropic's figures as docs.orq.ai and docs.truefoundry.com quote them (2026-10)"
+	// Sonnet 4.6 is documented with 1,024, and was measured with 2,048 at
+	// github.com/anthropics/anthropic-sdk-python/issues/1194.
+	anthropicCaching = "platform.claude.com, prompt caching, as docs.litellm.ai and docs.orq.ai quote it (2026-10)"
+	qwenCaching      = "alibabacloud.com/help/en/model-studio/context-cache (2026-06)"
+	routerCaching    = "openrouter.ai/docs, prompt caching (2026)"
 	geminiCaching    = "ai.google.dev/gemini-api/docs/caching (2026-10)"
 	openAICaching    = "developers.openai.com, prompt caching (2026-10)"
 	ownCaching       = "automatic prefix caching of the server"
@@ -43,6 +50,9 @@ const (
 
 // cacheRules are in order of precedence.
 var cacheRules = []cacheRule{
+	{"anthropic", "opus-5", marked(512, anthropicCaching)},
+	{"anthropic", "fable-5", marked(512, anthropicCaching)},
+	{"anthropic", "mythos-5", marked(512, anthropicCaching)},
 	{"anthropic", "opus-4-5", marked(4096, anthropicCaching)},
 	{"anthropic", "opus-4-6", marked(4096, anthropicCaching)},
 	{"anthropic", "opus-4-7", marked(2048, anthropicCaching)},
@@ -50,10 +60,11 @@ var cacheRules = []cacheRule{
 	{"anthropic", "haiku-4-5", marked(4096, anthropicCaching)},
 	{"anthropic", "haiku", marked(2048, anthropicCaching)},
 	{"anthropic", "", marked(1024, anthropicCaching)},
-	{"openrouter", "anthropic/", marked(1024, "openrouter.ai/docs, prompt caching")},
-	{"openrouter", "qwen/", marked(1024, "openrouter.ai/docs, prompt caching")},
-	{"openrouter", "", automatic(1024, cacheShort, false, "openrouter.ai/docs, prompt caching")},
-	{"dashscope", "", marked(1024, "alibabacloud.com/help, context cache")},
+	{"openrouter", "anthropic/", marked(1024, routerCaching)},
+	{"openrouter", "qwen/", marked(1024, routerCaching)},
+	{"openrouter", "", automatic(1024, cacheShort, false, routerCaching)},
+	{"dashscope", "", PromptCache{Style: CacheMarker, Known: true, Minimum: 1024, Lifetime: cacheShort, AtEnd: true,
+		Shortly: true, Source: qwenCaching}},
 	{"openai", "", automatic(1024, cacheShort, true, openAICaching)},
 	{"azure-openai", "", automatic(1024, cacheShort, true, "learn.microsoft.com, prompt caching")},
 	{"deepseek", "", automatic(64, cacheLong, false, "api-docs.deepseek.com, context caching")},

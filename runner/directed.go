@@ -22,6 +22,7 @@ type Caching struct {
 	// Marker is the lifetime of the cache markers that requests get ("5m", "1h");
 	// empty where the provider caches by itself, or nothing is to be added.
 	Marker   string
+	AtEnd    bool // a prefix is cached when the answer to it has ended, not at its first token
 	ByMarker bool // nothing is cached of requests without a marker
 	Key      bool // requests get a prompt_cache_key
 }

@@ -176,7 +176,7 @@ func newWalk(r *Run, l Pool, calls, feed context.Context, stopRun context.Cancel
 		w.group.SetLimit(l.Concurrency)
 	}
 	if c := l.Caching; c != nil && !l.Likelihoods.asks() {
-		w.table = prefix.NewTable(c.Lifetime, c.TokensPerByte)
+		w.table = prefix.NewTable(c.Lifetime, c.TokensPerByte, c.AtEnd)
 	}
 	return w
 }

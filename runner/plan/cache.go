@@ -49,6 +49,8 @@ func (r *resolver) caching(path string, m *ResolvedModel, mode string) {
 	case c.Known && c.Style == providers.CacheAutomatic || !takesMarkers(m.Endpoint.Protocol):
 		r.at(path+".cache", "write cache: auto", "%s has no cache markers, whose lifetime %s would be: %s caches by itself",
 			m.Name, c.Mode, m.Endpoint.Name)
+	case c.Mode == Cache1h && c.Shortly:
+		r.at(path+".cache", "write cache: 5m", "%s keeps what markers name for 5 minutes, not for 1h", m.Endpoint.Name)
 	default:
 		c.Marker = c.Mode
 	}

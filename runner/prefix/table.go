@@ -26,6 +26,7 @@ const mostStates = 50_000
 type Table struct {
 	lifetime time.Duration
 	perByte  float64 // tokens
+	atEnd    bool    // prompts are in the cache when their answers have ended
 
 	mu       sync.Mutex
 	states   map[uint64]*state
@@ -49,9 +50,10 @@ type onRoute struct {
 }
 
 // NewTable makes an empty table. Prefixes are readable for the lifetime after
-// their last use; perByte is how many tokens a byte is, for estimates.
-func NewTable(lifetime time.Duration, perByte float64) *Table {
-	return &Table{lifetime: lifetime - lifetime/margin, perByte: perByte, states: map[uint64]*state{},
+// their last use, from the first part of an answer on, or from its end on where atEnd
+// says so; perByte is how many tokens a byte is, for estimates.
+func NewTable(lifetime time.Duration, perByte float64, atEnd bool) *Table {
+	return &Table{lifetime: lifetime - lifetime/margin, perByte: perByte, atEnd: atEnd, states: map[uint64]*state{},
 		most: mostStates, changed: make(chan struct{})}
 }
 
@@ -279,7 +281,7 @@ func (u *Turn) Wait(ctx context.Context) error {
 func (u *Turn) Written() {
 	u.table.mu.Lock()
 	defer u.table.mu.Unlock()
-	if u.underWay {
+	if u.underWay && !u.table.atEnd {
 		u.keep()
 	}
 }

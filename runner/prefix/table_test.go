@@ -58,7 +58,7 @@ func turnsOf(t *Table, p *Prefix, n int) (turns []*Turn) {
 func TestWrittenOncePerLifetime(t *testing.T) {
 	for _, life := range []time.Duration{5 * time.Minute, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
-			table := NewTable(life, 0.27)
+			table := NewTable(life, 0.27, false)
 			p := &Prefix{Hash: 1, Bytes: 8000, Rows: 1000}
 			for i, step := range []struct {
 				pause time.Duration
@@ -83,7 +83,7 @@ func TestWrittenOncePerLifetime(t *testing.T) {
 // lifetime keep the cache alive.
 func TestWrittenWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table, p, wrote := NewTable(life, 0.27), &Prefix{Hash: 1, Bytes: 8000}, 0
+		table, p, wrote := NewTable(life, 0.27, false), &Prefix{Hash: 1, Bytes: 8000}, 0
 		for range 20 {
 			wrote += send(turnsOf(table, p, crowd), "key", time.Minute)
 		}
@@ -97,7 +97,7 @@ func TestWrittenWhileRunning(t *testing.T) {
 // shorter one within it is in the cache, of which that request reads it.
 func TestWithinEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table := NewTable(life, 0.27)
+		table := NewTable(life, 0.27, false)
 		system := &Prefix{Hash: 1, Bytes: 4000}
 		send(turnsOf(table, system, 3), "key", time.Second)
 		book := &Prefix{Hash: 2, Bytes: 9000, Parent: system}
@@ -132,7 +132,7 @@ func TestWriterFails(t *testing.T) {
 		"hangs":    func(*Turn) { time.Sleep(patience) },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			table, p := NewTable(life, 0.27), &Prefix{Hash: 1, Bytes: 8000}
+			table, p := NewTable(life, 0.27, false), &Prefix{Hash: 1, Bytes: 8000}
 			first := table.Turn(p)
 			if _, ok := first.Begin("key"); !ok {
 				t.Fatal("the first may not write")
@@ -149,10 +149,28 @@ func TestWriterFails(t *testing.T) {
 	}
 }
 
+// TestReadableAtTheEnd: where a prompt is cached when its answer has ended, the others
+// wait for that.
+func TestReadableAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table, p := NewTable(life, 0.27, true), &Prefix{Hash: 1, Bytes: 8000}
+		writer, reader := table.Turn(p), table.Turn(p)
+		writer.Begin("key")
+		writer.Written()
+		if _, ok := reader.Begin("key"); ok {
+			t.Error("a request went before the answer had ended")
+		}
+		writer.Ended(true, answered)
+		if note, ok := reader.Begin("key"); !ok || note.Expected == 0 {
+			t.Errorf("the reader expects %+v, %v", note, ok)
+		}
+	})
+}
+
 // TestWaitEnds: who waits for a writer stops when the run does.
 func TestWaitEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table, p := NewTable(life, 0.27), &Prefix{Hash: 1, Bytes: 8000}
+		table, p := NewTable(life, 0.27, false), &Prefix{Hash: 1, Bytes: 8000}
 		table.Turn(p).Begin("key")
 		other := table.Turn(p)
 		if _, ok := other.Begin("key"); ok {
@@ -169,7 +187,7 @@ func TestWaitEnds(t *testing.T) {
 // TestForgotten: prefixes that have died are dropped when there are many.
 func TestForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table := NewTable(life, 0.27)
+		table := NewTable(life, 0.27, false)
 		for i := range mostStates + 10 {
 			u := table.Turn(&Prefix{Hash: uint64(i) + 1})
 			u.Begin("key")

@@ -76,3 +76,23 @@ func TestReportByPrefix(t *testing.T) {
 		t.Errorf("the bill by prefix: %+v, %v", bill, err)
 	}
 }
+
+// TestJudgeIsCached: the long rubric of a judge is a prefix that its requests share.
+func TestJudgeIsCached(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rubric := strings.Repeat("Rule 9: be strict, and say why. ", 250) + " {question} {answer}"
+	if err := os.WriteFile(filepath.Join(dir, "rubric.txt"), []byte(rubric), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The simulator gives no grades, so that the judge is stopped after its last request.
+	_, _ = Run(t.Context(), cachedPlan(t, dir, 1, 20, "auto",
+		"out: out\nscorers: [{type: judge_grade, model: m, template: \"file:rubric.txt\"}]\n"), Options{})
+	bill, err := reports.Cost([]string{filepath.Join(dir, "out")}, reports.CostOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j := bill.Judges; len(j) != 1 || j[0].CacheWrite == 0 || j[0].CacheRead < 15*j[0].CacheWrite {
+		t.Errorf("the judge's requests: %+v", j)
+	}
+}

@@ -121,7 +121,7 @@ func cachingOf(m plan.ResolvedModel) *runner.Caching {
 	}
 	minimum, step := c.Bytes()
 	return &runner.Caching{Minimum: minimum, Step: step, Pays: c.Pays, Lifetime: c.Lifetime,
-		TokensPerByte: providers.TokensPerByte, Marker: c.Marker, Key: c.Key,
+		TokensPerByte: providers.TokensPerByte, Marker: c.Marker, Key: c.Key, AtEnd: c.AtEnd,
 		ByMarker: c.Known && c.Style == providers.CacheMarker}
 }
 
