@@ -314,9 +314,9 @@ func TestPublicExport(t *testing.T) {
 	_, err = view.Export(dir, f, view.FormatParquet, view.ExportOptions{Scores: []string{}})
 	fails(t, err, f.Close())
 	rows := 0
-	for _, err := range view.FileRows[nightshift.Record](out) {
+	for read, err := range view.FileBatches[nightshift.Record](out) {
 		fails(t, err)
-		rows++
+		rows += len(read)
 	}
 	if rows != 7 {
 		t.Errorf("%d rows read back", rows)

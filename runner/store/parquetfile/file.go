@@ -168,8 +168,8 @@ func Rows[T any](fsys disk.FS, name string) iter.Seq2[T, error] {
 	}
 }
 
-// ForeignBatches is [Batches] of a whole file of results that another program may
-// have written.
+// ForeignBatches reads a whole file of results that another program may have
+// written, several rows at a time: a batch is good until the next is asked for.
 func ForeignBatches[T any](f *os.File) iter.Seq2[[]T, error] {
 	return func(yield func([]T, error) bool) {
 		opened, err := openForeign(f)
@@ -177,7 +177,7 @@ func ForeignBatches[T any](f *os.File) iter.Seq2[[]T, error] {
 			yield(nil, err)
 			return
 		}
-		Batches[T](opened, 0, opened.NumRows())(yield)
+		batches[T](opened, 0, opened.NumRows())(yield)
 	}
 }
 

@@ -25,7 +25,7 @@ func Read[T any](f *File) iter.Seq2[T, error] {
 // ReadRange is [Read] from row from up to row to, which is excluded.
 func ReadRange[T any](f *File, from, to int64) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		for rows, err := range Batches[T](f, from, to) {
+		for rows, err := range batches[T](f, from, to) {
 			if err != nil {
 				var zero T
 				yield(zero, err)
@@ -40,9 +40,9 @@ func ReadRange[T any](f *File, from, to int64) iter.Seq2[T, error] {
 	}
 }
 
-// Batches is [ReadRange] of several rows at a time. A batch is good until the next
+// batches is [ReadRange] of several rows at a time. A batch is good until the next
 // is asked for: while one is used, the next is read. An error ends it.
-func Batches[T any](f *File, from, to int64) iter.Seq2[[]T, error] {
+func batches[T any](f *File, from, to int64) iter.Seq2[[]T, error] {
 	return func(yield func([]T, error) bool) {
 		r, err := NewReader[T](f)
 		if err != nil {
@@ -50,9 +50,9 @@ func Batches[T any](f *File, from, to int64) iter.Seq2[[]T, error] {
 			return
 		}
 		defer r.Close()
-		batches, stop := r.ahead(from, to)
+		read, stop := r.ahead(from, to)
 		defer stop()
-		for b := range batches {
+		for b := range read {
 			if b.err != nil {
 				yield(nil, b.err)
 				return

@@ -9,29 +9,11 @@ import (
 	"nightshift/runner/store/parquetfile"
 )
 
-// FileRows yields the rows of one Parquet file of results, wherever it comes
-// from: a Parquet file, an export, or a copy that another program wrote. T is as for
+// FileBatches yields the rows of one Parquet file of results, wherever it comes
+// from: a Parquet file, an export, or a copy that another program wrote. It yields
+// several at a time, which are good until the next are asked for. T is as for
 // [Rows]; columns that the file lacks read as null. An error ends it: a
 // [*DamageError] when the file is no Parquet file that can be read.
-func FileRows[T any](path string) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for rows, err := range FileBatches[T](path) {
-			if err != nil {
-				var zero T
-				yield(zero, err)
-				return
-			}
-			for i := range rows {
-				if !yield(rows[i], nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// FileBatches is [FileRows] of several rows at a time, which are good until the next
-// are asked for.
 func FileBatches[T any](path string) iter.Seq2[[]T, error] {
 	return func(yield func([]T, error) bool) {
 		f, err := os.Open(path)

@@ -46,9 +46,9 @@ func TestForeignColumns(t *testing.T) {
 		{2, nil, nil, 0, nil, at, at, nil, nil},
 	}, 10)
 	var got []ours
-	for r, err := range FileRows[ours](name) {
+	for rows, err := range FileBatches[ours](name) {
 		storetest.Must(t, err)
-		got = append(got, r)
+		got = append(got, rows...)
 	}
 	want := []ours{
 		{1, "ok", storetest.Ptr(int64(12)), 7, storetest.Ptr(3.0), &at, at, true, []byte{0xff}, nil},
@@ -100,7 +100,7 @@ func TestForeignColumnsThatDoNotFit(t *testing.T) {
 			[]bare{{"ok", 7}}, 10),
 	} {
 		var last error
-		for _, err := range FileRows[ours](name) {
+		for _, err := range FileBatches[ours](name) {
 			last = err
 		}
 		if last == nil || !strings.Contains(last.Error(), want) {
