@@ -352,6 +352,15 @@ func score(model string, row int64, scorer string, value *float64) nightshift.Sc
 	return s
 }
 
+// A scorer that had nothing to score leaves a table without rows.
+func TestNoScores(t *testing.T) {
+	dir, _ := mixedRun(t)
+	storetest.Must(t, store.WriteScores(dir, "number", scoresOf()))
+	for s, err := range Scores(dir) {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func TestScores(t *testing.T) {
 	dir, _ := mixedRun(t)
 	var want []nightshift.Score
