@@ -32,6 +32,7 @@ type rowData struct {
 	Row          int64
 	Epoch        int32
 	Epochs       []choice
+	Dataset      string // of several; empty for one
 	Category     string
 	System       string
 	Messages     []message
@@ -56,6 +57,8 @@ type pair struct{ Name, Value string }
 type answer struct {
 	Lane     string
 	There    bool
+	System   string    // only where the prompt is another than the first answer's
+	Messages []message // the same
 	Outcome  string
 	Facts    []pair
 	Error    string
@@ -166,17 +169,25 @@ func (v *Viewer) fillRow(t *table, d *rowData, item int) error {
 		return errors.Join(errs...)
 	}
 	first := ""
+	var shown *nightshift.Record // its prompt stands above the answers
 	for l, rec := range records {
 		if rec == nil {
 			d.Answers = append(d.Answers, answer{Lane: t.lanes[l].Name})
 			continue
 		}
 		if d.ID == "" {
+			shown = rec
 			d.prompt(rec)
 		}
 		a, err := v.answerOf(t, l, item, rec)
 		if err != nil {
 			return err
+		}
+		if input := view.Value(rec.Input); input != view.Value(shown.Input) {
+			a.Messages = messagesOf(input)
+		}
+		if system := view.Value(rec.System); system != d.System {
+			a.System = cmp.Or(system, "(none)")
 		}
 		switch {
 		case d.Markdown && a.Text != "":
@@ -219,7 +230,8 @@ func (t *table) record(l, item int) (*nightshift.Record, error) {
 
 // prompt takes over what all answers have in common.
 func (d *rowData) prompt(rec *nightshift.Record) {
-	d.ID, d.Category, d.System = rec.ID, view.Value(rec.Category), view.Value(rec.System)
+	d.ID, d.Dataset = rec.ID, view.Value(rec.Dataset)
+	d.Category, d.System = view.Value(rec.Category), view.Value(rec.System)
 	d.Target = cut(view.Value(rec.Target))
 	d.Messages = messagesOf(view.Value(rec.Input))
 	d.Metadata = tableOf(view.Value(rec.Metadata))

@@ -340,6 +340,9 @@ func TestViewFiltersDatasets(t *testing.T) {
 	if !strings.Contains(page, `<select name="dataset">`) || !strings.Contains(page, ">words</option>") {
 		t.Error("the page does not offer the datasets")
 	}
+	if row := body(t, v, "row/"+runName(dir)+"?row=59"); !strings.Contains(row, "row 59 of words, ") {
+		t.Error("the page of a row does not name its dataset")
+	}
 }
 
 // TestViewOrders sorts by everything that is shown, up and down, and compares
