@@ -56,12 +56,14 @@ func inMemory() string {
 // TestScripts types at the real command and reads what it answers. The exit
 // code is part of every step: `exits 2 nightshift run …`.
 func TestScripts(t *testing.T) {
+	examples := filepath.Join(repository(t), "examples")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ports": ports},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NO_COLOR", "1")
+			e.Setenv("EXAMPLES", examples)
 			return nil
 		},
 	})

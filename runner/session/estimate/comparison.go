@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"nightshift/internal/words"
 	"nightshift/reports/compare"
+	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
 	"nightshift/runner/plan"
@@ -28,7 +31,7 @@ var usualGaps = []float64{0.02, 0.05, 0.10}
 // A comparisonForecast says what differences between models the rows can show,
 // and how many rows a difference needs.
 type comparisonForecast struct {
-	Comparisons int     `json:"comparisons"` // of models with the baseline
+	Comparisons int     `json:"comparisons"` // of models, or along variants
 	Alpha       float64 `json:"alpha"`       // of all of them together
 	Power       float64 `json:"power"`
 	Rows        int     `json:"rows"`
@@ -42,6 +45,7 @@ type comparisonForecast struct {
 
 type scorerForecast struct {
 	Scorer string `json:"scorer,omitempty"`
+	Rows   int    `json:"rows"` // that it scores
 	// Share is that of the rows which only one of two models has right; null where
 	// scores are not right or wrong.
 	Share    *float64    `json:"share_differing"`
@@ -66,9 +70,9 @@ func (f *Forecast) compared(p *plan.Resolved, o Options) error {
 		}
 		return nil
 	}
-	c := &comparisonForecast{Comparisons: len(p.Models) - 1, Alpha: p.Alpha, Power: comparisonPower,
+	c := &comparisonForecast{Comparisons: comparisons(p), Alpha: p.Alpha, Power: comparisonPower,
 		Rows: int(f.Dataset.Selected - f.Dataset.Bad), Pilot: o.Pilot}
-	pilots := []compare.Pilot{{Share: guessedShare, Variance: guessedShare}}
+	pilots := f.guesses(p)
 	if o.Pilot != "" {
 		var err error
 		var ok bool
@@ -83,7 +87,8 @@ func (f *Forecast) compared(p *plan.Resolved, o Options) error {
 		gaps = []float64{o.Detect}
 	}
 	for _, pilot := range pilots {
-		c.Scorers = append(c.Scorers, c.scorer(pilot, gaps))
+		rows, family := f.scored(p, pilot.Scorer)
+		c.Scorers = append(c.Scorers, c.scorer(pilot, rows, family, gaps))
 	}
 	f.Comparison = c
 	if rule := scoring.StopRule(p.Stopping); rule != (scoring.StopRule{}) && c.Rows > 0 {
@@ -92,11 +97,81 @@ func (f *Forecast) compared(p *plan.Resolved, o Options) error {
 	return nil
 }
 
-func (c *comparisonForecast) scorer(pilot compare.Pilot, gaps []float64) scorerForecast {
-	alpha := c.Alpha / float64(c.Comparisons)
-	s := scorerForecast{Scorer: pilot.Scorer, Share: stats.Defined(pilot.Share), Variance: pilot.Variance, pilot: pilot}
-	if c.Rows > 0 {
-		s.Shows = stats.Defined(pilot.Shows(c.Rows, c.Power, alpha))
+// comparisons is how many pairs of models the run compares.
+func comparisons(p *plan.Resolved) (n int) {
+	var ways []scoring.Way
+	baseline := 0
+	for i, m := range p.Models {
+		ways = append(ways, scoring.Way{Name: m.Name, Variant: m.Variant, VariantOf: cmp.Or(m.VariantOf, m.Name)})
+		if m.Name == p.Baseline {
+			baseline = i
+		}
+	}
+	for _, opponent := range scoring.Opponents(ways, baseline, p.Along) {
+		if opponent >= 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// guesses are what is taken where no pilot tells: of several datasets for their
+// average and for each.
+func (f *Forecast) guesses(p *plan.Resolved) []compare.Pilot {
+	guess := compare.Pilot{Share: guessedShare, Variance: guessedShare}
+	var each []compare.Pilot
+	rows, spread := 0.0, 0.0 // spread: the sum of 1/rows
+	for _, d := range f.Datasets {
+		if n := float64(d.Selected - d.Bad); n > 0 && scored(p, d.Name) {
+			guess.Scorer = d.Name
+			each, rows, spread = append(each, guess), rows+n, spread+1/n
+		}
+	}
+	if len(each) < 2 {
+		guess.Scorer = ""
+		return []compare.Pilot{guess}
+	}
+	average := compare.Pilot{Scorer: scorers.Average, Share: math.NaN(), Variance: guessedShare}
+	if k := float64(len(each)); p.Average != plan.AverageRows {
+		average.Variance *= rows * spread / (k * k) // that of the mean of k means, times the rows
+	}
+	return append([]compare.Pilot{average}, each...)
+}
+
+func scored(p *plan.Resolved, dataset string) bool {
+	return slices.ContainsFunc(p.Scorers, func(s plan.ResolvedScorer) bool { return s.Scores(dataset) })
+}
+
+// scored is how many rows stand behind the result of a name, and how many such
+// results are tested together: those of the datasets are.
+func (f *Forecast) scored(p *plan.Resolved, name string) (rows, family int) {
+	dataset, _, _ := strings.Cut(name, "/")
+	found := -1
+	for _, d := range f.Datasets {
+		n := int(d.Selected - d.Bad)
+		if n == 0 || !scored(p, d.Name) {
+			continue
+		}
+		rows, family = rows+n, family+1
+		if d.Name == dataset {
+			found = n
+		}
+	}
+	switch {
+	case family == 0:
+		return int(f.Dataset.Selected - f.Dataset.Bad), 1
+	case found >= 0:
+		return found, family
+	}
+	return rows, 1
+}
+
+func (c *comparisonForecast) scorer(pilot compare.Pilot, rows, family int, gaps []float64) scorerForecast {
+	alpha := c.Alpha / float64(c.Comparisons*family)
+	s := scorerForecast{Scorer: pilot.Scorer, Rows: rows, Share: stats.Defined(pilot.Share), Variance: pilot.Variance,
+		pilot: pilot}
+	if rows > 0 {
+		s.Shows = stats.Defined(pilot.Shows(rows, c.Power, alpha))
 	}
 	for _, gap := range gaps {
 		need := rowsToSee{Difference: gap}
@@ -135,13 +210,22 @@ func (f *Forecast) printComparison(p *printer) {
 	p.line("\ncomparison (%s at the %.3g %% level%s; a true difference is found %.0f times in 100)",
 		words.Counted(int64(c.Comparisons), "comparison"), 100*c.Alpha, together, 100*c.Power)
 	t := tabwriter.NewWriter(p.w, 2, 8, 2, ' ', 0)
-	fmt.Fprintf(t, "  scorer\t%s show", words.Counted(int64(c.Rows), "row"))
+	several := f.Datasets != nil
+	if several {
+		fmt.Fprint(t, "  scorer\trows\tthey show")
+	} else {
+		fmt.Fprintf(t, "  scorer\t%s show", words.Counted(int64(c.Rows), "row"))
+	}
 	for _, n := range c.Scorers[0].Needs {
 		fmt.Fprintf(t, "\trows for %s", points(&n.Difference))
 	}
 	fmt.Fprintln(t)
 	for _, s := range c.Scorers {
-		fmt.Fprintf(t, "  %s\t%s", s.name(), points(s.Shows))
+		fmt.Fprintf(t, "  %s", s.name())
+		if several {
+			fmt.Fprintf(t, "\t%s", words.Thousands(int64(s.Rows)))
+		}
+		fmt.Fprintf(t, "\t%s", points(s.Shows))
 		for _, n := range s.Needs {
 			rows := "no number does"
 			if n.Rows != nil {

@@ -176,7 +176,7 @@ func New(ctx context.Context, s *session.Session, o Options) (*Forecast, error) 
 	}
 	var judges []modelForecast
 	for _, s := range judgesOf(j.Plan) {
-		judge, err := forecastJudge(s, f.Models, j.answers(s))
+		judge, err := forecastJudge(s, f.Models, comparisons(j.Plan), j.answers(s))
 		if err != nil {
 			return nil, err
 		}

@@ -352,8 +352,9 @@ func (f *modelForecast) costIn(p *pricing.Price, tier string) *span {
 		each(f.Input.High, f.Output.High)}
 }
 
-// forecastJudge works out a judge's figures from those of the models it reads.
-func forecastJudge(s plan.ResolvedScorer, models []modelForecast, answers float64) (modelForecast, error) {
+// forecastJudge works out a judge's figures from those of the models it reads, of
+// which the run compares so many pairs.
+func forecastJudge(s plan.ResolvedScorer, models []modelForecast, pairs int, answers float64) (modelForecast, error) {
 	e, err := newEncoder(*s.Judge)
 	if err != nil {
 		return modelForecast{}, err
@@ -370,9 +371,9 @@ func forecastJudge(s plan.ResolvedScorer, models []modelForecast, answers float6
 	shown := 1.0 // answers in a request
 	f.Requests = answers * float64(len(models))
 	if pairwise(s.Spec) {
-		met := float64(len(models) - 1)
+		met := float64(pairs)
 		if s.Spec.Params["pairs"] == "all" {
-			met *= float64(len(models)) / 2
+			met = float64(len(models)*(len(models)-1)) / 2
 		}
 		f.Requests = answers * met * 2 // both orders
 		shown = 2
