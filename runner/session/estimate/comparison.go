@@ -36,8 +36,8 @@ type comparisonForecast struct {
 	Power       float64 `json:"power"`
 	Rows        int     `json:"rows"`
 	Pilot       string  `json:"pilot,omitempty"` // the run that the scorers' spread is from
-	// Scorers say how far scores lie apart; one without a name where that is a
-	// guess.
+	// Scorers say how far scores lie apart. Where that is a guess there is one without
+	// a name, or of several datasets their average and each dataset.
 	Scorers []scorerForecast `json:"scorers"`
 	// Stopping is of runs that may stop early; absent for others.
 	Stopping *stoppingForecast `json:"stopping,omitempty"`
@@ -58,7 +58,7 @@ type scorerForecast struct {
 
 type rowsToSee struct {
 	Difference float64 `json:"difference"`
-	Rows       *int    `json:"rows"` // null when no number would do
+	Rows       *int    `json:"rows"` // null when no number would do, or none is known
 }
 
 // compared says what the comparison of a plan's models can show. Holm's method
@@ -170,6 +170,12 @@ func (c *comparisonForecast) scorer(pilot compare.Pilot, rows, family int, gaps 
 	alpha := c.Alpha / float64(c.Comparisons*family)
 	s := scorerForecast{Scorer: pilot.Scorer, Rows: rows, Share: stats.Defined(pilot.Share), Variance: pilot.Variance,
 		pilot: pilot}
+	if s.unknown() {
+		for _, gap := range gaps {
+			s.Needs = append(s.Needs, rowsToSee{Difference: gap})
+		}
+		return s
+	}
 	if rows > 0 {
 		s.Shows = stats.Defined(pilot.Shows(rows, c.Power, alpha))
 	}
@@ -183,8 +189,14 @@ func (c *comparisonForecast) scorer(pilot compare.Pilot, rows, family int, gaps 
 	return s
 }
 
+// unknown reports whether the pilot tells nothing: no scores of the same row differ.
+func (s scorerForecast) unknown() bool { return s.Variance == 0 }
+
 // spread says in words what is assumed.
 func (s scorerForecast) spread(pilot string) string {
+	if s.unknown() {
+		return fmt.Sprintf("no scores of the same row differ in %s, which does not tell how far others lie apart", pilot)
+	}
 	text := fmt.Sprintf("the differences of rows have a standard deviation of %.2f", math.Sqrt(s.Variance))
 	if s.Share != nil {
 		text = fmt.Sprintf("only one model of two is right on %.3g %% of rows", 100**s.Share)
@@ -225,11 +237,17 @@ func (f *Forecast) printComparison(p *printer) {
 		if several {
 			fmt.Fprintf(t, "\t%s", words.Thousands(int64(s.Rows)))
 		}
-		fmt.Fprintf(t, "\t%s", points(s.Shows))
+		shows := points(s.Shows)
+		if s.unknown() {
+			shows = "not known"
+		}
+		fmt.Fprintf(t, "\t%s", shows)
 		for _, n := range s.Needs {
 			rows := "no number does"
 			if n.Rows != nil {
 				rows = words.Thousands(int64(*n.Rows))
+			} else if s.unknown() {
+				rows = "not known"
 			}
 			fmt.Fprintf(t, "\t%s", rows)
 		}
