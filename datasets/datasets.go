@@ -60,7 +60,10 @@ type Spec struct {
 	// earlier start, in ascending order. No chunk reaches over the end of a
 	// version, so that the chunks before it stay what they were, and the rows
 	// of the first version alone decide the shape.
-	Versions   []Version
+	Versions []Version
+	// Written says for messages where templates are written, by what they are:
+	// system, prompt, target or filter. Those given otherwise are not in it.
+	Written    map[string]Place
 	RepairUTF8 bool   // replace invalid UTF-8 and lone surrogates by U+FFFD
 	Spool      string // folder for a copy of standard input, for downloads and temporary files
 	// Downloads is a folder for datasets of the Hugging Face hub, which runs may
@@ -92,7 +95,8 @@ func (s *Spec) source() source.Options {
 // shape is the part of a Spec that says how rows become samples.
 func (s *Spec) shape() shape.Options {
 	return shape.Options{Paths: s.Paths, Format: s.Format, Fields: s.Fields, System: s.System, Prompt: s.Prompt,
-		Target: s.Target, Cluster: s.Cluster, Category: s.Category, Filter: s.Filter, RepairUTF8: s.RepairUTF8}
+		Target: s.Target, Cluster: s.Cluster, Category: s.Category, Filter: s.Filter, Written: s.Written,
+		RepairUTF8: s.RepairUTF8}
 }
 
 // A Version is how much of a dataset there was at some time.

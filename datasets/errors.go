@@ -12,6 +12,9 @@ type Problem = problem.Problem
 // Problems is everything that Open found wrong, in the order of the files.
 type Problems = problem.Problems
 
+// A Place is where in a file a template is written.
+type Place = problem.Place
+
 // A RowError says why a row cannot be sent. It is data: the run goes on.
 type RowError struct {
 	Index int64  // 0-based row of the dataset

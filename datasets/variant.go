@@ -23,7 +23,7 @@ func (d *Dataset) Variant(ctx context.Context, name string, texts []Templates) (
 	}
 	v := &Dataset{spec: d.spec, files: d.files, chunks: d.chunks, info: d.info, picked: d.picked,
 		reader: source.Reader{Options: d.reader.Options}}
-	v.spec.System, v.spec.Prompt = texts[0].System, texts[0].Prompt
+	v.spec.System, v.spec.Prompt, v.spec.Written = texts[0].System, texts[0].Prompt, nil
 	d.variants = append(d.variants, v)
 	var p problem.Problems
 	if v.decide(&p); p.Total == 0 {

@@ -121,6 +121,17 @@ type errorGroup struct {
 	FirstID string `json:"first_id"`
 }
 
+// Unsendable is how many rows failed because no request can be made of them.
+func (s *Summary) Unsendable() (rows int64) {
+	for _, e := range s.Errors {
+		switch nightshift.ErrorClass(e.Class) {
+		case nightshift.ClassInput, nightshift.ClassUntranslatable:
+			rows += e.Rows
+		}
+	}
+	return rows
+}
+
 // summaryRow is what a summary reads of a Record.
 type summaryRow struct {
 	billedRow

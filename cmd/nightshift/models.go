@@ -99,14 +99,17 @@ func (a *app) endpointOf(f modelsFlags, name string) (plan.ResolvedModel, error)
 }
 
 // aboutEndpoint names the argument or flag where a plan's mistakes name the flags
-// that it stands for.
+// that it stands for. A key that is not set is no mistake of either.
 func aboutEndpoint(err error, named string) error {
 	var mistakes *plan.Errors
 	if !errors.As(err, &mistakes) {
 		return err
 	}
 	for i, p := range mistakes.Problems {
-		if p.Flag == "--model" || p.Flag == "--base-url" {
+		switch {
+		case p.Key && p.Flag == "--model":
+			mistakes.Problems[i].Flag = ""
+		case p.Flag == "--model" || p.Flag == "--base-url":
 			mistakes.Problems[i].Flag = named
 		}
 	}

@@ -131,7 +131,9 @@ func (w *Wire) get(ctx context.Context, place string) ([]byte, *nightshift.Error
 	req.Header.Set("Accept", "application/json")
 	resp, err := w.transport.RoundTrip(req)
 	if err != nil {
-		return nil, noList(nightshift.ClassConnection, place+" gave no answer", err)
+		e := (&attempt{wire: w, sending: &sendProgress{}}).transportError(err)
+		e.Message, e.Err, e.MaybeBilled = place+" gave no answer: "+e.Message, err, false
+		return nil, e
 	}
 	defer resp.Body.Close()
 	b, err := newBody(resp, w.maxBody, func() {})

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v4"
+
 	"nightshift/datasets"
 	"nightshift/reports/scorers"
 )
@@ -118,7 +120,38 @@ func (r *resolver) spec(path string, d Dataset, first lane) datasets.Spec {
 		Cluster: d.Cluster, Category: d.Category,
 		Filter: d.Filter, Sample: d.Sample, Offset: d.Offset, Limit: d.Limit, Seed: d.Seed,
 		OnBadRow: d.OnBadRow, MaxLine: d.MaxLine, AllowDuplicateIDs: d.AllowDuplicateIDs, RepairUTF8: d.RepairUTF8,
+		Written: r.written(path, d, first),
 	}
+}
+
+// written is where the templates of spec stand, for those in files.
+func (r *resolver) written(path string, d Dataset, first lane) map[string]datasets.Place {
+	paths := map[string]string{"target": path + ".target", "filter": path + ".filter"}
+	texts := map[string]string{"target": d.Target, "filter": d.Filter}
+	paths["system"], texts["system"], paths["prompt"], texts["prompt"] = r.laneFields(path, d, first)
+	places := map[string]datasets.Place{}
+	for what, text := range texts {
+		if at, ok := r.place(paths[what], text); ok {
+			places[what] = at
+		}
+	}
+	return places
+}
+
+// place is where the text of a field stands; ok is false when it is in no file.
+func (r *resolver) place(path, text string) (at datasets.Place, ok bool) {
+	if name, ok := strings.CutPrefix(text, "file:"); ok {
+		return datasets.Place{File: r.plan.path(strings.TrimSpace(name)), Line: 1, Whole: true}, true
+	}
+	n, found := r.source.nodes[path]
+	if _, flag := r.source.flags[path]; flag || !found || r.source.name == "" {
+		return at, false
+	}
+	at = datasets.Place{File: r.source.name, Line: int64(n.Line)}
+	if n.Style&yaml.LiteralStyle != 0 {
+		at.Line, at.Whole = at.Line+1, true
+	}
+	return at, true
 }
 
 // dataset makes the dataset, or the several, ready to be read.

@@ -256,15 +256,24 @@ func (p *Plan) along() string {
 // laneTexts are the templates of a lane for the dataset at a path of the plan, the
 // variant's over the dataset's. Those that stand in files are read.
 func (r *resolver) laneTexts(path string, d Dataset, l lane) datasets.Templates {
+	systemAt, system, promptAt, prompt := r.laneFields(path, d, l)
+	return datasets.Templates{System: r.fromFile(systemAt, system), Prompt: r.fromFile(promptAt, prompt)}
+}
+
+// laneFields are the fields of the plan that have the templates of laneTexts, and
+// what stands in them.
+func (r *resolver) laneFields(path string, d Dataset, l lane) (systemAt, system, promptAt, prompt string) {
 	var v Variant
 	if l.from >= 0 {
 		v = r.plan.Variants[l.from]
 	}
-	text := func(field, usual string, own *string) string {
+	field := func(name, usual string, own *string) (at, text string) {
 		if own == nil {
-			return r.fromFile(path+"."+field, usual)
+			return path + "." + name, usual
 		}
-		return r.fromFile(fmt.Sprintf("variants[%d].%s", l.from, field), *own)
+		return fmt.Sprintf("variants[%d].%s", l.from, name), *own
 	}
-	return datasets.Templates{System: text("system", d.System, v.System), Prompt: text("prompt", d.Prompt, v.Prompt)}
+	systemAt, system = field("system", d.System, v.System)
+	promptAt, prompt = field("prompt", d.Prompt, v.Prompt)
+	return systemAt, system, promptAt, prompt
 }

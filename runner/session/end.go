@@ -7,6 +7,7 @@ import (
 
 	"nightshift"
 	"nightshift/internal/words"
+	"nightshift/reports"
 	"nightshift/reports/scoring"
 	"nightshift/runner"
 	"nightshift/runner/store/view"
@@ -66,10 +67,36 @@ func (s *Session) ending(totals view.Totals, stops []runner.Stop, failure, inter
 func (s *Session) completed(state string, sum view.Tally) end {
 	failed := sum.Outcomes[nightshift.OutcomeFailed] + sum.Outcomes[nightshift.OutcomeInputError]
 	if s.Plan.TolerateFailed.Exceeded(failed, sum.Rows) {
-		return end{state, &Error{FailedRows,
-			fmt.Errorf("finished, but %d of %d rows failed; nightshift run … --retry-failed runs them again", failed, sum.Rows)}}
+		return end{state, &Error{FailedRows, &failedRows{failed: failed, rows: sum.Rows}}}
 	}
 	return end{state: state}
+}
+
+// A failedRows says that more rows failed than the plan tolerates.
+type failedRows struct {
+	failed, rows int64
+	unsendable   int64 // of the failed: no request can be made of them
+}
+
+func (f *failedRows) Error() string {
+	text := fmt.Sprintf("finished, but %d of %d rows failed; ", f.failed, f.rows)
+	const again = "nightshift run … --retry-failed runs them again"
+	switch f.unsendable {
+	case 0:
+		return text + again
+	case f.failed:
+		return text + fmt.Sprintf("they cannot be sent as they are: correct them, leave them out (--filter), or accept "+
+			"them (--tolerate-failed %d)", f.failed)
+	}
+	return text + again + fmt.Sprintf(", but for %d that cannot be sent as they are", f.unsendable)
+}
+
+// sort tells the failed rows that cannot be sent from the others.
+func (e *end) sort(page *reports.Page) {
+	var f *failedRows
+	if page != nil && errors.As(e.err, &f) {
+		f.unsendable = min(page.Unsendable(), f.failed)
+	}
 }
 
 // unsubmitted reports whether a model ended early, and not because all it could

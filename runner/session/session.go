@@ -363,6 +363,7 @@ func (s *Session) finish(ctx context.Context, st *store.Run, stops []runner.Stop
 	}
 	r := Result{State: e.state, Comparison: s.evaluate(ctx, &e)}
 	r.Page = s.report(r.Comparison, &e)
+	e.sort(r.Page)
 	return r, e.err
 }
 

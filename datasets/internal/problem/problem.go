@@ -9,11 +9,35 @@ import (
 )
 
 // A Reason says why one row is unusable. The zero value is none.
-type Reason struct{ What, Hint string }
+type Reason struct {
+	What, Hint string
+
+	// Template is the one that fails on the row: system, prompt, target or filter;
+	// empty when none does. Line is where in its text, 1-based; 0 is not known.
+	Template string
+	Line     int
+}
 
 // Refuse is the reason what, with a hint what to try.
 func Refuse(what string, hint ...string) Reason {
-	return Reason{what, strings.Join(hint, "")}
+	return Reason{What: what, Hint: strings.Join(hint, "")}
+}
+
+// A Place is where a text is written.
+type Place struct {
+	File string
+	Line int64 // of the first line of the text, 1-based
+	// Whole is true when the line breaks of the text are those of the file.
+	Whole bool
+}
+
+// At is the line of the file that has a line of the text, which is 0 when it is
+// not known.
+func (p Place) At(line int) int64 {
+	if !p.Whole || line == 0 {
+		return p.Line
+	}
+	return p.Line + int64(line) - 1
 }
 
 func (c Reason) Bad() bool { return c.What != "" }

@@ -54,6 +54,8 @@ type Options struct {
 	Cluster, Category      string            // field names or dotted paths
 	Filter                 string            // a Jinja expression
 
+	Written map[string]problem.Place // where templates stand, by what they make
+
 	RepairUTF8 bool   // replace invalid UTF-8 and lone surrogates by U+FFFD
 	Tabular    bool   // lists may be held as text
 	Folder     string // where media files lie
@@ -74,7 +76,8 @@ func compileTemplates(s *Options, p *problem.Problems) templates {
 	one := func(what, source string) *template {
 		t, err := compile(what, source)
 		if err != nil {
-			p.Add(problem.Problem{Row: -1, What: err.Error(), Hint: syntaxHint(source)})
+			at := s.Written[what]
+			p.Add(problem.Problem{File: at.File, Line: at.Line, Row: -1, What: err.Error(), Hint: syntaxHint(source)})
 		}
 		return t
 	}

@@ -2,6 +2,7 @@ package shape
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/exec"
 	"github.com/nikolalohinski/gonja/v2/loaders"
+	"github.com/nikolalohinski/gonja/v2/nodes"
 	"github.com/nikolalohinski/gonja/v2/parser"
 )
 
@@ -129,14 +131,19 @@ func compile(what, source string) (t *template, err error) {
 			t, err = nil, fmt.Errorf("the %s template cannot be read: %v", what, r)
 		}
 	}()
-	c := config.New()
-	c.StrictUndefined = true
-	compiled, err := exec.NewTemplate("template", c, &oneTemplate{source}, environment())
+	compiled, err := exec.NewTemplate("template", strict(), &oneTemplate{source}, environment())
 	if err != nil {
 		return nil, fmt.Errorf("the %s template: %s", what, readable(err))
 	}
 	throughOwnValues(reflect.ValueOf(compiled.Root()), map[any]bool{})
 	return &template{what: what, source: source, t: compiled}, nil
+}
+
+// strict is the configuration of all templates: names have to be there.
+func strict() *config.Config {
+	c := config.New()
+	c.StrictUndefined = true
+	return c
 }
 
 // filterStart makes a template of a condition.
@@ -186,7 +193,7 @@ func (t *template) render(data *exec.Context) (text string, c problem.Reason) {
 	}()
 	var out limited
 	if err := t.t.Execute(&out, data); err != nil {
-		return "", t.explain(err)
+		return "", t.explain(err, data)
 	}
 	if !utf8.Valid(out.Bytes()) {
 		return "", problem.Refuse("the "+t.what+" template cuts a character in two",
@@ -195,18 +202,87 @@ func (t *template) render(data *exec.Context) (text string, c problem.Reason) {
 	return out.String(), problem.Reason{}
 }
 
-// explain says which name is missing, where that is the reason.
-func (t *template) explain(err error) problem.Reason {
+// explain says which names are missing, where that is the reason.
+func (t *template) explain(err error, data *exec.Context) problem.Reason {
 	if errors.Is(err, errTooLong) {
 		return problem.Refuse("the "+t.what+" grows beyond "+words.Bytes(maxRendered), "does the template loop?")
 	}
+	c := problem.Refuse("the " + t.what + " template fails: " + readable(err))
+	if name := t.missing(err); name != "" {
+		names, line := t.allMissing(data)
+		if len(names) == 0 {
+			names = []string{name}
+		}
+		c = problem.Refuse("the " + t.what + " template names " + listed(names) + ", which the row does not have")
+		c.Line = line
+	}
+	c.Template = t.what
+	return c
+}
+
+// allMissing are the names that expressions of the template need and the row lacks,
+// each once, and the line of the first. It looks no further than a control structure
+// that fails: what follows may need it.
+func (t *template) allMissing(data *exec.Context) (names []string, line int) {
+	defer func() { _ = recover() }() // as in render; then what was found has to do
+	shared := environment()
+	r := exec.NewRenderer(&exec.Environment{Tests: shared.Tests, Filters: shared.Filters,
+		ControlStructures: shared.ControlStructures, Methods: shared.Methods,
+		Context: shared.Context.Inherit().Update(data)}, &limited{}, strict(), &oneTemplate{}, t.t)
+	for _, n := range t.t.Root().Nodes {
+		err := nodes.Walk(r, n)
+		if err == nil {
+			continue
+		}
+		name := t.missing(err)
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+			line = cmp.Or(line, n.Position().Line)
+		}
+		if _, output := n.(*nodes.Output); !output {
+			break
+		}
+	}
+	return names, line
+}
+
+// missing is the name that an error says is not there; empty when it is of another
+// kind. Where the template has a single path that ends in the name, it is the path.
+func (t *template) missing(err error) string {
 	found := undefinedName.FindAllStringSubmatch(err.Error(), -1)
 	if found == nil {
-		return problem.Refuse("the " + t.what + " template fails: " + readable(err))
+		return ""
 	}
 	last := found[len(found)-1]
 	name := last[1] + last[2] + last[3]
-	return problem.Refuse("the " + t.what + " template names " + words.Quote(name) + ", which the row does not have")
+	if last[1] != "" {
+		return name
+	}
+	end := regexp.QuoteMeta(name)
+	path := regexp.MustCompile(`[\pL_][\pL\d_]*(?:\.[\pL\d_]+|\[[^\[\]]*\])*?(?:\.` + end + `\b|\[(?:'` + end + `'|"` + end +
+		`"|` + end + `)\])`)
+	paths := path.FindAllString(t.source, -1)
+	slices.Sort(paths)
+	if paths = slices.Compact(paths); len(paths) != 1 {
+		return name
+	}
+	if ofRow, yes := strings.CutPrefix(paths[0], "row"); yes && (ofRow[0] == '.' || ofRow[0] == '[') {
+		return name
+	}
+	return paths[0]
+}
+
+// listed are names as people write a list of them.
+func listed(names []string) string {
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = words.Quote(n)
+	}
+	last := len(quoted) - 1
+	if last == 0 {
+		return quoted[0]
+	}
+	return strings.Join(quoted[:last], ", ") + " and " + quoted[last]
 }
 
 var errTooLong = errors.New("too long")
