@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"nightshift/internal/netx"
 )
 
 // A Hub answers what the Hugging Face hub answers.
@@ -105,7 +108,8 @@ func (e *statusError) Error() string {
 		if e.token {
 			return text + ": HF_TOKEN does not open it; accept the dataset's terms on its page, or use another token"
 		}
-		return text + ": it does not exist, or is not public; HF_TOKEN holds a token that may read it"
+		return text + ": it does not exist, or is not public; accept its terms on its page if it has any, and export " +
+			"HF_TOKEN=… with a token that may read it"
 	case http.StatusNotFound:
 		return text + ": there is no such dataset, or the hub has made no Parquet files of it"
 	}
@@ -134,7 +138,7 @@ func (h *Hub) get(ctx context.Context, address, what string, from int64) (*http.
 	}
 	if err != nil {
 		stop()
-		return nil, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w%s", what, err, unreachable(err))
 	}
 	resp.Body = watch(resp.Body, stop)
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
@@ -142,6 +146,22 @@ func (h *Hub) get(ctx context.Context, address, what string, from int64) (*http.
 		return nil, &statusError{resp.StatusCode, what, h.token != ""}
 	}
 	return resp, nil
+}
+
+// unreachable says what to do about a host that no connection could be made to;
+// empty for other errors.
+func unreachable(err error) string {
+	var op *net.OpError
+	switch {
+	case !errors.As(err, &op):
+		return ""
+	case op.Op == "proxyconnect" || op.Op == "socks connect":
+		return "; the proxy cannot be reached: check HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY), or except the host in NO_PROXY"
+	case op.Op == "dial":
+		return "; check the network: HTTPS_PROXY names a proxy where one is needed, HF_ENDPOINT another hub; a file on " +
+			"this machine needs neither"
+	}
+	return ""
 }
 
 // final reports whether a request would fail again.
@@ -166,11 +186,12 @@ func (h *Hub) wait(ctx context.Context, tries int) error {
 // mostAnswer bounds what is read of a list.
 const mostAnswer = 16 << 20
 
-// list reads a JSON answer, and the address of the next part of it.
+// list reads a JSON answer, and the address of the next part of it. Where nothing
+// listens it does not try again: people wait for the first word of a command.
 func (h *Hub) list(ctx context.Context, address, what string, into any) (next string, err error) {
 	for tries := 1; ; tries++ {
 		next, err = h.listOnce(ctx, address, what, into)
-		if err == nil || tries == mostTries || final(ctx, err) {
+		if err == nil || tries == mostTries || final(ctx, err) || errors.Is(err, netx.ErrRefused) {
 			return next, err
 		}
 		if err := h.wait(ctx, tries); err != nil {
@@ -243,18 +264,20 @@ func (h *Hub) choose(ctx context.Context, n Name) (Name, error) {
 	splits, ok := listing[n.Config]
 	if !ok {
 		return n, fmt.Errorf("%s has no config %q; name one of %s: hf://%s/%s:%s", n.repository(), n.Config,
-			strings.Join(configs, ", "), n.repository(), first(configs), n.Split)
+			strings.Join(configs, ", "), n.repository(), first(configs, "config"), n.Split)
 	}
 	if _, ok := splits[n.Split]; !ok {
-		return n, fmt.Errorf("%s/%s has no split %q; it has %s", n.repository(), n.Config, n.Split,
-			strings.Join(slices.Sorted(maps.Keys(splits)), ", "))
+		names := slices.Sorted(maps.Keys(splits))
+		return n, fmt.Errorf("%s/%s has no split %q; name one of %s: hf://%s/%s:%s", n.repository(), n.Config, n.Split,
+			strings.Join(names, ", "), n.repository(), n.Config, first(names, "split"))
 	}
 	return n, nil
 }
 
-func first(list []string) string {
+// first is the first of a list, or what stands for it in one that is empty.
+func first(list []string, otherwise string) string {
 	if len(list) == 0 {
-		return "config"
+		return otherwise
 	}
 	return list[0]
 }

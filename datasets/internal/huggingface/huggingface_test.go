@@ -155,9 +155,12 @@ func TestFetchErrors(t *testing.T) {
 		want  []string
 	}{
 		{"no such dataset", "hf://o/other:test", nil, "", []string{"404", "o/other", "no such dataset"}},
-		{"no such config", "hf://o/n/side:test", nil, "", []string{`no config "side"`, "main"}},
-		{"no such split", "hf://o/n:train", nil, "", []string{`no split "train"`, "test"}},
-		{"no token", "hf://o/n:test", func(h *hubtest.Hub) { h.Token = "hf_secret" }, "", []string{"401", "HF_TOKEN"}},
+		{"no such config", "hf://o/n/side:test", nil, "", []string{`no config "side"; name one of main: hf://o/n/main:test`}},
+		{"no such split", "hf://o/n:train", nil, "", []string{`no split "train"; name one of test: hf://o/n/main:test`}},
+		{"no token", "hf://o/n:test", func(h *hubtest.Hub) { h.Token = "hf_secret" }, "",
+			[]string{"401", "accept its terms", "export HF_TOKEN="}},
+		{"nobody there", "hf://o/n:test", func(h *hubtest.Hub) { h.URL = "http://127.0.0.1:1" }, "",
+			[]string{"refused; check the network", "HTTPS_PROXY", "HF_ENDPOINT"}},
 		{"wrong token", "hf://o/n:test", func(h *hubtest.Hub) { h.Token = "hf_secret" }, "hf_wrong",
 			[]string{"401", "HF_TOKEN does not open it"}},
 		{"no such revision", "hf://o/n:test@" + strings.Repeat("c", 40), nil, "", []string{"no files at its revision"}},
