@@ -84,7 +84,25 @@ rows failed than tolerated, 4 stopped early (resumable), 5 a gate was missed,
 		wrapUsage(c)
 		root.AddCommand(c)
 	}
+	strictHelp(root)
 	return root
+}
+
+// strictHelp makes `help` refuse commands that do not exist.
+func strictHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	show := help.Run
+	help.Run, help.RunE = nil, func(c *cobra.Command, args []string) error {
+		if of, _, err := root.Find(args); len(args) > 0 && (err != nil || of == root) {
+			return noCommand(root, args)
+		}
+		show(c, args)
+		return nil
+	}
 }
 
 // nearFlag suggests flags of the command that an unknown one may stand for.

@@ -259,8 +259,8 @@ func (t *template) missing(err error) string {
 		return name
 	}
 	end := regexp.QuoteMeta(name)
-	path := regexp.MustCompile(`[\pL_][\pL\d_]*(?:\.[\pL\d_]+|\[[^\[\]]*\])*?(?:\.` + end + `\b|\[(?:'` + end + `'|"` + end +
-		`"|` + end + `)\])`)
+	path := regexp.MustCompile(`[\pL_][\pL\d_]*(?:\.[\pL\d_]+|\[[^\[\]]*\])*?` +
+		`(?:\.` + end + `\b|\[(?:'` + end + `'|"` + end + `"|` + end + `)\])`)
 	paths := path.FindAllString(t.source, -1)
 	slices.Sort(paths)
 	if paths = slices.Compact(paths); len(paths) != 1 {

@@ -12,6 +12,7 @@ import (
 	"nightshift/runner/store/parquetfile"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -71,6 +72,9 @@ func Read(fsys disk.FS, dir string) (*Snapshot, error) {
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%s is not a run directory: %w", dir, err)
+		}
+		if errors.Is(err, syscall.ENOTDIR) {
+			err = fmt.Errorf("%s is a file, not a run directory; a run is named by the directory of its answers", dir)
 		}
 		return v, err
 	}
