@@ -54,6 +54,10 @@ func (s *Summary) distribution(c render.Chart, of func(modelSummary) histogram,
 func (s *Summary) latencyChart() render.Chart {
 	c := s.distribution(render.Chart{ID: "latency", Title: "Latency of answers", XLabel: "latency"},
 		func(m modelSummary) histogram { return m.LatencyHist }, func(v float64) string { return render.Seconds(&v) })
+	c.Summary = "the table of latencies below has the figures of each model"
+	if len(s.Models) > 4 {
+		return c
+	}
 	var parts []string
 	for _, m := range s.Models {
 		parts = append(

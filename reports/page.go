@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -203,7 +204,7 @@ func (p *Page) data() *pageData {
 // banner is the comparison's verdict, then what became of the run.
 func (p *Page) banner() []render.Finding {
 	var banner []render.Finding
-	for _, f := range p.findings() {
+	for _, f := range foldUnsure(p.findings()) {
 		banner = append(banner, inBrief(f))
 	}
 	var rows, answered, expected int64
@@ -238,11 +239,45 @@ func (p *Page) banner() []render.Finding {
 	return banner
 }
 
+// shownUnsure is how many comparisons without a shown difference the strip has each on
+// its own where there are more than one besides.
+const shownUnsure = 6
+
+// foldUnsure puts the comparisons that show no difference, and are not among the
+// first, into one finding. Its tables have the figures of all.
+func foldUnsure(findings []render.Finding) (kept []render.Finding) {
+	unsure := func(f render.Finding) bool { return f.Level == "unsure" && f.Title != "Gate" }
+	var names []string
+	at, n := 0, 0
+	for _, f := range findings {
+		if unsure(f) {
+			if n++; n > shownUnsure {
+				names = append(names, f.Title)
+				continue
+			}
+			at = len(kept) + 1
+		}
+		kept = append(kept, f)
+	}
+	if len(names) < 2 {
+		return findings
+	}
+	return slices.Insert(kept, at, render.Finding{Level: "unsure", Title: sprintf("%d other comparisons", len(names)),
+		Text: "no difference shown", Detail: strings.Join(names, ", ")})
+}
+
 // longestVerdict is how many characters a verdict of the strip may have.
 const longestVerdict = 60
 
-// inBrief moves the reason of a long verdict to the details.
+// shownOfGate is of how many models the strip says why a gate was passed.
+const shownOfGate = 3
+
+// inBrief moves the reason of a long verdict to the details, and has the reasons of a
+// gate that was passed for the first models alone.
 func inBrief(f render.Finding) render.Finding {
+	if parts := strings.Split(f.Detail, "; "); f.Title == "Gate" && f.Level == "good" && len(parts) > shownOfGate {
+		f.Detail = strings.Join(parts[:shownOfGate], "; ") + sprintf("; and %d more", len(parts)-shownOfGate)
+	}
 	at := strings.IndexAny(f.Text, ":(")
 	if utf8.RuneCountInString(f.Text) <= longestVerdict || at < 1 || f.Title == "Gate" {
 		return f

@@ -113,7 +113,8 @@ func (p *progress) Close(last session.State) {
 	}
 }
 
-// Write lets a log line through above the progress lines.
+// Write lets a log line through above the progress lines. A terminal would break it
+// in the middle of a word.
 func (p *progress) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,9 +122,10 @@ func (p *progress) Write(b []byte) (int, error) {
 		return p.out.Write(b)
 	}
 	p.block.clear()
-	n, err := p.out.Write(b)
+	width, _ := p.block.size()
+	_, err := io.WriteString(p.out, folded(string(b), width))
 	p.block.draw(p.last)
-	return n, err
+	return len(b), err
 }
 
 func (p *progress) show(s session.State) {
@@ -157,7 +159,7 @@ func runParts(s session.State, now time.Time) []part {
 	for _, e := range s.Endpoints {
 		inFlight += e.InFlight
 	}
-	parts := append([]part{{fmt.Sprintf("%d/%s", sum.Rows, words.Counted(s.Items, "row")), 1}}, ratePart(perHour)...)
+	parts := append([]part{{words.Thousands(sum.Rows) + "/" + words.Counted(s.Items, "row"), 1}}, ratePart(perHour)...)
 	parts = append(parts,
 		part{words.Short(sum.BilledInputTokens.N()+sum.BilledOutputTokens.N()) + " tok", 7}, costPart(sum))
 	parts = append(parts, failedPart(sum)...)

@@ -207,7 +207,7 @@ func TestProgressStaysInPlace(t *testing.T) {
 			time.Sleep(2 * barEvery)
 			line := fmt.Sprintf("! the endpoint failed for the %d. time; this line is longer than forty columns", i)
 			log.Info(line)
-			want = append(want, line)
+			want = append(want, strings.TrimSuffix(folded(line+"\n", width), "\n"))
 			time.Sleep(barEvery)
 			synctest.Wait()
 			mu.Lock()

@@ -93,7 +93,7 @@ func (c *Comparison) disagreements(d *render.Document) {
 		}
 		what := render.Count(int64(r.Differing)) + " items are scored differently by "
 		d.Gap()
-		d.Lines(what + render.Plain(r.Name) + ", largest differences first:")
+		d.Note("", what+r.Name+", largest differences first:")
 		d.Block("**" + what + render.Markdown(r.Name) + "**, largest differences first:")
 		list := ""
 		for i, one := range r.Disagreements[:min(len(r.Disagreements), 10)] {

@@ -12,6 +12,7 @@ import (
 
 	"nightshift"
 	"nightshift/reports/compare"
+	"nightshift/reports/render"
 	"nightshift/reports/scoring"
 )
 
@@ -199,5 +200,29 @@ func TestHistoryRenderings(t *testing.T) {
 			strings.Contains(page, "https://")) {
 			t.Errorf("the page has no trend of two runs, or an address:\n%s", page)
 		}
+	}
+}
+
+// narrowTerminal is one of 40 columns.
+type narrowTerminal struct{ strings.Builder }
+
+func (*narrowTerminal) Screen() render.Screen { return render.Screen{Columns: 40} }
+
+// TestHistoryInNarrowTerminal breaks no table where the runs have short names.
+func TestHistoryInNarrowTerminal(t *testing.T) {
+	ids := rowIDs(20)
+	h, _ := readHistory(t, compare.HistoryOptions{Runs: []string{pastTrial(t, "quickstart", 0, 1, 0.9, ids),
+		pastTrial(t, "tuesday", 1, 2, 0.5, ids)}})
+	var out narrowTerminal
+	if err := h.Text(&out); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := render.Columns(strings.TrimSuffix(line, "\n")); n > 40 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if !strings.Contains(out.String(), "quickstart  11-01 22:00  0.") {
+		t.Errorf("the runs have not the times of narrow terminals:\n%s", out.String())
 	}
 }

@@ -32,10 +32,26 @@ func (h *History) document(screen render.Screen) *render.Document {
 		d.Finding(f)
 	}
 	for _, g := range h.grids() {
+		if screen.Columns > 0 && screen.Columns < narrow {
+			withoutYears(g)
+		}
 		d.Grid(g)
 	}
 	d.Remarks("Left out", "! ", render.Remarked(h.leftOut()))
 	return d
+}
+
+// narrow is below how many columns of a terminal times have no year.
+const narrow = 60
+
+// withoutYears takes the years from the times of a grid that has them.
+func withoutYears(g render.Grid) {
+	at := slices.Index(g.Head, began)
+	for _, r := range g.Rows {
+		if _, rest, ok := strings.Cut(r[max(at, 0)], "-"); at >= 0 && ok {
+			r[at] = rest
+		}
+	}
 }
 
 // findings are what became of each model since the run before.
@@ -133,9 +149,12 @@ func (r *pastRun) notes() (notes []string) {
 	return notes
 }
 
+// began is the head of the times at which runs began.
+const began = "began (UTC)"
+
 // trendGrid has a line for each run and a column for each model.
 func (h *History) trendGrid() render.Grid {
-	g := newGrid("Trend", "Trend", "began (UTC)")
+	g := newGrid("Trend", "Trend", began)
 	g.Texts, g.Of = 2, "run"
 	names := h.models()
 	g.Head = append(g.Head, names...)

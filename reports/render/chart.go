@@ -62,6 +62,7 @@ type line struct {
 type dot struct {
 	X, Y   float64
 	Colour int
+	Again  bool // hollow: another dot has the colour
 	Label  string
 	LabelX float64
 	LabelY float64
@@ -72,6 +73,20 @@ type dot struct {
 type legend struct {
 	Colour int
 	Label  string
+	Again  bool // hollow: another entry has the colour
+}
+
+// named is the entry of a legend for what is drawn as number i.
+func named(i int, label string) legend { return legend{i % colours, label, i >= colours} }
+
+// stroke is the class of lines of what is drawn as number i. Where there are more of
+// them than colours, those of the second round are dashed.
+func stroke(i int) string {
+	class := "l" + strconv.Itoa(i%colours)
+	if i >= colours {
+		class += " again"
+	}
+	return class
 }
 
 // A scale maps values to a stretch of the drawing.
@@ -179,7 +194,9 @@ func StackedOverTime(c Chart, names []string, bars []Stack, seconds int64) Chart
 		c.stack(b, names, x.at(b.At.Sub(first).Seconds()), round(width), y)
 	}
 	for i, name := range names {
-		c.Legend = append(c.Legend, legend{i, name})
+		if slices.ContainsFunc(bars, func(b Stack) bool { return b.Counts[i] > 0 }) {
+			c.Legend = append(c.Legend, named(i, name))
+		}
 	}
 	c.XLabel = "per " + stretch(seconds)
 	c.Summary = fmt.Sprintf("%s in all, at most %s per %s", Count(sum), Count(most), stretch(seconds))
@@ -274,8 +291,8 @@ func Distributions(c Chart, all []Distribution, label func(float64) string) Char
 		if len(d.Buckets) == 0 {
 			continue
 		}
-		c.Lines = append(c.Lines, line{d.outline(x, y), "line l" + strconv.Itoa(i%colours), d.Name})
-		c.Legend = append(c.Legend, legend{i % colours, d.Name})
+		c.Lines = append(c.Lines, line{d.outline(x, y), "line " + stroke(i), d.Name})
+		c.Legend = append(c.Legend, named(i, d.Name))
 		for _, b := range d.Buckets {
 			c.Table.Add(d.Name, label(b.From), label(b.To), Count(b.N), fmt.Sprintf("%.1f %%", d.share(b)))
 		}
@@ -357,6 +374,12 @@ func Scatter(c Chart, points []Point, frontier string) Chart {
 	for i, p := range points {
 		c.point(p, i, x, y)
 	}
+	if c.crowded() {
+		for i, p := range points {
+			c.Dots[i].Label = ""
+			c.Legend = append(c.Legend, named(i, p.Name))
+		}
+	}
 	c.front(points, frontier, x, y)
 	return c
 }
@@ -427,16 +450,16 @@ func (c *Chart) series(s Series, i int, first time.Time, x, y scale) {
 	for _, m := range s.Moments {
 		at, value := x.at(m.At.Sub(first).Seconds())+apart*float64(colour), y.at(m.Y)
 		path = append(path, fmt.Sprintf("%g,%g", at, value))
-		c.Dots = append(c.Dots, dot{X: at, Y: value, Colour: colour, Anchor: "start", Tip: m.Tip})
+		c.Dots = append(c.Dots, dot{X: at, Y: value, Colour: colour, Again: i >= colours, Anchor: "start", Tip: m.Tip})
 		if m.Low != nil && m.High != nil {
 			whisker := fmt.Sprintf("%g,%g %g,%g", at, y.at(*m.Low), at, y.at(*m.High))
 			c.Lines = append(c.Lines, line{whisker, "whisker l" + strconv.Itoa(colour), m.Tip})
 		}
 	}
 	if len(path) > 1 {
-		c.Lines = append(c.Lines, line{strings.Join(path, " "), "line l" + strconv.Itoa(colour), s.Name})
+		c.Lines = append(c.Lines, line{strings.Join(path, " "), "line " + stroke(i), s.Name})
 	}
-	c.Legend = append(c.Legend, legend{colour, s.Name})
+	c.Legend = append(c.Legend, named(i, s.Name))
 }
 
 // A Curve is one line of a chart whose axes are both logarithmic.
@@ -465,12 +488,13 @@ func Curves(c Chart, all []Curve) Chart {
 	for i, curve := range all {
 		var path []string
 		for _, p := range curve.Points {
-			at := dot{X: x.at(p.X), Y: y.at(p.Y), Colour: i % colours, Anchor: "start", Tip: p.Tip}
+			at := dot{X: x.at(p.X), Y: y.at(p.Y), Colour: i % colours, Again: i >= colours, Anchor: "start",
+				Tip: p.Tip}
 			path = append(path, fmt.Sprintf("%g,%g", at.X, at.Y))
 			c.Dots = append(c.Dots, at)
 		}
-		c.Lines = append(c.Lines, line{strings.Join(path, " "), "line l" + strconv.Itoa(i%colours), curve.Name})
-		c.Legend = append(c.Legend, legend{i % colours, curve.Name})
+		c.Lines = append(c.Lines, line{strings.Join(path, " "), "line " + stroke(i), curve.Name})
+		c.Legend = append(c.Legend, named(i, curve.Name))
 	}
 	return c
 }
@@ -498,8 +522,8 @@ func dollarTick(v, step float64) string {
 
 // point draws one point and its interval.
 func (c *Chart) point(p Point, i int, x, y scale) {
-	d := dot{X: x.at(p.X), Y: y.at(p.Y), Colour: i % colours, Label: Shorten(Plain(p.Name), 24), Anchor: "start",
-		Tip: p.Tip}
+	d := dot{X: x.at(p.X), Y: y.at(p.Y), Colour: i % colours, Again: i >= colours, Label: Shorten(Plain(p.Name), 24),
+		Anchor: "start", Tip: p.Tip}
 	d.LabelX, d.LabelY = d.X+7, d.Y-6
 	if d.X > (plotLeft+plotRight)/2 {
 		d.LabelX, d.Anchor = d.X-7, "end"
@@ -509,6 +533,27 @@ func (c *Chart) point(p Point, i int, x, y scale) {
 		whisker := fmt.Sprintf("%g,%g %g,%g", x.at(p.X), y.at(*p.Low), x.at(p.X), y.at(*p.High))
 		c.Lines = append(c.Lines, line{whisker, "whisker l" + strconv.Itoa(i%colours), p.Name})
 	}
+}
+
+// crowded reports whether names beside dots would cover each other: a legend has
+// them then.
+func (c *Chart) crowded() bool {
+	const letter, line = 6.0, 11.0 // pixels
+	left := func(d dot) float64 {
+		if d.Anchor == "end" {
+			return d.LabelX - letter*float64(Columns(d.Label))
+		}
+		return d.LabelX
+	}
+	for i, a := range c.Dots {
+		for _, b := range c.Dots[:i] {
+			apart := left(a) > left(b)+letter*float64(Columns(b.Label)) || left(b) > left(a)+letter*float64(Columns(a.Label))
+			if !apart && math.Abs(a.LabelY-b.LabelY) < line {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // front draws the line through the points of the frontier, where there are two.
@@ -554,7 +599,7 @@ func Shares(c Chart, names []string, bars []ShareBar) Chart {
 	}
 	for j, name := range names {
 		if slices.ContainsFunc(c.Table.Rows, func(r []string) bool { return r[j+1] != "0" }) {
-			c.Legend = append(c.Legend, legend{j % colours, strings.ReplaceAll(name, "_", " ")})
+			c.Legend = append(c.Legend, named(j, strings.ReplaceAll(name, "_", " ")))
 		}
 	}
 	c.Height = int(plotTop + step*float64(max(len(bars), 2)) + 40)

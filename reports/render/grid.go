@@ -154,13 +154,32 @@ func (g Grid) split(most int) []Grid {
 		for end < len(g.Head) && width(g.columns(next, end+1).render()) <= most {
 			end++
 		}
-		parts = append(parts, g.columns(next, end))
+		parts = append(parts, g.columns(next, end).headsWithin(most))
 		next = end
 	}
 	if parts == nil {
 		return []Grid{g}
 	}
 	return parts
+}
+
+// headsWithin shortens the heads of numbers where they alone make the grid wider than
+// most columns.
+func (g Grid) headsWithin(most int) Grid {
+	over := width(g.render()) - most
+	if over <= 0 {
+		return g
+	}
+	for i := g.texts(); i < len(g.Head); i++ {
+		cell := 0
+		for _, r := range g.Rows {
+			if i < len(r) {
+				cell = max(cell, Columns(r[i]))
+			}
+		}
+		g.Head[i] = Shorten(g.Head[i], max(cell, Columns(g.Head[i])-over, 4))
+	}
+	return g
 }
 
 // columns is the grid with its text columns and those in [from, to).

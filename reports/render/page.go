@@ -19,18 +19,19 @@ import (
 var assets embed.FS
 
 // helpers are the functions of templates.
-var helpers = template.FuncMap{"plain": Plain, "count": Count, "counted": Counted, "breakable": breakable,
+var helpers = template.FuncMap{"plain": Plain, "count": Count, "counted": Counted, "breakable": Breakable,
 	"lines": lines}
 
 func lines(s string) []string { return strings.Split(s, "\n") }
 
-// breakable is a text for HTML that may be broken behind punctuation, so that it
+// Breakable is a text for HTML that may be broken behind punctuation, so that it
 // need not be broken in the middle of a word.
-func breakable(s string) template.HTML {
+func Breakable(s string) template.HTML {
 	var b strings.Builder
 	last := ' '
 	for _, r := range Plain(s) {
-		if strings.ContainsRune("_-/.,:()=@", last) && !unicode.IsSpace(r) && !unicode.IsDigit(r) {
+		if strings.ContainsRune("_-/.,:()=@", last) && !unicode.IsSpace(r) && !unicode.IsDigit(r) &&
+			!strings.ContainsRune(".,:;)", r) {
 			b.WriteString("<wbr>")
 		}
 		b.WriteString(template.HTMLEscapeString(string(r)))

@@ -25,8 +25,9 @@ type listedRun struct {
 	Failed      int64
 	Models      int
 	Cost        string
-	nano        int64 // of it
-	Scores      []string
+	nano        int64    // of it
+	Scores      []string // of the first models
+	MoreScores  int      // how many models have one besides
 	Started     time.Time
 	When        string
 	Broken      string // why it cannot be read
@@ -37,8 +38,10 @@ type homeData struct {
 	Paths   []string
 	Runs    []listedRun
 	Missing bool // no run is left
-	Order   string
-	Orders  []choice
+	// Failures says that a row of one of the runs failed.
+	Failures bool
+	Order    string
+	Orders   []choice
 }
 
 // home is the list of runs; where there is one run alone, its page.
@@ -57,7 +60,8 @@ func (v *Viewer) home(w http.ResponseWriter, r *http.Request) error {
 		if r.Context().Err() != nil {
 			return nil
 		}
-		d.Runs = append(d.Runs, v.listed(run))
+		l := v.listed(run)
+		d.Runs, d.Failures = append(d.Runs, l), d.Failures || l.Failed > 0
 	}
 	sortRuns(d.Runs, d.Order)
 	for _, o := range []string{"name", "state", "rows", "cost", "when"} {
@@ -100,8 +104,12 @@ func (v *Viewer) listed(run *run) listedRun {
 	l.When = when(l.Started)
 	if s, _ := reports.ReadSummary(run.dir); s != nil {
 		for _, c := range s.Scores {
-			if c.Mean != nil && c.Scorer == s.Scores[0].Scorer && len(l.Scores) < 4 {
+			switch {
+			case c.Mean == nil || c.Scorer != s.Scores[0].Scorer:
+			case len(l.Scores) < 4:
 				l.Scores = append(l.Scores, fmt.Sprintf("%s %.3f", c.Model, *c.Mean))
+			default:
+				l.MoreScores++
 			}
 		}
 	}

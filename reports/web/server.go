@@ -172,7 +172,7 @@ var assets embed.FS
 var templates = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"plain": render.Plain, "visible": visibleLines, "count": render.Count, "counted": render.Counted,
-		"ago":   ago,
+		"ago": ago, "breakable": render.Breakable,
 		"main":  func(g []render.Grid) []render.Grid { return sortedOut(g, true) },
 		"rest":  func(g []render.Grid) []render.Grid { return sortedOut(g, false) },
 		"len64": func(list any) int64 { return int64(reflect.ValueOf(list).Len()) },

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/reports"
 	"nightshift/reports/internal/testdata/demo"
 	"nightshift/reports/web"
 	"nightshift/runner/store"
@@ -518,5 +520,102 @@ func TestViewBeside(t *testing.T) {
 	v.ServeHTTP(w, r)
 	if w.Code != http.StatusFound || w.Header().Get("Location") != "/s/run/b?with=a" {
 		t.Errorf("two ticked runs: %d %s", w.Code, w.Header().Get("Location"))
+	}
+}
+
+// heads are the heads of the first table of a page.
+func heads(page string) string {
+	_, head, _ := strings.Cut(page, "<thead>")
+	head, _, _ = strings.Cut(head, "</thead>")
+	var all []string
+	for _, m := range regexp.MustCompile(`(?s)<th[^>]*>(.*?)</th>`).FindAllStringSubmatch(head, -1) {
+		all = append(all, strings.TrimSpace(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(m[1], " ")))
+	}
+	return strings.Join(all, "|")
+}
+
+// TestViewHeads: the list of runs has a column of failures where there are some, the
+// scores of its first models, and says how many more there are; tables on the page of
+// a run have their heads.
+func TestViewHeads(t *testing.T) {
+	folder := t.TempDir()
+	add := func(name string, d demo.Run) {
+		dir := filepath.Join(folder, name)
+		if err := os.Rename(d.Write(t), dir); err != nil {
+			t.Fatal(err)
+		}
+		s, err := reports.BuildSummary(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(s)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, reports.SummaryFile), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("a", demo.Run{Rows: 5, Models: []string{"m"}})
+	add("b", demo.Run{Rows: 6, Models: []string{"m", "n", "o", "p", "q", "r"}})
+	page := body(t, viewer(t, folder), "")
+	if got, want := heads(page), "Compare|run|state|rows|models|cost|score|started"; got != want {
+		t.Errorf("heads %s, want %s", got, want)
+	}
+	if n := strings.Count(page, `class="pill"`); n != 1+4 || !strings.Contains(page, "and 2 more") {
+		t.Errorf("%d scores are listed, or not how many more there are", n)
+	}
+	add("c", demo.Run{Rows: 40, Models: []string{"m"}}) // row 7 fails
+	v := viewer(t, folder)
+	if got, want := heads(body(t, v, "")), "Compare|run|state|rows|failed|models|cost|score|started"; got != want {
+		t.Errorf("heads %s, want %s", got, want)
+	}
+	if got, want := heads(body(t, v, "run/a")), "model|scorer|mean|95 % interval|rows|scored"; got != want {
+		t.Errorf("heads %s, want %s", got, want)
+	}
+}
+
+// TestViewReused: the page of a row says where an answer was taken over from and what
+// it cost there.
+func TestViewReused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	id := store.Identity{Name: "run", Plan: []byte(`{}`), PlanHash: "00ff", DatasetHash: "abcd", DatasetRows: 3,
+		Models: []string{"m"}, Epochs: 1, Chunks: []store.Chunk{{Rows: 3}}}
+	st, err := store.Open(dir, id, store.Options{ReserveFile: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shard, err := st.OpenShard("m", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, paid, nothing := "runs/<last>", int64(2_500_000), int64(0)
+	for row := range int64(3) {
+		rec := demo.Run{Rows: 3, Models: []string{"m"}}.Record(0, row)
+		if row > 0 {
+			rec.ReusedFrom, rec.CostNanoUSD = &from, &nothing
+		}
+		if row == 1 {
+			rec.ReusedCostNanoUSD = &paid
+		}
+		if err := shard.Put(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(shard.Commit(), st.Close("finished")); err != nil {
+		t.Fatal(err)
+	}
+	v := viewer(t, dir)
+	for row, want := range map[int][]string{1: {"taken over from", "runs/&lt;last&gt;", "paid there", "$0.0025"},
+		2: {"taken over from", "runs/&lt;last&gt;", "paid there", "unknown"}} {
+		page := body(t, v, fmt.Sprintf("row/run?row=%d", row))
+		for _, w := range want {
+			if !strings.Contains(page, w) {
+				t.Errorf("the page of row %d lacks %q", row, w)
+			}
+		}
+	}
+	if page := body(t, v, "row/run?row=0"); strings.Contains(page, "taken over") || strings.Contains(page, "paid there") {
+		t.Error("an answer of the run itself is said to be taken over")
 	}
 }
