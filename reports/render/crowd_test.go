@@ -43,11 +43,21 @@ func TestLegendOfStacks(t *testing.T) {
 	}
 }
 
-// TestNarrowGrid: a head that alone is wider than the terminal is shortened.
+// TestNarrowGrid: a head that alone is wider than the terminal is broken into lines.
 func TestNarrowGrid(t *testing.T) {
 	g := render.Grid{Head: []string{"run", "a-name-of-a-model-that-is-long"}, Rows: [][]string{{"monday", "0.620 ±0.07"}}}
 	for _, columns := range []int{21, 24, 30} {
-		for line := range strings.Lines(g.Text(render.Screen{Columns: columns})) {
+		text, head := g.Text(render.Screen{Columns: columns}), ""
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "─") {
+				break
+			}
+			head += strings.TrimPrefix(strings.TrimSpace(line), "run")
+		}
+		if strings.ReplaceAll(head, " ", "") != g.Head[1] {
+			t.Errorf("the head is not whole in %d columns:\n%s", columns, text)
+		}
+		for line := range strings.Lines(text) {
 			if n := render.Columns(strings.TrimSuffix(line, "\n")); n > columns {
 				t.Errorf("%d columns in %d: %s", n, columns, line)
 			}

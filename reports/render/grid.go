@@ -163,8 +163,8 @@ func (g Grid) split(most int) []Grid {
 	return parts
 }
 
-// headsWithin shortens the heads of numbers where they alone make the grid wider than
-// most columns.
+// headsWithin breaks the heads of numbers into lines where they alone make the grid wider
+// than most columns; shortened, two names might look alike.
 func (g Grid) headsWithin(most int) Grid {
 	over := width(g.render()) - most
 	if over <= 0 {
@@ -177,7 +177,7 @@ func (g Grid) headsWithin(most int) Grid {
 				cell = max(cell, Columns(r[i]))
 			}
 		}
-		g.Head[i] = Shorten(g.Head[i], max(cell, Columns(g.Head[i])-over, 4))
+		g.Head[i] = gotext.WrapHard(g.Head[i], max(cell, Columns(g.Head[i])-over, 4))
 	}
 	return g
 }
