@@ -67,8 +67,8 @@ func TestNarrowGrid(t *testing.T) {
 
 // TestBreakable: lines break behind punctuation, and none begins with it.
 func TestBreakable(t *testing.T) {
-	for text, want := range map[string]string{"a/b=0.7": "a/<wbr>b=0.7", "(of 200); x": "(<wbr>of 200); x", "a<b": "a&lt;b",
-		"f(steps/plain)": "f(<wbr>steps/<wbr>plain)"} {
+	for text, want := range map[string]string{"a/b=0.7": "a/<wbr>b=0.7", "(of 200); x": "(<wbr>of 200); x",
+		"a<b": "a&lt;b", "f(steps/plain)": "f(<wbr>steps/<wbr>plain)"} {
 		if got := string(render.Breakable(text)); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}

@@ -34,7 +34,8 @@ var drawing = sync.OnceValues(func() (*template.Template, error) {
 <style>/*style*/</style>
 <rect x="-4" y="-8" width="440" height="{{.FileHeight}}" style="fill: var(--bg)"></rect>
 <svg width="432" height="{{.Frame}}">{{template "drawing" .}}</svg>
-{{range $i, $l := .Legend}}<rect class="f{{$l.Colour}}{{if $l.Again}} l{{$l.Colour}} again{{end}}" x="50" y="{{$.LegendY $i}}" width="10" height="10"></rect>` +
+{{range $i, $l := .Legend}}<rect class="f{{$l.Colour}}{{if $l.Again}} l{{$l.Colour}} again{{end}}"` +
+		` x="50" y="{{$.LegendY $i}}" width="10" height="10"></rect>` +
 		`<text x="66" y="{{$.LegendY $i}}" dy="9">{{plain $l.Label}}</text>
 {{end}}</svg>
 {{end}}`
