@@ -60,6 +60,7 @@ endpoints: {provider: {protocol: chat, base_url: "http://10.77.0.1:8000/v1", all
 PLAN
 "$nightshift" simulate --addr 10.77.0.1:8000 --ledger "$work/ledger" --latency base=1200ms,jitter=0.3 2>"$work/simulate.log" &
 pids+=($!)
+disown # the shell says nothing when it is killed in the end
 "$nightshift" join-key --host 10.77.100.1:7420 --dir "$work/join" >/dev/null
 
 hub() {

@@ -31,7 +31,11 @@ type site struct {
 	beat    time.Duration // 2 s where it is not for a test: all times of the protocol are so many beats
 	hub     *client
 	workers []*client
+
+	requests int64 // that the server had when the run had ended
 }
+
+const slots = 12 // of a worker
 
 // newSite starts a hub for a table's plan and so many workers.
 func newSite(t *testing.T, s *server, d *table, beat time.Duration, workers int) *site {
@@ -69,7 +73,7 @@ func (c *site) startHub() {
 func (c *site) startWorker(i int) {
 	c.workers[i] = start(c.t, "work", filepath.Join(c.d.dir, "join", join.WorkerFile), "--name", fmt.Sprint("w", i),
 		"--spool", filepath.Join(c.d.dir, fmt.Sprint("spool", i)), "--beat", c.beat.String(),
-		"--slots", "12", "--grace", (25 * c.beat).String())
+		"--slots", fmt.Sprint(slots), "--grace", (25 * c.beat).String())
 }
 
 // goes waits until a worker has ended. One that was away when the run ended, or was
@@ -135,6 +139,7 @@ func (c *site) finish(exact bool) {
 		}
 	}
 	l := c.s.totals(t)
+	c.requests = l.Received
 	bill, unpriced := l.Invoice(
 		map[string]simulator.Price{"sim-large": {Input: 3000, Output: 15000}, "sim-small": {Input: 1000, Output: 2000}})
 	if len(unpriced) > 0 || bill < known || bill > most {
@@ -146,6 +151,30 @@ func (c *site) finish(exact bool) {
 			2*len(c.d.prompts), bill, known)
 	}
 	compareRuns(t, c.d, c.s)
+}
+
+// paidTwice compares the server's requests with those that had to be paid. What is
+// above one for each row are requests that were lost with a worker: each of them is
+// on record as lost, and they are no more than these workers had in flight.
+func (c *site) paidTwice(away int) {
+	c.t.Helper()
+	lost := 0
+	for _, r := range c.d.records(c.t) {
+		log, err := attemptlog.Parse(deref(r.AttemptLog))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for _, a := range log {
+			if a.Class == nightshift.ClassUnknownOutcome {
+				lost++
+			}
+		}
+	}
+	twice := int(c.requests) - 2*len(c.d.prompts)
+	if twice < 0 || twice > lost || twice > away*slots {
+		c.t.Errorf("%d requests were paid twice; %d are on record as lost, and workers went away %d times with at most "+
+			"%d in flight", twice, lost, away, slots)
+	}
 }
 
 // TestHubIsKilled kills the hub again and again: no row is sent twice.
@@ -182,21 +211,26 @@ func TestWorkersAreKilled(t *testing.T) {
 
 func killAtRandom(t *testing.T, random *rand.Rand) {
 	s := serve(t, "--latency", "base=250ms,jitter=0.5")
-	c := newSite(t, s, newTable(t, rowsToKill, s.url, ""), 200*time.Millisecond, 3+random.IntN(3))
+	c := newSite(t, s, newTable(t, rowsToKill, s.url, ""), 200*time.Millisecond, 3+random.IntN(6))
+	away := 0 // times that a worker was killed or frozen
 	for range 5 {
 		asleep(time.Duration(200+random.IntN(600)) * time.Millisecond)
 		i := random.IntN(len(c.workers))
 		switch random.IntN(5) {
 		case 0, 1:
+			away++
 			c.killWorker(i)
 		case 2:
+			away++
 			c.killWorker(i)
 			c.killHub()
 		case 3:
 			c.killHub()
 		case 4:
+			away++
 			c.freeze(i, time.Duration(random.IntN(5000))*time.Millisecond)
 		}
 	}
 	c.finish(false)
+	c.paidTwice(away)
 }

@@ -9,16 +9,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"nightshift/reports/compare"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"nightshift"
 	"nightshift/datasets"
 	"nightshift/internal/fsx"
 	"nightshift/internal/words"
 	"nightshift/reports"
+	"nightshift/reports/compare"
 	"nightshift/runner"
 	"nightshift/runner/plan"
 	"nightshift/runner/reuse"
@@ -334,17 +335,26 @@ func (s *Session) sayStart(st *store.Run) {
 
 // sayUnknown says what becomes of requests whose outcome nobody knows.
 func (s *Session) sayUnknown(st *store.Run) {
-	unknown, asked := st.Unknown(), int64(0)
+	unknown, asked, given := st.Unknown(), int64(0), int64(0)
 	for _, u := range unknown {
-		if u.Job != "" {
+		switch {
+		case strings.HasPrefix(u.Job, nightshift.WorkerJob):
+			if s.Workers != nil { // else nobody can be asked
+				given++
+			}
+		case u.Job != "":
 			asked++
 		}
+	}
+	if given > 0 {
+		s.Log.Info(words.Counted(given, "request") + " had been given to workers: they are asked for the answers " +
+			"before anything of these rows is sent again")
 	}
 	if asked > 0 {
 		s.Log.Info(words.Counted(asked, "answer") + " that a server was making in the background will be asked for " +
 			"by id, not sent again")
 	}
-	if n := int64(len(unknown)) - asked; n > 0 {
+	if n := int64(len(unknown)) - asked - given; n > 0 {
 		what := "they will be sent again (--on-unknown skip leaves them)"
 		if s.Plan.SkipUnknown {
 			what = "they are recorded as unknown"

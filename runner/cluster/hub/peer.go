@@ -249,8 +249,20 @@ func (h *Hub) readied(p *peer, conn *protocol.Conn, r protocol.Ready) {
 			words.Counted(int64(p.slots), "slot"), words.Counted(int64(n), "answer")))
 	}
 	for _, m := range r.Missing {
-		h.Log.Warn(fmt.Sprintf("worker %s cannot send to %s: %s", p.name, m.Endpoint, m.Why))
+		h.Log.Warn(fmt.Sprintf("worker %s cannot send to %s: %s", p.name, h.endpointName(m.Endpoint), m.Why))
 	}
+}
+
+// endpointName is what the plan calls an endpoint.
+func (h *Hub) endpointName(id string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.endpoints {
+		if e.ID == id {
+			return e.Endpoint.Endpoint.Name
+		}
+	}
+	return id
 }
 
 // reconcile compares what a worker holds with what it was given: what the same
@@ -311,6 +323,9 @@ func (h *Hub) leave(p *peer, conn *protocol.Conn, err error) {
 		h.Log.Info("worker " + p.name + " has drained and left")
 	case err == nil || errors.Is(err, io.EOF):
 		h.Log.Warn(fmt.Sprintf("worker %s has left with %s in flight", p.name,
+			words.Counted(int64(p.inFlight), "request")))
+	case conn.Silence() >= h.Silence:
+		h.Log.Warn(fmt.Sprintf("worker %s has said nothing for %s, with %s in flight", p.name, h.Silence,
 			words.Counted(int64(p.inFlight), "request")))
 	default:
 		h.Log.Warn(fmt.Sprintf("the connection to worker %s has ended with %s in flight: %v", p.name,

@@ -53,6 +53,12 @@ func Make(dir, address string) error {
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return fmt.Errorf("%q is no host:port: %w", address, err)
 	}
+	for _, name := range []string{HubFile, WorkerFile} {
+		path := filepath.Join(dir, name)
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("%s: %w: use it, with the other of the same call, or name another directory", path, os.ErrExist)
+		}
+	}
 	hub, worker := File{Kind: kindHub, Address: address}, File{Kind: kindWorker, Address: address}
 	if err := errors.Join(hub.generate(), worker.generate()); err != nil {
 		return err

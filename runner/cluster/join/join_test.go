@@ -104,6 +104,15 @@ func TestFilesAreLookedAt(t *testing.T) {
 	if err := join.Make(dir, "127.0.0.1:1"); !errors.Is(err, os.ErrExist) {
 		t.Errorf("files were replaced: %v", err)
 	}
+	if err := os.Remove(filepath.Join(dir, join.WorkerFile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := join.Make(dir, "127.0.0.1:1"); !errors.Is(err, os.ErrExist) {
+		t.Errorf("beside half of a pair: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, join.WorkerFile)); err == nil {
+		t.Error("a worker's file was made for the hub of another pair")
+	}
 	if err := join.Make(t.TempDir(), "nowhere"); err == nil {
 		t.Error("an address without a port was taken")
 	}
