@@ -98,20 +98,25 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-func TestFilesAreLookedAt(t *testing.T) {
+func TestHalfAPairIsLeftAlone(t *testing.T) {
 	_, _, dir := files(t)
-	hub, worker := filepath.Join(dir, join.HubFile), filepath.Join(dir, join.WorkerFile)
-	if err := join.Make(dir, "127.0.0.1:1"); !errors.Is(err, os.ErrExist) {
-		t.Errorf("files were replaced: %v", err)
-	}
-	if err := os.Remove(filepath.Join(dir, join.WorkerFile)); err != nil {
+	worker := filepath.Join(dir, join.WorkerFile)
+	if err := os.Remove(worker); err != nil {
 		t.Fatal(err)
 	}
 	if err := join.Make(dir, "127.0.0.1:1"); !errors.Is(err, os.ErrExist) {
 		t.Errorf("beside half of a pair: %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, join.WorkerFile)); err == nil {
+	if _, err := os.Stat(worker); err == nil {
 		t.Error("a worker's file was made for the hub of another pair")
+	}
+}
+
+func TestFilesAreLookedAt(t *testing.T) {
+	_, _, dir := files(t)
+	hub, worker := filepath.Join(dir, join.HubFile), filepath.Join(dir, join.WorkerFile)
+	if err := join.Make(dir, "127.0.0.1:1"); !errors.Is(err, os.ErrExist) {
+		t.Errorf("files were replaced: %v", err)
 	}
 	if err := join.Make(t.TempDir(), "nowhere"); err == nil {
 		t.Error("an address without a port was taken")
