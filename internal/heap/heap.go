@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"sync/atomic"
+	"sync"
 )
 
 // Keep lets garbage grow to so many bytes, and to that percentage of what is
@@ -14,25 +14,30 @@ import (
 // comes to the same is set after each collection.
 func Keep(garbage int64, percent int) (end func()) {
 	k := &keeper{garbage: garbage, percent: int64(percent)}
-	k.before = debug.SetGCPercent(percent)
+	before := debug.SetGCPercent(percent)
 	k.set()
 	return func() {
-		k.ended.Store(true)
-		debug.SetGCPercent(k.before)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.ended = true
+		debug.SetGCPercent(before)
 	}
 }
 
 type keeper struct {
 	garbage, percent int64
-	before           int // the percentage that was set, to be set again
-	now              int64
-	ended            atomic.Bool
+
+	mu    sync.Mutex
+	now   int64 // the percentage that is set
+	ended bool
 }
 
 // set takes the percentage that suits what the last collection has found alive,
 // and comes back after the next one.
 func (k *keeper) set() {
-	if k.ended.Load() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.ended {
 		return
 	}
 	if want := k.garbage*100/max(live(), 1<<20) + k.percent; want*10 > k.now*11 || want*11 < k.now*10 {
