@@ -1,12 +1,12 @@
 package runner_test
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"nightshift/internal/testdata/mutanttest"
 )
 
 // Mistakes that would lose answers or money, each made in a copy of a file, and
@@ -60,7 +60,8 @@ func TestBatchMutants(t *testing.T) {
 	}
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
-			cmd := exec.Command("go", "test", "-count=1", "-overlay", overlay(t, m.file, m.old, m.new), "-run", m.run, m.pkg)
+			overlay := mutanttest.Overlay(t, m.file, m.old, m.new)
+			cmd := exec.Command("go", "test", "-count=1", "-overlay", overlay, "-run", m.run, m.pkg)
 			cmd.Env = append(os.Environ(), "NIGHTSHIFT_LONG=", "NIGHTSHIFT_KILLS="+m.kills)
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "--- FAIL") {
@@ -68,30 +69,4 @@ func TestBatchMutants(t *testing.T) {
 			}
 		})
 	}
-}
-
-// overlay is a file for go's -overlay that puts a changed copy in place of a
-// source file.
-func overlay(t *testing.T, name, old, new string) string {
-	t.Helper()
-	path, err := filepath.Abs(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile(path)
-	if err != nil || strings.Count(string(source), old) != 1 {
-		t.Fatalf("%s has %d places like %q, want 1: %v", name, strings.Count(string(source), old), old, err)
-	}
-	dir := t.TempDir()
-	changed, list := filepath.Join(dir, "changed.go"), filepath.Join(dir, "overlay.json")
-	text, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, b := range map[string][]byte{changed: []byte(strings.Replace(string(source), old, new, 1)), list: text} {
-		if err := os.WriteFile(file, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return list
 }

@@ -1,12 +1,13 @@
 package hub_test
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nightshift/internal/testdata/mutanttest"
 )
 
 // mutants are what the simulation must find: each breaks one rule of the
@@ -52,7 +53,7 @@ func TestMutants(t *testing.T) {
 	}
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
-			overlay := mutate(t, root, m.file, m.from, m.to)
+			overlay := mutanttest.Overlay(t, filepath.Join(root, m.file), m.from, m.to)
 			cmd := exec.Command("go", "test", "-overlay", overlay, "./runner/cluster/hub", "-run",
 				"^Test(Simulation|BudgetOfWorkers|Drain|EarlierHub|Accounts|Lease|FrozenWorker|WhatIsSaidOfWorkers)$",
 				"-count=1", "-cluster.seeds", "400", "-timeout", "5m")
@@ -67,33 +68,6 @@ func TestMutants(t *testing.T) {
 			t.Log(firstProblem(string(out)))
 		})
 	}
-}
-
-// mutate writes a changed copy of a file, and the overlay that names it.
-func mutate(t *testing.T, root, file, from, to string) (overlay string) {
-	t.Helper()
-	path := filepath.Join(root, file)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.Count(string(text), from) != 1 {
-		t.Fatalf("%s has %q %d times: the mutant must be written anew", file, from, strings.Count(string(text), from))
-	}
-	dir := t.TempDir()
-	changed := filepath.Join(dir, "changed.go")
-	if err := os.WriteFile(changed, []byte(strings.Replace(string(text), from, to, 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	doc, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	overlay = filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(overlay, doc, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return overlay
 }
 
 // firstProblem is the first line that says what went wrong.

@@ -1,12 +1,12 @@
 package bucket_test
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"nightshift/internal/testdata/mutanttest"
 )
 
 // mutants each break one rule of runs in buckets; tests of a package have to notice.
@@ -60,9 +60,9 @@ func TestMutants(t *testing.T) {
 	packages := map[string]string{"bucket": ".", "runner": "../..", "../cmd/nightshift": "../../../cmd/nightshift"}
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
+			overlay := mutanttest.Overlay(t, m.file, m.from, m.to)
 			cmd := exec.Command("go", "test", "-run", "^("+m.run+")", "-count=1", "-timeout", "2m", packages[m.pkg])
-			cmd.Env = append(os.Environ(), "GOFLAGS=-trimpath -overlay="+mutate(t, m.file, m.from, m.to), "NIGHTSHIFT_LONG=",
-				"NIGHTSHIFT_KILLS=40")
+			cmd.Env = append(os.Environ(), "GOFLAGS=-trimpath -overlay="+overlay, "NIGHTSHIFT_LONG=", "NIGHTSHIFT_KILLS=40")
 			out, err := cmd.CombinedOutput()
 			if err == nil {
 				t.Fatal("no test has noticed")
@@ -72,32 +72,4 @@ func TestMutants(t *testing.T) {
 			}
 		})
 	}
-}
-
-// mutate writes a changed copy of a file, and the overlay that names it.
-func mutate(t *testing.T, file, from, to string) (overlay string) {
-	t.Helper()
-	path, err := filepath.Abs(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(text), from); n != 1 {
-		t.Fatalf("%s has %q %d times: the mutant must be written anew", file, from, n)
-	}
-	dir := t.TempDir()
-	changed, list := filepath.Join(dir, "changed.go"), filepath.Join(dir, "overlay.json")
-	doc, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, b := range map[string][]byte{changed: []byte(strings.Replace(string(text), from, to, 1)), list: doc} {
-		if err := os.WriteFile(name, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return list
 }
