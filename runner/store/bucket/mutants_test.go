@@ -49,7 +49,7 @@ var mutants = []struct{ name, file, from, to, pkg, run string }{
 	{"a request is sent before the bucket knows", "../shard.go",
 		"CrashPoint(\"intent.written\")\n\tif err == nil {\n\t\terr = w.u.r.Err()\n\t}\n\tif err == nil {",
 		"CrashPoint(\"intent.written\")\n\tif err == nil {\n\t\terr = w.u.r.Err()\n\t}\n\tif err != nil {",
-		"../cmd/nightshift", "TestBucketKill/imitation"},
+		"store", "TestIntentsAreKeptElsewhere"},
 }
 
 // TestMutants breaks one rule after the other and sees a test fail.
@@ -57,7 +57,7 @@ func TestMutants(t *testing.T) {
 	if os.Getenv("NIGHTSHIFT_LONG") == "" {
 		t.Skip("compiles the packages for each mutant; set NIGHTSHIFT_LONG=1")
 	}
-	packages := map[string]string{"bucket": ".", "runner": "../..", "../cmd/nightshift": "../../../cmd/nightshift"}
+	packages := map[string]string{"bucket": ".", "store": "..", "runner": "../.."}
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
 			overlay := mutanttest.Overlay(t, m.file, m.from, m.to)
