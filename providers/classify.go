@@ -6,13 +6,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"nightshift"
+	"nightshift/internal/pattern"
 	"nightshift/providers/secrets"
 )
 
@@ -136,13 +136,13 @@ func redirectMessage(header http.Header) string {
 	return "the server redirects to " + anySecrets.URL(to) + ", which is never followed"
 }
 
-var titleTag = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
+var titleTag = pattern.Late(`(?is)<title[^>]*>(.*?)</title>`)
 
 // webPage classifies an answer in HTML: a proxy's error page, or, with a 200,
 // a sign that the URL is not that of an API.
 func webPage(status int, text []byte) *nightshift.Error {
 	message := "a web page"
-	if m := titleTag.FindSubmatch(text[:min(len(text), 64<<10)]); m != nil {
+	if m := titleTag().FindSubmatch(text[:min(len(text), 64<<10)]); m != nil {
 		if title := strings.Join(strings.Fields(string(m[1])), " "); title != "" {
 			message += " titled " + strconv.Quote(clip(title, 120))
 		}
@@ -261,12 +261,12 @@ const CodeNotReady = "not_ready"
 
 // gatewayID is what one-api and new-api put at the end of a message. It makes
 // equal errors look different.
-var gatewayID = regexp.MustCompile(`\s*[(（]request id: ?[^)）]*[)）]`)
+var gatewayID = pattern.Late(`\s*[(（]request id: ?[^)）]*[)）]`)
 
 // tidy makes a server's message fit to be shown and grouped: one line, no
 // keys, no request id, not endless.
 func tidy(message string) string {
-	message = gatewayID.ReplaceAllString(message, "")
+	message = gatewayID().ReplaceAllString(message, "")
 	message = strings.Join(strings.Fields(strings.ToValidUTF8(message, "\uFFFD")), " ")
 	return clip(anySecrets.Redact(message), maxMessage)
 }

@@ -445,7 +445,7 @@ func (f fault) outweighed(class nightshift.ErrorClass, message string, status in
 // lasting reports whether a limit counts over a day or more, or allows nothing
 // at all.
 func (f fault) lasting(message string) bool {
-	return f.allowsNothing(message) || longWindow.MatchString(f.said(message))
+	return f.allowsNothing(message) || longWindow().MatchString(f.said(message))
 }
 
 // passing reports whether words of an empty account stand for a limit of a
@@ -455,7 +455,8 @@ func (f fault) passing(status int, message string) bool {
 	if !f.vague(status, message) || f.lasting(message) {
 		return false
 	}
-	return shortWindow.MatchString(f.said(message)) || f.namesLimits(message) || f.wait && !moneyWords.MatchString(message)
+	return shortWindow().MatchString(f.said(message)) || f.namesLimits(message) ||
+		f.wait && !moneyWords().MatchString(message)
 }
 
 // vague reports whether class quota rests on words that are used for passing
@@ -469,7 +470,7 @@ func (f fault) vague(status int, message string) bool {
 	if class, known := byPhrase(decisivePhrases, message, status); known && class == nightshift.ClassQuota {
 		return false
 	}
-	return !moneyWords.MatchString(message)
+	return !moneyWords().MatchString(message)
 }
 
 // said is everything that may name the window of a limit.

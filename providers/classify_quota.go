@@ -3,13 +3,13 @@ package providers
 import (
 	"bytes"
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"nightshift"
+	"nightshift/internal/pattern"
 )
 
 // A hitLimit is a limit of which Google says that it was hit.
@@ -42,7 +42,7 @@ func (f *fault) hit(name, value string) {
 
 // metricLimit finds the limits in Gemini's messages, which are all that
 // gateways leave of them.
-var metricLimit = regexp.MustCompile(`(?i)\bquota exceeded for metric: ?([^\s,]+)(?:, limit: ([0-9]+))?`)
+var metricLimit = pattern.Late(`(?i)\bquota exceeded for metric: ?([^\s,]+)(?:, limit: ([0-9]+))?`)
 
 // quotedLimits takes the limits that a message names, or the error that it
 // quotes.
@@ -58,7 +58,7 @@ func (f *fault) quotedLimits() {
 }
 
 func (f *fault) namedLimits(message string) {
-	for _, m := range metricLimit.FindAllStringSubmatch(message, -1) {
+	for _, m := range metricLimit().FindAllStringSubmatch(message, -1) {
 		f.hit(m[1], m[2])
 	}
 }
@@ -80,18 +80,18 @@ func quotedError(message string) jsonObject {
 // namesLimits reports whether the words of an empty account stand beside a limit
 // of Google's, which says them of every limit. Where it means money it says so.
 func (f fault) namesLimits(message string) bool {
-	return len(f.limits) > 0 && !moneyWords.MatchString(message)
+	return len(f.limits) > 0 && !moneyWords().MatchString(message)
 }
 
 // allowsNothing reports whether a limit that was hit is 0: the model is not in
 // the plan, and no waiting changes that.
 func (f fault) allowsNothing(message string) bool {
-	return slices.ContainsFunc(f.limits, func(l hitLimit) bool { return l.value == 0 }) || noQuota.MatchString(message)
+	return slices.ContainsFunc(f.limits, func(l hitLimit) bool { return l.value == 0 }) || noQuota().MatchString(message)
 }
 
 // lastsADay reports whether a limit that Google names counts over a day.
 func (f fault) lastsADay() bool {
-	return slices.ContainsFunc(f.limits, func(l hitLimit) bool { return longWindow.MatchString(l.name) })
+	return slices.ContainsFunc(f.limits, func(l hitLimit) bool { return longWindow().MatchString(l.name) })
 }
 
 // ofModel reports whether an error concerns the model that was asked for, and
@@ -102,13 +102,13 @@ func (f fault) ofModel(class nightshift.ErrorClass) bool {
 	case nightshift.ClassQuota:
 		return f.namesLimits(message)
 	case nightshift.ClassPermission:
-		return modelRefused.MatchString(message)
+		return modelRefused().MatchString(message)
 	}
 	return false
 }
 
 // modelRefused finds refusals of one model in words.
-var modelRefused = regexp.MustCompile(
+var modelRefused = pattern.Late(
 	`\b(access|sample from|use|permission|allowed)\b[^.]{0,60}\bmodel\b|无权(使用|访问)[^。]{0,12}模型`)
 
 // quotaHint says what to do about a limit that only a day or a plan lifts.
@@ -128,7 +128,7 @@ func BodyInputLimit(body []byte) (tokens int64, ok bool) {
 	}
 	for _, l := range f.limits {
 		input := strings.Contains(l.name, "inputtokens") || strings.Contains(l.name, "input_token")
-		if input && l.value > 0 && !longWindow.MatchString(l.name) && (tokens == 0 || l.value < tokens) {
+		if input && l.value > 0 && !longWindow().MatchString(l.name) && (tokens == 0 || l.value < tokens) {
 			tokens = l.value
 		}
 	}

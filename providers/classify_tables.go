@@ -1,12 +1,12 @@
 package providers
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"nightshift"
+	"nightshift/internal/pattern"
 )
 
 // byStatus is what a status means when nothing in the body says more. 0, the
@@ -399,7 +399,7 @@ var upstreamFailures = []string{
 }
 
 // moneyWords speak of an account, not of a limit that a moment's end lifts.
-var moneyWords = regexp.MustCompile(`credits?\b|balance|top[- ]?up|recharge|prepaid|spend|payment|overdue|arrear|` +
+var moneyWords = pattern.Late(`credits?\b|balance|top[- ]?up|recharge|prepaid|spend|payment|overdue|arrear|` +
 	`欠费|余额|充值`)
 
 // quotaWords are the words of class quota that servers also use for a limit
@@ -428,30 +428,30 @@ func byPhrase(table []phrase, message string, status int) (nightshift.ErrorClass
 // codes and quota names in lower case: minutes and hours pass while a run
 // waits, days do not.
 var (
-	shortWindow = regexp.MustCompile(`per[ _-]?(minute|second|hour)|\bper[ _-]?(min|sec|hr)\b|\bper \d+ ?(s|sec|` +
+	shortWindow = pattern.Late(`per[ _-]?(minute|second|hour)|\bper[ _-]?(min|sec|hr)\b|\bper \d+ ?(s|sec|` +
 		`seconds?|m|min|minutes?|h|hours?)\b|` +
 		`\bby(minute|second|hour)|userbymodelby(minute|second)|(requests?|reqs?|tokens?|calls?|` +
 		`\d) ?/ ?(\d+ ?)?(min|minutes?|s|sec|seconds?|h|hr|hours?)\b|` +
 		`\b(in|within|every|over) \d+ ?(s|sec|seconds?|min|minutes?|h|hrs?|hours?)\b|\b(\w+_)?[rtq]p[ms](_\w+)?\b|` +
 		`[rtq]pm(ratelimit|exceeded)|` +
 		`\bhourly\b|\b(this|last|current|next|every|each|a|an|one) (minute|hour)\b|\bminute limit|每分钟|每秒|每小时|分钟内|秒内|小时内`)
-	longWindow = regexp.MustCompile(`per[ _-]?day|\bper[ _-]?(week|month)|\bdaily\b|(requests?|reqs?|tokens?|` +
+	longWindow = pattern.Late(`per[ _-]?day|\bper[ _-]?(week|month)|\bdaily\b|(requests?|reqs?|tokens?|` +
 		`calls?|\d) ?/ ?(day|week|month)\b|\b(\w+_)?[rt]pd(_\w+)?\b|[rt]pd(ratelimit|exceeded)|` +
 		`byday\b|\b86400 ?s|\b24[ -]?h(ours?|rs?)?\b|24 ?小时|\b1440 ?(m|min|分钟)|\bmidnight\b|\btomorrow\b|明天|次日|零点|` +
 		`\b(weekly|monthly) (\w+ )?(limit|quota|usage|cap|allowance|credits)|每天|每日|当日|今日|每周|每月|本月`)
 	// noQuota is Gemini's way to say that a model is not in the plan at all.
-	noQuota = regexp.MustCompile(`\blimit: 0(,|\.?\s|\.?$)`)
+	noQuota = pattern.Late(`\blimit: 0(,|\.?\s|\.?$)`)
 )
 
 // requested finds "Limit 6000, Used 10, Requested 7000" in a 429 of OpenAI,
 // Groq and their likes.
-var requested = regexp.MustCompile(
+var requested = pattern.Late(
 	`(?i)\blimit:? ([0-9][0-9,]*)(?:, *used:? [0-9][0-9,]*)?, *requested:? ([0-9][0-9,]*)`)
 
 // exceedsLimit reports whether one request alone is larger than the limit, so
 // that no waiting lets it pass.
 func exceedsLimit(message string) bool {
-	m := requested.FindStringSubmatch(message)
+	m := requested().FindStringSubmatch(message)
 	if m == nil {
 		return false
 	}

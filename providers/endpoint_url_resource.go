@@ -2,9 +2,10 @@ package providers
 
 import (
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
+
+	"nightshift/internal/pattern"
 )
 
 // Google's APIs name the model as a resource in the URL, with a verb after it:
@@ -15,7 +16,7 @@ import (
 // collection needs no /models before it.
 var collections = []string{"tunedModels", "publishers", "projects", "endpoints"}
 
-var versionSegment = regexp.MustCompile(`^v[0-9]+(?:(?:alpha|beta)[0-9]*)?$`)
+var versionSegment = pattern.Late(`^v[0-9]+(?:(?:alpha|beta)[0-9]*)?$`)
 
 // joinResource makes the path from a base path that may end in the whole path
 // with any model, in the version, in a project's location, or in nothing of
@@ -38,9 +39,9 @@ func (e Endpoint) joinResource(host, base string) string {
 		return base + "/publishers/google" + end
 	case isVertex(host) && last == "":
 		return "/v1/publishers/google" + end
-	case isVertex(host) && versionSegment.MatchString(last):
+	case isVertex(host) && versionSegment().MatchString(last):
 		return base + "/publishers/google" + end
-	case versionSegment.MatchString(last):
+	case versionSegment().MatchString(last):
 		return base + end
 	}
 	return base + e.Protocol.Version() + end

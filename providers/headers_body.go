@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
+	"nightshift/internal/pattern"
 	"nightshift/providers/limits"
 )
 
@@ -97,16 +97,16 @@ func copiedHeaders(metadata jsonObject, now time.Time) (time.Duration, bool) {
 }
 
 var (
-	tryAgainIn = regexp.MustCompile(
+	tryAgainIn = pattern.Late(
 		`(?i)\b(?:(?:try(?:ing)? again|retry|retrying|resets?|replenished|available|again|come back)(?: (?:in|` +
 			`after|for|at least|about))+|wait(?: (?:for|at least|about))*) ` +
 			`((?:[0-9]+(?:\.[0-9]+)?\s?(?:ms|milliseconds?|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|` +
 			`d)(?: and |,? ?))+)(?:[^a-z]|$)`)
 	// Azure API Management: "replenished in 00:12:30", or "11.23:30:12" with days.
-	replenishedIn = regexp.MustCompile(
+	replenishedIn = pattern.Late(
 		`(?i)\b(?:replenished|try again|retry|resets?) in (?:([0-9]+)\.)?([0-9]{1,2}):([0-9]{2}):([0-9]{2})\b`)
-	chineseWait = regexp.MustCompile(`([0-9]+(?:\.[0-9]+)?) ?(毫秒|秒钟?|分钟?|小时|天)(?:之?后|再)`)
-	unitWord    = regexp.MustCompile(`([0-9.]+)\s?(ms|milli|s|m|h|d)[a-z]*`)
+	chineseWait = pattern.Late(`([0-9]+(?:\.[0-9]+)?) ?(毫秒|秒钟?|分钟?|小时|天)(?:之?后|再)`)
+	unitWord    = pattern.Late(`([0-9.]+)\s?(ms|milli|s|m|h|d)[a-z]*`)
 )
 
 var waitUnits = map[string]time.Duration{
@@ -119,18 +119,18 @@ var waitUnits = map[string]time.Duration{
 // sentenceWait reads "try again in 1m2.5s", "retry after 20 seconds" and
 // their likes.
 func sentenceWait(message string) (time.Duration, bool) {
-	if m := replenishedIn.FindStringSubmatch(message); m != nil {
+	if m := replenishedIn().FindStringSubmatch(message); m != nil {
 		return sumWait([][2]string{{m[1], "d"}, {m[2], "h"}, {m[3], "m"}, {m[4], "s"}})
 	}
-	if m := chineseWait.FindStringSubmatch(message); m != nil {
+	if m := chineseWait().FindStringSubmatch(message); m != nil {
 		return sumWait([][2]string{{m[1], m[2]}})
 	}
-	m := tryAgainIn.FindStringSubmatch(message)
+	m := tryAgainIn().FindStringSubmatch(message)
 	if m == nil {
 		return 0, false
 	}
 	var parts [][2]string
-	for _, part := range unitWord.FindAllStringSubmatch(strings.ToLower(m[1]), -1) {
+	for _, part := range unitWord().FindAllStringSubmatch(strings.ToLower(m[1]), -1) {
 		parts = append(parts, [2]string{strings.TrimRight(part[1], "."), part[2]})
 	}
 	return sumWait(parts)

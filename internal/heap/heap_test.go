@@ -42,3 +42,25 @@ func TestKeep(t *testing.T) {
 		t.Errorf("afterwards the percentage is %d, want that of before", got)
 	}
 }
+
+// The first collection, or a Keep before it, ends what the start has set.
+func TestStart(t *testing.T) {
+	endStart() // that of this process
+	before := debug.SetGCPercent(123)
+	defer debug.SetGCPercent(before)
+	for name, end := range map[string]func(){
+		"collection": runtime.GC,
+		"keep":       func() { Keep(1<<20, 50)() },
+	} {
+		spareStart()
+		percent := startPercent
+		for i := 0; i < 1000 && percent != 123; i++ { // the percentage is set behind a collection, by another goroutine
+			end()
+			percent = debug.SetGCPercent(-1)
+			debug.SetGCPercent(percent)
+		}
+		if percent != 123 {
+			t.Errorf("after a %s: %d %%, want 123", name, percent)
+		}
+	}
+}

@@ -3,13 +3,13 @@ package batch
 import (
 	"cmp"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"nightshift"
+	"nightshift/internal/pattern"
 	"nightshift/internal/rawjson"
 	"nightshift/providers"
 )
@@ -283,7 +283,7 @@ func (o object) complaints() (all []complaint) {
 }
 
 // passingWords are those of a server that failed by itself.
-var passingWords = regexp.MustCompile(`(?i)internal(?: server)?[ _]error|server_error|temporar|unavailable|timed? ?out`)
+var passingWords = pattern.Late(`(?i)internal(?: server)?[ _]error|server_error|temporar|unavailable|timed? ?out`)
 
 // failure says why a batch failed: the complaint that names a line, else the
 // first.
@@ -298,7 +298,7 @@ func (o object) failure() *nightshift.BatchError {
 	}
 	text, _ := rawjson.Marshal(map[string]any{"error": map[string]string{"code": c.code, "message": c.message}})
 	e := providers.Classify(400, nil, text)
-	if e.Status = 0; e.Class == nightshift.ClassInvalidRequest && passingWords.MatchString(c.code+" "+c.message) {
+	if e.Status = 0; e.Class == nightshift.ClassInvalidRequest && passingWords().MatchString(c.code+" "+c.message) {
 		e.Class = nightshift.ClassServer
 	}
 	f := &nightshift.BatchError{Err: e, Next: nightshift.BatchStop}

@@ -3,11 +3,11 @@ package batch
 import (
 	"errors"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"nightshift"
+	"nightshift/internal/pattern"
 	"nightshift/providers"
 	"nightshift/providers/wire"
 )
@@ -107,18 +107,18 @@ func gone(err error) bool {
 
 var (
 	// queueWords are how servers say that too much waits already.
-	queueWords = regexp.MustCompile(`(?i)token_limit_exceeded|enqueued|in[ _]?progress[^.]{0,40}limit|` +
+	queueWords = pattern.Late(`(?i)token_limit_exceeded|enqueued|in[ _]?progress[^.]{0,40}limit|` +
 		`queue (?:is )?full|batch(?:es)? (?:limit|quota)|too many (?:active |concurrent |running )?batch|` +
 		`concurrent batch|limit of (?:active |concurrent )?batch`)
 	// fileWords are how servers say that they cannot find the input file.
-	fileWords = regexp.MustCompile(`(?i)(?:cannot|could not|can't|couldn't) find (?:the )?(?:input )?file|` +
+	fileWords = pattern.Late(`(?i)(?:cannot|could not|can't|couldn't) find (?:the )?(?:input )?file|` +
 		`does not have access to it|no such file|(?:input )?file[^.]{0,80}(?:not found|does not exist|not exist)|` +
 		`dataset[^.]{0,80}(?:not found|does not exist)|file_not_found`)
 	// queueLimit is the number that a refusal names.
-	queueLimit = regexp.MustCompile(`(?i)limit:?\s*(?:of\s*)?([0-9][0-9,_]*)`)
+	queueLimit = pattern.Late(`(?i)limit:?\s*(?:of\s*)?([0-9][0-9,_]*)`)
 	// rowWords name a row: by its line, or by its place in a list from 0.
-	lineWords = regexp.MustCompile(`(?i)\bline[ :#]*([0-9]{1,9})\b`)
-	listWords = regexp.MustCompile(`\brequests[.\[]([0-9]{1,9})[.\]]`)
+	lineWords = pattern.Late(`(?i)\bline[ :#]*([0-9]{1,9})\b`)
+	listWords = pattern.Late(`\brequests[.\[]([0-9]{1,9})[.\]]`)
 )
 
 // causeOf reads the causes on which something other than the class decides what
@@ -127,16 +127,16 @@ func causeOf(e *nightshift.Error) (cause nightshift.BatchCause, line int, limit 
 	said := e.Code + " " + e.Message
 	ofRows := e.Class == nightshift.ClassInvalidRequest || e.Class == nightshift.ClassNotFound || e.Status == 422
 	switch {
-	case e.Class != nightshift.ClassQuota && queueWords.MatchString(said):
+	case e.Class != nightshift.ClassQuota && queueWords().MatchString(said):
 		return nightshift.BatchQueueFull, 0, limitIn(e.Message)
-	case fileWords.MatchString(said):
+	case fileWords().MatchString(said):
 		return nightshift.BatchFileMissing, 0, 0
 	case !ofRows:
-	case lineWords.MatchString(e.Message):
-		line, _ = strconv.Atoi(lineWords.FindStringSubmatch(e.Message)[1])
+	case lineWords().MatchString(e.Message):
+		line, _ = strconv.Atoi(lineWords().FindStringSubmatch(e.Message)[1])
 		return badRow(line)
-	case listWords.MatchString(e.Message):
-		line, _ = strconv.Atoi(listWords.FindStringSubmatch(e.Message)[1])
+	case listWords().MatchString(e.Message):
+		line, _ = strconv.Atoi(listWords().FindStringSubmatch(e.Message)[1])
 		return badRow(line + 1)
 	}
 	return "", 0, 0
@@ -152,7 +152,7 @@ func badRow(line int) (nightshift.BatchCause, int, int64) {
 
 // limitIn is the limit that a message names, in tokens; 0 for none.
 func limitIn(message string) int64 {
-	m := queueLimit.FindStringSubmatch(message)
+	m := queueLimit().FindStringSubmatch(message)
 	if m == nil {
 		return 0
 	}

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"nightshift"
+	"nightshift/internal/pattern"
 )
 
 // The columns of our CSV. All but model, input and output may be absent or
@@ -129,9 +129,9 @@ func parseSearch(v string) (*nightshift.NanoUSD, error) {
 
 // facts in the comment lines at the head of the file.
 var (
-	commentID   = regexp.MustCompile(`(?m)^#\s*id:\s*(\S+)`)
-	commentDate = regexp.MustCompile(`(?m)^#\s*date:\s*(\d{4}-\d{2}-\d{2})`)
-	anyDate     = regexp.MustCompile(`\b(20\d{2}-[01]\d-[0-3]\d)\b`)
+	commentID   = pattern.Late(`(?m)^#\s*id:\s*(\S+)`)
+	commentDate = pattern.Late(`(?m)^#\s*date:\s*(\d{4}-\d{2}-\d{2})`)
+	anyDate     = pattern.Late(`\b(20\d{2}-[01]\d-[0-3]\d)\b`)
 )
 
 // readCSV reads our own form: comment lines (`# id:` and `# date:` are read),
@@ -186,12 +186,12 @@ func describe(t *Table, text string) {
 		}
 	}
 	head := comments.String()
-	if m := commentID.FindStringSubmatch(head); m != nil {
+	if m := commentID().FindStringSubmatch(head); m != nil {
 		t.name = m[1]
 	}
-	date := commentDate.FindStringSubmatch(head)
+	date := commentDate().FindStringSubmatch(head)
 	if date == nil {
-		date = anyDate.FindStringSubmatch(head)
+		date = anyDate().FindStringSubmatch(head)
 	}
 	if date != nil {
 		t.date, _ = time.Parse(time.DateOnly, date[1]) // an invalid date is none

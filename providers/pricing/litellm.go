@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"nightshift/internal/pattern"
 )
 
 // readLiteLLM reads LiteLLM's model_prices_and_context_window.json: an object
@@ -121,12 +122,12 @@ func (e entry) rates(suffix string) (r *Rates, ok bool, err error) {
 	return &Rates{*in, *out, read, write, write1h, audioIn, audioOut, imageIn, imageOut}, true, nil
 }
 
-var longKey = regexp.MustCompile(`^input_cost_per_token_above_(\d+)k_tokens$`)
+var longKey = pattern.Late(`^input_cost_per_token_above_(\d+)k_tokens$`)
 
 // long reads the tiers for long prompts.
 func (e entry) long(p *Price) error {
 	for key := range e {
-		m := longKey.FindStringSubmatch(key)
+		m := longKey().FindStringSubmatch(key)
 		if m == nil {
 			continue
 		}

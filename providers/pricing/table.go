@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"nightshift/internal/pattern"
 )
 
 // A Table is a dated list of prices, or several that are looked through one
@@ -291,11 +292,11 @@ func (t *Table) unambiguous(provider, model string) (at int, ok bool) {
 
 // date suffixes as the vendors write them: -20250929, -2025-08-07, @20250929,
 // -0125 stays (it names another model at another price).
-var dateSuffix = regexp.MustCompile(`[-@](20\d{6}|20\d{2}-[01]\d-[0-3]\d)$`)
+var dateSuffix = pattern.Late(`[-@](20\d{6}|20\d{2}-[01]\d-[0-3]\d)$`)
 
 // undated is the name without its date suffix, "" when it has none.
 func undated(model string) string {
-	if at := dateSuffix.FindStringIndex(model); at != nil {
+	if at := dateSuffix().FindStringIndex(model); at != nil {
 		return model[:at[0]]
 	}
 	return ""
@@ -317,13 +318,13 @@ func (t *Table) Search(query string) []Price {
 
 // otherAnswers are parts of the names of models that answer with something
 // else than text, which lists put among those of chat.
-var otherAnswers = regexp.MustCompile(`(?i)audio|image|\btts\b|transcribe|realtime|\blive\b|video|embed|moderation`)
+var otherAnswers = pattern.Late(`(?i)audio|image|\btts\b|transcribe|realtime|\blive\b|video|embed|moderation`)
 
 // Text reports whether the price is that of a model that answers with text.
 func (p Price) Text() bool {
 	switch p.Mode {
 	case "", "chat", "responses", "completion":
-		return !otherAnswers.MatchString(p.Model)
+		return !otherAnswers().MatchString(p.Model)
 	}
 	return false
 }

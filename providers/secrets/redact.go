@@ -10,25 +10,28 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // shapes are what keys of well-known services look like, wherever they stand.
 // A group named keep is left in place. The first words of the pattern are
-// literal so that the regexp engine can skip ahead.
-var shapes = []*regexp.Regexp{
-	regexp.MustCompile(
-		`(?i)(?P<keep>\bBearer\s+)(?:[A-Za-z0-9._~+/=-]{32,}|[A-Za-z._~+/=-]*[0-9][A-Za-z0-9._~+/=-]{7,}|` +
-			`[A-Za-z._~+/=-]{7,}[0-9][A-Za-z0-9._~+/=-]*)`),
-	regexp.MustCompile(`(?i)(?P<keep>\b(?:x-api-key|api-key|authorization)["']?\s*[:=]\s*["']?)[A-Za-z0-9._~+/=-]{16,}`),
-	regexp.MustCompile(`(?P<keep>\bsk-)[A-Za-z0-9_-]{8,}`),
-	regexp.MustCompile(`(?P<keep>\bAIza)[A-Za-z0-9_-]{20,}`),
-	regexp.MustCompile(`(?P<keep>\bxai-)[A-Za-z0-9_-]{16,}`),
-	regexp.MustCompile(`(?P<keep>\bgsk_)[A-Za-z0-9_-]{16,}`),
-	regexp.MustCompile(`(?P<keep>\bpplx-)[A-Za-z0-9_-]{16,}`),
-	regexp.MustCompile(`(?P<keep>\bfw_)[A-Za-z0-9_-]{16,}`),
-	regexp.MustCompile(`(?P<keep>\bhf_)[A-Za-z0-9_-]{16,}`),
-	regexp.MustCompile(`(?P<keep>\bnvapi-)[A-Za-z0-9_-]{16,}`),
-}
+// literal so that the regexp engine can skip ahead. They are compiled when first needed.
+var shapes = sync.OnceValue(func() []*regexp.Regexp {
+	return []*regexp.Regexp{
+		regexp.MustCompile(
+			`(?i)(?P<keep>\bBearer\s+)(?:[A-Za-z0-9._~+/=-]{32,}|[A-Za-z._~+/=-]*[0-9][A-Za-z0-9._~+/=-]{7,}|` +
+				`[A-Za-z._~+/=-]{7,}[0-9][A-Za-z0-9._~+/=-]*)`),
+		regexp.MustCompile(`(?i)(?P<keep>\b(?:x-api-key|api-key|authorization)["']?\s*[:=]\s*["']?)[A-Za-z0-9._~+/=-]{16,}`),
+		regexp.MustCompile(`(?P<keep>\bsk-)[A-Za-z0-9_-]{8,}`),
+		regexp.MustCompile(`(?P<keep>\bAIza)[A-Za-z0-9_-]{20,}`),
+		regexp.MustCompile(`(?P<keep>\bxai-)[A-Za-z0-9_-]{16,}`),
+		regexp.MustCompile(`(?P<keep>\bgsk_)[A-Za-z0-9_-]{16,}`),
+		regexp.MustCompile(`(?P<keep>\bpplx-)[A-Za-z0-9_-]{16,}`),
+		regexp.MustCompile(`(?P<keep>\bfw_)[A-Za-z0-9_-]{16,}`),
+		regexp.MustCompile(`(?P<keep>\bhf_)[A-Za-z0-9_-]{16,}`),
+		regexp.MustCompile(`(?P<keep>\bnvapi-)[A-Za-z0-9_-]{16,}`),
+	}
+})
 
 // marks are what any of shapes needs, in the cases in which it is written. To
 // look for them is a hundred times faster than to try the expressions.
@@ -156,7 +159,7 @@ func (r *Redactor) Redact(s string) string {
 	if !hasShape(s) {
 		return s
 	}
-	for _, shape := range shapes {
+	for _, shape := range shapes() {
 		s = shape.ReplaceAllString(s, "${keep}"+mask)
 	}
 	return s

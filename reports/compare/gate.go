@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"nightshift/internal/pattern"
 	"nightshift/internal/words"
 	"nightshift/reports/render"
 	"nightshift/reports/stats"
@@ -88,7 +88,7 @@ type gate struct {
 	unit  string
 }
 
-var gateText = regexp.MustCompile(
+var gateText = pattern.Late(
 	`^\s*([a-z_][a-z0-9_]*)\s*(?:\(([^()]*)\))?\s*(?::\s*([0-9.]+%?))?\s*(?:(<=|>=|<|>|==|` +
 		`!=)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(%|ms|s|m|h)?)?\s*$`)
 
@@ -196,7 +196,7 @@ func (g gate) resolve(models []string, types map[string]string) error {
 }
 
 func parseGate(text string) (gate, error) {
-	m := gateText.FindStringSubmatch(text)
+	m := gateText().FindStringSubmatch(text)
 	if m == nil {
 		return gate{}, fmt.Errorf("gate %q is no condition; write error_rate < 1%%, score(MODEL) >= 0.9, "+
 			"no_regression(MODEL) or noninferior(MODEL, 0.02)", text)

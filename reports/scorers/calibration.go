@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"nightshift"
+	"nightshift/internal/pattern"
 )
 
 type brierParams struct {
@@ -58,7 +59,7 @@ func (c *confidence) targetProblem(target *Target) string {
 	return RowProblem(c.inner.scorer, target, "")
 }
 
-var stated = lazyRegexp(`^\s*([0-9]+(?:\.[0-9]+)?)\s*(%?)\s*$`)
+var stated = pattern.Late(`^\s*([0-9]+(?:\.[0-9]+)?)\s*(%?)\s*$`)
 
 // read returns the stated confidence in 0..1 and what the answer is worth; bad is the
 // result where one of them is missing.

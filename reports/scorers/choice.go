@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"nightshift/internal/pattern"
 	"nightshift/reports/scorers/internal/normalize"
 )
 
@@ -153,7 +154,7 @@ func sortedLetters(letters string) string {
 }
 
 // listSeparator parts the letters of a list.
-var listSeparator = lazyRegexp(`(?i)[\s,;&/+和与與及]+(?:and\b|or\b)?[\s,;&/+]*|\band\b`)
+var listSeparator = pattern.Late(`(?i)[\s,;&/+和与與及]+(?:and\b|or\b)?[\s,;&/+]*|\band\b`)
 
 // letterList reads "A, C", "A and C" or "AC".
 func (s *choice) letterList(t string) string {
@@ -171,8 +172,8 @@ func (s *choice) letterList(t string) string {
 }
 
 var (
-	inspectLine  = lazyRegexp(`(?im)^ANSWER\s*:\s*([A-Za-z\d ,]+)\s*(?:$|\n|\.)`)
-	inspectLoose = lazyRegexp(`(?i)ANSWER\s*:\s*([A-Za-z\d ,]+)(?:[^\w]|\n|$|\.)`)
+	inspectLine  = pattern.Late(`(?im)^ANSWER\s*:\s*([A-Za-z\d ,]+)\s*(?:$|\n|\.)`)
+	inspectLoose = pattern.Late(`(?i)ANSWER\s*:\s*([A-Za-z\d ,]+)(?:[^\w]|\n|$|\.)`)
 )
 
 // findInspect follows Inspect's multiple_choice: the last line that holds just

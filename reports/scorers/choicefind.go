@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"nightshift/internal/pattern"
 	"nightshift/reports/scorers/internal/normalize"
 	"nightshift/reports/scorers/internal/numbers"
 	"nightshift/reports/scorers/internal/search"
@@ -48,8 +49,8 @@ var (
 		"“", `"`, "”", `"`, "„", `"`, "«", `"`, "»", `"`, "‘", `"`, "’", "'", "、", ",", "，", ",", "；", ";", "。", ".",
 		"．", ".", "！", "!", "？", "?",
 		"\u00a0", " ", "\u3000", " ", `\(`, "", `\)`, "", `\[`, "", `\]`, "", `\$`, "$", `\,`, " ", `\ `, " ")
-	htmlTag = lazyRegexp(`(?i)</?(?:b|strong|i|em|u|p|span|div|br|code|mark)\s*/?>`)
-	texWord = lazyRegexp(
+	htmlTag = pattern.Late(`(?i)</?(?:b|strong|i|em|u|p|span|div|br|code|mark)\s*/?>`)
+	texWord = pattern.Late(
 		`\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathsf|mathit|mathbb|bf|rm|bm)\s*\{([^{}]*)\}`)
 )
 
@@ -106,48 +107,48 @@ type marker struct {
 
 var (
 	// unreal makes what follows an assumption.
-	unreal = lazyRegexp(
+	unreal = pattern.Late(
 		`(?i)(?:\bif|\bwhether|\bunless|\bsuppose|\bassum\w+|n't (?:think|believe|say)|\bnot (?:think|believe|say|` +
 			`sure|certain)|\bdoubt|\bwhy)\s+(?:that\s+)?(?:the\s+|my\s+|your\s+)?(?:(?:correct|right|final|best)\s+)?$`)
 	unrealHints = []string{"if", "whether", "unless", "suppose", "assum", "n't", "not", "doubt", "why"}
 	// closing opens a tag that ends something.
 	closingHints = []string{"</", "[/"}
-	closing      = lazyRegexp(`</\w*$|\[/\w*$`)
-	lineStart    = lazyRegexp(`(?i)(?:^|\n)[#*_>\s]*(?:(?:the|my|final|correct|best)\s+)*$`)
-	chosen       = lazyRegexp(
+	closing      = pattern.Late(`</\w*$|\[/\w*$`)
+	lineStart    = pattern.Late(`(?i)(?:^|\n)[#*_>\s]*(?:(?:the|my|final|correct|best)\s+)*$`)
+	chosen       = pattern.Late(
 		`(?i)(?:\b(?:correct|right|best|final|my|selected|chosen|appropriate|suitable|accurate)\s+(?:answer\s+)?|["_<\[])$`)
-	mine    = lazyRegexp(`(?i)\b(?:I|I'd|I'll|I would|I will|I'm|I am|let's|we|we'd)\s+(?:\w+ly\s+)?$`)
-	decided = lazyRegexp(`(?:^|[\s,.;:]|故|应|應|应该|應該|我|所以|因此|本题|最终|只能|答案)$`)
+	mine    = pattern.Late(`(?i)\b(?:I|I'd|I'll|I would|I will|I'm|I am|let's|we|we'd)\s+(?:\w+ly\s+)?$`)
+	decided = pattern.Late(`(?:^|[\s,.;:]|故|应|應|应该|應該|我|所以|因此|本题|最终|只能|答案)$`)
 
 	choiceMarkerKinds = []marker{
 		{words: []string{"answer"}, before: unreal, hints: unrealHints,
-			re: lazyRegexp(`(?i)\Aanswers?["'*_)\x60]*\s*(?::|=+>?|->|→|⇒|\s[-–—]{1,2}\s)`)},
+			re: pattern.Late(`(?i)\Aanswers?["'*_)\x60]*\s*(?::|=+>?|->|→|⇒|\s[-–—]{1,2}\s)`)},
 		{words: []string{"answer"}, before: unreal, hints: unrealHints,
-			re: lazyRegexp(
+			re: pattern.Late(
 				`(?i)\Aanswers?(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for)\s[^.:;!?\n]{1,60}?)?["*_]*,` +
 					`?\s+(?:(?:would|should|must|will|has to)\s+be|is|are)\b["*_]*:?`)},
-		{words: []string{"answer"}, before: closing, hints: closingHints, re: lazyRegexp(`(?i)\Aanswer[>\]]`)},
-		{words: []string{"answer"}, after: lineStart, re: lazyRegexp(`(?i)\Aanswer[*_]*[ \t]*\n`)},
-		{words: []string{"response", "solution"}, re: lazyRegexp(`(?i)\A(?:response|solution)["'*_]*\s*:`),
+		{words: []string{"answer"}, before: closing, hints: closingHints, re: pattern.Late(`(?i)\Aanswer[>\]]`)},
+		{words: []string{"answer"}, after: lineStart, re: pattern.Late(`(?i)\Aanswer[*_]*[ \t]*\n`)},
+		{words: []string{"response", "solution"}, re: pattern.Late(`(?i)\A(?:response|solution)["'*_]*\s*:`),
 			after: lineStart},
-		{words: []string{"ans."}, re: lazyRegexp(`(?i)\Aans\.\s*:?`), after: lineStart},
-		{words: []string{"ans"}, re: lazyRegexp(`(?i)\Aans\s*:`), after: lineStart},
-		{words: []string{`\boxed`}, re: lazyRegexp(`(?i)\A\\boxed\s*\{`)},
+		{words: []string{"ans."}, re: pattern.Late(`(?i)\Aans\.\s*:?`), after: lineStart},
+		{words: []string{"ans"}, re: pattern.Late(`(?i)\Aans\s*:`), after: lineStart},
+		{words: []string{`\boxed`}, re: pattern.Late(`(?i)\A\\boxed\s*\{`)},
 		{words: []string{"option", "choice", "letter", "selection", "pick"}, before: closing, hints: closingHints,
 			after: chosen,
-			re: lazyRegexp(
+			re: pattern.Late(
 				`(?i)\A(?:option|choice|letter|selection|pick)(?:["'*_]*\s*:|["*_]*\s+(?:is|would be|should be|` +
 					`must be)\b["*_]*:?|[>\]])`)},
 		{words: []string{"choose", "pick", "select", "go with", "going with", "chose", "say"}, after: mine,
-			re: lazyRegexp(`(?i)\A(?:choose|pick|select|go with|going with|chose|say)\b["*_]*:?`)},
+			re: pattern.Late(`(?i)\A(?:choose|pick|select|go with|going with|chose|say)\b["*_]*:?`)},
 		{words: []string{"respuesta", "réponse", "reponse", "antwort", "resposta", "risposta", "Ответ", "ответ"},
-			re: lazyRegexp(
+			re: pattern.Late(
 				`(?i)\A(?:respuesta|r[ée]ponse|antwort|resposta|risposta|ответ)(?:\s+(?:correcta|correcte|final|` +
 					`finale|correta|corretta|exacte))?["*_]*\s*(?::|(?:es|est|ist|é|è)\s+(?:la\s+|a\s+)?)`)},
 		{words: []string{"答案", "答え", "正解", "정답", "답은", "답:"},
-			re: lazyRegexp(`\A(?:答案(?:应该|應該|应|應)?(?:是|为|為|选|選|:)|(?:答え|正解)(?:は|:)|정답(?:은|:)|답(?:은|:))["*_]*\s*:?`)},
-		{words: []string{"正确选项", "正確選項"}, re: lazyRegexp(`\A正[确確][选選][项項](?:是|为|為|:)\s*:?`)},
-		{words: []string{"选", "選"}, after: decided, re: lazyRegexp(`\A[选選](?:择|擇)?\s*:?`)},
+			re: pattern.Late(`\A(?:答案(?:应该|應該|应|應)?(?:是|为|為|选|選|:)|(?:答え|正解)(?:は|:)|정답(?:은|:)|답(?:은|:))["*_]*\s*:?`)},
+		{words: []string{"正确选项", "正確選項"}, re: pattern.Late(`\A正[确確][选選][项項](?:是|为|為|:)\s*:?`)},
+		{words: []string{"选", "選"}, after: decided, re: pattern.Late(`\A[选選](?:择|擇)?\s*:?`)},
 	}
 )
 
@@ -188,7 +189,7 @@ func (m marker) hinted(lower string) bool {
 }
 
 // leadWords may stand between a marker and the letter.
-var leadWords = lazyRegexp(
+var leadWords = pattern.Late(
 	`(?i)\A(?:(?:clearly|definitely|obviously|probably|likely|most likely|certainly|therefore|thus|hence|indeed|` +
 		`simply|actually|still|then|just)\b[,\s]*)?` +
 		`(?:the\s+)?(?:(?:correct|right|best|final)\s+)?(?:(?:answer|option|choice|letter|` +
@@ -267,7 +268,7 @@ func loneLetter(line string) string {
 
 // givesReason matches what follows a letter that stands alone though no mark
 // says so.
-var givesReason = lazyRegexp(
+var givesReason = pattern.Late(
 	`^[*_)\]"'$]*(?:,?\s+(?i:because|since|due to|given that|as (?:it|the|this|that|these|they))\b|\s*(?:选项|選項|项|項|` +
 		`因为|因為|です|だ|입니다|이다|번))`)
 
@@ -331,15 +332,15 @@ func startsWord(s string) bool {
 
 var (
 	// letterRun is a list of letters at the start of a line.
-	letterRun = lazyRegexp(
+	letterRun = pattern.Late(
 		`(?i)^(?:[A-Z]+\b)(?:[)*$\s]*(?:,|;|&|/|\+|\band\b|\bor\b|和|与|與|及)[\s(*$]*(?:and\b\s*)?[(*$]*[A-Z]\b)*`)
 	// secondLetter is another letter after the first one. It is a capital, or
 	// "C, a mammal" would be two.
-	secondLetter = lazyRegexp(
+	secondLetter = pattern.Late(
 		`^[)\]*_$"'\x60\s]*(?:(?:,|;|&|/|\||\+|和|与|與|或|及|(?i:\(?\s*(?:and|or)\b))+[\s(\[*_$"'\x60]*(?i:(?:and|or|` +
 			`possibly|perhaps|maybe|option)\s+)*[(\[*_$"'\x60]*([A-Z])(?:[^A-Za-z0-9'’-]|$)|` +
 			`[)\]]\s*[(\[]([A-Z])[)\]]|[.?]\s+(?:(?i:or|and)\s+)?([A-Z])(?:[.?)]|$)|\s*[-–—]\s*([A-Z])(?:[.,;)]|$))`)
-	lowerSecond = lazyRegexp(`^[)\]]?\s*(?:,|&|/|\band\b|\bor\b)\s*[(\[]?([a-z])[)\]]?(?:[.,;!\n]|$)`)
+	lowerSecond = pattern.Late(`^[)\]]?\s*(?:,|&|/|\band\b|\bor\b)\s*[(\[]?([a-z])[)\]]?(?:[.,;!\n]|$)`)
 )
 
 // severalLetters reports a list of choices where one is asked for.
@@ -384,18 +385,18 @@ func (s *choice) byText(line string) string {
 
 var (
 	// lineLabel may stand before the letter of a line that says nothing else.
-	lineLabel = lazyRegexp(
+	lineLabel = pattern.Late(
 		`(?i)^(?:(?:the|my|final|correct|best)\s+)*(?:(?:answer|ans|option|choice|letter)\b\s*|选项|選項|选择|選擇|选|選|我选|我選)`)
 	// optionLine is a choice as a prompt lists it: (B) Paris, B) Paris,
 	// B. Paris, B - Paris.
-	optionLine = lazyRegexp(`^(?:([(\[])([A-Z])[)\]]|([A-Z])\)|([A-Z])\.|([A-Z])\s+[-–—])[*_]*\s+(.*)$`)
+	optionLine = pattern.Late(`^(?:([(\[])([A-Z])[)\]]|([A-Z])\)|([A-Z])\.|([A-Z])\s+[-–—])[*_]*\s+(.*)$`)
 	// disputed words make a line one about a choice, not the choice.
-	disputed = lazyRegexp(
+	disputed = pattern.Late(
 		`(?i)\b(?:not|n't|cannot|wrong|incorrect|false|unlikely|but|either|neither|nor|or|both|is|are|was|were|has|` +
 			`had|have|does|did|do|can|could|would|should|if|correct|eliminated?|excluded?|rejected|ruled)\b|n't\b|` +
 			`\?|\.\.\.|…|(?:^|[\s(])[A-Z](?:[).,:;\s]|$)`)
 	lineMarks = "*_$()[]{}<>\"'`.,:!✓✔✅☑👉\ufe0f \t\r"
-	lineOpens = lazyRegexp(`^(?:[#>\s]+|[-•]\s)*`) // heading, quotation, list
+	lineOpens = pattern.Late(`^(?:[#>\s]+|[-•]\s)*`) // heading, quotation, list
 )
 
 // byLines finds the choice of an answer that is nothing but it, or that has it
@@ -508,16 +509,16 @@ const (
 
 // choiceSentences are sentences that name a choice.
 var choiceSentences = []func() *regexp.Regexp{
-	lazyRegexp(sentenceStart + `(?:(?i:only)\s+)?` + optionWord + oneLetter +
+	pattern.Late(sentenceStart + `(?:(?i:only)\s+)?` + optionWord + oneLetter +
 		`\s+(?i:is|must be|would be)\s+(?i:(?:clearly|definitely|indeed|therefore|thus|obviously|the)\s+)*(?i:only\s+)?` +
 		`(?i:(?:correct|right|best|most appropriate|most accurate)(?:\s+(?:answer|option|choice|one))?|answer)` +
 		sentenceEnd),
-	lazyRegexp(sentenceStart +
+	pattern.Late(sentenceStart +
 		`(?:(?i:i think|i believe|i guess|i'd say|i would say|i'd go with|definitely|probably|it's|it is|that's|` +
 		`that is|it must be|it has to be|it would be|that would be|must be)[,\s]+(?i:that\s+|it's\s+|` +
 		`it is\s+)?)+` + optionWord + oneLetter + sentenceEnd),
-	lazyRegexp(`(?:^|[.!?\n]\s*)(?i:so|therefore|thus|hence)[,:]?\s+` + optionWord + oneLetter + sentenceEnd),
-	lazyRegexp(`(?:^|[.!?\n]\s*)[*_]*(?i:option|choice)\s+` + oneLetter + sentenceEnd),
+	pattern.Late(`(?:^|[.!?\n]\s*)(?i:so|therefore|thus|hence)[,:]?\s+` + optionWord + oneLetter + sentenceEnd),
+	pattern.Late(`(?:^|[.!?\n]\s*)[*_]*(?i:option|choice)\s+` + oneLetter + sentenceEnd),
 }
 
 // bySentences finds the one choice that sentences name.

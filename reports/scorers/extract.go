@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"nightshift/internal/pattern"
 	"nightshift/reports/scorers/internal/normalize"
 	"nightshift/reports/scorers/internal/numbers"
 	"nightshift/reports/scorers/internal/search"
@@ -295,7 +296,7 @@ func newAnswer(b base, p answerParams) (*answer, error) {
 	return &answer{b, p}, oneOf("kind", p.Kind, "letter", "word", "line")
 }
 
-var answerMarker = lazyRegexp(`(?i)\AANSWER[\s\x{85}\p{Z}*_]*[:：][*_]*`)
+var answerMarker = pattern.Late(`(?i)\AANSWER[\s\x{85}\p{Z}*_]*[:：][*_]*`)
 
 func (s *answer) Score(a Answer, target *Target) Result {
 	targets, bad := texts(target)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"nightshift/internal/pattern"
 	"nightshift/reports/scorers/internal/jsonvalue"
 	"nightshift/reports/scorers/internal/numbers"
 )
@@ -230,7 +231,7 @@ func verdictText(value any) string {
 	return jsonvalue.Canonical(value)
 }
 
-var ofScale = lazyRegexp(`^([-+]?[0-9]+(?:\.[0-9]+)?)(?:\s*/\s*([0-9]+(?:\.[0-9]+)?))?\.?$`)
+var ofScale = pattern.Late(`^([-+]?[0-9]+(?:\.[0-9]+)?)(?:\s*/\s*([0-9]+(?:\.[0-9]+)?))?\.?$`)
 
 // worth is the value of a verdict; ok is false for one that is not on offer.
 func (v *verdictReader) worth(said string) (worth float64, label string, ok bool) {

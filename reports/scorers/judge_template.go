@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	"nightshift/internal/pattern"
 	"nightshift/reports/scorers/internal/normalize"
 )
 
@@ -36,7 +37,7 @@ type Template struct {
 	delimiters []delimiterPattern
 }
 
-var placeholder = lazyRegexp(`\{(question|answer|target|criterion|answer_a|answer_b|mark)\}`)
+var placeholder = pattern.Late(`\{(question|answer|target|criterion|answer_a|answer_b|mark)\}`)
 
 // newTemplate reads a template and checks that it shows what is to be judged.
 func newTemplate(text string, needs ...string) (*Template, error) {
@@ -91,11 +92,11 @@ func (t *Template) mark(m Material) string {
 
 // delimiter finds what a template sets its parts apart with: [MARKS] in
 // capitals, <tags>, rules of one repeated mark, and fences.
-var delimiter = lazyRegexp(`\[/?[A-Z][A-Z0-9 _-]*\]|</?[A-Za-z][\w-]*>|\*{3,}|={3,}|-{3,}|#{3,}|` + "`{3,}")
+var delimiter = pattern.Late(`\[/?[A-Z][A-Z0-9 _-]*\]|</?[A-Za-z][\w-]*>|\*{3,}|={3,}|-{3,}|#{3,}|` + "`{3,}")
 
 // verdictLetter is a verdict of a pairwise judge. It sets nothing apart, but an
 // answer has no use for it; [a, b] in an answer is a list.
-var verdictLetter = lazyRegexp(`\[\s*\[\s*[A-C]\s*\]\s*\]`)
+var verdictLetter = pattern.Late(`\[\s*\[\s*[A-C]\s*\]\s*\]`)
 
 // A delimiterPattern finds what a reader may take for one of the template's
 // delimiters, in a text that lookAlikes has made plain.

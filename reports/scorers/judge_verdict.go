@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"nightshift/internal/pattern"
 	"nightshift/reports/scorers/internal/normalize"
 	"nightshift/reports/scorers/internal/numbers"
 )
@@ -62,22 +63,22 @@ func highestNumber(g grades) string {
 
 var (
 	// gradeMark begins a grade: the word and a colon, through Markdown.
-	gradeMark = lazyRegexp("(?i)GRADE[\\s*_\"'`]*:")
+	gradeMark = pattern.Late("(?i)GRADE[\\s*_\"'`]*:")
 	// gradeLead is what may stand before the grade: quotes, brackets,
 	// Markdown, LaTeX and HTML.
-	gradeLead = lazyRegexp(
+	gradeLead = pattern.Late(
 		"^(?:[\\s*_\"'“”‘’„«»`$({\\[【「『]|<(?:b|i|em|strong|code)>|<|\\\\(?:boxed|fbox|text[a-z]*|math[a-z]+)|\\\\[(\\[])*")
 	// Between two grades of which neither is the verdict: or, a slash; or
 	// nothing but marks, when the second ends the line.
-	orGrade = lazyRegexp(
+	orGrade = pattern.Late(
 		`(?i)^[^\p{L}\p{N}\n]*?(?:[/|]|(?:or|oder|ou|vs|versus)\b|或者?|还是)(?:\s*\b(?:maybe|perhaps|possibly|` +
 			`even)\b)?[^\p{L}\p{N}\n]*`)
-	andGrade  = lazyRegexp(`(?i)^[^\p{L}\p{N}\n]*(?:(?:and|und|et|to|then)\b)?[^\p{L}\p{N}\n]*`)
-	endOfLine = lazyRegexp(`^[^\p{L}\p{N}\n]*(?:\n|$)`)
+	andGrade  = pattern.Late(`(?i)^[^\p{L}\p{N}\n]*(?:(?:and|und|et|to|then)\b)?[^\p{L}\p{N}\n]*`)
+	endOfLine = pattern.Late(`^[^\p{L}\p{N}\n]*(?:\n|$)`)
 	// sentence is what follows the words A and I where they are no grades.
-	sentence = lazyRegexp(`^(?:[ \t]+(\p{Ll}+)|['’]\p{L})`)
+	sentence = pattern.Late(`^(?:[ \t]+(\p{Ll}+)|['’]\p{L})`)
 	// anyWord is what a judge said in a grade's place.
-	anyWord = lazyRegexp(`^[\p{L}\p{N}_+-]*`)
+	anyWord = pattern.Late(`^[\p{L}\p{N}_+-]*`)
 )
 
 // reasons may follow a grade within its sentence.

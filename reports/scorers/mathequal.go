@@ -2,10 +2,10 @@ package scorers
 
 import (
 	"encoding/json"
-	"regexp"
 	"strconv"
 	"strings"
 
+	"nightshift/internal/pattern"
 	"nightshift/reports/scorers/internal/algebra"
 )
 
@@ -69,9 +69,9 @@ func sameText(a, b string) bool {
 }
 
 var (
-	onlyText   = lazyRegexp(`^\\(?:text|mathrm|textbf|mbox)\{([^{}]*)\}$`)
-	mathMarker = lazyRegexp(`(?i)\banswer(?:\*\*)?(?:\s+is)?\s*(?:\*\*)?:?(?:\*\*)?\s*`)
-	dollars    = regexp.MustCompile(`\$([^$\n]+)\$|\\\((.+?)\\\)`)
+	onlyText   = pattern.Late(`^\\(?:text|mathrm|textbf|mbox)\{([^{}]*)\}$`)
+	mathMarker = pattern.Late(`(?i)\banswer(?:\*\*)?(?:\s+is)?\s*(?:\*\*)?:?(?:\*\*)?\s*`)
+	dollars    = pattern.Late(`\$([^$\n]+)\$|\\\((.+?)\\\)`)
 )
 
 // shortAnswer is how many bytes an answer may have to be taken as a whole.
@@ -95,7 +95,7 @@ func (s *mathEqual) find(text string) (string, bool) {
 	if text != "" && len(text) <= shortAnswer && !strings.Contains(text, "\n") {
 		return strings.TrimSuffix(text, "."), true
 	}
-	all := dollars.FindAllStringSubmatch(text, -1)
+	all := dollars().FindAllStringSubmatch(text, -1)
 	if all == nil {
 		return "", false
 	}

@@ -1,9 +1,10 @@
 package scorers
 
 import (
-	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"nightshift/internal/pattern"
 )
 
 type mathParams struct {
@@ -180,11 +181,11 @@ func braceFractions(s string) (string, bool) {
 	return b.String(), true
 }
 
-var plainFraction = regexp.MustCompile(`^(0|-?[1-9][0-9]*)/(0|-?[1-9][0-9]*)$`)
+var plainFraction = pattern.Late(`^(0|-?[1-9][0-9]*)/(0|-?[1-9][0-9]*)$`)
 
 // slashFraction turns 3/4 into \frac{3}{4}.
 func slashFraction(s string) string {
-	return plainFraction.ReplaceAllString(s, `\frac{$1}{$2}`)
+	return plainFraction().ReplaceAllString(s, `\frac{$1}{$2}`)
 }
 
 func init() {

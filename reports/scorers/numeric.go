@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode"
 
+	"nightshift/internal/pattern"
 	"nightshift/reports/scorers/internal/normalize"
 	"nightshift/reports/scorers/internal/numbers"
 )
@@ -98,12 +99,12 @@ func targetNumber(t string) (numbers.Found, bool) {
 }
 
 var (
-	lastLineAnswer = lazyRegexp(`(?i)(?:^|\n)(?:final )?(?:answer|a): *([^\n]*)\s*$`)
+	lastLineAnswer = pattern.Late(`(?i)(?:^|\n)(?:final )?(?:answer|a): *([^\n]*)\s*$`)
 
-	unit = lazyRegexp(`^[ \-]?(?:[\p{L}\p{Sc}°%\\*_]+[./]?(?: |$)?){0,3}[.,*]*$`)
+	unit = pattern.Late(`^[ \-]?(?:[\p{L}\p{Sc}°%\\*_]+[./]?(?: |$)?){0,3}[.,*]*$`)
 	// noUnit are words that change the number before them, or make it a
 	// range, a time or a formula.
-	noUnit = lazyRegexp(
+	noUnit = pattern.Late(
 		`(?i)\b(?:or|to|and|plus|minus|times|over|more|less|most|least|hundred|thousand|[mb]illion|trillion|dozen|` +
 			`[ap]m|[xyznkei])\b|π`)
 )
@@ -131,8 +132,8 @@ type textRule struct {
 }
 
 var (
-	strictNumber = lazyRegexp(`#### (-?[0-9.,]+)`)
-	mgsmNumber   = lazyRegexp(`\p{Nd}+\.?\p{Nd}*`)
+	strictNumber = pattern.Late(`#### (-?[0-9.,]+)`)
+	mgsmNumber   = pattern.Late(`\p{Nd}+\.?\p{Nd}*`)
 )
 
 // textRules are lm-evaluation-harness's two rules for GSM8K, the rule of the

@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"strings"
 
+	"nightshift/internal/pattern"
 	"nightshift/reports/scorers/internal/numbers"
 )
 
@@ -119,8 +120,8 @@ const (
 )
 
 var (
-	doubleBrackets = lazyRegexp(`\[\[([^\[\]]*)\]\]`)
-	ratingPair     = lazyRegexp(`^\s*([0-9]+(?:\.[0-9]*)?)\s*,\s*([0-9]+(?:\.[0-9]*)?)\s*$`)
+	doubleBrackets = pattern.Late(`\[\[([^\[\]]*)\]\]`)
+	ratingPair     = pattern.Late(`^\s*([0-9]+(?:\.[0-9]*)?)\s*,\s*([0-9]+(?:\.[0-9]*)?)\s*$`)
 	tieWithin      = big.NewRat(1, 10)
 )
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
+	"nightshift/internal/pattern"
 	"nightshift/reports/scorers/internal/normalize"
 	"nightshift/reports/scorers/internal/numbers"
 )
@@ -458,9 +459,9 @@ func (s *bleu) tokens(text string) []string {
 }
 
 var (
-	pointAfterOther  = lazyRegexp(`([^0-9])([.,])`)
-	pointBeforeOther = lazyRegexp(`([.,])([^0-9])`)
-	dashAfterDigit   = lazyRegexp(`([0-9])(-)`)
+	pointAfterOther  = pattern.Late(`([^0-9])([.,])`)
+	pointBeforeOther = pattern.Late(`([.,])([^0-9])`)
+	dashAfterDigit   = pattern.Late(`([0-9])(-)`)
 )
 
 var entities = strings.NewReplacer("&quot;", `"`, "&amp;", "&", "&lt;", "<", "&gt;", ">")

@@ -3,22 +3,22 @@ package plan
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"nightshift/internal/pattern"
 	"nightshift/providers/pricing"
 )
 
 // A Size is a number of bytes: 100MB, 64MiB or 5000.
 type Size int64
 
-var sizeForm = regexp.MustCompile(`(?i)^([0-9]+(?:\.[0-9]+)?) ?([kmg]?)(i?)b?$`)
+var sizeForm = pattern.Late(`(?i)^([0-9]+(?:\.[0-9]+)?) ?([kmg]?)(i?)b?$`)
 
 // UnmarshalText reads bytes; MB is a million of them, MiB is 1,048,576.
 func (s *Size) UnmarshalText(b []byte) error {
-	m := sizeForm.FindStringSubmatch(strings.TrimSpace(string(b)))
+	m := sizeForm().FindStringSubmatch(strings.TrimSpace(string(b)))
 	if m == nil {
 		return fmt.Errorf("%q is not a size; write 100MB, 64MiB or a number of bytes", b)
 	}
@@ -66,13 +66,13 @@ func (t Span) MarshalText() ([]byte, error) { return Duration(t).MarshalText() }
 // words: 24h, 7d, or a word such as background.
 type Window string
 
-var windowWord = regexp.MustCompile(`^[a-z][a-z_-]{2,30}$`)
+var windowWord = pattern.Late(`^[a-z][a-z_-]{2,30}$`)
 
 // UnmarshalText reads a duration or a word.
 func (w *Window) UnmarshalText(b []byte) error {
 	text := strings.TrimSpace(string(b))
 	var span Span
-	if err := span.UnmarshalText(b); err == nil && span == 0 || err != nil && !windowWord.MatchString(text) {
+	if err := span.UnmarshalText(b); err == nil && span == 0 || err != nil && !windowWord().MatchString(text) {
 		return fmt.Errorf("%q is not a window; write 24h, 7d or the provider's word", text)
 	}
 	*w = Window(text)

@@ -3,12 +3,12 @@ package plan
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"nightshift"
+	"nightshift/internal/pattern"
 	"nightshift/internal/words"
 	"nightshift/providers"
 	"nightshift/providers/formats"
@@ -321,14 +321,14 @@ func (c *checker) route(path string, r Route, m merged) {
 
 // envName is the form of a variable's name. A key pasted in its place has
 // another one.
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
+var envName = pattern.Late(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
 
 func (c *checker) auth(path string, a *Auth) {
 	if a == nil {
 		return
 	}
 	c.oneOf(path+".scheme", a.Scheme, "bearer", "x-api-key", "x-goog-api-key", "raw", "header", "none")
-	if a.Env != "" && (!envName.MatchString(a.Env) || secretText.MatchString(a.Env)) {
+	if a.Env != "" && (!envName().MatchString(a.Env) || secretText().MatchString(a.Env)) {
 		c.at(path+".env", "export the key as a variable and name that here",
 			"env must be the name of an environment variable, not the key itself")
 	}

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 
 	"nightshift"
+	"nightshift/internal/pattern"
 	"nightshift/internal/rawjson"
 )
 
@@ -133,7 +133,7 @@ func (d *decoder) writeArray(b *bytes.Buffer, n *yaml.Node, path string) bool {
 }
 
 // jsonNumber is the grammar of RFC 8259.
-var jsonNumber = regexp.MustCompile(`^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$`)
+var jsonNumber = pattern.Late(`^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$`)
 
 func scalarJSON(n *yaml.Node) ([]byte, error) {
 	switch n.ShortTag() {
@@ -153,7 +153,7 @@ func scalarJSON(n *yaml.Node) ([]byte, error) {
 // numberJSON keeps a number's text where JSON allows it and rewrites YAML's
 // other forms (+1, .5, 1_000, 0x1F) exactly.
 func numberJSON(text string) ([]byte, error) {
-	if jsonNumber.MatchString(text) {
+	if jsonNumber().MatchString(text) {
 		return []byte(text), nil
 	}
 	plain := strings.TrimPrefix(strings.ReplaceAll(text, "_", ""), "+")
@@ -172,7 +172,7 @@ func numberJSON(text string) ([]byte, error) {
 		whole = "0" + whole
 	}
 	plain = sign + strings.TrimSuffix(whole, ".") + rest
-	if jsonNumber.MatchString(plain) {
+	if jsonNumber().MatchString(plain) {
 		return []byte(plain), nil
 	}
 	return nil, fmt.Errorf("%s is not a number that JSON can hold", text)

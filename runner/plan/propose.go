@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"nightshift"
 	"nightshift/datasets"
+	"nightshift/internal/pattern"
 )
 
 // Propose writes a commented plan for a dataset and checks that it can run. The
@@ -92,7 +92,7 @@ var targetNames = []string{"target", "answer", "label", "expected", "expected_ou
 	"correct", "correct_answer", "reference", "output", "completion", "response", "sentiment", "class"}
 
 // idName is what people call the id of a row.
-var idName = regexp.MustCompile(`(?i:^(id|nr|no|uuid|guid)$|[_ -](id|nr|no|uuid|number)$)|[a-z](Id|ID|No|Nr)$`)
+var idName = pattern.Late(`(?i:^(id|nr|no|uuid|guid)$|[_ -](id|nr|no|uuid|number)$)|[a-z](Id|ID|No|Nr)$`)
 
 // guess fills in what the rows do not say of themselves, from the first of
 // them: the field with the most text is the prompt, unless one holds a chat.
@@ -116,7 +116,7 @@ func guess(ctx context.Context, dataset string, s *scaffolding) (ok bool) {
 	s.Fields = map[string]string{}
 	if s.Info.NoID > 0 {
 		assign(s.Fields, "id", fields, func(name string) bool {
-			return idName.MatchString(name) &&
+			return idName().MatchString(name) &&
 				allDiffer(rows, name)
 		})
 	}
@@ -128,23 +128,23 @@ func guess(ctx context.Context, dataset string, s *scaffolding) (ok bool) {
 }
 
 // bracketed is a remark at the end of a name, as in "Label (gold)".
-var bracketed = regexp.MustCompile(`\s*[(\[{][^)\]}]*[)\]}]\s*$`)
+var bracketed = pattern.Late(`\s*[(\[{][^)\]}]*[)\]}]\s*$`)
 
 // gold is how people mark the right answer in a name.
-var gold = regexp.MustCompile(`(?i)(^|[^a-z])(gold|golden|expected|target)([^a-z]|$)`)
+var gold = pattern.Late(`(?i)(^|[^a-z])(gold|golden|expected|target)([^a-z]|$)`)
 
 // targetField is the field that holds the right answer by its name, else by its
 // name without a remark, else by a word in it; empty for none.
 func targetField(fields []string) string {
 	for _, name := range []func(string) string{strings.TrimSpace,
-		func(f string) string { return bracketed.ReplaceAllString(f, "") }} {
+		func(f string) string { return bracketed().ReplaceAllString(f, "") }} {
 		for _, want := range targetNames {
 			if i := slices.IndexFunc(fields, func(f string) bool { return strings.EqualFold(name(f), want) }); i >= 0 {
 				return fields[i]
 			}
 		}
 	}
-	if i := slices.IndexFunc(fields, gold.MatchString); i >= 0 {
+	if i := slices.IndexFunc(fields, gold().MatchString); i >= 0 {
 		return fields[i]
 	}
 	return ""

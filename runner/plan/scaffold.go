@@ -3,11 +3,11 @@ package plan
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"nightshift/datasets"
+	"nightshift/internal/pattern"
 	"nightshift/internal/words"
 )
 
@@ -133,7 +133,7 @@ func (s scaffolding) field(names ...string) string {
 
 // reference is a field in a template: by name, or by row["odd name"].
 func reference(field string) string {
-	if envName.MatchString(field) {
+	if envName().MatchString(field) {
 		return field
 	}
 	if !strings.ContainsAny(field, `'\`) {
@@ -197,7 +197,7 @@ func oneLine(text string) string {
 }
 
 // plainText needs no quotes: it begins with a letter and is not a keyword of YAML.
-var plainText = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./-]*[A-Za-z0-9]$`)
+var plainText = pattern.Late(`^[A-Za-z][A-Za-z0-9_./-]*[A-Za-z0-9]$`)
 
 // yamlText is a text as a YAML scalar: plain where that is safe, else in
 // JSON's quotes, which YAML shares.
@@ -206,7 +206,7 @@ func yamlText(text string) string {
 	case "true", "false", "yes", "no", "on", "off", "null":
 		return string(quote(text))
 	}
-	if plainText.MatchString(text) {
+	if plainText().MatchString(text) {
 		return text
 	}
 	return string(quote(text))

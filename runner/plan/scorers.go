@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"nightshift/internal/pattern"
 	"nightshift/internal/words"
 	"nightshift/reports/scorers"
 )
@@ -154,7 +154,7 @@ func (c *checker) judge(path string, s Scorer) {
 
 // The form of a gate: NAME, NAME(ARGUMENTS) or NAME:ARGUMENT, then perhaps a
 // comparison.
-var gateForm = regexp.MustCompile(`^\s*([a-z_][a-z0-9_]*)\s*(?:\(([^()]*)\))?\s*(?::\s*[0-9.]+%?)?\s*` +
+var gateForm = pattern.Late(`^\s*([a-z_][a-z0-9_]*)\s*(?:\(([^()]*)\))?\s*(?::\s*[0-9.]+%?)?\s*` +
 	`(?:(<=|>=|<|>|==|!=)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(%|ms|s|m|h)?)?\s*$`)
 
 // gates checks their form, and names that look like misspelt models; what
@@ -162,7 +162,7 @@ var gateForm = regexp.MustCompile(`^\s*([a-z_][a-z0-9_]*)\s*(?:\(([^()]*)\))?\s*
 func (c *checker) gates() {
 	for i, gate := range c.plan.Gates {
 		path := fmt.Sprintf("gates[%d]", i)
-		m := gateForm.FindStringSubmatch(gate)
+		m := gateForm().FindStringSubmatch(gate)
 		if m == nil {
 			c.at(path, `write "error_rate < 1%", "score(MODEL) >= 0.9" or "no_regression(MODEL)"`,
 				"%q is not a condition", words.Shorten(gate, 60))

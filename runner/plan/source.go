@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"nightshift/internal/pattern"
 )
 
 // A source remembers where every field of a plan was written.
@@ -112,9 +113,9 @@ func parent(path string) string {
 
 // What may be a key: the value of a field called so, and texts that look so.
 var (
-	secretField = regexp.MustCompile(`(?i)((?:^|[\s{,"'-])["']?[\w-]*(?:key|token|secret|password|passwd|` +
+	secretField = pattern.Late(`(?i)((?:^|[\s{,"'-])["']?[\w-]*(?:key|token|secret|password|passwd|` +
 		`authorization|credential|cookie|notify)["']?\s*:\s*)(\S.*)$`)
-	secretText = regexp.MustCompile(`(?i)\b(?:sk|pk|rk|xai|gsk|hf|ghp|key)[-_][A-Za-z0-9_\-.]{8,}|\bbearer\s+\S+|` +
+	secretText = pattern.Late(`(?i)\b(?:sk|pk|rk|xai|gsk|hf|ghp|key)[-_][A-Za-z0-9_\-.]{8,}|\bbearer\s+\S+|` +
 		`\bAIza[\w-]{10,}|\beyJ[\w-]{10,}[\w.-]*|//[^/\s@]+@|[A-Za-z0-9_\-]{40,}`)
 )
 
@@ -127,14 +128,14 @@ func (s *source) redactedLine(line int) string {
 // redact keeps the length of the text, so that a caret below it lines up. A
 // number or a boolean is not a key, whatever its field is called.
 func redact(text string) string {
-	text = secretText.ReplaceAllStringFunc(text, stars)
+	text = secretText().ReplaceAllStringFunc(text, stars)
 	for from := 0; ; {
-		at := secretField.FindStringSubmatchIndex(text[from:])
+		at := secretField().FindStringSubmatchIndex(text[from:])
 		if at == nil {
 			return text
 		}
 		value := from + at[4]
-		plain := noSecret.FindString(text[value:])
+		plain := noSecret().FindString(text[value:])
 		if plain == "" {
 			return text[:value] + stars(text[value:])
 		}
@@ -143,7 +144,7 @@ func redact(text string) string {
 }
 
 // noSecret is a value that cannot be a key.
-var noSecret = regexp.MustCompile(`^(?:-?[\d_.]{1,15}|true|false|null|~|[\[{]\s*[\]}])(?:\s*(?:[,}\]]|#|$))`)
+var noSecret = pattern.Late(`^(?:-?[\d_.]{1,15}|true|false|null|~|[\[{]\s*[\]}])(?:\s*(?:[,}\]]|#|$))`)
 
 func stars(text string) string { return strings.Repeat("*", utf8.RuneCountInString(text)) }
 

@@ -96,7 +96,7 @@ func readList(folder string) (list []localFile, err error) {
 	}
 	for _, f := range list {
 		info, err := os.Stat(filepath.Join(folder, f.Name))
-		if err != nil || info.Size() != f.Size || !part.MatchString(f.Name) {
+		if err != nil || info.Size() != f.Size || !part().MatchString(f.Name) {
 			return nil, nil
 		}
 	}

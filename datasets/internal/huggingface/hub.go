@@ -11,12 +11,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"nightshift/internal/netx"
+	"nightshift/internal/pattern"
 )
 
 // A Hub answers what the Hugging Face hub answers.
@@ -200,7 +200,7 @@ func (h *Hub) list(ctx context.Context, address, what string, into any) (next st
 	}
 }
 
-var nextLink = regexp.MustCompile(`<([^>]+)>;\s*rel="next"`)
+var nextLink = pattern.Late(`<([^>]+)>;\s*rel="next"`)
 
 func (h *Hub) listOnce(ctx context.Context, address, what string, into any) (next string, err error) {
 	resp, err := h.get(ctx, address, what, 0)
@@ -215,7 +215,7 @@ func (h *Hub) listOnce(ctx context.Context, address, what string, into any) (nex
 	if err := json.Unmarshal(b, into); err != nil {
 		return "", fmt.Errorf("%s: the answer is not what the hub's interface says: %w", what, err)
 	}
-	if m := nextLink.FindStringSubmatch(resp.Header.Get("Link")); m != nil {
+	if m := nextLink().FindStringSubmatch(resp.Header.Get("Link")); m != nil {
 		next = m[1]
 	}
 	return next, nil
@@ -241,7 +241,7 @@ func (h *Hub) newest(ctx context.Context, n Name) (string, error) {
 	if _, err := h.list(ctx, address, what, &found); err != nil {
 		return "", err
 	}
-	if !commit.MatchString(found.SHA) {
+	if !commit().MatchString(found.SHA) {
 		return "", fmt.Errorf("%s: %q is none", what, found.SHA)
 	}
 	return found.SHA, nil
@@ -338,7 +338,7 @@ func (h *Hub) tree(ctx context.Context, n Name, folder string) (list []remoteFil
 			name := f.Path[strings.LastIndexByte(f.Path, '/')+1:]
 			switch {
 			case f.Type != "file" || !strings.HasSuffix(name, ".parquet"):
-			case f.Path != n.Config+"/"+folder+"/"+name || !part.MatchString(name):
+			case f.Path != n.Config+"/"+folder+"/"+name || !part().MatchString(name):
 				return nil, fmt.Errorf("the hub names a file %q in %s", f.Path, n)
 			default:
 				list = append(list, f)

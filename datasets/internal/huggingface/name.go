@@ -4,8 +4,9 @@ package huggingface
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
+
+	"nightshift/internal/pattern"
 )
 
 // Scheme is what the name of a dataset on the hub begins with.
@@ -21,9 +22,9 @@ type Name struct {
 }
 
 // part is what a name is made of: none can lead out of a folder.
-var part = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_. -]*$`)
+var part = pattern.Late(`^[A-Za-z0-9_][A-Za-z0-9_. -]*$`)
 
-var commit = regexp.MustCompile(`^[0-9a-f]{40}$`)
+var commit = pattern.Late(`^[0-9a-f]{40}$`)
 
 // ParseName reads a name. The error says what is missing.
 func ParseName(text string) (n Name, err error) {
@@ -40,11 +41,11 @@ func ParseName(text string) (n Name, err error) {
 		n.Config = parts[2]
 	}
 	for _, p := range append(parts, split) {
-		if !part.MatchString(p) {
+		if !part().MatchString(p) {
 			return n, fmt.Errorf("%q in %q is no name of an owner, dataset, config or split", p, text)
 		}
 	}
-	if n.Revision != "" && !commit.MatchString(n.Revision) {
+	if n.Revision != "" && !commit().MatchString(n.Revision) {
 		return n, fmt.Errorf("%q in %q is no revision: 40 hexadecimal digits", n.Revision, text)
 	}
 	return n, nil

@@ -18,6 +18,7 @@ import (
 
 	"nightshift/datasets/internal/problem"
 	"nightshift/datasets/internal/rowjson"
+	"nightshift/internal/pattern"
 	"nightshift/internal/words"
 
 	controls "github.com/nikolalohinski/gonja/v2/builtins/control_structures"
@@ -150,22 +151,22 @@ func strict() *config.Config {
 const filterStart = "{% if "
 
 var (
-	spacedName = regexp.MustCompile(`\{\{-?\s*(?:row\.)?([\pL_][\pL\d_]*(?:[ -]+[\pL_][\pL\d_]*)+)\s*-?\}\}`)
-	assignment = regexp.MustCompile(`[^=!<>]=[^=]`)
+	spacedName = pattern.Late(`\{\{-?\s*(?:row\.)?([\pL_][\pL\d_]*(?:[ -]+[\pL_][\pL\d_]*)+)\s*-?\}\}`)
+	assignment = pattern.Late(`[^=!<>]=[^=]`)
 )
 
 // syntaxHint says what may be meant by a template that cannot be read.
 func syntaxHint(source string) string {
-	if found := spacedName.FindStringSubmatch(source); found != nil {
+	if found := spacedName().FindStringSubmatch(source); found != nil {
 		return "a field of such a name is written {{ row['" + found[1] + "'] }}"
 	}
-	if strings.HasPrefix(source, filterStart) && assignment.MatchString(source) {
+	if strings.HasPrefix(source, filterStart) && assignment().MatchString(source) {
 		return "a comparison is written with ==, such as label == \"bug\""
 	}
 	return ""
 }
 
-var undefinedName = regexp.MustCompile(
+var undefinedName = pattern.Late(
 	`(?:evaluate name "([^"]+)"|attribute '([^']+)' not found|item '+([^']+)'+ not found)`)
 
 // readable shortens the library's chains of errors to their end, which says
@@ -175,11 +176,11 @@ func readable(err error) string {
 	if i := strings.Index(s, "': "); strings.HasPrefix(s, "failed to parse template") && i >= 0 {
 		s = s[strings.LastIndex(s, "': ")+3:]
 	}
-	return strings.TrimPrefix(ownFilterCalls.ReplaceAllString(s, "$1"), "unable to execute template: ")
+	return strings.TrimPrefix(ownFilterCalls().ReplaceAllString(s, "$1"), "unable to execute template: ")
 }
 
 // ownFilterCalls are traces of the filters that compile adds, in errors.
-var ownFilterCalls = regexp.MustCompile(
+var ownFilterCalls = pattern.Late(
 	`filtered_expression\(([^()]*)\)|filtered_expression|unable to evaluate filter &\{<Token[^>]*>  (?:member|` +
 		`receiver|elements|pairs) \[\] map\[\]\}: ` +
 		`|invalid call to (?:filter ' (?:member|receiver|elements|pairs)'|function 'nightshift/[^']*'): `)
@@ -249,7 +250,7 @@ func (t *template) allMissing(data *exec.Context) (names []string, line int) {
 // missing is the name that an error says is not there; empty when it is of another
 // kind. Where the template has a single path that ends in the name, it is the path.
 func (t *template) missing(err error) string {
-	found := undefinedName.FindAllStringSubmatch(err.Error(), -1)
+	found := undefinedName().FindAllStringSubmatch(err.Error(), -1)
 	if found == nil {
 		return ""
 	}

@@ -44,11 +44,10 @@ func (j *job) review(ctx context.Context) error {
 		if err != nil {
 			continue // the dataset's own errors are told elsewhere
 		}
-		asked := fmt.Sprint(s.System, s.Messages, s.Turns, s.Params, string(s.Body))
 		if rows++; rows == 1 {
-			first = asked
+			first = asked(s)
 		}
-		same = same && asked == first
+		same = same && asked(s) == first
 		ends.look(s)
 		for _, c := range changes {
 			c.look(s)
@@ -73,6 +72,11 @@ func (j *job) review(ctx context.Context) error {
 		problems = append(problems, c.problem(j))
 	}
 	return errors.Join(problems...)
+}
+
+// asked is what a row asks of a model, to be compared with other rows.
+func asked(s nightshift.Sample) string {
+	return fmt.Sprint(s.System, s.Messages, s.Turns, s.Params, string(s.Body))
 }
 
 // prefills counts rows whose last message is the assistant's: the model is

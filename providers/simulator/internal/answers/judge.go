@@ -1,10 +1,10 @@
 package answers
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 
+	"nightshift/internal/pattern"
 	"nightshift/providers/simulator/internal/random"
 )
 
@@ -14,14 +14,14 @@ import (
 // by the answers, not by their places, apart from a small favour for the
 // first that real judges show too.
 func judge(prompt string, s random.Seed) (string, bool) {
-	prompt = tagCode.ReplaceAllString(prompt, "$1>")
+	prompt = tagCode().ReplaceAllString(prompt, "$1>")
 	switch {
 	case strings.Contains(prompt, "[[A]]") || strings.Contains(prompt, "[[B]]"):
 		return judgePair(prompt, s), true
 	case strings.Contains(prompt, "[[x, y]]") || strings.Contains(prompt, "[[x,y]]"):
 		a, b := pairScores(prompt)
 		return "Both answers were read closely.\n\n[[" + rounded(a) + ", " + rounded(b) + "]]", true
-	case criteria.MatchString(prompt):
+	case criteria().MatchString(prompt):
 		return judgeCriteria(prompt, s), true
 	case strings.Contains(prompt, "[[rating]]") || strings.Contains(prompt, "[[5]]"):
 		return "The answer addresses the question with some room for improvement.\n\nRating: [[" +
@@ -34,15 +34,15 @@ func judge(prompt string, s random.Seed) (string, bool) {
 
 // tagCode finds the code of one request at the end of a tag:
 // <answer-0123456789ab>.
-var tagCode = regexp.MustCompile(`(</?[a-z_]+)-[0-9a-f]{12}>`)
+var tagCode = pattern.Late(`(</?[a-z_]+)-[0-9a-f]{12}>`)
 
 // criteria finds the lines of a prompt that ask for a rating each.
-var criteria = regexp.MustCompile(`(?m)^(\S[^:\n]*): \[\[rating\]\]$`)
+var criteria = pattern.Late(`(?m)^(\S[^:\n]*): \[\[rating\]\]$`)
 
 // judgeCriteria rates each criterion from 1 to 5, which most scales have room for.
 func judgeCriteria(prompt string, s random.Seed) string {
 	said := "I read the answer for each criterion in turn.\n"
-	for _, m := range criteria.FindAllStringSubmatch(prompt, -1) {
+	for _, m := range criteria().FindAllStringSubmatch(prompt, -1) {
 		said += "\n" + m[1] + ": [[" + strconv.Itoa(1+s.Below("rating "+m[1], 5)) + "]]"
 	}
 	return said

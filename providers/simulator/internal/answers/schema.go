@@ -3,11 +3,11 @@ package answers
 import (
 	"encoding/json"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"nightshift/internal/pattern"
 	"nightshift/providers/simulator/internal/random"
 )
 
@@ -148,7 +148,7 @@ func (m *values) number(sc *schema, s random.Seed) string {
 	if m.answer != "" && jsonValue(m.answer) == m.answer {
 		return m.answer
 	}
-	if n := firstNumber.FindString(m.question); n != "" {
+	if n := firstNumber().FindString(m.question); n != "" {
 		return n
 	}
 	v := float64(s.Below("number", 10))
@@ -160,9 +160,9 @@ func (m *values) number(sc *schema, s random.Seed) string {
 
 // Numbers and quoted words of a question fill the arguments of tools.
 var (
-	firstNumber = regexp.MustCompile(`\b\d+(?:\.\d+)?\b`)
-	firstQuote  = regexp.MustCompile(`"([^"]+)"`)
-	placeName   = regexp.MustCompile(`\b(?:in|from|to) (\p{Lu}\pL+(?: \p{Lu}\pL+)*)`)
+	firstNumber = pattern.Late(`\b\d+(?:\.\d+)?\b`)
+	firstQuote  = pattern.Late(`"([^"]+)"`)
+	placeName   = pattern.Late(`\b(?:in|from|to) (\p{Lu}\pL+(?: \p{Lu}\pL+)*)`)
 )
 
 // text makes a string for a property by its name.
@@ -172,14 +172,14 @@ func (m *values) text(name string, s random.Seed) string {
 		return m.answer
 	}
 	if containsAny(lower, "location", "place", "destination", "city", "country") {
-		if place := placeName.FindStringSubmatch(m.question); place != nil {
+		if place := placeName().FindStringSubmatch(m.question); place != nil {
 			return place[1]
 		}
 	}
 	if containsAny(lower, "query", "question", "prompt", "input") {
 		return Head(m.question, 200)
 	}
-	if quoted := firstQuote.FindStringSubmatch(m.question); quoted != nil {
+	if quoted := firstQuote().FindStringSubmatch(m.question); quoted != nil {
 		return quoted[1]
 	}
 	return random.Pick(s, "text", topicWords(m.question))

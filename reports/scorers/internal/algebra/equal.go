@@ -14,8 +14,9 @@ import (
 	"math"
 	"math/big"
 	"math/bits"
-	"regexp"
 	"strings"
+
+	"nightshift/internal/pattern"
 )
 
 // Equal reports whether two formulae are equal; ok is false when one of them cannot
@@ -41,33 +42,33 @@ type quantity struct {
 }
 
 var (
-	textUnit = regexp.MustCompile(`\s*\\(?:text|mathrm|mbox|textrm` +
+	textUnit = pattern.Late(`\s*\\(?:text|mathrm|mbox|textrm` +
 		`|operatorname)\s*\{([^{}]*[A-Za-z]{2}[^{}]*)\}(?:\^\{?([23])\}?)?\s*$`)
-	wordUnit = regexp.MustCompile(`(?i)([0-9}\)])\s*\b((?:square|cubic|sq\.?|cu\.?)? ?(?:mm|cm|dm|km|m|inch(?:es)?` +
+	wordUnit = pattern.Late(`(?i)([0-9}\)])\s*\b((?:square|cubic|sq\.?|cu\.?)? ?(?:mm|cm|dm|km|m|inch(?:es)?` +
 		`|in|f(?:oo|ee)?t|yards?|miles?|` +
 		`met(?:er|re)s?|centimet(?:er|re)s?|kilomet(?:er|re)s?|units?|dollars?|cents?|euros?|degrees?|percent|hours?` +
 		`|minutes?|seconds?|` +
 		`days?|weeks?|years?|kg|grams?|pounds?|lit(?:er|re)s?|mph|km/h|people|students?|ways|points?` +
 		`|items?))(?:\^\{?([23])\}?|([²³]))?$`)
-	percentage = regexp.MustCompile(`\s*\\?%\s*$`)
+	percentage = pattern.Late(`\s*\\?%\s*$`)
 )
 
 // split takes a unit and a percent sign off a formula.
 func split(text string) quantity {
 	q := quantity{formula: strings.TrimSpace(text)}
 	q.formula = strings.TrimSpace(strings.TrimRight(strings.Trim(q.formula, "$"), ".:;"))
-	if m := textUnit.FindStringSubmatchIndex(q.formula); m != nil && m[0] > 0 {
-		found := textUnit.FindStringSubmatch(q.formula)
+	if m := textUnit().FindStringSubmatchIndex(q.formula); m != nil && m[0] > 0 {
+		found := textUnit().FindStringSubmatch(q.formula)
 		q.formula, q.unit = q.formula[:m[0]], found[1]+found[2]
-	} else if m := wordUnit.FindStringSubmatchIndex(q.formula); m != nil {
-		found := wordUnit.FindStringSubmatch(q.formula)
+	} else if m := wordUnit().FindStringSubmatchIndex(q.formula); m != nil {
+		found := wordUnit().FindStringSubmatch(q.formula)
 		q.formula, q.unit = q.formula[:m[3]], found[2]+found[3]+strings.NewReplacer("²", "2", "³", "3").Replace(found[4])
 	}
 	q.unit = plainUnit(q.unit)
 	if q.unit == "percent" {
 		q.unit, q.percent = "", true
 	}
-	if m := percentage.FindStringIndex(q.formula); m != nil {
+	if m := percentage().FindStringIndex(q.formula); m != nil {
 		q.formula, q.percent = q.formula[:m[0]], true
 	}
 	return q

@@ -3,10 +3,11 @@ package algebra
 import (
 	"errors"
 	"math/big"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"nightshift/internal/pattern"
 )
 
 // A node is an expression, or what is made of several.
@@ -240,15 +241,15 @@ func (p *parser) product() (*node, error) {
 }
 
 var (
-	mixedLatex = regexp.MustCompile(`^\\frac ?(?:\{\d+\} ?\{\d+\}|\d{2})`)
-	mixedPlain = regexp.MustCompile(`^\d+/\d+`)
+	mixedLatex = pattern.Late(`^\\frac ?(?:\{\d+\} ?\{\d+\}|\d{2})`)
+	mixedPlain = pattern.Late(`^\d+/\d+`)
 )
 
 // startsMixed reports whether a fraction of whole numbers follows, which makes a
 // mixed number of the whole number before it.
 func (p *parser) startsMixed() bool {
 	p.peek()
-	return mixedLatex.MatchString(p.rest) || mixedPlain.MatchString(p.rest)
+	return mixedLatex().MatchString(p.rest) || mixedPlain().MatchString(p.rest)
 }
 
 // fraction reads the fraction of a mixed number.
@@ -336,12 +337,12 @@ var functions = map[string]bool{"sin": true, "cos": true, "tan": true, "cot": tr
 	"sqrt": true, "abs": true}
 
 var (
-	numeral = regexp.MustCompile(`^(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)`)
-	word    = regexp.MustCompile(`^[A-Za-z]+`)
-	textual = regexp.MustCompile(`^\\(?:text|mathrm|mathbf|textbf|mbox|mathit|operatorname|mathbb)$`)
-	greek   = regexp.MustCompile(`^\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|nu|rho|sigma|tau|phi` +
+	numeral = pattern.Late(`^(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)`)
+	word    = pattern.Late(`^[A-Za-z]+`)
+	textual = pattern.Late(`^\\(?:text|mathrm|mathbf|textbf|mbox|mathit|operatorname|mathbb)$`)
+	greek   = pattern.Late(`^\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|nu|rho|sigma|tau|phi` +
 		`|varphi|omega)$`)
-	matrices = regexp.MustCompile(`^\{([pbvB]?matrix|array)\}(?:\{[lcr|]*\})?`)
+	matrices = pattern.Late(`^\{([pbvB]?matrix|array)\}(?:\{[lcr|]*\})?`)
 )
 
 func (p *parser) atom() (*node, error) {
@@ -382,7 +383,7 @@ func (p *parser) atom() (*node, error) {
 	case `\begin`:
 		return p.matrix()
 	}
-	if m := numeral.FindString(p.rest); m != "" {
+	if m := numeral().FindString(p.rest); m != "" {
 		return p.number(m)
 	}
 	return p.named(token)
@@ -411,7 +412,7 @@ func (p *parser) number(digits string) (*node, error) {
 // named reads functions, constants and variables, which are single letters. A word
 // is none of these.
 func (p *parser) named(token string) (*node, error) {
-	name := word.FindString(p.rest)
+	name := word().FindString(p.rest)
 	switch {
 	case strings.HasPrefix(token, `\`):
 		name = token[1:]
@@ -419,9 +420,9 @@ func (p *parser) named(token string) (*node, error) {
 		switch {
 		case functions[name]:
 			return p.function(name)
-		case textual.MatchString(token):
+		case textual().MatchString(token):
 			return p.textual()
-		case greek.MatchString(token):
+		case greek().MatchString(token):
 			return p.subscript(name)
 		}
 		return nil, errSyntax
@@ -522,7 +523,7 @@ func (p *parser) operand() (*node, error) {
 	}
 	left, err := p.power()
 	for err == nil && p.startsFactor() && !strings.HasPrefix(p.peek(), `\`) && p.peek() != "(" &&
-		!functions[word.FindString(p.rest)] {
+		!functions[word().FindString(p.rest)] {
 		var right *node
 		right, err = p.power()
 		left = &node{op: "*", args: []*node{left, right}}
@@ -581,7 +582,7 @@ func (p *parser) braces() (*node, error) {
 // matrix reads rows of cells.
 func (p *parser) matrix() (*node, error) {
 	p.take(`\begin`)
-	kind := matrices.FindStringSubmatch(p.rest)
+	kind := matrices().FindStringSubmatch(p.rest)
 	if kind == nil {
 		return nil, errSyntax
 	}

@@ -5,19 +5,15 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"unicode"
 
+	"nightshift/internal/pattern"
 	"nightshift/reports/scorers/internal/language"
 	"nightshift/reports/scorers/internal/normalize"
 )
 
 // space is any white space in an expression: \s of Go is ASCII only.
 const space = `[\s\v\x{1c}-\x{1f}\x{85}\p{Z}]`
-
-func lazy(source string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(source) })
-}
 
 // anyCase finds a text in any case. Keywords are texts: what means something else in
 // a regular expression stands for itself.
@@ -100,7 +96,7 @@ func numberSentences(r *reader) func(string) bool {
 	return func(answer string) bool { return enough(sentences(answer)) }
 }
 
-var stars = lazy(space + `?\*\*\*` + space + `?`)
+var stars = pattern.Late(space + `?\*\*\*` + space + `?`)
 
 func numberParagraphs(r *reader) func(string) bool {
 	want := r.number("num_paragraphs")
@@ -159,7 +155,7 @@ func firstWord(paragraph string) string {
 	return strings.ToLower(word)
 }
 
-var bracketed = lazy(`\[.*?\]`)
+var bracketed = pattern.Late(`\[.*?\]`)
 
 func placeholders(r *reader) func(string) bool {
 	want := r.number("num_placeholders")
@@ -180,8 +176,8 @@ func postscript(r *reader) func(string) bool {
 }
 
 var (
-	starBullet = lazy(`(?m)^` + space + `*\*[^\*].*$`)
-	dashBullet = lazy(`(?m)^` + space + `*-.*$`)
+	starBullet = pattern.Late(`(?m)^` + space + `*\*[^\*].*$`)
+	dashBullet = pattern.Late(`(?m)^` + space + `*-.*$`)
 )
 
 func bulletLists(r *reader) func(string) bool {
@@ -200,8 +196,8 @@ func constrainedResponse(*reader) func(string) bool {
 }
 
 var (
-	starred       = lazy(`\*[^\n\*]*\*`)
-	doublyStarred = lazy(`\*\*[^\n\*]*\*\*`)
+	starred       = pattern.Late(`\*[^\n\*]*\*`)
+	doublyStarred = pattern.Late(`\*\*[^\n\*]*\*\*`)
 )
 
 func highlightedSections(r *reader) func(string) bool {
@@ -239,7 +235,7 @@ func jsonFormat(*reader) func(string) bool {
 	}
 }
 
-var titled = lazy(`<<[^\n]+>>`)
+var titled = pattern.Late(`<<[^\n]+>>`)
 
 func title(*reader) func(string) bool {
 	return func(answer string) bool {

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
+	"nightshift/internal/pattern"
 	"nightshift/reports/scorers/internal/numbers"
 )
 
@@ -336,10 +336,10 @@ func firstJSON(text string) (v any, why string) {
 	}
 }
 
-var jsonOpening = regexp.MustCompile(`\A(?:\{\s*(?:["}]|$)|\[\s*(?:[\[{"\]\-0-9]|true\b|false\b|null\b|$))`)
+var jsonOpening = pattern.Late(`\A(?:\{\s*(?:["}]|$)|\[\s*(?:[\[{"\]\-0-9]|true\b|false\b|null\b|$))`)
 
 // opensJSON tells the beginning of an object or array from brackets in prose.
-func opensJSON(text string) bool { return jsonOpening.MatchString(text) }
+func opensJSON(text string) bool { return jsonOpening().MatchString(text) }
 
 // onlyNumbers reports a list of numbers.
 func onlyNumbers(v any) bool {

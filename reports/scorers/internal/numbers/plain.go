@@ -1,11 +1,11 @@
 package numbers
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"nightshift/internal/pattern"
 	"nightshift/reports/scorers/internal/normalize"
 )
 
@@ -20,8 +20,8 @@ func Plain(s string) string {
 		s = latexNumbers(s)
 	}
 	if strings.Contains(s, "10^") || strings.Contains(s, "10**") {
-		s = timesPower.ReplaceAllString(s, "${1}e${2}${3}")
-		s = onlyPower.ReplaceAllString(s, "${1}1e${2}${3}")
+		s = timesPower().ReplaceAllString(s, "${1}e${2}${3}")
+		s = onlyPower().ReplaceAllString(s, "${1}1e${2}${3}")
 	}
 	return s
 }
@@ -29,9 +29,9 @@ func Plain(s string) string {
 const exponent = `10(?:\^|\*\*)(?:\{([-+]?[0-9]{1,4})\}|([-+]?[0-9]{1,4}))`
 
 var (
-	timesPower = regexp.MustCompile(`([0-9]) ?(?:×|[xX]|\*|·|⋅|\\times|\\cdot) ?` + exponent)
-	onlyPower  = regexp.MustCompile(`(^|[^0-9A-Za-z.,_^])` + exponent)
-	fraction   = regexp.MustCompile(`([0-9] ?)?\\[dt]?frac ?(?:\{(-?[0-9.,]+)\}|([0-9])) ?(?:\{([0-9.,]+)\}|([0-9]))`)
+	timesPower = pattern.Late(`([0-9]) ?(?:×|[xX]|\*|·|⋅|\\times|\\cdot) ?` + exponent)
+	onlyPower  = pattern.Late(`(^|[^0-9A-Za-z.,_^])` + exponent)
+	fraction   = pattern.Late(`([0-9] ?)?\\[dt]?frac ?(?:\{(-?[0-9.,]+)\}|([0-9])) ?(?:\{([0-9.,]+)\}|([0-9]))`)
 	separators = strings.NewReplacer(`{,}`, ",", `,\!`, ",", `\,`, ",", `\!`, "")
 )
 
@@ -40,8 +40,8 @@ func latexNumbers(s string) string {
 	if !strings.Contains(s, "frac") {
 		return s
 	}
-	return fraction.ReplaceAllStringFunc(s, func(match string) string {
-		m := fraction.FindStringSubmatch(match)
+	return fraction().ReplaceAllStringFunc(s, func(match string) string {
+		m := fraction().FindStringSubmatch(match)
 		before := m[1]
 		if before != "" && IsDigit(before[0]) { // 2\frac{3}{4} is a mixed number
 			before = before[:1] + " "
