@@ -23,7 +23,13 @@ func (c *Comparison) Markdown(w io.Writer) error { return c.document(render.Scre
 func (c *Comparison) document(screen render.Screen) *render.Document {
 	d := &render.Document{Heading: "**", Screen: screen}
 	d.Block("### " + render.Markdown(c.Runs[0].Name) + ": " + c.verdictLine())
-	d.Lines(c.facts())
+	for line := range strings.Lines(c.facts()) {
+		if strings.HasPrefix(line, " ") {
+			d.Lines(line)
+		} else {
+			d.Note("", line)
+		}
+	}
 	if len(c.Gates) > 0 {
 		d.Block(c.gateGrid().Markdown())
 		if c.Invalid != "" {

@@ -226,3 +226,21 @@ func TestHistoryInNarrowTerminal(t *testing.T) {
 		t.Errorf("the runs have not the times of narrow terminals:\n%s", out.String())
 	}
 }
+
+// TestFactsInNarrowTerminal: the line about a run that compare begins with is broken
+// between words.
+func TestFactsInNarrowTerminal(t *testing.T) {
+	c, err := compare.Runs(compare.Options{Runs: []string{pastTrial(t, "quickstart", 0, 1, 0.9, rowIDs(20))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out narrowTerminal
+	if err := c.Text(&out); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := render.Columns(strings.TrimSuffix(line, "\n")); n > 40 && !strings.HasPrefix(line, "  ") {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+}
