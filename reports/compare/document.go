@@ -27,7 +27,7 @@ func (c *Comparison) document(screen render.Screen) *render.Document {
 		if strings.HasPrefix(line, " ") {
 			d.Lines(line)
 		} else {
-			d.Note("", line)
+			d.Note("", strings.TrimSuffix(line, "\n"))
 		}
 	}
 	if len(c.Gates) > 0 {

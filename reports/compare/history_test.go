@@ -238,6 +238,9 @@ func TestFactsInNarrowTerminal(t *testing.T) {
 	if err := c.Text(&out); err != nil {
 		t.Fatal(err)
 	}
+	if strings.Contains(out.String(), `\u{`) {
+		t.Errorf("a line end is written out:\n%s", out.String())
+	}
 	for line := range strings.Lines(out.String()) {
 		if n := render.Columns(strings.TrimSuffix(line, "\n")); n > 40 && !strings.HasPrefix(line, "  ") {
 			t.Errorf("%d columns: %s", n, line)
