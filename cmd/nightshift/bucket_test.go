@@ -363,7 +363,7 @@ func TestBucketCommands(t *testing.T) {
 		{"score s3://runs/tonight --scorer number --work-dir scoring", "number  m"},
 		{"compare s3://runs/tonight", "150/150"},
 		{"history s3://runs/tonight", "Leaderboard"},
-		{"check " + b.d.plan + " --scorer number --pilot s3://runs/tonight", "of rows in s3://runs/tonight"},
+		{"check " + b.d.plan + " --scorer number --pilot s3://runs/tonight", "differ in s3://runs/tonight"},
 		{"run " + b.d.plan + " --rows-from s3://runs/tonight --rows different --out runs/few", "has no rows that are"},
 		{"extend s3://runs/tonight --work-dir extending", "no rows were added"},
 		{"cancel s3://runs/tonight --work-dir extending", "no batches are at a provider"},
