@@ -13,8 +13,7 @@ import (
 const startPercent = 400
 
 // What packages leave behind when they are initialised is a few megabytes of
-// garbage. To collect them three times before the first request took a fifteenth of
-// the time to it, and most of the packages that leave much come after this one.
+// garbage. To collect it would take a tenth of the time of the shortest commands.
 func init() {
 	if os.Getenv("GOGC") == "" {
 		spareStart()

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"nightshift/reports/internal/testdata/demo"
-	"nightshift/runner/store"
 )
 
 // press types one key into the page.
@@ -260,17 +259,7 @@ func TestViewRuns(t *testing.T) {
 func TestViewLive(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t)
-	dir := filepath.Join(t.TempDir(), "live")
-	id := store.Identity{Name: "live", Plan: []byte(`{}`), PlanHash: "00ff", DatasetHash: "abcd", DatasetRows: 5,
-		Models: []string{"m"}, Epochs: 1, Chunks: []store.Chunk{{Rows: 5}}}
-	st, err := store.Open(dir, id, store.Options{ReserveFile: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	shard, err := st.OpenShard("m", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, st, shard := openShard(t, "live", 5)
 	put := func(row int64) {
 		if err := shard.Put(demo.Run{Models: []string{"m"}}.Record(0, row)); err != nil {
 			t.Fatal(err)

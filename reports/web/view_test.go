@@ -575,20 +575,26 @@ func TestViewHeads(t *testing.T) {
 	}
 }
 
-// TestViewReused: the page of a row says where an answer was taken over from and what
-// it cost there.
-func TestViewReused(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "run")
-	id := store.Identity{Name: "run", Plan: []byte(`{}`), PlanHash: "00ff", DatasetHash: "abcd", DatasetRows: 3,
-		Models: []string{"m"}, Epochs: 1, Chunks: []store.Chunk{{Rows: 3}}}
+// openShard opens a run of that name with one shard of so many rows.
+func openShard(t *testing.T, name string, rows int64) (dir string, st *store.Run, shard *store.Shard) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), name)
+	id := store.Identity{Name: name, Plan: []byte(`{}`), PlanHash: "00ff", DatasetHash: "abcd", DatasetRows: rows,
+		Models: []string{"m"}, Epochs: 1, Chunks: []store.Chunk{{Rows: rows}}}
 	st, err := store.Open(dir, id, store.Options{ReserveFile: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	shard, err := st.OpenShard("m", 0)
-	if err != nil {
+	if shard, err = st.OpenShard("m", 0); err != nil {
 		t.Fatal(err)
 	}
+	return dir, st, shard
+}
+
+// TestViewReused: the page of a row says where an answer was taken over from and what
+// it cost there.
+func TestViewReused(t *testing.T) {
+	dir, st, shard := openShard(t, "run", 3)
 	from, paid, nothing := "runs/<last>", int64(2_500_000), int64(0)
 	for row := range int64(3) {
 		rec := demo.Run{Rows: 3, Models: []string{"m"}}.Record(0, row)
