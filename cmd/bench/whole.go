@@ -197,11 +197,11 @@ func (b *bench) profileRun(ctx context.Context) (string, error) {
 }
 
 // stages are the functions that a request's processor time is told apart by.
-var versions = []string{
+var stages = []string{
 	"runner.(*walk).row", "providers.(*Client).Complete", "wire.(*Wire).Send", "wire.(*attempt).post",
 	"wire.(*attempt).read",
-	"http.(*persistConn).writeLoop", "http.(*persistConn).readLoop", "limits.(*Limiter).Wait", "store.(*witness).Sending",
-	"store.(*Shard).Put", "runner.(*walk).record", "store.(*Shard).Commit", "store.(*Shard).sync",
+	"http.(*persistConn).writeLoop", "http.(*persistConn).readLoop", "limits.(*Limiter).Wait",
+	"store.(*attemptLog).Sending", "store.(*Shard).Put", "runner.(*walk).record", "store.(*Shard).Commit", "store.(*Shard).sync",
 	"datasets.(*Dataset).Read", "reports.summarize",
 	"runtime.gcBgMarkWorker", "runtime.schedule", "runtime.mallocgc", "syscall.Syscall", "syscall.RawSyscall6",
 }
@@ -213,7 +213,7 @@ func pick(top string) string {
 		if strings.HasPrefix(line, "Duration:") {
 			b.WriteString(line)
 		}
-		for _, s := range versions {
+		for _, s := range stages {
 			if strings.Contains(line, s) && !strings.Contains(line, s+".") && !strings.Contains(line, s+"-") {
 				b.WriteString(line)
 				break
