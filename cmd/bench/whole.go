@@ -201,7 +201,8 @@ var stages = []string{
 	"runner.(*walk).row", "providers.(*Client).Complete", "wire.(*Wire).Send", "wire.(*attempt).post",
 	"wire.(*attempt).read",
 	"http.(*persistConn).writeLoop", "http.(*persistConn).readLoop", "limits.(*Limiter).Wait",
-	"store.(*attemptLog).Sending", "store.(*Shard).Put", "runner.(*walk).record", "store.(*Shard).Commit", "store.(*Shard).sync",
+	"store.(*attemptLog).Sending", "store.(*Shard).Put", "runner.(*walk).record",
+	"store.(*Shard).Commit", "store.(*Shard).sync",
 	"datasets.(*Dataset).Read", "reports.summarize",
 	"runtime.gcBgMarkWorker", "runtime.schedule", "runtime.mallocgc", "syscall.Syscall", "syscall.RawSyscall6",
 }
