@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -400,10 +401,31 @@ type lineKey struct{ model, endpoint, outcome, stop, category, served string }
 
 // A costSpread is what a projection needs of one model's rows.
 type costSpread struct {
-	rows         int64
-	reused       int64   // of rows; those that remain are sent, so these say nothing of their cost
-	sum, squares float64 // dollars, of the others
-	atLeast      bool
+	rows    int64
+	reused  int64 // of rows; those that remain are sent, so these say nothing of their cost
+	sum     int64 // nano-dollars, of the others
+	squares squares
+	atLeast bool
+}
+
+// squares is a sum of squares of whole numbers, of 128 bits: floats would add up to
+// something else in another order.
+type squares struct{ high, low uint64 }
+
+func (s *squares) add(o squares) {
+	low, carry := bits.Add64(s.low, o.low, 0)
+	s.high, s.low = s.high+o.high+carry, low
+}
+
+// square is the square of n, which is not negative.
+func square(n int64) (s squares) {
+	s.high, s.low = bits.Mul64(uint64(n), uint64(n))
+	return s
+}
+
+// over is the sum in squares of a larger unit.
+func (s squares) over(unit float64) float64 {
+	return (float64(s.high)*(1<<64) + float64(s.low)) / unit / unit
 }
 
 func newBiller(by []string, table *pricing.Table) *biller {
@@ -463,14 +485,13 @@ func (b *biller) spread(model string, e *entry) {
 		b.lastModel, b.lastSpread = model, b.models[model]
 	}
 	s := b.lastSpread
-	usd := float64(e.CostNanoUSD) / 1e9
 	s.rows++
 	s.reused += e.Reused
 	if e.Reused > 0 {
 		return
 	}
-	s.sum += usd
-	s.squares += usd * usd
+	s.sum += e.CostNanoUSD
+	s.squares.add(square(e.CostNanoUSD))
 	s.atLeast = s.atLeast || e.AtLeast()
 }
 
@@ -841,8 +862,8 @@ func (b *biller) project(models []string, items int64) []projection {
 			continue
 		}
 		left, n := float64(items-s.rows), float64(s.rows-s.reused)
-		mean := s.sum / n
-		variance := math.Max(s.squares/n-mean*mean, 0) * n / math.Max(n-1, 1)
+		mean := float64(s.sum) / 1e9 / n
+		variance := math.Max(s.squares.over(1e9)/n-mean*mean, 0) * n / math.Max(n-1, 1)
 		// The costSpread of the rows to come, and of the mean they are judged by.
 		half := 1.96 * math.Sqrt(variance*(left+left*left/n))
 		all = append(all, projection{
@@ -881,7 +902,7 @@ func (b *biller) merge(o *biller) {
 		mine.rows += s.rows
 		mine.reused += s.reused
 		mine.sum += s.sum
-		mine.squares += s.squares
+		mine.squares.add(s.squares)
 		mine.atLeast = mine.atLeast || s.atLeast
 	}
 }
