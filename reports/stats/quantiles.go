@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"iter"
 	"math"
 	"slices"
 )
@@ -15,28 +16,90 @@ const bucketRatio = 1.005
 
 // A Quantiles collects non-negative values and answers for percentiles.
 type Quantiles struct {
-	values  []float64
-	buckets map[int]int64 // by floor(log(value)/log(ratio)); nil while exact
-	n       int64
-	max     float64
+	thousandths numbers       // of the values, while all are whole numbers of them below four million
+	values      []float64     // all of them, where one is not
+	buckets     map[int]int64 // by floor(log(value)/log(ratio)), once there are too many
+	n           int64
+	max         float64
 }
 
 // Add counts a value.
 func (q *Quantiles) Add(v float64) {
 	q.n++
 	q.max = math.Max(q.max, v)
-	if q.buckets == nil && len(q.values) < exactValues {
-		q.values = append(q.values, v)
-		return
-	}
-	if q.buckets == nil {
+	whole, exact := thousandths(v)
+	switch {
+	case q.buckets != nil:
+		q.buckets[bucket(v)]++
+	case q.n > exactValues:
 		q.buckets = map[int]int64{}
-		for _, old := range q.values {
+		for old := range q.all() {
 			q.buckets[bucket(old)]++
 		}
-		q.values = nil
+		q.thousandths, q.values = nil, nil
+		q.buckets[bucket(v)]++
+	case exact && q.values == nil:
+		q.thousandths.add(whole)
+	default:
+		if q.values == nil {
+			q.values = slices.Collect(q.all())
+			q.thousandths = nil
+		}
+		q.values = append(q.values, v)
 	}
-	q.buckets[bucket(v)]++
+}
+
+// all yields the values that are kept.
+func (q *Quantiles) all() iter.Seq[float64] {
+	return func(yield func(float64) bool) {
+		for _, piece := range q.thousandths {
+			for _, whole := range piece {
+				if !yield(float64(whole) / 1000) {
+					return
+				}
+			}
+		}
+		for _, v := range q.values {
+			if !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+// thousandths is a value as a whole number of them; ok is false where it is none, or
+// too large. Milliseconds that were measured in microseconds are.
+func thousandths(v float64) (whole uint32, ok bool) {
+	n := math.Round(v * 1000)
+	if !(n >= 0 && n <= math.MaxUint32) || n/1000 != v {
+		return 0, false
+	}
+	return uint32(n), true
+}
+
+// numbers are numbers in the order in which they came, in pieces of one size: a list
+// that grows as one piece takes twice its memory.
+type numbers [][]uint32
+
+const pieceSize = 1 << 14
+
+func (b *numbers) add(v uint32) {
+	last := len(*b) - 1
+	if last < 0 || len((*b)[last]) == pieceSize {
+		*b = append(*b, make([]uint32, 0, pieceSize))
+		last++
+	}
+	(*b)[last] = append((*b)[last], v)
+}
+
+// sort puts the numbers in order, in one piece.
+func (b *numbers) sort() []uint32 {
+	if len(*b) != 1 || !slices.IsSorted((*b)[0]) {
+		all := slices.Concat(*b...)
+		slices.Sort(all)
+		*b = numbers{all}
+	}
+	return (*b)[0]
 }
 
 func bucket(v float64) int {
@@ -52,10 +115,16 @@ func (q *Quantiles) At(p float64) *float64 {
 	if q.buckets != nil {
 		return q.inBuckets(p)
 	}
-	if !slices.IsSorted(q.values) {
-		slices.Sort(q.values)
+	v := 0.0
+	if q.values == nil {
+		whole := q.thousandths.sort()
+		v = quantile(len(whole), p, func(i int) float64 { return float64(whole[i]) / 1000 })
+	} else {
+		if !slices.IsSorted(q.values) {
+			slices.Sort(q.values)
+		}
+		v = percentile(q.values, p)
 	}
-	v := percentile(q.values, p)
 	return &v
 }
 

@@ -2,19 +2,24 @@ package stats
 
 import "math"
 
-// percentile is the q-quantile of sorted values by linear interpolation at
-// (n-1)q (type 7 of R. J. Hyndman and Y. Fan, 1996; numpy's default). NaN
-// without values.
+// percentile is the q-quantile of sorted values.
 func percentile(sorted []float64, q float64) float64 {
-	if len(sorted) == 0 || !(q >= 0 && q <= 1) {
+	return quantile(len(sorted), q, func(i int) float64 { return sorted[i] })
+}
+
+// quantile is the q-quantile of n values, of which at returns each in order, by
+// linear interpolation at (n-1)q (type 7 of R. J. Hyndman and Y. Fan, 1996; numpy's
+// default). NaN without values.
+func quantile(n int, q float64, at func(int) float64) float64 {
+	if n == 0 || !(q >= 0 && q <= 1) {
 		return math.NaN()
 	}
-	place := float64(len(sorted)-1) * q
+	place := float64(n-1) * q
 	low := int(place)
-	if low >= len(sorted)-1 {
-		return sorted[len(sorted)-1]
+	if low >= n-1 {
+		return at(n - 1)
 	}
-	return sorted[low] + (place-float64(low))*(sorted[low+1]-sorted[low])
+	return at(low) + (place-float64(low))*(at(low+1)-at(low))
 }
 
 // CostPerCorrect is what one correct answer cost, Σcost/Σscore, with the
