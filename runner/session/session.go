@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"nightshift"
 	"nightshift/datasets"
@@ -277,11 +278,17 @@ func (s *Session) run(ctx context.Context) (r Result, err error) {
 
 // begin keeps what the run is found again by and opens the way to the models.
 func (s *Session) begin(ctx context.Context, st *store.Run) (err error) {
-	for _, keep := range []func() error{s.keepIndex, s.keepRows, s.keepScorers, s.keepStart,
-		func() error { return s.keepReuse(ctx) }} {
-		if err := keep(); err != nil {
-			return err
-		}
+	// Side by side: the system then makes one commit of what each waits for.
+	keep := []func() error{s.keepIndex, s.keepRows, s.keepScorers, s.keepStart,
+		func() error { return s.keepReuse(ctx) }}
+	errs := make([]error, len(keep))
+	var wg sync.WaitGroup
+	for i, file := range keep {
+		wg.Go(func() { errs[i] = file() })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	if s.decider, err = s.newDecider(ctx); err != nil {
 		return err

@@ -49,7 +49,6 @@ func (id *Identity) check() error {
 }
 
 // identify creates the run's own files, or compares them with the identity.
-// run.json is written last: with it the run exists.
 func (r *Run) identify() error {
 	b, err := disk.ReadAll(r.fs, r.dir.At(rundir.RunFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,7 +77,15 @@ func (r *Run) identify() error {
 	if diff := r.differences(there); len(diff) > 0 {
 		return r.reconcile(diff)
 	}
-	return r.makeDirs()
+	return r.remakeDirs()
+}
+
+// remakeDirs makes what is missing of the directories of a run that is there.
+func (r *Run) remakeDirs() error {
+	if err := r.makeDirs(); err != nil {
+		return err
+	}
+	return disk.Wrap("syncing", string(r.dir), r.fs.SyncDir(string(r.dir)))
 }
 
 func (r *Run) makeDirs() error {
@@ -88,9 +95,11 @@ func (r *Run) makeDirs() error {
 			return disk.Wrap("creating", r.dir.At(d), err)
 		}
 	}
-	return disk.Wrap("syncing", string(r.dir), r.fs.SyncDir(string(r.dir)))
+	return nil
 }
 
+// create makes everything but run.json, with which the run exists: started writes it.
+// The list of shards is made durable together with the names of the directories.
 func (r *Run) create() error {
 	if err := r.refuseRemains(); err != nil {
 		return err
@@ -115,7 +124,7 @@ func (r *Run) create() error {
 		return disk.Wrap("writing", r.dir.At(rundir.ShardsFile), err)
 	}
 	disk.CrashPoint("create.units-written")
-	return r.setState("new")
+	return nil
 }
 
 // refuseRemains refuses a directory that holds answers but not whose they are.
@@ -146,7 +155,7 @@ func (r *Run) remains(what string, err error) error {
 	}
 }
 
-// started notes a new process in run.json.
+// started notes a new process in run.json, which a new run gets here.
 func (r *Run) started() error {
 	s := rundir.Start{At: time.Now().UTC(), Tool: r.id.Tool, Done: r.Totals().Sum().Rows}
 	r.doc.Starts = append(r.doc.Starts, s)

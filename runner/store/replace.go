@@ -40,7 +40,7 @@ var endpointPath = regexp.MustCompile(`^(plan\.)?models\[\d+\]\.(base_url|path|e
 func (r *Run) accept(hash string) error {
 	r.doc.MovedPlans = append(r.doc.MovedPlans, hash)
 	r.id.PlanHash = r.doc.PlanHash
-	return r.makeDirs()
+	return r.remakeDirs()
 }
 
 // nothingPaid reports whether the run holds no answer and nothing that may

@@ -215,6 +215,9 @@ func (r *Run) scanJournals() error {
 		}
 	}
 	disk.CrashPoint("open.journals-read")
+	if len(found.Files) == 0 {
+		return nil
+	}
 	// Names may have reached only the page cache before the last process ended.
 	return disk.Wrap("syncing", dir, r.fs.SyncDir(dir))
 }

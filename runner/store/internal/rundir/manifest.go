@@ -11,6 +11,7 @@ import (
 	"nightshift/runner/store/internal/records"
 	"nightshift/runner/store/journal"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -47,7 +48,8 @@ type Manifest struct {
 	dir  Dir
 	mu   sync.Mutex
 	f    disk.File
-	name bool // its directory has been synced
+	head []byte // the line that comes before the first of a new file
+	name bool   // its directory has been synced
 }
 
 // manifestContent is what a manifest says.
@@ -116,8 +118,8 @@ func (m *ManifestContent) line(s journal.Span, newest map[string]int) string {
 	return ""
 }
 
-// openManifest opens the file for appending and writes its first line when it
-// is new.
+// OpenManifest opens the file for appending. A new one gets the run's line with its
+// first entry: until then there is nothing that need be durable.
 func OpenManifest(fsys disk.FS, dir Dir, runID string) (*Manifest, error) {
 	m := &Manifest{fs: fsys, dir: dir}
 	var err error
@@ -127,7 +129,7 @@ func OpenManifest(fsys disk.FS, dir Dir, runID string) (*Manifest, error) {
 	}
 	n, err := m.f.Length()
 	if err == nil && n == 0 {
-		err = m.Add(manifestHead{K: kindManifest, RunID: runID})
+		m.head, _, err = journal.EncodeLine(manifestHead{K: kindManifest, RunID: runID})
 	}
 	if err != nil {
 		m.f.Close()
@@ -136,17 +138,18 @@ func OpenManifest(fsys disk.FS, dir Dir, runID string) (*Manifest, error) {
 	return m, nil
 }
 
-// add appends a line and makes it durable.
-func (m *Manifest) Add(v any) error {
-	line, _, err := journal.EncodeLine(v)
+// Add appends an entry and makes it durable.
+func (m *Manifest) Add(p ParquetFile) error {
+	line, _, err := journal.EncodeLine(p)
 	if err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := disk.WriteFull(m.f, line); err != nil {
+	if err := disk.WriteFull(m.f, slices.Concat(m.head, line)); err != nil {
 		return err
 	}
+	m.head = nil
 	disk.CrashPoint("manifest.written")
 	if err := m.f.Sync(); err != nil {
 		return err
