@@ -386,7 +386,7 @@ func (d *Dataset) First(ctx context.Context, n int) iter.Seq2[nightshift.Sample,
 			if chunk.Selected == 0 {
 				continue
 			}
-			for s, err := range d.Read(ctx, i) {
+			for s, err := range d.peek(ctx, i) {
 				if n == 0 || !yield(s, err) {
 					return
 				}

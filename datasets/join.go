@@ -204,8 +204,13 @@ func (d *Dataset) partAt(chunk int) *joinedPart {
 func (p *joinedPart) read(ctx context.Context, chunk, epochs int, wanted func(row int64) bool,
 ) iter.Seq2[nightshift.Sample, error] {
 	here := func(row int64) bool { return wanted(row + p.row) }
+	return p.named(p.data.ReadRows(ctx, chunk-p.chunk, epochs, here))
+}
+
+// named are rows of the part as rows of the whole.
+func (p *joinedPart) named(rows iter.Seq2[nightshift.Sample, error]) iter.Seq2[nightshift.Sample, error] {
 	return func(yield func(nightshift.Sample, error) bool) {
-		for s, err := range p.data.ReadRows(ctx, chunk-p.chunk, epochs, here) {
+		for s, err := range rows {
 			if s.File != "" || err == nil { // else there is no row
 				s.Index, s.ID, s.Dataset = s.Index+p.row, p.name+"/"+s.ID, p.name
 			}
@@ -259,26 +264,10 @@ func (d *Dataset) firstOfParts(ctx context.Context, n int) iter.Seq2[nightshift.
 		for k := range d.parts {
 			each := (n + len(d.parts) - k - 1) / (len(d.parts) - k)
 			n -= each
-			for s, err := range d.firstIn(ctx, &d.parts[k], each) {
+			for s, err := range d.parts[k].named(d.parts[k].data.First(ctx, each)) {
 				if !yield(s, err) {
 					return
 				}
-			}
-		}
-	}
-}
-
-func (d *Dataset) firstIn(ctx context.Context, p *joinedPart, n int) iter.Seq2[nightshift.Sample, error] {
-	return func(yield func(nightshift.Sample, error) bool) {
-		for i := range p.data.chunks {
-			if p.data.chunks[i].Selected == 0 {
-				continue
-			}
-			for s, err := range p.read(ctx, p.chunk+i, 1, allRows) {
-				if n == 0 || !yield(s, err) {
-					return
-				}
-				n--
 			}
 		}
 	}

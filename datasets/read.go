@@ -51,10 +51,25 @@ func (d *Dataset) ReadRows(ctx context.Context, chunk, epochs int, wanted func(r
 		if d.chunks[chunk].Selected == 0 {
 			return
 		}
+		err := d.unchanged(ctx, chunk)
+		if err == nil {
+			b := shape.NewBuilder(d.rules, false)
+			err = d.rows(ctx, chunk, func(at place, raw []byte) bool {
+				return !wanted(at.index) || d.yieldEpochs(b, at, raw, epochs, yield)
+			})
+		}
+		if err != nil {
+			yield(nightshift.Sample{}, err)
+		}
+	}
+}
+
+// peek is Read of rows that are looked at and not sent: whether the chunk is what was
+// indexed is found out at its end only.
+func (d *Dataset) peek(ctx context.Context, chunk int) iter.Seq2[nightshift.Sample, error] {
+	return func(yield func(nightshift.Sample, error) bool) {
 		b := shape.NewBuilder(d.rules, false)
-		err := d.rows(ctx, chunk, func(at place, raw []byte) bool {
-			return !wanted(at.index) || d.yieldEpochs(b, at, raw, epochs, yield)
-		})
+		err := d.rows(ctx, chunk, func(at place, raw []byte) bool { return d.yieldEpochs(b, at, raw, 1, yield) })
 		if err != nil {
 			yield(nightshift.Sample{}, err)
 		}
@@ -109,9 +124,6 @@ func (d *Dataset) sample(b *shape.Builder, at place, raw []byte, epoch int) (nig
 // rows passes the selected rows of a chunk to do, until it returns false. Each
 // row's text is a copy that do may keep.
 func (d *Dataset) rows(ctx context.Context, chunk int, do func(place, []byte) bool) error {
-	if err := d.unchanged(ctx, chunk); err != nil {
-		return err
-	}
 	sel := chunkRows{d: d, at: d.picked.starts[chunk], index: d.chunks[chunk].First}
 	if d.rules.HasFilter() {
 		sel.filter = shape.NewBuilder(d.rules, true)
