@@ -6,6 +6,8 @@
 #   CONCURRENCY  in flight (default 64)
 #   PEERS        directory for what is installed, kept for the next time (default
 #                a temporary one)
+#   ONLY         clients to measure, with spaces (default all): nightshift openai litellm
+#                saturate inspect curator batchllm evalscope promptfoo
 set -uo pipefail
 cd "$(dirname "$0")/../../.."
 rows="${ROWS:-4000}" concurrency="${CONCURRENCY:-64}"
@@ -31,12 +33,14 @@ with open(sys.argv[2] + "/rows.jsonl", "w") as rows, open(sys.argv[2] + "/rows.t
         lines.write(prompt + "\n")
 PY
 
-echo "| client | requests/s | wall | processor time of a request | most memory | on disk | what is kept |"
-echo "|---|---|---|---|---|---|---|"
+wanted() { [ -z "${ONLY:-}" ] || [[ " $ONLY " == *" $1 "* ]]; }
+
+echo "| client | answers | requests/s | wall | processor time of a request | most memory | on disk | what is kept |"
+echo "|---|---|---|---|---|---|---|---|"
 
 # measure NAME OUT COMMAND...: OUT is what the client leaves.
 measure() {
-  timeout 900 python3 "$here/measure.py" "$rows" "$dir/log" "$@" || echo "skipped $1: not done in 15 minutes" >&2
+  python3 "$here/measure.py" "$rows" "$url" 900 "$dir/log" "$@"
 }
 
 # python PACKAGE WORDS OUT ARGUMENTS...: installs a package of PyPI and measures what
@@ -58,34 +62,45 @@ python() {
     LITELLM_LOCAL_MODEL_COST_MAP=True "$bin/python" "$@"
 }
 
-mkdir "$dir/ns"
-measure "nightshift" "$dir/ns/run" "$dir/nightshift" run --dataset "$dir/rows.jsonl" --model openai/sim-large \
-  --base-url "$url/v1" --auth none --concurrency "$concurrency" --out "$dir/ns/run" --quiet
-
+if wanted nightshift; then
+  mkdir "$dir/ns"
+  measure "nightshift" "$dir/ns/run" "$dir/nightshift" run --dataset "$dir/rows.jsonl" --model openai/sim-large \
+    --base-url "$url/v1" --auth none --concurrency "$concurrency" --out "$dir/ns/run" --quiet
+fi
 for client in openai litellm; do
+  wanted "$client" || continue
   python "$client" ", asyncio.gather" "$dir/$client.jsonl" \
     "$here/gather.py" "$client" "$url" "$dir/rows.jsonl" "$dir/$client.jsonl" "$concurrency"
 done
 for client in saturate inspect curator; do
+  wanted "$client" || continue
   package="$client"
   case "$client" in inspect) package=inspect-ai ;; curator) package=bespokelabs-curator ;; esac
   python "$package" "" "$dir/$client" "$here/run_$client.py" "$url" "$dir/rows.jsonl" "$dir/$client" "$concurrency"
 done
-python batchllm-ai "" "$dir/batchllm.jsonl" -m batchllm.cli run "$dir/rows.jsonl" -m sim-large \
-  --base-url "$url/v1" --api-key none -c "$concurrency" -o "$dir/batchllm.jsonl"
-python 'evalscope[perf]' ", perf" "$dir/evalscope" -m evalscope.cli.cli perf --model sim-large \
-  --url "$url/v1/chat/completions" --api openai --dataset line_by_line --dataset-path "$dir/rows.txt" \
-  --parallel "$concurrency" --number "$rows" --outputs-dir "$dir/evalscope"
+if wanted batchllm; then
+  python batchllm-ai "" "$dir/batchllm.jsonl" -m batchllm.cli run "$dir/rows.jsonl" -m sim-large \
+    --base-url "$url/v1" --api-key none -c "$concurrency" -o "$dir/batchllm.jsonl"
+fi
+if wanted evalscope; then
+  python 'evalscope[perf]' ", perf" "$dir/evalscope" -m evalscope.cli.cli perf --model sim-large \
+    --url "$url/v1/chat/completions" --api openai --dataset line_by_line --dataset-path "$dir/rows.txt" \
+    --parallel "$concurrency" --number "$rows" --outputs-dir "$dir/evalscope"
+fi
 
+# promptfoo without what it needs for other providers, which is most of it.
 npm="$peers/npm"
-if [ -x "$npm/node_modules/.bin/promptfoo" ] || { command -v npm >/dev/null &&
-  timeout 900 npm install --silent --no-audit --no-fund --prefix "$npm" promptfoo >"$dir/npm.log" 2>&1; }; then
+if ! wanted promptfoo; then
+  exit 0
+elif [ -x "$npm/node_modules/.bin/promptfoo" ] || { command -v npm >/dev/null &&
+  timeout 900 npm install --silent --no-audit --no-fund --omit=optional --ignore-scripts --prefix "$npm" \
+    promptfoo@0.121.20 @libsql/linux-x64-gnu@0.5.29 >"$dir/npm.log" 2>&1; }; then
   version="$(node -p "require('$npm/node_modules/promptfoo/package.json').version")"
   mkdir "$dir/promptfoo"
   python3 "$here/promptfoo.py" "$url" "$dir/rows.jsonl" "$dir/promptfoo.json"
-  measure "promptfoo $version" "$dir/promptfoo" env PROMPTFOO_CONFIG_DIR="$dir/promptfoo" PROMPTFOO_DISABLE_TELEMETRY=1 PROMPTFOO_DISABLE_UPDATE=1 \
-    OPENAI_API_KEY=none "$npm/node_modules/.bin/promptfoo" eval -c "$dir/promptfoo.json" --max-concurrency "$concurrency" \
-    --no-cache --no-progress-bar --no-table -o "$dir/promptfoo/out.json"
+  measure "promptfoo $version" "$dir/promptfoo" env PROMPTFOO_CONFIG_DIR="$dir/promptfoo" PROMPTFOO_DISABLE_TELEMETRY=1 \
+    PROMPTFOO_DISABLE_UPDATE=1 OPENAI_API_KEY=none "$npm/node_modules/.bin/promptfoo" eval -c "$dir/promptfoo.json" \
+    --max-concurrency "$concurrency" --no-cache --no-progress-bar --no-table -o "$dir/promptfoo/out.json"
 else
   echo "skipped promptfoo: npm is not there or could not install it" >&2
 fi
