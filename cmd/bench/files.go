@@ -144,10 +144,14 @@ func (b *bench) untilOnRecord(ctx context.Context, dir string, rows int) error {
 	return fmt.Errorf("the run did not come to %d rows", rows)
 }
 
-// buildSize measures the stripped program.
+// buildSize measures the stripped program, and how long it takes to build it where
+// nothing was built before.
 func (b *bench) buildSize(ctx context.Context) ([]figure, error) {
-	path := b.path("stripped")
-	if _, err := output(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./cmd/nightshift"); err != nil {
+	path, cache := b.path("stripped"), b.path("build-cache")
+	defer os.RemoveAll(cache)
+	u, err := run(ctx, "env", "GOCACHE="+cache, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path,
+		"./cmd/nightshift")
+	if err != nil {
 		return nil, err
 	}
 	info, err := os.Stat(path)
@@ -157,6 +161,10 @@ func (b *bench) buildSize(ctx context.Context) ([]figure, error) {
 	deps, err := output(ctx, "go", "list", "-deps", "./cmd/nightshift")
 	mb := float64(info.Size()) / 1e6
 	return []figure{{
+		name:     "a build from nothing",
+		measured: fmt.Sprintf("%.0f s, %.0f s of processor time", u.wall.Seconds(), u.cpu.Seconds()),
+		reach:    "≤ 60 s", reached: u.wall <= time.Minute,
+	}, {
 		name:     "the program, stripped",
 		measured: fmt.Sprintf("%.1f MB, of %d packages", mb, strings.Count(deps, "\n")),
 		reach:    "≤ 30 MB", reached: mb <= 30,

@@ -98,7 +98,7 @@ func (b *bench) memory(ctx context.Context) ([]figure, error) {
 			words.Thousands(int64(b.manyRows)), words.Thousands(int64(fewRows)), float64(b.manyRows)/many.wall.Seconds()),
 		measured: fmt.Sprintf("%d MiB", many.rss>>20), floor: fmt.Sprintf("%d MiB", few.rss>>20),
 		ratio: fmt.Sprintf("%.2f", ratio),
-		reach: "≤ 1.2 × and ≤ 256 MiB", aim: "≤ 128 MiB", reached: ratio <= 1.2 && many.rss <= 256<<20,
+		reach: "≤ 1.2 × and ≤ 96 MiB", aim: "≤ 64 MiB", reached: ratio <= 1.2 && many.rss <= 96<<20,
 	}}
 	usual, err := b.usualMemory(ctx)
 	return append(figures, usual), err
