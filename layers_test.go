@@ -181,7 +181,8 @@ var may = map[string][]string{
 		"nightshift/reports/scoring", "nightshift/reports/stats", "nightshift/internal/attemptlog",
 		"nightshift/internal/fsx"},
 	"nightshift/reports/web": {"nightshift", "nightshift/internal/attemptlog", "nightshift/internal/words",
-		"nightshift/runner/store/view", "nightshift/reports", "nightshift/reports/render"},
+		"nightshift/runner/store/view", "nightshift/reports", "nightshift/reports/render",
+		"nightshift/reports/scoring"},
 }
 
 // homes lists which packages may import a third-party library. A library that

@@ -212,6 +212,55 @@ func TestViewClicks(t *testing.T) {
 	b.quiet(server.URL+"/s/", "data:")
 }
 
+// TestViewChoosesVariant: a variant and a dataset are chosen together with a filter and words, and the
+// address keeps them.
+func TestViewChoosesVariant(t *testing.T) {
+	t.Parallel()
+	b := openBrowser(t)
+	dir := demo.Run{Rows: 120, Text: 200, Models: []string{"a/plain", "a/steps", "b/plain", "b/steps"},
+		Datasets: []string{"sums", "words"}, Varied: true}.Write(t)
+	k := read(t, dir)
+	server := httptest.NewServer(viewer(t, dir))
+	defer server.Close()
+	b.visit(server.URL + "/s/")
+	b.hits(120)
+	b.choose("variant", "steps")
+	b.at("variant=steps")
+	b.until(`document.querySelectorAll("table.matrix thead th").length === 3`)
+	b.choose("dataset", "words")
+	b.at("dataset=words")
+	b.hits(60)
+	wrong := asked("steps", anyOf(func(f *fact) bool {
+		return f.Row >= 60 && f.score != nil && f.score.Value != nil && *f.score.Value == 0
+	}))
+	b.click(`[data-filter="wrong"]`)
+	b.hits(len(k.chosen(wrong)))
+	said := func(of map[string]*fact) bool {
+		return wrong(of) && asked("steps", anyOf(func(f *fact) bool {
+			return f.Text != nil && strings.Contains(*f.Text, "word12")
+		}))(of)
+	}
+	b.choose("q", "Word12")
+	b.at("q=Word12")
+	b.hits(len(k.chosen(said)))
+	b.eval(`window.before = true; location.reload()`)
+	b.until(`window.before === undefined && document.documentElement.dataset.ready === "yes"`)
+	b.hits(len(k.chosen(said)))
+	for name, want := range map[string]string{"variant": "steps", "dataset": "words", "q": "Word12"} {
+		if got := b.eval(fmt.Sprintf(`document.getElementById("ask").elements[%q].value`, name)); got != want {
+			t.Errorf("after a reload %s is %v, want %s", name, got, want)
+		}
+	}
+	b.press("j", "Enter")
+	b.at("/row/")
+	b.until(`document.querySelectorAll(".answer").length === 4`) // of all variants
+	b.press("u")
+	b.at("variant=steps")
+	b.click("#clear")
+	b.hits(120)
+	b.quiet(server.URL+"/s/", "data:")
+}
+
 // harmlessPage is [harmless] for pages with forms of their own.
 const harmlessPage = `window.pwned === undefined && document.querySelectorAll("img, iframe, object, embed, base, ` +
 	`main script").length === 0`

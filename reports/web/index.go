@@ -17,6 +17,7 @@ import (
 
 	"nightshift"
 	"nightshift/reports"
+	"nightshift/reports/scoring"
 	"nightshift/runner/store/view"
 )
 
@@ -83,11 +84,12 @@ func (c *codes[N]) list() []string {
 // A stand is what a run directory held when it was looked at.
 type stand struct {
 	view.Info
-	epochs  int
-	files   [][]string // by lane and chunk: what the rows are in
-	tables  []string   // of scores
-	tableOf map[string]string
-	version string // equal for equal files
+	epochs   int
+	files    [][]string // by lane and chunk: what the rows are in
+	variants []string   // by lane; empty without
+	tables   []string   // of scores
+	tableOf  map[string]string
+	version  string // equal for equal files
 }
 
 // items is how many places a column has.
@@ -120,6 +122,9 @@ func (r *run) look() (*stand, error) {
 		return nil, err
 	}
 	s := &stand{Info: info, epochs: max(info.Epochs, 1), tableOf: map[string]string{}}
+	for _, way := range scoring.Ways(info) {
+		s.variants = append(s.variants, way.Variant)
+	}
 	slot := map[string]int{}
 	for i, m := range info.Models {
 		slot[m] = i

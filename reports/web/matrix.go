@@ -29,6 +29,7 @@ type matrix struct {
 	Classes []choice
 	Cats    []choice
 	Sets    []choice // datasets of runs with several
+	Asked   []choice // variants of runs with some
 	Scorers []choice
 	Values  []string // examples
 	Sorts   []choice
@@ -129,23 +130,23 @@ func (v *Viewer) matrixOf(t *table, q query, base, rowBase string) (*matrix, err
 
 // rows reads what is shown of some items, lane by lane.
 func (t *table) rows(q query, items []int32) ([]matrixRow, error) {
-	rows := make([]matrixRow, len(items))
+	rows, lanes := make([]matrixRow, len(items)), t.shown(q)
 	for i, item := range items {
 		row, epoch := t.stands[0].rowOf(int(item))
-		rows[i] = matrixRow{Row: row, Epoch: epoch, Cells: make([]cell, len(t.lanes)),
+		rows[i] = matrixRow{Row: row, Epoch: epoch, Cells: make([]cell, len(lanes)),
 			Query: q.address("page", q.values.Get("page"), "row", strconv.FormatInt(row, 10),
 				"epoch", strconv.Itoa(int(epoch)))}
 	}
-	answers := make([][]*listRow, len(t.lanes))
-	errs := make([]error, len(t.lanes))
+	answers := make([][]*listRow, len(lanes))
+	errs := make([]error, len(lanes))
 	var wait sync.WaitGroup
-	for l := range t.lanes {
-		wait.Go(func() { answers[l], errs[l] = t.answers(l, items) })
+	for n, l := range lanes {
+		wait.Go(func() { answers[n], errs[n] = t.answers(l, items) })
 	}
 	wait.Wait()
-	for l := range t.lanes {
-		for i, a := range answers[l] {
-			c := &rows[i].Cells[l]
+	for n, l := range lanes {
+		for i, a := range answers[n] {
+			c := &rows[i].Cells[n]
 			if c.Lane = t.lanes[l].Name; a == nil {
 				continue
 			}
@@ -257,9 +258,9 @@ func (m *matrix) choices(t *table, h *hits) {
 		m.Filters = append(m.Filters, choice{Word: filterWords[f], Name: filterNames[f], Count: h.counts[f],
 			Known: h.known[f], Chosen: q.show == f, Query: q.address("show", filterWords[f])})
 	}
-	for l, lane := range t.lanes {
-		number := strconv.Itoa(l + 1)
-		m.Models = append(m.Models, choice{Word: number, Name: lane.Name, Chosen: q.lane == l})
+	for _, l := range t.shown(q) {
+		lane := t.lanes[l]
+		m.Models = append(m.Models, choice{Word: strconv.Itoa(l + 1), Name: lane.Name, Chosen: q.lane == l})
 		head := laneHead{Name: lane.Name}
 		for _, s := range []string{"score", "cost", "output", "latency"} {
 			if s != "score" || len(t.scores) > 0 {
@@ -268,6 +269,13 @@ func (m *matrix) choices(t *table, h *hits) {
 		}
 		m.Lanes = append(m.Lanes, head)
 	}
+	var asked []string
+	for _, lane := range t.lanes {
+		if lane.variant != "" && !slices.Contains(asked, lane.variant) {
+			asked = append(asked, lane.variant)
+		}
+	}
+	m.Asked = listed(asked, q.variant)
 	m.Sets = listed(t.words(func(r *run) []string { return r.datasets.list() }), q.dataset)
 	m.Cats = listed(t.words(func(r *run) []string { return r.categories.list() }), q.category)
 	m.Classes = listed(t.words(func(r *run) []string { return r.classes.list() }), q.class)
@@ -378,7 +386,7 @@ func (m *matrix) Filtered() bool { return m.filterKey() != (query{lane: -1, with
 
 // Cleared is the query without any filter.
 func (m *matrix) Cleared() string {
-	return m.address("show", "", "model", "", "dataset", "", "category", "",
+	return m.address("show", "", "model", "", "variant", "", "dataset", "", "category", "",
 		"class", "", "scorer", "", "value", "", "q", "")
 }
 

@@ -62,6 +62,7 @@ type query struct {
 	lane     int // that filters look at; -1 is any
 	category string
 	dataset  string // of several; empty for any
+	variant  string // whose lanes are shown; empty for all
 	class    string // of the error
 	scorer   string // name of a table; empty is any
 	value    valueRange
@@ -82,7 +83,7 @@ var sorts = []struct{ Word, Name string }{
 
 func readQuery(v url.Values) (q query, err error) {
 	q = query{values: v, lane: -1, by: -1, category: v.Get("category"), dataset: v.Get("dataset"),
-		class: v.Get("class"), scorer: v.Get("scorer"),
+		variant: v.Get("variant"), class: v.Get("class"), scorer: v.Get("scorer"),
 		words: strings.Fields(strings.ToLower(v.Get("q"))), with: v.Get("with")}
 	q.show = filter(slices.Index(filterWords[:], v.Get("show")))
 	if q.show < 0 {
@@ -147,11 +148,12 @@ func (q query) address(pairs ...string) string {
 }
 
 // fields are what an address of a matrix keeps.
-var fields = []string{"show", "model", "dataset", "category", "class", "scorer", "value", "q", "sort", "page", "with"}
+var fields = []string{"show", "model", "variant", "dataset", "category", "class", "scorer", "value", "q", "sort",
+	"page", "with"}
 
 // filterKey is what the filtered rows follow from.
 func (q query) filterKey() string {
-	return strings.Join([]string{filterWords[q.show], strconv.Itoa(q.lane), q.dataset, q.category,
+	return strings.Join([]string{filterWords[q.show], strconv.Itoa(q.lane), q.variant, q.dataset, q.category,
 		q.class, q.scorer, q.value.text,
 		strings.Join(q.words, " "), q.with}, "\x00")
 }
@@ -207,11 +209,12 @@ func (r valueRange) holds(s score) bool {
 
 // A lane is one column of the matrix: a model of a run.
 type lane struct {
-	Name  string
-	run   *run
-	stand *stand
-	n     int // its place in the run
-	head  []head
+	Name    string
+	variant string // how the model was asked; empty in runs without variants
+	run     *run
+	stand   *stand
+	n       int // its place in the run
+	head    []head
 }
 
 // A table is the rows and lanes of one run, or of two side by side. Items are
@@ -254,7 +257,7 @@ func openTable(runs ...*run) (*table, error) {
 			if len(runs) > 1 {
 				name = model + " · " + r.name
 			}
-			t.lanes = append(t.lanes, lane{name, r, s, n, heads[n]})
+			t.lanes = append(t.lanes, lane{name, s.variants[n], r, s, n, heads[n]})
 		}
 		if i == 1 {
 			if err := t.match(); err != nil {
@@ -342,6 +345,16 @@ func (r *run) ids(s *stand) ([]string, error) {
 		}
 	}
 	return texts, nil
+}
+
+// shown are the lanes that a query shows: those of its variant.
+func (t *table) shown(q query) (lanes []int) {
+	for l, lane := range t.lanes {
+		if q.variant == "" || q.variant == lane.variant {
+			lanes = append(lanes, l)
+		}
+	}
+	return lanes
 }
 
 // at is the place of an item in a lane's columns, -1 without one.
@@ -456,7 +469,8 @@ type looks struct {
 	query
 	scorers  []*scorerLanes
 	same     func(l, item int) float64
-	from, to int // lanes
+	shown    []int  // lanes of the variant
+	looked   []bool // at the answers of which lanes
 	classes  []int
 	cats     []int
 	datasets []int
@@ -464,9 +478,9 @@ type looks struct {
 
 // filtered collects the rows of a query in the order of the dataset.
 func (t *table) filtered(q query, found *finding) (*hits, error) {
-	l := &looks{table: t, query: q, from: 0, to: len(t.lanes)}
-	if q.lane >= 0 {
-		l.from, l.to = q.lane, q.lane+1
+	l := &looks{table: t, query: q, shown: t.shown(q), looked: make([]bool, len(t.lanes))}
+	for _, n := range l.shown {
+		l.looked[n] = q.lane < 0 || q.lane == n
 	}
 	var err error
 	if l.scorers, err = t.scorers(q); err != nil {
@@ -486,14 +500,14 @@ func (t *table) filtered(q query, found *finding) (*hits, error) {
 	for f := range filters {
 		h.known[f] = true
 	}
-	h.known[different] = len(t.lanes) > 1 && (len(t.scores) > 0 || l.same != nil)
+	h.known[different] = len(l.shown) > 1 && (len(t.scores) > 0 || l.same != nil)
 	h.known[wrong] = slices.ContainsFunc(l.scorers, func(s *scorerLanes) bool { return s.right() })
 	for item := range t.stands[0].items() {
 		mask, there := l.mask(item)
 		if there {
 			h.rows++
 		}
-		if mask == 0 || found != nil && !found.has(t, l.from, l.to, item) {
+		if mask == 0 || found != nil && !found.has(t, l.looked, item) {
 			continue
 		}
 		for f := range filters {
@@ -532,7 +546,7 @@ func (l *looks) mask(item int) (mask uint16, there bool) {
 		there = true
 		category = category || int(h.category) == l.cats[n]
 		dataset = dataset || int(h.dataset) == l.datasets[n]
-		if n < l.from || n >= l.to {
+		if !l.looked[n] {
 			continue
 		}
 		mask |= 1<<all | 1<<filterOf[h.outcome&15]
@@ -579,12 +593,12 @@ func (l *looks) isWrong(n, item int) bool {
 	return false
 }
 
-// differs reports whether two lanes have other scores; where nothing is scored
+// differs reports whether two lanes that are shown have other scores; where nothing is scored
 // other outcomes or answers.
 func (l *looks) differs(item int) bool {
 	for _, s := range l.scorers {
 		first, have := float32(0), false
-		for n := range l.lanes {
+		for _, n := range l.shown {
 			v := s.score(l.table, n, item)
 			if v.status == 0 || v.value != v.value {
 				continue
@@ -599,7 +613,7 @@ func (l *looks) differs(item int) bool {
 		return false
 	}
 	first := -1
-	for n := range l.lanes {
+	for _, n := range l.shown {
 		h := l.head(n, item)
 		if h.outcome == 0 {
 			continue
@@ -614,11 +628,9 @@ func (l *looks) differs(item int) bool {
 
 // order is what a query sorts its rows by.
 func (t *table) order(q query) (func(item int) float64, error) {
-	lanes := make([]int, 0, len(t.lanes))
-	for l := range t.lanes {
-		if q.by < 0 || q.by == l {
-			lanes = append(lanes, l)
-		}
+	lanes := t.shown(q)
+	if q.by >= 0 {
+		lanes = []int{q.by}
 	}
 	switch q.sort {
 	case "":

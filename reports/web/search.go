@@ -38,9 +38,10 @@ type finding struct {
 	share float64 // of the chunks that were looked at
 }
 
-func (f *finding) has(t *table, from, to, item int) bool {
-	for l := from; l < to; l++ {
-		if i := t.at(l, item); i >= 0 && i/64 < len(f.bits[l]) && f.bits[l][i/64]&(1<<(i%64)) != 0 {
+// has reports whether one of the lanes that are looked at has an item.
+func (f *finding) has(t *table, looked []bool, item int) bool {
+	for l := range t.lanes {
+		if i := t.at(l, item); looked[l] && i >= 0 && i/64 < len(f.bits[l]) && f.bits[l][i/64]&(1<<(i%64)) != 0 {
 			return true
 		}
 	}

@@ -324,6 +324,92 @@ func TestViewFilters(t *testing.T) {
 	}
 }
 
+// asked lets a row pass by its answers in one variant alone.
+func asked(variant string, pass func(map[string]*fact) bool) func(map[string]*fact) bool {
+	return func(of map[string]*fact) bool {
+		own := map[string]*fact{}
+		for model, f := range of {
+			if strings.HasSuffix(model, "/"+variant) {
+				own[model] = f
+			}
+		}
+		return pass(own)
+	}
+}
+
+// One variant is shown alone: its columns, and what filters, words and orders find in them. What the
+// filters say is how many rows each finds.
+func TestViewFiltersVariants(t *testing.T) {
+	dir := demo.Run{Rows: 200, Text: 200, Models: []string{"a/plain", "a/steps", "b/plain", "b/steps"},
+		Datasets: []string{"sums", "words"}, Varied: true}.Write(t)
+	v, k := viewer(t, dir), read(t, dir)
+	wrong := anyOf(func(f *fact) bool { return f.score != nil && f.score.Value != nil && *f.score.Value == 0 })
+	different := func(of map[string]*fact) bool {
+		var values []float64
+		for _, f := range of {
+			if f.score.Value != nil {
+				values = append(values, *f.score.Value)
+			}
+		}
+		return len(values) > 0 && slices.Min(values) != slices.Max(values)
+	}
+	said := anyOf(func(f *fact) bool { return f.Text != nil && strings.Contains(*f.Text, "word12") })
+	for _, c := range []struct {
+		query   string
+		columns int
+		pass    func(map[string]*fact) bool
+	}{
+		{"variant=steps", 2, func(map[string]*fact) bool { return true }},
+		{"variant=steps&show=wrong", 2, asked("steps", wrong)},
+		{"variant=steps&show=different", 2, asked("steps", different)},
+		{"show=different", 4, different},
+		{"variant=steps&show=truncated", 2, asked("steps", isOutcome("truncated"))},
+		{"variant=plain&show=wrong&dataset=words&sort=-cost", 2, func(of map[string]*fact) bool {
+			return of["a/plain"].Row >= 100 && asked("plain", wrong)(of)
+		}},
+		{"variant=plain&show=wrong&model=3", 2, func(of map[string]*fact) bool {
+			return wrong(map[string]*fact{"": of["b/plain"]})
+		}},
+		{"variant=plain&model=2", 2, func(map[string]*fact) bool { return false }}, // a/steps
+		{"variant=steps&q=Word12", 2, asked("steps", said)},
+		{"variant=none", 0, func(map[string]*fact) bool { return false }},
+	} {
+		q, err := url.ParseQuery(c.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := k.chosen(c.pass)
+		got, hits := rows(t, v, runName(dir), q)
+		slices.SortFunc(got, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
+		if !slices.Equal(got, want) || hits != fmt.Sprint(len(want)) {
+			t.Errorf("%s: %s hits, %d rows, want %d", c.query, hits, len(got), len(want))
+		}
+		page := body(t, v, "run/"+runName(dir)+"?"+c.query)
+		if n := strings.Count(page, `<th scope="col">a/`) + strings.Count(page, `<th scope="col">b/`); len(want) > 0 &&
+			n != c.columns {
+			t.Errorf("%s: %d columns, want %d", c.query, n, c.columns)
+		}
+		q.Set("show", "wrong")
+		_, found := rows(t, v, runName(dir), q)
+		if said := regexp.MustCompile(`data-filter="wrong"[^>]*>Wrong <span class="num">(\d+)<`).
+			FindStringSubmatch(page); said == nil || said[1] != found {
+			t.Errorf("%s: the filter of wrong rows says %v, and finds %s", c.query, said, found)
+		}
+	}
+	page := body(t, v, "run/"+runName(dir)+"?variant=steps")
+	if !strings.Contains(page, `<option value="steps" selected>steps</option>`) ||
+		strings.Contains(page, ">a/plain</option>") {
+		t.Error("the page does not offer the variants, or offers models of another")
+	}
+	if page := body(t, v, "row/"+runName(dir)+"?row=3&variant=steps"); !strings.Contains(page, "variant=steps") {
+		t.Error("the page of a row leads back to all variants")
+	}
+	plain := viewer(t, demo.Run{Rows: 5, Models: []string{"m"}}.Write(t))
+	if page := body(t, plain, "run/"+runName("a run")); strings.Contains(page, `name="variant"`) {
+		t.Error("a run without variants has a choice of them")
+	}
+}
+
 // The rows of one of several datasets are shown alone.
 func TestViewFiltersDatasets(t *testing.T) {
 	dir := demo.Run{Rows: 60, Models: []string{"m"}, Datasets: []string{"sums", "words"}}.Write(t)

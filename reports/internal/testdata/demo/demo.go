@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ type Run struct {
 	Open   bool  // leave the last unit uncommitted
 	// Datasets are names of several datasets of the rows, one behind the other.
 	Datasets []string
+	// Varied says that the models are called MODEL/VARIANT.
+	Varied bool
 }
 
 // Write makes the run and returns its directory.
@@ -43,7 +46,7 @@ func (d Run) Write(t testing.TB) string {
 	if d.Chunk == 0 {
 		d.Chunk = d.Rows
 	}
-	id := store.Identity{Name: "demo <b>&\u202e", Tool: "nightshift test", PriceTable: "test", Plan: []byte(`{}`),
+	id := store.Identity{Name: "demo <b>&\u202e", Tool: "nightshift test", PriceTable: "test", Plan: d.plan(),
 		PlanHash:    "00ff",
 		DatasetHash: "abcd", DatasetRows: d.Rows, Models: d.Models, Epochs: 1}
 	for first := int64(0); first < d.Rows; first += d.Chunk {
@@ -87,6 +90,19 @@ func (d Run) Write(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// plan is what the run's plan says of its models.
+func (d Run) plan() []byte {
+	if !d.Varied {
+		return []byte(`{}`)
+	}
+	var models []map[string]string
+	for _, name := range d.Models {
+		of, variant, _ := strings.Cut(name, "/")
+		models = append(models, map[string]string{"name": name, "variant_of": of, "variant": variant})
+	}
+	return []byte(text(map[string]any{"plan": map[string]any{"models": models}}))
 }
 
 var demoStart = time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC)
