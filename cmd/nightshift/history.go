@@ -52,7 +52,8 @@ is nothing to show.`,
 		},
 	}
 	s := c.Flags()
-	s.StringVar(&o.Scorer, "scorer", "", "the `SCORER` to go by (default: the first of the newest run)")
+	s.StringVar(&o.Scorer, "scorer", "",
+		"the `SCORER` to go by (default: the first of the newest run; of several datasets, their average)")
 	s.StringArrayVar(&o.Models, "model", nil, "only this `MODEL`; may be repeated")
 	s.IntVar(&o.Last, "last", 0, "only so many of the newest runs (default: all)")
 	s.Float64Var(&o.Alpha, "alpha", 0, "level of significance (default: the newest plan's, else 0.05)")

@@ -190,6 +190,7 @@ type scorerResult struct {
 	Differing int `json:"differing_items"`
 
 	scored scoring.Described // the scorer itself
+	head   bool              // it stands for its dataset in the average
 }
 
 // An interval has two ends.

@@ -2,6 +2,7 @@ package compare_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/xml"
@@ -32,6 +33,7 @@ type trial struct {
 	unit   int64 // rows of a unit; 0 is all
 	open   bool  // leave the last unit of each model in its journal
 	state  string
+	plan   string // of run.json; default an empty one
 
 	value  func(model int, id string, epoch int) float64 // NaN: unscored
 	tweak  func(r *nightshift.Record)
@@ -108,7 +110,7 @@ func (tr trial) write(t testing.TB) string {
 
 func (tr trial) identity() store.Identity {
 	id := store.Identity{
-		Name: tr.name, Tool: "test", Plan: json.RawMessage(`{}`), PlanHash: "plan",
+		Name: tr.name, Tool: "test", Plan: json.RawMessage(cmp.Or(tr.plan, `{}`)), PlanHash: "plan",
 		DatasetHash: fmt.Sprintf("%x", len(tr.ids)) + strings.Join(tr.ids[:min(3, len(tr.ids))], ""),
 		DatasetRows: int64(len(tr.ids)),
 		Models:      tr.models, Epochs: tr.epochs,

@@ -9,3 +9,6 @@ const (
 )
 
 type ScorerResult = scorerResult
+
+// Headline says in a sentence of what the history is.
+func (h *History) Headline() string { return h.headline() }

@@ -13,6 +13,7 @@ import (
 
 	"nightshift/internal/words"
 	"nightshift/reports/render"
+	"nightshift/reports/scorers"
 	"nightshift/reports/scoring"
 	"nightshift/runner/store/view"
 )
@@ -44,6 +45,10 @@ type History struct {
 	LeftOut []leftOut `json:"left_out,omitempty"`
 
 	other string // name of the scorer in runs that have it by another
+	// scorers are what the average over several datasets is made of, and average what it weighs
+	// them by; without one both are empty.
+	scorers []string
+	average string
 }
 
 // A pastRun is one run of a History.
@@ -58,6 +63,15 @@ type pastRun struct {
 type pastModel struct {
 	comparedModel
 	Score modelScore `json:"score"`
+	// Datasets are what an average over several is made of.
+	Datasets []datasetScore `json:"datasets,omitempty"`
+}
+
+// A datasetScore is how a model did on one of several datasets.
+type datasetScore struct {
+	Dataset string     `json:"dataset"`
+	Scorer  string     `json:"scorer"`
+	Score   modelScore `json:"score"`
 }
 
 // A leader is a line of the leaderboard.
@@ -75,6 +89,15 @@ type change struct {
 	Run    string  `json:"run"`     // label of the newest
 	Since  string  `json:"against"` // label of the earlier one
 	Deltas []delta `json:"deltas"`
+	// Datasets have the differences that those of an average are made of, in the same order.
+	Datasets []datasetChange `json:"datasets,omitempty"`
+}
+
+// A datasetChange is a change on one of several datasets.
+type datasetChange struct {
+	Dataset string  `json:"dataset"`
+	Scorer  string  `json:"scorer"`
+	Deltas  []delta `json:"deltas"`
 }
 
 // A leftOut is a run that is not shown, and why.
@@ -102,23 +125,18 @@ func NewHistory(o HistoryOptions) (*History, error) {
 		return nil, err
 	}
 	runs = h.ofOneDataset(runs, o)
-	var kept []candidate
+	last, err := h.past(newest, o)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range runs[:len(runs)-1] {
-		var deltas []delta
-		if err := h.against(newest, r, o, &deltas); err != nil {
+		if err := h.add(r, newest, last, o); err != nil {
 			if err := h.leave(r.dir, err); err != nil {
 				return nil, err
 			}
-			continue
-		}
-		kept = append(kept, r)
-		h.Changes = append(h.Changes, change{Deltas: deltas})
-	}
-	for _, r := range append(kept, newest) {
-		if err := h.addRun(r, o); err != nil {
-			return nil, err
 		}
 	}
+	h.Runs = append(h.Runs, *last)
 	h.label()
 	h.lead()
 	return h, nil
@@ -126,11 +144,14 @@ func NewHistory(o HistoryOptions) (*History, error) {
 
 // options are those of a comparison by the history's scorer.
 func (h *History) options(o HistoryOptions, runs ...string) Options {
-	scorer := h.Scorer.Name
-	if h.other != "" {
-		scorer += "=" + h.other
+	names := h.scorers
+	if names == nil {
+		names = []string{h.Scorer.Name}
 	}
-	return Options{Runs: runs, Scorers: []string{scorer}, Models: o.Models, Alpha: o.Alpha,
+	if h.other != "" {
+		names = []string{h.Scorer.Name + "=" + h.other}
+	}
+	return Options{Runs: runs, Scorers: names, Average: h.average, Models: o.Models, Alpha: o.Alpha,
 		ErrorsAsZero: o.ErrorsAsZero, AnyPrompts: o.AnyPrompts, Disagreements: -1}
 }
 
@@ -219,10 +240,20 @@ func (h *History) leave(dir string, why error) error {
 	return nil
 }
 
+// chooseScorer finds what the history goes by: of a run of several datasets the average over them.
 func (h *History) chooseScorer(newest candidate, name string) error {
 	h.Scorer = *headlineOf(newest.evaluation)
-	if name == "" {
+	if name == "" || name == scorers.Average {
+		h.scorers = newest.averagedBy()
+	}
+	switch {
+	case h.scorers != nil:
+		h.average = cmp.Or(newest.evaluation.Average, byDatasets)
 		return nil
+	case name == "":
+		return nil
+	case name == scorers.Average:
+		return incomparable("there is no average: the newest run, %s, has not several datasets with scores", newest.dir)
 	}
 	name, h.other, _ = strings.Cut(name, "=")
 	i := slices.IndexFunc(newest.evaluation.Scorers, func(d scoring.Described) bool {
@@ -257,50 +288,93 @@ func (h *History) ofOneDataset(runs []candidate, o HistoryOptions) []candidate {
 	return runs
 }
 
+// add adds an earlier run, and how the newest differs from it.
+func (h *History) add(r, newest candidate, last *pastRun, o HistoryOptions) error {
+	past, err := h.past(r, o)
+	if err != nil {
+		return err
+	}
+	if a, b := past.parts(), last.parts(); !slices.Equal(a, b) {
+		return incomparable("its average is over %s, that of the newest run over %s", join(a, ", "), join(b, ", "))
+	}
+	one, err := h.against(newest, r, o)
+	if err != nil {
+		return err
+	}
+	h.Runs, h.Changes = append(h.Runs, *past), append(h.Changes, one)
+	return nil
+}
+
 // against compares the newest run's models with themselves in an earlier run.
-func (h *History) against(newest, earlier candidate, o HistoryOptions, deltas *[]delta) error {
+func (h *History) against(newest, earlier candidate, o HistoryOptions) (one change, err error) {
 	options := h.options(o, newest.dir)
 	options.BaselineRun = earlier.dir
 	m, err := loadMatrix(options)
 	if err != nil {
-		return err
+		return one, err
 	}
 	c := m.comparison()
 	if err := m.evaluate(c); err != nil {
-		return err
+		return one, err
 	}
 	if err := m.describeItems(c); err != nil {
-		return err
+		return one, err
 	}
-	h.Alpha, *deltas = c.Alpha, c.Scorers[0].Deltas
-	for i := range *deltas {
-		d := &(*deltas)[i]
-		d.Label = c.Models[slices.IndexFunc(c.Models, func(m comparedModel) bool { return m.Label == d.Label })].Model
+	own := func(deltas []delta) []delta {
+		for i := range deltas {
+			at := slices.IndexFunc(c.Models, func(m comparedModel) bool { return m.Label == deltas[i].Label })
+			deltas[i].Label = c.Models[at].Model
+		}
+		return deltas
 	}
-	return nil
+	h.Alpha, one.Deltas = c.Alpha, own(c.Scorers[0].Deltas)
+	for _, r := range c.averaged() {
+		one.Datasets = append(one.Datasets, datasetChange{r.Dataset, r.scored.Name, own(r.Deltas)})
+		if slices.ContainsFunc(r.Deltas, func(d delta) bool { return d.N == 0 }) {
+			return one, incomparable("no row of dataset %s has a score in both runs", r.Dataset)
+		}
+	}
+	return one, nil
 }
 
-// addRun adds what the run says by itself.
-func (h *History) addRun(r candidate, o HistoryOptions) error {
+// past is what the run says by itself.
+func (h *History) past(r candidate, o HistoryOptions) (*pastRun, error) {
 	m, err := loadMatrix(h.options(o, r.dir))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c := m.comparison()
 	if err := m.evaluate(c); err != nil {
-		return err
+		return nil, err
 	}
-	past := pastRun{runFacts: c.Runs[0]}
+	past := &pastRun{runFacts: c.Runs[0]}
 	past.Started = &r.began
 	h.Alpha = c.Alpha
 	if report := filepath.Join(r.dir, "report.html"); isFile(report) {
 		past.Report = filepath.ToSlash(report)
 	}
 	for i, model := range c.Models {
-		past.Models = append(past.Models, pastModel{model, c.Scorers[0].Models[i]})
+		one := pastModel{comparedModel: model, Score: c.Scorers[0].Models[i]}
+		for _, r := range c.averaged() {
+			one.Datasets = append(one.Datasets, datasetScore{r.Dataset, r.scored.Name, r.Models[i]})
+		}
+		past.Models = append(past.Models, one)
 	}
-	h.Runs = append(h.Runs, past)
-	return nil
+	if h.scorers != nil {
+		h.Scorer = c.Scorers[0].Described
+	}
+	return past, nil
+}
+
+// parts name what the average of the run is made of: DATASET/SCORER.
+func (r *pastRun) parts() (names []string) {
+	for _, m := range r.Models[:min(1, len(r.Models))] {
+		for _, d := range m.Datasets {
+			names = append(names, d.Dataset+"/"+d.Scorer)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func isFile(path string) bool {
@@ -308,7 +382,8 @@ func isFile(path string) bool {
 	return err == nil && s.Mode().IsRegular()
 }
 
-// label names runs, and decides all differences as one family.
+// label names runs, and decides all differences as one family; those on the datasets of an average
+// are another.
 func (h *History) label() {
 	seen := map[string]int{}
 	for _, r := range h.Runs {
@@ -320,7 +395,7 @@ func (h *History) label() {
 			r.Label = filepath.ToSlash(r.Dir)
 		}
 	}
-	var family []*delta
+	var family, parts []*delta
 	newest := h.newest().Label
 	for i := range h.Changes {
 		c := &h.Changes[i]
@@ -329,8 +404,15 @@ func (h *History) label() {
 			c.Deltas[k].Against = c.Since
 			family = append(family, &c.Deltas[k])
 		}
+		for _, d := range c.Datasets {
+			for k := range d.Deltas {
+				d.Deltas[k].Against = c.Since
+				parts = append(parts, &d.Deltas[k])
+			}
+		}
 	}
 	decideTogether(family, h.Alpha)
+	decideTogether(parts, h.Alpha)
 	slices.Reverse(h.Changes)
 }
 
@@ -371,7 +453,11 @@ func (l leader) MarshalJSON() ([]byte, error) {
 		Method   string     `json:"method"` // of the interval
 		N        int        `json:"n"`
 		Per1000  *float64   `json:"usd_per_1000"`
-	}{l.Model, l.Run, l.at, l.of.Score.Mean, l.of.Score.Interval, l.of.Score.Method, l.of.Score.N, l.of.Per1000})
+
+		SE       *float64       `json:"se"`
+		Datasets []datasetScore `json:"datasets,omitempty"`
+	}{l.Model, l.Run, l.at, l.of.Score.Mean, l.of.Score.Interval, l.of.Score.Method, l.of.Score.N, l.of.Per1000,
+		l.of.Score.SE, l.of.Datasets})
 }
 
 // models are the names of all models, those of the newest run first.
@@ -405,7 +491,11 @@ func when(t *time.Time) string {
 
 // headline says in a sentence of what the history is.
 func (h *History) headline() string {
-	s := sprintf("%s by %s", words.Counted(int64(len(h.Runs)), "run"), h.Scorer.Name)
+	by := h.Scorer.Name
+	if h.scorers != nil {
+		by = averageName(h.Scorer)
+	}
+	s := sprintf("%s by %s", words.Counted(int64(len(h.Runs)), "run"), by)
 	if n := len(h.Runs); n > 1 {
 		s += ", " + strings.Join([]string{when(h.Runs[0].Started), when(h.newest().Started)}, " to ") + " UTC"
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -24,18 +25,26 @@ func pastTrial(t *testing.T, name string, day int, seed uint64, share float64, i
 		tweak: func(r *nightshift.Record) { r.StartedAt, r.FinishedAt = &at, &at }}.write(t)
 }
 
+// datasetJSON is a score on one of several datasets.
+type datasetJSON struct {
+	Dataset, Scorer string
+	Score           struct{ Mean float64 }
+}
+
 // historyJSON is the index as a site reads it.
 type historyJSON struct {
 	Runs []struct {
 		Label  string
 		Models []struct {
-			Model string
-			Score struct{ Mean float64 }
+			Model    string
+			Score    struct{ Mean, SE float64 }
+			Datasets []datasetJSON
 		}
 	}
 	Leaders []struct {
 		Model, Run string
-		Mean       float64
+		Mean, SE   float64
+		Datasets   []datasetJSON
 	} `json:"leaderboard"`
 	Changes []struct {
 		Run, Against string
@@ -45,6 +54,14 @@ type historyJSON struct {
 			Adjusted       float64  `json:"p_adjusted"`
 			Failing        int      `json:"newly_failing_count"`
 			FailingIDs     []string `json:"newly_failing"`
+			Delta          float64
+		}
+		Datasets []struct {
+			Dataset string
+			Deltas  []struct {
+				Verdict string
+				Delta   float64
+			}
 		}
 	}
 	LeftOut []struct{ Run, Why string } `json:"left_out"`
@@ -143,6 +160,125 @@ func TestHistoryFindsTheRunThatBroke(t *testing.T) {
 		if d.P == smallest && d.Adjusted != 2*d.P { // Holm: the smallest of two counts twice
 			t.Errorf("against %s: p %g, adjusted %g, want both tests in one family", c.Against, d.P, d.Adjusted)
 		}
+	}
+}
+
+// twoDatasets is a run of the datasets sums and words, which one model has right so often.
+func twoDatasets(t *testing.T, name string, day int, sums, words float64, average string) string {
+	t.Helper()
+	var ids []string
+	for i := range 150 {
+		ids = append(ids, fmt.Sprintf("sums/q%03d", i))
+	}
+	for i := range 50 {
+		ids = append(ids, fmt.Sprintf("words/q%03d", i))
+	}
+	at := time.Date(2026, 11, 1+day, 22, 0, 0, 0, time.UTC)
+	dir := trial{name: name, ids: ids, models: []string{"m"},
+		plan: `{"plan": {"datasets": [{"name": "sums"}, {"name": "words"}]}}`,
+		value: func(model int, id string, epoch int) float64 {
+			share := words
+			if strings.HasPrefix(id, "sums/") {
+				share = sums
+			}
+			return right(uint64(day), share)(model, id, epoch)
+		},
+		tweak: func(r *nightshift.Record) {
+			set, _, _ := strings.Cut(r.ID, "/")
+			r.StartedAt, r.FinishedAt, r.Dataset = &at, &at, &set
+		}}.write(t)
+	e, err := scoring.ReadEvaluation(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Average = average; e.WriteFile(dir) != nil {
+		t.Fatal("not written")
+	}
+	return dir
+}
+
+// TestHistoryOfSeveralDatasets: of runs of several datasets the history goes by the average over them, as
+// the newest run weighs it, and by what compare says of the average; each dataset stands beside it.
+func TestHistoryOfSeveralDatasets(t *testing.T) {
+	runs := []string{twoDatasets(t, "mon", 0, 0.9, 0.9, "rows"), twoDatasets(t, "tue", 1, 0.9, 0.9, "datasets"),
+		twoDatasets(t, "wed", 2, 0.9, 0.4, "datasets")}
+	h, index := readHistory(t, compare.HistoryOptions{Runs: runs})
+	if _, named := readHistory(t, compare.HistoryOptions{Runs: runs, Scorer: "average"}); len(index.LeftOut) != 0 ||
+		fmt.Sprint(named.Runs) != fmt.Sprint(index.Runs) {
+		t.Errorf("by name: %+v, else %+v", named, index)
+	}
+	for i, dir := range runs {
+		c := compared(t, compare.Options{Runs: []string{dir}, Average: "datasets"})
+		want, got := c.Scorers[0].Models[0], index.Runs[i].Models[0]
+		if got.Score.Mean != *want.Mean || got.Score.SE != *want.SE || c.Scorers[0].Type != "average" {
+			t.Errorf("%s: average %+v, compare says %v ± %v", dir, got, *want.Mean, *want.SE)
+		}
+		for k, set := range []string{"sums", "words"} {
+			if d := got.Datasets[k]; d.Dataset != set || d.Scorer != "mark" ||
+				d.Score.Mean != *c.Scorers[k+1].Models[0].Mean {
+				t.Errorf("%s, %s: %+v", dir, set, d)
+			}
+		}
+	}
+	if l := index.Leaders[0]; l.Run != "wed" || l.Mean != index.Runs[2].Models[0].Score.Mean || len(l.Datasets) != 2 ||
+		l.SE != index.Runs[2].Models[0].Score.SE {
+		t.Errorf("leaderboard: %+v", l)
+	}
+	ps := [2]float64{}
+	for i, c := range index.Changes {
+		want := compared(t, compare.Options{Runs: runs[2:], BaselineRun: runs[1-i]}).Scorers
+		if got := c.Deltas[0]; got.P != *want[0].Deltas[0].P || got.Delta != *want[0].Deltas[0].Delta ||
+			got.Verdict != "worse" || len(c.Datasets) != 2 {
+			t.Fatalf("against %s: %+v, compare says %+v", c.Against, c, want[0].Deltas[0])
+		}
+		for k, d := range c.Datasets {
+			if verdict := []string{"no difference shown", "worse"}[k]; d.Deltas[0].Verdict != verdict ||
+				d.Deltas[0].Delta != *want[k+1].Deltas[0].Delta {
+				t.Errorf("against %s, %s: %+v", c.Against, d.Dataset, d)
+			}
+		}
+		ps[i] = c.Deltas[0].P
+	}
+	for i, c := range index.Changes {
+		if p := ps[i]; p == min(ps[0], ps[1]) && c.Deltas[0].Adjusted != 2*p {
+			t.Errorf("against %s: p %g, adjusted %g for two comparisons", c.Against, p, c.Deltas[0].Adjusted)
+		}
+	}
+	var text, page strings.Builder
+	if err := errors.Join(h.Text(&text), h.HTML(&page)); err != nil {
+		t.Fatal(err)
+	}
+	for _, said := range []string{"3 runs by average (datasets alike)", "Trend by dataset", "Δ words"} {
+		if !strings.Contains(text.String(), said) || !strings.Contains(page.String(), said) {
+			t.Errorf("nothing is said of %s:\n%s", said, text.String())
+		}
+	}
+	again, _ := readHistory(t, compare.HistoryOptions{Runs: runs[:1]})
+	if !strings.Contains(again.Headline(), "(by rows)") {
+		t.Errorf("the newest run weighs by rows: %s", again.Headline())
+	}
+}
+
+// TestHistoryAverageNeedsDatasets: where there is no average, or one of something else, that is said.
+func TestHistoryAverageNeedsDatasets(t *testing.T) {
+	one := pastTrial(t, "one", 0, 1, 0.9, rowIDs(20))
+	if _, err := compare.NewHistory(compare.HistoryOptions{Runs: []string{one}, Scorer: "average"}); err == nil ||
+		!strings.Contains(err.Error(), "has not several datasets") {
+		t.Errorf("one dataset: %v", err)
+	}
+	runs := []string{twoDatasets(t, "mon", 0, 0.9, 0.9, ""), twoDatasets(t, "tue", 1, 0.9, 0.9, "")}
+	e, err := scoring.ReadEvaluation(runs[0])
+	if err == nil {
+		e.Scorers[0].Datasets = []string{"sums"} // words has no scores on Monday
+		err = e.WriteFile(runs[0])
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, index := readHistory(t, compare.HistoryOptions{Runs: runs})
+	if len(index.Runs) != 1 || len(index.LeftOut) != 1 ||
+		!strings.Contains(index.LeftOut[0].Why, "that of the newest run over sums/mark, words/mark") {
+		t.Errorf("%d runs, left out %+v", len(index.Runs), index.LeftOut)
 	}
 }
 

@@ -75,6 +75,9 @@ func (h *History) leftOut() []string {
 
 func (h *History) grids() []render.Grid {
 	all := []render.Grid{h.leaderGrid(), h.trendGrid()}
+	if h.scorers != nil {
+		all = append(all, h.datasetGrid())
+	}
 	if g := h.changeGrid(); len(g.Rows) > 0 {
 		all = append(all, g)
 	}
@@ -85,14 +88,15 @@ func (h *History) leaderGrid() render.Grid {
 	g := newGrid("Leaderboard", "Leaderboard", "run", "score", intervalHead(h.leaderMethods(), 0.05), "scored/total",
 		"per 1,000")
 	g.Texts = 2
+	g.Head = append(g.Head, h.newest().datasets()...)
 	for _, l := range h.Leaders {
 		per := render.Unknown
 		if l.of.Cost.String() != render.Unknown {
 			per = shownAs(l.of.Per1000, words.Money)
 		}
 		s := l.of.Score
-		g.Add(l.Model, l.Run, shownAs(s.Mean, asScore), s.Interval.String(),
-			render.Count(s.Scored+s.NoAnswer)+"/"+render.Count(s.Total), per)
+		g.Add(append([]string{l.Model, l.Run, shownAs(s.Mean, asScore), s.Interval.String(),
+			render.Count(s.Scored+s.NoAnswer) + "/" + render.Count(s.Total), per}, l.of.datasetCells()...)...)
 	}
 	g.Note = "Each model as it did in the newest run that has it. A place is no verdict: nightshift compare tests " +
 		"differences."
@@ -173,6 +177,38 @@ func (h *History) trendGrid() render.Grid {
 	return g
 }
 
+// datasets are the names of those that the run's average is made of.
+func (r *pastRun) datasets() (names []string) {
+	for _, m := range r.Models[:min(1, len(r.Models))] {
+		for _, d := range m.Datasets {
+			names = append(names, d.Dataset)
+		}
+	}
+	return names
+}
+
+// datasetCells are the scores that the model's average is made of.
+func (m *pastModel) datasetCells() (cells []string) {
+	for _, d := range m.Datasets {
+		cells = append(cells, shownAs(d.Score.Mean, asScore)+d.Score.Interval.half(1))
+	}
+	return cells
+}
+
+// datasetGrid has a line for each model of each run: its average, and what that is made of.
+func (h *History) datasetGrid() render.Grid {
+	g := newGrid("Trend by dataset", "Trend by dataset", "model", "average", "std. error")
+	g.Texts, g.Of = 2, "run"
+	g.Head = append(g.Head, h.newest().datasets()...)
+	for _, r := range h.Runs {
+		for _, m := range r.Models {
+			se := shownAs(m.Score.SE, func(v float64) string { return sprintf("%.3f", v) })
+			g.Add(append([]string{r.Label, m.Model, shownAs(m.Score.Mean, asScore), se}, m.datasetCells()...)...)
+		}
+	}
+	return g
+}
+
 // changeGrid compares the newest run with each earlier one.
 func (h *History) changeGrid() render.Grid {
 	methods := h.changeMethods()
@@ -184,9 +220,16 @@ func (h *History) changeGrid() render.Grid {
 	g := newGrid("Changes of "+h.newest().Label, h.newest().Label+" vs", "model", "", "delta", head, "win/tie/loss", p,
 		"adj. p")
 	g.Texts = 3
+	for _, name := range h.newest().datasets() {
+		g.Head = append(g.Head, "Δ "+name)
+	}
 	for _, c := range h.Changes {
-		for _, d := range c.Deltas {
-			g.Add(append([]string{c.Since, d.Label}, d.cells()...)...)
+		for k, d := range c.Deltas {
+			cells := append([]string{c.Since, d.Label}, d.cells()...)
+			for _, part := range c.Datasets {
+				cells = append(cells, part.Deltas[k].cell())
+			}
+			g.Add(cells...)
 			if d.Verdict != notShown {
 				g.Notes = append(g.Notes, c.Since+": "+d.sentence())
 			}

@@ -61,8 +61,9 @@ type comparedRun struct {
 type runPlan struct {
 	Imported string `json:"imported"` // the tool whose file the run was read from; else empty
 	Plan     struct {
-		Dataset asked `json:"dataset"`
-		Models  []struct {
+		Dataset  asked                   `json:"dataset"`
+		Datasets []struct{ Name string } `json:"datasets"` // of a run of several
+		Models   []struct {
 			asked
 			Name     string          `json:"name"`
 			Endpoint string          `json:"endpoint"`

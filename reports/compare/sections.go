@@ -16,8 +16,11 @@ import (
 // stands for the first scorer of that dataset.
 const ADataset = "dataset"
 
-// byRows weighs datasets by their rows, in place of all alike.
-const byRows = "rows"
+// What an average over several datasets weighs each by: its rows, or all alike.
+const (
+	byRows     = "rows"
+	byDatasets = "datasets"
+)
 
 // A section is one of several datasets of the runs.
 type section struct {
@@ -123,6 +126,9 @@ func (m *matrix) evaluateSections(c *Comparison) error {
 			}
 			c.Scorers = append(c.Scorers, *r)
 		}
+	}
+	for _, h := range heads {
+		c.Scorers[h.at].head = true
 	}
 	c.decideSections(heads)
 	if len(heads) < 2 {
@@ -359,8 +365,7 @@ func (c *Comparison) sectionGrids() []render.Grid {
 			cells = append(cells, shownAs(m.Mean, asScore)+m.Interval.half(1))
 		}
 		for _, d := range r.Deltas {
-			cells = append(cells, shownAs(d.Delta, func(v float64) string { return withSign(100 * v) })+
-				d.Interval.half(100))
+			cells = append(cells, d.cell())
 		}
 		g.Add(append([]string{name, render.Count(int64(n))}, cells...)...)
 	}
@@ -371,12 +376,57 @@ func (c *Comparison) sectionGrids() []render.Grid {
 			shown = r.Dataset
 		}
 	}
-	name := "average (datasets alike)"
-	if string(average.Params) == `{"weights":"rows"}` {
-		name = "average (by rows)"
-	}
-	line(average, name)
+	line(average, averageName(average.Described))
 	return []render.Grid{g}
+}
+
+// cell is the difference in points with half of its interval.
+func (d delta) cell() string {
+	return shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }) + d.Interval.half(100)
+}
+
+// averageName says of an average what it weighs datasets by.
+func averageName(d scoring.Described) string {
+	if string(d.Params) == `{"weights":"rows"}` {
+		return "average (by rows)"
+	}
+	return "average (datasets alike)"
+}
+
+// averaged are the results that the average is made of, one a dataset; none without one.
+func (c *Comparison) averaged() (list []*scorerResult) {
+	for i := range c.Scorers {
+		if c.average() != nil && c.Scorers[i].head {
+			list = append(list, &c.Scorers[i])
+		}
+	}
+	return list
+}
+
+// averagedBy are the names of the scorers of a run's average over its datasets: of each the first that
+// scores single answers. There are none where the run has no average.
+func (r *comparedRun) averagedBy() (names []string) {
+	datasets := 0
+	for _, set := range r.plan.Plan.Datasets {
+		for _, d := range r.evaluation.Scorers {
+			if d.Type == Pairwise || d.Kind == scorers.OfCorpus ||
+				d.Datasets != nil && !slices.Contains(d.Datasets, set.Name) {
+				continue
+			}
+			if datasets++; !slices.Contains(names, d.Name) {
+				names = append(names, d.Name)
+			}
+			break
+		}
+	}
+	if datasets < 2 {
+		return nil
+	}
+	place := func(name string) int {
+		return slices.IndexFunc(r.evaluation.Scorers, func(d scoring.Described) bool { return d.Name == name })
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(place(a), place(b)) })
+	return names
 }
 
 // average is the result that averages over datasets; nil without one.
