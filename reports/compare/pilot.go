@@ -77,6 +77,9 @@ func (p Pilot) Shows(rows int, power, alpha float64) float64 {
 	if !math.IsNaN(p.Share) {
 		return stats.PairedGap(rows, p.Share, power, alpha)
 	}
+	if rows < fewestFlips(alpha) {
+		return math.NaN()
+	}
 	return stats.DetectableGap(math.Sqrt(p.Variance/float64(rows)), power, alpha)
 }
 
@@ -86,5 +89,12 @@ func (p Pilot) Needs(gap, power, alpha float64) int {
 	if !math.IsNaN(p.Share) {
 		return stats.PairedItems(gap, p.Share, power, alpha)
 	}
-	return stats.ItemsNeeded(gap, p.Variance, power, alpha)
+	n := stats.ItemsNeeded(gap, p.Variance, power, alpha)
+	if n < 0 {
+		return n
+	}
+	return max(n, fewestFlips(alpha))
 }
+
+// fewestFlips is how many differences sign flips need to reach level alpha: their smallest p is 2/2ⁿ.
+func fewestFlips(alpha float64) int { return int(math.Floor(1-math.Log2(alpha))) + 1 }

@@ -2,12 +2,17 @@ package estimate
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"hash/maphash"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
+	"nightshift/datasets"
 	"nightshift/internal/words"
 	"nightshift/reports/compare"
 	"nightshift/reports/scorers"
@@ -25,6 +30,133 @@ const comparisonPower = 0.8
 // to 30 %.
 const guessedShare = 0.2
 
+// guessedWithin is the share of a difference's variance that is taken to lie between answers to one
+// row, and would be averaged out by endless epochs: between none, where a model always answers
+// alike, and all, where rows are equally hard.
+const guessedWithin = 0.5
+
+// guessedCorrelation is what the differences of two rows of a cluster are taken to have in common
+// (intraclass correlation).
+const guessedCorrelation = 0.1
+
+// A guess is what is taken where no pilot tells how far the scores of a row lie apart.
+type guess struct {
+	Share       float64 `json:"share_differing"` // of rows that only one of two models has right in one answer
+	Epochs      int     `json:"epochs"`
+	Within      float64 `json:"share_within_rows"`      // of the variance
+	Correlation float64 `json:"intraclass_correlation"` // of clusters
+	// ClusterRows is how many rows a cluster has as a row sees it, by dataset, "" for one:
+	// Σn²/Σn. It is 1 without clusters.
+	ClusterRows map[string]float64 `json:"cluster_rows"`
+}
+
+// pilot is what the guess makes of a dataset's rows. The variance of a mean of k answers is ω² + σ²/k
+// (E. Miller 2024, "Adding error bars to evals", section 3.2), and clusters of m rows make it
+// 1 + (m-1)ρ times as large (the design effect: L. Kish, "Survey sampling", 1965).
+func (g guess) pilot(dataset string) compare.Pilot {
+	size := g.ClusterRows[dataset]
+	p := compare.Pilot{Scorer: dataset, Share: g.Share, Variance: g.Share, Clusters: size > 1}
+	if g.Epochs > 1 || size > 1 {
+		p.Share = math.NaN()
+	}
+	p.Variance *= 1 - g.Within + g.Within/float64(g.Epochs)
+	p.Variance *= 1 + (max(size, 1)-1)*g.Correlation
+	return p
+}
+
+// words say what is taken.
+func (g guess) words() string {
+	text := fmt.Sprintf("only one model of two is right on %.3g %% of rows", 100*g.Share)
+	if g.Epochs > 1 {
+		text += fmt.Sprintf(" in one answer, and %.3g %% of that varies between the %d answers to a row", 100*g.Within,
+			g.Epochs)
+	}
+	sizes := slices.Sorted(maps.Values(g.ClusterRows))
+	most := sizes[len(sizes)-1]
+	if most <= 1 {
+		return text
+	}
+	text += fmt.Sprintf("; rows of a cluster correlate by %.3g, and a row is in one of %.3g on average",
+		g.Correlation, most)
+	if len(sizes) > 1 {
+		text += ", in the dataset with the largest"
+	}
+	return text
+}
+
+// clusterRows are the sizes of clusters as a guess has them. Rows with the same prompt are a cluster.
+// Of a large dataset without clusters a part is looked at, as for tokens.
+func (j *job) clusterRows(ctx context.Context) (map[string]float64, error) {
+	sizes := map[string]float64{}
+	rows := j.RowsOf(j.Plan.Models[0].Name)
+	if sections := j.Dataset.Sections(); sections != nil {
+		for k, one := range sections {
+			size, err := clusterRows(ctx, rows.Only(k))
+			if err != nil {
+				return nil, err
+			}
+			sizes[one.Name] = size
+		}
+		return sizes, nil
+	}
+	size, err := clusterRows(ctx, rows)
+	sizes[""] = size
+	return sizes, err
+}
+
+func clusterRows(ctx context.Context, d *datasets.Dataset) (float64, error) {
+	var prompts, clusters []uint64
+	var rows []int64
+	seed := maphash.MakeSeed()
+	read := func(chunk, most int) error {
+		for s, err := range d.Read(ctx, chunk) {
+			var bad *datasets.RowError
+			if errors.As(err, &bad) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			cluster := uint64(0)
+			if s.Cluster != "" {
+				cluster = maphash.String(seed, s.Cluster)
+			}
+			rows, clusters = append(rows, s.Index), append(clusters, cluster)
+			prompts = append(prompts, maphash.String(seed, s.PromptHash()))
+			if most--; most == 0 {
+				break
+			}
+		}
+		return nil
+	}
+	places, each := whereToLook(d)
+	for _, chunk := range places {
+		if err := read(chunk, each); err != nil {
+			return 0, err
+		}
+	}
+	if each > 0 && slices.Max(clusters) > 0 { // clusters may be spread over the whole dataset
+		prompts, clusters, rows = nil, nil, nil
+		for chunk, c := range d.Chunks() {
+			if c.Selected == 0 {
+				continue
+			}
+			if err := read(chunk, 0); err != nil {
+				return 0, err
+			}
+		}
+	}
+	order, err := scoring.NewOrder(0, rows, prompts, clusters)
+	if err != nil || order.Sizes == nil {
+		return 1, err
+	}
+	sum := 0.0
+	for _, n := range order.Sizes {
+		sum += float64(n) * float64(n)
+	}
+	return sum / float64(len(rows)), nil
+}
+
 // usualGaps are the differences that rows are counted for unless one is asked for.
 var usualGaps = []float64{0.02, 0.05, 0.10}
 
@@ -39,6 +171,8 @@ type comparisonForecast struct {
 	// Scorers say how far scores lie apart. Where that is a guess there is one without
 	// a name, or of several datasets their average and each dataset.
 	Scorers []scorerForecast `json:"scorers"`
+	// Guess is what is taken in place of a pilot; absent with one.
+	Guess *guess `json:"guess,omitempty"`
 	// Stopping is of runs that may stop early; absent for others.
 	Stopping *stoppingForecast `json:"stopping,omitempty"`
 }
@@ -63,7 +197,8 @@ type rowsToSee struct {
 
 // compared says what the comparison of a plan's models can show. Holm's method
 // tests the smallest of m p-values at alpha / m, and the rows are counted for that.
-func (f *Forecast) compared(p *plan.Resolved, o Options) error {
+func (f *Forecast) compared(ctx context.Context, j *job, o Options) error {
+	p := j.Plan
 	if len(p.Models) < 2 || len(p.Scorers) == 0 {
 		if o.Detect != 0 || o.Pilot != "" {
 			return session.Usagef("--detect and --pilot are about a comparison: the plan needs two models and a scorer")
@@ -72,8 +207,15 @@ func (f *Forecast) compared(p *plan.Resolved, o Options) error {
 	}
 	c := &comparisonForecast{Comparisons: comparisons(p), Alpha: p.Alpha, Power: comparisonPower,
 		Rows: int(f.Dataset.Selected - f.Dataset.Bad), Pilot: o.Pilot}
-	pilots := f.guesses(p)
-	if o.Pilot != "" {
+	var pilots []compare.Pilot
+	if o.Pilot == "" {
+		sizes, err := j.clusterRows(ctx)
+		if err != nil {
+			return err
+		}
+		c.Guess = &guess{guessedShare, p.Epochs, guessedWithin, guessedCorrelation, sizes}
+		pilots = f.guesses(p, *c.Guess)
+	} else {
 		var err error
 		var ok bool
 		if pilots, ok, err = compare.Pilots(o.Pilot, p.Epochs); err != nil {
@@ -117,23 +259,29 @@ func comparisons(p *plan.Resolved) (n int) {
 
 // guesses are what is taken where no pilot tells: of several datasets for their
 // average and for each.
-func (f *Forecast) guesses(p *plan.Resolved) []compare.Pilot {
-	guess := compare.Pilot{Share: guessedShare, Variance: guessedShare}
+func (f *Forecast) guesses(p *plan.Resolved, g guess) []compare.Pilot {
+	if f.Datasets == nil {
+		return []compare.Pilot{g.pilot("")}
+	}
 	var each []compare.Pilot
-	rows, spread := 0.0, 0.0 // spread: the sum of 1/rows
+	rows, byRows, alike := 0.0, 0.0, 0.0 // the sums of n, n·variance and variance/n
 	for _, d := range f.Datasets {
 		if n := float64(d.Selected - d.Bad); n > 0 && scored(p, d.Name) {
-			guess.Scorer = d.Name
-			each, rows, spread = append(each, guess), rows+n, spread+1/n
+			one := g.pilot(d.Name)
+			each, rows = append(each, one), rows+n
+			byRows, alike = byRows+n*one.Variance, alike+one.Variance/n
 		}
 	}
 	if len(each) < 2 {
-		guess.Scorer = ""
-		return []compare.Pilot{guess}
+		one := g.pilot("")
+		if len(each) == 1 {
+			one, one.Scorer = each[0], ""
+		}
+		return []compare.Pilot{one}
 	}
-	average := compare.Pilot{Scorer: scorers.Average, Share: math.NaN(), Variance: guessedShare}
+	average := compare.Pilot{Scorer: scorers.Average, Share: math.NaN(), Variance: byRows / rows}
 	if k := float64(len(each)); p.Average != plan.AverageRows {
-		average.Variance *= rows * spread / (k * k) // that of the mean of k means, times the rows
+		average.Variance = rows * alike / (k * k) // that of the mean of k means, times the rows
 	}
 	return append([]compare.Pilot{average}, each...)
 }
@@ -192,7 +340,7 @@ func (c *comparisonForecast) scorer(pilot compare.Pilot, rows, family int, gaps 
 // unknown reports whether the pilot tells nothing: no scores of the same row differ.
 func (s scorerForecast) unknown() bool { return s.Variance == 0 }
 
-// spread says in words what is assumed.
+// spread says in words what the pilot tells.
 func (s scorerForecast) spread(pilot string) string {
 	if s.unknown() {
 		return fmt.Sprintf("no scores of the same row differ in %s, which does not tell how far others lie apart", pilot)
@@ -201,10 +349,7 @@ func (s scorerForecast) spread(pilot string) string {
 	if s.Share != nil {
 		text = fmt.Sprintf("only one model of two is right on %.3g %% of rows", 100**s.Share)
 	}
-	switch {
-	case pilot == "":
-		return text + " (a guess; --pilot RUN measures it)"
-	case s.pilot.Clusters:
+	if s.pilot.Clusters {
 		return fmt.Sprintf("%s in %s, with what clusters have in common", text, pilot)
 	}
 	return text + " in " + pilot
@@ -256,8 +401,13 @@ func (f *Forecast) printComparison(p *printer) {
 	if err := t.Flush(); p.err == nil {
 		p.err = err
 	}
+	if c.Guess != nil {
+		p.line("  %s (a guess; --pilot RUN measures it)", c.Guess.words())
+	}
 	for _, s := range c.Scorers {
-		p.line("  %s: %s", s.name(), s.spread(c.Pilot))
+		if c.Guess == nil {
+			p.line("  %s: %s", s.name(), s.spread(c.Pilot))
+		}
 	}
 	f.printStopping(p)
 }

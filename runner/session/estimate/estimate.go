@@ -198,7 +198,7 @@ func New(ctx context.Context, s *session.Session, o Options) (*Forecast, error) 
 	f.checkBudget(j.Plan)
 	f.before(j)
 	f.unknowns(j)
-	return f, f.compared(j.Plan, o)
+	return f, f.compared(ctx, j, o)
 }
 
 func (f *Forecast) models(encoders []*encoder, samples []*measured, answers float64) {

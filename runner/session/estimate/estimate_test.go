@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"nightshift/providers/limits"
+	"nightshift/runner/plan"
 	"nightshift/runner/store/view"
 )
 
@@ -168,6 +169,43 @@ func TestMoreMachines(t *testing.T) {
 		e.machines()
 		if e.Machines.Help != tc.help || !strings.Contains(e.Machines.Why, tc.why) {
 			t.Errorf("%+v at %s: %+v; want %s: %s", tc.limits, tc.url, e.Machines, tc.help, tc.why)
+		}
+	}
+}
+
+// TestGuessedSpread: what is taken without a pilot. The figures were worked out by hand.
+func TestGuessedSpread(t *testing.T) {
+	for _, tc := range []struct {
+		epochs         int
+		size, variance float64
+		exact          bool
+	}{
+		{1, 1, 0.2, true},
+		{4, 1, 0.2 * (0.5 + 0.125), false},
+		{1, 5, 0.2 * 1.4, false},
+		{4, 5, 0.125 * 1.4, false},
+	} {
+		g := guess{0.2, tc.epochs, 0.5, 0.1, map[string]float64{"": tc.size}}
+		p := g.pilot("")
+		if math.Abs(p.Variance-tc.variance) > 1e-12 || !math.IsNaN(p.Share) != tc.exact {
+			t.Errorf("%d epochs, clusters of %v: %+v, want %v", tc.epochs, tc.size, p, tc.variance)
+		}
+	}
+}
+
+// TestGuessedAverage: of datasets with 80 and 20 rows, where the rows of the second are in clusters of 11, so
+// that their variance is twice as large: alike, 100·(0.2/80 + 0.4/20)/4; by rows, (80·0.2 + 20·0.4)/100.
+func TestGuessedAverage(t *testing.T) {
+	f := &Forecast{}
+	for name, rows := range map[string]int64{"a": 80, "b": 20} {
+		f.Datasets = append(f.Datasets, sectionForecast{Name: name, datasetForecast: datasetForecast{Selected: rows}})
+	}
+	g := guess{0.2, 1, 0.5, 0.1, map[string]float64{"a": 1, "b": 11}}
+	p := &plan.Resolved{Scorers: []plan.ResolvedScorer{{}}}
+	for weights, want := range map[string]float64{plan.AverageDatasets: 0.5625, plan.AverageRows: 0.24} {
+		p.Average = weights
+		if got := f.guesses(p, g)[0]; math.Abs(got.Variance-want) > 1e-12 || got.Scorer != "average" {
+			t.Errorf("%s: %+v, want %v", weights, got, want)
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"nightshift/providers"
 	"nightshift/providers/formats"
 	"nightshift/providers/pricing"
-	"nightshift/reports/scorers"
 	"nightshift/reports/stats"
 	"nightshift/runner/plan"
 	"nightshift/runner/prefix"
@@ -64,6 +63,7 @@ type measured struct {
 	largestIn, largestToken int64   // input and all tokens of the largest request
 	uncapped                bool    // nothing bounds some answers
 	body                    float64 // bytes of the request bodies a row
+	target                  float64 // bytes of the targets a row
 	turns, tooLong          int64   // requests of the longest row; rows longer than a batch takes
 	spread                  float64 // relative standard error of what is extrapolated
 	prompts                 prefix.Finder
@@ -178,6 +178,7 @@ func (m *measured) add(e *encoder, s nightshift.Sample) {
 		}
 		return
 	}
+	m.target += float64(len(s.Target))
 	for _, p := range prepared {
 		m.request(e, s, p)
 	}
@@ -233,9 +234,8 @@ func (m *measured) worst(e *encoder, s nightshift.Sample, p providers.Prepared, 
 // average turns sums over the rows looked at into figures a row.
 func (m *measured) average() {
 	n := max(float64(m.looked), 1)
-	for _, f := range []*float64{&m.requests, &m.body, &m.plain, &m.foreign, &m.media, &m.resent, &m.cap, &m.worstIn,
-		&m.worstOut,
-		&m.worstCost} {
+	for _, f := range []*float64{&m.requests, &m.body, &m.target, &m.plain, &m.foreign, &m.media, &m.resent, &m.cap,
+		&m.worstIn, &m.worstOut, &m.worstCost} {
 		*f /= n
 	}
 	if m.requests > 0 {
@@ -351,61 +351,3 @@ func (f *modelForecast) costIn(p *pricing.Price, tier string) *span {
 	return &span{each(f.Input.Low, f.Output.Low), each(f.Input.Likely, f.Output.Likely),
 		each(f.Input.High, f.Output.High)}
 }
-
-// forecastJudge works out a judge's figures from those of the models it reads, of
-// which the run compares so many pairs.
-func forecastJudge(s plan.ResolvedScorer, models []modelForecast, pairs int, answers float64) (modelForecast, error) {
-	e, err := newEncoder(*s.Judge)
-	if err != nil {
-		return modelForecast{}, err
-	}
-	f := modelForecast{
-		Model: s.Judge.Name, ModelID: s.Judge.ModelID, Endpoint: s.Judge.Endpoint.Name, Protocol: e.dialect(),
-		URL:   e.target(),
-		Judge: true, PriceID: s.Judge.PriceID, model: *s.Judge,
-	}
-	if s.Embeds() {
-		f.embeddings(models, answers)
-		return f, nil
-	}
-	shown := 1.0 // answers in a request
-	f.Requests = answers * float64(len(models))
-	if pairwise(s.Spec) {
-		met := float64(pairs)
-		if s.Spec.Params["pairs"] == "all" {
-			met = float64(len(models)*(len(models)-1)) / 2
-		}
-		f.Requests = answers * met * 2 // both orders
-		shown = 2
-	}
-	f.perRow = f.Requests / max(answers, 1)
-	var prompt, answer span // of the average request of the models
-	for _, m := range models {
-		n := max(m.Requests, 1) * float64(len(models))
-		prompt, answer = prompt.plus(m.Input.times(1/n)), answer.plus(m.Output.times(1/n))
-	}
-	template, _ := s.Spec.Params["template"].(string)
-	text := float64(len(template))
-	if text == 0 {
-		text = 900 // about as long as the built-in ones
-	}
-	f.Input = framing.plus(plainTokens.times(text)).plus(prompt).plus(answer.times(shown)).times(f.Requests)
-	f.Output = priorAnswer(*s.Judge, float64(s.Judge.MaxOutput)).times(f.Requests)
-	f.price(s.Judge.Price, 0, true)
-	return f, nil
-}
-
-// embeddings works out the figures of an embedding scorer: the text of every
-// answer, and once a target of about that length for each row.
-func (f *modelForecast) embeddings(models []modelForecast, answers float64) {
-	var answer span
-	for _, m := range models {
-		answer = answer.plus(m.Output.times(1 / (max(m.Requests, 1) * float64(len(models)))))
-	}
-	f.Requests = answers * float64(len(models)+1)
-	f.perRow = f.Requests / max(answers, 1)
-	f.Input = answer.times(f.Requests)
-	f.price(f.model.Price, 0, true)
-}
-
-func pairwise(s scorers.Spec) bool { return s.Type == "judge_pairwise" }
