@@ -22,6 +22,8 @@ type RowError struct {
 	Line  int64  // 1-based line, or record number where there are no lines
 	What  string // what is wrong
 	Hint  string // what to try; may be empty
+
+	why problem.Reason
 }
 
 func (e *RowError) Error() string {

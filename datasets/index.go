@@ -513,23 +513,22 @@ func (c *collector) finish(ctx context.Context) error {
 // templates refuses templates that fail wherever they were tried: then the
 // mistake is theirs, not the rows'.
 func (c *collector) templates() {
-	fields := "the fields are " + strings.Join(c.d.info.Fields, ", ")
 	if c.filterFailed > 0 && c.filterOK == 0 {
-		c.p.Add(c.ofTemplate(c.filterWhat, fields))
+		c.p.Add(c.d.ofTemplate(c.filterWhat))
 	}
 	if c.rendered == 0 || c.rendered > c.failed {
 		return
 	}
-	c.p.Add(c.ofTemplate(c.firstFailure, fields))
+	c.p.Add(c.d.ofTemplate(c.firstFailure))
 	before := len(c.located)
 	c.located = slices.DeleteFunc(c.located, func(l located) bool { return l.template })
 	c.badCount -= int64(before - len(c.located))
 }
 
 // ofTemplate is the problem of a template that fails on all rows as on one.
-func (c *collector) ofTemplate(why problem.Reason, hint string) problem.Problem {
-	at := c.d.spec.Written[why.Template]
-	return problem.Problem{File: at.File, Line: at.At(why.Line), Row: -1, What: why.What, Hint: cmp.Or(why.Hint, hint)}
+func (d *Dataset) ofTemplate(why problem.Reason) problem.Problem {
+	at, fields := d.spec.Written[why.Template], "the fields are "+strings.Join(d.info.Fields, ", ")
+	return problem.Problem{File: at.File, Line: at.At(why.Line), Row: -1, What: why.What, Hint: cmp.Or(why.Hint, fields)}
 }
 
 // badRows counts and lists the bad rows among those selected.

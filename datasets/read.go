@@ -116,7 +116,7 @@ func (d *Dataset) sample(b *shape.Builder, at place, raw []byte, epoch int) (nig
 	}
 	if c.Bad() {
 		bad := nightshift.Sample{Index: s.Index, Epoch: s.Epoch, File: s.File, Line: s.Line, ID: s.ID, Hash: s.Hash}
-		return bad, &RowError{Index: at.index, File: s.File, Line: s.Line, What: c.What, Hint: c.Hint}
+		return bad, &RowError{Index: at.index, File: s.File, Line: s.Line, What: c.What, Hint: c.Hint, why: c}
 	}
 	return s, nil
 }
@@ -354,7 +354,7 @@ func (d *Dataset) rawOf(ctx context.Context, chunk int, rows []int64, yield func
 func (d *Dataset) ownForm(at place, raw []byte) ([]byte, error) {
 	switch f, c := at.file, at.Unreadable; {
 	case c != nil:
-		return nil, &RowError{Index: at.index, File: f.Name, Line: at.Line, What: c.What, Hint: c.Hint}
+		return nil, &RowError{Index: at.index, File: f.Name, Line: at.Line, What: c.What, Hint: c.Hint, why: *c}
 	case f.Format == source.JSON:
 		return rowjson.Compact(raw), nil
 	case d.info.RawFormat == source.JSONL: // also of files with different columns

@@ -10,7 +10,11 @@ import (
 )
 
 // Templates are the texts that make requests of rows; empty is none.
-type Templates struct{ System, Prompt string }
+type Templates struct {
+	System, Prompt string
+	// Written says for messages where they are written, by what they are: see [Spec].
+	Written map[string]Place
+}
 
 // Variant is the dataset with other templates of system prompt and prompt: the
 // same rows in the same chunks, which are not indexed again. name is for messages.
@@ -23,7 +27,7 @@ func (d *Dataset) Variant(ctx context.Context, name string, texts []Templates) (
 	}
 	v := &Dataset{spec: d.spec, files: d.files, chunks: d.chunks, info: d.info, picked: d.picked,
 		reader: source.Reader{Options: d.reader.Options}}
-	v.spec.System, v.spec.Prompt, v.spec.Written = texts[0].System, texts[0].Prompt, nil
+	v.spec.System, v.spec.Prompt, v.spec.Written = texts[0].System, texts[0].Prompt, texts[0].Written
 	d.variants = append(d.variants, v)
 	var p problem.Problems
 	if v.decide(&p); p.Total == 0 {
@@ -44,6 +48,7 @@ func (d *Dataset) Variant(ctx context.Context, name string, texts []Templates) (
 // itself are told there.
 func (d *Dataset) try(ctx context.Context, of *Dataset, p *problem.Problems) error {
 	tried, failed := 0, problem.Problems{}
+	var why []problem.Reason // of rows that a template failed on
 	known := map[int64]bool{}
 	for s, err := range of.First(ctx, triedRows) {
 		if bad := new(RowError); errors.As(err, &bad) {
@@ -59,8 +64,15 @@ func (d *Dataset) try(ctx context.Context, of *Dataset, p *problem.Problems) err
 			continue
 		case err != nil:
 			failed.Add(problem.Problem{File: bad.File, Line: bad.Line, Row: bad.Index, What: bad.What, Hint: bad.Hint})
+			if bad.why.Template != "" {
+				why = append(why, bad.why)
+			}
 		}
 		tried++
+	}
+	if tried > 0 && len(why) == tried { // then the mistake is the template's, not the rows'
+		p.Add(d.ofTemplate(why[0]))
+		return nil
 	}
 	if d.spec.OnBadRow == "record" && failed.Total < int64(tried) {
 		return nil

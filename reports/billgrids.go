@@ -119,6 +119,14 @@ func (e entry) cacheHit() string {
 	return fmt.Sprintf("%.1f %%", 100*float64(e.CacheRead)/float64(max(e.Input+e.CacheRead+e.CacheWrite, 1)))
 }
 
+// missed is what cache misses cost; empty without any.
+func (e entry) missed() string {
+	if e.CacheMisses == 0 {
+		return ""
+	}
+	return render.Money(e.MissedNanoUSD, false)
+}
+
 // reported is the providers' own figure; at least, where not every request
 // that counts has one.
 func (e entry) reported() string {

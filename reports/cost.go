@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"path/filepath"
@@ -95,8 +96,27 @@ func (c *costing) source(path string) error {
 	if st.IsDir() {
 		return c.run(path)
 	}
+	if err := isParquet(path); err != nil {
+		return err
+	}
 	c.models.begin(filepath.Base(path), nil, false)
 	return c.files(c.models, []view.ShardFile{{Path: path}}, "")
+}
+
+// isParquet refuses files of which a bill would say $0.00 because nothing in them
+// can be billed. Damage to Parquet files is told in the bill.
+func isParquet(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	head := make([]byte, 4)
+	if _, err := io.ReadFull(f, head); err != nil || string(head) != "PAR1" {
+		return fmt.Errorf("%s is neither a run directory nor a Parquet file of answers; name the directory that a run "+
+			"wrote (out: in a plan). What a plan will cost is said by: nightshift check PLAN", path)
+	}
+	return nil
 }
 
 // files bills units, several at once.

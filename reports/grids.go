@@ -220,15 +220,17 @@ func (s *Summary) stops() render.Grid {
 func (s *Summary) caching() render.Grid {
 	g := render.Grid{Title: "Prompt cache",
 		Head: []string{"prompt cache", "read", "of input", "written", "saved", "missed", "misses"}}
-	g.Note = "Saved is against the same tokens without a cache; missed is what was paid for tokens that should " +
-		"have been in the cache."
+	g.Note = "Saved is against the same tokens without a cache."
+	if slices.ContainsFunc(s.Models, func(m modelSummary) bool { return m.Bill.CacheMisses > 0 }) {
+		g.Note += " Missed is what was paid for tokens that should have been in the cache."
+	}
 	for _, m := range s.Models {
 		e := m.Bill
 		if e.CacheRead+e.CacheWrite+e.CacheMisses == 0 {
 			continue
 		}
 		g.Rows = append(g.Rows, []string{m.Model, render.Count(e.CacheRead), e.cacheHit(), render.Count(e.CacheWrite),
-			render.Money(e.SavedNanoUSD, false), render.Money(e.MissedNanoUSD, false), render.Count(e.CacheMisses)})
+			render.Money(e.SavedNanoUSD, false), e.missed(), render.Count(e.CacheMisses)})
 	}
 	return g
 }

@@ -61,7 +61,7 @@ func (s *Summary) byPrefix() render.Grid {
 		Note: "A prefix is a beginning that rows share; the attempt log names it under cache."}
 	add := func(model, name string, e entry) {
 		g.Add(name, model, render.Count(e.Rows), render.Count(e.CacheRead), e.cacheHit(), render.Count(e.CacheWrite),
-			render.Money(e.SavedNanoUSD, false), render.Money(e.MissedNanoUSD, false), render.Count(e.CacheMisses))
+			render.Money(e.SavedNanoUSD, false), e.missed(), render.Count(e.CacheMisses))
 	}
 	for _, m := range s.Models {
 		for _, p := range m.Prefixes {

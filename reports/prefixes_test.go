@@ -2,10 +2,13 @@ package reports
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"nightshift"
 	"nightshift/providers/pricing"
+	"nightshift/reports/render"
 )
 
 // TestMissed: what is paid for tokens that should have been in the cache, by what was
@@ -60,5 +63,30 @@ func TestPrefixesAreBounded(t *testing.T) {
 	if len(m.Prefixes) != mostPrefixes || m.Prefixes[0].Prefix != "p99" || m.PrefixesLeft.Count != 100-mostPrefixes ||
 		m.PrefixesLeft.Rows != 100-mostPrefixes {
 		t.Errorf("%d prefixes, the first %+v, and %+v", len(m.Prefixes), m.Prefixes[0], m.PrefixesLeft)
+	}
+}
+
+// TestCacheGrid: what was missed is told where something was.
+func TestCacheGrid(t *testing.T) {
+	model := func(misses, nano int64) modelSummary {
+		e := entry{CacheRead: 4000, CacheMisses: misses, MissedNanoUSD: nano}
+		return modelSummary{Model: "m", Bill: e, Prefixes: []prefixSummary{{"p", 1, e}}}
+	}
+	for name, tc := range map[string]struct {
+		models []modelSummary
+		shown  bool
+	}{
+		"none missed": {[]modelSummary{model(0, 0)}, false},
+		"one missed":  {[]modelSummary{model(0, 0), model(3, 900)}, true},
+	} {
+		s := &Summary{Models: tc.models}
+		for _, g := range []render.Grid{s.caching(), s.byPrefix()} {
+			if head := g.Shown().Head; slices.Contains(head, "missed") != tc.shown {
+				t.Errorf("%s: %q", name, head)
+			}
+		}
+		if strings.Contains(s.caching().Note, "Missed") != tc.shown {
+			t.Errorf("%s: %q", name, s.caching().Note)
+		}
 	}
 }

@@ -100,7 +100,7 @@ func (a *app) compare(f *compareFlags) error {
 		return comparisonError(err)
 	}
 	if f.junit != "" {
-		if err := writeWhole(f.junit, c.JUnit); err != nil {
+		if err := a.writeWhole(f.junit, c.JUnit); err != nil {
 			return err
 		}
 	}
@@ -162,7 +162,7 @@ func parseShare(text string) (float64, error) {
 }
 
 func (f *compareFlags) write(a *app, c *compare.Comparison) error {
-	if f.output != "" {
+	if f.output != "" && f.output != stdout {
 		how := c.Text
 		switch filepath.Ext(f.output) {
 		case ".json":
@@ -170,11 +170,13 @@ func (f *compareFlags) write(a *app, c *compare.Comparison) error {
 		case ".md":
 			how = c.Markdown
 		}
-		if err := writeWhole(f.output, how); err != nil {
+		if err := a.writeWhole(f.output, how); err != nil {
 			return err
 		}
 	}
 	switch {
+	case f.junit == stdout:
+		return nil
 	case f.json:
 		return c.JSON(a.out)
 	case f.markdown:
@@ -183,13 +185,28 @@ func (f *compareFlags) write(a *app, c *compare.Comparison) error {
 	return c.Text(a.screen())
 }
 
+// stdout is what flags for output files take for standard output.
+const stdout = "-"
+
 // writeWhole writes a file whole or not at all.
-func writeWhole(path string, how func(io.Writer) error) error {
+func (a *app) writeWhole(path string, how func(io.Writer) error) error {
+	if path == stdout {
+		return how(a.out)
+	}
 	var b bytes.Buffer
 	if err := how(&b); err != nil {
 		return err
 	}
-	return fsx.WriteFile(path, b.Bytes())
+	return noFolder(path, fsx.WriteFile(path, b.Bytes()))
+}
+
+// noFolder makes it a mistake of usage when a file could not be made because its
+// folder is missing.
+func noFolder(path string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return usageError("%s cannot be written: there is no folder %s", path, filepath.Dir(path))
+	}
+	return err
 }
 
 // comparisonError says what is wrong with the runs as a mistake of usage.

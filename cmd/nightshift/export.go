@@ -50,6 +50,9 @@ lm-evaluation-harness, each of one model: a file where --output ends in .json or
   nightshift export runs/tonight --format lm-eval --model sonnet --output samples.jsonl`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if out == stdout {
+				out = ""
+			}
 			if failed && (wide || columns != nil) {
 				return usageError("--failed writes rows of the dataset; --wide and --columns are for answers")
 			}
@@ -72,7 +75,7 @@ lm-evaluation-harness, each of one model: a file where --output ends in .json or
 		},
 	}
 	s := c.Flags()
-	s.StringVarP(&out, "output", "o", "", "`FILE` to write (default: standard output)")
+	s.StringVarP(&out, "output", "o", "", "`FILE` to write (default and -: standard output)")
 	s.StringVar(&format, "format", "", "parquet, csv, jsonl, xlsx, inspect or lm-eval (default: by the "+
 		"file's ending; jsonl to standard output)")
 	s.StringArrayVar(&models, "model", nil, "only this model; may be repeated")
@@ -164,7 +167,7 @@ func (a *app) export(ctx context.Context, dir, out, format string, failed bool, 
 func writeOutput(name string, write func(io.Writer) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".export-*")
 	if err != nil {
-		return usageError("--output: %w", err)
+		return noFolder(name, usageError("--output: %w", err))
 	}
 	defer os.Remove(tmp.Name())
 	buffered := bufio.NewWriterSize(tmp, 1<<20)

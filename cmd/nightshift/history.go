@@ -93,6 +93,9 @@ func runsOf(paths []string) ([]string, error) {
 
 func (a *app) writeHistory(h *compare.History, outputs []string, asJSON, asMarkdown bool) error {
 	for _, name := range outputs {
+		if name == stdout { // it is written there anyway
+			continue
+		}
 		how := h.Text
 		switch filepath.Ext(name) {
 		case ".html", ".htm":
@@ -102,7 +105,7 @@ func (a *app) writeHistory(h *compare.History, outputs []string, asJSON, asMarkd
 		case ".md":
 			how = h.Markdown
 		}
-		if err := writeWhole(name, how); err != nil {
+		if err := a.writeWhole(name, how); err != nil {
 			return err
 		}
 	}

@@ -40,7 +40,7 @@ Exit codes: 0 written, 2 the dataset cannot be used or the file exists.`,
 		RunE: func(c *cobra.Command, args []string) error { return a.init(c.Context(), args[0], &f) },
 	}
 	s := c.Flags()
-	s.StringVarP(&f.output, "output", "o", "", "`FILE` to write (default: standard output)")
+	s.StringVarP(&f.output, "output", "o", "", "`FILE` to write (default and -: standard output)")
 	s.BoolVar(&f.force, "force", false, "overwrite the file")
 	s.StringArrayVar(&f.models, "model", nil, "`ENDPOINT/MODEL-ID` to put into the plan; may be repeated (default: "+
 		"the simulator)")
@@ -50,6 +50,9 @@ Exit codes: 0 written, 2 the dataset cannot be used or the file exists.`,
 func (a *app) init(ctx context.Context, dataset string, f *initFlags) error {
 	if dataset == "-" {
 		return usageError("standard input is gone once it was looked at; name a file")
+	}
+	if f.output == stdout {
+		f.output = ""
 	}
 	if _, err := os.Lstat(f.output); f.output != "" && !f.force && !errors.Is(err, fs.ErrNotExist) {
 		return usageError("%s exists; --force overwrites it, -o names another", f.output)
@@ -66,7 +69,7 @@ func (a *app) init(ctx context.Context, dataset string, f *initFlags) error {
 		return err
 	}
 	if err := fsx.WriteFile(f.output, text); err != nil {
-		return err
+		return noFolder(f.output, err)
 	}
 	fmt.Fprintf(a.err, "wrote %s; next: nightshift check %[1]s\n", f.output)
 	return nil

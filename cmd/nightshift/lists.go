@@ -88,7 +88,11 @@ func (a *app) showPreset(name string, asJSON bool) error {
 		names = append(names, p.Name)
 	}
 	if found == nil {
-		return usageError("no preset is called %s; there are %s", name, strings.Join(slices.Compact(names), ", "))
+		hint := "there are " + strings.Join(slices.Compact(names), ", ")
+		if near := words.Near(name, slices.Compact(names)); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		return usageError("no preset is called %s; %s", name, hint)
 	}
 	if asJSON {
 		return a.printJSON(found)
@@ -196,6 +200,11 @@ one to start from.`,
 }
 
 func (a *app) printPrices(t *pricing.Table, found []pricing.Price) error {
+	if len(found) == 0 {
+		fmt.Fprintf(a.err, "none of %d prices has these words in the names of provider and model; try fewer or shorter ones, "+
+			"or write a table of your own: docs/prices.md\n", t.Len())
+		return nil
+	}
 	w := tabwriter.NewWriter(a.out, 2, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "input\toutput\tcache read\tcache write\t  model")
 	for _, p := range found {

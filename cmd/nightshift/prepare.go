@@ -28,8 +28,12 @@ func (a *app) prepare(ctx context.Context, f *planFlags, args []string, needKeys
 	if wrong == nil && err == nil {
 		wrong = errors.Join(session.CheckScorers(resolved, true), session.CheckGates(resolved),
 			session.CheckSimulators(resolved))
-	} else if gates := compare.CheckGates(p.Gates); gates != nil {
-		wrong = errors.Join(wrong, usageError("%w", gates))
+	} else {
+		for i, gate := range p.Gates {
+			if err := compare.CheckGates([]string{gate}); err != nil {
+				wrong = errors.Join(wrong, usageError("%s%w", p.GatePlace(i), err))
+			}
+		}
 	}
 	if err := errors.Join(wrong, err, f.rowsProblem(), metricsProblem(p)); err != nil {
 		return nil, nil, errors.Join(err, a.rowsToo(ctx, p))

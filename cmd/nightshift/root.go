@@ -78,7 +78,7 @@ rows failed than tolerated, 4 stopped early (resumable), 5 a gate was missed,
 	root.SuggestionsMinimumDistance = 2
 	a.addProfile(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError("%w%s\nsee: %s --help", err, nearFlag(c, err), c.CommandPath())
+		return usageError("%w%s\nsee: %s --help", badValue(err), nearFlag(c, err), c.CommandPath())
 	})
 	for _, c := range a.commands() {
 		wrapUsage(c)
@@ -105,6 +105,20 @@ func strictHelp(root *cobra.Command) {
 	}
 }
 
+// badValue says in plain words what is wrong with the value of a flag.
+func badValue(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	wanted := map[string]string{"int": "a whole number", "int64": "a whole number", "uint64": "a whole number from 0",
+		"float64": "a number", "duration": "a time such as 90s or 2h", "bool": "true or false"}[invalid.GetFlag().Value.Type()]
+	if wanted == "" {
+		return err
+	}
+	return fmt.Errorf("--%s: %q is not %s", invalid.GetFlag().Name, invalid.GetValue(), wanted)
+}
+
 // nearFlag suggests flags of the command that an unknown one may stand for.
 func nearFlag(c *cobra.Command, err error) string {
 	var unknown *pflag.NotExistError
@@ -114,11 +128,11 @@ func nearFlag(c *cobra.Command, err error) string {
 	var flags []string
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		if !f.Hidden {
-			flags = append(flags, "--"+f.Name)
+			flags = append(flags, f.Name)
 		}
 	})
-	if near := words.Near("--"+unknown.GetSpecifiedName(), flags); near != "" {
-		return "; did you mean " + near + "?"
+	if near := words.Near(unknown.GetSpecifiedName(), flags); near != "" {
+		return "; did you mean --" + strings.ReplaceAll(near, " or ", " or --") + "?"
 	}
 	return ""
 }

@@ -47,7 +47,7 @@ nightshift export has them. Of a run in a bucket the views read the files there.
 			})
 		},
 	}
-	c.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write (default: views.sql in the run directory)")
+	c.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write, - for standard output (default: views.sql in the run directory)")
 	return c
 }
 
@@ -63,13 +63,13 @@ func (a *app) writeSQL(dir, place, out string) error {
 	case err != nil:
 		return err
 	}
-	if err := writeWhole(out, func(w io.Writer) error {
+	if err := a.writeWhole(out, func(w io.Writer) error {
 		_, err := io.WriteString(w, text)
 		return err
 	}); err != nil {
 		return err
 	}
-	if err := a.warnOpen(dir); err != nil {
+	if err := a.warnOpen(dir); err != nil || out == stdout {
 		return err
 	}
 	_, err = fmt.Fprintf(a.out, "%[1]s has the views answers, scores, wide and models. Open it with\n\n"+

@@ -227,8 +227,12 @@ func (g gate) check() error {
 	kind, known := gateKinds[g.name]
 	switch {
 	case !known:
-		return fmt.Errorf("gate %q: there is no figure called %s; there are %s", g.text, g.name,
-			join(slices.Sorted(maps.Keys(gateKinds)), ", "))
+		names := slices.Sorted(maps.Keys(gateKinds))
+		hint := "there are " + join(names, ", ")
+		if near := words.Near(g.name, names); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		return fmt.Errorf("gate %q: there is no figure called %s; %s", g.text, g.name, hint)
 	case !kind.decision && g.op == "":
 		return fmt.Errorf("gate %q: add a limit, as in %s < 1%% or %[2]s >= 0.9", g.text, g.name)
 	case kind.decision && g.op != "":

@@ -35,6 +35,8 @@ func Seconds(ms *float64) string {
 	switch {
 	case ms == nil:
 		return "-"
+	case *ms >= 0 && *ms < 1:
+		return "< 1 ms"
 	case *ms < 1000:
 		return sprintf("%.0f ms", *ms)
 	case *ms < 100_000:

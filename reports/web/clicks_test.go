@@ -265,6 +265,31 @@ func TestViewChoosesVariant(t *testing.T) {
 const harmlessPage = `window.pwned === undefined && document.querySelectorAll("img, iframe, object, embed, base, ` +
 	`main script").length === 0`
 
+// TestViewManyModels: columns of many models keep the words of their heads whole and
+// scroll beside the row's id, which stays.
+func TestViewManyModels(t *testing.T) {
+	t.Parallel()
+	b := openBrowser(t)
+	var models []string
+	for i := range 12 {
+		models = append(models, fmt.Sprintf("large/terse/temperature=%d", i))
+	}
+	server := httptest.NewServer(viewer(t, demo.Run{Rows: 5, Models: models}.Write(t)))
+	defer server.Close()
+	b.visit(server.URL + "/s/")
+	b.hits(5)
+	for script, want := range map[string]any{
+		`[...document.querySelectorAll(".matrix thead a")].every(a => a.getClientRects().length == 1)`: true,
+		`document.documentElement.scrollWidth <= innerWidth`:                                          true,
+		`(function () { document.querySelector(".matrix").parentNode.scrollLeft = 700; ` +
+			`return document.querySelector(".matrix tbody th").getBoundingClientRect().left >= 0 })()`: true,
+	} {
+		if got := b.eval(script); got != want {
+			t.Errorf("%s: %v", script, got)
+		}
+	}
+}
+
 // TestViewRuns lists runs and puts two of them side by side.
 func TestViewRuns(t *testing.T) {
 	t.Parallel()

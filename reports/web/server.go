@@ -92,7 +92,7 @@ func noRun(path string) error {
 	if _, err := view.ReadInfo(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return fmt.Errorf("%s is not a run directory, and holds none: %w", path, fs.ErrNotExist)
+	return fmt.Errorf("%s is not a run directory, and holds none", path)
 }
 
 // policy lets pages load the style and the script of this server and nothing

@@ -129,6 +129,11 @@ func (r *resolver) written(path string, d Dataset, first lane) map[string]datase
 	paths := map[string]string{"target": path + ".target", "filter": path + ".filter"}
 	texts := map[string]string{"target": d.Target, "filter": d.Filter}
 	paths["system"], texts["system"], paths["prompt"], texts["prompt"] = r.laneFields(path, d, first)
+	return r.places(paths, texts)
+}
+
+// places are where texts stand, by what they are: each at its path of the plan.
+func (r *resolver) places(paths, texts map[string]string) map[string]datasets.Place {
 	places := map[string]datasets.Place{}
 	for what, text := range texts {
 		if at, ok := r.place(paths[what], text); ok {

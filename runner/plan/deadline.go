@@ -40,7 +40,7 @@ func (c *checker) deadline() {
 		return
 	}
 	if _, err := DeadlineAt(c.plan.Deadline, time.Now()); err != nil {
-		c.at("deadline", "", "deadline: %v", err)
+		c.at("deadline", "", "%v", err)
 	}
 }
 

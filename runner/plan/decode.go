@@ -320,6 +320,15 @@ func elsewhere(key string) string {
 		return "keys do not belong in a plan: name the variable that holds it, auth: {env: NAME}"
 	case "concurrency", "rpm", "tpm", "workers", "threads", "requests_per_minute", "tokens_per_minute":
 		return "limits belong into endpoints.NAME.limits"
+	case "stop_when", "smallest_difference", "precision", "baseline", "alpha", "along", "average":
+		return key + " belongs under compare:"
+	case "prompt", "system", "target", "path", "fields", "category", "cluster", "filter", "sample", "offset", "limit",
+		"on_bad_row":
+		return key + " belongs under dataset:"
+	case "base_url", "auth", "protocol", "timeouts", "routes", "limits":
+		return key + " belongs under endpoints: NAME:"
+	case "usd":
+		return "a budget is written budget: {usd: 20}"
 	case "price", "cost":
 		return "a price belongs to its model: models[].price"
 	case "provider", "providers":

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ func Propose(ctx context.Context, dataset, output string, models []string, geten
 	if s.Info = info; problem != nil && !guess(ctx, dataset, &s) {
 		return nil, problem
 	}
+	s.choices(ctx, dataset)
 	s.LastAssistant = endsWithAnswer(ctx, datasets.Spec{Paths: []string{dataset}, Fields: s.Fields})
 	text := scaffold(s)
 	p, err := Parse(output, text)
@@ -89,7 +91,11 @@ func infoOf(ctx context.Context, s datasets.Spec) (datasets.Info, error) {
 
 // targetNames are what people call the right answer.
 var targetNames = []string{"target", "answer", "label", "expected", "expected_output", "ideal", "gold", "solution",
-	"correct", "correct_answer", "reference", "output", "completion", "response", "sentiment", "class"}
+	"correct", "correct_answer", "answerKey", "answer_key", "correct_option", "reference", "output", "completion", "response", "sentiment", "class"}
+
+// questionNames are what people call the prompt. Of several fields one of these is
+// taken before the one with the most text, which may be a solution.
+var questionNames = []string{"question", "problem", "instruction", "query", "ctx"}
 
 // idName is what people call the id of a row.
 var idName = pattern.Late(`(?i:^(id|nr|no|uuid|guid)$|[_ -](id|nr|no|uuid|number)$)|[a-z](Id|ID|No|Nr)$`)
@@ -97,20 +103,9 @@ var idName = pattern.Late(`(?i:^(id|nr|no|uuid|guid)$|[_ -](id|nr|no|uuid|number
 // guess fills in what the rows do not say of themselves, from the first of
 // them: the field with the most text is the prompt, unless one holds a chat.
 func guess(ctx context.Context, dataset string, s *scaffolding) (ok bool) {
-	d, err := datasets.Open(ctx, datasets.Spec{Paths: []string{dataset}, Prompt: "{{ row | tojson }}"})
-	if d == nil {
+	info, rows, err := firstRows(ctx, dataset)
+	if s.Info = info; err != nil {
 		return false
-	}
-	defer d.Close()
-	if s.Info = d.Info(); err != nil {
-		return false
-	}
-	var rows []map[string]any
-	for sample := range d.First(ctx, 50) {
-		var row map[string]any
-		if len(sample.Messages) == 1 && json.Unmarshal([]byte(sample.Messages[0].Text), &row) == nil {
-			rows = append(rows, row)
-		}
 	}
 	fields := s.Info.Fields
 	s.Fields = map[string]string{}
@@ -123,8 +118,40 @@ func guess(ctx context.Context, dataset string, s *scaffolding) (ok bool) {
 	assign(s.Fields, "messages", fields, func(name string) bool { return listOf(rows, name, "role", "content") })
 	assign(s.Fields, "conversations", fields, func(name string) bool { return listOf(rows, name, "from", "value") })
 	s.Target = targetField(fields)
-	s.Prompt = longestField(rows, fields, s.Target)
+	s.Prompt = cmp.Or(s.field(questionNames...), longestField(rows, fields, s.Target))
 	return s.Prompt != "" || s.Fields["messages"] != "" || s.Fields["conversations"] != ""
+}
+
+// firstRows are the first rows of a dataset as they are in its files.
+func firstRows(ctx context.Context, dataset string) (info datasets.Info, rows []map[string]any, err error) {
+	d, err := datasets.Open(ctx, datasets.Spec{Paths: []string{dataset}, Prompt: "{{ row | tojson }}"})
+	if d == nil {
+		return info, nil, err
+	}
+	defer d.Close()
+	for sample := range d.First(ctx, 50) {
+		var row map[string]any
+		if len(sample.Messages) == 1 && json.Unmarshal([]byte(sample.Messages[0].Text), &row) == nil {
+			rows = append(rows, row)
+		}
+	}
+	return d.Info(), rows, err
+}
+
+// choices looks for multiple-choice questions: fields that say what is asked and what
+// can be answered.
+func (s *scaffolding) choices(ctx context.Context, dataset string) {
+	question := cmp.Or(s.Prompt, s.field(questionNames...))
+	if question == "" || !slices.ContainsFunc(s.Info.Fields, namesChoices) || s.Fields["messages"] != "" || s.Fields["conversations"] != "" ||
+		strings.HasSuffix(s.Info.Shape, " batch") {
+		return
+	}
+	if _, rows, err := firstRows(ctx, dataset); err == nil {
+		s.Choices = multipleChoiceOf(rows, s.Info.Fields, targetField(s.Info.Fields))
+	}
+	if s.Choices != nil {
+		s.Prompt = question
+	}
 }
 
 // bracketed is a remark at the end of a name, as in "Label (gold)".

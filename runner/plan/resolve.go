@@ -49,6 +49,7 @@ type Resolved struct {
 	Average        string   // AverageDatasets or AverageRows; empty for one dataset
 	Stopping       Stopping // when the comparison needs no more rows
 	Gates          []string
+	GatePlaces     []string // of Gates, as GatePlace has them
 	TolerateFailed Tolerance
 	Raw            string // all, errors or none
 	SkipUnknown    bool   // rows that may have been billed are not sent again
@@ -238,6 +239,9 @@ func (r *resolver) settings() {
 	out.Stopping = Stopping{Decided: p.Compare.StopWhen != "", Smallest: float64(p.Compare.SmallestDifference),
 		Precision: float64(p.Compare.Precision)}
 	out.Gates = p.Gates
+	for i := range p.Gates {
+		out.GatePlaces = append(out.GatePlaces, p.GatePlace(i))
+	}
 	out.TolerateFailed = p.TolerateFailed
 	out.Raw = cmp.Or(p.Raw, "all")
 	out.SkipUnknown = p.OnUnknown == "skip"
@@ -337,7 +341,7 @@ func (r *resolver) readText(path, name string) string {
 	}
 	b, err := os.ReadFile(full)
 	if err != nil {
-		r.at(path, "paths are relative to the plan", "%v", err)
+		r.at(path, "paths in a plan are relative to the plan", "%v", err)
 		return ""
 	}
 	return strings.TrimSuffix(strings.TrimPrefix(string(b), "\ufeff"), "\n")

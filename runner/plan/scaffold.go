@@ -22,6 +22,7 @@ type scaffolding struct {
 	Prompt, Target string
 	LastAssistant  bool              // the rows end with an answer of the assistant
 	Fields         map[string]string // the same by role, such as messages and id
+	Choices        *multipleChoice   // the rows are multiple-choice questions; Prompt is the question
 }
 
 // scaffold writes a plan for a dataset, with comments that say what could be
@@ -73,7 +74,13 @@ func (s scaffolding) dataset(put func(string, ...any)) {
 			put("    %s: %s", role, yamlText(s.Fields[role]))
 		}
 	}
-	if field := s.promptField(); field != "" {
+	if s.Choices != nil {
+		put("  # The rows have choices; how they are asked is a guess.")
+		put("  prompt: |-")
+		for _, line := range s.Choices.prompt(reference(s.Prompt)) {
+			put("%s", strings.TrimRight("    "+line, " "))
+		}
+	} else if field := s.promptField(); field != "" {
 		put("  # The rows do not say what the prompt is; this is a guess. Put your instructions around it.")
 		put("  prompt: %s", yamlText("{{ "+reference(field)+" }}"))
 	} else {
@@ -83,7 +90,10 @@ func (s scaffolding) dataset(put func(string, ...any)) {
 	if s.LastAssistant {
 		put("  target: last_assistant        # the rows end with an answer: it is the target, and is not sent")
 	}
-	if s.Target != "" {
+	if s.Choices != nil && s.Choices.target != "" {
+		put("  # The letter of the right choice.")
+		put("  target: %s", yamlText(s.Choices.target))
+	} else if s.Target != "" {
 		put("  target: %s              # a guess, too: what a right answer looks like",
 			yamlText("{{ "+reference(s.Target)+" }}"))
 	}
@@ -173,6 +183,11 @@ func (s scaffolding) scorers(put func(string, ...any)) {
 	if s.Info.Target == "" && s.Target == "" && !s.LastAssistant {
 		put("# The rows have no target. With dataset.target set, answers can be scored:")
 		put("# scorers: [exact]            # nightshift scorers lists them")
+		return
+	}
+	if s.Choices != nil && s.Choices.target != "" {
+		put("scorers:")
+		put("  - {type: choice}              # the letter that the answer ends with is the right one")
 		return
 	}
 	if s.Info.Target != "" {

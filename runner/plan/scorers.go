@@ -174,6 +174,17 @@ func (c *checker) gates() {
 	}
 }
 
+// GatePlace is where a gate stands, for the beginning of a message: "plan.yaml:7:3: "
+// or "--gate: ".
+func (p *Plan) GatePlace(i int) string {
+	if p.source == nil {
+		return ""
+	}
+	r := report{source: p.source}
+	r.at(fmt.Sprintf("gates[%d]", i), "", "")
+	return r.problems[0].place()
+}
+
 func (c *checker) gateArgument(path, arg string) {
 	known := c.plan.comparedNames()
 	for _, s := range c.plan.placedScorers() {

@@ -257,7 +257,9 @@ func (p *Plan) along() string {
 // variant's over the dataset's. Those that stand in files are read.
 func (r *resolver) laneTexts(path string, d Dataset, l lane) datasets.Templates {
 	systemAt, system, promptAt, prompt := r.laneFields(path, d, l)
-	return datasets.Templates{System: r.fromFile(systemAt, system), Prompt: r.fromFile(promptAt, prompt)}
+	written := r.places(map[string]string{"system": systemAt, "prompt": promptAt},
+		map[string]string{"system": system, "prompt": prompt})
+	return datasets.Templates{System: r.fromFile(systemAt, system), Prompt: r.fromFile(promptAt, prompt), Written: written}
 }
 
 // laneFields are the fields of the plan that have the templates of laneTexts, and

@@ -55,7 +55,10 @@ func (s *Session) openVariants(ctx context.Context) error {
 	made := map[string]*datasets.Dataset{}
 	var problems []error
 	for i, m := range s.Plan.Models {
-		own := fmt.Sprintf("%q", m.Templates)
+		own := ""
+		for _, t := range m.Templates {
+			own += fmt.Sprintf("%q %q ", t.System, t.Prompt)
+		}
 		if i == 0 { // the dataset has them
 			made[own] = nil
 		}

@@ -64,11 +64,10 @@ func Extend(ctx context.Context, dir string, o ExtendOptions) (Added, error) {
 	if e.dataset != nil {
 		err = errors.Join(err, e.dataset.Close())
 	}
-	var noRun *os.PathError
 	switch {
 	case errors.Is(err, errUnextended):
 		return e.added(), nil
-	case errors.As(err, &noRun) && errors.Is(err, os.ErrNotExist) && e.dataset == nil && e.info.Dir == "":
+	case errors.Is(err, os.ErrNotExist) && e.info.Dir == "": // it is no run
 		return Added{}, Usagef("%w", err)
 	case err != nil:
 		return Added{}, err

@@ -42,10 +42,13 @@ func CheckScorers(p *plan.Resolved, allowCommands bool) error {
 // CheckGates finds gates of a run's plan that are no conditions, that could not
 // work, or that name what the plan does not have.
 func CheckGates(p *plan.Resolved) error {
-	if err := compare.CheckGatesOf(p.Gates, modelNames(p), scorerTypes(p)); err != nil {
-		return Usagef("%w", err)
+	var problems []error
+	for i, gate := range p.Gates {
+		if err := compare.CheckGatesOf([]string{gate}, modelNames(p), scorerTypes(p)); err != nil {
+			problems = append(problems, Usagef("%s%w", p.GatePlaces[i], err))
+		}
 	}
-	return nil
+	return errors.Join(problems...)
 }
 
 // modelNames are the names by which gates call the plan's models: those of variants,

@@ -90,7 +90,7 @@ func ProblemOf(name string, err error) problem.Problem {
 	case errors.As(err, &fe):
 		q.Line, q.What, q.Hint = fe.line, fe.what, fe.hint
 	case errors.Is(err, fs.ErrNotExist):
-		q.What, q.Hint = "no such file", "paths are relative to the plan"
+		q.What, q.Hint = "no such file", "paths in a plan are relative to the plan"
 	case errors.Is(err, fs.ErrPermission):
 		q.What, q.Hint = "the file may not be read", "check its permissions"
 	case errors.As(err, &pe):
@@ -141,7 +141,7 @@ func (o *Options) glob(path, full string) ([]*File, error) {
 		}
 	}
 	if len(files) == 0 {
-		return nil, &FileError{what: "no file matches", hint: "paths are relative to the plan"}
+		return nil, &FileError{what: "no file matches", hint: "paths in a plan are relative to the plan"}
 	}
 	return files, nil
 }

@@ -54,7 +54,7 @@ func (i Info) Rows() int64 {
 	return rows
 }
 
-// view is a run directory as a reader finds it. Files may come and go while
+// A Snapshot is a run directory as a reader finds it. Files may come and go while
 // it is looked at.
 type Snapshot struct {
 	FS     disk.FS
@@ -66,16 +66,32 @@ type Snapshot struct {
 	size   int64               // of the manifest when it was read
 }
 
+// A noRunError says what is there in place of a run directory.
+type noRunError string
+
+func (e noRunError) Error() string        { return string(e) }
+func (e noRunError) Is(target error) bool { return target == fs.ErrNotExist }
+
+func noRun(fsys disk.FS, dir string) error {
+	if _, err := fsys.Size(dir); err == nil {
+		return noRunError(dir + " is a file, not a run directory; a run is named by the directory of its answers " +
+			"(out: in a plan)")
+	}
+	if _, err := fsys.List(dir); errors.Is(err, fs.ErrNotExist) {
+		return noRunError(dir + " is not a run directory: there is nothing of that name")
+	}
+	return noRunError(dir + " is not a run directory: it has no " + RunFile)
+}
+
+// Read finds out what a run directory holds. The error is fs.ErrNotExist when dir is
+// none.
 func Read(fsys disk.FS, dir string) (*Snapshot, error) {
 	v := &Snapshot{FS: fsys, Dir: Dir(dir)}
 	b, err := disk.ReadAll(fsys, v.Dir.At(RunFile))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return v, noRun(fsys, dir)
+	}
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%s is not a run directory: %w", dir, err)
-		}
-		if errors.Is(err, syscall.ENOTDIR) {
-			err = fmt.Errorf("%s is a file, not a run directory; a run is named by the directory of its answers", dir)
-		}
 		return v, err
 	}
 	var doc Document
