@@ -144,7 +144,11 @@ func (s *Summary) costChart() render.Chart {
 // stopsChart draws one bar a model, of the shares of its stop reasons and of
 // rows without an answer.
 func (s *Summary) stopsChart() render.Chart {
-	names := append(slices.Clone(s.stops().Head[1:]), "no answer")
+	stops := s.stops()
+	if len(stops.Rows) == 0 && !s.any(func(m modelSummary) bool { return m.Answered() < m.Rows }) {
+		return render.Chart{}
+	}
+	names := append(slices.Clone(stops.Head[1:]), "no answer")
 	var bars []render.ShareBar
 	for _, m := range s.Models {
 		b := render.ShareBar{Name: m.Model, Of: m.Rows}

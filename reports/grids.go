@@ -76,8 +76,11 @@ func (s *Summary) findings() []render.Finding {
 }
 
 func (s *Summary) headline() string {
-	h := sprintf("%s: %s × %s", s.Name, render.Counted(s.Dataset.Rows, "row"),
-		render.Counted(int64(len(s.Models)), "model"))
+	var bases []string
+	for _, m := range s.Models {
+		bases = append(bases, m.VariantOf)
+	}
+	h := sprintf("%s: %s × %s", s.Name, render.Counted(s.Dataset.Rows, "row"), Asked(bases))
 	if s.Epochs > 1 {
 		h += sprintf(" × %d epochs", s.Epochs)
 	}
@@ -86,6 +89,16 @@ func (s *Summary) headline() string {
 		h += " in " + took.String()
 	}
 	return h + ", " + s.costWords()
+}
+
+// Asked is how many models a run has, and in how many ways each is asked. bases has
+// for each model its name without the variant; empty where it has none.
+func Asked(bases []string) string {
+	models := slices.Compact(slices.Sorted(slices.Values(bases)))
+	if slices.Contains(models, "") || len(models) == len(bases) || len(bases)%len(models) != 0 {
+		return render.Counted(int64(len(bases)), "model")
+	}
+	return render.Counted(int64(len(models)), "model") + " × " + render.Counted(int64(len(bases)/len(models)), "variant")
 }
 
 // costWords is what the run cost in all, and what of it went to judges.
@@ -212,6 +225,9 @@ func (s *Summary) stops() render.Grid {
 			row = append(row, render.Count(m.StopReasons[r]))
 		}
 		g.Rows = append(g.Rows, row)
+	}
+	if len(order) == 1 && order[0] == string(nightshift.StopEnd) { // the usual end says nothing
+		g.Rows = nil
 	}
 	return g
 }

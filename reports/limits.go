@@ -168,6 +168,9 @@ func (s *Summary) bounds() render.Grid {
 		}
 		return cmp.Compare(most[b], most[a])
 	})
+	if len(shown) == 1 && shown[0] == FreeRunning {
+		return g
+	}
 	for _, what := range shown {
 		g.Head = append(g.Head, LimitName(what))
 	}

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"nightshift"
 	"nightshift/reports/render"
 	"os"
 	"path/filepath"
@@ -98,5 +99,33 @@ c                           -         40 %         60 %
 	}
 	if g := (&Summary{Models: []modelSummary{{Model: "a"}}}).grids(); len(g) > 0 && g[len(g)-1].Title == "Limited by" {
 		t.Error("a table of nothing is shown")
+	}
+}
+
+// TestTablesThatSayNothing: usual ends, runs that nothing limited and a single prefix
+// have no table and no chart of their own; the first line counts models and variants.
+func TestTablesThatSayNothing(t *testing.T) {
+	m := modelSummary{Model: "m", Rows: 3, Outcomes: map[nightshift.Outcome]int64{nightshift.OutcomeOK: 3},
+		StopReasons: map[string]int64{"end": 3}, LimitedBy: []LimitShare{{What: FreeRunning, Share: 1}},
+		Prefixes: []prefixSummary{{"p", 1, entry{CacheRead: 10}}}}
+	s := &Summary{Models: []modelSummary{m}}
+	for _, g := range []render.Grid{s.stops(), s.bounds(), s.byPrefix()} {
+		if len(g.Rows) != 0 {
+			t.Errorf("%s: %q", g.Title, g.Rows)
+		}
+	}
+	if c := s.stopsChart(); !c.Empty() {
+		t.Errorf("a chart: %+v", c)
+	}
+	s.Models[0].StopReasons = map[string]int64{"end": 2, "max_tokens": 1}
+	s.Models[0].Prefixes = append(m.Prefixes, prefixSummary{"q", 1, entry{CacheRead: 10}})
+	if len(s.stops().Rows) != 1 || s.stopsChart().Empty() || len(s.byPrefix().Rows) != 2 {
+		t.Errorf("%+v", s.stops())
+	}
+	for want, bases := range map[string][]string{"1 model": {""}, "2 models": {"a", "b"}, "3 models": {"a", "a", "b"},
+		"2 models × 3 variants": {"a", "a", "a", "b", "b", "b"}, "1 model × 2 variants": {"a", "a"}} {
+		if got := Asked(bases); got != want {
+			t.Errorf("%v: %s, want %s", bases, got, want)
+		}
 	}
 }

@@ -54,7 +54,8 @@ func (m *modelTally) closePrefixes() {
 	m.Prefixes = slices.Clip(m.Prefixes[:mostPrefixes])
 }
 
-// byPrefix is what the prompt cache had of each prefix.
+// byPrefix is what the prompt cache had of each prefix, where a model has several:
+// of one, the table of models says all.
 func (s *Summary) byPrefix() render.Grid {
 	g := render.Grid{Title: "Prompt cache by prefix", Texts: 2, Of: "prefix",
 		Head: []string{"prefix", "model", "rows", "read", "of input", "written", "saved", "missed", "misses"},
@@ -62,6 +63,9 @@ func (s *Summary) byPrefix() render.Grid {
 	add := func(model, name string, e entry) {
 		g.Add(name, model, render.Count(e.Rows), render.Count(e.CacheRead), e.cacheHit(), render.Count(e.CacheWrite),
 			render.Money(e.SavedNanoUSD, false), e.missed(), render.Count(e.CacheMisses))
+	}
+	if !s.any(func(m modelSummary) bool { return len(m.Prefixes) > 1 }) {
+		return g
 	}
 	for _, m := range s.Models {
 		for _, p := range m.Prefixes {

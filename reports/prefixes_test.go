@@ -70,7 +70,7 @@ func TestPrefixesAreBounded(t *testing.T) {
 func TestCacheGrid(t *testing.T) {
 	model := func(misses, nano int64) modelSummary {
 		e := entry{CacheRead: 4000, CacheMisses: misses, MissedNanoUSD: nano}
-		return modelSummary{Model: "m", Bill: e, Prefixes: []prefixSummary{{"p", 1, e}}}
+		return modelSummary{Model: "m", Bill: e, Prefixes: []prefixSummary{{"p", 1, e}, {"q", 1, e}}}
 	}
 	for name, tc := range map[string]struct {
 		models []modelSummary

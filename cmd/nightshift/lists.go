@@ -201,8 +201,8 @@ one to start from.`,
 
 func (a *app) printPrices(t *pricing.Table, found []pricing.Price) error {
 	if len(found) == 0 {
-		fmt.Fprintf(a.err, "none of %d prices has these words in the names of provider and model; try fewer or shorter ones, "+
-			"or write a table of your own: docs/prices.md\n", t.Len())
+		fmt.Fprintf(a.err, "none of %d prices has these words in the names of provider and model; try fewer or shorter "+
+			"ones, or write a table of your own: docs/prices.md\n", t.Len())
 		return nil
 	}
 	w := tabwriter.NewWriter(a.out, 2, 8, 2, ' ', tabwriter.AlignRight)

@@ -112,7 +112,8 @@ func badValue(err error) error {
 		return err
 	}
 	wanted := map[string]string{"int": "a whole number", "int64": "a whole number", "uint64": "a whole number from 0",
-		"float64": "a number", "duration": "a time such as 90s or 2h", "bool": "true or false"}[invalid.GetFlag().Value.Type()]
+		"float64": "a number", "duration": "a time such as 90s or 2h",
+		"bool": "true or false"}[invalid.GetFlag().Value.Type()]
 	if wanted == "" {
 		return err
 	}

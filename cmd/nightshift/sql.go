@@ -47,7 +47,8 @@ nightshift export has them. Of a run in a bucket the views read the files there.
 			})
 		},
 	}
-	c.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write, - for standard output (default: views.sql in the run directory)")
+	c.Flags().StringVarP(&out, "output", "o", "",
+		"`FILE` to write, - for standard output (default: views.sql in the run directory)")
 	return c
 }
 

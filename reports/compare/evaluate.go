@@ -590,6 +590,10 @@ func (d *delta) notShown() string {
 		}
 		return text + ")"
 	}
+	if d.Differing == d.paired.Units() {
+		return sprintf("no difference shown (%s: too few for any gap to be shown)",
+			render.Counted(int64(d.Differing), strings.TrimSuffix(units, "s")))
+	}
 	return sprintf("no difference shown (only %s of %s %s differ: too few for any gap to be shown)",
 		render.Count(int64(d.Differing)), render.Count(int64(d.paired.Units())), units)
 }

@@ -70,7 +70,9 @@ func (c *Comparison) deltaGrids(r *scorerResult) []render.Grid {
 			name += " − " + d.Against
 		}
 		s.Add(append([]string{name}, d.cells()...)...)
-		s.Notes = append(s.Notes, d.sentence())
+		if d.Verdict != better && d.Verdict != worse || d.LeftOut > 0 { // else the row says it all
+			s.Notes = append(s.Notes, d.sentence())
+		}
 		if len(d.Differs) > 0 {
 			s.Notes = append(s.Notes, d.Label+" differs from "+d.Against+" in "+join(d.Differs, ", "))
 		}

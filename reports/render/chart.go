@@ -250,7 +250,10 @@ func timeTicks(x scale, first, last time.Time) []tick {
 	var ticks []tick
 	for i := range 4 {
 		part := time.Duration(float64(last.Sub(first)) * float64(i) / 3)
-		ticks = append(ticks, tick{x.at(part.Seconds()), first.Add(part).UTC().Format(layout)})
+		label := first.Add(part).UTC().Format(layout)
+		if len(ticks) == 0 || ticks[len(ticks)-1].Label != label {
+			ticks = append(ticks, tick{x.at(part.Seconds()), label})
+		}
 	}
 	return ticks
 }

@@ -74,3 +74,20 @@ func TestBreakable(t *testing.T) {
 		}
 	}
 }
+
+// TestTooManyColumns: a table that would take many blocks of a terminal is left to the
+// files.
+func TestTooManyColumns(t *testing.T) {
+	g := render.Grid{Head: []string{"answer by category"}, Rows: [][]string{{"arithmetic"}}}
+	for i := range 20 {
+		g.Head = append(g.Head, fmt.Sprintf("large/steps/temperature=%d", i))
+		g.Rows[0] = append(g.Rows[0], "0.640 ±0.19")
+	}
+	if text := g.Text(render.Screen{Columns: 80}); !strings.Contains(text, "answer by category has 21 columns") ||
+		strings.Contains(text, "arithmetic") {
+		t.Errorf("%s", text)
+	}
+	if text := g.Text(render.Screen{Columns: 2000}); !strings.Contains(text, "arithmetic") {
+		t.Errorf("%s", text)
+	}
+}

@@ -61,6 +61,10 @@ func (g Grid) Last(row int) bool { return g.Total && row == len(g.Rows)-1 }
 // too wide.
 var nameWidths = []int{26, 21, 17}
 
+// A table of so many columns that takes more than so many blocks under each other is
+// no help in a terminal.
+const mostBlocks, mostColumns = 3, 16
+
 // Text renders the grid for a terminal. Columns that do not fit beside each other go
 // under each other, each block with the names before it.
 func (g Grid) Text(s Screen) string {
@@ -71,8 +75,13 @@ func (g Grid) Text(s Screen) string {
 		}
 		g = g.clipped(most)
 	}
+	parts := g.split(s.width())
+	if len(parts) > mostBlocks && len(g.Head) > mostColumns {
+		return sprintf("%s has %d columns, too many for a terminal: report.html and the tables in Markdown have it",
+			g.Head[0], len(g.Head))
+	}
 	var blocks []string
-	for _, part := range g.split(s.width()) {
+	for _, part := range parts {
 		blocks = append(blocks, trimLines(part.render()))
 	}
 	return strings.Join(blocks, "\n\n")

@@ -280,7 +280,7 @@ func TestViewManyModels(t *testing.T) {
 	b.hits(5)
 	for script, want := range map[string]any{
 		`[...document.querySelectorAll(".matrix thead a")].every(a => a.getClientRects().length == 1)`: true,
-		`document.documentElement.scrollWidth <= innerWidth`:                                          true,
+		`document.documentElement.scrollWidth <= innerWidth`:                                           true,
 		`(function () { document.querySelector(".matrix").parentNode.scrollLeft = 700; ` +
 			`return document.querySelector(".matrix tbody th").getBoundingClientRect().left >= 0 })()`: true,
 	} {

@@ -143,6 +143,7 @@ func (m *multipleChoice) prompt(question string) []string {
 	if m.marked {
 		letter = ""
 	}
-	return []string{"{{ " + question + " }}", "", "{% for text in " + m.list + " %}" + letter + "{{ text }}", "{% endfor %}",
+	return []string{"{{ " + question + " }}", "",
+		"{% for text in " + m.list + " %}" + letter + "{{ text }}", "{% endfor %}",
 		`End with "Answer: " and the letter of the right choice.`}
 }

@@ -91,7 +91,8 @@ func infoOf(ctx context.Context, s datasets.Spec) (datasets.Info, error) {
 
 // targetNames are what people call the right answer.
 var targetNames = []string{"target", "answer", "label", "expected", "expected_output", "ideal", "gold", "solution",
-	"correct", "correct_answer", "answerKey", "answer_key", "correct_option", "reference", "output", "completion", "response", "sentiment", "class"}
+	"correct", "correct_answer", "answerKey", "answer_key", "correct_option", "reference", "output",
+	"completion", "response", "sentiment", "class"}
 
 // questionNames are what people call the prompt. Of several fields one of these is
 // taken before the one with the most text, which may be a solution.
@@ -142,8 +143,8 @@ func firstRows(ctx context.Context, dataset string) (info datasets.Info, rows []
 // can be answered.
 func (s *scaffolding) choices(ctx context.Context, dataset string) {
 	question := cmp.Or(s.Prompt, s.field(questionNames...))
-	if question == "" || !slices.ContainsFunc(s.Info.Fields, namesChoices) || s.Fields["messages"] != "" || s.Fields["conversations"] != "" ||
-		strings.HasSuffix(s.Info.Shape, " batch") {
+	if question == "" || !slices.ContainsFunc(s.Info.Fields, namesChoices) ||
+		s.Fields["messages"] != "" || s.Fields["conversations"] != "" || strings.HasSuffix(s.Info.Shape, " batch") {
 		return
 	}
 	if _, rows, err := firstRows(ctx, dataset); err == nil {

@@ -331,8 +331,12 @@ func (s *Session) keepIndex() error {
 func (s *Session) sayStart(st *store.Run) {
 	sum := st.Totals().Sum()
 	if sum.Rows == 0 && len(st.Unknown()) == 0 {
+		var bases []string
+		for _, m := range s.Plan.Models {
+			bases = append(bases, m.VariantOf)
+		}
 		s.Log.Info(fmt.Sprintf("%s: %s × %s into %s", s.Plan.Name, words.Counted(s.Dataset.Info().Selected, "row"),
-			words.Counted(int64(len(s.Plan.Models)), "model"), s.place()))
+			reports.Asked(bases), s.place()))
 		return
 	}
 	s.Log.Info(fmt.Sprintf("%s: resuming %s, %d of %d answers are on record",
