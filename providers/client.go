@@ -51,6 +51,7 @@ type Client struct {
 	Estimator   *Estimator  // shared between clients of one model; nil means one of the client's own
 
 	once    sync.Once
+	waiting atomic.Int64                  // requests that wait for limits or budget
 	routes  atomic.Pointer[[]ClientRoute] // Routes and those that were added; the slice never changes
 	mu      sync.Mutex
 	changed chan struct{} // closed when routes have come or gone
@@ -103,6 +104,9 @@ type Event struct {
 	Err      *nightshift.Error // may be nil
 	Wait     time.Duration     // before the next attempt, beyond what the limiter asks for
 }
+
+// Waits reports whether any request waits for limits or budget.
+func (c *Client) Waits() bool { return c.waiting.Load() > 0 }
 
 func (c *Client) init() {
 	c.once.Do(func() {
@@ -392,6 +396,8 @@ func ofMedia(m nightshift.Media) string {
 // other: the permit would keep others from being sent, whose end is waited for,
 // and the reservation would keep money from those whose endpoint is ready.
 func (k *call) wait(ctx context.Context, t *ticket) (err error) {
+	k.waiting.Add(1)
+	defer k.waiting.Add(-1)
 	limiter := k.at(t.route).Limiter
 	cost := k.Estimator.Cost(k.req.Model, t.prepared)
 	cost.MaxOutput = t.output

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,9 +46,11 @@ type Pool struct {
 	Stream      bool
 	Concurrency int // 0: as many as the provider lets through
 	// InFlight is how many of them the provider lets through at once, where that
-	// is fewer: beyond it a row is taken up only when no other has ended for a
-	// while, since the others may wait for something of their own. 0 is not known.
+	// is fewer; 0 is not known. Beyond it a row is taken up only while none waits
+	// to be let through, which Waits reports: the others then wait for something
+	// of their own, and keep nobody from being sent.
 	InFlight    int
+	Waits       func() bool // nil is not known
 	Likelihoods Likelihoods
 	// Batch, when not nil, is how rows travel in batches.
 	Batch *Batching
@@ -154,7 +157,7 @@ type walk struct {
 	stopRun context.CancelCauseFunc // ends every pool's
 	group   errgroup.Group
 	tasks   chan func()
-	workers int       // started so far
+	workers atomic.Int64
 	crowded time.Time // when they became a crowd
 	held    *semaphore.Weighted
 	taken   map[int]bool // shards for which earlier runs were looked through
@@ -323,22 +326,34 @@ func (w *walk) send(u *shard, r row) bool {
 // do gives a task to a worker that has none; to a new one when all have, as
 // long as the pool takes more; and else waits for the first to be free.
 // Workers stay: the stack that a row needs is grown once each, not once a row.
+// Those beyond the number that can be in flight end after a while, since what
+// they were for has passed; where it has not, others are started.
 func (w *walk) do(task func()) {
 	select {
 	case w.tasks <- task:
 		return
 	default:
 	}
-	if wait := w.crowdWait(); wait > 0 {
+	spare := w.pool.InFlight > 0 && w.workers.Load() >= int64(w.pool.InFlight)
+	for wait := w.startsIn(spare); wait > 0; wait = w.startsIn(spare) {
 		select {
 		case w.tasks <- task:
 			return
 		case <-time.After(wait):
 		}
+		if spare && (w.pool.Waits == nil || !w.pool.Waits()) {
+			break
+		}
 	}
+	until := time.Now().Add(spareFor)
 	work := func() error {
+		defer w.workers.Add(-1)
 		task()
-		for next := range w.tasks {
+		for !spare || time.Now().Before(until) {
+			next, ok := <-w.tasks
+			if !ok {
+				break
+			}
 			next()
 		}
 		return nil
@@ -347,7 +362,7 @@ func (w *walk) do(task func()) {
 		w.tasks <- task
 		return
 	}
-	if w.workers++; w.workers == crowd {
+	if w.workers.Add(1) == crowd {
 		w.crowded = time.Now()
 	}
 }
@@ -359,18 +374,20 @@ func (w *walk) do(task func()) {
 const (
 	crowd      = 256
 	crowdEvery = 400 * time.Microsecond
-	spareEvery = 20 * time.Millisecond // beyond those that can be in flight
+	spareEvery = 20 * time.Millisecond // beyond those whose requests can be in flight
+	spareFor   = 30 * time.Second
 )
 
-// crowdWait is how long the next worker is to wait before it starts.
-func (w *walk) crowdWait() time.Duration {
-	if n := w.pool.InFlight; n > 0 && w.workers >= n {
+// startsIn is how long the next worker is to wait before it may start.
+func (w *walk) startsIn(spare bool) time.Duration {
+	if spare {
 		return spareEvery
 	}
-	if w.workers < crowd {
+	workers := w.workers.Load()
+	if workers < crowd {
 		return 0
 	}
-	return time.Until(w.crowded.Add(time.Duration(w.workers-crowd) * crowdEvery))
+	return time.Until(w.crowded.Add(time.Duration(workers-crowd) * crowdEvery))
 }
 
 // weight is roughly what a sample holds in memory.

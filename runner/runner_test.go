@@ -533,3 +533,49 @@ func TestManyWorkersStartOneByOne(t *testing.T) {
 		}
 	})
 }
+
+// Rows that wait for something of their own make others be taken up beyond those
+// that can be in flight; when they have ended, so have the workers for them.
+func TestSpareWorkersEnd(t *testing.T) {
+	const inFlight, waiting, rows = 4, 36, 7000 // of which 100 end a second
+	bubble(t, func(t *testing.T) {
+		places := make(chan struct{}, inFlight)
+		var waits atomic.Int64
+		var mu sync.Mutex
+		calls, now, most, last := 0, 0, 0, 0
+		l := pool("m", func(ctx context.Context, req nightshift.Request) (nightshift.Response, error) {
+			mu.Lock()
+			calls++
+			n := calls
+			if now++; n > rows-1000 {
+				last = max(last, now)
+			} else {
+				most = max(most, now)
+			}
+			mu.Unlock()
+			if n <= waiting {
+				time.Sleep(20 * time.Second)
+			}
+			waits.Add(1)
+			places <- struct{}{}
+			waits.Add(-1)
+			time.Sleep(40 * time.Millisecond)
+			<-places
+			mu.Lock()
+			now--
+			mu.Unlock()
+			return echo(ctx, req)
+		})
+		l.Concurrency, l.InFlight = waiting+inFlight, inFlight
+		l.Waits = func() bool { return waits.Load() > 0 }
+		tr := newTrial(t, prompts(rows), l)
+		tr.spec.ShardRows = rows
+		if _, err := tr.start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		// Four in flight and four that wait for them need no more, a few may come when all end at once.
+		if most <= waiting || last > (waiting+inFlight)/2 {
+			t.Errorf("%d rows were taken up at once while others waited, %d at the end", most, last)
+		}
+	})
+}

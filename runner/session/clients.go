@@ -106,6 +106,7 @@ func (f *clients) pool(m plan.ResolvedModel, p *plan.Resolved) (runner.Pool, err
 		Provider: provider, Likelihoods: runner.Likelihoods(m.Likelihoods), Params: m.Params, Stream: m.Stream,
 		Concurrency: rows,
 		InFlight:    m.Endpoint.Limits.Concurrency * max(m.RowsPerRequest, 1),
+		Waits:       client.Waits,
 		Workers:     f.remote(m),
 		Variant:     m.Variant, VariantOf: m.VariantOf,
 		Caching: cachingOf(m),
