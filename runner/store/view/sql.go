@@ -95,13 +95,14 @@ const atMost = `(
     select case when count(*) = count(most) then coalesce(sum(most), 0) / 1e9 end
     from (
       select case
-        when class is not null and not coalesce(maybe_billed, false) and usage is null then 0
-        when coalesce(maybe_billed, false) or usage.input is null or usage.output is null
-          then case when worst_cost_nano_usd > 0 then greatest(coalesce(cost_nano_usd, 0), worst_cost_nano_usd) end
-        else cost_nano_usd end as most
+        when attempt.class is not null and not coalesce(attempt.maybe_billed, false) and attempt.usage is null then 0
+        when coalesce(attempt.maybe_billed, false) or attempt.usage.input is null or attempt.usage.output is null
+          then case when attempt.worst_cost_nano_usd > 0
+            then greatest(coalesce(attempt.cost_nano_usd, 0), attempt.worst_cost_nano_usd) end
+        else attempt.cost_nano_usd end as most
       from (select unnest(from_json(a.attempt_log, '[{"class":"VARCHAR","cost_nano_usd":"BIGINT",
-        "maybe_billed":"BOOLEAN","worst_cost_nano_usd":"BIGINT","usage":{"input":"BIGINT","output":"BIGINT"}}]'),
-        recursive := false) as attempt), lateral (select attempt.*)
+        "maybe_billed":"BOOLEAN","worst_cost_nano_usd":"BIGINT","usage":{"input":"BIGINT","output":"BIGINT"}}]'))
+        as attempt)
     )
   )`
 
