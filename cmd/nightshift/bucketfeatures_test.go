@@ -121,3 +121,58 @@ func (b *bucketSite) json(v any, args ...string) {
 		b.t.Fatalf("%v: %v\n%s", args, err, out)
 	}
 }
+
+// What check --calibrate sends is part of a run in a bucket: it is shipped, on the bill,
+// within the run's reach on every machine, and nobody else works on the run meanwhile.
+func TestBucketCalibration(t *testing.T) {
+	t.Parallel()
+	b := newBucketSite(t, s3test.New(t))
+	calibrate := "check " + b.d.plan + " --out s3://runs/tonight --calibrate "
+	run := "run " + b.d.plan + " --out s3://runs/tonight --progress none"
+	b.says([][2]string{
+		{calibrate + "2", "sending 2 real requests to each of 2 models"},
+		{run, "150 rows × 2 models, finished"}, // both in the default directory
+		{calibrate + "2", "150 rows"},          // no request: they are on record
+		{calibrate + "3 --work-dir elsewhere", "sending 3 real requests"},
+		{run + " --work-dir elsewhere", "resuming s3://runs/tonight, 300 of 300"},
+		{run, "another machine went on with s3://runs/tonight"},
+		{"status s3://runs/tonight", "300 of 300"},
+	})
+	if n := b.s.totals(t).Received; n != 300+2*2+2*3 {
+		t.Errorf("%d requests for 300 rows and calibrations with 2 and 3 rows", n)
+	}
+	var bill struct {
+		Judges []struct {
+			Key      []string
+			Attempts int
+		}
+	}
+	b.json(&bill, "cost", "s3://runs/tonight", "--json")
+	if len(bill.Judges) != 1 || bill.Judges[0].Key[0] != "calibration" || bill.Judges[0].Attempts != 10 {
+		t.Errorf("the bill has %+v", bill.Judges)
+	}
+	// Before, calibrating left this behind, and no run went on from it.
+	left := filepath.Join(b.d.dir, "left", "calibration", "0123456789abcdef")
+	if err := os.MkdirAll(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.says([][2]string{{run + " --work-dir left", "resuming s3://runs/tonight, 300 of 300"}})
+	if kept, err := filepath.Glob(filepath.Join(b.d.dir, "left", "set-aside", "*", "calibration", "*")); err != nil ||
+		len(kept) != 1 {
+		t.Errorf("what was there is set aside: %v %v", kept, err)
+	}
+}
+
+// Whoever calibrates works on the run, so that another cannot.
+func TestBucketCalibrationWhileRunning(t *testing.T) {
+	t.Parallel()
+	b := newBucketSite(t, s3test.New(t))
+	c := b.start("-q")
+	b.s.awaits(t, 5)
+	sent := b.s.totals(t).Received
+	b.says([][2]string{{"check " + b.d.plan + " --out s3://runs/tonight --calibrate 3 --work-dir elsewhere",
+		"is in use by process"}})
+	if code := c.wait(t); code != exitOK {
+		t.Errorf("exit code %d after %d requests\n%s", code, sent, &c.errs)
+	}
+}

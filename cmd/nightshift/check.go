@@ -50,6 +50,7 @@ func (f *checkFlags) check() (err error) {
 func (a *app) checkCommand() *cobra.Command {
 	var f planFlags
 	var cf checkFlags
+	var kept session.Kept
 	c := &cobra.Command{
 		Use:   "check [PLAN]",
 		Short: "Check plan and dataset and estimate tokens, cost and duration; send nothing",
@@ -59,7 +60,8 @@ and estimated tokens, cost and duration with ranges, missing information, and
 whether the budget is sufficient.
 
 Nothing is sent and no key is needed. With --calibrate N, N real requests go to each
-model, and the estimate is based on their answers.
+model, and the estimate is based on their answers. They are part of the run: with
+--out s3://bucket/run this process works on it meanwhile, as nightshift run does.
 
 Where models are compared, it says which difference the rows can show, and how many
 rows a difference of 2, 5 and 10 points needs, or one of --detect POINTS: a true
@@ -77,21 +79,25 @@ Exit codes: 0 the plan can run, 2 something is wrong with it.`,
   nightshift check tonight.yaml --detect 3 --pilot runs/tonight
   nightshift check tonight.yaml --json | jq .total.cost_usd`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) (err error) {
 			if err := cf.check(); err != nil {
 				return err
 			}
-			f.options.Kept = a.keeping(session.Kept{}, true)
+			f.options.Kept = a.keeping(kept, cf.calibrate == 0)
+			if cf.calibrate > 0 { // what waits for the bucket says so
+				f.options.Log = slog.New(&plainHandler{w: a.err, level: slog.LevelInfo})
+			}
 			s, missing, err := a.prepare(c.Context(), &f, args, cf.calibrate > 0)
 			if err != nil {
 				return err
 			}
-			defer func() { _ = errors.Join(s.Dataset.Close(), s.Release()) }()
+			defer func() { err = errors.Join(err, s.Dataset.Close(), s.Release()) }()
 			return a.estimate(c.Context(), s, missing, cf)
 		},
 	}
 	cf.add(c)
 	f.add(c)
+	addWorkDir(c.Flags(), &kept, "--out s3://bucket/run")
 	return c
 }
 

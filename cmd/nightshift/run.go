@@ -135,7 +135,7 @@ func (a *app) run(ctx context.Context, f *runFlags, args []string) (err error) {
 	defer closeLog()
 	calls, waiting, release := interrupts(ctx, func(s string) { log.Warn(s) })
 	defer release()
-	f.plan.options = session.Options{Log: log, Kept: a.keeping(f.kept, f.dryRun)}
+	f.plan.options = session.Options{Log: log, Kept: a.keeping(f.kept, f.dryRun && f.check.calibrate == 0)}
 	mode := a.progressMode(f.progress, f.quiet)
 	end := runEnd{bell: mode == "bar", started: time.Now(),
 		to: cmp.Or(f.plan.given("notify"), a.getenv("NIGHTSHIFT_NOTIFY"))}

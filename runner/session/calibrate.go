@@ -52,7 +52,9 @@ func (s *Session) Calibrate(ctx context.Context, rows []int64) (dir string, stop
 		return "", nil, err
 	}
 	one.Sending = ctx
-	stops, err = one.loop(context.WithoutCancel(ctx), st, clients.pools, rows)
+	if err = s.Kept.shipAll(); err == nil {
+		stops, err = one.loop(context.WithoutCancel(ctx), st, clients.pools, rows)
+	}
 	state := "finished"
 	if err != nil || len(stops) > 0 {
 		state = "stopped"

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +17,7 @@ import (
 	"time"
 
 	"nightshift"
+	"nightshift/providers/simulator"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
 	"nightshift/runner"
@@ -30,6 +33,9 @@ type stoppingTrial struct {
 	seed     uint64
 	scorers  string // that come after the one that decides
 	more     string // of the plan
+	// served is told of the requests to a server outside of the run; nil asks the built-in
+	// simulator.
+	served func()
 }
 
 // plant draws rows of which the share is answered right by one model only, and by the new one
@@ -63,15 +69,11 @@ models:
   - {name: old, endpoint: sim, model: old, params: {max_tokens: 60}}
   - {name: new, endpoint: sim, model: new, params: {max_tokens: 60}}
 endpoints:
-  sim:
-    preset: simulator
-    protocol: chat
-    limits: {concurrency: 16}
-    simulator: {answers: answers.jsonl, seed: %[1]d, latency: "base=1ms,jitter=1.5"}
+  sim: {protocol: chat, limits: {concurrency: 16}, %s}
 scorers: [exact%s]
 compare: {baseline: old, stop_when: decided}
 out: out
-%s`, s.seed, s.scorers, s.more))
+%s`, s.seed, s.endpoint(t, dir), s.scorers, s.more))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,6 +82,29 @@ out: out
 		t.Fatal(err)
 	}
 	return resolved
+}
+
+// endpoint is where the answers in dir come from.
+func (s stoppingTrial) endpoint(t *testing.T, dir string) string {
+	const latency = "base=1ms,jitter=1.5"
+	if s.served == nil {
+		return fmt.Sprintf(`preset: simulator, simulator: {answers: answers.jsonl, seed: %d, latency: %q}`, s.seed, latency)
+	}
+	c := simulator.Config{Seed: s.seed, AnswersFile: "answers.jsonl"}
+	var err error
+	if c.Latency, err = simulator.ParseLatency(latency); err == nil {
+		err = c.LoadAnswers(dir)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := simulator.New(c)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.served()
+		answers.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return fmt.Sprintf("base_url: %q, auth: none", server.URL+"/v1")
 }
 
 // A stoppedTrial is what a run has come to.

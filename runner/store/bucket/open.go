@@ -26,6 +26,10 @@ const (
 	stagingDir  = ".bucket"
 )
 
+// calibrationDir is what check --calibrate left in a directory that was no run's yet,
+// before it took the run from the bucket for that.
+const calibrationDir = "calibration"
+
 // A note says which run of which bucket a local directory is of, and which
 // writers' work it holds.
 type note struct {
@@ -277,7 +281,7 @@ func (w *Writer) setAside(had note) error {
 		case noteFile, lockFile, setAsideDir, stagingDir, "join", "worker":
 			continue
 		}
-		if had.Address == "" {
+		if had.Address == "" && e.Name() != calibrationDir {
 			return fmt.Errorf("--work-dir: %s holds %s, which is not of %s; name an empty directory", w.dir, e.Name(),
 				w.Address())
 		}
