@@ -334,7 +334,10 @@ func TestBucketCommands(t *testing.T) {
 		{"cost s3://runs/tonight --by model", "300 requests"},
 		{"export s3://runs/tonight --format csv", "q-149"},
 		{"compare s3://runs/tonight", "nothing has been scored"},
-		{"history s3://runs", "add the name of the run"},
+		{"compare s3://runs", "add the name of the run"},
+		{"history s3://runs", "s3://runs/tonight: it has no scores"},
+		{"history s3://runs/none", "there is no run at s3://runs/none, and none below it"},
+		{"view s3://runs/none", "there is no run at s3://runs/none, and none below it"},
 		{"sql s3://runs/tonight", "name it with --output"},
 		{"sql s3://runs/tonight --output views.sql", "views.sql has the views"},
 		{"status s3://runs/none", "there is no run at s3://runs/none"},
@@ -370,6 +373,7 @@ func TestBucketCommands(t *testing.T) {
 		{"run " + b.d.plan + " --reuse s3://runs/tonight --out s3://runs/again", "300 answers of earlier runs can be taken"},
 		{"run " + b.d.plan + " --out s3://runs/again --work-dir elsewhere", "resuming s3://runs/again, 300 of 300"},
 	})
+	b.folders()
 	if keys := store.Keys("tonight/scores/"); len(keys) != 1 {
 		t.Errorf("scores for other programs: %v", keys)
 	}
@@ -380,8 +384,45 @@ func TestBucketCommands(t *testing.T) {
 	}
 }
 
-// view is the page that the command of that name shows first.
-func (b *bucketSite) view(run string) string {
+// folders puts a run beside those that are there, and sees that a bucket and a part of
+// it are shown as folders are: runs of one name by their addresses.
+func (b *bucketSite) folders() {
+	b.t.Helper()
+	b.says([][2]string{
+		{"run " + b.d.plan + " --reuse s3://runs/tonight --out s3://runs/deep/er --work-dir deeper", "150 rows × 2 models"},
+		{"score s3://runs/deep/er --scorer number --work-dir deeper", "number  m"},
+		{"history s3://runs --output all.html --output all.json", "s3://runs/again: it has no scores"},
+		{"history s3://runs/", "2 runs by number"},
+		{"history s3://runs/tonight s3://runs/deep/", "s3://runs/deep/er  "},
+		{"compare s3://runs/tonight --baseline-run s3://runs/deep/er", "\ns3://runs/deep/er/m    "},
+	})
+	for _, name := range []string{"all.html", "all.json"} {
+		text, err := os.ReadFile(filepath.Join(b.d.dir, name))
+		if said := string(text); err != nil || !strings.Contains(said, "s3://runs/deep/er") ||
+			strings.Contains(said, "buckets/run-") {
+			b.t.Errorf("%s: %v\n%s", name, err, said)
+		}
+	}
+	for folder, runs := range map[string]string{"s3://runs/": "again deep/er tonight", "s3://runs/deep": "er"} {
+		page := b.view(folder)
+		for _, run := range strings.Fields(runs) {
+			if !strings.Contains(page, "/run/"+run+`"`) {
+				b.t.Errorf("%s: the list of view lacks %s:\n%s", folder, run, page)
+			}
+		}
+		if strings.Contains(page, "buckets/run-") {
+			b.t.Errorf("%s: the list of view names a copy:\n%s", folder, page)
+		}
+	}
+	if page := b.view("s3://runs", "run/deep/er"); !strings.Contains(page, "<code>s3://runs/deep/er</code>") ||
+		!strings.Contains(page, ">q-49<") || strings.Contains(page, "buckets/run-") {
+		b.t.Errorf("a run of the list:\n%.4000s", page)
+	}
+}
+
+// view is the page that the command of that name shows first, or the one with this
+// path.
+func (b *bucketSite) view(run string, path ...string) string {
 	b.t.Helper()
 	cmd := exec.Command(mustBinary(b.t), "view", run)
 	cmd.Env = b.env
@@ -400,7 +441,7 @@ func (b *bucketSite) view(run string) string {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	resp, err := http.Get(strings.TrimSpace(address))
+	resp, err := http.Get(strings.TrimSpace(address) + strings.Join(path, ""))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -95,6 +95,7 @@ func (a *app) compare(f *compareFlags) error {
 	if err := f.settle(); err != nil {
 		return err
 	}
+	f.options.Names = a.called
 	c, err := compare.Runs(f.options)
 	if err != nil {
 		return comparisonError(err)
@@ -188,7 +189,7 @@ func (f *compareFlags) write(a *app, c *compare.Comparison) error {
 // stdout is what flags for output files take for standard output.
 const stdout = "-"
 
-// writeWhole writes a file whole or not at all.
+// writeWhole writes a text file whole or not at all.
 func (a *app) writeWhole(path string, how func(io.Writer) error) error {
 	if path == stdout {
 		return how(a.out)
@@ -197,7 +198,11 @@ func (a *app) writeWhole(path string, how func(io.Writer) error) error {
 	if err := how(&b); err != nil {
 		return err
 	}
-	return noFolder(path, fsx.WriteFile(path, b.Bytes()))
+	text := b.Bytes()
+	if a.names != nil {
+		text = []byte(a.names.Replace(b.String()))
+	}
+	return noFolder(path, fsx.WriteFile(path, text))
 }
 
 // noFolder makes it a mistake of usage when a file could not be made because its

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"nightshift/internal/s3"
 	"nightshift/reports/compare"
 	"nightshift/reports/exchange"
+	"nightshift/reports/scoring"
 	"nightshift/runner/store/bucket"
 	"nightshift/runner/store/view"
 )
@@ -23,7 +27,8 @@ func (a *app) historyCommand() *cobra.Command {
 		Long: `Reads the runs below the folders (without an argument, those below the folder runs)
 and shows those of the newest run's dataset: a leaderboard, the scores over time, and
 the newest run against each earlier one, on the same rows, with p corrected for all
-of these comparisons. Runs that cannot be compared are named with the reason.
+of these comparisons. Runs that cannot be compared are named with the reason. A
+folder may be a bucket, or a part of one, as s3://bucket/evals.
 
 Exit code 0, whatever changed; nightshift compare --baseline-run has gates. 2: there
 is nothing to show.`,
@@ -37,12 +42,8 @@ is nothing to show.`,
 			if o.Alpha < 0 || o.Alpha >= 1 {
 				return usageError("--alpha: %v is not between 0 and 1", o.Alpha)
 			}
-			runs, err := runsOf(args)
-			if err != nil {
-				return err
-			}
-			return a.reading(c.Context(), runs, bucket.ReadOptions{}, func(a *app, dirs []string) error {
-				o.Runs = dirs
+			return a.readingBelow(c.Context(), args, func(a *app, dirs []string) error {
+				o.Runs, o.Names = dirs, a.called
 				h, err := compare.NewHistory(o)
 				if err != nil {
 					return comparisonError(err)
@@ -67,25 +68,65 @@ is nothing to show.`,
 	return c
 }
 
-// runsOf are the runs at and below paths; runs in buckets and other tools' files stand
-// for themselves.
-func runsOf(paths []string) ([]string, error) {
+// readingBelow is [app.reading] of the runs at and below paths. Of runs in buckets
+// the Parquet files are copied where they have scores.
+func (a *app) readingBelow(ctx context.Context, paths []string, do func(a *app, dirs []string) error) (err error) {
 	if len(paths) == 0 {
 		paths = []string{"runs"}
 	}
-	var runs []string
+	var runs []namedDir
 	for _, p := range paths {
-		found := []string{p}
-		if !s3.IsURL(p) && !exchange.Looks(p) {
-			found = view.RunsBelow(p)
+		found, remove, failed := a.runsBelow(ctx, p)
+		if failed != nil {
+			return failed
 		}
-		if len(found) == 0 {
-			return nil, usageError("%s is not a run directory, and holds none", p)
-		}
-		for _, dir := range found {
-			if !slices.Contains(runs, dir) {
-				runs = append(runs, dir)
+		defer func() { err = errors.Join(err, remove()) }()
+		for _, one := range found {
+			if !slices.ContainsFunc(runs, func(had namedDir) bool { return had.name == one.name }) {
+				runs = append(runs, one)
 			}
+		}
+	}
+	return a.naming(runs, do)
+}
+
+// runsBelow are the runs at and below a path, to be read until remove is called.
+func (a *app) runsBelow(ctx context.Context, path string) (runs []namedDir, remove func() error, err error) {
+	remove = func() error { return nil }
+	switch {
+	case exchange.Looks(path):
+		one, remove, err := a.toRead(ctx, path, bucket.ReadOptions{})
+		return []namedDir{one}, remove, err
+	case s3.IsURL(path):
+		f, err := a.copiesBelow(ctx, path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if runs, err = scoredRuns(ctx, f, strings.TrimRight(path, "/")); err != nil {
+			return nil, nil, errors.Join(err, f.Close())
+		}
+		remove = f.Close
+	default:
+		for _, dir := range view.RunsBelow(path) {
+			runs = append(runs, namedDir{dir, dir})
+		}
+	}
+	if len(runs) == 0 {
+		return nil, nil, errors.Join(usageError("%s is not a run directory, and holds none", path), remove())
+	}
+	return runs, remove, nil
+}
+
+// scoredRuns are the runs of a folder at this address. What is missing of those that
+// have scores is fetched; of the others it takes no more to say that they have none.
+func scoredRuns(ctx context.Context, f *bucket.Folder, address string) (runs []namedDir, err error) {
+	for _, dir := range view.RunsBelow(f.Dir) {
+		runs = append(runs, namedDir{dir, address + filepath.ToSlash(strings.TrimPrefix(dir, f.Dir))})
+		if e, err := scoring.ReadEvaluation(dir); err == nil && len(e.Scorers) == 0 {
+			continue
+		}
+		if _, err := f.Whole(ctx, dir); err != nil {
+			return nil, err
 		}
 	}
 	return runs, nil

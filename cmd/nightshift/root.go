@@ -21,6 +21,10 @@ type app struct {
 	out       io.Writer // results
 	err       io.Writer // progress and logs
 	lookupEnv func(string) (string, bool)
+	// Directories that people call otherwise, and how: in texts, and by directory. nil
+	// is none.
+	names  *strings.Replacer
+	called map[string]string
 
 	endProfile func()
 }

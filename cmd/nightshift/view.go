@@ -29,8 +29,9 @@ func (a *app) viewCommand() *cobra.Command {
 		Long: `Serves pages on this machine only (127.0.0.1) and prints their address, which
 contains a secret: a list of the runs below a folder, what became of each run, its
 rows and models with filters, search and sorting, and single rows with everything on
-record. Without an argument the runs are those below the folder runs. Rows are read
-from the files on demand; nothing is written. Ctrl-C ends it.`,
+record. Without an argument the runs are those below the folder runs. A folder may be
+a bucket, or a part of one, as s3://bucket/evals. Rows are read from the files on
+demand; nothing is written. Ctrl-C ends it.`,
 		Example: "  nightshift view runs\n  nightshift view runs/tonight --port 8080",
 		RunE: func(c *cobra.Command, args []string) error {
 			if port < 0 || port > 65535 {
@@ -48,21 +49,30 @@ from the files on demand; nothing is written. Ctrl-C ends it.`,
 
 func (a *app) view(ctx context.Context, paths []string, port int) error {
 	paths = slices.Clone(paths)
-	names := map[string]string{}
+	o := web.Options{Request: rebuildRequest, Names: map[string]string{}}
+	var copies []*bucket.Folder
 	for i, path := range paths {
 		if !s3.IsURL(path) {
 			continue
 		}
-		s, err := a.copyOf(ctx, path, bucket.ReadOptions{})
+		f, err := a.copiesBelow(ctx, path)
 		if err != nil {
 			return err
 		}
-		stop := keepFresh(ctx, s, func(text string) { fmt.Fprintln(a.err, text) })
-		defer func() { stop(); _ = s.Close() }()
-		paths[i], names[s.Dir] = s.Dir, strings.TrimRight(path, "/")
+		stop := keepFresh(ctx, f, func(text string) { fmt.Fprintln(a.err, text) })
+		defer func() { stop(); _ = f.Close() }()
+		paths[i], o.Names[f.Dir], copies = f.Dir, strings.TrimRight(path, "/"), append(copies, f)
+	}
+	o.Open = func(ctx context.Context, dir string) error {
+		for _, f := range copies {
+			if found, err := f.Whole(ctx, dir); found {
+				return err
+			}
+		}
+		return nil
 	}
 	secret := strings.ToLower(rand.Text())
-	viewer, err := web.New(paths, secret, web.Options{Request: rebuildRequest, Names: names})
+	viewer, err := web.New(paths, secret, o)
 	if err != nil {
 		return usageError("%w", err)
 	}

@@ -45,6 +45,18 @@ type Config struct {
 // yet.
 func Open(address string, c Config) (*Bucket, error) {
 	name, prefix, err := Parse(address)
+	if err == nil && prefix == "" {
+		err = fmt.Errorf("%q names a bucket only; add the name of the run: s3://%s/run", address, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return OpenFolder(address, c)
+}
+
+// OpenFolder is [Open] of what may be a whole bucket, as s3://bucket is.
+func OpenFolder(address string, c Config) (*Bucket, error) {
+	name, prefix, err := Parse(address)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +78,15 @@ func Open(address string, c Config) (*Bucket, error) {
 // IsURL reports whether a run is named by the URL of a bucket.
 func IsURL(run string) bool { return strings.HasPrefix(run, "s3://") }
 
-// Parse takes a URL like s3://bucket/some/run apart. The prefix ends in a slash.
+// At is what is below a folder of the bucket, whose name ends in a slash.
+func (b *Bucket) At(folder string) *Bucket {
+	below := *b
+	below.Prefix += folder
+	return &below
+}
+
+// Parse takes a URL like s3://bucket/some/run apart. The prefix ends in a slash, or
+// is empty.
 func Parse(address string) (bucket, prefix string, err error) {
 	rest, ok := strings.CutPrefix(address, "s3://")
 	bucket, prefix, _ = strings.Cut(rest, "/")
@@ -75,7 +95,7 @@ func Parse(address string) (bucket, prefix string, err error) {
 		return "", "", fmt.Errorf("%q is no address like s3://bucket/run", address)
 	}
 	if prefix == "" {
-		return "", "", fmt.Errorf("%q names a bucket only; add the name of the run: s3://%s/run", address, bucket)
+		return bucket, "", nil
 	}
 	for _, part := range strings.Split(prefix, "/") {
 		if part == "" || part == "." || part == ".." || strings.ContainsFunc(part, func(r rune) bool { return r < ' ' }) {
@@ -190,62 +210,83 @@ func objectOf(key string, resp *http.Response) Object {
 // List returns the objects whose keys begin so, after a key, in their order; at
 // most so many, 0 for all. date is the store's clock.
 func (b *Bucket) List(ctx context.Context, prefix, after string, most int) (list []Object, date time.Time, err error) {
-	token := ""
-	for {
-		page, next, at, err := b.listPage(ctx, prefix, after, token, most-len(list))
-		if err != nil {
-			return nil, at, err
-		}
-		list, date = append(list, page...), at
-		if next == "" || most > 0 && len(list) >= most {
-			return list, date, nil
-		}
-		token = next
-	}
-}
-
-// maxList bounds what is read of one page of a list: 1,000 keys of 1,024 bytes.
-const maxList = 8 << 20
-
-func (b *Bucket) listPage(ctx context.Context, prefix, after, token string, most int) (list []Object, next string,
-	date time.Time, err error) {
-	q := url.Values{"list-type": {"2"}, "prefix": {b.Prefix + prefix}}
-	switch {
-	case token != "":
-		q.Set("continuation-token", token)
-	case after != "":
+	q := url.Values{"prefix": {b.Prefix + prefix}}
+	if after != "" {
 		q.Set("start-after", b.Prefix+after)
 	}
 	if most > 0 && most < 1000 {
 		q.Set("max-keys", strconv.Itoa(most))
 	}
+	err = b.pages(ctx, q, func(p page) bool {
+		date = p.date
+		for _, o := range p.Contents {
+			if key, ours := strings.CutPrefix(o.Key, b.Prefix); ours && (most == 0 || len(list) < most) {
+				list = append(list, Object{Key: key, Size: o.Size, ETag: o.ETag, Modified: o.LastModified})
+			}
+		}
+		return most == 0 || len(list) < most
+	})
+	return list, date, err
+}
+
+// Folders are the names up to the next slash, and with it, of all keys that have
+// one.
+func (b *Bucket) Folders(ctx context.Context) (names []string, err error) {
+	err = b.pages(ctx, url.Values{"prefix": {b.Prefix}, "delimiter": {"/"}}, func(p page) bool {
+		for _, f := range p.CommonPrefixes {
+			if name, ours := strings.CutPrefix(f.Prefix, b.Prefix); ours {
+				names = append(names, name)
+			}
+		}
+		return true
+	})
+	return names, err
+}
+
+// A page is one answer of a store that lists.
+type page struct {
+	IsTruncated           bool
+	NextContinuationToken string
+	Contents              []struct {
+		Key, ETag    string
+		Size         int64
+		LastModified time.Time
+	}
+	CommonPrefixes []struct{ Prefix string }
+
+	date time.Time // the store's clock
+}
+
+// maxList bounds what is read of one page of a list: 1,000 keys of 1,024 bytes.
+const maxList = 8 << 20
+
+// pages turns the pages of a list, until take wants no more.
+func (b *Bucket) pages(ctx context.Context, q url.Values, take func(page) bool) error {
+	q.Set("list-type", "2")
+	for {
+		p, err := b.page(ctx, q)
+		if err != nil {
+			return err
+		}
+		if !take(p) || !p.IsTruncated || p.NextContinuationToken == "" {
+			return nil
+		}
+		q.Del("start-after")
+		q.Set("continuation-token", p.NextContinuationToken)
+	}
+}
+
+func (b *Bucket) page(ctx context.Context, q url.Values) (p page, err error) {
 	resp, err := b.do(ctx, request{method: http.MethodGet, query: q})
 	if err != nil {
-		return nil, "", date, err
+		return p, err
 	}
 	defer resp.Body.Close()
-	var page struct {
-		IsTruncated           bool
-		NextContinuationToken string
-		Contents              []struct {
-			Key, ETag    string
-			Size         int64
-			LastModified time.Time
-		}
+	if err := xml.NewDecoder(io.LimitReader(resp.Body, maxList)).Decode(&p); err != nil {
+		return p, fmt.Errorf("listing s3://%s/%s: %w", b.Name, q.Get("prefix"), err)
 	}
-	if err := xml.NewDecoder(io.LimitReader(resp.Body, maxList)).Decode(&page); err != nil {
-		return nil, "", date, fmt.Errorf("listing %s: %w", b.Address(prefix), err)
-	}
-	for _, o := range page.Contents {
-		if key, ours := strings.CutPrefix(o.Key, b.Prefix); ours {
-			list = append(list, Object{Key: key, Size: o.Size, ETag: o.ETag, Modified: o.LastModified})
-		}
-	}
-	date, _ = http.ParseTime(resp.Header.Get("Date"))
-	if page.IsTruncated {
-		next = page.NextContinuationToken
-	}
-	return list, next, date, nil
+	p.date, _ = http.ParseTime(resp.Header.Get("Date"))
+	return p, nil
 }
 
 // Address is an object's URL, for people.

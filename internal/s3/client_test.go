@@ -71,11 +71,35 @@ func TestListTurnsPages(t *testing.T) {
 	}
 }
 
+func TestFolders(t *testing.T) {
+	s := s3test.New(t)
+	for _, key := range []string{"one", "x/a/1", "x/a/2", "x/b/c/1", "x/d", "xy/e/1"} {
+		s.Set(key, nil)
+	}
+	for i := range 20 { // more than a page
+		s.Set(fmt.Sprintf("many/%02d/1", i), nil)
+		s.Set(fmt.Sprintf("many/%02d/2", i), nil)
+	}
+	b, err := s3.OpenFolder("s3://runs/", s3.FromEnv(s.Getenv))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[string]string{"": "[many/ x/ xy/]", "x/": "[a/ b/]", "x/b/": "[c/]", "none/": "[]"} {
+		if got, err := b.At(at).Folders(t.Context()); err != nil || fmt.Sprint(got) != want {
+			t.Errorf("%q: %v %v, want %s", at, got, err, want)
+		}
+	}
+	if got, err := b.At("many/").Folders(t.Context()); err != nil || len(got) != 20 || got[19] != "19/" {
+		t.Errorf("%v %v", got, err)
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	for address, want := range map[string]string{
 		"s3://runs/a":      "runs a/",
 		"s3://runs/a/b/":   "runs a/b/",
-		"s3://runs":        "add the name of the run",
+		"s3://runs":        "runs ",
+		"s3://runs/":       "runs ",
 		"s3://Runs/a":      "no address",
 		"s3://runs/a/../b": "no name in a path",
 		"gs://runs/a":      "no address",
@@ -104,6 +128,9 @@ func TestErrorsSayWhatToTry(t *testing.T) {
 			return ""
 		}
 		return err.Error()
+	}
+	if got := try("s3://runs/"); !strings.Contains(got, "add the name of the run: s3://runs/run") {
+		t.Error(got)
 	}
 	if got := try("s3://other/a"); !strings.Contains(got, "NoSuchBucket") || !strings.Contains(got, "create the bucket") {
 		t.Error(got)

@@ -26,7 +26,7 @@ func (m *matrix) align() error {
 			id := r.idOf(r.table.items[double[0]].row)
 			return incomparable("%s has %d rows whose id another row has (first: %s, row %d), so its rows cannot be "+
 				"matched with those of another dataset; give each an id of its own",
-				r.dir, len(double), id, r.table.items[double[0]].row)
+				r.called, len(double), id, r.table.items[double[0]].row)
 		}
 		for _, i := range double {
 			binary.BigEndian.PutUint64(r.table.items[i].key[8:], uint64(r.table.items[i].row))
@@ -167,7 +167,7 @@ func (m *matrix) fingerprints() error {
 		if differ > 0 {
 			return incomparable("%s and %s are not comparable: %d rows of the same id differ in prompt or target "+
 				"(first: the %s of %s); where that is what you are after, --any-prompts compares them all the same",
-				other.dir, r.dir, differ, what, r.idOf(r.table.items[example].row))
+				other.called, r.called, differ, what, r.idOf(r.table.items[example].row))
 		}
 	}
 	return nil
@@ -251,7 +251,7 @@ func (m *matrix) withoutCluster(item int) error {
 	for _, r := range m.runs {
 		if i := slices.Index(r.items, int32(item)); i >= 0 {
 			return incomparable("row %s of %s has no cluster, and others have: which rows depend on each other must "+
-				"be known for all of them", r.idOf(r.table.items[i].row), r.dir)
+				"be known for all of them", r.idOf(r.table.items[i].row), r.called)
 		}
 	}
 	return incomparable("a row has no cluster, and others have")
@@ -262,7 +262,7 @@ func (m *matrix) withoutCluster(item int) error {
 // all rows are independent, or their clusters are not known for all.
 func DependentRows(dir string) (label func(row int64) int32, err error) {
 	m := &matrix{}
-	r, err := openCompared(dir)
+	r, err := openCompared(dir, nil)
 	if err != nil {
 		return nil, err
 	}

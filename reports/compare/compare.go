@@ -16,6 +16,8 @@ import (
 // Options say what to compare, and how. Only Runs must be given.
 type Options struct {
 	Runs []string // run directories
+	// Names are what people call runs, by their directory, where that is another.
+	Names map[string]string
 	// BaselineRun is an earlier run: each model is compared with the model of
 	// its name there, in place of one baseline for all.
 	BaselineRun string

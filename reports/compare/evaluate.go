@@ -81,7 +81,7 @@ func (m *matrix) oppose(c *Comparison) {
 
 func (m *matrix) describeRun(r *comparedRun) runFacts {
 	out := runFacts{
-		Name: r.info.Name, Dir: r.dir, Baseline: r.baseline, State: r.info.State, Tool: r.info.Tool,
+		Name: r.info.Name, Dir: r.called, Baseline: r.baseline, State: r.info.State, Tool: r.info.Tool,
 		Dataset: r.info.DatasetHash, Rows: r.info.DatasetRows, PriceTable: r.info.PriceTable,
 	}
 	for _, c := range m.columns {

@@ -20,7 +20,9 @@ import (
 
 // HistoryOptions say of which runs the history is. Only Runs must be given.
 type HistoryOptions struct {
-	Runs    []string // run directories, in any order
+	Runs []string // run directories, in any order
+	// Names are what people call runs, by their directory, where that is another.
+	Names   map[string]string
 	Last    int      // only so many of the newest runs; 0 is all
 	Scorer  string   // default: the newest run's headline
 	Models  []string // names of models; nil is all
@@ -131,7 +133,7 @@ func NewHistory(o HistoryOptions) (*History, error) {
 	}
 	for _, r := range runs[:len(runs)-1] {
 		if err := h.add(r, newest, last, o); err != nil {
-			if err := h.leave(r.dir, err); err != nil {
+			if err := h.leave(r.called, err); err != nil {
 				return nil, err
 			}
 		}
@@ -151,7 +153,7 @@ func (h *History) options(o HistoryOptions, runs ...string) Options {
 	if h.other != "" {
 		names = []string{h.Scorer.Name + "=" + h.other}
 	}
-	return Options{Runs: runs, Scorers: names, Average: h.average, Models: o.Models, Alpha: o.Alpha,
+	return Options{Runs: runs, Names: o.Names, Scorers: names, Average: h.average, Models: o.Models, Alpha: o.Alpha,
 		ErrorsAsZero: o.ErrorsAsZero, AnyPrompts: o.AnyPrompts, Disagreements: -1}
 }
 
@@ -159,9 +161,9 @@ func (h *History) options(o HistoryOptions, runs ...string) Options {
 func (h *History) candidates(o HistoryOptions) ([]candidate, error) {
 	var runs []candidate
 	for _, dir := range o.Runs {
-		c, err := openCandidate(dir)
+		c, err := openCandidate(dir, o.Names)
 		if err != nil {
-			if err := h.leave(dir, err); err != nil {
+			if err := h.leave(cmp.Or(o.Names[dir], dir), err); err != nil {
 				return nil, err
 			}
 			continue
@@ -187,13 +189,13 @@ func (h *History) reasons() string {
 }
 
 // openCandidate opens a run that has scores.
-func openCandidate(dir string) (candidate, error) {
-	r, err := openCompared(dir)
+func openCandidate(dir string, names map[string]string) (candidate, error) {
+	r, err := openCompared(dir, names)
 	if err != nil {
 		return candidate{}, err
 	}
 	if headlineOf(r.evaluation) == nil {
-		return candidate{}, incomparable("it has no scores; nightshift score %s --scorer … does", dir)
+		return candidate{}, incomparable("it has no scores; nightshift score %s --scorer … does", r.called)
 	}
 	began, err := r.began()
 	return candidate{r, began}, err
@@ -253,7 +255,7 @@ func (h *History) chooseScorer(newest candidate, name string) error {
 	case name == "":
 		return nil
 	case name == scorers.Average:
-		return incomparable("there is no average: the newest run, %s, has not several datasets with scores", newest.dir)
+		return incomparable("there is no average: the newest run, %s, has not several datasets with scores", newest.called)
 	}
 	name, h.other, _ = strings.Cut(name, "=")
 	i := slices.IndexFunc(newest.evaluation.Scorers, func(d scoring.Described) bool {
@@ -261,7 +263,7 @@ func (h *History) chooseScorer(newest candidate, name string) error {
 	})
 	if i < 0 {
 		return incomparable("scorer %s has not scored the newest run, %s; nightshift score %[2]s --scorer … does", name,
-			newest.dir)
+			newest.called)
 	}
 	h.Scorer = newest.evaluation.Scorers[i]
 	return nil
@@ -273,7 +275,7 @@ func (h *History) ofOneDataset(runs []candidate, o HistoryOptions) []candidate {
 	runs = slices.DeleteFunc(runs, func(r candidate) bool {
 		other := r.info.DatasetHash != newest.DatasetHash && !o.AnyData
 		if other {
-			h.LeftOut = append(h.LeftOut, leftOut{r.dir, sprintf("it is of another dataset (%s rows, %.12s) than the "+
+			h.LeftOut = append(h.LeftOut, leftOut{r.called, sprintf("it is of another dataset (%s rows, %.12s) than the "+
 				"newest run (%s rows, %.12s); --any-dataset pairs rows by id", render.Count(r.info.DatasetRows),
 				r.info.DatasetHash, render.Count(newest.DatasetRows), newest.DatasetHash)})
 		}
@@ -281,7 +283,7 @@ func (h *History) ofOneDataset(runs []candidate, o HistoryOptions) []candidate {
 	})
 	if o.Last > 0 && len(runs) > o.Last {
 		for _, r := range runs[:len(runs)-o.Last] {
-			h.LeftOut = append(h.LeftOut, leftOut{r.dir, sprintf("only the last %d runs were asked for", o.Last)})
+			h.LeftOut = append(h.LeftOut, leftOut{r.called, sprintf("only the last %d runs were asked for", o.Last)})
 		}
 		runs = runs[len(runs)-o.Last:]
 	}
@@ -351,7 +353,7 @@ func (h *History) past(r candidate, o HistoryOptions) (*pastRun, error) {
 	past.Started = &r.began
 	h.Alpha = c.Alpha
 	if report := filepath.Join(r.dir, "report.html"); isFile(report) {
-		past.Report = filepath.ToSlash(report)
+		past.Report = strings.TrimRight(filepath.ToSlash(r.called), "/") + "/report.html"
 	}
 	for i, model := range c.Models {
 		one := pastModel{comparedModel: model, Score: c.Scorers[0].Models[i]}

@@ -47,6 +47,7 @@ type matrix struct {
 // A comparedRun is one run on its way into the matrix.
 type comparedRun struct {
 	dir        string
+	called     string // by people
 	info       view.Info
 	evaluation scoring.Evaluation
 	plan       runPlan
@@ -219,7 +220,7 @@ func loadMatrix(o Options) (*matrix, error) {
 		dirs = append(dirs, o.BaselineRun)
 	}
 	for i, dir := range dirs {
-		r, err := openCompared(dir)
+		r, err := openCompared(dir, o.Names)
 		if err != nil {
 			return nil, err
 		}
@@ -248,8 +249,8 @@ func loadMatrix(o Options) (*matrix, error) {
 	return m, m.arrive()
 }
 
-func openCompared(dir string) (*comparedRun, error) {
-	r := &comparedRun{dir: dir}
+func openCompared(dir string, names map[string]string) (*comparedRun, error) {
+	r := &comparedRun{dir: dir, called: cmp.Or(names[dir], dir)}
 	var err error
 	if r.info, err = view.ReadInfo(dir); err != nil {
 		return nil, err
@@ -341,7 +342,7 @@ func newColumn(r *comparedRun, name string) *column {
 func (m *matrix) label() {
 	ways := []func(*column) string{
 		func(c *column) string { return c.run.info.Name + "/" + c.Model },
-		func(c *column) string { return c.run.dir + "/" + c.Model },
+		func(c *column) string { return c.run.called + "/" + c.Model },
 	}
 	for _, way := range ways {
 		seen := map[string]int{}
@@ -473,10 +474,10 @@ func (m *matrix) sameScorers() error {
 			case d.Type == scoring.Imported || first.Type == scoring.Imported:
 				m.notices = append(m.notices, sprintf("%s of %s is set beside %s of %s: where their rules differ, a part of the "+
 					"difference is theirs; nightshift import and nightshift score give both the same scorer",
-					told(first), m.runs[0].dir, told(d), r.dir))
+					told(first), m.runs[0].called, told(d), r.called))
 			default:
 				return incomparable("%s and %s were scored by different scorers called %s; nightshift score both "+
-					"again with one plan", m.runs[0].dir, r.dir, s.Name)
+					"again with one plan", m.runs[0].called, r.called, s.Name)
 			}
 		}
 	}
@@ -717,7 +718,7 @@ func (m *matrix) loadScores(r *comparedRun, scorer int, d scoring.Described) err
 		err = in.plain(view.ScoreRows[scoreRow](r.dir, d.Table()))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return incomparable("%s has no score table of %s; nightshift score %[1]s writes it", r.dir, d.Name)
+		return incomparable("%s has no score table of %s; nightshift score %[1]s writes it", r.called, d.Name)
 	}
 	return err
 }

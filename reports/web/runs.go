@@ -134,11 +134,11 @@ func (v *Viewer) both(w http.ResponseWriter, r *http.Request) error {
 	if len(names) != 2 {
 		return badQuestion("tick two runs: %d were ticked", len(names))
 	}
-	a, err := v.find(names[0])
+	a, err := v.find(r.Context(), names[0])
 	if err != nil {
 		return err
 	}
-	b, err := v.find(names[1])
+	b, err := v.find(r.Context(), names[1])
 	if err != nil {
 		return err
 	}
@@ -149,11 +149,11 @@ func (v *Viewer) both(w http.ResponseWriter, r *http.Request) error {
 
 // pair are the run of an address and the one it is put beside, if any.
 func (v *Viewer) pair(r *http.Request, with string) ([]*run, error) {
-	a, err := v.find(r.PathValue("run"))
+	a, err := v.find(r.Context(), r.PathValue("run"))
 	if err != nil || with == "" {
 		return []*run{a}, err
 	}
-	b, err := v.find(with)
+	b, err := v.find(r.Context(), with)
 	if err == nil && a == b {
 		err = badQuestion("with: a run is not put beside itself")
 	}

@@ -4,7 +4,7 @@ package web
 
 import (
 	"bytes"
-	"cmp"
+	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -53,12 +53,23 @@ type Options struct {
 	// Request rebuilds the body of the last request for a record from the plan
 	// in the run directory. Nil shows none.
 	Request func(dir string, rec *nightshift.Record) ([]byte, error)
-	// Names are what people call runs, by the path given to [New], where that is
-	// another: runs in buckets are copied to read them.
+	// Names are what people call a path given to [New], where that is another: runs
+	// in buckets are copied to read them.
 	Names map[string]string
+	// Open is told of a run that is to be read, by its directory: files that the list
+	// of runs does not need may come then. Nil is for runs that are there as a whole.
+	Open func(ctx context.Context, dir string) error
 }
 
-func (o *Options) called(path string) string { return cmp.Or(o.Names[path], path) }
+// called is what people call a path given to [New], or one below it.
+func (o *Options) called(path string) string {
+	for dir, name := range o.Names {
+		if rel, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(rel) {
+			return strings.TrimSuffix(name+"/"+filepath.ToSlash(rel), "/.")
+		}
+	}
+	return path
+}
 
 // New makes a viewer of run directories and folders of run directories. secret
 // becomes the first part of every path. The error is fs.ErrNotExist where a
@@ -68,7 +79,7 @@ func New(paths []string, secret string, o Options) (*Viewer, error) {
 		cache: newCache(memory), runs: map[string]*run{}}
 	for _, p := range paths {
 		if len(view.RunsBelow(p)) == 0 {
-			return nil, noRun(p)
+			return nil, v.noRun(p)
 		}
 	}
 	v.discover()
@@ -88,11 +99,11 @@ func New(paths []string, secret string, o Options) (*Viewer, error) {
 }
 
 // noRun says why there is nothing to show.
-func noRun(path string) error {
+func (v *Viewer) noRun(path string) error {
 	if _, err := view.ReadInfo(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return fmt.Errorf("%s is not a run directory, and holds none", path)
+	return fmt.Errorf("%s is not a run directory, and holds none", v.called(path))
 }
 
 // policy lets pages load the style and the script of this server and nothing
@@ -258,13 +269,16 @@ func (v *Viewer) discover() {
 	}
 }
 
-// find is the run that an address names.
-func (v *Viewer) find(name string) (*run, error) {
+// find is the run that an address names, to be read.
+func (v *Viewer) find(ctx context.Context, name string) (*run, error) {
 	name = strings.TrimSuffix(name, "/")
 	for range 2 {
 		v.mu.Lock()
 		r := v.runs[name]
 		v.mu.Unlock()
+		if r != nil && v.Open != nil {
+			return r, v.Open(ctx, r.dir)
+		}
 		if r != nil {
 			return r, nil
 		}
@@ -287,7 +301,7 @@ func (v *Viewer) all() (list []*run) {
 // report shows report.html as it lies in the run directory. It gets an origin
 // of its own and no scripts: it is a file that anybody may have written.
 func (v *Viewer) report(w http.ResponseWriter, r *http.Request) error {
-	run, err := v.find(r.PathValue("run"))
+	run, err := v.find(r.Context(), r.PathValue("run"))
 	if err != nil {
 		return err
 	}

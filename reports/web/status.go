@@ -40,7 +40,7 @@ type modelProgress struct {
 
 // statusPart is the status by itself, for pages that stay open.
 func (v *Viewer) statusPart(w http.ResponseWriter, r *http.Request) error {
-	run, err := v.find(r.PathValue("run"))
+	run, err := v.find(r.Context(), r.PathValue("run"))
 	if err != nil {
 		return err
 	}

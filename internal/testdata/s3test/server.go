@@ -178,11 +178,13 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 		Size         int
 		LastModified time.Time
 	}
+	type folder struct{ Prefix string }
 	var page struct {
 		XMLName               xml.Name `xml:"ListBucketResult"`
 		IsTruncated           bool
 		NextContinuationToken string
 		Contents              []content
+		CommonPrefixes        []folder
 	}
 	q := r.URL.Query()
 	after := max(q.Get("start-after"), q.Get("continuation-token"))
@@ -194,13 +196,21 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	slices.Sort(keys)
+	last := ""
 	for i, key := range keys {
-		if i == most {
-			page.IsTruncated, page.NextContinuationToken = true, keys[i-1]
+		name := strings.TrimPrefix(key, q.Get("prefix"))
+		if at := strings.Index(name, "/"); at >= 0 && q.Get("delimiter") == "/" {
+			if f := key[:len(key)-len(name)+at+1]; f != last && !strings.HasPrefix(after, f) {
+				page.CommonPrefixes, last = append(page.CommonPrefixes, folder{f}), f
+			}
+		} else {
+			o := s.objects[key]
+			page.Contents = append(page.Contents, content{key, o.etag, len(o.body), o.modified.UTC()})
+		}
+		if len(page.Contents)+len(page.CommonPrefixes) == most && i+1 < len(keys) {
+			page.IsTruncated, page.NextContinuationToken = true, key
 			break
 		}
-		o := s.objects[key]
-		page.Contents = append(page.Contents, content{key, o.etag, len(o.body), o.modified.UTC()})
 	}
 	_ = xml.NewEncoder(w).Encode(page)
 }

@@ -495,12 +495,6 @@ func TestSnapshot(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(full.Dir, "lock")); err != nil {
 		t.Errorf("the run is live, its copy is not: %v", err)
 	}
-	add(t, here, "journal/m-000002.g1.e0001.jsonl", "more\n")
-	ship(t, w, here)
-	if err := full.Refresh(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	same(t, files(t, full.Dir), files(t, here))
 	gets := s.Requests(http.MethodGet)
 	short, err := bucket.Read(t.Context(), at(t, s, "a"), bucket.ReadOptions{StatusOnly: true})
 	if err != nil {

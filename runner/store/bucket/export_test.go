@@ -1,6 +1,9 @@
 package bucket
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Kill ends a writer as the end of its process would.
 func (w *Writer) Kill() {
@@ -45,3 +48,6 @@ func Pack(raw []byte) []byte { return packer().EncodeAll(raw, nil) }
 
 // Unpack is the other way.
 func Unpack(b []byte) ([]byte, error) { return unpacker().DecodeAll(b, nil) }
+
+// SearchAgain makes the next [Folder.Refresh] look for new runs.
+func (f *Folder) SearchAgain() { f.searched = time.Time{} }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"nightshift/internal/fsx"
@@ -25,10 +26,13 @@ const keptFor = 24 * time.Hour
 type Snapshot struct {
 	Dir string
 
-	copy *localCopy
-	all  string // the directory, with that of its name
-	opts ReadOptions
-	lock *os.File // held while a process works on the run, as the run's own lock would be
+	all string // the directory, with that of its name
+
+	mu    sync.Mutex
+	copy  *localCopy
+	opts  ReadOptions
+	empty map[string]bool // placeholders, by their names in the run
+	lock  *os.File        // held while a process works on the run, as the run's own lock would be
 }
 
 // ReadOptions say what [Read] fetches. The zero value is everything, but nothing
@@ -43,24 +47,42 @@ type ReadOptions struct {
 
 // Read makes a local directory of a run in a bucket. Close removes it.
 func Read(ctx context.Context, b *s3.Bucket, o ReadOptions) (*Snapshot, error) {
-	cache, err := cacheDir()
+	all, cache, err := newCopyDir()
 	if err != nil {
 		return nil, err
 	}
-	all, err := os.MkdirTemp(cache, "run-*")
-	if err != nil {
-		return nil, err
+	s := newSnapshot(b, filepath.Join(all, path.Base(b.Prefix)), cache, o)
+	s.all = all
+	if err := s.begin(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
-	dir := filepath.Join(all, path.Base(b.Prefix))
-	s := &Snapshot{Dir: dir, all: all, opts: o, copy: newCopy(b, dir, newState())}
+	return s, nil
+}
+
+func newSnapshot(b *s3.Bucket, dir, cache string, o ReadOptions) *Snapshot {
+	s := &Snapshot{Dir: dir, opts: o, copy: newCopy(b, dir, newState()), empty: map[string]bool{}}
 	if !o.Fresh {
 		s.copy.cache = filepath.Join(cache, "files")
 	}
-	if err := s.fill(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
+	return s
+}
+
+// begin fills the directory.
+func (s *Snapshot) begin(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.fill(ctx)
 	s.copy.before = s.place
-	return s, nil
+	return err
+}
+
+// newCopyDir makes a directory for copies, and says where fetched files lie.
+func newCopyDir() (dir, cache string, err error) {
+	if cache, err = cacheDir(); err != nil {
+		return "", "", err
+	}
+	dir, err = os.MkdirTemp(cache, "run-*")
+	return dir, cache, err
 }
 
 // cacheDir is where fetched files lie; what is old there is removed.
@@ -130,13 +152,43 @@ func (s *Snapshot) place(ctx context.Context, objects []entry) error {
 			if err := placeholder(to, e.Size); err != nil {
 				return err
 			}
+			s.empty[e.Path] = true
 			continue
+		}
+		if s.empty[e.Path] {
+			to += ".whole"
 		}
 		if err := s.copy.fetch(ctx, e.Object, to, e.Size, e.SHA256); err != nil {
 			return err
 		}
+		if s.empty[e.Path] {
+			if err := os.Rename(to, s.copy.local(e.Path)); err != nil {
+				return err
+			}
+			delete(s.empty, e.Path)
+		}
 	}
 	return nil
+}
+
+// whole fetches what StatusOnly left out.
+func (s *Snapshot) whole(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.opts.StatusOnly {
+		return nil
+	}
+	s.opts.StatusOnly = false
+	err := s.fill(ctx)
+	s.opts.StatusOnly = err != nil
+	return err
+}
+
+// isOfInterest reports whether the run is here as a whole, or a process works on it.
+func (s *Snapshot) isOfInterest() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.opts.StatusOnly || s.lock != nil
 }
 
 // reopened reports whether a Parquet file may have a journal beside it, of rows
@@ -165,11 +217,11 @@ func placeholder(name string, size int64) error {
 	return errors.Join(f.Truncate(size), f.Close())
 }
 
-// Refresh adds what was written since.
-func (s *Snapshot) Refresh(ctx context.Context) error {
-	now := time.Now()
-	err := errors.Join(s.copy.catchUp(ctx), s.live(ctx))
-	return errors.Join(err, os.Chtimes(s.all, now, now))
+// refresh adds what was written since.
+func (s *Snapshot) refresh(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.copy.catchUp(ctx), s.live(ctx))
 }
 
 // live holds the directory's lock as long as a process works on the run, so that
