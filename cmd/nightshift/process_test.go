@@ -123,9 +123,9 @@ func (s *server) awaits(t testing.TB, inFlight int64) {
 	t.Fatalf("the server never had %d requests in flight", inFlight)
 }
 
-// received counts the requests in the ledger file by conversation, once all that
-// were answered are in it: that is a moment after the answer.
-func (s *server) received(t testing.TB) map[string]int {
+// entries are the requests in the ledger file, once all that were answered are in it:
+// that is a moment after the answer.
+func (s *server) entries(t testing.TB) (list []simulator.Entry) {
 	t.Helper()
 	var b []byte
 	for range 1200 { // a minute: else they never will be
@@ -139,12 +139,21 @@ func (s *server) received(t testing.TB) map[string]int {
 		}
 		asleep(50 * time.Millisecond)
 	}
-	counts := map[string]int{}
 	for _, line := range bytes.Split(b, []byte("\n")) {
 		var e simulator.Entry
 		if len(line) > 0 && json.Unmarshal(line, &e) == nil {
-			counts[e.Key]++
+			list = append(list, e)
 		}
+	}
+	return list
+}
+
+// received counts the requests in the ledger file by conversation.
+func (s *server) received(t testing.TB) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	for _, e := range s.entries(t) {
+		counts[e.Key]++
 	}
 	return counts
 }
