@@ -85,7 +85,7 @@ func (t *scoreTally) flush() {
 	if t.n > 0 {
 		t.values, t.rows = append(t.values, t.sum/float64(t.n)), append(t.rows, t.row)
 	}
-	t.sum, t.n = 0, 0
+	t.sum, t.n, t.row = 0, 0, -1
 }
 
 // close makes the summary. label says which rows depend on each other; nil
@@ -178,6 +178,9 @@ func scoreSummaries(dir string, models []string) ([]scoreSummary, error) {
 	if err != nil {
 		return nil, err
 	}
+	if sent != nil {
+		fillRows(tallies)
+	}
 	var all []scoreSummary
 	for _, key := range order {
 		t := tallies[key]
@@ -187,6 +190,28 @@ func scoreSummaries(dir string, models []string) ([]scoreSummary, error) {
 		all = append(all, t.close(label, sent))
 	}
 	return all, nil
+}
+
+// fillRows gives each scorer of a model the rows that only others of the model score, those of other datasets,
+// as rows without a score.
+func fillRows(tallies map[[2]string]*scoreTally) {
+	rows := map[string]map[int64]bool{}
+	for _, t := range tallies {
+		t.flush()
+		if rows[t.Model] == nil {
+			rows[t.Model] = map[int64]bool{}
+		}
+		for row := range t.byRow {
+			rows[t.Model][row] = true
+		}
+	}
+	for _, t := range tallies {
+		for row := range rows[t.Model] {
+			if _, scored := t.byRow[row]; !scored {
+				t.byRow[row] = math.NaN()
+			}
+		}
+	}
 }
 
 // scorerTypes are the types of a run's scorers by name.

@@ -227,6 +227,9 @@ func (r *scorerResult) decideEffects(alpha float64) {
 
 // averageEffects are those of the average over datasets.
 func (m *matrix) averageEffects(c *Comparison, r *scorerResult, heads []sectionHead, rows bool) error {
+	if m.arrival != nil {
+		return nil // figures for a fixed number of rows
+	}
 	for _, one := range m.contrasts(c) {
 		read := func(values func(h sectionHead, col, side int) []float64) (reading, error) {
 			return m.averageReading(heads, rows, m.epochsOf(one), func(h sectionHead, side int) []float64 {

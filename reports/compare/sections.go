@@ -162,13 +162,17 @@ func (c *Comparison) decideSections(heads []sectionHead) {
 // average is the mean over the datasets of each one's first score.
 func (m *matrix) average(c *Comparison, heads []sectionHead) (*scorerResult, error) {
 	rows := cmp.Or(m.options.Average, m.runs[0].evaluation.Average) == byRows
+	if m.arrival != nil && !rows {
+		return nil, incomparable("a run that may stop early sends a sample of all rows: of several datasets it has the " +
+			"average by rows alone (--average rows)")
+	}
 	r := &scorerResult{Described: scoring.Described{Name: scorers.Average, Type: scorers.Average, Version: "1",
 		Params: json.RawMessage(`{"weights":"datasets"}`)}}
 	if rows {
 		r.Params = json.RawMessage(`{"weights":"rows"}`)
 	}
 	for j, col := range m.columns {
-		r.Models = append(r.Models, c.averageScore(heads, col, j, rows))
+		r.Models = append(r.Models, m.averageScore(c, heads, col, j, rows))
 	}
 	r.frontier(c)
 	for k, pair := range m.pairs(c) {
@@ -195,32 +199,76 @@ func (m *matrix) average(c *Comparison, heads []sectionHead) (*scorerResult, err
 }
 
 // averageScore is one model's.
-func (c *Comparison) averageScore(heads []sectionHead, col *column, model int, rows bool) modelScore {
+func (m *matrix) averageScore(c *Comparison, heads []sectionHead, col *column, model int, rows bool) modelScore {
 	s := modelScore{Label: col.Label, Method: "average of datasets"}
 	var parts []weighed
-	values := make([]float64, len(col.cost))
-	for i := range values {
-		values[i] = math.NaN()
-	}
 	for _, h := range heads {
 		one := c.Scorers[h.at].Models[model]
 		s.N, s.ErrorsAsZero = s.N+one.N, one.ErrorsAsZero
 		s.Scored, s.NoAnswer, s.Unscored = s.Scored+one.Scored, s.NoAnswer+one.NoAnswer, s.Unscored+one.Unscored
 		s.Errors, s.NotRun, s.Total = s.Errors+one.Errors, s.NotRun+one.NotRun, s.Total+one.Total
 		parts = append(parts, weighedOf(one.N, one.Mean, one.SE, one.Interval))
-		for _, item := range h.members {
-			values[item] = h.cols[model].values[item]
-		}
 	}
+	values := m.together(heads, func(h sectionHead) []float64 { return h.cols[model].values })
 	mean := average(parts, rows)
 	s.Mean, s.SE, s.Interval = stats.Defined(mean.value), stats.Defined(mean.se), mean.interval()
+	if m.arrival != nil {
+		e := m.arrival.score(values, m.arrival.items)
+		s.N, s.Mean, s.SE, s.Interval, s.Method = e.N, stats.Defined(e.Mean), nil, rangeOf(e.Interval), e.Method
+	}
 	s.perCorrect(scoredColumn{col, values})
 	return s
+}
+
+// together are the values that each dataset's items have there; NaN for items of none.
+func (m *matrix) together(heads []sectionHead, values func(h sectionHead) []float64) []float64 {
+	all := make([]float64, len(m.keys))
+	for i := range all {
+		all[i] = math.NaN()
+	}
+	for _, h := range heads {
+		of := values(h)
+		for _, item := range h.members {
+			all[item] = of[item]
+		}
+	}
+	return all
+}
+
+// sequentialAverage is averageDelta where a run may stop early: rows come in random order, so that those
+// up to any time are a sample of all rows, and their differences a sequence of the average by rows.
+func (m *matrix) sequentialAverage(r *scorerResult, heads []sectionHead, pair [2]int) (delta, error) {
+	a, b := m.columns[pair[0]], m.columns[pair[1]]
+	scored := func(k int) scoredColumn {
+		return scoredColumn{m.columns[pair[k]], m.together(heads, func(h sectionHead) []float64 {
+			return h.cols[pair[k]].values
+		})}
+	}
+	d, err := m.sequentialDelta(scored(0), scored(1))
+	if err != nil {
+		return delta{}, err
+	}
+	d.Differs = a.differsFrom(b)
+	if d.missing = missingApart(r.Models[pair[0]], r.Models[pair[1]]); d.missing == "" {
+		return d, nil
+	}
+	for _, fill := range [][2]float64{{0, 1}, {1, 0}} {
+		filled := func(k int) []float64 {
+			return m.together(heads, func(h sectionHead) []float64 {
+				return h.filledScores(h.cols[pair[k]].column, h.scorer, fill[k])
+			})
+		}
+		d.readings = append(d.readings, m.sequentialReading(filled(0), filled(1))...)
+	}
+	return d, nil
 }
 
 // averageDelta is one model against another.
 func (m *matrix) averageDelta(c *Comparison, r *scorerResult, heads []sectionHead, pair [2]int,
 	rows bool) (delta, error) {
+	if m.arrival != nil {
+		return m.sequentialAverage(r, heads, pair)
+	}
 	a, b := m.columns[pair[0]], m.columns[pair[1]]
 	epochs := max(a.epochs, b.epochs)
 	first, err := m.averageReading(heads, rows, epochs, func(h sectionHead, side int) []float64 {

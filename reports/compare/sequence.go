@@ -172,6 +172,12 @@ func (a *arrival) difference(x, y []float64, items []int32) stats.Interval {
 // knows how many there are.
 func (m *matrix) sequentialDelta(a, b scoredColumn) (delta, error) {
 	items := m.arrival.items[:min(a.arrived, b.arrived)]
+	if m.members != nil { // of one of several datasets
+		items = slices.DeleteFunc(slices.Clone(items), func(item int32) bool {
+			_, inside := slices.BinarySearch(m.members, item)
+			return !inside
+		})
+	}
 	p, err := stats.Compare(chosenOf(a.values, items), chosenOf(b.values, items),
 		stats.Options{Clusters: chosenOf(m.arrival.unit, items), Epochs: max(a.epochs, b.epochs), Resamples: 1})
 	if err != nil {

@@ -38,9 +38,9 @@ func (c *checker) stopping() {
 	if n := len(c.plan.lanes()); n == 1 {
 		c.at(path, "add a model or a variant", "there is nothing to compare: the plan has one model")
 	}
-	if c.plan.Datasets != nil {
-		c.at(path, "give each dataset a run of its own", "the plan has several datasets, and only the comparison over "+
-			"all rows of one can decide when to stop")
+	if c.plan.Datasets != nil && k.Average != AverageRows {
+		c.at(path, "write average: rows, or give each dataset a run of its own", "the plan has several datasets, whose "+
+			"average weighs all alike: rows in random order are a sample of all rows, and of the average by rows alone")
 	}
 	for i, m := range c.plan.Models {
 		if cmp.Or(c.plan.allModes, m.Mode) == ModeBatch {
@@ -51,14 +51,26 @@ func (c *checker) stopping() {
 	c.scoresAtOnce(path)
 }
 
-// scoresAtOnce sees that the first scorer, whose comparison decides, scores an answer as soon as it is
-// there.
+// scoresAtOnce sees that the first scorer of each dataset, whose comparison decides, scores an answer as
+// soon as it is there.
 func (c *checker) scoresAtOnce(path string) {
-	if len(c.plan.Scorers) == 0 {
-		c.at(path, "add scorers:", "there is nothing to decide by: the plan has no scorer")
+	if c.plan.Datasets == nil {
+		c.firstAtOnce(path, "the plan", c.plan.placedScorers())
 		return
 	}
-	first := c.plan.Scorers[0]
+	for _, d := range c.plan.Datasets {
+		c.firstAtOnce(path, d.Name, slices.DeleteFunc(c.plan.placedScorers(), func(s placedScorer) bool {
+			return s.datasets != nil && !slices.Contains(s.datasets, d.Name)
+		}))
+	}
+}
+
+func (c *checker) firstAtOnce(path, whose string, list []placedScorer) {
+	if len(list) == 0 {
+		c.at(path, "add scorers:", "there is nothing to decide by: %s has no scorer", whose)
+		return
+	}
+	first := list[0]
 	info, err := scorers.Lookup(first.Type)
 	if err != nil || info.Kind == scorers.Pure {
 		return // an unknown one is reported where it stands
@@ -71,11 +83,11 @@ func (c *checker) scoresAtOnce(path string) {
 		scorers.OfCorpus:  "is a statistic of all answers together",
 	}[info.Kind]
 	hint := "put a scorer first that does not; this one then scores the answers that there are"
-	if i := slices.IndexFunc(c.plan.Scorers, func(s Scorer) bool {
+	if i := slices.IndexFunc(list, func(s placedScorer) bool {
 		info, err := scorers.Lookup(s.Type)
 		return err == nil && info.Kind == scorers.Pure
 	}); i >= 0 {
-		hint = fmt.Sprintf("put %s first; the others then score the answers that there are", c.plan.Scorers[i].name())
+		hint = fmt.Sprintf("put %s first; the others then score the answers that there are", list[i].name())
 	}
-	c.at(path, hint, "the first scorer decides when to stop, and %s %s", first.name(), why)
+	c.at(path, hint, "the first scorer of %s decides when to stop, and %s %s", whose, first.name(), why)
 }

@@ -20,7 +20,7 @@ func TestStoppingRefused(t *testing.T) {
 		dataset + models(""):                                                  "the plan has no scorer",
 		dataset + models("") + "scorers: [{type: command, command: [cat]}]\n": "runs a program after the run",
 		dataset + "models: [" + strings.NewReplacer("NAME", "a", "MORE", "").Replace(model) + "]\n" + exact: "has one model",
-		two + models("") + exact: "several datasets",
+		two + models("") + exact: "the average by rows alone",
 	} {
 		_, err := parse(t, plan+"compare: {stop_when: decided}\n").Resolve(keys)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -28,4 +28,10 @@ func TestStoppingRefused(t *testing.T) {
 		}
 	}
 	resolve(t, dataset+models(", cache: order")+exact+"compare: {stop_when: decided}\n")
+	resolve(t, two+models("")+exact+"compare: {stop_when: decided, average: rows}\n")
+	three := strings.Replace(two, "path: more.jsonl", "path: more.jsonl, scorers: [{type: bleu}]", 1)
+	_, err := parse(t, three+models("")+exact+"compare: {precision: 2 points, average: rows}\n").Resolve(keys)
+	if err == nil || !strings.Contains(err.Error(), "the first scorer of y decides when to stop, and bleu is") {
+		t.Errorf("of two datasets one has BLEU first: %v", err)
+	}
 }

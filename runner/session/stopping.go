@@ -15,6 +15,7 @@ import (
 	"nightshift/reports/scoring"
 	"nightshift/runner"
 	"nightshift/runner/plan"
+	"nightshift/runner/store/view"
 )
 
 // A decider says in which order rows are sent, and when a model need send no more. What it
@@ -76,22 +77,45 @@ func (s *Session) newDecider(ctx context.Context) (*decider, error) {
 	if d.rule == (scoring.StopRule{}) {
 		return d, nil
 	}
-	scorer := s.Plan.Scorers[0].Scorer
-	described, score := scoring.Describe(scorer), scoring.Pure(scorer)
+	deciding := firstScorers(s.Plan)
 	d.score = func(rec *nightshift.Record) nightshift.Score {
-		one, _ := described.One(ctx, rec, score) // scorers of this kind have no errors
+		by := deciding[view.Value(rec.Dataset)]
+		one, _ := by.One(ctx, rec, by.score) // scorers of this kind have no errors
 		return one
 	}
-	for one, err := range scoring.Scores(ctx, s.Plan.Out, described, score) {
-		if err != nil {
-			return nil, err
-		}
-		if one.Status != nightshift.NotRun || !s.RetryFailed {
-			d.take(&one)
+	for _, by := range deciding {
+		for one, err := range scoring.Scores(ctx, s.Plan.Out, by.Described, by.score) {
+			if err != nil {
+				return nil, err
+			}
+			if one.Status != nightshift.NotRun || !s.RetryFailed {
+				d.take(&one)
+			}
 		}
 	}
 	d.look()
 	return d, nil
+}
+
+// A firstScorer decides by the rows of one dataset.
+type firstScorer struct {
+	scoring.Described
+	score scoring.Func
+}
+
+// firstScorers are those of each dataset, by its name; "" where there is one alone.
+func firstScorers(p *plan.Resolved) map[string]firstScorer {
+	first := map[string]firstScorer{}
+	for _, name := range p.DatasetNames() {
+		at := slices.IndexFunc(p.Scorers, func(s plan.ResolvedScorer) bool { return s.Scores(name) })
+		one := firstScorer{scoring.Describe(p.Scorers[at].Scorer), scoring.Pure(p.Scorers[at].Scorer)}
+		one.Datasets = []string{name}
+		first[name] = one
+	}
+	if len(first) == 0 {
+		first[""] = firstScorer{scoring.Describe(p.Scorers[0].Scorer), scoring.Pure(p.Scorers[0].Scorer)}
+	}
+	return first
 }
 
 // stopRule is what the run is to stop by in this start.
@@ -151,7 +175,11 @@ func (s *Session) drawOrder(ctx context.Context) (scoring.Order, error) {
 			rows, prompts, clusters = append(rows, one.Index), append(prompts, prompt), append(clusters, cluster)
 		}
 	}
-	return scoring.NewOrder(s.Plan.Dataset.Seed, rows, prompts, clusters)
+	drawn := s.Plan.Dataset.Seed
+	if parts := s.Plan.Dataset.Parts; parts != nil {
+		drawn = parts[0].Spec.Seed
+	}
+	return scoring.NewOrder(drawn, rows, prompts, clusters)
 }
 
 // compare sets up which models are compared, as the report does it.

@@ -18,6 +18,7 @@ import (
 
 	"nightshift"
 	"nightshift/providers/simulator"
+	"nightshift/reports/compare"
 	"nightshift/reports/scoring"
 	"nightshift/reports/stats"
 	"nightshift/runner"
@@ -36,6 +37,9 @@ type stoppingTrial struct {
 	// served is told of the requests to a server outside of the run; nil asks the built-in
 	// simulator.
 	served func()
+	// second is from which row on the rows are of a second dataset, with a scorer of its own; 0 is one
+	// dataset.
+	second int
 }
 
 // plant draws rows of which the share is answered right by one model only, and by the new one
@@ -52,28 +56,39 @@ func plant(r *rand.Rand, rows int, share, gap float64) stoppingTrial {
 
 // write puts plan, rows and answers into dir.
 func (s stoppingTrial) write(t *testing.T, dir string) *plan.Resolved {
-	var rows, answers bytes.Buffer
+	var rows, more, answers bytes.Buffer
 	for i := range s.old {
-		fmt.Fprintf(&rows, `{"q": "Question %d?", "t": "yes"}`+"\n", i)
+		into := &rows
+		if s.second > 0 && i >= s.second {
+			into = &more
+		}
+		fmt.Fprintf(into, `{"q": "Question %d?", "t": "yes"}`+"\n", i)
 		word := map[bool]string{true: "yes", false: "no"}
 		fmt.Fprintf(&answers, `{"prompt": "Question %d?", "old": %q, "new": %q}`+"\n", i, word[s.old[i]], word[s.new[i]])
 	}
-	for name, b := range map[string]*bytes.Buffer{"rows.jsonl": &rows, "answers.jsonl": &answers} {
+	for name, b := range map[string]*bytes.Buffer{"rows.jsonl": &rows, "more.jsonl": &more, "answers.jsonl": &answers} {
 		if err := os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	data, average := fmt.Sprintf(`dataset: {path: rows.jsonl, prompt: "{{ q }}", target: "{{ t }}", seed: %d}`, s.seed), ""
+	if s.second > 0 {
+		data, average = fmt.Sprintf(`datasets:
+  - {name: x, path: rows.jsonl, prompt: "{{ q }}", target: "{{ t }}", seed: %d}
+  - {name: y, path: more.jsonl, prompt: "{{ q }}", target: "{{ t }}", scorers: [{type: includes, name: says}]}`,
+			s.seed), ", average: rows"
+	}
 	p, err := plan.Parse(filepath.Join(dir, "plan.yaml"), fmt.Appendf(nil, `version: 1
-dataset: {path: rows.jsonl, prompt: "{{ q }}", target: "{{ t }}", seed: %d}
+%s
 models:
   - {name: old, endpoint: sim, model: old, params: {max_tokens: 60}}
   - {name: new, endpoint: sim, model: new, params: {max_tokens: 60}}
 endpoints:
   sim: {protocol: chat, limits: {concurrency: 16}, %s}
 scorers: [exact%s]
-compare: {baseline: old, stop_when: decided}
+compare: {baseline: old, stop_when: decided%s}
 out: out
-%s`, s.seed, s.endpoint(t, dir), s.scorers, s.more))
+%s`, data, s.endpoint(t, dir), s.scorers, average, s.more))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,6 +248,92 @@ func TestStoppedRunsFalseDecisions(t *testing.T) {
 	// Five standard deviations above alpha: a true rate of alpha is there one time in a million.
 	if alpha, n := 0.05, float64(runs); float64(wrong) > n*alpha+5*math.Sqrt(n*alpha*(1-alpha)) {
 		t.Errorf("%d of %d", wrong, runs)
+	}
+}
+
+// Of several datasets the average by rows decides, with each one's own first scorer: what is planted in all
+// rows is what the run says, as early as its rows say it, and no more than alpha of the runs without
+// a difference claim one, also where one dataset is better and the other worse.
+func TestStoppedRunsOfSeveralDatasets(t *testing.T) {
+	runs, rows := 3, 80
+	if longStopping {
+		runs, rows = 400, 300
+	}
+	wrong := 0
+	for _, one := range trials(t, runs, func(r *rand.Rand) stoppingTrial {
+		s := plant(r, rows*2/3, 0.5, 0.2)
+		other := plant(r, rows/3, 0.5, -0.4) // the other way round, so that nothing is left on average
+		s.old, s.new, s.second = append(s.old, other.old...), append(s.new, other.new...), rows*2/3
+		return s
+	}) {
+		if one.verdict != "no difference shown" {
+			wrong++
+		}
+	}
+	t.Logf("%d of %d runs of %d rows in two datasets claim a difference that there is not (%.1f %%)", wrong, runs, rows,
+		100*float64(wrong)/float64(runs))
+	// Five standard deviations above alpha, as for one dataset.
+	if alpha, n := 0.05, float64(runs); float64(wrong) > n*alpha+5*math.Sqrt(n*alpha*(1-alpha)) {
+		t.Errorf("%d of %d", wrong, runs)
+	}
+	s := plantFixed()
+	s.second = 100
+	if got := s.run(t); got.state != scoring.Decided || got.verdict != "better" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A run of several datasets that was broken off decides as one that nobody disturbed, and its comparison has
+// each dataset by confidence sequences, too.
+func TestStoppedDatasetsGoOn(t *testing.T) {
+	s := plantFixed()
+	s.second = 250
+	p := s.write(t, t.TempDir())
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(30*time.Millisecond, func() { cancel(ErrInterrupted) })
+	_, _ = Run(ctx, p, Options{}) // may be done before
+	cancel(nil)
+	r, err := Run(t.Context(), p, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.check(t, p, r)
+	var names []string
+	for _, one := range r.Comparison.Scorers {
+		names = append(names, one.Name)
+		for _, m := range one.Models {
+			if m.Method != "confidence sequence" || m.SE != nil {
+				t.Errorf("%s of %s has figures for a fixed number of rows: %+v", one.Name, m.Label, m)
+			}
+		}
+		if d := one.Deltas[0]; d.Method != "confidence sequence" || d.SE != nil {
+			t.Errorf("%s: %+v", one.Name, d)
+		}
+	}
+	if got := strings.Join(names, " "); got != "average x/exact y/says" {
+		t.Errorf("results of %s", got)
+	}
+	n := r.Comparison.Scorers
+	if n[0].Models[0].N != n[1].Models[0].N+n[2].Models[0].N || n[2].Models[0].N == 0 {
+		t.Errorf("the average is of %d rows, the datasets have %d and %d", n[0].Models[0].N, n[1].Models[0].N,
+			n[2].Models[0].N)
+	}
+	for i, one := range n[1:] { // in the tables of the report as in the comparison
+		for k, m := range one.Models {
+			for _, s := range r.Page.Scores {
+				if s.Scorer == []string{"exact", "says"}[i] && s.Model == m.Label &&
+					(s.Items != int64(m.N) || *s.Mean != *m.Mean || one.Deltas[0].LeftOut != 0) {
+					t.Errorf("%s %d: the report says %+v, the comparison %+v", one.Name, k, s, m)
+				}
+			}
+		}
+	}
+	if len(r.Page.Scores) != 4 {
+		t.Errorf("the report has %d scores", len(r.Page.Scores))
+	}
+	if _, err := compare.Runs(compare.Options{Runs: []string{p.Out}, Average: "datasets"}); err == nil ||
+		!strings.Contains(err.Error(), "the average by rows alone") {
+		t.Errorf("all alike: %v", err)
 	}
 }
 
