@@ -107,7 +107,7 @@ func (v *Viewer) rowPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	item := t.stands[0].item(row, int32(epoch))
 	if item < 0 {
-		return &viewError{http.StatusNotFound, "no such row"}
+		return &viewError{http.StatusNotFound, fmt.Sprintf("there is no row %d in %s", row, runs[0].name)}
 	}
 	d := &rowData{Prefix: v.prefix, Name: runs[0].name, Row: row, Epoch: int32(epoch), Diff: len(t.lanes) > 1,
 		Markdown: r.URL.Query().Get("markdown") != ""}

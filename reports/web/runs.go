@@ -189,6 +189,7 @@ type runData struct {
 type overview struct {
 	reports.Overview
 	Name   string
+	Named  bool // the page has several summaries
 	Errors []errorLine
 	Report string // address of report.html; empty without
 	Note   string
@@ -232,6 +233,7 @@ func (v *Viewer) runPage(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		o.addQueries(q, t.stands[i])
+		o.Named = len(runs) > 1
 		if d.Overview = append(d.Overview, o); len(o.Findings) > 0 && i == 0 && !d.Status.Live {
 			d.Status.Facts = nil // the summary says the same
 		}

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -87,7 +88,7 @@ func New(paths []string, secret string, o Options) (*Viewer, error) {
 		"{$}": v.home, "run/{run...}": v.runPage, "status/{run...}": v.statusPart, "row/{run...}": v.rowPage,
 		"report/{run...}": v.report, "both": v.both,
 	} {
-		v.mux.HandleFunc("GET "+v.prefix+pattern, answering(h))
+		v.mux.HandleFunc("GET "+v.prefix+pattern, v.answering(h))
 	}
 	for name, kind := range map[string]string{"view.css": "text/css", "view.js": "text/javascript"} {
 		v.mux.HandleFunc("GET "+v.prefix+name, func(w http.ResponseWriter, r *http.Request) {
@@ -100,10 +101,16 @@ func New(paths []string, secret string, o Options) (*Viewer, error) {
 
 // noRun says why there is nothing to show.
 func (v *Viewer) noRun(path string) error {
-	if _, err := view.ReadInfo(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	_, err := view.ReadInfo(path)
+	switch _, missing := os.Stat(path); {
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
+	case v.called(path) != path: // its local copy says nothing to a reader
+		return fmt.Errorf("%s is not a run directory, and holds none", v.called(path))
+	case missing == nil:
+		return fmt.Errorf("%w, and there is no run below it", err)
 	}
-	return fmt.Errorf("%s is not a run directory, and holds none", v.called(path))
+	return err
 }
 
 // policy lets pages load the style and the script of this server and nothing
@@ -160,19 +167,32 @@ func badQuestion(format string, args ...any) error {
 	return &viewError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
-// answering turns a function into a handler: its errors become pages.
-func answering(f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+// answering turns a function into a handler: its errors become pages, or a line of
+// text for the script.
+func (v *Viewer) answering(f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := f(w, r)
 		var wrong *viewError
 		switch {
 		case err == nil, r.Context().Err() != nil:
 		case errors.As(err, &wrong):
-			http.Error(w, render.Plain(wrong.text), wrong.status)
+			v.problem(w, r, wrong.text, wrong.status)
 		default:
-			http.Error(w, render.Plain(err.Error()), http.StatusInternalServerError)
+			v.problem(w, r, err.Error(), http.StatusInternalServerError)
 		}
 	}
+}
+
+func (v *Viewer) problem(w http.ResponseWriter, r *http.Request, text string, status int) {
+	var b bytes.Buffer
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") ||
+		templates().ExecuteTemplate(&b, "problem", struct{ Prefix, Text string }{v.prefix, text}) != nil {
+		http.Error(w, render.Plain(text), status)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // a browser that has gone away
 }
 
 //go:embed assets

@@ -620,6 +620,31 @@ func heads(page string) string {
 	return strings.Join(all, "|")
 }
 
+// TestViewProblem: what cannot be shown is said on a page that leads back to the runs,
+// and to the script as text.
+func TestViewProblem(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.Rename(demo.Run{Rows: 3, Models: []string{"m"}}.Write(t), filepath.Join(folder, "a")); err != nil {
+		t.Fatal(err)
+	}
+	v := viewer(t, folder)
+	for path, want := range map[string]string{"run/nope": "there is no run &#34;nope&#34; here",
+		"run/a?value=abc": "&#34;abc&#34; is none of 1, &lt;0.5", "row/a?row=9": "there is no row 9 in a"} {
+		r := httptest.NewRequest(http.MethodGet, "/s/"+path, nil)
+		r.Host = "127.0.0.1"
+		r.Header.Set("Accept", "text/html,*/*")
+		w := httptest.NewRecorder()
+		v.ServeHTTP(w, r)
+		if page := w.Body.String(); w.Code < 400 || !strings.Contains(page, want) ||
+			!strings.Contains(page, `<a href="/s/" id="up">All runs</a>`) {
+			t.Errorf("%s: %d %s", path, w.Code, page)
+		}
+		if w := get(t, v, path); strings.Contains(w.Body.String(), "<html") {
+			t.Errorf("%s: the script gets %s", path, w.Body)
+		}
+	}
+}
+
 // TestViewHeads: the list of runs has a column of failures where there are some, the
 // scores of its first models, and says how many more there are; tables on the page of
 // a run have their heads.
