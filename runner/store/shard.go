@@ -39,6 +39,7 @@ type Shard struct {
 	flying      map[int64]struct{} // items whose intent has no outcome yet
 	state       shardState
 	kept        map[int64]*nightshift.Record // records for the temporary file, by item
+	fresh       int                          // records since the temporary file grew
 
 	growing  sync.Mutex // everything below; taken before mu
 	tempFile *tempFile  // the Parquet file in the making; nil when there is none

@@ -54,7 +54,7 @@ func (d *tempFile) finish() (rundir.ParquetFile, error) {
 // Commit begins another.
 
 const (
-	growEvery = parquetfile.BatchRows // records that are kept before the Parquet file grows by them
+	growEvery = parquetfile.BatchRows // records that come before the Parquet file grows by them
 	maxKept   = 8 << 20               // bytes of records that all shards of a run keep
 	keptSize  = 1 << 10               // what a record takes in memory besides its texts
 )
@@ -71,7 +71,8 @@ func (u *Shard) keep(item int64, rec *nightshift.Record) {
 		} else {
 			u.r.keeping.Add(-size)
 		}
-		ready = len(u.kept) >= u.r.opts.grow
+		u.fresh++
+		ready = u.fresh >= u.r.opts.grow
 	}
 	u.mu.Unlock()
 	// Whoever is at it already takes this record too, or the next one does.
@@ -133,6 +134,7 @@ func (u *Shard) take() (list []journal.Entry, j *journal.Index) {
 		u.forget(item, e.Rec)
 	}
 	u.drafted += int64(len(list))
+	u.fresh = 0
 	return list, u.j.Reader()
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"nightshift"
 	"nightshift/internal/rawjson"
@@ -19,26 +20,21 @@ import (
 
 // jsonField is how one field of a Record is written.
 type jsonField struct {
-	index int
-	field reflect.StructField
-	name  string
-	key   string // the name quoted, with its colon
-	omit  bool   // left out when nil
+	*records.Field
+	key string // its name quoted, with its colon
 }
 
-var recordFields = jsonFields(reflect.TypeFor[nightshift.Record]())
+var recordFields = jsonFields()
 
-func jsonFields(t reflect.Type) []jsonField {
-	var fields []jsonField
-	for i := range t.NumField() {
-		f := t.Field(i)
+func jsonFields() (fields []jsonField) {
+	for i := range records.Fields {
+		f := &records.Fields[i]
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		nullable := f.Type.Kind() == reflect.Pointer || f.Type.Kind() == reflect.Slice
-		if name == "" || name == "-" || (options == "omitempty") != nullable {
-			panic(fmt.Sprintf("store: %v.%s has the tag %q, and the journal needs a name, with omitempty where it can be nil",
-				t, f.Name, f.Tag))
+		if name == "" || name == "-" || (options == "omitempty") != f.Nullable() {
+			panic(fmt.Sprintf("store: Record.%s has the tag %q, and the journal needs a name, with omitempty where it can "+
+				"be nil", f.Name, f.Tag))
 		}
-		fields = append(fields, jsonField{i, f, name, `"` + name + `":`, nullable})
+		fields = append(fields, jsonField{f, `"` + name + `":`})
 	}
 	return fields
 }
@@ -46,52 +42,49 @@ func jsonFields(t reflect.Type) []jsonField {
 // appendRecord appends rec, whose texts are valid UTF-8 and whose numbers are
 // finite, as a JSON object.
 func appendRecord(b []byte, rec *nightshift.Record) []byte {
-	v := reflect.ValueOf(rec).Elem()
 	b = append(b, '{')
-	for _, f := range recordFields {
-		field := v.Field(f.index)
-		if f.omit {
-			if field.IsNil() {
-				continue
-			}
-			if field.Kind() == reflect.Pointer {
-				field = field.Elem()
-			}
+	for i := range recordFields {
+		f := &recordFields[i]
+		at := f.Of(rec)
+		if at == nil || f.Kind == reflect.Slice && *(*unsafe.Pointer)(at) == nil {
+			continue
 		}
 		if b[len(b)-1] != '{' {
 			b = append(b, ',')
 		}
-		b = append(b, f.key...)
-		b = appendValue(b, field)
+		b = f.appendValue(append(b, f.key...), at)
 	}
 	return append(b, '}')
 }
 
-func appendValue(b []byte, v reflect.Value) []byte {
-	switch v.Kind() {
+func (f *jsonField) appendValue(b []byte, at unsafe.Pointer) []byte {
+	switch f.Kind {
 	case reflect.String:
-		return rawjson.AppendString(b, v.String())
-	case reflect.Int64, reflect.Int32:
-		return strconv.AppendInt(b, v.Int(), 10)
+		return rawjson.AppendString(b, *(*string)(at))
+	case reflect.Int64:
+		return strconv.AppendInt(b, *(*int64)(at), 10)
+	case reflect.Int32:
+		return strconv.AppendInt(b, int64(*(*int32)(at)), 10)
 	case reflect.Float64:
-		return strconv.AppendFloat(b, v.Float(), 'g', -1, 64)
+		return strconv.AppendFloat(b, *(*float64)(at), 'g', -1, 64)
 	case reflect.Bool:
-		return strconv.AppendBool(b, v.Bool())
+		return strconv.AppendBool(b, *(*bool)(at))
 	case reflect.Slice:
-		raw, ok := v.Interface().(nightshift.Vector)
-		content := raw.AppendBytes(nil)
-		if !ok {
-			content = v.Bytes()
+		var content []byte
+		if f.Type == reflect.TypeFor[nightshift.Vector]() {
+			content = (*nightshift.Vector)(at).AppendBytes(nil)
+		} else {
+			content = *(*[]byte)(at)
 		}
 		b = append(b, '"')
 		b = base64.StdEncoding.AppendEncode(b, content)
 		return append(b, '"')
 	case reflect.Struct:
 		b = append(b, '"')
-		b = v.Addr().Interface().(*time.Time).AppendFormat(b, time.RFC3339Nano)
+		b = (*time.Time)(at).AppendFormat(b, time.RFC3339Nano)
 		return append(b, '"')
 	}
-	panic("store: no JSON for a field of kind " + v.Kind().String())
+	panic("store: no JSON for a field of kind " + f.Kind.String())
 }
 
 // EncodeRecord returns the result line of a record.

@@ -32,12 +32,23 @@ var startMark = []byte(`{"k":`)
 // longLine is the length from which buffers are not kept for the next line.
 const longLine = 1 << 20
 
-var lines sync.Pool
+// shortLine is up to which length buffers are kept apart: half of all lines are
+// intents, whose buffers hold no result.
+const shortLine = 512
+
+var lines, shortLines sync.Pool
+
+func linesOf(size int) *sync.Pool {
+	if size <= shortLine {
+		return &shortLines
+	}
+	return &lines
+}
 
 // newLine returns a buffer that a JSON object can be appended to, of about
 // this many bytes. It may come from dropLine.
 func newLine(size int) []byte {
-	b, _ := lines.Get().(*[]byte)
+	b, _ := linesOf(size).Get().(*[]byte)
 	if b == nil || cap(*b) < size {
 		return lineBuffer(make([]byte, 0, size))
 	}
@@ -47,7 +58,7 @@ func newLine(size int) []byte {
 // dropLine gives back a line that nobody will look at again.
 func dropLine(b []byte) {
 	if cap(b) <= longLine {
-		lines.Put(&b)
+		linesOf(cap(b)).Put(&b)
 	}
 }
 

@@ -7,10 +7,12 @@ import (
 	"math"
 	"reflect"
 	"time"
+	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
 
 	"nightshift"
+	"nightshift/runner/store/internal/records"
 )
 
 // A digester computes a checksum of all values of all records so far: once
@@ -40,50 +42,50 @@ func digesterOf(pf *parquet.File) (d digester) {
 
 func (d *digester) add(rec *nightshift.Record) {
 	d.buf, d.ends = d.buf[:0], d.ends[:0]
-	v := reflect.ValueOf(rec).Elem()
-	for i := range v.NumField() {
-		if !d.lacks[i] {
-			d.field(v.Field(i))
+	for i := range records.Fields {
+		if f := &records.Fields[i]; d.lacks == nil || !d.lacks[i] {
+			d.field(f, f.Of(rec))
 		}
 		d.ends = append(d.ends, len(d.buf))
 	}
 	d.all = crc32.Update(d.all, castagnoli, d.buf)
 }
 
-func (d *digester) field(f reflect.Value) {
-	if f.Kind() == reflect.Pointer {
-		if f.IsNil() {
+func (d *digester) field(f *records.Field, at unsafe.Pointer) {
+	if f.Pointer() {
+		if at == nil {
 			d.buf = append(d.buf, 0)
 			return
 		}
 		d.buf = append(d.buf, 1)
-		f = f.Elem()
 	}
-	d.value(f)
-}
-
-func (d *digester) value(f reflect.Value) {
-	switch f.Kind() {
+	switch f.Kind {
 	case reflect.String:
-		d.number(uint64(f.Len()))
-		d.buf = append(d.buf, f.String()...)
-	case reflect.Int64, reflect.Int32:
-		d.number(uint64(f.Int()))
+		text := *(*string)(at)
+		d.number(uint64(len(text)))
+		d.buf = append(d.buf, text...)
+	case reflect.Int64:
+		d.number(uint64(*(*int64)(at)))
+	case reflect.Int32:
+		d.number(uint64(*(*int32)(at)))
 	case reflect.Float64:
-		d.number(math.Float64bits(f.Float()))
+		d.number(math.Float64bits(*(*float64)(at)))
 	case reflect.Bool:
-		d.truth(f.Bool())
+		d.truth(*(*bool)(at))
 	case reflect.Slice:
-		d.number(uint64(f.Len()))
-		if v, ok := f.Interface().(nightshift.Vector); ok {
+		if f.Type == reflect.TypeFor[nightshift.Vector]() {
+			v := *(*nightshift.Vector)(at)
+			d.number(uint64(len(v)))
 			d.buf = v.AppendBytes(d.buf)
 			return
 		}
-		d.buf = append(d.buf, f.Bytes()...)
+		body := *(*[]byte)(at)
+		d.number(uint64(len(body)))
+		d.buf = append(d.buf, body...)
 	case reflect.Struct:
-		d.number(uint64(f.Interface().(time.Time).UnixMicro()))
+		d.number(uint64((*time.Time)(at).UnixMicro()))
 	default:
-		panic("parquetfile: no digest for a field of kind " + f.Kind().String())
+		panic("parquetfile: no digest for a field of kind " + f.Kind.String())
 	}
 }
 

@@ -129,12 +129,13 @@ func columnSum(pf *parquet.File, column int, field reflect.StructField) (uint32,
 	}
 	var d digester
 	sum := uint32(0)
+	flush := func() { sum, d.buf = crc32.Update(sum, castagnoli, d.buf), d.buf[:0] }
 	for _, group := range pf.RowGroups() {
 		c := cursor{pages: group.ColumnChunks()[column].Pages()}
 		err := c.each(int(group.NumRows()), func(_ int, v *parquet.Value) error {
-			d.buf = d.buf[:0]
-			d.column(v, field.Type)
-			sum = crc32.Update(sum, castagnoli, d.buf)
+			if d.column(v, field.Type); len(d.buf) >= sumAtOnce {
+				flush()
+			}
 			return nil
 		})
 		if err == nil {
@@ -145,8 +146,12 @@ func columnSum(pf *parquet.File, column int, field reflect.StructField) (uint32,
 			return 0, fmt.Errorf("column %s: %w", field.Name, err)
 		}
 	}
+	flush()
 	return sum, nil
 }
+
+// sumAtOnce is how many bytes are summed up in one call: values are short.
+const sumAtOnce = 4 << 10
 
 // listSum is columnSum of a column of vectors.
 func listSum(pf *parquet.File, column int) (uint32, error) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"nightshift"
 )
@@ -53,26 +54,23 @@ func isSound(rec *nightshift.Record) bool {
 	if rec.RawBytes != nil && len(rec.RawBytes) == 0 || rec.Embedding != nil {
 		return false
 	}
-	v := reflect.ValueOf(rec).Elem()
-	for _, i := range stringFields {
-		if !utf8.ValidString(v.Field(i).String()) {
+	for i := range Fields {
+		f := &Fields[i]
+		if at := f.Of(rec); at != nil && !f.isSound(at) {
 			return false
 		}
 	}
-	for _, i := range textFields {
-		if f := v.Field(i); !f.IsNil() && !utf8.ValidString(f.Elem().String()) {
-			return false
-		}
-	}
-	for _, i := range floatFields {
-		if f := v.Field(i); !f.IsNil() && !finite(f.Elem().Float()) {
-			return false
-		}
-	}
-	for _, i := range timeFields {
-		if t := v.Field(i).Interface().(*time.Time); t != nil && !fitsColumn(*t) {
-			return false
-		}
+	return true
+}
+
+func (f *Field) isSound(at unsafe.Pointer) bool {
+	switch f.Kind {
+	case reflect.String:
+		return utf8.ValidString(*(*string)(at))
+	case reflect.Float64:
+		return finite(*(*float64)(at))
+	case reflect.Struct:
+		return fitsColumn(*(*time.Time)(at))
 	}
 	return true
 }
