@@ -38,15 +38,15 @@ type attempt struct {
 
 func (a *attempt) run(ctx context.Context) {
 	a.sending = &sendProgress{}
-	ctx, a.watch = newWatch(ctx, a.wire.timeouts)
+	a.watch = newWatch(ctx, a.wire.timeouts)
 	defer a.watch.stop()
 	resp, err := a.post(ctx)
 	if err != nil {
-		a.fail(a.noAnswer(ctx, err))
+		a.fail(a.noAnswer(err))
 	} else {
 		a.wire.heard.Store(true)
 		a.watch.connected() // a transport that is no network says nothing itself
-		a.read(ctx, resp)
+		a.read(resp)
 		_ = resp.Body.Close()
 	}
 	a.finish()
@@ -84,7 +84,7 @@ func (a *attempt) finish() {
 }
 
 // read takes the answer's headers and body.
-func (a *attempt) read(ctx context.Context, resp *http.Response) {
+func (a *attempt) read(resp *http.Response) {
 	a.headersOf(resp)
 	if resp.StatusCode < 200 || resp.StatusCode == http.StatusSwitchingProtocols {
 		a.fail(providers.Classify(resp.StatusCode, resp.Header, nil))
@@ -102,7 +102,7 @@ func (a *attempt) read(ctx context.Context, resp *http.Response) {
 		}
 	})
 	if err != nil {
-		a.unread(ctx, resp, b, err)
+		a.unread(resp, b, err)
 		return
 	}
 	form := b.sniff()
@@ -111,7 +111,7 @@ func (a *attempt) read(ctx context.Context, resp *http.Response) {
 	}
 	if form != whole && success && resp.StatusCode != http.StatusPartialContent {
 		byBytes = false
-		a.readStream(ctx, b, form)
+		a.readStream(b, form)
 		return
 	}
 	byBytes = true
@@ -119,7 +119,7 @@ func (a *attempt) read(ctx context.Context, resp *http.Response) {
 	if success {
 		a.begun()
 	}
-	a.readWhole(ctx, resp, b, b.rest())
+	a.readWhole(resp, b, b.rest())
 }
 
 func (a *attempt) headersOf(resp *http.Response) {
@@ -153,17 +153,17 @@ func headerCost(h http.Header) *nightshift.NanoUSD {
 
 // readWhole reads an answer that is no stream, whose body has been read up to
 // err.
-func (a *attempt) readWhole(ctx context.Context, resp *http.Response, b *body, err error) {
+func (a *attempt) readWhole(resp *http.Response, b *body, err error) {
 	a.ex.Response.Latency = time.Since(a.watch.started)
 	text := a.clean(b.raw)
 	a.ex.Response.Raw = text
-	late := err != nil && a.ended(ctx) != nil
+	late := err != nil && a.ended() != nil
 	if resp.StatusCode >= 300 {
 		a.refused(resp, text, err)
 		return
 	}
 	if err != nil && !(late && endsWhole(text)) {
-		a.unread(ctx, resp, b, err)
+		a.unread(resp, b, err)
 		return
 	}
 	if resp.StatusCode == http.StatusPartialContent || resp.StatusCode == http.StatusNoContent {
@@ -245,7 +245,7 @@ func (a *attempt) tooLargeForLimit(text []byte, e *nightshift.Error) {
 
 // unread is an answer that began as a success and could not be read to its
 // end.
-func (a *attempt) unread(ctx context.Context, resp *http.Response, b *body, err error) {
+func (a *attempt) unread(resp *http.Response, b *body, err error) {
 	if a.ex.Response.Raw == nil {
 		a.ex.Response.Raw = a.clean(b.raw)
 	}
@@ -253,11 +253,11 @@ func (a *attempt) unread(ctx context.Context, resp *http.Response, b *body, err 
 		a.refused(resp, nil, err)
 		return
 	}
-	a.fail(a.brokenOff(ctx, err))
+	a.fail(a.brokenOff(err))
 }
 
 // brokenOff says why reading an answer failed.
-func (a *attempt) brokenOff(ctx context.Context, err error) *nightshift.Error {
+func (a *attempt) brokenOff(err error) *nightshift.Error {
 	e := &nightshift.Error{Class: nightshift.ClassCut, MaybeBilled: true, Err: err,
 		Message: "the connection broke in the middle of the answer: " + err.Error()}
 	switch {
@@ -266,7 +266,7 @@ func (a *attempt) brokenOff(ctx context.Context, err error) *nightshift.Error {
 	case errors.Is(err, errEncoding):
 		e.Class, e.Code, e.Message = nightshift.ClassBadResponse, "content_encoding", err.Error()
 	default:
-		if ended := a.ended(ctx); ended != nil {
+		if ended := a.ended(); ended != nil {
 			ended.Err, ended.MaybeBilled = err, true
 			return ended
 		}

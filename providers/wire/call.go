@@ -81,21 +81,21 @@ func (w *Wire) call(ctx context.Context, c Call, k *keyed) (Reply, *nightshift.E
 	timeouts := w.timeouts
 	timeouts.Total = max(timeouts.Total, callTotal)
 	a := &attempt{wire: w, keyed: k, sending: &sendProgress{}}
-	ctx, a.watch = newWatch(ctx, timeouts)
+	a.watch = newWatch(ctx, timeouts)
 	defer a.watch.stop()
-	req, err := a.callRequest(ctx, c)
+	req, err := a.callRequest(c)
 	if err != nil {
 		return Reply{Unsent: true},
 			a.callFailed(&nightshift.Error{Class: nightshift.ClassInvalidRequest, Message: err.Error()})
 	}
 	resp, err := w.transport.RoundTrip(req)
 	if err != nil {
-		e := a.noAnswer(ctx, err)
+		e := a.noAnswer(err)
 		return Reply{Unsent: !e.MaybeBilled && e.Class != nightshift.ClassBadResponse}, a.callFailed(e)
 	}
 	defer resp.Body.Close()
 	a.watch.connected()
-	return a.readCall(ctx, c, resp)
+	return a.readCall(c, resp)
 }
 
 // callFailed makes an error fit to be shown.
@@ -108,7 +108,7 @@ func (a *attempt) callFailed(e *nightshift.Error) *nightshift.Error {
 	return e
 }
 
-func (a *attempt) callRequest(ctx context.Context, c Call) (*http.Request, error) {
+func (a *attempt) callRequest(c Call) (*http.Request, error) {
 	to, err := url.Parse(c.URL)
 	if err != nil || to.Host == "" {
 		return nil, errors.New("the URL of a call cannot be read")
@@ -127,7 +127,7 @@ func (a *attempt) callRequest(ctx context.Context, c Call) (*http.Request, error
 	req := (&http.Request{
 		Method: c.Method, URL: to, Host: to.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: a.callHeader(c), Body: http.NoBody,
-	}).WithContext(httptrace.WithClientTrace(ctx, trace))
+	}).WithContext(httptrace.WithClientTrace(a.watch.context(), trace))
 	if c.Body != nil {
 		req.Body = &callBody{from: c.Body(), left: c.Length, attempt: a}
 		req.ContentLength = c.Length
@@ -172,7 +172,7 @@ func (b *callBody) Read(p []byte) (int, error) {
 func (*callBody) Close() error { return nil }
 
 // readCall takes the answer's headers and body.
-func (a *attempt) readCall(ctx context.Context, c Call, resp *http.Response) (Reply, *nightshift.Error) {
+func (a *attempt) readCall(c Call, resp *http.Response) (Reply, *nightshift.Error) {
 	reply := Reply{Status: resp.StatusCode, Header: resp.Header}
 	reply.Date, _ = http.ParseTime(resp.Header.Get("Date"))
 	if report := providers.ParseLimits(resp.Header, time.Now()); report.HasRetryAfter {
@@ -183,7 +183,7 @@ func (a *attempt) readCall(ctx context.Context, c Call, resp *http.Response) (Re
 		return a.callRefused(resp, reply)
 	}
 	if c.To != nil {
-		return a.download(ctx, c, resp, reply)
+		return a.download(c, resp, reply)
 	}
 	limit := c.Most
 	if limit == 0 {
@@ -195,7 +195,7 @@ func (a *attempt) readCall(ctx context.Context, c Call, resp *http.Response) (Re
 	}
 	reply.Body, reply.Bytes = a.keyed.redactor.Live(b.raw), int64(len(b.raw))
 	if err != nil {
-		return reply, a.callBroken(ctx, resp.StatusCode, err)
+		return reply, a.callBroken(resp.StatusCode, err)
 	}
 	return reply, nil
 }
@@ -219,14 +219,14 @@ func (a *attempt) callRefused(resp *http.Response, reply Reply) (Reply, *nightsh
 }
 
 // callBroken says why a good answer could not be read to its end.
-func (a *attempt) callBroken(ctx context.Context, status int, err error) *nightshift.Error {
-	e := a.brokenOff(ctx, err)
+func (a *attempt) callBroken(status int, err error) *nightshift.Error {
+	e := a.brokenOff(err)
 	e.Status, e.RequestID = status, a.ex.Response.RequestID
 	return a.callFailed(e)
 }
 
 // download hands a body on as it comes.
-func (a *attempt) download(ctx context.Context, c Call, resp *http.Response, reply Reply) (Reply, *nightshift.Error) {
+func (a *attempt) download(c Call, resp *http.Response, reply Reply) (Reply, *nightshift.Error) {
 	from, err := plainBody(resp)
 	if err == nil {
 		sink := &watched{to: c.To, most: c.Most, progress: a.watch.progress}
@@ -238,7 +238,7 @@ func (a *attempt) download(ctx context.Context, c Call, resp *http.Response, rep
 		}
 	}
 	if err != nil {
-		return reply, a.callBroken(ctx, resp.StatusCode, err)
+		return reply, a.callBroken(resp.StatusCode, err)
 	}
 	return reply, nil
 }

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,8 +15,8 @@ import (
 
 // noAnswer says why no answer began: everything between the dispatch and the
 // last byte of the headers.
-func (a *attempt) noAnswer(ctx context.Context, err error) *nightshift.Error {
-	e := a.ended(ctx)
+func (a *attempt) noAnswer(err error) *nightshift.Error {
+	e := a.ended()
 	if e == nil {
 		e = a.transportError(err)
 	}
@@ -30,8 +29,8 @@ func (a *attempt) noAnswer(ctx context.Context, err error) *nightshift.Error {
 
 // ended is the error of an attempt that was ended from this side: a timeout,
 // or the caller's context. nil when it was not.
-func (a *attempt) ended(ctx context.Context) *nightshift.Error {
-	cause := context.Cause(ctx)
+func (a *attempt) ended() *nightshift.Error {
+	cause := a.watch.ended()
 	var late *timeout
 	switch {
 	case cause == nil:

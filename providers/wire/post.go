@@ -65,7 +65,9 @@ func (a *attempt) post(ctx context.Context) (*http.Response, error) {
 		return nil, err
 	}
 	for try := 0; ; try++ {
-		a.sending = &sendProgress{}
+		if try > 0 {
+			a.sending = &sendProgress{} // what is left of the first try may still tell of itself
+		}
 		resp, err := a.roundTrip(ctx, to)
 		if err == nil || try == 2 || !unsent(err) {
 			return resp, err
@@ -77,13 +79,24 @@ func (a *attempt) post(ctx context.Context) (*http.Response, error) {
 func (a *attempt) roundTrip(ctx context.Context, to *target) (*http.Response, error) {
 	if to.plain && a.oneWrite() {
 		return a.wire.plain.Send(ctx, plainhttp.Request{
-			Method: a.httpMethod(), URL: to.URL, Header: a.headerLines(), Body: a.prepared.Body,
-			Connected: a.watch.connected, Sending: a.sending.leaves,
+			Method: a.httpMethod(), URL: to.URL, Header: a.headerLines(), Body: a.prepared.Body, Watcher: watcher{a},
 		})
 	}
-	req := a.request(ctx)
+	req := a.request()
 	req.URL, req.Host = to.URL, to.Host
 	return a.wire.transport.RoundTrip(req)
+}
+
+// A watcher follows an attempt for plainhttp.
+type watcher struct{ *attempt }
+
+func (w watcher) Context() context.Context { return w.watch.context() }
+func (w watcher) Sending()                 { w.sending.leaves() }
+func (w watcher) Release() bool            { return w.watch.release() }
+
+func (w watcher) Connected(c io.Closer) {
+	w.watch.connected()
+	w.watch.hold(c)
 }
 
 func (a *attempt) httpMethod() string { return cmp.Or(a.method, http.MethodPost) }
@@ -103,7 +116,7 @@ func unsent(err error) bool {
 	return strings.Contains(err.Error(), "cannot rewind body after connection loss")
 }
 
-func (a *attempt) request(ctx context.Context) *http.Request {
+func (a *attempt) request() *http.Request {
 	j := a.sending
 	trace := &httptrace.ClientTrace{
 		GotConn:          func(httptrace.GotConnInfo) { a.watch.connected() },
@@ -119,7 +132,7 @@ func (a *attempt) request(ctx context.Context) *http.Request {
 	req := (&http.Request{
 		Method: a.httpMethod(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: a.headers(), Body: body, ContentLength: int64(len(a.prepared.Body)),
-	}).WithContext(httptrace.WithClientTrace(ctx, trace))
+	}).WithContext(httptrace.WithClientTrace(a.watch.context(), trace))
 	if len(a.prepared.Body) == 0 {
 		req.Body = http.NoBody
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -50,26 +51,70 @@ const drainTime = 500 * time.Millisecond
 // early, because there was progress meanwhile, it is put off: an attempt goes
 // through its phases much more often than one of them takes too long.
 type watch struct {
-	cancel   context.CancelCauseFunc
+	parent   context.Context
 	timeouts providers.Timeouts
 	started  time.Time
 
-	mu    sync.Mutex
-	phase phase
-	due   time.Time // when the phase has taken too long
-	timer *time.Timer
-	fires time.Time // when the timer does
+	mu     sync.Mutex
+	phase  phase
+	due    time.Time // when the phase has taken too long
+	timer  *time.Timer
+	fires  time.Time               // when the timer does
+	cause  *timeout                // why it has ended the attempt; nil while it has not
+	conn   io.Closer               // is closed then
+	ctx    context.Context         // ends then; nil before anybody asked for it
+	cancel context.CancelCauseFunc // of ctx
 }
 
-func newWatch(ctx context.Context, t providers.Timeouts) (context.Context, *watch) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	w := &watch{cancel: cancel, timeouts: t, started: time.Now()}
+func newWatch(ctx context.Context, t providers.Timeouts) *watch {
+	w := &watch{parent: ctx, timeouts: t, started: time.Now()}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.due = w.started.Add(t.Connect)
 	w.fires = w.end()
 	w.timer = time.AfterFunc(w.fires.Sub(w.started), w.fire)
-	return ctx, w
+	return w
+}
+
+// context is that of the attempt: it ends with the caller's, and when the attempt
+// has taken too long.
+func (w *watch) context() context.Context {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ctx == nil {
+		w.ctx, w.cancel = context.WithCancelCause(w.parent)
+		if w.cause != nil {
+			w.cancel(w.cause)
+		}
+	}
+	return w.ctx
+}
+
+// hold takes a connection that is closed when the attempt has taken too long.
+func (w *watch) hold(c io.Closer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.conn = c; w.cause != nil {
+		c.Close()
+	}
+}
+
+// release gives it back, and reports whether it is open.
+func (w *watch) release() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conn = nil
+	return w.cause == nil
+}
+
+// ended is why the attempt was ended from this side; nil where it was not.
+func (w *watch) ended() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cause != nil {
+		return w.cause
+	}
+	return context.Cause(w.parent)
 }
 
 // end is when the attempt has taken too long, if nothing happens until then.
@@ -84,7 +129,7 @@ func (w *watch) end() time.Time {
 func (w *watch) fire() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.phase == over {
+	if w.phase == over || w.parent.Err() != nil {
 		return
 	}
 	if left := time.Until(w.end()); left > 0 {
@@ -92,7 +137,13 @@ func (w *watch) fire() {
 		w.timer.Reset(left)
 		return
 	}
-	w.cancel(w.why())
+	w.cause = w.why()
+	if w.conn != nil {
+		w.conn.Close()
+	}
+	if w.cancel != nil {
+		w.cancel(w.cause)
+	}
 }
 
 func (w *watch) why() *timeout {
@@ -166,8 +217,10 @@ func (w *watch) isDraining() bool {
 // stop ends the watch. A transport may still call connected afterwards.
 func (w *watch) stop() {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.phase = over
 	w.timer.Stop()
-	w.mu.Unlock()
-	w.cancel(nil)
+	if w.cancel != nil {
+		w.cancel(nil)
+	}
 }

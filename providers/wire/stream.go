@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"time"
@@ -16,7 +15,7 @@ import (
 
 // readStream reads an event stream to its end and assembles the answer. What
 // had come is kept when it breaks off.
-func (a *attempt) readStream(ctx context.Context, b *body, form kind) {
+func (a *attempt) readStream(b *body, form kind) {
 	s := &streamed{attempt: a}
 	from := io.MultiReader(bytes.NewReader(b.raw), b)
 	var events events = sse.NewReader(from, a.wire.maxLine)
@@ -29,7 +28,7 @@ func (a *attempt) readStream(ctx context.Context, b *body, form kind) {
 	if a.ex.Response.Latency == 0 {
 		a.ex.Response.Latency = time.Since(a.watch.started)
 	}
-	a.endStream(ctx, s, err)
+	a.endStream(s, err)
 	if e := a.ex.Err; e != nil {
 		a.bodyWait(s.fault, e)
 	}
@@ -43,10 +42,10 @@ type events interface {
 
 // endStream settles what came: an answer that is whole is one, even when the
 // connection broke after it.
-func (a *attempt) endStream(ctx context.Context, s *streamed, err error) {
+func (a *attempt) endStream(s *streamed, err error) {
 	e := s.end()
 	if open, ok := s.format.(formats.OpenEnded); ok && err != nil && e == nil && open.OpenEnded() {
-		e = a.brokenOff(ctx, err)
+		e = a.brokenOff(err)
 	}
 	if err == nil || e == nil {
 		if err != nil && !a.watch.isDraining() {
@@ -61,7 +60,7 @@ func (a *attempt) endStream(ctx context.Context, s *streamed, err error) {
 		a.fail(s.failed)
 		return
 	}
-	broken := a.brokenOff(ctx, err)
+	broken := a.brokenOff(err)
 	if e.Code == providers.CodeNotReady { // the server goes on with it
 		broken.Code = e.Code
 	}

@@ -29,10 +29,21 @@ type Request struct {
 	URL    *url.URL
 	Header []byte // its lines as [HeaderLines] makes them, without Host and Content-Length
 	Body   []byte
-	// Connected is called once a connection is there, before anything is sent.
-	Connected func()
+	Watcher
+}
+
+// A Watcher follows an exchange and may end it.
+type Watcher interface {
+	// Context is that under which a connection is made.
+	Context() context.Context
+	// Connected is called once a connection is there, before anything is sent. From
+	// then until Release the watcher may close it.
+	Connected(c io.Closer)
 	// Sending is called before the write: from then on the server may have all.
-	Sending func()
+	Sending()
+	// Release is called when the exchange has ended, and reports whether the watcher
+	// has left the connection open.
+	Release() bool
 }
 
 // HeaderLines returns headers as they are sent. Requests that have them in common
@@ -67,22 +78,23 @@ func Suits(u *url.URL, proxy func(*http.Request) (*url.URL, error)) bool {
 // connection is closed, and with it ends what is being read. A connection that
 // was closed while it was idle is not used, so nothing is sent twice.
 func (t *Transport) Send(ctx context.Context, r Request) (*http.Response, error) {
-	c, err := t.connection(ctx, address(r.URL))
+	c, err := t.connection(r, address(r.URL))
 	if err != nil {
 		return nil, err
 	}
-	c.stop = context.AfterFunc(ctx, func() { c.Close() })
-	r.Connected()
+	c.stop = context.AfterFunc(ctx, c.end)
+	r.Connected(c)
 	resp, err := c.exchange(r, t.MaxHeader)
 	if err != nil {
 		c.stop()
+		r.Release()
 		c.Close()
 		if ended := ctx.Err(); ended != nil {
 			return nil, ended
 		}
 		return nil, err
 	}
-	t.handOver(c, resp)
+	t.handOver(c, resp, r)
 	return resp, nil
 }
 
@@ -146,7 +158,8 @@ type conn struct {
 	address string
 	in      *bufio.Reader
 	left    int64       // bytes that may still be read; without bound but for headers
-	stop    func() bool // ends what ends the connection with the context
+	end     func()      // closes it
+	stop    func() bool // keeps the end of the context from closing it
 	alive   func() bool // whether it is open and silent, while it is idle
 	idle    time.Time   // when it was put back
 }

@@ -31,8 +31,29 @@ func request(t testing.TB, to, body string) plainhttp.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return plainhttp.Request{Method: http.MethodPost, URL: u, Body: []byte(body), Connected: func() {}, Sending: func() {},
+	return plainhttp.Request{Method: http.MethodPost, URL: u, Body: []byte(body), Watcher: watcher{},
 		Header: plainhttp.HeaderLines(http.Header{"Content-Type": {"text/plain"}})}
+}
+
+// A watcher ends nothing by itself.
+type watcher struct {
+	sending func() // may be nil
+	closes  bool   // the connection, as soon as it is there
+}
+
+func (watcher) Context() context.Context { return context.Background() }
+func (w watcher) Release() bool          { return !w.closes }
+
+func (w watcher) Connected(c io.Closer) {
+	if w.closes {
+		c.Close()
+	}
+}
+
+func (w watcher) Sending() {
+	if w.sending != nil {
+		w.sending()
+	}
 }
 
 // A server that says what it was asked, and counts its connections.
@@ -104,6 +125,27 @@ func TestClosedWhileIdle(t *testing.T) {
 	}
 }
 
+// A connection that the watcher has closed is not used again.
+func TestClosedByWatcher(t *testing.T) {
+	skipWhereUnused(t)
+	server, connections := echo(t)
+	tr := transport(new(net.Dialer).DialContext)
+	defer tr.CloseIdleConnections()
+	r := request(t, server.URL, "x")
+	r.Watcher = watcher{closes: true}
+	if _, err := send(t, tr, r); err == nil {
+		t.Error("no error on a connection that was closed")
+	}
+	for range 2 {
+		if _, err := send(t, tr, request(t, server.URL, "x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := connections.Load(); n != 2 {
+		t.Errorf("%d connections, want 2", n)
+	}
+}
+
 // What was not read is not read by the next request.
 func TestBodyNotRead(t *testing.T) {
 	skipWhereUnused(t)
@@ -141,7 +183,7 @@ func TestContextEndsIt(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	r := request(t, server.URL, "x")
-	r.Sending = cancel
+	r.Watcher = watcher{sending: cancel}
 	if _, err := tr.Send(ctx, r); !errors.Is(err, context.Canceled) {
 		t.Errorf("headers that do not come: %v", err)
 	}

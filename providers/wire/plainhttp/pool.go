@@ -26,7 +26,7 @@ type Transport struct {
 }
 
 // connection takes an idle connection or makes one.
-func (t *Transport) connection(ctx context.Context, address string) (*conn, error) {
+func (t *Transport) connection(w Watcher, address string) (*conn, error) {
 	for {
 		c := t.take(address)
 		if c == nil {
@@ -37,11 +37,12 @@ func (t *Transport) connection(ctx context.Context, address string) (*conn, erro
 		}
 		c.Close()
 	}
-	raw, err := t.Dial(ctx, "tcp", address)
+	raw, err := t.Dial(w.Context(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	c := &conn{Conn: raw, address: address, left: math.MaxInt64, alive: netx.Watch(raw)}
+	c.end = func() { raw.Close() }
 	c.in = bufio.NewReaderSize(c, t.ReadBuffer)
 	return c, nil
 }
@@ -89,8 +90,8 @@ func (t *Transport) CloseIdleConnections() {
 
 // handOver gives the connection to the answer's body: with the end of the body
 // it is free again.
-func (t *Transport) handOver(c *conn, resp *http.Response) {
-	b := &body{ReadCloser: resp.Body, conn: c, transport: t}
+func (t *Transport) handOver(c *conn, resp *http.Response, w Watcher) {
+	b := &body{ReadCloser: resp.Body, conn: c, transport: t, watcher: w}
 	b.reuse = !resp.Close && resp.StatusCode != http.StatusSwitchingProtocols
 	if resp.Body == http.NoBody || resp.ContentLength == 0 {
 		b.end(true)
@@ -102,6 +103,7 @@ func (t *Transport) handOver(c *conn, resp *http.Response) {
 type body struct {
 	io.ReadCloser
 	transport *Transport
+	watcher   Watcher
 	conn      *conn // nil once it was given back or closed
 	reuse     bool
 }
@@ -127,7 +129,8 @@ func (b *body) end(whole bool) {
 		return
 	}
 	b.conn = nil
-	if untouched := c.stop(); untouched && whole && b.reuse && c.in.Buffered() == 0 {
+	stopped, released := c.stop(), b.watcher.Release() // both, whatever the other says
+	if stopped && released && whole && b.reuse && c.in.Buffered() == 0 {
 		b.transport.put(c)
 		return
 	}
