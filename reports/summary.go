@@ -166,7 +166,9 @@ func summarize(dir string, watch func(*summaryRow, *entry)) (*Summary, view.Info
 	scoring.Go(func() { scores, unscored = scoreSummaries(dir, info.Models) })
 	defer scoring.Wait()
 	var damaged []string
-	for row, err := range view.Rows[summaryRow](dir, view.ReadOptions{}) {
+	var row summaryRow // and e: one of each for all rows, whoever they are shown to
+	var e entry
+	for r, err := range view.Rows[summaryRow](dir, view.ReadOptions{}) {
 		var damage *view.DamageError
 		if errors.As(err, &damage) {
 			damaged = append(damaged, "cannot be read and is not counted: "+damage.Error())
@@ -175,7 +177,8 @@ func summarize(dir string, watch func(*summaryRow, *entry)) (*Summary, view.Info
 		if err != nil {
 			return nil, info, err
 		}
-		e := t.add(&row)
+		row = r
+		e = t.add(&row)
 		if watch != nil {
 			watch(&row, &e)
 		}

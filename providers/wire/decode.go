@@ -123,12 +123,14 @@ func (a *attempt) decodeAnswer(answer rawjson.Value) *nightshift.Error {
 			Message: "the answer has the shape of no known format: no content and no choices",
 		}
 	}
-	var r nightshift.Response
-	e := format.Decode(&r, answer)
+	known := a.ex.Response
+	r := &a.ex.Response
+	*r = nightshift.Response{}
+	e := format.Decode(r, answer)
 	if a.prepared.Scored != nil {
-		e = a.score(&r, format, answer, e)
+		e = a.score(r, format, answer, e)
 	}
-	a.merge(&r)
+	a.merge(&known)
 	if want := a.prepared.Texts; e == nil && want > 0 && int64(len(r.Vectors)) != want {
 		return &nightshift.Error{
 			Class: nightshift.ClassBadResponse, Code: "vectors_missing", MaybeBilled: true,
@@ -245,22 +247,21 @@ func isAnswer(o rawjson.Value) bool {
 	return ok
 }
 
-// merge takes over what a format read, and keeps what the exchange knows.
-func (a *attempt) merge(r *nightshift.Response) {
-	old := &a.ex.Response
-	r.Status, r.RequestID, r.Raw, r.Latency, r.FirstToken = old.Status, old.RequestID, old.Raw, old.Latency, old.FirstToken
-	for _, flag := range old.Flags {
+// merge adds to what a format read what the exchange knows of the response.
+func (a *attempt) merge(known *nightshift.Response) {
+	r := &a.ex.Response
+	r.Status, r.RequestID, r.Raw, r.Latency, r.FirstToken = known.Status, known.RequestID, known.Raw, known.Latency,
+		known.FirstToken
+	for _, flag := range known.Flags {
 		r.Flag(flag)
 	}
-	*old = *r
-	if old.Usage.ServiceTier == "" && old.Usage.Known() {
-		old.Usage.ServiceTier = a.tier
+	if r.Usage.ServiceTier == "" && r.Usage.Known() {
+		r.Usage.ServiceTier = a.tier
 	}
-	if old.Usage.Reported == nil {
-		old.Usage.Reported = a.headerCost
+	if r.Usage.Reported == nil {
+		r.Usage.Reported = a.headerCost
 	}
 	if n := int64(max(len(r.Choices), 1)); n < a.prepared.Choices {
 		r.Flag("choices_missing") // the server ignores n
-		old.Flags = r.Flags
 	}
 }

@@ -178,8 +178,10 @@ func (s *streamed) end() *nightshift.Error {
 	if s.format == nil {
 		s.open(s.wire.format)
 	}
+	known := s.ex.Response
 	r, e := s.format.End()
-	s.merge(&r)
+	s.ex.Response = r
+	s.merge(&known)
 	if e == nil && s.named != nil {
 		s.ex.Response.Flag("error_after_end")
 	}

@@ -83,6 +83,9 @@ func (r *UsageReader) Written(written nightshift.Count, holders ...rawjson.Value
 			if name != "" {
 				split = holder.Get(name)
 			}
+			if !split.Exists() {
+				continue
+			}
 			m5 := r.FirstOf(split.Get("ephemeral_5m_input_tokens"), split.Get("claude_cache_creation_5_m_tokens"))
 			// new-api's names
 			h1 := r.FirstOf(split.Get("ephemeral_1h_input_tokens"), split.Get("claude_cache_creation_1_h_tokens"))

@@ -24,6 +24,10 @@ func (u *OpenAIUsage) Add(usage rawjson.Value) {
 }
 
 func (u *OpenAIUsage) join(usage rawjson.Value) {
+	if u.joined == nil {
+		u.joined = usage.JSON()
+		return
+	}
 	doc := rawjson.Borrow()
 	defer doc.Return()
 	old, err := doc.Scan(u.joined)
