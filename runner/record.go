@@ -17,29 +17,70 @@ import (
 // answered.
 func (w *walk) record(s nightshift.Sample, c *conversation, failure *nightshift.Error,
 	started time.Time) *nightshift.Record {
-	rec := &nightshift.Record{
+	rec := &draft{Record: &nightshift.Record{
 		Run: w.Name, Row: s.Index, ID: s.ID, Epoch: int32(s.Epoch),
 		Model: w.pool.Model, Endpoint: w.pool.Endpoint, Protocol: string(w.pool.Protocol), RequestedModel: w.pool.ModelID,
-		Variant: text(w.pool.Variant), VariantOf: text(w.pool.VariantOf),
-	}
-	describeSample(rec, s, c.messages)
+	}}
+	rec.Variant, rec.VariantOf = rec.text(w.pool.Variant), rec.text(w.pool.VariantOf)
+	rec.describeSample(s, c.messages)
 	resp := c.merged()
 	if w.pool.Likelihoods.asks() {
 		resp = c.judged()
 	}
-	describeAnswer(rec, &resp)
-	describeSpending(rec, &resp)
-	describeTiming(rec, &resp, started)
+	rec.describeAnswer(&resp)
+	rec.describeSpending(&resp)
+	rec.describeTiming(&resp, started)
 	rec.Outcome = c.outcome(failure)
 	if failure != nil {
-		rec.ErrorClass = text(string(failure.Class))
-		rec.ErrorMessage = text(errorMessage(failure))
+		rec.ErrorClass = rec.text(string(failure.Class))
+		rec.ErrorMessage = rec.text(errorMessage(failure))
 		rec.MaybeBilled = rec.MaybeBilled || failure.MaybeBilled
 	}
-	if w.keepsRaw(rec) {
-		describeRaw(rec, resp.Raw)
+	if w.keepsRaw(rec.Record) {
+		rec.describeRaw(resp.Raw)
 	}
-	return rec
+	return rec.Record
+}
+
+// A draft is a record in the making. What its nullable columns point to lies
+// together: a piece of memory for many, not one each.
+type draft struct {
+	*nightshift.Record
+	texts   []string
+	counts  []int64
+	numbers []float64
+}
+
+// atOnce is how many values of a kind get their memory together: most records have
+// so many texts or twice that, and fewer counts.
+const atOnce = 6
+
+// pointer puts a value behind others of its kind and returns where it is.
+func pointer[T any](list *[]T, v T) *T {
+	if len(*list) == cap(*list) { // the others stay where they are
+		*list = make([]T, 0, atOnce)
+	}
+	*list = append(*list, v)
+	return &(*list)[len(*list)-1]
+}
+
+// text is nil for an empty string: in these columns empty and unknown are one.
+func (rec *draft) text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return pointer(&rec.texts, s)
+}
+
+func (rec *draft) count(c nightshift.Count) *int64 {
+	if !c.Known() {
+		return nil
+	}
+	return pointer(&rec.counts, c.N())
+}
+
+func (rec *draft) milliseconds(d time.Duration) *float64 {
+	return pointer(&rec.numbers, float64(d.Microseconds())/1000)
 }
 
 func errorMessage(e *nightshift.Error) string {
@@ -147,102 +188,97 @@ func (c *conversation) merged() nightshift.Response {
 	return sum
 }
 
-func describeSample(rec *nightshift.Record, s nightshift.Sample, messages []nightshift.Message) {
-	rec.System = text(s.System)
+func (rec *draft) describeSample(s nightshift.Sample, messages []nightshift.Message) {
+	rec.System = rec.text(s.System)
 	if s.Body != nil {
-		rec.Input = text(string(s.Body))
+		rec.Input = rec.text(string(s.Body))
 	} else if len(messages) > 0 {
-		rec.Input = text(messagesJSON(messages))
+		rec.Input = rec.text(messagesJSON(messages))
 	}
 	if s.HasTarget {
 		rec.Target, rec.TargetIsList = &s.Target, &s.TargetIsList
 	}
-	rec.Category, rec.Cluster, rec.Dataset = text(s.Category), text(s.Cluster), text(s.Dataset)
-	rec.Metadata = text(string(s.Metadata))
+	rec.Category, rec.Cluster, rec.Dataset = rec.text(s.Category), rec.text(s.Cluster), rec.text(s.Dataset)
+	rec.Metadata = rec.text(string(s.Metadata))
 	rec.RowHash = hex.EncodeToString(s.Hash[:])
 	rec.PromptHash = promptHash(s)
 }
 
-func describeAnswer(rec *nightshift.Record, r *nightshift.Response) {
+func (rec *draft) describeAnswer(r *nightshift.Response) {
 	rec.Text, rec.Thinking = r.Text, r.Thinking
 	if len(r.ToolCalls) > 0 {
-		rec.ToolCalls = text(encode(r.ToolCalls))
+		rec.ToolCalls = rec.text(encode(r.ToolCalls))
 	}
 	if len(r.Choices) > 1 || len(r.Choices) == 1 && r.Choices[0].Loglikelihood != nil {
-		rec.Choices = text(encode(r.Choices))
+		rec.Choices = rec.text(encode(r.Choices))
 	}
 	if n := int32(len(r.Vectors)); n > 0 {
 		rec.Embedding, rec.EmbeddingCount = slices.Concat(r.Vectors...), &n
 	}
-	rec.StopReason, rec.RawStopReason = text(string(r.StopReason)), text(r.RawStopReason)
-	rec.ServedModel, rec.Fingerprint = text(r.ServedModel), text(r.Fingerprint)
-	rec.RequestID, rec.RequestHash = text(r.RequestID), text(r.RequestHash)
+	rec.StopReason, rec.RawStopReason = rec.text(string(r.StopReason)), rec.text(r.RawStopReason)
+	rec.ServedModel, rec.Fingerprint = rec.text(r.ServedModel), rec.text(r.Fingerprint)
+	rec.RequestID, rec.RequestHash = rec.text(r.RequestID), rec.text(r.RequestHash)
 	if r.Status != 0 {
 		status := int32(r.Status)
 		rec.HTTPStatus = &status
 	}
-	rec.Flags = text(strings.Join(r.Flags, ","))
+	rec.Flags = rec.text(strings.Join(r.Flags, ","))
 }
 
-func describeSpending(rec *nightshift.Record, r *nightshift.Response) {
+func (rec *draft) describeSpending(r *nightshift.Response) {
 	u := r.Usage
-	rec.InputTokens = u.InputTotal().Pointer()
-	rec.CacheReadTokens = u.CacheRead.Pointer()
-	rec.CacheWrite5mTokens = u.CacheWrite5m.Pointer()
-	rec.CacheWrite1hTokens = u.CacheWrite1h.Pointer()
-	rec.OutputTokens = u.Output.Pointer()
-	rec.ReasoningTokens = u.Reasoning.Pointer()
-	rec.UsageRaw = text(string(r.UsageRaw))
+	rec.InputTokens = rec.count(u.InputTotal())
+	rec.CacheReadTokens = rec.count(u.CacheRead)
+	rec.CacheWrite5mTokens = rec.count(u.CacheWrite5m)
+	rec.CacheWrite1hTokens = rec.count(u.CacheWrite1h)
+	rec.OutputTokens = rec.count(u.Output)
+	rec.ReasoningTokens = rec.count(u.Reasoning)
+	rec.UsageRaw = rec.text(string(r.UsageRaw))
 	if r.Cost != nil {
 		nano, usd := int64(*r.Cost), r.Cost.Dollars()
 		rec.CostNanoUSD, rec.CostUSD = &nano, &usd
 	}
-	rec.PriceID = text(r.PriceID)
-	describeAttempts(rec, r.Attempts)
+	rec.PriceID = rec.text(r.PriceID)
+	rec.describeAttempts(r.Attempts)
 }
 
-func describeAttempts(rec *nightshift.Record, attempts []nightshift.Attempt) {
+func (rec *draft) describeAttempts(attempts []nightshift.Attempt) {
 	var billed nightshift.Usage
 	for _, a := range attempts {
 		billed = billed.Add(a.Usage)
 		rec.MaybeBilled = rec.MaybeBilled || a.MaybeBilled
 	}
-	rec.BilledInputTokens, rec.BilledOutputTokens = billed.InputTotal().Pointer(), billed.Output.Pointer()
+	rec.BilledInputTokens, rec.BilledOutputTokens = rec.count(billed.InputTotal()), rec.count(billed.Output)
 	if billed.Reported != nil {
 		usd := billed.Reported.Dollars()
 		rec.ReportedCostUSD = &usd
 	}
 	rec.Attempts = int32(len(attempts))
 	if len(attempts) > 0 {
-		rec.AttemptLog = text(using(func(b []byte) ([]byte, string) {
+		rec.AttemptLog = rec.text(using(func(b []byte) ([]byte, string) {
 			b = attemptlog.Append(b, attempts)
 			return b, string(b)
 		}))
 	}
 }
 
-func describeTiming(rec *nightshift.Record, r *nightshift.Response, started time.Time) {
+func (rec *draft) describeTiming(r *nightshift.Response, started time.Time) {
 	if started.IsZero() {
 		return
 	}
-	begin, end := started.UTC().Truncate(time.Microsecond), time.Now().UTC().Truncate(time.Microsecond)
-	rec.StartedAt, rec.FinishedAt = &begin, &end
-	rec.QueuedMS, rec.BackoffMS = milliseconds(r.Queued), milliseconds(r.Backoff)
+	times := &[2]time.Time{started.UTC().Truncate(time.Microsecond), time.Now().UTC().Truncate(time.Microsecond)}
+	rec.StartedAt, rec.FinishedAt = &times[0], &times[1]
+	rec.QueuedMS, rec.BackoffMS = rec.milliseconds(r.Queued), rec.milliseconds(r.Backoff)
 	if r.Latency > 0 {
-		rec.LatencyMS = milliseconds(r.Latency)
+		rec.LatencyMS = rec.milliseconds(r.Latency)
 	}
 	if r.FirstToken > 0 {
-		rec.FirstTokenMS = milliseconds(r.FirstToken)
+		rec.FirstTokenMS = rec.milliseconds(r.FirstToken)
 	}
-}
-
-func milliseconds(d time.Duration) *float64 {
-	ms := float64(d.Microseconds()) / 1000
-	return &ms
 }
 
 // describeRaw keeps a body as it came, and as text where it is text.
-func describeRaw(rec *nightshift.Record, raw []byte) {
+func (rec *draft) describeRaw(raw []byte) {
 	if raw == nil {
 		return
 	}
@@ -251,15 +287,7 @@ func describeRaw(rec *nightshift.Record, raw []byte) {
 		rec.RawBytes = raw
 		s = strings.ToValidUTF8(s, "\uFFFD")
 	}
-	rec.RawResponse = &s
-}
-
-// text is nil for an empty string: in these columns empty and unknown are one.
-func text(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
+	rec.RawResponse = pointer(&rec.texts, s)
 }
 
 // encode returns v as JSON. The values it is given cannot fail to encode.

@@ -205,7 +205,8 @@ func (t *taking) taken(found reuse.Found, s nightshift.Sample) *nightshift.Recor
 	if len(s.Turns) > 0 {
 		messages = nil // as sent last, which the record has
 	}
-	describeSample(&rec, s, messages)
+	d := draft{Record: &rec}
+	d.describeSample(s, messages)
 	history := t.u.History(s.Index, s.Epoch) // of requests that failed here
 	rec.CostUSD, rec.CostNanoUSD, rec.ReportedCostUSD = nil, nil, nil
 	if cost := costOf(history); cost != nil {
@@ -213,7 +214,7 @@ func (t *taking) taken(found reuse.Found, s nightshift.Sample) *nightshift.Recor
 		rec.CostNanoUSD, rec.CostUSD = &nano, &usd
 	}
 	rec.MaybeBilled, rec.AttemptLog = false, nil
-	describeAttempts(&rec, history)
+	d.describeAttempts(history)
 	rec.StartedAt, rec.FinishedAt, rec.QueuedMS, rec.BackoffMS = nil, nil, nil, nil
 	if !t.keepsRaw(&rec) {
 		rec.RawResponse, rec.RawBytes = nil, nil
