@@ -40,7 +40,10 @@ type scoreTally struct {
 	n      int64
 	epochs int
 	values []float64
-	rows   []int64 // of the values
+	// label says which rows depend on each other, and clusters are those of the values;
+	// nil where none do.
+	label    func(row int64) int32
+	clusters []int32
 	// byRow has all rows, NaN for those without a score, where the run may stop early.
 	byRow map[int64]float64
 }
@@ -83,14 +86,16 @@ func (t *scoreTally) flush() {
 		t.byRow[t.row] = t.sum / float64(t.n) // 0/0 is NaN
 	}
 	if t.n > 0 {
-		t.values, t.rows = append(t.values, t.sum/float64(t.n)), append(t.rows, t.row)
+		t.values = append(t.values, t.sum/float64(t.n))
+		if t.label != nil {
+			t.clusters = append(t.clusters, t.label(t.row))
+		}
 	}
 	t.sum, t.n, t.row = 0, 0, -1
 }
 
-// close makes the summary. label says which rows depend on each other; nil
-// when none do.
-func (t *scoreTally) close(label func(row int64) int32, order *scoring.Order) scoreSummary {
+// close makes the summary.
+func (t *scoreTally) close(order *scoring.Order) scoreSummary {
 	t.flush()
 	s := t.scoreSummary
 	if order != nil {
@@ -100,13 +105,7 @@ func (t *scoreTally) close(label func(row int64) int32, order *scoring.Order) sc
 	if s.Items == 0 {
 		return s
 	}
-	opt := stats.Options{Epochs: t.epochs}
-	if label != nil {
-		for _, row := range t.rows {
-			opt.Clusters = append(opt.Clusters, label(row))
-		}
-	}
-	e, err := stats.Score(t.values, opt)
+	e, err := stats.Score(t.values, stats.Options{Epochs: t.epochs, Clusters: t.clusters})
 	if err != nil {
 		return s
 	}
@@ -143,6 +142,7 @@ func scoreSummaries(dir string, models []string) ([]scoreSummary, error) {
 	}
 	tallies := map[[2]string]*scoreTally{}
 	var order [][2]string
+	var label func(row int64) int32
 	var t *scoreTally // of the score before
 	for s, err := range view.AllScores[scoredRow](dir) {
 		if err != nil {
@@ -150,8 +150,13 @@ func scoreSummaries(dir string, models []string) ([]scoreSummary, error) {
 		}
 		if t == nil || t.Model != s.Model || t.Scorer != s.Scorer {
 			key := [2]string{s.Scorer, s.Model}
+			if len(order) == 0 {
+				if label, err = compare.DependentRows(dir); err != nil {
+					return nil, err
+				}
+			}
 			if t = tallies[key]; t == nil {
-				t = &scoreTally{scoreSummary: scoreSummary{Model: s.Model, Scorer: s.Scorer}, row: -1}
+				t = &scoreTally{scoreSummary: scoreSummary{Model: s.Model, Scorer: s.Scorer}, row: -1, label: label}
 				if sent != nil {
 					t.byRow = map[int64]float64{}
 				}
@@ -170,10 +175,6 @@ func scoreSummaries(dir string, models []string) ([]scoreSummary, error) {
 	if len(order) == 0 {
 		return nil, nil
 	}
-	label, err := compare.DependentRows(dir)
-	if err != nil {
-		return nil, err
-	}
 	kinds, err := scorerTypes(dir)
 	if err != nil {
 		return nil, err
@@ -187,7 +188,7 @@ func scoreSummaries(dir string, models []string) ([]scoreSummary, error) {
 		if kinds[key[0]] == compare.Pairwise {
 			t.epochs *= 2 // a verdict is a win, half of one or none: two answers
 		}
-		all = append(all, t.close(label, sent))
+		all = append(all, t.close(sent))
 	}
 	return all, nil
 }

@@ -49,6 +49,7 @@ failures, or missing scores could decide it), 4 the run is not complete.`,
   nightshift compare runs/a runs/b --all-pairs --markdown > comment.md`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			defer a.readingHeap()()
 			runs := args
 			if f.options.BaselineRun != "" {
 				runs = append(slices.Clone(args), f.options.BaselineRun)

@@ -18,11 +18,20 @@ const (
 	gcPercent   = 40
 )
 
-// steadyHeap bounds the garbage of a run until end is called. Where the user
-// has said how the collector works, by GOGC, it stays at that.
+// steadyHeap bounds the garbage of a run until end is called.
 func (a *app) steadyHeap(p *plan.Resolved) (end func()) {
+	return a.keepHeap(max(0, int64(garbageSize-session.InFlight(p)*requestSize)), gcPercent)
+}
+
+// readingHeap bounds the garbage of a command that reads large runs until end is called.
+// What is live then are hundreds of megabytes in few pieces: to look at them more often
+// costs next to nothing, and to wait until the garbage comes to as much doubles the memory.
+func (a *app) readingHeap() (end func()) { return a.keepHeap(0, gcPercent) }
+
+// keepHeap is heap.Keep, unless the user has said how the collector works, by GOGC.
+func (a *app) keepHeap(garbage int64, percent int) (end func()) {
 	if a.getenv("GOGC") != "" {
 		return func() {}
 	}
-	return heap.Keep(max(0, int64(garbageSize-session.InFlight(p)*requestSize)), gcPercent)
+	return heap.Keep(garbage, percent)
 }

@@ -11,15 +11,19 @@ import (
 func TestGOGCIsRespected(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
 	for _, gogc := range []string{"250", ""} {
-		debug.SetGCPercent(100)
 		a := &app{lookupEnv: func(name string) (string, bool) { return gogc, name == "GOGC" }}
-		end := a.steadyHeap(&plan.Resolved{})
-		if got := debug.SetGCPercent(100); (got == 100) != (gogc != "") {
-			t.Errorf("with GOGC=%q the collector works at %d %%", gogc, got)
-		}
-		end()
-		if got := debug.SetGCPercent(100); got != 100 {
-			t.Errorf("with GOGC=%q the collector works at %d %% when the run has ended, want 100", gogc, got)
+		for name, bound := range map[string]func() (end func()){
+			"a run": func() func() { return a.steadyHeap(&plan.Resolved{}) }, "a report": a.readingHeap,
+		} {
+			debug.SetGCPercent(100)
+			end := bound()
+			if got := debug.SetGCPercent(100); (got == 100) != (gogc != "") {
+				t.Errorf("%s: with GOGC=%q the collector works at %d %%", name, gogc, got)
+			}
+			end()
+			if got := debug.SetGCPercent(100); got != 100 {
+				t.Errorf("%s: with GOGC=%q the collector works at %d %% at the end, want 100", name, gogc, got)
+			}
 		}
 	}
 }

@@ -28,6 +28,7 @@ many as fit into --max-size.`,
   nightshift report runs/quickstart --json | jq .total.cost_usd`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			defer a.readingHeap()()
 			return a.reading(c.Context(), args, bucket.ReadOptions{}, func(a *app, dirs []string) error {
 				page, err := reports.BuildPage(dirs[0], session.AddComparison)
 				if err != nil {

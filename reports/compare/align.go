@@ -35,16 +35,23 @@ func (m *matrix) align() error {
 			r.order = r.table.inOrder()
 		}
 	}
-	m.collectKeys()
+	keys := m.collectKeys()
+	m.items = len(keys)
 	for _, r := range m.runs {
-		r.place(m.keys)
+		r.place(keys)
 	}
 	if err := m.fingerprints(); err != nil {
 		return err
 	}
 	m.describeRows()
 	m.divide()
-	return m.cluster()
+	if err := m.cluster(); err != nil {
+		return err
+	}
+	for _, r := range m.runs {
+		r.table.forget()
+	}
+	return nil
 }
 
 // A placed is the beginning of an item's key, and where its table has the item.
@@ -81,14 +88,15 @@ func (t *itemTable) doubles(order []placed) []int {
 }
 
 // collectKeys makes the sorted list of all items.
-func (m *matrix) collectKeys() {
+func (m *matrix) collectKeys() (all [][16]byte) {
 	for _, r := range m.runs {
 		keys := make([][16]byte, len(r.order))
 		for i, p := range r.order {
 			keys[i] = r.table.items[p.at].key
 		}
-		m.keys = union(m.keys, keys)
+		all = union(all, keys)
 	}
+	return all
 }
 
 // union merges two sorted lists of keys into one that has each once.
@@ -141,7 +149,7 @@ func (m *matrix) fingerprints() error {
 	if m.options.AnyPrompts || len(m.runs) == 1 {
 		return nil
 	}
-	first := make([]fingerprint, len(m.keys))
+	first := make([]fingerprint, m.items)
 	for _, r := range m.runs {
 		differ, example := 0, 0
 		what := "prompt"
@@ -189,8 +197,8 @@ func (r *comparedRun) idOf(row int64) string {
 
 // describeRows fills in what the first run to have an item says of it.
 func (m *matrix) describeRows() {
-	m.prompts = make([]uint64, len(m.keys))
-	m.categories = make([]int32, len(m.keys))
+	m.prompts = make([]uint64, m.items)
+	m.categories = make([]int32, m.items)
 	for i := range m.categories {
 		m.categories[i] = -1
 	}
@@ -219,8 +227,8 @@ func (m *matrix) describeRows() {
 // plan, and those that ask the same.
 func (m *matrix) cluster() error {
 	labels, groups := stats.Group(m.prompts)
-	facts := clusterFacts{Clusters: groups, Duplicates: len(m.keys) - groups}
-	keys := make([]uint64, len(m.keys))
+	facts := clusterFacts{Clusters: groups, Duplicates: m.items - groups}
+	keys := make([]uint64, m.items)
 	named := false
 	for _, r := range m.runs {
 		for i, item := range r.items {
@@ -240,7 +248,7 @@ func (m *matrix) cluster() error {
 			return err
 		}
 	}
-	if facts.Clusters == len(m.keys) {
+	if facts.Clusters == m.items {
 		return nil
 	}
 	m.labels, m.clusters = labels, &facts
@@ -282,6 +290,6 @@ func DependentRows(dir string) (label func(row int64) int32, err error) {
 		if at, ok := r.table.find(row, -1); ok {
 			return m.labels[r.items[at]]
 		}
-		return int32(len(m.keys)) + int32(row) // written since
+		return int32(m.items) + int32(row) // written since
 	}, nil
 }

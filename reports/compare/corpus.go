@@ -94,7 +94,7 @@ func columnSums(columns [][]float64) []float64 {
 }
 
 func (m *matrix) bootstrap(columns int) stats.Options {
-	resamples := int(corpusWork) / max(len(m.keys)*columns, 1)
+	resamples := int(corpusWork) / max(m.items*columns, 1)
 	return stats.Options{Clusters: m.labels, Resamples: min(max(resamples, 200), 10_000)}
 }
 
@@ -102,7 +102,7 @@ func (m *matrix) corpusDeltas(c *Comparison, r *scorerResult, counts [][][]float
 	statistic func([]float64) float64) error {
 	for _, pair := range m.pairs(c) {
 		a, b := counts[pair[0]], counts[pair[1]]
-		d := delta{Label: m.columns[pair[0]].Label, Against: m.columns[pair[1]].Label, N: len(m.keys),
+		d := delta{Label: m.columns[pair[0]].Label, Against: m.columns[pair[1]].Label, N: m.items,
 			Method: "bootstrap", Test: "bootstrap z", corpus: true}
 		both := append(a[:len(a):len(a)], b...)
 		gap := func(sums []float64) float64 { return statistic(sums[:len(a)]) - statistic(sums[len(a):]) }

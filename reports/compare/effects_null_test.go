@@ -1,7 +1,6 @@
 package compare
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -29,10 +28,8 @@ func (n nullGrid) matrix(random *rand.Rand) *matrix {
 	run.info.Name, run.info.State, run.info.Epochs = "null", "finished", max(n.epochs, 1)
 	m := &matrix{runs: []*comparedRun{run}, scorers: []scoring.Described{{Name: "mark", Kind: scorers.Pure}}}
 	for i := range n.items {
-		var key [16]byte
-		binary.BigEndian.PutUint64(key[:], uint64(i))
-		m.keys, run.items = append(m.keys, key), append(run.items, int32(i))
-		run.table.items = append(run.table.items, item{row: int64(i)})
+		m.items++
+		run.items, run.table.rows = append(run.items, int32(i)), append(run.table.rows, int64(i))
 	}
 	difficulty := make([]float64, n.items)
 	for i := range difficulty {

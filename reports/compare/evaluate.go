@@ -33,7 +33,7 @@ const (
 func (m *matrix) comparison() *Comparison {
 	first := m.runs[0].evaluation
 	c := &Comparison{
-		Created: time.Now().UTC().Truncate(time.Second), Items: len(m.keys), Clusters: m.clusters,
+		Created: time.Now().UTC().Truncate(time.Second), Items: m.items, Clusters: m.clusters,
 		Alpha: cmp.Or(m.options.Alpha, first.Alpha, 0.05), ErrorsAsZero: m.options.ErrorsAsZero,
 	}
 	for _, r := range m.runs {
@@ -223,7 +223,7 @@ func (m *matrix) filledScores(c *column, scorer int, fill float64) []float64 {
 	if c.epochs == 1 {
 		return scores
 	}
-	means := make([]float64, len(m.keys))
+	means := make([]float64, m.items)
 	for i := range means {
 		sum, n := 0.0, 0
 		for _, v := range scores[i*c.epochs : (i+1)*c.epochs] {

@@ -27,10 +27,10 @@ type place struct {
 
 // places finds every item's rows in the order of the runs.
 func (m *matrix) places() []place {
-	all := make([]place, len(m.keys))
+	all := make([]place, m.items)
 	for _, r := range slices.Backward(m.runs) {
 		for i, item := range r.items {
-			all[item] = place{r, r.table.items[i].row}
+			all[item] = place{r, r.table.rows[i]}
 		}
 	}
 	return all
@@ -41,7 +41,7 @@ func (m *matrix) places() []place {
 func (m *matrix) disagreements(r *scorerResult, cols []scoredColumn) {
 	var differing []int32
 	spreads := map[int32]float64{}
-	for i := range m.keys {
+	for i := range m.items {
 		if s := spread(cols, i); s > sameScore {
 			differing = append(differing, int32(i))
 			spreads[int32(i)] = s
@@ -102,7 +102,7 @@ func (m *matrix) changes(r *scorerResult, cols []scoredColumn) {
 	for i := range r.Deltas {
 		d := &r.Deltas[i]
 		a, b := byLabel[d.Label], byLabel[d.Against]
-		for item := range m.keys {
+		for item := range m.items {
 			switch {
 			case a[item] < 1-sameScore && b[item] >= 1-sameScore:
 				d.failing = append(d.failing, int32(item))
@@ -226,9 +226,9 @@ func eachWanted[T any](r *comparedRun, wanted map[int32]bool, models []string, w
 	for _, s := range r.info.Chunks {
 		items := map[int64]int32{}
 		from, _ := r.table.find(s.First, -1)
-		for i := from; i < len(r.table.items) && r.table.items[i].row < s.First+s.Rows; i++ {
+		for i := from; i < len(r.table.rows) && r.table.rows[i] < s.First+s.Rows; i++ {
 			if wanted[r.items[i]] {
-				items[r.table.items[i].row] = r.items[i]
+				items[r.table.rows[i]] = r.items[i]
 			}
 		}
 		if len(items) == 0 {
@@ -274,7 +274,7 @@ func (m *matrix) explain(r *comparedRun, d scoring.Described, wanted map[int32]*
 	rows := map[int64]*disagreement{}
 	for i, item := range r.items {
 		if w := wanted[item]; w != nil {
-			rows[r.table.items[i].row] = w
+			rows[r.table.rows[i]] = w
 		}
 	}
 	for s, err := range view.ScoreRows[explainedRow](r.dir, d.Table()) {

@@ -30,17 +30,17 @@ type matrix struct {
 	columns []*column
 	scorers []scoring.Described
 
-	keys       [][16]byte // of each item
-	prompts    []uint64   // hash of the rendered prompt
-	categories []int32    // index into names, -1 for none
-	names      []string   // of the categories
-	opponents  []int      // of each column, where models are compared along models or variants; else nil
-	sections   []section  // of several datasets; nil for one
-	members    []int32    // items of the dataset that is looked at; nil is all
-	head       string     // name of the scorer whose disagreements are kept; default the first
-	notices    []string   // what weakens the comparison of these runs
-	arrival    *arrival   // the order of sending, where a run may stop early; else nil
-	labels     []int32    // clusters; nil when all items are independent
+	items      int       // how many
+	prompts    []uint64  // hash of the rendered prompt
+	categories []int32   // index into names, -1 for none
+	names      []string  // of the categories
+	opponents  []int     // of each column, where models are compared along models or variants; else nil
+	sections   []section // of several datasets; nil for one
+	members    []int32   // items of the dataset that is looked at; nil is all
+	head       string    // name of the scorer whose disagreements are kept; default the first
+	notices    []string  // what weakens the comparison of these runs
+	arrival    *arrival  // the order of sending, where a run may stop early; else nil
+	labels     []int32   // clusters; nil when all items are independent
 	clusters   *clusterFacts
 }
 
@@ -127,9 +127,11 @@ const (
 
 // An itemTable lists the items of one run in dataset order.
 type itemTable struct {
-	items      []item
+	items      []item  // until they are aligned
+	rows       []int64 // of the items, from then on
 	categories []string
 	byName     map[string]int32
+	datasets   []string // several
 }
 
 // An item is one dataset row of a run. Texts are hashed.
@@ -139,7 +141,7 @@ type item struct {
 	prompt, target uint64
 	cluster        uint64 // 0 for none
 	category       int32  // index into categories, -1 for none
-	dataset        string // of several; else empty
+	dataset        int32  // index into datasets, -1 where there is one
 }
 
 type itemRow struct {
@@ -498,7 +500,7 @@ func (r *comparedRun) loadItems() error {
 	t := &r.table
 	t.byName = map[string]int32{}
 	for _, model := range r.info.Models {
-		more := itemTable{byName: t.byName, categories: t.categories,
+		more := itemTable{byName: t.byName, categories: t.categories, datasets: t.datasets,
 			items: make([]item, 0, min(r.info.DatasetRows, 1<<20))}
 		for row, err := range view.Rows[itemRow](r.dir, view.ReadOptions{Models: []string{model}}) {
 			if err != nil {
@@ -506,7 +508,7 @@ func (r *comparedRun) loadItems() error {
 			}
 			more.add(&row)
 		}
-		t.categories = more.categories
+		t.categories, t.datasets = more.categories, more.datasets
 		t.merge(&more)
 		if int64(len(t.items)) >= r.info.DatasetRows {
 			break
@@ -519,7 +521,7 @@ func (t *itemTable) add(row *itemRow) {
 	if n := len(t.items); n > 0 && t.items[n-1].row == row.Row {
 		return // another epoch
 	}
-	one := item{row: row.Row, key: hash16(row.ID), prompt: hash64(row.PromptHash), category: -1}
+	one := item{row: row.Row, key: hash16(row.ID), prompt: hash64(row.PromptHash), category: -1, dataset: -1}
 	if row.Target != nil {
 		one.target = hash64(*row.Target)
 	}
@@ -529,10 +531,11 @@ func (t *itemTable) add(row *itemRow) {
 	if row.Cluster != nil {
 		one.cluster = hash64(*row.Cluster)
 	}
-	if row.Dataset != nil {
-		one.dataset = *row.Dataset
-		if n := len(t.items); n > 0 && t.items[n-1].dataset == one.dataset {
-			one.dataset = t.items[n-1].dataset // the same text in memory
+	if row.Dataset != nil && *row.Dataset != "" {
+		one.dataset = int32(slices.Index(t.datasets, *row.Dataset))
+		if one.dataset < 0 {
+			one.dataset = int32(len(t.datasets))
+			t.datasets = append(t.datasets, *row.Dataset)
 		}
 	}
 	t.items = append(t.items, one)
@@ -570,12 +573,22 @@ func (t *itemTable) merge(more *itemTable) {
 
 func byRow(one item, row int64) int { return cmp.Compare(one.row, row) }
 
-// find returns the place of a dataset row. hint is where it is likely to be.
+// forget leaves of the items what is needed once they are aligned.
+func (t *itemTable) forget() {
+	t.rows = make([]int64, len(t.items))
+	for i := range t.items {
+		t.rows[i] = t.items[i].row
+	}
+	t.items = nil
+}
+
+// find returns the place of a dataset row, once items are aligned. hint is where it is
+// likely to be.
 func (t *itemTable) find(row int64, hint int) (int, bool) {
-	if hint >= 0 && hint < len(t.items) && t.items[hint].row == row {
+	if hint >= 0 && hint < len(t.rows) && t.rows[hint] == row {
 		return hint, true
 	}
-	return slices.BinarySearchFunc(t.items, row, byRow)
+	return slices.BinarySearch(t.rows, row)
 }
 
 func hash16(s string) (h [16]byte) {
@@ -593,7 +606,7 @@ func hash64(s string) uint64 {
 func (m *matrix) loadColumns() error {
 	var tasks []func() error
 	for _, c := range m.columns {
-		c.allocate(len(m.keys), len(m.scorers))
+		c.allocate(m.items, len(m.scorers))
 		tasks = append(tasks, c.loadFacts)
 	}
 	for _, r := range m.runs {

@@ -1,7 +1,6 @@
 package compare
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -32,11 +31,9 @@ func (n nullRun) matrix(random *rand.Rand) *matrix {
 	m := &matrix{runs: []*comparedRun{run}, scorers: []scoring.Described{{Name: "mark", Kind: scorers.Pure}}}
 	m.options.Disagreements = -1
 	for i := range n.items {
-		var key [16]byte
-		binary.BigEndian.PutUint64(key[:], uint64(i))
-		m.keys = append(m.keys, key)
+		m.items++
 		run.items = append(run.items, int32(i))
-		run.table.items = append(run.table.items, item{row: int64(i)})
+		run.table.rows = append(run.table.rows, int64(i))
 		if n.cluster > 0 {
 			m.labels = append(m.labels, int32(i/n.cluster))
 		}
@@ -249,7 +246,7 @@ func TestWinRateGateRarelyPasses(t *testing.T) {
 func preferredOf(t *testing.T, pairs int, points func(i int) float64) preferredPair {
 	t.Helper()
 	run := &comparedRun{}
-	m := &matrix{runs: []*comparedRun{run}, keys: make([][16]byte, pairs)}
+	m := &matrix{runs: []*comparedRun{run}, items: pairs}
 	for _, name := range []string{"a", "b"} {
 		m.columns = append(m.columns, newColumn(run, name))
 	}

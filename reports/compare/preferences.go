@@ -187,8 +187,8 @@ func (m *matrix) pairings(d scoring.Described) ([]*pairing, error) {
 			}
 			match := found[[2]int{a, b}]
 			if match == nil {
-				match = &pairing{a: a, b: b, points: make([]float64, len(m.keys)), read: make([]int, len(m.keys)),
-					unread: make([]int, len(m.keys))}
+				match = &pairing{a: a, b: b, points: make([]float64, m.items), read: make([]int, m.items),
+					unread: make([]int, m.items)}
 				found[[2]int{a, b}] = match
 				order = append(order, match)
 			}

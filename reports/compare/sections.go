@@ -40,13 +40,14 @@ type sectionHead struct {
 
 // divide finds the datasets of the items, in the order of the rows.
 func (m *matrix) divide() {
-	at, seen := map[string]int{}, make([]bool, len(m.keys))
+	at, seen := map[string]int{}, make([]bool, m.items)
 	for _, r := range m.runs {
 		for i, item := range r.items {
-			name := r.table.items[i].dataset
-			if name == "" || seen[item] {
+			dataset := r.table.items[i].dataset
+			if dataset < 0 || seen[item] {
 				continue
 			}
+			name := r.table.datasets[dataset]
 			seen[item] = true
 			k, known := at[name]
 			if !known {
@@ -64,7 +65,7 @@ func (m *matrix) divide() {
 
 // within is the matrix with the items of one dataset, as one scorer sees them.
 func (m *matrix) within(s section, scorer int) *matrix {
-	inside := make([]bool, len(m.keys))
+	inside := make([]bool, m.items)
 	for _, item := range s.members {
 		inside[item] = true
 	}
@@ -222,7 +223,7 @@ func (m *matrix) averageScore(c *Comparison, heads []sectionHead, col *column, m
 
 // together are the values that each dataset's items have there; NaN for items of none.
 func (m *matrix) together(heads []sectionHead, values func(h sectionHead) []float64) []float64 {
-	all := make([]float64, len(m.keys))
+	all := make([]float64, m.items)
 	for i := range all {
 		all[i] = math.NaN()
 	}

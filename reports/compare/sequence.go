@@ -36,7 +36,7 @@ func (m *matrix) arrive() error {
 			return err
 		}
 		if order != nil {
-			m.arrival = newArrival(r, *order, len(m.keys))
+			m.arrival = newArrival(r, *order, m.items)
 			break
 		}
 	}
