@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift/internal/s3"
+	"nightshift/internal/words"
 	"nightshift/runner/store/bucket"
 	"nightshift/runner/store/view"
 )
@@ -22,7 +23,7 @@ func (a *app) sqlCommand() *cobra.Command {
 		Use:   "sql RUN",
 		Short: "Write views for DuckDB: answers joined with scores, one row a prompt, one row a model",
 		Long: `Writes a script for DuckDB, views.sql in the run directory, and prints how to open
-it. The script makes views over the run's Parquet files and copies nothing:
+it. The script makes views over the run's Parquet files:
 
   answers  one row for each answer, its scores, and cost_at_most_usd
   scores   what each scorer said of each answer
@@ -30,8 +31,9 @@ it. The script makes views over the run's Parquet files and copies nothing:
   models   one row for each model
   judges   the replies of judges, where there are any
 
-Rows of an unfinished part of a run are in its journal and not in the views yet;
-nightshift export has them. Of a run in a bucket the views read the files there.`,
+Nothing is copied but the rows that are in no Parquet file yet, those of a part of
+the run that is not finished: they go into views.journal.parquet beside the script.
+Of a run in a bucket the views read the files there.`,
 		Example: "  nightshift sql runs/tonight\n  nightshift sql runs/tonight --output views.sql",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -55,7 +57,18 @@ nightshift export has them. Of a run in a bucket the views read the files there.
 // writeSQL writes the views of the run in dir, whose files DuckDB finds at place, if
 // that is elsewhere.
 func (a *app) writeSQL(dir, place, out string) error {
-	text, err := view.SQL(dir, place)
+	open, rows := "", int64(0)
+	if out != stdout {
+		var err error
+		open = strings.TrimSuffix(out, ".sql") + ".journal.parquet"
+		if rows, err = view.WriteOpen(dir, open); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if rows == 0 {
+			open = ""
+		}
+	}
+	text, err := view.SQL(dir, place, open)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return usageError("%w", err)
@@ -70,8 +83,12 @@ func (a *app) writeSQL(dir, place, out string) error {
 	}); err != nil {
 		return err
 	}
-	if err := a.warnOpen(dir); err != nil || out == stdout {
-		return err
+	if out == stdout {
+		return a.warnOpen(dir)
+	}
+	if open != "" {
+		fmt.Fprintf(a.err, "%s are in no Parquet file of the run yet, and were copied into %s; the same command copies "+
+			"again what comes after them\n", words.Counted(rows, "answer"), open)
 	}
 	_, err = fmt.Fprintf(a.out, "%[1]s has the views answers, scores, wide and models. Open it with\n\n"+
 		"  duckdb -init %[1]s\n  python3 -c 'import duckdb; duckdb.execute(open(\"%[1]s\").read()); "+

@@ -198,6 +198,20 @@ func exportsStopped(t *testing.T, dir string, c stopped) {
 	if p, err := parquet.OpenFile(file, info.Size()); err != nil || p.NumRows() != answers {
 		t.Errorf("the Parquet file has %d rows of %d answers: %v", p.NumRows(), answers, err)
 	}
+	if said := succeeds(t, "sql", out); !bytes.Contains(said, []byte("duckdb -init")) {
+		t.Errorf("sql: %s", said)
+	}
+	open, err := os.Open(filepath.Join(out, "views.journal.parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	if info, err = open.Stat(); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := parquet.OpenFile(open, info.Size()); err != nil || p.NumRows() != answers {
+		t.Errorf("the views have %d rows of %d answers: %v", p.NumRows(), answers, err)
+	}
 	wide := succeeds(t, "export", out, "--wide", "--format", "jsonl")
 	cells := bytes.Count(wide, []byte(`_outcome":"ok"`)) // null for a model that was not asked
 	if int64(cells) != answers {

@@ -18,9 +18,9 @@ var ErrNoParquet = errors.New("no answer is in a Parquet file yet")
 // answers (joined with their scores), scores, wide (one row for each row and
 // epoch of the dataset), models, datasets where there are several, and judges where
 // there are any. Paths are absolute, or below place where the directory is a copy of
-// what is there. Rows that are still in a journal are not in the views. The error is
-// [ErrNoParquet] when there is no file to read.
-func SQL(dir, place string) (string, error) {
+// what is there. open is a file of [WriteOpen] with the rows that are still in a journal; without
+// one it is empty, and the views lack them. The error is [ErrNoParquet] when there is no file to read.
+func SQL(dir, place, open string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
@@ -29,8 +29,14 @@ func SQL(dir, place string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if found, err := filepath.Glob(filepath.Join(globSafe(abs), "results", "*.parquet")); err != nil || len(found) == 0 {
+	found, err := filepath.Glob(filepath.Join(globSafe(abs), "results", "*.parquet"))
+	if err != nil || len(found) == 0 && open == "" {
 		return "", errors.Join(err, ErrNoParquet)
+	}
+	if open != "" {
+		if open, err = filepath.Abs(open); err != nil {
+			return "", err
+		}
 	}
 	o := ExportOptions{ReadOptions: ReadOptions{FS: disk.OS{}}}
 	if o.Scores, err = ScoreTables(abs); err != nil {
@@ -42,7 +48,7 @@ func SQL(dir, place string) (string, error) {
 	}
 	defer wide.close()
 	s := script{dir: abs, place: cmp.Or(place, abs), models: v.Info.Models, wide: wide.columns,
-		plan: planOf(v.Info.Plan)}
+		plan: planOf(v.Info.Plan), open: open, onlyOpen: len(found) == 0}
 	if len(wide.joins) > 0 {
 		s.scorers, s.columns, s.parts = wide.joins[0].scorers, wide.joins[0].columns, wide.joins[0].parts
 	}
@@ -53,6 +59,8 @@ func SQL(dir, place string) (string, error) {
 type script struct {
 	strings.Builder
 	dir, place       string
+	open             string // file of the rows in journals; empty without
+	onlyOpen         bool   // there is no other
 	models           []string
 	scorers, columns []string // as [joins] has them
 	parts            []part
@@ -78,6 +86,21 @@ func (s *script) text(name string) string {
 func (s *script) files(path ...string) string {
 	pattern := globSafe(s.place) + "/" + strings.Join(path, "/")
 	return "read_parquet(" + sqlText(filepath.ToSlash(pattern)) + ", union_by_name = true)"
+}
+
+// records are the answers of the run. A row of open that has come into another file since is
+// taken from there.
+func (s *script) records() string {
+	results := s.files("results", "*.parquet")
+	if s.open == "" {
+		return results
+	}
+	open := "read_parquet(" + sqlText(filepath.ToSlash(globSafe(s.open))) + ")"
+	if s.onlyOpen {
+		return open
+	}
+	return "(\n  select * from " + results + "\n  union all by name\n  select o.* from " + open +
+		" o\n  anti join " + results + " using (model, row, epoch)\n)"
 }
 
 func (s *script) scoreViews() {
@@ -110,11 +133,11 @@ func (s *script) answers() {
 	s.WriteString("\n-- One row for each answer, with a column for each scorer, and the most that it can have cost.\n" +
 		"create or replace view answers as\n")
 	if len(s.scorers) == 0 {
-		fmt.Fprintf(s, "select a.*, %s as cost_at_most_usd\nfrom %s a;\n", atMost, s.files("results", "*.parquet"))
+		fmt.Fprintf(s, "select a.*, %s as cost_at_most_usd\nfrom %s a;\n", atMost, s.records())
 		return
 	}
 	fmt.Fprintf(s, "select a.*, %s as cost_at_most_usd, s.* exclude (model, row, epoch)\nfrom %s a\nleft join (\n"+
-		"  select model, row, epoch", atMost, s.files("results", "*.parquet"))
+		"  select model, row, epoch", atMost, s.records())
 	for i, scorer := range s.scorers {
 		where := "filter (where scorer = " + sqlText(scorer) + ")"
 		fmt.Fprintf(s, ",\n    any_value(value) %s as %s,\n    any_value(status) %s as %s", where, sqlName(s.columns[i]),
