@@ -49,7 +49,7 @@ func (e *ChangedError) Error() string {
 	if e.Appended {
 		s += " (extend the run, or start a new one)"
 	} else {
-		s += " (start a new run, or put the old file back)"
+		s += " (start a new run with another --out, or put the old file back)"
 	}
 	return s
 }

@@ -298,8 +298,8 @@ func (s *Summary) times() render.Grid {
 	g := render.Grid{Title: "Latency", Head: []string{"latency", "p50", "p90", "p95", "p99", "max", "first token p50"}}
 	for _, m := range s.Models {
 		l := m.LatencyMS
-		if m.Batch != nil && l.N == 0 {
-			continue // batches have none
+		if l.N == 0 {
+			continue // batches have none, nor has a model without an answer
 		}
 		g.Rows = append(
 			g.Rows, []string{m.Model, render.Seconds(l.P50), render.Seconds(l.P90), render.Seconds(l.P95),

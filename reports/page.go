@@ -107,7 +107,7 @@ func (p *Page) HTML(w io.Writer) error {
 	}
 	items := p.fitting(most - empty.Len() - 500)
 	p.Kept = int64(len(items))
-	p.Left = max(p.Dataset.Rows*int64(max(p.Epochs, 1))-p.Kept, 0)
+	p.Left = max(p.onRecord()-p.Kept, 0)
 	d.LeftOut = p.leftOut()
 	empty.Reset()
 	if err := t.Execute(&empty, d); err != nil {
@@ -187,7 +187,7 @@ func (p *Page) fitting(room int) []json.RawMessage {
 func (p *Page) data() *pageData {
 	d := &pageData{Summary: p.Summary, Headline: strings.TrimPrefix(p.headline(), p.Name+": "),
 		Banner: p.banner(), Warnings: p.allWarnings(),
-		Glance: p.glance(), Grids: p.grids(), Charts: p.charts(), QueryLines: strings.Split(p.Query(), "\n"),
+		Glance: p.glance(), Grids: p.grids(), Charts: p.charts(), QueryLines: strings.Split(p.query(), "\n"),
 		Plan: p.plan, Commands: p.commands()}
 	d.Data.Items = []int{}
 	d.Facts = p.facts()
@@ -287,15 +287,28 @@ func inBrief(f render.Finding) render.Finding {
 	return f
 }
 
+// onRecord is how many rows, each epoch by itself, have run: those of the model that
+// came furthest.
+func (p *Page) onRecord() (rows int64) {
+	for _, m := range p.Models {
+		rows = max(rows, m.Rows)
+	}
+	return rows
+}
+
 func (p *Page) leftOut() string {
+	rest := ""
+	if n := p.Dataset.Rows*int64(max(p.Epochs, 1)) - p.Kept - p.Left; n > 0 {
+		rest = " Not run: " + render.Counted(n, "row") + "."
+	}
 	if p.Left == 0 {
-		return "All " + render.Count(p.Kept) + " rows are in this page."
+		return "All rows on record are in this page (" + render.Count(p.Kept) + ")." + rest
 	}
 	return sprintf(
 		"This page holds %s of %s rows: those that failed, were cut off, refused or retried, the most expensive, "+
 			"and an even sample of the rest. "+
 			"Figures and charts are of all rows. nightshift view shows every row; the query at the end has them all.",
-		render.Count(p.Kept), render.Count(p.Kept+p.Left))
+		render.Count(p.Kept), render.Count(p.Kept+p.Left)) + rest
 }
 
 func (p *Page) facts() [][2]string {
@@ -316,8 +329,8 @@ func (p *Page) facts() [][2]string {
 	return facts
 }
 
-// Query is the DuckDB statement that has every row.
-func (p *Page) Query() string {
+// query is the DuckDB statement that has every row.
+func (p *Page) query() string {
 	results := filepath.ToSlash(filepath.Join(p.absolute(), "results"))
 	return "SELECT * FROM read_parquet('" + strings.ReplaceAll(results, "'", "''") + "/*.parquet')\n" +
 		"ORDER BY row, epoch, model;"

@@ -192,6 +192,20 @@ func TestPageSize(t *testing.T) {
 	}
 }
 
+// TestPageOfStoppedRun: rows that have not run are no rows that the page leaves out.
+func TestPageOfStoppedRun(t *testing.T) {
+	page, err := reports.BuildPage(demo.Run{Rows: 30, Models: []string{"first"}}.Write(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page.Dataset.Rows = 50
+	var b bytes.Buffer
+	if err := page.HTML(&b); err != nil || page.Left != 0 ||
+		!strings.Contains(b.String(), "All rows on record are in this page (30). Not run: 20 rows.") {
+		t.Errorf("%d rows are left out: %v", page.Left, err)
+	}
+}
+
 func TestCostRefusesTwice(t *testing.T) {
 	dir := demo.Run{Rows: 5, Models: []string{"m"}}.Write(t)
 	part := dir + "/results/m-000000.parquet"

@@ -77,8 +77,8 @@ func (a *app) writePage(dir string, page *reports.Page) error {
 	}
 	fmt.Fprintf(a.err, "%s: %.1f MB\n", path, float64(info.Size())/1e6)
 	if page.Left > 0 {
-		fmt.Fprintf(a.err, "it holds %d of %d rows; all of them, with DuckDB:\n%s\n", page.Kept, page.Kept+page.Left,
-			page.Query())
+		fmt.Fprintf(a.err, "it holds %d of %d rows; nightshift view %s shows them all\n", page.Kept, page.Kept+page.Left,
+			dir)
 	}
 	return nil
 }

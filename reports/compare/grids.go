@@ -80,8 +80,17 @@ func (c *Comparison) deltaGrids(r *scorerResult) []render.Grid {
 			s.Notes = append(s.Notes, d.Label+": "+d.Note)
 		}
 	}
+	if !slices.ContainsFunc(r.Deltas, delta.corrected) { // of one comparison p says it
+		s.Head = s.Head[:len(s.Head)-1]
+		for i := range s.Rows {
+			s.Rows[i] = s.Rows[i][:len(s.Head)]
+		}
+	}
 	return []render.Grid{s}
 }
+
+// corrected reports whether the adjusted p is another than p.
+func (d delta) corrected() bool { return d.P != nil && d.Adjusted != nil && *d.P != *d.Adjusted }
 
 // cells are the figures of a difference in a table, its sign first.
 func (d delta) cells() []string {
@@ -135,13 +144,16 @@ func (d delta) sentence() string {
 
 // brief is a difference in figures.
 func (d delta) brief() string {
-	words := "%s points, 95 %% %s, p %s, adjusted %s"
+	words := "%s points, 95 %% %s, p %s"
 	if d.rule != nil {
-		words = "%s points, confidence sequence %s, always-valid p %s, adjusted %s"
+		words = "%s points, confidence sequence %s, always-valid p %s"
 	}
-	return sprintf(words,
-		shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }), d.Interval.signedPoints(),
-		shownAs(d.P, pValue), shownAs(d.Adjusted, pValue))
+	text := sprintf(words, shownAs(d.Delta, func(v float64) string { return withSign(100 * v) }),
+		d.Interval.signedPoints(), shownAs(d.P, pValue))
+	if d.corrected() {
+		text += ", adjusted " + pValue(*d.Adjusted)
+	}
+	return text
 }
 
 func (c *Comparison) preferenceGrids() []render.Grid {

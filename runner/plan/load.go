@@ -31,6 +31,9 @@ func Load(path string) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
+	if _, err := os.Stat(filepath.Join(path, "run.json")); err == nil {
+		return nil, fmt.Errorf("plan: %s is a run directory, not a plan; the command that made it goes on with it", path)
+	}
 	if info.IsDir() {
 		return nil, fmt.Errorf("plan: %s is a directory; name the YAML file in it", path)
 	}

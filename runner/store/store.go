@@ -352,7 +352,7 @@ func (r *Run) makeReserveFile() error {
 	name := r.dir.At(rundir.ReserveFileName)
 	if err := r.fillReserveFile(name, size); err != nil {
 		_ = r.fs.Remove(name)
-		return disk.Wrap("reserving space", name, err)
+		return disk.Wrap(fmt.Sprintf("reserving %d MiB", size>>20), name, err)
 	}
 	r.reserveFile = size
 	return nil
