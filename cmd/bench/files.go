@@ -12,31 +12,33 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nightshift/internal/words"
 )
 
 const models = 3 // of the run that is read
 
-// files measures what reads the files of a finished run: a million rows of
-// three models.
+// files measures what reads the files of a finished run of several models.
 func (b *bench) files(ctx context.Context) ([]figure, error) {
 	rows, out := b.path("million.jsonl"), b.path("million")
 	defer os.RemoveAll(out)
-	if err := writeQuestions(rows, 1_000_000); err != nil {
+	if err := writeQuestions(rows, b.fileRows); err != nil {
 		return nil, err
 	}
 	if _, err := run(ctx, b.self, "instant", "-rows", rows, "-out", out, "-models", fmt.Sprint(models)); err != nil {
 		return nil, err
 	}
+	one, all := words.Thousands(int64(b.fileRows)), words.Thousands(int64(models*b.fileRows))
 	var figures []figure
 	for _, c := range []struct {
 		name         string
 		args         []string
 		reach, share float64 // seconds; of the time that counts
 	}{
-		{"scoring 3,000,000 answers by their number", []string{"score", out, "--scorer", "number"}, 0, 1},
-		{"report of a million rows (a third of that of three million)", []string{"report", out}, 3, 1. / models},
-		{"cost of 3,000,000 rows", []string{"cost", out}, 0, 1},
-		{"compare, a million rows of 3 models", []string{"compare", out}, 5, 1},
+		{"scoring " + all + " answers by their number", []string{"score", out, "--scorer", "number"}, 0, 1},
+		{"report of " + one + " rows (a third of that of " + all + ")", []string{"report", out}, 3, 1. / models},
+		{"cost of " + all + " rows", []string{"cost", out}, 0, 1},
+		{"compare, " + one + " rows of 3 models", []string{"compare", out}, 5, 1},
 	} {
 		u, err := run(ctx, b.program, c.args...)
 		if err != nil {

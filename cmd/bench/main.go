@@ -47,6 +47,7 @@ type settings struct {
 	pairs    int // repetitions of floor and run, in turn
 	inFlight string
 	manyRows int // of the run whose memory is compared
+	fileRows int // of the run whose files are read
 	profile  bool
 	// growthRows are the sizes of runs whose growth is measured, with commas, and chart
 	// is the file for the drawing.
@@ -101,6 +102,7 @@ func measure() error {
 	flag.IntVar(&b.pairs, "pairs", 5, "how often floor and run are measured, in turn")
 	flag.StringVar(&b.inFlight, "in-flight", "10,100,1000,5000", "requests in flight, with commas")
 	flag.IntVar(&b.manyRows, "many-rows", 1_000_000, "rows of the run whose memory is compared with that of 100,000")
+	flag.IntVar(&b.fileRows, "file-rows", 1_000_000, "rows of the run whose files are read, of three models")
 	flag.StringVar(&b.growthRows, "growth", "10000,100000,1000000", "rows of the runs whose growth is measured, with "+
 		"commas")
 	flag.StringVar(&b.chart, "chart", "docs/measured/growth.svg", "draw growth into this file; empty for none")

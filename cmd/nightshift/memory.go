@@ -23,10 +23,13 @@ func (a *app) steadyHeap(p *plan.Resolved) (end func()) {
 	return a.keepHeap(max(0, int64(garbageSize-session.InFlight(p)*requestSize)), gcPercent)
 }
 
-// readingHeap bounds the garbage of a command that reads large runs until end is called.
-// What is live then are hundreds of megabytes in few pieces: to look at them more often
-// costs next to nothing, and to wait until the garbage comes to as much doubles the memory.
-func (a *app) readingHeap() (end func()) { return a.keepHeap(0, gcPercent) }
+// readPercent is the garbage of commands that read large runs. What is live then are
+// hundreds of megabytes in few pieces: to look at them more often than usual costs
+// little, and to wait until the garbage comes to as much doubles the memory.
+const readPercent = 50
+
+// readingHeap bounds the garbage of such a command until end is called.
+func (a *app) readingHeap() (end func()) { return a.keepHeap(0, readPercent) }
 
 // keepHeap is heap.Keep, unless the user has said how the collector works, by GOGC.
 func (a *app) keepHeap(garbage int64, percent int) (end func()) {
