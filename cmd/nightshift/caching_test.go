@@ -49,11 +49,9 @@ endpoints:
   one: {protocol: messages, base_url: %q, auth: none, limits: {concurrency: 16}}
 out: out
 `, url)
-	for name, s := range map[string]string{"data.jsonl": data.String(), "plan.yaml": text} {
-		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(s), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	w := &workspace{dir: d.dir}
+	w.write(t, "data.jsonl", data.String())
+	w.write(t, "plan.yaml", text)
 	return d
 }
 

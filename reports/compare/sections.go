@@ -426,6 +426,15 @@ func (c *Comparison) sectionGrids() []render.Grid {
 		}
 	}
 	line(average, averageName(average.Described))
+	var ses []string
+	for _, m := range average.Models {
+		if m.SE != nil {
+			ses = append(ses, sprintf("%s %.3f", m.Label, *m.SE))
+		}
+	}
+	if ses != nil {
+		g.Notes = append(g.Notes, "Standard errors of the average: "+join(ses, ", "))
+	}
 	return []render.Grid{g}
 }
 

@@ -26,20 +26,12 @@ func cachedPlan(t *testing.T, dir string, handbooks, each int, cache, more strin
 	if err := os.WriteFile(filepath.Join(dir, "rows.jsonl"), []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := plan.Parse(filepath.Join(dir, "plan.yaml"), []byte(`version: 1
+	return planIn(t, dir, `version: 1
 dataset: {path: rows.jsonl}
 models: [{name: m, endpoint: sim, model: sim-large, cache: "`+cache+`", params: {max_tokens: 20},
   price: {input: 3, output: 15, cache_read: 0.3, cache_write_5m: 3.75, cache_write_1h: 6}}]
 endpoints: {sim: {preset: simulator, protocol: messages, simulator: {cache: "on"}}}
-`+more))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := p.Resolve(func(string) string { return "" })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
+`+more)
 }
 
 // TestReportByPrefix: every rendering of the report has the prompt cache of each

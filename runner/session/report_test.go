@@ -28,11 +28,17 @@ func simulated(t *testing.T, rows int, more string) *plan.Resolved {
 
 func resolved(t *testing.T, dir, more string) *plan.Resolved {
 	t.Helper()
-	p, err := plan.Parse(filepath.Join(dir, "plan.yaml"), []byte(`version: 1
+	return planIn(t, dir, `version: 1
 dataset: {path: rows.jsonl}
 models: [{name: m, endpoint: simulator, model: sim-large, params: {max_tokens: 100}}]
 out: out
-`+more))
+`+more)
+}
+
+// planIn is the plan of a text that stands in dir, with an empty environment.
+func planIn(t *testing.T, dir, text string) *plan.Resolved {
+	t.Helper()
+	p, err := plan.Parse(filepath.Join(dir, "plan.yaml"), []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,6 @@ import (
 
 	"nightshift"
 	"nightshift/providers/simulator"
-	"nightshift/runner/plan"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -116,15 +115,7 @@ func sendAll(t *testing.T, dir, url, more string) {
 			"%s}\n", p, p, cap, more)
 		endpoints += fmt.Sprintf("  %s: {protocol: %s, base_url: \"%s/%s/v1\", auth: none, allow_http: true}\n", p, p, url, p)
 	}
-	p, err := plan.Parse(filepath.Join(dir, "plan.yaml"),
-		[]byte("version: 1\nout: out\n"+sets+models+endpoints))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := p.Resolve(func(string) string { return "" })
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := planIn(t, dir, "version: 1\nout: out\n"+sets+models+endpoints)
 	if _, err := Run(t.Context(), r, Options{}); err != nil && ReasonOf(err) != FailedRows {
 		t.Fatal(err)
 	}

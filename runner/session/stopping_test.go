@@ -78,7 +78,7 @@ func (s stoppingTrial) write(t *testing.T, dir string) *plan.Resolved {
   - {name: y, path: more.jsonl, prompt: "{{ q }}", target: "{{ t }}", scorers: [{type: includes, name: says}]}`,
 			s.seed), ", average: rows"
 	}
-	p, err := plan.Parse(filepath.Join(dir, "plan.yaml"), fmt.Appendf(nil, `version: 1
+	return planIn(t, dir, fmt.Sprintf(`version: 1
 %s
 models:
   - {name: old, endpoint: sim, model: old, params: {max_tokens: 60}}
@@ -89,14 +89,6 @@ scorers: [exact%s]
 compare: {baseline: old, stop_when: decided%s}
 out: out
 %s`, data, s.endpoint(t, dir), s.scorers, average, s.more))
-	if err != nil {
-		t.Fatal(err)
-	}
-	resolved, err := p.Resolve(func(string) string { return "" })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resolved
 }
 
 // endpoint is where the answers in dir come from.
