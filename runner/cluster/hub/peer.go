@@ -70,6 +70,12 @@ func (h *Hub) ServeConn(c net.Conn) {
 		return
 	}
 	p, refusal := h.welcome(conn, hello)
+	// The end of the connection of a killed worker may be heard of after the first
+	// word of the one that was started in its place.
+	for try := 0; try < 10 && refusal != nil && refusal.Reason == protocol.RefusedName; try++ {
+		time.Sleep(100 * time.Millisecond)
+		p, refusal = h.welcome(conn, hello)
+	}
 	if refusal != nil {
 		h.Log.Warn("refused a worker", "worker", hello.Name, "why", refusal.Text)
 		_ = conn.Say(protocol.KindRefusal, refusal)

@@ -262,6 +262,43 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// A lateEnd is a connection whose end is heard of a while after it.
+type lateEnd struct{ net.Conn }
+
+func (l lateEnd) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if err != nil {
+		time.Sleep(300 * time.Millisecond)
+	}
+	return n, err
+}
+
+// A worker that is started in the place of a killed one gets its name, also when the hub
+// has not heard yet that the other's connection has ended.
+func TestNameOfAKilledWorker(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, hub.Options{})
+		options := func() worker.Options {
+			o := b.options("w", "", &scriptedWire{say: says("x")})
+			o.Dial = func(context.Context) (net.Conn, error) {
+				here, there := net.Pipe()
+				go b.hub.ServeConn(lateEnd{there})
+				return here, nil
+			}
+			return o
+		}
+		_, _, kill := b.start(options())
+		kill()
+		next, _, kill := b.start(options())
+		defer kill()
+		select {
+		case err := <-next:
+			t.Errorf("it ended: %v", err)
+		default:
+		}
+	})
+}
+
 // Who does not fit is told why, and does not come back.
 func TestRefusals(t *testing.T) {
 	bubble(t, func(t *testing.T) {
