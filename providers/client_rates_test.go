@@ -444,6 +444,42 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// Many requests that go at once empty a small bucket, and overtake each other on
+// their way: what each answer then says remains is as of another moment than was
+// thought. The rate is found all the same.
+func TestManyAtOnce(t *testing.T) {
+	seeds := uint64(2)
+	if long() {
+		seeds = 20
+	}
+	for seed := uint64(1); seed <= seeds; seed++ {
+		r := loadTest{protocol: nightshift.Chat, latency: "base=200ms", limits: "requests=6000,burst=1s",
+			config: limits.Config{Concurrency: 200}}
+		const settled, end = 10, 30 // seconds
+		var used, refused float64
+		synctest.Test(t, func(t *testing.T) {
+			server := r.server(t, seed)
+			client := r.client(t, server, seed)
+			var c course
+			ctx, stop := context.WithCancel(t.Context())
+			watched := make(chan struct{})
+			go func() {
+				defer close(watched)
+				c.watch(ctx, server, 0)
+			}()
+			drive(rows{client, false}, lots, (end+1)*time.Second)
+			stop()
+			<-watched
+			late := c.between(settled, end)
+			used, refused = r.used(&c, settled, end), percent(late.Refused, late.Received)
+		})
+		t.Logf("seed %d: used %.1f %%, refused %.2f %%", seed, used, refused)
+		if used < 95 || refused > 1 {
+			t.Errorf("seed %d: used %.1f %%, refused %.2f %%; want 95 %%, 1 %%", seed, used, refused)
+		}
+	}
+}
+
 // A sliding minute: a run from its first row to its last, on an idle key and on
 // one whose minute is half used up.
 func TestSlidingMinute(t *testing.T) {

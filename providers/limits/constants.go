@@ -28,6 +28,8 @@ const (
 	orderMost    = 0.1   // at most that
 	orderLeast   = 0.002 // less is not worth a timer
 
+	anyOrder = 0.02 // seconds within which requests may overtake each other on their way
+
 	usualWeight = 0.1 // of one request in the mean of what requests book
 )
 

@@ -54,6 +54,7 @@ type dimension struct {
 	since      float64 // when that began
 	probed     bool    // it has just ended after a while: let one go ahead of the others
 	last       float64 // when something was sent last
+	together   *group  // what was sent last, with what was sent just before
 	usual      float64 // what a request books, on average
 	// bucketModels are guesses at the server's bucket; best is the one believed.
 	bucketModels []bucketModel
@@ -225,8 +226,14 @@ type charge struct {
 	excluded uint32    // bucket models that were confident it would not
 	noted    []float32 // levels when it was sent
 	sent     float64
+	arrives  float64 // what the server charges on arrival, as is believed
+	together *group  // with what it was sent
 	touched  bool
 }
+
+// A group is what was sent within so short a time that it may have arrived in any
+// order: what remained after one of them says no more exactly what is left.
+type group struct{ began, amount float64 }
 
 // spend books a request that is sent now.
 func (d *dimension) spend(c Cost) charge {
@@ -236,6 +243,8 @@ func (d *dimension) spend(c Cost) charge {
 	s := charge{booked: d.reserve(c), sent: d.at, touched: true}
 	d.level -= s.booked
 	d.last = d.at
+	s.arrives = d.arrival(d.bucketModels[d.best].rule, c)
+	s.together = d.join(s.arrives)
 	d.usual += usualWeight * (s.booked - d.usual)
 	margin := marginOfRate * d.rate
 	for i := range d.bucketModels {
@@ -258,6 +267,24 @@ func (d *dimension) spend(c Cost) charge {
 		}
 	}
 	return s
+}
+
+// join adds what is sent now to its group.
+func (d *dimension) join(amount float64) *group {
+	if d.together == nil || d.at > d.together.began+anyOrder {
+		d.together = &group{began: d.at}
+	}
+	d.together.amount += amount
+	return d.together
+}
+
+// unexplained is what is left of a difference that those do not explain that were
+// sent with the request, before it or after it.
+func (s charge) unexplained(diff float64) float64 {
+	if s.together == nil {
+		return diff
+	}
+	return math.Copysign(max(0, math.Abs(diff)-(s.together.amount-s.arrives)), diff)
 }
 
 // settle replaces what was booked for a request by what it used.
@@ -476,10 +503,10 @@ func (d *dimension) report(w *Window, s charge) {
 	for i := range d.bucketModels {
 		m := &d.bucketModels[i]
 		full := m.burst * d.rate
-		now := d.difference(w.Remaining, clamp(m.level, 0, full))
+		now := s.unexplained(d.difference(w.Remaining, clamp(m.level, 0, full)))
 		sent := now
 		if s.noted != nil {
-			sent = d.difference(w.Remaining, clamp(float64(s.noted[i])+m.adjust, 0, full))
+			sent = s.unexplained(d.difference(w.Remaining, clamp(float64(s.noted[i])+m.adjust, 0, full)))
 		}
 		if m.next > 0 && s.touched && s.sent < m.began {
 			continue // from the window before
