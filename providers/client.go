@@ -402,6 +402,11 @@ func (k *call) wait(ctx context.Context, t *ticket) (err error) {
 	cost := k.Estimator.Cost(k.req.Model, t.prepared)
 	cost.MaxOutput = t.output
 	cost.Turn, cost.History = k.turn, &k.history
+	if k.workersJob() {
+		t.permit = limiter.InFlight(k.Flow, cost)
+		t.reserved = k.Budget.Reopen(k.job.WorstTokens, k.job.WorstCost)
+		return nil
+	}
 	if len(k.list()) > 1 || k.RoutesCome { // look again for a better route now and then
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, reconsider, errReconsider)

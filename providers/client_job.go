@@ -23,6 +23,13 @@ func (k *call) takeJob() {
 	k.job, k.attempts = &last, k.attempts[:n]
 }
 
+// workersJob reports whether the attempt that goes on was given to a worker: to ask
+// for its answer sends nothing, so nothing is waited for, and also a worker that
+// takes nothing new is asked.
+func (k *call) workersJob() bool {
+	return k.job != nil && strings.HasPrefix(k.job.Job, nightshift.WorkerJob)
+}
+
 // returnJob puts an attempt that nothing has followed back where it was taken
 // from: the request ended otherwise, and that attempt may have been paid for.
 func (k *call) returnJob() {
@@ -37,7 +44,11 @@ func (k *call) returnJob() {
 func (k *call) route() (int, error) {
 	if k.job != nil {
 		named := func(r ClientRoute) bool { return r.Name == k.job.Route }
-		if i := slices.IndexFunc(k.list(), named); i >= 0 && !k.at(i).away() && k.stop(i, k.req.Model) == nil {
+		i := slices.IndexFunc(k.list(), named)
+		switch {
+		case k.workersJob() && len(k.list()) > 0:
+			return max(i, 0), nil // each of them asks all workers
+		case i >= 0 && !k.at(i).away() && k.stop(i, k.req.Model) == nil:
 			return i, nil
 		}
 	}
@@ -50,7 +61,7 @@ func (k *call) route() (int, error) {
 func (k *call) followJob(t *ticket, in nightshift.Intent) {
 	if k.job != nil {
 		t.prepared.Job, t.sentAt = k.job.Job, k.job.StartedAt
-		if strings.HasPrefix(k.job.Job, nightshift.WorkerJob) {
+		if k.workersJob() {
 			t.prepared.Attempt = k.job.Job
 		}
 		k.job = nil

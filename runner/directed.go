@@ -96,11 +96,12 @@ type direction struct {
 	passes   int
 }
 
-// look finds the prefixes, and divides the rows into passes.
+// look finds the prefixes, and divides the rows into passes. Rows that have a record
+// count: what a start adds to a request must not depend on how far an earlier one came.
 func (d *direction) look() (whole bool, err error) {
 	var f prefix.Finder
 	var weights []int64
-	whole, err = d.each(d.u, d.number, func(s nightshift.Sample) bool {
+	whole, err = d.all(d.u, d.number, func(s nightshift.Sample) bool {
 		req := d.pool.Request(s)
 		f.Add(&req)
 		d.numbers[item{s.Index, s.Epoch}] = len(weights)
@@ -136,7 +137,9 @@ func (d *direction) pass(pass int) (whole bool, err error) {
 		return false, err
 	}
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(d.place(a), d.place(b)) })
-	q := newPrefixQueue(d.table, rows, d.pool)
+	q := newPrefixQueue(d.table, rows, d.pool, func(r row) bool {
+		return goesOn(d.u.History(r.Index, r.Epoch), d.pool.Workers)
+	})
 	for {
 		r, more := q.next(d.feed)
 		if !more {
@@ -162,6 +165,7 @@ type prefixQueue struct {
 	open   []*group
 	groups []*group // that are not open yet
 	alone  []row    // that share nothing
+	goOn   []row    // whose requests an earlier process has sent, so that there is nothing to wait for
 }
 
 type group struct {
@@ -169,10 +173,14 @@ type group struct {
 	rows   []row
 }
 
-func newPrefixQueue(t *prefix.Table, rows []row, p Pool) *prefixQueue {
+func newPrefixQueue(t *prefix.Table, rows []row, p Pool, goesOn func(row) bool) *prefixQueue {
 	q := &prefixQueue{table: t, pool: p}
 	var last *group
 	for _, r := range rows {
+		if goesOn(r) {
+			q.goOn = append(q.goOn, r)
+			continue
+		}
 		if r.prefix == nil {
 			q.alone = append(q.alone, r)
 			continue
@@ -189,7 +197,7 @@ func newPrefixQueue(t *prefix.Table, rows []row, p Pool) *prefixQueue {
 // next waits for a row that can be given out; more is false when there is none
 // left. When the feed has ended it returns any row.
 func (q *prefixQueue) next(feed context.Context) (r row, more bool) {
-	for len(q.open)+len(q.groups)+len(q.alone) > 0 {
+	for len(q.goOn)+len(q.open)+len(q.groups)+len(q.alone) > 0 {
 		changed := q.table.Changed()
 		if r, ok := q.ready(); ok {
 			return r, true
@@ -213,6 +221,11 @@ const recheck = 10 * time.Second
 // ready takes a row that can go now. A prefix that is not in the cache comes
 // first, since its other rows wait.
 func (q *prefixQueue) ready() (row, bool) {
+	if len(q.goOn) > 0 {
+		r := q.goOn[0]
+		q.goOn = q.goOn[1:]
+		return r, true
+	}
 	if _, waiting := q.table.Load(); waiting >= ahead {
 		return row{}, false
 	}

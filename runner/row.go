@@ -114,12 +114,22 @@ func isStop(err error) bool {
 // still be asked for, and where there are workers, one that was given to them.
 func lostAnswer(history []nightshift.Attempt, workers bool) bool {
 	for i, a := range history {
-		canBeAsked := a.Job != "" && i == len(history)-1 && (workers || !strings.HasPrefix(a.Job, nightshift.WorkerJob))
-		if a.Class == nightshift.ClassUnknownOutcome && !canBeAsked {
+		if a.Class == nightshift.ClassUnknownOutcome && !(i == len(history)-1 && goesOn(history, workers)) {
 			return true
 		}
 	}
 	return false
+}
+
+// goesOn reports whether the last attempt of a row was sent by an earlier process,
+// and its answer can still be asked for.
+func goesOn(history []nightshift.Attempt, workers bool) bool {
+	if len(history) == 0 {
+		return false
+	}
+	last := history[len(history)-1]
+	return last.Class == nightshift.ClassUnknownOutcome && last.Job != "" &&
+		(workers || !strings.HasPrefix(last.Job, nightshift.WorkerJob))
 }
 
 // A conversation is the exchange that answers one sample: one request, or one

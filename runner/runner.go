@@ -285,6 +285,11 @@ func (w *walk) shard(i int) error {
 // incomplete; whole reports that neither happened. Rows that cannot be sent get
 // their record here.
 func (w *walk) each(u *shard, i int, do func(nightshift.Sample) bool) (whole bool, err error) {
+	return w.all(u, i, func(s nightshift.Sample) bool { return u.Done(s.Index, s.Epoch) || do(s) })
+}
+
+// all is each for the rows that have a record as well.
+func (w *walk) all(u *shard, i int, do func(nightshift.Sample) bool) (whole bool, err error) {
 	for s, err := range w.Dataset.ReadEpochs(w.feed, i, max(w.Epochs, 1)) {
 		if w.feed.Err() != nil {
 			u.incomplete.Store(true)
@@ -293,7 +298,7 @@ func (w *walk) each(u *shard, i int, do func(nightshift.Sample) bool) (whole boo
 		if !w.wantsRow(s, err) {
 			continue
 		}
-		if err == nil && !u.Done(s.Index, s.Epoch) && !do(s) {
+		if err == nil && !do(s) {
 			u.incomplete.Store(true)
 			return false, nil
 		}

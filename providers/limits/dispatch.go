@@ -23,6 +23,7 @@ func (l *Limiter) dispatch(now float64) {
 		l.queue.remove(w)
 		l.markTrial(w)
 		w.permit = l.grant(now, w)
+		l.tryOut(now, w.permit)
 		if w.ready != nil {
 			close(w.ready)
 		}
@@ -153,6 +154,12 @@ func (l *Limiter) grant(now float64, w *waiter) *Permit {
 	l.learn.sent()
 	p.nth = l.background.sent()
 	l.sendRate.note(now)
+	return p
+}
+
+// tryOut makes a request a probe of an endpoint that is down, or the first after a
+// pause.
+func (l *Limiter) tryOut(now float64, p *Permit) {
 	if l.health.open {
 		p.probe = true
 		l.health.probing(now, l.random.Float64())
@@ -161,7 +168,6 @@ func (l *Limiter) grant(now float64, w *waiter) *Permit {
 		p.trial = true
 		l.pause.sent(now)
 	}
-	return p
 }
 
 // sleep sets the timer for the next time that something may change by itself.

@@ -208,6 +208,16 @@ func (l *Limiter) Try(flow string, c Cost) (p *Permit, ok bool) {
 	return w.permit, w.permit != nil
 }
 
+// InFlight is the permit of a request that has been sent already: it takes its
+// place beside the others at once.
+func (l *Limiter) InFlight(flow string, c Cost) *Permit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	l.advance(now)
+	return l.grant(now, &waiter{cost: c, flow: l.queue.flow(flow)})
+}
+
 func (w *waiter) result() (*Permit, error) {
 	if w.err != nil {
 		return nil, w.err

@@ -197,11 +197,19 @@ func (t *Table) Turn(p *Prefix) *Turn {
 }
 
 // Add notes what was added to the row's requests: the lifetime of cache markers,
-// and a prompt_cache_key.
-func (u *Turn) Add(marker, key string) { u.marker, u.key = marker, key }
+// and a prompt_cache_key. A nil Turn notes nothing.
+func (u *Turn) Add(marker, key string) {
+	if u != nil {
+		u.marker, u.key = marker, key
+	}
+}
 
 // Leave gives up the turn's prefix: nothing of the row's requests will be cached.
+// A nil Turn has none.
 func (u *Turn) Leave() {
+	if u == nil {
+		return
+	}
 	u.table.mu.Lock()
 	defer u.table.mu.Unlock()
 	u.letGo()

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -91,8 +93,10 @@ func (c *cluster) open(ctx context.Context, s *Session, st *store.Run) error {
 		return err
 	}
 	o := hub.Options{Run: st.RunID(), Dir: s.Plan.Out, Version: s.Version, AllowSkew: c.AllowSkew, Silence: c.Silence,
-		Back: LeastSilence(c.Beat), Log: s.Log,
-		Note: c.note}
+		Back: LeastSilence(c.Beat), Log: s.Log, Note: c.note}
+	if s.Kept == nil { // with a bucket, what is on the disk here may not be there yet
+		o.OnRecord = c.onRecord
+	}
 	if o.Epoch, err = nextEpoch(st, s.Plan.Out); err != nil {
 		return err
 	}
@@ -134,6 +138,25 @@ func unsettled(out string) (list []hub.Unknown, err error) {
 		}
 	}
 	return list, nil
+}
+
+// onRecord reads the attempt logs of the records of a run and its judges.
+func (c *cluster) onRecord(each func(log string)) error {
+	type row struct {
+		AttemptLog string `parquet:"attempt_log,optional"`
+	}
+	c.mu.Lock()
+	dirs := slices.Collect(maps.Keys(c.stores)) // that are open, so that what they have is durable
+	c.mu.Unlock()
+	for _, dir := range dirs {
+		for r, err := range view.Rows[row](dir, view.ReadOptions{}) {
+			if err != nil {
+				return err
+			}
+			each(r.AttemptLog)
+		}
+	}
+	return nil
 }
 
 // joinFile reads the hub's file, or makes those of a new hub; path is that of the

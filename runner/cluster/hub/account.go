@@ -239,7 +239,7 @@ func (a *Account) pick(tried map[*peer]bool) (best *peer, some bool) {
 
 // start gives an attempt to a worker; h.mu is held.
 func (h *Hub) start(a *Account, to *peer, p providers.Prepared) *attempt {
-	k := &attempt{id: p.Attempt, peer: to, result: make(chan verdict, 1), tracked: p.Attempt != ""}
+	k := &attempt{id: p.Attempt, peer: to, result: make(chan verdict, 1), begun: p.Begun, tracked: p.Attempt != ""}
 	if k.id == "" {
 		k.id = h.newID()
 	}
@@ -374,6 +374,7 @@ func (h *Hub) done(p *peer, id string, an answer) {
 		h.attempts[id] = &attempt{id: id, state: held, peer: p, late: &an, tracked: true}
 		p.seen.count(an.ex.Err)
 		h.note()
+		h.lookUp(p)
 	case k.state == flying:
 		h.landed(k, p, an)
 	case k.state == lost:
@@ -388,6 +389,21 @@ func (h *Hub) done(p *peer, id string, an answer) {
 		return
 	}
 	h.mu.Unlock()
+}
+
+// begun passes on that answers have begun to come.
+func (h *Hub) begun(p *peer, ids []string) {
+	var told []func()
+	h.mu.Lock()
+	for _, id := range ids {
+		if k := h.attempts[id]; k != nil && k.state == flying && k.peer == p && k.begun != nil {
+			told = append(told, k.begun)
+		}
+	}
+	h.mu.Unlock()
+	for _, tell := range told {
+		tell()
+	}
 }
 
 // landed gives an answer to who waits for it; h.mu is held.

@@ -41,6 +41,9 @@ type Options struct {
 	// Unknown are the attempts that earlier starts have recorded as unknown, and
 	// that no late answer has settled.
 	Unknown []Unknown
+	// OnRecord calls each with the attempt log of every record. Those that were there
+	// when the hub was made must be durable. nil is no such reader.
+	OnRecord func(each func(log string)) error
 	// Note puts on record that an attempt is recorded as unknown (late is nil), or
 	// what a late answer says of it. It is durable on return.
 	Note func(u Unknown, late *providers.Exchange) error
@@ -96,6 +99,7 @@ type attempt struct {
 	state   state
 	peer    *peer        // that has it
 	result  chan verdict // of one that flies
+	begun   func()       // to be called when its answer begins to come; may be nil
 	late    *answer      // of one that is held
 	unknown Unknown      // of one that is recorded
 	tracked bool         // the record of its row will name it
@@ -344,7 +348,7 @@ func (h *Hub) settleLeftovers() {
 	var left []*attempt
 	h.mu.Lock()
 	for id, k := range h.attempts {
-		if k.state == held && !h.ofThisStart(id) {
+		if h.fromBefore(k) {
 			k.state = recorded
 			k.unknown = Unknown{Dir: h.Dir, Attempt: nightshift.Attempt{Job: id, Class: nightshift.ClassUnknownOutcome}}
 			left = append(left, k)

@@ -16,6 +16,7 @@ import (
 // that is on its way.
 type network struct {
 	seed  uint64
+	quick bool // no message takes seconds
 	mu    sync.Mutex
 	made  uint64 // links so far
 	links []*link
@@ -72,7 +73,7 @@ func (l *link) collect(from net.Conn, onto chan frame, way int) {
 			onto <- frame{at: last, end: true} // after what is on its way, as from a process that ended
 			return
 		}
-		if at := time.Now().Add(delayOf(f.Kind, random)); at.After(last) {
+		if at := time.Now().Add(l.net.delayOf(f.Kind, random)); at.After(last) {
 			last = at
 		}
 		twice := random.IntN(20) == 0
@@ -86,13 +87,13 @@ func (l *link) collect(from net.Conn, onto chan frame, way int) {
 // delayOf is how long a message travels. The three of a handshake and the pause
 // before it (2.5 s at most) take less than [hub.DefaultBack] together, so that
 // nothing is given up where nothing was lost.
-func delayOf(kind protocol.Kind, random *rand.Rand) time.Duration {
+func (n *network) delayOf(kind protocol.Kind, random *rand.Rand) time.Duration {
 	delay := time.Duration(random.IntN(80)) * time.Millisecond
 	seconds, slow := random.IntN(12), random.IntN(200) == 0
 	if kind <= protocol.KindReady {
 		seconds %= 4
 	}
-	if slow {
+	if slow && !n.quick {
 		delay += time.Duration(seconds) * time.Second
 	}
 	return delay

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"nightshift"
+	"nightshift/internal/attemptlog"
 	"nightshift/internal/words"
 	"nightshift/runner/cluster/protocol"
 )
@@ -25,6 +27,7 @@ type peer struct {
 	inFlight            int
 	holds               map[string]bool // attempts of earlier starts that it said it has
 	unkept              int             // answers that it keeps, as it said last
+	lookingUp           bool            // whether those of earlier starts are on record
 
 	rests    time.Time // until when it is given nothing, after it sent something back
 	failures int       // to reach a server, in a row
@@ -206,6 +209,10 @@ func (h *Hub) take(p *peer, conn *protocol.Conn, f protocol.Frame) error {
 			h.done(p, id, answer{ex, p})
 		}
 		return err
+	case protocol.KindBegun:
+		b, err := protocol.Unpack[protocol.IDs](f)
+		h.begun(p, b.IDs)
+		return err
 	case protocol.KindNotSent:
 		n, err := protocol.Unpack[protocol.NotSent](f)
 		if err == nil {
@@ -216,6 +223,7 @@ func (h *Hub) take(p *peer, conn *protocol.Conn, f protocol.Frame) error {
 		h.mu.Lock()
 		p.draining = true
 		h.workersChanged()
+		h.lookUp(p)
 		h.mu.Unlock()
 		h.Log.Info("worker " + p.name + " drains")
 		return nil
@@ -309,6 +317,63 @@ func (h *Hub) back(k *attempt, why string) {
 	delete(h.attempts, k.id)
 	k.result <- verdict{notSent: why}
 	h.note()
+}
+
+// lookUpAfter is how long answers are gathered that a worker brings.
+const lookUpAfter = time.Second
+
+// lookUp finds out which answers of earlier starts are on record, so that a worker
+// that drains need not keep them: the hub may have ended before it said so. Those of
+// rows that are still open are asked for by the rows. h.mu is held.
+func (h *Hub) lookUp(p *peer) {
+	if h.OnRecord == nil || !p.draining || p.lookingUp {
+		return
+	}
+	p.lookingUp = true
+	time.AfterFunc(lookUpAfter, func() {
+		h.mu.Lock()
+		p.lookingUp = false
+		ids := map[string]bool{}
+		for id, k := range h.attempts {
+			if k.peer == p && h.fromBefore(k) {
+				ids[id] = true
+			}
+		}
+		h.mu.Unlock()
+		if len(ids) == 0 {
+			return
+		}
+		err := h.OnRecord(func(log string) {
+			jobs, _ := attemptlog.Jobs(log)
+			if slices.ContainsFunc(jobs, func(id string) bool { return ids[id] }) {
+				h.foundOnRecord(log)
+			}
+		})
+		if err != nil {
+			h.Log.Warn("it is not known whether answers of worker "+p.name+" are on record", "error", err)
+		}
+	})
+}
+
+// fromBefore reports whether an attempt is one of an earlier start whose answer
+// nobody has asked for; h.mu is held.
+func (h *Hub) fromBefore(k *attempt) bool { return k.state == held && !h.ofThisStart(k.id) }
+
+// foundOnRecord lets go of answers that the log of a record has. Those that it has as
+// unknown are [Hub.Durable]'s.
+func (h *Hub) foundOnRecord(log string) {
+	attempts, err := attemptlog.Parse(log)
+	if err != nil {
+		return // it is no log of ours
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, a := range attempts {
+		if k := h.attempts[a.Job]; k != nil && h.fromBefore(k) && a.Class != nightshift.ClassUnknownOutcome {
+			delete(h.attempts, a.Job)
+			k.peer.keep([]string{a.Job})
+		}
+	}
 }
 
 // leave notes that a connection has ended. The worker has a while to come back.

@@ -12,6 +12,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,6 +64,39 @@ func TestBudgetOfWorkers(t *testing.T) {
 	}
 }
 
+// TestDrainAfterRestart drains the only worker when its hub has just been killed: the
+// next start takes over what it holds, and what it has in flight, before anything
+// else, though nothing new can be sent.
+func TestDrainAfterRestart(t *testing.T) {
+	base := memoryDir(t)
+	bubbleOfRuns(t, func(t *testing.T) {
+		for seed := *first; seed < *first+8; seed++ {
+			cryptotest.SetGlobalRandom(t, seed)
+			w := newWorld(t, base, seed)
+			// What comes so late that it was given up, and what has failed, waits for another worker.
+			w.net.quick, w.healthy = true, true
+			w.startHub(filepath.Join(w.dir, "run1"))
+			w.startWorker("w0", filepath.Join(w.dir, "spool0"))
+			time.Sleep(3 * time.Second)
+			first := w.workers["w0"]
+			w.killHub()
+			time.Sleep(time.Duration(w.roll(4000)) * time.Millisecond)
+			first.drain()
+			select { // a minute is how long a drain waits by default
+			case err := <-first.ended:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(time.Minute):
+				t.Errorf("seed %d: the worker waits for rows that the hub does not ask for", seed)
+			}
+			w.startWorker("w1", filepath.Join(w.dir, "spool1"))
+			w.finish()
+			w.check()
+		}
+	})
+}
+
 // eachSeed plays a world for each of n seeds, 1,000 in the long form, and checks it.
 func eachSeed(t *testing.T, n int, prepare, check func(*world)) {
 	if os.Getenv("NIGHTSHIFT_LONG") != "" {
@@ -71,7 +106,7 @@ func eachSeed(t *testing.T, n int, prepare, check func(*world)) {
 		n = *seeds
 	}
 	base := memoryDir(t)
-	synctest.Test(t, func(t *testing.T) { // one for all: decoders that packages share stay within it
+	bubbleOfRuns(t, func(t *testing.T) {
 		for seed := *first; seed < *first+uint64(n) && !t.Failed(); seed++ {
 			cryptotest.SetGlobalRandom(t, seed)
 			w := newWorld(t, base, seed)
@@ -84,6 +119,14 @@ func eachSeed(t *testing.T, n int, prepare, check func(*world)) {
 			}
 		}
 	})
+}
+
+// bubbleOfRuns plays runs in simulated time. Decoders that packages share must stay
+// within one bubble: two collections empty their pools.
+func bubbleOfRuns(t *testing.T, play func(*testing.T)) {
+	runtime.GC()
+	runtime.GC()
+	synctest.Test(t, play)
 }
 
 // memoryDir is a directory in memory where there is one: the simulation syncs
@@ -113,20 +156,22 @@ type world struct {
 	data   string
 	begun  time.Time
 
-	mu       sync.Mutex
-	ledger   []payment
-	hub      *hubProcess
-	hubs     int
-	workers  map[string]*workerProcess // by name
-	boots    int
-	forgot   bool                 // a worker's disk was lost
-	lostMost int                  // attempts that may be paid twice
-	onlyHubs bool                 // nothing but hubs is killed
-	budget   nightshift.NanoUSD   // of the run; 0 is none
-	killed   map[string]time.Time // workers, by process
-	all      sync.WaitGroup
-	stop     context.CancelFunc
-	ctx      context.Context
+	mu        sync.Mutex
+	ledger    []payment
+	begunTold int // answers that have begun, as the hub heard
+	hub       *hubProcess
+	hubs      int
+	workers   map[string]*workerProcess // by name
+	boots     int
+	forgot    bool                 // a worker's disk was lost
+	lostMost  int                  // attempts that may be paid twice
+	healthy   bool                 // the provider never fails
+	onlyHubs  bool                 // nothing but hubs is killed
+	budget    nightshift.NanoUSD   // of the run; 0 is none
+	killed    map[string]time.Time // workers, by process
+	all       sync.WaitGroup
+	stop      context.CancelFunc
+	ctx       context.Context
 }
 
 // A payment is one request that the provider has charged for.
@@ -223,6 +268,7 @@ func (w *world) startHub(dir string) {
 		}
 		return p.store.PutLate(u.Model, a, ex != nil)
 	}
+	o.OnRecord = func(each func(string)) error { return onRecord(dir, each) }
 	p.hub = hub.New(o)
 	mu.Unlock()
 	budget := &limits.Budget{Cost: w.budget}
@@ -240,7 +286,7 @@ func (w *world) startHub(dir string) {
 	p.hub.Add("e", end, func(a *hub.Account) {
 		l := limits.New(limits.Config{Concurrency: 16})
 		a.OnPlaces(l.SetPlaces)
-		client.AddRoute(providers.ClientRoute{Name: a.Name, Wire: a, Limiter: l})
+		client.AddRoute(providers.ClientRoute{Name: a.Name, Wire: listening{a, w}, Limiter: l})
 	}, client.LookAgain)
 	run := &runner.Run{Name: "sim", Store: p.store, Dataset: data, Epochs: 1, Log: w.log(p.name),
 		Pools: []runner.Pool{{Model: "m", ModelID: "m", Endpoint: "e", Protocol: nightshift.Chat, Provider: client,
@@ -259,6 +305,17 @@ func (w *world) startHub(dir string) {
 	w.mu.Lock()
 	w.hub = p
 	w.mu.Unlock()
+}
+
+// onRecord reads the attempt logs of the records in a directory.
+func onRecord(dir string, each func(string)) error {
+	for rec, err := range view.Rows[nightshift.Record](dir, view.ReadOptions{}) {
+		if err != nil {
+			return err
+		}
+		each(*rec.AttemptLog)
+	}
+	return nil
 }
 
 // booked is what a run has cost at most, by its files, as a start books it.
@@ -302,7 +359,8 @@ func (w *world) killHub() {
 type workerProcess struct {
 	name, process, spool string
 	dead                 chan struct{}
-	stop                 context.CancelFunc
+	stop, drain          context.CancelFunc
+	ended                chan error
 }
 
 func (w *world) startWorker(name, spool string) {
@@ -311,7 +369,8 @@ func (w *world) startWorker(name, spool string) {
 	w.boots++
 	p := &workerProcess{name: name, process: fmt.Sprint(name, "-", w.boots), spool: spool, dead: make(chan struct{})}
 	ctx, stop := context.WithCancel(w.ctx)
-	p.stop = stop
+	waiting, drain := context.WithCancel(ctx)
+	p.stop, p.drain, p.ended = stop, drain, make(chan error, 1)
 	w.workers[name] = p
 	start := w.begun
 	o := worker.Options{Name: name, Slots: 8, Spool: spool, Version: "v", Log: w.log(p.process), Patience: 2 * time.Minute,
@@ -340,7 +399,7 @@ func (w *world) startWorker(name, spool string) {
 			go to.hub.ServeConn(server)
 			return client, nil
 		}}
-	w.all.Go(func() { _ = worker.Run(ctx, ctx, o) })
+	w.all.Go(func() { p.ended <- worker.Run(ctx, waiting, o) })
 }
 
 // alive reports whether neither end of a connection has been killed.
@@ -377,6 +436,24 @@ func (w *world) killWorker(name string, forget bool) {
 	w.startWorker(name, next)
 }
 
+// A listening account wants to hear that answers begin.
+type listening struct {
+	*hub.Account
+	w *world
+}
+
+func (l listening) Send(ctx context.Context, p providers.Prepared) providers.Exchange {
+	p.Begun = func() {
+		l.w.mu.Lock()
+		defer l.w.mu.Unlock()
+		l.w.begunTold++
+		if !slices.ContainsFunc(l.w.ledger, func(paid payment) bool { return paid.attempt == p.Attempt }) {
+			l.w.t.Errorf("%s has begun, and was never sent", p.Attempt)
+		}
+	}
+	return l.Account.Send(ctx, p)
+}
+
 // A chargingWire is a provider that answers after a while and charges when it is
 // asked.
 type chargingWire struct {
@@ -398,7 +475,7 @@ func (c *chargingWire) Send(ctx context.Context, p providers.Prepared) providers
 	attempt := fnv.New64a()
 	_, _ = attempt.Write([]byte(p.Attempt)) // never fails
 	random := rand.New(rand.NewPCG(c.w.seed, attempt.Sum64()))
-	if random.IntN(15) == 0 {
+	if random.IntN(15) == 0 && !c.w.healthy {
 		return providers.Exchange{
 			Sent: true, Err: &nightshift.Error{Class: nightshift.ClassServer, Status: 500, Message: "trouble"},
 			Response: nightshift.Response{Status: 500}}
@@ -410,6 +487,9 @@ func (c *chargingWire) Send(ctx context.Context, p providers.Prepared) providers
 		payment{attempt: p.Attempt, key: p.Key, at: time.Now(), tokens: tokens, process: c.p.process})
 	c.w.mu.Unlock()
 	took := time.Duration(50+random.IntN(3000)) * time.Millisecond
+	if p.Begun != nil {
+		p.Begun()
+	}
 	select {
 	case <-time.After(took):
 	case <-c.p.dead:
@@ -426,8 +506,7 @@ func (c *chargingWire) Send(ctx context.Context, p providers.Prepared) providers
 		Usage: nightshift.Usage{Input: nightshift.Tokens(10), Output: nightshift.Tokens(tokens)}}}
 }
 
-// play runs the world until every row has a record, with kills and cuts, and
-// lets everything that is late arrive.
+// play runs the world until every row has a record, with kills and cuts.
 func (w *world) play() {
 	w.startHub(filepath.Join(w.dir, "run1"))
 	for i := range 3 {
@@ -440,6 +519,11 @@ func (w *world) play() {
 		}
 		w.trouble()
 	}
+	w.finish()
+}
+
+// finish waits until every row has a record, and lets everything that is late arrive.
+func (w *world) finish() {
 	for !w.over() {
 		time.Sleep(time.Second)
 		if time.Since(w.begun) > time.Hour {
@@ -531,6 +615,9 @@ func (w *world) check() {
 		for _, a := range late.Settle(log) {
 			attempts[a.Job] = a
 		}
+	}
+	if w.begunTold == 0 {
+		w.t.Error("of no answer it was heard that it had begun")
 	}
 	for i := range int64(rows) {
 		if seen[i] != 1 {

@@ -299,6 +299,39 @@ func TestNameOfAKilledWorker(t *testing.T) {
 	})
 }
 
+// A hub hears that an answer has begun where it waits for that, and hears nothing
+// where it does not.
+func TestBegun(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, hub.Options{})
+		slow := &scriptedWire{takes: 5 * time.Second, say: says("x")}
+		ended, drain, _ := b.start(b.options("w", "", beginning{slow}))
+		a, sent := b.first(), time.Now()
+		begun := time.Hour
+		ex := a.Send(t.Context(), providers.Prepared{Attempt: a.NewAttempt(), Body: []byte("{}"),
+			Begun: func() { begun = time.Since(sent) }})
+		if ex.Err != nil || begun > time.Second {
+			t.Errorf("it has begun after %v, %v", begun, ex.Err)
+		}
+		if ex := b.send(a); ex.Err != nil {
+			t.Error(ex.Err)
+		}
+		drain()
+		b.hub.Close(true)
+		<-ended
+	})
+}
+
+// A beginning wire begins its answer at once.
+type beginning struct{ *scriptedWire }
+
+func (b beginning) Send(ctx context.Context, p providers.Prepared) providers.Exchange {
+	if p.Begun != nil {
+		p.Begun()
+	}
+	return b.scriptedWire.Send(ctx, p)
+}
+
 // Who does not fit is told why, and does not come back.
 func TestRefusals(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -26,6 +26,7 @@ type Prepared struct {
 	Job       string            `json:"job,omitempty"`
 	MaxOutput int64             `json:"max_output,omitempty"`
 	Scored    *providers.Scored `json:"scored,omitempty"`
+	Begun     bool              `json:"begun,omitempty"` // the hub waits for the first part of the answer
 }
 
 // PackDo makes the message that gives an attempt away.
@@ -33,6 +34,7 @@ func PackDo(id, endpoint string, p providers.Prepared) (Frame, error) {
 	d := Do{id, endpoint, Prepared{
 		Hash: p.Hash, Stream: p.Stream, Key: p.Key, Model: p.Model, InputText: p.InputText, Other: p.InputOther,
 		Media: p.Media, Choices: p.Choices, Texts: p.Texts, Job: p.Job, MaxOutput: p.MaxOutput, Scored: p.Scored,
+		Begun: p.Begun != nil,
 	}}
 	if head, whole := shortHead(d, (*coder).do); whole {
 		return Frame{KindDo, head, [][]byte{p.Body}}, nil

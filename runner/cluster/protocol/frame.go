@@ -5,7 +5,8 @@
 // then says in [Ready] what it holds of this run and what it can send, and from
 // there on gets a [Do] for each attempt and answers it with [Done], or with
 // [NotSent] when it has certainly sent nothing. Every Done is kept by the worker,
-// and said again after each new connection, until the hub says [Kept].
+// and said again after each new connection, until the hub says [Kept]. Where the Do
+// asks for it, a word that the answer has begun goes before, which may be lost.
 package protocol
 
 import (
@@ -46,6 +47,7 @@ const (
 	KindCancel
 	KindDraining
 	KindEnd
+	KindBegun
 	kinds
 )
 

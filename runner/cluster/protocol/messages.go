@@ -99,7 +99,8 @@ type NotSent struct {
 	Why string `json:"why"`
 }
 
-// IDs name attempts: that the hub has on record (kept), or gives up (cancel).
+// IDs name attempts: that the hub has on record (kept), or gives up (cancel), or
+// whose answers have begun to come (begun).
 type IDs struct {
 	IDs []string `json:"ids"`
 }

@@ -111,9 +111,13 @@ func TestEveryFieldArrives(t *testing.T) {
 		d := protocol.Do{ID: "a", Endpoint: "e"}
 		fill(reflect.ValueOf(&d.Prepared).Elem().Field(i))
 		p := d.Prepared
-		f, err := protocol.PackDo(d.ID, d.Endpoint, providers.Prepared{
+		sent := providers.Prepared{
 			Hash: p.Hash, Stream: p.Stream, Key: p.Key, Model: p.Model, InputText: p.InputText, InputOther: p.Other,
-			Media: p.Media, Choices: p.Choices, Texts: p.Texts, Job: p.Job, MaxOutput: p.MaxOutput, Scored: p.Scored})
+			Media: p.Media, Choices: p.Choices, Texts: p.Texts, Job: p.Job, MaxOutput: p.MaxOutput, Scored: p.Scored}
+		if p.Begun {
+			sent.Begun = func() {}
+		}
+		f, err := protocol.PackDo(d.ID, d.Endpoint, sent)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,9 +293,12 @@ func FuzzFrame(f *testing.F) {
 		b, _ := frame.Append(nil)
 		f.Add(b[8:])
 	}
-	do, _ := protocol.PackDo("a", "e", providers.Prepared{Body: []byte("{}")})
-	b, _ := do.Append(nil)
-	f.Add(b[8:])
+	do, _ := protocol.PackDo("a", "e", providers.Prepared{Body: []byte("{}"), Begun: func() {}})
+	begun, _ := protocol.Pack(protocol.KindBegun, protocol.IDs{IDs: []string{"a"}})
+	for _, frame := range []protocol.Frame{do, begun} {
+		b, _ := frame.Append(nil)
+		f.Add(b[8:])
+	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		framed := protocol.Framed(content)
 		frame, err := protocol.Read(bufio.NewReader(bytes.NewReader(framed)), 1<<20)
@@ -310,6 +317,7 @@ func FuzzFrame(f *testing.F) {
 		}
 		_, _, _ = protocol.UnpackDo(frame)
 		_, _ = protocol.Unpack[protocol.Hello](frame)
+		_, _ = protocol.Unpack[protocol.IDs](frame)
 		_, _ = protocol.Unpack[protocol.Ready](frame)
 		_, _ = protocol.Unpack[protocol.Welcome](frame)
 	})

@@ -171,7 +171,7 @@ func (c *coder) do(d *Do) {
 	text(c, &p.Hash)
 	text(c, &p.Key)
 	text(c, &p.Model)
-	c.flags(&p.Stream, &p.Media.AudioInput, &p.Media.AudioOutput, &p.Media.ImageInput, &p.Media.ImageOutput)
+	c.flags(&p.Stream, &p.Media.AudioInput, &p.Media.AudioOutput, &p.Media.ImageInput, &p.Media.ImageOutput, &p.Begun)
 	for _, n := range []*int64{&p.InputText, &p.Other, &p.Choices, &p.Texts, &p.MaxOutput} {
 		number(c, n)
 	}

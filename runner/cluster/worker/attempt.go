@@ -109,9 +109,22 @@ func (w *worker) do(calls context.Context, s *session, d protocol.Do, p provider
 		_ = s.conn.Say(protocol.KindNotSent, protocol.NotSent{ID: d.ID, Why: why})
 		return
 	}
+	if d.Prepared.Begun {
+		p.Begun = func() { w.begun(d.ID) }
+	}
 	ctx, cancel := context.WithCancel(calls)
 	w.flying[d.ID] = &flight{cancel}
 	go w.send(ctx, d.ID, w.wires[d.Endpoint].wire, p)
+}
+
+// begun says that an answer has begun to come. Where that is lost, the hub learns
+// it from the answer.
+func (w *worker) begun(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.session != nil {
+		_ = w.session.conn.Say(protocol.KindBegun, protocol.IDs{IDs: []string{id}})
+	}
 }
 
 // unable is why an attempt cannot be begun now; w.mu is held.
