@@ -104,8 +104,9 @@ type datasetChange struct {
 
 // A leftOut is a run that is not shown, and why.
 type leftOut struct {
-	Run string `json:"run"` // directory
-	Why string `json:"why"`
+	Run       string `json:"run"` // directory
+	Why       string `json:"why"`
+	otherData int64  // rows of its dataset, where that is why; else -1
 }
 
 // A candidate is a run that may be part of a history.
@@ -238,7 +239,7 @@ func (h *History) leave(dir string, why error) error {
 	if !errors.As(why, &unfit) && !errors.As(why, &damaged) && !errors.Is(why, fs.ErrNotExist) {
 		return why
 	}
-	h.LeftOut = append(h.LeftOut, leftOut{dir, why.Error()})
+	h.LeftOut = append(h.LeftOut, leftOut{dir, why.Error(), -1})
 	return nil
 }
 
@@ -277,13 +278,14 @@ func (h *History) ofOneDataset(runs []candidate, o HistoryOptions) []candidate {
 		if other {
 			h.LeftOut = append(h.LeftOut, leftOut{r.called, sprintf("it is of another dataset (%s rows, %.12s) than the "+
 				"newest run (%s rows, %.12s); --any-dataset pairs rows by id", render.Count(r.info.DatasetRows),
-				r.info.DatasetHash, render.Count(newest.DatasetRows), newest.DatasetHash)})
+				r.info.DatasetHash, render.Count(newest.DatasetRows), newest.DatasetHash),
+				r.info.DatasetRows})
 		}
 		return other
 	})
 	if o.Last > 0 && len(runs) > o.Last {
 		for _, r := range runs[:len(runs)-o.Last] {
-			h.LeftOut = append(h.LeftOut, leftOut{r.called, sprintf("only the last %d runs were asked for", o.Last)})
+			h.LeftOut = append(h.LeftOut, leftOut{r.called, sprintf("only the last %d runs were asked for", o.Last), -1})
 		}
 		runs = runs[len(runs)-o.Last:]
 	}

@@ -308,6 +308,13 @@ func TestHistoryNamesWhatIsLeftOut(t *testing.T) {
 	if len(index.Runs) != 2 {
 		t.Errorf("%d runs are shown, want 2", len(index.Runs))
 	}
+	h, _ := readHistory(t, compare.HistoryOptions{Runs: append(runs[:len(runs):len(runs)],
+		pastTrial(t, "further", 0, 1, 0.9, ids[:8]))})
+	var text bytes.Buffer
+	if err := h.Text(&text); err != nil || !strings.Contains(text.String(), "2 runs are of other datasets") ||
+		strings.Contains(text.String(), "it is of another dataset") {
+		t.Errorf("%v: other datasets are not told together:\n%s", err, text.String())
+	}
 	if _, index := readHistory(t, compare.HistoryOptions{Runs: runs, AnyData: true}); len(index.Runs) != 4 {
 		t.Errorf("with other datasets %d runs are shown, want 4", len(index.Runs))
 	}

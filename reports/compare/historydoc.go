@@ -66,9 +66,20 @@ func (h *History) findings() []render.Finding {
 }
 
 func (h *History) leftOut() []string {
-	var all []string
+	var all, others []string
 	for _, l := range h.LeftOut {
-		all = append(all, l.Run+": "+l.Why)
+		if l.otherData >= 0 {
+			others = append(others, sprintf("%s (%s)", l.Run, render.Counted(l.otherData, "row")))
+		}
+	}
+	for _, l := range h.LeftOut {
+		if l.otherData < 0 || len(others) < 2 {
+			all = append(all, l.Run+": "+l.Why)
+		}
+	}
+	if len(others) > 1 {
+		all = append(all, sprintf("%d runs are of other datasets than the newest: %s. Name the runs of one dataset to "+
+			"see them, or --any-dataset to pair rows by id", len(others), join(others, ", ")))
 	}
 	return all
 }
