@@ -96,10 +96,10 @@ elif [ -x "$npm/node_modules/.bin/promptfoo" ] || { command -v npm >/dev/null &&
   timeout 900 npm install --silent --no-audit --no-fund --omit=optional --ignore-scripts --prefix "$npm" \
     promptfoo@0.121.20 @libsql/linux-x64-gnu@0.5.29 >"$dir/npm.log" 2>&1; }; then
   version="$(node -p "require('$npm/node_modules/promptfoo/package.json').version")"
-  mkdir "$dir/promptfoo"
+  mkdir "$dir/promptfoo" # with logs it ends in most runs before it has written its results: write after end
   python3 "$here/promptfoo.py" "$url" "$dir/rows.jsonl" "$dir/promptfoo.json"
   measure "promptfoo $version" "$dir/promptfoo" env PROMPTFOO_CONFIG_DIR="$dir/promptfoo" PROMPTFOO_DISABLE_TELEMETRY=1 \
-    PROMPTFOO_DISABLE_UPDATE=1 OPENAI_API_KEY=none "$npm/node_modules/.bin/promptfoo" eval -c "$dir/promptfoo.json" \
+    PROMPTFOO_DISABLE_DEBUG_LOG=1 PROMPTFOO_DISABLE_ERROR_LOG=1 PROMPTFOO_DISABLE_UPDATE=1 OPENAI_API_KEY=none "$npm/node_modules/.bin/promptfoo" eval -c "$dir/promptfoo.json" \
     --max-concurrency "$concurrency" --no-cache --no-progress-bar --no-table -o "$dir/promptfoo/out.json"
 else
   echo "skipped promptfoo: npm is not there or could not install it" >&2
