@@ -132,6 +132,16 @@ func (v Value) KeyIs(name string) bool {
 	return string(v.doc.data[n.keyStart:n.keyEnd]) == name
 }
 
+// KeyOneOf is Key. Where the key is one of the words, it takes no memory.
+func (v Value) KeyOneOf(words ...string) string {
+	for _, w := range words {
+		if v.KeyIs(w) {
+			return w
+		}
+	}
+	return v.Key()
+}
+
 // Get returns the member with exactly this key, missing when there is none or
 // the value is no object. Of several it is the last, and the document's
 // Repeated is set.
@@ -210,6 +220,16 @@ func (v Value) Says() bool {
 func (v Value) String() string {
 	text, _ := v.Text()
 	return text
+}
+
+// OneOf is String. Where the text is one of the words, it takes no memory.
+func (v Value) OneOf(words ...string) string {
+	for _, w := range words {
+		if v.Is(w) {
+			return w
+		}
+	}
+	return v.String()
 }
 
 // Is reports whether the value is the string s.

@@ -155,7 +155,7 @@ func headerCost(h http.Header) *nightshift.NanoUSD {
 // err.
 func (a *attempt) readWhole(resp *http.Response, b *body, err error) {
 	a.ex.Response.Latency = time.Since(a.watch.started)
-	text := a.clean(b.raw)
+	text := a.clean(b.keep())
 	a.ex.Response.Raw = text
 	late := err != nil && a.ended() != nil
 	if resp.StatusCode >= 300 {
@@ -247,7 +247,7 @@ func (a *attempt) tooLargeForLimit(text []byte, e *nightshift.Error) {
 // end.
 func (a *attempt) unread(resp *http.Response, b *body, err error) {
 	if a.ex.Response.Raw == nil {
-		a.ex.Response.Raw = a.clean(b.raw)
+		a.ex.Response.Raw = a.clean(b.keep())
 	}
 	if resp.StatusCode >= 300 {
 		a.refused(resp, nil, err)

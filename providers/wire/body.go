@@ -25,8 +25,9 @@ type body struct {
 	wire   *counter
 	max    int64
 	raw    []byte
-	onRead func() // a byte came
-	err    error  // how reading ended
+	room   *[]byte // that raw lies in; nil for memory of its own
+	onRead func()  // a byte came
+	err    error   // how reading ended
 }
 
 // counter counts what came over the network.
@@ -109,8 +110,27 @@ func (b *body) took(n int, err error) {
 	}
 }
 
+// rooms are buffers for bodies of unknown length, which are kept by copies of
+// their own.
+var rooms = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// keep returns what was read, in memory of its own length.
+func (b *body) keep() []byte {
+	if b.room == nil || cap(b.raw) != cap(*b.room) { // its length was known, or it has grown
+		return b.raw
+	}
+	b.raw = bytes.Clone(b.raw)
+	rooms.Put(b.room)
+	b.room = nil
+	return b.raw
+}
+
 // fill reads once, straight into raw.
 func (b *body) fill() {
+	if b.raw == nil {
+		b.room = rooms.Get().(*[]byte)
+		b.raw = (*b.room)[:0]
+	}
 	if len(b.raw) == cap(b.raw) {
 		bigger := make([]byte, len(b.raw), max(4<<10, 2*cap(b.raw)))
 		copy(bigger, b.raw)

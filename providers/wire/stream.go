@@ -24,7 +24,7 @@ func (a *attempt) readStream(b *body, form kind) {
 	}
 	err := s.readAll(events)
 	events.Close()
-	a.ex.Response.Raw = a.clean(b.raw)
+	a.ex.Response.Raw = a.clean(b.keep())
 	if a.ex.Response.Latency == 0 {
 		a.ex.Response.Latency = time.Since(a.watch.started)
 	}

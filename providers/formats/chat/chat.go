@@ -62,9 +62,9 @@ func (Format) Params(_ *conversation.Translation, params []nightshift.Param, _ r
 func (Format) Measure(m *body.Meter, root rawjson.Value) { m.Body(root) }
 
 // UsageParam implements the format.
-func (Format) UsageParam() nightshift.Param {
-	return nightshift.Param{Name: "stream_options", Value: json.RawMessage(`{"include_usage":true}`)}
-}
+func (Format) UsageParam() nightshift.Param { return usageParam }
+
+var usageParam = nightshift.Param{Name: "stream_options", Value: json.RawMessage(`{"include_usage":true}`)}
 
 // Recognise implements the format.
 func (Format) Recognise(o rawjson.Value) bool {

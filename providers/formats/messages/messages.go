@@ -67,7 +67,7 @@ func (Format) Recognise(o rawjson.Value) bool {
 
 // RecogniseEvent implements the format.
 func (Format) RecogniseEvent(ev rawjson.Value) bool {
-	switch ev.Get("type").String() {
+	switch ev.Get("type").OneOf("message_start") {
 	case "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta",
 		"message_stop", "message":
 		return true

@@ -43,7 +43,8 @@ func (s *stream) Event(data []byte) (content bool, err *nightshift.Error) {
 // kind returns the type of an event. The JSON decides; where it says nothing,
 // the fields that only one type has do.
 func kind(event rawjson.Value) string {
-	if t, ok := event.Get("type").Text(); ok && t != "" {
+	if t := event.Get("type").OneOf("content_block_delta", "content_block_start", "content_block_stop",
+		"message_start", "message_delta", "message_stop", "ping"); t != "" {
 		return t
 	}
 	switch {
@@ -168,7 +169,7 @@ var deltaKinds = map[string]string{
 // whatever block a gateway puts it into.
 func (s *stream) blockDelta(ev rawjson.Value) bool {
 	delta := ev.Get("delta")
-	kind := delta.Get("type").String()
+	kind := delta.Get("type").OneOf("text_delta", "thinking_delta", "input_json_delta")
 	if kind == "" {
 		kind = untyped(delta)
 	}

@@ -68,7 +68,7 @@ func (m UsageMerge) Join(earlier, later rawjson.Value) (joined []byte, shrank bo
 // shrinks reports whether any count of these fields is smaller in b.
 func shrinks(a, b rawjson.Value, names map[string]bool) bool {
 	for f := a.First(); f.Exists(); f = f.Next() {
-		if names[f.Key()] && smaller(f, b.Get(f.Key())) {
+		if key := f.Key(); names[key] && smaller(f, b.Get(key)) {
 			return true
 		}
 	}
@@ -94,26 +94,27 @@ func smaller(a, b rawjson.Value) bool {
 // named in keep only a's are taken, but the total, which is left out.
 func overlay(a, b rawjson.Value, keep map[string]bool) []byte {
 	out := []byte{'{'}
-	put := func(member rawjson.Value) {
+	put := func(key string, member rawjson.Value) {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(rawjson.AppendString(out, member.Key()), ':')
+		out = append(rawjson.AppendString(out, key), ':')
 		out = append(out, member.JSON()...)
 	}
 	for c := a.First(); c.Exists(); c = c.Next() {
-		newer := b.Get(c.Key())
+		key := c.Key()
+		newer := b.Get(key)
 		switch {
-		case keep != nil && c.KeyIs("total_tokens"):
-		case newer.Set() && !keep[c.Key()]:
-			put(newer)
+		case keep != nil && key == "total_tokens":
+		case newer.Set() && !keep[key]:
+			put(key, newer)
 		default:
-			put(c)
+			put(key, c)
 		}
 	}
 	for c := b.First(); c.Exists(); c = c.Next() {
-		if !a.Get(c.Key()).Exists() && !keep[c.Key()] {
-			put(c)
+		if key := c.Key(); !a.Get(key).Exists() && !keep[key] {
+			put(key, c)
 		}
 	}
 	return append(out, '}')

@@ -38,7 +38,7 @@ func NewMeter(model string) *Meter { return &Meter{Model: strings.ToLower(model)
 // OpenAI and Anthropic.
 func (m *Meter) Body(root rawjson.Value) {
 	for f := root.First(); f.Exists(); f = f.Next() {
-		switch f.Key() {
+		switch f.KeyOneOf("model", "messages", "system") {
 		case "messages":
 			for msg := f.First(); msg.Exists(); msg = msg.Next() {
 				m.message(msg)
