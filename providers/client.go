@@ -145,7 +145,7 @@ type call struct {
 	req      nightshift.Request
 	prepared []Prepared // by route, of those that were there; what has no body yet is not prepared
 	attempts []nightshift.Attempt
-	last     nightshift.Response // of the last attempt
+	last     *nightshift.Response // of the last attempt; nil before any
 	hash     string
 
 	counted  int                           // attempts that count
@@ -210,7 +210,7 @@ func (k *call) try(ctx context.Context) (again bool, err error) {
 	answered := false
 	if turn := k.req.Cache; turn != nil && t.begun {
 		t.prepared.Begun = turn.Written
-		defer func() { turn.Ended(answered, k.last.Usage) }()
+		defer func() { turn.Ended(answered, k.usage()) }()
 	}
 	// Whatever happens below, the permit is given back, and what may have
 	// been billed stays booked. The first call of each counts.
@@ -435,11 +435,22 @@ func (k *call) wait(ctx context.Context, t *ticket) (err error) {
 	}
 }
 
+// usage is that of the last attempt.
+func (k *call) usage() (u nightshift.Usage) {
+	if k.last != nil {
+		u = k.last.Usage
+	}
+	return u
+}
+
 // response is the last attempt's, with what all of them used.
 func (k *call) response() nightshift.Response {
 	k.returnJob()
 	k.settleLate("")
-	r := k.last
+	var r nightshift.Response
+	if k.last != nil {
+		r = *k.last
+	}
 	r.Attempts = k.attempts
 	r.RequestHash = k.hash
 	r.Queued, r.Backoff = k.queued, k.backoff

@@ -90,7 +90,7 @@ func (k *call) record(t *ticket, o outcome) *nightshift.Attempt {
 		}
 	}
 	k.attempts = append(k.attempts, a)
-	k.last, k.hash = *r, t.prepared.Hash
+	k.last, k.hash = r, t.prepared.Hash
 	k.last.Latency = cmp.Or(r.Latency, t.took)
 	k.queued, k.backoff = 0, 0
 	return &k.attempts[len(k.attempts)-1]

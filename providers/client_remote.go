@@ -102,7 +102,7 @@ func (k *call) settleLate(hash string) (answered bool) {
 		}
 		k.amend(a, ex)
 		if ex.Err == nil && hash != "" && ex.Response.RequestHash == hash && !answered {
-			k.last, k.hash, answered = ex.Response, hash, true
+			k.last, k.hash, answered = &ex.Response, hash, true
 		}
 	}
 	return answered

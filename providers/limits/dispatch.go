@@ -144,7 +144,8 @@ func (l *Limiter) grant(now float64, w *waiter) *Permit {
 	l.inFlight++
 	l.counts.sent++
 	l.peak.note(now, l.inFlight)
-	p := &Permit{limiter: l, cost: w.cost, flow: w.flow, sent: now, number: l.inFlight}
+	p := &w.granted
+	*p = Permit{limiter: l, cost: w.cost, flow: w.flow, sent: now, number: l.inFlight}
 	p.fillsWindow = l.window.near(l.inFlight)
 	for i := range l.dims {
 		p.charges[i] = l.dims[i].spend(w.cost)

@@ -16,7 +16,8 @@ type waiter struct {
 	cost       Cost
 	flow       *flow
 	ready      chan struct{} // closed when permit or err is set
-	permit     *Permit
+	permit     *Permit       // granted, once it is
+	granted    Permit
 	err        error
 	list       *fifo
 	prev, next *waiter

@@ -69,7 +69,7 @@ func Settings(req nightshift.Request, params []nightshift.Param) (set []nightshi
 
 // Estimate is about how many bytes a request's body will have.
 func Estimate(req nightshift.Request) int {
-	n := 320 + len(req.System) + len(req.System)/8
+	n := 192 + len(req.System) + len(req.System)/8
 	for _, m := range req.Messages {
 		n += 48 + len(m.Text) + len(m.Text)/8 + len(m.Raw)
 	}
