@@ -45,6 +45,7 @@ type ArrayReader struct {
 	data  []byte
 	begun bool
 	err   error // sticky
+	room  *room
 }
 
 // NewArrayReader returns an ArrayReader that refuses elements of more than
@@ -53,14 +54,14 @@ func NewArrayReader(r io.Reader, maxElement int) *ArrayReader {
 	if maxElement <= 0 {
 		maxElement = defaultMaxLine
 	}
-	return &ArrayReader{r: buffer(r), max: maxElement}
+	m := roomFor(r)
+	return &ArrayReader{r: m.in, max: maxElement, room: m, data: m.data}
 }
 
 // Close is [Reader.Close].
 func (r *ArrayReader) Close() {
-	r.r.Reset(nil)
-	buffers.Put(r.r)
-	r.r, r.err = nil, io.EOF
+	r.room.giveBack(nil, r.data)
+	*r = ArrayReader{err: io.EOF}
 }
 
 // Next returns the next element. The error is io.EOF after the end of the

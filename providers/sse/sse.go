@@ -49,6 +49,7 @@ type Reader struct {
 	bare    []byte  // the bare value being read
 	nesting nesting // of it
 	err     error   // sticky
+	room    *room
 }
 
 // NewReader returns a Reader that refuses lines, and data of one event, of
@@ -57,24 +58,41 @@ func NewReader(r io.Reader, maxLine int) *Reader {
 	if maxLine <= 0 {
 		maxLine = defaultMaxLine
 	}
-	return &Reader{r: buffer(r), maxLine: maxLine}
+	m := roomFor(r)
+	return &Reader{r: m.in, maxLine: maxLine, room: m, line: m.line, data: m.data}
 }
 
-// buffers are used again: an answer is often shorter than one of them.
-var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 8<<10) }}
+// A room is the memory of a reader, which is used again: an answer is often shorter
+// than its buffer.
+type room struct {
+	in         *bufio.Reader
+	line, data []byte
+}
 
-func buffer(r io.Reader) *bufio.Reader {
-	b := buffers.Get().(*bufio.Reader)
-	b.Reset(r)
-	return b
+var rooms = sync.Pool{New: func() any { return &room{in: bufio.NewReaderSize(nil, 8<<10)} }}
+
+func roomFor(r io.Reader) *room {
+	m := rooms.Get().(*room)
+	m.in.Reset(r)
+	return m
+}
+
+// giveBack keeps the room for the next reader, with what its lines and data have
+// grown to, unless that is a rare giant.
+func (m *room) giveBack(line, data []byte) {
+	const most = 64 << 10
+	m.in.Reset(nil)
+	if m.line, m.data = line[:0], data[:0]; cap(line) > most || cap(data) > most {
+		m.line, m.data = nil, nil
+	}
+	rooms.Put(m)
 }
 
 // Close gives back what the reader holds. It is of no use afterwards, and neither
 // is the event that it returned last.
 func (r *Reader) Close() {
-	r.r.Reset(nil)
-	buffers.Put(r.r)
-	r.r, r.err, r.held = nil, io.EOF, false
+	r.room.giveBack(r.line, r.data)
+	*r = Reader{err: io.EOF}
 }
 
 // Next returns the next event, comment or bare line. Events without data are

@@ -145,17 +145,20 @@ func OrEmptyObject(arguments string) string {
 
 // Marks sets the flags for what was noticed while reading doc.
 func Marks(r *nightshift.Response, doc *rawjson.Doc) {
-	if doc == nil {
-		return
+	if doc != nil {
+		mark(r.Flag, doc)
 	}
+}
+
+func mark(flag func(name string), doc *rawjson.Doc) {
 	if doc.Repaired {
-		r.Flag(flagRepaired)
+		flag(flagRepaired)
 	}
 	if doc.Repeated {
-		r.Flag(flagRepeatedKey)
+		flag(flagRepeatedKey)
 	}
 	if doc.NotText {
-		r.Flag(flagNotText)
+		flag(flagNotText)
 	}
 }
 

@@ -51,7 +51,7 @@ type Events struct {
 	DoneWord  bool // [DONE] seen
 	Malformed error
 	Err       *nightshift.Error
-	flags     nightshift.Response // only its flags are used
+	flagged   *nightshift.Response // of which only the flags are used; nil without any
 	doc       rawjson.Doc
 }
 
@@ -131,14 +131,22 @@ func (e *Events) NoFinishReason() *nightshift.Error {
 }
 
 // Flag notes an oddity of the stream.
-func (e *Events) Flag(name string) { e.flags.Flag(name) }
+func (e *Events) Flag(name string) {
+	if e.flagged == nil {
+		e.flagged = &nightshift.Response{}
+	}
+	e.flagged.Flag(name)
+}
 
 // Mark notes what was odd about the event that was read last.
-func (e *Events) Mark() { Marks(&e.flags, &e.doc) }
+func (e *Events) Mark() { mark(e.Flag, &e.doc) }
 
 // AddFlags adds what was noticed event by event.
 func (e *Events) AddFlags(resp *nightshift.Response) {
-	for _, f := range e.flags.Flags {
+	if e.flagged == nil {
+		return
+	}
+	for _, f := range e.flagged.Flags {
 		resp.Flag(f)
 	}
 }
