@@ -220,11 +220,16 @@ func nextEpoch(st *store.Run, out string) (int64, error) {
 	return doc.Epoch, st.WriteFile(epochFile, append(text, '\n'))
 }
 
+// onlyErrors leaves out what the hub says of its worker as well.
+type onlyErrors struct{ slog.Handler }
+
+func (onlyErrors) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+
 // workHere runs a worker in this process.
 func (c *cluster) workHere(ctx context.Context, s *Session) {
 	o := worker.Options{
-		Name: "hub", Spool: filepath.Join(s.Plan.Out, localDir), Version: s.Version, Log: s.Log, Beat: c.Beat,
-		AllowCommands: true,
+		Name: "hub", Spool: filepath.Join(s.Plan.Out, localDir), Version: s.Version, Beat: c.Beat,
+		Log: slog.New(onlyErrors{s.Log.Handler()}), AllowCommands: true,
 		Dial: func(context.Context) (net.Conn, error) {
 			here, there := net.Pipe()
 			c.local.Go(func() { c.hub.ServeConn(there) })

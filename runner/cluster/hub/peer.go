@@ -239,7 +239,10 @@ func (h *Hub) readied(p *peer, conn *protocol.Conn, r protocol.Ready) {
 		h.mu.Unlock()
 		return
 	}
-	first := !p.ready
+	first, said := !p.ready, p.missing
+	if first {
+		said = nil
+	}
 	p.ready, p.missing = true, r.Missing
 	if first {
 		p.holds = map[string]bool{}
@@ -263,6 +266,9 @@ func (h *Hub) readied(p *peer, conn *protocol.Conn, r protocol.Ready) {
 			words.Counted(int64(p.slots), "slot"), words.Counted(int64(n), "answer")))
 	}
 	for _, m := range r.Missing {
+		if slices.Contains(said, m) {
+			continue
+		}
 		h.Log.Warn(fmt.Sprintf("worker %s cannot send to %s: %s", p.name, h.endpointName(m.Endpoint), m.Why))
 	}
 }

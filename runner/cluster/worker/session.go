@@ -111,7 +111,7 @@ func (w *worker) enter(run string) error {
 		return fmt.Errorf("%w: %w", ErrSpool, err)
 	}
 	if damaged > 0 {
-		w.Log.Warn(fmt.Sprintf("%d pieces of the spool are damaged: those answers are lost unless they are on record",
+		w.Log.Error(fmt.Sprintf("%d pieces of the spool are damaged: those answers are lost unless they are on record",
 			damaged))
 	}
 	if w.spool != nil {
