@@ -111,10 +111,7 @@ func (s *Summary) costChart() render.Chart {
 		return render.Chart{}
 	}
 	c := render.Chart{ID: "cost", Title: "Cost against score", XLabel: "dollars per 1,000 rows", YLabel: "score"}
-	c.Summary = "bars are 95 % intervals"
-	if slices.ContainsFunc(s.Scores, func(one scoreSummary) bool { return one.Method != "" }) {
-		c.Summary = "bars are 95 % confidence sequences"
-	}
+	c.Summary = "bars are " + s.interval() + "s"
 	c.Table = render.Grid{Title: c.Title, Head: []string{"model", "per 1,000 rows", "score", "low", "high"}}
 	var points []render.Point
 	for _, p := range costs {

@@ -186,13 +186,20 @@ func (s *Summary) outcomes() render.Grid {
 
 func (s *Summary) any(is func(modelSummary) bool) bool { return slices.ContainsFunc(s.Models, is) }
 
-func (s *Summary) scores() render.Grid {
-	g := render.Grid{Title: "Scores", Texts: 2,
-		Head: []string{"scores", "scorer", "mean", "95 % interval", "rows", "scored", "no answer", "unscored", "failed"}}
+// interval is what the bounds of the run's scores are.
+func (s *Summary) interval() string {
 	for _, c := range s.Scores {
 		if c.Method != "" {
-			g.Head[3] = "95 % " + c.Method
+			return "95 % " + c.Method
 		}
+	}
+	return "95 % interval"
+}
+
+func (s *Summary) scores() render.Grid {
+	g := render.Grid{Title: "Scores", Texts: 2,
+		Head: []string{"scores", "scorer", "mean", s.interval(), "rows", "scored", "no answer", "unscored", "failed"}}
+	for _, c := range s.Scores {
 		interval := "-"
 		if c.Lower != nil && c.Upper != nil {
 			interval = score(c.Lower) + " to " + score(c.Upper)

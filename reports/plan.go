@@ -143,6 +143,10 @@ func (s *Summary) glance() render.Grid {
 	}
 	g.Column("cost", len(s.Models), func(i int) string { return s.Models[i].Bill.money() })
 	g.Column("half within", len(s.Models), func(i int) string { return render.Seconds(s.Models[i].LatencyMS.P50) })
+	if len(scorers) > 0 {
+		g.Note = "Scores are means with their " + s.interval() + "s. "
+	}
+	g.Note += "Half within: the time in which half of the answers came."
 	all := []render.Grid{g}
 	s.split(all)
 	return all[0]

@@ -131,6 +131,11 @@ func TestRunStopsWhenDecided(t *testing.T) {
 	first := readStopped(t, out)
 	want := map[string]string{"same": "difference too small", "worse": "worse"}
 	checkVerdicts(t, first, want)
+	page, err := os.ReadFile(filepath.Join(out, "report.html"))
+	if err != nil || !strings.Contains(string(page), "their 95 % confidence sequences.") ||
+		strings.Contains(string(page), "95 % interval") {
+		t.Errorf("the page calls confidence sequences intervals, or is none: %v", err)
+	}
 	if first.Stopping.Rows != 1000 || first.Stopping.Saved == nil || !(*first.Stopping.Saved > 0) {
 		t.Errorf("saved: %+v", first.Stopping)
 	}

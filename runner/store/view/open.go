@@ -17,12 +17,12 @@ func WriteOpen(dir, file string) (rows int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	part := file + ".part"
-	if err := errors.Join(removed(part), removed(file)); err != nil {
-		return 0, err
-	}
 	shards, err := ShardFiles(dir)
 	if err != nil {
+		return 0, err
+	}
+	part := file + ".part"
+	if err := errors.Join(removed(part), removed(file)); err != nil {
 		return 0, err
 	}
 	var w *parquetfile.RecordWriter
