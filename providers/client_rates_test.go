@@ -260,6 +260,20 @@ type course struct {
 	slots []float64 // in flight, at most as many as permitted
 }
 
+// begin watches a server until stop is called.
+func (c *course) begin(t *testing.T, s *simulator.Server, slots int) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		c.watch(ctx, s, slots)
+	}()
+	return func() {
+		cancel()
+		<-watched
+	}
+}
+
 // watch reads the ledger each second until ctx ends.
 func (c *course) watch(ctx context.Context, s *simulator.Server, slots int) {
 	for pass(ctx, time.Second) {
@@ -359,17 +373,11 @@ func measure(t *testing.T, r loadTest, seed uint64, minutes int) (f figure) {
 		server := r.server(t, seed)
 		client := r.client(t, server, seed)
 		var c course
-		ctx, stop := context.WithCancel(t.Context())
-		watched := make(chan struct{})
-		go func() {
-			defer close(watched)
-			l, _ := simulator.ParseLimits(r.limits)
-			c.watch(ctx, server, l.Concurrency)
-		}()
+		l, _ := simulator.ParseLimits(r.limits)
+		stop := c.begin(t, server, l.Concurrency)
 		r.usedBefore(t, server, seed)
 		f.failed = drive(rows{client, r.stream}, lots, time.Duration(minutes)*time.Minute+time.Second)
 		stop()
-		<-watched
 		end := 60 * minutes
 		late := c.between(300, end)
 		f.used, f.refused = r.used(&c, 300, end), percent(late.Refused, late.Received)
@@ -461,15 +469,9 @@ func TestManyAtOnce(t *testing.T) {
 			server := r.server(t, seed)
 			client := r.client(t, server, seed)
 			var c course
-			ctx, stop := context.WithCancel(t.Context())
-			watched := make(chan struct{})
-			go func() {
-				defer close(watched)
-				c.watch(ctx, server, 0)
-			}()
+			stop := c.begin(t, server, 0)
 			drive(rows{client, false}, lots, (end+1)*time.Second)
 			stop()
-			<-watched
 			late := c.between(settled, end)
 			used, refused = r.used(&c, settled, end), percent(late.Refused, late.Received)
 		})

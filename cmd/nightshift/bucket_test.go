@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -171,9 +170,7 @@ func TestBucketKill(t *testing.T) {
 }
 
 func killInBucket(t *testing.T, b *bucketSite, left int) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seeded(t)
 	known := map[string]int{}
 	for range left {
 		c := b.start("-q")

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -60,9 +59,7 @@ out: out
 // the server charged, and equals it where nothing was killed.
 func TestKillWithCache(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seeded(t)
 	s := serve(t, "--cache", "on", "--latency", "first=20ms,per_token=1ms")
 	invoice := func() int64 {
 		total, _ := s.totals(t).Invoice(cachingPrice)

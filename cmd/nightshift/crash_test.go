@@ -23,15 +23,20 @@ func kills(t *testing.T) int {
 	return 8
 }
 
+// seeded draws differently each time; the seed is in the log.
+func seeded(t *testing.T) *rand.Rand {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
 // TestKill kills the real program with -9 at random moments, starts it again,
 // and asks the server what it was sent: no row that was on record is sent
 // again, nothing is lost or there twice, what was in flight is listed, and in
 // the end the files equal those of a run that nobody disturbed.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seeded(t)
 	left := kills(t)
 	for left > 0 {
 		left -= killRun(t, random, min(left, 20), "", nil)
@@ -42,9 +47,7 @@ func TestKill(t *testing.T) {
 // two datasets, within a budget.
 func TestKillWithVariants(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seeded(t)
 	variants := map[string]string{"plain": "", "brief": " Be brief."}
 	for left := kills(t) / 2; left > 0; {
 		left -= killRun(t, random, min(left, 20),

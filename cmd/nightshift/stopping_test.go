@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -268,9 +267,7 @@ func (w *workspace) servedBy(t *testing.T, s *server) (plan string) {
 // rows both say the same.
 func TestKillWithStopping(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seeded(t)
 	w := writeStopping(t, "stop_when: decided, smallest_difference: 8 points")
 	s := serve(t, "--answers", filepath.Join(w.dir, "answers.jsonl"), "--latency", "base=8ms,jitter=0.8")
 	plan, out, calm := w.servedBy(t, s), filepath.Join(w.dir, "out"), filepath.Join(w.dir, "calm")
