@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -76,8 +77,8 @@ func (g guess) words() string {
 	if most <= 1 {
 		return text
 	}
-	text += fmt.Sprintf("; rows of a cluster correlate by %.3g, and a row is in one of %.3g on average",
-		g.Correlation, most)
+	text += fmt.Sprintf("; rows of a cluster correlate by %.3g, and a row is in one of %s on average",
+		g.Correlation, strconv.FormatFloat(math.Round(10*most)/10, 'f', -1, 64))
 	if len(sizes) > 1 {
 		text += ", in the dataset with the largest"
 	}
@@ -135,7 +136,8 @@ func clusterRows(ctx context.Context, d *datasets.Dataset) (float64, error) {
 			return 0, err
 		}
 	}
-	if each > 0 && slices.Max(clusters) > 0 { // clusters may be spread over the whole dataset
+	clustered := slices.ContainsFunc(clusters, func(c uint64) bool { return c > 0 })
+	if each > 0 && clustered { // clusters may be spread over the whole dataset
 		prompts, clusters, rows = nil, nil, nil
 		for chunk, c := range d.Chunks() {
 			if c.Selected == 0 {
